@@ -1,0 +1,85 @@
+package lateen
+
+import "regexp"
+
+// The environments every project has; others are custom, named by their slug.
+const (
+	Production  = "production"
+	Preview     = "preview"
+	Development = "development"
+)
+
+// The types of an environment variable. An encrypted value can be read back, a
+// sensitive one only by the deployments it is for.
+const (
+	EnvPlain     = "plain"
+	EnvEncrypted = "encrypted"
+	EnvSensitive = "sensitive"
+	EnvSystem    = "system"
+)
+
+// EnvVar is a variable of a project in some of its environments. Values are
+// sealed at rest and frozen into a deployment when that is created.
+type EnvVar struct {
+	ID        EnvID     `json:"id"`
+	Project   ProjectID `json:"-"`
+	Key       string    `json:"key"`
+	Value     string    `json:"value"`               // clear text; "" where it may not be read
+	Type      string    `json:"type"`                // see the constants
+	Target    []string  `json:"target"`              // environments, never empty
+	GitBranch string    `json:"gitBranch,omitempty"` // of preview only; "" is every branch
+	Comment   string    `json:"comment,omitempty"`
+	CreatedAt Millis    `json:"createdAt"`
+	UpdatedAt Millis    `json:"updatedAt"`
+}
+
+// Errors of environment variables.
+var (
+	ErrEnvNotFound = &Error{Code: NotFound, Reason: "env_not_found", Message: "there is no such environment variable", Hint: "list them with `lateen env ls`"}
+	ErrEnvInvalid  = &Error{Code: Invalid, Reason: "env_invalid", Message: "the environment variable is malformed"}
+	ErrEnvReserved = &Error{Code: Invalid, Reason: "env_reserved", Message: "the name is reserved for the platform"}
+	ErrEnvTaken    = &Error{Code: Conflict, Reason: "ENV_CONFLICT", Message: "the variable exists in one of these environments", Hint: "change it with `lateen env update`, or add it with --force"}
+	ErrEnvTooLarge = &Error{Code: Invalid, Reason: "env_too_large", Message: "the variables of a deployment are 64 KiB at most together"}
+)
+
+// MaxEnvBytes bounds the names and values of one deployment together.
+const MaxEnvBytes = 64 << 10
+
+var envKeyPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,255}$`)
+
+// Validate reports a malformed variable as [ErrEnvInvalid] or [ErrEnvReserved].
+func (e *EnvVar) Validate() error {
+	switch {
+	case !envKeyPattern.MatchString(e.Key):
+		return ErrEnvInvalid.With("%q is not a variable name: letters, digits and '_', not a digit first, 256 at most", e.Key)
+	case ReservedEnv(e.Key):
+		return ErrEnvReserved.With("%s is reserved for the platform", e.Key)
+	case len(e.Target) == 0:
+		return ErrEnvInvalid.With("%s names no environment", e.Key).WithHint("say production, preview or development")
+	case len(e.Key)+len(e.Value) > MaxEnvBytes:
+		return ErrEnvTooLarge
+	case e.Type != EnvPlain && e.Type != EnvEncrypted && e.Type != EnvSensitive:
+		return ErrEnvInvalid.With("%q is not a type of variable: plain, encrypted or sensitive", e.Type)
+	}
+	for _, target := range e.Target {
+		if e.Type == EnvSensitive && target == Development {
+			return ErrEnvInvalid.With("%s is sensitive and development values must be readable", e.Key)
+		}
+		if e.GitBranch != "" && target != Preview {
+			return ErrEnvInvalid.With("%s has a Git branch, which only preview variables may have", e.Key)
+		}
+	}
+	return nil
+}
+
+// ReservedEnv reports whether key may not be set by a user, because the
+// platform or the runtimes set it.
+func ReservedEnv(key string) bool {
+	switch key {
+	case "AWS_SECRET_KEY", "AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+		"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
+		"NOW_REGION", "TZ", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,68 @@
+// Package engine runs instances of functions behind one interface, whatever
+// they run in.
+package engine
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Engine starts instances. It keeps no queue and decides nothing about how
+// many there should be: that is the fleet's work.
+type Engine interface {
+	// Start returns an instance of spec whose code is loaded and which takes
+	// requests, or an error: [lateen.ErrFunctionRuntime] for a runtime it does
+	// not run, [lateen.ErrFunctionFailed] when loading the user's code failed
+	// (with the end of what it wrote in the message), anything else is the
+	// platform's fault and may be tried again. Ending ctx abandons the start.
+	Start(ctx context.Context, spec lateen.FunctionSpec) (Instance, error)
+}
+
+// Instance is a running function. All methods may be called concurrently.
+type Instance interface {
+	// ID is unique among all instances there ever are.
+	ID() lateen.InstanceID
+	// Started says how the instance came to be and where the time went.
+	Started() Phases
+	// RoundTrip sends a request and returns as soon as the response's header
+	// is there; the body streams. The request's URL is what user code sees.
+	// [lateen.RequestIDFrom] of its context names the request in logs. Ending
+	// the context cuts the request off. Errors: [lateen.ErrFunctionFailed] if
+	// the user's code threw or the process died before it answered,
+	// [lateen.ErrFunctionNoResponse] if it ended without one, and the
+	// context's cause.
+	RoundTrip(req *http.Request) (*http.Response, error)
+	// Busy is the number of requests that have not ended yet, waitUntil work
+	// among them: an instance is idle when it is 0.
+	Busy() int
+	// Usage is what the instance has used so far.
+	Usage() Usage
+	// Done is closed once the instance takes no more requests because its
+	// process is gone or going: after a crash, an exit or Stop.
+	Done() <-chan struct{}
+	// Stop ends the instance: no more requests, a grace for those in flight
+	// and their waitUntil work until ctx ends, then SIGTERM, 500 ms, SIGKILL.
+	// It returns once the process is gone.
+	Stop(ctx context.Context)
+}
+
+// Phases is how an instance was started.
+type Phases struct {
+	Kind  lateen.StartKind
+	Claim time.Duration // getting a booted runtime process
+	Load  time.Duration // handing over the function and loading its code
+}
+
+// Usage is the resources an instance has used.
+type Usage struct {
+	CPU    time.Duration // user and system time of all its processes
+	Memory int64         // resident bytes now
+}
+
+// LogSink takes the lines that functions write. It never blocks.
+type LogSink interface {
+	Log(line lateen.LogLine)
+}

@@ -1,0 +1,46 @@
+package lateen
+
+// Prerender is an output whose responses are kept: incremental static
+// regeneration. Fields are those of .prerender-config.json.
+type Prerender struct {
+	// Expiration is how many seconds a response is fresh; nil is until purged.
+	Expiration *int `json:"expiration"`
+	// StaleExpiration is after how many seconds in all it may no longer be served stale; 0 is never.
+	StaleExpiration int `json:"staleExpiration,omitempty"`
+	// Group is regenerated together: members of one group share their time. 0 is none.
+	Group         int        `json:"group,omitempty"`
+	BypassToken   string     `json:"bypassToken,omitempty"` // secret
+	Fallback      *Fallback  `json:"fallback,omitempty"`    // the response the build made; nil is none
+	AllowQuery    []string   `json:"allowQuery"`            // nil: every parameter counts; empty: none
+	AllowHeader   []string   `json:"allowHeader,omitempty"`
+	PassQuery     bool       `json:"passQuery,omitempty"`
+	SourcePath    string     `json:"sourcePath,omitempty"`
+	ExposeErrBody bool       `json:"exposeErrBody,omitempty"`
+	BypassFor     []HasField `json:"bypassFor,omitempty"`
+	StreamingPath string     `json:"streamingPath,omitempty"` // output that answers bypassing requests
+	Chain         *Chain     `json:"chain,omitempty"`         // partial prerendering: who renders the rest
+
+	PartialFallback bool            `json:"partialFallback,omitempty"`
+	OnMiss          string          `json:"onMiss,omitempty"` // sync, dynamic
+	Metadata        *RenderMetadata `json:"metadata,omitempty"`
+}
+
+// RenderMetadata says how the build made a fallback.
+type RenderMetadata struct {
+	Compute  string `json:"compute,omitempty"` // blocking, resuming, static
+	HTMLSize int64  `json:"htmlSize,omitempty"`
+}
+
+// Fallback is a response made at build time.
+type Fallback struct {
+	Blob
+	ContentType string            `json:"type,omitempty"`
+	Status      int               `json:"status,omitempty"` // 0 is 200
+	Headers     map[string]string `json:"headers,omitempty"`
+}
+
+// Chain names the output that continues a partially prerendered page.
+type Chain struct {
+	Output  string            `json:"output"`
+	Headers map[string]string `json:"headers,omitempty"`
+}

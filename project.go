@@ -1,0 +1,81 @@
+package lateen
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Project is one site or application. Its name is the label of its production host.
+type Project struct {
+	ID        ProjectID `json:"id"`
+	Team      TeamID    `json:"accountId"`
+	Name      string    `json:"name"` // see [Project.Validate]; unique on the whole platform
+	CreatedAt Millis    `json:"createdAt"`
+	UpdatedAt Millis    `json:"updatedAt"`
+
+	ProjectSettings
+
+	// Production is the deployment that the production hosts serve; "" before the first.
+	Production DeploymentID `json:"productionDeploymentId,omitempty"`
+	// PinnedByRollback is true from a rollback until the next promote: until
+	// then a production deployment does not take the production hosts.
+	PinnedByRollback bool `json:"pinnedByRollback,omitempty"`
+	// LastAliasRequest is the latest promote or rollback; nil before the first.
+	LastAliasRequest *AliasRequest `json:"lastAliasRequest,omitempty"`
+}
+
+// ProjectSettings says how a project is built. A nil field is left to the framework.
+type ProjectSettings struct {
+	Framework                       *string `json:"framework"`
+	BuildCommand                    *string `json:"buildCommand"`
+	DevCommand                      *string `json:"devCommand"`
+	InstallCommand                  *string `json:"installCommand"`
+	OutputDirectory                 *string `json:"outputDirectory"`
+	RootDirectory                   *string `json:"rootDirectory"`
+	NodeVersion                     string  `json:"nodeVersion,omitempty"` // "22.x"; "" is the newest supported
+	CommandForIgnoringBuildStep     *string `json:"commandForIgnoringBuildStep,omitempty"`
+	DirectoryListing                bool    `json:"directoryListing"`
+	SourceFilesOutsideRootDirectory bool    `json:"sourceFilesOutsideRootDirectory"`
+}
+
+// AliasRequest is the state of a promote or rollback, as the CLI polls it.
+type AliasRequest struct {
+	Type        string       `json:"type"` // promote, rollback
+	From        DeploymentID `json:"fromDeploymentId,omitempty"`
+	To          DeploymentID `json:"toDeploymentId"`
+	JobStatus   string       `json:"jobStatus"` // pending, in-progress, succeeded, failed
+	RequestedAt Millis       `json:"requestedAt"`
+}
+
+// Errors of projects.
+var (
+	ErrProjectNotFound = &Error{Code: NotFound, Reason: "project_not_found", Message: "there is no such project", Hint: "list yours with `lateen project ls`, or make it with `lateen link`"}
+	ErrProjectInvalid  = &Error{Code: Invalid, Reason: "project_name_invalid", Message: "a project's name is 1 to 100 characters of a-z, 0-9, '.', '_' and '-', without '---'"}
+	ErrProjectTaken    = &Error{Code: Conflict, Reason: "project_taken", Message: "a project of that name exists", Hint: "choose another name with --name"}
+)
+
+var projectPattern = regexp.MustCompile(`^[a-z0-9._-]{1,100}$`)
+
+// Validate reports a malformed name as [ErrProjectInvalid].
+func (p *Project) Validate() error {
+	if !projectPattern.MatchString(p.Name) || strings.Contains(p.Name, "---") || Label(p.Name) == "" {
+		return ErrProjectInvalid.With("%q is not a project name: 1 to 100 characters of a-z, 0-9, '.', '_' and '-', without '---'", p.Name)
+	}
+	return nil
+}
+
+// Label turns text into a DNS label: lower case, runs of anything but letters
+// and digits become one '-', none at either end, at most 63 characters.
+func Label(text string) string {
+	var b strings.Builder
+	for _, c := range []byte(strings.ToLower(text)) {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
+			b.WriteByte(c)
+		case b.Len() > 0 && b.String()[b.Len()-1] != '-':
+			b.WriteByte('-')
+		}
+	}
+	label := b.String()
+	return strings.Trim(label[:min(len(label), 63)], "-")
+}
