@@ -1,0 +1,13 @@
+import type { NextConfig } from "next";
+
+const config: NextConfig = {
+  // This folder is the whole project, whatever lies above it.
+  turbopack: { root: import.meta.dirname },
+  outputFileTracingRoot: import.meta.dirname,
+
+  redirects: async () => [{ source: "/home", destination: "/", permanent: true }],
+  rewrites: async () => [{ source: "/hello", destination: "/api/hello?name=rewrite" }],
+  headers: async () => [{ source: "/:path*", headers: [{ key: "x-example", value: "nextjs" }] }],
+};
+
+export default config;

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Builds the examples into examples/<name>/.vercel/output, each with its own tools.
+#
+#   scripts/examples.sh [--prod] [name…]    default: all of them, for the preview target
+#
+# Needs node (22 or newer) and npm on PATH, and reaches nothing but the npm registry.
+# An example whose files and target have not changed since its last good build is skipped.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../examples" && pwd)
+target=preview
+
+export NEXT_TELEMETRY_DISABLED=1 ASTRO_TELEMETRY_DISABLED=1 NUXT_TELEMETRY_DISABLED=1
+export VERCEL_TELEMETRY_DISABLED=1 NO_UPDATE_NOTIFIER=1 CI=1
+
+# The framework preset a hosted project would have stored when it was linked.
+framework() {
+  case $1 in
+    nextjs | astro | hono) echo "\"$1\"" ;;
+    sveltekit) echo '"sveltekit-1"' ;;
+    nuxt) echo '"nuxtjs"' ;;
+    *) echo null ;;
+  esac
+}
+
+# Everything that decides the build: the example's files, the shared tool, node, the target.
+fingerprint() {
+  {
+    echo "$target $(node --version)"
+    cat "$root/package-lock.json"
+    find "$1" \( -name node_modules -o -name '.*' -type d ! -path "$1" -o -name '*.tsbuildinfo' \
+      -o -name next-env.d.ts -o -name dist \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
+  } | sha256sum | cut -d' ' -f1
+}
+
+# install FOLDER: exactly what its lock file says, once per lock file.
+install() {
+  cmp -s "$1/package-lock.json" "$1/node_modules/.installed-lock" ||
+    { npm ci --prefix "$1" --no-audit --no-fund --prefer-offline --loglevel=error &&
+      cp "$1/package-lock.json" "$1/node_modules/.installed-lock"; }
+}
+
+# link FOLDER: what `vercel link` would leave, so that the build asks no server.
+link() {
+  [ -e "$1/.vercel/project.json" ] ||
+    printf '{"projectId":"prj_local","orgId":"team_local","settings":{"framework":%s}}\n' \
+      "$(framework "$(basename "$1")")" >"$1/.vercel/project.json"
+}
+
+compile() {
+  local flags=()
+  [ "$target" = preview ] || flags=(--prod)
+  install "$1" && link "$1" && rm -rf "$1/.vercel/output" && cd "$1" &&
+    "$root/node_modules/.bin/vercel" build --yes "${flags[@]}" && [ -s .vercel/output/config.json ]
+}
+
+build() {
+  local dir=$root/$1 started=$SECONDS stamp log print
+  stamp=$dir/.vercel/built log=$dir/.vercel/build.log
+  if [ ! -e "$dir/package.json" ]; then
+    echo "$1: no such example in $root" >&2
+    return 1
+  fi
+  mkdir -p "$dir/.vercel"
+  print=$(fingerprint "$dir")
+  if [ -s "$dir/.vercel/output/config.json" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$print" ]; then
+    echo "$1: unchanged"
+    return
+  fi
+  rm -f "$stamp"
+  if ! (compile "$dir") >"$log" 2>&1; then
+    echo "$1: FAILED, see $log" >&2
+    tail -n 30 "$log" >&2
+    return 1
+  fi
+  fingerprint "$dir" >"$stamp"
+  echo "$1: built for $target in $((SECONDS - started)) s"
+}
+
+names=()
+for argument in "$@"; do
+  case $argument in
+    --prod) target=production ;;
+    -*) echo "usage: scripts/examples.sh [--prod] [name…]" >&2 && exit 2 ;;
+    *) names+=("$argument") ;;
+  esac
+done
+if [ ${#names[@]} = 0 ]; then
+  for file in "$root"/*/package.json; do
+    names+=("$(basename "$(dirname "$file")")")
+  done
+fi
+
+command -v node >/dev/null && command -v npm >/dev/null || { echo "node and npm must be on PATH" >&2; exit 1; }
+install "$root"
+
+failed=0
+for name in "${names[@]}"; do
+  build "$name" || failed=1
+done
+exit $failed
