@@ -1,0 +1,4 @@
+// Throws: this request fails, the instance lives on.
+export default function handler() {
+  throw new Error("thrown on purpose");
+}
