@@ -1,0 +1,108 @@
+package route
+
+import (
+	"net/http"
+)
+
+// Kind says what answers a request.
+type Kind int
+
+// The kinds of answer.
+const (
+	Error     Kind = iota // the platform, with Status and Reason
+	Static                // the file Output of the manifest
+	Function              // the function behind Output
+	Prerender             // the kept response of Output, or its function
+	External              // the server at Target
+	Redirect              // the platform, with Status and Location
+	Answer                // a middleware's own response
+)
+
+// Reasons of decisions of kind [Error], in the form of an error's Reason; upper
+// case, they are the codes of the x-vercel-error header.
+const (
+	ReasonNotFound         = "not_found"                    // 404
+	ReasonInfiniteLoop     = "infinite_loop_detected"       // 508
+	ReasonMiddlewareFailed = "middleware_invocation_failed" // 500
+	ReasonRouteStatus      = "route_status"                 // a route asked for this status
+	ReasonRouteTimeout     = "route_pattern_timeout"        // 500: a pattern took too long on this path
+	ReasonDenied           = "forbidden"                    // 403: a route's mitigate refused the request
+	ReasonBadRequest       = "bad_request"                  // 400: the path is not a valid one
+)
+
+// Decision is how a request is answered. Its maps may be shared with the
+// request; a caller that changes one copies it first, except Header and Important.
+type Decision struct {
+	Kind Kind
+
+	// Output is the path of the chosen output in the manifest: a key of Files
+	// (Static), Prerenders (Prerender) or Outputs (Function); "" for other kinds.
+	// A decision of kind Static, Function or Prerender with Status ≥ 400 is an error page.
+	Output string
+	// MatchedPath is the value of the x-matched-path header that the output
+	// receives: Output without a final "/index".
+	MatchedPath string
+
+	// Path and Query are the URL that the output's function sees: Path
+	// percent-encoded, Query without "?". Path is the client's; only a middleware's
+	// rewrite, a request.path transform and a prerender (its output path) change
+	// it. Query has the parameters of every rewrite on the way merged in.
+	Path  string
+	Query string
+	// RouteMatches holds the parameters that the dynamic route which led to
+	// Output captured, in the form of the x-now-route-matches header:
+	// "1=hello&nxtPslug=hello", URL-encoded; "" where there are none.
+	RouteMatches string
+
+	// Target is the absolute URL of an External answer, query merged in.
+	Target string
+	// IgnoreOriginCacheControl is true where the route tells a cache to
+	// disregard what the External origin says in Cache-Control.
+	IgnoreOriginCacheControl bool
+
+	// Status is forced on the response; 0 leaves it to the output. For Redirect
+	// and Error it is the status to answer with.
+	Status int
+	// Location is where a Redirect points: absolute or a path, query included.
+	Location string
+	// Reason says why the kind is Error, or which error an error page is for.
+	Reason string
+
+	// Header holds response headers of routes and middleware that the output's
+	// own headers win over; Important those that win over the output's own.
+	// Set-Cookie always adds. [Decision.Merge] applies the rule.
+	Header    http.Header
+	Important http.Header
+
+	// RequestHeader is the header that the function or origin receives: the
+	// request's own map where nothing changed it.
+	RequestHeader http.Header
+
+	// Answer is the middleware's response of an Answer; nil for other kinds. The
+	// caller closes its body.
+	Answer *MiddlewareResponse
+
+	transforms []transform // of the response, see Merge
+}
+
+// Merge completes the headers h of the output's own response: headers of the
+// routes are added where h has none, important ones replace, and the response
+// transforms of the last route that has any are applied.
+func (d *Decision) Merge(h http.Header) {
+	for k, vs := range d.Header {
+		if _, own := h[k]; !own || k == "Set-Cookie" {
+			h[k] = append(h[k], vs...)
+		}
+	}
+	for k, vs := range d.Important {
+		h[k] = vs
+	}
+	for i := range d.transforms {
+		d.transforms[i].apply(h)
+	}
+}
+
+// transform is a compiled change of a header.
+type transform struct{}
+
+func (t *transform) apply(http.Header) {}

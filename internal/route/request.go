@@ -1,0 +1,39 @@
+package route
+
+import (
+	"context"
+	"io"
+	"net/http"
+)
+
+// Request is what routing reads of a request. Resolve does not change it.
+type Request struct {
+	Method   string
+	Scheme   string      // http or https, as the client used it
+	Host     string      // as the client sent it; a port is ignored in conditions
+	Path     string      // percent-encoded, as received; "" is "/"
+	RawQuery string      // without "?", as received
+	Header   http.Header // canonical keys; Host is not among them
+
+	// Env holds the values of the variables that routes name in their env
+	// fields; others are never read. nil: all of them are empty.
+	Env map[string]string
+}
+
+// RunMiddleware invokes the middleware whose output is at path output with req
+// as it is at that point: headers an earlier middleware overrode are overridden,
+// path and query are those of the client unless a middleware rewrote them.
+//
+// An error of type [lateen.Error] gives the decision its reason, any other is
+// middleware_invocation_failed; both end the request with a 500.
+type RunMiddleware func(ctx context.Context, output string, req *Request) (*MiddlewareResponse, error)
+
+// MiddlewareResponse is what a middleware answered. A nil one means that it
+// returned nothing: the request goes on.
+type MiddlewareResponse struct {
+	Status int
+	Header http.Header // canonical keys
+	// Body is nil or [http.NoBody] where it is empty. Resolve never reads it and
+	// closes it unless the response becomes [Decision.Answer].
+	Body io.ReadCloser
+}
