@@ -37,7 +37,7 @@ fingerprint() {
 install() {
   cmp -s "$1/package-lock.json" "$1/node_modules/.installed-lock" ||
     { npm ci --prefix "$1" --no-audit --no-fund --prefer-offline --loglevel=error &&
-      cp "$1/package-lock.json" "$1/node_modules/.installed-lock"; }
+      mkdir -p "$1/node_modules" && cp "$1/package-lock.json" "$1/node_modules/.installed-lock"; }
 }
 
 # link FOLDER: what `vercel link` would leave, so that the build asks no server.
