@@ -14,7 +14,7 @@ import (
 
 // Millis is a moment as Unix milliseconds, the unit of every wire time. The
 // zero value means never.
-type Millis int64
+type Millis int64 //nolint:recvcheck // only decoding writes to it
 
 // MillisOf returns t in milliseconds; the zero time is 0.
 func MillisOf(t time.Time) Millis {

@@ -51,6 +51,7 @@ type Cron struct {
 // File is a static file.
 type File struct {
 	Blob
+
 	ContentType string `json:"type"`
 	// Mode is the permission bits of the source file.
 	Mode uint32 `json:"mode,omitempty"`

@@ -34,6 +34,7 @@ type RenderMetadata struct {
 // Fallback is a response made at build time.
 type Fallback struct {
 	Blob
+
 	ContentType string            `json:"type,omitempty"`
 	Status      int               `json:"status,omitempty"` // 0 is 200
 	Headers     map[string]string `json:"headers,omitempty"`

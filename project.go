@@ -7,13 +7,13 @@ import (
 
 // Project is one site or application. Its name is the label of its production host.
 type Project struct {
+	ProjectSettings
+
 	ID        ProjectID `json:"id"`
 	Team      TeamID    `json:"accountId"`
 	Name      string    `json:"name"` // see [Project.Validate]; unique on the whole platform
 	CreatedAt Millis    `json:"createdAt"`
 	UpdatedAt Millis    `json:"updatedAt"`
-
-	ProjectSettings
 
 	// Production is the deployment that the production hosts serve; "" before the first.
 	Production DeploymentID `json:"productionDeploymentId,omitempty"`

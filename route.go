@@ -67,6 +67,7 @@ func (c *Condition) UnmarshalJSON(b []byte) error {
 	type plain Condition
 	var wire struct {
 		plain
+
 		Eq  json.RawMessage `json:"eq"`
 		Neq json.RawMessage `json:"neq"`
 	}

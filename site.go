@@ -1,5 +1,7 @@
 package lateen
 
+import "maps"
+
 // Site is all that serving a deployment needs: whoever holds one asks no
 // database. It is immutable; a change is another Site.
 type Site struct {
@@ -25,12 +27,8 @@ func (s *Site) Spec(name string) (FunctionSpec, bool) {
 		return FunctionSpec{}, false
 	}
 	env := make(map[string]string, len(s.Env)+len(fn.Environment))
-	for k, v := range fn.Environment {
-		env[k] = v
-	}
-	for k, v := range s.Env {
-		env[k] = v
-	}
+	maps.Copy(env, fn.Environment)
+	maps.Copy(env, s.Env)
 	return FunctionSpec{
 		Key: NewFunctionKey(s.Deployment, name), Team: s.Team, Project: s.Project,
 		Deployment: s.Deployment, Name: name, Function: fn, Env: env,

@@ -4,11 +4,16 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/lateen-dev/lateen"
 )
+
+// ErrNotTaken says that an instance ended before it took the request, so that
+// another may be asked without doing anything twice.
+var ErrNotTaken = errors.New("the instance ended before it took the request")
 
 // Engine starts instances. It keeps no queue and decides nothing about how
 // many there should be: that is the fleet's work.
@@ -32,8 +37,8 @@ type Instance interface {
 	// [lateen.RequestIDFrom] of its context names the request in logs. Ending
 	// the context cuts the request off. Errors: [lateen.ErrFunctionFailed] if
 	// the user's code threw or the process died before it answered,
-	// [lateen.ErrFunctionNoResponse] if it ended without one, and the
-	// context's cause.
+	// [lateen.ErrFunctionNoResponse] if it ended without one, [ErrNotTaken] if
+	// no byte of the request reached it, and the context's cause.
 	RoundTrip(req *http.Request) (*http.Response, error)
 	// Busy is the number of requests that have not ended yet, waitUntil work
 	// among them: an instance is idle when it is 0.
