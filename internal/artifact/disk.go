@@ -1,0 +1,250 @@
+package artifact
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/atomicfile"
+)
+
+// Disk is a [Store] in a directory: the content of digest d is the file
+// <first 2 digits>/<d>, read-only and never changed. Its age is the file's
+// modification time. Files being written are in tmp.
+type Disk struct {
+	dir    string
+	shards [256]shard
+}
+
+// shard is one of the directories that the first byte of a digest chooses.
+type shard struct {
+	dir string
+
+	mu      sync.Mutex            // held to make or remove a name of dir; guards below
+	putting map[lateen.Digest]int // puts that announced a digest and have not ended
+}
+
+// OpenDisk opens the store in dir, which it makes if it is missing, and removes
+// what an earlier process did not finish writing. dir is readable by its owner
+// only: content becomes visible to functions through [Trees].
+func OpenDisk(dir string) (*Disk, error) {
+	d := &Disk{dir: dir}
+	if err := os.RemoveAll(d.tmp()); err != nil {
+		return nil, fmt.Errorf("clean artifact directory: %w", err)
+	}
+	if err := os.MkdirAll(d.tmp(), 0o700); err != nil {
+		return nil, fmt.Errorf("make artifact directory: %w", err)
+	}
+	for i := range d.shards {
+		s := &d.shards[i]
+		s.dir = filepath.Join(dir, hex.EncodeToString([]byte{byte(i)}))
+		s.putting = make(map[lateen.Digest]int)
+		if err := os.Mkdir(s.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("make artifact directory: %w", err)
+		}
+	}
+	return d, errors.Join(atomicfile.SyncDir(dir), atomicfile.SyncDir(filepath.Dir(dir)))
+}
+
+func (d *Disk) tmp() string { return filepath.Join(d.dir, "tmp") }
+
+// shard returns where the content of a valid digest is.
+func (d *Disk) shard(digest lateen.Digest) *shard {
+	first, _ := hex.DecodeString(string(digest[:2])) // valid
+	return &d.shards[first[0]]
+}
+
+func (d *Disk) path(digest lateen.Digest) string {
+	return d.shard(digest).path(digest)
+}
+
+// Put implements [Store].
+func (d *Disk) Put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen.Blob, error) {
+	into := io.Discard
+	if want != "" {
+		if !want.Valid() {
+			return lateen.Blob{}, lateen.ErrUploadDigest.With("%q is not a SHA-256 digest", string(want))
+		}
+		defer d.shard(want).announce(want)()
+	}
+	var f *atomicfile.File
+	if _, err := d.Size(ctx, want); err != nil {
+		if f, err = atomicfile.Create(d.tmp()); err != nil {
+			return lateen.Blob{}, err
+		}
+		defer f.Discard()
+		into = f
+	}
+	blob, err := receive(ctx, into, r)
+	switch {
+	case err != nil:
+		return lateen.Blob{}, err
+	case want != "" && blob.Digest != want:
+		return lateen.Blob{}, lateen.ErrUploadDigest.With("the content has the digest %s instead of %s", blob.Digest, want)
+	}
+	if err := d.shard(blob.Digest).keep(f, blob.Digest); err != nil {
+		return lateen.Blob{}, fmt.Errorf("keep artifact %s: %w", blob.Digest, err)
+	}
+	return blob, nil
+}
+
+// receive copies r to w and says what it was.
+func receive(ctx context.Context, w io.Writer, r io.Reader) (lateen.Blob, error) {
+	hash := sha256.New()
+	size, err := io.Copy(io.MultiWriter(w, hash), &contextReader{ctx, r})
+	if err != nil {
+		return lateen.Blob{}, fmt.Errorf("receive artifact: %w", err)
+	}
+	return lateen.Blob{Digest: lateen.Digest(hex.EncodeToString(hash.Sum(nil))), Size: size}, nil
+}
+
+// Open implements [Store].
+func (d *Disk) Open(_ context.Context, digest lateen.Digest) (io.ReadSeekCloser, error) {
+	if !digest.Valid() {
+		return nil, fmt.Errorf("open artifact %q: %w", string(digest), fs.ErrNotExist)
+	}
+	f, err := os.Open(d.path(digest))
+	if err != nil {
+		return nil, fmt.Errorf("open artifact: %w", err)
+	}
+	return f, nil
+}
+
+// Size implements [Store].
+func (d *Disk) Size(_ context.Context, digest lateen.Digest) (int64, error) {
+	if !digest.Valid() {
+		return 0, fmt.Errorf("size of artifact %q: %w", string(digest), fs.ErrNotExist)
+	}
+	info, err := os.Stat(d.path(digest))
+	if err != nil {
+		return 0, fmt.Errorf("size of artifact: %w", err)
+	}
+	return info.Size(), nil
+}
+
+// Link gives the content of digest another name, which must not exist, without
+// copying it. It fails where the file system does not allow that.
+func (d *Disk) Link(digest lateen.Digest, name string) error {
+	if !digest.Valid() {
+		return fmt.Errorf("link artifact %q: %w", string(digest), fs.ErrNotExist)
+	}
+	return os.Link(d.path(digest), name)
+}
+
+// Sweep implements [Store].
+func (d *Disk) Sweep(ctx context.Context, keep func(lateen.Digest) bool, before time.Time) (Swept, error) {
+	var swept Swept
+	for i := range d.shards {
+		s := &d.shards[i]
+		files, err := os.ReadDir(s.dir)
+		if err != nil {
+			return swept, fmt.Errorf("list artifacts: %w", err)
+		}
+		for _, file := range files {
+			if err := ctx.Err(); err != nil {
+				return swept, context.Cause(ctx)
+			}
+			digest := lateen.Digest(file.Name())
+			if !digest.Valid() || keep(digest) {
+				continue
+			}
+			size, err := s.drop(digest, before)
+			if err != nil {
+				return swept, fmt.Errorf("drop artifact: %w", err)
+			}
+			if size >= 0 {
+				swept.Files++
+				swept.Bytes += size
+			}
+		}
+	}
+	return swept, nil
+}
+
+func (s *shard) path(digest lateen.Digest) string { return filepath.Join(s.dir, string(digest)) }
+
+// announce protects digest from sweeps until the function it returns is called.
+func (s *shard) announce(digest lateen.Digest) (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.putting[digest]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.putting[digest]--; s.putting[digest] == 0 {
+			delete(s.putting, digest)
+		}
+	}
+}
+
+// keep makes f the durable content of digest. Where there is some, it refreshes
+// that and has no need of f, which may be nil then.
+func (s *shard) keep(f *atomicfile.File, digest lateen.Digest) error {
+	if err := s.refresh(digest); f == nil || err == nil {
+		return err
+	}
+	if err := f.Seal(0o444); err != nil {
+		return err
+	}
+	s.mu.Lock() // to the end: who finds the name may rely on its being durable
+	defer s.mu.Unlock()
+	if s.touch(digest) == nil {
+		return nil
+	}
+	if err := f.Rename(s.path(digest)); err != nil {
+		return err
+	}
+	return errors.Join(s.touch(digest), atomicfile.SyncDir(s.dir))
+}
+
+// refresh makes digest as young as if it had been put now. The error is
+// [fs.ErrNotExist] where it is not kept.
+func (s *shard) refresh(digest lateen.Digest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.touch(digest)
+}
+
+func (s *shard) touch(digest lateen.Digest) error {
+	now := time.Now()
+	return os.Chtimes(s.path(digest), now, now)
+}
+
+// drop removes digest unless it is younger than before, being put, or gone;
+// then it returns -1, else its size.
+func (s *shard) drop(digest lateen.Digest, before time.Time) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info, err := os.Stat(s.path(digest))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return -1, nil
+	case err != nil:
+		return -1, err
+	case !info.ModTime().Before(before) || s.putting[digest] > 0:
+		return -1, nil
+	}
+	return info.Size(), os.Remove(s.path(digest))
+}
+
+// contextReader ends a stream between two reads once its context has ended.
+type contextReader struct {
+	ctx context.Context //nolint:containedctx // lives as long as the call it was made in
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(p)
+}
