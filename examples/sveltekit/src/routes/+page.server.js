@@ -1,0 +1,3 @@
+export const prerender = true;
+
+export const load = () => ({ renderedAt: new Date().toISOString() });

@@ -1,0 +1,3 @@
+export const config = { isr: { expiration: 2 } };
+
+export const load = () => ({ renderedAt: new Date().toISOString() });
