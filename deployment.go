@@ -73,6 +73,15 @@ type UploadFile struct {
 	Encoding string `json:"encoding,omitempty"` // of Data: "base64" or "utf-8" (default)
 }
 
+// SourceFile is one file of an upload whose content is kept as an artefact, as
+// the build reads it.
+type SourceFile struct {
+	Path string `json:"path"`           // slash-separated, relative, clean
+	Blob Blob   `json:"blob"`           // zero for a link
+	Mode uint32 `json:"mode,omitempty"` // permission bits; 0 is 0o644
+	Link string `json:"link,omitempty"` // target of a symbolic link, as written
+}
+
 // DeploymentEvent is a line of a deployment's build log or a change of state.
 type DeploymentEvent struct {
 	Deployment DeploymentID      `json:"deploymentId"`
@@ -110,6 +119,6 @@ var (
 	ErrTooManyFiles       = &Error{Code: Invalid, Reason: "too_many_files", Message: "the deployment has too many files"}
 	ErrAliasNotFound      = &Error{Code: NotFound, Reason: "alias_not_found", Message: "there is no such alias", Hint: "list them with `lateen alias ls`"}
 	ErrAliasInvalid       = &Error{Code: Invalid, Reason: "invalid_alias", Message: "the alias is not a host name"}
-	ErrAliasTaken         = &Error{Code: Conflict, Reason: "alias_in_use", Message: "the alias belongs to another project"}
+	ErrAliasTaken         = &Error{Code: Forbidden, Reason: "alias_in_use", Message: "the alias belongs to another project"}
 	ErrAliasReserved      = &Error{Code: Forbidden, Reason: "forbidden_alias", Message: "the host belongs to the platform"}
 )
