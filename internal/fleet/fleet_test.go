@@ -1,0 +1,476 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/fleet"
+)
+
+// fakeEngine is a programmable engine: starts take boot, and fail while
+// failures are left.
+type fakeEngine struct {
+	boot     time.Duration
+	handle   func(req *http.Request) (*http.Response, error) // nil answers "ok"
+	failWith error
+
+	mu        sync.Mutex
+	failures  int
+	instances []*fakeInstance
+	starts    int
+}
+
+func (e *fakeEngine) Start(ctx context.Context, _ lateen.FunctionSpec) (engine.Instance, error) {
+	e.mu.Lock()
+	e.starts++
+	fail := e.failures > 0
+	if fail {
+		e.failures--
+	}
+	i := &fakeInstance{engine: e, id: lateen.InstanceID(fmt.Sprintf("ins_%d", e.starts)), done: make(chan struct{})}
+	e.mu.Unlock()
+	select {
+	case <-time.After(e.boot):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if fail {
+		return nil, e.failWith
+	}
+	e.mu.Lock()
+	e.instances = append(e.instances, i)
+	e.mu.Unlock()
+	return i, nil
+}
+
+func (e *fakeEngine) counts() (starts, running int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, i := range e.instances {
+		if !i.gone() {
+			running++
+		}
+	}
+	return e.starts, running
+}
+
+type fakeInstance struct {
+	engine *fakeEngine
+	id     lateen.InstanceID
+	busy   atomic.Int64 // work after responses
+	once   sync.Once
+	done   chan struct{}
+}
+
+func (i *fakeInstance) ID() lateen.InstanceID { return i.id }
+func (i *fakeInstance) Started() engine.Phases {
+	return engine.Phases{Kind: lateen.StartBlank, Claim: time.Millisecond}
+}
+func (i *fakeInstance) Busy() int             { return int(i.busy.Load()) }
+func (i *fakeInstance) Usage() engine.Usage   { return engine.Usage{} }
+func (i *fakeInstance) Done() <-chan struct{} { return i.done }
+func (i *fakeInstance) Stop(context.Context)  { i.once.Do(func() { close(i.done) }) }
+
+func (i *fakeInstance) gone() bool {
+	select {
+	case <-i.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (i *fakeInstance) RoundTrip(req *http.Request) (*http.Response, error) {
+	if i.gone() {
+		_ = req.Body.Close()
+		return nil, engine.ErrNotTaken
+	}
+	if i.engine.handle != nil {
+		return i.engine.handle(req)
+	}
+	return answer("ok"), nil
+}
+
+func answer(text string) *http.Response {
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text))}
+}
+
+// sleeping answers after d, or fails when the request is cut off before.
+func sleeping(d time.Duration) func(*http.Request) (*http.Response, error) {
+	return func(req *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(d):
+			return answer("ok"), nil
+		case <-req.Context().Done():
+			return nil, req.Context().Err()
+		}
+	}
+}
+
+// harness is a running fleet on synthetic time.
+type harness struct {
+	*fleet.Fleet
+
+	t *testing.T
+}
+
+func run(t *testing.T, o fleet.Options) *harness {
+	t.Helper()
+	f := fleet.New(o)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return &harness{Fleet: f, t: t}
+}
+
+func spec(name string) lateen.FunctionSpec {
+	return lateen.FunctionSpec{Key: lateen.NewFunctionKey("dpl_1", name), Deployment: "dpl_1", Name: name}
+}
+
+// call makes a whole request and returns what was read of the response.
+func (h *harness) call(ctx context.Context, s lateen.FunctionSpec) (lateen.Invocation, string, error) {
+	var inv lateen.Invocation
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://site/", strings.NewReader("body"))
+	if err != nil {
+		h.t.Error(err)
+	}
+	resp, err := h.Invoke(ctx, s, req, &inv)
+	if err != nil {
+		return inv, "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return inv, string(text), err
+}
+
+// burst makes n calls at once and returns their errors.
+func (h *harness) burst(n int, s lateen.FunctionSpec) []error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { _, _, errs[i] = h.call(h.t.Context(), s) })
+	}
+	all.Wait()
+	return errs
+}
+
+func wantNoErrors(t *testing.T, errs []error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatalf("a request failed: %v", err)
+		}
+	}
+}
+
+func TestABurstOnAnIdleFunctionStartsOnlyTheInstancesItNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: 100 * time.Millisecond, handle: sleeping(time.Second)}
+		h := run(t, fleet.Options{Engine: e, Concurrency: 64})
+		wantNoErrors(t, h.burst(200, spec("/a")))
+		if starts, _ := e.counts(); starts != 4 {
+			t.Errorf("200 requests at 64 an instance started %d instances, want 4", starts)
+		}
+	})
+}
+
+func TestASecondRequestFindsTheInstanceWarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{}
+		h := run(t, fleet.Options{Engine: e})
+		first, _, err := h.call(t.Context(), spec("/a"))
+		if err != nil || first.Start != lateen.StartBlank || first.Claim != time.Millisecond {
+			t.Fatalf("first call: %+v, %v; want a blank start of 1ms", first, err)
+		}
+		second, text, err := h.call(t.Context(), spec("/a"))
+		if err != nil || text != "ok" || second.Start != lateen.StartWarm || second.Instance != first.Instance {
+			t.Errorf("second call: %+v %q, %v; want it warm on %s", second, text, err, first.Instance)
+		}
+	})
+}
+
+func TestAFailedStartIsTriedAgainBeforeTheRequestSeesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{failures: 1, failWith: errors.New("no worker")}
+		h := run(t, fleet.Options{Engine: e})
+		if _, text, err := h.call(t.Context(), spec("/a")); err != nil || text != "ok" {
+			t.Errorf("got %q, %v; want ok", text, err)
+		}
+	})
+}
+
+func TestEveryoneWhoWaitsLearnsThatTheFunctionCannotStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Millisecond, failures: 1000, failWith: lateen.ErrFunctionFailed.With("boom at line 3")}
+		h := run(t, fleet.Options{Engine: e})
+		for _, err := range h.burst(10, spec("/a")) {
+			if !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), "line 3") {
+				t.Fatalf("got %v, want the function's own error", err)
+			}
+		}
+		if starts, _ := e.counts(); starts != 2 {
+			t.Errorf("10 requests made %d attempts, want 2", starts)
+		}
+	})
+}
+
+func TestAnUnknownErrorOfTheEngineIsThePlatformsFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{failures: 2, failWith: errors.New("fork: out of pids")}
+		h := run(t, fleet.Options{Engine: e})
+		if _, _, err := h.call(t.Context(), spec("/a")); !errors.Is(err, lateen.ErrFunctionStart) {
+			t.Errorf("got %v, want function_start_failed", err)
+		}
+	})
+}
+
+func TestPastTheQueueTheAnswerComesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Hour}
+		h := run(t, fleet.Options{Engine: e, Queue: 3, StartTimeout: time.Second})
+		var waiting sync.WaitGroup
+		for range 3 {
+			waiting.Go(func() { h.call(t.Context(), spec("/a")) })
+		}
+		synctest.Wait()
+		asked := time.Now()
+		_, _, err := h.call(t.Context(), spec("/a"))
+		if !errors.Is(err, lateen.ErrFunctionThrottled) || time.Since(asked) != 0 {
+			t.Errorf("got %v after %s, want function_throttled at once", err, time.Since(asked))
+		}
+		waiting.Wait()
+	})
+}
+
+func TestAnIdleInstanceStopsAndTheNextRequestStartsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{}
+		h := run(t, fleet.Options{Engine: e, KeepAlive: time.Minute})
+		h.call(t.Context(), spec("/a"))
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if _, running := e.counts(); running != 1 {
+			t.Fatal("the instance stopped before its keep-alive was over")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if _, running := e.counts(); running != 0 {
+			t.Fatal("the instance is still there after its keep-alive")
+		}
+		if got := h.Stats(); got != (fleet.Stats{}) {
+			t.Errorf("an idle function leaves %+v behind, want nothing", got)
+		}
+		if inv, _, err := h.call(t.Context(), spec("/a")); err != nil || inv.Start != lateen.StartBlank {
+			t.Errorf("the request after zero: %+v, %v", inv, err)
+		}
+	})
+}
+
+func TestWorkAfterTheResponseKeepsTheInstance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{}
+		h := run(t, fleet.Options{Engine: e, KeepAlive: time.Minute})
+		h.call(t.Context(), spec("/a"))
+		e.instances[0].busy.Store(1)
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		if _, running := e.counts(); running != 1 {
+			t.Fatal("the instance stopped with waitUntil work under way")
+		}
+		e.instances[0].busy.Store(0)
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		if _, running := e.counts(); running != 0 {
+			t.Error("the instance outlives its work")
+		}
+	})
+}
+
+func TestAnOverdueFunctionTimesOutAndItsInstanceGoesAfterItsNeighbours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := spec("/a")
+		slow.Function.MaxDuration = 10
+		e := &fakeEngine{handle: sleeping(time.Minute)}
+		h := run(t, fleet.Options{Engine: e, Grace: 20 * time.Second})
+		asked := time.Now()
+		_, _, err := h.call(t.Context(), slow)
+		if !errors.Is(err, lateen.ErrFunctionTimeout) || time.Since(asked) != 10*time.Second {
+			t.Fatalf("got %v after %s, want a timeout after 10s", err, time.Since(asked))
+		}
+		e.handle = nil
+		inv, _, err := h.call(t.Context(), slow)
+		if err != nil || inv.Start == lateen.StartWarm {
+			t.Errorf("the next request: %+v, %v; want a fresh instance", inv, err)
+		}
+	})
+}
+
+func TestABodyCutOffByTheTimeLimitSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := spec("/a")
+		slow.Function.MaxDuration = 1
+		e := &fakeEngine{handle: func(req *http.Request) (*http.Response, error) {
+			r, w := io.Pipe()
+			context.AfterFunc(req.Context(), func() { _ = w.CloseWithError(req.Context().Err()) })
+			return &http.Response{StatusCode: 200, Body: r}, nil
+		}}
+		h := run(t, fleet.Options{Engine: e})
+		if _, _, err := h.call(t.Context(), slow); !errors.Is(err, lateen.ErrFunctionTimeout) {
+			t.Errorf("reading the body: %v, want a timeout", err)
+		}
+	})
+}
+
+func TestARequestThatWasNotTakenGoesToAnotherInstanceWithItsBodyWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{}
+		var seen string
+		refuse := true
+		e.handle = func(req *http.Request) (*http.Response, error) {
+			if refuse {
+				refuse = false
+				_ = req.Body.Close()
+				return nil, engine.ErrNotTaken
+			}
+			b, err := io.ReadAll(req.Body)
+			seen = string(b)
+			return answer("ok"), err
+		}
+		h := run(t, fleet.Options{Engine: e})
+		inv, _, err := h.call(t.Context(), spec("/a"))
+		if err != nil || seen != "body" || !inv.Retried {
+			t.Errorf("body %q, %+v, %v; want the whole body at the second instance", seen, inv, err)
+		}
+	})
+}
+
+func TestAnInstanceThatAlwaysDiesEndsTheRequestAndNotThePlatform(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{handle: func(*http.Request) (*http.Response, error) { return nil, engine.ErrNotTaken }}
+		h := run(t, fleet.Options{Engine: e})
+		if _, _, err := h.call(t.Context(), spec("/a")); !errors.Is(err, lateen.ErrFunctionNoResponse) {
+			t.Errorf("got %v, want no_response_from_function", err)
+		}
+	})
+}
+
+func TestAProcessThatEndsByItselfLeavesThePool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{}
+		h := run(t, fleet.Options{Engine: e})
+		h.call(t.Context(), spec("/a"))
+		e.instances[0].Stop(t.Context())
+		synctest.Wait()
+		if got := h.Stats().Running; got != 0 {
+			t.Errorf("%d instances running, want none", got)
+		}
+	})
+}
+
+func TestAtTheTotalTheLongestIdleMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{}
+		h := run(t, fleet.Options{Engine: e, Total: 2})
+		for _, name := range []string{"/a", "/b"} {
+			h.call(t.Context(), spec(name))
+			time.Sleep(time.Second)
+		}
+		if _, _, err := h.call(t.Context(), spec("/c")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !e.instances[0].gone() || e.instances[1].gone() {
+			t.Error("want the instance of /a gone and that of /b kept")
+		}
+	})
+}
+
+func TestARequestHeldAtTheTotalIsServedWhenAnotherInstanceIdles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{handle: sleeping(10 * time.Second)}
+		h := run(t, fleet.Options{Engine: e, Total: 1})
+		var both sync.WaitGroup
+		both.Go(func() { h.call(t.Context(), spec("/a")) })
+		time.Sleep(time.Second)
+		asked := time.Now()
+		if _, _, err := h.call(t.Context(), spec("/b")); err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(asked); waited != 19*time.Second {
+			t.Errorf("/b was answered after %s, want 19s: as soon as /a was done", waited)
+		}
+		both.Wait()
+	})
+}
+
+func TestAClientThatGivesUpLeavesNoPlaceTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second}
+		h := run(t, fleet.Options{Engine: e, Concurrency: 1, PerFunction: 1})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, _, err := h.call(ctx, spec("/a")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v, want the client's own end", err)
+		}
+		if _, _, err := h.call(t.Context(), spec("/a")); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.Stats(); got.InFlight != 0 || got.Waiting != 0 || got.Running != 1 {
+			t.Errorf("left behind: %+v", got)
+		}
+	})
+}
+
+func TestAForgottenDeploymentHasNoInstances(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{}
+		h := run(t, fleet.Options{Engine: e})
+		h.call(t.Context(), spec("/a"))
+		h.Forget("dpl_1")
+		synctest.Wait()
+		if _, running := e.counts(); running != 0 {
+			t.Error("the instance is still there")
+		}
+	})
+}
+
+func TestShutdownRefusesNewRequestsAndStopsEveryInstance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Minute}
+		f := fleet.New(fleet.Options{Engine: e, StartTimeout: time.Hour})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		h := &harness{Fleet: f, t: t}
+		held := make(chan error, 1)
+		go func() { _, _, err := h.call(t.Context(), spec("/a")); held <- err }()
+		synctest.Wait()
+		cancel()
+		if err := <-held; !errors.Is(err, lateen.ErrFunctionStart) {
+			t.Errorf("the held request got %v, want function_start_failed", err)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if _, _, err := h.call(t.Context(), spec("/a")); !errors.Is(err, lateen.ErrFunctionStart) {
+			t.Errorf("a late request got %v, want function_start_failed", err)
+		}
+	})
+}
