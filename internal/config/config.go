@@ -1,0 +1,135 @@
+// Package config holds every setting of the daemon: its default, its flag, its
+// environment variable and what it means. Nothing else reads the environment.
+package config
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Config is the settings of one `lateen up`. [Default] is complete and runs.
+type Config struct {
+	Data     string // data directory
+	Listen   string // address of the public listener
+	Domain   string // generated hosts are beneath it
+	Scheme   string // of printed URLs: http, or https behind a proxy that ends TLS
+	Database string // DSN of PostgreSQL; "" is SQLite in Data
+	Team     string // slug of the team made at the first start
+	Region   string // name of this place in x-vercel-id and VERCEL_REGION
+
+	TLSCert, TLSKey     string         // PEM files; "" serves clear text
+	TrustedProxies      []netip.Prefix // whose X-Forwarded-* headers are believed
+	AllowPrivateOrigins bool           // rewrites may reach private addresses
+	BodyLimit           Bytes          // of a request to a function
+
+	Pool         int           // blank processes kept ready for each runtime
+	Instances    int           // all instances together, at most
+	PerFunction  int           // instances of one function, at most
+	Concurrency  int           // requests at once in one instance
+	Queue        int           // requests that may wait for one function
+	KeepAlive    time.Duration // how long an idle instance stays
+	Duration     time.Duration // of an invocation whose function does not say
+	MaxDuration  time.Duration // the most a function may ask for
+	Memory       int           // MiB of an instance whose function does not say
+	DrainTimeout time.Duration // how long requests in flight may take when stopping
+
+	CacheBytes  Bytes         // kept responses on disk, at most
+	CacheMemory Bytes         // kept responses in memory, at most
+	LogBytes    Bytes         // request log on disk, at most
+	LogAge      time.Duration // request log, at most
+	LogLevel    string        // of the daemon's own log: debug, info, warn, error
+	LogFormat   string        // of the daemon's own log: text, json
+
+	Registry string // npm registry that runtimes come from
+}
+
+// Default returns settings that run on one machine with no further word.
+func Default(getenv func(string) string) *Config {
+	return &Config{
+		Data: defaultData(getenv), Listen: "127.0.0.1:8080", Domain: "localhost", Scheme: "http", Team: "team", Region: "local",
+		BodyLimit: 100 << 20,
+		Pool:      2, Instances: 128, PerFunction: 16, Concurrency: 64, Queue: 1000,
+		KeepAlive: 5 * time.Minute, Duration: 5 * time.Minute, MaxDuration: time.Hour, Memory: 1024, DrainTimeout: 30 * time.Second,
+		CacheBytes: 2 << 30, CacheMemory: 128 << 20, LogBytes: 512 << 20, LogAge: 7 * 24 * time.Hour, LogLevel: "info", LogFormat: "text",
+		Registry: "https://registry.npmjs.org/",
+	}
+}
+
+// defaultData is /var/lib/lateen for root and the user's data directory for others.
+func defaultData(getenv func(string) string) string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/lateen"
+	}
+	if dir := getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "lateen")
+	}
+	return filepath.Join(getenv("HOME"), ".local", "share", "lateen")
+}
+
+// ErrInvalid is a setting that cannot be read.
+var ErrInvalid = &lateen.Error{Code: lateen.Invalid, Reason: "config_invalid", Message: "a setting is malformed", Hint: "`lateen up --help` lists the settings"}
+
+// Load returns the defaults with what the environment says over them.
+func Load(getenv func(string) string) (*Config, error) {
+	c := Default(getenv)
+	for _, k := range c.Keys() {
+		text := getenv(k.Env)
+		if text == "" {
+			continue
+		}
+		if err := k.Value.Set(text); err != nil {
+			return nil, ErrInvalid.With("%s is %q: %v", k.Env, text, err)
+		}
+	}
+	return c, nil
+}
+
+// Getenv is the process's environment.
+func Getenv(name string) string { return os.Getenv(name) }
+
+// Environ is the process's environment, for children that inherit it.
+func Environ() []string { return os.Environ() }
+
+// Validate reports settings that contradict each other.
+func (c *Config) Validate() error {
+	switch {
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return ErrInvalid.With("--tls-cert and --tls-key go together")
+	case c.Database != "" && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://"):
+		return ErrInvalid.With("--database is not a postgres:// DSN")
+	case c.Domain != strings.ToLower(c.Domain) || strings.Trim(c.Domain, ".") != c.Domain || c.Domain == "":
+		return ErrInvalid.With("--domain %q is not a domain: lower case, no dot at its ends", c.Domain)
+	case c.Duration > c.MaxDuration:
+		return ErrInvalid.With("--duration %s is more than --max-duration %s", c.Duration, c.MaxDuration)
+	}
+	return (&lateen.Team{Slug: c.Team}).Validate()
+}
+
+// LocalURL is where the API answers, without a slash at the end.
+func (c *Config) LocalURL() string {
+	if c.Domain == "localhost" {
+		scheme := "http"
+		if c.TLSCert != "" {
+			scheme = "https"
+		}
+		return scheme + "://" + c.Listen
+	}
+	return c.Scheme + "://api." + c.Domain
+}
+
+// SiteURL is the URL that reaches host, with the port where it is not the scheme's own.
+func (c *Config) SiteURL(host string) string {
+	scheme := c.Scheme
+	if c.TLSCert != "" {
+		scheme = "https"
+	}
+	if _, port, ok := strings.Cut(c.Listen[strings.LastIndex(c.Listen, ":"):], ":"); ok && c.Domain == "localhost" && port != "80" {
+		host += ":" + port
+	}
+	return scheme + "://" + host
+}

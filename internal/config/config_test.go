@@ -1,0 +1,96 @@
+package config_test
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-dev/lateen/internal/config"
+)
+
+func env(pairs ...string) func(string) string {
+	m := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) string { return m[name] }
+}
+
+func TestTheDefaultsAreValidAndEverySettingReadsBackWhatItPrints(t *testing.T) {
+	c := config.Default(env("HOME", "/home/ada"))
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, k := range c.Keys() {
+		if seen[k.Name] || seen[k.Env] || k.Usage == "" {
+			t.Errorf("--%s: the flag or %s is there twice, or says nothing", k.Name, k.Env)
+		}
+		seen[k.Name], seen[k.Env] = true, true
+		before := k.Value.String()
+		if err := k.Value.Set(before); err != nil || k.Value.String() != before {
+			t.Errorf("--%s prints %q and reads it as %q, %v", k.Name, before, k.Value.String(), err)
+		}
+	}
+}
+
+func TestTheEnvironmentOverridesTheDefaults(t *testing.T) {
+	c, err := config.Load(env("LATEEN_KEEP_ALIVE", "90s", "LATEEN_BODY_LIMIT", "4MiB", "LATEEN_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1", "LATEEN_ALLOW_PRIVATE_ORIGINS", "true", "LATEEN_POOL", "7"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}
+	if diff := cmp.Diff(want, c.TrustedProxies, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+	if c.KeepAlive != 90*time.Second || c.BodyLimit != 4<<20 || !c.AllowPrivateOrigins || c.Pool != 7 {
+		t.Errorf("read %s, %s, %v, %d", c.KeepAlive, c.BodyLimit, c.AllowPrivateOrigins, c.Pool)
+	}
+}
+
+func TestAMalformedSettingIsNamedWithItsValue(t *testing.T) {
+	for name, value := range map[string]string{
+		"LATEEN_KEEP_ALIVE": "soon", "LATEEN_POOL": "-1", "LATEEN_BODY_LIMIT": "9999999999GiB",
+		"LATEEN_TRUSTED_PROXIES": "everyone", "LATEEN_LOG_LEVEL": "loud", "LATEEN_ALLOW_PRIVATE_ORIGINS": "perhaps",
+	} {
+		_, err := config.Load(env(name, value))
+		if !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), value) {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+	}
+}
+
+func TestContradictionsAreRefused(t *testing.T) {
+	for what, change := range map[string]func(*config.Config){
+		"a certificate without a key": func(c *config.Config) { c.TLSCert = "cert.pem" },
+		"another database":            func(c *config.Config) { c.Database = "mysql://x" },
+		"a domain with a dot at last": func(c *config.Config) { c.Domain = "example.com." },
+		"no domain":                   func(c *config.Config) { c.Domain = "" },
+		"more than the most":          func(c *config.Config) { c.Duration = 2 * time.Hour },
+		"a team that is no label":     func(c *config.Config) { c.Team = "The Team" },
+	} {
+		c := config.Default(env())
+		change(c)
+		if c.Validate() == nil {
+			t.Errorf("%s is accepted", what)
+		}
+	}
+}
+
+func TestURLsHaveThePortWhereSitesAreReachedByIt(t *testing.T) {
+	c := config.Default(env())
+	if got := c.SiteURL("shop.localhost"); got != "http://shop.localhost:8080" {
+		t.Error(got)
+	}
+	c.Domain, c.Scheme = "example.com", "https"
+	if got := c.SiteURL("shop.example.com"); got != "https://shop.example.com" {
+		t.Error(got)
+	}
+	if got := c.LocalURL(); got != "https://api.example.com" {
+		t.Error(got)
+	}
+}

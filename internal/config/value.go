@@ -1,0 +1,140 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bytes is a size; its text has a binary unit: 512KiB, 100MiB, 2GiB.
+type Bytes int64 //nolint:recvcheck // only decoding writes to it
+
+type (
+	text   struct{ p *string }
+	choice struct {
+		p  *string
+		of []string
+	}
+	count    struct{ p *int }
+	toggle   struct{ p *bool }
+	duration struct{ p *time.Duration }
+	size     struct{ p *Bytes }
+	prefixes struct{ p *[]netip.Prefix }
+)
+
+func (v text) String() string         { return *v.p }
+func (v text) Set(s string) error     { *v.p = s; return nil }
+func (v text) Type() string           { return "text" }
+func (v choice) String() string       { return *v.p }
+func (v choice) Type() string         { return strings.Join(v.of, "|") }
+func (v count) String() string        { return strconv.Itoa(*v.p) }
+func (v count) Type() string          { return "number" }
+func (v toggle) String() string       { return strconv.FormatBool(*v.p) }
+func (v toggle) Type() string         { return "bool" }
+func (v toggle) IsBoolFlag() bool     { return true }
+func (v duration) String() string     { return v.p.String() }
+func (v duration) Type() string       { return "duration" }
+func (v size) String() string         { return v.p.String() }
+func (v size) Set(s string) error     { return v.p.UnmarshalText([]byte(s)) }
+func (v size) Type() string           { return "size" }
+func (v prefixes) Type() string       { return "cidrs" }
+func (v duration) Set(s string) error { return assign(v.p, s, time.ParseDuration) }
+
+func (v toggle) Set(s string) error { return assign(v.p, s, strconv.ParseBool) }
+
+func (v choice) Set(s string) error {
+	if !slices.Contains(v.of, s) {
+		return fmt.Errorf("it is one of %s", strings.Join(v.of, ", "))
+	}
+	*v.p = s
+	return nil
+}
+
+func (v count) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return fmt.Errorf("it is a whole number from 0 on")
+	}
+	*v.p = n
+	return nil
+}
+
+func (v prefixes) String() string {
+	parts := make([]string, len(*v.p))
+	for i, p := range *v.p {
+		parts[i] = p.String()
+	}
+	return strings.Join(parts, ",")
+}
+
+func (v prefixes) Set(s string) error {
+	var list []netip.Prefix
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(part)
+		if addr, addrErr := netip.ParseAddr(part); addrErr == nil {
+			p, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return fmt.Errorf("%q is not an address or a CIDR", part)
+		}
+		list = append(list, p)
+	}
+	*v.p = list
+	return nil
+}
+
+func assign[T any](p *T, s string, parse func(string) (T, error)) error {
+	value, err := parse(s)
+	if err != nil {
+		return err
+	}
+	*p = value
+	return nil
+}
+
+var (
+	_ encoding.TextUnmarshaler = (*Bytes)(nil)
+	_ encoding.TextMarshaler   = Bytes(0)
+)
+
+//nolint:gochecknoglobals // a table that never changes
+var units = []struct {
+	suffix string
+	bytes  Bytes
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+// String has the largest unit that divides b.
+func (b Bytes) String() string {
+	for _, u := range units {
+		if b >= u.bytes && b%u.bytes == 0 {
+			return strconv.FormatInt(int64(b/u.bytes), 10) + u.suffix
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
+// MarshalText is String.
+func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// UnmarshalText reads a whole number of bytes, or of KiB, MiB or GiB.
+func (b *Bytes) UnmarshalText(raw []byte) error {
+	digits, unit := string(raw), Bytes(1)
+	for _, u := range units {
+		if rest, ok := strings.CutSuffix(digits, u.suffix); ok {
+			digits, unit = rest, u.bytes
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 || n > int64((1<<62)/unit) {
+		return fmt.Errorf("%q is not a size like 512KiB, 100MiB or 2GiB", raw)
+	}
+	*b = Bytes(n) * unit
+	return nil
+}
