@@ -19,7 +19,8 @@ import (
 
 // Trees lays out the file systems of functions, each once, as the directory
 // <dir>/<digest of its [lateen.Tree]>. Files are shared with the store by hard
-// link where it allows that; every user may read them and none may write.
+// link where it allows that, so nobody may ever write to one. Every user may
+// read them.
 type Trees struct {
 	dir   string
 	store Store
@@ -119,45 +120,45 @@ func (t *Trees) make(ctx context.Context, digest lateen.Digest, dir string) erro
 		return fmt.Errorf("make tree directory: %w", err)
 	}
 	if err := t.fill(ctx, tmp, tree); err != nil {
-		return errors.Join(fmt.Errorf("lay out function tree %s: %w", digest, err), removeTree(tmp))
+		return errors.Join(fmt.Errorf("lay out function tree %s: %w", digest, err), os.RemoveAll(tmp))
 	}
 	if err := os.Rename(tmp, dir); err != nil {
-		return errors.Join(fmt.Errorf("lay out function tree: %w", err), removeTree(tmp))
+		return errors.Join(fmt.Errorf("lay out function tree: %w", err), os.RemoveAll(tmp))
 	}
 	return atomicfile.SyncDir(t.dir)
 }
 
-// fill creates the entries of a valid tree in root, and last takes the right to
-// write away from its directories.
+// fill creates the entries of a valid tree in root.
 func (t *Trees) fill(ctx context.Context, root string, tree *lateen.Tree) error {
-	dirs := []string{root}
+	if err := os.Chmod(root, 0o755); err != nil {
+		return err
+	}
 	made := map[string]bool{".": true}
 	for _, e := range tree.Entries {
-		if err := ctx.Err(); err != nil {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		var missing []string
-		for dir := path.Dir(e.Path); !made[dir]; dir = path.Dir(dir) {
-			made[dir] = true
-			missing = append(missing, dir)
-		}
-		for i := len(missing) - 1; i >= 0; i-- {
-			dir := filepath.Join(root, filepath.FromSlash(missing[i]))
-			if err := os.Mkdir(dir, 0o755); err != nil {
-				return err
-			}
-			dirs = append(dirs, dir)
+		if err := mkdirs(root, path.Dir(e.Path), made); err != nil {
+			return err
 		}
 		if err := t.place(ctx, e, filepath.Join(root, filepath.FromSlash(e.Path))); err != nil {
 			return err
 		}
 	}
-	for _, dir := range dirs {
-		if err := os.Chmod(dir, 0o555); err != nil {
-			return err
-		}
-	}
 	return nil
+}
+
+// mkdirs makes the directory dir of root, and those above it, unless it is in made.
+func mkdirs(root, dir string, made map[string]bool) error {
+	if made[dir] {
+		return nil
+	}
+	if err := mkdirs(root, path.Dir(dir), made); err != nil {
+		return err
+	}
+	made[dir] = true
+	name := filepath.Join(root, filepath.FromSlash(dir))
+	return errors.Join(os.Mkdir(name, 0o755), os.Chmod(name, 0o755)) // whatever the umask says
 }
 
 // place creates one entry. Only copies can be executable: a linked file has
@@ -221,7 +222,7 @@ func (t *Trees) Sweep(ctx context.Context, keep func(lateen.Digest) bool, before
 		if doomed == "" {
 			continue
 		}
-		if err := removeTree(doomed); err != nil {
+		if err := os.RemoveAll(doomed); err != nil {
 			return swept, fmt.Errorf("remove function tree: %w", err)
 		}
 		swept.Files++
@@ -248,15 +249,4 @@ func (t *Trees) doom(digest lateen.Digest, name string, before time.Time) (strin
 	}
 	doomed := dir + unfinished + lateen.NewHash(8)
 	return doomed, os.Rename(dir, doomed)
-}
-
-// removeTree removes a tree whose directories may be read-only.
-func removeTree(root string) error {
-	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			return os.Chmod(name, 0o700)
-		}
-		return err
-	})
-	return errors.Join(err, os.RemoveAll(root))
 }
