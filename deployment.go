@@ -111,6 +111,7 @@ type Alias struct {
 // like are those the vercel CLI acts on.
 var (
 	ErrDeploymentNotFound = &Error{Code: NotFound, Reason: "deployment_not_found", Message: "there is no such deployment", Hint: "list them with `lateen ls`"}
+	ErrDeploymentTaken    = &Error{Code: Conflict, Reason: "deployment_taken", Message: "the host belongs to another deployment"}
 	ErrDeploymentNotReady = &Error{Code: Conflict, Reason: "deployment_not_ready", Message: "the deployment is not ready"}
 	ErrMissingFiles       = &Error{Code: Invalid, Reason: "missing_files", Message: "some files were not uploaded yet"}
 	ErrSourceBuild        = &Error{Code: Invalid, Reason: "source_build_unsupported", Message: "building from source is not there yet", Hint: "run `vercel build` and deploy with `--prebuilt`"}

@@ -55,13 +55,15 @@ type Token struct {
 
 // Errors of teams, users and tokens.
 var (
-	ErrTeamNotFound = &Error{Code: NotFound, Reason: "team_not_found", Message: "there is no such team", Hint: "list yours with `lateen teams` or drop --scope"}
-	ErrTeamInvalid  = &Error{Code: Invalid, Reason: "team_invalid", Message: "a team's slug is 1 to 48 characters of a-z, 0-9 and -"}
-	ErrTeamTaken    = &Error{Code: Conflict, Reason: "team_taken", Message: "the slug belongs to another team"}
-	ErrUserNotFound = &Error{Code: NotFound, Reason: "user_not_found", Message: "there is no such user"}
-	ErrTokenInvalid = &Error{Code: Unauthenticated, Reason: "invalid_token", Message: "the token is not valid", Hint: "log in with `lateen login`, or pass a token by --token or LATEEN_TOKEN"}
-	ErrTokenMissing = &Error{Code: Unauthenticated, Reason: "missing_token", Message: "the request carries no token", Hint: "send `Authorization: Bearer <token>`"}
-	ErrRoleTooLow   = &Error{Code: Forbidden, Reason: "role_too_low", Message: "your role in this team does not allow that", Hint: "ask an owner of the team"}
+	ErrTeamNotFound  = &Error{Code: NotFound, Reason: "team_not_found", Message: "there is no such team", Hint: "list yours with `lateen teams` or drop --scope"}
+	ErrTeamInvalid   = &Error{Code: Invalid, Reason: "team_invalid", Message: "a team's slug is 1 to 48 characters of a-z, 0-9 and -"}
+	ErrTeamTaken     = &Error{Code: Conflict, Reason: "team_taken", Message: "the slug belongs to another team"}
+	ErrUserNotFound  = &Error{Code: NotFound, Reason: "user_not_found", Message: "there is no such user"}
+	ErrUserTaken     = &Error{Code: Conflict, Reason: "user_taken", Message: "the username belongs to another user"}
+	ErrTokenInvalid  = &Error{Code: Unauthenticated, Reason: "invalid_token", Message: "the token is not valid", Hint: "log in with `lateen login`, or pass a token by --token or LATEEN_TOKEN"}
+	ErrTokenNotFound = &Error{Code: NotFound, Reason: "token_not_found", Message: "there is no such token"}
+	ErrTokenMissing  = &Error{Code: Unauthenticated, Reason: "missing_token", Message: "the request carries no token", Hint: "send `Authorization: Bearer <token>`"}
+	ErrRoleTooLow    = &Error{Code: Forbidden, Reason: "role_too_low", Message: "your role in this team does not allow that", Hint: "ask an owner of the team"}
 )
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$`)

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// DeploymentFilter chooses deployments; a zero field chooses all.
+type DeploymentFilter struct {
+	Team    lateen.TeamID
+	Project lateen.ProjectID
+	App     string              // the project's name when it was deployed
+	States  []lateen.ReadyState // one of these
+	Target  string
+	Branch  string            // of its Git metadata
+	Users   []lateen.UserID   // created by one of these
+	Meta    map[string]string // all of these
+	Since   lateen.Millis     // created at or after
+	Until   lateen.Millis     // created before
+	Limit   int               // as in [Queries.ListProjects]
+}
+
+// CreateDeployment adds a deployment. Errors: [lateen.ErrDeploymentTaken] if
+// its host or id exists, [lateen.ErrProjectNotFound].
+func (q *Queries) CreateDeployment(ctx context.Context, d *lateen.Deployment) error {
+	return q.write(ctx, func(q *Queries) error {
+		err := q.exec(ctx, meaning{taken: lateen.ErrDeploymentTaken, missing: lateen.ErrProjectNotFound},
+			`INSERT INTO deployments (id, project_id, team_id, name, host, target, source, creator_id, state, error_reason,
+				error_text, created_at, building_at, ready_at, aliased_at, meta, git, branch, skip_aliases, manifest, files, env)
+			 VALUES (`+placeholders(22)+`)`,
+			d.ID, d.Project, d.Team, d.Name, d.Host, d.Target, d.Source, d.Creator, d.State, d.ErrorReason,
+			d.ErrorText, d.CreatedAt, d.BuildingAt, d.ReadyAt, d.AliasedAt, asJSON[map[string]string]{&d.Meta},
+			asJSON[*lateen.GitMetadata]{&d.Git}, branch(d), d.SkipAliases, d.Manifest, d.Files, d.Env)
+		if err != nil {
+			return err
+		}
+		return q.putMeta(ctx, d)
+	})
+}
+
+// GetDeployment returns a deployment of any team.
+// Errors: [lateen.ErrDeploymentNotFound].
+func (q *Queries) GetDeployment(ctx context.Context, id lateen.DeploymentID) (*lateen.Deployment, error) {
+	return one(ctx, q, lateen.ErrDeploymentNotFound, scanDeployment, selectDeployment+` WHERE id = ?`, id)
+}
+
+// FindDeployment returns a deployment of a team by its id or own host; what
+// an alias points to is for [Queries.GetAlias] to say.
+// Errors: [lateen.ErrDeploymentNotFound].
+func (q *Queries) FindDeployment(ctx context.Context, team lateen.TeamID, idOrHost string) (*lateen.Deployment, error) {
+	return one(ctx, q, lateen.ErrDeploymentNotFound, scanDeployment,
+		selectDeployment+` WHERE team_id = ? AND (id = ? OR host = ?)`, team, idOrHost, idOrHost)
+}
+
+// ListDeployments returns deployments without their Env, newest first, in
+// pages like those of [Queries.ListProjects].
+func (q *Queries) ListDeployments(ctx context.Context, f DeploymentFilter) ([]*lateen.Deployment, error) {
+	var w where
+	equal(&w, "team_id", f.Team)
+	equal(&w, "project_id", f.Project)
+	equal(&w, "name", f.App)
+	equal(&w, "target", f.Target)
+	equal(&w, "branch", f.Branch)
+	among(&w, "state", f.States)
+	among(&w, "creator_id", f.Users)
+	if f.Since != 0 {
+		w.and("created_at >= ?", f.Since)
+	}
+	for key, value := range f.Meta {
+		w.and(`EXISTS (SELECT 1 FROM deployment_meta WHERE deployment_id = deployments.id AND key = ? AND value = ?)`, key, value)
+	}
+	key := func(d *lateen.Deployment) (lateen.Millis, string) { return d.CreatedAt, string(d.ID) }
+	return page(ctx, q, scanDeployment, key, listDeployment, w, f.Until, f.Limit)
+}
+
+// UpdateDeployment writes all of a deployment but its id, project, team, host,
+// creator, creation and Env, which never change.
+// Errors: [lateen.ErrDeploymentNotFound].
+func (q *Queries) UpdateDeployment(ctx context.Context, d *lateen.Deployment) error {
+	return q.write(ctx, func(q *Queries) error {
+		err := q.exec(ctx, meaning{missing: lateen.ErrDeploymentNotFound},
+			`UPDATE deployments SET name = ?, target = ?, source = ?, state = ?, error_reason = ?, error_text = ?,
+				building_at = ?, ready_at = ?, aliased_at = ?, meta = ?, git = ?, branch = ?, skip_aliases = ?, manifest = ?, files = ?
+			 WHERE id = ?`,
+			d.Name, d.Target, d.Source, d.State, d.ErrorReason, d.ErrorText,
+			d.BuildingAt, d.ReadyAt, d.AliasedAt, asJSON[map[string]string]{&d.Meta}, asJSON[*lateen.GitMetadata]{&d.Git},
+			branch(d), d.SkipAliases, d.Manifest, d.Files, d.ID)
+		if err != nil {
+			return err
+		}
+		if _, err := q.execAny(ctx, meaning{}, `DELETE FROM deployment_meta WHERE deployment_id = ?`, d.ID); err != nil {
+			return err
+		}
+		return q.putMeta(ctx, d)
+	})
+}
+
+// DeleteDeployment removes a deployment with its events and aliases; a project
+// whose production it was has none then. Errors: [lateen.ErrDeploymentNotFound].
+func (q *Queries) DeleteDeployment(ctx context.Context, id lateen.DeploymentID) error {
+	return q.exec(ctx, meaning{missing: lateen.ErrDeploymentNotFound}, `DELETE FROM deployments WHERE id = ?`, id)
+}
+
+// Host is a name under which a deployment is served.
+type Host struct {
+	Name       string
+	Deployment lateen.DeploymentID
+}
+
+// ListHosts returns every host of every READY deployment: their own and the
+// aliases that point to them.
+func (q *Queries) ListHosts(ctx context.Context) ([]Host, error) {
+	return list(ctx, q, scanHost, `SELECT host, id FROM deployments WHERE state = ?
+		UNION ALL
+		SELECT aliases.host, deployments.id FROM aliases JOIN deployments ON deployments.id = aliases.deployment_id WHERE state = ?`,
+		lateen.Ready, lateen.Ready)
+}
+
+func scanHost(r row) (Host, error) {
+	var h Host
+	err := r.Scan(&h.Name, &h.Deployment)
+	return h, err
+}
+
+// Root is what a deployment keeps from being swept; either may be "".
+type Root struct {
+	Manifest lateen.Digest
+	Files    lateen.Digest
+}
+
+// ListRoots returns the roots of all deployments, each once.
+func (q *Queries) ListRoots(ctx context.Context) ([]Root, error) {
+	return list(ctx, q, scanRoot, `SELECT DISTINCT manifest, files FROM deployments`)
+}
+
+func scanRoot(r row) (Root, error) {
+	var root Root
+	err := r.Scan(&root.Manifest, &root.Files)
+	return root, err
+}
+
+// putMeta writes the rows that make a deployment's Meta searchable.
+func (q *Queries) putMeta(ctx context.Context, d *lateen.Deployment) error {
+	pairs := make([][2]string, 0, len(d.Meta))
+	for key, value := range d.Meta {
+		pairs = append(pairs, [2]string{key, value})
+	}
+	for chunk := range slices.Chunk(pairs, maxParameters/3) {
+		args := make([]any, 0, 3*len(chunk))
+		for _, pair := range chunk {
+			args = append(args, d.ID, pair[0], pair[1])
+		}
+		rows := strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(chunk)), ", ")
+		if err := q.exec(ctx, meaning{}, `INSERT INTO deployment_meta (deployment_id, key, value) VALUES `+rows, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func branch(d *lateen.Deployment) string {
+	if d.Git == nil {
+		return ""
+	}
+	return d.Git.CommitRef
+}
+
+const (
+	deploymentColumns = `SELECT id, project_id, team_id, name, host, target, source, creator_id, state, error_reason,
+	error_text, created_at, building_at, ready_at, aliased_at, meta, git, skip_aliases, manifest, files, `
+	selectDeployment = deploymentColumns + `env FROM deployments`
+	listDeployment   = deploymentColumns + `NULL FROM deployments`
+)
+
+func scanDeployment(r row) (*lateen.Deployment, error) {
+	d := &lateen.Deployment{}
+	return d, r.Scan(&d.ID, &d.Project, &d.Team, &d.Name, &d.Host, &d.Target, &d.Source, &d.Creator, &d.State, &d.ErrorReason,
+		&d.ErrorText, &d.CreatedAt, &d.BuildingAt, &d.ReadyAt, &d.AliasedAt, asJSON[map[string]string]{&d.Meta},
+		asJSON[*lateen.GitMetadata]{&d.Git}, &d.SkipAliases, &d.Manifest, &d.Files, &d.Env)
+}

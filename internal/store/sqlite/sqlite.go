@@ -1,0 +1,120 @@
+// Package sqlite opens the store, and databases of other parts, in SQLite files.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	driver "modernc.org/sqlite"
+	code "modernc.org/sqlite/lib"
+
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+// Open opens the store in the file at path, which it makes with mode 0600 if
+// it is not there, and migrates it. What a call of the store has acknowledged
+// survives a crash of the process and of the machine.
+func Open(ctx context.Context, path string) (*store.Store, error) {
+	unlock, err := lock(ctx, path+".lock")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	file, err := OpenFile(ctx, path, "_synchronous=FULL", "_foreign_keys=1")
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Migrate(ctx, file.Write, goose.DialectSQLite3); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+	}
+	return store.New(&store.Database{Write: file.Write, Read: file.Read, Classify: classify}), nil
+}
+
+// lock keeps other processes from opening the store until unlock is called. It
+// is the write lock of an empty database, so it ends with the process.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	db, err := open(ctx, path, 1, []string{"_busy_timeout=60000", "_txlock=exclusive"})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.BeginTx(ctx, nil); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), db.Close())
+	}
+	return func() { _ = db.Close() }, nil
+}
+
+// File is a SQLite file in WAL mode: one connection that writes, each of its
+// transactions begun as a writer, and some that can only read.
+type File struct {
+	Write, Read *sql.DB
+}
+
+const readers = 8
+
+// OpenFile opens the SQLite file at path, which it makes with mode 0600 if it
+// is not there. Settings are parameters of the driver's data source name:
+// "_synchronous=NORMAL".
+func OpenFile(ctx context.Context, path string, settings ...string) (*File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite's own files take its mode
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	settings = append(settings, "_busy_timeout=20000", "_journal_mode=WAL", "_txlock=immediate")
+	write, err := open(ctx, path, 1, settings)
+	if err != nil {
+		return nil, err
+	}
+	read, err := open(ctx, path, readers, append(settings, "_query_only=1"))
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	return &File{Write: write, Read: read}, nil
+}
+
+// Close closes all connections.
+func (f *File) Close() error { return errors.Join(f.Read.Close(), f.Write.Close()) }
+
+func open(ctx context.Context, path string, connections int, settings []string) (*sql.DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: strings.Join(settings, "&")}
+	db, err := sql.Open("sqlite", name.String())
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	if err := db.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
+func classify(err error) store.Fault {
+	e, ok := errors.AsType[*driver.Error](err)
+	if !ok {
+		return store.Other
+	}
+	switch e.Code() {
+	case code.SQLITE_CONSTRAINT_UNIQUE, code.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return store.Duplicate
+	case code.SQLITE_CONSTRAINT_FOREIGNKEY:
+		return store.Dangling
+	}
+	if primary := e.Code() & 0xff; primary == code.SQLITE_BUSY || primary == code.SQLITE_LOCKED {
+		return store.Contended
+	}
+	return store.Other
+}

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// CreateUser adds a user. Errors: [lateen.ErrUserTaken].
+func (q *Queries) CreateUser(ctx context.Context, u *lateen.User) error {
+	return q.exec(ctx, meaning{taken: lateen.ErrUserTaken},
+		`INSERT INTO users (id, username, email, name, created_at) VALUES (?, ?, ?, ?, ?)`,
+		u.ID, u.Username, u.Email, u.Name, u.CreatedAt)
+}
+
+// GetUser returns a user by id. Errors: [lateen.ErrUserNotFound].
+func (q *Queries) GetUser(ctx context.Context, id lateen.UserID) (*lateen.User, error) {
+	return one(ctx, q, lateen.ErrUserNotFound, scanUser, selectUser+` WHERE id = ?`, id)
+}
+
+// GetUserByName returns a user by username. Errors: [lateen.ErrUserNotFound].
+func (q *Queries) GetUserByName(ctx context.Context, username string) (*lateen.User, error) {
+	return one(ctx, q, lateen.ErrUserNotFound, scanUser, selectUser+` WHERE username = ?`, username)
+}
+
+const selectUser = `SELECT id, username, email, name, created_at FROM users`
+
+func scanUser(r row) (*lateen.User, error) {
+	u := &lateen.User{}
+	return u, r.Scan(&u.ID, &u.Username, &u.Email, &u.Name, &u.CreatedAt)
+}
+
+// CreateTeam adds a team. Errors: [lateen.ErrTeamTaken].
+func (q *Queries) CreateTeam(ctx context.Context, t *lateen.Team) error {
+	return q.exec(ctx, meaning{taken: lateen.ErrTeamTaken},
+		`INSERT INTO teams (id, slug, name, created_at) VALUES (?, ?, ?, ?)`, t.ID, t.Slug, t.Name, t.CreatedAt)
+}
+
+// GetTeam returns a team by id or slug. Errors: [lateen.ErrTeamNotFound].
+func (q *Queries) GetTeam(ctx context.Context, idOrSlug string) (*lateen.Team, error) {
+	return one(ctx, q, lateen.ErrTeamNotFound, scanTeam, selectTeam+` WHERE id = ? OR slug = ?`, idOrSlug, idOrSlug)
+}
+
+// ListTeams returns the teams that user is a member of, oldest first.
+func (q *Queries) ListTeams(ctx context.Context, user lateen.UserID) ([]*lateen.Team, error) {
+	return list(ctx, q, scanTeam,
+		selectTeam+` WHERE id IN (SELECT team_id FROM members WHERE user_id = ?) ORDER BY created_at, id`, user)
+}
+
+const selectTeam = `SELECT id, slug, name, created_at FROM teams`
+
+func scanTeam(r row) (*lateen.Team, error) {
+	t := &lateen.Team{}
+	return t, r.Scan(&t.ID, &t.Slug, &t.Name, &t.CreatedAt)
+}
+
+// PutMember makes a user a member of a team, or changes the role of one.
+// Errors: [lateen.ErrUserNotFound] if the user or the team is not there.
+func (q *Queries) PutMember(ctx context.Context, m lateen.Member) error {
+	return q.exec(ctx, meaning{missing: lateen.ErrUserNotFound},
+		`INSERT INTO members (team_id, user_id, role) VALUES (?, ?, ?)
+		 ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role`, m.Team, m.User, m.Role)
+}
+
+// GetMember returns a user's place in a team. Errors:
+// [lateen.ErrTeamNotFound], since a team is not there for who is not in it.
+func (q *Queries) GetMember(ctx context.Context, team lateen.TeamID, user lateen.UserID) (lateen.Member, error) {
+	return one(ctx, q, lateen.ErrTeamNotFound, scanMember, selectMember+` WHERE team_id = ? AND user_id = ?`, team, user)
+}
+
+// ListMembers returns the members of a team by user id.
+func (q *Queries) ListMembers(ctx context.Context, team lateen.TeamID) ([]lateen.Member, error) {
+	return list(ctx, q, scanMember, selectMember+` WHERE team_id = ? ORDER BY user_id`, team)
+}
+
+const selectMember = `SELECT team_id, user_id, role FROM members`
+
+func scanMember(r row) (lateen.Member, error) {
+	var m lateen.Member
+	err := r.Scan(&m.Team, &m.User, &m.Role)
+	return m, err
+}
