@@ -27,10 +27,12 @@ type Record struct {
 	Output      string        `json:"route,omitempty"` // path of the output that answered
 	Cache       string        `json:"cache,omitempty"` // HIT, MISS, …
 	CacheReason string        `json:"cacheReason,omitempty"`
-	Error       string        `json:"error,omitempty"` // reason of a platform error
-	Duration    time.Duration `json:"duration"`        // to the last byte, ns
-	FirstByte   time.Duration `json:"firstByte"`       // to the first byte of the response, ns
-	TraceID     string        `json:"traceId,omitempty"`
+	Error       string        `json:"error,omitempty"`   // reason of a platform error
+	Duration    time.Duration `json:"duration"`          // to the last byte, ns
+	FirstByte   time.Duration `json:"firstByte"`         // to the first byte of the response, ns
+	TraceID     string        `json:"traceId,omitempty"` // 32 hex digits, W3C Trace Context
+	SpanID      string        `json:"spanId,omitempty"`  // of this request, 16 hex digits
+	ParentSpan  string        `json:"-"`                 // the caller's span, or ""
 
 	// Invocation is the function that answered; nil where none did.
 	Invocation *Invocation `json:"invocation,omitempty"`

@@ -1,0 +1,44 @@
+# Everything a contributor types. `make` alone builds.
+SHELL := /bin/bash
+GO    ?= go
+NODE  := $(CURDIR)/.cache/node
+export PATH := $(NODE)/bin:$(PATH)
+
+.DEFAULT_GOAL := build
+.PHONY: build demo demo-stop test check lint unit e2e examples bench generate setup clean
+
+build: ## bin/lateen
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
+
+demo: build ## a Next.js application on this machine, from nothing to a URL
+	scripts/demo.sh
+
+demo-stop: ## ends what `make demo` started
+	scripts/demo.sh stop
+
+test: lint setup unit e2e ## everything, on a machine that has Go, git and make
+
+lint:
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/golangci-lint.mod golangci-lint run ./...
+
+setup: ## what the tests need beyond Go: Node, PostgreSQL, Chromium
+	scripts/setup.sh
+
+unit: ## packages, with the race detector, on SQLite and PostgreSQL
+	scripts/postgres.sh run -- $(GO) test -race ./...
+
+examples: ## builds every example with its own framework
+	scripts/examples.sh
+
+e2e: build examples ## real frameworks, the real CLI, a real browser
+	$(GO) test -race -tags e2e -timeout 20m ./test/...
+
+bench: build examples ## measures, and writes docs/benchmarks.md
+	$(GO) run ./test/bench
+
+generate: ## reference pages, OpenAPI
+	$(GO) test ./... -run 'Reference|OpenAPI|Golden' -update
+
+clean:
+	rm -rf bin .cache .lateen

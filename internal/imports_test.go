@@ -1,0 +1,164 @@
+package internal_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/lateen-dev/lateen"
+
+// layers is the law of this module: a package may import the packages on its
+// line, the root vocabulary, and nothing else of ours. It keeps the order of
+// ARCHITECTURE.md. "*" is for the composition root alone.
+var layers = map[string]string{
+	"client": "",
+
+	// Ring 1: leaves, pure or one syscall deep.
+	"internal/atomicfile":  "",
+	"internal/buildoutput": "",
+	"internal/config":      "",
+	"internal/guest":       "",
+	"internal/route":       "",
+	"internal/sandbox":     "",
+	"internal/secret":      "internal/atomicfile",
+	"internal/telemetry":   "",
+	"internal/toolchain":   "internal/atomicfile",
+
+	// Ring 2: capabilities, each owns one resource.
+	"internal/artifact":       "internal/atomicfile",
+	"internal/cache":          "internal/atomicfile",
+	"internal/engine":         "",
+	"internal/engine/local":   "internal/engine internal/guest internal/sandbox internal/toolchain",
+	"internal/store":          "",
+	"internal/store/sqlite":   "internal/store",
+	"internal/store/postgres": "internal/store",
+
+	// Ring 3: planes, the verbs.
+	"internal/build":   "internal/artifact internal/atomicfile internal/buildoutput",
+	"internal/control": "internal/artifact internal/build internal/secret internal/store",
+	"internal/edge":    "internal/artifact internal/cache internal/route",
+	"internal/fleet":   "internal/engine",
+	"internal/observe": "internal/store/sqlite",
+
+	// Ring 4: faces.
+	"internal/api": "internal/control internal/observe",
+	"internal/cli": "client internal/config internal/daemon",
+
+	// Ring 5.
+	"internal/daemon": "*",
+}
+
+// heavy names the third-party trees that only some corners may reach.
+var heavy = map[string]string{
+	"database/sql":                       "internal/store internal/store/sqlite internal/store/postgres internal/observe",
+	"modernc.org/":                       "internal/store/sqlite",
+	"github.com/jackc/pgx":               "internal/store/postgres",
+	"github.com/pressly/goose":           "internal/store internal/store/sqlite internal/store/postgres internal/observe",
+	"github.com/spf13/":                  "internal/cli",
+	"charm.land/":                        "internal/cli",
+	"github.com/prometheus/":             "internal/telemetry",
+	"go.opentelemetry.io/":               "internal/telemetry",
+	"github.com/dlclark/regexp2":         "internal/route",
+	"github.com/maypok86/otter":          "internal/cache",
+	"github.com/andybalholm/brotli":      "internal/build internal/edge",
+	"github.com/stretchr/testify":        "",
+	"github.com/nats-io/":                "internal/bus",
+	"k8s.io/":                            "internal/operator",
+	"sigs.k8s.io/controller-runtime/pkg": "internal/operator",
+}
+
+func TestImportsKeepTheRings(t *testing.T) {
+	seen := map[string]bool{}
+	walkGo(t, func(file, pkg string) {
+		if strings.HasSuffix(file, "_test.go") || isMainOrKit(pkg) {
+			return // mains and test kits answer to review
+		}
+		allowed, ok := layers[pkg]
+		if pkg != "" && !ok && !seen[pkg] {
+			t.Errorf("%s is new: give it a line in layers and one in ARCHITECTURE.md", pkg)
+		}
+		seen[pkg] = true
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range f.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fault := forbidden(pkg, allowed, imported); fault != "" {
+				t.Errorf("%s imports %s; %s", file, imported, fault)
+			}
+		}
+	})
+	for pkg := range layers {
+		if !seen[pkg] {
+			t.Errorf("layers names %s, which is gone", pkg)
+		}
+	}
+}
+
+// forbidden says why pkg may not import what it imports, or "".
+func forbidden(pkg, allowed, imported string) string {
+	if dep, ours := strings.CutPrefix(imported, module+"/"); ours {
+		if pkg == "" {
+			return "the root package holds the nouns and imports the standard library alone"
+		}
+		if allowed != "*" && !slices.Contains(strings.Fields(allowed), dep) {
+			return "it may import: " + orNothing(allowed)
+		}
+		return ""
+	}
+	for tree, corners := range heavy {
+		if strings.HasPrefix(imported, tree) && !slices.Contains(strings.Fields(corners), pkg) {
+			return "only these may: " + orNothing(corners)
+		}
+	}
+	return ""
+}
+
+func orNothing(list string) string {
+	if list == "" {
+		return "nothing"
+	}
+	return list
+}
+
+// isMainOrKit reports whether pkg is a program or a package that only tests import.
+func isMainOrKit(pkg string) bool {
+	top, _, _ := strings.Cut(pkg, "/")
+	return slices.Contains([]string{"cmd", "tools", "test", "examples"}, top) || strings.HasSuffix(pkg, "test")
+}
+
+// walkGo visits every Go file of the module with its package's path.
+func walkGo(t *testing.T, visit func(file, pkg string)) {
+	t.Helper()
+	root := os.DirFS("..")
+	err := fs.WalkDir(root, ".", func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && slices.Contains([]string{"testdata", "node_modules", ".git", ".cache", "examples", ".lateen"}, d.Name()):
+			return fs.SkipDir
+		case strings.HasSuffix(file, ".go"):
+			pkg := path.Dir(file)
+			if pkg == "." {
+				pkg = ""
+			}
+			visit(filepath.Join("..", file), pkg)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

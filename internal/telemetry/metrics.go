@@ -1,0 +1,69 @@
+package telemetry
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// requestMetrics are the metrics of what was served, per project. Paths and
+// hosts are no labels: a client chooses them.
+type requestMetrics struct {
+	requests   *prometheus.CounterVec   // project, source, status class
+	durations  *prometheus.HistogramVec // project, source
+	cache      *prometheus.CounterVec   // project, state
+	starts     *prometheus.CounterVec   // project, kind
+	startTimes *prometheus.HistogramVec // kind
+	errors     *prometheus.CounterVec   // reason
+	bytes      *prometheus.CounterVec   // project, direction
+}
+
+func newRequestMetrics(registry *prometheus.Registry) requestMetrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		registry.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, NativeHistogramBucketFactor: 1.1,
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60},
+		}, labels)
+		registry.MustRegister(h)
+		return h
+	}
+	return requestMetrics{
+		requests:   counter("lateen_requests_total", "Requests answered.", "project", "source", "status"),
+		durations:  histogram("lateen_request_duration_seconds", "Time to the last byte of a response.", "project", "source"),
+		cache:      counter("lateen_cache_total", "Requests by cache state.", "project", "state"),
+		starts:     counter("lateen_function_starts_total", "Function invocations by how they came by their instance.", "project", "kind"),
+		startTimes: histogram("lateen_function_start_seconds", "Time from a request's arrival to a loaded instance, where one was started.", "kind"),
+		errors:     counter("lateen_errors_total", "Requests that ended in an error of the platform's, by reason.", "reason"),
+		bytes:      counter("lateen_bytes_total", "Bytes of bodies.", "project", "direction"),
+	}
+}
+
+func (m *requestMetrics) observe(r lateen.Record) {
+	project := string(r.Project)
+	m.requests.WithLabelValues(project, r.Kind, strconv.Itoa(r.Status/100)+"xx").Inc()
+	m.durations.WithLabelValues(project, r.Kind).Observe(r.Duration.Seconds())
+	m.bytes.WithLabelValues(project, "in").Add(float64(r.BytesIn))
+	m.bytes.WithLabelValues(project, "out").Add(float64(r.BytesOut))
+	if r.Cache != "" {
+		m.cache.WithLabelValues(project, r.Cache).Inc()
+	}
+	if r.Error != "" {
+		m.errors.WithLabelValues(r.Error).Inc()
+	}
+	for _, inv := range []*lateen.Invocation{r.Middleware, r.Invocation} {
+		if inv == nil || inv.Start == "" {
+			continue
+		}
+		m.starts.WithLabelValues(project, string(inv.Start)).Inc()
+		if inv.Start != lateen.StartWarm {
+			m.startTimes.WithLabelValues(string(inv.Start)).Observe((inv.Queue + inv.Claim + inv.Load).Seconds())
+		}
+	}
+}

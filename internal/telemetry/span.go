@@ -1,0 +1,107 @@
+package telemetry
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lateen-dev/lateen"
+)
+
+func serviceAttributes(o Options) []attribute.KeyValue {
+	name := o.Getenv("OTEL_SERVICE_NAME")
+	if name == "" {
+		name = "lateen"
+	}
+	return []attribute.KeyValue{semconv.ServiceName(name), semconv.ServiceVersion(o.Version)}
+}
+
+// tell makes the spans of a request from its record: one for the request and,
+// beneath it, one for each phase of its invocation.
+func tell(tracer trace.Tracer, r lateen.Record) {
+	ctx := spanContext(r)
+	begin := r.Time.Time()
+	ctx, span := tracer.Start(ctx, r.Method+" "+orElse(r.Output, r.Kind), trace.WithTimestamp(begin),
+		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+			semconv.HTTPRequestMethodKey.String(r.Method), semconv.ServerAddress(r.Host), semconv.URLPath(r.Path),
+			semconv.HTTPResponseStatusCode(r.Status), semconv.HTTPRoute(r.Output),
+			attribute.String("lateen.request_id", string(r.ID)), attribute.String("lateen.project_id", string(r.Project)),
+			attribute.String("lateen.deployment_id", string(r.Deployment)), attribute.String("lateen.source", r.Kind),
+			attribute.String("lateen.cache", r.Cache),
+		))
+	if r.Status >= 500 || r.Error != "" {
+		span.SetStatus(codes.Error, r.Error)
+	}
+	if inv := r.Invocation; inv != nil {
+		at := begin
+		for _, phase := range []struct {
+			name string
+			took time.Duration
+		}{{"queue", inv.Queue}, {"claim", inv.Claim}, {"load", inv.Load}, {"handler", inv.Handler}} {
+			if phase.took <= 0 {
+				continue
+			}
+			_, child := tracer.Start(ctx, phase.name, trace.WithTimestamp(at), trace.WithAttributes(
+				attribute.String("lateen.function", inv.Function), attribute.String("lateen.start", string(inv.Start))))
+			at = at.Add(phase.took)
+			child.End(trace.WithTimestamp(at))
+		}
+	}
+	span.End(trace.WithTimestamp(begin.Add(r.Duration)))
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+type givenKey struct{}
+
+// spanContext returns a context in which the next span has the ids of r.
+func spanContext(r lateen.Record) context.Context {
+	ctx := context.WithValue(context.Background(), givenKey{}, r) //nolint:forbidigo // spans are told after the request is over
+	traceID, err := trace.TraceIDFromHex(r.TraceID)
+	parent, parentErr := trace.SpanIDFromHex(r.ParentSpan)
+	if err != nil || parentErr != nil {
+		return ctx
+	}
+	return trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: traceID, SpanID: parent, TraceFlags: trace.FlagsSampled, Remote: true,
+	}))
+}
+
+// givenIDs gives a request's span the ids that its functions were told, and
+// others fresh ones.
+type givenIDs struct{}
+
+// NewIDs implements the SDK's IDGenerator for a span without a parent.
+func (g givenIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
+	var id trace.TraceID
+	_, _ = rand.Read(id[:]) // never fails
+	if r, ok := ctx.Value(givenKey{}).(lateen.Record); ok {
+		if given, err := trace.TraceIDFromHex(r.TraceID); err == nil {
+			id = given
+		}
+	}
+	return id, g.NewSpanID(ctx, id)
+}
+
+// NewSpanID implements the SDK's IDGenerator for a span with a parent.
+func (givenIDs) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
+	var id trace.SpanID
+	_, _ = rand.Read(id[:]) // never fails
+	r, ok := ctx.Value(givenKey{}).(lateen.Record)
+	if inside := trace.SpanFromContext(ctx); ok && (!inside.SpanContext().IsValid() || inside.SpanContext().IsRemote()) {
+		if given, err := trace.SpanIDFromHex(r.SpanID); err == nil {
+			id = given
+		}
+	}
+	return id
+}

@@ -1,0 +1,178 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	collectortrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/telemetry"
+)
+
+// collector is an OTLP endpoint that keeps what it is sent.
+type collector struct {
+	*httptest.Server
+
+	mu    sync.Mutex // guards below
+	spans map[string]span
+	names map[string]bool // of metrics
+}
+
+type span struct{ trace, id, parent string }
+
+func startCollector(t *testing.T) *collector {
+	c := &collector{spans: map[string]span{}, names: map[string]bool{}}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := io.Reader(r.Body)
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			unzipped, err := gzip.NewReader(body)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			body = unzipped
+		}
+		raw, err := io.ReadAll(body)
+		if err != nil {
+			t.Error(err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		switch r.URL.Path {
+		case "/v1/traces":
+			var m collectortrace.ExportTraceServiceRequest
+			if err := proto.Unmarshal(raw, &m); err != nil {
+				t.Error(err)
+			}
+			for _, rs := range m.ResourceSpans {
+				for _, ss := range rs.ScopeSpans {
+					for _, s := range ss.Spans {
+						c.spans[s.Name] = span{hex.EncodeToString(s.TraceId), hex.EncodeToString(s.SpanId), hex.EncodeToString(s.ParentSpanId)}
+					}
+				}
+			}
+		case "/v1/metrics":
+			var m collectormetrics.ExportMetricsServiceRequest
+			if err := proto.Unmarshal(raw, &m); err != nil {
+				t.Error(err)
+			}
+			for _, rm := range m.ResourceMetrics {
+				for _, sm := range rm.ScopeMetrics {
+					for _, metric := range sm.Metrics {
+						c.names[metric.Name] = true
+					}
+				}
+			}
+		}
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func record() lateen.Record {
+	return lateen.Record{
+		ID: "req_1", Time: lateen.MillisOf(time.Now()), Project: "prj_1", Method: "GET", Host: "a.localhost", Path: "/x",
+		Status: 200, Kind: "function", Output: "/api/x", Cache: "MISS", Duration: 20 * time.Millisecond, BytesOut: 5,
+		TraceID: "0af7651916cd43dd8448eb211c80319c", SpanID: "b7ad6b7169203331", ParentSpan: "00f067aa0ba902b7",
+		Invocation: &lateen.Invocation{Function: "/api/x", Start: lateen.StartBlank, Claim: time.Millisecond, Load: 2 * time.Millisecond, Handler: 3 * time.Millisecond},
+	}
+}
+
+func TestTracesAndMetricsGoToTheEndpointThatTheEnvironmentNames(t *testing.T) {
+	c := startCollector(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
+	tel, err := telemetry.New(t.Context(), telemetry.Options{Getenv: os.Getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tel.Record(record())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := tel.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	request := c.spans["GET /api/x"]
+	if want := (span{"0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"}); request != want {
+		t.Errorf("the request's span is %+v, want the ids its caller and its function know: %+v", request, want)
+	}
+	for _, phase := range []string{"claim", "load", "handler"} {
+		if s := c.spans[phase]; s.trace != request.trace || s.parent != request.id || s.id == request.id {
+			t.Errorf("phase %s is %+v, want a child of the request", phase, s)
+		}
+	}
+	if !c.names["lateen_requests_total"] && !c.names["lateen_requests"] {
+		t.Errorf("metrics sent: %v, want the requests among them", c.names)
+	}
+}
+
+func TestNothingIsExportedUnlessAsked(t *testing.T) {
+	t.Setenv("OTEL_TRACES_EXPORTER", "none")
+	c := startCollector(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", c.URL+"/v1/traces")
+	tel, err := telemetry.New(t.Context(), telemetry.Options{Getenv: os.Getenv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tel.Record(record())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := tel.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.spans) > 0 {
+		t.Errorf("spans were sent against OTEL_TRACES_EXPORTER=none: %v", c.spans)
+	}
+}
+
+func TestMetricsCountRequestsByProjectAndStartsByKind(t *testing.T) {
+	tel, err := telemetry.New(t.Context(), telemetry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tel.Record(record())
+	tel.Gauge("lateen_instances", "Instances.", func() float64 { return 3 })
+	w := httptest.NewRecorder()
+	tel.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{
+		`lateen_requests_total{project="prj_1",source="function",status="2xx"} 1`,
+		`lateen_function_starts_total{kind="blank",project="prj_1"} 1`,
+		`lateen_bytes_total{direction="out",project="prj_1"} 5`,
+		`lateen_instances 3`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+func TestTheLogNamesItsPartAndKeepsToItsLevel(t *testing.T) {
+	var out bytes.Buffer
+	tel, err := telemetry.New(t.Context(), telemetry.Options{Out: &out, Level: "warn", Format: "json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tel.Log("edge").Info("unheard")
+	tel.Log("edge").Warn("heard")
+	if got := out.String(); strings.Contains(got, "unheard") || !strings.Contains(got, `"part":"edge"`) {
+		t.Errorf("log: %s", got)
+	}
+	if _, err := telemetry.New(t.Context(), telemetry.Options{Out: &out, Level: "loud"}); err == nil {
+		t.Error("an unknown level is accepted")
+	}
+}

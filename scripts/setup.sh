@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs what the tests need beyond Go, git and make: Node and npm from the
+# npm registry into .cache/node, PostgreSQL and Chromium from the system's
+# packages. Does nothing where they are there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+need=()
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need+=(postgresql)
+command -v chromium >/dev/null || need+=(chromium)
+if [ ${#need[@]} -gt 0 ]; then
+  echo "installing ${need[*]}" >&2
+  sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
+fi
+scripts/node.sh
