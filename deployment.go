@@ -82,6 +82,17 @@ type SourceFile struct {
 	Link string `json:"link,omitempty"` // target of a symbolic link, as written
 }
 
+// Source is an upload as the build reads it.
+type Source struct {
+	Files []SourceFile
+	// Root is the project's root directory, where .vercel/output is expected;
+	// "" is the top of the upload.
+	Root string
+	// Target is the environment that the output must have been built for; ""
+	// takes any, as a promoted or redeployed upload needs.
+	Target string
+}
+
 // DeploymentEvent is a line of a deployment's build log or a change of state.
 type DeploymentEvent struct {
 	Deployment DeploymentID      `json:"deploymentId"`
