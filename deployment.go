@@ -121,16 +121,22 @@ type Alias struct {
 // Errors of deployments and aliases. The reasons of missing_files and the
 // like are those the vercel CLI acts on.
 var (
-	ErrDeploymentNotFound = &Error{Code: NotFound, Reason: "deployment_not_found", Message: "there is no such deployment", Hint: "list them with `lateen ls`"}
-	ErrDeploymentTaken    = &Error{Code: Conflict, Reason: "deployment_taken", Message: "the host belongs to another deployment"}
-	ErrDeploymentNotReady = &Error{Code: Conflict, Reason: "deployment_not_ready", Message: "the deployment is not ready"}
-	ErrMissingFiles       = &Error{Code: Invalid, Reason: "missing_files", Message: "some files were not uploaded yet"}
-	ErrSourceBuild        = &Error{Code: Invalid, Reason: "source_build_unsupported", Message: "building from source is not there yet", Hint: "run `vercel build` and deploy with `--prebuilt`"}
-	ErrUploadDigest       = &Error{Code: Invalid, Reason: "upload_digest_mismatch", Message: "the body does not have the digest it was announced with", Hint: "upload the file again"}
-	ErrUploadPath         = &Error{Code: Invalid, Reason: "invalid_path", Message: "a file's path leaves the upload"}
-	ErrTooManyFiles       = &Error{Code: Invalid, Reason: "too_many_files", Message: "the deployment has too many files"}
-	ErrAliasNotFound      = &Error{Code: NotFound, Reason: "alias_not_found", Message: "there is no such alias", Hint: "list them with `lateen alias ls`"}
-	ErrAliasInvalid       = &Error{Code: Invalid, Reason: "invalid_alias", Message: "the alias is not a host name"}
-	ErrAliasTaken         = &Error{Code: Forbidden, Reason: "alias_in_use", Message: "the alias belongs to another project"}
-	ErrAliasReserved      = &Error{Code: Forbidden, Reason: "forbidden_alias", Message: "the host belongs to the platform"}
+	ErrDeploymentNotFound  = &Error{Code: NotFound, Reason: "deployment_not_found", Message: "there is no such deployment", Hint: "list them with `lateen ls`"}
+	ErrDeploymentTaken     = &Error{Code: Conflict, Reason: "deployment_taken", Message: "the host belongs to another deployment"}
+	ErrDeploymentNotReady  = &Error{Code: Conflict, Reason: "deployment_not_ready", Message: "the deployment is not ready"}
+	ErrDeploymentFinal     = &Error{Code: Conflict, Reason: "deployment_final", Message: "the deployment has come to its end"}
+	ErrDeploymentAliased   = &Error{Code: Conflict, Reason: "deployment_aliased", Message: "hosts lead to the deployment"}
+	ErrAssembleTimeout     = &Error{Code: Timeout, Reason: "assemble_timeout", Message: "the deployment took too long to assemble", Hint: "deploy again"}
+	ErrAssembleInterrupted = &Error{Code: Unavailable, Reason: "assemble_interrupted", Message: "the platform stopped while it assembled the deployment", Hint: "deploy again"}
+	ErrRollbackTarget      = &Error{Code: Invalid, Reason: "rollback_target", Message: "only a production deployment can be rolled back to", Hint: "promote it instead"}
+	ErrMissingFiles        = &Error{Code: Invalid, Reason: "missing_files", Message: "some files were not uploaded yet"}
+	ErrSourceBuild         = &Error{Code: Invalid, Reason: "source_build_unsupported", Message: "building from source is not there yet", Hint: "run `vercel build` and deploy with `--prebuilt`"}
+	ErrUploadDigest        = &Error{Code: Invalid, Reason: "upload_digest_mismatch", Message: "the body does not have the digest it was announced with", Hint: "upload the file again"}
+	ErrUploadTruncated     = &Error{Code: Invalid, Reason: "upload_truncated", Message: "the body ended too early", Hint: "upload the file again"}
+	ErrUploadPath          = &Error{Code: Invalid, Reason: "invalid_path", Message: "a file's path leaves the upload"}
+	ErrTooManyFiles        = &Error{Code: Invalid, Reason: "too_many_files", Message: "the deployment has too many files"}
+	ErrAliasNotFound       = &Error{Code: NotFound, Reason: "alias_not_found", Message: "there is no such alias", Hint: "list them with `lateen alias ls`"}
+	ErrAliasInvalid        = &Error{Code: Invalid, Reason: "invalid_alias", Message: "the alias is not a host name"}
+	ErrAliasTaken          = &Error{Code: Forbidden, Reason: "alias_in_use", Message: "the alias belongs to another project"}
+	ErrAliasReserved       = &Error{Code: Forbidden, Reason: "forbidden_alias", Message: "the host belongs to the platform"}
 )

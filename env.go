@@ -35,11 +35,12 @@ type EnvVar struct {
 
 // Errors of environment variables.
 var (
-	ErrEnvNotFound = &Error{Code: NotFound, Reason: "env_not_found", Message: "there is no such environment variable", Hint: "list them with `lateen env ls`"}
-	ErrEnvInvalid  = &Error{Code: Invalid, Reason: "env_invalid", Message: "the environment variable is malformed"}
-	ErrEnvReserved = &Error{Code: Invalid, Reason: "env_reserved", Message: "the name is reserved for the platform"}
-	ErrEnvTaken    = &Error{Code: Conflict, Reason: "ENV_CONFLICT", Message: "the variable exists in one of these environments", Hint: "change it with `lateen env update`, or add it with --force"}
-	ErrEnvTooLarge = &Error{Code: Invalid, Reason: "env_too_large", Message: "the variables of a deployment are 64 KiB at most together"}
+	ErrEnvNotFound   = &Error{Code: NotFound, Reason: "env_not_found", Message: "there is no such environment variable", Hint: "list them with `lateen env ls`"}
+	ErrEnvInvalid    = &Error{Code: Invalid, Reason: "env_invalid", Message: "the environment variable is malformed"}
+	ErrEnvReserved   = &Error{Code: Invalid, Reason: "env_reserved", Message: "the name is reserved for the platform"}
+	ErrEnvTaken      = &Error{Code: Conflict, Reason: "ENV_CONFLICT", Message: "the variable exists in one of these environments", Hint: "change it with `lateen env update`, or add it with --force"}
+	ErrTargetInvalid = &Error{Code: Invalid, Reason: "target_invalid", Message: "an environment's name is 1 to 32 characters of a-z, 0-9 and '-'"}
+	ErrEnvTooLarge   = &Error{Code: Invalid, Reason: "env_too_large", Message: "the variables of a deployment are 64 KiB at most together"}
 )
 
 // MaxEnvBytes bounds the names and values of one deployment together.

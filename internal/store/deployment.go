@@ -55,6 +55,12 @@ func (q *Queries) FindDeployment(ctx context.Context, team lateen.TeamID, idOrHo
 		selectDeployment+` WHERE team_id = ? AND (id = ? OR host = ?)`, team, idOrHost, idOrHost)
 }
 
+// GetDeploymentByHost returns the deployment of any team whose own host is host.
+// Errors: [lateen.ErrDeploymentNotFound].
+func (q *Queries) GetDeploymentByHost(ctx context.Context, host string) (*lateen.Deployment, error) {
+	return one(ctx, q, lateen.ErrDeploymentNotFound, scanDeployment, selectDeployment+` WHERE host = ?`, host)
+}
+
 // ListDeployments returns deployments without their Env, newest first, in
 // pages like those of [Queries.ListProjects].
 func (q *Queries) ListDeployments(ctx context.Context, f DeploymentFilter) ([]*lateen.Deployment, error) {
