@@ -1,0 +1,80 @@
+package edge
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// client is who sent a request and what it asked for, as far as it can be believed.
+type client struct {
+	ip       string // "" if unknown
+	proto    string // http or https
+	host     string // as sent, with its port
+	hostname string // as in the host table
+}
+
+// clientOf returns the client of r: the peer, unless that is a trusted proxy,
+// which speaks for another.
+func (e *Edge) clientOf(r *http.Request) client {
+	c := client{proto: "http", host: r.Host}
+	if r.TLS != nil {
+		c.proto = "https"
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err == nil {
+		c.ip = peer.Addr().Unmap().String()
+	}
+	if err == nil && e.trusts(peer.Addr()) {
+		e.believe(&c, r.Header)
+	}
+	c.hostname = hostname(c.host)
+	return c
+}
+
+func (e *Edge) trusts(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return slices.ContainsFunc(e.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// believe takes over what trusted proxies say of the client. Each proxy adds
+// the address it saw at the end of X-Forwarded-For, so the client is the last
+// one that is not itself a trusted proxy.
+func (e *Edge) believe(c *client, h http.Header) {
+	hops := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		ip, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		c.ip = ip.Unmap().String()
+		if !e.trusts(ip) {
+			break
+		}
+	}
+	if proto := strings.ToLower(lastOf(h, "X-Forwarded-Proto")); proto == "http" || proto == "https" {
+		c.proto = proto
+	}
+	if host := lastOf(h, "X-Forwarded-Host"); host != "" && !strings.ContainsAny(host, " /\\@?#\t") {
+		c.host = host
+	}
+}
+
+// lastOf returns the last element of a header that is a list.
+func lastOf(h http.Header, name string) string {
+	v := strings.Join(h.Values(name), ",")
+	return strings.TrimSpace(v[strings.LastIndexByte(v, ',')+1:])
+}
+
+// port is the port the client connected to, by its host header or protocol.
+func (c *client) port() string {
+	if _, port, err := net.SplitHostPort(c.host); err == nil && port != "" {
+		return port
+	}
+	if c.proto == "https" {
+		return "443"
+	}
+	return "80"
+}

@@ -1,0 +1,159 @@
+package edge
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+const (
+	// minCompressed is the length below which compressing gains nothing.
+	minCompressed = 1024
+	copyBuffer    = 32 << 10
+)
+
+// encoder is a content coding under way.
+type encoder interface {
+	io.WriteCloser
+	Flush() error
+	Reset(w io.Writer)
+}
+
+// codings compresses responses that user code sends uncompressed. It keeps
+// encoders and buffers for use again.
+type codings struct {
+	encoders map[string]*sync.Pool // of encoder, by coding
+	buffers  sync.Pool             // of *[copyBuffer]byte
+}
+
+func newCodings() *codings {
+	return &codings{
+		encoders: map[string]*sync.Pool{
+			"br":   {New: func() any { return brotli.NewWriterLevel(nil, 4) }},
+			"gzip": {New: func() any { w, _ := gzip.NewWriterLevel(nil, 5); return w }}, // 5 is a level
+			"zstd": {New: newZstd},
+		},
+		buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }},
+	}
+}
+
+func newZstd() any {
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+	if err != nil { // only a wrong option
+		return nil
+	}
+	return w
+}
+
+// negotiate decides whether and how to compress a response on its way out and
+// says so in its header h; "" is not at all. Event streams are left alone:
+// their readers expect every event at once, through whatever is in between.
+func (c *codings) negotiate(x *exchange, status int, h http.Header) string {
+	if x.record.Kind == kindStatic || !bodyAllowed(status) || status == http.StatusPartialContent || !compressible(h) {
+		return ""
+	}
+	h["Vary"] = withVary(h["Vary"], "Accept-Encoding")
+	coding := codingFor(x.req.Header["Accept-Encoding"], "zstd", "br", "gzip")
+	if coding == "" {
+		return ""
+	}
+	h["Content-Encoding"] = []string{coding}
+	delete(h, "Content-Length")
+	delete(h, "Accept-Ranges")
+	if etag := h.Get("Etag"); etag != "" && !strings.HasPrefix(etag, "W/") {
+		h["Etag"] = []string{"W/" + etag} // equal in meaning, no longer byte by byte
+	}
+	return coding
+}
+
+// compressible reports whether a response with header h is worth compressing and may be.
+func compressible(h http.Header) bool {
+	if h["Content-Encoding"] != nil || h["Content-Range"] != nil {
+		return false
+	}
+	if n, err := strconv.Atoi(h.Get("Content-Length")); err == nil && n < minCompressed {
+		return false
+	}
+	for _, v := range h["Cache-Control"] {
+		if strings.Contains(strings.ToLower(v), "no-transform") {
+			return false
+		}
+	}
+	kind, _, _ := strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
+	kind = strings.TrimSpace(kind)
+	return compressibleTypes[kind] || strings.HasPrefix(kind, "text/") && kind != "text/event-stream" ||
+		strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml")
+}
+
+// compressibleTypes are the media types besides text that shrink.
+var compressibleTypes = map[string]bool{
+	"application/json": true, "application/javascript": true, "application/xml": true, "application/ndjson": true,
+	"application/x-ndjson": true, "application/x-javascript": true, "application/wasm": true, "application/vnd.ms-fontobject": true,
+	"application/manifest+json": true, "font/ttf": true, "font/otf": true, "image/bmp": true, "image/x-icon": true, "application/graphql": true,
+}
+
+// withVary returns the values of a Vary header with name among them.
+func withVary(values []string, name string) []string {
+	for _, list := range values {
+		for v := range strings.SplitSeq(list, ",") {
+			if v = strings.TrimSpace(v); v == "*" || strings.EqualFold(v, name) {
+				return values
+			}
+		}
+	}
+	return append(values[:len(values):len(values)], name)
+}
+
+// copy sends body to w in a coding, "" being none, and flushes whatever it
+// has read if live. A body that breaks off is not ended as if it were whole.
+func (c *codings) copy(w *writer, body io.Reader, coding string, live bool) error {
+	if coding == "" {
+		return c.pour(w, w.Flush, body, live)
+	}
+	pool := c.encoders[coding]
+	enc := pool.Get().(encoder) //nolint:errcheck // nothing else is in the pool
+	enc.Reset(w)
+	defer func() { enc.Reset(nil); pool.Put(enc) }()
+	var failed error
+	flush := func() {
+		failed = errors.Join(failed, enc.Flush())
+		w.Flush()
+	}
+	if err := c.pour(enc, flush, body, live); err != nil {
+		return err
+	}
+	return errors.Join(failed, enc.Close())
+}
+
+// pour copies src to dst, calling flush after each piece if live.
+func (c *codings) pour(dst io.Writer, flush func(), src io.Reader, live bool) error {
+	buf := c.buffers.Get().(*[copyBuffer]byte) //nolint:errcheck // nothing else is in the pool
+	defer c.buffers.Put(buf)
+	if live {
+		flush() // the header may be long before the body
+	}
+	for {
+		n, err := src.Read(buf[:])
+		if n > 0 {
+			if _, err := dst.Write(buf[:n]); err != nil {
+				return err
+			}
+			if live {
+				flush()
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}

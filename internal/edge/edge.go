@@ -1,0 +1,192 @@
+// Package edge is the front of the platform: it accepts connections, finds the
+// deployment a host stands for and answers each request with a static file, a
+// kept page, a function, an origin or an error page.
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/cache"
+)
+
+// SiteSource knows deployments. Site returns [lateen.ErrDeploymentNotFound] for
+// one that is gone.
+type SiteSource interface {
+	Site(ctx context.Context, d lateen.DeploymentID) (*lateen.Site, error)
+}
+
+// Invoker runs functions. Invoke sends req to an instance of spec and returns
+// its response as soon as the header is there, with a body that streams and
+// that the caller closes; a switch of protocols has status 101 and a body that is an
+// [io.ReadWriteCloser]. It tells in inv where the time went.
+type Invoker interface {
+	Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error)
+}
+
+// Recorder takes the record of every finished request. It never blocks.
+type Recorder interface {
+	Record(r lateen.Record)
+}
+
+// Options says what an edge serves, and how much.
+type Options struct {
+	Artifacts artifact.Store // content of static files and fallbacks
+	Source    SiteSource
+	Fleet     Invoker
+	Records   Recorder     // nil drops them
+	Cache     *cache.Cache // kept pages
+	Log       *slog.Logger // nil discards
+
+	// API answers requests for an IP literal, localhost and api.<Domain>; nil
+	// is an error page.
+	API http.Handler
+	// Domain is the one under which the platform makes up hosts; "" is localhost.
+	Domain string
+	// Region is the first part of x-vercel-id; "" is dev1.
+	Region string
+	// TrustedProxies are the peers whose X-Forwarded-For, -Proto and -Host are
+	// believed. nil: nobody's are.
+	TrustedProxies []netip.Prefix
+	// OriginAllow are the addresses that external rewrites may reach although
+	// they are not public: loopback, private and link-local ones are refused
+	// otherwise, after the name has been resolved.
+	OriginAllow []netip.Prefix
+
+	// Plain are listeners for HTTP/1.1 and for HTTP/2 without TLS, with prior
+	// knowledge; Secure are for both over TLS. Run closes them.
+	Plain, Secure []net.Listener
+	// TLS configures the Secure listeners and must be able to find a certificate, as
+	// [Certificate] does.
+	TLS *tls.Config
+
+	MaxConnections int   // open at once; further ones wait to be accepted. 0 is 16384
+	MaxHeaderBytes int   // of a request's header; 0 is 64 KiB
+	MaxBody        int64 // bytes of a request's body to a function or an origin; 0 is 100 MiB
+	MaxSites       int   // routes, files and outputs of compiled sites in memory together; 0 is 2 million
+
+	HeaderTimeout time.Duration // to receive a request's header; 0 is 10 seconds
+	IdleTimeout   time.Duration // of a connection between requests; 0 is 2 minutes
+	// StallTimeout is how long a client may neither send nor take any of a body
+	// that is under way; 0 is 1 minute. A body that moves takes as long as it takes.
+	StallTimeout time.Duration
+	// OriginTimeout is how long an origin has for the header of its response; 0 is 2 minutes.
+	OriginTimeout time.Duration
+	// Grace is how long Run lets requests in flight go on when it has to end; 0 is 30 seconds.
+	Grace time.Duration
+
+	// Now is the clock; nil is [time.Now].
+	Now func() time.Time
+}
+
+// Edge serves deployments. Use [New].
+type Edge struct {
+	o       Options
+	sites   *sites
+	origins http.RoundTripper
+	codings *codings
+	page    *template.Template // of errors
+	// memory is what is left for bodies that are held whole.
+	memory budget
+	// draining is closed when Run begins to end: connections that are no longer HTTP are cut.
+	draining chan struct{}
+	// background counts work that outlives its request; Run waits for it.
+	background sync.WaitGroup
+
+	hosts atomic.Pointer[map[string]lateen.DeploymentID] // replaced, never changed
+	mu    sync.Mutex                                     // held to replace hosts
+}
+
+// New returns an edge that knows no host.
+func New(o Options) *Edge {
+	o.setDefaults()
+	e := &Edge{o: o, sites: newSites(o.Source, o.MaxSites), origins: newOrigins(o), codings: newCodings(), draining: make(chan struct{}), page: template.Must(template.New("error").Parse(errorPageHTML))}
+	e.memory.left.Store(heldBodies)
+	e.hosts.Store(&map[string]lateen.DeploymentID{})
+	return e
+}
+
+// Run serves the listeners until ctx ends; then it accepts nothing more, lets
+// requests in flight finish for the grace period, and returns when all work is
+// gone. It closes the listeners. It may be called once.
+func (e *Edge) Run(ctx context.Context) error {
+	server := e.server()
+	running := len(e.o.Plain) + len(e.o.Secure)
+	ended := make(chan error, running)
+	slots := make(chan struct{}, e.o.MaxConnections)
+	for _, l := range e.o.Plain {
+		go func() { ended <- server.Serve(newListener(l, slots, e.o.Log)) }()
+	}
+	for _, l := range e.o.Secure {
+		go func() { ended <- server.ServeTLS(newListener(l, slots, e.o.Log), "", "") }()
+	}
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-ended: // a listener broke
+		running--
+	}
+	e.drain(ctx, server)
+	for range running {
+		<-ended
+	}
+	if failed != nil {
+		return fmt.Errorf("serve: %w", failed)
+	}
+	return nil
+}
+
+// drain ends what is in flight: by itself within the grace, else by force.
+func (e *Edge) drain(ctx context.Context, server *http.Server) {
+	close(e.draining)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.o.Grace)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		e.o.Log.WarnContext(ctx, "requests were cut off at the end of the grace", "err", err)
+		server.Close()
+	}
+	finished := make(chan struct{})
+	go func() { e.background.Wait(); close(finished) }()
+	select {
+	case <-finished:
+	case <-ctx.Done():
+	}
+}
+
+func (o *Options) setDefaults() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	setDefault(&o.Domain, "localhost")
+	setDefault(&o.Region, "dev1")
+	setDefault(&o.MaxConnections, 16384)
+	setDefault(&o.MaxHeaderBytes, 64<<10)
+	setDefault(&o.MaxBody, 100<<20)
+	setDefault(&o.MaxSites, 2_000_000)
+	setDefault(&o.HeaderTimeout, 10*time.Second)
+	setDefault(&o.IdleTimeout, 2*time.Minute)
+	setDefault(&o.StallTimeout, time.Minute)
+	setDefault(&o.OriginTimeout, 2*time.Minute)
+	setDefault(&o.Grace, 30*time.Second)
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

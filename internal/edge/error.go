@@ -1,0 +1,53 @@
+package edge
+
+import (
+	"errors"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Errors of the edge itself. Their reasons, and those of others, become pages
+// by the table in error_page.go.
+var (
+	errUnknownHost      = lateen.ErrDeploymentNotFound.With("no deployment has this host")
+	errMethod           = &lateen.Error{Code: lateen.Invalid, Reason: "method_not_allowed", Message: "the resource does not take this method"}
+	errRange            = &lateen.Error{Code: lateen.Invalid, Reason: "range_not_satisfiable", Message: "the range asked for lies outside of the file"}
+	errPrecondition     = &lateen.Error{Code: lateen.Conflict, Reason: "precondition_failed", Message: "the file is not the one the request expects"}
+	errOverloaded       = &lateen.Error{Code: lateen.Unavailable, Reason: "overloaded", Message: "the platform holds all the request bodies it can"}
+	errResponseTooLarge = &lateen.Error{Code: lateen.Faulted, Reason: "function_response_payload_too_large", Message: "the function's response is larger than a response that is not streamed may be"}
+	errEdgeFailed       = &lateen.Error{Code: lateen.Faulted, Reason: "edge_function_invocation_failed", Message: "the edge function crashed"}
+	errEdgeTimeout      = &lateen.Error{Code: lateen.Faulted, Reason: "edge_function_invocation_timeout", Message: "the edge function did not answer in time"}
+	errMiddleware       = &lateen.Error{Code: lateen.Faulted, Reason: "middleware_invocation_failed", Message: "the middleware crashed"}
+	errMiddlewareTime   = &lateen.Error{Code: lateen.Faulted, Reason: "middleware_invocation_timeout", Message: "the middleware did not answer in time"}
+	errOrigin           = &lateen.Error{Code: lateen.Faulted, Reason: "router_external_target_error", Message: "the origin of an external rewrite could not be reached"}
+	errOriginTimeout    = &lateen.Error{Code: lateen.Faulted, Reason: "router_external_target_timeout", Message: "the origin of an external rewrite did not answer in time"}
+	errOriginRefused    = &lateen.Error{Code: lateen.Forbidden, Reason: "router_external_target_refused", Message: "the origin of an external rewrite is an address that may not be reached from here", Hint: "allow its network in the platform's configuration"}
+	errLoop             = &lateen.Error{Code: lateen.Faulted, Reason: "infinite_loop_detected", Message: "the request came back to the platform again and again"}
+)
+
+// edgeFault gives a fault of an edge function its own name.
+func edgeFault(err error) error { return renamed(err, errEdgeFailed, errEdgeTimeout) }
+
+// middlewareFault gives a fault of a middleware its own name.
+func middlewareFault(err error) error { return renamed(err, errMiddleware, errMiddlewareTime) }
+
+// renamed returns err as failed or late where user code failed or was late, and
+// err itself where it was not user code.
+func renamed(err error, failed, late *lateen.Error) error {
+	switch {
+	case errors.Is(err, lateen.ErrFunctionTimeout), errors.Is(err, errEdgeTimeout):
+		return late.Because(err)
+	case lateen.CodeOf(err) == lateen.Faulted:
+		return failed.Because(err)
+	default:
+		return err
+	}
+}
+
+// reasonOf returns the reason of err, or internal.
+func reasonOf(err error) string {
+	if e, ok := errors.AsType[*lateen.Error](err); ok {
+		return e.Reason
+	}
+	return lateen.ErrInternal.Reason
+}

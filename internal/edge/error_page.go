@@ -1,0 +1,225 @@
+package edge
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/route"
+)
+
+//go:embed error_page.html
+var errorPageHTML string
+
+// blame says whose fault an error is.
+type blame string
+
+const (
+	blameRequest  blame = "request"
+	blameCode     blame = "code"
+	blamePlatform blame = "platform"
+	blameOrigin   blame = "origin"
+)
+
+// problem is an error as a visitor sees it. It tells nothing that the error
+// says in its own words: those may quote what user code wrote.
+type problem struct {
+	reason  string
+	status  int
+	code    string // of x-vercel-error
+	blame   blame
+	title   string
+	next    string // what to do
+	retryIn int    // seconds, for Retry-After; 0 says nothing
+}
+
+// problems is the table of everything that can go wrong with a request, by
+// reason. What is not in it is known by its code alone.
+var problems = map[string]problem{
+	"deployment_not_found": {status: 404, code: "DEPLOYMENT_NOT_FOUND", blame: blameRequest, title: "There is no deployment here", next: "Check the address. If the deployment is yours, `lateen ls` says where it is; it may have been removed."},
+	"deployment_not_ready": {status: 503, code: "DEPLOYMENT_NOT_READY", blame: blamePlatform, title: "This deployment is not ready yet", next: "Try again in a moment.", retryIn: 5},
+	"not_found":            {status: 404, code: "NOT_FOUND", blame: blameRequest, title: "This page could not be found", next: "Check the address, or start from the front page."},
+	"bad_request":          {status: 400, code: "BAD_REQUEST", blame: blameRequest, title: "The request is malformed", next: "Check the address."},
+	"forbidden":            {status: 403, code: "FORBIDDEN", blame: blameRequest, title: "This request is not allowed", next: "The site's own rules refuse it."},
+	"method_not_allowed":   {status: 405, code: "METHOD_NOT_ALLOWED", blame: blameRequest, title: "This page cannot be asked for like that", next: "A file takes GET and HEAD only."},
+	"precondition_failed":  {status: 412, code: "PRECONDITION_FAILED", blame: blameRequest, title: "The file has changed", next: "Fetch it anew."},
+	"range_not_satisfiable": {
+		status: 416, code: "RANGE_NOT_SATISFIABLE", blame: blameRequest, title: "The file does not reach that far", next: "Fetch it anew.",
+	},
+	"function_payload_too_large": {status: 413, code: "FUNCTION_PAYLOAD_TOO_LARGE", blame: blameRequest, title: "The request is too large", next: "Send less at once."},
+
+	"function_invocation_failed":          {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This function has crashed", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
+	"function_invocation_timeout":         {status: 504, code: "FUNCTION_INVOCATION_TIMEOUT", blame: blameCode, title: "This function took too long", next: "If the site is yours: make it answer sooner, or raise its maxDuration."},
+	"no_response_from_function":           {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function gave no answer", next: "If the site is yours, `lateen logs` shows what it did, under the request id below."},
+	"function_response_payload_too_large": {status: 500, code: "FUNCTION_RESPONSE_PAYLOAD_TOO_LARGE", blame: blameCode, title: "This function answered with too much", next: "If the site is yours: stream the response."},
+	"function_runtime_unsupported":        {status: 501, code: "FUNCTION_RUNTIME_UNSUPPORTED", blame: blameCode, title: "This function cannot run here", next: "The platform does not have the runtime it was built for."},
+	"edge_function_invocation_failed":     {status: 500, code: "EDGE_FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This edge function has crashed", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
+	"edge_function_invocation_timeout":    {status: 504, code: "EDGE_FUNCTION_INVOCATION_TIMEOUT", blame: blameCode, title: "This edge function took too long", next: "If the site is yours: make it answer sooner."},
+	"middleware_invocation_failed":        {status: 500, code: "MIDDLEWARE_INVOCATION_FAILED", blame: blameCode, title: "The site's middleware has crashed", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
+	"middleware_invocation_timeout":       {status: 504, code: "MIDDLEWARE_INVOCATION_TIMEOUT", blame: blameCode, title: "The site's middleware took too long", next: "If the site is yours: make it answer sooner."},
+	"infinite_loop_detected":              {status: 508, code: "INFINITE_LOOP_DETECTED", blame: blameCode, title: "The site's routes lead in a circle", next: "If the site is yours: look for rewrites that lead back to themselves."},
+	"route_pattern_timeout":               {status: 500, code: "ROUTE_PATTERN_TIMEOUT", blame: blameCode, title: "The site's routes took too long", next: "If the site is yours: simplify the pattern of the route that matches this path."},
+
+	"router_external_target_error":   {status: 502, code: "ROUTER_EXTERNAL_TARGET_ERROR", blame: blameOrigin, title: "The server behind this page cannot be reached", next: "Try again in a while."},
+	"router_external_target_timeout": {status: 504, code: "ROUTER_EXTERNAL_TARGET_ERROR", blame: blameOrigin, title: "The server behind this page took too long", next: "Try again in a while."},
+	"router_external_target_refused": {status: 502, code: "ROUTER_EXTERNAL_TARGET_REFUSED", blame: blameCode, title: "The server behind this page is out of bounds", next: "If the platform is yours, its configuration can allow the address of this rewrite."},
+
+	"function_throttled":    {status: 503, code: "FUNCTION_THROTTLED", blame: blamePlatform, title: "This function is busy", next: "Try again in a moment.", retryIn: 1},
+	"function_start_failed": {status: 503, code: "INTERNAL_FUNCTION_SERVICE_UNAVAILABLE", blame: blamePlatform, title: "This function could not be started", next: "Try again in a moment.", retryIn: 1},
+	"overloaded":            {status: 503, code: "OVERLOADED", blame: blamePlatform, title: "Too much at once", next: "Try again in a moment.", retryIn: 1},
+	"internal":              {status: 500, code: "INTERNAL_SERVER_ERROR", blame: blamePlatform, title: "Something went wrong on our side", next: "Try again. If it stays, give the request id below to whoever runs this platform."},
+}
+
+// byCode is the same for errors that the table does not name.
+var byCode = map[lateen.Code]problem{
+	lateen.Invalid:         {status: 400, code: "BAD_REQUEST", blame: blameRequest, title: "The request is malformed", next: "Check the address."},
+	lateen.Unauthenticated: {status: 401, code: "UNAUTHORIZED", blame: blameRequest, title: "Who are you?", next: "Log in first."},
+	lateen.Forbidden:       {status: 403, code: "FORBIDDEN", blame: blameRequest, title: "This request is not allowed", next: "The site's own rules refuse it."},
+	lateen.NotFound:        {status: 404, code: "NOT_FOUND", blame: blameRequest, title: "This page could not be found", next: "Check the address, or start from the front page."},
+	lateen.Conflict:        {status: 409, code: "CONFLICT", blame: blameRequest, title: "The request does not fit what is there", next: "Fetch it anew."},
+	lateen.Exhausted:       {status: 429, code: "TOO_MANY_REQUESTS", blame: blameRequest, title: "Too much at once", next: "Try again in a moment.", retryIn: 1},
+	lateen.Faulted:         {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "The site's code has failed", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
+	lateen.Unavailable:     {status: 503, code: "SERVICE_UNAVAILABLE", blame: blamePlatform, title: "This is not available now", next: "Try again in a moment.", retryIn: 1},
+	lateen.Timeout:         {status: 504, code: "GATEWAY_TIMEOUT", blame: blamePlatform, title: "This took too long", next: "Try again in a moment."},
+	lateen.Internal:        {status: 500, code: "INTERNAL_SERVER_ERROR", blame: blamePlatform, title: "Something went wrong on our side", next: "Try again. If it stays, give the request id below to whoever runs this platform."},
+}
+
+// problemOf returns err as a visitor sees it.
+func problemOf(err error) problem {
+	e, ok := errors.AsType[*lateen.Error](err)
+	if !ok {
+		e = lateen.ErrInternal
+	}
+	p, ok := problems[e.Reason]
+	if !ok {
+		p = byCode[e.Code]
+	}
+	p.reason = e.Reason
+	return p
+}
+
+// problemFor returns the outcome of a decision of kind Error as a visitor sees it.
+func problemFor(d *route.Decision) problem {
+	p, ok := problems[d.Reason]
+	if !ok { // a route asked for this status
+		p = problemOfStatus(d.Status)
+	}
+	p.reason = d.Reason
+	if d.Status != 0 {
+		p.status = d.Status
+	}
+	return p
+}
+
+// problemOfStatus returns what there is to say about a bare status.
+func problemOfStatus(status int) problem {
+	switch status {
+	case http.StatusNotFound:
+		return problems["not_found"]
+	case http.StatusForbidden:
+		return problems["forbidden"]
+	case http.StatusMethodNotAllowed:
+		return problems["method_not_allowed"]
+	}
+	title := http.StatusText(status)
+	if title == "" {
+		title = "Status " + strconv.Itoa(status)
+	}
+	code := strings.ToUpper(strings.NewReplacer(" ", "_", "-", "_", "'", "").Replace(title))
+	return problem{status: status, code: code, blame: blameRequest, title: title, next: "The site's own rules say so."}
+}
+
+// fault is the sentence that says who is to mend it.
+func (p *problem) fault() string {
+	switch p.blame {
+	case blameCode:
+		return "The fault is in the code of this deployment, not in the platform."
+	case blamePlatform:
+		return "The fault is with the platform, not with the code of this deployment."
+	case blameOrigin:
+		return "The fault is with another server that this deployment relies on."
+	default:
+		return ""
+	}
+}
+
+// errorPage answers with the platform's own page for p: as HTML, JSON or text,
+// whichever the client likes best.
+func (x *exchange) errorPage(p problem) {
+	if x.record.Kind == "" || x.record.Kind == kindPrerender {
+		x.record.Kind = kindError
+	}
+	x.record.Cache = ""
+	h := http.Header{}
+	if x.decision != nil && x.decision.Kind == route.Error {
+		x.decision.Merge(h)
+		for _, name := range []string{"Content-Encoding", "Content-Length", "Cache-Control"} {
+			delete(h, name)
+		}
+	}
+	kind, body := x.renderProblem(&p)
+	h["Content-Type"] = []string{kind}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["X-Vercel-Error"] = []string{p.code}
+	h["Vary"] = append(h["Vary"], "Accept")
+	if p.retryIn > 0 {
+		h["Retry-After"] = []string{strconv.Itoa(p.retryIn)}
+	}
+	if p.status == http.StatusMethodNotAllowed {
+		h["Allow"] = []string{"GET, HEAD"}
+	}
+	x.platformHeader(h)
+	x.head(p.status, h)
+	if x.req.Method == http.MethodHead || !bodyAllowed(p.status) {
+		x.done = true
+		return
+	}
+	_, err := x.w.Write(body)
+	x.finish(err)
+}
+
+// renderProblem returns p in the form the client accepts, and its media type.
+func (x *exchange) renderProblem(p *problem) (kind string, body []byte) {
+	text := acceptance(x.req.Header, "text/plain")
+	page, object := acceptance(x.req.Header, "text/html"), acceptance(x.req.Header, "application/json")
+	switch {
+	case page > text && page >= object:
+		return "text/html; charset=utf-8", x.problemHTML(p)
+	case object > text:
+		return "application/json; charset=utf-8", x.problemJSON(p)
+	default:
+		return "text/plain; charset=utf-8", []byte(p.title + "\n\n" + p.code + "\n\n" + string(x.id) + "\n")
+	}
+}
+
+func (x *exchange) problemHTML(p *problem) []byte {
+	var b bytes.Buffer
+	err := x.edge.page.Execute(&b, struct {
+		Status                         int
+		Code, Title, Fault, Next, ID string
+	}{p.status, p.code, p.title, p.fault(), p.next, string(x.id)})
+	if err != nil { // only a broken template
+		return []byte(p.title)
+	}
+	return b.Bytes()
+}
+
+func (x *exchange) problemJSON(p *problem) []byte {
+	type body struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Fault   blame  `json:"fault"`
+		Hint    string `json:"hint,omitempty"`
+		Request string `json:"requestId"`
+	}
+	b, err := json.Marshal(map[string]body{"error": {p.code, p.title, p.blame, p.next, string(x.id)}})
+	if err != nil { // strings only
+		return []byte("{}")
+	}
+	return append(b, '\n')
+}

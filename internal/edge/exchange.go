@@ -1,0 +1,294 @@
+package edge
+
+import (
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/route"
+)
+
+// The kinds of answer in a record.
+const (
+	kindStatic     = "static"
+	kindFunction   = "function"
+	kindEdge       = "edge"
+	kindPrerender  = "prerender"
+	kindMiddleware = "middleware"
+	kindRedirect   = "redirect"
+	kindExternal   = "external"
+	kindError      = "error"
+)
+
+// exchange is one request on its way to its response. Whatever serves it fills
+// in the record and answers once, with respond or fail. One goroutine uses it;
+// work that outlives the request may read id, client and site, nothing else.
+type exchange struct {
+	edge   *Edge
+	id     lateen.RequestID
+	client client
+	site   *site // nil until the host is known
+
+	w    *writer
+	req  *http.Request // the client's, without the headers that only the platform may send
+	body *upload       // what is left of the request's body; nil where it has none
+
+	decision *route.Decision // how it is answered; nil until routed
+	record   lateen.Record
+	began    time.Time
+	hops     int      // how often it has passed through the platform before
+	held     int64    // taken from the edge's memory
+	problem  *problem // what went wrong first; nil while nothing has
+	status   int      // sent; 0 while the header is not
+	done     bool     // the response was sent whole
+	upgraded int64    // bytes received past HTTP
+}
+
+// ServeHTTP answers a request for any host. It strips what clients may not
+// claim, and panics with [http.ErrAbortHandler] where a response that has begun
+// cannot be finished.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	from := e.clientOf(r)
+	paced := newWriter(w, r, e.o.StallTimeout)
+	if e.o.API != nil && e.isAPI(from.hostname) {
+		body := newUpload(paced, r, 0)
+		defer body.end()
+		e.o.API.ServeHTTP(paced, body.request(r))
+		return
+	}
+	x := e.newExchange(paced, r, from)
+	defer x.end()
+	x.serve()
+}
+
+func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
+	now := e.o.Now()
+	x := &exchange{edge: e, id: lateen.NewID[lateen.RequestID]("req_", now), client: from, w: w, began: now}
+	r = r.WithContext(lateen.WithRequestID(r.Context(), x.id))
+	x.hops, _ = strconv.Atoi(r.Header.Get(hopsHeader))
+	r.Header = cleanRequest(r.Header)
+	x.body = newUpload(w, r, e.o.MaxBody)
+	x.req = x.body.request(r)
+	x.record = lateen.Record{
+		ID: x.id, Time: lateen.MillisOf(now), Method: r.Method, Host: from.hostname, Path: r.URL.Path,
+		ClientIP: from.ip, UserAgent: r.Header.Get("User-Agent"), Referer: r.Header.Get("Referer"),
+	}
+	return x
+}
+
+// serve finds the site, decides and answers.
+func (x *exchange) serve() {
+	ctx := x.req.Context()
+	if err := x.enter(ctx); err != nil {
+		x.fail(err)
+		return
+	}
+	d, err := x.site.router.Resolve(ctx, x.routeRequest(), x.runMiddleware)
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.answer(d)
+}
+
+// enter finds the site of the request's host.
+func (x *exchange) enter(ctx context.Context) error {
+	d, ok := (*x.edge.hosts.Load())[x.client.hostname]
+	if !ok {
+		return errUnknownHost
+	}
+	s, err := x.edge.sites.get(ctx, d)
+	if err != nil {
+		return err
+	}
+	x.site = s
+	x.record.Team, x.record.Project, x.record.Deployment = s.Team, s.Project, s.Deployment
+	x.record.Target, x.record.Branch = s.Target, s.Branch
+	return nil
+}
+
+// answer serves what was decided.
+func (x *exchange) answer(d *route.Decision) {
+	x.decision = d
+	x.record.Output = d.Output
+	switch d.Kind {
+	case route.Static:
+		x.edge.serveStatic(x, d)
+	case route.Function:
+		x.edge.serveFunction(x, d)
+	case route.Prerender:
+		p := x.site.Manifest.Prerenders[d.Output]
+		x.record.Kind = kindPrerender
+		x.edge.servePrerender(x, d, &p)
+	case route.External:
+		x.edge.serveExternal(x, d)
+	case route.Redirect:
+		x.redirect(d)
+	case route.Answer:
+		x.middlewareAnswer(d)
+	default:
+		p := problemFor(d)
+		x.record.Error, x.problem = p.reason, &p
+		x.errorPage(p) // the routes have no page of their own, or that would be the decision
+	}
+}
+
+func (x *exchange) redirect(d *route.Decision) {
+	x.record.Kind = kindRedirect
+	x.respond(d.Status, http.Header{
+		"Location": {d.Location}, "Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {strconv.Itoa(len(redirecting))},
+	}, strings.NewReader(redirecting))
+}
+
+const redirecting = "Redirecting...\n"
+
+// routeRequest is what routing reads of the request.
+func (x *exchange) routeRequest() *route.Request {
+	return &route.Request{
+		Method: x.req.Method, Scheme: x.client.proto, Host: x.client.host, Path: x.req.URL.EscapedPath(),
+		RawQuery: x.req.URL.RawQuery, Header: x.req.Header, Env: x.site.Env,
+	}
+}
+
+// respond answers with an output's own response: status and header h, completed
+// by the rules of the decision and the platform, and body, which is flushed as
+// it comes unless h has its length. It takes over h, and closes body if that is an
+// [io.Closer]; nil is none. A body that is an [io.LimitedReader] of an [os.File],
+// or embeds one, is left to the kernel to send. The state in record.Cache
+// becomes x-vercel-cache.
+func (x *exchange) respond(status int, h http.Header, body io.Reader) {
+	if c, ok := body.(io.Closer); ok {
+		defer c.Close()
+	}
+	status = x.complete(status, h)
+	coding := x.edge.codings.negotiate(x, status, h)
+	x.head(status, h)
+	if body == nil || x.req.Method == http.MethodHead || !bodyAllowed(status) {
+		x.done = true
+		return
+	}
+	if part, ok := filePart(body); ok && coding == "" {
+		x.finish(x.w.sendN(part.R, part.N))
+		return
+	}
+	_, sized := h["Content-Length"]
+	x.finish(x.edge.codings.copy(x.w, body, coding, !sized))
+}
+
+// filePart returns the part of a file that body is, if it is one.
+func filePart(body io.Reader) (*io.LimitedReader, bool) {
+	part, ok := body.(*io.LimitedReader)
+	if b, embeds := body.(*fileBody); embeds {
+		part, ok = &b.LimitedReader, true
+	}
+	if !ok {
+		return nil, false
+	}
+	_, ok = part.R.(*os.File)
+	return part, ok
+}
+
+// bodyAllowed reports whether a response of status may have a body (RFC 9110 §6.4.1).
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// complete applies to an output's own header h the rules that hold for every
+// response and returns the status to send.
+func (x *exchange) complete(status int, h http.Header) int {
+	cleanResponse(h)
+	if d := x.decision; d != nil {
+		d.Merge(h)
+		if d.Status != 0 {
+			status = d.Status
+		}
+	}
+	x.platformHeader(h)
+	return status
+}
+
+// head sends the header of the response.
+func (x *exchange) head(status int, h http.Header) {
+	maps.Copy(x.w.Header(), h)
+	x.status = status
+	x.record.FirstByte = x.edge.o.Now().Sub(x.began)
+	x.w.WriteHeader(status)
+}
+
+// finish notes how sending the body went.
+func (x *exchange) finish(err error) {
+	x.done = err == nil
+	if err != nil && x.req.Context().Err() == nil {
+		x.record.Error = reasonOf(err)
+		x.edge.o.Log.DebugContext(x.req.Context(), "response cut short", "request_id", string(x.id), "err", err)
+	}
+}
+
+// end records the exchange, also where serving it panicked.
+func (x *exchange) end() {
+	if failure := recover(); failure != nil && failure != http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares
+		x.edge.o.Log.ErrorContext(x.req.Context(), "serving a request panicked",
+			"request_id", string(x.id), "panic", failure, "stack", string(debug.Stack()))
+		if x.status == 0 {
+			x.problem = new(problemOf(lateen.ErrInternal))
+			x.record.Error = x.problem.reason
+			x.errorPage(*x.problem)
+		}
+	}
+	x.body.end()
+	x.edge.memory.give(x.held)
+	r := &x.record
+	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
+	r.Duration = x.edge.o.Now().Sub(x.began)
+	r.Status = x.status
+	if !x.done && x.req.Context().Err() != nil {
+		r.Status = statusClientGone
+	}
+	if x.edge.o.Records != nil {
+		x.edge.o.Records.Record(*r)
+	}
+	if !x.done {
+		panic(http.ErrAbortHandler) // the client must not take a part for the whole
+	}
+}
+
+// statusClientGone is recorded where the client hung up before the response was whole.
+const statusClientGone = 499
+
+// fail answers with the error page of err: the deployment's own where its
+// routes have one for the status, else the platform's. Where the error page
+// itself fails, the first error is the one to tell of.
+func (x *exchange) fail(err error) {
+	ctx := x.req.Context()
+	if x.status != 0 {
+		x.finish(err)
+		return
+	}
+	if ctx.Err() != nil {
+		return // nobody is left to answer; end records it
+	}
+	if lateen.CodeOf(err) == lateen.Internal {
+		x.edge.o.Log.ErrorContext(ctx, "request failed", "request_id", string(x.id), "host", x.client.hostname, "path", x.record.Path, "err", err)
+	}
+	if x.problem != nil {
+		x.errorPage(*x.problem)
+		return
+	}
+	x.problem = new(problemOf(err))
+	x.record.Error = x.problem.reason
+	if x.site != nil {
+		if d, ok := x.site.router.ResolveError(ctx, x.routeRequest(), x.problem.status); ok {
+			x.w.Header()["X-Vercel-Error"] = []string{x.problem.code}
+			x.answer(d)
+			return
+		}
+	}
+	x.errorPage(*x.problem)
+}

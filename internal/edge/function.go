@@ -1,0 +1,163 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/route"
+)
+
+// maxBuffered bounds the response of a function that does not stream.
+const maxBuffered = 20 << 20
+
+// serveFunction answers with the function behind d.Output, streaming both ways.
+func (e *Edge) serveFunction(x *exchange, d *route.Decision) {
+	spec := x.site.specs[x.site.Manifest.Outputs[d.Output]]
+	x.record.Kind = kindFunction
+	if spec.Function.Edge() {
+		x.record.Kind = kindEdge
+	}
+	if x.record.Cache == "" {
+		x.record.Cache = "MISS"
+	}
+	if err := x.admitBody(); err != nil {
+		x.fail(err)
+		return
+	}
+	x.record.Invocation = &lateen.Invocation{}
+	resp, err := e.call(x.req.Context(), x, d, x.functionRequest(d), x.record.Invocation)
+	if err != nil {
+		x.fail(x.blame(err))
+		return
+	}
+	if spec.Function.NoStreaming && resp.StatusCode != http.StatusSwitchingProtocols {
+		if err := buffer(resp); err != nil {
+			x.fail(err)
+			return
+		}
+	}
+	x.relay(resp)
+}
+
+// call invokes the function behind d.Output with req, whose header it takes
+// over and completes with what the platform says about the request, and tells
+// in inv how that went. It reads nothing of x but what never changes, so it
+// may be called, with a context of its own, after x has been answered. The
+// caller closes the response's body.
+func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
+	name, ok := x.site.Manifest.Outputs[d.Output]
+	spec, known := x.site.specs[name]
+	if !ok || !known {
+		return nil, fmt.Errorf("output %s has no function: %w", d.Output, lateen.ErrInternal)
+	}
+	inv.Function = name
+	req.Host = x.client.host
+	x.functionHeader(req.Header, d)
+	ctx = lateen.WithRequestID(ctx, x.id)
+	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
+	if err != nil && spec.Function.Edge() {
+		return nil, edgeFault(err)
+	}
+	return resp, err
+}
+
+// functionRequest is the client's request as the function of d sees it.
+func (x *exchange) functionRequest(d *route.Decision) *http.Request {
+	return x.outbound(pathURL(d.Path, d.Query), d)
+}
+
+// outbound is the client's request on its way to u.
+func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
+	h := d.RequestHeader.Clone()
+	upgrade := upgradeOf(h)
+	trailers := acceptsTrailers(h)
+	dropHopByHop(h)
+	delete(h, "Expect")
+	if upgrade != "" {
+		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
+	}
+	if trailers {
+		h["Te"] = []string{"trailers"}
+	}
+	req := &http.Request{
+		Method: x.method(), URL: u, Header: h, Host: x.client.host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if x.body == nil || req.Method != x.req.Method {
+		delete(h, "Content-Length")
+		return req
+	}
+	req.Body, req.ContentLength = x.req.Body, x.req.ContentLength
+	if req.ContentLength < 0 {
+		req.Trailer = x.req.Trailer
+	}
+	if !x.w.http2 {
+		_ = x.w.deadlines.EnableFullDuplex() // a response may begin before the request has ended
+	}
+	return req
+}
+
+// method is the one to ask an output with: an error page is always fetched.
+func (x *exchange) method() string {
+	if x.req.Method != http.MethodHead && (x.problem != nil || x.decision.Status >= 400) {
+		return http.MethodGet
+	}
+	return x.req.Method
+}
+
+// admitBody refuses a body that is announced to be too large.
+func (x *exchange) admitBody() error {
+	if x.body != nil && x.req.ContentLength > x.body.limit {
+		return errBodyTooLarge(x.body.limit)
+	}
+	return nil
+}
+
+// pathURL is the URL of an escaped path and a raw query, spelt as they are.
+func pathURL(path, query string) *url.URL {
+	u := &url.URL{RawPath: path, RawQuery: query}
+	var err error
+	if u.Path, err = url.PathUnescape(path); err != nil {
+		u.Path, u.RawPath = path, ""
+	}
+	return u
+}
+
+// relay answers with resp, streaming.
+func (x *exchange) relay(resp *http.Response) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.upgrade(resp)
+		return
+	}
+	dropHopByHop(resp.Header)
+	if resp.ContentLength < 0 {
+		delete(resp.Header, "Content-Length")
+	}
+	x.respond(resp.StatusCode, resp.Header, resp.Body)
+	for name, values := range resp.Trailer { // known since the body has ended
+		x.w.Header()[http.TrailerPrefix+name] = values
+	}
+}
+
+// buffer reads the whole of resp's body, so that its length is known.
+func buffer(resp *http.Response) error {
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBuffered+1))
+	if err != nil {
+		return err
+	}
+	if len(b) > maxBuffered {
+		return errResponseTooLarge
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+	if resp.Request == nil || resp.Request.Method != http.MethodHead {
+		resp.Header["Content-Length"] = []string{strconv.Itoa(len(b))}
+	}
+	return nil
+}

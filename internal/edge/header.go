@@ -1,0 +1,202 @@
+package edge
+
+import (
+	"maps"
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"github.com/lateen-dev/lateen/internal/route"
+)
+
+// platformRequest are the request headers that only the platform may send to
+// user code. A client's are removed.
+var platformRequest = map[string]bool{
+	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Port": true,
+	"X-Forwarded-Proto": true, "X-Forwarded-Server": true, "X-Real-Ip": true,
+	"X-Matched-Path": true, "X-Now-Route-Matches": true,
+	"Next-Resume": true, "X-Next-Resume-State-Length": true, "X-Nextjs-Postponed": true,
+	"X-Vercel-Id": true, "X-Vercel-Cache": true, "X-Vercel-Error": true, "X-Vercel-Deployment-Url": true,
+	"X-Vercel-Forwarded-For": true, "X-Vercel-Proxied-For": true, "X-Vercel-Proxy-Signature": true,
+	"X-Vercel-Proxy-Signature-Ts": true, "X-Vercel-Ja3-Digest": true, "X-Vercel-Ja4-Digest": true,
+	"X-Vercel-Oidc-Token": true, "X-Vercel-Cron-Schedule": true,
+}
+
+// platformRequestPrefixes begin the names of further such headers.
+// X-Middleware-Prefetch alone is a client's own.
+var platformRequestPrefixes = []string{"X-Vercel-Internal-", "X-Vercel-Sc-", "X-Vercel-Ip-", "X-Middleware-", "X-Invoke-", "X-Lateen-"} //nolint:gochecknoglobals // a constant in all but name
+
+// platformResponse are the headers of an output's response that speak to the
+// platform or that only the platform may send.
+var platformResponse = []string{ //nolint:gochecknoglobals // a constant in all but name
+	"X-Vercel-Cache-Tag", "Vercel-Cache-Tag", "X-Next-Cache-Tags", "Vercel-Cdn-Cache-Control",
+	"X-Vercel-Id", "X-Vercel-Cache", "X-Vercel-Error", "Server", "Date", "Alt-Svc",
+	"X-Middleware-Next", "X-Middleware-Rewrite", "X-Middleware-Override-Headers", "X-Middleware-Refresh",
+}
+
+// hopByHop are the headers that concern one connection only (RFC 9110 §7.6.1).
+var hopByHop = []string{ //nolint:gochecknoglobals // a constant in all but name
+	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// platformOnly reports whether clients may not send the header name (canonical).
+func platformOnly(name string) bool {
+	if platformRequest[name] {
+		return true
+	}
+	for _, prefix := range platformRequestPrefixes {
+		if strings.HasPrefix(name, prefix) {
+			return name != "X-Middleware-Prefetch"
+		}
+	}
+	return false
+}
+
+// cleanRequest returns h without what a client may not claim: h itself where
+// there is nothing to remove, else a copy.
+func cleanRequest(h http.Header) http.Header {
+	out := h
+	for name := range h {
+		if !platformOnly(name) {
+			continue
+		}
+		if len(out) == len(h) {
+			out = maps.Clone(h)
+		}
+		delete(out, name)
+	}
+	return out
+}
+
+// dropHopByHop removes from h what concerns the connection it came over.
+func dropHopByHop(h http.Header) {
+	for _, list := range h["Connection"] {
+		for name := range strings.SplitSeq(list, ",") {
+			delete(h, textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name)))
+		}
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+}
+
+// cleanResponse removes from an output's own header what is not the client's business.
+func cleanResponse(h http.Header) {
+	for _, name := range platformResponse {
+		delete(h, name)
+	}
+	for name := range h {
+		if strings.HasPrefix(name, "X-Vercel-Internal-") || strings.HasPrefix(name, "X-Middleware-Request-") {
+			delete(h, name)
+		}
+	}
+}
+
+// platformHeader completes the header of a response with what the platform says.
+func (x *exchange) platformHeader(h http.Header) {
+	h["Server"] = serverName
+	h["X-Vercel-Id"] = []string{x.edge.o.Region + "::" + string(x.id)}
+	if x.record.Cache != "" {
+		h["X-Vercel-Cache"] = []string{x.record.Cache}
+	}
+	h["Cache-Control"] = clientCacheControl(h["Cache-Control"])
+	if x.client.proto == "https" && h["Strict-Transport-Security"] == nil {
+		h["Strict-Transport-Security"] = strictTransport
+	}
+	if x.hidden() && h["X-Robots-Tag"] == nil {
+		h["X-Robots-Tag"] = noIndex
+	}
+	if x.body.unread() && !x.w.http2 {
+		h["Connection"] = closing // the rest of the request is not worth waiting for
+	}
+}
+
+// Values that many responses share; nobody changes them.
+//
+//nolint:gochecknoglobals // constants in all but name
+var (
+	serverName      = []string{"Lateen"}
+	strictTransport = []string{"max-age=63072000"}
+	noIndex         = []string{"noindex"}
+	closing         = []string{"close"}
+	revalidate      = []string{"public, max-age=0, must-revalidate"}
+)
+
+// hidden reports whether search engines should pass over this URL: a preview,
+// or the own host of a deployment, which no one looks for once it is outdated.
+// A custom domain is somebody's wish to be found.
+func (x *exchange) hidden() bool {
+	return x.site != nil && (x.client.hostname == x.site.Host ||
+		x.site.Target != "production" && strings.HasSuffix(x.client.hostname, "."+x.edge.o.Domain))
+}
+
+// clientCacheControl is what of a Cache-Control the client sees: s-maxage and
+// the stale- directives are the CDN's. Where nothing is left that says how long
+// to keep the response, it has to be revalidated.
+func clientCacheControl(values []string) []string {
+	if len(values) == 0 {
+		return revalidate
+	}
+	var kept []string
+	decided, shared := false, false
+	for directive := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		directive = strings.TrimSpace(directive)
+		name, _, _ := strings.Cut(strings.ToLower(directive), "=")
+		switch name {
+		case "s-maxage", "stale-while-revalidate", "stale-if-error":
+			shared = true
+			continue
+		case "max-age", "no-store", "no-cache", "private":
+			decided = true
+		case "":
+			continue
+		}
+		kept = append(kept, directive)
+	}
+	switch {
+	case !shared:
+		return values
+	case !decided:
+		return revalidate
+	default:
+		return []string{strings.Join(kept, ", ")}
+	}
+}
+
+// functionHeader sets on h what the platform tells a function about the request.
+func (x *exchange) functionHeader(h http.Header, d *route.Decision) {
+	x.forwardedHeader(h)
+	h["X-Real-Ip"] = []string{x.client.ip}
+	h["X-Vercel-Forwarded-For"] = []string{x.client.ip}
+	h["X-Vercel-Proxied-For"] = []string{x.client.ip}
+	h["X-Vercel-Deployment-Url"] = []string{x.site.Host}
+	h["X-Matched-Path"] = []string{d.MatchedPath}
+}
+
+// forwardedHeader sets on h who asked for what, for functions and origins alike.
+func (x *exchange) forwardedHeader(h http.Header) {
+	c := &x.client
+	h["X-Forwarded-For"] = []string{c.ip}
+	h["X-Forwarded-Host"] = []string{c.host}
+	h["X-Forwarded-Proto"] = []string{c.proto}
+	h["X-Forwarded-Port"] = []string{c.port()}
+	h["Forwarded"] = []string{"for=" + forwardedNode(c.ip) + ";host=" + quoted(c.host) + ";proto=" + c.proto}
+	h["X-Vercel-Id"] = []string{x.edge.o.Region + "::" + x.edge.o.Region + "::" + string(x.id)}
+}
+
+// forwardedNode writes an address as RFC 7239 §6 wants it.
+func forwardedNode(ip string) string {
+	if strings.Contains(ip, ":") {
+		return `"[` + ip + `]"`
+	}
+	if ip == "" {
+		return "unknown"
+	}
+	return ip
+}
+
+func quoted(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+

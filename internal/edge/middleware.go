@@ -1,0 +1,124 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/route"
+)
+
+const (
+	// middlewareBody is how much of a request's body a middleware can see. A
+	// longer body goes to the function alone, and the middleware sees none.
+	middlewareBody = 4 << 20
+	// heldBodies bounds the bodies held for middlewares at once.
+	heldBodies = 512 << 20
+)
+
+// runMiddleware invokes the middleware at output with req as routing has it by now.
+func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.Request) (*route.MiddlewareResponse, error) {
+	body, err := x.holdBody()
+	if err != nil {
+		return nil, err
+	}
+	out := &http.Request{
+		Method: req.Method, URL: pathURL(req.Path, req.RawQuery), Header: req.Header.Clone(), Host: x.client.host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	dropHopByHop(out.Header)
+	delete(out.Header, "Expect")
+	delete(out.Header, "Content-Length")
+	if body != nil {
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	inv := &lateen.Invocation{}
+	x.record.Middleware = inv
+	d := &route.Decision{Output: output, MatchedPath: output}
+	resp, err := x.edge.call(ctx, x, d, out, inv)
+	if err != nil {
+		return nil, middlewareFault(err)
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		resp.Body.Close()
+		return nil, errMiddleware.With("the middleware asked to switch protocols")
+	}
+	dropHopByHop(resp.Header)
+	return &route.MiddlewareResponse{Status: resp.StatusCode, Header: resp.Header, Body: resp.Body}, nil
+}
+
+// middlewareAnswer passes on what a middleware answered itself.
+func (x *exchange) middlewareAnswer(d *route.Decision) {
+	x.record.Kind = kindMiddleware
+	x.respond(d.Answer.Status, d.Answer.Header, d.Answer.Body)
+}
+
+// holdBody reads the request's body into memory, so that both a middleware and
+// what comes after it can read it. It is nil where there is none or too much.
+func (x *exchange) holdBody() ([]byte, error) {
+	switch held, ok := x.req.Body.(*heldBody); {
+	case ok:
+		return held.all, nil
+	case x.body == nil || x.req.ContentLength > middlewareBody:
+		return nil, nil
+	}
+	room := x.req.ContentLength
+	if room < 0 {
+		room = middlewareBody
+	}
+	if !x.edge.memory.take(room) {
+		return nil, errOverloaded
+	}
+	x.held = room
+	all, err := io.ReadAll(io.LimitReader(x.body, middlewareBody+1))
+	if err != nil {
+		return nil, x.blame(err)
+	}
+	rest := io.MultiReader(bytes.NewReader(all), x.body)
+	if len(all) > middlewareBody {
+		x.req.Body = io.NopCloser(rest)
+		return nil, nil
+	}
+	x.req.Body, x.req.ContentLength = &heldBody{Reader: rest, all: all}, int64(len(all))
+	return all, nil
+}
+
+// heldBody is a request's body that is in memory.
+type heldBody struct {
+	io.Reader
+
+	all []byte
+}
+
+// Close does nothing.
+func (*heldBody) Close() error { return nil }
+
+// blame finds the fault behind an error of sending the request on: a body that
+// was too large, or broke off, is the client's doing.
+func (x *exchange) blame(err error) error {
+	if x.body.tooLarge() {
+		return errBodyTooLarge(x.body.limit)
+	}
+	if cause := context.Cause(x.req.Context()); cause != nil && errors.Is(err, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// budget is an amount that may be taken up to its end.
+type budget struct{ left atomic.Int64 }
+
+// take takes n, or nothing where less is left.
+func (b *budget) take(n int64) bool {
+	if b.left.Add(-n) >= 0 {
+		return true
+	}
+	b.left.Add(n)
+	return false
+}
+
+func (b *budget) give(n int64) { b.left.Add(n) }

@@ -1,0 +1,202 @@
+package edge
+
+import (
+	"io"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/route"
+)
+
+// serveStatic answers with the file d.Output of the manifest: the whole of it
+// or a range, as it is or in a precompressed form. The validator is the
+// strong entity tag alone: a deployment has no modification times that survive
+// a rollback, so there is no Last-Modified and conditions on dates do not hold.
+func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
+	file, ok := x.site.Manifest.Files[d.Output]
+	if !ok {
+		x.fail(lateen.ErrInternal.With("the routes lead to %s, which is no file", d.Output))
+		return
+	}
+	x.record.Kind, x.record.Cache = kindStatic, "HIT"
+	page := d.Status >= 400 || x.problem != nil // an error page answers whatever was asked
+	switch method := x.req.Method; {
+	case page, method == http.MethodGet, method == http.MethodHead:
+	case method == http.MethodOptions:
+		x.respond(http.StatusNoContent, http.Header{"Allow": {"GET, HEAD, OPTIONS"}}, nil)
+		return
+	default:
+		x.fail(errMethod)
+		return
+	}
+	ranged := x.req.Header["Range"]
+	if page || x.req.Method != http.MethodGet {
+		ranged = nil
+	}
+	blob, coding := file.Blob, ""
+	if len(ranged) == 0 { // a range counts bytes of the file itself
+		blob, coding = variant(&file, x.req.Header["Accept-Encoding"])
+	}
+	h := staticHeader(d.Output, &file, blob, coding)
+	if page || d.Status != 0 && d.Status != http.StatusOK {
+		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
+		return
+	}
+	e.sendConditional(x, h, blob, ranged)
+}
+
+// sendConditional sends blob as far as the request's conditions and ranges want it.
+func (e *Edge) sendConditional(x *exchange, h http.Header, blob lateen.Blob, ranged []string) {
+	etag := h["Etag"][0]
+	in := x.req.Header
+	switch {
+	case in["If-Match"] != nil && !strongMatch(in["If-Match"], etag):
+		x.fail(errPrecondition)
+	case in["If-None-Match"] != nil && weakMatch(in["If-None-Match"], etag):
+		delete(h, "Content-Length")
+		delete(h, "Content-Type")
+		delete(h, "Content-Encoding")
+		x.respond(http.StatusNotModified, h, nil)
+	case len(ranged) == 0 || in["If-Range"] != nil && !strongMatch(in["If-Range"], etag):
+		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
+	default:
+		e.sendRange(x, h, blob, ranged)
+	}
+}
+
+func (e *Edge) sendRange(x *exchange, h http.Header, blob lateen.Blob, ranged []string) {
+	part, outcome := parseRange(ranged, blob.Size)
+	switch outcome {
+	case rangeWhole:
+		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
+	case rangeOutside:
+		x.w.Header()["Content-Range"] = []string{"bytes */" + strconv.FormatInt(blob.Size, 10)}
+		x.fail(errRange)
+	case rangePart:
+		h["Content-Length"] = []string{strconv.FormatInt(part.length, 10)}
+		h["Content-Range"] = []string{part.contentRange(blob.Size)}
+		e.sendBlob(x, http.StatusPartialContent, h, blob, part)
+	}
+}
+
+// sendBlob sends a part of blob with status and header h.
+func (e *Edge) sendBlob(x *exchange, status int, h http.Header, blob lateen.Blob, part span) {
+	if x.req.Method == http.MethodHead || part.length == 0 {
+		x.respond(status, h, nil)
+		return
+	}
+	f, err := e.o.Artifacts.Open(x.req.Context(), blob.Digest)
+	if err == nil && part.start > 0 {
+		_, err = f.Seek(part.start, io.SeekStart)
+	}
+	if err != nil {
+		if f != nil {
+			f.Close()
+		}
+		x.fail(err)
+		return
+	}
+	x.respond(status, h, &fileBody{LimitedReader: io.LimitedReader{R: f, N: part.length}, Closer: f})
+}
+
+// fileBody is a part of a file.
+type fileBody struct {
+	io.LimitedReader
+	io.Closer
+}
+
+// variant returns what of file to send to a client that accepts these codings:
+// the smallest form among those it likes best, and the name of its coding.
+func variant(file *lateen.File, accepted []string) (lateen.Blob, string) {
+	if len(file.Encodings) == 0 || len(accepted) == 0 {
+		return file.Blob, ""
+	}
+	var offers [3]string
+	n := 0
+	for _, coding := range [...]string{"br", "zstd", "gzip"} {
+		blob, ok := file.Encodings[coding]
+		if !ok {
+			continue
+		}
+		i := n
+		for ; i > 0 && file.Encodings[offers[i-1]].Size > blob.Size; i-- {
+			offers[i] = offers[i-1]
+		}
+		offers[i] = coding
+		n++
+	}
+	if coding := codingFor(accepted, offers[:n]...); coding != "" {
+		return file.Encodings[coding], coding
+	}
+	return file.Blob, ""
+}
+
+// staticHeader is the header of a file's own response.
+func staticHeader(output string, file *lateen.File, blob lateen.Blob, coding string) http.Header {
+	h := make(http.Header, 16)
+	h["Accept-Ranges"] = acceptRanges
+	h["Access-Control-Allow-Origin"] = anyOrigin
+	h["Content-Disposition"] = []string{`inline; filename="` + filename(output) + `"`}
+	h["Content-Length"] = []string{strconv.FormatInt(blob.Size, 10)}
+	h["Content-Type"] = []string{file.ContentType}
+	h["Etag"] = []string{etagOf(blob.Digest)}
+	if len(file.Encodings) > 0 {
+		h["Vary"] = varyEncoding
+	}
+	if coding != "" {
+		h["Content-Encoding"] = []string{coding}
+	}
+	return h
+}
+
+// Values that many responses share; nobody changes them.
+//
+//nolint:gochecknoglobals // constants in all but name
+var (
+	acceptRanges = []string{"bytes"}
+	anyOrigin    = []string{"*"}
+	varyEncoding = []string{"Accept-Encoding"}
+)
+
+// etagOf is the strong entity tag of content: 128 bits of its digest tell any
+// two forms of any two files apart.
+func etagOf(d lateen.Digest) string { return `"` + string(d[:min(32, len(d))]) + `"` }
+
+// filename is the name a browser saves the file of output under, safe within quotes.
+func filename(output string) string {
+	name := path.Base(output)
+	safe := func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '"' || r == '\\' {
+			return '_'
+		}
+		return r
+	}
+	return strings.Map(safe, name)
+}
+
+// weakMatch reports whether an If-None-Match names etag (RFC 9110 §13.1.2).
+func weakMatch(values []string, etag string) bool { return matchTag(values, etag, true) }
+
+// strongMatch reports whether an If-Match or If-Range names etag (RFC 9110 §13.1.1).
+func strongMatch(values []string, etag string) bool { return matchTag(values, etag, false) }
+
+func matchTag(values []string, etag string, weak bool) bool {
+	if weak {
+		etag = strings.TrimPrefix(etag, "W/")
+	}
+	for _, list := range values {
+		for tag := range strings.SplitSeq(list, ",") {
+			tag = strings.TrimSpace(tag)
+			if weak {
+				tag = strings.TrimPrefix(tag, "W/")
+			}
+			if tag == etag || tag == "*" {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,80 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// upgradeOf returns the protocol that a request or response with header h
+// wants to switch to, or "".
+func upgradeOf(h http.Header) string {
+	for _, list := range h["Connection"] {
+		for name := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.TrimSpace(name), "upgrade") {
+				return h.Get("Upgrade")
+			}
+		}
+	}
+	return ""
+}
+
+// acceptsTrailers reports whether the sender of h takes trailers.
+func acceptsTrailers(h http.Header) bool {
+	for name := range preferences(h["Te"]) {
+		if name == "trailers" {
+			return true
+		}
+	}
+	return false
+}
+
+// upgrade joins the client's connection with that of resp, which switched
+// protocols: from here on both ends talk past HTTP, until one of them leaves,
+// the request's context ends or the edge drains.
+func (x *exchange) upgrade(resp *http.Response) {
+	far, ok := resp.Body.(io.ReadWriteCloser)
+	asked := upgradeOf(x.req.Header)
+	if !ok || asked == "" || !strings.EqualFold(asked, upgradeOf(resp.Header)) {
+		resp.Body.Close()
+		x.fail(errOrigin.With("the response switches to a protocol that was not asked for"))
+		return
+	}
+	defer far.Close()
+	near, rw, err := x.w.deadlines.Hijack()
+	if err != nil { // HTTP/2 has no such thing
+		x.fail(errOrigin.Because(err))
+		return
+	}
+	defer near.Close()
+	ctx, leave := context.WithCancel(x.req.Context())
+	defer leave()
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-x.edge.draining:
+		}
+		near.Close()
+		far.Close()
+	}()
+
+	dropHopByHop(resp.Header)
+	x.status = x.complete(resp.StatusCode, resp.Header)
+	resp.Header["Connection"], resp.Header["Upgrade"] = []string{"Upgrade"}, []string{asked}
+	resp.Body = nil
+	if err := errors.Join(resp.Write(rw), rw.Flush()); err != nil {
+		return
+	}
+	x.done = true
+	in := make(chan int64, 1)
+	go func() {
+		n, _ := io.Copy(far, rw) // a connection that breaks ends both ways
+		leave()
+		in <- n
+	}()
+	x.w.written, _ = io.Copy(near, far)
+	leave()
+	x.upgraded = <-in
+}

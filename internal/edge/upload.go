@@ -1,0 +1,133 @@
+package edge
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// drainTimeout is how long a client has, after the response, to send the rest
+// of a small body, so that it reads the response before the connection closes.
+const drainTimeout = 2 * time.Second
+
+// upload is the body of a request: bounded, counted, and given a deadline with
+// every read, so that a long upload may take its time and a stalled one ends.
+// It may be read by another goroutine than the exchange's, until end.
+type upload struct {
+	from  io.ReadCloser
+	w     *writer
+	limit int64 // bytes; 0 is none
+
+	mu      sync.Mutex // guards below
+	idle    *sync.Cond // no read is under way
+	reading bool
+	ended   bool
+	whole   bool // read to its end
+	read    int64
+}
+
+// newUpload returns the body of r, or nil if it has none.
+func newUpload(w *writer, r *http.Request, limit int64) *upload {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return nil
+	}
+	u := &upload{from: r.Body, w: w, limit: limit}
+	u.idle = sync.NewCond(&u.mu)
+	return u
+}
+
+// request returns a copy of r whose body is u.
+func (u *upload) request(r *http.Request) *http.Request {
+	if u == nil {
+		return r
+	}
+	out := *r
+	out.Body = u
+	return &out
+}
+
+// Read reads on. Past the limit the error is [lateen.ErrFunctionPayload].
+func (u *upload) Read(p []byte) (int, error) {
+	if err := u.enter(); err != nil {
+		return 0, err
+	}
+	n, err := u.from.Read(p)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.reading = false
+	u.idle.Broadcast()
+	u.read += int64(n)
+	u.whole = u.whole || errors.Is(err, io.EOF)
+	if u.limit > 0 && u.read > u.limit {
+		return 0, errBodyTooLarge(u.limit)
+	}
+	return n, err
+}
+
+func (u *upload) enter() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.ended:
+		return http.ErrBodyReadAfterClose
+	case u.limit > 0 && u.read > u.limit:
+		return errBodyTooLarge(u.limit)
+	case !u.whole: // past the end, a deadline would be the next request's
+		_ = u.w.deadlines.SetReadDeadline(time.Now().Add(u.w.stall))
+	}
+	u.reading = true
+	return nil
+}
+
+// Close does nothing: who reads a body does not own the connection; end does.
+func (u *upload) Close() error { return nil }
+
+// tooLarge reports whether the limit was passed.
+func (u *upload) tooLarge() bool { return u != nil && u.limit > 0 && u.count() > u.limit }
+
+// count returns how many bytes were read.
+func (u *upload) count() int64 {
+	if u == nil {
+		return 0
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.read
+}
+
+// unread reports whether some of the body may still be on its way.
+func (u *upload) unread() bool {
+	if u == nil {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.whole
+}
+
+// end ends reading, before the handler returns: a read under way elsewhere is
+// broken off, and the server has a moment to drain a small rest. Without
+// either, a client that stops sending would hold the connection for good.
+func (u *upload) end() {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ended = true
+	for u.reading {
+		_ = u.w.deadlines.SetReadDeadline(time.Unix(1, 0))
+		u.idle.Wait()
+	}
+	if !u.whole && !u.w.http2 {
+		_ = u.w.deadlines.SetReadDeadline(time.Now().Add(drainTimeout))
+	}
+}
+
+func errBodyTooLarge(limit int64) error {
+	return lateen.ErrFunctionPayload.With("the request's body is larger than the %d bytes a function takes", limit)
+}

@@ -1,0 +1,101 @@
+package edge
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// stretch is how much of a file is sent under one deadline: a client that
+// takes less than this in a stall timeout has stalled (9 KB/s of a minute).
+const stretch = 512 << 10
+
+// writer counts what is sent and keeps the connection's write deadline ahead of
+// its progress: a response may take as long as it likes, a client that takes
+// nothing for the stall timeout is cut off.
+type writer struct {
+	http.ResponseWriter
+
+	deadlines *http.ResponseController
+	stall     time.Duration
+	http2     bool
+	written   int64 // bytes of the body
+}
+
+func newWriter(w http.ResponseWriter, r *http.Request, stall time.Duration) *writer {
+	out := &writer{ResponseWriter: w, deadlines: http.NewResponseController(w), stall: stall, http2: r.ProtoMajor >= 2}
+	if !out.http2 {
+		out.extend() // for what is sent after the handler returned, too
+	}
+	return out
+}
+
+// Unwrap lets an [http.ResponseController] find the connection.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Write sends p.
+func (w *writer) Write(p []byte) (int, error) {
+	w.extend()
+	defer w.relax()
+	n, err := w.ResponseWriter.Write(p)
+	w.written += int64(n)
+	return n, err
+}
+
+// Flush sends what is buffered; its error shows in the next Write.
+func (w *writer) Flush() { _ = w.FlushError() }
+
+// FlushError sends what is buffered.
+func (w *writer) FlushError() error {
+	w.extend()
+	defer w.relax()
+	return w.deadlines.Flush()
+}
+
+// ReadFrom sends all of src. A file is handed to the kernel where it can do the work.
+func (w *writer) ReadFrom(src io.Reader) (int64, error) {
+	var total int64
+	for {
+		n, err := w.send(src, stretch)
+		total += n
+		if err != nil || n < stretch {
+			return total, err
+		}
+	}
+}
+
+// sendN sends exactly n bytes of src.
+func (w *writer) sendN(src io.Reader, n int64) error {
+	for n > 0 {
+		sent, err := w.send(src, min(n, stretch))
+		if err != nil {
+			return err
+		}
+		if n -= sent; sent == 0 {
+			return io.ErrUnexpectedEOF
+		}
+	}
+	return nil
+}
+
+// send sends up to n bytes of src. The one limit around it is what lets
+// net/http recognise a file and use sendfile(2).
+func (w *writer) send(src io.Reader, n int64) (int64, error) {
+	w.extend()
+	defer w.relax()
+	sent, err := io.Copy(w.ResponseWriter, &io.LimitedReader{R: src, N: n})
+	w.written += sent
+	return sent, err
+}
+
+// extend gives the client until the stall timeout to take what is sent next.
+// An error means that the writer has no deadlines, as in a test.
+func (w *writer) extend() { _ = w.deadlines.SetWriteDeadline(time.Now().Add(w.stall)) }
+
+// relax takes the deadline back where its passing alone would end the stream:
+// HTTP/2 resets a stream whose deadline passes even if nothing is being written.
+func (w *writer) relax() {
+	if w.http2 {
+		_ = w.deadlines.SetWriteDeadline(time.Time{})
+	}
+}
