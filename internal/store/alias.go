@@ -29,7 +29,7 @@ func (q *Queries) PutAlias(ctx context.Context, a *lateen.Alias) (previous latee
 }
 
 func (q *Queries) putAlias(ctx context.Context, a *lateen.Alias) (lateen.DeploymentID, error) {
-	m := meaning{taken: lateen.ErrAliasTaken, missing: lateen.ErrDeploymentNotFound}
+	m := meaning{taken: lateen.ErrAliasTaken, dangling: lateen.ErrDeploymentNotFound}
 	old, err := one(ctx, q, lateen.ErrAliasNotFound, scanAlias, selectAlias+` WHERE host = ?`, a.Host)
 	switch {
 	case errors.Is(err, lateen.ErrAliasNotFound):

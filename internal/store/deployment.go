@@ -27,7 +27,7 @@ type DeploymentFilter struct {
 // its host or id exists, [lateen.ErrProjectNotFound].
 func (q *Queries) CreateDeployment(ctx context.Context, d *lateen.Deployment) error {
 	return q.write(ctx, func(q *Queries) error {
-		err := q.exec(ctx, meaning{taken: lateen.ErrDeploymentTaken, missing: lateen.ErrProjectNotFound},
+		err := q.exec(ctx, meaning{taken: lateen.ErrDeploymentTaken, dangling: lateen.ErrProjectNotFound},
 			`INSERT INTO deployments (id, project_id, team_id, name, host, target, source, creator_id, state, error_reason,
 				error_text, created_at, building_at, ready_at, aliased_at, meta, git, branch, skip_aliases, manifest, files, env)
 			 VALUES (`+placeholders(22)+`)`,
@@ -139,7 +139,7 @@ type Root struct {
 
 // ListRoots returns the roots of all deployments, each once.
 func (q *Queries) ListRoots(ctx context.Context) ([]Root, error) {
-	return list(ctx, q, scanRoot, `SELECT DISTINCT manifest, files FROM deployments`)
+	return list(ctx, q, scanRoot, `SELECT DISTINCT manifest, files FROM deployments ORDER BY manifest, files`)
 }
 
 func scanRoot(r row) (Root, error) {

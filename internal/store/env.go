@@ -12,7 +12,7 @@ import (
 // branch in one of its environments, [lateen.ErrProjectNotFound].
 func (q *Queries) CreateEnv(ctx context.Context, e *lateen.EnvVar) error {
 	return q.write(ctx, func(q *Queries) error {
-		err := q.exec(ctx, meaning{missing: lateen.ErrProjectNotFound},
+		err := q.exec(ctx, meaning{dangling: lateen.ErrProjectNotFound},
 			`INSERT INTO env_vars (id, project_id, key, value, type, git_branch, comment, created_at, updated_at)
 			 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			e.ID, e.Project, e.Key, []byte(e.Value), e.Type, e.GitBranch, e.Comment, e.CreatedAt, e.UpdatedAt)

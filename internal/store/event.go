@@ -18,7 +18,7 @@ func (q *Queries) AppendEvents(ctx context.Context, id lateen.DeploymentID, even
 		for i := range events {
 			e := &events[i]
 			e.Deployment, e.Serial = id, last+int64(i)+1
-			err := q.exec(ctx, meaning{missing: lateen.ErrDeploymentNotFound},
+			err := q.exec(ctx, meaning{dangling: lateen.ErrDeploymentNotFound},
 				`INSERT INTO deployment_events (deployment_id, serial, type, created_at, text, level, info) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 				id, e.Serial, e.Type, e.CreatedAt, e.Text, e.Level, asJSON[map[string]string]{&e.Info})
 			if err != nil {

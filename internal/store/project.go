@@ -18,7 +18,7 @@ type ProjectFilter struct {
 // CreateProject adds a project. Errors: [lateen.ErrProjectTaken],
 // [lateen.ErrTeamNotFound].
 func (q *Queries) CreateProject(ctx context.Context, p *lateen.Project) error {
-	return q.exec(ctx, meaning{taken: lateen.ErrProjectTaken, missing: lateen.ErrTeamNotFound},
+	return q.exec(ctx, meaning{taken: lateen.ErrProjectTaken, dangling: lateen.ErrTeamNotFound},
 		`INSERT INTO projects (id, team_id, name, created_at, updated_at, settings, production_id, pinned, alias_request)
 		 VALUES (?, ?, ?, ?, ?, ?, NULLIF(?, ''), ?, ?)`,
 		p.ID, p.Team, p.Name, p.CreatedAt, p.UpdatedAt, asJSON[lateen.ProjectSettings]{&p.ProjectSettings},
@@ -51,9 +51,10 @@ func (q *Queries) ListProjects(ctx context.Context, f ProjectFilter) ([]*lateen.
 }
 
 // UpdateProject writes all of a project but its id, team and creation.
-// Errors: [lateen.ErrProjectNotFound], [lateen.ErrProjectTaken].
+// Errors: [lateen.ErrProjectNotFound], [lateen.ErrProjectTaken],
+// [lateen.ErrDeploymentNotFound] of its Production.
 func (q *Queries) UpdateProject(ctx context.Context, p *lateen.Project) error {
-	return q.exec(ctx, meaning{taken: lateen.ErrProjectTaken, missing: lateen.ErrProjectNotFound},
+	return q.exec(ctx, meaning{taken: lateen.ErrProjectTaken, dangling: lateen.ErrDeploymentNotFound, missing: lateen.ErrProjectNotFound},
 		`UPDATE projects SET name = ?, updated_at = ?, settings = ?, production_id = NULLIF(?, ''), pinned = ?, alias_request = ?
 		 WHERE id = ?`,
 		p.Name, p.UpdatedAt, asJSON[lateen.ProjectSettings]{&p.ProjectSettings},

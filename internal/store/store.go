@@ -135,8 +135,9 @@ func (q *Queries) transact(ctx context.Context, fn func(q *Queries) error) error
 // meaning is how the faults of a write read to its caller; nil means that
 // the fault has no meaning there.
 type meaning struct {
-	taken   *lateen.Error // a unique constraint is broken
-	missing *lateen.Error // the row, or the one it refers to, is not there
+	taken    *lateen.Error // a unique constraint is broken
+	dangling *lateen.Error // a row it refers to is not there
+	missing  *lateen.Error // no row was changed
 }
 
 // exec runs a statement that must change at least one row.
@@ -172,7 +173,9 @@ func (q *Queries) explain(err error, m meaning) error {
 	switch fault := q.db.Classify(err); {
 	case fault == Duplicate && m.taken != nil:
 		return m.taken.Because(err)
-	case fault == Dangling && m.missing != nil:
+	case fault == Dangling && m.dangling != nil:
+		return m.dangling.Because(err)
+	case fault == Unstorable && m.missing != nil:
 		return m.missing.Because(err)
 	}
 	return err

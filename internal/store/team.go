@@ -57,7 +57,7 @@ func scanTeam(r row) (*lateen.Team, error) {
 // PutMember makes a user a member of a team, or changes the role of one.
 // Errors: [lateen.ErrUserNotFound] if the user or the team is not there.
 func (q *Queries) PutMember(ctx context.Context, m lateen.Member) error {
-	return q.exec(ctx, meaning{missing: lateen.ErrUserNotFound},
+	return q.exec(ctx, meaning{dangling: lateen.ErrUserNotFound},
 		`INSERT INTO members (team_id, user_id, role) VALUES (?, ?, ?)
 		 ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role`, m.Team, m.User, m.Role)
 }

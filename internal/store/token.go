@@ -8,7 +8,7 @@ import (
 
 // CreateToken adds a token. Errors: [lateen.ErrUserNotFound].
 func (q *Queries) CreateToken(ctx context.Context, t *lateen.Token) error {
-	return q.exec(ctx, meaning{missing: lateen.ErrUserNotFound},
+	return q.exec(ctx, meaning{dangling: lateen.ErrUserNotFound},
 		`INSERT INTO tokens (id, user_id, name, hash, created_at, active_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		t.ID, t.User, t.Name, t.Hash, t.CreatedAt, t.ActiveAt, t.ExpiresAt)
 }

@@ -19,7 +19,7 @@ type Upload struct {
 // PutUpload notes content a team has sent, anew if it is known.
 // Errors: [lateen.ErrTeamNotFound].
 func (q *Queries) PutUpload(ctx context.Context, u Upload) error {
-	return q.exec(ctx, meaning{missing: lateen.ErrTeamNotFound},
+	return q.exec(ctx, meaning{dangling: lateen.ErrTeamNotFound},
 		`INSERT INTO uploads (team_id, sha1, digest, size, created_at) VALUES (?, ?, ?, ?, ?)
 		 ON CONFLICT (team_id, sha1) DO UPDATE SET digest = excluded.digest, size = excluded.size, created_at = excluded.created_at`,
 		u.Team, u.SHA1, u.Digest, u.Size, u.CreatedAt)

@@ -44,10 +44,11 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := db.BeginTx(ctx, nil); err != nil {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), db.Close())
 	}
-	return func() { _ = db.Close() }, nil
+	return func() { _ = tx.Rollback(); _ = db.Close() }, nil
 }
 
 // File is a SQLite file in WAL mode: one connection that writes, each of its

@@ -10,11 +10,8 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) *store.Store {
-		s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "lateen.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
+	storetest.Run(t, func(t *testing.T) storetest.Open {
+		path := filepath.Join(t.TempDir(), "lateen & 100%?.db#1")
+		return func(t *testing.T) (*store.Store, error) { return sqlite.Open(t.Context(), path) }
 	})
 }

@@ -3,83 +3,73 @@ package storetest
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// Open returns an empty store. The suite closes it.
-type Open func(t *testing.T) *store.Store
+// Open opens a database, the same one every time.
+type Open func(t *testing.T) (*store.Store, error)
 
-// Run runs the suite, each part on a store of its own.
-func Run(t *testing.T, open Open) {
+// Run runs the suite. Each part of it prepares an empty database of its own.
+func Run(t *testing.T, prepare func(t *testing.T) Open) {
 	for name, test := range map[string]func(*testing.T, *store.Store){
-		"user":       testUser,
-		"team":       testTeam,
-		"member":     testMember,
-		"token":      testToken,
-		"project":    testProject,
+		"user": testUser, "team": testTeam, "member": testMember, "token": testToken, "setting": testSetting,
+		"project": testProject, "project list": testProjectList, "project delete": testProjectDelete, "env": testEnv,
+		"deployment": testDeployment, "deployment list": testDeploymentList, "deployment delete": testDeploymentDelete,
+		"deployment hosts and roots": testHostsAndRoots, "event": testEvent,
+		"alias": testAlias, "alias list": testAliasList, "upload": testUpload,
+		"pages": testPages, "text": testText,
+		"update": testUpdate, "update fails": testUpdateFails, "update canceled": testUpdateCanceled,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t)
-			t.Cleanup(func() { check(t, s.Close()) })
-			test(t, s)
+			test(t, mustOpen(t, prepare(t)))
+		})
+	}
+	for name, test := range map[string]func(*testing.T, Open){
+		"reopen": testReopen, "open together": testOpenTogether, "many writers": testManyWriters,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, prepare(t))
 		})
 	}
 }
 
-func testUser(t *testing.T, s *store.Store) {
-	u := &lateen.User{ID: "usr_1", Username: "ada", Email: "ada@example.com", Name: "Ada", CreatedAt: 1700000000123}
-	check(t, s.CreateUser(t.Context(), u))
-	got, err := s.GetUser(t.Context(), "usr_1")
+func mustOpen(t *testing.T, open Open) *store.Store {
+	t.Helper()
+	s, err := open(t)
 	check(t, err)
-	same(t, u, got)
-	got, err = s.GetUserByName(t.Context(), "ada")
-	check(t, err)
-	same(t, u, got)
-	_, err = s.GetUser(t.Context(), "usr_2")
-	fails(t, err, lateen.ErrUserNotFound)
-	_, err = s.GetUserByName(t.Context(), "bob\x00\xff")
-	fails(t, err, lateen.ErrUserNotFound)
-	fails(t, s.CreateUser(t.Context(), &lateen.User{ID: "usr_2", Username: "ada"}), lateen.ErrUserTaken)
-	fails(t, s.CreateUser(t.Context(), &lateen.User{ID: "usr_1", Username: "bob"}), lateen.ErrUserTaken)
+	t.Cleanup(func() { check(t, s.Close()) })
+	return s
 }
 
-func testTeam(t *testing.T, s *store.Store) {
+// The nouns that others hang on.
+const (
+	user    lateen.UserID    = "usr_1"
+	team    lateen.TeamID    = "team_1"
+	project lateen.ProjectID = "prj_1"
+)
+
+// seed adds user, team and project.
+func seed(t *testing.T, s *store.Store) {
+	t.Helper()
+	check(t, s.CreateUser(t.Context(), &lateen.User{ID: user, Username: "ada"}))
+	check(t, s.CreateTeam(t.Context(), &lateen.Team{ID: team, Slug: "team"}))
+	check(t, s.CreateProject(t.Context(), &lateen.Project{ID: project, Team: team, Name: "site", CreatedAt: 1}))
 }
 
-func testMember(t *testing.T, s *store.Store) {
-}
-
-func testToken(t *testing.T, s *store.Store) {
-}
-
-func testProject(t *testing.T, s *store.Store) {
-	check(t, s.CreateTeam(t.Context(), &lateen.Team{ID: "team_1", Slug: "a"}))
-	command := "make"
-	p := &lateen.Project{ID: "prj_1", Team: "team_1", Name: "site", CreatedAt: 1, UpdatedAt: 2,
-		ProjectSettings: lateen.ProjectSettings{BuildCommand: &command, DirectoryListing: true}}
-	check(t, s.CreateProject(t.Context(), p))
-	got, err := s.GetProject(t.Context(), "team_1", "site")
-	check(t, err)
-	same(t, p, got)
-	d := &lateen.Deployment{ID: "dpl_1", Project: "prj_1", Team: "team_1", Meta: map[string]string{"a":"b"}}
-	check(t, s.CreateDeployment(t.Context(), d))
-	p.Production = "dpl_1"
-	check(t, s.UpdateProject(t.Context(), p))
-	l, err := s.ListDeployments(t.Context(), store.DeploymentFilter{Team: "team_1", Meta: map[string]string{"a":"b"}, Limit: 2})
-	check(t, err)
-	same(t, []*lateen.Deployment{d}, l)
-	check(t, s.CreateEnv(t.Context(), &lateen.EnvVar{ID: "env_1", Project: "prj_1", Key: "A", Value: "a\x00\xff", Target: []string{"b", "a"}}))
-	e, err := s.ListEnv(t.Context(), "prj_1")
-	check(t, err)
-	t.Log(e[0])
-	check(t, s.DeleteProject(t.Context(), "prj_1"))
+// newDeployment returns a deployment of project that is in no store yet.
+func newDeployment(id lateen.DeploymentID, at lateen.Millis) *lateen.Deployment {
+	return &lateen.Deployment{
+		ID: id, Project: project, Team: team, Name: "site", Host: string(id) + ".example.com",
+		Target: lateen.Preview, Creator: user, State: lateen.Queued, CreatedAt: at,
+	}
 }
 
 func check(t *testing.T, err error) {
@@ -96,9 +86,25 @@ func fails(t *testing.T, err, want error) {
 	}
 }
 
-func same(t *testing.T, want, got any) {
+// is checks what a call returned, where an empty list is as good as none.
+func is[T any](t *testing.T, want T) func(got T, err error) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Fatal(fmt.Sprint("(-want +got)\n", diff))
+	return func(got T, err error) {
+		t.Helper()
+		check(t, err)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("(-want +got)\n%s", diff)
+		}
+	}
+}
+
+// ids returns what key says of each item, for lists that are long to write.
+func ids[T any, K any](key func(T) K) func([]T, error) ([]K, error) {
+	return func(items []T, err error) ([]K, error) {
+		var out []K
+		for _, item := range items {
+			out = append(out, key(item))
+		}
+		return out, err
 	}
 }

@@ -1,0 +1,68 @@
+// Package postgres opens the store in a PostgreSQL database.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+const connections = 20
+
+// Open opens the store in the database that dsn names, as a URL or as
+// "key=value" pairs, and migrates it. It needs PostgreSQL 13 or newer.
+func Open(ctx context.Context, dsn string) (*store.Store, error) {
+	config, err := pgx.ParseConfig(dsn) // its errors hide the password
+	if err != nil {
+		return nil, fmt.Errorf("read the database's address: %w", err)
+	}
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	if err := migrate(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s on %s: %w", config.Database, config.Host, err), db.Close())
+	}
+	return store.New(&store.Database{
+		Write: db, Read: db, TxOptions: &sql.TxOptions{Isolation: sql.LevelSerializable}, Numbered: true, Classify: classify,
+	}), nil
+}
+
+// migrate takes a lock that ends with its transaction, and migrates.
+func migrate(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('lateen.migrate'))`); err != nil {
+		return fmt.Errorf("lock for migration: %w", err)
+	}
+	return store.Migrate(ctx, db, goose.DialectPostgres)
+}
+
+// classify reads the codes of PostgreSQL's manual, appendix A.
+func classify(err error) store.Fault {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return store.Other
+	}
+	switch e.Code {
+	case "23505": // unique_violation
+		return store.Duplicate
+	case "23503": // foreign_key_violation
+		return store.Dangling
+	case "40001", "40P01": // serialization_failure, deadlock_detected
+		return store.Contended
+	case "22021": // character_not_in_repertoire
+		return store.Unstorable
+	}
+	return store.Other
+}

@@ -1,0 +1,53 @@
+package postgres_test
+
+import (
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store"
+	"github.com/lateen-dev/lateen/internal/store/postgres"
+	"github.com/lateen-dev/lateen/internal/store/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Open {
+		dsn := newSchema(t)
+		return func(t *testing.T) (*store.Store, error) { return postgres.Open(t.Context(), dsn) }
+	})
+}
+
+// newSchema makes an empty schema and returns the address that leads to it.
+func newSchema(t *testing.T) (dsn string) {
+	t.Helper()
+	server := os.Getenv("LATEEN_TEST_POSTGRES")
+	if server == "" {
+		t.Skip("LATEEN_TEST_POSTGRES names no server: scripts/postgres.sh run go test ./internal/store/...")
+	}
+	db, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	schema := lateen.NewID[string]("test_", time.Now())
+	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := db.Exec("DROP SCHEMA " + schema + " CASCADE"); err != nil {
+			t.Error(err)
+		}
+	})
+	address, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(fmt.Errorf("LATEEN_TEST_POSTGRES is not a URL: %w", err))
+	}
+	query := address.Query()
+	query.Set("search_path", schema)
+	address.RawQuery = query.Encode()
+	return address.String()
+}

@@ -1,0 +1,69 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+// testPages walks pages of every length through projects of which several
+// share a moment: none may be missing and none come twice.
+func testPages(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	check(t, s.CreateTeam(ctx, &lateen.Team{ID: team, Slug: "team"}))
+	var want []string
+	for i, at := range []lateen.Millis{9, 9, 8, 7, 7, 7, 6, 5, 5} {
+		name := fmt.Sprintf("p%d", 9-i)
+		want = append(want, name)
+		check(t, s.CreateProject(ctx, &lateen.Project{ID: lateen.ProjectID(name), Team: team, Name: name, CreatedAt: at}))
+	}
+	for limit := 1; limit <= 10; limit++ {
+		var got []string
+		filter := store.ProjectFilter{Team: team, Search: "p", Limit: limit}
+		for {
+			projects, err := s.ListProjects(ctx, filter)
+			check(t, err)
+			if len(projects) == 0 {
+				break
+			}
+			for _, p := range projects {
+				got = append(got, p.Name)
+				filter.Until = p.CreatedAt
+			}
+		}
+		is(t, want)(got, nil)
+	}
+}
+
+// testText keeps free text that not every database can hold as it is, and
+// asks for names that no row can have.
+func testText(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	seed(t, s)
+	d := newDeployment("dpl_1", 1)
+	d.Meta, d.ErrorText = map[string]string{"k\x00": "v\xff"}, "a\x00b\xff☃"
+	check(t, s.CreateDeployment(ctx, d))
+	got, err := s.GetDeployment(ctx, "dpl_1")
+	check(t, err)
+	if got.ErrorText != "ab\uFFFD☃" {
+		t.Errorf("text became %q", got.ErrorText)
+	}
+	const odd = "a\x00\xff'\"?$1"
+	_, err = s.GetUserByName(ctx, odd)
+	fails(t, err, lateen.ErrUserNotFound)
+	_, err = s.GetTeam(ctx, odd)
+	fails(t, err, lateen.ErrTeamNotFound)
+	_, err = s.GetProject(ctx, team, odd)
+	fails(t, err, lateen.ErrProjectNotFound)
+	_, err = s.FindDeployment(ctx, team, odd)
+	fails(t, err, lateen.ErrDeploymentNotFound)
+	_, err = s.GetAlias(ctx, odd)
+	fails(t, err, lateen.ErrAliasNotFound)
+	_, err = s.GetTokenByHash(ctx, odd)
+	fails(t, err, lateen.ErrTokenInvalid)
+	is(t, []*lateen.Project(nil))(s.ListProjects(ctx, store.ProjectFilter{Search: odd}))
+	is(t, []*lateen.Deployment(nil))(s.ListDeployments(ctx, store.DeploymentFilter{Meta: map[string]string{odd: odd}}))
+	fails(t, s.DeleteAlias(ctx, odd), lateen.ErrAliasNotFound)
+}

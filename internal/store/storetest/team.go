@@ -1,0 +1,59 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+func testUser(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	ada := &lateen.User{ID: "usr_a", Username: "ada", Email: "ada@example.com", Name: "Ada", CreatedAt: 1700000000123}
+	check(t, s.CreateUser(ctx, ada))
+	is(t, ada)(s.GetUser(ctx, "usr_a"))
+	is(t, ada)(s.GetUserByName(ctx, "ada"))
+
+	fails(t, s.CreateUser(ctx, &lateen.User{ID: "usr_b", Username: "ada"}), lateen.ErrUserTaken)
+	fails(t, s.CreateUser(ctx, &lateen.User{ID: "usr_a", Username: "bob"}), lateen.ErrUserTaken)
+	_, err := s.GetUser(ctx, "usr_b")
+	fails(t, err, lateen.ErrUserNotFound)
+	_, err = s.GetUserByName(ctx, "Ada")
+	fails(t, err, lateen.ErrUserNotFound)
+}
+
+func testTeam(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	a := &lateen.Team{ID: "team_a", Slug: "a-team", Name: "The A-Team", CreatedAt: 2}
+	b := &lateen.Team{ID: "team_b", Slug: "b-team", CreatedAt: 1}
+	check(t, s.CreateTeam(ctx, a))
+	check(t, s.CreateTeam(ctx, b))
+	is(t, a)(s.GetTeam(ctx, "team_a"))
+	is(t, b)(s.GetTeam(ctx, "b-team"))
+	fails(t, s.CreateTeam(ctx, &lateen.Team{ID: "team_c", Slug: "a-team"}), lateen.ErrTeamTaken)
+	_, err := s.GetTeam(ctx, "team_c")
+	fails(t, err, lateen.ErrTeamNotFound)
+
+	check(t, s.CreateUser(ctx, &lateen.User{ID: user, Username: "ada"}))
+	is(t, []*lateen.Team(nil))(s.ListTeams(ctx, user))
+	check(t, s.PutMember(ctx, lateen.Member{Team: "team_a", User: user, Role: lateen.Viewer}))
+	check(t, s.PutMember(ctx, lateen.Member{Team: "team_b", User: user, Role: lateen.Viewer}))
+	is(t, []*lateen.Team{b, a})(s.ListTeams(ctx, user))
+}
+
+func testMember(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	seed(t, s)
+	check(t, s.CreateUser(ctx, &lateen.User{ID: "usr_2", Username: "bob"}))
+	_, err := s.GetMember(ctx, team, user)
+	fails(t, err, lateen.ErrTeamNotFound)
+
+	ada, bob := lateen.Member{Team: team, User: user, Role: lateen.Owner}, lateen.Member{Team: team, User: "usr_2", Role: lateen.Viewer}
+	check(t, s.PutMember(ctx, bob))
+	check(t, s.PutMember(ctx, ada))
+	is(t, []lateen.Member{ada, bob})(s.ListMembers(ctx, team))
+	bob.Role = lateen.Developer
+	check(t, s.PutMember(ctx, bob))
+	is(t, bob)(s.GetMember(ctx, team, "usr_2"))
+	fails(t, s.PutMember(ctx, lateen.Member{Team: team, User: "usr_3", Role: lateen.Owner}), lateen.ErrUserNotFound)
+}
