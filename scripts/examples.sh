@@ -92,6 +92,11 @@ if [ ${#names[@]} = 0 ]; then
 fi
 
 command -v node >/dev/null && command -v npm >/dev/null || { echo "node and npm must be on PATH" >&2; exit 1; }
+mkdir -p "$root/.vercel"
+if command -v flock >/dev/null; then # one build at a time: others wait, and then find it done
+  exec 9>"$root/.vercel/lock"
+  flock 9
+fi
 install "$root"
 
 failed=0

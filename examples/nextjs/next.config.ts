@@ -6,7 +6,7 @@ const config: NextConfig = {
   outputFileTracingRoot: import.meta.dirname,
 
   redirects: async () => [{ source: "/home", destination: "/", permanent: true }],
-  rewrites: async () => [{ source: "/hello", destination: "/api/hello?name=rewrite" }],
+  rewrites: async () => [{ source: "/hello", destination: "/dynamic?from=config" }],
   headers: async () => [{ source: "/:path*", headers: [{ key: "x-example", value: "nextjs" }] }],
 };
 

@@ -1,22 +1,19 @@
 // Server-sent events: five of them, ?ms apart (200 by default), each sent at once.
 import { setTimeout as pause } from "node:timers/promises";
 
+async function* events(ms) {
+  try {
+    for (let id = 1; id <= 5; id++) {
+      yield `id: ${id}\ndata: ${new Date().toISOString()}\n\n`;
+      await pause(ms);
+    }
+  } finally {
+    console.log("events: the stream ended"); // also when the reader goes away
+  }
+}
+
 export function GET(request) {
   const ms = Math.min(Number(new URL(request.url).searchParams.get("ms") ?? 200), 2000);
-  const encoder = new TextEncoder();
-  let open = true;
-  const body = new ReadableStream({
-    async start(controller) {
-      for (let id = 1; id <= 5 && open; id++) {
-        controller.enqueue(encoder.encode(`id: ${id}\ndata: ${new Date().toISOString()}\n\n`));
-        await pause(ms);
-      }
-      if (open) controller.close();
-    },
-    cancel() {
-      open = false;
-      console.log("events: the reader went away");
-    },
-  });
+  const body = ReadableStream.from(events(ms)).pipeThrough(new TextEncoderStream());
   return new Response(body, { headers: { "content-type": "text/event-stream", "cache-control": "no-store" } });
 }

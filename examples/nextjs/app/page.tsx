@@ -11,6 +11,8 @@ const pages = [
   ["/old", "Middleware redirects"],
   ["/rewritten", "Middleware rewrites"],
   ["/blocked", "Middleware answers by itself"],
+  ["/home", "next.config.ts redirects"],
+  ["/hello", "next.config.ts rewrites"],
   ["/boom", "Throws; error.tsx catches"],
 ];
 
@@ -22,7 +24,6 @@ const endpoints = [
   ["/api/after?marker=ahoy", "Works after its response"],
   ["/api/error", "Throws"],
   ["/draft", "Turns draft mode on"],
-  ["/hello", "A rewrite of next.config.ts"],
 ];
 
 export default function Home() {

@@ -3,16 +3,14 @@ import { setTimeout as pause } from "node:timers/promises";
 
 export const dynamic = "force-dynamic";
 
+async function* chunks() {
+  for (let n = 1; n <= 5; n++) {
+    yield `chunk ${n} ${new Date().toISOString()}\n`;
+    await pause(200);
+  }
+}
+
 export function GET() {
-  const encoder = new TextEncoder();
-  const body = new ReadableStream({
-    async start(controller) {
-      for (let n = 1; n <= 5; n++) {
-        controller.enqueue(encoder.encode(`chunk ${n} ${new Date().toISOString()}\n`));
-        await pause(200);
-      }
-      controller.close();
-    },
-  });
+  const body = ReadableStream.from(chunks()).pipeThrough(new TextEncoderStream());
   return new Response(body, { headers: { "content-type": "text/plain; charset=utf-8" } });
 }
