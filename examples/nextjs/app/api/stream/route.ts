@@ -3,14 +3,15 @@ import { setTimeout as pause } from "node:timers/promises";
 
 export const dynamic = "force-dynamic";
 
-async function* chunks() {
-  for (let n = 1; n <= 5; n++) {
-    yield `chunk ${n} ${new Date().toISOString()}\n`;
-    await pause(200);
-  }
-}
-
 export function GET() {
-  const body = ReadableStream.from(chunks()).pipeThrough(new TextEncoderStream());
+  const encoder = new TextEncoder();
+  let n = 0;
+  const body = new ReadableStream({
+    async pull(controller) {
+      if (n > 0) await pause(200);
+      controller.enqueue(encoder.encode(`chunk ${++n} ${new Date().toISOString()}\n`));
+      if (n === 5) controller.close();
+    },
+  });
   return new Response(body, { headers: { "content-type": "text/plain; charset=utf-8" } });
 }
