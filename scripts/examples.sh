@@ -11,7 +11,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../examples" && pwd)
 target=preview
 
 export NEXT_TELEMETRY_DISABLED=1 ASTRO_TELEMETRY_DISABLED=1 NUXT_TELEMETRY_DISABLED=1
-export VERCEL_TELEMETRY_DISABLED=1 NO_UPDATE_NOTIFIER=1 CI=1 FORCE_COLOR=0
+export VERCEL_TELEMETRY_DISABLED=1 NO_UPDATE_NOTIFIER=1 CI=1 NO_COLOR=1
 
 # The framework preset a hosted project would have stored when it was linked.
 framework() {
@@ -70,7 +70,7 @@ build() {
   rm -f "$stamp"
   if ! (compile "$dir") >"$log" 2>&1; then
     echo "$1: FAILED, see $log" >&2
-    tail -n 30 "$log" >&2
+    tail -n 30 "$log" | sed $'s/\x1b\[[0-9;]*m//g' >&2
     return 1
   fi
   fingerprint "$dir" >"$stamp"
