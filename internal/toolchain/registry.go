@@ -1,0 +1,270 @@
+package toolchain
+
+import (
+	"context"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// Bounds on what a registry may send.
+const (
+	maxPackument = 64 << 20
+	maxArchive   = 256 << 20
+	maxTries     = 4
+	maxStall     = 30 * time.Second // without a byte
+)
+
+// registry speaks the read side of the npm registry protocol.
+type registry struct {
+	base    string // without trailing slash
+	client  *http.Client
+	backoff time.Duration
+}
+
+// release is one version of a package.
+type release struct {
+	version version
+	tarball string // URL
+	sha512  []byte
+}
+
+// packument is the abbreviated metadata of a package.
+type packument struct {
+	Versions map[string]struct {
+		Dist struct {
+			Tarball   string `json:"tarball"`
+			Integrity string `json:"integrity"`
+		} `json:"dist"`
+	} `json:"versions"`
+}
+
+// newest returns the newest release of name that want admits.
+func (r registry) newest(ctx context.Context, name string, want versionRange) (release, error) {
+	var doc packument
+	err := r.retry(ctx, func(ctx context.Context) error {
+		body, _, err := r.get(ctx, r.base+"/"+url.PathEscape(name), "application/vnd.npm.install-v1+json")
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		if err := json.NewDecoder(io.LimitReader(body, maxPackument)).Decode(&doc); err != nil {
+			return fmt.Errorf("read the metadata of %s: %w", name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return release{}, err
+	}
+	var found release
+	ok := false
+	for text, entry := range doc.Versions {
+		if v, valid := parseVersion(text); valid && want.admits(v) && (!ok || found.version.less(v)) {
+			found, ok = release{version: v, tarball: entry.Dist.Tarball, sha512: parseIntegrity(entry.Dist.Integrity)}, true
+		}
+	}
+	switch {
+	case !ok:
+		return release{}, ErrPackage.With("the registry has no version of %s that fits", name)
+	case found.sha512 == nil:
+		return release{}, ErrIntegrity.With("the registry gives no SHA-512 for %s@%s", name, found.version)
+	}
+	found.tarball, err = r.locate(found.tarball)
+	return found, err
+}
+
+// parseIntegrity returns the SHA-512 of a subresource integrity value, or nil.
+func parseIntegrity(s string) []byte {
+	for field := range strings.FieldsSeq(s) {
+		text, ok := strings.CutPrefix(field, "sha512-")
+		if !ok {
+			continue
+		}
+		text, _, _ = strings.Cut(text, "?")
+		if sum, err := base64.StdEncoding.DecodeString(text); err == nil && len(sum) == sha512.Size {
+			return sum
+		}
+	}
+	return nil
+}
+
+// locate resolves a tarball's URL. Mirrors often pass on the public registry's
+// metadata as it is, so what it says lies there is asked of the mirror.
+func (r registry) locate(tarball string) (string, error) {
+	base, err := url.Parse(r.base + "/")
+	if err != nil {
+		return "", fmt.Errorf("the registry's URL: %w", err)
+	}
+	target, err := base.Parse(tarball)
+	if err != nil {
+		return "", fmt.Errorf("the tarball's URL: %w", err)
+	}
+	if public, _ := url.Parse(DefaultRegistry); target.Host == public.Host && base.Host != public.Host {
+		return r.base + target.EscapedPath(), nil
+	}
+	if target.Scheme != "http" && target.Scheme != "https" {
+		return "", fmt.Errorf("the tarball's URL is of no known scheme: %s", target.Scheme)
+	}
+	return target.String(), nil
+}
+
+// download writes the archive of a release to file and verifies it.
+func (r registry) download(ctx context.Context, title string, from release, file *os.File, progress func(done, total int64)) error {
+	return r.retry(ctx, func(ctx context.Context) error {
+		if err := rewind(file); err != nil {
+			return err
+		}
+		body, size, err := r.get(ctx, from.tarball, "*/*")
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		sum := sha512.New()
+		counter := &counter{total: size, tell: progress}
+		n, err := io.Copy(io.MultiWriter(file, sum, counter), io.LimitReader(body, maxArchive+1))
+		switch {
+		case err != nil:
+			return fmt.Errorf("download %s: %w", title, err)
+		case n > maxArchive:
+			return final{fmt.Errorf("download %s: it is larger than %d MiB", title, maxArchive>>20)}
+		case subtle.ConstantTimeCompare(sum.Sum(nil), from.sha512) != 1:
+			return ErrIntegrity.With("%s does not have the SHA-512 that the registry gives", title)
+		}
+		return rewindRead(file)
+	})
+}
+
+func rewind(file *os.File) error {
+	if err := file.Truncate(0); err != nil {
+		return fmt.Errorf("empty the download: %w", err)
+	}
+	return rewindRead(file)
+}
+
+func rewindRead(file *os.File) error {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("rewind the download: %w", err)
+	}
+	return nil
+}
+
+// counter reports how many bytes were written to it.
+type counter struct {
+	done, total int64
+	tell        func(done, total int64)
+}
+
+// Write counts.
+func (c *counter) Write(p []byte) (int, error) {
+	c.done += int64(len(p))
+	c.tell(c.done, c.total)
+	return len(p), nil
+}
+
+// final marks an error that no further try would mend.
+type final struct{ error }
+
+// Unwrap returns the error itself.
+func (f final) Unwrap() error { return f.error }
+
+// retry calls f until it succeeds, at most maxTries times with growing waits.
+func (r registry) retry(ctx context.Context, f func(context.Context) error) error {
+	var err error
+	for try := range maxTries {
+		if try > 0 {
+			if waitErr := wait(ctx, r.backoff<<(try-1)); waitErr != nil {
+				return waitErr
+			}
+		}
+		err = f(ctx)
+		if _, stop := errors.AsType[final](err); err == nil || stop {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return err
+}
+
+// wait passes between half and all of d.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d/2 + rand.N(d/2+1)) //nolint:gosec // spreads load, keeps no secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// body is a response's content; a read that gets nothing for maxStall fails.
+type body struct {
+	io.ReadCloser
+
+	stall  *time.Timer
+	cancel context.CancelCauseFunc
+}
+
+// Read reads, and is glad of every byte.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.stall.Reset(maxStall)
+	return n, err
+}
+
+// Close ends the request.
+func (b *body) Close() error {
+	b.stall.Stop()
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
+}
+
+// get opens what lies at an address; its size is 0 while unknown.
+func (r registry) get(ctx context.Context, address, accept string) (content io.ReadCloser, size int64, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stall := time.AfterFunc(maxStall, func() { cancel(fmt.Errorf("nothing came for %v", maxStall)) })
+	fail := func(err error) (io.ReadCloser, int64, error) {
+		stall.Stop()
+		cancel(nil)
+		return nil, 0, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return fail(final{fmt.Errorf("ask the registry: %w", err)})
+	}
+	req.Header.Set("Accept", accept)
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return fail(ErrOffline.With("the package registry at %s cannot be reached", req.URL.Host).Because(err))
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return fail(statusError(resp.StatusCode, address))
+	}
+	return &body{ReadCloser: resp.Body, stall: stall, cancel: cancel}, max(resp.ContentLength, 0), nil
+}
+
+// statusError says what an answer without content means.
+func statusError(status int, address string) error {
+	switch {
+	case status == http.StatusNotFound:
+		return final{ErrPackage.With("the registry has nothing at %s", address)}
+	case status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
+		return ErrOffline.With("the package registry answered %d to %s", status, address).WithHint("try again later")
+	default:
+		return final{ErrOffline.With("the package registry answered %d to %s", status, address)}
+	}
+}

@@ -1,0 +1,96 @@
+package toolchain
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// Bounds on what an archive may hold.
+const (
+	maxUnpacked = 1 << 30
+	maxFiles    = 100_000
+)
+
+// unpack writes the regular files of an npm archive (gzip of tar, everything
+// below one top folder) that keep wants into dir, which it makes. It writes
+// nowhere else: names are checked, and the file system is asked through
+// [os.Root] all the same. Links and special files have no place in a package.
+func unpack(archive io.Reader, dir string, keep func(path string) bool) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // it holds no data
+	packed, err := gzip.NewReader(archive)
+	if err != nil {
+		return err
+	}
+	entries := tar.NewReader(packed)
+	room, files := int64(maxUnpacked), 0
+	for {
+		header, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if header.Typeflag != tar.TypeReg {
+			continue
+		}
+		name, err := inside(header.Name)
+		if err != nil {
+			return err
+		}
+		if !keep(name) {
+			continue
+		}
+		if room, files = room-header.Size, files+1; room < 0 || files > maxFiles {
+			return fmt.Errorf("it holds more than %d MiB or %d files", maxUnpacked>>20, maxFiles)
+		}
+		if err := write(root, name, header.FileInfo().Mode(), io.LimitReader(entries, header.Size)); err != nil {
+			return err
+		}
+	}
+}
+
+// inside returns an entry's path below the archive's top folder.
+func inside(name string) (string, error) {
+	top, rest, _ := strings.Cut(name, "/")
+	if !filepath.IsLocal(top) || top == "." || !filepath.IsLocal(rest) || path.Clean(rest) != rest || strings.ContainsAny(rest, "\\\x00") {
+		return "", fmt.Errorf("the archive holds a file with the path %q", name)
+	}
+	return rest, nil
+}
+
+// write makes one file, durable, readable by all and writable by its owner.
+func write(root *os.Root, name string, mode os.FileMode, content io.Reader) error {
+	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644|mode&0o111)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := io.Copy(file, content); err != nil {
+		return err
+	}
+	if err := file.Chmod(0o644 | mode&0o111); err != nil { // whatever the umask is
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	return file.Close()
+}
