@@ -19,7 +19,7 @@ type Function struct {
 	Architecture   string            `json:"architecture,omitempty"`
 	Framework      *Framework        `json:"framework,omitempty"`
 	OperationType  string            `json:"operationType,omitempty"`
-	AllowQuery     []string          `json:"allowQuery,omitempty"`
+	AllowQuery     []string          `json:"allowQuery"` // nil: every parameter counts; empty: none
 
 	LauncherType     string    `json:"launcherType,omitempty"`
 	AddHelpers       bool      `json:"addHelpers,omitempty"`

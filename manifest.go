@@ -84,7 +84,7 @@ type Images struct {
 	Sizes                  []int           `json:"sizes"`
 	Domains                []string        `json:"domains"`
 	RemotePatterns         []RemotePattern `json:"remotePatterns,omitempty"`
-	LocalPatterns          []LocalPattern  `json:"localPatterns,omitempty"`
+	LocalPatterns          []LocalPattern  `json:"localPatterns"` // nil: all; empty: none
 	Qualities              []int           `json:"qualities,omitempty"`
 	MinimumCacheTTL        int             `json:"minimumCacheTTL,omitempty"` // seconds
 	Formats                []string        `json:"formats,omitempty"`

@@ -1,0 +1,120 @@
+package buildoutput
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// readTree collects the files of the function in dir: those beside its
+// configuration and those that mapped, its filePathMap, takes from elsewhere in
+// the upload, which win.
+func (r *reader) readTree(dir string, mapped value) (*lateen.Tree, error) {
+	entries := make(map[string]lateen.TreeEntry)
+	for rel, name := range r.upload.under(path.Join(r.dir, dir)) {
+		if rel != functionConfig {
+			entries[rel] = treeEntry(rel, r.upload.files[name])
+		}
+	}
+	for _, at := range mapped.names(maxEntries) {
+		from := mapped.field(at)
+		file, err := r.mappedFile(from, from.must().text(maxText))
+		if err != nil {
+			return nil, err
+		}
+		if file == nil {
+			continue
+		}
+		rel := strings.TrimPrefix(at, "./")
+		entries[rel] = treeEntry(rel, *file)
+	}
+	if err := mapped.doc.failure(); err != nil {
+		return nil, err
+	}
+	if r.entries += len(entries); r.entries > maxTreeEntries {
+		return nil, lateen.ErrTooManyFiles.With("the functions have more than %d files together", maxTreeEntries)
+	}
+	r.dropBeneathLinks(dir, entries)
+	tree := &lateen.Tree{Entries: make([]lateen.TreeEntry, 0, len(entries))}
+	for _, e := range entries {
+		tree.Entries = append(tree.Entries, e)
+	}
+	slices.SortFunc(tree.Entries, func(a, b lateen.TreeEntry) int { return cmp.Compare(a.Path, b.Path) })
+	return tree, nil
+}
+
+// leaves reports whether a clean path leads out of where it starts.
+func leaves(name string) bool {
+	return path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../")
+}
+
+func treeEntry(rel string, f File) lateen.TreeEntry {
+	if f.Link != "" {
+		return lateen.TreeEntry{Path: rel, Link: f.Link}
+	}
+	return lateen.TreeEntry{Path: rel, Digest: f.Digest, Size: f.Size, Exec: f.Mode&0o111 != 0}
+}
+
+// mappedFile returns what filePathMap means by the path name: a file or link of
+// the upload; nil for a directory, which the files in it make. v is where it stands.
+func (r *reader) mappedFile(v value, name string) (*File, error) {
+	if v.doc.err != nil {
+		return nil, v.doc.failure()
+	}
+	clean := path.Clean(name)
+	if leaves(clean) {
+		v.fail("%q leads out of the upload", name)
+		return nil, v.doc.failure()
+	}
+	if file, ok := r.upload.files[clean]; ok {
+		return &file, nil
+	}
+	end, err := r.upload.resolve(clean)
+	if err != nil {
+		v.fail("%v", err)
+		e := v.doc.err.WithHint("upload it with the output, or take it out of .vercelignore")
+		return nil, e
+	}
+	if file, ok := r.upload.files[end]; ok {
+		return &file, nil
+	}
+	return nil, nil
+}
+
+// dropBeneathLinks drops entries that are beneath a link. Builders list a file
+// both where a linked directory has it and where it really is; the link is
+// enough.
+func (r *reader) dropBeneathLinks(dir string, entries map[string]lateen.TreeEntry) {
+	dropped := 0
+	for rel := range entries {
+		for above := path.Dir(rel); above != "." && above != "/"; above = path.Dir(above) {
+			if entries[above].Link != "" {
+				delete(entries, rel)
+				dropped++
+				break
+			}
+		}
+	}
+	if dropped > 0 {
+		r.notice("%s: %d files beneath a linked directory are left to the link", dir, dropped)
+	}
+}
+
+// keepTree proves that the tree of the function in dir is sound and returns its digest.
+func (r *reader) keepTree(dir string, tree *lateen.Tree) (lateen.Digest, error) {
+	if err := tree.Validate(); err != nil {
+		return "", inTree(dir, err)
+	}
+	b, err := json.Marshal(tree)
+	if err != nil {
+		return "", fmt.Errorf("encode the tree of %s: %w", dir, err)
+	}
+	digest := lateen.DigestOf(b)
+	r.out.Trees[digest] = tree
+	return digest, nil
+}
