@@ -84,13 +84,13 @@ type SourceFile struct {
 
 // Source is an upload as the build reads it.
 type Source struct {
-	Files []SourceFile
+	Files []SourceFile `json:"files"`
 	// Root is the project's root directory, where .vercel/output is expected;
 	// "" is the top of the upload.
-	Root string
+	Root string `json:"root,omitempty"`
 	// Target is the environment that the output must have been built for; ""
 	// takes any, as a promoted or redeployed upload needs.
-	Target string
+	Target string `json:"target,omitempty"`
 }
 
 // DeploymentEvent is a line of a deployment's build log or a change of state.
