@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,8 +22,17 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func BenchmarkStore(b *testing.B) {
+	s, err := postgres.Open(b.Context(), newSchema(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	storetest.Benchmark(b, s)
+}
+
 // newSchema makes an empty schema and returns the address that leads to it.
-func newSchema(t *testing.T) (dsn string) {
+func newSchema(t testing.TB) (dsn string) {
 	t.Helper()
 	server := os.Getenv("LATEEN_TEST_POSTGRES")
 	if server == "" {
@@ -50,4 +60,21 @@ func newSchema(t *testing.T) (dsn string) {
 	query.Set("search_path", schema)
 	address.RawQuery = query.Encode()
 	return address.String()
+}
+
+func TestOpenFails(t *testing.T) {
+	for _, dsn := range []string{
+		"postgres://ada:hunter2@127.0.0.1:1/lateen?connect_timeout=1", // nobody listens
+		"postgres://ada:hunter2@127.0.0.1:port/lateen",
+		"host=127.0.0.1 password=hunter2 port=port",
+	} {
+		s, err := postgres.Open(t.Context(), dsn)
+		if err == nil {
+			s.Close()
+			t.Fatalf("%s: opened", dsn)
+		}
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the password is in the error: %v", err)
+		}
+	}
 }

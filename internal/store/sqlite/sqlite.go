@@ -63,13 +63,6 @@ const readers = 8
 // is not there. Settings are parameters of the driver's data source name:
 // "_synchronous=NORMAL".
 func OpenFile(ctx context.Context, path string, settings ...string) (*File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite's own files take its mode
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
 	settings = append(settings, "_busy_timeout=20000", "_journal_mode=WAL", "_txlock=immediate")
 	write, err := open(ctx, path, 1, settings)
 	if err != nil {
@@ -89,6 +82,13 @@ func open(ctx context.Context, path string, connections int, settings []string) 
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // the files that SQLite makes beside it take its mode
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
 	}
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: strings.Join(settings, "&")}
 	db, err := sql.Open("sqlite", name.String())

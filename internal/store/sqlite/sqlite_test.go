@@ -1,7 +1,9 @@
 package sqlite_test
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/lateen-dev/lateen/internal/store"
@@ -14,4 +16,100 @@ func TestStore(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "lateen & 100%?.db#1")
 		return func(t *testing.T) (*store.Store, error) { return sqlite.Open(t.Context(), path) }
 	})
+}
+
+func BenchmarkStore(b *testing.B) {
+	s, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "lateen.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	storetest.Benchmark(b, s)
+}
+
+func TestOpenKeepsOthersOut(t *testing.T) {
+	dir := t.TempDir()
+	s, err := sqlite.Open(t.Context(), filepath.Join(dir, "lateen.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.PutSetting(t.Context(), "key", "value"); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", entry.Name(), info.Mode())
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	foreign := filepath.Join(t.TempDir(), "foreign.db")
+	if err := os.WriteFile(foreign, []byte(strings.Repeat("this is no database\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		foreign: "not a database",
+		filepath.Join(t.TempDir(), "none", "lateen.db"): "no such file or directory",
+		newerDatabase(t): "start a newer one",
+	} {
+		s, err := sqlite.Open(t.Context(), path)
+		if err == nil {
+			s.Close()
+			t.Errorf("%s: opened", path)
+		} else if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: the error does not say %q and the path: %v", path, want, err)
+		}
+	}
+	if got, err := os.ReadFile(foreign); err != nil || !strings.HasPrefix(string(got), "this is no database") {
+		t.Errorf("the foreign file was changed: %v", err)
+	}
+}
+
+// newerDatabase returns a database that a later version has migrated.
+func newerDatabase(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "newer.db")
+	s, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := sqlite.OpenFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write.ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, TRUE)`); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestOpenFile(t *testing.T) {
+	f, err := sqlite.OpenFile(t.Context(), filepath.Join(t.TempDir(), "any.db"), "_synchronous=NORMAL")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "1"} {
+		var got string
+		if err := f.Write.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, want %q: %v", pragma, got, want, err)
+		}
+	}
+	if _, err := f.Read.ExecContext(t.Context(), "CREATE TABLE t (a)"); err == nil {
+		t.Error("a reader could write")
+	}
 }
