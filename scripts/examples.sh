@@ -97,7 +97,7 @@ if command -v flock >/dev/null; then # one build at a time: others wait, and the
   exec 9>"$root/.vercel/lock"
   flock 9
 fi
-install "$root"
+install "$root" >/dev/null
 
 failed=0
 for name in "${names[@]}"; do
