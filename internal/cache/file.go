@@ -1,0 +1,123 @@
+package cache
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// An entry is one file: the body, so that the kernel can send it from its
+// start, then a record in JSON, then a trailer of fixed size. A file that is cut
+// off, or not an entry's, has no valid trailer.
+const (
+	trailerMagic = "ltn\x01"
+	trailerSize  = 4 + 4 + 4 // length of the record, its CRC-32C, magic
+	maxRecord    = 1 << 20
+	firstRead    = 4 << 10 // enough for nearly every record
+)
+
+var errDamaged = errors.New("the entry's file is damaged")
+
+// record is what a file says of an entry besides its body.
+type record struct {
+	Key    string        `json:"key"`
+	Status int           `json:"status"`
+	Header http.Header   `json:"header"`
+	Tags   []string      `json:"tags,omitempty"`
+	Group  string        `json:"group,omitempty"`
+	Born   int64         `json:"born"` // Unix nanoseconds
+	Kept   int64         `json:"kept"`
+	Fresh  time.Duration `json:"fresh"`
+	Usable time.Duration `json:"usable,omitempty"`
+	Size   int64         `json:"size"`
+	Sum    uint32        `json:"sum"` // CRC-32C of the body
+}
+
+// writeTrailer completes the file of e, whose body has been written to w and
+// has the checksum sum. It returns the bytes it wrote.
+func writeTrailer(w io.Writer, key Key, e *Entry, sum uint32) (int64, error) {
+	rec, err := json.Marshal(record{
+		Key: key.String(), Status: e.Status, Header: e.Header, Tags: e.Tags, Group: e.Group,
+		Born: e.Born.UnixNano(), Kept: e.Kept.UnixNano(), Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Sum: sum,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("encode entry: %w", err)
+	}
+	if len(rec) > maxRecord {
+		return 0, fmt.Errorf("encode entry: its header has %d bytes", len(rec))
+	}
+	size := len(rec)
+	rec = binary.BigEndian.AppendUint32(rec, uint32(size)) //nolint:gosec // at most maxRecord
+	rec = binary.BigEndian.AppendUint32(rec, crc32.Checksum(rec[:size], castagnoli()))
+	rec = append(rec, trailerMagic...)
+	n, err := w.Write(rec)
+	return int64(n), err
+}
+
+// readEntry reads the entry of key from f. The entry takes f, which is at its
+// start, unless the body has at most memory bytes: then that is read and f is
+// still the caller's to close. The error is [errDamaged] for what is not key's entry.
+func readEntry(f *os.File, key Key, memory int64) (e *Entry, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	rec, err := readRecord(f, info.Size())
+	if err != nil {
+		return nil, err
+	}
+	if rec.Key != key.String() {
+		return nil, errDamaged
+	}
+	e = &Entry{
+		Status: rec.Status, Header: rec.Header, Tags: rec.Tags, Group: rec.Group,
+		Born: time.Unix(0, rec.Born), Kept: time.Unix(0, rec.Kept), Fresh: rec.Fresh, Usable: rec.Usable,
+	}
+	if rec.Size > memory {
+		e.SetFile(f, rec.Size)
+		return e, nil
+	}
+	body := make([]byte, rec.Size)
+	if _, err := f.ReadAt(body, 0); err != nil && err != io.EOF {
+		return nil, err
+	}
+	if crc32.Checksum(body, castagnoli()) != rec.Sum {
+		return nil, errDamaged
+	}
+	e.SetBody(body)
+	return e, nil
+}
+
+// readRecord reads the record of a file of size bytes.
+func readRecord(f io.ReaderAt, size int64) (*record, error) {
+	end := make([]byte, min(size, firstRead))
+	if len(end) < trailerSize {
+		return nil, errDamaged
+	}
+	if _, err := f.ReadAt(end, size-int64(len(end))); err != nil {
+		return nil, err
+	}
+	text, trailer := end[:len(end)-trailerSize], end[len(end)-trailerSize:]
+	length, sum := int64(binary.BigEndian.Uint32(trailer)), binary.BigEndian.Uint32(trailer[4:])
+	if string(trailer[8:]) != trailerMagic || length > maxRecord || length > size-trailerSize {
+		return nil, errDamaged
+	}
+	if length > int64(len(text)) {
+		text = make([]byte, length)
+		if _, err := f.ReadAt(text, size-trailerSize-length); err != nil {
+			return nil, err
+		}
+	}
+	text = text[int64(len(text))-length:]
+	rec := new(record)
+	if crc32.Checksum(text, castagnoli()) != sum || json.Unmarshal(text, rec) != nil || rec.Size != size-trailerSize-length {
+		return nil, errDamaged
+	}
+	return rec, nil
+}

@@ -1,0 +1,387 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/atomicfile"
+)
+
+// Use is what a response is good for.
+type Use int
+
+// The uses of a response.
+const (
+	Once   Use = iota // for the request it was made for, and nobody else
+	Shared            // also for the requests that wait for it: an error, say
+	Kept              // also for later ones
+)
+
+// Spread is what a new entry does to the older members of its group.
+type Spread int
+
+// The spreads.
+const (
+	SpreadNone    Spread = iota // nothing: it was missing, or they are as stale as it was
+	SpreadStale                 // they are stale
+	SpreadExpired               // they are expired
+)
+
+// Draft is a response as its maker has it: the header is there, the body may
+// still be on its way. The cache sets the entry's times and size.
+type Draft struct {
+	Entry *Entry // Status, Header, Tags, Group, Fresh and Usable
+	Body  io.ReadCloser
+	Use   Use
+}
+
+// Making says how an entry is made.
+type Making struct {
+	// Make asks for the response. It is called once, with a context that ends
+	// with the cache's Run and not with any client's.
+	Make   func(ctx context.Context) (*Draft, error)
+	Spread Spread
+	// Since is when making it must have begun at the earliest: one that is under
+	// way since before is waited for, and then another begins. Zero is any time.
+	Since time.Time
+}
+
+// Errors of an entry that did not come.
+var (
+	// ErrOnce says that the response is for its first client only: the others make their own.
+	ErrOnce = errors.New("the response is not to be shared")
+	// ErrStopped says that the cache does not run any more.
+	ErrStopped = errors.New("the cache has stopped")
+)
+
+// flights are the entries being made.
+type flights struct {
+	jobs     chan func(context.Context)
+	stopped  chan struct{}
+	making   chan struct{} // a place each
+	refresh  chan struct{} // a place each
+	waiting  atomic.Int64
+	maxWaits int64
+	retry    time.Duration
+
+	mu     sync.Mutex // guards below
+	byKey  map[Key]*Flight
+	failed map[Key]time.Time // when a refresh may be tried again
+}
+
+// maxFailed bounds how many failed refreshes are remembered.
+const maxFailed = 16384
+
+func newFlights(o *Options) *flights {
+	return &flights{
+		jobs: make(chan func(context.Context)), stopped: make(chan struct{}),
+		making: make(chan struct{}, o.MaxMaking), refresh: make(chan struct{}, o.MaxRefresh),
+		maxWaits: int64(o.MaxWaiting), retry: o.Retry,
+		byKey: map[Key]*Flight{}, failed: map[Key]time.Time{},
+	}
+}
+
+// run does the jobs it is handed until ctx ends, and waits for them.
+func (fs *flights) run(ctx context.Context) {
+	var jobs sync.WaitGroup
+	defer jobs.Wait()
+	defer close(fs.stopped)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case job := <-fs.jobs:
+			jobs.Go(func() { job(ctx) })
+		}
+	}
+}
+
+// Make begins to make the entry of key, or joins who does. The leader, who
+// began, reads the response as it comes and then calls [Flight.Leave]; the
+// others [Flight.Wait]. Making goes on whether or not the leader stays. The
+// error is [ErrBusy], [ErrStopped] or the cause that ended ctx.
+func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leader bool, err error) {
+	for {
+		f, leader := c.join(key, how)
+		switch {
+		case f == nil:
+			return nil, false, ErrBusy
+		case leader:
+			return f, true, c.flights.hand(ctx, f, c.flights.making)
+		case !f.began.Before(how.Since):
+			return f, false, nil
+		}
+		select {
+		case <-f.landed:
+		case <-ctx.Done():
+			return nil, false, context.Cause(ctx)
+		}
+	}
+}
+
+// Refresh makes the entry of key behind everybody's back, and reports whether
+// it does: not while it is being made, nor soon after that failed, nor while as
+// many as may are being refreshed.
+func (c *Cache) Refresh(ctx context.Context, key Key, how Making) bool {
+	places := c.flights.refresh
+	if c.Failed(key, time.Now()) || len(places) == cap(places) {
+		return false
+	}
+	f, leader := c.join(key, how)
+	if f == nil || !leader {
+		return false
+	}
+	f.Leave()
+	return c.flights.hand(ctx, f, places) == nil
+}
+
+// Failed reports whether making the entry of key failed so recently that it is
+// not refreshed at now.
+func (c *Cache) Failed(key Key, now time.Time) bool {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	until, ok := c.flights.failed[key]
+	return ok && now.Before(until)
+}
+
+// join returns the flight of key, and whether the caller is its leader; nil if
+// there are too many.
+func (c *Cache) join(key Key, how Making) (f *Flight, leader bool) {
+	c.flights.mu.Lock()
+	defer c.flights.mu.Unlock()
+	if f := c.flights.byKey[key]; f != nil {
+		return f, false
+	}
+	if int64(len(c.flights.byKey)) >= c.flights.maxWaits {
+		return nil, false
+	}
+	create := func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) }
+	f = &Flight{
+		c: c, key: key, how: how, began: time.Now(),
+		begun: make(chan struct{}), landed: make(chan struct{}), left: make(chan struct{}),
+		spool: newSpool(c.o.MaxInline, c.o.MaxBody, create),
+	}
+	c.flights.byKey[key] = f
+	return f, true
+}
+
+// hand has run make f's entry, once there is a place.
+func (fs *flights) hand(ctx context.Context, f *Flight, places chan struct{}) (err error) {
+	job := func(ctx context.Context) {
+		defer f.spool.release()
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+			f.fly(ctx)
+		case <-ctx.Done():
+			f.settle(nil, ErrStopped, false)
+		}
+	}
+	select {
+	case fs.jobs <- job:
+		return nil
+	case <-fs.stopped:
+		err = ErrStopped
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	f.settle(nil, ErrStopped, false)
+	f.spool.release()
+	f.Leave()
+	return err
+}
+
+// settled notes that f has ended, and whether its entry was kept.
+func (fs *flights) settled(f *Flight, kept bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	delete(fs.byKey, f.key)
+	if kept {
+		delete(fs.failed, f.key)
+		return
+	}
+	now := time.Now()
+	if len(fs.failed) >= maxFailed {
+		for key, until := range fs.failed {
+			if now.After(until) || len(fs.failed) >= maxFailed {
+				delete(fs.failed, key)
+			}
+		}
+	}
+	fs.failed[f.key] = now.Add(fs.retry)
+}
+
+// Flight is an entry being made.
+type Flight struct {
+	c     *Cache
+	key   Key
+	how   Making
+	began time.Time
+	spool *spool
+
+	begun  chan struct{} // closed once draft is set, or without it with landed
+	landed chan struct{} // closed once entry and err are set
+	left   chan struct{} // closed once the leader reads no more
+
+	settled sync.Once
+	leaving sync.Once
+
+	draft *Draft
+	entry *Entry // for those who wait, its body in memory; nil: it is to be got from the cache
+	err   error
+}
+
+// Head waits for the header of the response and returns the entry without a
+// body. It is the leader's.
+func (f *Flight) Head(ctx context.Context) (*Entry, error) {
+	select {
+	case <-f.begun:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if f.draft == nil {
+		return nil, f.err
+	}
+	return f.draft.Entry, nil
+}
+
+// Read copies the body to w as it comes, after Head. It is the leader's.
+func (f *Flight) Read(ctx context.Context, w io.Writer) (int64, error) {
+	return f.spool.follow(ctx, w)
+}
+
+// Leave says that the leader reads no more.
+func (f *Flight) Leave() {
+	f.leaving.Do(func() {
+		close(f.left)
+		f.spool.release()
+	})
+}
+
+// Wait returns the complete entry, to be closed. The error is [ErrBusy],
+// [ErrOnce], [ErrStopped], the maker's or the cause that ended ctx.
+func (f *Flight) Wait(ctx context.Context) (*Entry, error) {
+	fs := f.c.flights
+	defer fs.waiting.Add(-1)
+	if fs.waiting.Add(1) > fs.maxWaits {
+		return nil, ErrBusy
+	}
+	select {
+	case <-f.landed:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if f.err != nil || f.entry != nil {
+		return f.entry, f.err
+	}
+	if e := f.c.Get(f.key); e != nil {
+		return e, nil
+	}
+	return nil, ErrOnce // it is gone already
+}
+
+// fly makes the entry.
+func (f *Flight) fly(ctx context.Context) {
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer func() {
+		if r := recover(); r != nil {
+			f.c.o.Log.Error("making a page panicked", "deployment_id", f.key.Scope, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			f.settle(nil, fmt.Errorf("making a page panicked: %v", r), false)
+			f.spool.finish(f.err, nil)
+		}
+	}()
+	draft, err := f.how.Make(ctx)
+	if err != nil {
+		f.settle(nil, err, false)
+		return
+	}
+	defer draft.Body.Close()
+	draft.Entry.Born, draft.Entry.Kept = f.began, time.Now()
+	f.draft = draft
+	close(f.begun)
+	if draft.Use == Once {
+		f.settle(nil, ErrOnce, false)
+		watch.Go(func() { f.cut(ctx, cancel) })
+	}
+	switch err := f.spool.fill(draft.Body); {
+	case err == nil:
+		f.land()
+	case f.spool.rest == nil:
+		f.settle(nil, err, false)
+	default: // the leader has the rest to itself
+		f.settle(nil, ErrOnce, false)
+		select {
+		case <-f.left:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// cut ends a response that nobody reads any more.
+func (f *Flight) cut(ctx context.Context, cancel context.CancelFunc) {
+	select {
+	case <-f.left:
+		cancel()
+	case <-ctx.Done():
+	}
+}
+
+// land gives the complete response to those who are to have it.
+func (f *Flight) land() {
+	e := f.draft.Entry.clone()
+	e.Born, e.Kept = f.began, time.Now()
+	f.spool.describe(e)
+	kept := false
+	if f.draft.Use == Kept {
+		err := f.c.keep(f.key, e, f.spool)
+		if err == nil {
+			err = f.c.spread(f.key.Scope, e, f.how.Spread)
+			kept = true
+		}
+		if err != nil && !errors.Is(err, errDropped) {
+			f.c.o.Log.Error("a page cannot be kept", "deployment_id", f.key.Scope, "err", err)
+		}
+	}
+	switch {
+	case e.inline():
+		f.settle(e, nil, kept)
+	case kept:
+		f.settle(nil, nil, kept)
+	default:
+		f.settle(nil, ErrOnce, kept)
+	}
+}
+
+// spread makes the older members of e's group stale or expired.
+func (c *Cache) spread(scope string, e *Entry, how Spread) error {
+	s := c.scope(scope)
+	if s == nil || e.Group == "" || how == SpreadNone {
+		return nil
+	}
+	grace := Soft
+	if how == SpreadExpired {
+		grace = 0
+	}
+	return s.invalidate([]string{groupName(e.Group)}, e.Born, grace, how == SpreadExpired)
+}
+
+// settle ends the wait for f; the first call counts.
+func (f *Flight) settle(e *Entry, err error, kept bool) {
+	f.settled.Do(func() {
+		f.entry, f.err = e, err
+		f.c.flights.settled(f, kept)
+		if f.draft == nil {
+			close(f.begun)
+		}
+		close(f.landed)
+	})
+}

@@ -1,0 +1,249 @@
+package cache
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/atomicfile"
+)
+
+// Mark says what was invalidated under a name, a tag or a group. Times are Unix
+// nanoseconds; 0 is never.
+type Mark struct {
+	Stale   int64 `json:"s,omitempty"` // what was born before is stale
+	Expired int64 `json:"e,omitempty"` // what was born before is expired
+	Doomed  int64 `json:"b,omitempty"` // what was born before expires at Doom
+	Doom    int64 `json:"d,omitempty"`
+}
+
+// fate is what the marks of a scope, as of one version, do to an entry.
+type fate struct {
+	version uint64
+	stale   bool
+	expires int64 // Unix nanoseconds
+}
+
+// add counts what m does to an entry born then.
+func (f *fate) add(m Mark, born int64) {
+	f.stale = f.stale || born < m.Stale
+	if born < m.Expired {
+		f.expires = math.MinInt64
+	}
+	if born < m.Doomed {
+		f.expires = min(f.expires, m.Doom)
+	}
+}
+
+// invalidated is m after an invalidation at now: what was born before is stale,
+// and expired once grace has passed; a negative grace never passes.
+func (m Mark) invalidated(now time.Time, grace time.Duration) Mark {
+	at := now.UnixNano()
+	if m.Doom != 0 && at >= m.Doom { // the doom has come
+		m.Expired, m.Doomed, m.Doom = max(m.Expired, m.Doomed), 0, 0
+	}
+	m.Stale = max(m.Stale, at)
+	switch doom := at + int64(grace); {
+	case grace < 0:
+	case grace == 0:
+		m.Expired = max(m.Expired, at)
+	case m.Doom == 0:
+		m.Doomed, m.Doom = at, doom
+	default: // the earlier doom is for all of them: one is remembered
+		m.Doomed, m.Doom = at, min(m.Doom, doom)
+	}
+	return m
+}
+
+// union is a mark that is as hard on every entry as m and n are.
+func (m Mark) union(n Mark) Mark {
+	u := Mark{Stale: max(m.Stale, n.Stale), Expired: max(m.Expired, n.Expired), Doomed: max(m.Doomed, n.Doomed)}
+	if u.Doom = min(m.Doom, n.Doom); u.Doom == 0 {
+		u.Doom = max(m.Doom, n.Doom)
+	}
+	return u
+}
+
+// maxMarks bounds the names of one scope that are remembered.
+const maxMarks = 16384
+
+// floor is the name that applies to every entry: what it says stands for the
+// names that were forgotten.
+const floor = ""
+
+// marks is the table of what was invalidated in a scope, by name. It is kept in
+// a file to which changes are appended, a line each: a checksum in hex and a
+// record. The last line of a name counts, and a line that died half-way does not.
+type marks struct {
+	path string
+	// version grows with every change, so that a fate can be remembered.
+	version atomic.Uint64
+	latest  atomic.Int64 // when a tag was last invalidated, Unix nanoseconds; 0 is never
+
+	mu    sync.Mutex // guards below
+	table map[string]Mark
+	lines int  // in the file
+	torn  bool // the file does not end with a whole line
+}
+
+// markRecord is a line.
+type markRecord struct {
+	Mark
+
+	Name string `json:"n"`
+}
+
+// openMarks reads the table at path; there need not be one.
+func openMarks(path string) (*marks, error) {
+	m := &marks{path: path, table: map[string]Mark{}}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for r := bufio.NewReader(f); ; {
+		line, err := r.ReadBytes('\n')
+		if err == io.EOF {
+			m.torn = len(line) > 0
+			return m, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		m.lines++
+		if rec, ok := decodeMark(line); ok {
+			m.setLocked(rec.Name, rec.Mark)
+		}
+	}
+}
+
+func encodeMark(b []byte, name string, mark Mark) []byte {
+	rec, _ := json.Marshal(markRecord{mark, name}) // strings and numbers
+	b = fmt.Appendf(b, "%08x ", crc32.ChecksumIEEE(rec))
+	return append(append(b, rec...), '\n')
+}
+
+func decodeMark(line []byte) (rec markRecord, ok bool) {
+	sum, text, ok := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
+	if !ok {
+		return rec, false
+	}
+	want, err := strconv.ParseUint(string(sum), 16, 32)
+	if err != nil || uint32(want) != crc32.ChecksumIEEE(text) {
+		return rec, false
+	}
+	return rec, json.Unmarshal(text, &rec) == nil
+}
+
+// fate is what the table does to e.
+func (m *marks) fate(e *Entry) *fate {
+	version := m.version.Load() // before the look-up, so that a later change is noticed
+	if known := e.fate.Load(); known != nil && known.version == version {
+		return known
+	}
+	f, born := &fate{version: version, expires: math.MaxInt64}, e.Born.UnixNano()
+	m.mu.Lock()
+	f.add(m.table[floor], born)
+	if e.Group != "" {
+		f.add(m.table[groupName(e.Group)], born)
+	}
+	for _, tag := range e.Tags {
+		f.add(m.table[tagName(tag)], born)
+	}
+	m.mu.Unlock()
+	e.fate.Store(f)
+	return f
+}
+
+const tagPrefix = "t:"
+
+func tagName(tag string) string     { return tagPrefix + tag }
+func groupName(group string) string { return "g:" + group }
+
+// invalidate marks names as invalidated at now and returns once the file says
+// so; durably, if durable is set. A failure leaves the table marked: an entry
+// too many is made anew, none too few.
+func (m *marks) invalidate(names []string, now time.Time, grace time.Duration, durable bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var lines []byte
+	for _, name := range names {
+		mark := m.table[name].invalidated(now, grace)
+		m.setLocked(name, mark)
+		lines = encodeMark(lines, name, mark)
+	}
+	m.version.Add(1)
+	if len(m.table) > maxMarks || m.torn || m.lines+len(names) > 2*len(m.table)+1024 {
+		return m.compactLocked()
+	}
+	m.lines += len(names)
+	if err := appendFile(m.path, lines, durable); err != nil {
+		m.torn = true
+		return fmt.Errorf("write invalidations: %w", err)
+	}
+	return nil
+}
+
+func (m *marks) setLocked(name string, mark Mark) {
+	m.table[name] = mark
+	if strings.HasPrefix(name, tagPrefix) || name == floor {
+		m.latest.Store(max(m.latest.Load(), mark.Stale))
+	}
+}
+
+// compactLocked writes the file anew, with a line for each name. Of too many
+// names the older half is forgotten: every entry that one of them might apply
+// to is taken for invalidated.
+func (m *marks) compactLocked() error {
+	if len(m.table) > maxMarks {
+		names := slices.SortedFunc(maps.Keys(m.table), func(a, b string) int {
+			return cmp.Compare(m.table[a].Stale, m.table[b].Stale)
+		})
+		low := m.table[floor]
+		for _, name := range names[:len(names)/2] {
+			low = low.union(m.table[name])
+			delete(m.table, name)
+		}
+		m.table[floor] = low
+	}
+	var lines []byte
+	for name, mark := range m.table {
+		lines = encodeMark(lines, name, mark)
+	}
+	if err := atomicfile.Write(m.path, lines, 0o600); err != nil {
+		m.torn = true
+		return fmt.Errorf("write invalidations: %w", err)
+	}
+	m.torn, m.lines = false, len(m.table)
+	return nil
+}
+
+func appendFile(path string, data []byte, durable bool) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil && durable {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,234 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"hash"
+	"hash/crc32"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/lateen-dev/lateen/internal/atomicfile"
+)
+
+// errLarge ends the copy of a body that is larger than what is kept.
+var errLarge = errors.New("the body is larger than what is kept")
+
+// spool is a body that is read while it is still being written: in memory while
+// it is small, then in a file.
+type spool struct {
+	memory int64 // bytes to hold in memory
+	limit  int64 // bytes to hold at all
+	create func() (*atomicfile.File, error)
+
+	mu   sync.Mutex    // guards below
+	more chan struct{} // closed when something has changed; nil while nobody waits
+	buf  []byte
+	out  *atomicfile.File // the whole body, once it has left buf
+	in   *os.File         // out, for reading: it stays open when out is committed
+	size int64
+	sum  hash.Hash32
+	end  error     // once there is no more: io.EOF, or why the body broke off
+	rest io.Reader // what follows, if it is too large to be held
+	refs int       // who may still read: the writer and a reader
+}
+
+func newSpool(memory, limit int64, create func() (*atomicfile.File, error)) *spool {
+	return &spool{memory: memory, limit: limit, create: create, sum: crc32.New(castagnoli()), refs: 2}
+}
+
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// fill copies r to its end. It returns nil, [errLarge] if there is more in r
+// than it holds, or why it could not read or write. What it does not hold, the
+// spool's reader reads from r itself.
+func (s *spool) fill(r io.Reader) error {
+	chunk := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(chunk)
+		left, fail := s.add(chunk[:n])
+		switch {
+		case fail != nil:
+			s.finish(nil, io.MultiReader(bytes.NewReader(left), &tail{r, err}))
+			return fail
+		case err == io.EOF:
+			s.finish(err, nil)
+			return nil
+		case err != nil:
+			s.finish(err, nil)
+			return err
+		}
+	}
+}
+
+// tail is a reader that may have ended already.
+type tail struct {
+	io.Reader
+
+	err error
+}
+
+func (t *tail) Read(p []byte) (int, error) {
+	if t.err != nil {
+		return 0, t.err
+	}
+	return t.Reader.Read(p)
+}
+
+// finish tells the reader what follows: the rest, or nothing but err.
+func (s *spool) finish(err error, rest io.Reader) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end, s.rest = err, rest
+	s.wakeLocked()
+}
+
+// add appends p. If that fails or is too much, it returns what it did not take.
+func (s *spool) add(p []byte) (left []byte, err error) {
+	if len(p) == 0 {
+		return nil, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.wakeLocked()
+	if s.size+int64(len(p)) > s.limit {
+		return p, errLarge
+	}
+	if s.out != nil {
+		n, err := s.out.Write(p)
+		s.sum.Write(p[:n])
+		s.size += int64(n)
+		return p[n:], err
+	}
+	s.sum.Write(p)
+	s.size += int64(len(p))
+	s.buf = append(s.buf, p...)
+	if s.size <= s.memory {
+		return nil, nil
+	}
+	return nil, s.spillLocked()
+}
+
+// spillLocked moves the body to a file.
+func (s *spool) spillLocked() error {
+	out, err := s.create()
+	if err != nil {
+		return err
+	}
+	in, err := os.Open(out.Name())
+	if err == nil {
+		_, err = out.Write(s.buf)
+	}
+	if err != nil {
+		if in != nil {
+			in.Close()
+		}
+		out.Discard()
+		return err
+	}
+	s.out, s.in, s.buf = out, in, nil
+	return nil
+}
+
+func (s *spool) wakeLocked() {
+	if s.more != nil {
+		close(s.more)
+		s.more = nil
+	}
+}
+
+// release ends one side's use. The file is closed after the last.
+func (s *spool) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refs--; s.refs > 0 {
+		return
+	}
+	if s.out != nil {
+		s.out.Discard() // unless it was committed
+		s.in.Close()
+	}
+}
+
+// read reads at off, waiting for what is not there yet.
+func (s *spool) read(ctx context.Context, p []byte, off int64) (int, error) {
+	for {
+		s.mu.Lock()
+		if n, err := s.readLocked(p, off); n > 0 || err != nil {
+			s.mu.Unlock()
+			return n, err
+		}
+		if s.more == nil {
+			s.more = make(chan struct{})
+		}
+		more, rest := s.more, s.rest
+		s.mu.Unlock()
+		if rest != nil {
+			return rest.Read(p)
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// readLocked reads what is there, which may be nothing yet.
+func (s *spool) readLocked(p []byte, off int64) (int, error) {
+	switch {
+	case off < s.size && s.out == nil:
+		return copy(p, s.buf[off:]), nil
+	case off < s.size:
+		return s.in.ReadAt(p[:min(int64(len(p)), s.size-off)], off)
+	default:
+		return 0, s.end
+	}
+}
+
+// follow copies the body to w as it comes.
+func (s *spool) follow(ctx context.Context, w io.Writer) (int64, error) {
+	chunk, n := make([]byte, 32<<10), int64(0)
+	for {
+		m, err := s.read(ctx, chunk, n)
+		if m > 0 {
+			if _, err := w.Write(chunk[:m]); err != nil {
+				return n, err
+			}
+			n += int64(m)
+		}
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// describe gives e the complete body, or only its size where it is not in memory.
+func (s *spool) describe(e *Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.body, e.file, e.Size = s.buf, nil, s.size
+}
+
+// file returns the complete body as a file that has not been committed.
+func (s *spool) file() (*atomicfile.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.out != nil {
+		return s.out, nil
+	}
+	out, err := s.create()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := out.Write(s.buf); err != nil {
+		out.Discard()
+		return nil, err
+	}
+	return out, nil
+}
