@@ -1,0 +1,286 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+// AliasTarget is an alias with the own host of the deployment it leads to.
+type AliasTarget struct {
+	lateen.Alias
+
+	Target string
+}
+
+// SetAlias points a host at a READY deployment. A host without a dot is one
+// under the platform's domain. previous is where the host led before.
+func (c *Control) SetAlias(ctx context.Context, idOrHost, host string) (alias *lateen.Alias, previous lateen.DeploymentID, err error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, "", err
+	}
+	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+		d, err := find(ctx, q, p, idOrHost)
+		if err != nil {
+			return err
+		}
+		if d.State != lateen.Ready {
+			return lateen.ErrDeploymentNotReady.With("the deployment is %s", d.State)
+		}
+		name, err := c.checkAlias(ctx, q, d.Project, host)
+		if err != nil {
+			return err
+		}
+		old, err := q.GetAlias(ctx, name)
+		if err != nil && !errors.Is(err, lateen.ErrAliasNotFound) {
+			return err
+		}
+		alias = c.newAlias(name, d)
+		alias.Creator, alias.Automatic = p.User, err == nil && old.Automatic
+		moved[alias.Host] = d.ID
+		previous, err = q.PutAlias(ctx, alias)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return alias, previous, nil
+}
+
+func (c *Control) newAlias(host string, d *lateen.Deployment) *lateen.Alias {
+	return &lateen.Alias{
+		ID: lateen.NewID[lateen.AliasID]("als_", c.Now()), Host: host, Project: d.Project, Team: d.Team,
+		Deployment: d.ID, Creator: d.Creator, CreatedAt: c.now(), UpdatedAt: c.now(),
+	}
+}
+
+// Alias returns an alias of the caller's team by id or host.
+func (c *Control) Alias(ctx context.Context, idOrHost string) (*AliasTarget, error) {
+	p, err := act(ctx, lateen.Viewer)
+	if err != nil {
+		return nil, err
+	}
+	alias, err := findAlias(ctx, c.Store.Queries, p, idOrHost)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.Store.GetDeployment(ctx, alias.Deployment)
+	if err != nil {
+		return nil, err
+	}
+	return &AliasTarget{Alias: *alias, Target: d.Host}, nil
+}
+
+func findAlias(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost string) (*lateen.Alias, error) {
+	alias, err := q.GetAlias(ctx, idOrHost)
+	if err == nil && alias.Team != p.Team {
+		return nil, lateen.ErrAliasNotFound
+	}
+	return alias, err
+}
+
+// Aliases lists aliases of the caller's team, newest first. The filter's team
+// is the caller's.
+func (c *Control) Aliases(ctx context.Context, filter store.AliasFilter) ([]AliasTarget, error) {
+	p, err := act(ctx, lateen.Viewer)
+	if err != nil {
+		return nil, err
+	}
+	filter.Team = p.Team
+	aliases, err := c.Store.ListAliases(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	hosts := make(map[lateen.DeploymentID]string)
+	out := make([]AliasTarget, 0, len(aliases))
+	for _, alias := range aliases {
+		if _, known := hosts[alias.Deployment]; !known {
+			d, err := c.Store.GetDeployment(ctx, alias.Deployment)
+			if err != nil {
+				return nil, err
+			}
+			hosts[d.ID] = d.Host
+		}
+		out = append(out, AliasTarget{Alias: *alias, Target: hosts[alias.Deployment]})
+	}
+	return out, nil
+}
+
+// RemoveAlias ends an alias by id or host, and returns it.
+func (c *Control) RemoveAlias(ctx context.Context, idOrHost string) (*lateen.Alias, error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, err
+	}
+	var alias *lateen.Alias
+	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+		if alias, err = findAlias(ctx, q, p, idOrHost); err != nil {
+			return err
+		}
+		moved[alias.Host] = ""
+		return q.DeleteAlias(ctx, alias.ID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return alias, nil
+}
+
+// AliasHosts returns the hosts that lead to a deployment besides its own, the
+// shortest first.
+func (c *Control) AliasHosts(ctx context.Context, id lateen.DeploymentID) ([]string, error) {
+	aliases, err := c.Store.ListAliases(ctx, store.AliasFilter{Deployment: id})
+	if err != nil {
+		return nil, err
+	}
+	hosts := make([]string, 0, len(aliases))
+	for _, alias := range aliases {
+		hosts = append(hosts, alias.Host)
+	}
+	slices.SortFunc(hosts, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(a) - len(b)
+		}
+		return strings.Compare(a, b)
+	})
+	return hosts, nil
+}
+
+// assignHosts gives a deployment that became READY the hosts it is to have:
+// those of production and of its branch, unless a later deployment has them.
+func (c *Control) assignHosts(ctx context.Context, q *store.Queries, d *lateen.Deployment, moved routes) error {
+	project, err := q.FindProject(ctx, d.Project)
+	if err != nil {
+		return err
+	}
+	team, err := q.GetTeam(ctx, string(d.Team))
+	if err != nil {
+		return err
+	}
+	takes, err := takesProduction(ctx, q, project, d)
+	if err != nil {
+		return err
+	}
+	if takes {
+		if err := c.takeProduction(ctx, q, project, team, d, moved); err != nil {
+			return err
+		}
+	}
+	project.UpdatedAt = c.now()
+	if err := q.UpdateProject(ctx, project); err != nil {
+		return err
+	}
+	if branchOf(d) == "" {
+		return nil
+	}
+	host, err := c.branchHost(ctx, q, project, team, branchOf(d))
+	if err != nil {
+		return err
+	}
+	later, err := leadsToLater(ctx, q, host, d)
+	if err != nil || later {
+		return err
+	}
+	return c.pointAutomatic(ctx, q, host, d, moved)
+}
+
+// takesProduction reports whether a deployment that became READY goes to the
+// hosts of production.
+func takesProduction(ctx context.Context, q *store.Queries, project *lateen.Project, d *lateen.Deployment) (bool, error) {
+	if d.Target != lateen.Production || d.SkipAliases {
+		return false, nil
+	}
+	if d.Meta["action"] == promoteAction && project.LastAliasRequest != nil {
+		return project.LastAliasRequest.To == d.ID, nil // the latest word counts
+	}
+	if project.Production == "" {
+		return true, nil
+	}
+	if project.PinnedByRollback {
+		return false, nil
+	}
+	current, err := q.GetDeployment(ctx, project.Production)
+	return err == nil && !laterThan(current, d), err
+}
+
+// takeProduction points the hosts of production at d.
+func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, d *lateen.Deployment, moved routes) error {
+	hosts, err := c.productionHosts(ctx, q, project, team)
+	if err != nil {
+		return err
+	}
+	for _, host := range hosts {
+		if err := c.pointAutomatic(ctx, q, host, d, moved); err != nil {
+			return err
+		}
+	}
+	project.Production = d.ID
+	if request := project.LastAliasRequest; request != nil && request.To == d.ID {
+		request.JobStatus, project.PinnedByRollback = "succeeded", false
+	}
+	return nil
+}
+
+func (c *Control) pointAutomatic(ctx context.Context, q *store.Queries, host string, d *lateen.Deployment, moved routes) error {
+	alias := c.newAlias(host, d)
+	alias.Automatic = true
+	_, err := q.PutAlias(ctx, alias)
+	moved[host] = d.ID
+	return err
+}
+
+// leadsToLater reports whether a host leads to a deployment made after d.
+func leadsToLater(ctx context.Context, q *store.Queries, host string, d *lateen.Deployment) (bool, error) {
+	alias, err := q.GetAlias(ctx, host)
+	if errors.Is(err, lateen.ErrAliasNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	current, err := q.GetDeployment(ctx, alias.Deployment)
+	return err == nil && laterThan(current, d), err
+}
+
+func laterThan(a, b *lateen.Deployment) bool {
+	return a.CreatedAt > b.CreatedAt || a.CreatedAt == b.CreatedAt && a.ID > b.ID
+}
+
+// renameHosts moves production from the hosts of a project's old name to
+// those of its new one.
+func (c *Control) renameHosts(ctx context.Context, q *store.Queries, before, after *lateen.Project, moved routes) error {
+	if after.Production == "" {
+		return nil
+	}
+	team, err := q.GetTeam(ctx, string(after.Team))
+	if err != nil {
+		return err
+	}
+	production, err := q.GetDeployment(ctx, after.Production)
+	if err != nil {
+		return err
+	}
+	old, err := c.productionHosts(ctx, q, before, team)
+	if err != nil {
+		return err
+	}
+	for _, host := range old {
+		alias, err := q.GetAlias(ctx, host)
+		if errors.Is(err, lateen.ErrAliasNotFound) || err == nil && alias.Project != before.ID {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := q.DeleteAlias(ctx, alias.ID); err != nil {
+			return err
+		}
+		moved[host] = ""
+	}
+	return c.takeProduction(ctx, q, after, team, production, moved)
+}

@@ -1,0 +1,448 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+// EnvFilter chooses variables of a project; a zero field chooses all.
+type EnvFilter struct {
+	Target string // of this environment
+	Branch string // with Target: of this Git branch, or of every branch
+}
+
+// EnvVars lists a project's variables with the values the caller may read.
+func (c *Control) EnvVars(ctx context.Context, idOrName string, filter EnvFilter) ([]*lateen.EnvVar, error) {
+	p, err := act(ctx, lateen.Viewer)
+	if err != nil {
+		return nil, err
+	}
+	project, err := c.Store.GetProject(ctx, p.Team, idOrName)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := c.Store.ListEnv(ctx, project.ID)
+	if err != nil {
+		return nil, err
+	}
+	vars := make([]*lateen.EnvVar, 0, len(sealed))
+	for _, v := range sealed {
+		if filter.Target != "" && (!slices.Contains(v.Target, filter.Target) || filter.Branch != "" && v.GitBranch != "" && v.GitBranch != filter.Branch) {
+			continue
+		}
+		if err := c.reveal(v, p.Role); err != nil {
+			return nil, err
+		}
+		vars = append(vars, v)
+	}
+	return vars, nil
+}
+
+// CreateEnv adds a variable to a project. With upsert the variable replaces
+// others of the same key and branch in its environments; without, they are
+// [lateen.ErrEnvTaken].
+func (c *Control) CreateEnv(ctx context.Context, idOrName string, v lateen.EnvVar, upsert bool) (*lateen.EnvVar, error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, err
+	}
+	if err := validateEnv(&v); err != nil {
+		return nil, err
+	}
+	v.ID, v.CreatedAt, v.UpdatedAt = lateen.NewID[lateen.EnvID]("env_", c.Now()), c.now(), c.now()
+	err = c.Store.Update(ctx, func(q *store.Queries) error {
+		project, err := q.GetProject(ctx, p.Team, idOrName)
+		if err != nil {
+			return err
+		}
+		v.Project = project.ID
+		if upsert {
+			if err := c.makeRoom(ctx, q, &v); err != nil {
+				return err
+			}
+		}
+		sealed, err := c.seal(v)
+		if err != nil {
+			return err
+		}
+		return q.CreateEnv(ctx, sealed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return masked(&v), nil
+}
+
+// makeRoom takes the environments of v from variables of the same key and
+// branch, and removes those that have none left.
+func (c *Control) makeRoom(ctx context.Context, q *store.Queries, v *lateen.EnvVar) error {
+	vars, err := q.ListEnv(ctx, v.Project)
+	if err != nil {
+		return err
+	}
+	for _, old := range vars {
+		if old.Key != v.Key || old.GitBranch != v.GitBranch {
+			continue
+		}
+		rest := slices.DeleteFunc(slices.Clone(old.Target), func(t string) bool { return slices.Contains(v.Target, t) })
+		switch {
+		case len(rest) == len(old.Target):
+			continue
+		case len(rest) == 0:
+			err = q.DeleteEnv(ctx, v.Project, old.ID)
+		default:
+			old.Target, old.UpdatedAt = rest, c.now()
+			err = q.UpdateEnv(ctx, old)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UpdateEnv lets change alter a variable, whose Value it sees in clear. A
+// sensitive variable keeps its name, and its value never becomes readable.
+func (c *Control) UpdateEnv(ctx context.Context, idOrName string, id lateen.EnvID, change func(*lateen.EnvVar) error) (*lateen.EnvVar, error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, err
+	}
+	var v *lateen.EnvVar
+	err = c.Store.Update(ctx, func(q *store.Queries) error {
+		project, err := q.GetProject(ctx, p.Team, idOrName)
+		if err != nil {
+			return err
+		}
+		before, err := q.GetEnv(ctx, project.ID, id)
+		if err != nil {
+			return err
+		}
+		value, err := c.open(before)
+		if err != nil {
+			return err
+		}
+		v = new(*before)
+		v.Value = value
+		if err := change(v); err != nil {
+			return err
+		}
+		v.ID, v.Project, v.CreatedAt, v.UpdatedAt = before.ID, before.Project, before.CreatedAt, c.now()
+		switch {
+		case before.Type == lateen.EnvSensitive && v.Key != before.Key:
+			return lateen.ErrEnvInvalid.With("%s is sensitive: its name can't be changed", before.Key)
+		case before.Type == lateen.EnvSensitive && v.Type != lateen.EnvSensitive && v.Value == value:
+			return lateen.ErrEnvInvalid.With("%s is sensitive: its value can't be made readable", before.Key).WithHint("give a new value with the new type")
+		}
+		if err := validateEnv(v); err != nil {
+			return err
+		}
+		sealed, err := c.seal(*v)
+		if err != nil {
+			return err
+		}
+		return q.UpdateEnv(ctx, sealed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return masked(v), nil
+}
+
+// DeleteEnv removes a variable and returns it without its value.
+func (c *Control) DeleteEnv(ctx context.Context, idOrName string, id lateen.EnvID) (*lateen.EnvVar, error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, err
+	}
+	var v *lateen.EnvVar
+	err = c.Store.Update(ctx, func(q *store.Queries) error {
+		project, err := q.GetProject(ctx, p.Team, idOrName)
+		if err != nil {
+			return err
+		}
+		if v, err = q.GetEnv(ctx, project.ID, id); err != nil {
+			return err
+		}
+		return q.DeleteEnv(ctx, project.ID, id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	v.Value = ""
+	return v, nil
+}
+
+// PullEnv returns the variables that an environment (and branch, or "") of a
+// project has, with "" for the values of sensitive ones.
+func (c *Control) PullEnv(ctx context.Context, idOrName, target, branch string) (map[string]string, error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, err
+	}
+	if err := validateTarget(target); err != nil {
+		return nil, err
+	}
+	project, err := c.Store.GetProject(ctx, p.Team, idOrName)
+	if err != nil {
+		return nil, err
+	}
+	env, err := c.environment(ctx, c.Store.Queries, project.ID, target, branch)
+	if err != nil {
+		return nil, err
+	}
+	team, err := c.Store.GetTeam(ctx, string(project.Team))
+	if err != nil {
+		return nil, err
+	}
+	system, err := c.systemEnv(ctx, c.Store.Queries, project, team, &lateen.Deployment{Target: target})
+	if err != nil {
+		return nil, err
+	}
+	values := env.readable()
+	maps.Copy(values, system)
+	return values, nil
+}
+
+// DeploymentEnv returns the variables a deployment runs with, with "" for the
+// values of sensitive ones.
+func (c *Control) DeploymentEnv(ctx context.Context, id lateen.DeploymentID) (map[string]string, error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.Store.FindDeployment(ctx, p.Team, string(id))
+	if err != nil {
+		return nil, err
+	}
+	env, err := c.thaw(d)
+	if err != nil {
+		return nil, err
+	}
+	return env.readable(), nil
+}
+
+// frozenEnv is the run-time environment of one deployment.
+type frozenEnv struct {
+	Values    map[string]string `json:"values"`
+	Sensitive []string          `json:"sensitive,omitempty"` // names whose values nobody may read
+}
+
+func (e *frozenEnv) readable() map[string]string {
+	values := maps.Clone(e.Values)
+	for _, key := range e.Sensitive {
+		values[key] = ""
+	}
+	return values
+}
+
+func (e *frozenEnv) size() int {
+	n := 0
+	for k, v := range e.Values {
+		n += len(k) + len(v)
+	}
+	return n
+}
+
+// environment collects what a project's variables say for an environment:
+// those of a branch win over those of every branch.
+func (c *Control) environment(ctx context.Context, q *store.Queries, project lateen.ProjectID, target, branch string) (*frozenEnv, error) {
+	vars, err := q.ListEnv(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(vars, func(a, b *lateen.EnvVar) int { return len(a.GitBranch) - len(b.GitBranch) })
+	env := &frozenEnv{Values: make(map[string]string)}
+	for _, v := range vars {
+		if !slices.Contains(v.Target, target) || v.GitBranch != "" && v.GitBranch != branch {
+			continue
+		}
+		if env.Values[v.Key], err = c.open(v); err != nil {
+			return nil, err
+		}
+		env.Sensitive = slices.DeleteFunc(env.Sensitive, func(key string) bool { return key == v.Key })
+		if v.Type == lateen.EnvSensitive {
+			env.Sensitive = append(env.Sensitive, v.Key)
+		}
+	}
+	return env, nil
+}
+
+// freeze seals the environment that deployment d will run with: the project's
+// variables, extra over them, and what the platform says about d over all.
+func (c *Control) freeze(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, d *lateen.Deployment, extra map[string]string) ([]byte, error) {
+	env, err := c.environment(ctx, q, project.ID, d.Target, branchOf(d))
+	if err != nil {
+		return nil, err
+	}
+	for key, value := range extra {
+		if err := validateEnv(&lateen.EnvVar{Key: key, Value: value, Type: lateen.EnvEncrypted, Target: []string{d.Target}}); err != nil {
+			return nil, err
+		}
+		env.Values[key] = value
+	}
+	if env.size() > lateen.MaxEnvBytes {
+		return nil, lateen.ErrEnvTooLarge
+	}
+	system, err := c.systemEnv(ctx, q, project, team, d)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(env.Values, system)
+	plain, err := json.Marshal(env)
+	if err != nil {
+		return nil, err
+	}
+	return c.Keeper.Seal(plain, []byte(d.ID))
+}
+
+// thaw opens the environment that [Control.freeze] sealed.
+func (c *Control) thaw(d *lateen.Deployment) (*frozenEnv, error) {
+	plain, err := c.Keeper.Open(d.Env, []byte(d.ID))
+	if err != nil {
+		return nil, fmt.Errorf("open the environment of %s: %w", d.ID, err)
+	}
+	env := new(frozenEnv)
+	return env, json.Unmarshal(plain, env)
+}
+
+// systemEnv is what the platform tells a deployment about itself. A
+// deployment that is not made yet has no id and no host.
+func (c *Control) systemEnv(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, d *lateen.Deployment) (map[string]string, error) {
+	production, err := c.productionHosts(ctx, q, project, team)
+	if err != nil {
+		return nil, err
+	}
+	env := map[string]string{
+		"VERCEL":                        "1",
+		"VERCEL_ENV":                    vercelEnv(d.Target),
+		"VERCEL_TARGET_ENV":             d.Target,
+		"VERCEL_REGION":                 c.Region,
+		"VERCEL_PROJECT_ID":             string(project.ID),
+		"VERCEL_PROJECT_PRODUCTION_URL": production[0],
+	}
+	if d.ID != "" {
+		env["VERCEL_DEPLOYMENT_ID"] = string(d.ID)
+		env["VERCEL_URL"] = d.Host
+	}
+	if d.Git == nil {
+		return env, nil
+	}
+	if d.Git.CommitRef != "" {
+		if env["VERCEL_BRANCH_URL"], err = c.branchHost(ctx, q, project, team, d.Git.CommitRef); err != nil {
+			return nil, err
+		}
+	}
+	maps.Copy(env, gitEnv(d))
+	return env, nil
+}
+
+// vercelEnv is VERCEL_ENV in an environment: custom ones are previews.
+func vercelEnv(target string) string {
+	if target == lateen.Production || target == lateen.Development {
+		return target
+	}
+	return lateen.Preview
+}
+
+var remotePattern = regexp.MustCompile(`(github|gitlab|bitbucket)\.[a-z]+[:/]([^/]+(?:/[^/]+)*)/([^/]+?)(?:\.git)?/?$`)
+
+// gitEnv says what is known of the commit that d was made from.
+func gitEnv(d *lateen.Deployment) map[string]string {
+	const maxMessage = 2048
+	env := map[string]string{
+		"VERCEL_GIT_COMMIT_REF":         d.Git.CommitRef,
+		"VERCEL_GIT_COMMIT_SHA":         d.Git.CommitSHA,
+		"VERCEL_GIT_COMMIT_MESSAGE":     d.Git.CommitMessage[:min(len(d.Git.CommitMessage), maxMessage)],
+		"VERCEL_GIT_COMMIT_AUTHOR_NAME": d.Git.CommitAuthorName,
+		"VERCEL_GIT_PULL_REQUEST_ID":    "",
+	}
+	if login := d.Meta["githubCommitAuthorLogin"]; login != "" {
+		env["VERCEL_GIT_COMMIT_AUTHOR_LOGIN"] = login
+	}
+	if m := remotePattern.FindStringSubmatch(d.Git.RemoteURL); m != nil {
+		env["VERCEL_GIT_PROVIDER"], env["VERCEL_GIT_REPO_OWNER"], env["VERCEL_GIT_REPO_SLUG"] = m[1], m[2], m[3]
+	}
+	return env
+}
+
+func branchOf(d *lateen.Deployment) string {
+	if d.Git == nil {
+		return ""
+	}
+	return d.Git.CommitRef
+}
+
+func (c *Control) seal(v lateen.EnvVar) (*lateen.EnvVar, error) {
+	sealed, err := c.Keeper.Seal([]byte(v.Value), envContext(&v))
+	v.Value = string(sealed)
+	return &v, err
+}
+
+func (c *Control) open(v *lateen.EnvVar) (string, error) {
+	plain, err := c.Keeper.Open([]byte(v.Value), envContext(v))
+	if err != nil {
+		return "", fmt.Errorf("open the value of %s: %w", v.Key, err)
+	}
+	return string(plain), nil
+}
+
+func envContext(v *lateen.EnvVar) []byte { return []byte(string(v.Project) + "/" + string(v.ID)) }
+
+// reveal replaces a sealed value by what a role may read of it.
+func (c *Control) reveal(v *lateen.EnvVar, role lateen.Role) error {
+	if v.Type == lateen.EnvSensitive || v.Type == lateen.EnvEncrypted && !role.Covers(lateen.Developer) {
+		v.Value = ""
+		return nil
+	}
+	value, err := c.open(v)
+	v.Value = value
+	return err
+}
+
+func masked(v *lateen.EnvVar) *lateen.EnvVar {
+	if v.Type == lateen.EnvSensitive {
+		v.Value = ""
+	}
+	return v
+}
+
+func validateEnv(v *lateen.EnvVar) error {
+	if err := v.Validate(); err != nil {
+		return err
+	}
+	slices.Sort(v.Target)
+	v.Target = slices.Compact(v.Target)
+	var errs []error
+	for _, target := range v.Target {
+		errs = append(errs, validateTarget(target))
+	}
+	return errors.Join(errs...)
+}
+
+var targetPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+// validateTarget reports what can't name an environment.
+func validateTarget(target string) error {
+	if !targetPattern.MatchString(target) {
+		return lateen.ErrTargetInvalid.With("%q is not the name of an environment: 1 to 32 characters of a-z, 0-9 and '-'", target)
+	}
+	return nil
+}
+
+// customOf returns the custom environments among names, sorted, each once.
+func customOf(names []string) []string {
+	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+		return n == lateen.Production || n == lateen.Preview || n == lateen.Development
+	})
+	slices.Sort(names)
+	return slices.Compact(names)
+}

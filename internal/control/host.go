@@ -1,0 +1,179 @@
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+// Generated hosts are one label under the platform's domain:
+//
+//	<project>                      production
+//	<project>-<team>               production
+//	<project>-git-<branch>-<team>  the latest deployment of a branch
+//	<project>-<hash>-<team>        one deployment, for ever
+//
+// What ends in a team's slug is that team's to generate, and nobody's to choose.
+
+const (
+	maxLabel = 63 // octets of a DNS label, RFC 1035 §2.3.4
+	hashLen  = 9  // characters in a deployment's own host
+)
+
+// routes are the hosts that a change moved, for [Traffic.Route].
+type routes map[string]lateen.DeploymentID
+
+// join makes a label of parts that are labels themselves, cutting the first as
+// much as needed. The last parts are never cut: they keep it unique.
+func join(first string, rest ...string) string {
+	tail := "-" + strings.Join(rest, "-")
+	return cut(first, maxLabel-len(tail)) + tail
+}
+
+// cut returns the first n bytes of a label, without a '-' at the end.
+func cut(label string, n int) string {
+	return strings.TrimRight(label[:max(0, min(len(label), n))], "-")
+}
+
+// digestOf is a short name for text that was cut or is taken: the same for the
+// same text.
+func digestOf(text string, n int) string {
+	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+	sum := sha256.Sum256([]byte(text))
+	out := make([]byte, n)
+	for i := range out {
+		out[i] = alphabet[sum[i]&31]
+	}
+	return string(out)
+}
+
+func (c *Control) host(label string) string { return label + "." + c.Domain }
+
+// ownHost returns a fresh host for one deployment.
+func (c *Control) ownHost(project *lateen.Project, team *lateen.Team) string {
+	return c.host(join(lateen.Label(project.Name), lateen.NewHash(hashLen), team.Slug))
+}
+
+// productionHosts are the hosts that production has, the main one first.
+func (c *Control) productionHosts(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team) ([]string, error) {
+	name := lateen.Label(project.Name)
+	short, err := c.firstFree(ctx, q, project, name, join(name, digestOf(string(project.ID), 4)), join(name, digestOf(string(project.ID), 12)))
+	if err != nil {
+		return nil, err
+	}
+	long, err := c.firstFree(ctx, q, project, join(name, team.Slug), join(name, digestOf(string(project.ID), 4), team.Slug))
+	if err != nil {
+		return nil, err
+	}
+	return []string{short, long}, nil
+}
+
+// branchHost is the host of the latest deployment of a Git branch.
+func (c *Control) branchHost(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, branch string) (string, error) {
+	name, slug := lateen.Label(project.Name), lateen.Label(branch)
+	plain := name + "-git-" + slug
+	exact := join(plain, digestOf(branch, 6), team.Slug)
+	if slug != branch || len(plain)+1+len(team.Slug) > maxLabel {
+		return c.firstFree(ctx, q, project, exact) // another branch may read the same, or begin the same
+	}
+	return c.firstFree(ctx, q, project, join(plain, team.Slug), exact)
+}
+
+// firstFree returns the host of the first label that the project has or may
+// take, and of the last one if none is.
+func (c *Control) firstFree(ctx context.Context, q *store.Queries, project *lateen.Project, labels ...string) (string, error) {
+	for _, label := range labels {
+		free, err := c.free(ctx, q, project, label)
+		if err != nil {
+			return "", err
+		}
+		if free {
+			return c.host(label), nil
+		}
+	}
+	return c.host(labels[len(labels)-1]), nil
+}
+
+func (c *Control) free(ctx context.Context, q *store.Queries, project *lateen.Project, label string) (bool, error) {
+	host := c.host(label)
+	if label == "api" {
+		return false, nil
+	}
+	alias, err := q.GetAlias(ctx, host)
+	switch {
+	case err == nil:
+		return alias.Project == project.ID, nil
+	case !errors.Is(err, lateen.ErrAliasNotFound):
+		return false, err
+	}
+	_, err = q.GetDeploymentByHost(ctx, host)
+	if errors.Is(err, lateen.ErrDeploymentNotFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+var labelPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// checkAlias returns the canonical form of a host that a user chose, which may
+// be given without the platform's domain, or why it may not be an alias.
+func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project lateen.ProjectID, text string) (string, error) {
+	host := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(text, "https://"), "http://"), "/"))
+	host = strings.TrimSuffix(host, ".")
+	if !strings.Contains(host, ".") && host != c.Domain {
+		host = c.host(host)
+	}
+	labels := strings.Split(host, ".")
+	if len(host) > 253 || slices.ContainsFunc(labels, func(l string) bool { return !labelPattern.MatchString(l) }) {
+		return "", lateen.ErrAliasInvalid.With("%q is not a host name", text).WithHint("use letters, digits and '-', in parts of 1 to 63 divided by '.'")
+	}
+	_, notAddress := netip.ParseAddr(host)
+	switch {
+	case notAddress == nil, host == "localhost", host == c.Domain, host == "api."+c.Domain:
+		return "", lateen.ErrAliasReserved.With("%s belongs to the platform", host)
+	}
+	label, generated := strings.CutSuffix(host, "."+c.Domain)
+	if !generated || strings.Contains(label, ".") {
+		return host, nil
+	}
+	return host, c.checkGenerated(ctx, q, project, label)
+}
+
+// checkGenerated refuses a label that the platform gives out itself: one that
+// ends in the slug of a team, or another project's name.
+func (c *Control) checkGenerated(ctx context.Context, q *store.Queries, project lateen.ProjectID, label string) error {
+	alias, err := q.GetAlias(ctx, c.host(label))
+	if err == nil && alias.Project == project {
+		return nil
+	}
+	for i := range len(label) {
+		if label[i] != '-' {
+			continue
+		}
+		team, err := q.GetTeam(ctx, label[i+1:])
+		if err == nil {
+			return lateen.ErrAliasReserved.With("%s is among the hosts that the platform generates for the team %s", c.host(label), team.Slug).
+				WithHint("choose one that does not end in -%s", team.Slug)
+		}
+		if !errors.Is(err, lateen.ErrTeamNotFound) {
+			return err
+		}
+	}
+	similar, err := q.ListProjects(ctx, store.ProjectFilter{Search: label})
+	if err != nil {
+		return err
+	}
+	for _, p := range similar {
+		if p.ID != project && lateen.Label(p.Name) == label {
+			return lateen.ErrAliasReserved.With("%s is the production host of another project", c.host(label)).WithHint("choose another name")
+		}
+	}
+	return nil
+}

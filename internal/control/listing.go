@@ -1,0 +1,233 @@
+package control
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
+)
+
+// A listing is the files of a deployment as they were uploaded, kept as an
+// artefact from which it can be assembled at any time.
+type listing = lateen.Source
+
+// The file types of stat(2) that an upload may name.
+const (
+	modeType    = 0o170000
+	modeDir     = 0o040000
+	modeRegular = 0o100000
+	modeLink    = 0o120000
+)
+
+const (
+	outputConfig = ".vercel/output/config.json"
+	archivePart  = ".vercel/source.tgz.part"
+	maxPath      = 4096
+	maxLink      = 4096
+)
+
+// keepListing checks the files of an upload, keeps what is inline and then the
+// listing itself. Content that the team has not sent is [lateen.ErrMissingFiles],
+// with a field for each SHA-1.
+func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *DeployRequest) (lateen.Digest, error) {
+	files, err := c.checkFiles(r.Files)
+	if err != nil {
+		return "", err
+	}
+	root, prebuilt, err := c.outputRoot(ctx, team, r, files)
+	if err != nil {
+		return "", err
+	}
+	if !prebuilt {
+		return "", lateen.ErrSourceBuild
+	}
+	sent, err := c.findUploads(ctx, team, files)
+	if err != nil {
+		return "", err
+	}
+	l := listing{Files: make([]lateen.SourceFile, 0, len(files)), Root: root, Target: r.Target}
+	for i := range files {
+		source, err := c.sourceFile(ctx, &files[i], sent)
+		if err != nil {
+			return "", err
+		}
+		l.Files = append(l.Files, source)
+	}
+	return artifact.WriteJSON(ctx, c.Artifacts, &l)
+}
+
+// repeatListing keeps the listing of an earlier deployment again, for any target.
+func (c *Control) repeatListing(ctx context.Context, from lateen.Digest) (lateen.Digest, error) {
+	l, err := artifact.ReadJSON[listing](ctx, c.Artifacts, from)
+	if err != nil {
+		return "", err
+	}
+	l.Target = ""
+	return artifact.WriteJSON(ctx, c.Artifacts, l)
+}
+
+// outputRoot finds the folder whose .vercel/output is to be deployed: that of
+// the request's or the project's settings, or the top. It reports false where
+// there is no build output, in place or in an archive that is said to hold one.
+func (c *Control) outputRoot(ctx context.Context, team lateen.TeamID, r *DeployRequest, files []lateen.UploadFile) (root string, found bool, err error) {
+	setting := r.Settings.RootDirectory
+	if setting == nil {
+		project, err := c.Store.GetProject(ctx, team, r.Project)
+		if err != nil && !errors.Is(err, lateen.ErrProjectNotFound) {
+			return "", false, err
+		}
+		if err == nil {
+			setting = project.RootDirectory
+		}
+	}
+	if setting != nil {
+		root = strings.Trim(path.Clean("/"+*setting), "/")
+	}
+	has := func(name string) bool {
+		_, ok := slices.BinarySearchFunc(files, name, func(f lateen.UploadFile, name string) int { return strings.Compare(f.Path, name) })
+		return ok
+	}
+	archived := r.Prebuilt && slices.ContainsFunc(files, func(f lateen.UploadFile) bool { return strings.HasPrefix(f.Path, archivePart) })
+	switch {
+	case archived, has(path.Join(root, outputConfig)):
+		return root, true, nil
+	default:
+		return "", has(outputConfig), nil
+	}
+}
+
+// checkFiles returns the files and links of an upload, sorted by path.
+func (c *Control) checkFiles(files []lateen.UploadFile) ([]lateen.UploadFile, error) {
+	if len(files) > c.MaxFiles {
+		return nil, lateen.ErrTooManyFiles.With("the deployment has %d files; %d are allowed", len(files), c.MaxFiles).
+			WithHint("deploy with --archive=tgz")
+	}
+	kept := make([]lateen.UploadFile, 0, len(files))
+	for _, f := range files {
+		if err := checkPath(f.Path); err != nil {
+			return nil, err
+		}
+		switch f.Mode & modeType {
+		case modeDir:
+			continue
+		case 0, modeRegular, modeLink:
+		default:
+			return nil, lateen.ErrUploadPath.With("%q is neither a file, a folder nor a link (mode %o)", f.Path, f.Mode)
+		}
+		if f.SHA1 != "" && !f.SHA1.Valid() {
+			return nil, lateen.ErrUploadDigest.With("the sha of %q is not a SHA-1: 40 lower-case hex digits", f.Path)
+		}
+		kept = append(kept, f)
+	}
+	slices.SortFunc(kept, func(a, b lateen.UploadFile) int { return strings.Compare(a.Path, b.Path) })
+	for i := 1; i < len(kept); i++ {
+		if before, f := kept[i-1].Path, kept[i].Path; before == f {
+			return nil, lateen.ErrUploadPath.With("%q is listed twice", f)
+		}
+	}
+	return kept, nil
+}
+
+func checkPath(name string) error {
+	switch {
+	case name == "" || len(name) > maxPath || strings.ContainsAny(name, "\x00\\"):
+	case path.IsAbs(name) || path.Clean(name) != name || name == "." || name == ".." || strings.HasPrefix(name, "../"):
+	default:
+		return nil
+	}
+	return lateen.ErrUploadPath.With("%.200q is not a path within the upload", name)
+}
+
+// findUploads returns the content that files name, all of it there.
+func (c *Control) findUploads(ctx context.Context, team lateen.TeamID, files []lateen.UploadFile) (map[lateen.SHA1]lateen.Blob, error) {
+	wanted := make(map[lateen.SHA1]string)
+	for _, f := range files {
+		if f.SHA1 != "" {
+			wanted[f.SHA1] = f.Path
+		}
+	}
+	names := make([]lateen.SHA1, 0, len(wanted))
+	for name := range wanted {
+		names = append(names, name)
+	}
+	found, err := c.Store.FindUploads(ctx, team, names)
+	if err != nil {
+		return nil, err
+	}
+	missing := make(map[string]string)
+	for _, name := range names {
+		blob, ok := found[name]
+		if ok {
+			_, err := c.Artifacts.Size(ctx, blob.Digest)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			ok = err == nil
+		}
+		if !ok {
+			missing[string(name)] = wanted[name] + " was not uploaded yet"
+		}
+	}
+	if len(missing) > 0 {
+		e := lateen.ErrMissingFiles.With("%d of %d files were not uploaded yet", len(missing), len(names))
+		e.Fields = missing
+		return nil, e
+	}
+	return found, nil
+}
+
+func (c *Control) sourceFile(ctx context.Context, f *lateen.UploadFile, sent map[lateen.SHA1]lateen.Blob) (lateen.SourceFile, error) {
+	source := lateen.SourceFile{Path: f.Path, Mode: f.Mode &^ modeType & 0o777}
+	var err error
+	if f.SHA1 != "" {
+		source.Blob = sent[f.SHA1]
+		if f.Size != 0 && f.Size != source.Blob.Size {
+			return source, lateen.ErrInvalid.With("%q is listed with %d bytes and %d were uploaded", f.Path, f.Size, source.Blob.Size)
+		}
+	} else if source.Blob, err = c.keepInline(ctx, f); err != nil {
+		return source, err
+	}
+	if f.Mode&modeType == modeLink {
+		source.Link, err = c.readLink(ctx, f.Path, source.Blob)
+		source.Blob, source.Mode = lateen.Blob{}, 0
+	}
+	return source, err
+}
+
+func (c *Control) keepInline(ctx context.Context, f *lateen.UploadFile) (lateen.Blob, error) {
+	var body io.Reader = strings.NewReader(f.Data)
+	switch f.Encoding {
+	case "", "utf-8":
+	case "base64":
+		body = base64.NewDecoder(base64.StdEncoding, body)
+	default:
+		return lateen.Blob{}, lateen.ErrInvalid.With("%q has the encoding %q; base64 and utf-8 are understood", f.Path, f.Encoding)
+	}
+	blob, err := c.Artifacts.Put(ctx, body, "")
+	if _, malformed := errors.AsType[base64.CorruptInputError](err); malformed {
+		err = lateen.ErrInvalid.With("the data of %q is not base64", f.Path).Because(err)
+	}
+	return blob, err
+}
+
+// readLink returns the target of a link, which is its content.
+func (c *Control) readLink(ctx context.Context, name string, blob lateen.Blob) (string, error) {
+	if blob.Size == 0 || blob.Size > maxLink {
+		return "", lateen.ErrUploadPath.With("the link %q has a target of %d bytes", name, blob.Size)
+	}
+	f, err := c.Artifacts.Open(ctx, blob.Digest)
+	if err != nil {
+		return "", fmt.Errorf("open the target of %s: %w", name, err)
+	}
+	defer f.Close()
+	target, err := io.ReadAll(f)
+	return string(target), err
+}

@@ -1,0 +1,162 @@
+package control
+
+import (
+	"context"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+// CreateProject makes a project from a name and settings in the caller's team.
+func (c *Control) CreateProject(ctx context.Context, name string, settings lateen.ProjectSettings) (*lateen.Project, error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, err
+	}
+	return c.createProject(ctx, c.Store.Queries, p, name, settings)
+}
+
+func (c *Control) createProject(ctx context.Context, q *store.Queries, p lateen.Principal, name string, settings lateen.ProjectSettings) (*lateen.Project, error) {
+	project := &lateen.Project{
+		ID: lateen.NewID[lateen.ProjectID]("prj_", c.Now()), Team: p.Team, Name: name,
+		CreatedAt: c.now(), UpdatedAt: c.now(), ProjectSettings: settings,
+	}
+	if err := project.Validate(); err != nil {
+		return nil, err
+	}
+	return project, q.CreateProject(ctx, project)
+}
+
+// Project returns a project of the caller's team by id or name.
+func (c *Control) Project(ctx context.Context, idOrName string) (*lateen.Project, error) {
+	p, err := act(ctx, lateen.Viewer)
+	if err != nil {
+		return nil, err
+	}
+	return c.Store.GetProject(ctx, p.Team, idOrName)
+}
+
+// Projects lists projects of the caller's team, the latest changed first. The
+// filter's team is the caller's.
+func (c *Control) Projects(ctx context.Context, filter store.ProjectFilter) ([]*lateen.Project, error) {
+	p, err := act(ctx, lateen.Viewer)
+	if err != nil {
+		return nil, err
+	}
+	filter.Team = p.Team
+	return c.Store.ListProjects(ctx, filter)
+}
+
+// UpdateProject lets change alter a project's name and settings. A project
+// that is renamed serves production on the hosts of its new name and no longer
+// on those of the old.
+func (c *Control) UpdateProject(ctx context.Context, idOrName string, change func(*lateen.Project) error) (*lateen.Project, error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, err
+	}
+	var project *lateen.Project
+	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+		before, err := q.GetProject(ctx, p.Team, idOrName)
+		if err != nil {
+			return err
+		}
+		project = new(*before)
+		if err := change(project); err != nil {
+			return err
+		}
+		project.ID, project.Team, project.UpdatedAt = before.ID, before.Team, c.now()
+		if err := project.Validate(); err != nil {
+			return err
+		}
+		if err := q.UpdateProject(ctx, project); err != nil || project.Name == before.Name {
+			return err
+		}
+		return c.renameHosts(ctx, q, before, project, moved)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return project, nil
+}
+
+// DeleteProject removes a project with its deployments, aliases and variables.
+func (c *Control) DeleteProject(ctx context.Context, idOrName string) error {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return err
+	}
+	var deployments []*lateen.Deployment
+	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+		project, err := q.GetProject(ctx, p.Team, idOrName)
+		if err != nil {
+			return err
+		}
+		aliases, err := q.ListAliases(ctx, store.AliasFilter{Project: project.ID})
+		if err != nil {
+			return err
+		}
+		for _, a := range aliases {
+			moved[a.Host] = ""
+		}
+		deployments, err = q.ListDeployments(ctx, store.DeploymentFilter{Project: project.ID})
+		if err != nil {
+			return err
+		}
+		for _, d := range deployments {
+			moved[d.Host] = ""
+		}
+		return q.DeleteProject(ctx, project.ID)
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range deployments {
+		c.stop(d.ID, lateen.ErrProjectNotFound)
+		c.Traffic.Forget(d.ID)
+		c.watch.changed(d.ID)
+	}
+	return nil
+}
+
+// Crons lists the schedules of a project's production deployment.
+func (c *Control) Crons(ctx context.Context, project *lateen.Project) ([]lateen.Cron, error) {
+	if project.Production == "" {
+		return nil, nil
+	}
+	d, err := c.Store.GetDeployment(ctx, project.Production)
+	if err != nil || d.Manifest == "" {
+		return nil, err
+	}
+	manifest, err := artifact.ReadJSON[lateen.Manifest](ctx, c.Artifacts, d.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	return manifest.Crons, nil
+}
+
+// Environments lists the custom environments of a project: those a variable
+// or a recent deployment names.
+func (c *Control) Environments(ctx context.Context, idOrName string) ([]string, error) {
+	project, err := c.Project(ctx, idOrName)
+	if err != nil {
+		return nil, err
+	}
+	vars, err := c.Store.ListEnv(ctx, project.ID)
+	if err != nil {
+		return nil, err
+	}
+	deployments, err := c.Store.ListDeployments(ctx, store.DeploymentFilter{Project: project.ID, Limit: 500})
+	if err != nil {
+		return nil, err
+	}
+	var named []string
+	for _, v := range vars {
+		named = append(named, v.Target...)
+	}
+	for _, d := range deployments {
+		named = append(named, d.Target)
+	}
+	return customOf(named), nil
+}

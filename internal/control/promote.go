@@ -1,0 +1,93 @@
+package control
+
+import (
+	"context"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+const rollbackAction = "rollback"
+
+// Promote makes a deployment of a project serve production and returns it. One
+// that was not made for production is deployed again with the variables of
+// production: then the deployment returned is the new one, which takes over as
+// soon as it is READY. Promoting ends what a rollback pinned.
+func (c *Control) Promote(ctx context.Context, project, idOrHost string) (*lateen.Deployment, error) {
+	d, err := c.Deployment(ctx, idOrHost)
+	if err != nil {
+		return nil, err
+	}
+	if d.Target == lateen.Production {
+		return c.repoint(ctx, project, d.ID, promoteAction)
+	}
+	if d.State != lateen.Ready {
+		return nil, lateen.ErrDeploymentNotReady.With("the deployment is %s", d.State)
+	}
+	return c.Deploy(ctx, DeployRequest{
+		From: d.ID, Target: lateen.Production, Source: d.Source, Meta: map[string]string{"action": promoteAction},
+	})
+}
+
+// Rollback makes an earlier production deployment serve production again. Until
+// the next promotion, later deployments no longer take over by themselves.
+func (c *Control) Rollback(ctx context.Context, project, idOrHost string) (*lateen.Deployment, error) {
+	d, err := c.Deployment(ctx, idOrHost)
+	if err != nil {
+		return nil, err
+	}
+	if d.Target != lateen.Production {
+		return nil, lateen.ErrRollbackTarget.With("the deployment was made for %s", d.Target)
+	}
+	return c.repoint(ctx, project, d.ID, rollbackAction)
+}
+
+// repoint points production at a deployment that was made for it.
+func (c *Control) repoint(ctx context.Context, idOrName string, id lateen.DeploymentID, action string) (*lateen.Deployment, error) {
+	p, err := act(ctx, lateen.Developer)
+	if err != nil {
+		return nil, err
+	}
+	var d *lateen.Deployment
+	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+		project, err := q.GetProject(ctx, p.Team, idOrName)
+		if err != nil {
+			return err
+		}
+		team, err := q.GetTeam(ctx, string(p.Team))
+		if err != nil {
+			return err
+		}
+		if d, err = q.GetDeployment(ctx, id); err != nil {
+			return err
+		}
+		switch {
+		case d.Project != project.ID:
+			return lateen.ErrDeploymentNotFound.With("the deployment belongs to another project than %s", project.Name)
+		case d.State != lateen.Ready:
+			return lateen.ErrDeploymentNotReady.With("the deployment is %s", d.State)
+		}
+		project.LastAliasRequest = &lateen.AliasRequest{
+			Type: action, From: project.Production, To: d.ID, JobStatus: "in-progress", RequestedAt: c.now(),
+		}
+		if err := c.takeProduction(ctx, q, project, team, d, moved); err != nil {
+			return err
+		}
+		project.PinnedByRollback, project.UpdatedAt = action == rollbackAction, c.now()
+		return q.UpdateProject(ctx, project)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// failRequest ends the promotion that waited for a deployment that failed.
+func (c *Control) failRequest(ctx context.Context, q *store.Queries, d *lateen.Deployment) error {
+	project, err := q.FindProject(ctx, d.Project)
+	if err != nil || project.LastAliasRequest == nil || project.LastAliasRequest.To != d.ID {
+		return err
+	}
+	project.LastAliasRequest.JobStatus = "failed"
+	return q.UpdateProject(ctx, project)
+}
