@@ -71,7 +71,7 @@ var contentTypes = map[string]string{
 	".sig":         "application/pgp-signature",
 
 	// Images.
-	".svg":  "image/svg+xml; charset=utf-8",
+	".svg":  "image/svg+xml",
 	".svgz": "image/svg+xml",
 	".png":  "image/png",
 	".apng": "image/apng",

@@ -101,7 +101,7 @@ func (r *reader) dropBeneathLinks(dir string, entries map[string]lateen.TreeEntr
 		}
 	}
 	if dropped > 0 {
-		r.notice("%s: %d files beneath a linked directory are left to the link", dir, dropped)
+		r.notice("%s: files beneath linked directories are left to the links (%d)", dir, dropped)
 	}
 }
 
