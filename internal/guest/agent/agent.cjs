@@ -1,0 +1,86 @@
+'use strict';
+// The agent: what runs in a Node.js process beside the user's code. It boots,
+// warms up whatever any function needs, and parks in a blocking read of the
+// control socket, costing nothing. A message then says which function it is.
+//
+//   descriptor 3  control socket (control.cjs)
+//   descriptor 4  the listening socket, made by the supervisor, whose requests
+//                 are the function's; the first connection is the supervisor's
+
+const http = require('node:http');
+const process = require('node:process');
+const control = require('./control.cjs');
+const { Call, run, complain } = require('./call.cjs');
+const capture = require('./console.cjs');
+const context = require('./context.cjs');
+const fault = require('./fault.cjs');
+const { load } = require('./handler.cjs');
+const { WarmHandler, PARK, warm } = require('./warm.cjs');
+
+const LISTENER = 4;
+
+let handler = new WarmHandler(); // until there is a function
+
+// The supervisor is the only client, and decides how long anything may take.
+const server = http.createServer({
+  connectionsCheckingInterval: 2 ** 31 - 1,
+  headersTimeout: 0,
+  keepAliveTimeout: 0,
+  maxHeaderSize: 1 << 18,
+  requestTimeout: 0,
+});
+
+server.on('request', (req, res) => {
+  const call = begin(req, res);
+  if (req.url === PARK && handler instanceof WarmHandler) res.once('close', () => warmed.then(park));
+  run(call, () => serve(call, req, res));
+});
+
+/** Starts a call; of an upgraded connection, the socket is the response. */
+function begin(req, res) {
+  const call = new Call(req, res);
+  control.send('handler-started', { handlerStartedAt: Date.now(), context: call.reference });
+  return call;
+}
+
+async function serve(call, req, res) {
+  try {
+    await handler.handle(call, req, res);
+  } catch (error) {
+    if (error === fault.EXIT || (call.abort.signal.aborted && isAbort(error))) return;
+    complain(error);
+    call.fail(error);
+  }
+}
+
+/** Whether an error says no more than that the client has gone. */
+function isAbort(error) {
+  return error?.name === 'AbortError' || error?.code === 'ECONNRESET';
+}
+
+/** Waits for a function and becomes it. */
+function park() {
+  control.send('parked', { version: process.version });
+  const { payload } = control.receive();
+  activate(payload).catch(fault.failed);
+}
+
+async function activate(spec) {
+  const began = performance.now();
+  Object.assign(process.env, spec.env);
+  process.chdir(spec.root);
+  if (spec.sourceMaps) process.setSourceMapsEnabled(true);
+  handler = await load(spec);
+  handler.whenUpgradable?.(() => server.on('upgrade', (req, socket, head) => {
+    run(begin(req, socket), () => handler.upgrade(req, socket, head));
+  }));
+  fault.loaded();
+  control.watch();
+  control.send('server-started', { initDuration: performance.now() - began });
+}
+
+capture.install();
+context.install();
+fault.install();
+const warmed = warm();
+server.listen({ fd: LISTENER });

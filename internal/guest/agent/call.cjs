@@ -1,0 +1,130 @@
+'use strict';
+// A call is one request: whose console lines are whose, when it ends, and what
+// its failure means. Code finds the call it runs for by asynchronous context.
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+const { Buffer } = require('node:buffer');
+const { IncomingMessage, ServerResponse } = require('node:http');
+const { inspect } = require('node:util');
+const control = require('./control.cjs');
+
+const PREFIX = 'x-vercel-internal-';
+const storage = new AsyncLocalStorage();
+const live = new Set();
+const atEnd = []; // functions to tell about calls that end
+
+// Where IncomingMessage keeps how many of its rawHeaders count.
+const headersCount = Object.getOwnPropertySymbols(new IncomingMessage(null))
+  .find((symbol) => symbol.description === 'kHeadersCount');
+
+class Call {
+  constructor(req, res) {
+    const internal = takeInternalHeaders(req);
+    this.id = Number(internal['request-id'] ?? 0);
+    this.invocation = internal['invocation-id'] ?? '';
+    this.req = req;
+    this.res = res;
+    this.abort = new AbortController();
+    this.waiting = 0; // promises given to waitUntil
+    this.closed = false; // the response is through, or its reader gone
+    this.failed = false;
+    this.context = undefined;
+    live.add(this);
+    res.once('close', () => {
+      if (!res.writableFinished) this.abort.abort();
+      this.close();
+    });
+  }
+
+  /** How messages name the call. */
+  get reference() {
+    return { invocationId: this.invocation, requestId: this.id };
+  }
+
+  /** Keeps the call from ending until promise is settled. */
+  waitUntil(promise) {
+    if (typeof promise?.then !== 'function') {
+      throw new TypeError(`waitUntil takes a promise, not ${inspect(promise, { depth: 0 })}`);
+    }
+    this.waiting++;
+    Promise.resolve(promise)
+      .catch((error) => complain(error))
+      .then(() => {
+        this.waiting--;
+        this.settle();
+      });
+  }
+
+  /** Takes note that the response is through or cut off. */
+  close() {
+    this.closed = true;
+    if (!this.req.complete) this.req.resume(); // the next request is behind its body
+    this.settle();
+  }
+
+  /** Ends the call once its response and all it waits for are through. */
+  settle() {
+    if (!this.closed || this.waiting > 0 || !live.delete(this)) return;
+    for (const tell of atEnd) tell(this);
+    control.send('end', { context: this.reference, error: this.error });
+  }
+
+  /**
+   * Fails the call, once: the platform answers in its place, or the response
+   * is cut off where it is. The text is for the one who asks what went wrong.
+   */
+  fail(error, reason = 'failed') {
+    if (this.failed || !live.has(this)) return;
+    this.failed = true;
+    this.error = { reason, message: summary(error) };
+    const { res } = this;
+    if (res.headersSent || res.destroyed || !res.socket) {
+      if (!res.writableFinished) res.destroy();
+      return;
+    }
+    for (const name of res.getHeaderNames()) res.removeHeader(name);
+    const body = Buffer.from(this.error.message);
+    const { writeHead, end } = ServerResponse.prototype; // user code may have replaced those of res
+    writeHead.call(res, 500, { 'content-length': body.length, [PREFIX + 'failure']: reason });
+    end.call(res, body);
+  }
+}
+
+/** Takes what the platform says to the agent out of the headers user code sees. */
+function takeInternalHeaders(req) {
+  const { headers, rawHeaders } = req;
+  const taken = {};
+  while (rawHeaders.length > 0 && rawHeaders.at(-2).startsWith(PREFIX)) {
+    const value = rawHeaders.pop();
+    const name = rawHeaders.pop();
+    taken[name.slice(PREFIX.length)] = value;
+    delete headers[name];
+  }
+  req[headersCount] = rawHeaders.length;
+  return taken;
+}
+
+/** Runs f for call: all it starts, at any later time, belongs to the call. */
+function run(call, f) {
+  return storage.run(call, f);
+}
+
+function current() {
+  return storage.getStore();
+}
+
+/** An error as one line or few, without its stack. */
+function summary(error) {
+  try {
+    return error instanceof Error ? `${error.name}: ${error.message}` : inspect(error, { depth: 1 });
+  } catch {
+    return 'an error that cannot be shown';
+  }
+}
+
+/** Writes an error where the running code's own output goes. */
+function complain(error) {
+  console.error(error);
+}
+
+module.exports = { Call, PREFIX, run, current, live, atEnd, summary, complain };

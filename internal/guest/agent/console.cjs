@@ -1,0 +1,101 @@
+'use strict';
+// What code writes to its console and standard streams, told to the platform
+// with the request it was written for.
+
+const process = require('node:process');
+const { Buffer } = require('node:buffer');
+const { StringDecoder } = require('node:string_decoder');
+const control = require('./control.cjs');
+const { current, atEnd } = require('./call.cjs');
+
+const MAX_ENTRY = 256 * 1024; // characters
+const OUTSIDE = { invocationId: '0', requestId: 0 };
+const LEVELS = { debug: 'debug', log: 'info', info: 'info', warn: 'warn', error: 'error', trace: 'debug' };
+
+let level; // of the console method that is writing
+
+/** Takes over the standard streams and gives the console's methods their levels. */
+function install() {
+  const streams = [new Capture('info'), new Capture('error')];
+  streams[0].take(process.stdout);
+  streams[1].take(process.stderr);
+  atEnd.push((call) => streams.forEach((stream) => stream.flush(call)));
+  process.on('exit', () => streams.forEach((stream) => stream.flushAll()));
+  for (const [name, itsLevel] of Object.entries(LEVELS)) {
+    const write = console[name];
+    console[name] = function (...args) {
+      level = itsLevel;
+      try {
+        return write.apply(this, args);
+      } finally {
+        level = undefined;
+      }
+    };
+    Object.defineProperty(console[name], 'name', { value: name });
+  }
+}
+
+/**
+ * Capture turns what is written to a stream into entries. A write that ends
+ * with a line break is one entry, its inner line breaks kept; what comes
+ * without one waits for it, apart for every call.
+ */
+class Capture {
+  constructor(level) {
+    this.level = level;
+    this.begun = new Map(); // call (undefined: outside of any) → { text, decoder }
+  }
+
+  take(stream) {
+    stream.write = (chunk, encoding, callback) => {
+      const done = typeof encoding === 'function' ? encoding : callback;
+      this.add(current(), chunk, typeof encoding === 'string' ? encoding : undefined);
+      if (done) process.nextTick(done);
+      return true;
+    };
+  }
+
+  add(call, chunk, encoding) {
+    const entry = this.begun.get(call) ?? { text: '', decoder: undefined };
+    if (typeof chunk === 'string' && (encoding === undefined || Buffer.isEncoding(encoding))) {
+      entry.text += /^(hex|base64|base64url)$/i.test(encoding) ? Buffer.from(chunk, encoding) : chunk;
+    } else {
+      entry.decoder ??= new StringDecoder();
+      entry.text += entry.decoder.write(Buffer.from(chunk));
+    }
+    const end = entry.text.lastIndexOf('\n');
+    if (end >= 0) {
+      this.send(call, entry.text.slice(0, end));
+      entry.text = entry.text.slice(end + 1);
+    }
+    if (entry.text.length > MAX_ENTRY) {
+      this.send(call, entry.text);
+      entry.text = '';
+    }
+    if (entry.text === '' && !entry.decoder) this.begun.delete(call);
+    else this.begun.set(call, entry);
+  }
+
+  flush(call) {
+    const entry = this.begun.get(call);
+    if (!entry) return;
+    this.begun.delete(call);
+    this.send(call, entry.text + (entry.decoder?.end() ?? ''));
+  }
+
+  flushAll() {
+    for (const call of this.begun.keys()) this.flush(call);
+  }
+
+  send(call, text) {
+    if (text === '') return;
+    control.send('log', {
+      context: call?.reference ?? OUTSIDE,
+      message: Buffer.from(text.slice(0, MAX_ENTRY)).toString('base64'),
+      level: level ?? this.level,
+      truncated: text.length > MAX_ENTRY || undefined,
+    });
+  }
+}
+
+module.exports = { install };

@@ -1,0 +1,50 @@
+'use strict';
+// The control socket: descriptor 3, JSON messages that end with a NUL byte, in
+// both directions. Writes are synchronous, so that what was said is said, also
+// when the process dies in the next line.
+
+const process = require('node:process');
+const { Buffer } = require('node:buffer');
+const { Socket } = require('node:net');
+const { readSync, writeSync } = require('node:fs');
+
+const DESCRIPTOR = 3;
+const reallyExit = process.reallyExit.bind(process);
+
+// Made at boot, when time does not matter; it reads nothing before watch. libuv
+// makes descriptors non-blocking, which would break the synchronous calls here.
+const socket = new Socket({ fd: DESCRIPTOR, readable: true, writable: false });
+socket._handle.setBlocking(true);
+socket.unref();
+
+/** Sends one message. Without a supervisor there is nothing to live for. */
+function send(type, payload) {
+  const bytes = Buffer.from(JSON.stringify({ type, payload }) + '\0');
+  try {
+    for (let at = 0; at < bytes.length;) at += writeSync(DESCRIPTOR, bytes, at);
+  } catch {
+    reallyExit(1);
+  }
+}
+
+/** Blocks the whole process until a message has come; nothing else runs. */
+function receive() {
+  const chunk = Buffer.allocUnsafe(1 << 16);
+  const chunks = [];
+  for (;;) {
+    const n = readSync(DESCRIPTOR, chunk);
+    if (n === 0) reallyExit(0);
+    const nul = chunk[n - 1] === 0;
+    chunks.push(Buffer.from(chunk.subarray(0, nul ? n - 1 : n)));
+    if (nul) return JSON.parse(Buffer.concat(chunks).toString());
+  }
+}
+
+/** From now on the end of the supervisor is the end of this process. */
+function watch() {
+  socket.on('end', () => reallyExit(0));
+  socket.on('error', () => reallyExit(1));
+  socket.resume();
+}
+
+module.exports = { send, receive, watch, reallyExit };

@@ -1,0 +1,133 @@
+'use strict';
+// Edge functions: the web-standard API and a handful of Node.js modules.
+//
+// They run in the main realm, not in a context of node:vm. An instance runs one
+// function, so there is nobody to keep apart, and a second realm would have its
+// own Error, Uint8Array, Object and Promise: what fetch, TextEncoder or
+// response.json() return would then be no instance of what the code calls by
+// those names, which bundles do check. What remains is to take Node's own API
+// out of reach, so that code behaves as it does where there is none: its
+// globals go, and a module hook admits what is allowed. That keeps code honest;
+// it is no wall against hostile code, for which there is the sandbox.
+
+const { Buffer } = require('node:buffer');
+const { readFileSync } = require('node:fs');
+const module_ = require('node:module');
+const path = require('node:path');
+const { fileURLToPath, pathToFileURL } = require('node:url');
+const { contextOf } = require('./context.cjs');
+const { complain, summary } = require('./call.cjs');
+const { WebHandler } = require('./web.cjs');
+
+const ALLOWED = ['async_hooks', 'events', 'buffer', 'assert', 'util'];
+const CONDITIONS = ['edge-light', 'workerd', 'worker']; // besides those of Node.js, in package.json's exports
+const WASM = Symbol.for('lateen.wasm'); // where modules made for .wasm files find their content
+// Buffer stays, as in the edge runtimes of others; setImmediate stays because Node's own fetch calls it.
+const ABSENT = ['global', 'process', 'navigator', 'Navigator', 'localStorage', 'sessionStorage', 'Storage'];
+
+// What the code may require; loaded while everything is still there.
+const builtins = Object.fromEntries(ALLOWED.map((name) => [name, require('node:' + name)]));
+
+class EdgeHandler {
+  static async load(entry, spec) {
+    const handler = new EdgeHandler();
+    install(entry, spec);
+    const exported = await import(pathToFileURL(entry).href);
+    const function_ = typeof exported.default === 'function' ? exported.default : exported.default ?? exported;
+    if (typeof function_ !== 'function' && !WebHandler.fits(function_)) {
+      throw new Error(`${spec.handler} has neither a default export nor one named after an HTTP method`);
+    }
+    handler.web = new WebHandler(function_, spec);
+    return handler;
+  }
+
+  /** Answers a call; an error is the wrapper's answer, not the platform's. */
+  async handle(call, req, res) {
+    try {
+      contextOf(call);
+      await this.web.handle(call, req, res);
+    } catch (error) {
+      if (res.headersSent) throw error;
+      complain(error);
+      call.error = { reason: 'failed', message: summary(error) };
+      res.writeHead(500, { 'x-vercel-failed': 'edge-wrapper', 'content-length': 0 }).end();
+    }
+  }
+}
+
+/** Makes this process a web-standard one for good. */
+function install(entry, spec) {
+  const assets = new Map((spec.assets ?? []).map(({ name, path: file }) => [name, path.join(spec.root, file)]));
+  module_.registerHooks(hooks(entry));
+  const real = { setTimeout, setInterval, fetch };
+  for (const name of ABSENT) delete globalThis[name];
+  const events = new EventTarget();
+  Object.assign(globalThis, {
+    self: globalThis,
+    AsyncLocalStorage: builtins.async_hooks.AsyncLocalStorage,
+    EdgeRuntime: 'edge-runtime',
+    process: { env: { ...spec.env } },
+    // Timers are numbers, as everywhere on the web.
+    setTimeout: (...args) => Number(real.setTimeout(...args)),
+    setInterval: (...args) => Number(real.setInterval(...args)),
+    fetch: (input, init) => (isAsset(input, assets) ? fetchAsset(input, assets) : real.fetch(input, init)),
+    require: (id) => requireAllowed(id, spec.root, assets),
+    addEventListener: events.addEventListener.bind(events),
+    removeEventListener: events.removeEventListener.bind(events),
+    dispatchEvent: events.dispatchEvent.bind(events),
+  });
+  globalThis[WASM] = compile;
+}
+
+/** Decides what imports of the function's modules may reach. */
+function hooks(entry) {
+  const entryURL = pathToFileURL(entry).href;
+  return {
+    resolve(specifier, context, next) {
+      if (specifier.endsWith('.wasm?module')) {
+        return { ...next(specifier.slice(0, -'?module'.length), context), format: 'module' };
+      }
+      if (module_.isBuiltin(specifier)) {
+        if (!ALLOWED.includes(specifier.replace(/^node:/, ''))) throw refused(specifier);
+        return next(specifier, context);
+      }
+      return next(specifier, { ...context, conditions: [...CONDITIONS, ...context.conditions] });
+    },
+    load(url, context, next) {
+      if (url.endsWith('.wasm')) {
+        const source = `export default globalThis[Symbol.for('lateen.wasm')](${JSON.stringify(fileURLToPath(url))});`;
+        return { source, format: 'module', shortCircuit: true };
+      }
+      return next(url, url === entryURL ? { ...context, format: 'module' } : context);
+    },
+  };
+}
+
+function refused(specifier) {
+  return new Error(`the edge runtime does not have the Node.js module '${specifier}'`);
+}
+
+function compile(file) {
+  return new WebAssembly.Module(readFileSync(file));
+}
+
+/** The global require of bundles: allowed modules, and WebAssembly by path or asset name. */
+function requireAllowed(id, root, assets) {
+  const name = id.replace(/^node:/, '');
+  if (Object.hasOwn(builtins, name)) return builtins[name];
+  if (id.endsWith('.wasm')) return compile(assets.get(id) ?? path.join(root, path.posix.join('/', id)));
+  throw refused(id);
+}
+
+/** Assets are fetched as blob:name. */
+function isAsset(input, assets) {
+  const url = String(input?.url ?? input);
+  return url.startsWith('blob:') && assets.has(url.slice('blob:'.length));
+}
+
+async function fetchAsset(input, assets) {
+  const file = assets.get(String(input?.url ?? input).slice('blob:'.length));
+  return new Response(new Uint8Array(Buffer.from(readFileSync(file))));
+}
+
+module.exports = { EdgeHandler };

@@ -1,0 +1,129 @@
+'use strict';
+// From what a module exports to something that answers requests. A handler is
+// an object with handle(call, req, res), whose promise fails as the call does.
+
+const { existsSync, readFileSync } = require('node:fs');
+const { createRequire } = require('node:module');
+const http = require('node:http');
+const path = require('node:path');
+const { pathToFileURL } = require('node:url');
+const { EdgeHandler } = require('./edge.cjs');
+const { LambdaHandler } = require('./lambda.cjs');
+const { Listening } = require('./listen.cjs');
+const { sweeten, ApiError } = require('./sugar.cjs');
+const { WebHandler } = require('./web.cjs');
+
+// Errors of require for modules that only import can load.
+const NEEDS_IMPORT = ['ERR_REQUIRE_ASYNC_MODULE', 'ERR_REQUIRE_CYCLE_MODULE', 'ERR_REQUIRE_ESM'];
+
+/** Loads the function that spec describes and returns its handler. */
+async function load(spec) {
+  const entry = path.join(spec.root, spec.handler);
+  if (!existsSync(entry)) throw new Error(`the entry file ${spec.handler} is not among the function's files`);
+  if (spec.edge) return EdgeHandler.load(entry, spec);
+  process.argv[1] = entry;
+  const listening = new Listening();
+  try {
+    const exported = await loadModule(entry);
+    if (spec.awsHandler) return new LambdaHandler(exported, spec.awsHandler);
+    return await resolve(unwrap(exported), spec, listening);
+  } finally {
+    listening.release();
+  }
+}
+
+/**
+ * Loads a module. Most are cheaper to require, ESM among them; a module that
+ * is known to be ESM is imported, as is what require refuses.
+ */
+async function loadModule(entry) {
+  if (!isModule(entry)) {
+    try {
+      return createRequire(entry)(entry);
+    } catch (error) {
+      if (!NEEDS_IMPORT.includes(error?.code)) throw error;
+    }
+  }
+  return import(pathToFileURL(entry).href);
+}
+
+function isModule(entry) {
+  if (entry.endsWith('.mjs')) return true;
+  if (!entry.endsWith('.js')) return false;
+  for (let dir = path.dirname(entry); ; dir = path.dirname(dir)) {
+    try {
+      return JSON.parse(readFileSync(path.join(dir, 'package.json'), 'utf8')).type === 'module';
+    } catch (error) {
+      if (error.code !== 'ENOENT' || dir === path.dirname(dir)) return false;
+    }
+  }
+}
+
+/** Default exports nest when compilers wrap them. */
+function unwrap(exported) {
+  for (let i = 0; i < 5 && exported?.default; i++) exported = exported.default;
+  return exported ?? {};
+}
+
+async function resolve(exported, spec, listening) {
+  if (spec.webApi || WebHandler.fits(exported)) return new WebHandler(exported, spec);
+  if (typeof exported === 'function') {
+    return new NodeHandler(exported, spec.helpers && typeof exported.listen !== 'function');
+  }
+  const server = exported instanceof http.Server ? exported : await listening.wait();
+  if (server) return new ServerHandler(server);
+  throw new Error(`${spec.handler} exports nothing that answers requests: ` +
+    'export a function, HTTP methods or fetch, or start an http.Server');
+}
+
+/** A function of req and res. */
+class NodeHandler {
+  constructor(listener, helpers) {
+    this.listener = listener;
+    this.helpers = helpers;
+  }
+
+  async handle(call, req, res) {
+    try {
+      if (this.helpers) await sweeten(req, res);
+      await this.listener(req, res);
+    } catch (error) {
+      if (!(error instanceof ApiError) || res.headersSent) throw error;
+      res.statusCode = error.statusCode;
+      res.end(error.message);
+    }
+  }
+}
+
+/** A server that thinks it listens. */
+class ServerHandler {
+  constructor(server) {
+    this.server = server;
+  }
+
+  async handle(call, req, res) {
+    this.server.emit('request', req, res);
+  }
+
+  /**
+   * Calls f once the server takes upgrades: for a server that does not, they
+   * are ordinary requests.
+   */
+  whenUpgradable(f) {
+    if (this.server.listenerCount('upgrade') > 0) f();
+    else {
+      const look = (event) => {
+        if (event !== 'upgrade') return;
+        this.server.off('newListener', look);
+        f();
+      };
+      this.server.on('newListener', look);
+    }
+  }
+
+  upgrade(req, socket, head) {
+    this.server.emit('upgrade', req, socket, head);
+  }
+}
+
+module.exports = { load };

@@ -1,0 +1,61 @@
+'use strict';
+// Functions in the style of AWS Lambda behind an API gateway: one event in,
+// one result out, both whole.
+
+const { Buffer } = require('node:buffer');
+
+class LambdaHandler {
+  /** name is "file.export", of which the file is already loaded. */
+  constructor(exported, name) {
+    const symbol = name.slice(name.lastIndexOf('.') + 1);
+    this.handler = exported[symbol] ?? exported.default?.[symbol];
+    if (typeof this.handler !== 'function') throw new Error(`the function's entry does not export ${symbol}`);
+  }
+
+  async handle(call, req, res) {
+    const event = await toEvent(req);
+    write(res, await this.invoke(event, { awsRequestId: call.invocation, callbackWaitsForEmptyEventLoop: true }));
+  }
+
+  /** Calls the function, which answers by a promise or by calling back. */
+  invoke(event, context) {
+    return new Promise((resolve, reject) => {
+      const callback = (error, result) => (error ? reject(error) : resolve(result));
+      const returned = this.handler(event, context, callback);
+      if (typeof returned?.then === 'function') returned.then(resolve, reject);
+    });
+  }
+}
+
+async function toEvent(req) {
+  const chunks = [];
+  for await (const chunk of req) chunks.push(chunk);
+  const { pathname, searchParams } = new URL(req.url, 'http://localhost');
+  const single = {};
+  const multi = {};
+  for (const [name, value] of searchParams) {
+    single[name] = value;
+    (multi[name] ??= []).push(value);
+  }
+  return {
+    resource: '/{proxy+}',
+    path: pathname,
+    httpMethod: req.method,
+    headers: req.headers,
+    multiValueHeaders: req.headersDistinct,
+    queryStringParameters: single,
+    multiValueQueryStringParameters: multi,
+    body: Buffer.concat(chunks).toString('base64'),
+    isBase64Encoded: true,
+  };
+}
+
+function write(res, result) {
+  const { statusCode = 200, headers = {}, multiValueHeaders = {}, body = '', isBase64Encoded } = result ?? {};
+  res.statusCode = statusCode;
+  for (const [name, value] of Object.entries({ ...headers, ...multiValueHeaders })) res.setHeader(name, value);
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  res.end(Buffer.from(text, isBase64Encoded ? 'base64' : 'utf8'));
+}
+
+module.exports = { LambdaHandler };

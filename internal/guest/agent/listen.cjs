@@ -1,0 +1,50 @@
+'use strict';
+// A server that user code starts while it loads listens on nothing: requests
+// that reach this process are handed to it.
+
+const http = require('node:http');
+const process = require('node:process');
+
+const MAX_WAIT = 1000; // ms for a server to appear after its module was loaded
+
+/** Captures the first http.Server that is told to listen, until it is released. */
+class Listening {
+  constructor() {
+    this.server = undefined;
+    this.found = new Promise((resolve) => (this.resolve = resolve));
+    const listening = this;
+    http.Server.prototype.listen = function (...args) {
+      if (listening.server) return Object.getPrototypeOf(http.Server.prototype).listen.apply(this, args);
+      listening.server = this;
+      pretend(this, args);
+      listening.resolve(this);
+      return this;
+    };
+  }
+
+  /** The captured server, waiting a little for one; undefined if none comes. */
+  async wait() {
+    let timer;
+    const timeout = new Promise((resolve) => (timer = setTimeout(resolve, MAX_WAIT)));
+    await Promise.race([this.found, timeout]);
+    clearTimeout(timer);
+    return this.server;
+  }
+
+  /** Servers listen for real again. */
+  release() {
+    delete http.Server.prototype.listen;
+  }
+}
+
+/** Makes a server look as if it listened where it was told to. */
+function pretend(server, args) {
+  const port = Number(typeof args[0] === 'object' ? args[0]?.port : args[0]) || 3000;
+  const callback = args.findLast((arg) => typeof arg === 'function');
+  if (callback) server.once('listening', callback);
+  server.address = () => ({ address: '127.0.0.1', family: 'IPv4', port });
+  Object.defineProperty(server, 'listening', { value: true, configurable: true, writable: true });
+  process.nextTick(() => server.emit('listening'));
+}
+
+module.exports = { Listening };

@@ -1,0 +1,56 @@
+'use strict';
+// What a blank process does before it is needed: load the modules that
+// functions use, touch what the runtime makes only on first use, and answer
+// requests of its own in every way that functions do.
+
+const path = require('node:path');
+const { AsyncLocalStorage } = require('node:async_hooks');
+const { pathToFileURL } = require('node:url');
+const { sweeten } = require('./sugar.cjs');
+const { WebHandler } = require('./web.cjs');
+
+const PARK = '/park'; // the last request of the warm-up
+
+const BUILTINS = ['assert', 'async_hooks', 'buffer', 'child_process', 'constants', 'crypto', 'diagnostics_channel',
+  'dns', 'events', 'fs/promises', 'http', 'https', 'net', 'os', 'perf_hooks', 'querystring', 'readline', 'stream',
+  'stream/promises', 'stream/web', 'string_decoder', 'timers/promises', 'tls', 'tty', 'url', 'util', 'v8', 'vm',
+  'worker_threads', 'zlib'];
+
+async function warm() {
+  for (const name of BUILTINS) require('node:' + name);
+  new AsyncLocalStorage().run({}, () => {});
+  touchWeb();
+  await import(pathToFileURL(path.join(__dirname, 'warm.mjs')).href);
+}
+
+/** Uses the web's globals, most of which exist only from their first use on. */
+function touchWeb() {
+  const url = new URL('http://warm/?a=b');
+  url.searchParams.get('a');
+  new Request(url, { method: 'POST', body: 'x', headers: { a: 'b' } }).text();
+  Response.json({ a: 1 }).text();
+  new Headers({ a: 'b' }).append('c', 'd');
+  new FormData().set('a', new Blob(['x']));
+  new TextDecoder().decode(new TextEncoder().encode('x'));
+  new ReadableStream().pipeThrough(new TransformStream());
+  new AbortController().abort();
+  structuredClone({ a: 1 });
+  crypto.randomUUID();
+  void [fetch, crypto.subtle, WebSocket, performance.now(), queueMicrotask, setImmediate];
+}
+
+/** Answers the requests of the warm-up: POST as web functions do, others as (req, res). */
+class WarmHandler {
+  web = new WebHandler(async (request) => {
+    new URL(request.url).searchParams.get('a');
+    return new Response(await request.text(), { headers: { a: request.headers.get('host') } });
+  }, { middleware: false });
+
+  async handle(call, req, res) {
+    if (req.method === 'POST') return this.web.handle(call, req, res);
+    await sweeten(req, res);
+    res.status(200).json([req.query, req.cookies, req.body]);
+  }
+}
+
+module.exports = { WarmHandler, PARK, warm };

@@ -1,0 +1,2 @@
+// Importing this initialises the loader of ECMAScript modules.
+export default true;

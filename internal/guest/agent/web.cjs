@@ -1,0 +1,135 @@
+'use strict';
+// Between Node.js's req and res and the web's Request and Response. Bodies
+// stream both ways, each side at the pace of the other.
+
+const { Readable } = require('node:stream');
+const { setImmediate, clearImmediate } = require('node:timers');
+
+const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH'];
+
+/** A function that answers Requests: what to do with a call for each method. */
+class WebHandler {
+  /**
+   * @param {object|Function} exported named methods, fetch, or a function for all
+   * @param {{middleware: boolean}} options of middleware, no answer means "go on"
+   */
+  constructor(exported, { middleware }) {
+    this.middleware = middleware;
+    const all = typeof exported === 'function' && !exported.fetch ? exported : exported.fetch;
+    this.methods = new Map();
+    for (const name of METHODS) {
+      const handler = typeof exported[name] === 'function' ? exported[name] : all;
+      if (typeof handler === 'function') this.methods.set(name, handler.bind(exported));
+    }
+  }
+
+  static fits(exported) {
+    return METHODS.some((name) => typeof exported[name] === 'function') || typeof exported.fetch === 'function';
+  }
+
+  async handle(call, req, res) {
+    const handler = this.methods.get(req.method);
+    if (!handler) {
+      res.statusCode = 405;
+      res.end('Method Not Allowed');
+      return;
+    }
+    const response = await handler(toRequest(call, req), { waitUntil: (promise) => call.waitUntil(promise) });
+    if (response) await write(res, response);
+    else if (this.middleware) await write(res, new Response(null, { headers: { 'x-middleware-next': '1' } }));
+    else call.fail(new Error('the function did not return a Response'), 'no-response');
+  }
+}
+
+function toRequest(call, req) {
+  const { headers, method, url } = req;
+  const origin = `${headers['x-forwarded-proto'] || 'https'}://${headers['x-forwarded-host'] || headers.host || 'localhost'}`;
+  const init = { method, headers, signal: call.abort.signal };
+  if (method !== 'GET' && method !== 'HEAD' && hasBody(headers)) {
+    init.body = stream(call, req);
+    init.duplex = 'half';
+  }
+  return new Request(origin + url, init);
+}
+
+function hasBody(headers) {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length']) > 0;
+}
+
+/**
+ * The body of req. It is touched only when read: one that nobody wants is
+ * dropped by the HTTP server. What is left when the response is through no
+ * longer waits for its reader, for the next request is behind it.
+ */
+function stream(call, req) {
+  let begun = false;
+  const begin = (controller) => {
+    begun = true;
+    req.on('data', (chunk) => {
+      controller.enqueue(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+      if (!call.closed) req.pause();
+    });
+    req.on('end', () => controller.close());
+    req.on('error', (error) => controller.error(error));
+  };
+  const source = {
+    pull(controller) {
+      if (!begun) begin(controller);
+      req.resume();
+    },
+    cancel() {
+      req.removeAllListeners().on('error', () => {}).resume();
+    },
+  };
+  return new ReadableStream(source, { highWaterMark: 0 });
+}
+
+/** Sends a Response, its head at the latest when its body keeps one waiting. */
+async function write(res, response) {
+  const headers = [];
+  for (const [name, value] of response.headers) headers.push(name, value);
+  const { body, status } = response;
+  const empty = !body && status !== 204 && status !== 304 && res.req.method !== 'HEAD';
+  if (empty && !response.headers.has('content-length')) headers.push('content-length', '0');
+  res.writeHead(status, response.statusText || undefined, headers);
+  if (!body) {
+    res.end();
+    return;
+  }
+  const reader = (typeof body.getReader === 'function' ? body : Readable.toWeb(Readable.from(body))).getReader();
+  const cancel = () => reader.cancel().catch(() => {});
+  if (res.req.method === 'HEAD') {
+    cancel();
+    res.end();
+    return;
+  }
+  res.once('close', cancel);
+  await pump(reader, res);
+  res.end();
+}
+
+async function pump(reader, res) {
+  const flush = setImmediate(() => res.flushHeaders());
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      clearImmediate(flush);
+      if (done || res.destroyed) return;
+      if (!res.write(value)) await writable(res);
+    }
+  } finally {
+    clearImmediate(flush);
+  }
+}
+
+function writable(res) {
+  return new Promise((resolve) => {
+    const settle = () => {
+      res.off('drain', settle).off('close', settle);
+      resolve();
+    };
+    res.on('drain', settle).on('close', settle);
+  });
+}
+
+module.exports = { WebHandler };

@@ -1,0 +1,171 @@
+package guest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// maxMessage bounds a message. The longest are log entries, which guests cut
+// at 256 Ki characters, of up to four bytes each, in base 64.
+const maxMessage = 2 << 20
+
+// The types of messages. A receiver skips those it does not know.
+const (
+	TypeActivate       = "activate"            // to a parked guest: [Activate]
+	TypeParked         = "parked"              // booted, waiting: no payload that matters
+	TypeServerStarted  = "server-started"      // takes requests: [ServerStarted]
+	TypeHandlerStarted = "handler-started"     // a request has reached user code: [HandlerStarted]
+	TypeEnd            = "end"                 // a request is over: [End]
+	TypeLog            = "log"                 // something was written: [Log]
+	TypeUnrecoverable  = "unrecoverable-error" // give it no more requests: [Unrecoverable]
+)
+
+// Activate says which function a guest is from now on.
+type Activate struct {
+	Root       string            `json:"root"`                 // directory of its files
+	Handler    string            `json:"handler"`              // entry file in Root
+	Env        map[string]string `json:"env"`                  // environment of user code
+	Edge       bool              `json:"edge,omitempty"`       // runs with the web-standard API only
+	Middleware bool              `json:"middleware,omitempty"` // no answer means "go on"
+	Helpers    bool              `json:"helpers,omitempty"`    // req.query and the like
+	WebAPI     bool              `json:"webApi,omitempty"`     // a default function takes a Request
+	AWSHandler string            `json:"awsHandler,omitempty"` // "file.export" in the style of AWS Lambda
+	SourceMaps bool              `json:"sourceMaps,omitempty"` // stack traces name sources
+	Assets     []lateen.Asset    `json:"assets,omitempty"`     // what an edge function may import by name
+}
+
+// Context names the request a message is about. RequestID 0 is none.
+type Context struct {
+	InvocationID string `json:"invocationId"`
+	RequestID    uint64 `json:"requestId"`
+}
+
+// ServerStarted says that the code is loaded.
+type ServerStarted struct {
+	InitDuration float64 `json:"initDuration"` // ms
+}
+
+// HandlerStarted says that a request has reached user code: it must not be
+// sent a second time.
+type HandlerStarted struct {
+	Context Context `json:"context"`
+}
+
+// End says that a request's response, and all the work it asked to wait for,
+// is through.
+type End struct {
+	Context Context `json:"context"`
+	Error   *Fault  `json:"error"` // nil: it went well
+}
+
+// The reasons of a [Fault].
+const (
+	FaultFailed     = "failed"      // user code threw, or exited
+	FaultNoResponse = "no-response" // user code ended without a response
+)
+
+// Fault is how a request failed.
+type Fault struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"` // the error as text, without its stack
+}
+
+// Log is an entry that user code wrote: a line, or several that belong together.
+type Log struct {
+	Context   Context `json:"context"`
+	Message   []byte  `json:"message"`
+	Level     string  `json:"level"` // trace, debug, info, warn, error, fatal; "" where Stream says it
+	Stream    string  `json:"stream"`
+	Truncated bool    `json:"truncated"`
+}
+
+// Unrecoverable says that the guest is at its end: while loading, that the
+// code cannot be loaded; later, that it finishes what it has and no more.
+type Unrecoverable struct {
+	ExitCode int    `json:"exitCode"`
+	Message  string `json:"message"`
+}
+
+// Message is one message of either direction.
+type Message struct {
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// Into decodes the payload.
+func (m Message) Into(v any) error {
+	if err := json.Unmarshal(m.Payload, v); err != nil {
+		return fmt.Errorf("payload of %q: %w", m.Type, err)
+	}
+	return nil
+}
+
+// Write sends a message whole, in one write.
+func Write(w io.Writer, kind string, payload any) error {
+	raw, err := json.Marshal(payload)
+	if err != nil {
+		return fmt.Errorf("encode a message: %w", err)
+	}
+	message, err := json.Marshal(Message{Type: kind, Payload: raw})
+	if err != nil {
+		return fmt.Errorf("encode a message: %w", err)
+	}
+	if _, err := w.Write(append(message, 0)); err != nil {
+		return fmt.Errorf("send %q to the guest: %w", kind, err)
+	}
+	return nil
+}
+
+// errTooLong ends a connection whose messages know no bounds.
+var errTooLong = errors.New("a message of the guest is longer than any may be")
+
+// Reader reads the messages of a guest, whom it does not trust.
+type Reader struct {
+	r *bufio.Reader
+}
+
+// NewReader returns a reader of r.
+func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, 16<<10)} }
+
+// Next returns the next message; io.EOF once there are no more. After any
+// other error the connection is of no more use.
+func (r *Reader) Next() (Message, error) {
+	var m Message
+	raw, err := r.frame()
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return m, fmt.Errorf("a message of the guest: %w", err)
+	}
+	return m, nil
+}
+
+// frame returns the bytes up to the next NUL.
+func (r *Reader) frame() ([]byte, error) {
+	part, err := r.r.ReadSlice(0)
+	if err == nil {
+		return part[:len(part)-1], nil // the common case: no copy
+	}
+	var whole []byte
+	for ; errors.Is(err, bufio.ErrBufferFull); part, err = r.r.ReadSlice(0) {
+		if whole = append(whole, part...); len(whole) > maxMessage {
+			return nil, errTooLong
+		}
+	}
+	whole = append(whole, part...)
+	switch {
+	case err == nil:
+		return bytes.TrimSuffix(whole, []byte{0}), nil
+	case errors.Is(err, io.EOF) && len(whole) > 0:
+		return nil, io.ErrUnexpectedEOF
+	default:
+		return nil, err
+	}
+}
