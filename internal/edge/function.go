@@ -59,9 +59,13 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	inv.Function = name
 	req.Host = x.client.host
 	x.functionHeader(req.Header, d)
+	e.tellInvalidated(req.Header, x.site)
 	ctx = lateen.WithRequestID(ctx, x.id)
 	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
-	if err != nil && spec.Function.Edge() {
+	switch {
+	case err == nil:
+		e.heedPurges(x.site, resp)
+	case spec.Function.Edge():
 		return nil, edgeFault(err)
 	}
 	return resp, err

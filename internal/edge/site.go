@@ -17,6 +17,7 @@ type site struct {
 
 	router *route.Router
 	specs  map[string]lateen.FunctionSpec // by name in the manifest's Functions
+	bypass map[string]*route.Conditions   // to go past a prerender, by output
 }
 
 // weight is how many entries of tables s holds, about 300 bytes each.
@@ -54,7 +55,11 @@ func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) 
 	if err != nil {
 		return nil, fmt.Errorf("compile the routes of %s: %w", d, err)
 	}
-	ready := &site{Site: *from, router: router, specs: make(map[string]lateen.FunctionSpec, len(from.Manifest.Functions))}
+	bypass, err := bypassConditions(from.Manifest)
+	if err != nil {
+		return nil, fmt.Errorf("compile %s: %w", d, err)
+	}
+	ready := &site{Site: *from, router: router, bypass: bypass, specs: make(map[string]lateen.FunctionSpec, len(from.Manifest.Functions))}
 	for name := range from.Manifest.Functions {
 		ready.specs[name], _ = from.Spec(name)
 	}

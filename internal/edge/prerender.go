@@ -1,0 +1,369 @@
+package edge
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/route"
+)
+
+// The values of x-vercel-cache.
+const (
+	cacheHit         = "HIT"
+	cacheMiss        = "MISS"
+	cacheStale       = "STALE"
+	cacheBypass      = "BYPASS"
+	cachePrerender   = "PRERENDER"   // the build made it
+	cacheRevalidated = "REVALIDATED" // made anew because it was asked for or deleted
+)
+
+// The reasons in a record for what is not a plain hit.
+const (
+	reasonCold       = "cold"
+	reasonCollapsed  = "collapsed" // another request's making was waited for
+	reasonError      = "error"     // it could not be made
+	reasonStaleError = "stale_error"
+	reasonDraft      = "draft_mode"
+	reasonBypass     = "prerender_bypass"
+	reasonCrawler    = "crawler"
+)
+
+// Headers by which a framework asks for pages to be made anew. Each is believed
+// with the bypass token of the page only.
+const (
+	headerRevalidate      = "X-Prerender-Revalidate"              // the token: make this page anew
+	headerIfGenerated     = "X-Prerender-Revalidate-If-Generated" // with it: only if there is one
+	headerRevalidatedTags = "X-Next-Revalidated-Tags"             // these were invalidated just now
+	headerTagToken        = "X-Next-Revalidate-Tag-Token"         //nolint:gosec // a header's name
+	draftCookie           = "__prerender_bypass"                  // the token: the visitor sees drafts
+)
+
+// rendering is one request for a prerendered page.
+type rendering struct {
+	*exchange
+
+	d     *route.Decision
+	page  *lateen.Prerender
+	asked aspect
+	key   cache.Key
+	group string
+	now   time.Time
+	// run reports whether there is a function that makes the page anew.
+	run bool
+	// isError is set for an error page: it is for whatever was asked, in whole.
+	isError bool
+}
+
+// servePrerender answers with the kept response of d.Output: at once, if there
+// is one that may be served, else as soon as its function has made it.
+func (e *Edge) servePrerender(x *exchange, d *route.Decision, p *lateen.Prerender) {
+	r := e.rendering(x, d, p)
+	token := p.BypassToken
+	switch method := x.req.Method; {
+	case r.run && r.bypasses():
+		e.serveFunction(x, r.past())
+	case r.isError, method == http.MethodGet, method == http.MethodHead:
+		r.believe(token)
+		if r.run && sameSecret(token, x.req.Header.Get(headerRevalidate)) {
+			r.revalidate()
+			return
+		}
+		r.serve()
+	default:
+		x.fail(errMethod)
+	}
+}
+
+func (e *Edge) rendering(x *exchange, d *route.Decision, p *lateen.Prerender) *rendering {
+	_, run := x.site.specs[x.site.Manifest.Outputs[d.Output]]
+	asked := aspectOf(x, d, p)
+	return &rendering{
+		exchange: x, d: d, page: p, asked: asked, key: asked.key(x.site.Deployment, d.Output),
+		group: asked.group(p.Group, d.Output), now: e.o.Now(), run: run,
+		isError: d.Status >= http.StatusBadRequest || x.problem != nil,
+	}
+}
+
+// sameSecret reports whether got is the secret want, in constant time. An empty
+// secret is nobody's.
+func sameSecret(want, got string) bool {
+	return want != "" && subtle.ConstantTimeCompare([]byte(want), []byte(got)) == 1
+}
+
+// believe takes the word of a function of this site that tags were invalidated,
+// if it shows the token: it asks for a page before its own response has told us.
+func (r *rendering) believe(token string) {
+	h := r.req.Header
+	if h[headerRevalidatedTags] == nil || !sameSecret(token, h.Get(headerTagToken)) {
+		return
+	}
+	r.edge.invalidate(r.site, splitTags(h[headerRevalidatedTags]), 0)
+}
+
+// serve answers with what is kept, made anew before or after as it needs.
+func (r *rendering) serve() {
+	e, built := r.kept()
+	if e == nil {
+		r.make(cacheMiss, reasonCold, cache.SpreadNone)
+		return
+	}
+	defer e.Close()
+	state, why := r.edge.o.Cache.State(r.key.Scope, e, r.now)
+	switch {
+	case !r.run:
+		r.send(e, hitOr(built, cachePrerender), "")
+	case built && r.asked.several && r.crawler():
+		r.make(cacheMiss, reasonCrawler, cache.SpreadNone)
+	case built && r.asked.several: // one shell for many pages: this page is yet to be made
+		r.refresh(cache.SpreadNone)
+		r.send(e, cachePrerender, "")
+	case state == cache.Fresh:
+		r.send(e, hitOr(built, cachePrerender), "")
+	case state == cache.Stale:
+		r.sendStale(e, why)
+	case why == cache.ByTag:
+		r.make(cacheRevalidated, string(why), cache.SpreadNone)
+	default:
+		r.make(cacheMiss, string(why), cache.SpreadStale)
+	}
+}
+
+func hitOr(is bool, label string) string {
+	if is {
+		return label
+	}
+	return cacheHit
+}
+
+// sendStale answers with e, and has it made anew.
+func (r *rendering) sendStale(e *cache.Entry, why cache.Reason) {
+	reason, spread := string(why), cache.SpreadNone
+	if why == cache.ByTime {
+		spread = cache.SpreadStale
+	}
+	if r.edge.o.Cache.Failed(r.key, r.now) {
+		reason = reasonStaleError
+	}
+	r.refresh(spread)
+	r.send(e, cacheStale, reason)
+}
+
+// refresh has the page made anew, unless that is under way or failed just now.
+func (r *rendering) refresh(spread cache.Spread) {
+	how, _ := r.making(spread, nil)
+	r.edge.o.Cache.Refresh(r.req.Context(), r.key, how)
+}
+
+// kept returns the entry of the page, to be closed, or nil; built is set for
+// what the build made, as long as nothing has replaced it.
+func (r *rendering) kept() (e *cache.Entry, built bool) {
+	if e := r.edge.o.Cache.Get(r.key); e != nil {
+		return e, false
+	}
+	if r.page.Fallback == nil {
+		return nil, false
+	}
+	e, err := r.fallback(r.req.Context())
+	if err != nil {
+		r.edge.o.Log.ErrorContext(r.req.Context(), "a prerendered page is missing", "deployment_id", string(r.site.Deployment), "output", r.d.Output, "err", err)
+		return nil, false
+	}
+	if !r.asked.several {
+		r.edge.o.Cache.Seed(r.key, e) // from now on it is a hit
+	}
+	return e, true
+}
+
+// fallback is the response that the build made, as an entry of the moment the
+// deployment was made.
+func (r *rendering) fallback(ctx context.Context) (*cache.Entry, error) {
+	f := r.page.Fallback
+	e := &cache.Entry{
+		Status: f.Status, Header: make(http.Header, len(f.Headers)+1), Group: r.group,
+		Born: r.site.CreatedAt.Time(), Kept: r.site.CreatedAt.Time(),
+		Fresh: freshness(r.page), Usable: seconds(r.page.StaleExpiration), Digest: f.Digest,
+	}
+	if e.Status == 0 {
+		e.Status = http.StatusOK
+	}
+	if f.ContentType != "" {
+		e.Header.Set("Content-Type", f.ContentType)
+	}
+	for name, value := range f.Headers {
+		e.Header.Set(name, value)
+	}
+	e.Tags = takeTags(e.Header)
+	cleanKept(e.Header)
+	body, err := r.edge.o.Artifacts.Open(ctx, f.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if f.Size > maxInlineFallback {
+		e.SetFile(body, f.Size)
+		return e, nil
+	}
+	defer body.Close()
+	b, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
+	}
+	e.SetBody(b)
+	return e, nil
+}
+
+// maxInlineFallback is the size up to which a fallback is read into memory.
+const maxInlineFallback = 256 << 10
+
+// revalidate makes the page anew at the wish of one who has its token, and
+// answers once it is kept.
+func (r *rendering) revalidate() {
+	if r.req.Header.Get(headerIfGenerated) != "" && !r.generated() {
+		r.record.Cache = cacheMiss
+		r.fail(lateen.ErrNotFound.With("the page has never been made"))
+		return
+	}
+	how, inv := r.making(cache.SpreadExpired, r.revalidation())
+	how.Since = r.now
+	f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	f.Leave()
+	e, err := f.Wait(r.req.Context())
+	if leader && !errors.Is(err, cache.ErrBusy) {
+		r.invoked(inv)
+	}
+	switch {
+	case errors.Is(err, cache.ErrOnce):
+		r.alone(reasonError)
+	case err != nil:
+		r.fail(err)
+	case f.Kept():
+		defer e.Close()
+		r.send(e, cacheRevalidated, "")
+	default:
+		defer e.Close()
+		r.send(e, cacheMiss, reasonError)
+	}
+}
+
+// generated reports whether there is a page to make anew.
+func (r *rendering) generated() bool {
+	e, _ := r.kept()
+	if e == nil {
+		return false
+	}
+	e.Close()
+	return true
+}
+
+// maxJoins is how many makings that began too early a request waits out.
+const maxJoins = 3
+
+// make makes the page, or waits for whoever does, and answers with it.
+func (r *rendering) make(label, reason string, spread cache.Spread) {
+	how, inv := r.making(spread, nil)
+	for range maxJoins {
+		f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
+		switch {
+		case err != nil:
+			r.fail(err)
+			return
+		case leader:
+			r.lead(f, inv, label, reason)
+			return
+		}
+		e, err := f.Wait(r.req.Context())
+		switch {
+		case errors.Is(err, cache.ErrOnce):
+			r.alone(reason)
+			return
+		case err != nil:
+			r.fail(err)
+			return
+		}
+		if state, _ := r.edge.o.Cache.State(r.key.Scope, e, r.now); f.Kept() && state == cache.Expired {
+			e.Close() // what was deleted meanwhile may be in it
+			how.Since = r.now
+			continue
+		}
+		defer e.Close()
+		r.send(e, label, reasonCollapsed)
+		return
+	}
+	r.alone(reason)
+}
+
+// lead answers with the page as it is being made.
+func (r *rendering) lead(f *cache.Flight, inv func() *lateen.Invocation, label, reason string) {
+	defer f.Leave()
+	draft, err := f.Head(r.req.Context())
+	r.invoked(inv)
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	if draft.Use != cache.Kept {
+		label, reason = cacheMiss, reasonError
+	}
+	h := draft.Entry.Header.Clone()
+	if draft.Length >= 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(draft.Length, 10)}
+	}
+	r.record.Cache, r.record.CacheReason = label, reason
+	r.respond(draft.Entry.Status, h, f.Body(r.req.Context()))
+}
+
+// alone answers with a response that is made for this request and not kept.
+func (r *rendering) alone(reason string) {
+	how, inv := r.making(cache.SpreadNone, nil)
+	draft, err := how.Make(r.req.Context())
+	r.invoked(inv)
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	r.record.Cache, r.record.CacheReason = cacheMiss, reason
+	r.respond(draft.Entry.Status, draft.Entry.Header, draft.Body)
+}
+
+// invoked notes how the function was called. It may be being called still, for
+// others, where the client is gone.
+func (r *rendering) invoked(inv func() *lateen.Invocation) {
+	if r.req.Context().Err() == nil {
+		r.record.Invocation = inv()
+	}
+}
+
+// send answers with e, conditionally if the client wants that.
+func (r *rendering) send(e *cache.Entry, label, reason string) {
+	r.record.Cache, r.record.CacheReason = label, reason
+	h := e.Header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	if h["Etag"] == nil {
+		h["Etag"] = []string{etagOf(e.Digest)}
+	}
+	h["Age"] = []string{strconv.FormatInt(int64(e.Age(r.now)/time.Second), 10)}
+	if !r.isError && e.Status == http.StatusOK && r.req.Header["If-None-Match"] != nil && weakMatch(r.req.Header["If-None-Match"], h["Etag"][0]) {
+		maps.DeleteFunc(h, func(name string, _ []string) bool { return slices.Contains(ofContent, name) })
+		r.respond(http.StatusNotModified, h, nil)
+		return
+	}
+	h["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)}
+	r.respond(e.Status, h, e.Body())
+}
+
+// ofContent are the headers that say something of a body that a 304 has not.
+var ofContent = []string{"Content-Encoding", "Content-Language", "Content-Length", "Content-Type"} //nolint:gochecknoglobals // a constant in all but name

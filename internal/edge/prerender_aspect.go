@@ -1,0 +1,143 @@
+package edge
+
+import (
+	"cmp"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/route"
+)
+
+// aspect is all that may tell one response of a prerendered output from
+// another. Its function gets this and nothing else of the request.
+type aspect struct {
+	query   string      // parameters for the function's URL, sorted by name
+	matches string      // parameters for x-now-route-matches, instead
+	header  http.Header // what of the request's header the page may depend on
+	host    string      // the site's name as the client used it, where the page may depend on it; else ""
+	// several is set if the output has more than one page, and this is one of them.
+	several bool
+}
+
+// notInKey are the headers that a page may get and that do not tell pages
+// apart: who asks for a page to be made anew asks for the same page.
+var notInKey = map[string]bool{
+	"X-Matched-Path": true, headerRevalidate: true, headerIfGenerated: true, headerRevalidatedTags: true, headerTagToken: true,
+}
+
+// personal are the headers that no kept page may depend on.
+var personal = map[string]bool{"Cookie": true, "Authorization": true, "Proxy-Authorization": true}
+
+// aspectOf returns what the page of p that x asks for depends on.
+func aspectOf(x *exchange, d *route.Decision, p *lateen.Prerender) aspect {
+	var a aspect
+	params := allowedParams(d.Query, p.AllowQuery)
+	a.several = params != ""
+	if p.PassQuery {
+		a.query = params
+	} else if a.matches = params; p.AllowQuery == nil && d.RouteMatches != "" {
+		a.matches = joinQuery(d.RouteMatches, params)
+	}
+	for _, name := range p.AllowHeader {
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		switch values := x.req.Header[name]; {
+		case name == "Host":
+			a.host = x.client.host
+		case personal[name], notInKey[name], platformOnly(name), values == nil:
+		default:
+			if a.header == nil {
+				a.header = http.Header{}
+			}
+			a.header[name] = values
+		}
+	}
+	return a
+}
+
+// allowedParams returns the parameters of a raw query whose names are in
+// allowed, sorted by name; nil allows all. Their spelling stays, but for what a
+// header could not carry.
+func allowedParams(query string, allowed []string) string {
+	if query == "" || allowed != nil && len(allowed) == 0 {
+		return ""
+	}
+	type param struct{ name, text string }
+	var params []param
+	for text := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(text, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if text != "" && (allowed == nil || slices.Contains(allowed, name)) {
+			params = append(params, param{name, text})
+		}
+	}
+	slices.SortStableFunc(params, func(a, b param) int { return cmp.Compare(a.name, b.name) })
+	var b strings.Builder
+	for i, p := range params {
+		if i > 0 {
+			b.WriteByte('&')
+		}
+		escapeInto(&b, p.text)
+	}
+	return b.String()
+}
+
+// escapeInto writes s with the bytes percent-encoded that are not printable ASCII.
+func escapeInto(b *strings.Builder, s string) {
+	const hex = "0123456789ABCDEF"
+	for i := range len(s) {
+		if c := s[i]; c > ' ' && c < 0x7f {
+			b.WriteByte(c)
+		} else {
+			b.WriteString("%" + string(hex[c>>4]) + string(hex[c&15]))
+		}
+	}
+}
+
+func joinQuery(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "&" + b
+}
+
+// key is the key of the page in the cache.
+func (a *aspect) key(d lateen.DeploymentID, output string) cache.Key {
+	return cache.NewKey(string(d), append([]string{output, a.host}, a.parts()...)...)
+}
+
+// group names the pages that are made anew together with this one: it itself on
+// every host, and the other members of its group with the same parameters.
+func (a *aspect) group(number int, output string) string {
+	of := "output " + output
+	if number > 0 {
+		of = "group " + strconv.Itoa(number)
+	}
+	parts := a.parts()
+	if a.query == "" && a.matches == "" && a.header == nil {
+		return of
+	}
+	return of + " " + cache.NewKey("", parts...).String()
+}
+
+// parts lists what a says, but for the host.
+func (a *aspect) parts() []string {
+	parts := make([]string, 0, 2+2*len(a.header))
+	parts = append(parts, a.query, a.matches)
+	names := make([]string, 0, len(a.header))
+	for name := range a.header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		parts = append(parts, name, strings.Join(a.header[name], "\x00"))
+	}
+	return parts
+}

@@ -1,0 +1,141 @@
+package edge
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cache"
+)
+
+const (
+	// headerPurge is how a function tells, in the header or the announced trailer
+	// of its response, what it has invalidated. It is removed there. Each value is
+	// a form: tag=… for each tag, and expire=SECONDS after which what is stale
+	// may no longer be served; without it, it may for as long as it is usable.
+	headerPurge = "X-Lateen-Purge"
+	// headerInvalidated tells a function when tags of its deployment were last
+	// invalidated, in Unix milliseconds: what an instance remembers from before
+	// may be among what was. Absent, nothing ever was.
+	headerInvalidated = "X-Lateen-Invalidated"
+)
+
+// maxPurged bounds the tags of one response that are invalidated.
+const maxPurged = 1024
+
+// Purge makes the kept pages of deployment d with one of tags stale, and expired
+// once grace has passed: at once if it is 0, never if it is negative.
+func (e *Edge) Purge(d lateen.DeploymentID, tags []string, grace time.Duration) error {
+	return e.o.Cache.Invalidate([]string{string(d)}, tags, grace)
+}
+
+// invalidate is Purge for what user code asks for: a failure is the platform's
+// own, and holds until a restart all the same.
+func (e *Edge) invalidate(s *site, tags []string, grace time.Duration) {
+	if len(tags) == 0 || e.o.Cache == nil {
+		return
+	}
+	if err := e.Purge(s.Deployment, tags[:min(len(tags), maxPurged)], grace); err != nil {
+		e.o.Log.Error("an invalidation may not survive a restart", "deployment_id", string(s.Deployment), "err", err)
+	}
+}
+
+// forgetPrerenders drops what is kept of a deployment that is deleted.
+func (e *Edge) forgetPrerenders(d lateen.DeploymentID) {
+	if e.o.Cache == nil {
+		return
+	}
+	if err := e.o.Cache.Drop(string(d)); err != nil {
+		e.o.Log.Error("the pages of a deleted deployment stay until nobody asks for them", "deployment_id", string(d), "err", err)
+	}
+}
+
+// tellInvalidated sets on the header of a function's request when its
+// deployment's tags were last invalidated.
+func (e *Edge) tellInvalidated(h http.Header, s *site) {
+	if e.o.Cache == nil {
+		return
+	}
+	if at := e.o.Cache.Invalidated(string(s.Deployment)); !at.IsZero() {
+		h[headerInvalidated] = []string{strconv.FormatInt(at.Add(time.Millisecond-1).UnixMilli(), 10)}
+	}
+}
+
+// heedPurges invalidates what resp, a function's response, says: what its
+// header says before anybody sees it, what its trailer says when its body ends.
+func (e *Edge) heedPurges(s *site, resp *http.Response) {
+	e.purge(s, resp.Header)
+	if _, announced := resp.Trailer[headerPurge]; announced {
+		resp.Body = &purgingBody{ReadCloser: resp.Body, heed: func() { e.purge(s, resp.Trailer) }}
+	}
+}
+
+// purge does and removes what h says under [headerPurge].
+func (e *Edge) purge(s *site, h http.Header) {
+	values := h[headerPurge]
+	delete(h, headerPurge)
+	for _, value := range values {
+		form, err := url.ParseQuery(value)
+		if err != nil {
+			continue // user code cannot write this header; the guest writes it whole
+		}
+		grace := cache.Soft
+		if expire := form.Get("expire"); expire != "" {
+			n, err := strconv.ParseFloat(expire, 64)
+			if err != nil || !(n >= 0) {
+				n = 0
+			}
+			grace = seconds(int(min(n, maxSeconds)))
+		}
+		e.invalidate(s, form["tag"], grace)
+	}
+}
+
+// purgingBody is the body of a response with purges in its trailer.
+type purgingBody struct {
+	io.ReadCloser
+
+	heed func()
+}
+
+func (b *purgingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF { //nolint:errorlint // readers return it bare
+		b.heed()
+	}
+	return n, err
+}
+
+// tagHeaders are where functions name the tags of a response.
+var tagHeaders = []string{"X-Next-Cache-Tags", "Vercel-Cache-Tag"} //nolint:gochecknoglobals // a constant in all but name
+
+// takeTags removes the tags from the header of a response and returns them, at
+// most [cache.MaxTags].
+func takeTags(h http.Header) []string {
+	var tags []string
+	for _, name := range tagHeaders {
+		tags = append(tags, splitTags(h[name])...)
+		delete(h, name)
+	}
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+	return slices.Clip(tags[:min(len(tags), cache.MaxTags)])
+}
+
+// splitTags returns the elements of the values of a header that is a list.
+func splitTags(values []string) []string {
+	var tags []string
+	for _, value := range values {
+		for tag := range strings.SplitSeq(value, ",") {
+			if tag = strings.TrimSpace(tag); tag != "" {
+				tags = append(tags, tag)
+			}
+		}
+	}
+	return tags
+}
