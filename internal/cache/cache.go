@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
-
-	"github.com/lateen-dev/lateen"
 )
 
 // MaxTags is how many tags of an entry count.
@@ -43,9 +41,6 @@ type Options struct {
 
 	Log *slog.Logger // nil discards
 }
-
-// ErrBusy refuses a request where as many as may are waiting.
-var ErrBusy = &lateen.Error{Code: lateen.Unavailable, Reason: "cache_busy", Message: "too many requests are waiting for pages to be made", Hint: "try again in a moment"}
 
 // Cache keeps entries. Use [Open].
 type Cache struct {

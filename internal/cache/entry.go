@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/lateen-dev/lateen"
 )
 
 // Key names an entry. Scope is what is dropped as a whole and what tags belong
@@ -55,7 +57,8 @@ type Entry struct {
 	// Usable is how long after Kept it may be served at all, fresh or stale; 0 is for ever.
 	Usable time.Duration
 
-	Size int64 // bytes of the body
+	Size   int64         // bytes of the body
+	Digest lateen.Digest // of the body
 
 	body []byte               // the whole body, where it is in memory
 	file io.ReadCloser        // or the body at its start, to be read once
@@ -63,11 +66,11 @@ type Entry struct {
 	item *item                // of the index; nil for an entry that is not on disk
 }
 
-// SetBody makes b the body of an entry that is not yet shared.
+// SetBody makes b the body of an entry that is not shared yet.
 func (e *Entry) SetBody(b []byte) { e.body, e.file, e.Size = b, nil, int64(len(b)) }
 
 // SetFile makes the size bytes that f yields the body of an entry that is not
-// shared; Close closes f.
+// shared yet; Close closes f.
 func (e *Entry) SetFile(f io.ReadCloser, size int64) { e.body, e.file, e.Size = nil, f, size }
 
 // Bytes is the body where it is in memory; else nil. It is read only.
@@ -134,7 +137,7 @@ func (e *Entry) inline() bool { return e.file == nil && int64(len(e.body)) == e.
 func (e *Entry) clone() *Entry {
 	return &Entry{
 		Status: e.Status, Header: e.Header, Tags: e.Tags, Group: e.Group,
-		Born: e.Born, Kept: e.Kept, Fresh: e.Fresh, Usable: e.Usable, Size: e.Size,
+		Born: e.Born, Kept: e.Kept, Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Digest: e.Digest,
 	}
 }
 

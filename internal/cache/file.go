@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/lateen-dev/lateen"
 )
 
 // An entry is one file: the body, so that the kernel can send it from its
@@ -36,15 +38,15 @@ type record struct {
 	Fresh  time.Duration `json:"fresh"`
 	Usable time.Duration `json:"usable,omitempty"`
 	Size   int64         `json:"size"`
-	Sum    uint32        `json:"sum"` // CRC-32C of the body
+	Digest lateen.Digest `json:"digest"`
 }
 
-// writeTrailer completes the file of e, whose body has been written to w and
-// has the checksum sum. It returns the bytes it wrote.
-func writeTrailer(w io.Writer, key Key, e *Entry, sum uint32) (int64, error) {
+// writeTrailer completes the file of e, whose body has been written to w, and
+// returns how many bytes it wrote.
+func writeTrailer(w io.Writer, key Key, e *Entry) (int64, error) {
 	rec, err := json.Marshal(record{
 		Key: key.String(), Status: e.Status, Header: e.Header, Tags: e.Tags, Group: e.Group,
-		Born: e.Born.UnixNano(), Kept: e.Kept.UnixNano(), Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Sum: sum,
+		Born: e.Born.UnixNano(), Kept: e.Kept.UnixNano(), Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Digest: e.Digest,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("encode entry: %w", err)
@@ -77,7 +79,7 @@ func readEntry(f *os.File, key Key, memory int64) (e *Entry, err error) {
 	}
 	e = &Entry{
 		Status: rec.Status, Header: rec.Header, Tags: rec.Tags, Group: rec.Group,
-		Born: time.Unix(0, rec.Born), Kept: time.Unix(0, rec.Kept), Fresh: rec.Fresh, Usable: rec.Usable,
+		Born: time.Unix(0, rec.Born), Kept: time.Unix(0, rec.Kept), Fresh: rec.Fresh, Usable: rec.Usable, Digest: rec.Digest,
 	}
 	if rec.Size > memory {
 		e.SetFile(f, rec.Size)
@@ -87,12 +89,14 @@ func readEntry(f *os.File, key Key, memory int64) (e *Entry, err error) {
 	if _, err := f.ReadAt(body, 0); err != nil && err != io.EOF {
 		return nil, err
 	}
-	if crc32.Checksum(body, castagnoli()) != rec.Sum {
+	if lateen.DigestOf(body) != rec.Digest {
 		return nil, errDamaged
 	}
 	e.SetBody(body)
 	return e, nil
 }
+
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // readRecord reads the record of a file of size bytes.
 func readRecord(f io.ReaderAt, size int64) (*record, error) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
@@ -34,11 +35,12 @@ const (
 )
 
 // Draft is a response as its maker has it: the header is there, the body may
-// still be on its way. The cache sets the entry's times and size.
+// still be on its way. The cache sets the rest of the entry.
 type Draft struct {
-	Entry *Entry // Status, Header, Tags, Group, Fresh and Usable
-	Body  io.ReadCloser
-	Use   Use
+	Entry  *Entry // Status, Header, Tags, Group, Fresh and Usable
+	Body   io.ReadCloser
+	Length int64 // of the body; negative is unknown
+	Use    Use
 }
 
 // Making says how an entry is made.
@@ -57,7 +59,9 @@ var (
 	// ErrOnce says that the response is for its first client only: the others make their own.
 	ErrOnce = errors.New("the response is not to be shared")
 	// ErrStopped says that the cache does not run any more.
-	ErrStopped = errors.New("the cache has stopped")
+	ErrStopped = &lateen.Error{Code: lateen.Unavailable, Reason: "cache_stopped", Message: "the platform is shutting down", Hint: "try again in a moment"}
+	// ErrBusy says that as many requests as may are waiting for entries.
+	ErrBusy = &lateen.Error{Code: lateen.Unavailable, Reason: "cache_busy", Message: "too many requests are waiting for pages to be made", Hint: "try again in a moment"}
 )
 
 // flights are the entries being made.
@@ -234,12 +238,13 @@ type Flight struct {
 
 	draft *Draft
 	entry *Entry // for those who wait, its body in memory; nil: it is to be got from the cache
+	kept  bool
 	err   error
 }
 
-// Head waits for the header of the response and returns the entry without a
-// body. It is the leader's.
-func (f *Flight) Head(ctx context.Context) (*Entry, error) {
+// Head waits for the header of the response. The draft's own body is not to be
+// read. It is the leader's.
+func (f *Flight) Head(ctx context.Context) (*Draft, error) {
 	select {
 	case <-f.begun:
 	case <-ctx.Done():
@@ -248,13 +253,17 @@ func (f *Flight) Head(ctx context.Context) (*Entry, error) {
 	if f.draft == nil {
 		return nil, f.err
 	}
-	return f.draft.Entry, nil
+	return f.draft, nil
 }
 
-// Read copies the body to w as it comes, after Head. It is the leader's.
-func (f *Flight) Read(ctx context.Context, w io.Writer) (int64, error) {
-	return f.spool.follow(ctx, w)
+// Body reads the body as it comes, from its start. Closing it is to leave. It
+// is the leader's.
+func (f *Flight) Body(ctx context.Context) io.ReadCloser {
+	return &follower{ctx: ctx, spool: f.spool, close: f.Leave}
 }
+
+// Kept reports whether the entry has been kept, once it has been waited for.
+func (f *Flight) Kept() bool { return f.kept }
 
 // Leave says that the leader reads no more.
 func (f *Flight) Leave() {
@@ -377,7 +386,7 @@ func (c *Cache) spread(scope string, e *Entry, how Spread) error {
 // settle ends the wait for f; the first call counts.
 func (f *Flight) settle(e *Entry, err error, kept bool) {
 	f.settled.Do(func() {
-		f.entry, f.err = e, err
+		f.entry, f.kept, f.err = e, kept, err
 		f.c.flights.settled(f, kept)
 		if f.draft == nil {
 			close(f.begun)

@@ -156,7 +156,7 @@ func (c *Cache) keep(key Key, e *Entry, sp *spool) error {
 		return fmt.Errorf("keep an entry: %w", err)
 	}
 	defer out.Discard()
-	n, err := writeTrailer(out, key, e, sp.sum.Sum32())
+	n, err := writeTrailer(out, key, e)
 	if err == nil {
 		err = out.Seal(0o600)
 	}

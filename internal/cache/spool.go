@@ -3,13 +3,15 @@ package cache
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"hash"
-	"hash/crc32"
 	"io"
 	"os"
 	"sync"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
@@ -29,17 +31,15 @@ type spool struct {
 	out  *atomicfile.File // the whole body, once it has left buf
 	in   *os.File         // out, for reading: it stays open when out is committed
 	size int64
-	sum  hash.Hash32
+	sum  hash.Hash
 	end  error     // once there is no more: io.EOF, or why the body broke off
 	rest io.Reader // what follows, if it is too large to be held
 	refs int       // who may still read: the writer and a reader
 }
 
 func newSpool(memory, limit int64, create func() (*atomicfile.File, error)) *spool {
-	return &spool{memory: memory, limit: limit, create: create, sum: crc32.New(castagnoli()), refs: 2}
+	return &spool{memory: memory, limit: limit, create: create, sum: sha256.New(), refs: 2}
 }
-
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // fill copies r to its end. It returns nil, [errLarge] if there is more in r
 // than it holds, or why it could not read or write. What it does not hold, the
@@ -188,31 +188,27 @@ func (s *spool) readLocked(p []byte, off int64) (int, error) {
 	}
 }
 
-// follow copies the body to w as it comes.
-func (s *spool) follow(ctx context.Context, w io.Writer) (int64, error) {
-	chunk, n := make([]byte, 32<<10), int64(0)
-	for {
-		m, err := s.read(ctx, chunk, n)
-		if m > 0 {
-			if _, err := w.Write(chunk[:m]); err != nil {
-				return n, err
-			}
-			n += int64(m)
-		}
-		if errors.Is(err, io.EOF) {
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-	}
+// follower reads the body of a spool as it comes. Closing it lets go of the spool.
+type follower struct {
+	ctx   context.Context //nolint:containedctx // a reader takes none
+	spool *spool
+	off   int64
+	close func()
 }
 
-// describe gives e the complete body, or only its size where it is not in memory.
+func (f *follower) Read(p []byte) (int, error) {
+	n, err := f.spool.read(f.ctx, p, f.off)
+	f.off += int64(n)
+	return n, err
+}
+
+func (f *follower) Close() error { f.close(); return nil }
+
+// describe gives e the complete body, or what there is to say of one that is not in memory.
 func (s *spool) describe(e *Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.body, e.file, e.Size = s.buf, nil, s.size
+	e.body, e.file, e.Size, e.Digest = s.buf, nil, s.size, lateen.Digest(hex.EncodeToString(s.sum.Sum(nil)))
 }
 
 // file returns the complete body as a file that has not been committed.
