@@ -47,6 +47,7 @@ var problems = map[string]problem{
 	"bad_request":          {status: 400, code: "BAD_REQUEST", blame: blameRequest, title: "The request is malformed", next: "Check the address."},
 	"forbidden":            {status: 403, code: "FORBIDDEN", blame: blameRequest, title: "This request is not allowed", next: "The site's own rules refuse it."},
 	"method_not_allowed":   {status: 405, code: "METHOD_NOT_ALLOWED", blame: blameRequest, title: "This page cannot be asked for like that", next: "A file takes GET and HEAD only."},
+	"request_timeout":      {status: 408, code: "REQUEST_TIMEOUT", blame: blameRequest, title: "The request stopped coming", next: "Send it again."},
 	"precondition_failed":  {status: 412, code: "PRECONDITION_FAILED", blame: blameRequest, title: "The file has changed", next: "Fetch it anew."},
 	"range_not_satisfiable": {
 		status: 416, code: "RANGE_NOT_SATISFIABLE", blame: blameRequest, title: "The file does not reach that far", next: "Fetch it anew.",
@@ -103,16 +104,14 @@ func problemOf(err error) problem {
 	return p
 }
 
-// problemFor returns the outcome of a decision of kind Error as a visitor sees it.
+// problemFor returns what is wrong by a decision of routing as a visitor sees it.
 func problemFor(d *route.Decision) problem {
 	p, ok := problems[d.Reason]
 	if !ok { // a route asked for this status
 		p = problemOfStatus(d.Status)
-	}
-	p.reason = d.Reason
-	if d.Status != 0 {
 		p.status = d.Status
 	}
+	p.reason = d.Reason
 	return p
 }
 
@@ -190,7 +189,7 @@ func (x *exchange) renderProblem(p *problem) (kind string, body []byte) {
 	switch {
 	case page > text && page >= object:
 		return "text/html; charset=utf-8", x.problemHTML(p)
-	case object > text:
+	case object > text, object == text && object == 1: // named outright, as a wildcard is not
 		return "application/json; charset=utf-8", x.problemJSON(p)
 	default:
 		return "text/plain; charset=utf-8", []byte(p.title + "\n\n" + p.code + "\n\n" + string(x.id) + "\n")
@@ -200,7 +199,7 @@ func (x *exchange) renderProblem(p *problem) (kind string, body []byte) {
 func (x *exchange) problemHTML(p *problem) []byte {
 	var b bytes.Buffer
 	err := x.edge.page.Execute(&b, struct {
-		Status                         int
+		Status                       int
 		Code, Title, Fault, Next, ID string
 	}{p.status, p.code, p.title, p.fault(), p.next, string(x.id)})
 	if err != nil { // only a broken template

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -118,6 +119,9 @@ func (x *exchange) enter(ctx context.Context) error {
 func (x *exchange) answer(d *route.Decision) {
 	x.decision = d
 	x.record.Output = d.Output
+	if d.Reason != "" {
+		x.explain(d)
+	}
 	switch d.Kind {
 	case route.Static:
 		x.edge.serveStatic(x, d)
@@ -134,10 +138,22 @@ func (x *exchange) answer(d *route.Decision) {
 	case route.Answer:
 		x.middlewareAnswer(d)
 	default:
-		p := problemFor(d)
-		x.record.Error, x.problem = p.reason, &p
-		x.errorPage(p) // the routes have no page of their own, or that would be the decision
+		x.errorPage(*x.problem) // the routes have no page of their own, or that would be the decision
 	}
+}
+
+// explain notes what is wrong where routing decided that something is. That a
+// deployment has a page of its own for what is not there is no error of anyone's.
+func (x *exchange) explain(d *route.Decision) {
+	if x.problem != nil {
+		return // which led here
+	}
+	x.problem = new(problemFor(d))
+	if d.Kind != route.Error && x.problem.blame == blameRequest {
+		return
+	}
+	x.record.Error = x.problem.reason
+	x.w.Header()["X-Vercel-Error"] = []string{x.problem.code}
 }
 
 func (x *exchange) redirect(d *route.Decision) {
@@ -271,7 +287,7 @@ func (x *exchange) fail(err error) {
 		x.finish(err)
 		return
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !errors.Is(err, errStalled) {
 		return // nobody is left to answer; end records it
 	}
 	if lateen.CodeOf(err) == lateen.Internal {
@@ -283,7 +299,7 @@ func (x *exchange) fail(err error) {
 	}
 	x.problem = new(problemOf(err))
 	x.record.Error = x.problem.reason
-	if x.site != nil {
+	if x.site != nil && ctx.Err() == nil {
 		if d, ok := x.site.router.ResolveError(ctx, x.routeRequest(), x.problem.status); ok {
 			x.w.Header()["X-Vercel-Error"] = []string{x.problem.code}
 			x.answer(d)

@@ -33,18 +33,18 @@ func newOrigins(o Options) http.RoundTripper {
 		return checkOrigin(address, o.OriginAllow)
 	}
 	return &http.Transport{
-		DialContext:           dialer.DialContext,
-		ForceAttemptHTTP2:     true,
-		DisableCompression:    true, // what the client accepts is between it and the origin
-		MaxIdleConns:          1024,
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: o.OriginTimeout,
-		ExpectContinueTimeout: time.Second,
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true, // what the client accepts is between it and the origin
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  o.OriginTimeout,
+		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
-		WriteBufferSize:       copyBuffer,
-		ReadBufferSize:        copyBuffer,
+		WriteBufferSize:        copyBuffer,
+		ReadBufferSize:         copyBuffer,
 	}
 }
 

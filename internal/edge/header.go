@@ -167,9 +167,10 @@ func clientCacheControl(values []string) []string {
 // functionHeader sets on h what the platform tells a function about the request.
 func (x *exchange) functionHeader(h http.Header, d *route.Decision) {
 	x.forwardedHeader(h)
-	h["X-Real-Ip"] = []string{x.client.ip}
-	h["X-Vercel-Forwarded-For"] = []string{x.client.ip}
-	h["X-Vercel-Proxied-For"] = []string{x.client.ip}
+	if ip := x.client.ip; ip != "" {
+		one := []string{ip}
+		h["X-Real-Ip"], h["X-Vercel-Forwarded-For"], h["X-Vercel-Proxied-For"] = one, one, one
+	}
 	h["X-Vercel-Deployment-Url"] = []string{x.site.Host}
 	h["X-Matched-Path"] = []string{d.MatchedPath}
 }
@@ -177,7 +178,9 @@ func (x *exchange) functionHeader(h http.Header, d *route.Decision) {
 // forwardedHeader sets on h who asked for what, for functions and origins alike.
 func (x *exchange) forwardedHeader(h http.Header) {
 	c := &x.client
-	h["X-Forwarded-For"] = []string{c.ip}
+	if c.ip != "" {
+		h["X-Forwarded-For"] = []string{c.ip}
+	}
 	h["X-Forwarded-Host"] = []string{c.host}
 	h["X-Forwarded-Proto"] = []string{c.proto}
 	h["X-Forwarded-Port"] = []string{c.port()}
@@ -199,4 +202,3 @@ func forwardedNode(ip string) string {
 func quoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
-

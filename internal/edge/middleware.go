@@ -3,7 +3,6 @@ package edge
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -97,14 +96,11 @@ type heldBody struct {
 // Close does nothing.
 func (*heldBody) Close() error { return nil }
 
-// blame finds the fault behind an error of sending the request on: a body that
-// was too large, or broke off, is the client's doing.
+// blame finds the fault behind an error of sending the request on: where the
+// body was too large, or did not come, it is the client's.
 func (x *exchange) blame(err error) error {
-	if x.body.tooLarge() {
-		return errBodyTooLarge(x.body.limit)
-	}
-	if cause := context.Cause(x.req.Context()); cause != nil && errors.Is(err, context.Canceled) {
-		return cause
+	if fault := x.body.fault(); fault != nil {
+		return fault
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package edge
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -40,7 +41,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	if len(ranged) == 0 { // a range counts bytes of the file itself
 		blob, coding = variant(&file, x.req.Header["Accept-Encoding"])
 	}
-	h := staticHeader(d.Output, &file, blob, coding)
+	h := staticHeader(d, &file, blob, coding)
 	if page || d.Status != 0 && d.Status != http.StatusOK {
 		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
 		return
@@ -134,20 +135,28 @@ func variant(file *lateen.File, accepted []string) (lateen.Blob, string) {
 	return file.Blob, ""
 }
 
-// staticHeader is the header of a file's own response.
-func staticHeader(output string, file *lateen.File, blob lateen.Blob, coding string) http.Header {
+// staticHeader is the header of a file's own response. What routes say of the
+// type, the disposition and who may read it counts more than what the platform
+// takes for granted.
+func staticHeader(d *route.Decision, file *lateen.File, blob lateen.Blob, coding string) http.Header {
 	h := make(http.Header, 16)
 	h["Accept-Ranges"] = acceptRanges
-	h["Access-Control-Allow-Origin"] = anyOrigin
-	h["Content-Disposition"] = []string{`inline; filename="` + filename(output) + `"`}
 	h["Content-Length"] = []string{strconv.FormatInt(blob.Size, 10)}
-	h["Content-Type"] = []string{file.ContentType}
 	h["Etag"] = []string{etagOf(blob.Digest)}
 	if len(file.Encodings) > 0 {
-		h["Vary"] = varyEncoding
+		h["Vary"] = withVary(d.Header["Vary"], "Accept-Encoding")
 	}
 	if coding != "" {
 		h["Content-Encoding"] = []string{coding}
+	}
+	if d.Header["Access-Control-Allow-Origin"] == nil {
+		h["Access-Control-Allow-Origin"] = anyOrigin
+	}
+	if d.Header["Content-Disposition"] == nil {
+		h["Content-Disposition"] = []string{disposition(d.Output)}
+	}
+	if d.Header["Content-Type"] == nil {
+		h["Content-Type"] = []string{file.ContentType}
 	}
 	return h
 }
@@ -158,23 +167,26 @@ func staticHeader(output string, file *lateen.File, blob lateen.Blob, coding str
 var (
 	acceptRanges = []string{"bytes"}
 	anyOrigin    = []string{"*"}
-	varyEncoding = []string{"Accept-Encoding"}
 )
 
 // etagOf is the strong entity tag of content: 128 bits of its digest tell any
 // two forms of any two files apart.
 func etagOf(d lateen.Digest) string { return `"` + string(d[:min(32, len(d))]) + `"` }
 
-// filename is the name a browser saves the file of output under, safe within quotes.
-func filename(output string) string {
+// disposition is the Content-Disposition of the file of output: shown, and
+// saved under its own name (RFC 6266).
+func disposition(output string) string {
 	name := path.Base(output)
-	safe := func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '"' || r == '\\' {
+	ascii := strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f || r == '"' || r == '\\' {
 			return '_'
 		}
 		return r
+	}, name)
+	if ascii == name {
+		return `inline; filename="` + name + `"`
 	}
-	return strings.Map(safe, name)
+	return `inline; filename="` + ascii + `"; filename*=UTF-8''` + url.PathEscape(name)
 }
 
 // weakMatch reports whether an If-None-Match names etag (RFC 9110 §13.1.2).

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/lateen-dev/lateen"
 )
 
 // upgradeOf returns the protocol that a request or response with header h
@@ -39,13 +41,13 @@ func (x *exchange) upgrade(resp *http.Response) {
 	asked := upgradeOf(x.req.Header)
 	if !ok || asked == "" || !strings.EqualFold(asked, upgradeOf(resp.Header)) {
 		resp.Body.Close()
-		x.fail(errOrigin.With("the response switches to a protocol that was not asked for"))
+		x.fail(lateen.ErrFunctionNoResponse.With("the response switches to a protocol that was not asked for"))
 		return
 	}
 	defer far.Close()
 	near, rw, err := x.w.deadlines.Hijack()
 	if err != nil { // HTTP/2 has no such thing
-		x.fail(errOrigin.Because(err))
+		x.fail(lateen.ErrFunctionNoResponse.Because(err))
 		return
 	}
 	defer near.Close()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type upload struct {
 	ended   bool
 	whole   bool // read to its end
 	read    int64
+	failed  error // why reading ended before
 }
 
 // newUpload returns the body of r, or nil if it has none.
@@ -61,7 +63,12 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.reading = false
 	u.idle.Broadcast()
 	u.read += int64(n)
-	u.whole = u.whole || errors.Is(err, io.EOF)
+	switch {
+	case errors.Is(err, io.EOF):
+		u.whole = true
+	case err != nil && !u.ended:
+		u.failed = err
+	}
 	if u.limit > 0 && u.read > u.limit {
 		return 0, errBodyTooLarge(u.limit)
 	}
@@ -86,8 +93,24 @@ func (u *upload) enter() error {
 // Close does nothing: who reads a body does not own the connection; end does.
 func (u *upload) Close() error { return nil }
 
-// tooLarge reports whether the limit was passed.
-func (u *upload) tooLarge() bool { return u != nil && u.limit > 0 && u.count() > u.limit }
+// fault returns what the client did wrong in sending the body, or nil.
+func (u *upload) fault() error {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case u.limit > 0 && u.read > u.limit:
+		return errBodyTooLarge(u.limit)
+	case errors.Is(u.failed, os.ErrDeadlineExceeded):
+		return errStalled
+	case u.failed != nil:
+		return lateen.ErrInvalid.Because(u.failed)
+	default:
+		return nil
+	}
+}
 
 // count returns how many bytes were read.
 func (u *upload) count() int64 {

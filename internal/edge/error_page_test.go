@@ -1,0 +1,131 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/route"
+)
+
+func TestEveryErrorHasAPage(t *testing.T) {
+	for _, code := range lateen.Codes() {
+		if p := problemOf(&lateen.Error{Code: code, Reason: "of_tomorrow"}); p.status < 400 || p.code == "" || p.title == "" || p.blame == "" || p.reason != "of_tomorrow" {
+			t.Errorf("code %s: %+v", code, p)
+		}
+	}
+	for reason, p := range problems {
+		if p.status < 400 || p.status > 599 || p.title == "" || p.next == "" || p.blame == "" {
+			t.Errorf("%s: %+v", reason, p)
+		}
+		if p.code != strings.ToUpper(p.code) || p.code == "" || http.StatusText(p.status) == "" {
+			t.Errorf("%s: code %q, status %d", reason, p.code, p.status)
+		}
+	}
+	for err, want := range map[*lateen.Error]int{ // the root's own errors, and ours
+		lateen.ErrDeploymentNotFound: 404, lateen.ErrDeploymentNotReady: 503, lateen.ErrFunctionFailed: 500, lateen.ErrFunctionTimeout: 504,
+		lateen.ErrFunctionNoResponse: 502, lateen.ErrFunctionPayload: 413, lateen.ErrFunctionThrottled: 503, lateen.ErrFunctionStart: 503,
+		lateen.ErrFunctionRuntime: 501, lateen.ErrInternal: 500, lateen.ErrNotFound: 404, lateen.ErrInvalid: 400,
+		errUnknownHost: 404, errMethod: 405, errRange: 416, errPrecondition: 412, errStalled: 408, errOverloaded: 503, errResponseTooLarge: 500,
+		errEdgeFailed: 500, errEdgeTimeout: 504, errMiddleware: 500, errMiddlewareTime: 504, errOrigin: 502, errOriginTimeout: 504,
+		errOriginRefused: 502, errLoop: 508,
+	} {
+		p, known := problems[err.Reason]
+		if !known || p.status != want {
+			t.Errorf("%s: in the table %v, status %d, want %d", err.Reason, known, p.status, want)
+		}
+	}
+	for reason, want := range map[string]int{
+		route.ReasonNotFound: 404, route.ReasonInfiniteLoop: 508, route.ReasonMiddlewareFailed: 500, route.ReasonRouteTimeout: 500,
+		route.ReasonDenied: 403,
+	} {
+		if p := problemFor(&route.Decision{Reason: reason}); p.status != want || p.reason != reason {
+			t.Errorf("%s: %+v", reason, p)
+		}
+	}
+	for status, code := range map[int]string{404: "NOT_FOUND", 401: "UNAUTHORIZED", 410: "GONE", 451: "UNAVAILABLE_FOR_LEGAL_REASONS", 418: "IM_A_TEAPOT", 499: "STATUS_499"} {
+		if p := problemFor(&route.Decision{Reason: route.ReasonRouteStatus, Status: status}); p.status != status || p.code != code || p.title == "" {
+			t.Errorf("a route's %d: %+v", status, p)
+		}
+	}
+}
+
+func TestErrorPagesComeInTheFormTheClientLikes(t *testing.T) {
+	s := newStage(t).open()
+	for accept, want := range map[string]string{
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": "text/html; charset=utf-8",
+		"application/json": "application/json; charset=utf-8", "application/json, text/plain, */*": "application/json; charset=utf-8",
+		"*/*": "text/plain; charset=utf-8", "": "text/plain; charset=utf-8", "image/png": "text/plain; charset=utf-8",
+		"text/html;q=0.1, application/json": "application/json; charset=utf-8", "text/*": "text/plain; charset=utf-8",
+	} {
+		resp, body := s.get("/nothing", "Accept: "+accept)
+		is(t, resp, 404, "NOT_FOUND")
+		has(t, resp.Header, "Content-Type", want)
+		has(t, resp.Header, "Cache-Control", "public, max-age=0, must-revalidate")
+		has(t, resp.Header, "Vary", "Accept")
+		id := strings.TrimPrefix(resp.Header.Get("X-Vercel-Id"), "dev1::")
+		if !strings.Contains(body, id) || !strings.Contains(body, "NOT_FOUND") || len(body) > 4096 {
+			t.Errorf("accepting %q: %s", accept, body)
+		}
+		if strings.HasPrefix(want, "application/json") {
+			var got struct {
+				Error struct{ Code, Message, RequestID string }
+			}
+			if err := json.Unmarshal([]byte(body), &got); err != nil || got.Error.Code != "NOT_FOUND" || got.Error.RequestID != id {
+				t.Errorf("%v: %+v", err, got)
+			}
+		}
+	}
+	resp, body := s.do("HEAD", "/nothing", nil)
+	if is(t, resp, 404, "NOT_FOUND"); body != "" || resp.ContentLength <= 0 {
+		t.Errorf("HEAD: %d bytes announced, %q came", resp.ContentLength, body)
+	}
+}
+
+func TestADeploymentsOwnErrorPages(t *testing.T) {
+	s := newStage(t)
+	s.file("/missing.html", "text/html", "our 404")
+	s.file("/500.html", "text/html", "our 500")
+	s.function("/fn", lateen.Function{})
+	s.function("/worse", lateen.Function{})
+	s.function("/oops", lateen.Function{})
+	s.manifest.Routes = []lateen.Route{
+		{Handle: "filesystem"}, {Handle: "error"},
+		{Status: 404, Src: "^(?!/api).*$", Dest: "/missing.html"}, {Status: 500, Src: "^/fn$", Dest: "/500.html"}, {Status: 500, Src: "^/worse$", Dest: "/oops"},
+	}
+	s.options.Fleet = invoker(func(_ context.Context, spec lateen.FunctionSpec, _ *http.Request, _ *lateen.Invocation) (*http.Response, error) {
+		if spec.Name == "/oops" {
+			return nil, lateen.ErrFunctionTimeout
+		}
+		return nil, lateen.ErrFunctionFailed
+	})
+	s.open()
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		code               string
+	}{
+		{"GET", "/nothing", "our 404", 404, ""},
+		{"POST", "/nothing", "our 404", 404, ""},
+		{"GET", "/api/nothing", "", 404, "NOT_FOUND"},
+		{"GET", "/fn", "our 500", 500, "FUNCTION_INVOCATION_FAILED"},
+		{"POST", "/fn", "our 500", 500, "FUNCTION_INVOCATION_FAILED"},
+		{"GET", "/worse", "", 500, "FUNCTION_INVOCATION_FAILED"}, // its page fails, too
+	} {
+		resp, body := s.do(c.method, c.path, nil)
+		is(t, resp, c.status, c.code)
+		if c.body != "" && body != c.body {
+			t.Errorf("%s %s: %q, want %q", c.method, c.path, body, c.body)
+		}
+	}
+	if r := s.record(5); r.Error != "function_invocation_failed" {
+		t.Errorf("recorded: %s", r.Error)
+	}
+	resp, body := s.get("/nothing", "If-None-Match: *", "Range: bytes=0-1")
+	if is(t, resp, 404, ""); body != "our 404" {
+		t.Errorf("an error page is subject to conditions: %q", body)
+	}
+}

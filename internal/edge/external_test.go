@@ -1,0 +1,153 @@
+package edge
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// externalStage sends /out/* to an origin that answers by h.
+func externalStage(t *testing.T, h http.HandlerFunc) (*stage, *httptest.Server) {
+	t.Helper()
+	origin := httptest.NewServer(h)
+	t.Cleanup(origin.Close)
+	s := newStage(t)
+	s.manifest.Routes = []lateen.Route{{Src: "^/out/(.*)$", Dest: origin.URL + "/in/$1?added=1"}}
+	s.options.OriginAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	return s, origin
+}
+
+func TestAnExternalRewriteStreamsBothWays(t *testing.T) {
+	s, origin := externalStage(t, func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		rc.EnableFullDuplex()
+		w.Header().Set("X-Uri", r.Method+" "+r.RequestURI+" "+r.Host)
+		rc.Flush()
+		lines := bufio.NewScanner(r.Body)
+		for lines.Scan() {
+			fmt.Fprintf(w, "echo %s\n", lines.Text())
+			rc.Flush()
+		}
+	})
+	s.open()
+	in, out := io.Pipe()
+	resp, err := s.client.Do(s.request("POST", "/out/a%20b?x=1", in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	is(t, resp, 200, "")
+	has(t, resp.Header, "X-Uri", "POST /in/a%20b?added=1&x=1 "+strings.TrimPrefix(origin.URL, "http://"))
+	lines := bufio.NewScanner(resp.Body)
+	for _, word := range []string{"one", "two"} {
+		fmt.Fprintln(out, word)
+		if !lines.Scan() || lines.Text() != "echo "+word {
+			t.Fatalf("got %q after %q: %v", lines.Text(), word, lines.Err())
+		}
+	}
+	out.Close()
+}
+
+func TestWhatAnOriginIsTold(t *testing.T) {
+	var seen http.Header
+	s, _ := externalStage(t, func(w http.ResponseWriter, r *http.Request) {
+		seen = r.Header
+		w.Header().Set("Cache-Control", "s-maxage=5")
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(http.StatusFound)
+	})
+	s.open()
+	resp, _ := s.get("/out/x", "Cookie: a=b", "X-Forwarded-For: 6.6.6.6", "Proxy-Authorization: x")
+	is(t, resp, 302, "") // passed on, not followed
+	has(t, resp.Header, "Location", "/elsewhere")
+	has(t, resp.Header, "Cache-Control", "public, max-age=0, must-revalidate")
+	has(t, seen, "X-Forwarded-For", "127.0.0.1")
+	has(t, seen, "X-Forwarded-Host", "app.localhost")
+	has(t, seen, "X-Forwarded-Proto", "http")
+	has(t, seen, "Cookie", "a=b")
+	has(t, seen, "Proxy-Authorization", "")
+	has(t, seen, "X-Vercel-Deployment-Url", "")
+	if r := s.record(0); r.Kind != "external" || r.Status != 302 {
+		t.Errorf("recorded: %s %d", r.Kind, r.Status)
+	}
+}
+
+func TestOriginsThatFailAreToBlame(t *testing.T) {
+	s, origin := externalStage(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/in/slow" {
+			<-r.Context().Done()
+			return
+		}
+		panic(http.ErrAbortHandler)
+	})
+	s.options.OriginTimeout = 100 * time.Millisecond
+	s.open()
+	resp, _ := s.get("/out/slow")
+	is(t, resp, 504, "ROUTER_EXTERNAL_TARGET_ERROR")
+	resp, body := s.get("/out/broken", "Accept: application/json")
+	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_ERROR")
+	if !strings.Contains(body, `"fault":"origin"`) {
+		t.Errorf("the page blames another: %s", body)
+	}
+	origin.Close()
+	resp, _ = s.get("/out/gone")
+	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_ERROR")
+}
+
+func TestExternalRewritesReachNothingInside(t *testing.T) {
+	s, _ := externalStage(t, func(http.ResponseWriter, *http.Request) { t.Error("the origin was reached") })
+	s.options.OriginAllow = nil
+	s.open()
+	resp, _ := s.get("/out/x")
+	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_REFUSED")
+
+	allow := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	for address, want := range map[string]bool{
+		"1.1.1.1:80": true, "[2606:4700::1111]:443": true, "10.1.2.3:80": true, "[::ffff:10.1.2.3]:80": true,
+		"127.0.0.1:80": false, "127.9.9.9:80": false, "[::1]:80": false, "0.0.0.0:80": false, "[::]:80": false, "10.0.0.1:80": false,
+		"172.16.0.1:80": false, "172.31.255.255:80": false, "192.168.1.1:80": false, "169.254.169.254:80": false, "100.64.0.1:80": false,
+		"168.63.129.16:80": false, "[fe80::1%eth0]:80": false, "[fd00:ec2::254]:80": false, "[::ffff:127.0.0.1]:80": false, "[::127.0.0.1]:80": false,
+		"[64:ff9b::7f00:1]:80": false, "[64:ff9b::101:101]:80": true, "[2002:7f00:1::]:80": false, "224.0.0.1:80": false, "255.255.255.255:80": false, "nonsense": false,
+	} {
+		if got := checkOrigin(address, allow) == nil; got != want {
+			t.Errorf("%s may be reached: %v, want %v", address, got, want)
+		}
+	}
+}
+
+func TestARequestThatGoesInCirclesEnds(t *testing.T) {
+	s := newStage(t)
+	s.options.OriginAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	l, err := net.Listen("tcp", "127.0.0.1:0") // another door of the same edge, by address
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.manifest.Routes = []lateen.Route{{Src: "^/out$", Dest: "http://" + l.Addr().String() + "/out"}}
+	s.open()
+	loop := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Host = "app.localhost"
+		s.edge.ServeHTTP(w, r)
+	})}
+	t.Cleanup(func() { loop.Close() })
+	go loop.Serve(l)
+	resp, _ := s.get("/out")
+	is(t, resp, 508, "")
+	ends := 0
+	for n := range maxHops + 1 {
+		if s.record(n).Error == "infinite_loop_detected" {
+			ends++
+		}
+	}
+	if ends != 1 {
+		t.Errorf("%d requests ended as a loop", ends)
+	}
+}

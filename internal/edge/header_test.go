@@ -1,0 +1,178 @@
+package edge
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+)
+
+func TestClientsCannotSpeakForThePlatform(t *testing.T) {
+	var seen http.Header
+	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }).open()
+	hostile := []string{
+		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "Forwarded", "X-Real-Ip", "X-Matched-Path",
+		"X-Now-Route-Matches", "X-Vercel-Id", "X-Vercel-Deployment-Url", "X-Vercel-Forwarded-For", "X-Vercel-Proxied-For",
+		"X-Vercel-Internal-Invocation-Id", "X-Vercel-Internal-Anything", "X-Vercel-Sc-Host", "X-Vercel-Sc-Headers", "X-Vercel-Ip-Country",
+		"X-Vercel-Oidc-Token", "X-Vercel-Cron-Schedule", "X-Vercel-Ja4-Digest", "X-Middleware-Subrequest", "X-Middleware-Next",
+		"X-Middleware-Rewrite", "X-Middleware-Override-Headers", "X-Middleware-Set-Cookie", "X-Invoke-Path", "X-Invoke-Status",
+		"Next-Resume", "X-Next-Resume-State-Length", "X-Lateen-Anything",
+	}
+	var headers []string
+	for _, name := range hostile {
+		headers = append(headers, strings.ToLower(name)+": evil", name+": evil")
+	}
+	kept := []string{"X-Middleware-Prefetch", "X-Prerender-Revalidate", "X-Vercel-Signature", "X-Vercel-Protection-Bypass", "Rsc", "Next-Action"}
+	for _, name := range kept {
+		headers = append(headers, name+": mine")
+	}
+	s.get("/fn", headers...)
+	for name, values := range seen {
+		if strings.Contains(strings.Join(values, " "), "evil") {
+			t.Errorf("the function is told %s: %q", name, values)
+		}
+	}
+	for _, name := range kept {
+		has(t, seen, name, "mine")
+	}
+}
+
+func TestAPeerIsBelievedOnlyIfItIsATrustedProxy(t *testing.T) {
+	for name, c := range map[string]struct {
+		trusted       string
+		headers       []string
+		ip, host, url string
+	}{
+		"a stranger":          {"10.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: other.localhost", "X-Forwarded-Proto: https"}, "127.0.0.1", "app.localhost", "http"},
+		"a proxy":             {"127.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: other.localhost", "X-Forwarded-Proto: https"}, "1.2.3.4", "other.localhost", "https"},
+		"a client that lies":  {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4", "X-Forwarded-Proto: ftp"}, "1.2.3.4", "app.localhost", "http"},
+		"a chain of proxies":  {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4, 127.0.0.9", "X-Forwarded-For: 127.0.0.8"}, "1.2.3.4", "app.localhost", "http"},
+		"a broken list":       {"127.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4, nonsense"}, "127.0.0.1", "app.localhost", "http"},
+		"an IPv6 client":      {"127.0.0.0/8", []string{"X-Forwarded-For: 2001:db8::1"}, "2001:db8::1", "app.localhost", "http"},
+		"a host of nonsense":  {"127.0.0.0/8", []string{"X-Forwarded-Host: a/b?c"}, "127.0.0.1", "app.localhost", "http"},
+		"a proxy that is mum": {"127.0.0.0/8", nil, "127.0.0.1", "app.localhost", "http"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen http.Header
+			s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
+			s.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(c.trusted)}
+			s.open()
+			s.edge.Route(map[string]lateen.DeploymentID{"other.localhost": "dpl_1"})
+			resp, _ := s.get("/fn", c.headers...)
+			is(t, resp, 200, "")
+			has(t, seen, "X-Forwarded-For", c.ip)
+			has(t, seen, "X-Real-Ip", c.ip)
+			has(t, seen, "X-Forwarded-Host", c.host)
+			has(t, seen, "X-Forwarded-Proto", c.url)
+			if got := s.record(0).ClientIP; got != c.ip {
+				t.Errorf("recorded client: %s", got)
+			}
+			hsts := map[string]string{"https": "max-age=63072000"}[c.url]
+			has(t, resp.Header, "Strict-Transport-Security", hsts)
+		})
+	}
+}
+
+func TestWhatAFunctionMayNotTellTheClient(t *testing.T) {
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		for name, value := range map[string]string{
+			"Server": "mine", "X-Vercel-Id": "mine", "X-Vercel-Cache": "HIT", "X-Vercel-Error": "MINE", "Vercel-Cdn-Cache-Control": "max-age=9",
+			"Vercel-Cache-Tag": "a,b", "X-Next-Cache-Tags": "a", "X-Vercel-Internal-X": "1", "X-Middleware-Next": "1", "Cdn-Cache-Control": "max-age=5",
+			"Keep-Alive": "timeout=5", "X-Hop": "1", "Connection": "X-Hop", "X-Own": "1",
+		} {
+			h.Set(name, value)
+		}
+		h.Add("Set-Cookie", "a=1")
+		h.Add("Set-Cookie", "b=2")
+	}).open()
+	resp, _ := s.get("/fn")
+	for name, value := range map[string]string{
+		"Server": "Lateen", "X-Vercel-Id": "dev1::" + string(s.record(0).ID), "X-Vercel-Cache": "MISS", "X-Vercel-Error": "",
+		"Vercel-Cdn-Cache-Control": "", "Vercel-Cache-Tag": "", "X-Next-Cache-Tags": "", "X-Vercel-Internal-X": "", "X-Middleware-Next": "",
+		"Cdn-Cache-Control": "max-age=5", "Keep-Alive": "", "X-Hop": "", "Connection": "", "X-Own": "1", "Set-Cookie": "a=1 | b=2",
+	} {
+		has(t, resp.Header, name, value)
+	}
+}
+
+func TestTheClientSeesItsOwnPartOfCacheControl(t *testing.T) {
+	for given, want := range map[string]string{
+		"": "public, max-age=0, must-revalidate", "s-maxage=60": "public, max-age=0, must-revalidate",
+		"public, s-maxage=60, stale-while-revalidate=30":            "public, max-age=0, must-revalidate",
+		"max-age=60, s-maxage=600":                                  "max-age=60",
+		"public, max-age=60, stale-while-revalidate=9, S-MaxAge=10": "public, max-age=60",
+		"private, no-store":                                         "private, no-store", "no-cache": "no-cache", "max-age=60": "max-age=60", "public": "public",
+		"public,max-age=31536000,immutable": "public,max-age=31536000,immutable", "private, stale-if-error=4": "private",
+	} {
+		var values []string
+		if given != "" {
+			values = []string{given}
+		}
+		if got := strings.Join(clientCacheControl(values), " | "); got != want {
+			t.Errorf("%q becomes %q, want %q", given, got, want)
+		}
+	}
+}
+
+func TestOnlyHostsNobodyChoseAreHiddenFromSearchEngines(t *testing.T) {
+	for _, c := range []struct{ target, host, want string }{
+		{"production", "app.localhost", ""},
+		{"production", "app-abc-team.localhost", "noindex"},
+		{"preview", "app-git-x-team.localhost", "noindex"},
+		{"preview", "app-abc-team.localhost", "noindex"},
+		{"preview", "next.example.com", ""},
+		{"production", "example.com", ""},
+	} {
+		s := newStage(t)
+		s.file("/f.txt", "text/plain", "x")
+		s.site.Target = c.target
+		s.open()
+		s.edge.Route(map[string]lateen.DeploymentID{c.host: "dpl_1"})
+		resp, _ := s.get("/f.txt", "Host: "+c.host)
+		has(t, resp.Header, "X-Robots-Tag", c.want)
+	}
+}
+
+func TestMalformedRequestsGetAnAnswerAndHarmNobody(t *testing.T) {
+	s := newStage(t)
+	s.file("/index.html", "text/html", "front page")
+	s.open()
+	for request, want := range map[string]string{
+		"GET / HTTP/1.1\r\n\r\n":                                    "400", // no host
+		"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n":              "400",
+		"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n":                       "400",
+		"GET /%zz HTTP/1.1\r\nHost: app.localhost\r\n\r\n":          "400",
+		"GET http://app.localhost/ HTTP/1.1\r\nHost: other\r\n\r\n": "200", // the target wins (RFC 9112 §3.2.2)
+		"GET / HTTP/1.0\r\nHost: app.localhost\r\n\r\n":             "200",
+		"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": "405",
+		"POST / HTTP/1.1\r\nHost: app.localhost\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n":                     "501",
+		"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello":              "400",
+		"GET / HTTP/1.1\r\nHost: app.localhost\r\nX Y: 1\r\n\r\n":                                                    "400",
+		"GET / HTTP/1.1\r\nHost: app.localhost\r\nX-A: 1\x00\r\n\r\n":                                                "400",
+		"OPTIONS * HTTP/1.1\r\nHost: app.localhost\r\n\r\n":                                                          "200",
+		"CONNECT app.localhost:80 HTTP/1.1\r\nHost: app.localhost\r\n\r\n":                                           "4",
+		"GET /../../etc/passwd HTTP/1.1\r\nHost: app.localhost\r\n\r\n":                                              "4",
+		"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: app.localhost\r\n\r\n":                                      "4",
+		"GET /%00 HTTP/1.1\r\nHost: app.localhost\r\n\r\n":                                                           "4",
+	} {
+		c := s.dial()
+		fmt.Fprint(c, request)
+		line, err := bufio.NewReader(c).ReadString('\n')
+		if err != nil {
+			t.Errorf("%q: %v", request, err)
+			continue
+		}
+		if status := strings.Fields(line)[1]; !strings.HasPrefix(status, want) {
+			t.Errorf("%q: %s, want %s", request, status, want)
+		}
+	}
+	resp, body := s.get("/")
+	if is(t, resp, 200, ""); body != "front page" {
+		t.Errorf("got %q", body)
+	}
+}

@@ -1,0 +1,365 @@
+package edge
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// dial opens a raw connection to the stage.
+func (s *stage) dial() net.Conn {
+	s.t.Helper()
+	c, err := new(net.Dialer).DialContext(s.t.Context(), "tcp", s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+// drip writes text byte by byte with a pause between.
+func drip(t *testing.T, c io.Writer, text string, pause time.Duration) error {
+	t.Helper()
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for i := range len(text) {
+		if _, err := io.WriteString(c, text[i:i+1]); err != nil {
+			return err
+		}
+		<-tick.C
+	}
+	return nil
+}
+
+func TestAClientThatNeverFinishesItsHeaderIsCutOff(t *testing.T) {
+	s := newStage(t)
+	s.options.HeaderTimeout = 200 * time.Millisecond
+	s.open()
+	c := s.dial()
+	began := time.Now()
+	drip(t, c, "GET / HTTP/1.1\r\nHost: app.localhost\r\nX-Slow: "+strings.Repeat("x", 1000), 5*time.Millisecond)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("it was served for %s", took)
+	}
+}
+
+func TestAHeaderThatIsTooLargeIsRefused(t *testing.T) {
+	s := newStage(t)
+	s.options.MaxHeaderBytes = 8 << 10
+	s.open()
+	resp, _ := s.get("/", "X-Large: "+strings.Repeat("x", 32<<10))
+	is(t, resp, 431, "")
+}
+
+func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
+	const stall = 300 * time.Millisecond
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, "%d %v", n, err)
+	})
+	s.options.StallTimeout = stall
+	s.open()
+	const head = "POST /fn HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 30\r\n\r\n"
+	t.Run("moving", func(t *testing.T) {
+		c := s.dial()
+		io.WriteString(c, head)
+		if err := drip(t, c, strings.Repeat("x", 30), stall/10); err != nil { // three times the timeout
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(resp.Body); string(body) != "30 <nil>" {
+			t.Errorf("the function read %s", body)
+		}
+	})
+	t.Run("stalled", func(t *testing.T) {
+		c := s.dial()
+		io.WriteString(c, head+"only this")
+		began := time.Now()
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is(t, resp, 408, "REQUEST_TIMEOUT")
+		io.Copy(io.Discard, c)
+		if took := time.Since(began); took > drainTimeout+20*stall {
+			t.Errorf("it was held for %s", took)
+		}
+	})
+	t.Run("stalled while nobody reads", func(t *testing.T) {
+		c := s.dial()
+		io.WriteString(c, strings.Replace(head, "/fn", "/nothing", 1)) // answered without its body
+		began := time.Now()
+		io.Copy(io.Discard, c)
+		if took := time.Since(began); took > drainTimeout+3*time.Second {
+			t.Errorf("it was held for %s", took)
+		}
+	})
+}
+
+func TestAReaderThatStallsIsCutOffAndAStreamThatPausesIsNot(t *testing.T) {
+	const stall = 300 * time.Millisecond
+	paused := make(chan struct{})
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("pause") {
+			io.WriteString(w, "before ")
+			http.NewResponseController(w).Flush()
+			<-paused
+			io.WriteString(w, "after")
+			return
+		}
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
+	})
+	s.blobFile("/big.bin", 64<<20)
+	s.options.StallTimeout = stall
+	s.open()
+	for _, path := range []string{"/fn", "/big.bin"} {
+		c := s.dial()
+		if err := c.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: app.localhost\r\n\r\n", path) // and reads nothing
+	}
+	for n := range 2 {
+		if r := s.record(n); r.Duration > 20*stall || r.BytesOut >= 64<<20 {
+			t.Errorf("%s: %d bytes went out in %s", r.Path, r.BytesOut, r.Duration)
+		}
+	}
+	for name, client := range map[string]*http.Client{"HTTP/1.1": s.client, "HTTP/2": s.h2} {
+		resp, err := client.Do(s.request("GET", "/fn?pause", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(2*stall, func() { paused <- struct{}{} })
+		if body, err := io.ReadAll(resp.Body); string(body) != "before after" {
+			t.Errorf("%s: got %q, %v", name, body, err)
+		}
+		resp.Body.Close()
+	}
+}
+
+func TestAConnectionIsUsedAgainLongAfterItsDeadlines(t *testing.T) {
+	const stall = 100 * time.Millisecond
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	s.options.StallTimeout = stall
+	s.open()
+	c := s.dial()
+	in := bufio.NewReader(c)
+	for range 3 {
+		fmt.Fprintf(c, "POST /fn HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 2\r\n\r\nhi")
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(resp.Body); string(body) != "hi" {
+			t.Fatalf("got %q, %v", body, err)
+		}
+		<-time.After(3 * stall)
+	}
+}
+
+func TestConnectionsAreLimited(t *testing.T) {
+	s := newStage(t)
+	s.file("/f.txt", "text/plain", "hello")
+	s.options.MaxConnections = 2
+	s.open()
+	ask := func(c net.Conn) error {
+		fmt.Fprintf(c, "GET /f.txt HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+		_, err := http.ReadResponse(bufio.NewReader(c), nil)
+		return err
+	}
+	first, second, third := s.dial(), s.dial(), s.dial()
+	for _, c := range []net.Conn{first, second} {
+		if err := ask(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	third.SetDeadline(time.Now().Add(200 * time.Millisecond))
+	if err := ask(third); err == nil {
+		t.Error("a third connection was served")
+	}
+	third.SetDeadline(time.Now().Add(10 * time.Second))
+	first.Close()
+	if _, err := http.ReadResponse(bufio.NewReader(third), nil); err != nil {
+		t.Errorf("the third connection was not served once there was room: %v", err)
+	}
+}
+
+func TestRequestsInFlightFinishWhenTheEdgeEnds(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		entered <- struct{}{}
+		<-release
+		io.WriteString(w, "done")
+	}).open()
+	got := make(chan string, 1)
+	go func() {
+		resp, err := s.client.Do(s.request("GET", "/fn", nil))
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		body, _ := io.ReadAll(resp.Body)
+		got <- string(body)
+	}()
+	<-entered
+	ended := make(chan error, 1)
+	go func() { ended <- s.stop() }()
+	<-s.edge.draining
+	select {
+	case err := <-ended:
+		t.Fatalf("Run returned with a request in flight: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	release <- struct{}{}
+	if body := <-got; body != "done" {
+		t.Errorf("got %q", body)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if c, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.address); err == nil {
+		c.Close()
+		t.Error("a connection was accepted after the end")
+	}
+}
+
+func TestARequestThatOutlivesTheGraceIsCutOff(t *testing.T) {
+	entered := make(chan struct{})
+	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-r.Context().Done()
+	})
+	s.options.Grace = 50 * time.Millisecond
+	s.open()
+	go func() {
+		resp, err := s.client.Do(s.request("GET", "/fn", nil))
+		if err == nil {
+			resp.Body.Close()
+		}
+	}()
+	<-entered
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if r := s.record(0); r.Status != 499 {
+		t.Errorf("recorded: %d", r.Status)
+	}
+}
+
+func TestTLSWithACertificateThatIsRenewed(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	pool := x509.NewCertPool()
+	writeCertificate(t, pool, 1, certFile, keyFile)
+	cert, err := OpenCertificate(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t)
+	s.file("/f.txt", "text/plain", "hello")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.options.Secure, s.options.TLS = []net.Listener{l}, cert.Config()
+	s.open()
+	ask := func(want int) *http.Response {
+		t.Helper()
+		transport := &http.Transport{
+			ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool},
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+			},
+		}
+		defer transport.CloseIdleConnections()
+		req := s.request("GET", "/f.txt", nil)
+		req.URL.Scheme = "https"
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.TLS.PeerCertificates[0].SerialNumber.Int64(); got != int64(want) {
+			t.Errorf("certificate %d is served, want %d", got, want)
+		}
+		return resp
+	}
+	resp := ask(1)
+	if resp.ProtoMajor != 2 {
+		t.Errorf("protocol %s", resp.Proto)
+	}
+	has(t, resp.Header, "Strict-Transport-Security", "max-age=63072000")
+	writeCertificate(t, pool, 2, certFile, keyFile)
+	ask(1)
+	cert.mu.Lock()
+	cert.checked = time.Time{} // a minute passes
+	cert.mu.Unlock()
+	ask(2)
+	if err := os.WriteFile(certFile, []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cert.mu.Lock()
+	cert.checked = time.Time{}
+	cert.mu.Unlock()
+	ask(2)
+	if _, err := OpenCertificate(certFile, keyFile); err == nil {
+		t.Error("a broken certificate was opened")
+	}
+}
+
+// writeCertificate writes a fresh certificate for app.localhost, trusted by pool.
+func writeCertificate(t *testing.T, pool *x509.CertPool, serial int64, certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), DNSNames: []string{"app.localhost"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	pool.AppendCertsFromPEM(public)
+	for file, content := range map[string][]byte{certFile: public, keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Unix(1_700_000_000+serial, 0)
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

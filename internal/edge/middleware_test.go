@@ -1,0 +1,158 @@
+package edge
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// middlewareStage has a middleware before everything, which answers by m, and
+// a function at /fn that answers with what it was told.
+func middlewareStage(t *testing.T, m http.HandlerFunc) *stage {
+	t.Helper()
+	s := newStage(t)
+	s.function("/fn", lateen.Function{})
+	s.function("/_middleware", lateen.Function{Runtime: "edge"})
+	s.manifest.Routes = []lateen.Route{{Src: "/.*", MiddlewarePath: "_middleware", Continue: true, Override: true}}
+	s.handle(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Matched-Path") == "/_middleware" || r.Header.Get("X-Matched-Path") == "_middleware" {
+			m(w, r)
+			return
+		}
+		for name, values := range r.Header {
+			w.Header()["Saw-"+name] = values
+		}
+		w.Header().Set("Saw-Uri", r.RequestURI)
+		io.Copy(w, r.Body)
+	})
+	return s
+}
+
+func next(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Middleware-Next", "1") }
+
+func TestAMiddlewareAndTheFunctionBothSeeTheBody(t *testing.T) {
+	seen := ""
+	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		seen = string(b)
+		next(w, r)
+	}).open()
+	for name, body := range map[string]io.Reader{"sized": strings.NewReader("payload"), "chunked": io.MultiReader(strings.NewReader("payload"))} {
+		seen = ""
+		resp, got := s.do("POST", "/fn", body)
+		if is(t, resp, 200, ""); got != "payload" || seen != "payload" {
+			t.Errorf("%s: the middleware saw %q, the function %q", name, seen, got)
+		}
+	}
+	if s.edge.memory.left.Load() != heldBodies {
+		t.Error("memory was taken and not given back")
+	}
+	if r := s.record(0); r.Middleware == nil || r.Middleware.Function != "/_middleware" || r.Kind != "function" || r.BytesIn != 7 {
+		t.Errorf("recorded: %+v", r)
+	}
+}
+
+func TestALongBodyGoesPastTheMiddleware(t *testing.T) {
+	var seen []byte
+	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
+		seen, _ = io.ReadAll(r.Body)
+		next(w, r)
+	}).open()
+	long := strings.Repeat("x", middlewareBody+1)
+	for name, body := range map[string]io.Reader{"sized": strings.NewReader(long), "chunked": io.MultiReader(strings.NewReader(long))} {
+		resp, got := s.do("POST", "/fn", body)
+		if is(t, resp, 200, ""); got != long || len(seen) != 0 {
+			t.Errorf("%s: the middleware saw %d bytes, the function %d", name, len(seen), len(got))
+		}
+	}
+}
+
+func TestBodiesHeldForMiddlewaresAreBounded(t *testing.T) {
+	s := middlewareStage(t, next).open()
+	s.edge.memory.left.Store(5)
+	resp, _ := s.do("POST", "/fn", strings.NewReader("payload"))
+	is(t, resp, 503, "OVERLOADED")
+	resp, _ = s.get("/fn")
+	is(t, resp, 200, "")
+}
+
+func TestWhatAMiddlewareChanges(t *testing.T) {
+	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Middleware-Override-Headers", "x-kept,x-new")
+		h.Set("X-Middleware-Request-X-Kept", r.Header.Get("X-Kept"))
+		h.Set("X-Middleware-Request-X-New", "new")
+		h.Set("X-Response", "from middleware")
+		h.Add("Set-Cookie", "m=1")
+		h.Set("X-Middleware-Rewrite", "/fn?rewritten=1")
+	}).open()
+	resp, _ := s.get("/somewhere?a=1", "X-Kept: kept", "X-Dropped: dropped")
+	is(t, resp, 200, "")
+	for name, value := range map[string]string{
+		"Saw-X-Kept": "kept", "Saw-X-New": "new", "Saw-X-Dropped": "", "X-Response": "from middleware", "Set-Cookie": "m=1",
+		"X-Middleware-Override-Headers": "", "X-Middleware-Request-X-New": "", "X-Middleware-Rewrite": "",
+	} {
+		has(t, resp.Header, name, value)
+	}
+	if uri := resp.Header.Get("Saw-Uri"); !strings.HasPrefix(uri, "/fn?") || !strings.Contains(uri, "rewritten=1") {
+		t.Errorf("the function was asked for %s", uri)
+	}
+}
+
+func TestAMiddlewareAnswersItself(t *testing.T) {
+	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/moved" {
+			w.Header().Set("Location", "/login?from=/moved")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain")
+		w.WriteHeader(http.StatusTeapot)
+		io.WriteString(w, "no coffee")
+	}).open()
+	resp, body := s.get("/fn")
+	if is(t, resp, 418, ""); body != "no coffee" {
+		t.Errorf("got %q", body)
+	}
+	resp, _ = s.get("/moved")
+	is(t, resp, 307, "")
+	has(t, resp.Header, "Location", "/login?from=/moved")
+	if r := s.record(0); r.Kind != "middleware" || r.Status != 418 {
+		t.Errorf("recorded: %s %d", r.Kind, r.Status)
+	}
+}
+
+func TestAMiddlewareThatCrashesEndsTheRequest(t *testing.T) {
+	s := middlewareStage(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }).open()
+	resp, _ := s.get("/fn")
+	if resp.StatusCode != 500 {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+func TestFaultsOfAMiddlewareHaveTheirOwnName(t *testing.T) {
+	var failure error
+	s := middlewareStage(t, next)
+	s.options.Fleet = invoker(func(context.Context, lateen.FunctionSpec, *http.Request, *lateen.Invocation) (*http.Response, error) {
+		return nil, failure
+	})
+	s.open()
+	for _, c := range []struct {
+		err    error
+		status int
+		code   string
+	}{
+		{lateen.ErrFunctionFailed, 500, "MIDDLEWARE_INVOCATION_FAILED"},
+		{lateen.ErrFunctionNoResponse, 500, "MIDDLEWARE_INVOCATION_FAILED"},
+		{lateen.ErrFunctionTimeout, 504, "MIDDLEWARE_INVOCATION_TIMEOUT"},
+		{lateen.ErrFunctionThrottled, 503, "FUNCTION_THROTTLED"},
+	} {
+		failure = c.err
+		resp, _ := s.get("/fn")
+		is(t, resp, c.status, c.code)
+	}
+}

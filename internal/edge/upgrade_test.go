@@ -1,0 +1,103 @@
+package edge
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// talk upgrades a connection to the stage to a protocol of lines.
+func talk(t *testing.T, s *stage) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	c := s.dial()
+	// The first line of the new protocol goes out with the request.
+	fmt.Fprint(c, "GET /fn HTTP/1.1\r\nHost: app.localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: lines\r\n\r\nearly\n")
+	in := bufio.NewReader(c)
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(t, resp, 101, "")
+	has(t, resp.Header, "Upgrade", "lines")
+	has(t, resp.Header, "X-Own", "1")
+	return c, in
+}
+
+// lines answers a request to switch to a protocol that echoes lines.
+func lines(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "lines" || r.Header.Get("Connection") != "Upgrade" {
+		http.Error(w, "not asked", http.StatusBadRequest)
+		return
+	}
+	c, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\nX-Own: 1\r\n\r\n")
+	rw.Flush()
+	in := bufio.NewScanner(rw)
+	for in.Scan() && in.Text() != "bye" {
+		fmt.Fprintf(rw, "echo %s\n", in.Text())
+		rw.Flush()
+	}
+}
+
+func TestAnUpgradedConnectionPassesThrough(t *testing.T) {
+	s := functionStage(t, lines)
+	s.options.StallTimeout = 100 * time.Millisecond // which is HTTP's business alone
+	s.open()
+	c, in := talk(t, s)
+	for i, word := range []string{"early", "one", "two"} {
+		if i > 0 {
+			<-time.After(150 * time.Millisecond)
+			fmt.Fprintln(c, word)
+		}
+		if got, err := in.ReadString('\n'); got != "echo "+word+"\n" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	fmt.Fprintln(c, "bye")
+	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil {
+		t.Errorf("after the end came %q, %v", rest, err)
+	}
+	if r := s.record(0); r.Status != 101 || r.BytesIn != int64(len("early\none\ntwo\nbye\n")) || r.BytesOut != int64(len("echo early\necho one\necho two\n")) {
+		t.Errorf("recorded: %d, %d bytes in, %d out", r.Status, r.BytesIn, r.BytesOut)
+	}
+}
+
+func TestAnUpgradedConnectionEndsWithTheEdge(t *testing.T) {
+	s := functionStage(t, lines).open()
+	_, in := talk(t, s)
+	in.ReadString('\n')
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.ReadString('\n'); err == nil {
+		t.Error("the connection is still there")
+	}
+}
+
+func TestAFunctionCannotSwitchProtocolsUnasked(t *testing.T) {
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n")
+		rw.Flush()
+	}).open()
+	resp, _ := s.get("/fn")
+	is(t, resp, 502, "NO_RESPONSE_FROM_FUNCTION")
+	resp, body := s.send(s.h2, s.request("GET", "/fn", nil))
+	is(t, resp, 502, "NO_RESPONSE_FROM_FUNCTION")
+	if strings.Contains(body, "lines") {
+		t.Errorf("got %q", body)
+	}
+}
