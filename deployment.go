@@ -134,6 +134,7 @@ var (
 	ErrUploadDigest        = &Error{Code: Invalid, Reason: "upload_digest_mismatch", Message: "the body does not have the digest it was announced with", Hint: "upload the file again"}
 	ErrUploadTruncated     = &Error{Code: Invalid, Reason: "upload_truncated", Message: "the body ended too early", Hint: "upload the file again"}
 	ErrUploadPath          = &Error{Code: Invalid, Reason: "invalid_path", Message: "a file's path leaves the upload"}
+	ErrUploadArchive       = &Error{Code: Invalid, Reason: "invalid_archive", Message: "the archive of the upload can't be unpacked", Hint: "deploy again, or without --archive=tgz"}
 	ErrTooManyFiles        = &Error{Code: Invalid, Reason: "too_many_files", Message: "the deployment has too many files"}
 	ErrAliasNotFound       = &Error{Code: NotFound, Reason: "alias_not_found", Message: "there is no such alias", Hint: "list them with `lateen alias ls`"}
 	ErrAliasInvalid        = &Error{Code: Invalid, Reason: "invalid_alias", Message: "the alias is not a host name"}

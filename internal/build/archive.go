@@ -1,0 +1,242 @@
+package build
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
+)
+
+const (
+	archivePart = ".vercel/source.tgz.part" // and its number, from 1
+	maxPath     = 4096                      // bytes of a path or link of an archive
+	small       = 1 << 20                   // bytes of a file that is held in memory, to keep several at once
+)
+
+// unpack returns files with the archive among them, if there is one, replaced
+// by what it holds. An archive is one gzipped tar, cut into numbered parts.
+func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, log func(string)) ([]lateen.SourceFile, error) {
+	var parts, plain []lateen.SourceFile
+	for _, f := range files {
+		if strings.HasPrefix(f.Path, archivePart) {
+			parts = append(parts, f)
+		} else {
+			plain = append(plain, f)
+		}
+	}
+	if len(parts) == 0 {
+		return files, nil
+	}
+	if err := sortParts(parts); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	joined := &partReader{ctx: ctx, store: b.Artifacts, parts: parts}
+	defer joined.Close()
+	a := &archive{builder: b, files: make(map[string]*lateen.SourceFile)}
+	if err := a.read(ctx, joined); err != nil {
+		return nil, err
+	}
+	log(fmt.Sprintf("Unpacked %s (%s) from %s in %s", count(len(a.files), "file"), size(a.bytes), count(len(parts), "archive part"), took(began)))
+	for _, f := range plain {
+		delete(a.files, f.Path)
+	}
+	for _, f := range a.files {
+		plain = append(plain, *f)
+	}
+	return plain, nil
+}
+
+// sortParts puts parts in the order of their numbers, which must be 1 to n.
+func sortParts(parts []lateen.SourceFile) error {
+	number := func(f lateen.SourceFile) int {
+		n, err := strconv.Atoi(strings.TrimPrefix(f.Path, archivePart))
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	slices.SortFunc(parts, func(a, b lateen.SourceFile) int { return cmp.Compare(number(a), number(b)) })
+	for i, f := range parts {
+		if number(f) != i+1 || f.Link != "" {
+			return lateen.ErrUploadArchive.With("%s%d is missing from the upload", archivePart, i+1)
+		}
+	}
+	return nil
+}
+
+// archive is an archive being unpacked.
+type archive struct {
+	builder *Builder
+	files   map[string]*lateen.SourceFile // by path; the last of a path counts
+	entries int
+	bytes   int64
+}
+
+// read unpacks from. Content is kept while the next files are read.
+func (a *archive) read(ctx context.Context, from io.Reader) error {
+	joined := &noting{r: from}
+	puts, putting := errgroup.WithContext(ctx)
+	puts.SetLimit(inFlight)
+	err := a.readEntries(putting, joined, puts)
+	if putErr := puts.Wait(); putErr != nil {
+		return putErr
+	}
+	if joined.err != nil { // the store's fault, not the archive's
+		return joined.err
+	}
+	return err
+}
+
+// readEntries reads every entry and, to verify its checksum, the end of the archive.
+func (a *archive) readEntries(ctx context.Context, from io.Reader, puts *errgroup.Group) error {
+	unzipped, err := gzip.NewReader(from)
+	if err != nil {
+		return broken(err)
+	}
+	entries := tar.NewReader(unzipped)
+	for {
+		header, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return broken(err)
+		}
+		if err := a.readEntry(ctx, header, entries, puts); err != nil {
+			return err
+		}
+	}
+	n, err := io.CopyN(io.Discard, unzipped, small)
+	if err == nil || n == small {
+		return lateen.ErrUploadArchive.With("the archive goes on after its end")
+	}
+	if !errors.Is(err, io.EOF) {
+		return broken(err)
+	}
+	return nil
+}
+
+// readEntry takes one file or link.
+func (a *archive) readEntry(ctx context.Context, header *tar.Header, content io.Reader, puts *errgroup.Group) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	a.entries++
+	a.bytes += min(header.Size, a.builder.MaxBytes+1)
+	switch name := path.Clean(header.Name); {
+	case a.entries > a.builder.MaxFiles:
+		return lateen.ErrTooManyFiles.With("the archive has more than %d files", a.builder.MaxFiles)
+	case a.bytes > a.builder.MaxBytes:
+		return lateen.ErrTooLarge.With("the archive unpacks to more than %s", size(a.builder.MaxBytes))
+	case !fs.ValidPath(name) || len(name) > maxPath || strings.ContainsRune(name, 0):
+		return lateen.ErrUploadPath.With("%.200q is not a path within the upload", header.Name)
+	case header.Typeflag == tar.TypeDir:
+		return nil
+	case header.Typeflag == tar.TypeSymlink && header.Linkname != "" && len(header.Linkname) <= maxPath:
+		a.files[name] = &lateen.SourceFile{Path: name, Link: header.Linkname}
+		return nil
+	case header.Typeflag == tar.TypeReg && name != ".":
+		f := &lateen.SourceFile{Path: name, Mode: uint32(header.FileInfo().Mode().Perm())}
+		a.files[name] = f
+		return a.put(ctx, f, header.Size, content, puts)
+	default:
+		return lateen.ErrUploadArchive.With("%.200q in the archive is neither a file, a directory nor a link", header.Name)
+	}
+}
+
+// put keeps the content of f: a small one behind the reader's back.
+func (a *archive) put(ctx context.Context, f *lateen.SourceFile, size int64, content io.Reader, puts *errgroup.Group) (err error) {
+	if size > small {
+		noted := &noting{r: content}
+		f.Blob, err = a.builder.Artifacts.Put(ctx, noted, "")
+		if noted.err != nil {
+			return broken(noted.err)
+		}
+		return err
+	}
+	b, err := io.ReadAll(content)
+	if err != nil {
+		return broken(err)
+	}
+	puts.Go(func() (err error) {
+		f.Blob, err = a.builder.Artifacts.Put(ctx, bytes.NewReader(b), "")
+		return err
+	})
+	return nil
+}
+
+// broken says that the archive can't be read on.
+func broken(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return lateen.ErrUploadArchive.With("the archive of the upload ends too early")
+	}
+	return lateen.ErrUploadArchive.With("the archive of the upload can't be unpacked: %s", err.Error())
+}
+
+// noting remembers the error that ended a stream before its end.
+type noting struct {
+	r   io.Reader
+	err error
+}
+
+func (n *noting) Read(p []byte) (int, error) {
+	count, err := n.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		n.err = err
+	}
+	return count, err
+}
+
+// partReader reads the content of parts one after the other.
+type partReader struct {
+	ctx   context.Context //nolint:containedctx // lives as long as the call it was made in
+	store artifact.Store
+	parts []lateen.SourceFile
+	open  io.ReadCloser // the first of parts; nil before it is read
+}
+
+func (p *partReader) Read(b []byte) (int, error) {
+	for len(p.parts) > 0 {
+		if p.open == nil {
+			f, err := p.store.Open(p.ctx, p.parts[0].Blob.Digest)
+			if err != nil {
+				return 0, fmt.Errorf("open %s: %w", p.parts[0].Path, err)
+			}
+			p.open = f
+		}
+		n, err := p.open.Read(b)
+		if !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		p.Close()
+		p.parts = p.parts[1:]
+		if n > 0 {
+			return n, nil
+		}
+	}
+	return 0, io.EOF
+}
+
+// Close closes the part that is being read.
+func (p *partReader) Close() {
+	if p.open != nil {
+		p.open.Close()
+		p.open = nil
+	}
+}

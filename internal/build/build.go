@@ -1,0 +1,170 @@
+// Package build turns an upload into a durable manifest and everything it names.
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/buildoutput"
+)
+
+// Options of a [Builder]. Fields without a stated zero are required.
+type Options struct {
+	Artifacts artifact.Store
+	Trees     *artifact.Trees
+	// Dir is where the builder remembers how files were compressed. It may be
+	// emptied at any time; "" remembers nothing.
+	Dir string
+	Log *slog.Logger
+
+	MaxFiles int   // of an unpacked archive; 0 is 100,000
+	MaxBytes int64 // of an unpacked archive; 0 is 4 GiB
+	CPUs     int   // how many files are compressed at once; 0 is all there are
+}
+
+// Builder assembles deployments. Its methods may be called concurrently.
+type Builder struct {
+	Options
+
+	memory memory
+	slots  chan struct{} // held while compressing
+}
+
+// inFlight is how many files one assembly moves at once. Durable writes wait
+// for the disk, which serves many of them together as fast as one.
+const inFlight = 16
+
+// New returns a builder.
+func New(o Options) (*Builder, error) {
+	if o.Artifacts == nil || o.Trees == nil || o.Log == nil {
+		return nil, errors.New("build: a required option is missing")
+	}
+	if o.MaxFiles == 0 {
+		o.MaxFiles = 100_000
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 4 << 30
+	}
+	if o.CPUs == 0 {
+		o.CPUs = runtime.GOMAXPROCS(0)
+	}
+	return &Builder{Options: o, memory: memory{dir: o.Dir}, slots: make(chan struct{}, o.CPUs)}, nil
+}
+
+// Assemble turns src, whose content is kept, into a manifest, and returns it
+// with its digest once it and everything it names are durable and the functions
+// are laid out. log receives the lines of the build log. An error that is a
+// [lateen.Error] is the user's to mend; whatever the error, nothing refers to
+// what was kept on the way, so that it can be swept.
+func (b *Builder) Assemble(ctx context.Context, src lateen.Source, log func(text string)) (lateen.Digest, *lateen.Manifest, error) {
+	files, err := b.unpack(ctx, src.Files, log)
+	if err != nil {
+		return "", nil, err
+	}
+	out, err := b.read(ctx, files, src, log)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := b.layOut(ctx, out.Trees, log); err != nil {
+		return "", nil, err
+	}
+	if err := b.compress(ctx, out.Manifest.Files, log); err != nil {
+		return "", nil, err
+	}
+	digest, err := artifact.WriteJSON(ctx, b.Artifacts, out.Manifest)
+	if err != nil {
+		return "", nil, fmt.Errorf("keep the manifest: %w", err)
+	}
+	if err := b.memory.clean(ctx, b.Artifacts); err != nil {
+		b.Log.WarnContext(ctx, "what is remembered of compressed files could not be cleaned", "err", err)
+	}
+	return digest, out.Manifest, nil
+}
+
+// read reads the build output and logs what it is.
+func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src lateen.Source, log func(string)) (*buildoutput.Output, error) {
+	upload := buildoutput.Source{
+		Files: make(map[string]buildoutput.File, len(files)),
+		Open: func(blob lateen.Blob) (io.ReadCloser, error) {
+			return b.Artifacts.Open(ctx, blob.Digest)
+		},
+	}
+	for _, f := range files {
+		mode := f.Mode
+		if mode == 0 {
+			mode = 0o644
+		}
+		upload.Files[f.Path] = buildoutput.File{Blob: f.Blob, Mode: mode, Link: f.Link}
+	}
+	out, err := buildoutput.Read(upload, buildoutput.Options{Root: src.Root, Target: src.Target})
+	if err != nil {
+		return nil, err
+	}
+	m := out.Manifest
+	log(fmt.Sprintf("Read the build output: %s, %s, %s behind %s, %s",
+		count(len(m.Routes), "route"), count(len(m.Files), "static file"), count(len(m.Functions), "function"),
+		count(len(m.Outputs), "path"), count(len(m.Prerenders), "prerendered path")))
+	for _, notice := range out.Notices {
+		log("Notice: " + notice)
+	}
+	return out, nil
+}
+
+// layOut keeps the trees of the functions and makes their directories.
+func (b *Builder) layOut(ctx context.Context, trees map[lateen.Digest]*lateen.Tree, log func(string)) error {
+	if len(trees) == 0 {
+		return nil
+	}
+	began, files := time.Now(), 0
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(inFlight)
+	for digest, tree := range trees {
+		files += len(tree.Entries)
+		g.Go(func() error {
+			if _, err := artifact.WriteJSON(ctx, b.Artifacts, tree); err != nil {
+				return fmt.Errorf("keep a function's tree: %w", err)
+			}
+			_, err := b.Trees.Dir(ctx, digest)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	log(fmt.Sprintf("Laid out %s with %s in %s", count(len(trees), "function tree"), count(files, "file"), took(began)))
+	return nil
+}
+
+// count says how many things there are: 1 file, 2 files.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
+}
+
+func took(began time.Time) string {
+	return time.Since(began).Round(time.Millisecond).String()
+}
+
+// size says bytes in the unit that fits: 12.3 MB.
+func size(bytes int64) string {
+	switch {
+	case bytes < 1000:
+		return strconv.FormatInt(bytes, 10) + " B"
+	case bytes < 1_000_000:
+		return strconv.FormatFloat(float64(bytes)/1e3, 'f', 1, 64) + " kB"
+	default:
+		return strconv.FormatFloat(float64(bytes)/1e6, 'f', 1, 64) + " MB"
+	}
+}

@@ -1,0 +1,150 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Files outside these bounds are served as they are: a small one fits into one
+// packet anyway, a large one would take too much memory here.
+const (
+	minCompressed = 256
+	maxCompressed = 64 << 20
+	leastGain     = 20 // a compressed form must be smaller by at least one part in 20
+)
+
+// compression is a content whose compressed forms are wanted.
+type compression struct {
+	lateen.Blob
+
+	encodings map[string]lateen.Blob // by content coding, those worth it
+	known     bool                   // they were made before
+}
+
+// compress gives the files that gain from it their compressed forms.
+func (b *Builder) compress(ctx context.Context, files map[string]lateen.File, log func(string)) error {
+	began := time.Now()
+	with, err := newCoder(b.slots)
+	if err != nil {
+		return err
+	}
+	wanted := make(map[lateen.Digest]*compression)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(inFlight)
+	for _, f := range files {
+		if f.Size < minCompressed || f.Size > maxCompressed || !compressible(f.ContentType) || wanted[f.Digest] != nil {
+			continue
+		}
+		c := &compression{Blob: f.Blob}
+		wanted[f.Digest] = c
+		g.Go(func() error { return b.variants(ctx, with, c) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for path, f := range files {
+		if c := wanted[f.Digest]; c != nil && compressible(f.ContentType) && len(c.encodings) > 0 {
+			f.Encodings = c.encodings
+			files[path] = f
+		}
+	}
+	logCompressed(wanted, began, log)
+	return nil
+}
+
+func logCompressed(wanted map[lateen.Digest]*compression, began time.Time, log func(string)) {
+	var made, known int
+	var before, after int64
+	for _, c := range wanted {
+		if c.known {
+			known++
+			continue
+		}
+		made++
+		before += c.Size
+		smallest := c.Size
+		for _, blob := range c.encodings {
+			smallest = min(smallest, blob.Size)
+		}
+		after += smallest
+	}
+	switch {
+	case made > 0:
+		log(fmt.Sprintf("Compressed %s from %s to %s in %s, %d were known", count(made, "static file"), size(before), size(after), took(began), known))
+	case known > 0:
+		log(fmt.Sprintf("Compressed no static file: all %d were known", known))
+	}
+}
+
+// variants finds or makes the compressed forms of c.
+func (b *Builder) variants(ctx context.Context, with *coder, c *compression) error {
+	encodings, known := b.memory.recall(c.Digest)
+	if known {
+		err := b.renew(ctx, encodings)
+		if err == nil {
+			c.encodings, c.known = encodings, true
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	encoded, err := with.encode(ctx, func() ([]byte, error) { return b.load(ctx, c.Digest) })
+	if err != nil {
+		return err
+	}
+	c.encodings = make(map[string]lateen.Blob)
+	for coding, content := range encoded {
+		if int64(len(content)) > c.Size-c.Size/leastGain {
+			continue
+		}
+		blob, err := b.Artifacts.Put(ctx, bytes.NewReader(content), "")
+		if err != nil {
+			return fmt.Errorf("keep a compressed file: %w", err)
+		}
+		c.encodings[coding] = blob
+	}
+	if err := b.memory.remember(c.Digest, c.encodings); err != nil {
+		b.Log.WarnContext(ctx, "a compressed file could not be remembered", "digest", c.Digest, "err", err)
+	}
+	return nil
+}
+
+// renew makes blobs that no deployment may name any more safe from sweeps, by
+// putting them again. The error is [fs.ErrNotExist] if one was swept.
+func (b *Builder) renew(ctx context.Context, blobs map[string]lateen.Blob) error {
+	for _, blob := range blobs {
+		f, err := b.Artifacts.Open(ctx, blob.Digest)
+		if err != nil {
+			return err
+		}
+		_, err = b.Artifacts.Put(ctx, f, blob.Digest)
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("keep a compressed file: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *Builder) load(ctx context.Context, digest lateen.Digest) ([]byte, error) {
+	f, err := b.Artifacts.Open(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("read artifact %s: %w", digest, err)
+	}
+	return content, nil
+}
