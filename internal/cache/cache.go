@@ -18,9 +18,6 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// MaxTags is how many tags of an entry count.
-const MaxTags = 128
-
 // Soft is the grace of an invalidation that lets stale entries be served for as
 // long as they are usable.
 const Soft time.Duration = -1

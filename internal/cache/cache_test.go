@@ -86,7 +86,7 @@ func (p page) making() cache.Making {
 			status = http.StatusOK
 		}
 		return &cache.Draft{
-			Entry: &cache.Entry{Status: status, Header: http.Header{"X-Page": {"1"}}, Tags: p.tags, Group: p.group, Fresh: p.fresh, Usable: p.usable},
+			Entry: &cache.Entry{Status: status, Header: http.Header{"X-Page": {"1", "\xff\xfe"}}, Tags: p.tags, Group: p.group, Fresh: p.fresh, Usable: p.usable},
 			Body:  io.NopCloser(body), Use: p.use,
 		}, nil
 	}}
@@ -166,7 +166,7 @@ func TestAnEntryIsReadBackAsItWasKept(t *testing.T) {
 			if err != nil || string(got) != text {
 				t.Errorf("body has %d bytes, want %d (%v)", len(got), len(text), err)
 			}
-			if e.Status != 404 || e.Header.Get("X-Page") != "1" || e.Fresh != time.Hour || e.Usable != 2*time.Hour || e.Group != "g" || e.Size != int64(len(text)) {
+			if e.Status != 404 || e.Header.Get("X-Page") != "1" || e.Header["X-Page"][1] != "\xff\xfe" || e.Fresh != time.Hour || e.Usable != 2*time.Hour || e.Group != "g" || e.Size != int64(len(text)) {
 				t.Errorf("entry is %+v", e)
 			}
 			if diff := cmp.Diff([]string{"a", "b"}, e.Tags); diff != "" {

@@ -43,7 +43,7 @@ func (k Key) String() string { return hex.EncodeToString(k.Hash[:]) }
 type Entry struct {
 	Status int
 	Header http.Header
-	Tags   []string // at most [MaxTags]
+	Tags   []string // valid UTF-8
 	// Group joins entries that are made anew together: one that is older than
 	// its group's latest regeneration is stale. "" is none.
 	Group string

@@ -30,7 +30,7 @@ var errDamaged = errors.New("the entry's file is damaged")
 type record struct {
 	Key    string        `json:"key"`
 	Status int           `json:"status"`
-	Header http.Header   `json:"header"`
+	Header headerText    `json:"header"`
 	Tags   []string      `json:"tags,omitempty"`
 	Group  string        `json:"group,omitempty"`
 	Born   int64         `json:"born"` // Unix nanoseconds
@@ -41,11 +41,34 @@ type record struct {
 	Digest lateen.Digest `json:"digest"`
 }
 
+// headerText is a header whose values need not be valid UTF-8.
+type headerText map[string][][]byte
+
+func textOf(h http.Header) headerText {
+	t := make(headerText, len(h))
+	for name, values := range h {
+		for _, v := range values {
+			t[name] = append(t[name], []byte(v))
+		}
+	}
+	return t
+}
+
+func (t headerText) header() http.Header {
+	h := make(http.Header, len(t))
+	for name, values := range t {
+		for _, v := range values {
+			h[name] = append(h[name], string(v))
+		}
+	}
+	return h
+}
+
 // writeTrailer completes the file of e, whose body has been written to w, and
 // returns how many bytes it wrote.
 func writeTrailer(w io.Writer, key Key, e *Entry) (int64, error) {
 	rec, err := json.Marshal(record{
-		Key: key.String(), Status: e.Status, Header: e.Header, Tags: e.Tags, Group: e.Group,
+		Key: key.String(), Status: e.Status, Header: textOf(e.Header), Tags: e.Tags, Group: e.Group,
 		Born: e.Born.UnixNano(), Kept: e.Kept.UnixNano(), Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Digest: e.Digest,
 	})
 	if err != nil {
@@ -78,7 +101,7 @@ func readEntry(f *os.File, key Key, memory int64) (e *Entry, err error) {
 		return nil, errDamaged
 	}
 	e = &Entry{
-		Status: rec.Status, Header: rec.Header, Tags: rec.Tags, Group: rec.Group,
+		Status: rec.Status, Header: rec.Header.header(), Tags: rec.Tags, Group: rec.Group,
 		Born: time.Unix(0, rec.Born), Kept: time.Unix(0, rec.Kept), Fresh: rec.Fresh, Usable: rec.Usable, Digest: rec.Digest,
 	}
 	if rec.Size > memory {

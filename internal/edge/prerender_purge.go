@@ -92,7 +92,7 @@ func (e *Edge) purge(s *site, h http.Header) {
 			}
 			grace = seconds(int(min(n, maxSeconds)))
 		}
-		e.invalidate(s, form["tag"], grace)
+		e.invalidate(s, splitTags(form["tag"]), grace)
 	}
 }
 
@@ -114,8 +114,10 @@ func (b *purgingBody) Read(p []byte) (int, error) {
 // tagHeaders are where functions name the tags of a response.
 var tagHeaders = []string{"X-Next-Cache-Tags", "Vercel-Cache-Tag"} //nolint:gochecknoglobals // a constant in all but name
 
-// takeTags removes the tags from the header of a response and returns them, at
-// most [cache.MaxTags].
+// maxTags is how many tags of a response count.
+const maxTags = 128
+
+// takeTags removes the tags from the header of a response and returns them.
 func takeTags(h http.Header) []string {
 	var tags []string
 	for _, name := range tagHeaders {
@@ -124,7 +126,7 @@ func takeTags(h http.Header) []string {
 	}
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
-	return slices.Clip(tags[:min(len(tags), cache.MaxTags)])
+	return slices.Clip(tags[:min(len(tags), maxTags)])
 }
 
 // splitTags returns the elements of the values of a header that is a list.
@@ -133,7 +135,7 @@ func splitTags(values []string) []string {
 	for _, value := range values {
 		for tag := range strings.SplitSeq(value, ",") {
 			if tag = strings.TrimSpace(tag); tag != "" {
-				tags = append(tags, tag)
+				tags = append(tags, strings.ToValidUTF8(tag, "\uFFFD"))
 			}
 		}
 	}

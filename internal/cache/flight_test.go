@@ -1,0 +1,469 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-dev/lateen/internal/cache"
+)
+
+// story runs test in a bubble with a running cache.
+func story(t *testing.T, o cache.Options, test func(t *testing.T, c *cache.Cache)) {
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c, err := cache.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer run(t, c)()
+		test(t, c)
+	})
+}
+
+func mustMake(t *testing.T, c *cache.Cache, key cache.Key, how cache.Making) (*cache.Flight, bool) {
+	t.Helper()
+	f, leader, err := c.Make(t.Context(), key, how)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, leader
+}
+
+// wait reads what f comes to: a body or an error.
+func wait(ctx context.Context, f *cache.Flight) string {
+	e, err := f.Wait(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	defer e.Close()
+	b, err := io.ReadAll(e.Body())
+	return string(b) + errText(err)
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return " (" + err.Error() + ")"
+}
+
+func TestAHundredRequestsAreOneMaking(t *testing.T) {
+	for name, text := range map[string]string{"small": "page", "large": strings.Repeat("p", 5000)} {
+		t.Run(name, func(t *testing.T) {
+			story(t, cache.Options{MaxInline: 100}, func(t *testing.T, c *cache.Cache) {
+				calls := 0
+				p := page{body: text, fresh: -1, use: cache.Kept, wait: make(chan struct{}), calls: &calls}
+				var all sync.WaitGroup
+				got := make([]string, 100)
+				for i := range got {
+					all.Go(func() {
+						f, leader, err := c.Make(t.Context(), home, p.making())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if !leader {
+							got[i] = wait(t.Context(), f)
+							return
+						}
+						body := f.Body(t.Context())
+						defer body.Close()
+						b, err := io.ReadAll(body)
+						got[i] = string(b) + errText(err)
+					})
+				}
+				synctest.Wait()
+				close(p.wait)
+				all.Wait()
+				for i := range got {
+					if got[i] != text {
+						t.Errorf("request %d got %.40q", i, got[i])
+					}
+				}
+				if calls != 1 {
+					t.Errorf("the page was made %d times", calls)
+				}
+			})
+		})
+	}
+}
+
+func TestTheLeaderReadsTheBodyAsItComes(t *testing.T) {
+	for name, inline := range map[string]int64{"in memory": 1000, "on disk": 10} {
+		t.Run(name, func(t *testing.T) {
+			story(t, cache.Options{MaxInline: inline}, func(t *testing.T, c *cache.Cache) {
+				p := page{body: "the first part of the body", fresh: -1, use: cache.Kept, hold: make(chan struct{})}
+				f, _ := mustMake(t, c, home, p.making())
+				draft, err := f.Head(t.Context())
+				if err != nil || draft.Entry.Status != 200 {
+					t.Fatal(draft, err)
+				}
+				r := f.Body(t.Context())
+				defer r.Close()
+				first := make([]byte, len(p.body))
+				if _, err := io.ReadFull(r, first); err != nil || string(first) != p.body {
+					t.Fatalf("read %q, %v", first, err)
+				}
+				synctest.Wait()
+				if got := body(t, c, home); got != "none" {
+					t.Errorf("half a page is kept: %q", got)
+				}
+				close(p.hold)
+				if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
+					t.Errorf("then %q, %v", rest, err)
+				}
+				synctest.Wait()
+				if got := body(t, c, home); got != p.body {
+					t.Errorf("kept is %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestALeaderWhoLeavesStopsNobody(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		p := page{body: "page", fresh: -1, use: cache.Kept, wait: make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		f, _, err := c.Make(ctx, home, p.making())
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, leader := mustMake(t, c, home, p.making())
+		if leader {
+			t.Fatal("there are two leaders")
+		}
+		cancel()
+		if _, err := f.Head(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("the leader got %v", err)
+		}
+		f.Leave()
+		synctest.Wait()
+		close(p.wait)
+		if got := wait(t.Context(), other); got != "page" {
+			t.Errorf("the other got %q", got)
+		}
+	})
+}
+
+func TestAWaitEndsWithItsOwnContext(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		p := page{use: cache.Kept, wait: make(chan struct{})}
+		f, _ := mustMake(t, c, home, p.making())
+		defer f.Leave()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got := wait(ctx, f); got != context.DeadlineExceeded.Error() {
+			t.Errorf("got %q", got)
+		}
+		close(p.wait)
+	})
+}
+
+func TestErrorsAreSharedAndNotKept(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		p := page{body: "boom", status: 500, use: cache.Shared, wait: make(chan struct{})}
+		f, _ := mustMake(t, c, home, p.making())
+		f.Leave()
+		g, _ := mustMake(t, c, home, p.making())
+		close(p.wait)
+		e, err := g.Wait(t.Context())
+		if err != nil || e.Status != 500 || string(e.Bytes()) != "boom" || g.Kept() {
+			t.Errorf("who waited got %+v, %v", e, err)
+		}
+		if got := body(t, c, home); got != "none" {
+			t.Errorf("the error is kept: %q", got)
+		}
+
+		p.err, p.wait = errors.New("no function"), nil
+		f, _ = mustMake(t, c, home, p.making())
+		if _, err := f.Head(t.Context()); !errors.Is(err, p.err) {
+			t.Errorf("the leader got %v", err)
+		}
+		f.Leave()
+		if got := wait(t.Context(), f); got != "no function" {
+			t.Errorf("who waited got %q", got)
+		}
+	})
+}
+
+func TestWhatIsForOneIsForOne(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		p := page{body: "private", use: cache.Once, wait: make(chan struct{}), hold: make(chan struct{})}
+		f, _ := mustMake(t, c, home, p.making())
+		g, _ := mustMake(t, c, home, p.making())
+		close(p.wait)
+		if got := wait(t.Context(), g); got != cache.ErrOnce.Error() { // as soon as the header is there
+			t.Errorf("who waited got %q", got)
+		}
+		if _, leader := mustMake(t, c, home, page{use: cache.Kept}.making()); !leader {
+			t.Error("who comes later waits for what it cannot have")
+		}
+		close(p.hold)
+		r := f.Body(t.Context())
+		if b, err := io.ReadAll(r); err != nil || string(b) != "private" {
+			t.Errorf("the leader got %q, %v", b, err)
+		}
+		r.Close()
+	})
+}
+
+func TestAResponseForOneEndsWhenThatOneLeaves(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		ended := make(chan error, 1)
+		f, _ := mustMake(t, c, home, cache.Making{Make: func(ctx context.Context) (*cache.Draft, error) {
+			context.AfterFunc(ctx, func() { ended <- ctx.Err() })
+			return &cache.Draft{Entry: &cache.Entry{}, Body: io.NopCloser(&gate{ctx, nil}), Use: cache.Once}, nil
+		}})
+		if _, err := f.Head(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.Leave()
+		<-ended // the bubble is deadlocked if it does not
+	})
+}
+
+func TestABodyTooLargeIsStreamedAndNotKept(t *testing.T) {
+	dir := t.TempDir()
+	story(t, cache.Options{Dir: dir, MaxInline: 10, MaxBody: 1000}, func(t *testing.T, c *cache.Cache) {
+		text := strings.Repeat("0123456789", 20_000)
+		p := page{body: text, fresh: -1, use: cache.Kept, wait: make(chan struct{})}
+		f, _ := mustMake(t, c, home, p.making())
+		g, _ := mustMake(t, c, home, p.making())
+		close(p.wait)
+		if got := wait(t.Context(), g); got != cache.ErrOnce.Error() {
+			t.Errorf("who waited got %.40q", got)
+		}
+		r := f.Body(t.Context())
+		b, err := io.ReadAll(r)
+		if err != nil || string(b) != text {
+			t.Errorf("the leader got %d bytes, %v", len(b), err)
+		}
+		r.Close()
+		synctest.Wait()
+		if got := body(t, c, home); got != "none" {
+			t.Errorf("%d bytes are kept", len(got))
+		}
+		if left, err := os.ReadDir(filepath.Join(dir, "tmp")); err != nil || len(left) > 0 {
+			t.Errorf("temporary files are left: %v, %v", left, err)
+		}
+	})
+}
+
+func TestABodyThatBreaksOffIsAnErrorToAll(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		broken := errors.New("broken pipe")
+		f, _ := mustMake(t, c, home, cache.Making{Make: func(context.Context) (*cache.Draft, error) {
+			r, w := io.Pipe()
+			go func() { io.WriteString(w, "half"); w.CloseWithError(broken) }()
+			return &cache.Draft{Entry: &cache.Entry{Fresh: -1}, Body: r, Use: cache.Kept}, nil
+		}})
+		if got := wait(t.Context(), f); got != "broken pipe" {
+			t.Errorf("who waited got %q", got)
+		}
+		r := f.Body(t.Context())
+		if b, err := io.ReadAll(r); string(b) != "half" || !errors.Is(err, broken) {
+			t.Errorf("the leader got %q, %v", b, err)
+		}
+		r.Close()
+		if got := body(t, c, home); got != "none" {
+			t.Errorf("half a page is kept: %q", got)
+		}
+	})
+}
+
+func TestARefreshThatFailsIsTriedAgainAfterHalfAMinute(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		keep(t, c, home, page{body: "old", fresh: time.Second})
+		time.Sleep(time.Second)
+		calls := 0
+		failing := page{body: "boom", status: 500, use: cache.Shared, calls: &calls}
+		refresh := func(p page, want bool) {
+			t.Helper()
+			if got := c.Refresh(t.Context(), home, p.making()); got != want {
+				t.Errorf("refreshes is %v, want %v", got, want)
+			}
+			synctest.Wait()
+		}
+		refresh(failing, true)
+		refresh(failing, false)
+		time.Sleep(30*time.Second - 1)
+		refresh(failing, false)
+		if got := body(t, c, home); got != "old" || !c.Failed(home, time.Now()) {
+			t.Errorf("is %q", got)
+		}
+		time.Sleep(time.Nanosecond)
+		refresh(failing, true)
+		if calls != 2 {
+			t.Errorf("was made %d times", calls)
+		}
+		time.Sleep(30 * time.Second)
+		refresh(page{body: "new", fresh: time.Second, use: cache.Kept}, true)
+		if got := body(t, c, home); got != "new" || c.Failed(home, time.Now()) {
+			t.Errorf("is %q", got)
+		}
+	})
+}
+
+func TestRefreshesAreBounded(t *testing.T) {
+	story(t, cache.Options{MaxRefresh: 2}, func(t *testing.T, c *cache.Cache) {
+		p := page{use: cache.Kept, wait: make(chan struct{})}
+		var began []bool
+		for _, name := range []string{"a", "b", "b", "c"} {
+			began = append(began, c.Refresh(t.Context(), cache.NewKey("dpl_1", name), p.making()))
+			synctest.Wait()
+		}
+		if diff := cmp.Diff([]bool{true, true, false, false}, began); diff != "" {
+			t.Error(diff)
+		}
+		if f, leader := mustMake(t, c, home, page{body: "now", use: cache.Kept}.making()); !leader || wait(t.Context(), f) != "now" {
+			t.Error("refreshes hold up who waits for a page")
+		}
+		close(p.wait)
+	})
+}
+
+func TestMakingsBeyondTheBoundQueue(t *testing.T) {
+	story(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+		p := page{body: "1", use: cache.Kept, wait: make(chan struct{})}
+		f, _ := mustMake(t, c, home, p.making())
+		synctest.Wait()
+		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "2"), page{body: "2", use: cache.Kept}.making())
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got := wait(ctx, g); got != context.DeadlineExceeded.Error() {
+			t.Errorf("the second is %q while the first is made", got)
+		}
+		close(p.wait)
+		if got := wait(t.Context(), f) + wait(t.Context(), g); got != "12" {
+			t.Errorf("got %q", got)
+		}
+		f.Leave()
+		g.Leave()
+	})
+}
+
+func TestWaitersBeyondTheBoundAreRefused(t *testing.T) {
+	story(t, cache.Options{MaxWaiting: 1}, func(t *testing.T, c *cache.Cache) {
+		p := page{body: "page", use: cache.Kept, wait: make(chan struct{})}
+		f, _ := mustMake(t, c, home, p.making())
+		f.Leave()
+		first := make(chan string, 1)
+		go func() { first <- wait(t.Context(), f) }()
+		synctest.Wait()
+		if got := wait(t.Context(), f); got != cache.ErrBusy.Error() {
+			t.Errorf("the second got %q", got)
+		}
+		if _, _, err := c.Make(t.Context(), cache.NewKey("dpl_1", "another"), p.making()); !errors.Is(err, cache.ErrBusy) {
+			t.Errorf("another page: %v", err)
+		}
+		close(p.wait)
+		if got := <-first; got != "page" {
+			t.Errorf("the first got %q", got)
+		}
+	})
+}
+
+func TestWhoNeedsANewerPageWaitsOutTheOlder(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		old := page{body: "old", fresh: -1, use: cache.Kept, wait: make(chan struct{})}
+		f, _ := mustMake(t, c, home, old.making())
+		f.Leave()
+		time.Sleep(time.Second)
+		calls := 0
+		how := page{body: "new", fresh: -1, use: cache.Kept, calls: &calls}.making()
+		how.Since = time.Now()
+		got := make(chan string, 2)
+		for range 2 {
+			go func() {
+				g, _, err := c.Make(t.Context(), home, how)
+				if err != nil {
+					got <- err.Error()
+					return
+				}
+				g.Leave()
+				got <- wait(t.Context(), g)
+			}()
+		}
+		synctest.Wait()
+		close(old.wait)
+		if a, b := <-got, <-got; a != "new" || b != "new" || calls != 1 {
+			t.Errorf("got %q and %q of %d makings", a, b, calls)
+		}
+	})
+}
+
+func TestAPanicIsAnError(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		f, _ := mustMake(t, c, home, cache.Making{Make: func(context.Context) (*cache.Draft, error) { panic("oops") }})
+		defer f.Leave()
+		if got := wait(t.Context(), f); !strings.Contains(got, "oops") {
+			t.Errorf("got %q", got)
+		}
+		if _, leader := mustMake(t, c, home, page{use: cache.Kept}.making()); !leader {
+			t.Error("nothing is made any more")
+		}
+	})
+}
+
+func TestStoppingEndsEveryWait(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := cache.Open(cache.Options{Dir: dir, MaxMaking: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := run(t, c)
+		p := page{use: cache.Kept, wait: make(chan struct{})}
+		f, _ := mustMake(t, c, home, p.making())
+		synctest.Wait()
+		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "queued"), p.making())
+		synctest.Wait()
+		stop()
+		if got := wait(t.Context(), f); got != context.Canceled.Error() {
+			t.Errorf("the one under way got %q", got)
+		}
+		if got := wait(t.Context(), g); got != cache.ErrStopped.Error() {
+			t.Errorf("the queued one got %q", got)
+		}
+		if _, _, err := c.Make(t.Context(), home, p.making()); !errors.Is(err, cache.ErrStopped) {
+			t.Errorf("afterwards: %v", err)
+		}
+		if c.Refresh(t.Context(), home, p.making()) {
+			t.Error("refreshes afterwards")
+		}
+	})
+}
+
+func TestAnEntryThatCannotBeWrittenIsStillServed(t *testing.T) {
+	dir := t.TempDir()
+	c := running(t, cache.Options{Dir: dir, MaxInline: 10})
+	if err := os.RemoveAll(filepath.Join(dir, "tmp")); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"small": "tiny", "large": strings.Repeat("x", 100_000)} {
+		f, _ := mustMake(t, c, cache.NewKey("dpl_1", name), page{body: text, use: cache.Kept}.making())
+		r := f.Body(t.Context())
+		b, err := io.ReadAll(r)
+		if err != nil || string(b) != text {
+			t.Errorf("%s: the leader got %d bytes, %v", name, len(b), err)
+		}
+		r.Close()
+		if _, err := f.Wait(t.Context()); err != nil && !errors.Is(err, cache.ErrOnce) || f.Kept() {
+			t.Errorf("%s: %v, kept is %v", name, err, f.Kept())
+		}
+	}
+}

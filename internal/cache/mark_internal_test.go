@@ -1,0 +1,167 @@
+package cache
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fateOf is what m does to an entry born at.
+func fateOf(m *marks, at time.Time, tags ...string) (stale, expired bool) {
+	f := m.fate(&Entry{Tags: tags, Born: at})
+	return f.stale, f.expires <= time.Now().UnixNano()
+}
+
+func openOrFail(t testing.TB, path string) *marks {
+	t.Helper()
+	m, err := openMarks(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestInvalidationsAfterATornLineCount(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invalidated")
+	born, now := time.Now().Add(-time.Hour), time.Now()
+	m := openOrFail(t, path)
+	for _, name := range []string{"a", "b"} {
+		if err := m.invalidate([]string{tagName(name)}, now, 0, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := range whole {
+		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := openOrFail(t, path)
+		if err := m.invalidate([]string{tagName("c")}, now, 0, true); err != nil {
+			t.Fatal(err)
+		}
+		m = openOrFail(t, path)
+		first := strings.IndexByte(string(whole), '\n')
+		for tag, want := range map[string]bool{"a": cut > first, "b": false, "c": true} {
+			if _, expired := fateOf(m, born, tag); expired != want {
+				t.Fatalf("cut at %d of %d: tag %s is expired: %v, want %v", cut, len(whole), tag, expired, want)
+			}
+		}
+	}
+}
+
+func TestALineThatWasChangedIsIgnored(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invalidated")
+	m := openOrFail(t, path)
+	if err := m.invalidate([]string{tagName("a")}, time.Now(), 0, true); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-4] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if m = openOrFail(t, path); len(m.table) != 0 {
+		t.Errorf("the table is %v", m.table)
+	}
+}
+
+func TestForgettingNamesForgivesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invalidated")
+	m := openOrFail(t, path)
+	start := time.Now().Add(-time.Hour)
+	at := func(i int) time.Time { return start.Add(time.Duration(i) * time.Millisecond) }
+	names := make([]string, 1000)
+	total := 0
+	for total < maxMarks+1000 {
+		for i := range names {
+			names[i] = tagName(strconv.Itoa(total + i))
+		}
+		if err := m.invalidate(names, at(total), 0, false); err != nil {
+			t.Fatal(err)
+		}
+		total += len(names)
+	}
+	for _, m := range []*marks{m, openOrFail(t, path)} {
+		if len(m.table) > maxMarks {
+			t.Errorf("%d names are remembered", len(m.table))
+		}
+		for i := range total {
+			if _, expired := fateOf(m, at(i/len(names)*len(names)-1), strconv.Itoa(i)); !expired {
+				t.Fatalf("tag %d was invalidated and is not", i)
+			}
+		}
+		if stale, expired := fateOf(m, at(total), "1", strconv.Itoa(total-1), "nobody's"); stale || expired {
+			t.Error("what was born later is stale")
+		}
+	}
+}
+
+func TestTheFileOfInvalidationsDoesNotGrowForever(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invalidated")
+	m := openOrFail(t, path)
+	for i := range 5000 {
+		if err := m.invalidate([]string{tagName("a"), tagName("b")}, time.Now(), time.Duration(i), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > 200_000 {
+		t.Errorf("the file has %d bytes for two names", info.Size())
+	}
+}
+
+func TestLatestCountsTagsOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invalidated")
+	m := openOrFail(t, path)
+	now := time.Now()
+	if err := m.invalidate([]string{groupName("1")}, now, 0, true); err != nil {
+		t.Fatal(err)
+	}
+	if at := m.latest.Load(); at != 0 {
+		t.Errorf("is %d after a group", at)
+	}
+	if err := m.invalidate([]string{tagName("a")}, now, Soft, true); err != nil {
+		t.Fatal(err)
+	}
+	if m = openOrFail(t, path); m.latest.Load() != now.UnixNano() {
+		t.Errorf("is %d, want %d", m.latest.Load(), now.UnixNano())
+	}
+}
+
+func FuzzDecodeMark(f *testing.F) {
+	f.Add(string(encodeMark(nil, tagName("a"), Mark{Stale: 1, Doomed: 2, Doom: 3})))
+	f.Add("00000000 {}\n")
+	f.Fuzz(func(t *testing.T, line string) {
+		rec, ok := decodeMark([]byte(line))
+		if !ok {
+			return
+		}
+		again, ok := decodeMark(encodeMark(nil, rec.Name, rec.Mark))
+		if !ok || again != rec {
+			t.Errorf("%+v became %+v", rec, again)
+		}
+	})
+}
+
+func FuzzReadRecord(f *testing.F) {
+	f.Add("")
+	f.Add("body{}\x00\x00\x00\x02\xa3\x7c\x93\x2bltn\x01")
+	f.Fuzz(func(t *testing.T, file string) {
+		rec, err := readRecord(strings.NewReader(file), int64(len(file)))
+		if err == nil && (rec.Size < 0 || rec.Size > int64(len(file))) {
+			t.Errorf("a body of %d bytes in a file of %d", rec.Size, len(file))
+		}
+	})
+}
