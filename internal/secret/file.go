@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
 // ErrKeyFile is a key file that cannot be used.
@@ -56,7 +57,7 @@ func OpenFile(path string) (*FileKeeper, error) {
 	text, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Of several processes that come here, one makes the file and all read it.
-		err = writeFile(path, []byte(fileHead+newKeyLine()), os.Link)
+		err = createFile(path, []byte(fileHead+newKeyLine()))
 		if err == nil || errors.Is(err, fs.ErrExist) {
 			text, err = readFile(path)
 		}
@@ -77,7 +78,7 @@ func AddKey(path string) error {
 	if err != nil {
 		return fmt.Errorf("add a key: %w", err)
 	}
-	return writeFile(path, append(text, newKeyLine()...), os.Rename)
+	return atomicfile.Write(path, append(text, newKeyLine()...), 0o600)
 }
 
 // Seal implements [Keeper].
@@ -173,26 +174,22 @@ func readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-// writeFile makes a whole, durable file and has place put it at path.
-func writeFile(path string, text []byte, place func(from, to string) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
+// createFile makes a whole, durable file at path unless there is one: then
+// the error is fs.ErrExist.
+func createFile(path string, text []byte) error {
+	f, err := atomicfile.Create(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone already where it was renamed
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
+	defer f.Discard()
+	if _, err := f.Write(text); err != nil {
 		return err
 	}
-	if err := place(f.Name(), path); err != nil {
+	if err := f.Seal(0o600); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
+	if err := os.Link(f.Name(), path); err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return atomicfile.SyncDir(filepath.Dir(path))
 }

@@ -103,6 +103,13 @@ func open(ctx context.Context, path string, connections int, settings []string) 
 	return db, nil
 }
 
+// Damaged reports whether err says that a file is no SQLite database or a
+// broken one.
+func Damaged(err error) bool {
+	e, ok := errors.AsType[*driver.Error](err)
+	return ok && (e.Code()&0xff == code.SQLITE_CORRUPT || e.Code()&0xff == code.SQLITE_NOTADB)
+}
+
 func classify(err error) store.Fault {
 	e, ok := errors.AsType[*driver.Error](err)
 	if !ok {

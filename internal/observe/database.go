@@ -1,0 +1,141 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/lateen-dev/lateen/internal/store/sqlite"
+)
+
+// A file says these of itself; one that says otherwise is set aside.
+const (
+	schemaVersion = 1
+	incremental   = 2 // its kind of auto_vacuum
+)
+
+// Ids grow in the order of arrival, which is about that of time: what is
+// oldest is found by them. A row of entries is a request or, with request "",
+// lines outside of any; its record is NULL until it comes. The columns before
+// it are copies to search by.
+const schema = `
+CREATE TABLE entries (
+	id         INTEGER PRIMARY KEY,
+	request    TEXT NOT NULL,
+	time       INTEGER NOT NULL, -- Unix milliseconds
+	project    TEXT NOT NULL,
+	deployment TEXT NOT NULL,
+	target     TEXT NOT NULL,
+	branch     TEXT NOT NULL,
+	status     INTEGER NOT NULL,
+	kind       TEXT NOT NULL,
+	middleware INTEGER NOT NULL, -- 1: it ran
+	path       TEXT NOT NULL,
+	levels     INTEGER NOT NULL, -- bits: see levelBit
+	lines      INTEGER NOT NULL, -- that came, with those that are not kept
+	bytes      INTEGER NOT NULL, -- of them
+	record     TEXT              -- JSON
+) STRICT;
+CREATE UNIQUE INDEX entries_by_request ON entries (request) WHERE request <> '';
+CREATE INDEX entries_by_project ON entries (project, time);
+
+CREATE TABLE lines (
+	id        INTEGER PRIMARY KEY,
+	entry     INTEGER NOT NULL,
+	time      INTEGER NOT NULL,
+	level     TEXT NOT NULL,
+	source    TEXT NOT NULL,
+	function  TEXT NOT NULL,
+	instance  TEXT NOT NULL,
+	text      TEXT NOT NULL,
+	truncated INTEGER NOT NULL
+) STRICT;
+CREATE INDEX lines_by_entry ON lines (entry);
+`
+
+// database is the log's file. One goroutine writes, any may read.
+type database struct {
+	file *sqlite.File
+}
+
+var errForeign = errors.New("it holds something else")
+
+// openDatabase opens the file in dir. One that is damaged or was made by
+// another program or version is set aside, and a new one takes its place.
+func openDatabase(ctx context.Context, dir string, log *slog.Logger) (*database, error) {
+	db, err := tryDatabase(ctx, dir)
+	if err == nil || !sqlite.Damaged(err) && !errors.Is(err, errForeign) {
+		return db, err
+	}
+	log.WarnContext(ctx, "the log database cannot be used: a new one takes its place", "aside", name(dir)+".aside", "err", err)
+	if err := setAside(dir); err != nil {
+		return nil, fmt.Errorf("set the log database aside: %w", err)
+	}
+	return tryDatabase(ctx, dir)
+}
+
+func name(dir string) string { return filepath.Join(dir, "logs.db") }
+
+// setAside renames the file, over one that was set aside before.
+func setAside(dir string) error {
+	for _, sibling := range []string{"-wal", "-shm"} {
+		if err := os.Remove(name(dir) + sibling); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.Rename(name(dir), name(dir)+".aside")
+}
+
+func tryDatabase(ctx context.Context, dir string) (*database, error) {
+	file, err := sqlite.OpenFile(ctx, name(dir),
+		"_synchronous=NORMAL", "_auto_vacuum=INCREMENTAL", "_pragma=journal_size_limit(8388608)")
+	if err != nil {
+		return nil, err
+	}
+	db := &database{file: file}
+	if err := db.migrate(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("log database %s: %w", name(dir), err), file.Close())
+	}
+	return db, nil
+}
+
+// migrate makes the tables in an empty file and refuses one that is not ours.
+func (db *database) migrate(ctx context.Context) error {
+	tx, err := db.file.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var version, vacuum, tables int
+	err = tx.QueryRowContext(ctx, `SELECT user_version, auto_vacuum, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_user_version, pragma_auto_vacuum`).Scan(&version, &vacuum, &tables)
+	switch {
+	case err != nil:
+		return err
+	case version == schemaVersion && vacuum == incremental:
+		return nil
+	case version != 0 || tables != 0 || vacuum != incremental:
+		return errForeign
+	}
+	if _, err := tx.ExecContext(ctx, schema+`PRAGMA user_version = `+strconv.Itoa(schemaVersion)); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Close closes the file.
+func (db *database) Close() error { return db.file.Close() }
+
+// size returns how many bytes the database uses of its file, which is no
+// larger for long, and how many it has free in it.
+func (db *database) size(ctx context.Context) (used, free int64, err error) {
+	var pages, unused, pageSize int64
+	err = db.file.Read.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size
+		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&pages, &unused, &pageSize)
+	return (pages - unused) * pageSize, unused * pageSize, err
+}

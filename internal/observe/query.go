@@ -1,0 +1,255 @@
+package observe
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Query chooses entries; a zero field chooses all.
+type Query struct {
+	Project    lateen.ProjectID
+	Deployment lateen.DeploymentID
+	Request    lateen.RequestID
+	Since      lateen.Millis // at or after
+	Until      lateen.Millis // before
+	// Levels is what a request ended with or one of its lines has: info,
+	// warning or error. A status from 500, or an error of the platform, is an
+	// error; one from 400 a warning; no line and none of these is info.
+	Levels []string
+	Status string // "404", or "4xx" for all from 400 to 499
+	// Source is one or more, with commas, of the words of the vercel CLI
+	// (static, serverless, edge-function, edge-middleware) and the kinds of a
+	// [lateen.Record].
+	Source      string
+	Search      string // part of the path or of a line, in any case of a to z
+	Branch      string
+	Environment string // the deployment's target
+	Page        int    // from 0, of Limit entries each
+	Limit       int    // 0: 100; 1,000 at most
+}
+
+// Entry is a request with its lines in order, or lines outside of any: of
+// those, and of a request that has not ended, the record has no more than the
+// ID if there is one, the time, project, deployment and, as Kind, the source of
+// the first line.
+type Entry struct {
+	lateen.Record
+
+	Lines []lateen.LogLine `json:"lines,omitempty"`
+	// Lost is how many entries a reader of [Log.Tail] did not get before this one.
+	Lost int `json:"lost,omitempty"`
+}
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// Query returns entries, newest first, and whether there are more after them.
+// Errors: [lateen.ErrInvalid] for a malformed Status.
+func (l *Log) Query(ctx context.Context, q Query) (entries []Entry, more bool, err error) {
+	w, err := q.where()
+	if err != nil {
+		return nil, false, err
+	}
+	limit := q.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	limit = min(limit, maxLimit)
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	found, err := l.db.entries(ctx, w, "time DESC, id DESC LIMIT ? OFFSET ?", limit+1, max(q.Page, 0)*limit)
+	if err != nil {
+		return nil, false, err
+	}
+	if more = len(found) > limit; more {
+		found = found[:limit]
+	}
+	if err := l.db.addLines(ctx, found, ""); err != nil {
+		return nil, false, err
+	}
+	for _, f := range found {
+		entries = append(entries, f.Entry)
+	}
+	return entries, more, nil
+}
+
+// where is a condition on entries with its arguments.
+type where struct {
+	text string
+	args []any
+}
+
+func (w *where) and(condition string, args ...any) {
+	w.text += " AND " + condition
+	w.args = append(w.args, args...)
+}
+
+func (w *where) equal(column, value string) {
+	if value != "" {
+		w.and(column+" = ?", value)
+	}
+}
+
+// where translates a query, all but its page.
+func (q *Query) where() (where, error) {
+	w := where{text: "TRUE"}
+	w.equal("project", string(q.Project))
+	w.equal("deployment", string(q.Deployment))
+	w.equal("target", q.Environment)
+	w.equal("branch", q.Branch)
+	if q.Request != "" {
+		w.and("request <> '' AND request = ?", q.Request)
+	}
+	if q.Since != 0 {
+		w.and("time >= ?", q.Since)
+	}
+	if q.Until != 0 {
+		w.and("time < ?", q.Until)
+	}
+	if q.Status != "" {
+		from, to, err := statuses(q.Status)
+		if err != nil {
+			return w, err
+		}
+		w.and("status BETWEEN ? AND ?", from, to)
+	}
+	if len(q.Levels) > 0 {
+		w.levels(q.Levels)
+	}
+	if q.Source != "" {
+		w.sources(strings.Split(q.Source, ","))
+	}
+	if q.Search != "" {
+		pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(q.Search) + "%"
+		w.and(`(path LIKE ? ESCAPE '\' OR EXISTS (SELECT 1 FROM lines WHERE entry = entries.id AND text LIKE ? ESCAPE '\'))`,
+			pattern, pattern)
+	}
+	return w, nil
+}
+
+func (w *where) levels(levels []string) {
+	bits := 0
+	for _, level := range levels {
+		bits |= levelBit(level)
+	}
+	if bits&levelBit(lateen.LevelInfo) != 0 {
+		w.and("(levels & ? OR levels = 0)", bits)
+	} else {
+		w.and("levels & ?", bits)
+	}
+}
+
+// statuses reads "404" or "4xx".
+func statuses(text string) (from, to int, err error) {
+	class, isClass := strings.CutSuffix(strings.ToLower(text), "xx")
+	n, err := strconv.Atoi(class)
+	switch {
+	case err == nil && isClass && n >= 1 && n <= 9:
+		return n * 100, n*100 + 99, nil
+	case err == nil && !isClass && n >= 100 && n <= 999:
+		return n, n, nil
+	}
+	return 0, 0, lateen.ErrInvalid.With("%q is not a status", text).WithHint("say 404, or 4xx for all from 400 to 499")
+}
+
+func (w *where) sources(sources []string) {
+	var or where
+	for _, source := range sources {
+		switch source {
+		case "edge-middleware", "middleware":
+			or.text += " OR middleware OR kind = 'middleware'"
+		case "serverless":
+			or.text += " OR kind IN ('function', 'prerender')"
+		case "edge-function":
+			or.text += " OR kind = 'edge'"
+		default:
+			or.text += " OR kind = ?"
+			or.args = append(or.args, source)
+		}
+	}
+	w.and("("+strings.TrimPrefix(or.text, " OR ")+")", or.args...)
+}
+
+// stored is an entry with its id.
+type stored struct {
+	Entry
+
+	id       int64
+	complete bool // its record has come
+}
+
+// entries returns the entries that w chooses, without lines.
+func (db *database) entries(ctx context.Context, w where, order string, args ...any) ([]stored, error) {
+	rows, err := db.file.Read.QueryContext(ctx,
+		`SELECT id, request, time, project, deployment, kind, record FROM entries WHERE `+w.text+` ORDER BY `+order,
+		append(w.args, args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("read logs: %w", err)
+	}
+	defer rows.Close()
+	var found []stored
+	for rows.Next() {
+		var s stored
+		var text []byte
+		if err := rows.Scan(&s.id, &s.ID, &s.Time, &s.Project, &s.Deployment, &s.Kind, &text); err != nil {
+			return nil, err
+		}
+		if s.complete = text != nil; s.complete {
+			s.Record = lateen.Record{}
+			if err := json.Unmarshal(text, &s.Record); err != nil {
+				return nil, fmt.Errorf("read record of %s: %w", s.ID, err)
+			}
+		}
+		found = append(found, s)
+	}
+	return found, rows.Err()
+}
+
+// What an answer holds in memory of the text of lines. Past it lines are cut short.
+const (
+	maxAnswer = 16 << 20
+	shortLine = 1 << 10
+)
+
+// addLines reads the lines of entries, those that and, a condition, chooses.
+func (db *database) addLines(ctx context.Context, found []stored, and string, args ...any) error {
+	byID := make(map[int64]*stored, len(found))
+	ids := make([]int64, 0, len(found))
+	for i := range found {
+		byID[found[i].id] = &found[i]
+		ids = append(ids, found[i].id)
+	}
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	rows, err := db.file.Read.QueryContext(ctx, `SELECT entry, time, level, source, function, instance, text, truncated
+		FROM lines WHERE entry IN (SELECT value FROM json_each(?))`+and+` ORDER BY id`, append([]any{string(list)}, args...)...)
+	if err != nil {
+		return fmt.Errorf("read log lines: %w", err)
+	}
+	defer rows.Close()
+	size := 0
+	for rows.Next() {
+		var id int64
+		var line lateen.LogLine
+		if err := rows.Scan(&id, &line.Time, &line.Level, &line.Source, &line.Function, &line.Instance, &line.Text, &line.Truncated); err != nil {
+			return err
+		}
+		if size > maxAnswer && len(line.Text) > shortLine {
+			line.Text, line.Truncated = cut(line.Text, shortLine), true
+		}
+		size += len(line.Text)
+		e := byID[id]
+		line.Request, line.Project, line.Deployment = e.ID, e.Project, e.Deployment
+		e.Lines = append(e.Lines, line)
+	}
+	return rows.Err()
+}

@@ -1,0 +1,178 @@
+package observe
+
+import (
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// What may wait to be written.
+const (
+	maxQueued      = 16 << 10 // records and lines
+	maxQueuedBytes = 32 << 20
+	overhead       = 300 // bytes that a record or line takes besides its text, about
+)
+
+// queue collects what comes until it is written, all of a request together.
+type queue struct {
+	some chan struct{} // has a value when there is something to write
+	much chan struct{} // and when it should not wait
+
+	mu     sync.Mutex // guards below
+	batch  batch
+	counts Stats
+	closed bool
+}
+
+// batch is what is written in one transaction.
+type batch struct {
+	groups []*group // in the order in which their first parts came
+	index  map[groupKey]*group
+	held   int // records and lines in memory
+	bytes  int // of them, about
+
+	records, lines int // that came, also lines that are cut off
+}
+
+// groupKey says what belongs together: all of a request or, outside of any,
+// the lines of an instance.
+type groupKey struct {
+	request    lateen.RequestID
+	deployment lateen.DeploymentID
+	instance   lateen.InstanceID
+	function   string
+}
+
+// group is what came of one request.
+type group struct {
+	record    *lateen.Record // nil: not yet
+	text      []byte         // the record as JSON
+	lines     []lateen.LogLine
+	seen      int // lines that came, with those that are cut off
+	seenBytes int
+}
+
+func newQueue() queue {
+	return queue{some: make(chan struct{}, 1), much: make(chan struct{}, 1), batch: newBatch()}
+}
+
+func newBatch() batch { return batch{index: map[groupKey]*group{}} }
+
+func (q *queue) addRecord(r *lateen.Record, text []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.counts.Records++
+	if q.fullLocked(len(text)) {
+		q.counts.DroppedRecords++
+		return
+	}
+	g := q.batch.group(groupKey{request: r.ID})
+	g.record, g.text = r, text
+	q.batch.records++
+	q.addedLocked(len(text))
+}
+
+func (q *queue) addLine(line lateen.LogLine) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.counts.Lines++
+	if q.fullLocked(len(line.Text)) {
+		q.counts.DroppedLines++
+		return
+	}
+	key := groupKey{request: line.Request}
+	if line.Request == "" {
+		key = groupKey{deployment: line.Deployment, instance: line.Instance, function: line.Function}
+	}
+	g := q.batch.group(key)
+	g.seen++
+	g.seenBytes += len(line.Text)
+	q.batch.lines++
+	if within(g.seen, g.seenBytes) { // no request may fill the queue
+		g.lines = append(g.lines, line)
+		q.addedLocked(len(line.Text))
+	}
+}
+
+// within reports whether a request may have so many lines and bytes.
+func within(lines, bytes int) bool { return lines <= MaxRequestLines && bytes <= MaxRequestBytes }
+
+func (b *batch) group(key groupKey) *group {
+	g := b.index[key]
+	if g == nil {
+		g = &group{}
+		b.index[key] = g
+		b.groups = append(b.groups, g)
+	}
+	return g
+}
+
+func (q *queue) fullLocked(bytes int) bool {
+	return q.closed || q.batch.held >= maxQueued || q.batch.bytes+bytes > maxQueuedBytes
+}
+
+func (q *queue) addedLocked(bytes int) {
+	q.batch.held++
+	q.batch.bytes += bytes + overhead
+	signal(q.some)
+	if q.batch.held > maxQueued/2 || q.batch.bytes > maxQueuedBytes/2 {
+		signal(q.much)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the queue.
+func (q *queue) take() batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b := q.batch
+	q.batch = newBatch()
+	select {
+	case <-q.much:
+	default:
+	}
+	return b
+}
+
+// dropped counts a batch that could not be written.
+func (q *queue) dropped(b batch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.counts.DroppedRecords += uint64(b.records)
+	q.counts.DroppedLines += uint64(b.lines)
+}
+
+// close makes the queue refuse what comes.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+}
+
+func (q *queue) stats() Stats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.counts
+	s.Queued, s.QueuedBytes = q.batch.held, q.batch.bytes
+	return s
+}
+
+// cut returns at most n bytes of text and never a part of a character. What
+// it returns keeps nothing of a longer text in memory.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return strings.Clone(text[:n])
+}

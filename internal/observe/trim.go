@@ -1,0 +1,91 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lateen-dev/lateen"
+)
+
+const (
+	trimEntries = 2000 // removed at most by one call of trim
+	vacuumPages = 4096 // given back to the file system at most by one call
+)
+
+// trim removes the oldest entries: those from before a time, and as many as it
+// takes to use no more than maxBytes. It does so in steps, between which
+// others may write, and reports whether there is more to do.
+func (db *database) trim(ctx context.Context, maxBytes int64, before lateen.Millis) (more bool, err error) {
+	used, free, err := db.size(ctx)
+	if err != nil {
+		return false, err
+	}
+	upTo, more, err := db.tooMuch(ctx, used-maxBytes, before)
+	if err != nil {
+		return false, err
+	}
+	if upTo > 0 {
+		if err := db.remove(ctx, upTo); err != nil {
+			return false, err
+		}
+	}
+	// What is free is used again, so it goes only where it is much.
+	if free > maxBytes/8 {
+		if err := db.shrink(ctx); err != nil {
+			return false, fmt.Errorf("shrink the log database: %w", err)
+		}
+		more = true
+	}
+	return more, nil
+}
+
+// tooMuch returns the id up to which entries go: those from before a time, and
+// excess bytes at least. It is 0 for none.
+func (db *database) tooMuch(ctx context.Context, excess int64, before lateen.Millis) (upTo int64, more bool, err error) {
+	rows, err := db.file.Read.QueryContext(ctx,
+		`SELECT id, time, min(bytes, ?) + lines * ? + COALESCE(length(record), 0) FROM entries ORDER BY id LIMIT ?`,
+		MaxRequestBytes, overhead, trimEntries)
+	if err != nil {
+		return 0, false, fmt.Errorf("read the oldest logs: %w", err)
+	}
+	defer rows.Close()
+	n := 0
+	for rows.Next() {
+		var id, size int64
+		var at lateen.Millis
+		if err := rows.Scan(&id, &at, &size); err != nil {
+			return 0, false, err
+		}
+		if at >= before && excess <= 0 {
+			return upTo, false, nil
+		}
+		upTo, excess, n = id, excess-size-overhead, n+1
+	}
+	return upTo, n == trimEntries, rows.Err()
+}
+
+// remove deletes the entries up to an id, and their lines.
+func (db *database) remove(ctx context.Context, upTo int64) error {
+	tx, err := db.file.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, query := range []string{`DELETE FROM lines WHERE entry <= ?`, `DELETE FROM entries WHERE id <= ?`} {
+		if _, err := tx.ExecContext(ctx, query, upTo); err != nil {
+			return fmt.Errorf("remove old logs: %w", err)
+		}
+	}
+	return tx.Commit()
+}
+
+// shrink gives some of the file's free pages back. The file follows with the
+// checkpoint, as far as readers allow.
+func (db *database) shrink(ctx context.Context) error {
+	for _, query := range []string{fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages), "PRAGMA wal_checkpoint(PASSIVE)"} {
+		if _, err := db.file.Write.ExecContext(ctx, query); err != nil {
+			return err
+		}
+	}
+	return nil
+}

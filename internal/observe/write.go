@@ -1,0 +1,162 @@
+package observe
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// change is what a batch did to an entry.
+type change struct {
+	id       int64
+	project  lateen.ProjectID
+	recorded bool // its record came: all its lines are news, else only those of the batch
+}
+
+// changes are what a batch did; its lines have ids above after and up to upTo.
+type changes struct {
+	entries     []change
+	after, upTo int64
+}
+
+const (
+	insertEntry = `INSERT INTO entries
+		(request, time, project, deployment, target, branch, status, kind, middleware, path, levels, lines, bytes, record)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (request) WHERE request <> '' DO UPDATE SET
+		levels = levels | excluded.levels, lines = lines + excluded.lines, bytes = bytes + excluded.bytes`
+	withRecord = `, time = excluded.time, project = excluded.project, deployment = excluded.deployment, target = excluded.target,
+		branch = excluded.branch, status = excluded.status, kind = excluded.kind, middleware = excluded.middleware,
+		path = excluded.path, record = excluded.record`
+	returning  = ` RETURNING id, lines, bytes`
+	insertLine = `INSERT INTO lines (entry, time, level, source, function, instance, text, truncated) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+)
+
+// write keeps a batch, all of it or nothing.
+func (db *database) write(ctx context.Context, b batch) (changes, error) {
+	tx, err := db.file.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return changes{}, fmt.Errorf("begin transaction: %w", err)
+	}
+	defer tx.Rollback()
+	w, err := newWriter(ctx, tx)
+	if err != nil {
+		return changes{}, err
+	}
+	c := changes{entries: make([]change, 0, len(b.groups)), after: w.lastLine}
+	for _, g := range b.groups {
+		entry, err := w.write(ctx, g)
+		if err != nil {
+			return changes{}, err
+		}
+		c.entries = append(c.entries, entry)
+	}
+	c.upTo = w.lastLine
+	return c, tx.Commit()
+}
+
+// writer writes groups within a transaction.
+type writer struct {
+	putRecord, putLines, putLine *sql.Stmt
+
+	lastLine int64 // id of the line written last, now or before
+}
+
+func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
+	w := &writer{}
+	err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(id), 0) FROM lines`).Scan(&w.lastLine)
+	if err == nil {
+		w.putRecord, err = tx.PrepareContext(ctx, insertEntry+withRecord+returning)
+	}
+	if err == nil {
+		w.putLines, err = tx.PrepareContext(ctx, insertEntry+returning)
+	}
+	if err == nil {
+		w.putLine, err = tx.PrepareContext(ctx, insertLine)
+	}
+	return w, err // the transaction closes what it prepared
+}
+
+func (w *writer) write(ctx context.Context, g *group) (change, error) {
+	r, put, text := g.record, w.putRecord, sql.NullString{String: string(g.text), Valid: true}
+	if r == nil {
+		r, put, text = partial(g.lines[0]), w.putLines, sql.NullString{}
+	}
+	c := change{project: r.Project, recorded: g.record != nil}
+	var lines, bytes int
+	err := put.QueryRowContext(ctx, r.ID, r.Time, r.Project, r.Deployment, r.Target, r.Branch, r.Status, r.Kind, r.Middleware != nil,
+		r.Path, levelsOf(g), g.seen, g.seenBytes, text).Scan(&c.id, &lines, &bytes)
+	if err != nil {
+		return c, fmt.Errorf("write entry: %w", err)
+	}
+	return c, w.writeLines(ctx, c.id, g, lines-g.seen, bytes-g.seenBytes)
+}
+
+// writeLines writes the lines of a group whose entry had some before, as far
+// as a request may have lines, and says so where it ends.
+func (w *writer) writeLines(ctx context.Context, entry int64, g *group, lines, bytes int) error {
+	before := within(lines, bytes)
+	for _, line := range g.lines {
+		lines, bytes = lines+1, bytes+len(line.Text)
+		if !within(lines, bytes) {
+			break
+		}
+		if err := w.writeLine(ctx, entry, line); err != nil {
+			return err
+		}
+	}
+	if before && len(g.lines) > 0 && (!within(lines, bytes) || g.seen > len(g.lines)) {
+		end := g.lines[len(g.lines)-1]
+		end.Level, end.Source, end.Truncated = lateen.LevelWarning, "platform", true
+		end.Text = fmt.Sprintf("the rest is not kept: %d lines and %d KiB of a request are", MaxRequestLines, MaxRequestBytes>>10)
+		return w.writeLine(ctx, entry, end)
+	}
+	return nil
+}
+
+func (w *writer) writeLine(ctx context.Context, entry int64, line lateen.LogLine) error {
+	result, err := w.putLine.ExecContext(ctx, entry, line.Time, line.Level, line.Source, line.Function, line.Instance, line.Text, line.Truncated)
+	if err == nil {
+		w.lastLine, err = result.LastInsertId()
+	}
+	if err != nil {
+		return fmt.Errorf("write line: %w", err)
+	}
+	return nil
+}
+
+// partial is what a line tells of its request.
+func partial(line lateen.LogLine) *lateen.Record {
+	return &lateen.Record{ID: line.Request, Time: line.Time, Project: line.Project, Deployment: line.Deployment, Kind: line.Source}
+}
+
+// levelsOf are the levels of what came of a request, as bits. A request that went
+// well and wrote nothing has none, and goes for info.
+func levelsOf(g *group) int {
+	levels := 0
+	for _, line := range g.lines {
+		levels |= levelBit(line.Level)
+	}
+	switch r := g.record; {
+	case r == nil:
+	case r.Status >= 500 || r.Error != "":
+		levels |= levelBit(lateen.LevelError)
+	case r.Status >= 400:
+		levels |= levelBit(lateen.LevelWarning)
+	}
+	return levels
+}
+
+func levelBit(level string) int {
+	switch level {
+	case lateen.LevelError:
+		return 4
+	case lateen.LevelWarning:
+		return 2
+	case lateen.LevelInfo:
+		return 1
+	}
+	return 0
+}
