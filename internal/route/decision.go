@@ -18,6 +18,11 @@ const (
 	Answer                // a middleware's own response
 )
 
+// String is the name of the kind in lower case, as records have it.
+func (k Kind) String() string {
+	return [...]string{"error", "static", "function", "prerender", "external", "redirect", "answer"}[k]
+}
+
 // Reasons of decisions of kind [Error], in the form of an error's Reason; upper
 // case, they are the codes of the x-vercel-error header.
 const (
@@ -27,7 +32,6 @@ const (
 	ReasonRouteStatus      = "route_status"                 // a route asked for this status
 	ReasonRouteTimeout     = "route_pattern_timeout"        // 500: a pattern took too long on this path
 	ReasonDenied           = "forbidden"                    // 403: a route's mitigate refused the request
-	ReasonBadRequest       = "bad_request"                  // 400: the path is not a valid one
 )
 
 // Decision is how a request is answered. Its maps may be shared with the
@@ -82,27 +86,30 @@ type Decision struct {
 	// caller closes its body.
 	Answer *MiddlewareResponse
 
-	transforms []transform // of the response, see Merge
+	// Cause is what made a middleware or a pattern fail, for logs; nil otherwise.
+	Cause error
+
+	transforms []change // of the response, see Merge
 }
 
-// Merge completes the headers h of the output's own response: headers of the
-// routes are added where h has none, important ones replace, and the response
-// transforms of the last route that has any are applied.
+// Merge completes h, the header of the output's own response: Header is added
+// where h has nothing, Important replaces, Set-Cookie always adds; last come the
+// response transforms of the last route that had transforms. Defaults of the
+// platform (cache-control of a file, say) are to be added after.
 func (d *Decision) Merge(h http.Header) {
-	for k, vs := range d.Header {
-		if _, own := h[k]; !own || k == "Set-Cookie" {
-			h[k] = append(h[k], vs...)
+	for key, values := range d.Header {
+		if _, own := h[key]; !own || key == "Set-Cookie" {
+			h[key] = append(h[key], values...)
 		}
 	}
-	for k, vs := range d.Important {
-		h[k] = vs
+	for key, values := range d.Important {
+		if key == "Set-Cookie" {
+			h[key] = append(h[key], values...)
+		} else {
+			h[key] = values
+		}
 	}
 	for i := range d.transforms {
-		d.transforms[i].apply(h)
+		d.transforms[i].header(h)
 	}
 }
-
-// transform is a compiled change of a header.
-type transform struct{}
-
-func (t *transform) apply(http.Header) {}

@@ -6,8 +6,8 @@ package route
 
 import (
 	"context"
+	"fmt"
 	"net/http"
-	"path"
 	"strings"
 
 	"github.com/lateen-dev/lateen"
@@ -15,18 +15,70 @@ import (
 
 // Router is a compiled route table. It is immutable and safe for concurrent use.
 type Router struct {
-	manifest *lateen.Manifest
+	table     [phases][]rule
+	outputs   outputs
+	wildcards map[string]string // value by domain
 }
 
 // Compile prepares the routes of m. A malformed route is [lateen.ErrInvalidRoute]
-// with the index of the route and the field in its message. The router keeps m
-// and reads it; the caller no longer changes it.
+// with the index of the route and the field in its message. The router reads m
+// later on; the caller no longer changes it.
 func Compile(m *lateen.Manifest) (*Router, error) {
-	return &Router{manifest: m}, nil
+	r := &Router{}
+	var err error
+	if r.table, err = compileTable(m.Routes); err != nil {
+		return nil, err
+	}
+	hidden := map[string]bool{} // a middleware has no URL of its own
+	for i := range m.Routes {
+		if p := m.Routes[i].MiddlewarePath; p != "" {
+			if _, ok := m.Outputs[rooted(p)]; !ok {
+				return nil, invalid(i, "middlewarePath", fmt.Errorf("there is no function %s", rooted(p)))
+			}
+			hidden[rooted(p)] = true
+		}
+	}
+	r.outputs = newOutputs(m, hidden)
+	if len(m.Wildcards) > 0 {
+		r.wildcards = make(map[string]string, len(m.Wildcards))
+	}
+	for _, w := range m.Wildcards {
+		r.wildcards[strings.ToLower(w.Domain)] = w.Value
+	}
+	return r, nil
 }
 
 // Resolve decides how req is answered. run is called for each middleware on the
-// way, in order, at most once a phase; it may be nil where the manifest has none.
+// way, in order, each once; it may be nil where the manifest has none.
+//
+// A GET or HEAD whose path has "//" is redirected to the path without (301);
+// with other methods the slashes collapse silently. Then, in order:
+//
+//  1. The routes before any handle. Then an output at the path the request has
+//     got; if there is none, the routes of phase miss may lead to one.
+//  2. Phase filesystem, then an output as before; if there is none, the routes of
+//     phase rewrite may lead to one (these know the dynamic routes).
+//  3. Phase resource, and the same search again.
+//  4. With an output: the headers of phase hit. Without: 404.
+//  5. For a 404 or a status ≥ 400 that a route asked for: phase error, for a page.
+//
+// In a phase the routes are tried in order. One that matches sets its headers and
+// status, goes to its dest and ends the phase; with continue the next ones are
+// tried at the new path; with check an output is looked for at once (as in step
+// 2; in phase rewrite as in step 1; in phase miss at the path only), and if there
+// is none the next ones are tried. Phases miss and rewrite leave nothing behind
+// where they lead to no output, except the 404 of a route in phase miss.
+// A status of 3xx with a Location or dest redirects at once, a dest on another
+// host is asked at once.
+//
+// A route's transforms of the request are made when it matches, before its dest:
+// deleting a parameter there deletes the client's and not the dest's.
+//
+// Later headers replace earlier ones, but in the phases hit and miss those of
+// earlier phases stay; Set-Cookie adds. The parameters of a dest replace those
+// that the request has under the same names, so that what a route says of a
+// request cannot be forged. A route's override says nothing more than that and
+// is ignored; middlewareRawSrc and middleware are for display.
 //
 // The error is only ever ctx's: whatever a request or a route table does wrong
 // is a decision of kind [Error].
@@ -34,24 +86,19 @@ func (r *Router) Resolve(ctx context.Context, req *Request, run RunMiddleware) (
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p := path.Clean("/" + req.Path)
-	d := &Decision{Output: p, Path: req.Path, Query: req.RawQuery, RequestHeader: req.Header, Header: http.Header{}}
-	for _, p := range []string{p, strings.TrimSuffix(p, "/") + "/index", strings.TrimSuffix(p, "/") + "/index.html"} {
-		if _, ok := r.manifest.Files[p]; ok {
-			d.Kind, d.Output = Static, p
-			return d, nil
+	w := newWalk(r, req, run)
+	if strings.Contains(w.path, "//") {
+		if req.Method == http.MethodGet || req.Method == http.MethodHead {
+			w.redirect(http.StatusMovedPermanently, w.at.encoded)
+			return &w.Decision, nil
 		}
-		if _, ok := r.manifest.Prerenders[p]; ok {
-			d.Kind, d.Output = Prerender, p
-			return d, nil
-		}
-		if _, ok := r.manifest.Outputs[p]; ok {
-			d.Kind, d.Output = Function, p
-			return d, nil
-		}
+		w.path = w.at.encoded
 	}
-	d.Kind, d.Output, d.Status, d.Reason = Error, "", http.StatusNotFound, ReasonNotFound
-	return d, nil
+	w.resolve(ctx)
+	if w.err != nil {
+		return nil, w.err
+	}
+	return &w.Decision, nil
 }
 
 // ResolveError decides which error page answers req with status: the error
@@ -59,6 +106,8 @@ func (r *Router) Resolve(ctx context.Context, req *Request, run RunMiddleware) (
 // the platform's own is due. The edge calls it when the platform fails a request
 // that Resolve had decided (a function crashed or timed out). A status that a
 // function or an origin chose itself is its answer and is passed on as it is.
-func (r *Router) ResolveError(ctx context.Context, req *Request, status int) (*Decision, bool) {
-	return nil, false
+func (r *Router) ResolveError(_ context.Context, req *Request, status int) (*Decision, bool) {
+	w := newWalk(r, req, nil)
+	w.fail(status, "")
+	return &w.Decision, w.Kind != Error
 }

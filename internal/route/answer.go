@@ -1,0 +1,150 @@
+package route
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// serve decides for an output, with the headers of phase hit.
+func (w *walk) serve(out output) bool {
+	w.Output, w.MatchedPath = out.path, out.path
+	if out.path == "/index" {
+		w.MatchedPath = "/"
+	}
+	before := len(w.fields)
+	rules := w.router.table[hit]
+	for i := range rules {
+		if ok, err := w.matchesRule(&rules[i]); err != nil {
+			return w.tooSlow(err)
+		} else if ok {
+			w.setFields(&rules[i], hit, before)
+			w.transform(&rules[i])
+		}
+	}
+	if out.kind == Prerender {
+		w.RouteMatches = w.matches.String()
+		if !w.ownPath {
+			w.path = encodePath(w.MatchedPath)
+		}
+	}
+	return w.decide(out.kind)
+}
+
+// decide completes the decision.
+func (w *walk) decide(kind Kind) bool {
+	w.Kind = kind
+	if w.Status == 0 {
+		w.Status = w.status
+	}
+	w.Path, w.Query, w.RequestHeader = w.path, w.query, w.header
+	if kind == External && w.query != "" {
+		w.Target += "?" + w.query
+	}
+	for _, f := range w.fields {
+		into := &w.Header
+		if f.important {
+			into = &w.Important
+		}
+		if kind == Redirect && f.key == "Location" {
+			continue
+		}
+		if *into == nil {
+			*into = make(http.Header, len(w.fields))
+		}
+		if f.key == "Set-Cookie" {
+			(*into)[f.key] = append((*into)[f.key], f.values...)
+		} else {
+			(*into)[f.key] = f.values
+		}
+	}
+	w.transforms = w.respond
+	return true
+}
+
+// redirect decides for a redirection. The parameters of the client's URL go
+// along, but those that the target has itself.
+func (w *walk) redirect(status int, to string) bool {
+	w.Status, w.Location = status, mergeURL(to, w.ownQuery)
+	return w.decide(Redirect)
+}
+
+// mitigate decides against a request that a route refuses. There is nothing here
+// that a client could be challenged with, so both actions deny.
+func (w *walk) mitigate(action string) bool {
+	w.fields = append(w.fields, field{key: "X-Vercel-Mitigated", values: []string{action}})
+	return w.fail(http.StatusForbidden, ReasonDenied)
+}
+
+// tooSlow decides for a request on whose path a pattern took too long.
+func (w *walk) tooSlow(err error) bool {
+	w.Cause, w.Status, w.Reason = err, http.StatusInternalServerError, ReasonRouteTimeout
+	return w.decide(Error)
+}
+
+// fail decides for an error page of the table, else for the platform's.
+func (w *walk) fail(status int, reason string) bool {
+	w.status, w.Status, w.Reason = status, status, reason
+	rules := w.router.table[failure]
+	for i := range rules {
+		rl := &rules[i]
+		if rl.status != 0 && rl.status != status {
+			continue
+		}
+		ok, err := w.matchesRule(rl)
+		if err != nil {
+			return w.tooSlow(err)
+		}
+		if !ok {
+			continue
+		}
+		saved := w.state
+		w.setFields(rl, failure, len(w.fields))
+		w.transform(rl)
+		if rl.rewrites {
+			if w.follow(rl) {
+				return true
+			}
+			if out, ok := w.router.outputs.find(&w.at); ok {
+				return w.serve(out)
+			}
+			w.state = saved
+		} else if !rl.goesOn {
+			break
+		}
+	}
+	if out, ok := w.router.outputs["/404"]; ok && status == http.StatusNotFound && out.kind == Static {
+		return w.serve(out)
+	}
+	if out, ok := w.router.outputs["/404.html"]; ok && status == http.StatusNotFound && out.kind == Static {
+		return w.serve(out)
+	}
+	return w.decide(Error)
+}
+
+// String is the form of the x-now-route-matches header.
+func (m matches) String() string {
+	if len(m.groups) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	add := func(name, value string) {
+		if value == "" {
+			return
+		}
+		if b.Len() > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(name + "=" + url.QueryEscape(decode(value, "")))
+	}
+	for i := 1; i < len(m.groups); i++ {
+		add(strconv.Itoa(i), m.groups[i])
+	}
+	for i := 1; i < len(m.groups) && i < len(m.names); i++ {
+		if m.names[i] != "" {
+			add(m.names[i], m.groups[i])
+		}
+	}
+	return b.String()
+}

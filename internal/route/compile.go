@@ -1,0 +1,245 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// The bounds of a route, as the format has them.
+const (
+	maxPattern    = 4096 // bytes of src, dest and a condition's value
+	maxConditions = 16   // of has, and of missing
+)
+
+// phase is a part of the route table; see [Router.Resolve] for their order.
+type phase int
+
+const (
+	start phase = iota // the routes before any handle
+	filesystem
+	miss
+	rewrite
+	resource
+	hit
+	failure // handle: error
+	phases  // how many there are
+)
+
+// phaseOf returns the phase that a handle starts.
+func phaseOf(handle string) (phase, bool) {
+	i := slices.Index([]string{"", "filesystem", "miss", "rewrite", "resource", "hit", "error"}, handle)
+	return phase(i), i > 0
+}
+
+// rule is a compiled route.
+type rule struct {
+	src       *pattern
+	grouped   bool // the groups of src are wanted when it matches
+	methods   []string
+	has       []condition
+	missing   []condition
+	captures  int // how many values the conditions capture
+	dest      template
+	rewrites  bool // there is a dest
+	external  bool // dest begins with a scheme
+	mayLeave  bool // or may, for it begins with a value of the environment
+	fields    []ruleField
+	important bool
+	status    int
+	check     bool
+	goesOn    bool // later routes of the phase are looked at after this one
+
+	middleware   string // path of its output
+	locale       *lateen.Locale
+	mitigate     string
+	transforms   []transform
+	ignoreOrigin bool
+}
+
+// ruleField is a header that a route sets.
+type ruleField struct {
+	key    string
+	value  template
+	values []string // of a value without parameters
+}
+
+// compileTable splits routes at their handles and compiles each.
+func compileTable(routes []lateen.Route) (table [phases][]rule, err error) {
+	at := start
+	var seen [phases]bool
+	for i := range routes {
+		if routes[i].Handle != "" {
+			next, ok := phaseOf(routes[i].Handle)
+			switch {
+			case !ok:
+				return table, invalid(i, "handle", fmt.Errorf("there is no phase %q", routes[i].Handle))
+			case seen[next]:
+				return table, invalid(i, "handle", fmt.Errorf("%s is there twice", routes[i].Handle))
+			}
+			at, seen[next] = next, true
+			continue
+		}
+		rl, field, err := compileRule(&routes[i], at)
+		if err != nil {
+			return table, invalid(i, field, err)
+		}
+		table[at] = append(table[at], rl)
+	}
+	return table, nil
+}
+
+func invalid(index int, field string, err error) error {
+	where := fmt.Sprintf("routes[%d].%s", index, field)
+	e := lateen.ErrInvalidRoute.With("%s of config.json: %s", where, err)
+	e.Fields = map[string]string{where: err.Error()}
+	return e
+}
+
+// compileRule compiles r, a route of phase at. With an error comes the field
+// that is wrong.
+func compileRule(r *lateen.Route, at phase) (rl rule, field string, err error) {
+	if field, err = checkRoute(r, at); err != nil {
+		return rl, field, err
+	}
+	if rl.src, err = compilePattern(anchored(r.Src), !r.CaseSensitive); err != nil {
+		return rl, "src", err
+	}
+	names := &scope{groups: rl.src.names, env: r.Env}
+	if rl.has, err = compileConditions(r.Has, names); err != nil {
+		return rl, "has", err
+	}
+	if rl.missing, err = compileConditions(r.Missing, names); err != nil {
+		return rl, "missing", err
+	}
+	rl.captures = len(names.captures)
+	rl.setDest(r.Dest, names)
+	for _, key := range slices.Sorted(maps.Keys(r.Headers)) {
+		f := ruleField{key: textproto.CanonicalMIMEHeaderKey(key), value: names.compile(r.Headers[key])}
+		if f.value.constant() {
+			f.values = []string{r.Headers[key]}
+		}
+		rl.fields = append(rl.fields, f)
+	}
+	for i := range r.Transforms {
+		t, err := compileTransform(&r.Transforms[i], names)
+		if err != nil {
+			return rl, fmt.Sprintf("transforms[%d]", i), err
+		}
+		rl.transforms = append(rl.transforms, t)
+	}
+	rl.methods, rl.important, rl.status, rl.check, rl.locale = r.Methods, r.Important, r.Status, r.Check, r.Locale
+	if r.Mitigate != nil {
+		rl.mitigate = r.Mitigate.Action
+	}
+	if r.MiddlewarePath != "" {
+		rl.middleware = rooted(r.MiddlewarePath)
+	}
+	rl.ignoreOrigin = r.RespectOriginCacheControl != nil && !*r.RespectOriginCacheControl
+	rl.goesOn = r.Continue || rl.onlyTransforms()
+	rl.grouped = rl.wantsGroups()
+	return rl, "", nil
+}
+
+// checkRoute checks what needs no compiling, with the rules of the format.
+func checkRoute(r *lateen.Route, at phase) (field string, err error) {
+	switch {
+	case r.Src == "":
+		return "src", errors.New("it is missing")
+	case len(r.Src) > maxPattern:
+		return "src", fmt.Errorf("it is longer than %d bytes", maxPattern)
+	case len(r.Dest) > maxPattern:
+		return "dest", fmt.Errorf("it is longer than %d bytes", maxPattern)
+	case len(r.Has) > maxConditions:
+		return "has", fmt.Errorf("there are more than %d", maxConditions)
+	case len(r.Missing) > maxConditions:
+		return "missing", fmt.Errorf("there are more than %d", maxConditions)
+	case r.Status != 0 && (r.Status < 100 || r.Status > 999):
+		return "status", fmt.Errorf("%d is not from 100 to 999", r.Status)
+	case r.Mitigate != nil && r.Mitigate.Action != "deny" && r.Mitigate.Action != "challenge":
+		return "mitigate", fmt.Errorf("there is no action %q", r.Mitigate.Action)
+	case at == hit && r.Dest != "":
+		return "dest", errors.New("it has no place after handle: hit")
+	case at == hit && r.Status != 0:
+		return "status", errors.New("it has no place after handle: hit")
+	case at == hit && !r.Continue:
+		return "continue", errors.New("it must be true after handle: hit")
+	case at == miss && r.Dest != "" && !r.Check:
+		return "check", errors.New("it must be true with dest after handle: miss")
+	case at == miss && r.Dest == "" && !r.Continue:
+		return "continue", errors.New("it must be true without dest after handle: miss")
+	}
+	return "", nil
+}
+
+// anchored returns src with the anchors that every route has. A src that begins
+// with a name, as in "api/(.*)", means the path with its slash.
+func anchored(src string) string {
+	src = strings.TrimPrefix(src, "^")
+	if src != "" && (isAlnum(src[0]) || src[0] == '_') {
+		src = "/" + src
+	}
+	if !strings.HasSuffix(src, "$") {
+		src += "$"
+	}
+	return "^" + src
+}
+
+func rooted(path string) string { return "/" + strings.TrimPrefix(path, "/") }
+
+func compileConditions(list []lateen.HasField, names *scope) ([]condition, error) {
+	conditions := make([]condition, len(list))
+	for i := range list {
+		var err error
+		if conditions[i], err = compileCondition(&list[i], names); err != nil {
+			return nil, fmt.Errorf("item %d: %w", i, err)
+		}
+	}
+	return conditions, nil
+}
+
+func (rl *rule) setDest(dest string, names *scope) {
+	if dest == "" {
+		return
+	}
+	rl.dest, rl.rewrites = names.compile(dest), true
+	switch first := rl.dest.parts[0]; first.kind {
+	case plainText:
+		_, rl.external = cutScheme(first.text)
+	case envRef:
+		rl.mayLeave = true
+	case groupRef, captureRef, wildcardRef:
+		// A client must not choose the host that is asked.
+	}
+}
+
+// onlyTransforms reports whether a route does nothing but transform: such a one
+// does not end its phase, or it would keep the request from every later route.
+func (rl *rule) onlyTransforms() bool {
+	return len(rl.transforms) > 0 && !rl.rewrites && len(rl.fields) == 0 && rl.status == 0 &&
+		rl.middleware == "" && rl.mitigate == "" && rl.locale == nil
+}
+
+// wantsGroups reports whether a template refers to what src captures, or an
+// output's route matches may have it.
+func (rl *rule) wantsGroups() bool {
+	if rl.rewrites && (len(rl.src.names) > 1 || rl.dest.uses(groupRef)) {
+		return true
+	}
+	for i := range rl.fields {
+		if rl.fields[i].value.uses(groupRef) {
+			return true
+		}
+	}
+	for i := range rl.transforms {
+		if rl.transforms[i].uses(groupRef) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,166 @@
+package route
+
+import "strings"
+
+// linear is a regular expression that can be matched from left to right without
+// ever going back: text, groups, whole segments ([^/]+), and at the end anything
+// (.*) and a slash or none. Most routes are of this form. It finds the same
+// groups that an engine would.
+type linear []step
+
+type step struct {
+	kind  stepKind
+	text  string // of exactly
+	group int    // of opens and closes
+	least int    // of segment and anything: fewest bytes, 0 or 1
+	lazy  bool   // of anything: it leaves a last slash to maySlash
+}
+
+type stepKind int
+
+const (
+	exactly  stepKind = iota
+	opens             // a group begins
+	closes            // a group ends
+	segment           // up to the next slash
+	anything          // up to the end
+	maySlash          // a slash or nothing, at the end
+)
+
+// linearise returns the linear form of tokens, an expression without its anchors
+// and look-around, or nil if it has none. isText says which tokens are text that
+// can be compared as it is.
+func linearise(tokens []token, isText func(token) bool) linear {
+	steps := make(linear, 0, len(tokens))
+	numbers := map[int]int{} // of groups, by opening token
+	for i := 0; i < len(tokens); i++ {
+		t := tokens[i]
+		s := step{least: strings.Count(t.quantifier, "+"), lazy: len(t.quantifier) == 2}
+		switch {
+		case isText(t):
+			s = step{kind: exactly, text: t.text}
+		case t.kind == literal && t.text == "/" && t.quantifier == "?":
+			s = step{kind: maySlash}
+		case isMaySlash(tokens[i:]):
+			s = step{kind: maySlash}
+			i += 2
+		case t.kind == dot && isPlainRepeat(t.quantifier):
+			s.kind = anything
+		case t.kind == atom && (t.text == "[^/]" || t.text == `[^\/]`) && isPlainRepeat(t.quantifier):
+			s.kind = segment
+		case t.kind == open && t.flavour == "" && transparent(tokens, i):
+			numbers[i] = len(numbers) + 1
+			s = step{kind: opens, group: numbers[i]}
+		case t.kind == closing && t.quantifier == "" && tokens[t.partner].flavour == "":
+			s = step{kind: closes, group: numbers[t.partner]}
+		case transparent(tokens, i):
+			continue
+		default:
+			return nil
+		}
+		steps = append(steps, s)
+	}
+	if !steps.neverBack() {
+		return nil
+	}
+	return steps
+}
+
+// isMaySlash reports whether tokens begin with (?:/)?
+func isMaySlash(tokens []token) bool {
+	return len(tokens) >= 3 && tokens[0].flavour == "?:" && tokens[1].text == "/" && tokens[1].quantifier == "" &&
+		tokens[2].kind == closing && tokens[2].quantifier == "?"
+}
+
+func isPlainRepeat(quantifier string) bool {
+	switch quantifier {
+	case "*", "+", "*?", "+?":
+		return true
+	default:
+		return false
+	}
+}
+
+// neverBack reports whether each step can be taken without a look at how the
+// later ones fare: a segment ends where a slash or the end must be, and after
+// anything nothing is to come.
+func (l linear) neverBack() bool {
+	for i, s := range l {
+		rest := l[i+1:]
+		for s.kind != maySlash && len(rest) > 0 && (rest[0].kind == opens || rest[0].kind == closes) {
+			rest = rest[1:]
+		}
+		atEnd := len(rest) == 0 || rest[0].kind == maySlash
+		switch s.kind {
+		case segment:
+			if !atEnd && (rest[0].kind != exactly || rest[0].text[0] != '/') {
+				return false
+			}
+		case anything:
+			if !atEnd {
+				return false
+			}
+		case maySlash:
+			if len(rest) > 0 {
+				return false
+			}
+		case exactly, opens, closes:
+		}
+	}
+	return true
+}
+
+// match reports whether l matches text, compared by same. With into not nil it
+// is set to the groups, count of them.
+func (l linear) match(text string, same func(text, literal string) bool, into *groups, count int) bool {
+	if into != nil {
+		*into = (*into)[:0]
+		for range count {
+			*into = append(*into, "")
+		}
+		(*into)[0] = text
+	}
+	at := 0
+	for i := range l {
+		s := &l[i]
+		rest := text[at:]
+		n := 0
+		switch s.kind {
+		case exactly:
+			n = len(s.text)
+			if len(rest) < n || !same(rest[:n], s.text) {
+				return false
+			}
+		case segment:
+			if n = strings.IndexByte(rest, '/'); n < 0 {
+				n = len(rest)
+			}
+		case anything:
+			if strings.IndexByte(rest, '\n') >= 0 {
+				return false
+			}
+			n = len(rest)
+			if s.lazy && l[len(l)-1].kind == maySlash && n > s.least && rest[n-1] == '/' {
+				n--
+			}
+		case maySlash:
+			if rest != "" && rest[0] == '/' {
+				n = 1
+			}
+		case opens:
+			if into != nil {
+				(*into)[s.group] = rest
+			}
+		case closes:
+			if into != nil {
+				begun := (*into)[s.group]
+				(*into)[s.group] = begun[:len(begun)-len(rest)]
+			}
+		}
+		if n < s.least {
+			return false
+		}
+		at += n
+	}
+	return at == len(text)
+}

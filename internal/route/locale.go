@@ -1,0 +1,106 @@
+package route
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// localeRedirect returns where l sends the client: to the entry of redirect for
+// the language of the cookie, else for the first language of Accept-Language,
+// by its weights, that has one ("fr-CA" finds "fr"), else for l.Default. It is
+// "" where no entry is found or the client is there already.
+func (w *walk) localeRedirect(l *lateen.Locale) string {
+	to := ""
+	if l.Cookie != "" {
+		to = redirectFor(l.Redirect, w.cookie(l.Cookie))
+	}
+	if to == "" {
+		for _, language := range acceptedLanguages(w.header["Accept-Language"]) {
+			if to = redirectFor(l.Redirect, language); to != "" {
+				break
+			}
+		}
+	}
+	if to == "" {
+		to = l.Redirect[l.Default]
+	}
+	if to == "" || w.isAt(to) {
+		return ""
+	}
+	return to
+}
+
+// redirectFor looks a language up, then the same with its last subtag cut off.
+func redirectFor(redirects map[string]string, language string) string {
+	for language != "" {
+		for locale, to := range redirects {
+			if strings.EqualFold(locale, language) {
+				return to
+			}
+		}
+		language = language[:max(0, strings.LastIndexByte(language, '-'))]
+	}
+	return ""
+}
+
+// isAt reports whether the request is for target or something below it.
+func (w *walk) isAt(target string) bool {
+	if rest, ok := cutScheme(target); ok {
+		host, path, _ := strings.Cut(rest, "/")
+		if hostOnly(host) != w.hostname() {
+			return false
+		}
+		target = "/" + path
+	}
+	target = strings.TrimSuffix(target, "/")
+	rest, ok := strings.CutPrefix(w.at.path, target)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// acceptedLanguages returns the languages of an Accept-Language header, the most
+// wanted first. Those of weight 0 are left out, and so is "*".
+func acceptedLanguages(lines []string) []string {
+	type choice struct {
+		language string
+		weight   float64
+	}
+	var choices []choice
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			language, param, _ := strings.Cut(item, ";")
+			c := choice{language: strings.TrimSpace(language), weight: 1}
+			if q, ok := strings.CutPrefix(strings.TrimSpace(param), "q="); ok {
+				c.weight, _ = strconv.ParseFloat(strings.TrimSpace(q), 64)
+			}
+			if c.language != "" && c.language != "*" && c.weight > 0 {
+				choices = append(choices, c)
+			}
+		}
+	}
+	slices.SortStableFunc(choices, func(a, b choice) int { return cmp.Compare(b.weight, a.weight) })
+	languages := make([]string, len(choices))
+	for i, c := range choices {
+		languages[i] = c.language
+	}
+	return languages
+}
+
+// cookie returns the value of the request's first cookie called name, or "".
+func (w *walk) cookie(name string) string {
+	for value := range cookies(w.header["Cookie"], name) {
+		return value
+	}
+	return ""
+}
+
+// cutScheme cuts http:// or https:// off an absolute URL.
+func cutScheme(url string) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(url, "https://"); ok {
+		return rest, true
+	}
+	return strings.CutPrefix(url, "http://")
+}

@@ -1,0 +1,183 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// The headers that a middleware speaks to the platform with.
+const (
+	headerNext      = "X-Middleware-Next"             // 1: go on
+	headerRewrite   = "X-Middleware-Rewrite"          // go on with this URL
+	headerOverride  = "X-Middleware-Override-Headers" // names of all request headers that go on
+	headerRequest   = "X-Middleware-Request-"         // and the value of each
+	headerSetCookie = "X-Middleware-Set-Cookie"       // cookies that the output sees at once
+	headerRefresh   = "X-Middleware-Refresh"          // next, in an older dialect
+)
+
+// middleware runs the middleware at output and takes in what it answered. It is
+// true if that decides the request.
+//
+//   - Nothing, or x-middleware-next: the request goes on.
+//   - x-middleware-rewrite: it goes on with another path and query, which the
+//     output sees as its own; on another host it is External.
+//   - x-middleware-override-headers: the request has these headers from here on.
+//   - Other headers are set on the response, and on the request.
+//   - None of the first two: the response is the Answer.
+//   - An error, or a bare 500: the request fails.
+func (w *walk) middleware(ctx context.Context, output string) bool {
+	if slices.Contains(w.ran, output) {
+		return false
+	}
+	w.ran = append(w.ran, output)
+	resp, err := w.runMiddleware(ctx, output)
+	switch {
+	case ctx.Err() != nil:
+		w.err = ctx.Err()
+		return true
+	case err != nil:
+		reason := ReasonMiddlewareFailed
+		if e, ok := errors.AsType[*lateen.Error](err); ok && e.Reason != "" {
+			reason = e.Reason
+		}
+		w.Cause = err
+		return w.fail(http.StatusInternalServerError, reason)
+	case resp == nil:
+		return false
+	}
+	rewrite := resp.Header.Get(headerRewrite)
+	goesOn := rewrite != "" || resp.Header.Get(headerNext) == "1" || resp.Header.Get(headerRefresh) == "1"
+	empty := resp.Body == nil || resp.Body == http.NoBody
+	if !goesOn && resp.Status == http.StatusInternalServerError && empty {
+		return w.fail(http.StatusInternalServerError, ReasonMiddlewareFailed)
+	}
+	if !goesOn {
+		w.Status, w.Answer = resp.Status, &MiddlewareResponse{Status: resp.Status, Header: ownHeader(resp.Header), Body: resp.Body}
+		return w.decide(Answer)
+	}
+	if !empty {
+		resp.Body.Close()
+	}
+	w.takeHeader(resp.Header)
+	return rewrite != "" && w.rewrite(rewrite)
+}
+
+func (w *walk) runMiddleware(ctx context.Context, output string) (*MiddlewareResponse, error) {
+	if w.run == nil {
+		return nil, lateen.ErrInternal.With("no middleware can run here")
+	}
+	req := *w.req
+	req.Path, req.RawQuery, req.Header = w.path, w.ownQuery, w.header
+	return w.run(ctx, output, &req)
+}
+
+// takeHeader takes a middleware's response header in: overrides of the request
+// first, then what is set on request and response.
+func (w *walk) takeHeader(h http.Header) {
+	if names, ok := h[headerOverride]; ok {
+		w.header = overridden(w.header, strings.Join(names, ","), h)
+	} else {
+		w.header = cloneHeader(w.header)
+	}
+	for key, values := range h {
+		switch {
+		case isControlHeader(key) || isConnectionHeader(key) || key == "Date" || key == "Content-Type" || key == "Content-Encoding":
+		case key == headerSetCookie:
+			w.header[key] = values
+		case key == "Set-Cookie":
+			w.fields = append(w.fields, field{key: key, values: values})
+		default:
+			w.fields = append(w.fields, field{key: key, values: values})
+			w.header[key] = values
+		}
+	}
+}
+
+// overridden returns the headers that names lists, each with the value that h
+// has for it, and of old those of the connection.
+func overridden(old http.Header, names string, h http.Header) http.Header {
+	header := make(http.Header, len(old))
+	for key, values := range old {
+		if isConnectionHeader(key) {
+			header[key] = values
+		}
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		key := textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
+		values := h[textproto.CanonicalMIMEHeaderKey(headerRequest+key)]
+		if key != "" && !isConnectionHeader(key) && strings.Join(values, "") != "" {
+			header[key] = values
+		}
+	}
+	return header
+}
+
+// rewrite goes on with target, absolute or from the root of the request's host.
+// It is true if that is on another host.
+func (w *walk) rewrite(target string) bool {
+	if _, absolute := cutScheme(target); absolute {
+		u, err := url.Parse(target)
+		if err != nil {
+			w.Cause = err
+			return w.fail(http.StatusInternalServerError, ReasonMiddlewareFailed)
+		}
+		if !sameHost(u.Host, w.req.Host) {
+			w.Target, w.query, _ = strings.Cut(target, "?")
+			return w.decide(External)
+		}
+		target = target[strings.Index(target, "://")+len("://")+len(u.Host):]
+	}
+	target, _, _ = strings.Cut(target, "#")
+	path, query, _ := strings.Cut(target, "?")
+	w.query, w.ownQuery, w.path = query, query, rooted(path)
+	w.moveTo(w.path)
+	return false
+}
+
+// sameHost compares hosts without default ports: behind a proxy the scheme says
+// nothing.
+func sameHost(a, b string) bool {
+	strip := func(host string) string {
+		return strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(host), ":443"), ":80")
+	}
+	return strip(a) == strip(b)
+}
+
+// ownHeader is the header of a middleware's final answer without what it says
+// to the platform.
+func ownHeader(h http.Header) http.Header {
+	own := make(http.Header, len(h))
+	for key, values := range h {
+		if !isControlHeader(key) && key != headerSetCookie && !isConnectionHeader(key) {
+			own[key] = values
+		}
+	}
+	return own
+}
+
+func isControlHeader(key string) bool {
+	switch key {
+	case headerNext, headerRewrite, headerOverride, headerRefresh:
+		return true
+	default:
+		return strings.HasPrefix(key, headerRequest)
+	}
+}
+
+// isConnectionHeader reports whether key is about this connection and message
+// alone, which no middleware may change.
+func isConnectionHeader(key string) bool {
+	switch key {
+	case "Host", "Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive", "Te", "Upgrade", "Trailer":
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,204 @@
+package route
+
+import (
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// subject is a path in the two forms that patterns and outputs are looked for.
+//
+// Every percent-encoding of the same path has one canonical form: decoded,
+// except for the bytes that would change the meaning of the path ('/', '\',
+// '?', '#', '%', control characters and what is not UTF-8), which stay encoded
+// with upper-case digits; slashes collapsed, dot segments removed. So a client
+// cannot step around a route by writing a path differently.
+type subject struct {
+	path    string // canonical
+	encoded string // path percent-encoded as a URL has it; the same string where nothing needs it
+	ascii   bool   // path has no byte ≥ 0x80
+}
+
+func newSubject(raw string) subject {
+	if raw == "" || raw[0] != '/' {
+		raw = "/" + raw
+	}
+	s := subject{path: canonical(raw), ascii: true}
+	s.encoded = encodePath(s.path)
+	for i := range len(s.path) {
+		s.ascii = s.ascii && s.path[i] < utf8.RuneSelf
+	}
+	return s
+}
+
+// canonical returns the canonical form of an absolute path.
+func canonical(raw string) string {
+	if !needsCanon(raw) {
+		return raw
+	}
+	b := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); i++ {
+		c, escaped := raw[i], false
+		if c == '%' && i+2 < len(raw) && isHex(raw[i+1]) && isHex(raw[i+2]) {
+			c, escaped = unhex(raw[i+1])<<4|unhex(raw[i+2]), true
+			i += 2
+		}
+		switch {
+		case c == '/' && !escaped:
+			if len(b) == 0 || b[len(b)-1] != '/' {
+				b = append(b, c)
+			}
+		case c == '/' || c == '\\' || c == '?' || c == '#' || c == '%' || isControl(c):
+			b = appendEscape(b, c)
+		default:
+			b = append(b, c)
+		}
+	}
+	if !utf8.Valid(b) {
+		b = escapeInvalid(b)
+	}
+	return removeDots(string(b))
+}
+
+// needsCanon reports whether raw may differ from its canonical form.
+func needsCanon(raw string) bool {
+	for i := range len(raw) {
+		switch c := raw[i]; {
+		case c == '%' || c == '\\' || c == '?' || c == '#' || isControl(c) || c >= utf8.RuneSelf:
+			return true
+		case c == '/' && i+1 < len(raw) && (raw[i+1] == '/' || raw[i+1] == '.'):
+			return true
+		}
+	}
+	return false
+}
+
+func escapeInvalid(b []byte) []byte {
+	valid := make([]byte, 0, len(b)+8)
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if r == utf8.RuneError && n == 1 {
+			valid = appendEscape(valid, b[0])
+		} else {
+			valid = append(valid, b[:n]...)
+		}
+		b = b[n:]
+	}
+	return valid
+}
+
+// removeDots resolves "." and ".." segments and keeps a trailing slash.
+func removeDots(p string) string {
+	if !strings.Contains(p, "/.") {
+		return p
+	}
+	clean := path.Clean(p)
+	if clean != "/" && (strings.HasSuffix(p, "/") || strings.HasSuffix(p, "/.") || strings.HasSuffix(p, "/..")) {
+		clean += "/"
+	}
+	return clean
+}
+
+// encodePath percent-encodes what a URL's path may not have as it is. It leaves
+// '%' alone: in a canonical path that always begins an escape.
+func encodePath(p string) string {
+	return escape(p, charset{
+		lo: controls | 1<<' ' | 1<<'"' | 1<<'<' | 1<<'>',
+		hi: 1<<('\\'-64) | 1<<('^'-64) | 1<<('`'-64) | 1<<('{'-64) | 1<<('}'-64) | 1<<63,
+	})
+}
+
+// encodeSegment is [encodePath] for text that must not end the path either.
+func encodeSegment(text string) string {
+	return escape(encodePath(text), charset{lo: 1<<'?' | 1<<'#'})
+}
+
+// encodeComponent percent-encodes text for one value of a query.
+func encodeComponent(text string) string {
+	return escape(text, charset{
+		lo: controls | 1<<' ' | 1<<'"' | 1<<'#' | 1<<'$' | 1<<'%' | 1<<'&' | 1<<'+' | 1<<',' | 1<<'/' |
+			1<<':' | 1<<';' | 1<<'<' | 1<<'=' | 1<<'>' | 1<<'?',
+		hi: 1<<('@'-64) | 1<<('['-64) | 1<<('\\'-64) | 1<<(']'-64) | 1<<('^'-64) | 1<<('`'-64) |
+			1<<('{'-64) | 1<<('|'-64) | 1<<('}'-64) | 1<<63,
+	})
+}
+
+// charset is a set of ASCII characters: a bit each, from 0 and from 64.
+type charset struct{ lo, hi uint64 }
+
+const controls = 1<<0x20 - 1
+
+func (s charset) has(c byte) bool {
+	if c < 64 {
+		return s.lo>>c&1 != 0
+	}
+	return s.hi>>(c-64)&1 != 0
+}
+
+// escape percent-encodes the characters of set and all that is not ASCII.
+func escape(text string, set charset) string {
+	n := 0
+	for i := range len(text) {
+		if c := text[i]; c >= utf8.RuneSelf || set.has(c) {
+			n++
+		}
+	}
+	if n == 0 {
+		return text
+	}
+	b := make([]byte, 0, len(text)+2*n)
+	for i := range len(text) {
+		if c := text[i]; c >= utf8.RuneSelf || set.has(c) {
+			b = appendEscape(b, c)
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+// decode undoes percent-encoding; what is no valid escape stays as it is. The
+// bytes in keep stay encoded.
+func decode(text, keep string) string {
+	if strings.IndexByte(text, '%') < 0 {
+		return text
+	}
+	b := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]) {
+			if c := unhex(text[i+1])<<4 | unhex(text[i+2]); strings.IndexByte(keep, c) < 0 {
+				b = append(b, c)
+				i += 2
+				continue
+			}
+		}
+		b = append(b, text[i])
+	}
+	return string(b)
+}
+
+func appendEscape(b []byte, c byte) []byte {
+	const hex = "0123456789ABCDEF"
+	return append(b, '%', hex[c>>4], hex[c&15])
+}
+
+func isControl(c byte) bool { return c < 0x20 || c == 0x7f }
+
+func isAlnum(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c >= 'a':
+		return c - 'a' + 10
+	case c >= 'A':
+		return c - 'A' + 10
+	default:
+		return c - '0'
+	}
+}

@@ -1,0 +1,213 @@
+package route
+
+import (
+	"slices"
+	"strings"
+)
+
+// template is text with parameters: $1, $name, $wildcard, $NAME and ${NAME} of
+// the environment. A name that nothing defines is no parameter and stays as it
+// is written: output paths may hold a "$".
+type template struct {
+	parts []part
+}
+
+type part struct {
+	kind    partKind
+	text    string // of plainText, or the variable's name
+	index   int    // of a group or a condition's capture
+	inQuery bool   // the part comes after a "?"
+}
+
+type partKind int
+
+const (
+	plainText  partKind = iota
+	groupRef            // a group of src
+	captureRef          // what a condition captured
+	envRef
+	wildcardRef
+)
+
+// scope is what the parameters of one route's templates may name.
+type scope struct {
+	groups   []string // names of src's groups by number
+	captures []string // names that conditions define, by index
+	env      []string
+}
+
+// compileTemplate compiles text. Names are taken as long as they can be: with
+// the groups path and pathname, $pathname.rsc is pathname; $path_x is path.
+func (s *scope) compile(text string) template {
+	var t template
+	add := func(p part) {
+		n := len(t.parts)
+		if p.kind == plainText && n > 0 && t.parts[n-1].kind == plainText && t.parts[n-1].inQuery == p.inQuery {
+			t.parts[n-1].text += p.text
+			return
+		}
+		t.parts = append(t.parts, p)
+	}
+	for inQuery := false; text != ""; {
+		if p, n := s.parameter(text); n > 0 {
+			p.inQuery = inQuery
+			add(p)
+			text = text[n:]
+			continue
+		}
+		n := 1 + strings.IndexAny(text[1:], "$?")
+		if n == 0 {
+			n = len(text)
+		}
+		inQuery = inQuery || text[0] == '?'
+		add(part{text: text[:n], inQuery: inQuery})
+		text = text[n:]
+	}
+	return t
+}
+
+// parameter reads one at the start of text; n is 0 if there is none.
+func (s *scope) parameter(text string) (p part, n int) {
+	if text[0] != '$' || len(text) == 1 {
+		return part{}, 0
+	}
+	if text[1] >= '0' && text[1] <= '9' {
+		return s.number(text)
+	}
+	if text[1] == '{' {
+		name, _, closed := strings.Cut(text[2:], "}")
+		if closed && slices.Contains(s.env, name) {
+			return part{kind: envRef, text: name}, len(name) + 3
+		}
+		return part{}, 0
+	}
+	end := 1
+	for end < len(text) && (isAlnum(text[end]) || text[end] == '_') {
+		end++
+	}
+	for ; end > 1; end-- {
+		if p, ok := s.named(text[1:end]); ok {
+			return p, end
+		}
+	}
+	return part{}, 0
+}
+
+// number reads the longest number that is a group; a number beyond them is one
+// digit of nothing.
+func (s *scope) number(text string) (p part, n int) {
+	p, n = part{kind: plainText}, 2
+	value := 0
+	for i := 1; i < len(text) && text[i] >= '0' && text[i] <= '9' && i <= 3; i++ {
+		value = value*10 + int(text[i]-'0')
+		if value < len(s.groups) {
+			p, n = part{kind: groupRef, index: value}, i+1
+		}
+	}
+	return p, n
+}
+
+func (s *scope) named(name string) (part, bool) {
+	if i := slices.Index(s.groups, name); i >= 0 {
+		return part{kind: groupRef, index: i}, true
+	}
+	if i := slices.Index(s.captures, name); i >= 0 {
+		return part{kind: captureRef, index: i}, true
+	}
+	if slices.Contains(s.env, name) {
+		return part{kind: envRef, text: name}, true
+	}
+	return part{kind: wildcardRef}, name == "wildcard"
+}
+
+// values fill the parameters of templates.
+type values struct {
+	groups   groups
+	captures []string
+	env      map[string]string
+	wildcard string
+}
+
+// escaping is how the values of parameters are written, literal text stays.
+type escaping int
+
+const (
+	forPath  escaping = iota // into a canonical path, a query after "?"
+	forURL                   // into an absolute URL
+	forField                 // into a header field
+	forText                  // decoded, for the caller to write
+)
+
+// expand returns t with its parameters filled in. It allocates nothing if t has none.
+func (t *template) expand(v *values, how escaping) string {
+	switch len(t.parts) {
+	case 0:
+		return ""
+	case 1:
+		return t.parts[0].expand(v, how)
+	}
+	texts := make([]string, 0, 8) // on the stack
+	for i := range t.parts {
+		texts = append(texts, t.parts[i].expand(v, how))
+	}
+	return strings.Join(texts, "")
+}
+
+func (p *part) expand(v *values, how escaping) string {
+	switch p.kind {
+	case groupRef:
+		if p.index < len(v.groups) {
+			return p.escape(v.groups[p.index], how, true)
+		}
+		return ""
+	case captureRef:
+		return p.escape(v.captures[p.index], how, false)
+	case envRef:
+		return v.env[p.text]
+	case wildcardRef:
+		return v.wildcard
+	default:
+		return p.text
+	}
+}
+
+// escape writes a value. One of a path (fromPath) is percent-encoded where a
+// canonical path is; one of a condition is as the client meant it.
+func (p *part) escape(value string, how escaping, fromPath bool) string {
+	switch {
+	case how == forText && fromPath:
+		return decode(value, "")
+	case how == forText:
+		return value
+	case p.inQuery && fromPath:
+		return encodeComponent(decode(value, ""))
+	case p.inQuery:
+		return encodeComponent(value)
+	case how == forField:
+		return encodePath(value)
+	case how == forURL || !fromPath:
+		return encodeSegment(value)
+	default:
+		return value
+	}
+}
+
+// uses reports whether t names what is of the given kind.
+func (t *template) uses(kind partKind) bool {
+	for i := range t.parts {
+		if t.parts[i].kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// constant reports whether t has no parameters.
+func (t *template) constant() bool {
+	for i := range t.parts {
+		if t.parts[i].kind != plainText {
+			return false
+		}
+	}
+	return true
+}

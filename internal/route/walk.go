@@ -1,0 +1,375 @@
+package route
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// maxHops bounds how often one request is rewritten.
+const maxHops = 50
+
+// walk is the way of one request through the table. What it finds it writes into
+// its Decision.
+type walk struct {
+	Decision
+	state
+
+	router *Router
+	req    *Request
+	run    RunMiddleware
+
+	ownQuery string   // of the URL that the client or a middleware gave
+	host     string   // see hostname
+	hops     int      // rewrites so far
+	ran      []string // the middleware that ran, by output
+	err      error    // of the context: there is no decision
+
+	values     values
+	scratch    groups
+	fieldBuf   [8]field
+	groupBuf   [4]string
+	captureBuf [2]string
+}
+
+// state is what a phase that leads nowhere leaves as it was.
+type state struct {
+	at      subject     // where the request is now
+	query   string      // its query now
+	header  http.Header // its header now; the client's map, or never changed again
+	path    string      // that the output sees
+	ownPath bool        // path is by a transform, for whatever output
+	status  int         // that routes asked for, or 0
+	fields  []field     // response headers so far
+	respond []change    // transforms of the response, by the last route that has transforms
+	matches matches
+	lost    lost
+}
+
+// field is a response header that a route or a middleware set.
+type field struct {
+	key       string
+	values    []string
+	important bool
+}
+
+// matches is what the last route with a dest captured.
+type matches struct{ names, groups []string }
+
+// lost remembers how far a search went that found nothing, so that it is not
+// made twice for the same URL.
+type lost struct {
+	path, query string
+	depth       depth
+}
+
+// depth is where an output is looked for: at the path itself, then by the routes
+// of phase miss, then by those of phase rewrite.
+type depth int
+
+const (
+	nowhere depth = iota
+	byPath
+	byMiss
+	byRewrite
+)
+
+func newWalk(r *Router, req *Request, run RunMiddleware) *walk {
+	w := &walk{router: r, req: req, run: run, ownQuery: req.RawQuery}
+	w.path = req.Path
+	if w.path == "" {
+		w.path = "/"
+	}
+	w.at, w.query, w.header, w.fields = newSubject(w.path), req.RawQuery, req.Header, w.fieldBuf[:0]
+	w.values = values{groups: w.groupBuf[:0], captures: w.captureBuf[:0], env: req.Env}
+	if len(r.wildcards) > 0 {
+		w.values.wildcard = r.wildcards[w.hostname()]
+	}
+	return w
+}
+
+// hostname is the request's host without port, in lower case.
+func (w *walk) hostname() string {
+	if w.host == "" {
+		w.host = hostOnly(w.req.Host)
+	}
+	return w.host
+}
+
+// resolve goes through the phases until something decides.
+func (w *walk) resolve(ctx context.Context) bool {
+	for _, step := range [...]struct {
+		phase
+		depth
+	}{{start, byMiss}, {filesystem, byRewrite}, {resource, byRewrite}} {
+		last, decided := w.scan(ctx, step.phase)
+		if decided || w.find(ctx, step.depth, true) || w.refuse(last) {
+			return true
+		}
+	}
+	return w.fail(http.StatusNotFound, ReasonNotFound)
+}
+
+// scan applies the routes of a phase in order until one ends it, which is last.
+func (w *walk) scan(ctx context.Context, at phase) (last *rule, decided bool) {
+	before := len(w.fields)
+	rules := w.router.table[at]
+	for i := range rules {
+		rl := &rules[i]
+		if ok, err := w.matchesRule(rl); err != nil {
+			return nil, w.tooSlow(err)
+		} else if !ok {
+			continue
+		}
+		if ends, decided := w.apply(ctx, rl, at, before); ends || decided {
+			return rl, decided
+		}
+	}
+	return nil, false
+}
+
+// matchesRule reports whether rl is for the request as it is now. If so, values
+// are what its templates need.
+func (w *walk) matchesRule(rl *rule) (bool, error) {
+	plain := w.at.path == w.at.encoded
+	if plain && !rl.src.mayMatch(w.at.path, true) {
+		return false, nil
+	}
+	if rl.methods != nil && !slices.ContainsFunc(rl.methods, func(m string) bool { return strings.EqualFold(m, w.req.Method) }) {
+		return false, nil
+	}
+	w.values.captures = slices.Grow(w.values.captures[:0], rl.captures)[:rl.captures]
+	clear(w.values.captures)
+	for i := range rl.has {
+		if ok, err := rl.has[i].holds(w); !ok || err != nil {
+			return false, err
+		}
+	}
+	for i := range rl.missing {
+		if ok, err := rl.missing[i].holds(w); ok || err != nil {
+			return false, err
+		}
+	}
+	var into *groups
+	if rl.grouped {
+		into = &w.values.groups
+	}
+	ok, err := rl.src.match(w.at.path, w.at.ascii, into)
+	if !ok && err == nil && !plain {
+		ok, err = rl.src.match(w.at.encoded, true, into)
+	}
+	return ok, err
+}
+
+// apply does what rl says. It ends the phase unless later routes are to be looked
+// at; before is how many fields there were when the phase began.
+func (w *walk) apply(ctx context.Context, rl *rule, at phase, before int) (ends, decided bool) {
+	if rl.mitigate != "" {
+		return true, w.mitigate(rl.mitigate)
+	}
+	if rl.middleware != "" && w.middleware(ctx, rl.middleware) {
+		return true, true
+	}
+	if rl.locale != nil {
+		if to := w.localeRedirect(rl.locale); to != "" {
+			return true, w.redirect(http.StatusTemporaryRedirect, to)
+		}
+	}
+	w.setFields(rl, at, before)
+	if rl.status != 0 {
+		w.status = rl.status
+	}
+	if rl.status >= 300 && rl.status <= 399 {
+		if to := w.location(rl); to != "" {
+			return true, w.redirect(rl.status, to)
+		}
+	}
+	w.transform(rl)
+	if rl.rewrites {
+		if w.hops++; w.hops > maxHops {
+			return true, w.fail(http.StatusLoopDetected, ReasonInfiniteLoop)
+		}
+		if w.follow(rl) {
+			return true, true
+		}
+	}
+	if rl.goesOn || !rl.check {
+		return !rl.goesOn, false
+	}
+	if w.find(ctx, depthFrom(at), false) {
+		return true, true
+	}
+	return rl.status >= 400 && at != miss, false
+}
+
+// depthFrom is how far a route of phase at that has check looks.
+func depthFrom(at phase) depth {
+	switch at {
+	case miss:
+		return byPath
+	case rewrite:
+		return byMiss
+	default:
+		return byRewrite
+	}
+}
+
+// find looks for an output at the request's path, as deep as to says, and
+// decides if there is one. outermost says that no route asked for it by check.
+func (w *walk) find(ctx context.Context, to depth, outermost bool) bool {
+	if w.lost.path != w.at.path || w.lost.query != w.query {
+		w.lost = lost{path: w.at.path, query: w.query}
+	}
+	for from := w.lost.depth + 1; from <= to; from++ {
+		switch from {
+		case byPath:
+			if out, ok := w.router.outputs.find(&w.at); ok {
+				return w.serve(out)
+			}
+		case byMiss:
+			if w.try(ctx, miss, outermost) {
+				return true
+			}
+		case byRewrite:
+			if w.try(ctx, rewrite, outermost) {
+				return true
+			}
+		}
+		w.lost.depth = from
+	}
+	return false
+}
+
+// try applies phase at and looks for an output where that leads. If there is
+// none it leaves everything as it was; but a status of failure that the phase
+// set is the answer, except one of phase miss on behalf of a check.
+func (w *walk) try(ctx context.Context, at phase, outermost bool) bool {
+	if len(w.router.table[at]) == 0 {
+		return false
+	}
+	saved := w.state
+	last, decided := w.scan(ctx, at)
+	if decided || w.find(ctx, depthFrom(at), false) {
+		return true
+	}
+	status := w.status
+	w.state = saved
+	if status < 400 || status == saved.status || last != nil && last.rewrites || at == miss && !outermost {
+		return false
+	}
+	return w.fail(status, reasonOf(status))
+}
+
+// refuse gives a request that found no output the status that routes asked for.
+// A route that ended the phase with a dest hopes for the next one.
+func (w *walk) refuse(last *rule) bool {
+	switch {
+	case last != nil && last.rewrites:
+		return false
+	case w.status >= 400:
+		return w.fail(w.status, reasonOf(w.status))
+	case last != nil && last.status != 0:
+		w.Answer = &MiddlewareResponse{Status: last.status, Header: http.Header{}, Body: http.NoBody}
+		return w.decide(Answer)
+	default:
+		return false
+	}
+}
+
+func reasonOf(status int) string {
+	if status == http.StatusNotFound {
+		return ReasonNotFound
+	}
+	return ReasonRouteStatus
+}
+
+// setFields sets the headers of rl. In the phases hit and miss one that an
+// earlier phase set stays, unless it is important now.
+func (w *walk) setFields(rl *rule, at phase, before int) {
+	for i := range rl.fields {
+		f := &rl.fields[i]
+		if (at == hit || at == miss) && !rl.important && slices.ContainsFunc(w.fields[:before], func(g field) bool { return g.key == f.key }) {
+			continue
+		}
+		values := f.values
+		if values == nil {
+			values = []string{f.value.expand(&w.values, forField)}
+		}
+		w.fields = append(w.fields, field{key: f.key, values: values, important: rl.important})
+	}
+}
+
+// location is where a route with a status of redirection points, or "".
+func (w *walk) location(rl *rule) string {
+	for _, f := range slices.Backward(w.fields) {
+		if f.key == "Location" {
+			return f.values[0]
+		}
+	}
+	return rl.dest.expand(&w.values, forURL)
+}
+
+// transform makes the transforms of rl on the request, and notes those on the
+// response.
+func (w *walk) transform(rl *rule) {
+	if len(rl.transforms) == 0 {
+		return
+	}
+	w.respond = nil
+	for i := range rl.transforms {
+		c := rl.transforms[i].fill(&w.values)
+		switch c.what {
+		case "response.headers":
+			w.respond = append(w.respond, c)
+		case "request.headers":
+			w.header = cloneHeader(w.header)
+			c.header(w.header)
+		case "request.query":
+			w.query = c.query(w.query)
+		case "request.path":
+			if p, ok := c.path(); ok {
+				w.path, w.ownPath = p, true
+			}
+		}
+	}
+}
+
+func cloneHeader(h http.Header) http.Header {
+	if h == nil {
+		return http.Header{}
+	}
+	return maps.Clone(h)
+}
+
+// follow goes to the dest of rl. It is true if that is on another host.
+func (w *walk) follow(rl *rule) bool {
+	dest := ""
+	if !rl.external {
+		dest = rl.dest.expand(&w.values, forPath)
+	}
+	if _, absolute := cutScheme(dest); rl.external || rl.mayLeave && absolute {
+		dest, _, _ = strings.Cut(rl.dest.expand(&w.values, forURL), "#")
+		base, own, _ := strings.Cut(dest, "?")
+		w.Target, w.query = base, mergeQuery(own, w.query)
+		w.IgnoreOriginCacheControl = rl.ignoreOrigin
+		return w.decide(External)
+	}
+	dest, _, _ = strings.Cut(dest, "#")
+	path, own, _ := strings.Cut(dest, "?")
+	w.query = mergeQuery(own, w.query)
+	w.matches = matches{}
+	if len(rl.src.names) > 1 {
+		w.matches = matches{names: rl.src.names, groups: slices.Clone(w.values.groups)}
+	}
+	w.moveTo(path)
+	return false
+}
+
+// moveTo goes on at path.
+func (w *walk) moveTo(path string) {
+	if path != w.at.path {
+		w.at = newSubject(path)
+	}
+}
