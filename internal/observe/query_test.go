@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/observe"
@@ -136,7 +135,7 @@ func TestAnAnswerHasABound(t *testing.T) {
 		for i := range 80 { // 20 MiB
 			l.Log(lateen.LogLine{Request: lateen.RequestID(fmt.Sprint(i)), Time: now(), Text: text})
 		}
-		time.Sleep(time.Second)
+		settle()
 		size := 0
 		entries := query(t, l, observe.Query{})
 		for _, e := range entries {

@@ -75,7 +75,7 @@ type Queries struct {
 	db *Database
 
 	tx     *sql.Tx // nil outside of Update
-	failed error   // the first failed write of tx
+	failed error   // of the first write of tx that failed
 }
 
 // A contended transaction is tried this often, after pauses that start at
@@ -90,10 +90,13 @@ var errContended = &lateen.Error{
 	Message: "too many changes at the same time", Hint: "try again in a moment",
 }
 
-// write runs fn in q's transaction or, outside of any, in one of its own.
+// write runs fn in q's transaction, which does not commit if it fails, or,
+// outside of any, in one of its own.
 func (q *Queries) write(ctx context.Context, fn func(q *Queries) error) error {
 	if q.tx != nil {
-		return fn(q)
+		err := fn(q)
+		q.failed = cmp.Or(q.failed, err)
+		return err
 	}
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
@@ -145,8 +148,7 @@ func (q *Queries) exec(ctx context.Context, m meaning, query string, args ...any
 	return q.write(ctx, func(q *Queries) error {
 		n, err := q.execAny(ctx, m, query, args...)
 		if err == nil && n == 0 && m.missing != nil {
-			err = m.missing
-			q.failed = cmp.Or(q.failed, err)
+			return m.missing
 		}
 		return err
 	})
@@ -161,10 +163,9 @@ func (q *Queries) execAny(ctx context.Context, m meaning, query string, args ...
 			n, err = result.RowsAffected()
 		}
 		if err != nil {
-			err = q.explain(err, m)
-			q.failed = cmp.Or(q.failed, err)
+			return q.explain(err, m)
 		}
-		return err
+		return nil
 	})
 	return n, err
 }
@@ -178,7 +179,7 @@ func (q *Queries) explain(err error, m meaning) error {
 	case fault == Unstorable && m.missing != nil:
 		return m.missing.Because(err)
 	}
-	return err
+	return fmt.Errorf("write to the store: %w", err)
 }
 
 func (q *Queries) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -200,18 +201,21 @@ func list[T any](ctx context.Context, q *Queries, scan func(row) (T, error), que
 		if q.db.Classify(err) == Unstorable {
 			return nil, nil
 		}
-		return nil, err
+		return nil, fmt.Errorf("read the store: %w", err)
 	}
 	defer rows.Close()
 	var out []T
 	for rows.Next() {
 		item, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read the store: %w", err)
 		}
 		out = append(out, item)
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the store: %w", err)
+	}
+	return out, nil
 }
 
 // one returns the first row of a query, or missing.

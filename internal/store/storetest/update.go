@@ -44,9 +44,18 @@ func testUpdateFails(t *testing.T, s *store.Store) {
 	}), lateen.ErrProjectTaken)
 	fails(t, s.Update(ctx, func(q *store.Queries) error {
 		check(t, q.PutSetting(ctx, "key", "3"))
-		_ = q.DeleteAlias(ctx, "als_1")
+		_ = q.DeleteAlias(ctx, "als_9")
 		return nil
 	}), lateen.ErrAliasNotFound)
+	check(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_3", Team: team, Name: "third"}))
+	check(t, s.CreateDeployment(ctx, newDeployment("dpl_1", 1)))
+	_, err := s.PutAlias(ctx, &lateen.Alias{ID: "als_1", Host: "a", Project: project, Team: team, Deployment: "dpl_1"})
+	check(t, err)
+	fails(t, s.Update(ctx, func(q *store.Queries) error {
+		check(t, q.PutSetting(ctx, "key", "3"))
+		_, _ = q.PutAlias(ctx, &lateen.Alias{ID: "als_2", Host: "a", Project: "prj_3", Team: team, Deployment: "dpl_1"})
+		return nil
+	}), lateen.ErrAliasTaken)
 	func() {
 		defer func() { _ = recover() }()
 		_ = s.Update(ctx, func(q *store.Queries) error {
