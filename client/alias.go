@@ -1,0 +1,47 @@
+package client
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Alias is an alias with the deployment it leads to.
+type Alias struct {
+	lateen.Alias
+
+	SiteURL string `json:"siteUrl"`
+	Target  struct {
+		Host string `json:"url"`
+	} `json:"deployment"`
+}
+
+// Aliases returns a page of aliases, those of one project unless it is "", and
+// where the next page begins (0: nowhere).
+func (c *Client) Aliases(ctx context.Context, project lateen.ProjectID, page Page) ([]Alias, lateen.Millis, error) {
+	var reply struct {
+		next
+
+		Aliases []Alias `json:"aliases"`
+	}
+	query := page.query()
+	if project != "" {
+		query.Set("projectId", string(project))
+	}
+	err := c.do(ctx, call{method: http.MethodGet, path: "/v4/aliases", query: query, out: &reply})
+	return reply.Aliases, reply.Pagination.Next, err
+}
+
+// SetAlias points a host at a deployment. A host without a dot is one under the
+// platform's domain.
+func (c *Client) SetAlias(ctx context.Context, deployment, host string) (*Alias, error) {
+	var reply Alias
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v2/deployments" + path(deployment, "aliases"), in: map[string]string{"alias": host}, out: &reply})
+	return &reply, err
+}
+
+// RemoveAlias ends an alias by id or host.
+func (c *Client) RemoveAlias(ctx context.Context, idOrHost string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: "/v2/aliases" + path(idOrHost)})
+}

@@ -1,0 +1,215 @@
+package client
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // the upload protocol's name for content
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// DeployOptions say what to deploy, and how.
+type DeployOptions struct {
+	Dir     string // what was built: the project's directory, or the repository's with Root
+	Root    string // folder of Dir that has .vercel/output; "" is Dir itself
+	Project string // id or name; one that is not there is made. Required
+	Target  string // production, preview or a custom environment; "" is for the platform to choose
+
+	Meta      map[string]string
+	Env       map[string]string // over the project's variables
+	Git       *lateen.GitMetadata
+	SkipHosts bool // production: wait to be promoted
+	NoWait    bool // return as soon as the platform has everything
+
+	Uploads  int            // at once; 0 is 16
+	Progress func(Progress) // told now and then, by one goroutine at a time; nil is nobody
+}
+
+// Stage is what a deployment does at the moment.
+type Stage string
+
+// The stages, in order. A client that has all files uploads none.
+const (
+	Hashing   Stage = "hashing"
+	Uploading Stage = "uploading"
+	Building  Stage = "building"
+	Done      Stage = "done"
+)
+
+// Progress is how far a deployment has come.
+type Progress struct {
+	Stage      Stage
+	Files      int   // hashed or uploaded
+	TotalFiles int   // to hash or upload
+	Bytes      int64 // uploaded
+	TotalBytes int64 // to upload
+
+	Deployment *Deployment             // from Building on
+	Event      *lateen.DeploymentEvent // a line of the build log, in Building
+}
+
+// rounds is how often files may turn out to be missing: more than once only if
+// the platform swept them meanwhile.
+const rounds = 3
+
+// Deploy deploys a build output: it uploads what the platform does not have and
+// waits until the deployment serves. One that fails is returned with its
+// reason as the error. What was uploaded stays for a while: to go on after any
+// error, deploy again.
+func (c *Client) Deploy(ctx context.Context, o DeployOptions) (*Deployment, error) {
+	progress := o.Progress
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	sources, err := scan(o.Dir, o.Root)
+	if err != nil {
+		return nil, err
+	}
+	err = hashAll(ctx, sources, func(files int) {
+		progress(Progress{Stage: Hashing, Files: files, TotalFiles: len(sources)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.create(ctx, &o, sources, progress)
+	if err != nil || o.NoWait {
+		return d, err
+	}
+	return c.Await(ctx, d, progress)
+}
+
+// create asks for the deployment and uploads what is missing for it.
+func (c *Client) create(ctx context.Context, o *DeployOptions, sources []source, progress func(Progress)) (*Deployment, error) {
+	in := map[string]any{"name": o.Project, "source": "cli", "version": 2}
+	files := make([]lateen.UploadFile, 0, len(sources))
+	bySHA := make(map[string]*source, len(sources))
+	for i := range sources {
+		files = append(files, sources[i].UploadFile)
+		bySHA[string(sources[i].SHA1)] = &sources[i]
+	}
+	in["files"] = files
+	set := func(name string, value any, is bool) {
+		if is {
+			in[name] = value
+		}
+	}
+	set("target", o.Target, o.Target != "")
+	set("meta", o.Meta, len(o.Meta) > 0)
+	set("env", o.Env, len(o.Env) > 0)
+	set("gitMetadata", o.Git, o.Git != nil)
+	set("autoAssignCustomDomains", false, o.SkipHosts)
+	set("projectSettings", map[string]string{"rootDirectory": o.Root}, o.Root != "" && o.Root != ".")
+	for round := 1; ; round++ {
+		var d Deployment
+		err := c.do(ctx, call{method: http.MethodPost, path: "/v13/deployments", query: url.Values{"prebuilt": {"1"}}, in: in, out: &d, once: true})
+		if err == nil {
+			return &d, nil
+		}
+		if !errors.Is(err, lateen.ErrMissingFiles) || round > rounds {
+			return nil, err
+		}
+		if err := c.upload(ctx, o, err, bySHA, progress); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// upload sends the files that the platform said are missing.
+func (c *Client) upload(ctx context.Context, o *DeployOptions, missing error, bySHA map[string]*source, progress func(Progress)) error {
+	var wanted []*source
+	p := Progress{Stage: Uploading}
+	if e, ok := errors.AsType[*lateen.Error](missing); ok {
+		for sha := range e.Fields {
+			s, known := bySHA[sha]
+			if !known {
+				return ErrResponse.With("the platform asks for a file %s that is none of ours", sha)
+			}
+			wanted = append(wanted, s)
+			p.TotalBytes += s.Size
+		}
+	}
+	p.TotalFiles = len(wanted)
+	width := o.Uploads
+	if width <= 0 {
+		width = 16
+	}
+	var mu sync.Mutex
+	progress(p)
+	return parallel(ctx, width, len(wanted), func(ctx context.Context, i int) error {
+		s := wanted[i]
+		if err := c.uploadFile(ctx, s); err != nil {
+			return fmt.Errorf("upload %s: %w", s.Path, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		p.Files++
+		p.Bytes += s.Size
+		progress(p)
+		return nil
+	})
+}
+
+func (c *Client) uploadFile(ctx context.Context, s *source) error {
+	return c.do(ctx, call{
+		method: http.MethodPost, path: "/v2/files", size: s.Size,
+		header: http.Header{
+			"Content-Type": {"application/octet-stream"},
+			"X-Now-Digest": {string(s.SHA1)},
+			"X-Now-Size":   {strconv.FormatInt(s.Size, 10)},
+		},
+		body: func() (io.ReadCloser, error) {
+			f, err := s.open()
+			if err != nil {
+				return nil, err
+			}
+			return &checked{ReadCloser: f, hash: sha1.New(), want: s}, nil //nolint:gosec // see the import
+		},
+	})
+}
+
+// Await follows a deployment until it is settled and returns what it became;
+// progress is told the lines of the build log. One that failed comes with its
+// reason as the error.
+func (c *Client) Await(ctx context.Context, d *Deployment, progress func(Progress)) (*Deployment, error) {
+	progress(Progress{Stage: Building, Deployment: d})
+	var last int64
+	length := firstPause
+	for {
+		for e, err := range c.Events(ctx, d.ID, 0, true) {
+			if err != nil {
+				break // the deployment itself says how it stands
+			}
+			if e.Serial > last {
+				last = e.Serial
+				progress(Progress{Stage: Building, Deployment: d, Event: &e})
+			}
+		}
+		now, err := c.Deployment(ctx, string(d.ID))
+		if err != nil {
+			return d, err
+		}
+		d = now
+		if d.Settled() {
+			break
+		}
+		if !pause(ctx, length) {
+			return d, context.Cause(ctx)
+		}
+		length = min(2*length, 5*time.Second)
+	}
+	progress(Progress{Stage: Done, Deployment: d})
+	if d.State == lateen.Failed {
+		return d, &lateen.Error{Code: lateen.Faulted, Reason: d.ErrorReason, Message: d.ErrorText, Hint: "the build log says more: `lateen inspect --logs " + string(d.ID) + "`"}
+	}
+	if d.State == lateen.Canceled {
+		return d, lateen.ErrDeploymentFinal.With("the deployment was canceled")
+	}
+	return d, nil
+}

@@ -1,0 +1,173 @@
+// Package api is the HTTP face of control: the REST API that the vercel CLI
+// speaks, and Lateen's own needs in the same terms.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/observe"
+)
+
+// Logs are the requests that deployments answered and the lines they wrote.
+type Logs interface {
+	// Query returns a page of entries, newest first, and whether there are more.
+	Query(ctx context.Context, q observe.Query) ([]observe.Entry, bool, error)
+	// Tail yields entries as they come, until ctx ends.
+	Tail(ctx context.Context, q observe.Query) iter.Seq[observe.Entry]
+}
+
+// Options of an [API]. Fields without a stated zero are required.
+type Options struct {
+	Control *control.Control
+	Logs    Logs
+	Log     *slog.Logger
+	Version string           // of this build, as /healthz tells it; "" is dev
+	Uploads int              // files taken in at once; 0 is 64
+	Now     func() time.Time // nil is time.Now
+}
+
+// API is an [http.Handler].
+type API struct {
+	Options
+
+	mux     *http.ServeMux
+	uploads chan struct{} // one element for each upload in progress
+}
+
+// New returns the API over a control.
+func New(o Options) (*API, error) {
+	if o.Control == nil || o.Logs == nil || o.Log == nil {
+		return nil, errors.New("api: a required option is missing")
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	if o.Uploads == 0 {
+		o.Uploads = 64
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &API{Options: o, mux: http.NewServeMux(), uploads: make(chan struct{}, o.Uploads)}
+	for _, row := range routes() {
+		for _, pattern := range row.patterns() {
+			a.mux.Handle(row.Method+" "+pattern, a.serve(row))
+		}
+	}
+	a.mux.Handle("/", a.serve(route{handler: handler{serve: unknownRoute}}))
+	return a, nil
+}
+
+// The version in a path says what its client was written for, and "now" that
+// this was long ago. Neither changes what is asked.
+var versionPattern = regexp.MustCompile(`^(?:/v[0-9]{1,2})?(?:/now)?(/.*)$`)
+
+// unversioned returns a path without its version.
+func unversioned(path string) string { return versionPattern.ReplaceAllString(path, "$1") }
+
+// ServeHTTP implements [http.Handler].
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	id := lateen.RequestIDFrom(ctx)
+	if id == "" {
+		id = lateen.NewID[lateen.RequestID]("req_", a.Now())
+		ctx = lateen.WithRequestID(ctx, id)
+	}
+	w.Header().Set("X-Vercel-Id", string(id))
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	r = r.WithContext(ctx)
+	url := *r.URL
+	url.Path, url.RawPath = unversioned(url.Path), unversioned(url.RawPath)
+	r.URL = &url
+	defer a.recover(w, r)
+	a.mux.ServeHTTP(w, r)
+}
+
+// recover answers a request whose handler panicked.
+func (a *API) recover(w http.ResponseWriter, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(p)
+	}
+	a.fail(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+}
+
+// serve answers the requests of a row: it checks who asks, bounds the body and
+// writes what the row's handler returns as an error.
+func (a *API) serve(row route) http.Handler {
+	limit := row.MaxBody
+	if limit == 0 {
+		limit = 1 << 20
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, err := a.authenticate(r, row.Access)
+		if err == nil {
+			r = r.WithContext(ctx)
+			if limit > 0 {
+				r.Body = http.MaxBytesReader(w, r.Body, limit)
+			}
+			err = row.serve(a, w, r)
+		}
+		if err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+// authenticate returns the context of a request with who it acts as.
+func (a *API) authenticate(r *http.Request, need access) (context.Context, error) {
+	ctx := r.Context()
+	if need == open {
+		return ctx, nil
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		token = ""
+	}
+	query, team := r.URL.Query(), ""
+	if need != anybody {
+		if team = query.Get("teamId"); team == "" {
+			team = query.Get("slug")
+		}
+	}
+	p, err := a.Control.Authenticate(ctx, strings.TrimSpace(token), team)
+	if err != nil {
+		return ctx, err
+	}
+	if need != anybody && !p.Role.Covers(lateen.Role(need)) {
+		return ctx, lateen.ErrRoleTooLow.With("this needs the role %s in the team, and yours is %s", need, p.Role)
+	}
+	return lateen.WithPrincipal(ctx, p), nil
+}
+
+// unknownRoute answers what no row does.
+func unknownRoute(a *API, w http.ResponseWriter, r *http.Request) error {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := a.mux.Handler(other); pattern != "/" && pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return errMethod.With("%s can't be asked of %s; %s can", r.Method, r.URL.Path, strings.Join(allowed, ", "))
+	}
+	return lateen.ErrNotFound.With("there is no %s here", r.URL.Path).WithHint("GET /openapi.json lists what there is")
+}

@@ -1,0 +1,102 @@
+// Package apitest serves a whole API for tests.
+package apitest
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/lateen-dev/lateen/internal/api"
+	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/control/controltest"
+	"github.com/lateen-dev/lateen/internal/observe"
+)
+
+// Server is an API over a running control, on a port of its own.
+type Server struct {
+	*controltest.Platform
+
+	URL  string
+	Logs *observe.Log
+
+	mu    sync.Mutex // guards below
+	calls []Call
+}
+
+// Call is a request that the server answered.
+type Call struct {
+	Method, Path, Query string
+	Status              int
+}
+
+// New starts a server that ends with the test.
+func New(t *testing.T, change ...func(*control.Options)) *Server {
+	t.Helper()
+	return Serve(t, controltest.New(t, change...))
+}
+
+// Serve starts a server over a platform and runs it.
+func Serve(t *testing.T, p *controltest.Platform) *Server {
+	t.Helper()
+	logs, err := observe.Open(t.Context(), observe.Options{Dir: filepath.Join(p.Dir, "logs"), Log: p.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = logs.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		logs.Close()
+	})
+	s := &Server{Platform: p, Logs: logs}
+	handler, err := api.New(api.Options{Control: p.Control, Logs: s.Logs, Log: p.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, query := r.URL.Path, r.URL.RawQuery
+		watched := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.calls = append(s.calls, Call{Method: r.Method, Path: path, Query: query, Status: watched.status})
+		}()
+		handler.ServeHTTP(watched, r)
+	}))
+	t.Cleanup(server.Close)
+	s.URL = server.URL
+	p.Start(t)
+	return s
+}
+
+// Calls returns the requests answered since the last time it was asked.
+func (s *Server) Calls() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	calls := s.calls
+	s.calls = nil
+	return calls
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+
+	status int
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets [http.ResponseController] reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

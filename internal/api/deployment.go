@@ -1,0 +1,427 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+// deployment is a deployment under the names that old and new clients read.
+type deployment struct {
+	ID  lateen.DeploymentID `json:"id"`
+	UID lateen.DeploymentID `json:"uid"`
+
+	Name      string           `json:"name"`
+	ProjectID lateen.ProjectID `json:"projectId"`
+	OwnerID   lateen.TeamID    `json:"ownerId"`
+	Team      deploymentTeam   `json:"team"`
+	Creator   creator          `json:"creator"`
+
+	URL          string `json:"url"`          // host without scheme
+	SiteURL      string `json:"siteUrl"`      // the same as a URL, with the port where there is one
+	InspectorURL string `json:"inspectorUrl"` // where people look at it
+
+	Target            *string      `json:"target"` // production; null is preview or a custom environment
+	CustomEnvironment *environment `json:"customEnvironment,omitempty"`
+	Source            string       `json:"source,omitempty"`
+
+	ReadyState    lateen.ReadyState `json:"readyState"`
+	State         lateen.ReadyState `json:"state"`
+	Status        lateen.ReadyState `json:"status"`
+	ReadySubstate string            `json:"readySubstate,omitempty"` // STAGED, PROMOTED
+	ErrorCode     string            `json:"errorCode,omitempty"`
+	ErrorMessage  string            `json:"errorMessage,omitempty"`
+
+	CreatedAt     lateen.Millis  `json:"createdAt"`
+	Created       lateen.Millis  `json:"created"`
+	BuildingAt    lateen.Millis  `json:"buildingAt,omitempty"`
+	Ready         lateen.Millis  `json:"ready,omitempty"`
+	AliasAssigned *lateen.Millis `json:"aliasAssigned"` // null: not yet
+	AliasError    *string        `json:"aliasError"`
+	Alias         []string       `json:"alias,omitempty"` // hosts that lead to it besides its own
+
+	Meta        map[string]string   `json:"meta"`
+	GitMetadata *lateen.GitMetadata `json:"gitMetadata,omitempty"`
+	Version     int                 `json:"version"`
+	Type        string              `json:"type"`
+	Public      bool                `json:"public"`
+	Regions     []string            `json:"regions"`
+	Duration    *duration           `json:"duration,omitempty"` // once it is ready
+}
+
+// duration is how long parts of a deployment took, in milliseconds.
+type duration struct {
+	TimeToReady lateen.Millis `json:"timeToReady"` // from when its assembly began
+}
+
+type deploymentTeam struct {
+	ID   lateen.TeamID `json:"id"`
+	Slug string        `json:"slug,omitempty"`
+}
+
+type creator struct {
+	UID      lateen.UserID `json:"uid"`
+	Username string        `json:"username"`
+}
+
+func (a *API) creatorOf(r *http.Request, id lateen.UserID) creator {
+	return creator{UID: id, Username: a.Control.Username(r.Context(), id)}
+}
+
+// wire is a deployment without the hosts that lead to it.
+func (a *API) wire(r *http.Request, d *lateen.Deployment) deployment {
+	out := deployment{
+		ID: d.ID, UID: d.ID, Name: d.Name, ProjectID: d.Project, OwnerID: d.Team,
+		Team: deploymentTeam{ID: d.Team}, Creator: a.creatorOf(r, d.Creator),
+		URL: d.Host, SiteURL: a.Control.SiteURL(d.Host), InspectorURL: a.Control.SiteURL(d.Host), Source: d.Source,
+		ReadyState: d.State, State: d.State, Status: d.State, ErrorCode: d.ErrorReason, ErrorMessage: d.ErrorText,
+		CreatedAt: d.CreatedAt, Created: d.CreatedAt, BuildingAt: d.BuildingAt, Ready: d.ReadyAt,
+		Meta: d.Meta, GitMetadata: d.Git, Version: 2, Type: "LAMBDAS", Regions: []string{},
+	}
+	if d.ReadyAt != 0 {
+		out.Duration = &duration{TimeToReady: d.ReadyAt - d.BuildingAt}
+	}
+	if d.AliasedAt != 0 {
+		out.AliasAssigned = &d.AliasedAt
+	}
+	if out.Meta == nil {
+		out.Meta = map[string]string{}
+	}
+	switch d.Target {
+	case lateen.Production:
+		out.Target = &d.Target
+		if d.SkipAliases {
+			out.ReadySubstate = "STAGED"
+		}
+	case lateen.Preview:
+	default:
+		env := environmentOf(d.Target)
+		out.CustomEnvironment = &env
+	}
+	return out
+}
+
+// whole is a deployment with the hosts that lead to it.
+func (a *API) whole(r *http.Request, d *lateen.Deployment) (*deployment, error) {
+	out := a.wire(r, d)
+	hosts, err := a.Control.AliasHosts(r.Context(), d.ID)
+	if err != nil {
+		return nil, err
+	}
+	team, err := a.Control.Team(r.Context(), string(d.Team))
+	if err != nil {
+		return nil, err
+	}
+	out.Alias, out.Team.Slug = hosts, team.Slug
+	if out.ReadySubstate == "STAGED" && len(hosts) > 0 {
+		out.ReadySubstate = "PROMOTED"
+	}
+	return &out, nil
+}
+
+func (a *API) deploymentOf(r *http.Request, idOrHost string) (*deployment, error) {
+	d, err := a.Control.Deployment(r.Context(), idOrHost)
+	if err != nil {
+		return nil, err
+	}
+	return a.whole(r, d)
+}
+
+// deployRequest asks for a deployment of files, or of an earlier deployment.
+type deployRequest struct {
+	Name                      string                 `json:"name"`
+	Project                   string                 `json:"project"`
+	Target                    string                 `json:"target"`
+	CustomEnvironmentSlugOrID string                 `json:"customEnvironmentSlugOrId"`
+	DeploymentID              lateen.DeploymentID    `json:"deploymentId"` // deploy its files again
+	Files                     []lateen.UploadFile    `json:"files"`
+	Env                       envMap                 `json:"env"`
+	Meta                      map[string]string      `json:"meta"`
+	GitMetadata               *lateen.GitMetadata    `json:"gitMetadata"`
+	ProjectSettings           lateen.ProjectSettings `json:"projectSettings"`
+	Source                    string                 `json:"source"`
+	AutoAssignCustomDomains   *bool                  `json:"autoAssignCustomDomains"` // false: stage it
+}
+
+func createDeployment(a *API, w http.ResponseWriter, r *http.Request) error {
+	release, err := a.admit(r)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var in deployRequest
+	if err := readJSON(r, &in); err != nil {
+		return err
+	}
+	request := control.DeployRequest{
+		Project: in.Project, Target: in.Target, Files: in.Files, Prebuilt: flagOf(r, "prebuilt"), From: in.DeploymentID,
+		Settings: in.ProjectSettings, Env: in.Env, Meta: in.Meta, Git: in.GitMetadata, Source: in.Source,
+		SkipAliases: in.AutoAssignCustomDomains != nil && !*in.AutoAssignCustomDomains,
+	}
+	if request.Project == "" {
+		request.Project = in.Name
+	}
+	if in.CustomEnvironmentSlugOrID != "" {
+		request.Target = in.CustomEnvironmentSlugOrID
+	}
+	d, err := a.Control.Deploy(r.Context(), request)
+	if err != nil {
+		return err
+	}
+	out, err := a.whole(r, d)
+	if err != nil {
+		return err
+	}
+	if site := out.SiteURL; !strings.HasPrefix(site, "https://") || site != "https://"+out.URL {
+		w.Header().Set("X-Vercel-Notice-Site", "This platform serves it at "+site)
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+type deploymentsReply struct {
+	Deployments []deployment `json:"deployments"`
+	Pagination  pagination   `json:"pagination"`
+}
+
+func listDeployments(a *API, r *http.Request, _ *none) (*deploymentsReply, error) {
+	filter, err := deploymentFilter(r)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.Control.Deployments(r.Context(), filter)
+	if err != nil {
+		return nil, err
+	}
+	reply := &deploymentsReply{Deployments: make([]deployment, 0, len(rows))}
+	for _, row := range rows {
+		reply.Deployments = append(reply.Deployments, a.wire(r, row))
+	}
+	if n := len(rows); n > 0 {
+		reply.Pagination = pageOf(n, filter.Limit, rows[0].CreatedAt, rows[n-1].CreatedAt)
+	}
+	return reply, nil
+}
+
+func deploymentFilter(r *http.Request) (store.DeploymentFilter, error) {
+	query := r.URL.Query()
+	filter := store.DeploymentFilter{
+		Project: lateen.ProjectID(query.Get("projectId")), App: query.Get("app"),
+		Target: query.Get("target"), Branch: query.Get("branch"),
+	}
+	for _, state := range wordsOf(r, "state") {
+		filter.States = append(filter.States, lateen.ReadyState(strings.ToUpper(state)))
+	}
+	for _, user := range wordsOf(r, "users") {
+		filter.Users = append(filter.Users, lateen.UserID(user))
+	}
+	for name, values := range query {
+		if key, ok := strings.CutPrefix(name, "meta-"); ok && len(values) > 0 {
+			if filter.Meta == nil {
+				filter.Meta = make(map[string]string)
+			}
+			filter.Meta[key] = values[0]
+		}
+	}
+	var err error
+	if filter.Limit, err = limitOf(r); err != nil {
+		return filter, err
+	}
+	if filter.Since, err = millisOf(r, "since"); err != nil {
+		return filter, err
+	}
+	for _, name := range []string{"until", "from"} {
+		if filter.Until == 0 {
+			if filter.Until, err = millisOf(r, name); err != nil {
+				return filter, err
+			}
+		}
+	}
+	return filter, nil
+}
+
+func getDeployment(a *API, r *http.Request, _ *none) (*deployment, error) {
+	return a.deploymentOf(r, r.PathValue("deployment"))
+}
+
+type deletedReply struct {
+	UID   lateen.DeploymentID `json:"uid"`
+	State string              `json:"state"`
+}
+
+func deleteDeployment(a *API, r *http.Request, _ *none) (*deletedReply, error) {
+	d, err := a.Control.DeleteDeployment(r.Context(), r.PathValue("deployment"), flagOf(r, "safe"))
+	if err != nil {
+		return nil, err
+	}
+	return &deletedReply{UID: d.ID, State: "DELETED"}, nil
+}
+
+func cancelDeployment(a *API, r *http.Request, _ *none) (*deployment, error) {
+	d, err := a.Control.Cancel(r.Context(), r.PathValue("deployment"))
+	if err != nil {
+		return nil, err
+	}
+	return a.whole(r, d)
+}
+
+type buildsReply struct {
+	Builds []build `json:"builds"`
+}
+
+// build is the one build that a deployment has here.
+type build struct {
+	ID           string              `json:"id"`
+	DeploymentID lateen.DeploymentID `json:"deploymentId"`
+	Entrypoint   string              `json:"entrypoint"`
+	ReadyState   lateen.ReadyState   `json:"readyState"`
+	CreatedAt    lateen.Millis       `json:"createdAt"`
+	ReadyStateAt lateen.Millis       `json:"readyStateAt,omitempty"`
+	Output       []buildOutput       `json:"output"`
+}
+
+type buildOutput struct {
+	Path   string       `json:"path"`
+	Type   string       `json:"type"` // lambda, edge, file
+	Size   int64        `json:"size,omitempty"`
+	Lambda *buildLambda `json:"lambda,omitempty"`
+}
+
+type buildLambda struct {
+	Runtime    string   `json:"runtime"`
+	DeployedTo []string `json:"deployedTo"`
+	MemorySize int      `json:"memorySize,omitempty"` // MiB
+	Timeout    int      `json:"timeout,omitempty"`    // seconds
+}
+
+func listBuilds(a *API, r *http.Request, _ *none) (*buildsReply, error) {
+	d, manifest, err := a.Control.Manifest(r.Context(), r.PathValue("deployment"))
+	if err != nil {
+		return nil, err
+	}
+	b := build{
+		ID: "bld_" + strings.TrimPrefix(string(d.ID), "dpl_"), DeploymentID: d.ID, Entrypoint: ".",
+		ReadyState: d.State, CreatedAt: d.BuildingAt, ReadyStateAt: d.ReadyAt, Output: []buildOutput{},
+	}
+	if manifest != nil {
+		b.Output = outputsOf(manifest)
+	}
+	return &buildsReply{Builds: []build{b}}, nil
+}
+
+// outputsOf lists what a manifest serves by path, functions first.
+func outputsOf(m *lateen.Manifest) []buildOutput {
+	out := make([]buildOutput, 0, len(m.Outputs)+len(m.Files))
+	for path, name := range m.Outputs {
+		fn := m.Functions[name]
+		kind := "lambda"
+		if fn.Edge() {
+			kind = "edge"
+		}
+		out = append(out, buildOutput{Path: strings.TrimPrefix(path, "/"), Type: kind, Lambda: &buildLambda{
+			Runtime: fn.Runtime, DeployedTo: []string{}, MemorySize: fn.Memory, Timeout: max(0, fn.MaxDuration),
+		}})
+	}
+	for path, file := range m.Files {
+		out = append(out, buildOutput{Path: strings.TrimPrefix(path, "/"), Type: "file", Size: file.Size})
+	}
+	slices.SortFunc(out, func(a, b buildOutput) int {
+		if (a.Lambda == nil) != (b.Lambda == nil) {
+			return strings.Compare(b.Type, a.Type) // "lambda" and "edge" differ from "file" only
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+	return out
+}
+
+type checksReply struct {
+	Checks []none `json:"checks"`
+}
+
+func listChecks(a *API, r *http.Request, _ *none) (*checksReply, error) {
+	_, err := a.Control.Deployment(r.Context(), r.PathValue("deployment"))
+	return &checksReply{Checks: []none{}}, err
+}
+
+type checkRunsReply struct {
+	Runs []none `json:"runs"`
+}
+
+func listCheckRuns(a *API, r *http.Request, _ *none) (*checkRunsReply, error) {
+	_, err := a.Control.Deployment(r.Context(), r.PathValue("deployment"))
+	return &checkRunsReply{Runs: []none{}}, err
+}
+
+// promotion is the answer to a promotion: done, or a deployment to wait for.
+type promotion struct {
+	*deployment
+
+	waits bool
+}
+
+func (p promotion) status() int {
+	if p.waits {
+		return http.StatusAccepted
+	}
+	return http.StatusCreated
+}
+
+func promote(a *API, r *http.Request, _ *none) (*promotion, error) {
+	d, err := a.Control.Promote(r.Context(), r.PathValue("project"), r.PathValue("deployment"))
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.whole(r, d)
+	return &promotion{deployment: out, waits: d.State != lateen.Ready}, err
+}
+
+func rollback(a *API, r *http.Request, _ *none) (*promotion, error) {
+	d, err := a.Control.Rollback(r.Context(), r.PathValue("project"), r.PathValue("deployment"))
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.whole(r, d)
+	return &promotion{deployment: out}, err
+}
+
+type movesReply struct {
+	Aliases    []move     `json:"aliases"`
+	Pagination pagination `json:"pagination"`
+}
+
+// move is what became of an alias in a promotion or rollback.
+type move struct {
+	ID     lateen.AliasID `json:"id"`
+	Status string         `json:"status"` // completed
+	Alias  movedAlias     `json:"alias"`
+}
+
+type movedAlias struct {
+	Alias        string              `json:"alias"`
+	DeploymentID lateen.DeploymentID `json:"deploymentId"`
+}
+
+func listMoves(a *API, r *http.Request, _ *none) (*movesReply, error) {
+	p, err := a.Control.Project(r.Context(), r.PathValue("project"))
+	if err != nil {
+		return nil, err
+	}
+	reply := &movesReply{Aliases: []move{}}
+	if flagOf(r, "failedOnly") || p.LastAliasRequest == nil {
+		return reply, nil // all of them move, or none does
+	}
+	rows, err := a.Control.Aliases(r.Context(), store.AliasFilter{Deployment: p.LastAliasRequest.To})
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		reply.Aliases = append(reply.Aliases, move{
+			ID: row.ID, Status: "completed", Alias: movedAlias{Alias: row.Host, DeploymentID: row.Deployment},
+		})
+	}
+	return reply, nil
+}

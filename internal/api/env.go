@@ -1,0 +1,178 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/control"
+)
+
+// envVar is a variable; its custom environments are listed apart.
+type envVar struct {
+	ID                   lateen.EnvID  `json:"id"`
+	Key                  string        `json:"key"`
+	Value                string        `json:"value"`
+	Type                 string        `json:"type"`
+	Target               []string      `json:"target"`
+	CustomEnvironmentIDs []string      `json:"customEnvironmentIds"`
+	GitBranch            string        `json:"gitBranch,omitempty"`
+	Comment              string        `json:"comment,omitempty"`
+	Decrypted            bool          `json:"decrypted"`
+	CreatedAt            lateen.Millis `json:"createdAt"`
+	UpdatedAt            lateen.Millis `json:"updatedAt"`
+}
+
+func envOf(v *lateen.EnvVar) envVar {
+	out := envVar{
+		ID: v.ID, Key: v.Key, Value: v.Value, Type: v.Type, Target: []string{}, CustomEnvironmentIDs: []string{},
+		GitBranch: v.GitBranch, Comment: v.Comment, Decrypted: v.Type != lateen.EnvSensitive,
+		CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
+	}
+	for _, target := range v.Target {
+		switch target {
+		case lateen.Production, lateen.Preview, lateen.Development:
+			out.Target = append(out.Target, target)
+		default:
+			out.CustomEnvironmentIDs = append(out.CustomEnvironmentIDs, target)
+		}
+	}
+	return out
+}
+
+type envsReply struct {
+	Envs []envVar `json:"envs"`
+}
+
+func listEnv(a *API, r *http.Request, _ *none) (*envsReply, error) {
+	query := r.URL.Query()
+	filter := control.EnvFilter{Target: query.Get("target"), Branch: query.Get("gitBranch")}
+	if custom := query.Get("customEnvironmentId"); custom != "" {
+		filter.Target = custom
+	}
+	vars, err := a.Control.EnvVars(r.Context(), r.PathValue("project"), filter)
+	if err != nil {
+		return nil, err
+	}
+	reply := &envsReply{Envs: make([]envVar, 0, len(vars))}
+	for _, v := range vars {
+		reply.Envs = append(reply.Envs, envOf(v))
+	}
+	return reply, nil
+}
+
+// envRequest is a variable to add.
+type envRequest struct {
+	Key                  string     `json:"key"`
+	Value                string     `json:"value"`
+	Type                 string     `json:"type"`
+	Target               stringList `json:"target"`
+	CustomEnvironmentIDs []string   `json:"customEnvironmentIds"`
+	GitBranch            string     `json:"gitBranch"`
+	Comment              string     `json:"comment"`
+}
+
+func (e *envRequest) apply(v *lateen.EnvVar) {
+	v.Key, v.Value, v.Type, v.GitBranch, v.Comment = e.Key, e.Value, e.Type, e.GitBranch, e.Comment
+	v.Target = append(append([]string(nil), e.Target...), e.CustomEnvironmentIDs...)
+}
+
+// envsCreated tells what was added, in the form it was asked for.
+type envsCreated struct {
+	Created oneOrMany[envVar] `json:"created"`
+	Failed  []string          `json:"failed"`
+}
+
+func (envsCreated) status() int { return http.StatusCreated }
+
+func createEnv(a *API, r *http.Request, in *oneOrMany[envRequest]) (*envsCreated, error) {
+	reply := &envsCreated{Created: oneOrMany[envVar]{One: in.One}, Failed: []string{}}
+	for i := range in.Items {
+		var v lateen.EnvVar
+		in.Items[i].apply(&v)
+		if v.Type == "" {
+			v.Type = lateen.EnvEncrypted
+		}
+		created, err := a.Control.CreateEnv(r.Context(), r.PathValue("project"), v, flagOf(r, "upsert"))
+		if err != nil {
+			return nil, err
+		}
+		reply.Created.Items = append(reply.Created.Items, envOf(created))
+	}
+	if len(in.Items) == 0 {
+		return nil, lateen.ErrEnvInvalid.With("the body names no variable")
+	}
+	return reply, nil
+}
+
+// envChange is a set of fields of a variable, of which those absent stay.
+type envChange struct {
+	envRequest
+
+	raw json.RawMessage
+}
+
+// UnmarshalJSON checks the fields and keeps them as they were written.
+func (c *envChange) UnmarshalJSON(b []byte) error {
+	c.raw = append(c.raw[:0], b...)
+	return decodeJSON(b, &c.envRequest)
+}
+
+func updateEnv(a *API, r *http.Request, in *envChange) (*envVar, error) {
+	id := lateen.EnvID(r.PathValue("env"))
+	v, err := a.Control.UpdateEnv(r.Context(), r.PathValue("project"), id, func(v *lateen.EnvVar) error {
+		now := envOf(v)
+		fields := envRequest{
+			Key: now.Key, Value: now.Value, Type: now.Type, Target: now.Target,
+			CustomEnvironmentIDs: now.CustomEnvironmentIDs, GitBranch: now.GitBranch, Comment: now.Comment,
+		}
+		if in.raw != nil {
+			if err := decodeJSON(in.raw, &fields); err != nil {
+				return err
+			}
+		}
+		fields.apply(v)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := envOf(v)
+	return &out, nil
+}
+
+func deleteEnv(a *API, r *http.Request, _ *none) (*envVar, error) {
+	v, err := a.Control.DeleteEnv(r.Context(), r.PathValue("project"), lateen.EnvID(r.PathValue("env")))
+	if err != nil {
+		return nil, err
+	}
+	out := envOf(v)
+	return &out, nil
+}
+
+// envValues are all variables of an environment, for running and for building.
+type envValues struct {
+	Env      map[string]string `json:"env"`
+	BuildEnv map[string]string `json:"buildEnv"`
+}
+
+func pullEnv(a *API, r *http.Request, _ *none) (*envValues, error) {
+	values, err := a.Control.PullEnv(r.Context(), r.PathValue("project"), r.PathValue("target"), r.PathValue("branch"))
+	if err != nil {
+		return nil, err
+	}
+	return &envValues{Env: values, BuildEnv: values}, nil
+}
+
+func pullDeploymentEnv(a *API, r *http.Request, _ *none) (*envValues, error) {
+	id := r.PathValue("deployment")
+	if !strings.HasPrefix(id, "dpl_") {
+		return nil, lateen.ErrTargetInvalid.With("say of which environment: /v3/env/pull/%s/production", id)
+	}
+	values, err := a.Control.DeploymentEnv(r.Context(), lateen.DeploymentID(id))
+	if err != nil {
+		return nil, err
+	}
+	return &envValues{Env: values, BuildEnv: values}, nil
+}

@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Errors of the HTTP face itself.
+var (
+	errMethod   = &lateen.Error{Code: lateen.Invalid, Reason: "method_not_allowed", Message: "this can't be asked of that"}
+	errEnvValue = &lateen.Error{Code: lateen.Invalid, Reason: "env_value_invalid_type", Message: "the value of a variable must be a string"}
+	errBusy     = &lateen.Error{Code: lateen.Unavailable, Reason: "too_many_uploads", Message: "too many files are being uploaded at once", Hint: "try again in a moment"}
+)
+
+// statuses is the HTTP status of each code.
+var statuses = map[lateen.Code]int{
+	lateen.Invalid: http.StatusBadRequest,
+	// Clients of this protocol tell a bad token by 403 and the fields
+	// invalidToken and missingToken; 401 they take for something else.
+	lateen.Unauthenticated: http.StatusForbidden,
+	lateen.Forbidden:       http.StatusForbidden,
+	lateen.NotFound:        http.StatusNotFound,
+	lateen.Conflict:        http.StatusConflict,
+	lateen.Exhausted:       http.StatusTooManyRequests,
+	lateen.Faulted:         http.StatusBadGateway,
+	lateen.Unavailable:     http.StatusServiceUnavailable,
+	lateen.Timeout:         http.StatusGatewayTimeout,
+	lateen.Internal:        http.StatusInternalServerError,
+}
+
+// status is the HTTP status of an error.
+func status(e *lateen.Error) int {
+	switch {
+	case errors.Is(e, lateen.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(e, errMethod):
+		return http.StatusMethodNotAllowed
+	}
+	if s, ok := statuses[e.Code]; ok {
+		return s
+	}
+	return http.StatusInternalServerError
+}
+
+// errorBody is the wire form of an error.
+type errorBody struct {
+	Error errorInfo `json:"error"`
+}
+
+// errorInfo tells clients what went wrong; the vercel CLI acts on some codes
+// and copies every field but the message to its own error.
+type errorInfo struct {
+	Code      string            `json:"code"`  // the reason: project_not_found
+	Class     lateen.Code       `json:"class"` // what can be done about it: not_found
+	Message   string            `json:"message"`
+	Hint      string            `json:"hint,omitempty"`
+	Fields    map[string]string `json:"fields,omitempty"`
+	RequestID lateen.RequestID  `json:"requestId,omitempty"`
+
+	Missing      []string `json:"missing,omitempty"` // SHA-1 of files to upload, with missing_files
+	InvalidToken bool     `json:"invalidToken,omitempty"`
+	MissingToken bool     `json:"missingToken,omitempty"`
+}
+
+// fail answers a request with an error. Only a [lateen.Error] is shown: others,
+// and what caused them, are for the log.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	ctx := r.Context()
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return // nobody is there to read it
+	}
+	shown, ok := errors.AsType[*lateen.Error](err)
+	if !ok || shown.Code == lateen.Internal {
+		a.Log.ErrorContext(ctx, "request failed", "method", r.Method, "path", r.URL.Path, "request_id", lateen.RequestIDFrom(ctx), "err", err)
+		shown = lateen.ErrInternal.With("something went wrong on our side (request %s)", lateen.RequestIDFrom(ctx))
+	}
+	info := errorInfo{
+		Code: shown.Reason, Class: shown.Code, Message: shown.Message, Hint: shown.Hint,
+		Fields: shown.Fields, RequestID: lateen.RequestIDFrom(ctx),
+		InvalidToken: errors.Is(shown, lateen.ErrTokenInvalid),
+		MissingToken: errors.Is(shown, lateen.ErrTokenMissing),
+	}
+	if errors.Is(shown, lateen.ErrMissingFiles) {
+		info.Fields = nil
+		for sha := range shown.Fields {
+			info.Missing = append(info.Missing, sha)
+		}
+		slices.Sort(info.Missing)
+	}
+	if strings.HasPrefix(r.UserAgent(), "vercel ") && shown.Hint != "" {
+		info.Message += ". " + strings.ToUpper(shown.Hint[:1]) + shown.Hint[1:] // it knows no hints
+	}
+	if shown.Code == lateen.Unavailable || shown.Code == lateen.Exhausted {
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, status(shown), errorBody{Error: info})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that is gone is no error
+}
+
+// readJSON reads a request's body into v: unknown fields are ignored, those of
+// a wrong type are named. No body at all leaves v as it is.
+func readJSON(r *http.Request, v any) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return bodyError(err)
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	return decodeJSON(body, v)
+}
+
+// kindOf is a type in the words of JSON.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() { //nolint:exhaustive // JSON has no more
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct, reflect.Pointer:
+		return "an object"
+	default:
+		return "a number"
+	}
+}
+
+func decodeJSON(body []byte, v any) error {
+	err := json.Unmarshal(body, v)
+	if err == nil {
+		return nil
+	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		e := lateen.ErrInvalid.With("the field %q must be %s, not %s", wrong.Field, kindOf(wrong.Type), wrong.Value)
+		e.Fields = map[string]string{wrong.Field: "must be " + kindOf(wrong.Type)}
+		return e
+	}
+	if _, ok := errors.AsType[*lateen.Error](err); ok {
+		return err
+	}
+	return lateen.ErrInvalid.With("the body is not the JSON expected").Because(err)
+}
+
+// bodyError says why a body could not be read.
+func bodyError(err error) error {
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return lateen.ErrTooLarge.With("payload too large: the body has more than the %d bytes allowed", large.Limit)
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return lateen.ErrUploadTruncated.Because(err)
+	}
+	return fmt.Errorf("read the body: %w", err)
+}

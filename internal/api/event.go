@@ -1,0 +1,164 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/control"
+)
+
+// event is a line of a build log. One without created is no news: it shows
+// that the connection is alive, or a change of state.
+type event struct {
+	Type         string              `json:"type"`
+	Created      lateen.Millis       `json:"created,omitempty"`
+	Date         lateen.Millis       `json:"date,omitempty"`
+	DeploymentID lateen.DeploymentID `json:"deploymentId,omitempty"`
+	ID           string              `json:"id,omitempty"`
+	Serial       int64               `json:"serial,omitempty"`
+	Text         string              `json:"text"`
+	Level        string              `json:"level,omitempty"`
+	Info         map[string]string   `json:"info,omitempty"`
+}
+
+func eventOf(e *lateen.DeploymentEvent) event {
+	if e.CreatedAt == 0 {
+		return event{Type: "keep-alive"}
+	}
+	out := event{
+		Type: e.Type, Created: e.CreatedAt, Date: e.CreatedAt, DeploymentID: e.Deployment,
+		ID: string(e.Deployment) + "-" + strconv.FormatInt(e.Serial, 10), Serial: e.Serial, Text: e.Text, Level: e.Level, Info: e.Info,
+	}
+	if e.Type == "deployment-state" {
+		out.Created = 0
+	}
+	return out
+}
+
+// aliasAssigned is the last line of a followed build log that ended well: the
+// deployment is on its hosts.
+type aliasAssigned struct {
+	Type         string              `json:"type"`
+	DeploymentID lateen.DeploymentID `json:"deploymentId"`
+	Date         lateen.Millis       `json:"date"`
+	Alias        []string            `json:"alias"`
+	AliasError   *string             `json:"aliasError"`
+	AliasWarning *string             `json:"aliasWarning"`
+}
+
+func readEvents(a *API, w http.ResponseWriter, r *http.Request) error {
+	filter, err := eventFilter(r)
+	if err != nil {
+		return err
+	}
+	ctx := r.Context()
+	d, events, err := a.Control.Events(ctx, r.PathValue("deployment"), filter)
+	if err != nil {
+		return err
+	}
+	lines := r.URL.Query().Get("format") == "lines"
+	if !lines || !filter.Follow {
+		return sendEvents(w, r, lines, events)
+	}
+	out := newLines(w)
+	for e, err := range events {
+		if err != nil {
+			return abort(a, r, err)
+		}
+		if err := out.send(eventOf(&e)); err != nil {
+			return nil //nolint:nilerr // the reader is gone
+		}
+	}
+	if d, err = a.Control.Deployment(ctx, string(d.ID)); err != nil || d.AliasedAt == 0 {
+		return nil //nolint:nilerr // deleted or canceled meanwhile
+	}
+	hosts, err := a.Control.AliasHosts(ctx, d.ID)
+	if err != nil {
+		return abort(a, r, err)
+	}
+	_ = out.send(aliasAssigned{Type: "alias-assigned", DeploymentID: d.ID, Date: d.AliasedAt, Alias: hosts})
+	return nil
+}
+
+func eventFilter(r *http.Request) (control.EventFilter, error) {
+	filter := control.EventFilter{Follow: flagOf(r, "follow")}
+	var err error
+	if filter.Since, err = millisOf(r, "since"); err != nil {
+		return filter, err
+	}
+	until := "untilTime"
+	if r.URL.Query().Get(until) == "" {
+		until = "until"
+	}
+	if filter.Until, err = millisOf(r, until); err != nil {
+		return filter, err
+	}
+	if text := r.URL.Query().Get("limit"); text != "" && text != "-1" {
+		if filter.Limit, err = strconv.Atoi(text); err != nil || filter.Limit < 0 {
+			return filter, lateen.ErrInvalid.With("limit is %q", text)
+		}
+	}
+	return filter, nil
+}
+
+// sendEvents sends a build log as it is now, as lines or as one list.
+func sendEvents(w http.ResponseWriter, r *http.Request, lines bool, events func(func(lateen.DeploymentEvent, error) bool)) error {
+	list := []event{}
+	for e, err := range events {
+		if err != nil {
+			return err
+		}
+		list = append(list, eventOf(&e))
+	}
+	if r.URL.Query().Get("direction") == "backward" {
+		slices.Reverse(list)
+	}
+	if !lines {
+		writeJSON(w, http.StatusOK, list)
+		return nil
+	}
+	out := newLines(w)
+	for _, e := range list {
+		if err := out.send(e); err != nil {
+			return nil //nolint:nilerr // the reader is gone
+		}
+	}
+	return nil
+}
+
+// lineWriter sends JSON values, a line each, as they come.
+type lineWriter struct {
+	encoder *json.Encoder
+	control *http.ResponseController
+}
+
+// writeWithin is how long a reader may take for a line.
+const writeWithin = 30 * time.Second
+
+func newLines(w http.ResponseWriter) *lineWriter {
+	w.Header().Set("Content-Type", ndjson)
+	w.WriteHeader(http.StatusOK)
+	l := &lineWriter{encoder: json.NewEncoder(w), control: http.NewResponseController(w)}
+	_ = l.control.Flush() // the reader shall know that the stream began
+	return l
+}
+
+func (l *lineWriter) send(v any) error {
+	_ = l.control.SetWriteDeadline(time.Now().Add(writeWithin)) // not every writer has deadlines
+	if err := l.encoder.Encode(v); err != nil {
+		return err
+	}
+	return l.control.Flush()
+}
+
+// abort cuts off a reply that has begun, so that its reader asks again.
+func abort(a *API, r *http.Request, err error) error {
+	if r.Context().Err() == nil {
+		a.Log.ErrorContext(r.Context(), "stream failed", "path", r.URL.Path, "request_id", lateen.RequestIDFrom(r.Context()), "err", err)
+	}
+	panic(http.ErrAbortHandler)
+}

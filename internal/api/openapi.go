@@ -1,0 +1,250 @@
+package api
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// OpenAPI is a description of the API in OpenAPI 3.1, made from the table of
+// routes and the types of their bodies.
+type OpenAPI struct {
+	OpenAPI    string                          `json:"openapi"`
+	Info       openAPIInfo                     `json:"info"`
+	Security   []map[string][]string           `json:"security"`
+	Tags       []openAPITag                    `json:"tags"`
+	Paths      map[string]map[string]operation `json:"paths"`
+	Components components                      `json:"components"`
+}
+
+type openAPIInfo struct {
+	Title       string `json:"title"`
+	Version     string `json:"version"`
+	Description string `json:"description"`
+}
+
+type openAPITag struct {
+	Name string `json:"name"`
+}
+
+type operation struct {
+	OperationID string                `json:"operationId"`
+	Summary     string                `json:"summary"`
+	Tags        []string              `json:"tags"`
+	Security    []map[string][]string `json:"security,omitzero"` // empty: no token is needed
+	Parameters  []parameter           `json:"parameters,omitempty"`
+	RequestBody *requestBody          `json:"requestBody,omitempty"`
+	Responses   map[string]response   `json:"responses"`
+}
+
+type parameter struct {
+	Name        string  `json:"name"`
+	In          string  `json:"in"`
+	Required    bool    `json:"required,omitempty"`
+	Description string  `json:"description,omitempty"`
+	Schema      *schema `json:"schema"`
+}
+
+type requestBody struct {
+	Required bool             `json:"required"`
+	Content  map[string]media `json:"content"`
+}
+
+type response struct {
+	Description string           `json:"description"`
+	Content     map[string]media `json:"content,omitempty"`
+}
+
+type media struct {
+	Schema *schema `json:"schema,omitempty"`
+}
+
+type components struct {
+	Schemas         map[string]*schema        `json:"schemas"`
+	SecuritySchemes map[string]securityScheme `json:"securitySchemes"`
+}
+
+type securityScheme struct {
+	Type   string `json:"type"`
+	Scheme string `json:"scheme"`
+}
+
+// schema is the little of JSON Schema that Go types need.
+type schema struct {
+	Ref        string             `json:"$ref,omitempty"`
+	Type       any                `json:"type,omitempty"` // a string or a list of strings
+	Items      *schema            `json:"items,omitempty"`
+	AnyOf      []*schema          `json:"anyOf,omitempty"`
+	Properties map[string]*schema `json:"properties,omitempty"`
+	Values     *schema            `json:"additionalProperties,omitempty"`
+	Required   []string           `json:"required,omitempty"`
+}
+
+func describe(*API, *http.Request, *none) (*OpenAPI, error) { return Describe(), nil }
+
+// Describe returns the description of the API.
+func Describe() *OpenAPI {
+	doc := &OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: openAPIInfo{
+			Title: "Lateen", Version: "1",
+			Description: "The REST API of a Lateen platform, in the terms of the vercel CLI. Paths are shown with the version that the CLI uses; others, and none, are taken too. Times are Unix milliseconds. Team scope is chosen with teamId (an id) or slug.",
+		},
+		Security: []map[string][]string{{"token": {}}},
+		Paths:    make(map[string]map[string]operation),
+		Components: components{
+			Schemas:         make(map[string]*schema),
+			SecuritySchemes: map[string]securityScheme{"token": {Type: "http", Scheme: "bearer"}},
+		},
+	}
+	s := schemas(doc.Components.Schemas)
+	failure := response{Description: "what went wrong", Content: jsonContent(s.of(reflect.TypeFor[errorBody]()))}
+	tags := make(map[string]bool)
+	for _, row := range routes() {
+		tags[row.Tag] = true
+		for _, path := range append([]string{row.Path}, strings.Fields(row.Also)...) {
+			path = strings.ReplaceAll(path, "...}", "}")
+			if doc.Paths[path] == nil {
+				doc.Paths[path] = make(map[string]operation)
+			}
+			doc.Paths[path][strings.ToLower(row.Method)] = operationOf(row, path, s, failure)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		doc.Tags = append(doc.Tags, openAPITag{Name: name})
+	}
+	return doc
+}
+
+var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
+
+func operationOf(row route, path string, s schemas, failure response) operation {
+	op := operation{
+		OperationID: strings.ToLower(row.Method) + pathParameter.ReplaceAllString(strings.ReplaceAll(unversioned(path), "/", "_"), "$1"),
+		Summary:     row.Summary, Tags: []string{row.Tag}, Responses: map[string]response{"default": failure},
+	}
+	op.OperationID = strings.NewReplacer("-", "_", ".", "_").Replace(op.OperationID)
+	if row.Access == open {
+		op.Security = []map[string][]string{}
+	}
+	text := &schema{Type: "string"}
+	for _, m := range pathParameter.FindAllStringSubmatch(path, -1) {
+		op.Parameters = append(op.Parameters, parameter{Name: m[1], In: "path", Required: true, Schema: text})
+	}
+	for _, name := range strings.Fields(row.Query) {
+		op.Parameters = append(op.Parameters, parameter{Name: name, In: "query", Description: queryDocs[name], Schema: text})
+	}
+	switch {
+	case row.in != nil:
+		op.RequestBody = &requestBody{Required: true, Content: jsonContent(s.of(row.in))}
+	case row.stream == octets:
+		op.RequestBody = &requestBody{Required: true, Content: map[string]media{octets: {}}}
+	}
+	code, ok := http.StatusOK, response{Description: "done"}
+	switch {
+	case row.stream == ndjson:
+		ok.Content = map[string]media{ndjson: {}}
+	case row.out != nil:
+		ok.Content = jsonContent(s.of(row.out))
+		if chooser, chooses := reflect.Zero(row.out).Interface().(statusChooser); chooses {
+			code = chooser.status()
+		}
+	case row.stream == "":
+		code = http.StatusNoContent
+	}
+	op.Responses[strconv.Itoa(code)] = ok
+	return op
+}
+
+func jsonContent(s *schema) map[string]media {
+	return map[string]media{"application/json": {Schema: s}}
+}
+
+// schemas are the named types that a description refers to.
+type schemas map[string]*schema
+
+// of returns the schema of the JSON form of a type.
+func (s schemas) of(t reflect.Type) *schema {
+	switch t {
+	case reflect.TypeFor[lateen.Millis]():
+		return &schema{Type: "integer"}
+	case reflect.TypeFor[stringList]():
+		text := &schema{Type: "string"}
+		return &schema{AnyOf: []*schema{text, {Type: "array", Items: text}}}
+	case reflect.TypeFor[json.RawMessage]():
+		return &schema{}
+	}
+	switch t.Kind() { //nolint:exhaustive // JSON has no more
+	case reflect.Pointer:
+		inner := *s.of(t.Elem())
+		if kind, simple := inner.Type.(string); simple {
+			inner.Type = []string{kind, "null"}
+			return &inner
+		}
+		return &schema{AnyOf: []*schema{&inner, {Type: "null"}}}
+	case reflect.Struct:
+		return s.ofStruct(t)
+	case reflect.Slice, reflect.Array:
+		return &schema{Type: "array", Items: s.of(t.Elem())}
+	case reflect.Map:
+		return &schema{Type: "object", Values: s.of(t.Elem())}
+	case reflect.String:
+		return &schema{Type: "string"}
+	case reflect.Bool:
+		return &schema{Type: "boolean"}
+	case reflect.Float32, reflect.Float64:
+		return &schema{Type: "number"}
+	case reflect.Interface:
+		return &schema{}
+	default:
+		return &schema{Type: "integer"}
+	}
+}
+
+// ofStruct names a struct in the components and refers to it.
+func (s schemas) ofStruct(t reflect.Type) *schema {
+	if items, ok := t.FieldByName("Items"); ok && strings.HasPrefix(t.Name(), "oneOrMany[") {
+		one := s.of(items.Type.Elem())
+		return &schema{AnyOf: []*schema{one, {Type: "array", Items: one}}}
+	}
+	name := t.Name()
+	ref := &schema{Ref: "#/components/schemas/" + name}
+	if _, known := s[name]; known {
+		return ref
+	}
+	out := &schema{Type: "object", Properties: make(map[string]*schema)}
+	s[name] = out // before its fields, which may refer to it
+	s.fields(out, t)
+	slices.Sort(out.Required)
+	return ref
+}
+
+// fields adds the fields of a struct, those of embedded ones among them.
+func (s schemas) fields(out *schema, t reflect.Type) {
+	for field := range t.Fields() {
+		name, rest, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if field.Anonymous && name == "" {
+			inner := field.Type
+			if inner.Kind() == reflect.Pointer {
+				inner = inner.Elem()
+			}
+			s.fields(out, inner)
+			continue
+		}
+		if !field.IsExported() || name == "-" || name == "" {
+			continue
+		}
+		out.Properties[name] = s.of(field.Type)
+		optional := strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero")
+		if !optional && !slices.Contains(out.Required, name) {
+			out.Required = append(out.Required, name)
+		}
+	}
+}

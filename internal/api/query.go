@@ -1,0 +1,174 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// queryDocs says what each query parameter of the routes means.
+var queryDocs = map[string]string{
+	"app":                 "name of a project",
+	"branch":              "a Git branch",
+	"customEnvironmentId": "slug of a custom environment",
+	"deploymentId":        "id of a deployment",
+	"direction":           "forward or backward in time",
+	"endDate":             "Unix milliseconds: before",
+	"environment":         "production, preview or a custom environment",
+	"failedOnly":          "true: only what failed",
+	"follow":              "1: wait for more",
+	"format":              "lines: a JSON value a line",
+	"from":                "Unix milliseconds: created before",
+	"gitBranch":           "a Git branch",
+	"level":               "error, warning, info; several with commas",
+	"limit":               "how many at most: 1 to 100, 20 if absent",
+	"page":                "page of results, from 0",
+	"prebuilt":            "1: the files hold a build output",
+	"projectId":           "id of a project",
+	"repoUrl":             "URL of a Git repository that projects are connected to",
+	"requestId":           "id of a request",
+	"rollbackInfo":        "true: with lastAliasRequest, which is always there",
+	"safe":                "1: refuse if hosts lead to it",
+	"search":              "part of a name or a message",
+	"since":               "Unix milliseconds: at or after",
+	"source":              "serverless, edge-function, edge-middleware, static; several with commas",
+	"startDate":           "Unix milliseconds: at or after",
+	"state":               "states with commas",
+	"statusCode":          "500, or 5xx",
+	"target":              "production, preview, development or a custom environment",
+	"until":               "Unix milliseconds: created before",
+	"untilTime":           "Unix milliseconds: before",
+	"upsert":              "true: replace what is there",
+	"users":               "ids of users with commas",
+}
+
+const maxPage = 100
+
+// limitOf is how many items a request asks for.
+func limitOf(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return 20, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, lateen.ErrInvalid.With("limit is %q: 1 to %d", text, maxPage)
+	}
+	return min(n, maxPage), nil
+}
+
+// millisOf is a time in the query: Unix milliseconds or RFC 3339; 0 if absent.
+func millisOf(r *http.Request, name string) (lateen.Millis, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	if ms, err := strconv.ParseFloat(text, 64); err == nil && ms >= 0 && ms < 1e15 {
+		return lateen.Millis(ms), nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return lateen.MillisOf(t), nil
+	}
+	return 0, lateen.ErrInvalid.With("%s is %q: Unix milliseconds or an RFC 3339 time", name, text)
+}
+
+// flagOf reports whether a query parameter says yes.
+func flagOf(r *http.Request, name string) bool {
+	value := r.URL.Query().Get(name)
+	return value == "1" || value == "true"
+}
+
+// wordsOf splits a query parameter at its commas.
+func wordsOf(r *http.Request, name string) []string {
+	return strings.FieldsFunc(r.URL.Query().Get(name), func(c rune) bool { return c == ',' })
+}
+
+// pagination says how to ask for the next page: with until=next.
+type pagination struct {
+	Count int            `json:"count"`
+	Next  *lateen.Millis `json:"next"`
+	Prev  *lateen.Millis `json:"prev"`
+}
+
+// pageOf describes a page of items asked for with a limit; first and last are
+// when they were created.
+func pageOf(count, limit int, first, last lateen.Millis) pagination {
+	p := pagination{Count: count}
+	if count > 0 {
+		p.Prev = &first
+	}
+	if count >= limit {
+		p.Next = &last
+	}
+	return p
+}
+
+// stringList is a list that may be written as one string.
+type stringList []string
+
+// UnmarshalJSON reads a string, a list of strings or null.
+func (l *stringList) UnmarshalJSON(b []byte) error {
+	*l = nil
+	if len(b) > 0 && b[0] == '"' {
+		*l = stringList{""}
+		return json.Unmarshal(b, &(*l)[0])
+	}
+	return json.Unmarshal(b, (*[]string)(l))
+}
+
+// oneOrMany is a list that may be written as its only item.
+type oneOrMany[T any] struct {
+	Items []T
+	One   bool // it was not a list
+}
+
+// UnmarshalJSON reads an item or a list of items.
+func (l *oneOrMany[T]) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '[' {
+		return decodeJSON(b, &l.Items)
+	}
+	l.Items, l.One = make([]T, 1), true
+	return decodeJSON(b, &l.Items[0])
+}
+
+// MarshalJSON writes a list, or the item it was read as.
+func (l oneOrMany[T]) MarshalJSON() ([]byte, error) {
+	if l.One && len(l.Items) == 1 {
+		return json.Marshal(l.Items[0])
+	}
+	return json.Marshal(l.Items)
+}
+
+// envMap is the environment of one deployment: values may be written as numbers
+// and booleans.
+type envMap map[string]string
+
+// UnmarshalJSON reads an object of scalars; null is an absent variable.
+func (m *envMap) UnmarshalJSON(b []byte) error {
+	var raw map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	if err := decoder.Decode(&raw); err != nil {
+		return lateen.ErrInvalid.With("env must be an object of names and values").Because(err)
+	}
+	*m = make(envMap, len(raw))
+	for key, value := range raw {
+		switch value := value.(type) {
+		case nil:
+		case string:
+			(*m)[key] = value
+		case json.Number:
+			(*m)[key] = value.String()
+		case bool:
+			(*m)[key] = strconv.FormatBool(value)
+		default:
+			return errEnvValue.With("the value of %s must be a string", key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// access says who may ask for a row: a role in the team, or one of these.
+type access lateen.Role
+
+const (
+	open      access = ""     // whoever reaches the server
+	anybody   access = "USER" // whoever has a token
+	viewer           = access(lateen.Viewer)
+	developer        = access(lateen.Developer)
+)
+
+// route is a row of the API: what is asked, by whom, and what answers.
+type route struct {
+	Method  string
+	Path    string // a pattern of [http.ServeMux] with the version the documentation shows; any other is taken too
+	Also    string // other paths for the same
+	Access  access
+	Tag     string
+	Summary string
+	Query   string // names of query parameters, as in queryDocs
+	MaxBody int64  // bytes; 0 is 1 MiB, negative is for the handler to bound
+
+	handler
+}
+
+// patterns are the unversioned paths of a row.
+func (row route) patterns() []string {
+	patterns := []string{unversioned(row.Path)}
+	for _, also := range strings.Fields(row.Also) {
+		patterns = append(patterns, unversioned(also))
+	}
+	return patterns
+}
+
+// handler answers requests of known types.
+type handler struct {
+	in, out reflect.Type // of the JSON bodies; nil is none
+	stream  string       // content type of a body that is not one JSON value
+	serve   func(a *API, w http.ResponseWriter, r *http.Request) error
+}
+
+// none is the body of a request or reply that has none.
+type none struct{}
+
+// statusChooser is a reply that is sent with another status than 200.
+type statusChooser interface{ status() int }
+
+// call makes a handler of a function from one JSON value to another.
+func call[In, Out any](fn func(a *API, r *http.Request, in *In) (*Out, error)) handler {
+	h := handler{in: bodyType[In](), out: bodyType[Out]()}
+	h.serve = func(a *API, w http.ResponseWriter, r *http.Request) error {
+		in := new(In)
+		if h.in != nil {
+			if err := readJSON(r, in); err != nil {
+				return err
+			}
+		}
+		out, err := fn(a, r, in)
+		if err != nil {
+			return err
+		}
+		code := http.StatusOK
+		if s, ok := any(out).(statusChooser); ok {
+			code = s.status()
+		}
+		if h.out == nil {
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+		writeJSON(w, code, out)
+		return nil
+	}
+	return h
+}
+
+func bodyType[T any]() reflect.Type {
+	if t := reflect.TypeFor[T](); t != reflect.TypeFor[none]() {
+		return t
+	}
+	return nil
+}
+
+// stream makes a handler of a function that writes its reply itself.
+func stream(contentType string, in reflect.Type, serve func(a *API, w http.ResponseWriter, r *http.Request) error) handler {
+	return handler{in: in, stream: contentType, serve: serve}
+}
+
+const (
+	get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+
+	ndjson      = "application/x-ndjson"
+	octets      = "application/octet-stream"
+	deployBytes = 64 << 20
+)
+
+// routes is the whole API.
+func routes() []route {
+	return []route{
+		{Method: get, Path: "/healthz", Access: open, Tag: "platform", Summary: "Tell that the platform is up", handler: call(health)},
+		{Method: get, Path: "/openapi.json", Access: open, Tag: "platform", Summary: "Describe this API", handler: call(describe)},
+
+		{Method: get, Path: "/v2/user", Access: anybody, Tag: "user", Summary: "Tell who the token belongs to", handler: call(whoAmI)},
+		{Method: get, Path: "/v3/user/tokens", Access: anybody, Tag: "user", Summary: "List tokens", handler: call(listTokens)},
+		{Method: post, Path: "/v3/user/tokens", Access: anybody, Tag: "user", Summary: "Create a token", handler: call(createToken)},
+		{Method: del, Path: "/v3/user/tokens/{token}", Access: anybody, Tag: "user", Summary: "Revoke a token, or the current one", handler: call(revokeToken)},
+		{Method: get, Path: "/v2/teams", Access: anybody, Tag: "team", Summary: "List the teams of the user", handler: call(listTeams)},
+		{Method: get, Path: "/v2/teams/{team}", Access: anybody, Tag: "team", Summary: "Get a team by id or slug", handler: call(getTeam)},
+
+		{Method: get, Path: "/v9/projects", Access: viewer, Tag: "project", Summary: "List projects", Query: "limit until search repoUrl", handler: call(listProjects)},
+		{Method: post, Path: "/v9/projects", Access: developer, Tag: "project", Summary: "Create a project", handler: call(createProject)},
+		{Method: get, Path: "/v9/projects/{project}", Access: viewer, Tag: "project", Summary: "Get a project by id or name", Query: "rollbackInfo", handler: call(getProject)},
+		{Method: patch, Path: "/v9/projects/{project}", Access: developer, Tag: "project", Summary: "Change a project", handler: call(updateProject)},
+		{Method: del, Path: "/v9/projects/{project}", Access: developer, Tag: "project", Summary: "Delete a project with all that is in it", handler: call(deleteProject)},
+		{Method: get, Path: "/v9/projects/{project}/custom-environments", Access: viewer, Tag: "project", Summary: "List custom environments", handler: call(listEnvironments)},
+		{Method: get, Path: "/v9/projects/{project}/production-deployment", Access: viewer, Tag: "project", Summary: "Get the deployment that serves production", handler: call(getProduction)},
+
+		{Method: get, Path: "/v10/projects/{project}/env", Access: viewer, Tag: "environment", Summary: "List variables", Query: "target customEnvironmentId gitBranch", handler: call(listEnv)},
+		{Method: post, Path: "/v10/projects/{project}/env", Access: developer, Tag: "environment", Summary: "Add variables", Query: "upsert", handler: call(createEnv)},
+		{Method: patch, Path: "/v10/projects/{project}/env/{env}", Access: developer, Tag: "environment", Summary: "Change a variable", handler: call(updateEnv)},
+		{Method: del, Path: "/v10/projects/{project}/env/{env}", Access: developer, Tag: "environment", Summary: "Remove a variable", handler: call(deleteEnv)},
+		{Method: get, Path: "/v3/env/pull/{project}/{target}", Also: "/v3/env/pull/{project}/{target}/{branch...}", Access: developer, Tag: "environment", Summary: "Get all values of an environment", handler: call(pullEnv)},
+		{Method: get, Path: "/v3/env/pull/{deployment}", Access: developer, Tag: "environment", Summary: "Get all values of a deployment", handler: call(pullDeploymentEnv)},
+
+		{Method: post, Path: "/v2/files", Access: developer, Tag: "deployment", Summary: "Upload a file, named by its SHA-1 in x-now-digest", MaxBody: -1, handler: stream(octets, nil, uploadFile)},
+		{Method: post, Path: "/v13/deployments", Access: developer, Tag: "deployment", Summary: "Create a deployment", Query: "prebuilt", MaxBody: deployBytes, handler: stream("", bodyType[deployRequest](), createDeployment)},
+		{Method: get, Path: "/v6/deployments", Access: viewer, Tag: "deployment", Summary: "List deployments", Query: "limit until since from projectId app state target branch users", handler: call(listDeployments)},
+		{Method: get, Path: "/v13/deployments/{deployment}", Access: viewer, Tag: "deployment", Summary: "Get a deployment by id or host", handler: call(getDeployment)},
+		{Method: del, Path: "/v13/deployments/{deployment}", Access: developer, Tag: "deployment", Summary: "Delete a deployment", Query: "safe", handler: call(deleteDeployment)},
+		{Method: patch, Path: "/v12/deployments/{deployment}/cancel", Access: developer, Tag: "deployment", Summary: "Cancel a deployment that is not ready", handler: call(cancelDeployment)},
+		{Method: get, Path: "/v11/deployments/{deployment}/builds", Access: viewer, Tag: "deployment", Summary: "List the outputs of a deployment", handler: call(listBuilds)},
+		{Method: get, Path: "/v3/deployments/{deployment}/events", Access: viewer, Tag: "deployment", Summary: "Read or follow the build log", Query: "follow format limit since untilTime direction", handler: stream(ndjson, nil, readEvents)},
+		{Method: get, Path: "/v1/deployments/{deployment}/checks", Access: viewer, Tag: "deployment", Summary: "List the checks of a deployment", handler: call(listChecks)},
+		{Method: get, Path: "/v2/deployments/{deployment}/check-runs", Access: viewer, Tag: "deployment", Summary: "List the check runs of a deployment", handler: call(listCheckRuns)},
+
+		{Method: get, Path: "/v2/deployments/{deployment}/aliases", Access: viewer, Tag: "alias", Summary: "List the aliases of a deployment", handler: call(listDeploymentAliases)},
+		{Method: post, Path: "/v2/deployments/{deployment}/aliases", Access: developer, Tag: "alias", Summary: "Point a host at a deployment", handler: call(setAlias)},
+		{Method: get, Path: "/v4/aliases", Access: viewer, Tag: "alias", Summary: "List aliases", Query: "limit until projectId", handler: call(listAliases)},
+		{Method: get, Path: "/v4/aliases/{alias}", Access: viewer, Tag: "alias", Summary: "Get an alias by id or host", handler: call(getAlias)},
+		{Method: del, Path: "/v2/aliases/{alias}", Access: developer, Tag: "alias", Summary: "Remove an alias", handler: call(removeAlias)},
+		{Method: get, Path: "/v5/domains/{domain}", Access: viewer, Tag: "alias", Summary: "Tell whether a domain may be used for aliases", handler: call(getDomain)},
+
+		{Method: post, Path: "/v10/projects/{project}/promote/{deployment}", Access: developer, Tag: "production", Summary: "Make a deployment serve production", handler: call(promote)},
+		{Method: post, Path: "/v9/projects/{project}/rollback/{deployment}", Access: developer, Tag: "production", Summary: "Make an earlier deployment serve production again", handler: call(rollback)},
+		{Method: get, Path: "/v9/projects/{project}/promote/aliases", Also: "/v9/projects/{project}/rollback/aliases", Access: viewer, Tag: "production", Summary: "List what the latest promotion or rollback did to aliases", Query: "failedOnly limit until", handler: call(listMoves)},
+
+		{Method: get, Path: "/v1/projects/{project}/deployments/{deployment}/runtime-logs", Access: viewer, Tag: "log", Summary: "Follow what a deployment logs", handler: stream(ndjson, nil, tailLogs)},
+		{Method: get, Path: "/api/logs/request-logs", Access: viewer, Tag: "log", Summary: "Search the requests that deployments answered", Query: "projectId page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: call(searchLogs)},
+	}
+}
