@@ -64,7 +64,7 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
 	switch {
 	case err == nil:
-		e.heedPurges(x.site, resp)
+		e.heedPurges(x.site, resp.Header)
 	case spec.Function.Edge():
 		return nil, edgeFault(err)
 	}

@@ -26,7 +26,7 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 	asked := r.asked
 	return cache.Making{Spread: spread, Make: func(ctx context.Context) (*cache.Draft, error) {
 		inv = new(lateen.Invocation)
-		resp, err := e.call(ctx, x, d, asked.request(d.Path, page, extra), inv)
+		resp, err := e.call(ctx, x, d, asked.request(d.Path, page, extra), inv) //nolint:bodyclose // the draft has it
 		if err != nil {
 			return nil, err
 		}
@@ -37,6 +37,7 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 // request asks the function of a page for it, under the URL path of its output.
 func (a *aspect) request(path string, p *lateen.Prerender, extra http.Header) *http.Request {
 	h := make(http.Header, len(a.header)+len(extra)+8)
+	h["User-Agent"] = []string{""} // or net/http would send its own
 	maps.Copy(h, a.header)
 	maps.Copy(h, extra)
 	if !p.PassQuery {

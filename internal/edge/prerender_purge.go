@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,10 +13,10 @@ import (
 )
 
 const (
-	// headerPurge is how a function tells, in the header or the announced trailer
-	// of its response, what it has invalidated. It is removed there. Each value is
-	// a form: tag=… for each tag, and expire=SECONDS after which what is stale
-	// may no longer be served; without it, it may for as long as it is usable.
+	// headerPurge is how a function says in its response what it has invalidated.
+	// Each value is a form: tag=… for each tag, and expire=SECONDS after which
+	// what is stale may no longer be served; without it, it may for as long as it
+	// is usable. What is invalidated after the header is sent is told by [Edge.Purge].
 	headerPurge = "X-Lateen-Purge"
 	// headerInvalidated tells a function when tags of its deployment were last
 	// invalidated, in Unix milliseconds: what an instance remembers from before
@@ -66,49 +65,30 @@ func (e *Edge) tellInvalidated(h http.Header, s *site) {
 	}
 }
 
-// heedPurges invalidates what resp, a function's response, says: what its
-// header says before anybody sees it, what its trailer says when its body ends.
-func (e *Edge) heedPurges(s *site, resp *http.Response) {
-	e.purge(s, resp.Header)
-	if _, announced := resp.Trailer[headerPurge]; announced {
-		resp.Body = &purgingBody{ReadCloser: resp.Body, heed: func() { e.purge(s, resp.Trailer) }}
-	}
-}
-
-// purge does and removes what h says under [headerPurge].
-func (e *Edge) purge(s *site, h http.Header) {
+// heedPurges does and removes what the header of a function's response says
+// under [headerPurge], before anybody sees the response.
+func (e *Edge) heedPurges(s *site, h http.Header) {
 	values := h[headerPurge]
 	delete(h, headerPurge)
 	for _, value := range values {
 		form, err := url.ParseQuery(value)
 		if err != nil {
-			continue // user code cannot write this header; the guest writes it whole
+			continue // user code wrote it, the guest writes forms
 		}
-		grace := cache.Soft
-		if expire := form.Get("expire"); expire != "" {
-			n, err := strconv.ParseFloat(expire, 64)
-			if err != nil || !(n >= 0) {
-				n = 0
-			}
-			grace = seconds(int(min(n, maxSeconds)))
-		}
-		e.invalidate(s, splitTags(form["tag"]), grace)
+		e.invalidate(s, splitTags(form["tag"]), graceOf(form.Get("expire")))
 	}
 }
 
-// purgingBody is the body of a response with purges in its trailer.
-type purgingBody struct {
-	io.ReadCloser
-
-	heed func()
-}
-
-func (b *purgingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // readers return it bare
-		b.heed()
+// graceOf reads a number of seconds, whole or not; what is no number is none.
+func graceOf(text string) time.Duration {
+	if text == "" {
+		return cache.Soft
 	}
-	return n, err
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n > 0) {
+		return 0
+	}
+	return time.Duration(min(n, maxSeconds) * float64(time.Second))
 }
 
 // tagHeaders are where functions name the tags of a response.

@@ -1,0 +1,95 @@
+package edge
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+)
+
+func TestAPageDependsOnWhatItAllows(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/none", "", lateen.Prerender{AllowQuery: []string{}})
+		p.page("/some", "", lateen.Prerender{AllowQuery: []string{"a", "b"}, PassQuery: true, AllowHeader: []string{"x-lang", "Cookie", "host"}})
+		p.page("/all", "", lateen.Prerender{PassQuery: true})
+	}, func(p *press) {
+		p.want("MISS (cold): call 1", "/none?a=1")
+		p.want("HIT: call 1", "/none?b=2", "X-Lang: de")
+		p.want("MISS (cold): call 2", "/some")
+		p.want("HIT: call 2", "/some?c=3", "Cookie: a=b")
+		p.want("MISS (cold): call 3", "/some?a=1&b=2")
+		p.want("HIT: call 3", "/some?b=2&x&a=1")
+		p.want("MISS (cold): call 4", "/some?a=1&b=2", "X-Lang: de")
+		p.want("MISS (cold): call 5", "/some?a=1&b=2", "Host: www.example.com")
+		p.want("MISS (cold): call 6", "/all?x=1")
+		p.want("MISS (cold): call 7", "/all?x=2")
+		p.want("MISS (cold): call 8", "/all?x")
+		p.want("MISS (cold): call 9", "/all?x=")
+		p.want("HIT: call 6", "/all?x=1")
+
+		// Whatever asks for a page to be made anew asks for the same page.
+		p.page("/next", "", lateen.Prerender{AllowQuery: []string{}, AllowHeader: []string{"x-prerender-revalidate", "x-matched-path", "x-next-revalidated-tags"}})
+		p.edge.sites.forget("dpl_1")
+		p.want("MISS (cold): call 10", "/next")
+		p.want("HIT: call 10", "/next", "X-Prerender-Revalidate: guess", "X-Matched-Path: /evil", "X-Next-Revalidated-Tags: a")
+	})
+}
+
+func TestTheFunctionGetsNothingOfTheClient(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/posts/[slug]", "", lateen.Prerender{AllowQuery: []string{"slug"}, AllowHeader: []string{"host", "x-lang", "authorization"}})
+		p.page("/passed", "", lateen.Prerender{AllowQuery: []string{"slug"}, PassQuery: true})
+		p.site.Manifest.Routes = []lateen.Route{{Handle: "rewrite"}, {Src: `^/posts/(?<slug>[^/]+?)(?:/)?$`, Dest: "/posts/[slug]?slug=$slug", Check: true}}
+	}, func(p *press) {
+		client := []string{"Cookie: session=1", "Authorization: Bearer x", "X-Lang: de", "User-Agent: me", "Accept-Encoding: gzip", "X-Vercel-Sc-Host: evil", "X-Now-Route-Matches: slug=evil"}
+		p.get("/posts/a%20b?utm=1", client...)
+		r := p.last()
+		if r.Method != "GET" || r.URL.RawQuery != "" || r.Host != "app.localhost" {
+			t.Errorf("asked for %s %s of %s", r.Method, r.URL, r.Host)
+		}
+		if got := r.URL.Path; got != "/posts/[slug]" {
+			t.Errorf("the path is %s", got)
+		}
+		if got := r.Header.Get("X-Now-Route-Matches"); got != "slug=a%20b" {
+			t.Errorf("the matches are %q", got)
+		}
+		if got := r.Header.Get("X-Matched-Path"); got != "/posts/[slug]" {
+			t.Errorf("the matched path is %q", got)
+		}
+		if r.Header.Get("X-Lang") != "de" {
+			t.Error("an allowed header is missing")
+		}
+		for _, name := range []string{"Cookie", "Authorization", "User-Agent", "Accept-Encoding", "X-Vercel-Sc-Host"} {
+			if r.Header.Get(name) != "" {
+				t.Errorf("%s is %q", name, r.Header.Get(name))
+			}
+		}
+		for name, values := range r.Header {
+			if strings.Contains(strings.Join(values, ""), "192.0.2.1") {
+				t.Errorf("%s tells who asked: %q", name, values)
+			}
+		}
+		p.get("/passed?utm=1&slug=x")
+		if r := p.last(); r.URL.RawQuery != "slug=x" || r.Header["X-Now-Route-Matches"] != nil {
+			t.Errorf("asked for %s with %q", r.URL, r.Header["X-Now-Route-Matches"])
+		}
+	})
+}
+
+func TestHostileParametersAreHarmless(t *testing.T) {
+	for _, query := range []string{"slug=%", "slug=a%0d%0aX-Evil:1", "slug=\xff\xfe", "%zz=1&slug=b", "slug=a;b", strings.Repeat("slug=x&", 500), "slug=ü"} {
+		got := allowedParams(query, []string{"slug"})
+		for _, c := range []byte(got) {
+			if c <= ' ' || c >= 0x7f {
+				t.Errorf("%q became %q", query, got)
+				break
+			}
+		}
+		if strings.Contains(got, "zz") {
+			t.Errorf("%q became %q", query, got)
+		}
+	}
+	if a, b := allowedParams("b=2&a=1&a=0", nil), allowedParams("a=1&b=2&a=0", nil); a != b || a != "a=1&a=0&b=2" {
+		t.Errorf("got %q and %q", a, b)
+	}
+}

@@ -1,0 +1,492 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/cache"
+)
+
+const token = "0123456789abcdef0123456789abcdef"
+
+// press is an edge with a cache and one deployment, whose pages are made by a
+// function of the test. It is asked without a network, on synthetic time.
+type press struct {
+	t       *testing.T
+	dir     string
+	store   artifact.Store
+	site    *lateen.Site
+	edge    *Edge
+	cache   *cache.Cache
+	records *records
+	stop    func()
+
+	mu    sync.Mutex
+	calls []*http.Request
+	// answer is what the function does; nil answers with the number of the call.
+	answer func(r *http.Request, n int) *http.Response
+}
+
+// newPress returns a press that has not been opened.
+func newPress(t *testing.T) *press {
+	t.Helper()
+	store, err := artifact.OpenDisk(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &press{
+		t: t, dir: t.TempDir(), store: store,
+		site: &lateen.Site{
+			Team: "team_1", Project: "prj_1", Deployment: "dpl_1", Host: "app-abc-team.localhost", Target: "production",
+			Manifest: &lateen.Manifest{
+				Version: 1, Outputs: map[string]string{}, Prerenders: map[string]lateen.Prerender{},
+				Functions: map[string]lateen.Function{"/fn": {Runtime: "nodejs24.x"}},
+			},
+		},
+	}
+}
+
+// page adds a prerendered output; a fallback if body is not "".
+func (p *press) page(output, body string, page lateen.Prerender) {
+	p.t.Helper()
+	if page.BypassToken == "" {
+		page.BypassToken = token
+	}
+	if body != "" {
+		blob, err := p.store.Put(p.t.Context(), strings.NewReader(body), "")
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if page.Fallback == nil {
+			page.Fallback = &lateen.Fallback{}
+		}
+		page.Fallback.Blob, page.Fallback.ContentType = blob, "text/html; charset=utf-8"
+	}
+	p.site.Manifest.Prerenders[output] = page
+	p.site.Manifest.Outputs[output] = "/fn"
+}
+
+// open starts the edge on what is in the directory.
+func (p *press) open() {
+	p.t.Helper()
+	var err error
+	if p.cache, err = cache.Open(cache.Options{Dir: p.dir, Log: slog.New(slog.NewTextHandler(p.t.Output(), nil))}); err != nil {
+		p.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
+	done := make(chan struct{})
+	go func() { defer close(done); p.cache.Run(ctx) }()
+	p.stop = sync.OnceFunc(func() { cancel(); <-done })
+	p.records = &records{}
+	p.edge = New(Options{
+		Artifacts: p.store, Cache: p.cache, Records: p.records, Fleet: p, Log: slog.New(slog.NewTextHandler(p.t.Output(), nil)),
+		Source: sources(func(context.Context, lateen.DeploymentID) (*lateen.Site, error) { return p.site, nil }),
+	})
+	p.edge.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1", "www.example.com": "dpl_1"})
+}
+
+// Invoke is the fleet of one function.
+func (p *press) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
+	inv.Start = lateen.StartWarm
+	p.mu.Lock()
+	p.calls = append(p.calls, req)
+	n := len(p.calls)
+	p.mu.Unlock()
+	if p.answer != nil {
+		if resp := p.answer(req, n); resp != nil {
+			return resp, ctx.Err()
+		}
+		return nil, lateen.ErrFunctionFailed
+	}
+	return reply(200, fmt.Sprint("call ", n)), nil
+}
+
+// reply is a response of a function; headers are "Name: value".
+func reply(status int, body string, headers ...string) *http.Response {
+	h := http.Header{"Content-Type": {"text/html"}}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		h.Add(name, value)
+	}
+	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+}
+
+func (p *press) called() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.calls)
+}
+
+// last is the latest request of the function.
+func (p *press) last() *http.Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls[len(p.calls)-1]
+}
+
+// send makes a request; headers are "Name: value", Host among them.
+func (p *press) send(method, path string, headers ...string) *http.Response {
+	p.t.Helper()
+	r := httptest.NewRequestWithContext(p.t.Context(), method, "http://app.localhost"+path, nil)
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		if name == "Host" {
+			r.Host = value
+			continue
+		}
+		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	p.edge.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// get is the state, the reason and the body that a GET meets, or a status that is not 200.
+func (p *press) get(path string, headers ...string) string {
+	p.t.Helper()
+	resp := p.send(http.MethodGet, path, headers...)
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	synctest.Wait() // for what goes on behind
+	reason := p.record().CacheReason
+	if reason != "" {
+		reason = " (" + reason + ")"
+	}
+	status := ""
+	if resp.StatusCode != http.StatusOK {
+		status = fmt.Sprint(resp.StatusCode, " ")
+	}
+	return status + resp.Header.Get("X-Vercel-Cache") + reason + ": " + string(body)
+}
+
+func (p *press) record() lateen.Record {
+	p.records.mu.Lock()
+	defer p.records.mu.Unlock()
+	return p.records.all[len(p.records.all)-1]
+}
+
+func (p *press) want(want, path string, headers ...string) {
+	p.t.Helper()
+	if got := p.get(path, headers...); got != want {
+		p.t.Errorf("GET %s %s\n got %s\nwant %s", path, headers, got, want)
+	}
+}
+
+// pressed runs a story: set says what is deployed, an hour before; then the
+// test asks for it.
+func pressed(t *testing.T, set, test func(p *press)) {
+	t.Helper()
+	p := newPress(t)
+	synctest.Test(t, func(inner *testing.T) {
+		p.t = inner
+		p.site.CreatedAt = lateen.MillisOf(time.Now())
+		set(p)
+		p.open()
+		defer func() { p.stop() }()
+		test(p)
+	})
+}
+
+func TestAPageIsServedWhileItIsMadeAnew(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "built", lateen.Prerender{Expiration: new(2), StaleExpiration: 60})
+	}, func(p *press) {
+		p.want("PRERENDER: built", "/isr")
+		p.want("HIT: built", "/isr")
+		time.Sleep(2 * time.Second)
+		p.want("STALE (stale_time): built", "/isr")
+		p.want("HIT: call 1", "/isr")
+		time.Sleep(2*time.Second - 1)
+		p.want("HIT: call 1", "/isr")
+		time.Sleep(time.Nanosecond)
+		p.want("STALE (stale_time): call 1", "/isr")
+		p.want("HIT: call 2", "/isr")
+		time.Sleep(time.Minute)
+		p.want("MISS (stale_time): call 3", "/isr")
+		p.want("HIT: call 3", "/isr")
+		if n := p.called(); n != 3 {
+			t.Errorf("the function was called %d times", n)
+		}
+	})
+}
+
+func TestAPageThatWasNeverMadeIsMadeOnce(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/posts/[slug]", "", lateen.Prerender{Expiration: new(10), AllowQuery: []string{"slug"}})
+		p.site.Manifest.Routes = []lateen.Route{{Handle: "rewrite"}, {Src: `^/posts/(?<slug>[^/]+?)(?:/)?$`, Dest: "/posts/[slug]?slug=$slug", Check: true}}
+	}, func(p *press) {
+		release := make(chan struct{})
+		p.answer = func(*http.Request, int) *http.Response { <-release; return reply(200, "post") }
+		var all sync.WaitGroup
+		got := make(chan string, 100)
+		for range 100 {
+			all.Go(func() {
+				resp := p.send("GET", "/posts/a?utm=1")
+				b, _ := io.ReadAll(resp.Body)
+				got <- resp.Header.Get("X-Vercel-Cache") + " " + string(b)
+			})
+		}
+		synctest.Wait()
+		close(release)
+		all.Wait()
+		for range 100 {
+			if s := <-got; s != "MISS post" {
+				t.Errorf("got %q", s)
+			}
+		}
+		reasons := map[string]int{}
+		for _, r := range p.records.all {
+			reasons[r.CacheReason]++
+		}
+		if diff := cmp.Diff(map[string]int{"cold": 1, "collapsed": 99}, reasons); diff != "" || p.called() != 1 {
+			t.Errorf("%d calls, %s", p.called(), diff)
+		}
+		p.want("HIT: post", "/posts/a")
+		p.want("MISS (cold): post", "/posts/b")
+	})
+}
+
+func TestAHundredStaleRequestsMakeThePageOnce(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "built", lateen.Prerender{Expiration: new(1)})
+	}, func(p *press) {
+		release := make(chan struct{})
+		p.answer = func(_ *http.Request, n int) *http.Response { <-release; return reply(200, fmt.Sprint("new ", n)) }
+		time.Sleep(time.Second)
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				if resp := p.send("GET", "/isr"); resp.Header.Get("X-Vercel-Cache") != "STALE" {
+					t.Errorf("got %s", resp.Header.Get("X-Vercel-Cache"))
+				}
+			})
+		}
+		all.Wait()
+		close(release)
+		synctest.Wait()
+		p.want("HIT: new 1", "/isr")
+		if n := p.called(); n != 1 {
+			t.Errorf("the function was called %d times", n)
+		}
+	})
+}
+
+func TestTheClientSeesAPublicPage(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "", lateen.Prerender{})
+	}, func(p *press) {
+		p.answer = func(*http.Request, int) *http.Response {
+			return reply(200, "page", "Cache-Control: s-maxage=60", "Set-Cookie: session=1", "X-Next-Cache-Tags: a,b", "X-Own: yes", "Etag: W/\"own\"")
+		}
+		for _, label := range []string{"MISS", "HIT"} {
+			h := p.send("GET", "/isr").Header
+			got := map[string]string{}
+			for _, name := range []string{"Cache-Control", "Set-Cookie", "X-Next-Cache-Tags", "X-Own", "Etag", "X-Vercel-Cache", "Content-Length", "Content-Type"} {
+				got[name] = h.Get(name)
+			}
+			want := map[string]string{
+				"Cache-Control": "public, max-age=0, must-revalidate", "Set-Cookie": "", "X-Next-Cache-Tags": "", "X-Own": "yes",
+				"Etag": "W/\"own\"", "X-Vercel-Cache": label, "Content-Length": "4", "Content-Type": "text/html",
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			synctest.Wait()
+		}
+		time.Sleep(9500 * time.Millisecond)
+		if age := p.send("GET", "/isr").Header.Get("Age"); age != "9" {
+			t.Errorf("age is %q", age)
+		}
+	})
+}
+
+func TestConditionalAndHeadRequests(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "built", lateen.Prerender{Fallback: &lateen.Fallback{Headers: map[string]string{"x-next-cache-tags": "a", "vary": "rsc"}}})
+		p.page("/404", "not here", lateen.Prerender{Fallback: &lateen.Fallback{Status: 404}})
+		p.page("/cold", "", lateen.Prerender{})
+		p.site.Manifest.Routes = []lateen.Route{{Handle: "error"}, {Src: "/.*", Status: 404, Dest: "/404"}}
+	}, func(p *press) {
+		first := p.send("GET", "/isr")
+		etag := first.Header.Get("Etag")
+		if etag == "" || first.Header.Get("Vary") == "" || first.Header.Get("X-Next-Cache-Tags") != "" {
+			t.Fatalf("header is %v", first.Header)
+		}
+		for _, tags := range []string{etag, `"other", ` + etag, "W/" + etag, "*"} {
+			resp := p.send("GET", "/isr", "If-None-Match: "+tags)
+			if resp.StatusCode != 304 || resp.ContentLength > 0 || resp.Header.Get("Etag") != etag || resp.Header.Get("Content-Type") != "" {
+				t.Errorf("%s: %d %v", tags, resp.StatusCode, resp.Header)
+			}
+		}
+		if resp := p.send("GET", "/isr", `If-None-Match: "other"`); resp.StatusCode != 200 {
+			t.Errorf("another tag: %d", resp.StatusCode)
+		}
+		head := p.send("HEAD", "/isr")
+		if b, _ := io.ReadAll(head.Body); head.StatusCode != 200 || len(b) > 0 || head.Header.Get("Content-Length") != "5" {
+			t.Errorf("HEAD: %d %q %v", head.StatusCode, b, head.Header)
+		}
+		head = p.send("HEAD", "/cold")
+		if b, _ := io.ReadAll(head.Body); head.StatusCode != 200 || len(b) > 0 || p.last().Method != "GET" {
+			t.Errorf("HEAD of a new page: %d %q, made with %s", head.StatusCode, b, p.last().Method)
+		}
+		synctest.Wait()
+		p.want("HIT: call 1", "/cold")
+
+		missing := p.send("GET", "/nowhere")
+		etag = missing.Header.Get("Etag")
+		if missing.StatusCode != 404 {
+			t.Errorf("error page: %d", missing.StatusCode)
+		}
+		if resp := p.send("GET", "/nowhere", "If-None-Match: "+etag); resp.StatusCode != 404 {
+			t.Errorf("error page on a condition: %d", resp.StatusCode)
+		}
+		if resp := p.send("POST", "/nowhere"); resp.StatusCode != 404 {
+			t.Errorf("error page for a POST: %d", resp.StatusCode)
+		}
+	})
+}
+
+func TestRevalidationOnDemand(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "built", lateen.Prerender{AllowQuery: []string{}, AllowHeader: []string{"x-prerender-revalidate", "host"}, Group: 5})
+		p.page("/isr.rsc", "data", lateen.Prerender{AllowQuery: []string{}, Group: 5})
+		p.page("/cold", "", lateen.Prerender{AllowQuery: []string{}})
+	}, func(p *press) {
+		p.want("PRERENDER: built", "/isr")
+		p.want("PRERENDER: built", "/isr", "Host: www.example.com")
+		p.want("PRERENDER: data", "/isr.rsc")
+		for _, wrong := range []string{"", "x", token[:31], token + "x", strings.ToUpper(token)} {
+			p.want("HIT: built", "/isr", "X-Prerender-Revalidate: "+wrong)
+		}
+		if n := p.called(); n != 0 {
+			t.Fatalf("a wrong token had the function called %d times", n)
+		}
+		time.Sleep(time.Second)
+		p.want("REVALIDATED: call 1", "/isr", "X-Prerender-Revalidate: "+token)
+		if p.last().Header.Get("X-Prerender-Revalidate") != token {
+			t.Error("the function does not know that it was asked for")
+		}
+		p.want("HIT: call 1", "/isr")
+		p.want("REVALIDATED (stale_tag): call 2", "/isr.rsc") // of its group
+		p.want("HIT: call 2", "/isr.rsc")
+		p.want("HIT: call 1", "/isr")
+		p.want("REVALIDATED (stale_tag): call 3", "/isr", "Host: www.example.com") // the same page under another name
+
+		if resp := p.send("HEAD", "/isr", "X-Prerender-Revalidate: "+token); resp.StatusCode != 200 || resp.Header.Get("X-Vercel-Cache") != "REVALIDATED" {
+			t.Errorf("HEAD: %d %s", resp.StatusCode, resp.Header.Get("X-Vercel-Cache"))
+		}
+		only := []string{"X-Prerender-Revalidate: " + token, "X-Prerender-Revalidate-If-Generated: 1"}
+		if resp := p.send("HEAD", "/cold", only...); resp.StatusCode != 404 {
+			t.Errorf("a page that was never made: %d", resp.StatusCode)
+		}
+		p.want("REVALIDATED: call 5", "/isr", only...)
+
+		p.answer = func(*http.Request, int) *http.Response { return reply(500, "boom") }
+		p.want("500 MISS (error): boom", "/isr", "X-Prerender-Revalidate: "+token)
+		p.want("HIT: call 5", "/isr")
+	})
+}
+
+func TestAPageWithoutAFunctionStays(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/static", "built", lateen.Prerender{Expiration: new(1)})
+		delete(p.site.Manifest.Outputs, "/static")
+	}, func(p *press) {
+		time.Sleep(time.Hour)
+		p.want("PRERENDER: built", "/static", "X-Prerender-Revalidate: "+token)
+		p.want("HIT: built", "/static", "Cookie: __prerender_bypass="+token)
+		if resp := p.send("POST", "/static"); resp.StatusCode != 405 {
+			t.Errorf("POST: %d", resp.StatusCode)
+		}
+	})
+}
+
+func TestPagesSurviveARestart(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "built", lateen.Prerender{Expiration: new(10)})
+		p.page("/big", "", lateen.Prerender{})
+	}, func(p *press) {
+		big := strings.Repeat("b", 1<<20)
+		p.answer = func(r *http.Request, n int) *http.Response {
+			if r.URL.Path == "/big" {
+				return reply(200, big)
+			}
+			return nil
+		}
+		p.want("MISS (cold): "+big, "/big")
+		p.answer = nil
+		p.want("REVALIDATED: call 2", "/isr", "X-Prerender-Revalidate: "+token)
+		p.stop()
+		p.open()
+		p.want("HIT: call 2", "/isr") // and not what the build made
+		p.want("HIT: "+big, "/big")
+		p.edge.Forget("dpl_1")
+		p.edge.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1"})
+		p.want("PRERENDER: built", "/isr")
+	})
+}
+
+func TestAClientThatHangsUpStopsNobody(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "", lateen.Prerender{})
+	}, func(p *press) {
+		release := make(chan struct{})
+		p.answer = func(*http.Request, int) *http.Response { <-release; return reply(200, "page") }
+		ctx, cancel := context.WithCancel(p.t.Context())
+		gone := make(chan any)
+		go func() {
+			defer func() { gone <- recover() }()
+			p.edge.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "http://app.localhost/isr", nil))
+		}()
+		synctest.Wait()
+		second := make(chan string)
+		go func() {
+			resp := p.send("GET", "/isr")
+			b, _ := io.ReadAll(resp.Body)
+			second <- string(b)
+		}()
+		synctest.Wait()
+		cancel()
+		if failure := <-gone; failure != http.ErrAbortHandler { //nolint:errorlint // what net/http compares
+			t.Errorf("the first ended with %v", failure)
+		}
+		close(release)
+		if got := <-second; got != "page" || p.called() != 1 {
+			t.Errorf("the second got %q after %d calls", got, p.called())
+		}
+	})
+}
+
+func TestAFallbackKeepsItsHeaderAndStatus(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/_error", "sorry", lateen.Prerender{Fallback: &lateen.Fallback{Status: 500, Headers: map[string]string{"x-own": "1", "set-cookie": "a=b"}}})
+	}, func(p *press) {
+		resp := p.send("GET", "/_error")
+		if resp.StatusCode != 500 || resp.Header.Get("X-Own") != "1" || resp.Header.Get("Set-Cookie") != "" || resp.Header.Get("Content-Type") == "" {
+			t.Errorf("got %d %v", resp.StatusCode, resp.Header)
+		}
+	})
+}
+
+func TestALostFallbackIsMadeAnew(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "", lateen.Prerender{Fallback: &lateen.Fallback{Blob: lateen.Blob{Digest: lateen.DigestOf([]byte("lost")), Size: 4}}})
+	}, func(p *press) {
+		p.want("MISS (cold): call 1", "/isr")
+	})
+}
