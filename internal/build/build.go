@@ -16,6 +16,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/buildoutput"
+	"github.com/lateen-dev/lateen/internal/route"
 )
 
 // Options of a [Builder]. Fields without a stated zero are required.
@@ -91,7 +92,7 @@ func (b *Builder) Assemble(ctx context.Context, src lateen.Source, log func(text
 	return digest, out.Manifest, nil
 }
 
-// read reads the build output and logs what it is.
+// read reads the build output, compiles its routes to prove them, and logs what it is.
 func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src lateen.Source, log func(string)) (*buildoutput.Output, error) {
 	upload := buildoutput.Source{
 		Files: make(map[string]buildoutput.File, len(files)),
@@ -111,6 +112,9 @@ func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src latee
 		return nil, err
 	}
 	m := out.Manifest
+	if _, err := route.Compile(m); err != nil {
+		return nil, err
+	}
 	log(fmt.Sprintf("Read the build output: %s, %s, %s behind %s, %s",
 		count(len(m.Routes), "route"), count(len(m.Files), "static file"), count(len(m.Functions), "function"),
 		count(len(m.Outputs), "path"), count(len(m.Prerenders), "prerendered path")))

@@ -18,7 +18,7 @@ import (
 // packet anyway, a large one would take too much memory here.
 const (
 	minCompressed = 256
-	maxCompressed = 64 << 20
+	maxCompressed = 32 << 20
 	leastGain     = 20 // a compressed form must be smaller by at least one part in 20
 )
 
