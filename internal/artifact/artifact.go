@@ -28,10 +28,10 @@ type Store interface {
 	Open(ctx context.Context, d lateen.Digest) (io.ReadSeekCloser, error)
 	// Size returns the bytes of d, or [fs.ErrNotExist].
 	Size(ctx context.Context, d lateen.Digest) (int64, error)
-	// Sweep drops everything that keep does not want and that was put before
-	// the time before. To be safe, what has been put since that time must
-	// suffice for whoever relies on it and is not yet known to keep. keep is
-	// called from one goroutine; content being put meanwhile is not dropped.
+	// Sweep drops what keep does not want and what was last put before the
+	// time before. That must be so long ago that whoever has put something
+	// since then has also told keep what they rely on. keep is called from one
+	// goroutine; content that is being put meanwhile is not dropped.
 	Sweep(ctx context.Context, keep func(lateen.Digest) bool, before time.Time) (Swept, error)
 }
 

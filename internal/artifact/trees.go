@@ -31,8 +31,9 @@ type Trees struct {
 
 // making is a layout in progress, shared by all who want it.
 type making struct {
-	done chan struct{} // closed at the end
-	err  error         // set before
+	done      chan struct{} // closed at the end; what follows is set before
+	err       error
+	abandoned bool // its context ended, which is no concern of the others
 }
 
 // linker is a store that can share a file instead of copying it.
@@ -63,6 +64,7 @@ func (t *Trees) Dir(ctx context.Context, digest lateen.Digest) (string, error) {
 			return dir, nil
 		case mine:
 			m.err = t.make(ctx, digest, dir)
+			m.abandoned = m.err != nil && ctx.Err() != nil
 			t.release(digest)
 			return dir, m.err
 		}
@@ -71,7 +73,7 @@ func (t *Trees) Dir(ctx context.Context, digest lateen.Digest) (string, error) {
 			return "", context.Cause(ctx)
 		case <-m.done:
 		}
-		if m.err != nil && !errors.Is(m.err, context.Canceled) && !errors.Is(m.err, context.DeadlineExceeded) {
+		if m.err != nil && !m.abandoned {
 			return "", m.err
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -245,6 +247,47 @@ func TestTreesEndWithTheContext(t *testing.T) {
 		t.Errorf("error %v, want context.Canceled", err)
 	}
 	wantEntries(t, root)
+}
+
+// gated is a store that opens nothing before the gate is opened.
+type gated struct {
+	artifact.Store
+
+	gate chan struct{}
+}
+
+func (g gated) Open(ctx context.Context, d lateen.Digest) (io.ReadSeekCloser, error) {
+	<-g.gate
+	return g.Store.Open(ctx, d)
+}
+
+func TestTreesGoOnWhenTheFirstWhoAskedGivesUp(t *testing.T) {
+	s := openDisk(t, t.TempDir())
+	root, digest := t.TempDir(), sample(t, s)
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		trees := artifact.NewTrees(root, gated{s, gate})
+		first, giveUp := context.WithCancelCause(t.Context())
+		bored := errors.New("bored")
+		var asked sync.WaitGroup
+		asked.Go(func() {
+			if _, err := trees.Dir(first, digest); !errors.Is(err, bored) {
+				t.Errorf("the first got %v, want the cause of its end", err)
+			}
+		})
+		synctest.Wait()
+		for range 3 {
+			asked.Go(func() {
+				if _, err := trees.Dir(t.Context(), digest); err != nil {
+					t.Errorf("another got %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		giveUp(bored)
+		close(gate)
+		asked.Wait()
+	})
 }
 
 func TestTreesSweepWhatNobodyWants(t *testing.T) {

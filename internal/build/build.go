@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
@@ -38,7 +39,8 @@ type Builder struct {
 	Options
 
 	memory memory
-	slots  chan struct{} // held while compressing
+	slots  chan struct{}       // held while compressing
+	loaded *semaphore.Weighted // bytes of files that are being compressed or kept
 }
 
 // inFlight is how many files one assembly moves at once. Durable writes wait
@@ -59,7 +61,12 @@ func New(o Options) (*Builder, error) {
 	if o.CPUs == 0 {
 		o.CPUs = runtime.GOMAXPROCS(0)
 	}
-	return &Builder{Options: o, memory: memory{dir: o.Dir}, slots: make(chan struct{}, o.CPUs)}, nil
+	return &Builder{
+		Options: o,
+		memory:  memory{dir: o.Dir},
+		slots:   make(chan struct{}, o.CPUs),
+		loaded:  semaphore.NewWeighted(2 * maxCompressed),
+	}, nil
 }
 
 // Assemble turns src, whose content is kept, into a manifest, and returns it

@@ -261,7 +261,7 @@ func TestAssembleCompressesNothingTwice(t *testing.T) {
 	if first != second {
 		t.Errorf("the same upload has the manifests %s and %s", first, second)
 	}
-	if last := p.lines[len(p.lines)-1]; last != "Compressed no static file: all 1 were known" {
+	if last := p.lines[len(p.lines)-1]; last != "Compressed before: 1 static file" {
 		t.Errorf("build log %q", p.lines)
 	}
 }

@@ -77,11 +77,11 @@ func logCompressed(wanted map[lateen.Digest]*compression, began time.Time, log f
 		}
 		after += smallest
 	}
-	switch {
-	case made > 0:
-		log(fmt.Sprintf("Compressed %s from %s to %s in %s, %d were known", count(made, "static file"), size(before), size(after), took(began), known))
-	case known > 0:
-		log(fmt.Sprintf("Compressed no static file: all %d were known", known))
+	if made > 0 {
+		log(fmt.Sprintf("Compressed %s from %s to %s in %s", count(made, "static file"), size(before), size(after), took(began)))
+	}
+	if known > 0 {
+		log("Compressed before: " + count(known, "static file"))
 	}
 }
 
@@ -98,6 +98,10 @@ func (b *Builder) variants(ctx context.Context, with *coder, c *compression) err
 			return err
 		}
 	}
+	if err := b.loaded.Acquire(ctx, c.Size); err != nil {
+		return context.Cause(ctx)
+	}
+	defer b.loaded.Release(c.Size)
 	encoded, err := with.encode(ctx, func() ([]byte, error) { return b.load(ctx, c.Digest) })
 	if err != nil {
 		return err

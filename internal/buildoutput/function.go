@@ -17,6 +17,7 @@ const (
 	functionSuffix = ".func"
 	functionConfig = ".vc-config.json"
 	maxEnvValue    = 64 << 10
+	maxAssets      = 1000
 )
 
 var nodePattern = regexp.MustCompile(`^nodejs(\d+)\.x$`)
@@ -165,7 +166,7 @@ func (r *reader) readFunction(name string) (*lateen.Function, error) {
 func readEdge(v value, fn *lateen.Function) {
 	fn.Handler = path.Clean(v.field("entrypoint").must().text(maxText))
 	fn.EdgeEnvVarsInUse = v.field("envVarsInUse").texts(maxEntries, maxText)
-	for _, asset := range v.field("assets").list(maxEntries) {
+	for _, asset := range v.field("assets").list(maxAssets) {
 		fn.EdgeAssets = append(fn.EdgeAssets, lateen.Asset{
 			Name: asset.field("name").must().text(maxText),
 			Path: path.Clean(asset.field("path").must().text(maxText)),
@@ -269,7 +270,7 @@ func checkEntry(v value, fn *lateen.Function, tree *lateen.Tree) error {
 		}
 		for i, asset := range fn.EdgeAssets {
 			if !contains(tree, asset.Path) {
-				v.field("assets").list(maxEntries)[i].field("path").fail("%q is not among the function's files", asset.Path)
+				v.field("assets").list(maxAssets)[i].field("path").fail("%q is not among the function's files", asset.Path)
 			}
 		}
 	case fn.LauncherType == "Nodejs" && fn.AWSHandler == "":

@@ -33,7 +33,7 @@ func (r *reader) readStatic() error {
 			return lateen.ErrBuildOutput.With("static/%s and static/%s are both to be served at %s", other, rel, at)
 		}
 		from[at] = rel
-		files[at] = lateen.File{Blob: file.Blob, ContentType: orElse(o.contentType, ContentType(rel)), Mode: orElse(o.mode, file.Mode) & 0o777}
+		files[at] = lateen.File{Blob: file.Blob, ContentType: orElse(o.contentType, ContentType(rel)), Mode: orElse(o.mode&0o777, plainMode(file.Mode))}
 		return nil
 	})
 	if err != nil {
@@ -95,6 +95,15 @@ func (r *reader) readImmutable() error {
 		}
 	}
 	return doc.failure()
+}
+
+// plainMode leaves of a mode whether the file is executable: the rest is the
+// umask of who built it.
+func plainMode(mode uint32) uint32 {
+	if mode&0o111 != 0 {
+		return 0o755
+	}
+	return 0o644
 }
 
 func orElse[T comparable](v, otherwise T) T {
