@@ -32,7 +32,7 @@ func quality(params string) float64 {
 			continue
 		}
 		q, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(q >= 0 && q <= 1) { //nolint:staticcheck // NaN is neither
+		if err != nil || !(q >= 0 && q <= 1) { // as NaN is neither
 			return 0
 		}
 		return q

@@ -153,7 +153,7 @@ func (c *codings) pour(dst io.Writer, flush func(), src io.Reader, live bool) er
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return err
+			return brokenOff(err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ package edge
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -71,10 +72,11 @@ type Options struct {
 	// [Certificate] does.
 	TLS *tls.Config
 
-	MaxConnections int   // open at once; further ones wait to be accepted. 0 is 16384
-	MaxHeaderBytes int   // of a request's header; 0 is 64 KiB
-	MaxBody        int64 // bytes of a request's body to a function or an origin; 0 is 100 MiB
-	MaxSites       int   // routes, files and outputs of compiled sites in memory together; 0 is 2 million
+	MaxConnections int    // open at once; further ones wait to be accepted. 0 is 16384
+	MaxHeaderBytes int    // of a request's header; 0 is 64 KiB
+	MaxBody        int64  // bytes of a request's body to a function or an origin; 0 is 100 MiB
+	SmallFiles     uint64 // bytes of small static files in memory together; 0 is 128 MiB
+	MaxSites       int    // routes, files and outputs of compiled sites in memory together; 0 is 2 million
 
 	HeaderTimeout time.Duration // to receive a request's header; 0 is 10 seconds
 	IdleTimeout   time.Duration // of a connection between requests; 0 is 2 minutes
@@ -94,6 +96,7 @@ type Options struct {
 type Edge struct {
 	o       Options
 	sites   *sites
+	blobs   *blobs
 	origins http.RoundTripper
 	codings *codings
 	page    *template.Template // of errors
@@ -101,8 +104,6 @@ type Edge struct {
 	memory budget
 	// draining is closed when Run begins to end: connections that are no longer HTTP are cut.
 	draining chan struct{}
-	// background counts work that outlives its request; Run waits for it.
-	background sync.WaitGroup
 
 	hosts atomic.Pointer[map[string]lateen.DeploymentID] // replaced, never changed
 	mu    sync.Mutex                                     // held to replace hosts
@@ -111,15 +112,18 @@ type Edge struct {
 // New returns an edge that knows no host.
 func New(o Options) *Edge {
 	o.setDefaults()
-	e := &Edge{o: o, sites: newSites(o.Source, o.MaxSites), origins: newOrigins(o), codings: newCodings(), draining: make(chan struct{}), page: template.Must(template.New("error").Parse(errorPageHTML))}
+	e := &Edge{
+		o: o, sites: newSites(o.Source, o.MaxSites), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(),
+		page: template.Must(template.New("error").Parse(errorPageHTML)), draining: make(chan struct{}),
+	}
 	e.memory.left.Store(heldBodies)
 	e.hosts.Store(&map[string]lateen.DeploymentID{})
 	return e
 }
 
 // Run serves the listeners until ctx ends; then it accepts nothing more, lets
-// requests in flight finish for the grace period, and returns when all work is
-// gone. It closes the listeners. It may be called once.
+// requests in flight finish for the grace period, and returns when none is left.
+// It closes the listeners. It may be called once.
 func (e *Edge) Run(ctx context.Context) error {
 	server := e.server()
 	running := len(e.o.Plain) + len(e.o.Secure)
@@ -153,14 +157,7 @@ func (e *Edge) drain(ctx context.Context, server *http.Server) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.o.Grace)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		e.o.Log.WarnContext(ctx, "requests were cut off at the end of the grace", "err", err)
-		server.Close()
-	}
-	finished := make(chan struct{})
-	go func() { e.background.Wait(); close(finished) }()
-	select {
-	case <-finished:
-	case <-ctx.Done():
+		e.o.Log.WarnContext(ctx, "requests are cut off at the end of the grace", "err", errors.Join(err, server.Close()))
 	}
 }
 
@@ -176,6 +173,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.MaxConnections, 16384)
 	setDefault(&o.MaxHeaderBytes, 64<<10)
 	setDefault(&o.MaxBody, 100<<20)
+	setDefault(&o.SmallFiles, 128<<20)
 	setDefault(&o.MaxSites, 2_000_000)
 	setDefault(&o.HeaderTimeout, 10*time.Second)
 	setDefault(&o.IdleTimeout, 2*time.Minute)

@@ -68,7 +68,7 @@ func benchmarkServer(b *testing.B, address, path string) {
 
 func benchmarkStage(b *testing.B) *stage {
 	s := newStage(b)
-	s.options.Log = nil
+	s.options.Log, s.options.Records = nil, nil
 	s.file("/small.html", "text/html; charset=utf-8", strings.Repeat("<p>hello</p>", 400))
 	s.blobFile("/large.bin", 64<<20)
 	s.function("/fn", lateen.Function{})

@@ -16,6 +16,7 @@ var (
 	errStalled          = &lateen.Error{Code: lateen.Invalid, Reason: "request_timeout", Message: "the request's body stopped coming"}
 	errOverloaded       = &lateen.Error{Code: lateen.Unavailable, Reason: "overloaded", Message: "the platform holds all the request bodies it can"}
 	errResponseTooLarge = &lateen.Error{Code: lateen.Faulted, Reason: "function_response_payload_too_large", Message: "the function's response is larger than a response that is not streamed may be"}
+	errCutShort         = &lateen.Error{Code: lateen.Faulted, Reason: "response_cut_short", Message: "the response broke off"}
 	errEdgeFailed       = &lateen.Error{Code: lateen.Faulted, Reason: "edge_function_invocation_failed", Message: "the edge function crashed"}
 	errEdgeTimeout      = &lateen.Error{Code: lateen.Faulted, Reason: "edge_function_invocation_timeout", Message: "the edge function did not answer in time"}
 	errMiddleware       = &lateen.Error{Code: lateen.Faulted, Reason: "middleware_invocation_failed", Message: "the middleware crashed"}
@@ -45,10 +46,11 @@ func renamed(err error, failed, late *lateen.Error) error {
 	}
 }
 
-// reasonOf returns the reason of err, or internal.
-func reasonOf(err error) string {
-	if e, ok := errors.AsType[*lateen.Error](err); ok {
-		return e.Reason
+// brokenOff is err, met while reading a response's body, as the fault of
+// whatever sends it.
+func brokenOff(err error) error {
+	if _, ok := errors.AsType[*lateen.Error](err); ok {
+		return err
 	}
-	return lateen.ErrInternal.Reason
+	return errCutShort.Because(err)
 }

@@ -58,6 +58,7 @@ var problems = map[string]problem{
 	"function_invocation_timeout":         {status: 504, code: "FUNCTION_INVOCATION_TIMEOUT", blame: blameCode, title: "This function took too long", next: "If the site is yours: make it answer sooner, or raise its maxDuration."},
 	"no_response_from_function":           {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function gave no answer", next: "If the site is yours, `lateen logs` shows what it did, under the request id below."},
 	"function_response_payload_too_large": {status: 500, code: "FUNCTION_RESPONSE_PAYLOAD_TOO_LARGE", blame: blameCode, title: "This function answered with too much", next: "If the site is yours: stream the response."},
+	"response_cut_short":                  {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function broke off its answer", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
 	"function_runtime_unsupported":        {status: 501, code: "FUNCTION_RUNTIME_UNSUPPORTED", blame: blameCode, title: "This function cannot run here", next: "The platform does not have the runtime it was built for."},
 	"edge_function_invocation_failed":     {status: 500, code: "EDGE_FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This edge function has crashed", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
 	"edge_function_invocation_timeout":    {status: 504, code: "EDGE_FUNCTION_INVOCATION_TIMEOUT", blame: blameCode, title: "This edge function took too long", next: "If the site is yours: make it answer sooner."},
@@ -164,13 +165,9 @@ func (x *exchange) errorPage(p problem) {
 	kind, body := x.renderProblem(&p)
 	h["Content-Type"] = []string{kind}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	h["X-Vercel-Error"] = []string{p.code}
 	h["Vary"] = append(h["Vary"], "Accept")
 	if p.retryIn > 0 {
 		h["Retry-After"] = []string{strconv.Itoa(p.retryIn)}
-	}
-	if p.status == http.StatusMethodNotAllowed {
-		h["Allow"] = []string{"GET, HEAD"}
 	}
 	x.platformHeader(h)
 	x.head(p.status, h)

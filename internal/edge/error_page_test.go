@@ -72,9 +72,13 @@ func TestErrorPagesComeInTheFormTheClientLikes(t *testing.T) {
 		}
 		if strings.HasPrefix(want, "application/json") {
 			var got struct {
-				Error struct{ Code, Message, RequestID string }
+				Error struct {
+					Code    string `json:"code"`
+					Message string `json:"message"`
+					Request string `json:"requestId"`
+				} `json:"error"`
 			}
-			if err := json.Unmarshal([]byte(body), &got); err != nil || got.Error.Code != "NOT_FOUND" || got.Error.RequestID != id {
+			if err := json.Unmarshal([]byte(body), &got); err != nil || got.Error.Code != "NOT_FOUND" || got.Error.Request != id || got.Error.Message == "" {
 				t.Errorf("%v: %+v", err, got)
 			}
 		}
@@ -93,8 +97,11 @@ func TestADeploymentsOwnErrorPages(t *testing.T) {
 	s.function("/worse", lateen.Function{})
 	s.function("/oops", lateen.Function{})
 	s.manifest.Routes = []lateen.Route{
-		{Handle: "filesystem"}, {Handle: "error"},
-		{Status: 404, Src: "^(?!/api).*$", Dest: "/missing.html"}, {Status: 500, Src: "^/fn$", Dest: "/500.html"}, {Status: 500, Src: "^/worse$", Dest: "/oops"},
+		{Handle: "filesystem"},
+		{Handle: "error"},
+		{Status: 404, Src: "^(?!/api).*$", Dest: "/missing.html"},
+		{Status: 500, Src: "^/fn$", Dest: "/500.html"},
+		{Status: 500, Src: "^/worse$", Dest: "/oops"},
 	}
 	s.options.Fleet = invoker(func(_ context.Context, spec lateen.FunctionSpec, _ *http.Request, _ *lateen.Invocation) (*http.Response, error) {
 		if spec.Name == "/oops" {

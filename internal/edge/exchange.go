@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +51,7 @@ type exchange struct {
 	problem  *problem // what went wrong first; nil while nothing has
 	status   int      // sent; 0 while the header is not
 	done     bool     // the response was sent whole
+	left     bool     // the client did not take it
 	upgraded int64    // bytes received past HTTP
 }
 
@@ -73,7 +76,9 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 	now := e.o.Now()
 	x := &exchange{edge: e, id: lateen.NewID[lateen.RequestID]("req_", now), client: from, w: w, began: now}
 	r = r.WithContext(lateen.WithRequestID(r.Context(), x.id))
-	x.hops, _ = strconv.Atoi(r.Header.Get(hopsHeader))
+	if hops := r.Header.Get(hopsHeader); hops != "" {
+		x.hops, _ = strconv.Atoi(hops)
+	}
 	r.Header = cleanRequest(r.Header)
 	x.body = newUpload(w, r, e.o.MaxBody)
 	x.req = x.body.request(r)
@@ -86,6 +91,10 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 
 // serve finds the site, decides and answers.
 func (x *exchange) serve() {
+	if x.req.Method == http.MethodConnect || x.req.Method == http.MethodTrace {
+		x.fail(errMethod) // no proxy for others, no mirror of what others sent
+		return
+	}
 	ctx := x.req.Context()
 	if err := x.enter(ctx); err != nil {
 		x.fail(err)
@@ -149,11 +158,13 @@ func (x *exchange) explain(d *route.Decision) {
 		return // which led here
 	}
 	x.problem = new(problemFor(d))
+	if d.Cause != nil && lateen.CodeOf(d.Cause) == lateen.Internal {
+		x.logFailure(d.Cause)
+	}
 	if d.Kind != route.Error && x.problem.blame == blameRequest {
 		return
 	}
 	x.record.Error = x.problem.reason
-	x.w.Header()["X-Vercel-Error"] = []string{x.problem.code}
 }
 
 func (x *exchange) redirect(d *route.Decision) {
@@ -186,13 +197,20 @@ func (x *exchange) respond(status int, h http.Header, body io.Reader) {
 	status = x.complete(status, h)
 	coding := x.edge.codings.negotiate(x, status, h)
 	x.head(status, h)
-	if body == nil || x.req.Method == http.MethodHead || !bodyAllowed(status) {
+	if body == nil || body == http.NoBody || x.req.Method == http.MethodHead || !bodyAllowed(status) {
 		x.done = true
 		return
 	}
-	if part, ok := filePart(body); ok && coding == "" {
-		x.finish(x.w.sendN(part.R, part.N))
-		return
+	if coding == "" {
+		if part, ok := filePart(body); ok {
+			x.finish(x.w.sendN(part.R, part.N))
+			return
+		}
+		if whole, ok := body.(*bytes.Reader); ok {
+			_, err := whole.WriteTo(x.w)
+			x.finish(err)
+			return
+		}
 	}
 	_, sized := h["Content-Length"]
 	x.finish(x.edge.codings.copy(x.w, body, coding, !sized))
@@ -232,19 +250,29 @@ func (x *exchange) complete(status int, h http.Header) int {
 
 // head sends the header of the response.
 func (x *exchange) head(status int, h http.Header) {
-	maps.Copy(x.w.Header(), h)
+	out := x.w.Header()
+	maps.Copy(out, h) // which may be the same
+	if _, typed := out["Content-Type"]; !typed {
+		out["Content-Type"] = nil // nobody guesses at what user code leaves open
+	}
 	x.status = status
 	x.record.FirstByte = x.edge.o.Now().Sub(x.began)
 	x.w.WriteHeader(status)
 }
 
-// finish notes how sending the body went.
+// finish notes how sending the body went: whole, cut short where it came from,
+// or not taken by the client.
 func (x *exchange) finish(err error) {
 	x.done = err == nil
-	if err != nil && x.req.Context().Err() == nil {
-		x.record.Error = reasonOf(err)
-		x.edge.o.Log.DebugContext(x.req.Context(), "response cut short", "request_id", string(x.id), "err", err)
+	if x.done || x.req.Context().Err() != nil {
+		return
 	}
+	if broken, ok := errors.AsType[*lateen.Error](err); ok {
+		x.record.Error = broken.Reason
+	} else {
+		x.left = true
+	}
+	x.edge.o.Log.DebugContext(x.req.Context(), "response cut short", "request_id", string(x.id), "err", err)
 }
 
 // end records the exchange, also where serving it panicked.
@@ -264,7 +292,7 @@ func (x *exchange) end() {
 	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	r.Duration = x.edge.o.Now().Sub(x.began)
 	r.Status = x.status
-	if !x.done && x.req.Context().Err() != nil {
+	if !x.done && (x.left || x.req.Context().Err() != nil) {
 		r.Status = statusClientGone
 	}
 	if x.edge.o.Records != nil {
@@ -280,18 +308,23 @@ const statusClientGone = 499
 
 // fail answers with the error page of err: the deployment's own where its
 // routes have one for the status, else the platform's. Where the error page
-// itself fails, the first error is the one to tell of.
-func (x *exchange) fail(err error) {
+// itself fails, the first error is the one to tell of. The page has the further
+// header, of names and values in turn.
+func (x *exchange) fail(err error, further ...string) {
 	ctx := x.req.Context()
 	if x.status != 0 {
 		x.finish(err)
 		return
 	}
+	clear(x.w.Header()) // of what was to be the response
+	for pair := range slices.Chunk(further, 2) {
+		x.w.Header().Set(pair[0], pair[1])
+	}
 	if ctx.Err() != nil && !errors.Is(err, errStalled) {
 		return // nobody is left to answer; end records it
 	}
 	if lateen.CodeOf(err) == lateen.Internal {
-		x.edge.o.Log.ErrorContext(ctx, "request failed", "request_id", string(x.id), "host", x.client.hostname, "path", x.record.Path, "err", err)
+		x.logFailure(err)
 	}
 	if x.problem != nil {
 		x.errorPage(*x.problem)
@@ -301,10 +334,14 @@ func (x *exchange) fail(err error) {
 	x.record.Error = x.problem.reason
 	if x.site != nil && ctx.Err() == nil {
 		if d, ok := x.site.router.ResolveError(ctx, x.routeRequest(), x.problem.status); ok {
-			x.w.Header()["X-Vercel-Error"] = []string{x.problem.code}
 			x.answer(d)
 			return
 		}
 	}
 	x.errorPage(*x.problem)
+}
+
+// logFailure logs what is the platform's own fault.
+func (x *exchange) logFailure(err error) {
+	x.edge.o.Log.ErrorContext(x.req.Context(), "request failed", "request_id", string(x.id), "host", x.client.hostname, "path", x.record.Path, "err", err)
 }

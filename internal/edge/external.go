@@ -107,7 +107,7 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 		x.fail(err)
 		return
 	}
-	resp, err := e.origins.RoundTrip(req)
+	resp, err := e.origins.RoundTrip(req) //nolint:bodyclose // relay closes it
 	if err != nil {
 		x.fail(x.blame(originFault(err)))
 		return

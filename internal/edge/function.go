@@ -59,7 +59,7 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	inv.Function = name
 	req.Host = x.client.host
 	x.functionHeader(req.Header, d)
-	e.tellInvalidated(req.Header, x.site)
+	e.tellFunction(req.Header, x)
 	ctx = lateen.WithRequestID(ctx, x.id)
 	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
 	switch {
@@ -78,15 +78,11 @@ func (x *exchange) functionRequest(d *route.Decision) *http.Request {
 
 // outbound is the client's request on its way to u.
 func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
-	h := d.RequestHeader.Clone()
-	upgrade := upgradeOf(h)
-	trailers := acceptsTrailers(h)
-	dropHopByHop(h)
-	delete(h, "Expect")
-	if upgrade != "" {
+	h := onwardHeader(d.RequestHeader)
+	if upgrade := upgradeOf(d.RequestHeader); upgrade != "" {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
 	}
-	if trailers {
+	if acceptsTrailers(d.RequestHeader) {
 		h["Te"] = []string{"trailers"}
 	}
 	req := &http.Request{
@@ -105,6 +101,17 @@ func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
 		_ = x.w.deadlines.EnableFullDuplex() // a response may begin before the request has ended
 	}
 	return req
+}
+
+// onwardHeader is what of a request's header is not about this connection alone.
+func onwardHeader(h http.Header) http.Header {
+	h = h.Clone()
+	dropHopByHop(h)
+	delete(h, "Expect")
+	if h["User-Agent"] == nil {
+		h["User-Agent"] = []string{""} // or net/http would send its own
+	}
+	return h
 }
 
 // method is the one to ask an output with: an error page is always fetched.
@@ -154,7 +161,7 @@ func buffer(resp *http.Response) error {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBuffered+1))
 	if err != nil {
-		return err
+		return brokenOff(err)
 	}
 	if len(b) > maxBuffered {
 		return errResponseTooLarge

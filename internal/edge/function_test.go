@@ -123,6 +123,11 @@ func TestAResponseCutShortIsNotTakenForWhole(t *testing.T) {
 			resp.Body.Close()
 		}
 	}
+	for n := range 4 {
+		if r := s.record(n); r.Status != 200 || r.Error != "response_cut_short" {
+			t.Errorf("recorded: %d %q", r.Status, r.Error)
+		}
+	}
 }
 
 func TestABodyThatIsTooLargeIsRefused(t *testing.T) {
@@ -199,6 +204,22 @@ func TestTrailersPassBothWays(t *testing.T) {
 		resp, body := s.send(client, req)
 		if body != "body" || resp.Trailer.Get("X-Out") != "in!" {
 			t.Errorf("%s: body %q, trailer %v", name, body, resp.Trailer)
+		}
+	}
+}
+
+func TestNobodyGuessesAtATypeOrAnAgent(t *testing.T) {
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Content-Type"] = nil
+		fmt.Fprintf(w, "<html>%v", r.Header["User-Agent"])
+	}).open()
+	for _, client := range []*http.Client{s.client, s.h2} {
+		resp, body := s.send(client, s.request("GET", "/fn", nil, "User-Agent: "))
+		if values, ok := resp.Header["Content-Type"]; ok {
+			t.Errorf("the type is %q", values)
+		}
+		if body != "<html>[]" {
+			t.Errorf("the function answered %s", body)
 		}
 	}
 }

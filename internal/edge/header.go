@@ -100,15 +100,15 @@ func (x *exchange) platformHeader(h http.Header) {
 	if x.record.Cache != "" {
 		h["X-Vercel-Cache"] = []string{x.record.Cache}
 	}
+	if x.problem != nil && x.record.Error != "" {
+		h["X-Vercel-Error"] = []string{x.problem.code}
+	}
 	h["Cache-Control"] = clientCacheControl(h["Cache-Control"])
 	if x.client.proto == "https" && h["Strict-Transport-Security"] == nil {
 		h["Strict-Transport-Security"] = strictTransport
 	}
 	if x.hidden() && h["X-Robots-Tag"] == nil {
 		h["X-Robots-Tag"] = noIndex
-	}
-	if x.body.unread() && !x.w.http2 {
-		h["Connection"] = closing // the rest of the request is not worth waiting for
 	}
 }
 
@@ -200,5 +200,8 @@ func forwardedNode(ip string) string {
 }
 
 func quoted(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	if strings.ContainsAny(s, "\"\\") {
+		s = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s)
+	}
+	return `"` + s + `"`
 }

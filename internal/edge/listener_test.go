@@ -117,6 +117,58 @@ func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
 	})
 }
 
+func TestAFunctionMayTakeItsTimeToRead(t *testing.T) {
+	const stall = 500 * time.Millisecond
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+		first := make([]byte, 1)
+		io.ReadFull(r.Body, first)
+		<-time.After(2 * stall)
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, "%d %v", n+1, err)
+	})
+	s.options.StallTimeout = stall
+	s.open()
+	for name, client := range map[string]*http.Client{"HTTP/1.1": s.client, "HTTP/2": s.h2} {
+		_, body := s.send(client, s.request("POST", "/fn", strings.NewReader(strings.Repeat("x", 20<<20))))
+		if body != "20971520 <nil>" {
+			t.Errorf("%s: it read %s", name, body)
+		}
+	}
+}
+
+func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "no need to read") })
+	s.file("/f.txt", "text/plain", "hello")
+	s.options.API = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	s.open()
+	for _, url := range []string{"app.localhost/f.txt", "app.localhost/fn", "localhost/"} {
+		t.Run(url, func(t *testing.T) {
+			host, path, _ := strings.Cut(url, "/")
+			c := s.dial()
+			began := time.Now()
+			fmt.Fprintf(c, "POST /%s HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\n", path, host)
+			in := bufio.NewReader(c)
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, resp.Body)
+			if took := time.Since(began); !resp.Close || took > drainTimeout {
+				t.Errorf("the response came after %s, and ends the connection: %v", took, resp.Close)
+			}
+			<-time.After(drainTimeout + 100*time.Millisecond)
+			fmt.Fprint(c, "GET /f.txt HTTP/1.1\r\nHost: app.localhost\r\n\r\n") // within the body that was announced
+			if resp, err := http.ReadResponse(in, nil); err == nil {
+				t.Errorf("the body was answered with %s", resp.Status)
+			}
+			io.Copy(io.Discard, c)
+			if took := time.Since(began); took > drainTimeout+3*time.Second {
+				t.Errorf("the connection was held for %s", took)
+			}
+		})
+	}
+}
+
 func TestAReaderThatStallsIsCutOffAndAStreamThatPausesIsNot(t *testing.T) {
 	const stall = 300 * time.Millisecond
 	paused := make(chan struct{})

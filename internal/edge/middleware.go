@@ -26,11 +26,9 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 		return nil, err
 	}
 	out := &http.Request{
-		Method: req.Method, URL: pathURL(req.Path, req.RawQuery), Header: req.Header.Clone(), Host: x.client.host,
+		Method: req.Method, URL: pathURL(req.Path, req.RawQuery), Header: onwardHeader(req.Header), Host: x.client.host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	dropHopByHop(out.Header)
-	delete(out.Header, "Expect")
 	delete(out.Header, "Content-Length")
 	if body != nil {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"io"
 	"net/http"
 	"net/url"
 	"path"
@@ -30,7 +29,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 		x.respond(http.StatusNoContent, http.Header{"Allow": {"GET, HEAD, OPTIONS"}}, nil)
 		return
 	default:
-		x.fail(errMethod)
+		x.fail(errMethod, "Allow", "GET, HEAD, OPTIONS")
 		return
 	}
 	ranged := x.req.Header["Range"]
@@ -41,7 +40,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	if len(ranged) == 0 { // a range counts bytes of the file itself
 		blob, coding = variant(&file, x.req.Header["Accept-Encoding"])
 	}
-	h := staticHeader(d, &file, blob, coding)
+	h := x.staticHeader(d, &file, blob, coding)
 	if page || d.Status != 0 && d.Status != http.StatusOK {
 		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
 		return
@@ -74,8 +73,7 @@ func (e *Edge) sendRange(x *exchange, h http.Header, blob lateen.Blob, ranged []
 	case rangeWhole:
 		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
 	case rangeOutside:
-		x.w.Header()["Content-Range"] = []string{"bytes */" + strconv.FormatInt(blob.Size, 10)}
-		x.fail(errRange)
+		x.fail(errRange, "Content-Range", "bytes */"+strconv.FormatInt(blob.Size, 10))
 	case rangePart:
 		h["Content-Length"] = []string{strconv.FormatInt(part.length, 10)}
 		h["Content-Range"] = []string{part.contentRange(blob.Size)}
@@ -89,24 +87,12 @@ func (e *Edge) sendBlob(x *exchange, status int, h http.Header, blob lateen.Blob
 		x.respond(status, h, nil)
 		return
 	}
-	f, err := e.o.Artifacts.Open(x.req.Context(), blob.Digest)
-	if err == nil && part.start > 0 {
-		_, err = f.Seek(part.start, io.SeekStart)
-	}
+	body, err := e.blobs.open(x.req.Context(), blob, part)
 	if err != nil {
-		if f != nil {
-			f.Close()
-		}
 		x.fail(err)
 		return
 	}
-	x.respond(status, h, &fileBody{LimitedReader: io.LimitedReader{R: f, N: part.length}, Closer: f})
-}
-
-// fileBody is a part of a file.
-type fileBody struct {
-	io.LimitedReader
-	io.Closer
+	x.respond(status, h, body)
 }
 
 // variant returns what of file to send to a client that accepts these codings:
@@ -138,27 +124,39 @@ func variant(file *lateen.File, accepted []string) (lateen.Blob, string) {
 // staticHeader is the header of a file's own response. What routes say of the
 // type, the disposition and who may read it counts more than what the platform
 // takes for granted.
-func staticHeader(d *route.Decision, file *lateen.File, blob lateen.Blob, coding string) http.Header {
-	h := make(http.Header, 16)
+func (x *exchange) staticHeader(d *route.Decision, file *lateen.File, blob lateen.Blob, coding string) http.Header {
+	h, own := x.w.Header(), make(values, 0, 6)
 	h["Accept-Ranges"] = acceptRanges
-	h["Content-Length"] = []string{strconv.FormatInt(blob.Size, 10)}
-	h["Etag"] = []string{etagOf(blob.Digest)}
-	if len(file.Encodings) > 0 {
-		h["Vary"] = withVary(d.Header["Vary"], "Accept-Encoding")
+	h["Content-Length"] = own.of(strconv.FormatInt(blob.Size, 10))
+	h["Etag"] = own.of(etagOf(blob.Digest))
+	switch vary := d.Header["Vary"]; {
+	case len(file.Encodings) == 0:
+	case vary == nil:
+		h["Vary"] = varyEncoding
+	default:
+		h["Vary"] = withVary(vary, "Accept-Encoding")
 	}
 	if coding != "" {
-		h["Content-Encoding"] = []string{coding}
+		h["Content-Encoding"] = own.of(coding)
 	}
 	if d.Header["Access-Control-Allow-Origin"] == nil {
 		h["Access-Control-Allow-Origin"] = anyOrigin
 	}
 	if d.Header["Content-Disposition"] == nil {
-		h["Content-Disposition"] = []string{disposition(d.Output)}
+		h["Content-Disposition"] = own.of(disposition(d.Output))
 	}
 	if d.Header["Content-Type"] == nil {
-		h["Content-Type"] = []string{file.ContentType}
+		h["Content-Type"] = own.of(file.ContentType)
 	}
 	return h
+}
+
+// values makes the values of several headers out of one allocation.
+type values []string
+
+func (v *values) of(s string) []string {
+	*v = append(*v, s)
+	return (*v)[len(*v)-1 : len(*v) : len(*v)]
 }
 
 // Values that many responses share; nobody changes them.
@@ -167,6 +165,7 @@ func staticHeader(d *route.Decision, file *lateen.File, blob lateen.Blob, coding
 var (
 	acceptRanges = []string{"bytes"}
 	anyOrigin    = []string{"*"}
+	varyEncoding = []string{"Accept-Encoding"}
 )
 
 // etagOf is the strong entity tag of content: 128 bits of its digest tell any

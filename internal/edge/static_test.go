@@ -72,7 +72,7 @@ func TestStaticMethods(t *testing.T) {
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
 		resp, _ := s.do(method, "/f.txt", strings.NewReader("x"))
 		is(t, resp, 405, "METHOD_NOT_ALLOWED")
-		has(t, resp.Header, "Allow", "GET, HEAD")
+		has(t, resp.Header, "Allow", "GET, HEAD, OPTIONS")
 	}
 }
 
@@ -105,6 +105,10 @@ func TestConditionalRequests(t *testing.T) {
 		resp, body := s.get("/f.txt", strings.Split(c.headers, "\n")...)
 		if resp.StatusCode != c.status || resp.Header.Get("Etag") != c.etag {
 			t.Errorf("%s: %d %s, want %d %s", c.headers, resp.StatusCode, resp.Header.Get("Etag"), c.status, c.etag)
+		}
+		if c.status == 412 {
+			has(t, resp.Header, "Content-Encoding", "")
+			has(t, resp.Header, "Content-Disposition", "")
 		}
 		if c.status == 304 {
 			has(t, resp.Header, "Cache-Control", "public, max-age=0, must-revalidate")

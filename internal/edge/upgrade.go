@@ -11,12 +11,13 @@ import (
 )
 
 // upgradeOf returns the protocol that a request or response with header h
-// wants to switch to, or "".
+// wants to switch to: websocket, or "". Others do not pass: HTTP/2 behind an
+// upgrade, above all, would carry requests past every rule of the edge.
 func upgradeOf(h http.Header) string {
 	for _, list := range h["Connection"] {
 		for name := range strings.SplitSeq(list, ",") {
-			if strings.EqualFold(strings.TrimSpace(name), "upgrade") {
-				return h.Get("Upgrade")
+			if strings.EqualFold(strings.TrimSpace(name), "upgrade") && strings.EqualFold(h.Get("Upgrade"), "websocket") {
+				return "websocket"
 			}
 		}
 	}
@@ -39,7 +40,7 @@ func acceptsTrailers(h http.Header) bool {
 func (x *exchange) upgrade(resp *http.Response) {
 	far, ok := resp.Body.(io.ReadWriteCloser)
 	asked := upgradeOf(x.req.Header)
-	if !ok || asked == "" || !strings.EqualFold(asked, upgradeOf(resp.Header)) {
+	if !ok || asked == "" || upgradeOf(resp.Header) != asked {
 		resp.Body.Close()
 		x.fail(lateen.ErrFunctionNoResponse.With("the response switches to a protocol that was not asked for"))
 		return
@@ -50,7 +51,6 @@ func (x *exchange) upgrade(resp *http.Response) {
 		x.fail(lateen.ErrFunctionNoResponse.Because(err))
 		return
 	}
-	defer near.Close()
 	ctx, leave := context.WithCancel(x.req.Context())
 	defer leave()
 	go func() {
@@ -58,8 +58,8 @@ func (x *exchange) upgrade(resp *http.Response) {
 		case <-ctx.Done():
 		case <-x.edge.draining:
 		}
-		near.Close()
-		far.Close()
+		_ = near.Close()
+		_ = far.Close()
 	}()
 
 	dropHopByHop(resp.Header)

@@ -16,21 +16,21 @@ func talk(t *testing.T, s *stage) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	c := s.dial()
 	// The first line of the new protocol goes out with the request.
-	fmt.Fprint(c, "GET /fn HTTP/1.1\r\nHost: app.localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: lines\r\n\r\nearly\n")
+	fmt.Fprint(c, "GET /fn HTTP/1.1\r\nHost: app.localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nearly\n")
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	is(t, resp, 101, "")
-	has(t, resp.Header, "Upgrade", "lines")
+	has(t, resp.Header, "Upgrade", "websocket")
 	has(t, resp.Header, "X-Own", "1")
 	return c, in
 }
 
 // lines answers a request to switch to a protocol that echoes lines.
 func lines(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Upgrade") != "lines" || r.Header.Get("Connection") != "Upgrade" {
+	if r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Connection") != "Upgrade" {
 		http.Error(w, "not asked", http.StatusBadRequest)
 		return
 	}
@@ -39,7 +39,7 @@ func lines(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer c.Close()
-	fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\nX-Own: 1\r\n\r\n")
+	fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Own: 1\r\n\r\n")
 	rw.Flush()
 	in := bufio.NewScanner(rw)
 	for in.Scan() && in.Text() != "bye" {
@@ -90,14 +90,24 @@ func TestAFunctionCannotSwitchProtocolsUnasked(t *testing.T) {
 			return
 		}
 		defer c.Close()
-		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n")
+		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 		rw.Flush()
 	}).open()
 	resp, _ := s.get("/fn")
 	is(t, resp, 502, "NO_RESPONSE_FROM_FUNCTION")
 	resp, body := s.send(s.h2, s.request("GET", "/fn", nil))
 	is(t, resp, 502, "NO_RESPONSE_FROM_FUNCTION")
-	if strings.Contains(body, "lines") {
+	if strings.Contains(body, "websocket") {
 		t.Errorf("got %q", body)
 	}
+}
+
+func TestOnlyWebSocketsAreUpgrades(t *testing.T) {
+	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" || r.Header.Get("Http2-Settings") != "" {
+			t.Errorf("the function is asked for %v", r.Header)
+		}
+	}).open()
+	resp, _ := s.get("/fn", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
+	is(t, resp, 200, "")
 }

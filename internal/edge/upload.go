@@ -39,6 +39,7 @@ func newUpload(w *writer, r *http.Request, limit int64) *upload {
 	}
 	u := &upload{from: r.Body, w: w, limit: limit}
 	u.idle = sync.NewCond(&u.mu)
+	w.body = u
 	return u
 }
 
@@ -62,6 +63,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	defer u.mu.Unlock()
 	u.reading = false
 	u.idle.Broadcast()
+	if u.w.http2 && !u.ended { // whose deadline would pass while nobody reads
+		_ = u.w.deadlines.SetReadDeadline(time.Time{})
+	}
 	u.read += int64(n)
 	switch {
 	case errors.Is(err, io.EOF):
@@ -139,6 +143,7 @@ func (u *upload) end() {
 	if u == nil {
 		return
 	}
+	u.w.begin() // where the handler leaves the header to the server
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.ended = true

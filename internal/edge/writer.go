@@ -16,14 +16,16 @@ const stretch = 512 << 10
 type writer struct {
 	http.ResponseWriter
 
-	deadlines *http.ResponseController
+	deadlines http.ResponseController
 	stall     time.Duration
 	http2     bool
-	written   int64 // bytes of the body
+	body      *upload // of the request; nil where it has none
+	begun     bool    // the header is on its way
+	written   int64   // bytes of the body
 }
 
 func newWriter(w http.ResponseWriter, r *http.Request, stall time.Duration) *writer {
-	out := &writer{ResponseWriter: w, deadlines: http.NewResponseController(w), stall: stall, http2: r.ProtoMajor >= 2}
+	out := &writer{ResponseWriter: w, deadlines: *http.NewResponseController(w), stall: stall, http2: r.ProtoMajor >= 2}
 	if !out.http2 {
 		out.extend() // for what is sent after the handler returned, too
 	}
@@ -33,8 +35,25 @@ func newWriter(w http.ResponseWriter, r *http.Request, stall time.Duration) *wri
 // Unwrap lets an [http.ResponseController] find the connection.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// WriteHeader sends the header.
+func (w *writer) WriteHeader(status int) {
+	w.begin()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// begin completes the header. A response that starts before the request has
+// been read ends the connection: its rest is not worth waiting for, and must
+// never be taken for the next request.
+func (w *writer) begin() {
+	if !w.begun && !w.http2 && w.body.unread() {
+		w.Header()["Connection"] = closing
+	}
+	w.begun = true
+}
+
 // Write sends p.
 func (w *writer) Write(p []byte) (int, error) {
+	w.begin()
 	w.extend()
 	defer w.relax()
 	n, err := w.ResponseWriter.Write(p)
@@ -47,6 +66,7 @@ func (w *writer) Flush() { _ = w.FlushError() }
 
 // FlushError sends what is buffered.
 func (w *writer) FlushError() error {
+	w.begin()
 	w.extend()
 	defer w.relax()
 	return w.deadlines.Flush()
@@ -81,6 +101,7 @@ func (w *writer) sendN(src io.Reader, n int64) error {
 // send sends up to n bytes of src. The one limit around it is what lets
 // net/http recognise a file and use sendfile(2).
 func (w *writer) send(src io.Reader, n int64) (int64, error) {
+	w.begin()
 	w.extend()
 	defer w.relax()
 	sent, err := io.Copy(w.ResponseWriter, &io.LimitedReader{R: src, N: n})

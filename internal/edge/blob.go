@@ -1,0 +1,68 @@
+package edge
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
+)
+
+// smallBlob is the size up to which content is kept in memory once it was
+// asked for; above it the kernel sends it from its own cache.
+const smallBlob = 64 << 10
+
+// blobs reads content by digest. What is small and in use stays in memory:
+// content never changes, so neither does what is kept.
+type blobs struct {
+	store artifact.Store
+	small *otter.Cache[lateen.Digest, []byte]
+}
+
+func newBlobs(store artifact.Store, memory uint64) *blobs {
+	return &blobs{store: store, small: otter.Must(&otter.Options[lateen.Digest, []byte]{
+		MaximumWeight: memory,
+		Weigher:       func(_ lateen.Digest, b []byte) uint32 { return uint32(len(b)) + 256 }, //nolint:gosec // small
+	})}
+}
+
+// open returns a part of blob, to be closed if it is an [io.Closer].
+func (b *blobs) open(ctx context.Context, blob lateen.Blob, part span) (io.Reader, error) {
+	if blob.Size <= smallBlob {
+		content, err := b.small.Get(ctx, blob.Digest, otter.LoaderFunc[lateen.Digest, []byte](b.read))
+		if err != nil {
+			return nil, err
+		}
+		end := min(part.start+part.length, int64(len(content)))
+		return bytes.NewReader(content[min(part.start, end):end]), nil
+	}
+	f, err := b.store.Open(ctx, blob.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if part.start > 0 {
+		if _, err := f.Seek(part.start, io.SeekStart); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return &fileBody{LimitedReader: io.LimitedReader{R: f, N: part.length}, Closer: f}, nil
+}
+
+func (b *blobs) read(ctx context.Context, d lateen.Digest) ([]byte, error) {
+	f, err := b.store.Open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, smallBlob))
+}
+
+// fileBody is a part of a file.
+type fileBody struct {
+	io.LimitedReader
+	io.Closer
+}
