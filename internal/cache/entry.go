@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,6 +65,12 @@ type Entry struct {
 	file io.ReadCloser        // or the body at its start, to be read once
 	fate atomic.Pointer[fate] // as last looked up
 	item *item                // of the index; nil for an entry that is not on disk
+
+	variant struct {
+		sync.Mutex
+
+		byName map[string][]byte
+	}
 }
 
 // SetBody makes b the body of an entry that is not shared yet.
@@ -83,6 +90,22 @@ func (e *Entry) Body() io.Reader {
 		return bytes.NewReader(e.body)
 	}
 	return &io.LimitedReader{R: e.file, N: e.Size}
+}
+
+// Variant returns what derive makes of the body, which is in memory: a compressed
+// form of it, say. It is remembered under name for as long as the entry itself.
+func (e *Entry) Variant(name string, derive func(body []byte) []byte) []byte {
+	e.variant.Lock()
+	defer e.variant.Unlock()
+	b, ok := e.variant.byName[name]
+	if !ok {
+		b = derive(e.body)
+		if e.variant.byName == nil {
+			e.variant.byName = map[string][]byte{}
+		}
+		e.variant.byName[name] = b
+	}
+	return b
 }
 
 // Close lets go of the body.
@@ -141,9 +164,9 @@ func (e *Entry) clone() *Entry {
 	}
 }
 
-// weight is the memory that e takes, roughly.
+// weight is the memory that e takes, roughly, with its variants to come.
 func (e *Entry) weight() uint32 {
-	n := 512 + len(e.body)
+	n := 512 + 2*len(e.body)
 	for k, vs := range e.Header {
 		n += len(k) + 16*len(vs)
 		for _, v := range vs {

@@ -5,9 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -344,26 +342,3 @@ func (r *rendering) invoked(inv func() *lateen.Invocation) {
 		r.record.Invocation = inv()
 	}
 }
-
-// send answers with e, conditionally if the client wants that.
-func (r *rendering) send(e *cache.Entry, label, reason string) {
-	r.record.Cache, r.record.CacheReason = label, reason
-	h := e.Header.Clone()
-	if h == nil {
-		h = http.Header{}
-	}
-	if h["Etag"] == nil {
-		h["Etag"] = []string{etagOf(e.Digest)}
-	}
-	h["Age"] = []string{strconv.FormatInt(int64(e.Age(r.now)/time.Second), 10)}
-	if !r.isError && e.Status == http.StatusOK && r.req.Header["If-None-Match"] != nil && weakMatch(r.req.Header["If-None-Match"], h["Etag"][0]) {
-		maps.DeleteFunc(h, func(name string, _ []string) bool { return slices.Contains(ofContent, name) })
-		r.respond(http.StatusNotModified, h, nil)
-		return
-	}
-	h["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)}
-	r.respond(e.Status, h, e.Body())
-}
-
-// ofContent are the headers that say something of a body that a 304 has not.
-var ofContent = []string{"Content-Encoding", "Content-Language", "Content-Length", "Content-Type"} //nolint:gochecknoglobals // a constant in all but name

@@ -22,6 +22,10 @@ const (
 	// invalidated, in Unix milliseconds: what an instance remembers from before
 	// may be among what was. Absent, nothing ever was.
 	headerInvalidated = "X-Lateen-Invalidated"
+	// headerInvocation tells a function which call this is. A framework that
+	// remembers what it rendered, for the parts of one page, does so under it;
+	// without it, a page made anew may be one it made before.
+	headerInvocation = "X-Invocation-Id"
 )
 
 // maxPurged bounds the tags of one response that are invalidated.
@@ -54,13 +58,14 @@ func (e *Edge) forgetPrerenders(d lateen.DeploymentID) {
 	}
 }
 
-// tellInvalidated sets on the header of a function's request when its
-// deployment's tags were last invalidated.
-func (e *Edge) tellInvalidated(h http.Header, s *site) {
+// tellFunction sets on the header of a function's request which call it is, and
+// when the tags of its deployment were last invalidated.
+func (e *Edge) tellFunction(h http.Header, x *exchange) {
+	h[headerInvocation] = []string{string(x.id)}
 	if e.o.Cache == nil {
 		return
 	}
-	if at := e.o.Cache.Invalidated(string(s.Deployment)); !at.IsZero() {
+	if at := e.o.Cache.Invalidated(string(x.site.Deployment)); !at.IsZero() {
 		h[headerInvalidated] = []string{strconv.FormatInt(at.Add(time.Millisecond-1).UnixMilli(), 10)}
 	}
 }

@@ -154,3 +154,18 @@ func TestAResponseHasSoManyTags(t *testing.T) {
 		t.Errorf("%d tags count", n)
 	}
 }
+
+// Next.js remembers what it rendered under the id of the invocation, so that
+// two makings of one page must not share one.
+func TestEveryMakingHasAnInvocationOfItsOwn(t *testing.T) {
+	pressed(t, clockPages, func(p *press) {
+		ids := map[string]bool{}
+		for range 3 {
+			p.get("/isr", "X-Prerender-Revalidate: "+token, "X-Invocation-Id: the client's")
+			ids[p.last().Header.Get("X-Invocation-Id")] = true
+		}
+		if len(ids) != 3 || ids["the client's"] || ids[""] {
+			t.Errorf("the invocations are %v", ids)
+		}
+	})
+}
