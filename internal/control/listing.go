@@ -212,7 +212,7 @@ func (c *Control) keepInline(ctx context.Context, f *lateen.UploadFile) (lateen.
 		return lateen.Blob{}, lateen.ErrInvalid.With("%q has the encoding %q; base64 and utf-8 are understood", f.Path, f.Encoding)
 	}
 	blob, err := c.Artifacts.Put(ctx, body, "")
-	if _, malformed := errors.AsType[base64.CorruptInputError](err); malformed {
+	if _, malformed := errors.AsType[base64.CorruptInputError](err); malformed || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = lateen.ErrInvalid.With("the data of %q is not base64", f.Path).Because(err)
 	}
 	return blob, err

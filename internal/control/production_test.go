@@ -1,0 +1,215 @@
+package control_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+func TestRollbackPinsUntilAPromotion(t *testing.T) {
+	c := start(t)
+	first := c.deploy("one", "production")
+	second := c.deploy("two", "production")
+	if _, err := c.Rollback(c.ctx, "shop", first.Host); err != nil {
+		t.Fatal(err)
+	}
+	c.leads("shop.localhost", first)
+	p, err := c.Project(c.ctx, "shop")
+	if err != nil || !p.PinnedByRollback || p.Production != first.ID {
+		t.Fatalf("the project is %+v, %v", p, err)
+	}
+	if r := p.LastAliasRequest; r.Type != "rollback" || r.JobStatus != "succeeded" || r.From != second.ID || r.To != first.ID {
+		t.Errorf("the request is %+v", r)
+	}
+	third := c.deploy("three", "production")
+	c.leads("shop.localhost", first)
+	c.leads(third.Host, third)
+	if _, err := c.Promote(c.ctx, "shop", string(third.ID)); err != nil {
+		t.Fatal(err)
+	}
+	c.leads("shop.localhost", third)
+	fourth := c.deploy("four", "production")
+	c.leads("shop.localhost", fourth)
+}
+
+func TestPromotingAPreviewDeploysItForProduction(t *testing.T) {
+	c := start(t)
+	first := c.deploy("one", "production")
+	preview := c.deploy("two", "preview")
+	if _, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "ONLY", Value: "production", Type: "plain", Target: []string{"production"}}, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Rollback(c.ctx, "shop", string(first.ID)); err != nil {
+		t.Fatal(err)
+	}
+	d, err := c.Promote(c.ctx, "shop", string(preview.ID))
+	if err != nil || d.ID == preview.ID || d.Target != "production" {
+		t.Fatalf("the deployment is %+v, %v", d, err)
+	}
+	d = c.await(d.ID)
+	c.leads("shop.localhost", d)
+	site, err := c.Site(t.Context(), d.ID)
+	if err != nil || site.Env["ONLY"] != "production" || site.Env["VERCEL_ENV"] != "production" {
+		t.Errorf("its environment is %v, %v", site.Env, err)
+	}
+	p, err := c.Project(c.ctx, "shop")
+	if err != nil || p.PinnedByRollback || p.LastAliasRequest.JobStatus != "succeeded" {
+		t.Errorf("the project is %+v, %v", p, err)
+	}
+}
+
+// The latest word counts: a promotion that takes long gives way to a rollback
+// asked for meanwhile.
+func TestARollbackOvertakesAPromotion(t *testing.T) {
+	g := newGate()
+	c := start(t, g.with)
+	for range 3 {
+		g.open <- struct{}{}
+	}
+	first := c.deploy("one", "production")
+	c.deploy("two", "production")
+	preview := c.deploy("three", "preview")
+	promoted, err := c.Promote(c.ctx, "shop", string(preview.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Rollback(c.ctx, "shop", string(first.ID)); err != nil {
+		t.Fatal(err)
+	}
+	close(g.open)
+	c.await(promoted.ID)
+	c.leads("shop.localhost", first)
+}
+
+func TestPromoteRefuses(t *testing.T) {
+	g := newGate()
+	c := start(t, g.with)
+	g.open <- struct{}{}
+	ready := c.deploy("one", "production")
+	waiting := c.accept("two", "production")
+	preview := c.accept("three", "preview")
+	other := c.accept("other", "production", project("other"))
+	for name, tt := range map[string]struct {
+		err, want error
+	}{
+		"one that is not ready":       {second(c.Promote(c.ctx, "shop", string(waiting.ID))), lateen.ErrDeploymentNotReady},
+		"a preview that is not ready": {second(c.Promote(c.ctx, "shop", string(preview.ID))), lateen.ErrDeploymentNotReady},
+		"back to one not ready":       {second(c.Rollback(c.ctx, "shop", string(other.ID))), lateen.ErrDeploymentNotFound},
+		"of another project":          {second(c.Promote(c.ctx, "other", string(ready.ID))), lateen.ErrDeploymentNotFound},
+		"back to a preview":           {second(c.Rollback(c.ctx, "shop", string(preview.ID))), lateen.ErrRollbackTarget},
+		"in no project":               {second(c.Promote(c.ctx, "nowhere", string(ready.ID))), lateen.ErrProjectNotFound},
+	} {
+		if !errors.Is(tt.err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, tt.err, tt.want)
+		}
+	}
+	close(g.open)
+}
+
+func TestAStagedDeploymentWaits(t *testing.T) {
+	c := start(t)
+	first := c.deploy("one", "production")
+	staged := c.deploy("two", "production", func(r *control.DeployRequest) { r.SkipAliases = true })
+	c.leads("shop.localhost", first)
+	c.leads(staged.Host, staged)
+	if d, err := c.Promote(c.ctx, "shop", string(staged.ID)); err != nil || d.ID != staged.ID {
+		t.Fatalf("promoted %+v, %v", d, err)
+	}
+	c.leads("shop.localhost", staged)
+}
+
+func TestAliases(t *testing.T) {
+	c := start(t)
+	one := c.deploy("one", "")
+	two := c.deploy("two", "preview")
+	alias, previous, err := c.SetAlias(c.ctx, two.Host, "https://WWW.Example.com/")
+	if err != nil || previous != "" || alias.Host != "www.example.com" {
+		t.Fatalf("the alias is %+v, before %q, %v", alias, previous, err)
+	}
+	c.leads("www.example.com", two)
+	moved, previous, err := c.SetAlias(c.ctx, string(one.ID), "www.example.com")
+	if err != nil || previous != two.ID || moved.ID != alias.ID {
+		t.Errorf("the alias is %+v, before %q, %v", moved, previous, err)
+	}
+	c.leads("www.example.com", one)
+	short, _, err := c.SetAlias(c.ctx, string(two.ID), "sale")
+	if err != nil || short.Host != "sale.localhost" {
+		t.Errorf("the alias is %+v, %v", short, err)
+	}
+	if d, err := c.Deployment(c.ctx, "www.example.com:8080"); err != nil || d.ID != one.ID {
+		t.Errorf("the alias finds %+v, %v", d, err)
+	}
+	all, err := c.Aliases(c.ctx, store.AliasFilter{})
+	if err != nil || len(all) != 4 {
+		t.Errorf("%d aliases, %v", len(all), err)
+	}
+	if _, err := c.RemoveAlias(c.ctx, "www.example.com"); err != nil {
+		t.Fatal(err)
+	}
+	c.leads("www.example.com", nil)
+	_, err = c.RemoveAlias(c.ctx, "www.example.com")
+	wants(t, err, lateen.ErrAliasNotFound)
+}
+
+func TestAliasesRefuseWhatIsNotTheirs(t *testing.T) {
+	c := start(t)
+	d := c.deploy("one", "")
+	c.deploy("other", "", project("other"))
+	eve := c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))
+	rival, err := c.Deploy(eve, control.DeployRequest{Project: "rival", Files: inline("rival")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := &tester{Platform: c.Platform, t: t, ctx: eve}
+	theirs.await(rival.ID)
+	for host, want := range map[string]error{
+		"localhost":                   lateen.ErrAliasReserved,
+		"api":                         lateen.ErrAliasReserved,
+		"api.localhost":               lateen.ErrAliasReserved,
+		"127.0.0.1":                   lateen.ErrAliasReserved,
+		"::1":                         lateen.ErrAliasInvalid,
+		"other.localhost":             lateen.ErrAliasReserved,
+		"rival.localhost":             lateen.ErrAliasReserved,
+		"anything-team.localhost":     lateen.ErrAliasReserved,
+		"rival-git-x-rivals":          lateen.ErrAliasReserved,
+		rival.Host:                    lateen.ErrAliasReserved,
+		"":                            lateen.ErrAliasInvalid,
+		"*.example.com":               lateen.ErrAliasInvalid,
+		"exa mple.com":                lateen.ErrAliasInvalid,
+		"-a.example.com":              lateen.ErrAliasInvalid,
+		"a..example.com":              lateen.ErrAliasInvalid,
+		"example.com/path":            lateen.ErrAliasInvalid,
+		"example.com:8080":            lateen.ErrAliasInvalid,
+		"éxample.com":                 lateen.ErrAliasInvalid,
+		string(make([]byte, 300)):     lateen.ErrAliasInvalid,
+		"shop.localhost":              nil,
+		"shop-team.localhost":         nil,
+		"a.b.localhost":               nil,
+		"xn--xample-9ua.com":          nil,
+		"www.shop.example.co.uk":      nil,
+		"something-teams.localhost":   nil,
+		"https://fresh.example.com":   nil,
+		"trailing-dot.example.com.":   nil,
+		"one-label-under-the-domain1": nil,
+	} {
+		_, _, err := c.SetAlias(c.ctx, string(d.ID), host)
+		if !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", host, err, want)
+		}
+	}
+	if _, _, err := theirs.SetAlias(eve, string(rival.ID), "www.shop.example.co.uk"); !errors.Is(err, lateen.ErrAliasTaken) {
+		t.Errorf("a stranger took an alias: %v", err)
+	}
+	c.leads("www.shop.example.co.uk", d)
+	theirs.leads("rival.localhost", rival)
+}
+
+func TestAliasesNeedAReadyDeployment(t *testing.T) {
+	c := newTester(t)
+	d := c.accept("one", "")
+	_, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com")
+	wants(t, err, lateen.ErrDeploymentNotReady)
+}

@@ -1,0 +1,111 @@
+package control_test
+
+import (
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+func projectFilter() store.ProjectFilter { return store.ProjectFilter{} }
+
+func TestProjectsAreNamedOnce(t *testing.T) {
+	c := newTester(t)
+	if _, err := c.CreateProject(c.ctx, "shop", lateen.ProjectSettings{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.CreateProject(c.ctx, "shop", lateen.ProjectSettings{})
+	wants(t, err, lateen.ErrProjectTaken)
+	eve := c.As(t, c.Member(t, "eve", "other", lateen.Owner))
+	_, err = c.CreateProject(eve, "shop", lateen.ProjectSettings{})
+	wants(t, err, lateen.ErrProjectTaken)
+	for _, name := range []string{"", "Shop", "a---b", "../x", "a b", "é", "...", string(make([]byte, 200))} {
+		_, err := c.CreateProject(c.ctx, name, lateen.ProjectSettings{})
+		wants(t, err, lateen.ErrProjectInvalid)
+	}
+}
+
+func TestRenamingAProjectMovesItsProduction(t *testing.T) {
+	c := start(t)
+	d := c.deploy("one", "")
+	c.leads("shop.localhost", d)
+	_, err := c.UpdateProject(c.ctx, "shop", func(p *lateen.Project) error {
+		p.Name = "store"
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.leads("shop.localhost", nil)
+	c.leads("shop-team.localhost", nil)
+	c.leads("store.localhost", d)
+	c.leads("store-team.localhost", d)
+	c.leads(d.Host, d)
+}
+
+func TestUpdateProjectKeepsWhatIsNotItsToChange(t *testing.T) {
+	c := newTester(t)
+	before, err := c.CreateProject(c.ctx, "shop", lateen.ProjectSettings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := c.UpdateProject(c.ctx, "shop", func(p *lateen.Project) error {
+		p.ID, p.Team = "prj_other", "team_other"
+		p.Framework = new("nextjs")
+		return nil
+	})
+	if err != nil || after.ID != before.ID || after.Team != before.Team || *after.Framework != "nextjs" {
+		t.Errorf("the project is %+v, %v", after, err)
+	}
+}
+
+func TestDeletingAProjectLeavesNothing(t *testing.T) {
+	c := start(t)
+	d := c.deploy("one", "")
+	if _, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.DeleteProject(c.ctx, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if hosts := c.Traffic.Hosts(); len(hosts) != 0 {
+		t.Errorf("hosts still lead somewhere: %v", hosts)
+	}
+	if gone := c.Traffic.Forgotten(); len(gone) != 1 || gone[0] != d.ID {
+		t.Errorf("forgotten are %v", gone)
+	}
+	_, err := c.Deployment(c.ctx, string(d.ID))
+	wants(t, err, lateen.ErrDeploymentNotFound)
+}
+
+func TestProjectsOfOneLabelHaveDifferentHosts(t *testing.T) {
+	c := start(t)
+	hosts := make(map[string]lateen.DeploymentID)
+	for _, name := range []string{"my.shop", "my-shop", "my_shop"} {
+		d := c.deploy("one", "", project(name))
+		for host, id := range c.Traffic.Hosts() {
+			if id == d.ID && hosts[host] != "" {
+				t.Errorf("%s took %s", name, host)
+			}
+			if id == d.ID {
+				hosts[host] = id
+			}
+		}
+	}
+	if hosts["my-shop.localhost"] == "" || len(hosts) != 9 {
+		t.Errorf("the hosts are %v", hosts)
+	}
+}
+
+func TestEnvironmentsAreThoseNamed(t *testing.T) {
+	c := start(t)
+	c.deploy("one", "staging")
+	_, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "K", Type: "plain", Target: []string{"qa", "production"}}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Environments(c.ctx, "shop")
+	if err != nil || len(got) != 2 || got[0] != "qa" || got[1] != "staging" {
+		t.Errorf("the environments are %v, %v", got, err)
+	}
+}
