@@ -42,7 +42,7 @@ var layers = map[string]string{
 	"internal/store/postgres": "internal/store",
 
 	// Ring 3: planes, the verbs.
-	"internal/build":   "internal/artifact internal/atomicfile internal/buildoutput internal/route",
+	"internal/build":   "internal/artifact internal/buildoutput internal/route",
 	"internal/control": "internal/artifact internal/build internal/secret internal/store",
 	"internal/edge":    "internal/artifact internal/cache internal/route",
 	"internal/fleet":   "internal/engine",

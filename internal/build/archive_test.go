@@ -134,6 +134,7 @@ func TestAssembleRefusesBrokenAndHostileArchives(t *testing.T) {
 	for i := range many {
 		many[i] = entry{name: fmt.Sprint("f", i)}
 	}
+	p := newPlatform(t, func(o *build.Options) { o.MaxFiles, o.MaxBytes = 100, 10_000_000 })
 	for name, test := range map[string]struct {
 		archive []byte
 		want    error
@@ -157,7 +158,6 @@ func TestAssembleRefusesBrokenAndHostileArchives(t *testing.T) {
 		"too large to tell": {pack(t, entry{name: "zeros", content: "x", size: 1 << 62}), lateen.ErrTooLarge, "more than 10.0 MB"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPlatform(t, func(o *build.Options) { o.MaxFiles, o.MaxBytes = 100, 10_000_000 })
 			_, _, err := p.assemble(p.parts(test.archive, 1))
 			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.message) {
 				t.Errorf("error %v, want %v with %q", err, test.want, test.message)

@@ -317,10 +317,7 @@ func TestAssembleProtectsWhatItReusesFromSweeps(t *testing.T) {
 	for _, f := range src.Files {
 		listed[f.Blob.Digest] = true
 	}
-	_, m, err := func() (lateen.Digest, *lateen.Manifest, error) {
-		m, err := artifact.ReadJSON[lateen.Manifest](t.Context(), p.store, digest)
-		return digest, m, err
-	}()
+	m, err := artifact.ReadJSON[lateen.Manifest](t.Context(), p.store, digest)
 	if err != nil {
 		t.Fatalf("the manifest: %v", err)
 	}
@@ -402,6 +399,7 @@ func TestKeepNamesAllThatAManifestNeeds(t *testing.T) {
 }
 
 func TestAssembleRefusesAndLeavesNothingToServe(t *testing.T) {
+	p := newPlatform(t)
 	for name, test := range map[string]struct {
 		file, text string
 		want       error
@@ -417,7 +415,6 @@ func TestAssembleRefusesAndLeavesNothingToServe(t *testing.T) {
 		"truncated archive": {".vercel/source.tgz.part1", "\x1f\x8b", lateen.ErrUploadArchive},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPlatform(t)
 			files := site()
 			files[test.file] = test.text
 			src := p.upload(files)

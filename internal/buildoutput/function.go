@@ -32,7 +32,6 @@ func (r *reader) readFunctions() error {
 	m.Functions = make(map[string]lateen.Function)
 	m.Outputs = make(map[string]string)
 	links := make(map[string]string) // name → where the link is in the upload
-	old := make(map[string][]string) // runtime that is no more → functions
 	for rel, at := range r.upload.under(root) {
 		name, inner, ok := splitFunction(rel)
 		switch {
@@ -53,11 +52,6 @@ func (r *reader) readFunctions() error {
 			return err
 		}
 		m.Functions[outputPath(name)] = *fn
-		if match := nodePattern.FindStringSubmatch(fn.Runtime); match != nil {
-			if major, err := strconv.Atoi(match[1]); err == nil && major < oldestNode {
-				old[fn.Runtime] = append(old[fn.Runtime], outputPath(name))
-			}
-		}
 	}
 	for name := range m.Functions {
 		m.Outputs[name] = name
@@ -71,9 +65,7 @@ func (r *reader) readFunctions() error {
 	}
 	// Who consumes a queue is called by it alone.
 	maps.DeleteFunc(m.Outputs, func(_, fn string) bool { return len(m.Functions[fn].Triggers) > 0 })
-	for _, runtime := range slices.Sorted(maps.Keys(old)) {
-		r.notice("%s is past its end of life: %s will run on Node %d", runtime, several(old[runtime]), oldestNode)
-	}
+	r.noticeOldNode()
 	return nil
 }
 
@@ -102,6 +94,22 @@ func (r *reader) linkedFunction(root, at string) (string, error) {
 		}
 	}
 	return "", lateen.ErrBuildOutput.With("%s leads to %s, which is not a function", at, end)
+}
+
+// noticeOldNode says which functions will run on a newer Node than they ask for.
+func (r *reader) noticeOldNode() {
+	old := make(map[string][]string) // runtime → functions
+	for name, fn := range r.out.Manifest.Functions {
+		if match := nodePattern.FindStringSubmatch(fn.Runtime); match != nil {
+			if major, err := strconv.Atoi(match[1]); err == nil && major < oldestNode {
+				old[fn.Runtime] = append(old[fn.Runtime], name)
+			}
+		}
+	}
+	for _, runtime := range slices.Sorted(maps.Keys(old)) {
+		slices.Sort(old[runtime])
+		r.notice("%s is past its end of life: %s will run on Node %d", runtime, several(old[runtime]), oldestNode)
+	}
 }
 
 func several(names []string) string {
