@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/lateen-dev/lateen"
 )
 
@@ -34,13 +36,7 @@ func (p *platform) uploadOf(dir string) lateen.Source {
 			src.Files = append(src.Files, lateen.SourceFile{Path: rel, Link: target})
 			return
 		}
-		content, err := os.ReadFile(name)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		f := p.keep("", string(content))
-		f.Path, f.Mode = rel, uint32(info.Mode().Perm())
-		src.Files = append(src.Files, f)
+		src.Files = append(src.Files, lateen.SourceFile{Path: rel, Mode: uint32(info.Mode().Perm())})
 	}
 	err := filepath.WalkDir(filepath.Join(dir, ".vercel/output"), func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -67,6 +63,26 @@ func (p *platform) uploadOf(dir string) lateen.Source {
 		return nil
 	})
 	if err != nil {
+		p.t.Fatal(err)
+	}
+	puts, ctx := errgroup.WithContext(p.t.Context())
+	puts.SetLimit(16)
+	for i := range src.Files {
+		file := &src.Files[i]
+		if file.Link != "" {
+			continue
+		}
+		puts.Go(func() error {
+			f, err := os.Open(filepath.Join(dir, file.Path))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			file.Blob, err = p.store.Put(ctx, f, "")
+			return err
+		})
+	}
+	if err := puts.Wait(); err != nil {
 		p.t.Fatal(err)
 	}
 	return src
