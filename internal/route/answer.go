@@ -7,8 +7,10 @@ import (
 	"strings"
 )
 
-// serve decides for an output, with the headers of phase hit.
+// serve decides for an output, with the headers of phase hit, whose routes look
+// at the output's own path.
 func (w *walk) serve(out output) bool {
+	w.moveTo(out.path)
 	w.Output, w.MatchedPath = out.path, out.path
 	if out.path == "/index" {
 		w.MatchedPath = "/"
@@ -83,7 +85,8 @@ func (w *walk) tooSlow(err error) bool {
 	return w.decide(Error)
 }
 
-// fail decides for an error page of the table, else for the platform's.
+// fail decides for an error page of the table, else for the platform's. In a table
+// without a phase error a file 404.html is the page of a 404.
 func (w *walk) fail(status int, reason string) bool {
 	w.status, w.Status, w.Reason = status, status, reason
 	rules := w.router.table[failure]
@@ -114,10 +117,7 @@ func (w *walk) fail(status int, reason string) bool {
 			break
 		}
 	}
-	if out, ok := w.router.outputs["/404"]; ok && status == http.StatusNotFound && out.kind == Static {
-		return w.serve(out)
-	}
-	if out, ok := w.router.outputs["/404.html"]; ok && status == http.StatusNotFound && out.kind == Static {
+	if out, ok := w.router.outputs["/404.html"]; ok && len(rules) == 0 && status == http.StatusNotFound && out.kind == Static {
 		return w.serve(out)
 	}
 	return w.decide(Error)

@@ -190,7 +190,13 @@ func anchored(src string) string {
 	return "^" + src
 }
 
-func rooted(path string) string { return "/" + strings.TrimPrefix(path, "/") }
+// rooted returns path with a slash before it.
+func rooted(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return "/" + path
+}
 
 func compileConditions(list []lateen.HasField, names *scope) ([]condition, error) {
 	conditions := make([]condition, len(list))

@@ -71,7 +71,7 @@ func (w *walk) middleware(ctx context.Context, output string) bool {
 
 func (w *walk) runMiddleware(ctx context.Context, output string) (*MiddlewareResponse, error) {
 	if w.run == nil {
-		return nil, lateen.ErrInternal.With("no middleware can run here")
+		return nil, errors.New("there is nothing to run middleware with")
 	}
 	req := *w.req
 	req.Path, req.RawQuery, req.Header = w.path, w.ownQuery, w.header

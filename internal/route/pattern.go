@@ -1,15 +1,22 @@
 package route
 
 import (
+	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"time"
 
 	"github.com/dlclark/regexp2"
 )
 
-// matchTimeout bounds one run of a pattern that needs backtracking.
-const matchTimeout = 50 * time.Millisecond
+// The bounds that keep one table from using up the time of all others.
+const (
+	matchTimeout = 50 * time.Millisecond  // of one run of a pattern that needs backtracking
+	matchBudget  = 100 * time.Millisecond // of all costly runs for one request
+	costly       = 1 << 17                // instructions times bytes from where on a run counts
+	maxProgram   = 10_000                 // instructions of a pattern
+)
 
 // pattern is a compiled regular expression, anchored at both ends. Its flavour
 // is PCRE's without Unicode properties: \d, \w and \s are ASCII.
@@ -30,6 +37,7 @@ type pattern struct {
 
 	re   *regexp.Regexp
 	slow *regexp2.Regexp
+	size int // instructions that re or slow has; slow ones count as many
 }
 
 // lookAhead is a condition on what a subject has at offset.
@@ -47,13 +55,10 @@ func compilePattern(source string, fold bool) (*pattern, error) {
 	}
 	p := &pattern{names: names, fold: fold}
 	rest := p.cutLookAheads(plain)
-	if p.re, err = regexp.Compile(p.flags() + rest); err != nil {
+	if p.compile(rest) != nil {
 		rest, p.ahead = plain, nil
-		if p.re, err = regexp.Compile(p.flags() + plain); err != nil {
-			p.re = nil
-			if err := p.compileSlow(plain); err != nil {
-				return nil, err
-			}
+		if err := p.compile(plain); err != nil {
+			return nil, err
 		}
 	}
 	if tokens, ok := scanTokens(rest); ok && isAnchored(tokens, rest) {
@@ -62,22 +67,49 @@ func compilePattern(source string, fold bool) (*pattern, error) {
 	return p, nil
 }
 
+// compile compiles source for the first engine that takes it; regexp only as
+// long as look-aheads are apart.
+func (p *pattern) compile(source string) (err error) {
+	if p.re, err = regexp.Compile(p.flags() + source); err == nil {
+		p.size, err = programSize(p.flags() + source)
+		return err
+	}
+	if len(p.ahead) > 0 {
+		return err
+	}
+	options := regexp2.RegexOptions(regexp2.RE2)
+	if p.fold {
+		options |= regexp2.IgnoreCase
+	}
+	if p.slow, err = regexp2.Compile(source, options); err != nil {
+		return err
+	}
+	p.size, p.slow.MatchTimeout = costly, matchTimeout
+	return nil
+}
+
+// programSize returns how many instructions Go's engine has for source, or an
+// error if they are too many.
+func programSize(source string) (int, error) {
+	tree, err := syntax.Parse(source, syntax.Perl)
+	if err != nil {
+		return 0, err
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return 0, err
+	}
+	if n := len(program.Inst); n > maxProgram {
+		return 0, fmt.Errorf("%d steps to match it are more than %d", n, maxProgram)
+	}
+	return len(program.Inst), nil
+}
+
 func (p *pattern) flags() string {
 	if p.fold {
 		return "(?i)"
 	}
 	return ""
-}
-
-func (p *pattern) compileSlow(plain string) (err error) {
-	options := regexp2.RegexOptions(regexp2.RE2)
-	if p.fold {
-		options |= regexp2.IgnoreCase
-	}
-	if p.slow, err = regexp2.Compile(plain, options); err == nil {
-		p.slow.MatchTimeout = matchTimeout
-	}
-	return err
 }
 
 func isAnchored(tokens []token, source string) bool {

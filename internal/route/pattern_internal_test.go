@@ -37,7 +37,9 @@ func sources(t testing.TB) []string {
 			t.Fatal(err)
 		}
 		config, _, _ := strings.Cut(string(text), "-- outputs --")
-		var c struct{ Routes []lateen.Route }
+		var c struct {
+			Routes []lateen.Route `json:"routes"`
+		}
 		if err := json.Unmarshal([]byte(config[strings.Index(config, "{"):]), &c); err != nil {
 			t.Fatal(err)
 		}

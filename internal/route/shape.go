@@ -144,28 +144,28 @@ type token struct {
 }
 
 // scanTokens splits a regular expression whose groups are unnamed. ok is false
-// for what is beyond it: inline flags, hexadecimal escapes, unbalanced groups…
+// for what is beyond it: inline flags, hexadecimal escapes, unbalanced groups.
 func scanTokens(re string) (tokens []token, ok bool) {
 	var opened []int
 	for i := 0; i < len(re); {
 		t := token{start: i}
 		n := 1
-		switch c := re[i]; {
-		case c == '(':
+		switch re[i] {
+		case '(':
 			t.kind = open
 			if t.flavour, ok = groupFlavour(re[i+1:]); !ok {
 				return nil, false
 			}
 			n += len(t.flavour)
 			opened = append(opened, len(tokens))
-		case c == ')':
+		case ')':
 			if len(opened) == 0 {
 				return nil, false
 			}
 			t.kind, t.partner = closing, opened[len(opened)-1]
 			tokens[t.partner].partner = len(tokens)
 			opened = opened[:len(opened)-1]
-		case c == '|':
+		case '|':
 			t.kind = bar
 			if len(opened) == 0 {
 				return nil, false

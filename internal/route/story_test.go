@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/route"
 )
@@ -192,6 +193,13 @@ func describe(b *strings.Builder, d *route.Decision, req *route.Request) {
 	}
 	sayHeader(say, "header", d.Header)
 	sayHeader(say, "important", d.Important)
+	merged := http.Header{}
+	d.Merge(merged)
+	for _, key := range slices.Sorted(maps.Keys(merged)) {
+		if !slices.Equal(merged[key], d.Header[key]) && !slices.Equal(merged[key], d.Important[key]) {
+			say("response %s: %s", key, strings.Join(merged[key], " | "))
+		}
+	}
 	if d.Answer != nil {
 		sayHeader(say, "answer", d.Answer.Header)
 		if d.Answer.Body != nil {

@@ -30,6 +30,7 @@ type transform struct {
 // change is a transform with its parameters filled in.
 type change struct {
 	*transform
+
 	key  string
 	args []string
 }

@@ -2,10 +2,12 @@ package route
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // maxHops bounds how often one request is rewritten.
@@ -21,11 +23,12 @@ type walk struct {
 	req    *Request
 	run    RunMiddleware
 
-	ownQuery string   // of the URL that the client or a middleware gave
-	host     string   // see hostname
-	hops     int      // rewrites so far
-	ran      []string // the middleware that ran, by output
-	err      error    // of the context: there is no decision
+	ownQuery string        // of the URL that the client or a middleware gave
+	host     string        // see hostname
+	hops     int           // rewrites so far
+	ran      []string      // the middleware that ran, by output
+	spent    time.Duration // in costly patterns
+	err      error         // of the context: there is no decision
 
 	values     values
 	scratch    groups
@@ -78,10 +81,7 @@ const (
 
 func newWalk(r *Router, req *Request, run RunMiddleware) *walk {
 	w := &walk{router: r, req: req, run: run, ownQuery: req.RawQuery}
-	w.path = req.Path
-	if w.path == "" {
-		w.path = "/"
-	}
+	w.path = rooted(req.Path)
 	w.at, w.query, w.header, w.fields = newSubject(w.path), req.RawQuery, req.Header, w.fieldBuf[:0]
 	w.values = values{groups: w.groupBuf[:0], captures: w.captureBuf[:0], env: req.Env}
 	if len(r.wildcards) > 0 {
@@ -156,12 +156,30 @@ func (w *walk) matchesRule(rl *rule) (bool, error) {
 	if rl.grouped {
 		into = &w.values.groups
 	}
-	ok, err := rl.src.match(w.at.path, w.at.ascii, into)
+	ok, err := w.match(rl.src, w.at.path, w.at.ascii, into)
 	if !ok && err == nil && !plain {
-		ok, err = rl.src.match(w.at.encoded, true, into)
+		ok, err = w.match(rl.src, w.at.encoded, true, into)
 	}
 	return ok, err
 }
+
+// match is [pattern.match] within the time that a request may take for it.
+func (w *walk) match(p *pattern, text string, ascii bool, into *groups) (bool, error) {
+	if !p.mayMatch(text, ascii) {
+		return false, nil
+	}
+	if p.size*(len(text)+1) < costly {
+		return p.match(text, ascii, into)
+	}
+	began := time.Now()
+	ok, err := p.match(text, ascii, into)
+	if w.spent += time.Since(began); err == nil && w.spent > matchBudget {
+		err = errBudget
+	}
+	return ok, err
+}
+
+var errBudget = errors.New("the patterns of this table took too long on this path")
 
 // apply does what rl says. It ends the phase unless later routes are to be looked
 // at; before is how many fields there were when the phase began.
@@ -236,6 +254,7 @@ func (w *walk) find(ctx context.Context, to depth, outermost bool) bool {
 			if w.try(ctx, rewrite, outermost) {
 				return true
 			}
+		case nowhere:
 		}
 		w.lost.depth = from
 	}
@@ -295,10 +314,23 @@ func (w *walk) setFields(rl *rule, at phase, before int) {
 		}
 		values := f.values
 		if values == nil {
-			values = []string{f.value.expand(&w.values, forField)}
+			value := f.value.expand(&w.values, forField)
+			if f.key == "Location" {
+				value = onThisHost(value, f.value.parts[0].text)
+			}
+			values = []string{value}
 		}
 		w.fields = append(w.fields, field{key: f.key, values: values, important: rl.important})
 	}
+}
+
+// onThisHost keeps a Location that is written as a path ("/$1/") from becoming
+// one on another host ("//") where a parameter is empty.
+func onThisHost(location, written string) string {
+	if written != "" && written[0] == '/' && !strings.HasPrefix(written, "//") {
+		return "/" + strings.TrimLeft(location, "/")
+	}
+	return location
 }
 
 // location is where a route with a status of redirection points, or "".
