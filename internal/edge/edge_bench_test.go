@@ -90,6 +90,17 @@ func BenchmarkHandler(b *testing.B) {
 	b.Run("function", func(b *testing.B) { benchmarkHandler(b, s.edge, "/fn") })
 }
 
+func TestServingAllocatesLittle(t *testing.T) {
+	s := newStage(t)
+	s.options.Records = nil
+	s.file("/f.txt", "text/plain", "hello")
+	s.open()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://app.localhost/f.txt", nil)
+	if n := testing.AllocsPerRun(100, func() { s.edge.ServeHTTP(&sink{header: http.Header{}}, req) }); n > 40 {
+		t.Errorf("a small file takes %v allocations", n)
+	}
+}
+
 func BenchmarkServer(b *testing.B) {
 	s := benchmarkStage(b)
 	for _, path := range []string{"/small.html", "/large.bin", "/fn"} {

@@ -54,15 +54,15 @@ var problems = map[string]problem{
 	},
 	"function_payload_too_large": {status: 413, code: "FUNCTION_PAYLOAD_TOO_LARGE", blame: blameRequest, title: "The request is too large", next: "Send less at once."},
 
-	"function_invocation_failed":          {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This function has crashed", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
+	"function_invocation_failed":          {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This function has crashed", next: "If the site is yours, `lateen logs` shows why, under this request id."},
 	"function_invocation_timeout":         {status: 504, code: "FUNCTION_INVOCATION_TIMEOUT", blame: blameCode, title: "This function took too long", next: "If the site is yours: make it answer sooner, or raise its maxDuration."},
-	"no_response_from_function":           {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function gave no answer", next: "If the site is yours, `lateen logs` shows what it did, under the request id below."},
+	"no_response_from_function":           {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function gave no answer", next: "If the site is yours, `lateen logs` shows what it did, under this request id."},
 	"function_response_payload_too_large": {status: 500, code: "FUNCTION_RESPONSE_PAYLOAD_TOO_LARGE", blame: blameCode, title: "This function answered with too much", next: "If the site is yours: stream the response."},
-	"response_cut_short":                  {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function broke off its answer", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
+	"response_cut_short":                  {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function broke off its answer", next: "If the site is yours, `lateen logs` shows why, under this request id."},
 	"function_runtime_unsupported":        {status: 501, code: "FUNCTION_RUNTIME_UNSUPPORTED", blame: blameCode, title: "This function cannot run here", next: "The platform does not have the runtime it was built for."},
-	"edge_function_invocation_failed":     {status: 500, code: "EDGE_FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This edge function has crashed", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
+	"edge_function_invocation_failed":     {status: 500, code: "EDGE_FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This edge function has crashed", next: "If the site is yours, `lateen logs` shows why, under this request id."},
 	"edge_function_invocation_timeout":    {status: 504, code: "EDGE_FUNCTION_INVOCATION_TIMEOUT", blame: blameCode, title: "This edge function took too long", next: "If the site is yours: make it answer sooner."},
-	"middleware_invocation_failed":        {status: 500, code: "MIDDLEWARE_INVOCATION_FAILED", blame: blameCode, title: "The site's middleware has crashed", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
+	"middleware_invocation_failed":        {status: 500, code: "MIDDLEWARE_INVOCATION_FAILED", blame: blameCode, title: "The site's middleware has crashed", next: "If the site is yours, `lateen logs` shows why, under this request id."},
 	"middleware_invocation_timeout":       {status: 504, code: "MIDDLEWARE_INVOCATION_TIMEOUT", blame: blameCode, title: "The site's middleware took too long", next: "If the site is yours: make it answer sooner."},
 	"infinite_loop_detected":              {status: 508, code: "INFINITE_LOOP_DETECTED", blame: blameCode, title: "The site's routes lead in a circle", next: "If the site is yours: look for rewrites that lead back to themselves."},
 	"route_pattern_timeout":               {status: 500, code: "ROUTE_PATTERN_TIMEOUT", blame: blameCode, title: "The site's routes took too long", next: "If the site is yours: simplify the pattern of the route that matches this path."},
@@ -74,7 +74,7 @@ var problems = map[string]problem{
 	"function_throttled":    {status: 503, code: "FUNCTION_THROTTLED", blame: blamePlatform, title: "This function is busy", next: "Try again in a moment.", retryIn: 1},
 	"function_start_failed": {status: 503, code: "INTERNAL_FUNCTION_SERVICE_UNAVAILABLE", blame: blamePlatform, title: "This function could not be started", next: "Try again in a moment.", retryIn: 1},
 	"overloaded":            {status: 503, code: "OVERLOADED", blame: blamePlatform, title: "Too much at once", next: "Try again in a moment.", retryIn: 1},
-	"internal":              {status: 500, code: "INTERNAL_SERVER_ERROR", blame: blamePlatform, title: "Something went wrong on our side", next: "Try again. If it stays, give the request id below to whoever runs this platform."},
+	"internal":              {status: 500, code: "INTERNAL_SERVER_ERROR", blame: blamePlatform, title: "Something went wrong on our side", next: "Try again. If it stays, give this request id to whoever runs this platform."},
 }
 
 // byCode is the same for errors that the table does not name.
@@ -85,10 +85,10 @@ var byCode = map[lateen.Code]problem{
 	lateen.NotFound:        {status: 404, code: "NOT_FOUND", blame: blameRequest, title: "This page could not be found", next: "Check the address, or start from the front page."},
 	lateen.Conflict:        {status: 409, code: "CONFLICT", blame: blameRequest, title: "The request does not fit what is there", next: "Fetch it anew."},
 	lateen.Exhausted:       {status: 429, code: "TOO_MANY_REQUESTS", blame: blameRequest, title: "Too much at once", next: "Try again in a moment.", retryIn: 1},
-	lateen.Faulted:         {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "The site's code has failed", next: "If the site is yours, `lateen logs` shows why, under the request id below."},
+	lateen.Faulted:         {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "The site's code has failed", next: "If the site is yours, `lateen logs` shows why, under this request id."},
 	lateen.Unavailable:     {status: 503, code: "SERVICE_UNAVAILABLE", blame: blamePlatform, title: "This is not available now", next: "Try again in a moment.", retryIn: 1},
 	lateen.Timeout:         {status: 504, code: "GATEWAY_TIMEOUT", blame: blamePlatform, title: "This took too long", next: "Try again in a moment."},
-	lateen.Internal:        {status: 500, code: "INTERNAL_SERVER_ERROR", blame: blamePlatform, title: "Something went wrong on our side", next: "Try again. If it stays, give the request id below to whoever runs this platform."},
+	lateen.Internal:        {status: 500, code: "INTERNAL_SERVER_ERROR", blame: blamePlatform, title: "Something went wrong on our side", next: "Try again. If it stays, give this request id to whoever runs this platform."},
 }
 
 // problemOf returns err as a visitor sees it.
@@ -169,6 +169,7 @@ func (x *exchange) errorPage(p problem) {
 	if p.retryIn > 0 {
 		h["Retry-After"] = []string{strconv.Itoa(p.retryIn)}
 	}
+	dropHopByHop(h)
 	x.platformHeader(h)
 	x.head(p.status, h)
 	if x.req.Method == http.MethodHead || !bodyAllowed(p.status) {
@@ -195,10 +196,20 @@ func (x *exchange) renderProblem(p *problem) (kind string, body []byte) {
 
 func (x *exchange) problemHTML(p *problem) []byte {
 	var b bytes.Buffer
+	type text struct{ Plain, Code string } // one of both
+	var next []text
+	for i, part := range strings.Split(p.next, "`") {
+		if i%2 == 0 {
+			next = append(next, text{Plain: part})
+		} else {
+			next = append(next, text{Code: part})
+		}
+	}
 	err := x.edge.page.Execute(&b, struct {
-		Status                       int
-		Code, Title, Fault, Next, ID string
-	}{p.status, p.code, p.title, p.fault(), p.next, string(x.id)})
+		Status                 int
+		Code, Title, Fault, ID string
+		Next                   []text
+	}{p.status, p.code, p.title, p.fault(), string(x.id), next})
 	if err != nil { // only a broken template
 		return []byte(p.title)
 	}

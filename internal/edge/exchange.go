@@ -239,11 +239,16 @@ func bodyAllowed(status int) bool {
 func (x *exchange) complete(status int, h http.Header) int {
 	cleanResponse(h)
 	if d := x.decision; d != nil {
+		length := h["Content-Length"]
 		d.Merge(h)
+		if h["Content-Length"] = length; length == nil { // which no route knows better
+			delete(h, "Content-Length")
+		}
 		if d.Status != 0 {
 			status = d.Status
 		}
 	}
+	dropHopByHop(h)
 	x.platformHeader(h)
 	return status
 }

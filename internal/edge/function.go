@@ -146,7 +146,6 @@ func (x *exchange) relay(resp *http.Response) {
 		x.upgrade(resp)
 		return
 	}
-	dropHopByHop(resp.Header)
 	if resp.ContentLength < 0 {
 		delete(resp.Header, "Content-Length")
 	}

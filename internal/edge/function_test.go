@@ -271,7 +271,7 @@ func TestWhatAFunctionIsTold(t *testing.T) {
 		"Accept-Encoding": "br", "Authorization": "Bearer t", "Cookie": "a=b", "User-Agent": "Go-http-client/1.1", "X-Custom": "1",
 		"Forwarded":       `for=127.0.0.1;host="app.localhost:8080";proto=http`,
 		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "app.localhost:8080", "X-Forwarded-Port": "8080", "X-Forwarded-Proto": "http",
-		"X-Matched-Path": "/fn", "X-Real-Ip": "127.0.0.1", "X-Vercel-Deployment-Url": "app-abc-team.localhost",
+		"X-Invocation-Id": id, "X-Matched-Path": "/fn", "X-Real-Ip": "127.0.0.1", "X-Vercel-Deployment-Url": "app-abc-team.localhost",
 		"X-Vercel-Forwarded-For": "127.0.0.1", "X-Vercel-Id": "dev1::dev1::" + id, "X-Vercel-Proxied-For": "127.0.0.1",
 	}
 	for _, name := range slices.Sorted(maps.Keys(seen.Header)) {

@@ -87,7 +87,7 @@ func cleanResponse(h http.Header) {
 		delete(h, name)
 	}
 	for name := range h {
-		if strings.HasPrefix(name, "X-Vercel-Internal-") || strings.HasPrefix(name, "X-Middleware-Request-") {
+		if strings.HasPrefix(name, "X-Vercel-Internal-") || strings.HasPrefix(name, "X-Lateen-") || strings.HasPrefix(name, "X-Middleware-Request-") {
 			delete(h, name)
 		}
 	}

@@ -82,7 +82,7 @@ func TestWhatAFunctionMayNotTellTheClient(t *testing.T) {
 		h := w.Header()
 		for name, value := range map[string]string{
 			"Server": "mine", "X-Vercel-Id": "mine", "X-Vercel-Cache": "HIT", "X-Vercel-Error": "MINE", "Vercel-Cdn-Cache-Control": "max-age=9",
-			"Vercel-Cache-Tag": "a,b", "X-Next-Cache-Tags": "a", "X-Vercel-Internal-X": "1", "X-Middleware-Next": "1", "Cdn-Cache-Control": "max-age=5",
+			"Vercel-Cache-Tag": "a,b", "X-Next-Cache-Tags": "a", "X-Vercel-Internal-X": "1", "X-Lateen-X": "1", "X-Middleware-Next": "1", "Cdn-Cache-Control": "max-age=5",
 			"Keep-Alive": "timeout=5", "X-Hop": "1", "Connection": "X-Hop", "X-Own": "1",
 		} {
 			h.Set(name, value)
@@ -93,11 +93,30 @@ func TestWhatAFunctionMayNotTellTheClient(t *testing.T) {
 	resp, _ := s.get("/fn")
 	for name, value := range map[string]string{
 		"Server": "Lateen", "X-Vercel-Id": "dev1::" + string(s.record(0).ID), "X-Vercel-Cache": "MISS", "X-Vercel-Error": "",
-		"Vercel-Cdn-Cache-Control": "", "Vercel-Cache-Tag": "", "X-Next-Cache-Tags": "", "X-Vercel-Internal-X": "", "X-Middleware-Next": "",
+		"Vercel-Cdn-Cache-Control": "", "Vercel-Cache-Tag": "", "X-Next-Cache-Tags": "", "X-Vercel-Internal-X": "", "X-Lateen-X": "", "X-Middleware-Next": "",
 		"Cdn-Cache-Control": "max-age=5", "Keep-Alive": "", "X-Hop": "", "Connection": "", "X-Own": "1", "Set-Cookie": "a=1 | b=2",
 	} {
 		has(t, resp.Header, name, value)
 	}
+}
+
+func TestRoutesCannotBreakAResponse(t *testing.T) {
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.Write([]byte("a response "))
+		http.NewResponseController(w).Flush()
+		w.Write([]byte("of unknown length"))
+	})
+	s.manifest.Routes = []lateen.Route{{Src: ".*", Continue: true, Important: true, Headers: map[string]string{
+		"content-length": "3", "transfer-encoding": "gzip", "connection": "x-own", "upgrade": "websocket", "x-own": "1", "x-other": "2",
+	}}}
+	s.open()
+	resp, body := s.get("/fn")
+	if is(t, resp, 200, ""); body != "a response of unknown length" {
+		t.Errorf("got %q", body)
+	}
+	has(t, resp.Header, "Upgrade", "")
+	has(t, resp.Header, "X-Other", "2")
 }
 
 func TestTheClientSeesItsOwnPartOfCacheControl(t *testing.T) {

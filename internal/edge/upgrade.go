@@ -62,7 +62,6 @@ func (x *exchange) upgrade(resp *http.Response) {
 		_ = far.Close()
 	}()
 
-	dropHopByHop(resp.Header)
 	x.status = x.complete(resp.StatusCode, resp.Header)
 	resp.Header["Connection"], resp.Header["Upgrade"] = []string{"Upgrade"}, []string{asked}
 	resp.Body = nil

@@ -228,6 +228,15 @@ func (b *leasedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write sends to an instance that switched protocols.
+func (b *leasedBody) Write(p []byte) (int, error) {
+	w, ok := b.ReadCloser.(io.Writer)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	return w.Write(p)
+}
+
 // Close ends the lease, however often it is called.
 func (b *leasedBody) Close() error {
 	err := b.ReadCloser.Close()
