@@ -82,6 +82,7 @@ func (w *walk) mitigate(action string) bool {
 // tooSlow decides for a request on whose path a pattern took too long.
 func (w *walk) tooSlow(err error) bool {
 	w.Cause, w.Status, w.Reason = err, http.StatusInternalServerError, ReasonRouteTimeout
+	w.Output, w.MatchedPath = "", ""
 	return w.decide(Error)
 }
 

@@ -2,9 +2,11 @@ package route_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -41,5 +43,33 @@ func BenchmarkResolve(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkResolveManyRoutes has 300 pages below a language, two routes each, and
+// asks for the last.
+func BenchmarkResolveManyRoutes(b *testing.B) {
+	m := &lateen.Manifest{Outputs: map[string]string{}, Functions: map[string]lateen.Function{}}
+	m.Routes = append(m.Routes, lateen.Route{Handle: "rewrite"})
+	for i := range 300 {
+		page := fmt.Sprintf("/[lang]/page-%d", i)
+		m.Outputs[page], m.Functions[page] = page, lateen.Function{}
+		for _, suffix := range []string{`(?<rscSuffix>\.rsc|\.segments/.+\.segment\.rsc)`, ""} {
+			m.Routes = append(m.Routes, lateen.Route{
+				Src:  fmt.Sprintf(`^/(?<nxtPlang>[^/]+?)/page\-%d%s(?:/)?$`, i, suffix),
+				Dest: page + "?nxtPlang=$nxtPlang", Check: true, Override: true,
+			})
+		}
+	}
+	router, err := route.Compile(m)
+	if err != nil {
+		b.Fatal(err)
+	}
+	req := newRequest("GET", "/en/page-299")
+	b.ReportAllocs()
+	for b.Loop() {
+		if d, err := router.Resolve(b.Context(), req, nil); err != nil || d.Kind != route.Function {
+			b.Fatal(d, err)
+		}
 	}
 }

@@ -34,17 +34,17 @@ const (
 	ReasonDenied           = "forbidden"                    // 403: a route's mitigate refused the request
 )
 
-// Decision is how a request is answered. Its maps may be shared with the
-// request; a caller that changes one copies it first, except Header and Important.
+// Decision is how a request is answered. The caller may add to Header and
+// Important, but not write to their values, which are the router's; RequestHeader
+// may be the request's own.
 type Decision struct {
 	Kind Kind
 
 	// Output is the path of the chosen output in the manifest: a key of Files
 	// (Static), Prerenders (Prerender) or Outputs (Function); "" for other kinds.
-	// A decision of kind Static, Function or Prerender with Status ≥ 400 is an error page.
 	Output string
 	// MatchedPath is the value of the x-matched-path header that the output
-	// receives: Output without a final "/index".
+	// receives: Output, or "/" for "/index".
 	MatchedPath string
 
 	// Path and Query are the URL that the output's function sees: Path
@@ -53,9 +53,9 @@ type Decision struct {
 	// it. Query has the parameters of every rewrite on the way merged in.
 	Path  string
 	Query string
-	// RouteMatches holds the parameters that the dynamic route which led to
-	// Output captured, in the form of the x-now-route-matches header:
-	// "1=hello&nxtPslug=hello", URL-encoded; "" where there are none.
+	// RouteMatches is what the last rewrite on the way to a Prerender captured, in
+	// the form of the x-now-route-matches header: "1=hello&nxtPslug=hello",
+	// URL-encoded; "" where it captured nothing.
 	RouteMatches string
 
 	// Target is the absolute URL of an External answer, query merged in.
@@ -69,7 +69,8 @@ type Decision struct {
 	Status int
 	// Location is where a Redirect points: absolute or a path, query included.
 	Location string
-	// Reason says why the kind is Error, or which error an error page is for.
+	// Reason says why the kind is Error, or which error an error page of the
+	// deployment is for. It is "" where a route just gives an output a status.
 	Reason string
 
 	// Header holds response headers of routes and middleware that the output's

@@ -45,6 +45,7 @@ type lookAhead struct {
 	offset int // bytes
 	wanted bool
 	re     *regexp.Regexp
+	size   int // instructions
 }
 
 // compilePattern compiles source. fold makes it ignore case.
@@ -72,6 +73,9 @@ func compilePattern(source string, fold bool) (*pattern, error) {
 func (p *pattern) compile(source string) (err error) {
 	if p.re, err = regexp.Compile(p.flags() + source); err == nil {
 		p.size, err = programSize(p.flags() + source)
+		for _, ahead := range p.ahead {
+			p.size += ahead.size
+		}
 		return err
 	}
 	if len(p.ahead) > 0 {
@@ -156,6 +160,7 @@ func (p *pattern) isText(t token) bool {
 // lookAhead compiles the group of tokens if it is a look-ahead that has no
 // groups and does not look at what comes before it.
 func (p *pattern) lookAhead(plain string, tokens []token) (ahead lookAhead, ok bool) {
+	var err error
 	group, end := tokens[0], tokens[len(tokens)-1]
 	if group.flavour != "?!" && group.flavour != "?=" || end.quantifier != "" {
 		return ahead, false
@@ -165,8 +170,13 @@ func (p *pattern) lookAhead(plain string, tokens []token) (ahead lookAhead, ok b
 			return ahead, false
 		}
 	}
-	re, err := regexp.Compile(p.flags() + "^(?:" + plain[group.start+len("(?!"):end.start] + ")")
-	return lookAhead{wanted: group.flavour == "?=", re: re}, err == nil
+	source := p.flags() + "^(?:" + plain[group.start+len("(?!"):end.start] + ")"
+	if ahead.size, err = programSize(source); err != nil {
+		return ahead, false
+	}
+	ahead.wanted = group.flavour == "?="
+	ahead.re, err = regexp.Compile(source)
+	return ahead, err == nil
 }
 
 // learn finds out what every match of tokens has, which are all between the

@@ -2,6 +2,22 @@
 // output answers it, under which URL, with which headers and status. It is pure:
 // it reads no file, starts no goroutine and makes no request of its own; a
 // middleware runs through a function that the caller gives.
+//
+// # Paths
+//
+// Routes and outputs are matched with one canonical form of the path, whichever
+// way the client encodes it: decoded, slashes collapsed, dot segments removed,
+// with '/', '\\', '?', '#', '%', control characters and invalid UTF-8 staying
+// encoded where they are. A src that does not match it may match the form that a
+// URL has ("/caf%C3%A9"). A src is anchored at both ends and ignores case unless
+// caseSensitive says otherwise; what it captures is encoded again for where it
+// goes: a Location, an origin's URL, a query. The output itself sees the path as
+// the client sent it.
+//
+// An output answers its path with and without a trailing slash; "/index" answers
+// "/", "/a/index" and the file "/a/index.html" answer "/a". The case of an output
+// is its own. Middlewares, and functions that a queue or schedule calls, have no
+// path.
 package route
 
 import (
