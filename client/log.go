@@ -5,8 +5,6 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -97,22 +95,8 @@ type LogEntry struct {
 
 // Logs returns a page of requests, newest first, and whether there are more.
 func (c *Client) Logs(ctx context.Context, q LogQuery) ([]LogEntry, bool, error) {
-	query := url.Values{"projectId": {string(q.Project)}, "page": {strconv.Itoa(q.Page)}}
-	set := func(name, value string) {
-		if value != "" && value != "0" {
-			query.Set(name, value)
-		}
-	}
-	set("deploymentId", string(q.Deployment))
-	set("environment", q.Environment)
-	set("branch", q.Branch)
-	set("level", strings.Join(q.Levels, ","))
-	set("statusCode", q.Status)
-	set("source", q.Source)
-	set("search", q.Search)
-	set("requestId", string(q.Request))
-	set("startDate", strconv.FormatInt(int64(q.Since), 10))
-	set("endDate", strconv.FormatInt(int64(q.Until), 10))
+	query := q.values()
+	query.Set("projectId", string(q.Project))
 	var reply struct {
 		Rows []LogEntry `json:"rows"`
 		More bool       `json:"hasMoreRows"`

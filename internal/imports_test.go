@@ -50,7 +50,7 @@ var layers = map[string]string{
 
 	// Ring 4: faces.
 	"internal/api": "internal/control internal/observe",
-	"internal/cli": "client internal/config internal/daemon",
+	"internal/cli": "client internal/atomicfile internal/config",
 
 	// Ring 5.
 	"internal/daemon": "*",

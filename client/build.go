@@ -1,0 +1,26 @@
+package client
+
+import (
+	"context"
+	"net/http"
+)
+
+// Build is what a deployment was made of.
+type Build struct {
+	Outputs    []Output `json:"output"`     // what it serves by path, functions first
+	Functions  int      `json:"functions"`  // several paths may lead to one
+	Routes     int      `json:"routes"`     // of its route table
+	Prerenders int      `json:"prerenders"` // paths whose responses are kept
+}
+
+// Build returns what a deployment was made of; it is empty until that is known.
+func (c *Client) Build(ctx context.Context, idOrHost string) (*Build, error) {
+	var reply struct {
+		Builds []Build `json:"builds"`
+	}
+	err := c.do(ctx, call{method: http.MethodGet, path: "/v11/deployments" + path(idOrHost, "builds"), out: &reply})
+	if err != nil || len(reply.Builds) == 0 {
+		return &Build{}, err
+	}
+	return &reply.Builds[0], nil
+}

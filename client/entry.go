@@ -1,0 +1,77 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Entry is a request as a whole with the lines that it made user code write, or
+// lines outside of any: those have no method.
+type Entry struct {
+	lateen.Record
+
+	Lines []lateen.LogLine `json:"lines"`
+	Lost  int              `json:"lost"` // entries before this one that came too fast
+}
+
+// Entries returns at most limit requests, newest first.
+func (c *Client) Entries(ctx context.Context, q LogQuery, limit int) ([]Entry, error) {
+	query := q.values()
+	query.Set("limit", strconv.Itoa(limit))
+	var list []Entry
+	for e, err := range c.entries(ctx, q.Project, query) {
+		if err != nil {
+			return list, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// FollowEntries yields requests as they end, until ctx does. An error is the
+// last thing it yields.
+func (c *Client) FollowEntries(ctx context.Context, q LogQuery) iter.Seq2[Entry, error] {
+	query := q.values()
+	query.Set("follow", "1")
+	return c.entries(ctx, q.Project, query)
+}
+
+func (c *Client) entries(ctx context.Context, project lateen.ProjectID, query url.Values) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		resp, err := c.send(ctx, call{method: http.MethodGet, path: "/v1/projects" + path(string(project), "logs"), query: query})
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer resp.Body.Close()
+		lines(ctx, resp.Body, yield)
+	}
+}
+
+// values are the query parameters of q but for its project.
+func (q *LogQuery) values() url.Values {
+	query := url.Values{}
+	set := func(name, value string) {
+		if value != "" && value != "0" {
+			query.Set(name, value)
+		}
+	}
+	set("page", strconv.Itoa(q.Page))
+	set("deploymentId", string(q.Deployment))
+	set("environment", q.Environment)
+	set("branch", q.Branch)
+	set("level", strings.Join(q.Levels, ","))
+	set("statusCode", q.Status)
+	set("source", q.Source)
+	set("search", q.Search)
+	set("requestId", string(q.Request))
+	set("startDate", strconv.FormatInt(int64(q.Since), 10))
+	set("endDate", strconv.FormatInt(int64(q.Until), 10))
+	return query
+}

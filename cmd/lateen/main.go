@@ -1,0 +1,29 @@
+// The lateen command: the platform and all that talks to it, in one binary.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/lateen-dev/lateen/internal/cli"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/daemon"
+	"github.com/lateen-dev/lateen/internal/toolchain"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(cli.Run(ctx, cli.State{
+		Args: os.Args[1:], Env: config.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Up: up,
+	}))
+}
+
+func up(ctx context.Context, o cli.UpOptions) (cli.Platform, error) {
+	return daemon.New(ctx, daemon.Options{
+		Config: o.Config, Out: o.Out, Getenv: o.Getenv, Version: o.Version,
+		Fetched: func(p toolchain.Progress) { o.Progress(p.Package, p.Done, p.Total) },
+	})
+}

@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+func newAliasCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "alias",
+		GroupID: groupSettings,
+		Short:   "Point hosts at deployments",
+		Long: "Aliases are hosts that lead to a deployment: those the platform makes for production\n" +
+			"and branches, and those you set. They move at once and no request is lost.",
+		Example: "lateen alias ls\n" +
+			"lateen alias set shop-4k2j9x1ab-team.localhost beta   # beta.localhost\n" +
+			"lateen alias rm beta.localhost",
+	}
+	family(c)
+	adopt(c, newAliasListCommand(s), newAliasSetCommand(s), newAliasRemoveCommand(s))
+	return c
+}
+
+func newAliasListCommand(s *session) *cobra.Command {
+	var all bool
+	var most int
+	c := &cobra.Command{
+		Use:   "ls",
+		Short: "List aliases",
+		Long: "Lists aliases: of the project you name or this directory is linked to, else of the\n" +
+			"whole team.",
+		Args: takes(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error { return s.listAliases(c.Context(), all, most) },
+	}
+	c.Flags().BoolVarP(&all, "all", "a", false, "of the whole team, linked or not")
+	c.Flags().IntVarP(&most, "limit", "n", 50, "`number` of aliases at most")
+	s.projectFlag(c)
+	return c
+}
+
+func (s *session) listAliases(ctx context.Context, all bool, most int) error {
+	api, filter, err := s.listFilter(ctx, &listFlags{all: all})
+	if err != nil {
+		return err
+	}
+	aliases, err := pages(most, func(p client.Page) ([]client.Alias, lateen.Millis, error) {
+		return api.Aliases(ctx, filter.Project, p)
+	})
+	if err != nil {
+		return err
+	}
+	if s.flags.json {
+		return s.term.JSON(map[string]any{"aliases": aliases})
+	}
+	if len(aliases) == 0 {
+		s.term.Linef("There are no aliases here yet.")
+		return nil
+	}
+	rows := make([][]string, 0, len(aliases))
+	for _, a := range aliases {
+		rows = append(rows, []string{paint(code, a.SiteURL), clean(a.Target.Host), s.age(a.UpdatedAt)})
+	}
+	s.term.Table([]column{{title: "alias"}, {title: "leads to", drop: 1}, {title: "since", right: true, drop: 2}}, rows)
+	return nil
+}
+
+func newAliasSetCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "set <url|id> <host>",
+		Short: "Point a host at a deployment",
+		Long: "Points a host at a deployment. A name without a dot is a host of the platform's own\n" +
+			"domain. The DNS of any other host must lead to the platform.",
+		Example:           "lateen alias set shop-4k2j9x1ab-team.localhost beta",
+		Args:              takes(2, 2, "which deployment, and which host"),
+		ValidArgsFunction: s.completeDeployments,
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := s.client()
+			if err != nil {
+				return err
+			}
+			a, err := api.SetAlias(c.Context(), host(args[0]), host(args[1]))
+			if err != nil {
+				return err
+			}
+			if s.flags.json {
+				return s.term.JSON(a)
+			}
+			s.term.Donef("%s leads to %s", a.Host, host(args[0]))
+			s.term.Answer(paint(code, a.SiteURL))
+			return nil
+		},
+	}
+}
+
+func newAliasRemoveCommand(s *session) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:               "rm <host>",
+		Aliases:           []string{"remove"},
+		Short:             "Remove an alias",
+		Long:              "Removes an alias: its host leads nowhere from then on.",
+		Args:              takes(1, 1, "which host"),
+		ValidArgsFunction: s.completeAliases,
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := s.client()
+			if err != nil {
+				return err
+			}
+			name := host(args[0])
+			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", paint(bold, name))); err != nil {
+				return err
+			}
+			if err := api.RemoveAlias(c.Context(), name); err != nil {
+				return err
+			}
+			s.term.Donef("Removed %s", name)
+			return nil
+		},
+	}
+	yesFlag(c, &yes)
+	return c
+}

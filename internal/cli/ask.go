@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// ask puts a question to the person at the terminal; an empty answer is
+// otherwise.
+func (s *session) ask(ctx context.Context, question, otherwise string) (string, error) {
+	prompt := paint(code, "?") + " " + question + " "
+	if otherwise != "" {
+		prompt += paint(dim, "("+otherwise+")") + " "
+	}
+	s.term.print(&s.term.stderr, prompt)
+	line, err := s.readLine(ctx)
+	if err != nil {
+		return "", err
+	}
+	if line == "" {
+		return otherwise, nil
+	}
+	return line, nil
+}
+
+// confirm asks whether to do something that can't be undone. Where nobody can
+// answer it fails and says how to answer beforehand.
+func (s *session) confirm(ctx context.Context, yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	if !s.term.Interactive() {
+		return errUsage.With("this asks before it acts, and nobody is there to answer").WithHint("say --yes")
+	}
+	answer, err := s.ask(ctx, question, "y/N")
+	if err != nil {
+		return err
+	}
+	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
+		return errDeclined
+	}
+	return nil
+}
+
+// readLine returns the next line of standard input without what ends it. The
+// end of the input is an empty line.
+func (s *session) readLine(ctx context.Context) (string, error) {
+	return within(ctx, func() (string, error) {
+		line, err := s.input.ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read standard input: %w", err)
+		}
+		return strings.TrimRight(line, "\r\n"), nil
+	})
+}
+
+// readAll returns what is left of standard input, without a line break at its end.
+func (s *session) readAll(ctx context.Context) (string, error) {
+	return within(ctx, func() (string, error) {
+		b, err := io.ReadAll(s.input)
+		if err != nil {
+			return "", fmt.Errorf("read standard input: %w", err)
+		}
+		return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
+	})
+}
+
+// readSecret asks for something that must not be seen, or reads it from an
+// input that is no terminal.
+func (s *session) readSecret(ctx context.Context, question string) (string, error) {
+	if s.term.stdin < 0 {
+		return s.readAll(ctx)
+	}
+	fd := s.term.stdin
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("ask at the terminal: %w", err)
+	}
+	s.term.print(&s.term.stderr, paint(code, "?")+" "+question+" ")
+	secret, err := within(ctx, func() (string, error) {
+		b, err := term.ReadPassword(fd)
+		if err != nil {
+			return "", fmt.Errorf("ask at the terminal: %w", err)
+		}
+		return string(b), nil
+	})
+	s.term.print(&s.term.stderr, "\n")
+	if err != nil {
+		_ = term.Restore(fd, before) // it was interrupted while nothing was echoed
+	}
+	return secret, err
+}
+
+// within waits for a read that nothing can interrupt, but not beyond ctx. What
+// is left of it ends with the process.
+func within(ctx context.Context, read func() (string, error)) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		text, err := read()
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}

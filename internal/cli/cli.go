@@ -1,0 +1,133 @@
+// Package cli is the `lateen` command: verbs over the client, one file each.
+//
+// Commands touch the process they run in through a [State] alone, so that they
+// run side by side in tests. They print through [Term]: the answer on standard
+// output, everything else on standard error.
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/config"
+)
+
+// State is everything a command touches of the process it runs in.
+type State struct {
+	Args   []string // without the program's name
+	Env    []string // KEY=value, as of [os.Environ]
+	Dir    string   // working directory; "" is the process's
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+
+	Up   Up                                             // makes the platform of `lateen up`; nil: this build has none
+	Open func(ctx context.Context, target string) error // shows a URL to a person; nil is the desktop's browser
+	HTTP *http.Client                                   // talks to the platform; nil is one of its own
+	Now  func() time.Time                               // nil is [time.Now]
+}
+
+// Up makes a platform in this process. It returns once the platform listens.
+type Up func(ctx context.Context, o UpOptions) (Platform, error)
+
+// UpOptions are what `lateen up` knows.
+type UpOptions struct {
+	Config  *config.Config
+	Out     io.Writer // the platform's own log
+	Getenv  func(string) string
+	Version string
+	// Progress is told how much of a runtime has been fetched, in bytes; total
+	// is 0 while unknown.
+	Progress func(name string, done, total int64)
+}
+
+// Platform is a platform that listens.
+type Platform interface {
+	// Addr is the address it listens on.
+	Addr() string
+	// Token is a token of its owner, and whether this is the platform's first
+	// start. It is "" where the owner has one already.
+	Token() (secret string, first bool)
+	// Run serves until ctx ends.
+	Run(ctx context.Context) error
+}
+
+// Run does what the arguments say and returns the exit code of the process;
+// see [exitCode].
+func Run(ctx context.Context, s State) int {
+	sess := newSession(s)
+	root := newRootCommand(sess)
+	cmd, err := root.ExecuteContextC(ctx)
+	sess.term.Close()
+	if err == nil {
+		return 0
+	}
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+		err = errInterrupted.Because(err)
+	}
+	sess.fail(cmd, err)
+	return exitCode(err)
+}
+
+// session is one run of a command.
+type session struct {
+	State
+
+	term  *Term
+	input *bufio.Reader // of Stdin
+	flags globalFlags
+}
+
+// globalFlags are the flags every command has.
+type globalFlags struct {
+	client  config.Client
+	project string
+	cwd     string
+	json    bool
+}
+
+func newSession(s State) *session {
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	if s.HTTP == nil {
+		s.HTTP = &http.Client{}
+	}
+	if s.Stdin == nil {
+		s.Stdin = strings.NewReader("")
+	}
+	sess := &session{State: s, input: bufio.NewReader(s.Stdin)}
+	sess.term = newTerm(s.Stdin, s.Stdout, s.Stderr, sess.getenv)
+	sess.term.now = s.Now
+	return sess
+}
+
+// getenv is the value of an environment variable; the last one of a name counts.
+func (s *session) getenv(name string) string {
+	for i := len(s.Env) - 1; i >= 0; i-- {
+		if key, value, ok := strings.Cut(s.Env[i], "="); ok && key == name {
+			return value
+		}
+	}
+	return ""
+}
+
+// path is a path that a user wrote, as a command may use it.
+func (s *session) path(name string) (string, error) {
+	for _, dir := range []string{s.flags.cwd, s.Dir} {
+		if filepath.IsAbs(name) {
+			break
+		}
+		name = filepath.Join(dir, name)
+	}
+	if name == "" {
+		name = "."
+	}
+	return filepath.Abs(name)
+}

@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func newCompletionCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "completion <bash|zsh|fish>",
+		Short: "Write a script that completes commands in your shell",
+		Long: "Writes a script that lets your shell complete commands, flags, and the names\n" +
+			"of projects, deployments and aliases.",
+		Example: "lateen completion bash > ~/.local/share/bash-completion/completions/lateen\n" +
+			"lateen completion zsh > \"${fpath[1]}/_lateen\"\n" +
+			"lateen completion fish > ~/.config/fish/completions/lateen.fish",
+		ValidArgs: []string{"bash", "zsh", "fish"},
+		Args:      takes(1, 1, "for which shell"),
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		var script bytes.Buffer
+		var err error
+		switch root := c.Root(); args[0] {
+		case "bash":
+			err = root.GenBashCompletionV2(&script, true)
+		case "zsh":
+			err = root.GenZshCompletion(&script)
+		case "fish":
+			err = root.GenFishCompletion(&script, true)
+		default:
+			return errUsage.With("there is no completion for %q", args[0]).WithHint("bash, zsh and fish are known")
+		}
+		if err != nil {
+			return fmt.Errorf("write the completion for %s: %w", args[0], err)
+		}
+		s.term.Raw(script.String())
+		return nil
+	}
+	return c
+}

@@ -1,0 +1,234 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+// deployFlags are how to deploy.
+type deployFlags struct {
+	prod       bool
+	target     string
+	env, meta  []string
+	skipDomain bool
+	noWait     bool
+	yes        bool
+}
+
+func newDeployCommand(s *session) *cobra.Command {
+	var f deployFlags
+	c := &cobra.Command{
+		Use:     "deploy [directory]",
+		GroupID: groupDeploy,
+		Short:   "Deploy what was built, and print its URL",
+		Long: "Deploys the build output in .vercel/output of a directory and prints the URL of\n" +
+			"the deployment. Only files that the platform does not have are uploaded.\n\n" +
+			"The first time, the directory is linked to a project that has its name. The first\n" +
+			"deployment of a project goes to production, others are previews unless you say\n" +
+			"--prod or --target.\n\n" +
+			"`npx vercel build` makes a build output of any framework. Frameworks with an\n" +
+			"adapter for Vercel write it themselves.",
+		Example: "lateen deploy\n" +
+			"lateen deploy --prod\n" +
+			"lateen deploy site --project shop --env API_URL=https://api.example.com\n" +
+			"lateen deploy --prod --skip-domain   # staged, until it is promoted",
+		Args: takes(0, 1, ""),
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, err := s.path(strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			return s.runDeploy(c.Context(), dir, &f)
+		},
+	}
+	flags := c.Flags()
+	flags.BoolVar(&f.prod, "prod", false, "deploy to production, as --target production")
+	flags.StringVar(&f.target, "target", "", "`environment`: production, preview or a name of your own")
+	flags.StringArrayVarP(&f.env, "env", "e", nil, "`KEY=value` for this deployment's functions, over the project's; may be repeated")
+	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "`key=value` to find the deployment by; may be repeated")
+	flags.BoolVar(&f.skipDomain, "skip-domain", false, "leave production where it is: stage it for a promotion")
+	flags.BoolVar(&f.noWait, "no-wait", false, "return once everything is uploaded")
+	yesFlag(c, &f.yes)
+	s.projectFlag(c)
+	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
+	return c
+}
+
+// deployReport is the answer of what makes a deployment.
+type deployReport struct {
+	ID      lateen.DeploymentID `json:"id"`
+	URL     string              `json:"url"`
+	Aliases []string            `json:"aliases"` // hosts that lead to it besides its own
+	Target  string              `json:"target"`
+	State   lateen.ReadyState   `json:"state"`
+	Project string              `json:"project"`
+}
+
+func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) error {
+	env, err := pairs("--env", f.env)
+	if err != nil {
+		return err
+	}
+	meta, err := pairs("--meta", f.meta)
+	if err != nil {
+		return err
+	}
+	target, err := targetOf(f.prod, f.target)
+	if err != nil {
+		return err
+	}
+	if err := checkBuilt(dir, target); err != nil {
+		return err
+	}
+	on, err := s.siteToDeploy(ctx, dir, f.yes)
+	if err != nil {
+		return err
+	}
+	show := &deployView{session: s}
+	d, err := on.client.Deploy(ctx, client.DeployOptions{
+		Dir: dir, Project: on.project.Name, Target: target, Meta: meta, Env: env, Git: gitFacts(ctx, dir),
+		SkipHosts: f.skipDomain, NoWait: f.noWait, Progress: show.progress,
+	})
+	return s.deployed(on, d, err, show)
+}
+
+// deployed ends a command that made a deployment.
+func (s *session) deployed(on *site, d *client.Deployment, err error, show *deployView) error {
+	s.term.Close()
+	switch {
+	case err == nil:
+	case d != nil && d.ID != "" && !d.State.Final():
+		s.term.Linef("%s goes on without this command; see it with `lateen inspect %s`.", d.ID, d.ID)
+		return err
+	default:
+		show.tellUploaded()
+		if e, ok := errors.AsType[*lateen.Error](err); ok && e.Code == lateen.Faulted {
+			return e.WithHint("") // the build log it leads to has just been shown
+		}
+		return err
+	}
+	if s.flags.json {
+		return s.term.JSON(reportOf(d))
+	}
+	show.finish(d)
+	if s.term.stdout.fd < 0 || !s.term.moves() {
+		s.term.Answer(d.SiteURL)
+	}
+	return nil
+}
+
+// pairs reads KEY=value arguments of a flag.
+func pairs(flag string, list []string) (map[string]string, error) {
+	out := make(map[string]string, len(list))
+	for _, text := range list {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return nil, errUsage.With("%s takes KEY=value, not %q", flag, text)
+		}
+		out[key] = value
+	}
+	return out, nil
+}
+
+// targetOf is the environment that flags ask for; "" leaves it to the platform.
+func targetOf(prod bool, target string) (string, error) {
+	if prod && target != "" && target != lateen.Production {
+		return "", errUsage.With("--prod and --target %s contradict each other", target)
+	}
+	if prod {
+		return lateen.Production, nil
+	}
+	return target, nil
+}
+
+// checkBuilt says what to do where there is nothing to deploy.
+func checkBuilt(dir, target string) error {
+	info, err := os.Stat(dir)
+	if err != nil || !info.IsDir() {
+		return errUsage.With("there is no directory %s", dir)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".vercel", "output", "config.json")); err == nil {
+		return nil
+	}
+	build := "npx vercel build"
+	if target == lateen.Production {
+		build += " --prod"
+	}
+	what := "it"
+	if fw := detectFramework(dir); fw.name != "" {
+		what = "this " + fw.name + " app"
+	}
+	hint := "build " + what + " with `" + build + "`, then deploy again"
+	if l, err := readLink(dir); err == nil && (l == nil || l.Settings == nil) {
+		hint = "link the directory with `lateen link`, build " + what + " with `" + build + "`, then deploy again"
+	}
+	return lateen.ErrBuildOutputMissing.With("%s has no build output (.vercel/output)", filepath.Base(dir)).WithHint("%s", hint)
+}
+
+// siteToDeploy returns the project to deploy a directory to: the one it is
+// linked to, the one --project names, or the one that has its name. A directory
+// without a link is linked to it; one with a link keeps that.
+func (s *session) siteToDeploy(ctx context.Context, dir string, yes bool) (*site, error) {
+	found, err := s.site(ctx, dir)
+	l, linkErr := readLink(dir)
+	if linkErr != nil {
+		return nil, linkErr
+	}
+	name := s.flags.project
+	switch {
+	case err == nil && (name == "" || l.real()):
+		return found, nil
+	case err == nil, errors.Is(err, errNotLinked), errors.Is(err, lateen.ErrProjectNotFound), errors.Is(err, errLinkedElsewhere) && yes:
+	default:
+		return nil, err
+	}
+	c, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = projectName(dir)
+		if err := s.confirmExisting(ctx, c, name, yes); err != nil {
+			return nil, err
+		}
+	}
+	if s.flags.project != "" && l.real() {
+		p, err := c.CreateProject(ctx, name, lateen.ProjectSettings{})
+		return &site{c, p}, err
+	}
+	p, made, err := s.linkTo(ctx, c, dir, name)
+	if err != nil {
+		return nil, err
+	}
+	s.tellLinked(dir, p, made)
+	return &site{c, p}, nil
+}
+
+// confirmExisting asks before a directory without a link is deployed to a
+// project that is there already.
+func (s *session) confirmExisting(ctx context.Context, c *client.Client, name string, yes bool) error {
+	if yes {
+		return nil
+	}
+	_, err := c.Project(ctx, name)
+	if errors.Is(err, lateen.ErrProjectNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !s.term.Interactive() {
+		return lateen.ErrProjectTaken.With("there is a project %q already, and this directory is not linked to it", name).
+			WithHint("say --yes to deploy to it, or choose another with --project")
+	}
+	return s.confirm(ctx, false, fmt.Sprintf("There is a project %s already. Deploy to it?", paint(bold, name)))
+}

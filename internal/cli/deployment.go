@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+// host is what the API takes for a deployment: its id or host, of what people
+// paste, which may be a URL.
+func host(text string) string {
+	if u, err := url.Parse(text); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return strings.TrimSuffix(text, "/")
+}
+
+// reportOf is the answer of what makes a deployment.
+func reportOf(d *client.Deployment) deployReport {
+	return deployReport{
+		ID: d.ID, URL: d.SiteURL, Aliases: append([]string{}, d.Alias...),
+		Target: d.Environment(), State: d.State, Project: d.Name,
+	}
+}
+
+// stateText is a deployment's state for people.
+func stateText(d *client.Deployment) string {
+	dot := func(s style, text string) string { return paint(s, "● "+text) }
+	switch d.State {
+	case lateen.Ready:
+		return dot(good, "Ready")
+	case lateen.Failed:
+		return dot(bad, "Failed")
+	case lateen.Canceled:
+		return dot(dim, "Canceled")
+	case lateen.Queued, lateen.Initializing:
+		return dot(warn, "Queued")
+	default:
+		return dot(warn, "Building")
+	}
+}
+
+// buildTime is how long a deployment took to be ready; "" if it is not.
+func buildTime(d *client.Deployment) string {
+	if d.ReadyAt <= d.CreatedAt {
+		return ""
+	}
+	return elapsed(d.ReadyAt.Time().Sub(d.CreatedAt.Time()))
+}
+
+// when is a moment with how long ago it was.
+func (s *session) when(at lateen.Millis) string {
+	if at == 0 {
+		return ""
+	}
+	return s.age(at) + " ago  " + paint(dim, at.Time().Format(time.RFC3339))
+}
+
+// commitText is the commit a deployment was made from, in a few words.
+func commitText(d *client.Deployment) string {
+	if d.Git == nil || d.Git.CommitSHA == "" {
+		return ""
+	}
+	subject, _, _ := strings.Cut(d.Git.CommitMessage, "\n")
+	return clean(d.Git.CommitSHA[:min(7, len(d.Git.CommitSHA))] + " " + subject)
+}
+
+// branch is the Git branch of a deployment, or "".
+func branch(d *client.Deployment) string {
+	if d.Git == nil {
+		return ""
+	}
+	return clean(d.Git.CommitRef)
+}
+
+// find returns a deployment by what people name it: an id, a URL, a host, or
+// the name of a project, which means its production.
+func (s *session) find(ctx context.Context, api *client.Client, text string) (*client.Deployment, error) {
+	d, err := api.Deployment(ctx, host(text))
+	if !isGone(err) || strings.HasPrefix(text, "dpl_") {
+		return d, err
+	}
+	p, projectErr := api.Project(ctx, text)
+	if projectErr != nil {
+		return d, err
+	}
+	if now := p.Targets[lateen.Production]; now != nil {
+		return now, nil
+	}
+	return d, lateen.ErrDeploymentNotFound.With("no deployment serves production of %s yet", p.Name)
+}

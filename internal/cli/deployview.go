@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+// deployView shows how a deployment goes.
+type deployView struct {
+	*session
+
+	mu       sync.Mutex // guards below
+	live     *Live
+	stage    client.Stage
+	last     client.Progress // of the stage
+	uploaded client.Progress // what has been uploaded, for who interrupts
+}
+
+// progress is told by the client.
+func (v *deployView) progress(p client.Progress) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if p.Stage != v.stage {
+		v.leave()
+		v.enter(p)
+	}
+	v.stage, v.last = p.Stage, p
+	switch p.Stage {
+	case client.Hashing:
+		v.live.Set(int64(p.Files), int64(p.TotalFiles), fmt.Sprintf("%d/%d files", p.Files, p.TotalFiles))
+	case client.Uploading:
+		v.uploaded = p
+		v.live.Set(p.Bytes, p.TotalBytes, fmt.Sprintf("%d  %s of %s", p.Files, amount(p.Bytes), amount(p.TotalBytes)))
+	case client.Building:
+		v.event(p.Event)
+	case client.Done:
+	}
+}
+
+// enter begins to show a stage.
+func (v *deployView) enter(p client.Progress) {
+	switch p.Stage {
+	case client.Hashing:
+		v.live = v.term.Live("Reading the build output")
+	case client.Uploading:
+		v.live = v.term.Live("Uploading " + count(p.TotalFiles, "file"))
+	case client.Building:
+		v.live = v.term.Live("Deploying " + string(p.Deployment.ID))
+	case client.Done:
+	}
+}
+
+// leave ends the stage that is shown.
+func (v *deployView) leave() {
+	switch v.stage {
+	case client.Hashing:
+		v.live.Finish("Read %s", count(v.last.TotalFiles, "file"))
+	case client.Uploading:
+		v.live.Finish("Uploaded %s, %s", count(v.last.Files, "file"), amount(v.last.Bytes))
+	case client.Building, client.Done:
+		v.live.Stop()
+	}
+}
+
+// event prints a line of the build log.
+func (v *deployView) event(e *lateen.DeploymentEvent) {
+	if e == nil || e.Text == "" {
+		return
+	}
+	for _, line := range cleanLines(e.Text) {
+		v.term.Linef("  %s", logText(e.Level, line))
+	}
+}
+
+// logText paints a line of a log by its level.
+func logText(level, line string) string {
+	switch level {
+	case lateen.LevelError:
+		return paint(bad, line)
+	case lateen.LevelWarning:
+		return paint(warn, line)
+	}
+	return paint(dim, line)
+}
+
+// finish says where the deployment is served.
+func (v *deployView) finish(d *client.Deployment) {
+	took := ""
+	if d.ReadyAt > d.CreatedAt {
+		took = " " + paint(dim, elapsed(d.ReadyAt.Time().Sub(d.CreatedAt.Time())))
+	}
+	if d.State != lateen.Ready {
+		v.term.Donef("Uploaded; %s is %s", d.ID, d.State)
+	} else {
+		v.term.Donef("Ready%s", took)
+	}
+	v.term.Linef("")
+	for _, f := range urls(d) {
+		v.term.Linef("  %s   %s", pad(paint(bold, f.name), 10, false), paint(code, f.value))
+	}
+	v.term.Linef("")
+}
+
+// urls are where a deployment is served, by what it is there.
+func urls(d *client.Deployment) []field {
+	own := field{"Deployment", d.SiteURL}
+	if len(d.Alias) == 0 || d.State != lateen.Ready {
+		return []field{{label(d.Environment()), d.SiteURL}}
+	}
+	return []field{{label(d.Environment()), urlOf(d, d.Alias[0])}, own}
+}
+
+// label is an environment's name at the beginning of a line.
+func label(environment string) string { return capital(environment) }
+
+// urlOf is the URL of a host that leads to a deployment: as that of its own.
+func urlOf(d *client.Deployment, host string) string {
+	return strings.Replace(d.SiteURL, "://"+d.Host, "://"+host, 1)
+}
+
+// tellUploaded says what becomes of an upload that was not finished.
+func (v *deployView) tellUploaded() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if u := v.uploaded; u.TotalFiles > u.Files {
+		v.term.Linef("%d of %s are uploaded and stay; `lateen deploy` goes on from there.", u.Files, count(u.TotalFiles, "file"))
+	}
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/atomicfile"
+)
+
+const envFileHead = "# Created by Lateen CLI\n"
+
+func newEnvPullCommand(s *session) *cobra.Command {
+	var target, branch string
+	var yes bool
+	c := &cobra.Command{
+		Use:   "pull [file]",
+		Short: "Write variables to a file",
+		Long: "Writes the variables of an environment, with their values, to a file that your\n" +
+			"framework reads: .env.local unless you name another. With - it is standard output.\n" +
+			"The values of sensitive variables stay where they are.",
+		Example: "lateen env pull\nlateen env pull .env.production --target production",
+		Args:    takes(0, 1, ""),
+		RunE: func(c *cobra.Command, args []string) error {
+			file := ".env.local"
+			if len(args) > 0 {
+				file = args[0]
+			}
+			return s.pullEnv(c.Context(), file, target, branch, yes)
+		},
+	}
+	c.Flags().StringVar(&target, "target", lateen.Development, "`environment`")
+	c.Flags().StringVar(&branch, "git-branch", "", "with what is there for one Git `branch` alone")
+	yesFlag(c, &yes)
+	s.projectFlag(c)
+	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
+	return c
+}
+
+func (s *session) pullEnv(ctx context.Context, name, target, branch string, yes bool) error {
+	on, err := s.here(ctx)
+	if err != nil {
+		return err
+	}
+	values, err := on.client.PullEnv(ctx, string(on.project.ID), target, branch)
+	if err != nil {
+		return err
+	}
+	sensitive, err := s.sensitive(ctx, on, target, values)
+	if err != nil {
+		return err
+	}
+	text := envFile(values)
+	switch {
+	case s.flags.json:
+		return s.term.JSON(map[string]any{"target": target, "env": values, "sensitive": sensitive})
+	case name == "-":
+		s.term.Raw(text)
+		return nil
+	}
+	file, err := s.path(name)
+	if err != nil {
+		return err
+	}
+	if err := s.mayReplace(ctx, file, yes); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(file, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := ignore(filepath.Dir(file), filepath.Base(file)); err != nil {
+		return err
+	}
+	s.term.Donef("Wrote %s of %s to %s", count(len(values), "variable"), target, paint(bold, name))
+	if len(sensitive) > 0 {
+		s.term.Warnf("%s sensitive: left out.", isOrAre(sensitive))
+	}
+	return nil
+}
+
+func isOrAre(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+	return strings.Join(names, ", ") + " are"
+}
+
+// sensitive takes out of values the variables whose values may not be read, and
+// returns their names.
+func (s *session) sensitive(ctx context.Context, on *site, target string, values map[string]string) ([]string, error) {
+	vars, err := on.client.EnvVars(ctx, string(on.project.ID), target)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for _, v := range vars {
+		if value, there := values[v.Key]; there && value == "" && v.Type == lateen.EnvSensitive {
+			delete(values, v.Key)
+			names = append(names, v.Key)
+		}
+	}
+	return names, nil
+}
+
+// mayReplace asks before a file is overwritten that this command did not write.
+func (s *session) mayReplace(ctx context.Context, file string, yes bool) error {
+	old, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	if strings.HasPrefix(string(old), envFileHead) || strings.HasPrefix(string(old), "# Created by Vercel CLI") {
+		return nil
+	}
+	return s.confirm(ctx, yes, fmt.Sprintf("Replace %s, which was written by hand?", paint(bold, filepath.Base(file))))
+}
+
+// envFile is variables in the form that dotenv reads.
+func envFile(values map[string]string) string {
+	var b strings.Builder
+	b.WriteString(envFileHead)
+	for _, key := range sortedKeys(values) {
+		b.WriteString(key + "=" + envQuote(values[key]) + "\n")
+	}
+	return b.String()
+}
+
+// envQuote writes a value so that dotenv reads it as it is: it knows escapes in
+// double quotes for line breaks alone, and takes what is in single quotes or
+// backticks literally.
+func envQuote(value string) string {
+	broken := strings.ContainsAny(value, "\n\r")
+	switch {
+	case !strings.ContainsAny(value, "\"\\$") && !broken:
+		return `"` + value + `"`
+	case !strings.Contains(value, "'") && !broken:
+		return "'" + value + "'"
+	case !strings.Contains(value, "'"):
+		return "'" + value + "'" // line breaks are literal there
+	case !strings.Contains(value, "`"):
+		return "`" + value + "`"
+	}
+	return `"` + strings.NewReplacer("\n", `\n`, "\r", `\r`, `"`, `\"`).Replace(value) + `"`
+}

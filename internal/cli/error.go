@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// exits is the exit code of each class of error.
+var exits = map[lateen.Code]int{
+	lateen.Internal:        1,
+	lateen.Invalid:         2,
+	lateen.Unauthenticated: 3,
+	lateen.Forbidden:       3,
+	lateen.NotFound:        4,
+	lateen.Conflict:        5,
+	lateen.Exhausted:       6,
+	lateen.Faulted:         7,
+	lateen.Unavailable:     8,
+	lateen.Timeout:         8,
+}
+
+// exitInterrupted is 128 and the number of SIGINT, as of a shell.
+const exitInterrupted = 130
+
+// Errors of the commands themselves.
+var (
+	errUsage       = &lateen.Error{Code: lateen.Invalid, Reason: "usage", Message: "the command is not complete"}
+	errInterrupted = &lateen.Error{Code: lateen.Internal, Reason: "interrupted", Message: "interrupted"}
+	errDeclined    = &lateen.Error{Code: lateen.Invalid, Reason: "declined", Message: "nothing was changed"}
+	errNotLinked   = &lateen.Error{Code: lateen.Invalid, Reason: "not_linked", Message: "this directory belongs to no project", Hint: "link it with `lateen link`, or name a project with --project"}
+)
+
+// exitCode is the exit code of an error.
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	}
+	return exits[lateen.CodeOf(err)]
+}
+
+// errorReport is an error as --json prints it.
+type errorReport struct {
+	Error errorDetail `json:"error"`
+}
+
+type errorDetail struct {
+	Class   lateen.Code       `json:"class"`
+	Code    string            `json:"code"`
+	Message string            `json:"message"`
+	Hint    string            `json:"hint,omitempty"`
+	Fields  map[string]string `json:"fields,omitempty"`
+	Exit    int               `json:"exit"`
+}
+
+// fail says what went wrong and what to do next.
+func (s *session) fail(cmd *cobra.Command, err error) {
+	e, ok := errors.AsType[*lateen.Error](err)
+	if !ok {
+		e = &lateen.Error{Code: lateen.Internal, Reason: "internal", Message: err.Error()}
+	}
+	message := e.Message
+	if e.Code == lateen.Internal && e.Reason == "internal" {
+		message = err.Error()
+	}
+	hint := e.Hint
+	if hint == "" && errors.Is(err, errUsage) && cmd != nil {
+		hint = "`" + cmd.CommandPath() + " --help` says how it goes"
+	}
+	if s.flags.json {
+		s.term.ErrJSON(errorReport{errorDetail{Class: e.Code, Code: e.Reason, Message: message, Hint: hint, Fields: e.Fields, Exit: exitCode(err)}})
+		return
+	}
+	s.term.Errorf("%s", message)
+	if !errors.Is(err, lateen.ErrMissingFiles) {
+		for _, name := range slices.Sorted(maps.Keys(e.Fields)) {
+			s.term.Linef("       %s: %s", paint(bold, name), e.Fields[name])
+		}
+	}
+	if hint != "" {
+		s.term.Hintf("%s", capital(hint))
+	}
+}
+
+// capital returns text with its first letter in upper case, unless that begins
+// a command or a flag.
+func capital(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}

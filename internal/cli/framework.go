@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+)
+
+// framework is what an application is built with.
+type framework struct {
+	slug string // of the preset that `vercel build` has for it
+	name string
+}
+
+// detectFramework recognises the framework of the application in dir by the
+// packages it depends on; the zero framework is none that is known. What is
+// more specific comes first.
+func detectFramework(dir string) framework {
+	b, err := os.ReadFile(filepath.Join(dir, "package.json"))
+	if err != nil {
+		return framework{}
+	}
+	var p struct {
+		Dependencies    map[string]string `json:"dependencies"`
+		DevDependencies map[string]string `json:"devDependencies"`
+	}
+	if json.Unmarshal(b, &p) != nil {
+		return framework{}
+	}
+	for _, known := range []struct{ dependency, slug, name string }{
+		{"next", "nextjs", "Next.js"},
+		{"@sveltejs/kit", "sveltekit-1", "SvelteKit"},
+		{"nuxt", "nuxtjs", "Nuxt"},
+		{"astro", "astro", "Astro"},
+		{"@react-router/dev", "react-router", "React Router"},
+		{"@remix-run/dev", "remix", "Remix"},
+		{"@tanstack/react-start", "tanstack-start", "TanStack Start"},
+		{"@tanstack/solid-start", "tanstack-start", "TanStack Start"},
+		{"@solidjs/start", "solidstart-1", "SolidStart"},
+		{"gatsby", "gatsby", "Gatsby"},
+		{"@docusaurus/core", "docusaurus-2", "Docusaurus"},
+		{"@11ty/eleventy", "eleventy", "Eleventy"},
+		{"@angular/cli", "angular", "Angular"},
+		{"react-scripts", "create-react-app", "Create React App"},
+		{"vitepress", "vitepress", "VitePress"},
+		{"nitropack", "nitro", "Nitro"},
+		{"nitro", "nitro", "Nitro"},
+		{"vite", "vite", "Vite"},
+		{"@nestjs/core", "nestjs", "NestJS"},
+		{"hono", "hono", "Hono"},
+		{"express", "express", "Express"},
+		{"fastify", "fastify", "Fastify"},
+	} {
+		_, runs := p.Dependencies[known.dependency]
+		_, builds := p.DevDependencies[known.dependency]
+		if runs || builds {
+			return framework{known.slug, known.name}
+		}
+	}
+	return framework{}
+}

@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// helpText explains a command in at most width columns; 0 is 80.
+func helpText(c *cobra.Command, width int) string {
+	if width == 0 || width > 100 {
+		width = min(max(width, 80), 100)
+	}
+	h := &help{width: width}
+	h.paragraph(describe(c))
+	h.section("Usage", usages(c))
+	if c.Example != "" {
+		h.section("Examples", examples(c.Example))
+	}
+	h.commands(c)
+	h.flags("Flags", c.LocalNonPersistentFlags())
+	if c.HasParent() {
+		h.flags("", c.LocalFlags(), c.LocalNonPersistentFlags())
+		h.b.WriteString("\n" + paint(dim, "lateen --help") + " lists the flags of every command.\n")
+	} else {
+		h.flags("Flags of every command", c.PersistentFlags())
+		h.b.WriteString("\n" + paint(dim, "lateen <command> --help") + " explains a command.\n")
+	}
+	return h.b.String()
+}
+
+// help is a help text being written.
+type help struct {
+	b     strings.Builder
+	width int
+}
+
+// describe is what a command does, in sentences.
+func describe(c *cobra.Command) string {
+	if c.Long != "" {
+		return c.Long
+	}
+	return c.Short + "."
+}
+
+func usages(c *cobra.Command) []string {
+	if c.HasAvailableSubCommands() {
+		return []string{c.CommandPath() + " <command>"}
+	}
+	return []string{c.UseLine() + " [flags]"}
+}
+
+// examples paints lines of "command # meaning".
+func examples(text string) []string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		command, comment, ok := strings.Cut(line, " # ")
+		lines[i] = paint(dim, "$ ") + command
+		if ok {
+			lines[i] += " " + paint(dim, "# "+comment)
+		}
+	}
+	return lines
+}
+
+// paragraph writes sentences: single line breaks are where the source breaks.
+func (h *help) paragraph(text string) {
+	for i, part := range strings.Split(text, "\n\n") {
+		if i > 0 {
+			h.b.WriteString("\n")
+		}
+		h.b.WriteString(quotedHelp(wrap(strings.ReplaceAll(part, "\n", " "), h.width)) + "\n")
+	}
+}
+
+func (h *help) section(title string, lines []string) {
+	h.b.WriteString("\n" + paint(bold, title) + "\n")
+	for _, line := range lines {
+		h.b.WriteString("  " + line + "\n")
+	}
+}
+
+// commands lists the subcommands of c by their groups.
+func (h *help) commands(c *cobra.Command) {
+	width := 0
+	for _, sub := range c.Commands() {
+		width = max(width, len(sub.Name()))
+	}
+	groups := []*cobra.Group{{Title: "Commands"}}
+	if len(c.Groups()) > 0 {
+		groups = append(slices.Clone(c.Groups()), &cobra.Group{Title: "More"})
+	}
+	list := inOrder(c)
+	for _, g := range groups {
+		var rows []row
+		for _, sub := range list {
+			if sub.GroupID == g.ID && (sub.IsAvailableCommand() || sub.Name() == "help") {
+				rows = append(rows, row{paint(code, sub.Name()), sub.Short})
+			}
+		}
+		h.rows(g.Title, rows, width)
+	}
+}
+
+// inOrder returns the subcommands of c as they were added, not by name.
+func inOrder(c *cobra.Command) []*cobra.Command {
+	return slices.SortedStableFunc(slices.Values(c.Commands()), func(a, b *cobra.Command) int {
+		return cmp.Compare(a.Annotations[orderKey], b.Annotations[orderKey])
+	})
+}
+
+// row is a name with what it means.
+type row struct{ name, text string }
+
+// rows writes names and meanings in two columns.
+func (h *help) rows(title string, rows []row, width int) {
+	if len(rows) == 0 {
+		return
+	}
+	if title != "" {
+		h.b.WriteString("\n" + paint(bold, title) + "\n")
+	}
+	indent := width + 2 + gap
+	for _, r := range rows {
+		text := wrap(r.text, max(20, h.width-indent))
+		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent))
+		h.b.WriteString("  " + pad(r.name, width, false) + strings.Repeat(" ", gap) + quotedHelp(text) + "\n")
+	}
+}
+
+// flags lists flags that are not in the sets without.
+func (h *help) flags(title string, set *pflag.FlagSet, without ...*pflag.FlagSet) {
+	var rows []row
+	width := 0
+	set.SortFlags = false
+	set.VisitAll(func(f *pflag.Flag) {
+		for _, other := range without {
+			if other.Lookup(f.Name) != nil {
+				return
+			}
+		}
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		kind, usage := pflag.UnquoteUsage(f)
+		if words := strings.Split(kind, "|"); len(words) > 1 {
+			kind, usage = "word", usage+": "+strings.Join(words[:len(words)-1], ", ")+" or "+words[len(words)-1]
+		}
+		name := "    --" + f.Name
+		if f.Shorthand != "" {
+			name = "-" + f.Shorthand + ", --" + f.Name
+		}
+		name = paint(code, name)
+		if kind != "" {
+			name += " " + kind
+		}
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" && !strings.Contains(usage, "default") {
+			usage += paint(dim, " (default "+plainDefault(f)+")")
+		}
+		width = max(width, ansi.StringWidth(name))
+		rows = append(rows, row{name, usage})
+	})
+	h.rows(title, rows, min(width, 36))
+}
+
+// plainDefault is the default of a flag without the zeros that a duration ends in.
+func plainDefault(f *pflag.Flag) string {
+	if f.Value.Type() != "duration" {
+		return f.DefValue
+	}
+	text := f.DefValue
+	for _, zero := range []string{"m0s", "h0m"} {
+		if short, ok := strings.CutSuffix(text, zero); ok {
+			text = short + zero[:1]
+		}
+	}
+	return text
+}
+
+// quotedHelp paints what is between backticks; without colour they are taken
+// away with the paint, so that help reads as prose.
+func quotedHelp(text string) string { return quoted(text, true) }

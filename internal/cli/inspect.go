@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+func newInspectCommand(s *session) *cobra.Command {
+	var logs, wait bool
+	c := &cobra.Command{
+		Use:     "inspect <url|id|project>",
+		GroupID: groupLook,
+		Short:   "Tell all about a deployment",
+		Long: "Tells all about a deployment: where it is served, what it was made from, and the\n" +
+			"functions and files in it. The name of a project means its production.",
+		Example:           "lateen inspect shop.localhost\nlateen inspect dpl_06f2… --logs",
+		Args:              takes(1, 1, "which deployment"),
+		ValidArgsFunction: s.completeDeployments,
+		RunE: func(c *cobra.Command, args []string) error {
+			return s.runInspect(c.Context(), args[0], logs, wait)
+		},
+	}
+	c.Flags().BoolVarP(&logs, "logs", "l", false, "print the build log instead")
+	c.Flags().BoolVar(&wait, "wait", false, "wait until it is ready or has failed")
+	return c
+}
+
+// inspectReport is a deployment with what is in it.
+type inspectReport struct {
+	*client.Deployment
+
+	Build *client.Build `json:"build"`
+}
+
+func (s *session) runInspect(ctx context.Context, name string, logs, wait bool) error {
+	api, err := s.client()
+	if err != nil {
+		return err
+	}
+	d, err := s.find(ctx, api, name)
+	if err != nil {
+		return err
+	}
+	if logs {
+		return s.buildLog(ctx, api, d, wait)
+	}
+	if wait && !d.Settled() {
+		live := s.term.Live("Deploying " + string(d.ID))
+		settled, err := api.Await(ctx, d, func(client.Progress) {})
+		live.Stop()
+		if settled == nil || !settled.State.Final() {
+			return err
+		}
+		d = settled
+	}
+	if d, err = api.Deployment(ctx, string(d.ID)); err != nil { // with all its hosts
+		return err
+	}
+	build, err := api.Build(ctx, string(d.ID))
+	if err != nil {
+		return err
+	}
+	if s.flags.json {
+		return s.term.JSON(inspectReport{d, build})
+	}
+	s.inspected(d)
+	s.built(build)
+	return nil
+}
+
+// buildLog prints the lines of a build.
+func (s *session) buildLog(ctx context.Context, api *client.Client, d *client.Deployment, follow bool) error {
+	for e, err := range api.Events(ctx, d.ID, 0, follow) {
+		switch {
+		case err != nil:
+			return err
+		case s.flags.json:
+			if err := s.term.JSONLine(e); err != nil {
+				return err
+			}
+		case e.Text != "":
+			for _, line := range cleanLines(e.Text) {
+				s.term.Answer(paint(dim, e.CreatedAt.Time().Local().Format("15:04:05.000")) + "  " + levelText(e.Level, line))
+			}
+		}
+	}
+	return nil
+}
+
+// levelText paints what is worse than usual.
+func levelText(level, line string) string {
+	if level == lateen.LevelError || level == lateen.LevelWarning {
+		return logText(level, line)
+	}
+	return line
+}
+
+// inspected prints the facts of a deployment.
+func (s *session) inspected(d *client.Deployment) {
+	aliases := make([]string, 0, len(d.Alias))
+	for _, h := range d.Alias {
+		aliases = append(aliases, paint(code, urlOf(d, h)))
+	}
+	s.term.Answer(paint(bold, clean(d.Name)) + "  " + stateText(d) + "  " + environmentText(d.Environment()))
+	s.term.Answer("")
+	failure := ""
+	if d.ErrorText != "" {
+		failure = paint(bad, clean(d.ErrorText))
+	}
+	s.term.Fields([]field{
+		{"error", failure},
+		{"url", paint(code, d.SiteURL)},
+		{"aliases", strings.Join(aliases, "\n")},
+		{"id", string(d.ID)},
+		{"created", s.when(d.CreatedAt)},
+		{"took", buildTime(d)},
+		{"by", clean(d.Creator.Username)},
+		{"branch", branch(d)},
+		{"commit", commitText(d)},
+		{"meta", metaText(d.Meta)},
+	})
+}
+
+func metaText(meta map[string]string) string {
+	var lines []string
+	for _, key := range sortedKeys(meta) {
+		lines = append(lines, clean(key+"="+meta[key]))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// shownPaths is how many paths of functions are listed one by one.
+const shownPaths = 25
+
+// built prints what is in a deployment: functions by their paths, the rest by
+// number.
+func (s *session) built(b *client.Build) {
+	var rows [][]string
+	files, bytes, more := 0, int64(0), 0
+	for _, o := range b.Outputs {
+		switch {
+		case o.Lambda == nil:
+			files++
+			bytes += o.Size
+		case strings.HasSuffix(o.Path, ".rsc") || len(rows) == shownPaths: // the data of a page that is listed
+			more++
+		default:
+			rows = append(rows, []string{paint(code, pagePath(o.Path)), clean(o.Lambda.Runtime), limit(o.Lambda.Memory, "MiB"), limit(o.Lambda.Timeout, "s")})
+		}
+	}
+	if len(rows) > 0 {
+		s.term.Answer("\n" + paint(bold, count(b.Functions, "function")) + "\n")
+		s.term.Table([]column{{title: "path"}, {title: "runtime", drop: 1}, {title: "memory", right: true, drop: 3}, {title: "time", right: true, drop: 2}}, rows)
+	}
+	if more > 0 {
+		s.term.Answer(paint(dim, "and "+count(more, "more path")+"; --json lists them all"))
+	}
+	facts := []string{paint(bold, count(files, "static file")) + " " + paint(dim, amount(bytes))}
+	if b.Prerenders > 0 {
+		facts = append(facts, paint(bold, count(b.Prerenders, "prerendered path")))
+	}
+	s.term.Answer("\n" + strings.Join(append(facts, paint(bold, count(b.Routes, "route"))), ", "))
+}
+
+// pagePath is the path that people ask for to get an output.
+func pagePath(output string) string {
+	if output == "index" {
+		return "/"
+	}
+	return "/" + strings.TrimSuffix(clean(output), "/index")
+}
+
+// limit is a bound with its unit; 0 is the platform's own.
+func limit(n int, unit string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d %s", n, unit)
+}

@@ -1,0 +1,250 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/atomicfile"
+)
+
+// link says to which project a directory belongs: .vercel/project.json, which
+// the vercel CLI reads and writes too.
+type link struct {
+	Project lateen.ProjectID `json:"projectId"`
+	Team    lateen.TeamID    `json:"orgId"`
+	Name    string           `json:"projectName,omitempty"`
+	// Settings are what `vercel build` needs; where they are there, it asks no server.
+	Settings *linkSettings `json:"settings,omitempty"`
+}
+
+type linkSettings struct {
+	lateen.ProjectSettings
+
+	CreatedAt lateen.Millis `json:"createdAt"`
+}
+
+// real reports whether a link names a project. Others are written so that
+// `vercel build` runs without a server: their ids are too short to be any.
+func (l *link) real() bool { return l != nil && len(l.Project) > 20 && len(l.Team) > 20 }
+
+var errLinkedElsewhere = &lateen.Error{Code: lateen.Conflict, Reason: "linked_elsewhere", Message: "the directory is linked to a project that is not here", Hint: "link it anew with `lateen link --yes`, or name a project with --project, which leaves the link as it is"}
+
+func linkFile(dir string) string { return filepath.Join(dir, ".vercel", "project.json") }
+
+// readLink returns the link of a directory, nil if it has none.
+func readLink(dir string) (*link, error) {
+	b, err := os.ReadFile(linkFile(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the link of %s: %w", dir, err)
+	}
+	var l link
+	if err := json.Unmarshal(b, &l); err != nil {
+		return nil, errNotLinked.With("%s is malformed: %s", linkFile(dir), err).WithHint("remove it, then link the directory with `lateen link`")
+	}
+	return &l, nil
+}
+
+// writeLink links a directory to a project. Fields that are not ours stay.
+func (s *session) writeLink(dir string, p *client.Project, fw framework) error {
+	fields := map[string]any{}
+	if old, err := os.ReadFile(linkFile(dir)); err == nil {
+		_ = json.Unmarshal(old, &fields) // what is malformed is replaced
+	}
+	fields["projectId"], fields["orgId"], fields["projectName"] = p.ID, p.Team, p.Name
+	if fields["settings"] == nil {
+		settings := linkSettings{ProjectSettings: p.ProjectSettings, CreatedAt: p.CreatedAt}
+		if settings.Framework == nil && fw.slug != "" {
+			settings.Framework = &fw.slug
+		}
+		fields["settings"] = settings
+	}
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return fmt.Errorf("link %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, ".vercel"), 0o755); err != nil { //nolint:gosec // as the vercel CLI makes it
+		return fmt.Errorf("link %s: %w", dir, err)
+	}
+	if err := atomicfile.Write(linkFile(dir), append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("link %s: %w", dir, err)
+	}
+	return ignore(dir, ".vercel")
+}
+
+// ignore lets Git ignore a name in a directory where Git is used.
+func ignore(dir, name string) error {
+	file := filepath.Join(dir, ".gitignore")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, ".git")); err != nil {
+			return nil // no Git here
+		}
+	} else if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Trim(strings.TrimSpace(line), "/") == name {
+			return nil
+		}
+	}
+	if len(text) > 0 && !bytes.HasSuffix(text, []byte("\n")) {
+		text = append(text, '\n')
+	}
+	return os.WriteFile(file, append(text, name+"\n"...), 0o644) //nolint:gosec // a file of the repository
+}
+
+// projectName makes a project's name of a directory's.
+func projectName(dir string) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '_' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(filepath.Base(dir)))
+	for strings.Contains(name, "--") {
+		name = strings.ReplaceAll(name, "--", "-")
+	}
+	name = strings.Trim(name[:min(len(name), 100)], "-._")
+	if lateen.Label(name) == "" {
+		return "app"
+	}
+	return name
+}
+
+// site is a project to act on, and a client that acts for its team.
+type site struct {
+	client  *client.Client
+	project *client.Project
+}
+
+// site returns the project that --project names, or the one a directory is
+// linked to.
+func (s *session) site(ctx context.Context, dir string) (*site, error) {
+	c, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	if s.flags.project != "" {
+		p, err := c.Project(ctx, s.flags.project)
+		return &site{c, p}, err
+	}
+	l, err := readLink(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !l.real() {
+		return nil, errNotLinked
+	}
+	if c.Team == "" {
+		c.Team = string(l.Team)
+	}
+	p, err := c.Project(ctx, string(l.Project))
+	if errors.Is(err, lateen.ErrProjectNotFound) || errors.Is(err, lateen.ErrTeamNotFound) {
+		return nil, errLinkedElsewhere.With("this directory is linked to the project %s, which is not at %s", cmp.Or(l.Name, string(l.Project)), c.BaseURL)
+	}
+	return &site{c, p}, err
+}
+
+// here returns the project of the directory that commands act in.
+func (s *session) here(ctx context.Context) (*site, error) {
+	dir, err := s.path("")
+	if err != nil {
+		return nil, err
+	}
+	return s.site(ctx, dir)
+}
+
+func newLinkCommand(s *session) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:     "link [name]",
+		GroupID: groupDeploy,
+		Short:   "Say to which project this directory belongs",
+		Long: "Links this directory to a project, which is made if there is none of that name.\n" +
+			"The name is that of the directory unless you give another.\n\n" +
+			"The link is kept in .vercel/project.json in the form that `vercel build` reads,\n" +
+			"which then needs no server.",
+		Example: "lateen link\nlateen link shop\nlateen link shop --team acme",
+		Args:    takes(0, 1, ""),
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, err := s.path("")
+			if err != nil {
+				return err
+			}
+			name := s.flags.project
+			if len(args) > 0 {
+				name = args[0]
+			}
+			return s.runLink(c.Context(), dir, name, yes)
+		},
+	}
+	s.projectFlag(c)
+	yesFlag(c, &yes)
+	return c
+}
+
+func (s *session) runLink(ctx context.Context, dir, name string, yes bool) error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		name = projectName(dir)
+		if !yes && s.term.Interactive() {
+			if name, err = s.ask(ctx, "Project", name); err != nil {
+				return err
+			}
+		}
+	}
+	p, made, err := s.linkTo(ctx, c, dir, name)
+	if err != nil {
+		return err
+	}
+	if s.flags.json {
+		return s.term.JSON(p)
+	}
+	s.tellLinked(dir, p, made)
+	return nil
+}
+
+func (s *session) tellLinked(dir string, p *client.Project, made bool) {
+	fresh := ""
+	if made {
+		fresh = ", a new project"
+	}
+	s.term.Donef("Linked %s to %s%s", filepath.Base(dir), paint(bold, p.Name), fresh)
+}
+
+// linkTo links a directory to the project called name, which is made if there
+// is none.
+func (s *session) linkTo(ctx context.Context, c *client.Client, dir, name string) (p *client.Project, made bool, err error) {
+	fw := detectFramework(dir)
+	p, err = c.Project(ctx, name)
+	if errors.Is(err, lateen.ErrProjectNotFound) {
+		var settings lateen.ProjectSettings
+		if fw.slug != "" {
+			settings.Framework = &fw.slug
+		}
+		p, err = c.CreateProject(ctx, name, settings)
+		made = true
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return p, made, s.writeLink(dir, p, fw)
+}

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+// listFlags choose deployments.
+type listFlags struct {
+	all    bool
+	target string
+	branch string
+	state  string
+	meta   []string
+	limit  int
+}
+
+func newListCommand(s *session) *cobra.Command {
+	var f listFlags
+	c := &cobra.Command{
+		Use:     "ls [project]",
+		Aliases: []string{"list"},
+		GroupID: groupLook,
+		Short:   "List deployments",
+		Long: "Lists deployments, newest first: of the project you name or this directory is\n" +
+			"linked to, else of the whole team.",
+		Example: "lateen ls\n" +
+			"lateen ls shop --target production\n" +
+			"lateen ls --meta release=42 --json",
+		Args:              takes(0, 1, ""),
+		ValidArgsFunction: s.completeProjects,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				s.flags.project = args[0]
+			}
+			return s.runList(c.Context(), &f)
+		},
+	}
+	flags := c.Flags()
+	flags.BoolVarP(&f.all, "all", "a", false, "of the whole team, linked or not")
+	flags.StringVar(&f.target, "target", "", "of one `environment`")
+	flags.StringVar(&f.branch, "branch", "", "of one Git `branch`")
+	flags.StringVar(&f.state, "state", "", "in one `state`: ready, error, building, queued, canceled")
+	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "with this `key=value`; may be repeated")
+	flags.IntVarP(&f.limit, "limit", "n", 20, "`number` of deployments at most")
+	s.projectFlag(c)
+	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
+	return c
+}
+
+func (s *session) runList(ctx context.Context, f *listFlags) error {
+	api, filter, err := s.listFilter(ctx, f)
+	if err != nil {
+		return err
+	}
+	deployments, err := pages(f.limit, func(p client.Page) ([]client.Deployment, lateen.Millis, error) {
+		return api.Deployments(ctx, filter, p)
+	})
+	if err != nil {
+		return err
+	}
+	if s.flags.json {
+		return s.term.JSON(map[string]any{"deployments": deployments})
+	}
+	if len(deployments) == 0 {
+		s.term.Linef("There are no deployments here yet: `lateen deploy` makes one.")
+		return nil
+	}
+	rows := make([][]string, 0, len(deployments))
+	for i := range deployments {
+		d := &deployments[i]
+		rows = append(rows, []string{
+			s.age(d.CreatedAt), stateText(d), environmentText(d.Environment()), d.SiteURL, branch(d), paint(dim, commitText(d)), buildTime(d), clean(d.Creator.Username),
+		})
+	}
+	s.term.Table([]column{
+		{title: "age", right: true},
+		{title: "state"},
+		{title: "target", drop: 2},
+		{title: "url"},
+		{title: "branch", drop: 3},
+		{title: "commit", drop: 6},
+		{title: "took", right: true, drop: 4},
+		{title: "by", drop: 5},
+	}, rows)
+	return nil
+}
+
+func (s *session) listFilter(ctx context.Context, f *listFlags) (*client.Client, client.DeploymentFilter, error) {
+	filter := client.DeploymentFilter{Target: f.target, Branch: f.branch}
+	var err error
+	if filter.Meta, err = pairs("--meta", f.meta); err != nil {
+		return nil, filter, err
+	}
+	if f.state != "" {
+		filter.States = []lateen.ReadyState{lateen.ReadyState(strings.ToUpper(f.state))}
+	}
+	on, err := s.here(ctx)
+	switch {
+	case f.all || s.flags.project == "" && errors.Is(err, errNotLinked):
+		api, err := s.client()
+		return api, filter, err
+	case err != nil:
+		return nil, filter, err
+	}
+	filter.Project = on.project.ID
+	return on.client, filter, nil
+}
+
+// environmentText is an environment's name; production stands out.
+func environmentText(environment string) string {
+	if environment == lateen.Production {
+		return paint(bold, environment)
+	}
+	return clean(environment)
+}
+
+// pages collects at most limit items of a list that comes in pages.
+func pages[T any](limit int, get func(client.Page) ([]T, lateen.Millis, error)) ([]T, error) {
+	list := []T{}
+	var until lateen.Millis
+	for len(list) < limit {
+		items, next, err := get(client.Page{Until: until, Limit: min(limit-len(list), 100)})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, items...)
+		if next == 0 || len(items) == 0 {
+			break
+		}
+		until = next
+	}
+	return list[:min(len(list), limit)], nil
+}

@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+const (
+	frames    = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+	frameTime = 100 * time.Millisecond
+	barWidth  = 28
+)
+
+// Live is a line that says how far something is. On a terminal it is rewritten
+// until it is finished, at the bottom, beneath what is printed meanwhile;
+// elsewhere it is printed when it begins and when it ends.
+type Live struct {
+	term  *Term
+	since time.Time
+	quit  chan struct{} // closed to end the ticking
+	ended chan struct{} // closed when it has ended
+
+	// Guarded by the mutex of term.
+	label       string
+	note        string
+	done, total int64
+	frame       int
+}
+
+// Live begins a line. There is one at a time: another one ends this.
+func (t *Term) Live(label string) *Live {
+	t.Close()
+	l := &Live{term: t, since: t.now(), label: label, quit: make(chan struct{}), ended: make(chan struct{})}
+	if !t.moves() {
+		close(l.ended)
+		t.Linef("%s…", label)
+		return l
+	}
+	t.mu.Lock()
+	t.live = l
+	l.draw()
+	t.mu.Unlock()
+	go l.tick()
+	return l
+}
+
+// tick moves the line until it is to end.
+func (l *Live) tick() {
+	defer close(l.ended)
+	ticker := time.NewTicker(frameTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.quit:
+			return
+		case <-ticker.C:
+			l.term.mu.Lock()
+			if l.term.live == l {
+				l.frame++
+				l.draw()
+			}
+			l.term.mu.Unlock()
+		}
+	}
+}
+
+// Set says how far it is: done of total, and a note. A total of 0 is unknown.
+func (l *Live) Set(done, total int64, note string) {
+	l.term.mu.Lock()
+	defer l.term.mu.Unlock()
+	l.done, l.total, l.note = done, total, note
+}
+
+// Label changes what it says it is about.
+func (l *Live) Label(label string) {
+	l.term.mu.Lock()
+	changed := l.label != label
+	l.label = label
+	l.term.mu.Unlock()
+	if changed && !l.term.moves() {
+		l.term.Linef("%s…", label)
+	}
+}
+
+// Stop takes the line away. It may be called again, and on nil.
+func (l *Live) Stop() {
+	if l == nil {
+		return
+	}
+	l.term.mu.Lock()
+	if l.term.live == l {
+		l.erase()
+		l.term.live = nil
+		close(l.quit)
+	}
+	l.term.mu.Unlock()
+	<-l.ended
+}
+
+// Finish replaces the line by what has been done, and the time it took.
+func (l *Live) Finish(format string, args ...any) {
+	l.Stop()
+	took := l.term.now().Sub(l.since)
+	l.term.Donef("%s %s", fmt.Sprintf(format, args...), paint(dim, elapsed(took)))
+}
+
+// erase clears the line; the mutex of the terminal is held.
+func (l *Live) erase() {
+	if l != nil {
+		_, _ = io.WriteString(l.term.stderr, "\r\x1b[K")
+	}
+}
+
+// draw writes the line; the mutex of the terminal is held.
+func (l *Live) draw() {
+	if l == nil {
+		return
+	}
+	s := &l.term.stderr
+	_, _ = io.WriteString(s, "\r"+s.text(l.text(s.width()))+"\x1b[K")
+}
+
+// text is the line in at most width columns: what matters least goes first.
+func (l *Live) text(width int) string {
+	symbols := []rune(frames)
+	head := paint(code, string(symbols[l.frame%len(symbols)])) + " " + l.label
+	tail := paint(dim, elapsed(l.term.now().Sub(l.since)))
+	if l.note != "" {
+		tail = l.note + "  " + tail
+	}
+	room := width - ansi.StringWidth(head) - ansi.StringWidth(tail) - 5
+	if l.total > 0 && room >= 8 {
+		head += "  " + bar(l.done, l.total, min(room, barWidth))
+	}
+	return cut(head+"  "+tail, width-1)
+}
+
+// bar shows done of total in width columns.
+func bar(done, total int64, width int) string {
+	full := 0
+	if total > 0 {
+		full = int(min(max(done, 0), total) * int64(width) / total)
+	}
+	return paint(code, strings.Repeat("━", full)) + paint(dim, strings.Repeat("─", width-full))
+}

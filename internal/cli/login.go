@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/config"
+)
+
+func newLoginCommand(s *session) *cobra.Command {
+	var vercel bool
+	var vercelDir string
+	c := &cobra.Command{
+		Use:     "login [url]",
+		GroupID: groupPlatform,
+		Short:   "Keep a token, so that commands know who you are",
+		Long: "Checks a token and keeps it for later commands, with the URL of the platform it\n" +
+			"belongs to. The token comes from --token, from standard input, or you are asked\n" +
+			"for it. `lateen up` does this by itself on the machine it runs on; its token is in\n" +
+			"the file `token` of the data directory.\n\n" +
+			"With --vercel the unmodified vercel CLI is logged in as well.",
+		Example: "lateen login https://api.example.com\n" +
+			"lateen login < /var/lib/lateen/token   # on the machine of the platform\n" +
+			"lateen login --vercel                  # vercel CLI too",
+		Args: takes(0, 1, ""),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				s.flags.client.API = args[0]
+			}
+			return s.runLogin(c.Context(), vercel || vercelDir != "", vercelDir)
+		},
+	}
+	c.Flags().BoolVar(&vercel, "vercel", false, "log the vercel CLI in as well")
+	c.Flags().StringVarP(&vercelDir, "global-config", "Q", "", "`directory` of the vercel CLI's settings; implies --vercel")
+	return c
+}
+
+// loginReport is the answer of login and whoami.
+type loginReport struct {
+	API   string        `json:"api"`
+	User  lateen.User   `json:"user"`
+	Team  *client.Team  `json:"team,omitempty"`
+	Teams []client.Team `json:"teams"`
+	File  string        `json:"file,omitempty"` // where the token is kept
+}
+
+func (s *session) runLogin(ctx context.Context, vercel bool, vercelDir string) error {
+	asked, err := s.settings()
+	if err != nil {
+		return err
+	}
+	explicit, err := s.asked()
+	if err != nil {
+		return err
+	}
+	if asked.Token = explicit.Token; asked.Token == "" { // the one that is kept is not meant
+		secret, err := s.readSecret(ctx, "Token for "+asked.API+":")
+		if err != nil {
+			return err
+		}
+		if asked.Token = strings.TrimSpace(secret); asked.Token == "" {
+			return lateen.ErrTokenInvalid.With("no token was given").
+				WithHint("pass it by --token or standard input; `lateen up` keeps one in the file `token` of its data directory")
+		}
+	}
+	report, err := s.identify(ctx, asked)
+	if err != nil {
+		return err
+	}
+	if report.File, err = s.keep(asked); err != nil {
+		return err
+	}
+	if vercel {
+		if err := s.loginVercel(asked, report, vercelDir); err != nil {
+			return err
+		}
+	}
+	if s.flags.json {
+		return s.term.JSON(report)
+	}
+	s.term.Donef("Logged in to %s as %s", paint(code, asked.API), paint(bold, report.User.Username))
+	return nil
+}
+
+// identify asks the platform who a token belongs to, and for which team it acts.
+func (s *session) identify(ctx context.Context, c config.Client) (*loginReport, error) {
+	api := s.connect(c)
+	user, err := api.WhoAmI(ctx)
+	if err != nil {
+		return nil, err
+	}
+	teams, err := api.Teams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := &loginReport{API: c.API, User: user.User, Teams: teams}
+	for i := range teams {
+		t := &teams[i]
+		if c.Team == string(t.ID) || c.Team == t.Slug || c.Team == "" && (user.DefaultTeam == "" || user.DefaultTeam == t.ID) {
+			report.Team = t
+			return report, nil
+		}
+	}
+	if c.Team != "" {
+		return nil, lateen.ErrTeamNotFound.With("%s is in no team %q", user.Username, c.Team).WithHint("choose one with --team: %s", slugs(teams))
+	}
+	return report, nil
+}
+
+func slugs(teams []client.Team) string {
+	list := make([]string, 0, len(teams))
+	for _, t := range teams {
+		list = append(list, t.Slug)
+	}
+	return strings.Join(list, ", ")
+}
+
+// loginVercel logs the vercel CLI in.
+func (s *session) loginVercel(c config.Client, report *loginReport, dir string) (err error) {
+	if dir == "" {
+		if dir = config.VercelDir(s.getenv, runtime.GOOS); dir == "" {
+			return errNoHome
+		}
+	} else if dir, err = s.path(dir); err != nil {
+		return err
+	}
+	var team lateen.TeamID
+	if report.Team != nil {
+		team = report.Team.ID
+	}
+	if err := writeVercel(dir, c, team); err != nil {
+		return err
+	}
+	s.term.Donef("The vercel CLI talks to %s too", paint(code, c.API))
+	return nil
+}
+
+func newLogoutCommand(s *session) *cobra.Command {
+	var revoke bool
+	c := &cobra.Command{
+		Use:     "logout",
+		GroupID: groupPlatform,
+		Short:   "Forget the token that is kept",
+		Long: "Forgets the token that `lateen login` keeps. The token itself stays valid, unless\n" +
+			"--revoke ends it everywhere.",
+		Args: takes(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return s.runLogout(c.Context(), revoke)
+		},
+	}
+	c.Flags().BoolVar(&revoke, "revoke", false, "end the token itself as well")
+	return c
+}
+
+func (s *session) runLogout(ctx context.Context, revoke bool) error {
+	file := config.ClientFile(s.getenv)
+	kept, err := config.ReadClient(file)
+	if err != nil {
+		return err
+	}
+	if kept.Token == "" {
+		s.term.Linef("Nobody is logged in.")
+		return nil
+	}
+	if revoke {
+		if err := s.connect(kept).RevokeToken(ctx, "current"); err != nil && !errors.Is(err, lateen.ErrTokenInvalid) {
+			return err
+		}
+	}
+	if _, err := s.keep(config.Client{API: kept.API}); err != nil {
+		return err
+	}
+	s.term.Donef("Logged out of %s", paint(code, kept.API))
+	return nil
+}
+
+func newWhoamiCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:     "whoami",
+		GroupID: groupPlatform,
+		Short:   "Tell who you are, where",
+		Long:    "Prints the name of the user that commands act as, and to people also the team\nand the platform.",
+		Args:    takes(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			settings, err := s.settings()
+			if err != nil {
+				return err
+			}
+			if _, err := s.client(); err != nil {
+				return err
+			}
+			report, err := s.identify(c.Context(), settings)
+			if err != nil {
+				return err
+			}
+			if s.flags.json {
+				return s.term.JSON(report)
+			}
+			s.term.Answer(report.User.Username)
+			if report.Team != nil {
+				s.term.Linef("%s", paint(dim, "team "+report.Team.Slug+" at "+report.API))
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,217 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+// logFlags choose what of the logs is shown.
+type logFlags struct {
+	follow       bool
+	levels       []string
+	since, until string
+	query        client.LogQuery
+	request      string
+	limit        int
+}
+
+func newLogsCommand(s *session) *cobra.Command {
+	var f logFlags
+	c := &cobra.Command{
+		Use:     "logs [url|id|project]",
+		Aliases: []string{"log"},
+		GroupID: groupLook,
+		Short:   "Show requests, and what functions wrote",
+		Long: "Shows the requests that a deployment or a whole project answered, each with the\n" +
+			"lines it made user code write: how it was answered, from which cache or with what\n" +
+			"start of a function, and where its time went. Without a name it is the project this\n" +
+			"directory is linked to.\n\n" +
+			"With -f it goes on with requests as they end, until Ctrl-C.",
+		Example: "lateen logs -f\n" +
+			"lateen logs shop --level error --since 2h\n" +
+			"lateen logs shop.localhost --status 5xx --search /api\n" +
+			"lateen logs shop --json | jq .requestPath",
+		Args:              takes(0, 1, ""),
+		ValidArgsFunction: s.completeDeployments,
+		RunE: func(c *cobra.Command, args []string) error {
+			return s.runLogs(c.Context(), strings.Join(args, ""), &f)
+		},
+	}
+	flags := c.Flags()
+	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with requests as they end")
+	flags.StringSliceVar(&f.levels, "level", nil, "of these `levels`: error, warning, info")
+	flags.StringVar(&f.query.Status, "status", "", "with this `status`: 404, 5xx")
+	flags.StringVar(&f.since, "since", "", "from this `time` on: 30m, 2h, 7d ago or 2026-01-31T08:00:00Z (default 24h)")
+	flags.StringVar(&f.until, "until", "", "up to this `time`, as --since")
+	flags.StringVarP(&f.query.Search, "search", "s", "", "with this `text` in the path or a line")
+	flags.StringVar(&f.query.Environment, "target", "", "of one `environment`")
+	flags.StringVar(&f.query.Branch, "branch", "", "of one Git `branch`")
+	flags.StringVar(&f.query.Source, "source", "", "answered by this `kind`: static, function, prerender, edge, …")
+	flags.StringVar(&f.request, "request", "", "the one with this `id`")
+	flags.IntVarP(&f.limit, "limit", "n", 50, "`number` of requests at most")
+	s.projectFlag(c)
+	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                      // fails for unknown flags only
+	_ = c.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"error", "warning", "info"}, noFiles)) // as above
+	return c
+}
+
+func (s *session) runLogs(ctx context.Context, name string, f *logFlags) error {
+	if err := s.readLogFlags(f); err != nil {
+		return err
+	}
+	api, err := s.logScope(ctx, name, &f.query)
+	if err != nil {
+		return err
+	}
+	if f.follow {
+		return s.followLogs(ctx, api, f.query)
+	}
+	list, err := entries(ctx, api, f.query, f.limit)
+	if err != nil {
+		return err
+	}
+	for i := len(list) - 1; i >= 0; i-- { // the newest last, where one reads on
+		if err := s.entry(&list[i]); err != nil {
+			return err
+		}
+	}
+	if len(list) == 0 && !s.flags.json {
+		s.term.Linef("No request matches. `lateen logs -f` shows them as they come.")
+	}
+	return nil
+}
+
+// readLogFlags turns what was typed into a query.
+func (s *session) readLogFlags(f *logFlags) error {
+	for _, level := range f.levels {
+		if !slices.Contains([]string{lateen.LevelError, lateen.LevelWarning, lateen.LevelInfo}, level) {
+			return errUsage.With("there is no level %q: error, warning and info", level)
+		}
+	}
+	if f.limit < 1 {
+		return errUsage.With("--limit is %d: 1 or more", f.limit)
+	}
+	f.query.Levels, f.query.Request = f.levels, lateen.RequestID(f.request)
+	var err error
+	if f.query.Since, err = s.moment("--since", f.since); err != nil {
+		return err
+	}
+	f.query.Until, err = s.moment("--until", f.until)
+	return err
+}
+
+// moment reads a time: how long ago, or when.
+func (s *session) moment(flag, text string) (lateen.Millis, error) {
+	if text == "" {
+		return 0, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 {
+			return lateen.MillisOf(s.Now().AddDate(0, 0, -n)), nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return lateen.MillisOf(s.Now().Add(-d)), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil { //nolint:gosmopolitan // people mean their own time
+			return lateen.MillisOf(t), nil
+		}
+	}
+	return 0, errUsage.With("%s does not take %q", flag, text).WithHint("say how long ago, as 30m or 7d, or when, as 2026-01-31T08:00:00Z")
+}
+
+// logScope resolves what logs are asked for: a deployment, a project by name,
+// or the one that is linked.
+func (s *session) logScope(ctx context.Context, name string, q *client.LogQuery) (*client.Client, error) {
+	if name == "" {
+		on, err := s.here(ctx)
+		if err != nil {
+			return nil, err
+		}
+		q.Project = on.project.ID
+		return on.client, nil
+	}
+	api, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	if !strings.ContainsAny(name, ":/") && !strings.HasPrefix(name, "dpl_") {
+		p, err := api.Project(ctx, name)
+		if err == nil {
+			q.Project = p.ID
+			return api, nil
+		}
+		if !errors.Is(err, lateen.ErrProjectNotFound) {
+			return nil, err
+		}
+	}
+	d, err := api.Deployment(ctx, host(name))
+	if err != nil {
+		return nil, err
+	}
+	q.Project, q.Deployment = d.Project, d.ID
+	return api, nil
+}
+
+// entries collects at most limit requests, newest first.
+func entries(ctx context.Context, api *client.Client, q client.LogQuery, limit int) ([]client.Entry, error) {
+	const page = 100 // as the platform bounds it
+	var list []client.Entry
+	for q.Page = 0; len(list) < limit; q.Page++ {
+		some, err := api.Entries(ctx, q, min(limit, page))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, some...)
+		if len(some) < min(limit, page) {
+			break
+		}
+	}
+	return list[:min(limit, len(list))], nil
+}
+
+// reconnectPause is between a lost stream and the next try.
+const reconnectPause = time.Second
+
+// followLogs shows requests as they end, until ctx does. It outlives the platform.
+func (s *session) followLogs(ctx context.Context, api *client.Client, q client.LogQuery) error {
+	s.term.Linef("%s", paint(dim, "Requests appear as they end; Ctrl-C ends this."))
+	lost := false
+	for {
+		for e, err := range api.FollowEntries(ctx, q) {
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case errors.Is(err, client.ErrUnreachable):
+				if !lost {
+					s.term.Warnf("%s does not answer; this waits for it.", api.BaseURL)
+				}
+				lost = true
+			case err != nil:
+				return err
+			default:
+				lost = false
+				if err := s.entry(&e); err != nil {
+					return err
+				}
+			}
+		}
+		timer := time.NewTimer(reconnectPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+)
+
+func newOpenCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "open [url|id|project]",
+		GroupID: groupLook,
+		Short:   "Show a deployment in the browser",
+		Long: "Opens production of the project this directory is linked to, or the deployment you\n" +
+			"name, in the browser. Where there is none, it prints the URL alone.",
+		Example:           "lateen open\nlateen open dpl_06f2…",
+		Args:              takes(0, 1, ""),
+		ValidArgsFunction: s.completeDeployments,
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		target, err := s.openTarget(c.Context(), args)
+		if err != nil {
+			return err
+		}
+		if s.flags.json {
+			return s.term.JSON(map[string]string{"url": target})
+		}
+		s.term.Answer(target)
+		show := s.Open
+		if show == nil {
+			show = s.browse
+		}
+		if s.term.stdout.fd >= 0 || s.Open != nil {
+			_ = show(c.Context(), target) // the URL is printed: whoever has no browser can follow it
+		}
+		return nil
+	}
+	s.projectFlag(c)
+	return c
+}
+
+func (s *session) openTarget(ctx context.Context, args []string) (string, error) {
+	if len(args) > 0 {
+		api, err := s.client()
+		if err != nil {
+			return "", err
+		}
+		d, err := s.find(ctx, api, args[0])
+		if err != nil {
+			return "", err
+		}
+		return d.SiteURL, nil
+	}
+	on, err := s.here(ctx)
+	if err != nil {
+		return "", err
+	}
+	d := on.project.Targets[lateen.Production]
+	if d == nil {
+		return "", lateen.ErrDeploymentNotFound.With("no deployment serves production of %s yet", on.project.Name).WithHint("make one with `lateen deploy --prod`")
+	}
+	if len(d.Alias) > 0 {
+		return urlOf(d, d.Alias[0]), nil
+	}
+	return d.SiteURL, nil
+}
+
+// browse shows a URL in the desktop's browser, if there is a desktop.
+func (s *session) browse(ctx context.Context, target string) error {
+	opener := "xdg-open"
+	switch {
+	case !strings.HasPrefix(target, "http"):
+		return nil // not for a program to interpret
+	case runtime.GOOS == "darwin":
+		opener = "open"
+	case s.getenv("DISPLAY") == "" && s.getenv("WAYLAND_DISPLAY") == "":
+		return nil
+	}
+	program, err := exec.LookPath(opener)
+	if err != nil {
+		return err
+	}
+	return exec.CommandContext(ctx, program, target).Start() //nolint:gosec // a URL the platform made
+}

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+func newProjectCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "project",
+		Aliases: []string{"projects"},
+		GroupID: groupSettings,
+		Short:   "List, make and remove projects",
+		Long: "A project is one site or application, with its deployments, variables and hosts.\n" +
+			"`lateen link` and `lateen deploy` make one by themselves.",
+		Example: "lateen project ls\nlateen project add shop\nlateen project rm shop",
+	}
+	family(c)
+	adopt(c, newProjectListCommand(s), newProjectAddCommand(s), newProjectRemoveCommand(s))
+	return c
+}
+
+func newProjectListCommand(s *session) *cobra.Command {
+	var most int
+	c := &cobra.Command{
+		Use:   "ls [search]",
+		Short: "List projects",
+		Long:  "Lists the projects of the team, those whose name has a part if you give one, the\nlatest changed first.",
+		Args:  takes(0, 1, ""),
+		RunE: func(c *cobra.Command, args []string) error {
+			search := ""
+			if len(args) > 0 {
+				search = args[0]
+			}
+			return s.listProjects(c.Context(), search, most)
+		},
+	}
+	c.Flags().IntVarP(&most, "limit", "n", 50, "`number` of projects at most")
+	return c
+}
+
+func (s *session) listProjects(ctx context.Context, search string, most int) error {
+	api, err := s.client()
+	if err != nil {
+		return err
+	}
+	projects, err := pages(most, func(p client.Page) ([]client.Project, lateen.Millis, error) {
+		return api.Projects(ctx, search, p)
+	})
+	if err != nil {
+		return err
+	}
+	if s.flags.json {
+		return s.term.JSON(map[string]any{"projects": projects})
+	}
+	if len(projects) == 0 {
+		s.term.Linef("There are no projects here yet: `lateen deploy` makes one.")
+		return nil
+	}
+	rows := make([][]string, 0, len(projects))
+	for i := range projects {
+		p := &projects[i]
+		address := paint(dim, "no production yet")
+		if d := p.Targets[lateen.Production]; d != nil {
+			address = d.SiteURL
+			if len(d.Alias) > 0 {
+				address = urlOf(d, d.Alias[0])
+			}
+			address = paint(code, address)
+		}
+		fw := ""
+		if p.Framework != nil {
+			fw = clean(*p.Framework)
+		}
+		rows = append(rows, []string{paint(bold, p.Name), address, fw, s.age(p.UpdatedAt)})
+	}
+	s.term.Table([]column{{title: "name"}, {title: "production"}, {title: "framework", drop: 1}, {title: "changed", right: true, drop: 2}}, rows)
+	return nil
+}
+
+func newProjectAddCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "add <name>",
+		Short: "Make a project",
+		Long:  "Makes a project. Its name is the host of its production.",
+		Args:  takes(1, 1, "how it is called"),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := s.client()
+			if err != nil {
+				return err
+			}
+			p, err := api.CreateProject(c.Context(), args[0], lateen.ProjectSettings{})
+			if err != nil {
+				return err
+			}
+			if s.flags.json {
+				return s.term.JSON(p)
+			}
+			s.term.Donef("Made the project %s", paint(bold, p.Name))
+			return nil
+		},
+	}
+}
+
+func newProjectRemoveCommand(s *session) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:               "rm <name>",
+		Aliases:           []string{"remove"},
+		Short:             "Remove a project with all that is in it",
+		Long:              "Removes a project with its deployments, aliases and variables. There is no way back.",
+		Args:              takes(1, 1, "which project"),
+		ValidArgsFunction: s.completeProjects,
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := s.client()
+			if err != nil {
+				return err
+			}
+			p, err := api.Project(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s with all its deployments, hosts and variables?", paint(bold, p.Name))); err != nil {
+				return err
+			}
+			if err := api.DeleteProject(c.Context(), string(p.ID)); err != nil {
+				return err
+			}
+			s.term.Donef("Removed the project %s", p.Name)
+			return nil
+		},
+	}
+	yesFlag(c, &yes)
+	return c
+}

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+func newPromoteCommand(s *session) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:     "promote <url|id>",
+		GroupID: groupDeploy,
+		Short:   "Make a deployment serve production",
+		Long: "Points the production hosts of a project at a deployment. One that was made for\n" +
+			"production serves at once. A preview is deployed again with the variables of\n" +
+			"production, and serves once that is ready.\n\n" +
+			"After a rollback this is also how new deployments reach production again.",
+		Example:           "lateen promote shop-4k2j9x1ab-team.localhost",
+		Args:              takes(1, 1, "which deployment"),
+		ValidArgsFunction: s.completeDeployments,
+		RunE: func(c *cobra.Command, args []string) error {
+			return s.runPromote(c.Context(), args[0], yes)
+		},
+	}
+	yesFlag(c, &yes)
+	return c
+}
+
+func (s *session) runPromote(ctx context.Context, idOrURL string, yes bool) error {
+	api, err := s.client()
+	if err != nil {
+		return err
+	}
+	d, err := api.Deployment(ctx, host(idOrURL))
+	if err != nil {
+		return err
+	}
+	if d.Environment() != lateen.Production {
+		s.term.Linef("%s was made for %s: it is deployed again for production.", d.Host, d.Environment())
+		if s.term.Interactive() {
+			if err := s.confirm(ctx, yes, "Go on?"); err != nil {
+				return err
+			}
+		}
+	}
+	d, err = api.Promote(ctx, string(d.Project), string(d.ID))
+	if err != nil {
+		return err
+	}
+	if !d.Settled() {
+		return s.await(ctx, api, d, false)
+	}
+	return s.nowServes(ctx, api, d, "Promoted")
+}
+
+// nowServes says that a deployment serves production, and where.
+func (s *session) nowServes(ctx context.Context, api *client.Client, d *client.Deployment, verb string) error {
+	d, err := api.Deployment(ctx, string(d.ID)) // with the hosts it has now
+	if err != nil {
+		return err
+	}
+	if s.flags.json {
+		return s.term.JSON(reportOf(d))
+	}
+	s.term.Donef("%s: %s serves production of %s", verb, d.Host, paint(bold, d.Name))
+	address := d.SiteURL
+	if len(d.Alias) > 0 {
+		address = urlOf(d, d.Alias[0])
+	}
+	s.term.Answer(paint(code, address))
+	return nil
+}
+
+func newRollbackCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "rollback [url|id]",
+		GroupID: groupDeploy,
+		Short:   "Make an earlier deployment serve production again",
+		Long: "Points the production hosts of a project back at an earlier production deployment:\n" +
+			"the one before, unless you name another. It serves at once.\n\n" +
+			"Until the next `lateen promote`, new deployments do not take production over.",
+		Example:           "lateen rollback\nlateen rollback dpl_06f2…",
+		Args:              takes(0, 1, ""),
+		ValidArgsFunction: s.completeDeployments,
+		RunE: func(c *cobra.Command, args []string) error {
+			api, to, err := s.rollbackTarget(c.Context(), args)
+			if err != nil {
+				return err
+			}
+			d, err := api.Rollback(c.Context(), string(to.Project), string(to.ID))
+			if err != nil {
+				return err
+			}
+			if err := s.nowServes(c.Context(), api, d, "Rolled back"); err != nil {
+				return err
+			}
+			s.term.Linef("%s", "New deployments do not take over until you `lateen promote` one.")
+			return nil
+		},
+	}
+	s.projectFlag(c)
+	return c
+}
+
+var errNoEarlier = &lateen.Error{Code: lateen.NotFound, Reason: "no_earlier_deployment", Message: "no earlier deployment can serve production", Hint: "see what there is with `lateen ls --target production`"}
+
+// rollbackTarget returns the deployment to roll back to: the one named, or the
+// newest production deployment before the one that serves now.
+func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Client, *client.Deployment, error) {
+	if len(args) > 0 {
+		api, err := s.client()
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := api.Deployment(ctx, host(args[0]))
+		return api, d, err
+	}
+	on, err := s.here(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := on.project.Targets[lateen.Production]
+	if now == nil {
+		return nil, nil, errNoEarlier.With("no deployment serves production of %s yet", on.project.Name)
+	}
+	filter := client.DeploymentFilter{Project: on.project.ID, Target: lateen.Production, States: []lateen.ReadyState{lateen.Ready}}
+	before, _, err := on.client.Deployments(ctx, filter, client.Page{Until: now.CreatedAt, Limit: 20})
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range before {
+		if before[i].ID != now.ID {
+			return on.client, &before[i], nil
+		}
+	}
+	return nil, nil, errNoEarlier
+}
+
+// isGone reports whether what was asked for is not there.
+func isGone(err error) bool {
+	return errors.Is(err, lateen.ErrDeploymentNotFound) || errors.Is(err, lateen.ErrProjectNotFound)
+}

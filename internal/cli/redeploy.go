@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen/client"
+)
+
+func newRedeployCommand(s *session) *cobra.Command {
+	var target string
+	var noWait bool
+	c := &cobra.Command{
+		Use:     "redeploy <url|id>",
+		GroupID: groupDeploy,
+		Short:   "Deploy the files of a deployment again",
+		Long: "Makes a new deployment of the files of an earlier one, with the project's variables\n" +
+			"as they are now, and prints its URL.",
+		Example:           "lateen redeploy shop.localhost\nlateen redeploy dpl_06f2… --target production",
+		Args:              takes(1, 1, "which deployment"),
+		ValidArgsFunction: s.completeDeployments,
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		api, err := s.client()
+		if err != nil {
+			return err
+		}
+		d, err := api.Redeploy(c.Context(), host(args[0]), target)
+		if err != nil {
+			return err
+		}
+		return s.await(c.Context(), api, d, noWait)
+	}
+	c.Flags().StringVar(&target, "target", "", "`environment`; default: that of the deployment")
+	c.Flags().BoolVar(&noWait, "no-wait", false, "return at once")
+	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
+	return c
+}
+
+// await shows how a deployment that was just made goes.
+func (s *session) await(ctx context.Context, api *client.Client, d *client.Deployment, noWait bool) error {
+	p, err := api.Project(ctx, string(d.Project))
+	if err != nil {
+		return err
+	}
+	show := &deployView{session: s}
+	if !noWait {
+		d, err = api.Await(ctx, d, show.progress)
+	}
+	return s.deployed(&site{api, p}, d, err, show)
+}

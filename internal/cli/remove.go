@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+func newRemoveCommand(s *session) *cobra.Command {
+	var yes, safe bool
+	c := &cobra.Command{
+		Use:     "rm <url|id>…",
+		Aliases: []string{"remove"},
+		GroupID: groupDeploy,
+		Short:   "Remove deployments",
+		Long: "Removes deployments and the aliases that lead to them. One that is not ready yet is\n" +
+			"canceled by that. To remove a project with all that is in it: `lateen project rm`.",
+		Example:           "lateen rm dpl_06f2…\nlateen rm shop-4k2j9x1ab-team.localhost --safe",
+		Args:              takes(1, -1, "which deployments"),
+		ValidArgsFunction: s.completeDeployments,
+		RunE: func(c *cobra.Command, args []string) error {
+			return s.runRemove(c.Context(), args, yes, safe)
+		},
+	}
+	yesFlag(c, &yes)
+	c.Flags().BoolVar(&safe, "safe", false, "refuse to remove what an alias leads to")
+	return c
+}
+
+func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool) error {
+	api, err := s.client()
+	if err != nil {
+		return err
+	}
+	list := make([]*client.Deployment, 0, len(names))
+	for _, name := range names {
+		d, err := api.Deployment(ctx, host(name))
+		if err != nil {
+			return err
+		}
+		list = append(list, d)
+		aliases := ""
+		if len(d.Alias) > 0 {
+			aliases = paint(warn, fmt.Sprintf(" with %s, %s among them", count(len(d.Alias), "alias host"), d.Alias[0]))
+		}
+		s.term.Linef("  %s  %s%s", d.Host, paint(dim, d.Environment()), aliases)
+	}
+	if err := s.confirm(ctx, yes, fmt.Sprintf("Remove %s?", count(len(list), "deployment"))); err != nil {
+		return err
+	}
+	removed := make([]lateen.DeploymentID, 0, len(list))
+	for _, d := range list {
+		if err := api.DeleteDeployment(ctx, string(d.ID), safe); err != nil {
+			return err
+		}
+		removed = append(removed, d.ID)
+		s.term.Donef("Removed %s", d.Host)
+	}
+	if s.flags.json {
+		return s.term.JSON(map[string]any{"removed": removed})
+	}
+	return nil
+}

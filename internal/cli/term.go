@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+	"golang.org/x/term"
+)
+
+// Term does all the printing of commands. The answer of a command, which a
+// script may read, goes to standard output and nothing else does. What is for
+// people goes to standard error: on a terminal with colour and lines that move,
+// elsewhere as plain lines.
+type Term struct {
+	stdin  int // descriptor of a terminal, or -1
+	stdout stream
+	stderr stream
+	now    func() time.Time
+
+	mu   sync.Mutex // guards below
+	live *Live      // line at the bottom that is being rewritten; nil is none
+}
+
+// stream is an output of a command.
+type stream struct {
+	io.Writer
+
+	fd    int // of a terminal, or -1
+	color bool
+	width func() int // columns; 0: no bound
+}
+
+func newTerm(in io.Reader, out, err io.Writer, getenv func(string) string) *Term {
+	return &Term{stdin: terminal(in), stdout: newStream(out, getenv), stderr: newStream(err, getenv), now: time.Now}
+}
+
+// terminal returns the descriptor of a terminal, or -1.
+func terminal(v any) int {
+	f, ok := v.(*os.File)
+	if !ok {
+		return -1
+	}
+	fd := int(f.Fd()) //nolint:gosec // a descriptor fits an int
+	if !term.IsTerminal(fd) {
+		return -1
+	}
+	return fd
+}
+
+func newStream(w io.Writer, getenv func(string) string) stream {
+	s := stream{Writer: w, fd: terminal(w), width: func() int { return 0 }}
+	s.color = colorful(s.fd >= 0, getenv)
+	if s.fd >= 0 {
+		s.width = func() int {
+			width, _, err := term.GetSize(s.fd)
+			if err != nil || width <= 0 {
+				return 80
+			}
+			return max(width, 24)
+		}
+	}
+	return s
+}
+
+// colorful decides on colour as no-color.org and bixense.com/clicolors ask.
+func colorful(terminal bool, getenv func(string) string) bool {
+	forced := getenv("CLICOLOR_FORCE")
+	switch {
+	case getenv("NO_COLOR") != "":
+		return false
+	case forced != "" && forced != "0":
+		return true
+	}
+	return terminal && getenv("TERM") != "dumb" && getenv("CLICOLOR") != "0"
+}
+
+// text is what is written for painted text.
+func (s *stream) text(text string) string {
+	if s.color {
+		return text
+	}
+	return ansi.Strip(text)
+}
+
+// moves reports whether lines on standard error can be rewritten.
+func (t *Term) moves() bool { return t.stderr.fd >= 0 }
+
+// Interactive reports whether somebody is there to answer a question.
+func (t *Term) Interactive() bool { return t.stdin >= 0 && t.stderr.fd >= 0 }
+
+// Answer prints a line of what the command was asked for.
+func (t *Term) Answer(line string) { t.print(&t.stdout, line+"\n") }
+
+// JSON prints what the command was asked for, for a program.
+func (t *Term) JSON(v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the answer as JSON: %w", err)
+	}
+	t.Raw(string(b) + "\n")
+	return nil
+}
+
+// JSONLine prints a value of a stream of them, each on a line.
+func (t *Term) JSONLine(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write the answer as JSON: %w", err)
+	}
+	t.Raw(string(b) + "\n")
+	return nil
+}
+
+// Raw prints text for a program as it is.
+func (t *Term) Raw(text string) { t.write(&t.stdout, text) }
+
+// ErrJSON prints an error, for a program.
+func (t *Term) ErrJSON(v any) {
+	b, err := json.Marshal(v)
+	if err == nil {
+		t.write(&t.stderr, string(b)+"\n")
+	}
+}
+
+// Linef prints a line for people.
+func (t *Term) Linef(format string, args ...any) {
+	t.print(&t.stderr, quoted(fmt.Sprintf(format, args...), t.stderr.color)+"\n")
+}
+
+// Donef prints that something succeeded.
+func (t *Term) Donef(format string, args ...any) { t.Linef(paint(good, "✓")+" "+format, args...) }
+
+// Warnf prints that something is odd.
+func (t *Term) Warnf(format string, args ...any) {
+	t.Linef(paint(warn, "Warning:")+" "+format, args...)
+}
+
+// Errorf prints what went wrong.
+func (t *Term) Errorf(format string, args ...any) {
+	t.labeled(paint(bad+";1", "Error:"), format, args...)
+}
+
+// Hintf prints what to do next.
+func (t *Term) Hintf(format string, args ...any) { t.labeled(paint(warn, "Hint:"), format, args...) }
+
+// labeled prints text after a label, aligned with other labels, in lines that fit
+// the terminal.
+func (t *Term) labeled(label, format string, args ...any) {
+	const indent = 7
+	text := quoted(fmt.Sprintf(format, args...), t.stderr.color)
+	if width := t.stderr.width(); width > 2*indent {
+		text = wrap(text, width-indent)
+	}
+	text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent))
+	t.print(&t.stderr, pad(label, indent, false)+text+"\n")
+}
+
+// print writes painted text.
+func (t *Term) print(s *stream, text string) { t.write(s, s.text(text)) }
+
+// write writes text above the line that is being rewritten.
+func (t *Term) write(s *stream, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.live.erase()
+	_, _ = io.WriteString(s, text) // whoever reads it may be gone: that is no failure of the command
+	t.live.draw()
+}
+
+// Close ends what is being rewritten.
+func (t *Term) Close() {
+	t.mu.Lock()
+	live := t.live
+	t.mu.Unlock()
+	live.Stop()
+}

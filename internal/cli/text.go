@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// elapsed is a duration as people say it: 850ms, 3.2s, 4m 10s, 2h 5m.
+func elapsed(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Millisecond:
+		return "0ms"
+	case d < time.Second:
+		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
+	case d < time.Minute:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + "s"
+	case d < time.Hour:
+		return fmt.Sprintf("%dm %ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh %dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// precise is a short duration to three digits: 0.4ms, 12.3ms, 340ms, 1.25s.
+func precise(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	switch {
+	case ms < 0.05:
+		return "0ms"
+	case ms < 99.95:
+		return strconv.FormatFloat(ms, 'f', 1, 64) + "ms"
+	case ms < 1000:
+		return strconv.FormatFloat(ms, 'f', 0, 64) + "ms"
+	}
+	return strconv.FormatFloat(ms/1000, 'f', 2, 64) + "s"
+}
+
+// age is how long ago something was, in one unit: 12s, 5m, 3h, 2d.
+func (s *session) age(at lateen.Millis) string {
+	d := max(s.Now().Sub(at.Time()), 0)
+	switch {
+	case at == 0:
+		return "never"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// amount is a number of bytes in units of a thousand: 840 B, 12.3 kB, 4.0 MB.
+func amount(bytes int64) string {
+	if bytes < 1000 {
+		return strconv.FormatInt(bytes, 10) + " B"
+	}
+	value, unit := float64(bytes)/1000, 0
+	for value >= 999.95 && unit < 3 {
+		value, unit = value/1000, unit+1
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + " " + []string{"kB", "MB", "GB", "TB"}[unit]
+}
+
+// count is a number of things: 1 file, 12 files.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
+// sortedKeys returns the keys of a map in order.
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

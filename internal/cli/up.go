@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/config"
+)
+
+var errNoPlatform = &lateen.Error{Code: lateen.Invalid, Reason: "no_platform", Message: "this build of lateen has no platform in it"}
+
+func newUpCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "up",
+		GroupID: groupPlatform,
+		Short:   "Start the platform on this machine",
+		Long: "Starts the platform: API, edge and functions in one process, until it is told to\n" +
+			"stop. Everything it keeps is beneath one directory.\n\n" +
+			"The first start makes a team with an owner, writes the owner's token to the file\n" +
+			"`token` of that directory, and logs this user in.\n\n" +
+			"Each flag can be given in the environment as well: LATEEN_ and its name in capitals.",
+		Example: "lateen up\n" +
+			"lateen up --data ./lateen --listen 127.0.0.1:3000\n" +
+			"lateen up --domain example.com --listen :443 --tls-cert cert.pem --tls-key key.pem",
+		Args: takes(0, 0, ""),
+	}
+	defaults := config.Default(func(string) string { return "" })
+	for _, k := range defaults.Keys() {
+		f := c.Flags().VarPF(k.Value, k.Name, "", k.Usage)
+		switch {
+		case k.Value.Type() == "bool":
+			f.NoOptDefVal = "true"
+		case k.Name == "data":
+			f.DefValue = "/var/lib/lateen for root, ~/.local/share/lateen for others"
+		}
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		settings, err := config.Load(s.getenv)
+		if err != nil {
+			return err
+		}
+		for _, k := range settings.Keys() {
+			if f := c.Flags().Lookup(k.Name); f.Changed {
+				if err := k.Value.Set(f.Value.String()); err != nil {
+					return errUsage.With("--%s does not take %q: %s", k.Name, f.Value, err)
+				}
+			}
+		}
+		return s.runUp(c.Context(), settings)
+	}
+	return c
+}
+
+func (s *session) runUp(ctx context.Context, c *config.Config) error {
+	if s.Up == nil {
+		return errNoPlatform
+	}
+	var err error
+	if c.Data, err = s.path(c.Data); err != nil {
+		return err
+	}
+	build := ReadBuild()
+	fetching := &fetchView{term: s.term}
+	platform, err := s.Up(ctx, UpOptions{
+		Config: c, Out: logWriter{s.term}, Getenv: s.getenv, Version: build.Version, Progress: fetching.progress,
+	})
+	if err != nil {
+		return err
+	}
+	token, first := platform.Token()
+	api := apiURL(c, platform.Addr())
+	s.banner(c, api, first, s.logInHere(api, token), build)
+	err = platform.Run(ctx)
+	fetching.stop()
+	return err
+}
+
+// apiURL is where the API of a platform answers on this machine.
+func apiURL(c *config.Config, addr string) string {
+	if _, port, err := net.SplitHostPort(addr); err == nil {
+		host, _, err := net.SplitHostPort(c.Listen)
+		ip := net.ParseIP(host)
+		if err != nil || host == "" || ip != nil && ip.IsUnspecified() {
+			host = "127.0.0.1"
+		}
+		c.Listen = net.JoinHostPort(host, port) // with the port that the system chose, and a host one can reach
+	}
+	return c.LocalURL()
+}
+
+// logInHere logs the user in whom commands on this machine act as, unless they
+// are logged in elsewhere. It returns where they are.
+func (s *session) logInHere(api, token string) string {
+	kept, err := config.ReadClient(config.ClientFile(s.getenv))
+	if err != nil || kept.Token != "" && kept.API != api {
+		return kept.API
+	}
+	if token == "" || kept.Token == token {
+		return api
+	}
+	if _, err := s.keep(config.Client{API: api, Token: token}); err != nil {
+		return "" // a service has no home: whoever needs the token finds it in the data directory
+	}
+	return api
+}
+
+// banner says where everything is and what to do next.
+func (s *session) banner(c *config.Config, api string, first bool, loggedInTo string, build Build) {
+	version := build.Version
+	if version == "dev" && build.Commit != "" {
+		version += " " + build.Commit[:min(7, len(build.Commit))]
+	}
+	token := filepath.Join(c.Data, "token")
+	lines := []field{
+		{"API", paint(code, api)},
+		{"Sites", paint(code, strings.Replace(c.SiteURL("~"), "~", "<project>", 1))},
+		{"Data", c.Data},
+	}
+	if first {
+		lines = append(lines, field{"Token", token})
+	}
+	s.term.Linef("\n  %s %s %s\n", paint(code, "◢"), paint(bold, "lateen"), paint(dim, version))
+	for _, f := range lines {
+		s.term.Linef("  %s  %s", pad(paint(dim, f.name), 5, false), f.value)
+	}
+	s.term.Linef("")
+	switch loggedInTo {
+	case api:
+		s.term.Linef("  %s  In your app's directory: `lateen deploy`", pad(paint(dim, "Next"), 5, false))
+	case "":
+		s.term.Linef("  %s  `lateen login %s < %s`", pad(paint(dim, "Next"), 5, false), api, token)
+	default:
+		s.term.Linef("  %s  Your commands talk to %s. To talk to this:", pad(paint(dim, "Next"), 5, false), loggedInTo)
+		s.term.Linef("         `lateen login %s < %s`", api, token)
+	}
+	s.term.Linef("")
+}
+
+// logWriter prints the platform's own log without disturbing what is being
+// rewritten at the bottom of the terminal.
+type logWriter struct{ term *Term }
+
+// Write implements [io.Writer].
+func (w logWriter) Write(b []byte) (int, error) {
+	w.term.write(&w.term.stderr, string(b))
+	return len(b), nil
+}
+
+// fetchView shows how a runtime is fetched.
+type fetchView struct {
+	term *Term
+
+	mu   sync.Mutex // guards below
+	name string
+	live *Live
+}
+
+// progress is told by the platform.
+func (v *fetchView) progress(name string, done, total int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.live == nil || v.name != name {
+		v.name, v.live = name, v.term.Live("Fetching "+name)
+	}
+	note := amount(done)
+	if total > 0 {
+		note += "/" + amount(total)
+	}
+	v.live.Set(done, total, note)
+	if total > 0 && done >= total {
+		v.live.Finish("Fetched %s, %s", name, amount(total))
+		v.live = nil
+	}
+}
+
+func (v *fetchView) stop() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.live.Stop()
+}
