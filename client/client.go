@@ -158,9 +158,13 @@ func (c *Client) try(ctx context.Context, k call) (*http.Response, *failure) {
 }
 
 func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
-	target, err := url.Parse(strings.TrimSuffix(c.BaseURL, "/") + k.path)
-	if err != nil || target.Host == "" {
+	base, err := url.Parse(c.BaseURL)
+	if err != nil || base.Host == "" {
 		return nil, lateen.ErrInvalid.With("%q is not the address of a platform", c.BaseURL).WithHint("it looks like http://127.0.0.1:8080")
+	}
+	target, err := url.Parse(strings.TrimSuffix(c.BaseURL, "/") + k.path)
+	if err != nil {
+		return nil, err
 	}
 	query := url.Values{}
 	maps.Copy(query, k.query)

@@ -31,8 +31,8 @@ type aliasesReply struct {
 func (a *API) aliasOf(r *http.Request, t *control.AliasTarget) alias {
 	return alias{
 		Alias: t.Alias, Created: t.CreatedAt, SiteURL: a.Control.SiteURL(t.Host),
-		Deployment: aliasDeployment{ID: t.Alias.Deployment, URL: t.Target},
-		Creator:    a.creatorOf(r, t.Alias.Creator),
+		Deployment: aliasDeployment{ID: t.Deployment, URL: t.Target},
+		Creator:    a.creatorOf(r, t.Creator),
 	}
 }
 
@@ -80,7 +80,7 @@ func getAlias(a *API, r *http.Request, _ *none) (*alias, error) {
 	return &out, nil
 }
 
-type aliasRequest struct {
+type setAliasRequest struct {
 	Alias string `json:"alias"`
 }
 
@@ -92,7 +92,7 @@ type aliasSet struct {
 	SiteURL         string              `json:"siteUrl"`
 }
 
-func setAlias(a *API, r *http.Request, in *aliasRequest) (*aliasSet, error) {
+func setAlias(a *API, r *http.Request, in *setAliasRequest) (*aliasSet, error) {
 	row, previous, err := a.Control.SetAlias(r.Context(), r.PathValue("deployment"), in.Alias)
 	if err != nil {
 		return nil, err

@@ -282,6 +282,10 @@ type build struct {
 	CreatedAt    lateen.Millis       `json:"createdAt"`
 	ReadyStateAt lateen.Millis       `json:"readyStateAt,omitempty"`
 	Output       []buildOutput       `json:"output"`
+
+	Functions  int `json:"functions"`  // several paths may lead to one
+	Routes     int `json:"routes"`     // of the route table
+	Prerenders int `json:"prerenders"` // paths whose responses are kept
 }
 
 type buildOutput struct {
@@ -309,6 +313,7 @@ func listBuilds(a *API, r *http.Request, _ *none) (*buildsReply, error) {
 	}
 	if manifest != nil {
 		b.Output = outputsOf(manifest)
+		b.Functions, b.Routes, b.Prerenders = len(manifest.Functions), len(manifest.Routes), len(manifest.Prerenders)
 	}
 	return &buildsReply{Builds: []build{b}}, nil
 }

@@ -37,8 +37,8 @@ var statuses = map[lateen.Code]int{
 	lateen.Internal:        http.StatusInternalServerError,
 }
 
-// status is the HTTP status of an error.
-func status(e *lateen.Error) int {
+// Status is the HTTP status of an error.
+func Status(e *lateen.Error) int {
 	switch {
 	case errors.Is(e, lateen.ErrTooLarge):
 		return http.StatusRequestEntityTooLarge
@@ -102,7 +102,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if shown.Code == lateen.Unavailable || shown.Code == lateen.Exhausted {
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, status(shown), errorBody{Error: info})
+	writeJSON(w, Status(shown), errorBody{Error: info})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -126,7 +126,7 @@ func readJSON(r *http.Request, v any) error {
 
 // kindOf is a type in the words of JSON.
 func kindOf(t reflect.Type) string {
-	switch t.Kind() { //nolint:exhaustive // JSON has no more
+	switch t.Kind() {
 	case reflect.String:
 		return "a string"
 	case reflect.Bool:

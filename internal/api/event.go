@@ -70,11 +70,11 @@ func readEvents(a *API, w http.ResponseWriter, r *http.Request) error {
 			return abort(a, r, err)
 		}
 		if err := out.send(eventOf(&e)); err != nil {
-			return nil //nolint:nilerr // the reader is gone
+			return nil // the reader is gone
 		}
 	}
 	if d, err = a.Control.Deployment(ctx, string(d.ID)); err != nil || d.AliasedAt == 0 {
-		return nil //nolint:nilerr // deleted or canceled meanwhile
+		return nil // deleted or canceled meanwhile
 	}
 	hosts, err := a.Control.AliasHosts(ctx, d.ID)
 	if err != nil {
@@ -124,7 +124,7 @@ func sendEvents(w http.ResponseWriter, r *http.Request, lines bool, events func(
 	out := newLines(w)
 	for _, e := range list {
 		if err := out.send(e); err != nil {
-			return nil //nolint:nilerr // the reader is gone
+			return nil // the reader is gone
 		}
 	}
 	return nil

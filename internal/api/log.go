@@ -103,7 +103,7 @@ func tailLogs(a *API, w http.ResponseWriter, r *http.Request) error {
 	for e := range a.Logs.Tail(ctx, observe.Query{Project: p.ID, Deployment: d.ID}) {
 		for _, line := range linesOf(&e) {
 			if err := out.send(line); err != nil {
-				return nil //nolint:nilerr // the reader is gone
+				return nil // the reader is gone
 			}
 		}
 	}
@@ -149,7 +149,11 @@ type rowEvent struct {
 }
 
 func searchLogs(a *API, r *http.Request, _ *none) (*searchReply, error) {
-	query, err := a.logQuery(r)
+	p, err := a.Control.Project(r.Context(), r.URL.Query().Get("projectId"))
+	if err != nil {
+		return nil, err
+	}
+	query, err := a.logQuery(r, p.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -164,14 +168,11 @@ func searchLogs(a *API, r *http.Request, _ *none) (*searchReply, error) {
 	return reply, nil
 }
 
-func (a *API) logQuery(r *http.Request) (observe.Query, error) {
+// logQuery is what a request asks for of a project's logs.
+func (a *API) logQuery(r *http.Request, project lateen.ProjectID) (q observe.Query, err error) {
 	values := r.URL.Query()
-	p, err := a.Control.Project(r.Context(), values.Get("projectId"))
-	if err != nil {
-		return observe.Query{}, err
-	}
-	q := observe.Query{
-		Project: p.ID, Deployment: lateen.DeploymentID(values.Get("deploymentId")),
+	q = observe.Query{
+		Project: project, Deployment: lateen.DeploymentID(values.Get("deploymentId")),
 		Levels: wordsOf(r, "level"), Status: values.Get("statusCode"), Source: values.Get("source"),
 		Search: values.Get("search"), Request: lateen.RequestID(values.Get("requestId")),
 		Branch: values.Get("branch"), Environment: values.Get("environment"), Limit: searchPage,

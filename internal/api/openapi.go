@@ -87,7 +87,10 @@ type schema struct {
 	Required   []string           `json:"required,omitempty"`
 }
 
-func describe(*API, *http.Request, *none) (*OpenAPI, error) { return Describe(), nil }
+func describe(_ *API, w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, http.StatusOK, Describe())
+	return nil
+}
 
 // Describe returns the description of the API.
 func Describe() *OpenAPI {
@@ -138,25 +141,25 @@ func operationOf(row route, path string, s schemas, failure response) operation 
 	for _, m := range pathParameter.FindAllStringSubmatch(path, -1) {
 		op.Parameters = append(op.Parameters, parameter{Name: m[1], In: "path", Required: true, Schema: text})
 	}
-	for _, name := range strings.Fields(row.Query) {
+	for name := range strings.FieldsSeq(row.Query) {
 		op.Parameters = append(op.Parameters, parameter{Name: name, In: "query", Description: queryDocs[name], Schema: text})
 	}
 	switch {
 	case row.in != nil:
-		op.RequestBody = &requestBody{Required: true, Content: jsonContent(s.of(row.in))}
+		op.RequestBody = &requestBody{Required: true, Content: jsonContent(s.input(row.in))}
 	case row.stream == octets:
 		op.RequestBody = &requestBody{Required: true, Content: map[string]media{octets: {}}}
 	}
 	code, ok := http.StatusOK, response{Description: "done"}
 	switch {
-	case row.stream == ndjson:
-		ok.Content = map[string]media{ndjson: {}}
 	case row.out != nil:
 		ok.Content = jsonContent(s.of(row.out))
 		if chooser, chooses := reflect.Zero(row.out).Interface().(statusChooser); chooses {
 			code = chooser.status()
 		}
-	case row.stream == "":
+	case row.stream != "":
+		ok.Content = map[string]media{row.stream: {}}
+	default:
 		code = http.StatusNoContent
 	}
 	op.Responses[strconv.Itoa(code)] = ok
@@ -170,6 +173,29 @@ func jsonContent(s *schema) map[string]media {
 // schemas are the named types that a description refers to.
 type schemas map[string]*schema
 
+// input returns the schema of what is sent: none of its fields is required.
+func (s schemas) input(t reflect.Type) *schema {
+	if item, ok := itemOf(t); ok {
+		s.input(item)
+	} else if t.Kind() == reflect.Struct {
+		s.of(t)
+		s[schemaName(t)].Required = nil
+	}
+	return s.of(t)
+}
+
+// itemOf returns the type of the items of a [oneOrMany].
+func itemOf(t reflect.Type) (reflect.Type, bool) {
+	if t.Kind() != reflect.Struct || !strings.HasPrefix(t.Name(), "oneOrMany[") {
+		return nil, false
+	}
+	items, ok := t.FieldByName("Items")
+	return items.Type.Elem(), ok
+}
+
+// schemaName is the name of a type in the description.
+func schemaName(t reflect.Type) string { return strings.ToUpper(t.Name()[:1]) + t.Name()[1:] }
+
 // of returns the schema of the JSON form of a type.
 func (s schemas) of(t reflect.Type) *schema {
 	switch t {
@@ -181,7 +207,7 @@ func (s schemas) of(t reflect.Type) *schema {
 	case reflect.TypeFor[json.RawMessage]():
 		return &schema{}
 	}
-	switch t.Kind() { //nolint:exhaustive // JSON has no more
+	switch t.Kind() {
 	case reflect.Pointer:
 		inner := *s.of(t.Elem())
 		if kind, simple := inner.Type.(string); simple {
@@ -210,11 +236,11 @@ func (s schemas) of(t reflect.Type) *schema {
 
 // ofStruct names a struct in the components and refers to it.
 func (s schemas) ofStruct(t reflect.Type) *schema {
-	if items, ok := t.FieldByName("Items"); ok && strings.HasPrefix(t.Name(), "oneOrMany[") {
-		one := s.of(items.Type.Elem())
+	if item, ok := itemOf(t); ok {
+		one := s.of(item)
 		return &schema{AnyOf: []*schema{one, {Type: "array", Items: one}}}
 	}
-	name := t.Name()
+	name := schemaName(t)
 	ref := &schema{Ref: "#/components/schemas/" + name}
 	if _, known := s[name]; known {
 		return ref

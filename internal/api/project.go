@@ -85,8 +85,9 @@ func listProjects(a *API, r *http.Request, _ *none) (*projectsReply, error) {
 }
 
 type projectRequest struct {
-	Name string `json:"name"`
 	lateen.ProjectSettings
+
+	Name string `json:"name"`
 }
 
 func createProject(a *API, r *http.Request, in *projectRequest) (*project, error) {

@@ -20,6 +20,8 @@ const (
 
 // route is a row of the API: what is asked, by whom, and what answers.
 type route struct {
+	handler
+
 	Method  string
 	Path    string // a pattern of [http.ServeMux] with the version the documentation shows; any other is taken too
 	Also    string // other paths for the same
@@ -28,14 +30,12 @@ type route struct {
 	Summary string
 	Query   string // names of query parameters, as in queryDocs
 	MaxBody int64  // bytes; 0 is 1 MiB, negative is for the handler to bound
-
-	handler
 }
 
 // patterns are the unversioned paths of a row.
 func (row route) patterns() []string {
 	patterns := []string{unversioned(row.Path)}
-	for _, also := range strings.Fields(row.Also) {
+	for also := range strings.FieldsSeq(row.Also) {
 		patterns = append(patterns, unversioned(also))
 	}
 	return patterns
@@ -44,7 +44,7 @@ func (row route) patterns() []string {
 // handler answers requests of known types.
 type handler struct {
 	in, out reflect.Type // of the JSON bodies; nil is none
-	stream  string       // content type of a body that is not one JSON value
+	stream  string       // content type of a body that is not of these
 	serve   func(a *API, w http.ResponseWriter, r *http.Request) error
 }
 
@@ -90,8 +90,8 @@ func bodyType[T any]() reflect.Type {
 }
 
 // stream makes a handler of a function that writes its reply itself.
-func stream(contentType string, in reflect.Type, serve func(a *API, w http.ResponseWriter, r *http.Request) error) handler {
-	return handler{in: in, stream: contentType, serve: serve}
+func stream(contentType string, serve func(a *API, w http.ResponseWriter, r *http.Request) error) handler {
+	return handler{stream: contentType, serve: serve}
 }
 
 const (
@@ -106,7 +106,7 @@ const (
 func routes() []route {
 	return []route{
 		{Method: get, Path: "/healthz", Access: open, Tag: "platform", Summary: "Tell that the platform is up", handler: call(health)},
-		{Method: get, Path: "/openapi.json", Access: open, Tag: "platform", Summary: "Describe this API", handler: call(describe)},
+		{Method: get, Path: "/openapi.json", Access: open, Tag: "platform", Summary: "Describe this API", handler: stream("application/json", describe)},
 
 		{Method: get, Path: "/v2/user", Access: anybody, Tag: "user", Summary: "Tell who the token belongs to", handler: call(whoAmI)},
 		{Method: get, Path: "/v3/user/tokens", Access: anybody, Tag: "user", Summary: "List tokens", handler: call(listTokens)},
@@ -130,14 +130,14 @@ func routes() []route {
 		{Method: get, Path: "/v3/env/pull/{project}/{target}", Also: "/v3/env/pull/{project}/{target}/{branch...}", Access: developer, Tag: "environment", Summary: "Get all values of an environment", handler: call(pullEnv)},
 		{Method: get, Path: "/v3/env/pull/{deployment}", Access: developer, Tag: "environment", Summary: "Get all values of a deployment", handler: call(pullDeploymentEnv)},
 
-		{Method: post, Path: "/v2/files", Access: developer, Tag: "deployment", Summary: "Upload a file, named by its SHA-1 in x-now-digest", MaxBody: -1, handler: stream(octets, nil, uploadFile)},
-		{Method: post, Path: "/v13/deployments", Access: developer, Tag: "deployment", Summary: "Create a deployment", Query: "prebuilt", MaxBody: deployBytes, handler: stream("", bodyType[deployRequest](), createDeployment)},
+		{Method: post, Path: "/v2/files", Access: developer, Tag: "deployment", Summary: "Upload a file, named by its SHA-1 in x-now-digest", MaxBody: -1, handler: handler{stream: octets, out: bodyType[uploadReply](), serve: uploadFile}},
+		{Method: post, Path: "/v13/deployments", Access: developer, Tag: "deployment", Summary: "Create a deployment", Query: "prebuilt", MaxBody: deployBytes, handler: handler{in: bodyType[deployRequest](), out: bodyType[deployment](), serve: createDeployment}},
 		{Method: get, Path: "/v6/deployments", Access: viewer, Tag: "deployment", Summary: "List deployments", Query: "limit until since from projectId app state target branch users", handler: call(listDeployments)},
 		{Method: get, Path: "/v13/deployments/{deployment}", Access: viewer, Tag: "deployment", Summary: "Get a deployment by id or host", handler: call(getDeployment)},
 		{Method: del, Path: "/v13/deployments/{deployment}", Access: developer, Tag: "deployment", Summary: "Delete a deployment", Query: "safe", handler: call(deleteDeployment)},
 		{Method: patch, Path: "/v12/deployments/{deployment}/cancel", Access: developer, Tag: "deployment", Summary: "Cancel a deployment that is not ready", handler: call(cancelDeployment)},
 		{Method: get, Path: "/v11/deployments/{deployment}/builds", Access: viewer, Tag: "deployment", Summary: "List the outputs of a deployment", handler: call(listBuilds)},
-		{Method: get, Path: "/v3/deployments/{deployment}/events", Access: viewer, Tag: "deployment", Summary: "Read or follow the build log", Query: "follow format limit since untilTime direction", handler: stream(ndjson, nil, readEvents)},
+		{Method: get, Path: "/v3/deployments/{deployment}/events", Access: viewer, Tag: "deployment", Summary: "Read or follow the build log", Query: "follow format limit since untilTime direction", handler: stream(ndjson, readEvents)},
 		{Method: get, Path: "/v1/deployments/{deployment}/checks", Access: viewer, Tag: "deployment", Summary: "List the checks of a deployment", handler: call(listChecks)},
 		{Method: get, Path: "/v2/deployments/{deployment}/check-runs", Access: viewer, Tag: "deployment", Summary: "List the check runs of a deployment", handler: call(listCheckRuns)},
 
@@ -152,7 +152,8 @@ func routes() []route {
 		{Method: post, Path: "/v9/projects/{project}/rollback/{deployment}", Access: developer, Tag: "production", Summary: "Make an earlier deployment serve production again", handler: call(rollback)},
 		{Method: get, Path: "/v9/projects/{project}/promote/aliases", Also: "/v9/projects/{project}/rollback/aliases", Access: viewer, Tag: "production", Summary: "List what the latest promotion or rollback did to aliases", Query: "failedOnly limit until", handler: call(listMoves)},
 
-		{Method: get, Path: "/v1/projects/{project}/deployments/{deployment}/runtime-logs", Access: viewer, Tag: "log", Summary: "Follow what a deployment logs", handler: stream(ndjson, nil, tailLogs)},
+		{Method: get, Path: "/v1/projects/{project}/deployments/{deployment}/runtime-logs", Access: viewer, Tag: "log", Summary: "Follow what a deployment logs", handler: stream(ndjson, tailLogs)},
+		{Method: get, Path: "/v1/projects/{project}/logs", Access: viewer, Tag: "log", Summary: "Read or follow requests whole, with the lines they made user code write", Query: "follow limit page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: stream(ndjson, readEntries)},
 		{Method: get, Path: "/api/logs/request-logs", Access: viewer, Tag: "log", Summary: "Search the requests that deployments answered", Query: "projectId page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: call(searchLogs)},
 	}
 }

@@ -316,17 +316,13 @@ func TestAReadyDeploymentIsSettledAfterARestart(t *testing.T) {
 // A deployment that seems to end the platform is given up in the end.
 func TestADeploymentIsNotTriedForEver(t *testing.T) {
 	dir := t.TempDir()
-	var id lateen.DeploymentID
-	var token string
+	first := &tester{Platform: controltest.Open(t, dir), t: t}
+	token := first.Token
+	first.ctx = first.As(t, token)
+	id := first.accept("one", "").ID
 	for range 3 {
 		g := newGate()
-		c := &tester{Platform: controltest.Open(t, dir, g.with), t: t}
-		if id == "" {
-			token = c.Token
-			c.ctx = c.As(t, token)
-			id = c.accept("one", "").ID
-		}
-		stop := c.Start(t)
+		stop := controltest.Open(t, dir, g.with).Start(t)
 		<-g.began
 		stop()
 	}
