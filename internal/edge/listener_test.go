@@ -50,6 +50,7 @@ func drip(t *testing.T, c io.Writer, text string, pause time.Duration) error {
 }
 
 func TestAClientThatNeverFinishesItsHeaderIsCutOff(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	s.options.HeaderTimeout = 200 * time.Millisecond
 	s.open()
@@ -70,6 +71,7 @@ func TestAHeaderThatIsTooLargeIsRefused(t *testing.T) {
 }
 
 func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
+	t.Parallel()
 	const stall = 300 * time.Millisecond
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
@@ -118,6 +120,7 @@ func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
 }
 
 func TestAFunctionMayTakeItsTimeToRead(t *testing.T) {
+	t.Parallel()
 	const stall = 500 * time.Millisecond
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		first := make([]byte, 1)
@@ -137,12 +140,14 @@ func TestAFunctionMayTakeItsTimeToRead(t *testing.T) {
 }
 
 func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
+	t.Parallel()
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "no need to read") })
 	s.file("/f.txt", "text/plain", "hello")
 	s.options.API = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	s.open()
 	for _, url := range []string{"app.localhost/f.txt", "app.localhost/fn", "localhost/"} {
 		t.Run(url, func(t *testing.T) {
+			t.Parallel()
 			host, path, _ := strings.Cut(url, "/")
 			c := s.dial()
 			began := time.Now()
@@ -170,6 +175,7 @@ func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
 }
 
 func TestAReaderThatStallsIsCutOffAndAStreamThatPausesIsNot(t *testing.T) {
+	t.Parallel()
 	const stall = 300 * time.Millisecond
 	paused := make(chan struct{})
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
@@ -215,6 +221,7 @@ func TestAReaderThatStallsIsCutOffAndAStreamThatPausesIsNot(t *testing.T) {
 }
 
 func TestAConnectionIsUsedAgainLongAfterItsDeadlines(t *testing.T) {
+	t.Parallel()
 	const stall = 100 * time.Millisecond
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	s.options.StallTimeout = stall
@@ -235,6 +242,7 @@ func TestAConnectionIsUsedAgainLongAfterItsDeadlines(t *testing.T) {
 }
 
 func TestConnectionsAreLimited(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	s.file("/f.txt", "text/plain", "hello")
 	s.options.MaxConnections = 2
