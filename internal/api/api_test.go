@@ -31,6 +31,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 type world struct {
 	*apitest.Server
 
+	client http.Client
 	names  map[string]string // {name} in paths and bodies
 	tokens map[string]string // by caller
 }
@@ -55,7 +56,7 @@ func newWorld(t *testing.T, change ...func(*control.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range events { //nolint:revive // waits for the end
+	for range events { // to the end
 	}
 	v, err := s.CreateEnv(ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "v", Type: lateen.EnvEncrypted, Target: []string{"production", "qa"}}, false)
 	if err != nil {
@@ -84,7 +85,7 @@ func (w *world) ask(t *testing.T, as, method, path, body string) (int, []byte) {
 	if token := w.tokens[as]; token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := w.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,6 +219,7 @@ func TestReading(t *testing.T) {
 		{"owner", "GET", "/v9/projects/shop/promote/aliases?failedOnly=true", "", 200, `{"aliases":[]}`},
 		{"owner", "GET", "/v9/projects/shop/rollback/aliases", "", 200, `{"aliases":[]}`},
 		{"owner", "GET", "/api/logs/request-logs?projectId={project}", "", 200, `{"rows":[],"hasMoreRows":false}`},
+		{"owner", "GET", "/v1/projects/shop/logs?limit=5", "", 200, ``},
 		{"owner", "GET", "/v3/user/tokens", "", 200, `{"tokens":[{"name":"first token"}]}`},
 	})
 }
@@ -237,6 +239,7 @@ func TestWhoMayAsk(t *testing.T) {
 		{"stranger", "GET", "/v3/now/deployments/{deployment}/events?follow=1&format=lines", "", 404, `{"error":{"code":"deployment_not_found"}}`},
 		{"stranger", "GET", "/v1/projects/{project}/deployments/{deployment}/runtime-logs", "", 404, `{"error":{"code":"project_not_found"}}`},
 		{"stranger", "GET", "/api/logs/request-logs?projectId={project}", "", 404, `{"error":{"code":"project_not_found"}}`},
+		{"stranger", "GET", "/v1/projects/{project}/logs?follow=1", "", 404, `{"error":{"code":"project_not_found"}}`},
 		{"stranger", "GET", "/v10/projects/{project}/env", "", 404, ``},
 		{"stranger", "GET", "/v3/env/pull/{project}/production", "", 404, ``},
 		{"stranger", "DELETE", "/v9/projects/{project}", "", 404, ``},
@@ -344,7 +347,7 @@ func (w *world) upload(t *testing.T, sha, size, body string) int {
 	if size != "" {
 		req.Header.Set("X-Now-Size", size)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := w.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -415,7 +418,10 @@ func TestEventsAreStreamedToTheirEnd(t *testing.T) {
 		t.Error(err)
 	}
 	_, all := w.ask(t, "owner", "GET", "/v3/deployments/{deployment}/events", "")
-	var forward, backward []struct{ Serial int }
+	type event struct {
+		Serial int `json:"serial"`
+	}
+	var forward, backward []event
 	if err := json.Unmarshal(all, &forward); err != nil {
 		t.Fatal(err)
 	}
@@ -445,7 +451,7 @@ func TestTheVercelCLIIsTalkedToInItsOwnWay(t *testing.T) {
 		}
 		req.Header.Set("Authorization", "Bearer "+w.Token)
 		req.Header.Set("User-Agent", "vercel 60.1.3 node-v24 linux (x64)")
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := w.client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
