@@ -162,7 +162,7 @@ func (c *Cache) Invalidate(scopes, tags []string, grace time.Duration) error {
 	}
 	for _, name := range scopes {
 		if s := c.scope(name); s != nil && len(names) > 0 {
-			if err := s.invalidate(names, time.Now(), grace, true); err != nil {
+			if err := s.invalidate(names, time.Now(), grace); err != nil {
 				return err
 			}
 		}

@@ -131,10 +131,11 @@ const (
 // Reason is why an entry is not fresh.
 type Reason string
 
-// The reasons: the entry is too old, or a tag or its group was invalidated.
+// The reasons.
 const (
-	ByTime Reason = "stale_time"
-	ByTag  Reason = "stale_tag"
+	ByTime  Reason = "stale_time"  // it is too old
+	ByTag   Reason = "stale_tag"   // a tag of it was invalidated
+	ByGroup Reason = "stale_group" // another member of its group was made anew
 )
 
 // state decides what may be done with e at now, given what was invalidated.
@@ -142,11 +143,11 @@ func (e *Entry) state(now time.Time, f *fate) (State, Reason) {
 	age := e.Age(now)
 	switch {
 	case f.expires <= now.UnixNano():
-		return Expired, ByTag
+		return Expired, f.expired
 	case e.Usable > 0 && age >= e.Usable:
 		return Expired, ByTime
-	case f.stale:
-		return Stale, ByTag
+	case f.stale != "":
+		return Stale, f.stale
 	case e.Fresh >= 0 && age >= e.Fresh:
 		return Stale, ByTime
 	}

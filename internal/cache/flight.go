@@ -49,6 +49,8 @@ type Making struct {
 	// with the cache's Run and not with any client's.
 	Make   func(ctx context.Context) (*Draft, error)
 	Spread Spread
+	// Durable has everybody wait until the entry would survive a crash.
+	Durable bool
 	// Since is when making it must have begun at the earliest: one that is under
 	// way since before is waited for, and then another begins. Zero is any time.
 	Since time.Time
@@ -126,7 +128,27 @@ func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leade
 		case <-ctx.Done():
 			return nil, false, context.Cause(ctx)
 		}
+		if f := c.madeSince(key, how.Since); f != nil {
+			return f, false, nil // another who waited was quicker
+		}
 	}
+}
+
+// madeSince returns the flight of the entry of key, over already, if making it
+// began at since or later; else nil.
+func (c *Cache) madeSince(key Key, since time.Time) *Flight {
+	e := c.Get(key)
+	if e == nil {
+		return nil
+	}
+	defer e.Close()
+	if e.Born.Before(since) {
+		return nil
+	}
+	f := &Flight{c: c, key: key, began: e.Born, landed: make(chan struct{}), kept: true}
+	f.leaving.Do(func() {}) // there is no leader
+	close(f.landed)
+	return f
 }
 
 // Refresh makes the entry of key behind everybody's back, and reports whether
@@ -256,10 +278,12 @@ func (f *Flight) Head(ctx context.Context) (*Draft, error) {
 	return f.draft, nil
 }
 
-// Body reads the body as it comes, from its start. Closing it is to leave. It
-// is the leader's.
+// Body reads the body as it comes, from its start. Closing it is to leave, and
+// so is the end of ctx. It is the leader's.
 func (f *Flight) Body(ctx context.Context) io.ReadCloser {
-	return &follower{ctx: ctx, spool: f.spool, close: f.Leave}
+	// Whoever waits for a body that is too large to be held waits for its sender.
+	stop := context.AfterFunc(ctx, f.Leave)
+	return &follower{ctx: ctx, spool: f.spool, close: func() { stop(); f.Leave() }}
 }
 
 // Kept reports whether the entry has been kept, once it has been waited for.
@@ -344,43 +368,56 @@ func (f *Flight) cut(ctx context.Context, cancel context.CancelFunc) {
 	}
 }
 
-// land gives the complete response to those who are to have it.
+// land gives the complete response to those who are to have it. An entry in
+// memory is theirs before it is on disk, unless they asked for a durable one.
 func (f *Flight) land() {
 	e := f.draft.Entry.clone()
 	e.Born, e.Kept = f.began, time.Now()
 	f.spool.describe(e)
-	kept := false
-	if f.draft.Use == Kept {
-		err := f.c.keep(f.key, e, f.spool)
-		if err == nil {
-			err = f.c.spread(f.key.Scope, e, f.how.Spread)
-			kept = true
+	kept := f.draft.Use == Kept
+	if kept {
+		f.c.spread(f.key.Scope, e, f.how.Spread)
+		f.c.show(f.key, e)
+		if e.inline() && !f.how.Durable {
+			f.settle(e, nil, true)
 		}
-		if err != nil && !errors.Is(err, errDropped) {
-			f.c.o.Log.Error("a page cannot be kept", "deployment_id", f.key.Scope, "err", err)
-		}
+		kept = f.store(e)
 	}
 	switch {
 	case e.inline():
 		f.settle(e, nil, kept)
 	case kept:
-		f.settle(nil, nil, kept)
+		f.settle(nil, nil, true)
 	default:
-		f.settle(nil, ErrOnce, kept)
+		f.settle(nil, ErrOnce, false)
 	}
 }
 
-// spread makes the older members of e's group stale or expired.
-func (c *Cache) spread(scope string, e *Entry, how Spread) error {
+// store keeps e on disk and reports whether that went well.
+func (f *Flight) store(e *Entry) bool {
+	err := f.c.keep(f.key, e, f.spool)
+	if err != nil && !errors.Is(err, errDropped) {
+		f.c.o.Log.Error("a page cannot be kept", "deployment_id", f.key.Scope, "err", err)
+	}
+	return err == nil
+}
+
+// spread makes the older members of e's group stale or expired. It comes before
+// e is there: should that fail, they are made anew too early and not too late.
+func (c *Cache) spread(scope string, e *Entry, how Spread) {
 	s := c.scope(scope)
-	if s == nil || e.Group == "" || how == SpreadNone {
-		return nil
+	if s == nil || e.Group == "" {
+		return
 	}
-	grace := Soft
-	if how == SpreadExpired {
-		grace = 0
+	switch how {
+	case SpreadExpired:
+		if err := s.invalidate([]string{groupName(e.Group)}, e.Born, 0); err != nil && !errors.Is(err, errDropped) {
+			c.o.Log.Error("a group made anew may not survive a restart", "deployment_id", scope, "err", err)
+		}
+	case SpreadStale:
+		s.marks.wave(e.Group, e.Born)
+	case SpreadNone:
 	}
-	return s.invalidate([]string{groupName(e.Group)}, e.Born, grace, how == SpreadExpired)
 }
 
 // settle ends the wait for f; the first call counts.

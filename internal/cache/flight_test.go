@@ -262,6 +262,37 @@ func TestABodyTooLargeIsStreamedAndNotKept(t *testing.T) {
 	})
 }
 
+// A client that is gone must not hold on to a function that has nothing to say.
+func TestALargeBodyEndsWithItsReader(t *testing.T) {
+	story(t, cache.Options{MaxInline: 10, MaxBody: 100}, func(t *testing.T, c *cache.Cache) {
+		closed := make(chan struct{})
+		f, _ := mustMake(t, c, home, cache.Making{Make: func(context.Context) (*cache.Draft, error) {
+			r, w := io.Pipe()
+			go func() { io.WriteString(w, strings.Repeat("x", 1000)); <-closed }()
+			return &cache.Draft{Entry: &cache.Entry{Fresh: -1}, Body: &closing{r, closed}, Use: cache.Kept}, nil
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		r := f.Body(ctx)
+		done := make(chan error)
+		go func() { _, err := io.ReadAll(r); done <- err }()
+		synctest.Wait()
+		cancel()
+		if err := <-done; err == nil {
+			t.Error("the body seems whole")
+		}
+		<-closed
+	})
+}
+
+// closing is a reader that tells of its end.
+type closing struct {
+	*io.PipeReader
+
+	closed chan struct{}
+}
+
+func (c *closing) Close() error { close(c.closed); return c.PipeReader.Close() }
+
 func TestABodyThatBreaksOffIsAnErrorToAll(t *testing.T) {
 	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		broken := errors.New("broken pipe")
@@ -389,12 +420,14 @@ func TestWhoNeedsANewerPageWaitsOutTheOlder(t *testing.T) {
 		got := make(chan string, 2)
 		for range 2 {
 			go func() {
-				g, _, err := c.Make(t.Context(), home, how)
+				g, leader, err := c.Make(t.Context(), home, how)
 				if err != nil {
 					got <- err.Error()
 					return
 				}
-				g.Leave()
+				if leader {
+					g.Leave()
+				}
 				got <- wait(t.Context(), g)
 			}()
 		}
@@ -455,7 +488,9 @@ func TestAnEntryThatCannotBeWrittenIsStillServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{"small": "tiny", "large": strings.Repeat("x", 100_000)} {
-		f, _ := mustMake(t, c, cache.NewKey("dpl_1", name), page{body: text, use: cache.Kept}.making())
+		how := page{body: text, use: cache.Kept, fresh: -1}.making()
+		how.Durable = true
+		f, _ := mustMake(t, c, cache.NewKey("dpl_1", name), how)
 		r := f.Body(t.Context())
 		b, err := io.ReadAll(r)
 		if err != nil || string(b) != text {
@@ -465,5 +500,8 @@ func TestAnEntryThatCannotBeWrittenIsStillServed(t *testing.T) {
 		if _, err := f.Wait(t.Context()); err != nil && !errors.Is(err, cache.ErrOnce) || f.Kept() {
 			t.Errorf("%s: %v, kept is %v", name, err, f.Kept())
 		}
+	}
+	if got := body(t, c, cache.NewKey("dpl_1", "small")); got != "tiny" {
+		t.Errorf("the small one is %q in memory", got)
 	}
 }

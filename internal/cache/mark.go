@@ -35,18 +35,27 @@ type Mark struct {
 // fate is what the marks of a scope, as of one version, do to an entry.
 type fate struct {
 	version uint64
-	stale   bool
-	expires int64 // Unix nanoseconds
+	stale   Reason // "" if it is not
+	expires int64  // Unix nanoseconds
+	expired Reason // why it then does
 }
 
-// add counts what m does to an entry born then.
-func (f *fate) add(m Mark, born int64) {
-	f.stale = f.stale || born < m.Stale
+// add counts what m, which is there for the reason why, does to an entry born then.
+func (f *fate) add(m Mark, born int64, why Reason) {
+	if born < m.Stale && f.stale == "" {
+		f.stale = why
+	}
 	if born < m.Expired {
-		f.expires = math.MinInt64
+		f.expireAt(math.MinInt64, why)
 	}
 	if born < m.Doomed {
-		f.expires = min(f.expires, m.Doom)
+		f.expireAt(m.Doom, why)
+	}
+}
+
+func (f *fate) expireAt(at int64, why Reason) {
+	if at < f.expires {
+		f.expires, f.expired = at, why
 	}
 }
 
@@ -79,8 +88,11 @@ func (m Mark) union(n Mark) Mark {
 	return u
 }
 
-// maxMarks bounds the names of one scope that are remembered.
-const maxMarks = 16384
+// Bounds of what is remembered of one scope.
+const (
+	maxMarks = 65536 // names
+	maxWaves = 16384 // groups
+)
 
 // floor is the name that applies to every entry: what it says stands for the
 // names that were forgotten.
@@ -99,6 +111,10 @@ type marks struct {
 	table map[string]Mark
 	lines int  // in the file
 	torn  bool // the file does not end with a whole line
+	// waves is when a group was last made anew because its time had come, Unix
+	// nanoseconds. It keeps the members in step, no more: one that is forgotten
+	// grows stale by its own time.
+	waves map[string]int64
 }
 
 // markRecord is a line.
@@ -110,7 +126,7 @@ type markRecord struct {
 
 // openMarks reads the table at path; there need not be one.
 func openMarks(path string) (*marks, error) {
-	m := &marks{path: path, table: map[string]Mark{}}
+	m := &marks{path: path, table: map[string]Mark{}, waves: map[string]int64{}}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
@@ -161,12 +177,13 @@ func (m *marks) fate(e *Entry) *fate {
 	}
 	f, born := &fate{version: version, expires: math.MaxInt64}, e.Born.UnixNano()
 	m.mu.Lock()
-	f.add(m.table[floor], born)
-	if e.Group != "" {
-		f.add(m.table[groupName(e.Group)], born)
-	}
+	f.add(m.table[floor], born, ByTag)
 	for _, tag := range e.Tags {
-		f.add(m.table[tagName(tag)], born)
+		f.add(m.table[tagName(tag)], born, ByTag)
+	}
+	if e.Group != "" {
+		f.add(m.table[groupName(e.Group)], born, ByGroup)
+		f.add(Mark{Stale: m.waves[e.Group]}, born, ByGroup)
 	}
 	m.mu.Unlock()
 	e.fate.Store(f)
@@ -178,10 +195,24 @@ const tagPrefix = "t:"
 func tagName(tag string) string     { return tagPrefix + tag }
 func groupName(group string) string { return "g:" + group }
 
+// wave makes the members of group stale that were born before at.
+func (m *marks) wave(group string, at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name := range m.waves {
+		if len(m.waves) < maxWaves {
+			break
+		}
+		delete(m.waves, name)
+	}
+	m.waves[group] = max(m.waves[group], at.UnixNano())
+	m.version.Add(1)
+}
+
 // invalidate marks names as invalidated at now and returns once the file says
-// so; durably, if durable is set. A failure leaves the table marked: an entry
-// too many is made anew, none too few.
-func (m *marks) invalidate(names []string, now time.Time, grace time.Duration, durable bool) error {
+// so, durably. A failure leaves the table marked: an entry too many is made
+// anew, none too few.
+func (m *marks) invalidate(names []string, now time.Time, grace time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var lines []byte
@@ -195,7 +226,7 @@ func (m *marks) invalidate(names []string, now time.Time, grace time.Duration, d
 		return m.compactLocked()
 	}
 	m.lines += len(names)
-	if err := appendFile(m.path, lines, durable); err != nil {
+	if err := appendFile(m.path, lines); err != nil {
 		m.torn = true
 		return fmt.Errorf("write invalidations: %w", err)
 	}
@@ -236,13 +267,13 @@ func (m *marks) compactLocked() error {
 	return nil
 }
 
-func appendFile(path string, data []byte, durable bool) error {
+func appendFile(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil && durable {
+	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())

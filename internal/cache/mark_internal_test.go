@@ -12,7 +12,7 @@ import (
 // fateOf is what m does to an entry born at.
 func fateOf(m *marks, at time.Time, tags ...string) (stale, expired bool) {
 	f := m.fate(&Entry{Tags: tags, Born: at})
-	return f.stale, f.expires <= time.Now().UnixNano()
+	return f.stale != "", f.expires <= time.Now().UnixNano()
 }
 
 func openOrFail(t testing.TB, path string) *marks {
@@ -29,7 +29,7 @@ func TestInvalidationsAfterATornLineCount(t *testing.T) {
 	born, now := time.Now().Add(-time.Hour), time.Now()
 	m := openOrFail(t, path)
 	for _, name := range []string{"a", "b"} {
-		if err := m.invalidate([]string{tagName(name)}, now, 0, true); err != nil {
+		if err := m.invalidate([]string{tagName(name)}, now, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,7 +42,7 @@ func TestInvalidationsAfterATornLineCount(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := openOrFail(t, path)
-		if err := m.invalidate([]string{tagName("c")}, now, 0, true); err != nil {
+		if err := m.invalidate([]string{tagName("c")}, now, 0); err != nil {
 			t.Fatal(err)
 		}
 		m = openOrFail(t, path)
@@ -58,7 +58,7 @@ func TestInvalidationsAfterATornLineCount(t *testing.T) {
 func TestALineThatWasChangedIsIgnored(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
 	m := openOrFail(t, path)
-	if err := m.invalidate([]string{tagName("a")}, time.Now(), 0, true); err != nil {
+	if err := m.invalidate([]string{tagName("a")}, time.Now(), 0); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(path)
@@ -79,13 +79,13 @@ func TestForgettingNamesForgivesNothing(t *testing.T) {
 	m := openOrFail(t, path)
 	start := time.Now().Add(-time.Hour)
 	at := func(i int) time.Time { return start.Add(time.Duration(i) * time.Millisecond) }
-	names := make([]string, 1000)
+	names := make([]string, maxMarks/4)
 	total := 0
-	for total < maxMarks+1000 {
+	for total <= maxMarks {
 		for i := range names {
 			names[i] = tagName(strconv.Itoa(total + i))
 		}
-		if err := m.invalidate(names, at(total), 0, false); err != nil {
+		if err := m.invalidate(names, at(total), 0); err != nil {
 			t.Fatal(err)
 		}
 		total += len(names)
@@ -108,8 +108,12 @@ func TestForgettingNamesForgivesNothing(t *testing.T) {
 func TestTheFileOfInvalidationsDoesNotGrowForever(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
 	m := openOrFail(t, path)
-	for i := range 5000 {
-		if err := m.invalidate([]string{tagName("a"), tagName("b")}, time.Now(), time.Duration(i), false); err != nil {
+	var names []string
+	for i := range 50 {
+		names = append(names, tagName(strconv.Itoa(i)))
+	}
+	for i := range 100 {
+		if err := m.invalidate(names, time.Now(), time.Duration(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -118,7 +122,22 @@ func TestTheFileOfInvalidationsDoesNotGrowForever(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.Size() > 200_000 {
-		t.Errorf("the file has %d bytes for two names", info.Size())
+		t.Errorf("the file has %d bytes for fifty names", info.Size())
+	}
+}
+
+func TestWavesAreBounded(t *testing.T) {
+	m := openOrFail(t, filepath.Join(t.TempDir(), "invalidated"))
+	now := time.Now()
+	for i := range maxWaves + 100 {
+		m.wave(strconv.Itoa(i), now)
+	}
+	if len(m.waves) > maxWaves {
+		t.Errorf("%d groups are remembered", len(m.waves))
+	}
+	last := &Entry{Group: strconv.Itoa(maxWaves + 99), Born: now.Add(-1)}
+	if f := m.fate(last); f.stale != ByGroup {
+		t.Errorf("a member of the latest is %+v", f)
 	}
 }
 
@@ -126,13 +145,13 @@ func TestLatestCountsTagsOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
 	m := openOrFail(t, path)
 	now := time.Now()
-	if err := m.invalidate([]string{groupName("1")}, now, 0, true); err != nil {
+	if err := m.invalidate([]string{groupName("1")}, now, 0); err != nil {
 		t.Fatal(err)
 	}
 	if at := m.latest.Load(); at != 0 {
 		t.Errorf("is %d after a group", at)
 	}
-	if err := m.invalidate([]string{tagName("a")}, now, Soft, true); err != nil {
+	if err := m.invalidate([]string{tagName("a")}, now, Soft); err != nil {
 		t.Fatal(err)
 	}
 	if m = openOrFail(t, path); m.latest.Load() != now.UnixNano() {

@@ -28,13 +28,14 @@ type scope struct {
 
 // item is a file of the index. A file replaced is another item.
 type item struct {
-	size   int64
+	size   int64        // set before it is in the index
+	born   int64        // of the entry, Unix nanoseconds; 0 if it is not known
 	access atomic.Int64 // Unix nanoseconds of the last use
 	saved  atomic.Int64 // access as the file's modification time has it
 }
 
-func newItem(size int64, access time.Time) *item {
-	it := &item{size: size}
+func newItem(size, born int64, access time.Time) *item {
+	it := &item{size: size, born: born}
 	it.access.Store(access.UnixNano())
 	it.saved.Store(access.UnixNano())
 	return it
@@ -52,15 +53,15 @@ func (s *scope) path(hash [32]byte) string {
 }
 
 // invalidate marks names, see [marks.invalidate].
-func (s *scope) invalidate(names []string, now time.Time, grace time.Duration, durable bool) error {
-	err := s.marks.invalidate(names, now, grace, durable)
+func (s *scope) invalidate(names []string, now time.Time, grace time.Duration) error {
+	err := s.marks.invalidate(names, now, grace)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := s.mkdir(s.dir); err != nil {
 		return err
 	}
-	return s.marks.invalidate(names, now, grace, durable)
+	return s.marks.invalidate(names, now, grace)
 }
 
 // mkdir makes dir and what is above it, unless the scope is dropped.
@@ -139,13 +140,27 @@ func (c *Cache) open(s *scope, hash [32]byte) (*os.File, *item, error) {
 
 // indexLocked adds a file to the index of s.
 func (c *Cache) indexLocked(s *scope, hash [32]byte, info fs.FileInfo) *item {
-	it := newItem(info.Size(), info.ModTime())
+	it := newItem(info.Size(), 0, info.ModTime())
 	s.items[hash] = it
 	c.used.Add(it.size)
 	return it
 }
 
-// keep makes e, whose body sp holds, the entry of key.
+// show makes e, which is not on disk yet, the entry of key if its body is in memory.
+func (c *Cache) show(key Key, e *Entry) {
+	e.item = newItem(0, e.Born.UnixNano(), time.Now())
+	s := c.scope(key.Scope)
+	if s == nil || !e.inline() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dropped {
+		c.memory.Set(slot{s, key.Hash}, e)
+	}
+}
+
+// keep makes e, whose body sp holds, the entry of key, durably.
 func (c *Cache) keep(key Key, e *Entry, sp *spool) error {
 	s := c.scope(key.Scope)
 	if s == nil {
@@ -185,6 +200,9 @@ func (c *Cache) renameInto(s *scope, hash [32]byte, e *Entry, out *atomicfile.Fi
 	if s.dropped {
 		return errDropped
 	}
+	if old := s.items[hash]; old != nil && old.born > e.item.born {
+		return nil // a newer one has overtaken it
+	}
 	err := out.Rename(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = s.mkdirLocked(filepath.Dir(name)); err == nil {
@@ -197,7 +215,7 @@ func (c *Cache) renameInto(s *scope, hash [32]byte, e *Entry, out *atomicfile.Fi
 	if old := s.items[hash]; old != nil {
 		c.used.Add(-old.size)
 	}
-	e.item = newItem(size, time.Now())
+	e.item.size = size
 	s.items[hash] = e.item
 	c.used.Add(size)
 	if e.inline() {

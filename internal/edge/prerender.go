@@ -128,10 +128,10 @@ func (r *rendering) serve() {
 		r.send(e, hitOr(built, cachePrerender), "")
 	case state == cache.Stale:
 		r.sendStale(e, why)
-	case why == cache.ByTag:
-		r.make(cacheRevalidated, string(why), cache.SpreadNone)
-	default:
+	case why == cache.ByTime:
 		r.make(cacheMiss, string(why), cache.SpreadStale)
+	default:
+		r.make(cacheRevalidated, string(why), cache.SpreadNone)
 	}
 }
 
@@ -230,13 +230,15 @@ func (r *rendering) revalidate() {
 		return
 	}
 	how, inv := r.making(cache.SpreadExpired, r.revalidation())
-	how.Since = r.now
+	how.Since, how.Durable = r.now, true
 	f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 	if err != nil {
 		r.fail(err)
 		return
 	}
-	f.Leave()
+	if leader {
+		f.Leave() // it waits, as the others do
+	}
 	e, err := f.Wait(r.req.Context())
 	if leader && !errors.Is(err, cache.ErrBusy) {
 		r.invoked(inv)

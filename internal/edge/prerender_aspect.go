@@ -31,25 +31,29 @@ var notInKey = map[string]bool{
 	"X-Matched-Path": true, headerRevalidate: true, headerIfGenerated: true, headerRevalidatedTags: true, headerTagToken: true,
 }
 
-// personal are the headers that no kept page may depend on.
-var personal = map[string]bool{"Cookie": true, "Authorization": true, "Proxy-Authorization": true}
+// personal are the headers that no kept page may depend on: who asks, and for
+// which part of it.
+var personal = map[string]bool{
+	"Cookie": true, "Authorization": true, "Range": true, "If-Range": true, "If-Match": true, "If-None-Match": true,
+	"If-Modified-Since": true, "If-Unmodified-Since": true, "Content-Length": true, "Expect": true,
+}
 
 // aspectOf returns what the page of p that x asks for depends on.
 func aspectOf(x *exchange, d *route.Decision, p *lateen.Prerender) aspect {
 	var a aspect
 	params := allowedParams(d.Query, p.AllowQuery)
-	a.several = params != ""
 	if p.PassQuery {
 		a.query = params
 	} else if a.matches = params; p.AllowQuery == nil && d.RouteMatches != "" {
 		a.matches = joinQuery(d.RouteMatches, params)
 	}
+	a.several = a.query != "" || a.matches != ""
 	for _, name := range p.AllowHeader {
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		switch values := x.req.Header[name]; {
 		case name == "Host":
 			a.host = x.client.host
-		case personal[name], notInKey[name], platformOnly(name), values == nil:
+		case personal[name], notInKey[name], platformOnly(name), slices.Contains(hopByHop, name), values == nil:
 		default:
 			if a.header == nil {
 				a.header = http.Header{}

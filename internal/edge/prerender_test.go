@@ -382,10 +382,10 @@ func TestRevalidationOnDemand(t *testing.T) {
 			t.Error("the function does not know that it was asked for")
 		}
 		p.want("HIT: call 1", "/isr")
-		p.want("REVALIDATED (stale_tag): call 2", "/isr.rsc") // of its group
+		p.want("REVALIDATED (stale_group): call 2", "/isr.rsc")
 		p.want("HIT: call 2", "/isr.rsc")
 		p.want("HIT: call 1", "/isr")
-		p.want("REVALIDATED (stale_tag): call 3", "/isr", "Host: www.example.com") // the same page under another name
+		p.want("REVALIDATED (stale_group): call 3", "/isr", "Host: www.example.com") // the same page under another name
 
 		if resp := p.send("HEAD", "/isr", "X-Prerender-Revalidate: "+token); resp.StatusCode != 200 || resp.Header.Get("X-Vercel-Cache") != "REVALIDATED" {
 			t.Errorf("HEAD: %d %s", resp.StatusCode, resp.Header.Get("X-Vercel-Cache"))
