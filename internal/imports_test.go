@@ -67,7 +67,7 @@ var heavy = map[string]string{
 	"github.com/prometheus/":             "internal/telemetry",
 	"go.opentelemetry.io/":               "internal/telemetry",
 	"github.com/dlclark/regexp2":         "internal/route",
-	"github.com/maypok86/otter":          "internal/cache",
+	"github.com/maypok86/otter":          "internal/cache internal/edge",
 	"github.com/andybalholm/brotli":      "internal/build internal/edge",
 	"github.com/stretchr/testify":        "",
 	"github.com/nats-io/":                "internal/bus",
