@@ -6,6 +6,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -162,7 +163,7 @@ func (c *Cache) Invalidate(scopes, tags []string, grace time.Duration) error {
 	}
 	for _, name := range scopes {
 		if s := c.scope(name); s != nil && len(names) > 0 {
-			if err := s.invalidate(names, time.Now(), grace); err != nil {
+			if err := s.invalidate(names, time.Now(), grace); err != nil && !errors.Is(err, errDropped) {
 				return err
 			}
 		}
