@@ -40,6 +40,9 @@ func (w *walk) middleware(ctx context.Context, output string) bool {
 	resp, err := w.runMiddleware(ctx, output)
 	switch {
 	case ctx.Err() != nil:
+		if resp != nil && resp.Body != nil {
+			resp.Body.Close()
+		}
 		w.err = ctx.Err()
 		return true
 	case err != nil:

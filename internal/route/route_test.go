@@ -71,12 +71,16 @@ func withMiddleware(t *testing.T) *route.Router {
 func TestEndedContextIsTheOnlyError(t *testing.T) {
 	r := withMiddleware(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	gone := func(ctx context.Context, _ string, _ *route.Request) (*route.MiddlewareResponse, error) {
+	late := &body{Reader: strings.NewReader("text")}
+	gone := func(context.Context, string, *route.Request) (*route.MiddlewareResponse, error) {
 		cancel()
-		return nil, ctx.Err()
+		return &route.MiddlewareResponse{Status: 200, Body: late}, nil
 	}
 	if d, err := r.Resolve(ctx, newRequest("GET", "/"), gone); !errors.Is(err, context.Canceled) || d != nil {
 		t.Errorf("during middleware: %v, %v", d, err)
+	}
+	if !late.closed {
+		t.Error("the body of an answer that came too late is open")
 	}
 	if d, err := r.Resolve(ctx, newRequest("GET", "/"), gone); !errors.Is(err, context.Canceled) || d != nil {
 		t.Errorf("before: %v, %v", d, err)
