@@ -32,9 +32,13 @@ type Options struct {
 	Control *control.Control
 	Logs    Logs
 	Log     *slog.Logger
-	Version string           // of this build, as /healthz tells it; "" is dev
-	Uploads int              // files taken in at once; 0 is 64
-	Now     func() time.Time // nil is time.Now
+	Version string // of this build, as /healthz tells it; "" is dev
+	Uploads int    // files taken in at once; 0 is 64
+	Deploys int    // requests for deployments read at once, each of many megabytes; 0 is 8
+	// Stopping is closed when the platform begins to stop: what follows a log
+	// ends then, where other requests are let finish. nil is never.
+	Stopping <-chan struct{}
+	Now      func() time.Time // nil is time.Now
 }
 
 // API is an [http.Handler].
@@ -43,6 +47,7 @@ type API struct {
 
 	mux     *http.ServeMux
 	uploads chan struct{} // one element for each upload in progress
+	deploys chan struct{} // likewise
 }
 
 // New returns the API over a control.
@@ -56,10 +61,13 @@ func New(o Options) (*API, error) {
 	if o.Uploads == 0 {
 		o.Uploads = 64
 	}
+	if o.Deploys == 0 {
+		o.Deploys = 8
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), uploads: make(chan struct{}, o.Uploads)}
+	a := &API{Options: o, mux: http.NewServeMux(), uploads: make(chan struct{}, o.Uploads), deploys: make(chan struct{}, o.Deploys)}
 	for _, row := range routes() {
 		for _, pattern := range row.patterns() {
 			a.mux.Handle(row.Method+" "+pattern, a.serve(row))

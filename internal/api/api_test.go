@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -436,6 +437,31 @@ func TestEventsAreStreamedToTheirEnd(t *testing.T) {
 	var two []json.RawMessage
 	if err := json.Unmarshal(limited, &two); err != nil || len(two) != 2 {
 		t.Errorf("limited is %s", limited)
+	}
+}
+
+// What follows a log does not keep the platform from stopping.
+func TestStreamsEndWhenThePlatformStops(t *testing.T) {
+	w := newWorld(t)
+	ended := make(chan int)
+	for _, path := range []string{
+		"/v1/projects/{project}/deployments/{deployment}/runtime-logs?format=lines", "/v1/projects/shop/logs?follow=1",
+	} {
+		go func() {
+			status, _ := w.ask(t, "owner", "GET", path, "")
+			ended <- status
+		}()
+	}
+	select {
+	case status := <-ended:
+		t.Fatalf("a stream ended by itself: %d", status)
+	case <-time.After(200 * time.Millisecond):
+	}
+	w.BeginStop()
+	for range 2 {
+		if status := <-ended; status != 200 {
+			t.Errorf("the status is %d", status)
+		}
 	}
 }
 

@@ -148,7 +148,7 @@ type deployRequest struct {
 }
 
 func createDeployment(a *API, w http.ResponseWriter, r *http.Request) error {
-	release, err := a.admit(r)
+	release, err := admit(r, a.deploys)
 	if err != nil {
 		return err
 	}

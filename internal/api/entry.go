@@ -15,8 +15,10 @@ func readEntries(a *API, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if flagOf(r, "follow") {
+		ctx, cancel := a.following(r)
+		defer cancel()
 		out := newLines(w)
-		for e := range a.Logs.Tail(r.Context(), q) {
+		for e := range a.Logs.Tail(ctx, q) {
 			if err := out.send(&e); err != nil {
 				return nil // the reader is gone
 			}

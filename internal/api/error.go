@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,12 +74,11 @@ type errorInfo struct {
 // and what caused them, are for the log.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	ctx := r.Context()
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return // nobody is there to read it
-	}
 	shown, ok := errors.AsType[*lateen.Error](err)
 	if !ok || shown.Code == lateen.Internal {
-		a.Log.ErrorContext(ctx, "request failed", "method", r.Method, "path", r.URL.Path, "request_id", lateen.RequestIDFrom(ctx), "err", err)
+		if ctx.Err() == nil { // a client that hung up is no fault of ours
+			a.Log.ErrorContext(ctx, "request failed", "method", r.Method, "path", r.URL.Path, "request_id", lateen.RequestIDFrom(ctx), "err", err)
+		}
 		shown = lateen.ErrInternal.With("something went wrong on our side (request %s)", lateen.RequestIDFrom(ctx))
 	}
 	info := errorInfo{

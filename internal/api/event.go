@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -55,13 +56,15 @@ func readEvents(a *API, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx := r.Context()
+	lines := r.URL.Query().Get("format") == "lines"
+	filter.Follow = filter.Follow && lines
+	ctx, cancel := a.following(r)
+	defer cancel()
 	d, events, err := a.Control.Events(ctx, r.PathValue("deployment"), filter)
 	if err != nil {
 		return err
 	}
-	lines := r.URL.Query().Get("format") == "lines"
-	if !lines || !filter.Follow {
+	if !filter.Follow {
 		return sendEvents(w, r, lines, events)
 	}
 	out := newLines(w)
@@ -153,6 +156,20 @@ func (l *lineWriter) send(v any) error {
 		return err
 	}
 	return l.control.Flush()
+}
+
+// following returns the context of a request whose reply goes on for long: it
+// ends with the request, or when the platform begins to stop.
+func (a *API) following(r *http.Request) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(r.Context())
+	go func() {
+		select {
+		case <-a.Stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // abort cuts off a reply that has begun, so that its reader asks again.

@@ -85,7 +85,8 @@ func sourceOf(e *observe.Entry) string {
 }
 
 func tailLogs(a *API, w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
+	ctx, stop := a.following(r)
+	defer stop()
 	p, err := a.Control.Project(ctx, r.PathValue("project"))
 	if err != nil {
 		return err

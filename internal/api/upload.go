@@ -13,12 +13,12 @@ import (
 const admitWithin = 20 * time.Second
 
 // admit waits for one of the places for uploads and returns what gives it back.
-func (a *API) admit(r *http.Request) (release func(), err error) {
+func admit(r *http.Request, places chan struct{}) (release func(), err error) {
 	patience := time.NewTimer(admitWithin)
 	defer patience.Stop()
 	select {
-	case a.uploads <- struct{}{}:
-		return func() { <-a.uploads }, nil
+	case places <- struct{}{}:
+		return func() { <-places }, nil
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	case <-patience.C:
@@ -48,7 +48,7 @@ func uploadFile(a *API, w http.ResponseWriter, r *http.Request) error {
 		}
 		size = n
 	}
-	release, err := a.admit(r)
+	release, err := admit(r, a.uploads)
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func defaultTarget(ctx context.Context, q *store.Queries, project lateen.Project
 }
 
 // Deployment returns a deployment of the caller's team by its id, its own host
-// or an alias; a port on the host does not matter.
+// or an alias; case, a port and a dot at the end do not matter.
 func (c *Control) Deployment(ctx context.Context, idOrHost string) (*lateen.Deployment, error) {
 	p, err := act(ctx, lateen.Viewer)
 	if err != nil {
@@ -151,6 +151,7 @@ func find(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost st
 	if host, _, err := net.SplitHostPort(idOrHost); err == nil {
 		idOrHost = host
 	}
+	idOrHost = strings.ToLower(strings.TrimSuffix(idOrHost, "."))
 	d, err := q.FindDeployment(ctx, p.Team, idOrHost)
 	if !errors.Is(err, lateen.ErrDeploymentNotFound) {
 		return d, err

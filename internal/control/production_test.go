@@ -139,7 +139,7 @@ func TestAliases(t *testing.T) {
 	if err != nil || short.Host != "sale.localhost" {
 		t.Errorf("the alias is %+v, %v", short, err)
 	}
-	if d, err := c.Deployment(c.ctx, "www.example.com:8080"); err != nil || d.ID != one.ID {
+	if d, err := c.Deployment(c.ctx, "WWW.example.com.:8080"); err != nil || d.ID != one.ID {
 		t.Errorf("the alias finds %+v, %v", d, err)
 	}
 	all, err := c.Aliases(c.ctx, store.AliasFilter{})

@@ -22,6 +22,8 @@ type Server struct {
 	URL  string
 	Logs *observe.Log
 
+	stopping chan struct{}
+
 	mu    sync.Mutex // guards below
 	calls []Call
 }
@@ -56,8 +58,8 @@ func Serve(t *testing.T, p *controltest.Platform) *Server {
 		<-ended
 		logs.Close()
 	})
-	s := &Server{Platform: p, Logs: logs}
-	handler, err := api.New(api.Options{Control: p.Control, Logs: s.Logs, Log: p.Log})
+	s := &Server{Platform: p, Logs: logs, stopping: make(chan struct{})}
+	handler, err := api.New(api.Options{Control: p.Control, Logs: s.Logs, Log: p.Log, Stopping: s.stopping})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +78,9 @@ func Serve(t *testing.T, p *controltest.Platform) *Server {
 	p.Start(t)
 	return s
 }
+
+// BeginStop tells the API that the platform begins to stop.
+func (s *Server) BeginStop() { close(s.stopping) }
 
 // Calls returns the requests answered since the last time it was asked.
 func (s *Server) Calls() []Call {
