@@ -1,0 +1,56 @@
+package daemon
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/fleet"
+	"github.com/lateen-dev/lateen/internal/observe"
+	"github.com/lateen-dev/lateen/internal/telemetry"
+)
+
+// withMetrics puts /metrics in front of the API. They name projects, so they
+// are for those who have a token.
+func withMetrics(calls http.Handler, verbs *control.Control, metrics http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			calls.ServeHTTP(w, r)
+			return
+		}
+		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if _, err := verbs.Authenticate(r.Context(), token, ""); err != nil {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="lateen"`)
+			http.Error(w, "metrics want a token: Authorization: Bearer <token>", http.StatusUnauthorized)
+			return
+		}
+		metrics.ServeHTTP(w, r)
+	})
+}
+
+// privateOrigins are the addresses that are not public and may be rewritten to all the same.
+func privateOrigins(c *config.Config) []netip.Prefix {
+	if !c.AllowPrivateOrigins {
+		return nil
+	}
+	return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+}
+
+// gauges shows the state of the parts as metrics.
+func gauges(tel *telemetry.Telemetry, instances *fleet.Fleet, logs *observe.Log, kept *cache.Cache) {
+	of := func(name, help string, read func(fleet.Stats) int) {
+		tel.Gauge(name, help, func() float64 { return float64(read(instances.Stats())) })
+	}
+	of("lateen_instances", "Function instances running.", func(s fleet.Stats) int { return s.Running })
+	of("lateen_instances_starting", "Function instances starting.", func(s fleet.Stats) int { return s.Starting })
+	of("lateen_invocations_in_flight", "Function invocations under way.", func(s fleet.Stats) int { return s.InFlight })
+	of("lateen_invocations_waiting", "Function invocations waiting for an instance.", func(s fleet.Stats) int { return s.Waiting })
+	tel.Gauge("lateen_cache_bytes", "Disk used by kept responses.", func() float64 { return float64(kept.Used()) })
+	tel.Gauge("lateen_log_queue", "Log entries waiting to be written.", func() float64 { return float64(logs.Stats().Queued) })
+	tel.Counter("lateen_log_dropped_total", "Log entries dropped because more came than could be written.", func() float64 { return droppedOf(logs.Stats()) })
+}
+
+func droppedOf(s observe.Stats) float64 { return float64(s.DroppedRecords + s.DroppedLines) }
