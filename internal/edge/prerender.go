@@ -313,7 +313,11 @@ func (r *rendering) lead(f *cache.Flight, inv func() *lateen.Invocation, label, 
 		r.fail(err)
 		return
 	}
-	if draft.Use != cache.Kept {
+	switch draft.Use {
+	case cache.Kept:
+	case cache.Once:
+		label = cacheMiss
+	case cache.Shared:
 		label, reason = cacheMiss, reasonError
 	}
 	h := draft.Entry.Header.Clone()

@@ -17,10 +17,11 @@ import (
 // aspect is all that may tell one response of a prerendered output from
 // another. Its function gets this and nothing else of the request.
 type aspect struct {
+	origin  string      // the site as the client calls it: a page may name it
+	path    string      // of the function's URL, percent-encoded
 	query   string      // parameters for the function's URL, sorted by name
 	matches string      // parameters for x-now-route-matches, instead
 	header  http.Header // what of the request's header the page may depend on
-	host    string      // the site's name as the client used it, where the page may depend on it; else ""
 	// several is set if the output has more than one page, and this is one of them.
 	several bool
 }
@@ -40,7 +41,7 @@ var personal = map[string]bool{
 
 // aspectOf returns what the page of p that x asks for depends on.
 func aspectOf(x *exchange, d *route.Decision, p *lateen.Prerender) aspect {
-	var a aspect
+	a := aspect{origin: x.client.proto + "://" + x.client.host, path: d.Path}
 	params := allowedParams(d.Query, p.AllowQuery)
 	if p.PassQuery {
 		a.query = params
@@ -50,9 +51,7 @@ func aspectOf(x *exchange, d *route.Decision, p *lateen.Prerender) aspect {
 	a.several = a.query != "" || a.matches != ""
 	for _, name := range p.AllowHeader {
 		name = textproto.CanonicalMIMEHeaderKey(name)
-		switch values := x.req.Header[name]; {
-		case name == "Host":
-			a.host = x.client.host
+		switch values := d.RequestHeader[name]; {
 		case personal[name], notInKey[name], platformOnly(name), slices.Contains(hopByHop, name), values == nil:
 		default:
 			if a.header == nil {
@@ -114,7 +113,7 @@ func joinQuery(a, b string) string {
 
 // key is the key of the page in the cache.
 func (a *aspect) key(d lateen.DeploymentID, output string) cache.Key {
-	return cache.NewKey(string(d), append([]string{output, a.host}, a.parts()...)...)
+	return cache.NewKey(string(d), append([]string{output, a.origin, a.path}, a.parts()...)...)
 }
 
 // group names the pages that are made anew together with this one: it itself on
@@ -124,14 +123,13 @@ func (a *aspect) group(number int, output string) string {
 	if number > 0 {
 		of = "group " + strconv.Itoa(number)
 	}
-	parts := a.parts()
 	if a.query == "" && a.matches == "" && a.header == nil {
 		return of
 	}
-	return of + " " + cache.NewKey("", parts...).String()
+	return of + " " + cache.NewKey("", a.parts()...).String()
 }
 
-// parts lists what a says, but for the host.
+// parts lists what a says, but for where the page is.
 func (a *aspect) parts() []string {
 	parts := make([]string, 0, 2+2*len(a.header))
 	parts = append(parts, a.query, a.matches)

@@ -1,10 +1,14 @@
 package edge
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/route"
 )
 
 func TestAPageDependsOnWhatItAllows(t *testing.T) {
@@ -92,4 +96,57 @@ func TestHostileParametersAreHarmless(t *testing.T) {
 	if a, b := allowedParams("b=2&a=1&a=0", nil), allowedParams("a=1&b=2&a=0", nil); a != b || a != "a=1&a=0&b=2" {
 		t.Errorf("got %q and %q", a, b)
 	}
+}
+
+// What a middleware says of the request is what the page gets and depends on.
+func TestAPageDependsOnWhatMiddlewareSays(t *testing.T) {
+	x := &exchange{req: httptest.NewRequestWithContext(t.Context(), "GET", "/", nil), client: client{proto: "https", host: "a.example"}}
+	x.req.Header.Set("X-Lang", "de")
+	p := &lateen.Prerender{AllowHeader: []string{"x-lang"}}
+	plain := aspectOf(x, &route.Decision{RequestHeader: x.req.Header}, p)
+	changed := aspectOf(x, &route.Decision{RequestHeader: http.Header{"X-Lang": {"fr"}}}, p)
+	if plain.header.Get("X-Lang") != "de" || changed.header.Get("X-Lang") != "fr" || plain.key("dpl_1", "/") == changed.key("dpl_1", "/") {
+		t.Errorf("got %+v and %+v", plain, changed)
+	}
+}
+
+// Whatever the function gets is in the key; the rest of the key is the same for
+// all members of a group.
+func TestKeysTellApartWhatFunctionsCan(t *testing.T) {
+	base := aspect{origin: "https://a.example", path: "/p", query: "a=1", matches: "b=2", header: http.Header{"X": {"1"}}}
+	keys, groups := map[cache.Key]bool{}, map[string]int{}
+	for _, change := range []func(a *aspect){
+		func(*aspect) {},
+		func(a *aspect) { a.origin = "http://a.example" },
+		func(a *aspect) { a.origin = "https://b.example" },
+		func(a *aspect) { a.path = "/q" },
+		func(a *aspect) { a.query = "a=2" },
+		func(a *aspect) { a.query, a.matches = "a=1b=2", "" },
+		func(a *aspect) { a.header = http.Header{"X": {"2"}} },
+		func(a *aspect) { a.header = http.Header{"X": {"1"}, "Y": {""}} },
+		func(a *aspect) { a.header = nil },
+	} {
+		a := base
+		change(&a)
+		keys[a.key("dpl_1", "/o")] = true
+		groups[a.group(1, "/o")]++
+	}
+	if len(keys) != 9 || len(groups) != 6 || groups[base.group(1, "/other")] != 4 {
+		t.Errorf("%d keys, groups %v", len(keys), groups)
+	}
+}
+
+func FuzzAllowedParams(f *testing.F) {
+	f.Add("b=2&a=1&a=0&%61=3&x")
+	f.Fuzz(func(t *testing.T, query string) {
+		got := allowedParams(query, []string{"a", "b"})
+		for _, c := range []byte(got) {
+			if c <= ' ' || c >= 0x7f {
+				t.Fatalf("%q became %q", query, got)
+			}
+		}
+		if again := allowedParams(got, []string{"a", "b"}); again != got {
+			t.Errorf("%q became %q and then %q", query, got, again)
+		}
+	})
 }

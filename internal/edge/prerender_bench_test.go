@@ -65,7 +65,7 @@ func BenchmarkPrerenderHit(b *testing.B) {
 				if encoding != "" {
 					r.Header.Set("Accept-Encoding", encoding)
 				}
-				for e.o.Cache.Get(cache.NewKey("dpl_1", "/isr", "", "", "")) == nil { // until it is on disk
+				for e.o.Cache.Get(cache.NewKey("dpl_1", "/isr", "http://app.localhost", "/isr", "", "")) == nil { // until it is on disk
 					e.ServeHTTP(&nowhere{header: http.Header{}}, r)
 				}
 				b.ReportAllocs()

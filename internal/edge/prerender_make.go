@@ -26,7 +26,7 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 	asked := r.asked
 	return cache.Making{Spread: spread, Make: func(ctx context.Context) (*cache.Draft, error) {
 		inv = new(lateen.Invocation)
-		resp, err := e.call(ctx, x, d, asked.request(d.Path, page, extra), inv) //nolint:bodyclose // the draft has it
+		resp, err := e.call(ctx, x, d, asked.request(page, extra), inv) //nolint:bodyclose // the draft has it
 		if err != nil {
 			return nil, err
 		}
@@ -34,8 +34,8 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 	}}, func() *lateen.Invocation { return inv }
 }
 
-// request asks the function of a page for it, under the URL path of its output.
-func (a *aspect) request(path string, p *lateen.Prerender, extra http.Header) *http.Request {
+// request asks the function of p for the page.
+func (a *aspect) request(p *lateen.Prerender, extra http.Header) *http.Request {
 	h := make(http.Header, len(a.header)+len(extra)+8)
 	h["User-Agent"] = []string{""} // or net/http would send its own
 	maps.Copy(h, a.header)
@@ -44,7 +44,7 @@ func (a *aspect) request(path string, p *lateen.Prerender, extra http.Header) *h
 		h["X-Now-Route-Matches"] = []string{a.matches}
 	}
 	return &http.Request{
-		Method: http.MethodGet, URL: pathURL(path, a.query), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: http.MethodGet, URL: pathURL(a.path, a.query), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 }
 
@@ -87,8 +87,12 @@ func draftOf(resp *http.Response, p *lateen.Prerender, group string) *cache.Draf
 		}
 	}
 	e.Tags = takeTags(h)
-	if use == cache.Kept {
+	switch use {
+	case cache.Kept:
 		cleanKept(h)
+	case cache.Shared:
+		delete(h, "Set-Cookie")
+	case cache.Once:
 	}
 	delete(h, "Content-Length")
 	length := resp.ContentLength

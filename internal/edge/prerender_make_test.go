@@ -45,8 +45,11 @@ func TestAFirstMakingThatFailsIsShownAndNotKept(t *testing.T) {
 	pressed(t, func(p *press) {
 		p.page("/isr", "", lateen.Prerender{})
 	}, func(p *press) {
-		p.answer = func(*http.Request, int) *http.Response { return reply(500, "boom") }
+		p.answer = func(*http.Request, int) *http.Response { return reply(500, "boom", "Set-Cookie: a=b") }
 		p.want("500 MISS (error): boom", "/isr")
+		if cookies := p.send("GET", "/isr").Header["Set-Cookie"]; cookies != nil {
+			t.Errorf("an error for all who wait has the cookies %q", cookies)
+		}
 		p.answer = func(*http.Request, int) *http.Response { return nil }
 		if resp := p.send("GET", "/isr"); resp.StatusCode != 500 || resp.Header.Get("X-Vercel-Error") != "FUNCTION_INVOCATION_FAILED" {
 			t.Errorf("a crash is %d %s", resp.StatusCode, resp.Header.Get("X-Vercel-Error"))
@@ -54,10 +57,10 @@ func TestAFirstMakingThatFailsIsShownAndNotKept(t *testing.T) {
 		p.answer = func(*http.Request, int) *http.Response {
 			return reply(200, "mine", "Cache-Control: private, no-store", "Set-Cookie: a=b")
 		}
-		p.want("MISS (error): mine", "/isr")
+		p.want("MISS (cold): mine", "/isr")
 		p.answer = nil
-		p.want("MISS (cold): call 4", "/isr")
-		p.want("HIT: call 4", "/isr")
+		p.want("MISS (cold): call 5", "/isr")
+		p.want("HIT: call 5", "/isr")
 	})
 }
 
