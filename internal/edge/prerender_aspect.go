@@ -46,7 +46,7 @@ func aspectOf(x *exchange, d *route.Decision, p *lateen.Prerender) aspect {
 	if p.PassQuery {
 		a.query = params
 	} else if a.matches = params; p.AllowQuery == nil && d.RouteMatches != "" {
-		a.matches = joinQuery(d.RouteMatches, params)
+		a.matches = joinQuery(d.RouteMatches, without(params, d.RouteMatches))
 	}
 	a.several = a.query != "" || a.matches != ""
 	for _, name := range p.AllowHeader {
@@ -73,10 +73,7 @@ func allowedParams(query string, allowed []string) string {
 	type param struct{ name, text string }
 	var params []param
 	for text := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(text, "=")
-		if plain, err := url.QueryUnescape(name); err == nil {
-			name = plain
-		}
+		name := paramName(text)
 		if text != "" && (allowed == nil || slices.Contains(allowed, name)) {
 			params = append(params, param{name, text})
 		}
@@ -90,6 +87,32 @@ func allowedParams(query string, allowed []string) string {
 		escapeInto(&b, p.text)
 	}
 	return b.String()
+}
+
+// without returns the parameters of a raw query whose names are not in other: a
+// rewrite's dest may name what its src captured once more, and whoever reads
+// both wants it once.
+func without(query, other string) string {
+	named := map[string]bool{}
+	for text := range strings.SplitSeq(other, "&") {
+		named[paramName(text)] = true
+	}
+	var kept []string
+	for text := range strings.SplitSeq(query, "&") {
+		if !named[paramName(text)] {
+			kept = append(kept, text)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+// paramName is the name of a parameter of a raw query.
+func paramName(text string) string {
+	name, _, _ := strings.Cut(text, "=")
+	if plain, err := url.QueryUnescape(name); err == nil {
+		return plain
+	}
+	return name
 }
 
 // escapeInto writes s with the bytes percent-encoded that are not printable ASCII.

@@ -80,6 +80,25 @@ func TestTheFunctionGetsNothingOfTheClient(t *testing.T) {
 	})
 }
 
+// Nitro reads a capture from the matches and gives up where it is there twice.
+func TestACaptureIsToldOnce(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr-isr", "", lateen.Prerender{})
+		p.site.Manifest.Routes = []lateen.Route{{Src: `^(?<__isr_route>/isr)$`, Dest: "/isr-isr?__isr_route=$__isr_route"}}
+	}, func(p *press) {
+		p.want("MISS (cold): call 1", "/isr")
+		if got := p.last().Header.Get("X-Now-Route-Matches"); got != "1=%2Fisr&__isr_route=%2Fisr" {
+			t.Errorf("the matches are %q", got)
+		}
+		p.want("HIT: call 1", "/isr?__isr_route=%2Fevil")
+		p.want("HIT: call 1", "/isr?%5F_isr_route=/evil")
+		p.want("MISS (cold): call 2", "/isr?x=1&__isr_route=/evil")
+		if got := p.last().Header.Get("X-Now-Route-Matches"); got != "1=%2Fisr&__isr_route=%2Fisr&x=1" {
+			t.Errorf("with a parameter the matches are %q", got)
+		}
+	})
+}
+
 func TestHostileParametersAreHarmless(t *testing.T) {
 	for _, query := range []string{"slug=%", "slug=a%0d%0aX-Evil:1", "slug=\xff\xfe", "%zz=1&slug=b", "slug=a;b", strings.Repeat("slug=x&", 500), "slug=ü"} {
 		got := allowedParams(query, []string{"slug"})
