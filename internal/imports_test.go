@@ -49,7 +49,7 @@ var layers = map[string]string{
 	"internal/observe": "internal/store/sqlite",
 
 	// Ring 4: faces.
-	"internal/api": "internal/control internal/observe",
+	"internal/api": "internal/control internal/observe internal/store",
 	"internal/cli": "client internal/atomicfile internal/config",
 
 	// Ring 5.
