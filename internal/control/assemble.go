@@ -15,7 +15,9 @@ import (
 
 const (
 	assembleTimeout = 30 * time.Minute
-	assembleTries   = 3                // starts of one deployment, over restarts of the platform
+	freeTries       = 3 // of one deployment, over restarts of the platform, that follow at once
+	maxTries        = 30
+	maxTryPause     = 5 * time.Minute
 	lookAgain       = 30 * time.Second // for deployments to assemble, if nobody signals one
 	maxLogBytes     = 4 << 20
 )
@@ -40,7 +42,7 @@ func (c *Control) stop(id lateen.DeploymentID, cause error) {
 // work assembles one deployment after the other until ctx ends.
 func (c *Control) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		id, running, err := c.claim(ctx)
+		id, running, wait, err := c.claim(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			c.Log.WarnContext(ctx, "looking for deployments failed", "err", err)
@@ -53,32 +55,50 @@ func (c *Control) work(ctx context.Context) {
 		select {
 		case <-c.wake:
 		case <-ctx.Done():
-		case <-time.After(lookAgain):
+		case <-time.After(wait):
 		}
 	}
 }
 
-// claim takes the oldest deployment that nobody assembles, "" if there is none,
-// and returns a context that ends when it is stopped.
-func (c *Control) claim(ctx context.Context) (lateen.DeploymentID, context.Context, error) {
+// claim takes the oldest deployment that nobody assembles and that is due, and
+// returns a context that ends when it is stopped. It returns "" if there is
+// none, and after how long to look again.
+func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running context.Context, wait time.Duration, err error) {
+	wait = lookAgain
 	waiting, err := c.Store.ListDeployments(ctx, store.DeploymentFilter{
 		States: []lateen.ReadyState{lateen.Queued, lateen.Building, lateen.Deploying},
 	})
 	if err != nil {
-		return "", nil, err
+		return "", nil, wait, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for i := len(waiting) - 1; i >= 0; i-- {
-		id := waiting[i].ID
-		if _, taken := c.running[id]; taken {
+		running, taken := c.take(ctx, waiting[i].ID)
+		if !taken {
 			continue
 		}
-		running, cancel := context.WithCancelCause(ctx)
-		c.running[id] = cancel
-		return id, running, nil
+		due, err := c.dueIn(ctx, waiting[i])
+		if err == nil && due <= 0 {
+			return waiting[i].ID, running, 0, nil
+		}
+		c.release(waiting[i].ID)
+		if err != nil {
+			return "", nil, wait, err
+		}
+		wait = min(wait, due)
 	}
-	return "", nil, nil
+	return "", nil, wait, nil
+}
+
+// take reserves a deployment for one worker, unless another has it.
+func (c *Control) take(ctx context.Context, id lateen.DeploymentID) (running context.Context, taken bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, busy := c.running[id]; busy {
+		return nil, false
+	}
+	running, cancel := context.WithCancelCause(ctx)
+	c.running[id] = cancel
+	return running, true
 }
 
 func (c *Control) release(id lateen.DeploymentID) {
@@ -140,23 +160,40 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 	return c.publish(ctx, id)
 }
 
-// checkTries gives up on a deployment whose assembly ended with the platform
-// too often: it may be the reason.
-func (c *Control) checkTries(ctx context.Context, id lateen.DeploymentID) error {
-	events, err := c.Store.ListEvents(ctx, id, 0, 0)
-	if err != nil {
-		return err
+// dueIn is how long to wait before d is assembled. One during whose assembly
+// the platform stopped again and again may be the reason: it waits longer each
+// time, so that the platform comes to other things.
+func (c *Control) dueIn(ctx context.Context, d *lateen.Deployment) (time.Duration, error) {
+	if d.State == lateen.Queued {
+		return 0, nil
 	}
-	tries := 0
+	tries, err := c.tries(ctx, d.ID)
+	if err != nil || tries <= freeTries {
+		return 0, err
+	}
+	pause := min(maxTryPause, time.Second<<min(tries-freeTries, 20))
+	return d.BuildingAt.Time().Add(pause).Sub(c.Now()), nil
+}
+
+// tries is how often the assembly of a deployment began.
+func (c *Control) tries(ctx context.Context, id lateen.DeploymentID) (int, error) {
+	events, err := c.Store.ListEvents(ctx, id, 0, 0)
+	n := 0
 	for _, e := range events {
 		if e.Info["readyState"] == string(lateen.Building) {
-			tries++
+			n++
 		}
 	}
-	if tries > assembleTries {
-		return lateen.ErrAssembleInterrupted.With("the platform stopped %d times while it assembled the deployment", assembleTries)
+	return n, err
+}
+
+// checkTries gives a deployment up after too many tries.
+func (c *Control) checkTries(ctx context.Context, id lateen.DeploymentID) error {
+	tries, err := c.tries(ctx, id)
+	if err == nil && tries > maxTries {
+		err = lateen.ErrAssembleInterrupted.With("the platform stopped %d times while it assembled the deployment", maxTries)
 	}
-	return nil
+	return err
 }
 
 // publish makes an assembled deployment READY, on all the hosts it is to have.

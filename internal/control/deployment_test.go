@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/control"
@@ -313,23 +314,43 @@ func TestAReadyDeploymentIsSettledAfterARestart(t *testing.T) {
 	}
 }
 
-// A deployment that seems to end the platform is given up in the end.
-func TestADeploymentIsNotTriedForEver(t *testing.T) {
-	dir := t.TempDir()
-	first := &tester{Platform: controltest.Open(t, dir), t: t}
-	token := first.Token
-	first.ctx = first.As(t, token)
-	id := first.accept("one", "").ID
-	for range 3 {
-		g := newGate()
-		stop := controltest.Open(t, dir, g.with).Start(t)
-		<-g.began
-		stop()
+// interrupted makes a deployment look as if the platform had stopped often
+// while it assembled it, the last time just now.
+func (c *tester) interrupted(d *lateen.Deployment, times int) {
+	c.t.Helper()
+	var events []lateen.DeploymentEvent
+	for range times {
+		events = append(events, lateen.DeploymentEvent{Type: "deployment-state", CreatedAt: 1, Info: map[string]string{"readyState": "BUILDING"}})
 	}
-	c := &tester{Platform: controltest.Open(t, dir), t: t}
-	c.ctx = c.As(t, token)
+	d.State, d.BuildingAt = lateen.Building, lateen.MillisOf(time.Now())
+	if err := errors.Join(c.Store.AppendEvents(c.ctx, d.ID, events), c.Store.UpdateDeployment(c.ctx, d)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// A deployment that seems to end the platform lets others go first, and is
+// given up in the end.
+func TestADeploymentThatIsInterruptedAgainAndAgain(t *testing.T) {
+	var at clock
+	c := newTester(t, func(o *control.Options) { o.Now, o.Workers = at.now, 1 })
+	seldom, often, hopeless := c.accept("seldom", "preview"), c.accept("often", "preview"), c.accept("hopeless", "preview")
+	c.interrupted(seldom, 3)
+	c.interrupted(often, 20)
+	c.interrupted(hopeless, 30)
 	c.Start(t)
-	if d := c.await(id); d.State != lateen.Failed || d.ErrorReason != lateen.ErrAssembleInterrupted.Reason {
+	if d := c.await(seldom.ID); d.State != lateen.Ready {
+		t.Errorf("the deployment is %s: %s", d.State, d.ErrorText)
+	}
+	c.deploy("another", "preview")
+	if d, err := c.Deployment(c.ctx, string(often.ID)); err != nil || d.State != lateen.Building || d.BuildingAt != often.BuildingAt {
+		t.Errorf("the deployment was not let wait: %+v, %v", d, err)
+	}
+	at.forward(time.Hour)
+	c.deploy("one more", "preview") // the worker looks around after it
+	if d := c.await(often.ID); d.State != lateen.Ready {
+		t.Errorf("the deployment is %s: %s", d.State, d.ErrorText)
+	}
+	if d := c.await(hopeless.ID); d.State != lateen.Failed || d.ErrorReason != lateen.ErrAssembleInterrupted.Reason {
 		t.Errorf("the deployment is %s: %s", d.State, d.ErrorText)
 	}
 }
