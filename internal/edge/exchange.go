@@ -86,6 +86,7 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 		ID: x.id, Time: lateen.MillisOf(now), Method: r.Method, Host: from.hostname, Path: r.URL.Path,
 		ClientIP: from.ip, UserAgent: r.Header.Get("User-Agent"), Referer: r.Header.Get("Referer"),
 	}
+	joinTrace(&x.record, r.Header)
 	return x
 }
 

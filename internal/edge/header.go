@@ -186,6 +186,7 @@ func (x *exchange) forwardedHeader(h http.Header) {
 	h["X-Forwarded-Port"] = []string{c.port()}
 	h["Forwarded"] = []string{"for=" + forwardedNode(c.ip) + ";host=" + quoted(c.host) + ";proto=" + c.proto}
 	h["X-Vercel-Id"] = []string{x.edge.o.Region + "::" + x.edge.o.Region + "::" + string(x.id)}
+	h["Traceparent"] = traceparent(&x.record)
 }
 
 // forwardedNode writes an address as RFC 7239 §6 wants it.

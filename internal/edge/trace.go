@@ -1,0 +1,65 @@
+package edge
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+	"net/http"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// joinTrace notes in r the trace that a request belongs to (W3C Trace Context,
+// level 2, §3.2): the client's where it names one, else one of its own.
+func joinTrace(r *lateen.Record, h http.Header) {
+	var id [16]byte
+	if trace, parent, ok := parseTraceparent(h.Get("Traceparent")); ok {
+		r.TraceID, r.ParentSpan = trace, parent
+	} else {
+		binary.BigEndian.PutUint64(id[:8], rand.Uint64())
+		binary.BigEndian.PutUint64(id[8:], rand.Uint64()|1) // all zeros names none
+		r.TraceID = hex.EncodeToString(id[:])
+	}
+	binary.BigEndian.PutUint64(id[:8], rand.Uint64()|1)
+	r.SpanID = hex.EncodeToString(id[:8])
+}
+
+// parseTraceparent returns the ids in the value of a traceparent header;
+// versions to come may be longer, after another hyphen.
+func parseTraceparent(v string) (trace, parent string, ok bool) {
+	const length = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	if len(v) < length || v[2] != '-' || v[35] != '-' || v[52] != '-' || v[:2] == "ff" ||
+		len(v) > length && (v[:2] == "00" || v[length] != '-') {
+		return "", "", false
+	}
+	trace, parent = v[3:35], v[36:52]
+	if !isLowerHex(v[:2]) || !named(trace) || !named(parent) || !isLowerHex(v[53:length]) {
+		return "", "", false
+	}
+	return trace, parent, true
+}
+
+// named reports whether s is hexadecimal and not all zeros.
+func named(s string) bool {
+	for _, c := range []byte(s) {
+		if c != '0' {
+			return isLowerHex(s)
+		}
+	}
+	return false
+}
+
+func isLowerHex(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// traceparent is what is told to a function or an origin: this request is its
+// parent. Everything is sampled; who collects decides what to keep.
+func traceparent(r *lateen.Record) []string {
+	return []string{"00-" + r.TraceID + "-" + r.SpanID + "-01"}
+}

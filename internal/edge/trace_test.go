@@ -1,0 +1,41 @@
+package edge
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+)
+
+func TestATraceTheClientNamesIsContinued(t *testing.T) {
+	var r lateen.Record
+	joinTrace(&r, http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}})
+	if r.TraceID != "0af7651916cd43dd8448eb211c80319c" || r.ParentSpan != "b7ad6b7169203331" {
+		t.Errorf("joined trace %s beneath %s", r.TraceID, r.ParentSpan)
+	}
+	if len(r.SpanID) != 16 || r.SpanID == r.ParentSpan {
+		t.Errorf("the request's own span is %q", r.SpanID)
+	}
+	if _, parent, ok := parseTraceparent(traceparent(&r)[0]); !ok || parent != r.SpanID {
+		t.Errorf("functions are told %q, which does not name the request as their parent", traceparent(&r))
+	}
+}
+
+func TestAMalformedTraceIsReplacedByOneOfOurOwn(t *testing.T) {
+	for _, value := range []string{
+		"", "00", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+		"00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+		"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+		"01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01more", "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-zz",
+	} {
+		var r lateen.Record
+		joinTrace(&r, http.Header{"Traceparent": {value}})
+		if r.ParentSpan != "" || len(r.TraceID) != 32 || r.TraceID == "0af7651916cd43dd8448eb211c80319c" {
+			t.Errorf("%q is believed: %+v", value, r)
+		}
+	}
+	if _, _, ok := parseTraceparent("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"); !ok {
+		t.Error("a version to come is not understood by its beginning")
+	}
+}
