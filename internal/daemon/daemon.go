@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,8 +207,13 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	}
 	gauges(tel, instances, logs, kept)
 	d.parts = []part{
-		{"telemetry", tel.Run}, {"observe", logs.Run}, {"cache", kept.Run}, {"engine", functions.Run},
-		{"fleet", instances.Run}, {"control", verbs.Run}, {"edge", front.Run},
+		{"telemetry", tel.Run},
+		{"observe", logs.Run},
+		{"cache", kept.Run},
+		{"engine", functions.Run},
+		{"fleet", instances.Run},
+		{"control", verbs.Run},
+		{"edge", front.Run},
 	}
 	return nil
 }
@@ -240,7 +246,7 @@ func (d *Daemon) newEngine(at paths, trees *artifact.Trees, logs *observe.Log, t
 	}
 	return local.New(local.Options{
 		Dir: at.runs, Trees: trees.Dir, TreesDir: at.trees, Toolchain: tools, Logs: logs, Log: tel.Log("engine"),
-		Pool: d.o.Config.Pool, Memory: d.o.Config.Memory,
+		Pool: cmp.Or(d.o.Config.Pool, -1), Memory: d.o.Config.Memory, // none means none
 	})
 }
 
