@@ -33,7 +33,8 @@ type Instance interface {
 	// Started says how the instance came to be and where the time went.
 	Started() Phases
 	// RoundTrip sends a request and returns as soon as the response's header
-	// is there; the body streams. The request's URL is what user code sees.
+	// is there; the body streams. The request is one such as a server gets: its
+	// URL is what user code sees, its ContentLength 0 says that there is no body.
 	// [lateen.RequestIDFrom] of its context names the request in logs. Ending
 	// the context cuts the request off. Errors: [lateen.ErrFunctionFailed] if
 	// the user's code threw or the process died before it answered,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -23,6 +24,7 @@ const (
 	TypeHandlerStarted = "handler-started"     // a request has reached user code: [HandlerStarted]
 	TypeEnd            = "end"                 // a request is over: [End]
 	TypeLog            = "log"                 // something was written: [Log]
+	TypePurge          = "purge"               // what was made of some data is stale: [Purge]
 	TypeUnrecoverable  = "unrecoverable-error" // give it no more requests: [Unrecoverable]
 )
 
@@ -83,6 +85,25 @@ type Log struct {
 	Level     string  `json:"level"` // trace, debug, info, warn, error, fatal; "" where Stream says it
 	Stream    string  `json:"stream"`
 	Truncated bool    `json:"truncated"`
+}
+
+// Purge says that user code invalidated tags after the header of its response,
+// which would have told it, was sent.
+type Purge struct {
+	Tags   []string `json:"tags"`
+	Expire *float64 `json:"expire"` // seconds for which what is stale may be served; nil: no bound
+}
+
+// Grace is Expire as a duration, negative for no bound.
+func (p *Purge) Grace() time.Duration {
+	const most = 100 * 365 * 24 * time.Hour
+	switch {
+	case p.Expire == nil:
+		return -1
+	case !(*p.Expire > 0):
+		return 0
+	}
+	return time.Duration(min(*p.Expire, most.Seconds()) * float64(time.Second))
 }
 
 // Unrecoverable says that the guest is at its end: while loading, that the

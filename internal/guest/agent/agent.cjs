@@ -10,11 +10,12 @@
 const http = require('node:http');
 const process = require('node:process');
 const control = require('./control.cjs');
-const { Call, run, complain } = require('./call.cjs');
+const { Call, NoResponse, run, complain } = require('./call.cjs');
 const capture = require('./console.cjs');
 const context = require('./context.cjs');
 const fault = require('./fault.cjs');
 const { load } = require('./handler.cjs');
+const next = require('./next.cjs');
 const { WarmHandler, PARK, warm } = require('./warm.cjs');
 
 const LISTENER = 4;
@@ -32,7 +33,7 @@ const server = http.createServer({
 
 server.on('request', (req, res) => {
   const call = begin(req, res);
-  if (req.url === PARK && handler instanceof WarmHandler) res.once('close', () => warmed.then(park));
+  if (req.url === PARK && handler instanceof WarmHandler) res.once('close', () => warmed.then(() => run(undefined, park)));
   run(call, () => serve(call, req, res));
 });
 
@@ -49,7 +50,7 @@ async function serve(call, req, res) {
   } catch (error) {
     if (error === fault.EXIT || (call.abort.signal.aborted && isAbort(error))) return;
     complain(error);
-    call.fail(error);
+    call.fail(error, error instanceof NoResponse ? 'no-response' : 'failed');
   }
 }
 
@@ -81,6 +82,7 @@ async function activate(spec) {
 
 capture.install();
 context.install();
+next.install();
 fault.install();
 const warmed = warm();
 server.listen({ fd: LISTENER });

@@ -90,6 +90,11 @@ class Call {
   }
 }
 
+/** Says that user code came to its end and left nothing to answer with. */
+class NoResponse extends Error {
+  name = 'NoResponse';
+}
+
 /** Takes what the platform says to the agent out of the headers user code sees. */
 function takeInternalHeaders(req) {
   const { headers, rawHeaders } = req;
@@ -127,4 +132,4 @@ function complain(error) {
   console.error(error);
 }
 
-module.exports = { Call, PREFIX, run, current, live, atEnd, summary, complain };
+module.exports = { Call, NoResponse, run, current, live, atEnd, summary, complain };

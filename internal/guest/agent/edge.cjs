@@ -70,7 +70,11 @@ function install(entry, spec) {
     // Timers are numbers, as everywhere on the web.
     setTimeout: (...args) => Number(real.setTimeout(...args)),
     setInterval: (...args) => Number(real.setInterval(...args)),
-    fetch: (input, init) => (isAsset(input, assets) ? fetchAsset(input, assets) : real.fetch(input, init)),
+    fetch: (input, init) => (isAsset(input, assets) ? fetchAsset(input, assets) : real.fetch(input, streaming(init))),
+    // Of the same class as those that come with a call, and their instanceof.
+    Request: new Proxy(Request, {
+      construct: (target, [input, init], made) => Reflect.construct(target, [input, streaming(init)], made),
+    }),
     require: (id) => requireAllowed(id, spec.root, assets),
     addEventListener: events.addEventListener.bind(events),
     removeEventListener: events.removeEventListener.bind(events),
@@ -117,6 +121,12 @@ function requireAllowed(id, root, assets) {
   if (Object.hasOwn(builtins, name)) return builtins[name];
   if (id.endsWith('.wasm')) return compile(assets.get(id) ?? path.join(root, path.posix.join('/', id)));
   throw refused(id);
+}
+
+/** Node.js wants to be told that a body may be a stream; the edge runtimes of others do not. */
+function streaming(init) {
+  if (init?.body === null || init?.body === undefined || init.duplex !== undefined) return init;
+  return Object.create(init, { duplex: { value: 'half' } });
 }
 
 /** Assets are fetched as blob:name. */

@@ -26,10 +26,10 @@ function install() {
     if (code !== undefined) process.exitCode = code;
     const status = process.exitCode ?? 0;
     const call = current();
-    if (call && !call.res.writableEnded) {
-      call.fail(new Error(`the function called process.exit(${status})`), status === 0 ? 'no-response' : 'failed');
-    }
-    retire(`the function called process.exit(${status})`, status);
+    const error = new Error(`the function called process.exit(${status})`);
+    complain(error);
+    if (!call?.res.writableEnded) call?.fail(error, status === 0 ? 'no-response' : 'failed');
+    retire(error.message, status);
     if (!loading && [...live].some((other) => other !== call)) throw EXIT;
     exit();
   };

@@ -4,6 +4,7 @@
 
 const { Readable } = require('node:stream');
 const { setImmediate, clearImmediate } = require('node:timers');
+const { NoResponse } = require('./call.cjs');
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH'];
 
@@ -37,7 +38,7 @@ class WebHandler {
     const response = await handler(toRequest(call, req), { waitUntil: (promise) => call.waitUntil(promise) });
     if (response) await write(res, response);
     else if (this.middleware) await write(res, new Response(null, { headers: { 'x-middleware-next': '1' } }));
-    else call.fail(new Error('the function did not return a Response'), 'no-response');
+    else throw new NoResponse('the function did not return a Response');
   }
 }
 

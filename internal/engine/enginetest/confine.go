@@ -1,0 +1,99 @@
+package enginetest
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// alive reports whether a process is there and no zombie.
+func alive(pid string) bool {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+func (s *Suite) memory(t *testing.T) {
+	for _, target := range []string{"/heap", "/buffers"} {
+		t.Run(target, func(t *testing.T) {
+			f := s.start(t, "node", "memory.js", func(spec *lateen.FunctionSpec) { spec.Function.Memory = 192 })
+			if got := f.get("/"); got.body != "small" {
+				t.Fatal(got)
+			}
+			r := f.wait(f.begin(target))
+			fails(t, r.err, lateen.ErrFunctionFailed, "it used more than 192 MiB of memory")
+			f.ends()
+		})
+	}
+}
+
+func (s *Suite) files(t *testing.T) {
+	type seen struct {
+		Before, Cwd                      bool
+		Overwrite, Create, Unlink, Chmod string
+		UID                              int
+	}
+	look := func(t *testing.T) seen {
+		t.Helper()
+		var got seen
+		if err := json.Unmarshal([]byte(s.start(t, "node", "files.js", nil).get("/").body), &got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	first, second := look(t), look(t)
+	if first.Before || second.Before {
+		t.Error("an instance finds the temporary files of another")
+	}
+	if !first.Cwd {
+		t.Error("it does not run in the directory of its files")
+	}
+	for what, result := range map[string]string{"overwrite": first.Overwrite, "create": first.Create, "unlink": first.Unlink, "chmod": first.Chmod} {
+		if result == "done" {
+			t.Errorf("it could %s in its code", what)
+		}
+	}
+	if os.Geteuid() == 0 && first.UID == 0 {
+		t.Error("it runs as root")
+	}
+}
+
+func (s *Suite) environment(t *testing.T) {
+	t.Setenv("LATEEN_SECRET", "of the platform")
+	f := s.start(t, "node", "environment.js", func(spec *lateen.FunctionSpec) {
+		spec.Env = map[string]string{"GREETING": "hello", "NODE_ENV": "staging", "ODD": "a=b\nc"}
+	})
+	var got struct {
+		Env  map[string]string
+		Argv int
+		FDs  int
+		Zone int
+	}
+	if err := json.Unmarshal([]byte(f.get("/").body), &got); err != nil {
+		t.Fatal(err)
+	}
+	tmp := got.Env["TMPDIR"]
+	want := map[string]string{
+		"GREETING": "hello", "NODE_ENV": "staging", "ODD": "a=b\nc",
+		"HOME": tmp, "TMPDIR": tmp, "PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC", "LANG": "C.UTF-8",
+	}
+	if diff := cmp.Diff(want, got.Env); diff != "" {
+		t.Errorf("the environment (-want +got):\n%s", diff)
+	}
+	if got.Argv != 2 || got.Zone != 0 || got.FDs > 40 {
+		t.Errorf("it has %d arguments, %d descriptors and the time zone %d", got.Argv, got.FDs, got.Zone)
+	}
+	t.Run("what counts only at boot", func(t *testing.T) {
+		f := s.start(t, "node", "environment.js", func(spec *lateen.FunctionSpec) {
+			spec.Env = map[string]string{"NODE_OPTIONS": "--no-such-option"}
+			spec.Env["NODE_OPTIONS"] = "--stack-trace-limit=7"
+		})
+		if f.Started().Kind != lateen.StartCold {
+			t.Errorf("the start was %s, want one that boots a process for it", f.Started().Kind)
+		}
+	})
+}

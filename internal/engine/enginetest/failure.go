@@ -1,0 +1,222 @@
+package enginetest
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+)
+
+func (s *Suite) concurrency(t *testing.T) {
+	f := s.start(t, "node", "meet.js", nil)
+	const n = 8
+	var waiting []<-chan result
+	for k := range n {
+		waiting = append(waiting, f.begin(fmt.Sprintf("/wait?door=%d", k)))
+		s.Logs.await(t, f.ID(), fmt.Sprintf("waits at %d", k))
+	}
+	if f.Busy() != n {
+		t.Errorf("%d requests are under way, want %d", f.Busy(), n)
+	}
+	for k := n - 1; k >= 0; k-- { // in the other order
+		f.get(fmt.Sprintf("/knock?door=%d", k))
+		r := f.wait(waiting[k])
+		if want := fmt.Sprintf("200 /wait %d", k); r.err != nil || r.answer.String() != want {
+			t.Errorf("got %s, %v; want %s", r.answer, r.err, want)
+		}
+		s.Logs.await(t, f.ID(), fmt.Sprintf("passed %d", k))
+		want := []string{fmt.Sprintf("info: waits at %d", k), fmt.Sprintf("info: passed %d", k)}
+		if diff := cmp.Diff(want, s.Logs.texts(r.request)); diff != "" {
+			t.Errorf("the lines of request %d (-want +got):\n%s", k, diff)
+		}
+	}
+	f.idles()
+	t.Run("many at once", func(t *testing.T) {
+		f := s.start(t, "exports", "async.js", nil)
+		var group sync.WaitGroup
+		for k := range 32 {
+			req := f.request(http.MethodGet, fmt.Sprintf("/%d", k), nil)
+			group.Go(func() {
+				for range 20 {
+					if got, err := f.try(req.Clone(req.Context())); err != nil || got.body != "async GET "+req.URL.Path {
+						t.Errorf("%s: %s, %v", req.URL.Path, got, err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		f.idles()
+	})
+}
+
+func (s *Suite) logging(t *testing.T) {
+	f := s.start(t, "node", "logs.js", nil)
+	both := []<-chan result{f.begin("/?id=a"), f.begin("/?id=b")} // so that their pieces mix
+	for k, id := range []string{"a", "b"} {
+		r := f.wait(both[k])
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		f.idles()
+		want := []string{
+			"info: log " + id + " { a: 1 }", "info: info " + id, "info: debug " + id, "warning: warn " + id, "error: error " + id,
+			"info: two\nlines " + id, "info: partial line " + id, "error: stderr " + id, "info: unfinished é ",
+		}
+		if diff := cmp.Diff(want, s.Logs.texts(r.request)); diff != "" {
+			t.Errorf("the lines of request %s (-want +got):\n%s", id, diff)
+		}
+		line := s.Logs.await(t, f.ID(), "log "+id)
+		line.Time = 0
+		if diff := cmp.Diff(lateen.LogLine{
+			Request: r.request, Project: "prj_1", Deployment: "dpl_1", Function: "/node/logs.js", Instance: f.ID(),
+			Level: lateen.LevelInfo, Source: "function", Text: "log " + id + " { a: 1 }",
+		}, line); diff != "" {
+			t.Errorf("a line (-want +got):\n%s", diff)
+		}
+		if child := s.Logs.await(t, f.ID(), "child "+id); child.Request != "" || child.Level != lateen.LevelInfo {
+			t.Errorf("a child's line is %+v", child)
+		}
+	}
+}
+
+// failures of one request, after which the instance is or is not retired.
+func (s *Suite) failures(t *testing.T) {
+	for _, c := range []struct {
+		target  string
+		want    error
+		text    string
+		line    string // in the log of the request
+		retires bool
+	}{
+		{"/throw", lateen.ErrFunctionFailed, "Error: thrown in the handler", "error: Error: thrown in the handler\n    at ", false},
+		{"/throw-string", lateen.ErrFunctionFailed, "a string", "error: a string", false},
+		{"/hang-up", lateen.ErrFunctionNoResponse, "", "", false},
+		{"/reject", lateen.ErrFunctionFailed, "TypeError: rejected and forgotten", "error: TypeError: rejected and forgotten\n    at ", true},
+		{"/timer", lateen.ErrFunctionFailed, "Error: thrown in a timer", "error: Error: thrown in a timer\n    at ", true},
+		{"/exit?code=3", lateen.ErrFunctionFailed, "process.exit(3)", "error: Error: the function called process.exit(3)", true},
+		{"/exit?code=0", lateen.ErrFunctionNoResponse, "process.exit(0)", "error: Error: the function called process.exit(0)", true},
+		{"/exit-caught", lateen.ErrFunctionFailed, "process.exit(3)", "error: Error: the function called process.exit(3)", true},
+	} {
+		t.Run(c.target, func(t *testing.T) {
+			f := s.start(t, "node", "fail.js", nil)
+			f.get("/ok") // a connection that was used before
+			r := f.wait(f.begin(c.target))
+			fails(t, r.err, c.want, c.text)
+			f.idles()
+			if lines := s.Logs.texts(r.request); c.line != "" && !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, c.line) }) {
+				t.Errorf("the lines of the request are %q, want %q among them", lines, c.line)
+			}
+			if c.retires {
+				f.ends()
+				_, err := f.try(f.request(http.MethodGet, "/ok", nil))
+				fails(t, err, engine.ErrNotTaken, "")
+			} else if got := f.get("/ok"); got.body != "ok" {
+				t.Errorf("the next request: %s", got)
+			}
+		})
+	}
+	t.Run("an error that a listener takes fails nothing", func(t *testing.T) {
+		f := s.start(t, "node", "fail.js", nil)
+		if got := f.get("/handled"); got.body != "handled" {
+			t.Errorf("got %s", got)
+		}
+	})
+	t.Run("no Response is no response", func(t *testing.T) {
+		f := s.start(t, "node", "undefined.mjs", nil)
+		_, err := f.try(f.request(http.MethodGet, "/", nil))
+		fails(t, err, lateen.ErrFunctionNoResponse, "did not return a Response")
+	})
+	for _, target := range []string{"/late", "/cut"} {
+		t.Run("a response cut short is an error: "+target, func(t *testing.T) {
+			f := s.start(t, "node", "fail.js", nil)
+			resp, err := f.RoundTrip(f.request(http.MethodGet, target, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if string(body) != "begun" {
+				t.Errorf("the body is %q", body)
+			}
+			fails(t, err, lateen.ErrFunctionFailed, map[string]string{"/late": "thrown after the head", "/cut": "broke off"}[target])
+		})
+	}
+}
+
+// neighbours of a failing request finish.
+func (s *Suite) neighbours(t *testing.T) {
+	for _, target := range []string{"/reject", "/timer", "/exit?code=1", "/exit-caught", "/throw"} {
+		t.Run(target, func(t *testing.T) {
+			f := s.start(t, "node", "fail.js", nil)
+			neighbour := f.begin("/neighbour")
+			s.Logs.await(t, f.ID(), "in /neighbour")
+			release := f.begin("/reserve") // no such path: it waits for ever
+			s.Logs.await(t, f.ID(), "in /reserve")
+			if r := f.wait(f.begin(target)); r.err == nil {
+				t.Errorf("%s was answered with %s", target, r.answer)
+			}
+			if target != "/throw" {
+				f.ends() // for others; those within go on
+			}
+			select {
+			case r := <-neighbour:
+				t.Fatalf("the neighbour ended with it: %s, %v", r.answer, r.err)
+			case r := <-release:
+				t.Fatalf("the other neighbour ended with it: %s, %v", r.answer, r.err)
+			default:
+			}
+			f.until("only the neighbours are under way", func() bool { return f.Busy() == 2 })
+		})
+	}
+	t.Run("and are answered", func(t *testing.T) {
+		f := s.start(t, "node", "fail.js", nil)
+		neighbour := f.begin("/neighbour")
+		s.Logs.await(t, f.ID(), "in /neighbour")
+		releasing := f.begin("/release-later")
+		s.Logs.await(t, f.ID(), "in /release-later")
+		if r := f.wait(f.begin("/timer")); r.err == nil {
+			t.Error("the failing request was answered")
+		}
+		if r := f.wait(releasing); r.err != nil || r.answer.body != "released" {
+			t.Errorf("releasing: %s, %v", r.answer, r.err)
+		}
+		if r := f.wait(neighbour); r.err != nil || r.answer.body != "finished" {
+			t.Errorf("the neighbour: %s, %v", r.answer, r.err)
+		}
+	})
+}
+
+// deaths of the whole process fail all it was doing, and say why.
+func (s *Suite) deaths(t *testing.T) {
+	for target, text := range map[string]string{"/kill": "killed", "/abort": "abort"} {
+		t.Run(target, func(t *testing.T) {
+			f := s.start(t, "node", "fail.js", nil)
+			neighbour := f.begin("/neighbour")
+			s.Logs.await(t, f.ID(), "in /neighbour")
+			for _, r := range []result{f.wait(f.begin(target)), f.wait(neighbour)} {
+				fails(t, r.err, lateen.ErrFunctionFailed, text)
+			}
+			f.ends()
+			if f.Busy() != 0 {
+				t.Errorf("%d requests are under way in a dead process", f.Busy())
+			}
+			if line := s.Logs.await(t, f.ID(), "ended unexpectedly"); line.Source != "platform" || line.Level != lateen.LevelError {
+				t.Errorf("the platform says %+v", line)
+			}
+		})
+	}
+	t.Run("children die with it", func(t *testing.T) {
+		f := s.start(t, "node", "children.js", nil)
+		pid := f.get("/").body
+		f.Stop(t.Context())
+		f.until("the child is gone", func() bool { return !alive(pid) })
+	})
+}

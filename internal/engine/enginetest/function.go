@@ -1,0 +1,195 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+)
+
+// function is an instance under test.
+type function struct {
+	engine.Instance
+
+	t *testing.T
+}
+
+// Spec describes a function of the suite: an archive of testdata and a file in
+// it. change, where not nil, has the last word.
+func Spec(tree, handler string, change func(*lateen.FunctionSpec)) lateen.FunctionSpec {
+	spec := lateen.FunctionSpec{
+		Key: lateen.FunctionKey(tree + "/" + handler), Team: "team_1", Project: "prj_1", Deployment: "dpl_1",
+		Name: "/" + tree + "/" + handler,
+		Function: lateen.Function{
+			Runtime: "nodejs24.x", Handler: handler, Tree: treeOf(tree), LauncherType: "Nodejs",
+			AddHelpers: tree != "exports" || handler == "express.js",
+		},
+		Env: map[string]string{"GREETING": "hello"},
+	}
+	if tree == "edge" {
+		spec.Function.Runtime, spec.Function.LauncherType = "edge", ""
+	}
+	if change != nil {
+		change(&spec)
+	}
+	return spec
+}
+
+// start starts an instance that is stopped with the test.
+func (s *Suite) start(t *testing.T, tree, handler string, change func(*lateen.FunctionSpec)) *function {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	instance, err := s.Engine.Start(ctx, Spec(tree, handler, change))
+	if err != nil {
+		t.Fatalf("start %s: %v", handler, err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+		cancel()
+		instance.Stop(ctx)
+	})
+	return &function{instance, t}
+}
+
+func newRequestID() lateen.RequestID { return lateen.NewID[lateen.RequestID]("req_", time.Now()) }
+
+// request makes a request as the edge hands it to an engine.
+func (f *function) request(method, target string, body io.Reader) *http.Request {
+	f.t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(lateen.WithRequestID(f.t.Context(), newRequestID()), method, "http://example.com", body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	req.URL, req.Host = u, "example.com"
+	if _, unknown := body.(*io.PipeReader); unknown {
+		req.ContentLength = -1
+	}
+	req.Header.Set("X-Forwarded-Host", "example.com")
+	req.Header.Set("X-Forwarded-Proto", "https")
+	return req
+}
+
+// answer is a response read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.body) }
+
+// try sends a request and reads the answer.
+func (f *function) try(req *http.Request) (answer, error) {
+	resp, err := f.RoundTrip(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(body)}, err
+}
+
+// do sends a request that is answered.
+func (f *function) do(req *http.Request) answer {
+	f.t.Helper()
+	a, err := f.try(req)
+	if err != nil {
+		f.t.Fatalf("%s %s: %v", req.Method, req.URL, err)
+	}
+	return a
+}
+
+func (f *function) get(target string) answer {
+	f.t.Helper()
+	return f.do(f.request(http.MethodGet, target, nil))
+}
+
+func (f *function) post(target, contentType, body string) answer {
+	f.t.Helper()
+	req := f.request(http.MethodPost, target, strings.NewReader(body))
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	return f.do(req)
+}
+
+// begin sends a request without waiting for what comes of it.
+func (f *function) begin(target string) <-chan result {
+	done := make(chan result, 1)
+	req := f.request(http.MethodGet, target, nil)
+	go func() {
+		a, err := f.try(req)
+		done <- result{answer: a, err: err, request: lateen.RequestIDFrom(req.Context())}
+	}()
+	return done
+}
+
+type result struct {
+	answer  answer
+	err     error
+	request lateen.RequestID
+}
+
+// wait returns what comes of a request that was begun.
+func (f *function) wait(done <-chan result) result {
+	f.t.Helper()
+	select {
+	case r := <-done:
+		return r
+	case <-time.After(patience):
+		f.t.Fatal("the request does not end")
+		return result{}
+	}
+}
+
+// ends waits until the instance takes no more requests.
+func (f *function) ends() {
+	f.t.Helper()
+	select {
+	case <-f.Done():
+	case <-time.After(patience):
+		f.t.Fatal("the instance goes on")
+	}
+}
+
+// idles waits until no request is under way.
+func (f *function) idles() {
+	f.t.Helper()
+	f.until("it is idle", func() bool { return f.Busy() == 0 })
+}
+
+// until waits for what no channel tells of.
+func (f *function) until(what string, holds func() bool) {
+	f.t.Helper()
+	timeout := time.After(patience)
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for !holds() {
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			f.t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// fails checks what an error is and says.
+func fails(t *testing.T, err, want error, text string) {
+	t.Helper()
+	if !errors.Is(err, want) || !strings.Contains(err.Error(), text) {
+		t.Errorf("the error is %v, want %q with %q in it", err, want, text)
+	}
+}

@@ -1,0 +1,79 @@
+package enginetest
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Logs is a sink that keeps all lines.
+type Logs struct {
+	mu      sync.Mutex // guards below
+	lines   []lateen.LogLine
+	changed chan struct{} // closed, and made anew, with every line
+}
+
+// Log keeps a line.
+func (l *Logs) Log(line lateen.LogLine) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// of returns the lines so far that which admits, and what tells of more.
+func (l *Logs) of(which func(lateen.LogLine) bool) ([]lateen.LogLine, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []lateen.LogLine
+	for _, line := range l.lines {
+		if which(line) {
+			found = append(found, line)
+		}
+	}
+	return found, l.changed
+}
+
+// await returns the first line of an instance that contains text, once it is there.
+func (l *Logs) await(t *testing.T, instance lateen.InstanceID, text string) lateen.LogLine {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		found, changed := l.of(func(line lateen.LogLine) bool {
+			return line.Instance == instance && strings.Contains(line.Text, text)
+		})
+		if len(found) > 0 {
+			return found[0]
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("no line with %q came; there are:\n%s", text, l.all(instance))
+		}
+	}
+}
+
+// all returns all lines of an instance as text, for messages.
+func (l *Logs) all(instance lateen.InstanceID) string {
+	lines, _ := l.of(func(line lateen.LogLine) bool { return line.Instance == instance })
+	var texts []string
+	for _, line := range lines {
+		texts = append(texts, line.Level+" "+string(line.Request)+": "+line.Text)
+	}
+	return strings.Join(texts, "\n")
+}
+
+// texts returns what was written for a request, in order.
+func (l *Logs) texts(request lateen.RequestID) []string {
+	lines, _ := l.of(func(line lateen.LogLine) bool { return line.Request == request })
+	var texts []string
+	for _, line := range lines {
+		texts = append(texts, line.Level+": "+line.Text)
+	}
+	return slices.Clip(texts)
+}

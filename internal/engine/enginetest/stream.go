@@ -1,0 +1,195 @@
+package enginetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+func readAll(t *testing.T, resp *http.Response) string {
+	t.Helper()
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// readExactly reads as many bytes as want has, which must be want.
+func readExactly(t *testing.T, r io.Reader, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(r, got); err != nil || string(got) != want {
+		t.Fatalf("read %q (%v), want %q", got, err, want)
+	}
+}
+
+func (s *Suite) streaming(t *testing.T) {
+	for _, handler := range []string{"echo.js", "echo-web.mjs"} {
+		t.Run(handler+" answers while it is asked", func(t *testing.T) {
+			f := s.start(t, "node", handler, nil)
+			for range 2 {
+				r, w := io.Pipe()
+				resp, err := f.RoundTrip(f.request(http.MethodPost, "/", r))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, piece := range []string{"first", "second", "the third"} {
+					if _, err := io.WriteString(w, piece); err != nil {
+						t.Fatal(err)
+					}
+					readExactly(t, resp.Body, piece) // before the next is sent
+				}
+				w.Close()
+				if rest := readAll(t, resp); rest != "" {
+					t.Errorf("%q is left", rest)
+				}
+			}
+		})
+		t.Run(handler+" carries large bodies of known length", func(t *testing.T) {
+			f := s.start(t, "node", handler, nil)
+			body := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // 4 MiB
+			for range 2 {
+				if got := f.do(f.request(http.MethodPost, "/", bytes.NewReader(body))); got.body != string(body) {
+					t.Errorf("%d bytes came back, not the %d that were sent", len(got.body), len(body))
+				}
+			}
+		})
+	}
+	t.Run("a slow reader slows the writer down", func(t *testing.T) {
+		f := s.start(t, "node", "slow-body.mjs", nil)
+		resp, err := f.RoundTrip(f.request(http.MethodPost, "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(resp.Body, make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		var before, after int
+		f.until("the writer stands still", func() bool {
+			before = after
+			after, err = strconv.Atoi(f.get("/").body)
+			return err == nil && before == after
+		})
+		if after > 64 { // 64 KiB each; sockets and buffers hold some
+			t.Errorf("%d pieces were made for the 16 that were read", after)
+		}
+		resp.Body.Close()
+		f.idles()
+	})
+	t.Run("a body that is not read to its end blocks nobody", func(t *testing.T) {
+		f := s.start(t, "node", "echo-web.mjs", nil)
+		body := bytes.Repeat([]byte("x"), 3<<20)
+		for range 3 {
+			if got := f.do(f.request(http.MethodPut, "/", bytes.NewReader(body))); got.body != "saw some" {
+				t.Errorf("got %s", got)
+			}
+			if got := f.do(f.request(http.MethodDelete, "/", bytes.NewReader(body))); got.body != "saw nothing" {
+				t.Errorf("got %s", got)
+			}
+		}
+	})
+}
+
+func (s *Suite) upgrade(t *testing.T) {
+	f := s.start(t, "exports", "upgrade.js", nil)
+	req := f.request(http.MethodGet, "/", nil)
+	req.Header.Set("Connection", "keep-alive, Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	resp, err := f.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, ok := resp.Body.(io.ReadWriteCloser)
+	if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Upgrade") != "echo" || !ok {
+		t.Fatalf("got %s with %T", resp.Status, resp.Body)
+	}
+	for _, word := range []string{"one", "two"} {
+		if _, err := io.WriteString(conn, word); err != nil {
+			t.Fatal(err)
+		}
+		readExactly(t, conn, "echo "+word)
+	}
+	if f.Busy() != 1 {
+		t.Errorf("%d requests are under way, want the upgraded one", f.Busy())
+	}
+	if _, err := io.WriteString(conn, "bye"); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(conn); err != nil || string(rest) != "bye yourself" {
+		t.Errorf("at the end: %q, %v", rest, err)
+	}
+	conn.Close()
+	f.idles()
+	if got := f.get("/"); got.body != "plain" {
+		t.Errorf("a plain request: %s", got)
+	}
+}
+
+func (s *Suite) abort(t *testing.T) {
+	t.Run("an abandoned response ends in the function", func(t *testing.T) {
+		f := s.start(t, "node", "abort.mjs", nil)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		resp, err := f.RoundTrip(f.request(http.MethodGet, "/", nil).WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		readExactly(t, resp.Body, "begun")
+		gone := errors.New("the client has gone")
+		cancel(gone)
+		if _, err := resp.Body.Read(make([]byte, 1)); !errors.Is(err, gone) {
+			t.Errorf("reading on: %v, want the context's cause", err)
+		}
+		s.Logs.await(t, f.ID(), "aborted AbortError")
+		s.Logs.await(t, f.ID(), "cancelled")
+		f.idles()
+	})
+	t.Run("so does a closed one", func(t *testing.T) {
+		f := s.start(t, "node", "abort.mjs", nil)
+		resp, err := f.RoundTrip(f.request(http.MethodGet, "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		s.Logs.await(t, f.ID(), "aborted AbortError")
+		f.idles()
+	})
+	t.Run("a request without an answer is cut off", func(t *testing.T) {
+		f := s.start(t, "node", "meet.js", nil)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, lateen.ErrFunctionTimeout)
+		defer cancel()
+		_, err := f.try(f.request(http.MethodGet, "/wait?door=never", nil).WithContext(ctx))
+		fails(t, err, lateen.ErrFunctionTimeout, "")
+		f.idles()
+	})
+	t.Run("an upload that breaks off is one in the function", func(t *testing.T) {
+		f := s.start(t, "node", "abort.mjs", nil)
+		lost := errors.New("lost the client")
+		r, w := io.Pipe()
+		done := make(chan error, 1)
+		req := f.request(http.MethodPost, "/", r)
+		go func() {
+			_, err := f.try(req)
+			done <- err
+		}()
+		if _, err := io.Copy(w, strings.NewReader("some")); err != nil {
+			t.Fatal(err)
+		}
+		s.Logs.await(t, f.ID(), "got 4")
+		w.CloseWithError(lost)
+		s.Logs.await(t, f.ID(), "upload broke off")
+		if err := <-done; !errors.Is(err, lost) {
+			t.Errorf("the error is %v, want that of the body", err)
+		}
+		f.idles()
+	})
+}

@@ -1,0 +1,131 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/guest"
+)
+
+const (
+	settleTimeout  = 2 * time.Second // to learn why a connection broke
+	maxFailureText = 64 << 10
+)
+
+// explain turns the failure of an exchange into what it means for the request.
+func (i *instance) explain(ctx context.Context, c *call, err error) error {
+	var body *bodyError
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &body):
+		return err
+	case errors.Is(err, lateen.ErrInvalid):
+		i.forget(c)
+		return err
+	case errors.Is(err, errUnsent):
+		i.forget(c)
+		i.kill() // it listens no more
+		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
+	}
+	i.settle(ctx, c)
+	switch {
+	case !isClosed(c.started):
+		i.forget(c)
+		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
+	case c.over() && c.fault != nil:
+		return failure(c.fault.Reason, c.fault.Message)
+	case isClosed(i.exited):
+		return lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.death())
+	default:
+		return lateen.ErrFunctionNoResponse.With("the function closed the connection without an answer").Because(err)
+	}
+}
+
+// explainCut says why a response broke off.
+func (i *instance) explainCut(ctx context.Context, c *call, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	i.settle(ctx, c)
+	switch {
+	case c.over() && c.fault != nil:
+		return failure(c.fault.Reason, c.fault.Message)
+	case isClosed(i.exited):
+		return lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", i.death())
+	default:
+		return lateen.ErrFunctionFailed.With("the function broke off its response").Because(err)
+	}
+}
+
+// settle waits until it is known how a call ended whose connection has broken:
+// what the process says about that comes by another way.
+func (i *instance) settle(ctx context.Context, c *call) {
+	timer := time.NewTimer(settleTimeout)
+	defer timer.Stop()
+	select {
+	case <-c.ended:
+	case <-i.exited:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// forget closes a call that never reached the process.
+func (i *instance) forget(c *call) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.calls.end(c.id, nil)
+	i.restLocked()
+}
+
+// failureIn reads the agent's answer in the function's place.
+func failureIn(resp *http.Response, reason string) error {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxFailureText))
+	resp.Body.Close()
+	if err != nil {
+		return lateen.ErrFunctionFailed.Because(err)
+	}
+	return failure(reason, string(text))
+}
+
+// failure is the error of a request that failed as the agent says.
+func failure(reason, message string) error {
+	if reason == guest.FaultNoResponse {
+		return lateen.ErrFunctionNoResponse.With("the function ended without a response: %s", message)
+	}
+	return lateen.ErrFunctionFailed.With("the function failed: %s", message)
+}
+
+// death says why the process has ended; it has.
+func (i *instance) death() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.deathLocked()
+}
+
+func (i *instance) deathLocked() error {
+	status, _ := i.state.Sys().(syscall.WaitStatus)
+	switch {
+	case i.cause != nil:
+		return i.cause
+	case status.Signaled() && strings.Contains(i.output.lastWords(), "heap out of memory"):
+		return i.memoryExceeded()
+	case status.Signaled():
+		return fmt.Errorf("a signal killed it (%s)", status.Signal())
+	default:
+		return fmt.Errorf("it exited with status %d", status.ExitStatus())
+	}
+}
+
+func (i *instance) memoryExceeded() error {
+	return fmt.Errorf("it used more than %d MiB of memory", i.memory>>20)
+}

@@ -1,0 +1,294 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/guest"
+)
+
+// instance is a running function: an [engine.Instance].
+type instance struct {
+	*worker
+
+	engine *Engine
+	spec   lateen.FunctionSpec
+	id     lateen.InstanceID
+	phases engine.Phases
+	memory int64         // bytes it may use
+	booted time.Duration // CPU time the process had used before it was a function
+
+	loaded chan error    // takes one value: nil once the code is loaded
+	done   chan struct{} // closed once it takes no more requests
+	idle   chan struct{} // closed once it takes none and has none left
+
+	mu    sync.Mutex // guards below
+	calls calls
+	ready bool  // the code is loaded
+	over  bool  // takes no more requests
+	cause error // why the engine has killed it
+}
+
+// newInstance makes w the instance that spec wants; load makes it so.
+func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *worker) *instance {
+	i := &instance{
+		worker: w, engine: e, spec: spec,
+		id:     lateen.NewID[lateen.InstanceID]("ins_", time.Now()),
+		memory: int64(cmp.Or(spec.Function.Memory, e.o.Memory)) << 20,
+		booted: usageOf(w.process.ID()).CPU,
+		loaded: make(chan error, 1), done: make(chan struct{}), idle: make(chan struct{}),
+	}
+	source := "function"
+	if spec.Function.Edge() {
+		source = "edge"
+	}
+	w.output.become(lateen.LogLine{
+		Request: lateen.RequestIDFrom(ctx), // that of whoever waits for it, while it loads
+		Project: spec.Project, Deployment: spec.Deployment, Function: spec.Name, Instance: i.id, Source: source,
+	})
+	e.enlist(i)
+	e.work.Go(i.seeOff)
+	return i
+}
+
+// load hands the function over and returns once its code is loaded. After an
+// error there is no instance.
+func (i *instance) load(ctx context.Context, tree string) error {
+	f := i.spec.Function
+	err := i.activate(guest.Activate{
+		Root: i.inside(tree), Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
+		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets,
+	}, i.receive)
+	if err != nil {
+		i.kill()
+		return err
+	}
+	timeout := time.NewTimer(i.engine.o.LoadTimeout)
+	defer timeout.Stop()
+	select {
+	case err = <-i.loaded:
+		if err == nil {
+			return nil
+		}
+	case <-i.exited:
+		err = i.death()
+	case <-timeout.C:
+		err = fmt.Errorf("it took longer than %v", i.engine.o.LoadTimeout)
+	case <-ctx.Done():
+		i.kill()
+		return context.Cause(ctx)
+	}
+	i.end()
+	<-i.exited // so that all it wrote is there
+	return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s%s", err.Error(), i.output.lastWords())
+}
+
+// environment returns what user code finds in its environment. An edge function
+// that says which variables it uses gets those, its own and the platform's.
+func (i *instance) environment() map[string]string {
+	f := i.spec.Function
+	if !f.Edge() || f.EdgeEnvVarsInUse == nil {
+		return i.spec.Env
+	}
+	env := map[string]string{}
+	for name, value := range i.spec.Env {
+		_, own := f.Environment[name]
+		if own || strings.HasPrefix(name, "VERCEL") || slices.Contains(f.EdgeEnvVarsInUse, name) {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+// isMiddleware reports whether a function has a name that builders give to
+// middleware alone.
+func isMiddleware(name string) bool {
+	base := path.Base(name)
+	return base == "middleware" || base == "_middleware"
+}
+
+// ID returns the instance's id.
+func (i *instance) ID() lateen.InstanceID { return i.id }
+
+// Started says how it came to be.
+func (i *instance) Started() engine.Phases { return i.phases }
+
+// Done is closed once it takes no more requests.
+func (i *instance) Done() <-chan struct{} { return i.done }
+
+// Busy is the number of requests that have not ended.
+func (i *instance) Busy() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.calls.open)
+}
+
+// Usage is what it has used since it became a function.
+func (i *instance) Usage() engine.Usage {
+	if isClosed(i.exited) {
+		return engine.Usage{CPU: i.state.UserTime() + i.state.SystemTime() - i.booted}
+	}
+	u := usageOf(i.process.ID())
+	return engine.Usage{CPU: max(u.CPU-i.booted, 0), Memory: u.Memory}
+}
+
+// Stop ends the instance; see [engine.Instance].
+func (i *instance) Stop(ctx context.Context) {
+	i.mu.Lock()
+	i.retireLocked()
+	i.mu.Unlock()
+	select {
+	case <-i.idle:
+	case <-i.exited:
+	case <-ctx.Done():
+	}
+	i.end()
+	<-i.exited
+}
+
+// RoundTrip sends a request; see [engine.Instance].
+func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
+	c, ok := i.call(lateen.RequestIDFrom(req.Context()))
+	if !ok {
+		closeBody(req)
+		return nil, engine.ErrNotTaken
+	}
+	resp, err := i.upstream.roundTrip(req, c.id)
+	if err != nil {
+		return nil, i.explain(req.Context(), c, err)
+	}
+	if reason := resp.Header.Get(guest.HeaderFailure); reason != "" {
+		return nil, failureIn(resp, reason)
+	}
+	if body, ok := resp.Body.(*responseBody); ok {
+		body.explain = func(err error) error { return i.explainCut(req.Context(), c, err) }
+	}
+	return resp, nil
+}
+
+// call opens a call, unless the instance takes none.
+func (i *instance) call(request lateen.RequestID) (*call, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.over {
+		return nil, false
+	}
+	return i.calls.add(request, time.Now().Add(i.duration()+overdueAfter)), true
+}
+
+// receive deals with what the process says.
+func (i *instance) receive(m guest.Message) {
+	if m.Type == guest.TypePurge {
+		i.purge(m)
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var err error
+	switch m.Type {
+	case guest.TypeServerStarted:
+		i.settleLoadLocked(nil)
+	case guest.TypeHandlerStarted:
+		var h guest.HandlerStarted
+		err = m.Into(&h)
+		i.calls.start(h.Context.RequestID)
+	case guest.TypeEnd:
+		var e guest.End
+		err = m.Into(&e)
+		i.calls.end(e.Context.RequestID, e.Error)
+		i.restLocked()
+	case guest.TypeLog:
+		var l guest.Log
+		err = m.Into(&l)
+		i.output.write(lateen.LogLine{
+			Request: i.calls.request(l.Context.RequestID), Level: levelOf(l), Text: string(l.Message), Truncated: l.Truncated,
+		})
+	case guest.TypeUnrecoverable:
+		var u guest.Unrecoverable
+		err = m.Into(&u)
+		i.settleLoadLocked(errors.New(u.Message))
+		i.retireLocked()
+	}
+	if err != nil {
+		i.killLocked(fmt.Errorf("the process broke the protocol: %w", err))
+	}
+}
+
+// purge passes on what user code has invalidated.
+func (i *instance) purge(m guest.Message) {
+	var p guest.Purge
+	if err := m.Into(&p); err != nil {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.killLocked(fmt.Errorf("the process broke the protocol: %w", err))
+		return
+	}
+	if i.engine.o.Purge != nil && len(p.Tags) > 0 {
+		i.engine.o.Purge(i.spec.Deployment, p.Tags, p.Grace())
+	}
+}
+
+// settleLoadLocked says how loading went, once.
+func (i *instance) settleLoadLocked(err error) {
+	if i.ready {
+		return
+	}
+	i.ready = true
+	i.output.loaded()
+	i.loaded <- err
+}
+
+// retireLocked takes no more requests; after the last it has, the process ends.
+func (i *instance) retireLocked() {
+	if i.over {
+		return
+	}
+	i.over = true
+	close(i.done)
+	i.restLocked()
+}
+
+// restLocked ends the process of a retired instance without requests.
+func (i *instance) restLocked() {
+	if i.over && len(i.calls.open) == 0 && !isClosed(i.idle) {
+		close(i.idle)
+		i.end()
+	}
+}
+
+// killLocked kills the process, for a reason that its requests are told.
+func (i *instance) killLocked(why error) {
+	if i.cause == nil {
+		i.cause = why
+	}
+	i.kill()
+}
+
+// seeOff waits for the end of the process and draws the conclusions.
+func (i *instance) seeOff() {
+	<-i.exited
+	i.engine.discharge(i)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.over && i.ready {
+		i.say(lateen.LevelError, "the instance ended unexpectedly: "+i.deathLocked().Error())
+	}
+	i.calls.endAll(func(*call) bool { return false })
+	i.retireLocked()
+	i.restLocked()
+}
+
+// say writes a line of the platform's own among those of the function.
+func (i *instance) say(level, text string) {
+	i.output.write(lateen.LogLine{Level: level, Source: "platform", Text: text})
+}

@@ -1,0 +1,178 @@
+// Package local runs instances of functions as sandboxed processes on this
+// machine. A start takes a blank runtime process, booted beforehand, and makes
+// it the function; requests reach it over a unix socket.
+package local
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/sandbox"
+	"github.com/lateen-dev/lateen/internal/toolchain"
+)
+
+// Options are the settings of an [Engine].
+type Options struct {
+	// Dir keeps sockets and the like while the engine runs, and nothing that
+	// outlives it. Required; emptied and made by New.
+	Dir string
+	// Trees returns the directory of a function's files, which is readable by
+	// everybody and lies in TreesDir. Both are required.
+	Trees    func(ctx context.Context, tree lateen.Digest) (string, error)
+	TreesDir string
+	// Toolchain has the runtimes. Required.
+	Toolchain *toolchain.Toolchain
+	// Logs takes what functions write. Required.
+	Logs engine.LogSink
+	// Purge is told what functions invalidate after they answered: tags of
+	// their deployment, which may be served stale for the grace, negative for
+	// ever. It may block. nil: nobody is.
+	Purge func(d lateen.DeploymentID, tags []string, grace time.Duration)
+	// Log is for the engine's own troubles; nil discards them.
+	Log *slog.Logger
+	// Pool is how many blank processes wait for each runtime in use; 0 is 2,
+	// less is none.
+	Pool int
+	// Memory is what an instance may use, in MiB, where its function does not
+	// say; 0 is 1024.
+	Memory int
+	// LoadTimeout bounds the loading of user code; 0 is 30 s.
+	LoadTimeout time.Duration
+}
+
+// Engine is an [engine.Engine] of processes. It starts them while Run runs.
+type Engine struct {
+	o       Options
+	sandbox *sandbox.Sandbox
+	agent   string // the agent's main module, on this host
+	sockets *os.File
+	pools   map[int]*pool // by major version of Node.js
+	work    sync.WaitGroup
+
+	mu        sync.Mutex // guards below
+	instances map[*instance]struct{}
+}
+
+// New returns an engine after finding out what this host permits.
+func New(o Options) (*Engine, error) {
+	if o.Dir == "" || o.Trees == nil || o.TreesDir == "" || o.Toolchain == nil || o.Logs == nil {
+		return nil, errors.New("engine: a required option is missing")
+	}
+	o.Pool = cmp.Or(o.Pool, 2)
+	o.Memory = cmp.Or(o.Memory, 1024)
+	o.LoadTimeout = cmp.Or(o.LoadTimeout, 30*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	walls, err := sandbox.Open(sandbox.Options{})
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{o: o, sandbox: walls, pools: map[int]*pool{}, instances: map[*instance]struct{}{}}
+	for _, major := range nodeVersions() {
+		e.pools[major] = newPool(major, o.Pool)
+	}
+	if err := e.prepare(); err != nil {
+		return nil, fmt.Errorf("prepare the engine's directory: %w", err)
+	}
+	return e, nil
+}
+
+// prepare empties the directory and puts into it what guests need.
+func (e *Engine) prepare() error {
+	if err := os.RemoveAll(e.o.Dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(e.o.TreesDir, 0o755); err != nil {
+		return err
+	}
+	sockets := filepath.Join(e.o.Dir, "sockets")
+	if err := os.MkdirAll(sockets, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(e.o.Dir, 0o711); err != nil { // guests pass through, where they have no mounts
+		return err
+	}
+	var err error
+	if e.agent, err = guest.InstallNode(e.o.Dir); err != nil {
+		return err
+	}
+	e.sockets, err = os.Open(sockets)
+	return err
+}
+
+// Missing says which walls around functions do not stand on this host, or "".
+func (e *Engine) Missing() string { return e.sandbox.Missing() }
+
+// Run keeps blank processes at hand and watches over instances until ctx ends.
+// Then it ends every process that is left and returns.
+func (e *Engine) Run(ctx context.Context) error {
+	starts, end := context.WithCancel(context.WithoutCancel(ctx))
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		_ = e.sandbox.Run(starts) // always nil
+	}()
+	var background sync.WaitGroup
+	for _, p := range e.pools {
+		background.Go(func() { e.fill(ctx, p) })
+	}
+	background.Go(func() { e.watch(ctx) })
+	e.pools[newestNode].need()
+	<-ctx.Done()
+	background.Wait()
+	end()
+	<-started // which has killed what was left
+	e.work.Wait()
+	return e.sockets.Close()
+}
+
+// Start starts an instance; see [engine.Engine].
+func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.Instance, error) {
+	major, notice, err := nodeFor(spec.Function.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := e.o.Trees(ctx, spec.Function.Tree)
+	if err != nil {
+		return nil, fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
+	}
+	began := time.Now()
+	w, kind, err := e.claim(ctx, major, spec.Env)
+	if err != nil {
+		return nil, err
+	}
+	claimed := time.Now()
+	i := newInstance(ctx, e, spec, w)
+	if notice != "" {
+		i.say(lateen.LevelWarning, notice)
+	}
+	if err := i.load(ctx, tree); err != nil {
+		return nil, err
+	}
+	i.phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
+	return i, nil
+}
+
+// enlist and discharge keep the list of instances to watch over.
+func (e *Engine) enlist(i *instance) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.instances[i] = struct{}{}
+}
+
+func (e *Engine) discharge(i *instance) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.instances, i)
+}

@@ -1,0 +1,37 @@
+package local
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// newestNode runs edge functions, too.
+const newestNode = 24
+
+// nodeVersions are the major versions of Node.js that functions run on, in order.
+func nodeVersions() []int { return []int{22, newestNode} }
+
+// nodeFor returns the Node.js that runs a runtime, and what its user should
+// know about that.
+func nodeFor(runtime string) (major int, notice string, err error) {
+	if runtime == "edge" {
+		return newestNode, "", nil
+	}
+	versions := nodeVersions()
+	text, ok := strings.CutPrefix(runtime, "nodejs")
+	text, dotX := strings.CutSuffix(text, ".x")
+	wanted, err := strconv.Atoi(text)
+	switch {
+	case !ok || !dotX || err != nil || wanted > versions[len(versions)-1]:
+		return 0, "", lateen.ErrFunctionRuntime.With("this platform does not run the runtime %q", runtime).
+			WithHint("it runs nodejs22.x, nodejs24.x, older versions of Node.js on 22, and edge")
+	case slices.Contains(versions, wanted):
+		return wanted, "", nil
+	default:
+		return versions[0], fmt.Sprintf("Node.js %d is at its end of life: this function runs on Node.js %d", wanted, versions[0]), nil
+	}
+}

@@ -1,0 +1,109 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// pool keeps blank processes of one version of Node.js, from when it was first
+// needed on.
+type pool struct {
+	major int
+	size  int
+	ready chan *worker // one more waits to be put in
+
+	needed chan struct{} // closed once it is
+	once   sync.Once
+}
+
+func newPool(major, size int) *pool {
+	return &pool{major: major, size: size, ready: make(chan *worker, max(size-1, 0)), needed: make(chan struct{})}
+}
+
+func (p *pool) need() { p.once.Do(func() { close(p.needed) }) }
+
+// fill boots blank processes, one after the other and at a low priority, so
+// that it takes nothing from those that work, until ctx ends.
+func (e *Engine) fill(ctx context.Context, p *pool) {
+	select {
+	case <-p.needed:
+	case <-ctx.Done():
+		return
+	}
+	for failures := 0; p.size > 0 && ctx.Err() == nil; {
+		w, err := e.boot(ctx, bootOptions{major: p.major, background: true})
+		if err != nil {
+			if ctx.Err() == nil {
+				e.o.Log.WarnContext(ctx, "no blank process", "node", p.major, "err", err)
+			}
+			failures++
+			pause(ctx, failures)
+			continue
+		}
+		failures = 0
+		select {
+		case p.ready <- w:
+		case <-ctx.Done():
+			w.kill()
+		}
+	}
+	for {
+		select {
+		case w := <-p.ready:
+			w.kill()
+		default:
+			return
+		}
+	}
+}
+
+// pause waits longer the more often something has failed, up to a minute.
+func pause(ctx context.Context, failures int) {
+	most := min(time.Minute, time.Second<<min(failures, 6))
+	timer := time.NewTimer(most/2 + rand.N(most/2)) //nolint:gosec // spreads load, keeps no secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// claim returns a booted process: a blank one, or where there is none, or the
+// environment has what a process reads only when it boots, one of its own.
+func (e *Engine) claim(ctx context.Context, major int, env map[string]string) (*worker, lateen.StartKind, error) {
+	p := e.pools[major]
+	p.need()
+	special := bootEnv(env)
+	for len(special) == 0 {
+		select {
+		case w := <-p.ready:
+			if w.claim() {
+				return w, lateen.StartBlank, nil
+			}
+			continue // it died waiting
+		default:
+		}
+		break
+	}
+	w, err := e.boot(ctx, bootOptions{major: major, env: special})
+	if err != nil {
+		return nil, "", fmt.Errorf("boot a process: %w", err)
+	}
+	return w, lateen.StartCold, nil
+}
+
+// bootEnv returns what of an environment counts only when a process boots.
+func bootEnv(env map[string]string) []string {
+	var special []string
+	for _, name := range []string{"NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "UV_THREADPOOL_SIZE"} {
+		if value, ok := env[name]; ok {
+			special = append(special, name+"="+value)
+		}
+	}
+	return special
+}

@@ -1,0 +1,55 @@
+package local
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/engine"
+)
+
+// tick is the unit of times in /proc: the kernel's USER_HZ, 100 everywhere.
+const tick = time.Second / 100
+
+// usageOf returns what a process and its descendants use; nothing of those that
+// are gone. Descendants count as far as the main threads of processes started
+// them.
+func usageOf(pid int) engine.Usage {
+	u := usageOfOne(pid)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
+	if err != nil {
+		return u
+	}
+	for field := range bytes.FieldsSeq(children) {
+		child, err := strconv.Atoi(string(field))
+		if err != nil {
+			continue
+		}
+		more := usageOf(child)
+		u.CPU += more.CPU
+		u.Memory += more.Memory
+	}
+	return u
+}
+
+// usageOfOne reads a process's line of statistics (proc_pid_stat(5)): times of
+// its own and of children it has waited for, and resident pages.
+func usageOfOne(pid int) engine.Usage {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return engine.Usage{}
+	}
+	// The name, in parentheses, may hold anything; counting starts behind it.
+	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
+	number := func(n int) int64 { // by its number in the manual page
+		if n-3 >= len(fields) {
+			return 0
+		}
+		v, _ := strconv.ParseInt(string(fields[n-3]), 10, 64) // 0 where it is none
+		return v
+	}
+	ticks := number(14) + number(15) + number(16) + number(17)
+	return engine.Usage{CPU: time.Duration(ticks) * tick, Memory: number(24) * int64(os.Getpagesize())}
+}

@@ -1,0 +1,231 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/sandbox"
+)
+
+const (
+	bootTimeout = 30 * time.Second
+	killAfter   = 500 * time.Millisecond // of a request to end
+)
+
+// Where guests find what they need, if they have mounts of their own.
+const (
+	guestNode  = sandbox.MountRoot + "/runtime/node"
+	guestAgent = sandbox.MountRoot + "/runtime/agent"
+	guestTrees = sandbox.MountRoot + "/task"
+)
+
+// worker is a booted runtime process: blank until it is made a function.
+type worker struct {
+	process  *sandbox.Process
+	ends     *ends
+	upstream *upstream
+	output   *output
+	inside   func(path string) string // how the process knows a path of the host
+
+	parked chan struct{} // closed once it waits for a function
+	exited chan struct{} // closed once it is gone; state is set before
+	state  *os.ProcessState
+
+	mu       sync.Mutex // guards below
+	receiver func(guest.Message)
+	killer   *time.Timer // of a process that was asked to end
+}
+
+type bootOptions struct {
+	major      int
+	background bool     // at a low priority
+	env        []string // besides what every process has
+}
+
+// boot starts a process and returns it when it waits for a function.
+func (e *Engine) boot(ctx context.Context, o bootOptions) (*worker, error) {
+	node, err := e.o.Toolchain.Node(ctx, o.major)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, fmt.Errorf("it took longer than %v", bootTimeout))
+	defer cancel()
+	w, err := e.spawn(ctx, node, o)
+	if err != nil {
+		return nil, fmt.Errorf("start Node.js %d: %w", o.major, err)
+	}
+	if err := w.warmUp(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		w.kill()
+		<-w.exited
+		return nil, fmt.Errorf("boot Node.js %d: %w%s", o.major, err, w.output.lastWords())
+	}
+	return w, nil
+}
+
+// spawn starts a process and what listens to it.
+func (e *Engine) spawn(ctx context.Context, node string, o bootOptions) (*worker, error) {
+	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
+	tmp, err := e.makeTmp(name)
+	if err != nil {
+		return nil, err
+	}
+	ends, err := e.open(name)
+	if err != nil {
+		return nil, err
+	}
+	mounts := []sandbox.Mount{
+		{Host: node, Guest: guestNode},
+		{Host: filepath.Dir(e.agent), Guest: guestAgent},
+		{Host: e.o.TreesDir, Guest: guestTrees},
+	}
+	inside := func(path string) string { return e.sandbox.Inside(mounts, path) }
+	process, err := e.sandbox.Start(ctx, sandbox.Spec{
+		Path: inside(node), Args: []string{inside(e.agent)}, Env: append(platformEnv(tmp), o.env...), Mounts: mounts,
+		Files: ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
+	})
+	ends.handOver()
+	if err != nil {
+		ends.close()
+		e.clean(name, tmp)
+		return nil, err
+	}
+	w := &worker{
+		process: process, ends: ends, inside: inside, output: &output{sink: e.o.Logs},
+		parked: make(chan struct{}), exited: make(chan struct{}),
+	}
+	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
+	w.receiver = w.receiveBlank
+	e.work.Go(func() {
+		w.listen()
+		e.clean(name, tmp)
+	})
+	return w, nil
+}
+
+// platformEnv is the environment that every process boots with. What a
+// function sets comes on top.
+func platformEnv(tmp string) []string {
+	tmp = cmp.Or(tmp, "/tmp")
+	return []string{
+		"HOME=" + tmp, "LANG=C.UTF-8", "NODE_ENV=production", "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + tmp, "TZ=UTC",
+	}
+}
+
+// warmUp has the process answer the requests that make it ready.
+func (w *worker) warmUp(ctx context.Context) error {
+	for _, req := range guest.WarmUp() {
+		if err := w.ask(req.WithContext(ctx)); err != nil {
+			return fmt.Errorf("warm up: %w", err)
+		}
+	}
+	select {
+	case <-w.parked:
+		return nil
+	case <-w.exited:
+		return fmt.Errorf("the process ended: %s", w.state)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (w *worker) ask(req *http.Request) error {
+	resp, err := w.upstream.roundTrip(req, 0)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the answer was %s", resp.Status)
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// listen hears what the process has to say until it has ended, and sees it off.
+func (w *worker) listen() {
+	var written sync.WaitGroup
+	written.Go(func() { w.output.copy(w.ends.stdout, lateen.LevelInfo) })
+	written.Go(func() { w.output.copy(w.ends.stderr, lateen.LevelError) })
+	for messages := guest.NewReader(w.ends.control); ; {
+		m, err := messages.Next()
+		if err != nil {
+			break // it has ended, or shall: there is no talking to it any more
+		}
+		w.receive(m)
+	}
+	w.kill() // and all that it started
+	w.state = w.process.Wait()
+	w.ends.hangUp()
+	written.Wait()
+	w.ends.close()
+	w.upstream.close()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.killer != nil {
+		w.killer.Stop()
+	}
+	close(w.exited)
+}
+
+func (w *worker) receive(m guest.Message) {
+	w.mu.Lock()
+	receiver := w.receiver
+	w.mu.Unlock()
+	receiver(m)
+}
+
+// receiveBlank is the receiver of a process that is no function yet.
+func (w *worker) receiveBlank(m guest.Message) {
+	if m.Type == guest.TypeParked {
+		w.mu.Lock()
+		w.receiver = func(guest.Message) {} // there is no more to be said
+		w.mu.Unlock()
+		close(w.parked)
+	}
+}
+
+// claim takes the process out of the background for a function; false if it is
+// gone.
+func (w *worker) claim() bool {
+	select {
+	case <-w.exited:
+		return false
+	default:
+	}
+	return w.process.Foreground() == nil
+}
+
+// activate makes the process a function, whose messages go to receiver.
+func (w *worker) activate(a guest.Activate, receiver func(guest.Message)) error {
+	w.mu.Lock()
+	w.receiver = receiver
+	w.mu.Unlock()
+	return guest.Write(w.ends.control, guest.TypeActivate, a)
+}
+
+// kill ends the process at once.
+func (w *worker) kill() { _ = w.process.Kill() } // fails only where it is gone
+
+// end asks the process to end, and ends it soon after if it does not.
+func (w *worker) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.killer != nil {
+		return
+	}
+	_ = w.process.Terminate() // as for kill
+	w.killer = time.AfterFunc(killAfter, w.kill)
+}
