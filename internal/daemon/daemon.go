@@ -162,7 +162,8 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	functions, err := d.newEngine(at, trees, logs, tel)
+	serving := &traffic{}
+	functions, err := d.newEngine(at, trees, logs, tel, serving)
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		Engine: functions, Log: tel.Log("fleet"), Concurrency: c.Concurrency, Queue: c.Queue, PerFunction: c.PerFunction,
 		Total: c.Instances, KeepAlive: c.KeepAlive, Grace: c.DrainTimeout, Duration: c.Duration, MaxDuration: c.MaxDuration,
 	})
-	serving := &traffic{fleet: instances}
+	serving.fleet = instances
 	verbs, err := control.New(control.Options{
 		Store: db, Artifacts: artifacts, Trees: trees, Builder: builder, Keeper: keeper, Traffic: serving,
 		Keep: func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error) {
@@ -239,14 +240,20 @@ func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err 
 	return db, err
 }
 
-func (d *Daemon) newEngine(at paths, trees *artifact.Trees, logs *observe.Log, tel *telemetry.Telemetry) (*local.Engine, error) {
+func (d *Daemon) newEngine(at paths, trees *artifact.Trees, logs *observe.Log, tel *telemetry.Telemetry, serving *traffic) (*local.Engine, error) {
+	log := tel.Log("engine")
 	tools, err := toolchain.New(toolchain.Options{Dir: at.runtimes, Registry: d.o.Config.Registry, Progress: d.o.Fetched})
 	if err != nil {
 		return nil, err
 	}
 	return local.New(local.Options{
-		Dir: at.runs, Trees: trees.Dir, TreesDir: at.trees, Toolchain: tools, Logs: logs, Log: tel.Log("engine"),
+		Dir: at.runs, Trees: trees.Dir, TreesDir: at.trees, Toolchain: tools, Logs: logs, Log: log,
 		Pool: cmp.Or(d.o.Config.Pool, -1), Memory: d.o.Config.Memory, // none means none
+		Purge: func(id lateen.DeploymentID, tags []string, grace time.Duration) {
+			if err := serving.Purge(id, tags, grace); err != nil {
+				log.Error("an invalidation may not survive a restart", "deployment_id", id, "err", err)
+			}
+		},
 	})
 }
 

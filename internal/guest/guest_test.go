@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -64,6 +65,21 @@ func TestHostileStreamsEndInAnError(t *testing.T) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
+	}
+}
+
+func TestGraceOfAPurge(t *testing.T) {
+	for payload, want := range map[string]time.Duration{
+		`{"tags":["a"]}`: -1, `{"tags":["a"],"expire":null}`: -1, `{"expire":0}`: 0, `{"expire":-1}`: 0,
+		`{"expire":1.5}`: 1500 * time.Millisecond, `{"expire":1e300}`: 100 * 365 * 24 * time.Hour,
+	} {
+		var p Purge
+		if err := (Message{Payload: []byte(payload)}).Into(&p); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Grace(); got != want {
+			t.Errorf("%s: grace %v, want %v", payload, got, want)
+		}
 	}
 }
 
