@@ -1,0 +1,158 @@
+//go:build e2e
+
+// Package e2e_test tells what Lateen does as its users see it: the real binary
+// in a process of its own, real frameworks' builds, the unmodified vercel CLI,
+// a real browser.
+//
+// It needs what `make e2e` prepares: the examples built by scripts/examples.sh
+// and Node.js in .cache/node.
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// binary is the lateen under test, built once for all tests.
+var binary string
+
+// TestMain builds the binary. LATEEN_E2E_RACE=1 builds it with the race
+// detector, which then ends the process it finds a race in.
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "lateen-e2e-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "lateen")
+	args := []string{"build", "-o", binary}
+	if os.Getenv("LATEEN_E2E_RACE") != "" {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "./cmd/lateen")...)
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build lateen: %v\n%s", err, out)
+		return 1
+	}
+	defer shared.end()
+	return m.Run()
+}
+
+// root is the top of the repository.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// nodeDir is the directory of the Node.js that the vercel CLI runs on.
+func nodeDir(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(root(t), ".cache", "node", "bin")
+	if _, err := os.Stat(filepath.Join(dir, "node")); err != nil {
+		t.Fatalf("there is no Node.js in %s: run scripts/node.sh", dir)
+	}
+	return dir
+}
+
+// eventually tries until try returns nil, and fails the test with the last
+// error once limit has passed.
+func eventually(t *testing.T, limit time.Duration, try func() error) {
+	t.Helper()
+	if err := within(t.Context(), limit, try); err != nil {
+		t.Fatalf("not within %s: %v", limit, err)
+	}
+}
+
+// within tries until try returns nil, and returns its last error once limit has
+// passed.
+func within(ctx context.Context, limit time.Duration, try func() error) error {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	again := time.NewTicker(25 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			return err
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
+}
+
+// linkTree makes dst the same as src with hard links, or copies where the file
+// system has none. What is in dst already stays. Nothing at src is no error.
+func linkTree(src, dst string) error {
+	err := filepath.WalkDir(src, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(src, name)
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			return os.MkdirAll(filepath.Join(dst, rel), 0o755)
+		}
+		return linkFile(name, filepath.Join(dst, rel))
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// linkFile makes dst the same file, or the same symbolic link, as src.
+func linkFile(src, dst string) error {
+	info, err := os.Lstat(src)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+		return err
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(src)
+		if err == nil {
+			err = os.Symlink(target, dst)
+		}
+		return ignoreExist(err)
+	}
+	if err := ignoreExist(os.Link(src, dst)); err == nil {
+		return nil
+	}
+	content, err := os.ReadFile(src)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(dst, content, info.Mode().Perm())
+}
+
+func ignoreExist(err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}

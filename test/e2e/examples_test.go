@@ -1,0 +1,38 @@
+//go:build e2e
+
+package e2e_test
+
+import "testing"
+
+// examples are the applications in examples/ and what each of them shows.
+var examples = []struct {
+	name  string
+	check func(t *testing.T, s site)
+}{
+	{"nextjs", checkNextjs},
+	{"functions", checkFunctions},
+	{"sveltekit", checkSvelteKit},
+	{"astro", checkAstro},
+	{"nuxt", checkNuxt},
+	{"hono", checkHono},
+	{"static", checkStatic},
+}
+
+func TestExampleServesWhatItWasBuiltToShow(t *testing.T) {
+	for _, example := range examples {
+		t.Run(example.name, func(t *testing.T) {
+			t.Parallel()
+			p := common(t)
+			t.Run("deployed by the vercel CLI", func(t *testing.T) {
+				dir := project(t, example.name, example.name+"-by-vercel", "preview")
+				cli := vercel(t, p, dir)
+				cli.run("link", "--yes")
+				example.check(t, cli.deploy("deploy", "--prebuilt", "--yes"))
+			})
+			t.Run("deployed by the lateen CLI", func(t *testing.T) {
+				dir := project(t, example.name, example.name+"-by-lateen", "preview")
+				example.check(t, lateenCLI(t, p, dir).deploy("deploy"))
+			})
+		})
+	}
+}

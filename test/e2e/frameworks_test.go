@@ -1,0 +1,127 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// checkSvelteKit tells what the SvelteKit example does.
+func checkSvelteKit(t *testing.T, s site) {
+	host := fmt.Sprintf("%s:%d", s.host, s.port)
+	s.expect(t,
+		want{path: "/", facts: map[string]string{"served-as": "static"}, has: map[string]string{"Content-Type": "text/html; charset=utf-8"}},
+		want{path: "/ssr?hello=world", header: []string{"User-Agent", "e2e", "Cookie", "one=1; two=2"}, facts: map[string]string{
+			"served-as": "function", "host": host, "client": "127.0.0.1", "user-agent": "e2e", "cookies": "one=1; two=2", "search": "?hello=world",
+		}},
+		want{path: "/ssr/__data.json", has: map[string]string{"Content-Type": "application/json"}, contains: []string{`"type":"data"`}},
+		want{path: "/isr/__data.json", contains: []string{`"type":"data"`}},
+		want{path: "/posts/hoist", facts: map[string]string{"served-as": "isr", "slug": "hoist"}},
+		want{path: "/posts/lost", status: 404, facts: map[string]string{"error": "404"}},
+		want{name: "a parameter only the platform may set", path: "/ssr?__pathname=/boom", facts: map[string]string{"served-as": "function", "search": "none"}},
+		want{path: "/api/hello?name=Ada", json: map[string]string{"hello": "Ada", "url": s.address("/api/hello?name=Ada")}},
+		want{method: http.MethodPost, path: "/api/hello", body: `{"x":1}`, status: 201, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{name: "malformed JSON", method: http.MethodPost, path: "/api/hello", body: `{`, status: 400},
+		want{method: http.MethodDelete, path: "/api/hello", status: 405},
+		want{path: "/api/edge?x=1", json: map[string]string{"runtime": "edge-runtime", "url": s.address("/api/edge?x=1")}},
+		want{path: "/boom", status: 500, facts: map[string]string{"error": "500"}},
+		want{path: "/nowhere", status: 404, facts: map[string]string{"error": "404"}},
+		want{path: "/ssr/", status: 308, location: "/ssr"},
+	)
+	t.Run("regeneration", func(t *testing.T) { checkRegeneration(t, s, "/isr") })
+	t.Run("first visits", func(t *testing.T) {
+		s.tell(t)
+		path := fmt.Sprintf("/posts/p%d", time.Now().UnixNano())
+		first, state := s.kept(t, path)
+		second, again := s.kept(t, path)
+		if state != "MISS" || again != "HIT" || first.fact("rendered-at") != second.fact("rendered-at") {
+			t.Errorf("the first visit is %s, the second %s", state, again)
+		}
+	})
+	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/stream", 2) })
+	t.Run("form action", func(t *testing.T) { checkFormAction(t, s) })
+}
+
+// checkFormAction sends SvelteKit's form as a browser without JavaScript does.
+func checkFormAction(t *testing.T, s site) {
+	s.tell(t)
+	own := strings.TrimSuffix(s.address("/"), "/")
+	form := url.Values{"name": {"Grace"}}.Encode()
+	const kind = "application/x-www-form-urlencoded"
+	r := s.post(t, "/form", kind, form, withHeader("Origin", own), withHeader("Accept", "text/html"), withCookie("crew=Ada"))
+	if r.Status != http.StatusOK || r.fact("greeting") != "Welcome aboard, Grace!" || r.fact("crew") != "Ada, Grace" {
+		t.Errorf("the form answers %d %q, crew %q\n%s", r.Status, r.fact("greeting"), r.fact("crew"), headerText(r.Header))
+	}
+	if r := s.post(t, "/form", kind, "name=", withHeader("Origin", own), withHeader("Accept", "text/html")); r.Status != http.StatusBadRequest {
+		t.Errorf("an empty form answers %d", r.Status)
+	}
+	if r := s.post(t, "/form", kind, form, withHeader("Origin", "https://evil.example")); r.Status != http.StatusForbidden {
+		t.Errorf("another site's form answers %d", r.Status)
+	}
+}
+
+// checkAstro tells what the Astro example does.
+func checkAstro(t *testing.T, s site) {
+	host := fmt.Sprintf("%s:%d", s.host, s.port)
+	s.expect(t,
+		want{path: "/", facts: map[string]string{"served-as": "static"}},
+		want{path: "/posts/hoist", facts: map[string]string{"served-as": "static", "slug": "hoist"}},
+		want{path: "/posts/trim/", facts: map[string]string{"served-as": "static", "slug": "trim"}},
+		want{path: "/ssr?hello=world", header: []string{"User-Agent", "e2e"}, facts: map[string]string{
+			"served-as": "function", "host": host, "user-agent": "e2e", "search": "?hello=world", "visits": "1",
+		}, has: map[string]string{"X-Middleware": "1", "Set-Cookie": "visits=1; Path=/; HttpOnly"}},
+		want{name: "a second visit", path: "/ssr", header: []string{"Cookie", "visits=1"}, facts: map[string]string{"visits": "2"}},
+		want{path: "/api/hello?name=Ada", json: map[string]string{"hello": "Ada", "url": s.address("/api/hello?name=Ada")}},
+		want{method: http.MethodPost, path: "/api/hello", header: []string{"Content-Type", "application/json"}, body: `{"x":1}`, status: 201, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{name: "malformed JSON", method: http.MethodPost, path: "/api/hello", header: []string{"Content-Type", "application/json"}, body: `{`, status: 400},
+		want{path: "/boom", status: 500},
+		want{path: "/nowhere", status: 404, contains: []string{`data-testid="not-found"`}},
+	)
+	t.Run("regeneration", func(t *testing.T) { checkRegeneration(t, s, "/isr") })
+	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/stream", 2) })
+}
+
+// checkNuxt tells what the Nuxt example does.
+func checkNuxt(t *testing.T, s site) {
+	host := fmt.Sprintf("%s:%d", s.host, s.port)
+	s.expect(t,
+		want{path: "/", facts: map[string]string{"served-as": "static"}},
+		want{path: "/ssr?hello=world", header: []string{"User-Agent", "e2e", "Cookie", "one=1"}, facts: map[string]string{
+			"served-as": "function", "host": host, "user-agent": "e2e", "cookies": "one=1", "search": `{"hello":"world"}`,
+		}},
+		want{path: "/posts/hoist", facts: map[string]string{"served-as": "function", "slug": "hoist"}},
+		want{path: "/posts/lost", status: 404, facts: map[string]string{"error": "404"}},
+		want{path: "/swr", facts: map[string]string{"served-as": "function"}},
+		want{path: "/home", status: 301, location: "/"},
+		want{path: "/api/hello?name=Ada", has: map[string]string{"X-Example": "nuxt"}, json: map[string]string{"hello": "Ada", "url": s.address("/api/hello?name=Ada")}},
+		want{method: http.MethodPost, path: "/api/hello", header: []string{"Content-Type", "application/json"}, body: `{"x":1}`, status: 201, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{name: "malformed JSON", method: http.MethodPost, path: "/api/hello", header: []string{"Content-Type", "application/json"}, body: `{`, status: 400},
+		want{path: "/boom", status: 500, facts: map[string]string{"error": "500"}},
+		want{path: "/nowhere", status: 404, facts: map[string]string{"error": "404"}},
+		want{path: "/isr/_payload.json"},
+	)
+	t.Run("regeneration", func(t *testing.T) { checkRegeneration(t, s, "/isr") })
+	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/stream", 5) })
+}
+
+// checkHono tells what the Hono example does.
+func checkHono(t *testing.T, s site) {
+	own := map[string]string{"X-Framework": "hono"}
+	s.expect(t,
+		want{path: "/", facts: map[string]string{"served-as": "function"}, has: own},
+		want{path: "/style.css", has: map[string]string{"Content-Type": "text/css; charset=utf-8", "X-Framework": ""}},
+		want{path: "/api/hello?name=Ada", has: own, json: map[string]string{"hello": "Ada", "url": s.address("/api/hello?name=Ada")}},
+		want{path: "/api/users/42", json: map[string]string{"id": "42"}},
+		want{method: http.MethodPost, path: "/api/echo", body: `{"x":1}`, status: 201, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{name: "malformed JSON", method: http.MethodPost, path: "/api/echo", body: `{`, status: 400},
+		want{path: "/home", status: 301, location: "/"},
+		want{path: "/boom", status: 500, json: map[string]string{"error": "boom: this route always throws"}},
+		want{path: "/nowhere", status: 404, facts: map[string]string{"not-found": "Nothing on this heading"}, has: own},
+	)
+	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/events", 5) })
+}
