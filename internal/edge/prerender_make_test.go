@@ -24,16 +24,16 @@ func TestAFailedRegenerationKeepsThePage(t *testing.T) {
 				p.page("/isr", "built", lateen.Prerender{Expiration: new(1)})
 			}, func(p *press) {
 				p.answer = answer
-				time.Sleep(time.Second)
+				p.pass(time.Second)
 				p.want("STALE (stale_time): built", "/isr")
 				p.want("STALE (stale_error): built", "/isr")
-				time.Sleep(30*time.Second - 1)
+				p.pass(30*time.Second - 1)
 				p.want("STALE (stale_error): built", "/isr")
 				if n := p.called(); n != 1 {
 					t.Errorf("the function was called %d times", n)
 				}
 				p.answer = nil
-				time.Sleep(time.Nanosecond)
+				p.pass(time.Nanosecond)
 				p.want("STALE (stale_time): built", "/isr")
 				p.want("HIT: call 2", "/isr")
 			})

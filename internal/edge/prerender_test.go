@@ -174,6 +174,9 @@ func (p *press) get(path string, headers ...string) string {
 	return status + resp.Header.Get("X-Vercel-Cache") + reason + ": " + string(body)
 }
 
+// pass lets time go by.
+func (p *press) pass(d time.Duration) { time.Sleep(d) }
+
 func (p *press) record() lateen.Record {
 	p.records.mu.Lock()
 	defer p.records.mu.Unlock()
