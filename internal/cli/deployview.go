@@ -34,7 +34,7 @@ func (v *deployView) progress(p client.Progress) {
 		v.live.Set(int64(p.Files), int64(p.TotalFiles), fmt.Sprintf("%d/%d files", p.Files, p.TotalFiles))
 	case client.Uploading:
 		v.uploaded = p
-		v.live.Set(p.Bytes, p.TotalBytes, fmt.Sprintf("%d  %s of %s", p.Files, amount(p.Bytes), amount(p.TotalBytes)))
+		v.live.Set(p.Bytes, p.TotalBytes, fmt.Sprintf("%d/%d files  %s of %s", p.Files, p.TotalFiles, amount(p.Bytes), amount(p.TotalBytes)))
 	case client.Building:
 		v.event(p.Event)
 	case client.Done:
@@ -47,7 +47,11 @@ func (v *deployView) enter(p client.Progress) {
 	case client.Hashing:
 		v.live = v.term.Live("Reading the build output")
 	case client.Uploading:
-		v.live = v.term.Live("Uploading " + count(p.TotalFiles, "file"))
+		label := "Uploading"
+		if !v.term.moves() {
+			label += " " + count(p.TotalFiles, "file") + ", " + amount(p.TotalBytes)
+		}
+		v.live = v.term.Live(label)
 	case client.Building:
 		v.live = v.term.Live("Deploying " + string(p.Deployment.ID))
 	case client.Done:
@@ -72,6 +76,9 @@ func (v *deployView) event(e *lateen.DeploymentEvent) {
 		return
 	}
 	for _, line := range cleanLines(e.Text) {
+		if width := v.term.stderr.width(); width > 0 {
+			line = strings.ReplaceAll(wrap(line, width-4), "\n", "\n    ")
+		}
 		v.term.Linef("  %s", logText(e.Level, line))
 	}
 }

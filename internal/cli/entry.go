@@ -10,59 +10,89 @@ import (
 	"github.com/lateen-dev/lateen/client"
 )
 
+// logView prints requests in columns.
+type logView struct {
+	term   *Term
+	json   bool
+	width  int    // of the terminal; 0 is no bound
+	layout string // of times
+	margin string // of what belongs to the line above, beneath its time
+	paths  int    // width of the paths
+	kinds  int    // width of the kinds; 0 leaves them out
+}
+
+// narrow is the width below which a terminal gets less in each line.
+const narrow = 84
+
+func (s *session) newLogView() *logView {
+	v := &logView{term: s.term, json: s.flags.json, width: s.term.stdout.width(), layout: "15:04:05.000", kinds: 10, paths: 30}
+	switch {
+	case v.width == 0:
+	case v.width < narrow:
+		v.layout, v.kinds, v.paths = "15:04:05", 0, max(v.width-44, 10)
+	default:
+		v.paths = min(v.width-62, 40)
+	}
+	v.margin = strings.Repeat(" ", len(v.layout)) + "  " + paint(dim, "│") + " "
+	return v
+}
+
 // entry prints a request with the lines it made user code write.
-func (s *session) entry(e *client.Entry) error {
-	if s.flags.json {
-		return s.term.JSONLine(e)
+func (v *logView) entry(e *client.Entry) error {
+	if v.json {
+		return v.term.JSONLine(e)
 	}
 	if e.Lost > 0 {
-		s.term.Warnf("%s came too fast to be shown.", count(e.Lost, "request"))
+		v.term.Warnf("%s came too fast to be shown.", count(e.Lost, "request"))
 	}
-	width := s.term.stdout.width()
 	if e.Method != "" {
-		line, why := requestLine(e, width), whyText(e)
-		if beside := line + "  " + why; width == 0 || ansi.StringWidth(beside) <= width {
+		line, why := v.requestLine(e), whyText(e)
+		if beside := line + "  " + why; v.width == 0 || ansi.StringWidth(beside) <= v.width {
 			line, why = strings.TrimRight(beside, " "), ""
 		}
-		s.term.Answer(cut(line, width))
+		v.term.Answer(cut(line, v.width))
 		if why != "" {
-			s.term.Answer(cut(margin+why, width))
+			v.term.Answer(cut(v.margin+why, v.width))
 		}
 	}
 	for _, l := range e.Lines {
 		for _, text := range cleanLines(l.Text) {
-			s.term.Answer(consoleLine(e, &l, text, width))
+			v.term.Answer(v.consoleLine(e, &l, text))
 		}
 	}
 	return nil
 }
 
-// The columns of a request's line.
-const (
-	timeLayout = "15:04:05.000"
-	pathWidth  = 30 // where there is no bound
-
-	margin = "              \x1b[2m│\x1b[m " // of what belongs to the line above, beneath its time
-)
+// at is a moment in the margin.
+func (v *logView) at(at lateen.Millis) string {
+	return paint(dim, at.Time().Local().Format(v.layout)) //nolint:gosmopolitan // people mean their own time
+}
 
 // requestLine tells how a request was answered: when, status, what was asked,
 // by what kind of output, from which cache or start, in what time.
-func requestLine(e *client.Entry, width int) string {
-	paths := pathWidth
-	if width > 0 {
-		paths = min(max(width-72, 12), 60)
+func (v *logView) requestLine(e *client.Entry) string {
+	cells := []string{v.at(e.Time), statusText(e.Status), pad(clean(e.Method), 4, false), pad(cut(clean(e.Path), v.paths), v.paths, false)}
+	if v.kinds > 0 {
+		cells = append(cells, pad(clean(e.Kind), v.kinds, false))
 	}
-	path := cut(clean(e.Path), paths)
-	line := []string{
-		paint(dim, e.Time.Time().Local().Format(timeLayout)),
-		statusText(e.Status),
-		pad(clean(e.Method), 4, false),
-		pad(path, paths, false),
-		pad(clean(e.Kind), 10, false),
-		pad(servedText(e), 11, false),
-		pad(precise(e.Duration), 7, true),
+	return strings.Join(append(cells, pad(servedText(e), 11, false), pad(precise(e.Duration), 7, true)), "  ")
+}
+
+// consoleLine is a line of user code beneath its request, or with its time
+// where it belongs to none.
+func (v *logView) consoleLine(e *client.Entry, l *lateen.LogLine, text string) string {
+	start := v.margin
+	if e.Method == "" {
+		start = v.at(l.Time) + v.margin[len(v.layout):]
 	}
-	return strings.Join(line, "  ")
+	text = levelText(l.Level, text)
+	if room := v.width - ansi.StringWidth(v.margin); v.width > 0 && room > 20 {
+		text = strings.ReplaceAll(ansi.Hardwrap(text, room, true), "\n", "\n"+v.margin)
+	}
+	if l.Truncated {
+		text += paint(dim, " …")
+	}
+	return start + text
 }
 
 // statusText is a status in the colour of its class.
@@ -137,21 +167,4 @@ func whyText(e *client.Entry) string {
 		}
 	}
 	return strings.Join(words, "  ")
-}
-
-// consoleLine is a line of user code beneath its request, or with its time
-// where it belongs to none.
-func consoleLine(e *client.Entry, l *lateen.LogLine, text string, width int) string {
-	start := margin
-	if e.Method == "" {
-		start = paint(dim, l.Time.Time().Local().Format(timeLayout)) + margin[len(timeLayout):]
-	}
-	text = levelText(l.Level, text)
-	if room := width - ansi.StringWidth(margin); width > 0 && room > 20 {
-		text = strings.ReplaceAll(ansi.Hardwrap(text, room, true), "\n", "\n"+margin)
-	}
-	if l.Truncated {
-		text += paint(dim, " …")
-	}
-	return start + text
 }

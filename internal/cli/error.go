@@ -79,6 +79,10 @@ func (s *session) fail(cmd *cobra.Command, err error) {
 		s.term.ErrJSON(errorReport{errorDetail{Class: e.Code, Code: e.Reason, Message: message, Hint: hint, Fields: e.Fields, Exit: exitCode(err)}})
 		return
 	}
+	if errors.Is(err, errDeclined) || errors.Is(err, errInterrupted) {
+		s.term.Linef("%s.", capital(message)) // as they wanted
+		return
+	}
 	s.term.Errorf("%s", message)
 	if !errors.Is(err, lateen.ErrMissingFiles) {
 		for _, name := range slices.Sorted(maps.Keys(e.Fields)) {

@@ -147,8 +147,8 @@ func (h *help) flags(title string, set *pflag.FlagSet, without ...*pflag.FlagSet
 			return
 		}
 		kind, usage := pflag.UnquoteUsage(f)
-		if words := strings.Split(kind, "|"); len(words) > 1 {
-			kind, usage = "word", usage+": "+strings.Join(words[:len(words)-1], ", ")+" or "+words[len(words)-1]
+		if list := choices(kind); list != "" {
+			kind, usage = "word", usage+list
 		}
 		name := "    --" + f.Name
 		if f.Shorthand != "" {
@@ -159,7 +159,7 @@ func (h *help) flags(title string, set *pflag.FlagSet, without ...*pflag.FlagSet
 			name += " " + kind
 		}
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" && !strings.Contains(usage, "default") {
-			usage += paint(dim, " (default "+plainDefault(f)+")")
+			usage += paint(dim, " (default "+plain(f.DefValue)+")")
 		}
 		width = max(width, ansi.StringWidth(name))
 		rows = append(rows, row{name, usage})
@@ -167,18 +167,22 @@ func (h *help) flags(title string, set *pflag.FlagSet, without ...*pflag.FlagSet
 	h.rows(title, rows, min(width, 36))
 }
 
-// plainDefault is the default of a flag without the zeros that a duration ends in.
-func plainDefault(f *pflag.Flag) string {
-	if f.Value.Type() != "duration" {
-		return f.DefValue
-	}
-	text := f.DefValue
+// plain is a default without the zeros that a duration ends in.
+func plain(value string) string {
 	for _, zero := range []string{"m0s", "h0m"} {
-		if short, ok := strings.CutSuffix(text, zero); ok {
-			text = short + zero[:1]
+		if short, ok := strings.CutSuffix(value, zero); ok {
+			value = short + zero[:1]
 		}
 	}
-	return text
+	return value
+}
+
+// choices tells what a flag may be said for, where its type lists that.
+func choices(kind string) string {
+	if !strings.Contains(kind, "|") {
+		return ""
+	}
+	return " (" + strings.ReplaceAll(kind, "|", ", ") + ")"
 }
 
 // quotedHelp paints what is between backticks; without colour they are taken

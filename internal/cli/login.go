@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 )
 
 func newLoginCommand(s *session) *cobra.Command {
-	var vercel bool
+	var vercel, yes bool
 	var vercelDir string
 	c := &cobra.Command{
 		Use:     "login [url]",
@@ -24,7 +25,8 @@ func newLoginCommand(s *session) *cobra.Command {
 			"belongs to. The token comes from --token, from standard input, or you are asked\n" +
 			"for it. `lateen up` does this by itself on the machine it runs on; its token is in\n" +
 			"the file `token` of the data directory.\n\n" +
-			"With --vercel the unmodified vercel CLI is logged in as well.",
+			"With --vercel the unmodified vercel CLI is logged in as well. Where it is logged in\n" +
+			"elsewhere, as to vercel.com, give it a directory of its own: -Q DIR, here and there.",
 		Example: "lateen login https://api.example.com\n" +
 			"lateen login < /var/lib/lateen/token   # on the machine of the platform\n" +
 			"lateen login --vercel                  # vercel CLI too",
@@ -33,11 +35,18 @@ func newLoginCommand(s *session) *cobra.Command {
 			if len(args) > 0 {
 				s.flags.client.API = args[0]
 			}
-			return s.runLogin(c.Context(), vercel || vercelDir != "", vercelDir)
+			if vercelDir == "" && vercel {
+				vercelDir = config.VercelDir(s.getenv, runtime.GOOS)
+				if vercelDir == "" {
+					return errNoHome
+				}
+			}
+			return s.runLogin(c.Context(), vercelDir, yes)
 		},
 	}
 	c.Flags().BoolVar(&vercel, "vercel", false, "log the vercel CLI in as well")
 	c.Flags().StringVarP(&vercelDir, "global-config", "Q", "", "`directory` of the vercel CLI's settings; implies --vercel")
+	yesFlag(c, &yes)
 	return c
 }
 
@@ -50,7 +59,9 @@ type loginReport struct {
 	File  string        `json:"file,omitempty"` // where the token is kept
 }
 
-func (s *session) runLogin(ctx context.Context, vercel bool, vercelDir string) error {
+// runLogin logs in here and, unless vercelDir is "", the vercel CLI whose
+// settings are there.
+func (s *session) runLogin(ctx context.Context, vercelDir string, yes bool) error {
 	asked, err := s.settings()
 	if err != nil {
 		return err
@@ -76,15 +87,15 @@ func (s *session) runLogin(ctx context.Context, vercel bool, vercelDir string) e
 	if report.File, err = s.keep(asked); err != nil {
 		return err
 	}
-	if vercel {
-		if err := s.loginVercel(asked, report, vercelDir); err != nil {
+	s.term.Donef("Logged in to %s as %s", paint(code, asked.API), paint(bold, report.User.Username))
+	if vercelDir != "" {
+		if err := s.loginVercel(ctx, asked, report, vercelDir, yes); err != nil {
 			return err
 		}
 	}
 	if s.flags.json {
 		return s.term.JSON(report)
 	}
-	s.term.Donef("Logged in to %s as %s", paint(code, asked.API), paint(bold, report.User.Username))
 	return nil
 }
 
@@ -121,23 +132,30 @@ func slugs(teams []client.Team) string {
 	return strings.Join(list, ", ")
 }
 
-// loginVercel logs the vercel CLI in.
-func (s *session) loginVercel(c config.Client, report *loginReport, dir string) (err error) {
-	if dir == "" {
-		if dir = config.VercelDir(s.getenv, runtime.GOOS); dir == "" {
-			return errNoHome
-		}
-	} else if dir, err = s.path(dir); err != nil {
+// loginVercel logs the vercel CLI in whose settings are in dir. Where it is
+// logged in elsewhere, that is asked first.
+func (s *session) loginVercel(ctx context.Context, c config.Client, report *loginReport, dir string, yes bool) error {
+	dir, err := s.path(dir)
+	if err != nil {
 		return err
+	}
+	now, err := readVercel(dir)
+	if err != nil {
+		return err
+	}
+	if now.token != "" && now.api() != c.API {
+		if err := s.confirm(ctx, yes, fmt.Sprintf("The vercel CLI is logged in to %s. Log it in here instead?", now.api())); err != nil {
+			return err
+		}
 	}
 	var team lateen.TeamID
 	if report.Team != nil {
 		team = report.Team.ID
 	}
-	if err := writeVercel(dir, c, team); err != nil {
+	if err := now.write(c, team); err != nil {
 		return err
 	}
-	s.term.Donef("The vercel CLI talks to %s too", paint(code, c.API))
+	s.term.Donef("The vercel CLI is logged in there too")
 	return nil
 }
 

@@ -79,8 +79,9 @@ func (s *session) runLogs(ctx context.Context, name string, f *logFlags) error {
 	if err != nil {
 		return err
 	}
+	view := s.newLogView()
 	for i := len(list) - 1; i >= 0; i-- { // the newest last, where one reads on
-		if err := s.entry(&list[i]); err != nil {
+		if err := view.entry(&list[i]); err != nil {
 			return err
 		}
 	}
@@ -186,7 +187,7 @@ const reconnectPause = time.Second
 // followLogs shows requests as they end, until ctx does. It outlives the platform.
 func (s *session) followLogs(ctx context.Context, api *client.Client, q client.LogQuery) error {
 	s.term.Linef("%s", paint(dim, "Requests appear as they end; Ctrl-C ends this."))
-	lost := false
+	view, lost := s.newLogView(), false
 	for {
 		for e, err := range api.FollowEntries(ctx, q) {
 			switch {
@@ -201,7 +202,7 @@ func (s *session) followLogs(ctx context.Context, api *client.Client, q client.L
 				return err
 			default:
 				lost = false
-				if err := s.entry(&e); err != nil {
+				if err := view.entry(&e); err != nil {
 					return err
 				}
 			}

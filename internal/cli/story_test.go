@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -45,6 +46,7 @@ func TestStories(t *testing.T) {
 					"get":     p.get,
 					"uploads": p.wantUploads,
 					"save":    save,
+					"settle":  p.settle,
 				},
 				RequireExplicitExec: true,
 			})
@@ -127,4 +129,23 @@ func (p *platform) wantUploads(ts *testscript.TestScript, _ bool, args []string)
 // save keeps what the command before printed, without the line's end: save URL.
 func save(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// settle waits until that many requests are in the log: it is written a moment
+// after they end.
+func (p *platform) settle(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.After(20 * time.Second); ; {
+		if stats := p.logs.Stats(); stats.Records >= uint64(want) && stats.Queued == 0 {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			ts.Fatalf("%+v in the log after 20 seconds, want %d", p.logs.Stats(), want)
+		}
+	}
 }

@@ -119,7 +119,7 @@ func (s *session) banner(c *config.Config, api string, first bool, loggedInTo st
 	token := filepath.Join(c.Data, "token")
 	lines := []field{
 		{"API", paint(code, api)},
-		{"Sites", paint(code, strings.Replace(c.SiteURL("~"), "~", "<project>", 1))},
+		{"Sites", paint(code, strings.Replace(c.SiteURL("~."+c.Domain), "~", "<project>", 1))},
 		{"Data", c.Data},
 	}
 	if first {

