@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -48,7 +49,7 @@ type Progress struct {
 	Stage      Stage
 	Files      int   // hashed or uploaded
 	TotalFiles int   // to hash or upload
-	Bytes      int64 // uploaded
+	Bytes      int64 // uploaded, of files under way as well
 	TotalBytes int64 // to upload
 
 	Deployment *Deployment             // from Building on
@@ -144,19 +145,25 @@ func (c *Client) upload(ctx context.Context, o *DeployOptions, missing error, by
 	progress(p)
 	return parallel(ctx, width, len(wanted), func(ctx context.Context, i int) error {
 		s := wanted[i]
-		if err := c.uploadFile(ctx, s); err != nil {
+		count := func(files int, bytes int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			p.Files += files
+			p.Bytes += bytes
+			progress(p)
+		}
+		if err := c.uploadFile(ctx, s, func(bytes int64) { count(0, bytes) }); err != nil {
 			return fmt.Errorf("upload %s: %w", s.Path, err)
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		p.Files++
-		p.Bytes += s.Size
-		progress(p)
+		count(1, 0)
 		return nil
 	})
 }
 
-func (c *Client) uploadFile(ctx context.Context, s *source) error {
+// uploadFile sends a file. sent is told the bytes that went out, and a negative
+// number when they have to go out again.
+func (c *Client) uploadFile(ctx context.Context, s *source, sent func(bytes int64)) error {
+	var counted atomic.Int64
 	return c.do(ctx, call{
 		method: http.MethodPost, path: "/v2/files", size: s.Size,
 		header: http.Header{
@@ -169,7 +176,11 @@ func (c *Client) uploadFile(ctx context.Context, s *source) error {
 			if err != nil {
 				return nil, err
 			}
-			return &checked{ReadCloser: f, hash: sha1.New(), want: s}, nil //nolint:gosec // see the import
+			if again := counted.Swap(0); again > 0 {
+				sent(-again)
+			}
+			passed := func(n int) { counted.Add(int64(n)); sent(int64(n)) }
+			return &checked{ReadCloser: f, hash: sha1.New(), want: s, passed: passed}, nil //nolint:gosec // see the import
 		},
 	})
 }

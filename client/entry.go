@@ -16,8 +16,8 @@ import (
 type Entry struct {
 	lateen.Record
 
-	Lines []lateen.LogLine `json:"lines"`
-	Lost  int              `json:"lost"` // entries before this one that came too fast
+	Lines []lateen.LogLine `json:"lines,omitempty"`
+	Lost  int              `json:"lost,omitempty"` // entries before this one that came too fast
 }
 
 // Entries returns at most limit requests, newest first.

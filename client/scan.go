@@ -198,9 +198,10 @@ feed:
 type checked struct {
 	io.ReadCloser
 
-	hash hash.Hash
-	want *source
-	read int64
+	hash   hash.Hash
+	want   *source
+	read   int64
+	passed func(n int) // told the bytes that were read
 }
 
 // Read implements [io.Reader].
@@ -208,6 +209,9 @@ func (c *checked) Read(b []byte) (int, error) {
 	n, err := c.ReadCloser.Read(b)
 	_, _ = c.hash.Write(b[:n]) // never fails
 	c.read += int64(n)
+	if n > 0 {
+		c.passed(n)
+	}
 	if c.read > c.want.Size || errors.Is(err, io.EOF) && !c.same() {
 		return n, ErrChanged.With("%s changed while it was uploaded", c.want.Path)
 	}
