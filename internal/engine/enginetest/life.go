@@ -53,8 +53,8 @@ func (s *Suite) background(t *testing.T) {
 		req := f.request(http.MethodGet, "/context?q=1", nil)
 		req.Header.Set("X-Mine", "yes")
 		var got struct {
-			Headers map[string]string
-			URL     string
+			Headers map[string]string `json:"headers"`
+			URL     string            `json:"url"`
 		}
 		if err := json.Unmarshal([]byte(f.do(req).body), &got); err != nil {
 			t.Fatal(err)

@@ -89,8 +89,8 @@ func (s *Suite) helpers(t *testing.T) {
 			{"", "abc", `null undefined`},
 		} {
 			var got struct {
-				Body json.RawMessage
-				Kind string
+				Body json.RawMessage `json:"body"`
+				Kind string          `json:"kind"`
 			}
 			if err := json.Unmarshal([]byte(f.post("/request", c.contentType, c.body).body), &got); err != nil {
 				t.Fatal(err)

@@ -1,0 +1,162 @@
+package local
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+)
+
+// times collects durations and reports their quantiles.
+type times []time.Duration
+
+func (d times) report(b *testing.B) {
+	b.Helper()
+	slices.Sort(d)
+	ms := func(q float64) float64 { return float64(d[int(q*float64(len(d)-1))].Microseconds()) / 1000 }
+	b.ReportMetric(ms(0), "min-ms")
+	b.ReportMetric(ms(0.5), "p50-ms")
+	b.ReportMetric(ms(0.99), "p99-ms")
+	b.ReportMetric(0, "ns/op") // means nothing beside the quantiles
+}
+
+func suite(b *testing.B) (*enginetest.Suite, *Engine) {
+	b.Helper()
+	var e *Engine
+	s := enginetest.NewSuite(b, func(t testing.TB, f enginetest.Fixture) engine.Engine {
+		e = open(t, f)
+		return e
+	})
+	return s, e
+}
+
+func get(b *testing.B, i engine.Instance) time.Duration {
+	b.Helper()
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://example.com/", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	resp, err := i.RoundTrip(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := resp.Body.Read(make([]byte, 1)); err != nil && err != io.EOF {
+		b.Fatal(err)
+	}
+	took := time.Since(began)
+	io.Copy(io.Discard, resp.Body)
+	return took
+}
+
+// BenchmarkColdStart is from the decision to start a small function to the
+// first byte of its first answer, out of a pool that is full.
+func BenchmarkColdStart(b *testing.B) {
+	for name, handler := range map[string]string{"cjs": "cjs.js", "esm": "esm.mjs", "fetch": "fetch.mjs"} {
+		b.Run(name, func(b *testing.B) {
+			s, e := suite(b)
+			var took, claim, load times
+			for b.Loop() {
+				awaitPool(b, e)
+				began := time.Now()
+				i, err := s.Engine.Start(b.Context(), enginetest.Spec("exports", handler, nil))
+				if err != nil {
+					b.Fatal(err)
+				}
+				get(b, i)
+				took = append(took, time.Since(began))
+				claim, load = append(claim, i.Started().Claim), append(load, i.Started().Load)
+				end(i)
+			}
+			took.report(b)
+			slices.Sort(claim)
+			slices.Sort(load)
+			b.ReportMetric(float64(claim[len(claim)/2].Microseconds())/1000, "claim-p50-ms")
+			b.ReportMetric(float64(load[len(load)/2].Microseconds())/1000, "load-p50-ms")
+		})
+	}
+}
+
+// BenchmarkBoot is the boot of a blank process, at the usual priority.
+func BenchmarkBoot(b *testing.B) {
+	_, e := suite(b)
+	var took times
+	for b.Loop() {
+		awaitPool(b, e)
+		began := time.Now()
+		w, err := e.boot(b.Context(), bootOptions{major: newestNode})
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(began))
+		w.kill()
+		<-w.exited
+	}
+	took.report(b)
+}
+
+// BenchmarkRoundTrip is a warm request, one at a time.
+func BenchmarkRoundTrip(b *testing.B) {
+	for name, handler := range map[string]string{"node": "cjs.js", "web": "fetch.mjs"} {
+		b.Run(name, func(b *testing.B) {
+			s, _ := suite(b)
+			i, err := s.Engine.Start(b.Context(), enginetest.Spec("exports", handler, nil))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer end(i)
+			for range 500 {
+				get(b, i)
+			}
+			var took times
+			b.ReportAllocs()
+			for b.Loop() {
+				took = append(took, get(b, i))
+			}
+			took.report(b)
+		})
+	}
+}
+
+// BenchmarkThroughput is warm requests, sixteen at a time.
+func BenchmarkThroughput(b *testing.B) {
+	s, _ := suite(b)
+	i, err := s.Engine.Start(b.Context(), enginetest.Spec("exports", "cjs.js", nil))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer end(i)
+	b.SetParallelism(8)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			get(b, i)
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+}
+
+// awaitPool waits until as many blank processes wait as may, and the machine
+// is at rest.
+func awaitPool(b *testing.B, e *Engine) {
+	b.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for p := e.pools[newestNode]; len(p.ready) < cap(p.ready); {
+		<-ticker.C
+	}
+	for range 10 {
+		<-ticker.C
+	}
+}
+
+func end(i engine.Instance) {
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // also after the benchmark's own
+	cancel()
+	i.Stop(ctx)
+}
