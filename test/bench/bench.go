@@ -1,0 +1,143 @@
+// Bench measures Lateen as a process of its own, side by side with what one
+// would use instead, prints tables and writes docs/benchmarks.md.
+//
+//	go run ./test/bench [-n 1] [-only static,warm] [-out docs/benchmarks.md]
+//
+// It needs what `make bench` prepares: bin/lateen and the built examples. It
+// runs on Linux, whose /proc it reads.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // the only one
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	root    string // of the repository
+	dir     string // scratch, which every user may pass
+	scale   float64
+	tools   *tools
+	machine *machine
+	line    *progress
+}
+
+// chapter is one subject: how it is measured, and what came of it.
+type chapter struct {
+	name    string // for -only
+	title   string
+	method  string
+	measure func(ctx context.Context, b *bench) ([]table, error)
+}
+
+func chapters() []chapter {
+	return []chapter{routerChapter(), staticChapter(), warmChapter(), coldChapter(), deployChapter(), memoryChapter()}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	scale := flags.Float64("n", 1, "how often everything is measured, times the default")
+	only := flags.String("only", "", "comma-separated `chapters`: router, static, warm, coldstart, deploy, memory")
+	out := flags.String("out", "docs/benchmarks.md", "`file` to write; empty writes none. A run of some chapters only writes none")
+	patience := flags.Duration("patience", 4*time.Second, "how long each batch waits for an idle machine")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	wanted, err := choose(chapters(), *only)
+	if err != nil {
+		return err
+	}
+	b := &bench{scale: *scale, machine: newMachine(*patience), line: newProgress(os.Stderr)}
+	if b.root, err = repository(); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "lateen-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if err := os.Chmod(b.dir, 0o755); err != nil { //nolint:gosec // functions run as others and reach their files through it
+		return err
+	}
+	b.line.say("tools")
+	if b.tools, err = findTools(ctx, b.root); err != nil {
+		return err
+	}
+	r := &report{started: time.Now(), scale: *scale}
+	r.facts = b.facts(ctx)
+	for _, c := range wanted {
+		r.results = append(r.results, b.measure(ctx, c))
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	r.took = time.Since(r.started)
+	b.line.clear()
+	r.print(os.Stdout)
+	if *out == "" || *only != "" {
+		return nil
+	}
+	return r.write(filepath.Join(b.root, *out))
+}
+
+// measure runs a chapter. What fails is reported with what was measured before.
+func (b *bench) measure(ctx context.Context, c chapter) result {
+	b.line.begin(c.title)
+	began := b.machine.begin()
+	tables, err := c.measure(ctx, b)
+	return result{chapter: c, tables: tables, err: err, state: b.machine.end(began)}
+}
+
+// times is how often to do what is done n times by default, at least once.
+func (b *bench) times(n int) int { return max(1, int(math.Round(float64(n)*b.scale))) }
+
+// choose returns the chapters that only names; all if it is empty.
+func choose(all []chapter, only string) ([]chapter, error) {
+	if only == "" {
+		return all, nil
+	}
+	var chosen []chapter
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(all, func(c chapter) bool { return c.name == strings.TrimSpace(name) })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no chapter %q", name)
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// repository finds the top of the repository from the working directory.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("run it in the repository: there is no go.mod here or above")
+		}
+	}
+}

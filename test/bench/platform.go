@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+// platform is a `lateen up` in a process of its own, on a data directory and a
+// port of its own.
+type platform struct {
+	*process
+
+	bench *bench
+	dir   string // of data
+	addr  string
+	token string
+	blank int // processes when it is at rest
+}
+
+// up starts a platform with further flags.
+func (b *bench) up(ctx context.Context, flags ...string) (_ *platform, err error) {
+	dir, err := os.MkdirTemp(b.dir, "data-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as an installed one
+		return nil, err
+	}
+	if err := linkTree(b.tools.runtimes, filepath.Join(dir, "runtimes")); err != nil {
+		return nil, err
+	}
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &platform{bench: b, dir: dir, addr: "127.0.0.1:" + port}
+	args := append([]string{"up", "--data", dir, "--listen", p.addr}, flags...)
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "NPM_CONFIG_REGISTRY=" + os.Getenv("NPM_CONFIG_REGISTRY")}
+	if p.process, err = b.spawn(ctx, "lateen", b.tools.lateen, args, env); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			p.stop()
+		}
+	}()
+	err = p.ready(ctx, time.Minute, func() error {
+		resp, err := send(ctx, p.addr, request{host: p.addr, path: "/healthz"})
+		if err == nil && resp.status != http.StatusOK {
+			err = fmt.Errorf("/healthz answers %d", resp.status)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	token, err := os.ReadFile(filepath.Join(dir, "token"))
+	p.token = strings.TrimSpace(string(token))
+	return p, err
+}
+
+// stop ends the platform and removes its data.
+func (p *platform) stop() {
+	p.process.stop()
+	_ = os.RemoveAll(p.dir) // beneath what the run removes
+}
+
+// rest waits until the platform has done everything and the pool of blank
+// processes stands, and takes that for its state at rest.
+func (p *platform) rest(ctx context.Context) error {
+	p.blank = 0
+	for range 3 { // one window may fall between two deeds
+		if err := p.settle(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	p.blank = len(tree(p.cmd.Process.Pid))
+	return nil
+}
+
+var errRestless = errors.New("the platform did not come to rest")
+
+// settle waits until there are as many processes as at rest and none of them
+// does anything for a window of time.
+func (p *platform) settle(ctx context.Context, window time.Duration) error {
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+		pids := tree(p.cmd.Process.Pid)
+		before := ran(pids)
+		if err := pause(ctx, window); err != nil {
+			return err
+		}
+		after := tree(p.cmd.Process.Pid)
+		if len(after) == len(pids) && ran(after)-before < window/50 && (p.blank == 0 || len(after) == p.blank) {
+			return nil
+		}
+	}
+	return errRestless
+}
+
+// site is a deployment.
+type site struct {
+	platform *platform
+	host     string // as in a Host header
+	project  string
+}
+
+// deploy deploys a directory with the lateen CLI.
+func (p *platform) deploy(ctx context.Context, dir string) (*site, error) {
+	out, err := p.lateen(ctx, dir, "http://"+p.addr, "deploy", "--json", "--yes")
+	if err != nil {
+		return nil, err
+	}
+	var reply struct {
+		URL     string `json:"url"`
+		Project string `json:"project"`
+	}
+	if err := json.Unmarshal(out, &reply); err != nil {
+		return nil, fmt.Errorf("lateen deploy --json says %q: %w", out, err)
+	}
+	_, host, _ := strings.Cut(reply.URL, "://")
+	return &site{platform: p, host: strings.TrimSuffix(host, "/"), project: reply.Project}, nil
+}
+
+// lateen runs the lateen CLI in a directory against api and returns what it
+// answers.
+func (p *platform) lateen(ctx context.Context, dir, api string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, p.bench.tools.lateen, append(args, "--api", api)...)
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "LATEEN_TOKEN=" + p.token, "NO_COLOR=1"}
+	return answer(cmd)
+}
+
+// vercel runs the vercel CLI likewise.
+func (p *platform) vercel(ctx context.Context, dir, api string, args ...string) ([]byte, error) {
+	t := p.bench.tools
+	args = append(append([]string{t.vercel}, args...), "--api", api, "-Q", filepath.Join(p.dir, "vercel"))
+	cmd := exec.CommandContext(ctx, filepath.Join(t.nodeDir, "node"), args...)
+	cmd.Dir = dir
+	cmd.Env = []string{
+		"PATH=" + t.nodeDir + ":" + os.Getenv("PATH"), "HOME=" + p.dir, "VERCEL_TOKEN=" + p.token,
+		"VERCEL_TELEMETRY_DISABLED=1", "NO_UPDATE_NOTIFIER=1", "NO_COLOR=1", "CI=1",
+	}
+	return answer(cmd)
+}
+
+// answer runs a command and returns its standard output, or an error with the
+// end of what it wrote.
+func answer(cmd *exec.Cmd) ([]byte, error) {
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		text := string(out) + string(exit.Stderr)
+		err = fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args[1:min(3, len(cmd.Args))], " "), err, text[max(0, len(text)-400):])
+	}
+	return out, err
+}
+
+// record is what the platform noted of a request, waiting until it did.
+func (s *site) record(ctx context.Context, id lateen.RequestID) (*lateen.Record, error) {
+	c := &client.Client{BaseURL: "http://" + s.platform.addr, Token: s.platform.token}
+	project, err := c.Project(ctx, s.project)
+	if err != nil {
+		return nil, err
+	}
+	for range 40 {
+		entries, err := c.Entries(ctx, client.LogQuery{Project: project.ID, Request: id}, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(entries) > 0 {
+			return &entries[0].Record, nil
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("there is no record of request %s", id)
+}
+
+// request is a GET.
+type request struct {
+	host   string // Host header
+	path   string
+	header string // lines, each with its end
+}
+
+// response is what came, and when.
+type response struct {
+	status      int
+	header      http.Header
+	body        []byte
+	first, last time.Duration // from the request on, to that byte
+}
+
+// requestID is the id under which the platform knows the request.
+func (r *response) requestID() lateen.RequestID {
+	parts := strings.Split(r.header.Get("X-Vercel-Id"), "::")
+	return lateen.RequestID(parts[len(parts)-1])
+}
+
+// send sends a request over a connection of its own and waits for all of the
+// response. The connection is made before the clock runs.
+func send(ctx context.Context, addr string, r request) (*response, error) {
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") {
+		network = "unix"
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\n\r\n", r.path, r.host, r.header)
+	began := time.Now()
+	if _, err := io.WriteString(conn, text); err != nil {
+		return nil, err
+	}
+	reader := bufio.NewReader(conn)
+	if _, err := reader.Peek(1); err != nil {
+		return nil, err
+	}
+	out := &response{first: time.Since(began)}
+	resp, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	out.body, err = io.ReadAll(resp.Body)
+	out.status, out.header, out.last = resp.StatusCode, resp.Header, time.Since(began)
+	return out, err
+}
+
+// get asks a site for a path and insists on 200.
+func (s *site) get(ctx context.Context, path, header string) (*response, error) {
+	resp, err := send(ctx, s.platform.addr, request{host: s.host, path: path, header: header})
+	if err == nil && resp.status != http.StatusOK {
+		err = fmt.Errorf("%s%s answers %d (%s)", s.host, path, resp.status, resp.header.Get("X-Vercel-Error"))
+	}
+	return resp, err
+}
