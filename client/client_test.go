@@ -291,7 +291,7 @@ func TestManaging(t *testing.T) {
 	must(err)
 	teams, err := c.Teams(ctx)
 	must(err)
-	if user.Username != "team" || len(teams) != 1 || teams[0].ID != user.DefaultTeam || teams[0].Membership.Role != lateen.Owner {
+	if user.Username != "owner" || len(teams) != 1 || teams[0].ID != user.DefaultTeam || teams[0].Membership.Role != lateen.Owner {
 		t.Errorf("%+v in %+v", user, teams)
 	}
 	p, err := c.CreateProject(ctx, "shop", lateen.ProjectSettings{Framework: new("astro")})

@@ -183,8 +183,8 @@ func TestReading(t *testing.T) {
 	w := newWorld(t)
 	w.rows(t, []row{
 		{"nobody", "GET", "/healthz", "", 200, `{"status":"ok","version":"dev"}`},
-		{"owner", "GET", "/v2/user", "", 200, `{"user":{"username":"team","version":"northstar","defaultTeamId":"{team}"}}`},
-		{"owner", "GET", "/user", "", 200, `{"user":{"username":"team"}}`},
+		{"owner", "GET", "/v2/user", "", 200, `{"user":{"username":"owner","version":"northstar","defaultTeamId":"{team}"}}`},
+		{"owner", "GET", "/user", "", 200, `{"user":{"username":"owner"}}`},
 		{"owner", "GET", "/v1/teams", "", 200, `{"teams":[{"id":"{team}","slug":"team","membership":{"role":"OWNER"}}],"pagination":{"count":1,"next":null}}`},
 		{"owner", "GET", "/teams/{team}", "", 200, `{"slug":"team"}`},
 		{"owner", "GET", "/v2/teams/team", "", 200, `{"id":"{team}"}`},
@@ -204,7 +204,7 @@ func TestReading(t *testing.T) {
 		{"owner", "GET", "/v3/env/pull/shop/production", "", 200, `{"env":{"KEY":"v","VERCEL_ENV":"production"},"buildEnv":{"KEY":"v"}}`},
 		{"owner", "GET", "/v3/env/pull/shop/preview/fix%2Fit?source=vercel-cli", "", 200, `{"env":{"VERCEL_ENV":"preview"}}`},
 		{"owner", "GET", "/v3/env/pull/{deployment}", "", 200, `{"env":{"VERCEL_URL":"{host}"}}`},
-		{"owner", "GET", "/v13/deployments/{deployment}", "", 200, `{"id":"{deployment}","uid":"{deployment}","url":"{host}","siteUrl":"http://{host}","readyState":"READY","state":"READY","target":"production","version":2,"name":"shop","projectId":"{project}","ownerId":"{team}","team":{"slug":"team"},"creator":{"username":"team"},"meta":{"color":"teal"},"aliasError":null,"alias":["shop.localhost","shop-team.localhost"]}`},
+		{"owner", "GET", "/v13/deployments/{deployment}", "", 200, `{"id":"{deployment}","uid":"{deployment}","url":"{host}","siteUrl":"http://{host}","readyState":"READY","state":"READY","target":"production","version":2,"name":"shop","projectId":"{project}","ownerId":"{team}","team":{"slug":"team"},"creator":{"username":"owner"},"meta":{"color":"teal"},"aliasError":null,"alias":["shop.localhost","shop-team.localhost"]}`},
 		{"owner", "GET", "/v13/deployments/{host}", "", 200, `{"id":"{deployment}"}`},
 		{"owner", "GET", "/v13/deployments/shop.localhost", "", 200, `{"id":"{deployment}"}`},
 		{"owner", "GET", "/v6/deployments?projectId={project}&meta-color=teal&state=READY&target=production&limit=1", "", 200, `{"deployments":[{"uid":"{deployment}","state":"READY"}],"pagination":{"count":1}}`},

@@ -166,7 +166,9 @@ func (c *cli) says(r result, text string) {
 func TestVercelCLI(t *testing.T) {
 	c := newCLI(t)
 	c.output("preview", "one")
-	c.says(c.must("whoami"), "team")
+	c.says(c.must("whoami"), "owner")
+	c.must("teams", "switch", "team")
+	c.says(c.must("project", "ls", "--scope", "team"), "No projects")
 	c.says(c.must("teams", "ls"), "team")
 	c.must("link", "--yes")
 	c.environment()

@@ -48,7 +48,7 @@ type Options struct {
 	Domain   string                   // of generated hosts; "" is localhost
 	SiteURL  func(host string) string // URL that reaches a host; nil is http://<host>
 	Region   string                   // VERCEL_REGION of functions; "" is local
-	Team     string                   // slug of the first team and name of its owner; "" is team
+	Team     string                   // slug of the first team; "" is team
 	Workers  int                      // deployments assembled at once; 0 is 2
 	MaxFile  int64                    // bytes of one uploaded file; 0 is 1 GiB
 	MaxFiles int                      // files of one deployment; 0 is 100,000

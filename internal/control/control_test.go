@@ -154,7 +154,7 @@ func TestBootstrapHappensOnce(t *testing.T) {
 		t.Fatalf("the first token is %q", c.Token)
 	}
 	account, err := c.WhoAmI(c.ctx)
-	if err != nil || len(account.Teams) != 1 || account.Teams[0].Role != lateen.Owner || account.Teams[0].Slug != "team" {
+	if err != nil || len(account.Teams) != 1 || account.Teams[0].Role != lateen.Owner || account.Teams[0].Slug != "team" || account.User.Username != "owner" {
 		t.Errorf("the owner is %+v, %v", account, err)
 	}
 	token, created, err := c.Bootstrap(t.Context())

@@ -30,9 +30,12 @@ type Membership struct {
 // Bootstrap makes the first user, their team and a token on a platform that has
 // none, and returns the token's secret. created is false where they exist.
 func (c *Control) Bootstrap(ctx context.Context) (token string, created bool, err error) {
-	now, name := c.Now(), c.Options.Team
+	now, slug, name := c.Now(), c.Options.Team, "owner"
+	if slug == name { // the vercel CLI takes a scope of the user's name for no team
+		name = "admin"
+	}
 	user := lateen.User{ID: lateen.NewID[lateen.UserID]("usr_", now), Username: name, Email: name + "@" + c.Domain, CreatedAt: c.now()}
-	team := lateen.Team{ID: lateen.NewID[lateen.TeamID]("team_", now), Slug: name, Name: name, CreatedAt: c.now()}
+	team := lateen.Team{ID: lateen.NewID[lateen.TeamID]("team_", now), Slug: slug, Name: slug, CreatedAt: c.now()}
 	if err := team.Validate(); err != nil {
 		return "", false, err
 	}

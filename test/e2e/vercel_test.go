@@ -61,7 +61,7 @@ func TestVercelCLIManagesAProjectFromLinkToRemoval(t *testing.T) {
 	cli.api = api.url
 	production := site{p, "voyage.localhost"}
 
-	cli.run("whoami").says(t, "team")
+	cli.run("whoami").says(t, "owner")
 	cli.run("teams", "ls").says(t, "team")
 	cli.run("link", "--yes")
 	linked := readJSON[map[string]any](t, filepath.Join(dir, ".vercel", "project.json"))
@@ -76,8 +76,8 @@ func TestVercelCLIManagesAProjectFromLinkToRemoval(t *testing.T) {
 	first := cli.deploy("deploy", "--prebuilt")
 	first.says(t, "first")
 	production.says(t, "first") // the first deployment of a project is production's
-	if got := production.env(t); got["COLOR"] != "red" || got["VERCEL_ENV"] != "production" || got["VERCEL_URL"] != first.host {
-		t.Errorf("the first deployment finds COLOR=%q VERCEL_ENV=%q VERCEL_URL=%q", got["COLOR"], got["VERCEL_ENV"], got["VERCEL_URL"])
+	if got := production.env(t); got["COLOR"] != "red" || got["API_SECRET"] != "hush-hush" || got["VERCEL_ENV"] != "production" || got["VERCEL_URL"] != first.host {
+		t.Errorf("the first deployment finds COLOR=%q API_SECRET=%q VERCEL_ENV=%q VERCEL_URL=%q", got["COLOR"], got["API_SECRET"], got["VERCEL_ENV"], got["VERCEL_URL"])
 	}
 	if api.uploads() == 0 {
 		t.Error("the first deployment uploaded nothing")
@@ -128,15 +128,11 @@ func readJSON[T any](t *testing.T, name string) T {
 
 func environmentByVercel(t *testing.T, cli *command, dir string) {
 	t.Helper()
-	add := func(value string, args ...string) {
-		t.Helper()
-		if r := cli.input(value, append([]string{"env", "add"}, args...)...); r.Code != 0 {
-			t.Fatalf("env add %s: exit %d", args[0], r.Code)
-		}
+	if r := cli.input("blue", "env", "add", "COLOR", "production", "--type", "config"); r.Code != 0 {
+		t.Fatal("env add")
 	}
-	add("blue", "COLOR", "production")
-	add("green", "COLOR", "preview")
-	add("yellow", "COLOR", "development")
+	cli.run("env", "add", "COLOR", "preview", "--value", "green", "--type", "config", "--yes")
+	cli.run("env", "add", "COLOR", "development", "--value", "yellow", "--yes")
 	cli.run("env", "add", "API_SECRET", "production", "--value", "hush-hush", "--sensitive", "--yes")
 	cli.run("env", "add", "PASSING", "production", "--value", "x", "--yes")
 	if r := cli.input("red", "env", "update", "COLOR", "production", "--yes"); r.Code != 0 {
