@@ -176,7 +176,7 @@ func createDeployment(a *API, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if site := out.SiteURL; !strings.HasPrefix(site, "https://") || site != "https://"+out.URL {
+	if site := out.SiteURL; site != "https://"+out.URL {
 		w.Header().Set("X-Vercel-Notice-Site", "This platform serves it at "+site)
 	}
 	writeJSON(w, http.StatusOK, out)
