@@ -172,13 +172,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		Total: c.Instances, KeepAlive: c.KeepAlive, Grace: c.DrainTimeout, Duration: c.Duration, MaxDuration: c.MaxDuration,
 	})
 	serving.fleet = instances
-	verbs, err := control.New(control.Options{
-		Store: db, Artifacts: artifacts, Trees: trees, Builder: builder, Keeper: keeper, Traffic: serving,
-		Keep: func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error) {
-			return build.Keep(ctx, artifacts, manifest)
-		},
-		Domain: c.Domain, SiteURL: c.SiteURL, Region: c.Region, Team: c.Team, Log: tel.Log("control"),
-	})
+	verbs, err := d.newControl(db, artifacts, trees, builder, keeper, serving, tel)
 	if err != nil {
 		return err
 	}
@@ -217,6 +211,17 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		{"edge", front.Run},
 	}
 	return nil
+}
+
+func (d *Daemon) newControl(db *store.Store, artifacts artifact.Store, trees *artifact.Trees, builder *build.Builder, keeper secret.Keeper, serving *traffic, tel *telemetry.Telemetry) (*control.Control, error) {
+	c := d.o.Config
+	return control.New(control.Options{
+		Store: db, Artifacts: artifacts, Trees: trees, Builder: builder, Keeper: keeper, Traffic: serving,
+		Keep: func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error) {
+			return build.Keep(ctx, artifacts, manifest)
+		},
+		Domain: c.Domain, SiteURL: c.SiteURL, Region: c.Region, Team: c.Team, Log: tel.Log("control"),
+	})
 }
 
 // sweepCache drops the pages of deployments that no host leads to any more.

@@ -1,0 +1,155 @@
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/daemon"
+	"github.com/lateen-dev/lateen/internal/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Child()
+	os.Exit(m.Run())
+}
+
+func settings(t *testing.T) *config.Config {
+	t.Helper()
+	c := config.Default(func(string) string { return "" })
+	c.Data, c.Listen, c.DrainTimeout, c.Pool = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0", 5*time.Second, 0
+	c.Registry = "http://127.0.0.1:1" // nothing here needs a runtime
+	return c
+}
+
+// start runs a daemon until the test ends, or stop is called.
+func start(t *testing.T, c *config.Config) (d *daemon.Daemon, stop func()) {
+	t.Helper()
+	d, err := daemon.New(t.Context(), daemon.Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the daemon ended with %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return d, stop
+}
+
+func get(t *testing.T, url, token string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := new(http.Client).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func TestTheFirstStartMakesAnOwnerAndLaterOnesKnowThem(t *testing.T) {
+	c := settings(t)
+	d, stop := start(t, c)
+	token, first := d.Token()
+	if !first || token == "" {
+		t.Fatalf("the first start gives token %q, first %v", token, first)
+	}
+	info, err := os.Stat(filepath.Join(c.Data, "token"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the token's file: %v, %v; want it for its owner alone", info, err)
+	}
+	if status, body := get(t, "http://"+d.Addr()+"/v2/user", token); status != http.StatusOK || !strings.Contains(body, c.Team) {
+		t.Errorf("whoami: %d %s", status, body)
+	}
+	stop()
+
+	again, _ := start(t, c)
+	if kept, first := again.Token(); first || kept != token {
+		t.Errorf("the second start gives another token, or calls itself the first")
+	}
+	if status, _ := get(t, "http://"+again.Addr()+"/v2/user", token); status != http.StatusOK {
+		t.Errorf("the token of the first start answers %d after a restart", status)
+	}
+}
+
+func TestALostTokenFileIsReplacedByAnotherToken(t *testing.T) {
+	c := settings(t)
+	d, stop := start(t, c)
+	first, _ := d.Token()
+	stop()
+	if err := os.Remove(filepath.Join(c.Data, "token")); err != nil {
+		t.Fatal(err)
+	}
+	d, _ = start(t, c)
+	second, _ := d.Token()
+	if second == "" || second == first {
+		t.Fatal("no new token was made")
+	}
+	if status, _ := get(t, "http://"+d.Addr()+"/v2/user", second); status != http.StatusOK {
+		t.Errorf("the new token answers %d", status)
+	}
+}
+
+func TestASecondDaemonOnTheSameDirectoryRefuses(t *testing.T) {
+	c := settings(t)
+	start(t, c)
+	_, err := daemon.New(t.Context(), daemon.Options{Config: c})
+	if lateen.CodeOf(err) != lateen.Conflict || !strings.Contains(err.Error(), c.Data) {
+		t.Errorf("got %v, want a conflict that names %s", err, c.Data)
+	}
+	if e, ok := errors.AsType[*lateen.Error](err); !ok || e.Hint == "" {
+		t.Errorf("%v does not say what to do", err)
+	}
+}
+
+func TestAPortThatIsTakenIsSaidAndTheDirectoryIsFreeAgain(t *testing.T) {
+	d, _ := start(t, settings(t))
+	c := settings(t)
+	listen := c.Listen
+	c.Listen = d.Addr()
+	if _, err := daemon.New(t.Context(), daemon.Options{Config: c}); err == nil || !strings.Contains(err.Error(), d.Addr()) {
+		t.Errorf("got %v, want the address named", err)
+	}
+	c.Listen = listen
+	start(t, c)
+}
+
+func TestMetricsAreForThoseWhoHaveAToken(t *testing.T) {
+	d, _ := start(t, settings(t))
+	token, _ := d.Token()
+	if status, body := get(t, "http://"+d.Addr()+"/metrics", ""); status != http.StatusUnauthorized {
+		t.Errorf("without a token: %d %s", status, body)
+	}
+	if status, body := get(t, "http://"+d.Addr()+"/metrics", token); status != http.StatusOK || !strings.Contains(body, "lateen_instances 0") {
+		t.Errorf("with a token: %d", status)
+	}
+}
