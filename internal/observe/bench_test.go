@@ -61,6 +61,26 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
+// BenchmarkWriteRecord is a request written that made nobody write a line, as
+// those for files are.
+func BenchmarkWriteRecord(b *testing.B) {
+	l, _ := start(b, observe.Options{MaxBytes: 64 << 20})
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		l.Record(benchRecord(i))
+		for i++; l.Stats().Queued > 12_000; {
+			runtime.Gosched()
+		}
+	}
+	for l.Stats().Queued > 0 {
+		runtime.Gosched()
+	}
+	if s := l.Stats(); s.DroppedRecords > 0 {
+		b.Errorf("dropped %d records", s.DroppedRecords)
+	}
+}
+
 // BenchmarkQuery reads a page of 50 among 20,000 requests.
 func BenchmarkQuery(b *testing.B) {
 	l, _ := start(b, observe.Options{})

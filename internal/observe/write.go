@@ -25,7 +25,9 @@ const (
 	insertEntry = `INSERT INTO entries
 		(request, time, project, deployment, target, branch, status, kind, middleware, path, levels, lines, bytes, record)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (request) WHERE request <> '' DO UPDATE SET
+		ON CONFLICT (request) WHERE request <> '' DO `
+	unlessThere = `NOTHING`
+	orAdd       = `UPDATE SET
 		levels = levels | excluded.levels, lines = lines + excluded.lines, bytes = bytes + excluded.bytes`
 	withRecord = `, time = excluded.time, project = excluded.project, deployment = excluded.deployment, target = excluded.target,
 		branch = excluded.branch, status = excluded.status, kind = excluded.kind, middleware = excluded.middleware,
@@ -59,7 +61,7 @@ func (db *database) write(ctx context.Context, b batch) (changes, error) {
 
 // writer writes groups within a transaction.
 type writer struct {
-	putRecord, putLines, putLine *sql.Stmt
+	putNew, putRecord, putLines, putLine *sql.Stmt
 
 	lastLine int64 // id of the line written last, now or before
 }
@@ -68,10 +70,13 @@ func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
 	w := &writer{}
 	err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(id), 0) FROM lines`).Scan(&w.lastLine)
 	if err == nil {
-		w.putRecord, err = tx.PrepareContext(ctx, insertEntry+withRecord+returning)
+		w.putNew, err = tx.PrepareContext(ctx, insertEntry+unlessThere)
 	}
 	if err == nil {
-		w.putLines, err = tx.PrepareContext(ctx, insertEntry+returning)
+		w.putRecord, err = tx.PrepareContext(ctx, insertEntry+orAdd+withRecord+returning)
+	}
+	if err == nil {
+		w.putLines, err = tx.PrepareContext(ctx, insertEntry+orAdd+returning)
 	}
 	if err == nil {
 		w.putLine, err = tx.PrepareContext(ctx, insertLine)
@@ -85,13 +90,34 @@ func (w *writer) write(ctx context.Context, g *group) (change, error) {
 		r, put, text = partial(g.lines[0]), w.putLines, sql.NullString{}
 	}
 	c := change{project: r.Project, recorded: g.record != nil}
-	var lines, bytes int
-	err := put.QueryRowContext(ctx, r.ID, r.Time, r.Project, r.Deployment, r.Target, r.Branch, r.Status, r.Kind, r.Middleware != nil,
-		r.Path, levelsOf(g), g.seen, g.seenBytes, text).Scan(&c.id, &lines, &bytes)
-	if err != nil {
+	values := []any{
+		r.ID, r.Time, r.Project, r.Deployment, r.Target, r.Branch, r.Status, r.Kind, r.Middleware != nil,
+		r.Path, levelsOf(g), g.seen, g.seenBytes, text,
+	}
+	var err error
+	if c.id, err = w.insert(ctx, values); err != nil {
 		return c, fmt.Errorf("write entry: %w", err)
 	}
+	lines, bytes := g.seen, g.seenBytes
+	if c.id == 0 {
+		if err := put.QueryRowContext(ctx, values...).Scan(&c.id, &lines, &bytes); err != nil {
+			return c, fmt.Errorf("add to entry: %w", err)
+		}
+	}
 	return c, w.writeLines(ctx, c.id, g, lines-g.seen, bytes-g.seenBytes)
+}
+
+// insert writes an entry, unless there is one of its request, and returns its
+// id or 0. Nearly all are new, and this costs half of what the upsert does.
+func (w *writer) insert(ctx context.Context, values []any) (int64, error) {
+	result, err := w.putNew.ExecContext(ctx, values...)
+	if err != nil {
+		return 0, err
+	}
+	if n, err := result.RowsAffected(); n == 0 || err != nil {
+		return 0, err
+	}
+	return result.LastInsertId()
 }
 
 // writeLines writes the lines of a group whose entry had some before, as far
