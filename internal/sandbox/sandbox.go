@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,6 +106,7 @@ func Open(o Options) (*Sandbox, error) {
 	o.FirstUID = cmp.Or(o.FirstUID, 0x70000000)
 	o.UIDs = cmp.Or(o.UIDs, 1<<16)
 	s := &Sandbox{options: o, starts: make(chan start), live: map[*Process]struct{}{}}
+	s.nextUID = rand.N(o.UIDs) //nolint:gosec // so that two sandboxes of a host seldom meet
 	if err := s.detect(); err != nil {
 		return nil, fmt.Errorf("open the sandbox: %w", err)
 	}

@@ -79,17 +79,30 @@ var testdata embed.FS
 // NewSuite opens an engine on the suite's functions.
 func NewSuite(t testing.TB, open Open) *Suite {
 	t.Helper()
-	trees := filepath.Join(t.TempDir(), "trees")
+	trees := filepath.Join(Reachable(t), "trees")
 	for _, name := range []string{"exports", "node", "load", "edge"} {
 		layOut(t, filepath.Join(trees, string(treeOf(name))), name)
 	}
-	logs := &Logs{changed: make(chan struct{})}
+	logs := &Logs{}
 	return &Suite{Logs: logs, Engine: open(t, Fixture{
 		TreesDir: trees, Logs: logs,
 		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
 			return filepath.Join(trees, string(tree)), nil
 		},
 	})}
+}
+
+// Reachable returns a directory that other users may pass through to, as
+// functions must where they have no mounts of their own.
+func Reachable(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // treeOf returns the digest under which an archive of testdata is a tree.

@@ -10,11 +10,11 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Logs is a sink that keeps all lines.
+// Logs is a sink that keeps all lines. The zero value is ready.
 type Logs struct {
 	mu      sync.Mutex // guards below
 	lines   []lateen.LogLine
-	changed chan struct{} // closed, and made anew, with every line
+	changed chan struct{} // closed with the next line; nil while nobody waits
 }
 
 // Log keeps a line.
@@ -22,8 +22,16 @@ func (l *Logs) Log(line lateen.LogLine) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, line)
-	close(l.changed)
-	l.changed = make(chan struct{})
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// Lines returns all lines so far.
+func (l *Logs) Lines() []lateen.LogLine {
+	lines, _ := l.of(func(lateen.LogLine) bool { return true })
+	return lines
 }
 
 // of returns the lines so far that which admits, and what tells of more.
@@ -35,6 +43,9 @@ func (l *Logs) of(which func(lateen.LogLine) bool) ([]lateen.LogLine, <-chan str
 		if which(line) {
 			found = append(found, line)
 		}
+	}
+	if l.changed == nil {
+		l.changed = make(chan struct{})
 	}
 	return found, l.changed
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/lateen-dev/lateen"
 )
 
 // ends are both sides of what connects a process to the engine.
@@ -123,6 +125,29 @@ func (e *Engine) listen(name string) (*os.File, error) {
 func (e *Engine) dial(ctx context.Context, name string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "unix", e.address(name).Name)
 }
+
+// reachable reports a directory that guests cannot reach: without mounts of
+// their own they need to pass through all that is above it.
+func (e *Engine) reachable(dir string) error {
+	if e.sandbox.PrivateTmp() || !e.sandbox.Identity() {
+		return nil
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o001 == 0 {
+			return errUnreachable.With("functions run as users of their own, who cannot pass through %s to %s", at, dir).
+				WithHint("allow it with `chmod o+x %s`, or choose another directory", at)
+		}
+		if at == filepath.Dir(at) {
+			return nil
+		}
+	}
+}
+
+var errUnreachable = &lateen.Error{Code: lateen.Conflict, Reason: "directory_unreachable", Message: "functions cannot reach their files"}
 
 // makeTmp makes a directory for temporary files, where a process has no /tmp of
 // its own; only who knows its name can reach it. Elsewhere it is "".

@@ -103,6 +103,9 @@ func (e *Engine) prepare() error {
 	if err := os.Chmod(e.o.Dir, 0o711); err != nil { // guests pass through, where they have no mounts
 		return err
 	}
+	if err := errors.Join(e.reachable(e.o.Dir), e.reachable(e.o.TreesDir)); err != nil {
+		return err
+	}
 	var err error
 	if e.agent, err = guest.InstallNode(e.o.Dir); err != nil {
 		return err

@@ -25,16 +25,6 @@ func (d times) report(b *testing.B) {
 	b.ReportMetric(0, "ns/op") // means nothing beside the quantiles
 }
 
-func suite(b *testing.B) (*enginetest.Suite, *Engine) {
-	b.Helper()
-	var e *Engine
-	s := enginetest.NewSuite(b, func(t testing.TB, f enginetest.Fixture) engine.Engine {
-		e = open(t, f)
-		return e
-	})
-	return s, e
-}
-
 func get(b *testing.B, i engine.Instance) time.Duration {
 	b.Helper()
 	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://example.com/", nil)
@@ -60,7 +50,7 @@ func get(b *testing.B, i engine.Instance) time.Duration {
 func BenchmarkColdStart(b *testing.B) {
 	for name, handler := range map[string]string{"cjs": "cjs.js", "esm": "esm.mjs", "fetch": "fetch.mjs"} {
 		b.Run(name, func(b *testing.B) {
-			s, e := suite(b)
+			s, e := newSuite(b)
 			var took, claim, load times
 			for b.Loop() {
 				awaitPool(b, e)
@@ -85,7 +75,7 @@ func BenchmarkColdStart(b *testing.B) {
 
 // BenchmarkBoot is the boot of a blank process, at the usual priority.
 func BenchmarkBoot(b *testing.B) {
-	_, e := suite(b)
+	_, e := newSuite(b)
 	var took times
 	for b.Loop() {
 		awaitPool(b, e)
@@ -105,7 +95,7 @@ func BenchmarkBoot(b *testing.B) {
 func BenchmarkRoundTrip(b *testing.B) {
 	for name, handler := range map[string]string{"node": "cjs.js", "web": "fetch.mjs"} {
 		b.Run(name, func(b *testing.B) {
-			s, _ := suite(b)
+			s, _ := newSuite(b)
 			i, err := s.Engine.Start(b.Context(), enginetest.Spec("exports", handler, nil))
 			if err != nil {
 				b.Fatal(err)
@@ -126,7 +116,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 
 // BenchmarkThroughput is warm requests, sixteen at a time.
 func BenchmarkThroughput(b *testing.B) {
-	s, _ := suite(b)
+	s, _ := newSuite(b)
 	i, err := s.Engine.Start(b.Context(), enginetest.Spec("exports", "cjs.js", nil))
 	if err != nil {
 		b.Fatal(err)

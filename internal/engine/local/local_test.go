@@ -1,12 +1,24 @@
 package local
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
@@ -21,7 +33,7 @@ func TestMain(m *testing.M) {
 func open(t testing.TB, f enginetest.Fixture) *Engine {
 	t.Helper()
 	e, err := New(Options{
-		Dir: filepath.Join(t.TempDir(), "run"), Trees: f.Trees, TreesDir: f.TreesDir, Logs: f.Logs,
+		Dir: filepath.Join(enginetest.Reachable(t), "run"), Trees: f.Trees, TreesDir: f.TreesDir, Logs: f.Logs,
 		Toolchain: enginetest.Toolchain(t), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -44,4 +56,256 @@ func open(t testing.TB, f enginetest.Fixture) *Engine {
 
 func TestConformance(t *testing.T) {
 	enginetest.Run(t, func(t testing.TB, f enginetest.Fixture) engine.Engine { return open(t, f) })
+}
+
+func TestRuntimesMapToVersionsOfNode(t *testing.T) {
+	for runtime, want := range map[string]int{"nodejs24.x": 24, "nodejs22.x": 22, "nodejs20.x": 22, "nodejs12.x": 22, "edge": 24} {
+		if major, notice, err := nodeFor(runtime); err != nil || major != want || (notice != "") != (runtime == "nodejs20.x" || runtime == "nodejs12.x") {
+			t.Errorf("%s: Node.js %d, %q, %v; want %d", runtime, major, notice, err, want)
+		}
+	}
+	for _, runtime := range []string{"", "nodejs", "nodejs.x", "nodejs25.x", "nodejs22", "python3.12", "nodejs-1.x.x"} {
+		if _, _, err := nodeFor(runtime); !errors.Is(err, lateen.ErrFunctionRuntime) {
+			t.Errorf("%q: %v, want ErrFunctionRuntime", runtime, err)
+		}
+	}
+}
+
+// fixture is what New needs to know of a platform without functions.
+func fixture(t *testing.T) Options {
+	t.Helper()
+	return Options{
+		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: enginetest.Reachable(t), Logs: &enginetest.Logs{}, Toolchain: enginetest.Toolchain(t),
+		Trees: func(context.Context, lateen.Digest) (string, error) { return "", fs.ErrNotExist },
+	}
+}
+
+func TestNewNamesWhatIsMissing(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"Dir": func(o *Options) { o.Dir = "" }, "Trees": func(o *Options) { o.Trees = nil }, "TreesDir": func(o *Options) { o.TreesDir = "" },
+		"Toolchain": func(o *Options) { o.Toolchain = nil }, "Logs": func(o *Options) { o.Logs = nil },
+	} {
+		o := fixture(t)
+		change(&o)
+		if _, err := New(o); err == nil {
+			t.Errorf("without %s it was made", name)
+		}
+	}
+}
+
+func TestMissingFilesAreNoFaultOfTheFunction(t *testing.T) {
+	e, err := New(fixture(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Start(t.Context(), enginetest.Spec("exports", "cjs.js", nil))
+	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, lateen.ErrFunctionFailed) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestDeadBlankProcessesAreNotHandedOut(t *testing.T) {
+	s, e := newSuite(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for range 3 {
+		select { // kill one that waits
+		case w := <-e.pools[newestNode].ready:
+			w.kill()
+			<-w.exited
+			select {
+			case e.pools[newestNode].ready <- w: // and put the corpse back
+			default:
+			}
+		case <-ctx.Done():
+			t.Fatal("the pool stays empty")
+		}
+		i, err := s.Engine.Start(ctx, enginetest.Spec("exports", "cjs.js", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		end(i)
+	}
+}
+
+func newSuite(t testing.TB) (*enginetest.Suite, *Engine) {
+	t.Helper()
+	var e *Engine
+	s := enginetest.NewSuite(t, func(t testing.TB, f enginetest.Fixture) engine.Engine {
+		e = open(t, f)
+		return e
+	})
+	return s, e
+}
+
+func TestEndOfRunLeavesNothingBehind(t *testing.T) {
+	var pids []int
+	var dir string
+	t.Run("engine", func(t *testing.T) {
+		t.TempDir()        // removed last
+		t.Cleanup(func() { // when the engine has ended
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("%v is left, %v", left, err)
+			}
+		})
+		s, e := newSuite(t)
+		dir = e.sockets.Name()
+		for _, handler := range []string{"stubborn.js", "children.js"} {
+			i, err := s.Engine.Start(t.Context(), enginetest.Spec("node", handler, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, i.(*instance).process.ID())
+		}
+		if sockets, _ := os.ReadDir(dir); len(sockets) < 2 {
+			t.Errorf("there are %d sockets", len(sockets))
+		}
+	})
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("process %d is left (%v)", pid, err)
+		}
+	}
+}
+
+func TestDirectoriesWithLongNamesWork(t *testing.T) {
+	o := fixture(t)
+	o.Dir = filepath.Join(enginetest.Reachable(t), strings.Repeat("long/", 40), "run")
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := e.listen("socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	conn, err := e.dial(t.Context(), "socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if e.clean("socket", ""); !missing(filepath.Join(e.sockets.Name(), "socket")) {
+		t.Error("the socket is left")
+	}
+}
+
+func missing(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func TestLastWordsAreTheLast(t *testing.T) {
+	var o output
+	for n := range 10_000 {
+		o.write(lateen.LogLine{Text: fmt.Sprintf("line %d", n)})
+	}
+	if words := o.lastWords(); len(words) > maxTail+2 || !strings.HasSuffix(words, "line 9998\nline 9999") {
+		t.Errorf("they are %d bytes, the end of them %q", len(words), words[max(len(words)-40, 0):])
+	}
+}
+
+func TestLinesPastTheAgentAreBounded(t *testing.T) {
+	logs := &enginetest.Logs{}
+	o := output{sink: logs}
+	o.become(lateen.LogLine{Instance: "ins_1"})
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		o.copy(r, lateen.LevelError)
+	}()
+	io.WriteString(w, "short\n"+strings.Repeat("x", maxLine+10)+"\n\nlast")
+	w.Close()
+	<-done
+	var got []string
+	for _, line := range logs.Lines() {
+		got = append(got, fmt.Sprintf("%s %d %v", line.Level, len(line.Text), line.Truncated))
+	}
+	want := []string{"error 5 false", fmt.Sprintf("error %d true", maxLine), "error 10 false", "error 4 false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the lines are %v, want %v", got, want)
+	}
+}
+
+// TestDeathOfTheEngineEndsItsProcesses kills a process that runs an engine, in
+// the way the kernel does.
+func TestDeathOfTheEngineEndsItsProcesses(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := exec.CommandContext(t.Context(), self, "-test.run=^TestHostOfAnEngine$", "-test.v")
+	host.Env = append(os.Environ(), "LATEEN_TEST_HOST=1")
+	out, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := host.StdinPipe(); err != nil { // it lives until this closes
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for lines := bufio.NewScanner(out); len(pids) < 3 && lines.Scan(); {
+		if text, found := strings.CutPrefix(lines.Text(), "guest "); found {
+			pid, err := strconv.Atoi(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	if len(pids) < 3 {
+		t.Fatalf("the host named the processes %v", pids)
+	}
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	host.Wait()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(10 * time.Second)
+	for _, pid := range pids {
+		for syscall.Kill(pid, 0) == nil && !zombie(pid) {
+			select {
+			case <-ticker.C:
+			case <-deadline:
+				t.Fatalf("process %d outlives its engine", pid)
+			}
+		}
+	}
+}
+
+// zombie reports whether a process has ended and only its parent, whom this
+// test has no power over, keeps its number.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && strings.Contains(string(stat), ") Z ")
+}
+
+// TestHostOfAnEngine is the process that TestDeathOfTheEngineEndsItsProcesses kills.
+func TestHostOfAnEngine(t *testing.T) {
+	if os.Getenv("LATEEN_TEST_HOST") == "" {
+		t.Skip("runs in a process of its own")
+	}
+	s, e := newSuite(t)
+	i, err := s.Engine.Start(t.Context(), enginetest.Spec("node", "stubborn.js", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy := i.(*instance)
+	loading, err := e.boot(t.Context(), bootOptions{major: newestNode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blank := <-e.pools[newestNode].ready
+	for _, w := range []*worker{busy.worker, loading, blank} {
+		fmt.Printf("guest %d\n", w.process.ID())
+	}
+	io.Copy(io.Discard, os.Stdin)
 }

@@ -55,6 +55,9 @@ type bootOptions struct {
 // boot starts a process and returns it when it waits for a function.
 func (e *Engine) boot(ctx context.Context, o bootOptions) (*worker, error) {
 	node, err := e.o.Toolchain.Node(ctx, o.major)
+	if err == nil {
+		err = e.reachable(filepath.Dir(node))
+	}
 	if err != nil {
 		return nil, err
 	}
