@@ -20,6 +20,7 @@ func (s *session) ask(ctx context.Context, question, otherwise string) (string, 
 	s.term.print(&s.term.stderr, prompt)
 	line, err := s.readLine(ctx)
 	if err != nil {
+		s.term.print(&s.term.stderr, "\n")
 		return "", err
 	}
 	if line == "" {

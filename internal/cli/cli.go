@@ -54,6 +54,9 @@ type Platform interface {
 	// Token is a token of its owner, and whether this is the platform's first
 	// start. It is "" where the owner has one already.
 	Token() (secret string, first bool)
+	// Missing says which walls around functions do not stand on this machine,
+	// or "".
+	Missing() string
 	// Run serves until ctx ends.
 	Run(ctx context.Context) error
 }

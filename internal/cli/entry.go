@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -147,13 +148,13 @@ func whyText(e *client.Entry) string {
 	if e.Error != "" {
 		words = append(words, paint(bad, clean(e.Error)))
 	}
-	if inv := invocation(e); inv != nil && (inv.Start != lateen.StartWarm || inv.Queue > 0) {
+	if inv := invocation(e); inv != nil && (inv.Start != lateen.StartWarm || inv.Queue >= time.Millisecond) {
 		for _, phase := range []struct {
 			name string
 			took string
 			is   bool
 		}{
-			{"queue", precise(inv.Queue), inv.Queue > 0},
+			{"queue", precise(inv.Queue), inv.Queue >= time.Millisecond},
 			{"claim", precise(inv.Claim), inv.Claim > 0},
 			{"load", precise(inv.Load), inv.Load > 0},
 			{"handler", precise(inv.Handler), inv.Handler > 0},

@@ -76,6 +76,13 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	token, first := platform.Token()
 	api := apiURL(c, platform.Addr())
 	s.banner(c, api, first, s.logInHere(api, token), build)
+	if missing := platform.Missing(); missing != "" {
+		s.term.Warnf("%s.", capital(missing))
+	}
+	quiet := context.AfterFunc(ctx, func() {
+		s.term.Linef("\nStopping; requests in flight have %s. Ctrl-C again ends them at once.", plain(c.DrainTimeout.String()))
+	})
+	defer quiet()
 	err = platform.Run(ctx)
 	fetching.stop()
 	return err

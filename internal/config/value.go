@@ -26,23 +26,28 @@ type (
 	prefixes struct{ p *[]netip.Prefix }
 )
 
-func (v text) String() string         { return *v.p }
-func (v text) Set(s string) error     { *v.p = s; return nil }
-func (v text) Type() string           { return "text" }
-func (v choice) String() string       { return *v.p }
-func (v choice) Type() string         { return strings.Join(v.of, "|") }
-func (v count) String() string        { return strconv.Itoa(*v.p) }
-func (v count) Type() string          { return "number" }
-func (v toggle) String() string       { return strconv.FormatBool(*v.p) }
-func (v toggle) Type() string         { return "bool" }
-func (v toggle) IsBoolFlag() bool     { return true }
-func (v duration) String() string     { return v.p.String() }
-func (v duration) Type() string       { return "duration" }
-func (v size) String() string         { return v.p.String() }
-func (v size) Set(s string) error     { return v.p.UnmarshalText([]byte(s)) }
-func (v size) Type() string           { return "size" }
-func (v prefixes) Type() string       { return "cidrs" }
-func (v duration) Set(s string) error { return assign(v.p, s, time.ParseDuration) }
+func (v text) String() string     { return *v.p }
+func (v text) Set(s string) error { *v.p = s; return nil }
+func (v text) Type() string       { return "text" }
+func (v choice) String() string   { return *v.p }
+func (v choice) Type() string     { return strings.Join(v.of, "|") }
+func (v count) String() string    { return strconv.Itoa(*v.p) }
+func (v count) Type() string      { return "number" }
+func (v toggle) String() string   { return strconv.FormatBool(*v.p) }
+func (v toggle) Type() string     { return "bool" }
+func (v toggle) IsBoolFlag() bool { return true }
+func (v duration) String() string { return v.p.String() }
+func (v duration) Type() string   { return "duration" }
+func (v size) String() string     { return v.p.String() }
+func (v size) Set(s string) error { return v.p.UnmarshalText([]byte(s)) }
+func (v size) Type() string       { return "size" }
+func (v prefixes) Type() string   { return "cidrs" }
+func (v duration) Set(s string) error {
+	if err := assign(v.p, s, time.ParseDuration); err != nil {
+		return fmt.Errorf("it is a duration: 90s, 5m, 1h30m")
+	}
+	return nil
+}
 
 func (v toggle) Set(s string) error { return assign(v.p, s, strconv.ParseBool) }
 

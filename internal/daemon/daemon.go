@@ -50,6 +50,7 @@ type Daemon struct {
 	token   string
 	first   bool
 	addr    net.Addr
+	missing string
 }
 
 // paths are where things are kept in the data directory. Only trees and
@@ -167,6 +168,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
+	d.missing = functions.Missing()
 	instances := fleet.New(fleet.Options{
 		Engine: functions, Log: tel.Log("fleet"), Concurrency: c.Concurrency, Queue: c.Queue, PerFunction: c.PerFunction,
 		Total: c.Instances, KeepAlive: c.KeepAlive, Grace: c.DrainTimeout, Duration: c.Duration, MaxDuration: c.MaxDuration,
@@ -319,6 +321,9 @@ func trimLine(b []byte) []byte {
 
 // Token is the owner's token. first is true if this start made it.
 func (d *Daemon) Token() (token string, first bool) { return d.token, d.first }
+
+// Missing says which walls around functions do not stand on this host, or "".
+func (d *Daemon) Missing() string { return d.missing }
 
 // Addr is the address that is listened on.
 func (d *Daemon) Addr() string { return d.addr.String() }
