@@ -85,16 +85,16 @@ func (s span) String() string {
 	if len(s.moments) == 0 {
 		return fmt.Sprintf("Steal during all of it: %.1f %%.", 100*s.steal)
 	}
-	idles, loads := make([]float64, 0, len(s.moments)), make([]float64, 0, len(s.moments))
+	var idles, loads, steals []float64
 	noisy := 0
 	for _, m := range s.moments {
-		idles, loads = append(idles, m.idle), append(loads, m.load)
+		idles, loads, steals = append(idles, m.idle), append(loads, m.load), append(steals, m.steal)
 		if !m.quiet {
 			noisy++
 		}
 	}
-	return fmt.Sprintf("The machine before each of %d batches: idle %.0f %% at the median, %.0f %% at the least, %d batches began below %.0f %%; load average %.1f to %.1f. Steal during all of it: %.1f %%.",
-		len(s.moments), 100*median(idles), 100*least(idles), noisy, 100*quietIdle, least(loads), most(loads), 100*s.steal)
+	return fmt.Sprintf("The machine before each of %d batches: idle %.0f %% at the median, %.0f %% at the least, %d batches began below %.0f %%; load average %.1f to %.1f; steal %.1f %% at the most. Steal during all of it: %.1f %%.",
+		len(s.moments), 100*median(idles), 100*least(idles), noisy, 100*quietIdle, least(loads), most(loads), 100*most(steals), 100*s.steal)
 }
 
 // ticks are processor times since boot, in clock ticks.

@@ -36,9 +36,15 @@ func (t *table) add(k kind, cells ...string) { t.rows = append(t.rows, row{cells
 
 // fail adds a row that says why there are no numbers.
 func (t *table) fail(err error, cells ...string) {
-	reason, _, _ := strings.Cut(err.Error(), "\n")
+	reason := strings.Join(strings.Fields(err.Error()), " ")
+	if len(reason) > maxReason {
+		reason = "…" + strings.ToValidUTF8(reason[len(reason)-maxReason:], "")
+	}
 	t.add(failed, append(cells, "failed: "+reason)...)
 }
+
+// maxReason is how much of an error a row shows: its end.
+const maxReason = 160
 
 func (t *table) textColumns() int { return max(1, t.text) }
 
