@@ -298,9 +298,9 @@ func hostileOutputs(t *testing.T, own caller) {
 		"route to a scheme": {"invalid_route", "routes[0]", []file{config(`{"version":3,"routes":[{"handle":"teleport"}]}`)}},
 		"map out":           {"build_output_invalid", "leads out of the upload", []file{sound, function(node + `,"filePathMap":{"a":"../../../../etc/passwd"}}`), code}},
 		"absolute map":      {"build_output_invalid", "leads out of the upload", []file{sound, function(node + `,"filePathMap":{"a":"/etc/passwd"}}`), code}},
-		"map to outside":    {"tree_invalid", "not a path within", []file{sound, function(node + `,"filePathMap":{"../../escaped":"x"}}`), code, own.file(t, "x", "x")}},
+		"map to outside":    {"function_tree_invalid", "not a path within", []file{sound, function(node + `,"filePathMap":{"../../escaped":"x"}}`), code, own.file(t, "x", "x")}},
 		"map through link":  {"build_output_invalid", "leads out of the upload", []file{sound, function(node + `,"filePathMap":{"a":"out/passwd"}}`), code, own.link(t, "out", "/etc")}},
-		"link out of code":  {"tree_invalid", "leaves the function", []file{sound, function(node + `}`), code, own.link(t, outputDir+"functions/f.func/etc", "../../../../../../../../etc")}},
+		"link out of code":  {"function_tree_invalid", "leaves the function", []file{sound, function(node + `}`), code, own.link(t, outputDir+"functions/f.func/etc", "../../../../../../../../etc")}},
 		"static link out":   {"build_output_invalid", "leads out of the upload", []file{sound, own.link(t, outputDir+"static/passwd", "/etc/passwd")}},
 		"linked config":     {"build_output_invalid", "leads out of the upload", []file{own.link(t, outputDir+"config.json", "/etc/passwd")}},
 	} {

@@ -217,12 +217,12 @@ func start(t *testing.T, env ...string) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.tell(t)
 	t.Cleanup(func() {
 		if err := p.stop(); err != nil {
 			t.Error(err)
 		}
 	})
+	p.tell(t)
 	if err := p.start(); err != nil {
 		t.Fatal(err)
 	}

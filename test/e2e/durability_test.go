@@ -1,0 +1,351 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+// cargo is something to deploy, with what came of it.
+type cargo struct {
+	name  string // also its meta data
+	dir   string
+	files map[string]string // static files by URL path
+
+	uploaded int             // files that the platform said it has, in the last try
+	total    int             // files there are, once known
+	arrived  map[string]bool // hosts of deployments that were said to be READY
+}
+
+// load writes an application of some random files and a function.
+func load(t *testing.T, name string) *cargo {
+	t.Helper()
+	c := &cargo{name: name, dir: filepath.Join(t.TempDir(), name), files: map[string]string{}, arrived: map[string]bool{}}
+	for i := range 3 + rand.IntN(40) {
+		c.files[fmt.Sprintf("/%s/%d.txt", name, i)] = strings.Repeat(fmt.Sprintf("%s %x ", name, rand.Uint64()), 10+rand.IntN(4000))
+	}
+	c.files["/index.html"] = "<h1>" + name + "</h1>"
+	out := map[string]string{
+		"functions/api/name.func/.vc-config.json": `{"runtime":"nodejs24.x","handler":"index.js","launcherType":"Nodejs"}`,
+		"functions/api/name.func/index.js":        `module.exports = (req, res) => res.end(` + strconv.Quote(name) + `);`,
+	}
+	for path, content := range c.files {
+		out["static"+path] = content
+	}
+	output(t, c.dir, out)
+	return c
+}
+
+// ship deploys the cargo, and notes what the platform acknowledged.
+func (c *cargo) ship(ctx context.Context, p *platform) error {
+	already := c.uploaded
+	c.uploaded = 0
+	var excess error
+	project := "fleet-" + strconv.Itoa(len(c.name)%2)
+	d, err := p.client().Deploy(ctx, client.DeployOptions{
+		Dir: c.dir, Project: project, Target: []string{"production", "preview"}[len(c.files)%2], Meta: map[string]string{"cargo": c.name},
+		Progress: func(at client.Progress) {
+			switch at.Stage {
+			case client.Hashing:
+				c.total = at.TotalFiles
+			case client.Uploading:
+				if already+at.TotalFiles > c.total && at.Files == 0 {
+					excess = fmt.Errorf("%s: %d of its %d files were acknowledged and %d are asked for again", c.name, already, c.total, at.TotalFiles)
+				}
+				c.uploaded = max(c.uploaded, at.Files)
+			default:
+				c.uploaded = c.total
+			}
+		},
+	})
+	c.uploaded = max(c.uploaded, already)
+	if err == nil {
+		c.arrived[d.Host] = true
+	}
+	if excess != nil {
+		return excess
+	}
+	return err
+}
+
+var errUnlike = errors.New("not what was deployed")
+
+// intact fails unless a host serves the cargo: a few of its files and, every
+// now and then, its function.
+func (c *cargo) intact(t *testing.T, p *platform, host string) error {
+	t.Helper()
+	s := site{p, host}
+	paths := slices.Collect(maps.Keys(c.files))
+	rand.Shuffle(len(paths), func(i, j int) { paths[i], paths[j] = paths[j], paths[i] })
+	for _, path := range append([]string{"/index.html"}, paths[:min(4, len(paths))]...) {
+		if r := s.get(t, path); r.Status != http.StatusOK || r.Body != c.files[path] {
+			return fmt.Errorf("%s: %w: %d, %d bytes of %d", s.address(path), errUnlike, r.Status, len(r.Body), len(c.files[path]))
+		}
+	}
+	if rand.IntN(6) > 0 {
+		return nil
+	}
+	if r := s.get(t, "/api/name"); r.Status != http.StatusOK || r.Body != c.name {
+		return fmt.Errorf("%s: %w: %d %s", s.address("/api/name"), errUnlike, r.Status, clip(r.Body))
+	}
+	return nil
+}
+
+func TestKillingThePlatformLosesNothingThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	p := start(t, "LATEEN_POOL=1")
+	const all, kills = 50, 12
+	var hold []*cargo
+	for i := range all {
+		hold = append(hold, load(t, fmt.Sprintf("cargo-%02d%s", i, strings.Repeat("x", i%2))))
+	}
+	acknowledged, interrupted := 0, 0
+	for round := 0; ; round++ {
+		var wave []*cargo
+		for _, c := range hold {
+			if len(c.arrived) == 0 && len(wave) < 5 {
+				wave = append(wave, c)
+			}
+		}
+		if len(wave) == 0 {
+			break
+		}
+		var shipping sync.WaitGroup
+		results := make([]error, len(wave))
+		for i, c := range wave {
+			shipping.Go(func() { results[i] = c.ship(t.Context(), p) })
+		}
+		if round < kills {
+			<-time.After(rand.N(900 * time.Millisecond))
+			children := descendants(t, p.cmd.Process.Pid)
+			p.kill()
+			p.restart(t)
+			gone(t, children)
+		}
+		shipping.Wait()
+		for i, err := range results {
+			if len(wave[i].arrived) > 0 {
+				acknowledged++
+			} else {
+				interrupted++
+				t.Logf("round %d: %s: %v", round, wave[i].name, err)
+			}
+			if round >= kills && err != nil {
+				t.Errorf("undisturbed, %s: %v", wave[i].name, err)
+			}
+		}
+		survey(t, p, hold)
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	t.Logf("%d deployments acknowledged, %d interrupted by %d kills", acknowledged, interrupted, kills)
+}
+
+// survey tells that every deployment there is comes to its end, serves exactly
+// its files if that end is READY and nothing otherwise, and that none is lost.
+func survey(t *testing.T, p *platform, hold []*cargo) {
+	t.Helper()
+	ready := map[string]bool{}
+	eventually(t, time.Minute, func() error {
+		clear(ready)
+		list, _, err := p.client().Deployments(t.Context(), client.DeploymentFilter{}, client.Page{Limit: 100})
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if !d.State.Final() {
+				(site{p, d.Host}).hidden(t)
+				return fmt.Errorf("%s is %s", d.ID, d.State)
+			}
+			ready[d.Host] = d.State == lateen.Ready
+			c := hold[slices.IndexFunc(hold, func(c *cargo) bool { return c.name == d.Meta["cargo"] })]
+			switch {
+			case d.State == lateen.Ready && !c.arrived[d.Host]:
+				if err := c.intact(t, p, d.Host); err != nil {
+					t.Error(err)
+				}
+			case d.State != lateen.Ready:
+				(site{p, d.Host}).gone(t)
+			}
+		}
+		return nil
+	})
+	for _, c := range hold {
+		for host := range c.arrived {
+			if !ready[host] {
+				t.Errorf("%s was acknowledged at %s and is lost", c.name, host)
+			} else if err := c.intact(t, p, host); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// hidden fails if a host shows anything of a deployment that is not READY: it
+// is unknown, or just became READY.
+func (s site) hidden(t *testing.T) {
+	t.Helper()
+	r := s.get(t, "/")
+	if r.Status == http.StatusNotFound {
+		return
+	}
+	if d, err := s.client().Deployment(t.Context(), s.host); err != nil || d.State == lateen.Failed || d.State == lateen.Queued || d.State == lateen.Building {
+		t.Errorf("%s answers %d while it is not ready: %v", s.host, r.Status, err)
+	}
+}
+
+// process is a process by its number and when it started.
+type process struct{ pid, started string }
+
+// descendants are the processes that a process started, they and theirs.
+func descendants(t *testing.T, pid int) []process {
+	t.Helper()
+	children := map[string][]process{}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range stats {
+		if p, parent, ok := readStat(name); ok {
+			children[parent] = append(children[parent], p)
+		}
+	}
+	var all []process
+	for next := children[strconv.Itoa(pid)]; len(next) > 0; {
+		one := next[0]
+		all = append(all, one)
+		next = append(next[1:], children[one.pid]...)
+	}
+	return all
+}
+
+// readStat reads who a process is and who started it; see proc(5).
+func readStat(name string) (p process, parent string, ok bool) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return p, "", false
+	}
+	_, rest, _ := bytes.Cut(text, []byte(") "))
+	fields := strings.Fields(string(rest))
+	if len(fields) < 20 || fields[0] == "Z" {
+		return p, "", false
+	}
+	return process{filepath.Base(filepath.Dir(name)), fields[19]}, fields[1], true
+}
+
+// gone waits until none of the processes is left.
+func gone(t *testing.T, processes []process) {
+	t.Helper()
+	eventually(t, 10*time.Second, func() error {
+		for _, p := range processes {
+			if now, _, ok := readStat("/proc/" + p.pid + "/stat"); ok && now == p {
+				command, _ := os.ReadFile("/proc/" + p.pid + "/cmdline") //nolint:errcheck // it only makes the message richer
+				return fmt.Errorf("process %s outlives its platform: %q", p.pid, command)
+			}
+		}
+		return nil
+	})
+}
+
+func TestASecondPlatformOnTheSameDataRefuses(t *testing.T) {
+	t.Parallel()
+	p := start(t, "LATEEN_POOL=0")
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"uses " + p.data() + " already": {"--data", p.data(), "--listen", "127.0.0.1:" + strconv.Itoa(port)},
+		"cannot listen on " + p.addr():  {"--data", t.TempDir(), "--listen", p.addr()},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		second := exec.CommandContext(ctx, binary, append([]string{"up"}, args...)...)
+		second.Env = []string{"HOME=" + t.TempDir()}
+		out, err := second.CombinedOutput()
+		cancel()
+		if second.ProcessState.ExitCode() != 5 || !strings.Contains(string(out), name) || !strings.Contains(string(out), "Hint") {
+			t.Errorf("a second `lateen up`: %v\n%s\nwant %q", err, out, name)
+		}
+	}
+	if err := p.ready(time.Second); err != nil {
+		t.Errorf("the first does not answer any more: %v", err)
+	}
+}
+
+func TestStoppingLetsRequestsFinish(t *testing.T) {
+	t.Parallel()
+	p := start(t, "LATEEN_POOL=1")
+	dir := filepath.Join(t.TempDir(), "tide")
+	const config = `{"runtime":"nodejs24.x","handler":"index.js","launcherType":"Nodejs"}`
+	output(t, dir, map[string]string{
+		"static/index.html":                   "tide",
+		"functions/slow.func/.vc-config.json": config,
+		"functions/slow.func/index.js": `module.exports = async (req, res) => {
+  for (let n = 1; n <= 8; n++) { res.write(n + "\n"); await new Promise((r) => setTimeout(r, 250)); }
+  res.end("end\n");
+};`,
+		"functions/later.func/.vc-config.json": config,
+		"functions/later.func/index.js": `module.exports = (req, res) => {
+  const { waitUntil } = globalThis[Symbol.for("@vercel/request-context")].get();
+  waitUntil(new Promise((r) => setTimeout(r, 700)).then(() => console.log("the work was done")));
+  res.end("answered\n");
+};`,
+	})
+	s := lateenCLI(t, p, dir).deploy("deploy")
+	resp, err := s.open(t, http.MethodGet, "/slow", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := resp.Body.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	later := s.get(t, "/later")
+	children := descendants(t, p.cmd.Process.Pid)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, func() error {
+		if _, err := s.try(t, http.MethodGet, "/", nil, func(r *http.Request) { r.Close = true }); err == nil {
+			return errors.New("a stopping platform takes new requests")
+		}
+		return nil
+	})
+	rest, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.HasSuffix(string(rest), "8\nend\n") {
+		t.Errorf("the response that was under way ended with %q, %v", rest, err)
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the platform goes on after its last request")
+	}
+	if p.err != nil {
+		t.Errorf("the platform ended with %v", p.err)
+	}
+	gone(t, children)
+	p.restart(t)
+	s.logged(t, later.requestID(), 5*time.Second, "the work was done")
+	s.expect(t, want{path: "/", contains: []string{"tide"}})
+}
