@@ -178,7 +178,8 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	calls, err := api.New(api.Options{Control: verbs, Logs: logs, Log: tel.Log("api"), Version: d.o.Version})
+	stopping := make(chan struct{}) // closed when the edge is told to stop
+	calls, err := api.New(api.Options{Control: verbs, Logs: logs, Log: tel.Log("api"), Version: d.o.Version, Stopping: stopping})
 	if err != nil {
 		return err
 	}
@@ -210,7 +211,10 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		{"engine", functions.Run},
 		{"fleet", instances.Run},
 		{"control", verbs.Run},
-		{"edge", front.Run},
+		{"edge", func(ctx context.Context) error {
+			context.AfterFunc(ctx, func() { close(stopping) })
+			return front.Run(ctx)
+		}},
 	}
 	return nil
 }
