@@ -130,68 +130,87 @@ func (rs recorders) Record(r lateen.Record) {
 	}
 }
 
+// capabilities are the parts that own a resource each.
+type capabilities struct {
+	tel       *telemetry.Telemetry
+	db        *store.Store
+	keeper    secret.Keeper
+	artifacts *artifact.Disk
+	trees     *artifact.Trees
+	builder   *build.Builder
+	logs      *observe.Log
+	kept      *cache.Cache
+}
+
+// open opens what is in the data directory.
+func (d *Daemon) open(ctx context.Context, at paths) (c capabilities, err error) {
+	o := d.o.Config
+	c.tel, err = telemetry.New(ctx, telemetry.Options{Out: d.o.Out, Level: o.LogLevel, Format: o.LogFormat, Getenv: d.o.Getenv, Version: d.o.Version})
+	if err != nil {
+		return c, err
+	}
+	if c.db, err = d.openStore(ctx, at); err != nil {
+		return c, err
+	}
+	if c.keeper, err = secret.OpenFile(at.key); err != nil {
+		return c, err
+	}
+	if c.artifacts, err = artifact.OpenDisk(at.artifacts); err != nil {
+		return c, err
+	}
+	c.trees = artifact.NewTrees(at.trees, c.artifacts)
+	c.builder, err = build.New(build.Options{Artifacts: c.artifacts, Trees: c.trees, Dir: at.builds, Log: c.tel.Log("build")})
+	if err != nil {
+		return c, err
+	}
+	c.logs, err = observe.Open(ctx, observe.Options{Dir: at.logs, MaxBytes: int64(o.LogBytes), MaxAge: o.LogAge, Log: c.tel.Log("observe")})
+	if err != nil {
+		return c, err
+	}
+	d.closers = append(d.closers, c.logs)
+	c.kept, err = cache.Open(cache.Options{Dir: at.cache, MaxBytes: int64(o.CacheBytes), MaxMemory: int64(o.CacheMemory), Log: c.tel.Log("cache")})
+	return c, err
+}
+
 // build makes every part, the inner ones first.
 func (d *Daemon) build(ctx context.Context, at paths) error {
-	c := d.o.Config
-	tel, err := telemetry.New(ctx, telemetry.Options{Out: d.o.Out, Level: c.LogLevel, Format: c.LogFormat, Getenv: d.o.Getenv, Version: d.o.Version})
-	if err != nil {
-		return err
-	}
-	db, err := d.openStore(ctx, at)
-	if err != nil {
-		return err
-	}
-	keeper, err := secret.OpenFile(at.key)
-	if err != nil {
-		return err
-	}
-	artifacts, err := artifact.OpenDisk(at.artifacts)
-	if err != nil {
-		return err
-	}
-	trees := artifact.NewTrees(at.trees, artifacts)
-	builder, err := build.New(build.Options{Artifacts: artifacts, Trees: trees, Dir: at.builds, Log: tel.Log("build")})
-	if err != nil {
-		return err
-	}
-	logs, err := observe.Open(ctx, observe.Options{Dir: at.logs, MaxBytes: int64(c.LogBytes), MaxAge: c.LogAge, Log: tel.Log("observe")})
-	if err != nil {
-		return err
-	}
-	d.closers = append(d.closers, logs)
-	kept, err := cache.Open(cache.Options{Dir: at.cache, MaxBytes: int64(c.CacheBytes), MaxMemory: int64(c.CacheMemory), Log: tel.Log("cache")})
+	o := d.o.Config
+	c, err := d.open(ctx, at)
 	if err != nil {
 		return err
 	}
 	serving := &traffic{}
-	functions, err := d.newEngine(at, trees, logs, tel, serving)
+	functions, err := d.newEngine(at, &c, serving)
 	if err != nil {
 		return err
 	}
-	d.missing = functions.Missing()
-	instances := fleet.New(fleet.Options{
-		Engine: functions, Log: tel.Log("fleet"), Concurrency: c.Concurrency, Queue: c.Queue, PerFunction: c.PerFunction,
-		Total: c.Instances, KeepAlive: c.KeepAlive, Grace: c.DrainTimeout, Duration: c.Duration, MaxDuration: c.MaxDuration,
+	serving.fleet = fleet.New(fleet.Options{
+		Engine: functions, Log: c.tel.Log("fleet"), Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
+		Total: o.Instances, KeepAlive: o.KeepAlive, Grace: o.DrainTimeout, Duration: o.Duration, MaxDuration: o.MaxDuration,
 	})
-	serving.fleet = instances
-	verbs, err := d.newControl(db, artifacts, trees, builder, keeper, serving, tel)
+	verbs, err := control.New(control.Options{
+		Store: c.db, Artifacts: c.artifacts, Trees: c.trees, Builder: c.builder, Keeper: c.keeper, Traffic: serving,
+		Keep: func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error) {
+			return build.Keep(ctx, c.artifacts, manifest)
+		},
+		Domain: o.Domain, SiteURL: o.SiteURL, Region: o.Region, Team: o.Team, Log: c.tel.Log("control"),
+	})
 	if err != nil {
 		return err
 	}
 	stopping := make(chan struct{}) // closed when the edge is told to stop
-	calls, err := api.New(api.Options{Control: verbs, Logs: logs, Log: tel.Log("api"), Version: d.o.Version, Stopping: stopping})
+	calls, err := api.New(api.Options{Control: verbs, Logs: c.logs, Log: c.tel.Log("api"), Version: d.o.Version, Stopping: stopping})
 	if err != nil {
 		return err
 	}
-	front, err := d.newEdge(edge.Options{
-		Artifacts: artifacts, Source: verbs, Fleet: instances, Records: recorders{logs, tel}, Cache: kept, Log: tel.Log("edge"),
-		API: withMetrics(calls, verbs, tel.Handler()), Domain: c.Domain, Region: c.Region, TrustedProxies: c.TrustedProxies,
-		OriginAllow: privateOrigins(c), MaxBody: int64(c.BodyLimit), Grace: c.DrainTimeout,
+	serving.Edge, err = d.newEdge(edge.Options{
+		Artifacts: c.artifacts, Source: verbs, Fleet: serving.fleet, Records: recorders{c.logs, c.tel}, Cache: c.kept, Log: c.tel.Log("edge"),
+		API: withMetrics(calls, verbs, c.tel.Handler()), Domain: o.Domain, Region: o.Region, TrustedProxies: o.TrustedProxies,
+		OriginAllow: privateOrigins(o), MaxBody: int64(o.BodyLimit), Grace: o.DrainTimeout,
 	})
 	if err != nil {
 		return err
 	}
-	serving.Edge = front
 	if err := d.bootstrap(ctx, verbs, at.token); err != nil {
 		return err
 	}
@@ -199,35 +218,24 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	front.Route(hosts)
-	if err := sweepCache(kept, hosts); err != nil {
+	serving.Route(hosts)
+	if err := sweepCache(c.kept, hosts); err != nil {
 		return err
 	}
-	gauges(tel, instances, logs, kept)
+	gauges(c.tel, serving.fleet, c.logs, c.kept)
 	d.parts = []part{
-		{"telemetry", tel.Run},
-		{"observe", logs.Run},
-		{"cache", kept.Run},
+		{"telemetry", c.tel.Run},
+		{"observe", c.logs.Run},
+		{"cache", c.kept.Run},
 		{"engine", functions.Run},
-		{"fleet", instances.Run},
+		{"fleet", serving.fleet.Run},
 		{"control", verbs.Run},
 		{"edge", func(ctx context.Context) error {
 			context.AfterFunc(ctx, func() { close(stopping) })
-			return front.Run(ctx)
+			return serving.Run(ctx)
 		}},
 	}
 	return nil
-}
-
-func (d *Daemon) newControl(db *store.Store, artifacts artifact.Store, trees *artifact.Trees, builder *build.Builder, keeper secret.Keeper, serving *traffic, tel *telemetry.Telemetry) (*control.Control, error) {
-	c := d.o.Config
-	return control.New(control.Options{
-		Store: db, Artifacts: artifacts, Trees: trees, Builder: builder, Keeper: keeper, Traffic: serving,
-		Keep: func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error) {
-			return build.Keep(ctx, artifacts, manifest)
-		},
-		Domain: c.Domain, SiteURL: c.SiteURL, Region: c.Region, Team: c.Team, Log: tel.Log("control"),
-	})
 }
 
 // sweepCache drops the pages of deployments that no host leads to any more.
@@ -251,14 +259,14 @@ func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err 
 	return db, err
 }
 
-func (d *Daemon) newEngine(at paths, trees *artifact.Trees, logs *observe.Log, tel *telemetry.Telemetry, serving *traffic) (*local.Engine, error) {
-	log := tel.Log("engine")
+func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.Engine, error) {
+	log := c.tel.Log("engine")
 	tools, err := toolchain.New(toolchain.Options{Dir: at.runtimes, Registry: d.o.Config.Registry, Progress: d.o.Fetched})
 	if err != nil {
 		return nil, err
 	}
 	return local.New(local.Options{
-		Dir: at.runs, Trees: trees.Dir, TreesDir: at.trees, Toolchain: tools, Logs: logs, Log: log,
+		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Logs: c.logs, Log: log,
 		Pool: cmp.Or(d.o.Config.Pool, -1), Memory: d.o.Config.Memory, // none means none
 		Purge: func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 			if err := serving.Purge(id, tags, grace); err != nil {
