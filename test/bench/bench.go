@@ -96,7 +96,10 @@ func run(ctx context.Context, args []string) (err error) {
 	if *out == "" || *only != "" {
 		return nil
 	}
-	return r.write(filepath.Join(b.root, *out))
+	if !filepath.IsAbs(*out) {
+		*out = filepath.Join(b.root, *out)
+	}
+	return r.write(*out)
 }
 
 // measure runs a chapter. What fails is reported with what was measured before.

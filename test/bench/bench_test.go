@@ -41,14 +41,15 @@ func TestTypicalIsTheMedianOfRounds(t *testing.T) {
 func TestTablesAlignAndTellFailures(t *testing.T) {
 	table := table{caption: "Two servers.", head: []string{"server", "requests/s"}}
 	table.add(ours, "Lateen", "12345")
+	table.add(peer, "Caddy", "1234")
 	table.fail(errors.New("it has\nno port"), "nginx")
 	var out bytes.Buffer
 	table.print(&out, func(_, text string) string { return text })
-	want := "\n  Two servers.\n  server  requests/s\n  Lateen       12345\n  nginx   failed: it has no port\n"
+	want := "\n  Two servers.\n  server  requests/s\n  Lateen       12345\n  Caddy         1234\n  nginx   failed: it has no port\n"
 	if out.String() != want {
 		t.Errorf("got  %q\nwant %q", out.String(), want)
 	}
-	wantPage := "Two servers.\n\n| server | requests/s |\n| --- | ---: |\n| **Lateen** | 12345 |\n| nginx | failed: it has no port |\n"
+	wantPage := "Two servers.\n\n| server | requests/s |\n| --- | ---: |\n| **Lateen** | 12345 |\n| Caddy | 1234 |\n| nginx | failed: it has no port |\n"
 	if got := table.markdown(); got != wantPage {
 		t.Errorf("got  %q\nwant %q", got, wantPage)
 	}

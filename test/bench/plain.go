@@ -37,7 +37,7 @@ func (b *bench) directNode(ctx context.Context) *target {
 		file := filepath.Join(dir, "direct.mjs")
 		handler := filepath.Join(dir, "handler.mjs")
 		_ = write(handler, handlerReqRes) // it would not start without
-		return b.tools.node, []string{file, handler, portOf(addr)}, file, direct
+		return b.tools.nodes[nodeMajor], []string{file, handler, portOf(addr)}, file, direct
 	})
 }
 
@@ -46,6 +46,7 @@ type plain struct {
 	bench   *bench
 	dir     string // to start it in
 	handler string // below dir
+	node    string
 	request request
 	err     error
 
@@ -54,7 +55,7 @@ type plain struct {
 
 // plainSmall is the smallest function, with a handler of either kind.
 func (b *bench) plainSmall(handler string) *plain {
-	p := &plain{bench: b, handler: "handler.mjs", request: request{host: "localhost", path: "/"}}
+	p := &plain{bench: b, handler: "handler.mjs", node: b.tools.nodes[nodeMajor], request: request{host: "localhost", path: "/"}}
 	p.dir, p.err = os.MkdirTemp(b.dir, "plain-")
 	p.err = errors.Join(p.err, write(filepath.Join(p.dir, p.handler), handler))
 	return p
@@ -81,13 +82,18 @@ func (p *plain) layOut(project, name string) error {
 		return err
 	}
 	var config struct {
+		Runtime     string            `json:"runtime"`
 		Handler     string            `json:"handler"`
 		FilePathMap map[string]string `json:"filePathMap"`
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	p.handler = config.Handler
+	var major int
+	if _, err := fmt.Sscanf(config.Runtime, "nodejs%d.x", &major); err != nil || p.bench.tools.nodes[major] == "" {
+		return fmt.Errorf("%s names the runtime %q", name, config.Runtime)
+	}
+	p.handler, p.node = config.Handler, p.bench.tools.nodes[major]
 	for to, from := range config.FilePathMap {
 		if err := linkFile(filepath.Join(project, from), filepath.Join(p.dir, to)); err != nil {
 			return err
@@ -117,7 +123,7 @@ func (p *plain) once(ctx context.Context) (time.Duration, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, p.bench.tools.node, file, filepath.Join(p.dir, p.handler), socket)
+	cmd := exec.CommandContext(ctx, p.node, file, filepath.Join(p.dir, p.handler), socket)
 	cmd.Dir = p.dir
 	cmd.Env = append(p.bench.tools.env(), "NODE_ENV=production")
 	var stderr strings.Builder

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/lateen-dev/lateen/internal/toolchain"
@@ -21,10 +23,10 @@ const nodeMajor = 24
 // tools are the programs that take part. A peer that is missing is "".
 type tools struct {
 	lateen   string
-	node     string // the binary that Lateen runs functions on
-	nodeDir  string // with npm and all, for the vercel CLI
-	vercel   string // its main module
-	runtimes string // to be linked into data directories
+	nodes    map[int]string // the binaries that Lateen runs functions on, by major version
+	nodeDir  string         // with npm and all, for the vercel CLI
+	vercel   string         // its main module
+	runtimes string         // to be linked into data directories
 
 	nginx, caddy, wrk string
 	brotli            string // nginx's module
@@ -39,6 +41,7 @@ func findTools(ctx context.Context, root string) (*tools, error) {
 		nodeDir:  filepath.Join(root, ".cache", "node", "bin"),
 		vercel:   filepath.Join(root, "examples", "node_modules", "vercel", "dist", "vc.js"),
 		runtimes: filepath.Join(cache, "runtimes"),
+		nodes:    map[int]string{},
 	}
 	if _, err := os.Stat(t.lateen); err != nil {
 		return nil, fmt.Errorf("run `make build` first: %w", err)
@@ -63,7 +66,7 @@ func findTools(ctx context.Context, root string) (*tools, error) {
 		return nil, err
 	}
 	for _, major := range []int{22, nodeMajor} {
-		if t.node, err = kit.Node(ctx, major); err != nil {
+		if t.nodes[major], err = kit.Node(ctx, major); err != nil {
 			return nil, err
 		}
 	}
@@ -108,12 +111,21 @@ func (b *bench) facts(ctx context.Context) []fact {
 		{"memory", memory()},
 		{"system", system(ctx, b)},
 		{"Lateen", commit + ", " + runtime.Version()},
-		{"Node.js", strings.TrimSpace(b.output(ctx, t.node, "--version")) + " for functions and direct calls, unless said otherwise"},
+		{"Node.js", nodeVersions(ctx, b)},
 		{"nginx", version(b.output(ctx, t.nginx, "-v")) + brotliNote(t)},
 		{"Caddy", version(b.output(ctx, t.caddy, "version"))},
 		{"wrk", version(b.output(ctx, t.wrk, "-v"))},
 		{"vercel CLI", version(b.output(ctx, filepath.Join(t.nodeDir, "node"), t.vercel, "--version"))},
 	}
+}
+
+// nodeVersions are those that functions run on, as they name them.
+func nodeVersions(ctx context.Context, b *bench) string {
+	var texts []string
+	for _, major := range slices.Sorted(maps.Keys(b.tools.nodes)) {
+		texts = append(texts, version(b.output(ctx, b.tools.nodes[major], "--version")))
+	}
+	return strings.Join(texts, " and ") + ", as the functions name them: the same for Lateen and plain node"
 }
 
 func brotliNote(t *tools) string {
