@@ -29,6 +29,7 @@ unit: ## packages, with the race detector, on SQLite and PostgreSQL
 	scripts/postgres.sh run -- $(GO) test -race ./...
 
 examples: ## builds every example with its own framework
+	scripts/node.sh
 	scripts/examples.sh
 
 e2e: build examples ## real frameworks, the real CLI, a real browser
