@@ -71,7 +71,8 @@ func (b *browser) notice(event any) {
 			b.faults = append(b.faults, "request failed: "+e.ErrorText)
 		}
 	case *network.EventResponseReceived:
-		if e.Response.Status >= 400 {
+		// Chromium looks for a favicon of its own accord until it has read of another icon.
+		if e.Response.Status >= 400 && !strings.HasSuffix(e.Response.URL, "/favicon.ico") {
 			b.faults = append(b.faults, fmt.Sprintf("%s answered %d", e.Response.URL, e.Response.Status))
 		}
 	}

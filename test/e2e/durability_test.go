@@ -349,3 +349,27 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 	s.logged(t, later.requestID(), 5*time.Second, "the work was done")
 	s.expect(t, want{path: "/", contains: []string{"tide"}})
 }
+
+func TestKeptPagesOutliveTheProcess(t *testing.T) {
+	t.Parallel()
+	p := start(t, "LATEEN_POOL=1")
+	s := lateenCLI(t, p, project(t, "sveltekit", "logbook", "preview")).deploy("deploy")
+	first, state := s.kept(t, "/posts/kept")
+	if state != "MISS" {
+		t.Errorf("the first visit is %s", state)
+	}
+	again := func(how string) {
+		t.Helper()
+		p.restart(t)
+		r, state := s.kept(t, "/posts/kept")
+		if state != "HIT" || r.fact("rendered-at") != first.fact("rendered-at") || r.Body != first.Body {
+			t.Errorf("after %s the page is %s from %s, before it was from %s", how, state, r.fact("rendered-at"), first.fact("rendered-at"))
+		}
+	}
+	if err := p.signal(syscall.SIGTERM, time.Minute); err != nil || p.err != nil {
+		t.Errorf("stop: %v, %v", err, p.err)
+	}
+	again("a stop")
+	p.kill()
+	again("a kill")
+}

@@ -367,7 +367,7 @@ func hostileConnections(t *testing.T, s site) {
 		request string
 		status  []int
 	}{
-		"no HTTP":                {"hello\r\n\r\n", []int{400}},
+		"no HTTP":                {"hello, this is no HTTP\r\n\r\n", []int{400}},
 		"no host":                {"GET / HTTP/1.1\r\n\r\n", []int{400}},
 		"two hosts":              {"GET / HTTP/1.1\r\nHost: " + host + "\r\nHost: api.localhost\r\n\r\n", []int{400}},
 		"two lengths":            {"POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", []int{400}},

@@ -90,11 +90,15 @@ func TestVercelCLIManagesAProjectFromLinkToRemoval(t *testing.T) {
 		t.Errorf("the preview finds COLOR=%q VERCEL_ENV=%q", got["COLOR"], got["VERCEL_ENV"])
 	}
 
+	cli.run("env", "update", "COLOR", "production", "--value", "purple", "--yes")
+	if got := first.env(t); got["COLOR"] != "red" {
+		t.Errorf("a variable of what was deployed changed to COLOR=%q", got["COLOR"])
+	}
 	voyage(t, dir, "production", "second")
 	second := cli.deploy("deploy", "--prebuilt", "--prod", "--meta", "berth=42", "--env", "EXTRA=yes")
 	production.says(t, "second")
 	first.says(t, "first") // what was deployed stays as it was
-	if got := second.env(t); got["EXTRA"] != "yes" || got["COLOR"] != "red" {
+	if got := second.env(t); got["EXTRA"] != "yes" || got["COLOR"] != "purple" {
 		t.Errorf("the second deployment finds EXTRA=%q COLOR=%q", got["EXTRA"], got["COLOR"])
 	}
 
@@ -212,7 +216,7 @@ func moveProduction(t *testing.T, cli *command, dir string, production, first, s
 		}
 		return nil
 	})
-	if got := production.env(t); got["COLOR"] != "red" || got["VERCEL_URL"] == preview.host {
+	if got := production.env(t); got["COLOR"] != "purple" || got["VERCEL_URL"] == preview.host {
 		t.Errorf("the promoted preview finds COLOR=%q at %s", got["COLOR"], got["VERCEL_URL"])
 	}
 	again := cli.named(cli.run("redeploy", second.host))
