@@ -71,7 +71,7 @@ func Run(ctx context.Context, s State) int {
 	if err == nil {
 		return 0
 	}
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
 		err = errInterrupted.Because(err)
 	}
 	sess.fail(cmd, err)

@@ -86,16 +86,26 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 	if err != nil {
 		return err
 	}
-	if err := checkBuilt(dir, target); err != nil {
+	l, err := readLink(dir)
+	if err != nil {
 		return err
 	}
-	on, err := s.siteToDeploy(ctx, dir, f.yes)
+	if !l.real() { // no project is made for nothing
+		if err := checkBuilt(dir, "", target); err != nil {
+			return err
+		}
+	}
+	on, err := s.siteToDeploy(ctx, dir, l, f.yes)
 	if err != nil {
+		return err
+	}
+	root := builtRoot(dir, on.project)
+	if err := checkBuilt(dir, root, target); err != nil {
 		return err
 	}
 	show := &deployView{session: s}
 	d, err := on.client.Deploy(ctx, client.DeployOptions{
-		Dir: dir, Project: on.project.Name, Target: target, Meta: meta, Env: env, Git: gitFacts(ctx, dir),
+		Dir: dir, Root: root, Project: string(on.project.ID), Target: target, Meta: meta, Env: env, Git: gitFacts(ctx, dir),
 		SkipHosts: f.skipDomain, NoWait: f.noWait, Progress: show.progress,
 	})
 	return s.deployed(on, d, err, show)
@@ -150,13 +160,27 @@ func targetOf(prod bool, target string) (string, error) {
 	return target, nil
 }
 
-// checkBuilt says what to do where there is nothing to deploy.
-func checkBuilt(dir, target string) error {
-	info, err := os.Stat(dir)
-	if err != nil || !info.IsDir() {
+// isBuilt reports whether there is a build output in dir.
+func isBuilt(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, ".vercel", "output", "config.json"))
+	return err == nil
+}
+
+// builtRoot is the folder of dir that was built: the root directory of the
+// project's settings, where several projects share a repository, or "".
+func builtRoot(dir string, p *client.Project) string {
+	if p.RootDirectory == nil || !filepath.IsLocal(*p.RootDirectory) || !isBuilt(filepath.Join(dir, *p.RootDirectory)) {
+		return ""
+	}
+	return filepath.ToSlash(filepath.Clean(*p.RootDirectory))
+}
+
+// checkBuilt says what to do where there is nothing to deploy in a folder of dir.
+func checkBuilt(dir, root, target string) error {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return errUsage.With("there is no directory %s", dir)
 	}
-	if _, err := os.Stat(filepath.Join(dir, ".vercel", "output", "config.json")); err == nil {
+	if isBuilt(filepath.Join(dir, root)) {
 		return nil
 	}
 	build := "npx vercel build"
@@ -167,22 +191,19 @@ func checkBuilt(dir, target string) error {
 	if fw := detectFramework(dir); fw.name != "" {
 		what = "this " + fw.name + " app"
 	}
-	hint := "build " + what + " with `" + build + "`, then deploy again"
+	link := ""
 	if l, err := readLink(dir); err == nil && (l == nil || l.Settings == nil) {
-		hint = "link the directory with `lateen link`, build " + what + " with `" + build + "`, then deploy again"
+		link = "link the directory with `lateen link`, "
 	}
-	return lateen.ErrBuildOutputMissing.With("%s has no build output (.vercel/output)", filepath.Base(dir)).WithHint("%s", hint)
+	return lateen.ErrBuildOutputMissing.With("%s has no build output (.vercel/output)", filepath.Base(dir)).
+		WithHint("%sbuild %s with `%s`, then deploy again", link, what, build)
 }
 
 // siteToDeploy returns the project to deploy a directory to: the one it is
 // linked to, the one --project names, or the one that has its name. A directory
 // without a link is linked to it; one with a link keeps that.
-func (s *session) siteToDeploy(ctx context.Context, dir string, yes bool) (*site, error) {
+func (s *session) siteToDeploy(ctx context.Context, dir string, l *link, yes bool) (*site, error) {
 	found, err := s.site(ctx, dir)
-	l, linkErr := readLink(dir)
-	if linkErr != nil {
-		return nil, linkErr
-	}
 	name := s.flags.project
 	switch {
 	case err == nil && (name == "" || l.real()):

@@ -75,17 +75,6 @@ func (l *Live) Set(done, total int64, note string) {
 	l.done, l.total, l.note = done, total, note
 }
 
-// Label changes what it says it is about.
-func (l *Live) Label(label string) {
-	l.term.mu.Lock()
-	changed := l.label != label
-	l.label = label
-	l.term.mu.Unlock()
-	if changed && !l.term.moves() {
-		l.term.Linef("%s…", label)
-	}
-}
-
 // Stop takes the line away. It may be called again, and on nil.
 func (l *Live) Stop() {
 	if l == nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cli"
 	"github.com/lateen-dev/lateen/internal/control/controltest"
 )
@@ -176,6 +177,35 @@ func TestLogsFollowUntilInterrupted(t *testing.T) {
 	}
 }
 
+func TestFollowingOutlivesThePlatform(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	dir := filepath.Join(t.TempDir(), "shop")
+	controltest.Output(t, dir, "preview")
+	s, _, errs := p.command(t, dir, "deploy")
+	if code := cli.Run(t.Context(), s); code != 0 {
+		t.Fatal(errs)
+	}
+	var once sync.Once
+	p.mu.Lock()
+	p.fail = func(r *http.Request) (status int) {
+		if strings.HasSuffix(r.URL.Path, "/logs") {
+			once.Do(func() { status = http.StatusOK }) // a stream that breaks off
+		}
+		return status
+	}
+	p.mu.Unlock()
+	ctx, cancel := context.WithCancel(t.Context())
+	s, _, errs = p.command(t, dir, "logs", "-f")
+	ended := make(chan int, 1)
+	go func() { ended <- cli.Run(ctx, s) }()
+	eventually(t, "it follows again", func() bool { return p.logs.Stats().Readers == 1 })
+	cancel()
+	if code := <-ended; code != 0 || strings.Count(errs.String(), "does not answer; this waits for it") != 1 {
+		t.Errorf("exit code %d\n%s", code, errs)
+	}
+}
+
 // fakePlatform is what `up` starts: it listens and does nothing.
 type fakePlatform struct {
 	addr  string
@@ -300,5 +330,32 @@ func TestAPlatformThatIsNotThereIsSaidSo(t *testing.T) {
 	code := cli.Run(t.Context(), cli.State{Args: []string{"ls", "--api", address, "--token", "ltn_x"}, Env: []string{"HOME=" + t.TempDir()}, Stdout: io.Discard, Stderr: &errs})
 	if code != 8 || !strings.Contains(errs.String(), "Error: nothing answers at http://"+address) || !strings.Contains(errs.String(), "Hint:  Start it with `lateen up`") {
 		t.Errorf("exit code %d, printed %q", code, errs.String())
+	}
+}
+
+func TestAProjectOfALargerRepositoryIsDeployedFromItsRoot(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	dir := filepath.Join(t.TempDir(), "repository")
+	controltest.Output(t, filepath.Join(dir, "apps", "web"), "preview")
+	root := "apps/web"
+	ctx := p.As(t, p.Token)
+	if _, err := p.CreateProject(ctx, "web", lateen.ProjectSettings{RootDirectory: &root}); err != nil {
+		t.Fatal(err)
+	}
+	s, _, errs := p.command(t, dir, "link", "web")
+	if code := cli.Run(t.Context(), s); code != 0 {
+		t.Fatal(errs)
+	}
+	s, out, errs := p.command(t, dir, "deploy")
+	if code := cli.Run(t.Context(), s); code != 0 || !strings.HasPrefix(out.String(), "http://web-") {
+		t.Errorf("exit code %d, printed %q\n%s", code, out, errs)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "apps")); err != nil {
+		t.Fatal(err)
+	}
+	s, _, errs = p.command(t, dir, "deploy")
+	if code := cli.Run(t.Context(), s); code != 2 || !strings.Contains(errs.String(), "no build output") {
+		t.Errorf("without a build: exit code %d\n%s", code, errs)
 	}
 }

@@ -101,6 +101,9 @@ func flagFault(err error) string {
 		name := text[strings.Index(text, `for "`)+len(`for "`):]
 		name, _, _ = strings.Cut(name, `" flag`)
 		value, _, _ := strings.Cut(strings.TrimPrefix(text, "invalid argument "), " for ")
+		if strings.HasPrefix(after, "strconv.") {
+			after = "it is a whole number"
+		}
 		return fmt.Sprintf("%s does not take %s: %s", name, value, after)
 	}
 	return text
