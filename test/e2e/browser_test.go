@@ -98,7 +98,7 @@ func (b *browser) shows(expression string) {
 	if err == nil {
 		return
 	}
-	at, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`)) //nolint:errcheck // the first error tells more
+	at, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`)) // the first error tells more
 	b.t.Fatalf("not so: %s: %v\n%s\nthe browser noticed: %s", expression, err, clip(at), b.noticed())
 }
 

@@ -260,7 +260,7 @@ func gone(t *testing.T, processes []process) {
 	eventually(t, 10*time.Second, func() error {
 		for _, p := range processes {
 			if now, _, ok := readStat("/proc/" + p.pid + "/stat"); ok && now == p {
-				command, _ := os.ReadFile("/proc/" + p.pid + "/cmdline") //nolint:errcheck // it only makes the message richer
+				command, _ := os.ReadFile("/proc/" + p.pid + "/cmdline") // it only makes the message richer
 				return fmt.Errorf("process %s outlives its platform: %q", p.pid, command)
 			}
 		}

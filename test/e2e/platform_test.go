@@ -73,7 +73,7 @@ func freePort() (int, error) {
 		return 0, err
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil //nolint:errcheck // of a TCP listener
+	return l.Addr().(*net.TCPAddr).Port, nil // of a TCP listener
 }
 
 // runtimeCache keeps the runtimes that platforms fetched from one run of the
@@ -172,7 +172,7 @@ func (p *platform) signal(s os.Signal, limit time.Duration) error {
 }
 
 // kill ends the process as a power cut would.
-func (p *platform) kill() { _ = p.signal(syscall.SIGKILL, time.Minute) } //nolint:errcheck // nothing survives it
+func (p *platform) kill() { _ = p.signal(syscall.SIGKILL, time.Minute) } // nothing survives it
 
 // stop ends the process as an operator would, and removes its directory.
 func (p *platform) stop() error {
