@@ -77,6 +77,7 @@ type Sandbox struct {
 	mode    mode
 	walls   []Wall
 	starts  chan start
+	ended   chan struct{} // closed once no more are taken
 	nextUID int
 
 	mu   sync.Mutex // guards below
@@ -105,8 +106,8 @@ type started struct {
 func Open(o Options) (*Sandbox, error) {
 	o.FirstUID = cmp.Or(o.FirstUID, 0x70000000)
 	o.UIDs = cmp.Or(o.UIDs, 1<<16)
-	s := &Sandbox{options: o, starts: make(chan start), live: map[*Process]struct{}{}}
-	s.nextUID = rand.N(o.UIDs) //nolint:gosec // so that two sandboxes of a host seldom meet
+	s := &Sandbox{options: o, starts: make(chan start), ended: make(chan struct{}), live: map[*Process]struct{}{}}
+	s.nextUID = rand.N(o.UIDs) // so that two sandboxes of a host seldom meet
 	if err := s.detect(); err != nil {
 		return nil, fmt.Errorf("open the sandbox: %w", err)
 	}
@@ -150,17 +151,16 @@ func (s *Sandbox) Inside(mounts []Mount, path string) string {
 }
 
 // Run starts the processes that [Sandbox.Start] asks for. They end with it, and
-// with this process, however that ends.
+// with this process, however that ends. It runs once.
 func (s *Sandbox) Run(ctx context.Context) error {
-	ended := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(s.ended)
 		// The kernel ties a child's life to the thread that made it: this one,
 		// which nothing else uses, and which ends with its goroutine.
 		runtime.LockOSThread()
 		s.serve(ctx)
 	}()
-	<-ended
+	<-s.ended
 	return nil
 }
 
@@ -199,13 +199,18 @@ func (s *Sandbox) killAll() {
 	}
 }
 
-// Start starts a process.
+// ErrEnded says that no more processes are started.
+var ErrEnded = errors.New("the sandbox has ended")
+
+// Start starts a process, once Run runs; after it, the error is [ErrEnded].
 func (s *Sandbox) Start(ctx context.Context, spec Spec) (*Process, error) {
 	req := start{spec, make(chan started, 1)}
 	select {
 	case s.starts <- req:
 		r := <-req.result // takes but the time of a fork
 		return r.process, r.err
+	case <-s.ended:
+		return nil, ErrEnded
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

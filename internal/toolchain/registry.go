@@ -199,7 +199,7 @@ func (r registry) retry(ctx context.Context, f func(context.Context) error) erro
 
 // wait passes between half and all of d.
 func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d/2 + rand.N(d/2+1)) //nolint:gosec // spreads load, keeps no secret
+	timer := time.NewTimer(d/2 + rand.N(d/2+1))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -103,6 +103,7 @@ func (s *Suite) failures(t *testing.T) {
 		{"/timer", lateen.ErrFunctionFailed, "Error: thrown in a timer", "error: Error: thrown in a timer\n    at ", true},
 		{"/exit?code=3", lateen.ErrFunctionFailed, "process.exit(3)", "error: Error: the function called process.exit(3)", true},
 		{"/exit?code=0", lateen.ErrFunctionNoResponse, "process.exit(0)", "error: Error: the function called process.exit(0)", true},
+		{"/reported", lateen.ErrFunctionFailed, "process.exit(1)", "info: tracked tracked first 0", true},
 		{"/exit-caught", lateen.ErrFunctionFailed, "process.exit(3)", "error: Error: the function called process.exit(3)", true},
 	} {
 		t.Run(c.target, func(t *testing.T) {
@@ -127,6 +128,16 @@ func (s *Suite) failures(t *testing.T) {
 		f := s.start(t, "node", "fail.js", nil)
 		if got := f.get("/handled"); got.body != "handled" {
 			t.Errorf("got %s", got)
+		}
+	})
+	t.Run("an error after the end of the response is a line", func(t *testing.T) {
+		f := s.start(t, "node", "fail.js", nil)
+		r := f.wait(f.begin("/answered"))
+		if r.err != nil || r.answer.body != "complete" {
+			t.Errorf("got %s, %v", r.answer, r.err)
+		}
+		if line := s.Logs.await(t, f.ID(), "thrown after the end"); line.Request != r.request {
+			t.Errorf("the line is %+v", line)
 		}
 	})
 	t.Run("no Response is no response", func(t *testing.T) {

@@ -171,6 +171,30 @@ func (s *Suite) abort(t *testing.T) {
 		fails(t, err, lateen.ErrFunctionTimeout, "")
 		f.idles()
 	})
+	t.Run("a request that nobody waits for is not begun", func(t *testing.T) {
+		f := s.start(t, "exports", "cjs.js", nil)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		gone := errors.New("gone before")
+		cancel(gone)
+		for range 3 {
+			if _, err := f.try(f.request(http.MethodGet, "/", nil).WithContext(ctx)); !errors.Is(err, gone) {
+				t.Errorf("the error is %v, want the context's cause", err)
+			}
+		}
+		f.idles()
+	})
+	t.Run("requests cut off at any moment leave nothing behind", func(t *testing.T) {
+		f := s.start(t, "exports", "async.js", nil)
+		for k := range 50 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(k*10)*time.Microsecond)
+			_, _ = f.try(f.request(http.MethodGet, "/", nil).WithContext(ctx)) // either way
+			cancel()
+		}
+		f.idles()
+		if got := f.get("/"); got.body != "async GET /" {
+			t.Errorf("the next request: %s", got)
+		}
+	})
 	t.Run("an upload that breaks off is one in the function", func(t *testing.T) {
 		f := s.start(t, "node", "abort.mjs", nil)
 		lost := errors.New("lost the client")

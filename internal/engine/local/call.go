@@ -60,15 +60,25 @@ func (c *calls) end(id uint64, fault *guest.Fault) {
 	close(opened.ended)
 }
 
-// endAll closes those that keep says no to.
-func (c *calls) endAll(keep func(*call) bool) (ended int) {
+// endDue closes those that are due, and says how many user code still had.
+func (c *calls) endDue(now time.Time) (running int) {
 	for id, opened := range c.open {
-		if !keep(opened) {
-			c.end(id, nil)
-			ended++
+		if now.Before(opened.due) {
+			continue
 		}
+		if isClosed(opened.started) {
+			running++
+		}
+		c.end(id, nil)
 	}
-	return ended
+	return running
+}
+
+// endAll closes all.
+func (c *calls) endAll() {
+	for id := range c.open {
+		c.end(id, nil)
+	}
 }
 
 // request returns which request a number stands for; "" for none, or one long past.

@@ -163,7 +163,7 @@ func (e *Engine) makeTmp(name string) (string, error) {
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return "", fmt.Errorf("make a place for temporary files: %w", err)
 	}
-	if err := os.Chmod(tmp, 0o777); err != nil { //nolint:gosec // its user is not known yet
+	if err := os.Chmod(tmp, 0o777); err != nil {
 		return "", fmt.Errorf("make a place for temporary files: %w", err)
 	}
 	return tmp, nil

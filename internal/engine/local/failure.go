@@ -25,6 +25,7 @@ func (i *instance) explain(ctx context.Context, c *call, err error) error {
 	var body *bodyError
 	switch {
 	case ctx.Err() != nil:
+		i.abandon(c)
 		return context.Cause(ctx)
 	case errors.As(err, &body):
 		return err
@@ -33,7 +34,9 @@ func (i *instance) explain(ctx context.Context, c *call, err error) error {
 		return err
 	case errors.Is(err, errUnsent):
 		i.forget(c)
-		i.kill() // it listens no more
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			i.kill() // it listens no more
+		}
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
 	i.settle(ctx, c)
@@ -85,6 +88,16 @@ func (i *instance) forget(c *call) {
 	defer i.mu.Unlock()
 	i.calls.end(c.id, nil)
 	i.restLocked()
+}
+
+// abandon closes a call soon, if it has not reached the process by then: whether
+// it ever will is unknown, and nothing would be said about it.
+func (i *instance) abandon(c *call) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !isClosed(c.started) {
+		c.due = time.Now().Add(settleTimeout)
+	}
 }
 
 // failureIn reads the agent's answer in the function's place.

@@ -57,7 +57,9 @@ func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *wo
 		Project: spec.Project, Deployment: spec.Deployment, Function: spec.Name, Instance: i.id, Source: source,
 	})
 	e.enlist(i)
-	e.work.Go(i.seeOff)
+	if !e.attend(i.seeOff) {
+		go i.seeOff() // at once: the process is dead already
+	}
 	return i
 }
 
@@ -158,6 +160,10 @@ func (i *instance) Stop(ctx context.Context) {
 
 // RoundTrip sends a request; see [engine.Instance].
 func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := context.Cause(req.Context()); err != nil {
+		closeBody(req)
+		return nil, err
+	}
 	c, ok := i.call(lateen.RequestIDFrom(req.Context()))
 	if !ok {
 		closeBody(req)
@@ -283,7 +289,7 @@ func (i *instance) seeOff() {
 	if !i.over && i.ready {
 		i.say(lateen.LevelError, "the instance ended unexpectedly: "+i.deathLocked().Error())
 	}
-	i.calls.endAll(func(*call) bool { return false })
+	i.calls.endAll()
 	i.retireLocked()
 	i.restLocked()
 }

@@ -61,6 +61,7 @@ type Engine struct {
 
 	mu        sync.Mutex // guards below
 	instances map[*instance]struct{}
+	ended     bool
 }
 
 // New returns an engine after finding out what this host permits.
@@ -93,14 +94,12 @@ func (e *Engine) prepare() error {
 	if err := os.RemoveAll(e.o.Dir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(e.o.TreesDir, 0o755); err != nil {
+	// Guests pass through, where they have no mounts.
+	if err := errors.Join(os.MkdirAll(e.o.TreesDir, 0o755), os.MkdirAll(e.o.Dir, 0o711), os.Chmod(e.o.Dir, 0o711)); err != nil {
 		return err
 	}
 	sockets := filepath.Join(e.o.Dir, "sockets")
-	if err := os.MkdirAll(sockets, 0o700); err != nil {
-		return err
-	}
-	if err := os.Chmod(e.o.Dir, 0o711); err != nil { // guests pass through, where they have no mounts
+	if err := os.Mkdir(sockets, 0o700); err != nil {
 		return err
 	}
 	if err := errors.Join(e.reachable(e.o.Dir), e.reachable(e.o.TreesDir)); err != nil {
@@ -132,12 +131,28 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	background.Go(func() { e.watch(ctx) })
 	e.pools[newestNode].need()
+	if missing := e.Missing(); missing != "" {
+		e.o.Log.WarnContext(ctx, "walls are missing", "missing", missing)
+	}
 	<-ctx.Done()
 	background.Wait()
 	end()
 	<-started // which has killed what was left
+	e.mu.Lock()
+	e.ended = true
+	e.mu.Unlock()
 	e.work.Wait()
 	return e.sockets.Close()
+}
+
+// attend runs f on a goroutine that Run waits for; false if it waits no more.
+func (e *Engine) attend(f func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.ended {
+		e.work.Go(f)
+	}
+	return !e.ended
 }
 
 // Start starts an instance; see [engine.Engine].

@@ -65,7 +65,7 @@ func (e *Engine) fill(ctx context.Context, p *pool) {
 // pause waits longer the more often something has failed, up to a minute.
 func pause(ctx context.Context, failures int) {
 	most := min(time.Minute, time.Second<<min(failures, 6))
-	timer := time.NewTimer(most/2 + rand.N(most/2)) //nolint:gosec // spreads load, keeps no secret
+	timer := time.NewTimer(most/2 + rand.N(most/2))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

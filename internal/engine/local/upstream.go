@@ -19,6 +19,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
+// maxIdle bounds the connections that wait for a request.
+const maxIdle = 64
+
 // errUnsent says that a request could not be sent at all.
 var errUnsent = errors.New("the process takes no connections")
 
@@ -71,7 +74,7 @@ func (u *upstream) take(ctx context.Context) (*connection, error) {
 func (u *upstream) put(c *connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed {
+	if u.closed || len(u.idle) == maxIdle {
 		c.drop()
 		return
 	}

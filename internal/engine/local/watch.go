@@ -50,11 +50,10 @@ func (i *instance) check(now time.Time) {
 		i.killLocked(i.memoryExceeded())
 		return
 	}
-	overdue := i.calls.endAll(func(c *call) bool { return now.Before(c.due) })
-	if overdue > 0 {
-		i.say(lateen.LevelWarning, fmt.Sprintf("%d requests were still doing something %v after their time: they are no longer waited for", overdue, overdueAfter))
-		i.restLocked()
+	if running := i.calls.endDue(now); running > 0 {
+		i.say(lateen.LevelWarning, fmt.Sprintf("%d requests were still at work %v after their time: they are no longer waited for", running, overdueAfter))
 	}
+	i.restLocked()
 }
 
 // duration is how long a request may take.

@@ -111,10 +111,14 @@ func (e *Engine) spawn(ctx context.Context, node string, o bootOptions) (*worker
 	}
 	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
 	w.receiver = w.receiveBlank
-	e.work.Go(func() {
+	attend := func() {
 		w.listen()
 		e.clean(name, tmp)
-	})
+	}
+	if !e.attend(attend) {
+		attend() // the process is dead already
+		return nil, sandbox.ErrEnded
+	}
 	return w, nil
 }
 

@@ -71,15 +71,15 @@ class Call {
 
   /**
    * Fails the call, once: the platform answers in its place, or the response
-   * is cut off where it is. The text is for the one who asks what went wrong.
+   * is cut off where it is. One that is complete stands.
    */
   fail(error, reason = 'failed') {
-    if (this.failed || !live.has(this)) return;
+    if (this.failed || this.res.writableEnded || !live.has(this)) return;
     this.failed = true;
     this.error = { reason, message: summary(error) };
     const { res } = this;
     if (res.headersSent || res.destroyed || !res.socket) {
-      if (!res.writableFinished) res.destroy();
+      res.destroy();
       return;
     }
     for (const name of res.getHeaderNames()) res.removeHeader(name);

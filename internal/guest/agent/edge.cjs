@@ -66,7 +66,7 @@ function install(entry, spec) {
     self: globalThis,
     AsyncLocalStorage: builtins.async_hooks.AsyncLocalStorage,
     EdgeRuntime: 'edge-runtime',
-    process: { env: { ...spec.env } },
+    process: { env: { NODE_ENV: 'production', ...spec.env } },
     // Timers are numbers, as everywhere on the web.
     setTimeout: (...args) => Number(real.setTimeout(...args)),
     setInterval: (...args) => Number(real.setInterval(...args)),

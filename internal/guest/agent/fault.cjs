@@ -15,20 +15,23 @@ let loading = true;
 let retired = false;
 
 function install() {
-  for (const event of ['uncaughtException', 'unhandledRejection']) {
-    process.on(event, (error) => {
-      // Code with a listener of its own deals with its errors itself.
-      if (error === EXIT || process.listenerCount(event) > 1) return;
-      failed(error);
-    });
-  }
+  // Node.js asks by emit whether anybody deals with an error, and else dies.
+  // Code with listeners of its own finds none but those, and does as it would
+  // anywhere: swallows the error, or reports it and calls process.exit.
+  const { emit } = process;
+  process.emit = function (event, ...args) {
+    const fault = event === 'uncaughtException' || event === 'unhandledRejection';
+    if (!fault || (args[0] !== EXIT && process.listenerCount(event) > 0)) return emit.call(this, event, ...args);
+    if (args[0] !== EXIT) failed(args[0]);
+    return true;
+  };
   process.exit = (code) => {
     if (code !== undefined) process.exitCode = code;
     const status = process.exitCode ?? 0;
     const call = current();
     const error = new Error(`the function called process.exit(${status})`);
-    complain(error);
-    if (!call?.res.writableEnded) call?.fail(error, status === 0 ? 'no-response' : 'failed');
+    if (loading || live.size > 0) complain(error); // at other times it may well
+    call?.fail(error, status === 0 ? 'no-response' : 'failed');
     retire(error.message, status);
     if (!loading && [...live].some((other) => other !== call)) throw EXIT;
     exit();
