@@ -8,7 +8,7 @@ export PATH := $(NODE)/bin:$(PATH)
 .PHONY: build demo demo-stop test check lint unit e2e examples bench generate setup clean
 
 build: ## bin/lateen
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
+	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
 
 demo: build ## a Next.js application on this machine, from nothing to a URL
 	scripts/demo.sh
@@ -39,7 +39,7 @@ bench: build examples ## measures, and writes docs/benchmarks.md
 	$(GO) run ./test/bench
 
 generate: ## reference pages, OpenAPI
-	$(GO) test ./... -run 'Reference|OpenAPI|Golden' -update
+	$(GO) test ./internal/cli ./internal/api -run 'Reference|OpenAPI|Golden|Help' -update
 
 clean:
 	rm -rf bin .cache .lateen
