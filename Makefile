@@ -16,7 +16,7 @@ demo: build ## a Next.js application on this machine, from nothing to a URL
 demo-stop: ## ends what `make demo` started
 	scripts/demo.sh stop
 
-test: lint setup unit e2e ## everything, on a machine that has Go, git and make
+test: setup lint unit e2e ## everything, on a machine that has Go, git and make
 
 lint:
 	$(GO) vet ./...
@@ -34,6 +34,7 @@ examples: ## builds every example with its own framework
 
 e2e: build examples ## real frameworks, the real CLI, a real browser
 	$(GO) test -race -tags e2e -timeout 20m ./test/...
+	$(GO) test -race -tags e2e -timeout 10m -run VercelCLI ./internal/api
 
 bench: build examples ## measures, and writes docs/benchmarks.md
 	$(GO) run ./test/bench

@@ -19,28 +19,16 @@ import (
 	"github.com/lateen-dev/lateen/internal/control/controltest"
 )
 
-// The release of the vercel CLI whose calls the API is made for.
-const cliVersion = "60.1.3"
-
-// installCLI returns the entry file of the unmodified vercel CLI, installed
-// once for all runs.
-func installCLI(t *testing.T) string {
+// findCLI returns the entry file of the unmodified vercel CLI, which building
+// the examples installs.
+func findCLI(t *testing.T) string {
 	t.Helper()
-	cache, err := os.UserCacheDir()
+	entry, err := filepath.Abs("../../examples/node_modules/vercel/dist/vc.js")
+	if err == nil {
+		_, err = os.Stat(entry)
+	}
 	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache, "lateen-test", "vercel-"+cliVersion)
-	entry := filepath.Join(dir, "node_modules", "vercel", "dist", "vc.js")
-	if _, err := os.Stat(entry); err == nil {
-		return entry
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.CommandContext(t.Context(), "npm", "install", "--no-audit", "--no-fund", "--prefix", dir, "vercel@"+cliVersion).CombinedOutput()
-	if err != nil {
-		t.Fatalf("install the vercel CLI: %v\n%s", err, out)
+		t.Fatalf("the vercel CLI is not there, run `make examples`: %v", err)
 	}
 	return entry
 }
@@ -128,7 +116,7 @@ func (c *cli) deployed(r result) string {
 
 func newCLI(t *testing.T) *cli {
 	t.Helper()
-	c := &cli{t: t, entry: installCLI(t), server: apitest.New(t), config: t.TempDir(), dir: filepath.Join(t.TempDir(), "demo-app")}
+	c := &cli{t: t, entry: findCLI(t), server: apitest.New(t), config: t.TempDir(), dir: filepath.Join(t.TempDir(), "demo-app")}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
