@@ -58,7 +58,7 @@ func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *wo
 	})
 	e.enlist(i)
 	if !e.attend(i.seeOff) {
-		go i.seeOff() // at once: the process is dead already
+		go i.seeOff() // at once: the process is as good as dead
 	}
 	return i
 }
@@ -286,7 +286,7 @@ func (i *instance) seeOff() {
 	i.engine.discharge(i)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if !i.over && i.ready {
+	if !i.over && i.ready && !i.engine.ending() {
 		i.say(lateen.LevelError, "the instance ended unexpectedly: "+i.deathLocked().Error())
 	}
 	i.calls.endAll()

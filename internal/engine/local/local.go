@@ -61,7 +61,7 @@ type Engine struct {
 
 	mu        sync.Mutex // guards below
 	instances map[*instance]struct{}
-	ended     bool
+	ended     bool // attends to no more
 }
 
 // New returns an engine after finding out what this host permits.
@@ -136,11 +136,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	background.Wait()
-	end()
-	<-started // which has killed what was left
 	e.mu.Lock()
 	e.ended = true
 	e.mu.Unlock()
+	end()
+	<-started // which has killed what was left
 	e.work.Wait()
 	return e.sockets.Close()
 }
@@ -153,6 +153,12 @@ func (e *Engine) attend(f func()) bool {
 		e.work.Go(f)
 	}
 	return !e.ended
+}
+
+func (e *Engine) ending() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ended
 }
 
 // Start starts an instance; see [engine.Engine].

@@ -116,7 +116,7 @@ func (e *Engine) spawn(ctx context.Context, node string, o bootOptions) (*worker
 		e.clean(name, tmp)
 	}
 	if !e.attend(attend) {
-		attend() // the process is dead already
+		attend() // the process is as good as dead
 		return nil, sandbox.ErrEnded
 	}
 	return w, nil
