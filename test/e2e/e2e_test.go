@@ -23,8 +23,8 @@ import (
 // binary is the lateen under test, built once for all tests.
 var binary string
 
-// TestMain builds the binary. LATEEN_E2E_RACE=1 builds it with the race
-// detector, which then ends the process it finds a race in.
+// TestMain builds the binary, with the race detector if the tests have it; it
+// ends the process that it finds a race in.
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "lateen")
 	args := []string{"build", "-o", binary}
-	if os.Getenv("LATEEN_E2E_RACE") != "" {
+	if race {
 		args = append(args, "-race")
 	}
 	build := exec.Command("go", append(args, "./cmd/lateen")...)
