@@ -1,0 +1,201 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+)
+
+// data uses the data cache as Next.js does.
+const data = `const { FetchCache } = globalThis[Symbol.for('@next/cache-handlers')];
+module.exports = async (req, res) => {
+  const cache = new FetchCache({ _requestHeaders: req.headers, maxMemoryCacheSize: 4096 });
+  const { pathname, searchParams } = new URL(req.url, 'http://x');
+  const { key, text, tag, expire } = Object.fromEntries(searchParams);
+  const tags = tag?.split(',');
+  const durations = expire === undefined ? undefined : expire === 'never' ? {} : { expire: Number(expire) };
+  switch (pathname) {
+    case '/set':
+      await cache.set(key, { kind: 'FETCH', data: { headers: {}, body: text, status: 200, url: '' }, revalidate: 60 }, { tags });
+      break;
+    case '/page':
+      await cache.set(key, { kind: 'APP_PAGE', html: text }, {});
+      break;
+    case '/get': {
+      const entry = await cache.get(key, { kind: searchParams.get('kind') ?? 'FETCH', softTags: tags });
+      return res.end(entry ? (entry.lastModified ? 'fresh ' : 'stale ') + entry.value.data.body : 'none');
+    }
+    case '/late':
+      res.write('');
+      res.flushHeaders();
+      // falls through
+    case '/revalidate':
+      await cache.revalidateTag(tags, durations);
+  }
+  res.end('ok');
+};
+`
+
+// purged is what an engine was told.
+type purged struct {
+	deployment lateen.DeploymentID
+	tags       string
+	grace      time.Duration
+}
+
+// alone starts an instance of one file.
+func alone(t *testing.T, runtime, text string, purge func(lateen.DeploymentID, []string, time.Duration)) engine.Instance {
+	t.Helper()
+	trees := enginetest.Reachable(t)
+	if err := os.WriteFile(filepath.Join(trees, "index.js"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := fixture(t)
+	o.TreesDir, o.Purge = trees, purge
+	o.Trees = func(context.Context, lateen.Digest) (string, error) { return trees, nil }
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	i, err := e.Start(t.Context(), enginetest.Spec("node", "index.js", func(s *lateen.FunctionSpec) { s.Function.Runtime = runtime }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { end(i) })
+	return i
+}
+
+// ask sends a request whose header has names and values in turn.
+func ask(t *testing.T, i engine.Instance, method, target, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://example.com", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.URL = u
+	for n := 0; n < len(header); n += 2 {
+		req.Header.Set(header[n], header[n+1])
+	}
+	resp, err := i.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(text)
+}
+
+func TestDataIsKeptInTheInstanceUntilItIsInvalidated(t *testing.T) {
+	i := alone(t, "nodejs24.x", data, nil)
+	get := func(want, target string, header ...string) {
+		t.Helper()
+		if _, got := ask(t, i, "GET", target, "", header...); got != want {
+			t.Errorf("%s %v: %q, want %q", target, header, got, want)
+		}
+	}
+	get("none", "/get?key=a")
+	get("ok", "/set?key=a&text=1&tag=x,y")
+	get("fresh 1", "/get?key=a")
+	get("none", "/get?key=a&kind=APP_PAGE")
+	get("ok", "/page?key=p&text=1")
+	get("none", "/get?key=p&kind=APP_PAGE")
+
+	get("ok", "/revalidate?tag=z")
+	get("fresh 1", "/get?key=a")
+	get("ok", "/revalidate?tag=y&expire=never")
+	get("stale 1", "/get?key=a")
+	get("ok", "/set?key=b&text=2&tag=x")
+	get("ok", "/revalidate?tag=soft&expire=60")
+	get("stale 2", "/get?key=b&tag=soft")
+	get("ok", "/revalidate?tag=x&expire=0")
+	get("none", "/get?key=a")
+	get("none", "/get?key=b")
+
+	// What others invalidated is told with the request.
+	get("ok", "/set?key=c&text=3")
+	now := time.Now().Add(time.Second).UnixMilli()
+	get("fresh 3", "/get?key=c", "X-Lateen-Invalidated", strconv.FormatInt(now-60_000, 10))
+	get("none", "/get?key=c", "X-Lateen-Invalidated", strconv.FormatInt(now, 10))
+
+	// The oldest make room, and what is too large is not kept.
+	for n := range 10 {
+		get("ok", fmt.Sprintf("/set?key=n%d&text=%s", n, strings.Repeat("n", 500)))
+	}
+	get("none", "/get?key=n0")
+	get("fresh "+strings.Repeat("n", 500), "/get?key=n9")
+	get("ok", "/set?key=n9&text="+strings.Repeat("n", 5000))
+	get("none", "/get?key=n9")
+}
+
+func TestWhatIsInvalidatedIsTold(t *testing.T) {
+	told := make(chan purged, 10)
+	i := alone(t, "nodejs24.x", data, func(d lateen.DeploymentID, tags []string, grace time.Duration) {
+		told <- purged{d, strings.Join(tags, " "), grace}
+	})
+	for target, want := range map[string]string{
+		"/revalidate?tag=a":              "tag=a&expire=0",
+		"/revalidate?tag=a,b%26c":        "tag=a&tag=b%26c&expire=0",
+		"/revalidate?tag=a&expire=1.5":   "tag=a&expire=1.5",
+		"/revalidate?tag=a&expire=never": "tag=a",
+	} {
+		if resp, _ := ask(t, i, "GET", target, ""); resp.Header.Get("X-Lateen-Purge") != want {
+			t.Errorf("%s: told %q, want %q", target, resp.Header.Get("X-Lateen-Purge"), want)
+		}
+	}
+	for target, want := range map[string]purged{
+		"/late?tag=a,b":            {"dpl_1", "a b", 0},
+		"/late?tag=a&expire=2":     {"dpl_1", "a", 2 * time.Second},
+		"/late?tag=a&expire=never": {"dpl_1", "a", -1},
+	} {
+		resp, _ := ask(t, i, "GET", target, "")
+		select {
+		case got := <-told:
+			if got != want || resp.Header.Get("X-Lateen-Purge") != "" {
+				t.Errorf("%s: told %+v, want %+v", target, got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: told nothing", target)
+		}
+	}
+}
+
+func TestEdgeRequestsStreamWithoutBeingTold(t *testing.T) {
+	i := alone(t, "edge", `class Own extends Request {}
+export default (request) => {
+  const again = new Own(request.url, { method: 'POST', headers: request.headers, body: request.body });
+  const third = new Request(new Request(request.url, again), { headers: { x: '3' } });
+  const is = request instanceof Request && again instanceof Request && again instanceof Own && third.headers.get('x') === '3';
+  return new Response(third.body, { headers: { is: String(is) } });
+};
+`, nil)
+	resp, body := ask(t, i, "POST", "/", "streamed")
+	if resp.StatusCode != http.StatusOK || body != "streamed" || resp.Header.Get("Is") != "true" {
+		t.Errorf("%s, %q, classes kept: %s", resp.Status, body, resp.Header.Get("Is"))
+	}
+}
