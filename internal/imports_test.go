@@ -63,7 +63,6 @@ var heavy = map[string]string{
 	"github.com/jackc/pgx":               "internal/store/postgres",
 	"github.com/pressly/goose":           "internal/store internal/store/sqlite internal/store/postgres internal/observe",
 	"github.com/spf13/":                  "internal/cli",
-	"charm.land/":                        "internal/cli",
 	"github.com/prometheus/":             "internal/telemetry",
 	"go.opentelemetry.io/":               "internal/telemetry",
 	"github.com/dlclark/regexp2":         "internal/route",
