@@ -114,9 +114,6 @@ func Open(o Options) (*Sandbox, error) {
 	return s, nil
 }
 
-// Walls returns all walls and which of them do not stand.
-func (s *Sandbox) Walls() []Wall { return s.walls }
-
 // Missing says in one sentence what is missing, or "".
 func (s *Sandbox) Missing() string {
 	var missing []string

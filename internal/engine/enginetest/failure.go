@@ -98,6 +98,8 @@ func (s *Suite) failures(t *testing.T) {
 	}{
 		{"/throw", lateen.ErrFunctionFailed, "Error: thrown in the handler", "error: Error: thrown in the handler\n    at ", false},
 		{"/throw-string", lateen.ErrFunctionFailed, "a string", "error: a string", false},
+		{"/throw-huge", lateen.ErrFunctionFailed, "Error: huge huge", "error: Error: huge huge", false},
+		{"/throw-odd", lateen.ErrFunctionFailed, "", "", false},
 		{"/hang-up", lateen.ErrFunctionNoResponse, "", "", false},
 		{"/reject", lateen.ErrFunctionFailed, "TypeError: rejected and forgotten", "error: TypeError: rejected and forgotten\n    at ", true},
 		{"/timer", lateen.ErrFunctionFailed, "Error: thrown in a timer", "error: Error: thrown in a timer\n    at ", true},

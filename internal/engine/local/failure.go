@@ -21,7 +21,8 @@ const (
 )
 
 // explain turns the failure of an exchange into what it means for the request.
-func (i *instance) explain(ctx context.Context, c *call, err error) error {
+func (i *instance) explain(req *http.Request, c *call, err error) error {
+	ctx := req.Context()
 	var body *bodyError
 	switch {
 	case ctx.Err() != nil:
@@ -40,10 +41,13 @@ func (i *instance) explain(ctx context.Context, c *call, err error) error {
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
 	i.settle(ctx, c)
-	switch {
-	case !isClosed(c.started):
+	if !isClosed(c.started) {
 		i.forget(c)
-		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
+		if !hasBody(req) { // of which some is spent
+			return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
+		}
+	}
+	switch {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
 	case isClosed(i.exited):

@@ -171,7 +171,7 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := i.upstream.roundTrip(req, c.id)
 	if err != nil {
-		return nil, i.explain(req.Context(), c, err)
+		return nil, i.explain(req, c, err)
 	}
 	if reason := resp.Header.Get(guest.HeaderFailure); reason != "" {
 		return nil, failureIn(resp, reason)

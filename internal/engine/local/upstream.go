@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -19,11 +20,17 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// maxIdle bounds the connections that wait for a request.
-const maxIdle = 64
+const (
+	maxIdle = 64      // connections that wait for a request
+	maxHead = 1 << 20 // bytes of the head of a response
+)
 
-// errUnsent says that a request could not be sent at all.
-var errUnsent = errors.New("the process takes no connections")
+var (
+	// errUnsent says that nothing of a request was sent that could be acted on.
+	errUnsent = errors.New("the request could not be sent")
+	// errHead ends a response whose head knows no bounds.
+	errHead = errors.New("the head of the response is too long")
+)
 
 // upstream is an HTTP/1.1 client of one process. Unlike [http.Transport] it
 // sends nothing twice, adds no header, and runs no goroutine but the one that
@@ -46,8 +53,19 @@ func (e *bodyError) Unwrap() error { return e.error }
 type connection struct {
 	net.Conn
 
-	r   *bufio.Reader
-	out []byte // what is put together to be written at once
+	r    *bufio.Reader // of the connection itself
+	out  []byte        // what is put together to be written at once
+	left int64         // bytes that may be read
+}
+
+// Read reads as much as may be read.
+func (c *connection) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errHead
+	}
+	n, err := c.Conn.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
 }
 
 // drop closes the connection, of which nothing more is wanted.
@@ -67,7 +85,9 @@ func (u *upstream) take(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnsent, err)
 	}
-	return &connection{Conn: conn, r: bufio.NewReader(conn)}, nil
+	c := &connection{Conn: conn}
+	c.r = bufio.NewReader(c)
+	return c, nil
 }
 
 // put takes back a connection that has nothing left on it.
@@ -268,6 +288,8 @@ func closeBody(req *http.Request) {
 
 // readResponse reads a response's head, past interim ones.
 func (c *connection) readResponse(req *http.Request) (*http.Response, error) {
+	c.left = maxHead
+	defer func() { c.left = math.MaxInt64 }()
 	for {
 		resp, err := http.ReadResponse(c.r, req)
 		if err != nil || resp.StatusCode >= http.StatusOK || resp.StatusCode == http.StatusSwitchingProtocols {
@@ -312,7 +334,7 @@ func (c *connection) writeHead(req *http.Request, id uint64) error {
 	out = appendField(out, guest.HeaderRequest, strconv.FormatUint(id, 10))
 	c.out = append(out, "\r\n"...)
 	if _, err := c.Write(c.out); err != nil {
-		return fmt.Errorf("send the request's head: %w", err)
+		return fmt.Errorf("%w: %w", errUnsent, err)
 	}
 	return nil
 }

@@ -189,6 +189,58 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
+func TestConnectionThatWasClosedMeanwhileCarriesNothing(t *testing.T) {
+	closed := make(chan struct{})
+	u := peer(t, func(_ int, conn net.Conn) {
+		http.ReadRequest(bufio.NewReader(conn))
+		io.WriteString(conn, ok)
+		conn.Close()
+		close(closed)
+	})
+	roundTrip(t, u, newRequest(t, "GET", nil))
+	<-closed
+	body := &spent{}
+	req := newRequest(t, "POST", body)
+	req.ContentLength = -1
+	if _, err := u.roundTrip(req, 2); !errors.Is(err, errUnsent) {
+		t.Errorf("the error is %v, want that nothing was sent", err)
+	}
+	if body.read {
+		t.Error("some of the body is spent")
+	}
+}
+
+// spent is a body that knows whether it was read.
+type spent struct{ read bool }
+
+func (s *spent) Read([]byte) (int, error) {
+	s.read = true
+	return 0, io.EOF
+}
+
+func TestHeadsAreBounded(t *testing.T) {
+	for name, line := range map[string]string{"one field": "x", "fields": "A: b\r\n", "interim responses": "HTTP/1.1 103 Early Hints\r\n\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			u := peer(t, func(_ int, conn net.Conn) {
+				defer conn.Close()
+				http.ReadRequest(bufio.NewReader(conn))
+				if name != "interim responses" {
+					io.WriteString(conn, "HTTP/1.1 200 OK\r\nA: ")
+				}
+				for {
+					if _, err := io.WriteString(conn, strings.Repeat(line, 1000)); err != nil {
+						return
+					}
+				}
+			})
+			if resp, err := u.roundTrip(newRequest(t, "GET", nil), 1); err == nil {
+				resp.Body.Close()
+				t.Error("it was read to its end")
+			}
+		})
+	}
+}
+
 func TestRequestsArriveAsTheyWereMade(t *testing.T) {
 	heads := make(chan string, 1)
 	u := peer(t, func(_ int, conn net.Conn) {

@@ -41,7 +41,8 @@ func (e *Engine) watch(ctx context.Context) {
 	}
 }
 
-// check holds the instance to its limits.
+// check holds the instance to its limits. Memory is watched from outside: the
+// heap limit of V8 is fixed when a process boots, before it has a function.
 func (i *instance) check(now time.Time) {
 	memory := usageOf(i.process.ID()).Memory
 	i.mu.Lock()

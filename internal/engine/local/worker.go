@@ -212,7 +212,11 @@ func (w *worker) claim() bool {
 		return false
 	default:
 	}
-	return w.process.Foreground() == nil
+	if err := w.process.Foreground(); err != nil {
+		w.kill()
+		return false
+	}
+	return true
 }
 
 // activate makes the process a function, whose messages go to receiver.

@@ -9,6 +9,7 @@ const { inspect } = require('node:util');
 const control = require('./control.cjs');
 
 const PREFIX = 'x-vercel-internal-';
+const MAX_SUMMARY = 4096; // characters
 const storage = new AsyncLocalStorage();
 const live = new Set();
 const atEnd = []; // functions to tell about calls that end
@@ -121,7 +122,8 @@ function current() {
 /** An error as one line or few, without its stack. */
 function summary(error) {
   try {
-    return error instanceof Error ? `${error.name}: ${error.message}` : inspect(error, { depth: 1 });
+    const text = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error, { depth: 1 });
+    return text.slice(0, MAX_SUMMARY);
   } catch {
     return 'an error that cannot be shown';
   }
