@@ -90,7 +90,10 @@ func (f *Fleet) Run(ctx context.Context) error {
 	f.ended = true
 	close(f.closed)
 	for _, p := range f.pools {
-		f.drainLocked(p, errEnding)
+		p.refuseLocked(errEnding)
+		for _, m := range p.members {
+			f.retireLocked(m)
+		}
 	}
 	f.mu.Unlock()
 	f.work.Wait()
@@ -145,15 +148,20 @@ const tries = 3
 
 var errEnding = lateen.ErrFunctionStart.With("the platform is shutting down")
 
-// Forget stops every instance of a deployment: it is deleted.
+// Forget stops every instance of a deployment, which is deleted, once the
+// requests are done that it has or that wait for one.
 func (f *Fleet) Forget(d lateen.DeploymentID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for key, p := range f.pools {
-		if p.spec.Deployment == d {
-			f.drainLocked(p, lateen.ErrDeploymentNotFound)
-			delete(f.pools, key)
+	for _, p := range f.pools {
+		if p.spec.Deployment != d {
+			continue
 		}
+		p.forgotten = true
+		for _, m := range p.members {
+			f.retireLocked(m)
+		}
+		f.dropLocked(p)
 	}
 }
 

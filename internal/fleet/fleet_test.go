@@ -451,6 +451,31 @@ func TestAForgottenDeploymentHasNoInstances(t *testing.T) {
 	})
 }
 
+func TestRequestsOfAForgottenDeploymentAreAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second, handle: sleeping(10 * time.Second)}
+		h := run(t, fleet.Options{Engine: e, Concurrency: 1, PerFunction: 1})
+		ended := make(chan error, 3)
+		for range 3 { // one is under way when it is forgotten, the others wait
+			go func() { _, _, err := h.call(t.Context(), spec("/a")); ended <- err }()
+		}
+		time.Sleep(5 * time.Second)
+		h.Forget("dpl_1")
+		for range 3 {
+			if err := <-ended; err != nil {
+				t.Errorf("a request from before got %v", err)
+			}
+		}
+		synctest.Wait()
+		if _, running := e.counts(); running != 0 {
+			t.Errorf("%d instances are still there", running)
+		}
+		if got := h.Stats(); got != (fleet.Stats{}) {
+			t.Errorf("left behind: %+v", got)
+		}
+	})
+}
+
 func TestShutdownRefusesNewRequestsAndStopsEveryInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Minute}

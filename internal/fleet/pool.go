@@ -19,6 +19,8 @@ type pool struct {
 	members  []*member
 	starting int
 	waiting  []*waiter // first come, first served
+
+	forgotten bool // instances go as soon as nobody waits for them
 }
 
 // member is an instance in its pool.
@@ -250,18 +252,22 @@ func (f *Fleet) start(p *pool) {
 	if err != nil {
 		f.total--
 		f.failLocked(p, err)
+		f.dropLocked(p)
 		f.feedLocked()
 		return
 	}
 	m := &member{pool: p, instance: instance}
 	p.members = append(p.members, m)
 	f.work.Go(func() { f.watch(m) })
-	if f.ended || f.pools[p.spec.Key] != p {
+	if f.ended {
 		f.retireLocked(m)
 		return
 	}
 	f.admitLocked(p, m, true)
-	if m.inFlight == 0 {
+	switch {
+	case p.forgotten:
+		f.retireLocked(m)
+	case m.inFlight == 0:
 		f.restLocked(m)
 	}
 }
@@ -351,11 +357,10 @@ func (f *Fleet) retireLocked(m *member) {
 	f.growLocked(m.pool)
 }
 
-// drainLocked retires every instance of p and refuses those who wait.
-func (f *Fleet) drainLocked(p *pool, err error) {
-	p.refuseLocked(err)
-	for _, m := range p.members {
-		f.retireLocked(m)
+// dropLocked forgets a pool that has nothing in it.
+func (f *Fleet) dropLocked(p *pool) {
+	if len(p.members)+p.starting+len(p.waiting) == 0 && f.pools[p.spec.Key] == p {
+		delete(f.pools, p.spec.Key)
 	}
 }
 
@@ -373,9 +378,7 @@ func (f *Fleet) stop(m *member) {
 	}
 	f.growLocked(p)
 	f.feedLocked()
-	if len(p.members)+p.starting+len(p.waiting) == 0 && f.pools[p.spec.Key] == p {
-		delete(f.pools, p.spec.Key)
-	}
+	f.dropLocked(p)
 }
 
 // watch retires m when its process ends by itself.
