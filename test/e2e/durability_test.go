@@ -162,6 +162,79 @@ func TestKillingThePlatformLosesNothingThatWasAcknowledged(t *testing.T) {
 	t.Logf("%d deployments acknowledged, %d interrupted by %d kills", acknowledged, interrupted, kills)
 }
 
+func TestAnInterruptedUploadResumes(t *testing.T) {
+	t.Parallel()
+	p := start(t, "LATEEN_POOL=0")
+	dir := filepath.Join(t.TempDir(), "half")
+	files := map[string]string{}
+	for i := range 60 {
+		files[fmt.Sprintf("static/%d.txt", i)] = fmt.Sprintf("file %d %x", i, rand.Uint64())
+	}
+	output(t, dir, files)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	total, acknowledged := 0, 0
+	_, err := p.client().Deploy(ctx, client.DeployOptions{Dir: dir, Project: "half", Uploads: 2, Progress: func(at client.Progress) {
+		if at.Stage != client.Uploading || acknowledged == 40 {
+			return
+		}
+		if total, acknowledged = at.TotalFiles, at.Files; acknowledged == 40 {
+			p.kill()
+			cancel()
+		}
+	}})
+	if err == nil || acknowledged != 40 {
+		t.Fatalf("%d of %d files were uploaded, then %v", acknowledged, total, err)
+	}
+	p.restart(t)
+	asked := -1
+	d, err := p.client().Deploy(t.Context(), client.DeployOptions{Dir: dir, Project: "half", Progress: func(at client.Progress) {
+		if at.Stage == client.Uploading && asked < 0 {
+			asked = at.TotalFiles
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most := total - acknowledged; asked > most || asked < most-2 { // two more may have arrived unacknowledged
+		t.Errorf("%d of %d files were acknowledged, and then %d were asked for", acknowledged, total, asked)
+	}
+	for i := range 60 {
+		(site{p, d.Host}).expect(t, want{path: fmt.Sprintf("/%d.txt", i), contains: []string{files[fmt.Sprintf("static/%d.txt", i)]}})
+	}
+}
+
+func TestAcceptedDeploymentsAreFinishedAfterAKill(t *testing.T) {
+	t.Parallel()
+	p := start(t, "LATEEN_POOL=1")
+	var accepted sync.Map // of ids to cargo
+	for round := range 3 {
+		var all sync.WaitGroup
+		for i := range 4 {
+			c := load(t, fmt.Sprintf("accepted-%d-%d", round, i))
+			all.Go(func() {
+				d, err := p.client().Deploy(t.Context(), client.DeployOptions{Dir: c.dir, Project: "accepted", NoWait: true})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				accepted.Store(d.ID, c)
+			})
+		}
+		all.Wait()
+		p.kill()
+		p.restart(t)
+	}
+	for id, c := range accepted.Range {
+		d := p.settled(t, id.(lateen.DeploymentID))
+		if d.State != lateen.Ready {
+			t.Errorf("%s is %s: %s", d.ID, d.State, d.ErrorText)
+		} else if err := c.(*cargo).intact(t, p, d.Host); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // survey tells that every deployment there is comes to its end, serves exactly
 // its files if that end is READY and nothing otherwise, and that none is lost.
 func survey(t *testing.T, p *platform, hold []*cargo) {
@@ -372,4 +445,43 @@ func TestKeptPagesOutliveTheProcess(t *testing.T) {
 	again("a stop")
 	p.kill()
 	again("a kill")
+}
+
+func TestStateMayBeKeptInPostgreSQL(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(root(t), "scripts", "postgres.sh")
+	dir, err := os.MkdirTemp("", "lateen-e2e-postgres-") // short, for its socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := exec.CommandContext(t.Context(), script, "start", dir)
+	begin.Stderr = t.Output()
+	out, err := begin.Output()
+	if err != nil {
+		t.Fatalf("start PostgreSQL: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if out, err := exec.CommandContext(ctx, script, "stop", dir).CombinedOutput(); err != nil {
+			t.Errorf("stop PostgreSQL: %v\n%s", err, out)
+		}
+	})
+	p := start(t, "LATEEN_POOL=1", "LATEEN_DATABASE="+strings.TrimSpace(string(out)))
+	app := filepath.Join(t.TempDir(), "elephant")
+	voyage(t, app, "preview", "first")
+	cli := lateenCLI(t, p, app)
+	first := cli.deploy("deploy")
+	cli.run("env", "add", "COLOR", "production", "--value", "red")
+	voyage(t, app, "production", "second")
+	second := cli.deploy("deploy", "--prod")
+	p.kill()
+	p.restart(t)
+	(site{p, "elephant.localhost"}).says(t, "second")
+	first.says(t, "first")
+	if got := second.env(t); got["COLOR"] != "red" {
+		t.Errorf("after a kill the function finds COLOR=%q", got["COLOR"])
+	}
+	if _, err := os.Stat(filepath.Join(p.data(), "lateen.db")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a database in the data directory: %v", err)
+	}
 }
