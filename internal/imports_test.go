@@ -23,6 +23,7 @@ var layers = map[string]string{
 
 	// Ring 1: leaves, pure or one syscall deep.
 	"internal/atomicfile":  "",
+	"internal/autoscale":   "",
 	"internal/buildoutput": "",
 	"internal/config":      "",
 	"internal/guest":       "",
