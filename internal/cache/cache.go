@@ -246,7 +246,8 @@ func (c *Cache) newScope(name string) *scope {
 	marks, err := openMarks(filepath.Join(dir, "invalidated"))
 	if err != nil {
 		c.o.Log.Error("what was invalidated is unreadable: everything of the deployment is made anew", "deployment_id", name, "err", err)
-		marks.table[floor] = Mark{Stale: time.Now().UnixNano()}
+		at := time.Now().UnixNano()
+		marks.setLocked(floor, Mark{Stale: at, Expired: at})
 	}
 	return &scope{dir: dir, marks: marks, items: map[[32]byte]*item{}}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -179,6 +180,7 @@ func (c *Cache) Failed(key Key, now time.Time) bool {
 // join returns the flight of key, and whether the caller is its leader; nil if
 // there are too many.
 func (c *Cache) join(key Key, how Making) (f *Flight, leader bool) {
+	s := c.scope(key.Scope)
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
 	if f := c.flights.byKey[key]; f != nil {
@@ -189,7 +191,7 @@ func (c *Cache) join(key Key, how Making) (f *Flight, leader bool) {
 	}
 	create := func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) }
 	f = &Flight{
-		c: c, key: key, how: how, began: time.Now(),
+		c: c, scope: s, key: key, how: how, began: time.Now(),
 		begun: make(chan struct{}), landed: make(chan struct{}), left: make(chan struct{}),
 		spool: newSpool(c.o.MaxInline, c.o.MaxBody, create),
 	}
@@ -209,15 +211,16 @@ func (fs *flights) hand(ctx context.Context, f *Flight, places chan struct{}) (e
 			f.settle(nil, ErrStopped, false)
 		}
 	}
+	var toOthers error
 	select {
 	case fs.jobs <- job:
 		return nil
 	case <-fs.stopped:
-		err = ErrStopped
-	case <-ctx.Done():
-		err = context.Cause(ctx)
+		err, toOthers = ErrStopped, ErrStopped
+	case <-ctx.Done(): // which concerns nobody else
+		err, toOthers = context.Cause(ctx), ErrOnce
 	}
-	f.settle(nil, ErrStopped, false)
+	f.settle(nil, toOthers, false)
 	f.spool.release()
 	f.Leave()
 	return err
@@ -246,6 +249,7 @@ func (fs *flights) settled(f *Flight, kept bool) {
 // Flight is an entry being made.
 type Flight struct {
 	c     *Cache
+	scope *scope // as it was when making began: once it is dropped, nothing is kept
 	key   Key
 	how   Making
 	began time.Time
@@ -376,8 +380,8 @@ func (f *Flight) land() {
 	f.spool.describe(e)
 	kept := f.draft.Use == Kept
 	if kept {
-		f.c.spread(f.key.Scope, e, f.how.Spread)
-		f.c.show(f.key, e)
+		f.c.spread(f.scope, e, f.how.Spread)
+		f.c.show(f.scope, f.key, e)
 		if e.inline() && !f.how.Durable {
 			f.settle(e, nil, true)
 		}
@@ -395,7 +399,7 @@ func (f *Flight) land() {
 
 // store keeps e on disk and reports whether that went well.
 func (f *Flight) store(e *Entry) bool {
-	err := f.c.keep(f.key, e, f.spool)
+	err := f.c.keep(f.scope, f.key, e, f.spool)
 	if err != nil && !errors.Is(err, errDropped) {
 		f.c.o.Log.Error("a page cannot be kept", "deployment_id", f.key.Scope, "err", err)
 	}
@@ -404,15 +408,14 @@ func (f *Flight) store(e *Entry) bool {
 
 // spread makes the older members of e's group stale or expired. It comes before
 // e is there: should that fail, they are made anew too early and not too late.
-func (c *Cache) spread(scope string, e *Entry, how Spread) {
-	s := c.scope(scope)
+func (c *Cache) spread(s *scope, e *Entry, how Spread) {
 	if s == nil || e.Group == "" {
 		return
 	}
 	switch how {
 	case SpreadExpired:
 		if err := s.invalidate([]string{groupName(e.Group)}, e.Born, 0); err != nil && !errors.Is(err, errDropped) {
-			c.o.Log.Error("a group made anew may not survive a restart", "deployment_id", scope, "err", err)
+			c.o.Log.Error("a group made anew may not survive a restart", "deployment_id", filepath.Base(s.dir), "err", err)
 		}
 	case SpreadStale:
 		s.marks.wave(e.Group, e.Born)

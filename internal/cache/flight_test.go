@@ -505,3 +505,25 @@ func TestAnEntryThatCannotBeWrittenIsStillServed(t *testing.T) {
 		t.Errorf("the small one is %q in memory", got)
 	}
 }
+
+func TestAFollowerDoesNotFailWithTheLeaderWhoHungUp(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := cache.Open(cache.Options{Dir: dir}) // which does not run yet, so that the leader waits
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := page{body: "1"}
+		ctx, hangUp := context.WithCancel(t.Context())
+		go c.Make(ctx, home, p.making())
+		synctest.Wait()
+		f, leader := mustMake(t, c, home, p.making())
+		if leader {
+			t.Fatal("there is no leader to follow")
+		}
+		hangUp()
+		if _, err := f.Wait(t.Context()); !errors.Is(err, cache.ErrOnce) {
+			t.Errorf("the follower got %v", err)
+		}
+	})
+}

@@ -124,7 +124,8 @@ type markRecord struct {
 	Name string `json:"n"`
 }
 
-// openMarks reads the table at path; there need not be one.
+// openMarks reads the table at path; there need not be one. Of a file that it
+// cannot read it returns what it did, with the error.
 func openMarks(path string) (*marks, error) {
 	m := &marks{path: path, table: map[string]Mark{}, waves: map[string]int64{}}
 	f, err := os.Open(path)
@@ -132,7 +133,7 @@ func openMarks(path string) (*marks, error) {
 		return m, nil
 	}
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	defer f.Close()
 	for r := bufio.NewReader(f); ; {
@@ -142,7 +143,7 @@ func openMarks(path string) (*marks, error) {
 			return m, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", path, err)
+			return m, fmt.Errorf("read %s: %w", path, err)
 		}
 		m.lines++
 		if rec, ok := decodeMark(line); ok {

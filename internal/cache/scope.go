@@ -147,9 +147,8 @@ func (c *Cache) indexLocked(s *scope, hash [32]byte, info fs.FileInfo) *item {
 }
 
 // show makes e, which is not on disk yet, the entry of key if its body is in memory.
-func (c *Cache) show(key Key, e *Entry) {
+func (c *Cache) show(s *scope, key Key, e *Entry) {
 	e.item = newItem(0, e.Born.UnixNano(), time.Now())
-	s := c.scope(key.Scope)
 	if s == nil || !e.inline() {
 		return
 	}
@@ -160,9 +159,9 @@ func (c *Cache) show(key Key, e *Entry) {
 	}
 }
 
-// keep makes e, whose body sp holds, the entry of key, durably.
-func (c *Cache) keep(key Key, e *Entry, sp *spool) error {
-	s := c.scope(key.Scope)
+// keep makes e, whose body sp holds, the entry of key, durably. The error is
+// [errDropped] once its scope s is dropped.
+func (c *Cache) keep(s *scope, key Key, e *Entry, sp *spool) error {
 	if s == nil {
 		return fmt.Errorf("keep an entry: %q is no name of a deployment", key.Scope)
 	}

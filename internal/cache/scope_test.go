@@ -263,3 +263,50 @@ func TestHostileNamesStayInTheDirectory(t *testing.T) {
 		t.Errorf("there is more than the cache in %s: %v (%v)", root, list, err)
 	}
 }
+
+func TestWhatIsMadeForADroppedScopeIsNotKept(t *testing.T) {
+	dir := t.TempDir()
+	c := running(t, cache.Options{Dir: dir, MaxInline: 100})
+	for name, text := range map[string]string{"small": "late", "large": strings.Repeat("late", 100)} {
+		late := cache.NewKey("dpl_1", name)
+		p := page{body: text, fresh: -1, group: "g", use: cache.Kept, wait: make(chan struct{})}
+		how := p.making()
+		how.Durable, how.Spread = true, cache.SpreadExpired
+		f, _, err := c.Make(t.Context(), late, how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Leave()
+		if err := c.Drop("dpl_1"); err != nil {
+			t.Fatal(err)
+		}
+		close(p.wait)
+		if e, err := f.Wait(t.Context()); err == nil {
+			e.Close()
+		}
+		if got := body(t, c, late); got != "none" {
+			t.Errorf("the %s entry of a dropped deployment is kept: %.10q", name, got)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "entries", "dpl_1")); err == nil {
+			t.Errorf("the directory of a dropped deployment is there again after the %s entry", name)
+		}
+	}
+}
+
+func TestUnreadableInvalidationsExpireEverything(t *testing.T) {
+	dir := t.TempDir()
+	before, err := cache.Open(cache.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, before)
+	keep(t, before, home, page{body: "kept", fresh: -1})
+	stop()
+	if err := os.Mkdir(filepath.Join(dir, "entries", "dpl_1", "invalidated"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := running(t, cache.Options{Dir: dir})
+	if got := state(t, c, home); !strings.HasPrefix(got, "expired") {
+		t.Errorf("what may have been invalidated is %s", got)
+	}
+}
