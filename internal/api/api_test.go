@@ -261,6 +261,49 @@ func TestWhoMayAsk(t *testing.T) {
 	}
 }
 
+// ownToken is the id of the owner's token.
+func (w *world) ownToken(t *testing.T) string {
+	t.Helper()
+	tokens, err := w.Tokens(w.As(t, w.Token))
+	if err != nil || len(tokens) == 0 {
+		t.Fatalf("%d tokens, %v", len(tokens), err)
+	}
+	return string(tokens[0].ID)
+}
+
+// Whatever there is to ask of a project, a deployment, an alias or a team, its
+// id is of no use to who is not in the team.
+func TestStrangersFindNothingBehindAnyRoute(t *testing.T) {
+	w := newWorld(t)
+	_, text := w.ask(t, "nobody", "GET", "/openapi.json", "")
+	var api struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.Unmarshal(text, &api); err != nil {
+		t.Fatal(err)
+	}
+	w.names["alias"], w.names["target"], w.names["branch"], w.names["token"] = "shop.localhost", "production", "main", w.ownToken(t)
+	const body = `{"key":"K","value":"v","type":"plain","target":["preview"],"alias":"evil.example.com","name":"evil"}`
+	asked := 0
+	for path, methods := range api.Paths {
+		if !strings.Contains(path, "{") || strings.Contains(path, "{domain}") {
+			continue // the others tell of what is one's own
+		}
+		for method := range methods {
+			asked++
+			if status, got := w.ask(t, "stranger", strings.ToUpper(method), path, body); status != http.StatusNotFound {
+				t.Errorf("%s %s: %d %.200s", method, path, status, got)
+			}
+		}
+	}
+	if asked < 25 {
+		t.Errorf("only %d routes were asked", asked)
+	}
+	if got := w.Traffic.Hosts()["shop.localhost"]; string(got) != w.names["deployment"] {
+		t.Errorf("production leads to %q", got)
+	}
+}
+
 func TestWhatCannotBeAsked(t *testing.T) {
 	w := newWorld(t)
 	w.rows(t, []row{
