@@ -77,7 +77,8 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 	x := &exchange{edge: e, id: lateen.NewID[lateen.RequestID]("req_", now), client: from, w: w, began: now}
 	r = r.WithContext(lateen.WithRequestID(r.Context(), x.id))
 	if hops := r.Header.Get(hopsHeader); hops != "" {
-		x.hops, _ = strconv.Atoi(hops)
+		n, _ := strconv.Atoi(hops)
+		x.hops = max(0, n) // a client may claim to have come far, not to have further to go
 	}
 	r.Header = cleanRequest(r.Header)
 	x.body = newUpload(w, r, e.o.MaxBody)

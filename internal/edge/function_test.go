@@ -263,13 +263,15 @@ func TestWhatAFunctionIsTold(t *testing.T) {
 	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) { seen = r }).open()
 	s.get("/fn?b=2&a=%20x", "Host: app.localhost:8080", "Cookie: a=b", "Accept-Encoding: br", "X-Custom: 1", "Authorization: Bearer t",
 		"Connection: X-Hop", "X-Hop: 1", "Keep-Alive: 5", "Proxy-Authorization: x")
-	id := string(s.record(0).ID)
+	r := s.record(0)
+	id := string(r.ID)
 	if seen.RequestURI != "/fn?b=2&a=%20x" || seen.Host != "app.localhost:8080" {
 		t.Errorf("it was asked for %s at %s", seen.RequestURI, seen.Host)
 	}
 	want := map[string]string{
 		"Accept-Encoding": "br", "Authorization": "Bearer t", "Cookie": "a=b", "User-Agent": "Go-http-client/1.1", "X-Custom": "1",
 		"Forwarded":       `for=127.0.0.1;host="app.localhost:8080";proto=http`,
+		"Traceparent":     "00-" + r.TraceID + "-" + r.SpanID + "-01",
 		"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "app.localhost:8080", "X-Forwarded-Port": "8080", "X-Forwarded-Proto": "http",
 		"X-Invocation-Id": id, "X-Matched-Path": "/fn", "X-Real-Ip": "127.0.0.1", "X-Vercel-Deployment-Url": "app-abc-team.localhost",
 		"X-Vercel-Forwarded-For": "127.0.0.1", "X-Vercel-Id": "dev1::dev1::" + id, "X-Vercel-Proxied-For": "127.0.0.1",

@@ -41,7 +41,11 @@ var hopByHop = []string{ //nolint:gochecknoglobals // a constant in all but name
 }
 
 // platformOnly reports whether clients may not send the header name (canonical).
+// The gateway interfaces of some languages take '_' in a name for '-'.
 func platformOnly(name string) bool {
+	if strings.Contains(name, "_") {
+		name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	}
 	if platformRequest[name] {
 		return true
 	}

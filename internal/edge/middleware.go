@@ -77,18 +77,18 @@ func (x *exchange) holdBody() ([]byte, error) {
 	}
 	rest := io.MultiReader(bytes.NewReader(all), x.body)
 	if len(all) > middlewareBody {
-		x.req.Body = io.NopCloser(rest)
+		x.req.Body = &heldBody{Reader: rest} // so that the next middleware does not read on
 		return nil, nil
 	}
 	x.req.Body, x.req.ContentLength = &heldBody{Reader: rest, all: all}, int64(len(all))
 	return all, nil
 }
 
-// heldBody is a request's body that is in memory.
+// heldBody is a request's body of which the beginning is in memory.
 type heldBody struct {
 	io.Reader
 
-	all []byte
+	all []byte // the whole of it; nil where it is too long
 }
 
 // Close does nothing.

@@ -71,6 +71,32 @@ func TestALongBodyGoesPastTheMiddleware(t *testing.T) {
 	}
 }
 
+func TestSeveralMiddlewaresLeaveTheBodyWhole(t *testing.T) {
+	s := middlewareStage(t, next)
+	s.function("/_second", lateen.Function{Runtime: "edge"})
+	s.manifest.Routes = append(s.manifest.Routes, lateen.Route{Src: "/.*", MiddlewarePath: "_second", Continue: true, Override: true})
+	s.handle(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Matched-Path") == "/fn" {
+			io.Copy(w, r.Body)
+			return
+		}
+		io.Copy(io.Discard, r.Body)
+		next(w, r)
+	})
+	s.open()
+	for n, size := range []int{7, middlewareBody + 1000} {
+		sent := strings.Repeat("0123456789", size/10+1)[:size]
+		resp, got := s.do("POST", "/fn", io.MultiReader(strings.NewReader(sent)))
+		if is(t, resp, 200, ""); got != sent {
+			t.Errorf("the function saw %d bytes of %d", len(got), size)
+		}
+		s.record(n)
+		if s.edge.memory.left.Load() != heldBodies {
+			t.Errorf("after %d bytes: memory was taken and not given back", size)
+		}
+	}
+}
+
 func TestBodiesHeldForMiddlewaresAreBounded(t *testing.T) {
 	s := middlewareStage(t, next).open()
 	s.edge.memory.left.Store(5)

@@ -77,7 +77,7 @@ func (e *Edge) servePrerender(x *exchange, d *route.Decision, p *lateen.Prerende
 		}
 		r.serve()
 	default:
-		x.fail(errMethod)
+		x.fail(errMethod, "Allow", "GET, HEAD")
 	}
 }
 

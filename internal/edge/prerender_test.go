@@ -413,8 +413,8 @@ func TestAPageWithoutAFunctionStays(t *testing.T) {
 		time.Sleep(time.Hour)
 		p.want("PRERENDER: built", "/static", "X-Prerender-Revalidate: "+token)
 		p.want("HIT: built", "/static", "Cookie: __prerender_bypass="+token)
-		if resp := p.send("POST", "/static"); resp.StatusCode != 405 {
-			t.Errorf("POST: %d", resp.StatusCode)
+		if resp := p.send("POST", "/static"); resp.StatusCode != 405 || resp.Header.Get("Allow") != "GET, HEAD" {
+			t.Errorf("POST: %d, Allow is %q", resp.StatusCode, resp.Header.Get("Allow"))
 		}
 	})
 }
