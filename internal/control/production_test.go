@@ -89,6 +89,8 @@ func TestPromoteRefuses(t *testing.T) {
 	c := start(t, g.with)
 	g.open <- struct{}{}
 	ready := c.deploy("one", "production")
+	g.open <- struct{}{}
+	shown := c.deploy("shown", "preview")
 	waiting := c.accept("two", "production")
 	preview := c.accept("three", "preview")
 	other := c.accept("other", "production", project("other"))
@@ -99,6 +101,7 @@ func TestPromoteRefuses(t *testing.T) {
 		"a preview that is not ready": {second(c.Promote(c.ctx, "shop", string(preview.ID))), lateen.ErrDeploymentNotReady},
 		"back to one not ready":       {second(c.Rollback(c.ctx, "shop", string(other.ID))), lateen.ErrDeploymentNotFound},
 		"of another project":          {second(c.Promote(c.ctx, "other", string(ready.ID))), lateen.ErrDeploymentNotFound},
+		"a preview of another":        {second(c.Promote(c.ctx, "other", string(shown.ID))), lateen.ErrDeploymentNotFound},
 		"back to a preview":           {second(c.Rollback(c.ctx, "shop", string(preview.ID))), lateen.ErrRollbackTarget},
 		"in no project":               {second(c.Promote(c.ctx, "nowhere", string(ready.ID))), lateen.ErrProjectNotFound},
 	} {

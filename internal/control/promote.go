@@ -21,6 +21,13 @@ func (c *Control) Promote(ctx context.Context, project, idOrHost string) (*latee
 	if d.Target == lateen.Production {
 		return c.repoint(ctx, project, d.ID, promoteAction)
 	}
+	of, err := c.Project(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	if d.Project != of.ID {
+		return nil, ofAnother(of)
+	}
 	if d.State != lateen.Ready {
 		return nil, lateen.ErrDeploymentNotReady.With("the deployment is %s", d.State)
 	}
@@ -63,7 +70,7 @@ func (c *Control) repoint(ctx context.Context, idOrName string, id lateen.Deploy
 		}
 		switch {
 		case d.Project != project.ID:
-			return lateen.ErrDeploymentNotFound.With("the deployment belongs to another project than %s", project.Name)
+			return ofAnother(project)
 		case d.State != lateen.Ready:
 			return lateen.ErrDeploymentNotReady.With("the deployment is %s", d.State)
 		}
@@ -80,6 +87,10 @@ func (c *Control) repoint(ctx context.Context, idOrName string, id lateen.Deploy
 		return nil, err
 	}
 	return d, nil
+}
+
+func ofAnother(project *lateen.Project) error {
+	return lateen.ErrDeploymentNotFound.With("the deployment belongs to another project than %s", project.Name)
 }
 
 // failRequest ends the promotion that waited for a deployment that failed.
