@@ -152,4 +152,9 @@ func TestARequestThatGoesInCirclesEnds(t *testing.T) {
 	if ends != 2 {
 		t.Errorf("%d requests ended as a loop", ends)
 	}
+	s.records.mu.Lock()
+	defer s.records.mu.Unlock()
+	if n := len(s.records.all); n != 2*(maxHops+1) {
+		t.Errorf("%d requests were made of two", n)
+	}
 }
