@@ -2,6 +2,13 @@
 // numbers and a time. It learns each function's pauses, weighs the memory of an
 // idle instance against the wait of who would come to a stopped one, and does
 // nothing itself: every decision is a value for the caller to act on.
+//
+// The caller tells a function's [History] of every arrival. When its instance
+// has rested for a moment it asks [Policy.Keep], stops the instance at
+// KeepUntil and starts one at PrewarmAt, unless a request comes before. If none
+// comes by PrewarmUntil it stops that one, too, and asks [Policy.Prewarm]. What
+// memory does not suffice for goes by [Evict], and how many are needed at once
+// is [Demand.Missing].
 package autoscale
 
 import "time"

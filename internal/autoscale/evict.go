@@ -13,11 +13,12 @@ type Resident struct {
 	Since    time.Time // when it came to rest
 }
 
-// Priority is the greedy-dual rank of an instance that came to rest: what it
-// was asked for of late ([History.Uses]) times what a new one would cost, by
-// what it holds, above the clock of that moment. The clock is 0 at first and
-// rises to the priority of what [Evict] takes, so that one that is never asked
-// again is overtaken by those that are, however dear it is.
+// Priority is the greedy-dual rank of an instance, as of its last arrival or of
+// its start ahead of one: how often its function was asked of late
+// ([History.Uses]), times what a new one would cost, by what it holds, above
+// the clock of that moment. The clock is 0 at first and rises to the priority
+// of what [Evict] takes, so that one that is never asked again is overtaken by
+// those that are, however dear it is.
 //
 //	clock 0, 12 uses, Start 100 ms, 128 MiB: 0 + 12·0.1/128 = 0.0094
 //	clock 0,  1 use,  Start 2 s,    256 MiB: 0 +  1·2/256   = 0.0078: goes first
@@ -30,7 +31,8 @@ func Priority(clock, uses float64, c Costs) float64 {
 // of the lowest priority, of equal ones the one that rested longest, and of
 // those none that the others make unnecessary. It returns their indexes in
 // rising order and what the clock is then. If all of them do not suffice it
-// chooses none, and ok is false.
+// chooses none, and ok is false. What was evicted is not to be started ahead in
+// the same pause, or it would come and go.
 func Evict(residents []Resident, need int64, clock float64) (stop []int, next float64, ok bool) {
 	order := make([]int, len(residents))
 	for i := range order {

@@ -28,7 +28,8 @@ type Plan struct {
 	PrewarmAt, PrewarmUntil time.Time
 }
 
-// Keep plans for a function whose instance came to rest.
+// Keep plans for a function whose instance came to rest. It takes microseconds:
+// not to be asked between the requests of a busy one.
 func (p Policy) Keep(h *History, now time.Time, c Costs) Plan {
 	p, c = p.withDefaults(), c.withDefaults()
 	var o outlook
