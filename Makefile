@@ -5,7 +5,7 @@ NODE  := $(CURDIR)/.cache/node
 export PATH := $(NODE)/bin:$(PATH)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-stop test check lint unit e2e examples bench generate setup clean
+.PHONY: build demo demo-stop test check lint unit e2e examples bench bench-keepalive generate setup clean
 
 build: ## bin/lateen
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
@@ -38,6 +38,9 @@ e2e: build examples ## real frameworks, the real CLI, a real browser
 
 bench: build examples ## measures, and writes docs/benchmarks.md
 	$(GO) run ./test/bench
+
+bench-keepalive: ## replays recorded arrivals, TRACES=DIR, and writes docs/keep-alive.md
+	$(GO) run ./test/keepalive -traces '$(TRACES)'
 
 generate: ## reference pages, OpenAPI
 	$(GO) test ./internal/cli ./internal/api -run 'Reference|OpenAPI|Golden|Help' -update

@@ -1,0 +1,61 @@
+// Keepalive replays traces of real arrivals through the keep-alive policy, in
+// virtual time, prints what it costs beside fixed keep-alives, and writes
+// docs/keep-alive.md.
+//
+//	go run ./test/keepalive -traces DIR [-out docs/keep-alive.md]
+//
+// It fails if the policy does not beat a fixed keep-alive of ten minutes.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// rival is the keep-alive to beat. A trace that is hardly longer says nothing of it.
+const rival = 10 * time.Minute
+
+func main() {
+	err := play(os.Args[1:], os.Stdout)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "keepalive:", err)
+		os.Exit(1)
+	}
+}
+
+func play(args []string, w io.Writer) error {
+	flags := flag.NewFlagSet("keepalive", flag.ContinueOnError)
+	dir := flags.String("traces", "", "`directory` of traces, in the formats that Azure published; required")
+	out := flags.String("out", "docs/keep-alive.md", "`file` to write, and a picture beside it; empty writes none")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *dir == "" {
+		return errors.New("which traces? -traces DIR; with make: make bench-keepalive TRACES=DIR")
+	}
+	all, err := traces(*dir)
+	if err != nil {
+		return err
+	}
+	var rep report
+	var faults []error
+	for _, t := range all {
+		if t.end < 2*rival {
+			fmt.Fprintf(os.Stderr, "keepalive: %s is left out: it lasts %s\n", t.name, t.end)
+			continue
+		}
+		faults = append(faults, rep.measure(t))
+	}
+	if len(rep.Studies) == 0 {
+		return fmt.Errorf("no trace below %s lasts %s", *dir, 2*rival)
+	}
+	rep.print(w)
+	if *out != "" {
+		faults = append(faults, rep.write(*out))
+	}
+	return errors.Join(faults...)
+}
