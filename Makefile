@@ -26,7 +26,7 @@ setup: ## what the tests need beyond Go: Node, PostgreSQL, Chromium
 	scripts/setup.sh
 
 unit: ## packages, with the race detector, on SQLite and PostgreSQL
-	scripts/postgres.sh run -- $(GO) test -race ./...
+	scripts/postgres.sh run $(GO) test -race ./...
 
 examples: ## builds every example with its own framework
 	scripts/node.sh
