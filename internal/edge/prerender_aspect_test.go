@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
@@ -166,6 +167,22 @@ func FuzzAllowedParams(f *testing.F) {
 		}
 		if again := allowedParams(got, []string{"a", "b"}); again != got {
 			t.Errorf("%q became %q and then %q", query, got, again)
+		}
+	})
+}
+
+func TestOneHostHoweverSpeltHasOnePage(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/cold", "", lateen.Prerender{})
+	}, func(p *press) {
+		p.get("/cold", "Host: app.localhost")
+		synctest.Wait()
+		for _, host := range []string{"APP.localhost", "app.localhost.", "app.localhost:80", "app.localhost:080", "app.localhost:", "app.localhost:x1"} {
+			p.want("HIT: call 1", "/cold", "Host: "+host)
+		}
+		p.get("/cold", "Host: App.localhost:8080")
+		if host := p.last().Header.Get("X-Forwarded-Host"); host != "app.localhost:8080" {
+			t.Errorf("a page for everybody is made for %q", host)
 		}
 	})
 }

@@ -22,7 +22,7 @@ import (
 func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Making, invocation func() *lateen.Invocation) {
 	var inv *lateen.Invocation
 	e, d, page, group := r.edge, r.d, r.page, r.group
-	x := &exchange{edge: e, id: r.id, site: r.site, client: client{proto: r.client.proto, host: r.client.host, hostname: r.client.hostname}}
+	x := &exchange{edge: e, id: r.id, site: r.site, client: client{proto: r.client.proto, host: r.client.authority(), hostname: r.client.hostname}}
 	asked := r.asked
 	return cache.Making{Spread: spread, Make: func(ctx context.Context) (*cache.Draft, error) {
 		inv = new(lateen.Invocation)
