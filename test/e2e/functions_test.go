@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -338,6 +339,38 @@ func checkClaims(t *testing.T, s site) {
 	}
 	if r := s.get(t, "/guarded/note.txt", append(options, withHeader("x-middleware-subrequest", "middleware:middleware:middleware:middleware:middleware"))...); r.Status != http.StatusUnauthorized {
 		t.Errorf("with headers of its own a client passes the guard: %d", r.Status)
+	}
+}
+
+func TestAFunctionTakesUpgrades(t *testing.T) {
+	t.Parallel()
+	p := common(t)
+	dir := filepath.Join(t.TempDir(), "socket")
+	output(t, dir, map[string]string{
+		"functions/ws.func/.vc-config.json": `{"runtime":"nodejs24.x","handler":"index.js","launcherType":"Nodejs"}`,
+		"functions/ws.func/index.js": `const server = require("node:http").createServer((req, res) => res.end("plain"));
+server.on("upgrade", (req, socket) => {
+  socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: " + req.headers.upgrade + "\r\nConnection: Upgrade\r\n\r\nwelcome ");
+  socket.on("data", (chunk) => socket.end(String(chunk).toUpperCase()));
+});
+server.listen(3000);`,
+	})
+	s := lateenCLI(t, p, dir).deploy("deploy")
+	s.expect(t, want{path: "/ws", contains: []string{"plain"}})
+	resp, err := s.open(t, http.MethodGet, "/ws", nil, withHeader("Connection", "Upgrade"), withHeader("Upgrade", "echo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	conn, ok := resp.Body.(io.ReadWriter)
+	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
+		t.Fatalf("%s %s", resp.Status, headerText(resp.Header))
+	}
+	if _, err := io.WriteString(conn, "aboard"); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := io.ReadAll(conn); err != nil || string(said) != "welcome ABOARD" {
+		t.Errorf("the function said %q, %v", said, err)
 	}
 }
 
