@@ -62,6 +62,30 @@ type GitMetadata struct {
 	Dirty             bool   `json:"dirty,omitempty"`
 }
 
+// The bounds of what a client says about a deployment: it is kept with every
+// one of them, and listed.
+const (
+	MaxMetaPairs = 100
+	MaxMetaBytes = 64 << 10 // names, values and Git facts together
+)
+
+// ValidateMeta reports more said about d than is kept as [ErrMetaTooLarge].
+func (d *Deployment) ValidateMeta() error {
+	size := len(d.Source)
+	for k, v := range d.Meta {
+		size += len(k) + len(v)
+	}
+	if g := d.Git; g != nil {
+		for _, s := range []string{g.RemoteURL, g.CommitAuthorName, g.CommitAuthorEmail, g.CommitMessage, g.CommitRef, g.CommitSHA} {
+			size += len(s)
+		}
+	}
+	if len(d.Meta) > MaxMetaPairs || size > MaxMetaBytes {
+		return ErrMetaTooLarge
+	}
+	return nil
+}
+
 // UploadFile is one file of an upload as a client lists it: named by its
 // SHA-1, or carried inline in Data.
 type UploadFile struct {
@@ -135,6 +159,7 @@ var (
 	ErrUploadTruncated     = &Error{Code: Invalid, Reason: "upload_truncated", Message: "the body ended too early", Hint: "upload the file again"}
 	ErrUploadPath          = &Error{Code: Invalid, Reason: "invalid_path", Message: "a file's path leaves the upload"}
 	ErrUploadArchive       = &Error{Code: Invalid, Reason: "invalid_archive", Message: "the archive of the upload can't be unpacked", Hint: "deploy again, or without --archive=tgz"}
+	ErrMetaTooLarge        = &Error{Code: Invalid, Reason: "meta_too_large", Message: "the metadata of a deployment is 100 pairs and 64 KiB at most, Git facts included"}
 	ErrTooManyFiles        = &Error{Code: Invalid, Reason: "too_many_files", Message: "the deployment has too many files"}
 	ErrAliasNotFound       = &Error{Code: NotFound, Reason: "alias_not_found", Message: "there is no such alias", Hint: "list them with `lateen alias ls`"}
 	ErrAliasInvalid        = &Error{Code: Invalid, Reason: "invalid_alias", Message: "the alias is not a host name"}

@@ -49,6 +49,9 @@ func (c *Control) Deploy(ctx context.Context, r DeployRequest) (*lateen.Deployme
 	if r.Target == lateen.Development {
 		return nil, lateen.ErrTargetInvalid.With("a deployment can't have the target development")
 	}
+	if err := (&lateen.Deployment{Source: r.Source, Meta: r.Meta, Git: r.Git}).ValidateMeta(); err != nil {
+		return nil, err
+	}
 	c.sweeper.RLock()
 	defer c.sweeper.RUnlock()
 	var files lateen.Digest

@@ -172,6 +172,16 @@ func TestDeployRefuses(t *testing.T) {
 		"development":           func(r *control.DeployRequest) { r.Target = "development" },
 		"a project's odd name":  func(r *control.DeployRequest) { r.Project = "A B" },
 		"no project":            func(r *control.DeployRequest) { r.Project = "" },
+		"a huge meta":           func(r *control.DeployRequest) { r.Meta = map[string]string{"a": strings.Repeat("x", 65<<10)} },
+		"a huge commit message": func(r *control.DeployRequest) {
+			r.Git = &lateen.GitMetadata{CommitMessage: strings.Repeat("x", 65<<10)}
+		},
+		"countless meta": func(r *control.DeployRequest) {
+			r.Meta = map[string]string{}
+			for i := range 101 {
+				r.Meta[strings.Repeat("k", i)] = ""
+			}
+		},
 	} {
 		r := control.DeployRequest{Project: "shop", Files: inline("x")}
 		change(&r)
