@@ -342,7 +342,7 @@ func checkClaims(t *testing.T, s site) {
 	}
 }
 
-func TestAFunctionTakesUpgrades(t *testing.T) {
+func TestAFunctionTakesWebSockets(t *testing.T) {
 	t.Parallel()
 	p := common(t)
 	dir := filepath.Join(t.TempDir(), "socket")
@@ -356,8 +356,11 @@ server.on("upgrade", (req, socket) => {
 server.listen(3000);`,
 	})
 	s := lateenCLI(t, p, dir).deploy("deploy")
-	s.expect(t, want{path: "/ws", contains: []string{"plain"}})
-	resp, err := s.open(t, http.MethodGet, "/ws", nil, withHeader("Connection", "Upgrade"), withHeader("Upgrade", "echo"))
+	s.expect(t,
+		want{path: "/ws", contains: []string{"plain"}},
+		want{name: "no other protocol", path: "/ws", header: []string{"Connection", "Upgrade, HTTP2-Settings", "Upgrade", "h2c"}, contains: []string{"plain"}},
+	)
+	resp, err := s.open(t, http.MethodGet, "/ws", nil, withHeader("Connection", "Upgrade"), withHeader("Upgrade", "websocket"))
 	if err != nil {
 		t.Fatal(err)
 	}
