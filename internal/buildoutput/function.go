@@ -65,7 +65,7 @@ func (r *reader) readFunctions() error {
 	}
 	// Who consumes a queue is called by it alone.
 	maps.DeleteFunc(m.Outputs, func(_, fn string) bool { return len(m.Functions[fn].Triggers) > 0 })
-	r.noticeOldNode()
+	r.noticeRuntimes()
 	return nil
 }
 
@@ -96,23 +96,32 @@ func (r *reader) linkedFunction(root, at string) (string, error) {
 	return "", lateen.ErrBuildOutput.With("%s leads to %s, which is not a function", at, end)
 }
 
-// noticeOldNode says which functions will run on a newer Node than they ask for.
-func (r *reader) noticeOldNode() {
-	old := make(map[string][]string) // runtime → functions
+// noticeRuntimes says which functions will run on a newer Node than they ask
+// for, and which will not run at all.
+func (r *reader) noticeRuntimes() {
+	old, foreign := make(map[string][]string), make(map[string][]string) // runtime → functions
 	for name, fn := range r.out.Manifest.Functions {
-		if match := nodePattern.FindStringSubmatch(fn.Runtime); match != nil {
+		match := nodePattern.FindStringSubmatch(fn.Runtime)
+		switch {
+		case match == nil && !fn.Edge():
+			foreign[fn.Runtime] = append(foreign[fn.Runtime], name)
+		case match != nil:
 			if major, err := strconv.Atoi(match[1]); err == nil && major < oldestNode {
 				old[fn.Runtime] = append(old[fn.Runtime], name)
 			}
 		}
 	}
 	for _, runtime := range slices.Sorted(maps.Keys(old)) {
-		slices.Sort(old[runtime])
 		r.notice("%s is past its end of life: %s will run on Node %d", runtime, several(old[runtime]), oldestNode)
+	}
+	for _, runtime := range slices.Sorted(maps.Keys(foreign)) {
+		r.notice("%s is not run yet: %s will answer 501", runtime, several(foreign[runtime]))
 	}
 }
 
+// several names a few functions and counts the others.
 func several(names []string) string {
+	slices.Sort(names)
 	const most = 3
 	if len(names) <= most {
 		return strings.Join(names, ", ")
