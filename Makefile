@@ -43,7 +43,7 @@ bench-keepalive: ## replays recorded arrivals, TRACES=DIR, and writes docs/keep-
 	$(GO) run ./test/keepalive -traces '$(TRACES)'
 
 generate: ## reference pages, OpenAPI
-	$(GO) test ./internal/cli ./internal/api -run 'Reference|OpenAPI|Golden|Help' -update
+	$(GO) test ./internal ./internal/cli ./internal/api -run 'Reference|OpenAPI|Golden|Help' -update
 
 clean:
 	rm -rf bin .cache .lateen

@@ -97,5 +97,6 @@ var (
 	ErrInternal = &Error{Code: Internal, Reason: "internal", Message: "something went wrong on our side"}
 	ErrInvalid  = &Error{Code: Invalid, Reason: "bad_request", Message: "the request is malformed"}
 	ErrNotFound = &Error{Code: NotFound, Reason: "not_found", Message: "there is no such thing here"}
+	ErrMethod   = &Error{Code: Invalid, Reason: "method_not_allowed", Message: "the resource does not take this method"}
 	ErrTooLarge = &Error{Code: Invalid, Reason: "too_large", Message: "the body is larger than allowed"}
 )

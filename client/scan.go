@@ -28,8 +28,8 @@ const (
 
 // Errors of a directory that can't be deployed.
 var (
-	ErrNotBuilt = &lateen.Error{Code: lateen.Invalid, Reason: "build_output_missing", Message: "there is no build output in the directory", Hint: "run `vercel build` first"}
-	ErrMapped   = &lateen.Error{Code: lateen.Invalid, Reason: "build_output_invalid", Message: "a function needs a file that is not there", Hint: "build again, and deploy from the directory that was built"}
+	ErrNotBuilt = &lateen.Error{Code: lateen.Invalid, Reason: "not_built", Message: "there is no build output in the directory", Hint: "run `vercel build` first"}
+	ErrMapped   = &lateen.Error{Code: lateen.Invalid, Reason: "build_output_incomplete", Message: "a function needs a file that is not there", Hint: "build again, and deploy from the directory that was built"}
 	ErrChanged  = &lateen.Error{Code: lateen.Conflict, Reason: "file_changed", Message: "a file changed while it was uploaded", Hint: "deploy again when the build is done"}
 )
 

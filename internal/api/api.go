@@ -175,7 +175,7 @@ func unknownRoute(a *API, w http.ResponseWriter, r *http.Request) error {
 	}
 	if len(allowed) > 0 {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return errMethod.With("%s can't be asked of %s; %s can", r.Method, r.URL.Path, strings.Join(allowed, ", "))
+		return lateen.ErrMethod.With("%s can't be asked of %s; %s can", r.Method, r.URL.Path, strings.Join(allowed, ", "))
 	}
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	return lateen.ErrNotFound.With("there is no %s here", path).WithHint("GET /openapi.json lists what there is")

@@ -15,7 +15,6 @@ import (
 
 // Errors of the HTTP face itself.
 var (
-	errMethod   = &lateen.Error{Code: lateen.Invalid, Reason: "method_not_allowed", Message: "this can't be asked of that"}
 	errEnvValue = &lateen.Error{Code: lateen.Invalid, Reason: "env_value_invalid_type", Message: "the value of a variable must be a string"}
 	errBusy     = &lateen.Error{Code: lateen.Unavailable, Reason: "too_many_uploads", Message: "too many files are being uploaded at once", Hint: "try again in a moment"}
 )
@@ -41,7 +40,7 @@ func Status(e *lateen.Error) int {
 	switch {
 	case errors.Is(e, lateen.ErrTooLarge):
 		return http.StatusRequestEntityTooLarge
-	case errors.Is(e, errMethod):
+	case errors.Is(e, lateen.ErrMethod):
 		return http.StatusMethodNotAllowed
 	}
 	if s, ok := statuses[e.Code]; ok {

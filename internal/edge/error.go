@@ -10,7 +10,6 @@ import (
 // by the table in error_page.go.
 var (
 	errUnknownHost      = lateen.ErrDeploymentNotFound.With("no deployment has this host")
-	errMethod           = &lateen.Error{Code: lateen.Invalid, Reason: "method_not_allowed", Message: "the resource does not take this method"}
 	errRange            = &lateen.Error{Code: lateen.Invalid, Reason: "range_not_satisfiable", Message: "the range asked for lies outside of the file"}
 	errPrecondition     = &lateen.Error{Code: lateen.Conflict, Reason: "precondition_failed", Message: "the file is not the one the request expects"}
 	errStalled          = &lateen.Error{Code: lateen.Invalid, Reason: "request_timeout", Message: "the request's body stopped coming"}

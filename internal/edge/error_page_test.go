@@ -29,7 +29,7 @@ func TestEveryErrorHasAPage(t *testing.T) {
 		lateen.ErrDeploymentNotFound: 404, lateen.ErrDeploymentNotReady: 503, lateen.ErrFunctionFailed: 500, lateen.ErrFunctionTimeout: 504,
 		lateen.ErrFunctionNoResponse: 502, lateen.ErrFunctionPayload: 413, lateen.ErrFunctionThrottled: 503, lateen.ErrFunctionStart: 503,
 		lateen.ErrFunctionRuntime: 501, lateen.ErrInternal: 500, lateen.ErrNotFound: 404, lateen.ErrInvalid: 400,
-		errUnknownHost: 404, errMethod: 405, errRange: 416, errPrecondition: 412, errStalled: 408, errOverloaded: 503, errResponseTooLarge: 500,
+		errUnknownHost: 404, lateen.ErrMethod: 405, errRange: 416, errPrecondition: 412, errStalled: 408, errOverloaded: 503, errResponseTooLarge: 500,
 		errEdgeFailed: 500, errEdgeTimeout: 504, errMiddleware: 500, errMiddlewareTime: 504, errOrigin: 502, errOriginTimeout: 504,
 		errOriginRefused: 502, errLoop: 508,
 	} {

@@ -94,7 +94,7 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 // serve finds the site, decides and answers.
 func (x *exchange) serve() {
 	if x.req.Method == http.MethodConnect || x.req.Method == http.MethodTrace {
-		x.fail(errMethod) // no proxy for others, no mirror of what others sent
+		x.fail(lateen.ErrMethod) // no proxy for others, no mirror of what others sent
 		return
 	}
 	ctx := x.req.Context()

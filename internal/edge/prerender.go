@@ -77,7 +77,7 @@ func (e *Edge) servePrerender(x *exchange, d *route.Decision, p *lateen.Prerende
 		}
 		r.serve()
 	default:
-		x.fail(errMethod, "Allow", "GET, HEAD")
+		x.fail(lateen.ErrMethod, "Allow", "GET, HEAD")
 	}
 }
 

@@ -29,7 +29,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 		x.respond(http.StatusNoContent, http.Header{"Allow": {"GET, HEAD, OPTIONS"}}, nil)
 		return
 	default:
-		x.fail(errMethod, "Allow", "GET, HEAD, OPTIONS")
+		x.fail(lateen.ErrMethod, "Allow", "GET, HEAD, OPTIONS")
 		return
 	}
 	ranged := x.req.Header["Range"]
