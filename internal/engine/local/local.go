@@ -130,6 +130,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		background.Go(func() { e.fill(ctx, p) })
 	}
 	background.Go(func() { e.watch(ctx) })
+	background.Go(func() { e.fetch(ctx) })
 	e.pools[newestNode].need()
 	if missing := e.Missing(); missing != "" {
 		e.o.Log.WarnContext(ctx, "walls are missing", "missing", missing)

@@ -42,6 +42,11 @@ func open(t testing.TB, f enginetest.Fixture) *Engine {
 	if missing := e.Missing(); missing != "" {
 		t.Log(missing)
 	}
+	for _, major := range nodeVersions() { // a start has no time for a download
+		if _, err := e.o.Toolchain.Node(t.Context(), major); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +59,24 @@ func (e *Engine) fill(ctx context.Context, p *pool) {
 			w.kill()
 		default:
 			return
+		}
+	}
+}
+
+// fetch gets every runtime there may be need of, the newest first, so that no
+// request waits for a download.
+func (e *Engine) fetch(ctx context.Context) {
+	for _, major := range slices.Backward(nodeVersions()) {
+		for failures := 0; ctx.Err() == nil; {
+			_, err := e.o.Toolchain.Node(ctx, major)
+			if err == nil {
+				break
+			}
+			failures++
+			if ctx.Err() == nil {
+				e.o.Log.WarnContext(ctx, "a runtime is not there yet", "node", major, "err", err)
+			}
+			pause(ctx, failures)
 		}
 	}
 }
