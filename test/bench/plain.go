@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/lateen-dev/lateen/test/link"
 )
 
 // direct is what runs a function without a platform: node FILE HANDLER ADDRESS.
@@ -95,11 +97,11 @@ func (p *plain) layOut(project, name string) error {
 	}
 	p.handler, p.node = config.Handler, p.bench.tools.nodes[major]
 	for to, from := range config.FilePathMap {
-		if err := linkFile(filepath.Join(project, from), filepath.Join(p.dir, to)); err != nil {
+		if err := link.File(filepath.Join(project, from), filepath.Join(p.dir, to)); err != nil {
 			return err
 		}
 	}
-	return linkTree(dir, p.dir)
+	return link.Tree(dir, p.dir)
 }
 
 // start adds how long Node.js takes from its start to the first byte of the

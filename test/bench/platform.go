@@ -17,6 +17,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/test/link"
 )
 
 // platform is a `lateen up` in a process of its own, on a data directory and a
@@ -40,7 +41,7 @@ func (b *bench) up(ctx context.Context, flags ...string) (_ *platform, err error
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as an installed one
 		return nil, err
 	}
-	if err := linkTree(b.tools.runtimes, filepath.Join(dir, "runtimes")); err != nil {
+	if err := link.Tree(b.tools.runtimes, filepath.Join(dir, "runtimes")); err != nil {
 		return nil, err
 	}
 	port, err := freePort(ctx)

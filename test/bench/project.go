@@ -1,13 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+
+	"github.com/lateen-dev/lateen/test/link"
 )
 
 // The smallest functions there are. The peer runs the same file.
@@ -54,90 +55,7 @@ func (b *bench) project(example string) (string, error) {
 		return "", err
 	}
 	dst := filepath.Join(parent, example)
-	err = linkTree(filepath.Join(src, ".vercel", "output"), filepath.Join(dst, ".vercel", "output"))
-	if err != nil {
-		return "", err
-	}
-	if err := ignoreAbsent(linkFile(filepath.Join(src, "package.json"), filepath.Join(dst, "package.json"))); err != nil {
-		return "", err
-	}
-	return dst, linkMapped(src, dst)
-}
-
-// linkMapped links the files that functions name instead of containing them.
-func linkMapped(src, dst string) error {
-	return filepath.WalkDir(filepath.Join(src, ".vercel", "output", "functions"), func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.Name() != ".vc-config.json" {
-			return err
-		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		var config struct {
-			FilePathMap map[string]string `json:"filePathMap"`
-		}
-		if err := json.Unmarshal(text, &config); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		for _, file := range config.FilePathMap {
-			if err := linkFile(filepath.Join(src, file), filepath.Join(dst, file)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// linkTree makes dst the same as src with hard links, or copies where the file
-// system has none.
-func linkTree(src, dst string) error {
-	return filepath.WalkDir(src, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(src, name)
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			return os.MkdirAll(filepath.Join(dst, rel), 0o755)
-		}
-		return linkFile(name, filepath.Join(dst, rel))
-	})
-}
-
-// linkFile makes dst the same file, or the same symbolic link, as src.
-func linkFile(src, dst string) error {
-	info, err := os.Lstat(src)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
-		return err
-	}
-	if info.Mode()&fs.ModeSymlink != 0 {
-		target, err := os.Readlink(src)
-		if err != nil {
-			return err
-		}
-		return ignoreExist(os.Symlink(target, dst))
-	}
-	if err := ignoreExist(os.Link(src, dst)); err == nil {
-		return nil
-	}
-	content, err := os.ReadFile(src)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(dst, content, info.Mode().Perm())
-}
-
-func ignoreExist(err error) error {
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
+	return dst, link.Output(src, dst)
 }
 
 func ignoreAbsent(err error) error {

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,59 +99,4 @@ func within(ctx context.Context, limit time.Duration, try func() error) error {
 			return errors.Join(err, context.Cause(ctx))
 		}
 	}
-}
-
-// linkTree makes dst the same as src with hard links, or copies where the file
-// system has none. What is in dst already stays. Nothing at src is no error.
-func linkTree(src, dst string) error {
-	err := filepath.WalkDir(src, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(src, name)
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			return os.MkdirAll(filepath.Join(dst, rel), 0o755)
-		}
-		return linkFile(name, filepath.Join(dst, rel))
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// linkFile makes dst the same file, or the same symbolic link, as src.
-func linkFile(src, dst string) error {
-	info, err := os.Lstat(src)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
-		return err
-	}
-	if info.Mode()&fs.ModeSymlink != 0 {
-		target, err := os.Readlink(src)
-		if err == nil {
-			err = os.Symlink(target, dst)
-		}
-		return ignoreExist(err)
-	}
-	if err := ignoreExist(os.Link(src, dst)); err == nil {
-		return nil
-	}
-	content, err := os.ReadFile(src)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(dst, content, info.Mode().Perm())
-}
-
-func ignoreExist(err error) error {
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
 }

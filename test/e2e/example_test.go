@@ -4,13 +4,13 @@ package e2e_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/lateen-dev/lateen/test/link"
 )
 
 // project copies the build output of an example, and everything else that it
@@ -23,45 +23,11 @@ func project(t *testing.T, example, name, target string) string {
 		t.Fatalf("the example %s is not built: run scripts/examples.sh %s", example, example)
 	}
 	dst := filepath.Join(t.TempDir(), name)
-	err := errors.Join(
-		linkTree(filepath.Join(src, ".vercel", "output"), filepath.Join(dst, ".vercel", "output")),
-		linkMapped(src, dst),
-		builtFor(dst, target),
-	)
-	for _, file := range []string{"package.json", "vercel.json"} {
-		if linkErr := linkFile(filepath.Join(src, file), filepath.Join(dst, file)); !errors.Is(linkErr, fs.ErrNotExist) {
-			err = errors.Join(err, linkErr)
-		}
-	}
+	err := errors.Join(link.Output(src, dst), builtFor(dst, target))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dst
-}
-
-// linkMapped links the files that functions name instead of containing them.
-func linkMapped(src, dst string) error {
-	return filepath.WalkDir(filepath.Join(src, ".vercel", "output"), func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.Name() != ".vc-config.json" {
-			return err
-		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		var config struct {
-			FilePathMap map[string]string `json:"filePathMap"`
-		}
-		if err := json.Unmarshal(text, &config); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		for _, file := range config.FilePathMap {
-			if err := linkFile(filepath.Join(src, file), filepath.Join(dst, file)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // builtFor says in the output of dir that it was built for a target. Only the

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/test/link"
 )
 
 // platform is a `lateen up` in a process of its own, on a data directory and a
@@ -63,7 +65,7 @@ func newPlatform(env ...string) (*platform, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return p, errors.Join(os.Mkdir(p.home(), 0o700), linkTree(runtimeCache(), filepath.Join(p.data(), "runtimes")))
+	return p, errors.Join(os.Mkdir(p.home(), 0o700), linkRuntimes(p.data()))
 }
 
 // freePort is a port that nobody listened on a moment ago.
@@ -179,7 +181,7 @@ func (p *platform) stop() error {
 	err := p.signal(syscall.SIGTERM, time.Minute)
 	p.http.CloseIdleConnections()
 	if cache := runtimeCache(); cache != "" {
-		_ = linkTree(filepath.Join(p.data(), "runtimes"), cache) // the next run fetches them again
+		_ = link.Tree(filepath.Join(p.data(), "runtimes"), cache) // the next run fetches them again
 	}
 	return errors.Join(err, os.RemoveAll(p.dir))
 }
@@ -311,4 +313,13 @@ func (p *platform) settled(t *testing.T, id lateen.DeploymentID) *client.Deploym
 		return err
 	})
 	return d
+}
+
+// linkRuntimes gives a data directory the runtimes of earlier runs, if there are any.
+func linkRuntimes(data string) error {
+	err := link.Tree(runtimeCache(), filepath.Join(data, "runtimes"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
