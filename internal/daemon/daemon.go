@@ -297,7 +297,7 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 	return edge.New(o), nil
 }
 
-var errListen = &lateen.Error{Code: lateen.Conflict, Reason: "listen_failed", Message: "cannot listen", Hint: "another program may have the port: choose another with --listen"}
+var errListen = &lateen.Error{Code: lateen.Conflict, Reason: "listen_failed", Message: "cannot listen", Hint: "--listen takes host:port; if another program has the port, choose another"}
 
 // bootstrap makes the first team, owner and token where there are none, and
 // keeps the token in a file for whoever may read the data directory.
