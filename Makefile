@@ -27,6 +27,7 @@ setup: ## what the tests need beyond Go: Node, PostgreSQL, Chromium
 
 unit: ## packages, with the race detector, on SQLite and PostgreSQL
 	scripts/postgres.sh run $(GO) test -race ./...
+	$(GO) test -run Allocates ./internal/route
 
 examples: ## builds every example with its own framework
 	scripts/node.sh

@@ -93,9 +93,12 @@ type StartKind string
 
 // The kinds of start, from none to the longest.
 const (
-	StartWarm  StartKind = "warm"  // an instance was running
-	StartBlank StartKind = "blank" // a booted, empty runtime was handed the function
-	StartCold  StartKind = "cold"  // a runtime was booted for it
+	StartWarm      StartKind = "warm"      // an instance was running
+	StartThawed    StartKind = "thawed"    // an instance was frozen
+	StartPrewarmed StartKind = "prewarmed" // an instance was started before the request came
+	StartTemplate  StartKind = "template"  // forked from a warmed process of the same deployment
+	StartBlank     StartKind = "blank"     // a booted, empty runtime was handed the function
+	StartCold      StartKind = "cold"      // a runtime was booted for it
 )
 
 // Invocation is what one call of a function cost and where its time went.
@@ -104,11 +107,20 @@ type Invocation struct {
 	Function string        `json:"function,omitempty"` // name in the manifest
 	Instance InstanceID    `json:"instance,omitempty"`
 	Start    StartKind     `json:"start,omitempty"`
-	Queue    time.Duration `json:"queue,omitempty"`   // waiting for room, ns
-	Claim    time.Duration `json:"claim,omitempty"`   // getting a runtime process, ns
-	Load     time.Duration `json:"load,omitempty"`    // loading user code, ns
-	Handler  time.Duration `json:"handler,omitempty"` // to the first byte of the response, ns
-	Retried  bool          `json:"retried,omitempty"` // a first start failed
+	Queue    time.Duration `json:"queue,omitempty"`    // waiting for room, ns
+	Claim    time.Duration `json:"claim,omitempty"`    // getting a runtime process, ns
+	Load     time.Duration `json:"load,omitempty"`     // loading user code, ns
+	Handler  time.Duration `json:"handler,omitempty"`  // to the first byte of the response, ns
+	Retried  bool          `json:"retried,omitempty"`  // a first start failed
+	CPU      time.Duration `json:"cpu,omitempty"`      // its fair share of what the instance used meanwhile, ns
+	Memory   int64         `json:"memory,omitempty"`   // the most the instance has used, bytes
+	Outbound []Outbound    `json:"outbound,omitempty"` // whom the instance called meanwhile, by host
+}
+
+// Outbound counts the connections made to one host.
+type Outbound struct {
+	Host  string `json:"host"` // as the function asked for it: a name, or an address
+	Count int    `json:"count"`
 }
 
 // Errors of functions. The reason in capitals is the code in x-vercel-error.

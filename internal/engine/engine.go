@@ -24,6 +24,11 @@ type Engine interface {
 	// (with the end of what it wrote in the message), anything else is the
 	// platform's fault and may be tried again. Ending ctx abandons the start.
 	Start(ctx context.Context, spec lateen.FunctionSpec) (Instance, error)
+	// Prepare makes later starts of spec cheaper, where the engine knows how:
+	// it runs the function once where nobody sees it, without a network, and
+	// keeps what that taught. It returns once that is done; an error costs
+	// nothing but the gain.
+	Prepare(ctx context.Context, spec lateen.FunctionSpec) error
 }
 
 // Instance is a running function. All methods may be called concurrently.
@@ -46,6 +51,15 @@ type Instance interface {
 	Busy() int
 	// Usage is what the instance has used so far.
 	Usage() Usage
+	// Freeze keeps the instance from running until Thaw, which a request needs
+	// first. An instance that cannot be frozen returns [errors.ErrUnsupported]
+	// and goes on.
+	Freeze() error
+	// Thaw lets a frozen instance run again; one that runs is left alone.
+	Thaw() error
+	// Reclaim pushes the memory of a frozen instance out, as far as the host
+	// lets it; [errors.ErrUnsupported] where it does not.
+	Reclaim() error
 	// Done is closed once the instance takes no more requests because its
 	// process is gone or going: after a crash, an exit or Stop.
 	Done() <-chan struct{}
@@ -66,6 +80,10 @@ type Phases struct {
 type Usage struct {
 	CPU    time.Duration // user and system time of all its processes
 	Memory int64         // resident bytes now
+	Peak   int64         // the most Memory ever was, as far as the engine knows
+	// Outbound is whom it has connected to so far, by host; nil where nobody
+	// counts. It holds a bounded number of hosts.
+	Outbound []lateen.Outbound
 }
 
 // LogSink takes the lines that functions write. It never blocks.

@@ -54,6 +54,8 @@ func (e *fakeEngine) Start(ctx context.Context, _ lateen.FunctionSpec) (engine.I
 	return i, nil
 }
 
+func (e *fakeEngine) Prepare(context.Context, lateen.FunctionSpec) error { return nil }
+
 func (e *fakeEngine) counts() (starts, running int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -80,6 +82,9 @@ func (i *fakeInstance) Started() engine.Phases {
 func (i *fakeInstance) Busy() int             { return int(i.busy.Load()) }
 func (i *fakeInstance) Usage() engine.Usage   { return engine.Usage{} }
 func (i *fakeInstance) Done() <-chan struct{} { return i.done }
+func (i *fakeInstance) Freeze() error         { return errors.ErrUnsupported }
+func (i *fakeInstance) Thaw() error           { return nil }
+func (i *fakeInstance) Reclaim() error        { return errors.ErrUnsupported }
 func (i *fakeInstance) Stop(context.Context)  { i.once.Do(func() { close(i.done) }) }
 
 func (i *fakeInstance) gone() bool {
