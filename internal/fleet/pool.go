@@ -28,7 +28,8 @@ type member struct {
 	pool     *pool
 	instance engine.Instance
 	inFlight int
-	leaving  bool // takes no more requests
+	leaving  bool          // takes no more requests
+	drained  chan struct{} // closed once it is leaving and has none left
 	idle     *time.Timer
 	idleFrom time.Time
 }
@@ -122,13 +123,23 @@ func (l *lease) release(spoiled bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m.inFlight--
-	if spoiled || isDone(m.instance) {
+	switch {
+	case m.leaving:
+		m.drainLocked()
+	case spoiled || isDone(m.instance):
 		f.retireLocked(m)
-		return
+	default:
+		f.serveLocked(m.pool)
+		if m.inFlight == 0 {
+			f.restLocked(m)
+		}
 	}
-	f.serveLocked(m.pool)
-	if m.inFlight == 0 && !m.leaving {
-		f.restLocked(m)
+}
+
+// drainLocked lets a leaving instance that has no leases left be stopped.
+func (m *member) drainLocked() {
+	if m.leaving && m.inFlight == 0 {
+		close(m.drained)
 	}
 }
 
@@ -256,7 +267,7 @@ func (f *Fleet) start(p *pool) {
 		f.feedLocked()
 		return
 	}
-	m := &member{pool: p, instance: instance}
+	m := &member{pool: p, instance: instance, drained: make(chan struct{})}
 	p.members = append(p.members, m)
 	f.work.Go(func() { f.watch(m) })
 	if f.ended {
@@ -353,6 +364,7 @@ func (f *Fleet) retireLocked(m *member) {
 		m.idle.Stop()
 		m.idle = nil
 	}
+	m.drainLocked()
 	f.work.Go(func() { f.stop(m) })
 	f.growLocked(m.pool)
 }
@@ -364,10 +376,16 @@ func (f *Fleet) dropLocked(p *pool) {
 	}
 }
 
-// stop ends m's instance and takes m out of its pool.
+// stop ends m's instance and takes m out of its pool. Leases end first: one
+// that was granted may not have reached the instance yet.
 func (f *Fleet) stop(m *member) {
 	ctx, cancel := context.WithTimeout(m.pool.ctx, f.o.Grace)
 	defer cancel()
+	select {
+	case <-m.drained:
+	case <-m.instance.Done():
+	case <-ctx.Done():
+	}
 	m.instance.Stop(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
