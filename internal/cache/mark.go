@@ -227,7 +227,11 @@ func (m *marks) invalidate(names []string, now time.Time, grace time.Duration) e
 		return m.compactLocked()
 	}
 	m.lines += len(names)
-	if err := appendFile(m.path, lines); err != nil {
+	err := appendFile(m.path, lines)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m.compactLocked()
+	}
+	if err != nil {
 		m.torn = true
 		return fmt.Errorf("write invalidations: %w", err)
 	}
@@ -268,8 +272,10 @@ func (m *marks) compactLocked() error {
 	return nil
 }
 
+// appendFile appends to a file that is there: one that is new would be durable
+// only with its directory.
 func appendFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}

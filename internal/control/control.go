@@ -21,6 +21,8 @@ type Traffic interface {
 	// Route makes each host lead to its deployment, or nowhere where that is
 	// "", from the next request on.
 	Route(hosts map[string]lateen.DeploymentID)
+	// Refresh has the sites of a project read anew, from the next request on.
+	Refresh(p lateen.ProjectID)
 	// Forget drops what is held of a deployment that is gone.
 	Forget(d lateen.DeploymentID)
 }
@@ -92,7 +94,6 @@ func New(o Options) (*Control, error) {
 	return &Control{
 		Options: o,
 		wake:    make(chan struct{}, 1),
-		watch:   watch{waiting: make(map[lateen.DeploymentID]chan struct{})},
 		running: make(map[lateen.DeploymentID]context.CancelCauseFunc),
 	}, nil
 }

@@ -49,9 +49,10 @@ func (c *Control) Events(ctx context.Context, idOrHost string, filter EventFilte
 func (c *Control) events(ctx context.Context, id lateen.DeploymentID, follow bool) iter.Seq2[lateen.DeploymentEvent, error] {
 	const page = 1000
 	return func(yield func(lateen.DeploymentEvent, error) bool) {
+		changed, forget := c.watch.follow(id)
+		defer forget()
 		var last int64
 		for {
-			changed := c.watch.next(id)
 			d, err := c.Store.GetDeployment(ctx, id) // before its events: a final state has no later ones
 			if errors.Is(err, lateen.ErrDeploymentNotFound) {
 				return // deleted meanwhile
@@ -100,29 +101,42 @@ func (c *Control) stateEvent(state lateen.ReadyState) []lateen.DeploymentEvent {
 	}}
 }
 
-// watch tells those who wait that something about a deployment changed.
+// watch tells those who follow a deployment that something about it changed.
 type watch struct {
-	mu      sync.Mutex // guards below
-	waiting map[lateen.DeploymentID]chan struct{}
+	mu        sync.Mutex // guards below
+	followers map[lateen.DeploymentID]map[chan struct{}]struct{}
 }
 
-// next returns a channel that is closed at the next change.
-func (w *watch) next(id lateen.DeploymentID) <-chan struct{} {
+// follow returns a channel that holds a value once something changed since it
+// was last read, and what ends that.
+func (w *watch) follow(id lateen.DeploymentID) (changed <-chan struct{}, forget func()) {
+	ch := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	ch, ok := w.waiting[id]
-	if !ok {
-		ch = make(chan struct{})
-		w.waiting[id] = ch
+	if w.followers == nil {
+		w.followers = make(map[lateen.DeploymentID]map[chan struct{}]struct{})
 	}
-	return ch
+	if w.followers[id] == nil {
+		w.followers[id] = make(map[chan struct{}]struct{})
+	}
+	w.followers[id][ch] = struct{}{}
+	return ch, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.followers[id], ch)
+		if len(w.followers[id]) == 0 {
+			delete(w.followers, id)
+		}
+	}
 }
 
 func (w *watch) changed(id lateen.DeploymentID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if ch, ok := w.waiting[id]; ok {
-		close(ch)
-		delete(w.waiting, id)
+	for ch := range w.followers[id] {
+		select {
+		case ch <- struct{}{}:
+		default: // it has not looked yet at what changed before
+		}
 	}
 }

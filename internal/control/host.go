@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -166,7 +167,10 @@ func (c *Control) checkGenerated(ctx context.Context, q *store.Queries, project 
 			return err
 		}
 	}
-	similar, err := q.ListProjects(ctx, store.ProjectFilter{Search: label})
+	// A name reads as label only if it holds each of label's words.
+	words := strings.Split(label, "-")
+	longest := slices.MaxFunc(words, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+	similar, err := q.ListProjects(ctx, store.ProjectFilter{Search: longest})
 	if err != nil {
 		return err
 	}

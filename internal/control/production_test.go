@@ -161,6 +161,9 @@ func TestAliasesRefuseWhatIsNotTheirs(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")
 	c.deploy("other", "", project("other"))
+	if _, err := c.CreateProject(c.ctx, "not.yet_there", lateen.ProjectSettings{}); err != nil {
+		t.Fatal(err)
+	}
 	eve := c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))
 	rival, err := c.Deploy(eve, control.DeployRequest{Project: "rival", Files: inline("rival")})
 	if err != nil {
@@ -176,6 +179,7 @@ func TestAliasesRefuseWhatIsNotTheirs(t *testing.T) {
 		"::1":                         lateen.ErrAliasInvalid,
 		"other.localhost":             lateen.ErrAliasReserved,
 		"rival.localhost":             lateen.ErrAliasReserved,
+		"not-yet-there.localhost":     lateen.ErrAliasReserved,
 		"anything-team.localhost":     lateen.ErrAliasReserved,
 		"rival-git-x-rivals":          lateen.ErrAliasReserved,
 		rival.Host:                    lateen.ErrAliasReserved,

@@ -56,10 +56,10 @@ func (c *Control) UpdateProject(ctx context.Context, idOrName string, change fun
 	if err != nil {
 		return nil, err
 	}
-	var project *lateen.Project
+	var before, project *lateen.Project
 	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
-		before, err := q.GetProject(ctx, p.Team, idOrName)
-		if err != nil {
+		var err error
+		if before, err = q.GetProject(ctx, p.Team, idOrName); err != nil {
 			return err
 		}
 		project = new(*before)
@@ -77,6 +77,9 @@ func (c *Control) UpdateProject(ctx context.Context, idOrName string, change fun
 	})
 	if err != nil {
 		return nil, err
+	}
+	if project.StartHeader != before.StartHeader {
+		c.Traffic.Refresh(project.ID)
 	}
 	return project, nil
 }

@@ -96,7 +96,7 @@ func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 // takes it for this process.
 func (d *Daemon) openDir(root string) error {
 	if err := os.MkdirAll(root, 0o711); err != nil { //nolint:gosec // functions run as others and reach their trees through it
-		return fmt.Errorf("make the data directory: %w", err)
+		return errData.With("cannot make the data directory %s", root).Because(err)
 	}
 	lock, err := lock(root)
 	if err != nil {
@@ -296,6 +296,8 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 	o.Secure, o.TLS = []net.Listener{listener}, certificate.Config()
 	return edge.New(o), nil
 }
+
+var errData = &lateen.Error{Code: lateen.Invalid, Reason: "data_unusable", Message: "the data directory cannot be used", Hint: "--data takes a directory that this user may write to, or may make"}
 
 var errListen = &lateen.Error{Code: lateen.Conflict, Reason: "listen_failed", Message: "cannot listen", Hint: "--listen takes host:port; if another program has the port, choose another"}
 

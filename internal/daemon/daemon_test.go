@@ -131,6 +131,17 @@ func TestASecondDaemonOnTheSameDirectoryRefuses(t *testing.T) {
 	}
 }
 
+func TestAFileForADataDirectoryIsSaid(t *testing.T) {
+	c := settings(t)
+	if err := os.WriteFile(c.Data, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := daemon.New(t.Context(), daemon.Options{Config: c})
+	if lateen.CodeOf(err) != lateen.Invalid || !strings.Contains(err.Error(), c.Data) {
+		t.Errorf("got %v, want it refused by its name", err)
+	}
+}
+
 func TestAPortThatIsTakenIsSaidAndTheDirectoryIsFreeAgain(t *testing.T) {
 	d, _ := start(t, settings(t))
 	c := settings(t)
