@@ -36,6 +36,30 @@ type ProjectSettings struct {
 	CommandForIgnoringBuildStep     *string `json:"commandForIgnoringBuildStep,omitempty"`
 	DirectoryListing                bool    `json:"directoryListing"`
 	SourceFilesOutsideRootDirectory bool    `json:"sourceFilesOutsideRootDirectory"`
+
+	// StartHeader says which responses tell in x-lateen-start how their function
+	// was started; "" is [StartHeaderPreview].
+	StartHeader string `json:"startHeader,omitempty"`
+}
+
+// The values of [ProjectSettings].StartHeader.
+const (
+	StartHeaderAlways  = "always"  // those of every deployment
+	StartHeaderPreview = "preview" // those of every deployment but production's
+	StartHeaderNever   = "never"
+)
+
+// ShowsStart reports whether responses of deployments to target tell how their
+// function was started.
+func (s *ProjectSettings) ShowsStart(target string) bool {
+	switch s.StartHeader {
+	case StartHeaderAlways:
+		return true
+	case StartHeaderNever:
+		return false
+	default:
+		return target != Production
+	}
 }
 
 // AliasRequest is the state of a promote or rollback, as the CLI polls it.
@@ -51,15 +75,22 @@ type AliasRequest struct {
 var (
 	ErrProjectNotFound = &Error{Code: NotFound, Reason: "project_not_found", Message: "there is no such project", Hint: "list yours with `lateen project ls`, or make it with `lateen link`"}
 	ErrProjectInvalid  = &Error{Code: Invalid, Reason: "project_name_invalid", Message: "a project's name is 1 to 100 characters of a-z, 0-9, '.', '_' and '-', without '---'"}
+	ErrProjectSetting  = &Error{Code: Invalid, Reason: "project_setting_invalid", Message: "a setting of the project has a value it can't have"}
 	ErrProjectTaken    = &Error{Code: Conflict, Reason: "project_taken", Message: "a project of that name exists", Hint: "choose another name with --name"}
 )
 
 var projectPattern = regexp.MustCompile(`^[a-z0-9._-]{1,100}$`)
 
-// Validate reports a malformed name as [ErrProjectInvalid].
+// Validate reports a malformed name as [ErrProjectInvalid], a setting that
+// means nothing as [ErrProjectSetting].
 func (p *Project) Validate() error {
 	if !projectPattern.MatchString(p.Name) || strings.Contains(p.Name, "---") || Label(p.Name) == "" {
 		return ErrProjectInvalid.With("%q is not a project name: 1 to 100 characters of a-z, 0-9, '.', '_' and '-', without '---'", p.Name)
+	}
+	switch p.StartHeader {
+	case "", StartHeaderAlways, StartHeaderPreview, StartHeaderNever:
+	default:
+		return ErrProjectSetting.With("startHeader is %q: always, preview or never", p.StartHeader)
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ type Site struct {
 	Branch      string // Git branch, or ""
 	CreatedAt   Millis
 	Manifest    *Manifest
+	// ShowsStart has responses tell how their function was started.
+	ShowsStart bool
 	// Env is the run-time environment without what functions add; secret.
 	Env map[string]string
 }

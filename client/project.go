@@ -60,6 +60,18 @@ func (c *Client) RenameProject(ctx context.Context, idOrName, name string) (*Pro
 	return &p, err
 }
 
+// ProjectChange is settings to change; a nil field stays as it is.
+type ProjectChange struct {
+	StartHeader *string `json:"startHeader,omitempty"` // as in [lateen.ProjectSettings]
+}
+
+// ChangeProject changes settings of a project.
+func (c *Client) ChangeProject(ctx context.Context, idOrName string, change ProjectChange) (*Project, error) {
+	var p Project
+	err := c.do(ctx, call{method: http.MethodPatch, path: "/v9/projects" + path(idOrName), in: change, out: &p})
+	return &p, err
+}
+
 // DeleteProject removes a project with all that is in it.
 func (c *Client) DeleteProject(ctx context.Context, idOrName string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/v9/projects" + path(idOrName)})

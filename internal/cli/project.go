@@ -15,13 +15,13 @@ func newProjectCommand(s *session) *cobra.Command {
 		Use:     "project",
 		Aliases: []string{"projects"},
 		GroupID: groupSettings,
-		Short:   "List, make and remove projects",
+		Short:   "List, make, change and remove projects",
 		Long: "A project is one site or application, with its deployments, variables and hosts.\n" +
 			"`lateen link` and `lateen deploy` make one by themselves.",
-		Example: "lateen project ls\nlateen project add shop\nlateen project rm shop",
+		Example: "lateen project ls\nlateen project add shop\nlateen project set shop --start-header always\nlateen project rm shop",
 	}
 	family(c)
-	adopt(c, newProjectListCommand(s), newProjectAddCommand(s), newProjectRemoveCommand(s))
+	adopt(c, newProjectListCommand(s), newProjectAddCommand(s), newProjectSetCommand(s), newProjectRemoveCommand(s))
 	return c
 }
 
@@ -105,6 +105,48 @@ func newProjectAddCommand(s *session) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+func newProjectSetCommand(s *session) *cobra.Command {
+	var start string
+	c := &cobra.Command{
+		Use:   "set [name]",
+		Short: "Change settings of a project",
+		Long: "Changes settings of a project, of the one this directory is linked to without a\n" +
+			"name. They take effect with the next request.\n\n" +
+			"--start-header says which responses have x-lateen-start, which tells how their\n" +
+			"function was started and how long that took: those of all deployments (always),\n" +
+			"of all but production (preview, the default), or none (never).",
+		Example:           "lateen project set shop --start-header always",
+		Args:              takes(0, 1, ""),
+		ValidArgsFunction: s.completeProjects,
+		RunE: func(c *cobra.Command, args []string) error {
+			if !c.Flags().Changed("start-header") {
+				return errUsage.With("say what to change: `%s`", "lateen project set shop --start-header always")
+			}
+			if len(args) > 0 {
+				s.flags.project = args[0]
+			}
+			on, err := s.here(c.Context())
+			if err != nil {
+				return err
+			}
+			p, err := on.client.ChangeProject(c.Context(), string(on.project.ID), client.ProjectChange{StartHeader: &start})
+			if err != nil {
+				return err
+			}
+			if s.flags.json {
+				return s.term.JSON(p)
+			}
+			s.term.Donef("Changed the project %s", paint(bold, p.Name))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&start, "start-header", "", "on `which` responses x-lateen-start is: always, preview, never")
+	_ = c.RegisterFlagCompletionFunc("start-header", cobra.FixedCompletions([]string{
+		lateen.StartHeaderAlways, lateen.StartHeaderPreview, lateen.StartHeaderNever,
+	}, noFiles)) // fails for unknown flags only
+	return c
 }
 
 func newProjectRemoveCommand(s *session) *cobra.Command {

@@ -102,7 +102,8 @@ func output(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// get asks a site: get http://shop.localhost:8080/ prints status and body.
+// get asks a site: get http://shop.localhost:8080/ prints status, x-lateen-start
+// if it is there, and body.
 func (p *platform) get(ts *testscript.TestScript, _ bool, args []string) {
 	u, err := url.Parse(args[0])
 	ts.Check(err)
@@ -114,7 +115,11 @@ func (p *platform) get(ts *testscript.TestScript, _ bool, args []string) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	ts.Check(err)
-	fmt.Fprintf(ts.Stdout(), "%d\n%s", resp.StatusCode, body)
+	start := ""
+	if h := resp.Header.Get("X-Lateen-Start"); h != "" {
+		start = "X-Lateen-Start: " + h + "\n"
+	}
+	fmt.Fprintf(ts.Stdout(), "%d\n%s%s", resp.StatusCode, start, body)
 }
 
 // uploads checks how many files were uploaded since the last time.

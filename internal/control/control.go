@@ -21,8 +21,8 @@ type Traffic interface {
 	// Route makes each host lead to its deployment, or nowhere where that is
 	// "", from the next request on.
 	Route(hosts map[string]lateen.DeploymentID)
-	// Refresh has the sites of a project read anew, from the next request on.
-	Refresh(p lateen.ProjectID)
+	// Refresh has the site of a deployment read anew, from the next request on.
+	Refresh(d lateen.DeploymentID)
 	// Forget drops what is held of a deployment that is gone.
 	Forget(d lateen.DeploymentID)
 }

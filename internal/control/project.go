@@ -79,9 +79,18 @@ func (c *Control) UpdateProject(ctx context.Context, idOrName string, change fun
 		return nil, err
 	}
 	if project.StartHeader != before.StartHeader {
-		c.Traffic.Refresh(project.ID)
+		return project, c.refresh(ctx, project)
 	}
 	return project, nil
+}
+
+// refresh has all sites of a project follow its settings.
+func (c *Control) refresh(ctx context.Context, project *lateen.Project) error {
+	deployments, err := c.Store.ListDeployments(ctx, store.DeploymentFilter{Project: project.ID})
+	for _, d := range deployments {
+		c.Traffic.Refresh(d.ID)
+	}
+	return err
 }
 
 // DeleteProject removes a project with its deployments, aliases and variables.

@@ -59,6 +59,32 @@ func TestUpdateProjectKeepsWhatIsNotItsToChange(t *testing.T) {
 	}
 }
 
+func TestTheStartHeaderFollowsItsSettingAtOnce(t *testing.T) {
+	c := start(t)
+	d := c.deploy("one", "")
+	shows := func() bool {
+		site, err := c.Site(c.ctx, d.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return site.ShowsStart
+	}
+	if shows() {
+		t.Error("production shows how functions start although nobody asked for it")
+	}
+	set := func(value string) error {
+		_, err := c.UpdateProject(c.ctx, "shop", func(p *lateen.Project) error { p.StartHeader = value; return nil })
+		return err
+	}
+	if err := set("always"); err != nil || !shows() {
+		t.Errorf("always: %v, shown: %t", err, shows())
+	}
+	if told := c.Traffic.Refreshed(); len(told) != 1 || told[0] != d.ID {
+		t.Errorf("the traffic was told to read anew %v, want %s", told, d.ID)
+	}
+	wants(t, set("sometimes"), lateen.ErrProjectSetting)
+}
+
 func TestDeletingAProjectLeavesNothing(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")

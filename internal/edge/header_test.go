@@ -2,11 +2,13 @@ package edge
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -98,6 +100,43 @@ func TestWhatAFunctionMayNotTellTheClient(t *testing.T) {
 	} {
 		has(t, resp.Header, name, value)
 	}
+}
+
+func TestAResponseTellsHowItsFunctionStartedWhereTheProjectWantsThat(t *testing.T) {
+	s := functionStage(t, func(http.ResponseWriter, *http.Request) {})
+	fleet, start := s.options.Fleet, lateen.Invocation{}
+	s.options.Fleet = invoker(func(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
+		resp, err := fleet.Invoke(ctx, spec, req, inv)
+		*inv = start
+		return resp, err
+	})
+	s.file("/file", "text/plain", "x")
+	s.open()
+	for _, c := range []struct {
+		inv  lateen.Invocation
+		want string
+	}{
+		{lateen.Invocation{Start: lateen.StartWarm, Queue: 40 * time.Microsecond, Handler: time.Second}, "warm"},
+		{lateen.Invocation{Start: lateen.StartBlank, Load: 1900 * time.Microsecond}, "blank;load=1.9ms"},
+		{lateen.Invocation{Start: lateen.StartCold, Queue: 90 * time.Microsecond, Claim: 93 * time.Millisecond, Load: 1234567 * time.Microsecond}, "cold;queue=0.1ms;claim=93.0ms;load=1234.6ms"},
+		{lateen.Invocation{}, ""},
+	} {
+		start = c.inv
+		for _, shown := range []bool{false, true} {
+			site := *s.site
+			site.ShowsStart = shown
+			s.site = &site
+			s.edge.Refresh(site.Deployment)
+			want := c.want
+			if !shown {
+				want = ""
+			}
+			resp, _ := s.get("/fn")
+			has(t, resp.Header, "X-Lateen-Start", want)
+		}
+	}
+	resp, _ := s.get("/file")
+	has(t, resp.Header, "X-Lateen-Start", "")
 }
 
 func TestRoutesCannotBreakAResponse(t *testing.T) {

@@ -25,6 +25,10 @@ func (e *Edge) Route(hosts map[string]lateen.DeploymentID) {
 	e.hosts.Store(&next)
 }
 
+// Refresh loads the site of deployment d anew for the next request: what its
+// project says has changed.
+func (e *Edge) Refresh(d lateen.DeploymentID) { e.sites.forget(d) }
+
 // Forget drops all there is of deployment d: it is deleted.
 func (e *Edge) Forget(d lateen.DeploymentID) {
 	e.mu.Lock()

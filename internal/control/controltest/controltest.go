@@ -37,6 +37,7 @@ type Platform struct {
 type Traffic struct {
 	mu        sync.Mutex // guards below
 	hosts     map[string]lateen.DeploymentID
+	refreshed []lateen.DeploymentID
 	forgotten []lateen.DeploymentID
 }
 
@@ -53,6 +54,13 @@ func (t *Traffic) Route(hosts map[string]lateen.DeploymentID) {
 	}
 }
 
+// Refresh implements [control.Traffic].
+func (t *Traffic) Refresh(d lateen.DeploymentID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refreshed = append(t.refreshed, d)
+}
+
 // Forget implements [control.Traffic].
 func (t *Traffic) Forget(d lateen.DeploymentID) {
 	t.mu.Lock()
@@ -65,6 +73,13 @@ func (t *Traffic) Hosts() map[string]lateen.DeploymentID {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return maps.Clone(t.hosts)
+}
+
+// Refreshed returns the deployments whose sites were to be read anew.
+func (t *Traffic) Refreshed() []lateen.DeploymentID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]lateen.DeploymentID(nil), t.refreshed...)
 }
 
 // Forgotten returns the deployments that were to be forgotten.
