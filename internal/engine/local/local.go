@@ -56,7 +56,7 @@ type Engine struct {
 	sandbox *sandbox.Sandbox
 	agent   string // the agent's main module, on this host
 	sockets *os.File
-	pools   map[int]*pool // by major version of Node.js
+	pools   map[string]*pool // by the name of the runtime
 	work    sync.WaitGroup
 
 	mu        sync.Mutex // guards below
@@ -79,9 +79,9 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, sandbox: walls, pools: map[int]*pool{}, instances: map[*instance]struct{}{}}
-	for _, major := range nodeVersions() {
-		e.pools[major] = newPool(major, o.Pool)
+	e := &Engine{o: o, sandbox: walls, pools: map[string]*pool{}, instances: map[*instance]struct{}{}}
+	for _, r := range e.runners() {
+		e.pools[r.name] = newPool(r, o.Pool)
 	}
 	if err := e.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare the engine's directory: %w", err)
@@ -131,7 +131,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	background.Go(func() { e.watch(ctx) })
 	background.Go(func() { e.fetch(ctx) })
-	e.pools[newestNode].need()
+	e.pools[nodeName(newestNode)].need()
 	if missing := e.Missing(); missing != "" {
 		e.o.Log.WarnContext(ctx, "walls are missing", "missing", missing)
 	}
@@ -164,7 +164,7 @@ func (e *Engine) ending() bool {
 
 // Start starts an instance; see [engine.Engine].
 func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.Instance, error) {
-	major, notice, err := nodeFor(spec.Function.Runtime)
+	pool, notice, err := e.runtimeFor(&spec.Function)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 		return nil, fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
 	}
 	began := time.Now()
-	w, kind, err := e.claim(ctx, major, spec.Env)
+	w, kind, err := e.claim(ctx, pool, spec.Env)
 	if err != nil {
 		return nil, err
 	}

@@ -80,7 +80,7 @@ func BenchmarkBoot(b *testing.B) {
 	for b.Loop() {
 		awaitPool(b, e)
 		began := time.Now()
-		w, err := e.boot(b.Context(), bootOptions{major: newestNode})
+		w, err := e.boot(b.Context(), bootOptions{runner: e.node(newestNode)})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func awaitPool(b *testing.B, e *Engine) {
 	b.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for p := e.pools[newestNode]; len(p.ready) < cap(p.ready); {
+	for p := e.pools[nodeName(newestNode)]; len(p.ready) < cap(p.ready); {
 		<-ticker.C
 	}
 	for range 10 {

@@ -115,11 +115,11 @@ func TestDeadBlankProcessesAreNotHandedOut(t *testing.T) {
 	defer cancel()
 	for range 3 {
 		select { // kill one that waits
-		case w := <-e.pools[newestNode].ready:
+		case w := <-e.pools[nodeName(newestNode)].ready:
 			w.kill()
 			<-w.exited
 			select {
-			case e.pools[newestNode].ready <- w: // and put the corpse back
+			case e.pools[nodeName(newestNode)].ready <- w: // and put the corpse back
 			default:
 			}
 		case <-ctx.Done():
@@ -304,11 +304,11 @@ func TestHostOfAnEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	busy := i.(*instance)
-	loading, err := e.boot(t.Context(), bootOptions{major: newestNode})
+	loading, err := e.boot(t.Context(), bootOptions{runner: e.node(newestNode)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	blank := <-e.pools[newestNode].ready
+	blank := <-e.pools[nodeName(newestNode)].ready
 	for _, w := range []*worker{busy.worker, loading, blank} {
 		fmt.Printf("guest %d\n", w.process.ID())
 	}

@@ -4,26 +4,24 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
 )
 
-// pool keeps blank processes of one version of Node.js, from when it was first
-// needed on.
+// pool keeps blank processes of one runtime, from when it was first needed on.
 type pool struct {
-	major int
-	size  int
-	ready chan *worker // one more waits to be put in
+	runner *runner
+	size   int
+	ready  chan *worker // one more waits to be put in
 
 	needed chan struct{} // closed once it is
 	once   sync.Once
 }
 
-func newPool(major, size int) *pool {
-	return &pool{major: major, size: size, ready: make(chan *worker, max(size-1, 0)), needed: make(chan struct{})}
+func newPool(r *runner, size int) *pool {
+	return &pool{runner: r, size: size, ready: make(chan *worker, max(size-1, 0)), needed: make(chan struct{})}
 }
 
 func (p *pool) need() { p.once.Do(func() { close(p.needed) }) }
@@ -37,10 +35,10 @@ func (e *Engine) fill(ctx context.Context, p *pool) {
 		return
 	}
 	for failures := 0; p.size > 0 && ctx.Err() == nil; {
-		w, err := e.boot(ctx, bootOptions{major: p.major, background: true})
+		w, err := e.boot(ctx, bootOptions{runner: p.runner, background: true})
 		if err != nil {
 			if ctx.Err() == nil {
-				e.o.Log.WarnContext(ctx, "no blank process", "node", p.major, "err", err)
+				e.o.Log.WarnContext(ctx, "no blank process", "runtime", p.runner.name, "err", err)
 			}
 			failures++
 			pause(ctx, failures)
@@ -63,18 +61,18 @@ func (e *Engine) fill(ctx context.Context, p *pool) {
 	}
 }
 
-// fetch gets every runtime there may be need of, the newest first, so that no
-// request waits for a download.
+// fetch gets every runtime that most need, so that no request waits for a
+// download.
 func (e *Engine) fetch(ctx context.Context) {
-	for _, major := range slices.Backward(nodeVersions()) {
-		for failures := 0; ctx.Err() == nil; {
-			_, err := e.o.Toolchain.Node(ctx, major)
+	for _, r := range e.runners() {
+		for failures := 0; r.eager && ctx.Err() == nil; {
+			_, err := r.find(ctx)
 			if err == nil {
 				break
 			}
 			failures++
 			if ctx.Err() == nil {
-				e.o.Log.WarnContext(ctx, "a runtime is not there yet", "node", major, "err", err)
+				e.o.Log.WarnContext(ctx, "a runtime is not there yet", "runtime", r.name, "err", err)
 			}
 			pause(ctx, failures)
 		}
@@ -94,10 +92,9 @@ func pause(ctx context.Context, failures int) {
 
 // claim returns a booted process: a blank one, or where there is none, or the
 // environment has what a process reads only when it boots, one of its own.
-func (e *Engine) claim(ctx context.Context, major int, env map[string]string) (*worker, lateen.StartKind, error) {
-	p := e.pools[major]
+func (e *Engine) claim(ctx context.Context, p *pool, env map[string]string) (*worker, lateen.StartKind, error) {
 	p.need()
-	special := bootEnv(env)
+	special := p.runner.bootEnv(env)
 	for len(special) == 0 {
 		select {
 		case w := <-p.ready:
@@ -109,7 +106,7 @@ func (e *Engine) claim(ctx context.Context, major int, env map[string]string) (*
 		}
 		break
 	}
-	w, err := e.boot(ctx, bootOptions{major: major, env: special})
+	w, err := e.boot(ctx, bootOptions{runner: p.runner, env: special})
 	if err != nil {
 		return nil, "", fmt.Errorf("boot a process: %w", err)
 	}
@@ -117,9 +114,9 @@ func (e *Engine) claim(ctx context.Context, major int, env map[string]string) (*
 }
 
 // bootEnv returns what of an environment counts only when a process boots.
-func bootEnv(env map[string]string) []string {
+func (r *runner) bootEnv(env map[string]string) []string {
 	var special []string
-	for _, name := range []string{"NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "UV_THREADPOOL_SIZE"} {
+	for _, name := range r.reads {
 		if value, ok := env[name]; ok {
 			special = append(special, name+"="+value)
 		}

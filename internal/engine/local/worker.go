@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,39 +47,36 @@ type worker struct {
 }
 
 type bootOptions struct {
-	major      int
+	runner     *runner
 	background bool     // at a low priority
 	env        []string // besides what every process has
 }
 
 // boot starts a process and returns it when it waits for a function.
 func (e *Engine) boot(ctx context.Context, o bootOptions) (*worker, error) {
-	node, err := e.o.Toolchain.Node(ctx, o.major)
-	if err == nil {
-		err = e.reachable(filepath.Dir(node))
-	}
+	program, err := o.runner.find(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, fmt.Errorf("it took longer than %v", bootTimeout))
 	defer cancel()
-	w, err := e.spawn(ctx, node, o)
+	w, err := e.spawn(ctx, program, o)
 	if err != nil {
-		return nil, fmt.Errorf("start Node.js %d: %w", o.major, err)
+		return nil, fmt.Errorf("start %s: %w", o.runner.name, err)
 	}
-	if err := w.warmUp(ctx); err != nil {
+	if err := w.warmUp(ctx, o.runner.warm); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		w.kill()
 		<-w.exited
-		return nil, fmt.Errorf("boot Node.js %d: %w%s", o.major, err, w.output.lastWords())
+		return nil, fmt.Errorf("boot %s: %w%s", o.runner.name, err, w.output.lastWords())
 	}
 	return w, nil
 }
 
 // spawn starts a process and what listens to it.
-func (e *Engine) spawn(ctx context.Context, node string, o bootOptions) (*worker, error) {
+func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*worker, error) {
 	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
 	tmp, err := e.makeTmp(name)
 	if err != nil {
@@ -89,14 +86,14 @@ func (e *Engine) spawn(ctx context.Context, node string, o bootOptions) (*worker
 	if err != nil {
 		return nil, err
 	}
-	mounts := []sandbox.Mount{
-		{Host: node, Guest: guestNode},
-		{Host: filepath.Dir(e.agent), Guest: guestAgent},
-		{Host: e.o.TreesDir, Guest: guestTrees},
-	}
+	mounts := append(program.mounts, sandbox.Mount{Host: e.o.TreesDir, Guest: guestTrees})
 	inside := func(path string) string { return e.sandbox.Inside(mounts, path) }
+	args := make([]string, len(program.args))
+	for i, arg := range program.args {
+		args[i] = inside(arg)
+	}
 	process, err := e.sandbox.Start(ctx, sandbox.Spec{
-		Path: inside(node), Args: []string{inside(e.agent)}, Env: append(platformEnv(tmp), o.env...), Mounts: mounts,
+		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp), o.runner.env, o.env), Mounts: mounts,
 		Files: ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
 	})
 	ends.handOver()
@@ -127,13 +124,18 @@ func (e *Engine) spawn(ctx context.Context, node string, o bootOptions) (*worker
 func platformEnv(tmp string) []string {
 	tmp = cmp.Or(tmp, "/tmp")
 	return []string{
-		"HOME=" + tmp, "LANG=C.UTF-8", "NODE_ENV=production", "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + tmp, "TZ=UTC",
+		"HOME=" + tmp, "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + tmp, "TZ=UTC",
 	}
 }
 
-// warmUp has the process answer the requests that make it ready.
-func (w *worker) warmUp(ctx context.Context) error {
-	for _, req := range guest.WarmUp() {
+// warmUp waits until the process waits for a function, and before that, if
+// that is asked, has it answer the requests that make it ready.
+func (w *worker) warmUp(ctx context.Context, requests bool) error {
+	var warm []*http.Request
+	if requests {
+		warm = guest.WarmUp()
+	}
+	for _, req := range warm {
 		if err := w.ask(req.WithContext(ctx)); err != nil {
 			return fmt.Errorf("warm up: %w", err)
 		}

@@ -1,0 +1,70 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/sandbox"
+)
+
+// runner is a program that processes boot before they are functions. All
+// functions with the same runtime draw from the same blank processes.
+type runner struct {
+	name  string   // in logs, unique: Node.js 24
+	eager bool     // fetched before a function asks for it
+	warm  bool     // wants [guest.WarmUp]
+	env   []string // besides what every process has
+	reads []string // variables that count only when a process boots
+	// find returns what to execute. It may take as long as a download.
+	find func(ctx context.Context) (command, error)
+}
+
+// command is what to execute, in paths of this host.
+type command struct {
+	path   string
+	args   []string
+	mounts []sandbox.Mount // besides those that every process has
+}
+
+// runners returns all there are on this host, the first wanted first.
+func (e *Engine) runners() []*runner {
+	var all []*runner
+	versions := nodeVersions()
+	for i := len(versions) - 1; i >= 0; i-- {
+		all = append(all, e.node(versions[i]))
+	}
+	return all
+}
+
+// runtimeFor returns what runs a function's runtime, and what its user should
+// know about that.
+func (e *Engine) runtimeFor(f *lateen.Function) (p *pool, notice string, err error) {
+	major, notice, err := nodeFor(f.Runtime)
+	if err != nil {
+		return nil, "", err
+	}
+	return e.pools[nodeName(major)], notice, nil
+}
+
+// node is the runtime of a major version of Node.js.
+func (e *Engine) node(major int) *runner {
+	return &runner{
+		name: nodeName(major), eager: true, warm: true,
+		env:   []string{"NODE_ENV=production"},
+		reads: []string{"NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "UV_THREADPOOL_SIZE"},
+		find: func(ctx context.Context) (command, error) {
+			node, err := e.o.Toolchain.Node(ctx, major)
+			if err == nil {
+				err = e.reachable(filepath.Dir(node))
+			}
+			return command{path: node, args: []string{e.agent}, mounts: []sandbox.Mount{
+				{Host: node, Guest: guestNode},
+				{Host: filepath.Dir(e.agent), Guest: guestAgent},
+			}}, err
+		},
+	}
+}
+
+func nodeName(major int) string { return fmt.Sprintf("Node.js %d", major) }
