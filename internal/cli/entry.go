@@ -20,13 +20,14 @@ type logView struct {
 	margin string // of what belongs to the line above, beneath its time
 	paths  int    // width of the paths
 	kinds  int    // width of the kinds; 0 leaves them out
+	usage  bool   // also what functions used
 }
 
 // narrow is the width below which a terminal gets less in each line.
 const narrow = 84
 
-func (s *session) newLogView() *logView {
-	v := &logView{term: s.term, json: s.flags.json, width: s.term.stdout.width(), layout: "15:04:05.000", kinds: 10, paths: 30}
+func (s *session) newLogView(usage bool) *logView {
+	v := &logView{term: s.term, json: s.flags.json, width: s.term.stdout.width(), layout: "15:04:05.000", kinds: 10, paths: 30, usage: usage}
 	switch {
 	case v.width == 0:
 	case v.width < narrow:
@@ -48,6 +49,9 @@ func (v *logView) entry(e *client.Entry) error {
 	}
 	if e.Method != "" {
 		line, why := v.requestLine(e), whyText(e)
+		if v.usage {
+			why = strings.TrimLeft(why+"  "+usageText(e), " ")
+		}
 		if beside := line + "  " + why; v.width == 0 || ansi.StringWidth(beside) <= v.width {
 			line, why = strings.TrimRight(beside, " "), ""
 		}
@@ -166,6 +170,29 @@ func whyText(e *client.Entry) string {
 		if inv.Retried {
 			words = append(words, paint(warn, "retried"))
 		}
+	}
+	return strings.Join(words, "  ")
+}
+
+// usageText tells what a function used, as far as that was measured, and whom
+// its instance called meanwhile.
+func usageText(e *client.Entry) string {
+	inv := invocation(e)
+	if inv == nil {
+		return ""
+	}
+	var words []string
+	if inv.CPU > 0 {
+		words = append(words, "cpu "+precise(inv.CPU))
+	}
+	if inv.Memory > 0 {
+		words = append(words, "memory "+amount(inv.Memory))
+	}
+	for _, to := range inv.Outbound {
+		words = append(words, fmt.Sprintf("→ %s ×%d", clean(to.Host), to.Count))
+	}
+	for i, word := range words {
+		words[i] = paint(dim, word)
 	}
 	return strings.Join(words, "  ")
 }

@@ -22,6 +22,7 @@ type logFlags struct {
 	query        client.LogQuery
 	request      string
 	limit        int
+	usage        bool
 }
 
 func newLogsCommand(s *session) *cobra.Command {
@@ -58,6 +59,7 @@ func newLogsCommand(s *session) *cobra.Command {
 	flags.StringVar(&f.query.Source, "source", "", "answered by this `kind`: static, function, prerender, edge, …")
 	flags.StringVar(&f.request, "request", "", "the one with this `id`")
 	flags.IntVarP(&f.limit, "limit", "n", 50, "`number` of requests at most")
+	flags.BoolVarP(&f.usage, "usage", "u", false, "also what functions used: CPU, memory, whom they called")
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                      // fails for unknown flags only
 	_ = c.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"error", "warning", "info"}, noFiles)) // as above
@@ -73,13 +75,13 @@ func (s *session) runLogs(ctx context.Context, name string, f *logFlags) error {
 		return err
 	}
 	if f.follow {
-		return s.followLogs(ctx, api, f.query)
+		return s.followLogs(ctx, api, f)
 	}
 	list, err := entries(ctx, api, f.query, f.limit)
 	if err != nil {
 		return err
 	}
-	view := s.newLogView()
+	view := s.newLogView(f.usage)
 	for i := len(list) - 1; i >= 0; i-- { // the newest last, where one reads on
 		if err := view.entry(&list[i]); err != nil {
 			return err
@@ -185,11 +187,11 @@ func entries(ctx context.Context, api *client.Client, q client.LogQuery, limit i
 const reconnectPause = time.Second
 
 // followLogs shows requests as they end, until ctx does. It outlives the platform.
-func (s *session) followLogs(ctx context.Context, api *client.Client, q client.LogQuery) error {
+func (s *session) followLogs(ctx context.Context, api *client.Client, f *logFlags) error {
 	s.term.Linef("%s", paint(dim, "Requests appear as they end; Ctrl-C ends this."))
-	view, lost := s.newLogView(), false
+	view, lost := s.newLogView(f.usage), false
 	for {
-		for e, err := range api.FollowEntries(ctx, q) {
+		for e, err := range api.FollowEntries(ctx, f.query) {
 			switch {
 			case ctx.Err() != nil:
 				return nil

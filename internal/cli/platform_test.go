@@ -120,6 +120,7 @@ type functions struct{ logs *observe.Log }
 func (f *functions) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
 	inv.Function, inv.Start = spec.Name, lateen.StartBlank
 	inv.Claim, inv.Load, inv.Handler = 800*time.Microsecond, 5200*time.Microsecond, 3*time.Millisecond
+	inv.CPU, inv.Memory, inv.Outbound = 4*time.Millisecond, 42_000_000, []lateen.Outbound{{Host: "db.example.com", Count: 2}}
 	write := func(level, text string) {
 		f.logs.Log(lateen.LogLine{
 			Time: lateen.MillisOf(time.Now()), Request: lateen.RequestIDFrom(ctx), Project: spec.Project, Deployment: spec.Deployment,

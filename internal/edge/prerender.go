@@ -326,6 +326,7 @@ func (r *rendering) lead(f *cache.Flight, inv func() *lateen.Invocation, label, 
 	}
 	r.record.Cache, r.record.CacheReason = label, reason
 	r.respond(draft.Entry.Status, h, f.Body(r.req.Context()))
+	r.invoked(inv) // with what it cost
 }
 
 // alone answers with a response that is made for this request and not kept.
@@ -339,12 +340,10 @@ func (r *rendering) alone(reason string) {
 	}
 	r.record.Cache, r.record.CacheReason = cacheMiss, reason
 	r.respond(draft.Entry.Status, draft.Entry.Header, draft.Body)
+	r.invoked(inv) // with what it cost
 }
 
-// invoked notes how the function was called. It may be being called still, for
-// others, where the client is gone.
+// invoked notes how the function was called, as far as that is known.
 func (r *rendering) invoked(inv func() *lateen.Invocation) {
-	if r.req.Context().Err() == nil {
-		r.record.Invocation = inv()
-	}
+	r.record.Invocation = inv()
 }

@@ -2,10 +2,13 @@ package edge
 
 import (
 	"context"
+	"io"
 	"maps"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -15,23 +18,51 @@ import (
 // making says how the page is made: by its function, asked without anything of
 // the client but what the page may depend on, so that the response is for
 // everybody. extra is further header for the function. invocation tells how the
-// function was called, once there is a response or an error; nil if it was not.
+// function was called, once there is a response or an error, and what it cost as
+// well once the body has ended; nil if it was not called. It is never changed.
 //
 // The page may be made when the exchange is long over, so nothing of it is kept
 // but what never changes.
 func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Making, invocation func() *lateen.Invocation) {
-	var inv *lateen.Invocation
+	told := &atomic.Pointer[lateen.Invocation]{}
 	e, d, page, group := r.edge, r.d, r.page, r.group
 	x := &exchange{edge: e, id: r.id, site: r.site, client: client{proto: r.client.proto, host: r.client.authority(), hostname: r.client.hostname}}
 	asked := r.asked
 	return cache.Making{Spread: spread, Make: func(ctx context.Context) (*cache.Draft, error) {
-		inv = new(lateen.Invocation)
+		inv := new(lateen.Invocation)
 		resp, err := e.call(ctx, x, d, asked.request(page, extra), inv) //nolint:bodyclose // the draft has it
+		told.Store(new(*inv))
 		if err != nil {
 			return nil, err
 		}
+		resp.Body = &countedBody{ReadCloser: resp.Body, ended: func() { told.Store(new(*inv)) }}
 		return draftOf(resp, page, group), nil
-	}}, func() *lateen.Invocation { return inv }
+	}}, told.Load
+}
+
+// countedBody is a response's body that is closed as soon as it has ended, so
+// that its function is done with whatever becomes of the page, and tells so.
+type countedBody struct {
+	io.ReadCloser
+
+	once  sync.Once
+	ended func()
+}
+
+// Read reads on.
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		_ = b.Close() // what went wrong is said
+	}
+	return n, err
+}
+
+// Close ends the call.
+func (b *countedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.once.Do(b.ended)
+	return err
 }
 
 // request asks the function of p for the page.

@@ -112,6 +112,30 @@ func TestTheResponseSaysHowLongItIsKept(t *testing.T) {
 	}
 }
 
+func TestTheRecordOfAMakingTellsWhatItCost(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "", lateen.Prerender{})
+		p.page("/private", "", lateen.Prerender{})
+		p.answer = func(r *http.Request, _ int) *http.Response {
+			if r.URL.Path == "/private" {
+				return reply(200, "mine", "Cache-Control: private")
+			}
+			return reply(200, "ours")
+		}
+	}, func(p *press) {
+		for _, path := range []string{"/isr", "/private"} {
+			p.get(path)
+			if inv := p.record().Invocation; inv == nil || inv.CPU != 7*time.Millisecond {
+				t.Errorf("%s: %+v", path, inv)
+			}
+		}
+		p.get("/isr")
+		if inv := p.record().Invocation; inv != nil {
+			t.Errorf("a hit called a function: %+v", inv)
+		}
+	})
+}
+
 // The page streams to who asked first while it is being kept.
 func TestAMissStreams(t *testing.T) {
 	s := newStage(t)

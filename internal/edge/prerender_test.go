@@ -105,13 +105,27 @@ func (p *press) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.
 	p.calls = append(p.calls, req)
 	n := len(p.calls)
 	p.mu.Unlock()
+	resp := reply(200, fmt.Sprint("call ", n))
 	if p.answer != nil {
-		if resp := p.answer(req, n); resp != nil {
-			return resp, ctx.Err()
+		if resp = p.answer(req, n); resp == nil {
+			return nil, lateen.ErrFunctionFailed
 		}
-		return nil, lateen.ErrFunctionFailed
 	}
-	return reply(200, fmt.Sprint("call ", n)), nil
+	resp.Body = &billedBody{resp.Body, inv}
+	return resp, ctx.Err()
+}
+
+// billedBody tells what a call cost once it is closed.
+type billedBody struct {
+	io.ReadCloser
+
+	inv *lateen.Invocation
+}
+
+// Close ends the call.
+func (b *billedBody) Close() error {
+	b.inv.CPU = 7 * time.Millisecond
+	return b.ReadCloser.Close()
 }
 
 // reply is a response of a function; headers are "Name: value".

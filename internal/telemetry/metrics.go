@@ -16,6 +16,9 @@ type requestMetrics struct {
 	cache      *prometheus.CounterVec   // project, state
 	starts     *prometheus.CounterVec   // project, kind
 	startTimes *prometheus.HistogramVec // kind
+	cpu        *prometheus.CounterVec   // project
+	memory     *prometheus.HistogramVec // project
+	outbound   *prometheus.CounterVec   // project
 	errors     *prometheus.CounterVec   // reason
 	bytes      *prometheus.CounterVec   // project, direction
 }
@@ -26,20 +29,25 @@ func newRequestMetrics(registry *prometheus.Registry) requestMetrics {
 		registry.MustRegister(c)
 		return c
 	}
-	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: name, Help: help, NativeHistogramBucketFactor: 1.1,
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60},
+			Name: name, Help: help, NativeHistogramBucketFactor: 1.1, Buckets: buckets,
 		}, labels)
 		registry.MustRegister(h)
 		return h
 	}
+	durations := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60}
+	starts := []float64{.0005, .001, .002, .003, .005, .0075, .01, .015, .02, .03, .05, .075, .1, .15, .25, .5, 1, 2.5}
+	const mib = 1 << 20
 	return requestMetrics{
 		requests:   counter("lateen_requests_total", "Requests answered.", "project", "source", "status"),
-		durations:  histogram("lateen_request_duration_seconds", "Time to the last byte of a response.", "project", "source"),
+		durations:  histogram("lateen_request_duration_seconds", "Time to the last byte of a response.", durations, "project", "source"),
 		cache:      counter("lateen_cache_total", "Requests by cache state.", "project", "state"),
 		starts:     counter("lateen_function_starts_total", "Function invocations by how they came by their instance.", "project", "kind"),
-		startTimes: histogram("lateen_function_start_seconds", "Time from a request's arrival to a loaded instance, where one was started.", "kind"),
+		startTimes: histogram("lateen_function_start_seconds", "Time from a request's arrival to a loaded instance, where one was started.", starts, "kind"),
+		cpu:        counter("lateen_function_cpu_seconds_total", "CPU time of function instances, each request's share of it.", "project"),
+		memory:     histogram("lateen_function_memory_bytes", "The most an instance had used by the end of an invocation.", prometheus.ExponentialBuckets(16*mib, 2, 9), "project"),
+		outbound:   counter("lateen_function_outbound_total", "Connections that functions made to other hosts.", "project"),
 		errors:     counter("lateen_errors_total", "Requests that ended in an error of the platform's, by reason.", "reason"),
 		bytes:      counter("lateen_bytes_total", "Bytes of bodies.", "project", "direction"),
 	}
@@ -65,5 +73,23 @@ func (m *requestMetrics) observe(r lateen.Record) {
 		if inv.Start != lateen.StartWarm {
 			m.startTimes.WithLabelValues(string(inv.Start)).Observe((inv.Queue + inv.Claim + inv.Load).Seconds())
 		}
+		m.use(project, inv)
+	}
+}
+
+// use counts what an invocation used, as far as that was measured.
+func (m *requestMetrics) use(project string, inv *lateen.Invocation) {
+	if inv.CPU > 0 {
+		m.cpu.WithLabelValues(project).Add(inv.CPU.Seconds())
+	}
+	if inv.Memory > 0 {
+		m.memory.WithLabelValues(project).Observe(float64(inv.Memory))
+	}
+	calls := 0
+	for _, to := range inv.Outbound {
+		calls += to.Count
+	}
+	if calls > 0 {
+		m.outbound.WithLabelValues(project).Add(float64(calls))
 	}
 }

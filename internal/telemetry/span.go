@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"crypto/rand"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -37,22 +38,54 @@ func tell(tracer trace.Tracer, r lateen.Record) {
 	if r.Status >= 500 || r.Error != "" {
 		span.SetStatus(codes.Error, r.Error)
 	}
+	at := begin
+	if inv := r.Middleware; inv != nil {
+		inside, child := tracer.Start(ctx, "middleware", trace.WithTimestamp(at), trace.WithAttributes(invocationAttributes(inv)...))
+		at = tellPhases(inside, tracer, at, inv)
+		child.End(trace.WithTimestamp(at))
+	}
 	if inv := r.Invocation; inv != nil {
-		at := begin
-		for _, phase := range []struct {
-			name string
-			took time.Duration
-		}{{"queue", inv.Queue}, {"claim", inv.Claim}, {"load", inv.Load}, {"handler", inv.Handler}} {
-			if phase.took <= 0 {
-				continue
-			}
-			_, child := tracer.Start(ctx, phase.name, trace.WithTimestamp(at), trace.WithAttributes(
-				attribute.String("lateen.function", inv.Function), attribute.String("lateen.start", string(inv.Start))))
-			at = at.Add(phase.took)
-			child.End(trace.WithTimestamp(at))
-		}
+		span.SetAttributes(invocationAttributes(inv)...)
+		tellPhases(ctx, tracer, at, inv)
 	}
 	span.End(trace.WithTimestamp(begin.Add(r.Duration)))
+}
+
+// tellPhases makes a span for each phase of an invocation, one after the other
+// from at on, and returns when the last ends.
+func tellPhases(ctx context.Context, tracer trace.Tracer, at time.Time, inv *lateen.Invocation) time.Time {
+	for _, phase := range []struct {
+		name string
+		took time.Duration
+	}{{"queue", inv.Queue}, {"claim", inv.Claim}, {"load", inv.Load}, {"handler", inv.Handler}} {
+		if phase.took <= 0 {
+			continue
+		}
+		_, child := tracer.Start(ctx, phase.name, trace.WithTimestamp(at), trace.WithAttributes(
+			attribute.String("lateen.function", inv.Function), attribute.String("lateen.start", string(inv.Start))))
+		at = at.Add(phase.took)
+		child.End(trace.WithTimestamp(at))
+	}
+	return at
+}
+
+// invocationAttributes are what an invocation was and used. Whom it called is a
+// list of "host count".
+func invocationAttributes(inv *lateen.Invocation) []attribute.KeyValue {
+	all := []attribute.KeyValue{
+		semconv.FaaSInvokedName(inv.Function), semconv.FaaSInstance(string(inv.Instance)),
+		semconv.FaaSColdstart(inv.Start != lateen.StartWarm && inv.Start != lateen.StartThawed && inv.Start != lateen.StartPrewarmed),
+		attribute.String("lateen.start", string(inv.Start)), attribute.Bool("lateen.retried", inv.Retried),
+		attribute.Float64("lateen.cpu_ms", float64(inv.CPU)/float64(time.Millisecond)), attribute.Int64("lateen.memory_bytes", inv.Memory),
+	}
+	if len(inv.Outbound) == 0 {
+		return all
+	}
+	calls := make([]string, 0, len(inv.Outbound))
+	for _, to := range inv.Outbound {
+		calls = append(calls, to.Host+" "+strconv.Itoa(to.Count))
+	}
+	return append(all, attribute.StringSlice("lateen.outbound", calls))
 }
 
 func orElse(s, other string) string {

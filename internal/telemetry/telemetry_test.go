@@ -31,7 +31,10 @@ type collector struct {
 	names map[string]bool // of metrics
 }
 
-type span struct{ trace, id, parent string }
+type span struct {
+	trace, id, parent string
+	attributes        map[string]string
+}
 
 func startCollector(t *testing.T) *collector {
 	c := &collector{spans: map[string]span{}, names: map[string]bool{}}
@@ -60,7 +63,11 @@ func startCollector(t *testing.T) *collector {
 			for _, rs := range m.ResourceSpans {
 				for _, ss := range rs.ScopeSpans {
 					for _, s := range ss.Spans {
-						c.spans[s.Name] = span{hex.EncodeToString(s.TraceId), hex.EncodeToString(s.SpanId), hex.EncodeToString(s.ParentSpanId)}
+						about := map[string]string{}
+						for _, a := range s.Attributes {
+							about[a.Key] = a.Value.String()
+						}
+						c.spans[s.Name] = span{hex.EncodeToString(s.TraceId), hex.EncodeToString(s.SpanId), hex.EncodeToString(s.ParentSpanId), about}
 					}
 				}
 			}
@@ -88,7 +95,11 @@ func record() lateen.Record {
 		ID: "req_1", Time: lateen.MillisOf(time.Now()), Project: "prj_1", Method: "GET", Host: "a.localhost", Path: "/x",
 		Status: 200, Kind: "function", Output: "/api/x", Cache: "MISS", Duration: 20 * time.Millisecond, BytesOut: 5,
 		TraceID: "0af7651916cd43dd8448eb211c80319c", SpanID: "b7ad6b7169203331", ParentSpan: "00f067aa0ba902b7",
-		Invocation: &lateen.Invocation{Function: "/api/x", Start: lateen.StartBlank, Claim: time.Millisecond, Load: 2 * time.Millisecond, Handler: 3 * time.Millisecond},
+		Middleware: &lateen.Invocation{Function: "/middleware", Start: lateen.StartWarm, Handler: time.Millisecond},
+		Invocation: &lateen.Invocation{
+			Function: "/api/x", Start: lateen.StartTemplate, Claim: time.Millisecond, Load: 2 * time.Millisecond, Handler: 3 * time.Millisecond,
+			CPU: 500 * time.Millisecond, Memory: 40 << 20, Outbound: []lateen.Outbound{{Host: "db.example.com", Count: 2}, {Host: "192.0.2.1", Count: 1}},
+		},
 	}
 }
 
@@ -108,8 +119,19 @@ func TestTracesAndMetricsGoToTheEndpointThatTheEnvironmentNames(t *testing.T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	request := c.spans["GET /api/x"]
-	if want := (span{"0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"}); request != want {
-		t.Errorf("the request's span is %+v, want the ids its caller and its function know: %+v", request, want)
+	if request.trace != "0af7651916cd43dd8448eb211c80319c" || request.id != "b7ad6b7169203331" || request.parent != "00f067aa0ba902b7" {
+		t.Errorf("the request's span is %+v, want the ids its caller and its function know", request)
+	}
+	for name, want := range map[string]string{
+		"lateen.start": "template", "lateen.cpu_ms": "500", "lateen.memory_bytes": "41943040", "lateen.outbound": "db.example.com 2",
+		"faas.coldstart": "true",
+	} {
+		if got := request.attributes[name]; !strings.Contains(got, want) {
+			t.Errorf("%s of the request's span is %s, want %s", name, got, want)
+		}
+	}
+	if m := c.spans["middleware"]; m.parent != request.id || !strings.Contains(m.attributes["faas.coldstart"], "false") {
+		t.Errorf("the middleware's span is %+v", m)
 	}
 	for _, phase := range []string{"claim", "load", "handler"} {
 		if s := c.spans[phase]; s.trace != request.trace || s.parent != request.id || s.id == request.id {
@@ -151,7 +173,13 @@ func TestMetricsCountRequestsByProjectAndStartsByKind(t *testing.T) {
 	tel.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
 		`lateen_requests_total{project="prj_1",source="function",status="2xx"} 1`,
-		`lateen_function_starts_total{kind="blank",project="prj_1"} 1`,
+		`lateen_function_starts_total{kind="template",project="prj_1"} 1`,
+		`lateen_function_starts_total{kind="warm",project="prj_1"} 1`,
+		`lateen_function_start_seconds_bucket{kind="template",le="0.003"} 1`,
+		`lateen_function_start_seconds_bucket{kind="template",le="0.002"} 0`,
+		`lateen_function_cpu_seconds_total{project="prj_1"} 0.5`,
+		`lateen_function_memory_bytes_sum{project="prj_1"} 4.194304e+07`,
+		`lateen_function_outbound_total{project="prj_1"} 3`,
 		`lateen_bytes_total{direction="out",project="prj_1"} 5`,
 		`lateen_instances 3`,
 	} {
