@@ -8,7 +8,10 @@
 // KeepUntil and starts one at PrewarmAt, unless a request comes before. If none
 // comes by PrewarmUntil it stops that one, too, and asks [Policy.Prewarm]. What
 // memory does not suffice for goes by [Evict], and how many are needed at once
-// is [Demand.Missing].
+// is [Demand.Missing]. What becomes of an instance between its last request and
+// its stop is [Idle.Next], how many requests one takes at once is [Limit], and
+// who is served first where things are short is [Clock], [Yield] and
+// [Processors.Admit].
 package autoscale
 
 import "time"

@@ -1,0 +1,75 @@
+package autoscale
+
+// Clock orders tenants that wait for the same thing by virtual time, as in
+// start-time fair queueing: each has an account of what it was served, by its
+// weight, and the one that was served least is next. One that asked for nothing
+// has saved nothing up. The zero value is ready.
+type Clock struct{ now float64 }
+
+// Account is what a tenant was served, as of a [Clock].
+type Account struct{ served float64 }
+
+// Join notes that a tenant begins to wait: what it did not ask for before it
+// does not get now.
+func (c *Clock) Join(a *Account) { a.served = max(a.served, c.now) }
+
+// Serve notes that a tenant got what costs so much. A weight of 0 is 1.
+func (c *Clock) Serve(a *Account, cost, weight float64) {
+	setDefault(&weight, 1)
+	c.now = max(c.now, a.served)
+	a.served += max(0, cost) / weight
+}
+
+// Before reports whether a is to be served before b.
+func (a *Account) Before(b *Account) bool { return a.served < b.served }
+
+// Holding is what a tenant has of something that is short.
+type Holding struct {
+	Has    int
+	Weight float64 // 0 is 1
+}
+
+func (h Holding) after(more int) float64 {
+	setDefault(&h.Weight, 1)
+	return float64(h.Has+more) / h.Weight
+}
+
+// Yield says which tenant gives up one of what it has for the one that needs
+// it: the one that has most by its weight, if it still has as much as the other
+// then. So everyone gets to the same, nobody below it for another's sake, and
+// nothing goes back and forth.
+//
+//	16 and 0: the first yields, until it is 8 and 8
+//	 1 and 0: nobody does
+func Yield(holdings []Holding, needy int) (from int, ok bool) {
+	from = -1
+	for i, h := range holdings {
+		if i != needy && h.Has > 0 && (from < 0 || h.after(0) > holdings[from].after(0)) {
+			from = i
+		}
+	}
+	return from, from >= 0 && holdings[from].after(-1) >= holdings[needy].after(1)
+}
+
+// Processors is what processor time there is and who uses it, in processors.
+type Processors struct {
+	Total   float64
+	Used    float64 // by all requests that are under way, as far as is known
+	Own     float64 // of that, by the tenant's
+	Tenants int     // that want some, this one among them
+}
+
+// overcommit is how many requests of pure computation are let at one
+// processor: one runs, one is ready to.
+const overcommit = 2
+
+// Admit reports whether a tenant's request that uses so much may begin: if
+// there is processor time left, or if the tenant has less than its part, or
+// nothing.
+func (p Processors) Admit(need float64) bool {
+	if !(need > 0) || p.Own <= 0 { //nolint:staticcheck // not a number is not known either
+		return true
+	}
+	most := p.Total * overcommit
+	return p.Used+need <= most || p.Own+need <= most/float64(max(1, p.Tenants))
+}

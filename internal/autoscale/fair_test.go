@@ -1,0 +1,116 @@
+package autoscale_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/lateen-dev/lateen/internal/autoscale"
+)
+
+func TestTenantsAreServedByTheirWeights(t *testing.T) {
+	var clock autoscale.Clock
+	accounts := make([]autoscale.Account, 3)
+	weights, served := []float64{1, 2, 0}, make([]int, 3)
+	for i := range accounts {
+		clock.Join(&accounts[i])
+	}
+	for range 400 {
+		next := 0
+		for i := range accounts {
+			if accounts[i].Before(&accounts[next]) {
+				next = i
+			}
+		}
+		served[next]++
+		clock.Serve(&accounts[next], 1, weights[next])
+	}
+	if served[0] < 99 || served[0] > 101 || served[1] < 199 || served[1] > 201 || served[2] < 99 || served[2] > 101 {
+		t.Errorf("served %v, want 100, 200, 100", served)
+	}
+}
+
+func TestATenantThatComesLateIsNextAndDoesNotCatchUp(t *testing.T) {
+	var clock autoscale.Clock
+	var noisy, late autoscale.Account
+	clock.Join(&noisy)
+	for range 1000 {
+		clock.Serve(&noisy, 1, 1)
+	}
+	clock.Join(&late)
+	if !late.Before(&noisy) {
+		t.Error("the one that was never served is not next")
+	}
+	turns := 0
+	for late.Before(&noisy) {
+		clock.Serve(&late, 1, 1)
+		turns++
+	}
+	if turns > 2 {
+		t.Errorf("it has %d turns on end", turns)
+	}
+}
+
+func TestWhoHasMostYieldsUntilAllHaveTheSame(t *testing.T) {
+	chance := rand.New(rand.NewPCG(6, 6))
+	for range 1000 {
+		holdings := make([]autoscale.Holding, 2+chance.IntN(6))
+		for i := range holdings {
+			holdings[i] = autoscale.Holding{Has: chance.IntN(20)}
+		}
+		for moves := 0; ; moves++ {
+			moved := false
+			for i := range holdings {
+				if from, ok := autoscale.Yield(holdings, i); ok {
+					holdings[from].Has--
+					holdings[i].Has++
+					moved = true
+				}
+			}
+			if !moved {
+				break
+			}
+			if moves > 200 {
+				t.Fatal("it goes back and forth")
+			}
+		}
+		for _, a := range holdings {
+			for _, b := range holdings {
+				if a.Has-b.Has > 1 {
+					t.Fatalf("%v is not even", holdings)
+				}
+			}
+		}
+	}
+}
+
+func TestHeavierTenantsYieldLater(t *testing.T) {
+	holdings := []autoscale.Holding{{Has: 12, Weight: 4}, {Has: 4, Weight: 1}, {Has: 0}}
+	if from, ok := autoscale.Yield(holdings, 2); !ok || from != 1 {
+		t.Errorf("%d yields, want the second", from)
+	}
+	if _, ok := autoscale.Yield([]autoscale.Holding{{Has: 1}, {}}, 1); ok {
+		t.Error("the last one is taken away")
+	}
+}
+
+func TestProcessorsAreForThoseWhoHaveLessThanTheirPart(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		p    autoscale.Processors
+		need float64
+		want bool
+	}{
+		{"time is left", autoscale.Processors{Total: 2, Used: 2, Own: 2, Tenants: 1}, 1, true},
+		{"none is left", autoscale.Processors{Total: 2, Used: 4, Own: 4, Tenants: 1}, 1, false},
+		{"none is left, and it has none", autoscale.Processors{Total: 2, Used: 4, Tenants: 2}, 1, true},
+		{"none is left, and it has less than its part", autoscale.Processors{Total: 2, Used: 4, Own: 1, Tenants: 2}, 1, true},
+		{"none is left, and it has its part", autoscale.Processors{Total: 2, Used: 4, Own: 2, Tenants: 2}, 1, false},
+		{"one that only waits", autoscale.Processors{Total: 2, Used: 40, Own: 40, Tenants: 1}, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.p.Admit(tt.need); got != tt.want {
+				t.Errorf("%v, want %v", got, tt.want)
+			}
+		})
+	}
+}

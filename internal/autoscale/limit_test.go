@@ -1,0 +1,87 @@
+package autoscale_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/autoscale"
+)
+
+// load plays rounds of requests on one instance that takes as many as the limit
+// says, or as many as come: took says how long each of n takes.
+func load(l *autoscale.Limit, rounds, come, ceiling int, took func(n int) time.Duration, processors float64) int {
+	now := time.Unix(1000, 0)
+	for range rounds {
+		limit := l.At(ceiling)
+		n := min(come, limit)
+		d := took(n)
+		now = now.Add(d)
+		for range n {
+			l.Observe(autoscale.Answered{At: now, Took: d, Company: n, Full: n == limit, Load: processors}, ceiling)
+		}
+	}
+	return l.At(ceiling)
+}
+
+func TestTheLimitFollowsWhatCompanyCosts(t *testing.T) {
+	const ms = time.Millisecond
+	waits := func(int) time.Duration { return 100 * ms }
+	renders := func(n int) time.Duration { return time.Duration(n) * 20 * ms }
+	quick := func(n int) time.Duration { return time.Duration(n) * 200 * time.Microsecond }
+	blocked := func(n int) time.Duration { return time.Duration(max(1, n/8)) * 50 * ms }
+	for _, tt := range []struct {
+		name     string
+		took     func(int) time.Duration
+		come     int
+		ceiling  int
+		load     float64
+		from, to int
+	}{
+		{"a function that waits takes all there may be", waits, 500, 64, 0.1, 64, 64},
+		{"one that computes takes two", renders, 500, 64, 1, 1, 3},
+		{"one that is over at once takes dozens", quick, 500, 64, 1, 32, 64},
+		{"one that queues for eight connections takes twice as many", blocked, 500, 64, 0.1, 8, 24},
+		{"the ceiling holds", waits, 500, 5, 0, 5, 5},
+		{"nobody comes, nothing is learned", waits, 3, 64, 0, 16, 16},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var l autoscale.Limit
+			load(&l, 3, 1, tt.ceiling, tt.took, 0)
+			if got := load(&l, 400, tt.come, tt.ceiling, tt.took, tt.load); got < tt.from || got > tt.to {
+				t.Errorf("the limit is %d, want %d to %d", got, tt.from, tt.to)
+			}
+		})
+	}
+}
+
+func TestALimitIsLearnedWithoutAnyRequestAlone(t *testing.T) {
+	var l autoscale.Limit
+	got := load(&l, 200, 500, 64, func(n int) time.Duration { return time.Duration(n) * 20 * time.Millisecond }, 1)
+	if got > 3 {
+		t.Errorf("the limit is %d, want 3 at most: the processor is busy and they take turns", got)
+	}
+}
+
+func TestALimitRecoversWhenTheFunctionGetsFaster(t *testing.T) {
+	var l autoscale.Limit
+	slow := func(n int) time.Duration { return time.Duration(n) * 20 * time.Millisecond }
+	load(&l, 3, 1, 64, slow, 0)
+	before := load(&l, 300, 500, 64, slow, 1)
+	after := load(&l, 300, 500, 64, func(int) time.Duration { return 20 * time.Millisecond }, 0.2)
+	if before > 3 || after < 32 {
+		t.Errorf("%d, then %d; want few and then many", before, after)
+	}
+}
+
+func TestALimitIsAlwaysWithinItsBounds(t *testing.T) {
+	var l autoscale.Limit
+	now := time.Unix(1000, 0)
+	for i := range 10_000 {
+		now = now.Add(time.Duration(i%7) * 13 * time.Millisecond)
+		ceiling := i%9 - 1
+		l.Observe(autoscale.Answered{At: now, Took: time.Duration(i*i%1000) * time.Millisecond, Company: i % 70, Full: i%2 == 0, Load: float64(i%3) - 1}, ceiling)
+		if got := l.At(ceiling); got < 1 || got > max(1, ceiling) {
+			t.Fatalf("%d of at most %d", got, ceiling)
+		}
+	}
+}
