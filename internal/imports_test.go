@@ -22,6 +22,7 @@ var layers = map[string]string{
 	"client": "",
 
 	// Ring 1: leaves, pure or one syscall deep.
+	"internal/address":     "",
 	"internal/atomicfile":  "",
 	"internal/autoscale":   "",
 	"internal/buildoutput": "",
@@ -45,7 +46,7 @@ var layers = map[string]string{
 	// Ring 3: planes, the verbs.
 	"internal/build":   "internal/artifact internal/buildoutput internal/route",
 	"internal/control": "internal/artifact internal/build internal/secret internal/store",
-	"internal/edge":    "internal/artifact internal/cache internal/route",
+	"internal/edge":    "internal/address internal/artifact internal/cache internal/route",
 	"internal/fleet":   "internal/engine",
 	"internal/observe": "internal/store/sqlite",
 
