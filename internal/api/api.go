@@ -31,10 +31,12 @@ type Logs interface {
 type Options struct {
 	Control *control.Control
 	Logs    Logs
-	Log     *slog.Logger
-	Version string // of this build, as /healthz tells it; "" is dev
-	Uploads int    // files taken in at once; 0 is 64
-	Deploys int    // requests for deployments read at once, each of many megabytes; 0 is 8
+	// Functions tells what functions are doing; nil: that they all idle.
+	Functions Functions
+	Log       *slog.Logger
+	Version   string // of this build, as /healthz tells it; "" is dev
+	Uploads   int    // files taken in at once; 0 is 64
+	Deploys   int    // requests for deployments read at once, each of many megabytes; 0 is 8
 	// Stopping is closed when the platform begins to stop: what follows a log
 	// ends then, where other requests are let finish. nil is never.
 	Stopping <-chan struct{}

@@ -121,6 +121,7 @@ func routes() []route {
 		{Method: patch, Path: "/v9/projects/{project}", Access: developer, Tag: "project", Summary: "Change a project", handler: call(updateProject)},
 		{Method: del, Path: "/v9/projects/{project}", Access: developer, Tag: "project", Summary: "Delete a project with all that is in it", handler: call(deleteProject)},
 		{Method: get, Path: "/v9/projects/{project}/custom-environments", Access: viewer, Tag: "project", Summary: "List custom environments", handler: call(listEnvironments)},
+		{Method: get, Path: "/v1/projects/{project}/functions", Access: viewer, Tag: "function", Summary: "List the functions of a project with what they have and do now", handler: call(listFunctions)},
 		{Method: get, Path: "/v9/projects/{project}/production-deployment", Access: viewer, Tag: "project", Summary: "Get the deployment that serves production", handler: call(getProduction)},
 
 		{Method: get, Path: "/v10/projects/{project}/env", Access: viewer, Tag: "environment", Summary: "List variables", Query: "target customEnvironmentId gitBranch", handler: call(listEnv)},

@@ -54,7 +54,7 @@ func newPlatform(t *testing.T) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls, err := api.New(api.Options{Control: p.Control, Logs: p.logs, Log: p.Log})
+	calls, err := api.New(api.Options{Control: p.Control, Logs: p.logs, Functions: &functions{p.logs}, Log: p.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,4 +135,22 @@ func (f *functions) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *h
 	write(lateen.LevelWarning, "sit down")
 	body := http.NoBody
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/plain"}}, Body: body}, nil
+}
+
+// Functions implements [api.Functions]: /api/hello is being asked for, and an
+// instance of another deployment still runs.
+func (f *functions) Functions(project lateen.ProjectID) []lateen.FunctionState {
+	hello := lateen.FunctionState{
+		Project: project, Deployment: "dpl_before", Function: "/api/hello", Limit: 8, MaxLimit: 64, MaxInstances: 16, KeepAlive: 90 * time.Second,
+		LastAsked: lateen.MillisOf(time.Now()), StartTime: 8 * time.Millisecond, Memory: 42_000_000, InFlight: 3, Waiting: 12, Starting: 1,
+		Instances: []lateen.InstanceState{
+			{ID: "ins_1", Phase: lateen.PhaseRunning, Start: lateen.StartTemplate, Since: lateen.MillisOf(time.Now()), InFlight: 3, Requests: 7},
+			{ID: "ins_2", Phase: lateen.PhaseFrozen, Start: lateen.StartBlank, Since: lateen.MillisOf(time.Now()), CPU: 3 * time.Millisecond, Memory: 40_000_000},
+		},
+		Starts: []lateen.StartState{
+			{Kind: lateen.StartWarm, Count: 90, P50: 400 * time.Microsecond, P99: 2 * time.Millisecond},
+			{Kind: lateen.StartTemplate, Count: 4, P50: 8 * time.Millisecond, P99: 14 * time.Millisecond},
+		},
+	}
+	return []lateen.FunctionState{hello}
 }

@@ -44,7 +44,7 @@ func newRootCommand(s *session) *cobra.Command {
 	for _, command := range []func(*session) *cobra.Command{
 		newUpCommand, newLoginCommand, newLogoutCommand, newWhoamiCommand,
 		newLinkCommand, newDeployCommand, newRedeployCommand, newPromoteCommand, newRollbackCommand, newRemoveCommand,
-		newListCommand, newInspectCommand, newLogsCommand, newOpenCommand,
+		newListCommand, newInspectCommand, newFunctionsCommand, newLogsCommand, newOpenCommand,
 		newProjectCommand, newEnvCommand, newAliasCommand, newTokenCommand,
 		newCompletionCommand, newVersionCommand,
 	} {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/api"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/control/controltest"
@@ -24,8 +25,9 @@ type Server struct {
 
 	stopping chan struct{}
 
-	mu    sync.Mutex // guards below
-	calls []Call
+	mu        sync.Mutex // guards below
+	calls     []Call
+	functions []lateen.FunctionState
 }
 
 // Call is a request that the server answered.
@@ -59,7 +61,7 @@ func Serve(t *testing.T, p *controltest.Platform) *Server {
 		logs.Close()
 	})
 	s := &Server{Platform: p, Logs: logs, stopping: make(chan struct{})}
-	handler, err := api.New(api.Options{Control: p.Control, Logs: s.Logs, Log: p.Log, Stopping: s.stopping})
+	handler, err := api.New(api.Options{Control: p.Control, Logs: s.Logs, Functions: s, Log: p.Log, Stopping: s.stopping})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +83,26 @@ func Serve(t *testing.T, p *controltest.Platform) *Server {
 
 // BeginStop tells the API that the platform begins to stop.
 func (s *Server) BeginStop() { close(s.stopping) }
+
+// SetFunctions says what functions are doing.
+func (s *Server) SetFunctions(functions ...lateen.FunctionState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.functions = functions
+}
+
+// Functions implements [api.Functions].
+func (s *Server) Functions(project lateen.ProjectID) []lateen.FunctionState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var of []lateen.FunctionState
+	for _, f := range s.functions {
+		if f.Project == project {
+			of = append(of, f)
+		}
+	}
+	return of
+}
 
 // Calls returns the requests answered since the last time it was asked.
 func (s *Server) Calls() []Call {

@@ -1,0 +1,125 @@
+package api
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Functions knows what functions are doing.
+type Functions interface {
+	// Functions returns what the functions of a project have and are asked for
+	// now, as far as any deployment of it was asked. It never blocks.
+	Functions(project lateen.ProjectID) []lateen.FunctionState
+}
+
+// functionState is a function of a project: one of production's, or one of
+// another deployment that has instances.
+type functionState struct {
+	lateen.FunctionState
+
+	Production  bool     `json:"production"`            // it is the one that production serves
+	Paths       []string `json:"paths"`                 // that lead to it; empty outside of production
+	MemoryLimit int      `json:"memoryLimit,omitempty"` // MiB; 0 is the platform's default
+	MaxDuration int      `json:"maxDuration,omitempty"` // seconds; 0 is the platform's default, -1 the longest
+}
+
+type functionsReply struct {
+	Functions []functionState `json:"functions"`
+}
+
+func listFunctions(a *API, r *http.Request, _ *none) (*functionsReply, error) {
+	p, err := a.Control.Project(r.Context(), r.PathValue("project"))
+	if err != nil {
+		return nil, err
+	}
+	manifest := &lateen.Manifest{}
+	if p.Production != "" {
+		_, m, err := a.Control.Manifest(r.Context(), string(p.Production))
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			manifest = m
+		}
+	}
+	var known []lateen.FunctionState
+	if a.Functions != nil {
+		known = a.Functions.Functions(p.ID)
+	}
+	return &functionsReply{Functions: statesOf(p, manifest, known)}, nil
+}
+
+// statesOf joins the functions of production with what is known of them, and
+// adds those of other deployments that are running.
+func statesOf(p *lateen.Project, m *lateen.Manifest, known []lateen.FunctionState) []functionState {
+	out := make([]functionState, 0, len(m.Functions)+len(known))
+	for name, fn := range m.Functions {
+		out = append(out, functionState{
+			FunctionState: productionState(p, name, known), Production: true, Paths: pathsTo(m, name),
+			MemoryLimit: fn.Memory, MaxDuration: fn.MaxDuration,
+		})
+		out[len(out)-1].Runtime = fn.Runtime
+	}
+	for _, s := range known {
+		if s.Deployment != p.Production && busy(&s) {
+			out = append(out, functionState{FunctionState: listed(s), Paths: []string{}})
+		}
+	}
+	slices.SortFunc(out, func(a, b functionState) int {
+		if a.Production != b.Production {
+			if a.Production {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(strings.Compare(a.Function, b.Function), strings.Compare(string(b.Deployment), string(a.Deployment)))
+	})
+	return out
+}
+
+// productionState is what production's function of that name has and does. What
+// was learned of it under an earlier deployment holds for it.
+func productionState(p *lateen.Project, name string, known []lateen.FunctionState) lateen.FunctionState {
+	state := lateen.FunctionState{}
+	for _, s := range known {
+		if s.Function != name {
+			continue
+		}
+		state = s
+		if s.Deployment == p.Production {
+			return listed(state)
+		}
+	}
+	state.Project, state.Deployment, state.Function = p.ID, p.Production, name
+	state.Instances, state.Starting, state.InFlight, state.Waiting = nil, 0, 0, 0 // which are another deployment's
+	return listed(state)
+}
+
+// listed is s with lists where it has none.
+func listed(s lateen.FunctionState) lateen.FunctionState {
+	if s.Instances == nil {
+		s.Instances = []lateen.InstanceState{}
+	}
+	if s.Starts == nil {
+		s.Starts = []lateen.StartState{}
+	}
+	return s
+}
+
+func busy(s *lateen.FunctionState) bool { return len(s.Instances)+s.Starting+s.Waiting > 0 }
+
+// pathsTo are the outputs that lead to a function, sorted.
+func pathsTo(m *lateen.Manifest, function string) []string {
+	paths := []string{}
+	for path, name := range m.Outputs {
+		if name == function {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}

@@ -1,0 +1,351 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+)
+
+var errNoFunction = &lateen.Error{Code: lateen.NotFound, Reason: "function_not_found", Message: "there is no such function", Hint: "list them with `lateen functions ls`"}
+
+func newFunctionsCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "functions",
+		Aliases: []string{"function", "fn"},
+		GroupID: groupLook,
+		Short:   "See what functions are doing",
+		Long: "Shows the functions of a project: which have instances and what those do, how many\n" +
+			"requests wait, and how long requests took by how they came by their instance.",
+		Example: "lateen functions ls\nlateen functions inspect /api/hello",
+	}
+	family(c)
+	adopt(c, newFunctionsListCommand(s), newFunctionsInspectCommand(s))
+	return c
+}
+
+func newFunctionsListCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "ls [project]",
+		Aliases: []string{"list"},
+		Short:   "List functions, idle ones too",
+		Long: "Lists the functions that production of a project serves, whether or not they have\n" +
+			"instances, and those of other deployments that have some. Beneath a kind of start are\n" +
+			"the median and the 99th percentile of the time to the first byte of the response.",
+		Args:              takes(0, 1, ""),
+		ValidArgsFunction: s.completeProjects,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				s.flags.project = args[0]
+			}
+			return s.listFunctions(c.Context())
+		},
+	}
+	s.projectFlag(c)
+	return c
+}
+
+// startKinds are the kinds of start in the order of tables.
+func startKinds() []lateen.StartKind {
+	return []lateen.StartKind{
+		lateen.StartWarm, lateen.StartThawed, lateen.StartPrewarmed, lateen.StartTemplate, lateen.StartBlank, lateen.StartCold,
+	}
+}
+
+func (s *session) listFunctions(ctx context.Context) error {
+	on, err := s.here(ctx)
+	if err != nil {
+		return err
+	}
+	functions, err := on.client.Functions(ctx, string(on.project.ID))
+	if err != nil {
+		return err
+	}
+	if s.flags.json {
+		return s.term.JSON(map[string]any{"functions": functions})
+	}
+	if len(functions) == 0 {
+		s.term.Linef("Production of %s has no functions.", on.project.Name)
+		return nil
+	}
+	columns := []column{
+		{title: "function"},
+		{title: "deployment", drop: 3},
+		{title: "runtime", drop: 9},
+		{title: "instances"},
+		{title: "busy", right: true, drop: 2},
+		{title: "queue", right: true, drop: 1},
+		{title: "asked", right: true, drop: 4},
+	}
+	for i, kind := range startKinds() {
+		columns = append(columns, column{title: string(kind), right: true, drop: 5 + i%4})
+	}
+	rows := make([][]string, 0, len(functions))
+	for i := range functions {
+		rows = append(rows, s.functionRow(&functions[i]))
+	}
+	s.term.Table(columns, rows)
+	return nil
+}
+
+// functionRow are the cells of a function. A cell that says nothing is empty.
+func (s *session) functionRow(f *client.Function) []string {
+	where, asked := "", ""
+	if !f.Production {
+		where = string(f.Deployment)
+	}
+	if f.LastAsked != 0 {
+		asked = s.age(f.LastAsked)
+	}
+	row := []string{paint(bold, clean(f.Function)), where, clean(f.Runtime), instancesText(f), positive(f.InFlight), positive(f.Waiting), asked}
+	for _, kind := range startKinds() {
+		cell := ""
+		if i := slices.IndexFunc(f.Starts, func(t lateen.StartState) bool { return t.Kind == kind }); i >= 0 {
+			cell = precise(f.Starts[i].P50) + paint(dim, " / "+precise(f.Starts[i].P99))
+		}
+		row = append(row, cell)
+	}
+	return row
+}
+
+func positive(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// instancesText counts instances by what they are doing: 2 running, 1 frozen.
+func instancesText(f *client.Function) string {
+	var words []string
+	for _, phase := range []struct {
+		phase lateen.Phase
+		style style
+	}{{lateen.PhaseRunning, good}, {lateen.PhaseFrozen, code}, {lateen.PhaseReclaimed, code}, {lateen.PhaseLeaving, dim}} {
+		n := 0
+		for _, i := range f.Instances {
+			if i.Phase == phase.phase {
+				n++
+			}
+		}
+		if n > 0 {
+			words = append(words, paint(phase.style, strconv.Itoa(n)+" "+string(phase.phase)))
+		}
+	}
+	if f.Starting > 0 {
+		words = append(words, paint(warn, strconv.Itoa(f.Starting)+" starting"))
+	}
+	if len(words) == 0 {
+		return paint(dim, "idle")
+	}
+	return strings.Join(words, ", ")
+}
+
+func newFunctionsInspectCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:               "inspect <function>",
+		Short:             "Tell all about a function",
+		Long:              "Tells all about a function: its instances, what was learned of how it is asked for\nand started, and what it takes.",
+		Example:           "lateen functions inspect /api/hello\nlateen functions inspect api/hello --project shop --json",
+		Args:              takes(1, 1, "which function"),
+		ValidArgsFunction: s.completeFunctions,
+		RunE: func(c *cobra.Command, args []string) error {
+			return s.inspectFunction(c.Context(), args[0])
+		},
+	}
+	s.projectFlag(c)
+	return c
+}
+
+func (s *session) inspectFunction(ctx context.Context, name string) error {
+	on, err := s.here(ctx)
+	if err != nil {
+		return err
+	}
+	functions, err := on.client.Functions(ctx, string(on.project.ID))
+	if err != nil {
+		return err
+	}
+	functions = slices.DeleteFunc(functions, func(f client.Function) bool { return !leadsTo(&f, name) })
+	if len(functions) == 0 {
+		return errNoFunction.With("%s has no function %s", on.project.Name, name)
+	}
+	if s.flags.json {
+		return s.term.JSON(map[string]any{"functions": functions})
+	}
+	for i := range functions {
+		if i > 0 {
+			s.term.Answer("")
+		}
+		s.inspectedFunction(&functions[i])
+	}
+	return nil
+}
+
+// leadsTo reports whether f is what people mean by name: its own, or a path
+// that leads to it, with or without the first slash.
+func leadsTo(f *client.Function, name string) bool {
+	name = "/" + strings.Trim(name, "/")
+	is := func(path string) bool {
+		path = "/" + strings.Trim(path, "/")
+		return path == name || path == strings.TrimSuffix(name, "/")+"/index"
+	}
+	return is(f.Function) || slices.ContainsFunc(f.Paths, is)
+}
+
+// inspectedFunction prints the facts of a function.
+func (s *session) inspectedFunction(f *client.Function) {
+	where := "production"
+	if !f.Production {
+		where = string(f.Deployment)
+	}
+	s.term.Answer(paint(bold, clean(f.Function)) + "  " + instancesText(f) + "  " + where + "\n")
+	scale := ""
+	if f.MaxInstances > 0 {
+		scale = fmt.Sprintf("%d to %d", f.MinInstances, f.MaxInstances)
+	}
+	next := ""
+	if left := f.PrewarmAt.Time().Sub(s.Now()); f.PrewarmAt != 0 && left > 0 {
+		next = "in " + elapsed(left) + ", before it is asked for"
+	}
+	s.term.Fields([]field{
+		{"runtime", clean(f.Runtime)},
+		{"paths", pathsText(f.Paths)},
+		{"in flight", positive(f.InFlight)},
+		{"waiting", positive(f.Waiting)},
+		{"instances", scale},
+		{"requests each", concurrencyText(f)},
+		{"memory", orDefault(limit(f.MemoryLimit, "MiB"))},
+		{"max duration", durationText(f.MaxDuration)},
+		{"last asked", s.whenAsked(f.LastAsked)},
+		{"kept for", learned(f.KeepAlive, elapsed)},
+		{"next start", next},
+		{"a start takes", learned(f.StartTime, precise)},
+		{"a request takes", learned(f.Service, precise)},
+		{"of it CPU", learned(f.CPU, precise)},
+		{"an instance uses", usedText(f.Memory)},
+	})
+	s.instancesTable(f.Instances)
+	s.startsTable(f.Starts)
+}
+
+func (s *session) whenAsked(at lateen.Millis) string {
+	if at == 0 {
+		return "never"
+	}
+	return s.when(at)
+}
+
+// pathsText lists some paths, one a line.
+func pathsText(paths []string) string {
+	const shown = 6
+	lines := make([]string, 0, shown)
+	for _, path := range paths {
+		if strings.HasSuffix(path, ".rsc") { // the data of a page that is listed
+			continue
+		}
+		if len(lines) == shown {
+			lines = append(lines, paint(dim, "… --json lists them all"))
+			break
+		}
+		lines = append(lines, paint(code, pagePath(strings.TrimPrefix(path, "/"))))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func concurrencyText(f *client.Function) string {
+	switch f.Limit {
+	case 0:
+		return ""
+	case f.MaxLimit:
+		return strconv.Itoa(f.Limit)
+	}
+	return fmt.Sprintf("%d at once, of %d at most", f.Limit, f.MaxLimit)
+}
+
+func orDefault(text string) string {
+	if text == "" {
+		return "the platform's default"
+	}
+	return text
+}
+
+func durationText(seconds int) string {
+	if seconds < 0 {
+		return "the longest there is"
+	}
+	return orDefault(limit(seconds, "s"))
+}
+
+// learned is a duration where one is known.
+func learned(d time.Duration, text func(time.Duration) string) string {
+	if d <= 0 {
+		return ""
+	}
+	return text(d)
+}
+
+func usedText(bytes int64) string {
+	if bytes <= 0 {
+		return ""
+	}
+	return amount(bytes)
+}
+
+func (s *session) instancesTable(instances []lateen.InstanceState) {
+	if len(instances) == 0 {
+		return
+	}
+	rows := make([][]string, 0, len(instances))
+	for _, i := range instances {
+		rows = append(rows, []string{
+			string(i.ID), string(i.Phase), string(i.Start), s.age(i.Since), strconv.Itoa(i.InFlight), strconv.FormatInt(i.Requests, 10), precise(i.CPU), usedText(i.Memory),
+		})
+	}
+	s.term.Answer("\n" + paint(bold, count(len(instances), "instance")) + "\n")
+	s.term.Table([]column{
+		{title: "id"}, {title: "state"}, {title: "start", drop: 3}, {title: "age", right: true, drop: 1}, {title: "busy", right: true},
+		{title: "requests", right: true, drop: 2}, {title: "cpu", right: true, drop: 4}, {title: "memory", right: true, drop: 5},
+	}, rows)
+}
+
+func (s *session) startsTable(starts []lateen.StartState) {
+	if len(starts) == 0 {
+		return
+	}
+	rows := make([][]string, 0, len(starts))
+	for _, t := range starts {
+		rows = append(rows, []string{string(t.Kind), strconv.FormatInt(t.Count, 10), precise(t.P50), precise(t.P99)})
+	}
+	s.term.Answer("\n" + paint(bold, "To the first byte, by how requests came by their instance") + "\n")
+	s.term.Table([]column{{title: "start"}, {title: "requests", right: true}, {title: "p50", right: true}, {title: "p99", right: true}}, rows)
+}
+
+// completeFunctions completes the names of functions.
+func (s *session) completeFunctions(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, noFiles
+	}
+	return s.complete(c, prefix, func(ctx context.Context, _ *client.Client) []string {
+		on, err := s.here(ctx)
+		if err != nil {
+			return nil
+		}
+		functions, err := on.client.Functions(ctx, string(on.project.ID))
+		if err != nil {
+			return nil
+		}
+		var names []string
+		for i := range functions {
+			names = append(names, functions[i].Function)
+		}
+		return slices.Compact(names)
+	})
+}
