@@ -21,7 +21,6 @@ const (
 	TypeActivate       = "activate"            // to a parked guest: [Activate]
 	TypeParked         = "parked"              // booted, waiting: no payload that matters
 	TypeServerStarted  = "server-started"      // takes requests: [ServerStarted]
-	TypeHandlerStarted = "handler-started"     // a request has reached user code: [HandlerStarted]
 	TypeEnd            = "end"                 // a request is over: [End]
 	TypeLog            = "log"                 // something was written: [Log]
 	TypePurge          = "purge"               // what was made of some data is stale: [Purge]
@@ -40,6 +39,15 @@ type Activate struct {
 	AWSHandler string            `json:"awsHandler,omitempty"` // "file.export" in the style of AWS Lambda
 	SourceMaps bool              `json:"sourceMaps,omitempty"` // stack traces name sources
 	Assets     []lateen.Asset    `json:"assets,omitempty"`     // what an edge function may import by name
+	Lambda     *Lambda           `json:"lambda,omitempty"`     // of a program: it asks the AWS Lambda Runtime API for its requests
+}
+
+// Lambda is what the AWS Lambda Runtime API tells a program of its function.
+type Lambda struct {
+	Name    string `json:"name"`
+	Memory  int    `json:"memory"`  // MiB
+	Timeout int    `json:"timeout"` // seconds
+	Gateway bool   `json:"gateway"` // events are those of an API gateway, and not Vercel's
 }
 
 // Context names the request a message is about. RequestID 0 is none.
@@ -51,12 +59,15 @@ type Context struct {
 // ServerStarted says that the code is loaded.
 type ServerStarted struct {
 	InitDuration float64 `json:"initDuration"` // ms
-}
-
-// HandlerStarted says that a request has reached user code: it must not be
-// sent a second time.
-type HandlerStarted struct {
-	Context Context `json:"context"`
+	// HTTPPort is where a program listens, as it says itself; no guest's
+	// supervisor needs to know.
+	HTTPPort uint16 `json:"httpPort,omitempty"`
+	// Connects says that requests do not go to the guest's listener: each
+	// connection to that is answered with one to the server, see [Receive].
+	Connects bool `json:"connects,omitempty"`
+	// Silent says that the server tells nothing of requests, and is told
+	// nothing: there will be no [End].
+	Silent bool `json:"silent,omitempty"`
 }
 
 // End says that a request's response, and all the work it asked to wait for,
@@ -154,8 +165,12 @@ type Reader struct {
 // NewReader returns a reader of r.
 func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, 16<<10)} }
 
-// Next returns the next message; io.EOF once there are no more. After any
-// other error the connection is of no more use.
+// Raw returns the next message as it came, without the NUL, until the next
+// call; io.EOF once there are no more. After any other error the connection is
+// of no more use.
+func (r *Reader) Raw() ([]byte, error) { return r.frame() }
+
+// Next returns the next message; errors are those of [Reader.Raw].
 func (r *Reader) Next() (Message, error) {
 	var m Message
 	raw, err := r.frame()

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -226,6 +227,18 @@ func (s *Suite) deaths(t *testing.T) {
 			}
 		})
 	}
+	t.Run("what a dead process has not read may be sent to another", func(t *testing.T) {
+		f := s.start(t, "node", "fail.js", nil)
+		blocks := f.begin("/block")
+		s.Logs.await(t, f.ID(), "in /block")
+		unread := f.begin("/ok")
+		f.until("both are under way", func() bool { return f.Busy() == 2 })
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		f.Stop(ctx)
+		fails(t, f.wait(blocks).err, lateen.ErrFunctionFailed, "before it answered")
+		fails(t, f.wait(unread).err, engine.ErrNotTaken, "")
+	})
 	t.Run("children die with it", func(t *testing.T) {
 		f := s.start(t, "node", "children.js", nil)
 		pid := f.get("/").body

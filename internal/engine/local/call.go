@@ -11,7 +11,6 @@ import (
 type call struct {
 	id      uint64
 	request lateen.RequestID
-	started chan struct{} // closed once user code has the request
 	ended   chan struct{} // closed once it is over; fault is set before
 	fault   *guest.Fault
 	due     time.Time // when it is over, whatever the process says
@@ -32,19 +31,12 @@ type calls struct {
 // add opens a call for a request.
 func (c *calls) add(request lateen.RequestID, due time.Time) *call {
 	c.last++
-	opened := &call{id: c.last, request: request, due: due, started: make(chan struct{}), ended: make(chan struct{})}
+	opened := &call{id: c.last, request: request, due: due, ended: make(chan struct{})}
 	if c.open == nil {
 		c.open = map[uint64]*call{}
 	}
 	c.open[opened.id] = opened
 	return opened
-}
-
-// start takes note that user code has a request.
-func (c *calls) start(id uint64) {
-	if opened := c.open[id]; opened != nil && !isClosed(opened.started) {
-		close(opened.started)
-	}
 }
 
 // end closes a call.
@@ -60,15 +52,13 @@ func (c *calls) end(id uint64, fault *guest.Fault) {
 	close(opened.ended)
 }
 
-// endDue closes those that are due, and says how many user code still had.
+// endDue closes those that are due, and says how many there were.
 func (c *calls) endDue(now time.Time) (running int) {
 	for id, opened := range c.open {
 		if now.Before(opened.due) {
 			continue
 		}
-		if isClosed(opened.started) {
-			running++
-		}
+		running++
 		c.end(id, nil)
 	}
 	return running

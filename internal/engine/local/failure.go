@@ -26,7 +26,6 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	var body *bodyError
 	switch {
 	case ctx.Err() != nil:
-		i.abandon(c)
 		return context.Cause(ctx)
 	case errors.As(err, &body):
 		return err
@@ -40,13 +39,11 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 		}
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
-	i.settle(ctx, c)
-	if !isClosed(c.started) {
+	if untouched(req, err) {
 		i.forget(c)
-		if !hasBody(req) { // of which some is spent
-			return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
-		}
+		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
+	i.settle(ctx, c)
 	switch {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
@@ -94,14 +91,11 @@ func (i *instance) forget(c *call) {
 	i.restLocked()
 }
 
-// abandon closes a call soon, if it has not reached the process by then: whether
-// it ever will is unknown, and nothing would be said about it.
-func (i *instance) abandon(c *call) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if !isClosed(c.started) {
-		c.due = time.Now().Add(settleTimeout)
-	}
+// untouched reports whether a connection broke before the process had read any
+// of the request, which the kernel knows: it resets a connection whose other
+// end is closed with something unread. Of a body some may have been read.
+func untouched(req *http.Request, err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) && !hasBody(req)
 }
 
 // failureIn reads the agent's answer in the function's place.

@@ -204,10 +204,6 @@ func (i *instance) receive(m guest.Message) {
 	switch m.Type {
 	case guest.TypeServerStarted:
 		i.settleLoadLocked(nil)
-	case guest.TypeHandlerStarted:
-		var h guest.HandlerStarted
-		err = m.Into(&h)
-		i.calls.start(h.Context.RequestID)
 	case guest.TypeEnd:
 		var e guest.End
 		err = m.Into(&e)

@@ -32,10 +32,16 @@ func TestMain(m *testing.M) {
 // open returns an engine that runs as long as the test.
 func open(t testing.TB, f enginetest.Fixture) *Engine {
 	t.Helper()
-	e, err := New(Options{
+	return running(t, Options{
 		Dir: filepath.Join(enginetest.Reachable(t), "run"), Trees: f.Trees, TreesDir: f.TreesDir, Logs: f.Logs,
 		Toolchain: enginetest.Toolchain(t), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
+}
+
+// running is an engine with these options, as long as the test.
+func running(t testing.TB, o Options) *Engine {
+	t.Helper()
+	e, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

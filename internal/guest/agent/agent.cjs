@@ -32,17 +32,10 @@ const server = http.createServer({
 });
 
 server.on('request', (req, res) => {
-  const call = begin(req, res);
+  const call = new Call(req, res);
   if (req.url === PARK && handler instanceof WarmHandler) res.once('close', () => warmed.then(() => run(undefined, park)));
   run(call, () => serve(call, req, res));
 });
-
-/** Starts a call; of an upgraded connection, the socket is the response. */
-function begin(req, res) {
-  const call = new Call(req, res);
-  control.send('handler-started', { handlerStartedAt: Date.now(), context: call.reference });
-  return call;
-}
 
 async function serve(call, req, res) {
   try {
@@ -73,7 +66,7 @@ async function activate(spec) {
   if (spec.sourceMaps) process.setSourceMapsEnabled(true);
   handler = await load(spec);
   handler.whenUpgradable?.(() => server.on('upgrade', (req, socket, head) => {
-    run(begin(req, socket), () => handler.upgrade(req, socket, head));
+    run(new Call(req, socket), () => handler.upgrade(req, socket, head));
   }));
   fault.loaded();
   control.watch();

@@ -19,6 +19,7 @@ const headersCount = Object.getOwnPropertySymbols(new IncomingMessage(null))
   .find((symbol) => symbol.description === 'kHeadersCount');
 
 class Call {
+  /** Of a connection that is upgraded, res is the socket. */
   constructor(req, res) {
     const internal = takeInternalHeaders(req);
     this.id = Number(internal['request-id'] ?? 0);

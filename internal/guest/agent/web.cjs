@@ -106,21 +106,25 @@ async function write(res, response) {
   }
   res.once('close', cancel);
   await pump(reader, res);
-  res.end();
 }
 
+/** Passes the body on, and ends; what is there at once leaves in one write, with the head. */
 async function pump(reader, res) {
-  const flush = setImmediate(() => res.flushHeaders());
+  res.cork(); // end undoes it, too
+  const flush = setImmediate(() => {
+    res.flushHeaders();
+    res.uncork();
+  });
   try {
     for (;;) {
       const { done, value } = await reader.read();
-      clearImmediate(flush);
-      if (done || res.destroyed) return;
+      if (done || res.destroyed) break;
       if (!res.write(value)) await writable(res);
     }
   } finally {
     clearImmediate(flush);
   }
+  res.end();
 }
 
 function writable(res) {
