@@ -1,0 +1,358 @@
+package cgroup
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// here opens a tree on this host and skips what it cannot do.
+func here(t testing.TB, needs ...Controller) *Tree {
+	t.Helper()
+	tree, err := Open(Options{Name: "cgroup-test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := tree.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, c := range needs {
+		if why := tree.Missing(c); why != "" {
+			t.Skipf("%s: %s", c, why)
+		}
+	}
+	return tree
+}
+
+func group(t testing.TB, tree *Tree) *Group {
+	t.Helper()
+	g, err := tree.New("g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(g.Kill(), g.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
+}
+
+// script runs a shell script in g, from when it is in there.
+func script(t testing.TB, g *Group, text string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", "read go; "+text)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	if err := g.Enter(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(in, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, bufio.NewReader(out)
+}
+
+func TestMemoryIsBoundedAndAKillIsKnown(t *testing.T) {
+	g := group(t, here(t, Memory))
+	if err := g.Limit(Limits{Memory: 32 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	cmd, _ := script(t, g, "x=$(head -c 200000000 /dev/zero | tr '\\0' a); echo survived")
+	if g.OutOfMemory() {
+		t.Error("it was out of memory before it began")
+	}
+	cmd.Wait()
+	if !g.OutOfMemory() {
+		t.Error("nothing says that it was killed for its memory")
+	}
+	if u, err := g.Usage(); err != nil || u.Peak < 16<<20 || u.Peak > 33<<20 {
+		t.Errorf("the most it used is %d, %v", u.Peak, err)
+	}
+}
+
+func TestTasksAreBounded(t *testing.T) {
+	g := group(t, here(t, Tasks))
+	if err := g.Limit(Limits{Tasks: 5}); err != nil {
+		t.Fatal(err)
+	}
+	_, out := script(t, g, "for i in 1 2 3 4 5 6 7 8; do sleep 100 >/dev/null & done; echo all; wait")
+	if line, _ := out.ReadString('\n'); line == "all\n" {
+		t.Error("it has started more than it may")
+	}
+}
+
+func TestCPUTimeIsCountedAndBounded(t *testing.T) {
+	g := group(t, here(t, CPU, Accounting))
+	if err := g.Limit(Limits{CPU: 0.2}); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	cmd, _ := script(t, g, "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	passed := time.Since(began)
+	used, err := g.CPU()
+	if err != nil || used <= 0 {
+		t.Fatal(used, err)
+	}
+	if most := passed/5 + 2*period; used > most { // a period at each end
+		t.Errorf("it has used %v in %v, more than a fifth", used, passed)
+	}
+	if u, err := g.Usage(); err != nil || u.CPU < used {
+		t.Errorf("usage says %v, %v", u.CPU, err)
+	}
+}
+
+func TestFrozenProcessesStandStillUntilTheyAreThawed(t *testing.T) {
+	g := group(t, here(t, Freezer, Accounting))
+	_, out := script(t, g, "echo up; while :; do :; done")
+	if line, err := out.ReadString('\n'); line != "up\n" {
+		t.Fatal(line, err)
+	}
+	if err := g.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	still := func() bool { // whether no CPU time is used over some turns of a clock
+		before, _ := g.CPU()
+		for tick := time.NewTicker(20 * time.Millisecond); ; {
+			<-tick.C
+			after, _ := g.CPU()
+			return after == before
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); !still(); {
+		if time.Now().After(deadline) {
+			t.Fatal("it runs on")
+		}
+	}
+	if err := g.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); still(); {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not go on")
+		}
+	}
+}
+
+func TestKillTakesAllEvenTheFrozen(t *testing.T) {
+	g := group(t, here(t, Freezer))
+	cmd, out := script(t, g, "setsid sleep 1000 & echo up; wait")
+	if line, err := out.ReadString('\n'); line != "up\n" {
+		t.Fatal(line, err)
+	}
+	if err := errors.Join(g.Freeze(), g.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.ReadString('\n'); err != io.EOF { // what it has started holds the pipe, too
+		t.Error(err)
+	}
+	cmd.Wait()
+}
+
+func TestEachKillTakesAllWithoutAKillOfTheKernels(t *testing.T) {
+	g := group(t, here(t, Freezer))
+	cmd, out := script(t, g, "sleep 1000 & echo up; wait")
+	if line, err := out.ReadString('\n'); line != "up\n" {
+		t.Fatal(line, err)
+	}
+	if err := errors.Join(g.Freeze(), g.killEach()); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+}
+
+func TestReclaimIsHonestAboutSwap(t *testing.T) {
+	tree := here(t, Memory)
+	g := group(t, tree)
+	if err := g.Reclaim(); tree.swap && err != nil || !tree.swap && !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("with swap: %t, the error is %v", tree.swap, err)
+	}
+}
+
+func TestWhatDeadOwnersLeaveIsSweptAway(t *testing.T) {
+	dead := here(t, Freezer)
+	if _, err := dead.New("left"); err != nil {
+		t.Fatal(err)
+	}
+	dir := dead.branches[0].dir
+	alive := here(t)
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatalf("the tree of one that is alive is gone: %v", err)
+	}
+	for _, b := range dead.branches {
+		b.lock.Close() // as at its death
+	}
+	next := here(t)
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("what was left is there")
+	}
+	for _, other := range []*Tree{alive, next} {
+		if _, err := os.Stat(other.branches[0].dir); err != nil {
+			t.Error(err)
+		}
+	}
+	dead.branches = nil
+}
+
+// plain makes a root whose files say what the kernel's would.
+func plain(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestPlacesAreLookedForUpwards(t *testing.T) {
+	root := plain(t, map[string]string{
+		"proc/self/cgroup":                           "0::/user.slice/app.scope\n",
+		"proc/self/mountinfo":                        "30 20 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n31 20 0:27 / /proc rw - proc proc rw\n",
+		"sys/fs/cgroup/cgroup.controllers":           "cpuset cpu io memory pids\n",
+		"sys/fs/cgroup/user.slice/app.scope/x":       "",
+		"sys/fs/cgroup/user.slice/app.scope/y/again": "",
+	})
+	found, err := hierarchies(root)
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	at := filepath.Join(root, "sys/fs/cgroup")
+	if diff := cmp.Diff([]string{at + "/user.slice/app.scope", at + "/user.slice", at}, found[0].places); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]Controller{Freezer, CPU, Accounting, Memory, Tasks}, found[0].controllers); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestVersionOneBesideAnEmptyVersionTwo(t *testing.T) {
+	root := plain(t, map[string]string{
+		"proc/self/cgroup": "5:memory:/docker/abc\n2:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n",
+		"proc/self/mountinfo": `40 30 0:30 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory
+41 30 0:31 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+42 30 0:32 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd
+43 30 0:33 / /sys/fs/cgroup/uni\040fied rw - cgroup2 cgroup2 rw
+`,
+		"sys/fs/cgroup/uni fied/cgroup.controllers": "\n",
+	})
+	found, err := hierarchies(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(root, "sys/fs/cgroup")
+	want := []hierarchy{
+		{2, []Controller{Freezer, Accounting}, []string{at + "/uni fied"}},
+		{1, []Controller{Memory}, []string{at + "/memory"}},
+		{1, []Controller{CPU, Accounting}, []string{at + "/cpu,cpuacct"}},
+	}
+	if diff := cmp.Diff(want, found, cmp.AllowUnexported(hierarchy{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAHostWithoutGroupsSaysSo(t *testing.T) {
+	tree, err := Open(Options{Name: "x", Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range controllers() {
+		if tree.Missing(c) == "" {
+			t.Errorf("%s is said to be there", c)
+		}
+	}
+	g, err := tree.New("g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(g.Enter(1), g.Limit(Limits{Memory: 1, CPU: 1, Tasks: 1})); err != nil {
+		t.Error(err)
+	}
+	for name, err := range map[string]error{"freeze": g.Freeze(), "reclaim": g.Reclaim(), "weigh": g.Weigh(1)} {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := errors.Join(g.Kill(), g.Close(), g.Close(), tree.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEntriesAreFoundByTheirWholeName(t *testing.T) {
+	text := []byte("oom 7\noom_kill_disable 0\noom_kill 3\n")
+	if n, err := entry(text, "oom_kill"); n != 3 || err != nil {
+		t.Error(n, err)
+	}
+	if _, err := entry(text, "kill"); err == nil {
+		t.Error("there is no such entry")
+	}
+}
+
+func FuzzMountsDoNotPanic(f *testing.F) {
+	f.Add("40 30 0:30 / /a rw shared:1 - cgroup cgroup rw,memory")
+	f.Add(" - ")
+	f.Fuzz(func(t *testing.T, line string) {
+		if m, ok := parseMount(line); ok && !strings.Contains(line, " - ") {
+			t.Error(m)
+		}
+	})
+}
+
+func BenchmarkUsage(b *testing.B) {
+	g := group(b, here(b, Memory, Accounting))
+	for b.Loop() {
+		if _, err := g.Usage(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCPU(b *testing.B) {
+	g := group(b, here(b, Accounting))
+	for b.Loop() {
+		if _, err := g.CPU(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkMake(b *testing.B) {
+	tree := here(b)
+	for b.Loop() {
+		g, err := tree.New("x")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := g.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Freeze stops all processes of the group. It returns once the kernel has been
+// told, which stops each where it is, at the latest at its next system call.
+func (g *Group) Freeze() error { return g.setFrozen(true) }
+
+// Thaw lets the processes of the group go on.
+func (g *Group) Thaw() error { return g.setFrozen(false) }
+
+func (g *Group) setFrozen(frozen bool) error {
+	b := g.tree.serves[Freezer]
+	if b == nil {
+		return errors.ErrUnsupported
+	}
+	word := map[bool]string{true: "1", false: "0"}
+	if b.version == 1 {
+		word = map[bool]string{true: "FROZEN", false: "THAWED"}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.freeze < 0 {
+		return fs.ErrClosed
+	}
+	if _, err := unix.Pwrite(g.freeze, []byte(word[frozen]), 0); err != nil {
+		return fmt.Errorf("set a group to %s: %w", word[frozen], err)
+	}
+	return nil
+}
+
+// Reclaim pushes the memory of the group out to swap, as far as the kernel
+// likes to. Without swap there is nowhere to push it to.
+func (g *Group) Reclaim() error {
+	b := g.tree.serves[Memory]
+	if b == nil || !g.tree.swap {
+		return errors.ErrUnsupported
+	}
+	g.mu.Lock()
+	now, err := number(g.memory)
+	g.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	file, value := "memory.reclaim", now
+	if b.version == 1 {
+		file, value = "memory.force_empty", 0
+	}
+	err = write(g.dirs[b], file, value)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.ErrUnsupported
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EBUSY):
+		return nil // it pushed out less than all
+	default:
+		return err
+	}
+}
+
+// Kill kills all processes of the group, frozen ones too.
+func (g *Group) Kill() error {
+	for b, dir := range g.dirs {
+		if b.version == 2 {
+			err := write(dir, "cgroup.kill", 1)
+			if errors.Is(err, fs.ErrNotExist) { // an older kernel
+				break
+			}
+			return err
+		}
+	}
+	return g.killEach()
+}
+
+// killEach kills one process after the other until none is left: those that
+// are killed may have started more by then.
+func (g *Group) killEach() error {
+	const rounds = 100 // each of which kills at least the oldest
+	for range rounds {
+		pids, err := g.processes()
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		for _, pid := range pids {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("kill process %d: %w", pid, err)
+			}
+		}
+		if err := g.Thaw(); err != nil && !errors.Is(err, errors.ErrUnsupported) { // version 1 keeps the dead frozen
+			return err
+		}
+		<-time.After(time.Millisecond) // they die when they run next
+	}
+	return nil
+}
+
+// processes lists the processes of the group, by their ids here.
+func (g *Group) processes() ([]int, error) {
+	for _, dir := range g.dirs {
+		text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if err != nil {
+			return nil, err
+		}
+		var pids []int
+		for field := range strings.FieldsSeq(string(text)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
+				pids = append(pids, pid)
+			}
+		}
+		return pids, nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,217 @@
+package cgroup
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// hierarchy is a mounted tree of control groups.
+type hierarchy struct {
+	version     int
+	controllers []Controller
+	places      []string // directories where groups may perhaps be made, the best first
+}
+
+// hierarchies finds what is mounted, the one to prefer first: version 2, whose
+// freezer is the better one, where it has all; it has no other controllers on
+// a host that uses version 1 for them.
+func hierarchies(root string) ([]hierarchy, error) {
+	own, err := ownGroups(filepath.Join(root, "proc/self/cgroup"))
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := os.ReadFile(filepath.Join(root, "proc/self/mountinfo"))
+	if err != nil {
+		return nil, err
+	}
+	var found []hierarchy
+	for line := range bytes.Lines(mounts) {
+		m, ok := parseMount(string(line))
+		if !ok {
+			continue
+		}
+		m.point = filepath.Join(root, m.point)
+		switch m.kind {
+		case "cgroup2":
+			found = append([]hierarchy{unified(m, own[""])}, found...)
+		case "cgroup":
+			if h, ok := legacy(m, own); ok {
+				found = append(found, h)
+			}
+		}
+	}
+	return found, nil
+}
+
+// ownGroups reads the groups of this process by controller; that of version 2
+// is "" (cgroups(7)).
+func ownGroups(file string) (map[string]string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	groups := map[string]string{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		fields := strings.SplitN(lines.Text(), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		for controller := range strings.SplitSeq(fields[1], ",") {
+			groups[controller] = fields[2]
+		}
+	}
+	return groups, nil
+}
+
+// mount is what a line of mountinfo says (proc_pid_mountinfo(5)).
+type mount struct {
+	kind    string
+	root    string // the group that is mounted
+	point   string // where
+	options []string
+}
+
+func parseMount(line string) (mount, bool) {
+	before, after, ok := strings.Cut(line, " - ")
+	left, right := strings.Fields(before), strings.Fields(after)
+	if !ok || len(left) < 6 || len(right) < 3 {
+		return mount{}, false
+	}
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	return mount{
+		kind: right[0], root: unescape.Replace(left[3]), point: unescape.Replace(left[4]), options: strings.Split(right[2], ","),
+	}, true
+}
+
+// at returns the directory of a group within a mount.
+func (m mount) at(group string) string {
+	if rest, err := filepath.Rel(m.root, group); err == nil && filepath.IsLocal(rest) {
+		return filepath.Join(m.point, rest)
+	}
+	return m.point
+}
+
+// unified is a hierarchy of version 2, in which a group that has processes has
+// no groups with controllers below it: the nearest that can is looked for
+// upwards.
+func unified(m mount, own string) hierarchy {
+	h := hierarchy{version: 2, controllers: []Controller{Freezer}}
+	available, _ := os.ReadFile(filepath.Join(m.point, "cgroup.controllers")) // none, then
+	for name := range bytes.FieldsSeq(available) {
+		switch c := Controller(name); c {
+		case CPU:
+			h.controllers = append(h.controllers, CPU, Accounting)
+		case Memory, Tasks:
+			h.controllers = append(h.controllers, c)
+		case Accounting, Freezer: // no controllers of this version
+		}
+	}
+	if !slices.Contains(h.controllers, CPU) {
+		h.controllers = append(h.controllers, Accounting) // which needs no controller here
+	}
+	for dir := m.at(own); ; dir = filepath.Dir(dir) {
+		h.places = append(h.places, dir)
+		if dir == m.point || len(h.places) > 32 {
+			return h
+		}
+	}
+}
+
+// legacy is a hierarchy of version 1.
+func legacy(m mount, own map[string]string) (hierarchy, bool) {
+	h := hierarchy{version: 1}
+	for _, c := range controllers() {
+		if slices.Contains(m.options, string(c)) {
+			h.controllers = append(h.controllers, c)
+			h.places = []string{m.at(own[string(c)])}
+		}
+	}
+	return h, len(h.controllers) > 0
+}
+
+// prepare makes a directory fit to hold groups.
+func (h hierarchy) prepare(dir, prefix string) error {
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		return fmt.Errorf("%s is not ours to write to: %w", dir, err)
+	}
+	if h.version == 1 {
+		return nil
+	}
+	if len(h.wanted()) == 0 {
+		return nil
+	}
+	if err := h.moveOut(dir, prefix); err != nil {
+		return err
+	}
+	return h.enable(dir)
+}
+
+// wanted are the controllers to enable for groups below.
+func (h hierarchy) wanted() []Controller {
+	return slices.DeleteFunc(slices.Clone(h.controllers), func(c Controller) bool { return c == Freezer || c == Accounting })
+}
+
+// moveOut moves this process out of a directory of version 2 into one of its
+// own, where it is alone: only a group without processes can bound those below.
+func (h hierarchy) moveOut(dir, prefix string) error {
+	if _, err := os.Stat(filepath.Join(dir, "cgroup.type")); err != nil {
+		return nil //nolint:nilerr // the topmost group has no type, and may have processes
+	}
+	procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return err
+	}
+	switch inside := strings.Fields(string(procs)); {
+	case len(inside) == 0:
+		return nil
+	case len(inside) > 1 || inside[0] != strconv.Itoa(os.Getpid()):
+		return fmt.Errorf("%s holds other processes, too", dir)
+	}
+	own := filepath.Join(dir, prefix+".supervisor")
+	if err := os.Mkdir(own, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return os.WriteFile(filepath.Join(own, "cgroup.procs"), []byte("0"), 0)
+}
+
+// enable lets groups below a directory of version 2 have the controllers.
+func (h hierarchy) enable(dir string) error {
+	var add []string
+	for _, c := range h.wanted() {
+		add = append(add, "+"+string(c))
+	}
+	if len(add) == 0 {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(strings.Join(add, " ")), 0)
+}
+
+// weigh sets the weight of a directory's group against its neighbours.
+func (h hierarchy) weigh(dir string, weight float64) error {
+	if h.version == 2 {
+		return write(dir, "cpu.weight", min(max(int64(100*weight), 1), 10_000))
+	}
+	return write(dir, "cpu.shares", min(max(int64(1024*weight), 2), 262_144))
+}
+
+// hasSwap reports whether memory can be pushed out at all.
+func hasSwap(root string) bool {
+	info, _ := os.ReadFile(filepath.Join(root, "/proc/meminfo")) // none, then
+	_, rest, _ := strings.Cut(string(info), "SwapTotal:")
+	fields := strings.Fields(rest)
+	return len(fields) > 0 && fields[0] != "0"
+}
+
+func write(dir, file string, value int64) error {
+	return os.WriteFile(filepath.Join(dir, file), strconv.AppendInt(nil, value, 10), 0)
+}
