@@ -311,8 +311,14 @@ func (s *session) instancesTable(instances []lateen.InstanceState) {
 	}
 	s.term.Answer("\n" + paint(bold, count(len(instances), "instance")) + "\n")
 	s.term.Table([]column{
-		{title: "id"}, {title: "state"}, {title: "start", drop: 3}, {title: "age", right: true, drop: 1}, {title: "busy", right: true},
-		{title: "requests", right: true, drop: 2}, {title: "cpu", right: true, drop: 4}, {title: "memory", right: true, drop: 5},
+		{title: "id"},
+		{title: "state"},
+		{title: "start", drop: 3},
+		{title: "age", right: true, drop: 1},
+		{title: "busy", right: true},
+		{title: "requests", right: true, drop: 2},
+		{title: "cpu", right: true, drop: 4},
+		{title: "memory", right: true, drop: 5},
 	}, rows)
 }
 
