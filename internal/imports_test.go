@@ -28,6 +28,7 @@ var layers = map[string]string{
 	"internal/buildoutput": "",
 	"internal/cgroup":      "",
 	"internal/config":      "",
+	"internal/foresight":   "",
 	"internal/guest":       "",
 	"internal/route":       "",
 	"internal/sandbox":     "internal/cgroup",
@@ -47,8 +48,8 @@ var layers = map[string]string{
 	// Ring 3: planes, the verbs.
 	"internal/build":   "internal/artifact internal/buildoutput internal/route",
 	"internal/control": "internal/artifact internal/build internal/secret internal/store",
-	"internal/edge":    "internal/address internal/artifact internal/cache internal/route",
-	"internal/fleet":   "internal/engine",
+	"internal/edge":    "internal/address internal/artifact internal/cache internal/foresight internal/route",
+	"internal/fleet":   "internal/atomicfile internal/autoscale internal/engine",
 	"internal/observe": "internal/store/sqlite",
 
 	// Ring 4: faces.

@@ -11,10 +11,11 @@ import (
 
 // client is who sent a request and what it asked for, as far as it can be believed.
 type client struct {
-	ip       string // "" if unknown
-	proto    string // http or https
-	host     string // as sent, with its port
-	hostname string // as in the host table
+	addr     netip.Addr // the zero one if unknown
+	ip       string     // the same in text; "" if unknown
+	proto    string     // http or https
+	host     string     // as sent, with its port
+	hostname string     // as in the host table
 }
 
 // clientOf returns the client of r: the peer, unless that is a trusted proxy,
@@ -26,7 +27,8 @@ func (e *Edge) clientOf(r *http.Request) client {
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err == nil {
-		c.ip = peer.Addr().Unmap().String()
+		c.addr = peer.Addr().Unmap()
+		c.ip = c.addr.String()
 	}
 	if err == nil && e.trusts(peer.Addr()) {
 		e.believe(&c, r.Header)
@@ -50,7 +52,8 @@ func (e *Edge) believe(c *client, h http.Header) {
 		if err != nil {
 			break
 		}
-		c.ip = ip.Unmap().String()
+		c.addr = ip.Unmap()
+		c.ip = c.addr.String()
 		if !e.trusts(ip) {
 			break
 		}

@@ -48,7 +48,11 @@ type Options struct {
 	Fleet     Invoker
 	Records   Recorder     // nil drops them
 	Cache     *cache.Cache // kept pages
-	Log       *slog.Logger // nil discards
+	// Prewarm starts an instance of a function that is likely to be asked for
+	// soon, if it has none, within a budget of its own. It never blocks. nil:
+	// nothing is started before it is asked for.
+	Prewarm func(spec lateen.FunctionSpec)
+	Log     *slog.Logger // nil discards
 
 	// API answers requests for an IP literal, localhost and api.<Domain>; nil
 	// is an error page.

@@ -66,13 +66,15 @@ func benchmarkServer(b *testing.B, address, path string) {
 	}
 }
 
-func benchmarkStage(b *testing.B) *stage {
+func benchmarkStage(b *testing.B, prewarm func(lateen.FunctionSpec)) *stage {
 	s := newStage(b)
+	s.options.Prewarm = prewarm
 	s.options.Log, s.options.Records = nil, nil
 	s.file("/small.html", "text/html; charset=utf-8", strings.Repeat("<p>hello</p>", 400))
 	s.blobFile("/large.bin", 64<<20)
 	s.function("/fn", lateen.Function{})
-	s.options.Fleet = invoker(func(_ context.Context, _ lateen.FunctionSpec, req *http.Request, _ *lateen.Invocation) (*http.Response, error) {
+	s.options.Fleet = invoker(func(_ context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
+		inv.Function = spec.Name
 		return &http.Response{
 			StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/html"}, "Content-Length": {"5"}},
 			Body: io.NopCloser(strings.NewReader("hello")), ContentLength: 5, Request: req,
@@ -82,12 +84,15 @@ func benchmarkStage(b *testing.B) *stage {
 }
 
 func BenchmarkHandler(b *testing.B) {
-	s := benchmarkStage(b)
+	s := benchmarkStage(b, nil)
 	b.Run("static small", func(b *testing.B) { benchmarkHandler(b, s.edge, "/small.html") })
 	b.Run("static 304", func(b *testing.B) {
 		benchmarkHandler(b, s.edge, "/small.html", "If-None-Match: "+etagOf(s.manifest.Files["/small.html"].Digest))
 	})
 	b.Run("function", func(b *testing.B) { benchmarkHandler(b, s.edge, "/fn") })
+	learning := benchmarkStage(b, func(lateen.FunctionSpec) {})
+	b.Run("static small, learned from", func(b *testing.B) { benchmarkHandler(b, learning.edge, "/small.html") })
+	b.Run("function, learned from", func(b *testing.B) { benchmarkHandler(b, learning.edge, "/fn") })
 }
 
 func TestServingAllocatesLittle(t *testing.T) {
@@ -102,7 +107,7 @@ func TestServingAllocatesLittle(t *testing.T) {
 }
 
 func BenchmarkServer(b *testing.B) {
-	s := benchmarkStage(b)
+	s := benchmarkStage(b, nil)
 	for _, path := range []string{"/small.html", "/large.bin", "/fn"} {
 		b.Run("edge"+path, func(b *testing.B) { benchmarkServer(b, s.address, path) })
 	}

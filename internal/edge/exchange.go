@@ -46,6 +46,7 @@ type exchange struct {
 	decision *route.Decision // how it is answered; nil until routed
 	record   lateen.Record
 	began    time.Time
+	first    bool     // of its connection
 	hops     int      // how often it has passed through the platform before
 	held     int64    // taken from the edge's memory
 	problem  *problem // what went wrong first; nil while nothing has
@@ -123,6 +124,7 @@ func (x *exchange) enter(ctx context.Context) error {
 	x.site = s
 	x.record.Team, x.record.Project, x.record.Deployment = s.Team, s.Project, s.Deployment
 	x.record.Target, x.record.Branch = s.Target, s.Branch
+	x.first = firstOf(ctx)
 	return nil
 }
 
@@ -265,6 +267,7 @@ func (x *exchange) head(status int, h http.Header) {
 	x.status = status
 	x.record.FirstByte = x.edge.o.Now().Sub(x.began)
 	x.w.WriteHeader(status)
+	x.learn(status, h)
 }
 
 // finish notes how sending the body went: whole, cut short where it came from,

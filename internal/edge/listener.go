@@ -18,7 +18,8 @@ func (e *Edge) server() *http.Server {
 	return &http.Server{
 		Handler:           e,
 		Protocols:         &protocols,
-		TLSConfig:         e.o.TLS,
+		TLSConfig:         e.greeting(e.o.TLS),
+		ConnContext:       newConnection,
 		ReadHeaderTimeout: e.o.HeaderTimeout,
 		IdleTimeout:       e.o.IdleTimeout,
 		MaxHeaderBytes:    e.o.MaxHeaderBytes,

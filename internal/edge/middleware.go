@@ -33,6 +33,7 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 	if body != nil {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
+	x.arriving()
 	inv := &lateen.Invocation{}
 	x.record.Middleware = inv
 	d := &route.Decision{Output: output, MatchedPath: output}

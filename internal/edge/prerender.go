@@ -119,7 +119,7 @@ func (r *rendering) serve() {
 	switch {
 	case !r.run:
 		r.send(e, hitOr(built, cachePrerender), "")
-	case built && r.asked.several && r.crawler():
+	case built && r.asked.several && isCrawler(r.req):
 		r.make(cacheMiss, reasonCrawler, cache.SpreadNone)
 	case built && r.asked.several: // one shell for many pages: this page is yet to be made
 		r.refresh(cache.SpreadNone)

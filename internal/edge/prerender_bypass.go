@@ -72,9 +72,10 @@ var crawlers = []string{ //nolint:gochecknoglobals // a constant in all but name
 	"semrushbot", "ahrefsbot", "mj12bot", "screaming frog", "lighthouse", "gptbot", "chatgpt-user", "oai-searchbot", "claudebot", "claude-searchbot", "perplexitybot", "ccbot", "amazonbot", "bytespider",
 }
 
-// crawler reports whether the client reads pages for others, by what it says of itself.
-func (r *rendering) crawler() bool {
-	agent := strings.ToLower(r.req.UserAgent())
+// isCrawler reports whether the sender of a request reads pages for others, by
+// what it says of itself.
+func isCrawler(r *http.Request) bool {
+	agent := strings.ToLower(r.UserAgent())
 	for _, name := range crawlers {
 		if strings.Contains(agent, name) {
 			return true

@@ -8,6 +8,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/foresight"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -18,6 +19,7 @@ type site struct {
 	router *route.Router
 	specs  map[string]lateen.FunctionSpec // by name in the manifest's Functions
 	bypass map[string]*route.Conditions   // to go past a prerender, by output
+	habits *foresight.Project             // of visitors; those of all deployments of the project
 }
 
 // weight is how many entries of tables s holds, about 300 bytes each.
@@ -31,11 +33,12 @@ func (s *site) weight() uint32 {
 // whoever else waits for it, and forgotten when others are used more.
 type sites struct {
 	source SiteSource
+	habits *foresight.Foresight
 	loaded *otter.Cache[lateen.DeploymentID, *site]
 }
 
 func newSites(source SiteSource, entries int) *sites {
-	return &sites{source: source, loaded: otter.Must(&otter.Options[lateen.DeploymentID, *site]{
+	return &sites{source: source, habits: foresight.New(), loaded: otter.Must(&otter.Options[lateen.DeploymentID, *site]{
 		MaximumWeight: uint64(entries), //nolint:gosec // an option, never negative
 		Weigher:       func(_ lateen.DeploymentID, s *site) uint32 { return s.weight() },
 	})}
@@ -59,7 +62,10 @@ func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) 
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", d, err)
 	}
-	ready := &site{Site: *from, router: router, bypass: bypass, specs: make(map[string]lateen.FunctionSpec, len(from.Manifest.Functions))}
+	ready := &site{
+		Site: *from, router: router, bypass: bypass, habits: s.habits.Project(from.Project),
+		specs: make(map[string]lateen.FunctionSpec, len(from.Manifest.Functions)),
+	}
 	for name := range from.Manifest.Functions {
 		ready.specs[name], _ = from.Spec(name)
 	}

@@ -65,6 +65,7 @@ func (x *exchange) upgrade(resp *http.Response) {
 	x.status = x.complete(resp.StatusCode, resp.Header)
 	resp.Header["Connection"], resp.Header["Upgrade"] = []string{"Upgrade"}, []string{asked}
 	resp.Body = nil
+	x.learn(x.status, resp.Header)
 	if err := errors.Join(resp.Write(rw), rw.Flush()); err != nil {
 		return
 	}

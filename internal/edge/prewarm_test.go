@@ -1,0 +1,167 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// prewarmed keeps the names of functions that were to be started ahead.
+type prewarmed struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (p *prewarmed) add(spec lateen.FunctionSpec) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.names = append(p.names, spec.Name)
+}
+
+// take returns the names since the last time, sorted.
+func (p *prewarmed) take() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	names := p.names
+	p.names = nil
+	slices.Sort(names)
+	return names
+}
+
+// foreseeing is a stage with functions /page, which answers with a page, and
+// /api/data, that notes what is to be started ahead. Its clock moves on by a
+// second with every look at it.
+func foreseeing(t *testing.T) (*stage, *prewarmed) {
+	s, p := newStage(t), &prewarmed{}
+	for _, path := range []string{"/page", "/api/data"} {
+		s.function(path, lateen.Function{})
+	}
+	s.file("/index.html", "text/html; charset=utf-8", "<h1>home</h1>")
+	s.handle(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/page" {
+			w.Header().Set("Content-Type", "text/html")
+		}
+	})
+	s.options.Prewarm = p.add
+	var mu sync.Mutex
+	now := time.Now()
+	s.options.Now = func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(time.Second)
+		return now
+	}
+	return s, p
+}
+
+func TestAPageStartsWhatItsVisitorsCallNext(t *testing.T) {
+	s, p := foreseeing(t)
+	s.open()
+	visit := func(path string, headers ...string) []string {
+		t.Helper()
+		s.get(path, headers...)
+		next := p.take()
+		s.get("/api/data", "Referer: http://app.localhost"+path+"?from=mail")
+		if more := p.take(); len(more) > 0 {
+			t.Errorf("a call of a function has %q started", more)
+		}
+		return next
+	}
+	for _, path := range []string{"/page", "/index.html"} {
+		for n, want := range [][]string{nil, nil, {"/api/data"}} {
+			if got := visit(path); !slices.Equal(got, want) {
+				t.Errorf("visit %d of %s has %q started, want %q", n, path, got, want)
+			}
+		}
+	}
+	if got := visit("/page", "User-Agent: Mozilla/5.0 (compatible; Googlebot/2.1)"); len(got) > 0 {
+		t.Errorf("a crawler has %q started", got)
+	}
+	if got := visit("/page", "Sec-Fetch-Dest: empty"); len(got) > 0 {
+		t.Errorf("a script that reads a page has %q started", got)
+	}
+	if got := visit("/page", "Sec-Fetch-Dest: document"); !slices.Equal(got, []string{"/api/data"}) {
+		t.Errorf("a browser has %q started", got)
+	}
+}
+
+func TestAMiddlewareRunsWhileWhatFollowsIsStarted(t *testing.T) {
+	s, p := foreseeing(t)
+	s.function("/middleware", lateen.Function{})
+	s.manifest.Routes = []lateen.Route{
+		{Src: "/page", MiddlewarePath: "/middleware", Continue: true}, {Handle: "filesystem"},
+	}
+	fleet := s.options.Fleet
+	s.options.Fleet = invoker(func(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
+		resp, err := fleet.Invoke(ctx, spec, req, inv)
+		if spec.Name == "/middleware" {
+			resp.Header.Set("X-Middleware-Next", "1")
+		}
+		return resp, err
+	})
+	s.open()
+	for n, want := range [][]string{nil, nil, {"/page"}} {
+		s.get("/page")
+		if got := p.take(); !slices.Equal(got, want) {
+			t.Errorf("request %d has %q started, want %q", n, got, want)
+		}
+	}
+}
+
+func TestAHandshakeStartsWhatItsConnectionAsksForFirst(t *testing.T) {
+	s, p := foreseeing(t)
+	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	writeCertificate(t, x509.NewCertPool(), 1, certFile, keyFile)
+	certificate, err := OpenCertificate(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.options.Secure, s.options.TLS = []net.Listener{l}, certificate.Config()
+	s.open()
+	shake := func(host string) []string {
+		t.Helper()
+		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{ServerName: host, InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		return p.take()
+	}
+	for range 2 {
+		if got := shake("app.localhost"); len(got) > 0 {
+			t.Errorf("a handshake has %q started before anything is known", got)
+		}
+		s.get("/page")
+		s.get("/api/data") // not the first of its connection
+		s.client.CloseIdleConnections()
+	}
+	p.take()
+	if got := shake("APP.localhost"); !slices.Equal(got, []string{"/page"}) {
+		t.Errorf("a handshake has %q started, want /page", got)
+	}
+	for _, host := range []string{"nobody.localhost", "localhost", ""} {
+		if got := shake(host); len(got) > 0 {
+			t.Errorf("a handshake for %q has %q started", host, got)
+		}
+	}
+	started := 0
+	for range 50 {
+		started += len(shake("app.localhost"))
+	}
+	if started > 12 {
+		t.Errorf("50 handshakes of a client that asks for nothing have functions started %d times", started)
+	}
+}
