@@ -16,6 +16,8 @@ type Function struct {
 	Memory         int               `json:"memory,omitempty"`         // MiB; 0 is the default
 	MaxDuration    int               `json:"maxDuration,omitempty"`    // seconds; 0 is the default, -1 the longest
 	MaxConcurrency int               `json:"maxConcurrency,omitempty"` // requests at once in one instance; 0 is the default
+	MinInstances   int               `json:"minInstances,omitempty"`   // kept at all times by the deployment in production
+	MaxInstances   int               `json:"maxInstances,omitempty"`   // at once; 0 is as many as the platform allows
 	Architecture   string            `json:"architecture,omitempty"`
 	Framework      *Framework        `json:"framework,omitempty"`
 	OperationType  string            `json:"operationType,omitempty"`
@@ -77,6 +79,7 @@ type FunctionSpec struct {
 	Team       TeamID
 	Project    ProjectID
 	Deployment DeploymentID
+	Production bool   // the deployment was made for production
 	Name       string // in the manifest's Functions
 	Function   Function
 	Env        map[string]string // the whole run-time environment of user code; secret

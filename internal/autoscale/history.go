@@ -62,6 +62,14 @@ func (h *History) Observe(at time.Time) {
 	h.last = now
 }
 
+// Last is when the function was asked last; zero is never.
+func (h *History) Last() time.Time {
+	if h.last == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, h.last)
+}
+
 // Uses is how often the function was asked of late: a count of which half is
 // forgotten every hour.
 func (h *History) Uses(now time.Time) float64 {

@@ -1,43 +1,66 @@
 // Package fleet leases an instance for an invocation: it finds one with room,
-// starts one where waiting would not do, holds requests meanwhile, and stops
-// what is idle.
+// starts one where waiting would cost more, holds requests meanwhile, lets idle
+// ones rest and stops them. What it decides is in internal/autoscale; this
+// package knows who there is, and acts.
 package fleet
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
-	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/autoscale"
 	"github.com/lateen-dev/lateen/internal/engine"
 )
 
-// Options says what a fleet may use.
+// Options says what a fleet may use. All bounds are ceilings: what a function
+// gets below them is learned.
 type Options struct {
 	Engine engine.Engine
 	Log    *slog.Logger // nil discards
 
-	// Concurrency is how many requests one instance takes at once where the
-	// function does not say; 0 is 64.
+	// Concurrency is how many requests one instance takes at once at most,
+	// where the function does not say; 0 is 64.
 	Concurrency int
-	// Queue is how many requests may wait for one function; 0 is 1000. Past it
-	// the answer is [lateen.ErrFunctionThrottled] at once.
-	Queue int
+	// Queue is how many requests may wait for one function; 0 is 1000.
+	// ProjectQueue is the same for all functions of a project; 0 is four times
+	// that. Past either the answer is [lateen.ErrFunctionThrottled] at once.
+	Queue, ProjectQueue int
 	// PerFunction bounds the instances of one function; 0 is 16.
 	PerFunction int
-	// Total bounds all instances together; 0 is 128. At the bound the one that
-	// idled longest makes room.
+	// Total bounds all instances together; 0 is 128. At the bound an idle one
+	// makes room, or one of the project that has most.
 	Total int
-	// KeepAlive is how long an idle instance stays; 0 is 5 minutes.
+	// Memory bounds what all instances hold together, in bytes, as far as is
+	// known; 0 is no bound.
+	Memory int64
+	// Processors is how many there are for functions; 0 is those of the host.
+	Processors float64
+	// Starts bounds the starts that go on at once; 0 is two for each processor.
+	// One that takes longer than a second does not count any more.
+	Starts int
+
+	// Policy says how long idle instances are kept, and Idle when they freeze.
+	Policy autoscale.Policy
+	Idle   autoscale.Idle
+	// KeepAlive keeps every idle instance for the same time and starts none
+	// ahead; 0 learns it for each function.
 	KeepAlive time.Duration
+	// Functions is how many functions are remembered that have no instance;
+	// 0 is 50,000. Each takes about a KiB.
+	Functions int
+	// Histories is the file that keeps what is learned across restarts; ""
+	// forgets.
+	Histories string
+
 	// StartTimeout bounds one attempt to start an instance; 0 is 30 seconds.
 	StartTimeout time.Duration
-	// Grace is how long requests in flight may go on when their instance has
-	// to go; 0 is 30 seconds.
+	// Grace is how long requests in flight may go on when their instance is
+	// bound to go, because the platform stops or their deployment is deleted;
+	// 0 is 30 seconds. Where it only makes room they may end.
 	Grace time.Duration
 	// Duration is the time an invocation may take where the function does not
 	// say; 0 is 300 seconds. MaxDuration is the most it may ask for; 0 is 3600
@@ -45,34 +68,24 @@ type Options struct {
 	Duration, MaxDuration time.Duration
 }
 
-// Fleet is every instance there is, by function.
-type Fleet struct {
-	o      Options
-	work   sync.WaitGroup // starts and stops under way
-	closed chan struct{}  // closed when Run's context ends
-
-	mu      sync.Mutex // guards below
-	pools   map[lateen.FunctionKey]*pool
-	total   int  // instances running, starting or leaving
-	starved bool // a pool could not grow because of the total
-	ended   bool
-}
-
-// New returns a fleet without instances.
-func New(o Options) *Fleet {
+func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.Concurrency, 64)
 	setDefault(&o.Queue, 1000)
+	setDefault(&o.ProjectQueue, 4*o.Queue)
 	setDefault(&o.PerFunction, 16)
 	setDefault(&o.Total, 128)
-	setDefault(&o.KeepAlive, 5*time.Minute)
+	setDefault(&o.Processors, float64(runtime.GOMAXPROCS(0)))
+	setDefault(&o.Starts, max(1, int(2*o.Processors)))
+	setDefault(&o.Idle.Freeze, 300*time.Millisecond)
+	setDefault(&o.Functions, 50_000)
 	setDefault(&o.StartTimeout, 30*time.Second)
 	setDefault(&o.Grace, 30*time.Second)
 	setDefault(&o.Duration, 300*time.Second)
 	setDefault(&o.MaxDuration, time.Hour)
-	return &Fleet{o: o, closed: make(chan struct{}), pools: map[lateen.FunctionKey]*pool{}}
+	return o
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -82,71 +95,71 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// Fleet is every instance there is, by function.
+type Fleet struct {
+	o        Options
+	work     sync.WaitGroup // starts, steps of rest and stops under way
+	closed   chan struct{}  // closed when Run's context ends
+	prepares chan lateen.FunctionSpec
+
+	mu        sync.Mutex      // guards below
+	ctx       context.Context //nolint:containedctx // of Run, without its end: for starts nobody asked for; nil before
+	pools     map[lateen.FunctionKey]*pool
+	projects  map[lateen.ProjectID]*project
+	known     recency
+	total     int              // instances that are there or starting; not those about to end
+	memory    int64            // bytes they hold, as far as is known
+	attempts  int              // starts under way that count
+	pumping   bool             // somebody begins them already
+	line      []*pool          // that want to start instances, first come first
+	gated     []*pool          // with room but no processor time for those who wait
+	load      float64          // processors that the requests under way use, as far as is known
+	busy      int              // projects with requests
+	yielding  int              // instances that go for another project's sake
+	turn      autoscale.Clock  // of projects, by processor time
+	dual      float64          // the clock of [autoscale.Evict]
+	ahead     autoscale.Budget // of starts nobody asked for
+	preparing map[lateen.FunctionKey]struct{}
+	ended     bool
+}
+
+// New returns a fleet without instances.
+func New(o Options) *Fleet {
+	return &Fleet{
+		o: o.withDefaults(), closed: make(chan struct{}), prepares: make(chan lateen.FunctionSpec, maxPrepares),
+		pools: map[lateen.FunctionKey]*pool{}, projects: map[lateen.ProjectID]*project{},
+		preparing: map[lateen.FunctionKey]struct{}{},
+	}
+}
+
 // Run keeps the fleet until ctx ends, then stops every instance and returns
 // once all are gone.
 func (f *Fleet) Run(ctx context.Context) error {
+	f.mu.Lock()
+	f.ctx = context.WithoutCancel(ctx)
+	f.mu.Unlock()
+	f.recall()
+	var background sync.WaitGroup
+	background.Go(func() { f.prepare(ctx) })
+	background.Go(func() { f.remember(ctx) })
 	<-ctx.Done()
 	f.mu.Lock()
 	f.ended = true
 	close(f.closed)
 	for _, p := range f.pools {
-		p.refuseLocked(errEnding)
+		f.refuseLocked(p, errEnding)
 		for _, m := range p.members {
-			f.retireLocked(m)
+			f.retireLocked(m, forced)
 		}
+	}
+	for fn := range f.known.all {
+		fn.cancelPlan()
 	}
 	f.mu.Unlock()
 	f.work.Wait()
+	background.Wait()
 	return nil
 }
-
-// Invoke sends req to an instance of spec, started if need be, and returns its
-// response as soon as the header is there. The caller closes the body; until
-// then the invocation counts as under way. Where the time went is told in inv.
-//
-// Errors: [lateen.ErrFunctionThrottled] when too many wait,
-// [lateen.ErrFunctionTimeout] past the function's maxDuration (a body cut off
-// by it fails with the same), [lateen.ErrFunctionStart] when the platform
-// cannot start an instance, those of [engine.Instance], and the context's cause.
-func (f *Fleet) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
-	inv.Function = spec.Name
-	limit := f.duration(spec.Function.MaxDuration)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, lateen.ErrFunctionTimeout.With("the function did not answer within its %s", limit))
-	req = req.WithContext(ctx)
-	if req.Body != nil {
-		req.Body = io.NopCloser(req.Body) // it outlives an attempt that was not taken
-	}
-	for range tries {
-		l, err := f.lease(ctx, spec, inv)
-		if err != nil {
-			cancel()
-			return nil, err
-		}
-		sent := time.Now()
-		resp, err := l.member.instance.RoundTrip(req)
-		inv.Handler = time.Since(sent)
-		if err == nil {
-			resp.Body = &leasedBody{ReadCloser: resp.Body, ctx: ctx, done: func() { l.release(overdue(ctx)); cancel() }}
-			return resp, nil
-		}
-		notTaken := errors.Is(err, engine.ErrNotTaken)
-		l.release(overdue(ctx) || notTaken)
-		if !notTaken || ctx.Err() != nil {
-			err = causeOf(ctx, err)
-			cancel()
-			return nil, err
-		}
-		inv.Retried = true
-	}
-	cancel()
-	return nil, lateen.ErrFunctionNoResponse.With("%d instances of %s ended before they took the request", tries, spec.Name)
-}
-
-// tries bounds how often a request is offered to instances that turn out to be
-// gone: one that idled out in the same moment, one that died, one more.
-const tries = 3
-
-var errEnding = lateen.ErrFunctionStart.With("the platform is shutting down")
 
 // Forget stops every instance of a deployment, which is deleted, once the
 // requests are done that it has or that wait for one.
@@ -159,95 +172,15 @@ func (f *Fleet) Forget(d lateen.DeploymentID) {
 		}
 		p.forgotten = true
 		for _, m := range p.members {
-			f.retireLocked(m)
+			f.retireLocked(m, forced)
 		}
 		f.dropLocked(p)
 	}
-}
-
-// Stats counts the instances and what waits for them.
-type Stats struct {
-	Functions int // that have an instance, running or starting
-	Running   int
-	Starting  int
-	InFlight  int // invocations under way
-	Waiting   int
-}
-
-// Stats returns the state of the fleet now.
-func (f *Fleet) Stats() Stats {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var s Stats
-	for _, p := range f.pools {
-		if len(p.members)+p.starting > 0 {
-			s.Functions++
-		}
-		s.Running += len(p.members)
-		s.Starting += p.starting
-		s.Waiting += len(p.waiting)
-		for _, m := range p.members {
-			s.InFlight += m.inFlight
+	for fn := range f.known.all {
+		if fn.next != nil && fn.next.Deployment == d {
+			fn.cancelPlan()
 		}
 	}
-	return s
 }
 
-// duration turns a function's maxDuration into the time an invocation has.
-func (f *Fleet) duration(seconds int) time.Duration {
-	switch {
-	case seconds < 0:
-		return f.o.MaxDuration
-	case seconds == 0:
-		return min(f.o.Duration, f.o.MaxDuration)
-	default:
-		return min(time.Duration(seconds)*time.Second, f.o.MaxDuration)
-	}
-}
-
-// overdue reports whether ctx ended because the function took too long.
-func overdue(ctx context.Context) bool {
-	return errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout)
-}
-
-// causeOf returns why ctx ended, if it did, and err otherwise.
-func causeOf(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
-// leasedBody is a response's body that ends the lease when it is closed.
-type leasedBody struct {
-	io.ReadCloser
-
-	ctx  context.Context //nolint:containedctx // the body lives exactly as long as the invocation
-	once sync.Once
-	done func()
-}
-
-// Read names a function that took too long rather than the cut connection.
-func (b *leasedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = causeOf(b.ctx, err)
-	}
-	return n, err
-}
-
-// Write sends to an instance that switched protocols.
-func (b *leasedBody) Write(p []byte) (int, error) {
-	w, ok := b.ReadCloser.(io.Writer)
-	if !ok {
-		return 0, errors.ErrUnsupported
-	}
-	return w.Write(p)
-}
-
-// Close ends the lease, however often it is called.
-func (b *leasedBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.once.Do(b.done)
-	return err
-}
+var errEnding = lateen.ErrFunctionStart.With("the platform is shutting down")

@@ -77,7 +77,7 @@ type fakeInstance struct {
 
 func (i *fakeInstance) ID() lateen.InstanceID { return i.id }
 func (i *fakeInstance) Started() engine.Phases {
-	return engine.Phases{Kind: lateen.StartBlank, Claim: time.Millisecond}
+	return engine.Phases{Kind: lateen.StartBlank, Claim: i.engine.boot}
 }
 func (i *fakeInstance) Busy() int             { return int(i.busy.Load()) }
 func (i *fakeInstance) Usage() engine.Usage   { return engine.Usage{} }
@@ -186,19 +186,33 @@ func wantNoErrors(t *testing.T, errs []error) {
 }
 
 func TestABurstOnAnIdleFunctionStartsOnlyTheInstancesItNeeds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEngine{boot: 100 * time.Millisecond, handle: sleeping(time.Second)}
-		h := run(t, fleet.Options{Engine: e, Concurrency: 64})
-		wantNoErrors(t, h.burst(200, spec("/a")))
-		if starts, _ := e.counts(); starts != 4 {
-			t.Errorf("200 requests at 64 an instance started %d instances, want 4", starts)
-		}
-	})
+	for _, tt := range []struct {
+		name     string
+		boot     time.Duration
+		handle   time.Duration
+		requests int
+		most     int
+	}{
+		{"long requests, as many as nothing is known for", 100 * time.Millisecond, time.Second, 200, 13},
+		{"short ones, the first instances work them off", 100 * time.Millisecond, 5 * time.Millisecond, 500, 4},
+		{"one request", time.Second, 0, 1, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := &fakeEngine{boot: tt.boot, handle: sleeping(tt.handle)}
+				h := run(t, fleet.Options{Engine: e, Processors: 2})
+				wantNoErrors(t, h.burst(tt.requests, spec("/a")))
+				if starts, _ := e.counts(); starts > tt.most {
+					t.Errorf("%d requests started %d instances, want %d at most", tt.requests, starts, tt.most)
+				}
+			})
+		})
+	}
 }
 
 func TestASecondRequestFindsTheInstanceWarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEngine{}
+		e := &fakeEngine{boot: time.Millisecond}
 		h := run(t, fleet.Options{Engine: e})
 		first, _, err := h.call(t.Context(), spec("/a"))
 		if err != nil || first.Start != lateen.StartBlank || first.Claim != time.Millisecond {
@@ -279,7 +293,7 @@ func TestAnIdleInstanceStopsAndTheNextRequestStartsAnother(t *testing.T) {
 		if _, running := e.counts(); running != 0 {
 			t.Fatal("the instance is still there after its keep-alive")
 		}
-		if got := h.Stats(); got != (fleet.Stats{}) {
+		if got := h.Stats(); got != (fleet.Stats{Known: 1}) {
 			t.Errorf("an idle function leaves %+v behind, want nothing", got)
 		}
 		if inv, _, err := h.call(t.Context(), spec("/a")); err != nil || inv.Start != lateen.StartBlank {
@@ -475,7 +489,7 @@ func TestRequestsOfAForgottenDeploymentAreAnswered(t *testing.T) {
 		if _, running := e.counts(); running != 0 {
 			t.Errorf("%d instances are still there", running)
 		}
-		if got := h.Stats(); got != (fleet.Stats{}) {
+		if got := h.Stats(); got != (fleet.Stats{Known: 1}) {
 			t.Errorf("left behind: %+v", got)
 		}
 	})

@@ -1,0 +1,176 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/autoscale"
+)
+
+// function is what is known of a project's function of one name, whichever
+// deployment it is asked of: what it does does not change with each of them.
+// Its fields are guarded by the fleet's mutex.
+type function struct {
+	project *project
+	name    string
+
+	history autoscale.History
+	limit   autoscale.Limit
+	start   time.Duration // of an instance, of late; 0 is not known
+	service time.Duration // that a request holds its place, of late; 0 is not known
+	cpu     float64       // seconds that a request uses, of late
+	resting int64         // bytes that an instance holds when it rests, of late
+	holding int64         // and after a request
+	latency latencies
+
+	pools []*pool             // deployments that have instances or want some
+	last  lateen.DeploymentID // that was asked
+
+	next    *lateen.FunctionSpec // to start ahead of its next request; nil is none
+	plan    autoscale.Plan
+	planned *time.Timer
+
+	newer, older *function // in the order in which they were asked
+}
+
+// need is how many processors a request uses, as far as is known.
+func (fn *function) need() float64 {
+	alone := fn.limit.Alone().Seconds()
+	if alone == 0 || fn.cpu == 0 {
+		return 0
+	}
+	return min(1, fn.cpu/alone)
+}
+
+// costs are what an instance costs, as [autoscale.Policy] wants to know.
+func (fn *function) costs() autoscale.Costs {
+	return autoscale.Costs{Start: fn.start, Memory: fn.resting}
+}
+
+// cancelPlan forgets about starting an instance ahead.
+func (fn *function) cancelPlan() {
+	if fn.next != nil {
+		fn.planned.Stop()
+		fn.next, fn.planned, fn.plan = nil, nil, autoscale.Plan{}
+	}
+}
+
+// arriveLocked learns that somebody asks for p.
+func (f *Fleet) arriveLocked(p *pool, now time.Time) {
+	fn := p.function
+	fn.history.Observe(now)
+	fn.cancelPlan()
+	fn.last = p.spec.Deployment
+	f.known.touch(fn)
+}
+
+// learn draws the conclusions from a request that was answered.
+func (p *pool) learn(l *lease, inv *lateen.Invocation, v verdict, now time.Time) {
+	fn, m := p.function, l.member
+	fn.latency.add(v.start, v.waited+v.answered)
+	fn.limit.Observe(autoscale.Answered{
+		At: now, Took: v.answered, Company: max(l.company, m.inFlight+1), Full: l.full || len(p.waiting) > 0, Load: m.meter.rate,
+	}, p.ceiling)
+	if v.streams {
+		return
+	}
+	fn.service = approach(fn.service, now.Sub(l.taken))
+	if inv.CPU > 0 {
+		fn.cpu = approach(fn.cpu, inv.CPU.Seconds())
+	}
+}
+
+// approach moves a mean an eighth of the way, and starts it.
+func approach[T time.Duration | int64 | float64](mean, value T) T {
+	if mean == 0 {
+		return value
+	}
+	return mean + (value-mean)/8
+}
+
+// functionLocked returns what is known of the function of spec, beginning if need be.
+func (f *Fleet) functionLocked(id lateen.ProjectID, name string) *function {
+	pr := f.projects[id]
+	if pr == nil {
+		pr = &project{id: id, functions: map[string]*function{}}
+		f.projects[id] = pr
+	}
+	fn := pr.functions[name]
+	if fn == nil {
+		fn = &function{project: pr, name: name}
+		pr.functions[name] = fn
+		f.known.touch(fn)
+		f.forgetLocked()
+	}
+	return fn
+}
+
+// forgetLocked forgets the functions that were asked longest ago, where too
+// many are known. Those that have instances stay.
+func (f *Fleet) forgetLocked() {
+	for fn := range f.known.all {
+		if f.known.n <= f.o.Functions {
+			return
+		}
+		if len(fn.pools) > 0 || fn == f.known.newest {
+			continue
+		}
+		fn.cancelPlan()
+		f.known.remove(fn)
+		delete(fn.project.functions, fn.name)
+		if len(fn.project.functions) == 0 {
+			delete(f.projects, fn.project.id)
+		}
+	}
+}
+
+// recency is functions in the order in which they were asked.
+type recency struct {
+	newest, oldest *function
+	n              int
+}
+
+// all yields the functions, the longest ago first; the one it is at may be removed.
+func (r *recency) all(yield func(*function) bool) {
+	for fn := r.oldest; fn != nil; {
+		next := fn.newer
+		if !yield(fn) {
+			return
+		}
+		fn = next
+	}
+}
+
+// touch makes fn the newest, adding it if need be.
+func (r *recency) touch(fn *function) {
+	if r.newest == fn {
+		return
+	}
+	if fn.newer != nil || fn.older != nil {
+		r.remove(fn)
+	}
+	fn.older, fn.newer = r.newest, nil
+	if r.newest != nil {
+		r.newest.newer = fn
+	} else {
+		r.oldest = fn
+	}
+	r.newest = fn
+	r.n++
+}
+
+// remove takes fn out.
+func (r *recency) remove(fn *function) {
+	if fn.newer != nil {
+		fn.newer.older = fn.older
+	} else {
+		r.newest = fn.older
+	}
+	if fn.older != nil {
+		fn.older.newer = fn.newer
+	} else {
+		r.oldest = fn.newer
+	}
+	fn.newer, fn.older = nil, nil
+	r.n--
+}

@@ -1,0 +1,72 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/engine"
+)
+
+// maxRate bounds what is believed of a rate: the clock of processor time may
+// tick once in a working time of microseconds.
+const maxRate = 4
+
+// meter splits the processor time of an instance between the requests it has:
+// at every moment equally. It is told when their number changes, and from time
+// to time what the instance has used; between two such readings the rate is
+// taken to be even, and after the last as it was.
+//
+//	one for 2 s, beside another for the second of them, 3 s used: 1.5 s a second
+//	of rate, so the first has 1.5 + 0.75, the second 0.75
+type meter struct {
+	n       int       // requests now
+	at      time.Time // up to when the sums below go
+	part    float64   // ∫ dt/n while n > 0, seconds
+	working float64   // ∫ dt while n > 0, seconds
+
+	usage  engine.Usage // of the last reading
+	read   float64      // part at the last reading
+	active float64      // working at the last reading
+	share  float64      // processor seconds that a request would have which was there from the beginning, as of the last reading
+	rate   float64      // processors used between the last two readings
+}
+
+// to brings the sums up to a time.
+func (m *meter) to(now time.Time) {
+	if m.n > 0 && now.After(m.at) {
+		passed := now.Sub(m.at).Seconds()
+		m.part += passed / float64(m.n)
+		m.working += passed
+	}
+	m.at = now
+}
+
+// change notes that so many requests more are there from now on.
+func (m *meter) change(now time.Time, by int) {
+	m.to(now)
+	m.n += by
+}
+
+// take enters a reading. One that is older than another, which happens when
+// two are taken at once, is ignored.
+func (m *meter) take(now time.Time, u engine.Usage) {
+	m.to(now)
+	used := (u.CPU - m.usage.CPU).Seconds()
+	if used < 0 {
+		return
+	}
+	if working := m.working - m.active; working > 0 {
+		m.share += used / working * (m.part - m.read)
+		m.rate = min(used/working, maxRate)
+		m.read, m.active = m.part, m.working
+	}
+	peak := max(m.usage.Peak, u.Peak, u.Memory)
+	m.usage = u
+	m.usage.Peak = peak
+}
+
+// now returns the share as of a time; the difference of two is what a request
+// used that was there between them.
+func (m *meter) now(at time.Time) float64 {
+	m.to(at)
+	return m.share + m.rate*(m.part-m.read)
+}

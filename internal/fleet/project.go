@@ -1,0 +1,41 @@
+package fleet
+
+import (
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/autoscale"
+)
+
+// project is what all functions of a project have together. Its fields are
+// guarded by the fleet's mutex.
+type project struct {
+	id        lateen.ProjectID
+	functions map[string]*function
+
+	account   autoscale.Account // of processor time
+	ahead     autoscale.Budget  // of starts nobody asked for
+	load      float64           // processors that its requests use, as far as is known
+	instances int               // there or starting; not those that are leaving
+	waiting   int
+	requests  int // waiting or in flight
+}
+
+// begin notes a request of the project.
+func (p *project) begin(f *Fleet) {
+	if p.requests == 0 {
+		f.busy++
+	}
+	p.requests++
+}
+
+// end notes that a request is over.
+func (p *project) end(f *Fleet) {
+	p.requests--
+	if p.requests > 0 {
+		return
+	}
+	f.busy--
+	p.load = 0 // and no remainder of sums
+	if f.busy == 0 {
+		f.load = 0
+	}
+}

@@ -1,0 +1,160 @@
+package fleet
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/autoscale"
+)
+
+// waiter is a request that waits for an instance with room.
+type waiter struct {
+	since time.Time
+	ready chan granted // of one; written once, by whoever takes the waiter off the queue
+}
+
+// granted is what a request gets: a place held for it, or an error.
+type granted struct {
+	lease lease
+	err   error
+}
+
+// ask returns a place in an instance of spec if there is one, and otherwise a
+// place in the queue for one. first says that the request did not ask before.
+func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Time, first bool) (*pool, granted, *waiter, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return nil, granted{}, nil, errEnding
+	}
+	p := f.poolLocked(ctx, spec)
+	if first {
+		f.arriveLocked(p, now)
+	}
+	if len(p.waiting) == 0 {
+		if m := p.roomLocked(); m != nil && f.admitLocked(p) {
+			return p, granted{lease: f.takeLocked(m, now, warm)}, nil, nil
+		}
+	}
+	project := p.function.project
+	switch {
+	case len(p.waiting) >= f.o.Queue:
+		f.dropLocked(p)
+		return nil, granted{}, nil, lateen.ErrFunctionThrottled.With("%d requests wait for %s already", f.o.Queue, spec.Name)
+	case project.waiting >= f.o.ProjectQueue:
+		f.dropLocked(p)
+		return nil, granted{}, nil, lateen.ErrFunctionThrottled.With("%d requests wait for the functions of this project already", f.o.ProjectQueue)
+	}
+	w := &waiter{since: now, ready: make(chan granted, 1)}
+	if project.waiting == 0 {
+		f.turn.Join(&project.account)
+	}
+	p.waiting = append(p.waiting, w)
+	project.waiting++
+	project.begin(f)
+	f.serveLocked(p, now)
+	f.growLocked(p, now)
+	return p, granted{}, w, nil
+}
+
+// wait returns what a waiter gets in the end.
+func (f *Fleet) wait(ctx context.Context, p *pool, w *waiter) (granted, error) {
+	select {
+	case g := <-w.ready:
+		return g, g.err
+	case <-ctx.Done():
+	}
+	f.mu.Lock()
+	if i := slices.Index(p.waiting, w); i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		p.leaveLocked(f)
+		f.dropLocked(p)
+	}
+	f.mu.Unlock()
+	select {
+	case g := <-w.ready: // a place it was given in the same moment goes to the next
+		if g.err == nil {
+			f.release(&g.lease, &lateen.Invocation{}, verdict{})
+		}
+	default:
+	}
+	return granted{}, context.Cause(ctx)
+}
+
+// leaveLocked notes that a waiter has left the queue.
+func (p *pool) leaveLocked(f *Fleet) {
+	p.function.project.waiting--
+	p.function.project.end(f)
+}
+
+// admitLocked reports whether there is processor time for one more request of p.
+func (f *Fleet) admitLocked(p *pool) bool {
+	need := p.function.need()
+	if need == 0 {
+		return true
+	}
+	project := p.function.project
+	return autoscale.Processors{Total: f.o.Processors, Used: f.load, Own: project.load, Tenants: f.busy}.Admit(need)
+}
+
+// serveLocked gives the room there is to those who wait for p.
+func (f *Fleet) serveLocked(p *pool, now time.Time) {
+	for len(p.waiting) > 0 {
+		m := p.roomLocked()
+		if m == nil {
+			return
+		}
+		if !f.admitLocked(p) {
+			if !p.gated {
+				p.gated = true
+				f.gated = append(f.gated, p)
+			}
+			return
+		}
+		f.grantLocked(m, now, warm)
+	}
+}
+
+// serveGatedLocked gives processor time that has become free to the projects
+// that were served least.
+func (f *Fleet) serveGatedLocked(now time.Time) {
+	for len(f.gated) > 0 {
+		var next *pool
+		f.gated = slices.DeleteFunc(f.gated, func(p *pool) bool {
+			if len(p.waiting) == 0 || p.roomLocked() == nil { // it will be served, or grow, in another way
+				p.gated = false
+				return true
+			}
+			if f.admitLocked(p) && (next == nil || p.function.project.account.Before(&next.function.project.account)) {
+				next = p
+			}
+			return false
+		})
+		if next == nil {
+			return
+		}
+		f.grantLocked(next.roomLocked(), now, warm)
+	}
+}
+
+// grantLocked gives a place in m to the first who waits.
+func (f *Fleet) grantLocked(m *member, now time.Time, how found) {
+	p := m.pool
+	w := p.waiting[0]
+	p.waiting[0] = nil
+	p.waiting = p.waiting[1:]
+	l := f.takeLocked(m, now, how)
+	p.leaveLocked(f)
+	w.ready <- granted{lease: l}
+}
+
+// refuseLocked tells those who wait that they wait in vain.
+func (f *Fleet) refuseLocked(p *pool, err error) {
+	for _, w := range p.waiting {
+		w.ready <- granted{err: err}
+		p.leaveLocked(f)
+	}
+	p.waiting = nil
+}
