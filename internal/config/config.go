@@ -32,10 +32,11 @@ type Config struct {
 	PerFunction  int           // instances of one function, at most
 	Concurrency  int           // requests at once in one instance
 	Queue        int           // requests that may wait for one function
-	KeepAlive    time.Duration // how long an idle instance stays
+	KeepAlive    time.Duration // how long an idle instance stays; 0 learns it for each function
 	Duration     time.Duration // of an invocation whose function does not say
 	MaxDuration  time.Duration // the most a function may ask for
 	Memory       int           // MiB of an instance whose function does not say
+	FleetMemory  Bytes         // what all instances hold together, at which idle ones make room; 0 is half the machine's
 	DrainTimeout time.Duration // how long requests in flight may take when stopping
 
 	CacheBytes  Bytes         // kept responses on disk, at most
@@ -54,7 +55,7 @@ func Default(getenv func(string) string) *Config {
 		Data: defaultData(getenv), Listen: "127.0.0.1:8080", Domain: "localhost", Scheme: "http", Team: "team", Region: "local",
 		BodyLimit: 100 << 20,
 		Pool:      2, Instances: 128, PerFunction: 16, Concurrency: 64, Queue: 1000,
-		KeepAlive: 5 * time.Minute, Duration: 5 * time.Minute, MaxDuration: time.Hour, Memory: 1024, DrainTimeout: 30 * time.Second,
+		Duration: 5 * time.Minute, MaxDuration: time.Hour, Memory: 1024, DrainTimeout: 30 * time.Second,
 		CacheBytes: 2 << 30, CacheMemory: 128 << 20, LogBytes: 512 << 20, LogAge: 7 * 24 * time.Hour, LogLevel: "info", LogFormat: "text",
 		Registry: "https://registry.npmjs.org/",
 	}

@@ -58,14 +58,14 @@ type Daemon struct {
 type paths struct {
 	root                                                              string
 	database, key, token, artifacts, trees, builds, cache, logs, runs string
-	runtimes                                                          string
+	runtimes, histories                                               string
 }
 
 func pathsIn(root string) paths {
 	in := func(name string) string { return filepath.Join(root, name) }
 	return paths{
 		root: root, database: in("lateen.db"), key: in("key"), token: in("token"), artifacts: in("artifacts"), trees: in("trees"),
-		builds: in("builds"), cache: in("cache"), logs: in("logs"), runs: in("run"), runtimes: in("runtimes"),
+		builds: in("builds"), cache: in("cache"), logs: in("logs"), runs: in("run"), runtimes: in("runtimes"), histories: in("histories"),
 	}
 }
 
@@ -111,7 +111,14 @@ func (d *Daemon) openDir(root string) error {
 type traffic struct {
 	*edge.Edge
 
-	fleet *fleet.Fleet
+	fleet    *fleet.Fleet
+	preparer *preparer
+}
+
+// Route implements [control.Traffic].
+func (t *traffic) Route(hosts map[string]lateen.DeploymentID) {
+	t.Edge.Route(hosts)
+	t.preparer.route(hosts)
 }
 
 // Forget implements [control.Traffic].
@@ -179,14 +186,14 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	serving := &traffic{}
+	serving := &traffic{preparer: newPreparer(c.tel.Log("prepare"))}
 	functions, err := d.newEngine(at, &c, serving)
 	if err != nil {
 		return err
 	}
 	serving.fleet = fleet.New(fleet.Options{
 		Engine: functions, Log: c.tel.Log("fleet"), Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
-		Total: o.Instances, KeepAlive: o.KeepAlive, Grace: o.DrainTimeout, Duration: o.Duration, MaxDuration: o.MaxDuration,
+		Total: o.Instances, Memory: fleetMemory(o), KeepAlive: o.KeepAlive, Histories: at.histories, Grace: o.DrainTimeout, Duration: o.Duration, MaxDuration: o.MaxDuration,
 	})
 	verbs, err := control.New(control.Options{
 		Store: c.db, Artifacts: c.artifacts, Trees: c.trees, Builder: c.builder, Keeper: c.keeper, Traffic: serving,
@@ -198,13 +205,15 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
+	serving.preparer.site, serving.preparer.prepare = verbs.Site, serving.fleet.Prepare
 	stopping := make(chan struct{}) // closed when the edge is told to stop
-	calls, err := api.New(api.Options{Control: verbs, Logs: c.logs, Log: c.tel.Log("api"), Version: d.o.Version, Stopping: stopping})
+	calls, err := api.New(api.Options{Control: verbs, Logs: c.logs, Log: c.tel.Log("api"), Version: d.o.Version, Stopping: stopping,
+		Functions: serving.fleet})
 	if err != nil {
 		return err
 	}
 	serving.Edge, err = d.newEdge(edge.Options{
-		Artifacts: c.artifacts, Source: verbs, Fleet: serving.fleet, Records: recorders{c.logs, c.tel}, Cache: c.kept, Log: c.tel.Log("edge"),
+		Artifacts: c.artifacts, Source: verbs, Fleet: serving.fleet, Prewarm: serving.fleet.Prewarm, Records: recorders{c.logs, c.tel}, Cache: c.kept, Log: c.tel.Log("edge"),
 		API: withMetrics(calls, verbs, c.tel.Handler()), Domain: o.Domain, Region: o.Region, TrustedProxies: o.TrustedProxies,
 		OriginAllow: privateOrigins(o), MaxBody: int64(o.BodyLimit), Grace: o.DrainTimeout,
 	})
@@ -218,7 +227,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	serving.Route(hosts)
+	serving.Edge.Route(hosts)
 	if err := sweepCache(c.kept, hosts); err != nil {
 		return err
 	}
@@ -229,6 +238,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		{"cache", c.kept.Run},
 		{"engine", functions.Run},
 		{"fleet", serving.fleet.Run},
+		{"preparer", serving.preparer.Run},
 		{"control", verbs.Run},
 		{"edge", func(ctx context.Context) error {
 			context.AfterFunc(ctx, func() { close(stopping) })

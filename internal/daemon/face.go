@@ -54,3 +54,11 @@ func gauges(tel *telemetry.Telemetry, instances *fleet.Fleet, logs *observe.Log,
 }
 
 func droppedOf(s observe.Stats) float64 { return float64(s.DroppedRecords + s.DroppedLines) }
+
+// fleetMemory is what all instances may hold together, in bytes.
+func fleetMemory(c *config.Config) int64 {
+	if c.FleetMemory > 0 {
+		return int64(c.FleetMemory)
+	}
+	return machineMemory() / 2
+}
