@@ -27,7 +27,7 @@ type Config struct {
 	AllowPrivateOrigins bool           // rewrites may reach private addresses
 	BodyLimit           Bytes          // of a request to a function
 
-	Pool         int           // blank processes kept ready for each runtime
+	Pool         int           // blank processes kept ready for each runtime in use, at least
 	Instances    int           // all instances together, at most
 	PerFunction  int           // instances of one function, at most
 	Concurrency  int           // requests at once in one instance

@@ -231,7 +231,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err := sweepCache(c.kept, hosts); err != nil {
 		return err
 	}
-	gauges(c.tel, serving.fleet, c.logs, c.kept)
+	gauges(c.tel, serving.fleet, c.logs, c.kept, functions.Pools)
 	d.parts = []part{
 		{"telemetry", c.tel.Run},
 		{"observe", c.logs.Run},

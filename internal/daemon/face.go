@@ -8,6 +8,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/fleet"
 	"github.com/lateen-dev/lateen/internal/observe"
 	"github.com/lateen-dev/lateen/internal/telemetry"
@@ -40,7 +41,7 @@ func privateOrigins(c *config.Config) []netip.Prefix {
 }
 
 // gauges shows the state of the parts as metrics.
-func gauges(tel *telemetry.Telemetry, instances *fleet.Fleet, logs *observe.Log, kept *cache.Cache) {
+func gauges(tel *telemetry.Telemetry, instances *fleet.Fleet, logs *observe.Log, kept *cache.Cache, blanks func() local.PoolStats) {
 	of := func(name, help string, read func(fleet.Stats) int) {
 		tel.Gauge(name, help, func() float64 { return float64(read(instances.Stats())) })
 	}
@@ -48,6 +49,11 @@ func gauges(tel *telemetry.Telemetry, instances *fleet.Fleet, logs *observe.Log,
 	of("lateen_instances_starting", "Function instances starting.", func(s fleet.Stats) int { return s.Starting })
 	of("lateen_invocations_in_flight", "Function invocations under way.", func(s fleet.Stats) int { return s.InFlight })
 	of("lateen_invocations_waiting", "Function invocations waiting for an instance.", func(s fleet.Stats) int { return s.Waiting })
+	tel.Gauge("lateen_blank_processes", "Blank runtime processes ready for a function.", func() float64 { return float64(blanks().Ready) })
+	tel.Gauge("lateen_blank_processes_wanted", "Blank runtime processes that should be ready, by what was asked for of late.", func() float64 { return float64(blanks().Target) })
+	tel.Gauge("lateen_blank_processes_booting", "Blank runtime processes being booted.", func() float64 { return float64(blanks().Booting) })
+	tel.Counter("lateen_blank_claims_total", "Starts that found a blank process ready.", func() float64 { return float64(blanks().Blank) })
+	tel.Counter("lateen_blank_misses_total", "Starts that found none ready and waited for a boot.", func() float64 { return float64(blanks().Cold) })
 	tel.Gauge("lateen_cache_bytes", "Disk used by kept responses.", func() float64 { return float64(kept.Used()) })
 	tel.Gauge("lateen_log_queue", "Log entries waiting to be written.", func() float64 { return float64(logs.Stats().Queued) })
 	tel.Counter("lateen_log_dropped_total", "Log entries dropped because more came than could be written.", func() float64 { return droppedOf(logs.Stats()) })

@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -40,9 +42,12 @@ type Options struct {
 	Purge func(d lateen.DeploymentID, tags []string, grace time.Duration)
 	// Log is for the engine's own troubles; nil discards them.
 	Log *slog.Logger
-	// Pool is how many blank processes wait for each runtime in use; 0 is 2,
-	// less is none.
+	// Pool is how many blank processes wait for each runtime in use, at least:
+	// bursts make it more for a while. 0 is 2, less is none ever.
 	Pool int
+	// PoolMemory bounds what blank processes beyond that hold, in bytes; 0 is an
+	// eighth of the host's memory.
+	PoolMemory int64
 	// Memory is what an instance may use, in MiB, where its function does not
 	// say; 0 is 1024.
 	Memory int
@@ -52,12 +57,14 @@ type Options struct {
 
 // Engine is an [engine.Engine] of processes. It starts them while Run runs.
 type Engine struct {
-	o       Options
-	sandbox *sandbox.Sandbox
-	agent   string // the agent's main module, on this host
-	sockets *os.File
-	pools   map[string]*pool // by the name of the runtime
-	work    sync.WaitGroup
+	o        Options
+	sandbox  *sandbox.Sandbox
+	agent    string // the agent's main module, on this host
+	sockets  *os.File
+	keeper   *keeper
+	pools    map[string]*pool // by the name of the runtime
+	work     sync.WaitGroup
+	starting atomic.Int64 // starts and first requests under way
 
 	mu        sync.Mutex // guards below
 	instances map[*instance]struct{}
@@ -80,8 +87,18 @@ func New(o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{o: o, sandbox: walls, pools: map[string]*pool{}, instances: map[*instance]struct{}{}}
-	for _, r := range e.runners() {
-		e.pools[r.name] = newPool(r, o.Pool)
+	total, _ := memoryOf()
+	e.keeper = newKeeper(keeperOptions{
+		floor: o.Pool, processors: runtime.GOMAXPROCS(0), budget: cmp.Or(o.PoolMemory, total/8), log: o.Log,
+		boot: e.bootBlank,
+		busy: func() bool { return e.starting.Load() > 0 },
+		spare: func() int64 {
+			_, spare := memoryOf()
+			return spare
+		},
+	}, e.runners())
+	for _, p := range e.keeper.pools {
+		e.pools[p.runner.name] = p
 	}
 	if err := e.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare the engine's directory: %w", err)
@@ -126,9 +143,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		_ = e.sandbox.Run(starts) // always nil
 	}()
 	var background sync.WaitGroup
-	for _, p := range e.pools {
-		background.Go(func() { e.fill(ctx, p) })
-	}
+	background.Go(func() { e.keeper.run(ctx) })
 	background.Go(func() { e.watch(ctx) })
 	background.Go(func() { e.fetch(ctx) })
 	e.pools[nodeName(newestNode)].need()
@@ -172,6 +187,8 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 	if err != nil {
 		return nil, fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
 	}
+	e.starting.Add(1)
+	defer e.starting.Add(-1)
 	began := time.Now()
 	w, kind, err := e.claim(ctx, pool, spec.Env)
 	if err != nil {

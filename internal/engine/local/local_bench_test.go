@@ -136,20 +136,6 @@ func BenchmarkThroughput(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
 }
 
-// awaitPool waits until as many blank processes wait as may, and the machine
-// is at rest.
-func awaitPool(b *testing.B, e *Engine) {
-	b.Helper()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for p := e.pools[nodeName(newestNode)]; len(p.ready) < cap(p.ready); {
-		<-ticker.C
-	}
-	for range 10 {
-		<-ticker.C
-	}
-}
-
 func end(i engine.Instance) {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // also after the benchmark's own
 	cancel()

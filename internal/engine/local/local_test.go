@@ -115,30 +115,6 @@ func TestMissingFilesAreNoFaultOfTheFunction(t *testing.T) {
 	}
 }
 
-func TestDeadBlankProcessesAreNotHandedOut(t *testing.T) {
-	s, e := newSuite(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for range 3 {
-		select { // kill one that waits
-		case w := <-e.pools[nodeName(newestNode)].ready:
-			w.kill()
-			<-w.exited
-			select {
-			case e.pools[nodeName(newestNode)].ready <- w: // and put the corpse back
-			default:
-			}
-		case <-ctx.Done():
-			t.Fatal("the pool stays empty")
-		}
-		i, err := s.Engine.Start(ctx, enginetest.Spec("exports", "cjs.js", nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		end(i)
-	}
-}
-
 func newSuite(t testing.TB) (*enginetest.Suite, *Engine) {
 	t.Helper()
 	var e *Engine
@@ -314,7 +290,8 @@ func TestHostOfAnEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blank := <-e.pools[nodeName(newestNode)].ready
+	awaitPool(t, e)
+	blank := e.pools[nodeName(newestNode)].ready[0].(*worker)
 	for _, w := range []*worker{busy.worker, loading, blank} {
 		fmt.Printf("guest %d\n", w.process.ID())
 	}

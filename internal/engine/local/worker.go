@@ -48,8 +48,9 @@ type worker struct {
 
 type bootOptions struct {
 	runner     *runner
-	background bool     // at a low priority
-	env        []string // besides what every process has
+	background bool          // at a low priority
+	env        []string      // besides what every process has
+	spawned    func(*worker) // is told of the process before it is booted; nil: nobody is
 }
 
 // boot starts a process and returns it when it waits for a function.
@@ -63,6 +64,9 @@ func (e *Engine) boot(ctx context.Context, o bootOptions) (*worker, error) {
 	w, err := e.spawn(ctx, program, o)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", o.runner.name, err)
+	}
+	if o.spawned != nil {
+		o.spawned(w)
 	}
 	if err := w.warmUp(ctx, o.runner.warm); err != nil {
 		if ctx.Err() != nil {
@@ -209,10 +213,8 @@ func (w *worker) receiveBlank(m guest.Message) {
 // claim takes the process out of the background for a function; false if it is
 // gone.
 func (w *worker) claim() bool {
-	select {
-	case <-w.exited:
+	if w.lost() {
 		return false
-	default:
 	}
 	if err := w.process.Foreground(); err != nil {
 		w.kill()

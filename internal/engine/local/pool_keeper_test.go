@@ -1,0 +1,464 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/sandbox"
+)
+
+// yard is a keeper whose processes are made of nothing but time.
+type yard struct {
+	*keeper
+
+	t     *testing.T
+	takes time.Duration // a boot
+	fails error         // of boots, if any
+	end   func()        // of the keeper
+
+	mu       sync.Mutex // guards below
+	boots    int        // ever
+	at, most int        // at once: now, and ever
+	starting bool
+	killed   int
+}
+
+// husk is such a process.
+type husk struct {
+	yard       *yard
+	background bool
+	dead       bool
+	claims     int
+}
+
+func (h *husk) claim() bool {
+	h.yard.mu.Lock()
+	defer h.yard.mu.Unlock()
+	h.claims++
+	h.background = false
+	return !h.dead
+}
+
+func (h *husk) lost() bool {
+	h.yard.mu.Lock()
+	defer h.yard.mu.Unlock()
+	return h.dead
+}
+
+func (h *husk) memory() int64 { return 1 << 20 }
+
+func (h *husk) kill() {
+	h.yard.mu.Lock()
+	defer h.yard.mu.Unlock()
+	h.dead = true
+	h.yard.killed++
+}
+
+func (y *yard) bootOne(ctx context.Context, _ *runner, background bool, spawned func(blank)) (blank, error) {
+	h := &husk{yard: y, background: background}
+	y.mu.Lock()
+	y.boots++
+	y.at++
+	y.most = max(y.most, y.at)
+	takes, fails := y.takes, y.fails
+	y.mu.Unlock()
+	defer func() {
+		y.mu.Lock()
+		y.at--
+		y.mu.Unlock()
+	}()
+	spawned(h)
+	if pause(ctx, takes); ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if fails != nil {
+		return nil, fails
+	}
+	return h, nil
+}
+
+// newYard returns a keeper that runs until the bubble's test ends.
+func newYard(t *testing.T, floor, runtimes int) *yard {
+	t.Helper()
+	y := &yard{t: t, takes: firstBoot}
+	var runners []*runner
+	for range runtimes {
+		runners = append(runners, &runner{name: "test", find: func(context.Context) (command, error) { return command{}, nil }})
+	}
+	y.keeper = newKeeper(keeperOptions{
+		floor: floor, processors: 2, budget: 1 << 40, boot: y.bootOne, log: slog.New(slog.DiscardHandler),
+		busy: func() bool {
+			y.mu.Lock()
+			defer y.mu.Unlock()
+			return y.starting
+		},
+		spare: func() int64 { return 1 << 40 },
+	}, runners)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		y.run(ctx)
+	}()
+	y.end = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(y.end)
+	return y
+}
+
+// read reads a number that boots change.
+func (y *yard) read(n *int) int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return *n
+}
+
+func (y *yard) claim(ctx context.Context, p *pool) (*husk, bool) {
+	y.t.Helper()
+	b, ready, err := p.claim(ctx)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	return b.(*husk), ready
+}
+
+// has waits and then says what is in a pool.
+func (y *yard) has(p *pool, after time.Duration) (ready, booting int) {
+	time.Sleep(after)
+	synctest.Wait()
+	y.keeper.mu.Lock()
+	defer y.keeper.mu.Unlock()
+	return len(p.ready), len(p.boots)
+}
+
+func TestPoolsFillOnceTheirRuntimeIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 2, 2)
+		used, unused := y.pools[0], y.pools[1]
+		if ready, booting := y.has(used, time.Hour); ready+booting > 0 {
+			t.Errorf("before any claim %d are ready, %d boot", ready, booting)
+		}
+		began := time.Now()
+		if _, ready := y.claim(t.Context(), used); ready {
+			t.Error("one was ready out of nowhere")
+		}
+		if took := time.Since(began); took != firstBoot {
+			t.Errorf("the first claim took %v", took)
+		}
+		if ready, _ := y.has(used, time.Second); ready != 2 {
+			t.Errorf("%d are ready after a claim", ready)
+		}
+		if _, ready := y.claim(t.Context(), used); !ready {
+			t.Error("the second claim found none")
+		}
+		if ready, booting := y.has(unused, time.Minute); ready+booting > 0 {
+			t.Errorf("of a runtime nobody uses %d are ready, %d boot", ready, booting)
+		}
+		if ready, _ := y.has(used, forgetAfter); ready != 0 {
+			t.Errorf("%d are ready of a runtime that nobody has used for long", ready)
+		}
+		used.need()
+		used.find(t.Context())
+		if ready, _ := y.has(used, forgetAfter*2); ready != 2 {
+			t.Errorf("%d are ready of a runtime that is always needed", ready)
+		}
+	})
+}
+
+func TestPoolsOfNoSizeBootWhatIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, -1, 1)
+		for n := range 3 {
+			y.claim(t.Context(), y.pools[0])
+			if y.has(y.pools[0], time.Minute); y.read(&y.boots) != n+1 {
+				t.Fatalf("%d claims have booted %d", n+1, y.boots)
+			}
+		}
+	})
+}
+
+func TestRefillsWaitForQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 2, 1)
+		p := y.pools[0]
+		p.need()
+		p.find(t.Context())
+		y.has(p, time.Second)
+		y.claim(t.Context(), p)
+		if _, booting := y.has(p, quietAfter-time.Millisecond); booting != 0 {
+			t.Error("a refill began at once")
+		}
+		if _, booting := y.has(p, 2*time.Millisecond); booting != 1 {
+			t.Errorf("%d refills began when all was quiet", booting)
+		}
+		y.has(p, time.Second)
+
+		y.mu.Lock()
+		y.starting = true
+		y.mu.Unlock()
+		y.claim(t.Context(), p)
+		if _, booting := y.has(p, patience-10*time.Millisecond); booting != 0 {
+			t.Error("a refill began while a start was under way")
+		}
+		if _, booting := y.has(p, 20*time.Millisecond); booting != 1 {
+			t.Error("it waits for ever")
+		}
+	})
+}
+
+func TestClaimsTakeOverRefills(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 1, 1)
+		p := y.pools[0]
+		p.need()
+		p.find(t.Context())
+		if _, booting := y.has(p, firstBoot*3/4); booting != 1 {
+			t.Fatal("no refill is under way")
+		}
+		began := time.Now()
+		h, ready := y.claim(t.Context(), p)
+		if took := time.Since(began); took != firstBoot/4+firstBoot%4 && took != firstBoot/4 {
+			t.Errorf("it took %v", took)
+		}
+		if ready || h.background || y.read(&y.boots) != 1 {
+			t.Errorf("ready %v, in the background %v, after %d boots", ready, h.background, y.read(&y.boots))
+		}
+		if h.claims != 2 {
+			t.Errorf("it was hurried %d times", h.claims-1)
+		}
+	})
+}
+
+func TestBurstsBootAFewAtOnceFirstComeFirstServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 2, 2)
+		for n := range 2 {
+			y.pools[n].need()
+			y.pools[n].find(t.Context())
+		}
+		y.has(y.pools[0], time.Minute)
+		y.mu.Lock()
+		y.most = 0
+		y.mu.Unlock()
+		var mu sync.Mutex
+		var order []int
+		var all sync.WaitGroup
+		for n := range 100 {
+			all.Go(func() {
+				y.claim(t.Context(), y.pools[n%2])
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, n)
+			})
+			synctest.Wait()
+		}
+		began := time.Now()
+		all.Wait()
+		if took, want := time.Since(began), 48*firstBoot; took != want {
+			t.Errorf("it took %v, want %v", took, want)
+		}
+		if most := y.read(&y.most); most != 2 {
+			t.Errorf("%d booted at once", most)
+		}
+		for at, n := range order {
+			if n-at > 2 || at-n > 2 {
+				t.Fatalf("number %d was served as number %d", n, at)
+			}
+		}
+		ready, _ := y.has(y.pools[0], time.Minute)
+		if ready < 50 {
+			t.Errorf("after a burst of 50 it has %d", ready)
+		}
+		if ready, _ := y.has(y.pools[0], 12*time.Hour); ready != 2 {
+			t.Errorf("half a day after it has %d", ready)
+		}
+	})
+}
+
+func TestWhoeverGivesUpLeavesTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 1, 1)
+		p := y.pools[0]
+		gone, leave := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if b, _, err := p.claim(gone); !errors.Is(err, context.Canceled) {
+					t.Errorf("it got %v, %v", b, err)
+				}
+			})
+		}
+		synctest.Wait()
+		leave()
+		all.Wait()
+		if _, err := y.leave(gone); !errors.Is(err, context.Canceled) {
+			t.Errorf("leave after the end: %v", err)
+		}
+		began := time.Now()
+		y.claim(t.Context(), p)
+		if took := time.Since(began); took > firstBoot {
+			t.Errorf("who came next waited %v", took)
+		}
+		y.has(p, time.Minute)
+		y.keeper.mu.Lock()
+		defer y.keeper.mu.Unlock()
+		if y.alone != 0 || len(y.line) != 0 || len(p.waiters) != 0 {
+			t.Errorf("%d boot alone, %d and %d wait", y.alone, len(y.line), len(p.waiters))
+		}
+	})
+}
+
+func TestLeaveIsGivenInTurnToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 1, 1)
+		p := y.pools[0]
+		first, err := y.leave(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := y.leave(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		all.Go(func() {
+			third, err := y.leave(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer third()
+			if y.read(&y.boots) != 0 {
+				t.Error("it was overtaken")
+			}
+			pause(t.Context(), time.Second)
+		})
+		synctest.Wait()
+		all.Go(func() { y.claim(t.Context(), p) })
+		synctest.Wait()
+		if y.read(&y.boots) != 0 {
+			t.Error("a third boot began")
+		}
+		began := time.Now()
+		first()
+		synctest.Wait()
+		second()
+		all.Wait()
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("both took %v", took)
+		}
+	})
+}
+
+func TestTheDeadAreNeverHandedOutAndReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 3, 1)
+		p := y.pools[0]
+		p.need()
+		p.find(t.Context())
+		y.has(p, time.Second)
+		y.keeper.mu.Lock()
+		for _, b := range p.ready[1:] {
+			b.kill()
+		}
+		y.keeper.mu.Unlock()
+		if h, ready := y.claim(t.Context(), p); h.dead || !ready {
+			t.Errorf("dead %v, ready %v", h.dead, ready)
+		}
+		if ready, _ := y.has(p, time.Minute); ready != 3 {
+			t.Errorf("%d are ready", ready)
+		}
+		y.keeper.mu.Lock()
+		for _, b := range p.ready {
+			b.kill()
+		}
+		y.keeper.mu.Unlock()
+		if h, ready := y.claim(t.Context(), p); h.dead || ready {
+			t.Errorf("where all are dead: dead %v, ready %v", h.dead, ready)
+		}
+		y.keeper.mu.Lock()
+		for _, b := range p.ready {
+			b.kill()
+		}
+		y.keeper.mu.Unlock()
+		if ready, _ := y.has(p, time.Minute); ready != 3 {
+			t.Errorf("unasked, %d are ready", ready)
+		}
+	})
+}
+
+func TestFailingBootsAreToldAndTriedAgainLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 2, 1)
+		y.fails = errors.New("no process")
+		if _, _, err := y.pools[0].claim(t.Context()); !errors.Is(err, y.fails) {
+			t.Errorf("a claim fails as %v", err)
+		}
+		y.has(y.pools[0], 10*time.Minute)
+		if tries := y.read(&y.boots); tries < 10 || tries > 100 {
+			t.Errorf("it was tried %d times in ten minutes", tries)
+		}
+		y.mu.Lock()
+		y.fails = nil
+		y.mu.Unlock()
+		if ready, _ := y.has(y.pools[0], 2*time.Minute); ready != 2 {
+			t.Errorf("%d are ready once it works again", ready)
+		}
+	})
+}
+
+func TestMemoryBoundsWhatBurstsMakeOfPools(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 2, 1)
+		y.keeper.mu.Lock()
+		y.o.budget, y.pools[0].each = 10<<20, 1<<20
+		y.keeper.mu.Unlock()
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() { y.claim(t.Context(), y.pools[0]) })
+		}
+		all.Wait()
+		if ready, _ := y.has(y.pools[0], time.Minute); ready != 10 {
+			t.Errorf("%d are ready", ready)
+		}
+	})
+}
+
+func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 2, 1)
+		p := y.pools[0]
+		p.need()
+		p.find(t.Context())
+		y.has(p, time.Minute)
+		y.mu.Lock()
+		y.takes = time.Hour
+		y.mu.Unlock()
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() {
+				b, _, err := p.claim(t.Context())
+				if err == nil == (b == nil) || err != nil && !errors.Is(err, sandbox.ErrEnded) && !errors.Is(err, context.Canceled) {
+					t.Errorf("it got %v, %v", b, err)
+				}
+			})
+		}
+		synctest.Wait()
+		p.put(&husk{yard: y}) // for the first of them
+		y.end()
+		all.Wait()
+		if _, _, err := p.claim(t.Context()); !errors.Is(err, sandbox.ErrEnded) {
+			t.Errorf("after the end: %v", err)
+		}
+		if _, err := y.leave(t.Context()); !errors.Is(err, sandbox.ErrEnded) {
+			t.Errorf("leave after the end: %v", err)
+		}
+	})
+}
