@@ -1,0 +1,172 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"github.com/lateen-dev/lateen/internal/link"
+)
+
+// Attachment is the network of one sandbox.
+type Attachment struct {
+	network *Network
+	device  *link.Device
+	ctx     context.Context //nolint:containedctx // its life, which every connection of it shares
+	end     context.CancelFunc
+	ended   chan struct{} // closed once nothing of it runs any more
+	news    *rate.Limiter // of connections and flows
+	queries chan struct{} // a place for each DNS query under way
+	work    sync.WaitGroup
+	ledger  ledger
+	streams atomic.Int64 // connections now
+	flows   atomic.Int64 // over UDP now
+
+	mu      sync.Mutex // guards below
+	refused func(Refusal)
+	told    map[string]bool // hosts whose refusal was told
+	stack   *guestStack     // nil before the first packet
+	closing bool
+}
+
+const (
+	maxQueries = 64 // DNS queries under way
+	maxTold    = 32 // refusals told
+)
+
+func newAttachment(ctx context.Context, end context.CancelFunc, n *Network, device *link.Device) *Attachment {
+	return &Attachment{
+		network: n, device: device, ctx: ctx, end: end, ended: make(chan struct{}),
+		news:    rate.NewLimiter(rate.Limit(n.o.Rate), n.o.Connections),
+		queries: make(chan struct{}, maxQueries),
+	}
+}
+
+// Permit lets the sandbox connect to what the policy permits, from now on. It
+// is told of the first refusal for each host, for a bounded number of hosts;
+// nil: nobody is told.
+func (a *Attachment) Permit(refused func(Refusal)) {
+	if refused == nil {
+		refused = func(Refusal) {}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refused = refused
+}
+
+// Usage is what the sandbox has used so far; it stays after the end.
+func (a *Attachment) Usage() Usage { return a.ledger.usage() }
+
+// Close cuts every connection and returns once nothing runs any more.
+func (a *Attachment) Close() error {
+	a.end()
+	<-a.ended
+	return nil
+}
+
+// serve hands packets to the stack until the device is closed.
+func (a *Attachment) serve() {
+	defer close(a.ended)
+	err := a.device.Receive(a.receive)
+	if a.ctx.Err() == nil {
+		a.network.o.Log.WarnContext(a.ctx, "the network device of a sandbox broke", "err", err)
+	}
+	a.end()
+	a.mu.Lock()
+	a.closing = true
+	stack := a.stack
+	a.mu.Unlock()
+	if stack != nil {
+		stack.close()
+	}
+	a.work.Wait()
+}
+
+// receive takes one packet.
+func (a *Attachment) receive(packet []byte) {
+	if !wanted(packet) {
+		return
+	}
+	if a.stack == nil { // only this goroutine sets it
+		stack, err := newGuestStack(a)
+		if err != nil {
+			a.network.o.Log.ErrorContext(a.ctx, "a sandbox has no network", "err", err)
+			a.end()
+			return
+		}
+		a.mu.Lock()
+		a.stack = stack
+		a.mu.Unlock()
+	}
+	a.stack.deliver(packet)
+}
+
+// enter counts one more goroutine that Close waits for, whose last act is
+// work.Done; false if it is too late for another.
+func (a *Attachment) enter() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closing {
+		a.work.Add(1)
+	}
+	return !a.closing
+}
+
+var errRefused = errors.New("the policy refuses it")
+
+// judge returns where to dial, and counts the connection. A refusal is told.
+func (a *Attachment) judge(to netip.AddrPort) (netip.AddrPort, error) {
+	host := a.ledger.hostOf(to.Addr())
+	a.mu.Lock()
+	permitted := a.refused != nil
+	a.mu.Unlock()
+	if !permitted {
+		return netip.AddrPort{}, errRefused
+	}
+	dial, why := a.network.policy.judge(to)
+	if why != "" {
+		a.tell(Refusal{Host: host, To: to, Why: why})
+		return netip.AddrPort{}, errRefused
+	}
+	a.ledger.count(host)
+	return dial, nil
+}
+
+// full tells that there are as many connections as there may be.
+func (a *Attachment) full(to netip.AddrPort) {
+	a.tell(Refusal{Host: a.ledger.hostOf(to.Addr()), To: to, Why: "there are as many connections as there may be at once"})
+}
+
+// tell tells a refusal, once for each host.
+func (a *Attachment) tell(r Refusal) {
+	a.mu.Lock()
+	tell := a.refused
+	if tell == nil || a.told[r.Host] || len(a.told) >= maxTold {
+		a.mu.Unlock()
+		return
+	}
+	if a.told == nil {
+		a.told = map[string]bool{}
+	}
+	a.told[r.Host] = true
+	a.mu.Unlock()
+	tell(r)
+}
+
+// wanted reports whether a packet carries, or is a part of one that carries,
+// TCP or UDP: there is nothing else here.
+func wanted(packet []byte) bool {
+	const tcp, udp, fragment = 6, 17, 44
+	switch {
+	case len(packet) >= 20 && packet[0]>>4 == 4:
+		return packet[9] == tcp || packet[9] == udp
+	case len(packet) >= 40 && packet[0]>>4 == 6:
+		return packet[6] == tcp || packet[6] == udp || packet[6] == fragment
+	default:
+		return false
+	}
+}

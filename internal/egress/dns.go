@@ -1,0 +1,354 @@
+package egress
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/lateen-dev/lateen/internal/link"
+)
+
+const (
+	dnsPort     = 53
+	dnsTimeout  = 3 * time.Second // of one question to one resolver
+	dnsRounds   = 2               // through the list of resolvers
+	dnsIdle     = 10 * time.Second
+	dnsLargest  = 1<<16 - 1
+	hostTTL     = 60 // seconds
+	resolvConf  = "/etc/resolv.conf"
+	resolvEvery = 5 * time.Second // how often that file may be read
+)
+
+// resolvers are the DNS servers that the host uses.
+type resolvers struct {
+	fixed []netip.AddrPort // if not empty: those, whatever the file says
+
+	mu   sync.Mutex // guards below
+	list []netip.AddrPort
+	at   time.Time // when list was read
+}
+
+// get returns at least one.
+func (r *resolvers) get() []netip.AddrPort {
+	if len(r.fixed) > 0 {
+		return r.fixed
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.at) > resolvEvery {
+		text, err := os.ReadFile(resolvConf)
+		if list := nameservers(string(text)); err == nil || r.list == nil {
+			r.list = list
+		}
+		r.at = now
+	}
+	return r.list
+}
+
+// nameservers returns the servers that a resolv.conf(5) names, or its default.
+func nameservers(text string) []netip.AddrPort {
+	var list []netip.AddrPort
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "nameserver" {
+			continue
+		}
+		if ip, err := netip.ParseAddr(fields[1]); err == nil {
+			list = append(list, netip.AddrPortFrom(ip, dnsPort))
+		}
+	}
+	if len(list) == 0 {
+		list = []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), dnsPort)}
+	}
+	return list
+}
+
+// answerFlow answers the queries of one UDP socket.
+func (a *Attachment) answerFlow(end *guest) {
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	idle := time.AfterFunc(dnsIdle, cancel)
+	defer idle.Stop()
+	var answers sync.WaitGroup
+	defer answers.Wait()
+	for end.ready(ctx) == nil {
+		query, err := a.readQuery(end)
+		if err != nil {
+			return
+		}
+		if query == nil {
+			continue
+		}
+		idle.Reset(dnsIdle)
+		select {
+		case a.queries <- struct{}{}:
+		default:
+			continue // lost, as datagrams are: it comes again
+		}
+		answers.Go(func() {
+			defer func() { <-a.queries }()
+			_ = end.write(ctx, a.answer(ctx, "udp", query)) // its asker may be gone
+		})
+	}
+}
+
+// readQuery returns the query that is there, or nil.
+func (a *Attachment) readQuery(end *guest) ([]byte, error) {
+	room := a.network.buffers.Get()
+	defer a.network.buffers.Put(room)
+	n, err := end.read(room[:])
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	return append([]byte(nil), room[:n]...), nil
+}
+
+// answerStream answers the queries of one TCP connection, one after another.
+func (a *Attachment) answerStream(end *guest) {
+	defer end.close(false)
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	idle := time.AfterFunc(dnsIdle, cancel)
+	defer idle.Stop()
+	in := streamReader{ctx, end}
+	for {
+		query, err := readFrame(in)
+		if err != nil {
+			return
+		}
+		select {
+		case a.queries <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		answer := a.answer(ctx, "tcp", query)
+		<-a.queries
+		if err := end.write(ctx, frame(answer)); err != nil {
+			return
+		}
+		idle.Reset(dnsIdle)
+	}
+}
+
+// streamReader reads a guest's stream.
+type streamReader struct {
+	ctx context.Context //nolint:containedctx // of one loop
+	end *guest
+}
+
+// Read implements [io.Reader].
+func (r streamReader) Read(b []byte) (int, error) {
+	for {
+		if err := r.end.ready(r.ctx); err != nil {
+			return 0, err
+		}
+		if n, err := r.end.read(b); n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// readFrame reads a message as RFC 1035 §4.2.2 sends it over TCP.
+func readFrame(r io.Reader) ([]byte, error) {
+	var size [2]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, fmt.Errorf("read a DNS message: %w", err)
+	}
+	msg := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(r, msg); err != nil {
+		return nil, fmt.Errorf("read a DNS message: %w", err)
+	}
+	return msg, nil
+}
+
+func frame(msg []byte) []byte {
+	msg = msg[:min(len(msg), dnsLargest)]
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...) //nolint:gosec // as bounded
+}
+
+// answer returns what a query is answered with.
+func (a *Attachment) answer(ctx context.Context, network string, query []byte) []byte {
+	var p dnsmessage.Parser
+	h, err := p.Start(query)
+	if err != nil || h.Response {
+		return failure(dnsmessage.Header{ID: idOf(query)}, nil, dnsmessage.RCodeFormatError)
+	}
+	question, err := p.Question()
+	if err != nil || h.OpCode != 0 {
+		return failure(h, nil, dnsmessage.RCodeNotImplemented)
+	}
+	if _, err := p.Question(); !errors.Is(err, dnsmessage.ErrSectionDone) {
+		return failure(h, nil, dnsmessage.RCodeFormatError)
+	}
+	name := strings.ToLower(strings.TrimSuffix(question.Name.String(), "."))
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") || name == link.Host {
+		return a.answerHost(h, question, name)
+	}
+	answer, err := a.network.ask(ctx, network, query, question)
+	if err != nil {
+		return failure(h, &question, dnsmessage.RCodeServerFailure)
+	}
+	a.learn(answer, name)
+	return answer
+}
+
+// answerHost answers for names that mean this host.
+func (a *Attachment) answerHost(h dnsmessage.Header, question dnsmessage.Question, name string) []byte {
+	a.ledger.learn(link.Gateway, name)
+	a.ledger.learn(link.Gateway6, name)
+	reply := reply(h, &question, dnsmessage.RCodeSuccess)
+	rr := dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: question.Name, Class: question.Class, TTL: hostTTL}}
+	switch question.Type { //nolint:exhaustive // there is nothing else
+	case dnsmessage.TypeA:
+		rr.Body = &dnsmessage.AResource{A: link.Gateway.As4()}
+	case dnsmessage.TypeAAAA:
+		rr.Body = &dnsmessage.AAAAResource{AAAA: link.Gateway6.As16()}
+	}
+	if rr.Body != nil {
+		reply.Answers = []dnsmessage.Resource{rr}
+	}
+	return pack(reply)
+}
+
+// learn remembers to which addresses a name has led.
+func (a *Attachment) learn(answer []byte, name string) {
+	var p dnsmessage.Parser
+	if _, err := p.Start(answer); err != nil || p.SkipAllQuestions() != nil {
+		return
+	}
+	for range maxNames {
+		h, err := p.AnswerHeader()
+		if err != nil {
+			return
+		}
+		switch h.Type { //nolint:exhaustive // others hold no addresses
+		case dnsmessage.TypeA:
+			if rr, err := p.AResource(); err == nil {
+				a.ledger.learn(netip.AddrFrom4(rr.A), name)
+			}
+		case dnsmessage.TypeAAAA:
+			if rr, err := p.AAAAResource(); err == nil {
+				a.ledger.learn(netip.AddrFrom16(rr.AAAA), name)
+			}
+		default:
+			if p.SkipAnswer() != nil {
+				return
+			}
+		}
+	}
+}
+
+// ask asks the host's resolvers, one after another, and returns the first
+// answer, whatever it says, under the id of the query.
+func (n *Network) ask(ctx context.Context, network string, query []byte, question dnsmessage.Question) ([]byte, error) {
+	asked := append([]byte(nil), query...)
+	binary.BigEndian.PutUint16(asked, uint16(rand.Uint32N(1<<16))) //nolint:gosec // as bounded; the port is as hard to guess
+	var failed error
+	for range dnsRounds {
+		for _, server := range n.dns.get() {
+			answer, err := n.askOne(ctx, network, server, asked, question)
+			if err == nil {
+				binary.BigEndian.PutUint16(answer, idOf(query))
+				return answer, nil
+			}
+			if failed = err; ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+		}
+	}
+	return nil, failed
+}
+
+func (n *Network) askOne(ctx context.Context, network string, server netip.AddrPort, query []byte, question dnsmessage.Question) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
+	defer cancel()
+	if !n.take() {
+		return nil, errRefused
+	}
+	defer n.give()
+	conn, err := n.dial(ctx, network, server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if network == "tcp" {
+		if _, err := conn.Write(frame(query)); err != nil {
+			return nil, fmt.Errorf("ask %s: %w", server, err)
+		}
+		answer, err := readFrame(conn)
+		if err == nil && !answers(answer, query, question) {
+			err = errors.New("it answers another question")
+		}
+		return answer, err
+	}
+	if _, err := conn.Write(query); err != nil {
+		return nil, fmt.Errorf("ask %s: %w", server, err)
+	}
+	room := n.buffers.Get()
+	defer n.buffers.Put(room)
+	for {
+		size, err := conn.Read(room[:])
+		if err != nil {
+			return nil, fmt.Errorf("hear %s: %w", server, err)
+		}
+		if answers(room[:size], query, question) {
+			return append([]byte(nil), room[:size]...), nil
+		}
+	}
+}
+
+// answers reports whether a message answers a query.
+func answers(answer, query []byte, question dnsmessage.Question) bool {
+	var p dnsmessage.Parser
+	h, err := p.Start(answer)
+	if err != nil || !h.Response || h.ID != idOf(query) {
+		return false
+	}
+	echoed, err := p.Question()
+	if err != nil {
+		return h.RCode != dnsmessage.RCodeSuccess // some servers leave it out of an error
+	}
+	return echoed.Type == question.Type && echoed.Class == question.Class && strings.EqualFold(echoed.Name.String(), question.Name.String())
+}
+
+func idOf(msg []byte) uint16 {
+	if len(msg) < 2 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(msg)
+}
+
+// failure is the answer that there is none.
+func failure(h dnsmessage.Header, question *dnsmessage.Question, code dnsmessage.RCode) []byte {
+	return pack(reply(h, question, code))
+}
+
+func reply(h dnsmessage.Header, question *dnsmessage.Question, code dnsmessage.RCode) *dnsmessage.Message {
+	m := &dnsmessage.Message{Header: dnsmessage.Header{
+		ID: h.ID, Response: true, OpCode: h.OpCode, RecursionDesired: h.RecursionDesired, RecursionAvailable: true, RCode: code,
+	}}
+	if question != nil {
+		m.Questions = []dnsmessage.Question{*question}
+	}
+	return m
+}
+
+// pack never fails for what was parsed before.
+func pack(m *dnsmessage.Message) []byte {
+	msg, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return msg
+}

@@ -1,0 +1,106 @@
+// Package egress is the network of sandboxed functions. Every packet that a
+// sandbox sends ends in a TCP/IP stack of its own in this process, which dials
+// out in its name where the policy permits that: the public Internet, what the
+// operator adds, and chosen ports of this host. Nothing of the host's own
+// routing or firewall is touched, and no privilege is needed.
+package egress
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/link"
+)
+
+// Options are the settings of a [Network].
+type Options struct {
+	// Allow are networks that may be reached although they are not of the
+	// public Internet. An address of this host stays out of reach even if one
+	// of them holds it.
+	Allow []netip.Prefix
+	// Host are services of this host that may be reached, each at its port: at
+	// the gateway, at the names localhost and below, and at the host's own
+	// addresses. An unspecified address means loopback.
+	Host []netip.AddrPort
+	// Resolvers answer DNS queries. Empty: those of /etc/resolv.conf.
+	Resolvers []netip.AddrPort
+
+	Connections int // of one attachment at a time, UDP flows not among them; 0 is 1024
+	Flows       int // of one attachment over UDP at a time; 0 is 256
+	Rate        int // new connections and flows a second, after a burst of Connections; 0 is 500
+	// All is how many connections and flows there may be of all attachments
+	// together. 0 is half the files this process may have open.
+	All int
+
+	DialTimeout time.Duration // 0 is 30 s
+	FlowIdle    time.Duration // a UDP flow without a packet ends; 0 is 60 s
+	LingerTime  time.Duration // for a guest to take the last bytes of a connection that its peer closed; 0 is 30 s
+
+	Log *slog.Logger // nil discards
+}
+
+// Network connects sandboxes to the outside. It has no goroutines of its own.
+type Network struct {
+	o       Options
+	policy  policy
+	dns     resolvers
+	buffers link.Buffers
+	all     atomic.Int64
+}
+
+// New returns a network.
+func New(o Options) *Network {
+	o.Connections = cmp.Or(o.Connections, 1024)
+	o.Flows = cmp.Or(o.Flows, 256)
+	o.Rate = cmp.Or(o.Rate, 500)
+	o.All = cmp.Or(o.All, maxFiles()/2)
+	o.DialTimeout = cmp.Or(o.DialTimeout, 30*time.Second)
+	o.FlowIdle = cmp.Or(o.FlowIdle, time.Minute)
+	o.LingerTime = cmp.Or(o.LingerTime, 30*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Network{
+		o: o, policy: policy{allow: o.Allow, host: o.Host}, dns: resolvers{fixed: o.Resolvers},
+	}
+}
+
+// Attach serves the network device of a sandbox until ctx ends, the device
+// breaks, or Close. At first it refuses everything: see [Attachment.Permit].
+// The device is the attachment's from now on. Until the sandbox sends a packet
+// the attachment is but a waiting goroutine.
+func (n *Network) Attach(ctx context.Context, device *os.File) (*Attachment, error) {
+	dev, err := link.New(device, &n.buffers)
+	if err != nil {
+		return nil, fmt.Errorf("attach a sandbox to the network: %w", err)
+	}
+	ctx, end := context.WithCancel(ctx)
+	a := newAttachment(ctx, end, n, dev)
+	context.AfterFunc(ctx, func() { dev.Close() }) // wakes the receiver
+	go a.serve()
+	return a, nil
+}
+
+// take claims a place among all connections; the caller gives it back.
+func (n *Network) take() bool {
+	if n.all.Add(1) > int64(n.o.All) {
+		n.all.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (n *Network) give() { n.all.Add(-1) }
+
+// dial connects to an address that the policy gave.
+func (n *Network) dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: n.o.DialTimeout}
+	return dialer.DialContext(ctx, network, to.String())
+}

@@ -1,0 +1,385 @@
+package egress_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen/internal/link"
+)
+
+// programs are what guests run.
+var programs = map[string]func(args []string) error{ //nolint:gochecknoglobals // a table
+	"nothing": func([]string) error { return nil },
+	"get":     get,
+	"post":    post,
+	"echo":    echo,
+	"many":    many,
+	"denied":  denied,
+	"resolve": resolve,
+	"udp":     udp,
+	"half":    halfClose,
+	"slow":    slow,
+	"reset":   expectReset,
+	"hold":    hold,
+	"latency": latency,
+	"pull":    pull,
+	"push":    push,
+	"visit":   visit,
+}
+
+func dial(network, to string) (net.Conn, error) { return net.DialTimeout(network, to, 20*time.Second) }
+
+// get prints what a server answers.
+func get(args []string) error {
+	resp, err := http.Get(args[0])
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, resp.Body)
+	fmt.Printf("%d %d %x", resp.StatusCode, n, sum.Sum(nil))
+	return err
+}
+
+// post sends so many bytes and prints the answer.
+func post(args []string) error {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	sum := sha256.New()
+	resp, err := http.Post(args[0], "application/octet-stream", io.TeeReader(io.LimitReader(&noise{}, n), sum))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	said, err := io.ReadAll(resp.Body)
+	if string(said) != fmt.Sprintf("%x", sum.Sum(nil)) {
+		return fmt.Errorf("the server says %s, it was %x", said, sum.Sum(nil))
+	}
+	return err
+}
+
+// noise is bytes that do not repeat soon.
+type noise struct{ state uint64 }
+
+func (n *noise) Read(b []byte) (int, error) {
+	for i := range b {
+		n.state = n.state*6364136223846793005 + 1442695040888963407
+		b[i] = byte(n.state >> 56)
+	}
+	return len(b), nil
+}
+
+// echo sends words and prints what comes back.
+func echo(args []string) error {
+	c, err := dial("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, word := range args[1:] {
+		if _, err := io.WriteString(c, word); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(stdout{}, c, int64(len(word))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type stdout struct{}
+
+func (stdout) Write(b []byte) (int, error) { return fmt.Print(string(b)) }
+
+// many has so many connections open at once and says something on each.
+func many(args []string) error {
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	conns := make([]net.Conn, n)
+	failed := make([]error, n)
+	var all sync.WaitGroup
+	for i := range conns {
+		all.Go(func() { conns[i], failed[i] = dial("tcp", args[0]) })
+	}
+	all.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	for i, c := range conns {
+		all.Go(func() {
+			word := fmt.Sprintf("connection %d", i)
+			_, err := io.WriteString(c, word)
+			back := make([]byte, len(word))
+			_, other := io.ReadFull(c, back)
+			if failed[i] = errors.Join(err, other); string(back) != word {
+				failed[i] = fmt.Errorf("%q came back for %q", back, word)
+			}
+		})
+	}
+	all.Wait()
+	fmt.Print(n)
+	return errors.Join(failed...)
+}
+
+// denied tries addresses and prints how long the longest took to fail.
+func denied(args []string) error {
+	for _, to := range args {
+		network, to, _ := strings.Cut(to, "!")
+		began := time.Now()
+		err := try(network, to)
+		if err == nil {
+			return fmt.Errorf("%s was reached", to)
+		}
+		if !errors.Is(err, unix.ECONNREFUSED) && !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.EACCES) {
+			return fmt.Errorf("%s: %w", to, err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			return fmt.Errorf("%s took %v to be refused", to, took)
+		}
+	}
+	return nil
+}
+
+func try(network, to string) error {
+	c, err := dial(network, to)
+	if err != nil || network == "tcp" {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("hello")); err != nil {
+		return err
+	}
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_, err = c.Read(make([]byte, 10))
+	return err
+}
+
+// udp sends words as datagrams and prints those that come back.
+func udp(args []string) error {
+	c, err := dial("udp", args[0])
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, word := range args[1:] {
+		size, err := strconv.Atoi(word)
+		if err != nil {
+			return err
+		}
+		sent := make([]byte, size)
+		_, _ = (&noise{}).Read(sent)
+		if _, err := c.Write(sent); err != nil {
+			return err
+		}
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		back := make([]byte, 1<<16)
+		n, err := c.Read(back)
+		if err != nil {
+			return err
+		}
+		if string(back[:n]) != string(sent) {
+			return fmt.Errorf("%d bytes came back for %d", n, size)
+		}
+	}
+	fmt.Print("same")
+	return nil
+}
+
+// halfClose ends its stream, and only then hears the answer.
+func halfClose(args []string) error {
+	c, err := dial("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "question"); err != nil {
+		return err
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	_, err = io.Copy(stdout{}, c)
+	return err
+}
+
+// slow reads a stream in small pieces with pauses, at first.
+func slow(args []string) error {
+	c, err := dial("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	sum := sha256.New()
+	for range 20 {
+		if _, err := io.CopyN(sum, c, 1000); err != nil {
+			return err
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	_, err = io.Copy(sum, c)
+	fmt.Printf("%x", sum.Sum(nil))
+	return err
+}
+
+// expectReset connects, says hello and waits for a reset.
+func expectReset(args []string) error {
+	c, err := dial("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "hello"); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, c)
+	if !errors.Is(err, unix.ECONNRESET) {
+		return fmt.Errorf("the stream ended with %w", err)
+	}
+	fmt.Print("reset")
+	return nil
+}
+
+// lookup resolves names at the gateway alone.
+func lookup(network string) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, asked, _ string) (net.Conn, error) {
+		if network != "" {
+			asked = network
+		}
+		return new(net.Dialer).DialContext(ctx, asked, net.JoinHostPort(link.Gateway.String(), "53"))
+	}}
+}
+
+// resolve prints the addresses of names; the first argument is the network or "".
+func resolve(args []string) error {
+	r := lookup(args[0])
+	for _, name := range args[1:] {
+		addresses, err := r.LookupNetIP(context.Background(), "ip", name)
+		if err != nil {
+			fmt.Printf("%s: %v\n", name, err)
+			continue
+		}
+		slices.SortFunc(addresses, netip.Addr.Compare)
+		fmt.Println(name, addresses)
+	}
+	return nil
+}
+
+// visit connects to host:port by name and hangs up.
+func visit(args []string) error {
+	d := net.Dialer{Resolver: lookup("")}
+	for _, to := range args {
+		c, err := d.DialContext(context.Background(), "tcp", to)
+		if err != nil {
+			return err
+		}
+		c.Close()
+	}
+	return nil
+}
+
+// latency prints the least and the median time to connect, and of a byte there and back.
+func latency(args []string) error {
+	const rounds = 200
+	var connects, trips []time.Duration
+	for range rounds {
+		began := time.Now()
+		c, err := dial("tcp", args[0])
+		if err != nil {
+			return err
+		}
+		connects = append(connects, time.Since(began))
+		for range 5 {
+			began = time.Now()
+			if _, err := c.Write([]byte{1}); err != nil {
+				return err
+			}
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				return err
+			}
+			trips = append(trips, time.Since(began))
+		}
+		c.Close()
+	}
+	slices.Sort(connects)
+	slices.Sort(trips)
+	fmt.Printf("connect min %v p50 %v, round trip min %v p50 %v", connects[0], connects[len(connects)/2], trips[0], trips[len(trips)/2])
+	return nil
+}
+
+// pull reads a stream to its end and prints how fast that was.
+func pull(args []string) error {
+	c, err := dial("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	began := time.Now()
+	n, err := io.Copy(io.Discard, c)
+	fmt.Printf("%.0f MiB/s", float64(n)/(1<<20)/time.Since(began).Seconds())
+	return err
+}
+
+// push sends so many bytes, waits for the end and prints how fast that was.
+func push(args []string) error {
+	c, err := dial("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	b := make([]byte, 1<<16)
+	for sent := int64(0); sent < n; sent += int64(len(b)) {
+		if _, err := c.Write(b); err != nil {
+			return err
+		}
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, c)
+	fmt.Printf("%.0f MiB/s", float64(n)/(1<<20)/time.Since(began).Seconds())
+	return err
+}
+
+// hold opens connections, reads nothing and waits to be killed.
+func hold(args []string) error {
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	var held []net.Conn
+	for range n {
+		c, err := dial("tcp", args[0])
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(c, "here"); err != nil {
+			return err
+		}
+		held = append(held, c)
+	}
+	_, err = io.ReadFull(held[0], make([]byte, 1<<30))
+	return err
+}

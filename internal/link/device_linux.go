@@ -1,0 +1,102 @@
+package link
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxBurst is how many packets are read at a time.
+const maxBurst = 64
+
+// Device is the outer end of a sandbox's network device.
+type Device struct {
+	file    *os.File
+	raw     syscall.RawConn
+	buffers *Buffers
+	far     int // the number of the device that a packet socket is bound to; 0: a tun device
+}
+
+// New returns the device behind a descriptor that [Open] made. It borrows a
+// buffer only while packets are being read.
+func New(file *os.File, buffers *Buffers) (*Device, error) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("use the network device: %w", err)
+	}
+	d := &Device{file: file, raw: raw, buffers: buffers}
+	var bound unix.Sockaddr
+	err = raw.Control(func(fd uintptr) { bound, _ = unix.Getsockname(int(fd)) }) // an error: it is no socket
+	if err != nil {
+		return nil, fmt.Errorf("use the network device: %w", err)
+	}
+	if at, ok := bound.(*unix.SockaddrLinklayer); ok {
+		d.far = at.Ifindex
+	}
+	return d, nil
+}
+
+// Receive hands over every packet that the sandbox sends, until the device is
+// closed or broken. The bytes are the callee's until it returns.
+func (d *Device) Receive(handle func(packet []byte)) error {
+	for {
+		if err := d.burst(handle); err != nil {
+			return err
+		}
+	}
+}
+
+// burst waits for packets and hands over those that are there.
+func (d *Device) burst(handle func(packet []byte)) error {
+	var broken error
+	err := d.raw.Read(func(fd uintptr) bool {
+		buffer := d.buffers.Get()
+		defer d.buffers.Put(buffer)
+		for some := range maxBurst {
+			n, err := unix.Read(int(fd), buffer[:])
+			switch {
+			case err == nil && n > 0:
+				handle(buffer[:n])
+			case err == nil, errors.Is(err, unix.EINTR):
+			case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENETDOWN): // the latter goes by
+				return some > 0
+			default:
+				broken = fmt.Errorf("read from the network device: %w", err)
+				return true
+			}
+		}
+		return true // so that Close gets its turn
+	})
+	return errors.Join(broken, err)
+}
+
+// Send gives a packet, in parts, to the sandbox. One that it has no room for
+// is lost, as packets are.
+func (d *Device) Send(parts [][]byte) error {
+	var failed error
+	err := d.raw.Write(func(fd uintptr) bool {
+		if d.far == 0 {
+			_, failed = unix.Writev(int(fd), parts)
+		} else {
+			_, failed = unix.SendmsgBuffers(int(fd), parts, nil, d.near(parts[0]), 0)
+		}
+		return true
+	})
+	return errors.Join(err, failed)
+}
+
+// near is where a packet to the sandbox goes.
+func (d *Device) near(packet []byte) unix.Sockaddr {
+	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_IP), Ifindex: d.far, Halen: uint8(len(hardware))}
+	if packet[0]>>4 == 6 {
+		to.Protocol = bigEndian(unix.ETH_P_IPV6)
+	}
+	copy(to.Addr[:], hardware[:])
+	return to
+}
+
+// Close ends Receive.
+func (d *Device) Close() error { return d.file.Close() }

@@ -1,0 +1,50 @@
+// Package link is the network device of a sandbox: made inside, in a network
+// namespace that has nothing else, and read and written from outside, where
+// every packet of the sandbox ends. Both ends agree on the addresses here.
+package link
+
+import (
+	"net/netip"
+	"sync"
+)
+
+// The addresses of every sandbox. They are of networks that lead nowhere
+// (RFC 2544, and a unique local one), so that they hide no real destination;
+// and as only IPv4's looks like one that reaches the Internet, programs that
+// sort addresses by RFC 6724 prefer IPv4.
+var (
+	Guest    = netip.MustParsePrefix("198.18.0.2/30")            //nolint:gochecknoglobals // a constant in all but name
+	Guest6   = netip.MustParsePrefix("fd6c:6174:6565:6e::2/126") //nolint:gochecknoglobals // a constant in all but name
+	Gateway  = netip.MustParseAddr("198.18.0.1")                 //nolint:gochecknoglobals // a constant in all but name
+	Gateway6 = netip.MustParseAddr("fd6c:6174:6565:6e::1")       //nolint:gochecknoglobals // a constant in all but name
+)
+
+const (
+	// Name is what the device is called inside.
+	Name = "eth0"
+	// MTU is the size of the largest packet.
+	MTU = 65520
+	// Host is the name by which a sandbox knows the gateway.
+	Host = "host.lateen.internal"
+	// ResolvConf is the /etc/resolv.conf of a sandbox: the gateway answers.
+	ResolvConf = "nameserver 198.18.0.1\noptions timeout:5 attempts:2\n"
+	// Hosts is its /etc/hosts.
+	Hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost\n198.18.0.1\t" + Host + "\n"
+)
+
+// Buffer is room for any packet.
+type Buffer [1 << 16]byte
+
+// Buffers is room to borrow. The zero value is ready.
+type Buffers struct{ pool sync.Pool }
+
+// Get borrows room.
+func (b *Buffers) Get() *Buffer {
+	if room, ok := b.pool.Get().(*Buffer); ok {
+		return room
+	}
+	return new(Buffer)
+}
+
+// Put gives it back.
+func (b *Buffers) Put(room *Buffer) { b.pool.Put(room) }

@@ -1,0 +1,126 @@
+package link
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// conn speaks rtnetlink(7) with the namespace of the calling thread.
+type conn struct {
+	fd int
+	in [4096]byte
+}
+
+// within runs f with a conn.
+func within(f func(*conn) error) error {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("open a netlink socket: %w", err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // every message was answered
+	return f(&conn{fd: fd})
+}
+
+// send sends one message and waits for what the kernel says to it.
+func (c *conn) send(kind, flags int, body attributes) error {
+	order := binary.NativeEndian
+	msg := make([]byte, 0, unix.NLMSG_HDRLEN+len(body))
+	msg = order.AppendUint32(msg, uint32(unix.NLMSG_HDRLEN+len(body))) //nolint:gosec // a few hundred
+	msg = order.AppendUint16(msg, uint16(kind))                        //nolint:gosec // a small constant
+	msg = order.AppendUint16(msg, uint16(flags)|unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	msg = append(msg, make([]byte, 8)...) // sequence number and port: there is but one message under way
+	msg = append(msg, body...)
+	if err := unix.Sendto(c.fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("ask the kernel: %w", err)
+	}
+	n, _, err := unix.Recvfrom(c.fd, c.in[:], 0)
+	switch {
+	case err != nil:
+		return fmt.Errorf("hear the kernel: %w", err)
+	case n < unix.NLMSG_HDRLEN+4 || order.Uint16(c.in[4:]) != unix.NLMSG_ERROR:
+		return errors.New("the kernel answered something else")
+	}
+	if code := int32(order.Uint32(c.in[unix.NLMSG_HDRLEN:])); code != 0 { //nolint:gosec // a negative errno
+		return unix.Errno(-code)
+	}
+	return nil
+}
+
+// up brings a device up.
+func (c *conn) up(name string) error {
+	at, err := index(name)
+	if err != nil {
+		return err
+	}
+	if err := c.send(unix.RTM_NEWLINK, 0, message(0).infomsg(at, unix.IFF_UP, unix.IFF_UP)); err != nil {
+		return fmt.Errorf("bring %s up: %w", name, err)
+	}
+	return nil
+}
+
+// address gives a device an address, at once and for good.
+func (c *conn) address(at int, p netip.Prefix) error {
+	family, flags := unix.AF_INET, 0
+	if p.Addr().Is6() {
+		family, flags = unix.AF_INET6, unix.IFA_F_NODAD
+	}
+	body := append(message(8), 0)[:8]
+	body[0], body[1], body[2] = byte(family), byte(p.Bits()), byte(flags)
+	binary.NativeEndian.PutUint32(body[4:], uint32(at)) //nolint:gosec // a small number
+	if err := c.send(unix.RTM_NEWADDR, unix.NLM_F_CREATE, body.bytes(unix.IFA_LOCAL, p.Addr().AsSlice()).bytes(unix.IFA_ADDRESS, p.Addr().AsSlice())); err != nil {
+		return fmt.Errorf("give the device %s: %w", p, err)
+	}
+	return nil
+}
+
+// defaultRoute leads everything to a device.
+func (c *conn) defaultRoute(at, family int) error {
+	body := append(message(12), 0)[:12]
+	body[0], body[4], body[5], body[6], body[7] = byte(family), unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, unix.RT_SCOPE_LINK, unix.RTN_UNICAST
+	if err := c.send(unix.RTM_NEWROUTE, unix.NLM_F_CREATE, body.uint32(unix.RTA_OIF, uint32(at))); err != nil { //nolint:gosec // a small number
+		return fmt.Errorf("set the default route: %w", err)
+	}
+	return nil
+}
+
+// attributes is the body of a message: a fixed part, then attributes, each
+// padded to four bytes.
+type attributes []byte
+
+func message(room int) attributes { return make(attributes, 0, max(room, 64)) }
+
+// infomsg appends the fixed part of a message about a device.
+func (a attributes) infomsg(at int, flags, change uint32) attributes {
+	order := binary.NativeEndian
+	a = append(a, 0, 0, 0, 0)             // family, padding, type
+	a = order.AppendUint32(a, uint32(at)) //nolint:gosec // a small number
+	a = order.AppendUint32(a, flags)      //
+	return order.AppendUint32(a, change)  //
+}
+
+func (a attributes) bytes(kind int, value []byte) attributes {
+	a = binary.NativeEndian.AppendUint16(a, uint16(4+len(value))) //nolint:gosec // a few hundred
+	a = binary.NativeEndian.AppendUint16(a, uint16(kind))         //nolint:gosec // a small constant
+	a = append(a, value...)
+	for len(a)%4 != 0 {
+		a = append(a, 0)
+	}
+	return a
+}
+
+func (a attributes) attr(kind int, nested attributes) attributes { return a.bytes(kind, nested) }
+func (a attributes) text(kind int, s string) attributes          { return a.bytes(kind, append([]byte(s), 0)) }
+func (a attributes) uint32(kind int, n uint32) attributes {
+	return a.bytes(kind, binary.NativeEndian.AppendUint32(nil, n))
+}
+
+// bigEndian is n in the order of the network, as the kernel wants some numbers.
+func bigEndian(n uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], n)
+	return binary.NativeEndian.Uint16(b[:])
+}
