@@ -37,6 +37,14 @@ const (
 	HeaderRequest    = HeaderPrefix + "request-id"    // number of the request within the guest
 	HeaderInvocation = HeaderPrefix + "invocation-id" // lateen.RequestID
 	HeaderFailure    = HeaderPrefix + "failure"       // of a response: the agent answers in the function's place; see [End]
+	HeaderQuestion   = HeaderPrefix + "question"      // makes a request one for the agent itself: a Question
+)
+
+// Questions to an agent of Node.js.
+const (
+	QuestionAlive   = "alive"   // answered with 200 unless user code blocks the process
+	QuestionArchive = "archive" // 200, a [Packed] archive, of a process activated to record
+	QuestionFork    = "fork"    // 200, after which it serves [Fork], or 409 and why it cannot
 )
 
 //go:embed agent
@@ -59,6 +67,10 @@ func InstallNode(dir string) (string, error) {
 	})
 	if err != nil {
 		return "", fmt.Errorf("read the embedded agent: %w", err)
+	}
+	if native != nil {
+		files[ForkLibrary] = native
+		sum.Write(native)
 	}
 	home := filepath.Join(dir, "agent-"+hex.EncodeToString(sum.Sum(nil)[:8]))
 	if err := publish(home, files); err != nil {

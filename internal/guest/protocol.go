@@ -18,13 +18,14 @@ const maxMessage = 2 << 20
 
 // The types of messages. A receiver skips those it does not know.
 const (
-	TypeActivate       = "activate"            // to a parked guest: [Activate]
-	TypeParked         = "parked"              // booted, waiting: no payload that matters
-	TypeServerStarted  = "server-started"      // takes requests: [ServerStarted]
-	TypeEnd            = "end"                 // a request is over: [End]
-	TypeLog            = "log"                 // something was written: [Log]
-	TypePurge          = "purge"               // what was made of some data is stale: [Purge]
-	TypeUnrecoverable  = "unrecoverable-error" // give it no more requests: [Unrecoverable]
+	TypeActivate        = "activate"            // to a parked guest: [Activate]
+	TypeParked          = "parked"              // booted, waiting: [Parked]
+	TypeServerStarted   = "server-started"      // takes requests: [ServerStarted]
+	TypeEnd             = "end"                 // a request is over: [End]
+	TypeLog             = "log"                 // something was written: [Log]
+	TypePurge           = "purge"               // what was made of some data is stale: [Purge]
+	TypeUnrecoverable   = "unrecoverable-error" // give it no more requests: [Unrecoverable]
+	TypeArchiveRejected = "archive-rejected"    // the archive is of no use: no payload that matters
 )
 
 // Activate says which function a guest is from now on.
@@ -40,6 +41,23 @@ type Activate struct {
 	SourceMaps bool              `json:"sourceMaps,omitempty"` // stack traces name sources
 	Assets     []lateen.Asset    `json:"assets,omitempty"`     // what an edge function may import by name
 	Lambda     *Lambda           `json:"lambda,omitempty"`     // of a program: it asks the AWS Lambda Runtime API for its requests
+	Archive    *Archive          `json:"archive,omitempty"`    // to load from
+	Record     bool              `json:"record,omitempty"`     // remember what an archive is made of
+	Template   string            `json:"template,omitempty"`   // path of [ForkLibrary]: it will be asked to fork
+}
+
+// Archive is where what a function compiled to before can be read. What is in
+// it is for the agent alone to know, which has made it.
+type Archive struct {
+	Dir     string `json:"dir"`
+	Scripts bool   `json:"scripts"` // has code of CommonJS modules
+	Imports bool   `json:"imports"` // has code of ECMAScript modules
+}
+
+// Parked says what has booted.
+type Parked struct {
+	Version string `json:"version"`
+	Tag     string `json:"tag"` // archives are good only for processes with the same
 }
 
 // Lambda is what the AWS Lambda Runtime API tells a program of its function.

@@ -9,6 +9,7 @@
 
 const http = require('node:http');
 const process = require('node:process');
+const archive = require('./archive.cjs');
 const control = require('./control.cjs');
 const { Call, NoResponse, run, complain } = require('./call.cjs');
 const capture = require('./console.cjs');
@@ -16,6 +17,7 @@ const context = require('./context.cjs');
 const fault = require('./fault.cjs');
 const { load } = require('./handler.cjs');
 const next = require('./next.cjs');
+const template = require('./template.cjs');
 const { WarmHandler, PARK, warm } = require('./warm.cjs');
 
 const LISTENER = 4;
@@ -33,9 +35,27 @@ const server = http.createServer({
 
 server.on('request', (req, res) => {
   const call = new Call(req, res);
+  if (call.question !== undefined) return answer(call.question, res);
   if (req.url === PARK && handler instanceof WarmHandler) res.once('close', () => warmed.then(() => run(undefined, park)));
   run(call, () => serve(call, req, res));
 });
+
+/** Answers what the supervisor asks the agent itself. */
+async function answer(question, res) {
+  switch (question) {
+    case 'alive': return res.end();
+    case 'archive': return res.end(archive.pack());
+    case 'fork': {
+      const refused = await template.check();
+      res.setHeader('connection', 'close');
+      if (refused) res.statusCode = 409;
+      else res.once('close', () => setImmediate(() => run(undefined, () => template.serve(server))));
+      return res.end(refused);
+    }
+  }
+  res.statusCode = 404;
+  return res.end();
+}
 
 async function serve(call, req, res) {
   try {
@@ -54,7 +74,7 @@ function isAbort(error) {
 
 /** Waits for a function and becomes it. */
 function park() {
-  control.send('parked', { version: process.version });
+  control.send('parked', { version: process.version, tag: archive.tag() });
   const { payload } = control.receive();
   activate(payload).catch(fault.failed);
 }
@@ -64,12 +84,15 @@ async function activate(spec) {
   Object.assign(process.env, spec.env);
   process.chdir(spec.root);
   if (spec.sourceMaps) process.setSourceMapsEnabled(true);
+  if (spec.archive) archive.use(spec.archive, spec.root, () => control.send('archive-rejected', {}));
+  if (spec.record) archive.record(spec.root);
+  if (spec.template) template.install(spec.template);
   handler = await load(spec);
   handler.whenUpgradable?.(() => server.on('upgrade', (req, socket, head) => {
     run(new Call(req, socket), () => handler.upgrade(req, socket, head));
   }));
   fault.loaded();
-  control.watch();
+  if (!spec.template) control.watch(); // a template's next message is for its children
   control.send('server-started', { initDuration: performance.now() - began });
 }
 

@@ -24,6 +24,7 @@ class Call {
     const internal = takeInternalHeaders(req);
     this.id = Number(internal['request-id'] ?? 0);
     this.invocation = internal['invocation-id'] ?? '';
+    this.question = internal.question; // of the supervisor to the agent; undefined: user code is meant
     this.req = req;
     this.res = res;
     this.abort = new AbortController();

@@ -9,7 +9,7 @@ const { Socket } = require('node:net');
 const { readSync, writeSync } = require('node:fs');
 
 const DESCRIPTOR = 3;
-const reallyExit = process.reallyExit.bind(process);
+let reallyExit = process.reallyExit.bind(process);
 
 // Made at boot, when time does not matter; it reads nothing before watch. libuv
 // makes descriptors non-blocking, which would break the synchronous calls here.
@@ -47,4 +47,9 @@ function watch() {
   socket.resume();
 }
 
-module.exports = { send, receive, watch, reallyExit };
+/** From now on the process ends by f(status), whatever ends it. */
+function exitBy(f) {
+  reallyExit = f;
+}
+
+module.exports = { DESCRIPTOR, send, receive, watch, exitBy };

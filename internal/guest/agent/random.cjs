@@ -1,0 +1,97 @@
+'use strict';
+// Randomness in processes that were forked from one. What is drawn from the
+// kernel differs by itself; what was drawn before the fork and kept does not,
+// and is drawn anew here before user code runs: the generator of Math.random,
+// which is V8's own and cannot be told, and so is replaced, what Node.js keeps
+// for randomUUID and randomInt, and the pools that packages keep.
+
+const crypto = require('node:crypto');
+const { syncBuiltinESMExports } = require('node:module');
+
+const UUIDS = 128; // that Node.js draws at once
+const INTS = 1024;
+const MAX_POOLS = 10_000;
+
+const state = new Uint32Array(4); // of xoshiro128**
+let pools = []; // weak references to buffers that were filled
+let drewInts = false;
+
+function rotate(x, k) {
+  return (x << k) | (x >>> (32 - k));
+}
+
+function next() {
+  const result = Math.imul(rotate(Math.imul(state[1], 5), 7), 9) >>> 0;
+  const t = state[1] << 9;
+  state[2] ^= state[0];
+  state[3] ^= state[1];
+  state[1] ^= state[2];
+  state[0] ^= state[3];
+  state[2] ^= t;
+  state[3] = rotate(state[3], 11);
+  return result;
+}
+
+/** Replaces what gives the same to all. Everything before user code may keep a reference. */
+function install() {
+  crypto.randomFillSync(state);
+  Math.random = function random() {
+    return ((next() >>> 5) * 0x4000000 + (next() >>> 6)) / 0x20000000000000;
+  };
+  watch(crypto, 'randomFillSync');
+  watch(crypto, 'randomFill');
+  watch(Object.getPrototypeOf(globalThis.crypto), 'getRandomValues');
+  const { randomInt } = crypto;
+  crypto.randomInt = function (...args) {
+    drewInts = true;
+    return randomInt.apply(this, args);
+  };
+  syncBuiltinESMExports();
+}
+
+/** Remembers the buffers that a function fills. */
+function watch(owner, name) {
+  const fill = owner[name];
+  owner[name] = function (...args) {
+    if (ArrayBuffer.isView(args[0]) || args[0] instanceof ArrayBuffer) remember(args);
+    return fill.apply(this, args);
+  };
+  Object.defineProperty(owner[name], 'name', { value: name });
+  Object.defineProperty(owner[name], 'length', { value: fill.length });
+}
+
+let remembering = true;
+
+function remember([buffer, offset, size]) {
+  if (!remembering) return;
+  if (pools.length >= MAX_POOLS) pools = pools.filter((pool) => pool.buffer.deref());
+  if (pools.length >= MAX_POOLS) remembering = false; // who fills so many keeps no pool, but a collection
+  pools.push({
+    buffer: new WeakRef(buffer),
+    offset: typeof offset === 'number' ? offset : undefined,
+    size: typeof size === 'number' ? size : undefined,
+  });
+}
+
+/** Forgets what is gone. Returns why children would repeat each other, or "". */
+function settle() {
+  if (!remembering) return 'it fills more buffers with random bytes than can be filled anew';
+  remembering = false;
+  pools = pools.filter((pool) => pool.buffer.deref());
+  return '';
+}
+
+/** Draws everything anew. */
+function renew() {
+  crypto.randomFillSync(state);
+  for (const { buffer, offset, size } of pools) {
+    const target = buffer.deref();
+    if (target) crypto.randomFillSync(target, offset, size);
+  }
+  pools = [];
+  // Past what Node.js had drawn before the fork, wherever in it that was.
+  for (let i = 0; i <= UUIDS; i++) crypto.randomUUID();
+  for (let i = 0; drewInts && i <= INTS; i++) crypto.randomInt(2);
+}
+
+module.exports = { install, settle, renew };

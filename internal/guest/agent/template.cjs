@@ -1,0 +1,89 @@
+'use strict';
+// A template: a process that has loaded a function and answered what warms it
+// up, and from then on does nothing but fork. Each child is an instance, loaded
+// and warm, with descriptors of its own. A function whose loading leaves what no
+// fork carries over, such as an open connection, is none for templates.
+
+const childProcess = require('node:child_process');
+const dgram = require('node:dgram');
+const net = require('node:net');
+const process = require('node:process');
+const { setFlagsFromString } = require('node:v8');
+const { runInNewContext } = require('node:vm');
+const control = require('./control.cjs');
+const random = require('./random.cjs');
+
+const HARMLESS = ['PipeWrap', 'PipeServerWrap', 'Timeout', 'Immediate', 'TickObject'];
+const PATIENCE = 50; // turns of the event loop for what is under way to end
+
+let native;
+let collect; // garbage
+let reason = ''; // why there can be no children
+let undo = [];
+
+/** Before the function is loaded: takes note of what forbids children. */
+function install(library) {
+  delete process.env.LD_PRELOAD; // this process's own: see native/fork.c
+  setFlagsFromString('--expose-gc'); // for contexts made from now on
+  collect = runInNewContext('gc');
+  const addon = { exports: {} };
+  process.dlopen(addon, library);
+  native = addon.exports;
+  random.install();
+  forbid(net.Socket.prototype, 'connect', 'it opened a connection');
+  forbid(net.Server.prototype, 'listen', 'it listens on a socket of its own');
+  forbid(dgram.Socket.prototype, 'bind', 'it opened a socket');
+  forbid(dgram.Socket.prototype, 'send', 'it opened a socket');
+  forbid(childProcess.ChildProcess.prototype, 'spawn', 'it started a process');
+  const started = () => (reason ||= 'it started a worker thread');
+  process.on('worker', started);
+  undo.push(() => process.off('worker', started));
+}
+
+function forbid(prototype, name, why) {
+  const own = Object.hasOwn(prototype, name);
+  const method = prototype[name];
+  prototype[name] = function (...args) {
+    reason ||= why;
+    return method.apply(this, args);
+  };
+  undo.push(() => {
+    if (own) prototype[name] = method;
+    else delete prototype[name];
+  });
+}
+
+/** Waits for what is under way; returns why there can be no children, or "". */
+async function check() {
+  let active = [];
+  for (let turn = 0; turn < PATIENCE && !reason; turn++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    active = process.getActiveResourcesInfo().filter((name) => !HARMLESS.includes(name));
+    if (active.length === 0) break;
+    if (turn > 5) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  reason ||= active.length > 0 ? `it holds what a fork cannot carry over (${[...new Set(active)].join(', ')})` : '';
+  reason ||= random.settle();
+  return reason;
+}
+
+/** Serves forks. It goes on in children alone, which are instances from then on. */
+async function serve(server) {
+  server.closeAllConnections();
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+  collect();
+  native.receive(control.DESCRIPTOR);
+  Object.defineProperty(process, 'pid', { value: native.pid(), enumerable: true, configurable: true });
+  process.reallyExit = native.exit;
+  control.exitBy(native.exit);
+  const { uptime } = process;
+  const born = uptime();
+  process.uptime = () => uptime() - born;
+  random.renew();
+  for (const f of undo) f();
+  undo = [];
+  control.watch();
+  control.send('server-started', { initDuration: 0 });
+}
+
+module.exports = { install, check, serve };

@@ -1,0 +1,147 @@
+// What a template needs and JavaScript has not: fork, and the kernel's way of
+// handing over descriptors. An addon of Node.js (Node-API 8) that needs no
+// headers but those of the C library, and a library to be loaded before it:
+// V8 marks its heap as not to be inherited by a fork, which madvise below ignores.
+//
+//   receive(fd) → string   serves forks until it is in a child, whose message it returns
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct env *napi_env;
+typedef struct value *napi_value;
+typedef struct info *napi_callback_info;
+typedef napi_value (*napi_callback)(napi_env, napi_callback_info);
+struct uv_loop_s;
+
+extern int napi_get_cb_info(napi_env, napi_callback_info, size_t *, napi_value *, napi_value *, void **);
+extern int napi_get_value_int32(napi_env, napi_value, int32_t *);
+extern int napi_create_int32(napi_env, int32_t, napi_value *);
+extern int napi_create_string_utf8(napi_env, const char *, size_t, napi_value *);
+extern int napi_create_function(napi_env, const char *, size_t, napi_callback, void *, napi_value *);
+extern int napi_set_named_property(napi_env, napi_value, const char *, napi_value);
+extern int napi_get_uv_event_loop(napi_env, struct uv_loop_s **);
+extern int napi_throw_error(napi_env, const char *, const char *);
+extern int uv_loop_fork(struct uv_loop_s *);
+extern void uv_update_time(struct uv_loop_s *);
+
+// The hash of this file, for whoever wonders what an object was made of.
+__attribute__((used)) static const char source[] = SOURCE;
+
+// The descriptors that come with each message, and what they are in the child.
+enum { GIVEN = 4 };
+static const int places[GIVEN] = {3, 4, 1, 2}; // control, listener, stdout, stderr
+
+int madvise(void *address, size_t length, int advice) {
+	if (advice == MADV_DONTFORK) return 0;
+	return syscall(SYS_madvise, address, length, advice);
+}
+
+static int last_of(int *fds, int count) {
+	for (int i = 0; i < count; i++) close(fds[i]);
+	return 0;
+}
+
+// become makes the process that fork has made one of its own. A failure ends it.
+static void become(struct uv_loop_s *loop, pid_t template, int *fds) {
+	signal(SIGCHLD, SIG_DFL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != template) _exit(97);
+	setsid();
+	// Whatever a given descriptor is called now, it is not one of the places: those are taken.
+	for (int i = 0; i < GIVEN; i++) {
+		if (dup2(fds[i], places[i]) < 0) _exit(97);
+	}
+	last_of(fds, GIVEN);
+	if (uv_loop_fork(loop)) _exit(97);
+	uv_update_time(loop);
+}
+
+// rights takes the descriptors out of a message.
+static int rights(struct msghdr *m, int *fds) {
+	int count = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+		int n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (int i = 0; i < n && count < GIVEN; i++) memcpy(&fds[count++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+	}
+	return count;
+}
+
+static napi_value receive(napi_env env, napi_callback_info info) {
+	size_t argc = 1;
+	napi_value argv[1], result;
+	int32_t control;
+	struct uv_loop_s *loop;
+	if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) || napi_get_value_int32(env, argv[0], &control) || napi_get_uv_event_loop(env, &loop)) {
+		napi_throw_error(env, NULL, "receive takes a descriptor");
+		return NULL;
+	}
+	pid_t self = getpid();
+	signal(SIGCHLD, SIG_IGN); // nobody asks how children ended: the kernel may forget them
+	for (;;) {
+		static char text[4096];
+		char space[CMSG_SPACE(sizeof(int) * GIVEN)];
+		struct iovec io = {text, sizeof text};
+		struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+		ssize_t n;
+		do n = recvmsg(control, &m, MSG_CMSG_CLOEXEC);
+		while (n < 0 && errno == EINTR);
+		if (n <= 0) {
+			// No more are wanted. Children follow their template, so it waits for them.
+			while (wait(NULL) > 0 || errno == EINTR) {}
+			_exit(0);
+		}
+		int fds[GIVEN], count = rights(&m, fds);
+		if (count != GIVEN) {
+			last_of(fds, count);
+			continue;
+		}
+		pid_t child = fork();
+		if (child == 0) {
+			become(loop, self, fds);
+			napi_create_string_utf8(env, text, n, &result);
+			return result;
+		}
+		last_of(fds, GIVEN); // if there is no child, its supervisor sees that nobody has them
+	}
+}
+
+static napi_value pid(napi_env env, napi_callback_info info) {
+	(void)info;
+	napi_value result;
+	return napi_create_int32(env, getpid(), &result) ? NULL : result;
+}
+
+static napi_value leave(napi_env env, napi_callback_info info) {
+	size_t argc = 1;
+	napi_value argv[1];
+	int32_t status = 1;
+	if (!napi_get_cb_info(env, info, &argc, argv, NULL, NULL) && argc == 1) napi_get_value_int32(env, argv[0], &status);
+	_exit(status); // the runtime's own way out waits for threads that a fork does not have
+}
+
+__attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 8; }
+
+__attribute__((visibility("default"))) napi_value napi_register_module_v1(napi_env env, napi_value exports) {
+	struct {
+		const char *name;
+		napi_callback function;
+	} all[] = {{"receive", receive}, {"pid", pid}, {"exit", leave}};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		napi_value function;
+		if (napi_create_function(env, all[i].name, strlen(all[i].name), all[i].function, NULL, &function)) return NULL;
+		if (napi_set_named_property(env, exports, all[i].name, function)) return NULL;
+	}
+	return exports;
+}
