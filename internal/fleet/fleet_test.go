@@ -3,12 +3,10 @@ package fleet_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,173 +15,6 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
-
-// fakeEngine is a programmable engine: starts take boot, and fail while
-// failures are left.
-type fakeEngine struct {
-	boot     time.Duration
-	handle   func(req *http.Request) (*http.Response, error) // nil answers "ok"
-	failWith error
-
-	mu        sync.Mutex
-	failures  int
-	instances []*fakeInstance
-	starts    int
-}
-
-func (e *fakeEngine) Start(ctx context.Context, _ lateen.FunctionSpec) (engine.Instance, error) {
-	e.mu.Lock()
-	e.starts++
-	fail := e.failures > 0
-	if fail {
-		e.failures--
-	}
-	i := &fakeInstance{engine: e, id: lateen.InstanceID(fmt.Sprintf("ins_%d", e.starts)), done: make(chan struct{})}
-	e.mu.Unlock()
-	select {
-	case <-time.After(e.boot):
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if fail {
-		return nil, e.failWith
-	}
-	e.mu.Lock()
-	e.instances = append(e.instances, i)
-	e.mu.Unlock()
-	return i, nil
-}
-
-func (e *fakeEngine) Prepare(context.Context, lateen.FunctionSpec) error { return nil }
-
-func (e *fakeEngine) counts() (starts, running int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, i := range e.instances {
-		if !i.gone() {
-			running++
-		}
-	}
-	return e.starts, running
-}
-
-type fakeInstance struct {
-	engine *fakeEngine
-	id     lateen.InstanceID
-	busy   atomic.Int64 // work after responses
-	once   sync.Once
-	done   chan struct{}
-}
-
-func (i *fakeInstance) ID() lateen.InstanceID { return i.id }
-func (i *fakeInstance) Started() engine.Phases {
-	return engine.Phases{Kind: lateen.StartBlank, Claim: i.engine.boot}
-}
-func (i *fakeInstance) Busy() int             { return int(i.busy.Load()) }
-func (i *fakeInstance) Usage() engine.Usage   { return engine.Usage{} }
-func (i *fakeInstance) Done() <-chan struct{} { return i.done }
-func (i *fakeInstance) Freeze() error         { return errors.ErrUnsupported }
-func (i *fakeInstance) Thaw() error           { return nil }
-func (i *fakeInstance) Reclaim() error        { return errors.ErrUnsupported }
-func (i *fakeInstance) Stop(context.Context)  { i.once.Do(func() { close(i.done) }) }
-
-func (i *fakeInstance) gone() bool {
-	select {
-	case <-i.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (i *fakeInstance) RoundTrip(req *http.Request) (*http.Response, error) {
-	if i.gone() {
-		_ = req.Body.Close()
-		return nil, engine.ErrNotTaken
-	}
-	if i.engine.handle != nil {
-		return i.engine.handle(req)
-	}
-	return answer("ok"), nil
-}
-
-func answer(text string) *http.Response {
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text))}
-}
-
-// sleeping answers after d, or fails when the request is cut off before.
-func sleeping(d time.Duration) func(*http.Request) (*http.Response, error) {
-	return func(req *http.Request) (*http.Response, error) {
-		select {
-		case <-time.After(d):
-			return answer("ok"), nil
-		case <-req.Context().Done():
-			return nil, req.Context().Err()
-		}
-	}
-}
-
-// harness is a running fleet on synthetic time.
-type harness struct {
-	*fleet.Fleet
-
-	t *testing.T
-}
-
-func run(t *testing.T, o fleet.Options) *harness {
-	t.Helper()
-	f := fleet.New(o)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- f.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return &harness{Fleet: f, t: t}
-}
-
-func spec(name string) lateen.FunctionSpec {
-	return lateen.FunctionSpec{Key: lateen.NewFunctionKey("dpl_1", name), Deployment: "dpl_1", Name: name}
-}
-
-// call makes a whole request and returns what was read of the response.
-func (h *harness) call(ctx context.Context, s lateen.FunctionSpec) (lateen.Invocation, string, error) {
-	var inv lateen.Invocation
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://site/", strings.NewReader("body"))
-	if err != nil {
-		h.t.Error(err)
-	}
-	resp, err := h.Invoke(ctx, s, req, &inv)
-	if err != nil {
-		return inv, "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return inv, string(text), err
-}
-
-// burst makes n calls at once and returns their errors.
-func (h *harness) burst(n int, s lateen.FunctionSpec) []error {
-	errs := make([]error, n)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() { _, _, errs[i] = h.call(h.t.Context(), s) })
-	}
-	all.Wait()
-	return errs
-}
-
-func wantNoErrors(t *testing.T, errs []error) {
-	t.Helper()
-	for _, err := range errs {
-		if err != nil {
-			t.Fatalf("a request failed: %v", err)
-		}
-	}
-}
 
 func TestABurstOnAnIdleFunctionStartsOnlyTheInstancesItNeeds(t *testing.T) {
 	for _, tt := range []struct {
@@ -395,7 +226,7 @@ func TestAProcessThatEndsByItselfLeavesThePool(t *testing.T) {
 		e := &fakeEngine{}
 		h := run(t, fleet.Options{Engine: e})
 		h.call(t.Context(), spec("/a"))
-		e.instances[0].Stop(t.Context())
+		e.instances[0].die()
 		synctest.Wait()
 		if got := h.Stats().Running; got != 0 {
 			t.Errorf("%d instances running, want none", got)

@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,11 +33,11 @@ type member struct {
 	ticking  bool
 	priority float64
 
-	nap      sync.Mutex // held while it is frozen or thawed; taken before the fleet's mutex
-	napping  bool       // it is frozen or about to be: a request has to wake it
-	frozen   bool       // written with both held
-	numb     bool       // the engine does not freeze it
-	unshrunk bool       // nor reclaims its memory
+	nap      chan struct{} // of one; full while it is being frozen or thawed, and then before the fleet's mutex
+	napping  bool          // it is frozen or about to be: a request has to wake it
+	frozen   bool          // written with nap and the mutex
+	numb     bool          // the engine does not freeze it
+	unshrunk bool          // nor reclaims its memory
 }
 
 // reason is why an instance leaves.

@@ -90,8 +90,8 @@ func (f *Fleet) letGoLocked(m *member, now time.Time) {
 
 // freeze keeps m from running, unless somebody has asked for it meanwhile.
 func (f *Fleet) freeze(m *member) {
-	m.nap.Lock()
-	defer m.nap.Unlock()
+	m.nap <- struct{}{}
+	defer func() { <-m.nap }()
 	f.mu.Lock()
 	wanted := m.napping && !m.frozen && m.inFlight == 0 && !m.leaving
 	f.mu.Unlock()
@@ -151,8 +151,8 @@ func (fn *function) restsWith(bytes int64) {
 
 // wake lets m run, if it is frozen, and returns once it does.
 func (f *Fleet) wake(m *member) error {
-	m.nap.Lock()
-	defer m.nap.Unlock()
+	m.nap <- struct{}{}
+	defer func() { <-m.nap }()
 	f.mu.Lock()
 	frozen := m.frozen
 	if !frozen {

@@ -102,7 +102,7 @@ func (f *Fleet) start(p *pool, held int64, until time.Time) {
 		f.pumpLocked(now)
 		return
 	}
-	f.joinLocked(&member{pool: p, instance: instance, since: now, held: held, drained: make(chan struct{})}, now, until)
+	f.joinLocked(&member{pool: p, instance: instance, since: now, held: held, drained: make(chan struct{}), nap: make(chan struct{}, 1)}, now, until)
 }
 
 // joinLocked makes m one of its pool and gives its room to those who wait.

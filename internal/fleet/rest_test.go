@@ -1,0 +1,331 @@
+package fleet_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/autoscale"
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/fleet"
+)
+
+func (h *harness) phases() (phases []lateen.Phase) {
+	for _, s := range h.Functions("") {
+		for _, i := range s.Instances {
+			phases = append(phases, i.Phase)
+		}
+	}
+	return phases
+}
+
+// wantPhase checks what the one instance there is does.
+func (h *harness) wantPhase(want lateen.Phase) {
+	h.t.Helper()
+	synctest.Wait()
+	if got := h.phases(); len(got) != 1 || got[0] != want {
+		h.t.Errorf("the instances are %v, want one %s", got, want)
+	}
+}
+
+func TestAnIdleInstanceFreezesIsReclaimedAndStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{freezes: true, boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		h.ask(spec("/a"))
+		h.wantPhase(lateen.PhaseRunning)
+		time.Sleep(301 * time.Millisecond)
+		h.wantPhase(lateen.PhaseFrozen)
+		time.Sleep(5 * time.Second)
+		h.wantPhase(lateen.PhaseReclaimed)
+		if n := e.last().reclaimed; n != 1 {
+			t.Errorf("memory was reclaimed %d times, want once", n)
+		}
+		time.Sleep(9 * time.Minute)
+		h.wantPhase(lateen.PhaseReclaimed)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if _, running := e.counts(); running != 0 {
+			t.Error("an instance that takes a second to start is there ten minutes later")
+		}
+	})
+}
+
+func TestARequestThawsWhatIsFrozen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{freezes: true, boot: time.Second, thaws: 2 * time.Millisecond}
+		h := run(t, fleet.Options{Engine: e})
+		h.ask(spec("/a"))
+		for _, pause := range []time.Duration{time.Second, 20 * time.Second} {
+			time.Sleep(pause)
+			inv := h.ask(spec("/a"))
+			if inv.Start != lateen.StartThawed || inv.Claim != 2*time.Millisecond {
+				t.Errorf("after %s: %+v, want it thawed in 2ms", pause, inv)
+			}
+		}
+		if inv := h.ask(spec("/a")); inv.Start != lateen.StartWarm {
+			t.Errorf("right after that: %s, want warm", inv.Start)
+		}
+		if starts, _ := e.counts(); starts != 1 {
+			t.Errorf("%d starts, want one", starts)
+		}
+	})
+}
+
+func TestManyWhoFindItFrozenThawItOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{freezes: true, boot: time.Second, thaws: 2 * time.Millisecond, handle: sleeping(time.Millisecond)}
+		h := run(t, fleet.Options{Engine: e})
+		h.ask(spec("/a"))
+		time.Sleep(time.Second)
+		asked := time.Now()
+		wantNoErrors(t, h.burst(10, spec("/a")))
+		if took := time.Since(asked); took != 3*time.Millisecond {
+			t.Errorf("they took %s, want the 2ms of one thaw and the 1ms of an answer", took)
+		}
+	})
+}
+
+func TestWorkBehindAResponseIsNotFrozen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{freezes: true, boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		h.ask(spec("/a"))
+		e.last().busy.Store(1)
+		time.Sleep(time.Minute)
+		h.wantPhase(lateen.PhaseRunning)
+		e.last().busy.Store(0)
+		time.Sleep(time.Second)
+		h.wantPhase(lateen.PhaseFrozen)
+	})
+}
+
+func TestAnInstanceThatDoesNotThawIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{freezes: true, boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		h.ask(spec("/a"))
+		time.Sleep(time.Second)
+		e.unthawed = 1
+		inv := h.ask(spec("/a"))
+		if inv.Start != lateen.StartBlank || !inv.Retried || inv.Instance != "ins_2" {
+			t.Errorf("got %+v, want it answered by a fresh instance", inv)
+		}
+		synctest.Wait()
+		if _, running := e.counts(); running != 1 {
+			t.Errorf("%d instances, want the fresh one", running)
+		}
+		e.breaches = nil // it was stopped as it was
+	})
+}
+
+func TestWhereNothingFreezesInstancesJustRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		h.ask(spec("/a"))
+		time.Sleep(time.Minute)
+		h.wantPhase(lateen.PhaseRunning)
+		if inv := h.ask(spec("/a")); inv.Start != lateen.StartWarm {
+			t.Errorf("a minute later it is %s, want warm", inv.Start)
+		}
+	})
+}
+
+func TestAFrozenInstanceIsStoppedAwake(t *testing.T) { // or it would not hear SIGTERM: the engine says so if not
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{freezes: true, boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		h.ask(spec("/a"))
+		time.Sleep(time.Second)
+		h.wantPhase(lateen.PhaseFrozen)
+		h.Forget("dpl_1")
+		synctest.Wait()
+		h.ask(spec("/b"))
+		time.Sleep(time.Second)
+		h.stop()
+	})
+}
+
+func TestRequestsAndFreezesNeverMeet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{freezes: true, boot: 20 * time.Millisecond, thaws: time.Millisecond, handle: sleeping(3 * time.Millisecond)}
+		h := run(t, fleet.Options{Engine: e, Idle: autoscale.Idle{Freeze: 5 * time.Millisecond, Reclaim: 2 * time.Millisecond}, KeepAlive: 40 * time.Millisecond})
+		var all sync.WaitGroup
+		for n := range 8 {
+			all.Go(func() {
+				for i := range 200 {
+					h.ask(spec("/a"))
+					time.Sleep(time.Duration((i*7+n*3)%50) * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+func TestHowLongAnInstanceIsKeptIsLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		for range 60 {
+			h.ask(spec("/hourly"))
+			time.Sleep(time.Hour - time.Second)
+		}
+		starts, _ := e.counts()
+		for range 10 {
+			inv := h.ask(spec("/hourly"))
+			if inv.Start != lateen.StartPrewarmed && inv.Start != lateen.StartThawed {
+				t.Fatalf("a regular request came by its instance %s, want one started ahead", inv.Start)
+			}
+			time.Sleep(5 * time.Minute)
+			synctest.Wait()
+			if _, running := e.counts(); running != 0 {
+				t.Fatal("the instance is there five minutes after a request that comes every hour")
+			}
+			time.Sleep(55*time.Minute - time.Second)
+		}
+		if again, _ := e.counts(); again-starts > 11 {
+			t.Errorf("%d starts for 10 requests", again-starts)
+		}
+		state := h.Functions("prj_1")[0]
+		if state.KeepAlive > time.Minute || state.PrewarmAt == 0 && len(state.Instances) == 0 {
+			t.Errorf("the state says %+v", state)
+		}
+	})
+}
+
+func TestWhatIsLearnedSurvivesADeployment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		for range 40 {
+			h.ask(specOf("prj_1", "dpl_1", "/hourly"))
+			time.Sleep(time.Hour)
+		}
+		h.ask(specOf("prj_1", "dpl_2", "/hourly"))
+		h.Forget("dpl_1")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if inv := h.ask(specOf("prj_1", "dpl_2", "/hourly")); inv.Start != lateen.StartPrewarmed {
+			t.Errorf("the second request of a new deployment came by its instance %s, want one started ahead", inv.Start)
+		}
+	})
+}
+
+func TestNothingIsStartedAheadOfADeletedDeployment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		for range 40 {
+			h.ask(spec("/hourly"))
+			time.Sleep(time.Hour)
+		}
+		h.Forget("dpl_1")
+		before, _ := e.counts()
+		time.Sleep(24 * time.Hour)
+		if after, _ := e.counts(); after != before {
+			t.Errorf("%d instances were started", after-before)
+		}
+	})
+}
+
+func TestAnOperatorMayKeepAllForTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{freezes: true, boot: time.Second}
+		h := run(t, fleet.Options{Engine: e, KeepAlive: 100 * time.Millisecond})
+		for range 20 {
+			h.ask(spec("/a"))
+			time.Sleep(99 * time.Millisecond)
+			h.wantPhase(lateen.PhaseRunning)
+			time.Sleep(time.Hour)
+		}
+		if starts, running := e.counts(); starts != 20 || running != 0 {
+			t.Errorf("%d starts and %d running, want one for each request and none ahead", starts, running)
+		}
+	})
+}
+
+func TestWhenMemoryIsShortTheLeastWorthGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second, usage: func(i *fakeInstance) engine.Usage {
+			if i.spec.Name == "/large" {
+				return engine.Usage{Memory: 600 << 20}
+			}
+			return engine.Usage{Memory: 100 << 20}
+		}}
+		h := run(t, fleet.Options{Engine: e, Memory: 900 << 20})
+		for range 20 {
+			h.ask(spec("/often"))
+			time.Sleep(time.Second)
+		}
+		h.ask(spec("/once"))
+		time.Sleep(time.Second)
+		h.ask(spec("/large"))
+		time.Sleep(time.Second)
+		for _, name := range []string{"/x", "/y", "/z"} {
+			h.ask(spec(name))
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		left := map[string]int{}
+		for _, i := range e.instances {
+			if !i.gone() {
+				left[i.spec.Name]++
+			}
+		}
+		if left["/large"] != 0 || left["/often"] != 1 || left["/z"] != 1 {
+			t.Errorf("left are %v, want /large gone and what is asked often kept", left)
+		}
+		if got := h.Stats().Memory; got > 900<<20 {
+			t.Errorf("%d bytes are held, past the bound", got)
+		}
+	})
+}
+
+func TestTheMinimumIsKeptForProductionAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second, freezes: true}
+		h := run(t, fleet.Options{Engine: e})
+		preview, production := specOf("prj_1", "dpl_1", "/a"), specOf("prj_1", "dpl_2", "/a")
+		preview.Function.MinInstances, production.Function.MinInstances = 2, 2
+		production.Production = true
+		h.ask(preview)
+		h.ask(production)
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		for _, i := range e.instances {
+			if i.gone() == (i.spec.Deployment == "dpl_2") {
+				t.Errorf("%s of %s: gone is %v", i.id, i.spec.Deployment, i.gone())
+			}
+		}
+		if _, running := e.counts(); running != 2 {
+			t.Errorf("%d instances, want the minimum of 2", running)
+		}
+		e.last().die()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if _, running := e.counts(); running != 2 {
+			t.Errorf("%d instances after one died, want 2", running)
+		}
+	})
+}
+
+func TestAMinimumThatCannotStartIsNotTriedAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Millisecond, failures: 1 << 30, failWith: errors.New("no")}
+		h := run(t, fleet.Options{Engine: e})
+		production := spec("/a")
+		production.Production, production.Function.MinInstances = true, 1
+		if _, _, err := h.call(t.Context(), production); err == nil {
+			t.Error("it was answered")
+		}
+		time.Sleep(time.Hour)
+		if starts, _ := e.counts(); starts > 2*360+4 {
+			t.Errorf("%d attempts in an hour", starts)
+		}
+	})
+}
