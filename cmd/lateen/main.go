@@ -10,12 +10,14 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/daemon"
+	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
 func main() {
 	sandbox.Child() // a process that walls are built around starts here, and ends
+	relay.Main()    // as does what talks to a function's own program
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(cli.Run(ctx, cli.State{

@@ -14,11 +14,13 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/daemon"
+	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.Child()
+	relay.Main()
 	os.Exit(m.Run())
 }
 

@@ -34,7 +34,7 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 		return err
 	case errors.Is(err, errUnsent):
 		i.forget(c)
-		if errors.Is(err, syscall.ECONNREFUSED) {
+		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, guest.ErrRefused) {
 			i.kill() // it listens no more
 		}
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)

@@ -69,7 +69,7 @@ func (i *instance) load(ctx context.Context, tree string) error {
 	f := i.spec.Function
 	err := i.activate(guest.Activate{
 		Root: i.inside(tree), Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
-		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets,
+		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(),
 	}, i.receive)
 	if err != nil {
 		i.kill()
@@ -189,7 +189,9 @@ func (i *instance) call(request lateen.RequestID) (*call, bool) {
 	if i.over {
 		return nil, false
 	}
-	return i.calls.add(request, time.Now().Add(i.duration()+overdueAfter)), true
+	c := i.calls.add(request, time.Now().Add(i.duration()+overdueAfter))
+	i.attributeLocked(request)
+	return c, true
 }
 
 // receive deals with what the process says.
@@ -203,7 +205,9 @@ func (i *instance) receive(m guest.Message) {
 	var err error
 	switch m.Type {
 	case guest.TypeServerStarted:
-		i.settleLoadLocked(nil)
+		var s guest.ServerStarted
+		err = m.Into(&s)
+		i.settleLoadLocked(nil, s)
 	case guest.TypeEnd:
 		var e guest.End
 		err = m.Into(&e)
@@ -218,7 +222,7 @@ func (i *instance) receive(m guest.Message) {
 	case guest.TypeUnrecoverable:
 		var u guest.Unrecoverable
 		err = m.Into(&u)
-		i.settleLoadLocked(errors.New(u.Message))
+		i.settleLoadLocked(errors.New(u.Message), guest.ServerStarted{})
 		i.retireLocked()
 	}
 	if err != nil {
@@ -241,11 +245,12 @@ func (i *instance) purge(m guest.Message) {
 }
 
 // settleLoadLocked says how loading went, once.
-func (i *instance) settleLoadLocked(err error) {
+func (i *instance) settleLoadLocked(err error, s guest.ServerStarted) {
 	if i.ready {
 		return
 	}
 	i.ready = true
+	i.meet(s)
 	i.output.loaded()
 	i.loaded <- err
 }

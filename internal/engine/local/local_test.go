@@ -21,11 +21,13 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.Child()
+	relay.Main()
 	os.Exit(m.Run())
 }
 

@@ -43,6 +43,13 @@ func (o *output) loaded() {
 	o.line.Request = ""
 }
 
+// attribute says whose request lines are about from now on that do not say so.
+func (o *output) attribute(request lateen.RequestID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.line.Request = request
+}
+
 // write passes on an entry, which says what is particular to it.
 func (o *output) write(entry lateen.LogLine) {
 	o.mu.Lock()

@@ -35,12 +35,15 @@ func (e *Engine) runners() []*runner {
 	for i := len(versions) - 1; i >= 0; i-- {
 		all = append(all, e.node(versions[i]))
 	}
-	return all
+	return append(all, e.programs())
 }
 
 // runtimeFor returns what runs a function's runtime, and what its user should
 // know about that.
 func (e *Engine) runtimeFor(f *lateen.Function) (p *pool, notice string, err error) {
+	if isProgram(f.Runtime) {
+		return e.pools[programsName], "", nil
+	}
 	major, notice, err := nodeFor(f.Runtime)
 	if err != nil {
 		return nil, "", err

@@ -37,6 +37,9 @@ var (
 // sends a body.
 type upstream struct {
 	dial func(context.Context) (net.Conn, error)
+	// ended is told how each request ended, by its number, where the process
+	// says nothing of that; it is told of no number. nil: the process does.
+	ended func(id uint64, how outcome)
 
 	mu     sync.Mutex // guards below
 	idle   []*connection
@@ -121,9 +124,9 @@ func (u *upstream) roundTrip(req *http.Request, id uint64) (*http.Response, erro
 		closeBody(req)
 		return nil, err
 	}
-	x := &exchange{upstream: u, conn: c, sending: true, receiving: true}
+	x := &exchange{upstream: u, conn: c, id: id, sending: true, receiving: true}
 	x.stop = context.AfterFunc(req.Context(), c.drop)
-	if err := c.writeHead(req, id); err != nil {
+	if err := c.writeHead(req, id, u.ended == nil); err != nil {
 		closeBody(req)
 		x.end(&x.sending, broken)
 		x.end(&x.receiving, broken)
@@ -151,11 +154,12 @@ func (u *upstream) roundTrip(req *http.Request, id uint64) (*http.Response, erro
 type exchange struct {
 	upstream *upstream
 	conn     *connection
+	id       uint64
 	stop     func() bool // undoes the wait for the context's end
 
 	mu                 sync.Mutex // guards below
 	sending, receiving bool       // halves under way
-	spoiled            bool
+	worst              outcome
 	bodyErr            error // of reading the request's body
 }
 
@@ -176,16 +180,20 @@ func (x *exchange) end(half *bool, how outcome) {
 		return
 	}
 	*half = false
-	x.spoiled = x.spoiled || how != clean
+	x.worst = max(x.worst, how)
 	if how == broken {
 		x.conn.drop()
 	}
-	switch {
-	case x.sending || x.receiving:
-	case x.stop() && !x.spoiled:
+	if x.sending || x.receiving {
+		return
+	}
+	if x.stop() && x.worst == clean {
 		x.upstream.put(x.conn)
-	default:
+	} else {
 		x.conn.drop()
+	}
+	if x.upstream.ended != nil {
+		x.upstream.ended(x.id, x.worst)
 	}
 }
 
@@ -298,9 +306,9 @@ func (c *connection) readResponse(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// writeHead writes a request's head, and last what is for the agent: the
-// number of the request and its id.
-func (c *connection) writeHead(req *http.Request, id uint64) error {
+// writeHead writes a request's head, and last what is for the agent, if there
+// is one: the number of the request and its id.
+func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	uri := req.URL.RequestURI()
 	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) || !httpguts.ValidHostHeader(req.Host) {
 		return lateen.ErrInvalid.With("the request's URL is malformed")
@@ -330,8 +338,10 @@ func (c *connection) writeHead(req *http.Request, id uint64) error {
 	case req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch:
 		out = appendField(out, "Content-Length", "0")
 	}
-	out = appendField(out, guest.HeaderInvocation, string(lateen.RequestIDFrom(req.Context())))
-	out = appendField(out, guest.HeaderRequest, strconv.FormatUint(id, 10))
+	if agent {
+		out = appendField(out, guest.HeaderInvocation, string(lateen.RequestIDFrom(req.Context())))
+		out = appendField(out, guest.HeaderRequest, strconv.FormatUint(id, 10))
+	}
 	c.out = append(out, "\r\n"...)
 	if _, err := c.Write(c.out); err != nil {
 		return fmt.Errorf("%w: %w", errUnsent, err)

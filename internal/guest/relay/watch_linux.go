@@ -1,0 +1,158 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// source is where the kernel tells of calls of listen: a seccomp filter's
+// listener (seccomp_unotify(2)); -1 where it cannot.
+type source struct{ fd int }
+
+// call is a struct seccomp_notif.
+type call struct {
+	id    uint64
+	pid   uint32 // of the thread
+	flags uint32
+	nr    int32
+	arch  uint32
+	ip    uint64
+	args  [6]uint64
+}
+
+// reply is a struct seccomp_notif_resp.
+type reply struct {
+	id    uint64
+	value int64
+	errno int32
+	flags uint32
+}
+
+// newWatch has the kernel watch the calling thread and all that it starts.
+func newWatch() *watch {
+	w := &watch{at: map[uint16]net.IP{}, changed: make(chan struct{})}
+	fd, err := filterListens()
+	w.source, w.blind = source{fd}, err != nil
+	return w
+}
+
+// filterListens puts a filter on the calling thread, and returns what tells of
+// the calls of listen that it holds.
+func filterListens() (int, error) {
+	arch, ok := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
+	if !ok {
+		return -1, errors.ErrUnsupported
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return -1, fmt.Errorf("refuse new privileges: %w", err)
+	}
+	const load, jump, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
+	filter := []unix.SockFilter{
+		{Code: load, K: 4}, // the architecture
+		{Code: jump, K: arch, Jf: 3},
+		{Code: load, K: 0}, // the number of the call
+		{Code: jump, K: unix.SYS_LISTEN, Jf: 1},
+		{Code: ret, K: unix.SECCOMP_RET_USER_NOTIF},
+		{Code: ret, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return -1, fmt.Errorf("watch for a listening socket: %w", errno)
+	}
+	unix.CloseOnExec(int(fd))
+	return int(fd), nil
+}
+
+// run carries out the program's calls of listen, as long as the process lives.
+func (w *watch) run() {
+	if w.source.fd < 0 {
+		return
+	}
+	for {
+		var c call
+		switch err := w.source.control(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&c)); {
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINTR):
+			continue // the caller was interrupted, and will call again
+		case err != nil:
+			w.update(func() { w.blind = true })
+			return
+		}
+		answer := w.listen(c)
+		_ = w.source.control(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&answer)) // fails where the caller is gone
+	}
+}
+
+// listen does what the program asks the kernel for. Where it may not, it lets
+// the kernel do it, and has the moment looked for.
+func (w *watch) listen(c call) reply {
+	fd, err := descriptor(int(c.pid), int(c.args[0]))
+	if err != nil {
+		w.update(func() { w.blind = true })
+		return reply{id: c.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing is written to it
+	if err := unix.Listen(fd, int(int32(c.args[1]))); err != nil {
+		errno, _ := errors.AsType[unix.Errno](err)
+		return reply{id: c.id, errno: -int32(errno)}
+	}
+	switch address, _ := unix.Getsockname(fd); a := address.(type) {
+	case *unix.SockaddrInet4:
+		w.record(net.IP(a.Addr[:]), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		w.record(net.IP(a.Addr[:]), uint16(a.Port))
+	}
+	return reply{id: c.id}
+}
+
+// descriptor returns a descriptor of our own for what a thread knows as fd.
+func descriptor(thread, fd int) (int, error) {
+	pidfd, err := unix.PidfdOpen(thread, unix.PIDFD_THREAD)
+	if errors.Is(err, unix.EINVAL) { // a kernel that knows processes alone
+		process, err := processOf(thread)
+		if err != nil {
+			return -1, err
+		}
+		pidfd, err = unix.PidfdOpen(process, 0)
+		if err != nil {
+			return -1, fmt.Errorf("open process %d: %w", process, err)
+		}
+	} else if err != nil {
+		return -1, fmt.Errorf("open thread %d: %w", thread, err)
+	}
+	defer unix.Close(pidfd) //nolint:errcheck // as there
+	own, err := unix.PidfdGetfd(pidfd, fd, 0)
+	if err != nil {
+		return -1, fmt.Errorf("take descriptor %d: %w", fd, err)
+	}
+	return own, nil
+}
+
+func processOf(thread int) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(status), "\nTgid:\t")
+	text, _, _ := strings.Cut(rest, "\n")
+	process, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, fmt.Errorf("the process of thread %d: %w", thread, err)
+	}
+	return process, nil
+}
+
+func (s source) control(request uintptr, argument unsafe.Pointer) error {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(s.fd), request, uintptr(argument)); errno != 0 {
+		return errno
+	}
+	return nil
+}
