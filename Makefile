@@ -5,7 +5,7 @@ NODE  := $(CURDIR)/.cache/node
 export PATH := $(NODE)/bin:$(PATH)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-stop test check lint unit e2e examples bench bench-keepalive generate setup clean
+.PHONY: build demo demo-stop test check lint unit e2e examples bench bench-keepalive generate native setup clean
 
 build: ## bin/lateen
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
@@ -42,6 +42,9 @@ bench: build examples ## measures, and writes docs/benchmarks.md
 
 bench-keepalive: ## replays recorded arrivals, TRACES=DIR, and writes docs/keep-alive.md
 	$(GO) run ./test/keepalive -traces '$(TRACES)'
+
+native: ## objects from C that are embedded, for every architecture; takes both compilers
+	scripts/native.sh
 
 generate: ## reference pages, OpenAPI
 	$(GO) test ./internal ./internal/cli ./internal/api -run 'Reference|OpenAPI|Golden|Help' -update

@@ -34,7 +34,7 @@ var layers = map[string]string{
 	"internal/guest/relay": "internal/guest",
 	"internal/link":        "",
 	"internal/route":       "",
-	"internal/sandbox":     "internal/cgroup",
+	"internal/sandbox":     "internal/cgroup internal/link",
 	"internal/secret":      "internal/atomicfile",
 	"internal/telemetry":   "",
 	"internal/toolchain":   "internal/atomicfile",

@@ -4,17 +4,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"runtime"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen/internal/link"
 )
 
-const (
-	maxTasks       = 512 // processes and threads of one user id
-	backgroundNice = 10
-)
+const setupFailed = 125 // the status of a child that could not build its walls
 
 // Child does not return in a process that is the child of a sandbox: it builds
 // the walls and becomes the program. In any other process it does nothing.
@@ -24,29 +25,64 @@ func Child() {
 	}
 	runtime.LockOSThread() // what follows is said of one thread, the one that executes the program
 	var p plan
-	err := json.Unmarshal([]byte(os.Args[1]), &p)
-	if err == nil {
-		err = p.confine()
+	if err := json.Unmarshal([]byte(os.Args[1]), &p); err != nil {
+		os.Exit(setupFailed) //nolint:forbidigo // the child is its own main program
 	}
+	setup := os.NewFile(uintptr(p.Setup), "setup")
+	err := p.confine(setup)
 	if err == nil && p.Path == "" {
-		os.Exit(0) //nolint:forbidigo // the child is its own main program
+		os.Exit(0) //nolint:forbidigo // as above
 	}
 	if err == nil {
-		err = fmt.Errorf("execute %s: %w", p.Path, unix.Exec(p.Path, append([]string{p.Path}, p.Args...), p.Env))
+		err = p.become()
 	}
-	fmt.Fprintln(os.Stderr, "sandbox:", err)
-	os.Exit(126) //nolint:forbidigo // as above
+	fmt.Fprintln(setup, err)
+	os.Exit(setupFailed) //nolint:forbidigo // as above
+}
+
+// become executes the program: under the keeper, where it would be the first
+// process of a namespace otherwise.
+func (p *plan) become() error {
+	args := append([]string{p.Path}, p.Args...)
+	if !p.Mode.Processes {
+		// Who waits for the walls need not wait for the program.
+		if err := unix.Exec(p.Path, args, p.Env); err != nil {
+			fmt.Fprintf(os.Stderr, "sandbox: execute %s: %v\n", p.Path, err)
+		}
+		os.Exit(126) //nolint:forbidigo // as for Child
+	}
+	argv, err := syscall.SlicePtrFromStrings(append([]string{"keeper", "run"}, args...))
+	if err != nil {
+		return err
+	}
+	env, err := syscall.SlicePtrFromStrings(p.Env)
+	if err != nil {
+		return err
+	}
+	empty := []byte{0}
+	_, _, errno := unix.RawSyscall6(unix.SYS_EXECVEAT, uintptr(p.Keeper), uintptr(unsafe.Pointer(&empty[0])),
+		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&env[0])), unix.AT_EMPTY_PATH, 0)
+	return fmt.Errorf("execute the keeper: %w", errno)
 }
 
 // confine builds the walls around the calling thread, the outermost first.
-func (p *plan) confine() error {
+func (p *plan) confine(setup *os.File) error {
 	unix.Umask(0o022)
-	if p.Mode.Namespaces {
-		if err := p.mount(); err != nil {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("follow the parent: %w", err)
+	}
+	if _, err := io.ReadFull(setup, make([]byte, 1)); err != nil { // it is in its group now
+		return fmt.Errorf("hear from the parent: %w", err)
+	}
+	if err := p.connect(setup); err != nil {
+		return err
+	}
+	if err := p.names(); err != nil {
+		return err
+	}
+	if p.Mode.Mounts {
+		if err := p.root(); err != nil {
 			return err
-		}
-		if err := unix.Sethostname([]byte("lateen")); err != nil {
-			return fmt.Errorf("set the host name: %w", err)
 		}
 	}
 	if p.Background && p.Mode.Background {
@@ -64,62 +100,44 @@ func (p *plan) confine() error {
 	if err := unix.CloseRange(uint(p.Descriptors), ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close inherited descriptors: %w", err)
 	}
-	return nil
-}
-
-// mount makes everything read-only but a fresh /tmp, and replaces what lies at
-// MountRoot by the plan's mounts.
-func (p *plan) mount() error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("detach the mounts: %w", err)
-	}
-	trees := make([]int, len(p.Mounts))
-	for i, m := range p.Mounts { // all of them first: what is mounted next may hide them
-		fd, err := unix.OpenTree(unix.AT_FDCWD, m.Host, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
-		if err != nil {
-			return fmt.Errorf("open %s: %w", m.Host, err)
-		}
-		trees[i] = fd
-	}
-	if err := tmpfs(MountRoot, "mode=0755,size=1m"); err != nil {
-		return err
-	}
-	for i, m := range p.Mounts {
-		if err := attach(trees[i], m); err != nil {
-			return err
-		}
-	}
-	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}
-	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &readOnly); err != nil {
-		return fmt.Errorf("make the mounts read-only: %w", err)
-	}
-	return tmpfs("/tmp", fmt.Sprintf("mode=1777,size=%d", p.TmpBytes))
-}
-
-func tmpfs(at, options string) error {
-	if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
-		return fmt.Errorf("mount a file system at %s: %w", at, err)
+	if p.Mode.Calls {
+		return p.filter()
 	}
 	return nil
 }
 
-// attach puts a detached mount where it belongs, which it makes.
-func attach(tree int, m Mount) error {
-	var stat unix.Stat_t
-	if err := unix.Fstat(tree, &stat); err != nil {
-		return fmt.Errorf("look at %s: %w", m.Host, err)
+// connect makes the network of the process, and hands it to the supervisor.
+func (p *plan) connect(setup *os.File) error {
+	if !p.Mode.Network {
+		return nil
 	}
-	err := os.MkdirAll(filepath.Dir(m.Guest), 0o755)
-	if stat.Mode&unix.S_IFMT == unix.S_IFDIR {
-		err = errors.Join(err, os.Mkdir(m.Guest, 0o755))
-	} else {
-		err = errors.Join(err, os.WriteFile(m.Guest, nil, 0o644))
+	if !p.Device {
+		if err := link.Loopback(); err != nil {
+			return fmt.Errorf("make a loopback: %w", err)
+		}
+		return nil
 	}
+	device, err := link.Open()
 	if err != nil {
-		return fmt.Errorf("make a place for %s: %w", m.Host, err)
+		return fmt.Errorf("make a network: %w", err)
 	}
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, m.Guest, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("mount %s: %w", m.Host, err)
+	defer device.Close()
+	if err := unix.Sendmsg(int(setup.Fd()), []byte{0}, unix.UnixRights(int(device.Fd())), nil, 0); err != nil {
+		return fmt.Errorf("hand over the network: %w", err)
+	}
+	return nil
+}
+
+// names gives the process a name for its host, and groups that end at its own.
+func (p *plan) names() error {
+	if !p.Mode.Names {
+		return nil
+	}
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return fmt.Errorf("hide the groups: %w", err)
+	}
+	if err := unix.Sethostname([]byte("lateen")); err != nil {
+		return fmt.Errorf("set the host name: %w", err)
 	}
 	return nil
 }
@@ -127,8 +145,8 @@ func attach(tree int, m Mount) error {
 // limit sets the resource limits.
 func (p *plan) limit() error {
 	limits := map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: p.MaxFiles}
-	if p.Mode.Identity {
-		limits[unix.RLIMIT_NPROC] = maxTasks // counted by user id, so only where each process has its own
+	if p.LimitTasks { // counted by user id, so only where each process has its own
+		limits[unix.RLIMIT_NPROC] = uint64(p.Limits.Tasks)
 	}
 	for resource, most := range limits {
 		var now unix.Rlimit
@@ -146,12 +164,20 @@ func (p *plan) limit() error {
 // drop gives up every privilege for good, and ties the process's life to its
 // parent's: a change of user had undone that.
 func (p *plan) drop() error {
-	if p.Mode.Identity {
+	if err := dropBounding(); err != nil {
+		return err
+	}
+	if p.Mode.Identity && !p.Mode.User {
 		if err := errors.Join(unix.Setgroups(nil), unix.Setresgid(p.UID, p.UID, p.UID), unix.Setresuid(p.UID, p.UID, p.UID)); err != nil {
 			return fmt.Errorf("become an unprivileged user: %w", err)
 		}
 	}
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return fmt.Errorf("drop capabilities: %w", err)
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -160,8 +186,39 @@ func (p *plan) drop() error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("follow the parent: %w", err)
 	}
-	if os.Getppid() != p.Parent {
+	// A parent that died before this is one whose end of the socket is closed.
+	return p.parentLives()
+}
+
+func (p *plan) parentLives() error {
+	poll := []unix.PollFd{{Fd: int32(p.Setup)}}
+	if _, err := unix.Poll(poll, 0); err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("look at the parent: %w", err)
+	}
+	if poll[0].Revents&unix.POLLHUP != 0 {
 		return errors.New("the parent is gone")
+	}
+	return nil
+}
+
+// dropBounding leaves no capability that a program could ever bring back.
+func dropBounding() error {
+	const most = 64 // there are never more
+	for c := range uintptr(most) {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
+		if err != nil { // the last is behind us
+			return nil //nolint:nilerr // as said
+		}
+		if has == 0 {
+			continue
+		}
+		err = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if errors.Is(err, unix.EPERM) {
+			return nil // a plain user without a namespace, whom no_new_privs keeps from them
+		}
+		if err != nil {
+			return fmt.Errorf("bound capabilities: %w", err)
+		}
 	}
 	return nil
 }

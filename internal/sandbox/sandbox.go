@@ -1,7 +1,8 @@
-// Package sandbox starts processes behind walls: a mount table of their own
-// in which nothing can be written but a private /tmp, an unprivileged user, no
-// way to new privileges, and limits. Where the host does not permit a wall it
-// says so, and starts the process behind those that stand.
+// Package sandbox starts processes behind walls: namespaces of their own, in
+// which they see a small root that cannot be written to but for a private
+// /tmp, none of the host's processes, and no network but what is handed to
+// them; no privileges, few system calls; limits. Where the host does not
+// permit a wall it says so, and starts the process behind those that stand.
 //
 // The walls are built by a child that is this same program: whoever uses this
 // package calls [Child] first thing in main, and in TestMain.
@@ -12,37 +13,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
+	"strconv"
 	"sync"
-	"syscall"
-)
+	"sync/atomic"
 
-// A Wall is a means of confinement.
-type Wall struct {
-	Name    string
-	Missing string // why it does not stand on this host; "" if it does
-}
-
-// The walls by name.
-const (
-	WallMounts     = "a private /tmp and read-only files"
-	WallIdentity   = "a user of their own"
-	WallPrivileges = "a ban on new privileges"
+	"github.com/lateen-dev/lateen/internal/cgroup"
 )
 
 // Mount makes a file or directory of the host visible at another path.
 type Mount struct {
 	Host  string `json:"host"`
-	Guest string `json:"guest"` // below [MountRoot]
+	Guest string `json:"guest"`
 }
 
-// MountRoot is the directory that holds mounts; nothing else of the host is in it.
+// MountRoot is the directory for what Lateen itself shows to processes.
 const MountRoot = "/var"
+
+// Place is where [Process.Attach] puts something later on.
+type Place struct {
+	Guest string `json:"guest"`
+	File  bool   `json:"file"` // it is for a file, not for a directory
+}
+
+// Limits bound a process and all that it starts.
+type Limits struct {
+	Memory int64   `json:"memory"` // bytes, those of files in /tmp among them; 0: no bound
+	CPU    float64 `json:"cpu"`    // CPUs; 0: no bound
+	Tasks  int     `json:"tasks"`  // processes and threads; 0: 512
+}
 
 // Spec is a process to start.
 type Spec struct {
@@ -50,17 +53,28 @@ type Spec struct {
 	Args   []string `json:"args"` // its arguments, without its name
 	Env    []string `json:"env"`  // its whole environment
 	Mounts []Mount  `json:"mounts"`
+	Late   []Place  `json:"late"`
 
 	// Files are its descriptors from 3 on; all others are closed.
 	Files  []*os.File `json:"-"`
 	Stdout *os.File   `json:"-"` // nil: the null device
 	Stderr *os.File   `json:"-"` // nil: the null device
 
+	// Network is given the device that is the process's network, before the
+	// program runs: see package link. What it returns is closed once the
+	// process is gone; an error fails the start. nil: the process has no
+	// network but its own loopback.
+	Network func(device *os.File) (io.Closer, error) `json:"-"`
+
+	Limits   Limits `json:"limits"`   // from the start on
 	TmpBytes int64  `json:"tmpBytes"` // size of its /tmp; 0 is 512 MiB
 	MaxFiles uint64 `json:"maxFiles"` // open files; 0 is 4096
 	// Background gives the process a low priority until [Process.Foreground],
 	// where the host lets that be undone.
 	Background bool `json:"background"`
+	// ForkSafe lets the memory of the process survive a fork whatever it says:
+	// a wish that it should not (MADV_DONTFORK) is ignored.
+	ForkSafe bool `json:"forkSafe"`
 }
 
 // Options are the settings of a [Sandbox].
@@ -69,6 +83,9 @@ type Options struct {
 	// process at a time, that a sandbox of the superuser draws from. 0: a range
 	// that no distribution hands out.
 	FirstUID, UIDs int
+	// Unwalled starts processes even where no wall at all can be built, as on
+	// systems other than Linux. Otherwise Open refuses that.
+	Unwalled bool
 }
 
 // Sandbox starts processes, while [Sandbox.Run] runs.
@@ -76,24 +93,23 @@ type Sandbox struct {
 	options Options
 	mode    mode
 	walls   []Wall
+	groups  *cgroup.Tree
+	keeper  *os.File
 	starts  chan start
+	visits  chan visit
 	ended   chan struct{} // closed once no more are taken
+	made    atomic.Int64  // groups
 	nextUID int
 
 	mu   sync.Mutex // guards below
 	live map[*Process]struct{}
 }
 
-// mode is how processes are started on this host.
-type mode struct {
-	Namespaces bool `json:"namespaces"` // mount, ipc and uts namespaces
-	User       bool `json:"user"`       // in a user namespace
-	Identity   bool `json:"identity"`   // under user ids of their own
-	Background bool `json:"background"` // at a low priority that can be undone
-}
-
 type start struct {
+	plan   plan
 	spec   Spec
+	group  *cgroup.Group
+	extra  []*os.File // descriptors for the child alone, behind the program's
 	result chan started
 }
 
@@ -106,37 +122,36 @@ type started struct {
 func Open(o Options) (*Sandbox, error) {
 	o.FirstUID = cmp.Or(o.FirstUID, 0x70000000)
 	o.UIDs = cmp.Or(o.UIDs, 1<<16)
-	s := &Sandbox{options: o, starts: make(chan start), ended: make(chan struct{}), live: map[*Process]struct{}{}}
+	s := &Sandbox{
+		options: o, starts: make(chan start), visits: make(chan visit), ended: make(chan struct{}), live: map[*Process]struct{}{},
+	}
 	s.nextUID = rand.N(o.UIDs) // so that two sandboxes of a host seldom meet
-	if err := s.detect(); err != nil {
+	var err error
+	if s.groups, err = cgroup.Open(cgroup.Options{Name: "lateen"}); err != nil {
 		return nil, fmt.Errorf("open the sandbox: %w", err)
+	}
+	// Functions together weigh as much as one group for each CPU does, so that
+	// many of them do not starve what serves them, nor it them.
+	if err := s.groups.Share(float64(runtime.NumCPU())); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return nil, errors.Join(fmt.Errorf("open the sandbox: %w", err), s.groups.Close())
+	}
+	if err := s.detect(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the sandbox: %w", err), s.Close())
 	}
 	return s, nil
 }
 
-// Missing says in one sentence what is missing, or "".
-func (s *Sandbox) Missing() string {
-	var missing []string
-	for _, w := range s.walls {
-		if w.Missing != "" {
-			missing = append(missing, w.Name+" ("+w.Missing+")")
-		}
+// Close gives back what Open took. [Sandbox.Run] does it, too, at its end.
+func (s *Sandbox) Close() error {
+	if s.keeper != nil {
+		s.keeper.Close()
 	}
-	if len(missing) == 0 {
-		return ""
-	}
-	return "functions run without " + strings.Join(missing, ", without ")
+	return s.groups.Close()
 }
-
-// PrivateTmp reports whether every process has a /tmp of its own.
-func (s *Sandbox) PrivateTmp() bool { return s.mode.Namespaces }
-
-// Identity reports whether every process has a user id of its own.
-func (s *Sandbox) Identity() bool { return s.mode.Identity }
 
 // Inside returns the path by which a process with these mounts knows path.
 func (s *Sandbox) Inside(mounts []Mount, path string) string {
-	if !s.mode.Namespaces {
+	if !s.mode.Mounts {
 		return path
 	}
 	for _, m := range mounts {
@@ -148,16 +163,20 @@ func (s *Sandbox) Inside(mounts []Mount, path string) string {
 }
 
 // Run starts the processes that [Sandbox.Start] asks for. They end with it, and
-// with this process, however that ends. It runs once.
+// with this process, however that ends. It runs once, and closes the sandbox.
 func (s *Sandbox) Run(ctx context.Context) error {
-	go func() {
-		defer close(s.ended)
+	var threads sync.WaitGroup
+	threads.Go(func() {
 		// The kernel ties a child's life to the thread that made it: this one,
 		// which nothing else uses, and which ends with its goroutine.
 		runtime.LockOSThread()
 		s.serve(ctx)
-	}()
-	<-s.ended
+	})
+	threads.Go(func() { s.visit(ctx) })
+	<-ctx.Done()
+	close(s.ended)
+	threads.Wait()
+	s.killAll()
 	return nil
 }
 
@@ -165,28 +184,30 @@ func (s *Sandbox) serve(ctx context.Context) {
 	for {
 		select {
 		case req := <-s.starts:
-			req.result <- s.enter(req.spec)
+			p, err := s.enter(req)
+			req.result <- started{p, err}
 		case <-ctx.Done():
-			s.killAll()
 			return
 		}
 	}
 }
 
-// enter starts a process and keeps it in mind until it was waited for.
-func (s *Sandbox) enter(spec Spec) started {
-	cmd, err := s.launch(spec)
-	if err != nil {
-		return started{err: err}
+// enter makes the child and keeps it in mind until it was waited for.
+func (s *Sandbox) enter(req start) (*Process, error) {
+	p := &Process{
+		sandbox: s, pidfd: -1, group: req.group, late: req.spec.Late, attached: map[string]bool{},
+		background: req.spec.Background && s.mode.Background,
 	}
-	p := &Process{cmd: cmd, background: spec.Background && s.mode.Background, sandbox: s}
+	if err := s.launch(p, req); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.live[p] = struct{}{}
-	return started{process: p}
+	return p, nil
 }
 
-// killAll does what the kernel does at the end of this thread, and does it too
+// killAll does what the kernel does at the end of this process, and does it too
 // for children that have not asked for that yet.
 func (s *Sandbox) killAll() {
 	s.mu.Lock()
@@ -199,9 +220,44 @@ func (s *Sandbox) killAll() {
 // ErrEnded says that no more processes are started.
 var ErrEnded = errors.New("the sandbox has ended")
 
-// Start starts a process, once Run runs; after it, the error is [ErrEnded].
+// Start starts a process, once Run runs; after it, the error is [ErrEnded]. The
+// walls stand when it returns.
 func (s *Sandbox) Start(ctx context.Context, spec Spec) (*Process, error) {
-	req := start{spec, make(chan started, 1)}
+	spec.TmpBytes = cmp.Or(spec.TmpBytes, defaultTmpBytes)
+	spec.MaxFiles = cmp.Or(spec.MaxFiles, defaultMaxFiles)
+	spec.Limits.Tasks = cmp.Or(spec.Limits.Tasks, defaultTasks)
+	group, err := s.group(spec)
+	if err != nil {
+		return nil, fmt.Errorf("start a sandbox: %w", err)
+	}
+	p, err := s.build(ctx, spec, group)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start a sandbox: %w", err), group.Close())
+	}
+	return p, nil
+}
+
+// group makes the group of a process.
+func (s *Sandbox) group(spec Spec) (*cgroup.Group, error) {
+	group, err := s.groups.New(strconv.FormatInt(s.made.Add(1), 10))
+	if err != nil {
+		return nil, err
+	}
+	err = group.Limit(cgroup.Limits(spec.Limits))
+	if spec.Background && err == nil {
+		if err = group.Weigh(backgroundWeight); errors.Is(err, errors.ErrUnsupported) {
+			err = nil // it is nice instead
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, group.Close())
+	}
+	return group, nil
+}
+
+// fork has the thread that children belong to make one.
+func (s *Sandbox) fork(ctx context.Context, req start) (*Process, error) {
+	req.result = make(chan started, 1)
 	select {
 	case s.starts <- req:
 		r := <-req.result // takes but the time of a fork
@@ -211,55 +267,4 @@ func (s *Sandbox) Start(ctx context.Context, spec Spec) (*Process, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-}
-
-// Process is a started process and all that it starts in turn without leaving
-// its session.
-type Process struct {
-	cmd        *exec.Cmd
-	background bool
-	sandbox    *Sandbox
-}
-
-// ID returns the process id.
-func (p *Process) ID() int { return p.cmd.Process.Pid }
-
-// Foreground ends the low priority of a process started in the background.
-func (p *Process) Foreground() error {
-	if !p.background {
-		return nil
-	}
-	return foreground(p.ID())
-}
-
-// Terminate asks the process to end.
-func (p *Process) Terminate() error { return p.signal(syscall.SIGTERM) }
-
-// Kill ends the process and its session, unless Wait has returned.
-func (p *Process) Kill() error {
-	p.sandbox.mu.Lock()
-	defer p.sandbox.mu.Unlock()
-	if _, live := p.sandbox.live[p]; !live {
-		return nil // the id may be another's by now
-	}
-	return p.kill()
-}
-
-func (p *Process) kill() error { return errors.Join(p.signal(syscall.SIGKILL), killSession(p.ID())) }
-
-func (p *Process) signal(sig os.Signal) error {
-	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("signal process %d: %w", p.ID(), err)
-	}
-	return nil
-}
-
-// Wait waits for the end of the process, releases what it held, and says how
-// it ended. It must be called once.
-func (p *Process) Wait() *os.ProcessState {
-	_ = p.cmd.Wait() // what it has to say is in the state
-	p.sandbox.mu.Lock()
-	defer p.sandbox.mu.Unlock()
-	delete(p.sandbox.live, p)
-	return p.cmd.ProcessState
 }

@@ -2,16 +2,21 @@ package sandbox
 
 import (
 	"bytes"
-	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
-	"strconv"
+	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen/internal/cgroup"
 )
 
 const (
@@ -20,138 +25,336 @@ const (
 
 	defaultTmpBytes = 512 << 20
 	defaultMaxFiles = 4096
+	defaultTasks    = 512
+
+	backgroundWeight = 0.05 // of a group's usual weight
+	backgroundNice   = 10
+
+	insideID     = 1000 // the user and group id that a process finds itself under
+	buildTimeout = 30 * time.Second
 )
 
-// plan is what a child is to do, passed in its argument.
+// plan is what a child is to do, passed in its argument. The descriptors that
+// it names are behind those of the program.
 type plan struct {
 	Spec
 
-	Mode        mode `json:"mode"`
-	Parent      int  `json:"parent"` // its process id
-	UID         int  `json:"uid"`
-	Descriptors int  `json:"descriptors"` // that the program keeps
+	Mode        mode  `json:"mode"`
+	UID         int   `json:"uid"`         // on the host, where there is no user namespace
+	Descriptors int   `json:"descriptors"` // that the program keeps
+	Setup       int   `json:"setup"`       // the socket to the supervisor
+	Keeper      int   `json:"keeper"`      // the program that is the first process
+	Trees       []int `json:"trees"`       // detached mounts, as Mounts has them; none where the child opens them itself
+	Device      bool  `json:"device"`      // it hands over its network
+	LimitTasks  bool  `json:"limitTasks"`  // by a resource limit, since nothing else does
 }
 
-// detect finds the most that this host permits.
+// detect finds the most that this host permits, and why not more.
 func (s *Sandbox) detect() error {
-	modes := []mode{{Namespaces: true, User: true}, {}}
-	if os.Geteuid() == 0 {
-		modes = []mode{{Namespaces: true, Identity: true}, {Identity: true}}
+	var err error
+	if s.keeper, err = keeper(); err != nil {
+		return err
 	}
-	var refused error
-	for _, m := range modes {
-		err := s.probe(m)
-		if m.Background = mayRaisePriority(); err == nil {
-			s.mode, s.walls = m, wallsOf(m, refused)
-			return nil
+	why := map[string]string{}
+	root := os.Geteuid() == 0
+	if !root {
+		why["identity"] = "Lateen was not started by root"
+	}
+	most := mode{User: true, Mounts: true, Processes: true, Network: true, Names: true, Calls: true, Identity: root}
+	s.mode = most
+	if refused := s.probe(most); refused != nil {
+		if err := s.detectOneByOne(why); err != nil {
+			return err
 		}
-		refused = err
 	}
-	return refused
+	s.mode.Background = mayRaisePriority() && s.groups.Missing(cgroup.CPU) != ""
+	s.walls = wallsOf(why, s.groups)
+	return nil
 }
 
-// wallsOf says what stands in mode m, where more was refused, or nil.
-func wallsOf(m mode, refused error) []Wall {
-	walls := []Wall{{Name: WallMounts}, {Name: WallIdentity}, {Name: WallPrivileges}}
-	if !m.Namespaces {
-		walls[0].Missing = refused.Error()
+// detectOneByOne adds one wall after the other, as far as they stand.
+func (s *Sandbox) detectOneByOne(why map[string]string) error {
+	s.mode = mode{Identity: os.Geteuid() == 0}
+	if err := s.probe(s.mode); err != nil {
+		return err
 	}
-	if !m.Identity {
-		walls[1].Missing = "Lateen was not started by root"
+	for _, wall := range []struct {
+		name string
+		add  func(*mode)
+	}{
+		{"user", func(m *mode) { m.User = true }},
+		{"mounts", func(m *mode) { m.Mounts = true }},
+		{"processes", func(m *mode) { m.Processes = true }},
+		{"network", func(m *mode) { m.Network = true }},
+		{"names", func(m *mode) { m.Names = true }},
+		{"calls", func(m *mode) { m.Calls = true }},
+	} {
+		m := s.mode
+		wall.add(&m)
+		if m.Processes && !m.Mounts {
+			why[wall.name] = "it takes a root of its own"
+			continue
+		}
+		if err := s.probe(m); err != nil {
+			why[wall.name] = err.Error()
+			continue
+		}
+		s.mode = m
 	}
-	return walls
+	return nil
 }
 
 // probe starts a child that builds the walls of m and ends.
 func (s *Sandbox) probe(m mode) error {
-	cmd, err := s.command(m, Spec{})
+	before := s.mode
+	s.mode = m
+	defer func() { s.mode = before }()
+	spec := Spec{TmpBytes: 1 << 20, MaxFiles: defaultMaxFiles, Limits: Limits{Tasks: defaultTasks}}
+	group, err := s.group(spec)
 	if err != nil {
 		return err
 	}
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("this host refuses it: %w %s", err, bytes.TrimSpace(said.Bytes()))
+	ours, theirs, err := setupSocket()
+	if err != nil {
+		return errors.Join(err, group.Close())
+	}
+	defer ours.Close()
+	p, err := s.construct(spec, group, ours, theirs, s.enter)
+	if err != nil {
+		return errors.Join(fmt.Errorf("this host refuses it: %w", err), group.Close())
+	}
+	if exit := p.Wait(); exit.Code != 0 {
+		return fmt.Errorf("this host refuses it: %s", exit)
 	}
 	return nil
 }
 
-// launch starts the child that becomes the process.
-func (s *Sandbox) launch(spec Spec) (*exec.Cmd, error) {
-	cmd, err := s.command(s.mode, spec)
+// build makes a process whose walls stand.
+func (s *Sandbox) build(ctx context.Context, spec Spec, group *cgroup.Group) (*Process, error) {
+	ours, theirs, err := setupSocket()
 	if err != nil {
 		return nil, err
 	}
-	if spec.Stdout != nil {
-		cmd.Stdout = spec.Stdout
+	defer ours.Close()
+	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) }) // it is open
+	defer stop()
+	p, err := s.construct(spec, group, ours, theirs, func(req start) (*Process, error) { return s.fork(ctx, req) })
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	if spec.Stderr != nil {
-		cmd.Stderr = spec.Stderr
-	}
-	cmd.ExtraFiles = spec.Files
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start a sandbox: %w", err)
-	}
-	return cmd, nil
+	return p, err
 }
 
-// command prepares a child of this program that builds the walls of m.
-func (s *Sandbox) command(m mode, spec Spec) (*exec.Cmd, error) {
-	spec.TmpBytes = cmp.Or(spec.TmpBytes, defaultTmpBytes)
-	spec.MaxFiles = cmp.Or(spec.MaxFiles, defaultMaxFiles)
-	p := plan{Spec: spec, Mode: m, Parent: os.Getpid(), Descriptors: 3 + len(spec.Files)}
-	if m.Identity {
-		p.UID = s.options.FirstUID + s.nextUID
+// construct talks a child that fork makes through the building of its walls.
+func (s *Sandbox) construct(spec Spec, group *cgroup.Group, ours *net.UnixConn, theirs *os.File, fork func(start) (*Process, error)) (*Process, error) {
+	if err := ours.SetDeadline(time.Now().Add(buildTimeout)); err != nil {
+		return nil, errors.Join(err, theirs.Close())
+	}
+	req, err := s.request(spec, theirs)
+	req.group = group
+	defer closeAll(req.extra) // the child has its own
+	if err != nil {
+		return nil, err
+	}
+	p, err := fork(req)
+	closeAll(req.extra)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.settle(ours, spec); err != nil {
+		_ = p.kill() // it may have ended by itself
+		exit := p.await()
+		p.forget()
+		return nil, errors.Join(err, sayOf(exit))
+	}
+	return p, nil
+}
+
+// sayOf is an error if a child ended in a way that it did not explain.
+func sayOf(exit Exit) error {
+	if exit.Code == setupFailed || exit.Signal == unix.SIGKILL {
+		return nil
+	}
+	return errors.New(exit.String())
+}
+
+// forget is for a process that never was one.
+func (p *Process) forget() {
+	p.mu.Lock()
+	p.gone = true
+	p.mu.Unlock()
+	p.sandbox.mu.Lock()
+	delete(p.sandbox.live, p)
+	p.sandbox.mu.Unlock()
+	if p.network != nil {
+		_ = p.network.Close() // it never carried anything
+	}
+	closeDescriptor(p.pidfd)
+}
+
+// settle leads the child through the building of its walls: it goes on once it
+// is in its group, hands over its network, and ends the conversation by
+// executing the program, or by saying what went wrong.
+func (p *Process) settle(setup *net.UnixConn, spec Spec) error {
+	if err := p.group.Enter(p.id); err != nil {
+		return err
+	}
+	if _, err := setup.Write([]byte{1}); err != nil {
+		return fmt.Errorf("talk to the child: %w", err)
+	}
+	if p.sandbox.hasDevice(spec) {
+		device, err := receiveFile(setup)
+		if err != nil {
+			return err
+		}
+		if p.network, err = spec.Network(device); err != nil {
+			return fmt.Errorf("connect the network: %w", err)
+		}
+	}
+	said, err := io.ReadAll(setup)
+	switch {
+	case len(said) > 0:
+		return fmt.Errorf("%s", bytes.TrimSpace(said))
+	case err != nil:
+		return fmt.Errorf("talk to the child: %w", err)
+	}
+	if p.sandbox.mode.Processes {
+		p.space, err = processSpace(p.id)
+	}
+	return err
+}
+
+func (s *Sandbox) hasDevice(spec Spec) bool { return spec.Network != nil && s.mode.Network }
+
+// request puts together what a child gets, setup among it.
+func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
+	p := plan{
+		Spec: spec, Mode: s.mode, Descriptors: 3 + len(spec.Files), Device: s.hasDevice(spec),
+		LimitTasks: s.groups.Missing(cgroup.Tasks) != "" && (s.mode.Identity || s.mode.User),
+	}
+	req := start{spec: spec, extra: []*os.File{setup}}
+	p.Setup = p.Descriptors
+	p.Keeper = p.Setup + 1
+	if s.mode.Mounts && os.Geteuid() == 0 {
+		for _, m := range spec.Mounts { // which the child, as another user, might not reach
+			tree, err := openTree(m.Host)
+			if err != nil {
+				return req, err
+			}
+			req.extra = append(req.extra, tree)
+			p.Trees = append(p.Trees, p.Setup+1+len(p.Trees)+1)
+		}
+	}
+	req.plan = p
+	return req, nil
+}
+
+// launch starts the child that builds the walls and becomes the process. It
+// runs on the thread that the child's life is tied to.
+func (s *Sandbox) launch(p *Process, req start) error {
+	if s.mode.Identity {
+		req.plan.UID = s.options.FirstUID + s.nextUID
 		s.nextUID = (s.nextUID + 1) % s.options.UIDs
 	}
-	argument, err := json.Marshal(p)
+	argument, err := json.Marshal(req.plan)
 	if err != nil {
-		return nil, fmt.Errorf("plan a sandbox: %w", err)
+		return fmt.Errorf("plan a sandbox: %w", err)
 	}
-	attributes := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	if m.Namespaces {
-		attributes.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+	files := append(append(append([]*os.File{}, req.spec.Files...), req.extra[0], s.keeper), req.extra[1:]...)
+	p.cmd = &exec.Cmd{
+		Path: self, Args: []string{childName, string(argument)}, Env: []string{"GOMAXPROCS=1"}, Dir: "/",
+		ExtraFiles: files, SysProcAttr: s.attributes(req.plan.UID, &p.pidfd),
 	}
-	if m.User {
-		uid, gid := os.Geteuid(), os.Getegid()
-		attributes.Cloneflags |= unix.CLONE_NEWUSER
-		attributes.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
-		attributes.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
-		attributes.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN} // within its namespace; until it executes the program
+	if req.spec.Stdout != nil {
+		p.cmd.Stdout = req.spec.Stdout
 	}
-	return &exec.Cmd{Path: self, Args: []string{childName, string(argument)}, Env: []string{}, Dir: "/", SysProcAttr: attributes}, nil
-}
-
-// mayRaisePriority reports whether this process may undo what nice does.
-func mayRaisePriority() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	err := unix.Capget(&header, &data[0])
-	return err == nil && data[0].Effective&(1<<unix.CAP_SYS_NICE) != 0
-}
-
-// foreground gives every thread of a process the usual priority.
-func foreground(id int) error {
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", id))
-	if err != nil {
-		return fmt.Errorf("look at the threads of process %d: %w", id, err)
+	if req.spec.Stderr != nil {
+		p.cmd.Stderr = req.spec.Stderr
 	}
-	for _, thread := range threads {
-		tid, err := strconv.Atoi(thread.Name())
-		if err != nil {
-			return fmt.Errorf("look at the threads of process %d: %w", id, err)
-		}
-		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("raise the priority of process %d: %w", id, err)
-		}
+	if err := p.cmd.Start(); err != nil {
+		return err
 	}
+	runtime.KeepAlive(files)
+	p.id = p.cmd.Process.Pid
 	return nil
 }
 
-// killSession kills all processes of the session that id leads.
-func killSession(id int) error {
-	if err := unix.Kill(-id, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("kill session %d: %w", id, err)
+// attributes are how a child comes to be in its namespaces.
+func (s *Sandbox) attributes(uid int, pidfd *int) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: pidfd}
+	for flag, wanted := range map[uintptr]bool{
+		unix.CLONE_NEWUSER: s.mode.User, unix.CLONE_NEWNS: s.mode.Mounts, unix.CLONE_NEWPID: s.mode.Processes,
+		unix.CLONE_NEWNET: s.mode.Network, unix.CLONE_NEWIPC | unix.CLONE_NEWUTS: s.mode.Names,
+	} {
+		if wanted {
+			a.Cloneflags |= flag
+		}
 	}
-	return nil
+	if !s.mode.User {
+		return a
+	}
+	hostUID, hostGID := os.Geteuid(), os.Getegid()
+	if s.mode.Identity {
+		hostUID, hostGID = uid, uid
+	}
+	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: hostUID, Size: 1}}
+	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: hostGID, Size: 1}}
+	a.GidMappingsEnableSetgroups = s.mode.Identity
+	a.Credential = &syscall.Credential{Uid: insideID, Gid: insideID, NoSetGroups: !s.mode.Identity}
+	// Until it executes the program, and within its namespaces alone.
+	a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP}
+	return a
+}
+
+// setupSocket returns a connected pair.
+func setupSocket() (*net.UnixConn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "setup"), os.NewFile(uintptr(fds[1]), "setup")
+	defer ours.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		theirs.Close()
+		return nil, nil, errors.Join(errors.New("make a socket pair: it is no unix socket"), conn.Close())
+	}
+	return unixConn, theirs, nil
+}
+
+// receiveFile takes a descriptor from the child, or what the child says instead.
+func receiveFile(from *net.UnixConn) (*os.File, error) {
+	data, control := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	n, controlled, _, _, err := from.ReadMsgUnix(data, control)
+	if err != nil {
+		return nil, fmt.Errorf("take the network from the child: %w", err)
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:controlled])
+	if err != nil || len(messages) != 1 {
+		rest, _ := io.ReadAll(from) // what is lost of it explains nothing more
+		return nil, fmt.Errorf("%s", bytes.TrimSpace(append(data[:n], rest...)))
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return nil, errors.Join(errors.New("take the network from the child: it sent something else"), err)
+	}
+	unix.CloseOnExec(fds[0])
+	return os.NewFile(uintptr(fds[0]), "network"), nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+func closeDescriptor(fd int) {
+	if fd >= 0 {
+		_ = unix.Close(fd) // nothing was written to it
+	}
 }

@@ -3,38 +3,83 @@
 package sandbox
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"runtime"
+	"syscall"
+
+	"github.com/lateen-dev/lateen/internal/cgroup"
 )
+
+const (
+	defaultTmpBytes  = 512 << 20
+	defaultMaxFiles  = 4096
+	defaultTasks     = 512
+	backgroundWeight = 1
+)
+
+// plan is of no use here.
+type plan struct{}
+
+// visit is of no use here.
+type visit struct{}
 
 // Child does nothing here: no walls are built.
 func Child() {}
 
 func (s *Sandbox) detect() error {
-	why := "Lateen builds walls on Linux only, this is " + runtime.GOOS
-	s.walls = []Wall{{WallMounts, why}, {WallIdentity, why}, {WallPrivileges, why}}
+	why := map[string]string{}
+	for _, name := range []string{"user", "mounts", "processes", "network", "names", "calls", "identity", "privileges"} {
+		why[name] = "Lateen builds walls on Linux only, this is " + runtime.GOOS
+	}
+	s.walls = wallsOf(why, s.groups)
 	return nil
 }
 
-func (s *Sandbox) launch(spec Spec) (*exec.Cmd, error) {
-	cmd := &exec.Cmd{
-		Path: spec.Path, Args: append([]string{spec.Path}, spec.Args...), Env: spec.Env, Dir: "/",
-		ExtraFiles: spec.Files,
+func (s *Sandbox) build(ctx context.Context, spec Spec, group *cgroup.Group) (*Process, error) {
+	return s.fork(ctx, start{spec: spec, group: group})
+}
+
+func (s *Sandbox) launch(p *Process, req start) error {
+	p.cmd = &exec.Cmd{
+		Path: req.spec.Path, Args: append([]string{req.spec.Path}, req.spec.Args...), Env: req.spec.Env, Dir: "/",
+		ExtraFiles: req.spec.Files,
 	}
-	if spec.Stdout != nil {
-		cmd.Stdout = spec.Stdout
+	if req.spec.Stdout != nil {
+		p.cmd.Stdout = req.spec.Stdout
 	}
-	if spec.Stderr != nil {
-		cmd.Stderr = spec.Stderr
+	if req.spec.Stderr != nil {
+		p.cmd.Stderr = req.spec.Stderr
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", spec.Path, err)
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", req.spec.Path, err)
 	}
-	return cmd, nil
+	p.id = p.cmd.Process.Pid
+	return nil
+}
+
+func (s *Sandbox) visit(ctx context.Context) { <-ctx.Done() }
+
+// Attach does nothing here: processes see what the host has.
+func (p *Process) Attach(string, string) error { return nil }
+
+// Adopt is not supported here.
+func (p *Process) Adopt(int) (*Process, error) { return nil, errors.ErrUnsupported }
+
+func (p *Process) signalLocked(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
+
+func (p *Process) killLocked() error { return p.cmd.Process.Kill() }
+
+func (p *Process) await() Exit {
+	_ = p.cmd.Wait() // what it has to say is in the state
+	return exitOf(p.cmd.ProcessState)
 }
 
 func foreground(int) error { return nil }
 
-// killSession has nothing to do: children of the process are left to it.
-func killSession(int) error { return nil }
+// usageOf is unknown here.
+func usageOf(int) Usage { return Usage{} }
+
+func closeDescriptor(int) {}

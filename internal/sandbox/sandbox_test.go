@@ -45,14 +45,21 @@ func run(t *testing.T) *Sandbox {
 	return s
 }
 
+// tools are programs for scripts.
+func tools() []Mount { return []Mount{{Host: "/usr/bin", Guest: "/usr/bin"}} }
+
 // shell runs a script in the sandbox and returns what it says and its state.
-func shell(t *testing.T, s *Sandbox, spec Spec, script string) (string, *os.ProcessState) {
+func shell(t *testing.T, s *Sandbox, spec Spec, script string) (string, Exit) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	spec.Path, spec.Args, spec.Stdout, spec.Stderr = "/bin/sh", []string{"-c", script}, w, w
+	spec.Mounts = append(spec.Mounts, tools()...)
+	if spec.Env == nil {
+		spec.Env = []string{"PATH=/usr/bin"}
+	}
 	p, err := s.Start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
@@ -109,10 +116,11 @@ func TestTwoProcessesAreDifferentUsers(t *testing.T) {
 	if !s.Identity() {
 		t.Skip(s.Missing())
 	}
-	first, _ := shell(t, s, Spec{}, "id -u")
-	second, _ := shell(t, s, Spec{}, "id -u")
+	script := "cat /proc/self/uid_map; grep Uid /proc/self/status"
+	first, _ := shell(t, s, Spec{}, script)
+	second, _ := shell(t, s, Spec{}, script)
 	if first == second {
-		t.Errorf("both are user %s", first)
+		t.Errorf("both are the user of %s", first)
 	}
 }
 
@@ -147,7 +155,7 @@ func TestNothingElseCanBeWritten(t *testing.T) {
 	inside := s.Inside(mounts, filepath.Join(code, "index.js"))
 	out, _ := shell(t, s, Spec{Mounts: mounts}, fmt.Sprintf(`
 		cat %[1]s /var/file.js; echo
-		for f in %[1]s %[1]s.new /var/x /dev/shm/x /etc/x /run/x /var/tmp/x /proc/sys/kernel/hostname; do (echo evil > $f) 2>/dev/null && echo "wrote $f"; done
+		for f in %[1]s %[1]s.new /var/x /dev/x /etc/x /run/x /var/tmp/x /proc/sys/kernel/hostname; do (echo evil > $f) 2>/dev/null && echo "wrote $f"; done
 		rm -f %[1]s; ls /var`, inside))
 	if want := "hellohello\nfile.js\ntask"; !strings.HasPrefix(out, "hellohello") || strings.Contains(out, "wrote") || !strings.HasSuffix(out, "file.js\ntask") {
 		t.Errorf("got\n%s\nwant\n%s", out, want)
@@ -186,7 +194,7 @@ func TestKillTakesTheWholeSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.Start(t.Context(), Spec{Path: "/bin/sh", Args: []string{"-c", "sleep 1000 & echo up; wait"}, Env: []string{"PATH=/bin:/usr/bin"}, Stdout: w})
+	p, err := s.Start(t.Context(), Spec{Path: "/bin/sh", Args: []string{"-c", "sleep 1000 & echo up; wait"}, Env: []string{"PATH=/bin:/usr/bin"}, Mounts: tools(), Stdout: w})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +209,7 @@ func TestKillTakesTheWholeSession(t *testing.T) {
 	if _, err := lines.ReadString('\n'); err != io.EOF { // its child holds the pipe, too
 		t.Error(err)
 	}
-	if state := p.Wait(); state.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+	if state := p.Wait(); state.Signal != syscall.SIGKILL {
 		t.Error(state)
 	}
 }
@@ -220,7 +228,7 @@ func TestBackgroundPriorityCanBeUndone(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := "nice; read line <&3; nice"
-	p, err := s.Start(t.Context(), Spec{Path: "/bin/sh", Args: []string{"-c", script}, Env: []string{"PATH=/bin:/usr/bin"}, Stdout: w, Files: []*os.File{in}, Background: true})
+	p, err := s.Start(t.Context(), Spec{Path: "/bin/sh", Args: []string{"-c", script}, Env: []string{"PATH=/bin:/usr/bin"}, Mounts: tools(), Stdout: w, Files: []*os.File{in}, Background: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +258,7 @@ func TestAProgramThatCannotBeExecutedSaysWhy(t *testing.T) {
 	}
 	w.Close()
 	out, _ := io.ReadAll(r)
-	if state := p.Wait(); state.ExitCode() != 126 || !strings.Contains(string(out), "/no/such/program") {
+	if state := p.Wait(); state.Code != 126 || !strings.Contains(string(out), "/no/such/program") {
 		t.Errorf("it said %q and ended with %v", out, state)
 	}
 }
@@ -266,13 +274,13 @@ func TestEndOfRunEndsTheProcesses(t *testing.T) {
 		defer close(done)
 		s.Run(ctx)
 	}()
-	p, err := s.Start(ctx, Spec{Path: "/bin/sleep", Args: []string{"1000"}})
+	p, err := s.Start(ctx, Spec{Path: "/usr/bin/sleep", Args: []string{"1000"}, Mounts: tools()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cancel()
 	<-done
-	if state := p.Wait(); state.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+	if state := p.Wait(); state.Signal != syscall.SIGKILL {
 		t.Error(state)
 	}
 	if _, err := s.Start(ctx, Spec{Path: "/bin/true"}); err == nil {
@@ -315,7 +323,7 @@ func superviseUntilKilled() {
 	}
 	go s.Run(context.Background())               //nolint:forbidigo // a main program of its own
 	_, err = s.Start(context.Background(), Spec{ //nolint:forbidigo // as above
-		Path: "/bin/sh", Args: []string{"-c", "echo up; exec sleep 1000"}, Env: []string{"PATH=/bin:/usr/bin"}, Stdout: os.Stdout,
+		Path: "/bin/sh", Args: []string{"-c", "echo up; exec sleep 1000"}, Env: []string{"PATH=/bin:/usr/bin"}, Mounts: tools(), Stdout: os.Stdout,
 	})
 	if err != nil {
 		panic(err)

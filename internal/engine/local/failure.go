@@ -124,16 +124,13 @@ func (i *instance) death() error {
 }
 
 func (i *instance) deathLocked() error {
-	status, _ := i.state.Sys().(syscall.WaitStatus)
 	switch {
 	case i.cause != nil:
 		return i.cause
-	case status.Signaled() && strings.Contains(i.output.lastWords(), "heap out of memory"):
+	case i.state.OutOfMemory, i.state.Signal != 0 && strings.Contains(i.output.lastWords(), "heap out of memory"):
 		return i.memoryExceeded()
-	case status.Signaled():
-		return fmt.Errorf("a signal killed it (%s)", status.Signal())
 	default:
-		return fmt.Errorf("it exited with status %d", status.ExitStatus())
+		return errors.New(i.state.String())
 	}
 }
 

@@ -1,12 +1,10 @@
 package local
 
-import "errors"
-
-// Freeze is not supported yet by this engine's sandbox.
-func (i *instance) Freeze() error { return errors.ErrUnsupported }
+// Freeze stops the instance's processes where they are.
+func (i *instance) Freeze() error { return i.process.Freeze() }
 
 // Thaw lets a frozen instance run again.
-func (i *instance) Thaw() error { return nil }
+func (i *instance) Thaw() error { return i.process.Thaw() }
 
-// Reclaim is not supported yet by this engine's sandbox.
-func (i *instance) Reclaim() error { return errors.ErrUnsupported }
+// Reclaim pushes the memory of a frozen instance out.
+func (i *instance) Reclaim() error { return i.process.Reclaim() }

@@ -45,7 +45,7 @@ func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *wo
 		worker: w, engine: e, spec: spec,
 		id:     lateen.NewID[lateen.InstanceID]("ins_", time.Now()),
 		memory: int64(cmp.Or(spec.Function.Memory, e.o.Memory)) << 20,
-		booted: usageOf(w.process.ID()).CPU,
+		booted: w.process.CPU(),
 		loaded: make(chan error, 1), done: make(chan struct{}), idle: make(chan struct{}),
 	}
 	source := "function"
@@ -67,8 +67,13 @@ func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *wo
 // error there is no instance.
 func (i *instance) load(ctx context.Context, tree string) error {
 	f := i.spec.Function
-	err := i.activate(guest.Activate{
-		Root: i.inside(tree), Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
+	root, err := i.moveIn(tree)
+	if err != nil {
+		i.kill()
+		return err
+	}
+	err = i.activate(guest.Activate{
+		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
 		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(),
 	}, i.receive)
 	if err != nil {
@@ -133,15 +138,6 @@ func (i *instance) Busy() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return len(i.calls.open)
-}
-
-// Usage is what it has used since it became a function.
-func (i *instance) Usage() engine.Usage {
-	if isClosed(i.exited) {
-		return engine.Usage{CPU: i.state.UserTime() + i.state.SystemTime() - i.booted}
-	}
-	u := usageOf(i.process.ID())
-	return engine.Usage{CPU: max(u.CPU-i.booted, 0), Memory: u.Memory}
 }
 
 // Stop ends the instance; see [engine.Instance].

@@ -41,10 +41,14 @@ func (e *Engine) watch(ctx context.Context) {
 	}
 }
 
-// check holds the instance to its limits. Memory is watched from outside: the
-// heap limit of V8 is fixed when a process boots, before it has a function.
+// check holds the instance to its limits. Memory is watched from outside where
+// the kernel does not bound it: the heap limit of V8 is fixed when a process
+// boots, before it has a function.
 func (i *instance) check(now time.Time) {
-	memory := usageOf(i.process.ID()).Memory
+	var memory int64
+	if !i.engine.sandbox.MemoryBound() {
+		memory = i.Usage().Memory
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if memory > i.memory {

@@ -3,11 +3,11 @@ package local
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -20,13 +20,16 @@ import (
 const (
 	bootTimeout = 30 * time.Second
 	killAfter   = 500 * time.Millisecond // of a request to end
+	lingerTime  = 100 * time.Millisecond // of a process that hung up
+
+	memoryOfCPU = 1769 << 20 // with which a function has a CPU of its own
 )
 
 // Where guests find what they need, if they have mounts of their own.
 const (
 	guestNode  = sandbox.MountRoot + "/runtime/node"
 	guestAgent = sandbox.MountRoot + "/runtime/agent"
-	guestTrees = sandbox.MountRoot + "/task"
+	guestTree  = sandbox.MountRoot + "/task"
 )
 
 // worker is a booted runtime process: blank until it is made a function.
@@ -39,7 +42,7 @@ type worker struct {
 
 	parked chan struct{} // closed once it waits for a function
 	exited chan struct{} // closed once it is gone; state is set before
-	state  *os.ProcessState
+	state  sandbox.Exit
 
 	mu       sync.Mutex // guards below
 	receiver func(guest.Message)
@@ -90,14 +93,14 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 	if err != nil {
 		return nil, err
 	}
-	mounts := append(program.mounts, sandbox.Mount{Host: e.o.TreesDir, Guest: guestTrees})
-	inside := func(path string) string { return e.sandbox.Inside(mounts, path) }
+	inside := func(path string) string { return e.sandbox.Inside(program.mounts, path) }
 	args := make([]string, len(program.args))
 	for i, arg := range program.args {
 		args[i] = inside(arg)
 	}
 	process, err := e.sandbox.Start(ctx, sandbox.Spec{
-		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp), o.runner.env, o.env), Mounts: mounts,
+		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp), o.runner.env, o.env),
+		Mounts: program.mounts, Late: []sandbox.Place{{Guest: guestTree}},
 		Files: ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
 	})
 	ends.handOver()
@@ -179,8 +182,9 @@ func (w *worker) listen() {
 		}
 		w.receive(m)
 	}
-	w.kill() // and all that it started
+	lingers := time.AfterFunc(lingerTime, w.kill) // what has hung up is ending, and may say how
 	w.state = w.process.Wait()
+	lingers.Stop()
 	w.ends.hangUp()
 	written.Wait()
 	w.ends.close()
@@ -230,6 +234,22 @@ func (w *worker) activate(a guest.Activate, receiver func(guest.Message)) error 
 	w.mu.Unlock()
 	return guest.Write(w.ends.control, guest.TypeActivate, a)
 }
+
+// moveIn shows the process its function's files, which it has not seen until
+// now, bounds it as the function is, and returns where the files are to it.
+func (i *instance) moveIn(tree string) (string, error) {
+	limits := sandbox.Limits{Memory: i.memory, CPU: cpus(i.memory)}
+	if err := errors.Join(i.process.Limit(limits), i.process.Attach(tree, guestTree)); err != nil {
+		return "", err
+	}
+	if i.engine.sandbox.PrivateTmp() {
+		return guestTree, nil
+	}
+	return tree, nil
+}
+
+// cpus is how many CPUs come with so many bytes of memory.
+func cpus(memory int64) float64 { return max(1, float64(memory)/memoryOfCPU) }
 
 // kill ends the process at once.
 func (w *worker) kill() { _ = w.process.Kill() } // fails only where it is gone

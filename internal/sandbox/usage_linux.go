@@ -1,4 +1,4 @@
-package local
+package sandbox
 
 import (
 	"bytes"
@@ -6,27 +6,16 @@ import (
 	"os"
 	"strconv"
 	"time"
-
-	"github.com/lateen-dev/lateen/internal/engine"
 )
 
 // tick is the unit of times in /proc: the kernel's USER_HZ, 100 everywhere.
 const tick = time.Second / 100
 
-// usageOf returns what a process and its descendants use; nothing of those that
-// are gone. Descendants count as far as the main threads of processes started
-// them.
-func usageOf(pid int) engine.Usage {
+// usageOf returns what a process and its descendants use, where no group
+// measures it; nothing of those that are gone.
+func usageOf(pid int) Usage {
 	u := usageOfOne(pid)
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
-	if err != nil {
-		return u
-	}
-	for field := range bytes.FieldsSeq(children) {
-		child, err := strconv.Atoi(string(field))
-		if err != nil {
-			continue
-		}
+	for _, child := range childrenOf(pid) {
 		more := usageOf(child)
 		u.CPU += more.CPU
 		u.Memory += more.Memory
@@ -34,12 +23,27 @@ func usageOf(pid int) engine.Usage {
 	return u
 }
 
+// childrenOf lists the processes that the main thread of a process started.
+func childrenOf(pid int) []int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid))
+	if err != nil {
+		return nil
+	}
+	var children []int
+	for field := range bytes.FieldsSeq(text) {
+		if child, err := strconv.Atoi(string(field)); err == nil {
+			children = append(children, child)
+		}
+	}
+	return children
+}
+
 // usageOfOne reads a process's line of statistics (proc_pid_stat(5)): times of
 // its own and of children it has waited for, and resident pages.
-func usageOfOne(pid int) engine.Usage {
+func usageOfOne(pid int) Usage {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return engine.Usage{}
+		return Usage{}
 	}
 	// The name, in parentheses, may hold anything; counting starts behind it.
 	fields := bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
@@ -51,5 +55,5 @@ func usageOfOne(pid int) engine.Usage {
 		return v
 	}
 	ticks := number(14) + number(15) + number(16) + number(17)
-	return engine.Usage{CPU: time.Duration(ticks) * tick, Memory: number(24) * int64(os.Getpagesize())}
+	return Usage{CPU: time.Duration(ticks) * tick, Memory: number(24) * int64(os.Getpagesize())}
 }

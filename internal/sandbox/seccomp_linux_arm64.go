@@ -1,0 +1,8 @@
+package sandbox
+
+import "golang.org/x/sys/unix"
+
+const arch = unix.AUDIT_ARCH_AARCH64
+
+// archCalls are allowed besides.
+func archCalls() []uint32 { return []uint32{unix.SYS_NEWFSTATAT} }

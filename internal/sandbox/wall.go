@@ -1,0 +1,83 @@
+package sandbox
+
+import (
+	"strings"
+
+	"github.com/lateen-dev/lateen/internal/cgroup"
+)
+
+// A Wall is a means of confinement.
+type Wall struct {
+	Name    string // what it is: "a user of its own"
+	Stops   string // what it keeps a process from
+	Missing string // why it does not stand on this host; "" if it does
+	Remedy  string // what would make it stand, if that is known
+}
+
+// mode is which walls the child builds.
+type mode struct {
+	User       bool `json:"user"`       // a user namespace, in which it is an unprivileged user
+	Mounts     bool `json:"mounts"`     // a root of its own
+	Processes  bool `json:"processes"`  // a process namespace
+	Network    bool `json:"network"`    // a network namespace
+	Names      bool `json:"names"`      // ipc, uts and cgroup namespaces
+	Calls      bool `json:"calls"`      // a list of system calls
+	Identity   bool `json:"identity"`   // a user id of its own
+	Background bool `json:"background"` // a low priority by niceness, which can be undone
+}
+
+// Walls tells which walls there are, and which of them stand.
+func (s *Sandbox) Walls() []Wall { return s.walls }
+
+// Missing says in one sentence what is missing, or "".
+func (s *Sandbox) Missing() string {
+	var missing []string
+	for _, w := range s.walls {
+		if w.Missing != "" {
+			missing = append(missing, w.Name+" ("+w.Missing+")")
+		}
+	}
+	if len(missing) == 0 {
+		return ""
+	}
+	return "functions run without " + strings.Join(missing, ", without ")
+}
+
+// PrivateTmp reports whether every process has a root and a /tmp of its own.
+func (s *Sandbox) PrivateTmp() bool { return s.mode.Mounts }
+
+// Identity reports whether every process has a user id of its own.
+func (s *Sandbox) Identity() bool { return s.mode.Identity }
+
+// Networks reports whether processes have networks of their own.
+func (s *Sandbox) Networks() bool { return s.mode.Network }
+
+// MemoryBound reports whether the kernel itself holds processes to their
+// memory.
+func (s *Sandbox) MemoryBound() bool { return s.groups.Missing(cgroup.Memory) == "" }
+
+const (
+	asRoot     = "start Lateen as root: it gives every process a user id of its own"
+	delegation = "start Lateen as root, or by systemd with `Delegate=yes`"
+	namespaces = "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, user.max_user_namespaces), or start Lateen as root"
+)
+
+// wallsOf lists the walls: why are the reasons of those of the child's that
+// are missing, by name of the field of the mode.
+func wallsOf(why map[string]string, groups *cgroup.Tree) []Wall {
+	return []Wall{
+		{"a user namespace", "being anybody on the host, root least of all", why["user"], namespaces},
+		{"a root of its own", "seeing or changing files of the host, of the platform and of others", why["mounts"], namespaces},
+		{"a process namespace", "seeing, signalling or tracing processes of others", why["processes"], namespaces},
+		{"a network namespace", "reaching the host's loopback, the platform, metadata services, abstract sockets and others' functions", why["network"], namespaces},
+		{"ipc, uts and cgroup namespaces", "shared memory of others, names of the host", why["names"], namespaces},
+		{"a list of system calls", "most of the kernel: mounts, tracing, modules, bpf, io_uring, keyrings", why["calls"], "run a kernel with seccomp filters"},
+		{"a user id of its own", "sharing the kernel's per-user limits with others", why["identity"], asRoot},
+		{"no privileges", "gaining any, by setuid programs or capabilities", why["privileges"], "run on Linux"},
+		{"a bound on memory", "taking memory from others", groups.Missing(cgroup.Memory), delegation},
+		{"a bound on CPU time", "taking CPU time from others", groups.Missing(cgroup.CPU), delegation},
+		{"a bound on processes", "fork bombs", groups.Missing(cgroup.Tasks), delegation},
+		{"measures of use", "being measured wrongly: without it, processes are counted one by one", groups.Missing(cgroup.Accounting), delegation},
+		{"a freezer", "using CPU time while no request is at work", groups.Missing(cgroup.Freezer), delegation},
+	}
+}
