@@ -22,6 +22,7 @@ import (
 type fakeEngine struct {
 	boot     time.Duration
 	handle   func(req *http.Request) (*http.Response, error) // nil answers "ok"
+	handleOf func(i *fakeInstance) time.Duration             // how long it takes to answer "ok"; nil is no time
 	failWith error
 	freezes  bool          // instances can be frozen
 	thaws    time.Duration // a thaw takes
@@ -216,6 +217,9 @@ func (i *fakeInstance) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	i.served.Add(1)
 	resp, err := answer("ok"), error(nil)
+	if i.engine.handleOf != nil {
+		time.Sleep(i.engine.handleOf(i))
+	}
 	if i.engine.handle != nil {
 		resp, err = i.engine.handle(req)
 	}

@@ -1,0 +1,208 @@
+package fleet_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/fleet"
+)
+
+// flood has a project ask for several functions without end, until the result is called.
+func (h *harness) flood(project lateen.ProjectID, functions, each int) (stop func()) {
+	ended := make(chan struct{})
+	var all sync.WaitGroup
+	for n := range functions * each {
+		s := specOf(project, lateen.DeploymentID("dpl_"+project), fmt.Sprintf("/%d", n%functions))
+		all.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				if _, _, err := h.call(h.t.Context(), s); err != nil {
+					if !errors.Is(err, lateen.ErrFunctionThrottled) {
+						h.t.Errorf("the flood got %v", err)
+						return
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+		})
+	}
+	return func() { close(ended); all.Wait() }
+}
+
+// waits makes n requests, one after the other, and returns how long the best
+// 99 of 100 took at most.
+func (h *harness) waits(s lateen.FunctionSpec, n int, pause time.Duration) time.Duration {
+	var waited []time.Duration
+	for range n {
+		asked := time.Now()
+		h.ask(s)
+		waited = append(waited, time.Since(asked))
+		time.Sleep(pause)
+	}
+	slices.Sort(waited)
+	return waited[len(waited)*99/100]
+}
+
+func TestAFloodOfInstancesStarvesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: 50 * time.Millisecond, handle: sleeping(200 * time.Millisecond)}
+		h := run(t, fleet.Options{Engine: e, Total: 8, Processors: 2})
+		stop := h.flood("prj_noisy", 12, 20)
+		time.Sleep(5 * time.Second)
+		if n := e.of("prj_noisy"); n < 8 {
+			t.Errorf("the flood has %d instances, want all there are", n)
+		}
+		if p99 := h.waits(specOf("prj_quiet", "dpl_q", "/a"), 40, 50*time.Millisecond); p99 > time.Second {
+			t.Errorf("beside it p99 is %s, want a second at most", p99)
+		}
+		if p99 := h.waits(specOf("prj_rare", "dpl_r", "/a"), 6, 2*time.Second); p99 > time.Second {
+			t.Errorf("who asks seldom waits %s at p99, want a second at most", p99)
+		}
+		stop()
+	})
+}
+
+func TestEveryProjectGetsItsPartOfTheInstances(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: 50 * time.Millisecond, handle: sleeping(100 * time.Millisecond)}
+		h := run(t, fleet.Options{Engine: e, Total: 12, Processors: 2})
+		var stops []func()
+		for i, functions := range []int{12, 8, 4} {
+			stops = append(stops, h.flood(lateen.ProjectID(fmt.Sprintf("prj_%d", i)), functions, 10))
+			time.Sleep(2 * time.Second)
+		}
+		time.Sleep(10 * time.Second)
+		for i := range 3 {
+			if n := e.of(lateen.ProjectID(fmt.Sprintf("prj_%d", i))); n < 3 || n > 6 {
+				t.Errorf("project %d has %d instances of 12, want about a third", i, n)
+			}
+		}
+		for _, stop := range stops {
+			stop()
+		}
+	})
+}
+
+// computing are functions that compute for d on one of n processors that all
+// share, and usage is how the engine tells.
+func computing(n int, d time.Duration) (handle func(*fakeInstance) time.Duration, usage func(*fakeInstance) engine.Usage) {
+	var mu sync.Mutex
+	free := make([]time.Time, n)
+	handle = func(*fakeInstance) time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		next := slices.IndexFunc(free, func(at time.Time) bool { return at.Equal(slices.MinFunc(free, time.Time.Compare)) })
+		if now := time.Now(); free[next].Before(now) {
+			free[next] = now
+		}
+		free[next] = free[next].Add(d)
+		return time.Until(free[next])
+	}
+	usage = func(i *fakeInstance) engine.Usage {
+		return engine.Usage{CPU: time.Duration(i.served.Load()-i.inFlight.Load()) * d}
+	}
+	return handle, usage
+}
+
+func TestAFloodOfComputationStarvesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		compute, usage := computing(2, 20*time.Millisecond)
+		e := &fakeEngine{boot: 50 * time.Millisecond, usage: usage}
+		e.handleOf = func(i *fakeInstance) time.Duration { return compute(i) }
+		h := run(t, fleet.Options{Engine: e, Processors: 2})
+		quiet := specOf("prj_quiet", "dpl_q", "/a")
+		loud := specOf("prj_noisy", "dpl_prj_noisy", "/0")
+		for range 20 { // they are known
+			h.ask(quiet)
+			h.ask(loud)
+			time.Sleep(100 * time.Millisecond)
+		}
+		stop := h.flood("prj_noisy", 1, 300)
+		time.Sleep(5 * time.Second)
+		p99 := h.waits(quiet, 200, 50*time.Millisecond)
+		stop()
+		if p99 > 300*time.Millisecond {
+			t.Errorf("beside a flood of computation p99 is %s, want 300ms at most", p99)
+		}
+		if n := len(e.instances); n > 8 {
+			t.Errorf("%d instances were started for two processors", n)
+		}
+	})
+}
+
+func TestTheQueueOfAProjectIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Hour}
+		h := run(t, fleet.Options{Engine: e, Queue: 3, ProjectQueue: 5, StartTimeout: time.Second})
+		var waiting sync.WaitGroup
+		for n := range 5 {
+			waiting.Go(func() { h.call(t.Context(), spec(fmt.Sprintf("/%d", n))) })
+		}
+		synctest.Wait()
+		asked := time.Now()
+		if _, _, err := h.call(t.Context(), spec("/another")); !errors.Is(err, lateen.ErrFunctionThrottled) || time.Since(asked) != 0 {
+			t.Errorf("got %v after %s, want function_throttled at once", err, time.Since(asked))
+		}
+		other := make(chan error, 1)
+		go func() {
+			_, _, err := h.call(t.Context(), specOf("prj_2", "dpl_2", "/a"))
+			other <- err
+		}()
+		synctest.Wait()
+		if got := h.Stats().Waiting; got != 6 {
+			t.Errorf("%d wait, want five of one project and one of another", got)
+		}
+		waiting.Wait()
+		<-other
+		if got := h.Stats(); got.Waiting != 0 || got.Starting != 0 {
+			t.Errorf("left behind: %+v", got)
+		}
+	})
+}
+
+func TestManyIdleFunctionsAskedAtOnceAreAllAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: 50 * time.Millisecond}
+		h := run(t, fleet.Options{Engine: e, Processors: 2})
+		asked := time.Now()
+		var all sync.WaitGroup
+		for n := range 100 {
+			all.Go(func() { h.ask(spec(fmt.Sprintf("/%d", n))) })
+		}
+		all.Wait()
+		if took := time.Since(asked); took > 1300*time.Millisecond {
+			t.Errorf("it took %s, want 100 starts of 50ms, 4 at once", took)
+		}
+	})
+}
+
+func TestAStartThatHangsDoesNotHoldUpTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: 20 * time.Second}
+		h := run(t, fleet.Options{Engine: e, Processors: 1})
+		var all sync.WaitGroup
+		for n := range 6 {
+			all.Go(func() { h.ask(spec(fmt.Sprintf("/slow-%d", n))) })
+		}
+		synctest.Wait()
+		if starts, _ := e.counts(); starts != 2 {
+			t.Errorf("%d starts at once, want 2", starts)
+		}
+		time.Sleep(2500 * time.Millisecond)
+		if starts, _ := e.counts(); starts != 6 {
+			t.Errorf("%d starts after the first two had their second, want all 6", starts)
+		}
+		all.Wait()
+	})
+}
