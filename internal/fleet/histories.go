@@ -39,13 +39,16 @@ func (f *Fleet) remember(ctx context.Context) {
 	}
 	every := time.NewTicker(rememberEvery)
 	defer every.Stop()
-	for ctx.Err() == nil {
+	for {
 		select {
 		case <-ctx.Done():
 		case <-every.C:
 		}
 		if err := f.writeHistories(); err != nil {
 			f.o.Log.Warn("what is learned of functions is not kept", "err", err)
+		}
+		if ctx.Err() != nil {
+			return
 		}
 	}
 }

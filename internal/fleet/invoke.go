@@ -73,7 +73,7 @@ func (f *Fleet) send(ctx context.Context, g granted, req *http.Request, inv *lat
 	l := g.lease
 	sent := time.Now()
 	l.note(inv, sent.Sub(asked))
-	if l.found == asleep {
+	if l.wake {
 		if err := f.wake(l.member); err != nil {
 			f.o.Log.Warn("thaw failed, taking another instance", "function", l.member.pool.spec.Name, "instance_id", inv.Instance, "err", err)
 			f.release(&l, inv, verdict{spoiled: true})

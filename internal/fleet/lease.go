@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ const (
 	warm   found = iota
 	fresh        // started for requests like this one
 	ahead        // started before anybody asked
-	asleep       // frozen, or about to be
+	asleep       // frozen
 )
 
 // lease is a place in an instance, held for one request.
@@ -22,6 +23,7 @@ type lease struct {
 	member *member
 	found  found
 	taken  time.Time
+	wake   bool // it is frozen, or about to be
 
 	need     float64 // processors it is believed to use
 	company  int     // requests that the instance has, this one among them
@@ -70,7 +72,7 @@ func (f *Fleet) takeLocked(m *member, now time.Time, how found) lease {
 	m.inFlight++
 	m.meter.change(now, 1)
 	l := lease{
-		member: m, found: how, taken: now, need: fn.need(),
+		member: m, found: how, taken: now, wake: m.napping, need: fn.need(),
 		company: m.inFlight, full: m.inFlight >= fn.limit.At(p.ceiling),
 		share: m.meter.now(now), outbound: m.meter.usage.Outbound,
 	}
@@ -140,4 +142,4 @@ func outboundSince(before, after []lateen.Outbound) (made []lateen.Outbound) {
 	return made
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+func seconds(s float64) time.Duration { return time.Duration(math.Round(s * float64(time.Second))) }

@@ -1,0 +1,157 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/fleet"
+)
+
+func TestARequestMeetsTheInstanceStartedBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second, freezes: true}
+		h := run(t, fleet.Options{Engine: e})
+		synctest.Wait()
+		h.Prewarm(spec("/a"))
+		h.Prewarm(spec("/a"))
+		time.Sleep(10 * time.Second)
+		if inv := h.ask(spec("/a")); inv.Start != lateen.StartPrewarmed || inv.Queue != 0 {
+			t.Errorf("the first request: %+v, want it prewarmed at once", inv)
+		}
+		if inv := h.ask(spec("/a")); inv.Start != lateen.StartWarm {
+			t.Errorf("the second is %s, want warm", inv.Start)
+		}
+		if starts, _ := e.counts(); starts != 1 {
+			t.Errorf("%d starts, want one", starts)
+		}
+	})
+}
+
+func TestARequestWaitsOnlyForTheRestOfAStartBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		synctest.Wait()
+		h.Prewarm(spec("/a"))
+		time.Sleep(900 * time.Millisecond)
+		inv := h.ask(spec("/a"))
+		if inv.Queue+inv.Claim+inv.Load != 100*time.Millisecond || inv.Start != lateen.StartBlank {
+			t.Errorf("got %+v, want 100ms of a blank start", inv)
+		}
+	})
+}
+
+func TestWhatNobodyCameForGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		synctest.Wait()
+		h.Prewarm(spec("/a"))
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if starts, running := e.counts(); starts != 1 || running != 0 {
+			t.Errorf("%d started and %d there two minutes later, want one and none", starts, running)
+		}
+		if got := h.Stats(); got != (fleet.Stats{Known: 1}) {
+			t.Errorf("left behind: %+v", got)
+		}
+	})
+}
+
+func TestPrewarmsHaveABudgetOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Millisecond}
+		h := run(t, fleet.Options{Engine: e, Processors: 64, Total: 1000})
+		synctest.Wait()
+		prewarm := func(projects, functions int) {
+			for p := range projects {
+				for n := range functions {
+					id := lateen.ProjectID(fmt.Sprintf("prj_%d", p))
+					h.Prewarm(specOf(id, lateen.DeploymentID("dpl_"+id), fmt.Sprintf("/%d", n)))
+				}
+			}
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+		}
+		prewarm(1, 100)
+		if starts, _ := e.counts(); starts != 10 {
+			t.Errorf("a flood of one project's started %d, want its budget of 10", starts)
+		}
+		prewarm(50, 10)
+		if starts, _ := e.counts(); starts != 40 {
+			t.Errorf("a flood of all started %d, want the budget of 40", starts)
+		}
+		if inv := h.ask(specOf("prj_60", "dpl_60", "/a")); inv.Start != lateen.StartBlank {
+			t.Errorf("who asks gets %s", inv.Start)
+		}
+	})
+}
+
+func TestPrewarmsTakeNothingFromThoseWhoAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Millisecond}
+		h := run(t, fleet.Options{Engine: e, Total: 8})
+		for n := range 7 {
+			h.ask(spec(fmt.Sprintf("/%d", n)))
+		}
+		h.Prewarm(spec("/ahead"))
+		time.Sleep(time.Second)
+		if starts, running := e.counts(); starts != 7 || running != 7 {
+			t.Errorf("%d started, %d running; want the 7 that were asked for", starts, running)
+		}
+		h.ask(spec("/8"))
+		h.ask(spec("/9"))
+		synctest.Wait()
+		if _, running := e.counts(); running != 8 {
+			t.Errorf("%d running, want 8", running)
+		}
+	})
+}
+
+func TestAPrewarmThatFailsIsNobodysTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{failures: 2, failWith: errors.New("no worker")}
+		h := run(t, fleet.Options{Engine: e})
+		synctest.Wait()
+		h.Prewarm(spec("/a"))
+		synctest.Wait()
+		h.ask(spec("/a"))
+	})
+}
+
+func TestFunctionsArePreparedOneAtATimeAndOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most, all atomic.Int64
+		e := &fakeEngine{prepare: func(ctx context.Context, _ lateen.FunctionSpec) error {
+			most.Store(max(most.Load(), now.Add(1)))
+			defer now.Add(-1)
+			all.Add(1)
+			select {
+			case <-time.After(time.Second):
+				return errors.New("it threw")
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}
+		h := run(t, fleet.Options{Engine: e})
+		for range 3 {
+			for n := range 5 {
+				h.Prepare(spec(fmt.Sprintf("/%d", n)))
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if all.Load() != 5 || most.Load() != 1 {
+			t.Errorf("%d prepared, %d at once; want 5, one after the other", all.Load(), most.Load())
+		}
+		for n := range 1000 {
+			h.Prepare(spec(fmt.Sprintf("/many-%d", n)))
+		}
+		h.stop() // in the middle of it
+	})
+}
