@@ -57,7 +57,9 @@ var layers = map[string]string{
 
 	// Ring 4: faces.
 	"internal/api": "internal/control internal/observe internal/store",
-	"internal/cli": "client internal/atomicfile internal/config",
+	"internal/cli": "client internal/atomicfile internal/config internal/terminal",
+
+	"internal/terminal": "",
 
 	// Ring 5.
 	"internal/daemon": "*",

@@ -8,6 +8,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newAliasCommand(s *session) *cobra.Command {
@@ -63,9 +65,9 @@ func (s *session) listAliases(ctx context.Context, all bool, most int) error {
 	}
 	rows := make([][]string, 0, len(aliases))
 	for _, a := range aliases {
-		rows = append(rows, []string{paint(code, a.SiteURL), clean(a.Target.Host), s.age(a.UpdatedAt)})
+		rows = append(rows, []string{terminal.Paint(terminal.Code, a.SiteURL), terminal.Clean(a.Target.Host), s.age(a.UpdatedAt)})
 	}
-	s.term.Table([]column{{title: "alias"}, {title: "leads to", drop: 1}, {title: "since", right: true, drop: 2}}, rows)
+	s.term.Table([]terminal.Column{{Title: "alias"}, {Title: "leads to", Drop: 1}, {Title: "since", Right: true, Drop: 2}}, rows)
 	return nil
 }
 
@@ -91,7 +93,7 @@ func newAliasSetCommand(s *session) *cobra.Command {
 				return s.term.JSON(a)
 			}
 			s.term.Donef("%s leads to %s", a.Host, host(args[0]))
-			s.term.Answer(paint(code, a.SiteURL))
+			s.term.Answer(terminal.Paint(terminal.Code, a.SiteURL))
 			return nil
 		},
 	}
@@ -112,7 +114,7 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 				return err
 			}
 			name := host(args[0])
-			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", paint(bold, name))); err != nil {
+			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", terminal.Paint(terminal.Bold, name))); err != nil {
 				return err
 			}
 			if err := api.RemoveAlias(c.Context(), name); err != nil {

@@ -8,19 +8,21 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // ask puts a question to the person at the terminal; an empty answer is
 // otherwise.
 func (s *session) ask(ctx context.Context, question, otherwise string) (string, error) {
-	prompt := paint(code, "?") + " " + question + " "
+	prompt := terminal.Paint(terminal.Code, "?") + " " + question + " "
 	if otherwise != "" {
-		prompt += paint(dim, "("+otherwise+")") + " "
+		prompt += terminal.Paint(terminal.Dim, "("+otherwise+")") + " "
 	}
-	s.term.print(&s.term.stderr, prompt)
+	s.term.Prompt(prompt)
 	line, err := s.readLine(ctx)
 	if err != nil {
-		s.term.print(&s.term.stderr, "\n")
+		s.term.Prompt("\n")
 		return "", err
 	}
 	if line == "" {
@@ -74,15 +76,15 @@ func (s *session) readAll(ctx context.Context) (string, error) {
 // readSecret asks for something that must not be seen, or reads it from an
 // input that is no terminal.
 func (s *session) readSecret(ctx context.Context, question string) (string, error) {
-	if s.term.stdin < 0 {
+	fd, ok := s.term.Input()
+	if !ok {
 		return s.readAll(ctx)
 	}
-	fd := s.term.stdin
 	before, err := term.GetState(fd)
 	if err != nil {
 		return "", fmt.Errorf("ask at the terminal: %w", err)
 	}
-	s.term.print(&s.term.stderr, paint(code, "?")+" "+question+" ")
+	s.term.Prompt(terminal.Paint(terminal.Code, "?") + " " + question + " ")
 	secret, err := within(ctx, func() (string, error) {
 		b, err := term.ReadPassword(fd)
 		if err != nil {
@@ -90,7 +92,7 @@ func (s *session) readSecret(ctx context.Context, question string) (string, erro
 		}
 		return string(b), nil
 	})
-	s.term.print(&s.term.stderr, "\n")
+	s.term.Prompt("\n")
 	if err != nil {
 		_ = term.Restore(fd, before) // it was interrupted while nothing was echoed
 	}

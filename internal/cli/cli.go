@@ -15,7 +15,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/config"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // State is everything a command touches of the process it runs in.
@@ -27,14 +30,18 @@ type State struct {
 	Stdout io.Writer
 	Stderr io.Writer
 
-	Up   Up                                             // makes the platform of `lateen up`; nil: this build has none
-	Open func(ctx context.Context, target string) error // shows a URL to a person; nil is the desktop's browser
-	HTTP *http.Client                                   // talks to the platform; nil is one of its own
-	Now  func() time.Time                               // nil is [time.Now]
+	Up     Up                                             // makes the platform of `lateen up`; nil: this build has none
+	Doctor Doctor                                         // examines this host; nil: this build has no platform
+	Open   func(ctx context.Context, target string) error // shows a URL to a person; nil is the desktop's browser
+	HTTP   *http.Client                                   // talks to the platform; nil is one of its own
+	Now    func() time.Time                               // nil is [time.Now]
 }
 
 // Up makes a platform in this process. It returns once the platform listens.
 type Up func(ctx context.Context, o UpOptions) (Platform, error)
+
+// Doctor looks at this host with the eyes of a platform that is to run there.
+type Doctor func(ctx context.Context, c *config.Config) (lateen.Examination, error)
 
 // UpOptions are what `lateen up` knows.
 type UpOptions struct {
@@ -82,7 +89,7 @@ func Run(ctx context.Context, s State) int {
 type session struct {
 	State
 
-	term  *Term
+	term  *terminal.Term
 	input *bufio.Reader // of Stdin
 	flags globalFlags
 }
@@ -106,8 +113,7 @@ func newSession(s State) *session {
 		s.Stdin = strings.NewReader("")
 	}
 	sess := &session{State: s, input: bufio.NewReader(s.Stdin)}
-	sess.term = newTerm(s.Stdin, s.Stdout, s.Stderr, sess.getenv)
-	sess.term.now = s.Now
+	sess.term = terminal.NewTerm(s.Stdin, s.Stdout, s.Stderr, sess.getenv, s.Now)
 	return sess
 }
 

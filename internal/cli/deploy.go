@@ -12,6 +12,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // deployFlags are how to deploy.
@@ -130,7 +132,7 @@ func (s *session) deployed(on *site, d *client.Deployment, err error, show *depl
 		return s.term.JSON(reportOf(d))
 	}
 	show.finish(d)
-	if s.term.stdout.fd < 0 || !s.term.moves() {
+	if !s.term.Shown() || !s.term.Moves() {
 		s.term.Answer(d.SiteURL)
 	}
 	return nil
@@ -251,5 +253,5 @@ func (s *session) confirmExisting(ctx context.Context, c *client.Client, name st
 		return lateen.ErrProjectTaken.With("there is a project %q already, and this directory is not linked to it", name).
 			WithHint("say --yes to deploy to it, or choose another with --project")
 	}
-	return s.confirm(ctx, false, fmt.Sprintf("There is a project %s already. Deploy to it?", paint(bold, name)))
+	return s.confirm(ctx, false, fmt.Sprintf("There is a project %s already. Deploy to it?", terminal.Paint(terminal.Bold, name)))
 }

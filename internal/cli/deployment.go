@@ -8,6 +8,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // host is what the API takes for a deployment: its id or host, of what people
@@ -29,18 +31,18 @@ func reportOf(d *client.Deployment) deployReport {
 
 // stateText is a deployment's state for people.
 func stateText(d *client.Deployment) string {
-	dot := func(s style, text string) string { return paint(s, "● "+text) }
+	dot := func(s terminal.Style, text string) string { return terminal.Paint(s, "● "+text) }
 	switch d.State {
 	case lateen.Ready:
-		return dot(good, "Ready")
+		return dot(terminal.Good, "Ready")
 	case lateen.Failed:
-		return dot(bad, "Failed")
+		return dot(terminal.Bad, "Failed")
 	case lateen.Canceled:
-		return dot(dim, "Canceled")
+		return dot(terminal.Dim, "Canceled")
 	case lateen.Queued, lateen.Initializing:
-		return dot(warn, "Queued")
+		return dot(terminal.Warn, "Queued")
 	default:
-		return dot(warn, "Building")
+		return dot(terminal.Warn, "Building")
 	}
 }
 
@@ -49,7 +51,7 @@ func buildTime(d *client.Deployment) string {
 	if d.ReadyAt <= d.CreatedAt {
 		return ""
 	}
-	return elapsed(d.ReadyAt.Time().Sub(d.CreatedAt.Time()))
+	return terminal.Elapsed(d.ReadyAt.Time().Sub(d.CreatedAt.Time()))
 }
 
 // when is a moment with how long ago it was.
@@ -57,7 +59,7 @@ func (s *session) when(at lateen.Millis) string {
 	if at == 0 {
 		return ""
 	}
-	return s.age(at) + " ago  " + paint(dim, at.Time().Format(time.RFC3339))
+	return s.age(at) + " ago  " + terminal.Paint(terminal.Dim, at.Time().Format(time.RFC3339))
 }
 
 // commitText is the commit a deployment was made from, in a few words.
@@ -66,7 +68,7 @@ func commitText(d *client.Deployment) string {
 		return ""
 	}
 	subject, _, _ := strings.Cut(d.Git.CommitMessage, "\n")
-	return clean(d.Git.CommitSHA[:min(7, len(d.Git.CommitSHA))] + " " + subject)
+	return terminal.Clean(d.Git.CommitSHA[:min(7, len(d.Git.CommitSHA))] + " " + subject)
 }
 
 // branch is the Git branch of a deployment, or "".
@@ -74,7 +76,7 @@ func branch(d *client.Deployment) string {
 	if d.Git == nil {
 		return ""
 	}
-	return clean(d.Git.CommitRef)
+	return terminal.Clean(d.Git.CommitRef)
 }
 
 // find returns a deployment by what people name it: an id, a URL, a host, or

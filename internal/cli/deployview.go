@@ -7,6 +7,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // deployView shows how a deployment goes.
@@ -14,7 +16,7 @@ type deployView struct {
 	*session
 
 	mu       sync.Mutex // guards below
-	live     *Live
+	live     *terminal.Live
 	stage    client.Stage
 	last     client.Progress // of the stage
 	uploaded client.Progress // what has been uploaded, for who interrupts
@@ -34,7 +36,7 @@ func (v *deployView) progress(p client.Progress) {
 		v.live.Set(int64(p.Files), int64(p.TotalFiles), fmt.Sprintf("%d/%d files", p.Files, p.TotalFiles))
 	case client.Uploading:
 		v.uploaded = p
-		v.live.Set(p.Bytes, p.TotalBytes, fmt.Sprintf("%d/%d files  %s of %s", p.Files, p.TotalFiles, amount(p.Bytes), amount(p.TotalBytes)))
+		v.live.Set(p.Bytes, p.TotalBytes, fmt.Sprintf("%d/%d files  %s of %s", p.Files, p.TotalFiles, terminal.Amount(p.Bytes), terminal.Amount(p.TotalBytes)))
 	case client.Building:
 		v.event(p.Event)
 	case client.Done:
@@ -48,8 +50,8 @@ func (v *deployView) enter(p client.Progress) {
 		v.live = v.term.Live("Reading the build output")
 	case client.Uploading:
 		label := "Uploading"
-		if !v.term.moves() {
-			label += " " + count(p.TotalFiles, "file") + ", " + amount(p.TotalBytes)
+		if !v.term.Moves() {
+			label += " " + terminal.Count(p.TotalFiles, "file") + ", " + terminal.Amount(p.TotalBytes)
 		}
 		v.live = v.term.Live(label)
 	case client.Building:
@@ -62,9 +64,9 @@ func (v *deployView) enter(p client.Progress) {
 func (v *deployView) leave() {
 	switch v.stage {
 	case client.Hashing:
-		v.live.Finish("Read %s", count(v.last.TotalFiles, "file"))
+		v.live.Finish("Read %s", terminal.Count(v.last.TotalFiles, "file"))
 	case client.Uploading:
-		v.live.Finish("Uploaded %s, %s", count(v.last.Files, "file"), amount(v.last.Bytes))
+		v.live.Finish("Uploaded %s, %s", terminal.Count(v.last.Files, "file"), terminal.Amount(v.last.Bytes))
 	case client.Building, client.Done:
 		v.live.Stop()
 	}
@@ -75,9 +77,9 @@ func (v *deployView) event(e *lateen.DeploymentEvent) {
 	if e == nil || e.Text == "" {
 		return
 	}
-	for _, line := range cleanLines(e.Text) {
-		if width := v.term.stderr.width(); width > 0 {
-			line = strings.ReplaceAll(wrap(line, width-4), "\n", "\n    ")
+	for _, line := range terminal.CleanLines(e.Text) {
+		if width := v.term.Width(); width > 0 {
+			line = strings.ReplaceAll(terminal.Wrap(line, width-4), "\n", "\n    ")
 		}
 		v.term.Linef("  %s", logText(e.Level, line))
 	}
@@ -87,18 +89,18 @@ func (v *deployView) event(e *lateen.DeploymentEvent) {
 func logText(level, line string) string {
 	switch level {
 	case lateen.LevelError:
-		return paint(bad, line)
+		return terminal.Paint(terminal.Bad, line)
 	case lateen.LevelWarning:
-		return paint(warn, line)
+		return terminal.Paint(terminal.Warn, line)
 	}
-	return paint(dim, line)
+	return terminal.Paint(terminal.Dim, line)
 }
 
 // finish says where the deployment is served.
 func (v *deployView) finish(d *client.Deployment) {
 	took := ""
 	if d.ReadyAt > d.CreatedAt {
-		took = " " + paint(dim, elapsed(d.ReadyAt.Time().Sub(d.CreatedAt.Time())))
+		took = " " + terminal.Paint(terminal.Dim, terminal.Elapsed(d.ReadyAt.Time().Sub(d.CreatedAt.Time())))
 	}
 	if d.State != lateen.Ready {
 		v.term.Donef("Uploaded; %s is %s", d.ID, d.State)
@@ -107,18 +109,18 @@ func (v *deployView) finish(d *client.Deployment) {
 	}
 	v.term.Linef("")
 	for _, f := range urls(d) {
-		v.term.Linef("  %s   %s", pad(paint(bold, f.name), 10, false), paint(code, f.value))
+		v.term.Linef("  %s   %s", terminal.Pad(terminal.Paint(terminal.Bold, f[0]), 10, false), terminal.Paint(terminal.Code, f[1]))
 	}
 	v.term.Linef("")
 }
 
 // urls are where a deployment is served, by what it is there.
-func urls(d *client.Deployment) []field {
-	own := field{"Deployment", d.SiteURL}
+func urls(d *client.Deployment) []terminal.Field {
+	own := terminal.Field{"Deployment", d.SiteURL}
 	if len(d.Alias) == 0 || d.State != lateen.Ready {
-		return []field{{label(d.Environment()), d.SiteURL}}
+		return []terminal.Field{{label(d.Environment()), d.SiteURL}}
 	}
-	return []field{{label(d.Environment()), urlOf(d, d.Alias[0])}, own}
+	return []terminal.Field{{label(d.Environment()), urlOf(d, d.Alias[0])}, own}
 }
 
 // label is an environment's name at the beginning of a line.
@@ -134,6 +136,6 @@ func (v *deployView) tellUploaded() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if u := v.uploaded; u.TotalFiles > u.Files {
-		v.term.Linef("%d of %s are uploaded and stay; `lateen deploy` goes on from there.", u.Files, count(u.TotalFiles, "file"))
+		v.term.Linef("%d of %s are uploaded and stay; `lateen deploy` goes on from there.", u.Files, terminal.Count(u.TotalFiles, "file"))
 	}
 }

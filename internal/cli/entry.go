@@ -9,11 +9,13 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // logView prints requests in columns.
 type logView struct {
-	term   *Term
+	term   *terminal.Term
 	json   bool
 	width  int    // of the terminal; 0 is no bound
 	layout string // of times
@@ -27,7 +29,7 @@ type logView struct {
 const narrow = 84
 
 func (s *session) newLogView(usage bool) *logView {
-	v := &logView{term: s.term, json: s.flags.json, width: s.term.stdout.width(), layout: "15:04:05.000", kinds: 10, paths: 30, usage: usage}
+	v := &logView{term: s.term, json: s.flags.json, width: s.term.AnswerWidth(), layout: "15:04:05.000", kinds: 10, paths: 30, usage: usage}
 	switch {
 	case v.width == 0:
 	case v.width < narrow:
@@ -35,7 +37,7 @@ func (s *session) newLogView(usage bool) *logView {
 	default:
 		v.paths = min(v.width-62, 40)
 	}
-	v.margin = strings.Repeat(" ", len(v.layout)) + "  " + paint(dim, "│") + " "
+	v.margin = strings.Repeat(" ", len(v.layout)) + "  " + terminal.Paint(terminal.Dim, "│") + " "
 	return v
 }
 
@@ -45,7 +47,7 @@ func (v *logView) entry(e *client.Entry) error {
 		return v.term.JSONLine(e)
 	}
 	if e.Lost > 0 {
-		v.term.Warnf("%s came too fast to be shown.", count(e.Lost, "request"))
+		v.term.Warnf("%s came too fast to be shown.", terminal.Count(e.Lost, "request"))
 	}
 	if e.Method != "" {
 		line, why := v.requestLine(e), whyText(e)
@@ -55,13 +57,13 @@ func (v *logView) entry(e *client.Entry) error {
 		if beside := line + "  " + why; v.width == 0 || ansi.StringWidth(beside) <= v.width {
 			line, why = strings.TrimRight(beside, " "), ""
 		}
-		v.term.Answer(cut(line, v.width))
+		v.term.Answer(terminal.Cut(line, v.width))
 		if why != "" {
-			v.term.Answer(cut(v.margin+why, v.width))
+			v.term.Answer(terminal.Cut(v.margin+why, v.width))
 		}
 	}
 	for _, l := range e.Lines {
-		for _, text := range cleanLines(l.Text) {
+		for _, text := range terminal.CleanLines(l.Text) {
 			v.term.Answer(v.consoleLine(e, &l, text))
 		}
 	}
@@ -70,17 +72,17 @@ func (v *logView) entry(e *client.Entry) error {
 
 // at is a moment in the margin.
 func (v *logView) at(at lateen.Millis) string {
-	return paint(dim, at.Time().Local().Format(v.layout)) //nolint:gosmopolitan // people mean their own time
+	return terminal.Paint(terminal.Dim, at.Time().Local().Format(v.layout)) //nolint:gosmopolitan // people mean their own time
 }
 
 // requestLine tells how a request was answered: when, status, what was asked,
 // by what kind of output, from which cache or start, in what time.
 func (v *logView) requestLine(e *client.Entry) string {
-	cells := []string{v.at(e.Time), statusText(e.Status), pad(clean(e.Method), 4, false), pad(cut(clean(e.Path), v.paths), v.paths, false)}
+	cells := []string{v.at(e.Time), statusText(e.Status), terminal.Pad(terminal.Clean(e.Method), 4, false), terminal.Pad(terminal.Cut(terminal.Clean(e.Path), v.paths), v.paths, false)}
 	if v.kinds > 0 {
-		cells = append(cells, pad(clean(e.Kind), v.kinds, false))
+		cells = append(cells, terminal.Pad(terminal.Clean(e.Kind), v.kinds, false))
 	}
-	return strings.Join(append(cells, pad(servedText(e), 11, false), pad(precise(e.Duration), 7, true)), "  ")
+	return strings.Join(append(cells, terminal.Pad(servedText(e), 11, false), terminal.Pad(terminal.Precise(e.Duration), 7, true)), "  ")
 }
 
 // consoleLine is a line of user code beneath its request, or with its time
@@ -95,7 +97,7 @@ func (v *logView) consoleLine(e *client.Entry, l *lateen.LogLine, text string) s
 		text = strings.ReplaceAll(ansi.Hardwrap(text, room, true), "\n", "\n"+v.margin)
 	}
 	if l.Truncated {
-		text += paint(dim, " …")
+		text += terminal.Paint(terminal.Dim, " …")
 	}
 	return start + text
 }
@@ -105,15 +107,15 @@ func statusText(status int) string {
 	text := fmt.Sprintf("%3d", status)
 	switch {
 	case status >= 500:
-		return paint(bad, text)
+		return terminal.Paint(terminal.Bad, text)
 	case status == 499: // the client went away
-		return paint(dim, text)
+		return terminal.Paint(terminal.Dim, text)
 	case status >= 400:
-		return paint(warn, text)
+		return terminal.Paint(terminal.Warn, text)
 	case status >= 300:
-		return paint(code, text)
+		return terminal.Paint(terminal.Code, text)
 	}
-	return paint(good, text)
+	return terminal.Paint(terminal.Good, text)
 }
 
 // servedText is the state of the cache and how a function was started.
@@ -122,16 +124,16 @@ func servedText(e *client.Entry) string {
 	switch e.Cache {
 	case "":
 	case "HIT", "PRERENDER":
-		words = append(words, paint(good, e.Cache))
+		words = append(words, terminal.Paint(terminal.Good, e.Cache))
 	case "STALE", "REVALIDATED":
-		words = append(words, paint(warn, e.Cache))
+		words = append(words, terminal.Paint(terminal.Warn, e.Cache))
 	default:
-		words = append(words, clean(e.Cache))
+		words = append(words, terminal.Clean(e.Cache))
 	}
 	if inv := invocation(e); inv != nil && inv.Start != "" {
 		start := string(inv.Start)
 		if inv.Start == lateen.StartCold {
-			start = paint(warn, start)
+			start = terminal.Paint(terminal.Warn, start)
 		}
 		words = append(words, start)
 	}
@@ -150,7 +152,7 @@ func invocation(e *client.Entry) *lateen.Invocation {
 func whyText(e *client.Entry) string {
 	var words []string
 	if e.Error != "" {
-		words = append(words, paint(bad, clean(e.Error)))
+		words = append(words, terminal.Paint(terminal.Bad, terminal.Clean(e.Error)))
 	}
 	if inv := invocation(e); inv != nil && (inv.Start != lateen.StartWarm || inv.Queue >= time.Millisecond) {
 		for _, phase := range []struct {
@@ -158,17 +160,17 @@ func whyText(e *client.Entry) string {
 			took string
 			is   bool
 		}{
-			{"queue", precise(inv.Queue), inv.Queue >= time.Millisecond},
-			{"claim", precise(inv.Claim), inv.Claim > 0},
-			{"load", precise(inv.Load), inv.Load > 0},
-			{"handler", precise(inv.Handler), inv.Handler > 0},
+			{"queue", terminal.Precise(inv.Queue), inv.Queue >= time.Millisecond},
+			{"claim", terminal.Precise(inv.Claim), inv.Claim > 0},
+			{"load", terminal.Precise(inv.Load), inv.Load > 0},
+			{"handler", terminal.Precise(inv.Handler), inv.Handler > 0},
 		} {
 			if phase.is {
-				words = append(words, paint(dim, phase.name+" "+phase.took))
+				words = append(words, terminal.Paint(terminal.Dim, phase.name+" "+phase.took))
 			}
 		}
 		if inv.Retried {
-			words = append(words, paint(warn, "retried"))
+			words = append(words, terminal.Paint(terminal.Warn, "retried"))
 		}
 	}
 	return strings.Join(words, "  ")
@@ -183,16 +185,16 @@ func usageText(e *client.Entry) string {
 	}
 	var words []string
 	if inv.CPU > 0 {
-		words = append(words, "cpu "+precise(inv.CPU))
+		words = append(words, "cpu "+terminal.Precise(inv.CPU))
 	}
 	if inv.Memory > 0 {
-		words = append(words, "memory "+amount(inv.Memory))
+		words = append(words, "memory "+terminal.Amount(inv.Memory))
 	}
 	for _, to := range inv.Outbound {
-		words = append(words, fmt.Sprintf("→ %s ×%d", clean(to.Host), to.Count))
+		words = append(words, fmt.Sprintf("→ %s ×%d", terminal.Clean(to.Host), to.Count))
 	}
 	for i, word := range words {
-		words[i] = paint(dim, word)
+		words[i] = terminal.Paint(terminal.Dim, word)
 	}
 	return strings.Join(words, "  ")
 }

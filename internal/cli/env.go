@@ -11,6 +11,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newEnvCommand(s *session) *cobra.Command {
@@ -64,9 +66,9 @@ func (s *session) listEnv(ctx context.Context, target string) error {
 	slices.SortFunc(vars, func(a, b lateen.EnvVar) int { return strings.Compare(a.Key, b.Key) })
 	rows := make([][]string, 0, len(vars))
 	for _, v := range vars {
-		rows = append(rows, []string{paint(bold, v.Key), clean(strings.Join(v.Target, ", ")), v.Type, clean(v.GitBranch), s.age(v.UpdatedAt)})
+		rows = append(rows, []string{terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), v.Type, terminal.Clean(v.GitBranch), s.age(v.UpdatedAt)})
 	}
-	s.term.Table([]column{{title: "name"}, {title: "environments"}, {title: "kind", drop: 1}, {title: "branch", drop: 3}, {title: "changed", right: true, drop: 2}}, rows)
+	s.term.Table([]terminal.Column{{Title: "name"}, {Title: "environments"}, {Title: "kind", Drop: 1}, {Title: "branch", Drop: 3}, {Title: "changed", Right: true, Drop: 2}}, rows)
 	return nil
 }
 
@@ -178,8 +180,8 @@ func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *site) error {
 	if s.flags.json {
 		return s.term.JSON(v)
 	}
-	s.term.Donef("%s %s in %s of %s", verb, paint(bold, v.Key), clean(strings.Join(v.Target, ", ")), on.project.Name)
-	s.term.Linef("%s", paint(dim, "New deployments have it; those there are keep what they have."))
+	s.term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), on.project.Name)
+	s.term.Linef("%s", terminal.Paint(terminal.Dim, "New deployments have it; those there are keep what they have."))
 	return nil
 }
 
@@ -274,8 +276,8 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			where := clean(strings.Join(v.Target, ", "))
-			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s from %s of %s?", paint(bold, v.Key), where, on.project.Name)); err != nil {
+			where := terminal.Clean(strings.Join(v.Target, ", "))
+			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s from %s of %s?", terminal.Paint(terminal.Bold, v.Key), where, on.project.Name)); err != nil {
 				return err
 			}
 			if err := on.client.RemoveEnv(c.Context(), string(on.project.ID), v.ID); err != nil {

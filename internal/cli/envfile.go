@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 const envFileHead = "# Created by Lateen CLI\n"
@@ -78,7 +82,7 @@ func (s *session) pullEnv(ctx context.Context, name, target, branch string, yes 
 	if err := ignore(filepath.Dir(file), filepath.Base(file)); err != nil {
 		return err
 	}
-	s.term.Donef("Wrote %s of %s to %s", count(len(values), "variable"), target, paint(bold, name))
+	s.term.Donef("Wrote %s of %s to %s", terminal.Count(len(values), "variable"), target, terminal.Paint(terminal.Bold, name))
 	if len(sensitive) > 0 {
 		s.term.Warnf("%s sensitive: left out.", isOrAre(sensitive))
 	}
@@ -121,14 +125,14 @@ func (s *session) mayReplace(ctx context.Context, file string, yes bool) error {
 	if strings.HasPrefix(string(old), envFileHead) || strings.HasPrefix(string(old), "# Created by Vercel CLI") {
 		return nil
 	}
-	return s.confirm(ctx, yes, fmt.Sprintf("Replace %s, which was written by hand?", paint(bold, filepath.Base(file))))
+	return s.confirm(ctx, yes, fmt.Sprintf("Replace %s, which was written by hand?", terminal.Paint(terminal.Bold, filepath.Base(file))))
 }
 
 // envFile is variables in the form that dotenv reads.
 func envFile(values map[string]string) string {
 	var b strings.Builder
 	b.WriteString(envFileHead)
-	for _, key := range sortedKeys(values) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		b.WriteString(key + "=" + envQuote(values[key]) + "\n")
 	}
 	return b.String()

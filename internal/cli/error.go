@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // exits is the exit code of each class of error.
@@ -86,7 +88,7 @@ func (s *session) fail(cmd *cobra.Command, err error) {
 	s.term.Errorf("%s", message)
 	if !errors.Is(err, lateen.ErrMissingFiles) {
 		for _, name := range slices.Sorted(maps.Keys(e.Fields)) {
-			s.term.Linef("       %s: %s", paint(bold, name), e.Fields[name])
+			s.term.Linef("       %s: %s", terminal.Paint(terminal.Bold, name), e.Fields[name])
 		}
 	}
 	if hint != "" {

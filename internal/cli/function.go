@@ -12,6 +12,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 var errNoFunction = &lateen.Error{Code: lateen.NotFound, Reason: "function_not_found", Message: "there is no such function", Hint: "list them with `lateen functions ls`"}
@@ -75,17 +77,17 @@ func (s *session) listFunctions(ctx context.Context) error {
 		s.term.Linef("Production of %s has no functions.", on.project.Name)
 		return nil
 	}
-	columns := []column{
-		{title: "function"},
-		{title: "deployment", drop: 3},
-		{title: "runtime", drop: 9},
-		{title: "instances"},
-		{title: "busy", right: true, drop: 2},
-		{title: "queue", right: true, drop: 1},
-		{title: "asked", right: true, drop: 4},
+	columns := []terminal.Column{
+		{Title: "function"},
+		{Title: "deployment", Drop: 3},
+		{Title: "runtime", Drop: 9},
+		{Title: "instances"},
+		{Title: "busy", Right: true, Drop: 2},
+		{Title: "queue", Right: true, Drop: 1},
+		{Title: "asked", Right: true, Drop: 4},
 	}
 	for i, kind := range startKinds() {
-		columns = append(columns, column{title: string(kind), right: true, drop: 5 + i%4})
+		columns = append(columns, terminal.Column{Title: string(kind), Right: true, Drop: 5 + i%4})
 	}
 	rows := make([][]string, 0, len(functions))
 	for i := range functions {
@@ -104,11 +106,11 @@ func (s *session) functionRow(f *client.Function) []string {
 	if f.LastAsked != 0 {
 		asked = s.age(f.LastAsked)
 	}
-	row := []string{paint(bold, clean(f.Function)), where, clean(f.Runtime), instancesText(f), positive(f.InFlight), positive(f.Waiting), asked}
+	row := []string{terminal.Paint(terminal.Bold, terminal.Clean(f.Function)), where, terminal.Clean(f.Runtime), instancesText(f), positive(f.InFlight), positive(f.Waiting), asked}
 	for _, kind := range startKinds() {
 		cell := ""
 		if i := slices.IndexFunc(f.Starts, func(t lateen.StartState) bool { return t.Kind == kind }); i >= 0 {
-			cell = precise(f.Starts[i].P50) + paint(dim, " / "+precise(f.Starts[i].P99))
+			cell = terminal.Precise(f.Starts[i].P50) + terminal.Paint(terminal.Dim, " / "+terminal.Precise(f.Starts[i].P99))
 		}
 		row = append(row, cell)
 	}
@@ -127,8 +129,8 @@ func instancesText(f *client.Function) string {
 	var words []string
 	for _, phase := range []struct {
 		phase lateen.Phase
-		style style
-	}{{lateen.PhaseRunning, good}, {lateen.PhaseFrozen, code}, {lateen.PhaseReclaimed, code}, {lateen.PhaseLeaving, dim}} {
+		style terminal.Style
+	}{{lateen.PhaseRunning, terminal.Good}, {lateen.PhaseFrozen, terminal.Code}, {lateen.PhaseReclaimed, terminal.Code}, {lateen.PhaseLeaving, terminal.Dim}} {
 		n := 0
 		for _, i := range f.Instances {
 			if i.Phase == phase.phase {
@@ -136,14 +138,14 @@ func instancesText(f *client.Function) string {
 			}
 		}
 		if n > 0 {
-			words = append(words, paint(phase.style, strconv.Itoa(n)+" "+string(phase.phase)))
+			words = append(words, terminal.Paint(phase.style, strconv.Itoa(n)+" "+string(phase.phase)))
 		}
 	}
 	if f.Starting > 0 {
-		words = append(words, paint(warn, strconv.Itoa(f.Starting)+" starting"))
+		words = append(words, terminal.Paint(terminal.Warn, strconv.Itoa(f.Starting)+" starting"))
 	}
 	if len(words) == 0 {
-		return paint(dim, "idle")
+		return terminal.Paint(terminal.Dim, "idle")
 	}
 	return strings.Join(words, ", ")
 }
@@ -206,17 +208,17 @@ func (s *session) inspectedFunction(f *client.Function) {
 	if !f.Production {
 		where = string(f.Deployment)
 	}
-	s.term.Answer(paint(bold, clean(f.Function)) + "  " + instancesText(f) + "  " + where + "\n")
+	s.term.Answer(terminal.Paint(terminal.Bold, terminal.Clean(f.Function)) + "  " + instancesText(f) + "  " + where + "\n")
 	scale := ""
 	if f.MaxInstances > 0 {
 		scale = fmt.Sprintf("%d to %d", f.MinInstances, f.MaxInstances)
 	}
 	next := ""
 	if left := f.PrewarmAt.Time().Sub(s.Now()); f.PrewarmAt != 0 && left > 0 {
-		next = "in " + elapsed(left) + ", before it is asked for"
+		next = "in " + terminal.Elapsed(left) + ", before it is asked for"
 	}
-	s.term.Fields([]field{
-		{"runtime", clean(f.Runtime)},
+	s.term.Fields([]terminal.Field{
+		{"runtime", terminal.Clean(f.Runtime)},
 		{"paths", pathsText(f.Paths)},
 		{"in flight", positive(f.InFlight)},
 		{"waiting", positive(f.Waiting)},
@@ -225,11 +227,11 @@ func (s *session) inspectedFunction(f *client.Function) {
 		{"memory", orDefault(limit(f.MemoryLimit, "MiB"))},
 		{"max duration", durationText(f.MaxDuration)},
 		{"last asked", s.whenAsked(f.LastAsked)},
-		{"kept for", learned(f.KeepAlive, elapsed)},
+		{"kept for", learned(f.KeepAlive, terminal.Elapsed)},
 		{"next start", next},
-		{"a start takes", learned(f.StartTime, precise)},
-		{"a request takes", learned(f.Service, precise)},
-		{"of it CPU", learned(f.CPU, precise)},
+		{"a start takes", learned(f.StartTime, terminal.Precise)},
+		{"a request takes", learned(f.Service, terminal.Precise)},
+		{"of it CPU", learned(f.CPU, terminal.Precise)},
 		{"an instance uses", usedText(f.Memory)},
 	})
 	s.instancesTable(f.Instances)
@@ -252,10 +254,10 @@ func pathsText(paths []string) string {
 			continue
 		}
 		if len(lines) == shown {
-			lines = append(lines, paint(dim, "… --json lists them all"))
+			lines = append(lines, terminal.Paint(terminal.Dim, "… --json lists them all"))
 			break
 		}
-		lines = append(lines, paint(code, pagePath(strings.TrimPrefix(path, "/"))))
+		lines = append(lines, terminal.Paint(terminal.Code, pagePath(strings.TrimPrefix(path, "/"))))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -296,7 +298,7 @@ func usedText(bytes int64) string {
 	if bytes <= 0 {
 		return ""
 	}
-	return amount(bytes)
+	return terminal.Amount(bytes)
 }
 
 func (s *session) instancesTable(instances []lateen.InstanceState) {
@@ -306,19 +308,19 @@ func (s *session) instancesTable(instances []lateen.InstanceState) {
 	rows := make([][]string, 0, len(instances))
 	for _, i := range instances {
 		rows = append(rows, []string{
-			string(i.ID), string(i.Phase), string(i.Start), s.age(i.Since), strconv.Itoa(i.InFlight), strconv.FormatInt(i.Requests, 10), precise(i.CPU), usedText(i.Memory),
+			string(i.ID), string(i.Phase), string(i.Start), s.age(i.Since), strconv.Itoa(i.InFlight), strconv.FormatInt(i.Requests, 10), terminal.Precise(i.CPU), usedText(i.Memory),
 		})
 	}
-	s.term.Answer("\n" + paint(bold, count(len(instances), "instance")) + "\n")
-	s.term.Table([]column{
-		{title: "id"},
-		{title: "state"},
-		{title: "start", drop: 3},
-		{title: "age", right: true, drop: 1},
-		{title: "busy", right: true},
-		{title: "requests", right: true, drop: 2},
-		{title: "cpu", right: true, drop: 4},
-		{title: "memory", right: true, drop: 5},
+	s.term.Answer("\n" + terminal.Paint(terminal.Bold, terminal.Count(len(instances), "instance")) + "\n")
+	s.term.Table([]terminal.Column{
+		{Title: "id"},
+		{Title: "state"},
+		{Title: "start", Drop: 3},
+		{Title: "age", Right: true, Drop: 1},
+		{Title: "busy", Right: true},
+		{Title: "requests", Right: true, Drop: 2},
+		{Title: "cpu", Right: true, Drop: 4},
+		{Title: "memory", Right: true, Drop: 5},
 	}, rows)
 }
 
@@ -328,10 +330,10 @@ func (s *session) startsTable(starts []lateen.StartState) {
 	}
 	rows := make([][]string, 0, len(starts))
 	for _, t := range starts {
-		rows = append(rows, []string{string(t.Kind), strconv.FormatInt(t.Count, 10), precise(t.P50), precise(t.P99)})
+		rows = append(rows, []string{string(t.Kind), strconv.FormatInt(t.Count, 10), terminal.Precise(t.P50), terminal.Precise(t.P99)})
 	}
-	s.term.Answer("\n" + paint(bold, "To the first byte, by how requests came by their instance") + "\n")
-	s.term.Table([]column{{title: "start"}, {title: "requests", right: true}, {title: "p50", right: true}, {title: "p99", right: true}}, rows)
+	s.term.Answer("\n" + terminal.Paint(terminal.Bold, "To the first byte, by how requests came by their instance") + "\n")
+	s.term.Table([]terminal.Column{{Title: "start"}, {Title: "requests", Right: true}, {Title: "p50", Right: true}, {Title: "p99", Right: true}}, rows)
 }
 
 // completeFunctions completes the names of functions.

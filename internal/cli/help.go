@@ -8,6 +8,8 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // helpText explains a command in at most width columns; 0 is 80.
@@ -25,10 +27,10 @@ func helpText(c *cobra.Command, width int) string {
 	h.flags("Flags", c.LocalNonPersistentFlags())
 	if c.HasParent() {
 		h.flags("", c.LocalFlags(), c.LocalNonPersistentFlags())
-		h.b.WriteString("\n" + paint(dim, "lateen --help") + " lists the flags of every command.\n")
+		h.b.WriteString("\n" + terminal.Paint(terminal.Dim, "lateen --help") + " lists the flags of every command.\n")
 	} else {
 		h.flags("Flags of every command", c.PersistentFlags())
-		h.b.WriteString("\n" + paint(dim, "lateen <command> --help") + " explains a command.\n")
+		h.b.WriteString("\n" + terminal.Paint(terminal.Dim, "lateen <command> --help") + " explains a command.\n")
 	}
 	return h.b.String()
 }
@@ -59,9 +61,9 @@ func examples(text string) []string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		command, comment, ok := strings.Cut(line, " # ")
-		lines[i] = paint(dim, "$ ") + command
+		lines[i] = terminal.Paint(terminal.Dim, "$ ") + command
 		if ok {
-			lines[i] += " " + paint(dim, "# "+comment)
+			lines[i] += " " + terminal.Paint(terminal.Dim, "# "+comment)
 		}
 	}
 	return lines
@@ -73,12 +75,12 @@ func (h *help) paragraph(text string) {
 		if i > 0 {
 			h.b.WriteString("\n")
 		}
-		h.b.WriteString(quotedHelp(wrap(strings.ReplaceAll(part, "\n", " "), h.width)) + "\n")
+		h.b.WriteString(quotedHelp(terminal.Wrap(strings.ReplaceAll(part, "\n", " "), h.width)) + "\n")
 	}
 }
 
 func (h *help) section(title string, lines []string) {
-	h.b.WriteString("\n" + paint(bold, title) + "\n")
+	h.b.WriteString("\n" + terminal.Paint(terminal.Bold, title) + "\n")
 	for _, line := range lines {
 		h.b.WriteString("  " + line + "\n")
 	}
@@ -99,7 +101,7 @@ func (h *help) commands(c *cobra.Command) {
 		var rows []row
 		for _, sub := range list {
 			if sub.GroupID == g.ID && (sub.IsAvailableCommand() || sub.Name() == "help") {
-				rows = append(rows, row{paint(code, sub.Name()), sub.Short})
+				rows = append(rows, row{terminal.Paint(terminal.Code, sub.Name()), sub.Short})
 			}
 		}
 		h.rows(g.Title, rows, width)
@@ -122,13 +124,14 @@ func (h *help) rows(title string, rows []row, width int) {
 		return
 	}
 	if title != "" {
-		h.b.WriteString("\n" + paint(bold, title) + "\n")
+		h.b.WriteString("\n" + terminal.Paint(terminal.Bold, title) + "\n")
 	}
+	const gap = 3
 	indent := width + 2 + gap
 	for _, r := range rows {
-		text := wrap(r.text, max(20, h.width-indent))
+		text := terminal.Wrap(r.text, max(20, h.width-indent))
 		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent))
-		h.b.WriteString("  " + pad(r.name, width, false) + strings.Repeat(" ", gap) + quotedHelp(text) + "\n")
+		h.b.WriteString("  " + terminal.Pad(r.name, width, false) + strings.Repeat(" ", gap) + quotedHelp(text) + "\n")
 	}
 }
 
@@ -154,12 +157,12 @@ func (h *help) flags(title string, set *pflag.FlagSet, without ...*pflag.FlagSet
 		if f.Shorthand != "" {
 			name = "-" + f.Shorthand + ", --" + f.Name
 		}
-		name = paint(code, name)
+		name = terminal.Paint(terminal.Code, name)
 		if kind != "" {
 			name += " " + kind
 		}
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" && !strings.Contains(usage, "default") {
-			usage += paint(dim, " (default "+plain(f.DefValue)+")")
+			usage += terminal.Paint(terminal.Dim, " (default "+plain(f.DefValue)+")")
 		}
 		width = max(width, ansi.StringWidth(name))
 		rows = append(rows, row{name, usage})
@@ -187,4 +190,4 @@ func choices(kind string) string {
 
 // quotedHelp paints what is between backticks; without colour they are taken
 // away with the paint, so that help reads as prose.
-func quotedHelp(text string) string { return quoted(text, true) }
+func quotedHelp(text string) string { return terminal.Quoted(text, true) }

@@ -3,12 +3,16 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newInspectCommand(s *session) *cobra.Command {
@@ -85,8 +89,8 @@ func (s *session) buildLog(ctx context.Context, api *client.Client, d *client.De
 				return err
 			}
 		case e.Text != "":
-			for _, line := range cleanLines(e.Text) {
-				s.term.Answer(paint(dim, e.CreatedAt.Time().Local().Format("15:04:05.000")) + "  " + levelText(e.Level, line))
+			for _, line := range terminal.CleanLines(e.Text) {
+				s.term.Answer(terminal.Paint(terminal.Dim, e.CreatedAt.Time().Local().Format("15:04:05.000")) + "  " + levelText(e.Level, line))
 			}
 		}
 	}
@@ -105,22 +109,22 @@ func levelText(level, line string) string {
 func (s *session) inspected(d *client.Deployment) {
 	aliases := make([]string, 0, len(d.Alias))
 	for _, h := range d.Alias {
-		aliases = append(aliases, paint(code, urlOf(d, h)))
+		aliases = append(aliases, terminal.Paint(terminal.Code, urlOf(d, h)))
 	}
-	s.term.Answer(paint(bold, clean(d.Name)) + "  " + stateText(d) + "  " + environmentText(d.Environment()))
+	s.term.Answer(terminal.Paint(terminal.Bold, terminal.Clean(d.Name)) + "  " + stateText(d) + "  " + environmentText(d.Environment()))
 	s.term.Answer("")
 	failure := ""
 	if d.ErrorText != "" {
-		failure = paint(bad, clean(d.ErrorText))
+		failure = terminal.Paint(terminal.Bad, terminal.Clean(d.ErrorText))
 	}
-	s.term.Fields([]field{
+	s.term.Fields([]terminal.Field{
 		{"error", failure},
-		{"url", paint(code, d.SiteURL)},
+		{"url", terminal.Paint(terminal.Code, d.SiteURL)},
 		{"aliases", strings.Join(aliases, "\n")},
 		{"id", string(d.ID)},
 		{"created", s.when(d.CreatedAt)},
 		{"took", buildTime(d)},
-		{"by", clean(d.Creator.Username)},
+		{"by", terminal.Clean(d.Creator.Username)},
 		{"branch", branch(d)},
 		{"commit", commitText(d)},
 		{"meta", metaText(d.Meta)},
@@ -129,8 +133,8 @@ func (s *session) inspected(d *client.Deployment) {
 
 func metaText(meta map[string]string) string {
 	var lines []string
-	for _, key := range sortedKeys(meta) {
-		lines = append(lines, clean(key+"="+meta[key]))
+	for _, key := range slices.Sorted(maps.Keys(meta)) {
+		lines = append(lines, terminal.Clean(key+"="+meta[key]))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -151,21 +155,21 @@ func (s *session) built(b *client.Build) {
 		case strings.HasSuffix(o.Path, ".rsc") || len(rows) == shownPaths: // the data of a page that is listed
 			more++
 		default:
-			rows = append(rows, []string{paint(code, pagePath(o.Path)), clean(o.Lambda.Runtime), limit(o.Lambda.Memory, "MiB"), limit(o.Lambda.Timeout, "s")})
+			rows = append(rows, []string{terminal.Paint(terminal.Code, pagePath(o.Path)), terminal.Clean(o.Lambda.Runtime), limit(o.Lambda.Memory, "MiB"), limit(o.Lambda.Timeout, "s")})
 		}
 	}
 	if len(rows) > 0 {
-		s.term.Answer("\n" + paint(bold, count(b.Functions, "function")) + "\n")
-		s.term.Table([]column{{title: "path"}, {title: "runtime", drop: 1}, {title: "memory", right: true, drop: 3}, {title: "time", right: true, drop: 2}}, rows)
+		s.term.Answer("\n" + terminal.Paint(terminal.Bold, terminal.Count(b.Functions, "function")) + "\n")
+		s.term.Table([]terminal.Column{{Title: "path"}, {Title: "runtime", Drop: 1}, {Title: "memory", Right: true, Drop: 3}, {Title: "time", Right: true, Drop: 2}}, rows)
 	}
 	if more > 0 {
-		s.term.Answer(paint(dim, "and "+count(more, "more path")+"; --json lists them all"))
+		s.term.Answer(terminal.Paint(terminal.Dim, "and "+terminal.Count(more, "more path")+"; --json lists them all"))
 	}
-	facts := []string{paint(bold, count(files, "static file")) + " " + paint(dim, amount(bytes))}
+	facts := []string{terminal.Paint(terminal.Bold, terminal.Count(files, "static file")) + " " + terminal.Paint(terminal.Dim, terminal.Amount(bytes))}
 	if b.Prerenders > 0 {
-		facts = append(facts, paint(bold, count(b.Prerenders, "prerendered path")))
+		facts = append(facts, terminal.Paint(terminal.Bold, terminal.Count(b.Prerenders, "prerendered path")))
 	}
-	s.term.Answer("\n" + strings.Join(append(facts, paint(bold, count(b.Routes, "route"))), ", "))
+	s.term.Answer("\n" + strings.Join(append(facts, terminal.Paint(terminal.Bold, terminal.Count(b.Routes, "route"))), ", "))
 }
 
 // pagePath is the path that people ask for to get an output.
@@ -173,7 +177,7 @@ func pagePath(output string) string {
 	if output == "index" {
 		return "/"
 	}
-	return "/" + strings.TrimSuffix(clean(output), "/index")
+	return "/" + strings.TrimSuffix(terminal.Clean(output), "/index")
 }
 
 // limit is a bound with its unit; 0 is the platform's own.

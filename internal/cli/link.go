@@ -17,6 +17,8 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // link says to which project a directory belongs: .vercel/project.json, which
@@ -227,7 +229,7 @@ func (s *session) tellLinked(dir string, p *client.Project, made bool) {
 	if made {
 		fresh = ", a new project"
 	}
-	s.term.Donef("Linked %s to %s%s", filepath.Base(dir), paint(bold, p.Name), fresh)
+	s.term.Donef("Linked %s to %s%s", filepath.Base(dir), terminal.Paint(terminal.Bold, p.Name), fresh)
 }
 
 // linkTo links a directory to the project called name, which is made if there

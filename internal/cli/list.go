@@ -9,6 +9,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // listFlags choose deployments.
@@ -76,18 +78,18 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 	for i := range deployments {
 		d := &deployments[i]
 		rows = append(rows, []string{
-			s.age(d.CreatedAt), stateText(d), environmentText(d.Environment()), d.SiteURL, branch(d), paint(dim, commitText(d)), buildTime(d), clean(d.Creator.Username),
+			s.age(d.CreatedAt), stateText(d), environmentText(d.Environment()), d.SiteURL, branch(d), terminal.Paint(terminal.Dim, commitText(d)), buildTime(d), terminal.Clean(d.Creator.Username),
 		})
 	}
-	s.term.Table([]column{
-		{title: "age", right: true},
-		{title: "state"},
-		{title: "target", drop: 2},
-		{title: "url"},
-		{title: "branch", drop: 3},
-		{title: "commit", drop: 6},
-		{title: "took", right: true, drop: 4},
-		{title: "by", drop: 5},
+	s.term.Table([]terminal.Column{
+		{Title: "age", Right: true},
+		{Title: "state"},
+		{Title: "target", Drop: 2},
+		{Title: "url"},
+		{Title: "branch", Drop: 3},
+		{Title: "commit", Drop: 6},
+		{Title: "took", Right: true, Drop: 4},
+		{Title: "by", Drop: 5},
 	}, rows)
 	return nil
 }
@@ -116,9 +118,9 @@ func (s *session) listFilter(ctx context.Context, f *listFlags) (*client.Client,
 // environmentText is an environment's name; production stands out.
 func environmentText(environment string) string {
 	if environment == lateen.Production {
-		return paint(bold, environment)
+		return terminal.Paint(terminal.Bold, environment)
 	}
-	return clean(environment)
+	return terminal.Clean(environment)
 }
 
 // pages collects at most limit items of a list that comes in pages.

@@ -12,6 +12,8 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/config"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newLoginCommand(s *session) *cobra.Command {
@@ -87,7 +89,7 @@ func (s *session) runLogin(ctx context.Context, vercelDir string, yes bool) erro
 	if report.File, err = s.keep(asked); err != nil {
 		return err
 	}
-	s.term.Donef("Logged in to %s as %s", paint(code, asked.API), paint(bold, report.User.Username))
+	s.term.Donef("Logged in to %s as %s", terminal.Paint(terminal.Code, asked.API), terminal.Paint(terminal.Bold, report.User.Username))
 	if vercelDir != "" {
 		if err := s.loginVercel(ctx, asked, report, vercelDir, yes); err != nil {
 			return err
@@ -194,7 +196,7 @@ func (s *session) runLogout(ctx context.Context, revoke bool) error {
 	if _, err := s.keep(config.Client{API: kept.API}); err != nil {
 		return err
 	}
-	s.term.Donef("Logged out of %s", paint(code, kept.API))
+	s.term.Donef("Logged out of %s", terminal.Paint(terminal.Code, kept.API))
 	return nil
 }
 
@@ -222,7 +224,7 @@ func newWhoamiCommand(s *session) *cobra.Command {
 			}
 			s.term.Answer(report.User.Username)
 			if report.Team != nil {
-				s.term.Linef("%s", paint(dim, "team "+report.Team.Slug+" at "+report.API))
+				s.term.Linef("%s", terminal.Paint(terminal.Dim, "team "+report.Team.Slug+" at "+report.API))
 			}
 			return nil
 		},

@@ -12,6 +12,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // logFlags choose what of the logs is shown.
@@ -188,7 +190,7 @@ const reconnectPause = time.Second
 
 // followLogs shows requests as they end, until ctx does. It outlives the platform.
 func (s *session) followLogs(ctx context.Context, api *client.Client, f *logFlags) error {
-	s.term.Linef("%s", paint(dim, "Requests appear as they end; Ctrl-C ends this."))
+	s.term.Linef("%s", terminal.Paint(terminal.Dim, "Requests appear as they end; Ctrl-C ends this."))
 	view, lost := s.newLogView(f.usage), false
 	for {
 		for e, err := range api.FollowEntries(ctx, f.query) {

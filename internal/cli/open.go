@@ -35,7 +35,7 @@ func newOpenCommand(s *session) *cobra.Command {
 		if show == nil {
 			show = s.browse
 		}
-		if s.term.stdout.fd >= 0 || s.Open != nil {
+		if s.term.Shown() || s.Open != nil {
 			_ = show(c.Context(), target) // the URL is printed: whoever has no browser can follow it
 		}
 		return nil

@@ -8,6 +8,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newProjectCommand(s *session) *cobra.Command {
@@ -65,21 +67,21 @@ func (s *session) listProjects(ctx context.Context, search string, most int) err
 	rows := make([][]string, 0, len(projects))
 	for i := range projects {
 		p := &projects[i]
-		address := paint(dim, "no production yet")
+		address := terminal.Paint(terminal.Dim, "no production yet")
 		if d := p.Targets[lateen.Production]; d != nil {
 			address = d.SiteURL
 			if len(d.Alias) > 0 {
 				address = urlOf(d, d.Alias[0])
 			}
-			address = paint(code, address)
+			address = terminal.Paint(terminal.Code, address)
 		}
 		fw := ""
 		if p.Framework != nil {
-			fw = clean(*p.Framework)
+			fw = terminal.Clean(*p.Framework)
 		}
-		rows = append(rows, []string{paint(bold, p.Name), address, fw, s.age(p.UpdatedAt)})
+		rows = append(rows, []string{terminal.Paint(terminal.Bold, p.Name), address, fw, s.age(p.UpdatedAt)})
 	}
-	s.term.Table([]column{{title: "name"}, {title: "production"}, {title: "framework", drop: 1}, {title: "changed", right: true, drop: 2}}, rows)
+	s.term.Table([]terminal.Column{{Title: "name"}, {Title: "production"}, {Title: "framework", Drop: 1}, {Title: "changed", Right: true, Drop: 2}}, rows)
 	return nil
 }
 
@@ -101,7 +103,7 @@ func newProjectAddCommand(s *session) *cobra.Command {
 			if s.flags.json {
 				return s.term.JSON(p)
 			}
-			s.term.Donef("Made the project %s", paint(bold, p.Name))
+			s.term.Donef("Made the project %s", terminal.Paint(terminal.Bold, p.Name))
 			return nil
 		},
 	}
@@ -138,7 +140,7 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			if s.flags.json {
 				return s.term.JSON(p)
 			}
-			s.term.Donef("Changed the project %s", paint(bold, p.Name))
+			s.term.Donef("Changed the project %s", terminal.Paint(terminal.Bold, p.Name))
 			return nil
 		},
 	}
@@ -167,7 +169,7 @@ func newProjectRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s with all its deployments, hosts and variables?", paint(bold, p.Name))); err != nil {
+			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s with all its deployments, hosts and variables?", terminal.Paint(terminal.Bold, p.Name))); err != nil {
 				return err
 			}
 			if err := api.DeleteProject(c.Context(), string(p.ID)); err != nil {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newPromoteCommand(s *session) *cobra.Command {
@@ -67,12 +69,12 @@ func (s *session) nowServes(ctx context.Context, api *client.Client, d *client.D
 	if s.flags.json {
 		return s.term.JSON(reportOf(d))
 	}
-	s.term.Donef("%s: %s serves production of %s", verb, d.Host, paint(bold, d.Name))
+	s.term.Donef("%s: %s serves production of %s", verb, d.Host, terminal.Paint(terminal.Bold, d.Name))
 	address := d.SiteURL
 	if len(d.Alias) > 0 {
 		address = urlOf(d, d.Alias[0])
 	}
-	s.term.Answer(paint(code, address))
+	s.term.Answer(terminal.Paint(terminal.Code, address))
 	return nil
 }
 

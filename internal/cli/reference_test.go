@@ -80,7 +80,7 @@ func TestReferenceOfTheCommands(t *testing.T) {
 			usage += "\n\n" + c.Example
 		}
 		fmt.Fprintf(&b, "\n```\n%s\n```\n", usage)
-		if c.Name() != "up" {
+		if c.Name() != "up" && c.Name() != "doctor" {
 			if table := flagTable(c.LocalNonPersistentFlags()); table != "" {
 				b.WriteString("\n" + table)
 			}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newRemoveCommand(s *session) *cobra.Command {
@@ -45,11 +47,11 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 		list = append(list, d)
 		aliases := ""
 		if len(d.Alias) > 0 {
-			aliases = paint(warn, fmt.Sprintf(" with %s, %s among them", count(len(d.Alias), "alias host"), d.Alias[0]))
+			aliases = terminal.Paint(terminal.Warn, fmt.Sprintf(" with %s, %s among them", terminal.Count(len(d.Alias), "alias host"), d.Alias[0]))
 		}
-		s.term.Linef("  %s  %s%s", d.Host, paint(dim, d.Environment()), aliases)
+		s.term.Linef("  %s  %s%s", d.Host, terminal.Paint(terminal.Dim, d.Environment()), aliases)
 	}
-	if err := s.confirm(ctx, yes, fmt.Sprintf("Remove %s?", count(len(list), "deployment"))); err != nil {
+	if err := s.confirm(ctx, yes, fmt.Sprintf("Remove %s?", terminal.Count(len(list), "deployment"))); err != nil {
 		return err
 	}
 	removed := make([]lateen.DeploymentID, 0, len(list))

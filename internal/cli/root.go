@@ -42,7 +42,7 @@ func newRootCommand(s *session) *cobra.Command {
 	root.PersistentFlags().StringVar(&s.flags.cwd, "cwd", "", "act as if started in this `directory`")
 	root.PersistentFlags().BoolVar(&s.flags.json, "json", false, "answer in JSON, errors too")
 	for _, command := range []func(*session) *cobra.Command{
-		newUpCommand, newLoginCommand, newLogoutCommand, newWhoamiCommand,
+		newUpCommand, newDoctorCommand, newLoginCommand, newLogoutCommand, newWhoamiCommand,
 		newLinkCommand, newDeployCommand, newRedeployCommand, newPromoteCommand, newRollbackCommand, newRemoveCommand,
 		newListCommand, newInspectCommand, newFunctionsCommand, newLogsCommand, newOpenCommand,
 		newProjectCommand, newEnvCommand, newAliasCommand, newTokenCommand,
@@ -58,7 +58,7 @@ func newRootCommand(s *session) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return errUsage.With("%s", flagFault(err))
 	})
-	root.SetHelpFunc(func(c *cobra.Command, _ []string) { s.term.print(&s.term.stdout, helpText(c, s.term.stdout.width())) })
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { s.term.Print(helpText(c, s.term.AnswerWidth())) })
 	helper := newHelpCommand(root)
 	adopt(root, helper)
 	root.SetHelpCommand(helper)

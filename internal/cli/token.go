@@ -8,6 +8,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newTokenCommand(s *session) *cobra.Command {
@@ -45,9 +47,9 @@ func newTokenListCommand(s *session) *cobra.Command {
 			}
 			rows := make([][]string, 0, len(tokens))
 			for _, t := range tokens {
-				rows = append(rows, []string{paint(bold, clean(t.Name)), string(t.ID), s.age(t.CreatedAt), s.age(t.ActiveAt)})
+				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), string(t.ID), s.age(t.CreatedAt), s.age(t.ActiveAt)})
 			}
-			s.term.Table([]column{{title: "name"}, {title: "id"}, {title: "made", right: true, drop: 2}, {title: "used", right: true, drop: 1}}, rows)
+			s.term.Table([]terminal.Column{{Title: "name"}, {Title: "id"}, {Title: "made", Right: true, Drop: 2}, {Title: "used", Right: true, Drop: 1}}, rows)
 			return nil
 		},
 	}
@@ -72,7 +74,7 @@ func newTokenAddCommand(s *session) *cobra.Command {
 			if s.flags.json {
 				return s.term.JSON(map[string]string{"name": args[0], "token": secret})
 			}
-			s.term.Donef("Made the token %s. It can't be shown again:", paint(bold, clean(args[0])))
+			s.term.Donef("Made the token %s. It can't be shown again:", terminal.Paint(terminal.Bold, terminal.Clean(args[0])))
 			s.term.Answer(secret)
 			return nil
 		},
@@ -96,13 +98,13 @@ func newTokenRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.confirm(c.Context(), yes, fmt.Sprintf("End the token %s?", paint(bold, clean(t.Name)))); err != nil {
+			if err := s.confirm(c.Context(), yes, fmt.Sprintf("End the token %s?", terminal.Paint(terminal.Bold, terminal.Clean(t.Name)))); err != nil {
 				return err
 			}
 			if err := api.RevokeToken(c.Context(), string(t.ID)); err != nil {
 				return err
 			}
-			s.term.Donef("Ended the token %s", clean(t.Name))
+			s.term.Donef("Ended the token %s", terminal.Clean(t.Name))
 			return nil
 		},
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/config"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 var errNoPlatform = &lateen.Error{Code: lateen.Invalid, Reason: "no_platform", Message: "this build of lateen has no platform in it"}
@@ -30,6 +32,19 @@ func newUpCommand(s *session) *cobra.Command {
 			"lateen up --domain example.com --listen :443 --tls-cert cert.pem --tls-key key.pem",
 		Args: takes(0, 0, ""),
 	}
+	settingsFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		settings, err := s.platformSettings(c)
+		if err != nil {
+			return err
+		}
+		return s.runUp(c.Context(), settings)
+	}
+	return c
+}
+
+// settingsFlags gives a command a flag for each setting of the platform.
+func settingsFlags(c *cobra.Command) {
 	defaults := config.Default(func(string) string { return "" })
 	for _, k := range defaults.Keys() {
 		f := c.Flags().VarPF(k.Value, k.Name, "", k.Usage)
@@ -40,21 +55,23 @@ func newUpCommand(s *session) *cobra.Command {
 			f.DefValue = "/var/lib/lateen for root, ~/.local/share/lateen for others"
 		}
 	}
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		settings, err := config.Load(s.getenv)
-		if err != nil {
-			return err
-		}
-		for _, k := range settings.Keys() {
-			if f := c.Flags().Lookup(k.Name); f.Changed {
-				if err := k.Value.Set(f.Value.String()); err != nil {
-					return errUsage.With("--%s does not take %q: %s", k.Name, f.Value, err)
-				}
+}
+
+// platformSettings are the defaults, what the environment says over them, and what the
+// command's flags say over that.
+func (s *session) platformSettings(c *cobra.Command) (*config.Config, error) {
+	settings, err := config.Load(s.getenv)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range settings.Keys() {
+		if f := c.Flags().Lookup(k.Name); f.Changed {
+			if err := k.Value.Set(f.Value.String()); err != nil {
+				return nil, errUsage.With("--%s does not take %q: %s", k.Name, f.Value, err)
 			}
 		}
-		return s.runUp(c.Context(), settings)
 	}
-	return c
+	return settings, nil
 }
 
 func (s *session) runUp(ctx context.Context, c *config.Config) error {
@@ -124,26 +141,26 @@ func (s *session) banner(c *config.Config, api string, first bool, loggedInTo st
 		version += " " + build.Commit[:min(7, len(build.Commit))]
 	}
 	token := filepath.Join(c.Data, "token")
-	lines := []field{
-		{"API", paint(code, api)},
-		{"Sites", paint(code, strings.Replace(c.SiteURL("~."+c.Domain), "~", "<project>", 1))},
+	lines := []terminal.Field{
+		{"API", terminal.Paint(terminal.Code, api)},
+		{"Sites", terminal.Paint(terminal.Code, strings.Replace(c.SiteURL("~."+c.Domain), "~", "<project>", 1))},
 		{"Data", c.Data},
 	}
 	if first {
-		lines = append(lines, field{"Token", token})
+		lines = append(lines, terminal.Field{"Token", token})
 	}
-	s.term.Linef("\n  %s %s %s\n", paint(code, "◢"), paint(bold, "lateen"), paint(dim, version))
+	s.term.Linef("\n  %s %s %s\n", terminal.Paint(terminal.Code, "◢"), terminal.Paint(terminal.Bold, "lateen"), terminal.Paint(terminal.Dim, version))
 	for _, f := range lines {
-		s.term.Linef("  %s  %s", pad(paint(dim, f.name), 5, false), f.value)
+		s.term.Linef("  %s  %s", terminal.Pad(terminal.Paint(terminal.Dim, f[0]), 5, false), f[1])
 	}
 	s.term.Linef("")
 	switch loggedInTo {
 	case api:
-		s.term.Linef("  %s  In your app's directory: `lateen deploy`", pad(paint(dim, "Next"), 5, false))
+		s.term.Linef("  %s  In your app's directory: `lateen deploy`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false))
 	case "":
-		s.term.Linef("  %s  `lateen login %s < %s`", pad(paint(dim, "Next"), 5, false), api, token)
+		s.term.Linef("  %s  `lateen login %s < %s`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), api, token)
 	default:
-		s.term.Linef("  %s  Your commands talk to %s. To talk to this:", pad(paint(dim, "Next"), 5, false), loggedInTo)
+		s.term.Linef("  %s  Your commands talk to %s. To talk to this:", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), loggedInTo)
 		s.term.Linef("         `lateen login %s < %s`", api, token)
 	}
 	s.term.Linef("")
@@ -151,21 +168,21 @@ func (s *session) banner(c *config.Config, api string, first bool, loggedInTo st
 
 // logWriter prints the platform's own log without disturbing what is being
 // rewritten at the bottom of the terminal.
-type logWriter struct{ term *Term }
+type logWriter struct{ term *terminal.Term }
 
 // Write implements [io.Writer].
 func (w logWriter) Write(b []byte) (int, error) {
-	w.term.write(&w.term.stderr, string(b))
+	w.term.Log(string(b))
 	return len(b), nil
 }
 
 // fetchView shows how a runtime is fetched.
 type fetchView struct {
-	term *Term
+	term *terminal.Term
 
 	mu   sync.Mutex // guards below
 	name string
-	live *Live
+	live *terminal.Live
 }
 
 // progress is told by the platform.
@@ -175,13 +192,13 @@ func (v *fetchView) progress(name string, done, total int64) {
 	if v.live == nil || v.name != name {
 		v.name, v.live = name, v.term.Live("Fetching "+name)
 	}
-	note := amount(done)
+	note := terminal.Amount(done)
 	if total > 0 {
-		note += "/" + amount(total)
+		note += "/" + terminal.Amount(total)
 	}
 	v.live.Set(done, total, note)
 	if total > 0 && done >= total {
-		v.live.Finish("Fetched %s, %s", name, amount(total))
+		v.live.Finish("Fetched %s, %s", name, terminal.Amount(total))
 		v.live = nil
 	}
 }

@@ -1,4 +1,4 @@
-package cli
+package terminal
 
 import (
 	"slices"
@@ -7,36 +7,36 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// gap is between the columns of a table.
-const gap = 3
+// Gap is between the columns of a table.
+const Gap = 3
 
-// column is a column of a table.
-type column struct {
-	title string
-	right bool // numbers
+// Column is a column of a table.
+type Column struct {
+	Title string
+	Right bool // numbers
 	// drop says when it goes where the terminal is narrow: the highest first; 0
 	// stays and is cut off if it must be.
-	drop int
+	Drop int
 }
 
 // Table prints rows of painted cells under their titles. Where standard output
 // is no terminal, every column is there in full.
-func (t *Term) Table(columns []column, rows [][]string) {
+func (t *Term) Table(columns []Column, rows [][]string) {
 	t.print(&t.stdout, layOut(columns, rows, t.stdout.width()))
 }
 
 // layOut returns the lines of a table in at most width columns; 0 is no bound.
-func layOut(columns []column, rows [][]string, width int) string {
+func layOut(columns []Column, rows [][]string, width int) string {
 	shown := make([]int, 0, len(columns))
 	widths := make([]int, len(columns))
 	for i, c := range columns {
-		widths[i] = ansi.StringWidth(c.title)
+		widths[i] = ansi.StringWidth(c.Title)
 		empty := true
 		for _, row := range rows {
 			widths[i] = max(widths[i], ansi.StringWidth(row[i]))
 			empty = empty && row[i] == ""
 		}
-		if !empty || c.drop == 0 {
+		if !empty || c.Drop == 0 {
 			shown = append(shown, i)
 		}
 	}
@@ -44,15 +44,15 @@ func layOut(columns []column, rows [][]string, width int) string {
 	var b strings.Builder
 	titles := make([]string, len(columns))
 	for i, c := range columns {
-		titles[i] = paint(dim, c.title)
+		titles[i] = Paint(Dim, c.Title)
 	}
 	for _, row := range append([][]string{titles}, rows...) {
 		var line strings.Builder
 		for n, i := range shown {
 			if n > 0 {
-				line.WriteString(strings.Repeat(" ", gap))
+				line.WriteString(strings.Repeat(" ", Gap))
 			}
-			line.WriteString(pad(cut(row[i], widths[i]), widths[i], columns[i].right))
+			line.WriteString(Pad(Cut(row[i], widths[i]), widths[i], columns[i].Right))
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
@@ -61,13 +61,13 @@ func layOut(columns []column, rows [][]string, width int) string {
 
 // fit drops columns until the rest is at most width columns wide, and then
 // narrows the widest.
-func fit(columns []column, shown, widths []int, width int) []int {
+func fit(columns []Column, shown, widths []int, width int) []int {
 	for width > 0 {
-		total := gap * (len(shown) - 1)
+		total := Gap * (len(shown) - 1)
 		least, widest := -1, shown[0]
 		for _, i := range shown {
 			total += widths[i]
-			if columns[i].drop > 0 && (least < 0 || columns[i].drop > columns[least].drop) {
+			if columns[i].Drop > 0 && (least < 0 || columns[i].Drop > columns[least].Drop) {
 				least = i
 			}
 			if widths[i] > widths[widest] {
@@ -87,25 +87,25 @@ func fit(columns []column, shown, widths []int, width int) []int {
 	return shown
 }
 
-// field is a fact with its name.
-type field struct{ name, value string }
+// Field is a fact: its name, and its value.
+type Field [2]string
 
 // Fields prints facts one a line, those without a value left out. A value of
 // several lines is indented.
-func (t *Term) Fields(fields []field) {
+func (t *Term) Fields(fields []Field) {
 	width := 0
 	for _, f := range fields {
-		if f.value != "" {
-			width = max(width, len(f.name))
+		if f[1] != "" {
+			width = max(width, len(f[0]))
 		}
 	}
 	var b strings.Builder
 	for _, f := range fields {
-		if f.value == "" {
+		if f[1] == "" {
 			continue
 		}
-		value := strings.ReplaceAll(f.value, "\n", "\n"+strings.Repeat(" ", width+2+gap))
-		b.WriteString("  " + pad(paint(dim, f.name), width, false) + strings.Repeat(" ", gap) + value + "\n")
+		value := strings.ReplaceAll(f[1], "\n", "\n"+strings.Repeat(" ", width+2+Gap))
+		b.WriteString("  " + Pad(Paint(Dim, f[0]), width, false) + strings.Repeat(" ", Gap) + value + "\n")
 	}
 	t.print(&t.stdout, b.String())
 }

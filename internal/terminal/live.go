@@ -1,4 +1,4 @@
-package cli
+package terminal
 
 import (
 	"fmt"
@@ -35,7 +35,7 @@ type Live struct {
 func (t *Term) Live(label string) *Live {
 	t.Close()
 	l := &Live{term: t, since: t.now(), label: label, quit: make(chan struct{}), ended: make(chan struct{})}
-	if !t.moves() {
+	if !t.Moves() {
 		close(l.ended)
 		t.Linef("%s…", label)
 		return l
@@ -94,7 +94,7 @@ func (l *Live) Stop() {
 func (l *Live) Finish(format string, args ...any) {
 	l.Stop()
 	took := l.term.now().Sub(l.since)
-	l.term.Donef("%s %s", fmt.Sprintf(format, args...), paint(dim, elapsed(took)))
+	l.term.Donef("%s %s", fmt.Sprintf(format, args...), Paint(Dim, Elapsed(took)))
 }
 
 // erase clears the line; the mutex of the terminal is held.
@@ -116,8 +116,8 @@ func (l *Live) draw() {
 // text is the line in at most width columns: what matters least goes first.
 func (l *Live) text(width int) string {
 	symbols := []rune(frames)
-	head := paint(code, string(symbols[l.frame%len(symbols)])) + " " + l.label
-	tail := paint(dim, elapsed(l.term.now().Sub(l.since)))
+	head := Paint(Code, string(symbols[l.frame%len(symbols)])) + " " + l.label
+	tail := Paint(Dim, Elapsed(l.term.now().Sub(l.since)))
 	if l.note != "" {
 		tail = l.note + "  " + tail
 	}
@@ -125,7 +125,7 @@ func (l *Live) text(width int) string {
 	if l.total > 0 && room >= 8 {
 		head += "  " + bar(l.done, l.total, min(room, barWidth))
 	}
-	return cut(head+"  "+tail, width-1)
+	return Cut(head+"  "+tail, width-1)
 }
 
 // bar shows done of total in width columns.
@@ -134,5 +134,5 @@ func bar(done, total int64, width int) string {
 	if total > 0 {
 		full = int(min(max(done, 0), total) * int64(width) / total)
 	}
-	return paint(code, strings.Repeat("━", full)) + paint(dim, strings.Repeat("─", width-full))
+	return Paint(Code, strings.Repeat("━", full)) + Paint(Dim, strings.Repeat("─", width-full))
 }

@@ -1,4 +1,4 @@
-package cli
+package terminal
 
 import (
 	"strings"
@@ -115,12 +115,12 @@ func TestALiveLineIsNeverWiderThanTheTerminal(t *testing.T) {
 func TestWithoutATerminalLinesAreComplete(t *testing.T) {
 	t.Parallel()
 	var out, errs strings.Builder
-	term := newTerm(nil, &out, &errs, func(string) string { return "" })
+	term := NewTerm(nil, &out, &errs, func(string) string { return "" }, time.Now)
 	live := term.Live("Uploading")
 	live.Set(1, 2, "half")
-	live.Finish("Uploaded %s", paint(bold, "it"))
+	live.Finish("Uploaded %s", Paint(Bold, "it"))
 	term.Hintf("say `lateen ls`")
-	term.Answer(paint(code, "http://x"))
+	term.Answer(Paint(Code, "http://x"))
 	if want := "Uploading…\n✓ Uploaded it 0ms\nHint:  say `lateen ls`\n"; errs.String() != want {
 		t.Errorf("standard error has %q, want %q", errs.String(), want)
 	}
@@ -167,11 +167,11 @@ func TestTextFromElsewhereCannotMoveTheCursor(t *testing.T) {
 		"two\nlines\tand":                           "two lines and",
 		"\u009b31mc1":                               "31mc1",
 	} {
-		if got := clean(text); got != want {
+		if got := Clean(text); got != want {
 			t.Errorf("clean(%q) is %q, want %q", text, got, want)
 		}
 	}
-	if diff := cmp.Diff([]string{"a", "    b", "", "c"}, cleanLines("a\r\n\tb\n\n\x1b[Hc\n")); diff != "" {
+	if diff := cmp.Diff([]string{"a", "    b", "", "c"}, CleanLines("a\r\n\tb\n\n\x1b[Hc\n")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -188,8 +188,8 @@ func TestErrorsWrapBesideTheirLabel(t *testing.T) {
 
 func TestTablesFitTheTerminal(t *testing.T) {
 	t.Parallel()
-	columns := []column{{title: "age", right: true}, {title: "url"}, {title: "branch", drop: 1}, {title: "by", drop: 2}}
-	rows := [][]string{{"1s", paint(code, "http://a-long-host.localhost"), "main", "ada"}, {"12m", "http://b.localhost", "", "bob"}}
+	columns := []Column{{Title: "age", Right: true}, {Title: "url"}, {Title: "branch", Drop: 1}, {Title: "by", Drop: 2}}
+	rows := [][]string{{"1s", Paint(Code, "http://a-long-host.localhost"), "main", "ada"}, {"12m", "http://b.localhost", "", "bob"}}
 	for width, want := range map[int]string{
 		0: "age   url                            branch   by\n" +
 			" 1s   http://a-long-host.localhost   main     ada\n" +
@@ -220,19 +220,19 @@ func TestNumbersAreForPeople(t *testing.T) {
 		-time.Second: "0ms", 850 * time.Millisecond: "850ms", 3200 * time.Millisecond: "3.2s",
 		4*time.Minute + 10*time.Second: "4m 10s", 2*time.Hour + 5*time.Minute: "2h 5m", 72 * time.Hour: "3d",
 	} {
-		if got := elapsed(d); got != want {
+		if got := Elapsed(d); got != want {
 			t.Errorf("elapsed(%s) is %s, want %s", d, got, want)
 		}
 	}
 	for d, want := range map[time.Duration]string{
 		0: "0ms", 440 * time.Microsecond: "0.4ms", 12340 * time.Microsecond: "12.3ms", 99960 * time.Microsecond: "100ms", 340 * time.Millisecond: "340ms", 1250 * time.Millisecond: "1.25s",
 	} {
-		if got := precise(d); got != want {
+		if got := Precise(d); got != want {
 			t.Errorf("precise(%s) is %s, want %s", d, got, want)
 		}
 	}
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 12345: "12.3 kB", 999_960: "1.0 MB", 5_200_000_000: "5.2 GB"} {
-		if got := amount(n); got != want {
+		if got := Amount(n); got != want {
 			t.Errorf("amount(%d) is %s, want %s", n, got, want)
 		}
 	}

@@ -1,17 +1,13 @@
-package cli
+package terminal
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
-
-	"github.com/lateen-dev/lateen"
 )
 
-// elapsed is a duration as people say it: 850ms, 3.2s, 4m 10s, 2h 5m.
-func elapsed(d time.Duration) string {
+// Elapsed is a duration as people say it: 850ms, 3.2s, 4m 10s, 2h 5m.
+func Elapsed(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Millisecond:
 		return "0ms"
@@ -27,8 +23,8 @@ func elapsed(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// precise is a short duration to three digits: 0.4ms, 12.3ms, 340ms, 1.25s.
-func precise(d time.Duration) string {
+// Precise is a short duration to three digits: 0.4ms, 12.3ms, 340ms, 1.25s.
+func Precise(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	switch {
 	case ms < 0.05:
@@ -41,24 +37,8 @@ func precise(d time.Duration) string {
 	return strconv.FormatFloat(ms/1000, 'f', 2, 64) + "s"
 }
 
-// age is how long ago something was, in one unit: 12s, 5m, 3h, 2d.
-func (s *session) age(at lateen.Millis) string {
-	d := max(s.Now().Sub(at.Time()), 0)
-	switch {
-	case at == 0:
-		return "never"
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
-}
-
-// amount is a number of bytes in units of a thousand: 840 B, 12.3 kB, 4.0 MB.
-func amount(bytes int64) string {
+// Amount is a number of bytes in units of a thousand: 840 B, 12.3 kB, 4.0 MB.
+func Amount(bytes int64) string {
 	if bytes < 1000 {
 		return strconv.FormatInt(bytes, 10) + " B"
 	}
@@ -69,13 +49,10 @@ func amount(bytes int64) string {
 	return strconv.FormatFloat(value, 'f', 1, 64) + " " + []string{"kB", "MB", "GB", "TB"}[unit]
 }
 
-// count is a number of things: 1 file, 12 files.
-func count(n int, thing string) string {
+// Count is a number of things: 1 file, 12 files.
+func Count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
 	return strconv.Itoa(n) + " " + thing + "s"
 }
-
-// sortedKeys returns the keys of a map in order.
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,4 +1,6 @@
-package cli
+// Package terminal prints what a command says: its answer, which a script may
+// read, and for people words, tables and lines that move.
+package terminal
 
 import (
 	"encoding/json"
@@ -36,8 +38,8 @@ type stream struct {
 	width func() int // columns; 0: no bound
 }
 
-func newTerm(in io.Reader, out, err io.Writer, getenv func(string) string) *Term {
-	return &Term{stdin: terminal(in), stdout: newStream(out, getenv), stderr: newStream(err, getenv), now: time.Now}
+func NewTerm(in io.Reader, out, err io.Writer, getenv func(string) string, now func() time.Time) *Term {
+	return &Term{stdin: terminal(in), stdout: newStream(out, getenv), stderr: newStream(err, getenv), now: now}
 }
 
 // terminal returns the descriptor of a terminal, or -1.
@@ -88,8 +90,33 @@ func (s *stream) text(text string) string {
 	return ansi.Strip(text)
 }
 
-// moves reports whether lines on standard error can be rewritten.
-func (t *Term) moves() bool { return t.stderr.fd >= 0 }
+// Moves reports whether lines on standard error can be rewritten.
+func (t *Term) Moves() bool { return t.stderr.fd >= 0 }
+
+// Shown reports whether standard output is a terminal.
+func (t *Term) Shown() bool { return t.stdout.fd >= 0 }
+
+// Width is how many columns there are for people; 0 is no bound.
+func (t *Term) Width() int { return t.stderr.width() }
+
+// AnswerWidth is how many columns there are on standard output; 0 is no bound.
+func (t *Term) AnswerWidth() int { return t.stdout.width() }
+
+// Input returns the descriptor of the terminal that is standard input; false
+// if it is none.
+func (t *Term) Input() (fd int, ok bool) { return t.stdin, t.stdin >= 0 }
+
+// Colorful reports whether what is printed by [Term.Print] keeps its colours.
+func (t *Term) Colorful() bool { return t.stdout.color }
+
+// Prompt prints painted text for people, with no line break of its own.
+func (t *Term) Prompt(text string) { t.print(&t.stderr, text) }
+
+// Print prints painted text that was asked for.
+func (t *Term) Print(text string) { t.print(&t.stdout, text) }
+
+// Log prints text for people as it is.
+func (t *Term) Log(text string) { t.write(&t.stderr, text) }
 
 // Interactive reports whether somebody is there to answer a question.
 func (t *Term) Interactive() bool { return t.stdin >= 0 && t.stderr.fd >= 0 }
@@ -130,35 +157,35 @@ func (t *Term) ErrJSON(v any) {
 
 // Linef prints a line for people.
 func (t *Term) Linef(format string, args ...any) {
-	t.print(&t.stderr, quoted(fmt.Sprintf(format, args...), t.stderr.color)+"\n")
+	t.print(&t.stderr, Quoted(fmt.Sprintf(format, args...), t.stderr.color)+"\n")
 }
 
 // Donef prints that something succeeded.
-func (t *Term) Donef(format string, args ...any) { t.Linef(paint(good, "✓")+" "+format, args...) }
+func (t *Term) Donef(format string, args ...any) { t.Linef(Paint(Good, "✓")+" "+format, args...) }
 
 // Warnf prints that something is odd.
 func (t *Term) Warnf(format string, args ...any) {
-	t.Linef(paint(warn, "Warning:")+" "+format, args...)
+	t.Linef(Paint(Warn, "Warning:")+" "+format, args...)
 }
 
 // Errorf prints what went wrong.
 func (t *Term) Errorf(format string, args ...any) {
-	t.labeled(paint(bad+";1", "Error:"), format, args...)
+	t.labeled(Paint(Bad+";1", "Error:"), format, args...)
 }
 
 // Hintf prints what to do next.
-func (t *Term) Hintf(format string, args ...any) { t.labeled(paint(warn, "Hint:"), format, args...) }
+func (t *Term) Hintf(format string, args ...any) { t.labeled(Paint(Warn, "Hint:"), format, args...) }
 
 // labeled prints text after a label, aligned with other labels, in lines that fit
 // the terminal.
 func (t *Term) labeled(label, format string, args ...any) {
 	const indent = 7
-	text := quoted(fmt.Sprintf(format, args...), t.stderr.color)
+	text := Quoted(fmt.Sprintf(format, args...), t.stderr.color)
 	if width := t.stderr.width(); width > 2*indent {
-		text = wrap(text, width-indent)
+		text = Wrap(text, width-indent)
 	}
 	text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", indent))
-	t.print(&t.stderr, pad(label, indent, false)+text+"\n")
+	t.print(&t.stderr, Pad(label, indent, false)+text+"\n")
 }
 
 // print writes painted text.

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/config"
+
+	"github.com/lateen-dev/lateen/internal/terminal"
+)
+
+// errUnfit ends `lateen doctor` where something essential is missing.
+var errUnfit = &lateen.Error{Code: lateen.Internal, Reason: "host_unfit", Message: "this host is not fit for a platform", Hint: "each ✗ above says what to do about it"}
+
+func newDoctorCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "doctor",
+		GroupID: groupPlatform,
+		Short:   "Examine this host",
+		Long: "Tells which walls stand around functions on this host, why the others do not, and\n" +
+			"what else a platform would lack there: a disk, an address, room. It takes the\n" +
+			"settings that `lateen up` would take, as the same user, and changes nothing.\n\n" +
+			"✓ is as it should be. ! works, but functions could take more than their share, or\n" +
+			"something be slow or lost. ✗ is essential; if there is one, the exit code is not 0.",
+		Example: "lateen doctor\nsudo lateen doctor --domain example.com --listen :443",
+		Args:    takes(0, 0, ""),
+	}
+	settingsFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		settings, err := s.platformSettings(c)
+		if err != nil {
+			return err
+		}
+		return s.runDoctor(c.Context(), settings)
+	}
+	return c
+}
+
+func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
+	if s.Doctor == nil {
+		return errNoPlatform
+	}
+	var err error
+	if c.Data, err = s.path(c.Data); err != nil {
+		return err
+	}
+	x, err := s.Doctor(ctx, c)
+	if err != nil {
+		return err
+	}
+	if s.flags.json {
+		err = s.term.JSON(struct {
+			lateen.Examination
+
+			Fit bool `json:"fit"`
+		}{x, x.Unfit() == 0})
+	} else {
+		s.findings("Walls around functions", x.Walls)
+		s.findings("This host", x.Host)
+	}
+	if n := x.Unfit(); err == nil && n > 0 {
+		return errUnfit.With("this host is not fit for a platform: %s missing", terminal.Count(n, "essential"))
+	}
+	return err
+}
+
+// findings prints what was found under a title, what to do about it beneath.
+func (s *session) findings(title string, found []lateen.Finding) {
+	const indent = 4
+	names := 0
+	for _, f := range found {
+		names = max(names, ansi.StringWidth(f.Name))
+	}
+	text := indent + names + terminal.Gap
+	width := s.term.AnswerWidth()
+	fold := func(text string, left int) string {
+		if width > left+20 {
+			text = terminal.Wrap(text, width-left)
+		}
+		return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", left))
+	}
+	var b strings.Builder
+	b.WriteString("\n" + terminal.Paint(terminal.Bold, title) + "\n\n")
+	for _, f := range found {
+		b.WriteString("  " + mark(f.Verdict) + " " + terminal.Pad(terminal.Clean(f.Name), names+terminal.Gap, false))
+		if f.Detail == "" {
+			b.WriteString(paintWords(terminal.Dim, fold(terminal.Clean(f.Purpose), text)) + "\n")
+		} else {
+			b.WriteString(fold(terminal.Clean(f.Detail), text) + "\n")
+		}
+		if f.Verdict != lateen.Fit && f.Remedy != "" {
+			remedy := terminal.Quoted(fold(capital(terminal.Clean(f.Remedy)), text+2), s.term.Colorful())
+			b.WriteString(strings.Repeat(" ", text) + terminal.Paint(terminal.Warn, "→") + " " + remedy + "\n")
+		}
+	}
+	s.term.Print(b.String())
+}
+
+// mark is a verdict in one column.
+func mark(v lateen.Verdict) string {
+	switch v {
+	case lateen.Fit:
+		return terminal.Paint(terminal.Good, "✓")
+	case lateen.Lacking:
+		return terminal.Paint(terminal.Warn, "!")
+	default:
+		return terminal.Paint(terminal.Bad, "✗")
+	}
+}
+
+// paintWords paints each line of a text by itself.
+func paintWords(s terminal.Style, text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = terminal.Paint(s, line)
+	}
+	return strings.Join(lines, "\n")
+}
