@@ -124,7 +124,7 @@ func (h *handover) ready(ctx context.Context) (s guest.ServerStarted, err error)
 		}
 	case <-h.spoken:
 	case <-ctx.Done():
-		if others := h.watch.others(); others != "" {
+		if others := listening(); others != "" {
 			return s, fmt.Errorf("the program listens at port %s instead of $PORT, which is %d", others, h.port)
 		}
 		return s, context.Cause(ctx)

@@ -3,8 +3,6 @@ package relay
 import (
 	"context"
 	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -66,17 +64,6 @@ func (w *watch) await(ctx context.Context, port uint16) (*net.TCPAddr, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-}
-
-// others names the ports that the program listens on instead.
-func (w *watch) others() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var ports []string
-	for port := range w.at {
-		ports = append(ports, strconv.Itoa(int(port)))
-	}
-	return strings.Join(ports, ", ")
 }
 
 // takes reports whether something takes connections at an address of this host.

@@ -11,3 +11,5 @@ func newWatch() *watch {
 }
 
 func (w *watch) run() {}
+
+func listening() string { return "" }
