@@ -3,6 +3,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 
@@ -60,7 +61,10 @@ func (d *Device) burst(handle func(packet []byte)) error {
 			switch {
 			case err == nil && n > 0:
 				handle(buffer[:n])
-			case err == nil, errors.Is(err, unix.EINTR):
+			case err == nil && d.far == 0:
+				broken = io.EOF
+				return true
+			case err == nil, errors.Is(err, unix.EINTR): // a frame without a packet
 			case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENETDOWN): // the latter goes by
 				return some > 0
 			default:
