@@ -111,7 +111,7 @@ func (f *Fleet) freeze(m *member) {
 		m.frozen, m.rest.Frozen = true, true
 	} else {
 		m.napping, m.numb, m.rest.Unfreezable = false, true, true
-		if !errors.Is(err, errors.ErrUnsupported) {
+		if !errors.Is(err, errors.ErrUnsupported) && !isDone(m.instance) {
 			f.o.Log.Warn("freeze failed, leaving it awake", "function", m.pool.spec.Name, "instance_id", m.instance.ID(), "err", err)
 		}
 	}
@@ -131,7 +131,7 @@ func (f *Fleet) reclaim(m *member) {
 	defer f.mu.Unlock()
 	if err != nil {
 		m.unshrunk, m.rest.Unreclaimed, m.rest.Reclaimed = true, true, false
-		if !errors.Is(err, errors.ErrUnsupported) {
+		if !errors.Is(err, errors.ErrUnsupported) && !isDone(m.instance) {
 			f.o.Log.Warn("reclaim failed, leaving the memory", "function", m.pool.spec.Name, "instance_id", m.instance.ID(), "err", err)
 		}
 		return

@@ -86,6 +86,10 @@ func (f *Fleet) start(p *pool, held int64, until time.Time) {
 		f.o.Log.Warn("start failed, trying once more", "function", p.spec.Name, "deployment_id", p.spec.Deployment, "err", err)
 		instance, err = f.attempt(ctx, p.spec)
 	}
+	var loaded engine.Usage // is no request's
+	if err == nil {
+		loaded = instance.Usage()
+	}
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -102,7 +106,10 @@ func (f *Fleet) start(p *pool, held int64, until time.Time) {
 		f.pumpLocked(now)
 		return
 	}
-	f.joinLocked(&member{pool: p, instance: instance, since: now, held: held, drained: make(chan struct{}), nap: make(chan struct{}, 1)}, now, until)
+	m := &member{pool: p, instance: instance, since: now, held: held, drained: make(chan struct{}), nap: make(chan struct{}, 1)}
+	m.meter.at, m.meter.usage = now, loaded
+	f.enterLocked(m, now, loaded)
+	f.joinLocked(m, now, until)
 }
 
 // joinLocked makes m one of its pool and gives its room to those who wait.
@@ -110,7 +117,6 @@ func (f *Fleet) joinLocked(m *member, now, until time.Time) {
 	p := m.pool
 	phases := m.instance.Started()
 	p.function.start = approach(p.function.start, phases.Claim+phases.Load)
-	m.meter.at = now
 	m.tick = time.AfterFunc(time.Hour, func() { f.tick(m) })
 	m.tick.Stop()
 	p.members = append(p.members, m)

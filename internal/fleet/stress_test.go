@@ -1,0 +1,162 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/autoscale"
+	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local"
+	"github.com/lateen-dev/lateen/internal/fleet"
+	"github.com/lateen-dev/lateen/internal/guest/relay"
+	"github.com/lateen-dev/lateen/internal/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Child()
+	relay.Main()
+	os.Exit(m.Run())
+}
+
+// moody answers, and sometimes ends its process right behind the answer.
+const moody = `module.exports = (req, res) => {
+  res.end('ok');
+  if (req.url.includes('exit')) setImmediate(() => process.exit(1));
+};
+`
+
+// realEngine is an engine of processes, as long as the test, and the spec of a
+// function that it runs.
+func realEngine(t *testing.T) (*local.Engine, func(project lateen.ProjectID, d lateen.DeploymentID, name string) lateen.FunctionSpec) {
+	t.Helper()
+	trees := enginetest.Reachable(t)
+	if err := errors.Join(os.Mkdir(filepath.Join(trees, "moody"), 0o755), os.WriteFile(filepath.Join(trees, "moody", "index.js"), []byte(moody), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	tools := enginetest.Toolchain(t)
+	e, err := local.New(local.Options{
+		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: trees, Logs: &enginetest.Logs{}, Toolchain: tools, Pool: 4,
+		Trees: func(_ context.Context, tree lateen.Digest) (string, error) { return filepath.Join(trees, string(tree)), nil },
+		Log:   slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tools.Node(t.Context(), 24); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return e, func(project lateen.ProjectID, d lateen.DeploymentID, name string) lateen.FunctionSpec {
+		s := specOf(project, d, name)
+		s.Function = lateen.Function{Runtime: "nodejs24.x", Handler: "index.js", Tree: "moody", LauncherType: "Nodejs", AddHelpers: true}
+		return s
+	}
+}
+
+// Whatever happens to instances meanwhile, whoever wakes a function is answered.
+func TestEveryWakeIsAnswered(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hundreds of processes")
+	}
+	const visitors, wakes = 3, 40
+	e, of := realEngine(t)
+	h := run(t, fleet.Options{
+		Engine: e, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Total: 6,
+		KeepAlive: 30 * time.Millisecond, Idle: autoscale.Idle{Freeze: 5 * time.Millisecond, Reclaim: 5 * time.Millisecond},
+	})
+	var failed atomic.Int64
+	var mu sync.Mutex
+	kinds := map[lateen.StartKind][]time.Duration{}
+	var all sync.WaitGroup
+	for v := range visitors {
+		all.Go(func() {
+			project := lateen.ProjectID(fmt.Sprintf("prj_%d", v%3))
+			for n := range wakes {
+				d := lateen.DeploymentID(fmt.Sprintf("dpl_%d_%d", v%3, n/10)) // deployed anew from time to time
+				s := of(project, d, fmt.Sprintf("/%d", n%5))
+				begun := time.Now()
+				kind, err := h.visit(s, n%4 == 0)
+				if err != nil {
+					failed.Add(1)
+					t.Errorf("visitor %d, wake %d (%s): %v", v, n, kind, err)
+				}
+				mu.Lock()
+				kinds[kind] = append(kinds[kind], time.Since(begun))
+				mu.Unlock()
+				switch {
+				case n%10 == 9:
+					h.Forget(d)
+				case n%7 == 0:
+					h.Prewarm(of(project, d, "/4"))
+				}
+				pause(t, time.Duration(n%6)*10*time.Millisecond)
+			}
+		})
+	}
+	all.Wait()
+	h.stop()
+	for kind, took := range kinds {
+		slices.Sort(took)
+		t.Logf("%s: %d, p50 %s, max %s", kind, len(took), took[len(took)/2], took[len(took)-1])
+	}
+	if n := failed.Load(); n > 0 {
+		t.Errorf("%d of %d wakes failed", n, visitors*wakes)
+	}
+	if got := h.Stats(); got.Running+got.Starting+got.InFlight+got.Waiting != 0 {
+		t.Errorf("left behind: %+v", got)
+	}
+}
+
+// visit asks s for its answer, after which it may end its process.
+func (h *harness) visit(s lateen.FunctionSpec, exit bool) (lateen.StartKind, error) {
+	target := "http://site/"
+	if exit {
+		target += "?exit"
+	}
+	ctx := lateen.WithRequestID(h.t.Context(), lateen.NewID[lateen.RequestID]("req_", time.Now()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return "", err
+	}
+	var inv lateen.Invocation
+	resp, err := h.Invoke(ctx, s, req, &inv)
+	if err != nil {
+		return inv.Start, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && (string(b) != "ok" || resp.StatusCode != http.StatusOK) {
+		err = fmt.Errorf("%d %q", resp.StatusCode, b)
+	}
+	return inv.Start, err
+}
+
+// pause waits on the real clock, as visitors do.
+func pause(t *testing.T, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+	}
+}
