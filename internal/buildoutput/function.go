@@ -18,6 +18,7 @@ const (
 	functionConfig = ".vc-config.json"
 	maxEnvValue    = 64 << 10
 	maxAssets      = 1000
+	maxInstances   = 1024 // of one function at once
 )
 
 var nodePattern = regexp.MustCompile(`^nodejs(\d+)\.x$`)
@@ -147,6 +148,8 @@ func (r *reader) readFunction(name string) (*lateen.Function, error) {
 		Memory:         v.field("memory").integer(128, 10_240),
 		MaxDuration:    readDuration(v.field("maxDuration")),
 		MaxConcurrency: v.field("maxConcurrency").integer(1, 8192),
+		MinInstances:   v.field("minInstances").integer(0, maxInstances),
+		MaxInstances:   v.field("maxInstances").integer(1, maxInstances),
 		Architecture:   v.field("architecture").oneOf("x86_64", "arm64"),
 		Framework:      readFramework(v.field("framework")),
 		OperationType:  v.field("operationType").text(64),
@@ -159,6 +162,9 @@ func (r *reader) readFunction(name string) (*lateen.Function, error) {
 	}
 	if fn.Runtime == "" {
 		v.field("runtime").fail("is missing")
+	}
+	if fn.MaxInstances > 0 && fn.MinInstances > fn.MaxInstances {
+		v.field("minInstances").fail("%d is more than maxInstances, %d", fn.MinInstances, fn.MaxInstances)
 	}
 	if fn.Edge() {
 		readEdge(v, fn)
