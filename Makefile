@@ -5,7 +5,7 @@ NODE  := $(CURDIR)/.cache/node
 export PATH := $(NODE)/bin:$(PATH)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-stop test check lint unit e2e examples bench bench-keepalive generate native setup clean
+.PHONY: build demo demo-stop test check lint unit e2e examples bench bench-engine bench-keepalive generate native setup clean
 
 build: ## bin/lateen
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
@@ -39,6 +39,9 @@ e2e: build examples ## real frameworks, the real CLI, a real browser
 
 bench: build examples ## measures, and writes docs/benchmarks.md
 	$(GO) run ./test/bench
+
+bench-engine: build examples ## measures how functions start and idle, ARGS='-n 0.1 -only starts', and writes docs/benchmarks-engine.md
+	$(GO) run ./test/bench -engine $(ARGS)
 
 bench-keepalive: ## replays recorded arrivals, TRACES=DIR, and writes docs/keep-alive.md
 	$(GO) run ./test/keepalive -traces '$(TRACES)'

@@ -2,6 +2,7 @@
 // would use instead, prints tables and writes docs/benchmarks.md.
 //
 //	go run ./test/bench [-n 1] [-only static,warm] [-out docs/benchmarks.md]
+//	go run ./test/bench -engine [-n 1] [-only starts,wakes] [-out docs/benchmarks-engine.md]
 //
 // It needs what `make bench` prepares: bin/lateen and the built examples. It
 // runs on Linux, whose /proc it reads.
@@ -50,24 +51,64 @@ type chapter struct {
 	measure func(ctx context.Context, b *bench) ([]table, error)
 }
 
-func chapters() []chapter {
-	return []chapter{routerChapter(), staticChapter(), warmChapter(), coldChapter(), deployChapter(), memoryChapter()}
+// book is what one page of the documentation is made of.
+type book struct {
+	introduction string
+	page         string // file to write
+	chapters     []chapter
+}
+
+func platformBook() book {
+	return book{introduction, "docs/benchmarks.md", []chapter{
+		routerChapter(), staticChapter(), warmChapter(), coldChapter(), deployChapter(), memoryChapter(),
+	}}
+}
+
+func (b book) names() string {
+	names := make([]string, 0, len(b.chapters))
+	for _, c := range b.chapters {
+		names = append(names, c.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// choices are what a run was asked for.
+type choices struct {
+	scale     float64
+	only, out string
+	lateen    string
+	patience  time.Duration
+	book      book
+	wanted    []chapter
+}
+
+func parse(args []string) (c choices, err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	engine := flags.Bool("engine", false, "measure the function engine")
+	flags.Float64Var(&c.scale, "n", 1, "how often everything is measured, times the default")
+	flags.StringVar(&c.only, "only", "", "comma-separated `chapters`: "+platformBook().names()+"; with -engine: "+engineBook().names())
+	flags.StringVar(&c.out, "out", "", "`file` to write; none is docs/benchmarks.md or docs/benchmarks-engine.md, unless only some chapters run")
+	flags.StringVar(&c.lateen, "lateen", "", "`binary` to measure; none is bin/lateen")
+	flags.DurationVar(&c.patience, "patience", 4*time.Second, "how long each batch waits for an idle machine")
+	if err := flags.Parse(args); err != nil {
+		return c, err
+	}
+	if c.book = platformBook(); *engine {
+		c.book = engineBook()
+	}
+	if c.out == "" && c.only == "" {
+		c.out = c.book.page
+	}
+	c.wanted, err = choose(c.book.chapters, c.only)
+	return c, err
 }
 
 func run(ctx context.Context, args []string) (err error) {
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	scale := flags.Float64("n", 1, "how often everything is measured, times the default")
-	only := flags.String("only", "", "comma-separated `chapters`: router, static, warm, coldstart, deploy, memory")
-	out := flags.String("out", "docs/benchmarks.md", "`file` to write; empty writes none. A run of some chapters only writes none")
-	patience := flags.Duration("patience", 4*time.Second, "how long each batch waits for an idle machine")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	wanted, err := choose(chapters(), *only)
+	c, err := parse(args)
 	if err != nil {
 		return err
 	}
-	b := &bench{scale: *scale, machine: newMachine(*patience), line: newProgress(os.Stderr)}
+	b := &bench{scale: c.scale, machine: newMachine(c.patience), line: newProgress(os.Stderr)}
 	if b.root, err = repository(); err != nil {
 		return err
 	}
@@ -79,13 +120,13 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	b.line.say("tools")
-	if b.tools, err = findTools(ctx, b.root); err != nil {
+	if b.tools, err = findTools(ctx, b.root, c.lateen); err != nil {
 		return err
 	}
-	r := &report{started: time.Now(), scale: *scale}
+	r := &report{introduction: c.book.introduction, started: time.Now(), scale: c.scale}
 	r.facts = b.facts(ctx)
-	for _, c := range wanted {
-		r.results = append(r.results, b.measure(ctx, c))
+	for _, one := range c.wanted {
+		r.results = append(r.results, b.measure(ctx, one))
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -93,13 +134,13 @@ func run(ctx context.Context, args []string) (err error) {
 	r.took = time.Since(r.started)
 	b.line.clear()
 	r.print(os.Stdout)
-	if *out == "" || *only != "" {
+	if c.out == "" {
 		return nil
 	}
-	if !filepath.IsAbs(*out) {
-		*out = filepath.Join(b.root, *out)
+	if !filepath.IsAbs(c.out) {
+		c.out = filepath.Join(b.root, c.out)
 	}
-	return r.write(*out)
+	return r.write(c.out)
 }
 
 // measure runs a chapter. What fails is reported with what was measured before.

@@ -65,11 +65,11 @@ func TestLongReasonsShowTheirEnd(t *testing.T) {
 }
 
 func TestChaptersAreChosenByName(t *testing.T) {
-	chosen, err := choose(chapters(), "warm, router")
+	chosen, err := choose(platformBook().chapters, "warm, router")
 	if err != nil || len(chosen) != 2 || chosen[0].name != "warm" || chosen[1].name != "router" {
 		t.Errorf("chose %v, %v", chosen, err)
 	}
-	if _, err := choose(chapters(), "warm,nonesuch"); err == nil {
+	if _, err := choose(platformBook().chapters, "warm,nonesuch"); err == nil {
 		t.Error("a chapter that is not there was chosen")
 	}
 }

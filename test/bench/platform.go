@@ -28,12 +28,22 @@ type platform struct {
 	bench *bench
 	dir   string // of data
 	addr  string
+	flags []string
 	token string
 	blank int // processes when it is at rest
 }
 
 // up starts a platform with further flags.
-func (b *bench) up(ctx context.Context, flags ...string) (_ *platform, err error) {
+func (b *bench) up(ctx context.Context, flags ...string) (*platform, error) {
+	p, err := b.place(ctx, flags...)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.start(ctx)
+}
+
+// place makes room for a platform that has not been started.
+func (b *bench) place(ctx context.Context, flags ...string) (*platform, error) {
 	dir, err := os.MkdirTemp(b.dir, "data-")
 	if err != nil {
 		return nil, err
@@ -48,11 +58,16 @@ func (b *bench) up(ctx context.Context, flags ...string) (_ *platform, err error
 	if err != nil {
 		return nil, err
 	}
-	p := &platform{bench: b, dir: dir, addr: "127.0.0.1:" + port}
-	args := append([]string{"up", "--data", dir, "--listen", p.addr}, flags...)
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "NPM_CONFIG_REGISTRY=" + os.Getenv("NPM_CONFIG_REGISTRY")}
-	if p.process, err = b.spawn(ctx, "lateen", b.tools.lateen, args, env); err != nil {
-		return nil, err
+	return &platform{bench: b, dir: dir, addr: "127.0.0.1:" + port, flags: flags}, nil
+}
+
+// start starts the platform on its data, where it was stopped or never
+// started. Data of one that does not start is removed.
+func (p *platform) start(ctx context.Context) (err error) {
+	args := append([]string{"up", "--data", p.dir, "--listen", p.addr}, p.flags...)
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "NPM_CONFIG_REGISTRY=" + os.Getenv("NPM_CONFIG_REGISTRY")}
+	if p.process, err = p.bench.spawn(ctx, "lateen", p.bench.tools.lateen, args, env); err != nil {
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -67,11 +82,11 @@ func (b *bench) up(ctx context.Context, flags ...string) (_ *platform, err error
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	token, err := os.ReadFile(filepath.Join(dir, "token"))
+	token, err := os.ReadFile(filepath.Join(p.dir, "token"))
 	p.token = strings.TrimSpace(string(token))
-	return p, err
+	return err
 }
 
 // stop ends the platform and removes its data.
@@ -215,15 +230,24 @@ func (r *response) requestID() lateen.RequestID {
 // send sends a request over a connection of its own and waits for all of the
 // response. The connection is made before the clock runs.
 func send(ctx context.Context, addr string, r request) (*response, error) {
-	network := "tcp"
-	if strings.HasPrefix(addr, "/") {
-		network = "unix"
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	conn, err := connect(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
+	return ask(conn, r)
+}
+
+func connect(ctx context.Context, addr string) (net.Conn, error) {
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") {
+		network = "unix"
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
+
+// ask sends a request over conn and waits for all of the response.
+func ask(conn net.Conn, r request) (*response, error) {
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return nil, err
 	}

@@ -45,7 +45,10 @@ func write(name, text string) error {
 
 // project links the build output of an example, and everything else that it
 // refers to, into a directory that can be deployed without touching the example.
-func (b *bench) project(example string) (string, error) {
+func (b *bench) project(example string) (string, error) { return b.projectAs(example, example) }
+
+// projectAs is project under another name.
+func (b *bench) projectAs(example, name string) (string, error) {
 	src := filepath.Join(b.root, "examples", example)
 	if !exists(filepath.Join(src, ".vercel", "output", "config.json")) {
 		return "", fmt.Errorf("the example %s is not built: run `make examples`", example)
@@ -54,7 +57,7 @@ func (b *bench) project(example string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dst := filepath.Join(parent, example)
+	dst := filepath.Join(parent, name)
 	return dst, link.Output(src, dst)
 }
 

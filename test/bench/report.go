@@ -10,6 +10,8 @@ import (
 
 // report is all that came of a run.
 type report struct {
+	introduction string
+
 	started time.Time
 	took    time.Duration
 	scale   float64
@@ -58,7 +60,7 @@ func (r *report) write(name string) error {
 
 func (r *report) markdown() string {
 	var out strings.Builder
-	out.WriteString(introduction)
+	out.WriteString(r.introduction)
 	fmt.Fprintf(&out, "\nThis run: %s, %s long", r.started.UTC().Format("2 January 2006 15:04 UTC"), r.took.Round(time.Second))
 	if r.scale != 1 {
 		fmt.Fprintf(&out, ", counts %g times the default", r.scale)

@@ -34,7 +34,7 @@ type tools struct {
 }
 
 // findTools finds the programs and fetches those that can be fetched.
-func findTools(ctx context.Context, root string) (*tools, error) {
+func findTools(ctx context.Context, root, lateen string) (*tools, error) {
 	cache := filepath.Join(root, ".cache", "bench")
 	t := &tools{
 		lateen:   filepath.Join(root, "bin", "lateen"),
@@ -42,6 +42,12 @@ func findTools(ctx context.Context, root string) (*tools, error) {
 		vercel:   filepath.Join(root, "examples", "node_modules", "vercel", "dist", "vc.js"),
 		runtimes: filepath.Join(cache, "runtimes"),
 		nodes:    map[int]string{},
+	}
+	if lateen != "" {
+		var err error
+		if t.lateen, err = filepath.Abs(lateen); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := os.Stat(t.lateen); err != nil {
 		return nil, fmt.Errorf("run `make build` first: %w", err)

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+const (
+	thawRounds = 50
+	thawCopies = 20
+	thawPause  = 1200 * time.Millisecond // between two requests for the same function: it is frozen by then
+
+	refillPool   = 16
+	refillRounds = 5
+)
+
+func overheadChapter() chapter {
+	return chapter{
+		name: "warm", title: "Warm functions",
+		method: `What Lateen adds to a function that is running, with its sandbox and without: the smallest ` + "`(req, res)`" + ` function through
+Lateen's listener (host, routes, fleet, unix socket, agent, record of the request), against the same file on the same Node.js behind
+` + "`node:http`" + ` on a TCP port, called directly. One instance of the function, ` + "`wrk -t1`" + ` with kept connections, five rounds of two
+seconds in turns, medians of them. The goal is 0.150 ms at p50 with one connection.`,
+		measure: measureOverhead,
+	}
+}
+
+func measureOverhead(ctx context.Context, b *bench) ([]table, error) {
+	targets := []*target{}
+	add := func(name string, flags ...string) error {
+		p, err := b.up(ctx, flags...)
+		if err != nil {
+			return err
+		}
+		t := &target{name: name, addr: p.addr, kind: ours, process: p.process}
+		targets = append(targets, t)
+		s, err := p.deploySmall(ctx)
+		if err != nil {
+			return err
+		}
+		t.host = s.host
+		for range 300 { // optimised code
+			if _, err := s.get(ctx, "/reqres", ""); err != nil {
+				return err
+			}
+		}
+		return ignoreRestless(p.rest(ctx))
+	}
+	defer func() {
+		for _, t := range targets {
+			t.process.stop()
+		}
+	}()
+	if err := add("Lateen"); err != nil {
+		return nil, err
+	}
+	if b.knows(ctx, flagOpen) {
+		if err := add("Lateen, no sandbox", flagOpen); err != nil {
+			return nil, err
+		}
+	}
+	node := b.directNode(ctx)
+	targets = append(targets, node)
+	aims := []aim{{"/reqres", "", 1, 2}, {"/reqres", "", 32, 2}}
+	loads, err := b.contest(ctx, targets, aims, b.times(5))
+	if err != nil {
+		return nil, err
+	}
+	t := contestTable(targets, aims, loads)
+	if targets[0].err == nil && node.err == nil {
+		one, last := loads[0], len(targets)-1
+		t.notes = append(t.notes, fmt.Sprintf("At one connection Lateen adds %s ms at p50 and %s ms at p99. The CPU of Lateen includes that of the function.",
+			ms(one[0].p50-one[last].p50), ms(one[0].p99-one[last].p99)))
+	}
+	return []table{t}, nil
+}
+
+func thawChapter() chapter {
+	return chapter{
+		name: "thaw", title: "Thawing",
+		method: fmt.Sprintf(`%d small functions are asked in turns, each %s after its last request, with the keep-alive as it comes: by then an idle instance
+is frozen. Right after each such request the same function is asked once more, while it runs. The goal is a thaw in under 2 ms.`, thawCopies, thawPause),
+		measure: measureThaw,
+	}
+}
+
+func measureThaw(ctx context.Context, b *bench) ([]table, error) {
+	p, err := b.up(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer p.stop()
+	s, err := p.deployCopies(ctx, "thaw", thawCopies, handlerReqRes)
+	if err != nil {
+		return nil, err
+	}
+	took, claims := map[lateen.StartKind]sample{}, sample{}
+	for round := range b.times(thawRounds) + 1 {
+		b.line.say("round %d", round)
+		for i := range thawCopies {
+			began := time.Now()
+			for range 2 {
+				resp, err := s.get(ctx, copyPath(i), "")
+				if err != nil {
+					return nil, err
+				}
+				if round == 0 {
+					continue
+				}
+				start := resp.start()
+				took[start.kind] = append(took[start.kind], resp.first)
+				if start.kind == lateen.StartThawed {
+					claims = append(claims, start.claim)
+				}
+			}
+			if err := pause(ctx, thawPause/thawCopies-time.Since(began)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	t := table{head: []string{"start", "requests", "min", "p50", "p90", "p99", "max"}}
+	for _, kind := range startKinds() {
+		if len(took[kind]) > 0 {
+			t.add(ours, append([]string{string(kind)}, took[kind].quantiles()...)...)
+		}
+	}
+	if len(claims) > 0 {
+		t.notes = append(t.notes, fmt.Sprintf("Of it, the thaw itself: p50 %s, p99 %s, max %s (in steps of 0.1).", ms(claims.median()), ms(claims.quantile(0.99)), ms(claims.quantile(1))))
+	} else {
+		t.notes = append(t.notes, "No instance was frozen: this host or this build does not freeze.")
+	}
+	return []table{t}, nil
+}
+
+func refillChapter() chapter {
+	return chapter{
+		name: "refill", title: "Refilling the pool of blank processes",
+		method: fmt.Sprintf(`A platform that keeps %d blank processes (`+"`--pool %[1]d`"+`) is asked for %[1]d idle functions in the same moment, which takes them all. From then on
+until as many processes stand as before; the instances stay. CPU is that of all processes of the platform meanwhile.`, refillPool),
+		measure: measureRefill,
+	}
+}
+
+func measureRefill(ctx context.Context, b *bench) ([]table, error) {
+	flags := []string{"--pool", strconv.Itoa(refillPool), "--keep-alive", "10m"}
+	if b.knows(ctx, flagTemplates) {
+		flags = append(flags, flagTemplates, "0")
+	}
+	p, err := b.up(ctx, flags...)
+	if err != nil {
+		return nil, err
+	}
+	defer p.stop()
+	rounds := b.times(refillRounds)
+	s, err := p.deployCopies(ctx, "refill", rounds*refillPool+1, handlerReqRes)
+	if err != nil {
+		return nil, err
+	}
+	if err := ignoreRestless(p.rest(ctx)); err != nil {
+		return nil, err
+	}
+	per, err := p.processesPerInstance(ctx, s, copyPath(rounds*refillPool))
+	if err != nil {
+		return nil, err
+	}
+	var all, cpus sample
+	crowd := crowd{}
+	for round := range rounds {
+		b.line.say("round %d of %d", round+1, rounds)
+		if err := b.machine.quiet(ctx); err != nil {
+			return nil, err
+		}
+		want := len(tree(p.cmd.Process.Pid)) // instances are added, blanks replaced
+		var requests []request
+		for i := range refillPool {
+			requests = append(requests, request{host: s.host, path: copyPath(round*refillPool + i)})
+		}
+		before := ran(tree(p.cmd.Process.Pid))
+		crowd.add(together(ctx, p.addr, requests))
+		began := time.Now()
+		if err := p.grows(ctx, want+refillPool*per); err != nil {
+			return nil, err
+		}
+		all = append(all, time.Since(began)-refillWindow)
+		cpus = append(cpus, (ran(tree(p.cmd.Process.Pid))-before)/refillPool)
+	}
+	t := table{head: []string{"what", "min", "median", "max", "times"}}
+	row := func(name string, s sample) {
+		t.add(ours, name, ms(s.quantile(0)), ms(s.median()), ms(s.quantile(1)), strconv.Itoa(len(s)))
+	}
+	row(fmt.Sprintf("until all %d stand again", refillPool), all)
+	row("CPU of one start and its replacement", cpus)
+	rate := float64(refillPool) / all.median().Seconds()
+	t.notes = append(t.notes, fmt.Sprintf("%.1f processes a second. The requests that emptied it: p50 %s, p99 %s; %s.", rate, ms(crowd.took.median()), ms(crowd.took.quantile(0.99)), kindsText(crowd.kinds)))
+	return []table{t}, crowd.failed
+}
+
+// refillWindow is how long nothing has happened once the pool is full.
+const refillWindow = 60 * time.Millisecond
+
+// processesPerInstance starts one function and returns what that adds.
+func (p *platform) processesPerInstance(ctx context.Context, s *site, path string) (int, error) {
+	before := len(tree(p.cmd.Process.Pid))
+	if _, err := s.get(ctx, path, ""); err != nil {
+		return 0, err
+	}
+	err := ignoreRestless(p.settle(ctx, 400*time.Millisecond))
+	return max(1, len(tree(p.cmd.Process.Pid))-before), err
+}
+
+// grows waits until the platform has that many processes and they have booted.
+func (p *platform) grows(ctx context.Context, want int) error {
+	pids := tree(p.cmd.Process.Pid)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		before := ran(pids)
+		if err := pause(ctx, refillWindow); err != nil {
+			return err
+		}
+		pids = tree(p.cmd.Process.Pid)
+		if len(pids) >= want && ran(pids)-before < refillWindow/20 {
+			return nil
+		}
+	}
+	return fmt.Errorf("there are %d processes after 30 s, not %d", len(pids), want)
+}

@@ -1,0 +1,367 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+const (
+	startRounds = 1000
+	openRounds  = 200
+	plainEvery  = 10 // rounds between two starts of plain node
+	// between two starts of the same function: it has stopped by then.
+	startPause = 2*keepAlive + 60*time.Millisecond
+
+	templateBudget = 7 * time.Minute // of all rounds: a slow machine does fewer
+	blankBudget    = 7 * time.Minute
+	openBudget     = 2 * time.Minute
+)
+
+func startsChapter() chapter {
+	return chapter{
+		name: "starts", title: "Starts",
+		method: `Functions take turns, round by round, on two platforms one after the other: one as it comes, which forks
+templates, and one that has none (` + "`" + flagTemplates + ` 0` + "`" + `), which is left with blank processes and code caches. Instances stop ` + keepAlive.String() + `
+after their last request, so each request finds none. Every application was started a few times before, so its files
+are in the page cache, its code cache is written and its template stands. Nobody waits for the pool of blank processes to be
+full again between two starts, as traffic does not: where it was empty, a start was cold, and is counted as that.
+
+Plain node, among them in the same rounds, is the same function, file for file, loaded by a script of ten lines into ` + "`node:http`" + `
+on a unix socket: from the start of the process to the first byte. It runs behind no walls, has no
+platform in front of it, and no middleware. The Next.js application has middleware on the edge runtime in front of every page, which starts from
+nothing as well: both are in its number.
+
+*Goal* is the p50 that the engine is built to reach on two processors.`,
+		measure: measureStarts,
+	}
+}
+
+func openChapter() chapter {
+	return chapter{
+		name: "open", title: "The price of the sandbox",
+		method: `The same functions in the same way on two platforms that take turns, one with its sandbox and one without (` + "`" + flagOpen + "`" + `).
+*Price* is the ratio of the medians.`,
+		measure: measureOpen,
+	}
+}
+
+// goals are the p50 to reach by function, in ms, by template and by blank.
+func goals() map[string]map[lateen.StartKind]int {
+	by := func(template, blank int) map[lateen.StartKind]int {
+		return map[lateen.StartKind]int{lateen.StartTemplate: template, lateen.StartBlank: blank}
+	}
+	return map[string]map[lateen.StartKind]int{
+		smallReqRes: by(5, 5), smallFetch: by(5, 5),
+		"SvelteKit, page": by(20, 45), "Nuxt, page": by(20, 110), "Next.js, page": by(40, 130),
+	}
+}
+
+// starter is a function whose starts are measured.
+type starter struct {
+	name, path string
+	site       *site
+	err        error
+
+	took   map[lateen.StartKind]sample
+	phases map[lateen.StartKind][]startOf
+}
+
+// startStage is a platform with all functions deployed.
+type startStage struct {
+	*platform
+
+	name     string
+	starters []*starter
+}
+
+// startPlatform starts a platform and deploys everything to it.
+func (b *bench) startPlatform(ctx context.Context, name string, flags ...string) (*startStage, error) {
+	p, err := b.up(ctx, append([]string{"--keep-alive", keepAlive.String()}, flags...)...)
+	if err != nil {
+		return nil, err
+	}
+	stage := &startStage{platform: p, name: name}
+	small, err := p.deploySmall(ctx)
+	if err != nil {
+		p.stop()
+		return nil, err
+	}
+	add := func(name, path string, s *site, err error) {
+		stage.starters = append(stage.starters, &starter{name: name, path: path, site: s, err: err, took: map[lateen.StartKind]sample{}, phases: map[lateen.StartKind][]startOf{}})
+	}
+	add(smallReqRes, "/reqres", small, nil)
+	add(smallFetch, "/fetch", small, nil)
+	deployed := map[string]*starter{}
+	for _, a := range slices.Concat(applications(), runtimes()) {
+		if _, ok := deployed[a.example]; !ok {
+			one := &starter{}
+			deployed[a.example] = one
+			b.line.say("%s: deploying %s", name, a.example)
+			var dir string
+			if dir, one.err = b.project(a.example); one.err == nil {
+				one.site, one.err = p.deploy(ctx, dir)
+			}
+		}
+		add(a.name, a.path, deployed[a.example].site, deployed[a.example].err)
+	}
+	if err := stage.acquaint(ctx); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return stage, nil
+}
+
+// runtimes are the functions of other runtimes than Node.js, as far as their
+// examples are there.
+func runtimes() []application {
+	return []application{
+		{"Python, WSGI", "python", "api/index", "/api"},
+		{"Go, executable", "go", "api/index", "/api"},
+		{"Bun", "bun", "api/index", "/api"},
+		{"WebAssembly", "wasm", "api/index", "/api"},
+	}
+}
+
+// acquaint starts each function a few times, so that all is there that makes
+// starts cheaper.
+func (s *startStage) acquaint(ctx context.Context) error {
+	for _, one := range s.starters {
+		if one.err == nil {
+			one.err = one.site.showStarts(ctx)
+		}
+	}
+	for range 4 {
+		for _, one := range s.starters {
+			if one.err != nil {
+				continue
+			}
+			s.bench.line.say("%s: first starts of %s", s.name, one.name)
+			_, one.err = one.site.get(ctx, one.path, fromElsewhere)
+		}
+		if err := ignoreRestless(s.settle(ctx, 300*time.Millisecond)); err != nil {
+			return err
+		}
+	}
+	return pause(ctx, startPause)
+}
+
+// fromElsewhere is the header of a visitor who comes from another site: that
+// one function is asked after the other is no habit to be learned.
+const fromElsewhere = "Accept: text/html\r\nReferer: https://elsewhere.example/\r\n"
+
+// round starts each function once.
+func (s *startStage) round(ctx context.Context) error {
+	began := time.Now()
+	for _, one := range s.starters {
+		if one.err != nil {
+			continue
+		}
+		resp, err := one.site.get(ctx, one.path, fromElsewhere)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			one.err = err
+			continue
+		}
+		start := resp.start()
+		one.took[start.kind] = append(one.took[start.kind], resp.first)
+		one.phases[start.kind] = append(one.phases[start.kind], start)
+	}
+	return pause(ctx, max(10*time.Millisecond, startPause-time.Since(began)))
+}
+
+// run does rounds until they are done or the time is over, and returns how many.
+func (s *startStage) run(ctx context.Context, rounds int, limit time.Duration, beside func(round int)) (int, error) {
+	began := time.Now()
+	for round := range rounds {
+		if time.Since(began) > limit {
+			return round, nil
+		}
+		if round%50 == 0 {
+			if err := s.bench.machine.quiet(ctx); err != nil {
+				return round, err
+			}
+		}
+		s.bench.line.say("%s: round %d of %d", s.name, round+1, rounds)
+		if err := s.round(ctx); err != nil {
+			return round, err
+		}
+		beside(round)
+	}
+	return rounds, nil
+}
+
+func measureStarts(ctx context.Context, b *bench) ([]table, error) {
+	alone := map[string]*plain{smallReqRes: b.plainSmall(handlerReqRes), smallFetch: b.plainSmall(handlerFetch)}
+	for _, a := range applications() {
+		alone[a.name] = b.plainExample(a.example, a.function, a.path)
+	}
+	names := slices.Sorted(maps.Keys(alone))
+	var stages []*startStage
+	var notes []string
+	for _, tier := range []struct {
+		name   string
+		budget time.Duration
+		flags  []string
+	}{{"template", templateBudget, nil}, {"blank", blankBudget, []string{flagTemplates, "0"}}} {
+		if len(tier.flags) > 0 && !b.knows(ctx, tier.flags[0]) {
+			notes = append(notes, fmt.Sprintf("Not measured by %s alone: %v (%s).", tier.name, errFlag, tier.flags[0]))
+			continue
+		}
+		stage, err := b.startPlatform(ctx, tier.name, tier.flags...)
+		if err != nil {
+			return nil, err
+		}
+		done, err := stage.run(ctx, b.times(startRounds), time.Duration(float64(tier.budget)*max(1, b.scale)), func(round int) {
+			if round%plainEvery == 0 && tier.name == "template" {
+				for _, name := range names {
+					alone[name].start(ctx)
+				}
+			}
+		})
+		stage.stop()
+		if err != nil {
+			return nil, err
+		}
+		if done < b.times(startRounds) {
+			notes = append(notes, fmt.Sprintf("The machine was too slow for %d rounds by %s: these are %d.", b.times(startRounds), tier.name, done))
+		}
+		stages = append(stages, stage)
+	}
+	tables := startTables(stages, alone)
+	tables[0].notes = append(tables[0].notes, notes...)
+	return tables, nil
+}
+
+// startKinds are all kinds of start in the order of tables. Where nothing is to
+// be running, a warm one says that something was.
+func startKinds() []lateen.StartKind {
+	return []lateen.StartKind{
+		lateen.StartPrewarmed, lateen.StartTemplate, lateen.StartBlank, lateen.StartCold, lateen.StartThawed, lateen.StartWarm,
+	}
+}
+
+// startTables are the starts of all functions by kind, each function's followed
+// by plain node, and where their time went.
+func startTables(stages []*startStage, alone map[string]*plain) []table {
+	all := table{
+		caption: "To the first byte.", text: 2,
+		head: []string{"function", "start", "starts", "min", "p50", "p90", "p99", "max", "goal", "÷ plain node"},
+	}
+	split := table{
+		caption: "Where the time goes: medians. *Rest* is the handler, the edge and the connection, and a middleware where there is one.",
+		text:    2, head: []string{"function", "start", "queue", "claim", "load", "rest"},
+	}
+	for i, first := range stages[0].starters {
+		node := alone[first.name]
+		if first.err != nil {
+			all.fail(first.err, first.name, none)
+		}
+		for _, kind := range startKinds() {
+			took, phases := gather(stages, i, kind)
+			if len(took) == 0 {
+				continue
+			}
+			cells := append([]string{first.name, string(kind)}, took.quantiles()...)
+			against := none
+			if node != nil {
+				against = times(float64(took.median()), float64(node.firsts.median()))
+			}
+			all.add(ours, append(cells, goalText(first.name, kind, took), against)...)
+			split.add(ours, append([]string{first.name, string(kind)}, phaseCells(took, phases)...)...)
+		}
+		switch {
+		case node == nil:
+		case node.err != nil:
+			all.fail(node.err, first.name, "plain node")
+		default:
+			all.add(peer, append(append([]string{first.name, "plain node"}, node.firsts.quantiles()...), none, none)...)
+		}
+	}
+	return []table{all, split}
+}
+
+// gather are the i-th function's starts of a kind on all stages.
+func gather(stages []*startStage, i int, kind lateen.StartKind) (took sample, phases []startOf) {
+	for _, s := range stages {
+		took = append(took, s.starters[i].took[kind]...)
+		phases = append(phases, s.starters[i].phases[kind]...)
+	}
+	return took, phases
+}
+
+// goalText says what p50 is to be reached, and whether it was.
+func goalText(name string, kind lateen.StartKind, took sample) string {
+	if kind == lateen.StartPrewarmed { // while its middleware ran
+		kind = lateen.StartTemplate
+	}
+	goal := goals()[name][kind]
+	if goal == 0 {
+		return none
+	}
+	verdict := " missed"
+	if took.median() <= time.Duration(goal)*time.Millisecond {
+		verdict = " met"
+	}
+	return strconv.Itoa(goal) + verdict
+}
+
+// phaseCells are the medians of where starts spent their time.
+func phaseCells(took sample, phases []startOf) []string {
+	var queue, claim, load, others sample
+	for i, p := range phases {
+		queue, claim, load = append(queue, p.queue), append(claim, p.claim), append(load, p.load)
+		others = append(others, took[i]-p.queue-p.claim-p.load)
+	}
+	return []string{ms(queue.median()), ms(claim.median()), ms(load.median()), ms(others.median())}
+}
+
+func measureOpen(ctx context.Context, b *bench) ([]table, error) {
+	if !b.knows(ctx, flagOpen) {
+		return nil, fmt.Errorf("%s: %w", flagOpen, errFlag)
+	}
+	closed, err := b.startPlatform(ctx, "sandboxed")
+	if err != nil {
+		return nil, err
+	}
+	defer closed.stop()
+	open, err := b.startPlatform(ctx, "open", flagOpen)
+	if err != nil {
+		return nil, err
+	}
+	defer open.stop()
+	var failed error
+	done, err := closed.run(ctx, b.times(openRounds), time.Duration(float64(openBudget)*max(1, b.scale)), func(int) {
+		failed = errors.Join(failed, open.round(ctx))
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return nil, err
+	}
+	t := table{text: 2, head: []string{"function", "start", "sandbox", "without", "price", "starts", "p99", "p99 without"}}
+	for i, one := range closed.starters {
+		if err := errors.Join(one.err, open.starters[i].err); err != nil {
+			t.fail(err, one.name, none)
+		}
+		for _, kind := range startKinds() {
+			with, without := one.took[kind], open.starters[i].took[kind]
+			if len(with) == 0 || len(without) == 0 {
+				continue
+			}
+			t.add(ours, one.name, string(kind), ms(with.median()), ms(without.median()), times(float64(with.median()), float64(without.median())),
+				strings.Join([]string{strconv.Itoa(len(with)), strconv.Itoa(len(without))}, " and "), ms(with.quantile(0.99)), ms(without.quantile(0.99)))
+		}
+	}
+	if done < b.times(openRounds) {
+		t.notes = append(t.notes, fmt.Sprintf("The machine was too slow for %d rounds: these are %d.", b.times(openRounds), done))
+	}
+	return []table{t}, nil
+}
