@@ -3,7 +3,7 @@ package lateen
 // Finding is something about a host that matters to a platform on it.
 type Finding struct {
 	Name    string  `json:"name"`
-	Purpose string  `json:"purpose"`          // what it is good for
+	Purpose string  `json:"purpose"`          // of a wall: what it keeps functions from; else what it is good for
 	Verdict Verdict `json:"verdict"`          // whether it is as it should be
 	Detail  string  `json:"detail,omitempty"` // what was found, or why it is missing
 	Remedy  string  `json:"remedy,omitempty"` // what to do about it; "" where there is nothing to do, or nothing is known

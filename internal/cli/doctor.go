@@ -59,7 +59,7 @@ func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
 			Fit bool `json:"fit"`
 		}{x, x.Unfit() == 0})
 	} else {
-		s.findings("Walls around functions", x.Walls)
+		s.findings("Walls, which keep functions from …", x.Walls)
 		s.findings("This host", x.Host)
 	}
 	if n := x.Unfit(); err == nil && n > 0 {

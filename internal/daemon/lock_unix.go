@@ -16,13 +16,17 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
+// lockName is the file in the data directory that is locked; the process id of
+// whoever has it is in it.
+const lockName = "lock"
+
 // errDataInUse says that another daemon has the data directory.
 var errDataInUse = &lateen.Error{Code: lateen.Conflict, Reason: "data_in_use", Message: "another lateen uses this data directory", Hint: "stop it, or choose another directory with --data"}
 
 // lock takes the data directory for this process alone. It is free again when
 // the file is closed or the process ends, however it ends.
 func lock(dir string) (io.Closer, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of %s: %w", dir, err)
 	}

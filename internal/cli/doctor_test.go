@@ -1,0 +1,99 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cli"
+	"github.com/lateen-dev/lateen/internal/config"
+)
+
+// doctor runs the command where this is what is found.
+func doctor(t *testing.T, found lateen.Examination, err error, args ...string) (code int, out, errs string, asked *config.Config) {
+	t.Helper()
+	var stdout, stderr printed
+	home := t.TempDir()
+	code = cli.Run(t.Context(), cli.State{
+		Args: append([]string{"doctor"}, args...), Dir: home, Env: []string{"HOME=" + home, "LATEEN_QUEUE=8"}, Stdout: &stdout, Stderr: &stderr,
+		Doctor: func(_ context.Context, c *config.Config) (lateen.Examination, error) {
+			asked = c
+			return found, err
+		},
+	})
+	if asked != nil && strings.HasPrefix(asked.Data, home) {
+		asked.Data, _ = filepath.Rel(home, asked.Data)
+	}
+	return code, stdout.String(), stderr.String(), asked
+}
+
+func examined(host lateen.Verdict) lateen.Examination {
+	return lateen.Examination{
+		Walls: []lateen.Finding{
+			{Name: "a root of its own", Purpose: "seeing others' files", Verdict: lateen.Fit},
+			{Name: "a bound on memory", Purpose: "taking memory", Verdict: lateen.Lacking, Detail: "no permission", Remedy: "start Lateen as root"},
+		},
+		Host: []lateen.Finding{{Name: "address", Purpose: "takes requests", Verdict: host, Detail: "127.0.0.1:1 is\x1b[2J in use", Remedy: "choose another"}},
+	}
+}
+
+func TestDoctorTellsWhatStandsAndWhatToDo(t *testing.T) {
+	t.Parallel()
+	code, out, errs, asked := doctor(t, examined(lateen.Unfit), nil, "--listen", "127.0.0.1:1", "--data", "kept")
+	const want = `
+Walls, which keep functions from …
+
+  ✓ a root of its own   seeing others' files
+  ! a bound on memory   no permission
+                        → Start Lateen as root
+
+This host
+
+  ✗ address   127.0.0.1:1 is in use
+              → Choose another
+`
+	if diff := cmp.Diff(want, out); diff != "" || code != 1 || !strings.Contains(errs, "Error: this host is not fit for a platform: 1 essential missing") {
+		t.Errorf("exit code %d, %s\n%s", code, errs, diff)
+	}
+	if asked.Listen != "127.0.0.1:1" || asked.Data != "kept" || asked.Queue != 8 {
+		t.Errorf("it looks with the settings %+v", asked)
+	}
+}
+
+func TestDoctorIsContentWithWhatIsNotEssential(t *testing.T) {
+	t.Parallel()
+	if code, _, errs, _ := doctor(t, examined(lateen.Lacking), nil); code != 0 || errs != "" {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	boom := errors.New("the walls cannot be tried")
+	if code, _, errs, _ := doctor(t, lateen.Examination{}, boom); code != 1 || !strings.Contains(errs, boom.Error()) {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	if code, _, errs, _ := doctor(t, examined(lateen.Fit), nil, "--queue", "long"); code != 2 || !strings.Contains(errs, "--queue") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+}
+
+func TestDoctorTellsProgramsInJSON(t *testing.T) {
+	t.Parallel()
+	for verdict, exit := range map[lateen.Verdict]int{lateen.Fit: 0, lateen.Lacking: 0, lateen.Unfit: 1} {
+		code, out, _, _ := doctor(t, examined(verdict), nil, "--json")
+		var got struct {
+			lateen.Examination
+
+			Fit bool `json:"fit"`
+		}
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(examined(verdict), got.Examination); diff != "" || got.Fit != (exit == 0) || code != exit {
+			t.Errorf("%s: exit code %d, fit %v\n%s", verdict, code, got.Fit, diff)
+		}
+	}
+}

