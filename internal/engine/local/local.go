@@ -133,6 +133,9 @@ func (e *Engine) prepare() error {
 // Missing says which walls around functions do not stand on this host, or "".
 func (e *Engine) Missing() string { return e.sandbox.Missing() }
 
+// Walls tells which walls around functions there are, and which of them stand.
+func (e *Engine) Walls() []sandbox.Wall { return e.sandbox.Walls() }
+
 // Run keeps blank processes at hand and watches over instances until ctx ends.
 // Then it ends every process that is left and returns.
 func (e *Engine) Run(ctx context.Context) error {

@@ -93,11 +93,12 @@ func (u *upstream) take(ctx context.Context) (*connection, error) {
 	return c, nil
 }
 
-// put takes back a connection that has nothing left on it.
+// put takes back a connection that has nothing left on it: more than was asked
+// for would be taken for the next answer.
 func (u *upstream) put(c *connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed || len(u.idle) == maxIdle {
+	if u.closed || len(u.idle) == maxIdle || c.r.Buffered() > 0 {
 		c.drop()
 		return
 	}
