@@ -85,7 +85,8 @@ func (f *Fleet) startAhead(fn *function) {
 
 // Prepare has the engine prepare for starts of spec, in the background, one
 // function at a time. It never waits; what is more than there is room for is
-// left out, for it costs nothing but the gain.
+// left out, for it costs nothing but the gain. The instances that a deployment
+// in production has at all times are started after it.
 func (f *Fleet) Prepare(spec lateen.FunctionSpec) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,7 +113,18 @@ func (f *Fleet) prepare(ctx context.Context) {
 			}
 			f.mu.Lock()
 			delete(f.preparing, spec.Key)
+			f.attendLocked(&spec)
 			f.mu.Unlock()
 		}
 	}
+}
+
+// attendLocked starts the instances of spec that are always to be there.
+func (f *Fleet) attendLocked(spec *lateen.FunctionSpec) {
+	if !spec.Production || spec.Function.MinInstances == 0 || f.ended {
+		return
+	}
+	p := f.poolLocked(f.ctx, spec)
+	p.function.last = spec.Deployment
+	f.growLocked(p, time.Now())
 }

@@ -78,8 +78,8 @@ func (f *Fleet) planLocked(p *pool, now time.Time) time.Time {
 func (f *Fleet) letGoLocked(m *member, now time.Time) {
 	p := m.pool
 	if p.active <= p.minimumLocked() {
-		m.rest.Until = now.Add(unplanned)
-		f.tickAtLocked(m, now, now) // the other steps may be due
+		m.rest.Until = now.Add(time.Minute) // and then it is asked again which ones these are
+		f.tickAtLocked(m, now, now)         // the other steps may be due
 		return
 	}
 	f.retireLocked(m, spared)

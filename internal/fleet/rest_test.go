@@ -314,6 +314,26 @@ func TestTheMinimumIsKeptForProductionAlone(t *testing.T) {
 	})
 }
 
+func TestTheMinimumIsThereBeforeAnybodyAsksAndMovesWithTheDeployment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second}
+		h := run(t, fleet.Options{Engine: e})
+		for n, d := range []lateen.DeploymentID{"dpl_1", "dpl_2"} {
+			s := specOf("prj_1", d, "/a")
+			s.Production, s.Function.MinInstances = true, 1
+			h.Prepare(s)
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if starts, running := e.counts(); starts != n+1 || running != 1 || e.last().spec.Deployment != d {
+				t.Errorf("%d started and %d running, the last of %s; want one of %s", starts, running, e.last().spec.Deployment, d)
+			}
+			if inv := h.ask(s); inv.Start != lateen.StartWarm {
+				t.Errorf("the first request of %s is %s", d, inv.Start)
+			}
+		}
+	})
+}
+
 func TestAMinimumThatCannotStartIsNotTriedAllTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Millisecond, failures: 1 << 30, failWith: errors.New("no")}

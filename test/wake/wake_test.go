@@ -1,4 +1,6 @@
-package fleet_test
+// Package wake_test wakes functions on real processes, whatever happens to
+// these meanwhile.
+package wake_test
 
 import (
 	"context"
@@ -37,9 +39,8 @@ const moody = `module.exports = (req, res) => {
 };
 `
 
-// realEngine is an engine of processes, as long as the test, and the spec of a
-// function that it runs.
-func realEngine(t *testing.T) (*local.Engine, func(project lateen.ProjectID, d lateen.DeploymentID, name string) lateen.FunctionSpec) {
+// realEngine is an engine of processes, as long as the test.
+func realEngine(t *testing.T) *local.Engine {
 	t.Helper()
 	trees := enginetest.Reachable(t)
 	if err := errors.Join(os.Mkdir(filepath.Join(trees, "moody"), 0o755), os.WriteFile(filepath.Join(trees, "moody", "index.js"), []byte(moody), 0o644)); err != nil {
@@ -48,8 +49,10 @@ func realEngine(t *testing.T) (*local.Engine, func(project lateen.ProjectID, d l
 	tools := enginetest.Toolchain(t)
 	e, err := local.New(local.Options{
 		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: trees, Logs: &enginetest.Logs{}, Toolchain: tools, Pool: 4,
-		Trees: func(_ context.Context, tree lateen.Digest) (string, error) { return filepath.Join(trees, string(tree)), nil },
-		Log:   slog.New(slog.DiscardHandler),
+		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
+			return filepath.Join(trees, string(tree)), nil
+		},
+		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,11 +69,32 @@ func realEngine(t *testing.T) (*local.Engine, func(project lateen.ProjectID, d l
 			t.Error(err)
 		}
 	})
-	return e, func(project lateen.ProjectID, d lateen.DeploymentID, name string) lateen.FunctionSpec {
-		s := specOf(project, d, name)
-		s.Function = lateen.Function{Runtime: "nodejs24.x", Handler: "index.js", Tree: "moody", LauncherType: "Nodejs", AddHelpers: true}
-		return s
+	return e
+}
+
+// specOf is a moody function of a deployment.
+func specOf(project lateen.ProjectID, d lateen.DeploymentID, name string) lateen.FunctionSpec {
+	return lateen.FunctionSpec{
+		Key: lateen.NewFunctionKey(d, name), Team: "team_1", Project: project, Deployment: d, Name: name,
+		Function: lateen.Function{Runtime: "nodejs24.x", Handler: "index.js", Tree: "moody", LauncherType: "Nodejs", AddHelpers: true},
 	}
+}
+
+// run runs a fleet until the result is called.
+func run(t *testing.T, o fleet.Options) (f *fleet.Fleet, stop func()) {
+	t.Helper()
+	f = fleet.New(o)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return f, stop
 }
 
 // Whatever happens to instances meanwhile, whoever wakes a function is answered.
@@ -79,9 +103,8 @@ func TestEveryWakeIsAnswered(t *testing.T) {
 		t.Skip("hundreds of processes")
 	}
 	const visitors, wakes = 3, 40
-	e, of := realEngine(t)
-	h := run(t, fleet.Options{
-		Engine: e, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Total: 6,
+	f, stop := run(t, fleet.Options{
+		Engine: realEngine(t), Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Total: 6,
 		KeepAlive: 30 * time.Millisecond, Idle: autoscale.Idle{Freeze: 5 * time.Millisecond, Reclaim: 5 * time.Millisecond},
 	})
 	var failed atomic.Int64
@@ -93,9 +116,9 @@ func TestEveryWakeIsAnswered(t *testing.T) {
 			project := lateen.ProjectID(fmt.Sprintf("prj_%d", v%3))
 			for n := range wakes {
 				d := lateen.DeploymentID(fmt.Sprintf("dpl_%d_%d", v%3, n/10)) // deployed anew from time to time
-				s := of(project, d, fmt.Sprintf("/%d", n%5))
+				s := specOf(project, d, fmt.Sprintf("/%d", n%5))
 				begun := time.Now()
-				kind, err := h.visit(s, n%4 == 0)
+				kind, err := visit(t, f, s, n%4 == 0)
 				if err != nil {
 					failed.Add(1)
 					t.Errorf("visitor %d, wake %d (%s): %v", v, n, kind, err)
@@ -105,16 +128,16 @@ func TestEveryWakeIsAnswered(t *testing.T) {
 				mu.Unlock()
 				switch {
 				case n%10 == 9:
-					h.Forget(d)
+					f.Forget(d)
 				case n%7 == 0:
-					h.Prewarm(of(project, d, "/4"))
+					f.Prewarm(specOf(project, d, "/4"))
 				}
 				pause(t, time.Duration(n%6)*10*time.Millisecond)
 			}
 		})
 	}
 	all.Wait()
-	h.stop()
+	stop()
 	for kind, took := range kinds {
 		slices.Sort(took)
 		t.Logf("%s: %d, p50 %s, max %s", kind, len(took), took[len(took)/2], took[len(took)-1])
@@ -122,24 +145,24 @@ func TestEveryWakeIsAnswered(t *testing.T) {
 	if n := failed.Load(); n > 0 {
 		t.Errorf("%d of %d wakes failed", n, visitors*wakes)
 	}
-	if got := h.Stats(); got.Running+got.Starting+got.InFlight+got.Waiting != 0 {
+	if got := f.Stats(); got.Running+got.Starting+got.InFlight+got.Waiting != 0 {
 		t.Errorf("left behind: %+v", got)
 	}
 }
 
 // visit asks s for its answer, after which it may end its process.
-func (h *harness) visit(s lateen.FunctionSpec, exit bool) (lateen.StartKind, error) {
+func visit(t *testing.T, f *fleet.Fleet, s lateen.FunctionSpec, exit bool) (lateen.StartKind, error) {
 	target := "http://site/"
 	if exit {
 		target += "?exit"
 	}
-	ctx := lateen.WithRequestID(h.t.Context(), lateen.NewID[lateen.RequestID]("req_", time.Now()))
+	ctx := lateen.WithRequestID(t.Context(), lateen.NewID[lateen.RequestID]("req_", time.Now()))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return "", err
 	}
 	var inv lateen.Invocation
-	resp, err := h.Invoke(ctx, s, req, &inv)
+	resp, err := f.Invoke(ctx, s, req, &inv)
 	if err != nil {
 		return inv.Start, err
 	}
