@@ -153,6 +153,42 @@ func (p *platform) idle(ctx context.Context, sites ...*site) error {
 	return errRestless
 }
 
+// blanks is the pool of blank processes at a moment.
+type blanks struct{ ready, wanted, booting int }
+
+// blanks reads the pool from the platform's metrics.
+func (p *platform) blanks(ctx context.Context) (b blanks, err error) {
+	resp, err := send(ctx, p.addr, request{host: p.addr, path: "/metrics", header: "Authorization: Bearer " + p.token + "\r\n"})
+	if err != nil {
+		return b, err
+	}
+	for name, n := range map[string]*int{
+		"lateen_blank_processes": &b.ready, "lateen_blank_processes_wanted": &b.wanted, "lateen_blank_processes_booting": &b.booting,
+	} {
+		_, value, _ := strings.Cut(string(resp.body), "\n"+name+" ")
+		value, _, _ = strings.Cut(value, "\n")
+		if *n, err = strconv.Atoi(value); err != nil {
+			return b, fmt.Errorf("%s is %q: %w", name, value, err)
+		}
+	}
+	return b, nil
+}
+
+// refilled waits until the pool of blank processes is as full as it is meant
+// to be, and returns it.
+func (p *platform) refilled(ctx context.Context) (blanks, error) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		b, err := p.blanks(ctx)
+		if err != nil || b.ready >= b.wanted && b.booting == 0 {
+			return b, err
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return b, err
+		}
+	}
+	return blanks{}, errRestless
+}
+
 func ignoreRestless(err error) error {
 	if errors.Is(err, errRestless) {
 		return nil
