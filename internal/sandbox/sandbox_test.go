@@ -19,8 +19,15 @@ import (
 
 func TestMain(m *testing.M) {
 	Child()
-	if os.Getenv("SANDBOX_TEST") == "supervisor" {
+	switch os.Getenv("SANDBOX_TEST") {
+	case "supervisor":
 		superviseUntilKilled()
+	case "probe":
+		probe()
+		return
+	case "dial":
+		dial()
+		return
 	}
 	os.Exit(m.Run())
 }
