@@ -111,23 +111,25 @@ func publish(home string, files map[string][]byte) error {
 	return err
 }
 
-// WarmUp returns the requests that a booting guest wants, one after the other
-// on the connection its supervisor keeps: they warm it up, and the last makes
-// it park. Each comes twice, since what is compiled lazily is compiled late.
+// Park returns the request that makes a booting guest park. Alone it makes one
+// that is soon there and knows nothing yet.
+func Park() *http.Request { return warm(http.MethodGet, &url.URL{Path: "/park"}) }
+
+// WarmUp returns the requests that make a guest ready for any function, one
+// after the other on the connection its supervisor keeps, and the last parks
+// it. Each comes twice, since what is compiled lazily is compiled late.
 func WarmUp() []*http.Request {
-	get := func(path string) *http.Request {
-		u := &url.URL{Path: path, RawQuery: "a=b"}
-		if path == "/park" {
-			u.RawQuery = ""
-		}
-		return &http.Request{Method: http.MethodGet, URL: u, Host: "warm", Header: http.Header{"Cookie": {"a=b"}}}
-	}
+	get := func() *http.Request { return warm(http.MethodGet, &url.URL{Path: "/", RawQuery: "a=b"}) }
 	post := func() *http.Request {
-		r := get("/")
+		r := get()
 		r.Method = http.MethodPost
 		r.Header.Set("Content-Type", "text/plain")
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("warm")), 4
 		return r
 	}
-	return []*http.Request{get("/"), post(), get("/"), post(), get("/park")}
+	return []*http.Request{get(), post(), get(), post(), Park()}
+}
+
+func warm(method string, u *url.URL) *http.Request {
+	return &http.Request{Method: method, URL: u, Host: "warm", Header: http.Header{"Cookie": {"a=b"}}}
 }

@@ -306,3 +306,12 @@ func (w *worker) lost() bool {
 	})
 	return ended || err != nil
 }
+
+// memory is how many bytes the process holds; 0 if nobody knows.
+func (w *worker) memory() int64 {
+	u, err := w.process.Usage()
+	if err != nil {
+		return 0 // it has just ended
+	}
+	return u.Memory
+}

@@ -48,17 +48,3 @@ func readNumber(file string) (int64, error) {
 	}
 	return strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 }
-
-// memory is how many bytes the process holds that it shares with no other
-// (proc_pid_statm(5)); 0 if nobody knows.
-func (w *worker) memory() int64 {
-	var size, resident, shared int64
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", w.process.ID()))
-	if err != nil {
-		return 0
-	}
-	if _, err := fmt.Sscan(string(text), &size, &resident, &shared); err != nil {
-		return 0
-	}
-	return (resident - shared) * int64(os.Getpagesize())
-}

@@ -51,7 +51,7 @@ type worker struct {
 
 type bootOptions struct {
 	runner     *runner
-	background bool          // at a low priority
+	background bool          // at a low priority, for later
 	env        []string      // besides what every process has
 	spawned    func(*worker) // is told of the process before it is booted; nil: nobody is
 }
@@ -71,7 +71,7 @@ func (e *Engine) boot(ctx context.Context, o bootOptions) (*worker, error) {
 	if o.spawned != nil {
 		o.spawned(w)
 	}
-	if err := w.warmUp(ctx, o.runner.warm); err != nil {
+	if err := w.warmUp(ctx, o.warmUp()); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
@@ -135,14 +135,22 @@ func platformEnv(tmp string) []string {
 	}
 }
 
-// warmUp waits until the process waits for a function, and before that, if
-// that is asked, has it answer the requests that make it ready.
-func (w *worker) warmUp(ctx context.Context, requests bool) error {
-	var warm []*http.Request
-	if requests {
-		warm = guest.WarmUp()
+// warmUp is what a process answers before it waits for a function. Where
+// somebody waits for the process it warms nothing that the function may not need.
+func (o bootOptions) warmUp() []*http.Request {
+	switch {
+	case !o.runner.warm:
+		return nil
+	case o.background:
+		return guest.WarmUp()
+	default:
+		return []*http.Request{guest.Park()}
 	}
-	for _, req := range warm {
+}
+
+// warmUp has the process answer requests, and waits until it waits for a function.
+func (w *worker) warmUp(ctx context.Context, requests []*http.Request) error {
+	for _, req := range requests {
 		if err := w.ask(req.WithContext(ctx)); err != nil {
 			return fmt.Errorf("warm up: %w", err)
 		}

@@ -23,6 +23,7 @@ const { WarmHandler, PARK, warm } = require('./warm.cjs');
 const LISTENER = 4;
 
 let handler = new WarmHandler(); // until there is a function
+let warmed; // settles when all is warm; undefined where nobody asks for that
 
 // The supervisor is the only client, and decides how long anything may take.
 const server = http.createServer({
@@ -36,7 +37,10 @@ const server = http.createServer({
 server.on('request', (req, res) => {
   const call = new Call(req, res);
   if (call.question !== undefined) return answer(call.question, res);
-  if (req.url === PARK && handler instanceof WarmHandler) res.once('close', () => warmed.then(() => run(undefined, park)));
+  if (handler instanceof WarmHandler) {
+    if (req.url !== PARK) warmed ??= warm();
+    else res.once('close', () => Promise.resolve(warmed).then(() => run(undefined, park)));
+  }
   run(call, () => serve(call, req, res));
 });
 
@@ -100,5 +104,4 @@ capture.install();
 context.install();
 next.install();
 fault.install();
-const warmed = warm();
 server.listen({ fd: LISTENER });
