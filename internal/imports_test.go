@@ -43,7 +43,7 @@ var layers = map[string]string{
 	"internal/artifact":       "internal/atomicfile",
 	"internal/cache":          "internal/atomicfile",
 	"internal/engine":         "",
-	"internal/engine/local":   "internal/engine internal/guest internal/guest/relay internal/sandbox internal/toolchain",
+	"internal/engine/local":   "internal/egress internal/engine internal/guest internal/guest/relay internal/sandbox internal/toolchain",
 	"internal/store":          "",
 	"internal/store/sqlite":   "internal/store",
 	"internal/store/postgres": "internal/store",

@@ -27,15 +27,19 @@ type Config struct {
 	AllowPrivateOrigins bool           // rewrites may reach private addresses
 	BodyLimit           Bytes          // of a request to a function
 
-	Pool         int           // blank processes kept ready for each runtime in use, at least
-	Instances    int           // all instances together, at most
-	PerFunction  int           // instances of one function, at most
-	Concurrency  int           // requests at once in one instance
-	Queue        int           // requests that may wait for one function
-	KeepAlive    time.Duration // how long an idle instance stays; 0 learns it for each function
-	Duration     time.Duration // of an invocation whose function does not say
-	MaxDuration  time.Duration // the most a function may ask for
-	Memory       int           // MiB of an instance whose function does not say
+	Pool        int           // blank processes kept ready for each runtime in use, at least
+	Instances   int           // all instances together, at most
+	PerFunction int           // instances of one function, at most
+	Concurrency int           // requests at once in one instance
+	Queue       int           // requests that may wait for one function
+	KeepAlive   time.Duration // how long an idle instance stays; 0 learns it for each function
+	Duration    time.Duration // of an invocation whose function does not say
+	MaxDuration time.Duration // the most a function may ask for
+	Memory      int           // MiB of an instance whose function does not say
+
+	FunctionNetworks  []netip.Prefix // that functions reach besides the public Internet
+	FunctionHostPorts []uint16       // of this host that functions reach
+
 	FleetMemory  Bytes         // what all instances hold together, at which idle ones make room; 0 is half the machine's
 	DrainTimeout time.Duration // how long requests in flight may take when stopping
 

@@ -94,3 +94,21 @@ func TestURLsHaveThePortWhereSitesAreReachedByIt(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestPortsAreAList(t *testing.T) {
+	c, err := config.Load(env("HOME", "/home/ada", "LATEEN_FUNCTION_HOST_PORTS", "5432, 6379", "LATEEN_FUNCTION_NETWORKS", "10.0.0.0/8,192.168.1.5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]uint16{5432, 6379}, c.FunctionHostPorts); diff != "" {
+		t.Error(diff)
+	}
+	if len(c.FunctionNetworks) != 2 || c.FunctionNetworks[1].String() != "192.168.1.5/32" {
+		t.Errorf("the networks are %v", c.FunctionNetworks)
+	}
+	for _, bad := range []string{"0", "65536", "-1", "http", "80;81"} {
+		if _, err := config.Load(env("HOME", "/home/ada", "LATEEN_FUNCTION_HOST_PORTS", bad)); !errors.Is(err, config.ErrInvalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

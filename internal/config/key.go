@@ -40,6 +40,8 @@ func (c *Config) Keys() []Key {
 		{"max-duration", "LATEEN_MAX_DURATION", "longest maxDuration a function may ask for", duration{&c.MaxDuration}},
 		{"memory", "LATEEN_MEMORY", "MiB an instance may use, where the function does not say", count{&c.Memory}},
 		{"instances-memory", "LATEEN_INSTANCES_MEMORY", "memory of all instances together, past which idle ones make room; 0 is half the machine's", size{&c.FleetMemory}},
+		{"function-networks", "LATEEN_FUNCTION_NETWORKS", "private networks (CIDR, comma-separated) that functions may connect to", prefixes{&c.FunctionNetworks}},
+		{"function-host-ports", "LATEEN_FUNCTION_HOST_PORTS", "ports of this host that functions may connect to, at host.lateen.internal", ports{&c.FunctionHostPorts}},
 		{"drain-timeout", "LATEEN_DRAIN_TIMEOUT", "how long requests in flight may take when stopping", duration{&c.DrainTimeout}},
 		{"cache-bytes", "LATEEN_CACHE_BYTES", "disk for kept responses", size{&c.CacheBytes}},
 		{"cache-memory", "LATEEN_CACHE_MEMORY", "memory for kept responses", size{&c.CacheMemory}},

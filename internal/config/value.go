@@ -24,6 +24,7 @@ type (
 	duration struct{ p *time.Duration }
 	size     struct{ p *Bytes }
 	prefixes struct{ p *[]netip.Prefix }
+	ports    struct{ p *[]uint16 }
 )
 
 func (v text) String() string     { return *v.p }
@@ -42,6 +43,7 @@ func (v size) String() string     { return v.p.String() }
 func (v size) Set(s string) error { return v.p.UnmarshalText([]byte(s)) }
 func (v size) Type() string       { return "size" }
 func (v prefixes) Type() string   { return "cidrs" }
+func (v ports) Type() string      { return "ports" }
 func (v duration) Set(s string) error {
 	if err := assign(v.p, s, time.ParseDuration); err != nil {
 		return fmt.Errorf("it is a duration: 90s, 5m, 1h30m")
@@ -90,6 +92,30 @@ func (v prefixes) Set(s string) error {
 			return fmt.Errorf("%q is not an address or a CIDR", part)
 		}
 		list = append(list, p)
+	}
+	*v.p = list
+	return nil
+}
+
+func (v ports) String() string {
+	parts := make([]string, len(*v.p))
+	for i, port := range *v.p {
+		parts[i] = strconv.Itoa(int(port))
+	}
+	return strings.Join(parts, ",")
+}
+
+func (v ports) Set(s string) error {
+	var list []uint16
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		port, err := strconv.ParseUint(part, 10, 16)
+		if err != nil || port == 0 {
+			return fmt.Errorf("%q is not a port", part)
+		}
+		list = append(list, uint16(port))
 	}
 	*v.p = list
 	return nil

@@ -22,6 +22,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/edge"
+	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/fleet"
 	"github.com/lateen-dev/lateen/internal/observe"
@@ -47,6 +48,7 @@ type Daemon struct {
 	o       Options
 	parts   []part
 	closers []io.Closer // in the order they were opened
+	network *egress.Network
 	token   string
 	first   bool
 	addr    net.Addr
@@ -275,8 +277,9 @@ func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.
 	if err != nil {
 		return nil, err
 	}
+	d.network = newNetwork(d.o.Config, c.tel.Log("egress"))
 	return local.New(local.Options{
-		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Logs: c.logs, Log: log,
+		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Network: d.network, Logs: c.logs, Log: log,
 		Pool: cmp.Or(d.o.Config.Pool, -1), Memory: d.o.Config.Memory, // none means none
 		Purge: func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 			if err := serving.Purge(id, tags, grace); err != nil {
@@ -295,6 +298,7 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 	}
 	d.closers = append(d.closers, listener)
 	d.addr = listener.Addr()
+	d.network.Expose(doors(c, d.addr)...)
 	if c.TLSCert == "" {
 		o.Plain = []net.Listener{listener}
 		return edge.New(o), nil

@@ -202,20 +202,16 @@ func (a *Attachment) answer(ctx context.Context, network string, query []byte) [
 	return answer
 }
 
-// answerHost answers for names that mean this host.
+// answerHost answers for names that mean this host, which has no IPv6 address
+// there: programs would prefer it for no gain.
 func (a *Attachment) answerHost(h dnsmessage.Header, question dnsmessage.Question, name string) []byte {
 	a.ledger.learn(link.Gateway, name)
-	a.ledger.learn(link.Gateway6, name)
 	reply := reply(h, &question, dnsmessage.RCodeSuccess)
-	rr := dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: question.Name, Class: question.Class, TTL: hostTTL}}
-	switch question.Type { //nolint:exhaustive // there is nothing else
-	case dnsmessage.TypeA:
-		rr.Body = &dnsmessage.AResource{A: link.Gateway.As4()}
-	case dnsmessage.TypeAAAA:
-		rr.Body = &dnsmessage.AAAAResource{AAAA: link.Gateway6.As16()}
-	}
-	if rr.Body != nil {
-		reply.Answers = []dnsmessage.Resource{rr}
+	if question.Type == dnsmessage.TypeA {
+		reply.Answers = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: question.Name, Class: question.Class, TTL: hostTTL},
+			Body:   &dnsmessage.AResource{A: link.Gateway.As4()},
+		}}
 	}
 	return pack(reply)
 }
@@ -231,7 +227,7 @@ func (a *Attachment) learn(answer []byte, name string) {
 		if err != nil {
 			return
 		}
-		switch h.Type { //nolint:exhaustive // others hold no addresses
+		switch h.Type {
 		case dnsmessage.TypeA:
 			if rr, err := p.AResource(); err == nil {
 				a.ledger.learn(netip.AddrFrom4(rr.A), name)
@@ -280,8 +276,8 @@ func (n *Network) askOne(ctx context.Context, network string, server netip.AddrP
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if network == "tcp" {
 		if _, err := conn.Write(frame(query)); err != nil {
 			return nil, fmt.Errorf("ask %s: %w", server, err)

@@ -113,7 +113,7 @@ func TestNamesAreResolvedByTheHostsResolvers(t *testing.T) {
 			lines := strings.Split(got, "\n")
 			for i, want := range []string{
 				"example.com [93.184.216.34 2606:2800:220:1::1]", "EXAMPLE.com [93.184.216.34 2606:2800:220:1::1]", "large.example.com [1.2.3.0 1.2.3.1 ",
-				"nowhere.example.com: lookup nowhere.example.com", "x.localhost [198.18.0.1 fd6c:6174:6565:6e::1]", link.Host + " [198.18.0.1 fd6c:6174:6565:6e::1]",
+				"nowhere.example.com: lookup nowhere.example.com", "x.localhost [198.18.0.1]", link.Host + " [198.18.0.1]",
 			} {
 				if !strings.HasPrefix(lines[i], want) {
 					t.Errorf("over %q: got %s, want %s…", over, lines[i], want)

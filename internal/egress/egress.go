@@ -72,6 +72,9 @@ func New(o Options) *Network {
 	}
 }
 
+// Expose adds services of this host that may be reached, as [Options.Host] does.
+func (n *Network) Expose(services ...netip.AddrPort) { n.policy.expose(services) }
+
 // Attach serves the network device of a sandbox until ctx ends, the device
 // breaks, or Close. At first it refuses everything: see [Attachment.Permit].
 // The device is the attachment's from now on. Until the sandbox sends a packet
@@ -83,7 +86,7 @@ func (n *Network) Attach(ctx context.Context, device *os.File) (*Attachment, err
 	}
 	ctx, end := context.WithCancel(ctx)
 	a := newAttachment(ctx, end, n, dev)
-	context.AfterFunc(ctx, func() { dev.Close() }) // wakes the receiver
+	context.AfterFunc(ctx, func() { _ = dev.Close() }) // wakes the receiver
 	go a.serve()
 	return a, nil
 }

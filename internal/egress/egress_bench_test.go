@@ -51,7 +51,7 @@ func BenchmarkGuest(b *testing.B) {
 			b.Log("tun:   ", inside(b, network, false, run.program, append([]string{gateway(run.to)}, run.args...)...))
 			b.Log("pair:  ", inside(b, network, true, run.program, append([]string{gateway(run.to)}, run.args...)...))
 			b.Log("direct:")
-			if err := programs[run.program](append([]string{run.to.Addr().String()}, run.args...)); err != nil {
+			if err := programs[run.program](b.Context(), append([]string{run.to.Addr().String()}, run.args...)); err != nil {
 				b.Fatal(err)
 			}
 			fmt.Println()

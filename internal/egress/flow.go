@@ -85,8 +85,8 @@ func (a *Attachment) runFlow(end *guest, dial netip.AddrPort) {
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { host.Close() })()
-	defer host.Close()
+	defer context.AfterFunc(ctx, func() { _ = host.Close() })()
+	defer func() { _ = host.Close() }()
 	idle := time.AfterFunc(a.network.o.FlowIdle, cancel)
 	defer idle.Stop()
 	sent := make(chan struct{})

@@ -19,11 +19,11 @@ const ownFor = 5 * time.Second
 // are dialled: a name may mean something else by then.
 type policy struct {
 	allow []netip.Prefix
-	host  []netip.AddrPort
 
-	mu  sync.Mutex // guards below
-	own map[netip.Addr]bool
-	at  time.Time // when own was read
+	mu   sync.Mutex // guards below
+	host []netip.AddrPort
+	own  map[netip.Addr]bool
+	at   time.Time // when own was read
 }
 
 // Refusal is a connection that was not made.
@@ -69,8 +69,16 @@ func hostRefused(port uint16) string {
 	return fmt.Sprintf("it is the platform's own host; whoever runs this platform may open the port, as %s, with --function-host-ports %d", link.Host, port)
 }
 
+func (p *policy) expose(services []netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.host = append(p.host, services...)
+}
+
 // service returns where the service at a port of this host is.
 func (p *policy) service(port uint16) (netip.AddrPort, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	i := slices.IndexFunc(p.host, func(s netip.AddrPort) bool { return s.Port() == port })
 	if i < 0 {
 		return netip.AddrPort{}, false

@@ -21,8 +21,8 @@ import (
 )
 
 // programs are what guests run.
-var programs = map[string]func(args []string) error{ //nolint:gochecknoglobals // a table
-	"nothing": func([]string) error { return nil },
+var programs = map[string]func(ctx context.Context, args []string) error{
+	"nothing": func(context.Context, []string) error { return nil },
 	"get":     get,
 	"post":    post,
 	"echo":    echo,
@@ -40,11 +40,14 @@ var programs = map[string]func(args []string) error{ //nolint:gochecknoglobals /
 	"visit":   visit,
 }
 
-func dial(network, to string) (net.Conn, error) { return net.DialTimeout(network, to, 20*time.Second) }
+func dial(ctx context.Context, network, to string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 20 * time.Second}
+	return d.DialContext(ctx, network, to)
+}
 
 // get prints what a server answers.
-func get(args []string) error {
-	resp, err := http.Get(args[0])
+func get(ctx context.Context, args []string) error {
+	resp, err := new(http.Client).Get(args[0])
 	if err != nil {
 		return err
 	}
@@ -56,13 +59,13 @@ func get(args []string) error {
 }
 
 // post sends so many bytes and prints the answer.
-func post(args []string) error {
+func post(ctx context.Context, args []string) error {
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil {
 		return err
 	}
 	sum := sha256.New()
-	resp, err := http.Post(args[0], "application/octet-stream", io.TeeReader(io.LimitReader(&noise{}, n), sum))
+	resp, err := new(http.Client).Post(args[0], "application/octet-stream", io.TeeReader(io.LimitReader(&noise{}, n), sum))
 	if err != nil {
 		return err
 	}
@@ -86,8 +89,8 @@ func (n *noise) Read(b []byte) (int, error) {
 }
 
 // echo sends words and prints what comes back.
-func echo(args []string) error {
-	c, err := dial("tcp", args[0])
+func echo(ctx context.Context, args []string) error {
+	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ type stdout struct{}
 func (stdout) Write(b []byte) (int, error) { return fmt.Print(string(b)) }
 
 // many has so many connections open at once and says something on each.
-func many(args []string) error {
+func many(ctx context.Context, args []string) error {
 	n, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
@@ -117,7 +120,7 @@ func many(args []string) error {
 	failed := make([]error, n)
 	var all sync.WaitGroup
 	for i := range conns {
-		all.Go(func() { conns[i], failed[i] = dial("tcp", args[0]) })
+		all.Go(func() { conns[i], failed[i] = dial(ctx, "tcp", args[0]) })
 	}
 	all.Wait()
 	if err := errors.Join(failed...); err != nil {
@@ -140,11 +143,11 @@ func many(args []string) error {
 }
 
 // denied tries addresses and prints how long the longest took to fail.
-func denied(args []string) error {
+func denied(ctx context.Context, args []string) error {
 	for _, to := range args {
 		network, to, _ := strings.Cut(to, "!")
 		began := time.Now()
-		err := try(network, to)
+		err := try(ctx, network, to)
 		if err == nil {
 			return fmt.Errorf("%s was reached", to)
 		}
@@ -158,8 +161,8 @@ func denied(args []string) error {
 	return nil
 }
 
-func try(network, to string) error {
-	c, err := dial(network, to)
+func try(ctx context.Context, network, to string) error {
+	c, err := dial(ctx, network, to)
 	if err != nil || network == "tcp" {
 		return err
 	}
@@ -173,8 +176,8 @@ func try(network, to string) error {
 }
 
 // udp sends words as datagrams and prints those that come back.
-func udp(args []string) error {
-	c, err := dial("udp", args[0])
+func udp(ctx context.Context, args []string) error {
+	c, err := dial(ctx, "udp", args[0])
 	if err != nil {
 		return err
 	}
@@ -204,8 +207,8 @@ func udp(args []string) error {
 }
 
 // halfClose ends its stream, and only then hears the answer.
-func halfClose(args []string) error {
-	c, err := dial("tcp", args[0])
+func halfClose(ctx context.Context, args []string) error {
+	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
 		return err
 	}
@@ -221,8 +224,8 @@ func halfClose(args []string) error {
 }
 
 // slow reads a stream in small pieces with pauses, at first.
-func slow(args []string) error {
-	c, err := dial("tcp", args[0])
+func slow(ctx context.Context, args []string) error {
+	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
 		return err
 	}
@@ -240,8 +243,8 @@ func slow(args []string) error {
 }
 
 // expectReset connects, says hello and waits for a reset.
-func expectReset(args []string) error {
-	c, err := dial("tcp", args[0])
+func expectReset(ctx context.Context, args []string) error {
+	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
 		return err
 	}
@@ -268,10 +271,10 @@ func lookup(network string) *net.Resolver {
 }
 
 // resolve prints the addresses of names; the first argument is the network or "".
-func resolve(args []string) error {
+func resolve(ctx context.Context, args []string) error {
 	r := lookup(args[0])
 	for _, name := range args[1:] {
-		addresses, err := r.LookupNetIP(context.Background(), "ip", name)
+		addresses, err := r.LookupNetIP(ctx, "ip", name)
 		if err != nil {
 			fmt.Printf("%s: %v\n", name, err)
 			continue
@@ -283,10 +286,10 @@ func resolve(args []string) error {
 }
 
 // visit connects to host:port by name and hangs up.
-func visit(args []string) error {
+func visit(ctx context.Context, args []string) error {
 	d := net.Dialer{Resolver: lookup("")}
 	for _, to := range args {
-		c, err := d.DialContext(context.Background(), "tcp", to)
+		c, err := d.DialContext(ctx, "tcp", to)
 		if err != nil {
 			return err
 		}
@@ -296,12 +299,12 @@ func visit(args []string) error {
 }
 
 // latency prints the least and the median time to connect, and of a byte there and back.
-func latency(args []string) error {
+func latency(ctx context.Context, args []string) error {
 	const rounds = 200
 	var connects, trips []time.Duration
 	for range rounds {
 		began := time.Now()
-		c, err := dial("tcp", args[0])
+		c, err := dial(ctx, "tcp", args[0])
 		if err != nil {
 			return err
 		}
@@ -325,8 +328,8 @@ func latency(args []string) error {
 }
 
 // pull reads a stream to its end and prints how fast that was.
-func pull(args []string) error {
-	c, err := dial("tcp", args[0])
+func pull(ctx context.Context, args []string) error {
+	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
 		return err
 	}
@@ -338,8 +341,8 @@ func pull(args []string) error {
 }
 
 // push sends so many bytes, waits for the end and prints how fast that was.
-func push(args []string) error {
-	c, err := dial("tcp", args[0])
+func push(ctx context.Context, args []string) error {
+	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
 		return err
 	}
@@ -364,14 +367,14 @@ func push(args []string) error {
 }
 
 // hold opens connections, reads nothing and waits to be killed.
-func hold(args []string) error {
+func hold(ctx context.Context, args []string) error {
 	n, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
 	var held []net.Conn
 	for range n {
-		c, err := dial("tcp", args[0])
+		c, err := dial(ctx, "tcp", args[0])
 		if err != nil {
 			return err
 		}

@@ -22,17 +22,18 @@ const guestName = "egress-guest" // argv[0] of a guest
 
 func TestMain(m *testing.M) {
 	if os.Args[0] == guestName {
-		if err := beGuest(os.Args[1], os.Args[2:]); err != nil {
+		err := beGuest(context.Background(), os.Args[1], os.Args[2:]) //nolint:forbidigo // this is a main program
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			os.Exit(1) //nolint:forbidigo // as above
 		}
-		os.Exit(0)
+		os.Exit(0) //nolint:forbidigo // as above
 	}
 	os.Exit(m.Run())
 }
 
 // beGuest makes the device of the namespace it is in, hands it out and runs a program.
-func beGuest(program string, args []string) error {
+func beGuest(ctx context.Context, program string, args []string) error {
 	device, err := link.Open()
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func beGuest(program string, args []string) error {
 	if !ok {
 		return errors.New("no such program: " + program)
 	}
-	return run(args)
+	return run(ctx, args)
 }
 
 // sandbox is a namespace of its own for guests, all of a plain user or not.

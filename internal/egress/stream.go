@@ -55,7 +55,7 @@ func (g *guestStack) acceptStream(r *tcp.ForwarderRequest) {
 		r.Complete(true)
 		return
 	}
-	defer host.Close()
+	defer func() { _ = host.Close() }()
 	if end := g.establish(r, n); end != nil {
 		relay(a, end, host)
 	}
@@ -103,7 +103,7 @@ func cut(host net.Conn) {
 	if c, ok := host.(*net.TCPConn); ok {
 		_ = c.SetLinger(0) // it is closed all the same
 	}
-	host.Close()
+	_ = host.Close()
 }
 
 // send copies what the sandbox sends.

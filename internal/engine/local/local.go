@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
@@ -40,6 +41,9 @@ type Options struct {
 	// their deployment, which may be served stale for the grace, negative for
 	// ever. It may block. nil: nobody is.
 	Purge func(d lateen.DeploymentID, tags []string, grace time.Duration)
+	// Network is functions' way to the outside. nil: those with a network of
+	// their own, which the host decides, have none.
+	Network *egress.Network
 	// Log is for the engine's own troubles; nil discards them.
 	Log *slog.Logger
 	// Pool is how many blank processes wait for each runtime in use, at least:
@@ -202,6 +206,7 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 	if notice != "" {
 		i.say(lateen.LevelWarning, notice)
 	}
+	i.goOut()
 	if err := i.load(ctx, tree); err != nil {
 		return nil, err
 	}

@@ -38,6 +38,7 @@ type worker struct {
 	ends     *ends
 	upstream *upstream
 	output   *output
+	outside  *outside
 	inside   func(path string) string // how the process knows a path of the host
 
 	parked chan struct{} // closed once it waits for a function
@@ -98,10 +99,12 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 	for i, arg := range program.args {
 		args[i] = inside(arg)
 	}
+	outside := new(outside)
 	process, err := e.sandbox.Start(ctx, sandbox.Spec{
 		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp), o.runner.env, o.env),
 		Mounts: program.mounts, Late: []sandbox.Place{{Guest: guestTree}},
 		Files: ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
+		Network: outside.connector(ctx, e.o.Network),
 	})
 	ends.handOver()
 	if err != nil {
@@ -110,7 +113,7 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 		return nil, err
 	}
 	w := &worker{
-		process: process, ends: ends, inside: inside, output: &output{sink: e.o.Logs},
+		process: process, ends: ends, inside: inside, output: &output{sink: e.o.Logs}, outside: outside,
 		parked: make(chan struct{}), exited: make(chan struct{}),
 	}
 	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}

@@ -1,0 +1,37 @@
+package daemon
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/egress"
+)
+
+// newNetwork is functions' way to the outside.
+func newNetwork(c *config.Config, log *slog.Logger) *egress.Network {
+	host := make([]netip.AddrPort, len(c.FunctionHostPorts))
+	for i, port := range c.FunctionHostPorts {
+		host[i] = netip.AddrPortFrom(netip.IPv4Unspecified(), port)
+	}
+	return egress.New(egress.Options{Allow: c.FunctionNetworks, Host: host, Log: log})
+}
+
+// doors are where this host is open to everybody, functions among them, which
+// may call URLs of the platform: its listener, and the port of its URLs, where
+// a proxy of this host may stand.
+func doors(c *config.Config, listener net.Addr) []netip.AddrPort {
+	var list []netip.AddrPort
+	if at, err := netip.ParseAddrPort(listener.String()); err == nil {
+		list = append(list, at)
+	}
+	if c.Domain == "localhost" {
+		return list // its URLs have the listener's port
+	}
+	port := uint16(80)
+	if c.Scheme == "https" || c.TLSCert != "" {
+		port = 443
+	}
+	return append(list, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+}
