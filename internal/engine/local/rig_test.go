@@ -31,7 +31,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, logs: &enginetest.Logs{}, trees: enginetest.Reachable(t)}
 	r.Engine = running(t, Options{
-		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: r.trees, Logs: r.logs, Toolchain: enginetest.Toolchain(t), Pool: 1,
+		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: r.trees, Logs: r.logs, Toolchain: enginetest.Toolchain(t), Pool: 1, Path: filepath.SplitList(os.Getenv("PATH")),
 		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
 			return filepath.Join(r.trees, string(tree)), nil
 		},

@@ -154,7 +154,7 @@ func (h *handover) serve(supervisor net.Listener) {
 // connect answers a connection of the supervisor with one to the program, or
 // by hanging up where the program takes none.
 func (h *handover) connect(supervisor *net.UnixConn) {
-	defer supervisor.Close() //nolint:errcheck // what it was for is done
+	defer supervisor.Close()                        //nolint:errcheck // what it was for is done
 	conn, err := net.DialTCP("tcp", nil, h.address) // on this host: refused or taken, at once
 	if err != nil {
 		return

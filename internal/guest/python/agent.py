@@ -1,0 +1,36 @@
+"""The agent: what runs in a Python process beside the user's code.
+
+It boots, loads what functions commonly import, and parks in a blocking read of
+the control socket, costing nothing. A message then says which function it is.
+
+  descriptor 3  control socket (control.py)
+  descriptor 4  the listening socket, made by the supervisor, whose requests
+                are the function's
+"""
+
+import os
+import sys
+import types
+
+HOME = os.path.dirname(os.path.abspath(__file__))
+
+
+def package():
+    """Makes the modules beside this one a package that user code never meets by accident."""
+    module = types.ModuleType("_lateen")
+    module.__path__ = [HOME]
+    sys.modules["_lateen"] = module
+
+
+def main():
+    sys.dont_write_bytecode = True
+    package()
+    from _lateen import control, entry, output, warm
+
+    output.install()
+    warm.warm()
+    control.send("parked", {"version": sys.version.split()[0]})
+    entry.activate(control.receive())
+
+
+main()

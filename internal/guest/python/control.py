@@ -1,0 +1,45 @@
+"""The control socket: descriptor 3, JSON messages that end with a NUL, in both directions."""
+
+import json
+import os
+import socket
+import threading
+
+_socket = socket.socket(fileno=3)
+_socket.set_inheritable(False)
+_socket.setblocking(True)
+_lock = threading.RLock()
+
+
+def send(kind, payload):
+    """Sends one message. Without a supervisor there is nothing to live for."""
+    data = json.dumps({"type": kind, "payload": payload}).encode() + b"\0"
+    try:
+        with _lock:
+            _socket.sendall(data)
+    except OSError:
+        os._exit(1)
+
+
+def receive():
+    """Blocks until a message has come, and returns what it carries."""
+    data = bytearray()
+    while not data.endswith(b"\0"):
+        chunk = _socket.recv(1 << 16)
+        if not chunk:
+            os._exit(0)
+        data += chunk
+    return json.loads(data[:-1])["payload"]
+
+
+def watch():
+    """From now on the end of the supervisor is the end of this process."""
+    threading.Thread(target=_watch, name="lateen-control", daemon=True).start()
+
+
+def _watch():
+    try:
+        while _socket.recv(1 << 10):
+            pass
+    finally:
+        os._exit(0)

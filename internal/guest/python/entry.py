@@ -1,0 +1,178 @@
+"""From what a module holds to something that answers requests."""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import inspect
+import os
+import signal
+import site
+import sys
+import time
+import types
+from http.server import BaseHTTPRequestHandler
+
+from _lateen import call, control, output
+
+NAMES = ("app", "application", "handler", "Handler")
+TRAMPOLINE = "vc__handler__python"  # what Vercel's builder writes
+
+
+def activate(spec):
+    """Becomes the function that spec describes, and serves until the end."""
+    began = time.monotonic()
+    try:
+        serve = prepare(spec)
+    except BaseException as error:
+        call.complain(error)
+        message = call.exited(error) if isinstance(error, SystemExit) else call.summary(error)
+        control.send("unrecoverable-error", {"exitCode": 1, "message": message})
+        output.finish()
+        os._exit(call.status(error) if isinstance(error, SystemExit) else 1)
+
+    def started():
+        control.watch()
+        control.send("server-started", {"initDuration": (time.monotonic() - began) * 1000})
+
+    serve(started)
+
+
+def prepare(spec):
+    """Loads the function's code and returns what serves it."""
+    env = spec.get("env") or {}
+    os.environ.update(env)
+    if "TZ" in env:
+        time.tzset()
+    site.setquit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    os.chdir(spec["root"])
+    module, name, path = locate(spec["root"], spec["handler"])
+    sys.argv = [path]
+    search(spec["root"], env.get("PYTHONPATH", ""))
+    sys.meta_path.append(Stub())
+    loaded = load(module, path)
+    if module == TRAMPOLINE:
+        loaded, name, path = follow()
+    return server(loaded, name, path)
+
+
+def locate(root, handler):
+    """The module's name, that of the variable in it or None, and the file: a
+    handler is the path of a file, or of one without its suffix, a dot and the
+    name of a variable."""
+    if handler.endswith(".py") and os.path.isfile(os.path.join(root, handler)):
+        return handler[:-3].replace("/", "."), None, os.path.join(root, handler)
+    stem, _, name = handler.rpartition(".")
+    for candidate in (stem, stem.replace(".", "/")):
+        path = os.path.join(root, candidate + ".py")
+        if candidate and os.path.isfile(path):
+            return candidate.replace("/", "."), name, path
+    raise ImportError(f"the entry file {handler} is not among the function's files")
+
+
+def search(root, more):
+    """Makes the function's own files importable, and then those it brings along."""
+    sys.path.insert(0, root)
+    vendors = [os.path.join(root, entry) for entry in more.split(os.pathsep) if entry]
+    vendors += [os.path.join(root, name) for name in ("_vendor", "vendor", "site-packages")]
+    for vendor in vendors:
+        if os.path.isdir(vendor):
+            before = len(sys.path)
+            site.addsitedir(vendor)
+            added = sys.path[before:]
+            del sys.path[before:]
+            sys.path[1:1] = added
+
+
+def load(name, path):
+    """Runs a file as a module."""
+    if all(part.isidentifier() for part in name.split(".")) and "." in name:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not (error.name and (name == error.name or name.startswith(error.name + "."))):
+                raise
+    found = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    found.loader.exec_module(module)
+    return module
+
+
+def follow():
+    """The function that a trampoline leads to, by what it has put into the environment."""
+    env = os.environ
+    name, path = env["__VC_HANDLER_MODULE_NAME"], env["__VC_HANDLER_ENTRYPOINT_ABS"]
+    return load(name, path), env.get("__VC_HANDLER_VARIABLE_NAME") or None, path
+
+
+class Stub(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Stands in for the modules of vercel_runtime by which functions reach the
+    platform: this agent is that runtime."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == "vercel_runtime":
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        pass
+
+
+def stand_in():
+    init = types.ModuleType("vercel_runtime.vc_init")
+    init.vc_handler = None
+    sys.modules["vercel_runtime.vc_init"] = init
+    wait = types.ModuleType("vercel_runtime.wait_until")
+
+    def wait_until(work):
+        owner = call.current.get()
+        if owner is None:
+            raise RuntimeError("wait_until was called outside of a request")
+        owner.wait_until(work)
+
+    wait.wait_until = wait.waitUntil = wait_until
+    sys.modules["vercel_runtime.wait_until"] = wait
+
+
+stand_in()
+
+
+def server(module, name, path):
+    """What serves the application that is in a module: a function to call with one to be told once it does."""
+    from _lateen import loop, threads
+
+    names = (name,) if name and hasattr(module, name) else NAMES
+    found = next((getattr(module, candidate) for candidate in names if hasattr(module, candidate)), None)
+    where = os.path.basename(path)
+    if found is None:
+        raise ImportError(f"{where} has none of {', '.join(NAMES)}: define a WSGI or ASGI application, or a BaseHTTPRequestHandler")
+    if isinstance(found, type) and issubclass(found, BaseHTTPRequestHandler):
+        return lambda started: threads.serve(threads.HandlerClass(found), started)
+    if callable(getattr(found, "asgi", None)):
+        found = found.asgi
+    takes = parameters(found)
+    if takes == 3 and is_async(found):
+        return lambda started: loop.serve(found, started)
+    if takes == 2:
+        return lambda started: threads.serve(threads.Wsgi(found), started)
+    raise TypeError(f"{where}: what it defines is neither a WSGI application, (environ, start_response), "
+                    "nor an ASGI one, async (scope, receive, send)")
+
+
+def is_async(application):
+    return inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(getattr(application, "__call__", None))
+
+
+def parameters(application):
+    """How many positional parameters a callable requires."""
+    try:
+        signature = inspect.signature(application)
+    except (TypeError, ValueError):
+        return None
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds and p.default is p.empty for p in signature.parameters.values())

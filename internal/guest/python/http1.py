@@ -1,0 +1,128 @@
+"""The little of HTTP/1.1 that the supervisor speaks."""
+
+import io
+from urllib.parse import unquote_to_bytes
+
+MAX_LINE = 1 << 20
+
+
+class Head:
+    """The head of a request: the method, the target as it came, pairs of names and values."""
+
+    def __init__(self, lines):
+        self.method, self.target, _ = lines[0].decode("latin-1").split(" ", 2)
+        self.headers = []
+        for line in lines[1:]:
+            name, _, value = line.partition(b":")
+            self.headers.append((name.decode("latin-1"), value.strip().decode("latin-1")))
+        self.path, _, self.query = self.target.partition("?")
+
+    def get(self, name):
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+    @property
+    def chunked(self):
+        return (self.get("transfer-encoding") or "").lower() == "chunked"
+
+    @property
+    def length(self):
+        return int(self.get("content-length") or 0)
+
+    @property
+    def decoded(self):
+        return unquote_to_bytes(self.path)
+
+    @property
+    def scheme(self):
+        return (self.get("x-forwarded-proto") or "http").split(",")[0].strip()
+
+    @property
+    def client(self):
+        return (self.get("x-forwarded-for") or self.get("x-real-ip") or "127.0.0.1").split(",")[0].strip()
+
+    @property
+    def server(self):
+        host = self.get("host") or "localhost"
+        name, colon, port = host.rpartition(":")
+        if colon and port.isdigit():
+            return name, int(port)
+        return host, 443 if self.scheme == "https" else 80
+
+
+class Body(io.RawIOBase):
+    """The body of a request, from a file of which it is a part."""
+
+    def __init__(self, source, head):
+        self._source = source
+        self._chunked = head.chunked
+        self._left = 0 if self._chunked else head.length
+        self._last = not self._chunked
+        self.cut = False  # who sends it has gone
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        if self._left == 0 and not self._last:
+            self._next()
+        if self._left == 0:
+            return 0
+        data = self._source.read1(min(len(buffer), self._left))
+        if not data:
+            self._break()
+        buffer[:len(data)] = data
+        self._left -= len(data)
+        if self._left == 0 and self._chunked:
+            self._source.readline()
+        return len(data)
+
+    def _next(self):
+        line = self._source.readline(MAX_LINE)
+        if not line:
+            self._break()
+        self._left = int(line.split(b";")[0], 16)
+        if self._left == 0:
+            self._last = True
+            while self._source.readline(MAX_LINE) not in (b"\r\n", b"\n", b""):
+                pass
+
+    def _break(self):
+        self.cut = True
+        raise ConnectionError("the request's body broke off")
+
+    @property
+    def through(self):
+        return self._left == 0 and self._last
+
+
+class Framing:
+    """How a response is delimited on a connection that stays."""
+
+    def __init__(self, method, status, headers):
+        names = {name.lower(): value for name, value in headers}
+        self.empty = method == "HEAD" or status in (204, 304) or status < 200
+        self.length = int(names["content-length"]) if "content-length" in names and not self.empty else None
+        self.chunked = not self.empty and self.length is None
+        self.sent = 0
+
+    def head(self, status, reason, headers):
+        lines = [f"HTTP/1.1 {status} {reason}"]
+        lines += [f"{name}: {value}" for name, value in headers if name.lower() not in ("connection", "transfer-encoding", "keep-alive")]
+        if self.chunked:
+            lines.append("transfer-encoding: chunked")
+        return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
+
+    def part(self, data):
+        if self.empty or not data:
+            return b""
+        if self.chunked:
+            return b"%x\r\n%b\r\n" % (len(data), data)
+        if self.sent + len(data) > self.length:
+            raise ValueError("the response is longer than its content-length")
+        self.sent += len(data)
+        return data
+
+    def end(self):
+        if self.length is not None and self.sent < self.length:
+            raise ValueError("the response is shorter than its content-length")
+        return b"0\r\n\r\n" if self.chunked else b""

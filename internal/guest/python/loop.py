@@ -1,0 +1,244 @@
+"""Serves ASGI applications on one event loop."""
+
+import asyncio
+import contextvars
+import signal
+import socket
+import sys
+
+from _lateen import call
+from _lateen.http1 import Framing, Head
+
+HIGH = 256 * 1024  # bytes of a body that wait for the application before the connection does
+GRACE = 0.4  # s for what an application does at its end
+
+
+def serve(application, started):
+    asyncio.run(run(application, started))
+
+
+async def run(application, started):
+    loop = asyncio.get_running_loop()
+    lifespan = Lifespan(application)
+    await lifespan.start()
+    ended = loop.create_future()
+    previous = signal.getsignal(signal.SIGTERM)
+    if getattr(previous, "__module__", "").startswith("_lateen"):
+        loop.add_signal_handler(signal.SIGTERM, lambda: ended.done() or ended.set_result(None))
+    listener = socket.socket(fileno=4)
+    listener.set_inheritable(False)
+    server = await loop.create_server(lambda: Connection(application, lifespan.state), sock=listener)
+    started()
+    await ended
+    server.close()
+    await lifespan.stop()
+    sys.exit(0)
+
+
+class Lifespan:
+    """The application's own start and end, if it has any."""
+
+    def __init__(self, application):
+        self.application = application
+        self.state = {}
+        self.inbox = asyncio.Queue()
+        self.outbox = asyncio.Queue()
+        self.task = None
+
+    async def start(self):
+        self.task = asyncio.create_task(self._run())
+        await self.inbox.put({"type": "lifespan.startup"})
+        answer = await self.outbox.get()
+        if answer["type"] == "lifespan.startup.failed":
+            raise RuntimeError("the application's startup failed: " + answer.get("message", ""))
+
+    async def stop(self):
+        if self.task.done():
+            return
+        await self.inbox.put({"type": "lifespan.shutdown"})
+        await asyncio.wait([self.task], timeout=GRACE)
+
+    async def _run(self):
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+        try:
+            await self.application(scope, self.inbox.get, self.outbox.put)
+        except Exception:
+            pass  # it knows no such scope, or has said what failed
+        await self.outbox.put({"type": "none"})
+
+
+class Connection(asyncio.Protocol):
+    """One of the supervisor's connections: a request at a time."""
+
+    def __init__(self, application, state):
+        self.application = application
+        self.state = state
+        self.buffer = bytearray()
+        self.request = None
+        self.writable = asyncio.Event()
+        self.writable.set()
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.buffer += data
+        self.advance()
+
+    def connection_lost(self, exc):
+        self.writable.set()
+        if self.request:
+            self.request.disconnect()
+
+    def pause_writing(self):
+        self.writable.clear()
+
+    def resume_writing(self):
+        self.writable.set()
+
+    def advance(self):
+        """Does with what has come what can be done."""
+        if self.request is None:
+            end = self.buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head = Head(bytes(self.buffer[:end]).split(b"\r\n"))
+            del self.buffer[:end + 4]
+            self.request = Request(self, head)
+        self.request.feed(self.buffer)
+
+    def through(self, stays):
+        """Takes note that a request is over."""
+        self.request = None
+        if not stays:
+            self.transport.close()
+        elif self.buffer:
+            self.advance()
+
+
+class Request:
+    """A request and its response."""
+
+    def __init__(self, connection, head):
+        self.connection = connection
+        self.head = head
+        self.owner = call.Call(head.headers)
+        self.chunked = head.chunked
+        self.left = 0 if self.chunked else head.length  # of the body, or of a chunk of it
+        self.whole = not self.chunked and self.left == 0  # all of the body is here
+        self.given = False  # and the application knows
+        self.parts = bytearray()
+        self.news = asyncio.Event()
+        self.gone = False  # nobody waits for the response
+        self.framing = None
+        self.pending = None  # the head, not sent yet
+        self.begun = False
+        self.ended = False
+        context = contextvars.copy_context()
+        context.run(call.current.set, self.owner)
+        self.task = asyncio.get_running_loop().create_task(self.run(), context=context)
+
+    def scope(self):
+        head = self.head
+        return {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": head.method,
+            "scheme": head.scheme, "path": head.decoded.decode("utf-8", "replace"), "raw_path": head.path.encode("latin-1"),
+            "query_string": head.query.encode("latin-1"), "root_path": "",
+            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in head.headers],
+            "client": (head.client, 0), "server": head.server, "state": dict(self.connection.state),
+        }
+
+    def feed(self, buffer):
+        """Takes what of the buffer is of the body."""
+        while not self.whole and buffer:
+            if self.left == 0 and not self.next(buffer):
+                break
+            part = min(self.left, len(buffer))
+            if not self.whole:
+                self.parts += buffer[:part]
+                del buffer[:part]
+                self.left -= part
+                self.whole = not self.chunked and self.left == 0
+        if len(self.parts) > HIGH:
+            self.connection.transport.pause_reading()
+        self.news.set()
+
+    def next(self, buffer):
+        """Reads the head of a chunk, if it is here."""
+        if buffer.startswith(b"\r\n"):
+            del buffer[:2]
+        end = buffer.find(b"\r\n")
+        if end < 0:
+            return False
+        self.left = int(bytes(buffer[:end]).split(b";")[0], 16)
+        if self.left == 0:
+            if len(buffer) < end + 4:
+                return False
+            del buffer[:end + 4]  # there are no trailers
+            self.whole = True
+            return True
+        del buffer[:end + 2]
+        return True
+
+    def disconnect(self):
+        self.gone = True
+        self.news.set()
+
+    async def receive(self):
+        while True:
+            if self.gone or self.ended:
+                return {"type": "http.disconnect"}
+            if not self.given and (self.parts or self.whole):
+                part, self.given = bytes(self.parts), self.whole
+                self.parts.clear()
+                self.connection.transport.resume_reading()
+                return {"type": "http.request", "body": part, "more_body": not self.whole}
+            self.news.clear()
+            await self.news.wait()
+
+    async def send(self, message):
+        kind = message["type"]
+        if kind == "http.response.start":
+            if self.framing:
+                raise RuntimeError("the response was started twice")
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers", ())]
+            self.framing = Framing(self.head.method, message["status"], headers)
+            self.pending = self.framing.head(message["status"], "", headers)
+        elif kind == "http.response.body":
+            if not self.framing or self.ended:
+                raise RuntimeError("a response's body came outside of it")
+            data = self.framing.part(message.get("body", b""))
+            if not message.get("more_body", False):
+                data += self.framing.end()
+                self.ended = True
+            if self.pending is not None:
+                data, self.pending = self.pending + data, None
+            if data and not self.gone:
+                self.begun = True
+                self.connection.transport.write(data)
+                await self.connection.writable.wait()
+            if self.ended:
+                self.news.set()
+
+    async def run(self):
+        stays = False
+        try:
+            await self.connection.application(self.scope(), self.receive, self.send)
+            if not self.ended and not self.gone:
+                raise call.NoResponse("the application ended before its response did")
+            stays = self.whole
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            if self.ended:
+                call.complain(error)  # a response that is complete stands
+                stays = self.whole
+            elif not self.gone:
+                answer = self.owner.fail(error)
+                if not self.begun:
+                    self.connection.transport.write(answer)
+        finally:
+            self.ended = True
+            self.news.set()
+            self.owner.settle()
+            self.connection.through(stays and not self.gone)

@@ -1,0 +1,264 @@
+"""Serves what blocks, WSGI applications and handler classes, with a thread for each connection."""
+
+import contextvars
+import io
+import socket
+import sys
+import threading
+
+from _lateen import call
+from _lateen.http1 import Body, Framing, Head, MAX_LINE
+
+DRAIN = 256 * 1024  # bytes of a body nobody has read that are worth a connection
+
+
+def serve(application, started):
+    """Accepts the supervisor's connections, of which it keeps some."""
+    listener = socket.socket(fileno=4)
+    listener.set_inheritable(False)
+    listener.setblocking(True)
+    started()
+    while True:
+        connection, _ = listener.accept()
+        threading.Thread(target=converse, args=(connection, application), daemon=True).start()
+
+
+def converse(connection, application):
+    with connection, connection.makefile("rb", 1 << 16) as source:
+        try:
+            while contextvars.copy_context().run(exchange, connection, source, application):
+                pass
+        except OSError:
+            pass  # the supervisor has hung up
+
+
+def exchange(connection, source, application):
+    """Answers one request; false if there can be no more on this connection."""
+    lines = []
+    while (line := source.readline(MAX_LINE).rstrip(b"\r\n")) or not lines:
+        if not line:
+            return False
+        lines.append(line)
+    head = Head(lines)
+    owner = call.Call(head.headers)
+    call.current.set(owner)
+    raw = Body(source, head)
+    response = Response(connection, head.method)
+    try:
+        application(head, io.BufferedReader(raw, 1 << 16), response)
+        response.finish()
+    except BaseException as error:
+        if response.cut or raw.cut:  # the client has gone, or the supervisor
+            return False
+        answer = owner.fail(error)
+        if not response.begun:
+            connection.sendall(answer)
+        return False
+    finally:
+        owner.settle()
+    return drained(raw)
+
+
+def drained(raw):
+    """Reads what is left of a body, unless that is long."""
+    buffer = bytearray(1 << 14)
+    left = DRAIN
+    while not raw.through and left > 0:
+        left -= raw.readinto(buffer) or left
+    return raw.through
+
+
+class Response:
+    """A response on its way."""
+
+    def __init__(self, connection, method):
+        self.connection = connection
+        self.method = method
+        self.framing = None
+        self.begun = False  # something was sent
+        self.cut = False  # nobody reads on
+        self.head = None
+
+    def start(self, status, reason, headers):
+        self.framing = Framing(self.method, status, headers)
+        self.head = self.framing.head(status, reason, headers)
+
+    def write(self, data):
+        if self.head is None and not self.begun:
+            raise AssertionError("a response's body came before its head")
+        self.send(self.framing.part(data))
+
+    def send(self, data):
+        if self.head is not None:
+            data, self.head = self.head + data, None
+        if data:
+            self.begun = True
+            try:
+                self.connection.sendall(data)
+            except OSError:
+                self.cut = True
+                raise
+
+    def finish(self):
+        if self.framing is None:
+            raise call.NoResponse("it did not answer")
+        self.send(self.framing.end())
+
+
+class Wsgi:
+    """A WSGI application (PEP 3333)."""
+
+    def __init__(self, application):
+        self.application = application
+
+    def __call__(self, head, body, response):
+        def start_response(status, headers, exc_info=None):
+            if exc_info:
+                try:
+                    if response.begun:
+                        raise exc_info[1].with_traceback(exc_info[2])
+                finally:
+                    exc_info = None
+            elif response.framing:
+                raise AssertionError("start_response was called twice")
+            code, _, reason = status.partition(" ")
+            pending[:] = [int(code), reason, list(headers)]
+            response.start(*pending)
+            return response.write
+
+        pending = []
+        chunks = self.application(environ(head, body), start_response)
+        try:
+            if pending and isinstance(chunks, (list, tuple)) and not response.begun and response.framing.chunked:
+                pending[2].append(("content-length", str(sum(map(len, chunks)))))
+                response.start(*pending)
+            for chunk in chunks:
+                if chunk:
+                    response.write(chunk)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+
+
+def environ(head, body):
+    name, port = head.server
+    env = {
+        "REQUEST_METHOD": head.method, "SCRIPT_NAME": "", "PATH_INFO": head.decoded.decode("latin-1"), "QUERY_STRING": head.query,
+        "REQUEST_URI": head.target, "RAW_URI": head.target,
+        "SERVER_NAME": name, "SERVER_PORT": str(port), "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": head.client,
+        "wsgi.version": (1, 0), "wsgi.url_scheme": head.scheme, "wsgi.input": body, "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr, "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False,
+    }
+    for key, value in head.headers:
+        key = key.upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = "HTTP_" + key
+        if key == "HTTP_TRANSFER_ENCODING":
+            continue  # the body comes as it was before
+        env[key] = f"{env[key]},{value}" if key in env else value
+    return env
+
+
+class HandlerClass:
+    """A subclass of BaseHTTPRequestHandler, which reads a request and writes a response itself."""
+
+    def __init__(self, kind):
+        from http.server import BaseHTTPRequestHandler
+        silent = kind.log_message is BaseHTTPRequestHandler.log_message  # requests are in the platform's own log
+
+        class Handler(kind):
+            def setup(self):
+                self.connection = self.request
+                self.rfile, self.wfile = self.request.rfile, self.request.wfile
+
+            def finish(self):
+                pass
+
+            def log_message(self, format, *args):
+                if not silent:
+                    super().log_message(format, *args)
+
+        self.kind = Handler
+
+    def __call__(self, head, body, response):
+        if head.chunked:  # handlers know no other bodies than those with a length
+            content = body.read()
+            head.headers = [(name, value) for name, value in head.headers if name.lower() != "transfer-encoding"]
+            head.headers.append(("Content-Length", str(len(content))))
+            body = io.BytesIO(content)
+        text = "".join(f"{name}: {value}\r\n" for name, value in head.headers)
+        first = f"{head.method} {head.target} HTTP/1.1\r\n{text}\r\n".encode("latin-1")
+        name, port = head.server
+        server = type("Server", (), {"server_name": name, "server_port": port, "server_address": (name, port)})()
+        self.kind(Socket(response, first, body), (head.client, 0), server)
+
+
+class Socket:
+    """What a handler takes for its connection."""
+
+    def __init__(self, response, first, body):
+        self.rfile = io.BufferedReader(Joined(io.BytesIO(first), body))
+        self.wfile = Writer(response)
+
+    def makefile(self, mode="r", *_, **__):
+        return self.rfile if "r" in mode else self.wfile
+
+    def sendall(self, data):
+        self.wfile.write(data)
+
+    def __getattr__(self, name):
+        return lambda *_, **__: None
+
+
+class Joined(io.RawIOBase):
+    """Two files, one after the other."""
+
+    def __init__(self, *files):
+        self._files = list(files)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        while self._files:
+            data = (self._files[0].read1 if hasattr(self._files[0], "read1") else self._files[0].read)(len(buffer))
+            if data:
+                buffer[:len(data)] = data
+                return len(data)
+            self._files.pop(0)
+        return 0
+
+
+class Writer(io.BufferedIOBase):
+    """Takes a response as it is written to a connection, and makes it one of ours."""
+
+    def __init__(self, response):
+        self._response = response
+        self._head = b""
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        data = bytes(data)
+        if self._response.framing is not None:
+            self._response.write(data)
+            return len(data)
+        self._head += data
+        head, end, rest = self._head.partition(b"\r\n\r\n")
+        if end:
+            self._head = b""
+            self._begin(head)
+            if rest:
+                self._response.write(rest)
+        return len(data)
+
+    def _begin(self, head):
+        lines = head.decode("latin-1").split("\r\n")
+        _, status, *reason = lines[0].split(" ", 2)
+        headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
+        if int(status) >= 200:  # interim ones are between the two ends of a connection
+            self._response.start(int(status), reason[0] if reason else "", headers)
+
+    def flush(self):
+        pass
