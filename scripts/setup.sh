@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, git and make: Node and npm from the
-# npm registry into .cache/node, PostgreSQL and Chromium from the system's
-# packages. Does nothing where they are there.
+# npm registry into .cache/node, PostgreSQL, Chromium and Python from the
+# system's packages. Does nothing where they are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 need=()
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need+=(postgresql)
 command -v chromium >/dev/null || need+=(chromium)
+ls /usr/bin/python3.1[1-9] >/dev/null 2>&1 || need+=(python3)
 command -v cc >/dev/null || need+=(gcc libc6-dev) # the race detector is C
 if [ ${#need[@]} -gt 0 ]; then
   echo "installing ${need[*]}" >&2

@@ -38,7 +38,7 @@ import (
 type Options struct {
 	Config  *config.Config
 	Out     io.Writer                // the daemon's own log; nil discards
-	Getenv  func(string) string      // for the OTEL_* variables; nil exports nothing
+	Getenv  func(string) string      // for the OTEL_* variables, and PATH; nil: there are none
 	Version string                   // of this build
 	Fetched func(toolchain.Progress) // told while a runtime is fetched; nil: nobody is
 }
@@ -279,7 +279,7 @@ func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.
 	}
 	d.network = newNetwork(d.o.Config, c.tel.Log("egress"))
 	return local.New(local.Options{
-		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Network: d.network, Logs: c.logs, Log: log,
+		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: c.logs, Log: log,
 		Pool: cmp.Or(d.o.Config.Pool, -1), Memory: d.o.Config.Memory, // none means none
 		Purge: func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 			if err := serving.Purge(id, tags, grace); err != nil {
@@ -287,6 +287,14 @@ func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.
 			}
 		},
 	})
+}
+
+// path is where runtimes of this host may be.
+func (d *Daemon) path() []string {
+	if d.o.Getenv == nil {
+		return nil
+	}
+	return filepath.SplitList(d.o.Getenv("PATH"))
 }
 
 // newEdge opens the listener and makes the edge behind it.

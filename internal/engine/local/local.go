@@ -35,6 +35,9 @@ type Options struct {
 	TreesDir string
 	// Toolchain has the runtimes. Required.
 	Toolchain *toolchain.Toolchain
+	// Path is where runtimes of this host are looked for, besides the usual
+	// directories.
+	Path []string
 	// Logs takes what functions write. Required.
 	Logs engine.LogSink
 	// Purge is told what functions invalidate after they answered: tags of
@@ -70,6 +73,11 @@ type Engine struct {
 	work     sync.WaitGroup
 	starting atomic.Int64 // starts and first requests under way
 
+	// pythons are those of this host, the newest first; pythonAgent is the
+	// main module of theirs.
+	pythons     []python
+	pythonAgent string
+
 	mu        sync.Mutex // guards below
 	instances map[*instance]struct{}
 	ended     bool // attends to no more
@@ -91,6 +99,7 @@ func New(o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{o: o, sandbox: walls, pools: map[string]*pool{}, instances: map[*instance]struct{}{}}
+	e.pythons = findPythons(pythonDirs(o.Path))
 	total, _ := memoryOf()
 	e.keeper = newKeeper(keeperOptions{
 		floor: o.Pool, processors: runtime.GOMAXPROCS(0), budget: cmp.Or(o.PoolMemory, total/8), log: o.Log,
@@ -128,6 +137,9 @@ func (e *Engine) prepare() error {
 	}
 	var err error
 	if e.agent, err = guest.InstallNode(e.o.Dir); err != nil {
+		return err
+	}
+	if e.pythonAgent, err = guest.InstallPython(e.o.Dir); err != nil {
 		return err
 	}
 	e.sockets, err = os.Open(sockets)

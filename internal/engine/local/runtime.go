@@ -35,7 +35,11 @@ func (e *Engine) runners() []*runner {
 	for i := len(versions) - 1; i >= 0; i-- {
 		all = append(all, e.node(versions[i]))
 	}
-	return append(all, e.programs())
+	all = append(all, e.programs())
+	for _, p := range e.pythons {
+		all = append(all, p.runner(e))
+	}
+	return all
 }
 
 // runtimeFor returns what runs a function's runtime, and what its user should
@@ -43,6 +47,9 @@ func (e *Engine) runners() []*runner {
 func (e *Engine) runtimeFor(f *lateen.Function) (p *pool, notice string, err error) {
 	if isProgram(f.Runtime) {
 		return e.pools[programsName], "", nil
+	}
+	if minor, ok := isPython(f.Runtime); ok {
+		return e.pythonFor(minor)
 	}
 	major, notice, err := nodeFor(f.Runtime)
 	if err != nil {
