@@ -92,6 +92,15 @@ func Open(o Options) (*Tree, error) {
 	return t, nil
 }
 
+// None returns a tree whose groups do nothing.
+func None() *Tree {
+	t := &Tree{serves: map[Controller]*branch{}, missing: map[Controller]string{}}
+	for _, c := range controllers() {
+		t.missing[c] = "no groups are made"
+	}
+	return t
+}
+
 func (t *Tree) lacks(c Controller) bool { return t.serves[c] == nil }
 
 // regret keeps why a hierarchy cannot be used.

@@ -26,6 +26,7 @@ type Config struct {
 	TrustedProxies      []netip.Prefix // whose X-Forwarded-* headers are believed
 	AllowPrivateOrigins bool           // rewrites may reach private addresses
 	BodyLimit           Bytes          // of a request to a function
+	Unsandboxed         bool           // functions run without walls
 
 	Pool        int           // blank processes kept ready for each runtime in use, at least
 	Instances   int           // all instances together, at most

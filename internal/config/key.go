@@ -30,6 +30,7 @@ func (c *Config) Keys() []Key {
 		{"trusted-proxies", "LATEEN_TRUSTED_PROXIES", "addresses (CIDR, comma-separated) whose X-Forwarded-* headers are believed", prefixes{&c.TrustedProxies}},
 		{"allow-private-origins", "LATEEN_ALLOW_PRIVATE_ORIGINS", "let rewrites reach private and loopback addresses", toggle{&c.AllowPrivateOrigins}},
 		{"body-limit", "LATEEN_BODY_LIMIT", "largest request body a function takes", size{&c.BodyLimit}},
+		{"unsandboxed", "LATEEN_UNSANDBOXED", "run functions without walls around them, as everybody trusted: for hosts that have none, and for measurements", toggle{&c.Unsandboxed}},
 		{"pool", "LATEEN_POOL", "blank processes kept ready for each runtime in use, at least: bursts make it more for a while; 0 keeps none", count{&c.Pool}},
 		{"instances", "LATEEN_INSTANCES", "function instances at once, all together", count{&c.Instances}},
 		{"per-function", "LATEEN_PER_FUNCTION", "instances of one function at once", count{&c.PerFunction}},

@@ -280,7 +280,7 @@ func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.
 	d.network = newNetwork(d.o.Config, c.tel.Log("egress"))
 	return local.New(local.Options{
 		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: c.logs, Log: log,
-		Pool: cmp.Or(d.o.Config.Pool, -1), Memory: d.o.Config.Memory, // none means none
+		Pool: cmp.Or(d.o.Config.Pool, -1), Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed, // none means none
 		Purge: func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 			if err := serving.Purge(id, tags, grace); err != nil {
 				log.Error("an invalidation may not survive a restart", "deployment_id", id, "err", err)

@@ -66,19 +66,13 @@ func examineWalls() ([]lateen.Finding, error) {
 		f := lateen.Finding{Name: w.Name, Purpose: w.Stops, Verdict: lateen.Fit}
 		if w.Missing != "" {
 			f.Verdict, f.Detail, f.Remedy = lateen.Lacking, w.Missing, w.Remedy
-			if slices.Contains(neededWalls(), w.Name) {
+			if w.Needed {
 				f.Verdict = lateen.Unfit
 			}
 		}
 		found = append(found, f)
 	}
 	return found, s.Close()
-}
-
-// neededWalls are those without which a function may read or end what is not
-// its own. Without the others it may take more than its share.
-func neededWalls() []string {
-	return []string{"a root of its own", "a process namespace", "a network namespace", "a list of system calls", "no privileges"}
 }
 
 // doctor collects what it finds.

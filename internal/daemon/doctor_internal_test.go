@@ -3,11 +3,9 @@
 package daemon
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 func TestKernelsAreJudgedByTheirRelease(t *testing.T) {
@@ -16,19 +14,6 @@ func TestKernelsAreJudgedByTheirRelease(t *testing.T) {
 	} {
 		if got := judgeRelease(release); got != want {
 			t.Errorf("%q is %s, want %s", release, got, want)
-		}
-	}
-}
-
-func TestNeededWallsExist(t *testing.T) {
-	s, err := sandbox.Open(sandbox.Options{Unwalled: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for _, name := range neededWalls() {
-		if !slices.ContainsFunc(s.Walls(), func(w sandbox.Wall) bool { return w.Name == name }) {
-			t.Errorf("there is no wall %q", name)
 		}
 	}
 }

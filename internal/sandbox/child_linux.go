@@ -15,7 +15,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/link"
 )
 
-const setupFailed = 125 // the status of a child that could not build its walls
+const (
+	setupFailed = 125 // the status of a child that could not build its walls
+
+	maxLocked  = 8 << 20 // bytes of memory that cannot be pushed out
+	maxSignals = 4096    // that wait to be taken
+)
 
 // Child does not return in a process that is the child of a sandbox: it builds
 // the walls and becomes the program. In any other process it does nothing.
@@ -144,7 +149,10 @@ func (p *plan) names() error {
 
 // limit sets the resource limits.
 func (p *plan) limit() error {
-	limits := map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: p.MaxFiles}
+	limits := map[int]uint64{
+		unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: p.MaxFiles, unix.RLIMIT_MEMLOCK: maxLocked, unix.RLIMIT_SIGPENDING: maxSignals,
+		unix.RLIMIT_MSGQUEUE: 0,
+	}
 	if p.LimitTasks { // counted by user id, so only where each process has its own
 		limits[unix.RLIMIT_NPROC] = uint64(p.Limits.Tasks)
 	}

@@ -83,8 +83,10 @@ type Options struct {
 	// process at a time, that a sandbox of the superuser draws from. 0: a range
 	// that no distribution hands out.
 	FirstUID, UIDs int
-	// Unwalled starts processes even where no wall at all can be built, as on
-	// systems other than Linux. Otherwise Open refuses that.
+	// Unwalled starts processes without walls, whatever this host permits; root
+	// is still not what they run as. Otherwise Open is refused with
+	// [ErrUnwalled] where walls are missing that are needed, as on systems other
+	// than Linux.
 	Unwalled bool
 }
 
@@ -135,10 +137,26 @@ func Open(o Options) (*Sandbox, error) {
 	if err := s.groups.Share(float64(runtime.NumCPU())); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, errors.Join(fmt.Errorf("open the sandbox: %w", err), s.groups.Close())
 	}
-	if err := s.detect(); err != nil {
+	err = s.detect()
+	if err == nil {
+		err = s.settleFor()
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the sandbox: %w", err), s.Close())
 	}
 	return s, nil
+}
+
+// settleFor refuses what is less than needed, or gives up what there is if
+// that was asked for.
+func (s *Sandbox) settleFor() error {
+	if !s.options.Unwalled {
+		return s.needed()
+	}
+	s.mode = mode{Identity: s.mode.Identity, Background: mayRaisePriority()}
+	err := s.groups.Close()
+	s.groups = cgroup.None()
+	return err
 }
 
 // Close gives back what Open took. [Sandbox.Run] does it, too, at its end.

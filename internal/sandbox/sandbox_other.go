@@ -79,6 +79,8 @@ func (p *Process) await() Exit {
 
 func foreground(int) error { return nil }
 
+func mayRaisePriority() bool { return false }
+
 // usageOf is unknown here.
 func usageOf(int) Usage { return Usage{} }
 

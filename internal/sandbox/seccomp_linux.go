@@ -94,17 +94,21 @@ func compile(forkSafe bool) program {
 }
 
 // socketBody allows the families that need no privileges and stay within the
-// process's own network: unix, internet, and netlink to look at its routes.
+// process's own network: unix, internet, and netlink to look at its routes. Of
+// the internet's protocols it is those everybody has: for others the kernel
+// would load modules into the host.
 func socketBody() program {
+	const protocol = 2 // the argument
+	internet := byArgument(protocol, unix.BPF_JEQ, []uint32{0, unix.IPPROTO_TCP, unix.IPPROTO_UDP}, allow, fail(unix.EPROTONOSUPPORT))
+	routes := byArgument(protocol, unix.BPF_JEQ, []uint32{unix.NETLINK_ROUTE}, allow, fail(unix.EPROTONOSUPPORT))
 	var p program
 	p.load(offsetArgs)
-	for _, family := range []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6} {
-		p.jump(unix.BPF_JEQ, family, 0, 1)
-		p.end(allow)
-	}
-	p.jump(unix.BPF_JEQ, unix.AF_NETLINK, 1, 0)
+	p.on(unix.AF_UNIX, verdict(allow))
+	p.on(unix.AF_INET, internet)
+	p.on(unix.AF_INET6, internet)
+	p.on(unix.AF_NETLINK, routes)
 	p.end(fail(unix.EAFNOSUPPORT))
-	return append(p, byArgument(2, unix.BPF_JEQ, []uint32{unix.NETLINK_ROUTE}, allow, fail(unix.EPROTONOSUPPORT))...)
+	return p
 }
 
 // ranges allows calls, as ranges of their numbers.
@@ -188,10 +192,6 @@ func commonCalls() []uint32 {
 		unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT, unix.SYS_ACCEPT4, unix.SYS_CONNECT, unix.SYS_GETSOCKNAME,
 		unix.SYS_GETPEERNAME, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_RECVMSG, unix.SYS_SENDMMSG,
 		unix.SYS_RECVMMSG, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKOPT, unix.SYS_SHUTDOWN,
-		// memory and messages between processes of the namespace
-		unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMDT, unix.SYS_SHMCTL, unix.SYS_SEMGET, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP,
-		unix.SYS_SEMCTL, unix.SYS_MSGGET, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MSGCTL, unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK,
-		unix.SYS_MQ_TIMEDSEND, unix.SYS_MQ_TIMEDRECEIVE, unix.SYS_MQ_NOTIFY, unix.SYS_MQ_GETSETATTR,
 		// the system
 		unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRANDOM,
 	}

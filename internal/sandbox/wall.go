@@ -3,6 +3,7 @@ package sandbox
 import (
 	"strings"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cgroup"
 )
 
@@ -12,6 +13,15 @@ type Wall struct {
 	Stops   string // what it keeps a process from
 	Missing string // why it does not stand on this host; "" if it does
 	Remedy  string // what would make it stand, if that is known
+	// Needed: without it a process may read or end what is not its own. Without
+	// the others it may take more than its share.
+	Needed bool
+}
+
+// ErrUnwalled says that this host does not permit walls that are needed.
+var ErrUnwalled = &lateen.Error{
+	Code: lateen.Unavailable, Reason: "sandbox_unavailable", Message: "functions cannot be confined on this host",
+	Hint: "`lateen doctor` says why, and what to do; `--unsandboxed` runs functions without walls, which takes trust in every one of them",
 }
 
 // mode is which walls the child builds.
@@ -26,11 +36,24 @@ type mode struct {
 	Background bool `json:"background"` // a low priority by niceness, which can be undone
 }
 
-// Walls tells which walls there are, and which of them stand.
+// Walls tells which walls there are, and which of them this host permits.
 func (s *Sandbox) Walls() []Wall { return s.walls }
+
+// needed is an error if a wall is missing that is needed.
+func (s *Sandbox) needed() error {
+	for _, w := range s.walls {
+		if w.Needed && w.Missing != "" {
+			return ErrUnwalled.With("functions cannot be confined on this host: it does not permit %s (%s)", w.Name, w.Missing)
+		}
+	}
+	return nil
+}
 
 // Missing says in one sentence what is missing, or "".
 func (s *Sandbox) Missing() string {
+	if s.options.Unwalled {
+		return "functions run without any wall, as was asked for"
+	}
 	var missing []string
 	for _, w := range s.walls {
 		if w.Missing != "" {
@@ -66,18 +89,18 @@ const (
 // are missing, by name of the field of the mode.
 func wallsOf(why map[string]string, groups *cgroup.Tree) []Wall {
 	return []Wall{
-		{"a user namespace", "being anybody on the host, root least of all", why["user"], namespaces},
-		{"a root of its own", "seeing or changing files of the host, of the platform and of others", why["mounts"], namespaces},
-		{"a process namespace", "seeing, signalling or tracing processes of others", why["processes"], namespaces},
-		{"a network namespace", "reaching the host's loopback, the platform, metadata services, abstract sockets and others' functions", why["network"], namespaces},
-		{"ipc, uts and cgroup namespaces", "shared memory of others, names of the host", why["names"], namespaces},
-		{"a list of system calls", "most of the kernel: mounts, tracing, modules, bpf, io_uring, keyrings", why["calls"], "run a kernel with seccomp filters"},
-		{"a user id of its own", "sharing the kernel's per-user limits with others", why["identity"], asRoot},
-		{"no privileges", "gaining any, by setuid programs or capabilities", why["privileges"], "run on Linux"},
-		{"a bound on memory", "taking memory from others", groups.Missing(cgroup.Memory), delegation},
-		{"a bound on CPU time", "taking CPU time from others", groups.Missing(cgroup.CPU), delegation},
-		{"a bound on processes", "fork bombs", groups.Missing(cgroup.Tasks), delegation},
-		{"measures of use", "being measured wrongly: without it, processes are counted one by one", groups.Missing(cgroup.Accounting), delegation},
-		{"a freezer", "using CPU time while no request is at work", groups.Missing(cgroup.Freezer), delegation},
+		{"a user namespace", "being anybody on the host, root least of all", why["user"], namespaces, false},
+		{"a root of its own", "seeing or changing files of the host, of the platform and of others", why["mounts"], namespaces, true},
+		{"a process namespace", "seeing, signalling or tracing processes of others", why["processes"], namespaces, true},
+		{"a network namespace", "reaching the host's loopback, the platform, metadata services, abstract sockets and others' functions", why["network"], namespaces, true},
+		{"ipc, uts and cgroup namespaces", "shared memory of others, names of the host", why["names"], namespaces, false},
+		{"a list of system calls", "most of the kernel: mounts, tracing, modules, bpf, io_uring, keyrings", why["calls"], "run a kernel with seccomp filters", true},
+		{"a user id of its own", "sharing the kernel's per-user limits with others", why["identity"], asRoot, false},
+		{"no privileges", "gaining any, by setuid programs or capabilities", why["privileges"], "run on Linux", true},
+		{"a bound on memory", "taking memory from others", groups.Missing(cgroup.Memory), delegation, false},
+		{"a bound on CPU time", "taking CPU time from others", groups.Missing(cgroup.CPU), delegation, false},
+		{"a bound on processes", "fork bombs", groups.Missing(cgroup.Tasks), delegation, false},
+		{"measures of use", "being measured wrongly: without it, processes are counted one by one", groups.Missing(cgroup.Accounting), delegation, false},
+		{"a freezer", "using CPU time while no request is at work", groups.Missing(cgroup.Freezer), delegation, false},
 	}
 }

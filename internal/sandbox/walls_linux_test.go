@@ -52,6 +52,9 @@ func probe() {
 	call("vsock", unix.SYS_SOCKET, unix.AF_VSOCK, unix.SOCK_STREAM, 0)
 	call("alg", unix.SYS_SOCKET, unix.AF_ALG, unix.SOCK_SEQPACKET, 0)
 	call("uevent", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT)
+	call("sctp", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP)
+	call("mptcp", unix.SYS_SOCKET, unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)
+	call("shm", unix.SYS_SHMGET, 0, 4096, 0o600)
 	call("route", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 	call("tcp", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, 0)
 	call("unix", unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM, 0)
@@ -91,10 +94,10 @@ func TestSystemCallsAreThoseOfTheList(t *testing.T) {
 	}
 	said := myself(t, s, "probe", Spec{})
 	for errno, names := range map[unix.Errno]string{
-		unix.EPERM:           "mount unshare setns clone-user ptrace bpf io_uring keyctl userfaultfd perf chroot open_by_handle vm_readv pidfd_getfd raw",
+		unix.EPERM:           "mount unshare setns clone-user ptrace bpf io_uring keyctl userfaultfd perf chroot open_by_handle vm_readv pidfd_getfd shm",
 		unix.ENOSYS:          "clone3 newest",
 		unix.EAFNOSUPPORT:    "packet vsock alg",
-		unix.EPROTONOSUPPORT: "uevent",
+		unix.EPROTONOSUPPORT: "uevent raw sctp mptcp",
 		0:                    "route tcp unix getpid dontfork",
 	} {
 		for name := range strings.FieldsSeq(names) {
@@ -116,9 +119,9 @@ func TestOnlyItsOwnProcessesAreSeen(t *testing.T) {
 	if !s.mode.Processes {
 		t.Skip(s.Missing())
 	}
-	out, _ := shell(t, s, Spec{}, `echo /proc/[0-9]*; kill -9 1; kill -9 -1 2>/dev/null; echo alive; cat /proc/self/cgroup; cat /proc/kcore /proc/kallsyms 2>/dev/null | wc -c`)
+	out, _ := shell(t, s, Spec{}, `(cat /proc/1/environ; ls /proc/1/fd /proc/1/root; cat < /proc/1/mem) 2>/dev/null; echo /proc/[0-9]*; kill -9 1; kill -9 -1 2>/dev/null; echo alive; cat /proc/self/cgroup; cat /proc/kcore /proc/kallsyms 2>/dev/null | wc -c`)
 	lines := strings.Split(out, "\n")
-	if pids := strings.Fields(lines[0]); len(pids) != 2 || pids[0] != "/proc/1" {
+	if pids := strings.Fields(lines[0]); len(pids) != 1 {
 		t.Errorf("it sees %s", pids)
 	}
 	if !strings.Contains(out, "alive") || lines[len(lines)-1] != "0" || strings.Contains(out, "/lateen-") {
@@ -435,6 +438,37 @@ func TestWallsAreToldWithReasons(t *testing.T) {
 		}
 		if w.Missing != "" && !strings.Contains(s.Missing(), w.Name) {
 			t.Errorf("%q says nothing of %s", s.Missing(), w.Name)
+		}
+	}
+}
+
+func TestNothingIsBuiltWhereThatIsAskedFor(t *testing.T) {
+	s, err := Open(Options{Unwalled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if !strings.Contains(s.Missing(), "without any wall") || s.PrivateTmp() || s.Networks() || s.MemoryBound() {
+		t.Errorf("it says %q", s.Missing())
+	}
+	if s.Identity() != (os.Geteuid() == 0) {
+		t.Error("processes run as root")
+	}
+}
+
+func TestAHostWithoutNeededWallsIsRefused(t *testing.T) {
+	for _, test := range []struct {
+		why  map[string]string
+		want bool
+	}{
+		{map[string]string{"identity": "plain"}, false},
+		{map[string]string{"user": "refused", "names": "refused"}, false},
+		{map[string]string{"mounts": "refused"}, true},
+		{map[string]string{"calls": "refused"}, true},
+	} {
+		s := &Sandbox{walls: wallsOf(test.why, cgroup.None())}
+		if err := s.needed(); errors.Is(err, ErrUnwalled) != test.want {
+			t.Errorf("without %v: %v", test.why, err)
 		}
 	}
 }

@@ -55,6 +55,8 @@ type Options struct {
 	// PoolMemory bounds what blank processes beyond that hold, in bytes; 0 is an
 	// eighth of the host's memory.
 	PoolMemory int64
+	// Unsandboxed runs functions without walls; see [sandbox.Options].
+	Unsandboxed bool
 	// Memory is what an instance may use, in MiB, where its function does not
 	// say; 0 is 1024.
 	Memory int
@@ -94,7 +96,7 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	walls, err := sandbox.Open(sandbox.Options{})
+	walls, err := sandbox.Open(sandbox.Options{Unwalled: o.Unsandboxed})
 	if err != nil {
 		return nil, err
 	}
