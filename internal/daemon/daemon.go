@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -306,6 +307,9 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 	}
 	d.closers = append(d.closers, listener)
 	d.addr = listener.Addr()
+	if site, err := url.Parse(c.SiteURL(c.Domain)); err == nil && site.Port() != "" {
+		_, o.Port, _ = net.SplitHostPort(d.addr.String()) // the one there is, where 0 was asked for
+	}
 	d.network.Expose(doors(c, d.addr)...)
 	if c.TLSCert == "" {
 		o.Plain = []net.Listener{listener}

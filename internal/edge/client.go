@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -81,14 +80,4 @@ func (c *client) port() string {
 		return "443"
 	}
 	return "80"
-}
-
-// authority is the host in the one spelling that all its spellings have in
-// common: in lower case, without what a port need not say.
-func (c *client) authority() string {
-	port, err := strconv.ParseUint(c.port(), 10, 16)
-	if err != nil || port == 80 && c.proto == "http" || port == 443 && c.proto == "https" {
-		return c.hostname
-	}
-	return c.hostname + ":" + strconv.FormatUint(port, 10)
 }

@@ -59,6 +59,9 @@ type Options struct {
 	API http.Handler
 	// Domain is the one under which the platform makes up hosts; "" is localhost.
 	Domain string
+	// Port is in the URLs of sites as clients write them; "" is the scheme's own.
+	// Kept pages are made for it, whatever port a request names.
+	Port string
 	// Region is the first part of x-vercel-id; "" is dev1.
 	Region string
 	// TrustedProxies are the peers whose X-Forwarded-For, -Proto and -Host are

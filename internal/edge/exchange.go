@@ -264,6 +264,9 @@ func (x *exchange) head(status int, h http.Header) {
 	if _, typed := out["Content-Type"]; !typed {
 		out["Content-Type"] = nil // nobody guesses at what user code leaves open
 	}
+	if status < http.StatusOK || status == http.StatusNoContent {
+		delete(out, "Content-Length") // RFC 9110 §8.6
+	}
 	x.status = status
 	x.record.FirstByte = x.edge.o.Now().Sub(x.began)
 	x.w.WriteHeader(status)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -95,6 +96,7 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	req := x.outbound(target, d)
 	req.Host = target.Host
 	x.forwardedHeader(req.Header)
+	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" lateen")
 	if x.hops >= maxHops {
 		return nil, errLoop
 	}

@@ -66,7 +66,7 @@ func TestWhatAnOriginIsTold(t *testing.T) {
 		w.WriteHeader(http.StatusFound)
 	})
 	s.open()
-	resp, _ := s.get("/out/x", "Cookie: a=b", "X-Forwarded-For: 6.6.6.6", "Proxy-Authorization: x")
+	resp, _ := s.get("/out/x", "Cookie: a=b", "X-Forwarded-For: 6.6.6.6", "Proxy-Authorization: x", "Via: 1.0 mine")
 	is(t, resp, 302, "") // passed on, not followed
 	has(t, resp.Header, "Location", "/elsewhere")
 	has(t, resp.Header, "Cache-Control", "public, max-age=0, must-revalidate")
@@ -74,6 +74,7 @@ func TestWhatAnOriginIsTold(t *testing.T) {
 	has(t, seen, "X-Forwarded-Host", "app.localhost")
 	has(t, seen, "X-Forwarded-Proto", "http")
 	has(t, seen, "Cookie", "a=b")
+	has(t, seen, "Via", "1.0 mine | 1.1 lateen")
 	has(t, seen, "Proxy-Authorization", "")
 	has(t, seen, "X-Vercel-Deployment-Url", "")
 	if r := s.record(0); r.Kind != "external" || r.Status != 302 {

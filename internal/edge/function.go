@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,7 +38,7 @@ func (e *Edge) serveFunction(x *exchange, d *route.Decision) {
 		return
 	}
 	if spec.Function.NoStreaming && resp.StatusCode != http.StatusSwitchingProtocols {
-		if err := buffer(resp); err != nil {
+		if err := x.buffer(resp); err != nil {
 			x.fail(err)
 			return
 		}
@@ -155,19 +156,26 @@ func (x *exchange) relay(resp *http.Response) {
 	}
 }
 
-// buffer reads the whole of resp's body, so that its length is known.
-func buffer(resp *http.Response) error {
+// buffer reads the whole of resp's body, so that its length is known, into
+// memory of the edge's budget.
+func (x *exchange) buffer(resp *http.Response) error {
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxBuffered+1))
-	if err != nil {
-		return brokenOff(err)
+	var b bytes.Buffer
+	for {
+		if !x.hold(copyBuffer) {
+			return errOverloaded
+		}
+		switch n, err := io.CopyN(&b, resp.Body, copyBuffer); {
+		case b.Len() > maxBuffered:
+			return errResponseTooLarge
+		case n < copyBuffer && errors.Is(err, io.EOF):
+			resp.Body, resp.ContentLength = io.NopCloser(&b), int64(b.Len())
+			if resp.Request == nil || resp.Request.Method != http.MethodHead {
+				resp.Header["Content-Length"] = []string{strconv.Itoa(b.Len())}
+			}
+			return nil
+		case err != nil:
+			return brokenOff(err)
+		}
 	}
-	if len(b) > maxBuffered {
-		return errResponseTooLarge
-	}
-	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
-	if resp.Request == nil || resp.Request.Method != http.MethodHead {
-		resp.Header["Content-Length"] = []string{strconv.Itoa(len(b))}
-	}
-	return nil
 }

@@ -258,6 +258,39 @@ func TestAFunctionThatDoesNotStreamIsSentWhole(t *testing.T) {
 	is(t, resp, 500, "FUNCTION_RESPONSE_PAYLOAD_TOO_LARGE")
 }
 
+func TestResponsesThatAreNotStreamedShareABudget(t *testing.T) {
+	s := newStage(t)
+	s.function("/fn", lateen.Function{NoStreaming: true})
+	s.handle(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 5*copyBuffer)) })
+	s.open()
+	s.edge.memory.left.Store(3 * copyBuffer)
+	resp, _ := s.get("/fn")
+	is(t, resp, 503, "OVERLOADED")
+	has(t, resp.Header, "Retry-After", "1")
+	s.edge.memory.left.Store(6 * copyBuffer)
+	for range 3 { // each gives back what it took
+		resp, body := s.get("/fn")
+		is(t, resp, 200, "")
+		if len(body) != 5*copyBuffer {
+			t.Errorf("%d bytes came", len(body))
+		}
+	}
+}
+
+func TestNoContentHasNoLength(t *testing.T) {
+	s := functionStage(t, nil)
+	s.options.Fleet = invoker(func(context.Context, lateen.FunctionSpec, *http.Request, *lateen.Invocation) (*http.Response, error) {
+		return &http.Response{StatusCode: 204, Header: http.Header{"Content-Length": {"5"}}, Body: http.NoBody, ContentLength: 5}, nil
+	})
+	s.open()
+	for name, client := range map[string]*http.Client{"HTTP/1.1": s.client, "HTTP/2": s.h2} {
+		resp, _ := s.send(client, s.request("GET", "/fn", nil))
+		if resp.StatusCode != 204 || resp.Header["Content-Length"] != nil {
+			t.Errorf("%s: %d %v", name, resp.StatusCode, resp.Header)
+		}
+	}
+}
+
 func TestWhatAFunctionIsTold(t *testing.T) {
 	var seen *http.Request
 	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) { seen = r }).open()

@@ -15,7 +15,8 @@ const (
 	// middlewareBody is how much of a request's body a middleware can see. A
 	// longer body goes to the function alone, and the middleware sees none.
 	middlewareBody = 4 << 20
-	// heldBodies bounds the bodies held for middlewares at once.
+	// heldBodies bounds the bodies held at once: requests' for middlewares, and
+	// responses of functions that do not stream.
 	heldBodies = 512 << 20
 )
 
@@ -68,10 +69,9 @@ func (x *exchange) holdBody() ([]byte, error) {
 	if room < 0 {
 		room = middlewareBody
 	}
-	if !x.edge.memory.take(room) {
+	if !x.hold(room) {
 		return nil, errOverloaded
 	}
-	x.held = room
 	all, err := io.ReadAll(io.LimitReader(x.body, middlewareBody+1))
 	if err != nil {
 		return nil, x.blame(err)
@@ -83,6 +83,16 @@ func (x *exchange) holdBody() ([]byte, error) {
 	}
 	x.req.Body, x.req.ContentLength = &heldBody{Reader: rest, all: all}, int64(len(all))
 	return all, nil
+}
+
+// hold takes n bytes of the edge's memory until the exchange ends, or nothing
+// where less is left.
+func (x *exchange) hold(n int64) bool {
+	if !x.edge.memory.take(n) {
+		return false
+	}
+	x.held += n
+	return true
 }
 
 // heldBody is a request's body of which the beginning is in memory.

@@ -17,7 +17,7 @@ import (
 // aspect is all that may tell one response of a prerendered output from
 // another. Its function gets this and nothing else of the request.
 type aspect struct {
-	origin  string      // the site as the client calls it, however spelt: a page may name it
+	origin  string      // the site as clients call it, however this one spells it: a page may name it
 	path    string      // of the function's URL, percent-encoded
 	query   string      // parameters for the function's URL, sorted by name
 	matches string      // parameters for x-now-route-matches, instead
@@ -41,7 +41,7 @@ var personal = map[string]bool{
 
 // aspectOf returns what the page of p that x asks for depends on.
 func aspectOf(x *exchange, d *route.Decision, p *lateen.Prerender) aspect {
-	a := aspect{origin: x.client.proto + "://" + x.client.authority(), path: d.Path}
+	a := aspect{origin: x.client.proto + "://" + x.client.hostname, path: d.Path}
 	params := allowedParams(d.Query, p.AllowQuery)
 	if p.PassQuery {
 		a.query = params

@@ -177,12 +177,17 @@ func TestOneHostHoweverSpeltHasOnePage(t *testing.T) {
 	}, func(p *press) {
 		p.get("/cold", "Host: app.localhost")
 		synctest.Wait()
-		for _, host := range []string{"APP.localhost", "app.localhost.", "app.localhost:80", "app.localhost:080", "app.localhost:", "app.localhost:x1"} {
+		for _, host := range []string{"APP.localhost", "app.localhost.", "app.localhost:80", "app.localhost:080", "app.localhost:", "app.localhost:x1", "app.localhost:8080", "app.localhost:9"} {
 			p.want("HIT: call 1", "/cold", "Host: "+host)
 		}
-		p.get("/cold", "Host: App.localhost:8080")
-		if host := p.last().Header.Get("X-Forwarded-Host"); host != "app.localhost:8080" {
+		if host := p.last().Header.Get("X-Forwarded-Host"); host != "app.localhost" {
 			t.Errorf("a page for everybody is made for %q", host)
 		}
+		p.edge.o.Port = "8443"
+		p.get("/cold", "Host: App.localhost:9", headerRevalidate+": "+token)
+		if host := p.last().Header.Get("X-Forwarded-Host"); host != "app.localhost:8443" {
+			t.Errorf("where sites have a port, a page for everybody is made for %q", host)
+		}
+		p.want("HIT: call 2", "/cold", "Host: app.localhost:8443")
 	})
 }

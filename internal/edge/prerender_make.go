@@ -26,7 +26,11 @@ import (
 func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Making, invocation func() *lateen.Invocation) {
 	told := &atomic.Pointer[lateen.Invocation]{}
 	e, d, page, group := r.edge, r.d, r.page, r.group
-	x := &exchange{edge: e, id: r.id, site: r.site, client: client{proto: r.client.proto, host: r.client.authority(), hostname: r.client.hostname}}
+	everybody := client{proto: r.client.proto, host: r.client.hostname, hostname: r.client.hostname}
+	if e.o.Port != "" {
+		everybody.host += ":" + e.o.Port
+	}
+	x := &exchange{edge: e, id: r.id, site: r.site, client: everybody}
 	asked := r.asked
 	return cache.Making{Spread: spread, Make: func(ctx context.Context) (*cache.Draft, error) {
 		inv := new(lateen.Invocation)

@@ -17,6 +17,8 @@ func (r *rendering) send(e *cache.Entry, label, reason string) {
 	r.record.Cache, r.record.CacheReason = label, reason
 	h := keptHeader(e, r.now)
 	if etag := h["Etag"][0]; !r.isError && e.Status == http.StatusOK && r.req.Header["If-None-Match"] != nil && weakMatch(r.req.Header["If-None-Match"], etag) {
+		h["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)}
+		r.edge.codings.negotiate(r.exchange, e.Status, h) // as the page itself has it
 		maps.DeleteFunc(h, func(name string, _ []string) bool { return slices.Contains(ofContent, name) })
 		r.respond(http.StatusNotModified, h, nil)
 		return

@@ -378,6 +378,26 @@ func TestConditionalAndHeadRequests(t *testing.T) {
 	})
 }
 
+// A 304 has the validators and the Vary that the 200 would have (RFC 9110 §15.4.5).
+func TestAKeptPageThatTheClientHasSaysWhatItVariesBy(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", strings.Repeat("built ", 1000), lateen.Prerender{})
+	}, func(p *press) {
+		for _, accept := range []string{"identity", "gzip"} {
+			whole := p.send("GET", "/isr", "Accept-Encoding: "+accept)
+			etag := whole.Header.Get("Etag")
+			resp := p.send("GET", "/isr", "Accept-Encoding: "+accept, "If-None-Match: "+etag)
+			if resp.StatusCode != 304 {
+				t.Errorf("%s: status %d", accept, resp.StatusCode)
+			}
+			has(t, resp.Header, "Etag", etag)
+			has(t, resp.Header, "Vary", "Accept-Encoding")
+			has(t, resp.Header, "Content-Encoding", "")
+			has(t, resp.Header, "Content-Length", "")
+		}
+	})
+}
+
 func TestRevalidationOnDemand(t *testing.T) {
 	pressed(t, func(p *press) {
 		p.page("/isr", "built", lateen.Prerender{AllowQuery: []string{}, AllowHeader: []string{"x-prerender-revalidate", "host"}, Group: 5})

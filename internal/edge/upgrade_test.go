@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lateen-dev/lateen"
 )
 
 // talk upgrades a connection to the stage to a protocol of lines.
@@ -80,6 +83,30 @@ func TestAnUpgradedConnectionEndsWithTheEdge(t *testing.T) {
 	}
 	if _, err := in.ReadString('\n'); err == nil {
 		t.Error("the connection is still there")
+	}
+}
+
+func TestAnUpgradedConnectionEndsWhenItsFunctionsTimeIsOver(t *testing.T) {
+	s := functionStage(t, lines)
+	fleet := s.options.Fleet
+	over := make(chan struct{})
+	s.options.Fleet = invoker(func(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
+		resp, err := fleet.Invoke(ctx, spec, req, inv)
+		if err == nil {
+			body := resp.Body
+			go func() { <-over; body.Close() }() // as the engine does at maxDuration
+		}
+		return resp, err
+	})
+	s.open()
+	c, in := talk(t, s)
+	if got, err := in.ReadString('\n'); got != "echo early\n" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	close(over)
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("after the end of its time came %q, %v", rest, err)
 	}
 }
 
