@@ -34,7 +34,7 @@ func (h *History) UnmarshalBinary(b []byte) error {
 	var read History
 	read.last = int64(binary.LittleEndian.Uint64(b)) //nolint:gosec // bits are bits
 	read.uses = math.Float64frombits(binary.LittleEndian.Uint64(b[8:]))
-	if !(read.uses >= 0) || math.IsInf(read.uses, 1) { //nolint:staticcheck // not a number is no count
+	if !(read.uses >= 0) || math.IsInf(read.uses, 1) {
 		return errors.New("a history of no count")
 	}
 	for i := range bins {

@@ -67,7 +67,7 @@ const overcommit = 2
 // there is processor time left, or if the tenant has less than its part, or
 // nothing.
 func (p Processors) Admit(need float64) bool {
-	if !(need > 0) || p.Own <= 0 { //nolint:staticcheck // not a number is not known either
+	if !(need > 0) || p.Own <= 0 {
 		return true
 	}
 	most := p.Total * overcommit

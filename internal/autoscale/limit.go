@@ -56,11 +56,6 @@ func (l *Limit) At(ceiling int) int {
 	return max(1, min(int(l.now), ceiling))
 }
 
-// Alone is how long a request takes without company; 0 is not known.
-func (l *Limit) Alone() time.Duration {
-	return time.Duration(l.alone * float64(time.Second))
-}
-
 // Observe learns from a request that was answered, under a ceiling.
 func (l *Limit) Observe(a Answered, ceiling int) {
 	now, took := a.At.UnixNano(), a.Took.Seconds()

@@ -27,7 +27,7 @@ func (f *Fleet) Prewarm(spec lateen.FunctionSpec) {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ended || f.ctx == nil || !f.spareLocked() {
+	if f.ended || f.ctx == nil || !f.spareLocked(now) {
 		return
 	}
 	if p := f.pools[spec.Key]; p != nil && (p.forgotten || p.active+p.starting+p.wanted > 0) {
@@ -45,8 +45,8 @@ func (f *Fleet) Prewarm(spec lateen.FunctionSpec) {
 
 // spareLocked reports whether there is enough of everything to start an
 // instance nobody has asked for: an eighth of the instances stay free.
-func (f *Fleet) spareLocked() bool {
-	return len(f.line) == 0 && f.attempts < f.o.Starts && f.load < f.o.Processors &&
+func (f *Fleet) spareLocked(now time.Time) bool {
+	return len(f.line) == 0 && f.attempts < f.o.Starts && !f.shortLocked(now) &&
 		f.total < f.o.Total-f.o.Total/8 && (f.o.Memory <= 0 || f.memory < f.o.Memory-f.o.Memory/8)
 }
 
@@ -76,9 +76,9 @@ func (f *Fleet) startAhead(fn *function) {
 	if fn.next == nil || f.ended || f.ctx == nil {
 		return
 	}
-	spec, until := fn.next, fn.plan.PrewarmUntil
+	now, spec, until := time.Now(), fn.next, fn.plan.PrewarmUntil
 	fn.cancelPlan()
-	if p := f.pools[spec.Key]; p == nil && f.spareLocked() {
+	if p := f.pools[spec.Key]; p == nil && f.spareLocked(now) {
 		f.beginLocked(f.poolLocked(f.ctx, spec), until)
 	}
 }

@@ -114,6 +114,8 @@ type Fleet struct {
 	line      []*pool          // that want to start instances, first come first
 	gated     []*pool          // with room but no processor time for those who wait
 	load      float64          // processors that the requests under way use, as far as is known
+	usage     usage            // of processors, by measure
+	looking   bool             // at it, from time to time
 	busy      int              // projects with requests
 	yielding  int              // instances that go for another project's sake
 	turn      autoscale.Clock  // of projects, by processor time

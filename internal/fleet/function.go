@@ -14,14 +14,15 @@ type function struct {
 	project *project
 	name    string
 
-	history autoscale.History
-	limit   autoscale.Limit
-	start   time.Duration // of an instance, of late; 0 is not known
-	service time.Duration // that a request holds its place, of late; 0 is not known
-	cpu     float64       // seconds that a request uses, of late
-	resting int64         // bytes that an instance holds when it rests, of late
-	holding int64         // and after a request
-	latency latencies
+	history  autoscale.History
+	limit    autoscale.Limit
+	start    time.Duration // of an instance, of late; 0 is not known
+	service  time.Duration // that a request holds its place, of late; 0 is not known
+	cpu      float64       // seconds that a request uses, of late
+	quickest float64       // seconds that one takes to be answered at best, of late; 0 is not known
+	resting  int64         // bytes that an instance holds when it rests, of late
+	holding  int64         // and after a request
+	latency  latencies
 
 	pools []*pool             // deployments that have instances or want some
 	last  lateen.DeploymentID // that was asked
@@ -33,13 +34,13 @@ type function struct {
 	newer, older *function // in the order in which they were asked
 }
 
-// need is how many processors a request uses, as far as is known.
+// need is how many processors a request uses while nothing holds it up, as far
+// as is known.
 func (fn *function) need() float64 {
-	alone := fn.limit.Alone().Seconds()
-	if alone == 0 || fn.cpu == 0 {
+	if fn.quickest == 0 {
 		return 0
 	}
-	return min(1, fn.cpu/alone)
+	return min(1, fn.cpu/fn.quickest)
 }
 
 // costs are what an instance costs, as [autoscale.Policy] wants to know.
@@ -64,13 +65,16 @@ func (f *Fleet) arriveLocked(p *pool, now time.Time) {
 	f.known.touch(fn)
 }
 
-// learn draws the conclusions from a request that was answered.
-func (p *pool) learn(l *lease, inv *lateen.Invocation, v verdict, now time.Time) {
+// learnLocked draws the conclusions from a request to p that was answered.
+func (f *Fleet) learnLocked(p *pool, l *lease, inv *lateen.Invocation, v verdict, now time.Time) {
 	fn, m := p.function, l.member
 	fn.latency.add(v.start, v.waited+v.answered)
 	fn.limit.Observe(autoscale.Answered{
-		At: now, Took: v.answered, Company: max(l.company, m.inFlight+1), Full: l.full || len(p.waiting) > 0, Load: m.meter.rate,
+		At: now, Took: v.answered, Company: max(l.company, m.inFlight+1), Full: l.full || len(p.waiting) > 0 && !p.gated, Load: m.meter.rate,
 	}, p.ceiling)
+	if took := v.answered.Seconds(); fn.quickest == 0 || took < fn.quickest || !f.shortLocked(now) { // or it says how busy the processors are
+		fn.quickest = towards(fn.quickest, took)
+	}
 	if v.streams {
 		return
 	}
@@ -86,6 +90,17 @@ func approach[T time.Duration | int64 | float64](mean, value T) T {
 		return value
 	}
 	return mean + (value-mean)/8
+}
+
+// towards moves what was best towards a value: half the way down, but hardly up.
+func towards(best, value float64) float64 {
+	switch {
+	case best == 0:
+		return value
+	case value < best:
+		return best + (value-best)/2
+	}
+	return best + (value-best)/256
 }
 
 // functionLocked returns what is known of the function of spec, beginning if need be.

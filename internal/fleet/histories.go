@@ -120,7 +120,7 @@ func readHistories(name string) (all []remembered, err error) {
 // recallLocked enters what was known of a function that was not asked since.
 func (f *Fleet) recallLocked(r *remembered) {
 	var history autoscale.History
-	if history.UnmarshalBinary(r.History) != nil || r.Start < 0 || r.Service < 0 || !(r.CPU >= 0) || r.Resting < 0 || r.Holding < 0 { //nolint:staticcheck // not a number is nothing known
+	if history.UnmarshalBinary(r.History) != nil || r.Start < 0 || r.Service < 0 || !(r.CPU >= 0) || r.Resting < 0 || r.Holding < 0 {
 		return
 	}
 	fn := f.functionLocked(r.Project, r.Name)

@@ -31,70 +31,72 @@ func (f *Fleet) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = io.NopCloser(req.Body) // it outlives an attempt that was not taken
 	}
-	var cancel context.CancelFunc
-	for try := range tries {
-		p, g, w, err := f.ask(ctx, &spec, asked, try == 0)
-		if err != nil {
-			return nil, end(cancel, err)
-		}
-		if cancel == nil {
-			ctx, cancel = context.WithTimeoutCause(ctx, p.duration, p.overdue)
-			req = req.WithContext(ctx)
-		}
-		if w != nil {
-			if g, err = f.wait(ctx, p, w); err != nil {
-				return nil, end(cancel, err)
-			}
-		}
-		resp, err := f.send(ctx, g, req, inv, asked)
-		if err == nil {
-			resp.Body.(*leasedBody).cancel = cancel //nolint:errcheck,forcetypeassert // send's is
-			return resp, nil
-		}
-		if !errors.Is(err, engine.ErrNotTaken) {
-			return nil, end(cancel, err)
-		}
+	seat, err := f.ask(ctx, &spec, asked, true)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, seat.pool.duration, seat.pool.overdue)
+	c := &call{ctx: ctx, cancel: cancel, req: req.WithContext(ctx), inv: inv, asked: asked}
+	resp, err := f.offer(c, seat)
+	for again := 1; again < tries && errors.Is(err, engine.ErrNotTaken); again++ {
 		inv.Retried = true
+		if seat, err = f.ask(ctx, &spec, time.Now(), false); err == nil {
+			resp, err = f.offer(c, seat)
+		}
 	}
-	return nil, end(cancel, lateen.ErrFunctionNoResponse.With("%d instances of %s ended before they took the request", tries, spec.Name))
-}
-
-// end frees what belongs to the context of an invocation that failed.
-func end(cancel context.CancelFunc, err error) error {
-	if cancel != nil {
+	if errors.Is(err, engine.ErrNotTaken) {
+		err = lateen.ErrFunctionNoResponse.With("%d instances of %s ended before they took the request", tries, spec.Name)
+	}
+	if err != nil {
 		cancel()
+		return nil, err
 	}
-	return err
+	return resp, nil
 }
 
-// send makes the round trip in a place that was granted. Its error is
-// [engine.ErrNotTaken] where the request may go elsewhere.
-func (f *Fleet) send(ctx context.Context, g granted, req *http.Request, inv *lateen.Invocation, asked time.Time) (*http.Response, error) {
-	l := g.lease
+// call is an invocation under way.
+type call struct {
+	ctx    context.Context //nolint:containedctx // the call is the invocation
+	cancel context.CancelFunc
+	req    *http.Request
+	inv    *lateen.Invocation
+	asked  time.Time
+}
+
+// offer waits for a place, if there is none yet, and makes the round trip there.
+// Its error is [engine.ErrNotTaken] where the request may go elsewhere.
+func (f *Fleet) offer(c *call, s seat) (*http.Response, error) {
+	l := s.lease
+	if s.waiter != nil {
+		var err error
+		if l, err = f.wait(c.ctx, s.pool, s.waiter); err != nil {
+			return nil, err
+		}
+	}
 	sent := time.Now()
-	l.note(inv, sent.Sub(asked))
+	l.note(c.inv, sent.Sub(c.asked))
 	if l.wake {
 		if err := f.wake(l.member); err != nil {
-			f.o.Log.Warn("thaw failed, taking another instance", "function", l.member.pool.spec.Name, "instance_id", inv.Instance, "err", err)
-			f.release(&l, inv, verdict{spoiled: true})
+			f.o.Log.Warn("thaw failed, taking another instance", "function", s.pool.spec.Name, "instance_id", c.inv.Instance, "err", err)
+			f.release(&l, c.inv, verdict{spoiled: true})
 			return nil, engine.ErrNotTaken
 		}
 		woken := time.Now()
-		inv.Claim, sent = woken.Sub(sent), woken
+		c.inv.Claim, sent = woken.Sub(sent), woken
 	}
-	resp, err := l.member.instance.RoundTrip(req)
-	inv.Handler = time.Since(sent)
-	if err == nil {
-		v := verdict{answered: inv.Handler, waited: sent.Sub(asked), start: inv.Start, streams: resp.StatusCode == http.StatusSwitchingProtocols}
-		resp.Body = &leasedBody{ReadCloser: resp.Body, ctx: ctx, fleet: f, lease: l, inv: inv, verdict: v}
-		return resp, nil
+	resp, err := l.member.instance.RoundTrip(c.req)
+	c.inv.Handler = time.Since(sent)
+	if err != nil {
+		f.release(&l, c.inv, verdict{spoiled: errors.Is(err, engine.ErrNotTaken) || overdue(c.ctx)})
+		if c.ctx.Err() != nil {
+			err = context.Cause(c.ctx)
+		}
+		return nil, err
 	}
-	notTaken := errors.Is(err, engine.ErrNotTaken)
-	f.release(&l, inv, verdict{spoiled: notTaken || overdue(ctx)})
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return nil, err
+	resp.Body = &leasedBody{ReadCloser: resp.Body, call: c, fleet: f, lease: l, verdict: verdict{
+		answered: c.inv.Handler, waited: sent.Sub(c.asked), start: c.inv.Start, streams: resp.StatusCode == http.StatusSwitchingProtocols,
+	}}
+	return resp, nil
 }
 
 // duration turns a function's maxDuration into the time an invocation has.
@@ -118,11 +120,9 @@ func overdue(ctx context.Context) bool {
 type leasedBody struct {
 	io.ReadCloser
 
-	ctx     context.Context //nolint:containedctx // the body lives exactly as long as the invocation
-	cancel  context.CancelFunc
+	call    *call
 	fleet   *Fleet
 	lease   lease
-	inv     *lateen.Invocation
 	verdict verdict
 	closed  atomic.Bool
 }
@@ -130,8 +130,8 @@ type leasedBody struct {
 // Read names a function that took too long rather than the cut connection.
 func (b *leasedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) && b.ctx.Err() != nil {
-		err = context.Cause(b.ctx)
+	if err != nil && !errors.Is(err, io.EOF) && b.call.ctx.Err() != nil {
+		err = context.Cause(b.call.ctx)
 	}
 	return n, err
 }
@@ -149,9 +149,9 @@ func (b *leasedBody) Write(p []byte) (int, error) {
 func (b *leasedBody) Close() error {
 	err := b.ReadCloser.Close()
 	if b.closed.CompareAndSwap(false, true) {
-		b.verdict.spoiled = overdue(b.ctx)
-		b.fleet.release(&b.lease, b.inv, b.verdict)
-		b.cancel()
+		b.verdict.spoiled = overdue(b.call.ctx)
+		b.fleet.release(&b.lease, b.call.inv, b.verdict)
+		b.call.cancel()
 	}
 	return err
 }

@@ -78,6 +78,7 @@ func (f *Fleet) takeLocked(m *member, now time.Time, how found) lease {
 	}
 	f.load += l.need
 	fn.project.load += l.need
+	f.lookLocked(now)
 	fn.project.begin(f)
 	f.turn.Serve(&fn.project.account, max(l.need, minCost), 1)
 	return l
@@ -106,7 +107,7 @@ func (f *Fleet) release(l *lease, inv *lateen.Invocation, v verdict) {
 	m.pool.function.project.load -= l.need
 	m.pool.function.project.end(f)
 	if v.answered > 0 {
-		m.pool.learn(l, inv, v, now)
+		f.learnLocked(m.pool, l, inv, v, now)
 	}
 	switch {
 	case m.leaving:

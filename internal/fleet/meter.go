@@ -70,3 +70,88 @@ func (m *meter) now(at time.Time) float64 {
 	m.to(at)
 	return m.share + m.rate*(m.part-m.read)
 }
+
+// usage is how many processors all instances use together, by measure.
+type usage struct {
+	since time.Time     // when the window began
+	spent time.Duration // since then
+	rate  float64       // lately
+	calm  time.Time     // when there was last enough although much was to be expected
+}
+
+// short is the part of all processors that, once it is used, leaves too little.
+const short = 0.75
+
+const (
+	usageWindow = 100 * time.Millisecond // over which a rate is taken, at least
+	usageStale  = time.Second            // after which it says nothing any more
+)
+
+// add enters processor time that was used, of so many processors, when so much
+// was expected to be in use.
+func (u *usage) add(now time.Time, spent time.Duration, processors, expected float64) {
+	u.spent += max(0, spent)
+	passed := now.Sub(u.since)
+	if passed < usageWindow {
+		return
+	}
+	rate := u.spent.Seconds() / passed.Seconds()
+	if rate < short*processors && expected >= processors {
+		u.calm = now
+	}
+	if passed < usageStale {
+		rate = (u.rate + rate) / 2
+	}
+	u.rate, u.since, u.spent = rate, now, 0
+}
+
+// begin begins a window, so that it does not reach back to quieter times.
+func (u *usage) begin(now time.Time) { u.since, u.spent = now, 0 }
+
+// isShort reports whether there is too little: if it was measured, or if
+// all is expected to be in use and nothing was measured to the contrary.
+func (u *usage) isShort(now time.Time, processors, expected float64) bool {
+	if now.Sub(u.since) < usageStale && u.rate >= short*processors {
+		return true
+	}
+	return expected >= processors && now.Sub(u.calm) > 2*usageWindow
+}
+
+// lookLocked sees to it that the usage of all instances is looked at from time
+// to time while much is in use.
+func (f *Fleet) lookLocked(now time.Time) {
+	if f.looking || f.ended || f.load < f.o.Processors {
+		return
+	}
+	f.looking = true
+	f.usage.begin(now)
+	time.AfterFunc(usageWindow, f.look)
+}
+
+// look looks at what the instances with requests use.
+func (f *Fleet) look() {
+	f.mu.Lock()
+	var working []*member
+	for m := range f.members {
+		if m.inFlight > 0 {
+			working = append(working, m)
+		}
+	}
+	f.mu.Unlock()
+	for _, m := range working {
+		now := time.Now()
+		if usage, read := m.readUsage(now); read {
+			f.mu.Lock()
+			f.enterLocked(m, now, usage)
+			f.mu.Unlock()
+		}
+	}
+	now := time.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.usage.add(now, 0, f.o.Processors, f.load)
+	if f.looking = f.load >= f.o.Processors && !f.ended; f.looking {
+		time.AfterFunc(usageWindow, f.look)
+	}
+	f.serveGatedLocked(now)
+}

@@ -15,37 +15,44 @@ type waiter struct {
 	ready chan granted // of one; written once, by whoever takes the waiter off the queue
 }
 
-// granted is what a request gets: a place held for it, or an error.
+// granted is what a waiter gets: a place held for it, or an error.
 type granted struct {
 	lease lease
 	err   error
 }
 
+// seat is where a request is: in a place that it has, or in the queue for one.
+type seat struct {
+	pool   *pool
+	lease  lease
+	waiter *waiter // nil if it has the lease
+}
+
 // ask returns a place in an instance of spec if there is one, and otherwise a
-// place in the queue for one. first says that the request did not ask before.
-func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Time, first bool) (*pool, granted, *waiter, error) {
+// place in the queue. first says that the request did not ask before.
+func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Time, first bool) (seat, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
-		return nil, granted{}, nil, errEnding
+		return seat{}, errEnding
 	}
 	p := f.poolLocked(ctx, spec)
 	if first {
 		f.arriveLocked(p, now)
 	}
 	if len(p.waiting) == 0 {
-		if m := p.roomLocked(); m != nil && f.admitLocked(p) {
-			return p, granted{lease: f.takeLocked(m, now, warm)}, nil, nil
+		if m := p.roomLocked(); m != nil && f.admitLocked(p, now) {
+			return seat{pool: p, lease: f.takeLocked(m, now, warm)}, nil
 		}
 	}
 	project := p.function.project
 	switch {
 	case len(p.waiting) >= f.o.Queue:
 		f.dropLocked(p)
-		return nil, granted{}, nil, lateen.ErrFunctionThrottled.With("%d requests wait for %s already", f.o.Queue, spec.Name)
+		return seat{}, lateen.ErrFunctionThrottled.With("%d requests wait for %s already", f.o.Queue, spec.Name)
 	case project.waiting >= f.o.ProjectQueue:
 		f.dropLocked(p)
-		return nil, granted{}, nil, lateen.ErrFunctionThrottled.With("%d requests wait for the functions of this project already", f.o.ProjectQueue)
+		return seat{}, lateen.ErrFunctionThrottled.With("%d requests wait for the functions of this project already", f.o.ProjectQueue)
 	}
 	w := &waiter{since: now, ready: make(chan granted, 1)}
 	if project.waiting == 0 {
@@ -56,14 +63,14 @@ func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Tim
 	project.begin(f)
 	f.serveLocked(p, now)
 	f.growLocked(p, now)
-	return p, granted{}, w, nil
+	return seat{pool: p, waiter: w}, nil
 }
 
 // wait returns what a waiter gets in the end.
-func (f *Fleet) wait(ctx context.Context, p *pool, w *waiter) (granted, error) {
+func (f *Fleet) wait(ctx context.Context, p *pool, w *waiter) (lease, error) {
 	select {
 	case g := <-w.ready:
-		return g, g.err
+		return g.lease, g.err
 	case <-ctx.Done():
 	}
 	f.mu.Lock()
@@ -80,7 +87,7 @@ func (f *Fleet) wait(ctx context.Context, p *pool, w *waiter) (granted, error) {
 		}
 	default:
 	}
-	return granted{}, context.Cause(ctx)
+	return lease{}, context.Cause(ctx)
 }
 
 // leaveLocked notes that a waiter has left the queue.
@@ -89,14 +96,20 @@ func (p *pool) leaveLocked(f *Fleet) {
 	p.function.project.end(f)
 }
 
-// admitLocked reports whether there is processor time for one more request of p.
-func (f *Fleet) admitLocked(p *pool) bool {
+// admitLocked reports whether there is processor time for one more request of
+// p: there is, unless it is short and p's project has its part.
+func (f *Fleet) admitLocked(p *pool, now time.Time) bool {
 	need := p.function.need()
-	if need == 0 {
+	if need == 0 || !f.shortLocked(now) {
 		return true
 	}
 	project := p.function.project
 	return autoscale.Processors{Total: f.o.Processors, Used: f.load, Own: project.load, Tenants: f.busy}.Admit(need)
+}
+
+// shortLocked reports whether processor time is short.
+func (f *Fleet) shortLocked(now time.Time) bool {
+	return f.usage.isShort(now, f.o.Processors, f.load)
 }
 
 // serveLocked gives the room there is to those who wait for p.
@@ -106,7 +119,7 @@ func (f *Fleet) serveLocked(p *pool, now time.Time) {
 		if m == nil {
 			return
 		}
-		if !f.admitLocked(p) {
+		if !f.admitLocked(p, now) {
 			if !p.gated {
 				p.gated = true
 				f.gated = append(f.gated, p)
@@ -127,7 +140,7 @@ func (f *Fleet) serveGatedLocked(now time.Time) {
 				p.gated = false
 				return true
 			}
-			if f.admitLocked(p) && (next == nil || p.function.project.account.Before(&next.function.project.account)) {
+			if f.admitLocked(p, now) && (next == nil || p.function.project.account.Before(&next.function.project.account)) {
 				next = p
 			}
 			return false

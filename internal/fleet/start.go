@@ -127,9 +127,10 @@ func (f *Fleet) joinLocked(m *member, now, until time.Time) {
 		return
 	}
 	limit := p.function.limit.At(p.ceiling)
-	for len(p.waiting) > 0 && m.inFlight < limit {
+	for len(p.waiting) > 0 && m.inFlight < limit && (m.inFlight == 0 || f.admitLocked(p, now)) {
 		f.grantLocked(m, now, fresh)
 	}
+	f.serveLocked(p, now)
 	switch {
 	case p.forgotten:
 		f.retireLocked(m, forced)
