@@ -85,7 +85,7 @@ func alone(t *testing.T, runtime, text string, purge func(lateen.DeploymentID, [
 }
 
 // ask sends a request whose header has names and values in turn.
-func ask(t *testing.T, i engine.Instance, method, target, body string, header ...string) (*http.Response, string) {
+func ask(t testing.TB, i engine.Instance, method, target, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	u, err := url.Parse(target)
 	if err != nil {

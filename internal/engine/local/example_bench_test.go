@@ -46,9 +46,9 @@ func layOutExample(t testing.TB, dir string, x example) lateen.FunctionSpec {
 		t.Fatal(err)
 	}
 	var config struct {
-		Runtime, Handler, Entrypoint               string
+		Runtime, Handler, Entrypoint                string
 		ShouldAddHelpers, ShouldAddSourcemapSupport bool
-		FilePathMap, Environment                   map[string]string
+		FilePathMap, Environment                    map[string]string
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func layOutExample(t testing.TB, dir string, x example) lateen.FunctionSpec {
 		handler = config.Entrypoint
 	}
 	return lateen.FunctionSpec{
-		Key: lateen.FunctionKey("dpl_" + x.name + "/" + x.function), Project: "prj_1", Deployment: lateen.DeploymentID("dpl_" + x.name), Name: x.function,
+		Key: lateen.NewFunctionKey(lateen.DeploymentID("dpl_"+x.name), x.function), Project: "prj_1", Deployment: lateen.DeploymentID("dpl_" + x.name), Name: x.function,
 		Function: lateen.Function{
 			Runtime: config.Runtime, Handler: handler, Tree: tree, LauncherType: "Nodejs",
 			AddHelpers: config.ShouldAddHelpers, AddSourcemaps: config.ShouldAddSourcemapSupport, Environment: config.Environment,
@@ -122,32 +122,78 @@ func openExamples(t testing.TB, change func(*Options)) (*Engine, map[example]lat
 }
 
 // BenchmarkExamples is from the decision to start a framework's function to the
-// head of its first answer.
+// head of its first answer: from a blank process, with an archive, forked.
 func BenchmarkExamples(b *testing.B) {
-	e, specs := openExamples(b, nil)
-	for _, x := range examples() {
-		b.Run(x.name+"/"+x.function, func(b *testing.B) {
-			var took, load, handler times
-			var cpu time.Duration
-			n := 0
-			for b.Loop() {
-				awaitPool(b, e)
-				began := time.Now()
-				i, err := e.Start(b.Context(), specs[x])
-				if err != nil {
-					b.Fatal(err)
-				}
-				loaded := time.Now()
-				first, _ := page(b, i, x.path)
-				took, load, handler = append(took, loaded.Sub(began)+first), append(load, i.Started().Load), append(handler, first)
-				cpu += i.Usage().CPU
-				n++
-				end(i)
+	for _, kind := range []string{"plain", "archive", "template"} {
+		e, specs := openExamples(b, func(o *Options) {
+			if kind != "template" {
+				o.Templates = -1
 			}
-			took.report(b)
-			load.of(b, "load")
-			handler.of(b, "handler")
-			b.ReportMetric(float64(cpu.Microseconds())/1000/float64(n), "cpu-ms")
 		})
+		for _, x := range examples() {
+			b.Run(kind+"/"+x.name+"/"+x.function, func(b *testing.B) {
+				e.learn(b, kind, specs[x], x.path)
+				var took, load, handler times
+				var cpu time.Duration
+				n := 0
+				for b.Loop() {
+					awaitPool(b, e)
+					began := time.Now()
+					i, err := e.Start(b.Context(), specs[x])
+					if err != nil {
+						b.Fatal(err)
+					}
+					loaded := time.Now()
+					first, _ := page(b, i, x.path)
+					took, load, handler = append(took, loaded.Sub(began)+first), append(load, loaded.Sub(began)), append(handler, first)
+					cpu += i.Usage().CPU
+					n++
+					if template := i.Started().Kind == lateen.StartTemplate; template != (kind == "template") {
+						b.Fatalf("it was started by %s", i.Started().Kind)
+					}
+					end(i)
+				}
+				took.report(b)
+				load.of(b, "load")
+				handler.of(b, "handler")
+				b.ReportMetric(float64(cpu.Microseconds())/1000/float64(n), "cpu-ms")
+			})
+		}
+	}
+}
+
+// learn has the engine learn of a function all that it may.
+func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path string) {
+	b.Helper()
+	e.known.with(spec.Key, func(a *acquaintance) { a.busy = kind == "plain" }) // which nobody ends
+	if kind == "plain" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		i, err := e.Start(ctx, spec)
+		if err != nil {
+			b.Fatal(err)
+		}
+		page(b, i, path)
+		tag := i.(*instance).tag
+		end(i)
+		var done bool
+		e.known.with(spec.Key, func(a *acquaintance) {
+			done = a.refined && !a.busy && (kind == "archive" || a.template != nil)
+			if a.forkable != unknown {
+				b.Logf("it has no template: %s", a.why)
+			}
+		})
+		if done && (kind == "template" || e.archives.find(spec.Key, tag) != nil) {
+			b.Logf("its archives have %d bytes", e.archives.size)
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			b.Fatal("it learns nothing")
+		}
 	}
 }

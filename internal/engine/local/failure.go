@@ -26,6 +26,9 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	var body *bodyError
 	switch {
 	case ctx.Err() != nil:
+		if errors.Is(err, errUnsent) {
+			i.forget(c) // the process will say nothing about it
+		}
 		return context.Cause(ctx)
 	case errors.As(err, &body):
 		return err

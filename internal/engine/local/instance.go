@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -27,6 +28,14 @@ type instance struct {
 	phases engine.Phases
 	memory int64         // bytes it may use
 	booted time.Duration // CPU time the process had used before it was a function
+
+	asked     atomic.Bool // it has had a request
+	first     sync.Once   // answer
+	began     time.Time
+	prepares  bool      // later starts of it can be made cheaper
+	template  *template // it was forked from; nil: from none
+	lesson    lesson
+	rehearsal bool // nobody hears of it, and nothing that it says counts
 
 	loaded chan error    // takes one value: nil once the code is loaded
 	done   chan struct{} // closed once it takes no more requests
@@ -65,9 +74,10 @@ func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *wo
 
 // load hands the function over and returns once its code is loaded. After an
 // error there is no instance.
-func (i *instance) load(ctx context.Context, tree string) error {
+func (i *instance) load(ctx context.Context, tree string, l lesson) error {
 	f := i.spec.Function
-	root, err := i.moveIn(tree)
+	i.lesson = l
+	root, archive, err := i.moveIn(tree, l.archive)
 	if err != nil {
 		i.kill()
 		return err
@@ -75,11 +85,18 @@ func (i *instance) load(ctx context.Context, tree string) error {
 	err = i.activate(guest.Activate{
 		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
 		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(),
+		Archive: archive, Record: l.record, Template: l.template,
 	}, i.receive)
 	if err != nil {
 		i.kill()
 		return err
 	}
+	return i.await(ctx)
+}
+
+// await returns once the code is loaded. After an error there is no instance.
+func (i *instance) await(ctx context.Context) error {
+	var err error
 	timeout := time.NewTimer(i.engine.o.LoadTimeout)
 	defer timeout.Stop()
 	select {
@@ -98,6 +115,13 @@ func (i *instance) load(ctx context.Context, tree string) error {
 	i.end()
 	<-i.exited // so that all it wrote is there
 	return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s%s", err.Error(), i.output.lastWords())
+}
+
+// lesson is what a process is told besides its function.
+type lesson struct {
+	archive  *archive // to load it from
+	record   bool     // remember for an archive
+	template string   // prepare to fork, with this library
 }
 
 // environment returns what user code finds in its environment. An edge function
@@ -165,6 +189,10 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, engine.ErrNotTaken
 	}
+	if !i.rehearsal && i.asked.CompareAndSwap(false, true) { // the start goes on until there is an answer
+		i.engine.starting.Add(1)
+		defer i.engine.starting.Add(-1)
+	}
 	resp, err := i.upstream.roundTrip(req, c.id)
 	if err != nil {
 		return nil, i.explain(req, c, err)
@@ -172,6 +200,7 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	if reason := resp.Header.Get(guest.HeaderFailure); reason != "" {
 		return nil, failureIn(resp, reason)
 	}
+	i.answered(req, resp)
 	if body, ok := resp.Body.(*responseBody); ok {
 		body.explain = func(err error) error { return i.explainCut(req.Context(), c, err) }
 	}
@@ -215,6 +244,10 @@ func (i *instance) receive(m guest.Message) {
 		i.output.write(lateen.LogLine{
 			Request: i.calls.request(l.Context.RequestID), Level: levelOf(l), Text: string(l.Message), Truncated: l.Truncated,
 		})
+	case guest.TypeArchiveRejected:
+		if i.lesson.archive != nil && !i.rehearsal {
+			i.engine.reject(i)
+		}
 	case guest.TypeUnrecoverable:
 		var u guest.Unrecoverable
 		err = m.Into(&u)
@@ -235,7 +268,7 @@ func (i *instance) purge(m guest.Message) {
 		i.killLocked(fmt.Errorf("the process broke the protocol: %w", err))
 		return
 	}
-	if i.engine.o.Purge != nil && len(p.Tags) > 0 {
+	if i.engine.o.Purge != nil && len(p.Tags) > 0 && !i.rehearsal {
 		i.engine.o.Purge(i.spec.Deployment, p.Tags, p.Grace())
 	}
 }
@@ -283,6 +316,9 @@ func (i *instance) seeOff() {
 	i.engine.discharge(i)
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.template != nil && !i.over && i.cause == nil && time.Since(i.began) < soon {
+		defer i.engine.blame(i.template)
+	}
 	if !i.over && i.ready && !i.engine.ending() {
 		i.say(lateen.LevelError, "the instance ended unexpectedly: "+i.deathLocked().Error())
 	}

@@ -60,6 +60,14 @@ type Options struct {
 	// Memory is what an instance may use, in MiB, where its function does not
 	// say; 0 is 1024.
 	Memory int
+	// Archives is where what functions compiled to is kept. It outlives the
+	// engine; "" is a directory of Dir, which does not.
+	Archives string
+	// MaxArchives bounds them, in bytes; 0 is 1 GiB.
+	MaxArchives int64
+	// Templates is how much memory processes may use that have loaded a function
+	// and wait to be forked, in MiB; 0 is 1024, less is none: no templates.
+	Templates int
 	// LoadTimeout bounds the loading of user code; 0 is 30 s.
 	LoadTimeout time.Duration
 }
@@ -80,6 +88,11 @@ type Engine struct {
 	pythons     []python
 	pythonAgent string
 
+	archives  *archives
+	templates templates
+	known     known
+	preparing chan preparation
+
 	mu        sync.Mutex // guards below
 	instances map[*instance]struct{}
 	ended     bool // attends to no more
@@ -93,6 +106,8 @@ func New(o Options) (*Engine, error) {
 	o.Pool = cmp.Or(o.Pool, 2)
 	o.Memory = cmp.Or(o.Memory, 1024)
 	o.LoadTimeout = cmp.Or(o.LoadTimeout, 30*time.Second)
+	o.Templates = cmp.Or(o.Templates, defaultTemplates)
+	o.Archives = cmp.Or(o.Archives, filepath.Join(o.Dir, "archives"))
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -102,6 +117,10 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, sandbox: walls, pools: map[string]*pool{}, instances: map[*instance]struct{}{}}
 	e.pythons = findPythons(pythonDirs(o.Path))
+	e.preparing = make(chan preparation, maxPreparing)
+	if guest.Forks() {
+		e.templates.limit = int64(max(o.Templates, 0)) << 20
+	}
 	total, _ := memoryOf()
 	e.keeper = newKeeper(keeperOptions{
 		floor: o.Pool, processors: runtime.GOMAXPROCS(0), budget: cmp.Or(o.PoolMemory, total/8), log: o.Log,
@@ -144,6 +163,9 @@ func (e *Engine) prepare() error {
 	if e.pythonAgent, err = guest.InstallPython(e.o.Dir); err != nil {
 		return err
 	}
+	if e.archives, err = openArchives(e.o.Archives, e.o.MaxArchives, filepath.Base(filepath.Dir(e.agent))); err != nil {
+		return err
+	}
 	e.sockets, err = os.Open(sockets)
 	return err
 }
@@ -167,6 +189,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Go(func() { e.keeper.run(ctx) })
 	background.Go(func() { e.watch(ctx) })
 	background.Go(func() { e.fetch(ctx) })
+	background.Go(func() { e.prepareAll(ctx) })
 	e.pools[nodeName(newestNode)].need()
 	if missing := e.Missing(); missing != "" {
 		e.o.Log.WarnContext(ctx, "walls are missing", "missing", missing)
@@ -210,22 +233,7 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 	}
 	e.starting.Add(1)
 	defer e.starting.Add(-1)
-	began := time.Now()
-	w, kind, err := e.claim(ctx, pool, spec.Env)
-	if err != nil {
-		return nil, err
-	}
-	claimed := time.Now()
-	i := newInstance(ctx, e, spec, w)
-	if notice != "" {
-		i.say(lateen.LevelWarning, notice)
-	}
-	i.goOut()
-	if err := i.load(ctx, tree); err != nil {
-		return nil, err
-	}
-	i.phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
-	return i, nil
+	return e.start(ctx, pool, spec, tree, notice)
 }
 
 // enlist and discharge keep the list of instances to watch over.

@@ -26,6 +26,14 @@ type output struct {
 	mu   sync.Mutex      // guards below
 	line *lateen.LogLine // whose lines are a function's; nil while it is none
 	tail []byte
+	dumb bool // only the tail is kept
+}
+
+// mute has nobody hear what the process writes from now on.
+func (o *output) mute() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dumb = true
 }
 
 // become says which function the process is: line is a line without its text.
@@ -58,7 +66,7 @@ func (o *output) write(entry lateen.LogLine) {
 	if extra := len(o.tail) - maxTail; extra > 0 {
 		o.tail = o.tail[:copy(o.tail, o.tail[extra:])]
 	}
-	if o.line == nil {
+	if o.line == nil || o.dumb {
 		return
 	}
 	line := *o.line

@@ -1,10 +1,232 @@
 package local
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// Prepare has nothing to keep.
-func (e *Engine) Prepare(context.Context, lateen.FunctionSpec) error { return nil }
+const (
+	warmRounds     = 6                // of the requests that warm a process up for an archive
+	templateRounds = 20               // and for a template, whose children have no time to
+	visitTimeout   = 10 * time.Second // of one of them
+	prepareTimeout = 60 * time.Second // of all there is to it
+	maxPreparing   = 64               // functions that wait for it
+	retryPrepare   = time.Minute      // after which it is tried again
+)
+
+// errPrepared says that a function is being prepared already.
+var errPrepared = errors.New("it is being prepared")
+
+// Prepare makes an archive of a function; see [engine.Engine].
+func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
+	pool, _, err := e.runtimeFor(&spec.Function)
+	if err != nil {
+		return err
+	}
+	if !pool.runner.warm {
+		return nil // it is not the agent of Node.js that loads it
+	}
+	var busy bool
+	e.known.with(spec.Key, func(a *acquaintance) { busy, a.busy = a.busy, true })
+	if busy {
+		return errPrepared
+	}
+	defer e.known.with(spec.Key, func(a *acquaintance) { a.busy = false })
+	return e.compile(ctx, pool.runner, spec)
+}
+
+// compile runs a function where nobody sees it and stores what it compiled to.
+func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("it took longer than %v", prepareTimeout))
+	defer cancel()
+	i, err := e.rehearse(ctx, r, spec, lesson{record: true})
+	if err != nil {
+		return fmt.Errorf("run %s to prepare it: %w", spec.Name, err)
+	}
+	defer i.dismiss()
+	visits := e.visits(spec)
+	i.exercise(ctx, visits, warmRounds)
+	resp, err := i.question(ctx, guest.QuestionArchive)
+	if err != nil {
+		return fmt.Errorf("archive %s: %w", spec.Name, err)
+	}
+	defer resp.Body.Close()
+	if err := e.archives.put(spec.Key, i.tag, resp.Body); err != nil {
+		return err
+	}
+	e.known.with(spec.Key, func(a *acquaintance) {
+		a.refined = a.refined || len(a.visits) > 0 || !mayVisit(&spec.Function)
+		a.cost = 0 // that was without it
+	})
+	return nil
+}
+
+// rehearse starts an instance of which nobody hears, and which cannot go out.
+func (e *Engine) rehearse(ctx context.Context, r *runner, spec lateen.FunctionSpec, l lesson) (*instance, error) {
+	tree, err := e.o.Trees(ctx, spec.Function.Tree)
+	if err != nil {
+		return nil, fmt.Errorf("lay out its files: %w", err)
+	}
+	w, err := e.boot(ctx, bootOptions{runner: r, background: true, env: r.bootEnv(spec.Env)})
+	if err != nil {
+		return nil, err
+	}
+	w.output.mute()
+	i := newInstance(ctx, e, spec, w)
+	i.rehearsal = true
+	return i, i.load(ctx, tree, l)
+}
+
+// dismiss ends an instance that served its purpose.
+func (i *instance) dismiss() {
+	i.kill()
+	<-i.exited
+}
+
+// mayVisit reports whether requests may be made up for a function. Those that a
+// framework has built render pages; what a user wrote for others to call, and
+// has @vercel/node's helpers, may do anything on a GET.
+func mayVisit(f *lateen.Function) bool { return f.Framework != nil || !f.AddHelpers }
+
+// visits are the requests that warm a function up.
+func (e *Engine) visits(spec lateen.FunctionSpec) []visit {
+	if !mayVisit(&spec.Function) {
+		return nil
+	}
+	var visits []visit
+	e.known.with(spec.Key, func(a *acquaintance) { visits = append(visits, a.visits...) })
+	if len(visits) == 0 {
+		visits = []visit{guess(spec.Name)}
+	}
+	return visits
+}
+
+// exercise has an instance answer requests, whatever the answers are.
+func (i *instance) exercise(ctx context.Context, visits []visit, rounds int) {
+	for range rounds {
+		for _, v := range visits {
+			if isClosed(i.done) || ctx.Err() != nil {
+				return
+			}
+			i.visit(ctx, v)
+		}
+	}
+}
+
+func (i *instance) visit(ctx context.Context, v visit) {
+	ctx, cancel := context.WithTimeout(ctx, visitTimeout)
+	defer cancel()
+	header := http.Header{"X-Forwarded-Host": {v.host}, "X-Forwarded-Proto": {"https"}}
+	if v.matched != "" {
+		header.Set("X-Matched-Path", v.matched)
+	}
+	if v.accept != "" {
+		header.Set("Accept", v.accept)
+	}
+	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: v.path}, Host: v.host, Header: header}).WithContext(ctx)
+	resp, err := i.RoundTrip(req)
+	if err != nil {
+		return // a function that fails is warm, too
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxArchive)) // as above
+}
+
+// question asks the agent something; a refusal is an error.
+func (w *worker) question(ctx context.Context, what string) (*http.Response, error) {
+	req := (&http.Request{
+		Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: "agent", Header: http.Header{guest.HeaderQuestion: {what}},
+	}).WithContext(ctx)
+	resp, err := w.upstream.roundTrip(req, 0)
+	if err != nil {
+		return nil, fmt.Errorf("ask the agent: %w", err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	why, err := io.ReadAll(io.LimitReader(resp.Body, maxFailureText))
+	if err != nil {
+		return nil, fmt.Errorf("ask the agent: %w", err)
+	}
+	return nil, refusal(bytes.ToValidUTF8(why, nil))
+}
+
+// refusal is an agent's reason not to do what it was asked.
+type refusal string
+
+// Error returns the reason.
+func (r refusal) Error() string { return string(r) }
+
+// consider has done for a function what would make its next starts cheaper, in
+// the background, one function after the other.
+func (e *Engine) consider(spec lateen.FunctionSpec, tag string) {
+	l := learned{archived: e.archives.find(spec.Key, tag) != nil, templates: e.templates.limit > 0}
+	wanted := rest
+	e.known.with(spec.Key, func(a *acquaintance) {
+		if a.busy || time.Since(a.prepared) < retryPrepare && a.failed {
+			return
+		}
+		l.refined, l.visits, l.cost, l.template, l.forkable = a.refined, len(a.visits), a.cost, a.template != nil, a.forkable
+		wanted = next(l)
+		a.busy = wanted != rest
+	})
+	if wanted == rest {
+		return
+	}
+	select {
+	case e.preparing <- preparation{spec, wanted}:
+	default: // another time
+		e.known.with(spec.Key, func(a *acquaintance) { a.busy = false })
+	}
+}
+
+// preparation is what is to be done for a function.
+type preparation struct {
+	spec   lateen.FunctionSpec
+	course course
+}
+
+// prepareAll does what was considered, until ctx ends.
+func (e *Engine) prepareAll(ctx context.Context) {
+	for {
+		select {
+		case p := <-e.preparing:
+			err := e.carryOut(ctx, p)
+			e.known.with(p.spec.Key, func(a *acquaintance) { a.busy, a.prepared, a.failed = false, time.Now(), err != nil })
+			if err != nil && ctx.Err() == nil {
+				e.o.Log.InfoContext(ctx, "a function is not prepared", "function", p.spec.Name, "deployment_id", p.spec.Deployment, "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *Engine) carryOut(ctx context.Context, p preparation) error {
+	pool, _, err := e.runtimeFor(&p.spec.Function)
+	if err != nil {
+		return err
+	}
+	if p.course == shape {
+		return e.shape(ctx, pool.runner, p.spec)
+	}
+	return e.compile(ctx, pool.runner, p.spec)
+}
+
+// sameFunction reports whether two specs are of one function that would behave
+// alike.
+func sameFunction(x, y lateen.FunctionSpec) bool { return reflect.DeepEqual(x, y) }
+
+var _ engine.Engine = (*Engine)(nil)

@@ -27,19 +27,24 @@ const (
 
 // Where guests find what they need, if they have mounts of their own.
 const (
-	guestNode  = sandbox.MountRoot + "/runtime/node"
-	guestAgent = sandbox.MountRoot + "/runtime/agent"
-	guestTree  = sandbox.MountRoot + "/task"
+	guestNode    = sandbox.MountRoot + "/runtime/node"
+	guestAgent   = sandbox.MountRoot + "/runtime/agent"
+	guestTree    = sandbox.MountRoot + "/task"
+	guestArchive = sandbox.MountRoot + "/archive"
 )
 
 // worker is a booted runtime process: blank until it is made a function.
 type worker struct {
+	name     string // of its socket
 	process  *sandbox.Process
 	ends     *ends
 	upstream *upstream
 	output   *output
 	outside  *outside
 	inside   func(path string) string // how the process knows a path of the host
+
+	messages *guest.Reader // of the control connection
+	tag      string        // of the archives it can read; set before parked
 
 	parked chan struct{} // closed once it waits for a function
 	exited chan struct{} // closed once it is gone; state is set before
@@ -102,7 +107,7 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 	outside := new(outside)
 	process, err := e.sandbox.Start(ctx, sandbox.Spec{
 		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp), o.runner.env, o.env),
-		Mounts: program.mounts, Late: []sandbox.Place{{Guest: guestTree}},
+		Mounts: program.mounts, Late: []sandbox.Place{{Guest: guestTree}, {Guest: guestArchive}},
 		Files: ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
 		Network: outside.connector(ctx, e.o.Network),
 	})
@@ -113,8 +118,8 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 		return nil, err
 	}
 	w := &worker{
-		process: process, ends: ends, inside: inside, output: &output{sink: e.o.Logs}, outside: outside,
-		parked: make(chan struct{}), exited: make(chan struct{}),
+		name: name, process: process, ends: ends, inside: inside, output: &output{sink: e.o.Logs}, outside: outside,
+		messages: guest.NewReader(ends.control), parked: make(chan struct{}), exited: make(chan struct{}),
 	}
 	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
 	w.receiver = w.receiveBlank
@@ -186,8 +191,8 @@ func (w *worker) listen() {
 	var written sync.WaitGroup
 	written.Go(func() { w.output.copy(w.ends.stdout, lateen.LevelInfo) })
 	written.Go(func() { w.output.copy(w.ends.stderr, lateen.LevelError) })
-	for messages := guest.NewReader(w.ends.control); ; {
-		m, err := messages.Next()
+	for {
+		m, err := w.messages.Next()
 		if err != nil {
 			break // it has ended, or shall: there is no talking to it any more
 		}
@@ -218,6 +223,9 @@ func (w *worker) receive(m guest.Message) {
 // receiveBlank is the receiver of a process that is no function yet.
 func (w *worker) receiveBlank(m guest.Message) {
 	if m.Type == guest.TypeParked {
+		var p guest.Parked
+		_ = m.Into(&p) // without a tag it reads no archives
+		w.tag = p.Tag
 		w.mu.Lock()
 		w.receiver = func(guest.Message) {} // there is no more to be said
 		w.mu.Unlock()
@@ -246,17 +254,24 @@ func (w *worker) activate(a guest.Activate, receiver func(guest.Message)) error 
 	return guest.Write(w.ends.control, guest.TypeActivate, a)
 }
 
-// moveIn shows the process its function's files, which it has not seen until
-// now, bounds it as the function is, and returns where the files are to it.
-func (i *instance) moveIn(tree string) (string, error) {
+// moveIn shows the process its function's files and archive, which it has not
+// seen until now, bounds it as the function is, and returns where they are to it.
+func (i *instance) moveIn(tree string, a *archive) (root string, known *guest.Archive, err error) {
 	limits := sandbox.Limits{Memory: i.memory, CPU: cpus(i.memory)}
 	if err := errors.Join(i.process.Limit(limits), i.process.Attach(tree, guestTree)); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	if i.engine.sandbox.PrivateTmp() {
-		return guestTree, nil
+	private := i.engine.sandbox.PrivateTmp()
+	if a != nil && i.process.Attach(a.dir, guestArchive) == nil { // it may be gone by now
+		known = &guest.Archive{Dir: guestArchive, Scripts: a.scripts, Imports: a.imports}
+		if !private {
+			known.Dir = a.dir
+		}
 	}
-	return tree, nil
+	if private {
+		return guestTree, known, nil
+	}
+	return tree, known, nil
 }
 
 // cpus is how many CPUs come with so many bytes of memory.

@@ -13,7 +13,7 @@ let reallyExit = process.reallyExit.bind(process);
 
 // Made at boot, when time does not matter; it reads nothing before watch. libuv
 // makes descriptors non-blocking, which would break the synchronous calls here.
-const socket = new Socket({ fd: DESCRIPTOR, readable: true, writable: false });
+const socket = new Socket({ fd: DESCRIPTOR, readable: true, writable: false, manualStart: true });
 socket._handle.setBlocking(true);
 socket.unref();
 

@@ -1,0 +1,261 @@
+package local
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+const (
+	maxArchive      = 64 << 20 // bytes of one archive
+	maxArchiveFiles = 20_000
+	maxArchiveIndex = 4 << 20 // bytes
+
+	defaultArchives = 1 << 30 // bytes of all archives
+)
+
+// archives keeps what functions compiled to, so that later processes need not
+// compile it again: DIR/<function's key>/<tag>/…, where the tag stands for all
+// that makes an archive readable. What is inside was made by a function's own
+// process, and is read by no other function's.
+type archives struct {
+	dir   string
+	limit int64 // bytes of all
+	build string
+
+	mu    sync.Mutex // guards below
+	known map[string]*archive
+	size  int64
+}
+
+// archive is one that there is.
+type archive struct {
+	dir              string
+	scripts, imports bool
+	size             int64
+	used             time.Time
+}
+
+// openArchives reads which archives there are, and removes those that no
+// process of this build of the agent can read.
+func openArchives(dir string, limit int64, build string) (*archives, error) {
+	a := &archives{dir: dir, limit: cmp.Or(limit, defaultArchives), build: build, known: map[string]*archive{}}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open the archives: %w", err)
+	}
+	all, err := filepath.Glob(filepath.Join(dir, "*", "*", "*"))
+	if err != nil {
+		return nil, fmt.Errorf("open the archives: %w", err)
+	}
+	for _, at := range all {
+		name, err := filepath.Rel(dir, at)
+		if err != nil || !strings.HasPrefix(filepath.Base(at), build+"-") {
+			_ = os.RemoveAll(at) // of another build, or half made: it would be removed another time
+			continue
+		}
+		if found, err := inspectArchive(at); err == nil {
+			a.known[name] = found
+			a.size += found.size
+		}
+	}
+	a.shrinkLocked()
+	return a, nil
+}
+
+// inspectArchive looks what a directory has.
+func inspectArchive(dir string) (*archive, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	found := &archive{dir: dir, used: info.ModTime()}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		found.size += info.Size()
+		found.scripts = found.scripts || path == filepath.Join(dir, "scripts")
+		found.imports = found.imports || strings.HasPrefix(path, filepath.Join(dir, "imports")+string(filepath.Separator))
+		return nil
+	})
+	return found, err
+}
+
+// name is that of a function's archive for processes with a tag.
+func (a *archives) name(key lateen.FunctionKey, tag string) (string, bool) {
+	name := filepath.Join(string(key), a.build+"-"+tag)
+	ok := tag != "" && filepath.IsLocal(name) && strings.Count(name, string(filepath.Separator)) == 2 && !strings.ContainsAny(tag, "/.")
+	return name, ok
+}
+
+// find returns the archive of a function for processes with a tag; nil if there
+// is none.
+func (a *archives) find(key lateen.FunctionKey, tag string) *archive {
+	name, ok := a.name(key, tag)
+	if !ok {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := a.known[name]
+	if found == nil {
+		return nil
+	}
+	found.used = time.Now()
+	return &archive{dir: found.dir, scripts: found.scripts, imports: found.imports}
+}
+
+// put stores what an agent packed, in the place of what there was.
+func (a *archives) put(key lateen.FunctionKey, tag string, packed io.Reader) error {
+	name, ok := a.name(key, tag)
+	if !ok {
+		return fmt.Errorf("%q and %q name no archive", key, tag)
+	}
+	at := filepath.Join(a.dir, name)
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return fmt.Errorf("store an archive: %w", err)
+	}
+	work, err := os.MkdirTemp(a.dir, ".work-")
+	if err != nil {
+		return fmt.Errorf("store an archive: %w", err)
+	}
+	defer os.RemoveAll(work) //nolint:errcheck // it is gone unless something else failed
+	if err := unpack(work, io.LimitReader(packed, maxArchive)); err != nil {
+		return fmt.Errorf("store an archive: %w", err)
+	}
+	made, err := inspectArchive(work)
+	if err == nil {
+		err = os.Chmod(work, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("store an archive: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.removeLocked(name)
+	if !made.scripts && !made.imports {
+		return nil // nothing was compiled
+	}
+	if err := os.Rename(work, at); err != nil {
+		return fmt.Errorf("store an archive: %w", err)
+	}
+	made.dir, made.used = at, time.Now()
+	a.known[name] = made
+	a.size += made.size
+	a.shrinkLocked()
+	return nil
+}
+
+// unpack writes files as an agent sends them: the length of an index, the index
+// [[name, length]…], the files.
+func unpack(dir string, packed io.Reader) error {
+	var length uint32
+	if err := binary.Read(packed, binary.LittleEndian, &length); err != nil {
+		return fmt.Errorf("read its index: %w", err)
+	}
+	if length > maxArchiveIndex {
+		return errors.New("its index is too long")
+	}
+	text := make([]byte, length)
+	if _, err := io.ReadFull(packed, text); err != nil {
+		return fmt.Errorf("read its index: %w", err)
+	}
+	var files [][2]any
+	if err := json.Unmarshal(text, &files); err != nil {
+		return fmt.Errorf("read its index: %w", err)
+	}
+	if len(files) > maxArchiveFiles {
+		return errors.New("it has too many files")
+	}
+	for _, file := range files {
+		name, isText := file[0].(string)
+		size, isNumber := file[1].(float64)
+		if !isText || !isNumber || !filepath.IsLocal(name) || size < 0 || size > maxArchive {
+			return fmt.Errorf("its index names %v", file)
+		}
+		if err := unpackFile(filepath.Join(dir, name), io.LimitReader(packed, int64(size)), int64(size)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func unpackFile(path string, from io.Reader, size int64) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(file, from)
+	if err == nil && n != size {
+		err = io.ErrUnexpectedEOF
+	}
+	return errors.Join(err, file.Close())
+}
+
+// drop removes an archive that turned out to be of no use.
+func (a *archives) drop(key lateen.FunctionKey, tag string) {
+	if name, ok := a.name(key, tag); ok {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.removeLocked(name)
+	}
+}
+
+// forget removes the archives of a deployment.
+func (a *archives) forget(d lateen.DeploymentID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name := range a.known {
+		if strings.HasPrefix(name, string(d)+string(filepath.Separator)) {
+			a.removeLocked(name)
+		}
+	}
+}
+
+// removeLocked removes an archive, if there is one. Processes that read it do
+// without what they have not read.
+func (a *archives) removeLocked(name string) {
+	if found := a.known[name]; found != nil {
+		delete(a.known, name)
+		a.size -= found.size
+		_ = os.RemoveAll(found.dir) // what is left is removed when archives are opened next
+	}
+}
+
+// shrinkLocked removes the archives that were not used for longest until the
+// others fit.
+func (a *archives) shrinkLocked() {
+	if a.size <= a.limit {
+		return
+	}
+	names := make([]string, 0, len(a.known))
+	for name := range a.known {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(x, y string) int { return a.known[x].used.Compare(a.known[y].used) })
+	for _, name := range names {
+		if a.size <= a.limit {
+			return
+		}
+		a.removeLocked(name)
+	}
+}

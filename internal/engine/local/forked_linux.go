@@ -1,0 +1,49 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// passCredentials has the kernel say who sends what arrives on a socket.
+func passCredentials(conn *net.UnixConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	err = raw.Control(func(fd uintptr) {
+		inner = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	})
+	if err := errors.Join(err, inner); err != nil {
+		return fmt.Errorf("learn who speaks: %w", err)
+	}
+	return nil
+}
+
+// sender is the process that sent what came with control, by the kernel's word.
+func sender(control []byte) (int, error) {
+	messages, err := syscall.ParseSocketControlMessage(control)
+	if err != nil {
+		return 0, fmt.Errorf("learn who speaks: %w", err)
+	}
+	for _, m := range messages {
+		if credentials, err := syscall.ParseUnixCredentials(&m); err == nil && credentials.Pid > 0 {
+			return int(credentials.Pid), nil
+		}
+	}
+	return 0, errors.New("nobody knows who speaks")
+}
+
+func rightsOf(files []*os.File) []byte {
+	fds := make([]int, len(files))
+	for i, file := range files {
+		fds[i] = int(file.Fd())
+	}
+	return unix.UnixRights(fds...)
+}

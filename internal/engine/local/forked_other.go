@@ -1,0 +1,17 @@
+//go:build !linux
+
+package local
+
+import (
+	"errors"
+	"net"
+	"os"
+)
+
+// There are no templates here.
+
+func passCredentials(*net.UnixConn) error { return errors.ErrUnsupported }
+
+func sender([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+func rightsOf([]*os.File) []byte { return nil }

@@ -1,0 +1,112 @@
+package local
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+)
+
+// start starts an instance in the shortest way there is.
+func (e *Engine) start(ctx context.Context, p *pool, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
+	began := time.Now()
+	t := e.templateOf(spec)
+	hand := atHand{template: t != nil, blank: p.has() && len(p.runner.bootEnv(spec.Env)) == 0}
+	e.known.with(spec.Key, func(a *acquaintance) { hand.cost, a.seen = a.cost, began })
+	if tier(hand) == lateen.StartTemplate {
+		i, err := e.startFork(ctx, t, spec, notice, began)
+		if err == nil {
+			return i, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		e.o.Log.WarnContext(ctx, "a template is given up", "function", spec.Name, "deployment_id", spec.Deployment, "err", err)
+		e.dropTemplate(t)
+	}
+	w, kind, err := e.claim(ctx, p, spec.Env)
+	if err != nil {
+		return nil, err
+	}
+	claimed := time.Now()
+	i := newInstance(ctx, e, spec, w)
+	i.began, i.prepares = began, p.runner.warm
+	if notice != "" {
+		i.say(lateen.LevelWarning, notice)
+	}
+	i.goOut()
+	if err := i.load(ctx, tree, lesson{archive: e.archives.find(spec.Key, w.tag)}); err != nil {
+		return nil, err
+	}
+	i.phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
+	return i, nil
+}
+
+// startFork starts an instance from a template.
+func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.FunctionSpec, notice string, began time.Time) (*instance, error) {
+	w, err := e.fork(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	claimed := time.Now()
+	i := newInstance(ctx, e, spec, w)
+	i.began, i.prepares, i.template = began, true, t
+	w.receiver = i.receive
+	i.goOut()
+	if notice != "" {
+		i.say(lateen.LevelWarning, notice)
+	}
+	if !e.attend(func() {
+		w.listen()
+		e.clean(w.name, "")
+	}) {
+		w.kill()
+	}
+	if err := i.await(ctx); err != nil {
+		return nil, err
+	}
+	i.phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
+	return i, nil
+}
+
+// reject gives up the archive that an instance could not use. It is made anew.
+func (e *Engine) reject(i *instance) {
+	e.o.Log.Info("an archive is made anew", "function", i.spec.Name, "deployment_id", i.spec.Deployment)
+	e.archives.drop(i.spec.Key, i.tag)
+	e.known.with(i.spec.Key, func(a *acquaintance) { a.refined = false })
+}
+
+// answered learns from the answers of an instance, above all from its first.
+func (i *instance) answered(req *http.Request, resp *http.Response) {
+	if i.rehearsal || !i.prepares || i.template != nil {
+		return
+	}
+	i.first.Do(func() {
+		took := time.Since(i.began)
+		v, ok := visitOf(req)
+		i.engine.attend(func() { i.learn(took, v, ok && resp.StatusCode == http.StatusOK) })
+	})
+}
+
+// learn takes note of how long the start took, to the end of the first answer.
+func (i *instance) learn(took time.Duration, v visit, repeats bool) {
+	cost := min(took, i.Usage().CPU) // not what it waited for others
+	i.engine.known.with(i.spec.Key, func(a *acquaintance) {
+		if a.cost == 0 || cost < a.cost {
+			a.cost = cost
+		}
+	})
+	if repeats {
+		i.engine.known.visited(i.spec.Key, v)
+	}
+	i.engine.consider(i.spec, i.tag)
+}
+
+// has reports whether a blank process is ready.
+func (p *pool) has() bool {
+	p.keeper.mu.Lock()
+	defer p.keeper.mu.Unlock()
+	return len(p.ready) > 0
+}

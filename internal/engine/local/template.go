@@ -1,0 +1,285 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/guest"
+)
+
+const (
+	forkTimeout      = 5 * time.Second
+	defaultTemplates = 1024            // MiB of all templates
+	soon             = 5 * time.Second // within which a child that dies is its template's fault
+)
+
+// templates are the processes that instances are forked from, the most recently
+// used of them.
+type templates struct {
+	limit int64 // bytes of all; 0: there are none
+
+	mu  sync.Mutex // guards below
+	all []*template
+}
+
+// template is a process that has loaded a function and only forks.
+type template struct {
+	*instance
+
+	size int64     // bytes it uses
+	used time.Time // guarded by templates
+
+	speak sync.Mutex // one message at a time
+}
+
+// forking returns the runtime with what its processes need to fork. V8's helper
+// threads would be missing in children, so there are none.
+func (e *Engine) forking(r *runner) *runner {
+	shaped := *r
+	shaped.name += " template"
+	shaped.find = func(ctx context.Context) (command, error) {
+		program, err := r.find(ctx)
+		program.args = slices.Concat([]string{"--single-threaded", "--v8-pool-size=0"}, program.args)
+		return program, err
+	}
+	shaped.env = slices.Concat(r.env, []string{"LD_PRELOAD=" + e.forkLibrary()})
+	return &shaped
+}
+
+// forkLibrary is where a process finds it.
+func (e *Engine) forkLibrary() string {
+	if e.sandbox.PrivateTmp() {
+		return guestAgent + "/" + guest.ForkLibrary
+	}
+	return filepath.Join(filepath.Dir(e.agent), guest.ForkLibrary)
+}
+
+// shape makes a template of a function, unless the function is not one for
+// templates.
+func (e *Engine) shape(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("it took longer than %v", prepareTimeout))
+	defer cancel()
+	var forkable forkability
+	e.known.with(spec.Key, func(a *acquaintance) { forkable = a.forkable })
+	visits := e.visits(spec)
+	if forkable == whenLoaded {
+		visits = nil
+	}
+	t, err := e.cast(ctx, r, spec, visits)
+	var why refusal
+	if errors.As(err, &why) {
+		e.known.with(spec.Key, func(a *acquaintance) {
+			a.forkable, a.why = never, string(why)
+			if len(visits) > 0 {
+				a.forkable = whenLoaded
+			}
+		})
+		return fmt.Errorf("make a template of %s: %w", spec.Name, err)
+	}
+	if err != nil {
+		return err
+	}
+	e.templates.add(t)
+	e.known.with(spec.Key, func(a *acquaintance) { a.template = t })
+	if !e.attend(func() {
+		<-t.exited
+		if e.dropTemplate(t) && !e.ending() {
+			e.o.Log.Warn("a template ended", "function", spec.Name, "deployment_id", spec.Deployment, "how", t.death())
+		}
+	}) {
+		e.dropTemplate(t)
+	}
+	e.o.Log.InfoContext(ctx, "a function has a template", "function", spec.Name, "deployment_id", spec.Deployment, "bytes", t.size)
+	return nil
+}
+
+// cast boots a process, warms it up and has it fork from then on.
+func (e *Engine) cast(ctx context.Context, r *runner, spec lateen.FunctionSpec, visits []visit) (*template, error) {
+	i, err := e.rehearse(ctx, e.forking(r), spec, lesson{template: e.forkLibrary()})
+	if err != nil {
+		return nil, fmt.Errorf("run %s for a template: %w", spec.Name, err)
+	}
+	i.exercise(ctx, visits, templateRounds)
+	resp, err := i.question(ctx, guest.QuestionFork)
+	if err != nil {
+		i.dismiss()
+		return nil, err
+	}
+	resp.Body.Close()
+	if err := i.process.Foreground(); err != nil { // children inherit it
+		i.dismiss()
+		return nil, err
+	}
+	return &template{instance: i, size: i.Usage().Memory, used: time.Now()}, nil
+}
+
+// add keeps a template, and gives up those that were not used for longest where
+// there is no room for all.
+func (ts *templates) add(t *template) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.all = append(ts.all, t)
+	slices.SortFunc(ts.all, func(x, y *template) int { return y.used.Compare(x.used) })
+	var size int64
+	for n, t := range ts.all {
+		if size += t.size; size > ts.limit {
+			for _, extra := range ts.all[n:] {
+				go extra.retire() // which says a word to a process
+			}
+			ts.all = ts.all[:n]
+			return
+		}
+	}
+}
+
+// remove takes a template out of what there is.
+func (ts *templates) remove(t *template) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.all = slices.DeleteFunc(ts.all, func(x *template) bool { return x == t })
+}
+
+func (ts *templates) use(t *template) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t.used = time.Now()
+}
+
+// dropTemplate has no more instances forked from a template; false if none were
+// any more.
+func (e *Engine) dropTemplate(t *template) (dropped bool) {
+	e.templates.remove(t)
+	e.known.with(t.spec.Key, func(a *acquaintance) {
+		if a.template == t {
+			a.template, dropped = nil, true
+		}
+	})
+	t.retire()
+	return dropped
+}
+
+// retire ends a template once its last child has ended: they follow it.
+func (t *template) retire() {
+	t.speak.Lock()
+	defer t.speak.Unlock()
+	if c, ok := t.ends.control.(*net.UnixConn); ok {
+		_ = c.CloseWrite() // fails only where it is gone
+	}
+}
+
+// templateOf returns the template of a function, nil if there is none.
+func (e *Engine) templateOf(spec lateen.FunctionSpec) *template {
+	var t *template
+	e.known.with(spec.Key, func(a *acquaintance) { t = a.template })
+	if t == nil {
+		return nil
+	}
+	if isClosed(t.exited) || !sameFunction(t.spec, spec) {
+		e.dropTemplate(t)
+		return nil
+	}
+	return t
+}
+
+// fork starts an instance from a template.
+func (e *Engine) fork(ctx context.Context, t *template) (*worker, error) {
+	e.templates.use(t)
+	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
+	ends, err := e.open(name)
+	if err != nil {
+		return nil, err
+	}
+	w, err := e.adopt(ctx, t, name, ends)
+	if err != nil {
+		ends.handOver()
+		ends.close()
+		e.clean(name, "")
+		return nil, fmt.Errorf("fork %s: %w", t.spec.Name, err)
+	}
+	return w, nil
+}
+
+func (e *Engine) adopt(ctx context.Context, t *template, name string, ends *ends) (*worker, error) {
+	conn, ok := ends.control.(*net.UnixConn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	if err := passCredentials(conn); err != nil {
+		return nil, err
+	}
+	if err := t.order(ends); err != nil {
+		return nil, err
+	}
+	ends.handOver()
+	deadline := time.Now().Add(forkTimeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	pid, first, err := firstWords(conn, deadline)
+	if err != nil {
+		return nil, err
+	}
+	process, err := t.process.Adopt(pid)
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{
+		name: name, process: process, ends: ends, inside: t.inside, output: &output{sink: e.o.Logs}, outside: t.outside, tag: t.tag,
+		messages: guest.NewReader(io.MultiReader(bytes.NewReader(first), conn)),
+		parked:   make(chan struct{}), exited: make(chan struct{}),
+	}
+	close(w.parked)
+	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
+	return w, nil
+}
+
+// order has the template fork a child with these ends.
+func (t *template) order(ends *ends) error {
+	t.speak.Lock()
+	defer t.speak.Unlock()
+	conn, ok := t.ends.control.(*net.UnixConn)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	if _, _, err := conn.WriteMsgUnix([]byte{0}, rightsOf(ends.theirs[:]), nil); err != nil {
+		return fmt.Errorf("ask the template: %w", err)
+	}
+	return nil
+}
+
+// firstWords returns what a child says first, and its process id by the
+// kernel's word, not its own.
+func firstWords(conn *net.UnixConn, deadline time.Time) (pid int, said []byte, err error) {
+	if err := conn.SetReadDeadline(deadline); err != nil {
+		return 0, nil, err
+	}
+	buf, oob := make([]byte, 16<<10), make([]byte, 128)
+	n, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("hear of the child: %w", err)
+	}
+	if pid, err = sender(oob[:oobn]); err != nil {
+		return 0, nil, err
+	}
+	return pid, buf[:n], conn.SetReadDeadline(time.Time{})
+}
+
+// blame gives up a template for good, since a child of it died without having
+// been asked to.
+func (e *Engine) blame(t *template) {
+	e.dropTemplate(t)
+	e.known.with(t.spec.Key, func(a *acquaintance) { a.forkable, a.why = never, "its children die" })
+	e.o.Log.Warn("a function has no templates any more: a child died", "function", t.spec.Name, "deployment_id", t.spec.Deployment)
+}
