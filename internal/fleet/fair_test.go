@@ -94,6 +94,23 @@ func TestEveryProjectGetsItsPartOfTheInstances(t *testing.T) {
 	})
 }
 
+func TestNoFunctionOfAFloodIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: 50 * time.Millisecond, handle: sleeping(100 * time.Millisecond)}
+		h := run(t, fleet.Options{Engine: e, Total: 4, Processors: 2})
+		stop := h.flood("prj_1", 12, 4)
+		time.Sleep(time.Minute)
+		served := map[string]int64{}
+		for _, i := range e.instances {
+			served[i.spec.Name] += i.served.Load()
+		}
+		if len(served) != 12 {
+			t.Errorf("of 12 functions these were served: %v", served)
+		}
+		stop()
+	})
+}
+
 // computing are functions that compute for d on one of n processors that all
 // share, and usage is how the engine tells.
 func computing(n int, d time.Duration) (handle func(*fakeInstance) time.Duration, usage func(*fakeInstance) engine.Usage) {

@@ -147,8 +147,10 @@ func (f *Fleet) growLocked(p *pool, now time.Time) {
 func (f *Fleet) reviewLocked(p *pool, d autoscale.Demand) {
 	after := leastGap
 	switch {
-	case p.starting+p.wanted > 0:
+	case p.starting > 0:
 		return
+	case p.wanted > 0:
+		after = time.Second // it may be its turn
 	case len(p.waiting) > 0:
 		after = max(leastReview, d.Start)
 	case p.active >= p.minimumLocked():

@@ -49,6 +49,12 @@ func (f *Fleet) tick(m *member) {
 	if !m.foretold && !m.rest.Busy && !now.Before(m.rest.Quiet.Add(f.o.Idle.Freeze)) {
 		m.rest.Until, m.foretold = f.planLocked(m.pool, now), true
 	}
+	if len(f.line) > 0 {
+		f.pumpLocked(now) // it can make room
+		if m.leaving {
+			return
+		}
+	}
 	step, at := f.o.Idle.Next(m.rest, now)
 	switch step {
 	case autoscale.StepFreeze:

@@ -2,29 +2,30 @@ package fleet
 
 import (
 	"slices"
+	"time"
 
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
 // makeRoomLocked reports whether another instance of p may start, stopping idle
 // ones for it where it must.
-func (f *Fleet) makeRoomLocked(p *pool) bool {
-	if f.total >= f.o.Total && !f.evictLocked(1, func(*member) int64 { return 1 }) {
+func (f *Fleet) makeRoomLocked(p *pool, now time.Time) bool {
+	if f.total >= f.o.Total && !f.evictLocked(p, now, 1, func(*member) int64 { return 1 }) {
 		return false
 	}
 	over := f.memory + p.estimate() - f.o.Memory
-	return f.o.Memory <= 0 || over <= 0 || f.total == 0 || f.evictLocked(over, func(m *member) int64 { return m.held })
+	return f.o.Memory <= 0 || over <= 0 || f.total == 0 || f.evictLocked(p, now, over, func(m *member) int64 { return m.held })
 }
 
-// evictLocked stops idle instances until so much is free, by the measure of
-// size; false if all of them do not have so much. Those that are always to be
+// evictLocked stops idle instances for p until so much is free, by the measure
+// of size; false if all of them do not have so much. Those that are always to be
 // there go where it cannot be done without.
-func (f *Fleet) evictLocked(need int64, size func(*member) int64) bool {
+func (f *Fleet) evictLocked(p *pool, now time.Time, need int64, size func(*member) int64) bool {
 	for _, last := range []bool{false, true} {
 		var idle []*member
 		var residents []autoscale.Resident
 		for m := range f.members {
-			if m.inFlight > 0 || m.leaving || m.instance.Busy() > 0 || !last && m.pool.active <= m.pool.minimumLocked() {
+			if !f.idleLocked(m, p, now) || !last && m.pool.active <= m.pool.minimumLocked() {
 				continue
 			}
 			idle = append(idle, m)
@@ -43,6 +44,19 @@ func (f *Fleet) evictLocked(need int64, size func(*member) int64) bool {
 	return false
 }
 
+// idleLocked reports whether m may go for p: it rests, and not only between two
+// requests, unless it is of p's project or of one that has more.
+func (f *Fleet) idleLocked(m *member, p *pool, now time.Time) bool {
+	if m.inFlight > 0 || m.leaving {
+		return false
+	}
+	owner, needy := m.pool.function.project, p.function.project
+	if owner != needy && owner.instances < needy.instances+2 && now.Sub(m.rest.Quiet) < f.o.Idle.Freeze {
+		return false
+	}
+	return m.instance.Busy() == 0
+}
+
 // members yields every instance there is.
 func (f *Fleet) members(yield func(*member) bool) {
 	for _, p := range f.pools {
@@ -54,41 +68,48 @@ func (f *Fleet) members(yield func(*member) bool) {
 	}
 }
 
-// yieldLocked has the project that has most let go of a busy instance for p,
-// once its requests have ended, if p's project has less than its part.
-func (f *Fleet) yieldLocked(p *pool) {
+// turnTime is how long a busy instance is left to a function while others of its
+// project have none.
+const turnTime = 5 * time.Second
+
+// yieldLocked has a busy instance go for p, once its requests have ended: one of
+// the project that has most, if p's has less than its part, or of p's own, if p
+// has none and it is its turn.
+func (f *Fleet) yieldLocked(p *pool, now time.Time) {
 	if f.yielding >= len(f.line) {
 		return // what was let go of suffices for now
 	}
-	var projects []*project
-	var holdings []autoscale.Holding
-	needy := -1
+	needy := p.function.project
+	projects := []*project{needy}
 	for m := range f.members {
-		if m.leaving || slices.Contains(projects, m.pool.function.project) {
-			continue
+		if pr := m.pool.function.project; !m.leaving && !slices.Contains(projects, pr) {
+			projects = append(projects, pr)
 		}
-		projects = append(projects, m.pool.function.project)
 	}
-	if !slices.Contains(projects, p.function.project) {
-		projects = append(projects, p.function.project)
-	}
+	holdings := make([]autoscale.Holding, len(projects))
 	for i, pr := range projects {
-		holdings = append(holdings, autoscale.Holding{Has: pr.instances})
-		if pr == p.function.project {
-			needy = i
+		holdings[i].Has = pr.instances
+	}
+	var goes *member
+	if from, ok := autoscale.Yield(holdings, 0); ok {
+		goes = f.pickLocked(projects[from], func(a, b *member) bool { return a.inFlight < b.inFlight })
+	} else if p.active+p.starting == 0 {
+		goes = f.pickLocked(needy, func(a, b *member) bool { return a.since.Before(b.since) })
+		if goes != nil && now.Sub(goes.since) < turnTime {
+			return
 		}
 	}
-	from, ok := autoscale.Yield(holdings, needy)
-	if !ok {
-		return
+	if goes != nil {
+		f.retireLocked(goes, yielded)
 	}
-	var least *member
+}
+
+// pickLocked returns the first of a project's instances by some order.
+func (f *Fleet) pickLocked(pr *project, before func(a, b *member) bool) (first *member) {
 	for m := range f.members {
-		if m.pool.function.project == projects[from] && !m.leaving && (least == nil || m.inFlight < least.inFlight) {
-			least = m
+		if m.pool.function.project == pr && !m.leaving && (first == nil || before(m, first)) {
+			first = m
 		}
 	}
-	if least != nil {
-		f.retireLocked(least, yielded)
-	}
+	return first
 }

@@ -27,8 +27,8 @@ func (f *Fleet) pumpLocked(now time.Time) {
 		if p == nil {
 			return
 		}
-		if !f.makeRoomLocked(p) {
-			f.yieldLocked(p)
+		if !f.makeRoomLocked(p, now) {
+			f.yieldLocked(p, now)
 			return
 		}
 		p.wanted--
