@@ -61,7 +61,11 @@ func (s *scope) invalidate(names []string, now time.Time, grace time.Duration) e
 	if err := s.mkdir(s.dir); err != nil {
 		return err
 	}
-	return s.marks.invalidate(names, now, grace)
+	err = s.marks.invalidate(names, now, grace)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(s.mkdir(s.dir), err) // dropped meanwhile: that is why
+	}
+	return err
 }
 
 // mkdir makes dir and what is above it, unless the scope is dropped.
