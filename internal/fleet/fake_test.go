@@ -150,7 +150,7 @@ func (i *fakeInstance) Freeze() error {
 }
 
 func (i *fakeInstance) Thaw() error {
-	time.Sleep(i.engine.thaws)
+	<-time.After(i.engine.thaws)
 	i.engine.mu.Lock()
 	fail := i.engine.unthawed > 0
 	if fail {
@@ -218,7 +218,7 @@ func (i *fakeInstance) RoundTrip(req *http.Request) (*http.Response, error) {
 	i.served.Add(1)
 	resp, err := answer("ok"), error(nil)
 	if i.engine.handleOf != nil {
-		time.Sleep(i.engine.handleOf(i))
+		<-time.After(i.engine.handleOf(i))
 	}
 	if i.engine.handle != nil {
 		resp, err = i.engine.handle(req)
