@@ -27,6 +27,10 @@ var (
 	sixToIV = netip.MustParsePrefix("2002::/16")    //nolint:gochecknoglobals // a constant in all but name
 )
 
+// Functions are the loopback addresses from which functions come when they call
+// the platform that they run on: nobody may be believed because of one.
+var Functions = netip.MustParsePrefix("127.198.0.0/16") //nolint:gochecknoglobals // a constant in all but name
+
 func prefixes(texts ...string) []netip.Prefix {
 	list := make([]netip.Prefix, len(texts))
 	for i, text := range texts {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/lateen-dev/lateen/internal/address"
 )
 
 // client is who sent a request and what it asked for, as far as it can be believed.
@@ -38,7 +40,7 @@ func (e *Edge) clientOf(r *http.Request) client {
 
 func (e *Edge) trusts(ip netip.Addr) bool {
 	ip = ip.Unmap()
-	return slices.ContainsFunc(e.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+	return !address.Functions.Contains(ip) && slices.ContainsFunc(e.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // believe takes over what trusted proxies say of the client. Each proxy adds

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -53,6 +54,7 @@ func TestAPeerIsBelievedOnlyIfItIsATrustedProxy(t *testing.T) {
 		"a proxy":             {"127.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: other.localhost", "X-Forwarded-Proto: https"}, "1.2.3.4", "other.localhost", "https"},
 		"a client that lies":  {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4", "X-Forwarded-Proto: ftp"}, "1.2.3.4", "app.localhost", "http"},
 		"a chain of proxies":  {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4, 127.0.0.9", "X-Forwarded-For: 127.0.0.8"}, "1.2.3.4", "app.localhost", "http"},
+		"a function's lie":    {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 127.198.0.7"}, "127.198.0.7", "app.localhost", "http"},
 		"a broken list":       {"127.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4, nonsense"}, "127.0.0.1", "app.localhost", "http"},
 		"an IPv6 client":      {"127.0.0.0/8", []string{"X-Forwarded-For: 2001:db8::1"}, "2001:db8::1", "app.localhost", "http"},
 		"a host of nonsense":  {"127.0.0.0/8", []string{"X-Forwarded-Host: a/b?c"}, "127.0.0.1", "app.localhost", "http"},
@@ -76,6 +78,18 @@ func TestAPeerIsBelievedOnlyIfItIsATrustedProxy(t *testing.T) {
 			hsts := map[string]string{"https": "max-age=63072000"}[c.url]
 			has(t, resp.Header, "Strict-Transport-Security", hsts)
 		})
+	}
+}
+
+func TestTheAPIIsToldForWhomATrustedProxySpeaks(t *testing.T) {
+	for name, proxies := range map[string][]netip.Prefix{"127.0.0.1": nil, "203.0.113.9": {netip.MustParsePrefix("127.0.0.1/32")}} {
+		s := newStage(t)
+		s.options.TrustedProxies = proxies
+		s.options.API = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) })
+		s.open()
+		if _, body := s.get("/", "Host: localhost", "X-Forwarded-For: 203.0.113.9"); !strings.HasPrefix(body, name+":") {
+			t.Errorf("the API sees %s, want %s", body, name)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ type Attachment struct {
 	ctx     context.Context //nolint:containedctx // its life, which every connection of it shares
 	end     context.CancelFunc
 	ended   chan struct{} // closed once nothing of it runs any more
+	from    netip.Addr    // where it comes from to the platform's own services
 	news    *rate.Limiter // of connections and flows
 	queries chan struct{} // a place for each DNS query under way
 	work    sync.WaitGroup
@@ -40,7 +41,7 @@ const (
 
 func newAttachment(ctx context.Context, end context.CancelFunc, n *Network, device *link.Device) *Attachment {
 	return &Attachment{
-		network: n, device: device, ctx: ctx, end: end, ended: make(chan struct{}),
+		network: n, device: device, ctx: ctx, end: end, ended: make(chan struct{}), from: n.nextDoorstep(),
 		news:    rate.NewLimiter(rate.Limit(n.o.Rate), n.o.Connections),
 		queries: make(chan struct{}, maxQueries),
 	}
@@ -119,18 +120,21 @@ func (a *Attachment) enter() bool {
 var errRefused = errors.New("the policy refuses it")
 
 // judge returns where to dial, and counts the connection. A refusal is told.
-func (a *Attachment) judge(to netip.AddrPort) (netip.AddrPort, error) {
+func (a *Attachment) judge(to netip.AddrPort) (target, error) {
 	host := a.ledger.hostOf(to.Addr())
 	a.mu.Lock()
 	permitted := a.refused != nil
 	a.mu.Unlock()
 	if !permitted {
-		return netip.AddrPort{}, errRefused
+		return target{}, errRefused
 	}
 	dial, why := a.network.policy.judge(to)
 	if why != "" {
 		a.tell(Refusal{Host: host, To: to, Why: why})
-		return netip.AddrPort{}, errRefused
+		return target{}, errRefused
+	}
+	if dial.door {
+		dial.from = a.from
 	}
 	a.ledger.count(host)
 	return dial, nil

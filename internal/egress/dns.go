@@ -272,7 +272,7 @@ func (n *Network) askOne(ctx context.Context, network string, server netip.AddrP
 		return nil, errRefused
 	}
 	defer n.give()
-	conn, err := n.dial(ctx, network, server)
+	conn, err := n.dial(ctx, network, target{to: server})
 	if err != nil {
 		return nil, err
 	}

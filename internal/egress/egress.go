@@ -8,6 +8,7 @@ package egress
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/link"
 )
 
@@ -27,7 +29,8 @@ type Options struct {
 	Allow []netip.Prefix
 	// Host are services of this host that may be reached, each at its port: at
 	// the gateway, at the names localhost and below, and at the host's own
-	// addresses. An unspecified address means loopback.
+	// addresses. An unspecified address means loopback. They cannot tell
+	// sandboxes from other programs of this host.
 	Host []netip.AddrPort
 	// Resolvers answer DNS queries. Empty: those of /etc/resolv.conf.
 	Resolvers []netip.AddrPort
@@ -53,6 +56,7 @@ type Network struct {
 	dns     resolvers
 	buffers link.Buffers
 	all     atomic.Int64
+	serial  atomic.Uint32 // of attachments
 }
 
 // New returns a network.
@@ -67,13 +71,15 @@ func New(o Options) *Network {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Network{
-		o: o, policy: policy{allow: o.Allow, host: o.Host}, dns: resolvers{fixed: o.Resolvers},
-	}
+	n := &Network{o: o, policy: policy{allow: o.Allow}, dns: resolvers{fixed: o.Resolvers}}
+	n.policy.add(o.Host, false)
+	return n
 }
 
-// Expose adds services of this host that may be reached, as [Options.Host] does.
-func (n *Network) Expose(services ...netip.AddrPort) { n.policy.expose(services) }
+// Expose adds the platform's own services to those of [Options.Host]. They see
+// sandboxes come from [address.Functions], each from another as long as there
+// are enough, and so must not have an IPv6 address.
+func (n *Network) Expose(services ...netip.AddrPort) { n.policy.add(services, true) }
 
 // Attach serves the network device of a sandbox until ctx ends, the device
 // breaks, or Close. At first it refuses everything: see [Attachment.Permit].
@@ -91,6 +97,15 @@ func (n *Network) Attach(ctx context.Context, device *os.File) (*Attachment, err
 	return a, nil
 }
 
+// nextDoorstep returns the address from which an attachment comes to the
+// platform's own services.
+func (n *Network) nextDoorstep() netip.Addr {
+	const many = 1<<16 - 2 // all of the network but its first and last
+	of := address.Functions.Addr().As4()
+	binary.BigEndian.PutUint16(of[2:], uint16(1+n.serial.Add(1)%many)) //nolint:gosec // as bounded
+	return netip.AddrFrom4(of)
+}
+
 // take claims a place among all connections; the caller gives it back.
 func (n *Network) take() bool {
 	if n.all.Add(1) > int64(n.o.All) {
@@ -102,8 +117,13 @@ func (n *Network) take() bool {
 
 func (n *Network) give() { n.all.Add(-1) }
 
-// dial connects to an address that the policy gave.
-func (n *Network) dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+// dial connects to what the policy gave.
+func (n *Network) dial(ctx context.Context, network string, at target) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: n.o.DialTimeout}
-	return dialer.DialContext(ctx, network, to.String())
+	if from := netip.AddrPortFrom(at.from, 0); at.from.IsValid() && network == "tcp" {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
+	} else if at.from.IsValid() {
+		dialer.LocalAddr = net.UDPAddrFromAddrPort(from)
+	}
+	return dialer.DialContext(ctx, network, at.to.String())
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/link"
 )
@@ -147,6 +148,42 @@ func TestNothingIsPermittedBeforeItIs(t *testing.T) {
 	s.wait(t)
 	if u := s.Usage(); len(u.Outbound) > 0 {
 		t.Errorf("it has counted %v", u.Outbound)
+	}
+}
+
+func TestThePlatformsOwnDoorsKnowWhomTheyDealWith(t *testing.T) {
+	peers := make(chan netip.Addr, 10)
+	tell := func(c *net.TCPConn) {
+		peers <- addrPort(c.RemoteAddr()).Addr()
+		_, _ = io.Copy(io.Discard, c)
+	}
+	door, err := new(net.ListenConfig).Listen(t.Context(), "tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer door.Close()
+	serve(t, door, tell)
+	l, network := listen(t, egress.Options{})
+	serve(t, l, tell)
+	network.Expose(addrPort(door.Addr()))
+	port := fmt.Sprint(addrPort(door.Addr()).Port())
+	targets := []string{gateway(door)}
+	for _, own := range ownAddresses(t) {
+		if ip, _, ok := strings.Cut(strings.TrimPrefix(own, "tcp!"), "]:"); ok && strings.HasPrefix(own, "tcp!") {
+			targets = append(targets, ip+"]:"+port)
+		} else if ip, _, ok := strings.Cut(strings.TrimPrefix(own, "tcp!"), ":"); ok && strings.HasPrefix(own, "tcp!") {
+			targets = append(targets, ip+":"+port)
+		}
+	}
+	inside(t, network, true, "visit", targets...)
+	for _, to := range targets {
+		if peer := <-peers; !address.Functions.Contains(peer.Unmap()) {
+			t.Errorf("the door at %s sees %s", to, peer)
+		}
+	}
+	inside(t, network, true, "visit", gateway(l))
+	if peer := <-peers; peer != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("another service sees %s", peer)
 	}
 }
 

@@ -47,7 +47,7 @@ func (g *guestStack) acceptFlow(r *udp.ForwarderRequest) bool {
 
 // admitFlow says where a flow goes, if there may be one. Release ends what
 // enter began.
-func (a *Attachment) admitFlow(to netip.AddrPort, dns bool) (release func(), dial netip.AddrPort, ok bool) {
+func (a *Attachment) admitFlow(to netip.AddrPort, dns bool) (release func(), dial target, ok bool) {
 	if !a.news.Allow() {
 		return nil, dial, false
 	}
@@ -78,7 +78,7 @@ func (a *Attachment) admitFlow(to netip.AddrPort, dns bool) (release func(), dia
 }
 
 // runFlow passes datagrams both ways until none has come for a while.
-func (a *Attachment) runFlow(end *guest, dial netip.AddrPort) {
+func (a *Attachment) runFlow(end *guest, dial target) {
 	host, err := a.network.dial(a.ctx, "udp", dial)
 	if err != nil {
 		return

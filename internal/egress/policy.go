@@ -21,9 +21,22 @@ type policy struct {
 	allow []netip.Prefix
 
 	mu   sync.Mutex // guards below
-	host []netip.AddrPort
+	host []service
 	own  map[netip.Addr]bool
 	at   time.Time // when own was read
+}
+
+// service is one of this host.
+type service struct {
+	at   netip.AddrPort
+	door bool // it is the platform's own
+}
+
+// target is where to dial for a sandbox.
+type target struct {
+	to   netip.AddrPort
+	door bool       // the platform's own, which is to know whom it deals with
+	from netip.Addr // the zero one: any
 }
 
 // Refusal is a connection that was not made.
@@ -42,54 +55,55 @@ func (r Refusal) String() string {
 	return "a connection to " + where + " was refused: " + r.Why
 }
 
-// judge returns the address to dial for one that a sandbox wants to reach, or
-// why there is none.
-func (p *policy) judge(to netip.AddrPort) (dial netip.AddrPort, why string) {
+// judge returns what to dial for an address that a sandbox wants to reach, or
+// why there is nothing.
+func (p *policy) judge(to netip.AddrPort) (dial target, why string) {
 	ip, port := address.Canonical(to.Addr()), to.Port()
 	to = netip.AddrPortFrom(ip, port)
-	if ip == link.Gateway || ip == link.Gateway6 {
-		if service, ok := p.service(port); ok {
-			return service, ""
+	own := p.isOwn(ip)
+	if own || ip == link.Gateway || ip == link.Gateway6 {
+		dial, ok := p.service(port)
+		if !ok {
+			return target{}, fmt.Sprintf("it is the platform's own host; whoever runs this platform may open the port, as %s, with --function-host-ports %d", link.Host, port)
 		}
-		return netip.AddrPort{}, hostRefused(port)
-	}
-	if p.isOwn(ip) {
-		if _, ok := p.service(port); ok {
-			return to, ""
+		if own && ip.Is4() {
+			dial.to = to
 		}
-		return netip.AddrPort{}, hostRefused(port)
+		return dial, ""
 	}
 	if !address.Permitted(ip, p.allow) {
-		return netip.AddrPort{}, fmt.Sprintf("it is not on the public Internet; whoever runs this platform may allow it with --function-networks %s", netip.PrefixFrom(ip, ip.BitLen()))
+		return target{}, fmt.Sprintf("it is not on the public Internet; whoever runs this platform may allow it with --function-networks %s", netip.PrefixFrom(ip, ip.BitLen()))
 	}
-	return to, ""
+	return target{to: to}, ""
 }
 
-func hostRefused(port uint16) string {
-	return fmt.Sprintf("it is the platform's own host; whoever runs this platform may open the port, as %s, with --function-host-ports %d", link.Host, port)
-}
-
-func (p *policy) expose(services []netip.AddrPort) {
+// add adds services. The last that has a port is the one.
+func (p *policy) add(services []netip.AddrPort, door bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.host = append(p.host, services...)
+	for _, at := range services {
+		p.host = append(p.host, service{at, door})
+	}
 }
 
 // service returns where the service at a port of this host is.
-func (p *policy) service(port uint16) (netip.AddrPort, bool) {
+func (p *policy) service(port uint16) (target, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.IndexFunc(p.host, func(s netip.AddrPort) bool { return s.Port() == port })
-	if i < 0 {
-		return netip.AddrPort{}, false
+	for _, s := range slices.Backward(p.host) {
+		if s.at.Port() != port {
+			continue
+		}
+		at := address.Canonical(s.at.Addr())
+		if !at.IsValid() || at.IsUnspecified() { // of either kind: it listens to IPv4
+			at = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+		if s.door && at.Is6() {
+			return target{}, false // there is no loopback address to come from
+		}
+		return target{to: netip.AddrPortFrom(at, port), door: s.door}, true
 	}
-	at := address.Canonical(p.host[i].Addr())
-	switch {
-	case !at.IsValid(), at == netip.IPv4Unspecified(), at == netip.IPv6Unspecified(): // the latter listens to IPv4 as well
-		at = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	default:
-	}
-	return netip.AddrPortFrom(at, port), true
+	return target{}, false
 }
 
 // isOwn reports whether ip leads to this host.

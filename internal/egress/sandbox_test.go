@@ -25,9 +25,9 @@ func TestMain(m *testing.M) {
 		err := beGuest(context.Background(), os.Args[1], os.Args[2:]) //nolint:forbidigo // this is a main program
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1) //nolint:forbidigo // as above
+			os.Exit(1)
 		}
-		os.Exit(0) //nolint:forbidigo // as above
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
