@@ -50,6 +50,7 @@ type API struct {
 	mux     *http.ServeMux
 	uploads chan struct{} // one element for each upload in progress
 	deploys chan struct{} // likewise
+	guesses guesses
 }
 
 // New returns the API over a control.
@@ -101,8 +102,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	url := *r.URL
 	url.Path, url.RawPath = unversioned(url.Path), unversioned(url.RawPath)
 	r.URL = &url
-	defer a.recover(w, r)
-	a.mux.ServeHTTP(w, r)
+	out := &reply{ResponseWriter: w}
+	defer a.recover(out, r)
+	a.mux.ServeHTTP(out, r)
 }
 
 // recover answers a request whose handler panicked.
@@ -156,6 +158,9 @@ func (a *API) authenticate(r *http.Request, need access) (context.Context, error
 		}
 	}
 	p, err := a.Control.Authenticate(ctx, strings.TrimSpace(token), team)
+	if errors.Is(err, lateen.ErrTokenInvalid) {
+		return ctx, a.refuse(r, err)
+	}
 	if err != nil {
 		return ctx, err
 	}

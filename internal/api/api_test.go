@@ -3,11 +3,14 @@ package api_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +22,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/api/apitest"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/control/controltest"
+	"github.com/lateen-dev/lateen/internal/observe"
 )
 
 // world is a server with a project, a deployment of it and callers of every
@@ -353,6 +357,9 @@ func TestChanging(t *testing.T) {
 		{"owner", "DELETE", "/projects/news", "", 204, ``},
 		{"owner", "POST", "/v10/projects/shop/env", `{"key":"A","value":"1","target":["production"]}`, 201, `{"created":{"key":"A","value":"1","type":"encrypted"},"failed":[]}`},
 		{"owner", "POST", "/v10/projects/shop/env", `[{"key":"B","value":"1","type":"plain","target":"preview"},{"key":"C","value":"1","type":"sensitive","target":["preview"],"customEnvironmentIds":["qa"]}]`, 201, `{"created":[{"key":"B"},{"key":"C","value":"","customEnvironmentIds":["qa"]}]}`},
+		{"owner", "POST", "/v10/projects/shop/env", `[{"key":"NEW","value":"1","target":"preview"},{"key":"B","value":"2","target":"preview"}]`, 409, ``},
+		{"owner", "POST", "/v10/projects/shop/env", `[{"key":"NEW","value":"1","target":"preview"},{"key":"not a name","value":"2","target":"preview"}]`, 400, ``},
+		{"owner", "POST", "/v10/projects/shop/env", `{"key":"NEW","value":"2","target":"preview"}`, 201, ``}, // for neither of the two left anything
 		{"owner", "POST", "/v10/projects/shop/env?upsert=true", `{"key":"A","value":"2","type":"plain","target":["production"]}`, 201, `{"created":{"value":"2"}}`},
 		{"owner", "PATCH", "/v10/projects/shop/env/{env}", `{"value":"w"}`, 200, `{"value":"w","target":["production"],"customEnvironmentIds":["qa"]}`},
 		{"owner", "PATCH", "/v10/projects/shop/env/{env}", `{"target":["preview"],"customEnvironmentIds":[]}`, 200, `{"value":"w","target":["preview"],"customEnvironmentIds":[]}`},
@@ -549,6 +556,71 @@ func TestAPanicIsAnError(t *testing.T) {
 		{"owner", "POST", "/now/deployments/{deployment}/aliases", `{"alias":"boom.example.com"}`, 500, `{"error":{"code":"internal","message":"…request req_","requestId":"…req_"}}`},
 		{"owner", "GET", "/v2/user", "", 200, ``},
 	})
+}
+
+// What has been sent of a stream cannot be taken back, and an error at its end
+// would be taken for one more value.
+func TestAStreamThatFailsIsCutOff(t *testing.T) {
+	w := newWorld(t)
+	failing := failingLogs{}
+	handler, err := api.New(api.Options{Control: w.Control, Logs: failing, Log: w.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+w.fill("/v1/projects/{project}/logs?follow=1"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+w.tokens["owner"])
+	resp, err := w.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil || !strings.Contains(string(body), "req_1") || strings.Contains(string(body), "error") {
+		t.Errorf("the stream ended with %v after %q", err, body)
+	}
+}
+
+// failingLogs have one entry, and then panic.
+type failingLogs struct{}
+
+// Query implements [api.Logs].
+func (failingLogs) Query(context.Context, observe.Query) ([]observe.Entry, bool, error) {
+	return nil, false, nil
+}
+
+// Tail implements [api.Logs].
+func (failingLogs) Tail(context.Context, observe.Query) iter.Seq[observe.Entry] {
+	return func(yield func(observe.Entry) bool) {
+		yield(observe.Entry{Record: lateen.Record{ID: "req_1"}})
+		panic("boom")
+	}
+}
+
+func TestWhoGuessesTokensWaitsAndNobodyElseDoes(t *testing.T) {
+	w := newWorld(t)
+	began := time.Now()
+	for range 13 { // 10 of them for nothing
+		if status, _ := w.ask(t, "wrong", "GET", "/v2/user", ""); status != 401 && status != 403 {
+			t.Errorf("a wrong token gets %d", status)
+		}
+	}
+	if took := time.Since(began); took < 600*time.Millisecond {
+		t.Errorf("13 wrong tokens were answered in %s", took)
+	}
+	began = time.Now()
+	for range 20 {
+		if status, _ := w.ask(t, "owner", "GET", "/v2/user", ""); status != 200 {
+			t.Errorf("a right one gets %d", status)
+		}
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("20 right tokens from the same address took %s", took)
+	}
 }
 
 func TestEveryCodeHasAStatus(t *testing.T) {

@@ -87,21 +87,23 @@ type envsCreated struct {
 func (envsCreated) status() int { return http.StatusCreated }
 
 func createEnv(a *API, r *http.Request, in *oneOrMany[envRequest]) (*envsCreated, error) {
-	reply := &envsCreated{Created: oneOrMany[envVar]{One: in.One}, Failed: []string{}}
-	for i := range in.Items {
-		var v lateen.EnvVar
-		in.Items[i].apply(&v)
-		if v.Type == "" {
-			v.Type = lateen.EnvEncrypted
-		}
-		created, err := a.Control.CreateEnv(r.Context(), r.PathValue("project"), v, flagOf(r, "upsert"))
-		if err != nil {
-			return nil, err
-		}
-		reply.Created.Items = append(reply.Created.Items, envOf(created))
-	}
 	if len(in.Items) == 0 {
 		return nil, lateen.ErrEnvInvalid.With("the body names no variable")
+	}
+	vars := make([]lateen.EnvVar, len(in.Items))
+	for i := range in.Items {
+		in.Items[i].apply(&vars[i])
+		if vars[i].Type == "" {
+			vars[i].Type = lateen.EnvEncrypted
+		}
+	}
+	created, err := a.Control.CreateEnvs(r.Context(), r.PathValue("project"), vars, flagOf(r, "upsert"))
+	if err != nil {
+		return nil, err
+	}
+	reply := &envsCreated{Created: oneOrMany[envVar]{One: in.One}, Failed: []string{}}
+	for _, v := range created {
+		reply.Created.Items = append(reply.Created.Items, envOf(v))
 	}
 	return reply, nil
 }

@@ -70,7 +70,8 @@ type errorInfo struct {
 }
 
 // fail answers a request with an error. Only a [lateen.Error] is shown: others,
-// and what caused them, are for the log.
+// and what caused them, are for the log. A response that has begun is cut off
+// instead, by [http.ErrAbortHandler]: nobody is to take a part for the whole.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	ctx := r.Context()
 	shown, ok := errors.AsType[*lateen.Error](err)
@@ -79,6 +80,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 			a.Log.ErrorContext(ctx, "request failed", "method", r.Method, "path", r.URL.Path, "request_id", lateen.RequestIDFrom(ctx), "err", err)
 		}
 		shown = lateen.ErrInternal.With("something went wrong on our side (request %s)", lateen.RequestIDFrom(ctx))
+	}
+	if begun, ok := w.(*reply); ok && begun.begun {
+		panic(http.ErrAbortHandler)
 	}
 	info := errorInfo{
 		Code: shown.Reason, Class: shown.Code, Message: shown.Message, Hint: shown.Hint,

@@ -42,7 +42,7 @@ func readRoute(v value, phase string) lateen.Route {
 		Src:            v.first("src", "source").text(maxText),
 		Headers:        v.field("headers").textMap(maxHeaders, maxHeaderValue),
 		Methods:        v.field("methods").texts(maxMethods, 32),
-		Status:         v.first("status", "statusCode").integer(100, 999),
+		Status:         v.first("status", "statusCode").integer(200, 999),
 		Continue:       v.field("continue").flag(),
 		Override:       v.field("override").flag(),
 		Check:          v.field("check").flag(),

@@ -50,35 +50,60 @@ func (c *Control) EnvVars(ctx context.Context, idOrName string, filter EnvFilter
 // others of the same key and branch in its environments; without, they are
 // [lateen.ErrEnvTaken].
 func (c *Control) CreateEnv(ctx context.Context, idOrName string, v lateen.EnvVar, upsert bool) (*lateen.EnvVar, error) {
+	created, err := c.CreateEnvs(ctx, idOrName, []lateen.EnvVar{v}, upsert)
+	if err != nil {
+		return nil, err
+	}
+	return created[0], nil
+}
+
+// CreateEnvs is CreateEnv for several variables: all of them are added, or none.
+func (c *Control) CreateEnvs(ctx context.Context, idOrName string, vars []lateen.EnvVar, upsert bool) ([]*lateen.EnvVar, error) {
 	p, err := act(ctx, lateen.Developer)
 	if err != nil {
 		return nil, err
 	}
-	if err := validateEnv(&v); err != nil {
-		return nil, err
+	for i := range vars {
+		v := &vars[i]
+		if err := validateEnv(v); err != nil {
+			return nil, err
+		}
+		v.ID, v.CreatedAt, v.UpdatedAt = lateen.NewID[lateen.EnvID]("env_", c.Now()), c.now(), c.now()
 	}
-	v.ID, v.CreatedAt, v.UpdatedAt = lateen.NewID[lateen.EnvID]("env_", c.Now()), c.now(), c.now()
 	err = c.Store.Update(ctx, func(q *store.Queries) error {
 		project, err := q.GetProject(ctx, p.Team, idOrName)
 		if err != nil {
 			return err
 		}
-		v.Project = project.ID
-		if upsert {
-			if err := c.makeRoom(ctx, q, &v); err != nil {
+		for i := range vars {
+			vars[i].Project = project.ID
+			if err := c.createEnv(ctx, q, vars[i], upsert); err != nil {
 				return err
 			}
 		}
-		sealed, err := c.seal(v)
-		if err != nil {
-			return err
-		}
-		return q.CreateEnv(ctx, sealed)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return masked(&v), nil
+	created := make([]*lateen.EnvVar, 0, len(vars))
+	for i := range vars {
+		created = append(created, masked(&vars[i]))
+	}
+	return created, nil
+}
+
+func (c *Control) createEnv(ctx context.Context, q *store.Queries, v lateen.EnvVar, upsert bool) error {
+	if upsert {
+		if err := c.makeRoom(ctx, q, &v); err != nil {
+			return err
+		}
+	}
+	sealed, err := c.seal(v)
+	if err != nil {
+		return err
+	}
+	return q.CreateEnv(ctx, sealed)
 }
 
 // makeRoom takes the environments of v from variables of the same key and

@@ -79,7 +79,10 @@ type Options struct {
 	// [Certificate] does.
 	TLS *tls.Config
 
-	MaxConnections int    // open at once; further ones wait to be accepted. 0 is 16384
+	MaxConnections int // open at once; further ones wait to be accepted. 0 is 16384
+	// MaxPerClient bounds the connections of one address, or network of 64 bits;
+	// further ones are closed at once. Trusted proxies may have any number. 0 is 1024.
+	MaxPerClient   int
 	MaxHeaderBytes int    // of a request's header; 0 is 64 KiB
 	MaxBody        int64  // bytes of a request's body to a function or an origin; 0 is 100 MiB
 	SmallFiles     uint64 // bytes of small static files in memory together; 0 is 128 MiB
@@ -136,11 +139,12 @@ func (e *Edge) Run(ctx context.Context) error {
 	running := len(e.o.Plain) + len(e.o.Secure)
 	ended := make(chan error, running)
 	slots := make(chan struct{}, e.o.MaxConnections)
+	who := &callers{most: e.o.MaxPerClient, free: e.trusts, open: map[netip.Addr]int{}}
 	for _, l := range e.o.Plain {
-		go func() { ended <- server.Serve(newListener(l, slots, e.o.Log)) }()
+		go func() { ended <- server.Serve(newListener(l, slots, who, e.o.Log)) }()
 	}
 	for _, l := range e.o.Secure {
-		go func() { ended <- server.ServeTLS(newListener(l, slots, e.o.Log), "", "") }()
+		go func() { ended <- server.ServeTLS(newListener(l, slots, who, e.o.Log), "", "") }()
 	}
 	var failed error
 	select {
@@ -178,6 +182,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Domain, "localhost")
 	setDefault(&o.Region, "dev1")
 	setDefault(&o.MaxConnections, 16384)
+	setDefault(&o.MaxPerClient, 1024)
 	setDefault(&o.MaxHeaderBytes, 64<<10)
 	setDefault(&o.MaxBody, 100<<20)
 	setDefault(&o.SmallFiles, 128<<20)

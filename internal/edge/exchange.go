@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -65,7 +66,12 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.o.API != nil && e.isAPI(from.hostname) {
 		body := newUpload(paced, r, 0)
 		defer body.end()
-		e.o.API.ServeHTTP(paced, body.request(r))
+		r = body.request(r)
+		if e.o.TrustedProxies != nil && from.ip != "" {
+			r = r.WithContext(r.Context()) // a copy
+			r.RemoteAddr = net.JoinHostPort(from.ip, "0")
+		}
+		e.o.API.ServeHTTP(paced, r)
 		return
 	}
 	x := e.newExchange(paced, r, from)

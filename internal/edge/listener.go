@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -33,19 +34,61 @@ func (e *Edge) server() *http.Server {
 	}
 }
 
-// listener accepts no more connections than there are slots.
+// callers counts the open connections of each client, so that one alone cannot
+// take them all. One IPv6 network of 64 bits is one client.
+type callers struct {
+	most int
+	free func(ip netip.Addr) bool // who may have any number
+
+	mu   sync.Mutex // guards below
+	open map[netip.Addr]int
+}
+
+// enter counts a connection from addr and returns what takes it back; nil where
+// its client has too many.
+func (c *callers) enter(addr net.Addr) (leave func()) {
+	from, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return func() {}
+	}
+	ip := from.AddrPort().Addr().Unmap()
+	if c.free(ip) {
+		return func() {}
+	}
+	if ip.Is6() {
+		network, _ := ip.WithZone("").Prefix(64) // which is within an address of 128 bits
+		ip = network.Addr()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[ip] >= c.most {
+		return nil
+	}
+	c.open[ip]++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.open[ip]--; c.open[ip] == 0 {
+			delete(c.open, ip)
+		}
+	}
+}
+
+// listener accepts no more connections than there are slots, and not too many
+// of one client.
 type listener struct {
 	net.Listener
 
-	slots  chan struct{}
-	log    *slog.Logger
+	slots   chan struct{}
+	callers *callers
+	log     *slog.Logger
 	full   bool // and said so
 	once   sync.Once
 	closed chan struct{}
 }
 
-func newListener(l net.Listener, slots chan struct{}, log *slog.Logger) *listener {
-	return &listener{Listener: l, slots: slots, log: log, closed: make(chan struct{})}
+func newListener(l net.Listener, slots chan struct{}, c *callers, log *slog.Logger) *listener {
+	return &listener{Listener: l, slots: slots, callers: c, log: log, closed: make(chan struct{})}
 }
 
 // Accept waits for a slot and a connection. While none is free the kernel's
@@ -65,16 +108,30 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, net.ErrClosed
 		}
 	}
-	c, err := l.Listener.Accept()
+	c, leave, err := l.accept()
 	if err != nil {
 		<-l.slots
 		return nil, err
 	}
-	release := sync.OnceFunc(func() { <-l.slots })
+	release := sync.OnceFunc(func() { leave(); <-l.slots })
 	if tcp, ok := c.(*net.TCPConn); ok {
 		return &tcpConn{TCPConn: tcp, release: release}, nil
 	}
 	return &otherConn{Conn: c, release: release}, nil
+}
+
+// accept waits for a connection of a client that has not too many.
+func (l *listener) accept() (c net.Conn, leave func(), err error) {
+	for {
+		if c, err = l.Listener.Accept(); err != nil {
+			return nil, nil, err
+		}
+		if leave = l.callers.enter(c.RemoteAddr()); leave != nil {
+			return c, leave, nil
+		}
+		l.log.Debug("a client has too many connections", "client", c.RemoteAddr().String())
+		_ = c.Close() // its client sees that
+	}
 }
 
 // Close closes the listener.

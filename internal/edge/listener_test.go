@@ -9,11 +9,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -266,6 +268,41 @@ func TestConnectionsAreLimited(t *testing.T) {
 	first.Close()
 	if _, err := http.ReadResponse(bufio.NewReader(third), nil); err != nil {
 		t.Errorf("the third connection was not served once there was room: %v", err)
+	}
+}
+
+func TestOneClientCannotTakeAllConnections(t *testing.T) {
+	for name, proxies := range map[string][]netip.Prefix{"a client": nil, "a trusted proxy": {netip.MustParsePrefix("127.0.0.1/32")}} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.file("/f.txt", "text/plain", "hello")
+			s.options.MaxPerClient, s.options.TrustedProxies = 2, proxies
+			s.open()
+			ask := func(c net.Conn) error {
+				fmt.Fprint(c, "GET /f.txt HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err == nil {
+					_, err = io.ReadAll(resp.Body)
+				}
+				return err
+			}
+			first, second := s.dial(), s.dial()
+			if err := errors.Join(ask(first), ask(second)); err != nil {
+				t.Fatal(err)
+			}
+			if err := ask(s.dial()); (err == nil) != (proxies != nil) {
+				t.Errorf("the third connection: %v", err)
+			}
+			if err := ask(first); err != nil {
+				t.Errorf("the first, after that: %v", err)
+			}
+			second.Close()
+			for deadline := time.Now().Add(10 * time.Second); ask(s.dial()) != nil; {
+				if time.Now().After(deadline) {
+					t.Fatal("a connection that was closed still counts")
+				}
+			}
+		})
 	}
 }
 
