@@ -57,17 +57,16 @@ func openTun() (*os.File, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}
 	}
-	file := os.NewFile(uintptr(fd), "/dev/net/tun")
 	req, err := unix.NewIfreq(Name)
 	if err == nil {
 		req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
 		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
 	}
 	if err != nil {
-		file.Close()
+		_ = unix.Close(fd) // nothing was written
 		return nil, fmt.Errorf("make a tun device: %w", err)
 	}
-	return file, nil
+	return os.NewFile(uintptr(fd), "/dev/net/tun"), nil // not sooner: the poller can wait for a device only
 }
 
 // openPair makes a pair of devices, and a socket that sees what arrives at the
