@@ -223,3 +223,78 @@ func TestAStartThatHangsDoesNotHoldUpTheOthers(t *testing.T) {
 		all.Wait()
 	})
 }
+
+func TestWhoMakesRoomForAnotherProjectLosesNoRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := 10 * time.Minute // more than any grace
+		e := &fakeEngine{handleOf: func(i *fakeInstance) time.Duration {
+			if i.spec.Project == "prj_long" {
+				return long
+			}
+			return 0
+		}}
+		h := run(t, fleet.Options{Engine: e, Total: 2, Duration: time.Hour})
+		var all sync.WaitGroup
+		for n := range 4 {
+			all.Go(func() {
+				if _, text, err := h.call(t.Context(), specOf("prj_long", "dpl_1", fmt.Sprintf("/%d", n%2))); err != nil || text != "ok" {
+					t.Errorf("a long request: %q, %v", text, err)
+				}
+			})
+		}
+		time.Sleep(time.Minute)
+		begun := time.Now()
+		h.ask(specOf("prj_2", "dpl_2", "/a"))
+		if waited := time.Since(begun); waited != long-time.Minute {
+			t.Errorf("the other project waited %s, want until the first long requests had ended", waited)
+		}
+		all.Wait()
+	})
+}
+
+func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{handle: sleeping(10 * time.Minute)}
+		h := run(t, fleet.Options{Engine: e, Total: 1, Duration: time.Hour})
+		ended := make(chan error, 1)
+		go func() { _, _, err := h.call(t.Context(), spec("/a")); ended <- err }()
+		synctest.Wait()
+		go h.call(t.Context(), specOf("prj_2", "dpl_2", "/a")) // for which the first instance is to go
+		time.Sleep(time.Second)
+		begun := time.Now()
+		h.stop()
+		if took := time.Since(begun); took != 30*time.Second {
+			t.Errorf("the shutdown took %s, want the grace of 30s", took)
+		}
+		<-ended
+	})
+}
+
+func TestTheLimitOfAnInstanceAdaptsToItsFunction(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		together time.Duration // what a request takes for each beside it
+		from, to int
+	}{
+		{"one that waits takes many", 0, 40, 64},
+		{"one that computes takes few", 20 * time.Millisecond, 1, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := &fakeEngine{boot: 50 * time.Millisecond, handleOf: func(i *fakeInstance) time.Duration {
+					return max(20*time.Millisecond, time.Duration(i.inFlight.Load())*tt.together)
+				}}
+				h := run(t, fleet.Options{Engine: e, PerFunction: 2})
+				for range 5 {
+					h.ask(spec("/a"))
+				}
+				for range 40 {
+					wantNoErrors(t, h.burst(200, spec("/a")))
+				}
+				if got := h.Functions("")[0].Limit; got < tt.from || got > tt.to {
+					t.Errorf("the limit is %d, want %d to %d", got, tt.from, tt.to)
+				}
+			})
+		})
+	}
+}

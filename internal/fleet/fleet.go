@@ -117,7 +117,6 @@ type Fleet struct {
 	usage     usage            // of processors, by measure
 	looking   bool             // at it, from time to time
 	busy      int              // projects with requests
-	yielding  int              // instances that go for another project's sake
 	turn      autoscale.Clock  // of projects, by processor time
 	dual      float64          // the clock of [autoscale.Evict]
 	ahead     autoscale.Budget // of starts nobody asked for

@@ -24,7 +24,7 @@ type member struct {
 	unasked  bool         // started ahead, and nobody has come yet
 
 	leaving bool          // takes no more requests
-	why     reason        // it is leaving
+	heir    *project      // for which it goes; nil is nobody in particular
 	drained chan struct{} // closed once it is leaving and has no leases left
 
 	rest     autoscale.Rest
@@ -44,9 +44,8 @@ type member struct {
 type reason int
 
 const (
-	forced  reason = iota // its requests have the grace to end
-	spared                // its requests end by themselves
-	yielded               // the same, for another project's sake
+	forced reason = iota // its requests have the grace to end
+	spared               // its requests end by themselves
 )
 
 // lookEvery is how often what an instance uses is looked at, at most, while
@@ -89,14 +88,11 @@ func (f *Fleet) retireLocked(m *member, why reason) {
 	if m.leaving {
 		return
 	}
-	m.leaving, m.why = true, why
+	m.leaving = true
 	m.tick.Stop()
 	p := m.pool
 	p.active--
 	p.function.project.instances--
-	if why == yielded {
-		f.yielding++
-	}
 	f.work.Go(func() { f.stop(m, why != forced) })
 	f.drainLocked(m)
 	f.growLocked(p, time.Now())
@@ -111,8 +107,8 @@ func (f *Fleet) drainLocked(m *member) {
 	close(m.drained)
 	f.total--
 	f.memory -= m.held
-	if m.why == yielded {
-		f.yielding--
+	if m.heir != nil {
+		m.heir.owed--
 	}
 	f.pumpLocked(time.Now())
 }

@@ -15,6 +15,7 @@ type project struct {
 	ahead     autoscale.Budget  // of starts nobody asked for
 	load      float64           // processors that its requests use, as far as is known
 	instances int               // there or starting; not those that are leaving
+	owed      int               // instances of others that are leaving for it
 	waiting   int
 	requests  int // waiting or in flight
 }

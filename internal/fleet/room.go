@@ -76,32 +76,45 @@ const turnTime = 5 * time.Second
 // the project that has most, if p's has less than its part, or of p's own, if p
 // has none and it is its turn.
 func (f *Fleet) yieldLocked(p *pool, now time.Time) {
-	if f.yielding >= len(f.line) {
-		return // what was let go of suffices for now
-	}
 	needy := p.function.project
-	projects := []*project{needy}
-	for m := range f.members {
-		if pr := m.pool.function.project; !m.leaving && !slices.Contains(projects, pr) {
-			projects = append(projects, pr)
+	wanted := 0
+	for _, other := range f.line {
+		if other.function.project == needy {
+			wanted += other.wanted
 		}
 	}
-	holdings := make([]autoscale.Holding, len(projects))
-	for i, pr := range projects {
-		holdings[i].Has = pr.instances
+	if needy.owed >= wanted {
+		return // what goes for it already suffices
 	}
+	projects, holdings := f.holdingsLocked(needy)
 	var goes *member
 	if from, ok := autoscale.Yield(holdings, 0); ok {
 		goes = f.pickLocked(projects[from], func(a, b *member) bool { return a.inFlight < b.inFlight })
-	} else if p.active+p.starting == 0 {
+	} else if p.active+p.starting == 0 && needy.owed == 0 {
 		goes = f.pickLocked(needy, func(a, b *member) bool { return a.since.Before(b.since) })
 		if goes != nil && now.Sub(goes.since) < turnTime {
 			return
 		}
 	}
 	if goes != nil {
-		f.retireLocked(goes, yielded)
+		goes.heir = needy
+		needy.owed++
+		f.retireLocked(goes, spared)
 	}
+}
+
+// holdingsLocked returns the projects that have instances, and how many; the
+// first is the needy one, with what goes for it.
+func (f *Fleet) holdingsLocked(needy *project) ([]*project, []autoscale.Holding) {
+	projects := []*project{needy}
+	holdings := []autoscale.Holding{{Has: needy.instances + needy.owed}}
+	for m := range f.members {
+		if pr := m.pool.function.project; !m.leaving && !slices.Contains(projects, pr) {
+			projects = append(projects, pr)
+			holdings = append(holdings, autoscale.Holding{Has: pr.instances})
+		}
+	}
+	return projects, holdings
 }
 
 // pickLocked returns the first of a project's instances by some order.
