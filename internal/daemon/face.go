@@ -47,6 +47,9 @@ func gauges(tel *telemetry.Telemetry, instances *fleet.Fleet, logs *observe.Log,
 	}
 	of("lateen_instances", "Function instances running.", func(s fleet.Stats) int { return s.Running })
 	of("lateen_instances_starting", "Function instances starting.", func(s fleet.Stats) int { return s.Starting })
+	of("lateen_instances_frozen", "Function instances that are frozen, of those running.", func(s fleet.Stats) int { return s.Frozen })
+	of("lateen_instances_memory_bytes", "Memory that function instances hold.", func(s fleet.Stats) int { return int(s.Memory) })
+	of("lateen_functions_known", "Functions of which something is learned, those at zero included.", func(s fleet.Stats) int { return s.Known })
 	of("lateen_invocations_in_flight", "Function invocations under way.", func(s fleet.Stats) int { return s.InFlight })
 	of("lateen_invocations_waiting", "Function invocations waiting for an instance.", func(s fleet.Stats) int { return s.Waiting })
 	tel.Gauge("lateen_blank_processes", "Blank runtime processes ready for a function.", func() float64 { return float64(blanks().Ready) })
