@@ -356,3 +356,12 @@ func BenchmarkMake(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkLimit(b *testing.B) {
+	g := group(b, here(b, Memory, CPU))
+	for n := int64(0); b.Loop(); n++ {
+		if err := g.Limit(Limits{Memory: 64<<20 + n<<20, CPU: 1, Tasks: 512}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -40,6 +40,7 @@ type Group struct {
 	memory int
 	peak   int
 	freeze int
+	limits *Limits // that were set last; nil: none have been
 }
 
 // New makes a group without processes. Its descriptors are few, and stay open
@@ -107,9 +108,28 @@ func (g *Group) Enter(pid int) error {
 	return nil
 }
 
-// Limit sets the bounds and forgets the peak so far.
+// Limit sets the bounds and forgets the peak so far. It writes what has changed
+// alone: some of it costs the kernel more than a write seems to.
 func (g *Group) Limit(l Limits) error {
-	return errors.Join(g.limitMemory(l.Memory), g.limitCPU(l.CPU), g.limitTasks(l.Tasks))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.peak >= 0 {
+		_, _ = unix.Pwrite(g.peak, []byte("0"), 0) // a kernel that cannot forget it tells of all
+	}
+	var err error
+	if g.limits == nil || g.limits.Memory != l.Memory {
+		err = g.limitMemory(l.Memory)
+	}
+	if g.limits == nil || g.limits.CPU != l.CPU {
+		err = errors.Join(err, g.limitCPU(l.CPU))
+	}
+	if g.limits == nil || g.limits.Tasks != l.Tasks {
+		err = errors.Join(err, g.limitTasks(l.Tasks))
+	}
+	if g.limits = &l; err != nil {
+		g.limits = nil
+	}
+	return err
 }
 
 func (g *Group) limitMemory(most int64) error {
@@ -117,11 +137,6 @@ func (g *Group) limitMemory(most int64) error {
 	if b == nil {
 		return nil
 	}
-	g.mu.Lock()
-	if g.peak >= 0 {
-		_, _ = unix.Pwrite(g.peak, []byte("0"), 0) // a kernel that cannot forget it tells of all
-	}
-	g.mu.Unlock()
 	dir := g.dirs[b]
 	if b.version == 1 {
 		return setFile(dir, "memory.limit_in_bytes", most, "-1")

@@ -41,7 +41,7 @@ func Child() {
 	if err == nil {
 		err = p.become()
 	}
-	fmt.Fprintln(setup, err)
+	_, _ = fmt.Fprintln(setup, err) // if nobody hears it, nobody is there
 	os.Exit(setupFailed) //nolint:forbidigo // as above
 }
 

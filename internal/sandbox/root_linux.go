@@ -109,7 +109,7 @@ func openTree(path string) (*os.File, error) {
 	}
 	attributes := unix.MountAttr{Attr_set: closed}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attributes); err != nil {
-		unix.Close(fd)
+		closeDescriptor(fd)
 		return nil, &fs.PathError{Op: "protect the mount", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil

@@ -118,7 +118,7 @@ func (s *Sandbox) probe(m mode) error {
 	if err != nil {
 		return errors.Join(err, group.Close())
 	}
-	defer ours.Close()
+	defer ours.Close() //nolint:errcheck // all is said by then
 	p, err := s.construct(spec, group, ours, theirs, s.enter)
 	if err != nil {
 		return errors.Join(fmt.Errorf("this host refuses it: %w", err), group.Close())
@@ -135,7 +135,7 @@ func (s *Sandbox) build(ctx context.Context, spec Spec, group *cgroup.Group) (*P
 	if err != nil {
 		return nil, err
 	}
-	defer ours.Close()
+	defer ours.Close() //nolint:errcheck // all is said by then
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) }) // it is open
 	defer stop()
 	p, err := s.construct(spec, group, ours, theirs, func(req start) (*Process, error) { return s.fork(ctx, req) })

@@ -482,7 +482,7 @@ func TestAPlainUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "sandbox-plain-") // where a plain user can pass
+	dir, err := os.MkdirTemp("", "sandbox-plain-") //nolint:usetesting // a plain user can pass to it
 	if err != nil {
 		t.Fatal(err)
 	}

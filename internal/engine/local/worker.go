@@ -108,7 +108,8 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 	process, err := e.sandbox.Start(ctx, sandbox.Spec{
 		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp), o.runner.env, o.env),
 		Mounts: program.mounts, Late: []sandbox.Place{{Guest: guestTree}, {Guest: guestArchive}},
-		Files: ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
+		Limits: sandbox.Limits{CPU: cpus(int64(e.o.Memory) << 20)}, // as most are bound later, which then costs nothing
+		Files:  ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
 		Network: outside.connector(ctx, e.o.Network),
 	})
 	ends.handOver()
