@@ -52,20 +52,20 @@ func (s *scope) path(hash [32]byte) string {
 	return filepath.Join(s.dir, name[:2], name[2:])
 }
 
-// invalidate marks names, see [marks.invalidate].
+// invalidate marks names, see [marks.invalidate]. The directory is made by the
+// first invalidation, and again where a drop of an earlier scope of this name
+// takes it away.
 func (s *scope) invalidate(names []string, now time.Time, grace time.Duration) error {
-	err := s.marks.invalidate(names, now, grace)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
+	for range 3 {
+		err := s.marks.invalidate(names, now, grace)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := s.mkdir(s.dir); err != nil {
+			return err
+		}
 	}
-	if err := s.mkdir(s.dir); err != nil {
-		return err
-	}
-	err = s.marks.invalidate(names, now, grace)
-	if errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(s.mkdir(s.dir), err) // dropped meanwhile: that is why
-	}
-	return err
+	return s.marks.invalidate(names, now, grace)
 }
 
 // mkdir makes dir and what is above it, unless the scope is dropped.
