@@ -125,6 +125,6 @@ func (f *Fleet) attendLocked(spec *lateen.FunctionSpec) {
 		return
 	}
 	p := f.poolLocked(f.ctx, spec)
-	p.function.last = spec.Deployment
+	f.favourLocked(p)
 	f.growLocked(p, time.Now())
 }

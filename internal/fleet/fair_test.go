@@ -158,6 +158,26 @@ func TestAFloodOfComputationStarvesNobody(t *testing.T) {
 	})
 }
 
+func TestFunctionsOfAProjectComputeInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		compute, usage := computing(2, 20*time.Millisecond)
+		e := &fakeEngine{boot: 50 * time.Millisecond, usage: usage, handleOf: compute}
+		h := run(t, fleet.Options{Engine: e, Processors: 2})
+		for range 20 {
+			h.ask(specOf("prj_1", "dpl_prj_1", "/0"))
+			h.ask(specOf("prj_1", "dpl_prj_1", "/1"))
+			time.Sleep(100 * time.Millisecond)
+		}
+		stop := h.flood("prj_1", 1, 300)
+		time.Sleep(5 * time.Second)
+		p99 := h.waits(specOf("prj_1", "dpl_prj_1", "/1"), 100, 50*time.Millisecond)
+		stop()
+		if p99 > 300*time.Millisecond {
+			t.Errorf("beside a flood of another function of the project p99 is %s, want 300ms at most", p99)
+		}
+	})
+}
+
 func TestTheQueueOfAProjectIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Hour}

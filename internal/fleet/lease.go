@@ -112,15 +112,16 @@ func (f *Fleet) release(l *lease, inv *lateen.Invocation, v verdict) {
 	switch {
 	case m.leaving:
 		f.drainLocked(m)
+		f.serveGatedLocked(now)
 	case v.spoiled || gone:
 		f.retireLocked(m, forced)
+		f.serveGatedLocked(now)
 	default:
-		f.serveLocked(m.pool, now)
+		f.serveNextLocked(m.pool, now)
 		if m.inFlight == 0 {
 			f.restLocked(m, now)
 		}
 	}
-	f.serveGatedLocked(now)
 }
 
 // bill says what the request has used.

@@ -50,6 +50,9 @@ func (f *Fleet) poolLocked(ctx context.Context, spec *lateen.FunctionSpec) *pool
 	setDefault(&ceiling, f.o.Concurrency)
 	setDefault(&most, f.o.PerFunction)
 	limit := f.duration(spec.Function.MaxDuration)
+	if f.ctx != nil {
+		ctx = f.ctx // which holds on to nothing of the request
+	}
 	p := &pool{
 		function: fn, spec: *spec, ctx: lateen.WithRequestID(context.WithoutCancel(ctx), ""),
 		duration: limit, overdue: lateen.ErrFunctionTimeout.With("the function did not answer within its %s", limit),
@@ -60,11 +63,12 @@ func (f *Fleet) poolLocked(ctx context.Context, spec *lateen.FunctionSpec) *pool
 	return p
 }
 
-// dropLocked forgets a pool that has nothing in it.
+// dropLocked forgets a pool that has nothing in it, and is to have nothing.
 func (f *Fleet) dropLocked(p *pool) {
-	if len(p.members)+p.starting+len(p.waiting) > 0 || f.pools[p.spec.Key] != p {
+	if len(p.members)+p.starting+len(p.waiting)+p.minimumLocked() > 0 || f.pools[p.spec.Key] != p {
 		return
 	}
+	p.wanted = 0
 	delete(f.pools, p.spec.Key)
 	p.function.pools = slices.DeleteFunc(p.function.pools, func(other *pool) bool { return other == p })
 	if p.review != nil {
@@ -164,6 +168,7 @@ func (f *Fleet) reviewLocked(p *pool, d autoscale.Demand) {
 				now := time.Now()
 				f.serveLocked(p, now)
 				f.growLocked(p, now)
+				f.dropLocked(p)
 			}
 		})
 		return

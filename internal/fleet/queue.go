@@ -120,18 +120,36 @@ func (f *Fleet) serveLocked(p *pool, now time.Time) {
 			return
 		}
 		if !f.admitLocked(p, now) {
-			if !p.gated {
-				p.gated = true
-				f.gated = append(f.gated, p)
-			}
+			f.gateLocked(p)
 			return
 		}
 		f.grantLocked(m, now, warm)
 	}
 }
 
+// gateLocked has those who wait for p wait for processor time.
+func (f *Fleet) gateLocked(p *pool) {
+	if !p.gated {
+		p.gated = true
+		f.gated = append(f.gated, p)
+	}
+}
+
+// serveNextLocked gives the room in p, and the processor time, to those who wait
+// for p, or if there are others for the time, to whose turn it is.
+func (f *Fleet) serveNextLocked(p *pool, now time.Time) {
+	if len(f.gated) == 0 {
+		f.serveLocked(p, now)
+		return
+	}
+	if len(p.waiting) > 0 {
+		f.gateLocked(p)
+	}
+	f.serveGatedLocked(now)
+}
+
 // serveGatedLocked gives processor time that has become free to the projects
-// that were served least.
+// that were served least, and to the functions of one in turn.
 func (f *Fleet) serveGatedLocked(now time.Time) {
 	for len(f.gated) > 0 {
 		var next *pool
@@ -149,6 +167,7 @@ func (f *Fleet) serveGatedLocked(now time.Time) {
 			return
 		}
 		f.grantLocked(next.roomLocked(), now, warm)
+		f.gated = append(slices.DeleteFunc(f.gated, func(p *pool) bool { return p == next }), next)
 	}
 }
 

@@ -311,6 +311,14 @@ func TestTheMinimumIsKeptForProductionAlone(t *testing.T) {
 		if _, running := e.counts(); running != 2 {
 			t.Errorf("%d instances after one died, want 2", running)
 		}
+		for _, i := range e.instances {
+			i.die()
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if _, running := e.counts(); running != 2 {
+			t.Errorf("%d instances after all died, want 2", running)
+		}
 	})
 }
 
