@@ -40,13 +40,13 @@ type Group struct {
 	memory int
 	peak   int
 	freeze int
-	limits *Limits // that were set last; nil: none have been
+	limits *Limits // that stand; nil: nobody knows
 }
 
 // New makes a group without processes. Its descriptors are few, and stay open
 // for what is done often.
 func (t *Tree) New(name string) (*Group, error) {
-	g := &Group{tree: t, dirs: map[*branch]string{}, cpu: -1, memory: -1, peak: -1, freeze: -1}
+	g := &Group{tree: t, dirs: map[*branch]string{}, cpu: -1, memory: -1, peak: -1, freeze: -1, limits: &Limits{}}
 	for _, b := range t.branches {
 		dir := filepath.Join(b.dir, name)
 		if err := os.Mkdir(dir, 0o755); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -48,7 +47,7 @@ func (p *Process) adopt(pid int) (_ *Process, err error) {
 	if err := unix.PidfdSendSignal(pidfd, 0, nil, 0); err != nil {
 		return nil, err
 	}
-	if child.group, err = s.groups.New(strconv.FormatInt(s.made.Add(1), 10)); err != nil {
+	if child.group, err = s.takeGroup(); err != nil {
 		return nil, err
 	}
 	err = child.group.Limit(cgroup.Limits{Tasks: defaultTasks})

@@ -42,7 +42,7 @@ func Child() {
 		err = p.become()
 	}
 	_, _ = fmt.Fprintln(setup, err) // if nobody hears it, nobody is there
-	os.Exit(setupFailed) //nolint:forbidigo // as above
+	os.Exit(setupFailed)            //nolint:forbidigo // as above
 }
 
 // become executes the program: under the keeper, where it would be the first

@@ -99,8 +99,9 @@ type Sandbox struct {
 	keeper  *os.File
 	starts  chan start
 	visits  chan visit
-	ended   chan struct{} // closed once no more are taken
-	made    atomic.Int64  // groups
+	spare   chan *cgroup.Group // made ahead: one of them takes as long as a fork
+	ended   chan struct{}      // closed once no more are taken
+	made    atomic.Int64       // groups
 	nextUID int
 
 	mu   sync.Mutex // guards below
@@ -125,7 +126,8 @@ func Open(o Options) (*Sandbox, error) {
 	o.FirstUID = cmp.Or(o.FirstUID, 0x70000000)
 	o.UIDs = cmp.Or(o.UIDs, 1<<16)
 	s := &Sandbox{
-		options: o, starts: make(chan start), visits: make(chan visit), ended: make(chan struct{}), live: map[*Process]struct{}{},
+		options: o, starts: make(chan start), visits: make(chan visit), spare: make(chan *cgroup.Group, spareGroups), ended: make(chan struct{}),
+		live: map[*Process]struct{}{},
 	}
 	s.nextUID = rand.N(o.UIDs) // so that two sandboxes of a host seldom meet
 	var err error
@@ -159,7 +161,8 @@ func (s *Sandbox) settleFor() error {
 	return err
 }
 
-// Close gives back what Open took. [Sandbox.Run] does it, too, at its end.
+// Close gives back what Open took, once Run has returned and all processes were
+// waited for.
 func (s *Sandbox) Close() error {
 	if s.keeper != nil {
 		s.keeper.Close()
@@ -181,7 +184,7 @@ func (s *Sandbox) Inside(mounts []Mount, path string) string {
 }
 
 // Run starts the processes that [Sandbox.Start] asks for. They end with it, and
-// with this process, however that ends. It runs once, and closes the sandbox.
+// with this process, however that ends. It runs once.
 func (s *Sandbox) Run(ctx context.Context) error {
 	var threads sync.WaitGroup
 	threads.Go(func() {
@@ -191,11 +194,49 @@ func (s *Sandbox) Run(ctx context.Context) error {
 		s.serve(ctx)
 	})
 	threads.Go(func() { s.visit(ctx) })
+	threads.Go(func() { s.stock(ctx) })
 	<-ctx.Done()
 	close(s.ended)
 	threads.Wait()
 	s.killAll()
 	return nil
+}
+
+const spareGroups = 3
+
+// stock makes groups ahead.
+func (s *Sandbox) stock(ctx context.Context) {
+	for {
+		group, err := s.makeGroup()
+		if err != nil { // whoever needs one finds out why
+			<-ctx.Done()
+			break
+		}
+		select {
+		case s.spare <- group:
+			continue
+		case <-ctx.Done():
+			_ = group.Close() // the next sandbox sweeps what stays
+		}
+		break
+	}
+	for len(s.spare) > 0 {
+		_ = (<-s.spare).Close() // as above
+	}
+}
+
+func (s *Sandbox) makeGroup() (*cgroup.Group, error) {
+	return s.groups.New(strconv.FormatInt(s.made.Add(1), 10))
+}
+
+// takeGroup returns a group without processes and bounds.
+func (s *Sandbox) takeGroup() (*cgroup.Group, error) {
+	select {
+	case group := <-s.spare:
+		return group, nil
+	default:
+		return s.makeGroup()
+	}
 }
 
 func (s *Sandbox) serve(ctx context.Context) {
@@ -257,7 +298,7 @@ func (s *Sandbox) Start(ctx context.Context, spec Spec) (*Process, error) {
 
 // group makes the group of a process.
 func (s *Sandbox) group(spec Spec) (*cgroup.Group, error) {
-	group, err := s.groups.New(strconv.FormatInt(s.made.Add(1), 10))
+	group, err := s.takeGroup()
 	if err != nil {
 		return nil, err
 	}

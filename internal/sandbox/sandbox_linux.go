@@ -135,7 +135,7 @@ func (s *Sandbox) build(ctx context.Context, spec Spec, group *cgroup.Group) (*P
 	if err != nil {
 		return nil, err
 	}
-	defer ours.Close() //nolint:errcheck // all is said by then
+	defer ours.Close()                                                               //nolint:errcheck // all is said by then
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) }) // it is open
 	defer stop()
 	p, err := s.construct(spec, group, ours, theirs, func(req start) (*Process, error) { return s.fork(ctx, req) })

@@ -48,6 +48,9 @@ func run(t *testing.T) *Sandbox {
 	t.Cleanup(func() {
 		cancel()
 		<-done
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 	return s
 }

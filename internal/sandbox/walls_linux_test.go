@@ -579,6 +579,6 @@ func bench(b *testing.B) *Sandbox {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()
-	b.Cleanup(func() { cancel(); <-done })
+	b.Cleanup(func() { cancel(); <-done; s.Close() })
 	return s
 }

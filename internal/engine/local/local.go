@@ -202,6 +202,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	end()
 	<-started // which has killed what was left
 	e.work.Wait()
+	_ = e.sandbox.Close() // what it cannot give back now, the next one sweeps away
 	return e.sockets.Close()
 }
 
