@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +163,13 @@ func TestDeployRefuses(t *testing.T) {
 		if _, err := c.Deploy(t.Context(), client.DeployOptions{Dir: dir, Project: "shop"}); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	write(t, dir, config, `{"runtime":"nodejs24.x","handler":"index.js"}`)
+	if err := syscall.Mkfifo(filepath.Join(dir, ".vercel/output/static/pipe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Deploy(t.Context(), client.DeployOptions{Dir: dir, Project: "shop"}); !errors.Is(err, client.ErrIrregular) {
+		t.Errorf("a pipe: %v", err)
 	}
 	if _, err := c.Deploy(t.Context(), client.DeployOptions{Dir: t.TempDir(), Project: "shop"}); !errors.Is(err, client.ErrNotBuilt) {
 		t.Errorf("an empty directory: %v", err)

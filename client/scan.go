@@ -30,7 +30,9 @@ const (
 var (
 	ErrNotBuilt = &lateen.Error{Code: lateen.Invalid, Reason: "not_built", Message: "there is no build output in the directory", Hint: "run `vercel build` first"}
 	ErrMapped   = &lateen.Error{Code: lateen.Invalid, Reason: "build_output_incomplete", Message: "a function needs a file that is not there", Hint: "build again, and deploy from the directory that was built"}
-	ErrChanged  = &lateen.Error{Code: lateen.Conflict, Reason: "file_changed", Message: "a file changed while it was uploaded", Hint: "deploy again when the build is done"}
+	// ErrIrregular is about pipes, sockets and devices.
+	ErrIrregular = &lateen.Error{Code: lateen.Invalid, Reason: "irregular_file", Message: "only files, directories and links can be deployed", Hint: "take it out of the build output"}
+	ErrChanged   = &lateen.Error{Code: lateen.Conflict, Reason: "file_changed", Message: "a file changed while it was uploaded", Hint: "deploy again when the build is done"}
 )
 
 // source is a file to deploy: on disk, or a link whose target is its content.
@@ -136,7 +138,7 @@ func add(found map[string]source, dir, name string) error {
 		s.link = filepath.ToSlash(target)
 		s.Mode, s.Size = modeLink|0o777, int64(len(s.link))
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is neither a file nor a link", name)
+		return ErrIrregular.With("%s is neither a file nor a link: it cannot be deployed", relative)
 	}
 	found[relative] = s
 	return nil

@@ -43,6 +43,7 @@ var layers = map[string]string{
 	"internal/artifact":       "internal/atomicfile",
 	"internal/cache":          "internal/atomicfile",
 	"internal/engine":         "",
+	"internal/engine/wasi":    "internal/engine",
 	"internal/engine/local":   "internal/egress internal/engine internal/guest internal/guest/relay internal/sandbox internal/toolchain",
 	"internal/store":          "",
 	"internal/store/sqlite":   "internal/store",
@@ -69,6 +70,7 @@ var layers = map[string]string{
 var heavy = map[string]string{
 	"database/sql":                       "internal/store internal/store/sqlite internal/store/postgres internal/observe",
 	"modernc.org/":                       "internal/store/sqlite",
+	"github.com/tetratelabs/wazero":      "internal/engine/wasi",
 	"github.com/jackc/pgx":               "internal/store/postgres",
 	"github.com/pressly/goose":           "internal/store internal/store/sqlite internal/store/postgres internal/observe",
 	"github.com/spf13/":                  "internal/cli",

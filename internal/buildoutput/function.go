@@ -21,7 +21,11 @@ const (
 	maxInstances   = 1024 // of one function at once
 )
 
-var nodePattern = regexp.MustCompile(`^nodejs(\d+)\.x$`)
+var (
+	nodePattern   = regexp.MustCompile(`^nodejs(\d+)\.x$`)
+	pythonPattern = regexp.MustCompile(`^python3(\.\d+)?$`)
+	bunPattern    = regexp.MustCompile(`^bun1(\.x)?$`)
+)
 
 // oldestNode is the oldest major version of Node that functions run on.
 const oldestNode = 22
@@ -97,6 +101,20 @@ func (r *reader) linkedFunction(root, at string) (string, error) {
 	return "", lateen.ErrBuildOutput.With("%s leads to %s, which is not a function", at, end)
 }
 
+// runs reports whether functions with a runtime are run, as far as that does not
+// depend on the host.
+func runs(runtime string) bool {
+	switch runtime {
+	case "edge", "executable", "wasi":
+		return true
+	}
+	return nodePattern.MatchString(runtime) || pythonPattern.MatchString(runtime) || bunPattern.MatchString(runtime) || isLambda(runtime)
+}
+
+// isLambda reports whether functions with a runtime ask the AWS Lambda Runtime
+// API for their requests, one at a time.
+func isLambda(runtime string) bool { return strings.HasPrefix(runtime, "provided.") }
+
 // noticeRuntimes says which functions will run on a newer Node than they ask
 // for, and which will not run at all.
 func (r *reader) noticeRuntimes() {
@@ -104,7 +122,7 @@ func (r *reader) noticeRuntimes() {
 	for name, fn := range r.out.Manifest.Functions {
 		match := nodePattern.FindStringSubmatch(fn.Runtime)
 		switch {
-		case match == nil && !fn.Edge():
+		case !runs(fn.Runtime):
 			foreign[fn.Runtime] = append(foreign[fn.Runtime], name)
 		case match != nil:
 			if major, err := strconv.Atoi(match[1]); err == nil && major < oldestNode {
@@ -116,7 +134,7 @@ func (r *reader) noticeRuntimes() {
 		r.notice("%s is past its end of life: %s will run on Node %d", runtime, several(old[runtime]), oldestNode)
 	}
 	for _, runtime := range slices.Sorted(maps.Keys(foreign)) {
-		r.notice("%s is not run yet: %s will answer 501", runtime, several(foreign[runtime]))
+		r.notice("%s is not run: %s will answer 501", runtime, several(foreign[runtime]))
 	}
 }
 
@@ -217,7 +235,10 @@ func readLambda(v value, fn *lateen.Function) {
 	case streams.present():
 		fn.NoStreaming = !streams.flag()
 	default:
-		fn.NoStreaming = fn.LauncherType != "Nodejs"
+		fn.NoStreaming = fn.LauncherType != "Nodejs" && fn.Runtime != "wasi"
+	}
+	if isLambda(fn.Runtime) {
+		fn.MaxConcurrency = 1
 	}
 }
 
@@ -296,12 +317,31 @@ func checkEntry(v value, fn *lateen.Function, tree *lateen.Tree) error {
 				v.field("assets").list(maxAssets)[i].field("path").fail("%q is not among the function's files", asset.Path)
 			}
 		}
-	case fn.LauncherType == "Nodejs" && fn.AWSHandler == "":
+	case fn.Runtime == "executable", isLambda(fn.Runtime):
+		checkProgram(v, fn, tree)
+	case fn.LauncherType == "Nodejs" && fn.AWSHandler == "", fn.Runtime == "wasi":
 		if !contains(tree, fn.Handler) {
 			v.field("handler").fail("%q is not among the function's files", fn.Handler)
 		}
 	}
 	return v.doc.failure()
+}
+
+// checkProgram makes sure that there is something to execute: the handler, or
+// what AWS Lambda executes whatever the handler is.
+func checkProgram(v value, fn *lateen.Function, tree *lateen.Tree) {
+	for _, name := range []string{fn.Handler, "bootstrap"} {
+		i := slices.IndexFunc(tree.Entries, func(e lateen.TreeEntry) bool { return e.Path == name })
+		switch {
+		case i < 0:
+			continue
+		case tree.Entries[i].Exec, tree.Entries[i].Link != "":
+			return
+		}
+		v.field("handler").fail("%q is not executable", name)
+		return
+	}
+	v.field("handler").fail("%q is not among the function's files", fn.Handler)
 }
 
 // contains reports whether name is an entry of t, but for its extension, or may

@@ -1,0 +1,51 @@
+package wasi
+
+import (
+	"maps"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// environment is what the module finds in its environment: what the function
+// sets, and on top of it the request as CGI/1.1 (RFC 3875) and WAGI have it.
+func (x *exchange) environment() map[string]string {
+	req := x.req
+	host, port, err := net.SplitHostPort(req.Host)
+	scheme := req.Header.Get("X-Forwarded-Proto")
+	if scheme == "" {
+		scheme = "http"
+	}
+	if err != nil {
+		host, port = req.Host, map[string]string{"https": "443"}[scheme]
+	}
+	if port == "" {
+		port = "80"
+	}
+	env := maps.Clone(x.instance.spec.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	for name, values := range req.Header {
+		if name != "Proxy" { // which would be taken for the setting of a proxy
+			env["HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = strings.Join(values, ", ")
+		}
+	}
+	remote := req.Header.Get("X-Real-Ip")
+	maps.Copy(env, map[string]string{
+		"GATEWAY_INTERFACE": "CGI/1.1", "SERVER_SOFTWARE": "lateen", "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": host, "SERVER_PORT": port,
+		"REQUEST_METHOD": req.Method, "SCRIPT_NAME": "", "PATH_INFO": req.URL.Path, "X_RAW_PATH_INFO": req.URL.EscapedPath(),
+		"QUERY_STRING": req.URL.RawQuery, "REQUEST_URI": req.URL.RequestURI(), "X_FULL_URL": scheme + "://" + req.Host + req.URL.RequestURI(),
+		"CONTENT_TYPE": req.Header.Get("Content-Type"), "REMOTE_ADDR": remote, "REMOTE_HOST": remote, "HTTP_HOST": req.Host,
+	})
+	if scheme == "https" {
+		env["HTTPS"] = "on"
+	}
+	if req.ContentLength > 0 {
+		env["CONTENT_LENGTH"] = strconv.FormatInt(req.ContentLength, 10)
+	}
+	maps.DeleteFunc(env, func(name, value string) bool {
+		return strings.ContainsRune(name+value, 0) || strings.Contains(name, "=") || name == ""
+	})
+	return env
+}

@@ -1,0 +1,298 @@
+// Package wasi runs functions that are WebAssembly modules in this process:
+// commands of WASI preview 1 that read a request as CGI programs do, from the
+// environment and standard input, and write the response to standard output.
+//
+// A module has its function's files, read-only, its clock and its memory. It
+// has no network and no other file, and every request gets a module of its own
+// whose memory nobody had before.
+package wasi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+)
+
+// Runtime is the name of the runtime of functions that this engine runs.
+const Runtime = "wasi"
+
+const (
+	maxModule = 128 << 20 // bytes
+	maxUnused = 32        // compiled modules that wait for a user
+)
+
+// Options are the settings of an [Engine].
+type Options struct {
+	// Dir keeps compiled modules from one run to the next. Required.
+	Dir string
+	// Trees returns the directory of a function's files. Required.
+	Trees func(ctx context.Context, tree lateen.Digest) (string, error)
+	// Logs takes what functions write. Required.
+	Logs engine.LogSink
+	// Log is for the engine's own troubles; nil discards them.
+	Log *slog.Logger
+	// Memory is what a request may use, in MiB, where its function does not
+	// say; 0 is 128.
+	Memory int
+}
+
+// Engine is an [engine.Engine] of WebAssembly modules.
+type Engine struct {
+	o         Options
+	cache     wazero.CompilationCache
+	runtime   wazero.Runtime
+	drop      func(wazero.CompiledModule)
+	compiling chan struct{} // holds a token while a module is compiled: one at a time
+
+	work sync.WaitGroup // requests
+
+	mu      sync.Mutex // guards below
+	modules map[moduleKey]*module
+	unused  []moduleKey // of them, those without users, the latest last
+	ended   bool        // attends to no more
+}
+
+type moduleKey struct {
+	tree    lateen.Digest
+	handler string
+}
+
+// module is a compiled module, for the instances that use it.
+type module struct {
+	users    int
+	ready    chan struct{} // closed once the rest is set
+	compiled wazero.CompiledModule
+	warm     bool // it had been compiled before
+	err      error
+}
+
+// New returns an engine.
+func New(ctx context.Context, o Options) (*Engine, error) {
+	if o.Dir == "" || o.Trees == nil || o.Logs == nil {
+		return nil, errors.New("wasi: a required option is missing")
+	}
+	o.Memory = cmp.Or(o.Memory, 128)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of compiled modules: %w", err)
+	}
+	cache, err := wazero.NewCompilationCacheWithDir(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the directory of compiled modules: %w", err)
+	}
+	e := &Engine{o: o, cache: cache, compiling: make(chan struct{}, 1), modules: map[moduleKey]*module{}}
+	e.drop = func(m wazero.CompiledModule) { _ = m.Close(ctx) } // frees memory, and cannot fail
+	// Without the checks that this puts into loops nothing ends a busy one, and
+	// no garbage could be collected beside it.
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(cache).WithCloseOnContextDone(true))
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, e.runtime); err != nil {
+		return nil, errors.Join(err, cache.Close(ctx))
+	}
+	return e, nil
+}
+
+// Run waits until ctx ends. Then it takes no more requests, waits for those
+// under way and releases what compiled modules hold.
+func (e *Engine) Run(ctx context.Context) error {
+	<-ctx.Done()
+	e.mu.Lock()
+	e.ended = true
+	e.mu.Unlock()
+	e.work.Wait()
+	ctx = context.WithoutCancel(ctx)
+	return errors.Join(e.runtime.Close(ctx), e.cache.Close(ctx))
+}
+
+// attend runs f on a goroutine that Run waits for, unless it has ended.
+func (e *Engine) attend(f func()) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended {
+		return errStopped
+	}
+	e.work.Go(f)
+	return nil
+}
+
+// Start returns an instance once the function's module is compiled; see [engine.Engine].
+func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.Instance, error) {
+	f := spec.Function
+	if f.Runtime != Runtime {
+		return nil, lateen.ErrFunctionRuntime.With("this engine does not run the runtime %q", f.Runtime)
+	}
+	tree, err := e.o.Trees(ctx, f.Tree)
+	if err != nil {
+		return nil, fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
+	}
+	began := time.Now()
+	m, err := e.module(ctx, moduleKey{f.Tree, f.Handler}, tree)
+	if err != nil {
+		return nil, err
+	}
+	i := &instance{
+		engine: e, module: m, spec: spec, tree: tree, limit: uint64(cmp.Or(f.Memory, e.o.Memory)) << 20, //nolint:gosec // at most 10 GiB
+		id: lateen.NewID[lateen.InstanceID]("ins_", began), done: make(chan struct{}), idle: make(chan struct{}),
+	}
+	i.running, i.cut = context.WithCancelCause(context.WithoutCancel(ctx))
+	if err := i.fits(); err != nil {
+		e.release(moduleKey{f.Tree, f.Handler})
+		return nil, err
+	}
+	i.phases = engine.Phases{Kind: e.kind(m), Load: time.Since(began)}
+	return i, nil
+}
+
+// kind says whether a module was compiled for this start.
+func (e *Engine) kind(m *module) lateen.StartKind {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if m.warm {
+		return lateen.StartBlank
+	}
+	m.warm = true
+	return lateen.StartCold
+}
+
+// Prepare compiles the function's module, which is kept on disk.
+func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
+	i, err := e.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	i.Stop(ctx)
+	return nil
+}
+
+// module returns a compiled module, which the caller releases.
+func (e *Engine) module(ctx context.Context, key moduleKey, tree string) (*module, error) {
+	e.mu.Lock()
+	if e.ended {
+		e.mu.Unlock()
+		return nil, errStopped
+	}
+	m, ok := e.modules[key]
+	if !ok {
+		m = &module{ready: make(chan struct{})}
+		e.modules[key] = m
+		e.work.Go(func() { e.compile(context.WithoutCancel(ctx), m, tree, key.handler) }) // which others may wait for
+	}
+	m.users++
+	e.unused = slices.DeleteFunc(e.unused, func(k moduleKey) bool { return k == key })
+	e.mu.Unlock()
+	select {
+	case <-m.ready:
+	case <-ctx.Done():
+		e.release(key)
+		return nil, context.Cause(ctx)
+	}
+	if m.err != nil {
+		e.release(key)
+		return nil, m.err
+	}
+	return m, nil
+}
+
+// release gives a module back. Without users it stays, if it is of use, until
+// there are too many of its kind.
+func (e *Engine) release(key moduleKey) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m := e.modules[key]
+	if m.users--; m.users > 0 {
+		return
+	}
+	e.unused = append(e.unused, key)
+	if len(e.unused) > maxUnused {
+		e.forgetLocked(e.unused[0])
+	} else if isClosed(m.ready) && m.err != nil {
+		e.forgetLocked(key) // it may go better another time
+	}
+}
+
+// forgetLocked forgets a module without users.
+func (e *Engine) forgetLocked(key moduleKey) {
+	m := e.modules[key]
+	delete(e.modules, key)
+	e.unused = slices.DeleteFunc(e.unused, func(k moduleKey) bool { return k == key })
+	if e.ended {
+		return // Run closes them all
+	}
+	e.work.Go(func() {
+		<-m.ready
+		if m.compiled != nil {
+			e.drop(m.compiled)
+		}
+	})
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// compile fills a module in.
+func (e *Engine) compile(ctx context.Context, m *module, tree, handler string) {
+	defer close(m.ready)
+	code, err := readModule(tree, handler)
+	if err != nil {
+		m.err = err
+		return
+	}
+	e.compiling <- struct{}{}
+	defer func() { <-e.compiling }()
+	before := e.kept()
+	m.compiled, err = e.runtime.CompileModule(ctx, code)
+	if err != nil {
+		m.err = lateen.ErrFunctionFailed.With("the function's module could not be compiled: %s", err.Error())
+		return
+	}
+	m.warm = e.kept() == before
+}
+
+// kept is how many compiled modules are on disk.
+func (e *Engine) kept() int {
+	files, _ := filepath.Glob(filepath.Join(e.o.Dir, "*", "*")) // the pattern is sound
+	return len(files)
+}
+
+// readModule reads a module from the files of a function, and from nowhere else.
+func readModule(tree, handler string) ([]byte, error) {
+	root, err := os.OpenRoot(tree)
+	if err != nil {
+		return nil, fmt.Errorf("open the function's files: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // it holds no data
+	file, err := root.Open(filepath.FromSlash(handler))
+	if err != nil {
+		return nil, lateen.ErrFunctionFailed.With("the module %s is not among the function's files", handler).Because(err)
+	}
+	defer file.Close()
+	code, err := io.ReadAll(io.LimitReader(file, maxModule+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the module %s: %w", handler, err)
+	}
+	if len(code) > maxModule {
+		return nil, lateen.ErrFunctionFailed.With("the module %s is larger than %d MiB", handler, maxModule>>20)
+	}
+	return code, nil
+}
