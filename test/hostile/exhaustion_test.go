@@ -1,0 +1,221 @@
+//go:build linux
+
+package hostile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+const (
+	mostTasks = 512  // processes and threads of an instance
+	mostFiles = 4096 // open at once, of a process
+	mostTmp   = 512  // MiB in /tmp
+)
+
+// died fails the test unless an exchange failed as one of a function that was
+// ended for its use of memory, and the instance is gone.
+func (f *function) died(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), "memory") {
+		t.Errorf("the error is %v, want that it had too much memory", err)
+	}
+	f.gone(t)
+}
+
+// memory is bounded, whatever it is called: a heap, buffers, files in /tmp and
+// /dev/shm.
+func (p *platform) memory(t *testing.T) {
+	for _, kind := range []string{"/heap", "/buffers"} {
+		t.Run(kind, func(t *testing.T) {
+			f := p.small(t, "memory.cjs")
+			_, err := f.try(t.Context(), kind)
+			f.died(t, err)
+		})
+	}
+	t.Run("of a child", func(t *testing.T) {
+		f := p.small(t, "attacker.cjs")
+		body, err := f.try(t.Context(), target("/", "memory", "400"))
+		if err == nil {
+			t.Errorf("it took it all: %s", body)
+		}
+	})
+	for _, kind := range []string{"/tmp", "/dev/shm"} {
+		t.Run(kind, func(t *testing.T) {
+			f := p.small(t, "memory.cjs")
+			body, err := f.try(t.Context(), kind)
+			var wrote int
+			if n, scanErr := fmt.Sscanf(body, "ENOSPC %d", &wrote); err == nil && n == 1 && scanErr == nil && wrote <= mostTmp {
+				f.end()
+				return // the size of the file system came first
+			}
+			f.died(t, err)
+		})
+	}
+}
+
+// hiddenMemory is in files without a name and segments without a process, which
+// only a bound of the kernel's counts.
+func (p *platform) hiddenMemory(t *testing.T) {
+	for _, kind := range []string{"memfd", "sysv"} {
+		t.Run(kind, func(t *testing.T) {
+			f := p.small(t, "attacker.cjs")
+			if body, err := f.try(t.Context(), target("/", kind, "400")); err == nil && strings.Contains(body, `"done"`) {
+				t.Errorf("it took it all: %s", body)
+			}
+		})
+	}
+}
+
+// disk is not there to be filled, but for memory with a bound.
+func (p *platform) disk(t *testing.T) {
+	f := p.hostile(t, "attacker.cjs")
+	f.attempts(t, target("/", "fill", "600")).want(t, "nothing else can be written to", map[string]string{
+		"/tmp": `ENOSPC after \d{3}`, "/dev/shm": `ENOSPC after \d+`,
+	})
+	for _, dir := range []string{"/tmp", "/dev/shm"} {
+		got := f.attempts(t, target("/", "inodes", dir, "70000"))
+		if made, err := strconv.Atoi(got["made"]); err != nil || made > 1<<16+1 || got["in the end"] != "ENOSPC" {
+			t.Errorf("in %s it made files: %v", dir, got)
+		}
+	}
+	f.end()
+}
+
+// openFiles are bounded, per process; all of them go with it.
+func (p *platform) openFiles(t *testing.T) {
+	got := p.attack(t, "files", "100000")
+	if opened, err := strconv.Atoi(got["opened"]); err != nil || opened > mostFiles || got["in the end"] != "EMFILE" {
+		t.Errorf("it opened %v", got)
+	}
+}
+
+// threads are bounded, however many are asked for.
+func (p *platform) threads(t *testing.T) {
+	f := p.small(t, "threads.cjs")
+	body, err := f.try(t.Context(), "/")
+	t.Logf("%s, %v", body, err) // that it dies of it is its own affair
+	f.end()
+	f.gone(t)
+}
+
+// forks end where the bound is, and all of them end with the instance.
+func (p *platform) forks(t *testing.T) {
+	name := "hostile-forks-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	f := p.hostile(t, "attacker.cjs")
+	ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+	defer cancel()
+	type answer struct {
+		body string
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		body, err := f.try(ctx, target("/", "forks", name))
+		answered <- answer{body, err}
+	}()
+	most := 0
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for done := false; !done; {
+		select {
+		case <-tick.C:
+			most = max(most, len(named(name)))
+		case <-ctx.Done():
+			done = true
+		}
+	}
+	if most < 10 || most > mostTasks {
+		t.Errorf("there were up to %d processes", most)
+	}
+	a := <-answered
+	t.Logf("up to %d processes: %s %v", most, a.body, a.err)
+	f.end()
+	f.gone(t)
+	until(t, "all forks are gone", func() bool { return len(named(name)) == 0 })
+}
+
+// busy loops leave others their time, and end when they are told to.
+func (p *platform) busy(t *testing.T) {
+	loop := p.hostile(t, "busy.cjs")
+	threads := p.hostile(t, "busy.cjs")
+	if got := threads.get(t, "/threads"); got != "busy" {
+		t.Fatal(got)
+	}
+	w := &watch{}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, lateen.ErrFunctionTimeout)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.run(ctx, p.neighbour)
+	}()
+	_, err := loop.try(ctx, "/")
+	if !errors.Is(err, lateen.ErrFunctionTimeout) {
+		t.Errorf("the error is %v, want that its time is over", err)
+	}
+	<-done
+	began := time.Now()
+	loop.end()
+	threads.end()
+	loop.gone(t)
+	threads.gone(t)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v to end them", took)
+	}
+	if w.asked < 10 {
+		t.Errorf("the neighbour was asked %d times in two seconds; the slowest answer took %v", w.asked, w.slowest)
+	}
+}
+
+// survivors are left behind by a function: they end with the instance, and
+// with its death.
+func (p *platform) survivors(t *testing.T) {
+	for _, how := range []string{"stopped", "dies"} {
+		t.Run("of one that "+how, func(t *testing.T) {
+			name := "hostile-survivor-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+			f := p.hostile(t, "attacker.cjs")
+			f.attempts(t, target("/", "daemon", name)).want(t, "done", nil)
+			until(t, "it is there", func() bool { return len(named(name)) == 1 })
+			if how == "dies" {
+				if _, err := f.try(t.Context(), target("/", "orphan")); !errors.Is(err, lateen.ErrFunctionFailed) {
+					t.Errorf("the error is %v", err)
+				}
+			}
+			f.end()
+			f.gone(t)
+			until(t, "it is gone", func() bool { return len(named(name)) == 0 })
+		})
+	}
+}
+
+// loading hostile code fails, soon after nobody waits for it any more.
+func (p *platform) loading(t *testing.T) {
+	for _, how := range []string{"loop", "wait", "exit", "kill", "stop", "control", "memory", "deep"} {
+		t.Run(how, func(t *testing.T) {
+			name := "hostile-load-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			began := time.Now()
+			i, err := p.begin(ctx, "hostile", "load.cjs", func(s *lateen.FunctionSpec) {
+				s.Function.Memory = 192
+				s.Env = map[string]string{"HOW": how, "NAME": name}
+			})
+			if err == nil {
+				(&function{i, p}).end()
+				t.Error("it was started")
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			until(t, "what it has started is gone", func() bool { return len(named(name)) == 0 })
+		})
+	}
+}

@@ -1,0 +1,221 @@
+//go:build linux
+
+// Package hostile_test runs functions that attack the platform and each other
+// through the real engine, and shows what each of them achieves: nothing that
+// a neighbour notices.
+package hostile_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Child()
+	os.Exit(m.Run())
+}
+
+// The walls that attacks are stopped by.
+const (
+	wallRoot      = "a root of its own"
+	wallProcesses = "a process namespace"
+	wallNetwork   = "a network namespace"
+	wallCalls     = "a list of system calls"
+	wallMemory    = "a bound on memory"
+)
+
+// attack is a way to attack.
+type attack struct {
+	name  string
+	run   func(*platform, *testing.T)
+	walls []string // without which it would succeed, as the platform says at its start
+}
+
+func attacks() []attack {
+	return []attack{
+		{"System calls", (*platform).calls, []string{wallCalls}},
+		{"Mounts", (*platform).mounts, []string{wallCalls}},
+		{"Namespaces", (*platform).namespaces, []string{wallCalls}},
+		{"Identity", (*platform).identity, []string{wallCalls}},
+		{"Setuid programs", (*platform).setuid, []string{wallRoot}},
+		{"Other architectures' calls", (*platform).foreign, []string{wallCalls}},
+		{"Terminals", (*platform).terminals, []string{wallCalls, wallRoot}},
+		{"Devices", (*platform).devices, []string{wallRoot}},
+		{"Raised limits", (*platform).limits, nil},
+		{"Proc", (*platform).proc, []string{wallProcesses, wallRoot}},
+		{"Other processes", (*platform).processes, []string{wallProcesses, wallCalls}},
+		{"Kill", (*platform).kill, []string{wallProcesses}},
+		{"Inherited descriptors", (*platform).inherited, nil},
+		{"Closed descriptors", (*platform).descriptors, nil},
+		{"Others' files", (*platform).files, []string{wallRoot}},
+		{"Links", (*platform).links, nil},
+		{"Full disk", (*platform).disk, []string{wallRoot}},
+		{"Sockets", (*platform).sockets, []string{wallCalls}},
+		{"Connections", (*platform).connections, []string{wallNetwork, wallRoot}},
+		{"Connection floods", (*platform).flood, []string{wallNetwork}},
+		{"Network changes", (*platform).netlink, []string{wallNetwork}},
+		{"Memory", (*platform).memory, nil},
+		{"Memory that is no process's", (*platform).hiddenMemory, []string{wallMemory}},
+		{"Open files", (*platform).openFiles, nil},
+		{"Threads", (*platform).threads, nil},
+		{"Forks", (*platform).forks, []string{wallProcesses}},
+		{"Busy loops", (*platform).busy, nil},
+		{"Survivors", (*platform).survivors, []string{wallProcesses}},
+		{"Loading", (*platform).loading, nil},
+		{"Forged messages", (*platform).control, nil},
+		{"Endless answers", (*platform).endless, nil},
+	}
+}
+
+// TestFunctionsAreContained runs all attacks as whoever runs the test.
+func TestFunctionsAreContained(t *testing.T) {
+	p := open(t, attacker(t))
+	for _, attack := range attacks() {
+		t.Run(attack.name, func(t *testing.T) {
+			for _, name := range attack.walls {
+				if wall := p.wall(t, name); wall.Missing != "" {
+					t.Skipf("there is not %s here: %s", name, wall.Missing)
+				}
+			}
+			began := time.Now()
+			w := p.during(t, func(t *testing.T) { attack.run(p, t) })
+			t.Logf("%v; the neighbour was asked %d times, the slowest answer took %v",
+				time.Since(began).Round(time.Millisecond), w.asked, w.slowest.Round(time.Millisecond))
+		})
+	}
+}
+
+// TestThePlatformSaysWhatItCannotKeepFunctionsFrom is about hosts where some
+// walls do not stand.
+func TestThePlatformSaysWhatItCannotKeepFunctionsFrom(t *testing.T) {
+	p := open(t, attacker(t))
+	said := p.engine.Missing()
+	for _, wall := range p.engine.Walls() {
+		if (wall.Missing != "") != strings.Contains(said, wall.Name) {
+			t.Errorf("%s is missing (%s), and it says %q", wall.Name, wall.Missing, said)
+		}
+		if wall.Stops == "" || wall.Missing != "" && wall.Remedy == "" {
+			t.Errorf("%+v says not what it is for, or what to do", wall)
+		}
+	}
+	if os.Geteuid() == 0 && said != "" {
+		t.Errorf("for root %s", said)
+	}
+	if os.Geteuid() != 0 && !strings.Contains(said, "a user id of its own") {
+		t.Errorf("a plain user has no ids to give, and it says %q", said)
+	}
+}
+
+// plainUser is a user id that nothing else on a host has.
+const plainUser = 0x6c617465
+
+// TestFunctionsOfAPlainUserAreContained runs all attacks as somebody who is
+// not the superuser.
+func TestFunctionsOfAPlainUserAreContained(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("whoever runs this is a plain user already")
+	}
+	dir := enginetest.Reachable(t)
+	for _, name := range []string{"tmp", "home", "runtimes"} {
+		if err := errors.Join(os.Mkdir(filepath.Join(dir, name), 0o755), os.Chown(filepath.Join(dir, name), plainUser, plainUser)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtimes := runtimesDir(t)
+	if err := mirror(runtimes, filepath.Join(dir, "runtimes")); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "hostile.test")
+	data, err := os.ReadFile(self)
+	if err == nil {
+		err = os.WriteFile(program, data, 0o755) //nolint:gosec // a program
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-test.run=^(TestFunctionsAreContained|TestThePlatformSays.*)$", "-test.v")
+	cmd.Env = []string{
+		"HOME=" + filepath.Join(dir, "home"), "TMPDIR=" + filepath.Join(dir, "tmp"), "PATH=" + os.Getenv("PATH"),
+		"LATEEN_TEST_RUNTIMES=" + filepath.Join(dir, "runtimes"), "LATEEN_TEST_ATTACKER=" + attacker(t),
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: plainUser, Gid: plainUser, Groups: []uint32{}}}
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	for _, name := range []string{"TestFunctionsAreContained", "TestThePlatformSaysWhatItCannotKeepFunctionsFrom"} {
+		if !strings.Contains(string(out), "--- PASS: "+name) {
+			t.Errorf("%s did not pass: %v", name, err)
+		}
+	}
+}
+
+// runtimesDir is where the toolchain of tests has put the runtimes.
+func runtimesDir(t *testing.T) string {
+	t.Helper()
+	program, err := enginetest.Toolchain(t).Node(t.Context(), 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(filepath.Dir(filepath.Dir(program)))
+}
+
+// mirror makes a tree of hard links to the files of another, where both are on
+// one file system, else of copies.
+func mirror(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		at := filepath.Join(to, rel)
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(at, 0o755) //nolint:gosec // for everybody
+		case d.Type()&fs.ModeSymlink != 0:
+			aim, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(aim, at)
+		}
+		if os.Link(path, at) == nil {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(at, data, 0o755) //nolint:gosec // programs among them
+	})
+}
+
+// attacker returns the attacker, built, where anybody may execute it.
+func attacker(t *testing.T) string {
+	t.Helper()
+	if built := os.Getenv("LATEEN_TEST_ATTACKER"); built != "" {
+		return built
+	}
+	program := filepath.Join(enginetest.Reachable(t), "attacker")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./testdata/attacker")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the attacker: %v\n%s", err, out)
+	}
+	return program
+}

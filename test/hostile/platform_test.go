@@ -1,0 +1,397 @@
+//go:build linux
+
+package hostile_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/egress"
+	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local"
+	"github.com/lateen-dev/lateen/internal/sandbox"
+)
+
+const (
+	patience = 20 * time.Second // for whatever must come
+	secret   = "of the neighbour"
+)
+
+// platform runs hostile functions beside a neighbour, which must not notice.
+type platform struct {
+	engine *local.Engine
+	logs   *sink
+	trees  string
+	dir    string // the engine's
+	data   string // as the platform's data directory, only that anybody who sees it may read it
+
+	service netip.AddrPort // of this host, the only one that functions may call
+
+	neighbour *function
+}
+
+// open starts a platform that runs as long as the test.
+func open(t *testing.T, attacker string) *platform {
+	t.Helper()
+	t.Setenv("LATEEN_SECRET", "of the platform")
+	home := enginetest.Reachable(t)
+	p := &platform{logs: &sink{}, trees: filepath.Join(home, "trees"), dir: filepath.Join(home, "run"), data: filepath.Join(home, "data")}
+	p.layOut(t, attacker)
+	service := greeter(t, "tcp", "127.0.0.1:0").Addr().String()
+	p.service = netip.MustParseAddrPort(service)
+	var err error
+	p.engine, err = local.New(local.Options{
+		Dir: p.dir, TreesDir: p.trees, Logs: p.logs, Toolchain: enginetest.Toolchain(t), Pool: 1,
+		Network: egress.New(egress.Options{Host: []netip.AddrPort{p.service}}),
+		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
+			return filepath.Join(p.trees, string(tree)), nil
+		},
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- p.engine.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	p.neighbour = p.startNeighbour(t)
+	return p
+}
+
+// layOut makes the trees of the functions, and files that are not for them.
+func (p *platform) layOut(t *testing.T, attacker string) {
+	t.Helper()
+	write := func(path string, data []byte, mode os.FileMode) {
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, mode), os.Chmod(path, mode)) //nolint:gosec // for functions
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	sources, err := filepath.Glob("testdata/functions/*.cjs")
+	if err != nil || len(sources) == 0 {
+		t.Fatal(sources, err)
+	}
+	for _, source := range append(sources, attacker) {
+		data, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(filepath.Join(p.trees, "hostile", filepath.Base(source)), data, 0o755)
+		if filepath.Base(source) == "neighbour.cjs" {
+			write(filepath.Join(p.trees, "neighbour", "neighbour.cjs"), data, 0o644)
+		}
+	}
+	write(filepath.Join(p.trees, "neighbour", "secret.txt"), []byte(secret), 0o644)
+	write(filepath.Join(p.data, "key"), []byte("of the platform"), 0o644)
+}
+
+// wall returns the wall of that name.
+func (p *platform) wall(t *testing.T, name string) sandbox.Wall {
+	t.Helper()
+	walls := p.engine.Walls()
+	i := slices.IndexFunc(walls, func(w sandbox.Wall) bool { return w.Name == name })
+	if i < 0 {
+		t.Fatalf("there is no wall %q among %v", name, walls)
+	}
+	return walls[i]
+}
+
+// sink keeps the lines that somebody forged, and counts all.
+type sink struct {
+	mu     sync.Mutex // guards below
+	count  int
+	forged []lateen.LogLine
+}
+
+// Log implements [engine.LogSink].
+func (s *sink) Log(line lateen.LogLine) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count++
+	if strings.Contains(line.Text, "forged") {
+		s.forged = append(s.forged, line)
+	}
+}
+
+// forgeries returns the lines that somebody forged.
+func (s *sink) forgeries() []lateen.LogLine {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.forged)
+}
+
+// function is a running instance.
+type function struct {
+	engine.Instance
+
+	p *platform
+}
+
+func (p *platform) startNeighbour(t *testing.T) *function {
+	t.Helper()
+	return p.start(t, "neighbour", "neighbour.cjs", func(s *lateen.FunctionSpec) { s.Env = map[string]string{"SECRET": secret} })
+}
+
+// hostile starts a function of the testdata that attacks.
+func (p *platform) hostile(t *testing.T, handler string) *function {
+	t.Helper()
+	return p.start(t, "hostile", handler, func(*lateen.FunctionSpec) {})
+}
+
+// small is hostile with little memory.
+func (p *platform) small(t *testing.T, handler string) *function {
+	t.Helper()
+	return p.start(t, "hostile", handler, func(s *lateen.FunctionSpec) { s.Function.Memory = 192 })
+}
+
+// start starts an instance of a function of the project that tree belongs to.
+func (p *platform) start(t *testing.T, tree, handler string, change func(*lateen.FunctionSpec)) *function {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	i, err := p.begin(ctx, tree, handler, change)
+	if err != nil {
+		t.Fatalf("start %s: %v", handler, err)
+	}
+	f := &function{i, p}
+	t.Cleanup(f.end)
+	return f
+}
+
+// begin is start where that may fail.
+func (p *platform) begin(ctx context.Context, tree, handler string, change func(*lateen.FunctionSpec)) (engine.Instance, error) {
+	spec := lateen.FunctionSpec{
+		Key: lateen.FunctionKey(tree + "/" + handler), Team: "team_" + lateen.TeamID(tree), Project: "prj_" + lateen.ProjectID(tree),
+		Deployment: "dpl_" + lateen.DeploymentID(tree), Name: "/" + handler,
+		Function: lateen.Function{Runtime: "nodejs24.x", Handler: handler, Tree: lateen.Digest(tree), LauncherType: "Nodejs"},
+		Env:      map[string]string{},
+	}
+	change(&spec)
+	return p.engine.Start(ctx, spec)
+}
+
+// end stops the instance without any grace.
+func (f *function) end() {
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // after the end of the test
+	cancel()
+	f.Stop(ctx)
+}
+
+// target is a path with arguments.
+func target(path string, args ...string) string {
+	return path + "?" + url.Values{"arg": args}.Encode()
+}
+
+// open sends a request.
+func (f *function) open(ctx context.Context, target string) (*http.Response, error) {
+	ctx = lateen.WithRequestID(ctx, lateen.NewID[lateen.RequestID]("req_", time.Now()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://example.com", nil)
+	if err != nil {
+		return nil, err
+	}
+	if req.URL, err = url.Parse(target); err != nil {
+		return nil, err
+	}
+	return f.RoundTrip(req)
+}
+
+// try asks and returns the answer's body.
+func (f *function) try(ctx context.Context, target string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the test has no more patience"))
+	defer cancel()
+	resp, err := f.open(ctx, target)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("it answered %d: %s", resp.StatusCode, body)
+	}
+	return string(body), err
+}
+
+// get is try where that must succeed.
+func (f *function) get(t *testing.T, target string) string {
+	t.Helper()
+	body, err := f.try(t.Context(), target)
+	if err != nil {
+		t.Fatalf("%s: %v", target, err)
+	}
+	return body
+}
+
+// outcomes is what became of attempts, by name.
+type outcomes map[string]string
+
+// attempts asks for outcomes.
+func (f *function) attempts(t *testing.T, target string) outcomes {
+	t.Helper()
+	body := f.get(t, target)
+	var got outcomes
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatalf("%s: %v: %s", target, err, body)
+	}
+	return got
+}
+
+// want fails the test where an outcome is not as a whole what the pattern
+// says. except has the patterns of those that are not like the rest, each of
+// which must have been tried.
+func (o outcomes) want(t *testing.T, pattern string, except map[string]string) {
+	t.Helper()
+	for name := range except {
+		if _, tried := o[name]; !tried {
+			t.Errorf("%s was not tried", name)
+		}
+	}
+	o.each(t, func(name string) string {
+		if p, ok := except[name]; ok {
+			return p
+		}
+		return pattern
+	})
+}
+
+// each is want with a pattern for each name.
+func (o outcomes) each(t *testing.T, pattern func(name string) string) {
+	t.Helper()
+	if len(o) == 0 {
+		t.Error("nothing was tried")
+	}
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		if want := pattern(name); !regexp.MustCompile("^(?:" + want + ")$").MatchString(o[name]) {
+			t.Errorf("%s: %s, want %s", name, o[name], want)
+		}
+	}
+}
+
+// gone waits until the instance takes no more requests and its process is gone.
+func (f *function) gone(t *testing.T) {
+	t.Helper()
+	select {
+	case <-f.Done():
+	case <-time.After(patience):
+		t.Fatal("the instance goes on")
+	}
+}
+
+// watch is what the neighbour noticed during an attack.
+type watch struct {
+	mu      sync.Mutex // guards below
+	asked   int
+	slowest time.Duration
+	failed  []error
+}
+
+// during runs an attack while the neighbour is asked ten times a second and
+// more. It, and a new instance of it, must answer then and afterwards.
+func (p *platform) during(t *testing.T, attack func(t *testing.T)) *watch {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w := &watch{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.run(ctx, p.neighbour)
+	}()
+	attack(t)
+	cancel()
+	<-done
+	w.ask(t.Context(), p.neighbour)
+	again := p.startNeighbour(t)
+	w.ask(t.Context(), again)
+	again.end()
+	for _, err := range w.failed {
+		t.Errorf("the neighbour: %v", err)
+	}
+	return w
+}
+
+func (w *watch) run(ctx context.Context, f *function) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		w.ask(ctx, f)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *watch) ask(ctx context.Context, f *function) {
+	began := time.Now()
+	body, err := f.try(ctx, fmt.Sprintf("/%d", w.asked))
+	if ctx.Err() != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if want := fmt.Sprintf("/%d well", w.asked); err == nil && body != want {
+		err = fmt.Errorf("it answered %q, want %q", body, want)
+	}
+	if err != nil {
+		w.failed = append(w.failed, err)
+	}
+	w.asked++
+	w.slowest = max(w.slowest, time.Since(began))
+}
+
+// until waits for a fact.
+func until(t *testing.T, what string, fact func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !fact() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("it never comes that %s", what)
+		}
+	}
+}
+
+// named returns the processes of this host that have a word among their
+// arguments, zombies not counted.
+func named(word string) []string {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		panic(err)
+	}
+	var pids []string
+	for _, e := range entries {
+		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err == nil && slices.Contains(strings.Split(string(line), "\x00"), word) {
+			pids = append(pids, e.Name())
+		}
+	}
+	return pids
+}
