@@ -31,18 +31,18 @@ func Child() {
 	runtime.LockOSThread() // what follows is said of one thread, the one that executes the program
 	var p plan
 	if err := json.Unmarshal([]byte(os.Args[1]), &p); err != nil {
-		os.Exit(setupFailed) //nolint:forbidigo // the child is its own main program
+		unix.Exit(setupFailed)
 	}
 	setup := os.NewFile(uintptr(p.Setup), "setup")
 	err := p.confine(setup)
 	if err == nil && p.Path == "" {
-		os.Exit(0) //nolint:forbidigo // as above
+		unix.Exit(0)
 	}
 	if err == nil {
 		err = p.become()
 	}
 	_, _ = fmt.Fprintln(setup, err) // if nobody hears it, nobody is there
-	os.Exit(setupFailed)            //nolint:forbidigo // as above
+	unix.Exit(setupFailed)
 }
 
 // become executes the program: under the keeper, where it would be the first
@@ -54,7 +54,7 @@ func (p *plan) become() error {
 		if err := unix.Exec(p.Path, args, p.Env); err != nil {
 			fmt.Fprintf(os.Stderr, "sandbox: execute %s: %v\n", p.Path, err)
 		}
-		os.Exit(126) //nolint:forbidigo // as for Child
+		unix.Exit(126)
 	}
 	argv, err := syscall.SlicePtrFromStrings(append([]string{"keeper", "run"}, args...))
 	if err != nil {
