@@ -96,8 +96,8 @@ async function activate(spec) {
     run(new Call(req, socket), () => handler.upgrade(req, socket, head));
   }));
   fault.loaded();
-  if (!spec.template) control.watch(); // a template's next message is for its children
   control.send('server-started', { initDuration: performance.now() - began });
+  if (!spec.template) control.watch(); // a template's next message is for its children
 }
 
 capture.install();

@@ -24,7 +24,7 @@ async function load(spec) {
   process.argv[1] = entry;
   const listening = new Listening();
   try {
-    const exported = await loadModule(entry);
+    const exported = await loadModule(entry, spec.root);
     if (spec.awsHandler) return new LambdaHandler(exported, spec.awsHandler);
     return await resolve(unwrap(exported), spec, listening);
   } finally {
@@ -36,8 +36,8 @@ async function load(spec) {
  * Loads a module. Most are cheaper to require, ESM among them; a module that
  * is known to be ESM is imported, as is what require refuses.
  */
-async function loadModule(entry) {
-  if (!isModule(entry)) {
+async function loadModule(entry, root) {
+  if (!isModule(entry, root)) {
     try {
       return createRequire(entry)(entry);
     } catch (error) {
@@ -47,15 +47,22 @@ async function loadModule(entry) {
   return import(pathToFileURL(entry).href);
 }
 
-function isModule(entry) {
+/** Whether a file is known to be ESM: by its name, or by the package it is in, not beyond the root. */
+function isModule(entry, root) {
   if (entry.endsWith('.mjs')) return true;
   if (!entry.endsWith('.js')) return false;
   for (let dir = path.dirname(entry); ; dir = path.dirname(dir)) {
-    try {
-      return JSON.parse(readFileSync(path.join(dir, 'package.json'), 'utf8')).type === 'module';
-    } catch (error) {
-      if (error.code !== 'ENOENT' || dir === path.dirname(dir)) return false;
-    }
+    const file = path.join(dir, 'package.json');
+    if (existsSync(file)) return typeOf(file) === 'module';
+    if (dir === root || dir === path.dirname(dir)) return false;
+  }
+}
+
+function typeOf(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).type;
+  } catch {
+    return undefined;
   }
 }
 

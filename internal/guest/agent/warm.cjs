@@ -1,12 +1,14 @@
 'use strict';
 // What a blank process does before it is needed: load the modules that
-// functions use, touch what the runtime makes only on first use, and answer
-// requests of its own in every way that functions do.
+// functions use, touch what the runtime makes only on first use, load a function
+// of its own and answer requests in every way that functions do. Code is
+// compiled when it first runs, so all of this is the very code that runs later.
 
 const path = require('node:path');
 const { AsyncLocalStorage } = require('node:async_hooks');
+const process = require('node:process');
 const { pathToFileURL } = require('node:url');
-const { sweeten } = require('./sugar.cjs');
+const { load } = require('./handler.cjs');
 const { WebHandler } = require('./web.cjs');
 
 const PARK = '/park'; // the last request of the warm-up
@@ -21,6 +23,19 @@ async function warm() {
   new AsyncLocalStorage().run({}, () => {});
   touchWeb();
   await import(pathToFileURL(path.join(__dirname, 'warm.mjs')).href);
+}
+
+/** Loads a function as an activation does, and returns its handler. */
+async function rehearse() {
+  const [, main] = process.argv;
+  const cwd = process.cwd();
+  Object.assign(process.env, { LATEEN_WARM: '' });
+  delete process.env.LATEEN_WARM;
+  process.chdir(__dirname);
+  const handler = await load({ root: __dirname, handler: 'warm.js', helpers: true });
+  process.chdir(cwd);
+  process.argv[1] = main;
+  return handler;
 }
 
 /** Uses the web's globals, most of which exist only from their first use on. */
@@ -47,9 +62,10 @@ class WarmHandler {
   }, { middleware: false });
 
   async handle(call, req, res) {
+    if (req.url === PARK) return res.end();
     if (req.method === 'POST') return this.web.handle(call, req, res);
-    await sweeten(req, res);
-    res.status(200).json([req.query, req.cookies, req.body]);
+    this.node ??= rehearse();
+    return (await this.node).handle(call, req, res);
   }
 }
 
