@@ -121,13 +121,10 @@ var errRefused = errors.New("the policy refuses it")
 
 // judge returns where to dial, and counts the connection. A refusal is told.
 func (a *Attachment) judge(to netip.AddrPort) (target, error) {
-	host := a.ledger.hostOf(to.Addr())
-	a.mu.Lock()
-	permitted := a.refused != nil
-	a.mu.Unlock()
-	if !permitted {
+	if !a.permitted() {
 		return target{}, errRefused
 	}
+	host := a.ledger.hostOf(to.Addr())
 	dial, why := a.network.policy.judge(to)
 	if why != "" {
 		a.tell(Refusal{Host: host, To: to, Why: why})
@@ -138,6 +135,13 @@ func (a *Attachment) judge(to netip.AddrPort) (target, error) {
 	}
 	a.ledger.count(host)
 	return dial, nil
+}
+
+// permitted reports whether anything is permitted yet.
+func (a *Attachment) permitted() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refused != nil
 }
 
 // full tells that there are as many connections as there may be.

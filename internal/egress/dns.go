@@ -29,6 +29,11 @@ const (
 	resolvEvery = 5 * time.Second // how often that file may be read
 )
 
+// isResolver reports whether a sandbox asks its resolver.
+func isResolver(to netip.AddrPort) bool {
+	return to.Port() == dnsPort && (to.Addr() == link.Gateway || to.Addr() == link.Gateway6)
+}
+
 // resolvers are the DNS servers that the host uses.
 type resolvers struct {
 	fixed []netip.AddrPort // if not empty: those, whatever the file says

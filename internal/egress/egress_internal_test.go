@@ -95,6 +95,11 @@ func TestTheLedgerIsBounded(t *testing.T) {
 	if total != 6*maxNames {
 		t.Errorf("%d were counted, want %d", total, 6*maxNames)
 	}
+	forged := netip.MustParseAddr("9.9.9.9")
+	l.learn(forged, "a\nb.example.")
+	if got := l.hostOf(forged); got != "9.9.9.9" {
+		t.Errorf("a name that is none is %q", got)
+	}
 	if got := l.hostOf(netip.MustParseAddr("::ffff:1.2.5.255")); got != "host1535.example" {
 		t.Errorf("the last is %s", got)
 	}

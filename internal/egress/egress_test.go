@@ -143,7 +143,7 @@ func ownAddresses(t *testing.T) []string {
 func TestNothingIsPermittedBeforeItIs(t *testing.T) {
 	l, network := listen(t, egress.Options{})
 	serve(t, l, echoAll)
-	s := attach(t, network, true, "denied", "tcp!"+gateway(l), "udp!"+gateway(l))
+	s := attach(t, network, true, "denied", "tcp!"+gateway(l), "udp!"+gateway(l), "tcp!198.18.0.1:53", "udp!198.18.0.1:53")
 	s.begin(t)
 	s.wait(t)
 	if u := s.Usage(); len(u.Outbound) > 0 {

@@ -17,7 +17,7 @@ import (
 func (g *guestStack) acceptFlow(r *udp.ForwarderRequest) bool {
 	a := g.attachment
 	to := destination(r.ID())
-	dns := to.Port() == dnsPort && (to.Addr() == link.Gateway || to.Addr() == link.Gateway6)
+	dns := isResolver(to)
 	if !a.enter() {
 		return false
 	}
@@ -65,7 +65,7 @@ func (a *Attachment) admitFlow(to netip.AddrPort, dns bool) (release func(), dia
 		a.flows.Add(-1)
 		a.work.Done()
 	}
-	if dns {
+	if dns && a.permitted() {
 		return release, dial, true
 	}
 	dial, err := a.judge(to)

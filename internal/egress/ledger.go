@@ -36,10 +36,14 @@ type ledger struct {
 	order []netip.Addr          // keys of names, the oldest first
 }
 
-// learn remembers the name that led to an address.
+// learn remembers the name that led to an address, if it is one as hosts have
+// them: others lead somewhere as well, but have no place in a log.
 func (l *ledger) learn(ip netip.Addr, name string) {
 	ip = address.Canonical(ip)
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-_.", r) }) {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.names == nil {

@@ -39,7 +39,7 @@ func (g *guestStack) acceptStream(r *tcp.ForwarderRequest) {
 		a.streams.Add(-1)
 		a.network.give()
 	}()
-	if to.Port() == dnsPort && (to.Addr() == link.Gateway || to.Addr() == link.Gateway6) {
+	if isResolver(to) && a.permitted() {
 		if end := g.establish(r, n); end != nil {
 			a.answerStream(end)
 		}
