@@ -40,10 +40,13 @@ type Activate struct {
 	AWSHandler string            `json:"awsHandler,omitempty"` // "file.export" in the style of AWS Lambda
 	SourceMaps bool              `json:"sourceMaps,omitempty"` // stack traces name sources
 	Assets     []lateen.Asset    `json:"assets,omitempty"`     // what an edge function may import by name
-	Lambda     *Lambda           `json:"lambda,omitempty"`     // of a program: it asks the AWS Lambda Runtime API for its requests
-	Archive    *Archive          `json:"archive,omitempty"`    // to load from
-	Record     bool              `json:"record,omitempty"`     // remember what an archive is made of
-	Template   string            `json:"template,omitempty"`   // path of [ForkLibrary]: it will be asked to fork
+	// Interpreter is what a relay executes the handler with: a program and its
+	// arguments.
+	Interpreter []string `json:"interpreter,omitempty"`
+	Lambda      *Lambda  `json:"lambda,omitempty"`   // of a program: it asks the AWS Lambda Runtime API for its requests
+	Archive     *Archive `json:"archive,omitempty"`  // to load from
+	Record      bool     `json:"record,omitempty"`   // remember what an archive is made of
+	Template    string   `json:"template,omitempty"` // path of [ForkLibrary]: it will be asked to fork
 }
 
 // Archive is where what a function compiled to before can be read. What is in

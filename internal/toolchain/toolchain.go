@@ -98,6 +98,29 @@ func (t *Toolchain) Node(ctx context.Context, major int) (string, error) {
 	return filepath.Join(dir, "bin", "node"), nil
 }
 
+// Bun returns the path of a Bun binary of version 1: the newest one that is
+// here, or the newest one the registry has if none is.
+func (t *Toolchain) Bun(ctx context.Context) (string, error) {
+	name, err := bunPackage(runtime.GOOS, runtime.GOARCH)
+	if err != nil {
+		return "", err
+	}
+	dir, err := t.install(ctx, name, "1", func(path string) bool { return path == "bin/bun" || path == "LICENSE" })
+	if err != nil {
+		return "", fmt.Errorf("get Bun: %w", err)
+	}
+	return filepath.Join(dir, "bin", "bun"), nil
+}
+
+// bunPackage is the package that carries the Bun binary of a platform.
+func bunPackage(goos, goarch string) (string, error) {
+	arch, ok := map[string]string{"amd64": "x64", "arm64": "aarch64"}[goarch]
+	if !ok || goos != "linux" && goos != "darwin" {
+		return "", ErrPackage.With("there is no Bun package for %s on %s", goos, goarch)
+	}
+	return "@oven/bun-" + goos + "-" + arch, nil
+}
+
 // Package returns the directory of the package called name, unpacked whole: the
 // newest version in versions that is here, or else that the registry has.
 // versions is a version (1.2.3), its beginning (1, 1.2), a caret range

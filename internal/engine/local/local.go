@@ -87,6 +87,7 @@ type Engine struct {
 	// main module of theirs.
 	pythons     []python
 	pythonAgent string
+	bunAgent    string // what Bun runs
 
 	archives  *archives
 	templates templates
@@ -161,6 +162,9 @@ func (e *Engine) prepare() error {
 		return err
 	}
 	if e.pythonAgent, err = guest.InstallPython(e.o.Dir); err != nil {
+		return err
+	}
+	if e.bunAgent, err = guest.InstallBun(e.o.Dir); err != nil {
 		return err
 	}
 	if e.archives, err = openArchives(e.o.Archives, e.o.MaxArchives, filepath.Base(filepath.Dir(e.agent))); err != nil {

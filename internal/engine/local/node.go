@@ -28,7 +28,7 @@ func nodeFor(runtime string) (major int, notice string, err error) {
 	switch {
 	case !ok || !dotX || err != nil || wanted > versions[len(versions)-1]:
 		return 0, "", lateen.ErrFunctionRuntime.With("this platform does not run the runtime %q", runtime).
-			WithHint("it runs nodejs22.x, nodejs24.x, older versions of Node.js on 22, edge, python3.11 and newer where the host has it, executable and provided.al2023")
+			WithHint("it runs nodejs22.x, nodejs24.x, older versions of Node.js on 22, edge, python3.11 and newer where the host has it, bun1.x, executable, provided.al2023 and wasi")
 	case slices.Contains(versions, wanted):
 		return wanted, "", nil
 	default:

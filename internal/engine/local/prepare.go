@@ -35,7 +35,7 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 		return err
 	}
 	if !pool.runner.warm {
-		return nil // it is not the agent of Node.js that loads it
+		return pool.find(ctx) // it is not the agent of Node.js that loads it
 	}
 	var busy bool
 	e.known.with(spec.Key, func(a *acquaintance) { busy, a.busy = a.busy, true })

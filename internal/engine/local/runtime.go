@@ -26,6 +26,9 @@ type command struct {
 	path   string
 	args   []string
 	mounts []sandbox.Mount // besides those that every process has
+	// interpreter is what a relay executes the function's entry with, a program
+	// and its arguments; nil where the entry is a program.
+	interpreter []string
 }
 
 // runners returns all there are on this host, the first wanted first.
@@ -36,6 +39,7 @@ func (e *Engine) runners() []*runner {
 		all = append(all, e.node(versions[i]))
 	}
 	all = append(all, e.programs())
+	all = append(all, e.bun())
 	for _, p := range e.pythons {
 		all = append(all, p.runner(e))
 	}
@@ -47,6 +51,9 @@ func (e *Engine) runners() []*runner {
 func (e *Engine) runtimeFor(f *lateen.Function) (p *pool, notice string, err error) {
 	if isProgram(f.Runtime) {
 		return e.pools[programsName], "", nil
+	}
+	if isBun(f.Runtime) {
+		return e.pools[bunName], "", nil
 	}
 	if minor, ok := isPython(f.Runtime); ok {
 		return e.pythonFor(minor)

@@ -42,6 +42,8 @@ type worker struct {
 	output   *output
 	outside  *outside
 	inside   func(path string) string // how the process knows a path of the host
+	// interpreter is that of its command, in the process's paths.
+	interpreter []string
 
 	messages *guest.Reader // of the control connection
 	tag      string        // of the archives it can read; set before parked
@@ -118,8 +120,13 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 		e.clean(name, tmp)
 		return nil, err
 	}
+	interpreter := make([]string, len(program.interpreter))
+	for i, part := range program.interpreter {
+		interpreter[i] = inside(part)
+	}
 	w := &worker{
-		name: name, process: process, ends: ends, inside: inside, output: &output{sink: e.o.Logs}, outside: outside,
+		interpreter: interpreter,
+		name:        name, process: process, ends: ends, inside: inside, output: &output{sink: e.o.Logs}, outside: outside,
 		messages: guest.NewReader(ends.control), parked: make(chan struct{}), exited: make(chan struct{}),
 	}
 	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -52,8 +53,9 @@ func (s *starter) start(spec guest.Activate, env []string) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
+	args := append(slices.Clone(spec.Interpreter), path)
 	cmd := &exec.Cmd{
-		Path: path, Args: []string{path}, Dir: spec.Root, Env: environment(spec, env),
+		Path: args[0], Args: args, Dir: spec.Root, Env: environment(spec, env),
 		Stdout: os.Stdout, Stderr: os.Stderr, SysProcAttr: attributes(),
 	}
 	s.jobs <- cmd
@@ -73,7 +75,7 @@ func entry(spec guest.Activate) (string, error) {
 	for _, name := range []string{spec.Handler, bootstrap} {
 		path := filepath.Join(spec.Root, name)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			if info.Mode()&0o111 == 0 {
+			if len(spec.Interpreter) == 0 && info.Mode()&0o111 == 0 {
 				return "", fmt.Errorf("%s is not executable: build it with its mode, `chmod +x`", name)
 			}
 			return path, nil

@@ -1,0 +1,39 @@
+package local
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/lateen-dev/lateen/internal/sandbox"
+)
+
+const (
+	bunName       = "Bun 1" // of the runner
+	guestBun      = sandbox.MountRoot + "/runtime/bun"
+	guestBunAgent = sandbox.MountRoot + "/runtime/agent"
+)
+
+// isBun reports whether functions with this runtime run in Bun.
+func isBun(runtime string) bool { return runtime == "bun1.x" || runtime == "bun1" }
+
+// bun runs functions in Bun: what boots is the relay, which starts that as the
+// function's program. It is fetched when the first of them asks for it.
+func (e *Engine) bun() *runner {
+	r := e.programs()
+	relay := r.find
+	r.name, r.env = bunName, []string{"NODE_ENV=production", "DO_NOT_TRACK=1", "BUN_RUNTIME_TRANSPILER_CACHE_PATH=0"}
+	r.find = func(ctx context.Context) (command, error) {
+		c, err := relay(ctx)
+		if err != nil {
+			return c, err
+		}
+		program, err := e.o.Toolchain.Bun(ctx)
+		if err == nil {
+			err = e.reachable(filepath.Dir(program))
+		}
+		c.interpreter = []string{program, e.bunAgent}
+		c.mounts = append(c.mounts, sandbox.Mount{Host: program, Guest: guestBun}, sandbox.Mount{Host: filepath.Dir(e.bunAgent), Guest: guestBunAgent})
+		return c, err
+	}
+	return r
+}

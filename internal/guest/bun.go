@@ -1,0 +1,23 @@
+package guest
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+)
+
+//go:embed bun/serve.mjs
+var bun []byte
+
+// InstallBun writes what runs functions in Bun, behind a relay, into a
+// directory of dir, and returns its path.
+func InstallBun(dir string) (string, error) {
+	sum := sha256.Sum256(bun)
+	home := filepath.Join(dir, "bun-"+hex.EncodeToString(sum[:8]))
+	if err := publish(home, map[string][]byte{"serve.mjs": bun}); err != nil {
+		return "", fmt.Errorf("install the agent: %w", err)
+	}
+	return filepath.Join(home, "serve.mjs"), nil
+}

@@ -1,0 +1,80 @@
+// Runs a function in Bun as the server on $PORT that the relay waits for: the
+// program is `bun serve.mjs ENTRY`.
+//
+// A function is what it is in Node.js: methods, fetch, or a default export that
+// takes a Request or (req, res); or it calls Bun.serve or listens itself.
+
+import { pathToFileURL } from 'node:url';
+
+const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH'];
+const port = Number(process.env.PORT);
+const entry = process.argv[2];
+const own = Bun.serve;
+
+let listens = false;
+Bun.serve = (options) => {
+  listens = true;
+  return own.call(Bun, { ...options, port, hostname: '127.0.0.1', unix: undefined });
+};
+
+function unwrap(exported) {
+  for (let i = 0; i < 5 && exported?.default; i++) exported = exported.default;
+  return exported ?? {};
+}
+
+/** The URL that the client asked for. */
+function public_(request) {
+  const { headers } = request;
+  const url = new URL(request.url);
+  const host = headers.get('x-forwarded-host') ?? headers.get('host');
+  if (host) url.host = host;
+  url.protocol = headers.get('x-forwarded-proto') ?? 'http';
+  if (!/:\d+$/.test(host ?? '')) url.port = '';
+  return new Request(url.href, request);
+}
+
+function web(exported) {
+  const named = METHODS.some((name) => typeof exported[name] === 'function');
+  const direct = typeof exported === 'function' ? exported : undefined;
+  const context = { waitUntil: (promise) => void Promise.resolve(promise).catch((error) => console.error(error)) };
+  return async (request) => {
+    const handler = exported[request.method] ?? exported.fetch ?? (named ? undefined : direct);
+    if (!handler) return new Response(null, { status: 405 });
+    const response = await handler.call(exported, public_(request), context);
+    if (!(response instanceof Response)) throw new Error('the function did not return a Response');
+    return response;
+  };
+}
+
+async function serve() {
+  const exported = unwrap(await import(pathToFileURL(entry).href));
+  if (listens) return;
+  const isWeb = typeof exported.fetch === 'function' || METHODS.some((name) => typeof exported[name] === 'function') ||
+    (typeof exported === 'function' && exported.length < 2);
+  if (isWeb) {
+    own.call(Bun, {
+      port, hostname: '127.0.0.1', idleTimeout: 0, maxRequestBodySize: Number.MAX_SAFE_INTEGER, fetch: web(exported),
+      error(error) {
+        console.error(error);
+        return new Response(String(error), { status: 500, headers: { 'x-vercel-internal-failure': 'failed' } });
+      },
+    });
+    return;
+  }
+  if (typeof exported !== 'function') {
+    throw new Error('the function exports nothing that answers requests: export a function, HTTP methods or fetch, or call Bun.serve');
+  }
+  const { createServer } = await import('node:http');
+  createServer(async (req, res) => {
+    try {
+      await exported(req, res);
+    } catch (error) {
+      console.error(error);
+      if (res.headersSent) return res.destroy();
+      res.writeHead(500, { 'x-vercel-internal-failure': 'failed' });
+      res.end(String(error));
+    }
+  }).listen(port, '127.0.0.1');
+}
+
+await serve();
