@@ -212,7 +212,7 @@ func (d *doctor) address(ctx context.Context) {
 	listener, err := l.Listen(ctx, "tcp", d.c.Listen)
 	switch {
 	case err == nil:
-		listener.Close()
+		_ = listener.Close() // it has served its purpose
 		d.find(name, purpose, lateen.Fit, d.c.Listen, "")
 	case d.running:
 		d.find(name, purpose, lateen.Fit, d.c.Listen+" is taken, as it should be while lateen runs", "")

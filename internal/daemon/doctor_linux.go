@@ -45,7 +45,7 @@ func fileSystem(dir string) (kind string, free int64, ok bool) {
 		unix.TMPFS_MAGIC: "tmpfs", unix.RAMFS_MAGIC: "ramfs", unix.OVERLAYFS_SUPER_MAGIC: "overlay",
 		unix.NFS_SUPER_MAGIC: "nfs", unix.SMB_SUPER_MAGIC: "smb", unix.CIFS_SUPER_MAGIC: "cifs", unix.SMB2_SUPER_MAGIC: "smb", unix.FUSE_SUPER_MAGIC: "fuse", unix.V9FS_MAGIC: "9p",
 	}
-	kind, known := names[int64(stat.Type)]
+	kind, known := names[stat.Type]
 	if !known {
 		kind = fmt.Sprintf("type %#x", stat.Type)
 	}

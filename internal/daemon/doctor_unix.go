@@ -16,7 +16,7 @@ import (
 func openFiles() (uint64, bool) {
 	var limit unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
-	return limit.Max, err == nil //nolint:unconvert // signed on some systems
+	return limit.Max, err == nil
 }
 
 // heldBy returns the process id of the daemon that has the data directory, and

@@ -80,12 +80,12 @@ type shared struct {
 func guarded(conn net.Conn) (net.Conn, error) {
 	with, ok := conn.(syscall.Conn)
 	if !ok {
-		conn.Close()
+		_ = conn.Close() // it is of no use
 		return nil, fmt.Errorf("the guest's answer is no socket: %w", ErrRefused)
 	}
 	raw, err := with.SyscallConn()
 	if err != nil {
-		conn.Close()
+		_ = conn.Close() // it is of no use
 		return nil, fmt.Errorf("the guest's answer: %w", err)
 	}
 	return &shared{Conn: conn, raw: raw}, nil
