@@ -205,6 +205,9 @@ func (e *Engine) bootBlank(ctx context.Context, r *runner, background bool, spaw
 	if err != nil {
 		return nil, err
 	}
+	if !w.claim() { // it is ready: at a claim there is no time for that
+		return nil, errors.New("it ended as soon as it was booted")
+	}
 	return w, nil
 }
 

@@ -2,7 +2,11 @@ package local
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,4 +54,47 @@ func TestDeadBlankProcessesAreNotHandedOut(t *testing.T) {
 	if i.(*instance).worker != all[0].(*worker) {
 		t.Error("the one that lived was not handed out")
 	}
+}
+
+// TestBlankProcessesBootInTheBackground looks at the weight that the kernel
+// gives a process while it boots and when it is ready.
+func TestBlankProcessesBootInTheBackground(t *testing.T) {
+	_, e := newSuite(t)
+	awaitPool(t, e)
+	var booting string
+	b, err := e.bootBlank(t.Context(), e.pools[nodeName(newestNode)].runner, true, func(b blank) { booting = weightOf(t, b.(*worker)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.kill()
+	usual, err := e.bootBlank(t.Context(), e.pools[nodeName(newestNode)].runner, false, func(blank) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer usual.kill()
+	ready, want := weightOf(t, b.(*worker)), weightOf(t, usual.(*worker))
+	if len(booting) >= len(want) || ready != want {
+		t.Errorf("it weighs %s while it boots, %s when it is ready, and another %s", booting, ready, want)
+	}
+}
+
+// weightOf returns the share of the CPUs that a process's group has against others.
+func weightOf(t *testing.T, w *worker) string {
+	t.Helper()
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", w.process.ID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(groups)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		for _, file := range []string{
+			filepath.Join("/sys/fs/cgroup", fields[1], fields[2], "cpu.shares"), filepath.Join("/sys/fs/cgroup", fields[2], "cpu.weight"),
+		} {
+			if weight, err := os.ReadFile(file); err == nil && fields[2] != "/" {
+				return strings.TrimSpace(string(weight))
+			}
+		}
+	}
+	t.Skip("this host bounds no group's share of the CPUs")
+	return ""
 }

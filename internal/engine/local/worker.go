@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -50,6 +51,7 @@ type worker struct {
 
 	parked chan struct{} // closed once it waits for a function
 	exited chan struct{} // closed once it is gone; state is set before
+	raised atomic.Bool   // out of the background
 	state  sandbox.Exit
 
 	mu       sync.Mutex // guards below
@@ -129,6 +131,7 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 		name:        name, process: process, ends: ends, inside: inside, output: &output{sink: e.o.Logs}, outside: outside,
 		messages: guest.NewReader(ends.control), parked: make(chan struct{}), exited: make(chan struct{}),
 	}
+	w.raised.Store(!o.background)
 	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
 	w.receiver = w.receiveBlank
 	attend := func() {
@@ -246,6 +249,9 @@ func (w *worker) receiveBlank(m guest.Message) {
 func (w *worker) claim() bool {
 	if w.lost() {
 		return false
+	}
+	if w.raised.Swap(true) {
+		return true
 	}
 	if err := w.process.Foreground(); err != nil {
 		w.kill()
