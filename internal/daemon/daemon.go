@@ -119,6 +119,7 @@ type traffic struct {
 
 	fleet    *fleet.Fleet
 	preparer *preparer
+	engine   *local.Engine
 }
 
 // Route implements [control.Traffic].
@@ -131,6 +132,7 @@ func (t *traffic) Route(hosts map[string]lateen.DeploymentID) {
 func (t *traffic) Forget(id lateen.DeploymentID) {
 	t.Edge.Forget(id)
 	t.fleet.Forget(id)
+	t.engine.Forget(id)
 }
 
 // recorders hand each record to several.
@@ -201,6 +203,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
+	serving.engine = functions
 	serving.fleet = fleet.New(fleet.Options{
 		Engine: engine.ByRuntime{Engines: map[string]engine.Engine{wasi.Runtime: modules}, Others: functions}, Log: c.tel.Log("fleet"), Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
 		Total: o.Instances, Memory: fleetMemory(o), KeepAlive: o.KeepAlive, Histories: at.histories, Grace: o.DrainTimeout, Duration: o.Duration, MaxDuration: o.MaxDuration,

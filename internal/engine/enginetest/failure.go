@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -238,6 +239,34 @@ func (s *Suite) deaths(t *testing.T) {
 		f.Stop(ctx)
 		fails(t, f.wait(blocks).err, lateen.ErrFunctionFailed, "before it answered")
 		fails(t, f.wait(unread).err, engine.ErrNotTaken, "")
+	})
+	t.Run("a process that hangs past the time of a request is ended", func(t *testing.T) {
+		f := s.start(t, "node", "fail.js", nil)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, lateen.ErrFunctionTimeout)
+		defer cancel()
+		req := f.request(http.MethodGet, "/block", nil)
+		_, err := f.try(req.WithContext(lateen.WithRequestID(ctx, newRequestID())))
+		fails(t, err, lateen.ErrFunctionTimeout, "")
+		f.ends()
+		s.Logs.await(t, f.ID(), "blocks its event loop")
+		s.Logs.await(t, f.ID(), "ended unexpectedly")
+	})
+	t.Run("a request that takes too long ends nothing else", func(t *testing.T) {
+		f := s.start(t, "node", "fail.js", nil)
+		neighbour := f.begin("/neighbour")
+		s.Logs.await(t, f.ID(), "in /neighbour")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, lateen.ErrFunctionTimeout)
+		defer cancel()
+		req := f.request(http.MethodGet, "/undefined", nil)
+		_, err := f.try(req.WithContext(lateen.WithRequestID(ctx, newRequestID())))
+		fails(t, err, lateen.ErrFunctionTimeout, "")
+		f.get("/release-later")
+		if r := f.wait(neighbour); r.err != nil || r.answer.body != "finished" {
+			t.Errorf("its neighbour: %s, %v", r.answer, r.err)
+		}
+		if got := f.get("/ok"); got.body != "ok" {
+			t.Errorf("the next request: %s", got)
+		}
 	})
 	t.Run("children die with it", func(t *testing.T) {
 		f := s.start(t, "node", "children.js", nil)

@@ -18,6 +18,7 @@ import (
 const (
 	settleTimeout  = 2 * time.Second // to learn why a connection broke
 	maxFailureText = 64 << 10
+	blockedAfter   = 2 * time.Second // without an answer of its agent, a process hangs
 )
 
 // explain turns the failure of an exchange into what it means for the request.
@@ -28,6 +29,8 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	case ctx.Err() != nil:
 		if errors.Is(err, errUnsent) {
 			i.forget(c) // the process will say nothing about it
+		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.prepares {
+			i.engine.attend(func() { i.unblock(context.WithoutCancel(ctx)) })
 		}
 		return context.Cause(ctx)
 	case errors.As(err, &body):
@@ -55,6 +58,25 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	default:
 		return lateen.ErrFunctionNoResponse.With("the function closed the connection without an answer").Because(err)
 	}
+}
+
+// unblock ends the process if it is so busy that it answers nothing at all: a
+// request that takes too long is one thing, an event loop that hangs another.
+func (i *instance) unblock(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, blockedAfter)
+	defer cancel()
+	resp, err := i.question(ctx, guest.QuestionAlive)
+	if err == nil {
+		resp.Body.Close()
+		return
+	}
+	if ctx.Err() == nil || isClosed(i.exited) {
+		return // it has ended, or ends
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.say(lateen.LevelError, fmt.Sprintf("the function blocks its event loop: a request took longer than it may, and nothing else was answered for %v", blockedAfter))
+	i.killLocked(errors.New("it blocked its event loop past the time a request may take"))
 }
 
 // explainCut says why a response broke off.

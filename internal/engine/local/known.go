@@ -103,6 +103,17 @@ func (k *known) forgetOneLocked() {
 	delete(k.all, oldest)
 }
 
+// forget forgets the functions of a deployment.
+func (k *known) forget(d lateen.DeploymentID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key := range k.all {
+		if strings.HasPrefix(string(key), string(d)+"/") {
+			delete(k.all, key)
+		}
+	}
+}
+
 // with runs f on what is known of a function.
 func (k *known) with(key lateen.FunctionKey, f func(*acquaintance)) {
 	k.mu.Lock()

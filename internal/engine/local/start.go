@@ -53,6 +53,9 @@ func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.Functio
 	claimed := time.Now()
 	i := newInstance(ctx, e, spec, w)
 	i.began, i.prepares, i.template = began, true, t
+	if err := w.process.Limit(i.limits()); err != nil {
+		e.o.Log.WarnContext(ctx, "an instance is not bounded", "instance", i.id, "err", err)
+	}
 	w.receiver = i.receive
 	i.goOut()
 	if notice != "" {

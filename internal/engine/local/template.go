@@ -167,6 +167,28 @@ func (e *Engine) dropTemplate(t *template) (dropped bool) {
 	return dropped
 }
 
+// Forget drops what is known and kept of a deployment that is gone.
+func (e *Engine) Forget(d lateen.DeploymentID) {
+	e.archives.forget(d)
+	for _, t := range e.templates.of(d) {
+		e.dropTemplate(t)
+	}
+	e.known.forget(d)
+}
+
+// of are the templates of a deployment.
+func (ts *templates) of(d lateen.DeploymentID) []*template {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	var all []*template
+	for _, t := range ts.all {
+		if t.spec.Deployment == d {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
 // retire ends a template once its last child has ended: they follow it.
 func (t *template) retire() {
 	t.speak.Lock()

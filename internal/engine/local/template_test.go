@@ -260,7 +260,7 @@ func (s *stage) unrepeated(spec lateen.FunctionSpec, children int) {
 func TestManyTemplatesHaveManyChildren(t *testing.T) {
 	needForks(t)
 	const functions, children = 20, 25
-	s := newStage(t, func(o *Options) { o.Templates = 250 }) // so that some are given up meanwhile
+	s := newStage(t, func(o *Options) { o.Templates = 150 }) // so that some are given up meanwhile
 	for n := range functions {
 		spec := s.function(fmt.Sprintf("many%d", n), "nodejs24.x", probe)
 		if err := s.mold(spec); err != nil {

@@ -271,8 +271,7 @@ func (w *worker) activate(a guest.Activate, receiver func(guest.Message)) error 
 // moveIn shows the process its function's files and archive, which it has not
 // seen until now, bounds it as the function is, and returns where they are to it.
 func (i *instance) moveIn(tree string, a *archive) (root string, known *guest.Archive, err error) {
-	limits := sandbox.Limits{Memory: i.memory, CPU: cpus(i.memory)}
-	if err := errors.Join(i.process.Limit(limits), i.process.Attach(tree, guestTree)); err != nil {
+	if err := errors.Join(i.process.Limit(i.limits()), i.process.Attach(tree, guestTree)); err != nil {
 		return "", nil, err
 	}
 	private := i.engine.sandbox.PrivateTmp()
@@ -286,6 +285,11 @@ func (i *instance) moveIn(tree string, a *archive) (root string, known *guest.Ar
 		return guestTree, known, nil
 	}
 	return tree, known, nil
+}
+
+// limits are those of the function.
+func (i *instance) limits() sandbox.Limits {
+	return sandbox.Limits{Memory: i.memory, CPU: cpus(i.memory)}
 }
 
 // cpus is how many CPUs come with so many bytes of memory.
