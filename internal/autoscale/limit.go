@@ -37,6 +37,7 @@ type Limit struct {
 	crowd   float64 // how many they were, each time
 	load    float64
 	full    bool
+	least   float64 // what the limit is not to fall below, for what held them up was not company
 }
 
 // Answered is a request that was answered.
@@ -46,6 +47,11 @@ type Answered struct {
 	Company int           // the most requests that its instance had meanwhile, as far as known, itself among them
 	Full    bool          // that was all its instance takes
 	Load    float64       // processors that its instance used of late; 0 is not known
+
+	// Hindered says that others kept it from the processors, and CPU how much
+	// time of them one such request uses; 0 is not known.
+	Hindered bool
+	CPU      time.Duration
 }
 
 // At returns the limit, between 1 and a ceiling.
@@ -70,12 +76,18 @@ func (l *Limit) Observe(a Answered, ceiling int) {
 	l.crowd += float64(a.Company)
 	l.load = max(l.load, a.Load)
 	l.full = l.full || a.Full
+	if a.Hindered && a.CPU > 0 {
+		l.least = l.allowed() / a.CPU.Seconds()
+	}
 	if age := time.Duration(now - l.from); age < limitWindow || l.samples < limitSamples && age < limitPatience {
 		return
 	}
 	l.judge(l.took/float64(l.samples), l.crowd/float64(l.samples), float64(max(1, ceiling)))
-	l.from, l.samples, l.took, l.crowd, l.load, l.full = 0, 0, 0, 0, 0, false
+	l.from, l.samples, l.took, l.crowd, l.load, l.full, l.least = 0, 0, 0, 0, 0, false, 0
 }
+
+// allowed is how many seconds a request may take in company.
+func (l *Limit) allowed() float64 { return l.alone + max(l.alone, bearable.Seconds()) }
 
 // judge draws the conclusion from a window of requests.
 func (l *Limit) judge(took, crowd, ceiling float64) {
@@ -88,10 +100,11 @@ func (l *Limit) judge(took, crowd, ceiling float64) {
 			l.alone = took / crowd // they took turns
 		}
 	}
-	allowed := l.alone + max(l.alone, bearable.Seconds())
+	allowed := l.allowed()
 	switch {
 	case took > allowed && crowd >= 1.5:
-		l.now = max(1, min(l.now, math.Ceil(crowd))*max(0.5, min(0.9, allowed/took)))
+		lower := min(l.now, math.Ceil(crowd)) * max(0.5, min(0.9, allowed/took))
+		l.now = max(1, lower, min(l.now, l.least))
 	case took <= allowed && l.full:
 		l.now = min(ceiling, l.now+max(1, l.now/4))
 	}

@@ -62,6 +62,22 @@ func TestALimitIsLearnedWithoutAnyRequestAlone(t *testing.T) {
 	}
 }
 
+func TestALimitDoesNotFallForWhatOthersDo(t *testing.T) {
+	var l autoscale.Limit
+	now := time.Unix(1000, 0)
+	for i := range 2000 {
+		now = now.Add(time.Millisecond)
+		a := autoscale.Answered{At: now, Took: 2 * time.Millisecond, Company: 1}
+		if i > 20 { // the machine is busy with something else
+			a = autoscale.Answered{At: now, Took: 80 * time.Millisecond, Company: 12, Full: true, Hindered: true, CPU: 400 * time.Microsecond}
+		}
+		l.Observe(a, 64)
+	}
+	if got := l.At(64); got != 16 {
+		t.Errorf("the limit is %d, want 16 as before: 12 requests of 0.4ms do not take 80ms because of each other", got)
+	}
+}
+
 func TestALimitRecoversWhenTheFunctionGetsFaster(t *testing.T) {
 	var l autoscale.Limit
 	slow := func(n int) time.Duration { return time.Duration(n) * 20 * time.Millisecond }

@@ -49,6 +49,15 @@ func (fn *function) costs() autoscale.Costs {
 	return autoscale.Costs{Start: fn.start, Memory: fn.resting}
 }
 
+// costsAt are the costs of an instance where so many others rest that are asked
+// before it: the spare of a spare is worth half.
+func (fn *function) costsAt(rank int) autoscale.Costs {
+	c := fn.costs()
+	setDefault(&c.Start, time.Second)
+	c.Start >>= min(rank, 20)
+	return c
+}
+
 // cancelPlan forgets about starting an instance ahead.
 func (fn *function) cancelPlan() {
 	if fn.next != nil {
@@ -86,6 +95,7 @@ func (f *Fleet) learnLocked(p *pool, l *lease, inv *lateen.Invocation, v verdict
 	fn.latency.add(v.start, v.waited+v.answered)
 	fn.limit.Observe(autoscale.Answered{
 		At: now, Took: v.answered, Company: max(l.company, m.inFlight+1), Full: l.full || len(p.waiting) > 0 && !p.gated, Load: m.meter.rate,
+		Hindered: f.attempts > 0 || f.shortLocked(now), CPU: seconds(fn.cpu),
 	}, p.ceiling)
 	if took := v.answered.Seconds(); fn.quickest == 0 || took < fn.quickest || !f.shortLocked(now) { // or it says how busy the processors are
 		fn.quickest = towards(fn.quickest, took)

@@ -76,20 +76,34 @@ func (f *Fleet) dropLocked(p *pool) {
 	}
 }
 
-// roomLocked returns the fullest instance with room, so that the others may
-// rest, one that is awake before one that is not; nil if all are full.
+// roomLocked returns the instance with room that is next: the fullest, so that
+// the others may rest, of those whose requests do not keep a processor busy yet;
+// the emptiest, where all do; nil if all are full.
 func (p *pool) roomLocked() *member {
 	var best *member
-	limit := p.function.limit.At(p.ceiling)
+	limit, need := p.function.limit.At(p.ceiling), p.function.need()
 	for _, m := range p.members {
 		if m.leaving || m.inFlight >= limit || isDone(m.instance) {
 			continue
 		}
-		if best == nil || m.inFlight > best.inFlight || m.inFlight == best.inFlight && best.napping && !m.napping {
+		if best == nil || m.isBefore(best, need) {
 			best = m
 		}
 	}
 	return best
+}
+
+// isBefore reports whether m takes a request rather than other, where each
+// request needs so much of a processor.
+func (m *member) isBefore(other *member, need float64) bool {
+	busy, otherBusy := need*float64(m.inFlight) >= 1, need*float64(other.inFlight) >= 1
+	switch {
+	case busy != otherBusy:
+		return otherBusy
+	case m.inFlight != other.inFlight:
+		return m.inFlight > other.inFlight != busy
+	}
+	return other.napping && !m.napping
 }
 
 // demandLocked is what p is asked for and has, but for what it has in line.

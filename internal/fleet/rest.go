@@ -19,7 +19,7 @@ func (f *Fleet) restLocked(m *member, now time.Time) {
 		m.rest.Until, m.foretold = now.Add(f.o.KeepAlive), true
 	}
 	fn := m.pool.function
-	m.priority = autoscale.Priority(f.dual, fn.history.Uses(now), fn.costs())
+	m.priority = autoscale.Priority(f.dual, fn.history.Uses(now), fn.costsAt(m.rank()))
 	if !m.ticking { // and otherwise it will see for itself
 		f.tickAtLocked(m, now, now.Add(min(f.o.Idle.Freeze, m.rest.Until.Sub(now))))
 	}
@@ -47,7 +47,7 @@ func (f *Fleet) tick(m *member) {
 		m.rest.Quiet = now
 	}
 	if !m.foretold && !m.rest.Busy && !now.Before(m.rest.Quiet.Add(f.o.Idle.Freeze)) {
-		m.rest.Until, m.foretold = f.planLocked(m.pool, now), true
+		m.rest.Until, m.foretold = f.planLocked(m, now), true
 	}
 	if len(f.line) > 0 {
 		f.pumpLocked(now) // it can make room
@@ -71,12 +71,28 @@ func (f *Fleet) tick(m *member) {
 	}
 }
 
-// planLocked plans for a function whose instance of p rests, and returns until
-// when that is kept.
-func (f *Fleet) planLocked(p *pool, now time.Time) time.Time {
-	fn := p.function
-	fn.plan = f.o.Policy.Keep(&fn.history, now, fn.costs())
-	return fn.plan.KeepUntil
+// planLocked returns until when m is kept, and plans for its function if no
+// other instance of its pool is kept longer.
+func (f *Fleet) planLocked(m *member, now time.Time) time.Time {
+	fn, rank := m.pool.function, m.rank()
+	plan := f.o.Policy.Keep(&fn.history, now, fn.costsAt(rank))
+	if rank == 0 {
+		fn.plan = plan
+	}
+	return plan.KeepUntil
+}
+
+// rank is how many instances of m's pool are asked before m because they are older.
+func (m *member) rank() (n int) {
+	for _, other := range m.pool.members {
+		if other == m {
+			break
+		}
+		if !other.leaving {
+			n++
+		}
+	}
+	return n
 }
 
 // letGoLocked stops an instance that has rested for long enough, unless it is

@@ -198,6 +198,26 @@ func TestHowLongAnInstanceIsKeptIsLearned(t *testing.T) {
 	})
 }
 
+func TestSparesAreKeptForLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second, handle: sleeping(10 * time.Second)}
+		h := run(t, fleet.Options{Engine: e})
+		s := spec("/a")
+		s.Function.MaxConcurrency = 1
+		wantNoErrors(t, h.burst(8, s))
+		left := func(after time.Duration) int {
+			time.Sleep(after)
+			synctest.Wait()
+			_, running := e.counts()
+			return running
+		}
+		at := []int{left(0), left(time.Minute), left(2 * time.Minute), left(5 * time.Minute), left(5 * time.Minute)}
+		if at[0] < 5 || at[1] > 4 || at[2] > 3 || at[3] != 1 || at[4] != 0 {
+			t.Errorf("after a burst there are %v instances at once, after 1, 3, 8 and 13 minutes; want them to go one after the other", at)
+		}
+	})
+}
+
 func TestWhatIsLearnedSurvivesADeployment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Second}
