@@ -22,6 +22,9 @@ const (
 	maxArchive      = 64 << 20 // bytes of one archive
 	maxArchiveFiles = 20_000
 	maxArchiveIndex = 4 << 20 // bytes
+	maxArchiveDirs  = 64
+	maxArchiveDepth = 4       // directories above a file
+	blockSize       = 4 << 10 // that the least file takes, and each directory
 
 	defaultArchives = 1 << 30 // bytes of all archives
 )
@@ -82,8 +85,12 @@ func inspectArchive(dir string) (*archive, error) {
 	}
 	found := &archive{dir: dir, used: info.ModTime()}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil {
 			return err
+		}
+		found.size += blockSize
+		if d.IsDir() {
+			return nil
 		}
 		info, err := d.Info()
 		if err != nil {
@@ -183,11 +190,16 @@ func unpack(dir string, packed io.Reader) error {
 	if len(files) > maxArchiveFiles {
 		return errors.New("it has too many files")
 	}
+	dirs := map[string]bool{}
 	for _, file := range files {
 		name, isText := file[0].(string)
 		size, isNumber := file[1].(float64)
 		if !isText || !isNumber || !filepath.IsLocal(name) || size < 0 || size > maxArchive {
 			return fmt.Errorf("its index names %v", file)
+		}
+		dirs[filepath.Dir(filepath.Clean(name))] = true
+		if len(dirs) > maxArchiveDirs || strings.Count(name, "/") > maxArchiveDepth {
+			return errors.New("it has too many directories")
 		}
 		if err := unpackFile(filepath.Join(dir, name), io.LimitReader(packed, int64(size)), int64(size)); err != nil {
 			return err

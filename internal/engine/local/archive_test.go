@@ -73,7 +73,7 @@ func TestArchivesAreKeptAcrossRuns(t *testing.T) {
 }
 
 func TestArchivesStayWithinTheirBound(t *testing.T) {
-	a := newArchives(t, t.TempDir(), 100, "agent-1")
+	a := newArchives(t, t.TempDir(), 5*blockSize, "agent-1") // one takes a directory, a file and what is in it
 	key := func(n int) lateen.FunctionKey {
 		return lateen.NewFunctionKey("dpl_1", fmt.Sprint(n))
 	}
@@ -114,6 +114,8 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 		"numbers":               raw("[[1,2]]"),
 		"negative":              raw(`[["scripts",-1]]`),
 		"larger than it may be": raw(`[["scripts",1e12]]`),
+		"deep":                  packed(t, strings.Repeat("d/", 20)+"x", ""),
+		"of many directories":   packed(t, directories(100)...),
 	} {
 		if err := a.put(key, "abc", bytes.NewReader(bytes_)); err == nil {
 			t.Errorf("%s: it was taken", name)
@@ -133,6 +135,15 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) != 1 {
 		t.Errorf("%v is beside the archives", left)
 	}
+}
+
+// directories are names and contents of files, each in one of its own.
+func directories(n int) []string {
+	var files []string
+	for n := range n {
+		files = append(files, fmt.Sprintf("imports/%d/x", n), "")
+	}
+	return files
 }
 
 func FuzzUnpack(f *testing.F) {

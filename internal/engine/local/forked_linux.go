@@ -27,10 +27,20 @@ func passCredentials(conn *net.UnixConn) error {
 }
 
 // sender is the process that sent what came with control, by the kernel's word.
+// Descriptors that came, too, are closed: nobody asked for them.
 func sender(control []byte) (int, error) {
 	messages, err := syscall.ParseSocketControlMessage(control)
 	if err != nil {
 		return 0, fmt.Errorf("learn who speaks: %w", err)
+	}
+	for _, m := range messages {
+		fds, err := syscall.ParseUnixRights(&m)
+		if err != nil {
+			continue // it is something else
+		}
+		for _, fd := range fds {
+			_ = syscall.Close(fd)
+		}
 	}
 	for _, m := range messages {
 		if credentials, err := syscall.ParseUnixCredentials(&m); err == nil && credentials.Pid > 0 {

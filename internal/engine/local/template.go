@@ -272,6 +272,9 @@ func (t *template) order(ends *ends) error {
 	if !ok {
 		return errors.ErrUnsupported
 	}
+	if err := conn.SetWriteDeadline(time.Now().Add(forkTimeout)); err != nil { // it may not read
+		return fmt.Errorf("ask the template: %w", err)
+	}
 	if _, _, err := conn.WriteMsgUnix([]byte{0}, rightsOf(ends.theirs[:]), nil); err != nil {
 		return fmt.Errorf("ask the template: %w", err)
 	}
