@@ -30,7 +30,7 @@ func TestAGoalIsMetByTheMedian(t *testing.T) {
 		want string
 	}{
 		{smallReqRes, lateen.StartTemplate, "5 met"},
-		{"Next.js, page", lateen.StartPrewarmed, "40 met"},
+		{"Next.js, page", lateen.StartTemplate, "40 met"},
 		{smallReqRes, lateen.StartCold, none},
 		{"Hono, page", lateen.StartTemplate, none},
 	} {
@@ -52,5 +52,28 @@ func TestACrowdCountsWhatFailed(t *testing.T) {
 	c.add([]outcome{{took: 700, start: startOf{kind: lateen.StartWarm}}})
 	if c.failures != 1 || len(c.took) != 3 || c.worst != 700 || kindsText(c.kinds) != "2 warm, 1 blank" {
 		t.Errorf("%+v: %s", c, kindsText(c.kinds))
+	}
+}
+
+func TestPrewarmedStartsOfPlatformsAreApart(t *testing.T) {
+	stage := func(name string, kinds map[lateen.StartKind]sample) *startStage {
+		return &startStage{name: name, starters: []*starter{{took: kinds, phases: map[lateen.StartKind][]startOf{}}}}
+	}
+	got := gather([]*startStage{
+		stage("template", map[lateen.StartKind]sample{lateen.StartPrewarmed: {1}, lateen.StartBlank: {2}}),
+		stage("blank", map[lateen.StartKind]sample{lateen.StartPrewarmed: {3, 3}, lateen.StartBlank: {4}, lateen.StartWarm: {5}}),
+	}, 0)
+	want := []struct {
+		start string
+		goal  lateen.StartKind
+		n     int
+	}{{"prewarmed", lateen.StartTemplate, 1}, {"prewarmed, by blank", lateen.StartBlank, 2}, {"blank", lateen.StartBlank, 2}, {"warm, by blank", lateen.StartWarm, 1}}
+	if len(got) != len(want) {
+		t.Fatalf("%+v", got)
+	}
+	for i, w := range want {
+		if got[i].start != w.start || got[i].goal != w.goal || len(got[i].took) != w.n {
+			t.Errorf("group %d is %+v, want %+v", i, got[i], w)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,14 +16,17 @@ import (
 
 const (
 	startRounds = 1000
+	startPool   = 16
 	openRounds  = 200
 	plainEvery  = 10 // rounds between two starts of plain node
 	// between two starts of the same function: it has stopped by then.
 	startPause = 2*keepAlive + 60*time.Millisecond
 
-	templateBudget = 7 * time.Minute // of all rounds: a slow machine does fewer
+	refillPatience = 2 * time.Second // that a round waits for the pool
+
+	templateBudget = 9 * time.Minute // of all rounds: a slow machine does fewer
 	blankBudget    = 7 * time.Minute
-	openBudget     = 2 * time.Minute
+	openBudget     = 3 * time.Minute
 )
 
 func startsChapter() chapter {
@@ -31,8 +35,10 @@ func startsChapter() chapter {
 		method: `Functions take turns, round by round, on two platforms one after the other: one as it comes, which forks
 templates, and one that has none (` + "`" + flagTemplates + ` 0` + "`" + `), which is left with blank processes and code caches. Instances stop ` + keepAlive.String() + `
 after their last request, so each request finds none. Every application was started a few times before, so its files
-are in the page cache, its code cache is written and its template stands. Nobody waits for the pool of blank processes to be
-full again between two starts, as traffic does not: where it was empty, a start was cold, and is counted as that.
+are in the page cache, its code cache is written and its template stands. Before each round the
+pool of blank processes (` + strconv.Itoa(startPool) + `) is full, or ` + refillPatience.String() + ` have passed; within one nobody waits for it, as traffic does
+not. The smallest functions of other runtimes come last: a WSGI application, a web handler, an HTTP server written in Go, and a
+WASI command written in Go.
 
 Plain node, among them in the same rounds, is the same function, file for file, loaded by a script of ten lines into ` + "`node:http`" + `
 on a unix socket: from the start of the process to the first byte. It runs behind no walls, has no
@@ -84,7 +90,7 @@ type startStage struct {
 
 // startPlatform starts a platform and deploys everything to it.
 func (b *bench) startPlatform(ctx context.Context, name string, flags ...string) (*startStage, error) {
-	p, err := b.up(ctx, append([]string{"--keep-alive", keepAlive.String()}, flags...)...)
+	p, err := b.up(ctx, append([]string{"--keep-alive", keepAlive.String(), "--pool", strconv.Itoa(startPool)}, flags...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +106,7 @@ func (b *bench) startPlatform(ctx context.Context, name string, flags ...string)
 	add(smallReqRes, "/reqres", small, nil)
 	add(smallFetch, "/fetch", small, nil)
 	deployed := map[string]*starter{}
-	for _, a := range slices.Concat(applications(), runtimes()) {
+	for _, a := range applications() {
 		if _, ok := deployed[a.example]; !ok {
 			one := &starter{}
 			deployed[a.example] = one
@@ -112,22 +118,16 @@ func (b *bench) startPlatform(ctx context.Context, name string, flags ...string)
 		}
 		add(a.name, a.path, deployed[a.example].site, deployed[a.example].err)
 	}
+	for _, f := range foreigners(ctx, b) {
+		b.line.say("%s: deploying %s", name, f.project)
+		s, err := p.deployForeign(ctx, f)
+		add(f.name, "/hello", s, err)
+	}
 	if err := stage.acquaint(ctx); err != nil {
 		p.stop()
 		return nil, err
 	}
 	return stage, nil
-}
-
-// runtimes are the functions of other runtimes than Node.js, as far as their
-// examples are there.
-func runtimes() []application {
-	return []application{
-		{"Python, WSGI", "python", "api/index", "/api"},
-		{"Go, executable", "go", "api/index", "/api"},
-		{"Bun", "bun", "api/index", "/api"},
-		{"WebAssembly", "wasm", "api/index", "/api"},
-	}
 }
 
 // acquaint starts each function a few times, so that all is there that makes
@@ -176,7 +176,15 @@ func (s *startStage) round(ctx context.Context) error {
 		one.took[start.kind] = append(one.took[start.kind], resp.first)
 		one.phases[start.kind] = append(one.phases[start.kind], start)
 	}
-	return pause(ctx, max(10*time.Millisecond, startPause-time.Since(began)))
+	if err := pause(ctx, max(10*time.Millisecond, startPause-time.Since(began))); err != nil {
+		return err
+	}
+	patience, cancel := context.WithTimeout(ctx, refillPatience)
+	defer cancel()
+	if _, err := s.refilled(patience); err != nil && patience.Err() == nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // run does rounds until they are done or the time is over, and returns how many.
@@ -266,18 +274,14 @@ func startTables(stages []*startStage, alone map[string]*plain) []table {
 		if first.err != nil {
 			all.fail(first.err, first.name, none)
 		}
-		for _, kind := range startKinds() {
-			took, phases := gather(stages, i, kind)
-			if len(took) == 0 {
-				continue
-			}
-			cells := append([]string{first.name, string(kind)}, took.quantiles()...)
+		for _, g := range gather(stages, i) {
+			cells := append([]string{first.name, g.start}, g.took.quantiles()...)
 			against := none
 			if node != nil {
-				against = times(float64(took.median()), float64(node.firsts.median()))
+				against = times(float64(g.took.median()), float64(node.firsts.median()))
 			}
-			all.add(ours, append(cells, goalText(first.name, kind, took), against)...)
-			split.add(ours, append([]string{first.name, string(kind)}, phaseCells(took, phases)...)...)
+			all.add(ours, append(cells, goalText(first.name, g.goal, g.took), against)...)
+			split.add(ours, append([]string{first.name, g.start}, phaseCells(g.took, g.phases)...)...)
 		}
 		switch {
 		case node == nil:
@@ -290,20 +294,43 @@ func startTables(stages []*startStage, alone map[string]*plain) []table {
 	return []table{all, split}
 }
 
-// gather are the i-th function's starts of a kind on all stages.
-func gather(stages []*startStage, i int, kind lateen.StartKind) (took sample, phases []startOf) {
-	for _, s := range stages {
-		took = append(took, s.starters[i].took[kind]...)
-		phases = append(phases, s.starters[i].phases[kind]...)
+// group is starts of one function and kind.
+type group struct {
+	start  string // as tables name it
+	goal   lateen.StartKind
+	took   sample
+	phases []startOf
+}
+
+// gather are the i-th function's starts by kind. How long one takes that was
+// prewarmed depends on what there was to start it from: those of the platforms are apart.
+func gather(stages []*startStage, i int) []group {
+	var groups []group
+	for _, kind := range startKinds() {
+		all := group{start: string(kind), goal: kind}
+		for n, s := range stages {
+			one := group{start: all.start, goal: kind, took: s.starters[i].took[kind], phases: s.starters[i].phases[kind]}
+			switch {
+			case kind == lateen.StartBlank, kind == lateen.StartCold:
+				all.took, all.phases = append(all.took, one.took...), append(all.phases, one.phases...)
+				continue
+			case kind == lateen.StartPrewarmed && n == 0:
+				one.goal = lateen.StartTemplate
+			case kind == lateen.StartPrewarmed:
+				one.goal = lateen.StartBlank
+			}
+			if n > 0 {
+				one.start += ", by " + s.name
+			}
+			groups = append(groups, one)
+		}
+		groups = append(groups, all)
 	}
-	return took, phases
+	return slices.DeleteFunc(groups, func(g group) bool { return len(g.took) == 0 })
 }
 
 // goalText says what p50 is to be reached, and whether it was.
 func goalText(name string, kind lateen.StartKind, took sample) string {
-	if kind == lateen.StartPrewarmed { // while its middleware ran
-		kind = lateen.StartTemplate
-	}
 	goal := goals()[name][kind]
 	if goal == 0 {
 		return none
@@ -348,8 +375,9 @@ func measureOpen(ctx context.Context, b *bench) ([]table, error) {
 	}
 	t := table{text: 2, head: []string{"function", "start", "sandbox", "without", "price", "starts", "p99", "p99 without"}}
 	for i, one := range closed.starters {
-		if err := errors.Join(one.err, open.starters[i].err); err != nil {
+		if err := cmp.Or(one.err, open.starters[i].err); err != nil {
 			t.fail(err, one.name, none)
+			continue
 		}
 		for _, kind := range startKinds() {
 			with, without := one.took[kind], open.starters[i].took[kind]
