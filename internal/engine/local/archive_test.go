@@ -102,7 +102,7 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 	}
 	dir := t.TempDir()
 	a := newArchives(t, filepath.Join(dir, "archives"), 0, "agent-1")
-	for name, bytes_ := range map[string][]byte{
+	for name, sent := range map[string][]byte{
 		"climbing":              packed(t, "../../out", "x"),
 		"absolute":              packed(t, "/tmp/out", "x"),
 		"twice":                 packed(t, "scripts", "x", "scripts", "y"),
@@ -117,7 +117,7 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 		"deep":                  packed(t, strings.Repeat("d/", 20)+"x", ""),
 		"of many directories":   packed(t, directories(100)...),
 	} {
-		if err := a.put(key, "abc", bytes.NewReader(bytes_)); err == nil {
+		if err := a.put(key, "abc", bytes.NewReader(sent)); err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
 	}
@@ -149,9 +149,9 @@ func directories(n int) []string {
 func FuzzUnpack(f *testing.F) {
 	f.Add(packed(f, "scripts", "code", "imports/a/b", "more"))
 	f.Add(packed(f, "../x", "code"))
-	f.Fuzz(func(t *testing.T, bytes_ []byte) {
+	f.Fuzz(func(t *testing.T, sent []byte) {
 		dir := t.TempDir()
-		_ = unpack(filepath.Join(dir, "in"), bytes.NewReader(bytes_))
+		_ = unpack(filepath.Join(dir, "in"), bytes.NewReader(sent))
 		if left, _ := os.ReadDir(dir); len(left) > 1 || len(left) == 1 && left[0].Name() != "in" {
 			t.Errorf("%v was written outside", left)
 		}

@@ -46,9 +46,13 @@ func layOutExample(t testing.TB, dir string, x example) lateen.FunctionSpec {
 		t.Fatal(err)
 	}
 	var config struct {
-		Runtime, Handler, Entrypoint                string
-		ShouldAddHelpers, ShouldAddSourcemapSupport bool
-		FilePathMap, Environment                    map[string]string
+		Runtime     string            `json:"runtime"`
+		Handler     string            `json:"handler"`
+		Entrypoint  string            `json:"entrypoint"`
+		Helpers     bool              `json:"shouldAddHelpers"`
+		SourceMaps  bool              `json:"shouldAddSourcemapSupport"`
+		FilePathMap map[string]string `json:"filePathMap"`
+		Environment map[string]string `json:"environment"`
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
 		t.Fatal(err)
@@ -71,7 +75,7 @@ func layOutExample(t testing.TB, dir string, x example) lateen.FunctionSpec {
 		Key: lateen.NewFunctionKey(lateen.DeploymentID("dpl_"+x.name), x.function), Project: "prj_1", Deployment: lateen.DeploymentID("dpl_" + x.name), Name: x.function,
 		Function: lateen.Function{
 			Runtime: config.Runtime, Handler: handler, Tree: tree, LauncherType: "Nodejs",
-			AddHelpers: config.ShouldAddHelpers, AddSourcemaps: config.ShouldAddSourcemapSupport, Environment: config.Environment,
+			AddHelpers: config.Helpers, AddSourcemaps: config.SourceMaps, Environment: config.Environment,
 		},
 		Env: config.Environment,
 	}

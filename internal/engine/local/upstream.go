@@ -339,8 +339,8 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	case req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch:
 		out = appendField(out, "Content-Length", "0")
 	}
-	if question := req.Header[guest.HeaderQuestion]; len(question) == 1 && id == 0 { // ours: a client's requests have numbers
-		out = appendField(out, guest.HeaderQuestion, question[0])
+	if question := req.Header.Get(guest.HeaderQuestion); question != "" && id == 0 { // ours: a client's requests have numbers
+		out = appendField(out, guest.HeaderQuestion, question)
 	}
 	if agent {
 		out = appendField(out, guest.HeaderInvocation, string(lateen.RequestIDFrom(req.Context())))
