@@ -77,6 +77,7 @@ type usage struct {
 	spent time.Duration // since then
 	rate  float64       // lately
 	calm  time.Time     // when there was last enough although much was to be expected
+	quiet time.Time     // since when it has been so in every window
 }
 
 // short is the part of all processors that, once it is used, leaves too little.
@@ -85,6 +86,8 @@ const short = 0.75
 const (
 	usageWindow = 100 * time.Millisecond // over which a rate is taken, at least
 	usageStale  = time.Second            // after which it says nothing any more
+	usageSmooth = 3                      // windows over which it is smoothed
+	usageQuiet  = 5 * usageWindow        // of being enough, after which more instances may use it
 )
 
 // add enters processor time that was used, of so many processors, when so much
@@ -96,11 +99,17 @@ func (u *usage) add(now time.Time, spent time.Duration, processors, expected flo
 		return
 	}
 	rate := u.spent.Seconds() / passed.Seconds()
-	if rate < short*processors && expected >= processors {
-		u.calm = now
-	}
 	if passed < usageStale {
-		rate = (u.rate + rate) / 2
+		rate = u.rate + (rate-u.rate)/usageSmooth
+	}
+	switch enough := rate < short*processors; {
+	case !enough:
+		u.quiet = time.Time{}
+	case expected >= processors:
+		u.calm = now
+		if u.quiet.IsZero() {
+			u.quiet = now
+		}
 	}
 	u.rate, u.since, u.spent = rate, now, 0
 }
@@ -115,6 +124,12 @@ func (u *usage) isShort(now time.Time, processors, expected float64) bool {
 		return true
 	}
 	return expected >= processors && now.Sub(u.calm) > 2*usageWindow
+}
+
+// mayGrow reports whether there has been enough for so long that the processors
+// are not what those who wait wait for.
+func (u *usage) mayGrow(now time.Time, processors, expected float64) bool {
+	return !u.isShort(now, processors, expected) && (expected < processors || !u.quiet.IsZero() && now.Sub(u.quiet) >= usageQuiet)
 }
 
 // lookLocked sees to it that the usage of all instances is looked at from time

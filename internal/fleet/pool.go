@@ -146,7 +146,7 @@ func (f *Fleet) growLocked(p *pool, now time.Time) {
 	if now.Sub(p.tried) < leastGap {
 		d.Min = 0 // what was started for it may have died at once
 	}
-	if p.active+p.starting >= int(f.o.Processors) && p.active > 0 && d.Waiting > 0 && !f.admitLocked(p, now) {
+	if p.active > 0 && p.active+p.starting >= int(f.o.Processors) && p.function.need() > 0 && !f.usage.mayGrow(now, f.o.Processors, f.load) {
 		d.Waiting = 0 // another instance would wait for the same processors
 	}
 	if missing := d.Missing(); missing > 0 {
