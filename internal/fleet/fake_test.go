@@ -44,7 +44,7 @@ func (e *fakeEngine) Start(ctx context.Context, s lateen.FunctionSpec) (engine.I
 	if fail {
 		e.failures--
 	}
-	i := &fakeInstance{engine: e, spec: s, id: lateen.InstanceID(fmt.Sprintf("ins_%d", e.starts)), done: make(chan struct{}),}
+	i := &fakeInstance{engine: e, spec: s, id: lateen.InstanceID(fmt.Sprintf("ins_%d", e.starts)), done: make(chan struct{})}
 	e.mu.Unlock()
 	select {
 	case <-time.After(e.boot):
