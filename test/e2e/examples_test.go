@@ -16,6 +16,7 @@ var examples = []struct {
 	{"nuxt", checkNuxt},
 	{"hono", checkHono},
 	{"static", checkStatic},
+	{"runtimes", checkRuntimes},
 }
 
 func TestExampleServesWhatItWasBuiltToShow(t *testing.T) {
