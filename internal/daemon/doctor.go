@@ -43,6 +43,7 @@ func Examine(ctx context.Context, c *config.Config) (lateen.Examination, error) 
 		return lateen.Examination{}, err
 	}
 	d := doctor{c: c, at: pathsIn(root)}
+	d.unsandboxed()
 	d.kernel()
 	d.memory()
 	d.files()
@@ -88,6 +89,13 @@ func (d *doctor) find(name, purpose string, v lateen.Verdict, detail, remedy str
 		remedy = ""
 	}
 	d.found = append(d.found, lateen.Finding{Name: name, Purpose: purpose, Verdict: v, Detail: detail, Remedy: remedy})
+}
+
+// unsandboxed tells of walls that stand, and are not wanted.
+func (d *doctor) unsandboxed() {
+	if d.c.Unsandboxed {
+		d.find("sandbox", "confines functions", lateen.Unfit, "--unsandboxed: functions run without walls, whatever this host permits", "leave --unsandboxed out, unless you trust every function here as yourself")
+	}
 }
 
 func (d *doctor) kernel() {

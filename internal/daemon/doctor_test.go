@@ -88,8 +88,9 @@ func TestDoctorSaysWhatKeepsAPlatformFromRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Listen, c.Data, c.TLSCert, c.TLSKey, c.Domain = other.Addr().String(), filepath.Join(file, "data"), file, file, "name.invalid"
-	c.Instances, c.LogBytes = 1<<30, 1<<60
+	c.Instances, c.LogBytes, c.Unsandboxed = 1<<30, 1<<60, true
 	wanted{
+		"sandbox":        {lateen.Unfit, "--unsandboxed"},
 		"data directory": {lateen.Unfit, "not a directory"}, "address": {lateen.Unfit, "address already in use"},
 		"certificate": {lateen.Unfit, "failed to find any PEM data"}, "domain": {lateen.Lacking, "lateen-doctor.name.invalid"},
 		"open files": {lateen.Lacking, "1073741824 instances may want"},
@@ -110,6 +111,9 @@ func TestDoctorTellsOfEveryWall(t *testing.T) {
 	defer s.Close()
 	for _, w := range s.Walls() {
 		i := slices.IndexFunc(x.Walls, func(f lateen.Finding) bool { return f.Name == w.Name })
+		if i >= 0 && w.Missing != "" && w.Needed != (x.Walls[i].Verdict == lateen.Unfit) {
+			t.Errorf("%s is %s", w.Name, x.Walls[i].Verdict)
+		}
 		if i < 0 || (x.Walls[i].Verdict == lateen.Fit) != (w.Missing == "") || x.Walls[i].Detail != w.Missing {
 			t.Errorf("of %+v it tells %+v", w, x.Walls)
 		}
