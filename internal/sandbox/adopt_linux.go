@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -72,8 +74,8 @@ func processSpace(pid int) (uint64, error) {
 	return stat.Ino, nil
 }
 
-// awaitAdopted waits for the end of a process that is another's child. Nobody
-// says how it ended.
+// awaitAdopted waits for the end of a process that is another's child. How it
+// ended is told by kernels from 6.15 on, once its parent has taken note.
 func (p *Process) awaitAdopted() Exit {
 	fd, err := unix.FcntlInt(uintptr(p.pidfd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -82,12 +84,45 @@ func (p *Process) awaitAdopted() Exit {
 	file := os.NewFile(uintptr(fd), "pidfd") // of which the runtime's poller takes care
 	defer file.Close()
 	conn, err := file.SyscallConn()
-	if err == nil {
-		_ = conn.Read(func(fd uintptr) bool { // it ends, or the file is closed: nothing else can be
-			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-			n, err := unix.Poll(poll, 0)
-			return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
-		})
+	if err != nil {
+		return Exit{Code: -1}
 	}
-	return Exit{Code: -1}
+	_ = conn.Read(func(fd uintptr) bool { return pollEnd(fd, unix.POLLIN, 0) }) // it ends: nothing else can be
+	pollEnd(uintptr(fd), 0, reapTime)                                           // hangs up, then
+	return exitOfAdopted(fd)
+}
+
+const reapTime = 50 * time.Millisecond // that a parent may take
+
+// pollEnd reports whether something has happened to a process within a time.
+func pollEnd(pidfd uintptr, events int16, within time.Duration) bool {
+	poll := []unix.PollFd{{Fd: int32(pidfd), Events: events}} //nolint:gosec // a descriptor
+	n, err := unix.Poll(poll, int(within.Milliseconds()))
+	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+}
+
+// pidfdInfo is the kernel's struct pidfd_info, as of its first version.
+type pidfdInfo struct {
+	mask, group uint64
+	ids         [11]uint32
+	exit        int32 // as wait(2) has it
+}
+
+// exitOfAdopted asks the kernel how a process ended.
+func exitOfAdopted(pidfd int) Exit {
+	const (
+		getInfo  = 3<<30 | uint(unsafe.Sizeof(pidfdInfo{}))<<16 | 0xff<<8 | 11 // _IOWR(0xFF, 11, struct pidfd_info)
+		infoExit = 1 << 3
+	)
+	info := pidfdInfo{mask: infoExit}
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), uintptr(getInfo), uintptr(unsafe.Pointer(&info)))
+	status := unix.WaitStatus(info.exit) //nolint:gosec // the same bits
+	switch {
+	case errno != 0 || info.mask&infoExit == 0:
+		return Exit{Code: -1}
+	case status.Signaled():
+		return Exit{Code: -1, Signal: status.Signal()}
+	default:
+		return Exit{Code: status.ExitStatus()}
+	}
 }
