@@ -44,7 +44,7 @@ var layers = map[string]string{
 	"internal/cache":          "internal/atomicfile",
 	"internal/engine":         "",
 	"internal/engine/wasi":    "internal/engine",
-	"internal/engine/local":   "internal/egress internal/engine internal/guest internal/guest/relay internal/sandbox internal/toolchain",
+	"internal/engine/local":   "internal/atomicfile internal/egress internal/engine internal/guest internal/guest/relay internal/sandbox internal/toolchain",
 	"internal/store":          "",
 	"internal/store/sqlite":   "internal/store",
 	"internal/store/postgres": "internal/store",

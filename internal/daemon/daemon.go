@@ -63,14 +63,14 @@ type Daemon struct {
 type paths struct {
 	root                                                              string
 	database, key, token, artifacts, trees, builds, cache, logs, runs string
-	runtimes, histories, archives, modules                            string
+	runtimes, histories, archives, modules, demand                    string
 }
 
 func pathsIn(root string) paths {
 	in := func(name string) string { return filepath.Join(root, name) }
 	return paths{
 		root: root, database: in("lateen.db"), key: in("key"), token: in("token"), artifacts: in("artifacts"), trees: in("trees"),
-		builds: in("builds"), cache: in("cache"), logs: in("logs"), runs: in("run"), runtimes: in("runtimes"), histories: in("histories"), archives: in("archives"),
+		builds: in("builds"), cache: in("cache"), logs: in("logs"), runs: in("run"), runtimes: in("runtimes"), histories: in("histories"), archives: in("archives"), demand: in("demand.json"),
 		modules: in("modules"),
 	}
 }
@@ -292,7 +292,7 @@ func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.
 	d.network = newNetwork(d.o.Config, c.tel.Log("egress"))
 	return local.New(local.Options{
 		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: c.logs, Log: log,
-		Pool: cmp.Or(d.o.Config.Pool, -1), Templates: cmp.Or(d.o.Config.Templates, -1), Archives: at.archives, // none means none
+		Pool: cmp.Or(d.o.Config.Pool, -1), Templates: cmp.Or(d.o.Config.Templates, -1), Archives: at.archives, PoolPast: at.demand, // none means none
 		Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed,
 		Purge: func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 			if err := serving.Purge(id, tags, grace); err != nil {

@@ -55,6 +55,9 @@ type Options struct {
 	// PoolMemory bounds what blank processes beyond that hold, in bytes; 0 is an
 	// eighth of the host's memory.
 	PoolMemory int64
+	// PoolPast is the file that keeps what was learned of the demand for blank
+	// processes. It outlives the engine; "" keeps nothing.
+	PoolPast string
 	// Unsandboxed runs functions without walls; see [sandbox.Options].
 	Unsandboxed bool
 	// Memory is what an instance may use, in MiB, where its function does not
@@ -135,6 +138,11 @@ func New(o Options) (*Engine, error) {
 	for _, p := range e.keeper.pools {
 		e.pools[p.runner.name] = p
 	}
+	if o.PoolPast != "" {
+		if err := e.keeper.recall(o.PoolPast, time.Now()); err != nil {
+			o.Log.Warn("a burst like the last will wait for boots", "err", err)
+		}
+	}
 	if err := e.prepare(); err != nil {
 		return nil, fmt.Errorf("prepare the engine's directory: %w", err)
 	}
@@ -191,6 +199,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	}()
 	var background sync.WaitGroup
 	background.Go(func() { e.keeper.run(ctx) })
+	if e.o.PoolPast != "" {
+		background.Go(func() { e.keeper.remember(ctx, e.o.PoolPast) })
+	}
 	background.Go(func() { e.watch(ctx) })
 	background.Go(func() { e.fetch(ctx) })
 	background.Go(func() { e.prepareAll(ctx) })

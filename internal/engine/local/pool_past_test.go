@@ -1,0 +1,79 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestDemandOutlivesTheEngine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "demand.json")
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, 2, 1)
+		p := y.pools[0]
+		for range 40 {
+			p.arrive()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			y.remember(ctx, file)
+		}()
+		synctest.Wait()
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("it is kept at once: %v", err)
+		}
+		time.Sleep(saveEvery + time.Second)
+		synctest.Wait()
+		whole, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.arrive()
+		cancel()
+		<-done
+		if last, err := os.ReadFile(file); err != nil || bytes.Equal(last, whole) {
+			t.Errorf("the last claim is not among %s, %v", last, err)
+		}
+
+		next := newYard(t, 2, 1)
+		if err := next.recall(file, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		next.pools[0].find(t.Context())
+		if ready, _ := next.has(next.pools[0], time.Minute); ready < 40 {
+			t.Errorf("after a restart %d are ready", ready)
+		}
+	})
+}
+
+func TestDemandThatCannotBeReadIsLearnedAnew(t *testing.T) {
+	now := start()
+	for name, content := range map[string]string{
+		"damaged": `[{"runtime":`, "of the future": `[{"runtime":"test","last":"2030-01-01T00:00:00Z","peak":9}]`,
+		"of another": `[{"runtime":"other","last":"2025-12-31T23:59:00Z","peak":9}]`, "less than nothing": `[{"runtime":"test","last":"2025-12-31T23:59:00Z","peak":-9}]`,
+	} {
+		k := newKeeper(keeperOptions{floor: 2, processors: 2, log: slog.New(slog.DiscardHandler)}, []*runner{{name: "test"}})
+		file := filepath.Join(t.TempDir(), "demand.json")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.recall(file, now); err != nil != (name == "damaged") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if size := k.pools[0].demand.size(now, 2); size != 0 {
+			t.Errorf("%s: it has %d", name, size)
+		}
+		if err := k.recall(file+"x", now); err != nil {
+			t.Errorf("without a file: %v", err)
+		}
+	}
+}
