@@ -72,6 +72,7 @@ func attacks() []attack {
 		{"Busy loops", (*platform).busy, nil},
 		{"Survivors", (*platform).survivors, []string{wallProcesses}},
 		{"Loading", (*platform).loading, nil},
+		{"Rehearsals", (*platform).rehearsals, nil},
 		{"Forged messages", (*platform).control, nil},
 		{"Endless answers", (*platform).endless, nil},
 	}

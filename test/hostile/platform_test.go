@@ -184,6 +184,11 @@ func (p *platform) start(t *testing.T, tree, handler string, change func(*lateen
 
 // begin is start where that may fail.
 func (p *platform) begin(ctx context.Context, tree, handler string, change func(*lateen.FunctionSpec)) (engine.Instance, error) {
+	return p.engine.Start(ctx, p.spec(tree, handler, change))
+}
+
+// spec describes a function of the project that tree belongs to.
+func (p *platform) spec(tree, handler string, change func(*lateen.FunctionSpec)) lateen.FunctionSpec {
 	spec := lateen.FunctionSpec{
 		Key: lateen.FunctionKey(tree + "/" + handler), Team: "team_" + lateen.TeamID(tree), Project: "prj_" + lateen.ProjectID(tree),
 		Deployment: "dpl_" + lateen.DeploymentID(tree), Name: "/" + handler,
@@ -191,7 +196,7 @@ func (p *platform) begin(ctx context.Context, tree, handler string, change func(
 		Env:      map[string]string{},
 	}
 	change(&spec)
-	return p.engine.Start(ctx, spec)
+	return spec
 }
 
 // end stops the instance without any grace.

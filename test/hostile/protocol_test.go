@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,4 +115,46 @@ func (p *platform) endless(t *testing.T) {
 		}
 		f.end()
 	})
+}
+
+// rehearsals are where a function is asked for what it compiled to; what it
+// answers is stored, and read by nobody but itself.
+func (p *platform) rehearsals(t *testing.T) {
+	for _, how := range []string{"endless", "climbing", "deep", "many", "garbage", "silence"} {
+		t.Run(how, func(t *testing.T) {
+			of := func(s *lateen.FunctionSpec) {
+				s.Key, s.Deployment = lateen.NewFunctionKey(lateen.DeploymentID("dpl_"+how), s.Name), lateen.DeploymentID("dpl_"+how)
+				s.Env = map[string]string{"HOW": how}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			err := p.engine.Prepare(ctx, p.spec("hostile", "rehearse.cjs", of))
+			t.Logf("it is prepared: %v", err)
+			if err == nil && how != "garbage" && how != "endless" { // of the latter what was announced
+				t.Error("it was taken")
+			}
+			f := p.start(t, "hostile", "rehearse.cjs", of)
+			if got := f.get(t, "/"); got != "text" {
+				t.Errorf("it answers with %q", got)
+			}
+			f.end()
+		})
+	}
+	var bytes, entries int64
+	err := filepath.WalkDir(filepath.Dir(p.dir), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || strings.HasPrefix(path, p.trees) {
+			return err
+		}
+		if d.Name() == "outside" {
+			t.Errorf("%s was written", path)
+		}
+		info, err := d.Info()
+		if err == nil {
+			bytes, entries = bytes+info.Size(), entries+1
+		}
+		return err
+	})
+	if err != nil || bytes > 100<<20 || entries > 1000 {
+		t.Errorf("%d bytes in %d files and directories are left, %v", bytes, entries, err)
+	}
 }
