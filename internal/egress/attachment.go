@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -27,10 +28,14 @@ type Attachment struct {
 	streams atomic.Int64 // connections now
 	flows   atomic.Int64 // over UDP now
 
+	delivering sync.Mutex // guards below
+	stack      *guestStack
+	last       time.Time   // when a packet came
+	rests      *time.Timer // runs rest; nil before the first packet
+
 	mu      sync.Mutex // guards below
 	refused func(Refusal)
 	told    map[string]bool // hosts whose refusal was told
-	stack   *guestStack     // nil before the first packet
 	closing bool
 }
 
@@ -79,8 +84,11 @@ func (a *Attachment) serve() {
 	a.end()
 	a.mu.Lock()
 	a.closing = true
-	stack := a.stack
 	a.mu.Unlock()
+	a.delivering.Lock()
+	stack := a.stack
+	a.stack = nil
+	a.delivering.Unlock()
 	if stack != nil {
 		stack.close()
 	}
@@ -92,18 +100,39 @@ func (a *Attachment) receive(packet []byte) {
 	if !wanted(packet) {
 		return
 	}
-	if a.stack == nil { // only this goroutine sets it
-		stack, err := newGuestStack(a)
-		if err != nil {
+	a.delivering.Lock()
+	defer a.delivering.Unlock()
+	if a.stack == nil {
+		var err error
+		if a.stack, err = newGuestStack(a); err != nil {
 			a.network.o.Log.ErrorContext(a.ctx, "a sandbox has no network", "err", err)
 			a.end()
 			return
 		}
-		a.mu.Lock()
-		a.stack = stack
-		a.mu.Unlock()
+		if a.rests == nil {
+			a.rests = time.AfterFunc(a.network.o.StackIdle, a.rest)
+		} else {
+			a.rests.Reset(a.network.o.StackIdle)
+		}
 	}
+	a.last = time.Now()
 	a.stack.deliver(packet)
+}
+
+// rest gives the stack up if nothing has needed it for a while. The next packet
+// makes another.
+func (a *Attachment) rest() {
+	a.delivering.Lock()
+	defer a.delivering.Unlock()
+	if a.stack == nil {
+		return
+	}
+	if a.streams.Load()+a.flows.Load() > 0 || time.Since(a.last) < a.network.o.StackIdle {
+		a.rests.Reset(a.network.o.StackIdle)
+		return
+	}
+	a.stack.discard()
+	a.stack = nil
 }
 
 // enter counts one more goroutine that Close waits for, whose last act is

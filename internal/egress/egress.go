@@ -45,6 +45,7 @@ type Options struct {
 	DialTimeout time.Duration // 0 is 30 s
 	FlowIdle    time.Duration // a UDP flow without a packet ends; 0 is 60 s
 	LingerTime  time.Duration // for a guest to take the last bytes of a connection that its peer closed; 0 is 30 s
+	StackIdle   time.Duration // an attachment without connections and packets gives its stack up; 0 is 30 s
 
 	Log *slog.Logger // nil discards
 }
@@ -68,6 +69,7 @@ func New(o Options) *Network {
 	o.DialTimeout = cmp.Or(o.DialTimeout, 30*time.Second)
 	o.FlowIdle = cmp.Or(o.FlowIdle, time.Minute)
 	o.LingerTime = cmp.Or(o.LingerTime, 30*time.Second)
+	o.StackIdle = cmp.Or(o.StackIdle, 30*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/dns/dnsmessage"
@@ -106,15 +108,16 @@ func TestTheLedgerIsBounded(t *testing.T) {
 }
 
 // harness is an attachment whose device is one end of a socket pair.
-func harness(t testing.TB) (*Attachment, *os.File) {
+func harness(t testing.TB, o Options) (*Attachment, *os.File) {
 	t.Helper()
+	o.Resolvers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	far := os.NewFile(uintptr(pair[1]), "far")
 	t.Cleanup(func() { far.Close() })
-	a, err := New(Options{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}}).Attach(t.Context(), os.NewFile(uintptr(pair[0]), "near"))
+	a, err := New(o).Attach(t.Context(), os.NewFile(uintptr(pair[0]), "near"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,13 +126,40 @@ func harness(t testing.TB) (*Attachment, *os.File) {
 }
 
 func TestABrokenDeviceEndsTheAttachment(t *testing.T) {
-	a, far := harness(t)
+	a, far := harness(t, Options{})
 	far.Close()
 	<-a.ended
 }
 
+func TestAStackIsGivenUpWhenNothingNeedsItAndMadeAgain(t *testing.T) {
+	a, far := harness(t, Options{StackIdle: 100 * time.Millisecond})
+	for range 3 {
+		answer := make([]byte, 100)
+		for n := 0; n == 0; { // again if it took longer than that to answer
+			if _, err := far.Write(syn()); err != nil {
+				t.Fatal(err)
+			}
+			_ = far.SetReadDeadline(time.Now().Add(time.Second))
+			n, _ = far.Read(answer)
+		}
+		if answer[33]&4 == 0 {
+			t.Fatalf("no reset came but %x", answer)
+		}
+		for resting := false; !resting; runtime.Gosched() {
+			a.delivering.Lock()
+			resting = a.stack == nil
+			a.delivering.Unlock()
+		}
+	}
+}
+
+// syn opens a connection to where nothing is.
+func syn() []byte {
+	return []byte("\x45\x00\x00\x28\x00\x01\x40\x00\x40\x06\x00\x00\xc6\x12\x00\x02\xc6\x12\x00\x01\x30\x39\x00\x50\x00\x00\x00\x00\x00\x00\x00\x00\x50\x02\xff\xff\x00\x00\x00\x00")
+}
+
 func TestAnEndedContextEndsTheAttachment(t *testing.T) {
-	a, _ := harness(t)
+	a, _ := harness(t, Options{})
 	a.end()
 	<-a.ended
 	if err := a.Close(); err != nil {
@@ -140,13 +170,12 @@ func TestAnEndedContextEndsTheAttachment(t *testing.T) {
 // FuzzPackets holds that no packet a sandbox sends breaks the stack. Nothing is
 // permitted, so that none leads anywhere.
 func FuzzPackets(f *testing.F) {
-	syn := []byte("\x45\x00\x00\x28\x00\x01\x40\x00\x40\x06\x00\x00\xc6\x12\x00\x02\xc6\x12\x00\x01\x30\x39\x00\x50\x00\x00\x00\x00\x00\x00\x00\x00\x50\x02\xff\xff\x00\x00\x00\x00")
 	query := []byte("\x45\x00\x00\x31\x00\x01\x00\x00\x40\x11\x00\x00\xc6\x12\x00\x02\xc6\x12\x00\x01\x30\x39\x00\x35\x00\x1d\x00\x00\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x01b\x00\x00\x01\x00\x01")
 	six := append([]byte("\x60\x00\x00\x00\x00\x14\x06\x40"), make([]byte, 32)...)
-	for _, seed := range [][]byte{syn, query, append(six, syn[20:]...), append([]byte("\x60\x00\x00\x00\x00\x08\x2c\x40"), make([]byte, 60)...), []byte("\x46"), {}} {
+	for _, seed := range [][]byte{syn(), query, append(six, syn()[20:]...), append([]byte("\x60\x00\x00\x00\x00\x08\x2c\x40"), make([]byte, 60)...), []byte("\x46"), {}} {
 		f.Add(seed, seed)
 	}
-	a, far := harness(f)
+	a, far := harness(f, Options{})
 	go func() { // takes what the stack answers
 		b := make([]byte, 1<<16)
 		for {
@@ -177,7 +206,7 @@ func FuzzQueries(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 2, 3})
 	f.Add(append([]byte(strings.Repeat("\x00", 12)), packed...))
-	a, _ := harness(f)
+	a, _ := harness(f, Options{})
 	f.Fuzz(func(t *testing.T, query []byte) {
 		answer := a.answer(t.Context(), "udp", query)
 		if len(answer) > 0 && idOf(answer) != idOf(query) {

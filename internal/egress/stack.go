@@ -112,6 +112,11 @@ func (g *guestStack) close() {
 		case <-ticker.C:
 		}
 	}
+	g.discard()
+}
+
+// discard frees a stack without connections.
+func (g *guestStack) discard() {
 	g.stack.Close()
 	_ = g.stack.RemoveNIC(nic) // there is one
 }
