@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -268,4 +269,70 @@ func testLifespan(t *testing.T, r *rig, f lateen.Function) {
 	}
 	end(i)
 	r.awaitLine(t, i, "shut down")
+}
+
+// TestPythonFrameworks runs what Debian packages, for Debian's own Python.
+func TestPythonFrameworks(t *testing.T) {
+	const packages = "/usr/lib/python3/dist-packages"
+	r := newRig(t)
+	for _, c := range []struct {
+		needs []string
+		app   string
+	}{
+		{[]string{"flask", "werkzeug", "jinja2", "markupsafe", "itsdangerous", "click", "simplejson"}, `
+from flask import Flask, request
+app = Flask(__name__)
+
+@app.route("/hello/<name>", methods=["POST"])
+def hello(name):
+    return {"hello": name, "sent": request.get_json()["x"], "url": request.url}
+`},
+		{[]string{"starlette", "anyio", "sniffio", "idna", "typing_extensions.py"}, `
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+async def hello(request):
+    return JSONResponse({"hello": request.path_params["name"], "sent": (await request.json())["x"], "url": str(request.url)})
+
+app = Starlette(routes=[Route("/hello/{name}", hello, methods=["POST"])])
+`},
+	} {
+		name := c.needs[0]
+		t.Run(name, func(t *testing.T) {
+			if _, err := os.Stat(filepath.Join(packages, name)); err != nil {
+				t.Skipf("it is not on this host (python3-%s): %v", name, err)
+			}
+			version, err := exec.Command("/usr/bin/python3", "-c", "import sys; print(sys.version_info.minor)").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			tree := r.tree(name, map[string]string{"app.py": c.app})
+			for _, need := range c.needs {
+				from, to := filepath.Join(packages, need), filepath.Join(r.trees, name, "_vendor", need)
+				if info, err := os.Stat(from); err != nil {
+					continue // not all versions need it
+				} else if info.IsDir() {
+					err = os.CopyFS(to, os.DirFS(from))
+					if err != nil {
+						t.Fatal(err)
+					}
+				} else if text, err := os.ReadFile(from); err != nil || os.WriteFile(to, text, 0o644) != nil {
+					t.Fatal(err)
+				}
+			}
+			i := r.start(t, lateen.Function{Runtime: "python3." + strings.TrimSpace(string(version)), Handler: "app.py", Tree: tree}, nil)
+			req := to(t, http.MethodPost, "/hello/Ada", strings.NewReader(`{"x":[1]}`))
+			req.Header.Set("Content-Type", "application/json")
+			resp, body := whole(t, i, req)
+			var got map[string]any
+			if err := json.Unmarshal([]byte(body), &got); err != nil {
+				t.Fatalf("%s: %v in %q", resp.Status, err, body)
+			}
+			if diff := cmp.Diff(map[string]any{"hello": "Ada", "sent": []any{1.0}, "url": "https://example.com/hello/Ada"}, got); diff != "" {
+				t.Errorf("it got (-want +got):\n%s", diff)
+			}
+			t.Logf("%+v", i.Started())
+		})
+	}
 }
