@@ -62,8 +62,8 @@ type Spec struct {
 
 	// Network is given the device that is the process's network, before the
 	// program runs: see package link. What it returns is closed once the
-	// process is gone; an error fails the start. nil: the process has no
-	// network but its own loopback.
+	// process is gone; an error fails the start. nil, or where the host has no
+	// such devices: the process has no network but its own loopback.
 	Network func(device *os.File) (io.Closer, error) `json:"-"`
 
 	Limits   Limits `json:"limits"`   // from the start on

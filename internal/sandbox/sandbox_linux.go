@@ -67,6 +67,15 @@ func (s *Sandbox) detect() error {
 			return err
 		}
 	}
+	if s.mode.Network {
+		with := s.mode
+		with.Device = true
+		if refused := s.probe(with); refused == nil {
+			s.mode = with
+		} else {
+			why["device"] = refused.Error()
+		}
+	}
 	s.mode.Background = mayRaisePriority() && s.groups.Missing(cgroup.CPU) != ""
 	s.walls = wallsOf(why, s.groups)
 	return nil
@@ -110,6 +119,7 @@ func (s *Sandbox) probe(m mode) error {
 	s.mode = m
 	defer func() { s.mode = before }()
 	spec := Spec{TmpBytes: 1 << 20, MaxFiles: defaultMaxFiles, Limits: Limits{Tasks: defaultTasks}}
+	spec.Network = func(device *os.File) (io.Closer, error) { return device, nil }
 	group, err := s.group(spec)
 	if err != nil {
 		return err
@@ -224,7 +234,7 @@ func (p *Process) settle(setup *net.UnixConn, spec Spec) error {
 	return err
 }
 
-func (s *Sandbox) hasDevice(spec Spec) bool { return spec.Network != nil && s.mode.Network }
+func (s *Sandbox) hasDevice(spec Spec) bool { return spec.Network != nil && s.mode.Device }
 
 // request puts together what a child gets, setup among it.
 func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {

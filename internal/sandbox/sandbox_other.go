@@ -31,7 +31,7 @@ func Child() {}
 
 func (s *Sandbox) detect() error {
 	why := map[string]string{}
-	for _, name := range []string{"user", "mounts", "processes", "network", "names", "calls", "identity", "privileges"} {
+	for _, name := range []string{"user", "mounts", "processes", "network", "device", "names", "calls", "identity", "privileges"} {
 		why[name] = "Lateen builds walls on Linux only, this is " + runtime.GOOS
 	}
 	s.walls = wallsOf(why, s.groups)

@@ -30,6 +30,7 @@ type mode struct {
 	Mounts     bool `json:"mounts"`     // a root of its own
 	Processes  bool `json:"processes"`  // a process namespace
 	Network    bool `json:"network"`    // a network namespace
+	Device     bool `json:"device"`     // in which there can be a device
 	Names      bool `json:"names"`      // ipc, uts and cgroup namespaces
 	Calls      bool `json:"calls"`      // a list of system calls
 	Identity   bool `json:"identity"`   // a user id of its own
@@ -75,6 +76,9 @@ func (s *Sandbox) Identity() bool { return s.mode.Identity }
 // Networks reports whether processes have networks of their own.
 func (s *Sandbox) Networks() bool { return s.mode.Network }
 
+// Connects reports whether processes can be given a network device.
+func (s *Sandbox) Connects() bool { return s.mode.Device }
+
 // MemoryBound reports whether the kernel itself holds processes to their
 // memory.
 func (s *Sandbox) MemoryBound() bool { return s.groups.Missing(cgroup.Memory) == "" }
@@ -93,6 +97,7 @@ func wallsOf(why map[string]string, groups *cgroup.Tree) []Wall {
 		{"a root of its own", "seeing or changing files of the host, of the platform and of others", why["mounts"], namespaces, true},
 		{"a process namespace", "seeing, signalling or tracing processes of others", why["processes"], namespaces, true},
 		{"a network namespace", "reaching the host's loopback, the platform, metadata services, abstract sockets and others' functions", why["network"], namespaces, true},
+		{"a network device", "being cut off from all networks, the Internet too", why["device"], "load the kernel's module tun, or veth: `modprobe tun`", false},
 		{"ipc, uts and cgroup namespaces", "shared memory of others, names of the host", why["names"], namespaces, false},
 		{"a list of system calls", "most of the kernel: mounts, tracing, modules, bpf, io_uring, keyrings", why["calls"], "run a kernel with seccomp filters", true},
 		{"a user id of its own", "sharing the kernel's per-user limits with others", why["identity"], asRoot, false},

@@ -209,7 +209,7 @@ func (c closer) Close() error { close(c); return nil }
 
 func TestTheNetworkIsHandedOver(t *testing.T) {
 	s := run(t)
-	if !s.Networks() {
+	if !s.Connects() {
 		t.Skip(s.Missing())
 	}
 	closed, given := make(closer), make(chan *os.File, 1)
