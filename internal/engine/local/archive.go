@@ -27,6 +27,10 @@ const (
 	blockSize       = 4 << 10 // that the least file takes, and each directory
 
 	defaultArchives = 1 << 30 // bytes of all archives
+
+	// defaultWorthwhile is how many bytes of archive save more than it takes to
+	// show it to a process, which is most of a millisecond.
+	defaultWorthwhile = 32 << 10
 )
 
 // archives keeps what functions compiled to, so that later processes need not
@@ -125,7 +129,7 @@ func (a *archives) find(key lateen.FunctionKey, tag string) *archive {
 		return nil
 	}
 	found.used = time.Now()
-	return &archive{dir: found.dir, scripts: found.scripts, imports: found.imports}
+	return &archive{dir: found.dir, scripts: found.scripts, imports: found.imports, size: found.size}
 }
 
 // put stores what an agent packed, in the place of what there was.

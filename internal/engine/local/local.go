@@ -92,10 +92,11 @@ type Engine struct {
 	pythonAgent string
 	bunAgent    string // what Bun runs
 
-	archives  *archives
-	templates templates
-	known     known
-	preparing chan preparation
+	archives    *archives
+	archiveFrom int64 // bytes from which on one is used
+	templates   templates
+	known       known
+	preparing   chan preparation
 
 	mu        sync.Mutex // guards below
 	instances map[*instance]struct{}
@@ -122,6 +123,7 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{o: o, sandbox: walls, pools: map[string]*pool{}, instances: map[*instance]struct{}{}}
 	e.pythons = findPythons(pythonDirs(o.Path))
 	e.preparing = make(chan preparation, maxPreparing)
+	e.archiveFrom = defaultWorthwhile
 	if guest.Forks() {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}

@@ -37,7 +37,7 @@ func (e *Engine) start(ctx context.Context, p *pool, spec lateen.FunctionSpec, t
 		i.say(lateen.LevelWarning, notice)
 	}
 	i.goOut()
-	if err := i.load(ctx, tree, lesson{archive: e.archives.find(spec.Key, w.tag)}); err != nil {
+	if err := i.load(ctx, tree, lesson{archive: e.worthwhile(spec.Key, w.tag)}); err != nil {
 		return nil, err
 	}
 	i.phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
@@ -72,6 +72,15 @@ func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.Functio
 	}
 	i.phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
 	return i, nil
+}
+
+// worthwhile is the archive that a process is to load a function from; nil where
+// that is faster without one.
+func (e *Engine) worthwhile(key lateen.FunctionKey, tag string) *archive {
+	if a := e.archives.find(key, tag); a != nil && a.size >= e.archiveFrom {
+		return a
+	}
+	return nil
 }
 
 // reject gives up the archive that an instance could not use. It is made anew.

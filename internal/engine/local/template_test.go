@@ -100,7 +100,9 @@ func newStage(t testing.TB, change func(*Options)) *stage {
 	if change != nil {
 		change(&o)
 	}
-	return &stage{running(t, o), t, trees, logs}
+	s := &stage{running(t, o), t, trees, logs}
+	s.archiveFrom = 0 // however small
+	return s
 }
 
 // function describes a function of one file, of a deployment of its own.
