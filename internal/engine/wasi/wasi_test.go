@@ -137,8 +137,10 @@ func TestModules(t *testing.T) {
 			memory  int
 			text    string
 		}{
-			{"none.wasm", 0, "none.wasm is not among the function's files"}, {"text.wasm", 0, "could not be compiled"},
-			{"link", 0, "not among"}, {"program.wasm", 1, "and may use 1"},
+			{"none.wasm", 0, "none.wasm is not among the function's files"},
+			{"text.wasm", 0, "could not be compiled"},
+			{"link", 0, "not among"},
+			{"program.wasm", 1, "and may use 1"},
 		} {
 			_, err := r.Start(t.Context(), spec(func(s *lateen.FunctionSpec) { s.Function.Handler, s.Function.Memory = c.handler, c.memory }))
 			if !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), c.text) {
