@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,16 +13,19 @@ import (
 const (
 	smallInstances = 60
 	appInstances   = 8
-	restedFor      = 8 * time.Second // after the last request: what can be frozen and reclaimed is
+	// after the last request: what can be frozen is, and nothing has stopped.
+	restedFor = 3 * time.Second
+	crewStays = 25 * time.Second // keep-alive
 )
 
 func densityChapter() chapter {
 	return chapter{
 		name: "density", title: "Instances in memory",
 		method: fmt.Sprintf(`From `+"`/proc/PID/smaps_rollup`"+`: PSS divides what processes share among them, so that a sum of it is what is really used. What an
-instance costs is the growth of the sum over all processes of the platform, from before so many functions were started until after, with the
-pool of blank processes full both times, divided by their number; *at rest* is the same %s after the last request. A template that
-was made meanwhile is in the number: each of the applications is a project of its own, with one instance.`, restedFor),
+instance costs is the growth of the sum over all processes of the platform while so many are started, one for each
+function, divided by their number, on a platform that keeps no blank processes; *at rest* is the same %s after the last request, when
+they are frozen. Then all stop, templates are made where they are worth it, and all are started again, twice: what stays while none
+runs is beneath *template*. The smallest functions are not worth one. Each of the applications is a project of its own.`, restedFor),
 		measure: measureDensity,
 	}
 }
@@ -33,29 +37,30 @@ type crew struct {
 }
 
 func measureDensity(ctx context.Context, b *bench) ([]table, error) {
-	t := table{text: 1, head: []string{"function", "instances", "MiB each", "MiB each at rest", "per GiB", "per GiB at rest", "starts"}}
+	t := table{text: 2, head: []string{"function", "starts", "instances", "MiB each", "at rest", "per GiB", "at rest", "template, MiB each"}}
 	crews := []struct {
-		name string
-		n    int
-		make func(ctx context.Context, p *platform, n int) (*crew, error)
+		name     string
+		n, turns int
+		make     func(ctx context.Context, p *platform, n int) (*crew, error)
 	}{
-		{smallReqRes, smallInstances, smallCrew},
-		{"SvelteKit, page", appInstances, exampleCrew("sveltekit", "/ssr")},
-		{"Next.js, page", appInstances, exampleCrew("nextjs", "/dynamic")},
+		{smallReqRes, smallInstances, 1, smallCrew},
+		{"SvelteKit, page", appInstances, 3, exampleCrew("sveltekit", "/ssr")},
+		{"Next.js, page", appInstances, 3, exampleCrew("nextjs", "/dynamic")},
 	}
 	for _, one := range crews {
-		p, err := b.up(ctx, "--keep-alive", "10m")
+		p, err := b.up(ctx, "--keep-alive", crewStays.String(), "--instances", "256", "--pool", "0")
 		if err != nil {
 			return nil, err
 		}
-		cells, err := p.density(ctx, one.n, one.make)
+		rows, err := p.density(ctx, one.n, one.turns, one.make)
 		p.stop()
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case err != nil:
-			t.fail(err, one.name)
-		default:
+			t.fail(err, one.name, none)
+		}
+		for _, cells := range rows {
 			t.add(ours, append([]string{one.name}, cells...)...)
 		}
 	}
@@ -93,17 +98,50 @@ func exampleCrew(example, path string) func(ctx context.Context, p *platform, n 
 	}
 }
 
-// density starts a crew and returns the cells of what it costs.
-func (p *platform) density(ctx context.Context, n int, muster func(ctx context.Context, p *platform, n int) (*crew, error)) ([]string, error) {
-	c, err := muster(ctx, p, n)
+// stock waits until nothing is done and returns the PSS of everything.
+func (p *platform) stock(ctx context.Context) (int64, error) {
+	err := ignoreRestless(p.rest(ctx))
+	return p.usage().sum(), err
+}
+
+// density starts a crew some times and returns the cells of what it costs.
+func (p *platform) density(ctx context.Context, n, turns int, assemble func(ctx context.Context, p *platform, n int) (*crew, error)) ([][]string, error) {
+	c, err := assemble(ctx, p, n)
 	if err != nil {
 		return nil, err
 	}
-	if err := ignoreRestless(p.rest(ctx)); err != nil {
+	bare, err := p.stock(ctx)
+	if err != nil {
 		return nil, err
 	}
-	before := p.usage().sum()
-	kinds := map[lateen.StartKind]int{}
+	var rows [][]string
+	for turn := range turns {
+		before, err := p.stock(ctx)
+		if err != nil {
+			return rows, err
+		}
+		template := none
+		if turn > 0 {
+			template = mib((before - bare) / int64(n))
+		}
+		cells, err := p.muster(ctx, c, before)
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, append(cells, template))
+		if turn == turns-1 {
+			break
+		}
+		if err := errors.Join(pause(ctx, crewStays), ignoreRestless(p.idle(ctx, c.sites...))); err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
+}
+
+// muster starts a crew and returns the cells of what it costs beyond before.
+func (p *platform) muster(ctx context.Context, c *crew, before int64) ([]string, error) {
+	kinds, n := map[lateen.StartKind]int{}, len(c.sites)
 	for i, s := range c.sites {
 		p.bench.line.say("starting %d of %d", i+1, n)
 		for range 3 { // the first starts it, the others find it
@@ -116,16 +154,19 @@ func (p *platform) density(ctx context.Context, n int, muster func(ctx context.C
 			}
 		}
 	}
-	p.blank = 0 // there are more now
 	began := time.Now()
-	if err := ignoreRestless(p.settle(ctx, 400*time.Millisecond)); err != nil {
+	now, err := p.stock(ctx)
+	if err != nil {
 		return nil, err
 	}
-	running := (p.usage().sum() - before) / int64(n)
+	running := (now - before) / int64(n)
 	if err := pause(ctx, restedFor-time.Since(began)); err != nil {
 		return nil, err
 	}
-	rested := (p.usage().sum() - before) / int64(n)
+	if now, err = p.stock(ctx); err != nil {
+		return nil, err
+	}
+	rested := (now - before) / int64(n)
 	per := func(bytes int64) string { return strconv.FormatInt((1<<30)/max(1, bytes), 10) }
-	return []string{strconv.Itoa(n), mib(running), mib(rested), per(running), per(rested), kindsText(kinds)}, nil
+	return []string{kindsText(kinds), strconv.Itoa(n), mib(running), mib(rested), per(running), per(rested)}, nil
 }
