@@ -82,9 +82,9 @@ type listener struct {
 	slots   chan struct{}
 	callers *callers
 	log     *slog.Logger
-	full   bool // and said so
-	once   sync.Once
-	closed chan struct{}
+	full    bool // and said so
+	once    sync.Once
+	closed  chan struct{}
 }
 
 func newListener(l net.Listener, slots chan struct{}, c *callers, log *slog.Logger) *listener {
