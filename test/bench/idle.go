@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	thawRounds = 50
-	thawCopies = 20
-	thawPause  = 1200 * time.Millisecond // between two requests for the same function: it is frozen by then
+	thawRounds = 20
+	thawCopies = 50
+	thawPause  = 2500 * time.Millisecond // between two requests for the same function: it is frozen by then
 
 	refillPool   = 16
 	refillRounds = 5
