@@ -220,8 +220,10 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	}
 	serving.preparer.site, serving.preparer.prepare = verbs.Site, serving.fleet.Prepare
 	stopping := make(chan struct{}) // closed when the edge is told to stop
-	calls, err := api.New(api.Options{Control: verbs, Logs: c.logs, Log: c.tel.Log("api"), Version: d.o.Version, Stopping: stopping,
-		Functions: serving.fleet})
+	calls, err := api.New(api.Options{
+		Control: verbs, Logs: c.logs, Log: c.tel.Log("api"), Version: d.o.Version, Stopping: stopping,
+		Functions: serving.fleet,
+	})
 	if err != nil {
 		return err
 	}

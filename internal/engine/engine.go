@@ -33,6 +33,8 @@ type Engine interface {
 
 // Instance is a running function. All methods may be called concurrently.
 type Instance interface {
+	Rest
+
 	// ID is unique among all instances there ever are.
 	ID() lateen.InstanceID
 	// Started says how the instance came to be and where the time went.
@@ -51,6 +53,17 @@ type Instance interface {
 	Busy() int
 	// Usage is what the instance has used so far.
 	Usage() Usage
+	// Done is closed once the instance takes no more requests because its
+	// process is gone or going: after a crash, an exit or Stop.
+	Done() <-chan struct{}
+	// Stop ends the instance: no more requests, a grace for those in flight
+	// and their waitUntil work until ctx ends, then SIGTERM, 500 ms, SIGKILL.
+	// It returns once the process is gone.
+	Stop(ctx context.Context)
+}
+
+// Rest is how an instance without work uses less of the machine.
+type Rest interface {
 	// Freeze keeps the instance from running until Thaw, which a request needs
 	// first. An instance that cannot be frozen returns [errors.ErrUnsupported]
 	// and goes on.
@@ -60,13 +73,6 @@ type Instance interface {
 	// Reclaim pushes the memory of a frozen instance out, as far as the host
 	// lets it; [errors.ErrUnsupported] where it does not.
 	Reclaim() error
-	// Done is closed once the instance takes no more requests because its
-	// process is gone or going: after a crash, an exit or Stop.
-	Done() <-chan struct{}
-	// Stop ends the instance: no more requests, a grace for those in flight
-	// and their waitUntil work until ctx ends, then SIGTERM, 500 ms, SIGKILL.
-	// It returns once the process is gone.
-	Stop(ctx context.Context)
 }
 
 // Phases is how an instance was started.

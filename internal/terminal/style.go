@@ -12,8 +12,9 @@ import (
 // thing everywhere.
 type Style string
 
+// The styles there are.
 const (
-	Bold Style = "1"
+	Bold Style = "1"  // a title
 	Dim  Style = "2"  // beside the point
 	Good Style = "32" // ready, done
 	Warn Style = "33" // on its way, or odd

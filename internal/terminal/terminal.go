@@ -38,6 +38,7 @@ type stream struct {
 	width func() int // columns; 0: no bound
 }
 
+// NewTerm returns a Term on a command's streams; now is the time.
 func NewTerm(in io.Reader, out, err io.Writer, getenv func(string) string, now func() time.Time) *Term {
 	return &Term{stdin: terminal(in), stdout: newStream(out, getenv), stderr: newStream(err, getenv), now: now}
 }
