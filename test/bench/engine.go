@@ -189,6 +189,19 @@ func (p *platform) refilled(ctx context.Context) (blanks, error) {
 	return blanks{}, errRestless
 }
 
+// halfFull waits until half of the blank processes that are meant to be there are.
+func (p *platform) halfFull(ctx context.Context) error {
+	for {
+		b, err := p.blanks(ctx)
+		if err != nil || 2*b.ready >= b.wanted {
+			return err
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 func ignoreRestless(err error) error {
 	if errors.Is(err, errRestless) {
 		return nil

@@ -36,7 +36,7 @@ func startsChapter() chapter {
 templates, and one that has none (` + "`" + flagTemplates + ` 0` + "`" + `), which is left with blank processes and code caches. Instances stop ` + keepAlive.String() + `
 after their last request, so each request finds none. Every application was started a few times before, so its files
 are in the page cache, its code cache is written and its template stands. Before each round the
-pool of blank processes (` + strconv.Itoa(startPool) + `) is full, or ` + refillPatience.String() + ` have passed; within one nobody waits for it, as traffic does
+pool of blank processes (` + strconv.Itoa(startPool) + ` for each runtime) is at least half full, or ` + refillPatience.String() + ` have passed; within one nobody waits for it, as traffic does
 not. The smallest functions of other runtimes come last: a WSGI application, a web handler, an HTTP server written in Go, and a
 WASI command written in Go.
 
@@ -181,7 +181,7 @@ func (s *startStage) round(ctx context.Context) error {
 	}
 	patience, cancel := context.WithTimeout(ctx, refillPatience)
 	defer cancel()
-	if _, err := s.refilled(patience); err != nil && patience.Err() == nil {
+	if err := s.halfFull(patience); err != nil && patience.Err() == nil {
 		return err
 	}
 	return ctx.Err()
