@@ -5,11 +5,13 @@
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { Buffer } = require('node:buffer');
 const { IncomingMessage, ServerResponse } = require('node:http');
+const { setTimeout } = require('node:timers');
 const { inspect } = require('node:util');
 const control = require('./control.cjs');
 
 const PREFIX = 'x-vercel-internal-';
 const MAX_SUMMARY = 4096; // characters
+const CLEAN_UP = 2000; // ms that code has after its reader has gone
 const storage = new AsyncLocalStorage();
 const live = new Set();
 const atEnd = []; // functions to tell about calls that end
@@ -34,7 +36,10 @@ class Call {
     this.context = undefined;
     live.add(this);
     res.once('close', () => {
-      if (!res.writableFinished) this.abort.abort();
+      if (!res.writableFinished) {
+        if (!this.failed) this.waitUntil(new Promise((resolve) => setTimeout(resolve, CLEAN_UP).unref()));
+        this.abort.abort();
+      }
       this.close();
     });
   }
