@@ -228,7 +228,7 @@ func (t *Toolchain) fetch(ctx context.Context, name string, r release, keep func
 		return "", err
 	}
 	unpacked := filepath.Join(work, "package")
-	if err := unpack(archive, unpacked, keep); err != nil {
+	if err := unpack(ctx, archive, unpacked, keep); err != nil {
 		return "", fmt.Errorf("unpack %s: %w", title, err)
 	}
 	return t.publish(unpacked, t.place(name, r.version))

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -223,7 +224,7 @@ func TestLinksInAnArchiveAreLeftOut(t *testing.T) {
 	out.Close()
 	zip.Close()
 	dir := filepath.Join(t.TempDir(), "out")
-	if err := unpack(&buf, dir, func(string) bool { return true }); err != nil {
+	if err := unpack(t.Context(), &buf, dir, func(string) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Lstat(filepath.Join(dir, "link")); err != nil || !info.IsDir() {
@@ -336,6 +337,40 @@ func TestEndingTheContextAbandonsTheFetch(t *testing.T) {
 	}
 }
 
+func TestEndingTheContextAbandonsTheUnpacking(t *testing.T) {
+	registry, server := newNPM(t)
+	noise := make([]byte, 1<<20) // which no packing makes small
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	registry.publish("pkg", "1.0.0", map[string]string{"package/x": string(noise)})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("enough")
+	dir := t.TempDir()
+	_, err := open(t, server, dir).install(ctx, "pkg", "", func(string) bool {
+		cancel(stop)
+		return true
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("got %v, want the context's cause", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+}
+
+func TestLargeFilesAreUnpackedWhole(t *testing.T) {
+	for _, size := range []int{syncEvery - 1, syncEvery, 2*syncEvery + 1} {
+		want := bytes.Repeat([]byte("lateen\n"), size/7+1)[:size]
+		dir := filepath.Join(t.TempDir(), "out")
+		archive := pack(t, map[string]string{"package/x": string(want)})
+		if err := unpack(t.Context(), bytes.NewReader(archive), dir, func(string) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, "x")); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("of %d bytes there are %d, %v", size, len(got), err)
+		}
+	}
+}
+
 func TestWhatDeadProcessesLeftIsSweptAndNothingElse(t *testing.T) {
 	registry, server := newNPM(t)
 	registry.publish("pkg", "1.0.0", map[string]string{"package/x": "x"})
@@ -433,7 +468,7 @@ func FuzzUnpack(f *testing.F) {
 	f.Add(buf.Bytes())
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		parent := t.TempDir()
-		unpack(bytes.NewReader(archive), filepath.Join(parent, "out"), func(string) bool { return true })
+		unpack(t.Context(), bytes.NewReader(archive), filepath.Join(parent, "out"), func(string) bool { return true })
 		if entries, _ := os.ReadDir(parent); len(entries) > 1 {
 			t.Errorf("it wrote beside its directory: %v", entries)
 		}

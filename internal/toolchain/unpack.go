@@ -3,6 +3,7 @@ package toolchain
 import (
 	"archive/tar"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +19,16 @@ const (
 	maxFiles    = 100_000
 )
 
+// syncEvery is how many bytes are made durable at once. A slow disk takes its
+// time for that, in which nothing can be abandoned.
+const syncEvery = 8 << 20
+
 // unpack writes the regular files of an npm archive (gzip of tar, everything
 // below one top folder) that keep wants into dir, which it makes. It writes
 // nowhere else: names are checked, and the file system is asked through
-// [os.Root] all the same. Links and special files have no place in a package.
-func unpack(archive io.Reader, dir string, keep func(path string) bool) error {
+// [os.Root] all the same. Links and special files have no place in a package. It
+// gives up soon after ctx ends.
+func unpack(ctx context.Context, archive io.Reader, dir string, keep func(path string) bool) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
@@ -31,7 +37,7 @@ func unpack(archive io.Reader, dir string, keep func(path string) bool) error {
 		return err
 	}
 	defer root.Close() //nolint:errcheck // it holds no data
-	packed, err := gzip.NewReader(archive)
+	packed, err := gzip.NewReader(until(ctx, archive))
 	if err != nil {
 		return err
 	}
@@ -64,6 +70,22 @@ func unpack(archive io.Reader, dir string, keep func(path string) bool) error {
 	}
 }
 
+// reader is a Read of its own.
+type reader func(p []byte) (int, error)
+
+// Read reads.
+func (r reader) Read(p []byte) (int, error) { return r(p) }
+
+// until reads from r until ctx ends, and then fails with its cause.
+func until(ctx context.Context, r io.Reader) io.Reader {
+	return reader(func(p []byte) (int, error) {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return r.Read(p)
+	})
+}
+
 // inside returns an entry's path below the archive's top folder.
 func inside(name string) (string, error) {
 	top, rest, _ := strings.Cut(name, "/")
@@ -83,14 +105,16 @@ func write(root *os.Root, name string, mode os.FileMode, content io.Reader) erro
 		return err
 	}
 	defer file.Close()
-	if _, err := io.Copy(file, content); err != nil {
-		return err
-	}
 	if err := file.Chmod(0o644 | mode&0o111); err != nil { // whatever the umask is
 		return err
 	}
-	if err := file.Sync(); err != nil {
-		return err
+	for n := int64(syncEvery); n == syncEvery; {
+		if n, err = io.CopyN(file, content, syncEvery); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if err := file.Sync(); err != nil {
+			return err
+		}
 	}
 	return file.Close()
 }
