@@ -16,11 +16,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/lateen-dev/lateen"
@@ -56,9 +58,11 @@ type Engine struct {
 	cache     wazero.CompilationCache
 	runtime   wazero.Runtime
 	drop      func(wazero.CompiledModule)
-	compiling chan struct{} // holds a token while a module is compiled: one at a time
+	compiling chan struct{} // holds a token while a module is compiled: one at a time, by all processors
 
-	work sync.WaitGroup // requests
+	running context.Context //nolint:containedctx // of what is compiled: until Run ends, whoever asked for it
+	stop    context.CancelCauseFunc
+	work    sync.WaitGroup // requests, and what is compiled
 
 	mu      sync.Mutex // guards below
 	modules map[moduleKey]*module
@@ -97,6 +101,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("open the directory of compiled modules: %w", err)
 	}
 	e := &Engine{o: o, cache: cache, compiling: make(chan struct{}, 1), modules: map[moduleKey]*module{}}
+	e.running, e.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	e.drop = func(m wazero.CompiledModule) { _ = m.Close(ctx) } // frees memory, and cannot fail
 	// Without the checks that this puts into loops nothing ends a busy one, and
 	// no garbage could be collected beside it.
@@ -108,12 +113,14 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 }
 
 // Run waits until ctx ends. Then it takes no more requests, waits for those
-// under way and releases what compiled modules hold.
+// under way, breaks off what is being compiled and releases what compiled
+// modules hold.
 func (e *Engine) Run(ctx context.Context) error {
 	<-ctx.Done()
 	e.mu.Lock()
 	e.ended = true
 	e.mu.Unlock()
+	e.stop(errStopped)
 	e.work.Wait()
 	ctx = context.WithoutCancel(ctx)
 	return errors.Join(e.runtime.Close(ctx), e.cache.Close(ctx))
@@ -179,7 +186,8 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 	return nil
 }
 
-// module returns a compiled module, which the caller releases.
+// module returns a compiled module, which the caller releases. One that is not
+// compiled when ctx ends is compiled all the same: who asks again waits less.
 func (e *Engine) module(ctx context.Context, key moduleKey, tree string) (*module, error) {
 	e.mu.Lock()
 	if e.ended {
@@ -190,7 +198,7 @@ func (e *Engine) module(ctx context.Context, key moduleKey, tree string) (*modul
 	if !ok {
 		m = &module{ready: make(chan struct{})}
 		e.modules[key] = m
-		e.work.Go(func() { e.compile(context.WithoutCancel(ctx), m, tree, key.handler) }) // which others may wait for
+		e.work.Go(func() { e.compile(m, tree, key.handler) })
 	}
 	m.users++
 	e.unused = slices.DeleteFunc(e.unused, func(k moduleKey) bool { return k == key })
@@ -250,19 +258,30 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// compile fills a module in.
-func (e *Engine) compile(ctx context.Context, m *module, tree, handler string) {
+// compile fills a module in. A module that is in several trees is compiled for
+// the first of them: those that come after it find it by its content.
+func (e *Engine) compile(m *module, tree, handler string) {
 	defer close(m.ready)
 	code, err := readModule(tree, handler)
 	if err != nil {
 		m.err = err
 		return
 	}
-	e.compiling <- struct{}{}
-	defer func() { <-e.compiling }()
+	select {
+	case e.compiling <- struct{}{}:
+		defer func() { <-e.compiling }()
+	case <-e.running.Done():
+		m.err = errStopped
+		return
+	}
 	before := e.kept()
-	m.compiled, err = e.runtime.CompileModule(ctx, code)
-	if err != nil {
+	workers := max(runtime.GOMAXPROCS(0), 2) // a single one would not heed the context
+	m.compiled, err = e.runtime.CompileModule(experimental.WithCompilationWorkers(e.running, workers), code)
+	switch {
+	case err != nil && e.running.Err() != nil:
+		m.err = errStopped
+		return
+	case err != nil:
 		m.err = lateen.ErrFunctionFailed.With("the function's module could not be compiled: %s", err.Error())
 		return
 	}

@@ -131,6 +131,8 @@ func TestModules(t *testing.T) {
 	t.Run("stream", func(t *testing.T) { testStream(t, r) })
 	t.Run("end with who asked", func(t *testing.T) { testEnd(t, r) })
 	t.Run("are compiled once", func(t *testing.T) { testCompile(t, r) })
+	t.Run("are compiled for whoever asks next", func(t *testing.T) { testCompileOn(t, r) })
+	t.Run("are not compiled after the end", func(t *testing.T) { testCompileEnd(t, r) })
 	t.Run("cannot be loaded", func(t *testing.T) {
 		for _, c := range []struct {
 			handler string
@@ -316,9 +318,65 @@ func testCompile(t *testing.T, r *rig) {
 	if i.Started().Kind != lateen.StartBlank {
 		t.Errorf("the start was %s, with a module that is on disk", i.Started().Kind)
 	}
-	empty := &rig{logs: r.logs, trees: r.trees, dir: t.TempDir()}
-	empty.open(t)
-	if i := empty.start(t, nil); i.Started().Kind != lateen.StartCold {
-		t.Errorf("the start was %s, with a module that was not", i.Started().Kind)
+}
+
+// testCompileOn: who does not wait for a module does not stop it from being
+// compiled, and it is compiled once for all the trees that it is in.
+func testCompileOn(t *testing.T, r *rig) {
+	if err := os.CopyFS(filepath.Join(r.trees, "copy"), os.DirFS(filepath.Join(r.trees, string(tree)))); err != nil {
+		t.Fatal(err)
+	}
+	slow := &rig{logs: r.logs, trees: r.trees, dir: t.TempDir()}
+	slow.open(t)
+	slow.compiling <- struct{}{} // others are being compiled
+	why := errors.New("it took too long")
+	for range 2 {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, why)
+		if _, err := slow.Start(ctx, spec(nil)); !errors.Is(err, why) {
+			t.Errorf("a start that cannot wait: %v", err)
+		}
+		cancel()
+	}
+	slow.mu.Lock()
+	m := slow.modules[moduleKey{tree, "program.wasm"}]
+	slow.mu.Unlock()
+	<-slow.compiling
+	<-m.ready // though nobody waits for it
+	if i := slow.start(t, nil); i.(*instance).module != m || i.Started().Kind != lateen.StartCold {
+		t.Errorf("for the next who asks it is not the module that was compiled, or the start was %s", i.Started().Kind)
+	}
+	if i := slow.start(t, func(s *lateen.FunctionSpec) { s.Function.Tree = "copy" }); i.Started().Kind != lateen.StartBlank || slow.kept() != 1 {
+		t.Errorf("in another tree the start was %s, with %d modules compiled", i.Started().Kind, slow.kept())
+	}
+}
+
+// testCompileEnd: what waits to be compiled, and what is being compiled, ends
+// with Run.
+func testCompileEnd(t *testing.T, r *rig) {
+	for _, waits := range []bool{true, false} {
+		e, err := New(t.Context(), Options{Dir: t.TempDir(), Logs: r.logs, Trees: r.o.Trees})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if waits {
+			e.compiling <- struct{}{}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended, started := make(chan error, 1), make(chan error, 1)
+		go func() { ended <- e.Run(ctx) }()
+		go func() { started <- e.Prepare(t.Context(), spec(nil)) }()
+		for known := 0; known == 0 || !waits && len(e.compiling) == 0; {
+			runtime.Gosched()
+			e.mu.Lock()
+			known = len(e.modules)
+			e.mu.Unlock()
+		}
+		cancel()
+		if err := <-started; !errors.Is(err, errStopped) {
+			t.Errorf("waits %t: the start ends with %v", waits, err)
+		}
+		if err := <-ended; err != nil || e.kept() != 0 {
+			t.Errorf("waits %t: Run ends with %v, with %d modules compiled", waits, err, e.kept())
+		}
 	}
 }
