@@ -69,6 +69,10 @@ type errorInfo struct {
 	MissingToken bool     `json:"missingToken,omitempty"`
 }
 
+// statusClientGone is what records say of a client that went away first, as
+// nginx has it.
+const statusClientGone = 499
+
 // fail answers a request with an error. Only a [lateen.Error] is shown: others,
 // and what caused them, are for the log. A response that has begun is cut off
 // instead, by [http.ErrAbortHandler]: nobody is to take a part for the whole.
@@ -83,6 +87,10 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if begun, ok := w.(*reply); ok && begun.begun {
 		panic(http.ErrAbortHandler)
+	}
+	if shown.Code == lateen.Internal && ctx.Err() != nil {
+		w.WriteHeader(statusClientGone)
+		return
 	}
 	info := errorInfo{
 		Code: shown.Reason, Class: shown.Code, Message: shown.Message, Hint: shown.Hint,
