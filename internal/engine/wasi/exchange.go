@@ -58,7 +58,8 @@ func newExchange(i *instance, req *http.Request) *exchange {
 	return x
 }
 
-// run runs the module to its end, which it tells whoever reads the response.
+// run runs the module to its end, which it tells whoever reads the response:
+// who has read all of it finds the instance idle.
 func (x *exchange) run() {
 	var sending sync.WaitGroup
 	sending.Go(x.send)
@@ -71,6 +72,7 @@ func (x *exchange) run() {
 	defer hangUp()
 	err := x.call()
 	x.stderr.flush()
+	x.instance.end(x)
 	_ = x.input.CloseWithError(io.ErrClosedPipe)
 	_ = x.output.CloseWithError(x.explain(err)) // nil is the end of the response
 	x.cancel(nil)

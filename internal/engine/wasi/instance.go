@@ -119,10 +119,7 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	i.busy++
 	i.mu.Unlock()
 	x := newExchange(i, req)
-	if err := i.engine.attend(func() {
-		defer i.end(x)
-		x.run()
-	}); err != nil {
+	if err := i.engine.attend(x.run); err != nil {
 		i.end(x)
 		x.cancel(err)
 		return nil, errors.Join(engine.ErrNotTaken, closeBody(req))
