@@ -613,13 +613,13 @@ func TestWhoGuessesTokensWaitsAndNobodyElseDoes(t *testing.T) {
 		t.Errorf("13 wrong tokens were answered in %s", took)
 	}
 	began = time.Now()
-	for range 20 {
+	for range 100 {
 		if status, _ := w.ask(t, "owner", "GET", "/v2/user", ""); status != 200 {
 			t.Errorf("a right one gets %d", status)
 		}
 	}
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("20 right tokens from the same address took %s", took)
+	if took := time.Since(began); took > 20*time.Second { // 40 s at the least, if each were held like the last wrong one
+		t.Errorf("100 right tokens from the same address took %s", took)
 	}
 }
 

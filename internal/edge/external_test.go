@@ -83,6 +83,7 @@ func TestWhatAnOriginIsTold(t *testing.T) {
 }
 
 func TestOriginsThatFailAreToBlame(t *testing.T) {
+	t.Parallel()
 	s, origin := externalStage(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/in/slow" {
 			<-r.Context().Done()
@@ -90,7 +91,7 @@ func TestOriginsThatFailAreToBlame(t *testing.T) {
 		}
 		panic(http.ErrAbortHandler)
 	})
-	s.options.OriginTimeout = 100 * time.Millisecond
+	s.options.OriginTimeout = time.Second
 	s.open()
 	resp, _ := s.get("/out/slow")
 	is(t, resp, 504, "ROUTER_EXTERNAL_TARGET_ERROR")

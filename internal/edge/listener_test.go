@@ -58,8 +58,8 @@ func TestAClientThatNeverFinishesItsHeaderIsCutOff(t *testing.T) {
 	s.open()
 	c := s.dial()
 	began := time.Now()
-	drip(t, c, "GET / HTTP/1.1\r\nHost: app.localhost\r\nX-Slow: "+strings.Repeat("x", 1000), 5*time.Millisecond)
-	if took := time.Since(began); took > 3*time.Second {
+	drip(t, c, "GET / HTTP/1.1\r\nHost: app.localhost\r\nX-Slow: "+strings.Repeat("x", 1000), 20*time.Millisecond)
+	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("it was served for %s", took)
 	}
 }
@@ -74,7 +74,7 @@ func TestAHeaderThatIsTooLargeIsRefused(t *testing.T) {
 
 func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
 	t.Parallel()
-	const stall = 300 * time.Millisecond
+	const stall = time.Second
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		fmt.Fprintf(w, "%d %v", n, err)
@@ -85,7 +85,7 @@ func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
 	t.Run("moving", func(t *testing.T) {
 		c := s.dial()
 		io.WriteString(c, head)
-		if err := drip(t, c, strings.Repeat("x", 30), stall/10); err != nil { // three times the timeout
+		if err := drip(t, c, strings.Repeat("x", 30), stall/20); err != nil { // longer than the timeout
 			t.Fatal(err)
 		}
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -115,7 +115,7 @@ func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
 		io.WriteString(c, strings.Replace(head, "/fn", "/nothing", 1)) // answered without its body
 		began := time.Now()
 		io.Copy(io.Discard, c)
-		if took := time.Since(began); took > drainTimeout+3*time.Second {
+		if took := time.Since(began); took > drainTimeout+20*time.Second {
 			t.Errorf("it was held for %s", took)
 		}
 	})
@@ -169,7 +169,7 @@ func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
 				t.Errorf("the body was answered with %s", resp.Status)
 			}
 			io.Copy(io.Discard, c)
-			if took := time.Since(began); took > drainTimeout+3*time.Second {
+			if took := time.Since(began); took > drainTimeout+20*time.Second {
 				t.Errorf("the connection was held for %s", took)
 			}
 		})
@@ -178,7 +178,7 @@ func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
 
 func TestAReaderThatStallsIsCutOffAndAStreamThatPausesIsNot(t *testing.T) {
 	t.Parallel()
-	const stall = 300 * time.Millisecond
+	const stall = 500 * time.Millisecond
 	paused := make(chan struct{})
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("pause") {
@@ -205,7 +205,7 @@ func TestAReaderThatStallsIsCutOffAndAStreamThatPausesIsNot(t *testing.T) {
 		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: app.localhost\r\n\r\n", path) // and reads nothing
 	}
 	for n := range 2 {
-		if r := s.record(n); r.Duration > 20*stall || r.BytesOut >= 64<<20 {
+		if r := s.record(n); r.Duration > 40*stall || r.BytesOut >= 64<<20 {
 			t.Errorf("%s: %d bytes went out in %s", r.Path, r.BytesOut, r.Duration)
 		}
 	}

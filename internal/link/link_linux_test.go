@@ -110,7 +110,7 @@ func guest() error {
 
 // converse sends a datagram out and has the packet come back, its ends swapped.
 func converse(device *link.Device, packets <-chan []byte, to string) error {
-	c, err := net.DialTimeout("udp", to, time.Second)
+	c, err := net.DialTimeout("udp", to, time.Minute)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func converse(device *link.Device, packets <-chan []byte, to string) error {
 	var p []byte
 	select {
 	case p = <-packets:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		return errors.New("no packet arrived")
 	}
 	addresses, datagram := p[12:20], p[20:]
@@ -134,7 +134,7 @@ func converse(device *link.Device, packets <-chan []byte, to string) error {
 	if err := device.Send([][]byte{p[:15], p[15:]}); err != nil {
 		return err
 	}
-	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		return err
 	}
 	back := make([]byte, 10)
@@ -200,12 +200,12 @@ func loopbackAlone() error {
 		return err
 	}
 	defer l.Close()
-	c, err := net.DialTimeout("tcp", l.Addr().String(), 5*time.Second)
+	c, err := net.DialTimeout("tcp", l.Addr().String(), time.Minute)
 	if err != nil {
 		return err
 	}
 	c.Close()
-	if _, err := net.DialTimeout("tcp", "203.0.113.7:9", 5*time.Second); !errors.Is(err, unix.ENETUNREACH) {
+	if _, err := net.DialTimeout("tcp", "203.0.113.7:9", time.Minute); !errors.Is(err, unix.ENETUNREACH) {
 		return fmt.Errorf("outside of it: %w", err)
 	}
 	return nil

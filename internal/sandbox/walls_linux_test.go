@@ -192,7 +192,7 @@ func dial() {
 	for name, at := range map[string][2]string{
 		"tcp": {"tcp", os.Getenv("TCP")}, "unix": {"unix", os.Getenv("UNIX")}, "metadata": {"tcp", "169.254.169.254:80"}, "own": {"tcp", own.Addr().String()},
 	} {
-		conn, err := net.DialTimeout(at[0], at[1], time.Second)
+		conn, err := net.DialTimeout(at[0], at[1], 10*time.Second)
 		if err == nil {
 			conn.Close()
 			fmt.Println(name, "reached")
@@ -358,7 +358,7 @@ func TestTheKeeperReapsOrphansAndTellsOfSignals(t *testing.T) {
 	if !s.mode.Processes {
 		t.Skip(s.Missing())
 	}
-	out, exit := shell(t, s, Spec{}, "(sleep 0.01 & sleep 0.01 &) ; sleep 0.1; ps -o stat= -A 2>/dev/null | grep -c Z; kill -SEGV $$")
+	out, exit := shell(t, s, Spec{}, "(sleep 0.01 & sleep 0.01 &); for n in $(seq 300); do left=$(ps -o stat= -A 2>/dev/null | grep -c -e Z -e sleep); [ $left = 0 ] && break; sleep 0.1; done; echo $left; kill -SEGV $$")
 	if out != "0" || exit.Signal != syscall.SIGSEGV || exit.Code != -1 {
 		t.Errorf("%s orphans are left; it ended: %+v", out, exit)
 	}

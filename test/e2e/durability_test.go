@@ -339,7 +339,7 @@ func readStat(name string) (p process, parent string, ok bool) {
 // gone waits until none of the processes is left.
 func gone(t *testing.T, processes []process) {
 	t.Helper()
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		for _, p := range processes {
 			if now, _, ok := readStat("/proc/" + p.pid + "/stat"); ok && now == p {
 				command, _ := os.ReadFile("/proc/" + p.pid + "/cmdline") // it only makes the message richer
@@ -361,7 +361,7 @@ func TestASecondPlatformOnTheSameDataRefuses(t *testing.T) {
 		"uses " + p.data() + " already": {"--data", p.data(), "--listen", "127.0.0.1:" + strconv.Itoa(port)},
 		"cannot listen on " + p.addr():  {"--data", t.TempDir(), "--listen", p.addr()},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		second := exec.CommandContext(ctx, binary, append([]string{"up"}, args...)...)
 		second.Env = []string{"HOME=" + t.TempDir()}
 		out, err := second.CombinedOutput()
@@ -370,7 +370,7 @@ func TestASecondPlatformOnTheSameDataRefuses(t *testing.T) {
 			t.Errorf("a second `lateen up`: %v\n%s\nwant %q", err, out, name)
 		}
 	}
-	if err := p.ready(time.Second); err != nil {
+	if err := p.ready(time.Minute); err != nil {
 		t.Errorf("the first does not answer any more: %v", err)
 	}
 }
@@ -408,7 +408,7 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if _, err := s.try(t, http.MethodGet, "/", nil, func(r *http.Request) { r.Close = true }); err == nil {
 			return errors.New("a stopping platform takes new requests")
 		}
@@ -420,7 +420,7 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 	}
 	select {
 	case <-p.exited:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the platform goes on after its last request")
 	}
 	if p.err != nil {
@@ -428,7 +428,7 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 	}
 	gone(t, children)
 	p.restart(t)
-	s.logged(t, later.requestID(), 5*time.Second, "the work was done")
+	s.logged(t, later.requestID(), time.Minute, "the work was done")
 	s.expect(t, want{path: "/", contains: []string{"tide"}})
 }
 

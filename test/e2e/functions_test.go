@@ -207,7 +207,7 @@ func checkStreams(t *testing.T, s site) {
 		}
 		id := (&response{Header: resp.Header}).requestID()
 		resp.Body.Close()
-		s.logged(t, id, 5*time.Second, "events: the stream ended")
+		s.logged(t, id, time.Minute, "events: the stream ended")
 	})
 }
 
@@ -224,7 +224,7 @@ func checkFailures(t *testing.T, s site) {
 	t.Run("an instance that throws lives on", func(t *testing.T) {
 		s.tell(t)
 		r := s.get(t, "/api/throw")
-		s.logged(t, r.requestID(), 5*time.Second, "thrown on purpose")
+		s.logged(t, r.requestID(), time.Minute, "thrown on purpose")
 	})
 	t.Run("a rejection nobody awaits", func(t *testing.T) {
 		s.tell(t)
@@ -232,7 +232,7 @@ func checkFailures(t *testing.T, s site) {
 		if r.Status != http.StatusOK && r.Status != http.StatusInternalServerError {
 			t.Errorf("%d %s", r.Status, clip(r.Body))
 		}
-		s.logged(t, r.requestID(), 5*time.Second, "rejected on purpose")
+		s.logged(t, r.requestID(), time.Minute, "rejected on purpose")
 	})
 	t.Run("neighbours of a process that exits", func(t *testing.T) {
 		s.tell(t)
@@ -288,7 +288,7 @@ func checkLimits(t *testing.T, s site) {
 		if r.Status != http.StatusInternalServerError {
 			t.Errorf("a function of 256 MB that takes 2 GB answers %d %s", r.Status, clip(r.Body))
 		}
-		eventually(t, 10*time.Second, func() error {
+		eventually(t, time.Minute, func() error {
 			if r := s.get(t, "/api/memory?mb=1"); r.Status != http.StatusOK {
 				return fmt.Errorf("afterwards: %d", r.Status)
 			}

@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait of the suite.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Fixture is what an engine under test is given.
 type Fixture struct {

@@ -128,8 +128,12 @@ func (f *function) post(target, contentType, body string) answer {
 
 // begin sends a request without waiting for what comes of it.
 func (f *function) begin(target string) <-chan result {
+	f.t.Helper()
+	return f.send(f.request(http.MethodGet, target, nil))
+}
+
+func (f *function) send(req *http.Request) <-chan result {
 	done := make(chan result, 1)
-	req := f.request(http.MethodGet, target, nil)
 	go func() {
 		a, err := f.try(req)
 		done <- result{answer: a, err: err, request: lateen.RequestIDFrom(req.Context())}

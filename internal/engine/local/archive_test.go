@@ -257,7 +257,7 @@ func scriptsOf(tag, code string) string {
 
 func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for !holds() {

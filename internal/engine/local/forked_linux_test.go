@@ -54,7 +54,7 @@ func TestDescriptorsThatComeWithFirstWordsAreClosed(t *testing.T) {
 		if _, _, err := ends[1].WriteMsgUnix([]byte("words"), rightsOf(files), nil); err != nil {
 			t.Fatal(err)
 		}
-		pid, said, err := firstWords(ends[0], time.Now().Add(5*time.Second))
+		pid, said, err := firstWords(ends[0], time.Now().Add(time.Minute))
 		if err != nil || pid != os.Getpid() || string(said) != "words" {
 			t.Errorf("process %d says %q, %v", pid, said, err)
 		}

@@ -258,7 +258,7 @@ func TestDeathOfTheEngineEndsItsProcesses(t *testing.T) {
 	host.Wait()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for _, pid := range pids {
 		for syscall.Kill(pid, 0) == nil && !zombie(pid) {
 			select {

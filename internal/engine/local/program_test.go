@@ -144,6 +144,7 @@ func testServerStreams(t *testing.T, r *rig, f lateen.Function) {
 		t.Errorf("then %q, %v", rest, err)
 	}
 	resp.Body.Close()
+	rests(t, i)
 	upgrade := to(t, http.MethodGet, "/upgrade", nil)
 	upgrade.Header.Set("Connection", "Upgrade")
 	upgrade.Header.Set("Upgrade", "echo")
@@ -215,7 +216,7 @@ func testServerFails(t *testing.T, r *rig, f lateen.Function) {
 		rests(t, i)
 	})
 	t.Run("it does not listen at $PORT", func(t *testing.T) {
-		r.o.LoadTimeout = 2 * time.Second
+		r.o.LoadTimeout = 5 * time.Second // in which it listens
 		defer func() { r.o.LoadTimeout = 30 * time.Second }()
 		f := f
 		f.Handler = "elsewhere"

@@ -123,7 +123,7 @@ func fails(t *testing.T, i engine.Instance, target string, want error, text stri
 // awaitLine waits for a line of an instance.
 func (r *rig) awaitLine(t *testing.T, i engine.Instance, text string) lateen.LogLine {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -143,7 +143,7 @@ func (r *rig) awaitLine(t *testing.T, i engine.Instance, text string) lateen.Log
 // rests waits until an instance has no request.
 func rests(t *testing.T, i engine.Instance) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for i.Busy() > 0 {

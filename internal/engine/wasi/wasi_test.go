@@ -267,7 +267,7 @@ func testEnd(t *testing.T, r *rig) {
 		if !errors.Is(err, why) {
 			t.Errorf("%s: %v", target, err)
 		}
-		for i.Busy() > 0 && time.Since(began) < 10*time.Second {
+		for i.Busy() > 0 && time.Since(began) < time.Minute {
 			if _, _, err := whole(t, i, request(t.Context(), t, http.MethodGet, "/", nil)); err != nil {
 				t.Error(err)
 			}
@@ -276,7 +276,7 @@ func testEnd(t *testing.T, r *rig) {
 			t.Errorf("%s still runs", target)
 		}
 	}
-	if u := i.Usage(); u.CPU < 100*time.Millisecond {
+	if u := i.Usage(); u.CPU < 10*time.Millisecond { // of 300, where others want the processors too
 		t.Errorf("a busy loop has used %v", u.CPU)
 	}
 	stopped := r.start(t, nil)
