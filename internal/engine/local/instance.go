@@ -317,7 +317,7 @@ func (i *instance) seeOff() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.template != nil && !i.over && i.cause == nil && time.Since(i.began) < soon {
-		defer i.engine.blame(i.template)
+		i.engine.blame(i.template) // before anybody can start another of it
 	}
 	if !i.over && i.ready && !i.engine.ending() {
 		i.say(lateen.LevelError, "the instance ended unexpectedly: "+i.deathLocked().Error())
