@@ -18,7 +18,7 @@ const refused = "EPERM|ENOSYS"
 // attack runs the attacker in an instance of its own.
 func (p *platform) attack(t *testing.T, args ...string) outcomes {
 	t.Helper()
-	f := p.hostile(t, "attacker.cjs")
+	f := p.sail(t, unchanged)
 	defer f.end()
 	return f.attempts(t, target("/", args...))
 }
@@ -160,7 +160,7 @@ func (p *platform) kill(t *testing.T) {
 	})
 	t.Run("itself, to stop it", func(t *testing.T) {
 		f := p.hostile(t, "kill.cjs")
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if body, err := f.try(ctx, "/stop"); err == nil {
 			t.Errorf("it answers: %s", body)

@@ -11,17 +11,24 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local"
+	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.Child()
+	relay.Main()
+	if err := os.Setenv("LATEEN_SECRET", "of the platform"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -78,28 +85,74 @@ func attacks() []attack {
 	}
 }
 
+// abroad are the attacks that a vessel other than Node.js sets out to.
+func abroad(v vessel) []attack {
+	attacks := []attack{
+		{"System calls", (*platform).calls, []string{wallCalls}},
+		{"Identity", (*platform).identity, []string{wallCalls}},
+		{"Other processes", (*platform).processes, []string{wallProcesses, wallCalls}},
+		{"Inherited descriptors", (*platform).inherited, nil},
+		{"Others' files", (*platform).files, []string{wallRoot}},
+		{"Connections", (*platform).connections, []string{wallNetwork, wallRoot}},
+		{"Memory", (*platform).bombs, nil},
+		{"Memory of a child", (*platform).childMemory, nil},
+	}
+	if v.forks != "" {
+		attacks = append(attacks, attack{"Forks", (*platform).forks, []string{wallProcesses}})
+	}
+	return attacks
+}
+
+// origins are the ways in which processes come to be: each way, the attacks
+// that Node.js is a vessel for.
+func origins() []origin {
+	return []origin{{"booted", func(*local.Options) {}}}
+}
+
 // TestFunctionsAreContained runs all attacks as whoever runs the test.
 func TestFunctionsAreContained(t *testing.T) {
-	p := open(t, attacker(t))
-	for _, attack := range attacks() {
-		t.Run(attack.name, func(t *testing.T) {
-			for _, name := range attack.walls {
-				if wall := p.wall(t, name); wall.Missing != "" {
-					t.Skipf("there is not %s here: %s", name, wall.Missing)
-				}
+	program := attacker(t)
+	for n, o := range origins() {
+		t.Run(o.name, func(t *testing.T) {
+			p := open(t, program, o)
+			if n == 0 {
+				go func() { _ = p.modules.Prepare(t.Context(), p.spec("hostile", hostileModule, asModule)) }() // it takes long; the attack itself tells of failures
 			}
-			began := time.Now()
-			w := p.during(t, func(t *testing.T) { attack.run(p, t) })
-			t.Logf("%v; the neighbour was asked %d times, the slowest answer took %v",
-				time.Since(began).Round(time.Millisecond), w.asked, w.slowest.Round(time.Millisecond))
+			for _, attack := range attacks() {
+				t.Run(attack.name, func(t *testing.T) { attack.on(t, p) })
+			}
+			if n > 0 {
+				return // the others are of one origin
+			}
+			for _, v := range vessels() {
+				t.Run(v.name, func(t *testing.T) {
+					for _, attack := range abroad(v) {
+						t.Run(attack.name, func(t *testing.T) { attack.on(t, p.aboard(v)) })
+					}
+				})
+			}
+			t.Run("WebAssembly", func(t *testing.T) { attack{run: (*platform).module}.on(t, p) })
 		})
 	}
+}
+
+// on runs an attack, unless this host lacks a wall against it.
+func (a attack) on(t *testing.T, p *platform) {
+	for _, name := range a.walls {
+		if wall := p.wall(t, name); wall.Missing != "" {
+			t.Skipf("there is not %s here: %s", name, wall.Missing)
+		}
+	}
+	began := time.Now()
+	w := p.during(t, func(t *testing.T) { a.run(p, t) })
+	t.Logf("%v; the neighbour was asked %d times, the slowest answer took %v",
+		time.Since(began).Round(time.Millisecond), w.asked, w.slowest.Round(time.Millisecond))
 }
 
 // TestThePlatformSaysWhatItCannotKeepFunctionsFrom is about hosts where some
 // walls do not stand.
 func TestThePlatformSaysWhatItCannotKeepFunctionsFrom(t *testing.T) {
-	p := open(t, attacker(t))
+	p := open(t, attacker(t), origins()[0])
 	said := p.engine.Missing()
 	for _, wall := range p.engine.Walls() {
 		if (wall.Missing != "") != strings.Contains(said, wall.Name) {
@@ -156,9 +209,12 @@ func TestFunctionsOfAPlainUserAreContained(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: plainUser, Gid: plainUser, Groups: []uint32{}}}
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
 	for _, name := range []string{"TestFunctionsAreContained", "TestThePlatformSaysWhatItCannotKeepFunctionsFrom"} {
-		if !strings.Contains(string(out), "--- PASS: "+name) {
-			t.Errorf("%s did not pass: %v", name, err)
+		if !strings.Contains(string(out), "--- PASS: "+name+" (") {
+			t.Errorf("%s did not pass", name)
 		}
 	}
 }
@@ -166,7 +222,11 @@ func TestFunctionsOfAPlainUserAreContained(t *testing.T) {
 // runtimesDir is where the toolchain of tests has put the runtimes.
 func runtimesDir(t *testing.T) string {
 	t.Helper()
-	program, err := enginetest.Toolchain(t).Node(t.Context(), 24)
+	tools := enginetest.Toolchain(t)
+	program, err := tools.Node(t.Context(), 24)
+	if err == nil {
+		_, err = tools.Bun(t.Context())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,17 +266,22 @@ func mirror(from, to string) error {
 	})
 }
 
-// attacker returns the attacker, built, where anybody may execute it.
+// attacker returns the attacker, built, where anybody may execute it. Beside it
+// is the module.
 func attacker(t *testing.T) string {
 	t.Helper()
 	if built := os.Getenv("LATEEN_TEST_ATTACKER"); built != "" {
 		return built
 	}
 	program := filepath.Join(enginetest.Reachable(t), "attacker")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./testdata/attacker")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the attacker: %v\n%s", err, out)
+	for to, c := range map[string]struct{ from, system, arch string }{
+		program: {"attacker", "linux", runtime.GOARCH}, filepath.Join(filepath.Dir(program), "module.wasm"): {"module", "wasip1", "wasm"},
+	} {
+		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", to, "./testdata/"+c.from)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+c.system, "GOARCH="+c.arch)
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build the %s: %v\n%s", c.from, err, out)
+		}
 	}
 	return program
 }

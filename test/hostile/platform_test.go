@@ -27,57 +27,97 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/engine/local"
+	"github.com/lateen-dev/lateen/internal/engine/wasi"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 const (
-	patience = 20 * time.Second // for whatever must come
+	patience = time.Minute // for whatever must come
 	secret   = "of the neighbour"
 )
 
 // platform runs hostile functions beside a neighbour, which must not notice.
 type platform struct {
-	engine *local.Engine
-	logs   *sink
-	trees  string
-	dir    string // the engine's
-	data   string // as the platform's data directory, only that anybody who sees it may read it
+	engine  *local.Engine
+	modules *wasi.Engine
+	origin  origin
+	vessel  vessel
+	logs    *sink
+	trees   string
+	dir     string // the engine's
+	data    string // as the platform's data directory, only that anybody who sees it may read it
 
 	service netip.AddrPort // of this host, the only one that functions may call
 
 	neighbour *function
 }
 
+// origin is how processes come to be that functions run in.
+type origin struct {
+	name    string
+	options func(*local.Options) // make the engine start them that way
+}
+
+// vessel is a function that runs the attacker. Asked for the path bomb it takes
+// memory without end itself, at forks it forks; "" where it does not.
+type vessel struct{ name, runtime, handler, bomb, forks string }
+
+// node is what attacks set out from as a rule.
+func node() vessel { return vessel{"Node.js", "nodejs24.x", "attacker.cjs", "", ""} }
+
+// vessels are the others.
+func vessels() []vessel {
+	return []vessel{
+		{"Python", "python3", "attacker.py", "/bomb", "/forks"},
+		{"Bun", "bun1.x", "attacker.cjs", "", ""},
+		{"A program", "executable", "attacker", "/bomb", ""},
+	}
+}
+
+// aboard is the platform whose attacks set out from v.
+func (p *platform) aboard(v vessel) *platform {
+	other := *p
+	other.vessel = v
+	return &other
+}
+
 // open starts a platform that runs as long as the test.
-func open(t *testing.T, attacker string) *platform {
+func open(t *testing.T, attacker string, o origin) *platform {
 	t.Helper()
-	t.Setenv("LATEEN_SECRET", "of the platform")
 	home := enginetest.Reachable(t)
-	p := &platform{logs: &sink{}, trees: filepath.Join(home, "trees"), dir: filepath.Join(home, "run"), data: filepath.Join(home, "data")}
+	p := &platform{origin: o, vessel: node(), logs: &sink{}, trees: filepath.Join(home, "trees"), dir: filepath.Join(home, "run"), data: filepath.Join(home, "data")}
 	p.layOut(t, attacker)
 	service := greeter(t, "tcp", "127.0.0.1:0").Addr().String()
 	p.service = netip.MustParseAddrPort(service)
-	var err error
-	p.engine, err = local.New(local.Options{
-		Dir: p.dir, TreesDir: p.trees, Logs: p.logs, Toolchain: enginetest.Toolchain(t), Pool: 1,
+	trees := func(_ context.Context, tree lateen.Digest) (string, error) {
+		return filepath.Join(p.trees, string(tree)), nil
+	}
+	options := local.Options{
+		Dir: p.dir, TreesDir: p.trees, Logs: p.logs, Toolchain: enginetest.Toolchain(t), Pool: 1, Trees: trees,
 		Network: egress.New(egress.Options{Host: []netip.AddrPort{p.service}}),
-		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
-			return filepath.Join(p.trees, string(tree)), nil
-		},
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
+		Path:    filepath.SplitList(os.Getenv("PATH")),
+		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	o.options(&options)
+	var err error
+	if p.engine, err = local.New(options); err != nil {
+		t.Fatal(err)
+	}
+	p.modules, err = wasi.New(t.Context(), wasi.Options{Dir: filepath.Join(home, "modules"), Logs: p.logs, Trees: trees})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- p.engine.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	for _, run := range []func(context.Context) error{p.engine.Run, p.modules.Run} {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+		done := make(chan error, 1)
+		go func() { done <- run(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	p.neighbour = p.startNeighbour(t)
 	return p
 }
@@ -91,11 +131,11 @@ func (p *platform) layOut(t *testing.T, attacker string) {
 			t.Fatal(err)
 		}
 	}
-	sources, err := filepath.Glob("testdata/functions/*.cjs")
+	sources, err := filepath.Glob("testdata/functions/*.*")
 	if err != nil || len(sources) == 0 {
 		t.Fatal(sources, err)
 	}
-	for _, source := range append(sources, attacker) {
+	for _, source := range append(sources, attacker, filepath.Join(filepath.Dir(attacker), "module.wasm")) {
 		data, err := os.ReadFile(source)
 		if err != nil {
 			t.Fatal(err)
@@ -165,8 +205,22 @@ func (p *platform) hostile(t *testing.T, handler string) *function {
 // small is hostile with little memory.
 func (p *platform) small(t *testing.T, handler string) *function {
 	t.Helper()
-	return p.start(t, "hostile", handler, func(s *lateen.FunctionSpec) { s.Function.Memory = 192 })
+	return p.start(t, "hostile", handler, little)
 }
+
+// little is the memory of small functions.
+func little(s *lateen.FunctionSpec) { s.Function.Memory = 192 }
+
+// sail starts the vessel that attacks set out from.
+func (p *platform) sail(t *testing.T, change func(*lateen.FunctionSpec)) *function {
+	t.Helper()
+	return p.start(t, "hostile", p.vessel.handler, func(s *lateen.FunctionSpec) {
+		s.Function.Runtime = p.vessel.runtime
+		change(s)
+	})
+}
+
+func unchanged(*lateen.FunctionSpec) {}
 
 // start starts an instance of a function of the project that tree belongs to.
 func (p *platform) start(t *testing.T, tree, handler string, change func(*lateen.FunctionSpec)) *function {
@@ -174,6 +228,9 @@ func (p *platform) start(t *testing.T, tree, handler string, change func(*lateen
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	i, err := p.begin(ctx, tree, handler, change)
+	if errors.Is(err, lateen.ErrFunctionRuntime) {
+		t.Skip(err) // scripts/setup.sh installs it
+	}
 	if err != nil {
 		t.Fatalf("start %s: %v", handler, err)
 	}
@@ -184,7 +241,11 @@ func (p *platform) start(t *testing.T, tree, handler string, change func(*lateen
 
 // begin is start where that may fail.
 func (p *platform) begin(ctx context.Context, tree, handler string, change func(*lateen.FunctionSpec)) (engine.Instance, error) {
-	return p.engine.Start(ctx, p.spec(tree, handler, change))
+	spec := p.spec(tree, handler, change)
+	if spec.Function.Runtime == wasi.Runtime {
+		return p.modules.Start(ctx, spec)
+	}
+	return p.engine.Start(ctx, spec)
 }
 
 // spec describes a function of the project that tree belongs to.
@@ -372,6 +433,14 @@ func (w *watch) ask(ctx context.Context, f *function) {
 // until waits for a fact.
 func until(t *testing.T, what string, fact func() bool) {
 	t.Helper()
+	if !comes(t, what, fact) {
+		t.FailNow()
+	}
+}
+
+// comes is until for any goroutine.
+func comes(t *testing.T, what string, fact func() bool) bool {
+	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(patience)
@@ -379,9 +448,11 @@ func until(t *testing.T, what string, fact func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("it never comes that %s", what)
+			t.Errorf("it never comes that %s", what)
+			return false
 		}
 	}
+	return true
 }
 
 // named returns the processes of this host that have a word among their

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func (p *platform) control(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			before := heap()
 			f := p.hostile(t, "control.cjs")
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			body, err := f.try(ctx, how)
 			cancel()
 			t.Logf("its own request: %s %v", body, err)
@@ -58,36 +59,23 @@ func heap() int64 {
 // endless answers end when nobody wants them any more, and cost nothing
 // meanwhile.
 func (p *platform) endless(t *testing.T) {
+	var all sync.WaitGroup
 	for _, how := range []string{"/body", "/slowly"} {
-		t.Run(how, func(t *testing.T) {
-			f := p.hostile(t, "endless.cjs")
-			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, lateen.ErrFunctionTimeout)
-			defer cancel()
-			before := heap()
-			resp, err := f.open(ctx, how)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			if _, err = io.Copy(io.Discard, resp.Body); !errors.Is(err, lateen.ErrFunctionTimeout) {
-				t.Errorf("the body ends with %v, want that its time is over", err)
-			}
-			if grown := heap() - before; grown > 100<<20 {
-				t.Errorf("the platform has %d MiB more of it", grown>>20)
-			}
-			until(t, "the request is over", func() bool { return f.Busy() == 0 })
-			if got := f.get(t, "/"); got != "short" {
-				t.Errorf("the next answer is %q", got)
+		f := p.hostile(t, "endless.cjs")
+		all.Go(func() { f.streams(t, how) })
+	}
+	for _, how := range []string{"/head", "/early", "/trailers", "/chunk", "/lies", "/no-http"} {
+		f := p.hostile(t, "endless.cjs")
+		all.Go(func() {
+			if _, err := f.try(t.Context(), how); !errors.Is(err, lateen.ErrFunctionNoResponse) && !errors.Is(err, lateen.ErrFunctionFailed) {
+				t.Errorf("%s: the error is %v", how, err)
 			}
 		})
 	}
-	for _, how := range []string{"/head", "/early", "/trailers", "/chunk", "/lies", "/no-http"} {
-		t.Run(how, func(t *testing.T) {
-			f := p.hostile(t, "endless.cjs")
-			if _, err := f.try(t.Context(), how); !errors.Is(err, lateen.ErrFunctionNoResponse) && !errors.Is(err, lateen.ErrFunctionFailed) {
-				t.Errorf("the error is %v", err)
-			}
-		})
+	before := heap()
+	all.Wait()
+	if grown := heap() - before; grown > 100<<20 {
+		t.Errorf("the platform has %d MiB more of them", grown>>20)
 	}
 	t.Run("another protocol", func(t *testing.T) {
 		f := p.hostile(t, "endless.cjs")
@@ -117,6 +105,30 @@ func (p *platform) endless(t *testing.T) {
 	})
 }
 
+// streams has an answer without an end, until the request's time is over.
+func (f *function) streams(t *testing.T, how string) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	resp, err := f.open(ctx, how)
+	if err != nil {
+		t.Errorf("%s: %v", how, err)
+		return
+	}
+	defer resp.Body.Close()
+	time.AfterFunc(time.Second, func() { cancel(lateen.ErrFunctionTimeout) })
+	before := heap()
+	if _, err = io.Copy(io.Discard, resp.Body); !errors.Is(err, lateen.ErrFunctionTimeout) {
+		t.Errorf("%s: the body ends with %v, want that its time is over", how, err)
+	}
+	if grown := heap() - before; grown > 100<<20 {
+		t.Errorf("%s: the platform has %d MiB more of it", how, grown>>20)
+	}
+	comes(t, how+": the request is over", func() bool { return f.Busy() == 0 })
+	if got, err := f.try(t.Context(), "/"); err != nil || got != "short" {
+		t.Errorf("%s: the next answer is %q, %v", how, got, err)
+	}
+}
+
 // rehearsals are where a function is asked for what it compiled to; what it
 // answers is stored, and read by nobody but itself.
 func (p *platform) rehearsals(t *testing.T) {
@@ -126,7 +138,11 @@ func (p *platform) rehearsals(t *testing.T) {
 				s.Key, s.Deployment = lateen.NewFunctionKey(lateen.DeploymentID("dpl_"+how), s.Name), lateen.DeploymentID("dpl_"+how)
 				s.Env = map[string]string{"HOW": how}
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			limit := patience
+			if how == "silence" {
+				limit = 2 * time.Second
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			err := p.engine.Prepare(ctx, p.spec("hostile", "rehearse.cjs", of))
 			t.Logf("it is prepared: %v", err)

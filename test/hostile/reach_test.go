@@ -34,13 +34,20 @@ func (p *platform) files(t *testing.T) {
 	if err := os.WriteFile(key, []byte("of the platform"), 0o666); err != nil { //nolint:gosec // as above
 		t.Fatal(err)
 	}
-	f := p.hostile(t, "files.cjs")
-	f.attempts(t, target("/",
+	look := func(paths ...string) outcomes {
+		if p.vessel == node() {
+			f := p.hostile(t, "files.cjs")
+			defer f.end()
+			return f.attempts(t, target("/", paths...))
+		}
+		return p.attack(t, append([]string{"paths"}, paths...)...)
+	}
+	look(
 		outside, key, p.data, p.data+"/key", p.dir, p.dir+"/sockets", p.trees, p.trees+"/neighbour/secret.txt",
 		"/var/task/../neighbour/secret.txt", "/var/task/neighbour", "/etc/shadow", "/root", "/home", "/run", "/var/run", "/var/lib", "/var/log",
 		"/boot", "/sys", "/opt", "/srv", "/mnt",
-	)).want(t, "ENOENT|EROFS|EISDIR", nil) // EISDIR: of a place for mounts, which is empty
-	f.attempts(t, target("/", "/var/task", "/var/task/neighbour.cjs", "/etc", "/etc/passwd", "/usr/lib", "/var", "/")).each(t, func(name string) string {
+	).want(t, "ENOENT|EROFS|EISDIR", nil) // EISDIR: of a place for mounts, which is empty
+	look("/var/task", "/var/task/neighbour.cjs", "/etc", "/etc/passwd", "/usr/lib", "/var", "/").each(t, func(name string) string {
 		switch {
 		case strings.HasPrefix(name, "read by init"):
 			return "ENOENT"
@@ -55,7 +62,6 @@ func (p *platform) files(t *testing.T) {
 	if left, err := os.ReadDir(outside); err != nil || len(left) != 1 {
 		t.Errorf("outside are %v, %v", left, err)
 	}
-	f.end()
 	for _, file := range []string{"hostile/neighbour.cjs", "neighbour/secret.txt"} {
 		if _, err := os.Stat(filepath.Join(p.trees, file)); err != nil {
 			t.Error(err)
@@ -141,7 +147,7 @@ func (p *platform) connections(t *testing.T) {
 	allowed := "tcp:" + netip.AddrPortFrom(link.Gateway, p.service.Port()).String()
 	p.attack(t, "connect", allowed).want(t, "done", nil)
 	// What a function listens on, it itself may reach: the network is its own.
-	own := p.hostile(t, "attacker.cjs")
+	own := p.sail(t, unchanged)
 	own.get(t, target("/", "listen", "127.0.0.1:9998"))
 	own.attempts(t, target("/", "connect", "tcp:127.0.0.1:9998")).want(t, "done", nil)
 }

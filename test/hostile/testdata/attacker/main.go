@@ -53,7 +53,10 @@ func main() {
 		"sockets": sockets, "connect": connect, "listen": listen, "netlink": netlink, "flood": flood, "devices": devices, "terminals": terminals,
 		"files": files, "inodes": inodes, "fill": fill, "memory": memory, "forks": forks, "stay": stay, "daemon": daemon,
 		"setuid": setuid, "foreign": foreign, "inherited": inherited, "limits": limits,
-		"memfd": memfd, "sysv": sysv, "orphan": orphan,
+		"memfd": memfd, "sysv": sysv, "orphan": orphan, "paths": paths,
+	}
+	if len(os.Args) == 1 {
+		serve()
 	}
 	attack := attacks[os.Args[1]]
 	if attack == nil {

@@ -1,0 +1,72 @@
+// Module is hostile WebAssembly: it tries to get at files that are not its
+// own, to connect, and to use up what it can, as its path says.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	switch os.Getenv("PATH_INFO") {
+	case "/bomb":
+		var held [][]byte
+		for {
+			held = append(held, bytes.Repeat([]byte{1}, 1<<20))
+		}
+	case "/loop":
+		for {
+		}
+	case "/endless":
+		os.Stdout.WriteString("Content-Type: text/plain\n\n")
+		for {
+			os.Stdout.Write(make([]byte, 1<<16))
+		}
+	case "/head":
+		for {
+			os.Stdout.WriteString("X-More: " + strings.Repeat("x", 1<<16) + "\n")
+		}
+	case "/lines":
+		for range 1000 {
+			os.Stderr.WriteString(strings.Repeat("x", 1<<16))
+		}
+	}
+	outcomes := map[string]string{}
+	tell := func(name string, err error) {
+		outcomes[name] = "done"
+		var number syscall.Errno
+		if errors.As(err, &number) {
+			outcomes[name] = number.Error()
+		} else if err != nil {
+			outcomes[name] = err.Error()
+		}
+	}
+	for _, path := range strings.Split(os.Getenv("HTTP_X_PATHS"), ", ") {
+		_, err := os.ReadFile(path)
+		tell("read "+path, err)
+		_, err = os.ReadDir(path)
+		tell("list "+path, err)
+		tell("write "+path, os.WriteFile(path, []byte("hostile"), 0o600))
+		tell("remove "+path, os.Remove(path))
+		tell("rename "+path, os.Rename(path, path+".gone"))
+		tell("link to "+path, os.Symlink(path, "/link"))
+		_, err = os.ReadFile("/../../../../../.." + path)
+		tell("read from above "+path, err)
+	}
+	for _, variable := range os.Environ() {
+		if strings.Contains(variable, "of the platform") {
+			outcomes["secret"] = variable
+		}
+	}
+	os.Stdout.WriteString("Content-Type: application/json\n\n")
+	between := "{"
+	for name, what := range outcomes {
+		os.Stdout.WriteString(between + strconv.Quote(name) + ":" + strconv.Quote(what))
+		between = ","
+	}
+	os.Stdout.WriteString("}")
+}
