@@ -114,7 +114,7 @@ func (t *Trees) make(ctx context.Context, digest lateen.Digest, dir string) erro
 	if err := tree.Validate(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+	if err := os.MkdirAll(t.dir, 0o700); err != nil { // the engine opens it to guests that have to pass
 		return fmt.Errorf("make tree directory: %w", err)
 	}
 	tmp, err := os.MkdirTemp(t.dir, string(digest)+unfinished+"*")

@@ -156,8 +156,16 @@ func (e *Engine) prepare() error {
 	if err := os.RemoveAll(e.o.Dir); err != nil {
 		return err
 	}
-	// Guests pass through, where they have no mounts.
-	if err := errors.Join(os.MkdirAll(e.o.TreesDir, 0o755), os.MkdirAll(e.o.Dir, 0o711), os.Chmod(e.o.Dir, 0o711)); err != nil {
+	// Guests pass through, where they have no mounts; no other user of the host
+	// has any business with what functions are made of.
+	trees := os.FileMode(0o755)
+	if e.sandbox.PrivateTmp() {
+		trees = 0o700
+	}
+	if err := errors.Join(
+		os.MkdirAll(e.o.TreesDir, trees), os.Chmod(e.o.TreesDir, trees), os.MkdirAll(e.o.Dir, 0o711), os.Chmod(e.o.Dir, 0o711),
+		os.MkdirAll(e.o.Archives, trees), os.Chmod(e.o.Archives, trees),
+	); err != nil {
 		return err
 	}
 	sockets := filepath.Join(e.o.Dir, "sockets")

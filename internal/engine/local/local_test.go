@@ -106,6 +106,24 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestOtherUsersOfTheHostCannotReadFunctions(t *testing.T) {
+	o := fixture(t)
+	o.Archives = filepath.Join(enginetest.Reachable(t), "archives")
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fs.FileMode(0o755) // guests without mounts pass like anybody else
+	if e.sandbox.PrivateTmp() {
+		want = 0o700
+	}
+	for _, dir := range []string{o.TreesDir, o.Archives} {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v; want %v", dir, info.Mode(), err, want)
+		}
+	}
+}
+
 func TestMissingFilesAreNoFaultOfTheFunction(t *testing.T) {
 	e, err := New(fixture(t))
 	if err != nil {
