@@ -18,3 +18,4 @@ build() { # SOURCE EXTENSION FLAG...
 
 build internal/sandbox/native/keeper.c '' -static -nostdlib -Wl,-z,noseparate-code -Wl,-z,max-page-size=65536
 build internal/guest/native/fork.c '' -shared -fPIC -Wl,-z,lazy
+build internal/guest/native/zygote.c '' -shared -fPIC -Wl,-z,lazy

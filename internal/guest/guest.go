@@ -69,8 +69,9 @@ func InstallNode(dir string) (string, error) {
 		return "", fmt.Errorf("read the embedded agent: %w", err)
 	}
 	if native != nil {
-		files[ForkLibrary] = native
+		files[ForkLibrary], files[ZygoteLibrary] = native, zygote
 		sum.Write(native)
+		sum.Write(zygote)
 	}
 	home := filepath.Join(dir, "agent-"+hex.EncodeToString(sum.Sum(nil)[:8]))
 	if err := publish(home, files); err != nil {

@@ -5,5 +5,10 @@ package guest
 // will fork, and again by its agent.
 const ForkLibrary = "fork.node"
 
-// Forks reports whether there is a [ForkLibrary] for this machine.
+// ZygoteLibrary is the name of the file beside the agent that lets a process
+// fork into empty sandboxes. Its agent loads it besides [ForkLibrary].
+const ZygoteLibrary = "zygote.node"
+
+// Forks reports whether there are a [ForkLibrary] and a [ZygoteLibrary] for this
+// machine.
 func Forks() bool { return native != nil }

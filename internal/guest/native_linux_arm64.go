@@ -1,8 +1,13 @@
 package guest
 
-import _ "embed" // for native
+import _ "embed" // for the objects
 
 // native is native/fork.c, built.
 //
 //go:embed native/fork_arm64
 var native []byte
+
+// zygote is native/zygote.c, built.
+//
+//go:embed native/zygote_arm64
+var zygote []byte

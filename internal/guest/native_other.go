@@ -4,3 +4,6 @@ package guest
 
 // native is nothing: there is no object of native/fork.c for this machine.
 var native []byte
+
+// zygote is nothing, as native is.
+var zygote []byte

@@ -11,18 +11,20 @@ import (
 // The objects are committed, since building Lateen takes no C compiler. Each
 // carries the hash of what it was made of: `make native` makes them anew.
 func TestObjectsAreMadeOfTheirSource(t *testing.T) {
-	source, err := os.ReadFile("native/fork.c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(source)
-	for _, name := range []string{"native/fork_amd64", "native/fork_arm64"} {
-		object, err := os.ReadFile(name)
+	for _, name := range []string{"native/fork", "native/zygote"} {
+		source, err := os.ReadFile(name + ".c")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(object, []byte(hex.EncodeToString(sum[:]))) {
-			t.Errorf("%s was made of another source: run `make native`", name)
+		sum := sha256.Sum256(source)
+		for _, arch := range []string{"_amd64", "_arm64"} {
+			object, err := os.ReadFile(name + arch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(object, []byte(hex.EncodeToString(sum[:]))) {
+				t.Errorf("%s was made of another source: run `make native`", name+arch)
+			}
 		}
 	}
 }

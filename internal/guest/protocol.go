@@ -19,6 +19,8 @@ const maxMessage = 2 << 20
 // The types of messages. A receiver skips those it does not know.
 const (
 	TypeActivate        = "activate"            // to a parked guest: [Activate]
+	TypeZygote          = "zygote"              // to a parked guest, that it shall serve orders: [Zygote]
+	TypeBorn            = "born"                // of a zygote, about an order: [Born]
 	TypeParked          = "parked"              // booted, waiting: [Parked]
 	TypeServerStarted   = "server-started"      // takes requests: [ServerStarted]
 	TypeEnd             = "end"                 // a request is over: [End]
@@ -55,6 +57,23 @@ type Archive struct {
 	Dir     string `json:"dir"`
 	Scripts bool   `json:"scripts"` // has code of CommonJS modules
 	Imports bool   `json:"imports"` // has code of ECMAScript modules
+}
+
+// Zygote has a parked guest of Node.js fork others into empty sandboxes, for as
+// long as orders come on its control socket: see sandbox.Process.Order, whose
+// messages come with the child's control, listener, stdout and stderr and what
+// that returns. Each is answered with [Born]. The child writes a byte to its
+// control socket, by which the kernel attests who it is, waits for one, and is
+// a guest that parks.
+type Zygote struct {
+	Fork  string `json:"fork"`  // path of [ForkLibrary]
+	Enter string `json:"enter"` // path of [ZygoteLibrary]
+}
+
+// Born says whether a child was born: it is in its sandbox, and the zygote has
+// nothing to do with it any more.
+type Born struct {
+	Error int `json:"error"` // errno; 0: it was
 }
 
 // Parked says what has booted.

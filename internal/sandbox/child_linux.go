@@ -35,7 +35,7 @@ func Child() {
 	}
 	setup := os.NewFile(uintptr(p.Setup), "setup")
 	err := p.confine(setup)
-	if err == nil && p.Path == "" {
+	if err == nil && p.Path == "" && !p.Empty {
 		unix.Exit(0)
 	}
 	if err == nil {
@@ -56,7 +56,18 @@ func (p *plan) become() error {
 		}
 		unix.Exit(126)
 	}
-	argv, err := syscall.SlicePtrFromStrings(append([]string{"keeper", "run"}, args...))
+	args = append([]string{"keeper", "run"}, args...)
+	if p.Empty {
+		args = []string{"keeper", "hold"}
+		all := unix.Sigset_t{}
+		for i := range all.Val {
+			all.Val[i] = ^uint64(0)
+		}
+		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil); err != nil {
+			return fmt.Errorf("block signals: %w", err)
+		}
+	}
+	argv, err := syscall.SlicePtrFromStrings(args)
 	if err != nil {
 		return err
 	}

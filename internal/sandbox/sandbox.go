@@ -72,6 +72,15 @@ type Spec struct {
 	// Background gives the process a low priority until [Process.Foreground],
 	// where the host lets that be undone.
 	Background bool `json:"background"`
+	// Empty has no program run: the sandbox waits for what a zygote forks into it.
+	// See [Process.Order].
+	Empty bool `json:"empty"`
+	// Zygote is for a program of our own that runs nothing else and forks into
+	// empty sandboxes. It sees no more files than others, and has a network that
+	// reaches nothing, but it is in the user and process namespaces of the host,
+	// under the user id of this process without its privileges, and may make any
+	// system call. It takes [Sandbox.Zygotes].
+	Zygote bool `json:"zygote"`
 	// ForkSafe lets the memory of the process survive a fork whatever it says:
 	// a wish that it should not (MADV_DONTFORK) is ignored.
 	ForkSafe bool `json:"forkSafe"`

@@ -228,7 +228,7 @@ func (p *Process) settle(setup *net.UnixConn, spec Spec) error {
 	case err != nil:
 		return fmt.Errorf("talk to the child: %w", err)
 	}
-	if p.sandbox.mode.Processes {
+	if p.sandbox.modeOf(spec).Processes {
 		p.space, _ = processSpace(p.id) // one that is at its end already has none, and adopts nobody
 	}
 	return nil
@@ -239,7 +239,7 @@ func (s *Sandbox) hasDevice(spec Spec) bool { return spec.Network != nil && s.mo
 // request puts together what a child gets, setup among it.
 func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
 	p := plan{
-		Spec: spec, Mode: s.mode, Descriptors: 3 + len(spec.Files), Device: s.hasDevice(spec),
+		Spec: spec, Mode: s.modeOf(spec), Descriptors: 3 + len(spec.Files), Device: s.hasDevice(spec),
 		LimitTasks: s.groups.Missing(cgroup.Tasks) != "" && (s.mode.Identity || s.mode.User),
 	}
 	req := start{spec: spec, extra: []*os.File{setup}}
@@ -262,7 +262,8 @@ func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
 // launch starts the child that builds the walls and becomes the process. It
 // runs on the thread that the child's life is tied to.
 func (s *Sandbox) launch(p *Process, req start) error {
-	if s.mode.Identity {
+	mode := req.plan.Mode
+	if mode.Identity {
 		req.plan.UID = s.options.FirstUID + s.nextUID
 		s.nextUID = (s.nextUID + 1) % s.options.UIDs
 	}
@@ -273,7 +274,7 @@ func (s *Sandbox) launch(p *Process, req start) error {
 	files := append(append(append([]*os.File{}, req.spec.Files...), req.extra[0], s.keeper), req.extra[1:]...)
 	p.cmd = &exec.Cmd{
 		Path: self, Args: []string{childName, string(argument)}, Env: []string{"GOMAXPROCS=1"}, Dir: "/",
-		ExtraFiles: files, SysProcAttr: s.attributes(req.plan.UID, &p.pidfd),
+		ExtraFiles: files, SysProcAttr: mode.attributes(req.plan.UID, &p.pidfd),
 	}
 	if req.spec.Stdout != nil {
 		p.cmd.Stdout = req.spec.Stdout
@@ -290,27 +291,27 @@ func (s *Sandbox) launch(p *Process, req start) error {
 }
 
 // attributes are how a child comes to be in its namespaces.
-func (s *Sandbox) attributes(uid int, pidfd *int) *syscall.SysProcAttr {
+func (m mode) attributes(uid int, pidfd *int) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: pidfd}
 	for flag, wanted := range map[uintptr]bool{
-		unix.CLONE_NEWUSER: s.mode.User, unix.CLONE_NEWNS: s.mode.Mounts, unix.CLONE_NEWPID: s.mode.Processes,
-		unix.CLONE_NEWNET: s.mode.Network, unix.CLONE_NEWIPC | unix.CLONE_NEWUTS: s.mode.Names,
+		unix.CLONE_NEWUSER: m.User, unix.CLONE_NEWNS: m.Mounts, unix.CLONE_NEWPID: m.Processes,
+		unix.CLONE_NEWNET: m.Network, unix.CLONE_NEWIPC | unix.CLONE_NEWUTS: m.Names,
 	} {
 		if wanted {
 			a.Cloneflags |= flag
 		}
 	}
-	if !s.mode.User {
+	if !m.User {
 		return a
 	}
 	hostUID, hostGID := os.Geteuid(), os.Getegid()
-	if s.mode.Identity {
+	if m.Identity {
 		hostUID, hostGID = uid, uid
 	}
 	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: hostUID, Size: 1}}
 	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: hostGID, Size: 1}}
-	a.GidMappingsEnableSetgroups = s.mode.Identity
-	a.Credential = &syscall.Credential{Uid: insideID, Gid: insideID, NoSetGroups: !s.mode.Identity}
+	a.GidMappingsEnableSetgroups = m.Identity
+	a.Credential = &syscall.Credential{Uid: insideID, Gid: insideID, NoSetGroups: !m.Identity}
 	// Until it executes the program, and within its namespaces alone.
 	a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP}
 	return a

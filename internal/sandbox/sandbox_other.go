@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -67,6 +68,15 @@ func (p *Process) Attach(string, string) error { return nil }
 
 // Adopt is not supported here.
 func (p *Process) Adopt(int) (*Process, error) { return nil, errors.ErrUnsupported }
+
+// Zygotes is an error: there are none here.
+func (s *Sandbox) Zygotes() error { return errors.ErrUnsupported }
+
+// Order is not supported here.
+func (p *Process) Order() ([]byte, *os.File, error) { return nil, nil, errors.ErrUnsupported }
+
+// Settle is not supported here.
+func (p *Process) Settle(int) error { return errors.ErrUnsupported }
 
 func (p *Process) signalLocked(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
 

@@ -71,6 +71,8 @@ type Options struct {
 	// Templates is how much memory processes may use that have loaded a function
 	// and wait to be forked, in MiB; 0 is 1024, less is none: no templates.
 	Templates int
+	// NoZygotes has blank processes booted only, never forked.
+	NoZygotes bool
 	// LoadTimeout bounds the loading of user code; 0 is 30 s.
 	LoadTimeout time.Duration
 }
@@ -95,6 +97,7 @@ type Engine struct {
 	archives    *archives
 	archiveFrom int64 // bytes from which on one is used
 	templates   templates
+	zygotes     zygotes
 	known       known
 	preparing   chan preparation
 
@@ -127,10 +130,11 @@ func New(o Options) (*Engine, error) {
 	if guest.Forks() {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}
+	e.openZygotes()
 	total, _ := memoryOf()
 	e.keeper = newKeeper(keeperOptions{
 		floor: o.Pool, processors: runtime.GOMAXPROCS(0), budget: cmp.Or(o.PoolMemory, total/8), log: o.Log,
-		boot: e.bootBlank,
+		boot: e.bootBlank, forks: func(r *runner) bool { return e.zygotes.of(r) != nil }, reserved: e.zygotes.memory,
 		busy: func() bool { return e.starting.Load() > 0 },
 		spare: func() int64 {
 			_, spare := memoryOf()
@@ -213,6 +217,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		background.Go(func() { e.keeper.remember(ctx, e.o.PoolPast) })
 	}
 	background.Go(func() { e.watch(ctx) })
+	background.Go(func() { e.tendZygotes(ctx) })
 	background.Go(func() { e.fetch(ctx) })
 	background.Go(func() { e.prepareAll(ctx) })
 	e.pools[nodeName(newestNode)].need()

@@ -201,6 +201,11 @@ func (e *Engine) Pools() PoolStats {
 
 // bootBlank boots a process for a pool; see keeperOptions.boot.
 func (e *Engine) bootBlank(ctx context.Context, r *runner, background bool, spawned func(blank)) (blank, error) {
+	if !background || e.starting.Load() > 0 { // or nobody is in the way of a boot
+		if w := e.bear(ctx, r); w != nil {
+			return w, nil
+		}
+	}
 	w, err := e.boot(ctx, bootOptions{runner: r, background: background, spawned: func(w *worker) { spawned(w) }})
 	if err != nil {
 		return nil, err
@@ -208,6 +213,7 @@ func (e *Engine) bootBlank(ctx context.Context, r *runner, background bool, spaw
 	if !w.claim() { // it is ready: at a claim there is no time for that
 		return nil, errors.New("it ended as soon as it was booted")
 	}
+	e.zygotes.tag(r, w.tag)
 	return w, nil
 }
 
@@ -249,13 +255,13 @@ func (e *Engine) claim(ctx context.Context, p *pool, env map[string]string) (*wo
 	if err != nil {
 		return nil, "", fmt.Errorf("boot a process: %w", err)
 	}
-	kind := lateen.StartCold
-	if ready {
-		kind = lateen.StartBlank
-	}
 	w, ok := b.(*worker)
 	if !ok {
 		return nil, "", errors.New("boot a process: it is none of this engine's")
+	}
+	kind := lateen.StartCold
+	if ready || w.usual != "" {
+		kind = lateen.StartBlank
 	}
 	return w, kind, nil
 }

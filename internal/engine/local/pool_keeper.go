@@ -39,6 +39,10 @@ type keeperOptions struct {
 	budget     int64
 	// boot returns a blank process, and tells of it as soon as there is one.
 	boot func(ctx context.Context, r *runner, background bool, spawned func(blank)) (blank, error)
+	// forks reports whether boot, if not in the background, takes but a fork.
+	forks func(*runner) bool
+	// reserved is how much of the budget others hold, in bytes.
+	reserved func() int64
 	// busy reports whether starts are under way.
 	busy func() bool
 	// spare is how much memory the host has left, in bytes.
@@ -167,7 +171,7 @@ func (k *keeper) sizeLocked(now time.Time) (surplus []blank) {
 	if wanted > held && now.Sub(k.spared) > spareEvery {
 		k.spare, k.spared = k.o.spare(), now
 	}
-	for i, size := range within(min(k.o.budget, held+k.spare/2), wishes) {
+	for i, size := range within(min(k.o.budget-k.o.reserved(), held+k.spare/2), wishes) {
 		p := k.pools[i]
 		p.size = size
 		// Some stay: what is killed now is booted anew at the next claim.
@@ -184,13 +188,13 @@ func (k *keeper) sizeLocked(now time.Time) (surplus []blank) {
 func (k *keeper) serveLocked(ctx context.Context) {
 	urgent := k.alone
 	for _, p := range k.pools {
-		urgent += min(len(p.boots), len(p.waiters))
+		urgent += min(p.comingLocked(), len(p.waiters))
 	}
 	for ; urgent < k.o.processors; urgent++ {
 		var first *pool
 		turn := uint64(1<<64 - 1)
 		for _, p := range k.pools {
-			if n := len(p.boots); n < len(p.waiters) && p.waiters[n].turn < turn {
+			if n := p.comingLocked(); n < len(p.waiters) && p.waiters[n].turn < turn {
 				first, turn = p, p.waiters[n].turn
 			}
 		}
@@ -207,9 +211,26 @@ func (k *keeper) serveLocked(ctx context.Context) {
 	}
 }
 
+// comingLocked is how many boots those who wait may hope for: a fork is there
+// before a refill is.
+func (p *pool) comingLocked() (n int) {
+	if !p.keeper.o.forks(p.runner) {
+		return len(p.boots)
+	}
+	for _, b := range p.boots {
+		if !b.background {
+			n++
+		}
+	}
+	return n
+}
+
 // overtakenLocked returns refills that somebody has come to wait for.
 func (k *keeper) overtakenLocked() (hurried []blank) {
 	for _, p := range k.pools {
+		if k.o.forks(p.runner) {
+			continue
+		}
 		for _, b := range p.boots[:min(len(p.boots), len(p.waiters))] {
 			if b.background && !b.hurried && b.blank != nil {
 				b.hurried = true

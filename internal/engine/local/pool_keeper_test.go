@@ -25,6 +25,7 @@ type yard struct {
 	boots    int        // ever
 	at, most int        // at once: now, and ever
 	starting bool
+	forks    bool
 	killed   int
 }
 
@@ -97,7 +98,8 @@ func newYard(t *testing.T, floor, runtimes int) *yard {
 			defer y.mu.Unlock()
 			return y.starting
 		},
-		spare: func() int64 { return 1 << 40 },
+		spare: func() int64 { return 1 << 40 }, reserved: func() int64 { return 0 },
+		forks: func(*runner) bool { return y.forks },
 	}, runners)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -15,6 +15,7 @@ type runner struct {
 	name  string   // in logs, unique: Node.js 24
 	eager bool     // fetched before a function asks for it
 	warm  bool     // wants [guest.WarmUp]
+	forks bool     // can be a zygote
 	env   []string // besides what every process has
 	reads []string // variables that count only when a process boots
 	// find returns what to execute. It may take as long as a download.
@@ -68,7 +69,7 @@ func (e *Engine) runtimeFor(f *lateen.Function) (p *pool, notice string, err err
 // node is the runtime of a major version of Node.js.
 func (e *Engine) node(major int) *runner {
 	return &runner{
-		name: nodeName(major), eager: true, warm: true,
+		name: nodeName(major), eager: true, warm: true, forks: true,
 		env:   []string{"NODE_ENV=production"},
 		reads: []string{"NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "UV_THREADPOOL_SIZE"},
 		find: func(ctx context.Context) (command, error) {

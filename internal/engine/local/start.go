@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -113,7 +114,7 @@ func (i *instance) learn(took time.Duration, v visit, repeats bool) {
 	if repeats {
 		i.engine.known.visited(i.spec.Key, v)
 	}
-	i.engine.consider(i.spec, i.tag)
+	i.engine.consider(i.spec, cmp.Or(i.usual, i.tag))
 }
 
 // has reports whether a blank process is ready.

@@ -48,6 +48,7 @@ type worker struct {
 
 	messages *guest.Reader // of the control connection
 	tag      string        // of the archives it can read; set before parked
+	usual    string        // of those that booted processes can; "": it was booted
 
 	parked chan struct{} // closed once it waits for a function
 	exited chan struct{} // closed once it is gone; state is set before
@@ -61,8 +62,9 @@ type worker struct {
 
 type bootOptions struct {
 	runner     *runner
-	background bool          // at a low priority, for later
-	env        []string      // besides what every process has
+	background bool     // at a low priority, for later
+	env        []string // besides what every process has
+	zygote     bool
 	spawned    func(*worker) // is told of the process before it is booted; nil: nobody is
 }
 
@@ -109,12 +111,16 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 		args[i] = inside(arg)
 	}
 	outside := new(outside)
+	network := outside.connector(ctx, e.o.Network)
+	if o.zygote {
+		network = nil
+	}
 	process, err := e.sandbox.Start(ctx, sandbox.Spec{
 		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp), o.runner.env, o.env),
 		Mounts: program.mounts, Late: []sandbox.Place{{Guest: guestTree}, {Guest: guestArchive}},
 		Limits: sandbox.Limits{CPU: cpus(int64(e.o.Memory) << 20)}, // as most are bound later, which then costs nothing
 		Files:  ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
-		Network: outside.connector(ctx, e.o.Network),
+		Network: network, Zygote: o.zygote,
 	})
 	ends.handOver()
 	if err != nil {
@@ -126,23 +132,26 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 	for i, part := range program.interpreter {
 		interpreter[i] = inside(part)
 	}
-	w := &worker{
-		interpreter: interpreter,
-		name:        name, process: process, ends: ends, inside: inside, output: &output{sink: e.o.Logs}, outside: outside,
-		messages: guest.NewReader(ends.control), parked: make(chan struct{}), exited: make(chan struct{}),
-	}
+	w := &worker{interpreter: interpreter, name: name, process: process, ends: ends, inside: inside, outside: outside}
 	w.raised.Store(!o.background)
-	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
+	return w, e.employ(w, tmp)
+}
+
+// employ has somebody listen to a process that is not parked yet, and see it off.
+func (e *Engine) employ(w *worker, tmp string) error {
+	w.output, w.messages = &output{sink: e.o.Logs}, guest.NewReader(w.ends.control)
+	w.parked, w.exited = make(chan struct{}), make(chan struct{})
+	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, w.name) }}
 	w.receiver = w.receiveBlank
 	attend := func() {
 		w.listen()
-		e.clean(name, tmp)
+		e.clean(w.name, tmp)
 	}
 	if !e.attend(attend) {
 		attend() // the process is as good as dead
-		return nil, sandbox.ErrEnded
+		return sandbox.ErrEnded
 	}
-	return w, nil
+	return nil
 }
 
 // platformEnv is the environment that every process boots with. What a

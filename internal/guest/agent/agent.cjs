@@ -19,6 +19,7 @@ const { load } = require('./handler.cjs');
 const next = require('./next.cjs');
 const template = require('./template.cjs');
 const { WarmHandler, PARK, warm } = require('./warm.cjs');
+const zygote = require('./zygote.cjs');
 
 const LISTENER = 4;
 
@@ -76,11 +77,12 @@ function isAbort(error) {
   return error?.name === 'AbortError' || error?.code === 'ECONNRESET';
 }
 
-/** Waits for a function and becomes it. */
+/** Waits for a function and becomes it. A zygote's children do, in its place. */
 function park() {
   control.send('parked', { version: process.version, tag: archive.tag() });
-  const { payload } = control.receive();
-  activate(payload).catch(fault.failed);
+  const { type, payload } = control.receive();
+  if (type === 'zygote') zygote.serve(server, payload, park);
+  else activate(payload).catch(fault.failed);
 }
 
 async function activate(spec) {

@@ -6,6 +6,11 @@
 //     with 128 and the signal's number if that was a signal: the kernel then
 //     ends all others in the namespace. It keeps no descriptor open.
 //
+//   keeper hold
+//     is the same for a program that a zygote forks into the namespace (see
+//     guest/native/zygote.c): whoever first sends SIGUSR1. All signals are blocked
+//     when it begins, so that none is lost.
+//
 //   keeper attach HOST GUEST
 //     puts a file or directory of the host, read-only, at a place in the mount
 //     namespace of the process whose pidfd is descriptor 3, by entering the user
@@ -58,6 +63,7 @@ enum {
 	mount_attr_rdonly_nosuid_nodev = 1 | 2 | 4,
 	sig_setmask = 2,
 	sigkill = 9,
+	sigusr1 = 10,
 	sigterm = 15,
 	sigchld = 17,
 	wnohang = 1,
@@ -108,9 +114,36 @@ static void reap(long program) {
 	}
 }
 
-static void run(char **argv, char **env) {
-	unsigned long all = ~0UL, before, awaited = 1UL << (sigchld - 1) | 1UL << (sigterm - 1);
+// block blocks all signals and returns those that were.
+static unsigned long block(void) {
+	unsigned long all = ~0UL, before;
 	must(call(__NR_rt_sigprocmask, sig_setmask, (long)&all, (long)&before, sizeof all, 0), "block", "signals");
+	return before;
+}
+
+// keep is what is left to do once there is, or will be, a program: 0.
+static void keep(long program) {
+	unsigned long awaited = 1UL << (sigchld - 1) | 1UL << (sigterm - 1) | 1UL << (sigusr1 - 1);
+	struct {
+		int signal, error, code, pad, pid, rest[27];
+	} info;
+	call(__NR_close_range, 0, ~0U, 0, 0, 0);
+	call(__NR_prctl, pr_set_dumpable, 0, 0, 0, 0); // nothing in the namespace may look into it
+	for (;;) {
+		long signal = call(__NR_rt_sigtimedwait, (long)&awaited, (long)&info, 0, sizeof awaited, 0);
+		if (signal == sigusr1)
+			program = program ? program : info.pid;
+		else if (signal == sigterm && program)
+			call(__NR_kill, program, sigterm, 0, 0, 0);
+		else if (signal == sigchld)
+			reap(program);
+		else if (signal != -eintr)
+			call(__NR_exit_group, 125, 0, 0, 0, 0);
+	}
+}
+
+static void run(char **argv, char **env) {
+	unsigned long before = block();
 	long program = call(__NR_clone, sigchld, 0, 0, 0, 0);
 	must(program, "start", argv[0]);
 	if (program == 0) {
@@ -118,17 +151,7 @@ static void run(char **argv, char **env) {
 		call(__NR_rt_sigprocmask, sig_setmask, (long)&before, 0, sizeof before, 0);
 		fail("execute", argv[0], call(__NR_execve, (long)argv[0], (long)argv, (long)env, 0, 0), 126);
 	}
-	call(__NR_close_range, 0, ~0U, 0, 0, 0);
-	call(__NR_prctl, pr_set_dumpable, 0, 0, 0, 0); // nothing in the namespace may look into it
-	for (;;) {
-		long signal = call(__NR_rt_sigtimedwait, (long)&awaited, 0, 0, sizeof awaited, 0);
-		if (signal == sigterm)
-			call(__NR_kill, program, sigterm, 0, 0, 0);
-		else if (signal == sigchld)
-			reap(program);
-		else if (signal != -eintr)
-			call(__NR_exit_group, 125, 0, 0, 0, 0);
-	}
+	keep(program);
 }
 
 static void attach(const char *host, const char *guest) {
@@ -150,6 +173,8 @@ __attribute__((noreturn, used)) void begin(long *stack) {
 	char **argv = (char **)(stack + 1);
 	if (argc >= 3 && argv[1][0] == 'r')
 		run(argv + 2, argv + argc + 1);
+	if (argc == 2 && argv[1][0] == 'h')
+		keep(0);
 	if (argc == 4 && argv[1][0] == 'a')
 		attach(argv[2], argv[3]);
 	fail("understand", "what to do", 0, 2);

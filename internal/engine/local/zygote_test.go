@@ -1,0 +1,214 @@
+package local
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// needZygotes skips a test where there can be none.
+func needZygotes(t testing.TB, e *Engine) {
+	t.Helper()
+	if why := e.Zygotes(); why != nil {
+		t.Skip(why)
+	}
+}
+
+// breed makes a zygote of the runtime of a function.
+func (s *stage) breed(spec lateen.FunctionSpec) *pool {
+	s.t.Helper()
+	needZygotes(s.t, s.Engine)
+	p, _, err := s.runtimeFor(&spec.Function)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p.need() // or the zygote would be retired
+	z, err := s.conceive(s.t.Context(), p.runner)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.zygotes.put(p.runner, z)
+	return p
+}
+
+// birth makes a function of a process that the zygote of its runtime has forked.
+func (s *stage) birth(p *pool, spec lateen.FunctionSpec) *instance {
+	s.t.Helper()
+	w := s.bear(s.t.Context(), p.runner)
+	if w == nil {
+		s.t.Fatal("it is not born")
+	}
+	return s.raise(w, spec)
+}
+
+// raise makes a process a function.
+func (s *stage) raise(w *worker, spec lateen.FunctionSpec) *instance {
+	s.t.Helper()
+	i := newInstance(s.t.Context(), s.Engine, spec, w)
+	if err := i.load(s.t.Context(), filepath.Join(s.trees, string(spec.Function.Tree)), lesson{}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { end(i) })
+	return i
+}
+
+func TestChildrenOfZygotesDoWhatProcessesDo(t *testing.T) {
+	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
+		t.Run(runtime, func(t *testing.T) {
+			s := newStage(t, nil)
+			spec := s.function("probe", runtime, probe)
+			p := s.breed(spec)
+			usual := consult(t, s.start(s.function("usual", runtime, probe), ""), "/all")
+			for range 3 {
+				i := s.birth(p, spec)
+				got := consult(t, i, "/all")
+				if len(got.Failed) > 0 {
+					t.Errorf("a child fails at %q", got.Failed)
+				}
+				if got.Loop > 4*usual.Loop+100 { // ten times as long, if it were not optimised
+					t.Errorf("a hot loop takes %.1f ms in a child, %.1f otherwise", got.Loop, usual.Loop)
+				}
+			}
+			i := s.birth(p, spec)
+			if _, err := tryConsult(t, i, "/exit"); !errors.Is(err, lateen.ErrFunctionFailed) {
+				t.Errorf("after process.exit the error is %v", err)
+			}
+			if <-i.exited; i.state.Code != 3 {
+				t.Errorf("it ended so: %s", i.state)
+			}
+			i = s.birth(p, spec)
+			if _, err := tryConsult(t, i, "/die"); !errors.Is(err, lateen.ErrFunctionFailed) {
+				t.Errorf("after its death the error is %v", err)
+			}
+			if <-i.exited; i.state.Signal == 0 {
+				t.Errorf("it ended so: %s", i.state)
+			}
+		})
+	}
+}
+
+// looks tells of a process what its walls are to it.
+const looks = `const fs = require('node:fs'), os = require('node:os');
+const read = (path) => { try { return fs.readFileSync(path, 'utf8'); } catch (error) { return error.code; } };
+const tried = (f) => { try { f(); return 'it can'; } catch (error) { return error.code || error.message; } };
+const status = read('/proc/self/status').split('\n').filter((l) => /^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|Umask|Sig(Blk|Ign)|CoreDumping|THP|TracerPid)/.test(l));
+const own = (path) => { const s = fs.statSync(path); return s.uid + ':' + s.gid + ' ' + s.mode.toString(8); };
+const links = fs.readdirSync('/proc/self/fd').map((fd) => { try { return fs.readlinkSync('/proc/self/fd/' + fd).replace(/\d+/g, 'N'); } catch { return 'itself'; } });
+module.exports = (req, res) => res.end(JSON.stringify({ failed: [], random: [
+  ...status, ...read('/proc/self/limits').split('\n'),
+  'mounts ' + read('/proc/self/mountinfo').split('\n').map((l) => l.split(' ').slice(4).join(' ').replace(/id=\d{6,}/g, 'id=N')).join('\n'),
+  'uid_map ' + read('/proc/self/uid_map').replace(/\s\d{6,}\s/, ' N '), 'setgroups ' + read('/proc/self/setgroups'),
+  'cgroup ' + read('/proc/self/cgroup').replace(/\d+/g, 'N'), 'processes ' + fs.readdirSync('/proc').filter((n) => n > '0' && n < ':').length,
+  'user ' + JSON.stringify([process.getuid(), process.geteuid(), process.getgroups(), os.hostname(), process.cwd(), process.execPath, process.argv, process.execArgv, process.ppid]),
+  'session ' + (read('/proc/self/stat').split(') ')[1].split(' ')[3] === String(process.pid)), 'nice ' + os.getPriority(),
+  'own ' + ['/proc/self/status', '/proc/self/fd', '/proc/self/mem', '/tmp', '/dev/shm', '/', '/proc/self/exe'].map(own).join(),
+  'descriptors ' + [...new Set(links.filter((l) => !/anon_inode|pipe:|socket:|dev.null|itself/.test(l)))].join(),
+  'exe ' + fs.readlinkSync('/proc/self/exe'),
+  'environment ' + Object.keys(process.env).sort(),
+  'network ' + Object.entries(os.networkInterfaces()).map(([name, a]) => name + a.map((x) => x.address)),
+  'tries ' + [() => fs.writeFileSync('/x', ''), () => fs.chmodSync('/proc/self/exe', 0o700), () => fs.chmodSync(process.execPath, 0o700), () => process.setuid(0), () => fs.readFileSync('/proc/1/environ'),
+    () => fs.readdirSync('/proc/1/fd'), () => process.kill(1, 'SIGUSR1'), () => os.setPriority(-5), () => fs.openSync('/proc/self/exe', 'r+')].map(tried),
+]}));
+`
+
+func TestChildrenOfZygotesAreWithinTheSameWalls(t *testing.T) {
+	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
+		t.Run(runtime, func(t *testing.T) {
+			s := newStage(t, func(o *Options) { o.Pool = -1 })
+			spec := s.function("looks", runtime, looks)
+			p := s.breed(spec)
+			booted, err := s.boot(t.Context(), bootOptions{runner: p.runner})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := consult(t, s.raise(booted, spec), "/").Random
+			got := consult(t, s.birth(p, spec), "/").Random
+			if len(got) < 40 || len(got) != len(want) {
+				t.Fatalf("it tells %d things, want %d", len(got), len(want))
+			}
+			for n := range want {
+				if got[n] != want[n] {
+					t.Errorf("a child has\n%s\nwhat was booted\n%s", got[n], want[n])
+				}
+			}
+		})
+	}
+}
+
+func TestChildrenOfZygotesShareNoNamespace(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.function("probe", "nodejs24.x", probe)
+	p := s.breed(spec)
+	seen := map[string]bool{}
+	for range 3 {
+		i := s.birth(p, spec)
+		for _, name := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
+			link, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(i.process.ID()), "ns", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen[link] {
+				t.Errorf("two have %s", link)
+			}
+			seen[link] = true
+		}
+	}
+}
+
+func TestChildrenOfZygotesNeverRepeatEachOther(t *testing.T) {
+	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
+		t.Run(runtime, func(t *testing.T) {
+			s := newStage(t, nil)
+			spec := s.function("random", runtime, probe)
+			s.unlike(s.breed(spec), spec, 100)
+		})
+	}
+}
+
+// unlike has children of a zygote draw what is random.
+func (s *stage) unlike(p *pool, spec lateen.FunctionSpec, children int) {
+	s.t.Helper()
+	seen := map[string]int{}
+	for n := range children {
+		i := s.birth(p, spec)
+		for _, value := range consult(s.t, i, "/").Random {
+			if before, again := seen[value]; again {
+				s.t.Errorf("children %d and %d both drew %s", before, n, value)
+			}
+			seen[value] = n
+		}
+		end(i)
+	}
+}
+
+func TestBurstIsForked(t *testing.T) {
+	const burst = 100
+	s := newStage(t, func(o *Options) { o.Templates = -1 })
+	spec := s.function("burst", "nodejs24.x", probe)
+	p := s.breed(spec)
+	s.start(spec, "")
+	began := time.Now()
+	var all sync.WaitGroup
+	for range burst {
+		all.Go(func() {
+			started, err := s.Start(t.Context(), spec)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			consult(t, started, "/")
+			t.Cleanup(func() { end(started) })
+		})
+	}
+	all.Wait()
+	t.Logf("%d in %v", burst, time.Since(began))
+	if z := s.zygotes.of(p.runner); z == nil || z.births < burst/2 {
+		t.Error("they were not forked")
+	}
+}
