@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -292,6 +293,29 @@ func TestHostsLeadToTheAPIOrToADeployment(t *testing.T) {
 			t.Errorf("host %s: %d %q, want %q", host, resp.StatusCode, body, want)
 		}
 	}
+}
+
+func TestFunctionsReachSitesAndNotTheAPI(t *testing.T) {
+	s := newStage(t)
+	s.file("/index.html", "text/html", "app")
+	s.options.Domain = "example.dev"
+	s.options.API = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "api") })
+	s.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	s.open()
+	s.edge.Route(map[string]lateen.DeploymentID{"app.example.dev": "dpl_1"})
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 198, 0, 7)}} // where functions come from
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", s.address)
+	}}}
+	defer c.CloseIdleConnections()
+	for _, host := range []string{"127.0.0.1", "localhost", "api.example.dev", "API.example.dev:443"} {
+		resp, body := s.send(c, s.request(http.MethodGet, "/v2/user", nil, "Host: "+host, "X-Forwarded-For: 203.0.113.9"))
+		if resp.StatusCode != http.StatusForbidden || body == "api" || !strings.Contains(body, "API") {
+			t.Errorf("host %s: %d %q", host, resp.StatusCode, body)
+		}
+	}
+	resp, _ := s.send(c, s.request(http.MethodGet, "/", nil, "Host: app.example.dev"))
+	is(t, resp, 200, "")
 }
 
 func TestRouteTakesEffectWithTheNextRequest(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 // Errors of the edge itself. Their reasons, and those of others, become pages
 // by the table in error_page.go.
 var (
+	errFunctionToAPI    = &lateen.Error{Code: lateen.Forbidden, Reason: "function_calls_api", Message: "functions cannot call the platform's API", Hint: "call it from outside of the platform, such as from CI"}
 	errUnknownHost      = lateen.ErrDeploymentNotFound.With("no deployment has this host")
 	errRange            = &lateen.Error{Code: lateen.Invalid, Reason: "range_not_satisfiable", Message: "the range asked for lies outside of the file"}
 	errPrecondition     = &lateen.Error{Code: lateen.Conflict, Reason: "precondition_failed", Message: "the file is not the one the request expects"}

@@ -46,6 +46,7 @@ var problems = map[string]problem{
 	"not_found":            {status: 404, code: "NOT_FOUND", blame: blameRequest, title: "This page could not be found", next: "Check the address, or start from the front page."},
 	"bad_request":          {status: 400, code: "BAD_REQUEST", blame: blameRequest, title: "The request is malformed", next: "Check the address."},
 	"forbidden":            {status: 403, code: "FORBIDDEN", blame: blameRequest, title: "This request is not allowed", next: "The site's own rules refuse it."},
+	"function_calls_api":   {status: 403, code: "FORBIDDEN", blame: blameCode, title: "Functions cannot call the platform's API", next: "Call it from outside of the platform, such as from CI."},
 	"method_not_allowed":   {status: 405, code: "METHOD_NOT_ALLOWED", blame: blameRequest, title: "This page cannot be asked for like that", next: "A file takes GET and HEAD only."},
 	"request_timeout":      {status: 408, code: "REQUEST_TIMEOUT", blame: blameRequest, title: "The request stopped coming", next: "Send it again."},
 	"precondition_failed":  {status: 412, code: "PRECONDITION_FAILED", blame: blameRequest, title: "The file has changed", next: "Fetch it anew."},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -57,13 +58,15 @@ type exchange struct {
 	upgraded int64    // bytes received past HTTP
 }
 
-// ServeHTTP answers a request for any host. It strips what clients may not
+// ServeHTTP answers a request for any host; the API's only to whoever is not a
+// function. It strips what clients may not
 // claim, and panics with [http.ErrAbortHandler] where a response that has begun
 // cannot be finished.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := e.clientOf(r)
 	paced := newWriter(w, r, e.o.StallTimeout)
-	if e.o.API != nil && e.isAPI(from.hostname) {
+	toAPI := e.o.API != nil && e.isAPI(from.hostname)
+	if toAPI && !address.Functions.Contains(from.addr) {
 		body := newUpload(paced, r, 0)
 		defer body.end()
 		r = body.request(r)
@@ -76,6 +79,10 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := e.newExchange(paced, r, from)
 	defer x.end()
+	if toAPI {
+		x.fail(errFunctionToAPI)
+		return
+	}
 	x.serve()
 }
 
