@@ -33,6 +33,7 @@ var layers = map[string]string{
 	"internal/guest":       "",
 	"internal/guest/relay": "internal/guest",
 	"internal/link":        "",
+	"internal/rounds":      "",
 	"internal/route":       "",
 	"internal/sandbox":     "internal/cgroup internal/link",
 	"internal/secret":      "internal/atomicfile",
@@ -44,7 +45,7 @@ var layers = map[string]string{
 	"internal/cache":          "internal/atomicfile",
 	"internal/engine":         "",
 	"internal/engine/wasi":    "internal/engine",
-	"internal/engine/local":   "internal/atomicfile internal/egress internal/engine internal/guest internal/guest/relay internal/sandbox internal/toolchain",
+	"internal/engine/local":   "internal/atomicfile internal/egress internal/engine internal/guest internal/guest/relay internal/rounds internal/sandbox internal/toolchain",
 	"internal/store":          "",
 	"internal/store/sqlite":   "internal/store",
 	"internal/store/postgres": "internal/store",
@@ -53,7 +54,7 @@ var layers = map[string]string{
 	"internal/build":   "internal/artifact internal/buildoutput internal/route",
 	"internal/control": "internal/artifact internal/build internal/secret internal/store",
 	"internal/edge":    "internal/address internal/artifact internal/cache internal/foresight internal/route",
-	"internal/fleet":   "internal/atomicfile internal/autoscale internal/engine",
+	"internal/fleet":   "internal/atomicfile internal/autoscale internal/engine internal/rounds",
 	"internal/observe": "internal/store/sqlite",
 
 	// Ring 4: faces.

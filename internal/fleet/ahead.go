@@ -16,7 +16,7 @@ const (
 	aheadProjectRate  = 2.0 // of each
 	aheadProjectBurst = 10.0
 
-	maxPrepares = 256 // that wait
+	maxPrepares = 1024 // that wait
 )
 
 // Prewarm starts an instance of spec for a request that is likely to come,
@@ -84,38 +84,46 @@ func (f *Fleet) startAhead(fn *function) {
 }
 
 // Prepare has the engine prepare for starts of spec, in the background, one
-// function at a time. It never waits; what is more than there is room for is
-// left out, for it costs nothing but the gain. The instances that a deployment
-// in production has at all times are started after it.
+// function at a time and one of each project in turn. It never waits; what is
+// more than there is room for is left out, for it costs nothing but the gain:
+// the last of whoever has most. The instances that a deployment in production
+// has at all times do not wait for it.
 func (f *Fleet) Prepare(spec lateen.FunctionSpec) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, known := f.preparing[spec.Key]; known || f.ended {
 		return
 	}
-	select {
-	case f.prepares <- spec:
-		f.preparing[spec.Key] = struct{}{}
-	default:
+	f.preparing[spec.Key] = struct{}{}
+	if out, full := f.prepares.Put(spec.Project, spec); full {
+		delete(f.preparing, out.Key)
+	}
+	if f.ctx != nil {
+		f.attendLocked(&spec)
+	} else if len(f.early) < maxPrepares {
+		f.early = append(f.early, spec)
 	}
 }
 
 // prepare does what Prepare asks for until ctx ends.
 func (f *Fleet) prepare(ctx context.Context) {
+	f.mu.Lock()
+	for _, spec := range f.early {
+		f.attendLocked(&spec)
+	}
+	f.early = nil
+	f.mu.Unlock()
 	for {
-		select {
-		case <-ctx.Done():
+		spec, err := f.prepares.Next(ctx)
+		if err != nil {
 			return
-		case spec := <-f.prepares:
-			err := f.o.Engine.Prepare(ctx, spec)
-			if err != nil && ctx.Err() == nil {
-				f.o.Log.Info("not prepared", "function", spec.Name, "deployment_id", spec.Deployment, "err", err)
-			}
-			f.mu.Lock()
-			delete(f.preparing, spec.Key)
-			f.attendLocked(&spec)
-			f.mu.Unlock()
 		}
+		if err := f.o.Engine.Prepare(ctx, spec); err != nil && ctx.Err() == nil {
+			f.o.Log.Info("not prepared", "function", spec.Name, "deployment_id", spec.Deployment, "err", err)
+		}
+		f.mu.Lock()
+		delete(f.preparing, spec.Key)
+		f.mu.Unlock()
 	}
 }
 

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/fleet"
@@ -153,5 +157,67 @@ func TestFunctionsArePreparedOneAtATimeAndOnce(t *testing.T) {
 			h.Prepare(spec(fmt.Sprintf("/many-%d", n)))
 		}
 		h.stop() // in the middle of it
+	})
+}
+
+// preparing is a fleet whose engine takes a second to prepare a function, and
+// tells in which order it does.
+func preparing(t *testing.T, e *fakeEngine) (h *harness, order func() []string) {
+	var mu sync.Mutex
+	var names []string
+	e.prepare = func(ctx context.Context, s lateen.FunctionSpec) error {
+		mu.Lock()
+		names = append(names, s.Name)
+		mu.Unlock()
+		select {
+		case <-time.After(time.Second):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return run(t, fleet.Options{Engine: e}), func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(names)
+	}
+}
+
+func TestProjectsArePreparedInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, order := preparing(t, &fakeEngine{})
+		for n := range 2000 { // more than there is room for
+			h.Prepare(specOf("prj_much", "dpl_1", fmt.Sprintf("/much-%d", n)))
+		}
+		time.Sleep(500 * time.Millisecond)
+		h.Prepare(specOf("prj_little", "dpl_2", "/little"))
+		h.Prepare(specOf("prj_less", "dpl_3", "/less"))
+		time.Sleep(4 * time.Second)
+		if diff := cmp.Diff([]string{"/much-0", "/much-1", "/little", "/less", "/much-2"}, order()); diff != "" {
+			t.Errorf("they are prepared in this order (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestTheMinimumDoesNotWaitForWhatIsPrepared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: 100 * time.Millisecond}
+		h, order := preparing(t, e)
+		always := func(d lateen.DeploymentID) lateen.FunctionSpec {
+			s := specOf(lateen.ProjectID("prj_"+d), d, "/always")
+			s.Production, s.Function.MinInstances = true, 1
+			return s
+		}
+		h.Prepare(spec("/first"))
+		h.Prepare(always("dpl_early")) // before it runs
+		synctest.Wait()
+		h.Prepare(always("dpl_late"))
+		time.Sleep(500 * time.Millisecond)
+		if _, running := e.counts(); running != 2 {
+			t.Errorf("%d instances are there, want both", running)
+		}
+		if diff := cmp.Diff([]string{"/first"}, order()); diff != "" {
+			t.Errorf("prepared are (-want +got):\n%s", diff)
+		}
 	})
 }

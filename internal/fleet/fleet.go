@@ -14,6 +14,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/autoscale"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/rounds"
 )
 
 // Options says what a fleet may use. All bounds are ceilings: what a function
@@ -98,9 +99,9 @@ func setDefault[T comparable](field *T, value T) {
 // Fleet is every instance there is, by function.
 type Fleet struct {
 	o        Options
+	prepares *rounds.Line[lateen.ProjectID, lateen.FunctionSpec]
 	work     sync.WaitGroup // starts, steps of rest and stops under way
 	closed   chan struct{}  // closed when Run's context ends
-	prepares chan lateen.FunctionSpec
 
 	mu        sync.Mutex      // guards below
 	ctx       context.Context //nolint:containedctx // of Run, without its end: for starts nobody asked for; nil before
@@ -121,13 +122,14 @@ type Fleet struct {
 	dual      float64          // the clock of [autoscale.Evict]
 	ahead     autoscale.Budget // of starts nobody asked for
 	preparing map[lateen.FunctionKey]struct{}
+	early     []lateen.FunctionSpec // of Prepare before Run, first come first
 	ended     bool
 }
 
 // New returns a fleet without instances.
 func New(o Options) *Fleet {
 	return &Fleet{
-		o: o.withDefaults(), closed: make(chan struct{}), prepares: make(chan lateen.FunctionSpec, maxPrepares),
+		o: o.withDefaults(), closed: make(chan struct{}), prepares: rounds.New[lateen.ProjectID, lateen.FunctionSpec](maxPrepares),
 		pools: map[lateen.FunctionKey]*pool{}, projects: map[lateen.ProjectID]*project{},
 		preparing: map[lateen.FunctionKey]struct{}{},
 	}
