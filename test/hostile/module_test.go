@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,12 +48,22 @@ func (p *platform) module(t *testing.T) {
 			t.Errorf("%s: the error is %v, want %v", how, err, want)
 		}
 	}
-	for _, how := range []string{"/loop", "/endless"} {
-		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, lateen.ErrFunctionTimeout)
-		if _, err := f.try(ctx, how); !errors.Is(err, lateen.ErrFunctionTimeout) {
-			t.Errorf("%s: the error is %v", how, err)
-		}
-		cancel()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, lateen.ErrFunctionTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	for n := range 24 {
+		how := []string{"/loop", "/loop", "/endless"}[n%3]
+		all.Go(func() {
+			if _, err := f.try(ctx, how); !errors.Is(err, lateen.ErrFunctionTimeout) {
+				t.Errorf("%s: the error is %v", how, err)
+			}
+		})
+	}
+	w := &watch{}
+	w.run(ctx, p.neighbour)
+	all.Wait()
+	if t.Logf("the slowest of %d answers of the neighbour took %v", w.asked, w.slowest); w.asked < 3 {
+		t.Errorf("the neighbour was asked %d times in two seconds", w.asked)
 	}
 	until(t, "all of it is over", func() bool { return f.Busy() == 0 })
 	if grown := heap() - before; grown > 100<<20 {

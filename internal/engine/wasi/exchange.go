@@ -40,7 +40,8 @@ type exchange struct {
 	output *io.PipeWriter
 	stderr *lines
 
-	cpu time.Duration // once it has run
+	computes bool          // it has a turn; the module's own goroutine says
+	cpu      time.Duration // once it has run
 }
 
 func newExchange(i *instance, req *http.Request) *exchange {
@@ -92,8 +93,20 @@ func (x *exchange) send() {
 // is the module's.
 func (x *exchange) call() (err error) {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	if restore := background(); restore != nil {
+		defer func() {
+			if restore() { // or the thread ends with this goroutine
+				runtime.UnlockOSThread()
+			}
+		}()
+	} else {
+		defer runtime.UnlockOSThread()
+	}
 	began := threadTime()
+	if err := x.enter(); err != nil {
+		return err
+	}
+	defer x.leave()
 	defer func() {
 		x.cpu = threadTime() - began
 		if fault := recover(); fault != nil {
@@ -107,7 +120,7 @@ func (x *exchange) call() (err error) {
 	defer root.Close() //nolint:errcheck // it holds no data
 	config := wazero.NewModuleConfig().WithName("").
 		WithArgs(x.instance.spec.Function.Handler).
-		WithStdin(x.input).WithStdout(x.output).WithStderr(x.stderr).
+		WithStdin(aside{x}).WithStdout(aside{x}).WithStderr(x.stderr).
 		WithFSConfig(wazero.NewFSConfig().WithFSMount(root.FS(), "/")). // which cannot be left, nor written to
 		WithSysWalltime().WithSysNanotime().WithNanosleep(x.sleep).WithRandSource(rand.Reader)
 	for name, value := range x.environment() {
@@ -123,12 +136,53 @@ func (x *exchange) call() (err error) {
 
 // sleep is the module's way to wait, which ends with the request.
 func (x *exchange) sleep(ns int64) {
+	x.leave()
+	defer func() { _ = x.enter() }() // what ends with its request does not care
 	timer := time.NewTimer(time.Duration(ns))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-x.ctx.Done():
 	}
+}
+
+// enter waits for the module's turn to compute, unless the request ends before.
+func (x *exchange) enter() error {
+	err := x.instance.engine.turns.take(x.ctx, x.instance.spec.Project)
+	x.computes = err == nil
+	return err
+}
+
+// leave ends its turn, where it has one.
+func (x *exchange) leave() {
+	if x.computes {
+		x.computes = false
+		x.instance.engine.turns.give(x.instance.spec.Project)
+	}
+}
+
+// aside is the module's input and output, which wait while it has no turn.
+type aside struct{ x *exchange }
+
+// Read reads from the request.
+func (a aside) Read(p []byte) (int, error) {
+	a.x.leave()
+	n, err := a.x.input.Read(p)
+	return n, a.back(err)
+}
+
+// Write writes to the response.
+func (a aside) Write(p []byte) (int, error) {
+	a.x.leave()
+	n, err := a.x.output.Write(p)
+	return n, a.back(err)
+}
+
+func (a aside) back(err error) error {
+	if turn := a.x.enter(); err == nil {
+		return turn
+	}
+	return err
 }
 
 // explain says what the end of a module means; nil if it is well.
@@ -140,6 +194,8 @@ func (x *exchange) explain(err error) error {
 		return nil
 	case x.ctx.Err() != nil:
 		return context.Cause(x.ctx)
+	case x.memory.full:
+		return lateen.ErrFunctionFailed.With("the function failed: requests to modules use all the memory that there is for them")
 	case x.memory.refused:
 		return lateen.ErrFunctionFailed.With("the function failed: %s", x.instance.memoryExceeded())
 	case exited:

@@ -133,6 +133,7 @@ func (i *instance) end(x *exchange) {
 	defer i.mu.Unlock()
 	i.used.CPU += x.cpu
 	i.memory -= x.memory.size()
+	i.engine.room.take(i.spec.Project, -x.memory.size())
 	if i.busy--; i.over && i.busy == 0 {
 		close(i.idle)
 	}

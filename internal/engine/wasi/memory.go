@@ -1,12 +1,19 @@
 package wasi
 
-import "github.com/tetratelabs/wazero/experimental"
+import (
+	"sync"
+
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/lateen-dev/lateen"
+)
 
 // memory is the memory of one module, which its instance bounds.
 type memory struct {
 	instance *instance
 	buffers  []*buffer
 	refused  bool // it wanted more
+	full     bool // than there is for all modules
 }
 
 func (m *memory) size() int64 {
@@ -38,6 +45,10 @@ func (b *buffer) Reallocate(size uint64) []byte {
 		m.refused = true
 		return nil
 	}
+	if !m.instance.engine.room.take(m.instance.spec.Project, grown) {
+		m.refused, m.full = true, true
+		return nil
+	}
 	if uint64(cap(b.bytes)) < size {
 		bytes := make([]byte, size, min(max(size, uint64(cap(b.bytes))*5/4), max(size, m.instance.limit)))
 		copy(bytes, b.bytes)
@@ -50,6 +61,35 @@ func (b *buffer) Reallocate(size uint64) []byte {
 
 // Free gives it back.
 func (b *buffer) Free() {
-	b.memory.instance.grow(-int64(len(b.bytes)))
+	i := b.memory.instance
+	i.engine.room.take(i.spec.Project, -int64(len(b.bytes)))
+	i.grow(-int64(len(b.bytes)))
 	b.bytes = nil
+}
+
+// room is the memory of all modules together.
+type room struct {
+	all int64 // bytes
+
+	mu    sync.Mutex // guards below
+	taken int64
+	has   map[lateen.ProjectID]int64 // without those that have none
+}
+
+// take takes so many bytes for a project, or gives them back where they are
+// negative; false if there are not that many for it.
+func (r *room) take(project lateen.ProjectID, bytes int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if bytes > 0 && (r.taken+bytes > r.all || r.has[project]+bytes > r.all/2) {
+		return false
+	}
+	if r.has == nil {
+		r.has = map[lateen.ProjectID]int64{}
+	}
+	r.taken += bytes
+	if r.has[project] += bytes; r.has[project] == 0 {
+		delete(r.has, project)
+	}
+	return true
 }

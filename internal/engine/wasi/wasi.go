@@ -35,6 +35,8 @@ const Runtime = "wasi"
 const (
 	maxModule = 128 << 20 // bytes
 	maxUnused = 32        // compiled modules that wait for a user
+
+	leastTurns = 8 // modules that may compute at once, at least
 )
 
 // Options are the settings of an [Engine].
@@ -50,6 +52,11 @@ type Options struct {
 	// Memory is what a request may use, in MiB, where its function does not
 	// say; 0 is 128.
 	Memory int
+	// AllMemory bounds what all requests use together, in MiB; 0 is a quarter
+	// of the host's memory. A project may use half of it.
+	AllMemory int
+	// Disk bounds the compiled modules that are kept, in MiB; 0 is 1024.
+	Disk int
 }
 
 // Engine is an [engine.Engine] of WebAssembly modules.
@@ -58,6 +65,9 @@ type Engine struct {
 	cache     wazero.CompilationCache
 	runtime   wazero.Runtime
 	drop      func(wazero.CompiledModule)
+	turns     turns
+	room      room
+	workers   int           // that compile a module
 	compiling chan struct{} // holds a token while a module is compiled: one at a time, by all processors
 
 	running context.Context //nolint:containedctx // of what is compiled: until Run ends, whoever asked for it
@@ -89,7 +99,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Dir == "" || o.Trees == nil || o.Logs == nil {
 		return nil, errors.New("wasi: a required option is missing")
 	}
-	o.Memory = cmp.Or(o.Memory, 128)
+	o.Memory, o.Disk = cmp.Or(o.Memory, 128), cmp.Or(o.Disk, 1024)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -100,7 +110,12 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the directory of compiled modules: %w", err)
 	}
-	e := &Engine{o: o, cache: cache, compiling: make(chan struct{}, 1), modules: map[moduleKey]*module{}}
+	processors := min(runtime.GOMAXPROCS(0), runtime.NumCPU()) // another engine may have raised the former
+	e := &Engine{
+		o: o, cache: cache, turns: turns{all: max(leastTurns, 2*processors)}, room: room{all: cmp.Or(int64(o.AllMemory)<<20, hostMemory()/4)},
+		workers:   max(processors, 2), // a single one would not heed the context
+		compiling: make(chan struct{}, 1), modules: map[moduleKey]*module{},
+	}
 	e.running, e.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	e.drop = func(m wazero.CompiledModule) { _ = m.Close(ctx) } // frees memory, and cannot fail
 	// Without the checks that this puts into loops nothing ends a busy one, and
@@ -112,10 +127,15 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Run waits until ctx ends. Then it takes no more requests, waits for those
+// Run waits until ctx ends. Meanwhile the Go runtime has a processor more for
+// each module that may compute at once, so that no goroutine of the platform
+// waits for one that a module has: the kernel divides the time. Then it takes no more requests, waits for those
 // under way, breaks off what is being compiled and releases what compiled
 // modules hold.
 func (e *Engine) Run(ctx context.Context) error {
+	before := runtime.GOMAXPROCS(0)
+	runtime.SetDefaultGOMAXPROCS() // so that two engines do not add up
+	runtime.GOMAXPROCS(max(before, runtime.GOMAXPROCS(0)+e.turns.all))
 	<-ctx.Done()
 	e.mu.Lock()
 	e.ended = true
@@ -274,9 +294,8 @@ func (e *Engine) compile(m *module, tree, handler string) {
 		m.err = errStopped
 		return
 	}
-	before := e.kept()
-	workers := max(runtime.GOMAXPROCS(0), 2) // a single one would not heed the context
-	m.compiled, err = e.runtime.CompileModule(experimental.WithCompilationWorkers(e.running, workers), code)
+	before := len(e.onDisk())
+	m.compiled, err = e.runtime.CompileModule(experimental.WithCompilationWorkers(e.running, e.workers), code)
 	switch {
 	case err != nil && e.running.Err() != nil:
 		m.err = errStopped
@@ -285,13 +304,12 @@ func (e *Engine) compile(m *module, tree, handler string) {
 		m.err = lateen.ErrFunctionFailed.With("the function's module could not be compiled: %s", err.Error())
 		return
 	}
-	m.warm = e.kept() == before
-}
-
-// kept is how many compiled modules are on disk.
-func (e *Engine) kept() int {
-	files, _ := filepath.Glob(filepath.Join(e.o.Dir, "*", "*")) // the pattern is sound
-	return len(files)
+	if m.warm = len(e.onDisk()) == before; m.warm {
+		return
+	}
+	if err := e.prune(); err != nil {
+		e.o.Log.Warn("compiled modules take more space than they may", "err", err)
+	}
 }
 
 // readModule reads a module from the files of a function, and from nowhere else.

@@ -1,0 +1,77 @@
+package wasi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/lateen-dev/lateen"
+)
+
+func TestAProjectLeavesTurnsForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := &turns{all: 4}
+		came := make(chan lateen.ProjectID, 100)
+		take := func(project lateen.ProjectID) {
+			go func() {
+				if err := all.take(t.Context(), project); err == nil {
+					came <- project
+				}
+			}()
+			synctest.Wait()
+		}
+		for range 10 {
+			take("greedy")
+		}
+		if len(came) != 2 {
+			t.Fatalf("one project has %d of 4 turns", len(came))
+		}
+		for n := range 3 {
+			take(lateen.ProjectID(fmt.Sprint("late ", n)))
+		}
+		for _, want := range []lateen.ProjectID{"greedy", "greedy", "late 0", "late 1"} {
+			if got := <-came; got != want {
+				t.Errorf("the turn is %s's, want %s's", got, want)
+			}
+		}
+		if len(came) != 0 {
+			t.Error("there are more turns than there should be")
+		}
+		all.give("greedy")
+		if got := <-came; got != "late 2" {
+			t.Errorf("then it is %s's", got)
+		}
+		all.give("late 0")
+		if got := <-came; got != "greedy" {
+			t.Errorf("at last it is %s's", got)
+		}
+	})
+}
+
+func TestWhoeverDoesNotWaitForItsTurnLeavesTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := &turns{all: 1}
+		if err := all.take(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		why := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		gone := make(chan error)
+		go func() { gone <- all.take(ctx, "b") }()
+		synctest.Wait()
+		cancel(why)
+		if err := <-gone; !errors.Is(err, why) {
+			t.Errorf("the error is %v", err)
+		}
+		all.give("a")
+		if err := all.take(t.Context(), "c"); err != nil {
+			t.Error(err)
+		}
+		all.give("c")
+		if all.taken != 0 || len(all.has) != 0 || len(all.waiting) != 0 {
+			t.Errorf("left are %+v", all)
+		}
+	})
+}
