@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -211,4 +212,34 @@ func TestBurstIsForked(t *testing.T) {
 	if z := s.zygotes.of(p.runner); z == nil || z.births < burst/2 {
 		t.Error("they were not forked")
 	}
+}
+
+// BenchmarkBirths forks processes, none of which becomes a function, and tells
+// what CPU time the platform and they have used for it.
+func BenchmarkBirths(b *testing.B) {
+	s := newStage(b, nil)
+	p := s.breed(s.function("births", "nodejs24.x", probe))
+	before := usedCPU(b)
+	for b.Loop() {
+		w := s.bear(b.Context(), p.runner)
+		if w == nil {
+			b.Fatal("it is not born")
+		}
+		w.kill()
+		<-w.exited
+	}
+	b.ReportMetric(float64((usedCPU(b)-before).Microseconds())/1e3/float64(b.N), "cpu-ms/op")
+}
+
+// usedCPU is what this process has used, and those it has waited for.
+func usedCPU(t testing.TB) (sum time.Duration) {
+	t.Helper()
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(who, &u); err != nil {
+			t.Fatal(err)
+		}
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return sum
 }

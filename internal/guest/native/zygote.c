@@ -33,6 +33,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct env *napi_env;
@@ -105,7 +106,11 @@ static int bring(void *nothing) {
 static int enter(void *nothing) {
 	(void)nothing;
 	if (setns(work.fds[KEEPER], order.namespaces)) return failed();
-	if (clone(bring, work.stacks[1] + sizeof work.stacks[1], CLONE_VM | CLONE_VFORK | SIGCHLD, NULL) < 0) return failed();
+	pid_t helper = clone(bring, work.stacks[1] + sizeof work.stacks[1], CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+	if (helper < 0) return failed();
+	// It has to be gone before this is, or another would have to see it off: the
+	// namespace cannot end before.
+	while (waitpid(helper, NULL, 0) == helper || errno == EINTR) {}
 	return 0;
 }
 
