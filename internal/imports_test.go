@@ -37,6 +37,7 @@ var layers = map[string]string{
 	"internal/route":       "",
 	"internal/sandbox":     "internal/cgroup internal/link",
 	"internal/secret":      "internal/atomicfile",
+	"internal/socket":      "",
 	"internal/telemetry":   "",
 	"internal/toolchain":   "internal/atomicfile",
 

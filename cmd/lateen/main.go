@@ -21,13 +21,24 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(cli.Run(ctx, cli.State{
-		Args: os.Args[1:], Env: config.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Up: up, Doctor: daemon.Examine,
+		Args: os.Args[1:], Env: config.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Up: func(ctx context.Context, o cli.UpOptions) (cli.Platform, error) { return up(ctx, o, stop) }, Doctor: daemon.Examine, Reload: daemon.Reload,
 	}))
 }
 
-func up(ctx context.Context, o cli.UpOptions) (cli.Platform, error) {
+// up makes the platform. stop is called where the terminal it was started in goes away.
+func up(ctx context.Context, o cli.UpOptions, stop func()) (cli.Platform, error) {
+	sockets, err := takeSockets()
+	if err != nil {
+		return nil, err
+	}
+	next, err := successor()
+	if err != nil {
+		return nil, err
+	}
 	return daemon.New(ctx, daemon.Options{
 		Config: o.Config, Out: o.Out, Getenv: o.Getenv, Version: o.Version,
 		Fetched: func(p toolchain.Progress) { o.Progress(p.Package, p.Done, p.Total) },
+		Sockets: sockets, Reload: reloads(sockets.Len() > 0, stop), Successor: next,
 	})
 }

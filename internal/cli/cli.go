@@ -17,7 +17,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/config"
-
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -32,6 +31,7 @@ type State struct {
 
 	Up     Up                                             // makes the platform of `lateen up`; nil: this build has none
 	Doctor Doctor                                         // examines this host; nil: this build has no platform
+	Reload Reload                                         // reloads the platform of a data directory; nil: this build has none
 	Open   func(ctx context.Context, target string) error // shows a URL to a person; nil is the desktop's browser
 	HTTP   *http.Client                                   // talks to the platform; nil is one of its own
 	Now    func() time.Time                               // nil is [time.Now]
@@ -42,6 +42,10 @@ type Up func(ctx context.Context, o UpOptions) (Platform, error)
 
 // Doctor looks at this host with the eyes of a platform that is to run there.
 type Doctor func(ctx context.Context, c *config.Config) (lateen.Examination, error)
+
+// Reload has the platform on a data directory execute its program anew, and
+// returns once that has taken over.
+type Reload func(ctx context.Context, data string) error
 
 // UpOptions are what `lateen up` knows.
 type UpOptions struct {

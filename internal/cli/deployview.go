@@ -7,7 +7,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
-
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 

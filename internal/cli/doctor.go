@@ -9,7 +9,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/config"
-
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 

@@ -15,7 +15,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
-
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 

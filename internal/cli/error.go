@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen"
-
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 

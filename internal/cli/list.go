@@ -9,7 +9,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
-
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 

@@ -301,6 +301,32 @@ func TestUpFailsWithTheReasonOfThePlatform(t *testing.T) {
 	}
 }
 
+func TestReloadIsOfTheDataDirectoryThatUpWouldTake(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	for _, row := range []struct {
+		args, env []string
+		err       error
+		code      int
+		dir, want string
+	}{
+		{nil, []string{"LATEEN_DATA=/srv/lateen"}, nil, 0, "/srv/lateen", "The platform on /srv/lateen has been reloaded"},
+		{[]string{"--data", "kept"}, nil, nil, 0, filepath.Join(home, "kept"), "has been reloaded"},
+		{[]string{"--data", "/x"}, nil, &lateen.Error{Code: lateen.NotFound, Message: "nobody is there"}, 4, "/x", "nobody is there"},
+		{[]string{"--pool", "3"}, nil, nil, 2, "", "no flag --pool"},
+	} {
+		var errs printed
+		dir := ""
+		code := cli.Run(t.Context(), cli.State{
+			Args: append([]string{"reload"}, row.args...), Dir: home, Env: append(row.env, "HOME="+home), Stdout: io.Discard, Stderr: &errs,
+			Reload: func(_ context.Context, data string) error { dir = data; return row.err },
+		})
+		if code != row.code || dir != row.dir || !strings.Contains(errs.String(), row.want) {
+			t.Errorf("reload %v: exit code %d, in %q, printed %q; want %d, %q and %q", row.args, code, dir, errs.String(), row.code, row.dir, row.want)
+		}
+	}
+}
+
 func TestOpenShowsTheURL(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)

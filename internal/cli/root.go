@@ -42,7 +42,7 @@ func newRootCommand(s *session) *cobra.Command {
 	root.PersistentFlags().StringVar(&s.flags.cwd, "cwd", "", "act as if started in this `directory`")
 	root.PersistentFlags().BoolVar(&s.flags.json, "json", false, "answer in JSON, errors too")
 	for _, command := range []func(*session) *cobra.Command{
-		newUpCommand, newDoctorCommand, newLoginCommand, newLogoutCommand, newWhoamiCommand,
+		newUpCommand, newReloadCommand, newDoctorCommand, newLoginCommand, newLogoutCommand, newWhoamiCommand,
 		newLinkCommand, newDeployCommand, newRedeployCommand, newPromoteCommand, newRollbackCommand, newRemoveCommand,
 		newListCommand, newInspectCommand, newFunctionsCommand, newLogsCommand, newOpenCommand,
 		newProjectCommand, newEnvCommand, newAliasCommand, newTokenCommand,

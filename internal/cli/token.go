@@ -8,7 +8,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
-
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 

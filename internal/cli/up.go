@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -11,7 +12,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/config"
-
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -26,6 +26,8 @@ func newUpCommand(s *session) *cobra.Command {
 			"stop. Everything it keeps is beneath one directory.\n\n" +
 			"The first start makes a team with an owner, writes the owner's token to the file\n" +
 			"`token` of that directory, and logs this user in.\n\n" +
+			"Sockets that a supervisor passes, as systemd does, are served in place of --listen.\n" +
+			"`lateen reload`, or the signal SIGHUP, executes the program anew with them open.\n\n" +
 			"Each flag can be given in the environment as well: LATEEN_ and its name in capitals.",
 		Example: "lateen up\n" +
 			"lateen up --data ./lateen --listen 127.0.0.1:3000\n" +
@@ -43,10 +45,14 @@ func newUpCommand(s *session) *cobra.Command {
 	return c
 }
 
-// settingsFlags gives a command a flag for each setting of the platform.
-func settingsFlags(c *cobra.Command) {
+// settingsFlags gives a command a flag for each setting of the platform, or for
+// those that are named.
+func settingsFlags(c *cobra.Command, only ...string) {
 	defaults := config.Default(func(string) string { return "" })
 	for _, k := range defaults.Keys() {
+		if len(only) > 0 && !slices.Contains(only, k.Name) {
+			continue
+		}
 		f := c.Flags().VarPF(k.Value, k.Name, "", k.Usage)
 		switch {
 		case k.Value.Type() == "bool":
@@ -65,7 +71,7 @@ func (s *session) platformSettings(c *cobra.Command) (*config.Config, error) {
 		return nil, err
 	}
 	for _, k := range settings.Keys() {
-		if f := c.Flags().Lookup(k.Name); f.Changed {
+		if f := c.Flags().Lookup(k.Name); f != nil && f.Changed {
 			if err := k.Value.Set(f.Value.String()); err != nil {
 				return nil, errUsage.With("--%s does not take %q: %s", k.Name, f.Value, err)
 			}

@@ -44,6 +44,9 @@ type Config struct {
 
 	FleetMemory  Bytes         // what all instances hold together, at which idle ones make room; 0 is half the machine's
 	DrainTimeout time.Duration // how long requests in flight may take when stopping
+	// ReloadTimeout is how long clients who connect wait at a reload, at most, for
+	// requests that began during it.
+	ReloadTimeout time.Duration
 
 	CacheBytes  Bytes         // kept responses on disk, at most
 	CacheMemory Bytes         // kept responses in memory, at most
@@ -61,7 +64,7 @@ func Default(getenv func(string) string) *Config {
 		Data: defaultData(getenv), Listen: "127.0.0.1:8080", Domain: "localhost", Scheme: "http", Team: "team", Region: "local",
 		BodyLimit: 100 << 20,
 		Pool:      2, Templates: 1024, Instances: 128, PerFunction: 16, Concurrency: 64, Queue: 1000,
-		Duration: 5 * time.Minute, MaxDuration: time.Hour, Memory: 1024, DrainTimeout: 30 * time.Second,
+		Duration: 5 * time.Minute, MaxDuration: time.Hour, Memory: 1024, DrainTimeout: 30 * time.Second, ReloadTimeout: 10 * time.Second,
 		CacheBytes: 2 << 30, CacheMemory: 128 << 20, LogBytes: 512 << 20, LogAge: 7 * 24 * time.Hour, LogLevel: "info", LogFormat: "text",
 		Registry: "https://registry.npmjs.org/",
 	}
@@ -101,6 +104,14 @@ func Getenv(name string) string { return os.Getenv(name) }
 
 // Environ is the process's environment, for children that inherit it.
 func Environ() []string { return os.Environ() }
+
+// Unset removes variables from the process's environment, so that no child
+// inherits them.
+func Unset(names ...string) {
+	for _, name := range names {
+		_ = os.Unsetenv(name) // it fails for no name that has been set
+	}
+}
 
 // Validate reports settings that contradict each other.
 func (c *Config) Validate() error {

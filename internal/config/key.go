@@ -19,7 +19,7 @@ type Value interface {
 func (c *Config) Keys() []Key {
 	return []Key{
 		{"data", "LATEEN_DATA", "data directory: everything Lateen keeps is beneath it", text{&c.Data}},
-		{"listen", "LATEEN_LISTEN", "address to serve on", text{&c.Listen}},
+		{"listen", "LATEEN_LISTEN", "address to serve on, unless sockets are passed as systemd does", text{&c.Listen}},
 		{"domain", "LATEEN_DOMAIN", "domain that generated hosts are beneath; *.DOMAIN must resolve to this machine", text{&c.Domain}},
 		{"scheme", "LATEEN_SCHEME", "scheme of printed URLs: https where a proxy in front ends TLS", choice{&c.Scheme, []string{"http", "https"}}},
 		{"database", "LATEEN_DATABASE", "postgres:// DSN; empty is SQLite in the data directory", text{&c.Database}},
@@ -45,6 +45,7 @@ func (c *Config) Keys() []Key {
 		{"function-networks", "LATEEN_FUNCTION_NETWORKS", "private networks (CIDR, comma-separated) that functions may connect to", prefixes{&c.FunctionNetworks}},
 		{"function-host-ports", "LATEEN_FUNCTION_HOST_PORTS", "ports of this host that functions may connect to, at host.lateen.internal", ports{&c.FunctionHostPorts}},
 		{"drain-timeout", "LATEEN_DRAIN_TIMEOUT", "how long requests in flight may take when stopping", duration{&c.DrainTimeout}},
+		{"reload-timeout", "LATEEN_RELOAD_TIMEOUT", "how long new connections wait, at a reload, for requests that began during it", duration{&c.ReloadTimeout}},
 		{"cache-bytes", "LATEEN_CACHE_BYTES", "disk for kept responses", size{&c.CacheBytes}},
 		{"cache-memory", "LATEEN_CACHE_MEMORY", "memory for kept responses", size{&c.CacheMemory}},
 		{"log-bytes", "LATEEN_LOG_BYTES", "disk for the request log", size{&c.LogBytes}},

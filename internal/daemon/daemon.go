@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -30,6 +33,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 	"github.com/lateen-dev/lateen/internal/observe"
 	"github.com/lateen-dev/lateen/internal/secret"
+	"github.com/lateen-dev/lateen/internal/socket"
 	"github.com/lateen-dev/lateen/internal/store"
 	"github.com/lateen-dev/lateen/internal/store/postgres"
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
@@ -44,6 +48,14 @@ type Options struct {
 	Getenv  func(string) string      // for the OTEL_* variables, and PATH; nil: there are none
 	Version string                   // of this build
 	Fetched func(toolchain.Progress) // told while a runtime is fetched; nil: nobody is
+
+	// Sockets are served in place of Config.Listen. Where there are none, the one
+	// that is opened is added. nil: nobody has it after the daemon.
+	Sockets *socket.Set
+	// Reload makes Run end and execute Successor in this process, with Sockets
+	// open all the while. All three are needed for that. nil: there is no reload.
+	Reload    <-chan struct{}
+	Successor *Successor
 }
 
 // Daemon is the whole platform in one process.
@@ -51,6 +63,9 @@ type Daemon struct {
 	o       Options
 	parts   []part
 	closers []io.Closer // in the order they were opened
+	serving *traffic
+	log     *slog.Logger
+	lock    *held
 	network *egress.Network
 	token   string
 	first   bool
@@ -104,12 +119,11 @@ func (d *Daemon) openDir(root string) error {
 	if err := os.MkdirAll(root, 0o711); err != nil { //nolint:gosec // functions run as others and reach their trees through it
 		return errData.With("cannot make the data directory %s", root).Because(err)
 	}
-	lock, err := lock(root)
-	if err != nil {
-		return err
+	var err error
+	if d.lock, err = lock(root); err == nil {
+		d.closers = append(d.closers, d.lock)
 	}
-	d.closers = append(d.closers, lock)
-	return nil
+	return err
 }
 
 // traffic tells the parts that serve requests. It is filled in once they are
@@ -194,7 +208,9 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
+	d.log = c.tel.Log("daemon")
 	serving := &traffic{preparer: newPreparer(c.tel.Log("prepare"))}
+	d.serving = serving
 	functions, err := d.newEngine(at, &c, serving)
 	if err != nil {
 		return err
@@ -230,7 +246,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	serving.Edge, err = d.newEdge(edge.Options{
 		Artifacts: c.artifacts, Source: verbs, Fleet: serving.fleet, Prewarm: serving.fleet.Prewarm, Records: recorders{c.logs, c.tel}, Cache: c.kept, Log: c.tel.Log("edge"),
 		API: withMetrics(calls, verbs, c.tel.Handler()), Domain: o.Domain, Region: o.Region, TrustedProxies: o.TrustedProxies,
-		OriginAllow: privateOrigins(o), MaxBody: int64(o.BodyLimit), Grace: o.DrainTimeout,
+		OriginAllow: privateOrigins(o), MaxBody: int64(o.BodyLimit), Grace: o.DrainTimeout, Pause: o.ReloadTimeout,
 	})
 	if err != nil {
 		return err
@@ -312,28 +328,32 @@ func (d *Daemon) path() []string {
 	return filepath.SplitList(d.o.Getenv("PATH"))
 }
 
-// newEdge opens the listener and makes the edge behind it.
+// newEdge opens the listeners and makes the edge behind them.
 func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 	c := d.o.Config
-	listener, err := net.Listen("tcp", c.Listen) //nolint:noctx // it lives as long as the daemon
+	listeners, err := d.listen()
 	if err != nil {
-		return nil, errListen.With("cannot listen on %s", c.Listen).Because(err)
+		return nil, err
 	}
-	d.closers = append(d.closers, listener)
-	d.addr = listener.Addr()
+	var at []netip.AddrPort
+	for _, l := range listeners {
+		d.closers = append(d.closers, l)
+		at = append(at, doors(c, l.Addr())...)
+	}
+	d.addr = listeners[0].Addr()
 	if site, err := url.Parse(c.SiteURL(c.Domain)); err == nil && site.Port() != "" {
 		_, o.Port, _ = net.SplitHostPort(d.addr.String()) // the one there is, where 0 was asked for
 	}
-	d.network.Expose(doors(c, d.addr)...)
+	d.network.Expose(at...)
 	if c.TLSCert == "" {
-		o.Plain = []net.Listener{listener}
+		o.Plain = listeners
 		return edge.New(o), nil
 	}
 	certificate, err := edge.OpenCertificate(c.TLSCert, c.TLSKey)
 	if err != nil {
 		return nil, err
 	}
-	o.Secure, o.TLS = []net.Listener{listener}, certificate.Config()
+	o.Secure, o.TLS = listeners, certificate.Config()
 	return edge.New(o), nil
 }
 
@@ -383,10 +403,30 @@ func (d *Daemon) Missing() string { return d.missing }
 func (d *Daemon) Addr() string { return d.addr.String() }
 
 // Run serves until ctx ends, then lets requests in flight finish and closes
-// everything. It returns the first failure of a part.
+// everything. It returns the first failure of a part. After a reload it does
+// not return, unless the successor cannot be executed.
 func (d *Daemon) Run(ctx context.Context) error {
-	err := runAll(ctx, 2*d.o.Config.DrainTimeout+10*time.Second, d.parts)
-	return errors.Join(err, d.close())
+	own, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	reloading := func() bool { return errors.Is(context.Cause(own), errReload) }
+	stop := context.AfterFunc(own, func() {
+		if d.o.Sockets != nil && !reloading() {
+			_ = d.o.Sockets.Close() // nobody is to wait for somebody who does not come; it returns nil
+		}
+	})
+	defer stop()
+	var awaiting sync.WaitGroup
+	if d.o.Reload != nil && d.o.Successor != nil && d.o.Sockets != nil {
+		awaiting.Go(func() { d.awaitReload(own, end) })
+	}
+	err := runAll(own, 2*d.o.Config.DrainTimeout+10*time.Second, d.parts)
+	end(nil)
+	awaiting.Wait()
+	err = errors.Join(err, d.close())
+	if reloading() && ctx.Err() == nil {
+		return d.succeed(ctx, err)
+	}
+	return err
 }
 
 // close closes what is open, the last first.

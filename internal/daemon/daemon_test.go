@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -21,6 +22,16 @@ import (
 func TestMain(m *testing.M) {
 	sandbox.Child()
 	relay.Main()
+	switch {
+	case len(os.Args) > 2 && os.Args[1] == platformMode:
+		if err := platformMain(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "platform:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	case len(os.Args) == 2 && os.Args[1] == "version": // as a successor is asked
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

@@ -3,11 +3,8 @@
 package daemon
 
 import (
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,9 +24,8 @@ func heldBy(dir string) (string, bool) {
 		return "", false
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) { //nolint:gosec // a descriptor fits an int
-		return "", false // closing the file gives it back
+	if free(f) {
+		return "", false
 	}
-	holder, _ := io.ReadAll(io.LimitReader(f, 32)) // as in lock
-	return orUnknown(strings.TrimSpace(string(holder))), true
+	return holderOf(f).String(), true
 }

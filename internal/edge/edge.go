@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,8 +96,15 @@ type Options struct {
 	StallTimeout time.Duration
 	// OriginTimeout is how long an origin has for the header of its response; 0 is 2 minutes.
 	OriginTimeout time.Duration
-	// Grace is how long Run lets requests in flight go on when it has to end; 0 is 30 seconds.
+	// Grace is how long Run lets requests in flight go on when it has to end, and
+	// [Edge.Renew] those of connections that were there before; 0 is 30 seconds.
 	Grace time.Duration
+	// Pause is Run's grace after Renew, while those who connect wait for another
+	// process to accept them; 0 is 10 seconds.
+	Pause time.Duration
+	// Linger is how long Renew leaves connections open that are idle, for their clients
+	// to find another with their next request; 0 is 2 seconds.
+	Linger time.Duration
 
 	// Now is the clock; nil is [time.Now].
 	Now func() time.Time
@@ -114,6 +122,9 @@ type Edge struct {
 	memory budget
 	// draining is closed when Run begins to end: connections that are no longer HTTP are cut.
 	draining chan struct{}
+	slots    chan struct{} // of connections
+	callers  *callers
+	serving  generations
 
 	hosts atomic.Pointer[map[string]lateen.DeploymentID] // replaced, never changed
 	mu    sync.Mutex                                     // held to replace hosts
@@ -125,7 +136,10 @@ func New(o Options) *Edge {
 	e := &Edge{
 		o: o, sites: newSites(o.Source, o.MaxSites), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(),
 		page: template.Must(template.New("error").Parse(errorPageHTML)), draining: make(chan struct{}),
+		slots: make(chan struct{}, o.MaxConnections),
 	}
+	e.serving.broken = make(chan error, 1)
+	e.callers = &callers{most: o.MaxPerClient, free: e.trusts, open: map[netip.Addr]int{}}
 	e.memory.left.Store(heldBodies)
 	e.hosts.Store(&map[string]lateen.DeploymentID{})
 	return e
@@ -135,27 +149,13 @@ func New(o Options) *Edge {
 // requests in flight finish for the grace period, and returns when none is left.
 // It closes the listeners. It may be called once.
 func (e *Edge) Run(ctx context.Context) error {
-	server := e.server()
-	running := len(e.o.Plain) + len(e.o.Secure)
-	ended := make(chan error, running)
-	slots := make(chan struct{}, e.o.MaxConnections)
-	who := &callers{most: e.o.MaxPerClient, free: e.trusts, open: map[netip.Addr]int{}}
-	for _, l := range e.o.Plain {
-		go func() { ended <- server.Serve(newListener(l, slots, who, e.o.Log)) }()
-	}
-	for _, l := range e.o.Secure {
-		go func() { ended <- server.ServeTLS(newListener(l, slots, who, e.o.Log), "", "") }()
-	}
+	e.begin()
 	var failed error
 	select {
 	case <-ctx.Done():
-	case failed = <-ended: // a listener broke
-		running--
+	case failed = <-e.serving.broken:
 	}
-	e.drain(ctx, server)
-	for range running {
-		<-ended
-	}
+	e.drain(ctx)
 	if failed != nil {
 		return fmt.Errorf("serve: %w", failed)
 	}
@@ -163,13 +163,34 @@ func (e *Edge) Run(ctx context.Context) error {
 }
 
 // drain ends what is in flight: by itself within the grace, else by force.
-func (e *Edge) drain(ctx context.Context, server *http.Server) {
+func (e *Edge) drain(ctx context.Context) {
 	close(e.draining)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.o.Grace)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		e.o.Log.WarnContext(ctx, "requests are cut off at the end of the grace", "err", errors.Join(err, server.Close()))
+	left, renewed := e.serving.end()
+	for _, l := range slices.Concat(e.o.Plain, e.o.Secure) {
+		_ = l.Close() // nobody accepts by it any more
 	}
+	e.serving.last.Store(true)
+	grace, linger := e.o.Grace, lingerAtEnd
+	if renewed {
+		grace, linger = e.o.Pause, lingerAtRenewal
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, g := range left {
+		all.Go(func() {
+			g.linger(ctx, linger)
+			if err := g.server.Shutdown(ctx); err != nil {
+				e.cut(ctx, g, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// cut ends what is left of g by force.
+func (e *Edge) cut(ctx context.Context, g *generation, reason error) {
+	e.o.Log.WarnContext(ctx, "requests are cut off at the end of the grace", "err", errors.Join(reason, g.server.Close()))
 }
 
 func (o *Options) setDefaults() {
@@ -192,6 +213,8 @@ func (o *Options) setDefaults() {
 	setDefault(&o.StallTimeout, time.Minute)
 	setDefault(&o.OriginTimeout, 2*time.Minute)
 	setDefault(&o.Grace, 30*time.Second)
+	setDefault(&o.Pause, 10*time.Second)
+	setDefault(&o.Linger, 2*time.Second)
 }
 
 func setDefault[T comparable](field *T, value T) {

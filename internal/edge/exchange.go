@@ -63,8 +63,10 @@ type exchange struct {
 // claim, and panics with [http.ErrAbortHandler] where a response that has begun
 // cannot be finished.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer enter(r.Context())()
 	from := e.clientOf(r)
 	paced := newWriter(w, r, e.o.StallTimeout)
+	paced.last = &e.serving.last
 	toAPI := e.o.API != nil && e.isAPI(from.hostname)
 	if toAPI && !address.Functions.Contains(from.addr) {
 		body := newUpload(paced, r, 0)

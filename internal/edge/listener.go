@@ -3,36 +3,10 @@ package edge
 import (
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
 )
-
-// server is the HTTP server of all listeners. It sets no deadline on a whole
-// request or response: those follow progress, see [writer] and [upload].
-func (e *Edge) server() *http.Server {
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
-		Handler:           e,
-		Protocols:         &protocols,
-		TLSConfig:         e.greeting(e.o.TLS),
-		ConnContext:       newConnection,
-		ReadHeaderTimeout: e.o.HeaderTimeout,
-		IdleTimeout:       e.o.IdleTimeout,
-		MaxHeaderBytes:    e.o.MaxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(e.o.Log.Handler(), slog.LevelDebug),
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 250,
-			SendPingTimeout:      30 * time.Second,
-			PingTimeout:          15 * time.Second,
-			WriteByteTimeout:     e.o.StallTimeout,
-		},
-	}
-}
 
 // callers counts the open connections of each client, so that one alone cannot
 // take them all. One IPv6 network of 64 bits is one client.
@@ -88,6 +62,9 @@ type listener struct {
 }
 
 func newListener(l net.Listener, slots chan struct{}, c *callers, log *slog.Logger) *listener {
+	if d, ok := l.(deadliner); ok {
+		_ = d.SetDeadline(time.Time{}) // of one before; where that fails, so does Accept
+	}
 	return &listener{Listener: l, slots: slots, callers: c, log: log, closed: make(chan struct{})}
 }
 
@@ -111,6 +88,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	c, leave, err := l.accept()
 	if err != nil {
 		<-l.slots
+		if l.isClosed() {
+			err = net.ErrClosed
+		}
 		return nil, err
 	}
 	release := sync.OnceFunc(func() { leave(); <-l.slots })
@@ -134,10 +114,32 @@ func (l *listener) accept() (c net.Conn, leave func(), err error) {
 	}
 }
 
-// Close closes the listener.
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+// Close ends Accept. The socket stays open, where that can be done, for another
+// listener on it.
+func (l *listener) Close() (err error) {
+	l.once.Do(func() {
+		close(l.closed)
+		if d, ok := l.Listener.(deadliner); ok {
+			err = d.SetDeadline(time.Unix(1, 0))
+			return
+		}
+		err = l.Listener.Close()
+	})
+	return err
+}
+
+// deadliner is a [net.Listener] whose Accept can be interrupted.
+type deadliner interface {
+	SetDeadline(at time.Time) error
+}
+
+func (l *listener) isClosed() bool {
+	select {
+	case <-l.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // tcpConn gives its slot back when it closes. It embeds the connection so that

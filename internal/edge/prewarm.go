@@ -1,33 +1,15 @@
 package edge
 
 import (
-	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/lateen-dev/lateen"
 )
-
-// connectionKey is where the context of a request has its connection.
-type connectionKey struct{}
-
-// connection is what the requests of one connection have in common.
-type connection struct{ asked atomic.Bool }
-
-func newConnection(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, &connection{})
-}
-
-// firstOf reports whether the request of ctx is the first of its connection.
-func firstOf(ctx context.Context) bool {
-	c, ok := ctx.Value(connectionKey{}).(*connection)
-	return ok && !c.asked.Load() && c.asked.CompareAndSwap(false, true)
-}
 
 // prewarm starts functions of s that are likely to be asked for soon.
 func (e *Edge) prewarm(s *site, functions []string) {

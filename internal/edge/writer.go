@@ -3,6 +3,7 @@ package edge
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,9 +20,10 @@ type writer struct {
 	deadlines http.ResponseController
 	stall     time.Duration
 	http2     bool
-	body      *upload // of the request; nil where it has none
-	begun     bool    // the header is on its way
-	written   int64   // bytes of the body
+	body      *upload      // of the request; nil where it has none
+	last      *atomic.Bool // whether the connection is to end behind the response; nil: as the client likes
+	begun     bool         // the header is on its way
+	written   int64        // bytes of the body
 }
 
 func newWriter(w http.ResponseWriter, r *http.Request, stall time.Duration) *writer {
@@ -43,9 +45,10 @@ func (w *writer) WriteHeader(status int) {
 
 // begin completes the header. A response that starts before the request has
 // been read ends the connection: its rest is not worth waiting for, and must
-// never be taken for the next request.
+// never be taken for the next request. On HTTP/2 the server sends a GOAWAY instead of
+// the header.
 func (w *writer) begin() {
-	if !w.begun && !w.http2 && w.body.unread() {
+	if !w.begun && (!w.http2 && w.body.unread() || w.last != nil && w.last.Load()) {
 		w.Header()["Connection"] = closing
 	}
 	w.begun = true

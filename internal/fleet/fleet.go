@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -102,6 +103,7 @@ type Fleet struct {
 	prepares *rounds.Line[lateen.ProjectID, lateen.FunctionSpec]
 	work     sync.WaitGroup // starts, steps of rest and stops under way
 	closed   chan struct{}  // closed when Run's context ends
+	hastened atomic.Pointer[time.Time] // see Hasten; nil: it has the grace
 
 	mu        sync.Mutex      // guards below
 	ctx       context.Context //nolint:containedctx // of Run, without its end: for starts nobody asked for; nil before
@@ -163,6 +165,10 @@ func (f *Fleet) Run(ctx context.Context) error {
 	background.Wait()
 	return nil
 }
+
+// Hasten has whatever is bound to go from now on go by then, even if its grace
+// lasts longer: others wait for Run to return.
+func (f *Fleet) Hasten(then time.Time) { f.hastened.Store(&then) }
 
 // Forget stops every instance of a deployment, which is deleted, once the
 // requests are done that it has or that wait for one.

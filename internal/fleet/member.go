@@ -123,7 +123,11 @@ func (f *Fleet) stop(m *member, patient bool) {
 		case <-f.closed:
 		}
 	}
-	ctx, cancel := context.WithTimeout(m.pool.ctx, f.o.Grace)
+	until := time.Now().Add(f.o.Grace)
+	if sooner := f.hastened.Load(); sooner != nil && sooner.Before(until) {
+		until = *sooner
+	}
+	ctx, cancel := context.WithDeadline(m.pool.ctx, until)
 	defer cancel()
 	select {
 	case <-m.drained:

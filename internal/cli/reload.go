@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newReloadCommand(s *session) *cobra.Command {
+	c := &cobra.Command{
+		Use:     "reload",
+		GroupID: groupPlatform,
+		Short:   "Execute the platform's program anew, without refusing anybody",
+		Long: "Has the platform of a data directory execute its program anew, in the same process\n" +
+			"with the same settings: an upgraded one takes over. Everybody is served until the\n" +
+			"requests in flight have ended; who connects then waits for the new program. One\n" +
+			"that does not run changes nothing. Returns once it has taken over.",
+		Example: "lateen reload\nlateen reload --data /var/lib/lateen",
+		Args:    takes(0, 0, ""),
+	}
+	settingsFlags(c, "data")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if s.Reload == nil {
+			return errNoPlatform
+		}
+		settings, err := s.platformSettings(c)
+		if err == nil {
+			settings.Data, err = s.path(settings.Data)
+		}
+		began := s.Now()
+		if err == nil {
+			err = s.Reload(c.Context(), settings.Data)
+		}
+		if err != nil {
+			return err
+		}
+		s.term.Donef("The platform on %s has been reloaded, in %s", settings.Data, s.Now().Sub(began).Round(10*time.Millisecond))
+		return nil
+	}
+	return c
+}

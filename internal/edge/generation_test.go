@@ -1,0 +1,261 @@
+package edge
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+func TestWhileOldConnectionsEndNewOnesAreServed(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "slow" {
+			entered <- struct{}{}
+			<-release
+		}
+		io.WriteString(w, "done")
+	}).open()
+	got := make(chan string, 1)
+	go func() {
+		resp, err := s.client.Do(s.request("GET", "/fn?slow", nil))
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		got <- fmt.Sprint(string(body), resp.Close)
+	}()
+	<-entered
+	renewed := make(chan struct{})
+	go func() { s.edge.Renew(t.Context()); close(renewed) }()
+	for newcomers := 0; newcomers < 3; {
+		resp, body := s.get("/fn")
+		is(t, resp, 200, "")
+		if body != "done" {
+			t.Fatalf("got %q", body)
+		}
+		if resp.Close { // it came after Renew
+			newcomers++
+		}
+	}
+	select {
+	case <-renewed:
+		t.Error("Renew returned with a request of before in flight")
+	default:
+	}
+	release <- struct{}{}
+	if body := <-got; body != "donetrue" {
+		t.Errorf("got %q, want it whole and the last of its connection", body)
+	}
+	<-renewed
+	if resp, _ := s.get("/fn"); !resp.Close {
+		t.Error("after Renew a response lets its connection live")
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAClientWithAnIdleConnectionIsToldToFindAnother(t *testing.T) {
+	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(version, func(t *testing.T) {
+			s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "done") })
+			s.options.Linger = time.Hour // until it has gone by itself
+			s.open()
+			client := s.client
+			if version == "HTTP/2.0" {
+				client = s.h2
+			}
+			ask := func() {
+				t.Helper()
+				resp, body := s.send(client, s.request("GET", "/fn", nil))
+				if resp.StatusCode != 200 || body != "done" || resp.Proto != version {
+					t.Fatalf("got %s %d %q", resp.Proto, resp.StatusCode, body)
+				}
+			}
+			ask()
+			renewed := make(chan struct{})
+			go func() { s.edge.Renew(t.Context()); close(renewed) }()
+			for !s.edge.serving.last.Load() {
+				<-time.After(time.Millisecond)
+			}
+			ask() // by the connection there is, which ends behind that
+			select {
+			case <-renewed:
+			case <-time.After(20 * time.Second):
+				t.Error("the connection lives on")
+			}
+			ask()
+		})
+	}
+}
+
+func TestWhatOutlivesTheGraceOfRenewIsCutOff(t *testing.T) {
+	entered := make(chan struct{})
+	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-r.Context().Done()
+	})
+	s.options.Grace, s.options.Linger = 50*time.Millisecond, time.Millisecond
+	s.open()
+	failed := make(chan error, 1)
+	go func() {
+		resp, err := s.client.Do(s.request("GET", "/fn", nil))
+		if err == nil {
+			resp.Body.Close()
+		}
+		failed <- err
+	}()
+	<-entered
+	s.edge.Renew(t.Context())
+	if err := <-failed; err == nil {
+		t.Error("it was answered")
+	}
+}
+
+func TestRenewThatIsGivenUpLeavesTheRestToTheEnd(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		entered <- struct{}{}
+		<-release
+		io.WriteString(w, "done")
+	})
+	s.options.Linger, s.options.Pause = time.Millisecond, time.Nanosecond
+	s.open()
+	got := make(chan string, 1)
+	go func() {
+		_, body := s.get("/fn")
+		got <- body
+	}()
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.edge.Renew(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.stop() }()
+	<-s.edge.draining
+	close(release)
+	if body := <-got; body != "done" {
+		t.Errorf("got %q", body)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// What a client has connected but does not say is not waited for long.
+func TestASilentConnectionHoldsNobodyUp(t *testing.T) {
+	var log bytes.Buffer
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "done") })
+	s.options.Pause, s.options.Log = 4*time.Second, slog.New(slog.NewTextHandler(&log, nil)) // net/http alone waits for 5 seconds
+	s.open()
+	s.edge.Renew(t.Context())
+	silent := s.dial()
+	s.get("/fn") // accepted behind it
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(log.String(), "cut off") {
+		t.Error(log.String())
+	}
+	if n, err := silent.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Error("it is still open")
+	}
+}
+
+// One edge after the other on the same socket, while clients go on asking.
+func TestNoRequestIsLostBetweenTwoEdges(t *testing.T) {
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		<-time.After(3 * time.Millisecond)
+		io.WriteString(w, "done")
+	})
+	s.options.Linger = 20 * time.Millisecond
+	first, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := first.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var clients sync.WaitGroup
+	var answered atomic.Int64
+	for range 4 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				if err := askOnce(t.Context(), first.Addr().String()); err != nil {
+					t.Error(err)
+					return
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	listener := first
+	for turn := range 6 {
+		options := s.options
+		options.Plain = []net.Listener{listener}
+		e := New(options)
+		e.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1"})
+		running, end := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(running) }()
+		for before := answered.Load(); answered.Load() < before+20 && !t.Failed(); {
+			<-time.After(time.Millisecond)
+		}
+		if turn%2 == 0 {
+			e.Renew(t.Context())
+		}
+		if listener, err = net.FileListener(held); err != nil {
+			t.Fatal(err)
+		}
+		if turn == 5 {
+			cancel()
+			clients.Wait()
+		}
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	listener.Close()
+	t.Logf("%d answered", answered.Load())
+}
+
+// askOnce asks over a connection of its own.
+func askOnce(ctx context.Context, address string) error {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /fn HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && string(body) != "done" {
+		err = fmt.Errorf("%d %q", resp.StatusCode, body)
+	}
+	return err
+}
