@@ -109,6 +109,9 @@ func (x *exchange) platformHeader(h http.Header) {
 	if x.problem != nil && x.record.Error != "" {
 		h["X-Vercel-Error"] = []string{x.problem.code}
 	}
+	if cookies := h["Set-Cookie"]; cookies != nil {
+		h["Set-Cookie"] = withoutSharedDomain(cookies, x.edge.o.Domain)
+	}
 	h["Cache-Control"] = clientCacheControl(h["Cache-Control"])
 	if start := x.startText(); start != "" {
 		h["X-Lateen-Start"] = []string{start}
