@@ -31,10 +31,25 @@ type acquaintance struct {
 	busy     bool          // it is being prepared
 	refined  bool          // prepared with visits
 	prepared time.Time     // when that was last tried
-	failed   bool          // in vain
+	failed   int           // and how often in a row in vain
 	forkable forkability
 	why      string // it is not forkable
 	template *template
+}
+
+// tried takes note of how preparing it went.
+func (a *acquaintance) tried(err error) {
+	a.busy, a.prepared = false, time.Now()
+	if err == nil {
+		a.failed = 0
+	} else {
+		a.failed++
+	}
+}
+
+// due reports whether it may be tried again.
+func (a *acquaintance) due(now time.Time) bool {
+	return a.failed == 0 || now.Sub(a.prepared) >= retryPrepare<<min(a.failed-1, retryDoublings)
 }
 
 // forkability is whether a function may have a template.

@@ -20,6 +20,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/rounds"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
@@ -99,7 +100,8 @@ type Engine struct {
 	templates   templates
 	zygotes     zygotes
 	known       known
-	preparing   chan preparation
+	visitTime   time.Duration // that a function has to answer while it is prepared
+	preparing   *rounds.Line[lateen.ProjectID, preparation]
 
 	mu        sync.Mutex // guards below
 	instances map[*instance]struct{}
@@ -125,8 +127,8 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, sandbox: walls, pools: map[string]*pool{}, instances: map[*instance]struct{}{}}
 	e.pythons = findPythons(pythonDirs(o.Path))
-	e.preparing = make(chan preparation, maxPreparing)
-	e.archiveFrom = defaultWorthwhile
+	e.preparing = rounds.New[lateen.ProjectID, preparation](maxPreparing)
+	e.archiveFrom, e.visitTime = defaultWorthwhile, visitTimeout
 	if guest.Forks() {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}

@@ -19,10 +19,11 @@ import (
 const (
 	warmRounds     = 6                // of the requests that warm a process up for an archive
 	templateRounds = 20               // and for a template, whose children have no time to
-	visitTimeout   = 10 * time.Second // of one of them
+	visitTimeout   = 10 * time.Second // of one of them; one that has no answer then is the last
 	prepareTimeout = 60 * time.Second // of all there is to it
-	maxPreparing   = 64               // functions that wait for it
-	retryPrepare   = time.Minute      // after which it is tried again
+	maxPreparing   = 256              // functions that wait for it
+	retryPrepare   = time.Minute      // after which it is tried again, and twice as long after each failure
+	retryDoublings = 6                // at most
 )
 
 // errPrepared says that a function is being prepared already.
@@ -42,8 +43,9 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 	if busy {
 		return errPrepared
 	}
-	defer e.known.with(spec.Key, func(a *acquaintance) { a.busy = false })
-	return e.compile(ctx, pool.runner, spec)
+	err = e.compile(ctx, pool.runner, spec)
+	e.known.with(spec.Key, func(a *acquaintance) { a.tried(err) })
+	return err
 }
 
 // compile runs a function where nobody sees it and stores what it compiled to.
@@ -56,7 +58,9 @@ func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpe
 	}
 	defer i.dismiss()
 	visits := e.visits(spec)
-	i.exercise(ctx, visits, warmRounds)
+	if err := i.exercise(ctx, visits, warmRounds); err != nil {
+		return fmt.Errorf("warm %s up: %w", spec.Name, err)
+	}
 	resp, err := i.question(ctx, guest.QuestionArchive)
 	if err != nil {
 		return fmt.Errorf("archive %s: %w", spec.Name, err)
@@ -112,20 +116,29 @@ func (e *Engine) visits(spec lateen.FunctionSpec) []visit {
 	return visits
 }
 
-// exercise has an instance answer requests, whatever the answers are.
-func (i *instance) exercise(ctx context.Context, visits []visit, rounds int) {
+// errHangs says that a function has no answer to what it is asked.
+var errHangs = errors.New("it does not answer")
+
+// exercise has an instance answer requests, whatever the answers are, so many
+// times or as often as there is time for. It fails if one has no answer: others
+// would wait for the next to hang as well.
+func (i *instance) exercise(ctx context.Context, visits []visit, rounds int) error {
+	began := time.Now()
 	for range rounds {
 		for _, v := range visits {
-			if isClosed(i.done) || ctx.Err() != nil {
-				return
+			if isClosed(i.done) || time.Since(began) > i.engine.visitTime {
+				return nil
 			}
-			i.visit(ctx, v)
+			if err := i.visit(ctx, v); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
-func (i *instance) visit(ctx context.Context, v visit) {
-	ctx, cancel := context.WithTimeout(ctx, visitTimeout)
+func (i *instance) visit(ctx context.Context, v visit) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, i.engine.visitTime, errHangs)
 	defer cancel()
 	header := http.Header{"X-Forwarded-Host": {v.host}, "X-Forwarded-Proto": {"https"}}
 	if v.matched != "" {
@@ -137,10 +150,11 @@ func (i *instance) visit(ctx context.Context, v visit) {
 	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: v.path}, Host: v.host, Header: header}).WithContext(ctx)
 	resp, err := i.RoundTrip(req)
 	if err != nil {
-		return // a function that fails is warm, too
+		return context.Cause(ctx) // a function that fails is warm, too
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxArchive)) // as above
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxArchive)) // as above, or streams for ever
+	return nil
 }
 
 // question asks the agent something; a refusal is an error.
@@ -169,12 +183,12 @@ type refusal string
 func (r refusal) Error() string { return string(r) }
 
 // consider has done for a function what would make its next starts cheaper, in
-// the background, one function after the other.
+// the background, one function after the other and one of each project in turn.
 func (e *Engine) consider(spec lateen.FunctionSpec, tag string) {
 	l := learned{archived: e.archives.find(spec.Key, tag) != nil, templates: e.templates.limit > 0}
 	wanted := rest
 	e.known.with(spec.Key, func(a *acquaintance) {
-		if a.busy || time.Since(a.prepared) < retryPrepare && a.failed {
+		if a.busy || !a.due(time.Now()) {
 			return
 		}
 		l.refined, l.visits, l.cost, l.template, l.forkable = a.refined, len(a.visits), a.cost, a.template != nil, a.forkable
@@ -184,10 +198,8 @@ func (e *Engine) consider(spec lateen.FunctionSpec, tag string) {
 	if wanted == rest {
 		return
 	}
-	select {
-	case e.preparing <- preparation{spec, wanted}:
-	default: // another time
-		e.known.with(spec.Key, func(a *acquaintance) { a.busy = false })
+	if out, full := e.preparing.Put(spec.Project, preparation{spec, wanted}); full { // another time
+		e.known.with(out.spec.Key, func(a *acquaintance) { a.busy = false })
 	}
 }
 
@@ -200,15 +212,14 @@ type preparation struct {
 // prepareAll does what was considered, until ctx ends.
 func (e *Engine) prepareAll(ctx context.Context) {
 	for {
-		select {
-		case p := <-e.preparing:
-			err := e.carryOut(ctx, p)
-			e.known.with(p.spec.Key, func(a *acquaintance) { a.busy, a.prepared, a.failed = false, time.Now(), err != nil })
-			if err != nil && ctx.Err() == nil {
-				e.o.Log.InfoContext(ctx, "a function is not prepared", "function", p.spec.Name, "deployment_id", p.spec.Deployment, "err", err)
-			}
-		case <-ctx.Done():
+		p, err := e.preparing.Next(ctx)
+		if err != nil {
 			return
+		}
+		err = e.carryOut(ctx, p)
+		e.known.with(p.spec.Key, func(a *acquaintance) { a.tried(err) })
+		if err != nil && ctx.Err() == nil {
+			e.o.Log.InfoContext(ctx, "a function is not prepared", "function", p.spec.Name, "deployment_id", p.spec.Deployment, "err", err)
 		}
 	}
 }

@@ -108,7 +108,10 @@ func (e *Engine) cast(ctx context.Context, r *runner, spec lateen.FunctionSpec, 
 	if err != nil {
 		return nil, fmt.Errorf("run %s for a template: %w", spec.Name, err)
 	}
-	i.exercise(ctx, visits, templateRounds)
+	if err := i.exercise(ctx, visits, templateRounds); err != nil {
+		i.dismiss()
+		return nil, fmt.Errorf("warm %s up for a template: %w", spec.Name, err)
+	}
 	resp, err := i.question(ctx, guest.QuestionFork)
 	if err != nil {
 		i.dismiss()
