@@ -168,14 +168,7 @@ func TestDamagedFilesAreMissesAndRemoved(t *testing.T) {
 		"huge record":    func(b []byte) []byte { copy(b[len(b)-12:], "\xff\xff\xff\xff"); return b },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			c, err := cache.Open(cache.Options{Dir: dir})
-			if err != nil {
-				t.Fatal(err)
-			}
-			stop := run(t, c)
-			keep(t, c, home, page{body: "the body", fresh: -1})
-			stop()
+			dir := left(t, "the body")
 			file := onlyFile(t, dir)
 			b, err := os.ReadFile(file)
 			if err != nil {
@@ -184,7 +177,7 @@ func TestDamagedFilesAreMissesAndRemoved(t *testing.T) {
 			if err := os.WriteFile(file, damage(b), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c = running(t, cache.Options{Dir: dir})
+			c := running(t, cache.Options{Dir: dir})
 			if got := body(t, c, home); got != "none" {
 				t.Errorf("is %q", got)
 			}
@@ -201,14 +194,7 @@ func TestDamagedFilesAreMissesAndRemoved(t *testing.T) {
 
 // A file under another entry's name is not that entry, whoever put it there.
 func TestAFileBelongsToItsKey(t *testing.T) {
-	dir := t.TempDir()
-	c, err := cache.Open(cache.Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := run(t, c)
-	keep(t, c, home, page{body: "secret", fresh: -1})
-	stop()
+	dir := left(t, "secret")
 	from := onlyFile(t, dir)
 	other := cache.NewKey("dpl_1", "other")
 	to := filepath.Join(dir, "entries", "dpl_1", other.String()[:2], other.String()[2:])
@@ -218,6 +204,20 @@ func TestAFileBelongsToItsKey(t *testing.T) {
 	if got := body(t, running(t, cache.Options{Dir: dir}), other); got != "none" {
 		t.Errorf("is %q", got)
 	}
+}
+
+// left returns the directory of a cache that has ended, with a page in it.
+func left(t *testing.T, body string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	c, err := cache.Open(cache.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, c)
+	keep(t, c, home, page{body: body, fresh: -1})
+	stop()
+	return dir
 }
 
 func onlyFile(t *testing.T, dir string) (file string) {
@@ -294,14 +294,7 @@ func TestWhatIsMadeForADroppedScopeIsNotKept(t *testing.T) {
 }
 
 func TestUnreadableInvalidationsExpireEverything(t *testing.T) {
-	dir := t.TempDir()
-	before, err := cache.Open(cache.Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := run(t, before)
-	keep(t, before, home, page{body: "kept", fresh: -1})
-	stop()
+	dir := left(t, "kept")
 	if err := os.Mkdir(filepath.Join(dir, "entries", "dpl_1", "invalidated"), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -28,14 +28,7 @@ func newDoctorCommand(s *session) *cobra.Command {
 		Example: "lateen doctor\nsudo lateen doctor --domain example.com --listen :443",
 		Args:    takes(0, 0, ""),
 	}
-	settingsFlags(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		settings, err := s.platformSettings(c)
-		if err != nil {
-			return err
-		}
-		return s.runDoctor(c.Context(), settings)
-	}
+	s.settle(c, s.runDoctor)
 	return c
 }
 

@@ -34,15 +34,21 @@ func newUpCommand(s *session) *cobra.Command {
 			"lateen up --domain example.com --listen :443 --tls-cert cert.pem --tls-key key.pem",
 		Args: takes(0, 0, ""),
 	}
+	s.settle(c, s.runUp)
+	return c
+}
+
+// settle makes run what a command does, with the settings of the platform, for
+// each of which it gets a flag.
+func (s *session) settle(c *cobra.Command, run func(context.Context, *config.Config) error) {
 	settingsFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		settings, err := s.platformSettings(c)
 		if err != nil {
 			return err
 		}
-		return s.runUp(c.Context(), settings)
+		return run(c.Context(), settings)
 	}
-	return c
 }
 
 // settingsFlags gives a command a flag for each setting of the platform, or for

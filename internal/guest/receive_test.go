@@ -15,28 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/guest/guesttest"
 )
-
-// pair returns the two ends of a connected socket.
-func pair(t *testing.T) (ours, theirs *net.UnixConn) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		file := os.NewFile(uintptr(fd), "end")
-		conn, err := net.FileConn(file)
-		file.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ends[i] = conn.(*net.UnixConn)
-		t.Cleanup(func() { conn.Close() })
-	}
-	return ends[0], ends[1]
-}
 
 // descriptor is one more descriptor of a connection, which stays as it is.
 func descriptor(t *testing.T, conn *net.UnixConn) int {
@@ -49,27 +29,12 @@ func descriptor(t *testing.T, conn *net.UnixConn) int {
 	return int(file.Fd()) // which makes it block
 }
 
-func sockets(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, e := range entries {
-		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(target, "socket:") {
-			n++
-		}
-	}
-	return n
-}
-
 func TestDescriptorsThatNobodyAskedForAreClosed(t *testing.T) {
-	_, server := pair(t)
+	_, server := guesttest.Pair(t)
 	passed := descriptor(t, server)
 	for _, count := range []int{0, 2, 3, 50} {
-		ours, theirs := pair(t)
-		before := sockets(t)
+		ours, theirs := guesttest.Pair(t)
+		before := guesttest.Open(t, "socket:")
 		fds := make([]int, count)
 		for i := range fds {
 			fds[i] = passed
@@ -80,15 +45,15 @@ func TestDescriptorsThatNobodyAskedForAreClosed(t *testing.T) {
 		if _, err := guest.Receive(t.Context(), ours); !errors.Is(err, guest.ErrRefused) {
 			t.Errorf("with %d descriptors: %v, want ErrRefused", count, err)
 		}
-		if after := sockets(t); after != before-1 { // Receive has closed its own
+		if after := guesttest.Open(t, "socket:"); after != before-1 { // Receive has closed its own
 			t.Errorf("with %d descriptors there are %d sockets more", count, after-before+1)
 		}
 	}
 }
 
 func TestAGuestCannotMakeItsSupervisorBlock(t *testing.T) {
-	client, server := pair(t)
-	ours, theirs := pair(t)
+	client, server := guesttest.Pair(t)
+	ours, theirs := guesttest.Pair(t)
 	passed := descriptor(t, server)
 	if _, _, err := theirs.WriteMsgUnix([]byte{0}, unix.UnixRights(passed), nil); err != nil {
 		t.Fatal(err)
@@ -126,8 +91,8 @@ func TestAGuestCannotMakeItsSupervisorBlock(t *testing.T) {
 }
 
 func TestAReceivedConnectionCarriesBothWays(t *testing.T) {
-	client, server := pair(t)
-	ours, theirs := pair(t)
+	client, server := guesttest.Pair(t)
+	ours, theirs := guesttest.Pair(t)
 	if _, _, err := theirs.WriteMsgUnix([]byte{0}, unix.UnixRights(descriptor(t, server)), nil); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
 )
 
 func readAll(t *testing.T, resp *http.Response) string {
@@ -30,6 +31,37 @@ func readExactly(t *testing.T, r io.Reader, want string) {
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(r, got); err != nil || string(got) != want {
 		t.Fatalf("read %q (%v), want %q", got, err, want)
+	}
+}
+
+// Shouts holds an instance to answering while it is asked: whatever it is sent
+// comes back in capitals, each piece before the next is sent. The request is
+// what ask makes of a body of unknown length.
+func Shouts(t *testing.T, i engine.Instance, ask func(body io.Reader) *http.Request) {
+	t.Helper()
+	body, w := io.Pipe()
+	req := ask(body)
+	req.ContentLength = -1
+	pieces := make(chan string)
+	go func() {
+		defer w.Close()
+		for piece := range pieces {
+			if _, err := io.WriteString(w, piece); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	pieces <- "one" // some answer nothing before they are sent something
+	resp, err := i.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readExactly(t, resp.Body, "ONE")
+	pieces <- "two"
+	readExactly(t, resp.Body, "TWO")
+	close(pieces)
+	if rest := readAll(t, resp); rest != "" {
+		t.Errorf("%q is left", rest)
 	}
 }
 

@@ -115,6 +115,16 @@ func newYard(t *testing.T, floor, runtimes int) *yard {
 	return y
 }
 
+// needed is the pool of a runtime that is always needed, and found.
+func (y *yard) needed(n int) *pool {
+	p := y.pools[n]
+	p.need()
+	if err := p.find(y.t.Context()); err != nil {
+		y.t.Fatal(err)
+	}
+	return p
+}
+
 // read reads a number that boots change.
 func (y *yard) read(n *int) int {
 	y.mu.Lock()
@@ -129,6 +139,15 @@ func (y *yard) claim(ctx context.Context, p *pool) (*husk, bool) {
 		y.t.Fatal(err)
 	}
 	return b.(*husk), ready
+}
+
+// killFrom kills the processes of a pool, all but the first n.
+func (y *yard) killFrom(p *pool, n int) {
+	y.keeper.mu.Lock()
+	defer y.keeper.mu.Unlock()
+	for _, b := range p.ready[n:] {
+		b.kill()
+	}
 }
 
 // has waits and then says what is in a pool.
@@ -189,9 +208,7 @@ func TestPoolsOfNoSizeBootWhatIsAskedFor(t *testing.T) {
 func TestRefillsWaitForQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 2, 1)
-		p := y.pools[0]
-		p.need()
-		p.find(t.Context())
+		p := y.needed(0)
 		y.has(p, time.Second)
 		y.claim(t.Context(), p)
 		if _, booting := y.has(p, quietAfter-time.Millisecond); booting != 0 {
@@ -218,9 +235,7 @@ func TestRefillsWaitForQuiet(t *testing.T) {
 func TestClaimsTakeOverRefills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 1, 1)
-		p := y.pools[0]
-		p.need()
-		p.find(t.Context())
+		p := y.needed(0)
 		if _, booting := y.has(p, firstBoot*3/4); booting != 1 {
 			t.Fatal("no refill is under way")
 		}
@@ -241,10 +256,8 @@ func TestClaimsTakeOverRefills(t *testing.T) {
 func TestBurstsBootAFewAtOnceFirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 2, 2)
-		for n := range 2 {
-			y.pools[n].need()
-			y.pools[n].find(t.Context())
-		}
+		y.needed(0)
+		y.needed(1)
 		y.has(y.pools[0], time.Minute)
 		y.mu.Lock()
 		y.most = 0
@@ -362,34 +375,20 @@ func TestLeaveIsGivenInTurnToo(t *testing.T) {
 func TestTheDeadAreNeverHandedOutAndReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 3, 1)
-		p := y.pools[0]
-		p.need()
-		p.find(t.Context())
+		p := y.needed(0)
 		y.has(p, time.Second)
-		y.keeper.mu.Lock()
-		for _, b := range p.ready[1:] {
-			b.kill()
-		}
-		y.keeper.mu.Unlock()
+		y.killFrom(p, 1)
 		if h, ready := y.claim(t.Context(), p); h.dead || !ready {
 			t.Errorf("dead %v, ready %v", h.dead, ready)
 		}
 		if ready, _ := y.has(p, time.Minute); ready != 3 {
 			t.Errorf("%d are ready", ready)
 		}
-		y.keeper.mu.Lock()
-		for _, b := range p.ready {
-			b.kill()
-		}
-		y.keeper.mu.Unlock()
+		y.killFrom(p, 0)
 		if h, ready := y.claim(t.Context(), p); h.dead || ready {
 			t.Errorf("where all are dead: dead %v, ready %v", h.dead, ready)
 		}
-		y.keeper.mu.Lock()
-		for _, b := range p.ready {
-			b.kill()
-		}
-		y.keeper.mu.Unlock()
+		y.killFrom(p, 0)
 		if ready, _ := y.has(p, time.Minute); ready != 3 {
 			t.Errorf("unasked, %d are ready", ready)
 		}
@@ -436,9 +435,7 @@ func TestMemoryBoundsWhatBurstsMakeOfPools(t *testing.T) {
 func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 2, 1)
-		p := y.pools[0]
-		p.need()
-		p.find(t.Context())
+		p := y.needed(0)
 		y.has(p, time.Minute)
 		y.mu.Lock()
 		y.takes = time.Hour

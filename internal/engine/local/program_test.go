@@ -16,6 +16,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
 // programs makes a tree of the test's program under all its names.
@@ -109,41 +110,7 @@ func testServer(t *testing.T, r *rig, f lateen.Function) {
 
 func testServerStreams(t *testing.T, r *rig, f lateen.Function) {
 	i := r.start(t, f, nil)
-	body, w := io.Pipe()
-	req := to(t, http.MethodPost, "/stream", body)
-	req.ContentLength = -1
-	type response struct {
-		*http.Response
-		error
-	}
-	got := make(chan response, 1)
-	go func() {
-		resp, err := i.RoundTrip(req)
-		got <- response{resp, err}
-	}()
-	if _, err := io.WriteString(w, "one"); err != nil {
-		t.Fatal(err)
-	}
-	resp := <-got
-	if resp.error != nil {
-		t.Fatal(resp.error)
-	}
-	for _, piece := range []string{"ONE", "TWO"} {
-		buf := make([]byte, len(piece))
-		if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != piece {
-			t.Errorf("got %q, %v", buf, err)
-		}
-		if piece == "ONE" {
-			if _, err := io.WriteString(w, "two"); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	w.Close()
-	if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) > 0 {
-		t.Errorf("then %q, %v", rest, err)
-	}
-	resp.Body.Close()
+	enginetest.Shouts(t, i, func(body io.Reader) *http.Request { return to(t, http.MethodPost, "/stream", body) })
 	rests(t, i)
 	upgrade := to(t, http.MethodGet, "/upgrade", nil)
 	upgrade.Header.Set("Connection", "Upgrade")

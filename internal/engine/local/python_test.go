@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
 func TestRuntimesMapToVersionsOfPython(t *testing.T) {
@@ -164,30 +165,7 @@ func testPythonAnswers(t *testing.T, r *rig, f lateen.Function) {
 
 func testPythonStreams(t *testing.T, r *rig, f lateen.Function) {
 	i := r.start(t, f, nil)
-	body, w := io.Pipe()
-	req := to(t, http.MethodPost, "/stream", body)
-	req.ContentLength = -1
-	go func() { _, _ = io.WriteString(w, "one") }()
-	resp, err := i.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	for _, piece := range []string{"ONE", "TWO"} {
-		buf := make([]byte, len(piece))
-		if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != piece {
-			t.Fatalf("got %q, %v", buf, err)
-		}
-		if piece == "ONE" {
-			go func() {
-				_, _ = io.WriteString(w, "two")
-				w.Close()
-			}()
-		}
-	}
-	if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) > 0 {
-		t.Errorf("then %q, %v", rest, err)
-	}
+	enginetest.Shouts(t, i, func(body io.Reader) *http.Request { return to(t, http.MethodPost, "/stream", body) })
 	rests(t, i)
 }
 

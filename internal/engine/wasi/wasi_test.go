@@ -227,29 +227,9 @@ func testFail(t *testing.T, r *rig) {
 }
 
 func testStream(t *testing.T, r *rig) {
-	i := r.start(t, nil)
-	body, w := io.Pipe()
-	go func() { _, _ = io.WriteString(w, "one") }()
-	resp, err := i.RoundTrip(request(t.Context(), t, http.MethodPost, "/stream", body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	for _, piece := range []string{"ONE", "TWO"} {
-		buf := make([]byte, len(piece))
-		if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != piece {
-			t.Fatalf("got %q, %v", buf, err)
-		}
-		if piece == "ONE" {
-			go func() {
-				_, _ = io.WriteString(w, "two")
-				w.Close()
-			}()
-		}
-	}
-	if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) > 0 {
-		t.Errorf("then %q, %v", rest, err)
-	}
+	enginetest.Shouts(t, r.start(t, nil), func(body io.Reader) *http.Request {
+		return request(t.Context(), t, http.MethodPost, "/stream", body)
+	})
 }
 
 // testEnd: a busy loop, a sleep and a wait for input end with their request,

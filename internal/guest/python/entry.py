@@ -50,7 +50,7 @@ def prepare(spec):
     module, name, path = locate(spec["root"], spec["handler"])
     sys.argv = [path]
     search(spec["root"], env.get("PYTHONPATH", ""))
-    sys.meta_path.append(Stub())
+    sys.meta_path.append(VercelRuntime())
     loaded = load(module, path)
     if module == TRAMPOLINE:
         loaded, name, path = follow()
@@ -107,7 +107,7 @@ def follow():
     return load(name, path), env.get("__VC_HANDLER_VARIABLE_NAME") or None, path
 
 
-class Stub(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class VercelRuntime(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Stands in for the modules of vercel_runtime by which functions reach the
     platform: this agent is that runtime."""
 
