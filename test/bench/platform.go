@@ -30,7 +30,8 @@ type platform struct {
 	addr  string
 	flags []string
 	token string
-	blank int // processes when it is at rest
+	held  []*os.File // the socket it serves, if it is held for it; see hold
+	blank int        // processes when it is at rest
 }
 
 // up starts a platform with further flags.
@@ -66,7 +67,7 @@ func (b *bench) place(ctx context.Context, flags ...string) (*platform, error) {
 func (p *platform) start(ctx context.Context) (err error) {
 	args := append([]string{"up", "--data", p.dir, "--listen", p.addr}, p.flags...)
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "NPM_CONFIG_REGISTRY=" + os.Getenv("NPM_CONFIG_REGISTRY")}
-	if p.process, err = p.bench.spawn(ctx, "lateen", p.bench.tools.lateen, args, env); err != nil {
+	if p.process, err = p.bench.spawn(ctx, "lateen", p.bench.tools.lateen, args, env, p.held...); err != nil {
 		return err
 	}
 	defer func() {
@@ -89,9 +90,29 @@ func (p *platform) start(ctx context.Context) (err error) {
 	return err
 }
 
+// hold opens the platform's socket for it, as a supervisor does: while no
+// process serves it, who connects waits.
+func (p *platform) hold(ctx context.Context) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", p.addr)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return errors.New("a TCP listener is none")
+	}
+	f, err := tcp.File()
+	p.held = append(p.held, f)
+	return err
+}
+
 // stop ends the platform and removes its data.
 func (p *platform) stop() {
 	p.process.stop()
+	for _, f := range p.held {
+		f.Close()
+	}
 	_ = os.RemoveAll(p.dir) // beneath what the run removes
 }
 
@@ -219,6 +240,7 @@ type response struct {
 	header      http.Header
 	body        []byte
 	first, last time.Duration // from the request on, to that byte
+	closes      bool          // its connection
 }
 
 // requestID is the id under which the platform knows the request.
@@ -246,17 +268,22 @@ func connect(ctx context.Context, addr string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
-// ask sends a request over conn and waits for all of the response.
+// ask sends a request over conn, as its last, and waits for all of the response.
 func ask(conn net.Conn, r request) (*response, error) {
+	r.header += "Connection: close\r\n"
+	return exchange(conn, bufio.NewReader(conn), r)
+}
+
+// exchange sends a request over conn and waits for all of the response, which reader reads.
+func exchange(conn net.Conn, reader *bufio.Reader, r request) (*response, error) {
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\n\r\n", r.path, r.host, r.header)
+	text := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", r.path, r.host, r.header)
 	began := time.Now()
 	if _, err := io.WriteString(conn, text); err != nil {
 		return nil, err
 	}
-	reader := bufio.NewReader(conn)
 	if _, err := reader.Peek(1); err != nil {
 		return nil, err
 	}
@@ -267,7 +294,7 @@ func ask(conn net.Conn, r request) (*response, error) {
 	}
 	defer resp.Body.Close()
 	out.body, err = io.ReadAll(resp.Body)
-	out.status, out.header, out.last = resp.StatusCode, resp.Header, time.Since(began)
+	out.status, out.header, out.last, out.closes = resp.StatusCode, resp.Header, time.Since(began), resp.Close
 	return out, err
 }
 

@@ -24,9 +24,14 @@ type process struct {
 }
 
 // spawn starts cmd with its output in a file. It ends with ctx or by stop.
-func (b *bench) spawn(ctx context.Context, name, program string, args, env []string) (*process, error) {
+// Sockets are passed to it as systemd does.
+func (b *bench) spawn(ctx context.Context, name, program string, args, env []string, sockets ...*os.File) (*process, error) {
 	if program == "" {
 		return nil, fmt.Errorf("%s: %w", name, errMissing)
+	}
+	if len(sockets) > 0 { // a shell has the process id that the program will have
+		args = append([]string{"-c", fmt.Sprintf(`LISTEN_PID=$$ LISTEN_FDS=%d exec "$0" "$@"`, len(sockets)), program}, args...)
+		program = "/bin/sh"
 	}
 	log, err := os.CreateTemp(b.dir, name+"-*.log")
 	if err != nil {
@@ -34,7 +39,7 @@ func (b *bench) spawn(ctx context.Context, name, program string, args, env []str
 	}
 	defer log.Close()
 	p := &process{name: name, cmd: exec.CommandContext(ctx, program, args...), log: log.Name(), exited: make(chan struct{})}
-	p.cmd.Env, p.cmd.Dir = env, b.dir
+	p.cmd.Env, p.cmd.Dir, p.cmd.ExtraFiles = env, b.dir, sockets
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = 10 * time.Second
@@ -90,6 +95,12 @@ func (p *process) stop() {
 		_ = p.cmd.Process.Kill() // it may have ended
 		<-p.exited
 	}
+}
+
+// kill ends the process at once.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.exited
 }
 
 // tail is the last line that the process wrote.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -23,20 +25,42 @@ const (
 	wakes        = 10_000
 	wakeVisitors = 4  // at once
 	wakeCopies   = 10 // functions of each
-	wakeEvent    = 1500 * time.Millisecond
-	restartEvery = 10 // events
-	exitEvery    = 40 // requests of a visitor
+	wakeEvent    = 2500 * time.Millisecond
+	crashEvery   = 40 // requests of a visitor
 )
+
+// What happens meanwhile.
+const (
+	eventDeploy  = "deployments"
+	eventCrash   = "processes that ended themselves"
+	eventKill    = "times a third of the processes were killed"
+	eventRestart = "restarts of the platform"
+	eventReload  = "reloads of the platform, each with a deployment"
+	eventDeath   = "times the platform was killed"
+)
+
+// wakeEvents are in what order these happen. The platform itself lives for some of
+// them, or there would be nothing but starts without a process to start from.
+func wakeEvents() []string {
+	quiet := []string{eventKill, eventDeploy, eventKill, eventDeploy, eventKill}
+	var all []string
+	for _, one := range []string{eventReload, eventRestart, eventReload, eventDeath} {
+		all = append(append(all, quiet...), one)
+	}
+	return all
+}
 
 func wakesChapter() chapter {
 	return chapter{
 		name: "wakes", title: "Ten thousand wakes",
 		method: fmt.Sprintf(`%d visitors, each with %d functions of a project of its own, ask for one after the other, so that nearly each has
-stopped since its last request (%s before). Meanwhile, by turns: a project is deployed anew; a function answers and ends
-its process at once; every third process beneath the platform is killed; the platform is ended with SIGTERM and started again. A visitor who finds nobody
-listening tries again, as a browser or a balancer does, and a connection that is reset before a byte of the response came is
+stopped since its last request (%s before). Every second visitor keeps its connection while it may. Meanwhile, by turns: a project is
+deployed anew; a function answers and ends its process at once, by exit, by an exception or by a signal; every third process
+beneath the platform is killed; the platform is reloaded (`+"`lateen reload`"+`) while a deployment is under way; it is ended with SIGTERM and started
+again; it is killed with SIGKILL and started again. Its socket is held as systemd does. A visitor who finds nobody
+listening tries again, as a browser or a balancer does, and so does one whose connection is reset before a byte of the response came: both are
 counted apart. A wake has failed if its response is not the whole one, with status 200. A request that was under way in a process when that was killed
-from outside is the victim of that, not a wake: it is counted apart as well.`, wakeVisitors, wakeCopies, keepAlive),
+from outside, or in the platform, is the victim of that, not a wake: it is counted apart as well.`, wakeVisitors, wakeCopies, keepAlive),
 		measure: measureWakes,
 	}
 }
@@ -45,6 +69,8 @@ from outside is the victim of that, not a wake: it is counted apart as well.`, w
 const wakeHandler = `export default (req, res) => {
   res.end("hello from version %d\n");
   if (req.url.includes("exit")) setImmediate(() => process.exit(1));
+  if (req.url.includes("throw")) setImmediate(() => { throw new Error("as asked") });
+  if (req.url.includes("abort")) setImmediate(() => process.kill(process.pid, "SIGKILL"));
 };
 `
 
@@ -54,6 +80,7 @@ type vigil struct {
 	sites    []*site
 	left     atomic.Int64 // requests to go
 	killed   atomic.Int64 // Unix ns when processes were killed last
+	died     atomic.Int64 // Unix ns when the platform was
 
 	mu      sync.Mutex // guards below
 	took    map[lateen.StartKind]sample
@@ -61,16 +88,22 @@ type vigil struct {
 	refused int // tries while nobody listened
 	reset   int // connections without a byte of a response
 	victims int // requests under way in a process that was killed
+	lost    int // requests under way in a platform that was killed
 	events  map[string]int
+	now     string            // the event that happens
+	during  map[string]sample // requests that it met
 }
 
 func measureWakes(ctx context.Context, b *bench) ([]table, error) {
-	p, err := b.up(ctx, "--keep-alive", keepAlive.String())
+	p, err := b.place(ctx, "--keep-alive", keepAlive.String())
 	if err != nil {
 		return nil, err
 	}
+	if err := errors.Join(p.hold(ctx), p.start(ctx)); err != nil {
+		return nil, err
+	}
 	defer func() { p.stop() }()
-	v := &vigil{platform: p, took: map[lateen.StartKind]sample{}, events: map[string]int{}}
+	v := &vigil{platform: p, took: map[lateen.StartKind]sample{}, events: map[string]int{}, during: map[string]sample{}}
 	for i := range wakeVisitors {
 		s, err := p.deployCopies(ctx, fmt.Sprintf("visitor-%d", i), wakeCopies, fmt.Sprintf(wakeHandler, 0))
 		if err != nil {
@@ -83,8 +116,8 @@ func measureWakes(ctx context.Context, b *bench) ([]table, error) {
 	defer cancel()
 	began := time.Now()
 	var visitors, events sync.WaitGroup
-	for _, s := range v.sites {
-		visitors.Go(func() { v.visit(ctx, s) })
+	for i, s := range v.sites {
+		visitors.Go(func() { v.visit(ctx, s, &caller{addr: p.addr, keeps: i%2 == 1}) })
 	}
 	var troubled error
 	events.Go(func() { troubled = v.trouble(ctx) })
@@ -97,18 +130,53 @@ func measureWakes(ctx context.Context, b *bench) ([]table, error) {
 	return v.tables(time.Since(began)), nil
 }
 
+// caller asks, each time over a connection of its own, or over one as long as it may.
+type caller struct {
+	addr   string
+	keeps  bool
+	conn   net.Conn
+	reader *bufio.Reader
+}
+
+func (c *caller) ask(ctx context.Context, r request) (*response, error) {
+	if !c.keeps {
+		return send(ctx, c.addr, r)
+	}
+	if c.conn == nil {
+		conn, err := connect(ctx, c.addr)
+		if err != nil {
+			return nil, err
+		}
+		c.conn, c.reader = conn, bufio.NewReader(conn)
+	}
+	resp, err := exchange(c.conn, c.reader, r)
+	if err != nil || resp.closes {
+		c.leave()
+	}
+	return resp, err
+}
+
+func (c *caller) leave() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
+}
+
 // visit asks for the functions of s in turns until there are enough requests.
-func (v *vigil) visit(ctx context.Context, s *site) {
+func (v *vigil) visit(ctx context.Context, s *site, c *caller) {
+	defer c.leave()
+	crashes := []string{"?exit", "?throw", "?abort"}
 	for n := 0; v.left.Add(-1) >= 0 && ctx.Err() == nil; n++ {
 		if left := v.left.Load(); left%20 == 0 {
 			v.platform.bench.line.say("%d to go", left)
 		}
 		r := request{host: s.host, path: copyPath(n % wakeCopies)}
-		if n%exitEvery == exitEvery-1 {
-			r.path += "?exit"
-			v.note("processes that ended themselves")
+		if n%crashEvery == crashEvery-1 {
+			r.path += crashes[n/crashEvery%len(crashes)]
+			v.note(eventCrash)
 		}
-		v.wake(ctx, r)
+		v.wake(ctx, c, r)
 		if pause(ctx, 2*keepAlive/wakeCopies) != nil {
 			return
 		}
@@ -116,22 +184,24 @@ func (v *vigil) visit(ctx context.Context, s *site) {
 }
 
 // wake sends a request until somebody takes it.
-func (v *vigil) wake(ctx context.Context, r request) {
+func (v *vigil) wake(ctx context.Context, c *caller, r request) {
 	for deadline := time.Now().Add(30 * time.Second); ctx.Err() == nil; {
 		began := time.Now()
-		resp, err := send(ctx, v.platform.addr, r)
+		resp, err := c.ask(ctx, r)
 		switch {
 		case err == nil:
 			v.judge(resp, began)
 			return
 		case ctx.Err() != nil:
 			return
+		case v.died.Load() > began.UnixNano():
+			v.count(&v.lost)
 		case time.Now().After(deadline):
 			v.fail(err)
 			return
 		case errors.Is(err, syscall.ECONNREFUSED):
 			v.count(&v.refused)
-		case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF): // before the first byte: see ask
+		case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, syscall.EPIPE): // before the first byte: see exchange
 			v.count(&v.reset)
 		default:
 			v.fail(err)
@@ -150,6 +220,9 @@ func (v *vigil) judge(resp *response, began time.Time) {
 		defer v.mu.Unlock()
 		kind := resp.start().kind
 		v.took[kind] = append(v.took[kind], resp.first)
+		if v.now != "" {
+			v.during[v.now] = append(v.during[v.now], resp.first)
+		}
 		return
 	}
 	code := resp.header.Get("X-Vercel-Error")
@@ -178,24 +251,51 @@ func (v *vigil) fail(err error) {
 	v.failed = append(v.failed, err)
 }
 
-// trouble deploys, kills and restarts until ctx ends.
+// happens notes what happens now; "" is nothing.
+func (v *vigil) happens(event string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.now = event
+}
+
+// trouble lets events happen until ctx ends.
 func (v *vigil) trouble(ctx context.Context) error {
-	for n := 1; ; n++ {
-		err := pause(ctx, wakeEvent)
-		switch {
-		case err != nil: // it is over
-			return nil //nolint:nilerr // as it should
-		case n%restartEvery == 0:
-			err = v.restart(ctx)
-		case n%3 == 0:
-			v.kill()
-		default:
-			err = v.redeploy(ctx, n)
+	for n := 0; ; n++ {
+		if pause(ctx, wakeEvent) != nil { // it is over
+			return nil
 		}
+		event := wakeEvents()[n%len(wakeEvents())]
+		v.happens(event)
+		err := v.event(ctx, event, n)
+		v.happens("")
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
+		v.note(event)
 	}
+}
+
+// event lets one of [wakeEvents] happen, the n-th of all.
+func (v *vigil) event(ctx context.Context, what string, n int) error {
+	switch what {
+	case eventKill:
+		v.kill()
+		return nil
+	case eventReload:
+		deployed := make(chan error, 1)
+		go func() { deployed <- v.redeploy(ctx, n) }()
+		_, err := v.platform.lateen(ctx, v.platform.dir, "http://"+v.platform.addr, "reload", "--data", v.platform.dir)
+		return errors.Join(err, <-deployed)
+	case eventRestart: // in good order, on its data
+		v.platform.process.stop()
+		return v.platform.start(ctx)
+	case eventDeath:
+		v.died.Store(time.Now().Add(time.Hour).UnixNano()) // everything before its end
+		v.platform.kill()
+		v.died.Store(time.Now().UnixNano())
+		return v.platform.start(ctx)
+	}
+	return v.redeploy(ctx, n)
 }
 
 // redeploy puts another version of a project's functions in place of the last.
@@ -206,28 +306,19 @@ func (v *vigil) redeploy(ctx context.Context, version int) error {
 		return err
 	}
 	_, err := v.platform.deploy(ctx, dir)
-	v.note("deployments")
 	return err
 }
 
 // kill kills every third process beneath the platform's own, blank ones too.
 func (v *vigil) kill() {
 	pids := tree(v.platform.cmd.Process.Pid)[1:]
-	v.killed.Store(time.Now().UnixNano())
+	v.killed.Store(time.Now().Add(time.Hour).UnixNano())
 	for i, pid := range pids {
 		if i%3 == 0 {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 		}
 	}
 	v.killed.Store(time.Now().Add(50 * time.Millisecond).UnixNano())
-	v.note("times a third of the processes were killed")
-}
-
-// restart ends the platform in good order and starts it again on its data.
-func (v *vigil) restart(ctx context.Context) error {
-	v.platform.process.stop()
-	v.note("restarts of the platform")
-	return v.platform.start(ctx)
 }
 
 func (v *vigil) tables(took time.Duration) []table {
@@ -243,6 +334,7 @@ func (v *vigil) tables(took time.Duration) []table {
 	counts.add(ours, "requests answered in full", strconv.Itoa(total))
 	counts.add(ours, "**failed**", strconv.Itoa(len(v.failed)))
 	counts.add(ours, "requests in a process that was killed from outside meanwhile", strconv.Itoa(v.victims))
+	counts.add(ours, "requests in a platform that was killed meanwhile, asked again", strconv.Itoa(v.lost))
 	counts.add(ours, "connections reset without a byte, asked again", strconv.Itoa(v.reset))
 	counts.add(ours, "tries while nobody listened", strconv.Itoa(v.refused))
 	for _, event := range slices.Sorted(maps.Keys(v.events)) {
@@ -256,5 +348,9 @@ func (v *vigil) tables(took time.Duration) []table {
 		counts.notes = append(counts.notes, fmt.Sprintf("Failed %d times: %.200s.", n, reason))
 	}
 	counts.notes = append(counts.notes, fmt.Sprintf("All of it took %s.", took.Round(time.Second)))
-	return []table{counts, t}
+	met := table{caption: "What visitors saw while the platform was about something: to the first byte, the wait for it included.", head: []string{"meanwhile", "requests", "min", "p50", "p90", "p99", "max"}}
+	for _, event := range slices.Sorted(maps.Keys(v.during)) {
+		met.add(ours, append([]string{event}, v.during[event].quantiles()...)...)
+	}
+	return []table{counts, t, met}
 }
