@@ -22,6 +22,7 @@ const (
 	TypeZygote          = "zygote"              // to a parked guest, that it shall serve orders: [Zygote]
 	TypeBorn            = "born"                // of a zygote, about an order: [Born]
 	TypeParked          = "parked"              // booted, waiting: [Parked]
+	TypeForked          = "forked"              // a template's child is there, and waits for [Range]s: no payload that matters
 	TypeServerStarted   = "server-started"      // takes requests: [ServerStarted]
 	TypeEnd             = "end"                 // a request is over: [End]
 	TypeLog             = "log"                 // something was written: [Log]

@@ -65,7 +65,17 @@ func (x Exit) String() string {
 // ID returns the process id of its first process, on this host.
 func (p *Process) ID() int { return p.id }
 
-// Foreground ends the low priority of a process started in the background.
+// Background gives an adopted process a low priority until [Process.Foreground],
+// where the host has groups for that.
+func (p *Process) Background() error {
+	err := p.group.Weigh(backgroundWeight)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return err
+}
+
+// Foreground ends the low priority of a process in the background.
 func (p *Process) Foreground() error {
 	err := p.group.Weigh(1)
 	if errors.Is(err, errors.ErrUnsupported) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"os"
+
+	"github.com/lateen-dev/lateen/internal/guest"
 )
 
 // There are no templates here.
@@ -15,3 +17,5 @@ func passCredentials(*net.UnixConn) error { return errors.ErrUnsupported }
 func sender([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func rightsOf([]*os.File) []byte { return nil }
+
+func footprintOf(int) ([]guest.Range, error) { return nil, errors.ErrUnsupported }

@@ -34,6 +34,7 @@ type instance struct {
 	began     time.Time
 	prepares  bool      // later starts of it can be made cheaper
 	template  *template // it was forked from; nil: from none
+	spare     bool      // before anybody asked for it
 	lesson    lesson
 	rehearsal bool // nobody hears of it, and nothing that it says counts
 
@@ -316,7 +317,7 @@ func (i *instance) seeOff() {
 	i.engine.discharge(i)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.template != nil && !i.over && i.cause == nil && time.Since(i.began) < soon {
+	if i.template != nil && !i.over && i.cause == nil && time.Since(i.began) < soon && (i.ready || !i.spare) {
 		i.engine.blame(i.template) // before anybody can start another of it
 	}
 	if !i.over && i.ready && !i.engine.ending() {

@@ -129,6 +129,7 @@ func New(o Options) (*Engine, error) {
 	e.pythons = findPythons(pythonDirs(o.Path))
 	e.preparing = rounds.New[lateen.ProjectID, preparation](maxPreparing)
 	e.archiveFrom, e.visitTime = defaultWorthwhile, visitTimeout
+	e.templates.wake = make(chan struct{}, 1)
 	if guest.Forks() {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}
@@ -222,6 +223,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Go(func() { e.tendZygotes(ctx) })
 	background.Go(func() { e.fetch(ctx) })
 	background.Go(func() { e.prepareAll(ctx) })
+	background.Go(func() { e.keepSpares(ctx) })
 	e.pools[nodeName(newestNode)].need()
 	if missing := e.Missing(); missing != "" {
 		e.o.Log.WarnContext(ctx, "walls are missing", "missing", missing)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/guest"
 )
 
 // start starts an instance in the shortest way there is.
@@ -45,34 +46,51 @@ func (e *Engine) start(ctx context.Context, p *pool, spec lateen.FunctionSpec, t
 	return i, nil
 }
 
-// startFork starts an instance from a template.
+// startFork starts an instance from a template: of its spare, or of a child
+// that it forks now.
 func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.FunctionSpec, notice string, began time.Time) (*instance, error) {
+	emerge := func(w *worker, spare bool) (*instance, error) {
+		claimed := time.Now()
+		i := newInstance(ctx, e, spec, w)
+		i.began, i.prepares, i.template, i.spare = began, true, t, spare
+		if err := w.process.Limit(i.limits()); err != nil {
+			e.o.Log.WarnContext(ctx, "an instance is not bounded", "instance", i.id, "err", err)
+		}
+		i.goOut()
+		if notice != "" {
+			i.say(lateen.LevelWarning, notice)
+		}
+		if err := i.emerge(ctx); err != nil {
+			return nil, err
+		}
+		i.phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
+		return i, nil
+	}
+	if w := e.templates.take(t); w != nil {
+		if i, err := emerge(w, true); err == nil || ctx.Err() != nil {
+			return i, err
+		}
+	}
 	w, err := e.fork(ctx, t)
+	if err == nil {
+		err = guest.Settle(w.ends.control, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
-	claimed := time.Now()
-	i := newInstance(ctx, e, spec, w)
-	i.began, i.prepares, i.template = began, true, t
-	if err := w.process.Limit(i.limits()); err != nil {
-		e.o.Log.WarnContext(ctx, "an instance is not bounded", "instance", i.id, "err", err)
+	return emerge(w, false)
+}
+
+// emerge has a child of a template take requests.
+func (i *instance) emerge(ctx context.Context) error {
+	i.worker.mu.Lock()
+	i.receiver = i.receive
+	i.worker.mu.Unlock()
+	if err := guest.Settle(i.ends.control, nil); err != nil {
+		i.kill()
+		return err
 	}
-	w.receiver = i.receive
-	i.goOut()
-	if notice != "" {
-		i.say(lateen.LevelWarning, notice)
-	}
-	if !e.attend(func() {
-		w.listen()
-		e.clean(w.name, "")
-	}) {
-		w.kill()
-	}
-	if err := i.await(ctx); err != nil {
-		return nil, err
-	}
-	i.phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
-	return i, nil
+	return i.await(ctx)
 }
 
 // worthwhile is the archive that a process is to load a function from; nil where

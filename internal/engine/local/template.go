@@ -14,6 +14,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 const (
@@ -25,18 +26,27 @@ const (
 // templates are the processes that instances are forked from, the most recently
 // used of them.
 type templates struct {
-	limit int64 // bytes of all; 0: there are none
+	limit int64         // bytes of all, spares included; 0: there are none
+	wake  chan struct{} // holds a token while spares are to be looked after
 
-	mu  sync.Mutex // guards below
-	all []*template
+	mu   sync.Mutex // guards below
+	all  []*template
+	used time.Time // of all
 }
 
 // template is a process that has loaded a function and only forks.
 type template struct {
 	*instance
 
-	size int64     // bytes it uses
-	used time.Time // guarded by templates
+	footprint []guest.Range // what a child has touched when it has answered
+
+	// Guarded by templates.
+	holds    holding
+	used     time.Time
+	spare    *worker // nil: it has none
+	lack     lack    // of one
+	failures int     // of spares, in a row
+	retired  bool    // it has no more
 
 	speak sync.Mutex // one message at a time
 }
@@ -98,7 +108,7 @@ func (e *Engine) shape(ctx context.Context, r *runner, spec lateen.FunctionSpec)
 	}) {
 		e.dropTemplate(t)
 	}
-	e.o.Log.InfoContext(ctx, "a function has a template", "function", spec.Name, "deployment_id", spec.Deployment, "bytes", t.size)
+	e.o.Log.InfoContext(ctx, "a function has a template", "function", spec.Name, "deployment_id", spec.Deployment, "bytes", t.holds.template)
 	return nil
 }
 
@@ -122,7 +132,33 @@ func (e *Engine) cast(ctx context.Context, r *runner, spec lateen.FunctionSpec, 
 		i.dismiss()
 		return nil, err
 	}
-	return &template{instance: i, size: i.Usage().Memory, used: time.Now()}, nil
+	t := &template{instance: i, holds: holding{i.Usage().Memory, firstSpare}, used: time.Now()}
+	if t.footprint, err = e.scout(ctx, t, visits); err != nil {
+		i.dismiss()
+		return nil, err
+	}
+	return t, nil
+}
+
+// scout has a child of a template answer requests where nobody sees it, and
+// returns which memory that took.
+func (e *Engine) scout(ctx context.Context, t *template, visits []visit) ([]guest.Range, error) {
+	w, err := e.fork(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	w.output.mute()
+	i := newInstance(ctx, e, t.spec, w)
+	i.rehearsal = true
+	defer i.dismiss()
+	if err := errors.Join(guest.Settle(w.ends.control, nil), i.emerge(ctx)); err != nil {
+		return nil, err
+	}
+	i.exercise(ctx, visits, 1)
+	if i.lost() {
+		return nil, refusal("its children die")
+	}
+	return footprintOf(i.process.ID())
 }
 
 // add keeps a template, and gives up those that were not used for longest where
@@ -130,31 +166,57 @@ func (e *Engine) cast(ctx context.Context, r *runner, spec lateen.FunctionSpec, 
 func (ts *templates) add(t *template) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	t.lack.since = time.Now()
 	ts.all = append(ts.all, t)
-	slices.SortFunc(ts.all, func(x, y *template) int { return y.used.Compare(x.used) })
-	var size int64
-	for n, t := range ts.all {
-		if size += t.size; size > ts.limit {
-			for _, extra := range ts.all[n:] {
-				go extra.retire() // which says a word to a process
-			}
-			ts.all = ts.all[:n]
-			return
-		}
-	}
+	ts.trimLocked()
+	ts.look()
 }
 
-// remove takes a template out of what there is.
+// fitLocked says how many of the templates there is room for, and for how many
+// of their spares, after it has put them in order.
+func (ts *templates) fitLocked() (templates, spares int) {
+	slices.SortFunc(ts.all, func(x, y *template) int { return y.used.Compare(x.used) })
+	all := make([]holding, len(ts.all))
+	for n, t := range ts.all {
+		all[n] = t.holds
+	}
+	return room(ts.limit, all)
+}
+
+// trimLocked gives up what there is no room for.
+func (ts *templates) trimLocked() {
+	templates, spares := ts.fitLocked()
+	for _, t := range ts.all[spares:] {
+		t.dropSpareLocked()
+	}
+	for _, extra := range ts.all[templates:] {
+		extra.retired = true
+		go extra.retire() // which says a word to a process
+	}
+	ts.all = ts.all[:templates]
+}
+
+// remove takes a template out of what there is, and its spare.
 func (ts *templates) remove(t *template) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	ts.all = slices.DeleteFunc(ts.all, func(x *template) bool { return x == t })
+	t.retired = true
+	t.dropSpareLocked()
 }
 
-func (ts *templates) use(t *template) {
+func (t *template) dropSpareLocked() {
+	if t.spare != nil {
+		t.spare.kill()
+		t.spare = nil
+	}
+}
+
+// last is when a template was last used.
+func (ts *templates) last() time.Time {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	t.used = time.Now()
+	return ts.used
 }
 
 // dropTemplate has no more instances forked from a template; false if none were
@@ -215,9 +277,9 @@ func (e *Engine) templateOf(spec lateen.FunctionSpec) *template {
 	return t
 }
 
-// fork starts an instance from a template.
+// fork has a template fork a child, which stands still until it is told to
+// settle.
 func (e *Engine) fork(ctx context.Context, t *template) (*worker, error) {
-	e.templates.use(t)
 	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
 	ends, err := e.open(name)
 	if err != nil {
@@ -229,6 +291,16 @@ func (e *Engine) fork(ctx context.Context, t *template) (*worker, error) {
 		ends.close()
 		e.clean(name, "")
 		return nil, fmt.Errorf("fork %s: %w", t.spec.Name, err)
+	}
+	if !e.attend(func() {
+		w.listen()
+		e.clean(name, "")
+		e.templates.miss(t, w)
+	}) {
+		w.kill()
+		w.listen()
+		e.clean(name, "")
+		return nil, sandbox.ErrEnded
 	}
 	return w, nil
 }
@@ -262,7 +334,11 @@ func (e *Engine) adopt(ctx context.Context, t *template, name string, ends *ends
 		messages: guest.NewReader(io.MultiReader(bytes.NewReader(first), conn)),
 		parked:   make(chan struct{}), exited: make(chan struct{}),
 	}
-	close(w.parked)
+	w.receiver = func(m guest.Message) {
+		if m.Type == guest.TypeParked && !isClosed(w.parked) {
+			close(w.parked)
+		}
+	}
 	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
 	return w, nil
 }

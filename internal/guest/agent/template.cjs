@@ -67,21 +67,29 @@ async function check() {
   return reason;
 }
 
-/** Serves forks. It goes on in children alone, which are instances from then on. */
+/**
+ * Serves forks. It goes on in children alone, which are instances from then on.
+ * A child may have to wait until somebody asks for it: standing still, so that
+ * nothing of the function runs before.
+ */
 async function serve(server) {
   server.closeAllConnections();
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
   collect();
   native.receive(control.DESCRIPTOR);
+  control.send('forked', {});
+  native.settle(control.DESCRIPTOR);
   Object.defineProperty(process, 'pid', { value: native.pid(), enumerable: true, configurable: true });
   process.reallyExit = native.exit;
   control.exitBy(native.exit);
-  const { uptime } = process;
-  const born = uptime();
-  process.uptime = () => uptime() - born;
   random.renew();
   for (const f of undo) f();
   undo = [];
+  control.send('parked', {});
+  native.settle(control.DESCRIPTOR);
+  const { uptime } = process;
+  const born = uptime();
+  process.uptime = () => uptime() - born;
   control.watch();
   control.send('server-started', { initDuration: 0 });
 }

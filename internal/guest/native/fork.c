@@ -3,7 +3,8 @@
 // headers but those of the C library, and a library to be loaded before it:
 // V8 marks its heap as not to be inherited by a fork, which madvise below ignores.
 //
-//   receive(fd) → string   serves forks until it is in a child, whose message it returns
+//   receive(fd)   serves forks until it is in a child
+//   settle(fd)    does as the supervisor says, and stands still until it says to go on
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,6 +20,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
 typedef struct env *napi_env;
 typedef struct value *napi_value;
 typedef struct info *napi_callback_info;
@@ -28,7 +34,6 @@ struct uv_loop_s;
 extern int napi_get_cb_info(napi_env, napi_callback_info, size_t *, napi_value *, napi_value *, void **);
 extern int napi_get_value_int32(napi_env, napi_value, int32_t *);
 extern int napi_create_int32(napi_env, int32_t, napi_value *);
-extern int napi_create_string_utf8(napi_env, const char *, size_t, napi_value *);
 extern int napi_create_function(napi_env, const char *, size_t, napi_callback, void *, napi_value *);
 extern int napi_set_named_property(napi_env, napi_value, const char *, napi_value);
 extern int napi_get_uv_event_loop(napi_env, struct uv_loop_s **);
@@ -78,19 +83,25 @@ static int rights(struct msghdr *m, int *fds) {
 	return count;
 }
 
-static napi_value receive(napi_env env, napi_callback_info info) {
+// descriptor reads the argument of a function, and which loop it is called in.
+static int descriptor(napi_env env, napi_callback_info info, int32_t *control, struct uv_loop_s **loop) {
 	size_t argc = 1;
-	napi_value argv[1], result;
+	napi_value argv[1];
+	if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) || napi_get_value_int32(env, argv[0], control) || napi_get_uv_event_loop(env, loop)) {
+		napi_throw_error(env, NULL, "it takes a descriptor");
+		return 0;
+	}
+	return 1;
+}
+
+static napi_value receive(napi_env env, napi_callback_info info) {
 	int32_t control;
 	struct uv_loop_s *loop;
-	if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) || napi_get_value_int32(env, argv[0], &control) || napi_get_uv_event_loop(env, &loop)) {
-		napi_throw_error(env, NULL, "receive takes a descriptor");
-		return NULL;
-	}
+	if (!descriptor(env, info, &control, &loop)) return NULL;
 	pid_t self = getpid();
 	signal(SIGCHLD, SIG_IGN); // nobody asks how children ended: the kernel may forget them
 	for (;;) {
-		static char text[4096];
+		char text[1];
 		char space[CMSG_SPACE(sizeof(int) * GIVEN)];
 		struct iovec io = {text, sizeof text};
 		struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
@@ -110,11 +121,41 @@ static napi_value receive(napi_env env, napi_callback_info info) {
 		pid_t child = fork();
 		if (child == 0) {
 			become(loop, self, fds);
-			napi_create_string_utf8(env, text, n, &result);
-			return result;
+			return NULL;
 		}
 		last_of(fds, GIVEN); // if there is no child, its supervisor sees that nobody has them
 	}
+}
+
+// What the supervisor says: memory that will be touched soon, and is better had
+// now than fault by fault. The lowest bit of bytes says that it will be written
+// to. No bytes: go on.
+struct range {
+	uint64_t from, bytes;
+};
+
+static int hear(int control, struct range *r) {
+	for (size_t had = 0; had < sizeof *r;) {
+		ssize_t n = read(control, (char *)r + had, sizeof *r - had);
+		if (n == 0 || (n < 0 && errno != EINTR)) return 0;
+		if (n > 0) had += n;
+	}
+	return 1;
+}
+
+static napi_value settle(napi_env env, napi_callback_info info) {
+	int32_t control;
+	struct uv_loop_s *loop;
+	if (!descriptor(env, info, &control, &loop)) return NULL;
+	for (;;) {
+		struct range r;
+		if (!hear(control, &r)) _exit(0); // there is nobody to serve
+		if (r.bytes == 0) break;
+		// A kernel or a range that it cannot be done for has it done later.
+		madvise((void *)r.from, r.bytes & ~(uint64_t)1, r.bytes & 1 ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+	}
+	uv_update_time(loop);
+	return NULL;
 }
 
 static napi_value pid(napi_env env, napi_callback_info info) {
@@ -137,7 +178,7 @@ __attribute__((visibility("default"))) napi_value napi_register_module_v1(napi_e
 	struct {
 		const char *name;
 		napi_callback function;
-	} all[] = {{"receive", receive}, {"pid", pid}, {"exit", leave}};
+	} all[] = {{"receive", receive}, {"settle", settle}, {"pid", pid}, {"exit", leave}};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
 		napi_value function;
 		if (napi_create_function(env, all[i].name, strlen(all[i].name), all[i].function, NULL, &function)) return NULL;
