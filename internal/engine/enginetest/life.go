@@ -159,7 +159,7 @@ func (s *Suite) stop(t *testing.T) {
 func (s *Suite) usage(t *testing.T) {
 	f := s.start(t, "node", "spin.js", nil)
 	before := f.Usage()
-	if before.Memory < 10<<20 || before.Memory > 500<<20 {
+	if before.Memory < 1<<20 || before.Memory > 500<<20 {
 		t.Errorf("it uses %d bytes", before.Memory)
 	}
 	if before.CPU > 5*time.Second {

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -55,16 +56,24 @@ type purged struct {
 	grace      time.Duration
 }
 
+// oneTree is a directory of trees with one in it, of one file, which is the
+// tree of every function.
+func oneTree(t *testing.T, text string) (dir string, trees func(context.Context, lateen.Digest) (string, error)) {
+	t.Helper()
+	dir = filepath.Join(enginetest.Reachable(t), "trees")
+	tree := filepath.Join(dir, "tree")
+	if err := errors.Join(os.MkdirAll(tree, 0o755), os.WriteFile(filepath.Join(tree, "index.js"), []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	return dir, func(context.Context, lateen.Digest) (string, error) { return tree, nil }
+}
+
 // alone starts an instance of one file.
 func alone(t *testing.T, runtime, text string, purge func(lateen.DeploymentID, []string, time.Duration)) engine.Instance {
 	t.Helper()
-	trees := enginetest.Reachable(t)
-	if err := os.WriteFile(filepath.Join(trees, "index.js"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	o := fixture(t)
-	o.TreesDir, o.Purge = trees, purge
-	o.Trees = func(context.Context, lateen.Digest) (string, error) { return trees, nil }
+	o.TreesDir, o.Trees = oneTree(t, text)
+	o.Purge = purge
 	e, err := New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -10,14 +9,11 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
@@ -63,13 +59,10 @@ module.exports = async (req, res) => {
 // callerBehind starts caller with a network.
 func callerBehind(t *testing.T, network *egress.Network) (engine.Instance, *enginetest.Logs) {
 	t.Helper()
-	trees, logs := enginetest.Reachable(t), &enginetest.Logs{}
-	if err := os.WriteFile(filepath.Join(trees, "index.js"), []byte(caller), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	logs := &enginetest.Logs{}
 	o := fixture(t)
-	o.TreesDir, o.Logs, o.Network = trees, logs, network
-	o.Trees = func(context.Context, lateen.Digest) (string, error) { return trees, nil }
+	o.TreesDir, o.Trees = oneTree(t, caller)
+	o.Logs, o.Network = logs, network
 	e := running(t, o)
 	if !e.sandbox.Networks() {
 		t.Skip("this host permits no network namespace")
