@@ -16,21 +16,27 @@ const (
 	aheadProjectRate  = 2.0 // of each
 	aheadProjectBurst = 10.0
 
+	awakeFor = 3 * time.Second // that a frozen instance is thawed for them
+
 	maxPrepares = 1024 // that wait
 )
 
 // Prewarm starts an instance of spec for a request that is likely to come,
-// unless there is one, or they are short, or too many were started so. It
-// never waits, and never makes room at another's expense. Before Run, and for
-// what cannot start, it does nothing.
+// unless there is one, or they are short, or too many were started so; one
+// that is frozen is thawed. It never waits, and never makes room at another's
+// expense. Before Run, and for what cannot start, it does nothing.
 func (f *Fleet) Prewarm(spec lateen.FunctionSpec) {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ended || f.ctx == nil || !f.spareLocked(now) {
+	if f.ended || f.ctx == nil {
 		return
 	}
 	if p := f.pools[spec.Key]; p != nil && (p.forgotten || p.active+p.starting+p.wanted > 0) {
+		f.rouseLocked(p, now)
+		return
+	}
+	if !f.spareLocked(now) {
 		return
 	}
 	p := f.poolLocked(f.ctx, &spec)
@@ -41,6 +47,34 @@ func (f *Fleet) Prewarm(spec lateen.FunctionSpec) {
 	}
 	f.ahead.Take(now, aheadRate, aheadBurst)
 	f.beginLocked(p, now.Add(aheadFor))
+}
+
+// rouseLocked thaws the instance of p that the next request gets, if that is frozen.
+func (f *Fleet) rouseLocked(p *pool, now time.Time) {
+	m := p.roomLocked()
+	if m == nil || !m.napping || f.shortLocked(now) || !p.function.project.ahead.Take(now, aheadProjectRate, aheadProjectBurst) {
+		return
+	}
+	f.work.Go(func() { f.rouse(m) })
+}
+
+// rouse thaws m and leaves it awake for a while.
+func (f *Fleet) rouse(m *member) {
+	err := f.wake(m)
+	now := time.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err != nil:
+		if !m.leaving && !isDone(m.instance) {
+			f.o.Log.Warn("thaw failed, stopping the instance", "function", m.pool.spec.Name, "instance_id", m.instance.ID(), "err", err)
+		}
+		f.retireLocked(m, forced)
+	case !m.leaving && m.inFlight == 0:
+		m.rest.Frozen, m.rest.Reclaimed = false, false
+		m.rest.Quiet, m.rest.At = now.Add(awakeFor-f.o.Idle.Freeze), now
+		f.tickAtLocked(m, now, now.Add(min(awakeFor, m.rest.Until.Sub(now))))
+	}
 }
 
 // spareLocked reports whether there is enough of everything to start an

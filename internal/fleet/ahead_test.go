@@ -51,6 +51,83 @@ func TestARequestWaitsOnlyForTheRestOfAStartBeforeIt(t *testing.T) {
 	})
 }
 
+func TestWhatIsFrozenIsThawedAheadAndFreezesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Second, freezes: true, thaws: 20 * time.Millisecond}
+		h := run(t, fleet.Options{Engine: e, KeepAlive: time.Hour})
+		h.ask(spec("/a"))
+		time.Sleep(time.Minute)
+		if !e.last().isFrozen() {
+			t.Fatal("an idle instance is awake")
+		}
+		h.Prewarm(spec("/a"))
+		time.Sleep(2 * time.Second)
+		if inv := h.ask(spec("/a")); inv.Start != lateen.StartWarm || inv.Claim != 0 {
+			t.Errorf("the request ahead of which it was thawed: %+v, want it warm at once", inv)
+		}
+		time.Sleep(time.Minute)
+		h.Prewarm(spec("/a"))
+		time.Sleep(2 * time.Second)
+		if e.last().isFrozen() {
+			t.Error("it is not awake for long enough")
+		}
+		time.Sleep(2 * time.Second)
+		if !e.last().isFrozen() {
+			t.Error("nobody came, and it is awake")
+		}
+		h.Prewarm(spec("/a"))
+		if inv := h.ask(spec("/a")); inv.Start != lateen.StartThawed || inv.Claim > 20*time.Millisecond {
+			t.Errorf("the request while it is thawed: %+v, want the rest of that", inv)
+		}
+		if starts, _ := e.counts(); starts != 1 {
+			t.Errorf("%d starts, want one", starts)
+		}
+	})
+}
+
+func TestAFloodOfPrewarmsKeepsNothingAwake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Millisecond, freezes: true}
+		h := run(t, fleet.Options{Engine: e, KeepAlive: time.Hour, Processors: 64, Total: 1000})
+		for n := range 40 {
+			h.ask(spec(fmt.Sprintf("/%d", n)))
+		}
+		time.Sleep(time.Minute)
+		for n := range 40 {
+			h.Prewarm(spec(fmt.Sprintf("/%d", n)))
+		}
+		synctest.Wait()
+		awake := 0
+		for _, i := range e.instances {
+			if !i.isFrozen() {
+				awake++
+			}
+		}
+		if awake != 10 {
+			t.Errorf("%d are awake, want the budget of 10", awake)
+		}
+	})
+}
+
+func TestWhatDoesNotThawAheadIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Millisecond, freezes: true}
+		h := run(t, fleet.Options{Engine: e, KeepAlive: time.Hour})
+		h.ask(spec("/a"))
+		time.Sleep(time.Minute)
+		e.mu.Lock()
+		e.unthawed = 1
+		e.mu.Unlock()
+		h.Prewarm(spec("/a"))
+		time.Sleep(time.Second)
+		if _, running := e.counts(); running != 0 {
+			t.Errorf("%d running, want none", running)
+		}
+		e.breaches = nil // it was stopped as it was
+		h.ask(spec("/a"))
+	})
+}
+
 func TestWhatNobodyCameForGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Second}

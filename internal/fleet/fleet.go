@@ -101,8 +101,8 @@ func setDefault[T comparable](field *T, value T) {
 type Fleet struct {
 	o        Options
 	prepares *rounds.Line[lateen.ProjectID, lateen.FunctionSpec]
-	work     sync.WaitGroup // starts, steps of rest and stops under way
-	closed   chan struct{}  // closed when Run's context ends
+	work     sync.WaitGroup            // starts, steps of rest and stops under way
+	closed   chan struct{}             // closed when Run's context ends
 	hastened atomic.Pointer[time.Time] // see Hasten; nil: it has the grace
 
 	mu        sync.Mutex      // guards below

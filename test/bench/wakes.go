@@ -262,7 +262,7 @@ func (v *vigil) happens(event string) {
 func (v *vigil) trouble(ctx context.Context) error {
 	for n := 0; ; n++ {
 		if pause(ctx, wakeEvent) != nil { // it is over
-			return nil
+			return nil //nolint:nilerr // as it should
 		}
 		event := wakeEvents()[n%len(wakeEvents())]
 		v.happens(event)
