@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -155,6 +156,64 @@ func TestAFloodOfComputationStarvesNobody(t *testing.T) {
 		}
 		if n, _ := e.counts(); n > 12 {
 			t.Errorf("%d instances were started for two processors", n)
+		}
+	})
+}
+
+func TestAFunctionThatNeverAnswersGetsItsPartOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var most int64
+		e := &fakeEngine{boot: 50 * time.Millisecond}
+		e.handle = func(req *http.Request) (*http.Response, error) {
+			if req.URL.Path == "/loop" {
+				<-req.Context().Done()
+				return nil, req.Context().Err()
+			}
+			return answer("ok"), nil
+		}
+		began := time.Now()
+		e.usage = func(i *fakeInstance) engine.Usage {
+			if i.spec.Project != "prj_loops" {
+				return engine.Usage{}
+			}
+			return engine.Usage{CPU: 2 * time.Since(began)} // both processors, always
+		}
+		h := run(t, fleet.Options{Engine: e, Processors: 2})
+		loop := specOf("prj_loops", "dpl_1", "/loop")
+		loop.Function.MaxDuration = 10
+		ask := func() {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://site/loop", http.NoBody)
+			if err != nil {
+				t.Error(err)
+			}
+			var inv lateen.Invocation
+			if _, err := h.Invoke(t.Context(), loop, req, &inv); !errors.Is(err, lateen.ErrFunctionTimeout) {
+				t.Errorf("the loop ends with %v", err)
+			}
+		}
+		ask() // which teaches what it needs
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(ask)
+		}
+		for range 9 {
+			time.Sleep(time.Second)
+			e.mu.Lock()
+			var now int64
+			for _, i := range e.instances {
+				if i.spec.Project == "prj_loops" && !i.gone() {
+					now += i.inFlight.Load()
+				}
+			}
+			e.mu.Unlock()
+			most = max(most, now)
+			if inv := h.ask(specOf("prj_quiet", "dpl_2", "/a")); inv.Queue > 100*time.Millisecond {
+				t.Errorf("its neighbour waits %s", inv.Queue)
+			}
+		}
+		all.Wait()
+		if most == 0 || most > 8 {
+			t.Errorf("%d of its requests loop at once on two processors", most)
 		}
 	})
 }

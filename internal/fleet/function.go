@@ -20,7 +20,8 @@ type function struct {
 	start    time.Duration // of an instance, of late; 0 is not known
 	service  time.Duration // that a request holds its place, of late; 0 is not known
 	cpu      float64       // seconds that a request uses, of late
-	quickest float64       // seconds that one takes to be answered at best, of late; 0 is not known
+	quickest float32       // seconds that one takes to be answered at best, of late; 0 is not known
+	vain     float32       // processors that one uses which has no answer, of late; one that has is counted with none
 	resting  int64         // bytes that an instance holds when it rests, of late
 	holding  int64         // and after a request
 	latency  latencies
@@ -39,10 +40,27 @@ type function struct {
 // as is known.
 func (fn *function) need() float64 {
 	if fn.quickest == 0 {
-		return 0
+		return float64(fn.vain)
 	}
-	return min(1, fn.cpu/fn.quickest)
+	return max(min(1, fn.cpu/float64(fn.quickest)), float64(fn.vain))
 }
+
+// learnVain draws the conclusion from a request that had no answer in the time
+// it took: it was cut off, or its instance died.
+func (fn *function) learnVain(cpu, took time.Duration) {
+	if took < leastTook {
+		return // it may not have begun
+	}
+	used := float32(min(1, cpu.Seconds()/took.Seconds()))
+	if fn.quickest == 0 && fn.vain == 0 {
+		fn.vain = used
+		return
+	}
+	fn.vain += (used - fn.vain) / 8
+}
+
+// leastTook is a time over which processor time can be measured.
+const leastTook = 10 * time.Millisecond
 
 // costs are what an instance costs, as [autoscale.Policy] wants to know.
 func (fn *function) costs() autoscale.Costs {
@@ -92,12 +110,13 @@ func (f *Fleet) favourLocked(p *pool) {
 // learnLocked draws the conclusions from a request to p that was answered.
 func (f *Fleet) learnLocked(p *pool, l *lease, inv *lateen.Invocation, v verdict, now time.Time) {
 	fn, m := p.function, l.member
+	fn.vain -= fn.vain / 8
 	fn.latency.add(v.start, v.waited+v.answered)
 	fn.limit.Observe(autoscale.Answered{
 		At: now, Took: v.answered, Company: max(l.company, m.inFlight+1), Full: l.full || len(p.waiting) > 0 && !p.gated, Load: m.meter.rate,
 		Hindered: f.attempts > 0 || f.shortLocked(now), CPU: seconds(fn.cpu),
 	}, p.ceiling)
-	if took := v.answered.Seconds(); fn.quickest == 0 || took < fn.quickest || !f.shortLocked(now) { // or it says how busy the processors are
+	if took := float32(v.answered.Seconds()); fn.quickest == 0 || took < fn.quickest || !f.shortLocked(now) { // or it says how busy the processors are
 		fn.quickest = towards(fn.quickest, took)
 	}
 	if v.streams {
@@ -118,7 +137,7 @@ func approach[T time.Duration | int64 | float64](mean, value T) T {
 }
 
 // towards moves what was best towards a value: half the way down, but hardly up.
-func towards(best, value float64) float64 {
+func towards(best, value float32) float32 {
 	switch {
 	case best == 0:
 		return value

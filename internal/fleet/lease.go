@@ -108,6 +108,8 @@ func (f *Fleet) release(l *lease, inv *lateen.Invocation, v verdict) {
 	m.pool.function.project.end(f)
 	if v.answered > 0 {
 		f.learnLocked(m.pool, l, inv, v, now)
+	} else {
+		m.pool.function.learnVain(inv.CPU, now.Sub(l.taken))
 	}
 	switch {
 	case m.leaving:
