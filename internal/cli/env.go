@@ -135,6 +135,11 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 	if err != nil {
 		return err
 	}
+	for _, target := range targets {
+		if meant := misspelled(target); meant != "" {
+			return errUsage.With("%q looks like a misspelled %s", target, meant).WithHint("say %s; an environment of your own needs a name less like it", meant)
+		}
+	}
 	on, err := s.here(ctx)
 	if err != nil {
 		return err
@@ -154,6 +159,40 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 		return err
 	}
 	return s.changedEnv(added, "Added", on)
+}
+
+// misspelled returns the environment of every project that a name is within two
+// edits of without being it; "" if there is none.
+func misspelled(target string) string {
+	const near = 2
+	for _, known := range defaultTargets("", "") {
+		if n := edits(target, known); n > 0 && n <= near {
+			return known
+		}
+	}
+	return ""
+}
+
+// edits is how many bytes are to be put in, taken out or changed to make b of a:
+// the distance of Levenshtein.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1) // from what was read of a to each beginning of b
+	for i := range row {
+		row[i] = i
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // defaultTargets are the environments of a variable that names none.

@@ -27,6 +27,18 @@ func TestDirectoriesBecomeNamesThatProjectsMayHave(t *testing.T) {
 	}
 }
 
+func TestEnvironmentsAreNotMisspelled(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"prodution": "production", "Production": "production", "productions": "production", "prevew": "preview", "previwe": "preview", "devlopment": "development", "developmentxx": "development",
+		"production": "", "preview": "", "development": "", "prod": "", "dev": "", "staging": "", "productionxxx": "", "": "", "größe": "",
+	} {
+		if got := misspelled(name); got != want {
+			t.Errorf("%q is taken for %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestDeploymentsAreNamedByWhatPeoplePaste(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
