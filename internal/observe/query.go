@@ -151,9 +151,9 @@ func statuses(text string) (from, to int, err error) {
 	class, isClass := strings.CutSuffix(strings.ToLower(text), "xx")
 	n, err := strconv.Atoi(class)
 	switch {
-	case err == nil && isClass && n >= 1 && n <= 9:
+	case err == nil && isClass && n >= 1 && n <= 5:
 		return n * 100, n*100 + 99, nil
-	case err == nil && !isClass && n >= 100 && n <= 999:
+	case err == nil && !isClass && n >= 100 && n <= 599:
 		return n, n, nil
 	}
 	return 0, 0, lateen.ErrInvalid.With("%q is not a status", text).WithHint("say 404, or 4xx for all from 400 to 499")

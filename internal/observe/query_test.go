@@ -76,7 +76,7 @@ func TestQueryFilters(t *testing.T) {
 
 func TestQueryRefusesAMalformedStatus(t *testing.T) {
 	l, _ := start(t, observe.Options{})
-	for _, status := range []string{"x", "5x", "xx", "0xx", "10xx", "-5xx", "99", "1000", "404 OR 1", "4.4"} {
+	for _, status := range []string{"x", "5x", "xx", "0xx", "10xx", "-5xx", "99", "600", "1000", "6xx", "9xx", "404 OR 1", "4.4"} {
 		_, _, err := l.Query(t.Context(), observe.Query{Status: status})
 		if !errors.Is(err, lateen.ErrInvalid) {
 			t.Errorf("%q: %v", status, err)
