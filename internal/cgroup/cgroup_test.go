@@ -41,7 +41,7 @@ func group(t testing.TB, tree *Tree) *Group {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(g.Kill(), g.Close()); err != nil {
+		if err := errors.Join(g.End(), g.Close()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -178,8 +178,11 @@ func TestEachKillTakesAllWithoutAKillOfTheKernels(t *testing.T) {
 	if line, err := out.ReadString('\n'); line != "up\n" {
 		t.Fatal(line, err)
 	}
-	if err := errors.Join(g.Freeze(), g.killEach()); err != nil {
+	if err := g.Freeze(); err != nil {
 		t.Fatal(err)
+	}
+	if found, err := g.killEach(); found < 2 || err != nil {
+		t.Fatal(found, err)
 	}
 	cmd.Wait()
 }
@@ -301,7 +304,7 @@ func TestAHostWithoutGroupsSaysSo(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := errors.Join(g.Kill(), g.Close(), g.Close(), tree.Close()); err != nil {
+	if err := errors.Join(g.End(), g.Close(), g.Close(), tree.Close()); err != nil {
 		t.Error(err)
 	}
 }

@@ -68,40 +68,62 @@ func (g *Group) Reclaim() error {
 	}
 }
 
-// Kill kills all processes of the group, frozen ones too.
+// Kill kills all processes of the group, frozen ones too, and waits for none.
+// Where the kernel has no kill of its own it takes one after the other, and
+// those that are killed may have started more by then: see [Group.End].
 func (g *Group) Kill() error {
-	for b, dir := range g.dirs {
-		if b.version == 2 {
-			err := write(dir, "cgroup.kill", 1)
-			if errors.Is(err, fs.ErrNotExist) { // an older kernel
-				break
-			}
-			return err
-		}
+	err := g.killAtOnce()
+	if errors.Is(err, errors.ErrUnsupported) {
+		_, err = g.killEach()
 	}
-	return g.killEach()
+	return err
 }
 
-// killEach kills one process after the other until none is left: those that
-// are killed may have started more by then.
-func (g *Group) killEach() error {
+// End kills until there is no process in the group any more. It takes a moment
+// where the kernel has no kill of its own.
+func (g *Group) End() error {
+	if err := g.killAtOnce(); !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
 	const rounds = 100 // each of which kills at least the oldest
 	for range rounds {
-		pids, err := g.processes()
-		if err != nil || len(pids) == 0 {
-			return err
-		}
-		for _, pid := range pids {
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("kill process %d: %w", pid, err)
-			}
-		}
-		if err := g.Thaw(); err != nil && !errors.Is(err, errors.ErrUnsupported) { // version 1 keeps the dead frozen
+		if found, err := g.killEach(); found == 0 || err != nil {
 			return err
 		}
 		<-time.After(time.Millisecond) // they die when they run next
 	}
 	return nil
+}
+
+// killAtOnce has the kernel kill the group; [errors.ErrUnsupported] where it
+// cannot.
+func (g *Group) killAtOnce() error {
+	for b, dir := range g.dirs {
+		if b.version != 2 {
+			continue
+		}
+		if err := write(dir, "cgroup.kill", 1); !errors.Is(err, fs.ErrNotExist) { // which older ones have not
+			return err
+		}
+	}
+	return errors.ErrUnsupported
+}
+
+// killEach kills one process after the other, and says how many there were.
+func (g *Group) killEach() (found int, err error) {
+	pids, err := g.processes()
+	if err != nil || len(pids) == 0 {
+		return 0, err
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			return 0, fmt.Errorf("kill process %d: %w", pid, err)
+		}
+	}
+	if err := g.Thaw(); err != nil && !errors.Is(err, errors.ErrUnsupported) { // version 1 keeps the dead frozen
+		return 0, err
+	}
+	return len(pids), nil
 }
 
 // processes lists the processes of the group, by their ids here.

@@ -179,7 +179,7 @@ func (p *Process) release() {
 	if p.network != nil {
 		_ = p.network.Close() // nobody is there to hear of it
 	}
-	_ = errors.Join(p.group.Kill(), p.group.Close())
+	_ = errors.Join(p.group.End(), p.group.Close())
 	closeDescriptor(p.pidfd)
 }
 
