@@ -14,6 +14,10 @@ import (
 // takes longer waits for something that others need not wait for.
 const slotTime = time.Second
 
+// retryAfter is between the two attempts of a start: what ends one process may
+// be about to end others.
+const retryAfter = 20 * time.Millisecond
+
 // pumpLocked begins the starts in line that there is room for: those of the
 // project with the fewest instances first.
 func (f *Fleet) pumpLocked(now time.Time) {
@@ -84,6 +88,7 @@ func (f *Fleet) start(p *pool, held int64, until time.Time) {
 	instance, err := f.attempt(ctx, p.spec)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, lateen.ErrFunctionRuntime) {
 		f.o.Log.Warn("start failed, trying once more", "function", p.spec.Name, "deployment_id", p.spec.Deployment, "err", err)
+		wait(ctx, retryAfter)
 		instance, err = f.attempt(ctx, p.spec)
 	}
 	var loaded engine.Usage // is no request's
@@ -164,6 +169,16 @@ func (f *Fleet) occupy() func() {
 	return func() {
 		overdue.Stop()
 		free()
+	}
+}
+
+// wait waits for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -25,7 +25,7 @@ const (
 	wakes        = 10_000
 	wakeVisitors = 4  // at once
 	wakeCopies   = 10 // functions of each
-	wakeEvent    = 2500 * time.Millisecond
+	wakeEvent    = 4 * time.Second
 	crashEvery   = 40 // requests of a visitor
 )
 
@@ -42,7 +42,7 @@ const (
 // wakeEvents are in what order these happen. The platform itself lives for some of
 // them, or there would be nothing but starts without a process to start from.
 func wakeEvents() []string {
-	quiet := []string{eventKill, eventDeploy, eventKill, eventDeploy, eventKill}
+	quiet := []string{eventKill, eventDeploy, eventKill}
 	var all []string
 	for _, one := range []string{eventReload, eventRestart, eventReload, eventDeath} {
 		all = append(append(all, quiet...), one)

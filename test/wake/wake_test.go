@@ -12,8 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,7 +43,7 @@ const moody = `module.exports = (req, res) => {
 `
 
 // realEngine is an engine of processes, as long as the test.
-func realEngine(t *testing.T) *local.Engine {
+func realEngine(t *testing.T, pool int) *local.Engine {
 	t.Helper()
 	trees := enginetest.Reachable(t)
 	if err := errors.Join(os.Mkdir(filepath.Join(trees, "moody"), 0o755), os.WriteFile(filepath.Join(trees, "moody", "index.js"), []byte(moody), 0o644)); err != nil {
@@ -48,7 +51,7 @@ func realEngine(t *testing.T) *local.Engine {
 	}
 	tools := enginetest.Toolchain(t)
 	e, err := local.New(local.Options{
-		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: trees, Logs: &enginetest.Logs{}, Toolchain: tools, Pool: 4,
+		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: trees, Logs: &enginetest.Logs{}, Toolchain: tools, Pool: pool,
 		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
 			return filepath.Join(trees, string(tree)), nil
 		},
@@ -104,7 +107,7 @@ func TestEveryWakeIsAnswered(t *testing.T) {
 	}
 	const visitors, wakes = 3, 40
 	f, stop := run(t, fleet.Options{
-		Engine: realEngine(t), Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Total: 6,
+		Engine: realEngine(t, 4), Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Total: 6,
 		KeepAlive: 30 * time.Millisecond, Idle: autoscale.Idle{Freeze: 5 * time.Millisecond, Reclaim: 5 * time.Millisecond},
 	})
 	var failed atomic.Int64
@@ -147,6 +150,72 @@ func TestEveryWakeIsAnswered(t *testing.T) {
 	}
 	if got := f.Stats(); got.Running+got.Starting+got.InFlight+got.Waiting != 0 {
 		t.Errorf("left behind: %+v", got)
+	}
+}
+
+// A blank process that dies once it is taken, before it has the function, costs
+// the visitor time and nothing else.
+func TestABlankProcessThatDiesInTheHandsOfAStartIsReplaced(t *testing.T) {
+	e := realEngine(t, 1)
+	f, stop := run(t, fleet.Options{Engine: e, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	defer stop()
+	await(t, "a blank process", func() bool { return e.Pools().Ready == 1 && e.Pools().Booting == 0 })
+	held := descendants(t, os.Getpid())
+	for _, pid := range held {
+		_ = syscall.Kill(pid, syscall.SIGSTOP) // it may have ended
+	}
+	before := e.Pools().Blank
+	type answer struct {
+		kind lateen.StartKind
+		err  error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		kind, err := visit(t, f, specOf("prj_1", "dpl_1", "/a"), false)
+		got <- answer{kind, err}
+	}()
+	await(t, "a claim", func() bool { return e.Pools().Blank > before })
+	select {
+	case a := <-got:
+		t.Fatalf("answered by a process that stands still: %+v", a)
+	case <-time.After(20 * time.Millisecond):
+	}
+	for _, pid := range held {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if a := <-got; a.err != nil {
+		t.Errorf("by %s: %v", a.kind, a.err)
+	}
+}
+
+// descendants are the processes that pid has started, and those that they have.
+func descendants(t *testing.T, pid int) (all []int) {
+	t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range lists {
+		text, _ := os.ReadFile(name) // of a thread that may have ended
+		for field := range strings.FieldsSeq(string(text)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(append(all, child), descendants(t, child)...)
+		}
+	}
+	return all
+}
+
+// await waits until something is so.
+func await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !is(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+		pause(t, 5*time.Millisecond)
 	}
 }
 
