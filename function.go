@@ -100,7 +100,7 @@ const (
 	StartThawed    StartKind = "thawed"    // an instance was frozen
 	StartPrewarmed StartKind = "prewarmed" // an instance was started before the request came
 	StartTemplate  StartKind = "template"  // forked from a warmed process of the same deployment
-	StartBlank     StartKind = "blank"     // a booted, empty runtime was handed the function
+	StartBlank     StartKind = "blank"     // an empty runtime was handed the function: booted before, or forked just then from one that was
 	StartCold      StartKind = "cold"      // a runtime was booted for it
 )
 

@@ -30,6 +30,7 @@ type Config struct {
 
 	Pool        int           // blank processes kept ready for each runtime in use, at least
 	Templates   int           // MiB that templates of functions may use; 0 is none of them
+	Zygotes     bool          // blank processes may be forked
 	Instances   int           // all instances together, at most
 	PerFunction int           // instances of one function, at most
 	Concurrency int           // requests at once in one instance
@@ -63,7 +64,7 @@ func Default(getenv func(string) string) *Config {
 	return &Config{
 		Data: defaultData(getenv), Listen: "127.0.0.1:8080", Domain: "localhost", Scheme: "http", Team: "team", Region: "local",
 		BodyLimit: 100 << 20,
-		Pool:      2, Templates: 1024, Instances: 128, PerFunction: 16, Concurrency: 64, Queue: 1000,
+		Pool:      2, Templates: 1024, Zygotes: true, Instances: 128, PerFunction: 16, Concurrency: 64, Queue: 1000,
 		Duration: 5 * time.Minute, MaxDuration: time.Hour, Memory: 1024, DrainTimeout: 30 * time.Second, ReloadTimeout: 10 * time.Second,
 		CacheBytes: 2 << 30, CacheMemory: 128 << 20, LogBytes: 512 << 20, LogAge: 7 * 24 * time.Hour, LogLevel: "info", LogFormat: "text",
 		Registry: "https://registry.npmjs.org/",

@@ -311,7 +311,7 @@ func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.
 	return local.New(local.Options{
 		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: c.logs, Log: log,
 		Pool: cmp.Or(d.o.Config.Pool, -1), Templates: cmp.Or(d.o.Config.Templates, -1), Archives: at.archives, PoolPast: at.demand, // none means none
-		Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed,
+		Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed, NoZygotes: !d.o.Config.Zygotes,
 		Purge: func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 			if err := serving.Purge(id, tags, grace); err != nil {
 				log.Error("an invalidation may not survive a restart", "deployment_id", id, "err", err)

@@ -38,11 +38,11 @@ func Examine(ctx context.Context, c *config.Config) (lateen.Examination, error) 
 	if err != nil {
 		return lateen.Examination{}, fmt.Errorf("find the data directory: %w", err)
 	}
-	walls, err := examineWalls()
+	d := doctor{c: c, at: pathsIn(root)}
+	walls, err := d.examineWalls()
 	if err != nil {
 		return lateen.Examination{}, err
 	}
-	d := doctor{c: c, at: pathsIn(root)}
 	d.unsandboxed()
 	d.kernel()
 	d.memory()
@@ -56,8 +56,9 @@ func Examine(ctx context.Context, c *config.Config) (lateen.Examination, error) 
 	return lateen.Examination{Walls: walls, Host: d.found}, nil
 }
 
-// examineWalls tells which walls stand.
-func examineWalls() ([]lateen.Finding, error) {
+// examineWalls tells which walls stand, and whether they let processes be forked
+// into them.
+func (d *doctor) examineWalls() ([]lateen.Finding, error) {
 	s, err := sandbox.Open(sandbox.Options{Unwalled: true})
 	if err != nil {
 		return nil, err
@@ -73,6 +74,14 @@ func examineWalls() ([]lateen.Finding, error) {
 		}
 		found = append(found, f)
 	}
+	verdict, detail := lateen.Fit, "processes can be forked into sandboxes"
+	if why := s.Zygotes(); why != nil {
+		verdict, detail = lateen.Lacking, why.Error()
+	} else if !d.c.Zygotes {
+		verdict, detail = lateen.Lacking, "--zygotes=false"
+	}
+	d.find("zygotes", "start functions in a few milliseconds where no process waits for them", verdict, detail,
+		"start Lateen as root, on a host where all walls stand")
 	return found, s.Close()
 }
 

@@ -103,6 +103,7 @@ type Options struct {
 type Sandbox struct {
 	options Options
 	mode    mode
+	permits mode // what the host does, wanted or not
 	walls   []Wall
 	groups  *cgroup.Tree
 	keeper  *os.File

@@ -76,6 +76,7 @@ func (s *Sandbox) detect() error {
 			why["device"] = refused.Error()
 		}
 	}
+	s.permits = s.mode
 	s.mode.Background = mayRaisePriority() && s.groups.Missing(cgroup.CPU) != ""
 	s.walls = wallsOf(why, s.groups)
 	return nil

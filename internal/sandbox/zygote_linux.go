@@ -13,7 +13,7 @@ import (
 const spaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
-// Zygotes returns an error that says why there can be no zygotes here, or nil.
+// Zygotes returns an error that says why this host permits no zygotes, or nil.
 //
 // Whoever has made a user namespace has all rights in it, as long as it is not
 // in one itself. A zygote must not be in one, then; and without one it takes
@@ -21,8 +21,8 @@ const spaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.
 // program's file, and could change its mode through the host's mount of it.
 func (s *Sandbox) Zygotes() error {
 	all := mode{User: true, Mounts: true, Processes: true, Network: true, Names: true, Calls: true, Identity: true}
-	have := s.mode
-	have.Device, have.Background = false, false
+	have := s.permits
+	have.Device = false
 	switch {
 	case have == all:
 		return nil

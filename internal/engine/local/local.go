@@ -137,7 +137,7 @@ func New(o Options) (*Engine, error) {
 	total, _ := memoryOf()
 	e.keeper = newKeeper(keeperOptions{
 		floor: o.Pool, processors: runtime.GOMAXPROCS(0), budget: cmp.Or(o.PoolMemory, total/8), log: o.Log,
-		boot: e.bootBlank, forks: func(r *runner) bool { return e.zygotes.of(r) != nil }, reserved: e.zygotes.memory,
+		boot: e.bootBlank, forks: func(r *runner) bool { return e.zygotes.of(r) != nil }, reserved: e.reserved,
 		busy: func() bool { return e.starting.Load() > 0 },
 		spare: func() int64 {
 			_, spare := memoryOf()
@@ -221,6 +221,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	background.Go(func() { e.watch(ctx) })
 	background.Go(func() { e.tendZygotes(ctx) })
+	background.Go(func() { e.stock(ctx) })
 	background.Go(func() { e.fetch(ctx) })
 	background.Go(func() { e.prepareAll(ctx) })
 	background.Go(func() { e.keepSpares(ctx) })

@@ -17,6 +17,7 @@ import (
 type pool struct {
 	runner *runner
 	keeper *keeper
+	shells shells // ahead, for a zygote's children
 
 	always  bool      // also where nobody has claimed one yet
 	found   bool      // the runtime is here
@@ -178,8 +179,9 @@ type PoolStats struct {
 	Ready   int // wait for a function
 	Booting int // will be
 	Target  int // should be ready
+	Zygotes int // that others can be forked from
 	// Blank and Cold count claims, ever: those that found one ready, and those
-	// that had to wait for a boot.
+	// that had to wait for a boot or a fork.
 	Blank, Cold uint64
 }
 
@@ -190,6 +192,9 @@ func (e *Engine) Pools() PoolStats {
 	defer k.mu.Unlock()
 	var s PoolStats
 	for _, p := range k.pools {
+		if k.o.forks(p.runner) {
+			s.Zygotes++
+		}
 		s.Ready += len(p.ready)
 		s.Booting += len(p.boots)
 		s.Target += p.size
@@ -202,7 +207,7 @@ func (e *Engine) Pools() PoolStats {
 // bootBlank boots a process for a pool; see keeperOptions.boot.
 func (e *Engine) bootBlank(ctx context.Context, r *runner, background bool, spawned func(blank)) (blank, error) {
 	if !background || e.starting.Load() > 0 { // or nobody is in the way of a boot
-		if w := e.bear(ctx, r); w != nil {
+		if w := e.bear(ctx, e.pools[r.name]); w != nil {
 			return w, nil
 		}
 	}

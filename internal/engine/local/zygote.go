@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	tendZygotes = time.Second
+	tendZygotes  = time.Second
+	birthTimeout = 10 * time.Second // of a child, and the walls around it
 
 	// Children of a zygote share its layout of memory, and with it what V8 seeds
 	// its hashes with: so there are not many of one.
@@ -56,6 +57,8 @@ func (e *Engine) openZygotes() {
 	switch {
 	case e.o.NoZygotes:
 		e.zygotes.off = errors.New("it was asked for")
+	case e.o.Unsandboxed:
+		e.zygotes.off = errors.New("functions run without walls")
 	case !guest.Forks():
 		e.zygotes.off = errors.New("there is no object for this architecture")
 	default:
@@ -86,6 +89,15 @@ func (zs *zygotes) memory() (sum int64) {
 	defer zs.mu.Unlock()
 	for _, z := range zs.all {
 		sum += z.size
+	}
+	return sum
+}
+
+// reserved is how many bytes zygotes and shells hold.
+func (e *Engine) reserved() int64 {
+	sum := e.zygotes.memory()
+	for _, p := range e.keeper.pools {
+		sum += int64(p.shells.count()) * shellMemory
 	}
 	return sum
 }
@@ -129,7 +141,7 @@ func (zs *zygotes) put(r *runner, z *zygote) {
 	}
 }
 
-// known takes note of the archives that booted processes of a runtime can read,
+// tag takes note of the archives that booted processes of a runtime can read,
 // and tells which those are.
 func (zs *zygotes) tag(r *runner, booted string) string {
 	zs.mu.Lock()
@@ -180,12 +192,15 @@ func (e *Engine) tendZygote(ctx context.Context, p *pool) error {
 	return err
 }
 
-// state reports whether a pool is in use, and has its least.
+// state reports whether a runtime is in use, even where no blank processes are
+// kept, and whether its pool has its least.
 func (p *pool) state() (used, filled bool) {
 	p.keeper.mu.Lock()
 	defer p.keeper.mu.Unlock()
+	now, last := time.Now(), p.demand.last
+	used = p.found && (p.always || !last.IsZero() && now.Sub(last) <= forgetAfter)
 	enough := len(p.ready) >= min(p.size, p.keeper.o.floor)
-	return p.size > 0, enough || !p.short.IsZero() && time.Since(p.short) > patience
+	return used, enough || !p.short.IsZero() && now.Sub(p.short) > patience
 }
 
 // conceive boots a zygote.
@@ -238,12 +253,13 @@ func (z *zygote) retire() {
 
 // bear forks a blank process from the zygote of a runtime; nil where there is
 // none, or it fails, and one has to be booted.
-func (e *Engine) bear(ctx context.Context, r *runner) *worker {
+func (e *Engine) bear(ctx context.Context, p *pool) *worker {
+	r := p.runner
 	z := e.zygotes.of(r)
 	if z == nil {
 		return nil
 	}
-	w, err := e.deliver(ctx, z)
+	w, err := e.deliver(ctx, z, &p.shells)
 	if err != nil && (ctx.Err() != nil || e.ending()) {
 		return nil
 	}
@@ -259,23 +275,18 @@ func (e *Engine) bear(ctx context.Context, r *runner) *worker {
 
 // deliver has a zygote fork a process into a sandbox of its own, and returns it
 // once it waits for a function.
-func (e *Engine) deliver(ctx context.Context, z *zygote) (*worker, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, forkTimeout, fmt.Errorf("it took longer than %v", forkTimeout))
+func (e *Engine) deliver(ctx context.Context, z *zygote, ahead *shells) (*worker, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, birthTimeout, fmt.Errorf("it took longer than %v", birthTimeout))
 	defer cancel()
 	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
 	ends, err := e.open(name)
 	if err != nil {
 		return nil, err
 	}
-	outside := new(outside)
-	process, err := e.sandbox.Start(ctx, sandbox.Spec{
-		Empty: true, Mounts: z.mounts, Late: []sandbox.Place{{Guest: guestTree}, {Guest: guestArchive}},
-		Limits: sandbox.Limits{CPU: cpus(int64(e.o.Memory) << 20)}, Network: outside.connector(ctx, e.o.Network),
-	})
+	into, err := e.shell(ctx, ahead, z.mounts)
 	if err == nil {
-		if err = z.bring(ctx, process, ends); err != nil {
-			_ = process.Kill() // it is there until it was waited for
-			process.Wait()
+		if err = z.bring(ctx, into.process, ends); err != nil {
+			into.tear()
 		}
 	}
 	ends.handOver()
@@ -284,7 +295,7 @@ func (e *Engine) deliver(ctx context.Context, z *zygote) (*worker, error) {
 		e.clean(name, "")
 		return nil, err
 	}
-	w := &worker{name: name, process: process, ends: ends, inside: z.inside, outside: outside}
+	w := &worker{name: name, process: into.process, ends: ends, inside: z.inside, outside: into.outside}
 	w.raised.Store(true)
 	if err := e.employ(w, ""); err != nil {
 		return nil, err

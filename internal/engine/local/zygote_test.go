@@ -2,8 +2,10 @@ package local
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -41,11 +43,14 @@ func (s *stage) breed(spec lateen.FunctionSpec) *pool {
 // birth makes a function of a process that the zygote of its runtime has forked.
 func (s *stage) birth(p *pool, spec lateen.FunctionSpec) *instance {
 	s.t.Helper()
-	w := s.bear(s.t.Context(), p.runner)
-	if w == nil {
-		s.t.Fatal("it is not born")
+	for range maxStillbirths { // a machine may be too busy for it
+		if w := s.bear(s.t.Context(), p); w != nil {
+			return s.raise(w, spec)
+		}
+		s.breed(spec)
 	}
-	return s.raise(w, spec)
+	s.t.Fatal("it is not born")
+	return nil
 }
 
 // raise makes a process a function.
@@ -188,29 +193,140 @@ func (s *stage) unlike(p *pool, spec lateen.FunctionSpec, children int) {
 	}
 }
 
-func TestBurstIsForked(t *testing.T) {
-	const burst = 100
-	s := newStage(t, func(o *Options) { o.Templates = -1 })
-	spec := s.function("burst", "nodejs24.x", probe)
-	p := s.breed(spec)
-	s.start(spec, "")
-	began := time.Now()
+// ahead waits until a runtime has so many shells.
+func (s *stage) ahead(p *pool, shells int) {
+	s.t.Helper()
+	for deadline := time.Now().Add(time.Minute); p.shells.count() < shells; pause(s.t.Context(), 10*time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%d shells are ahead", p.shells.count())
+		}
+	}
+}
+
+// burst starts functions all at once, asks each once, and returns how they started.
+func (s *stage) burst(spec lateen.FunctionSpec, size int) map[lateen.StartKind]int {
+	s.t.Helper()
+	kinds := make([]lateen.StartKind, size)
 	var all sync.WaitGroup
-	for range burst {
+	for n := range size {
 		all.Go(func() {
-			started, err := s.Start(t.Context(), spec)
+			started, err := s.Start(s.t.Context(), spec)
 			if err != nil {
-				t.Error(err)
+				s.t.Error(err)
 				return
 			}
-			consult(t, started, "/")
-			t.Cleanup(func() { end(started) })
+			s.t.Cleanup(func() { end(started) })
+			kinds[n] = started.Started().Kind
+			if _, err := tryConsult(s.t, started, "/"); err != nil {
+				s.t.Error(err)
+			}
 		})
 	}
 	all.Wait()
-	t.Logf("%d in %v", burst, time.Since(began))
-	if z := s.zygotes.of(p.runner); z == nil || z.births < burst/2 {
-		t.Error("they were not forked")
+	count := map[lateen.StartKind]int{}
+	for _, kind := range kinds {
+		count[kind]++
+	}
+	return count
+}
+
+const small = "module.exports = (req, res) => res.end('{}');\n"
+
+func TestBurstIsForked(t *testing.T) {
+	const size = 100
+	s := newStage(t, func(o *Options) { o.Templates = -1 })
+	spec := s.function("burst", "nodejs24.x", small)
+	s.breed(spec)
+	if kinds := s.burst(spec, size); kinds[lateen.StartBlank] < size*3/4 { // a machine may be too busy for all
+		t.Errorf("they started so: %v", kinds)
+	}
+}
+
+func TestBurstOutlivesItsZygote(t *testing.T) {
+	const size = 20
+	s := newStage(t, func(o *Options) { o.Templates = -1 })
+	spec := s.function("burst", "nodejs24.x", small)
+	p := s.breed(spec)
+	stop := time.AfterFunc(30*time.Millisecond, s.zygotes.of(p.runner).kill)
+	defer stop.Stop()
+	kinds := s.burst(spec, size)
+	if kinds[lateen.StartBlank]+kinds[lateen.StartCold] != size {
+		t.Errorf("they started so: %v", kinds)
+	}
+}
+
+func TestZygotesThatFailAreGivenUp(t *testing.T) {
+	s := newStage(t, func(o *Options) { o.Templates = -1 })
+	spec := s.function("failing", "nodejs24.x", small)
+	for range maxStillbirths {
+		p := s.breed(spec)
+		z := s.zygotes.of(p.runner)
+		z.kill() // which the platform is not told
+		if w, err := s.deliver(t.Context(), z, &p.shells); err == nil {
+			w.kill()
+			t.Fatal("a dead process has a child")
+		} else {
+			s.zygotes.count(z, err)
+		}
+		consult(t, s.start(spec, ""), "/")
+	}
+	if s.Zygotes() == nil {
+		t.Error("they are tried for ever")
+	}
+	consult(t, s.start(spec, ""), "/")
+}
+
+func TestWornZygotesAreReplaced(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.function("worn", "nodejs24.x", small)
+	p := s.breed(spec)
+	before := s.zygotes.of(p.runner)
+	i := s.birth(p, spec)
+	s.zygotes.mu.Lock()
+	before.first = time.Now().Add(-maxZygoteAge - time.Second)
+	s.zygotes.mu.Unlock()
+	select {
+	case <-before.exited:
+	case <-time.After(time.Minute):
+		t.Fatal("it stays")
+	}
+	if s.zygotes.of(p.runner) == nil {
+		t.Error("there is none in its place")
+	}
+	if got := consult(t, i, "/"); len(got.Failed) > 0 { // its child does not need it
+		t.Errorf("its child fails at %q", got.Failed)
+	}
+}
+
+// BenchmarkBursts starts functions all at once, and tells what CPU time all
+// that has used for each.
+func BenchmarkBursts(b *testing.B) {
+	const size = 100
+	s := newStage(b, func(o *Options) { o.Templates = -1 })
+	spec := s.function("burst", "nodejs24.x", small)
+	p := s.breed(spec)
+	for b.Loop() {
+		b.StopTimer()
+		s.ahead(p, maxShells)
+		pause(b.Context(), time.Second)
+		before, zygote := usedCPU(b), s.zygotes.of(p.runner).process.CPU()
+		b.StartTimer()
+		began := time.Now()
+		kinds := s.burst(spec, size)
+		b.Log(kinds, time.Since(began))
+		b.StopTimer()
+		s.mu.Lock()
+		instances := slices.Collect(maps.Keys(s.instances))
+		s.mu.Unlock()
+		for _, i := range instances {
+			i.kill()
+			<-i.exited
+		}
+		b.ReportMetric(float64((usedCPU(b)-before).Microseconds())/1e3/size, "cpu-ms/start")
+		if z := s.zygotes.of(p.runner); z != nil {
+			b.ReportMetric(float64((z.process.CPU()-zygote).Microseconds())/1e3/size, "zygote-ms/start")
+		}
+		b.StartTimer()
 	}
 }
 
@@ -221,7 +337,7 @@ func BenchmarkBirths(b *testing.B) {
 	p := s.breed(s.function("births", "nodejs24.x", probe))
 	before := usedCPU(b)
 	for b.Loop() {
-		w := s.bear(b.Context(), p.runner)
+		w := s.bear(b.Context(), p)
 		if w == nil {
 			b.Fatal("it is not born")
 		}
