@@ -30,7 +30,7 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 		if errors.Is(err, errUnsent) {
 			i.forget(c) // the process will say nothing about it
 		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.prepares {
-			i.engine.attend(func() { i.unblock(context.WithoutCancel(ctx)) })
+			i.doubt(ctx)
 		}
 		return context.Cause(ctx)
 	case errors.As(err, &body):
@@ -45,7 +45,7 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 		}
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
-	if untouched(req, err) {
+	if i.upstream.ended == nil && untouched(req, err) {
 		i.forget(c)
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
@@ -58,6 +58,17 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	default:
 		return lateen.ErrFunctionNoResponse.With("the function closed the connection without an answer").Because(err)
 	}
+}
+
+// doubt has the process asked whether it hangs, unless it is being asked.
+func (i *instance) doubt(ctx context.Context) {
+	if !i.doubted.CompareAndSwap(false, true) {
+		return
+	}
+	i.engine.attend(func() {
+		defer i.doubted.Store(false)
+		i.unblock(context.WithoutCancel(ctx))
+	})
 }
 
 // unblock ends the process if it is so busy that it answers nothing at all: a
@@ -75,6 +86,9 @@ func (i *instance) unblock(ctx context.Context) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.cause != nil {
+		return // it was killed already
+	}
 	i.say(lateen.LevelError, fmt.Sprintf("the function blocks its event loop: a request took longer than it may, and nothing else was answered for %v", blockedAfter))
 	i.killLocked(errors.New("it blocked its event loop past the time a request may take"))
 }
@@ -118,7 +132,8 @@ func (i *instance) forget(c *call) {
 
 // untouched reports whether a connection broke before the process had read any
 // of the request, which the kernel knows: it resets a connection whose other
-// end is closed with something unread. Of a body some may have been read.
+// end is closed with something unread. Of a body some may have been read. A
+// program that is talked to over TCP may reset what it has read, too.
 func untouched(req *http.Request, err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) && !hasBody(req)
 }

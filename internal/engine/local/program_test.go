@@ -160,6 +160,13 @@ func testServerFails(t *testing.T, r *rig, f lateen.Function) {
 			}
 		})
 	}
+	t.Run("what it has read and reset is sent to no other", func(t *testing.T) {
+		i := r.start(t, f, nil)
+		if _, err := i.RoundTrip(to(t, http.MethodGet, "/reset", nil)); !errors.Is(err, lateen.ErrFunctionNoResponse) || errors.Is(err, engine.ErrNotTaken) {
+			t.Errorf("the error is %v", err)
+		}
+		rests(t, i)
+	})
 	t.Run("memory", func(t *testing.T) {
 		f := f
 		f.Memory = 128

@@ -51,6 +51,13 @@ func answer(w http.ResponseWriter, r *http.Request) {
 		os.Exit(3)
 	case "/hang-up":
 		panic(http.ErrAbortHandler)
+	case "/reset":
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
 	case "/cut":
 		fmt.Fprint(w, "begun")
 		w.(http.Flusher).Flush()
