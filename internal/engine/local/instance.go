@@ -30,6 +30,7 @@ type instance struct {
 	booted time.Duration // CPU time the process had used before it was a function
 
 	asked     atomic.Bool // it has had a request
+	doubted   atomic.Bool // it is being asked whether it hangs
 	first     sync.Once   // answer
 	began     time.Time
 	prepares  bool      // later starts of it can be made cheaper
