@@ -18,6 +18,7 @@ const fault = require('./fault.cjs');
 const { load } = require('./handler.cjs');
 const next = require('./next.cjs');
 const template = require('./template.cjs');
+const uptime = require('./uptime.cjs');
 const { WarmHandler, PARK, warm } = require('./warm.cjs');
 const zygote = require('./zygote.cjs');
 
@@ -87,6 +88,7 @@ function park() {
 
 async function activate(spec) {
   const began = performance.now();
+  uptime.restart();
   Object.assign(process.env, spec.env);
   process.chdir(spec.root);
   if (spec.sourceMaps) process.setSourceMapsEnabled(true);

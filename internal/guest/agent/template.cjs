@@ -12,6 +12,7 @@ const { setFlagsFromString } = require('node:v8');
 const { runInNewContext } = require('node:vm');
 const control = require('./control.cjs');
 const random = require('./random.cjs');
+const uptime = require('./uptime.cjs');
 
 const HARMLESS = ['PipeWrap', 'PipeServerWrap', 'Timeout', 'Immediate', 'TickObject'];
 const PATIENCE = 50; // turns of the event loop for what is under way to end
@@ -87,9 +88,7 @@ async function serve(server) {
   undo = [];
   control.send('parked', {});
   native.settle(control.DESCRIPTOR);
-  const { uptime } = process;
-  const born = uptime();
-  process.uptime = () => uptime() - born;
+  uptime.restart();
   control.watch();
   control.send('server-started', { initDuration: 0 });
 }

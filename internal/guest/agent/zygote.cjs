@@ -34,9 +34,6 @@ async function serve(server, { fork, enter }, park) {
   process.execArgv = []; // what made it a zygote, and would not make its workers anything
   process.reallyExit = exit; // the runtime's own waits for threads that a fork does not have
   control.exitBy(exit);
-  const { uptime } = process;
-  const born = uptime();
-  process.uptime = () => uptime() - born;
   random.renew();
   park();
 }

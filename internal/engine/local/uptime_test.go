@@ -1,0 +1,48 @@
+package local
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+func TestUptimeIsThatOfTheInstance(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.function("age", "nodejs24.x", "const { uptime } = process;\nmodule.exports = (req, res) => res.end(JSON.stringify([process.uptime(), uptime()]));\n")
+	p, _, err := s.runtimeFor(&spec.Function)
+	if err != nil {
+		t.Fatal(err)
+	}
+	young := func(kind lateen.StartKind) {
+		began := time.Now()
+		resp, err := s.start(spec, kind).RoundTrip(to(t, http.MethodGet, "http://example.com/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		since := time.Since(began).Seconds()
+		var ages []float64
+		if err := json.Unmarshal(text, &ages); err != nil || len(ages) != 2 {
+			t.Fatalf("it says %s: %v", text, err)
+		}
+		for _, age := range ages {
+			if age <= 0 || age > since {
+				t.Errorf("%s after %g s it is %g s old", kind, since, age)
+			}
+		}
+	}
+	waitFor(t, "a blank process is ready", p.has)
+	young(lateen.StartBlank)
+	if needForks(t); s.mold(spec) != nil {
+		t.Fatal("it has no template")
+	}
+	young(lateen.StartTemplate)
+}

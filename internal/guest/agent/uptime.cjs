@@ -1,0 +1,16 @@
+'use strict';
+// The age of an instance. Its process may be older: it waited until it was one.
+
+const process = require('node:process');
+
+const { uptime } = process;
+let born = 0;
+
+process.uptime = () => uptime() - born;
+
+/** Counts the process's uptime from now on. */
+function restart() {
+  born = uptime();
+}
+
+module.exports = { restart };
