@@ -26,8 +26,8 @@ type Engine interface {
 	Start(ctx context.Context, spec lateen.FunctionSpec) (Instance, error)
 	// Prepare makes later starts of spec cheaper, where the engine knows how:
 	// it runs the function once where nobody sees it, without a network, and
-	// keeps what that taught. It returns once that is done; an error costs
-	// nothing but the gain.
+	// keeps what that taught. It returns once that is done, at once where it is
+	// under way already; an error costs nothing but the gain.
 	Prepare(ctx context.Context, spec lateen.FunctionSpec) error
 }
 

@@ -26,9 +26,6 @@ const (
 	retryDoublings = 6                // at most
 )
 
-// errPrepared says that a function is being prepared already.
-var errPrepared = errors.New("it is being prepared")
-
 // Prepare makes an archive of a function; see [engine.Engine].
 func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 	pool, _, err := e.runtimeFor(&spec.Function)
@@ -41,7 +38,7 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 	var busy bool
 	e.known.with(spec.Key, func(a *acquaintance) { busy, a.busy = a.busy, true })
 	if busy {
-		return errPrepared
+		return nil // by what set that off before
 	}
 	err = e.compile(ctx, pool.runner, spec)
 	e.known.with(spec.Key, func(a *acquaintance) { a.tried(err) })

@@ -24,6 +24,20 @@ func TestAFunctionThatHangsIsGivenUp(t *testing.T) {
 	})
 }
 
+func TestWhatIsBeingPreparedIsNoFailure(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.function("busy", "nodejs24.x", "throw new Error('it is run');\n")
+	s.known.with(spec.Key, func(a *acquaintance) { a.busy = true })
+	if err := s.Prepare(t.Context(), spec); err != nil {
+		t.Errorf("the error is %v", err)
+	}
+	s.known.with(spec.Key, func(a *acquaintance) {
+		if !a.busy || a.failed > 0 {
+			t.Errorf("it is done with: %+v", a)
+		}
+	})
+}
+
 func TestWhatStreamsForEverIsPrepared(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
 	s.visitTime = 2 * time.Second
