@@ -9,8 +9,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// firstSpare is how many bytes a spare holds until one was measured.
-const firstSpare = 8 << 20
+const (
+	firstSpare = 8 << 20              // bytes it holds until one was measured
+	askStarts  = 5 * time.Millisecond // whether starts are still under way
+)
 
 // A spare is a child that a template has forked before anybody asked for it. It
 // has a group of its own, its own randomness, and the memory that a first answer
@@ -50,19 +52,14 @@ func (l lack) wait(now time.Time, quiet time.Duration) time.Duration {
 	return max(l.retry.Sub(now), min(quiet, l.since.Add(patience).Sub(now)))
 }
 
-// quiet is in how long a time, as far as can be told, nobody waits for a start.
-func (e *Engine) quiet(now time.Time) time.Duration {
-	last := e.templates.last()
-	e.keeper.mu.Lock()
-	if e.keeper.last.After(last) {
-		last = e.keeper.last
+// quiet is in how long a time to look whether a start is still under way; 0
+// where none is. Spares are forked faster than blank processes are booted, in
+// the pauses between requests.
+func (e *Engine) quiet() time.Duration {
+	if e.starting.Load() > 0 {
+		return askStarts
 	}
-	e.keeper.mu.Unlock()
-	wait := last.Add(quietAfter).Sub(now)
-	if wait <= 0 && e.starting.Load() > 0 {
-		wait = askBusy
-	}
-	return wait
+	return 0
 }
 
 // keepSpares forks a spare for each template that has none, one after the other
@@ -77,8 +74,7 @@ func (e *Engine) keepSpares(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		now := time.Now()
-		t, again := e.templates.lacking(now, e.quiet(now))
+		t, again := e.templates.lacking(time.Now(), e.quiet())
 		if t != nil {
 			e.breed(ctx, t)
 			again = 0
@@ -188,7 +184,7 @@ func (ts *templates) take(t *template) *worker {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	w := t.spare
-	t.spare, t.used, ts.used = nil, time.Now(), time.Now()
+	t.spare, t.used = nil, time.Now()
 	if w != nil {
 		t.lack.since = t.used
 	}

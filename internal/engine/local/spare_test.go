@@ -1,6 +1,7 @@
 package local
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -282,5 +283,15 @@ func TestSparesNeverRepeatEachOther(t *testing.T) {
 			seen[value] = n
 		}
 		end(i)
+	}
+}
+
+func TestTemplateWhoseChildrenDoNotAnswerIsNone(t *testing.T) {
+	needForks(t)
+	s := newStage(t, nil)
+	spec := s.function("mutechild", "nodejs24.x", "const at = process.pid;\n"+
+		"module.exports = (req, res) => { if (process.pid !== at) process.kill(process.pid, 'SIGKILL'); res.end('{}'); };\n")
+	if err := s.mold(spec); err == nil || !strings.Contains(err.Error(), "children do not answer") {
+		t.Errorf("the error is %v", err)
 	}
 }

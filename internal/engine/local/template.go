@@ -29,9 +29,8 @@ type templates struct {
 	limit int64         // bytes of all, spares included; 0: there are none
 	wake  chan struct{} // holds a token while spares are to be looked after
 
-	mu   sync.Mutex // guards below
-	all  []*template
-	used time.Time // of all
+	mu  sync.Mutex // guards below
+	all []*template
 }
 
 // template is a process that has loaded a function and only forks.
@@ -154,11 +153,14 @@ func (e *Engine) scout(ctx context.Context, t *template, visits []visit) ([]gues
 	if err := errors.Join(guest.Settle(w.ends.control, nil), i.emerge(ctx)); err != nil {
 		return nil, err
 	}
-	i.exercise(ctx, visits, 1)
-	if i.lost() {
-		return nil, refusal("its children die")
+	if err := i.exercise(ctx, visits, 1); err != nil || i.lost() {
+		return nil, refusal("its children do not answer")
 	}
-	return footprintOf(i.process.ID())
+	footprint, err := footprintOf(i.process.ID())
+	if err != nil { // children go without, fault by fault
+		e.o.Log.InfoContext(ctx, "a template's children touch memory anew", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
+	}
+	return footprint, nil
 }
 
 // add keeps a template, and gives up those that were not used for longest where
@@ -210,13 +212,6 @@ func (t *template) dropSpareLocked() {
 		t.spare.kill()
 		t.spare = nil
 	}
-}
-
-// last is when a template was last used.
-func (ts *templates) last() time.Time {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	return ts.used
 }
 
 // dropTemplate has no more instances forked from a template; false if none were
