@@ -115,6 +115,7 @@ module.exports = (req, res) => res.end(JSON.stringify({ failed: [], random: [
   'session ' + (read('/proc/self/stat').split(') ')[1].split(' ')[3] === String(process.pid)), 'nice ' + os.getPriority(),
   'own ' + ['/proc/self/status', '/proc/self/fd', '/proc/self/mem', '/tmp', '/dev/shm', '/', '/proc/self/exe'].map(own).join(),
   'descriptors ' + [...new Set(links.filter((l) => !/anon_inode|pipe:|socket:|dev.null|itself/.test(l)))].join(),
+  'flags ' + [0, 1, 2, 3, 4].map((fd) => fd + read('/proc/self/fdinfo/' + fd).match(/flags:\s*\d+/)),
   'exe ' + fs.readlinkSync('/proc/self/exe'),
   'environment ' + Object.keys(process.env).sort(),
   'network ' + Object.entries(os.networkInterfaces()).map(([name, a]) => name + a.map((x) => x.address)),

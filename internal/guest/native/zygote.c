@@ -90,8 +90,28 @@ static int failed(void) {
 	return FAILED;
 }
 
+// settle leaves the descriptors that are the child's, and no other that the
+// zygote has: in place of what the runtime uses for itself is the null device,
+// until its event loop opens it anew. Helpers have tables of descriptors of their own.
+static int settle(void) {
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null < 0 || dup3(nothing, 0, O_CLOEXEC) < 0) return -1;
+	for (int i = 0; i < KEEPER; i++) {
+		// As Node.js has made them: not for its children, and all but the control socket never waiting.
+		if (dup3(work.fds[i], places[i], O_CLOEXEC) < 0) return -1;
+		if (places[i] != CONTROL && fcntl(places[i], F_SETFL, O_NONBLOCK)) return -1;
+	}
+	for (int i = 0; i < GIVEN; i++) close(work.fds[i]);
+	close(nothing);
+	for (int fd = OWN; fd < FEW; fd++) {
+		if (fd != null && fcntl(fd, F_GETFD) >= 0 && dup3(null, fd, O_CLOEXEC) < 0) return -1;
+	}
+	return syscall(SYS_close_range, FEW, ~0U, 0);
+}
+
 static int bring(void *nothing) {
 	(void)nothing;
+	if (settle()) return failed();
 	pid_t child;
 	do {
 		// The C library's fork, for those who have asked it to be told: the runtime's event loop.
@@ -134,27 +154,12 @@ static void confine(void) {
 	must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter));
 }
 
-// settle takes the descriptors that are the child's, and no other that the
-// zygote had: what the runtime uses for itself is opened anew by uv_loop_fork.
-static void settle(void) {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	must(null);
-	for (int i = 0; i < KEEPER; i++) must(dup2(work.fds[i], places[i]));
-	must(dup2(null, 0));
-	for (int i = 0; i < GIVEN; i++) close(work.fds[i]);
-	for (int fd = OWN; fd < FEW; fd++) {
-		if (fd != null && fcntl(fd, F_GETFD) >= 0) must(dup3(null, fd, O_CLOEXEC));
-	}
-	must(syscall(SYS_close_range, FEW, ~0U, 0));
-}
-
 // live is the child's: it tells who it is, and goes on once it is told to.
 static void live(struct uv_loop_s *loop) {
 	signal(SIGCHLD, SIG_DFL);
 	must(kill(1, SIGUSR1)); // by which the keeper knows it
 	confine();
 	must(setsid());
-	settle();
 	// The kernel forgot where this is when the first helper came to be.
 	if (&__rseq_size && __rseq_size) {
 #if defined(__x86_64__)
