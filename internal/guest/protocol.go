@@ -63,7 +63,7 @@ type Archive struct {
 // Zygote has a parked guest of Node.js fork others into empty sandboxes, for as
 // long as orders come on its control socket: see sandbox.Process.Order, whose
 // messages come with the child's control, listener, stdout and stderr and what
-// that returns. Each is answered with [Born]. The child writes a byte to its
+// that returns. Each is answered with [Born], and so is this, once they may come. The child writes a byte to its
 // control socket, by which the kernel attests who it is, waits for one, and is
 // a guest that parks.
 type Zygote struct {

@@ -205,6 +205,8 @@ func (p *pool) state() (used, filled bool) {
 
 // conceive boots a zygote.
 func (e *Engine) conceive(ctx context.Context, r *runner) (*zygote, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("it took longer than %v", prepareTimeout))
+	defer cancel()
 	program, err := r.find(ctx)
 	if err != nil {
 		return nil, err
@@ -221,6 +223,9 @@ func (e *Engine) conceive(ctx context.Context, r *runner) (*zygote, error) {
 	w.mu.Unlock()
 	library := func(name string) string { return guestAgent + "/" + name }
 	err = guest.Write(w.ends.control, guest.TypeZygote, guest.Zygote{Fork: library(guest.ForkLibrary), Enter: library(guest.ZygoteLibrary)})
+	if err == nil {
+		err = z.delivered(ctx)
+	}
 	if err == nil && !w.claim() { // or its children would be in the background
 		err = errors.New("it ended as soon as it was booted")
 	}
@@ -353,6 +358,11 @@ func (z *zygote) order(ctx context.Context, into *sandbox.Process, ends *ends) e
 	if _, _, err := conn.WriteMsgUnix(message, rightsOf(slices.Concat(ends.theirs[:], []*os.File{keeper})), nil); err != nil {
 		return fmt.Errorf("ask the zygote: %w", err)
 	}
+	return z.delivered(ctx)
+}
+
+// delivered waits until the zygote is through with what it was told.
+func (z *zygote) delivered(ctx context.Context) error {
 	select {
 	case b := <-z.born:
 		if b.Error != 0 {

@@ -29,6 +29,7 @@ async function serve(server, { fork, enter }, park) {
   vm.runInNewContext('gc')();
   setFlagsFromString('--no-expose-gc');
   random.settle();
+  control.send('born', { error: 0 }); // orders may come: whatever reads this socket from now on takes descriptors, too
   bear(control.DESCRIPTOR);
   Object.defineProperty(process, 'pid', { value: pid(), enumerable: true, configurable: true });
   process.execArgv = []; // what made it a zygote, and would not make its workers anything
