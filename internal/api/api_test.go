@@ -1,19 +1,12 @@
 package api_test
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"iter"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,7 +15,6 @@ import (
 	"github.com/lateen-dev/lateen/internal/api/apitest"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/control/controltest"
-	"github.com/lateen-dev/lateen/internal/observe"
 )
 
 // world is a server with a project, a deployment of it and callers of every
@@ -223,85 +215,6 @@ func TestReading(t *testing.T) {
 	})
 }
 
-func TestWhoMayAsk(t *testing.T) {
-	w := newWorld(t)
-	w.rows(t, []row{
-		{"nobody", "GET", "/v2/user", "", 403, `{"error":{"code":"missing_token","class":"unauthenticated","missingToken":true,"hint":"…Bearer"}}`},
-		{"wrong", "GET", "/v2/user", "", 403, `{"error":{"code":"invalid_token","invalidToken":true}}`},
-		{"wrong", "GET", "/v9/projects", "", 403, `{"error":{"code":"invalid_token","invalidToken":true}}`},
-		{"wrong", "POST", "/v13/deployments", "not even JSON", 403, `{"error":{"code":"invalid_token"}}`},
-		{"stranger", "GET", "/v9/projects/{project}", "", 404, `{"error":{"code":"project_not_found","class":"not_found"}}`},
-		{"stranger", "GET", "/v9/projects/{project}?teamId={team}", "", 404, `{"error":{"code":"team_not_found"}}`},
-		{"stranger", "GET", "/v2/teams/{team}", "", 404, `{"error":{"code":"team_not_found"}}`},
-		{"stranger", "GET", "/v13/deployments/{deployment}", "", 404, `{"error":{"code":"deployment_not_found"}}`},
-		{"stranger", "GET", "/v13/deployments/shop.localhost", "", 404, `{"error":{"code":"deployment_not_found"}}`},
-		{"stranger", "GET", "/v3/now/deployments/{deployment}/events?follow=1&format=lines", "", 404, `{"error":{"code":"deployment_not_found"}}`},
-		{"stranger", "GET", "/v1/projects/{project}/deployments/{deployment}/runtime-logs", "", 404, `{"error":{"code":"project_not_found"}}`},
-		{"stranger", "GET", "/api/logs/request-logs?projectId={project}", "", 404, `{"error":{"code":"project_not_found"}}`},
-		{"stranger", "GET", "/v1/projects/{project}/logs?follow=1", "", 404, `{"error":{"code":"project_not_found"}}`},
-		{"stranger", "GET", "/v10/projects/{project}/env", "", 404, ``},
-		{"stranger", "GET", "/v3/env/pull/{project}/production", "", 404, ``},
-		{"stranger", "DELETE", "/v9/projects/{project}", "", 404, ``},
-		{"stranger", "DELETE", "/now/deployments/{deployment}?hard=1", "", 404, ``},
-		{"stranger", "DELETE", "/now/aliases/shop.localhost", "", 404, ``},
-		{"stranger", "POST", "/v13/deployments", `{"deploymentId":"{deployment}","name":"shop"}`, 404, ``},
-		{"stranger", "POST", "/v10/projects/{project}/promote/{deployment}", `{}`, 404, ``},
-		{"stranger", "GET", "/v9/projects", "", 200, `{"projects":[]}`},
-		{"stranger", "GET", "/v6/deployments?projectId={project}", "", 200, `{"deployments":[]}`},
-		{"viewer", "DELETE", "/v9/projects/{project}", "", 403, `{"error":{"code":"role_too_low","class":"forbidden"}}`},
-		{"viewer", "POST", "/v2/files", "x", 403, `{"error":{"code":"role_too_low"}}`},
-		{"viewer", "GET", "/v3/env/pull/shop/production", "", 403, `{"error":{"code":"role_too_low"}}`},
-		{"viewer", "PATCH", "/v10/projects/shop/env/{env}", `{"value":"x"}`, 403, ``},
-		{"owner", "GET", "/v9/projects/shop", "", 200, `{"id":"{project}"}`},
-	})
-	if got := w.Traffic.Hosts()["shop.localhost"]; string(got) != w.names["deployment"] {
-		t.Errorf("production leads to %q", got)
-	}
-}
-
-// ownToken is the id of the owner's token.
-func (w *world) ownToken(t *testing.T) string {
-	t.Helper()
-	tokens, err := w.Tokens(w.As(t, w.Token))
-	if err != nil || len(tokens) == 0 {
-		t.Fatalf("%d tokens, %v", len(tokens), err)
-	}
-	return string(tokens[0].ID)
-}
-
-// Whatever there is to ask of a project, a deployment, an alias or a team, its
-// id is of no use to who is not in the team.
-func TestStrangersFindNothingBehindAnyRoute(t *testing.T) {
-	w := newWorld(t)
-	_, text := w.ask(t, "nobody", "GET", "/openapi.json", "")
-	var api struct {
-		Paths map[string]map[string]json.RawMessage `json:"paths"`
-	}
-	if err := json.Unmarshal(text, &api); err != nil {
-		t.Fatal(err)
-	}
-	w.names["alias"], w.names["target"], w.names["branch"], w.names["token"] = "shop.localhost", "production", "main", w.ownToken(t)
-	const body = `{"key":"K","value":"v","type":"plain","target":["preview"],"alias":"evil.example.com","name":"evil"}`
-	asked := 0
-	for path, methods := range api.Paths {
-		if !strings.Contains(path, "{") || strings.Contains(path, "{domain}") {
-			continue // the others tell of what is one's own
-		}
-		for method := range methods {
-			asked++
-			if status, got := w.ask(t, "stranger", strings.ToUpper(method), path, body); status != http.StatusNotFound {
-				t.Errorf("%s %s: %d %.200s", method, path, status, got)
-			}
-		}
-	}
-	if asked < 25 {
-		t.Errorf("only %d routes were asked", asked)
-	}
-	if got := w.Traffic.Hosts()["shop.localhost"]; string(got) != w.names["deployment"] {
-		t.Errorf("production leads to %q", got)
-	}
-}
-
 func TestWhatCannotBeAsked(t *testing.T) {
 	w := newWorld(t)
 	w.rows(t, []row{
@@ -380,135 +293,6 @@ func TestChanging(t *testing.T) {
 	})
 }
 
-// upload sends a file and returns the status.
-func (w *world) upload(t *testing.T, sha, size, body string) int {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.URL+"/v2/files", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+w.Token)
-	req.Header.Set("X-Now-Digest", sha)
-	if size != "" {
-		req.Header.Set("X-Now-Size", size)
-	}
-	resp, err := w.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	return resp.StatusCode
-}
-
-func TestUploads(t *testing.T) {
-	w := newWorld(t, func(o *control.Options) { o.MaxFile = 1000 })
-	const sha = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d" // of hello
-	for name, tt := range map[string]struct {
-		sha, size, body string
-		want            int
-	}{
-		"what was announced":    {sha, "5", "hello", 200},
-		"without a size":        {sha, "", "hello", 200},
-		"once more":             {sha, "5", "hello", 200},
-		"nothing":               {"da39a3ee5e6b4b0d3255bfef95601890afd80709", "0", "", 200},
-		"another content":       {sha, "5", "jello", 400},
-		"another size":          {sha, "6", "hello", 400},
-		"an odd size":           {sha, "-1", "hello", 400},
-		"no digest":             {"", "5", "hello", 400},
-		"a path for a digest":   {"../../etc/passwd", "5", "hello", 400},
-		"more than is allowed":  {sha, "", strings.Repeat("x", 1001), 413},
-		"more than fits a size": {sha, "99999999999999999999", "hello", 400},
-	} {
-		if got := w.upload(t, tt.sha, tt.size, tt.body); got != tt.want {
-			t.Errorf("%s: %d, want %d", name, got, tt.want)
-		}
-	}
-}
-
-// A body that ends before its length leaves nothing behind.
-func TestACutOffUploadLeavesNothing(t *testing.T) {
-	w := newWorld(t)
-	const sha = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"
-	conn, err := net.Dial("tcp", strings.TrimPrefix(w.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(conn, "POST /v2/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nX-Now-Digest: %s\r\nContent-Length: 5\r\n\r\nhel", w.Token, sha)
-	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err == nil && resp.StatusCode != http.StatusBadRequest {
-		t.Errorf("the answer is %s", resp.Status)
-	}
-	conn.Close()
-	status, body := w.ask(t, "owner", "POST", "/v13/deployments", `{"name":"shop","files":[{"file":".vercel/output/config.json","sha":"`+sha+`"}]}`)
-	if status != 400 || !bytes.Contains(body, []byte("missing_files")) {
-		t.Errorf("%d: %s", status, body)
-	}
-}
-
-func TestEventsAreStreamedToTheirEnd(t *testing.T) {
-	w := newWorld(t)
-	_, body := w.ask(t, "owner", "GET", "/v3/now/deployments/{deployment}/events?direction=forward&follow=1&format=lines", "")
-	lines := strings.Split(strings.TrimSpace(string(body)), "\n")
-	if len(lines) < 4 {
-		t.Fatalf("the log is %q", lines)
-	}
-	last := lines[len(lines)-1]
-	if err := w.check([]byte(last), `{"type":"alias-assigned","deploymentId":"{deployment}","alias":["shop.localhost","shop-team.localhost"],"aliasError":null}`); err != nil {
-		t.Error(err)
-	}
-	if err := w.check([]byte(lines[0]), `{"type":"deployment-state","serial":1,"info":{"readyState":"BUILDING"}}`); err != nil {
-		t.Error(err)
-	}
-	_, all := w.ask(t, "owner", "GET", "/v3/deployments/{deployment}/events", "")
-	type event struct {
-		Serial int `json:"serial"`
-	}
-	var forward, backward []event
-	if err := json.Unmarshal(all, &forward); err != nil {
-		t.Fatal(err)
-	}
-	_, all = w.ask(t, "owner", "GET", "/v3/deployments/{deployment}/events?direction=backward", "")
-	if err := json.Unmarshal(all, &backward); err != nil {
-		t.Fatal(err)
-	}
-	if len(forward) != len(lines)-1 || len(backward) != len(forward) || backward[0] != forward[len(forward)-1] {
-		t.Errorf("forward %v, backward %v, %d lines", forward, backward, len(lines))
-	}
-	_, limited := w.ask(t, "owner", "GET", "/v3/deployments/{deployment}/events?limit=2", "")
-	var two []json.RawMessage
-	if err := json.Unmarshal(limited, &two); err != nil || len(two) != 2 {
-		t.Errorf("limited is %s", limited)
-	}
-}
-
-// What follows a log does not keep the platform from stopping.
-func TestStreamsEndWhenThePlatformStops(t *testing.T) {
-	w := newWorld(t)
-	ended := make(chan int)
-	for _, path := range []string{
-		"/v1/projects/{project}/deployments/{deployment}/runtime-logs?format=lines", "/v1/projects/shop/logs?follow=1",
-	} {
-		go func() {
-			status, _ := w.ask(t, "owner", "GET", path, "")
-			ended <- status
-		}()
-	}
-	select {
-	case status := <-ended:
-		t.Fatalf("a stream ended by itself: %d", status)
-	case <-time.After(200 * time.Millisecond):
-	}
-	w.BeginStop()
-	for range 2 {
-		if status := <-ended; status != 200 {
-			t.Errorf("the status is %d", status)
-		}
-	}
-}
-
 // The vercel CLI knows no hints: it is told them in the message, and where a
 // deployment is served if that is not https.
 func TestTheVercelCLIIsTalkedToInItsOwnWay(t *testing.T) {
@@ -556,71 +340,6 @@ func TestAPanicIsAnError(t *testing.T) {
 		{"owner", "POST", "/now/deployments/{deployment}/aliases", `{"alias":"boom.example.com"}`, 500, `{"error":{"code":"internal","message":"…request req_","requestId":"…req_"}}`},
 		{"owner", "GET", "/v2/user", "", 200, ``},
 	})
-}
-
-// What has been sent of a stream cannot be taken back, and an error at its end
-// would be taken for one more value.
-func TestAStreamThatFailsIsCutOff(t *testing.T) {
-	w := newWorld(t)
-	failing := failingLogs{}
-	handler, err := api.New(api.Options{Control: w.Control, Logs: failing, Log: w.Log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(handler)
-	defer server.Close()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+w.fill("/v1/projects/{project}/logs?follow=1"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+w.tokens["owner"])
-	resp, err := w.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil || !strings.Contains(string(body), "req_1") || strings.Contains(string(body), "error") {
-		t.Errorf("the stream ended with %v after %q", err, body)
-	}
-}
-
-// failingLogs have one entry, and then panic.
-type failingLogs struct{}
-
-// Query implements [api.Logs].
-func (failingLogs) Query(context.Context, observe.Query) ([]observe.Entry, bool, error) {
-	return nil, false, nil
-}
-
-// Tail implements [api.Logs].
-func (failingLogs) Tail(context.Context, observe.Query) iter.Seq[observe.Entry] {
-	return func(yield func(observe.Entry) bool) {
-		yield(observe.Entry{Record: lateen.Record{ID: "req_1"}})
-		panic("boom")
-	}
-}
-
-func TestWhoGuessesTokensWaitsAndNobodyElseDoes(t *testing.T) {
-	w := newWorld(t)
-	began := time.Now()
-	for range 13 { // 10 of them for nothing
-		if status, _ := w.ask(t, "wrong", "GET", "/v2/user", ""); status != 401 && status != 403 {
-			t.Errorf("a wrong token gets %d", status)
-		}
-	}
-	if took := time.Since(began); took < 600*time.Millisecond {
-		t.Errorf("13 wrong tokens were answered in %s", took)
-	}
-	began = time.Now()
-	for range 100 {
-		if status, _ := w.ask(t, "owner", "GET", "/v2/user", ""); status != 200 {
-			t.Errorf("a right one gets %d", status)
-		}
-	}
-	if took := time.Since(began); took > 20*time.Second { // 40 s at the least, if each were held like the last wrong one
-		t.Errorf("100 right tokens from the same address took %s", took)
-	}
 }
 
 func TestEveryCodeHasAStatus(t *testing.T) {

@@ -1,0 +1,121 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/api"
+	"github.com/lateen-dev/lateen/internal/observe"
+)
+
+func TestEventsAreStreamedToTheirEnd(t *testing.T) {
+	w := newWorld(t)
+	_, body := w.ask(t, "owner", "GET", "/v3/now/deployments/{deployment}/events?direction=forward&follow=1&format=lines", "")
+	lines := strings.Split(strings.TrimSpace(string(body)), "\n")
+	if len(lines) < 4 {
+		t.Fatalf("the log is %q", lines)
+	}
+	last := lines[len(lines)-1]
+	if err := w.check([]byte(last), `{"type":"alias-assigned","deploymentId":"{deployment}","alias":["shop.localhost","shop-team.localhost"],"aliasError":null}`); err != nil {
+		t.Error(err)
+	}
+	if err := w.check([]byte(lines[0]), `{"type":"deployment-state","serial":1,"info":{"readyState":"BUILDING"}}`); err != nil {
+		t.Error(err)
+	}
+	_, all := w.ask(t, "owner", "GET", "/v3/deployments/{deployment}/events", "")
+	type event struct {
+		Serial int `json:"serial"`
+	}
+	var forward, backward []event
+	if err := json.Unmarshal(all, &forward); err != nil {
+		t.Fatal(err)
+	}
+	_, all = w.ask(t, "owner", "GET", "/v3/deployments/{deployment}/events?direction=backward", "")
+	if err := json.Unmarshal(all, &backward); err != nil {
+		t.Fatal(err)
+	}
+	if len(forward) != len(lines)-1 || len(backward) != len(forward) || backward[0] != forward[len(forward)-1] {
+		t.Errorf("forward %v, backward %v, %d lines", forward, backward, len(lines))
+	}
+	_, limited := w.ask(t, "owner", "GET", "/v3/deployments/{deployment}/events?limit=2", "")
+	var two []json.RawMessage
+	if err := json.Unmarshal(limited, &two); err != nil || len(two) != 2 {
+		t.Errorf("limited is %s", limited)
+	}
+}
+
+// What follows a log does not keep the platform from stopping.
+func TestStreamsEndWhenThePlatformStops(t *testing.T) {
+	w := newWorld(t)
+	ended := make(chan int)
+	for _, path := range []string{
+		"/v1/projects/{project}/deployments/{deployment}/runtime-logs?format=lines", "/v1/projects/shop/logs?follow=1",
+	} {
+		go func() {
+			status, _ := w.ask(t, "owner", "GET", path, "")
+			ended <- status
+		}()
+	}
+	select {
+	case status := <-ended:
+		t.Fatalf("a stream ended by itself: %d", status)
+	case <-time.After(200 * time.Millisecond):
+	}
+	w.BeginStop()
+	for range 2 {
+		if status := <-ended; status != 200 {
+			t.Errorf("the status is %d", status)
+		}
+	}
+}
+
+// What has been sent of a stream cannot be taken back, and an error at its end
+// would be taken for one more value.
+func TestAStreamThatFailsIsCutOff(t *testing.T) {
+	w := newWorld(t)
+	failing := failingLogs{}
+	handler, err := api.New(api.Options{Control: w.Control, Logs: failing, Log: w.Log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+w.fill("/v1/projects/{project}/logs?follow=1"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+w.tokens["owner"])
+	resp, err := w.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil || !strings.Contains(string(body), "req_1") || strings.Contains(string(body), "error") {
+		t.Errorf("the stream ended with %v after %q", err, body)
+	}
+}
+
+// failingLogs have one entry, and then panic.
+type failingLogs struct{}
+
+// Query implements [api.Logs].
+func (failingLogs) Query(context.Context, observe.Query) ([]observe.Entry, bool, error) {
+	return nil, false, nil
+}
+
+// Tail implements [api.Logs].
+func (failingLogs) Tail(context.Context, observe.Query) iter.Seq[observe.Entry] {
+	return func(yield func(observe.Entry) bool) {
+		yield(observe.Entry{Record: lateen.Record{ID: "req_1"}})
+		panic("boom")
+	}
+}

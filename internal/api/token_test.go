@@ -1,0 +1,110 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWhoMayAsk(t *testing.T) {
+	w := newWorld(t)
+	w.rows(t, []row{
+		{"nobody", "GET", "/v2/user", "", 403, `{"error":{"code":"missing_token","class":"unauthenticated","missingToken":true,"hint":"…Bearer"}}`},
+		{"wrong", "GET", "/v2/user", "", 403, `{"error":{"code":"invalid_token","invalidToken":true}}`},
+		{"wrong", "GET", "/v9/projects", "", 403, `{"error":{"code":"invalid_token","invalidToken":true}}`},
+		{"wrong", "POST", "/v13/deployments", "not even JSON", 403, `{"error":{"code":"invalid_token"}}`},
+		{"stranger", "GET", "/v9/projects/{project}", "", 404, `{"error":{"code":"project_not_found","class":"not_found"}}`},
+		{"stranger", "GET", "/v9/projects/{project}?teamId={team}", "", 404, `{"error":{"code":"team_not_found"}}`},
+		{"stranger", "GET", "/v2/teams/{team}", "", 404, `{"error":{"code":"team_not_found"}}`},
+		{"stranger", "GET", "/v13/deployments/{deployment}", "", 404, `{"error":{"code":"deployment_not_found"}}`},
+		{"stranger", "GET", "/v13/deployments/shop.localhost", "", 404, `{"error":{"code":"deployment_not_found"}}`},
+		{"stranger", "GET", "/v3/now/deployments/{deployment}/events?follow=1&format=lines", "", 404, `{"error":{"code":"deployment_not_found"}}`},
+		{"stranger", "GET", "/v1/projects/{project}/deployments/{deployment}/runtime-logs", "", 404, `{"error":{"code":"project_not_found"}}`},
+		{"stranger", "GET", "/api/logs/request-logs?projectId={project}", "", 404, `{"error":{"code":"project_not_found"}}`},
+		{"stranger", "GET", "/v1/projects/{project}/logs?follow=1", "", 404, `{"error":{"code":"project_not_found"}}`},
+		{"stranger", "GET", "/v10/projects/{project}/env", "", 404, ``},
+		{"stranger", "GET", "/v3/env/pull/{project}/production", "", 404, ``},
+		{"stranger", "DELETE", "/v9/projects/{project}", "", 404, ``},
+		{"stranger", "DELETE", "/now/deployments/{deployment}?hard=1", "", 404, ``},
+		{"stranger", "DELETE", "/now/aliases/shop.localhost", "", 404, ``},
+		{"stranger", "POST", "/v13/deployments", `{"deploymentId":"{deployment}","name":"shop"}`, 404, ``},
+		{"stranger", "POST", "/v10/projects/{project}/promote/{deployment}", `{}`, 404, ``},
+		{"stranger", "GET", "/v9/projects", "", 200, `{"projects":[]}`},
+		{"stranger", "GET", "/v6/deployments?projectId={project}", "", 200, `{"deployments":[]}`},
+		{"viewer", "DELETE", "/v9/projects/{project}", "", 403, `{"error":{"code":"role_too_low","class":"forbidden"}}`},
+		{"viewer", "POST", "/v2/files", "x", 403, `{"error":{"code":"role_too_low"}}`},
+		{"viewer", "GET", "/v3/env/pull/shop/production", "", 403, `{"error":{"code":"role_too_low"}}`},
+		{"viewer", "PATCH", "/v10/projects/shop/env/{env}", `{"value":"x"}`, 403, ``},
+		{"owner", "GET", "/v9/projects/shop", "", 200, `{"id":"{project}"}`},
+	})
+	if got := w.Traffic.Hosts()["shop.localhost"]; string(got) != w.names["deployment"] {
+		t.Errorf("production leads to %q", got)
+	}
+}
+
+// ownToken is the id of the owner's token.
+func (w *world) ownToken(t *testing.T) string {
+	t.Helper()
+	tokens, err := w.Tokens(w.As(t, w.Token))
+	if err != nil || len(tokens) == 0 {
+		t.Fatalf("%d tokens, %v", len(tokens), err)
+	}
+	return string(tokens[0].ID)
+}
+
+// Whatever there is to ask of a project, a deployment, an alias or a team, its
+// id is of no use to who is not in the team.
+func TestStrangersFindNothingBehindAnyRoute(t *testing.T) {
+	w := newWorld(t)
+	_, text := w.ask(t, "nobody", "GET", "/openapi.json", "")
+	var api struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.Unmarshal(text, &api); err != nil {
+		t.Fatal(err)
+	}
+	w.names["alias"], w.names["target"], w.names["branch"], w.names["token"] = "shop.localhost", "production", "main", w.ownToken(t)
+	const body = `{"key":"K","value":"v","type":"plain","target":["preview"],"alias":"evil.example.com","name":"evil"}`
+	asked := 0
+	for path, methods := range api.Paths {
+		if !strings.Contains(path, "{") || strings.Contains(path, "{domain}") {
+			continue // the others tell of what is one's own
+		}
+		for method := range methods {
+			asked++
+			if status, got := w.ask(t, "stranger", strings.ToUpper(method), path, body); status != http.StatusNotFound {
+				t.Errorf("%s %s: %d %.200s", method, path, status, got)
+			}
+		}
+	}
+	if asked < 25 {
+		t.Errorf("only %d routes were asked", asked)
+	}
+	if got := w.Traffic.Hosts()["shop.localhost"]; string(got) != w.names["deployment"] {
+		t.Errorf("production leads to %q", got)
+	}
+}
+
+func TestWhoGuessesTokensWaitsAndNobodyElseDoes(t *testing.T) {
+	w := newWorld(t)
+	began := time.Now()
+	for range 13 { // 10 of them for nothing
+		if status, _ := w.ask(t, "wrong", "GET", "/v2/user", ""); status != 401 && status != 403 {
+			t.Errorf("a wrong token gets %d", status)
+		}
+	}
+	if took := time.Since(began); took < 600*time.Millisecond {
+		t.Errorf("13 wrong tokens were answered in %s", took)
+	}
+	began = time.Now()
+	for range 100 {
+		if status, _ := w.ask(t, "owner", "GET", "/v2/user", ""); status != 200 {
+			t.Errorf("a right one gets %d", status)
+		}
+	}
+	if took := time.Since(began); took > 20*time.Second { // 40 s at the least, if each were held like the last wrong one
+		t.Errorf("100 right tokens from the same address took %s", took)
+	}
+}
