@@ -1,18 +1,23 @@
 package local
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
 // needZygotes skips a test where there can be none.
@@ -178,6 +183,25 @@ func TestChildrenOfZygotesNeverRepeatEachOther(t *testing.T) {
 	}
 }
 
+// contexts tells what is random in contexts of their own, and in a worker.
+const contexts = `const vm = require('node:vm'), { Worker } = require('node:worker_threads');
+const context = vm.createContext({});
+module.exports = (req, res) => new Worker('require("node:worker_threads").parentPort.postMessage(Math.random())', { eval: true }).on('message', (n) => res.end(JSON.stringify({ failed: [], random: [
+  n, vm.runInContext('Math.random()', context), vm.runInContext('Math.random()', vm.createContext()), vm.runInNewContext('Math.random()'),
+  vm.runInNewContext('Math.random()'), new vm.Script('Math.random()').runInNewContext(), new vm.Script('Math.random()').runInNewContext({}),
+].map(String) })));
+`
+
+func TestContextsInChildrenOfZygotesNeverRepeatEachOther(t *testing.T) {
+	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
+		t.Run(runtime, func(t *testing.T) {
+			s := newStage(t, nil)
+			spec := s.function("contexts", runtime, contexts)
+			s.unlike(s.breed(spec), spec, 5)
+		})
+	}
+}
+
 // unlike has children of a zygote draw what is random.
 func (s *stage) unlike(p *pool, spec lateen.FunctionSpec, children int) {
 	s.t.Helper()
@@ -297,6 +321,74 @@ func TestWornZygotesAreReplaced(t *testing.T) {
 	if got := consult(t, i, "/"); len(got.Failed) > 0 { // its child does not need it
 		t.Errorf("its child fails at %q", got.Failed)
 	}
+}
+
+// TestZygotesAndChildrenEndWithThePlatform runs itself again, as a platform that
+// is killed.
+func TestZygotesAndChildrenEndWithThePlatform(t *testing.T) {
+	const role = "LATEEN_TEST_PLATFORM"
+	if os.Getenv(role) != "" {
+		s := newStage(t, nil)
+		spec := s.function("killed", "nodejs24.x", small)
+		p := s.breed(spec)
+		pids := []int{s.zygotes.of(p.runner).process.ID()}
+		for range 2 {
+			keeper := s.birth(p, spec).process.ID()
+			children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", keeper))
+			if err != nil {
+				t.Fatal(err)
+			}
+			child, err := strconv.Atoi(strings.TrimSpace(string(children)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, keeper, child)
+		}
+		fmt.Println("pids", pids)
+		<-t.Context().Done()
+	}
+	needZygotes(t, newStage(t, nil).Engine)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v") //nolint:gosec // itself
+	cmd.Env = append(os.Environ(), role+"=1", "TMPDIR="+enginetest.Reachable(t))
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []string
+	for lines := bufio.NewScanner(out); pids == nil && lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "pids ["); ok {
+			pids = strings.Fields(strings.TrimSuffix(text, "]"))
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	if len(pids) != 5 {
+		t.Fatalf("there are %d processes", len(pids))
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for _, pid := range pids {
+		for alive(pid) {
+			if time.Now().After(deadline) {
+				t.Fatalf("process %s lives on", pid)
+			}
+			pause(t.Context(), 10*time.Millisecond)
+		}
+	}
+}
+
+// alive reports whether a process is there, and no zombie.
+func alive(pid string) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z")
 }
 
 // BenchmarkBursts starts functions all at once, and tells what CPU time all

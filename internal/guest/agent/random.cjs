@@ -7,6 +7,8 @@
 
 const crypto = require('node:crypto');
 const { syncBuiltinESMExports } = require('node:module');
+const { setFlagsFromString } = require('node:v8');
+const vm = require('node:vm');
 
 const UUIDS = 128; // that Node.js draws at once
 const INTS = 1024;
@@ -46,7 +48,31 @@ function install() {
     drewInts = true;
     return randomInt.apply(this, args);
   };
+  const { createContext } = vm;
+  vm.createContext = function (...args) {
+    const context = createContext.apply(this, args);
+    return seeded(() => (vm.runInContext('Math.random()', context), context));
+  };
+  for (const owner of [vm, vm.Script.prototype]) {
+    const { runInNewContext } = owner;
+    owner.runInNewContext = function (...args) {
+      return seeded(() => runInNewContext.apply(this, args));
+    };
+  }
   syncBuiltinESMExports();
+}
+
+/**
+ * Runs what makes a context draw its first number: V8 seeds each with one of the
+ * process's, which are the same in all children, unless a flag says what with.
+ */
+function seeded(f) {
+  setFlagsFromString(`--random-seed=${crypto.randomBytes(4).readUInt32LE() >>> 2 || 1}`);
+  try {
+    return f();
+  } finally {
+    setFlagsFromString('--random-seed=0');
+  }
 }
 
 /** Remembers the buffers that a function fills. */
