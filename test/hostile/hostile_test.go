@@ -106,7 +106,10 @@ func abroad(v vessel) []attack {
 // origins are the ways in which processes come to be: each way, the attacks
 // that Node.js is a vessel for.
 func origins() []origin {
-	return []origin{{"booted", func(*local.Options) {}}}
+	return []origin{
+		{"booted", func(o *local.Options) { o.NoZygotes = true }},
+		{"forked", func(o *local.Options) { o.Pool, o.Templates = -1, -1 }}, // each is a zygote's child
+	}
 }
 
 // TestFunctionsAreContained runs all attacks as whoever runs the test.
@@ -115,6 +118,9 @@ func TestFunctionsAreContained(t *testing.T) {
 	for n, o := range origins() {
 		t.Run(o.name, func(t *testing.T) {
 			p := open(t, program, o)
+			if why := p.engine.Zygotes(); n > 0 && why != nil {
+				t.Skip(why)
+			}
 			if n == 0 {
 				go func() { _ = p.modules.Prepare(t.Context(), p.spec("hostile", hostileModule, asModule)) }() // it takes long; the attack itself tells of failures
 			}

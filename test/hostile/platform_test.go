@@ -118,6 +118,9 @@ func open(t *testing.T, attacker string, o origin) *platform {
 			}
 		})
 	}
+	if p.engine.Zygotes() == nil {
+		until(t, "there is a zygote", func() bool { return p.engine.Pools().Zygotes > 0 })
+	}
 	p.neighbour = p.startNeighbour(t)
 	return p
 }
