@@ -13,7 +13,7 @@ const (
 	// maxShells is how many shells a runtime has ahead. Each takes more time to
 	// build than a zygote's child does to be born, and little memory.
 	maxShells   = 100
-	shellMemory = 256 << 10 // bytes of one, nearly all the kernel's
+	shellMemory = 384 << 10 // bytes of one, nearly all the kernel's
 )
 
 // shell is a sandbox that stands empty, for a child of a zygote.
