@@ -81,6 +81,9 @@ type Spec struct {
 	// under the user id of this process without its privileges, and may make any
 	// system call. It takes [Sandbox.Zygotes].
 	Zygote bool `json:"zygote"`
+	// Handover lets processes take descriptors of each other (pidfd_getfd(2)),
+	// as far as they may look into each other.
+	Handover bool `json:"handover"`
 	// ForkSafe lets the memory of the process survive a fork whatever it says:
 	// a wish that it should not (MADV_DONTFORK) is ignored.
 	ForkSafe bool `json:"forkSafe"`

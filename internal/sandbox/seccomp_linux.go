@@ -66,8 +66,9 @@ func byArgument(argument, comparison int, values []uint32, found, otherwise uint
 }
 
 // compile returns the filter. With forkSafe it ignores wishes that memory
-// should not survive a fork.
-func compile(forkSafe bool) program {
+// should not survive a fork; more are calls that are allowed besides those of
+// the list.
+func compile(forkSafe bool, more ...uint32) program {
 	var p program
 	p.load(offsetArch)
 	p.jump(unix.BPF_JEQ, arch, 1, 0)
@@ -89,7 +90,7 @@ func compile(forkSafe bool) program {
 	if forkSafe {
 		p.on(unix.SYS_MADVISE, byArgument(2, unix.BPF_JEQ, []uint32{unix.MADV_DONTFORK}, fail(0), allow))
 	}
-	p.ranges(slices.Concat(commonCalls(), archCalls()))
+	p.ranges(slices.Concat(commonCalls(), archCalls(), more))
 	return p
 }
 
@@ -133,7 +134,11 @@ func (p *program) ranges(calls []uint32) {
 
 // filter applies the filter to this thread, and what it becomes.
 func (p *plan) filter() error {
-	filter := compile(p.ForkSafe)
+	var more []uint32
+	if p.Handover {
+		more = append(more, unix.SYS_PIDFD_GETFD)
+	}
+	filter := compile(p.ForkSafe, more...)
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // some hundred
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {

@@ -109,6 +109,9 @@ func TestSystemCallsAreThoseOfTheList(t *testing.T) {
 	if said["marked"] == "0" {
 		t.Error("memory is not marked as not to be forked: the next check proves nothing")
 	}
+	if said = myself(t, s, "probe", Spec{Handover: true}); said["pidfd_getfd"] != strconv.Itoa(int(unix.EBADF)) || said["ptrace"] != strconv.Itoa(int(unix.EPERM)) {
+		t.Errorf("where descriptors may be taken: error %s, and ptrace %s", said["pidfd_getfd"], said["ptrace"])
+	}
 	if said = myself(t, s, "probe", Spec{ForkSafe: true}); said["dontfork"] != "0" || said["marked"] != "0" {
 		t.Errorf("fork safe, the mark is made: error %s, %s mappings", said["dontfork"], said["marked"])
 	}

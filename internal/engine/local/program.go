@@ -28,7 +28,7 @@ const (
 // relay, which starts that.
 func (e *Engine) programs() *runner {
 	return &runner{
-		name: programsName,
+		name: programsName, watches: true,
 		find: func(context.Context) (command, error) {
 			self, err := os.Executable()
 			if err == nil {

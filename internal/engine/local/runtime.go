@@ -12,12 +12,15 @@ import (
 // runner is a program that processes boot before they are functions. All
 // functions with the same runtime draw from the same blank processes.
 type runner struct {
-	name  string   // in logs, unique: Node.js 24
-	eager bool     // fetched before a function asks for it
-	warm  bool     // wants [guest.WarmUp]
-	forks bool     // can be a zygote
-	env   []string // besides what every process has
-	reads []string // variables that count only when a process boots
+	name  string // in logs, unique: Node.js 24
+	eager bool   // fetched before a function asks for it
+	warm  bool   // wants [guest.WarmUp]
+	// watches says that a process takes descriptors of those that it starts, to
+	// know when they listen.
+	watches bool
+	forks   bool     // can be a zygote
+	env     []string // besides what every process has
+	reads   []string // variables that count only when a process boots
 	// find returns what to execute. It may take as long as a download.
 	find func(ctx context.Context) (command, error)
 }

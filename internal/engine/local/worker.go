@@ -120,7 +120,7 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 		Mounts: program.mounts, Late: []sandbox.Place{{Guest: guestTree}, {Guest: guestArchive}},
 		Limits: sandbox.Limits{CPU: cpus(int64(e.o.Memory) << 20)}, // as most are bound later, which then costs nothing
 		Files:  ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
-		Network: network, Zygote: o.zygote,
+		Network: network, Zygote: o.zygote, Handover: o.runner.watches,
 	})
 	ends.handOver()
 	if err != nil {

@@ -19,6 +19,9 @@ import (
 // there is, and the parent.
 func processes(r *report, args []string) {
 	targets := map[string]int{"init": 1, "parent": os.Getppid()}
+	if relay := parentOf(os.Getppid()); relay > 1 { // what stands before a program
+		targets["relay"] = relay
+	}
 	for i, arg := range args {
 		pid, err := strconv.Atoi(arg)
 		if err != nil {
@@ -60,6 +63,17 @@ func processes(r *report, args []string) {
 			}
 		}
 	}
+}
+
+func parentOf(pid int) int {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	return parent
 }
 
 // identity tries to become somebody else, or to be allowed more.
