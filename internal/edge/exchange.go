@@ -63,7 +63,9 @@ type exchange struct {
 // claim, and panics with [http.ErrAbortHandler] where a response that has begun
 // cannot be finished.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer enter(r.Context())()
+	c := connectionOf(r.Context())
+	c.enter()
+	defer c.leave()
 	from := e.clientOf(r)
 	paced := newWriter(w, r, e.o.StallTimeout)
 	paced.last = &e.serving.last

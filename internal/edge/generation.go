@@ -40,8 +40,9 @@ const (
 
 // Renew ends every connection that there is, once its requests have ended and
 // its client has been told, while new ones are served as ever. What is left of them after the
-// grace is cut off. It returns when none is left; then Run can end within its
-// pause. Where ctx ends before, Run has the rest to end. It does nothing unless Run
+// grace is cut off. It returns when none is left, at a moment when no request is under
+// way, if there is one soon: so Run can end within its pause, and no request waits
+// for one of its own that waits to be accepted. Where ctx ends before, Run has the rest to end. It does nothing unless Run
 // runs.
 func (e *Edge) Renew(ctx context.Context) {
 	old := e.succeed()
@@ -58,8 +59,12 @@ func (e *Edge) Renew(ctx context.Context) {
 		e.cut(ctx, old, err)
 	}
 	e.serving.mu.Lock()
-	defer e.serving.mu.Unlock()
+	now := e.serving.now
 	e.serving.before, e.serving.renewed = nil, true
+	e.serving.mu.Unlock()
+	if now != nil {
+		now.lull(ctx, e.o.Linger)
+	}
 }
 
 // succeed puts another generation in place of the one there is, and returns that.
@@ -163,21 +168,30 @@ type connection struct {
 
 type connectionKey struct{}
 
-// enter notes that a request of ctx's connection is under way, until leave.
-func enter(ctx context.Context) (leave func()) {
-	c, ok := ctx.Value(connectionKey{}).(*connection)
-	if !ok {
-		return func() {}
+// connectionOf is the connection of a request; nil where it has none.
+func connectionOf(ctx context.Context) *connection {
+	c, _ := ctx.Value(connectionKey{}).(*connection)
+	return c
+}
+
+// enter notes that a request is under way, until leave.
+func (c *connection) enter() {
+	if c != nil {
+		c.begun.Add(1)
+		c.busy.Add(1)
 	}
-	c.begun.Add(1)
-	c.busy.Add(1)
-	return func() { c.busy.Add(-1) }
+}
+
+func (c *connection) leave() {
+	if c != nil {
+		c.busy.Add(-1)
+	}
 }
 
 // firstOf reports whether the request of ctx is the first of its connection.
 func firstOf(ctx context.Context) bool {
-	c, ok := ctx.Value(connectionKey{}).(*connection)
-	return ok && !c.asked.Load() && c.asked.CompareAndSwap(false, true)
+	c := connectionOf(ctx)
+	return c != nil && !c.asked.Load() && c.asked.CompareAndSwap(false, true)
 }
 
 // welcome notes a connection that was accepted. It is a hook of [http.Server].
@@ -210,33 +224,55 @@ func (g *generation) shut() {
 func (g *generation) linger(ctx context.Context, d time.Duration) {
 	limit, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for g.quiet(func(net.Conn, *connection) {}) > 0 {
-		select {
-		case <-tick.C:
-			continue
-		case <-limit.Done():
-		}
-		g.quiet(func(c net.Conn, known *connection) {
-			if known.begun.Load() == 0 {
-				_ = c.Close() // its client sees that
-			}
-		})
+	if await(limit, 5*time.Millisecond, func() bool {
+		quiet, _ := g.count()
+		return quiet == 0
+	}) {
 		return
 	}
-}
-
-// quiet calls each for connections on which no request is under way, and returns how many they are.
-func (g *generation) quiet(each func(net.Conn, *connection)) (n int) {
 	g.open.Range(func(key, value any) bool {
-		c, is := key.(net.Conn)
-		known, knows := value.(*connection)
-		if is && knows && known.busy.Load() == 0 {
-			n++
-			each(c, known)
+		c, _ := key.(net.Conn)
+		if known, ok := value.(*connection); ok && known.begun.Load() == 0 {
+			_ = c.Close() // its client sees that
 		}
 		return true
 	})
-	return n
+}
+
+// lull waits for a moment when no request is under way, for d or until ctx ends.
+func (g *generation) lull(ctx context.Context, d time.Duration) {
+	limit, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	await(limit, time.Millisecond, func() bool {
+		_, busy := g.count()
+		return busy == 0
+	})
+}
+
+// count returns on how many connections no request is under way, and on how many one is.
+func (g *generation) count() (quiet, busy int) {
+	g.open.Range(func(_, known any) bool {
+		if c, ok := known.(*connection); ok && c.busy.Load() > 0 {
+			busy++
+		} else {
+			quiet++
+		}
+		return true
+	})
+	return quiet, busy
+}
+
+// await looks every so often whether something is so, and returns whether it
+// was before ctx ended.
+func await(ctx context.Context, every time.Duration, is func() bool) bool {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
 }

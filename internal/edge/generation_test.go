@@ -156,6 +156,47 @@ func TestRenewThatIsGivenUpLeavesTheRestToTheEnd(t *testing.T) {
 	}
 }
 
+// Run is to begin its end while nothing is under way: a request that calls the
+// platform itself would wait for itself.
+func TestRenewReturnsAtAMomentWithoutRequests(t *testing.T) {
+	entered := make(chan struct{})
+	release := map[string]chan struct{}{"old": make(chan struct{}), "new": make(chan struct{})}
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-release[r.URL.RawQuery]
+		io.WriteString(w, "done")
+	})
+	s.options.Linger = time.Hour
+	s.open()
+	var asked sync.WaitGroup
+	ask := func(which string) {
+		asked.Go(func() {
+			if _, body := s.get("/fn?" + which); body != "done" {
+				t.Errorf("%s: got %q", which, body)
+			}
+		})
+		<-entered
+	}
+	ask("old")
+	renewed := make(chan struct{})
+	go func() { s.edge.Renew(t.Context()); close(renewed) }()
+	for !s.edge.serving.last.Load() {
+		<-time.After(time.Millisecond)
+	}
+	s.edge.serving.mu.Lock() // until the old connections are by themselves
+	s.edge.serving.mu.Unlock()
+	ask("new")
+	close(release["old"])
+	select {
+	case <-renewed:
+		t.Error("it returned while a request was under way")
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(release["new"])
+	<-renewed
+	asked.Wait()
+}
+
 // What a client has connected but does not say is not waited for long.
 func TestASilentConnectionHoldsNobodyUp(t *testing.T) {
 	var log bytes.Buffer

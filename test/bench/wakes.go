@@ -88,7 +88,7 @@ type vigil struct {
 	refused int // tries while nobody listened
 	reset   int // connections without a byte of a response
 	victims int // requests under way in a process that was killed
-	lost    int // requests under way in a platform that was killed
+	lost    int // requests on a connection to a platform that was killed
 	events  map[string]int
 	now     string            // the event that happens
 	during  map[string]sample // requests that it met
@@ -136,13 +136,16 @@ type caller struct {
 	keeps  bool
 	conn   net.Conn
 	reader *bufio.Reader
+	since  time.Time // when the connection was begun that was used last
 }
 
 func (c *caller) ask(ctx context.Context, r request) (*response, error) {
 	if !c.keeps {
+		c.since = time.Now()
 		return send(ctx, c.addr, r)
 	}
 	if c.conn == nil {
+		c.since = time.Now()
 		conn, err := connect(ctx, c.addr)
 		if err != nil {
 			return nil, err
@@ -194,7 +197,7 @@ func (v *vigil) wake(ctx context.Context, c *caller, r request) {
 			return
 		case ctx.Err() != nil:
 			return
-		case v.died.Load() > began.UnixNano():
+		case v.died.Load() > c.since.UnixNano():
 			v.count(&v.lost)
 		case time.Now().After(deadline):
 			v.fail(err)
@@ -334,7 +337,7 @@ func (v *vigil) tables(took time.Duration) []table {
 	counts.add(ours, "requests answered in full", strconv.Itoa(total))
 	counts.add(ours, "**failed**", strconv.Itoa(len(v.failed)))
 	counts.add(ours, "requests in a process that was killed from outside meanwhile", strconv.Itoa(v.victims))
-	counts.add(ours, "requests in a platform that was killed meanwhile, asked again", strconv.Itoa(v.lost))
+	counts.add(ours, "requests on a connection to a platform that was killed, asked again", strconv.Itoa(v.lost))
 	counts.add(ours, "connections reset without a byte, asked again", strconv.Itoa(v.reset))
 	counts.add(ours, "tries while nobody listened", strconv.Itoa(v.refused))
 	for _, event := range slices.Sorted(maps.Keys(v.events)) {
