@@ -53,6 +53,17 @@ type FunctionState struct {
 	Memory    int64         `json:"memory"`              // of an instance, of late, bytes
 
 	Starts []StartState `json:"starts"` // by kind, the quickest first; kinds that never occurred are left out
+
+	Preparation *Preparation `json:"preparation,omitempty"` // nil where the runtime knows no such thing
+}
+
+// Preparation is what makes later starts of a function cheaper, and why it has
+// not got that.
+type Preparation struct {
+	Archive    bool   `json:"archive"`              // what it compiled to is kept
+	NoArchive  string `json:"noArchive,omitempty"`  // why it is not, for people
+	Template   bool   `json:"template"`             // a process that has it loaded waits to be forked
+	NoTemplate string `json:"noTemplate,omitempty"` // why none does, for people
 }
 
 // StartState is how long requests took that came by their instance in one way,

@@ -14,6 +14,9 @@ type Functions interface {
 	// Functions returns what the functions of a project have and are asked for
 	// now, as far as any deployment of it was asked. It never blocks.
 	Functions(project lateen.ProjectID) []lateen.FunctionState
+	// Prepared returns what makes starts of a function of some runtime cheaper,
+	// whether or not it was ever asked; nil where the runtime knows no such thing.
+	Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation
 }
 
 // functionState is a function of a project: one of production's, or one of
@@ -50,7 +53,13 @@ func listFunctions(a *API, r *http.Request, _ *none) (*functionsReply, error) {
 	if a.Functions != nil {
 		known = a.Functions.Functions(p.ID)
 	}
-	return &functionsReply{Functions: statesOf(p, manifest, known)}, nil
+	states := statesOf(p, manifest, known)
+	for i := range states {
+		if s := &states[i]; a.Functions != nil {
+			s.Preparation = a.Functions.Prepared(lateen.NewFunctionKey(s.Deployment, s.Function), s.Runtime)
+		}
+	}
+	return &functionsReply{Functions: states}, nil
 }
 
 // statesOf joins the functions of production with what is known of them, and

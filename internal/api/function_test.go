@@ -24,6 +24,11 @@ func TestFunctionsOfProductionAreListedIdleOrNot(t *testing.T) {
 	w.SetFunctions(learned)
 	list(200, `{"functions":[{"function":"/api/hello","production":true,"runtime":"nodejs22.x","waiting":3,"inFlight":2,"keepAlive":60000000000,"instances":[{"id":"ins_1","phase":"running","start":"template","inFlight":2}],"starts":[{"kind":"template","count":9,"p50":1000000,"p99":2000000}]}]}`)
 
+	// What makes its starts cheaper is asked for each by its key, with why not.
+	learned.Preparation = &lateen.Preparation{Archive: true, NoTemplate: "it opened a connection"}
+	w.SetFunctions(learned)
+	list(200, `{"functions":[{"function":"/api/hello","preparation":{"archive":true,"template":false,"noTemplate":"it opened a connection"}}]}`)
+
 	// What another deployment has is its own; what was learned of it holds for production.
 	learned.Deployment = "dpl_other"
 	w.SetFunctions(learned, lateen.FunctionState{Project: "prj_other", Function: "/secret", Waiting: 1})

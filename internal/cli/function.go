@@ -216,6 +216,10 @@ func (s *session) inspectedFunction(f *client.Function) {
 	if left := f.PrewarmAt.Time().Sub(s.Now()); f.PrewarmAt != 0 && left > 0 {
 		next = "in " + terminal.Elapsed(left) + ", before it is asked for"
 	}
+	archive, template := "", ""
+	if p := f.Preparation; p != nil {
+		archive, template = preparedText(p.Archive, p.NoArchive), preparedText(p.Template, p.NoTemplate)
+	}
 	s.term.Fields([]terminal.Field{
 		{"runtime", terminal.Clean(f.Runtime)},
 		{"paths", pathsText(f.Paths)},
@@ -232,9 +236,23 @@ func (s *session) inspectedFunction(f *client.Function) {
 		{"a request takes", learned(f.Service, terminal.Precise)},
 		{"of it CPU", learned(f.CPU, terminal.Precise)},
 		{"an instance uses", usedText(f.Memory)},
+		{"archive", archive},
+		{"template", template},
 	})
 	s.instancesTable(f.Instances)
 	s.startsTable(f.Starts)
+}
+
+// preparedText tells whether a function has what its starts are cheaper with, or
+// why it has not.
+func preparedText(has bool, why string) string {
+	switch {
+	case has:
+		return "yes"
+	case why == "":
+		return "none"
+	}
+	return "none: " + terminal.Clean(why)
 }
 
 func (s *session) whenAsked(at lateen.Millis) string {

@@ -137,6 +137,11 @@ func (f *functions) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *h
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/plain"}}, Body: body}, nil
 }
 
+// Prepared implements [api.Functions]: functions have an archive and no template.
+func (f *functions) Prepared(lateen.FunctionKey, string) *lateen.Preparation {
+	return &lateen.Preparation{Archive: true, NoTemplate: "it opened\x1b[2J a connection"}
+}
+
 // Functions implements [api.Functions]: /api/hello is being asked for, and an
 // instance of another deployment still runs.
 func (f *functions) Functions(project lateen.ProjectID) []lateen.FunctionState {

@@ -14,16 +14,21 @@ type ByRuntime struct {
 
 // Start starts an instance by the engine of its runtime.
 func (b ByRuntime) Start(ctx context.Context, spec lateen.FunctionSpec) (Instance, error) {
-	return b.of(spec).Start(ctx, spec)
+	return b.of(spec.Function.Runtime).Start(ctx, spec)
 }
 
 // Prepare prepares a function by the engine of its runtime.
 func (b ByRuntime) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
-	return b.of(spec).Prepare(ctx, spec)
+	return b.of(spec.Function.Runtime).Prepare(ctx, spec)
 }
 
-func (b ByRuntime) of(spec lateen.FunctionSpec) Engine {
-	if e, ok := b.Engines[spec.Function.Runtime]; ok {
+// Prepared asks the engine of a function's runtime.
+func (b ByRuntime) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
+	return b.of(runtime).Prepared(key, runtime)
+}
+
+func (b ByRuntime) of(runtime string) Engine {
+	if e, ok := b.Engines[runtime]; ok {
 		return e
 	}
 	return b.Others

@@ -18,6 +18,10 @@ func (n named) Start(context.Context, lateen.FunctionSpec) (engine.Instance, err
 
 func (n named) Prepare(context.Context, lateen.FunctionSpec) error { return n.err }
 
+func (n named) Prepared(lateen.FunctionKey, string) *lateen.Preparation {
+	return &lateen.Preparation{NoArchive: n.err.Error()}
+}
+
 func TestFunctionsGoToTheEngineOfTheirRuntime(t *testing.T) {
 	modules, others := errors.New("modules"), errors.New("others")
 	e := engine.ByRuntime{Engines: map[string]engine.Engine{"wasi": named{modules}}, Others: named{others}}
@@ -28,6 +32,9 @@ func TestFunctionsGoToTheEngineOfTheirRuntime(t *testing.T) {
 		}
 		if err := e.Prepare(t.Context(), spec); !errors.Is(err, want) {
 			t.Errorf("%q is prepared by %v, want %v", runtime, err, want)
+		}
+		if p := e.Prepared("", runtime); p.NoArchive != want.Error() {
+			t.Errorf("of %q %s tells, want %v", runtime, p.NoArchive, want)
 		}
 	}
 }

@@ -29,6 +29,9 @@ type Engine interface {
 	// keeps what that taught. It returns once that is done, at once where it is
 	// under way already; an error costs nothing but the gain.
 	Prepare(ctx context.Context, spec lateen.FunctionSpec) error
+	// Prepared says what there is of that for a function of some runtime; nil
+	// where the engine keeps nothing of the kind. It starts nothing.
+	Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation
 }
 
 // Instance is a running function. All methods may be called concurrently.

@@ -67,6 +67,10 @@ func (e *fakeEngine) Prepare(ctx context.Context, s lateen.FunctionSpec) error {
 	return e.prepare(ctx, s)
 }
 
+func (e *fakeEngine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
+	return &lateen.Preparation{Archive: true, NoTemplate: string(key) + " of " + runtime}
+}
+
 func (e *fakeEngine) counts() (starts, running int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
 // Stats counts the instances and what waits for them.
@@ -48,29 +49,53 @@ func (f *Fleet) Stats() Stats {
 func (f *Fleet) Functions(of lateen.ProjectID) []lateen.FunctionState {
 	now := time.Now()
 	states := []lateen.FunctionState{}
+	var prospects []prospect
 	f.mu.Lock()
 	for id, pr := range f.projects {
 		if of != "" && id != of {
 			continue
 		}
 		for _, fn := range pr.functions {
-			states = f.statesLocked(states, fn, now)
+			states = f.statesLocked(states, fn)
+			prospects = append(prospects, prospect{fn.history, fn.costs(), len(states)})
 		}
 	}
 	f.mu.Unlock()
+	from := 0
+	for i := range prospects {
+		p := &prospects[i]
+		kept := f.keepAlive(&p.history, p.costs, now)
+		for ; from < p.until; from++ {
+			states[from].KeepAlive = kept
+		}
+	}
 	slices.SortFunc(states, func(a, b lateen.FunctionState) int {
 		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Function, b.Function), -cmp.Compare(a.Deployment, b.Deployment))
 	})
 	return states
 }
 
+// Prepared says what makes starts of a function of some runtime cheaper, whether
+// or not it was ever asked; see [engine.Engine].
+func (f *Fleet) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
+	return f.o.Engine.Prepared(key, runtime)
+}
+
+// prospect is what says how long instances of a function are kept. To work that
+// out takes longer than requests are to wait for the fleet.
+type prospect struct {
+	history autoscale.History
+	costs   autoscale.Costs
+	until   int // the end of the function's states among all
+}
+
 // statesLocked appends the states of a function: one for each deployment that
 // has something, or one of none.
-func (f *Fleet) statesLocked(states []lateen.FunctionState, fn *function, now time.Time) []lateen.FunctionState {
+func (f *Fleet) statesLocked(states []lateen.FunctionState, fn *function) []lateen.FunctionState {
 	known := lateen.FunctionState{
 		Project: fn.project.id, Deployment: fn.last, Function: fn.name, Instances: []lateen.InstanceState{},
 		Limit: fn.limit.At(f.o.Concurrency), MaxLimit: f.o.Concurrency, MaxInstances: f.o.PerFunction,
-		KeepAlive: f.keepAlive(fn, now), StartTime: fn.start, Service: fn.service, CPU: seconds(fn.cpu),
+		StartTime: fn.start, Service: fn.service, CPU: seconds(fn.cpu),
 		Memory: cmp.Or(fn.holding, fn.resting), Starts: fn.latency.states(),
 	}
 	if last := fn.history.Last(); !last.IsZero() {
@@ -89,15 +114,15 @@ func (f *Fleet) statesLocked(states []lateen.FunctionState, fn *function, now ti
 }
 
 // keepAlive is how long an instance is kept after the last request.
-func (f *Fleet) keepAlive(fn *function, now time.Time) time.Duration {
+func (f *Fleet) keepAlive(h *autoscale.History, c autoscale.Costs, now time.Time) time.Duration {
 	if f.o.KeepAlive > 0 {
 		return f.o.KeepAlive
 	}
-	last := fn.history.Last()
+	last := h.Last()
 	if last.IsZero() {
 		last = now
 	}
-	return max(0, f.o.Policy.Keep(&fn.history, last, fn.costs()).KeepUntil.Sub(last))
+	return max(0, f.o.Policy.Keep(h, last, c).KeepUntil.Sub(last))
 }
 
 // state adds what p has to what is known of its function.

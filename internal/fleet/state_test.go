@@ -37,6 +37,9 @@ func TestTheStateSaysWhatFunctionsHaveAndDo(t *testing.T) {
 		h.ask(specOf("prj_2", "dpl_2", "/other"))
 		two.Wait()
 		time.Sleep(10 * time.Millisecond)
+		if p := h.Prepared(s.Key, "nodejs24.x"); !p.Archive || p.NoTemplate != string(s.Key)+" of nodejs24.x" {
+			t.Errorf("it is prepared as %+v", p)
+		}
 		states := h.Functions("prj_1")
 		want := []lateen.FunctionState{{
 			Project: "prj_1", Deployment: "dpl_1", Function: "/a", Runtime: "nodejs24.x",
@@ -56,7 +59,7 @@ func TestTheStateSaysWhatFunctionsHaveAndDo(t *testing.T) {
 		if states[0].KeepAlive < 15*time.Minute || states[0].KeepAlive > 20*time.Minute {
 			t.Errorf("it is kept for %s: 50 MiB and a second's start are worth 18 minutes", states[0].KeepAlive)
 		}
-		if all := h.Functions(""); len(all) != 2 || all[1].Project != "prj_2" {
+		if all := h.Functions(""); len(all) != 2 || all[1].Project != "prj_2" || all[0].KeepAlive != states[0].KeepAlive || all[1].KeepAlive == all[0].KeepAlive {
 			t.Errorf("all are %+v", all)
 		}
 		if none := h.Functions("prj_3"); len(none) != 0 {

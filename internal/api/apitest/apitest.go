@@ -104,6 +104,18 @@ func (s *Server) Functions(project lateen.ProjectID) []lateen.FunctionState {
 	return of
 }
 
+// Prepared implements [api.Functions] with what SetFunctions said.
+func (s *Server) Prepared(key lateen.FunctionKey, _ string) *lateen.Preparation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.functions {
+		if lateen.NewFunctionKey(f.Deployment, f.Function) == key {
+			return f.Preparation
+		}
+	}
+	return nil
+}
+
 // Calls returns the requests answered since the last time it was asked.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()

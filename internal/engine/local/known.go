@@ -32,6 +32,7 @@ type acquaintance struct {
 	refined  bool          // prepared with visits
 	prepared time.Time     // when that was last tried
 	failed   int           // and how often in a row in vain
+	trouble  string        // why so the last time
 	forkable forkability
 	why      string // it is not forkable
 	template *template
@@ -39,7 +40,7 @@ type acquaintance struct {
 
 // tried takes note of how preparing it went.
 func (a *acquaintance) tried(err error) {
-	a.busy, a.prepared = false, time.Now()
+	a.busy, a.prepared, a.trouble = false, time.Now(), reason(err)
 	if err == nil {
 		a.failed = 0
 	} else {

@@ -206,6 +206,9 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 	return nil
 }
 
+// Prepared returns nil: a module is compiled before it is started, always.
+func (e *Engine) Prepared(lateen.FunctionKey, string) *lateen.Preparation { return nil }
+
 // module returns a compiled module, which the caller releases. One that is not
 // compiled when ctx ends is compiled all the same: who asks again waits less.
 func (e *Engine) module(ctx context.Context, key moduleKey, tree string) (*module, error) {
