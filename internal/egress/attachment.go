@@ -67,6 +67,14 @@ func (a *Attachment) Permit(refused func(Refusal)) {
 // Usage is what the sandbox has used so far; it stays after the end.
 func (a *Attachment) Usage() Usage { return a.ledger.usage() }
 
+// Used reports whether the sandbox has tried to reach anything, whether or not
+// that was permitted.
+func (a *Attachment) Used() bool {
+	a.delivering.Lock()
+	defer a.delivering.Unlock()
+	return !a.last.IsZero()
+}
+
 // Close cuts every connection and returns once nothing runs any more.
 func (a *Attachment) Close() error {
 	a.end()

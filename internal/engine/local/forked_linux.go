@@ -57,3 +57,11 @@ func rightsOf(files []*os.File) []byte {
 	}
 	return unix.UnixRights(fds...)
 }
+
+// crowded reports whether temporary files take more than a quarter of the space
+// that a process behind walls has for them.
+func crowded(pid int) bool {
+	var s unix.Statfs_t
+	err := unix.Statfs(fmt.Sprintf("/proc/%d/root/tmp", pid), &s)
+	return err == nil && s.Bfree < s.Blocks/4*3
+}

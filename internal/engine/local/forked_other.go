@@ -19,3 +19,5 @@ func sender([]byte) (int, error) { return 0, errors.ErrUnsupported }
 func rightsOf([]*os.File) []byte { return nil }
 
 func footprintOf(int) ([]guest.Range, error) { return nil, errors.ErrUnsupported }
+
+func crowded(int) bool { return false }

@@ -316,6 +316,9 @@ func (i *instance) killLocked(why error) {
 func (i *instance) seeOff() {
 	<-i.exited
 	i.engine.discharge(i)
+	if i.template != nil && i.engine.sandbox.PrivateTmp() && crowded(i.template.process.ID()) {
+		i.engine.dropTemplate(i.template) // what siblings leave is theirs to find, but not without end
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.template != nil && !i.over && i.cause == nil && time.Since(i.began) < soon && (i.ready || !i.spare) {

@@ -38,6 +38,9 @@ func (i *instance) goOut() {
 	}
 }
 
+// tried reports whether the process has tried to go out, permitted or not.
+func (o *outside) tried() bool { return o.attachment != nil && o.attachment.Used() }
+
 // outbound is whom the function has connected to.
 func (o *outside) outbound() []lateen.Outbound {
 	if o.attachment == nil {

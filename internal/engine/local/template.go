@@ -45,6 +45,7 @@ type template struct {
 	spare    *worker // nil: it has none
 	lack     lack    // of one
 	failures int     // of spares, in a row
+	children int     // that there are, spares among them
 	retired  bool    // it has no more
 
 	speak sync.Mutex // one message at a time
@@ -127,6 +128,10 @@ func (e *Engine) cast(ctx context.Context, r *runner, spec lateen.FunctionSpec, 
 		return nil, err
 	}
 	resp.Body.Close()
+	if i.outside.tried() { // in vain: children would inherit what it made of that
+		i.dismiss()
+		return nil, refusal("it tried to reach the network")
+	}
 	if err := i.process.Foreground(); err != nil { // children inherit it
 		i.dismiss()
 		return nil, err
@@ -192,8 +197,7 @@ func (ts *templates) trimLocked() {
 		t.dropSpareLocked()
 	}
 	for _, extra := range ts.all[templates:] {
-		extra.retired = true
-		go extra.retire() // which says a word to a process
+		extra.retireLocked()
 	}
 	ts.all = ts.all[:templates]
 }
@@ -203,8 +207,31 @@ func (ts *templates) remove(t *template) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	ts.all = slices.DeleteFunc(ts.all, func(x *template) bool { return x == t })
+	t.retireLocked()
+}
+
+// retireLocked ends a template once its last child has ended: they follow it.
+func (t *template) retireLocked() {
 	t.retired = true
 	t.dropSpareLocked()
+	if t.children == 0 {
+		t.kill()
+	}
+}
+
+// born and died count a template's children.
+func (ts *templates) born(t *template) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t.children++
+}
+
+func (ts *templates) died(t *template) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if t.children--; t.children == 0 && t.retired {
+		t.kill()
+	}
 }
 
 func (t *template) dropSpareLocked() {
@@ -223,7 +250,6 @@ func (e *Engine) dropTemplate(t *template) (dropped bool) {
 			a.template, dropped = nil, true
 		}
 	})
-	t.retire()
 	return dropped
 }
 
@@ -249,15 +275,6 @@ func (ts *templates) of(d lateen.DeploymentID) []*template {
 	return all
 }
 
-// retire ends a template once its last child has ended: they follow it.
-func (t *template) retire() {
-	t.speak.Lock()
-	defer t.speak.Unlock()
-	if c, ok := t.ends.control.(*net.UnixConn); ok {
-		_ = c.CloseWrite() // fails only where it is gone
-	}
-}
-
 // templateOf returns the template of a function, nil if there is none.
 func (e *Engine) templateOf(spec lateen.FunctionSpec) *template {
 	var t *template
@@ -280,8 +297,10 @@ func (e *Engine) fork(ctx context.Context, t *template) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.templates.born(t)
 	w, err := e.adopt(ctx, t, name, ends)
 	if err != nil {
+		e.templates.died(t)
 		ends.handOver()
 		ends.close()
 		e.clean(name, "")
@@ -291,10 +310,12 @@ func (e *Engine) fork(ctx context.Context, t *template) (*worker, error) {
 		w.listen()
 		e.clean(name, "")
 		e.templates.miss(t, w)
+		e.templates.died(t)
 	}) {
 		w.kill()
 		w.listen()
 		e.clean(name, "")
+		e.templates.died(t)
 		return nil, sandbox.ErrEnded
 	}
 	return w, nil

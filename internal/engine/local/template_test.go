@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/guest"
@@ -27,6 +28,7 @@ const http = require('node:http'), net = require('node:net');
 const { random } = Math, { randomUUID, randomInt } = crypto;
 const pool = Buffer.alloc(64); // as packages keep them
 crypto.randomFillSync(pool);
+const bytes = crypto.randomBytes(24);
 const webPool = globalThis.crypto.getRandomValues(new Uint8Array(64));
 for (let i = 0; i < 3; i++) { random(); randomUUID(); randomInt(1e9); }
 let ticks = 0;
@@ -65,7 +67,7 @@ module.exports = async (req, res) => {
   res.setHeader('content-type', 'application/json');
   res.end(JSON.stringify({ failed, loop: globalThis.loop, env: process.env.WHO, random: [
     random(), Math.random(), randomUUID(), globalThis.crypto.randomUUID(), crypto.randomUUID(), 'int ' + [0, 1, 2, 3].map(() => randomInt(2 ** 47)),
-    crypto.randomBytes(8).toString('hex'), pool.toString('hex'), Buffer.from(webPool).toString('hex'),
+    crypto.randomBytes(8).toString('hex'), pool.toString('hex'), bytes.toString('hex'), Buffer.from(webPool).toString('hex'),
   ].map(String) }));
 };
 `
@@ -411,6 +413,19 @@ func TestWhatNoForkCarriesOverForbidsTemplates(t *testing.T) {
 			consult(t, s.start(spec, ""), "/")
 		})
 	}
+	t.Run("files that answers leave", func(t *testing.T) {
+		spec := s.function("files", "nodejs24.x", "const fs = require('node:fs'); fs.writeFileSync('/tmp/loaded', ''); let n = 0;\n"+
+			"module.exports = (req, res) => { fs.writeFileSync('/tmp/' + process.pid + '-' + n++, ''); res.end(JSON.stringify({ random: fs.readdirSync('/tmp') })); };\n")
+		if err := s.mold(spec); err == nil || !strings.Contains(err.Error(), "temporary files") {
+			t.Errorf("the error is %v", err)
+		}
+		if err := s.mold(spec); err != nil {
+			t.Errorf("without requests: %v", err)
+		}
+		if got := consult(t, s.start(spec, lateen.StartTemplate), "/"); len(got.Random) != 2 {
+			t.Errorf("a child finds %q", got.Random)
+		}
+	})
 	t.Run("by a request alone", func(t *testing.T) {
 		spec := s.function("late", "nodejs24.x", "module.exports = (req, res) => {\n"+
 			"  require('node:net').connect('/tmp/nobody').on('error', () => res.end('{}'));\n};\n")
@@ -452,5 +467,53 @@ func BenchmarkTemplates(b *testing.B) {
 		}
 		s.unrepeated(spec, 10)
 		s.dropTemplate(s.templateOf(spec))
+	}
+}
+
+func TestTemplateWhoseChildrenFillItsSpaceIsGivenUp(t *testing.T) {
+	needForks(t)
+	s := newStage(t, nil)
+	if !s.sandbox.PrivateTmp() {
+		t.Skip("processes have no space of their own here")
+	}
+	spec := s.function("fill", "nodejs24.x", "const fs = require('node:fs');\n"+
+		"module.exports = (req, res) => { if (req.url === '/fill') fs.writeFileSync('/tmp/full', Buffer.alloc(200 << 20)); res.end('{}'); };\n")
+	if err := s.mold(spec); err != nil {
+		t.Fatal(err)
+	}
+	crowd := s.templateOf(spec)
+	i := s.start(spec, lateen.StartTemplate)
+	consult(t, i, "/fill")
+	end(i)
+	select {
+	case <-crowd.exited:
+	case <-time.After(10 * time.Second):
+		t.Error("it stays")
+	}
+	if i := s.start(spec, ""); i.Started().Kind == lateen.StartTemplate {
+		t.Error("it has another child")
+	}
+}
+
+func TestWhatTriedToGoOutInVainIsNoTemplate(t *testing.T) {
+	needForks(t)
+	s := newStage(t, func(o *Options) { o.Network = egress.New(egress.Options{}) })
+	if !s.sandbox.Networks() {
+		t.Skip("this host permits no network namespace")
+	}
+	const once = "const { promises: dns } = require('node:dns'); let once;\n"
+	for name, text := range map[string]string{
+		"asked":  once + "module.exports = async (req, res) => { once ??= dns.lookup('functions.localhost.example').catch(() => {}); await once; res.end('{}'); };\n",
+		"loaded": once + "once = dns.lookup('functions.localhost.example').catch(() => {}); module.exports = async (req, res) => { await once; res.end('{}'); };\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := s.function("out"+name, "nodejs24.x", text)
+			if err := s.mold(spec); err == nil || !strings.Contains(err.Error(), "tried to reach the network") {
+				t.Errorf("the error is %v", err)
+			}
+			if err := s.mold(spec); (err == nil) != (name == "asked") {
+				t.Errorf("without requests the error is %v", err)
+			}
+		})
 	}
 }

@@ -100,6 +100,7 @@ async function activate(spec) {
     run(new Call(req, socket), () => handler.upgrade(req, socket, head));
   }));
   fault.loaded();
+  if (spec.template) template.loaded();
   control.send('server-started', { initDuration: performance.now() - began });
   if (!spec.template) control.watch(); // a template's next message is for its children
 }

@@ -10,6 +10,7 @@ const { syncBuiltinESMExports } = require('node:module');
 const { setFlagsFromString } = require('node:v8');
 const vm = require('node:vm');
 
+const { randomBytes } = crypto;
 const UUIDS = 128; // that Node.js draws at once
 const INTS = 1024;
 const MAX_POOLS = 10_000;
@@ -44,6 +45,7 @@ function install() {
   watch(crypto, 'randomFill');
   watch(Object.getPrototypeOf(globalThis.crypto), 'getRandomValues');
   const { randomInt } = crypto;
+  for (const name of ['randomBytes', 'pseudoRandomBytes', 'rng', 'prng']) draw(name);
   crypto.randomInt = function (...args) {
     drewInts = true;
     return randomInt.apply(this, args);
@@ -67,12 +69,30 @@ function install() {
  * process's, which are the same in all children, unless a flag says what with.
  */
 function seeded(f) {
-  setFlagsFromString(`--random-seed=${crypto.randomBytes(4).readUInt32LE() >>> 2 || 1}`);
+  setFlagsFromString(`--random-seed=${randomBytes(4).readUInt32LE() >>> 2 || 1}`);
   try {
     return f();
   } finally {
     setFlagsFromString('--random-seed=0');
   }
+}
+
+/** Remembers the buffers that a function returns. */
+function draw(name) {
+  if (!Object.hasOwn(crypto, name)) return;
+  const make = function (size, callback) {
+    if (callback === undefined) {
+      const bytes = randomBytes(size);
+      remember([bytes]);
+      return bytes;
+    }
+    return randomBytes(size, typeof callback !== 'function' ? callback : function (error, bytes) {
+      if (bytes) remember([bytes]);
+      return callback.call(this, error, bytes);
+    });
+  };
+  Object.defineProperty(make, 'name', { value: 'randomBytes', configurable: true });
+  Object.defineProperty(crypto, name, { value: make, configurable: true, enumerable: name === 'randomBytes', writable: true });
 }
 
 /** Remembers the buffers that a function fills. */

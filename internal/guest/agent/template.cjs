@@ -6,6 +6,7 @@
 
 const childProcess = require('node:child_process');
 const dgram = require('node:dgram');
+const { readdirSync } = require('node:fs');
 const net = require('node:net');
 const process = require('node:process');
 const { setFlagsFromString } = require('node:v8');
@@ -21,6 +22,9 @@ let native;
 let collect; // garbage
 let reason = ''; // why there can be no children
 let undo = [];
+let written; // what loading left in the directory for temporary files
+
+const { TMPDIR } = process.env; // the platform's
 
 /** Before the function is loaded: takes note of what forbids children. */
 function install(library) {
@@ -54,6 +58,15 @@ function forbid(prototype, name, why) {
   });
 }
 
+/** After the function is loaded: what it writes from now on, children would find and add to. */
+function loaded() {
+  written = files();
+}
+
+function files() {
+  return TMPDIR ? readdirSync(TMPDIR, { recursive: true }).sort().join('\n') : '';
+}
+
 /** Waits for what is under way; returns why there can be no children, or "". */
 async function check() {
   let active = [];
@@ -65,6 +78,7 @@ async function check() {
   }
   reason ||= active.length > 0 ? `it holds what a fork cannot carry over (${[...new Set(active)].join(', ')})` : '';
   reason ||= random.settle();
+  reason ||= files() === written ? '' : 'its answers leave temporary files';
   return reason;
 }
 
@@ -93,4 +107,4 @@ async function serve(server) {
   control.send('server-started', { initDuration: 0 });
 }
 
-module.exports = { install, check, serve };
+module.exports = { install, loaded, check, serve };
