@@ -180,11 +180,14 @@ func TestRenewReturnsAtAMomentWithoutRequests(t *testing.T) {
 	ask("old")
 	renewed := make(chan struct{})
 	go func() { s.edge.Renew(t.Context()); close(renewed) }()
-	for !s.edge.serving.last.Load() {
+	apart := func() bool { // the old connections are by themselves
+		s.edge.serving.mu.Lock()
+		defer s.edge.serving.mu.Unlock()
+		return s.edge.serving.before != nil
+	}
+	for !apart() {
 		<-time.After(time.Millisecond)
 	}
-	s.edge.serving.mu.Lock() // until the old connections are by themselves
-	s.edge.serving.mu.Unlock()
 	ask("new")
 	close(release["old"])
 	select {
