@@ -291,7 +291,9 @@ func sweepCache(kept *cache.Cache, hosts map[string]lateen.DeploymentID) error {
 
 func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err error) {
 	if d.o.Config.Database != "" {
-		db, err = postgres.Open(ctx, d.o.Config.Database)
+		if db, err = postgres.Open(ctx, d.o.Config.Database); err != nil {
+			err = errDatabase.With("%s", err.Error()).Because(err)
+		}
 	} else {
 		db, err = sqlite.Open(ctx, at.database)
 	}
@@ -351,7 +353,7 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 	}
 	certificate, err := edge.OpenCertificate(c.TLSCert, c.TLSKey)
 	if err != nil {
-		return nil, err
+		return nil, errCertificate.With("%s", err.Error()).Because(err)
 	}
 	o.Secure, o.TLS = listeners, certificate.Config()
 	return edge.New(o), nil
@@ -360,6 +362,10 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 var errData = &lateen.Error{Code: lateen.Invalid, Reason: "data_unusable", Message: "the data directory cannot be used", Hint: "--data takes a directory that this user may write to, or may make"}
 
 var errListen = &lateen.Error{Code: lateen.Conflict, Reason: "listen_failed", Message: "cannot listen", Hint: "--listen takes host:port; if another program has the port, choose another"}
+
+var errCertificate = &lateen.Error{Code: lateen.Invalid, Reason: "certificate_unusable", Message: "the certificate cannot be used", Hint: "--tls-cert and --tls-key take PEM files that belong to each other"}
+
+var errDatabase = &lateen.Error{Code: lateen.Unavailable, Reason: "database_unavailable", Message: "the database cannot be opened", Hint: "--database takes the address of a PostgreSQL that runs, with a user who may make tables in it"}
 
 // bootstrap makes the first team, owner and token where there are none, and
 // keeps the token in a file for whoever may read the data directory.

@@ -155,6 +155,25 @@ func TestAFileForADataDirectoryIsSaid(t *testing.T) {
 	}
 }
 
+func TestWhatSettingsLeadToIsSaidWithWhatToDo(t *testing.T) {
+	for name, s := range map[string]struct {
+		change func(*config.Config)
+		want   lateen.Code
+		text   string
+	}{
+		"certificate": {func(c *config.Config) { c.TLSCert, c.TLSKey = "/nope.pem", "/nope.key" }, lateen.Invalid, "/nope.pem"},
+		"database":    {func(c *config.Config) { c.Database = "postgres://someone:secret@127.0.0.1:1/shop" }, lateen.Unavailable, "127.0.0.1"},
+	} {
+		c := settings(t)
+		s.change(c)
+		_, err := daemon.New(t.Context(), daemon.Options{Config: c})
+		e, ok := errors.AsType[*lateen.Error](err)
+		if !ok || e.Code != s.want || !strings.Contains(e.Message, s.text) || strings.Contains(err.Error(), "secret") || !strings.Contains(e.Hint, "--") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestAPortThatIsTakenIsSaidAndTheDirectoryIsFreeAgain(t *testing.T) {
 	d, _ := start(t, settings(t))
 	c := settings(t)

@@ -266,7 +266,7 @@ func (d *doctor) certificate() {
 	const name, purpose = "certificate", "lets visitors trust this machine"
 	pair, err := tls.LoadX509KeyPair(d.c.TLSCert, d.c.TLSKey)
 	if err != nil {
-		d.find(name, purpose, lateen.Unfit, err.Error(), "--tls-cert and --tls-key take PEM files that belong to each other")
+		d.find(name, purpose, lateen.Unfit, err.Error(), errCertificate.Hint)
 		return
 	}
 	verdict, detail := lateen.Fit, d.c.TLSCert
@@ -294,7 +294,7 @@ func (d *doctor) runtimes(ctx context.Context) {
 		err = d.askRegistry(ctx)
 	}
 	if err != nil {
-		d.find(name, purpose, lateen.Lacking, "none, and none can be fetched: "+err.Error(), "let this machine reach the npm registry, or name another with NPM_CONFIG_REGISTRY")
+		d.find(name, purpose, lateen.Unfit, "none, and none can be fetched: "+err.Error(), "let this machine reach the npm registry, or name another with NPM_CONFIG_REGISTRY")
 		return
 	}
 	d.find(name, purpose, lateen.Fit, "none yet: the first start fetches them from "+d.c.Registry, "")

@@ -53,7 +53,7 @@ func TestDoctorFindsAHostFitAndChangesNothing(t *testing.T) {
 	c := settings(t)
 	wanted{
 		"data directory": {lateen.Fit, c.Data + ", which the first start makes"}, "address": {lateen.Fit, c.Listen},
-		"domain": {lateen.Fit, "localhost"}, "runtimes": {lateen.Lacking, "connection refused"},
+		"domain": {lateen.Fit, "localhost"}, "runtimes": {lateen.Unfit, "connection refused"},
 	}.of(t, examine(t, c))
 	if _, err := os.Stat(c.Data); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it has made the data directory (%v)", err)
