@@ -40,8 +40,7 @@ type exchange struct {
 	output *io.PipeWriter
 	stderr *lines
 
-	computes bool          // it has a turn; the module's own goroutine says
-	cpu      time.Duration // once it has run
+	computes bool // it has a turn; the module's own goroutine says
 }
 
 func newExchange(i *instance, req *http.Request) *exchange {
@@ -73,7 +72,7 @@ func (x *exchange) run() {
 	defer hangUp()
 	err := x.call()
 	x.stderr.flush()
-	x.instance.end(x)
+	x.instance.end()
 	_ = x.input.CloseWithError(io.ErrClosedPipe)
 	_ = x.output.CloseWithError(x.explain(err)) // nil is the end of the response
 	x.cancel(nil)
@@ -89,9 +88,13 @@ func (x *exchange) send() {
 	_ = x.req.Body.Close()          // of which all is read that will be
 }
 
-// call runs the module on a thread that does nothing else meanwhile, whose time
-// is the module's.
+// call runs the module, once it is its turn, on a thread that does nothing else
+// meanwhile, whose time is the module's.
 func (x *exchange) call() (err error) {
+	if err := x.enter(); err != nil {
+		return err
+	}
+	defer x.leave()
 	runtime.LockOSThread()
 	if restore := background(); restore != nil {
 		defer func() {
@@ -102,13 +105,10 @@ func (x *exchange) call() (err error) {
 	} else {
 		defer runtime.UnlockOSThread()
 	}
-	began := threadTime()
-	if err := x.enter(); err != nil {
-		return err
-	}
-	defer x.leave()
+	x.instance.clockIn(x)
+	defer x.instance.clockOut(x)
+	defer x.memory.free()
 	defer func() {
-		x.cpu = threadTime() - began
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("the module could not be run: %v", fault)
 		}
@@ -195,7 +195,7 @@ func (x *exchange) explain(err error) error {
 	case x.ctx.Err() != nil:
 		return context.Cause(x.ctx)
 	case x.memory.full:
-		return lateen.ErrFunctionFailed.With("the function failed: requests to modules use all the memory that there is for them")
+		return lateen.ErrFunctionThrottled.With("the requests to modules use all the memory that there is for them, or those of this project half of it")
 	case x.memory.refused:
 		return lateen.ErrFunctionFailed.With("the function failed: %s", x.instance.memoryExceeded())
 	case exited:

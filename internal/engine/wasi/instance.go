@@ -33,7 +33,8 @@ type instance struct {
 	mu     sync.Mutex // guards below
 	busy   int
 	over   bool
-	memory int64 // of the requests under way
+	clocks map[*exchange]clock // of the threads that run modules now
+	memory int64               // of the requests under way
 	used   engine.Usage
 }
 
@@ -69,7 +70,28 @@ func (i *instance) Usage() engine.Usage {
 	defer i.mu.Unlock()
 	u := i.used
 	u.Memory = i.memory
+	for _, c := range i.clocks {
+		u.CPU += c.now()
+	}
 	return u
+}
+
+// clockIn begins to count the processor time of this thread, which x has from
+// now on; clockOut ends that.
+func (i *instance) clockIn(x *exchange) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.clocks == nil {
+		i.clocks = map[*exchange]clock{}
+	}
+	i.clocks[x] = threadClock()
+}
+
+func (i *instance) clockOut(x *exchange) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.used.CPU += i.clocks[x].now()
+	delete(i.clocks, x)
 }
 
 // Freeze has nothing to freeze: an instance without requests does nothing.
@@ -120,7 +142,7 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	i.mu.Unlock()
 	x := newExchange(i, req)
 	if err := i.engine.attend(x.run); err != nil {
-		i.end(x)
+		i.end()
 		x.cancel(err)
 		return nil, errors.Join(engine.ErrNotTaken, closeBody(req))
 	}
@@ -128,12 +150,9 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // end takes note of the end of a request.
-func (i *instance) end(x *exchange) {
+func (i *instance) end() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.used.CPU += x.cpu
-	i.memory -= x.memory.size()
-	i.engine.room.take(i.spec.Project, -x.memory.size())
 	if i.busy--; i.over && i.busy == 0 {
 		close(i.idle)
 	}

@@ -13,7 +13,7 @@ type memory struct {
 	instance *instance
 	buffers  []*buffer
 	refused  bool // it wanted more
-	full     bool // than there is for all modules
+	full     bool // it wanted what others have
 }
 
 func (m *memory) size() int64 {
@@ -45,12 +45,13 @@ func (b *buffer) Reallocate(size uint64) []byte {
 		m.refused = true
 		return nil
 	}
-	if !m.instance.engine.room.take(m.instance.spec.Project, grown) {
-		m.refused, m.full = true, true
-		return nil
-	}
 	if uint64(cap(b.bytes)) < size {
-		bytes := make([]byte, size, min(max(size, uint64(cap(b.bytes))*5/4), max(size, m.instance.limit)))
+		most := min(max(size, uint64(cap(b.bytes))*5/4), max(size, m.instance.limit))
+		if !m.instance.engine.room.take(m.instance.spec.Project, int64(most)-int64(cap(b.bytes))) { //nolint:gosec // as above
+			m.full = true
+			return nil
+		}
+		bytes := make([]byte, size, most)
 		copy(bytes, b.bytes)
 		b.bytes = bytes
 	}
@@ -62,9 +63,16 @@ func (b *buffer) Reallocate(size uint64) []byte {
 // Free gives it back.
 func (b *buffer) Free() {
 	i := b.memory.instance
-	i.engine.room.take(i.spec.Project, -int64(len(b.bytes)))
+	i.engine.room.take(i.spec.Project, -int64(cap(b.bytes)))
 	i.grow(-int64(len(b.bytes)))
 	b.bytes = nil
+}
+
+// free gives all of it back, whether or not its module could.
+func (m *memory) free() {
+	for _, b := range m.buffers {
+		b.Free()
+	}
 }
 
 // room is the memory of all modules together.

@@ -1,6 +1,7 @@
 package wasi
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/lateen-dev/lateen"
@@ -31,5 +32,26 @@ func TestAProjectLeavesMemoryForOthers(t *testing.T) {
 	}
 	if r.taken != 0 || len(r.has) != 0 {
 		t.Errorf("%d bytes are left, %v", r.taken, r.has)
+	}
+}
+
+func TestMemoryThatOthersHaveMayBeAskedForAgain(t *testing.T) {
+	e := &Engine{room: room{all: 1 << 20}}
+	i := &instance{engine: e, limit: 1 << 30, spec: lateen.FunctionSpec{Project: "prj_1"}}
+	x := &exchange{instance: i, ctx: t.Context(), memory: &memory{instance: i}}
+	b := x.memory.Allocate(0, 0)
+	if len(b.Reallocate(512<<10)) != 512<<10 {
+		t.Fatal("a project does not get half of it")
+	}
+	if b.Reallocate(513<<10) != nil {
+		t.Error("a project gets more than half of it")
+	}
+	if err := x.explain(errors.New("it exited")); !errors.Is(err, lateen.ErrFunctionThrottled) {
+		t.Errorf("the error is %v, want one that may be tried again", err)
+	}
+	x.memory.free()
+	b.Free()
+	if e.room.taken != 0 || len(e.room.has) != 0 || i.memory != 0 {
+		t.Errorf("left are %d bytes of all and %d of its instance", e.room.taken, i.memory)
 	}
 }

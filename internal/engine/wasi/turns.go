@@ -10,7 +10,8 @@ import (
 
 // turns bounds how many modules compute at once: each takes a processor of the
 // Go runtime until it lets go of it, and nothing can make it do so but its end.
-// A project has half of them at most, and of projects that wait the one that
+// A project gets no more than are left for others, so that however many it asks
+// for, a few that come later find some, and of projects that wait the one that
 // has least comes first.
 type turns struct {
 	all int
@@ -74,7 +75,7 @@ func (t *turns) serveLocked() {
 	for t.taken < t.all {
 		next := -1
 		for i, w := range t.waiting {
-			if has := t.has[w.project]; has < max(t.all/2, 1) && (next < 0 || has < t.has[t.waiting[next].project]) {
+			if has := t.has[w.project]; (has == 0 || has < t.all-t.taken) && (next < 0 || has < t.has[t.waiting[next].project]) {
 				next = i
 			}
 		}

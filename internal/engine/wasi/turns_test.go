@@ -44,8 +44,31 @@ func TestAProjectLeavesTurnsForOthers(t *testing.T) {
 			t.Errorf("then it is %s's", got)
 		}
 		all.give("late 0")
+		synctest.Wait()
+		if len(came) != 0 {
+			t.Error("the last turn is not left for who comes next")
+		}
+		all.give("late 1")
 		if got := <-came; got != "greedy" {
 			t.Errorf("at last it is %s's", got)
+		}
+	})
+}
+
+func TestNoProjectComesTooLateBecauseOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := &turns{all: 8}
+		for n, want := range []int{4, 2, 1, 1} { // each as much as it wants, and for ever
+			project := lateen.ProjectID(fmt.Sprint("greedy ", n))
+			for range 20 {
+				go func() { _ = all.take(t.Context(), project) }()
+			}
+			synctest.Wait()
+			all.mu.Lock()
+			if all.has[project] != want {
+				t.Errorf("%s has %d turns, want %d", project, all.has[project], want)
+			}
+			all.mu.Unlock()
 		}
 	})
 }

@@ -78,6 +78,7 @@ type Engine struct {
 	modules map[moduleKey]*module
 	unused  []moduleKey // of them, those without users, the latest last
 	ended   bool        // attends to no more
+	wide    bool        // there are processors for modules
 }
 
 type moduleKey struct {
@@ -127,21 +128,19 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Run waits until ctx ends. Meanwhile the Go runtime has a processor more for
-// each module that may compute at once, so that no goroutine of the platform
-// waits for one that a module has: the kernel divides the time. Then it takes no more requests, waits for those
+// Run waits until ctx ends. Then it takes no more requests, waits for those
 // under way, breaks off what is being compiled and releases what compiled
 // modules hold.
 func (e *Engine) Run(ctx context.Context) error {
-	before := runtime.GOMAXPROCS(0)
-	runtime.SetDefaultGOMAXPROCS() // so that two engines do not add up
-	runtime.GOMAXPROCS(max(before, runtime.GOMAXPROCS(0)+e.turns.all))
 	<-ctx.Done()
 	e.mu.Lock()
 	e.ended = true
 	e.mu.Unlock()
 	e.stop(errStopped)
 	e.work.Wait()
+	if e.wide {
+		runtime.GOMAXPROCS(max(1, runtime.GOMAXPROCS(0)-e.turns.all))
+	}
 	ctx = context.WithoutCancel(ctx)
 	return errors.Join(e.runtime.Close(ctx), e.cache.Close(ctx))
 }
@@ -209,6 +208,17 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 // Prepared returns nil: a module is compiled before it is started, always.
 func (e *Engine) Prepared(lateen.FunctionKey, string) *lateen.Preparation { return nil }
 
+// widenLocked gives the Go runtime a processor more for each module that may
+// compute at once, so that no goroutine of the platform waits for one that a
+// module has: the kernel divides the time. It is done for the first module, for
+// it is not free to those who have none.
+func (e *Engine) widenLocked() {
+	if !e.wide {
+		e.wide = true
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + e.turns.all)
+	}
+}
+
 // module returns a compiled module, which the caller releases. One that is not
 // compiled when ctx ends is compiled all the same: who asks again waits less.
 func (e *Engine) module(ctx context.Context, key moduleKey, tree string) (*module, error) {
@@ -217,6 +227,7 @@ func (e *Engine) module(ctx context.Context, key moduleKey, tree string) (*modul
 		e.mu.Unlock()
 		return nil, errStopped
 	}
+	e.widenLocked()
 	m, ok := e.modules[key]
 	if !ok {
 		m = &module{ready: make(chan struct{})}
