@@ -25,7 +25,7 @@ const (
 	maxBirths    = 100
 	maxZygoteAge = 10 * time.Minute // since its first child
 
-	maxStillbirths = 3 // in a row, after which there are no zygotes any more
+	maxStillbirths = 3 // that the kernel refused, in a row, after which there are no zygotes any more
 )
 
 // zygotes are the processes that blank processes are forked from, one of a
@@ -34,7 +34,7 @@ type zygotes struct {
 	mu    sync.Mutex // guards below, and what zygotes say so of
 	off   error      // why there are none; nil: there are
 	all   map[string]*zygote
-	fails int               // births that failed, in a row
+	fails int               // births that the kernel refused, in a row
 	usual map[string]string // the tags of archives that booted processes can read
 }
 
@@ -109,8 +109,8 @@ func (zs *zygotes) worn(z *zygote, now time.Time) bool {
 	return z.births >= maxBirths || z.births > 0 && now.Sub(z.first) > maxZygoteAge
 }
 
-// count takes note of how a birth went. Where it fails again and again there
-// are no more; false if so.
+// count takes note of how a birth went. Where the kernel refuses it again and
+// again there are no more; false if so. A zygote that is slow, or ends, is followed by another.
 func (zs *zygotes) count(z *zygote, err error) bool {
 	zs.mu.Lock()
 	defer zs.mu.Unlock()
@@ -120,6 +120,10 @@ func (zs *zygotes) count(z *zygote, err error) bool {
 		}
 		z.births++
 		return true
+	}
+	var refused stillbirth
+	if !errors.As(err, &refused) {
+		return zs.off == nil
 	}
 	if zs.fails++; zs.fails == maxStillbirths {
 		zs.off = fmt.Errorf("births fail: %w", err)
@@ -247,6 +251,12 @@ func (z *zygote) receive(m guest.Message) {
 	}
 }
 
+// stillbirth is why the kernel has refused one.
+type stillbirth struct{ error }
+
+// Error says so.
+func (s stillbirth) Error() string { return "fork into the sandbox: " + s.error.Error() }
+
 // retire ends a zygote. Its children do not need it.
 func (z *zygote) retire() {
 	z.speak.Lock()
@@ -366,7 +376,7 @@ func (z *zygote) delivered(ctx context.Context) error {
 	select {
 	case b := <-z.born:
 		if b.Error != 0 {
-			return fmt.Errorf("fork into the sandbox: %w", syscall.Errno(b.Error))
+			return stillbirth{syscall.Errno(b.Error)}
 		}
 		return nil
 	case <-z.exited:

@@ -290,9 +290,11 @@ func TestZygotesThatFailAreGivenUp(t *testing.T) {
 		if w, err := s.deliver(t.Context(), z, &p.shells); err == nil {
 			w.kill()
 			t.Fatal("a dead process has a child")
-		} else {
-			s.zygotes.count(z, err)
 		}
+		if s.zygotes.count(z, errors.New("it was too slow")); s.Zygotes() != nil {
+			t.Fatal("a slow one costs all others")
+		}
+		s.zygotes.count(z, fmt.Errorf("bear: %w", stillbirth{syscall.EPERM}))
 		consult(t, s.start(spec, ""), "/")
 	}
 	if s.Zygotes() == nil {
