@@ -42,11 +42,12 @@ var layers = map[string]string{
 	"internal/toolchain":   "internal/atomicfile",
 
 	// Ring 2: capabilities, each owns one resource.
+	"internal/archive":        "",
 	"internal/artifact":       "internal/atomicfile",
 	"internal/cache":          "internal/atomicfile",
 	"internal/engine":         "",
 	"internal/engine/wasi":    "internal/engine",
-	"internal/engine/local":   "internal/atomicfile internal/egress internal/engine internal/guest internal/guest/relay internal/rounds internal/sandbox internal/toolchain",
+	"internal/engine/local":   "internal/archive internal/atomicfile internal/egress internal/engine internal/guest internal/guest/relay internal/rounds internal/sandbox internal/toolchain",
 	"internal/store":          "",
 	"internal/store/sqlite":   "internal/store",
 	"internal/store/postgres": "internal/store",

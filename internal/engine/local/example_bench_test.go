@@ -190,8 +190,10 @@ func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path
 				b.Logf("it has no template: %s", a.why)
 			}
 		})
-		if done && (kind == "template" || e.archives.find(spec.Key, tag) != nil) {
-			b.Logf("its archives have %d bytes", e.archives.size)
+		if done && (kind == "template" || e.archives.Find(spec.Key, tag) != nil) {
+			if found := e.archives.Find(spec.Key, tag); found != nil {
+				b.Logf("its archive has %d bytes", found.Size)
+			}
 			return
 		}
 		select {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
@@ -121,9 +122,9 @@ func (i *instance) await(ctx context.Context) error {
 
 // lesson is what a process is told besides its function.
 type lesson struct {
-	archive  *archive // to load it from
-	record   bool     // remember for an archive
-	template string   // prepare to fork, with this library
+	archive  *archive.Archive // to load it from
+	record   bool             // remember for an archive
+	template string           // prepare to fork, with this library
 }
 
 // environment returns what user code finds in its environment. An edge function

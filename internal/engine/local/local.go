@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
@@ -95,7 +96,7 @@ type Engine struct {
 	pythonAgent string
 	bunAgent    string // what Bun runs
 
-	archives    *archives
+	archives    *archive.Store
 	archiveFrom int64 // bytes from which on one is used
 	templates   templates
 	zygotes     zygotes
@@ -192,7 +193,7 @@ func (e *Engine) prepare() error {
 	if e.bunAgent, err = guest.InstallBun(e.o.Dir); err != nil {
 		return err
 	}
-	if e.archives, err = openArchives(e.o.Archives, e.o.MaxArchives, filepath.Base(filepath.Dir(e.agent))); err != nil {
+	if e.archives, err = archive.Open(e.o.Archives, e.o.MaxArchives, filepath.Base(filepath.Dir(e.agent))); err != nil {
 		return err
 	}
 	e.sockets, err = os.Open(sockets)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
@@ -63,7 +64,7 @@ func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpe
 		return fmt.Errorf("archive %s: %w", spec.Name, err)
 	}
 	defer resp.Body.Close()
-	if err := e.archives.put(spec.Key, i.tag, resp.Body); err != nil {
+	if err := e.archives.Put(spec.Key, i.tag, resp.Body); err != nil {
 		return err
 	}
 	e.known.with(spec.Key, func(a *acquaintance) {
@@ -150,7 +151,7 @@ func (i *instance) visit(ctx context.Context, v visit) error {
 		return context.Cause(ctx) // a function that fails is warm, too
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxArchive)) // as above, or streams for ever
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, archive.Max)) // as above, or streams for ever
 	return nil
 }
 
@@ -182,7 +183,7 @@ func (r refusal) Error() string { return string(r) }
 // consider has done for a function what would make its next starts cheaper, in
 // the background, one function after the other and one of each project in turn.
 func (e *Engine) consider(spec lateen.FunctionSpec, tag string) {
-	l := learned{archived: e.archives.find(spec.Key, tag) != nil, templates: e.templates.limit > 0}
+	l := learned{archived: e.archives.Find(spec.Key, tag) != nil, templates: e.templates.limit > 0}
 	wanted := rest
 	e.known.with(spec.Key, func(a *acquaintance) {
 		if a.busy || !a.due(time.Now()) {

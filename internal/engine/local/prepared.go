@@ -3,8 +3,6 @@ package local
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,7 +17,7 @@ func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Prepar
 		return nil
 	}
 	a := e.known.look(key)
-	p := &lateen.Preparation{Archive: e.archives.has(key), Template: a.template != nil}
+	p := &lateen.Preparation{Archive: e.archives.Has(key), Template: a.template != nil}
 	if !p.Archive {
 		p.NoArchive = a.noArchive()
 	}
@@ -75,25 +73,6 @@ func (k *known) look(key lateen.FunctionKey) acquaintance {
 		return *a
 	}
 	return acquaintance{}
-}
-
-// has reports whether a function has an archive, for processes of any kind.
-func (a *archives) has(key lateen.FunctionKey) bool {
-	if !filepath.IsLocal(string(key)) {
-		return false
-	}
-	entries, err := os.ReadDir(filepath.Join(a.dir, string(key)))
-	if err != nil {
-		return false // most have no directory
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, e := range entries {
-		if a.known[filepath.Join(string(key), e.Name())] != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // reason is what the owner of a function is told of an error that kept it from

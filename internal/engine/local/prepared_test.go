@@ -60,9 +60,6 @@ func TestAFunctionTellsWhatItIsPreparedWith(t *testing.T) {
 			t.Errorf("%q has %+v", runtime, p)
 		}
 	}
-	if s.archives.has("../run") || s.archives.has("dpl_tells") {
-		t.Error("what is no key has an archive")
-	}
 }
 
 func TestReasonsAreALineWithoutWhatIsTheHosts(t *testing.T) {

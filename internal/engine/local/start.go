@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
@@ -95,8 +96,8 @@ func (i *instance) emerge(ctx context.Context) error {
 
 // worthwhile is the archive that a process is to load a function from; nil where
 // that is faster without one.
-func (e *Engine) worthwhile(key lateen.FunctionKey, tag string) *archive {
-	if a := e.archives.find(key, tag); a != nil && a.size >= e.archiveFrom {
+func (e *Engine) worthwhile(key lateen.FunctionKey, tag string) *archive.Archive {
+	if a := e.archives.Find(key, tag); a != nil && a.Size >= e.archiveFrom {
 		return a
 	}
 	return nil
@@ -105,7 +106,7 @@ func (e *Engine) worthwhile(key lateen.FunctionKey, tag string) *archive {
 // reject gives up the archive that an instance could not use. It is made anew.
 func (e *Engine) reject(i *instance) {
 	e.o.Log.Info("an archive is made anew", "function", i.spec.Name, "deployment_id", i.spec.Deployment)
-	e.archives.drop(i.spec.Key, i.tag)
+	e.archives.Drop(i.spec.Key, i.tag)
 	e.known.with(i.spec.Key, func(a *acquaintance) { a.refined = false })
 }
 

@@ -255,7 +255,7 @@ func (e *Engine) dropTemplate(t *template) (dropped bool) {
 
 // Forget drops what is known and kept of a deployment that is gone.
 func (e *Engine) Forget(d lateen.DeploymentID) {
-	e.archives.forget(d)
+	e.archives.Forget(d)
 	for _, t := range e.templates.of(d) {
 		e.dropTemplate(t)
 	}

@@ -6,6 +6,10 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
+// defaultWorthwhile is how many bytes of archive save more than it takes to
+// show it to a process, which is most of a millisecond.
+const defaultWorthwhile = 32 << 10
+
 // templateFrom is the start without a template from which on one is worth its
 // memory: what is shorter, a blank process does as fast.
 const templateFrom = 15 * time.Millisecond

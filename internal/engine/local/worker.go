@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
@@ -279,15 +280,15 @@ func (w *worker) activate(a guest.Activate, receiver func(guest.Message)) error 
 
 // moveIn shows the process its function's files and archive, which it has not
 // seen until now, bounds it as the function is, and returns where they are to it.
-func (i *instance) moveIn(tree string, a *archive) (root string, known *guest.Archive, err error) {
+func (i *instance) moveIn(tree string, a *archive.Archive) (root string, known *guest.Archive, err error) {
 	if err := errors.Join(i.process.Limit(i.limits()), i.process.Attach(tree, guestTree)); err != nil {
 		return "", nil, err
 	}
 	private := i.engine.sandbox.PrivateTmp()
-	if a != nil && i.process.Attach(a.dir, guestArchive) == nil { // it may be gone by now
-		known = &guest.Archive{Dir: guestArchive, Scripts: a.scripts, Imports: a.imports}
+	if a != nil && i.process.Attach(a.Dir, guestArchive) == nil { // it may be gone by now
+		known = &guest.Archive{Dir: guestArchive, Scripts: a.Scripts, Imports: a.Imports}
 		if !private {
-			known.Dir = a.dir
+			known.Dir = a.Dir
 		}
 	}
 	if private {

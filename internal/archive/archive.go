@@ -1,4 +1,6 @@
-package local
+// Package archive keeps what functions compiled to, so that later processes
+// need not compile it again.
+package archive
 
 import (
 	"cmp"
@@ -19,46 +21,46 @@ import (
 )
 
 const (
-	maxArchive      = 64 << 20 // bytes of one archive
-	maxArchiveFiles = 20_000
-	maxArchiveIndex = 4 << 20 // bytes
-	maxArchiveDirs  = 64
-	maxArchiveDepth = 4       // directories above a file
-	blockSize       = 4 << 10 // that the least file takes, and each directory
+	// Max is how many bytes one archive has at most, as an agent sends it.
+	Max = 64 << 20
 
-	defaultArchives = 1 << 30 // bytes of all archives
+	maxFiles  = 20_000
+	maxIndex  = 4 << 20 // bytes
+	maxDirs   = 64
+	maxDepth  = 4       // directories above a file
+	blockSize = 4 << 10 // that the least file takes, and each directory
 
-	// defaultWorthwhile is how many bytes of archive save more than it takes to
-	// show it to a process, which is most of a millisecond.
-	defaultWorthwhile = 32 << 10
+	defaultLimit = 1 << 30 // bytes of all archives
 )
 
-// archives keeps what functions compiled to, so that later processes need not
-// compile it again: DIR/<function's key>/<tag>/…, where the tag stands for all
-// that makes an archive readable. What is inside was made by a function's own
-// process, and is read by no other function's.
-type archives struct {
+// Store is a directory of archives: DIR/<function's key>/<tag>/…, where the tag
+// stands for all that makes an archive readable. What is inside was made by a
+// function's own process, and is read by no other function's. Its methods may be
+// called concurrently.
+type Store struct {
 	dir   string
 	limit int64 // bytes of all
 	build string
 
 	mu    sync.Mutex // guards below
-	known map[string]*archive
+	known map[string]*Archive
 	size  int64
 }
 
-// archive is one that there is.
-type archive struct {
-	dir              string
-	scripts, imports bool
-	size             int64
-	used             time.Time
+// Archive is what one function compiled to.
+type Archive struct {
+	Dir              string // where it is; what is dropped is gone from there
+	Scripts, Imports bool   // what it has: a file, and a directory
+	Size             int64  // bytes that it takes
+
+	used time.Time
 }
 
-// openArchives reads which archives there are, and removes those that no
-// process of this build of the agent can read.
-func openArchives(dir string, limit int64, build string) (*archives, error) {
-	a := &archives{dir: dir, limit: cmp.Or(limit, defaultArchives), build: build, known: map[string]*archive{}}
+// Open reads which archives a directory has, and removes those that no process
+// of this build of the agent can read. All of them are kept within limit bytes;
+// 0 is 1 GiB.
+func Open(dir string, limit int64, build string) (*Store, error) {
+	a := &Store{dir: dir, limit: cmp.Or(limit, defaultLimit), build: build, known: map[string]*Archive{}}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open the archives: %w", err)
 	}
@@ -72,27 +74,27 @@ func openArchives(dir string, limit int64, build string) (*archives, error) {
 			_ = os.RemoveAll(at) // of another build, or half made: it would be removed another time
 			continue
 		}
-		if found, err := inspectArchive(at); err == nil {
+		if found, err := inspect(at); err == nil {
 			a.known[name] = found
-			a.size += found.size
+			a.size += found.Size
 		}
 	}
 	a.shrinkLocked()
 	return a, nil
 }
 
-// inspectArchive looks what a directory has.
-func inspectArchive(dir string) (*archive, error) {
+// inspect looks what a directory has.
+func inspect(dir string) (*Archive, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, err
 	}
-	found := &archive{dir: dir, used: info.ModTime()}
+	found := &Archive{Dir: dir, used: info.ModTime()}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		found.size += blockSize
+		found.Size += blockSize
 		if d.IsDir() {
 			return nil
 		}
@@ -100,24 +102,24 @@ func inspectArchive(dir string) (*archive, error) {
 		if err != nil {
 			return err
 		}
-		found.size += info.Size()
-		found.scripts = found.scripts || path == filepath.Join(dir, "scripts")
-		found.imports = found.imports || strings.HasPrefix(path, filepath.Join(dir, "imports")+string(filepath.Separator))
+		found.Size += info.Size()
+		found.Scripts = found.Scripts || path == filepath.Join(dir, "scripts")
+		found.Imports = found.Imports || strings.HasPrefix(path, filepath.Join(dir, "imports")+string(filepath.Separator))
 		return nil
 	})
 	return found, err
 }
 
 // name is that of a function's archive for processes with a tag.
-func (a *archives) name(key lateen.FunctionKey, tag string) (string, bool) {
+func (a *Store) name(key lateen.FunctionKey, tag string) (string, bool) {
 	name := filepath.Join(string(key), a.build+"-"+tag)
 	ok := tag != "" && filepath.IsLocal(name) && strings.Count(name, string(filepath.Separator)) == 2 && !strings.ContainsAny(tag, "/.")
 	return name, ok
 }
 
-// find returns the archive of a function for processes with a tag; nil if there
+// Find returns the archive of a function for processes with a tag; nil if there
 // is none.
-func (a *archives) find(key lateen.FunctionKey, tag string) *archive {
+func (a *Store) Find(key lateen.FunctionKey, tag string) *Archive {
 	name, ok := a.name(key, tag)
 	if !ok {
 		return nil
@@ -129,11 +131,11 @@ func (a *archives) find(key lateen.FunctionKey, tag string) *archive {
 		return nil
 	}
 	found.used = time.Now()
-	return &archive{dir: found.dir, scripts: found.scripts, imports: found.imports, size: found.size}
+	return &Archive{Dir: found.Dir, Scripts: found.Scripts, Imports: found.Imports, Size: found.Size}
 }
 
-// put stores what an agent packed, in the place of what there was.
-func (a *archives) put(key lateen.FunctionKey, tag string, packed io.Reader) error {
+// Put stores what an agent packed, in the place of what there was.
+func (a *Store) Put(key lateen.FunctionKey, tag string, packed io.Reader) error {
 	name, ok := a.name(key, tag)
 	if !ok {
 		return fmt.Errorf("%q and %q name no archive", key, tag)
@@ -147,10 +149,10 @@ func (a *archives) put(key lateen.FunctionKey, tag string, packed io.Reader) err
 		return fmt.Errorf("store an archive: %w", err)
 	}
 	defer os.RemoveAll(work) //nolint:errcheck // it is gone unless something else failed
-	if err := unpack(work, io.LimitReader(packed, maxArchive)); err != nil {
+	if err := unpack(work, io.LimitReader(packed, Max)); err != nil {
 		return fmt.Errorf("store an archive: %w", err)
 	}
-	made, err := inspectArchive(work)
+	made, err := inspect(work)
 	if err == nil {
 		err = os.Chmod(work, 0o755)
 	}
@@ -160,15 +162,15 @@ func (a *archives) put(key lateen.FunctionKey, tag string, packed io.Reader) err
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.removeLocked(name)
-	if !made.scripts && !made.imports {
+	if !made.Scripts && !made.Imports {
 		return nil // nothing was compiled
 	}
 	if err := os.Rename(work, at); err != nil {
 		return fmt.Errorf("store an archive: %w", err)
 	}
-	made.dir, made.used = at, time.Now()
+	made.Dir, made.used = at, time.Now()
 	a.known[name] = made
-	a.size += made.size
+	a.size += made.Size
 	a.shrinkLocked()
 	return nil
 }
@@ -180,7 +182,7 @@ func unpack(dir string, packed io.Reader) error {
 	if err := binary.Read(packed, binary.LittleEndian, &length); err != nil {
 		return fmt.Errorf("read its index: %w", err)
 	}
-	if length > maxArchiveIndex {
+	if length > maxIndex {
 		return errors.New("its index is too long")
 	}
 	text := make([]byte, length)
@@ -191,18 +193,18 @@ func unpack(dir string, packed io.Reader) error {
 	if err := json.Unmarshal(text, &files); err != nil {
 		return fmt.Errorf("read its index: %w", err)
 	}
-	if len(files) > maxArchiveFiles {
+	if len(files) > maxFiles {
 		return errors.New("it has too many files")
 	}
 	dirs := map[string]bool{}
 	for _, file := range files {
 		name, isText := file[0].(string)
 		size, isNumber := file[1].(float64)
-		if !isText || !isNumber || !filepath.IsLocal(name) || size < 0 || size > maxArchive {
+		if !isText || !isNumber || !filepath.IsLocal(name) || size < 0 || size > Max {
 			return fmt.Errorf("its index names %v", file)
 		}
 		dirs[filepath.Dir(filepath.Clean(name))] = true
-		if len(dirs) > maxArchiveDirs || strings.Count(name, "/") > maxArchiveDepth {
+		if len(dirs) > maxDirs || strings.Count(name, "/") > maxDepth {
 			return errors.New("it has too many directories")
 		}
 		if err := unpackFile(filepath.Join(dir, name), io.LimitReader(packed, int64(size)), int64(size)); err != nil {
@@ -227,8 +229,8 @@ func unpackFile(path string, from io.Reader, size int64) error {
 	return errors.Join(err, file.Close())
 }
 
-// drop removes an archive that turned out to be of no use.
-func (a *archives) drop(key lateen.FunctionKey, tag string) {
+// Drop removes an archive that turned out to be of no use.
+func (a *Store) Drop(key lateen.FunctionKey, tag string) {
 	if name, ok := a.name(key, tag); ok {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -236,8 +238,8 @@ func (a *archives) drop(key lateen.FunctionKey, tag string) {
 	}
 }
 
-// forget removes the archives of a deployment.
-func (a *archives) forget(d lateen.DeploymentID) {
+// Forget removes the archives of a deployment.
+func (a *Store) Forget(d lateen.DeploymentID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for name := range a.known {
@@ -249,17 +251,17 @@ func (a *archives) forget(d lateen.DeploymentID) {
 
 // removeLocked removes an archive, if there is one. Processes that read it do
 // without what they have not read.
-func (a *archives) removeLocked(name string) {
+func (a *Store) removeLocked(name string) {
 	if found := a.known[name]; found != nil {
 		delete(a.known, name)
-		a.size -= found.size
-		_ = os.RemoveAll(found.dir) // what is left is removed when archives are opened next
+		a.size -= found.Size
+		_ = os.RemoveAll(found.Dir) // what is left is removed when archives are opened next
 	}
 }
 
 // shrinkLocked removes the archives that were not used for longest until the
 // others fit.
-func (a *archives) shrinkLocked() {
+func (a *Store) shrinkLocked() {
 	if a.size <= a.limit {
 		return
 	}
@@ -274,4 +276,23 @@ func (a *archives) shrinkLocked() {
 		}
 		a.removeLocked(name)
 	}
+}
+
+// Has reports whether a function has an archive, for processes of any kind.
+func (a *Store) Has(key lateen.FunctionKey) bool {
+	if !filepath.IsLocal(string(key)) {
+		return false
+	}
+	entries, err := os.ReadDir(filepath.Join(a.dir, string(key)))
+	if err != nil {
+		return false // most have no directory
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range entries {
+		if a.known[filepath.Join(string(key), e.Name())] != nil {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,145 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/archive/archivetest"
+)
+
+func newArchives(t *testing.T, dir string, limit int64, build string) *Store {
+	t.Helper()
+	a, err := Open(dir, limit, build)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func mustPut(t *testing.T, a *Store, key lateen.FunctionKey, files ...string) {
+	t.Helper()
+	if err := a.Put(key, "abc", bytes.NewReader(archivetest.Packed(t, files...))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestArchivesAreKeptAcrossRuns(t *testing.T) {
+	dir := t.TempDir()
+	a := newArchives(t, dir, 0, "agent-1")
+	key := lateen.NewFunctionKey("dpl_1", "index")
+	mustPut(t, a, key, "scripts", "code", "imports/v24-x/1", "more")
+	for name, a := range map[string]*Store{"at once": a, "in the next run": newArchives(t, dir, 0, "agent-1")} {
+		found := a.Find(key, "abc")
+		if found == nil || !found.Scripts || !found.Imports {
+			t.Fatalf("%s: %+v", name, found)
+		}
+		if text, err := os.ReadFile(filepath.Join(found.Dir, "imports", "v24-x", "1")); err != nil || string(text) != "more" {
+			t.Errorf("%s: it has %q, %v", name, text, err)
+		}
+		if a.Find(key, "abd") != nil || a.Find(lateen.NewFunctionKey("dpl_2", "index"), "abc") != nil {
+			t.Errorf("%s: others find it", name)
+		}
+	}
+	if other := newArchives(t, dir, 0, "agent-2"); other.Find(key, "abc") != nil {
+		t.Error("another build of the agent finds it")
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*")); len(left) > 0 {
+		t.Errorf("%q is left of what nobody can read", left)
+	}
+}
+
+func TestArchivesStayWithinTheirBound(t *testing.T) {
+	a := newArchives(t, t.TempDir(), 5*blockSize, "agent-1") // one takes a directory, a file and what is in it
+	key := func(n int) lateen.FunctionKey {
+		return lateen.NewFunctionKey("dpl_1", fmt.Sprint(n))
+	}
+	for n := range 3 {
+		mustPut(t, a, key(n), "scripts", strings.Repeat("x", 40))
+		a.known[must(a.name(key(n), "abc"))].used = time.Unix(int64(n), 0)
+		if n == 1 {
+			a.Find(key(0), "abc") // so that it is not the first to go
+		}
+	}
+	if a.Find(key(0), "abc") == nil || a.Find(key(1), "abc") != nil || a.Find(key(2), "abc") == nil {
+		t.Errorf("%d bytes are kept: %v", a.size, a.known)
+	}
+	a.Forget("dpl_1")
+	if a.size != 0 || len(a.known) != 0 {
+		t.Errorf("%d bytes are left of a deployment that is forgotten", a.size)
+	}
+	if a.Has("../run") || a.Has("dpl_1") {
+		t.Error("what is no key has an archive")
+	}
+}
+
+func must(name string, _ bool) string { return name }
+
+func TestHostileArchivesAreRefused(t *testing.T) {
+	key := lateen.NewFunctionKey("dpl_1", "index")
+	raw := func(index string) []byte {
+		return append(binary.LittleEndian.AppendUint32(nil, uint32(len(index))), index...)
+	}
+	dir := t.TempDir()
+	a := newArchives(t, filepath.Join(dir, "archives"), 0, "agent-1")
+	for name, sent := range map[string][]byte{
+		"climbing":              archivetest.Packed(t, "../../out", "x"),
+		"absolute":              archivetest.Packed(t, "/tmp/out", "x"),
+		"twice":                 archivetest.Packed(t, "scripts", "x", "scripts", "y"),
+		"below a file":          archivetest.Packed(t, "scripts", "x", "scripts/y", "y"),
+		"cut short":             archivetest.Packed(t, "scripts", "xyz")[:20],
+		"empty":                 nil,
+		"long index":            binary.LittleEndian.AppendUint32(nil, 1<<31),
+		"not JSON":              raw("hello"),
+		"numbers":               raw("[[1,2]]"),
+		"negative":              raw(`[["scripts",-1]]`),
+		"larger than it may be": raw(`[["scripts",1e12]]`),
+		"deep":                  archivetest.Packed(t, strings.Repeat("d/", 20)+"x", ""),
+		"of many directories":   archivetest.Packed(t, directories(100)...),
+	} {
+		if err := a.Put(key, "abc", bytes.NewReader(sent)); err == nil {
+			t.Errorf("%s: it was taken", name)
+		}
+	}
+	for _, tag := range []string{"", "../x", "a/b", ".."} {
+		if err := a.Put(key, tag, bytes.NewReader(archivetest.Packed(t, "scripts", "x"))); err == nil {
+			t.Errorf("the tag %q was taken", tag)
+		}
+	}
+	if err := a.Put("../../dpl", "abc", bytes.NewReader(archivetest.Packed(t, "scripts", "x"))); err == nil {
+		t.Error("a key that climbs was taken")
+	}
+	if a.Find(key, "abc") != nil {
+		t.Error("there is an archive")
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("%v is beside the archives", left)
+	}
+}
+
+// directories are names and contents of files, each in one of its own.
+func directories(n int) []string {
+	var files []string
+	for n := range n {
+		files = append(files, fmt.Sprintf("imports/%d/x", n), "")
+	}
+	return files
+}
+
+func FuzzUnpack(f *testing.F) {
+	f.Add(archivetest.Packed(f, "scripts", "code", "imports/a/b", "more"))
+	f.Add(archivetest.Packed(f, "../x", "code"))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		dir := t.TempDir()
+		_ = unpack(filepath.Join(dir, "in"), bytes.NewReader(sent))
+		if left, _ := os.ReadDir(dir); len(left) > 1 || len(left) == 1 && left[0].Name() != "in" {
+			t.Errorf("%v was written outside", left)
+		}
+	})
+}
