@@ -40,6 +40,7 @@ var layers = map[string]string{
 	"internal/socket":      "",
 	"internal/telemetry":   "",
 	"internal/toolchain":   "internal/atomicfile",
+	"internal/upstream":    "internal/guest",
 
 	// Ring 2: capabilities, each owns one resource.
 	"internal/archive":        "",
@@ -47,7 +48,7 @@ var layers = map[string]string{
 	"internal/cache":          "internal/atomicfile",
 	"internal/engine":         "",
 	"internal/engine/wasi":    "internal/engine",
-	"internal/engine/local":   "internal/archive internal/atomicfile internal/egress internal/engine internal/guest internal/guest/relay internal/rounds internal/sandbox internal/toolchain",
+	"internal/engine/local":   "internal/archive internal/atomicfile internal/egress internal/engine internal/guest internal/guest/relay internal/rounds internal/sandbox internal/toolchain internal/upstream",
 	"internal/store":          "",
 	"internal/store/sqlite":   "internal/store",
 	"internal/store/postgres": "internal/store",

@@ -13,6 +13,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
 const (
@@ -24,10 +25,10 @@ const (
 // explain turns the failure of an exchange into what it means for the request.
 func (i *instance) explain(req *http.Request, c *call, err error) error {
 	ctx := req.Context()
-	var body *bodyError
+	var body *upstream.BodyError
 	switch {
 	case ctx.Err() != nil:
-		if errors.Is(err, errUnsent) {
+		if errors.Is(err, upstream.ErrUnsent) {
 			i.forget(c) // the process will say nothing about it
 		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.prepares {
 			i.doubt(ctx)
@@ -38,14 +39,14 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	case errors.Is(err, lateen.ErrInvalid):
 		i.forget(c)
 		return err
-	case errors.Is(err, errUnsent):
+	case errors.Is(err, upstream.ErrUnsent):
 		i.forget(c)
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, guest.ErrRefused) {
 			i.kill() // it listens no more
 		}
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
-	if i.upstream.ended == nil && untouched(req, err) {
+	if i.upstream.Ended == nil && untouched(req, err) {
 		i.forget(c)
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
@@ -135,7 +136,7 @@ func (i *instance) forget(c *call) {
 // end is closed with something unread. Of a body some may have been read. A
 // program that is talked to over TCP may reset what it has read, too.
 func untouched(req *http.Request, err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) && !hasBody(req)
+	return errors.Is(err, syscall.ECONNRESET) && !upstream.HasBody(req)
 }
 
 // failureIn reads the agent's answer in the function's place.

@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
 // instance is a running function: an [engine.Instance].
@@ -184,19 +185,19 @@ func (i *instance) Stop(ctx context.Context) {
 // RoundTrip sends a request; see [engine.Instance].
 func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := context.Cause(req.Context()); err != nil {
-		closeBody(req)
+		upstream.CloseBody(req)
 		return nil, err
 	}
 	c, ok := i.call(lateen.RequestIDFrom(req.Context()))
 	if !ok {
-		closeBody(req)
+		upstream.CloseBody(req)
 		return nil, engine.ErrNotTaken
 	}
 	if !i.rehearsal && i.asked.CompareAndSwap(false, true) { // the start goes on until there is an answer
 		i.engine.starting.Add(1)
 		defer i.engine.starting.Add(-1)
 	}
-	resp, err := i.upstream.roundTrip(req, c.id)
+	resp, err := i.upstream.RoundTrip(req, c.id)
 	if err != nil {
 		return nil, i.explain(req, c, err)
 	}
@@ -204,8 +205,8 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, failureIn(resp, reason)
 	}
 	i.answered(req, resp)
-	if body, ok := resp.Body.(*responseBody); ok {
-		body.explain = func(err error) error { return i.explainCut(req.Context(), c, err) }
+	if body, ok := resp.Body.(*upstream.Body); ok {
+		body.Explain = func(err error) error { return i.explainCut(req.Context(), c, err) }
 	}
 	return resp, nil
 }

@@ -159,7 +159,7 @@ func (i *instance) visit(ctx context.Context, v visit) error {
 func (w *worker) question(ctx context.Context, what string) (*http.Response, error) {
 	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: "agent", Header: http.Header{}}).WithContext(ctx)
 	req.Header.Set(guest.HeaderQuestion, what)
-	resp, err := w.upstream.roundTrip(req, 0)
+	resp, err := w.upstream.RoundTrip(req, 0)
 	if err != nil {
 		return nil, fmt.Errorf("ask the agent: %w", err)
 	}

@@ -63,8 +63,8 @@ func (i *instance) lambda() *guest.Lambda {
 // meet takes note of how a server that has started wants to be talked to.
 func (i *instance) meet(s guest.ServerStarted) {
 	if s.Connects {
-		dial := i.upstream.dial
-		i.upstream.dial = func(ctx context.Context) (net.Conn, error) {
+		dial := i.upstream.Dial
+		i.upstream.Dial = func(ctx context.Context) (net.Conn, error) {
 			conn, err := dial(ctx)
 			if err != nil {
 				return nil, err
@@ -73,20 +73,20 @@ func (i *instance) meet(s guest.ServerStarted) {
 		}
 	}
 	if s.Silent {
-		i.upstream.ended = i.exchanged
+		i.upstream.Ended = i.exchanged
 	}
 }
 
 // exchanged ends the call of a server that says nothing of calls. Where its
 // connection broke, that is left to whoever explains it, for a moment.
-func (i *instance) exchanged(id uint64, how outcome) {
+func (i *instance) exchanged(id uint64, broke bool) {
 	end := func() {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.calls.end(id, nil)
 		i.restLocked()
 	}
-	if how == broken {
+	if broke {
 		time.AfterFunc(silentSettle, end)
 		return
 	}
@@ -96,7 +96,7 @@ func (i *instance) exchanged(id uint64, how outcome) {
 // attribute says whose lines a program's are that are read from now on, if
 // there is but one request they can be of. Others are nobody's.
 func (i *instance) attributeLocked(request lateen.RequestID) {
-	if i.upstream.ended == nil {
+	if i.upstream.Ended == nil {
 		return
 	}
 	if len(i.calls.open) > 1 {

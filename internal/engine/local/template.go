@@ -15,6 +15,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
+	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
 const (
@@ -355,7 +356,7 @@ func (e *Engine) adopt(ctx context.Context, t *template, name string, ends *ends
 			close(w.parked)
 		}
 	}
-	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
+	w.upstream = &upstream.Client{Dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
 	return w, nil
 }
 

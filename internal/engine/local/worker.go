@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
+	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
 const (
@@ -40,7 +41,7 @@ type worker struct {
 	name     string // of its socket
 	process  *sandbox.Process
 	ends     *ends
-	upstream *upstream
+	upstream *upstream.Client
 	output   *output
 	outside  *outside
 	inside   func(path string) string // how the process knows a path of the host
@@ -142,7 +143,7 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 func (e *Engine) employ(w *worker, tmp string) error {
 	w.output, w.messages = &output{sink: e.o.Logs}, guest.NewReader(w.ends.control)
 	w.parked, w.exited = make(chan struct{}), make(chan struct{})
-	w.upstream = &upstream{dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, w.name) }}
+	w.upstream = &upstream.Client{Dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, w.name) }}
 	w.receiver = w.receiveBlank
 	attend := func() {
 		w.listen()
@@ -195,7 +196,7 @@ func (w *worker) warmUp(ctx context.Context, requests []*http.Request) error {
 }
 
 func (w *worker) ask(req *http.Request) error {
-	resp, err := w.upstream.roundTrip(req, 0)
+	resp, err := w.upstream.RoundTrip(req, 0)
 	if err != nil {
 		return err
 	}
@@ -225,7 +226,7 @@ func (w *worker) listen() {
 	w.ends.hangUp()
 	written.Wait()
 	w.ends.close()
-	w.upstream.close()
+	w.upstream.Close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.killer != nil {

@@ -1,4 +1,5 @@
-package local
+// Package upstream speaks HTTP/1.1 to the processes that answer requests.
+package upstream
 
 import (
 	"bufio"
@@ -26,31 +27,32 @@ const (
 )
 
 var (
-	// errUnsent says that nothing of a request was sent that could be acted on.
-	errUnsent = errors.New("the request could not be sent")
+	// ErrUnsent says that nothing of a request was sent that could be acted on.
+	ErrUnsent = errors.New("the request could not be sent")
 	// errHead ends a response whose head knows no bounds.
 	errHead = errors.New("the head of the response is too long")
 )
 
-// upstream is an HTTP/1.1 client of one process. Unlike [http.Transport] it
+// Client is an HTTP/1.1 client of one process. Unlike [http.Transport] it
 // sends nothing twice, adds no header, and runs no goroutine but the one that
-// sends a body.
-type upstream struct {
-	dial func(context.Context) (net.Conn, error)
-	// ended is told how each request ended, by its number, where the process
-	// says nothing of that; it is told of no number. nil: the process does.
-	ended func(id uint64, how outcome)
+// sends a body. Dial is required; its methods may be called concurrently.
+type Client struct {
+	Dial func(context.Context) (net.Conn, error)
+	// Ended is told when each request has ended, by its number, where the process
+	// says nothing of that, and whether its connection broke; the process is told
+	// of no number then. nil: the process does.
+	Ended func(id uint64, broke bool)
 
 	mu     sync.Mutex // guards below
 	idle   []*connection
 	closed bool
 }
 
-// bodyError is the failure to read the body of a request.
-type bodyError struct{ error }
+// BodyError is the failure to read the body of a request, which ended it.
+type BodyError struct{ error }
 
 // Unwrap returns the failure itself.
-func (e *bodyError) Unwrap() error { return e.error }
+func (e *BodyError) Unwrap() error { return e.error }
 
 // connection is a connection that carries one request at a time.
 type connection struct {
@@ -75,7 +77,7 @@ func (c *connection) Read(p []byte) (int, error) {
 func (c *connection) drop() { _ = c.Close() }
 
 // take returns a connection: the one used last, which is warmest, or a new one.
-func (u *upstream) take(ctx context.Context) (*connection, error) {
+func (u *Client) take(ctx context.Context) (*connection, error) {
 	u.mu.Lock()
 	if last := len(u.idle) - 1; last >= 0 {
 		c := u.idle[last]
@@ -84,9 +86,9 @@ func (u *upstream) take(ctx context.Context) (*connection, error) {
 		return c, nil
 	}
 	u.mu.Unlock()
-	conn, err := u.dial(ctx)
+	conn, err := u.Dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnsent, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnsent, err)
 	}
 	c := &connection{Conn: conn}
 	c.r = bufio.NewReader(c)
@@ -95,7 +97,7 @@ func (u *upstream) take(ctx context.Context) (*connection, error) {
 
 // put takes back a connection that has nothing left on it: more than was asked
 // for would be taken for the next answer.
-func (u *upstream) put(c *connection) {
+func (u *Client) put(c *connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || len(u.idle) == maxIdle || c.r.Buffered() > 0 {
@@ -105,8 +107,8 @@ func (u *upstream) put(c *connection) {
 	u.idle = append(u.idle, c)
 }
 
-// close closes the idle connections; those in use end by themselves.
-func (u *upstream) close() {
+// Close closes the idle connections; those in use end by themselves.
+func (u *Client) Close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.closed = true
@@ -116,34 +118,36 @@ func (u *upstream) close() {
 	u.idle = nil
 }
 
-// roundTrip sends req as the process's request number id. The response's body
-// is a [responseBody], or an [upgraded] connection. Ending the context breaks
-// the connection, as does a request's body that breaks off.
-func (u *upstream) roundTrip(req *http.Request, id uint64) (*http.Response, error) {
+// RoundTrip sends req as the process's request number id, 0 for one that is the
+// platform's own. The response's body is a [Body], or an [io.ReadWriteCloser] for
+// another protocol. Ending the context breaks the connection, as does a request's
+// body that breaks off. Errors: [ErrUnsent], a [BodyError], [lateen.ErrInvalid]
+// for what HTTP cannot say, anything else of the connection.
+func (u *Client) RoundTrip(req *http.Request, id uint64) (*http.Response, error) {
 	c, err := u.take(req.Context())
 	if err != nil {
-		closeBody(req)
+		CloseBody(req)
 		return nil, err
 	}
-	x := &exchange{upstream: u, conn: c, id: id, sending: true, receiving: true}
+	x := &exchange{client: u, conn: c, id: id, sending: true, receiving: true}
 	x.stop = context.AfterFunc(req.Context(), c.drop)
-	if err := c.writeHead(req, id, u.ended == nil); err != nil {
-		closeBody(req)
+	if err := c.writeHead(req, id, u.Ended == nil); err != nil {
+		CloseBody(req)
 		x.end(&x.sending, broken)
 		x.end(&x.receiving, broken)
 		return nil, err
 	}
-	if hasBody(req) {
+	if HasBody(req) {
 		go x.send(req) // ends with the body, or with the connection
 	} else {
-		closeBody(req)
+		CloseBody(req)
 		x.end(&x.sending, clean)
 	}
 	resp, err := c.readResponse(req)
 	if err != nil {
 		x.end(&x.receiving, broken)
 		if bodyErr := x.bodyError(); bodyErr != nil {
-			return nil, fmt.Errorf("read the request's body: %w", &bodyError{bodyErr}) // the cause of it all
+			return nil, fmt.Errorf("read the request's body: %w", &BodyError{bodyErr}) // the cause of it all
 		}
 		return nil, fmt.Errorf("read the response's head: %w", err)
 	}
@@ -153,10 +157,10 @@ func (u *upstream) roundTrip(req *http.Request, id uint64) (*http.Response, erro
 // exchange is a request and its response on a connection. Each half ends by
 // itself; after both the connection is of further use if it is clean.
 type exchange struct {
-	upstream *upstream
-	conn     *connection
-	id       uint64
-	stop     func() bool // undoes the wait for the context's end
+	client *Client
+	conn   *connection
+	id     uint64
+	stop   func() bool // undoes the wait for the context's end
 
 	mu                 sync.Mutex // guards below
 	sending, receiving bool       // halves under way
@@ -189,18 +193,18 @@ func (x *exchange) end(half *bool, how outcome) {
 		return
 	}
 	if x.stop() && x.worst == clean {
-		x.upstream.put(x.conn)
+		x.client.put(x.conn)
 	} else {
 		x.conn.drop()
 	}
-	if x.upstream.ended != nil {
-		x.upstream.ended(x.id, x.worst)
+	if x.client.Ended != nil {
+		x.client.Ended(x.id, x.worst == broken)
 	}
 }
 
 // send sends the body of a request as it comes.
 func (x *exchange) send(req *http.Request) {
-	defer closeBody(req)
+	defer CloseBody(req)
 	hungUp, err := x.conn.writeBody(req)
 	switch {
 	case err == nil:
@@ -229,7 +233,7 @@ func (x *exchange) wrap(resp *http.Response) *http.Response {
 	}
 	resp.Header.Del("Connection")
 	resp.Header.Del("Keep-Alive")
-	body := &responseBody{ReadCloser: resp.Body, exchange: x, atEnd: clean}
+	body := &Body{ReadCloser: resp.Body, exchange: x, atEnd: clean}
 	if resp.Close {
 		body.atEnd = spoiled
 	}
@@ -240,32 +244,34 @@ func (x *exchange) wrap(resp *http.Response) *http.Response {
 	return resp
 }
 
-// responseBody is the body of a response; its end or its closing ends the exchange.
-type responseBody struct {
+// Body is the body of a response; its end or its closing ends the exchange.
+type Body struct {
 	io.ReadCloser
 
+	// Explain says why it broke off; nil: as the connection does.
+	Explain func(error) error
+
 	exchange *exchange
-	atEnd    outcome           // of the exchange, once all is read
-	explain  func(error) error // says why it broke off; nil: as the connection does
+	atEnd    outcome // of the exchange, once all is read
 }
 
 // Read reads; an error other than io.EOF says that the response broke off.
-func (b *responseBody) Read(p []byte) (int, error) {
+func (b *Body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
 	case errors.Is(err, io.EOF):
 		b.exchange.end(&b.exchange.receiving, b.atEnd)
 	case err != nil:
 		b.exchange.end(&b.exchange.receiving, broken)
-		if b.explain != nil {
-			err = b.explain(err)
+		if b.Explain != nil {
+			err = b.Explain(err)
 		}
 	}
 	return n, err
 }
 
 // Close breaks off what has not been read.
-func (b *responseBody) Close() error {
+func (b *Body) Close() error {
 	b.exchange.end(&b.exchange.receiving, broken)
 	return nil
 }
@@ -285,11 +291,13 @@ func (u *upgraded) Close() error {
 	return nil
 }
 
-func hasBody(req *http.Request) bool {
+// HasBody reports whether a request has a body to be sent.
+func HasBody(req *http.Request) bool {
 	return req.Body != nil && req.Body != http.NoBody && req.ContentLength != 0
 }
 
-func closeBody(req *http.Request) {
+// CloseBody closes the body of a request, which nobody reads any more.
+func CloseBody(req *http.Request) {
 	if req.Body != nil {
 		req.Body.Close()
 	}
@@ -332,9 +340,9 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	switch {
 	case upgrade:
 		out = appendField(out, "Connection", "Upgrade")
-	case hasBody(req) && req.ContentLength > 0:
+	case HasBody(req) && req.ContentLength > 0:
 		out = appendField(out, "Content-Length", strconv.FormatInt(req.ContentLength, 10))
-	case hasBody(req):
+	case HasBody(req):
 		out = appendField(out, "Transfer-Encoding", "chunked")
 	case req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch:
 		out = appendField(out, "Content-Length", "0")
@@ -348,7 +356,7 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	}
 	c.out = append(out, "\r\n"...)
 	if _, err := c.Write(c.out); err != nil {
-		return fmt.Errorf("%w: %w", errUnsent, err)
+		return fmt.Errorf("%w: %w", ErrUnsent, err)
 	}
 	return nil
 }

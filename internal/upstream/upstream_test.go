@@ -1,4 +1,4 @@
-package local
+package upstream
 
 import (
 	"bufio"
@@ -22,7 +22,7 @@ import (
 
 // peer is the other end of an upstream: it is handed one connection after the
 // other and does what a test wants.
-func peer(t *testing.T, serve func(n int, conn net.Conn)) *upstream {
+func peer(t *testing.T, serve func(n int, conn net.Conn)) *Client {
 	t.Helper()
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "peer"))
 	if err != nil {
@@ -38,7 +38,7 @@ func peer(t *testing.T, serve func(n int, conn net.Conn)) *upstream {
 			go serve(n, conn)
 		}
 	}()
-	return &upstream{dial: func(ctx context.Context) (net.Conn, error) {
+	return &Client{Dial: func(ctx context.Context) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", listener.Addr().String())
 	}}
 }
@@ -68,9 +68,9 @@ func newRequest(t *testing.T, method string, body io.Reader) *http.Request {
 	return req
 }
 
-func roundTrip(t *testing.T, u *upstream, req *http.Request) string {
+func roundTrip(t *testing.T, u *Client, req *http.Request) string {
 	t.Helper()
-	resp, err := u.roundTrip(req, 1)
+	resp, err := u.RoundTrip(req, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func roundTrip(t *testing.T, u *upstream, req *http.Request) string {
 }
 
 // awaitIdle waits until a connection is at hand.
-func awaitIdle(t *testing.T, u *upstream) {
+func awaitIdle(t *testing.T, u *Client) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
@@ -149,7 +149,7 @@ func TestConnectionsAreNotUsedAgainAfterWhatLeavesThemUnclean(t *testing.T) {
 				}
 				answering(func(*http.Request) string { return ok })(n, conn)
 			})
-			resp, err := u.roundTrip(newRequest(t, "GET", nil), 1)
+			resp, err := u.RoundTrip(newRequest(t, "GET", nil), 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -180,7 +180,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 		}
 	})
 	roundTrip(t, u, newRequest(t, "GET", nil))
-	if resp, err := u.roundTrip(newRequest(t, "GET", nil), 2); err == nil {
+	if resp, err := u.RoundTrip(newRequest(t, "GET", nil), 2); err == nil {
 		resp.Body.Close()
 		t.Error("the second request was answered")
 	}
@@ -202,7 +202,7 @@ func TestConnectionThatWasClosedMeanwhileCarriesNothing(t *testing.T) {
 	body := &spent{}
 	req := newRequest(t, "POST", body)
 	req.ContentLength = -1
-	if _, err := u.roundTrip(req, 2); !errors.Is(err, errUnsent) {
+	if _, err := u.RoundTrip(req, 2); !errors.Is(err, ErrUnsent) {
 		t.Errorf("the error is %v, want that nothing was sent", err)
 	}
 	if body.read {
@@ -233,7 +233,7 @@ func TestHeadsAreBounded(t *testing.T) {
 					}
 				}
 			})
-			if resp, err := u.roundTrip(newRequest(t, "GET", nil), 1); err == nil {
+			if resp, err := u.RoundTrip(newRequest(t, "GET", nil), 1); err == nil {
 				resp.Body.Close()
 				t.Error("it was read to its end")
 			}
@@ -283,7 +283,7 @@ func TestRequestsArriveAsTheyWereMade(t *testing.T) {
 			req := newRequest(t, "GET", nil)
 			c.change(req)
 			req = req.WithContext(lateen.WithRequestID(t.Context(), "req_1"))
-			resp, err := u.roundTrip(req, 7)
+			resp, err := u.RoundTrip(req, 7)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -314,7 +314,7 @@ func TestAnswerBeforeTheBodyIsSentIsHeard(t *testing.T) {
 	})
 	req := newRequest(t, "POST", endless{})
 	req.ContentLength = -1
-	resp, err := u.roundTrip(req, 1)
+	resp, err := u.RoundTrip(req, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,8 +346,8 @@ func TestBodyThatBreaksOffBreaksOffTheRequest(t *testing.T) {
 			})
 			req := newRequest(t, "POST", body)
 			req.ContentLength = 100
-			_, err := u.roundTrip(req, 1)
-			var broken *bodyError
+			_, err := u.RoundTrip(req, 1)
+			var broken *BodyError
 			if !errors.As(err, &broken) || name == "by an error" && !errors.Is(err, lost) {
 				t.Errorf("the error is %v", err)
 			}
@@ -373,7 +373,7 @@ func TestEndOfTheContextBreaksTheConnection(t *testing.T) {
 		hungUp <- err
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	resp, err := u.roundTrip(newRequest(t, "GET", nil).WithContext(ctx), 1)
+	resp, err := u.RoundTrip(newRequest(t, "GET", nil).WithContext(ctx), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,7 +396,7 @@ func TestMalformedResponsesAreErrors(t *testing.T) {
 				io.WriteString(conn, reply)
 				conn.Close()
 			})
-			if resp, err := u.roundTrip(newRequest(t, "GET", nil), 1); err == nil {
+			if resp, err := u.RoundTrip(newRequest(t, "GET", nil), 1); err == nil {
 				resp.Body.Close()
 				t.Error("it was taken")
 			}
