@@ -38,6 +38,7 @@ var layers = map[string]string{
 	"internal/sandbox":     "internal/cgroup internal/link",
 	"internal/secret":      "internal/atomicfile",
 	"internal/socket":      "",
+	"internal/source":      "",
 	"internal/telemetry":   "",
 	"internal/toolchain":   "internal/atomicfile",
 	"internal/upstream":    "internal/guest",
@@ -48,7 +49,7 @@ var layers = map[string]string{
 	"internal/cache":          "internal/atomicfile",
 	"internal/engine":         "",
 	"internal/engine/wasi":    "internal/engine",
-	"internal/engine/local":   "internal/archive internal/atomicfile internal/egress internal/engine internal/guest internal/guest/relay internal/rounds internal/sandbox internal/toolchain internal/upstream",
+	"internal/engine/local":   "internal/archive internal/atomicfile internal/cgroup internal/egress internal/engine internal/guest internal/guest/relay internal/rounds internal/sandbox internal/toolchain internal/upstream",
 	"internal/store":          "",
 	"internal/store/sqlite":   "internal/store",
 	"internal/store/postgres": "internal/store",
@@ -62,7 +63,7 @@ var layers = map[string]string{
 
 	// Ring 4: faces.
 	"internal/api": "internal/control internal/observe internal/store",
-	"internal/cli": "client internal/atomicfile internal/config internal/terminal",
+	"internal/cli": "client internal/atomicfile internal/config internal/source internal/terminal",
 
 	"internal/terminal": "",
 

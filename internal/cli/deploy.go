@@ -12,6 +12,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/source"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -106,7 +107,7 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 	}
 	show := &deployView{session: s}
 	d, err := on.client.Deploy(ctx, client.DeployOptions{
-		Dir: dir, Root: root, Project: string(on.project.ID), Target: target, Meta: meta, Env: env, Git: gitFacts(ctx, dir),
+		Dir: dir, Root: root, Project: string(on.project.ID), Target: target, Meta: meta, Env: env, Git: source.Commit(ctx, dir),
 		SkipHosts: f.skipDomain, NoWait: f.noWait, Progress: show.progress,
 	})
 	return s.deployed(on, d, err, show)
@@ -189,8 +190,8 @@ func checkBuilt(dir, root, target string) error {
 		build += " --prod"
 	}
 	what := "it"
-	if fw := detectFramework(dir); fw.name != "" {
-		what = "this " + fw.name + " app"
+	if fw := source.FrameworkOf(dir); fw.Name != "" {
+		what = "this " + fw.Name + " app"
 	}
 	link := ""
 	if l, err := readLink(dir); err == nil && (l == nil || l.Settings == nil) {

@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
+	"github.com/lateen-dev/lateen/internal/source"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -61,7 +62,7 @@ func readLink(dir string) (*link, error) {
 }
 
 // writeLink links a directory to a project. Fields that are not ours stay.
-func (s *session) writeLink(dir string, p *client.Project, fw framework) error {
+func (s *session) writeLink(dir string, p *client.Project, fw source.Framework) error {
 	fields := map[string]any{}
 	if old, err := os.ReadFile(linkFile(dir)); err == nil {
 		_ = json.Unmarshal(old, &fields) // what is malformed is replaced
@@ -69,8 +70,8 @@ func (s *session) writeLink(dir string, p *client.Project, fw framework) error {
 	fields["projectId"], fields["orgId"], fields["projectName"] = p.ID, p.Team, p.Name
 	if fields["settings"] == nil {
 		settings := linkSettings{ProjectSettings: p.ProjectSettings, CreatedAt: p.CreatedAt}
-		if settings.Framework == nil && fw.slug != "" {
-			settings.Framework = &fw.slug
+		if settings.Framework == nil && fw.Slug != "" {
+			settings.Framework = &fw.Slug
 		}
 		fields["settings"] = settings
 	}
@@ -234,12 +235,12 @@ func (s *session) tellLinked(dir string, p *client.Project, made bool) {
 // linkTo links a directory to the project called name, which is made if there
 // is none.
 func (s *session) linkTo(ctx context.Context, c *client.Client, dir, name string) (p *client.Project, made bool, err error) {
-	fw := detectFramework(dir)
+	fw := source.FrameworkOf(dir)
 	p, err = c.Project(ctx, name)
 	if errors.Is(err, lateen.ErrProjectNotFound) {
 		var settings lateen.ProjectSettings
-		if fw.slug != "" {
-			settings.Framework = &fw.slug
+		if fw.Slug != "" {
+			settings.Framework = &fw.Slug
 		}
 		p, err = c.CreateProject(ctx, name, settings)
 		made = true

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -56,30 +54,6 @@ func TestDeploymentsAreNamedByWhatPeoplePaste(t *testing.T) {
 	}
 }
 
-func TestFrameworksAreRecognisedByTheirPackages(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		`{"dependencies":{"next":"16","vite":"8"}}`:                    "nextjs",
-		`{"devDependencies":{"@sveltejs/kit":"2","vite":"8"}}`:         "sveltekit-1",
-		`{"dependencies":{"nuxt":"4","nitropack":"2"}}`:                "nuxtjs",
-		`{"devDependencies":{"vite":"8"},"dependencies":{"hono":"4"}}`: "vite",
-		`{"dependencies":{"left-pad":"1"}}`:                            "",
-		`not JSON`:                                                     "",
-		`[]`:                                                           "",
-	} {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if got := detectFramework(dir).slug; got != want {
-			t.Errorf("%s is %q, want %q", text, got, want)
-		}
-	}
-	if got := detectFramework(t.TempDir()); got != (framework{}) {
-		t.Errorf("an empty directory is %v", got)
-	}
-}
-
 func TestMomentsAreAgoOrThen(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -96,20 +70,6 @@ func TestMomentsAreAgoOrThen(t *testing.T) {
 	for _, text := range []string{"-5m", "tuesday", "d", "-1d", "2026-13-01"} {
 		if _, err := s.moment("--since", text); err == nil {
 			t.Errorf("%q is taken for a time", text)
-		}
-	}
-}
-
-func TestRemotesKeepNoPassword(t *testing.T) {
-	t.Parallel()
-	for remote, want := range map[string]string{
-		"https://user:secret@example.com/a/b.git": "https://example.com/a/b.git",
-		"https://example.com/a@b.git":             "https://example.com/a@b.git",
-		"git@example.com:a/b.git":                 "git@example.com:a/b.git",
-		"":                                        "",
-	} {
-		if got := withoutSecret(remote); got != want {
-			t.Errorf("%q is told as %q, want %q", remote, got, want)
 		}
 	}
 }

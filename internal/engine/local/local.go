@@ -18,6 +18,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/archive"
+	"github.com/lateen-dev/lateen/internal/cgroup"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
@@ -135,13 +136,13 @@ func New(o Options) (*Engine, error) {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}
 	e.openZygotes()
-	total, _ := memoryOf()
+	total, _ := cgroup.HostMemory()
 	e.keeper = newKeeper(keeperOptions{
 		floor: o.Pool, processors: runtime.GOMAXPROCS(0), budget: cmp.Or(o.PoolMemory, total/8), log: o.Log,
 		boot: e.bootBlank, forks: func(r *runner) bool { return e.zygotes.of(r) != nil }, reserved: e.reserved,
 		busy: func() bool { return e.starting.Load() > 0 },
 		spare: func() int64 {
-			_, spare := memoryOf()
+			_, spare := cgroup.HostMemory()
 			return spare
 		},
 	}, e.runners())

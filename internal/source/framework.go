@@ -1,4 +1,4 @@
-package cli
+package source
 
 import (
 	"encoding/json"
@@ -6,26 +6,25 @@ import (
 	"path/filepath"
 )
 
-// framework is what an application is built with.
-type framework struct {
-	slug string // of the preset that `vercel build` has for it
-	name string
+// Framework is what an application is built with; the zero value is none that is known.
+type Framework struct {
+	Slug string // of the preset that `vercel build` has for it
+	Name string // as people write it
 }
 
-// detectFramework recognises the framework of the application in dir by the
-// packages it depends on; the zero framework is none that is known. What is
-// more specific comes first.
-func detectFramework(dir string) framework {
+// FrameworkOf recognises the framework of the application in dir by the packages
+// it depends on. What is more specific comes first.
+func FrameworkOf(dir string) Framework {
 	b, err := os.ReadFile(filepath.Join(dir, "package.json"))
 	if err != nil {
-		return framework{}
+		return Framework{}
 	}
 	var p struct {
 		Dependencies    map[string]string `json:"dependencies"`
 		DevDependencies map[string]string `json:"devDependencies"`
 	}
 	if json.Unmarshal(b, &p) != nil {
-		return framework{}
+		return Framework{}
 	}
 	for _, known := range []struct{ dependency, slug, name string }{
 		{"next", "nextjs", "Next.js"},
@@ -54,8 +53,8 @@ func detectFramework(dir string) framework {
 		_, runs := p.Dependencies[known.dependency]
 		_, builds := p.DevDependencies[known.dependency]
 		if runs || builds {
-			return framework{known.slug, known.name}
+			return Framework{known.slug, known.name}
 		}
 	}
-	return framework{}
+	return Framework{}
 }

@@ -1,4 +1,5 @@
-package cli
+// Package source finds out what a directory of source code is.
+package source
 
 import (
 	"context"
@@ -9,9 +10,9 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// gitFacts returns the commit that a directory is at, or nil where Git does not
+// Commit returns the commit that a directory is at, or nil where Git does not
 // know it or is not there.
-func gitFacts(ctx context.Context, dir string) *lateen.GitMetadata {
+func Commit(ctx context.Context, dir string) *lateen.GitMetadata {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	git := func(args ...string) string {

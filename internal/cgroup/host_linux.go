@@ -1,4 +1,4 @@
-package local
+package cgroup
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// memoryOf returns how much memory this host has, and how much of it is left,
+// HostMemory returns how much memory this host has, and how much of it is left,
 // in bytes; a container has what it may use. Nothing is known of a host that
 // does not say: it has no end.
-func memoryOf() (total, spare int64) {
+func HostMemory() (total, spare int64) {
 	total, spare = math.MaxInt64, math.MaxInt64
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
 		total, spare = kibibytes(string(text), "MemTotal:"), kibibytes(string(text), "MemAvailable:")
