@@ -22,22 +22,25 @@ const (
 	// between two starts of the same function: it has stopped by then.
 	startPause = 2*keepAlive + 60*time.Millisecond
 
+	// between an answer and the next start: each is measured alone, as most come.
+	startGap = 150 * time.Millisecond
+
 	refillPatience = 2 * time.Second // that a round waits for the pool
 
-	templateBudget = 9 * time.Minute // of all rounds: a slow machine does fewer
-	blankBudget    = 7 * time.Minute
+	templateBudget = 45 * time.Minute // of all rounds: a slow machine does fewer
+	blankBudget    = 40 * time.Minute
 	openBudget     = 3 * time.Minute
 )
 
 func startsChapter() chapter {
 	return chapter{
 		name: "starts", title: "Starts",
-		method: `Functions take turns, round by round, on two platforms one after the other: one as it comes, which forks
+		method: `Functions take turns, each start ` + startGap.String() + ` after the answer before, on two platforms one after the other: one as it comes, which forks
 templates, and one that has none (` + "`" + flagTemplates + ` 0` + "`" + `), which is left with blank processes and code caches. Instances stop ` + keepAlive.String() + `
 after their last request, so each request finds none. Every application was started a few times before, so its files
 are in the page cache, its code cache is written and its template stands. Before each round the
 pool of blank processes (` + strconv.Itoa(startPool) + ` for each runtime) is at least half full, or ` + refillPatience.String() + ` have passed; within one nobody waits for it, as traffic does
-not. The smallest functions of other runtimes come last: a WSGI application, a web handler, an HTTP server written in Go, and a
+not. What many starts at once do to each other, the chapters below tell. The smallest functions of other runtimes come last: a WSGI application, a web handler, an HTTP server written in Go, and a
 WASI command written in Go.
 
 Plain node, among them in the same rounds, is the same function, file for file, loaded by a script of ten lines into ` + "`node:http`" + `
@@ -163,6 +166,9 @@ func (s *startStage) round(ctx context.Context) error {
 	for _, one := range s.starters {
 		if one.err != nil {
 			continue
+		}
+		if err := pause(ctx, startGap); err != nil {
+			return err
 		}
 		resp, err := one.site.get(ctx, one.path, fromElsewhere)
 		if ctx.Err() != nil {

@@ -194,8 +194,7 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, engine.ErrNotTaken
 	}
 	if !i.rehearsal && i.asked.CompareAndSwap(false, true) { // the start goes on until there is an answer
-		i.engine.starting.Add(1)
-		defer i.engine.starting.Add(-1)
+		defer i.engine.rush.enter()()
 	}
 	resp, err := i.upstream.RoundTrip(req, c.id)
 	if err != nil {

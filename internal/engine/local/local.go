@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -82,14 +81,14 @@ type Options struct {
 
 // Engine is an [engine.Engine] of processes. It starts them while Run runs.
 type Engine struct {
-	o        Options
-	sandbox  *sandbox.Sandbox
-	agent    string // the agent's main module, on this host
-	sockets  *os.File
-	keeper   *keeper
-	pools    map[string]*pool // by the name of the runtime
-	work     sync.WaitGroup
-	starting atomic.Int64 // starts and first requests under way
+	o       Options
+	sandbox *sandbox.Sandbox
+	agent   string // the agent's main module, on this host
+	sockets *os.File
+	keeper  *keeper
+	pools   map[string]*pool // by the name of the runtime
+	work    sync.WaitGroup
+	rush    rush
 
 	// pythons are those of this host, the newest first; pythonAgent is the
 	// main module of theirs.
@@ -140,7 +139,7 @@ func New(o Options) (*Engine, error) {
 	e.keeper = newKeeper(keeperOptions{
 		floor: o.Pool, processors: runtime.GOMAXPROCS(0), budget: cmp.Or(o.PoolMemory, total/8), log: o.Log,
 		boot: e.bootBlank, forks: func(r *runner) bool { return e.zygotes.of(r) != nil }, reserved: e.reserved,
-		busy: func() bool { return e.starting.Load() > 0 },
+		busy: func() bool { return e.rush.quiet(time.Now()) > 0 },
 		spare: func() int64 {
 			_, spare := cgroup.HostMemory()
 			return spare
@@ -269,8 +268,7 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 	if err != nil {
 		return nil, fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
 	}
-	e.starting.Add(1)
-	defer e.starting.Add(-1)
+	defer e.rush.enter()()
 	return e.start(ctx, pool, spec, tree, notice)
 }
 

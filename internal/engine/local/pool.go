@@ -206,7 +206,7 @@ func (e *Engine) Pools() PoolStats {
 
 // bootBlank boots a process for a pool; see keeperOptions.boot.
 func (e *Engine) bootBlank(ctx context.Context, r *runner, background bool, spawned func(blank)) (blank, error) {
-	if !background || e.starting.Load() > 0 { // or nobody is in the way of a boot
+	if !background || e.rush.under.Load() > 0 { // or nobody is in the way of a boot
 		if w := e.bear(ctx, e.pools[r.name]); w != nil {
 			return w, nil
 		}

@@ -99,7 +99,7 @@ func (e *Engine) stock(ctx context.Context) {
 			case z == nil:
 				ahead.empty()
 			case ahead.count() >= maxShells:
-			case !e.keeper.quiet(time.Now()) || e.starting.Load() > 0:
+			case e.rush.quiet(time.Now()) > 0:
 				wait = min(wait, quietAfter)
 			default:
 				s, err := e.build(ctx, z.mounts, true)
@@ -116,11 +116,4 @@ func (e *Engine) stock(ctx context.Context) {
 	for _, p := range e.keeper.pools {
 		p.shells.empty()
 	}
-}
-
-// quiet reports whether the last claim is a while ago.
-func (k *keeper) quiet(now time.Time) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return now.Sub(k.last) >= quietAfter
 }

@@ -9,10 +9,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-const (
-	firstSpare = 8 << 20              // bytes it holds until one was measured
-	askStarts  = 5 * time.Millisecond // whether starts are still under way
-)
+// firstSpare is how many bytes a spare holds until one was measured.
+const firstSpare = 8 << 20
 
 // A spare is a child that a template has forked before anybody asked for it. It
 // has a group of its own, its own randomness, and the memory that a first answer
@@ -52,16 +50,6 @@ func (l lack) wait(now time.Time, quiet time.Duration) time.Duration {
 	return max(l.retry.Sub(now), min(quiet, l.since.Add(patience).Sub(now)))
 }
 
-// quiet is in how long a time to look whether a start is still under way; 0
-// where none is. Spares are forked faster than blank processes are booted, in
-// the pauses between requests.
-func (e *Engine) quiet() time.Duration {
-	if e.starting.Load() > 0 {
-		return askStarts
-	}
-	return 0
-}
-
 // keepSpares forks a spare for each template that has none, one after the other
 // when it is quiet, until ctx ends.
 func (e *Engine) keepSpares(ctx context.Context) {
@@ -74,7 +62,8 @@ func (e *Engine) keepSpares(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		t, again := e.templates.lacking(time.Now(), e.quiet())
+		now := time.Now()
+		t, again := e.templates.lacking(now, e.rush.quiet(now))
 		if t != nil {
 			e.breed(ctx, t)
 			again = 0
