@@ -10,7 +10,7 @@ api=http://$listen
 stop() {
   [ -s "$dir/data/lock" ] || return 0
   local pid
-  pid=$(cat "$dir/data/lock")
+  pid=$(head -n 1 "$dir/data/lock") # the rest says since when, and why
   kill "$pid" 2>/dev/null || return 0
   while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 }
