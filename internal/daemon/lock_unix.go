@@ -47,7 +47,7 @@ func lock(dir string) (*held, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of %s: %w", dir, err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor fits an int
+	err = takeLock(f)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		defer f.Close()
 		return nil, errDataInUse.With("lateen with process id %s uses %s already", holderOf(f), dir)
@@ -59,6 +59,27 @@ func lock(dir string) (*held, error) {
 	h := &held{f: f, began: time.Now()}
 	_ = h.write("") // a full disk does not keep anybody from serving what is on it
 	return h, nil
+}
+
+// leftTime is how long a lock may outlive its holder: a process that it was just
+// starting has it, too, until that is executed or notices.
+const leftTime = 5 * time.Second
+
+// takeLock locks f. It waits for nobody who lives.
+func takeLock(f *os.File) error {
+	for deadline := time.Now().Add(leftTime); ; {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor fits an int
+		if !errors.Is(err, unix.EWOULDBLOCK) || holderOf(f).lives() || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// lives reports whether there is a process of the holder's id, as far as can be told.
+func (h holder) lives() bool {
+	pid, err := strconv.Atoi(h.pid)
+	return err == nil && pid > 0 && !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
 // write replaces what the lock says.

@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -54,6 +55,30 @@ func TestASecondRequestFindsTheInstanceWarm(t *testing.T) {
 			t.Errorf("second call: %+v %q, %v; want it warm on %s", second, text, err, first.Instance)
 		}
 	})
+}
+
+// Under the race detector: who reads the invocation beside a writer fails.
+func TestWhoeverClosesABodyKnowsWhatItsInvocationUsed(t *testing.T) {
+	e := &fakeEngine{}
+	h := run(t, fleet.Options{Engine: e})
+	for range 200 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://site/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var inv lateen.Invocation
+		resp, err := h.Invoke(t.Context(), spec("/a"), req, &inv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var closers sync.WaitGroup
+		closers.Go(func() { resp.Body.Close() })
+		resp.Body.Close()
+		if text, err := json.Marshal(&inv); err != nil || len(text) == 0 {
+			t.Error(err)
+		}
+		closers.Wait()
+	}
 }
 
 func TestAFailedStartIsTriedAgainBeforeTheRequestSeesIt(t *testing.T) {

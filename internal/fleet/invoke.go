@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -124,7 +124,7 @@ type leasedBody struct {
 	fleet   *Fleet
 	lease   lease
 	verdict verdict
-	closed  atomic.Bool
+	end     sync.Once
 }
 
 // Read names a function that took too long rather than the cut connection.
@@ -145,13 +145,14 @@ func (b *leasedBody) Write(p []byte) (int, error) {
 	return w.Write(p)
 }
 
-// Close ends the lease, however often it is called.
+// Close ends the lease, however often it is called: whoever has called it knows
+// that all is said of the invocation.
 func (b *leasedBody) Close() error {
 	err := b.ReadCloser.Close()
-	if b.closed.CompareAndSwap(false, true) {
+	b.end.Do(func() {
 		b.verdict.spoiled = overdue(b.call.ctx)
 		b.fleet.release(&b.lease, b.call.inv, b.verdict)
 		b.call.cancel()
-	}
+	})
 	return err
 }

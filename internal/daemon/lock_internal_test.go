@@ -1,0 +1,59 @@
+//go:build unix
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockedAs locks a data directory as a process with an id does, and returns what
+// frees it.
+func lockedAs(t *testing.T, dir string, pid int) (free func()) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if _, err := fmt.Fprintf(f, "%d\n1\n\n", pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	return func() { f.Close() }
+}
+
+func TestALockThatOutlivesItsHolderIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	ended := exec.CommandContext(t.Context(), "true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	time.AfterFunc(50*time.Millisecond, lockedAs(t, dir, ended.Process.Pid)) // as by a child that was being started
+	h, err := lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALockOfALivingHolderIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	defer lockedAs(t, dir, os.Getpid())()
+	if h, err := lock(dir); !errors.Is(err, errDataInUse) {
+		t.Errorf("it is %v, %v", h, err)
+	}
+}
