@@ -67,12 +67,13 @@ const leftTime = 5 * time.Second
 
 // takeLock locks f. It waits for nobody who lives.
 func takeLock(f *os.File) error {
-	for deadline := time.Now().Add(leftTime); ; {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(leftTime); ; <-tick.C {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a descriptor fits an int
 		if !errors.Is(err, unix.EWOULDBLOCK) || holderOf(f).lives() || time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 
