@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"runtime"
 	"strings"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 // The bounds that keep one table from using up the time of all others.
 const (
 	matchTimeout = 50 * time.Millisecond  // of one run of a pattern that needs backtracking
-	matchBudget  = 100 * time.Millisecond // of all costly runs for one request
+	matchTries   = 20                     // of a run that got no processor for half of that
+	matchBudget  = 100 * time.Millisecond // of a processor, for all costly runs for one request
 	costly       = 1 << 17                // instructions times bytes from where on a run counts
 	maxProgram   = 10_000                 // instructions of a pattern
 )
@@ -316,6 +318,15 @@ func (p *pattern) looksAhead(text string) bool {
 		}
 	}
 	return true
+}
+
+// timed is [pattern.match], and the processor time that it took.
+func (p *pattern) timed(text string, ascii bool, into *groups) (ok bool, took time.Duration, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	began := threadTime()
+	ok, err = p.match(text, ascii, into)
+	return ok, threadTime() - began, err
 }
 
 func (p *pattern) slowly(text string, into *groups) (bool, error) {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -141,16 +140,12 @@ func TestPatternsHaveATimeForAllOfThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	d, err := r.Resolve(t.Context(), newRequest("GET", "/"+strings.Repeat("a", 60)+"!c"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d.Kind != route.Error || d.Status != 500 || d.Reason != route.ReasonRouteTimeout || d.Cause == nil {
 		t.Errorf("%+v", d)
-	}
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("it took %s", took)
 	}
 }
 

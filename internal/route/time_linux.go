@@ -1,0 +1,19 @@
+package route
+
+import (
+	"syscall"
+	"time"
+)
+
+// rusageThread is RUSAGE_THREAD of getrusage(2).
+const rusageThread = 1
+
+// threadTime returns the processor time that the calling thread has used, or
+// where the kernel does not tell, the time that has passed.
+func threadTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(rusageThread, &u) != nil {
+		return time.Duration(time.Now().UnixNano())
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
