@@ -83,7 +83,7 @@ func (i *instance) load(ctx context.Context, tree string, l lesson) error {
 	i.lesson = l
 	root, archive, err := i.moveIn(tree, l.archive)
 	if err != nil {
-		i.kill()
+		i.Kill()
 		return err
 	}
 	err = i.activate(guest.Activate{
@@ -92,7 +92,7 @@ func (i *instance) load(ctx context.Context, tree string, l lesson) error {
 		Archive: archive, Record: l.record, Template: l.template,
 	}, i.receive)
 	if err != nil {
-		i.kill()
+		i.Kill()
 		return err
 	}
 	return i.await(ctx)
@@ -113,7 +113,7 @@ func (i *instance) await(ctx context.Context) error {
 	case <-timeout.C:
 		err = fmt.Errorf("it took longer than %v", i.engine.o.LoadTimeout)
 	case <-ctx.Done():
-		i.kill()
+		i.Kill()
 		return context.Cause(ctx)
 	}
 	i.end()
@@ -194,7 +194,7 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, engine.ErrNotTaken
 	}
 	if !i.rehearsal && i.asked.CompareAndSwap(false, true) { // the start goes on until there is an answer
-		defer i.engine.rush.enter()()
+		defer i.engine.rush.Enter()()
 	}
 	resp, err := i.upstream.RoundTrip(req, c.id)
 	if err != nil {
@@ -310,7 +310,7 @@ func (i *instance) killLocked(why error) {
 	if i.cause == nil {
 		i.cause = why
 	}
-	i.kill()
+	i.Kill()
 }
 
 // seeOff waits for the end of the process and draws the conclusions.

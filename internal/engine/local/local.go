@@ -11,15 +11,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/archive"
-	"github.com/lateen-dev/lateen/internal/cgroup"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/rounds"
 	"github.com/lateen-dev/lateen/internal/sandbox"
@@ -85,10 +84,10 @@ type Engine struct {
 	sandbox *sandbox.Sandbox
 	agent   string // the agent's main module, on this host
 	sockets *os.File
-	keeper  *keeper
-	pools   map[string]*pool // by the name of the runtime
+	runners []*runner // all there are, the first wanted first
+	blanks  *pool.Pools[*worker]
+	rush    pool.Rush
 	work    sync.WaitGroup
-	rush    rush
 
 	// pythons are those of this host, the newest first; pythonAgent is the
 	// main module of theirs.
@@ -126,7 +125,7 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, sandbox: walls, pools: map[string]*pool{}, instances: map[*instance]struct{}{}}
+	e := &Engine{o: o, sandbox: walls, instances: map[*instance]struct{}{}}
 	e.pythons = findPythons(pythonDirs(o.Path))
 	e.preparing = rounds.New[lateen.ProjectID, preparation](maxPreparing)
 	e.archiveFrom, e.visitTime = defaultWorthwhile, visitTimeout
@@ -135,21 +134,9 @@ func New(o Options) (*Engine, error) {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}
 	e.openZygotes()
-	total, _ := cgroup.HostMemory()
-	e.keeper = newKeeper(keeperOptions{
-		floor: o.Pool, processors: runtime.GOMAXPROCS(0), budget: cmp.Or(o.PoolMemory, total/8), log: o.Log,
-		boot: e.bootBlank, forks: func(r *runner) bool { return e.zygotes.of(r) != nil }, reserved: e.reserved,
-		busy: func() bool { return e.rush.quiet(time.Now()) > 0 },
-		spare: func() int64 {
-			_, spare := cgroup.HostMemory()
-			return spare
-		},
-	}, e.runners())
-	for _, p := range e.keeper.pools {
-		e.pools[p.runner.name] = p
-	}
+	e.openPools()
 	if o.PoolPast != "" {
-		if err := e.keeper.recall(o.PoolPast, time.Now()); err != nil {
+		if err := e.blanks.Recall(o.PoolPast, time.Now()); err != nil {
 			o.Log.Warn("a burst like the last will wait for boots", "err", err)
 		}
 	}
@@ -216,9 +203,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		_ = e.sandbox.Run(starts) // always nil
 	}()
 	var background sync.WaitGroup
-	background.Go(func() { e.keeper.run(ctx) })
+	background.Go(func() { e.blanks.Run(ctx) })
 	if e.o.PoolPast != "" {
-		background.Go(func() { e.keeper.remember(ctx, e.o.PoolPast) })
+		background.Go(func() { e.blanks.Remember(ctx, e.o.PoolPast) })
 	}
 	background.Go(func() { e.watch(ctx) })
 	background.Go(func() { e.tendZygotes(ctx) })
@@ -226,7 +213,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Go(func() { e.fetch(ctx) })
 	background.Go(func() { e.prepareAll(ctx) })
 	background.Go(func() { e.keepSpares(ctx) })
-	e.pools[nodeName(newestNode)].need()
+	e.runner(nodeName(newestNode)).blanks.Need()
 	if missing := e.Missing(); missing != "" {
 		e.o.Log.WarnContext(ctx, "walls are missing", "missing", missing)
 	}
@@ -260,7 +247,7 @@ func (e *Engine) ending() bool {
 
 // Start starts an instance; see [engine.Engine].
 func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.Instance, error) {
-	pool, notice, err := e.runtimeFor(&spec.Function)
+	r, notice, err := e.runtimeFor(&spec.Function)
 	if err != nil {
 		return nil, err
 	}
@@ -268,8 +255,8 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 	if err != nil {
 		return nil, fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
 	}
-	defer e.rush.enter()()
-	return e.start(ctx, pool, spec, tree, notice)
+	defer e.rush.Enter()()
+	return e.start(ctx, r, spec, tree, notice)
 }
 
 // enlist and discharge keep the list of instances to watch over.

@@ -90,7 +90,7 @@ func BenchmarkBoot(b *testing.B) {
 			b.Fatal(err)
 		}
 		took = append(took, time.Since(began))
-		w.kill()
+		w.Kill()
 		<-w.exited
 	}
 	took.report(b)

@@ -310,8 +310,10 @@ func TestHostOfAnEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	awaitPool(t, e)
-	blank := e.pools[nodeName(newestNode)].ready[0].(*worker)
+	blank, _, err := e.runner(nodeName(newestNode)).blanks.Claim(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, w := range []*worker{busy.worker, loading, blank} {
 		fmt.Printf("guest %d\n", w.process.ID())
 	}

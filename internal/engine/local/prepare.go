@@ -29,19 +29,19 @@ const (
 
 // Prepare makes an archive of a function; see [engine.Engine].
 func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
-	pool, _, err := e.runtimeFor(&spec.Function)
+	r, _, err := e.runtimeFor(&spec.Function)
 	if err != nil {
 		return err
 	}
-	if !pool.runner.warm {
-		return pool.find(ctx) // it is not the agent of Node.js that loads it
+	if !r.warm {
+		return r.blanks.Find(ctx) // it is not the agent of Node.js that loads it
 	}
 	var busy bool
 	e.known.with(spec.Key, func(a *acquaintance) { busy, a.busy = a.busy, true })
 	if busy {
 		return nil // by what set that off before
 	}
-	err = e.compile(ctx, pool.runner, spec)
+	err = e.compile(ctx, r, spec)
 	e.known.with(spec.Key, func(a *acquaintance) { a.tried(err) })
 	return err
 }
@@ -92,7 +92,7 @@ func (e *Engine) rehearse(ctx context.Context, r *runner, spec lateen.FunctionSp
 
 // dismiss ends an instance that served its purpose.
 func (i *instance) dismiss() {
-	i.kill()
+	i.Kill()
 	<-i.exited
 }
 
@@ -223,14 +223,14 @@ func (e *Engine) prepareAll(ctx context.Context) {
 }
 
 func (e *Engine) carryOut(ctx context.Context, p preparation) error {
-	pool, _, err := e.runtimeFor(&p.spec.Function)
+	r, _, err := e.runtimeFor(&p.spec.Function)
 	if err != nil {
 		return err
 	}
 	if p.course == shape {
-		return e.shape(ctx, pool.runner, p.spec)
+		return e.shape(ctx, r, p.spec)
 	}
-	return e.compile(ctx, pool.runner, p.spec)
+	return e.compile(ctx, r, p.spec)
 }
 
 // sameFunction reports whether two specs are of one function that would behave

@@ -12,8 +12,8 @@ import (
 
 // Prepared says what makes starts of a function cheaper; see [engine.Engine].
 func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
-	pool, _, err := e.runtimeFor(&lateen.Function{Runtime: runtime})
-	if err != nil || !pool.runner.warm {
+	r, _, err := e.runtimeFor(&lateen.Function{Runtime: runtime})
+	if err != nil || !r.warm {
 		return nil
 	}
 	a := e.known.look(key)

@@ -88,7 +88,7 @@ func isPython(runtime string) (minor int, ok bool) {
 
 // pythonFor returns what runs functions in a version of Python: that one, or
 // the next newer, or else the newest there is.
-func (e *Engine) pythonFor(minor int) (p *pool, notice string, err error) {
+func (e *Engine) pythonFor(minor int) (r *runner, notice string, err error) {
 	if len(e.pythons) == 0 {
 		return nil, "", lateen.ErrFunctionRuntime.With("there is no Python on this host for the runtime %q", fmt.Sprintf("python3.%d", minor)).
 			WithHint("install one that is found on PATH, python3.%d to python3.%d: on Debian, `apt-get install python3`", oldestPython, newestPython)
@@ -102,7 +102,7 @@ func (e *Engine) pythonFor(minor int) (p *pool, notice string, err error) {
 	if minor > 0 && use.minor != minor {
 		notice = fmt.Sprintf("Python 3.%d is not on this host: this function runs on Python 3.%d", minor, use.minor)
 	}
-	return e.pools[use.name()], notice, nil
+	return e.runner(use.name()), notice, nil
 }
 
 func (p python) name() string { return fmt.Sprintf("Python 3.%d", p.minor) }

@@ -21,7 +21,7 @@ import (
 )
 
 func TestRuntimesMapToVersionsOfPython(t *testing.T) {
-	e := &Engine{pythons: []python{{minor: 13}, {minor: 11}}, pools: map[string]*pool{"Python 3.13": {}, "Python 3.11": {}}}
+	e := &Engine{pythons: []python{{minor: 13}, {minor: 11}}, runners: []*runner{{name: "Python 3.13"}, {name: "Python 3.11"}}}
 	for runtime, want := range map[string]struct{ name, notice string }{
 		"python3.13": {"Python 3.13", ""},
 		"python3.11": {"Python 3.11", ""},
@@ -30,8 +30,8 @@ func TestRuntimesMapToVersionsOfPython(t *testing.T) {
 		"python3.14": {"Python 3.13", "this function runs on Python 3.13"},
 		"python3":    {"Python 3.13", ""},
 	} {
-		p, notice, err := e.runtimeFor(&lateen.Function{Runtime: runtime})
-		if err != nil || p != e.pools[want.name] || !strings.Contains(notice, want.notice) || (notice == "") != (want.notice == "") {
+		r, notice, err := e.runtimeFor(&lateen.Function{Runtime: runtime})
+		if err != nil || r != e.runner(want.name) || !strings.Contains(notice, want.notice) || (notice == "") != (want.notice == "") {
 			t.Errorf("%s: %q, %v", runtime, notice, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
@@ -23,6 +24,9 @@ type runner struct {
 	reads   []string // variables that count only when a process boots
 	// find returns what to execute. It may take as long as a download.
 	find func(ctx context.Context) (command, error)
+
+	blanks *pool.Pool[*worker]
+	shells *shells // ahead, for a zygote's children
 }
 
 // command is what to execute, in paths of this host.
@@ -35,8 +39,8 @@ type command struct {
 	interpreter []string
 }
 
-// runners returns all there are on this host, the first wanted first.
-func (e *Engine) runners() []*runner {
+// findRunners returns all there are on this host, the first wanted first.
+func (e *Engine) findRunners() []*runner {
 	var all []*runner
 	versions := nodeVersions()
 	for i := len(versions) - 1; i >= 0; i-- {
@@ -47,17 +51,30 @@ func (e *Engine) runners() []*runner {
 	for _, p := range e.pythons {
 		all = append(all, p.runner(e))
 	}
+	for _, r := range all {
+		r.shells = new(shells)
+	}
 	return all
+}
+
+// runner returns the one with that name, nil if there is none.
+func (e *Engine) runner(name string) *runner {
+	for _, r := range e.runners {
+		if r.name == name {
+			return r
+		}
+	}
+	return nil
 }
 
 // runtimeFor returns what runs a function's runtime, and what its user should
 // know about that.
-func (e *Engine) runtimeFor(f *lateen.Function) (p *pool, notice string, err error) {
+func (e *Engine) runtimeFor(f *lateen.Function) (r *runner, notice string, err error) {
 	if isProgram(f.Runtime) {
-		return e.pools[programsName], "", nil
+		return e.runner(programsName), "", nil
 	}
 	if isBun(f.Runtime) {
-		return e.pools[bunName], "", nil
+		return e.runner(bunName), "", nil
 	}
 	if minor, ok := isPython(f.Runtime); ok {
 		return e.pythonFor(minor)
@@ -66,7 +83,7 @@ func (e *Engine) runtimeFor(f *lateen.Function) (p *pool, notice string, err err
 	if err != nil {
 		return nil, "", err
 	}
-	return e.pools[nodeName(major)], notice, nil
+	return e.runner(nodeName(major)), notice, nil
 }
 
 // node is the runtime of a major version of Node.js.

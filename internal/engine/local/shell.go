@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
@@ -93,14 +94,14 @@ func (ss *shells) empty() {
 func (e *Engine) stock(ctx context.Context) {
 	for ctx.Err() == nil && e.Zygotes() == nil {
 		wait := tendZygotes
-		for _, p := range e.keeper.pools {
-			z := e.zygotes.of(p.runner)
-			switch ahead := &p.shells; {
+		for _, r := range e.runners {
+			z := e.zygotes.of(r)
+			switch ahead := r.shells; {
 			case z == nil:
 				ahead.empty()
 			case ahead.count() >= maxShells:
-			case e.rush.quiet(time.Now()) > 0:
-				wait = min(wait, quietAfter)
+			case e.rush.Quiet(time.Now()) > 0:
+				wait = min(wait, pool.QuietAfter)
 			default:
 				s, err := e.build(ctx, z.mounts, true)
 				if err == nil {
@@ -113,7 +114,7 @@ func (e *Engine) stock(ctx context.Context) {
 		}
 		pause(ctx, wait)
 	}
-	for _, p := range e.keeper.pools {
-		p.shells.empty()
+	for _, r := range e.runners {
+		r.shells.empty()
 	}
 }

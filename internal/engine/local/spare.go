@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// firstSpare is how many bytes a spare holds until one was measured.
-const firstSpare = 8 << 20
+const (
+	firstSpare = 8 << 20     // bytes that a spare holds until one was measured
+	tendSpares = time.Second // templates that lack one are looked for unasked
+)
 
 // A spare is a child that a template has forked before anybody asked for it. It
 // has a group of its own, its own randomness, and the memory that a first answer
@@ -47,13 +50,13 @@ type lack struct {
 // wait is how long to leave it at that, where it is quiet in a while. It is not
 // left for ever because it never gets quiet.
 func (l lack) wait(now time.Time, quiet time.Duration) time.Duration {
-	return max(l.retry.Sub(now), min(quiet, l.since.Add(patience).Sub(now)))
+	return max(l.retry.Sub(now), min(quiet, l.since.Add(pool.Patience).Sub(now)))
 }
 
 // keepSpares forks a spare for each template that has none, one after the other
 // when it is quiet, until ctx ends.
 func (e *Engine) keepSpares(ctx context.Context) {
-	timer := time.NewTimer(keepEvery)
+	timer := time.NewTimer(tendSpares)
 	defer timer.Stop()
 	for {
 		select {
@@ -63,7 +66,7 @@ func (e *Engine) keepSpares(ctx context.Context) {
 			return
 		}
 		now := time.Now()
-		t, again := e.templates.lacking(now, e.rush.quiet(now))
+		t, again := e.templates.lacking(now, e.rush.Quiet(now))
 		if t != nil {
 			e.breed(ctx, t)
 			again = 0
@@ -77,7 +80,7 @@ func (e *Engine) keepSpares(ctx context.Context) {
 func (ts *templates) lacking(now time.Time, quiet time.Duration) (*template, time.Duration) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	again := keepEvery
+	again := tendSpares
 	_, spares := ts.fitLocked()
 	for _, t := range ts.all[:spares] {
 		if t.spare != nil {
@@ -101,7 +104,7 @@ func (e *Engine) breed(ctx context.Context, t *template) {
 	}
 	e.templates.mu.Lock()
 	t.failures++
-	t.lack.retry = time.Now().Add(backoff(t.failures))
+	t.lack.retry = time.Now().Add(pool.Backoff(t.failures))
 	e.templates.mu.Unlock()
 	if ctx.Err() == nil && !isClosed(t.exited) {
 		e.o.Log.WarnContext(ctx, "a template has no spare", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
@@ -130,7 +133,7 @@ func (e *Engine) raise(ctx context.Context, t *template) (*worker, error) {
 		}
 	}
 	if err != nil {
-		w.kill()
+		w.Kill()
 		return nil, fmt.Errorf("fork %s: %w", t.spec.Name, err)
 	}
 	return w, nil
@@ -139,11 +142,11 @@ func (e *Engine) raise(ctx context.Context, t *template) (*worker, error) {
 // give gives a template its spare, unless the template is given up or the spare
 // is gone by now.
 func (ts *templates) give(t *template, w *worker) {
-	holds := w.memory()
+	holds := w.Memory()
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if t.retired || isClosed(w.exited) {
-		w.kill()
+		w.Kill()
 		return
 	}
 	t.spare = w
@@ -163,7 +166,7 @@ func (ts *templates) miss(t *template, w *worker) {
 	}
 	t.failures++
 	now := time.Now()
-	t.spare, t.lack = nil, lack{since: now, retry: now.Add(backoff(t.failures))}
+	t.spare, t.lack = nil, lack{since: now, retry: now.Add(pool.Backoff(t.failures))}
 	ts.look()
 }
 
@@ -178,7 +181,7 @@ func (ts *templates) take(t *template) *worker {
 		t.lack.since = t.used
 	}
 	ts.look()
-	if w == nil || w.lost() {
+	if w == nil || w.Lost() {
 		return nil
 	}
 	t.failures = 0

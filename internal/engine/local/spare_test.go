@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
 func TestRoomIsForTemplatesFirstAndThenForSpares(t *testing.T) {
@@ -31,12 +32,12 @@ func TestSpareWaitsForQuietButNotForEver(t *testing.T) {
 		quiet time.Duration
 		want  time.Duration
 	}{
-		"it is quiet":          {lack{since: now}, 0, 0},
-		"it has been":          {lack{since: now}, -time.Second, -time.Second},
-		"soon":                 {lack{since: now}, 40 * time.Millisecond, 40 * time.Millisecond},
-		"it never gets quiet":  {lack{since: now.Add(-patience)}, 40 * time.Millisecond, 0},
-		"after a failure":      {lack{since: now.Add(-time.Hour), retry: now.Add(time.Second)}, 0, time.Second},
-		"quiet and impatience": {lack{since: now.Add(-patience / 2)}, time.Hour, patience / 2},
+		"it is quiet":               {lack{since: now}, 0, 0},
+		"it has been":               {lack{since: now}, -time.Second, -time.Second},
+		"soon":                      {lack{since: now}, 40 * time.Millisecond, 40 * time.Millisecond},
+		"it never gets quiet":       {lack{since: now.Add(-pool.Patience)}, 40 * time.Millisecond, 0},
+		"after a failure":           {lack{since: now.Add(-time.Hour), retry: now.Add(time.Second)}, 0, time.Second},
+		"quiet and impool.Patience": {lack{since: now.Add(-pool.Patience / 2)}, time.Hour, pool.Patience / 2},
 	} {
 		if got := c.lack.wait(now, c.quiet); got != c.want {
 			t.Errorf("%s: it waits %v, want %v", name, got, c.want)
@@ -148,14 +149,14 @@ func TestDeadSpareFailsNoStart(t *testing.T) {
 	spec := s.molded("dead", probe)
 	t.Run("long ago", func(t *testing.T) {
 		spare := s.spared(spec)
-		spare.kill()
+		spare.Kill()
 		<-spare.exited
 		consult(t, s.start(spec, lateen.StartTemplate), "/")
 	})
 	t.Run("at this very moment", func(t *testing.T) {
 		s.forgive(spec)
 		spare := s.spared(spec)
-		spare.kill()
+		spare.Kill()
 		consult(t, s.start(spec, lateen.StartTemplate), "/")
 	})
 	t.Run("when it is to go on", func(t *testing.T) {
@@ -164,7 +165,7 @@ func TestDeadSpareFailsNoStart(t *testing.T) {
 		if err := spare.process.Freeze(); err != nil {
 			t.Skip("this host cannot freeze a process")
 		}
-		time.AfterFunc(100*time.Millisecond, spare.kill)
+		time.AfterFunc(100*time.Millisecond, spare.Kill)
 		if i := s.start(spec, lateen.StartTemplate); i.worker == spare {
 			t.Error("it is the dead one")
 		}
@@ -189,7 +190,7 @@ func TestDeadSpareIsReplaced(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.molded("replaced", probe)
 	dead := s.spared(spec)
-	dead.kill()
+	dead.Kill()
 	<-dead.exited
 	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(10 * time.Millisecond) {
 		if s.spared(spec) != dead {
@@ -206,7 +207,7 @@ func TestSpareEndsWithItsTemplate(t *testing.T) {
 	for name, drop := range map[string]func(lateen.FunctionSpec){
 		"forgotten": func(spec lateen.FunctionSpec) { s.Forget(spec.Deployment) },
 		"given up":  func(spec lateen.FunctionSpec) { s.dropTemplate(s.templateOf(spec)) },
-		"killed":    func(spec lateen.FunctionSpec) { s.templateOf(spec).kill() },
+		"killed":    func(spec lateen.FunctionSpec) { s.templateOf(spec).Kill() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := s.molded(name[:4], probe)

@@ -13,10 +13,10 @@ import (
 )
 
 // start starts an instance in the shortest way there is.
-func (e *Engine) start(ctx context.Context, p *pool, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
+func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
 	began := time.Now()
 	t := e.templateOf(spec)
-	hand := atHand{template: t != nil, blank: p.has() && len(p.runner.bootEnv(spec.Env)) == 0}
+	hand := atHand{template: t != nil, blank: r.blanks.Ready() && len(r.bootEnv(spec.Env)) == 0}
 	e.known.with(spec.Key, func(a *acquaintance) { hand.cost, a.seen = a.cost, began })
 	if tier(hand) == lateen.StartTemplate {
 		i, err := e.startFork(ctx, t, spec, notice, began)
@@ -29,13 +29,13 @@ func (e *Engine) start(ctx context.Context, p *pool, spec lateen.FunctionSpec, t
 		e.o.Log.WarnContext(ctx, "a template is given up", "function", spec.Name, "deployment_id", spec.Deployment, "err", err)
 		e.dropTemplate(t)
 	}
-	w, kind, err := e.claim(ctx, p, spec.Env)
+	w, kind, err := e.claim(ctx, r, spec.Env)
 	if err != nil {
 		return nil, err
 	}
 	claimed := time.Now()
 	i := newInstance(ctx, e, spec, w)
-	i.began, i.prepares = began, p.runner.warm
+	i.began, i.prepares = began, r.warm
 	if notice != "" {
 		i.say(lateen.LevelWarning, notice)
 	}
@@ -88,7 +88,7 @@ func (i *instance) emerge(ctx context.Context) error {
 	i.receiver = i.receive
 	i.worker.mu.Unlock()
 	if err := guest.Settle(i.ends.control, nil); err != nil {
-		i.kill()
+		i.Kill()
 		return err
 	}
 	return i.await(ctx)
@@ -134,11 +134,4 @@ func (i *instance) learn(took time.Duration, v visit, repeats bool) {
 		i.engine.known.visited(i.spec.Key, v)
 	}
 	i.engine.consider(i.spec, cmp.Or(i.usual, i.tag))
-}
-
-// has reports whether a blank process is ready.
-func (p *pool) has() bool {
-	p.keeper.mu.Lock()
-	defer p.keeper.mu.Unlock()
-	return len(p.ready) > 0
 }

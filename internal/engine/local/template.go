@@ -159,7 +159,7 @@ func (e *Engine) scout(ctx context.Context, t *template, visits []visit) ([]gues
 	if err := errors.Join(guest.Settle(w.ends.control, nil), i.emerge(ctx)); err != nil {
 		return nil, err
 	}
-	if err := i.exercise(ctx, visits, 1); err != nil || i.lost() {
+	if err := i.exercise(ctx, visits, 1); err != nil || i.Lost() {
 		return nil, refusal("its children do not answer")
 	}
 	footprint, err := footprintOf(i.process.ID())
@@ -216,7 +216,7 @@ func (t *template) retireLocked() {
 	t.retired = true
 	t.dropSpareLocked()
 	if t.children == 0 {
-		t.kill()
+		t.Kill()
 	}
 }
 
@@ -231,13 +231,13 @@ func (ts *templates) died(t *template) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if t.children--; t.children == 0 && t.retired {
-		t.kill()
+		t.Kill()
 	}
 }
 
 func (t *template) dropSpareLocked() {
 	if t.spare != nil {
-		t.spare.kill()
+		t.spare.Kill()
 		t.spare = nil
 	}
 }
@@ -313,7 +313,7 @@ func (e *Engine) fork(ctx context.Context, t *template) (*worker, error) {
 		e.templates.miss(t, w)
 		e.templates.died(t)
 	}) {
-		w.kill()
+		w.Kill()
 		w.listen()
 		e.clean(name, "")
 		e.templates.died(t)

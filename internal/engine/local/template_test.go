@@ -129,12 +129,12 @@ func (s *stage) function(name, runtime, text string) lateen.FunctionSpec {
 // mold makes a template of a function, and has starts use it.
 func (s *stage) mold(spec lateen.FunctionSpec) error {
 	s.t.Helper()
-	p, _, err := s.runtimeFor(&spec.Function)
+	r, _, err := s.runtimeFor(&spec.Function)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.known.with(spec.Key, func(a *acquaintance) { a.cost = time.Second })
-	return s.shape(s.t.Context(), p.runner, spec)
+	return s.shape(s.t.Context(), r, spec)
 }
 
 // start starts an instance that ends with the test.
@@ -323,13 +323,13 @@ func TestOthersTakeOverWhenATemplateDies(t *testing.T) {
 	}
 	dead := s.templateOf(spec)
 	t.Run("frozen in the middle", func(t *testing.T) {
-		defer dead.kill()
+		defer dead.Kill()
 		if err := dead.process.Freeze(); errors.Is(err, errors.ErrUnsupported) {
 			t.Skip("this host cannot freeze a process")
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		stop := time.AfterFunc(100*time.Millisecond, dead.kill)
+		stop := time.AfterFunc(100*time.Millisecond, dead.Kill)
 		defer stop.Stop()
 		i := s.start(spec, "")
 		if kind := i.Started().Kind; kind == lateen.StartTemplate {

@@ -13,7 +13,7 @@ import (
 func TestUptimeIsThatOfTheInstance(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.function("age", "nodejs24.x", "const { uptime } = process;\nmodule.exports = (req, res) => res.end(JSON.stringify([process.uptime(), uptime()]));\n")
-	p, _, err := s.runtimeFor(&spec.Function)
+	r, _, err := s.runtimeFor(&spec.Function)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestUptimeIsThatOfTheInstance(t *testing.T) {
 			}
 		}
 	}
-	waitFor(t, "a blank process is ready", p.has)
+	waitFor(t, "a blank process is ready", r.blanks.Ready)
 	young(lateen.StartBlank)
 	if needForks(t); s.mold(spec) != nil {
 		t.Fatal("it has no template")

@@ -89,7 +89,7 @@ func (e *Engine) boot(ctx context.Context, o bootOptions) (*worker, error) {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		w.kill()
+		w.Kill()
 		<-w.exited
 		return nil, fmt.Errorf("boot %s: %w%s", o.runner.name, err, w.output.lastWords())
 	}
@@ -220,7 +220,7 @@ func (w *worker) listen() {
 		}
 		w.receive(m)
 	}
-	lingers := time.AfterFunc(lingerTime, w.kill) // what has hung up is ending, and may say how
+	lingers := time.AfterFunc(lingerTime, w.Kill) // what has hung up is ending, and may say how
 	w.state = w.process.Wait()
 	lingers.Stop()
 	w.ends.hangUp()
@@ -253,22 +253,6 @@ func (w *worker) receiveBlank(m guest.Message) {
 		w.mu.Unlock()
 		close(w.parked)
 	}
-}
-
-// claim takes the process out of the background for a function; false if it is
-// gone.
-func (w *worker) claim() bool {
-	if w.lost() {
-		return false
-	}
-	if w.raised.Swap(true) {
-		return true
-	}
-	if err := w.process.Foreground(); err != nil {
-		w.kill()
-		return false
-	}
-	return true
 }
 
 // activate makes the process a function, whose messages go to receiver.
@@ -306,9 +290,6 @@ func (i *instance) limits() sandbox.Limits {
 // cpus is how many CPUs come with so many bytes of memory.
 func cpus(memory int64) float64 { return max(1, float64(memory)/memoryOfCPU) }
 
-// kill ends the process at once.
-func (w *worker) kill() { _ = w.process.Kill() } // fails only where it is gone
-
 // end asks the process to end, and ends it soon after if it does not.
 func (w *worker) end() {
 	w.mu.Lock()
@@ -317,5 +298,5 @@ func (w *worker) end() {
 		return
 	}
 	_ = w.process.Terminate() // as for kill
-	w.killer = time.AfterFunc(killAfter, w.kill)
+	w.killer = time.AfterFunc(killAfter, w.Kill)
 }

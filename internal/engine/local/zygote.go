@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
@@ -96,8 +97,8 @@ func (zs *zygotes) memory() (sum int64) {
 // reserved is how many bytes zygotes and shells hold.
 func (e *Engine) reserved() int64 {
 	sum := e.zygotes.memory()
-	for _, p := range e.keeper.pools {
-		sum += int64(p.shells.count()) * shellMemory
+	for _, r := range e.runners {
+		sum += int64(r.shells.count()) * shellMemory
 	}
 	return sum
 }
@@ -164,9 +165,9 @@ func (e *Engine) tendZygotes(ctx context.Context) {
 	}
 	for failures := 0; ctx.Err() == nil; {
 		var err error
-		for _, p := range e.keeper.pools {
-			if p.runner.forks {
-				err = errors.Join(err, e.tendZygote(ctx, p))
+		for _, r := range e.runners {
+			if r.forks {
+				err = errors.Join(err, e.tendZygote(ctx, r))
 			}
 		}
 		wait := tendZygotes
@@ -174,37 +175,26 @@ func (e *Engine) tendZygotes(ctx context.Context) {
 			failures = 0
 		} else if ctx.Err() == nil {
 			e.o.Log.WarnContext(ctx, "a runtime has no zygote", "err", err)
-			wait += backoff(failures)
+			wait += pool.Backoff(failures)
 		}
 		pause(ctx, wait)
 	}
 }
 
-func (e *Engine) tendZygote(ctx context.Context, p *pool) error {
-	z := e.zygotes.of(p.runner)
-	switch used, filled := p.state(); {
+func (e *Engine) tendZygote(ctx context.Context, r *runner) error {
+	z := e.zygotes.of(r)
+	switch used, filled := r.blanks.Use(); {
 	case !used || e.Zygotes() != nil:
-		e.zygotes.put(p.runner, nil)
+		e.zygotes.put(r, nil)
 		return nil
 	case !filled, z != nil && !e.zygotes.worn(z, time.Now()):
 		return nil // what is there comes before what may be
 	}
-	z, err := e.conceive(ctx, p.runner)
+	z, err := e.conceive(ctx, r)
 	if err == nil {
-		e.zygotes.put(p.runner, z)
+		e.zygotes.put(r, z)
 	}
 	return err
-}
-
-// state reports whether a runtime is in use, even where no blank processes are
-// kept, and whether its pool has its least.
-func (p *pool) state() (used, filled bool) {
-	p.keeper.mu.Lock()
-	defer p.keeper.mu.Unlock()
-	now, last := time.Now(), p.demand.last
-	used = p.found && (p.always || !last.IsZero() && now.Sub(last) <= forgetAfter)
-	enough := len(p.ready) >= min(p.size, p.keeper.o.floor)
-	return used, enough || !p.short.IsZero() && now.Sub(p.short) > patience
 }
 
 // conceive boots a zygote.
@@ -221,7 +211,7 @@ func (e *Engine) conceive(ctx context.Context, r *runner) (*zygote, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := &zygote{worker: w, mounts: program.mounts, size: w.memory(), born: make(chan guest.Born, 1)}
+	z := &zygote{worker: w, mounts: program.mounts, size: w.Memory(), born: make(chan guest.Born, 1)}
 	w.mu.Lock()
 	w.receiver = z.receive
 	w.mu.Unlock()
@@ -230,11 +220,11 @@ func (e *Engine) conceive(ctx context.Context, r *runner) (*zygote, error) {
 	if err == nil {
 		err = z.delivered(ctx)
 	}
-	if err == nil && !w.claim() { // or its children would be in the background
+	if err == nil && !w.Claim() { // or its children would be in the background
 		err = errors.New("it ended as soon as it was booted")
 	}
 	if err != nil {
-		w.kill()
+		w.Kill()
 		return nil, fmt.Errorf("make a zygote of %s: %w", r.name, err)
 	}
 	return z, nil
@@ -268,13 +258,12 @@ func (z *zygote) retire() {
 
 // bear forks a blank process from the zygote of a runtime; nil where there is
 // none, or it fails, and one has to be booted.
-func (e *Engine) bear(ctx context.Context, p *pool) *worker {
-	r := p.runner
+func (e *Engine) bear(ctx context.Context, r *runner) *worker {
 	z := e.zygotes.of(r)
 	if z == nil {
 		return nil
 	}
-	w, err := e.deliver(ctx, z, &p.shells)
+	w, err := e.deliver(ctx, z, r.shells)
 	if err != nil && (ctx.Err() != nil || e.ending()) {
 		return nil
 	}
@@ -283,7 +272,7 @@ func (e *Engine) bear(ctx context.Context, p *pool) *worker {
 		w.usual = e.zygotes.tag(r, "")
 		return w
 	}
-	z.kill()
+	z.Kill()
 	e.o.Log.WarnContext(ctx, "a zygote is given up", "runtime", r.name, "err", err, "others_follow", more)
 	return nil
 }
@@ -316,7 +305,7 @@ func (e *Engine) deliver(ctx context.Context, z *zygote, ahead *shells) (*worker
 		return nil, err
 	}
 	if err := w.warmUp(ctx, nil); err != nil {
-		w.kill()
+		w.Kill()
 		<-w.exited
 		return nil, fmt.Errorf("%w%s", err, w.output.lastWords())
 	}

@@ -29,27 +29,27 @@ func needZygotes(t testing.TB, e *Engine) {
 }
 
 // breed makes a zygote of the runtime of a function.
-func (s *stage) breed(spec lateen.FunctionSpec) *pool {
+func (s *stage) breed(spec lateen.FunctionSpec) *runner {
 	s.t.Helper()
 	needZygotes(s.t, s.Engine)
-	p, _, err := s.runtimeFor(&spec.Function)
+	r, _, err := s.runtimeFor(&spec.Function)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p.need() // or the zygote would be retired
-	z, err := s.conceive(s.t.Context(), p.runner)
+	r.blanks.Need() // or the zygote would be retired
+	z, err := s.conceive(s.t.Context(), r)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.zygotes.put(p.runner, z)
-	return p
+	s.zygotes.put(r, z)
+	return r
 }
 
 // birth makes a function of a process that the zygote of its runtime has forked.
-func (s *stage) birth(p *pool, spec lateen.FunctionSpec) *instance {
+func (s *stage) birth(r *runner, spec lateen.FunctionSpec) *instance {
 	s.t.Helper()
 	for range maxStillbirths { // a machine may be too busy for it
-		if w := s.bear(s.t.Context(), p); w != nil {
+		if w := s.bear(s.t.Context(), r); w != nil {
 			return s.raise(w, spec)
 		}
 		s.breed(spec)
@@ -74,10 +74,10 @@ func TestChildrenOfZygotesDoWhatProcessesDo(t *testing.T) {
 		t.Run(runtime, func(t *testing.T) {
 			s := newStage(t, nil)
 			spec := s.function("probe", runtime, probe)
-			p := s.breed(spec)
+			r := s.breed(spec)
 			usual := consult(t, s.start(s.function("usual", runtime, probe), ""), "/all")
 			for range 3 {
-				i := s.birth(p, spec)
+				i := s.birth(r, spec)
 				got := consult(t, i, "/all")
 				if len(got.Failed) > 0 {
 					t.Errorf("a child fails at %q", got.Failed)
@@ -86,14 +86,14 @@ func TestChildrenOfZygotesDoWhatProcessesDo(t *testing.T) {
 					t.Errorf("a hot loop takes %.1f ms in a child, %.1f otherwise", got.Loop, usual.Loop)
 				}
 			}
-			i := s.birth(p, spec)
+			i := s.birth(r, spec)
 			if _, err := tryConsult(t, i, "/exit"); !errors.Is(err, lateen.ErrFunctionFailed) {
 				t.Errorf("after process.exit the error is %v", err)
 			}
 			if <-i.exited; i.state.Code != 3 {
 				t.Errorf("it ended so: %s", i.state)
 			}
-			i = s.birth(p, spec)
+			i = s.birth(r, spec)
 			if _, err := tryConsult(t, i, "/die"); !errors.Is(err, lateen.ErrFunctionFailed) {
 				t.Errorf("after its death the error is %v", err)
 			}
@@ -134,13 +134,13 @@ func TestChildrenOfZygotesAreWithinTheSameWalls(t *testing.T) {
 		t.Run(runtime, func(t *testing.T) {
 			s := newStage(t, func(o *Options) { o.Pool = -1 })
 			spec := s.function("looks", runtime, looks)
-			p := s.breed(spec)
-			booted, err := s.boot(t.Context(), bootOptions{runner: p.runner})
+			r := s.breed(spec)
+			booted, err := s.boot(t.Context(), bootOptions{runner: r})
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := consult(t, s.raise(booted, spec), "/").Random
-			got := consult(t, s.birth(p, spec), "/").Random
+			got := consult(t, s.birth(r, spec), "/").Random
 			if len(got) < 40 || len(got) != len(want) {
 				t.Fatalf("it tells %d things, want %d", len(got), len(want))
 			}
@@ -156,10 +156,10 @@ func TestChildrenOfZygotesAreWithinTheSameWalls(t *testing.T) {
 func TestChildrenOfZygotesShareNoNamespace(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.function("probe", "nodejs24.x", probe)
-	p := s.breed(spec)
+	r := s.breed(spec)
 	seen := map[string]bool{}
 	for range 3 {
-		i := s.birth(p, spec)
+		i := s.birth(r, spec)
 		for _, name := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
 			link, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(i.process.ID()), "ns", name))
 			if err != nil {
@@ -203,11 +203,11 @@ func TestContextsInChildrenOfZygotesNeverRepeatEachOther(t *testing.T) {
 }
 
 // unlike has children of a zygote draw what is random.
-func (s *stage) unlike(p *pool, spec lateen.FunctionSpec, children int) {
+func (s *stage) unlike(r *runner, spec lateen.FunctionSpec, children int) {
 	s.t.Helper()
 	seen := map[string]int{}
 	for n := range children {
-		i := s.birth(p, spec)
+		i := s.birth(r, spec)
 		for _, value := range consult(s.t, i, "/").Random {
 			if before, again := seen[value]; again {
 				s.t.Errorf("children %d and %d both drew %s", before, n, value)
@@ -219,11 +219,11 @@ func (s *stage) unlike(p *pool, spec lateen.FunctionSpec, children int) {
 }
 
 // ahead waits until a runtime has so many shells.
-func (s *stage) ahead(p *pool, shells int) {
+func (s *stage) ahead(r *runner, shells int) {
 	s.t.Helper()
-	for deadline := time.Now().Add(time.Minute); p.shells.count() < shells; pause(s.t.Context(), 10*time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); r.shells.count() < shells; pause(s.t.Context(), 10*time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d shells are ahead", p.shells.count())
+			s.t.Fatalf("%d shells are ahead", r.shells.count())
 		}
 	}
 }
@@ -271,8 +271,8 @@ func TestBurstOutlivesItsZygote(t *testing.T) {
 	const size = 20
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
 	spec := s.function("burst", "nodejs24.x", small)
-	p := s.breed(spec)
-	stop := time.AfterFunc(30*time.Millisecond, s.zygotes.of(p.runner).kill)
+	r := s.breed(spec)
+	stop := time.AfterFunc(30*time.Millisecond, s.zygotes.of(r).Kill)
 	defer stop.Stop()
 	kinds := s.burst(spec, size)
 	if kinds[lateen.StartBlank]+kinds[lateen.StartCold] != size {
@@ -284,11 +284,11 @@ func TestZygotesThatFailAreGivenUp(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
 	spec := s.function("failing", "nodejs24.x", small)
 	for range maxStillbirths {
-		p := s.breed(spec)
-		z := s.zygotes.of(p.runner)
-		z.kill() // which the platform is not told
-		if w, err := s.deliver(t.Context(), z, &p.shells); err == nil {
-			w.kill()
+		r := s.breed(spec)
+		z := s.zygotes.of(r)
+		z.Kill() // which the platform is not told
+		if w, err := s.deliver(t.Context(), z, r.shells); err == nil {
+			w.Kill()
 			t.Fatal("a dead process has a child")
 		}
 		if s.zygotes.count(z, errors.New("it was too slow")); s.Zygotes() != nil {
@@ -306,9 +306,9 @@ func TestZygotesThatFailAreGivenUp(t *testing.T) {
 func TestWornZygotesAreReplaced(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.function("worn", "nodejs24.x", small)
-	p := s.breed(spec)
-	before := s.zygotes.of(p.runner)
-	i := s.birth(p, spec)
+	r := s.breed(spec)
+	before := s.zygotes.of(r)
+	i := s.birth(r, spec)
 	s.zygotes.mu.Lock()
 	before.first = time.Now().Add(-maxZygoteAge - time.Second)
 	s.zygotes.mu.Unlock()
@@ -317,7 +317,7 @@ func TestWornZygotesAreReplaced(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("it stays")
 	}
-	if s.zygotes.of(p.runner) == nil {
+	if s.zygotes.of(r) == nil {
 		t.Error("there is none in its place")
 	}
 	if got := consult(t, i, "/"); len(got.Failed) > 0 { // its child does not need it
@@ -332,10 +332,10 @@ func TestZygotesAndChildrenEndWithThePlatform(t *testing.T) {
 	if os.Getenv(role) != "" {
 		s := newStage(t, nil)
 		spec := s.function("killed", "nodejs24.x", small)
-		p := s.breed(spec)
-		pids := []int{s.zygotes.of(p.runner).process.ID()}
+		r := s.breed(spec)
+		pids := []int{s.zygotes.of(r).process.ID()}
 		for range 2 {
-			keeper := s.birth(p, spec).process.ID()
+			keeper := s.birth(r, spec).process.ID()
 			children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", keeper))
 			if err != nil {
 				t.Fatal(err)
@@ -399,12 +399,12 @@ func BenchmarkBursts(b *testing.B) {
 	const size = 100
 	s := newStage(b, func(o *Options) { o.Templates = -1 })
 	spec := s.function("burst", "nodejs24.x", small)
-	p := s.breed(spec)
+	r := s.breed(spec)
 	for b.Loop() {
 		b.StopTimer()
-		s.ahead(p, maxShells)
+		s.ahead(r, maxShells)
 		pause(b.Context(), time.Second)
-		before, zygote := usedCPU(b), s.zygotes.of(p.runner).process.CPU()
+		before, zygote := usedCPU(b), s.zygotes.of(r).process.CPU()
 		b.StartTimer()
 		began := time.Now()
 		kinds := s.burst(spec, size)
@@ -414,11 +414,11 @@ func BenchmarkBursts(b *testing.B) {
 		instances := slices.Collect(maps.Keys(s.instances))
 		s.mu.Unlock()
 		for _, i := range instances {
-			i.kill()
+			i.Kill()
 			<-i.exited
 		}
 		b.ReportMetric(float64((usedCPU(b)-before).Microseconds())/1e3/size, "cpu-ms/start")
-		if z := s.zygotes.of(p.runner); z != nil {
+		if z := s.zygotes.of(r); z != nil {
 			b.ReportMetric(float64((z.process.CPU()-zygote).Microseconds())/1e3/size, "zygote-ms/start")
 		}
 		b.StartTimer()
@@ -429,14 +429,14 @@ func BenchmarkBursts(b *testing.B) {
 // what CPU time the platform and they have used for it.
 func BenchmarkBirths(b *testing.B) {
 	s := newStage(b, nil)
-	p := s.breed(s.function("births", "nodejs24.x", probe))
+	r := s.breed(s.function("births", "nodejs24.x", probe))
 	before := usedCPU(b)
 	for b.Loop() {
-		w := s.bear(b.Context(), p)
+		w := s.bear(b.Context(), r)
 		if w == nil {
 			b.Fatal("it is not born")
 		}
-		w.kill()
+		w.Kill()
 		<-w.exited
 	}
 	b.ReportMetric(float64((usedCPU(b)-before).Microseconds())/1e3/float64(b.N), "cpu-ms/op")

@@ -1,4 +1,4 @@
-package local
+package pool
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ func TestDemandOutlivesTheEngine(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "demand.json")
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 2, 1)
-		p := y.pools[0]
+		p := y.all[0]
 		for range 40 {
 			p.arrive()
 		}
@@ -25,7 +25,7 @@ func TestDemandOutlivesTheEngine(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			y.remember(ctx, file)
+			y.Remember(ctx, file)
 		}()
 		synctest.Wait()
 		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
@@ -45,11 +45,11 @@ func TestDemandOutlivesTheEngine(t *testing.T) {
 		}
 
 		next := newYard(t, 2, 1)
-		if err := next.recall(file, time.Now()); err != nil {
+		if err := next.Recall(file, time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		next.pools[0].find(t.Context())
-		if ready, _ := next.has(next.pools[0], time.Minute); ready < 40 {
+		next.all[0].Find(t.Context())
+		if ready, _ := next.has(next.all[0], time.Minute); ready < 40 {
 			t.Errorf("after a restart %d are ready", ready)
 		}
 	})
@@ -61,18 +61,18 @@ func TestDemandThatCannotBeReadIsLearnedAnew(t *testing.T) {
 		"damaged": `[{"runtime":`, "of the future": `[{"runtime":"test","last":"2030-01-01T00:00:00Z","peak":9}]`,
 		"of another": `[{"runtime":"other","last":"2025-12-31T23:59:00Z","peak":9}]`, "less than nothing": `[{"runtime":"test","last":"2025-12-31T23:59:00Z","peak":-9}]`,
 	} {
-		k := newKeeper(keeperOptions{floor: 2, processors: 2, log: slog.New(slog.DiscardHandler)}, []*runner{{name: "test"}})
+		ps := New(Options[*husk]{Runtimes: []string{"test"}, Floor: 2, Processors: 2, Log: slog.New(slog.DiscardHandler)})
 		file := filepath.Join(t.TempDir(), "demand.json")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := k.recall(file, now); err != nil != (name == "damaged") {
+		if err := ps.Recall(file, now); err != nil != (name == "damaged") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if size := k.pools[0].demand.size(now, 2); size != 0 {
+		if size := ps.all[0].demand.size(now, 2); size != 0 {
 			t.Errorf("%s: it has %d", name, size)
 		}
-		if err := k.recall(file+"x", now); err != nil {
+		if err := ps.Recall(file+"x", now); err != nil {
 			t.Errorf("without a file: %v", err)
 		}
 	}

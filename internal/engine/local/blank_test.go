@@ -1,16 +1,12 @@
 package local
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
 // awaitPool waits until as many blank processes are ready as should be, and the
@@ -32,27 +28,19 @@ func awaitPool(tb testing.TB, e *Engine) {
 	}
 }
 
-func TestDeadBlankProcessesAreNotHandedOut(t *testing.T) {
-	s, e := newSuite(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	awaitPool(t, e)
-	p := e.pools[nodeName(newestNode)]
-	e.keeper.mu.Lock()
-	all := slices.Clone(p.ready)
-	for _, b := range all[1:] {
-		w := b.(*worker)
-		w.kill()
-		<-w.exited
-	}
-	e.keeper.mu.Unlock()
-	i, err := s.Engine.Start(ctx, enginetest.Spec("exports", "cjs.js", nil))
+func TestDeadBlankProcessesCannotBeClaimed(t *testing.T) {
+	_, e := newSuite(t)
+	w, err := e.bootBlank(t.Context(), e.runner(nodeName(newestNode)), false, func(*worker) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer end(i)
-	if i.(*instance).worker != all[0].(*worker) {
-		t.Error("the one that lived was not handed out")
+	if w.Lost() || !w.Claim() {
+		t.Error("it is lost before its end")
+	}
+	w.Kill()
+	<-w.exited
+	if !w.Lost() || w.Claim() {
+		t.Error("it is there after its end")
 	}
 }
 
@@ -62,17 +50,17 @@ func TestBlankProcessesBootInTheBackground(t *testing.T) {
 	_, e := newSuite(t)
 	awaitPool(t, e)
 	var booting string
-	b, err := e.bootBlank(t.Context(), e.pools[nodeName(newestNode)].runner, true, func(b blank) { booting = weightOf(t, b.(*worker)) })
+	b, err := e.bootBlank(t.Context(), e.runner(nodeName(newestNode)), true, func(w *worker) { booting = weightOf(t, w) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.kill()
-	usual, err := e.bootBlank(t.Context(), e.pools[nodeName(newestNode)].runner, false, func(blank) {})
+	defer b.Kill()
+	usual, err := e.bootBlank(t.Context(), e.runner(nodeName(newestNode)), false, func(*worker) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer usual.kill()
-	ready, want := weightOf(t, b.(*worker)), weightOf(t, usual.(*worker))
+	defer usual.Kill()
+	ready, want := weightOf(t, b), weightOf(t, usual)
 	if len(booting) >= len(want) || ready != want {
 		t.Errorf("it weighs %s while it boots, %s when it is ready, and another %s", booting, ready, want)
 	}

@@ -1,4 +1,4 @@
-package local
+package pool
 
 import (
 	"math"
@@ -6,12 +6,6 @@ import (
 )
 
 const (
-	// quietAfter is how long after the last claim refills begin: where two
-	// processors share a core, one that boots doubles the time of a start.
-	quietAfter = 100 * time.Millisecond
-	// patience is how long a pool may stay short because it never gets quiet.
-	patience = 2 * time.Second
-
 	peakHalves  = 15 * time.Minute // the most there was to make up for counts half
 	headroom    = 1.25             // no burst is like the last
 	forgetAfter = 24 * time.Hour   // without a claim nobody uses a runtime
@@ -40,8 +34,8 @@ func (d *demand) claim(now time.Time, each time.Duration) {
 // owed is what of the debt refills cannot have made up for by now. They wait
 // for quiet, but not for ever.
 func (d *demand) owed(now time.Time, each time.Duration) float64 {
-	begin := d.last.Add(quietAfter)
-	if latest := d.since.Add(patience); latest.Before(begin) {
+	begin := d.last.Add(QuietAfter)
+	if latest := d.since.Add(Patience); latest.Before(begin) {
 		begin = latest
 	}
 	if begin.Before(d.last) {

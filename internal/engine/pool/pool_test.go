@@ -1,32 +1,32 @@
-package local
+package pool
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
-// yard is a keeper whose processes are made of nothing but time.
+// yard is pools whose processes are made of nothing but time.
 type yard struct {
-	*keeper
+	*Pools[*husk]
 
 	t     *testing.T
 	takes time.Duration // a boot
 	fails error         // of boots, if any
-	end   func()        // of the keeper
+	end   func()        // of the pools
 
 	mu       sync.Mutex // guards below
 	boots    int        // ever
 	at, most int        // at once: now, and ever
-	starting bool
 	forks    bool
 	killed   int
+
+	rush Rush
 }
 
 // husk is such a process.
@@ -37,7 +37,7 @@ type husk struct {
 	claims     int
 }
 
-func (h *husk) claim() bool {
+func (h *husk) Claim() bool {
 	h.yard.mu.Lock()
 	defer h.yard.mu.Unlock()
 	h.claims++
@@ -45,22 +45,22 @@ func (h *husk) claim() bool {
 	return !h.dead
 }
 
-func (h *husk) lost() bool {
+func (h *husk) Lost() bool {
 	h.yard.mu.Lock()
 	defer h.yard.mu.Unlock()
 	return h.dead
 }
 
-func (h *husk) memory() int64 { return 1 << 20 }
+func (h *husk) Memory() int64 { return 1 << 20 }
 
-func (h *husk) kill() {
+func (h *husk) Kill() {
 	h.yard.mu.Lock()
 	defer h.yard.mu.Unlock()
 	h.dead = true
 	h.yard.killed++
 }
 
-func (y *yard) bootOne(ctx context.Context, _ *runner, background bool, spawned func(blank)) (blank, error) {
+func (y *yard) bootOne(ctx context.Context, _ string, background bool, spawned func(*husk)) (*husk, error) {
 	h := &husk{yard: y, background: background}
 	y.mu.Lock()
 	y.boots++
@@ -87,25 +87,21 @@ func (y *yard) bootOne(ctx context.Context, _ *runner, background bool, spawned 
 func newYard(t *testing.T, floor, runtimes int) *yard {
 	t.Helper()
 	y := &yard{t: t, takes: firstBoot}
-	var runners []*runner
-	for range runtimes {
-		runners = append(runners, &runner{name: "test", find: func(context.Context) (command, error) { return command{}, nil }})
+	o := Options[*husk]{
+		Floor: floor, Processors: 2, Budget: 1 << 40, Boot: y.bootOne, Log: slog.New(slog.DiscardHandler), Rush: &y.rush,
+		Find:  func(context.Context, string) error { return nil },
+		Spare: func() int64 { return 1 << 40 }, Reserved: func() int64 { return 0 },
+		Forks: func(string) bool { return y.forks },
 	}
-	y.keeper = newKeeper(keeperOptions{
-		floor: floor, processors: 2, budget: 1 << 40, boot: y.bootOne, log: slog.New(slog.DiscardHandler),
-		busy: func() bool {
-			y.mu.Lock()
-			defer y.mu.Unlock()
-			return y.starting
-		},
-		spare: func() int64 { return 1 << 40 }, reserved: func() int64 { return 0 },
-		forks: func(*runner) bool { return y.forks },
-	}, runners)
+	for n := range runtimes {
+		o.Runtimes = append(o.Runtimes, fmt.Sprint("runtime ", n))
+	}
+	y.Pools = New(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		y.run(ctx)
+		y.Run(ctx)
 	}()
 	y.end = func() {
 		cancel()
@@ -116,10 +112,10 @@ func newYard(t *testing.T, floor, runtimes int) *yard {
 }
 
 // needed is the pool of a runtime that is always needed, and found.
-func (y *yard) needed(n int) *pool {
-	p := y.pools[n]
-	p.need()
-	if err := p.find(y.t.Context()); err != nil {
+func (y *yard) needed(n int) *Pool[*husk] {
+	p := y.all[n]
+	p.Need()
+	if err := p.Find(y.t.Context()); err != nil {
 		y.t.Fatal(err)
 	}
 	return p
@@ -132,37 +128,38 @@ func (y *yard) read(n *int) int {
 	return *n
 }
 
-func (y *yard) claim(ctx context.Context, p *pool) (*husk, bool) {
+func (y *yard) claim(ctx context.Context, p *Pool[*husk]) (*husk, bool) {
 	y.t.Helper()
-	b, ready, err := p.claim(ctx)
+	defer y.rush.Enter()()
+	h, ready, err := p.Claim(ctx)
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	return b.(*husk), ready
+	return h, ready
 }
 
 // killFrom kills the processes of a pool, all but the first n.
-func (y *yard) killFrom(p *pool, n int) {
-	y.keeper.mu.Lock()
-	defer y.keeper.mu.Unlock()
+func (y *yard) killFrom(p *Pool[*husk], n int) {
+	y.Pools.mu.Lock()
+	defer y.Pools.mu.Unlock()
 	for _, b := range p.ready[n:] {
-		b.kill()
+		b.Kill()
 	}
 }
 
 // has waits and then says what is in a pool.
-func (y *yard) has(p *pool, after time.Duration) (ready, booting int) {
+func (y *yard) has(p *Pool[*husk], after time.Duration) (ready, booting int) {
 	time.Sleep(after)
 	synctest.Wait()
-	y.keeper.mu.Lock()
-	defer y.keeper.mu.Unlock()
+	y.Pools.mu.Lock()
+	defer y.Pools.mu.Unlock()
 	return len(p.ready), len(p.boots)
 }
 
 func TestPoolsFillOnceTheirRuntimeIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 2, 2)
-		used, unused := y.pools[0], y.pools[1]
+		used, unused := y.all[0], y.all[1]
 		if ready, booting := y.has(used, time.Hour); ready+booting > 0 {
 			t.Errorf("before any claim %d are ready, %d boot", ready, booting)
 		}
@@ -185,8 +182,8 @@ func TestPoolsFillOnceTheirRuntimeIsUsed(t *testing.T) {
 		if ready, _ := y.has(used, forgetAfter); ready != 0 {
 			t.Errorf("%d are ready of a runtime that nobody has used for long", ready)
 		}
-		used.need()
-		used.find(t.Context())
+		used.Need()
+		used.Find(t.Context())
 		if ready, _ := y.has(used, forgetAfter*2); ready != 2 {
 			t.Errorf("%d are ready of a runtime that is always needed", ready)
 		}
@@ -197,8 +194,8 @@ func TestPoolsOfNoSizeBootWhatIsAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, -1, 1)
 		for n := range 3 {
-			y.claim(t.Context(), y.pools[0])
-			if y.has(y.pools[0], time.Minute); y.read(&y.boots) != n+1 {
+			y.claim(t.Context(), y.all[0])
+			if y.has(y.all[0], time.Minute); y.read(&y.boots) != n+1 {
 				t.Fatalf("%d claims have booted %d", n+1, y.boots)
 			}
 		}
@@ -211,7 +208,7 @@ func TestRefillsWaitForQuiet(t *testing.T) {
 		p := y.needed(0)
 		y.has(p, time.Second)
 		y.claim(t.Context(), p)
-		if _, booting := y.has(p, quietAfter-time.Millisecond); booting != 0 {
+		if _, booting := y.has(p, QuietAfter-time.Millisecond); booting != 0 {
 			t.Error("a refill began at once")
 		}
 		if _, booting := y.has(p, 2*time.Millisecond); booting != 1 {
@@ -219,11 +216,9 @@ func TestRefillsWaitForQuiet(t *testing.T) {
 		}
 		y.has(p, time.Second)
 
-		y.mu.Lock()
-		y.starting = true
-		y.mu.Unlock()
+		defer y.rush.Enter()()
 		y.claim(t.Context(), p)
-		if _, booting := y.has(p, patience-10*time.Millisecond); booting != 0 {
+		if _, booting := y.has(p, Patience-10*time.Millisecond); booting != 0 {
 			t.Error("a refill began while a start was under way")
 		}
 		if _, booting := y.has(p, 20*time.Millisecond); booting != 1 {
@@ -258,7 +253,7 @@ func TestBurstsBootAFewAtOnceFirstComeFirstServed(t *testing.T) {
 		y := newYard(t, 2, 2)
 		y.needed(0)
 		y.needed(1)
-		y.has(y.pools[0], time.Minute)
+		y.has(y.all[0], time.Minute)
 		y.mu.Lock()
 		y.most = 0
 		y.mu.Unlock()
@@ -267,7 +262,7 @@ func TestBurstsBootAFewAtOnceFirstComeFirstServed(t *testing.T) {
 		var all sync.WaitGroup
 		for n := range 100 {
 			all.Go(func() {
-				y.claim(t.Context(), y.pools[n%2])
+				y.claim(t.Context(), y.all[n%2])
 				mu.Lock()
 				defer mu.Unlock()
 				order = append(order, n)
@@ -287,11 +282,11 @@ func TestBurstsBootAFewAtOnceFirstComeFirstServed(t *testing.T) {
 				t.Fatalf("number %d was served as number %d", n, at)
 			}
 		}
-		ready, _ := y.has(y.pools[0], time.Minute)
+		ready, _ := y.has(y.all[0], time.Minute)
 		if ready < 50 {
 			t.Errorf("after a burst of 50 it has %d", ready)
 		}
-		if ready, _ := y.has(y.pools[0], 12*time.Hour); ready != 2 {
+		if ready, _ := y.has(y.all[0], 12*time.Hour); ready != 2 {
 			t.Errorf("half a day after it has %d", ready)
 		}
 	})
@@ -300,12 +295,12 @@ func TestBurstsBootAFewAtOnceFirstComeFirstServed(t *testing.T) {
 func TestWhoeverGivesUpLeavesTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 1, 1)
-		p := y.pools[0]
+		p := y.all[0]
 		gone, leave := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
-				if b, _, err := p.claim(gone); !errors.Is(err, context.Canceled) {
+				if b, _, err := p.Claim(gone); !errors.Is(err, context.Canceled) {
 					t.Errorf("it got %v, %v", b, err)
 				}
 			})
@@ -313,7 +308,7 @@ func TestWhoeverGivesUpLeavesTheLine(t *testing.T) {
 		synctest.Wait()
 		leave()
 		all.Wait()
-		if _, err := y.leave(gone); !errors.Is(err, context.Canceled) {
+		if _, err := y.Leave(gone); !errors.Is(err, context.Canceled) {
 			t.Errorf("leave after the end: %v", err)
 		}
 		began := time.Now()
@@ -322,8 +317,8 @@ func TestWhoeverGivesUpLeavesTheLine(t *testing.T) {
 			t.Errorf("who came next waited %v", took)
 		}
 		y.has(p, time.Minute)
-		y.keeper.mu.Lock()
-		defer y.keeper.mu.Unlock()
+		y.Pools.mu.Lock()
+		defer y.Pools.mu.Unlock()
 		if y.alone != 0 || len(y.line) != 0 || len(p.waiters) != 0 {
 			t.Errorf("%d boot alone, %d and %d wait", y.alone, len(y.line), len(p.waiters))
 		}
@@ -333,18 +328,18 @@ func TestWhoeverGivesUpLeavesTheLine(t *testing.T) {
 func TestLeaveIsGivenInTurnToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 1, 1)
-		p := y.pools[0]
-		first, err := y.leave(t.Context())
+		p := y.all[0]
+		first, err := y.Leave(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := y.leave(t.Context())
+		second, err := y.Leave(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		var all sync.WaitGroup
 		all.Go(func() {
-			third, err := y.leave(t.Context())
+			third, err := y.Leave(t.Context())
 			if err != nil {
 				t.Error(err)
 				return
@@ -399,17 +394,17 @@ func TestFailingBootsAreToldAndTriedAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 2, 1)
 		y.fails = errors.New("no process")
-		if _, _, err := y.pools[0].claim(t.Context()); !errors.Is(err, y.fails) {
+		if _, _, err := y.all[0].Claim(t.Context()); !errors.Is(err, y.fails) {
 			t.Errorf("a claim fails as %v", err)
 		}
-		y.has(y.pools[0], 10*time.Minute)
+		y.has(y.all[0], 10*time.Minute)
 		if tries := y.read(&y.boots); tries < 10 || tries > 100 {
 			t.Errorf("it was tried %d times in ten minutes", tries)
 		}
 		y.mu.Lock()
 		y.fails = nil
 		y.mu.Unlock()
-		if ready, _ := y.has(y.pools[0], 2*time.Minute); ready != 2 {
+		if ready, _ := y.has(y.all[0], 2*time.Minute); ready != 2 {
 			t.Errorf("%d are ready once it works again", ready)
 		}
 	})
@@ -418,15 +413,15 @@ func TestFailingBootsAreToldAndTriedAgainLater(t *testing.T) {
 func TestMemoryBoundsWhatBurstsMakeOfPools(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 2, 1)
-		y.keeper.mu.Lock()
-		y.o.budget, y.pools[0].each = 10<<20, 1<<20
-		y.keeper.mu.Unlock()
+		y.Pools.mu.Lock()
+		y.o.Budget, y.all[0].each = 10<<20, 1<<20
+		y.Pools.mu.Unlock()
 		var all sync.WaitGroup
 		for range 50 {
-			all.Go(func() { y.claim(t.Context(), y.pools[0]) })
+			all.Go(func() { y.claim(t.Context(), y.all[0]) })
 		}
 		all.Wait()
-		if ready, _ := y.has(y.pools[0], time.Minute); ready != 10 {
+		if ready, _ := y.has(y.all[0], time.Minute); ready != 10 {
 			t.Errorf("%d are ready", ready)
 		}
 	})
@@ -443,8 +438,8 @@ func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
 		var all sync.WaitGroup
 		for range 5 {
 			all.Go(func() {
-				b, _, err := p.claim(t.Context())
-				if err == nil == (b == nil) || err != nil && !errors.Is(err, sandbox.ErrEnded) && !errors.Is(err, context.Canceled) {
+				b, _, err := p.Claim(t.Context())
+				if err == nil == (b == nil) || err != nil && !errors.Is(err, ErrEnded) && !errors.Is(err, context.Canceled) {
 					t.Errorf("it got %v, %v", b, err)
 				}
 			})
@@ -453,11 +448,19 @@ func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
 		p.put(&husk{yard: y}) // for the first of them
 		y.end()
 		all.Wait()
-		if _, _, err := p.claim(t.Context()); !errors.Is(err, sandbox.ErrEnded) {
+		if _, _, err := p.Claim(t.Context()); !errors.Is(err, ErrEnded) {
 			t.Errorf("after the end: %v", err)
 		}
-		if _, err := y.leave(t.Context()); !errors.Is(err, sandbox.ErrEnded) {
+		if _, err := y.Leave(t.Context()); !errors.Is(err, ErrEnded) {
 			t.Errorf("leave after the end: %v", err)
 		}
 	})
+}
+
+// pause waits, at most until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }

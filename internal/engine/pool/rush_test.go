@@ -1,4 +1,4 @@
-package local
+package pool
 
 import (
 	"testing"
@@ -8,25 +8,25 @@ import (
 
 func TestARushEndsAWhileAfterItsLastStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var r rush
+		var r Rush
 		quiet := func(want time.Duration) {
 			t.Helper()
-			if got := r.quiet(time.Now()); got != want {
+			if got := r.Quiet(time.Now()); got != want {
 				t.Errorf("it is quiet in %v, want %v", got, want)
 			}
 		}
 		quiet(0)
-		first, second := r.enter(), r.enter()
+		first, second := r.Enter(), r.Enter()
 		quiet(askBusy)
 		first()
 		quiet(askBusy)
 		time.Sleep(time.Hour)
 		quiet(askBusy)
 		second()
-		quiet(quietAfter)
-		time.Sleep(quietAfter / 4)
-		quiet(quietAfter * 3 / 4)
-		time.Sleep(quietAfter)
+		quiet(QuietAfter)
+		time.Sleep(QuietAfter / 4)
+		quiet(QuietAfter * 3 / 4)
+		time.Sleep(QuietAfter)
 		quiet(0)
 	})
 }

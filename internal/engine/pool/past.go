@@ -1,4 +1,4 @@
-package local
+package pool
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 
 const saveEvery = time.Minute // what was learned of demand
 
-// past is what an engine learned of the demand for a runtime: those who asked
+// past is what pools learned of the demand for a runtime: those who asked
 // all at once may do so again once the platform has restarted.
 type past struct {
 	Runtime string    `json:"runtime"`
@@ -23,9 +23,9 @@ type past struct {
 	Peak    float64   `json:"peak"`
 }
 
-// recall takes up what an earlier engine has saved. What cannot be read is
+// Recall takes up what earlier ones have saved. What cannot be read is
 // learned anew.
-func (k *keeper) recall(file string, now time.Time) error {
+func (ps *Pools[P]) Recall(file string, now time.Time) error {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -37,11 +37,11 @@ func (k *keeper) recall(file string, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("recall the demand for processes: %w", err)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
 	for _, s := range saved {
-		for _, p := range k.pools {
-			if p.runner.name == s.Runtime && s.Peak > 0 && !s.Last.After(now) {
+		for _, p := range ps.all {
+			if p.name == s.Runtime && s.Peak > 0 && !s.Last.After(now) {
 				p.demand = demand{last: s.Last, peak: s.Peak}
 			}
 		}
@@ -49,8 +49,8 @@ func (k *keeper) recall(file string, now time.Time) error {
 	return nil
 }
 
-// remember saves what was learned, at times and when ctx ends.
-func (k *keeper) remember(ctx context.Context, file string) {
+// Remember saves what was learned, at times and when ctx ends.
+func (ps *Pools[P]) Remember(ctx context.Context, file string) {
 	ticker := time.NewTicker(saveEvery)
 	defer ticker.Stop()
 	var before []byte
@@ -59,24 +59,24 @@ func (k *keeper) remember(ctx context.Context, file string) {
 		case <-ticker.C:
 		case <-ctx.Done():
 		}
-		text, err := k.learned()
+		text, err := ps.learned()
 		if err == nil && !bytes.Equal(text, before) {
 			err, before = atomicfile.Write(file, text, 0o600), text
 		}
 		if err != nil {
-			k.o.log.WarnContext(ctx, "the demand for processes is not remembered", "err", err)
+			ps.o.Log.WarnContext(ctx, "the demand for processes is not remembered", "err", err)
 		}
 	}
 }
 
-// learned is what was learned so far, for the engine that comes next.
-func (k *keeper) learned() ([]byte, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// learned is what was learned so far, for those that come next.
+func (ps *Pools[P]) learned() ([]byte, error) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
 	learned := []past{}
-	for _, p := range k.pools {
+	for _, p := range ps.all {
 		if !p.demand.last.IsZero() {
-			learned = append(learned, past{p.runner.name, p.demand.last, p.demand.peak})
+			learned = append(learned, past{p.name, p.demand.last, p.demand.peak})
 		}
 	}
 	return json.Marshal(learned)

@@ -1,4 +1,4 @@
-package local
+package pool
 
 import (
 	"math/rand/v2"
@@ -61,7 +61,7 @@ func TestClaimsThatRefillsKeepUpWithAskForNoMore(t *testing.T) {
 	now := start()
 	for range 10_000 {
 		d.claim(now, eachTest)
-		now = now.Add(quietAfter + eachTest)
+		now = now.Add(QuietAfter + eachTest)
 	}
 	if size := d.size(now, 2); size != 2 {
 		t.Errorf("it has %d", size)
@@ -70,12 +70,12 @@ func TestClaimsThatRefillsKeepUpWithAskForNoMore(t *testing.T) {
 
 func TestClaimsWithoutQuietAreMadeUpForAfterAWhile(t *testing.T) {
 	var d demand
-	now, gap := start(), quietAfter*3/4 // never quiet, and slower than refills
+	now, gap := start(), QuietAfter*3/4 // never quiet, and slower than refills
 	for range 1000 {
 		d.claim(now, eachTest)
 		now = now.Add(gap)
 	}
-	if size, most := d.size(now, 2), headroom*(float64(patience/gap)+2); float64(size) > most {
+	if size, most := d.size(now, 2), headroom*(float64(Patience/gap)+2); float64(size) > most {
 		t.Errorf("it has %d, more than the %v of the claims that refills wait for", size, most)
 	}
 }
@@ -101,8 +101,8 @@ func TestAPoolOfThePeakMeetsTheClaimsThatMadeIt(t *testing.T) {
 		for n, at := range claims {
 			begin := done
 			if n > 0 {
-				quiet := claims[n-1].Add(quietAfter)
-				if late := short.Add(patience); late.Before(quiet) {
+				quiet := claims[n-1].Add(QuietAfter)
+				if late := short.Add(Patience); late.Before(quiet) {
 					quiet = late
 				}
 				if quiet.After(begin) {

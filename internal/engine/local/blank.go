@@ -1,0 +1,205 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cgroup"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
+)
+
+// openPools makes the pools of all runtimes.
+func (e *Engine) openPools() {
+	total, _ := cgroup.HostMemory()
+	o := pool.Options[*worker]{
+		Floor: e.o.Pool, Processors: runtime.GOMAXPROCS(0), Budget: cmp.Or(e.o.PoolMemory, total/8), Rush: &e.rush, Log: e.o.Log,
+		Find: func(ctx context.Context, name string) error {
+			_, err := e.runner(name).find(ctx)
+			return err
+		},
+		Boot: func(ctx context.Context, name string, background bool, spawned func(*worker)) (*worker, error) {
+			return e.bootBlank(ctx, e.runner(name), background, spawned)
+		},
+		Forks:    func(name string) bool { return e.zygotes.of(e.runner(name)) != nil },
+		Reserved: e.reserved,
+		Spare: func() int64 {
+			_, spare := cgroup.HostMemory()
+			return spare
+		},
+	}
+	e.runners = e.findRunners()
+	for _, r := range e.runners {
+		o.Runtimes = append(o.Runtimes, r.name)
+	}
+	e.blanks = pool.New(o)
+	for _, r := range e.runners {
+		r.blanks = e.blanks.Of(r.name)
+	}
+}
+
+// PoolStats is the state of the blank processes of all runtimes together.
+type PoolStats struct {
+	pool.Stats
+
+	Zygotes int // that others can be forked from
+}
+
+// Pools returns the state of the blank processes.
+func (e *Engine) Pools() PoolStats {
+	s := PoolStats{Stats: e.blanks.Stats()}
+	for _, r := range e.runners {
+		if e.zygotes.of(r) != nil {
+			s.Zygotes++
+		}
+	}
+	return s
+}
+
+// bootBlank boots a process for a pool; see [pool.Options].
+func (e *Engine) bootBlank(ctx context.Context, r *runner, background bool, spawned func(*worker)) (*worker, error) {
+	if !background || e.rush.On() { // or nobody is in the way of a boot
+		if w := e.bear(ctx, r); w != nil {
+			return w, nil
+		}
+	}
+	w, err := e.boot(ctx, bootOptions{runner: r, background: background, spawned: spawned})
+	if err != nil {
+		return nil, err
+	}
+	if !w.Claim() { // it is ready: at a claim there is no time for that
+		return nil, errors.New("it ended as soon as it was booted")
+	}
+	e.zygotes.tag(r, w.tag)
+	return w, nil
+}
+
+// fetch gets every runtime that most need, so that no request waits for a
+// download.
+func (e *Engine) fetch(ctx context.Context) {
+	for _, r := range e.runners {
+		for failures := 0; r.eager && ctx.Err() == nil; {
+			err := r.blanks.Find(ctx)
+			if err == nil {
+				break
+			}
+			failures++
+			if ctx.Err() == nil {
+				e.o.Log.WarnContext(ctx, "a runtime is not there yet", "runtime", r.name, "err", err)
+			}
+			pause(ctx, pool.Backoff(failures))
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// claim returns a booted process: a blank one, or where the environment has
+// what a process reads only when it boots, one of its own.
+func (e *Engine) claim(ctx context.Context, r *runner, env map[string]string) (*worker, lateen.StartKind, error) {
+	if special := r.bootEnv(env); len(special) > 0 {
+		w, err := e.bootAlone(ctx, bootOptions{runner: r, env: special})
+		return w, lateen.StartCold, err
+	}
+	w, ready, err := r.blanks.Claim(ctx)
+	if err != nil {
+		return nil, "", fmt.Errorf("boot a process: %w", err)
+	}
+	kind := lateen.StartCold
+	if ready || w.usual != "" {
+		kind = lateen.StartBlank
+	}
+	return w, kind, nil
+}
+
+// bootAlone boots a process for somebody who waits for it, in turn.
+func (e *Engine) bootAlone(ctx context.Context, o bootOptions) (*worker, error) {
+	if err := o.runner.blanks.Find(ctx); err != nil {
+		return nil, fmt.Errorf("boot a process: %w", err)
+	}
+	done, err := e.blanks.Leave(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("boot a process: %w", err)
+	}
+	defer done()
+	w, err := e.boot(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("boot a process: %w", err)
+	}
+	return w, nil
+}
+
+// bootEnv returns what of an environment counts only when a process boots.
+func (r *runner) bootEnv(env map[string]string) []string {
+	var special []string
+	for _, name := range r.reads {
+		if value, ok := env[name]; ok {
+			special = append(special, name+"="+value)
+		}
+	}
+	return special
+}
+
+// Claim takes the process out of the background for a function; false if it is
+// gone.
+func (w *worker) Claim() bool {
+	if w.Lost() {
+		return false
+	}
+	if w.raised.Swap(true) {
+		return true
+	}
+	if err := w.process.Foreground(); err != nil {
+		w.Kill()
+		return false
+	}
+	return true
+}
+
+// Lost reports whether the process is gone: its end is waited for elsewhere,
+// but the kernel closes its side of a connection first.
+func (w *worker) Lost() bool {
+	if isClosed(w.exited) {
+		return true
+	}
+	conn, ok := w.ends.control.(*net.UnixConn)
+	if !ok {
+		return false
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return true
+	}
+	ended := false
+	err = raw.Control(func(fd uintptr) {
+		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		ended = n == 0 && err == nil || errors.Is(err, unix.ECONNRESET)
+	})
+	return ended || err != nil
+}
+
+// Memory is how many bytes the process holds; 0 if nobody knows.
+func (w *worker) Memory() int64 {
+	u, err := w.process.Usage()
+	if err != nil {
+		return 0 // it has just ended
+	}
+	return u.Memory
+}
+
+// Kill ends the process at once.
+func (w *worker) Kill() { _ = w.process.Kill() } // fails only where it is gone

@@ -1,0 +1,191 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// boot is a process on its way into a pool.
+type boot[P Process] struct {
+	background bool
+	hurried    bool
+	spawned    bool
+	blank      P // once it is spawned
+}
+
+// serveLocked boots for those who wait: as many at once as do not slow each
+// other down, whoever came first.
+func (ps *Pools[P]) serveLocked(ctx context.Context) {
+	urgent := ps.alone
+	for _, p := range ps.all {
+		urgent += min(p.comingLocked(), len(p.waiters))
+	}
+	for ; urgent < ps.o.Processors; urgent++ {
+		var first *Pool[P]
+		turn := uint64(1<<64 - 1)
+		for _, p := range ps.all {
+			if n := p.comingLocked(); n < len(p.waiters) && p.waiters[n].turn < turn {
+				first, turn = p, p.waiters[n].turn
+			}
+		}
+		switch {
+		case len(ps.line) > 0 && ps.line[0].turn < turn:
+			ps.alone++
+			ps.line[0].got <- delivery[P]{leave: true}
+			ps.line = ps.line[1:]
+		case first != nil:
+			ps.bootLocked(ctx, first, false)
+		default:
+			return
+		}
+	}
+}
+
+// comingLocked is how many boots those who wait may hope for: a fork is there
+// before a refill is.
+func (p *Pool[P]) comingLocked() (n int) {
+	if !p.pools.o.Forks(p.name) {
+		return len(p.boots)
+	}
+	for _, b := range p.boots {
+		if !b.background {
+			n++
+		}
+	}
+	return n
+}
+
+// overtakenLocked returns refills that somebody has come to wait for.
+func (ps *Pools[P]) overtakenLocked() (hurried []P) {
+	for _, p := range ps.all {
+		if ps.o.Forks(p.name) {
+			continue
+		}
+		for _, b := range p.boots[:min(len(p.boots), len(p.waiters))] {
+			if b.background && !b.hurried && b.spawned {
+				b.hurried = true
+				hurried = append(hurried, b.blank)
+			}
+		}
+	}
+	return hurried
+}
+
+// refillLocked boots what pools are short of once nobody is in its way, and
+// says when to look again.
+func (ps *Pools[P]) refillLocked(ctx context.Context, now time.Time) time.Duration {
+	again := tendEvery
+	urgent := ps.alone > 0 || len(ps.line) > 0
+	for _, p := range ps.all {
+		urgent = urgent || len(p.waiters) > 0
+	}
+	if urgent {
+		return again // its end is told
+	}
+	quiet, under := ps.o.Rush.Quiet(now), 0
+	for _, p := range ps.all {
+		under += len(p.boots)
+	}
+	for _, p := range slices.SortedStableFunc(slices.Values(ps.all), byNeed) {
+		wait, short := p.shortLocked(now)
+		if !short {
+			continue
+		}
+		if wait = max(wait, min(quiet, p.short.Add(Patience).Sub(now))); wait > 0 {
+			again = min(again, wait)
+			continue
+		}
+		wanted := min(refills(len(p.ready), p.size, ps.o.Processors), p.size-len(p.ready)) - len(p.boots)
+		for ; wanted > 0 && under < ps.o.Processors; wanted-- {
+			ps.bootLocked(ctx, p, true)
+			under++
+		}
+	}
+	return again
+}
+
+// byNeed orders pools by how much of what they should have they lack.
+func byNeed[P Process](a, b *Pool[P]) int {
+	return cmp.Compare(len(a.ready)*b.size, len(b.ready)*a.size)
+}
+
+func (p *Pool[P]) wishLocked(now time.Time) wish {
+	floor := max(p.pools.o.Floor, 0)
+	w := wish{floor: floor, size: p.demand.size(now, floor), each: p.each}
+	if p.always {
+		w.size = max(w.size, floor)
+	}
+	return w
+}
+
+// shortLocked reports whether the pool is short of what could be booted now,
+// but for a wait after a failure.
+func (p *Pool[P]) shortLocked(now time.Time) (wait time.Duration, short bool) {
+	switch {
+	case len(p.ready) >= p.size || !p.found:
+		p.short = time.Time{}
+		return 0, false
+	case p.short.IsZero():
+		p.short = now
+	}
+	return p.retry.Sub(now), len(p.ready)+len(p.boots) < p.size
+}
+
+func (ps *Pools[P]) bootLocked(ctx context.Context, p *Pool[P], background bool) {
+	b := &boot[P]{background: background}
+	p.boots = append(p.boots, b)
+	ps.boots.Go(func() { ps.boot(ctx, p, b) })
+}
+
+// boot boots a process and gives it to whoever waits for one. What it booted for
+// may be served or gone by then.
+func (ps *Pools[P]) boot(ctx context.Context, p *Pool[P], b *boot[P]) {
+	began := time.Now()
+	got, err := ps.o.Boot(ctx, p.name, b.background, func(spawned P) {
+		ps.mu.Lock()
+		defer ps.mu.Unlock()
+		b.blank, b.spawned = spawned, true
+		if len(p.waiters) > 0 {
+			ps.look()
+		}
+	})
+	var holds int64
+	if err == nil {
+		holds = got.Memory()
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	defer ps.look()
+	p.boots = slices.DeleteFunc(p.boots, func(other *boot[P]) bool { return other == b })
+	if err == nil {
+		p.learn(time.Since(began), holds)
+	}
+	switch {
+	case err == nil:
+		p.putLocked(got)
+	case len(p.waiters) > 0:
+		p.nextLocked(delivery[P]{err: err})
+	case ctx.Err() == nil:
+		p.failures++
+		p.retry = time.Now().Add(Backoff(p.failures))
+		ps.o.Log.WarnContext(ctx, "no blank process", "runtime", p.name, "err", err)
+	}
+}
+
+// learn takes note of what a boot took and what the process holds, if known.
+func (p *Pool[P]) learn(took time.Duration, holds int64) {
+	p.failures = 0
+	p.took = (3*p.took + took) / 4
+	if holds > 0 {
+		p.each = (3*p.each + holds) / 4
+	}
+}
+
+// Backoff is longer the more often something has failed, up to a minute.
+func Backoff(failures int) time.Duration {
+	most := min(time.Minute, time.Second<<min(failures, 6))
+	return most/2 + rand.N(most/2)
+}

@@ -1,0 +1,43 @@
+package pool
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// QuietAfter is how long after the last start a [Rush] is over: where two
+	// processors share a core, a process that boots doubles the time of a start.
+	QuietAfter = 100 * time.Millisecond
+	// Patience is how long what waits for quiet waits where it never gets quiet.
+	Patience = 2 * time.Second
+
+	askBusy = 20 * time.Millisecond // whether starts are still under way
+)
+
+// Rush is those who wait for a start: what can be done later is not done while
+// there are any, nor for a while after the last. The zero Rush is over.
+type Rush struct {
+	under atomic.Int64 // starts and first requests under way
+	last  atomic.Int64 // when one ended, in Unix ns
+}
+
+// Enter takes note of one; leave, of its end.
+func (r *Rush) Enter() (leave func()) {
+	r.under.Add(1)
+	return func() {
+		r.last.Store(time.Now().UnixNano())
+		r.under.Add(-1)
+	}
+}
+
+// On reports whether any is under way.
+func (r *Rush) On() bool { return r.under.Load() > 0 }
+
+// Quiet is in how long a time to look whether it is over; 0 where it is.
+func (r *Rush) Quiet(now time.Time) time.Duration {
+	if r.On() {
+		return askBusy
+	}
+	return max(0, time.Unix(0, r.last.Load()).Add(QuietAfter).Sub(now))
+}
