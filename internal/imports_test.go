@@ -49,7 +49,7 @@ var layers = map[string]string{
 	"internal/cache":          "internal/atomicfile",
 	"internal/engine":         "",
 	"internal/engine/pool":    "internal/atomicfile",
-	"internal/engine/wasi":    "internal/engine",
+	"internal/engine/wasi":    "internal/cgroup internal/engine",
 	"internal/engine/local":   "internal/archive internal/cgroup internal/egress internal/engine internal/engine/pool internal/guest internal/guest/relay internal/rounds internal/sandbox internal/toolchain internal/upstream",
 	"internal/store":          "",
 	"internal/store/sqlite":   "internal/store",

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -111,7 +112,10 @@ func TestTheLedgerIsBounded(t *testing.T) {
 func harness(t testing.TB, o Options) (*Attachment, *os.File) {
 	t.Helper()
 	o.Resolvers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
+	if err == nil {
+		err = errors.Join(unix.SetNonblock(pair[0], true), unix.SetNonblock(pair[1], true))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package wasi
 
 import (
-	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,13 +40,4 @@ func background() (restore func() bool) {
 		return nil
 	}
 	return func() bool { return unix.Setpriority(unix.PRIO_PROCESS, 0, 20-before) == nil } // the call returns 20 less than it means
-}
-
-// hostMemory is how many bytes of memory the host has.
-func hostMemory() int64 {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return math.MaxInt64
-	}
-	return int64(info.Totalram) * int64(info.Unit) //nolint:gosec // far below
 }

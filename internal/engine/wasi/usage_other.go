@@ -2,10 +2,7 @@
 
 package wasi
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // clock is the CPU time of a thread, which is not told on this system.
 type clock struct{}
@@ -16,6 +13,3 @@ func (clock) now() time.Duration { return 0 }
 
 // background does nothing: threads have no priority of their own here.
 func background() (restore func() bool) { return nil }
-
-// hostMemory is not told on this system.
-func hostMemory() int64 { return math.MaxInt64 }

@@ -26,6 +26,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cgroup"
 	"github.com/lateen-dev/lateen/internal/engine"
 )
 
@@ -111,9 +112,10 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the directory of compiled modules: %w", err)
 	}
+	memory, _ := cgroup.HostMemory()
 	processors := min(runtime.GOMAXPROCS(0), runtime.NumCPU()) // another engine may have raised the former
 	e := &Engine{
-		o: o, cache: cache, turns: turns{all: max(leastTurns, 2*processors)}, room: room{all: cmp.Or(int64(o.AllMemory)<<20, hostMemory()/4)},
+		o: o, cache: cache, turns: turns{all: max(leastTurns, 2*processors)}, room: room{all: cmp.Or(int64(o.AllMemory)<<20, memory/4)},
 		workers:   max(processors, 2), // a single one would not heed the context
 		compiling: make(chan struct{}, 1), modules: map[moduleKey]*module{},
 	}
