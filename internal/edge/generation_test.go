@@ -18,16 +18,18 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-func TestWhileOldConnectionsEndNewOnesAreServed(t *testing.T) {
-	entered, release := make(chan struct{}), make(chan struct{})
-	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+// slowStage has a function with one request in flight, until release is called. Then got
+// says what that was answered, and whether that was the last of its connection.
+func slowStage(t *testing.T) (s *stage, release func(), got chan string) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	s = functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery == "slow" {
 			entered <- struct{}{}
-			<-release
+			<-leave
 		}
 		io.WriteString(w, "done")
 	}).open()
-	got := make(chan string, 1)
+	got = make(chan string, 1)
 	go func() {
 		resp, err := s.client.Do(s.request("GET", "/fn?slow", nil))
 		if err != nil {
@@ -35,10 +37,22 @@ func TestWhileOldConnectionsEndNewOnesAreServed(t *testing.T) {
 			return
 		}
 		defer resp.Body.Close()
-		body, _ := io.ReadAll(resp.Body)
-		got <- fmt.Sprint(string(body), resp.Close)
+		body, err := io.ReadAll(resp.Body)
+		said := string(body)
+		if err != nil {
+			said += ", " + err.Error()
+		}
+		if resp.Close {
+			said += ", the last"
+		}
+		got <- said
 	}()
 	<-entered
+	return s, func() { close(leave) }, got
+}
+
+func TestWhileOldConnectionsEndNewOnesAreServed(t *testing.T) {
+	s, release, got := slowStage(t)
 	renewed := make(chan struct{})
 	go func() { s.edge.Renew(t.Context()); close(renewed) }()
 	for newcomers := 0; newcomers < 3; {
@@ -56,8 +70,8 @@ func TestWhileOldConnectionsEndNewOnesAreServed(t *testing.T) {
 		t.Error("Renew returned with a request of before in flight")
 	default:
 	}
-	release <- struct{}{}
-	if body := <-got; body != "donetrue" {
+	release()
+	if body := <-got; body != "done, the last" {
 		t.Errorf("got %q, want it whole and the last of its connection", body)
 	}
 	<-renewed
