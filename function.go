@@ -82,6 +82,7 @@ type FunctionSpec struct {
 	Production bool   // the deployment was made for production
 	Name       string // in the manifest's Functions
 	Function   Function
+	Weight     int               // of the project, against others where something is short; 0 is 1
 	Env        map[string]string // the whole run-time environment of user code; secret
 }
 

@@ -24,7 +24,7 @@ type Project struct {
 	LastAliasRequest *AliasRequest `json:"lastAliasRequest,omitempty"`
 }
 
-// ProjectSettings says how a project is built. A nil field is left to the framework.
+// ProjectSettings says how a project is built and served. A nil field is left to the framework.
 type ProjectSettings struct {
 	Framework                       *string `json:"framework"`
 	BuildCommand                    *string `json:"buildCommand"`
@@ -40,7 +40,15 @@ type ProjectSettings struct {
 	// StartHeader says which responses tell in x-lateen-start how their function
 	// was started; "" is [StartHeaderPreview].
 	StartHeader string `json:"startHeader,omitempty"`
+
+	// Weight is how much the project gets of instances and processors where those
+	// are short, against what others get: 1 to [MaxWeight]; 0 is 1.
+	Weight int `json:"weight,omitempty"`
 }
+
+// MaxWeight is the greatest [ProjectSettings].Weight: no project is to be worth
+// so much more than another that the other gets nothing.
+const MaxWeight = 100
 
 // The values of [ProjectSettings].StartHeader.
 const (
@@ -91,6 +99,9 @@ func (p *Project) Validate() error {
 	case "", StartHeaderAlways, StartHeaderPreview, StartHeaderNever:
 	default:
 		return ErrProjectSetting.With("startHeader is %q: always, preview or never", p.StartHeader)
+	}
+	if p.Weight < 0 || p.Weight > MaxWeight {
+		return ErrProjectSetting.With("weight is %d: 1 to %d", p.Weight, MaxWeight)
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ type Site struct {
 	Manifest    *Manifest
 	// ShowsStart has responses tell how their function was started.
 	ShowsStart bool
+	// Weight is that of the project; 0 is 1.
+	Weight int
 	// Env is the run-time environment without what functions add; secret.
 	Env map[string]string
 }
@@ -33,6 +35,6 @@ func (s *Site) Spec(name string) (FunctionSpec, bool) {
 	maps.Copy(env, s.Env)
 	return FunctionSpec{
 		Key: NewFunctionKey(s.Deployment, name), Team: s.Team, Project: s.Project,
-		Deployment: s.Deployment, Production: s.Target == "production", Name: name, Function: fn, Env: env,
+		Deployment: s.Deployment, Production: s.Target == "production", Name: name, Function: fn, Env: env, Weight: s.Weight,
 	}, true
 }

@@ -63,6 +63,7 @@ func (c *Client) RenameProject(ctx context.Context, idOrName, name string) (*Pro
 // ProjectChange is settings to change; a nil field stays as it is.
 type ProjectChange struct {
 	StartHeader *string `json:"startHeader,omitempty"` // as in [lateen.ProjectSettings]
+	Weight      *int    `json:"weight,omitempty"`
 }
 
 // ChangeProject changes settings of a project.

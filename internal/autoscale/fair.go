@@ -20,6 +20,13 @@ func (c *Clock) Serve(a *Account, cost, weight float64) {
 	a.served += max(0, cost) / weight
 }
 
+// Correct notes that what a tenant was served has turned out to cost something
+// else than it was taken for.
+func (c *Clock) Correct(a *Account, taken, cost, weight float64) {
+	setDefault(&weight, 1)
+	a.served = max(0, a.served+(max(0, cost)-max(0, taken))/weight)
+}
+
 // Before reports whether a is to be served before b.
 func (a *Account) Before(b *Account) bool { return a.served < b.served }
 
@@ -34,6 +41,13 @@ func (h Holding) after(more int) float64 {
 	return float64(h.Has+more) / h.Weight
 }
 
+// Less reports whether h is less than other, each by its weight.
+func (h Holding) Less(other Holding) bool { return h.after(0) < other.after(0) }
+
+// Spares reports whether h still is as much as other, each by its weight, once
+// one has gone from h to other.
+func (h Holding) Spares(other Holding) bool { return h.after(-1) >= other.after(1) }
+
 // Yield says which tenant gives up one of what it has for the one that needs
 // it: the one that has most by its weight, if it still has as much as the other
 // then. So everyone gets to the same, nobody below it for another's sake, and
@@ -44,19 +58,19 @@ func (h Holding) after(more int) float64 {
 func Yield(holdings []Holding, needy int) (from int, ok bool) {
 	from = -1
 	for i, h := range holdings {
-		if i != needy && h.Has > 0 && (from < 0 || h.after(0) > holdings[from].after(0)) {
+		if i != needy && h.Has > 0 && (from < 0 || holdings[from].Less(h)) {
 			from = i
 		}
 	}
-	return from, from >= 0 && holdings[from].after(-1) >= holdings[needy].after(1)
+	return from, from >= 0 && holdings[from].Spares(holdings[needy])
 }
 
 // Processors is what processor time there is and who uses it, in processors.
 type Processors struct {
-	Total   float64
-	Used    float64 // by all requests that are under way, as far as is known
-	Own     float64 // of that, by the tenant's
-	Tenants int     // that want some, this one among them
+	Total float64
+	Used  float64 // by all requests that are under way, as far as is known
+	Own   float64 // of that, by the tenant's
+	Part  float64 // of the total, that is the tenant's by its weight; 0 is all
 }
 
 // overcommit is how many requests of pure computation are let at one
@@ -70,6 +84,7 @@ func (p Processors) Admit(need float64) bool {
 	if !(need > 0) || p.Own <= 0 {
 		return true
 	}
+	setDefault(&p.Part, 1)
 	most := p.Total * overcommit
-	return p.Used+need <= most || p.Own+need <= most/float64(max(1, p.Tenants))
+	return p.Used+need <= most || p.Own+need <= most*p.Part
 }

@@ -100,12 +100,13 @@ func TestProcessorsAreForThoseWhoHaveLessThanTheirPart(t *testing.T) {
 		need float64
 		want bool
 	}{
-		{"time is left", autoscale.Processors{Total: 2, Used: 2, Own: 2, Tenants: 1}, 1, true},
-		{"none is left", autoscale.Processors{Total: 2, Used: 4, Own: 4, Tenants: 1}, 1, false},
-		{"none is left, and it has none", autoscale.Processors{Total: 2, Used: 4, Tenants: 2}, 1, true},
-		{"none is left, and it has less than its part", autoscale.Processors{Total: 2, Used: 4, Own: 1, Tenants: 2}, 1, true},
-		{"none is left, and it has its part", autoscale.Processors{Total: 2, Used: 4, Own: 2, Tenants: 2}, 1, false},
-		{"one that only waits", autoscale.Processors{Total: 2, Used: 40, Own: 40, Tenants: 1}, 0, true},
+		{"time is left", autoscale.Processors{Total: 2, Used: 2, Own: 2, Part: 1}, 1, true},
+		{"none is left", autoscale.Processors{Total: 2, Used: 4, Own: 4, Part: 1}, 1, false},
+		{"none is left, and it has none", autoscale.Processors{Total: 2, Used: 4, Part: 0.5}, 1, true},
+		{"none is left, and it has less than its part", autoscale.Processors{Total: 2, Used: 4, Own: 1, Part: 0.5}, 1, true},
+		{"none is left, and it has its part", autoscale.Processors{Total: 2, Used: 4, Own: 2, Part: 0.5}, 1, false},
+		{"none is left, and of its larger part there is", autoscale.Processors{Total: 2, Used: 4, Own: 2, Part: 0.75}, 1, true},
+		{"one that only waits", autoscale.Processors{Total: 2, Used: 40, Own: 40, Part: 1}, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.p.Admit(tt.need); got != tt.want {

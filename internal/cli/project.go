@@ -19,7 +19,7 @@ func newProjectCommand(s *session) *cobra.Command {
 		Short:   "List, make, change and remove projects",
 		Long: "A project is one site or application, with its deployments, variables and hosts.\n" +
 			"`lateen link` and `lateen deploy` make one by themselves.",
-		Example: "lateen project ls\nlateen project add shop\nlateen project set shop --start-header always\nlateen project rm shop",
+		Example: "lateen project ls\nlateen project add shop\nlateen project set shop --weight 3\nlateen project rm shop",
 	}
 	family(c)
 	adopt(c, newProjectListCommand(s), newProjectAddCommand(s), newProjectSetCommand(s), newProjectRemoveCommand(s))
@@ -110,6 +110,7 @@ func newProjectAddCommand(s *session) *cobra.Command {
 
 func newProjectSetCommand(s *session) *cobra.Command {
 	var start string
+	var weight int
 	c := &cobra.Command{
 		Use:   "set [name]",
 		Short: "Change settings of a project",
@@ -117,12 +118,22 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			"name. They take effect with the next request.\n\n" +
 			"--start-header says which responses have x-lateen-start, which tells how their\n" +
 			"function was started and how long that took: those of all deployments (always),\n" +
-			"of all but production (preview, the default), or none (never).",
-		Example:           "lateen project set shop --start-header always",
+			"of all but production (preview, the default), or none (never).\n\n" +
+			"--weight says how much the project gets where instances or processors are short:\n" +
+			"one of weight 3 gets three times what one of weight 1 gets, which is the default.\n" +
+			"It is for owners of the team to change.",
+		Example:           "lateen project set shop --start-header always\nlateen project set shop --weight 3",
 		Args:              takes(0, 1, ""),
 		ValidArgsFunction: s.completeProjects,
 		RunE: func(c *cobra.Command, args []string) error {
-			if !c.Flags().Changed("start-header") {
+			change := client.ProjectChange{}
+			if c.Flags().Changed("start-header") {
+				change.StartHeader = &start
+			}
+			if c.Flags().Changed("weight") {
+				change.Weight = &weight
+			}
+			if change == (client.ProjectChange{}) {
 				return errUsage.With("say what to change: `%s`", "lateen project set shop --start-header always")
 			}
 			if len(args) > 0 {
@@ -132,7 +143,7 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := on.client.ChangeProject(c.Context(), string(on.project.ID), client.ProjectChange{StartHeader: &start})
+			p, err := on.client.ChangeProject(c.Context(), string(on.project.ID), change)
 			if err != nil {
 				return err
 			}
@@ -144,6 +155,7 @@ func newProjectSetCommand(s *session) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&start, "start-header", "", "on `which` responses x-lateen-start is: always, preview, never")
+	c.Flags().IntVar(&weight, "weight", 1, fmt.Sprintf("1 to %d, against the `number` of other projects", lateen.MaxWeight))
 	_ = c.RegisterFlagCompletionFunc("start-header", cobra.FixedCompletions([]string{
 		lateen.StartHeaderAlways, lateen.StartHeaderPreview, lateen.StartHeaderNever,
 	}, noFiles)) // fails for unknown flags only

@@ -283,7 +283,7 @@ func (c *Control) Site(ctx context.Context, id lateen.DeploymentID) (*lateen.Sit
 	return &lateen.Site{
 		Team: d.Team, TeamSlug: team.Slug, Project: d.Project, ProjectName: project.Name,
 		Deployment: d.ID, Host: d.Host, Target: d.Target, Branch: branchOf(d),
-		CreatedAt: d.CreatedAt, Manifest: manifest, Env: env.Values, ShowsStart: project.ShowsStart(d.Target),
+		CreatedAt: d.CreatedAt, Manifest: manifest, Env: env.Values, ShowsStart: project.ShowsStart(d.Target), Weight: project.Weight,
 	}, nil
 }
 

@@ -25,6 +25,9 @@ func (c *Control) createProject(ctx context.Context, q *store.Queries, p lateen.
 	if err := project.Validate(); err != nil {
 		return nil, err
 	}
+	if err := mayWeigh(p, 0, settings.Weight); err != nil {
+		return nil, err
+	}
 	return project, q.CreateProject(ctx, project)
 }
 
@@ -70,6 +73,9 @@ func (c *Control) UpdateProject(ctx context.Context, idOrName string, change fun
 		if err := project.Validate(); err != nil {
 			return err
 		}
+		if err := mayWeigh(p, before.Weight, project.Weight); err != nil {
+			return err
+		}
 		if err := q.UpdateProject(ctx, project); err != nil || project.Name == before.Name {
 			return err
 		}
@@ -78,10 +84,19 @@ func (c *Control) UpdateProject(ctx context.Context, idOrName string, change fun
 	if err != nil {
 		return nil, err
 	}
-	if project.StartHeader != before.StartHeader {
+	if project.StartHeader != before.StartHeader || project.Weight != before.Weight {
 		return project, c.refresh(ctx, project)
 	}
 	return project, nil
+}
+
+// mayWeigh refuses a change of a project's weight to whoever is no owner: more
+// for one is less for all others.
+func mayWeigh(p lateen.Principal, before, after int) error {
+	if before == after || p.Role.Covers(lateen.Owner) {
+		return nil
+	}
+	return lateen.ErrRoleTooLow.With("the weight of a project is for owners to change, and your role in the team is %s", p.Role)
 }
 
 // refresh has all sites of a project follow its settings.

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/lateen-dev/lateen"
@@ -83,6 +84,37 @@ func TestTheStartHeaderFollowsItsSettingAtOnce(t *testing.T) {
 		t.Errorf("the traffic was told to read anew %v, want %s", told, d.ID)
 	}
 	wants(t, set("sometimes"), lateen.ErrProjectSetting)
+}
+
+func TestTheWeightOfAProjectIsForItsOwnersToSay(t *testing.T) {
+	c := start(t)
+	d := c.deploy("one", "")
+	set := func(ctx context.Context, weight int) error {
+		_, err := c.UpdateProject(ctx, "shop", func(p *lateen.Project) error { p.Weight = weight; return nil })
+		return err
+	}
+	if err := set(c.ctx, 3); err != nil {
+		t.Fatal(err)
+	}
+	site, err := c.Site(c.ctx, d.ID)
+	if err != nil || site.Weight != 3 {
+		t.Errorf("its site has the weight %d, %v; want 3", site.Weight, err)
+	}
+	if told := c.Traffic.Refreshed(); len(told) != 1 || told[0] != d.ID {
+		t.Errorf("the traffic was told to read anew %v, want %s", told, d.ID)
+	}
+	for _, weight := range []int{-1, lateen.MaxWeight + 1} {
+		wants(t, set(c.ctx, weight), lateen.ErrProjectSetting)
+	}
+	developer := lateen.PrincipalFrom(c.ctx)
+	developer.Role = lateen.Developer
+	ctx := lateen.WithPrincipal(c.ctx, developer)
+	wants(t, set(ctx, 9), lateen.ErrRoleTooLow)
+	_, err = c.CreateProject(ctx, "another", lateen.ProjectSettings{Weight: 9})
+	wants(t, err, lateen.ErrRoleTooLow)
+	if err := set(ctx, 3); err != nil {
+		t.Errorf("a developer may not leave the weight as it is: %v", err)
+	}
 }
 
 func TestDeletingAProjectLeavesNothing(t *testing.T) {

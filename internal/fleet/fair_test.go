@@ -17,10 +17,16 @@ import (
 
 // flood has a project ask for several functions without end, until the result is called.
 func (h *harness) flood(project lateen.ProjectID, functions, each int) (stop func()) {
+	return h.heavyFlood(project, 0, functions, each)
+}
+
+// heavyFlood is the flood of a project of some weight.
+func (h *harness) heavyFlood(project lateen.ProjectID, weight, functions, each int) (stop func()) {
 	ended := make(chan struct{})
 	var all sync.WaitGroup
 	for n := range functions * each {
 		s := specOf(project, lateen.DeploymentID("dpl_"+project), fmt.Sprintf("/%d", n%functions))
+		s.Weight = weight
 		all.Go(func() {
 			for {
 				select {
@@ -91,6 +97,51 @@ func TestEveryProjectGetsItsPartOfTheInstances(t *testing.T) {
 		}
 		for _, stop := range stops {
 			stop()
+		}
+	})
+}
+
+func TestInstancesAreSharedByWeight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: 50 * time.Millisecond, handle: sleeping(100 * time.Millisecond)}
+		h := run(t, fleet.Options{Engine: e, Total: 8, Processors: 2, Concurrency: 1})
+		stopLight := h.heavyFlood("prj_light", 1, 12, 10)
+		time.Sleep(5 * time.Second)
+		stopHeavy := h.heavyFlood("prj_heavy", 3, 12, 10)
+		time.Sleep(10 * time.Second)
+		heavy, light := e.served("prj_heavy"), e.served("prj_light")
+		time.Sleep(time.Minute)
+		heavy, light = e.served("prj_heavy")-heavy, e.served("prj_light")-light
+		stopHeavy()
+		stopLight()
+		if heavy < 25*light/10 || heavy > 35*light/10 {
+			t.Errorf("%d and %d answers, want three of one for one of the other", heavy, light)
+		}
+	})
+}
+
+func TestProcessorsAreSharedByWeightAsItIsAtTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		compute, usage := computing(4, 20*time.Millisecond)
+		e := &fakeEngine{boot: 50 * time.Millisecond, usage: usage, handleOf: compute}
+		h := run(t, fleet.Options{Engine: e, Processors: 4})
+		for range 20 { // they are known
+			h.ask(specOf("prj_a", "dpl_prj_a", "/0"))
+			h.ask(specOf("prj_b", "dpl_prj_b", "/0"))
+			time.Sleep(100 * time.Millisecond)
+		}
+		for _, weights := range [][2]int{{3, 1}, {1, 3}, {1, 1}, {0, 1}, {5, 2}} {
+			stopA, stopB := h.heavyFlood("prj_a", weights[0], 1, 100), h.heavyFlood("prj_b", weights[1], 1, 100)
+			time.Sleep(2 * time.Second)
+			a, b := e.served("prj_a"), e.served("prj_b")
+			time.Sleep(20 * time.Second)
+						a, b = e.served("prj_a")-a, e.served("prj_b")-b
+			stopA()
+			stopB()
+			part := float64(max(1, weights[0])) / float64(max(1, weights[0])+weights[1])
+			if got := float64(a) / float64(a+b); a+b < 3500 || got < part-0.03 || got > part+0.03 {
+				t.Errorf("weights %v: %d and %d answers in 20s of four processors, want 4000 in all and a part of %.2f", weights, a, b, part)
+			}
 		}
 	})
 }

@@ -94,6 +94,18 @@ func (e *fakeEngine) of(project lateen.ProjectID) (running int) {
 	return running
 }
 
+// served counts the requests of a project that were taken.
+func (e *fakeEngine) served(project lateen.ProjectID) (n int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, i := range e.instances {
+		if i.spec.Project == project {
+			n += i.served.Load()
+		}
+	}
+	return n
+}
+
 // last returns the instance that was started last.
 func (e *fakeEngine) last() *fakeInstance {
 	e.mu.Lock()

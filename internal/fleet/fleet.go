@@ -119,7 +119,7 @@ type Fleet struct {
 	load      float64          // processors that the requests under way use, as far as is known
 	usage     usage            // of processors, by measure
 	looking   bool             // at it, from time to time
-	busy      int              // projects with requests
+	weights   int              // of the projects with requests, together
 	turn      autoscale.Clock  // of projects, by processor time
 	dual      float64          // the clock of [autoscale.Evict]
 	ahead     autoscale.Budget // of starts nobody asked for

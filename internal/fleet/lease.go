@@ -26,6 +26,7 @@ type lease struct {
 	wake   bool // it is frozen, or about to be
 
 	need     float64 // processors it is believed to use
+	cost     float64 // seconds of them that it was charged with
 	company  int     // requests that the instance has, this one among them
 	full     bool    // that was all it takes
 	share    float64 // of the instance's meter when it came
@@ -72,7 +73,7 @@ func (f *Fleet) takeLocked(m *member, now time.Time, how found) lease {
 	m.inFlight++
 	m.meter.change(now, 1)
 	l := lease{
-		member: m, found: how, taken: now, wake: m.napping, need: fn.need(),
+		member: m, found: how, taken: now, wake: m.napping, need: fn.need(), cost: costOf(fn.cpu),
 		company: m.inFlight, full: m.inFlight >= fn.limit.At(p.ceiling),
 		share: m.meter.now(now), outbound: m.meter.usage.Outbound,
 	}
@@ -80,13 +81,19 @@ func (f *Fleet) takeLocked(m *member, now time.Time, how found) lease {
 	fn.project.load += l.need
 	f.lookLocked(now)
 	fn.project.begin(f)
-	f.turn.Serve(&fn.project.account, max(l.need, minCost), 1)
+	f.turn.Serve(&fn.project.account, l.cost, float64(fn.project.weight))
 	return l
 }
 
-// minCost is what a request costs in the order of projects that is not known to
-// use any processor time.
-const minCost = 0.01
+// What a request costs in the order of projects, in seconds of processor time:
+// at least that, known or not, and no more, or its project would wait for as
+// long as all others take to make up for it.
+const (
+	minCost = 0.0005
+	maxCost = 1
+)
+
+func costOf(seconds float64) float64 { return min(max(seconds, minCost), maxCost) }
 
 // release gives the place back and enters what became of the request.
 func (f *Fleet) release(l *lease, inv *lateen.Invocation, v verdict) {
@@ -105,6 +112,7 @@ func (f *Fleet) release(l *lease, inv *lateen.Invocation, v verdict) {
 	m.meter.change(now, -1)
 	f.load = max(0, f.load-l.need)
 	m.pool.function.project.load -= l.need
+	f.turn.Correct(&m.pool.function.project.account, l.cost, costOf(inv.CPU.Seconds()), float64(m.pool.function.project.weight))
 	m.pool.function.project.end(f)
 	if v.answered > 0 {
 		f.learnLocked(m.pool, l, inv, v, now)

@@ -180,7 +180,7 @@ func (f *Fleet) reviewLocked(p *pool, d autoscale.Demand) {
 			defer f.mu.Unlock()
 			if f.pools[p.spec.Key] == p {
 				now := time.Now()
-				f.serveLocked(p, now)
+				f.serveNextLocked(p, now)
 				f.growLocked(p, now)
 				f.dropLocked(p)
 			}

@@ -11,6 +11,7 @@ type project struct {
 	id        lateen.ProjectID
 	functions map[string]*function
 
+	weight    int               // against others; at least 1
 	account   autoscale.Account // of processor time
 	ahead     autoscale.Budget  // of starts nobody asked for
 	load      float64           // processors that its requests use, as far as is known
@@ -23,9 +24,23 @@ type project struct {
 // begin notes a request of the project.
 func (p *project) begin(f *Fleet) {
 	if p.requests == 0 {
-		f.busy++
+		f.weights += p.weight
 	}
 	p.requests++
+}
+
+// weigh gives the project the weight it has from now on.
+func (p *project) weigh(f *Fleet, weight int) {
+	weight = max(1, weight)
+	if p.requests > 0 {
+		f.weights += weight - p.weight
+	}
+	p.weight = weight
+}
+
+// holding is how many instances the project has, and so many more.
+func (p *project) holding(more int) autoscale.Holding {
+	return autoscale.Holding{Has: p.instances + more, Weight: float64(p.weight)}
 }
 
 // end notes that a request is over.
@@ -34,9 +49,9 @@ func (p *project) end(f *Fleet) {
 	if p.requests > 0 {
 		return
 	}
-	f.busy--
+	f.weights -= p.weight
 	p.load = 0 // and no remainder of sums
-	if f.busy == 0 {
+	if f.weights == 0 {
 		f.load = 0
 	}
 }

@@ -37,11 +37,12 @@ func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Tim
 		return seat{}, errEnding
 	}
 	p := f.poolLocked(ctx, spec)
+	p.function.project.weigh(f, spec.Weight)
 	if first {
 		f.arriveLocked(p, now)
 	}
 	if len(p.waiting) == 0 {
-		if m := p.roomLocked(); m != nil && f.admitLocked(p, now) {
+		if m := p.roomLocked(); m != nil && f.mayPassLocked(p) && f.admitLocked(p, now) {
 			return seat{pool: p, lease: f.takeLocked(m, now, warm)}, nil
 		}
 	}
@@ -61,7 +62,7 @@ func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Tim
 	p.waiting = append(p.waiting, w)
 	project.waiting++
 	project.begin(f)
-	f.serveLocked(p, now)
+	f.serveNextLocked(p, now)
 	f.growLocked(p, now)
 	return seat{pool: p, waiter: w}, nil
 }
@@ -104,7 +105,7 @@ func (f *Fleet) admitLocked(p *pool, now time.Time) bool {
 		return true
 	}
 	project := p.function.project
-	return autoscale.Processors{Total: f.o.Processors, Used: f.load, Own: project.load, Tenants: f.busy}.Admit(need)
+	return autoscale.Processors{Total: f.o.Processors, Used: f.load, Own: project.load, Part: float64(project.weight) / float64(max(project.weight, f.weights))}.Admit(need)
 }
 
 // shortLocked reports whether processor time is short.
@@ -138,37 +139,56 @@ func (f *Fleet) gateLocked(p *pool) {
 // serveNextLocked gives the room in p, and the processor time, to those who wait
 // for p, or if there are others for the time, to whose turn it is.
 func (f *Fleet) serveNextLocked(p *pool, now time.Time) {
-	if len(f.gated) == 0 {
+	switch {
+	case f.mayPassLocked(p):
 		f.serveLocked(p, now)
-		return
-	}
-	if len(p.waiting) > 0 {
+	case len(p.waiting) > 0:
 		f.gateLocked(p)
 	}
 	f.serveGatedLocked(now)
 }
 
+// mayPassLocked reports whether requests for p take nothing from those who wait
+// for processor time: there is nobody, or they use none.
+func (f *Fleet) mayPassLocked(p *pool) bool {
+	return len(f.gated) == 0 || p.function.need() == 0
+}
+
 // serveGatedLocked gives processor time that has become free to the projects
-// that were served least, and to the functions of one in turn.
+// that were served least, and to the functions of one in turn. Nobody overtakes
+// them but who has nothing under way.
 func (f *Fleet) serveGatedLocked(now time.Time) {
 	for len(f.gated) > 0 {
-		var next *pool
+		var first, idle *pool
 		f.gated = slices.DeleteFunc(f.gated, func(p *pool) bool {
 			if len(p.waiting) == 0 || p.roomLocked() == nil { // it will be served, or grow, in another way
 				p.gated = false
 				return true
 			}
-			if f.admitLocked(p, now) && (next == nil || p.function.project.account.Before(&next.function.project.account)) {
-				next = p
+			if p.isBefore(first) {
+				first = p
+			}
+			if p.function.project.load <= 0 && p.isBefore(idle) {
+				idle = p
 			}
 			return false
 		})
+		next := first
+		if next != nil && !f.admitLocked(next, now) {
+			next = idle
+		}
 		if next == nil {
 			return
 		}
 		f.grantLocked(next.roomLocked(), now, warm)
 		f.gated = append(slices.DeleteFunc(f.gated, func(p *pool) bool { return p == next }), next)
 	}
+}
+
+// isBefore reports whether p's project was served less than that of other, if
+// there is one.
+func (p *pool) isBefore(other *pool) bool {
+	return other == nil || p.function.project.account.Before(&other.function.project.account)
 }
 
 // grantLocked gives a place in m to the first who waits.

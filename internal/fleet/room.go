@@ -51,7 +51,7 @@ func (f *Fleet) idleLocked(m *member, p *pool, now time.Time) bool {
 		return false
 	}
 	owner, needy := m.pool.function.project, p.function.project
-	if owner != needy && owner.instances < needy.instances+2 && now.Sub(m.rest.Quiet) < f.o.Idle.Freeze {
+	if owner != needy && !owner.holding(0).Spares(needy.holding(0)) && now.Sub(m.rest.Quiet) < f.o.Idle.Freeze {
 		return false
 	}
 	return m.instance.Busy() == 0
@@ -107,11 +107,11 @@ func (f *Fleet) yieldLocked(p *pool, now time.Time) {
 // first is the needy one, with what goes for it.
 func (f *Fleet) holdingsLocked(needy *project) ([]*project, []autoscale.Holding) {
 	projects := []*project{needy}
-	holdings := []autoscale.Holding{{Has: needy.instances + needy.owed}}
+	holdings := []autoscale.Holding{needy.holding(needy.owed)}
 	for m := range f.members {
 		if pr := m.pool.function.project; !m.leaving && !slices.Contains(projects, pr) {
 			projects = append(projects, pr)
-			holdings = append(holdings, autoscale.Holding{Has: pr.instances})
+			holdings = append(holdings, pr.holding(0))
 		}
 	}
 	return projects, holdings

@@ -19,7 +19,7 @@ const slotTime = time.Second
 const retryAfter = 20 * time.Millisecond
 
 // pumpLocked begins the starts in line that there is room for: those of the
-// project with the fewest instances first.
+// project with the fewest instances by its weight first.
 func (f *Fleet) pumpLocked(now time.Time) {
 	if f.pumping || f.ended {
 		return
@@ -52,7 +52,7 @@ func (f *Fleet) nextLocked(now time.Time) *pool {
 			p.wanted = 0
 			return true
 		}
-		if next == nil || p.function.project.instances < next.function.project.instances {
+		if next == nil || p.function.project.holding(0).Less(next.function.project.holding(0)) {
 			next = p
 		}
 		return false
@@ -135,7 +135,7 @@ func (f *Fleet) joinLocked(m *member, now, until time.Time) {
 	for len(p.waiting) > 0 && m.inFlight < limit && (m.inFlight == 0 || f.admitLocked(p, now)) {
 		f.grantLocked(m, now, fresh)
 	}
-	f.serveLocked(p, now)
+	f.serveNextLocked(p, now)
 	switch {
 	case p.forgotten:
 		f.retireLocked(m, forced)

@@ -13,7 +13,7 @@ func testProject(t *testing.T, s *store.Store) {
 	command, empty := "make", ""
 	p := &lateen.Project{
 		ID: "prj_a", Team: team, Name: "shop", CreatedAt: 5, UpdatedAt: 6,
-		ProjectSettings: lateen.ProjectSettings{BuildCommand: &command, RootDirectory: &empty, NodeVersion: "22.x", DirectoryListing: true},
+		ProjectSettings: lateen.ProjectSettings{BuildCommand: &command, RootDirectory: &empty, NodeVersion: "22.x", DirectoryListing: true, Weight: 3},
 	}
 	check(t, s.CreateProject(ctx, p))
 	is(t, p)(s.GetProject(ctx, team, "shop"))
