@@ -135,7 +135,7 @@ func TestProcessorsAreSharedByWeightAsItIsAtTheTime(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			a, b := e.served("prj_a"), e.served("prj_b")
 			time.Sleep(20 * time.Second)
-						a, b = e.served("prj_a")-a, e.served("prj_b")-b
+			a, b = e.served("prj_a")-a, e.served("prj_b")-b
 			stopA()
 			stopB()
 			part := float64(max(1, weights[0])) / float64(max(1, weights[0])+weights[1])
