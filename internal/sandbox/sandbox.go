@@ -84,9 +84,6 @@ type Spec struct {
 	// Handover lets processes take descriptors of each other (pidfd_getfd(2)),
 	// as far as they may look into each other.
 	Handover bool `json:"handover"`
-	// ForkSafe lets the memory of the process survive a fork whatever it says:
-	// a wish that it should not (MADV_DONTFORK) is ignored.
-	ForkSafe bool `json:"forkSafe"`
 }
 
 // Options are the settings of a [Sandbox].

@@ -65,10 +65,9 @@ func byArgument(argument, comparison int, values []uint32, found, otherwise uint
 	return p
 }
 
-// compile returns the filter. With forkSafe it ignores wishes that memory
-// should not survive a fork; more are calls that are allowed besides those of
+// compile returns the filter; more are calls that are allowed besides those of
 // the list.
-func compile(forkSafe bool, more ...uint32) program {
+func compile(more ...uint32) program {
 	var p program
 	p.load(offsetArch)
 	p.jump(unix.BPF_JEQ, arch, 1, 0)
@@ -87,9 +86,6 @@ func compile(forkSafe bool, more ...uint32) program {
 	p.on(unix.SYS_SOCKETPAIR, byArgument(0, unix.BPF_JEQ, []uint32{unix.AF_UNIX}, allow, fail(unix.EAFNOSUPPORT)))
 	p.on(unix.SYS_PERSONALITY, byArgument(0, unix.BPF_JEQ, []uint32{0, ^uint32(0)}, allow, fail(unix.EPERM)))
 	p.on(unix.SYS_IOCTL, byArgument(1, unix.BPF_JEQ, []uint32{unix.TIOCSTI, unix.TIOCLINUX}, fail(unix.EPERM), allow))
-	if forkSafe {
-		p.on(unix.SYS_MADVISE, byArgument(2, unix.BPF_JEQ, []uint32{unix.MADV_DONTFORK}, fail(0), allow))
-	}
 	p.ranges(slices.Concat(commonCalls(), archCalls(), more))
 	return p
 }
@@ -138,7 +134,7 @@ func (p *plan) filter() error {
 	if p.Handover {
 		more = append(more, unix.SYS_PIDFD_GETFD)
 	}
-	filter := compile(p.ForkSafe, more...)
+	filter := compile(more...)
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // some hundred
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {

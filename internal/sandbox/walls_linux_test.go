@@ -60,10 +60,6 @@ func probe() {
 	call("unix", unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	call("newest", 4000)
 	call("getpid", unix.SYS_GETPID)
-	page, _ := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ, unix.MAP_ANON|unix.MAP_PRIVATE)
-	call("dontfork", unix.SYS_MADVISE, uintptr(unsafe.Pointer(&page[0])), uintptr(len(page)), unix.MADV_DONTFORK)
-	smaps, _ := os.ReadFile("/proc/self/smaps")
-	fmt.Println("marked", strings.Count(string(smaps), " dc"))
 }
 
 // myself runs this test's program behind walls.
@@ -98,7 +94,7 @@ func TestSystemCallsAreThoseOfTheList(t *testing.T) {
 		unix.ENOSYS:          "clone3 newest",
 		unix.EAFNOSUPPORT:    "packet vsock alg",
 		unix.EPROTONOSUPPORT: "uevent raw sctp mptcp",
-		0:                    "route tcp unix getpid dontfork",
+		0:                    "route tcp unix getpid",
 	} {
 		for name := range strings.FieldsSeq(names) {
 			if said[name] != strconv.Itoa(int(errno)) {
@@ -106,14 +102,8 @@ func TestSystemCallsAreThoseOfTheList(t *testing.T) {
 			}
 		}
 	}
-	if said["marked"] == "0" {
-		t.Error("memory is not marked as not to be forked: the next check proves nothing")
-	}
 	if said = myself(t, s, "probe", Spec{Handover: true}); said["pidfd_getfd"] != strconv.Itoa(int(unix.EBADF)) || said["ptrace"] != strconv.Itoa(int(unix.EPERM)) {
 		t.Errorf("where descriptors may be taken: error %s, and ptrace %s", said["pidfd_getfd"], said["ptrace"])
-	}
-	if said = myself(t, s, "probe", Spec{ForkSafe: true}); said["dontfork"] != "0" || said["marked"] != "0" {
-		t.Errorf("fork safe, the mark is made: error %s, %s mappings", said["dontfork"], said["marked"])
 	}
 }
 

@@ -45,7 +45,7 @@ func (s *Sandbox) modeOf(spec Spec) mode {
 // stands empty: a message, and the descriptor that comes last of those that go
 // with it (guest/native/zygote.c). The caller closes that.
 func (p *Process) Order() ([]byte, *os.File, error) {
-	filter := compile(false)
+	filter := compile()
 	message := binary.NativeEndian.AppendUint32(nil, spaces)
 	message = binary.NativeEndian.AppendUint32(message, insideID)
 	message = binary.NativeEndian.AppendUint32(message, uint32(len(filter))) //nolint:gosec // some hundred

@@ -83,8 +83,7 @@ func (i *instance) load(ctx context.Context, tree string, l lesson) error {
 	i.lesson = l
 	root, archive, err := i.moveIn(tree, l.archive)
 	if err != nil {
-		i.Kill()
-		return err
+		return i.abandon(err)
 	}
 	err = i.activate(guest.Activate{
 		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
@@ -92,10 +91,19 @@ func (i *instance) load(ctx context.Context, tree string, l lesson) error {
 		Archive: archive, Record: l.record, Template: l.template,
 	}, i.receive)
 	if err != nil {
-		i.Kill()
-		return err
+		return i.abandon(err)
 	}
 	return i.await(ctx)
+}
+
+// abandon ends a process that could not be given its function, and says whether
+// that is because it is gone.
+func (i *instance) abandon(err error) error {
+	if i.Lost() {
+		err = fmt.Errorf("%w: %w", errGone, err)
+	}
+	i.Kill()
+	return err
 }
 
 // await returns once the code is loaded. After an error there is no instance.
@@ -109,6 +117,9 @@ func (i *instance) await(ctx context.Context) error {
 			return nil
 		}
 	case <-i.exited:
+		if i.unread {
+			return fmt.Errorf("%w: %s", errGone, i.state)
+		}
 		err = i.death()
 	case <-timeout.C:
 		err = fmt.Errorf("it took longer than %v", i.engine.o.LoadTimeout)

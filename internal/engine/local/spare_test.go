@@ -32,12 +32,12 @@ func TestSpareWaitsForQuietButNotForEver(t *testing.T) {
 		quiet time.Duration
 		want  time.Duration
 	}{
-		"it is quiet":               {lack{since: now}, 0, 0},
-		"it has been":               {lack{since: now}, -time.Second, -time.Second},
-		"soon":                      {lack{since: now}, 40 * time.Millisecond, 40 * time.Millisecond},
-		"it never gets quiet":       {lack{since: now.Add(-pool.Patience)}, 40 * time.Millisecond, 0},
-		"after a failure":           {lack{since: now.Add(-time.Hour), retry: now.Add(time.Second)}, 0, time.Second},
-		"quiet and impool.Patience": {lack{since: now.Add(-pool.Patience / 2)}, time.Hour, pool.Patience / 2},
+		"it is quiet":          {lack{since: now}, 0, 0},
+		"it has been":          {lack{since: now}, -time.Second, -time.Second},
+		"soon":                 {lack{since: now}, 40 * time.Millisecond, 40 * time.Millisecond},
+		"it never gets quiet":  {lack{since: now.Add(-pool.Patience)}, 40 * time.Millisecond, 0},
+		"after a failure":      {lack{since: now.Add(-time.Hour), retry: now.Add(time.Second)}, 0, time.Second},
+		"quiet and impatience": {lack{since: now.Add(-pool.Patience / 2)}, time.Hour, pool.Patience / 2},
 	} {
 		if got := c.lack.wait(now, c.quiet); got != c.want {
 			t.Errorf("%s: it waits %v, want %v", name, got, c.want)

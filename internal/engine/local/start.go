@@ -3,6 +3,7 @@ package local
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -11,6 +12,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
+
+// maxClaims is how many processes a start takes that end before they have the
+// function: whatever ends them all at once, it is nothing the function did.
+const maxClaims = 4
+
+// errGone says that a process ended before it had its function.
+var errGone = errors.New("the process ended before it had the function")
 
 // start starts an instance in the shortest way there is.
 func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
@@ -29,6 +37,20 @@ func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec,
 		e.o.Log.WarnContext(ctx, "a template is given up", "function", spec.Name, "deployment_id", spec.Deployment, "err", err)
 		e.dropTemplate(t)
 	}
+	for tries := 1; ; tries++ {
+		i, err := e.startBlank(ctx, r, spec, tree, notice, began)
+		switch {
+		case err == nil:
+			return i, nil
+		case !errors.Is(err, errGone) || tries == maxClaims:
+			return nil, err
+		}
+		notice = "" // it was said
+	}
+}
+
+// startBlank starts an instance from a blank process, or one of its own.
+func (e *Engine) startBlank(ctx context.Context, r *runner, spec lateen.FunctionSpec, tree, notice string, began time.Time) (*instance, error) {
 	w, kind, err := e.claim(ctx, r, spec.Env)
 	if err != nil {
 		return nil, err

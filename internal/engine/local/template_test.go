@@ -470,6 +470,22 @@ func BenchmarkTemplates(b *testing.B) {
 	}
 }
 
+func TestWhatChildrenStartHasNoneOfTheirDescriptors(t *testing.T) {
+	needForks(t)
+	s := newStage(t, nil)
+	const text = "const { execFileSync } = require('node:child_process');\n" +
+		"module.exports = (req, res) => res.end(JSON.stringify({ env: execFileSync('/bin/sh', ['-c', 'echo /proc/self/fd/*'], { encoding: 'utf8' }) }));\n"
+	spec := s.function("heirs", "nodejs24.x", text)
+	s.known.with(spec.Key, func(a *acquaintance) { a.forkable = whenLoaded }) // or it would have no template
+	if err := s.mold(spec); err != nil {
+		t.Fatal(err)
+	}
+	want := consult(t, s.start(s.function("usual", "nodejs24.x", text), ""), "/").Env
+	if got := consult(t, s.start(spec, lateen.StartTemplate), "/").Env; want == "" || got != want {
+		t.Errorf("it has %q, of a booted process %q", got, want)
+	}
+}
+
 func TestTemplateWhoseChildrenFillItsSpaceIsGivenUp(t *testing.T) {
 	needForks(t)
 	s := newStage(t, nil)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -53,9 +54,10 @@ type worker struct {
 	usual    string        // of those that booted processes can; "": it was booted
 
 	parked chan struct{} // closed once it waits for a function
-	exited chan struct{} // closed once it is gone; state is set before
+	exited chan struct{} // closed once it is gone; state and unread are set before
 	raised atomic.Bool   // out of the background
 	state  sandbox.Exit
+	unread bool // it ended before it had read all that it was told
 
 	mu       sync.Mutex // guards below
 	receiver func(guest.Message)
@@ -215,8 +217,9 @@ func (w *worker) listen() {
 	written.Go(func() { w.output.copy(w.ends.stderr, lateen.LevelError) })
 	for {
 		m, err := w.messages.Next()
-		if err != nil {
-			break // it has ended, or shall: there is no talking to it any more
+		if err != nil { // it has ended, or shall: there is no talking to it any more
+			w.unread = errors.Is(err, syscall.ECONNRESET)
+			break
 		}
 		w.receive(m)
 	}

@@ -8,6 +8,7 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -65,7 +66,8 @@ static void become(struct uv_loop_s *loop, pid_t template, int *fds) {
 	setsid();
 	// Whatever a given descriptor is called now, it is not one of the places: those are taken.
 	for (int i = 0; i < GIVEN; i++) {
-		if (dup2(fds[i], places[i]) < 0) _exit(97);
+		// As Node.js has made them: not for what the function starts.
+		if (dup3(fds[i], places[i], O_CLOEXEC) < 0) _exit(97);
 	}
 	last_of(fds, GIVEN);
 	if (uv_loop_fork(loop)) _exit(97);
