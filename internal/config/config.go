@@ -121,8 +121,8 @@ func (c *Config) Validate() error {
 		return ErrInvalid.With("--tls-cert and --tls-key go together")
 	case c.Database != "" && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://"):
 		return ErrInvalid.With("--database is not a postgres:// DSN")
-	case c.Domain != strings.ToLower(c.Domain) || strings.Trim(c.Domain, ".") != c.Domain || c.Domain == "":
-		return ErrInvalid.With("--domain %q is not a domain: lower case, no dot at its ends", c.Domain)
+	case !lateen.IsHost(c.Domain):
+		return ErrInvalid.With("--domain %q is not a domain: labels of a-z, 0-9 and -, divided by dots", c.Domain)
 	case c.Duration > c.MaxDuration:
 		return ErrInvalid.With("--duration %s is more than --max-duration %s", c.Duration, c.MaxDuration)
 	}

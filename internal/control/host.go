@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -121,8 +120,6 @@ func (c *Control) free(ctx context.Context, q *store.Queries, project *lateen.Pr
 	return false, err
 }
 
-var labelPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 // checkAlias returns the canonical form of a host that a user chose, which may
 // be given without the platform's domain, or why it may not be an alias.
 func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project lateen.ProjectID, text string) (string, error) {
@@ -131,8 +128,7 @@ func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project late
 	if !strings.Contains(host, ".") && host != c.Domain {
 		host = c.host(host)
 	}
-	labels := strings.Split(host, ".")
-	if len(host) > 253 || slices.ContainsFunc(labels, func(l string) bool { return !labelPattern.MatchString(l) }) {
+	if !lateen.IsHost(host) {
 		return "", lateen.ErrAliasInvalid.With("%q is not a host name", text).WithHint("use letters, digits and '-', in parts of 1 to 63 divided by '.'")
 	}
 	_, notAddress := netip.ParseAddr(host)
