@@ -79,7 +79,7 @@ func (c *Control) Alias(ctx context.Context, idOrHost string) (*AliasTarget, err
 func findAlias(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost string) (*lateen.Alias, error) {
 	alias, err := q.GetAlias(ctx, idOrHost)
 	if err == nil && alias.Team != p.Team {
-		return nil, lateen.ErrAliasNotFound
+		return nil, lateen.ErrAliasNotFound.With("there is no alias %q", idOrHost)
 	}
 	return alias, err
 }

@@ -51,7 +51,7 @@ func (q *Queries) putAlias(ctx context.Context, a *lateen.Alias) (lateen.Deploym
 // GetAlias returns an alias of any team by id or host.
 // Errors: [lateen.ErrAliasNotFound].
 func (q *Queries) GetAlias(ctx context.Context, idOrHost string) (*lateen.Alias, error) {
-	return one(ctx, q, lateen.ErrAliasNotFound, scanAlias, selectAlias+` WHERE id = ? OR host = ?`, idOrHost, idOrHost)
+	return one(ctx, q, lateen.ErrAliasNotFound.With("there is no alias %q", idOrHost), scanAlias, selectAlias+` WHERE id = ? OR host = ?`, idOrHost, idOrHost)
 }
 
 // ListAliases returns aliases, newest first, in pages like those of

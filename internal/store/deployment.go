@@ -51,7 +51,7 @@ func (q *Queries) GetDeployment(ctx context.Context, id lateen.DeploymentID) (*l
 // an alias points to is for [Queries.GetAlias] to say.
 // Errors: [lateen.ErrDeploymentNotFound].
 func (q *Queries) FindDeployment(ctx context.Context, team lateen.TeamID, idOrHost string) (*lateen.Deployment, error) {
-	return one(ctx, q, lateen.ErrDeploymentNotFound, scanDeployment,
+	return one(ctx, q, lateen.ErrDeploymentNotFound.With("there is no deployment %q", idOrHost), scanDeployment,
 		selectDeployment+` WHERE team_id = ? AND (id = ? OR host = ?)`, team, idOrHost, idOrHost)
 }
 

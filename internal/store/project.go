@@ -28,7 +28,7 @@ func (q *Queries) CreateProject(ctx context.Context, p *lateen.Project) error {
 // GetProject returns a project of a team by id or name; the id goes first.
 // Errors: [lateen.ErrProjectNotFound].
 func (q *Queries) GetProject(ctx context.Context, team lateen.TeamID, idOrName string) (*lateen.Project, error) {
-	return one(ctx, q, lateen.ErrProjectNotFound, scanProject,
+	return one(ctx, q, lateen.ErrProjectNotFound.With("there is no project %q", idOrName), scanProject,
 		selectProject+` WHERE team_id = ? AND (id = ? OR name = ?) ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END`,
 		team, idOrName, idOrName, idOrName)
 }
