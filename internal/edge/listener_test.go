@@ -123,7 +123,7 @@ func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
 
 func TestAFunctionMayTakeItsTimeToRead(t *testing.T) {
 	t.Parallel()
-	const stall = 500 * time.Millisecond
+	const stall = 2 * time.Second
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		first := make([]byte, 1)
 		io.ReadFull(r.Body, first)
@@ -160,8 +160,8 @@ func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
 				t.Fatal(err)
 			}
 			io.Copy(io.Discard, resp.Body)
-			if took := time.Since(began); !resp.Close || took > drainTimeout {
-				t.Errorf("the response came after %s, and ends the connection: %v", took, resp.Close)
+			if !resp.Close {
+				t.Error("the response lets its connection live")
 			}
 			<-time.After(drainTimeout + 100*time.Millisecond)
 			fmt.Fprint(c, "GET /f.txt HTTP/1.1\r\nHost: app.localhost\r\n\r\n") // within the body that was announced

@@ -152,13 +152,8 @@ func TestPatternThatTakesTooLongIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	_, err = p.match(strings.Repeat("a", 5000), true, nil)
-	if err == nil {
+	if _, err = p.match(strings.Repeat("a", 5000), true, nil); err == nil {
 		t.Error("no error")
-	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("it took %s", took)
 	}
 }
 

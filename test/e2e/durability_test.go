@@ -249,7 +249,7 @@ func TestAcceptedDeploymentsAreFinishedAfterAKill(t *testing.T) {
 func survey(t *testing.T, p *platform, hold []*cargo) {
 	t.Helper()
 	ready := map[string]bool{}
-	eventually(t, time.Minute, func() error {
+	eventually(t, func() error {
 		clear(ready)
 		list, _, err := p.client().Deployments(t.Context(), client.DeploymentFilter{}, client.Page{Limit: 100})
 		if err != nil {
@@ -339,7 +339,7 @@ func readStat(name string) (p process, parent string, ok bool) {
 // gone waits until none of the processes is left.
 func gone(t *testing.T, processes []process) {
 	t.Helper()
-	eventually(t, time.Minute, func() error {
+	eventually(t, func() error {
 		for _, p := range processes {
 			if now, _, ok := readStat("/proc/" + p.pid + "/stat"); ok && now == p {
 				command, _ := os.ReadFile("/proc/" + p.pid + "/cmdline") // it only makes the message richer
@@ -408,7 +408,7 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Minute, func() error {
+	eventually(t, func() error {
 		if _, err := s.try(t, http.MethodGet, "/", nil, func(r *http.Request) { r.Close = true }); err == nil {
 			return errors.New("a stopping platform takes new requests")
 		}
@@ -428,7 +428,7 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 	}
 	gone(t, children)
 	p.restart(t)
-	s.logged(t, later.requestID(), time.Minute, "the work was done")
+	s.logged(t, later.requestID(), "the work was done")
 	s.expect(t, want{path: "/", contains: []string{"tide"}})
 }
 

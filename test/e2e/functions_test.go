@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // checkFunctions tells what the functions example does: every way to write a
@@ -207,7 +206,7 @@ func checkStreams(t *testing.T, s site) {
 		}
 		id := (&response{Header: resp.Header}).requestID()
 		resp.Body.Close()
-		s.logged(t, id, time.Minute, "events: the stream ended")
+		s.logged(t, id, "events: the stream ended")
 	})
 }
 
@@ -224,7 +223,7 @@ func checkFailures(t *testing.T, s site) {
 	t.Run("an instance that throws lives on", func(t *testing.T) {
 		s.tell(t)
 		r := s.get(t, "/api/throw")
-		s.logged(t, r.requestID(), time.Minute, "thrown on purpose")
+		s.logged(t, r.requestID(), "thrown on purpose")
 	})
 	t.Run("a rejection nobody awaits", func(t *testing.T) {
 		s.tell(t)
@@ -232,7 +231,7 @@ func checkFailures(t *testing.T, s site) {
 		if r.Status != http.StatusOK && r.Status != http.StatusInternalServerError {
 			t.Errorf("%d %s", r.Status, clip(r.Body))
 		}
-		s.logged(t, r.requestID(), time.Minute, "rejected on purpose")
+		s.logged(t, r.requestID(), "rejected on purpose")
 	})
 	t.Run("neighbours of a process that exits", func(t *testing.T) {
 		s.tell(t)
@@ -288,7 +287,7 @@ func checkLimits(t *testing.T, s site) {
 		if r.Status != http.StatusInternalServerError {
 			t.Errorf("a function of 256 MB that takes 2 GB answers %d %s", r.Status, clip(r.Body))
 		}
-		eventually(t, time.Minute, func() error {
+		eventually(t, func() error {
 			if r := s.get(t, "/api/memory?mb=1"); r.Status != http.StatusOK {
 				return fmt.Errorf("afterwards: %d", r.Status)
 			}
@@ -377,9 +376,8 @@ server.listen(3000);`,
 	}
 }
 
-// logged waits until the platform knows that a request wrote text, and fails
-// the test if that takes longer than limit.
-func (s site) logged(t *testing.T, request string, limit time.Duration, texts ...string) {
+// logged waits until the platform knows that a request wrote texts.
+func (s site) logged(t *testing.T, request string, texts ...string) {
 	t.Helper()
 	if request == "" {
 		t.Fatal("the response names no request")
@@ -389,7 +387,7 @@ func (s site) logged(t *testing.T, request string, limit time.Duration, texts ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, limit, func() error {
+	eventually(t, func() error {
 		var written strings.Builder
 		entries, err := c.Entries(t.Context(), queryOf(d, request), 10)
 		for _, e := range entries {

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,14 +19,8 @@ func queryOf(d *client.Deployment, request string) client.LogQuery {
 	return client.LogQuery{Project: d.Project, Deployment: d.ID, Request: lateen.RequestID(request)}
 }
 
-// spoken is a line that a command printed, and when.
-type spoken struct {
-	text string
-	at   time.Time
-}
-
 // follow runs a command that goes on until the test ends, and returns what it prints.
-func (c *command) follow(args ...string) <-chan spoken {
+func (c *command) follow(args ...string) <-chan string {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
 	cmd := c.prepare(ctx, args...)
@@ -36,12 +31,12 @@ func (c *command) follow(args ...string) <-chan spoken {
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
-	heard := make(chan spoken, 1000)
+	heard := make(chan string, 1000)
 	go func() {
 		defer close(heard)
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
-			heard <- spoken{lines.Text(), time.Now()}
+			heard <- lines.Text()
 		}
 	}()
 	c.t.Cleanup(func() {
@@ -52,11 +47,10 @@ func (c *command) follow(args ...string) <-chan spoken {
 }
 
 // hears asks the site for path and a marker, again and again until a follower
-// is connected and prints what that made the function write, and returns how
-// long the line took since its request.
-func (s site) hears(t *testing.T, heard <-chan spoken, path, text string) time.Duration {
+// is connected and prints what that made the function write.
+func (s site) hears(t *testing.T, heard <-chan string, path, text string) {
 	t.Helper()
-	asked := map[string]time.Time{}
+	var markers []string
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
 	deadline := time.After(time.Minute)
@@ -66,14 +60,12 @@ func (s site) hears(t *testing.T, heard <-chan spoken, path, text string) time.D
 			if !ok {
 				t.Fatal("the follower ended by itself")
 			}
-			for marker, at := range asked {
-				if strings.Contains(line.text, fmt.Sprintf(text, marker)) {
-					return line.at.Sub(at)
-				}
+			if slices.ContainsFunc(markers, func(m string) bool { return strings.Contains(line, fmt.Sprintf(text, m)) }) {
+				return
 			}
 		case <-again.C:
 			marker := fmt.Sprintf("m%d", time.Now().UnixNano())
-			asked[marker] = time.Now()
+			markers = append(markers, marker)
 			if r := s.get(t, path+marker); r.Status != 200 {
 				t.Fatalf("%s answers %d", path, r.Status)
 			}
@@ -83,7 +75,7 @@ func (s site) hears(t *testing.T, heard <-chan spoken, path, text string) time.D
 	}
 }
 
-func TestLinesOfARequestAreReadableWithinTwoSeconds(t *testing.T) {
+func TestLinesOfARequestAreReadable(t *testing.T) {
 	t.Parallel()
 	p := common(t)
 	dir := project(t, "functions", "logbook", "preview")
@@ -96,15 +88,15 @@ func TestLinesOfARequestAreReadableWithinTwoSeconds(t *testing.T) {
 		for _, level := range []string{"debug", "log", "info", "warn", "error"} {
 			want = append(want, level+" line, marker joined")
 		}
-		s.logged(t, r.requestID(), 2*time.Second, want...)
+		s.logged(t, r.requestID(), want...)
 	})
 	t.Run("work that outlives the response", func(t *testing.T) {
 		r := s.get(t, "/api/background?marker=later")
-		s.logged(t, r.requestID(), 3*time.Second, "background work done, marker later")
+		s.logged(t, r.requestID(), "background work done, marker later")
 	})
 	t.Run("by lateen logs", func(t *testing.T) {
 		s.get(t, "/api/log?marker=searched")
-		eventually(t, 2*time.Second, func() error {
+		eventually(t, func() error {
 			if r := cli.try("logs", "--search", "searched"); r.Code != 0 || !strings.Contains(r.Stdout, "warn line, marker searched") {
 				return errNotYet
 			}
@@ -113,18 +105,12 @@ func TestLinesOfARequestAreReadableWithinTwoSeconds(t *testing.T) {
 	})
 	t.Run("by lateen logs --follow", func(t *testing.T) {
 		follower := lateenCLI(t, p, dir)
-		took := s.hears(t, follower.follow("logs", "--follow", s.host), "/api/log?marker=", "error line, marker %s")
-		if took > 2*time.Second {
-			t.Errorf("a line took %s", took)
-		}
+		s.hears(t, follower.follow("logs", "--follow", s.host), "/api/log?marker=", "error line, marker %s")
 	})
 	t.Run("by vercel logs", func(t *testing.T) {
 		follower := vercel(t, p, dir)
 		follower.run("link", "--yes", "--project", "logbook")
 		follower.run("logs", s.host, "--no-follow").says(t, "marker joined")
-		took := s.hears(t, follower.follow("logs", s.host, "--follow", "--json"), "/api/log?marker=", "error line, marker %s")
-		if took > 2*time.Second {
-			t.Errorf("a line took %s", took)
-		}
+		s.hears(t, follower.follow("logs", s.host, "--follow", "--json"), "/api/log?marker=", "error line, marker %s")
 	})
 }

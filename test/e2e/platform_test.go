@@ -306,7 +306,7 @@ func (p *platform) metric(t *testing.T, name string) float64 {
 func (p *platform) settled(t *testing.T, id lateen.DeploymentID) *client.Deployment {
 	t.Helper()
 	var d *client.Deployment
-	eventually(t, time.Minute, func() (err error) {
+	eventually(t, func() (err error) {
 		if d, err = p.client().Deployment(t.Context(), string(id)); err == nil && !d.State.Final() {
 			err = fmt.Errorf("%s is %s", id, d.State)
 		}

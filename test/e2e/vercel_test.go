@@ -172,7 +172,7 @@ func lookWithVercel(t *testing.T, cli *command, production, preview site) {
 	}
 	marker := fmt.Sprint("/api/env?marker=", time.Now().UnixNano())
 	production.get(t, marker)
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, func() error {
 		if r := cli.try("logs", production.host, "--no-follow"); r.Code != 0 || !strings.Contains(r.Stdout+r.Stderr, "/api/env") {
 			return fmt.Errorf("vercel logs: exit %d without the line", r.Code)
 		}
@@ -210,7 +210,7 @@ func moveProduction(t *testing.T, cli *command, dir string, production, first, s
 
 	// A preview is made again for production, with its variables, and takes over when it is ready.
 	cli.run("promote", preview.host, "--yes")
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, func() error {
 		if r := production.get(t, "/"); !strings.Contains(r.Body, "first") {
 			return fmt.Errorf("production is still %q", clip(r.Body))
 		}
@@ -244,7 +244,7 @@ func variantsOfDeploy(t *testing.T, cli *command, dir string, api *watcher) {
 	}
 	voyage(t, dir, "preview", "later")
 	later := cli.deploy("deploy", "--prebuilt", "--no-wait")
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, func() error {
 		if r := later.get(t, "/"); r.Status != http.StatusOK {
 			return fmt.Errorf("%s answers %d", later.host, r.Status)
 		}

@@ -36,7 +36,7 @@ func TestTheFirstRequestAfterIdleNeverFails(t *testing.T) {
 	t.Run("all at once", func(t *testing.T) {
 		wakes := 0
 		for round := range 12 {
-			eventually(t, 20*time.Second, func() error {
+			eventually(t, func() error {
 				if n := p.metric(t, "lateen_instances"); n != 0 {
 					return fmt.Errorf("%v instances are still there", n)
 				}
