@@ -50,6 +50,7 @@ type FunctionState struct {
 	StartTime time.Duration `json:"startTime"`           // of late, ns; 0 is not known
 	Service   time.Duration `json:"service"`             // of a request, of late, ns; 0 is not known
 	CPU       time.Duration `json:"cpu"`                 // of a request, of late, ns
+	Delay     time.Duration `json:"delay"`               // that what happens in its event loop waits for its turn, of late, ns
 	Memory    int64         `json:"memory"`              // of an instance, of late, bytes
 
 	Starts []StartState `json:"starts"` // by kind, the quickest first; kinds that never occurred are left out

@@ -1,6 +1,9 @@
 package autoscale_test
 
 import (
+	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -99,5 +102,118 @@ func TestALimitIsAlwaysWithinItsBounds(t *testing.T) {
 		if got := l.At(ceiling); got < 1 || got > max(1, ceiling) {
 			t.Fatalf("%d of at most %d", got, ceiling)
 		}
+	}
+}
+
+// turn plays n requests at once on one thread, each of which computes between
+// waits that chance varies, for some rounds: how long each took, how often a timer
+// of 25 ms came meanwhile, and how late together.
+func turn(chance *rand.Rand, n int, compute, least, most time.Duration) (took []time.Duration, ticks float64, late time.Duration) {
+	const tick = 25 * time.Millisecond
+	ready := make([]time.Duration, n) // when the wait of each is over
+	for i := range ready {
+		ready[i] = least + time.Duration(chance.Int64N(int64(most-least)+1))
+	}
+	slices.Sort(ready)
+	now, due := time.Duration(0), tick
+	for len(ready) > 0 {
+		if ready[0] > due && now <= due { // nothing to do but wait
+			now, due = due, due+tick
+			ticks++
+			continue
+		}
+		now = max(now, ready[0])
+		for len(ready) > 0 && ready[0] <= now { // all that is ready, and then timers
+			now += compute
+			took = append(took, now)
+			ready = ready[1:]
+		}
+		if now >= due {
+			late += now - due
+			ticks++
+			due = now + tick
+		}
+	}
+	return took, ticks, late
+}
+
+func TestTheLimitHeedsHowLateTheEventLoopIs(t *testing.T) {
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name        string
+		compute     time.Duration
+		least, most time.Duration // that a request waits
+		from, to    int
+		deaf        int // what the limit is at least without the event loop's word; 0: does not matter
+	}{
+		{name: "computes for 50ms, waits for nothing", compute: 50 * ms, from: 1, to: 2},
+		{name: "computes for 80ms behind waits of up to three seconds", compute: 80 * ms, least: 10 * ms, most: 3000 * ms, from: 4, to: 24, deaf: 28},
+		{name: "computes for 200ms behind waits of up to three seconds", compute: 200 * ms, least: 10 * ms, most: 3000 * ms, from: 1, to: 8, deaf: 12},
+		{name: "waits for up to three seconds", compute: 200 * time.Microsecond, least: 10 * ms, most: 3000 * ms, from: 24, to: 64},
+		{name: "waits for 100ms", compute: 200 * time.Microsecond, least: 100 * ms, most: 100 * ms, from: 64, to: 64},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			play := func(hears bool) int {
+				var l autoscale.Limit
+				chance := rand.New(rand.NewPCG(3, 3))
+				now := time.Unix(1000, 0)
+				for range 400 {
+					n := l.At(64)
+					took, ticks, late := turn(chance, n, tt.compute, tt.least, tt.most)
+					if hears {
+						l.Delayed(ticks, late)
+					}
+					for _, d := range took {
+						l.Observe(autoscale.Answered{At: now.Add(d), Took: d, Company: n, Full: true}, 64)
+					}
+					now = now.Add(took[len(took)-1])
+				}
+				return l.At(64)
+			}
+			if got := play(true); got < tt.from || got > tt.to {
+				t.Errorf("the limit is %d, want %d to %d", got, tt.from, tt.to)
+			}
+			if got := play(false); got < tt.deaf {
+				t.Errorf("the limit is %d without the event loop's word, want %d: this shows nothing", got, tt.deaf)
+			}
+		})
+	}
+}
+
+func TestWhatAProcessSaysOfItsEventLoopIsBounded(t *testing.T) {
+	var l autoscale.Limit
+	now := time.Unix(1000, 0)
+	for i, claim := range []struct {
+		ticks float64
+		late  time.Duration
+	}{{0, time.Hour}, {-5, time.Hour}, {math.NaN(), time.Hour}, {1, -time.Hour}, {math.Inf(1), 0}, {1, math.MaxInt64}, {1e300, math.MaxInt64}} {
+		l.Delayed(claim.ticks, claim.late)
+		for range 100 {
+			now = now.Add(10 * time.Millisecond)
+			l.Observe(autoscale.Answered{At: now, Took: 20 * time.Millisecond, Company: 8, Full: true}, 64)
+		}
+		if got := l.At(64); got < 1 || got > 64 {
+			t.Fatalf("claim %d: the limit is %d", i, got)
+		}
+	}
+	for range 2000 {
+		now = now.Add(10 * time.Millisecond)
+		l.Observe(autoscale.Answered{At: now, Took: 20 * time.Millisecond, Company: 8, Full: true}, 64)
+	}
+	if got := l.At(64); got != 64 {
+		t.Errorf("the limit is %d long after the last lie, want 64", got)
+	}
+}
+
+func TestAnEventLoopThatOthersHoldUpDoesNotLowerTheLimit(t *testing.T) {
+	var l autoscale.Limit
+	now := time.Unix(1000, 0)
+	for range 2000 {
+		now = now.Add(time.Millisecond)
+		l.Delayed(1, 80*time.Millisecond)
+		l.Observe(autoscale.Answered{At: now, Took: 2 * time.Millisecond, Company: 12, Full: true, Hindered: true, CPU: 400 * time.Microsecond}, 64)
+	}
+	if got := l.At(64); got != 16 {
+		t.Errorf("the limit is %d, want 16 as before: 12 requests of 0.4ms do not hold up their event loop for 80ms", got)
 	}
 }

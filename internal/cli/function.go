@@ -235,6 +235,7 @@ func (s *session) inspectedFunction(f *client.Function) {
 		{"a start takes", learned(f.StartTime, terminal.Precise)},
 		{"a request takes", learned(f.Service, terminal.Precise)},
 		{"of it CPU", learned(f.CPU, terminal.Precise)},
+		{"its turn comes after", learned(f.Delay, terminal.Precise)},
 		{"an instance uses", usedText(f.Memory)},
 		{"archive", archive},
 		{"template", template},

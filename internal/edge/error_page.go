@@ -65,7 +65,7 @@ var problems = map[string]problem{
 	"edge_function_invocation_timeout":    {status: 504, code: "EDGE_FUNCTION_INVOCATION_TIMEOUT", blame: blameCode, title: "This edge function took too long", next: "If the site is yours: make it answer sooner."},
 	"middleware_invocation_failed":        {status: 500, code: "MIDDLEWARE_INVOCATION_FAILED", blame: blameCode, title: "The site's middleware has crashed", next: "If the site is yours, `lateen logs` shows why, under this request id."},
 	"middleware_invocation_timeout":       {status: 504, code: "MIDDLEWARE_INVOCATION_TIMEOUT", blame: blameCode, title: "The site's middleware took too long", next: "If the site is yours: make it answer sooner."},
-	"infinite_loop_detected":              {status: 508, code: "INFINITE_LOOP_DETECTED", blame: blameCode, title: "The site's routes lead in a circle", next: "If the site is yours: look for rewrites that lead back to themselves."},
+	"infinite_loop_detected":              {status: 508, code: "INFINITE_LOOP_DETECTED", blame: blameCode, title: "This site asks itself in a circle", next: "If the site is yours: look for functions that call themselves, and for rewrites that lead back to themselves."},
 	"route_pattern_timeout":               {status: 500, code: "ROUTE_PATTERN_TIMEOUT", blame: blameCode, title: "The site's routes took too long", next: "If the site is yours: simplify the pattern of the route that matches this path."},
 
 	"router_external_target_error":   {status: 502, code: "ROUTER_EXTERNAL_TARGET_ERROR", blame: blameOrigin, title: "The server behind this page cannot be reached", next: "Try again in a while."},

@@ -120,6 +120,10 @@ func (x *exchange) serve() {
 		x.fail(err)
 		return
 	}
+	if x.hops >= maxHops {
+		x.fail(errLoop)
+		return
+	}
 	d, err := x.site.router.Resolve(ctx, x.routeRequest(), x.runMiddleware)
 	if err != nil {
 		x.fail(err)

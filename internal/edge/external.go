@@ -18,8 +18,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// hopsHeader counts how often a request has left the platform for an origin;
-// one that comes back maxHops times runs in a circle.
+// hopsHeader counts how often what led to a request has passed through the
+// platform: rewrites to origins say it, and the agents of functions in all
+// requests of theirs. One that comes maxHops times runs in a circle.
 const (
 	hopsHeader = "X-Lateen-Hops"
 	maxHops    = 8
@@ -97,9 +98,6 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	req.Host = target.Host
 	x.forwardedHeader(req.Header)
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" lateen")
-	if x.hops >= maxHops {
-		return nil, errLoop
-	}
 	req.Header[hopsHeader] = []string{strconv.Itoa(x.hops + 1)}
 	return req.WithContext(x.req.Context()), nil
 }

@@ -62,6 +62,9 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	x.functionHeader(req.Header, d)
 	e.tellFunction(req.Header, x)
 	ctx = lateen.WithRequestID(ctx, x.id)
+	if x.hops > 0 {
+		ctx = lateen.WithHops(ctx, x.hops)
+	}
 	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
 	switch {
 	case err == nil:

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -373,5 +374,33 @@ func TestAPanicIsOneRequestsTrouble(t *testing.T) {
 	is(t, resp, 200, "")
 	if r := s.record(0); r.Status != 500 || r.Error != "internal" {
 		t.Errorf("recorded: %d %q", r.Status, r.Error)
+	}
+}
+
+func TestAFunctionThatAsksItselfEnds(t *testing.T) {
+	s := newStage(t)
+	var calls atomic.Int64
+	s.function("/fn", lateen.Function{})
+	s.file("/page", "text/plain", "still there")
+	s.options.Fleet = invoker(func(ctx context.Context, _ lateen.FunctionSpec, _ *http.Request, _ *lateen.Invocation) (*http.Response, error) {
+		calls.Add(1)
+		resp, _ := s.get("/fn", fmt.Sprintf("%s: %d", hopsHeader, lateen.HopsFrom(ctx)+1)) // as its agent says
+		code := resp.Header.Get("X-Vercel-Error")
+		if code == "" {
+			code = resp.Header.Get("X-Inner")
+		}
+		return &http.Response{StatusCode: resp.StatusCode, Header: http.Header{"X-Inner": {code}}, Body: http.NoBody}, nil
+	})
+	s.open()
+	resp, _ := s.get("/fn")
+	is(t, resp, 508, "")
+	has(t, resp.Header, "X-Inner", "INFINITE_LOOP_DETECTED")
+	if n := calls.Load(); n != maxHops {
+		t.Errorf("it was called %d times, want %d", n, maxHops)
+	}
+	for claim, want := range map[string]int{"7": 200, "8": 508, "99999999999999999999": 508, "-9": 200, "x": 200} {
+		if resp, _ := s.get("/page", hopsHeader+": "+claim); resp.StatusCode != want {
+			t.Errorf("who claims to have come %s times gets %d, want %d", claim, resp.StatusCode, want)
+		}
 	}
 }

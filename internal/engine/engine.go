@@ -90,6 +90,11 @@ type Usage struct {
 	CPU    time.Duration // user and system time of all its processes
 	Memory int64         // resident bytes now
 	Peak   int64         // the most Memory ever was, as far as the engine knows
+	// Ticks is how often its event loop was looked at while it had requests, and
+	// Late how late that found it, together: how long what happens in it waits for
+	// its turn. It is the guest's word, within bounds; 0 where nobody looks.
+	Ticks float64
+	Late  time.Duration
 	// Outbound is whom it has connected to so far, by host; nil where nobody
 	// counts. It holds a bounded number of hosts.
 	Outbound []lateen.Outbound

@@ -22,6 +22,7 @@ type function struct {
 	cpu      float64       // seconds that a request uses, of late
 	quickest float32       // seconds that one takes to be answered at best, of late; 0 is not known
 	vain     float32       // processors that one uses which has no answer, of late; one that has is counted with none
+	delay    float32       // seconds that its event loop is late, of late
 	resting  int64         // bytes that an instance holds when it rests, of late
 	holding  int64         // and after a request
 	latency  latencies
@@ -57,6 +58,16 @@ func (fn *function) learnVain(cpu, took time.Duration) {
 		return
 	}
 	fn.vain += (used - fn.vain) / 8
+}
+
+// learnDelay takes note of how late so many timers of an instance's event loop
+// were, together.
+func (fn *function) learnDelay(ticks float64, late time.Duration) {
+	if !(ticks > 0) || late < 0 {
+		return // nothing was said since, or what was said is older than what is known
+	}
+	fn.limit.Delayed(ticks, late)
+	fn.delay += (float32(late.Seconds()/ticks) - fn.delay) / 8
 }
 
 // leastTook is a time over which processor time can be measured.

@@ -64,6 +64,7 @@ func (m *member) readUsage(now time.Time) (engine.Usage, bool) {
 // enterLocked enters what m uses into the books.
 func (f *Fleet) enterLocked(m *member, now time.Time, u engine.Usage) {
 	f.usage.add(now, u.CPU-m.meter.usage.CPU, f.o.Processors, f.load)
+	m.pool.function.learnDelay(u.Ticks-m.meter.usage.Ticks, u.Late-m.meter.usage.Late)
 	m.meter.take(now, u)
 	if u.Memory <= 0 || m.leaving {
 		return

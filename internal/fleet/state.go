@@ -95,7 +95,7 @@ func (f *Fleet) statesLocked(states []lateen.FunctionState, fn *function) []late
 	known := lateen.FunctionState{
 		Project: fn.project.id, Deployment: fn.last, Function: fn.name, Instances: []lateen.InstanceState{},
 		Limit: fn.limit.At(f.o.Concurrency), MaxLimit: f.o.Concurrency, MaxInstances: f.o.PerFunction,
-		StartTime: fn.start, Service: fn.service, CPU: seconds(fn.cpu),
+		StartTime: fn.start, Service: fn.service, CPU: seconds(fn.cpu), Delay: seconds(float64(fn.delay)),
 		Memory: cmp.Or(fn.holding, fn.resting), Starts: fn.latency.states(),
 	}
 	if last := fn.history.Last(); !last.IsZero() {

@@ -17,7 +17,7 @@ import (
 func TestMessagesComeOutAsTheyWentIn(t *testing.T) {
 	var wire bytes.Buffer
 	long := Log{Message: []byte(strings.Repeat("long \x00 line\n", 5_000)), Level: "info", Context: Context{"req_1", 7}}
-	sent := []any{Unrecoverable{1, "ends with a NUL: \x00"}, long, End{Context{"req_2", 1 << 62}, &Fault{FaultFailed, "no"}}}
+	sent := []any{Unrecoverable{1, "ends with a NUL: \x00"}, long, End{Context{"req_2", 1 << 62}, &Fault{FaultFailed, "no"}, nil}}
 	for _, payload := range sent {
 		if err := Write(&wire, "x", payload); err != nil {
 			t.Fatal(err)
@@ -131,4 +131,30 @@ func FuzzReader(f *testing.F) {
 		}
 		t.Error("more messages than bytes")
 	})
+}
+
+func TestOfADelayOnlyWhatCanBeIsBelieved(t *testing.T) {
+	for text, want := range map[string]struct {
+		ticks float64
+		late  time.Duration
+	}{
+		`{}`:                                        {},
+		`{"delay":null}`:                            {},
+		`{"delay":{}}`:                              {},
+		`{"delay":{"ticks":-1}}`:                    {},
+		`{"delay":{"ticks":0.5}}`:                   {},
+		`{"delay":{"ticks":1,"late":-5}}`:           {},
+		`{"delay":{"ticks":4,"late":10}}`:           {4, 10 * time.Millisecond},
+		`{"delay":{"ticks":1,"late":1e300}}`:        {1, 10 * time.Second},
+		`{"delay":{"ticks":1e300,"late":1e300}}`:    {1000, time.Second},
+		`{"delay":{"ticks":1e6,"late":25000000.0}}`: {1000, 25 * time.Second},
+	} {
+		var e End
+		if err := (Message{Payload: []byte(text)}).Into(&e); err != nil {
+			t.Fatal(err)
+		}
+		if ticks, late := e.Delay.Believable(); ticks != want.ticks || late != want.late {
+			t.Errorf("%s: %v ticks, %s late; want %v, %s", text, ticks, late, want.ticks, want.late)
+		}
+	}
 }

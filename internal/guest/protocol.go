@@ -116,6 +116,31 @@ type ServerStarted struct {
 type End struct {
 	Context Context `json:"context"`
 	Error   *Fault  `json:"error"` // nil: it went well
+	Delay   *Delay  `json:"delay"` // nil: nothing was noticed, or nobody looks
+}
+
+// Delay is how late timers of a guest's event loop were, those that have come
+// since the last [End] that said it: how long whatever happens in the process
+// waits for its turn. It is a guest's word.
+type Delay struct {
+	Ticks float64 `json:"ticks"` // how many there were
+	Late  float64 `json:"late"`  // ms, of all together
+}
+
+// The most that is believed of a [Delay].
+const (
+	maxTicks = 1000
+	maxLate  = 10 * time.Second // of one
+)
+
+// Believable returns how many ticks there were and how late they were together,
+// within what can be; 0 and 0 where d makes no sense.
+func (d *Delay) Believable() (ticks float64, late time.Duration) {
+	if d == nil || !(d.Ticks >= 1) || !(d.Late >= 0) {
+		return 0, 0
+	}
+	ticks = min(d.Ticks, maxTicks)
+	return ticks, time.Duration(ticks * min(d.Late/d.Ticks, maxLate.Seconds()*1000) * float64(time.Millisecond))
 }
 
 // The reasons of a [Fault].

@@ -316,7 +316,7 @@ func (c *connection) readResponse(req *http.Request) (*http.Response, error) {
 }
 
 // writeHead writes a request's head, and last what is for the agent, if there
-// is one: the number of the request and its id.
+// is one: the number of the request, its id and how far it has come.
 func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	uri := req.URL.RequestURI()
 	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) || !httpguts.ValidHostHeader(req.Host) {
@@ -353,6 +353,9 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	if agent {
 		out = appendField(out, guest.HeaderInvocation, string(lateen.RequestIDFrom(req.Context())))
 		out = appendField(out, guest.HeaderRequest, strconv.FormatUint(id, 10))
+		if hops := lateen.HopsFrom(req.Context()); hops > 0 {
+			out = appendField(out, guest.HeaderHops, strconv.Itoa(hops))
+		}
 	}
 	c.out = append(out, "\r\n"...)
 	if _, err := c.Write(c.out); err != nil {

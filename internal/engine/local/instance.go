@@ -47,9 +47,11 @@ type instance struct {
 
 	mu    sync.Mutex // guards below
 	calls calls
-	ready bool  // the code is loaded
-	over  bool  // takes no more requests
-	cause error // why the engine has killed it
+	ticks float64       // see [engine.Usage]
+	late  time.Duration // so
+	ready bool          // the code is loaded
+	over  bool          // takes no more requests
+	cause error         // why the engine has killed it
 }
 
 // newInstance makes w the instance that spec wants; load makes it so.
@@ -251,6 +253,9 @@ func (i *instance) receive(m guest.Message) {
 		var e guest.End
 		err = m.Into(&e)
 		i.calls.end(e.Context.RequestID, e.Error)
+		ticks, late := e.Delay.Believable()
+		i.ticks += ticks
+		i.late += late
 		i.restLocked()
 	case guest.TypeLog:
 		var l guest.Log

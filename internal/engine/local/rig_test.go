@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
@@ -29,9 +30,15 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigIn(t, nil)
+}
+
+// newRigIn is a rig whose functions have a network.
+func newRigIn(t *testing.T, network *egress.Network) *rig {
+	t.Helper()
 	r := &rig{t: t, logs: &enginetest.Logs{}, trees: enginetest.Reachable(t)}
 	r.Engine = running(t, Options{
-		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: r.trees, Logs: r.logs, Toolchain: enginetest.Toolchain(t), Pool: 1, Path: filepath.SplitList(os.Getenv("PATH")),
+		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: r.trees, Logs: r.logs, Toolchain: enginetest.Toolchain(t), Pool: 1, Network: network, Path: filepath.SplitList(os.Getenv("PATH")),
 		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
 			return filepath.Join(r.trees, string(tree)), nil
 		},

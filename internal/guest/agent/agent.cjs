@@ -14,8 +14,10 @@ const control = require('./control.cjs');
 const { Call, NoResponse, run, complain } = require('./call.cjs');
 const capture = require('./console.cjs');
 const context = require('./context.cjs');
+const delay = require('./delay.cjs');
 const fault = require('./fault.cjs');
 const { load } = require('./handler.cjs');
+const hops = require('./hops.cjs');
 const next = require('./next.cjs');
 const template = require('./template.cjs');
 const uptime = require('./uptime.cjs');
@@ -89,6 +91,7 @@ function park() {
 async function activate(spec) {
   const began = performance.now();
   uptime.restart();
+  delay.restart();
   Object.assign(process.env, spec.env);
   process.chdir(spec.root);
   if (spec.sourceMaps) process.setSourceMapsEnabled(true);
@@ -107,6 +110,7 @@ async function activate(spec) {
 
 capture.install();
 context.install();
+hops.install();
 next.install();
 fault.install();
 server.listen({ fd: LISTENER });

@@ -8,6 +8,7 @@ const { IncomingMessage, ServerResponse } = require('node:http');
 const { setTimeout } = require('node:timers');
 const { inspect } = require('node:util');
 const control = require('./control.cjs');
+const delay = require('./delay.cjs');
 
 const PREFIX = 'x-vercel-internal-';
 const MAX_SUMMARY = 4096; // characters
@@ -26,6 +27,7 @@ class Call {
     const internal = takeInternalHeaders(req);
     this.id = Number(internal['request-id'] ?? 0);
     this.invocation = internal['invocation-id'] ?? '';
+    this.hops = Number(internal.hops ?? 0); // see hops.cjs
     this.question = internal.question; // of the supervisor to the agent; undefined: user code is meant
     this.req = req;
     this.res = res;
@@ -35,6 +37,7 @@ class Call {
     this.failed = false;
     this.context = undefined;
     live.add(this);
+    delay.begin(isBusy);
     res.once('close', () => {
       if (!res.writableFinished) {
         if (!this.failed) this.waitUntil(new Promise((resolve) => setTimeout(resolve, CLEAN_UP).unref()));
@@ -74,7 +77,7 @@ class Call {
   settle() {
     if (!this.closed || this.waiting > 0 || !live.delete(this)) return;
     for (const tell of atEnd) tell(this);
-    control.send('end', { context: this.reference, error: this.error });
+    control.send('end', { context: this.reference, error: this.error, delay: delay.take() });
   }
 
   /**
@@ -97,6 +100,8 @@ class Call {
     end.call(res, body);
   }
 }
+
+const isBusy = () => live.size > 0;
 
 /** Says that user code came to its end and left nothing to answer with. */
 class NoResponse extends Error {

@@ -80,6 +80,8 @@ function install(entry, spec) {
     removeEventListener: events.removeEventListener.bind(events),
     dispatchEvent: events.dispatchEvent.bind(events),
   });
+  // Node's own fetch sets timers by the same name, and they are no numbers to it.
+  Object.defineProperty(Number.prototype, 'unref', { value() { return this.valueOf(); }, configurable: true, writable: true });
   globalThis[WASM] = compile;
 }
 

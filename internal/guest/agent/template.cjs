@@ -12,6 +12,7 @@ const process = require('node:process');
 const { setFlagsFromString } = require('node:v8');
 const { runInNewContext } = require('node:vm');
 const control = require('./control.cjs');
+const delay = require('./delay.cjs');
 const random = require('./random.cjs');
 const uptime = require('./uptime.cjs');
 
@@ -103,6 +104,7 @@ async function serve(server) {
   control.send('parked', {});
   native.settle(control.DESCRIPTOR);
   uptime.restart();
+  delay.restart();
   control.watch();
   control.send('server-started', { initDuration: 0 });
 }

@@ -25,9 +25,10 @@ def package():
 def main():
     sys.dont_write_bytecode = True
     package()
-    from _lateen import control, entry, output, warm
+    from _lateen import control, entry, hops, output, warm
 
     output.install()
+    hops.install()
     warm.warm()
     control.send("parked", {"version": sys.version.split()[0]})
     entry.activate(control.receive())

@@ -7,7 +7,7 @@ import inspect
 import threading
 import traceback
 
-from _lateen import control
+from _lateen import control, delay
 
 PREFIX = "x-vercel-internal-"
 MAX_SUMMARY = 4096  # characters
@@ -31,6 +31,7 @@ class Call:
             name, value = headers.pop()
             internal[name.lower()[len(PREFIX):]] = value
         self.id = int(internal.get("request-id", 0))
+        self.hops = int(internal.get("hops", 0))  # see hops.py
         self.invocation = internal.get("invocation-id", "")
         self.reference = {"invocationId": self.invocation, "requestId": self.id}
         self.error = None
@@ -47,7 +48,7 @@ class Call:
             live.discard(self)
         for tell in at_end:
             tell(self)
-        control.send("end", {"context": self.reference, "error": self.error})
+        control.send("end", {"context": self.reference, "error": self.error, "delay": delay.take()})
 
     def wait_until(self, work):
         """Keeps the call from ending until an awaitable, or a function without arguments, is through."""
@@ -98,6 +99,10 @@ class Call:
         self.error = self.error or {"reason": reason, "message": message}
         body = message.encode()
         return (f"HTTP/1.1 500 Failed\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{PREFIX}failure: {reason}\r\n\r\n").encode() + body
+
+
+def is_busy():
+    return len(live) > 0
 
 
 class NoResponse(Exception):

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 
-from _lateen import call
+from _lateen import call, delay
 from _lateen.http1 import Framing, Head
 
 HIGH = 256 * 1024  # bytes of a body that wait for the application before the connection does
@@ -136,7 +136,9 @@ class Request:
         self.ended = False
         context = contextvars.copy_context()
         context.run(call.current.set, self.owner)
-        self.task = asyncio.get_running_loop().create_task(self.run(), context=context)
+        loop = asyncio.get_running_loop()
+        delay.begin(loop, call.is_busy)
+        self.task = loop.create_task(self.run(), context=context)
 
     def scope(self):
         head = self.head

@@ -1,0 +1,40 @@
+"""How late the event loop is: see agent/delay.cjs. Code that blocks has a thread of its own, and no loop."""
+
+import time
+
+TICK = 0.025  # s
+
+_ticking = False
+_noticed = [0, 0.0]  # ticks, and how late they were together, in s, since it was last told
+
+
+def begin(loop, busy):
+    """Ticks as long as busy says that there are calls; one has begun."""
+    global _ticking
+    if _ticking:
+        return
+    _ticking = True
+    _next(loop, busy)
+
+
+def _next(loop, busy):
+    loop.call_later(TICK, _tick, loop, busy, time.monotonic() + TICK)
+
+
+def _tick(loop, busy, due):
+    global _ticking
+    _noticed[0] += 1
+    _noticed[1] += max(0.0, time.monotonic() - due)
+    if busy():
+        _next(loop, busy)
+    else:
+        _ticking = False
+
+
+def take():
+    """Returns what was noticed since the last time; None where that is nothing."""
+    ticks, late = _noticed
+    if ticks == 0:
+        return None
+    _noticed[:] = [0, 0.0]
+    return {"ticks": ticks, "late": late * 1000}
