@@ -35,7 +35,7 @@ examples: ## builds every example with its own framework
 	scripts/examples.sh
 
 e2e: build examples ## real frameworks, the real CLI, a real browser
-	$(GO) test -race -tags e2e -timeout 20m ./test/...
+	$(GO) test -race -tags e2e -p 1 -timeout 20m ./test/... # one by one: test/hostile attacks the machine
 	$(GO) test -race -tags e2e -timeout 10m -run VercelCLI ./internal/api
 
 bench: build examples ## measures, and writes docs/benchmarks.md

@@ -167,7 +167,7 @@ func (p *platform) kill(t *testing.T) {
 	})
 	t.Run("itself, to stop it", func(t *testing.T) {
 		f := p.hostile(t, "kill.cjs")
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		if body, err := f.try(ctx, "/stop"); err == nil {
 			t.Errorf("it answers: %s", body)

@@ -61,8 +61,8 @@ func (p *platform) memory(t *testing.T) {
 // childMemory is taken by what a function has started.
 func (p *platform) childMemory(t *testing.T) {
 	f := p.sail(t, little)
-	if body, err := f.try(t.Context(), target("/", "memory", "400")); err == nil {
-		t.Errorf("it took it all: %s", body)
+	if body, err := f.try(t.Context(), target("/", "memory", "400")); err == nil || errors.Is(err, errPatience) {
+		t.Errorf("it took it all: %s, %v", body, err) // and holds it, so that there is time to see that
 	}
 }
 
@@ -134,33 +134,29 @@ func (p *platform) forks(t *testing.T) {
 	if p.vessel.forks != "" {
 		at = target(p.vessel.forks, name)
 	}
-	f := p.sail(t, unchanged)
+	f := p.sail(t, func(s *lateen.FunctionSpec) { s.Function.Memory = 4096 }) // so that it is their number which is too large
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	type answer struct {
-		body string
-		err  error
-	}
-	answered := make(chan answer, 1)
+	said := make(chan string, 1)
 	go func() {
 		body, err := f.try(ctx, at)
-		answered <- answer{body, err}
+		said <- fmt.Sprint(body, err)
 	}()
 	most := 0
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for since := 0; since < 30 && ctx.Err() == nil; since++ { // for a while after there are some
+	var some time.Time // since when there are some
+	for ctx.Err() == nil && !closed(f.Done()) && (some.IsZero() || time.Since(some) < time.Second) {
 		<-tick.C
-		if most = max(most, len(named(name))); most < 10 {
-			since = 0
+		if most = max(most, len(named(name))); most >= 10 && some.IsZero() {
+			some = time.Now()
 		}
 	}
 	cancel()
 	if most < 10 || most > mostTasks {
 		t.Errorf("there were up to %d processes", most)
 	}
-	a := <-answered
-	t.Logf("up to %d processes: %s %v", most, a.body, a.err)
+	t.Logf("up to %d processes: %s", most, <-said)
 	f.end()
 	f.gone(t)
 	until(t, "all forks are gone", func() bool { return len(named(name)) == 0 })
@@ -173,30 +169,15 @@ func (p *platform) busy(t *testing.T) {
 	if got := threads.get(t, "/threads"); got != "busy" {
 		t.Fatal(got)
 	}
-	w := &watch{}
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, lateen.ErrFunctionTimeout)
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.run(ctx, p.neighbour)
-	}()
-	_, err := loop.try(ctx, "/")
-	if !errors.Is(err, lateen.ErrFunctionTimeout) {
-		t.Errorf("the error is %v, want that its time is over", err)
-	}
-	<-done
-	began := time.Now()
+	p.meanwhile(t, func(ctx context.Context) {
+		if _, err := loop.try(ctx, "/"); !errors.Is(err, lateen.ErrFunctionTimeout) {
+			t.Errorf("the error is %v, want that its time is over", err)
+		}
+	})
 	loop.end()
 	threads.end()
 	loop.gone(t)
 	threads.gone(t)
-	if took := time.Since(began); took > 30*time.Second {
-		t.Errorf("it took %v to end them", took)
-	}
-	if w.asked < 3 {
-		t.Errorf("the neighbour was asked %d times in two seconds; the slowest answer took %v", w.asked, w.slowest)
-	}
 }
 
 // survivors are left behind by a function: they end with the instance, and
@@ -220,28 +201,35 @@ func (p *platform) survivors(t *testing.T) {
 	}
 }
 
-// loading hostile code fails, soon after nobody waits for it any more.
+// loading hostile code fails, at the latest when nobody waits for it any more.
 func (p *platform) loading(t *testing.T) {
 	var all sync.WaitGroup
 	for _, how := range []string{"loop", "wait", "exit", "kill", "stop", "control", "memory", "deep"} {
-		name := "hostile-load-" + how + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-		all.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			defer cancel()
-			began := time.Now()
-			i, err := p.begin(ctx, "hostile", "load.cjs", func(s *lateen.FunctionSpec) {
-				little(s)
-				s.Env = map[string]string{"HOW": how, "NAME": name}
-			})
-			if err == nil {
-				(&function{i, p}).end()
-				t.Errorf("%s: it was started", how)
-			}
-			if took := time.Since(began); took > 30*time.Second {
-				t.Errorf("%s: it took %v", how, took)
-			}
-			comes(t, how+": what it has started is gone", func() bool { return len(named(name)) == 0 })
-		})
+		all.Go(func() { p.load(t, how) })
 	}
 	all.Wait()
+}
+
+// load loads code that does its harm in that way, until a moment after it has
+// begun to.
+func (p *platform) load(t *testing.T, how string) {
+	name := "hostile-load-" + how + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	failed := make(chan struct{})
+	go func() {
+		defer close(failed)
+		i, err := p.begin(ctx, "hostile", "load.cjs", func(s *lateen.FunctionSpec) {
+			little(s)
+			s.Env = map[string]string{"HOW": how, "NAME": name}
+		})
+		if err == nil {
+			(&function{i, p}).end()
+			t.Errorf("%s: it was started", how)
+		}
+	}()
+	comes(t, how+": it is at it", func() bool { return len(named(name)) > 0 || closed(failed) })
+	time.AfterFunc(time.Second, cancel)
+	comes(t, how+": it is no longer waited for", func() bool { return closed(failed) })
+	comes(t, how+": what it has started is gone", func() bool { return len(named(name)) == 0 })
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/wasi"
@@ -42,31 +41,26 @@ func (p *platform) module(t *testing.T) {
 	got.want(t, "(?i).*(no such file|not permitted|permission denied|invalid|not implemented|not supported|bad file|capabilities).*", map[string]string{
 		"read " + own: "done", "read from above " + own: ".*", "list " + own: "(?i).*not a dir.*",
 	})
-	before := heap()
+	before := p.heap()
 	for how, want := range map[string]error{"/bomb": lateen.ErrFunctionFailed, "/head": lateen.ErrFunctionFailed, "/lines": nil} {
 		if _, err := f.try(t.Context(), how); !errors.Is(err, want) {
 			t.Errorf("%s: the error is %v, want %v", how, err, want)
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, lateen.ErrFunctionTimeout)
-	defer cancel()
-	var all sync.WaitGroup
-	for n := range 24 {
-		how := []string{"/loop", "/loop", "/endless"}[n%3]
-		all.Go(func() {
-			if _, err := f.try(ctx, how); !errors.Is(err, lateen.ErrFunctionTimeout) {
-				t.Errorf("%s: the error is %v", how, err)
-			}
-		})
-	}
-	w := &watch{}
-	w.run(ctx, p.neighbour)
-	all.Wait()
-	if t.Logf("the slowest of %d answers of the neighbour took %v", w.asked, w.slowest); w.asked < 3 {
-		t.Errorf("the neighbour was asked %d times in two seconds", w.asked)
-	}
+	p.meanwhile(t, func(ctx context.Context) {
+		var all sync.WaitGroup
+		for n := range 24 {
+			how := []string{"/loop", "/loop", "/endless"}[n%3]
+			all.Go(func() {
+				if _, err := f.try(ctx, how); !errors.Is(err, lateen.ErrFunctionTimeout) {
+					t.Errorf("%s: the error is %v", how, err)
+				}
+			})
+		}
+		all.Wait()
+	})
 	until(t, "all of it is over", func() bool { return f.Busy() == 0 })
-	if grown := heap() - before; grown > 100<<20 {
+	if grown := p.heap() - before; grown > 100<<20 {
 		t.Errorf("the platform has %d MiB more of it", grown>>20)
 	}
 	if f.Usage().Peak > 64<<20 {

@@ -32,7 +32,7 @@ import (
 )
 
 const (
-	patience = time.Minute // for whatever must come
+	patience = 2 * time.Minute // for whatever must come
 	secret   = "of the neighbour"
 )
 
@@ -47,7 +47,8 @@ type platform struct {
 	dir     string // the engine's
 	data    string // as the platform's data directory, only that anybody who sees it may read it
 
-	service netip.AddrPort // of this host, the only one that functions may call
+	service  netip.AddrPort // of this host, the only one that functions may call
+	compiled chan struct{}  // closed once nothing is compiled in this process any more
 
 	neighbour *function
 }
@@ -85,7 +86,7 @@ func (p *platform) aboard(v vessel) *platform {
 func open(t *testing.T, attacker string, o origin) *platform {
 	t.Helper()
 	home := enginetest.Reachable(t)
-	p := &platform{origin: o, vessel: node(), logs: &sink{}, trees: filepath.Join(home, "trees"), dir: filepath.Join(home, "run"), data: filepath.Join(home, "data")}
+	p := &platform{origin: o, vessel: node(), logs: &sink{}, trees: filepath.Join(home, "trees"), dir: filepath.Join(home, "run"), data: filepath.Join(home, "data"), compiled: make(chan struct{})}
 	p.layOut(t, attacker)
 	service := greeter(t, "tcp", "127.0.0.1:0").Addr().String()
 	p.service = netip.MustParseAddrPort(service)
@@ -103,7 +104,7 @@ func open(t *testing.T, attacker string, o origin) *platform {
 	if p.engine, err = local.New(options); err != nil {
 		t.Fatal(err)
 	}
-	p.modules, err = wasi.New(t.Context(), wasi.Options{Dir: filepath.Join(home, "modules"), Logs: p.logs, Trees: trees})
+	p.modules, err = wasi.New(t.Context(), wasi.Options{Dir: filepath.Join(home, "modules"), AllMemory: 2048, Logs: p.logs, Trees: trees})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,9 +289,11 @@ func (f *function) open(ctx context.Context, target string) (*http.Response, err
 	return f.RoundTrip(req)
 }
 
+var errPatience = errors.New("the test has no more patience")
+
 // try asks and returns the answer's body.
 func (f *function) try(ctx context.Context, target string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the test has no more patience"))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
 	resp, err := f.open(ctx, target)
 	if err != nil {
@@ -402,6 +405,32 @@ func (p *platform) during(t *testing.T, attack func(t *testing.T)) *watch {
 	return w
 }
 
+// meanwhile has the neighbour answer some requests beside an attack that goes
+// on until its time is over.
+func (p *platform) meanwhile(t *testing.T, attack func(ctx context.Context)) {
+	t.Helper()
+	ctx, end := context.WithCancelCause(t.Context())
+	defer end(nil)
+	var both sync.WaitGroup
+	w := &watch{}
+	both.Go(func() { attack(ctx) })
+	both.Go(func() { w.run(ctx, p.neighbour) })
+	comes(t, "the neighbour has answered", func() bool { return w.answers() >= 20 })
+	end(lateen.ErrFunctionTimeout)
+	both.Wait()
+	t.Logf("the slowest of %d answers of the neighbour took %v", w.asked, w.slowest)
+	for _, err := range w.failed {
+		t.Errorf("the neighbour: %v", err)
+	}
+}
+
+// answers is how many there were.
+func (w *watch) answers() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked - len(w.failed)
+}
+
 func (w *watch) run(ctx context.Context, f *function) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -456,6 +485,16 @@ func comes(t *testing.T, what string, fact func() bool) bool {
 		}
 	}
 	return true
+}
+
+// closed reports whether c is.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // named returns the processes of this host that have a word among their

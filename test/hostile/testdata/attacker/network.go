@@ -69,7 +69,7 @@ func sockets(r *report, _ []string) {
 func connect(r *report, args []string) {
 	for _, arg := range args {
 		network, address, _ := strings.Cut(arg, ":")
-		conn, err := net.DialTimeout(network, address, 3*time.Second)
+		conn, err := net.DialTimeout(network, address, 20*time.Second)
 		if err == nil {
 			err = converse(conn)
 		}
@@ -85,7 +85,7 @@ func connect(r *report, args []string) {
 // between took is none yet.
 func converse(conn net.Conn) error {
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return err
 	}
 	if _, err := conn.Write([]byte("GET / HTTP/1.0\r\n\r\n")); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -91,8 +92,8 @@ func fill(r *report, args []string) {
 	})
 }
 
-// memory takes as much as is given, in MiB, and uses it.
-func memory(r *report, args []string) {
+// memory takes as much as is given, in MiB, uses it, and does not let go of it.
+func memory(_ *report, args []string) {
 	most := number(args[0])
 	var held [][]byte
 	for range most {
@@ -102,7 +103,9 @@ func memory(r *report, args []string) {
 		}
 		held = append(held, chunk)
 	}
-	r.note("took", strconv.Itoa(len(held)))
+	for range time.Tick(time.Second) {
+		held[0][0]++
+	}
 }
 
 // devices opens what is a way to the hardware or to the kernel, and makes its own.
