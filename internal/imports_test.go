@@ -48,7 +48,7 @@ var layers = map[string]string{
 	"internal/artifact":       "internal/atomicfile",
 	"internal/cache":          "internal/atomicfile",
 	"internal/engine":         "",
-	"internal/engine/pool":    "internal/atomicfile",
+	"internal/engine/pool":    "internal/atomicfile internal/rounds",
 	"internal/engine/wasi":    "internal/cgroup internal/engine",
 	"internal/engine/local":   "internal/archive internal/cgroup internal/egress internal/engine internal/engine/pool internal/guest internal/guest/relay internal/rounds internal/sandbox internal/toolchain internal/upstream",
 	"internal/store":          "",

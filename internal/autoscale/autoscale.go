@@ -10,7 +10,7 @@
 // memory does not suffice for goes by [Evict], and how many are needed at once
 // is [Demand.Missing]. What becomes of an instance between its last request and
 // its stop is [Idle.Next], how many requests one takes at once is [Limit], and
-// who is served first where things are short is [Clock], [Yield] and
+// who gives way where things are short is [Yield] and
 // [Processors.Admit].
 package autoscale
 

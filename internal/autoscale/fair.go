@@ -1,35 +1,5 @@
 package autoscale
 
-// Clock orders tenants that wait for the same thing by virtual time, as in
-// start-time fair queueing: each has an account of what it was served, by its
-// weight, and the one that was served least is next. One that asked for nothing
-// has saved nothing up. The zero value is ready.
-type Clock struct{ now float64 }
-
-// Account is what a tenant was served, as of a [Clock].
-type Account struct{ served float64 }
-
-// Join notes that a tenant begins to wait: what it did not ask for before it
-// does not get now.
-func (c *Clock) Join(a *Account) { a.served = max(a.served, c.now) }
-
-// Serve notes that a tenant got what costs so much. A weight of 0 is 1.
-func (c *Clock) Serve(a *Account, cost, weight float64) {
-	setDefault(&weight, 1)
-	c.now = max(c.now, a.served)
-	a.served += max(0, cost) / weight
-}
-
-// Correct notes that what a tenant was served has turned out to cost something
-// else than it was taken for.
-func (c *Clock) Correct(a *Account, taken, cost, weight float64) {
-	setDefault(&weight, 1)
-	a.served = max(0, a.served+(max(0, cost)-max(0, taken))/weight)
-}
-
-// Before reports whether a is to be served before b.
-func (a *Account) Before(b *Account) bool { return a.served < b.served }
-
 // Holding is what a tenant has of something that is short.
 type Holding struct {
 	Has    int

@@ -7,49 +7,6 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-func TestTenantsAreServedByTheirWeights(t *testing.T) {
-	var clock autoscale.Clock
-	accounts := make([]autoscale.Account, 3)
-	weights, served := []float64{1, 2, 0}, make([]int, 3)
-	for i := range accounts {
-		clock.Join(&accounts[i])
-	}
-	for range 400 {
-		next := 0
-		for i := range accounts {
-			if accounts[i].Before(&accounts[next]) {
-				next = i
-			}
-		}
-		served[next]++
-		clock.Serve(&accounts[next], 1, weights[next])
-	}
-	if served[0] < 99 || served[0] > 101 || served[1] < 199 || served[1] > 201 || served[2] < 99 || served[2] > 101 {
-		t.Errorf("served %v, want 100, 200, 100", served)
-	}
-}
-
-func TestATenantThatComesLateIsNextAndDoesNotCatchUp(t *testing.T) {
-	var clock autoscale.Clock
-	var noisy, late autoscale.Account
-	clock.Join(&noisy)
-	for range 1000 {
-		clock.Serve(&noisy, 1, 1)
-	}
-	clock.Join(&late)
-	if !late.Before(&noisy) {
-		t.Error("the one that was never served is not next")
-	}
-	turns := 0
-	for late.Before(&noisy) {
-		clock.Serve(&late, 1, 1)
-		turns++
-	}
-	if turns > 2 {
-		t.Errorf("it has %d turns on end", turns)
-	}
-}
-
 func TestWhoHasMostYieldsUntilAllHaveTheSame(t *testing.T) {
 	chance := rand.New(rand.NewPCG(6, 6))
 	for range 1000 {

@@ -126,6 +126,40 @@ func TestExternalRewritesReachNothingInside(t *testing.T) {
 	}
 }
 
+// loopAt has whoever connects to l come to the same edge again.
+func (s *stage) loopAt(l net.Listener) {
+	loop := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Host = "app.localhost"
+		s.edge.ServeHTTP(w, r)
+	})}
+	s.t.Cleanup(func() { loop.Close() })
+	go loop.Serve(l)
+}
+
+func TestAMiddlewareThatRewritesToItselfEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := middlewareStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Middleware-Rewrite", "http://"+l.Addr().String()+"/again")
+	})
+	s.options.OriginAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	s.open()
+	s.loopAt(l)
+	resp, _ := s.get("/fn")
+	is(t, resp, 508, "")
+	ends := 0
+	for n := range maxHops + 1 {
+		if s.record(n).Error == "infinite_loop_detected" {
+			ends++
+		}
+	}
+	if ends != 1 {
+		t.Errorf("%d of %d requests ended as a loop", ends, maxHops+1)
+	}
+}
+
 func TestARequestThatGoesInCirclesEnds(t *testing.T) {
 	s := newStage(t)
 	s.options.OriginAllow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -135,12 +169,7 @@ func TestARequestThatGoesInCirclesEnds(t *testing.T) {
 	}
 	s.manifest.Routes = []lateen.Route{{Src: "^/out$", Dest: "http://" + l.Addr().String() + "/out"}}
 	s.open()
-	loop := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Host = "app.localhost"
-		s.edge.ServeHTTP(w, r)
-	})}
-	t.Cleanup(func() { loop.Close() })
-	go loop.Serve(l)
+	s.loopAt(l)
 	for _, claim := range []string{"0", "-1000"} {
 		resp, _ := s.get("/out", hopsHeader+": "+claim)
 		is(t, resp, 508, "")

@@ -120,7 +120,7 @@ type Fleet struct {
 	usage     usage            // of processors, by measure
 	looking   bool             // at it, from time to time
 	weights   int              // of the projects with requests, together
-	turn      autoscale.Clock  // of projects, by processor time
+	turn      rounds.Clock     // of projects, by processor time
 	dual      float64          // the clock of [autoscale.Evict]
 	ahead     autoscale.Budget // of starts nobody asked for
 	preparing map[lateen.FunctionKey]struct{}

@@ -3,6 +3,7 @@ package fleet
 import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/autoscale"
+	"github.com/lateen-dev/lateen/internal/rounds"
 )
 
 // project is what all functions of a project have together. Its fields are
@@ -11,12 +12,12 @@ type project struct {
 	id        lateen.ProjectID
 	functions map[string]*function
 
-	weight    int               // against others; at least 1
-	account   autoscale.Account // of processor time
-	ahead     autoscale.Budget  // of starts nobody asked for
-	load      float64           // processors that its requests use, as far as is known
-	instances int               // there or starting; not those that are leaving
-	owed      int               // instances of others that are leaving for it
+	weight    int              // against others; at least 1
+	account   rounds.Account   // of processor time
+	ahead     autoscale.Budget // of starts nobody asked for
+	load      float64          // processors that its requests use, as far as is known
+	instances int              // there or starting; not those that are leaving
+	owed      int              // instances of others that are leaving for it
 	waiting   int
 	requests  int // waiting or in flight
 }

@@ -110,12 +110,13 @@ func pause(ctx context.Context, d time.Duration) {
 
 // claim returns a booted process: a blank one, or where the environment has
 // what a process reads only when it boots, one of its own.
-func (e *Engine) claim(ctx context.Context, r *runner, env map[string]string) (*worker, lateen.StartKind, error) {
-	if special := r.bootEnv(env); len(special) > 0 {
-		w, err := e.bootAlone(ctx, bootOptions{runner: r, env: special})
+func (e *Engine) claim(ctx context.Context, r *runner, spec *lateen.FunctionSpec) (*worker, lateen.StartKind, error) {
+	tenant := pool.Tenant{Name: string(spec.Project), Weight: spec.Weight}
+	if special := r.bootEnv(spec.Env); len(special) > 0 {
+		w, err := e.bootAlone(ctx, tenant, bootOptions{runner: r, env: special})
 		return w, lateen.StartCold, err
 	}
-	w, ready, err := r.blanks.Claim(ctx)
+	w, ready, err := r.blanks.Claim(ctx, tenant)
 	if err != nil {
 		return nil, "", fmt.Errorf("boot a process: %w", err)
 	}
@@ -127,11 +128,11 @@ func (e *Engine) claim(ctx context.Context, r *runner, env map[string]string) (*
 }
 
 // bootAlone boots a process for somebody who waits for it, in turn.
-func (e *Engine) bootAlone(ctx context.Context, o bootOptions) (*worker, error) {
+func (e *Engine) bootAlone(ctx context.Context, t pool.Tenant, o bootOptions) (*worker, error) {
 	if err := o.runner.blanks.Find(ctx); err != nil {
 		return nil, fmt.Errorf("boot a process: %w", err)
 	}
-	done, err := e.blanks.Leave(ctx)
+	done, err := e.blanks.Leave(ctx, t)
 	if err != nil {
 		return nil, fmt.Errorf("boot a process: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
@@ -310,7 +311,7 @@ func TestHostOfAnEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blank, _, err := e.runner(nodeName(newestNode)).blanks.Claim(t.Context())
+	blank, _, err := e.runner(nodeName(newestNode)).blanks.Claim(t.Context(), pool.Tenant{})
 	if err != nil {
 		t.Fatal(err)
 	}

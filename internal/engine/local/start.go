@@ -51,7 +51,7 @@ func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec,
 
 // startBlank starts an instance from a blank process, or one of its own.
 func (e *Engine) startBlank(ctx context.Context, r *runner, spec lateen.FunctionSpec, tree, notice string, began time.Time) (*instance, error) {
-	w, kind, err := e.claim(ctx, r, spec.Env)
+	w, kind, err := e.claim(ctx, r, &spec)
 	if err != nil {
 		return nil, err
 	}

@@ -17,29 +17,31 @@ type boot[P Process] struct {
 }
 
 // serveLocked boots for those who wait: as many at once as do not slow each
-// other down, whoever came first.
+// other down, for whose turn it is.
 func (ps *Pools[P]) serveLocked(ctx context.Context) {
 	urgent := ps.alone
 	for _, p := range ps.all {
 		urgent += min(p.comingLocked(), len(p.waiters))
 	}
 	for ; urgent < ps.o.Processors; urgent++ {
-		var first *Pool[P]
-		turn := uint64(1<<64 - 1)
+		var in *Pool[P] // nil: it waits for leave
+		var next *waiter[P]
+		if len(ps.line) > 0 {
+			next = ps.line[0]
+		}
 		for _, p := range ps.all {
-			if n := p.comingLocked(); n < len(p.waiters) && p.waiters[n].turn < turn {
-				first, turn = p, p.waiters[n].turn
+			if n := p.comingLocked(); n < len(p.waiters) && (next == nil || p.waiters[n].isBefore(next)) {
+				in, next = p, p.waiters[n]
 			}
 		}
 		switch {
-		case len(ps.line) > 0 && ps.line[0].turn < turn:
-			ps.alone++
-			ps.line[0].got <- delivery[P]{leave: true}
-			ps.line = ps.line[1:]
-		case first != nil:
-			ps.bootLocked(ctx, first, false)
-		default:
+		case next == nil:
 			return
+		case in != nil:
+			ps.bootLocked(ctx, in, false)
+		default:
+			ps.alone++
+			ps.line = ps.serveFirstLocked(ps.line, delivery[P]{leave: true})
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/lateen-dev/lateen/internal/rounds"
 )
 
 // Pool is the blank processes of one runtime. Its pools guard it.
@@ -15,7 +17,7 @@ type Pool[P Process] struct {
 	found   bool         // the runtime is here
 	ready   []P          // the latest last
 	boots   []*boot[P]   // under way, the furthest along first
-	waiters []*waiter[P] // first come first
+	waiters []*waiter[P] // by turn
 	demand  demand
 	size    int       // how many should be ready
 	short   time.Time // since when they are fewer; zero if they are not
@@ -27,10 +29,23 @@ type Pool[P Process] struct {
 	claimed  [2]uint64     // claims that found none ready, and that did
 }
 
+// Tenant is on whose behalf somebody waits: tenants are served by their weights,
+// and who brings many of its own waits for itself.
+type Tenant struct {
+	Name   string
+	Weight int // 0 is 1
+}
+
 // waiter is a start that waits for a process, or for leave to boot one.
 type waiter[P Process] struct {
-	turn uint64
+	turn rounds.Turn
+	came uint64           // before those of the same turn with a greater one
 	got  chan delivery[P] // takes one
+}
+
+// isBefore reports whether it is w's turn before it is other's.
+func (w *waiter[P]) isBefore(other *waiter[P]) bool {
+	return w.turn < other.turn || w.turn == other.turn && w.came < other.came
 }
 
 // delivery is what it gets: a process, leave, or an error.
@@ -81,9 +96,9 @@ func (p *Pool[P]) Use() (used, filled bool) {
 	return used, enough || !p.short.IsZero() && now.Sub(p.short) > Patience
 }
 
-// Claim returns a blank process, and whether it was ready. Where none is, the
-// boot that is furthest along is waited for.
-func (p *Pool[P]) Claim(ctx context.Context) (b P, ready bool, err error) {
+// Claim returns a blank process for a tenant, and whether it was ready. Where none
+// is, the boot that is furthest along is waited for.
+func (p *Pool[P]) Claim(ctx context.Context, t Tenant) (b P, ready bool, err error) {
 	p.arrive()
 	for b, ok := p.take(); ok; b, ok = p.take() {
 		if b.Claim() {
@@ -96,7 +111,7 @@ func (p *Pool[P]) Claim(ctx context.Context) (b P, ready bool, err error) {
 		return b, false, err
 	}
 	for {
-		d, err := p.pools.wait(ctx, &p.waiters)
+		d, err := p.pools.wait(ctx, t, &p.waiters)
 		switch {
 		case err != nil && d.err == nil: // it came when ctx had ended
 			p.put(d.blank)
@@ -150,8 +165,7 @@ func (p *Pool[P]) putLocked(b P) {
 
 // nextLocked gives the first of those who wait what there is.
 func (p *Pool[P]) nextLocked(d delivery[P]) {
-	p.waiters[0].got <- d
-	p.waiters = slices.Delete(p.waiters, 0, 1)
+	p.waiters = p.pools.serveFirstLocked(p.waiters, d)
 }
 
 func (p *Pool[P]) count(ready bool) {
@@ -164,18 +178,29 @@ func (p *Pool[P]) count(ready bool) {
 	}
 }
 
+// serveFirstLocked gives the first of a line what there is, and returns the others.
+func (ps *Pools[P]) serveFirstLocked(line []*waiter[P], d delivery[P]) []*waiter[P] {
+	ps.turns.Serve(line[0].turn)
+	line[0].got <- d
+	return slices.Delete(line, 0, 1)
+}
+
 // wait waits in a line for what its first gets. Where ctx ends while that comes,
 // it is returned beside the error; else the delivery has the error, too.
-func (ps *Pools[P]) wait(ctx context.Context, line *[]*waiter[P]) (delivery[P], error) {
+func (ps *Pools[P]) wait(ctx context.Context, t Tenant, line *[]*waiter[P]) (delivery[P], error) {
 	w := &waiter[P]{got: make(chan delivery[P], 1)}
 	ps.mu.Lock()
 	if ps.ended {
 		ps.mu.Unlock()
 		return delivery[P]{err: ErrEnded}, ErrEnded
 	}
-	ps.turns++
-	w.turn = ps.turns
-	*line = append(*line, w)
+	ps.came++
+	w.came, w.turn = ps.came, ps.turns.Take(t.Name, float64(t.Weight))
+	at := slices.IndexFunc(*line, w.isBefore)
+	if at < 0 {
+		at = len(*line)
+	}
+	*line = slices.Insert(*line, at, w)
 	ps.mu.Unlock()
 	ps.look()
 	select {
@@ -185,7 +210,7 @@ func (ps *Pools[P]) wait(ctx context.Context, line *[]*waiter[P]) (delivery[P], 
 	}
 	err := context.Cause(ctx)
 	ps.mu.Lock()
-	at := slices.Index(*line, w)
+	at = slices.Index(*line, w)
 	if at >= 0 {
 		*line = slices.Delete(*line, at, at+1)
 	}
@@ -196,10 +221,10 @@ func (ps *Pools[P]) wait(ctx context.Context, line *[]*waiter[P]) (delivery[P], 
 	return delivery[P]{err: err}, err
 }
 
-// Leave waits for leave to boot a process that no pool has, and returns what
-// gives it back. It is for what somebody waits for.
-func (ps *Pools[P]) Leave(ctx context.Context) (done func(), err error) {
-	d, err := ps.wait(ctx, &ps.line)
+// Leave waits for leave to boot a process that no pool has for a tenant, and
+// returns what gives it back. It is for what somebody waits for.
+func (ps *Pools[P]) Leave(ctx context.Context, t Tenant) (done func(), err error) {
+	d, err := ps.wait(ctx, t, &ps.line)
 	done = func() {
 		ps.mu.Lock()
 		defer ps.mu.Unlock()

@@ -1,6 +1,6 @@
 // Package pool keeps blank processes ahead of those who will claim one: a pool
 // of each runtime, as large as its demand was and as memory permits. It boots
-// what somebody waits for first come, first served, and refills when all is
+// what somebody waits for, one tenant's after the other's, and refills when all is
 // quiet. It knows of a runtime but its name.
 package pool
 
@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/lateen-dev/lateen/internal/rounds"
 )
 
 const (
@@ -70,9 +72,10 @@ type Pools[P Process] struct {
 	wake  chan struct{} // holds a token while there is something to look after
 	boots sync.WaitGroup
 
-	mu     sync.Mutex   // guards below and all that pools have
-	turns  uint64       // handed out to those who wait
-	line   []*waiter[P] // for leave to boot a process of their own
+	mu     sync.Mutex // guards below and all that pools have
+	turns  rounds.Turns[string]
+	came   uint64       // to wait, ever
+	line   []*waiter[P] // for leave to boot a process of their own, by turn
 	alone  int          // boots with such leave
 	spared time.Time    // when the spare memory was read
 	spare  int64

@@ -131,7 +131,7 @@ func (y *yard) read(n *int) int {
 func (y *yard) claim(ctx context.Context, p *Pool[*husk]) (*husk, bool) {
 	y.t.Helper()
 	defer y.rush.Enter()()
-	h, ready, err := p.Claim(ctx)
+	h, ready, err := p.Claim(ctx, Tenant{})
 	if err != nil {
 		y.t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestWhoeverGivesUpLeavesTheLine(t *testing.T) {
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
-				if b, _, err := p.Claim(gone); !errors.Is(err, context.Canceled) {
+				if b, _, err := p.Claim(gone, Tenant{}); !errors.Is(err, context.Canceled) {
 					t.Errorf("it got %v, %v", b, err)
 				}
 			})
@@ -308,7 +308,7 @@ func TestWhoeverGivesUpLeavesTheLine(t *testing.T) {
 		synctest.Wait()
 		leave()
 		all.Wait()
-		if _, err := y.Leave(gone); !errors.Is(err, context.Canceled) {
+		if _, err := y.Leave(gone, Tenant{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("leave after the end: %v", err)
 		}
 		began := time.Now()
@@ -329,17 +329,17 @@ func TestLeaveIsGivenInTurnToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 1, 1)
 		p := y.all[0]
-		first, err := y.Leave(t.Context())
+		first, err := y.Leave(t.Context(), Tenant{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := y.Leave(t.Context())
+		second, err := y.Leave(t.Context(), Tenant{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var all sync.WaitGroup
 		all.Go(func() {
-			third, err := y.Leave(t.Context())
+			third, err := y.Leave(t.Context(), Tenant{})
 			if err != nil {
 				t.Error(err)
 				return
@@ -394,7 +394,7 @@ func TestFailingBootsAreToldAndTriedAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYard(t, 2, 1)
 		y.fails = errors.New("no process")
-		if _, _, err := y.all[0].Claim(t.Context()); !errors.Is(err, y.fails) {
+		if _, _, err := y.all[0].Claim(t.Context(), Tenant{}); !errors.Is(err, y.fails) {
 			t.Errorf("a claim fails as %v", err)
 		}
 		y.has(y.all[0], 10*time.Minute)
@@ -438,7 +438,7 @@ func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
 		var all sync.WaitGroup
 		for range 5 {
 			all.Go(func() {
-				b, _, err := p.Claim(t.Context())
+				b, _, err := p.Claim(t.Context(), Tenant{})
 				if err == nil == (b == nil) || err != nil && !errors.Is(err, ErrEnded) && !errors.Is(err, context.Canceled) {
 					t.Errorf("it got %v, %v", b, err)
 				}
@@ -448,10 +448,10 @@ func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
 		p.put(&husk{yard: y}) // for the first of them
 		y.end()
 		all.Wait()
-		if _, _, err := p.Claim(t.Context()); !errors.Is(err, ErrEnded) {
+		if _, _, err := p.Claim(t.Context(), Tenant{}); !errors.Is(err, ErrEnded) {
 			t.Errorf("after the end: %v", err)
 		}
-		if _, err := y.Leave(t.Context()); !errors.Is(err, ErrEnded) {
+		if _, err := y.Leave(t.Context(), Tenant{}); !errors.Is(err, ErrEnded) {
 			t.Errorf("leave after the end: %v", err)
 		}
 	})
@@ -462,5 +462,66 @@ func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-ctx.Done():
+	}
+}
+
+func TestWhoBringsManyWaitsForItself(t *testing.T) {
+	for name, forks := range map[string]bool{"booted": false, "forked": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				y := newYard(t, -1, 2)
+				y.forks = forks
+				var mu sync.Mutex
+				var order []string
+				var all sync.WaitGroup
+				bring := func(who Tenant, n, runtime int, alone bool) {
+					for range n {
+						all.Go(func() {
+							if alone {
+								done, err := y.Leave(t.Context(), who)
+								if err != nil {
+									t.Error(err)
+									return
+								}
+								defer done()
+							} else if _, _, err := y.all[runtime].Claim(t.Context(), who); err != nil {
+								t.Error(err)
+							}
+							mu.Lock()
+							order = append(order, who.Name)
+							mu.Unlock()
+							if alone {
+								time.Sleep(firstBoot)
+							}
+						})
+					}
+					synctest.Wait()
+				}
+				bring(Tenant{Name: "flood"}, 64, 0, false)
+				time.Sleep(firstBoot / 2)
+				bring(Tenant{Name: "neighbour"}, 1, 0, false)
+				bring(Tenant{Name: "another"}, 1, 1, false)
+				bring(Tenant{Name: "special"}, 1, 0, true)
+				bring(Tenant{Name: "heavy", Weight: 3}, 6, 0, false)
+				all.Wait()
+				at := func(who string) (last int) {
+					for i, name := range order {
+						if name == who {
+							last = i
+						}
+					}
+					return last
+				}
+				// Two of the flood are being booted, and two more may have begun in a tie.
+				for who, most := range map[string]int{"neighbour": 8, "another": 8, "special": 8, "heavy": 16} {
+					if at(who) > most {
+						t.Errorf("%s is served as number %d behind a flood of 64, want %d at most: %v", who, at(who)+1, most+1, order)
+					}
+				}
+				if len(order) != 73 {
+					t.Errorf("%d of 73 were served", len(order))
+				}
+			})
+		})
 	}
 }
