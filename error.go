@@ -99,4 +99,10 @@ var (
 	ErrNotFound = &Error{Code: NotFound, Reason: "not_found", Message: "there is no such thing here"}
 	ErrMethod   = &Error{Code: Invalid, Reason: "method_not_allowed", Message: "the resource does not take this method"}
 	ErrTooLarge = &Error{Code: Invalid, Reason: "too_large", Message: "the body is larger than allowed"}
+
+	// ErrStorageFull is a write that found no room, or no more of a quota.
+	ErrStorageFull = &Error{
+		Code: Unavailable, Reason: "insufficient_storage", Message: "the platform's disk is full",
+		Hint: "make room on the disk of the data directory: --log-bytes and --cache-bytes bound logs and pages, and what `lateen rm` removes goes within a day",
+	}
 )

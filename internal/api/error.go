@@ -42,6 +42,8 @@ func Status(e *lateen.Error) int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(e, lateen.ErrMethod):
 		return http.StatusMethodNotAllowed
+	case errors.Is(e, lateen.ErrStorageFull):
+		return http.StatusInsufficientStorage
 	}
 	if s, ok := statuses[e.Code]; ok {
 		return s
@@ -74,15 +76,16 @@ type errorInfo struct {
 const statusClientGone = 499
 
 // fail answers a request with an error. Only a [lateen.Error] is shown: others,
-// and what caused them, are for the log. A response that has begun is cut off
+// and what caused them, are for the log, as is a full disk. A response that has begun is cut off
 // instead, by [http.ErrAbortHandler]: nobody is to take a part for the whole.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	ctx := r.Context()
 	shown, ok := errors.AsType[*lateen.Error](err)
-	if !ok || shown.Code == lateen.Internal {
-		if ctx.Err() == nil { // a client that hung up is no fault of ours
-			a.Log.ErrorContext(ctx, "request failed", "method", r.Method, "path", r.URL.Path, "request_id", lateen.RequestIDFrom(ctx), "err", err)
-		}
+	hidden, full := !ok || shown.Code == lateen.Internal, errors.Is(err, lateen.ErrStorageFull)
+	if (hidden || full) && ctx.Err() == nil { // a client that hung up is no fault of ours
+		a.Log.ErrorContext(ctx, "request failed", "method", r.Method, "path", r.URL.Path, "request_id", lateen.RequestIDFrom(ctx), "err", err)
+	}
+	if hidden {
 		shown = lateen.ErrInternal.With("something went wrong on our side (request %s)", lateen.RequestIDFrom(ctx))
 	}
 	if begun, ok := w.(*reply); ok && begun.begun {
@@ -108,7 +111,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if strings.HasPrefix(r.UserAgent(), "vercel ") && shown.Hint != "" {
 		info.Message += ". " + strings.ToUpper(shown.Hint[:1]) + shown.Hint[1:] // it knows no hints
 	}
-	if shown.Code == lateen.Unavailable || shown.Code == lateen.Exhausted {
+	if (shown.Code == lateen.Unavailable || shown.Code == lateen.Exhausted) && !full {
 		w.Header().Set("Retry-After", "1")
 	}
 	writeJSON(w, Status(shown), errorBody{Error: info})

@@ -18,7 +18,8 @@ import (
 type Store interface {
 	// Put keeps what r yields to its end and returns when that is durable.
 	// want, unless "", must be its digest; else the error is
-	// [lateen.ErrUploadDigest] and nothing is kept, as with any other error.
+	// [lateen.ErrUploadDigest] and nothing is kept, as with any other error:
+	// [lateen.ErrStorageFull] where there is no room.
 	// Putting what is there refreshes its age, which protects it from a sweep
 	// that began before. Ending ctx ends it between two reads of r.
 	Put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen.Blob, error)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -69,6 +70,19 @@ func (d *Disk) path(digest lateen.Digest) string {
 
 // Put implements [Store].
 func (d *Disk) Put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen.Blob, error) {
+	blob, err := d.put(ctx, r, want)
+	return blob, explain(err)
+}
+
+// explain says of a write that found no room just that.
+func explain(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return lateen.ErrStorageFull.Because(err)
+	}
+	return err
+}
+
+func (d *Disk) put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen.Blob, error) {
 	into := io.Discard
 	if want != "" {
 		if !want.Valid() {

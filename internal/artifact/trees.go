@@ -63,7 +63,7 @@ func (t *Trees) Dir(ctx context.Context, digest lateen.Digest) (string, error) {
 		case m == nil:
 			return dir, nil
 		case mine:
-			m.err = t.make(ctx, digest, dir)
+			m.err = explain(t.make(ctx, digest, dir))
 			m.abandoned = m.err != nil && ctx.Err() != nil
 			t.release(digest)
 			return dir, m.err

@@ -239,8 +239,11 @@ func (c *Control) settleAll(ctx context.Context) error {
 // fail ends a deployment in ERROR, for a reason the user may see.
 func (c *Control) fail(ctx context.Context, id lateen.DeploymentID, cause error) error {
 	shown, ok := errors.AsType[*lateen.Error](cause)
-	if !ok || shown.Code == lateen.Internal {
+	hidden := !ok || shown.Code == lateen.Internal
+	if hidden || errors.Is(shown, lateen.ErrStorageFull) {
 		c.Log.ErrorContext(ctx, "a deployment could not be assembled", "deployment_id", id, "err", cause)
+	}
+	if hidden {
 		shown = lateen.ErrInternal.With("the deployment could not be assembled: something went wrong on our side")
 	}
 	_, err := c.advance(ctx, id, lateen.Failed, func(q *store.Queries, d *lateen.Deployment, moved routes) error {

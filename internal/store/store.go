@@ -41,12 +41,14 @@ const (
 	Dangling                // a row names another that is not there
 	Contended               // another transaction was in the way: try again
 	Unstorable              // text that no row can hold
+	Full                    // there is no room on the disk
 )
 
 // Store is the state of the platform. Every method of the embedded [Queries]
 // is a transaction of its own, durable when it returns; [Store.Update] makes
 // several into one. Times and ids are the caller's; what is absent is reported
-// as the noun's not-found error, a broken unique constraint as its taken error.
+// as the noun's not-found error, a broken unique constraint as its taken error,
+// a full disk as [lateen.ErrStorageFull].
 type Store struct {
 	*Queries
 }
@@ -101,8 +103,13 @@ func (q *Queries) write(ctx context.Context, fn func(q *Queries) error) error {
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		err := q.transact(ctx, fn)
-		switch {
-		case err == nil || ctx.Err() != nil || q.db.Classify(err) != Contended:
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		switch fault := q.db.Classify(err); {
+		case fault == Full:
+			return lateen.ErrStorageFull.Because(err)
+		case fault != Contended:
 			return err
 		case attempt == attempts:
 			return errContended.Because(err)

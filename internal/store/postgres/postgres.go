@@ -63,6 +63,8 @@ func classify(err error) store.Fault {
 		return store.Contended
 	case "22021": // character_not_in_repertoire
 		return store.Unstorable
+	case "53100": // disk_full
+		return store.Full
 	}
 	return store.Other
 }

@@ -120,6 +120,8 @@ func classify(err error) store.Fault {
 		return store.Duplicate
 	case code.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return store.Dangling
+	case code.SQLITE_FULL, code.SQLITE_IOERR_SHMSIZE: // the latter: of the index of its log
+		return store.Full
 	}
 	if primary := e.Code() & 0xff; primary == code.SQLITE_BUSY || primary == code.SQLITE_LOCKED {
 		return store.Contended
