@@ -29,7 +29,7 @@ func (c *Clock) Correct(a *Account, taken, cost, weight float64) {
 func (a *Account) Before(b *Account) bool { return a.served < b.served }
 
 func orOne(weight float64) float64 {
-	if !(weight > 0) { //nolint:staticcheck // not a number is no weight either
+	if !(weight > 0) {
 		return 1
 	}
 	return weight
