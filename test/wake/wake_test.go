@@ -35,8 +35,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// moody answers, and sometimes ends its process right behind the answer.
-const moody = `module.exports = (req, res) => {
+// moody answers, once it has waited and computed for as long as it is told, and
+// sometimes ends its process right behind the answer.
+const moody = `module.exports = async (req, res) => {
+  const { wait, compute } = req.query;
+  if (wait) await new Promise((resolve) => setTimeout(resolve, Math.random() * wait));
+  for (const end = performance.now() + Number(compute ?? 0); performance.now() < end;);
   res.end('ok');
   if (req.url.includes('exit')) setImmediate(() => process.exit(1));
 };
@@ -221,12 +225,17 @@ func await(t *testing.T, what string, is func() bool) {
 
 // visit asks s for its answer, after which it may end its process.
 func visit(t *testing.T, f *fleet.Fleet, s lateen.FunctionSpec, exit bool) (lateen.StartKind, error) {
-	target := "http://site/"
+	query := ""
 	if exit {
-		target += "?exit"
+		query = "exit"
 	}
+	return ask(t, f, s, query)
+}
+
+// ask asks s with a query for its answer.
+func ask(t *testing.T, f *fleet.Fleet, s lateen.FunctionSpec, query string) (lateen.StartKind, error) {
 	ctx := lateen.WithRequestID(t.Context(), lateen.NewID[lateen.RequestID]("req_", time.Now()))
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/?"+query, nil)
 	if err != nil {
 		return "", err
 	}
