@@ -115,7 +115,7 @@ func TestALiveLineIsNeverWiderThanTheTerminal(t *testing.T) {
 func TestWithoutATerminalLinesAreComplete(t *testing.T) {
 	t.Parallel()
 	var out, errs strings.Builder
-	term := NewTerm(nil, &out, &errs, func(string) string { return "" }, time.Now)
+	term := NewTerm(nil, &out, &errs, func(string) string { return "" }, func() time.Time { return time.Unix(0, 0) })
 	live := term.Live("Uploading")
 	live.Set(1, 2, "half")
 	live.Finish("Uploaded %s", Paint(Bold, "it"))
