@@ -216,6 +216,15 @@ func (x *exchange) routeRequest() *route.Request {
 // or embeds one, is left to the kernel to send. The state in record.Cache
 // becomes x-vercel-cache.
 func (x *exchange) respond(status int, h http.Header, body io.Reader) {
+	err := x.send(status, h, body)
+	if err == nil {
+		x.w.push() // the client need not wait for what is noted about it
+	}
+	x.finish(err)
+}
+
+// send does what respond says, but for the end.
+func (x *exchange) send(status int, h http.Header, body io.Reader) error {
 	if c, ok := body.(io.Closer); ok {
 		defer c.Close()
 	}
@@ -223,22 +232,19 @@ func (x *exchange) respond(status int, h http.Header, body io.Reader) {
 	coding := x.edge.codings.negotiate(x, status, h)
 	x.head(status, h)
 	if body == nil || body == http.NoBody || x.req.Method == http.MethodHead || !bodyAllowed(status) {
-		x.done = true
-		return
+		return nil
 	}
 	if coding == "" {
 		if part, ok := filePart(body); ok {
-			x.finish(x.w.sendN(part.R, part.N))
-			return
+			return x.w.sendN(part.R, part.N)
 		}
 		if whole, ok := body.(*bytes.Reader); ok {
 			_, err := whole.WriteTo(x.w)
-			x.finish(err)
-			return
+			return err
 		}
 	}
 	_, sized := h["Content-Length"]
-	x.finish(x.edge.codings.copy(x.w, body, coding, !sized))
+	return x.edge.codings.copy(x.w, body, coding, !sized)
 }
 
 // filePart returns the part of a file that body is, if it is one.

@@ -76,8 +76,9 @@ class Call {
   /** Ends the call once its response and all it waits for are through. */
   settle() {
     if (!this.closed || this.waiting > 0 || !live.delete(this)) return;
-    for (const tell of atEnd) tell(this);
-    control.send('end', { context: this.reference, error: this.error, delay: delay.take() });
+    for (const hear of atEnd) hear(this);
+    const tell = this.error || !this.res.writableFinished ? control.send : control.sendLate; // who was answered asks no more
+    tell('end', { context: this.reference, error: this.error, delay: delay.take() });
   }
 
   /**

@@ -92,6 +92,7 @@ async function serve(server) {
   server.closeAllConnections();
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
   collect();
+  control.flush(); // what is its own to say
   native.receive(control.DESCRIPTOR);
   control.send('forked', {});
   native.settle(control.DESCRIPTOR);
