@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func settings(t *testing.T) *config.Config {
+func settings(t testing.TB) *config.Config {
 	t.Helper()
 	c := config.Default(func(string) string { return "" })
 	c.Data, c.Listen, c.DrainTimeout, c.Pool = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0", 5*time.Second, 0
@@ -44,7 +44,7 @@ func settings(t *testing.T) *config.Config {
 }
 
 // start runs a daemon until the test ends, or stop is called.
-func start(t *testing.T, c *config.Config) (d *daemon.Daemon, stop func()) {
+func start(t testing.TB, c *config.Config) (d *daemon.Daemon, stop func()) {
 	t.Helper()
 	d, err := daemon.New(t.Context(), daemon.Options{Config: c})
 	if err != nil {

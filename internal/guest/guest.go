@@ -6,7 +6,7 @@
 // supervisor, whose requests are those for the function. It boots, answers the
 // requests of [WarmUp], says [TypeParked] and waits; [Activate] makes it a
 // function; [TypeServerStarted] says that its code is loaded. From then on a
-// request is over at [TypeEnd].
+// request is over at [TypeEnd] or [TypeEnded].
 package guest
 
 import (

@@ -25,6 +25,7 @@ const (
 	TypeForked          = "forked"              // a template's child is there, and waits for [Range]s: no payload that matters
 	TypeServerStarted   = "server-started"      // takes requests: [ServerStarted]
 	TypeEnd             = "end"                 // a request is over: [End]
+	TypeEnded           = "ended"               // requests are over: [Ended]
 	TypeLog             = "log"                 // something was written: [Log]
 	TypePurge           = "purge"               // what was made of some data is stale: [Purge]
 	TypeUnrecoverable   = "unrecoverable-error" // give it no more requests: [Unrecoverable]
@@ -119,8 +120,16 @@ type End struct {
 	Delay   *Delay  `json:"delay"` // nil: nothing was noticed, or nobody looks
 }
 
+// Ended says of requests what an [End] without an error does. They were answered
+// whole and nothing else was to be waited for, so nobody waits to hear it: it may
+// come a moment later, and of many at once.
+type Ended struct {
+	Requests []uint64 `json:"requests"`
+	Delay    *Delay   `json:"delay"` // as in [End]
+}
+
 // Delay is how late timers of a guest's event loop were, those that have come
-// since the last [End] that said it: how long whatever happens in the process
+// since the last message that said it: how long whatever happens in the process
 // waits for its turn. It is a guest's word.
 type Delay struct {
 	Ticks float64 `json:"ticks"` // how many there were

@@ -253,10 +253,14 @@ func (i *instance) receive(m guest.Message) {
 		var e guest.End
 		err = m.Into(&e)
 		i.calls.end(e.Context.RequestID, e.Error)
-		ticks, late := e.Delay.Believable()
-		i.ticks += ticks
-		i.late += late
-		i.restLocked()
+		i.endedLocked(e.Delay)
+	case guest.TypeEnded:
+		var e guest.Ended
+		err = m.Into(&e)
+		for _, id := range e.Requests {
+			i.calls.end(id, nil)
+		}
+		i.endedLocked(e.Delay)
 	case guest.TypeLog:
 		var l guest.Log
 		err = m.Into(&l)
@@ -276,6 +280,14 @@ func (i *instance) receive(m guest.Message) {
 	if err != nil {
 		i.killLocked(fmt.Errorf("the process broke the protocol: %w", err))
 	}
+}
+
+// endedLocked draws the conclusions from the end of requests.
+func (i *instance) endedLocked(d *guest.Delay) {
+	ticks, late := d.Believable()
+	i.ticks += ticks
+	i.late += late
+	i.restLocked()
 }
 
 // purge passes on what user code has invalidated.

@@ -13,9 +13,11 @@ const delay = require('./delay.cjs');
 const PREFIX = 'x-vercel-internal-';
 const MAX_SUMMARY = 4096; // characters
 const CLEAN_UP = 2000; // ms that code has after its reader has gone
+const LATE = 5; // ms that the end of a call may wait to be told with others
 const storage = new AsyncLocalStorage();
 const live = new Set();
 const atEnd = []; // functions to tell about calls that end
+const ended = []; // numbers of calls of which the supervisor is still to hear
 
 // Where IncomingMessage keeps how many of its rawHeaders count.
 const headersCount = Object.getOwnPropertySymbols(new IncomingMessage(null))
@@ -33,6 +35,7 @@ class Call {
     this.res = res;
     this.abort = new AbortController();
     this.waiting = 0; // promises given to waitUntil
+    this.waited = false; // there were any
     this.closed = false; // the response is through, or its reader gone
     this.failed = false;
     this.context = undefined;
@@ -57,6 +60,7 @@ class Call {
     if (typeof promise?.then !== 'function') {
       throw new TypeError(`waitUntil takes a promise, not ${inspect(promise, { depth: 0 })}`);
     }
+    this.waited = true;
     this.waiting++;
     Promise.resolve(promise)
       .catch((error) => complain(error))
@@ -76,9 +80,10 @@ class Call {
   /** Ends the call once its response and all it waits for are through. */
   settle() {
     if (!this.closed || this.waiting > 0 || !live.delete(this)) return;
-    for (const hear of atEnd) hear(this);
-    const tell = this.error || !this.res.writableFinished ? control.send : control.sendLate; // who was answered asks no more
-    tell('end', { context: this.reference, error: this.error, delay: delay.take() });
+    for (const tell of atEnd) tell(this);
+    if (this.error || this.waited || !this.res.writableFinished) {
+      control.send('end', { context: this.reference, error: this.error, delay: delay.take() });
+    } else if (this.id !== 0 && ended.push(this.id) === 1) setTimeout(tellEnded, LATE);
   }
 
   /**
@@ -103,6 +108,14 @@ class Call {
 }
 
 const isBusy = () => live.size > 0;
+
+/**
+ * Tells of calls that were answered and asked for no more, many at once: a write
+ * takes longer than an answer, and wakes the supervisor up in the middle of the next.
+ */
+function tellEnded() {
+  if (ended.length > 0) control.send('ended', { requests: ended.splice(0), delay: delay.take() });
+}
 
 /** Says that user code came to its end and left nothing to answer with. */
 class NoResponse extends Error {
@@ -147,4 +160,4 @@ function complain(error) {
   console.error(error);
 }
 
-module.exports = { Call, NoResponse, run, current, live, atEnd, summary, complain };
+module.exports = { Call, NoResponse, run, current, live, atEnd, tellEnded, summary, complain };

@@ -7,13 +7,8 @@ const process = require('node:process');
 const { Buffer } = require('node:buffer');
 const { Socket } = require('node:net');
 const { readSync, writeSync } = require('node:fs');
-const { clearTimeout, setTimeout } = require('node:timers');
 
 const DESCRIPTOR = 3;
-const DELAY = 5; // ms that a message may wait for others
-
-let waiting = ''; // messages that are to be sent
-let timer; // that sends them; undefined where none has to
 let reallyExit = process.reallyExit.bind(process);
 
 // Made at boot, when time does not matter; it reads nothing before watch. libuv
@@ -22,32 +17,9 @@ const socket = new Socket({ fd: DESCRIPTOR, readable: true, writable: false, man
 socket._handle.setBlocking(true);
 socket.unref();
 
-/** Sends one message, behind those that wait. */
+/** Sends one message. Without a supervisor there is nothing to live for. */
 function send(type, payload) {
-  waiting += frame(type, payload);
-  flush();
-}
-
-/**
- * Sends one message within a few milliseconds, together with others: a write
- * takes longer than answering a request does, and wakes the supervisor up. It is
- * for what the end of the process would say as well.
- */
-function sendLate(type, payload) {
-  waiting += frame(type, payload);
-  timer ??= setTimeout(flush, DELAY);
-}
-
-function frame(type, payload) {
-  return JSON.stringify({ type, payload }) + '\0';
-}
-
-/** Sends what waits. Without a supervisor there is nothing to live for. */
-function flush() {
-  clearTimeout(timer);
-  timer = undefined;
-  const bytes = Buffer.from(waiting);
-  waiting = '';
+  const bytes = Buffer.from(JSON.stringify({ type, payload }) + '\0');
   try {
     for (let at = 0; at < bytes.length;) at += writeSync(DESCRIPTOR, bytes, at);
   } catch {
@@ -80,4 +52,4 @@ function exitBy(f) {
   reallyExit = f;
 }
 
-module.exports = { DESCRIPTOR, send, sendLate, flush, receive, watch, exitBy };
+module.exports = { DESCRIPTOR, send, receive, watch, exitBy };

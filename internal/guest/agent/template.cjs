@@ -11,6 +11,7 @@ const net = require('node:net');
 const process = require('node:process');
 const { setFlagsFromString } = require('node:v8');
 const { runInNewContext } = require('node:vm');
+const { tellEnded } = require('./call.cjs');
 const control = require('./control.cjs');
 const delay = require('./delay.cjs');
 const random = require('./random.cjs');
@@ -92,7 +93,7 @@ async function serve(server) {
   server.closeAllConnections();
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
   collect();
-  control.flush(); // what is its own to say
+  tellEnded(); // which is not its children's to tell
   native.receive(control.DESCRIPTOR);
   control.send('forked', {});
   native.settle(control.DESCRIPTOR);
