@@ -75,8 +75,10 @@ func lastOf(h http.Header, name string) string {
 
 // port is the port the client connected to, by its host header or protocol.
 func (c *client) port() string {
-	if _, port, err := net.SplitHostPort(c.host); err == nil && port != "" {
-		return port
+	if strings.Contains(c.host, ":") {
+		if _, port, err := net.SplitHostPort(c.host); err == nil && port != "" {
+			return port
+		}
 	}
 	if c.proto == "https" {
 		return "443"

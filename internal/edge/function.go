@@ -61,7 +61,9 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	req.Host = x.client.host
 	x.functionHeader(req.Header, d)
 	e.tellFunction(req.Header, x)
-	ctx = lateen.WithRequestID(ctx, x.id)
+	if lateen.RequestIDFrom(ctx) != x.id { // it is not the request's own
+		ctx = lateen.WithRequestID(ctx, x.id)
+	}
 	if x.hops > 0 {
 		ctx = lateen.WithHops(ctx, x.hops)
 	}

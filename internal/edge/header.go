@@ -101,20 +101,21 @@ func cleanResponse(h http.Header) {
 
 // platformHeader completes the header of a response with what the platform says.
 func (x *exchange) platformHeader(h http.Header) {
+	v := make(values, 0, 4)
 	h["Server"] = serverName
-	h["X-Vercel-Id"] = []string{x.edge.o.Region + "::" + string(x.id)}
+	h["X-Vercel-Id"] = v.of(x.edge.o.Region + "::" + string(x.id))
 	if x.record.Cache != "" {
-		h["X-Vercel-Cache"] = []string{x.record.Cache}
+		h["X-Vercel-Cache"] = v.of(x.record.Cache)
 	}
 	if x.problem != nil && x.record.Error != "" {
-		h["X-Vercel-Error"] = []string{x.problem.code}
+		h["X-Vercel-Error"] = v.of(x.problem.code)
 	}
 	if cookies := h["Set-Cookie"]; cookies != nil {
 		h["Set-Cookie"] = withoutSharedDomain(cookies, x.edge.o.Domain)
 	}
 	h["Cache-Control"] = clientCacheControl(h["Cache-Control"])
 	if start := x.startText(); start != "" {
-		h["X-Lateen-Start"] = []string{start}
+		h["X-Lateen-Start"] = v.of(start)
 	}
 	if x.client.proto == "https" && h["Strict-Transport-Security"] == nil {
 		h["Strict-Transport-Security"] = strictTransport
@@ -204,27 +205,30 @@ func clientCacheControl(values []string) []string {
 
 // functionHeader sets on h what the platform tells a function about the request.
 func (x *exchange) functionHeader(h http.Header, d *route.Decision) {
-	x.forwardedHeader(h)
+	v := x.forwardedHeader(h)
 	if ip := x.client.ip; ip != "" {
-		one := []string{ip}
+		one := v.of(ip)
 		h["X-Real-Ip"], h["X-Vercel-Forwarded-For"], h["X-Vercel-Proxied-For"] = one, one, one
 	}
-	h["X-Vercel-Deployment-Url"] = []string{x.site.Host}
-	h["X-Matched-Path"] = []string{d.MatchedPath}
+	h["X-Vercel-Deployment-Url"] = v.of(x.site.Host)
+	h["X-Matched-Path"] = v.of(d.MatchedPath)
 }
 
-// forwardedHeader sets on h who asked for what, for functions and origins alike.
-func (x *exchange) forwardedHeader(h http.Header) {
+// forwardedHeader sets on h who asked for what, for functions and origins alike. It
+// returns memory for more.
+func (x *exchange) forwardedHeader(h http.Header) values {
+	v := make(values, 0, 12)
 	c := &x.client
 	if c.ip != "" {
-		h["X-Forwarded-For"] = []string{c.ip}
+		h["X-Forwarded-For"] = v.of(c.ip)
 	}
-	h["X-Forwarded-Host"] = []string{c.host}
-	h["X-Forwarded-Proto"] = []string{c.proto}
-	h["X-Forwarded-Port"] = []string{c.port()}
-	h["Forwarded"] = []string{"for=" + forwardedNode(c.ip) + ";host=" + quoted(c.host) + ";proto=" + c.proto}
-	h["X-Vercel-Id"] = []string{x.edge.o.Region + "::" + x.edge.o.Region + "::" + string(x.id)}
-	h["Traceparent"] = traceparent(&x.record)
+	h["X-Forwarded-Host"] = v.of(c.host)
+	h["X-Forwarded-Proto"] = v.of(c.proto)
+	h["X-Forwarded-Port"] = v.of(c.port())
+	h["Forwarded"] = v.of("for=" + forwardedNode(c.ip) + ";host=" + quoted(c.host) + ";proto=" + c.proto)
+	h["X-Vercel-Id"] = v.of(x.edge.o.Region + "::" + x.edge.o.Region + "::" + string(x.id))
+	h["Traceparent"] = v.of(traceparent(&x.record))
+	return v
 }
 
 // forwardedNode writes an address as RFC 7239 §6 wants it.

@@ -60,6 +60,6 @@ func isLowerHex(s string) bool {
 
 // traceparent is what is told to a function or an origin: this request is its
 // parent. Everything is sampled; who collects decides what to keep.
-func traceparent(r *lateen.Record) []string {
-	return []string{"00-" + r.TraceID + "-" + r.SpanID + "-01"}
+func traceparent(r *lateen.Record) string {
+	return "00-" + r.TraceID + "-" + r.SpanID + "-01"
 }

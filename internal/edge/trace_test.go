@@ -16,7 +16,7 @@ func TestATraceTheClientNamesIsContinued(t *testing.T) {
 	if len(r.SpanID) != 16 || r.SpanID == r.ParentSpan {
 		t.Errorf("the request's own span is %q", r.SpanID)
 	}
-	if _, parent, ok := parseTraceparent(traceparent(&r)[0]); !ok || parent != r.SpanID {
+	if _, parent, ok := parseTraceparent(traceparent(&r)); !ok || parent != r.SpanID {
 		t.Errorf("functions are told %q, which does not name the request as their parent", traceparent(&r))
 	}
 }
