@@ -54,7 +54,7 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	switch {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
-	case isClosed(i.exited):
+	case i.doomed():
 		return lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.death())
 	default:
 		return lateen.ErrFunctionNoResponse.With("the function closed the connection without an answer").Because(err)
@@ -103,7 +103,7 @@ func (i *instance) explainCut(ctx context.Context, c *call, err error) error {
 	switch {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
-	case isClosed(i.exited):
+	case i.doomed():
 		return lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", i.death())
 	default:
 		return lateen.ErrFunctionFailed.With("the function broke off its response").Because(err)
@@ -157,7 +157,18 @@ func failure(reason, message string) error {
 	return lateen.ErrFunctionFailed.With("the function failed: %s", message)
 }
 
-// death says why the process has ended; it has.
+// doomed reports whether the process has ended, or was told to: a busy host
+// may take its time over that.
+func (i *instance) doomed() bool {
+	if isClosed(i.exited) {
+		return true
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.cause != nil
+}
+
+// death says why the process has ended, or shall; see doomed.
 func (i *instance) death() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
