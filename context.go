@@ -35,18 +35,3 @@ func RequestIDFrom(ctx context.Context) RequestID {
 	id, _ := ctx.Value(requestKey{}).(RequestID)
 	return id
 }
-
-type hopsKey struct{}
-
-// WithHops returns a context of a request that has passed through the platform
-// so often before.
-func WithHops(ctx context.Context, n int) context.Context {
-	return context.WithValue(ctx, hopsKey{}, n)
-}
-
-// HopsFrom returns how often the request of ctx has passed through the platform
-// before it came this time.
-func HopsFrom(ctx context.Context) int {
-	n, _ := ctx.Value(hopsKey{}).(int)
-	return n
-}

@@ -131,6 +131,9 @@ func newProjectSetCommand(s *session) *cobra.Command {
 				change.StartHeader = &start
 			}
 			if c.Flags().Changed("weight") {
+				if weight == 0 {
+					return errUsage.With("--weight is 1 to %d", lateen.MaxWeight)
+				}
 				change.Weight = &weight
 			}
 			if change == (client.ProjectChange{}) {

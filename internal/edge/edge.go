@@ -118,6 +118,7 @@ type Edge struct {
 	origins http.RoundTripper
 	codings *codings
 	page    *template.Template // of errors
+	hops    hops
 	// memory is what is left for bodies that are held whole.
 	memory budget
 	// draining is closed when Run begins to end: connections that are no longer HTTP are cut.
@@ -134,7 +135,7 @@ type Edge struct {
 func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
-		o: o, sites: newSites(o.Source, o.MaxSites), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(),
+		o: o, sites: newSites(o.Source, o.MaxSites), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
 		page: template.Must(template.New("error").Parse(errorPageHTML)), draining: make(chan struct{}),
 		slots: make(chan struct{}, o.MaxConnections),
 	}

@@ -94,10 +94,7 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 	now := e.o.Now()
 	x := &exchange{edge: e, id: lateen.NewID[lateen.RequestID]("req_", now), client: from, w: w, began: now}
 	r = r.WithContext(lateen.WithRequestID(r.Context(), x.id))
-	if hops := r.Header.Get(hopsHeader); hops != "" {
-		n, _ := strconv.Atoi(hops)
-		x.hops = max(0, n) // a client may claim to have come far, not to have further to go
-	}
+	x.hops = e.hops.of(r.Header)
 	r.Header = cleanRequest(r.Header)
 	x.body = newUpload(w, r, e.o.MaxBody)
 	x.req = x.body.request(r)

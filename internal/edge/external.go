@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -16,14 +15,6 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/route"
-)
-
-// hopsHeader counts how often what led to a request has passed through the
-// platform: rewrites to origins say it, and the agents of functions in all
-// requests of theirs. One that comes maxHops times runs in a circle.
-const (
-	hopsHeader = "X-Lateen-Hops"
-	maxHops    = 8
 )
 
 // newOrigins returns the client of external rewrites. It follows no proxy
@@ -98,7 +89,7 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	req.Host = target.Host
 	x.forwardedHeader(req.Header)
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" lateen")
-	req.Header[hopsHeader] = []string{strconv.Itoa(x.hops + 1)}
+	req.Header[hopsHeader] = x.edge.hops.after(x.hops)
 	return req.WithContext(x.req.Context()), nil
 }
 

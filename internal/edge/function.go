@@ -61,11 +61,9 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	req.Host = x.client.host
 	x.functionHeader(req.Header, d)
 	e.tellFunction(req.Header, x)
+	req.Header[hopsForAgent] = e.hops.after(x.hops)
 	if lateen.RequestIDFrom(ctx) != x.id { // it is not the request's own
 		ctx = lateen.WithRequestID(ctx, x.id)
-	}
-	if x.hops > 0 {
-		ctx = lateen.WithHops(ctx, x.hops)
 	}
 	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
 	switch {

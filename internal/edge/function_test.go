@@ -303,6 +303,7 @@ func TestWhatAFunctionIsTold(t *testing.T) {
 		t.Errorf("it was asked for %s at %s", seen.RequestURI, seen.Host)
 	}
 	want := map[string]string{
+		hopsForAgent:      s.edge.hops.after(0)[0],
 		"Accept-Encoding": "br", "Authorization": "Bearer t", "Cookie": "a=b", "User-Agent": "Go-http-client/1.1", "X-Custom": "1",
 		"Forwarded":       `for=127.0.0.1;host="app.localhost:8080";proto=http`,
 		"Traceparent":     "00-" + r.TraceID + "-" + r.SpanID + "-01",
@@ -381,10 +382,10 @@ func TestAFunctionThatAsksItselfEnds(t *testing.T) {
 	s := newStage(t)
 	var calls atomic.Int64
 	s.function("/fn", lateen.Function{})
-	s.file("/page", "text/plain", "still there")
-	s.options.Fleet = invoker(func(ctx context.Context, _ lateen.FunctionSpec, _ *http.Request, _ *lateen.Invocation) (*http.Response, error) {
+	s.options.Fleet = invoker(func(_ context.Context, _ lateen.FunctionSpec, req *http.Request, _ *lateen.Invocation) (*http.Response, error) {
 		calls.Add(1)
-		resp, _ := s.get("/fn", fmt.Sprintf("%s: %d", hopsHeader, lateen.HopsFrom(ctx)+1)) // as its agent says
+		own := hopsHeader + ": " + req.Header.Get(hopsForAgent)                     // as its agent says
+		resp, _ := s.get("/fn", hopsHeader+": 0", own, hopsHeader+": 1.0123456789") // and the code itself besides
 		code := resp.Header.Get("X-Vercel-Error")
 		if code == "" {
 			code = resp.Header.Get("X-Inner")
@@ -398,9 +399,26 @@ func TestAFunctionThatAsksItselfEnds(t *testing.T) {
 	if n := calls.Load(); n != maxHops {
 		t.Errorf("it was called %d times, want %d", n, maxHops)
 	}
-	for claim, want := range map[string]int{"7": 200, "8": 508, "99999999999999999999": 508, "-9": 200, "x": 200} {
-		if resp, _ := s.get("/page", hopsHeader+": "+claim); resp.StatusCode != want {
-			t.Errorf("who claims to have come %s times gets %d, want %d", claim, resp.StatusCode, want)
+}
+
+func TestHowFarARequestHasComeIsNotForItsClientToSay(t *testing.T) {
+	h := newHops()
+	for name, want := range map[string]struct {
+		said []string
+		hops int
+	}{
+		"nothing":        {nil, 0},
+		"a number":       {[]string{"7", "8", "-1", "99999999999999999999"}, 0},
+		"a guess":        {[]string{"7.0000000000000000", "8.", "."}, 0},
+		"another's mark": {[]string{"8" + h[7][0][1:]}, 0},
+		"ours":           {h[3], 3},
+		"several":        {[]string{"0", h[2][0], h[5][0], h[4][0], "8.x"}, 5},
+	} {
+		if got := h.of(http.Header{hopsHeader: want.said}); got != want.hops {
+			t.Errorf("%s: %d, want %d", name, got, want.hops)
 		}
+	}
+	if other := newHops(); other.of(http.Header{hopsHeader: h[3]}) != 0 {
+		t.Error("what another platform says is believed")
 	}
 }

@@ -36,7 +36,7 @@ const (
 	HeaderPrefix     = "x-vercel-internal-"
 	HeaderRequest    = HeaderPrefix + "request-id"    // number of the request within the guest
 	HeaderInvocation = HeaderPrefix + "invocation-id" // lateen.RequestID
-	HeaderHops       = HeaderPrefix + "hops"          // see lateen.HopsFrom; none is 0
+	HeaderHops       = HeaderPrefix + "hops"          // what the function's own requests are to say in x-lateen-hops
 	HeaderFailure    = HeaderPrefix + "failure"       // of a response: the agent answers in the function's place; see [End]
 	HeaderQuestion   = HeaderPrefix + "question"      // makes a request one for the agent itself: a Question
 )

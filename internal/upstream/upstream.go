@@ -24,6 +24,8 @@ import (
 const (
 	maxIdle = 64      // connections that wait for a request
 	maxHead = 1 << 20 // bytes of the head of a response
+
+	hopsKey = "X-Vercel-Internal-Hops" // guest.HeaderHops in a header
 )
 
 var (
@@ -353,8 +355,8 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	if agent {
 		out = appendField(out, guest.HeaderInvocation, string(lateen.RequestIDFrom(req.Context())))
 		out = appendField(out, guest.HeaderRequest, strconv.FormatUint(id, 10))
-		if hops := lateen.HopsFrom(req.Context()); hops > 0 {
-			out = appendField(out, guest.HeaderHops, strconv.Itoa(hops))
+		if hops := req.Header[hopsKey]; len(hops) > 0 { // the edge's: a client's was removed there
+			out = appendField(out, guest.HeaderHops, hops[0])
 		}
 	}
 	c.out = append(out, "\r\n"...)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/egress"
+	"github.com/lateen-dev/lateen/internal/guest"
 )
 
 // askers ask for the URL in their query, each in another way.
@@ -74,13 +75,17 @@ func TestRequestsOfAFunctionSayHowFarTheyHaveCome(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for hops, want := range map[int]string{0: "1", 3: "4"} {
+			for _, hops := range []string{"1.aa", "4.bb", ""} {
+				want := hops
 				if name == "array.js" {
 					want = "none" // its head is written before anybody could add to it
 				}
 				req := to(t, http.MethodGet, target, nil)
-				if _, got := whole(t, i, req.WithContext(lateen.WithHops(req.Context(), hops))); got != want {
-					t.Errorf("behind %d: %q, want %q", hops, got, want)
+				if hops != "" {
+					req.Header.Set(guest.HeaderHops, hops)
+				}
+				if _, got := whole(t, i, req); got != want {
+					t.Errorf("told to say %q it says %q, want %q", hops, got, want)
 				}
 			}
 		})

@@ -178,6 +178,11 @@ func (p *Pool[P]) count(ready bool) {
 	}
 }
 
+// waitedLocked reports whether anybody waits.
+func (ps *Pools[P]) waitedLocked() bool {
+	return len(ps.line) > 0 || slices.ContainsFunc(ps.all, func(p *Pool[P]) bool { return len(p.waiters) > 0 })
+}
+
 // serveFirstLocked gives the first of a line what there is, and returns the others.
 func (ps *Pools[P]) serveFirstLocked(line []*waiter[P], d delivery[P]) []*waiter[P] {
 	ps.turns.Serve(line[0].turn)
@@ -193,6 +198,9 @@ func (ps *Pools[P]) wait(ctx context.Context, t Tenant, line *[]*waiter[P]) (del
 	if ps.ended {
 		ps.mu.Unlock()
 		return delivery[P]{err: ErrEnded}, ErrEnded
+	}
+	if !ps.waitedLocked() {
+		ps.turns = rounds.Turns[string]{} // nobody owes anything, nor for what was not waited for to the end
 	}
 	ps.came++
 	w.came, w.turn = ps.came, ps.turns.Take(t.Name, float64(t.Weight))

@@ -29,7 +29,7 @@ class Call {
     const internal = takeInternalHeaders(req);
     this.id = Number(internal['request-id'] ?? 0);
     this.invocation = internal['invocation-id'] ?? '';
-    this.hops = Number(internal.hops ?? 0); // see hops.cjs
+    this.hops = internal.hops; // what its own requests say, see hops.cjs
     this.question = internal.question; // of the supervisor to the agent; undefined: user code is meant
     this.req = req;
     this.res = res;

@@ -31,7 +31,7 @@ class Call:
             name, value = headers.pop()
             internal[name.lower()[len(PREFIX):]] = value
         self.id = int(internal.get("request-id", 0))
-        self.hops = int(internal.get("hops", 0))  # see hops.py
+        self.hops = internal.get("hops")  # what its own requests say, see hops.py
         self.invocation = internal.get("invocation-id", "")
         self.reference = {"invocationId": self.invocation, "requestId": self.id}
         self.error = None

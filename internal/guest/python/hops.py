@@ -2,7 +2,7 @@
 
 Every request that a function makes by http.client, as urllib, requests and boto3
 do, says in a header how often what led to it has passed through the platform,
-itself counted. There it is read, and what runs in a circle ends.
+in the platform's own words. There it is read, and what runs in a circle ends.
 """
 
 from http.client import HTTPConnection
@@ -17,8 +17,8 @@ def install():
 
     def endheaders(self, *args, **kwargs):
         owner = call.current.get()
-        if owner is not None:
-            self.putheader(HEADER, owner.hops + 1)
+        if owner is not None and owner.hops:
+            self.putheader(HEADER, owner.hops)
         return own(self, *args, **kwargs)
 
     HTTPConnection.endheaders = endheaders

@@ -1,0 +1,49 @@
+package edge
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+const (
+	// hopsHeader says how often what led to a request has passed through the
+	// platform: rewrites to origins say it, and the agents of functions in all
+	// requests of theirs. One that comes maxHops times runs in a circle.
+	hopsHeader = "X-Lateen-Hops"
+	maxHops    = 8
+	// hopsForAgent is the same on the way to a function, of what it asks for.
+	hopsForAgent = "X-Vercel-Internal-Hops"
+)
+
+// hops are the values of hopsHeader, by number, from 1 on: a number and
+// something to know them by. Nobody makes them up, or a visitor could have what
+// a function begins in its request, and keeps, counted as a circle.
+type hops [maxHops + 1][]string
+
+func newHops() (h hops) {
+	for n := 1; n < len(h); n++ {
+		mark := make([]byte, 8)
+		_, _ = rand.Read(mark) // it never fails
+		h[n] = []string{strconv.Itoa(n) + "." + hex.EncodeToString(mark)}
+	}
+	return h
+}
+
+// after is the value for what comes n times, and once more.
+func (h *hops) after(n int) []string { return h[min(n+1, maxHops)] }
+
+// of returns how often a request has passed through the platform: the most it
+// says, whoever else has written into its header.
+func (h *hops) of(header http.Header) (most int) {
+	for _, said := range header[hopsHeader] {
+		number, _, _ := strings.Cut(said, ".")
+		n, err := strconv.Atoi(number)
+		if err == nil && n > most && n < len(h) && sameSecret(h[n][0], said) {
+			most = n
+		}
+	}
+	return most
+}
