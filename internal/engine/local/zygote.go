@@ -47,9 +47,12 @@ type zygote struct {
 	size   int64           // bytes it holds
 	born   chan guest.Born // answers to orders
 
-	speak  sync.Mutex // one order at a time
-	births int        // guarded by zygotes
-	first  time.Time  // of them; guarded by zygotes
+	speak   sync.Mutex     // one order at a time
+	retired bool           // it takes no more; guarded by speak
+	under   sync.WaitGroup // births; none begins once it is retired
+
+	births int       // guarded by zygotes
+	first  time.Time // of them; guarded by zygotes
 }
 
 // openZygotes finds out whether there can be any.
@@ -247,8 +250,15 @@ type stillbirth struct{ error }
 // Error says so.
 func (s stillbirth) Error() string { return "fork into the sandbox: " + s.error.Error() }
 
+// errRetired says that a zygote takes no more orders: another has its place.
+var errRetired = errors.New("it is retired")
+
 // retire ends a zygote. Its children do not need it.
 func (z *zygote) retire() {
+	z.speak.Lock()
+	z.retired = true
+	z.speak.Unlock()
+	z.under.Wait() // until it has a group of its own, a child ends with its zygote
 	z.speak.Lock()
 	defer z.speak.Unlock()
 	if c, ok := z.ends.control.(*net.UnixConn); ok {
@@ -264,6 +274,9 @@ func (e *Engine) bear(ctx context.Context, r *runner) *worker {
 		return nil
 	}
 	w, err := e.deliver(ctx, z, r.shells)
+	if errors.Is(err, errRetired) {
+		return e.bear(ctx, r)
+	}
 	if err != nil && (ctx.Err() != nil || e.ending()) {
 		return nil
 	}
@@ -319,6 +332,10 @@ func (z *zygote) bring(ctx context.Context, into *sandbox.Process, ends *ends) e
 	if !ok {
 		return errors.ErrUnsupported
 	}
+	if !z.admit() {
+		return errRetired
+	}
+	defer z.under.Done()
 	if err := passCredentials(conn); err != nil {
 		return err
 	}
@@ -335,6 +352,16 @@ func (z *zygote) bring(ctx context.Context, into *sandbox.Process, ends *ends) e
 	}
 	_, err = conn.Write([]byte{0})
 	return err
+}
+
+// admit has a retirement wait for a birth; false if it is too late for one.
+func (z *zygote) admit() bool {
+	z.speak.Lock()
+	defer z.speak.Unlock()
+	if !z.retired {
+		z.under.Add(1)
+	}
+	return !z.retired
 }
 
 // order has the zygote fork, and returns once it is through with that.

@@ -320,6 +320,9 @@ func TestWornZygotesAreReplaced(t *testing.T) {
 	if s.zygotes.of(r) == nil {
 		t.Error("there is none in its place")
 	}
+	if w, err := s.deliver(t.Context(), before, r.shells); !errors.Is(err, errRetired) {
+		t.Errorf("a retired one has %v, %v", w, err)
+	}
 	if got := consult(t, i, "/"); len(got.Failed) > 0 { // its child does not need it
 		t.Errorf("its child fails at %q", got.Failed)
 	}
