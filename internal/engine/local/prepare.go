@@ -74,11 +74,15 @@ func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpe
 	return nil
 }
 
-// rehearse starts an instance of which nobody hears, and which cannot go out.
+// rehearse starts an instance of which nobody hears, and which cannot go out,
+// once nobody waits for a start.
 func (e *Engine) rehearse(ctx context.Context, r *runner, spec lateen.FunctionSpec, l lesson) (*instance, error) {
 	tree, err := e.o.Trees(ctx, spec.Function.Tree)
 	if err != nil {
 		return nil, fmt.Errorf("lay out its files: %w", err)
+	}
+	if err := e.rush.Over(ctx); err != nil {
+		return nil, err
 	}
 	w, err := e.boot(ctx, bootOptions{runner: r, background: true, env: r.bootEnv(spec.Env)})
 	if err != nil {

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
@@ -40,4 +41,23 @@ func (r *Rush) Quiet(now time.Time) time.Duration {
 		return askBusy
 	}
 	return max(0, time.Unix(0, r.last.Load()).Add(QuietAfter).Sub(now))
+}
+
+// Over waits for the end of the rush, though not longer than [Patience]; the
+// error is why ctx ended.
+func (r *Rush) Over(ctx context.Context) error {
+	for latest := time.Now().Add(Patience); ; {
+		now := time.Now()
+		wait := min(r.Quiet(now), latest.Sub(now))
+		if wait <= 0 {
+			return context.Cause(ctx)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
 }

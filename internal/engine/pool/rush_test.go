@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,5 +30,37 @@ func TestARushEndsAWhileAfterItsLastStart(t *testing.T) {
 		quiet(QuietAfter * 3 / 4)
 		time.Sleep(QuietAfter)
 		quiet(0)
+	})
+}
+
+func TestWhatWaitsForTheEndOfARushDoesNotForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Rush
+		waits := func(ctx context.Context, want time.Duration) error {
+			t.Helper()
+			began := time.Now()
+			err := r.Over(ctx)
+			if took := time.Since(began); took < want || took >= want+askBusy {
+				t.Errorf("it waited %v, want %v", took, want)
+			}
+			return err
+		}
+		if err := waits(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+		leave := r.Enter()
+		time.AfterFunc(time.Second, leave)
+		if err := waits(t.Context(), time.Second+QuietAfter); err != nil {
+			t.Error(err)
+		}
+		defer r.Enter()()
+		if err := waits(t.Context(), Patience); err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := waits(ctx, time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the error is %v", err)
+		}
 	})
 }
