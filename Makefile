@@ -5,7 +5,7 @@ NODE  := $(CURDIR)/.cache/node
 export PATH := $(NODE)/bin:$(PATH)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-stop test check lint unit e2e examples bench bench-engine bench-keepalive generate native setup clean
+.PHONY: build demo demo-stop test check lint unit e2e gates examples bench bench-engine bench-keepalive generate native setup clean
 
 build: ## bin/lateen
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
@@ -37,6 +37,9 @@ examples: ## builds every example with its own framework
 e2e: build examples ## real frameworks, the real CLI, a real browser
 	$(GO) test -race -tags e2e -p 1 -timeout 20m ./test/... # one by one: test/hostile attacks the machine
 	$(GO) test -race -tags e2e -timeout 10m -run VercelCLI ./internal/api
+
+gates: ## what forked processes are held to, a thousand of each kind and hundreds of templates, in 5 to 15 minutes
+	$(GO) test -tags e2e -timeout 30m -run 'AThousand|Hundreds' ./internal/engine/local
 
 bench: build examples ## measures, and writes docs/benchmarks.md
 	$(GO) run ./test/bench

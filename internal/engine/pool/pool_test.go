@@ -91,7 +91,11 @@ func newYard(t *testing.T, floor, runtimes int) *yard {
 		Floor: floor, Processors: 2, Budget: 1 << 40, Boot: y.bootOne, Log: slog.New(slog.DiscardHandler), Rush: &y.rush,
 		Find:  func(context.Context, string) error { return nil },
 		Spare: func() int64 { return 1 << 40 }, Reserved: func() int64 { return 0 },
-		Forks: func(string) bool { return y.forks },
+		Forks: func(string) bool {
+			y.mu.Lock()
+			defer y.mu.Unlock()
+			return y.forks
+		},
 	}
 	for n := range runtimes {
 		o.Runtimes = append(o.Runtimes, fmt.Sprint("runtime ", n))
@@ -470,7 +474,9 @@ func TestWhoBringsManyWaitsForItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				y := newYard(t, -1, 2)
+				y.mu.Lock()
 				y.forks = forks
+				y.mu.Unlock()
 				var mu sync.Mutex
 				var order []string
 				var all sync.WaitGroup
