@@ -497,8 +497,9 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// named returns the processes of this host that have a word among their
-// arguments, zombies not counted.
+// named returns the attackers on this host that have a word among their
+// arguments, zombies not counted. It reads the arguments of no other process:
+// one that forks and is not let run makes a reader of them wait.
 func named(word string) []string {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -506,6 +507,10 @@ func named(word string) []string {
 	}
 	var pids []string
 	for _, e := range entries {
+		comm, err := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
+		if name := strings.TrimSpace(string(comm)); err != nil || name != "attacker" && name != "exe" { // as it calls itself by /proc/self/exe
+			continue
+		}
 		line, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
 		if err == nil && slices.Contains(strings.Split(string(line), "\x00"), word) {
 			pids = append(pids, e.Name())
