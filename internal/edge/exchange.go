@@ -213,11 +213,7 @@ func (x *exchange) routeRequest() *route.Request {
 // or embeds one, is left to the kernel to send. The state in record.Cache
 // becomes x-vercel-cache.
 func (x *exchange) respond(status int, h http.Header, body io.Reader) {
-	err := x.send(status, h, body)
-	if err == nil {
-		x.w.push() // the client need not wait for what is noted about it
-	}
-	x.finish(err)
+	x.finish(x.send(status, h, body))
 }
 
 // send does what respond says, but for the end.

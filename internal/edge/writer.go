@@ -75,15 +75,6 @@ func (w *writer) FlushError() error {
 	return w.deadlines.Flush()
 }
 
-// push sends what is buffered of a response that is whole, as the server would when
-// the handler has returned; not where it would take a frame or, without a length, a
-// chunk more than that.
-func (w *writer) push() {
-	if !w.http2 && w.Header()["Content-Length"] != nil {
-		_ = w.deadlines.Flush() // a client that is gone does not matter any more
-	}
-}
-
 // ReadFrom sends all of src. A file is handed to the kernel where it can do the work.
 func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 	var total int64

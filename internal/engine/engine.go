@@ -52,7 +52,8 @@ type Instance interface {
 	// no byte of the request reached it, and the context's cause.
 	RoundTrip(req *http.Request) (*http.Response, error)
 	// Busy is the number of requests that have not ended yet, waitUntil work
-	// among them: an instance is idle when it is 0.
+	// among them: an instance is idle when it is 0, some milliseconds after the last
+	// response was read at the latest if nothing else was asked for and it runs.
 	Busy() int
 	// Usage is what the instance has used so far.
 	Usage() Usage
