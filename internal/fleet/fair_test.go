@@ -126,12 +126,14 @@ func TestProcessorsAreSharedByWeightAsItIsAtTheTime(t *testing.T) {
 		e := &fakeEngine{boot: 50 * time.Millisecond, usage: usage, handleOf: compute}
 		h := run(t, fleet.Options{Engine: e, Processors: 4})
 		for range 20 { // they are known
-			h.ask(specOf("prj_a", "dpl_prj_a", "/0"))
-			h.ask(specOf("prj_b", "dpl_prj_b", "/0"))
+			for _, name := range []string{"/0", "/1", "/2", "/3"} { // that it is not room they are short of
+				h.ask(specOf("prj_a", "dpl_prj_a", name))
+				h.ask(specOf("prj_b", "dpl_prj_b", name))
+			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		for _, weights := range [][2]int{{3, 1}, {1, 3}, {1, 1}, {0, 1}, {5, 2}} {
-			stopA, stopB := h.heavyFlood("prj_a", weights[0], 1, 100), h.heavyFlood("prj_b", weights[1], 1, 100)
+			stopA, stopB := h.heavyFlood("prj_a", weights[0], 4, 25), h.heavyFlood("prj_b", weights[1], 4, 25)
 			time.Sleep(2 * time.Second)
 			a, b := e.served("prj_a"), e.served("prj_b")
 			time.Sleep(20 * time.Second)
