@@ -26,6 +26,7 @@ type fakeEngine struct {
 	failWith error
 	freezes  bool          // instances can be frozen
 	thaws    time.Duration // a thaw takes
+	tells    time.Duration // after which it knows of a response's end that the request has ended
 	usage    func(i *fakeInstance) engine.Usage
 	prepare  func(ctx context.Context, spec lateen.FunctionSpec) error
 
@@ -256,7 +257,14 @@ type fakeBody struct {
 }
 
 func (b *fakeBody) Close() error {
-	b.once.Do(func() { b.instance.inFlight.Add(-1) })
+	b.once.Do(func() {
+		ended := func() { b.instance.inFlight.Add(-1) }
+		if d := b.instance.engine.tells; d > 0 {
+			time.AfterFunc(d, ended)
+		} else {
+			ended()
+		}
+	})
 	return b.ReadCloser.Close()
 }
 

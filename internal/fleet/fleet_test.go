@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -292,6 +293,23 @@ func TestARequestHeldAtTheTotalIsServedWhenAnotherInstanceIdles(t *testing.T) {
 			t.Errorf("/b was answered after %s, want 19s: as soon as /a was done", waited)
 		}
 		both.Wait()
+	})
+}
+
+func TestARequestHeldAtTheTotalIsServedThoughTheEndOfAnotherIsToldLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{handle: sleeping(time.Second), tells: 5 * time.Millisecond}
+		h := run(t, fleet.Options{Engine: e, Total: 1})
+		var all sync.WaitGroup
+		asked := time.Now()
+		for n := range 10 {
+			all.Go(func() { h.call(t.Context(), spec(fmt.Sprint("/", n))) })
+		}
+		all.Wait()
+		if took := time.Since(asked); took > 10*(time.Second+10*time.Millisecond) {
+			t.Errorf("ten functions that share one place took %s for a second of work each", took)
+		}
+		time.Sleep(time.Second) // the last is told
 	})
 }
 

@@ -8,6 +8,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
+// told is how long after its response an instance is idle, if nothing else was
+// asked for, as engines promise. Who waits for room does not wait for longer.
+const told = 10 * time.Millisecond
+
 // unplanned is how long an instance rests at most before its plan is made.
 const unplanned = time.Hour
 
@@ -20,8 +24,12 @@ func (f *Fleet) restLocked(m *member, now time.Time) {
 	}
 	fn := m.pool.function
 	m.priority = autoscale.Priority(f.dual, fn.history.Uses(now), fn.costsAt(m.rank()))
-	if !m.ticking { // and otherwise it will see for itself
-		f.tickAtLocked(m, now, now.Add(min(f.o.Idle.Freeze, m.rest.Until.Sub(now))))
+	look := min(f.o.Idle.Freeze, m.rest.Until.Sub(now))
+	if len(f.line) > 0 {
+		look = min(look, told)
+	}
+	if !m.ticking || look == told { // and otherwise it will see for itself
+		f.tickAtLocked(m, now, now.Add(look))
 	}
 	if len(f.line) > 0 {
 		f.pumpLocked(now) // it can make room
