@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
 // smallDisk has what the test makes from now on be on a disk of some MiB, and
@@ -63,6 +66,9 @@ func TestAFullDiskIsSaidAndPasses(t *testing.T) {
 	const sha = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d" // of hello
 	if got := w.upload(t, sha, "5", "hello"); got != http.StatusInsufficientStorage {
 		t.Errorf("an upload is answered with %d", got)
+	}
+	if _, err := sqlite.Open(t.Context(), filepath.Join(os.TempDir(), "another.db")); !errors.Is(err, lateen.ErrStorageFull) {
+		t.Errorf("a database is opened with %v", err)
 	}
 	deploy := `{"name":"shop","files":[{"file":".vercel/output/config.json","data":"{\"version\":3}"},{"file":".vercel/output/static/new.txt","data":"new"}]}`
 	for what, call := range map[string]struct{ method, path, body string }{

@@ -15,6 +15,7 @@ import (
 	driver "modernc.org/sqlite"
 	code "modernc.org/sqlite/lib"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
@@ -38,9 +39,10 @@ func Open(ctx context.Context, path string) (*store.Store, error) {
 }
 
 // lock keeps other processes from opening the store until unlock is called. It
-// is the write lock of an empty database, so it ends with the process.
+// is the write lock of an empty database, so it ends with the process; without a
+// journal it takes no room on a disk.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
-	db, err := open(ctx, path, 1, []string{"_busy_timeout=60000", "_txlock=exclusive"})
+	db, err := open(ctx, path, 1, []string{"_busy_timeout=60000", "_journal_mode=OFF", "_txlock=exclusive"})
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +100,9 @@ func open(ctx context.Context, path string, connections int, settings []string) 
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	if err := db.PingContext(ctx); err != nil {
+		if classify(err) == store.Full {
+			err = lateen.ErrStorageFull.Because(err)
+		}
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
 	}
 	return db, nil
