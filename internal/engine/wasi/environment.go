@@ -27,7 +27,9 @@ func (x *exchange) environment() map[string]string {
 		env = map[string]string{}
 	}
 	for name, values := range req.Header {
-		if name != "Proxy" { // which would be taken for the setting of a proxy
+		hidden := name == "Proxy" || // it would be taken for the setting of a proxy
+			strings.HasPrefix(name, "X-Vercel-Internal-") // they are for agents
+		if !hidden {
 			env["HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = strings.Join(values, ", ")
 		}
 	}

@@ -166,6 +166,7 @@ func testAnswer(t *testing.T, r *rig) {
 		req := request(t.Context(), t, http.MethodPost, "/path/a%20b?x=1&y", strings.NewReader("a body"))
 		req.Header.Set("X-Own", "kept")
 		req.Header.Set("Proxy", "http://evil.example")
+		req.Header.Set("X-Vercel-Internal-Hops", "1.secret")
 		resp, body, err := whole(t, i, req)
 		if err != nil {
 			t.Fatal(err)

@@ -70,7 +70,7 @@ func answer() {
 	between := "{"
 	for name, value := range map[string]string{
 		"method": os.Getenv("REQUEST_METHOD"), "path": os.Getenv("PATH_INFO"), "query": os.Getenv("QUERY_STRING"), "host": os.Getenv("HTTP_HOST"),
-		"body": string(body), "own": os.Getenv("HTTP_X_OWN"), "greeting": os.Getenv("GREETING"), "proxy": os.Getenv("HTTP_PROXY"),
+		"body": string(body), "own": os.Getenv("HTTP_X_OWN"), "greeting": os.Getenv("GREETING"), "proxy": os.Getenv("HTTP_PROXY") + os.Getenv("HTTP_X_VERCEL_INTERNAL_HOPS"),
 		"client": os.Getenv("REMOTE_ADDR"), "https": os.Getenv("HTTPS"),
 		"file": read("/data/note.txt"), "outside": read("/etc/passwd"), "above": read("/../../etc/passwd"), "link": read("/link"),
 		"write": strconv.FormatBool(os.WriteFile("/data/new", nil, 0o644) == nil),

@@ -1,0 +1,84 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
+)
+
+// killOnceAddressed ends a process that stands still as soon as it has been told
+// something, which it has not read.
+func killOnceAddressed(ctx context.Context, w *worker) error {
+	conn, err := w.ends.control.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	for unread := 0; unread == 0 && err == nil && ctx.Err() == nil; {
+		<-time.After(time.Millisecond)
+		err = conn.Control(func(fd uintptr) { unread, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	}
+	w.Kill()
+	return err
+}
+
+// doomed has the pool of a runtime boot so many processes that stand still and
+// end once they were handed a function, and sound ones from then on.
+func (s *stage) doomed(r *runner, count int) {
+	s.t.Helper()
+	o := pool.Options[*worker]{
+		Runtimes: []string{r.name}, Floor: -1, Processors: 1, Rush: new(pool.Rush), Log: s.o.Log,
+		Find:  func(context.Context, string) error { return nil },
+		Forks: func(string) bool { return false }, Reserved: func() int64 { return 0 }, Spare: func() int64 { return 0 },
+		Boot: func(ctx context.Context, _ string, background bool, spawned func(*worker)) (*worker, error) {
+			w, err := s.bootBlank(ctx, r, background, spawned)
+			if err == nil && count > 0 {
+				count--
+				if err = w.process.Freeze(); err == nil {
+					go func() { _ = killOnceAddressed(s.t.Context(), w) }() // it fails once the engine has closed its end
+				}
+			}
+			return w, err
+		},
+	}
+	pools := pool.New(o)
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pools.Run(ctx)
+	}()
+	s.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	r.blanks = pools.Of(r.name)
+}
+
+func TestStartsOutliveBlankProcessesThatEndBeforeTheyHaveTheFunction(t *testing.T) {
+	s := newStage(t, func(o *Options) { o.Pool, o.NoZygotes = -1, true })
+	spec := s.function("taken", "nodejs24.x", small)
+	r, _, err := s.runtimeFor(&spec.Function)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.start(spec, "").process.Freeze(); err != nil {
+		t.Skip("this host cannot freeze a process")
+	}
+	s.doomed(r, maxClaims-1)
+	consult(t, s.start(spec, ""), "/")
+	s.doomed(r, maxClaims)
+	if i, err := s.Start(t.Context(), spec); !errors.Is(err, errGone) || errors.Is(err, lateen.ErrFunctionFailed) {
+		t.Errorf("where all end it has %v, %v", i, err)
+	}
+	dying := s.function("dying", "nodejs24.x", "process.kill(process.pid, 'SIGKILL');\n")
+	if _, err := s.Start(t.Context(), dying); !errors.Is(err, lateen.ErrFunctionFailed) {
+		t.Errorf("one that has ended its process fails as %v", err)
+	}
+}
