@@ -25,7 +25,8 @@ func engineBook() book {
 const engineIntroduction = `# Benchmarks of the function engine
 
 Written by ` + "`make bench-engine`" + `; do not edit. How functions start, are found idle again, and what they
-cost while they are. Every number comes from one run on one machine, with Lateen as a process of its
+cost while they are. What was to be reached, what was not, what bounds it and what was tried is in
+[goals](goals.md). Every number comes from one run on one machine, with Lateen as a process of its
 own, its sandbox on unless a row says otherwise, and the load generator on the same processors.
 
 How to read it:

@@ -87,6 +87,8 @@ const introduction = `# Benchmarks
 Written by ` + "`make bench`" + `; do not edit. Every number comes from one run on one machine, with Lateen as a
 process of its own and its peers beside it, measured in turns so that all of them see the same
 weather. Run it on yours: ` + "`make bench`" + ` takes about ten minutes on a machine that has nothing else to do.
+How functions start and idle is in [benchmarks of the function engine](benchmarks-engine.md); what was to be
+reached there, what was not, what bounds it and what was tried is in [goals](goals.md).
 
 How to read it:
 

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	startRounds = 250
+	startRounds = 1000
 	startPool   = 16
-	openRounds  = 50
+	openRounds  = 200
 	plainEvery  = 10 // rounds between two starts of plain node
 	// between two starts of the same function: it has stopped by then.
 	startPause = 2*keepAlive + 60*time.Millisecond
