@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && e2e
 
 // Package hostile_test runs functions that attack the platform and each other
 // through the real engine, and shows what each of them achieves: nothing that
