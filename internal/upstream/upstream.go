@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
@@ -31,6 +32,8 @@ const (
 var (
 	// ErrUnsent says that nothing of a request was sent that could be acted on.
 	ErrUnsent = errors.New("the request could not be sent")
+	// errSwitched ends a connection whose process changes the protocol unasked.
+	errSwitched = errors.New("the response switches to a protocol that the request does not ask for")
 	// errHead ends a response whose head knows no bounds.
 	errHead = errors.New("the head of the response is too long")
 )
@@ -44,6 +47,10 @@ type Client struct {
 	// says nothing of that, and whether its connection broke; the process is told
 	// of no number then. nil: the process does.
 	Ended func(id uint64, broke bool)
+	// Foreign says that the server is a program of the user's, which may close
+	// idle connections at any time and may delimit its messages badly. False: the
+	// server is an agent of ours.
+	Foreign bool
 
 	mu     sync.Mutex // guards below
 	idle   []*connection
@@ -60,9 +67,41 @@ func (e *BodyError) Unwrap() error { return e.error }
 type connection struct {
 	net.Conn
 
-	r    *bufio.Reader // of the connection itself
-	out  []byte        // what is put together to be written at once
-	left int64         // bytes that may be read
+	r     *bufio.Reader // of the connection itself
+	out   []byte        // what is put together to be written at once
+	left  int64         // bytes that may be read
+	heard bool          // bytes have come since the head of the last request
+
+	raw    syscall.RawConn    // nil: the connection has no descriptor to look at
+	peek   func(uintptr) bool // for raw: sets silent
+	silent bool               // the connection is open, and no byte is there to be read
+}
+
+// newConnection wraps a connection that has carried nothing yet.
+func newConnection(conn net.Conn) *connection {
+	c := &connection{Conn: conn}
+	c.r = bufio.NewReader(c)
+	if s, ok := conn.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn() // nil where that fails
+	}
+	var b [1]byte
+	c.peek = func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor
+		c.silent = errors.Is(err, syscall.EAGAIN)
+		return true
+	}
+	return c
+}
+
+// reusable reports whether an idle connection can carry another request: it is
+// open, and no byte has arrived since the last response. Such a byte belongs to
+// no request and would be read as the start of the next response.
+func (c *connection) reusable() bool {
+	if c.raw == nil || c.r.Buffered() > 0 {
+		return false
+	}
+	c.silent = false
+	return c.raw.Read(c.peek) == nil && c.silent
 }
 
 // Read reads as much as may be read.
@@ -72,29 +111,47 @@ func (c *connection) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
+	c.heard = c.heard || n > 0
 	return n, err
 }
 
 // drop closes the connection, of which nothing more is wanted.
 func (c *connection) drop() { _ = c.Close() }
 
-// take returns a connection: the one used last, which is warmest, or a new one.
-func (u *Client) take(ctx context.Context) (*connection, error) {
-	u.mu.Lock()
-	if last := len(u.idle) - 1; last >= 0 {
-		c := u.idle[last]
-		u.idle = u.idle[:last]
-		u.mu.Unlock()
-		return c, nil
+// take returns a connection and whether it has carried a request before: the
+// one used last, which is warmest, or a new one. Idle connections that the
+// process has closed, or on which it sent bytes unasked, are closed.
+func (u *Client) take(ctx context.Context) (c *connection, reused bool, err error) {
+	for c := u.pop(); c != nil; c = u.pop() {
+		if c.reusable() {
+			return c, true, nil
+		}
+		c.drop()
 	}
-	u.mu.Unlock()
+	c, err = u.dial(ctx)
+	return c, false, err
+}
+
+// pop removes the connection that was used last from the idle ones; nil: there
+// is none.
+func (u *Client) pop() *connection {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	last := len(u.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	c := u.idle[last]
+	u.idle = u.idle[:last]
+	return c
+}
+
+func (u *Client) dial(ctx context.Context) (*connection, error) {
 	conn, err := u.Dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsent, err)
 	}
-	c := &connection{Conn: conn}
-	c.r = bufio.NewReader(c)
-	return c, nil
+	return newConnection(conn), nil
 }
 
 // put takes back a connection that has nothing left on it: more than was asked
@@ -112,12 +169,16 @@ func (u *Client) put(c *connection) {
 // Close closes the idle connections; those in use end by themselves.
 func (u *Client) Close() {
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.closed = true
-	for _, c := range u.idle {
+	u.mu.Unlock()
+	u.CloseIdle()
+}
+
+// CloseIdle closes the idle connections. Later requests dial new ones.
+func (u *Client) CloseIdle() {
+	for c := u.pop(); c != nil; c = u.pop() {
 		c.drop()
 	}
-	u.idle = nil
 }
 
 // RoundTrip sends req as the process's request number id, 0 for one that is the
@@ -125,35 +186,36 @@ func (u *Client) Close() {
 // another protocol. Ending the context breaks the connection, as does a request's
 // body that breaks off. Errors: [ErrUnsent], a [BodyError], [lateen.ErrInvalid]
 // for what HTTP cannot say, anything else of the connection.
+//
+// A request of a [Client.Foreign] process whose reused connection ends before the
+// first byte of a response is sent once more, on a new connection, where that can
+// have no effect twice: see [exchange.repeatable].
 func (u *Client) RoundTrip(req *http.Request, id uint64) (*http.Response, error) {
-	c, err := u.take(req.Context())
+	c, reused, err := u.take(req.Context())
 	if err != nil {
 		CloseBody(req)
 		return nil, err
 	}
-	x := &exchange{client: u, conn: c, id: id, sending: true, receiving: true}
-	x.stop = context.AfterFunc(req.Context(), c.drop)
-	if err := c.writeHead(req, id, u.Ended == nil); err != nil {
-		CloseBody(req)
-		x.end(&x.sending, broken)
-		x.end(&x.receiving, broken)
-		return nil, err
-	}
-	if HasBody(req) {
-		go x.send(req) // ends with the body, or with the connection
-	} else {
-		CloseBody(req)
-		x.end(&x.sending, clean)
-	}
-	resp, err := c.readResponse(req)
-	if err != nil {
-		x.end(&x.receiving, broken)
-		if bodyErr := x.bodyError(); bodyErr != nil {
-			return nil, fmt.Errorf("read the request's body: %w", &BodyError{bodyErr}) // the cause of it all
+	x := u.begin(c, req, id)
+	resp, err := x.trip(req)
+	if err != nil && reused && u.Foreign && x.repeatable(req, err) {
+		if again, dialErr := u.dial(req.Context()); dialErr == nil {
+			x.stop()
+			c.drop()
+			x = u.begin(again, req, id)
+			resp, err = x.trip(req)
 		}
-		return nil, fmt.Errorf("read the response's head: %w", err)
+	}
+	if err != nil {
+		return nil, x.fail(req, err)
 	}
 	return x.wrap(resp), nil
+}
+
+func (u *Client) begin(c *connection, req *http.Request, id uint64) *exchange {
+	x := &exchange{client: u, conn: c, id: id, sending: true, receiving: true, upgrade: upgrades(req)}
+	x.stop = context.AfterFunc(req.Context(), c.drop)
+	return x
 }
 
 // exchange is a request and its response on a connection. Each half ends by
@@ -164,10 +226,64 @@ type exchange struct {
 	id     uint64
 	stop   func() bool // undoes the wait for the context's end
 
+	upgrade bool // the request asks for another protocol
+	sent    bool // the head of the request was written
+
 	mu                 sync.Mutex // guards below
 	sending, receiving bool       // halves under way
 	worst              outcome
 	bodyErr            error // of reading the request's body
+}
+
+// trip sends the request and reads the head of the response.
+func (x *exchange) trip(req *http.Request) (*http.Response, error) {
+	if err := x.conn.writeHead(req, x.id, x.client.Ended == nil); err != nil {
+		return nil, err
+	}
+	x.sent = true
+	if HasBody(req) {
+		go x.send(req) // ends with the body, or with the connection
+	}
+	resp, err := x.conn.readResponse(req, x.upgrade)
+	if err != nil {
+		return nil, fmt.Errorf("read the response's head: %w", err)
+	}
+	if !HasBody(req) {
+		CloseBody(req)
+		x.end(&x.sending, clean)
+	}
+	return resp, nil
+}
+
+// repeatable reports, of a request that failed on a reused connection, whether
+// it can be sent again: its head could not be written, or its method is
+// idempotent (RFC 9110 §9.2.2), it has no body, and the connection ended before
+// a byte of a response came (RFC 9112 §9.3.1).
+func (x *exchange) repeatable(req *http.Request, err error) bool {
+	if req.Context().Err() != nil {
+		return false
+	}
+	if !x.sent {
+		return errors.Is(err, ErrUnsent)
+	}
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
+		return !HasBody(req) && !x.conn.heard
+	}
+	return false
+}
+
+// fail ends an exchange that has no response, and returns why that is.
+func (x *exchange) fail(req *http.Request, err error) error {
+	if !x.sent || !HasBody(req) { // nothing else reads the body
+		CloseBody(req)
+		x.end(&x.sending, broken)
+	}
+	x.end(&x.receiving, broken)
+	if bodyErr := x.bodyError(); bodyErr != nil {
+		return fmt.Errorf("read the request's body: %w", &BodyError{bodyErr}) // the cause of it all
+	}
+	return err
 }
 
 // outcome is how half of an exchange has ended.
@@ -233,17 +349,34 @@ func (x *exchange) wrap(resp *http.Response) *http.Response {
 		resp.Body = &upgraded{x}
 		return resp
 	}
-	resp.Header.Del("Connection")
-	resp.Header.Del("Keep-Alive")
 	body := &Body{ReadCloser: resp.Body, exchange: x, atEnd: clean}
-	if resp.Close {
+	if resp.Close || x.doubtful(resp) {
 		body.atEnd = spoiled
 	}
+	resp.Header.Del("Connection")
+	resp.Header.Del("Keep-Alive")
 	if resp.Body == http.NoBody || resp.ContentLength == 0 {
 		x.end(&x.receiving, body.atEnd)
 	}
 	resp.Body = body
 	return resp
+}
+
+// doubtful reports whether the process may take another view of where resp ends,
+// so that the connection carries no other request: it was asked to change the
+// protocol and has not, or it announces a body with a status that has none
+// (RFC 9110 §6.4.1), or it is a program that answers HEAD.
+func (x *exchange) doubtful(resp *http.Response) bool {
+	announced := resp.Header["Content-Length"] != nil || len(resp.TransferEncoding) > 0
+	switch {
+	case x.upgrade:
+		return true
+	case resp.Request.Method == http.MethodHead:
+		return x.client.Foreign
+	case resp.StatusCode == http.StatusNoContent, resp.StatusCode == http.StatusNotModified:
+		return announced
+	}
+	return false
 }
 
 // Body is the body of a response; its end or its closing ends the exchange.
@@ -305,14 +438,20 @@ func CloseBody(req *http.Request) {
 	}
 }
 
-// readResponse reads a response's head, past interim ones.
-func (c *connection) readResponse(req *http.Request) (*http.Response, error) {
-	c.left = maxHead
+// readResponse reads a response's head, past interim ones. A change of protocol
+// is no response to a request that does not ask for one (RFC 9110 §15.2.2).
+func (c *connection) readResponse(req *http.Request, upgrade bool) (*http.Response, error) {
+	c.left, c.heard = maxHead, false
 	defer func() { c.left = math.MaxInt64 }()
 	for {
 		resp, err := http.ReadResponse(c.r, req)
-		if err != nil || resp.StatusCode >= http.StatusOK || resp.StatusCode == http.StatusSwitchingProtocols {
+		switch {
+		case err != nil, resp.StatusCode >= http.StatusOK:
 			return resp, err
+		case resp.StatusCode == http.StatusSwitchingProtocols && upgrade:
+			return resp, nil
+		case resp.StatusCode == http.StatusSwitchingProtocols:
+			return nil, errSwitched
 		}
 	}
 }
@@ -321,6 +460,9 @@ func (c *connection) readResponse(req *http.Request) (*http.Response, error) {
 // is one: the number of the request, its id and how far it has come.
 func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	uri := req.URL.RequestURI()
+	if req.Method == http.MethodConnect || !httpguts.ValidHeaderFieldName(req.Method) { // whose grammar is the same
+		return lateen.ErrInvalid.With("the request's method is malformed")
+	}
 	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) || !httpguts.ValidHostHeader(req.Host) {
 		return lateen.ErrInvalid.With("the request's URL is malformed")
 	}
@@ -328,9 +470,9 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	out := append(c.out[:0], req.Method...)
 	out = append(append(append(out, ' '), uri...), " HTTP/1.1\r\n"...)
 	out = appendField(out, "Host", req.Host)
-	upgrade := httpguts.HeaderValuesContainsToken(req.Header["Connection"], "upgrade")
+	upgrade := upgrades(req)
 	for name, values := range req.Header {
-		if ownHeader(name) || !httpguts.ValidHeaderFieldName(name) || name == "Upgrade" && !upgrade {
+		if ownHeader(name) || !httpguts.ValidHeaderFieldName(name) || strings.EqualFold(name, "Upgrade") && !upgrade {
 			continue
 		}
 		for _, value := range values {
@@ -364,6 +506,13 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 		return fmt.Errorf("%w: %w", ErrUnsent, err)
 	}
 	return nil
+}
+
+// upgrades reports whether a request is sent as one for another protocol: it asks
+// for one, and has no body, whose end the process might see elsewhere. Only GET
+// may (RFC 6455 §4.1).
+func upgrades(req *http.Request) bool {
+	return req.Method == http.MethodGet && !HasBody(req) && httpguts.HeaderValuesContainsToken(req.Header["Connection"], "upgrade")
 }
 
 // escapeNonASCII escapes what clients do send as it is, and parsers refuse.

@@ -189,9 +189,16 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
-func TestConnectionThatWasClosedMeanwhileCarriesNothing(t *testing.T) {
+func TestAClosedIdleConnectionCarriesNothing(t *testing.T) {
 	closed := make(chan struct{})
-	u := peer(t, func(_ int, conn net.Conn) {
+	u := peer(t, func(n int, conn net.Conn) {
+		if n > 0 {
+			answering(func(req *http.Request) string {
+				body, _ := io.ReadAll(req.Body)
+				return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			})(n, conn)
+			return
+		}
 		http.ReadRequest(bufio.NewReader(conn))
 		io.WriteString(conn, ok)
 		conn.Close()
@@ -199,6 +206,13 @@ func TestConnectionThatWasClosedMeanwhileCarriesNothing(t *testing.T) {
 	})
 	roundTrip(t, u, newRequest(t, "GET", nil))
 	<-closed
+	if got := roundTrip(t, u, newRequest(t, "POST", strings.NewReader("whole"))); got != "whole" {
+		t.Errorf("the answer is %q, want all of the body on a new connection", got)
+	}
+}
+
+func TestARequestThatCannotBeSentKeepsItsBody(t *testing.T) {
+	u := &Client{Dial: func(context.Context) (net.Conn, error) { return nil, errors.New("refused") }}
 	body := &spent{}
 	req := newRequest(t, "POST", body)
 	req.ContentLength = -1
