@@ -83,7 +83,7 @@ func (x *exchange) functionRequest(d *route.Decision) *http.Request {
 // outbound is the client's request on its way to u.
 func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
 	h := onwardHeader(d.RequestHeader)
-	if upgrade := upgradeOf(d.RequestHeader); upgrade != "" {
+	if upgrade := x.asksFor(d.RequestHeader); upgrade != "" {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
 	}
 	if acceptsTrailers(d.RequestHeader) {

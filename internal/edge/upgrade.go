@@ -24,6 +24,18 @@ func upgradeOf(h http.Header) string {
 	return ""
 }
 
+// asksFor returns the protocol that the request, whose header is h by now, asks
+// to switch to, or "". Only a GET without a body over HTTP/1.1 can: RFC 6455
+// §4.1, RFC 9110 §7.8. With a body, the server behind could take that for the
+// first bytes of the other protocol, or for another request. The fields of an
+// upgrade are ignored in any other request, as RFC 9110 permits.
+func (x *exchange) asksFor(h http.Header) string {
+	if x.req.Method != http.MethodGet || x.method() != http.MethodGet || x.body != nil || x.req.ProtoMajor != 1 || x.req.ProtoMinor < 1 {
+		return ""
+	}
+	return upgradeOf(h)
+}
+
 // acceptsTrailers reports whether the sender of h takes trailers.
 func acceptsTrailers(h http.Header) bool {
 	for name := range preferences(h["Te"]) {
@@ -39,7 +51,7 @@ func acceptsTrailers(h http.Header) bool {
 // the request's context ends or the edge drains.
 func (x *exchange) upgrade(resp *http.Response) {
 	far, ok := resp.Body.(io.ReadWriteCloser)
-	asked := upgradeOf(x.req.Header)
+	asked := x.asksFor(x.req.Header)
 	if !ok || asked == "" || upgradeOf(resp.Header) != asked {
 		resp.Body.Close()
 		x.fail(lateen.ErrFunctionNoResponse.With("the response switches to a protocol that was not asked for"))

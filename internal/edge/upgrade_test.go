@@ -138,3 +138,40 @@ func TestOnlyWebSocketsAreUpgrades(t *testing.T) {
 	resp, _ := s.get("/fn", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
 	is(t, resp, 200, "")
 }
+
+// TestOnlyAGetWithoutABodyOverHTTP11Upgrades: RFC 6455 §4.1 has GET, RFC 9110
+// §7.8 has an HTTP/1.0 server ignore the field, and a body behind an upgrade
+// would be another request to the function.
+func TestOnlyAGetWithoutABodyOverHTTP11Upgrades(t *testing.T) {
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		fmt.Fprintf(w, "%s %q %q %q", r.Method, r.Header["Connection"], r.Header["Upgrade"], body)
+	}).open()
+	const fields = "Host: app.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+	const smuggled = "GET /private HTTP/1.1\r\nHost: app.localhost\r\n\r\n"
+	for request, want := range map[string]string{
+		"GET /fn HTTP/1.1\r\n" + fields + "\r\n":                                                                                       `GET ["Upgrade"] ["websocket"] ""`,
+		"GET /fn HTTP/1.0\r\n" + fields + "\r\n":                                                                                       `GET [] [] ""`,
+		"POST /fn HTTP/1.1\r\n" + fields + "\r\n":                                                                                      `POST [] [] ""`,
+		"HEAD /fn HTTP/1.1\r\n" + fields + "\r\n":                                                                                      ``,
+		fmt.Sprintf("POST /fn HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n%s", fields, len(smuggled), smuggled):                            fmt.Sprintf("POST [] [] %q", smuggled),
+		fmt.Sprintf("GET /fn HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n%s", fields, len(smuggled), smuggled):                             fmt.Sprintf("GET [] [] %q", smuggled),
+		fmt.Sprintf("POST /fn HTTP/1.1\r\n%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", fields, len(smuggled), smuggled): fmt.Sprintf("POST [] [] %q", smuggled),
+	} {
+		c := s.dial()
+		io.WriteString(c, request)
+		method, _, _ := strings.Cut(request, " ")
+		resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != 200 || string(body) != want {
+			t.Errorf("%.40q…: %s %q, %v, want %q", request, resp.Status, body, err, want)
+		}
+		c.Close()
+	}
+}
