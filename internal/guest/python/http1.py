@@ -1,9 +1,18 @@
 """The little of HTTP/1.1 that the supervisor speaks."""
 
 import io
+import re
 from urllib.parse import unquote_to_bytes
 
 MAX_LINE = 1 << 20
+MAX_CHUNK_HEAD = 4096
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+DIGITS = re.compile(r"[0-9]{1,18}")
+HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
+
+OWN = ("connection", "content-length", "keep-alive", "transfer-encoding")  # headers that Framing writes, or no response has
 
 
 class Head:
@@ -96,18 +105,34 @@ class Body(io.RawIOBase):
 
 
 class Framing:
-    """How a response is delimited on a connection that stays."""
+    """How a response is delimited on a connection that stays. Status, names and
+    values are those of RFC 9110 §5 and §15: a value with a line end, for
+    instance, would be a field of its own, or a response."""
 
     def __init__(self, method, status, headers):
-        names = {name.lower(): value for name, value in headers}
-        self.empty = method == "HEAD" or status in (204, 304) or status < 200
-        self.length = int(names["content-length"]) if "content-length" in names and not self.empty else None
+        if not 200 <= status <= 999:
+            raise ValueError(f"the response has the status {status}, which is not final")
+        for name, value in headers:
+            if not TOKEN.fullmatch(name):
+                raise ValueError(f"the response has a header with the name {name!r}")
+            if CONTROL.search(value):
+                raise ValueError(f"the response's header {name} has a control character in its value")
+        lengths = {value.strip() for name, value in headers if name.lower() == "content-length"}
+        if len(lengths) > 1 or not all(DIGITS.fullmatch(length) for length in lengths):
+            raise ValueError(f"the response has the content-length {', '.join(sorted(lengths))}")
+        self.empty = method == "HEAD" or status in (204, 304)
+        self.announced = None if status in (204, 304) else next(iter(lengths), None)
+        self.length = int(self.announced) if self.announced and not self.empty else None
         self.chunked = not self.empty and self.length is None
         self.sent = 0
 
     def head(self, status, reason, headers):
+        if CONTROL.search(reason):
+            raise ValueError("the response's status has a control character")
         lines = [f"HTTP/1.1 {status} {reason}"]
-        lines += [f"{name}: {value}" for name, value in headers if name.lower() not in ("connection", "transfer-encoding", "keep-alive")]
+        lines += [f"{name}: {value}" for name, value in headers if name.lower() not in OWN]
+        if self.announced is not None:
+            lines.append(f"content-length: {self.announced}")
         if self.chunked:
             lines.append("transfer-encoding: chunked")
         return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
@@ -126,3 +151,47 @@ class Framing:
         if self.length is not None and self.sent < self.length:
             raise ValueError("the response is shorter than its content-length")
         return b"0\r\n\r\n" if self.chunked else b""
+
+
+class Chunks:
+    """Reads a body that comes in chunks (RFC 9112 §7.1), as it comes."""
+
+    def __init__(self):
+        self._buffer = b""
+        self._left = 0  # of the chunk
+        self._behind = False  # its line end is still to come
+        self.through = False  # the last chunk was there
+
+    def feed(self, data):
+        """Returns what of the content is in data."""
+        self._buffer += data
+        content = b""
+        while not self.through:
+            if self._left > 0:
+                part = self._buffer[:self._left]
+                content += part
+                self._buffer = self._buffer[len(part):]
+                self._left -= len(part)
+                self._behind = self._left == 0
+                if not self._behind:
+                    break
+            line, end, rest = self._buffer.partition(b"\r\n")
+            if not end:
+                if len(line) > MAX_CHUNK_HEAD:
+                    raise ValueError("the response is not in chunks, as it says")
+                break
+            self._buffer = rest
+            if self._behind:
+                if line:
+                    raise ValueError("a chunk of the response is longer than it says")
+                self._behind = False
+            else:
+                self._begin(line)
+        return content
+
+    def _begin(self, line):
+        size = line.partition(b";")[0].strip()
+        if not HEX.fullmatch(size):
+            raise ValueError("the response is not in chunks, as it says")
+        self._left = int(size, 16)
+        self.through = self._left == 0

@@ -7,7 +7,7 @@ import sys
 import threading
 
 from _lateen import call
-from _lateen.http1 import Body, Framing, Head, MAX_LINE
+from _lateen.http1 import Body, Chunks, Framing, Head, MAX_LINE
 
 DRAIN = 256 * 1024  # bytes of a body nobody has read that are worth a connection
 
@@ -80,8 +80,9 @@ class Response:
         self.head = None
 
     def start(self, status, reason, headers):
-        self.framing = Framing(self.method, status, headers)
-        self.head = self.framing.head(status, reason, headers)
+        framing = Framing(self.method, status, headers)
+        self.head = framing.head(status, reason, headers)
+        self.framing = framing
 
     def write(self, data):
         if self.head is None and not self.begun:
@@ -160,7 +161,9 @@ def environ(head, body):
 
 
 class HandlerClass:
-    """A subclass of BaseHTTPRequestHandler, which reads a request and writes a response itself."""
+    """A subclass of BaseHTTPRequestHandler, which reads a request and writes a
+    response itself. Each request has a handler object of its own, which reads no
+    other: a body that a handler leaves unread is no request."""
 
     def __init__(self, kind):
         from http.server import BaseHTTPRequestHandler
@@ -173,6 +176,15 @@ class HandlerClass:
 
             def finish(self):
                 pass
+
+            close_connection = property(lambda self: True, lambda self, value: None)
+
+            def handle_one_request(self):
+                if not self.asked:
+                    self.asked = True
+                    super().handle_one_request()
+
+            asked = False
 
             def log_message(self, format, *args):
                 if not silent:
@@ -190,7 +202,9 @@ class HandlerClass:
         first = f"{head.method} {head.target} HTTP/1.1\r\n{text}\r\n".encode("latin-1")
         name, port = head.server
         server = type("Server", (), {"server_name": name, "server_port": port, "server_address": (name, port)})()
-        self.kind(Socket(response, first, body), (head.client, 0), server)
+        socket = Socket(response, first, body)
+        self.kind(socket, (head.client, 0), server)
+        socket.wfile.finish()
 
 
 class Socket:
@@ -235,6 +249,7 @@ class Writer(io.BufferedIOBase):
     def __init__(self, response):
         self._response = response
         self._head = b""
+        self._chunks = None  # of a body that the handler delimits so itself
 
     def writable(self):
         return True
@@ -242,23 +257,36 @@ class Writer(io.BufferedIOBase):
     def write(self, data):
         data = bytes(data)
         if self._response.framing is not None:
-            self._response.write(data)
+            self._body(data)
             return len(data)
         self._head += data
-        head, end, rest = self._head.partition(b"\r\n\r\n")
-        if end:
-            self._head = b""
+        while self._response.framing is None:
+            head, end, rest = self._head.partition(b"\r\n\r\n")
+            if not end:
+                return len(data)
+            self._head = rest
             self._begin(head)
-            if rest:
-                self._response.write(rest)
+        rest, self._head = self._head, b""
+        self._body(rest)
         return len(data)
 
     def _begin(self, head):
         lines = head.decode("latin-1").split("\r\n")
         _, status, *reason = lines[0].split(" ", 2)
         headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
-        if int(status) >= 200:  # interim ones are between the two ends of a connection
-            self._response.start(int(status), reason[0] if reason else "", headers)
+        if int(status) < 200:
+            return  # interim ones are between the two ends of a connection
+        if any(name.lower() == "transfer-encoding" and value.lower() == "chunked" for name, value in headers):
+            self._chunks = Chunks()
+            headers = [(name, value) for name, value in headers if name.lower() != "content-length"]  # RFC 9112 §6.3
+        self._response.start(int(status), reason[0] if reason else "", headers)
+
+    def _body(self, data):
+        self._response.write(self._chunks.feed(data) if self._chunks else data)
+
+    def finish(self):
+        if self._chunks and not self._chunks.through and not self._response.framing.empty:
+            raise ValueError("the response has no last chunk")
 
     def flush(self):
         pass
