@@ -1,7 +1,12 @@
 package local
 
 // Freeze stops the instance's processes where they are.
-func (i *instance) Freeze() error { return i.process.Freeze() }
+func (i *instance) Freeze() error {
+	if i.upstream.Foreign { // its idle timeouts pass meanwhile, and its connections end when it runs again
+		i.upstream.CloseIdle()
+	}
+	return i.process.Freeze()
+}
 
 // Thaw lets a frozen instance run again.
 func (i *instance) Thaw() error { return i.process.Thaw() }

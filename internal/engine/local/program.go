@@ -71,6 +71,7 @@ func (i *instance) meet(s guest.ServerStarted) {
 			}
 			return guest.Receive(ctx, conn)
 		}
+		i.upstream.Foreign = true
 	}
 	if s.Silent {
 		i.upstream.Ended = i.exchanged

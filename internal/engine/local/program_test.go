@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -29,7 +30,7 @@ func programs(t *testing.T, r *rig) lateen.Digest {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, name := range []string{"six", "wrapper", "elsewhere", "exits", "bootstrap", "broken"} {
+	for _, name := range []string{"six", "wrapper", "elsewhere", "exits", "idle", "bootstrap", "broken"} {
 		if err := os.Link(filepath.Join(dir, "server"), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -57,6 +58,7 @@ func TestPrograms(t *testing.T) {
 	})
 	t.Run("streams and upgrades", func(t *testing.T) { testServerStreams(t, r, program("server")) })
 	t.Run("failures", func(t *testing.T) { testServerFails(t, r, program("server")) })
+	t.Run("a server that closes idle connections", func(t *testing.T) { testServerIdles(t, r, program("idle")) })
 	t.Run("a wrapper that speaks the protocol", func(t *testing.T) { testWrapper(t, r, program("wrapper")) })
 	t.Run("what cannot start", func(t *testing.T) {
 		for handler, text := range map[string]string{
@@ -105,6 +107,28 @@ func testServer(t *testing.T, r *rig, f lateen.Function) {
 	rests(t, i)
 	if u := i.Usage(); u.Memory <= 0 {
 		t.Errorf("its usage is %+v", u)
+	}
+}
+
+// testServerIdles: every request is answered although the server has closed the
+// connection of the one before, while the instance ran or while it was frozen.
+func testServerIdles(t *testing.T, r *rig, f lateen.Function) {
+	i := r.start(t, f, nil)
+	for n := range 4 {
+		whole(t, i, to(t, http.MethodGet, "/", nil))
+		r.awaitLine(t, i, fmt.Sprintf("closed connection %d.", n+1))
+	}
+	for range 4 {
+		whole(t, i, to(t, http.MethodGet, "/", nil))
+		rests(t, i)
+		if err := i.Freeze(); errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if err := i.Thaw(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,8 @@ func main() {
 	case "server", "six":
 		host := map[string]string{"server": "127.0.0.1", "six": "::"}[name]
 		serve(net.JoinHostPort(host, os.Getenv("PORT")))
+	case "idle":
+		serveIdle("127.0.0.1:" + os.Getenv("PORT"))
 	case "wrapper":
 		wrapper()
 	case "elsewhere":
@@ -42,6 +45,21 @@ func serve(at string) {
 		panic(err)
 	}
 	panic(http.Serve(listener, http.HandlerFunc(answer)))
+}
+
+// serveIdle closes connections that are idle for a moment, and says so.
+func serveIdle(at string) {
+	listener, err := net.Listen("tcp", at)
+	if err != nil {
+		panic(err)
+	}
+	var closed atomic.Int32
+	server := &http.Server{Handler: http.HandlerFunc(answer), IdleTimeout: 20 * time.Millisecond, ConnState: func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			fmt.Printf("closed connection %d.\n", closed.Add(1))
+		}
+	}}
+	panic(server.Serve(listener))
 }
 
 func answer(w http.ResponseWriter, r *http.Request) {
