@@ -5,7 +5,7 @@ NODE  := $(CURDIR)/.cache/node
 export PATH := $(NODE)/bin:$(PATH)
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-stop test check lint unit e2e gates examples bench bench-engine bench-keepalive generate native setup clean
+.PHONY: build demo demo-stop test check lint unit e2e gates nightly examples bench bench-engine bench-keepalive generate native setup clean
 
 build: ## bin/lateen
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
@@ -40,6 +40,9 @@ e2e: build examples ## real frameworks, the real CLI, a real browser
 
 gates: ## what forked processes are held to, a thousand of each kind and hundreds of templates, in 5 to 15 minutes
 	$(GO) test -tags e2e -timeout 30m -run 'AThousand|Hundreds' ./internal/engine/local
+
+nightly: build examples gates ## what takes too long for every change: each runtime is attacked for half an hour, in about 40 minutes
+	$(GO) test -tags e2e -timeout 60m -v -run TestEveryVisitorGetsTheAnswerToItsOwnRequest ./test/e2e -args -desync 30m
 
 bench: build examples ## measures, and writes docs/benchmarks.md
 	$(GO) run ./test/bench
