@@ -148,7 +148,7 @@ func (r *rivalry) report(t *testing.T, err error) {
 }
 
 func (r *rivalry) client() *http.Client {
-	transport := r.site.http.Transport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // newPlatform makes it
+	transport := r.site.http.Transport.(*http.Transport).Clone() //nolint:forcetypeassert // newPlatform makes it
 	return &http.Client{Transport: transport}
 }
 
@@ -188,8 +188,11 @@ func (r *rivalry) visit(ctx context.Context, c *http.Client, n int, method strin
 		want = ""
 	}
 	got := [...]string{resp.Status, string(text), resp.Header.Get("X-Token"), resp.Header.Get("X-Strangers")}
-	if err != nil || got != [...]string{"200 OK", want, token, "0"} {
-		return fmt.Errorf("%s %s: got %q and the error %v, want %q", method, url, got, err, want)
+	if err != nil {
+		return fmt.Errorf("%s %s: got %q: %w", method, url, got, err)
+	}
+	if got != [...]string{"200 OK", want, token, "0"} {
+		return fmt.Errorf("%s %s: got %q, want %q", method, url, got, want)
 	}
 	r.answered.Add(1)
 	return nil
