@@ -95,6 +95,10 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 	x := &exchange{edge: e, id: lateen.NewID[lateen.RequestID]("req_", now), client: from, w: w, began: now}
 	r = r.WithContext(lateen.WithRequestID(r.Context(), x.id))
 	x.hops = e.hops.of(r.Header)
+	for name := range nominated(r.Header) {
+		delete(r.Trailer, name)
+	}
+	cleanTrailer(r.Trailer)
 	r.Header = cleanRequest(r.Header)
 	x.body = newUpload(w, r, e.o.MaxBody)
 	x.req = x.body.request(r)

@@ -67,6 +67,7 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 		x.fail(x.blame(originFault(err)))
 		return
 	}
+	dropNominated(resp.Header)
 	x.record.Cache = "MISS"
 	if d.IgnoreOriginCacheControl {
 		delete(resp.Header, "Cache-Control")

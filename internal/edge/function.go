@@ -68,6 +68,7 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
 	switch {
 	case err == nil:
+		dropNominated(resp.Header)
 		e.heedPurges(x.site, resp.Header)
 	case spec.Function.Edge():
 		return nil, edgeFault(err)
@@ -154,6 +155,7 @@ func (x *exchange) relay(resp *http.Response) {
 		delete(resp.Header, "Content-Length")
 	}
 	x.respond(resp.StatusCode, resp.Header, resp.Body)
+	cleanTrailer(resp.Trailer)
 	for name, values := range resp.Trailer { // known since the body has ended
 		x.w.Header()[http.TrailerPrefix+name] = values
 	}

@@ -1,9 +1,11 @@
 package edge
 
 import (
+	"iter"
 	"maps"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,35 +61,85 @@ func platformOnly(name string) bool {
 	return false
 }
 
-// cleanRequest returns h without what a client may not claim: h itself where
-// there is nothing to remove, else a copy.
+// cleanRequest returns h without the fields that a client may not send, and
+// without the fields that its Connection nominates: h itself where there is
+// nothing to remove, else a copy.
+//
+// Nominated fields are removed on receipt, before routes and middleware add
+// fields of their own: a client must not be able to remove those.
 func cleanRequest(h http.Header) http.Header {
 	out := h
-	for name := range h {
-		if !platformOnly(name) {
-			continue
+	drop := func(name string) {
+		if _, there := out[name]; !there {
+			return
 		}
 		if len(out) == len(h) {
 			out = maps.Clone(h)
 		}
 		delete(out, name)
 	}
+	for name := range h {
+		if platformOnly(name) {
+			drop(name)
+		}
+	}
+	for name := range nominated(h) {
+		drop(name)
+	}
 	return out
 }
 
-// dropHopByHop removes from h what concerns the connection it came over.
-func dropHopByHop(h http.Header) {
-	for _, list := range h["Connection"] {
-		for name := range strings.SplitSeq(list, ",") {
-			delete(h, textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name)))
+// nominated yields the names (canonical) of the fields that the Connection
+// fields of h declare to be for this connection only (RFC 9110 §7.6.1), without
+// those that are for one connection in any case.
+func nominated(h http.Header) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, list := range h["Connection"] {
+			for option := range strings.SplitSeq(list, ",") {
+				name := textproto.CanonicalMIMEHeaderKey(textproto.TrimString(option))
+				if name != "" && !slices.Contains(hopByHop, name) && !yield(name) {
+					return
+				}
+			}
 		}
 	}
+}
+
+// dropNominated removes from h the fields that its Connection nominates.
+func dropNominated(h http.Header) {
+	for name := range nominated(h) {
+		delete(h, name)
+	}
+}
+
+// dropHopByHop removes from h the fields that are for one connection only. The
+// nominated ones are removed on receipt: see [cleanRequest], [dropNominated].
+func dropHopByHop(h http.Header) {
 	for _, name := range hopByHop {
 		delete(h, name)
 	}
 }
 
-// cleanResponse removes from an output's own header what is not the client's business.
+// inContentOnly are the fields that mean nothing, or something dangerous, once
+// the content was sent: of framing, routing, authentication, and of the content
+// itself (RFC 9110 §6.5.1).
+var inContentOnly = []string{ //nolint:gochecknoglobals // a constant in all but name
+	"Host", "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Cache-Control", "Expect", "Max-Forwards",
+	"Authorization", "Cookie", "Set-Cookie", "Www-Authenticate", "Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range",
+}
+
+// cleanTrailer removes from the trailer fields of a request or a response the
+// fields that would not pass in its header, or that a trailer cannot have.
+func cleanTrailer(t http.Header) {
+	if len(t) == 0 {
+		return
+	}
+	cleanResponse(t)
+	dropHopByHop(t)
+	maps.DeleteFunc(t, func(name string, _ []string) bool { return platformOnly(name) || slices.Contains(inContentOnly, name) })
+}
+
+// cleanResponse removes from an output's own header the fields that are not for the client.
 func cleanResponse(h http.Header) {
 	for _, name := range platformResponse {
 		delete(h, name)

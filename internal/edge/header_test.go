@@ -249,3 +249,66 @@ func TestMalformedRequestsGetAnAnswerAndHarmNobody(t *testing.T) {
 		t.Errorf("got %q", body)
 	}
 }
+
+func TestAClientCannotRemoveFieldsThatRoutesAndMiddlewareSet(t *testing.T) { // RFC 9110 §7.6.1
+	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
+		next(w, r)
+		w.Header().Set("X-User-Role", "guest")
+	})
+	s.manifest.Routes = append(s.manifest.Routes, lateen.Route{Src: "/.*", Continue: true, Transforms: []lateen.Transform{
+		{Type: "request.headers", Op: "set", Target: lateen.TransformTarget{Key: lateen.TransformKey{Name: "authorization"}}, Args: "Basic c2l0ZQ=="},
+	}})
+	s.open()
+	for name, client := range map[string]*http.Client{"HTTP/1.1": s.client, "HTTP/2": s.h2} {
+		headers := []string{"X-Own: 1", "X-User-Role: admin", "Authorization: Basic bWluZQ=="}
+		if client == s.client { // HTTP/2 has no Connection field
+			headers = append(headers, "Connection: close, x-user-role ,AUTHORIZATION,x-own, x-matched-path")
+		}
+		resp, _ := s.send(client, s.request("GET", "/fn", nil, headers...))
+		if is(t, resp, 200, ""); resp.Header.Get("Saw-X-User-Role") != "guest" || resp.Header.Get("Saw-Authorization") != "Basic c2l0ZQ==" || resp.Header.Get("Saw-X-Matched-Path") != "/fn" {
+			t.Errorf("%s: the function saw %v", name, resp.Header)
+		}
+		if got := resp.Header.Get("Saw-X-Own"); (got == "") != (client == s.client) {
+			t.Errorf("%s: the function saw X-Own: %q", name, got)
+		}
+	}
+}
+
+func TestAFunctionCannotRemoveFieldsThatRoutesSet(t *testing.T) { // RFC 9110 §7.6.1
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "X-Frame-Options, X-Secret")
+		w.Header().Set("X-Secret", "1")
+	})
+	s.manifest.Routes = []lateen.Route{{Src: "/.*", Continue: true, Headers: map[string]string{"x-frame-options": "DENY"}}}
+	s.open()
+	resp, _ := s.get("/fn")
+	has(t, resp.Header, "X-Frame-Options", "DENY")
+	has(t, resp.Header, "X-Secret", "")
+}
+
+func TestTrailersAreCleanedAsHeadersAre(t *testing.T) { // RFC 9110 §6.5.1
+	seen := make(chan http.Header, 1)
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		seen <- r.Trailer
+		for name, value := range map[string]string{"X-Sum": "2", "X-Vercel-Id": "mine", "Set-Cookie": "a=1", "Content-Length": "9", "X-Lateen-Start": "warm"} {
+			w.Header().Set(http.TrailerPrefix+name, value)
+		}
+		io.WriteString(w, "body")
+		http.NewResponseController(w).Flush()
+	}).open()
+	for name, client := range map[string]*http.Client{"HTTP/1.1": s.client, "HTTP/2": s.h2} {
+		req := s.request("POST", "/fn", io.MultiReader(strings.NewReader("body")))
+		req.Trailer = http.Header{"X-Sum": {"1"}, "X-Vercel-Internal-Hops": {"7"}, "X_forwarded_for": {"6.6.6.6"}}
+		if client == s.client { // HTTP/2 servers refuse such a trailer
+			req.Trailer.Set("Authorization", "x")
+		}
+		resp, _ := s.send(client, req)
+		if got := <-seen; len(got) != 1 || got.Get("X-Sum") != "1" {
+			t.Errorf("%s: the function saw the trailers %v", name, got)
+		}
+		if got := resp.Trailer; len(got) != 1 || got.Get("X-Sum") != "2" {
+			t.Errorf("%s: the client saw the trailers %v", name, got)
+		}
+	}
+}

@@ -3,8 +3,10 @@ package edge
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +25,9 @@ type upload struct {
 	w     *writer
 	limit int64 // bytes; 0 is none
 
+	trailer   http.Header // of the request, complete once the body was read to its end
+	announced []string    // the names of trailer that may go on
+
 	mu      sync.Mutex // guards below
 	idle    *sync.Cond // no read is under way
 	reading bool
@@ -37,7 +42,7 @@ func newUpload(w *writer, r *http.Request, limit int64) *upload {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	u := &upload{from: r.Body, w: w, limit: limit}
+	u := &upload{from: r.Body, w: w, limit: limit, trailer: r.Trailer, announced: slices.Collect(maps.Keys(r.Trailer))}
 	u.idle = sync.NewCond(&u.mu)
 	w.body = u
 	return u
@@ -70,6 +75,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		u.whole = true
+		maps.DeleteFunc(u.trailer, func(name string, _ []string) bool { return !slices.Contains(u.announced, name) })
 	case err != nil && !u.ended:
 		u.failed = err
 	}

@@ -353,6 +353,11 @@ func (x *exchange) wrap(resp *http.Response) *http.Response {
 	if resp.Close || x.doubtful(resp) {
 		body.atEnd = spoiled
 	}
+	for _, list := range resp.Header["Connection"] {
+		for option := range strings.SplitSeq(list, ",") { // fields for this connection only (RFC 9110 §7.6.1)
+			resp.Header.Del(strings.TrimSpace(option))
+		}
+	}
 	resp.Header.Del("Connection")
 	resp.Header.Del("Keep-Alive")
 	if resp.Body == http.NoBody || resp.ContentLength == 0 {

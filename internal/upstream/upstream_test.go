@@ -189,6 +189,20 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
+func TestFieldsThatConnectionNominatesEndWithTheConnection(t *testing.T) { // RFC 9110 §7.6.1
+	u := peer(t, answering(func(*http.Request) string {
+		return "HTTP/1.1 200 OK\r\nConnection: keep-alive, x-secret\r\nX-Secret: 1\r\nX-Own: 2\r\nContent-Length: 2\r\n\r\nok"
+	}))
+	resp, err := u.RoundTrip(newRequest(t, "GET", nil), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if diff := cmp.Diff(http.Header{"X-Own": {"2"}, "Content-Length": {"2"}}, resp.Header); diff != "" {
+		t.Errorf("the header (-want +got):\n%s", diff)
+	}
+}
+
 func TestAClosedIdleConnectionCarriesNothing(t *testing.T) {
 	closed := make(chan struct{})
 	u := peer(t, func(n int, conn net.Conn) {
