@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/route"
@@ -134,5 +135,21 @@ func TestADeploymentsOwnErrorPages(t *testing.T) {
 	resp, body := s.get("/nothing", "If-None-Match: *", "Range: bytes=0-1")
 	if is(t, resp, 404, ""); body != "our 404" {
 		t.Errorf("an error page is subject to conditions: %q", body)
+	}
+}
+
+func TestAnErrorPageOfAFunctionIsSentWhole(t *testing.T) { // RFC 9110 §13.1 and §14.2 are about the resource, not its error page
+	s := newStage(t)
+	s.function("/_not-found", lateen.Function{})
+	s.handle(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Etag", `"page"`)
+		http.ServeContent(w, r, "page.txt", time.Time{}, strings.NewReader("this page does not exist"))
+	})
+	s.manifest.Routes = []lateen.Route{{Handle: "error"}, {Src: "/.*", Status: 404, Dest: "/_not-found"}}
+	s.open()
+	for _, header := range []string{`If-None-Match: "page"`, "If-None-Match: *", `If-Match: "other"`, "Range: bytes=0-3", "If-Modified-Since: Tue, 01 Dec 2026 08:00:00 GMT"} {
+		if resp, body := s.get("/gone", header); resp.StatusCode != 404 || body != "this page does not exist" || resp.Header.Get("Content-Range") != "" {
+			t.Errorf("%s: %d %q %v", header, resp.StatusCode, body, resp.Header)
+		}
 	}
 }

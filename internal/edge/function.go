@@ -84,6 +84,9 @@ func (x *exchange) functionRequest(d *route.Decision) *http.Request {
 // outbound is the client's request on its way to u.
 func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
 	h := onwardHeader(d.RequestHeader)
+	if x.problem != nil || d.Status != 0 {
+		dropConditions(h)
+	}
 	if upgrade := x.asksFor(d.RequestHeader); upgrade != "" {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
 	}
@@ -117,6 +120,16 @@ func onwardHeader(h http.Header) http.Header {
 		h["User-Agent"] = []string{""} // or net/http would send its own
 	}
 	return h
+}
+
+// dropConditions removes from the header of a request the fields that ask for a
+// part of a page, or for a page only where it has changed. A page that is sent
+// with another status than its own is sent whole: a 304 or 206 of the output
+// would be sent with the forced status (RFC 9110 §13.1, §14.2).
+func dropConditions(h http.Header) {
+	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"} {
+		delete(h, name)
+	}
 }
 
 // method is the one to ask an output with: an error page is always fetched.
