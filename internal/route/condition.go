@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"iter"
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -174,12 +176,25 @@ func cookies(lines []string, name string) iter.Seq[string] {
 				var pair string
 				pair, line, _ = strings.Cut(line, ";")
 				key, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-				if key == name && !yield(strings.Trim(value, `"`)) {
+				if key == name && !yield(cookieValue(value)) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// cookieValue is the value of a cookie without quotes, percent-decoded as the
+// cookie libraries of the frameworks have it; as it is where that makes no text.
+func cookieValue(value string) string {
+	value = strings.Trim(value, `"`)
+	if strings.IndexByte(value, '%') < 0 {
+		return value
+	}
+	if plain, err := url.PathUnescape(value); err == nil && utf8.ValidString(plain) {
+		return plain
+	}
+	return value
 }
 
 // hostOnly returns a host in lower case without its port.
