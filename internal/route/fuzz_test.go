@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -110,4 +112,77 @@ func FuzzResolve(f *testing.F) {
 			check(t, s.manifest, e)
 		}
 	})
+}
+
+// FuzzConfined has values of every kind captured into paths below /public of
+// this site and of another host, and checks that what they lead to is there.
+func FuzzConfined(f *testing.F) {
+	capture := func(kind string) []lateen.HasField {
+		return []lateen.HasField{{Type: kind, Key: "f", Value: &lateen.Condition{Re: "(?<f>[\\s\\S]*)"}}}
+	}
+	m := &lateen.Manifest{
+		Files: map[string]lateen.File{"/x": {}, "/private/x": {}, "/public/x": {}, "/public/a/x": {}, "/public/.x": {}}, Functions: map[string]lateen.Function{"/fn": {}}, Outputs: map[string]string{"/fn": "/fn"},
+		Prerenders: map[string]lateen.Prerender{},
+	}
+	for _, kind := range []string{"query", "cookie", "header"} {
+		for name, dest := range map[string]string{"in": "/public/$f", "in2": "/public/$1/$f", "in3": "/public/.$f", "out": "https://origin.example/public/$f", "out2": "https://origin.example/public/$1.$f", "host": "https://$f.origin.example/public/", "bare": "https://origin.example$f"} {
+			m.Routes = append(m.Routes, lateen.Route{Src: "^/" + kind + "/" + name + "/(.*)$", Has: capture(kind), Dest: dest})
+		}
+		m.Routes = append(m.Routes, lateen.Route{Src: "^/" + kind + "/path/(.*)$", Has: capture(kind), Dest: "/fn", Transforms: []lateen.Transform{
+			{Type: "request.path", Op: "set", Target: lateen.TransformTarget{Key: lateen.TransformKey{Name: "path"}}, Args: "/public/$1$f"},
+		}})
+	}
+	for name, dest := range map[string]string{"in": "/public/$1", "in2": "/public$1/x", "out": "https://origin.example/public/$1", "bare": "https://origin.example$1"} {
+		m.Routes = append(m.Routes, lateen.Route{Src: "^/" + name + "(.*)$", Dest: dest})
+	}
+	router, err := route.Compile(m)
+	if err != nil {
+		f.Fatal(err)
+	}
+	direct, err := route.Compile(&lateen.Manifest{Files: m.Files, Functions: m.Functions, Outputs: m.Outputs}) // without routes
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, value := range []string{"x", "a/x", "../private/x", "..", ".", "..%2fprivate", "%2e%2e/x", "%252e%252e/x", `..\private`, "100%", "evil.example/", "@evil.example/", ":80@evil.example", "/../x", "a?b#c", "\x00", "\xff", "//evil.example", "%2E./x", ".\t./x", "..;/x"} {
+		for _, path := range []string{"/query/in/", "/cookie/in2/a", "/header/out/b", "/query/out2/.", "/query/host/", "/query/bare/", "/header/path/", "/in/", "/in2", "/out/", "/bare"} {
+			f.Add(path, value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, start, value string) {
+		if len(start)+len(value) > 1<<10 {
+			return
+		}
+		req := newRequest("POST", start+value)
+		req.RawQuery = "f=" + url.QueryEscape(value)
+		req.Header = http.Header{"F": {value}, "Cookie": {"f=" + url.PathEscape(value)}}
+		d, err := router.Resolve(t.Context(), req, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case d.Kind == route.Static && strings.HasPrefix(d.Output, "/public/"), d.Kind == route.Error:
+		case d.Kind == route.Function && (d.Path == req.Path || below("/public/", d.Path)):
+		case d.Kind == route.External:
+			u, err := url.Parse(d.Target)
+			if err != nil || u.User != nil || u.Host != "origin.example" && !strings.HasSuffix(u.Host, ".origin.example") {
+				t.Errorf("%q and %q lead to %q: %v", start, value, d.Target, err)
+			} else if !strings.Contains(start, "bare") && !below("/public/", u.EscapedPath()) {
+				t.Errorf("%q and %q lead out of /public: %q", start, value, d.Target)
+			}
+		case d.Kind == route.Static: // the client's own path
+			if own, err := direct.Resolve(t.Context(), req, nil); err != nil || own.Output != d.Output {
+				t.Errorf("%q and %q lead to %s %s", start, value, d.Kind, d.Output)
+			}
+		default:
+			t.Errorf("%q and %q lead to %s %s %s", start, value, d.Kind, d.Output, d.Path)
+		}
+	})
+}
+
+// below reports whether an encoded path stays below dir for a reader that
+// decodes all of it, encoded slashes and backslashes too, before it resolves
+// dot segments.
+func below(dir, encoded string) bool {
+	plain, err := url.PathUnescape(encoded)
+	return err == nil && strings.HasPrefix(path.Clean(strings.ReplaceAll(plain, `\`, "/"))+"/", dir)
 }

@@ -134,7 +134,7 @@ type escaping int
 const (
 	forPath  escaping = iota // into a canonical path, a query after "?"
 	forURL                   // into an absolute URL
-	forField                 // into a header field
+	forField                 // into a header field, or as a whole URL
 	forText                  // decoded, for the caller to write
 )
 
@@ -171,8 +171,18 @@ func (p *part) expand(v *values, how escaping) string {
 	}
 }
 
+// expandURL is [template.expand] for a URL. A parameter at its beginning is a
+// URL itself, which stays as it is.
+func (t *template) expandURL(v *values) string {
+	if len(t.parts) > 0 && t.parts[0].kind == captureRef {
+		return t.expand(v, forField)
+	}
+	return t.expand(v, forURL)
+}
+
 // escape writes a value. One of a path (fromPath) is percent-encoded where a
-// canonical path is; one of a condition is as the client meant it.
+// canonical path is; one of a condition is decoded, so that a "%" in it is a
+// character like any other.
 func (p *part) escape(value string, how escaping, fromPath bool) string {
 	switch {
 	case how == forText && fromPath:
@@ -185,7 +195,9 @@ func (p *part) escape(value string, how escaping, fromPath bool) string {
 		return encodeComponent(value)
 	case how == forField:
 		return encodePath(value)
-	case how == forURL || !fromPath:
+	case !fromPath:
+		return encodeSegment(strings.ReplaceAll(value, "%", "%25"))
+	case how == forURL:
 		return encodeSegment(value)
 	default:
 		return value

@@ -77,12 +77,19 @@ func compileTransform(t *lateen.Transform, s *scope) (transform, error) {
 
 // fill fills in the parameters of t.
 func (t *transform) fill(v *values) change {
-	how := forText
-	if t.what != "request.query" {
-		how = forField
+	how := forField
+	switch t.what {
+	case "request.query":
+		how = forText
+	case "request.path":
+		how = forURL
 	}
 	c := change{transform: t, key: t.key.expand(v, how)}
 	for i := range t.args {
+		if t.what == "request.path" && !t.args[i].confined(v) {
+			c.args = append(c.args, "") // which is no path
+			continue
+		}
 		c.args = append(c.args, t.args[i].expand(v, how))
 	}
 	return c

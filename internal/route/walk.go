@@ -131,7 +131,8 @@ func (w *walk) scan(ctx context.Context, at phase) (last *rule, decided bool) {
 }
 
 // matchesRule reports whether rl is for the request as it is now. If so, values
-// are what its templates need.
+// are what its templates need. A route is for no request whose values would lead
+// it somewhere else than its dest says.
 func (w *walk) matchesRule(rl *rule) (bool, error) {
 	plain := w.at.path == w.at.encoded
 	if plain && !rl.src.mayMatch(w.at.path, true) {
@@ -160,7 +161,18 @@ func (w *walk) matchesRule(rl *rule) (bool, error) {
 	if !ok && err == nil && !plain {
 		ok, err = w.match(rl.src, w.at.encoded, true, into)
 	}
-	return ok, err
+	return ok && rl.confined(&w.values), err
+}
+
+// confined reports whether the values that a match captured stay where the
+// route puts them: see [template.confined].
+func (rl *rule) confined(v *values) bool {
+	for i := range rl.fields {
+		if f := &rl.fields[i]; f.key == "Location" && f.values == nil && !f.value.keepsHost(v) {
+			return false
+		}
+	}
+	return rl.dest.confined(v)
 }
 
 // match is [pattern.match] within the time that a request may take for it.
@@ -318,11 +330,11 @@ func (w *walk) setFields(rl *rule, at phase, before int) {
 		}
 		values := f.values
 		if values == nil {
-			value := f.value.expand(&w.values, forField)
 			if f.key == "Location" {
-				value = onThisHost(value, f.value.parts[0].text)
+				values = []string{onThisHost(f.value.expandURL(&w.values), f.value.parts[0].text)}
+			} else {
+				values = []string{f.value.expand(&w.values, forField)}
 			}
-			values = []string{value}
 		}
 		w.fields = append(w.fields, field{key: f.key, values: values, important: rl.important})
 	}
@@ -344,7 +356,7 @@ func (w *walk) location(rl *rule) string {
 			return f.values[0]
 		}
 	}
-	return rl.dest.expand(&w.values, forURL)
+	return rl.dest.expandURL(&w.values)
 }
 
 // transform makes the transforms of rl on the request, and notes those on the
