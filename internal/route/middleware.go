@@ -115,7 +115,7 @@ func overridden(old http.Header, names string, h http.Header) http.Header {
 	for name := range strings.SplitSeq(names, ",") {
 		key := textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
 		values := h[textproto.CanonicalMIMEHeaderKey(headerRequest+key)]
-		if key != "" && !isConnectionHeader(key) && strings.Join(values, "") != "" {
+		if key != "" && !isConnectionHeader(key) && values != nil {
 			header[key] = values
 		}
 	}
