@@ -206,7 +206,7 @@ const redirecting = "Redirecting...\n"
 func (x *exchange) routeRequest() *route.Request {
 	return &route.Request{
 		Method: x.req.Method, Scheme: x.client.proto, Host: x.client.host, Path: x.req.URL.EscapedPath(),
-		RawQuery: x.req.URL.RawQuery, Header: x.req.Header, Env: x.site.Env,
+		RawQuery: x.req.URL.RawQuery, Header: x.req.Header, Platform: x.platformField, Env: x.site.Env,
 	}
 }
 

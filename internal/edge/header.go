@@ -266,6 +266,17 @@ func (x *exchange) functionHeader(h http.Header, d *route.Decision) {
 	h["X-Matched-Path"] = v.of(d.MatchedPath)
 }
 
+// platformField is the value of a field that functions are told, for the
+// conditions of routes; "" for a field of the client's own.
+func (x *exchange) platformField(key string) string {
+	if !platformOnly(key) {
+		return ""
+	}
+	h := make(http.Header, 12)
+	x.functionHeader(h, &route.Decision{})
+	return h.Get(key)
+}
+
 // forwardedHeader sets on h who asked for what, for functions and origins alike. It
 // returns memory for more.
 func (x *exchange) forwardedHeader(h http.Header) values {

@@ -312,3 +312,31 @@ func TestTrailersAreCleanedAsHeadersAre(t *testing.T) { // RFC 9110 §6.5.1
 		}
 	}
 }
+
+func TestConditionsSeeTheFieldsThatFunctionsAreTold(t *testing.T) { // platform.md 1.7
+	s := functionStage(t, func(http.ResponseWriter, *http.Request) {})
+	header := func(key, value string) []lateen.HasField {
+		return []lateen.HasField{{Type: "header", Key: key, Value: &lateen.Condition{Re: value}}}
+	}
+	s.manifest.Routes = []lateen.Route{
+		{Src: "^/tls$", Has: header("x-forwarded-proto", "http"), Status: 308, Headers: map[string]string{"Location": "https://app.localhost/tls"}},
+		{Src: "^/host$", Has: header("x-forwarded-host", "app\\.localhost"), Status: 307, Headers: map[string]string{"Location": "/is-app"}},
+		{Src: "^/ip$", Has: header("x-real-ip", "127\\.0\\.0\\.1"), Status: 307, Headers: map[string]string{"Location": "/is-local"}},
+		{Src: "^/no$", Missing: []lateen.HasField{{Type: "header", Key: "X-Forwarded-For"}}, Status: 307, Headers: map[string]string{"Location": "/never"}},
+	}
+	s.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	s.open()
+	for path, want := range map[string]string{"/tls": "https://app.localhost/tls", "/host": "/is-app", "/ip": "/is-local", "/no": ""} {
+		resp, _ := s.get(path)
+		leadsTo(t, path, resp, want)
+	}
+	resp, _ := s.get("/tls", "X-Forwarded-Proto: https")
+	leadsTo(t, "/tls behind a proxy that takes TLS off", resp, "")
+}
+
+func leadsTo(t *testing.T, name string, resp *http.Response, location string) {
+	t.Helper()
+	if got := resp.Header.Get("Location"); got != location {
+		t.Errorf("%s: %d to %q, want %q", name, resp.StatusCode, got, location)
+	}
+}

@@ -100,7 +100,13 @@ func (c *condition) holds(w *walk) (bool, error) {
 		if c.key == "Host" {
 			return c.accepts(w, w.req.Host)
 		}
-		for _, value := range w.header[c.key] {
+		values := w.header[c.key]
+		if values == nil && w.req.Platform != nil {
+			if value := w.req.Platform(c.key); value != "" {
+				return c.accepts(w, value)
+			}
+		}
+		for _, value := range values {
 			if ok, err := c.accepts(w, value); ok || err != nil {
 				return ok, err
 			}

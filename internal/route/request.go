@@ -15,6 +15,11 @@ type Request struct {
 	RawQuery string      // without "?", as received
 	Header   http.Header // canonical keys; Host is not among them
 
+	// Platform returns the value of a request header field (canonical key) that
+	// the platform sets for outputs and removes from clients' requests, such as
+	// X-Forwarded-Proto; "" for any other. Conditions read it. nil: there are none.
+	Platform func(key string) string
+
 	// Env holds the values of the variables that routes name in their env
 	// fields; others are never read. nil: all of them are empty.
 	Env map[string]string
