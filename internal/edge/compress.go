@@ -3,7 +3,9 @@ package edge
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +13,8 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/lateen-dev/lateen/internal/route"
 )
 
 const (
@@ -53,13 +57,53 @@ func newZstd() any {
 }
 
 // negotiate decides whether and how to compress a response on its way out and
-// says so in its header h; "" is not at all. Event streams are left alone:
-// their readers expect every event at once, through whatever is in between.
+// says so in its header h, which is complete but for that; "" is not at all. Event
+// streams are left alone: their readers expect every event at once, through
+// whatever is in between.
 func (c *codings) negotiate(x *exchange, status int, h http.Header) string {
-	if x.record.Kind == kindStatic || !bodyAllowed(status) || status == http.StatusPartialContent || !compressible(h) {
+	switch {
+	case x.record.Kind == kindStatic:
+		if x.codings {
+			varyByEncoding(h)
+		}
 		return ""
+	case status == http.StatusNotModified:
+		c.notModified(x, h)
+		return ""
+	case !bodyAllowed(status), status == http.StatusPartialContent, !compressible(h):
+		return ""
+	default:
+		return c.choose(x, h)
 	}
-	h["Vary"] = withVary(h["Vary"], "Accept-Encoding")
+}
+
+// notModified gives the header h of a 304 the ETag and the Vary of the 200 that
+// it stands for (RFC 9110 §15.4.5). Where h does not tell the type of the content,
+// the client knows whether it got a compressed form: its own tag is weak then.
+func (c *codings) notModified(x *exchange, h http.Header) {
+	switch {
+	case h["Content-Type"] != nil:
+		if compressible(h) {
+			c.choose(x, h)
+		}
+	case h["Content-Encoding"] != nil, noTransform(h):
+	default:
+		varyByEncoding(h)
+		if etag := h.Get("Etag"); etag != "" && slices.ContainsFunc(x.req.Header["If-None-Match"], func(list string) bool { return strings.Contains(list, "W/"+etag) }) {
+			h["Etag"] = []string{"W/" + etag}
+		}
+	}
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return slices.Contains(ofContent, name) })
+}
+
+// ofContent are the header fields that describe content, which a 304 has not.
+var ofContent = []string{"Content-Encoding", "Content-Language", "Content-Length", "Content-Type"} //nolint:gochecknoglobals // a constant in all but name
+
+func varyByEncoding(h http.Header) { h["Vary"] = route.AddVary(h["Vary"], "Accept-Encoding") }
+
+// choose chooses a coding for compressible content, and says so in its header h.
+func (c *codings) choose(x *exchange, h http.Header) string {
+	varyByEncoding(h)
 	coding := codingFor(x.req.Header["Accept-Encoding"], "zstd", "br", "gzip")
 	if coding == "" {
 		return ""
@@ -81,10 +125,8 @@ func compressible(h http.Header) bool {
 	if n, err := strconv.Atoi(h.Get("Content-Length")); err == nil && n < minCompressed {
 		return false
 	}
-	for _, v := range h["Cache-Control"] {
-		if strings.Contains(strings.ToLower(v), "no-transform") {
-			return false
-		}
+	if noTransform(h) {
+		return false
 	}
 	kind, _, _ := strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
 	kind = strings.TrimSpace(kind)
@@ -99,16 +141,14 @@ var compressibleTypes = map[string]bool{
 	"application/manifest+json": true, "font/ttf": true, "font/otf": true, "image/bmp": true, "image/x-icon": true, "application/graphql": true,
 }
 
-// withVary returns the values of a Vary header with name among them.
-func withVary(values []string, name string) []string {
-	for _, list := range values {
-		for v := range strings.SplitSeq(list, ",") {
-			if v = strings.TrimSpace(v); v == "*" || strings.EqualFold(v, name) {
-				return values
-			}
+// noTransform reports whether h says that the content stays as it is (RFC 9111 §5.2.2.6).
+func noTransform(h http.Header) bool {
+	for _, v := range h["Cache-Control"] {
+		if strings.Contains(strings.ToLower(v), "no-transform") {
+			return true
 		}
 	}
-	return append(values[:len(values):len(values)], name)
+	return false
 }
 
 // copy sends body to w in a coding, "" being none, and flushes whatever it

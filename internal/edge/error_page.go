@@ -166,7 +166,7 @@ func (x *exchange) errorPage(p problem) {
 	kind, body := x.renderProblem(&p)
 	h["Content-Type"] = []string{kind}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	h["Vary"] = append(h["Vary"], "Accept")
+	h["Vary"] = route.AddVary(h["Vary"], "Accept")
 	if p.retryIn > 0 {
 		h["Retry-After"] = []string{strconv.Itoa(p.retryIn)}
 	}

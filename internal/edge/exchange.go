@@ -49,6 +49,7 @@ type exchange struct {
 	record   lateen.Record
 	began    time.Time
 	first    bool     // of its connection
+	codings  bool     // the file that is sent has compressed forms
 	hops     int      // how often it has passed through the platform before
 	held     int64    // taken from the edge's memory
 	problem  *problem // what went wrong first; nil while nothing has
@@ -214,7 +215,8 @@ func (x *exchange) routeRequest() *route.Request {
 // by the rules of the decision and the platform, and body, which is flushed as
 // it comes unless h has its length. It takes over h, and closes body if that is an
 // [io.Closer]; nil is none. A body that is an [io.LimitedReader] of an [os.File],
-// or embeds one, is left to the kernel to send. The state in record.Cache
+// or embeds one, is left to the kernel to send; a [keptBody] has compressed forms of
+// its own. The state in record.Cache
 // becomes x-vercel-cache.
 func (x *exchange) respond(status int, h http.Header, body io.Reader) {
 	x.finish(x.send(status, h, body))
@@ -227,6 +229,10 @@ func (x *exchange) send(status int, h http.Header, body io.Reader) error {
 	}
 	status = x.complete(status, h)
 	coding := x.edge.codings.negotiate(x, status, h)
+	if kept, ok := body.(*keptBody); ok {
+		body = kept.in(coding, x.edge.codings, h)
+		coding = ""
+	}
 	x.head(status, h)
 	if body == nil || body == http.NoBody || x.req.Method == http.MethodHead || !bodyAllowed(status) {
 		return nil

@@ -212,6 +212,8 @@ var (
 	noIndex         = []string{"noindex"}
 	closing         = []string{"close"}
 	revalidate      = []string{"public, max-age=0, must-revalidate"}
+
+	revalidateUntransformed = []string{"public, max-age=0, must-revalidate, no-transform"}
 )
 
 // hidden reports whether search engines should pass over this URL: a preview,
@@ -230,7 +232,7 @@ func clientCacheControl(values []string) []string {
 		return revalidate
 	}
 	var kept []string
-	decided, shared := false, false
+	decided, shared, fixed := false, false, false
 	for directive := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		directive = strings.TrimSpace(directive)
 		name, _, _ := strings.Cut(strings.ToLower(directive), "=")
@@ -240,6 +242,8 @@ func clientCacheControl(values []string) []string {
 			continue
 		case "max-age", "no-store", "no-cache", "private":
 			decided = true
+		case "no-transform":
+			fixed = true
 		case "":
 			continue
 		}
@@ -248,6 +252,8 @@ func clientCacheControl(values []string) []string {
 	switch {
 	case !shared:
 		return values
+	case !decided && fixed:
+		return revalidateUntransformed
 	case !decided:
 		return revalidate
 	default:

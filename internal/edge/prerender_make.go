@@ -138,9 +138,13 @@ func draftOf(resp *http.Response, p *lateen.Prerender, group string) *cache.Draf
 }
 
 // cleanKept removes from the header of a response that is for everybody what
-// is meant for one client or for the caches on the way.
+// is meant for one client or for the caches on the way. That content must not
+// be transformed holds for each copy of it.
 func cleanKept(h http.Header) {
 	cleanResponse(h)
+	if noTransform(h) {
+		defer func() { h["Cache-Control"] = revalidateUntransformed }()
+	}
 	for _, name := range []string{"Set-Cookie", "Cache-Control", "Cdn-Cache-Control", "Age", "Expires", "Content-Length"} {
 		delete(h, name)
 	}

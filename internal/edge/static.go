@@ -129,12 +129,8 @@ func (x *exchange) staticHeader(d *route.Decision, file *lateen.File, blob latee
 	h["Accept-Ranges"] = acceptRanges
 	h["Content-Length"] = own.of(strconv.FormatInt(blob.Size, 10))
 	h["Etag"] = own.of(etagOf(blob.Digest))
-	switch vary := d.Header["Vary"]; {
-	case len(file.Encodings) == 0:
-	case vary == nil:
+	if x.codings = len(file.Encodings) > 0; x.codings {
 		h["Vary"] = varyEncoding
-	default:
-		h["Vary"] = withVary(vary, "Accept-Encoding")
 	}
 	if coding != "" {
 		h["Content-Encoding"] = own.of(coding)

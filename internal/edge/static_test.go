@@ -49,7 +49,7 @@ func TestRoutesKnowMoreOfAFileThanThePlatform(t *testing.T) {
 	}
 	for name, value := range map[string]string{
 		"Content-Type": "text/x-own", "Access-Control-Allow-Origin": "https://a.example", "Content-Disposition": "attachment",
-		"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Cookie | Accept-Encoding", "X-Robots-Tag": "none", "Content-Encoding": "gzip",
+		"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding | Cookie", "X-Robots-Tag": "none", "Content-Encoding": "gzip",
 	} {
 		has(t, resp.Header, name, value)
 	}

@@ -55,8 +55,8 @@ func (w *walk) decide(kind Kind) bool {
 		if *into == nil {
 			*into = make(http.Header, len(w.fields))
 		}
-		if f.key == "Set-Cookie" {
-			(*into)[f.key] = append((*into)[f.key], f.values...)
+		if adds(f.key) {
+			(*into)[f.key] = added(f.key, (*into)[f.key], f.values)
 		} else {
 			(*into)[f.key] = f.values
 		}

@@ -2,6 +2,7 @@ package route
 
 import (
 	"net/http"
+	"slices"
 )
 
 // Kind says what answers a request.
@@ -75,7 +76,7 @@ type Decision struct {
 
 	// Header holds response headers of routes and middleware that the output's
 	// own headers win over; Important those that win over the output's own.
-	// Set-Cookie always adds. [Decision.Merge] applies the rule.
+	// Set-Cookie and Vary always add. [Decision.Merge] applies the rule.
 	Header    http.Header
 	Important http.Header
 
@@ -93,19 +94,31 @@ type Decision struct {
 	transforms []change // of the response, see Merge
 }
 
+// adds reports whether a response has the values of a field by everything that
+// sets it, and not the values of the last.
+func adds(key string) bool { return key == "Set-Cookie" || key == "Vary" }
+
+// added returns the values of a field with more among them.
+func added(key string, values, more []string) []string {
+	if key == "Vary" {
+		return AddVary(values, more...)
+	}
+	return append(slices.Clip(values), more...)
+}
+
 // Merge completes h, the header of the output's own response: Header is added
-// where h has nothing, Important replaces, Set-Cookie always adds; last come the
+// where h has nothing, Important replaces, Set-Cookie and Vary always add; last come the
 // response transforms of the last route that had transforms. Defaults of the
 // platform (cache-control of a file, say) are to be added after.
 func (d *Decision) Merge(h http.Header) {
 	for key, values := range d.Header {
-		if _, own := h[key]; !own || key == "Set-Cookie" {
-			h[key] = append(h[key], values...)
+		if _, own := h[key]; !own || adds(key) {
+			h[key] = added(key, h[key], values)
 		}
 	}
 	for key, values := range d.Important {
-		if key == "Set-Cookie" {
-			h[key] = append(h[key], values...)
+		if adds(key) {
+			h[key] = added(key, h[key], values)
 		} else {
 			h[key] = values
 		}

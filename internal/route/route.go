@@ -91,7 +91,7 @@ func Compile(m *lateen.Manifest) (*Router, error) {
 // deleting a parameter there deletes the client's and not the dest's.
 //
 // Later headers replace earlier ones, but in the phases hit and miss those of
-// earlier phases stay; Set-Cookie adds. The parameters of a dest replace those
+// earlier phases stay; Set-Cookie and Vary add. The parameters of a dest replace those
 // that the request has under the same names, so that what a route says of a
 // request cannot be forged. A route's override says nothing more than that and
 // is ignored; middlewareRawSrc and middleware are for display.

@@ -325,7 +325,7 @@ func reasonOf(status int) string {
 func (w *walk) setFields(rl *rule, at phase, before int) {
 	for i := range rl.fields {
 		f := &rl.fields[i]
-		if (at == hit || at == miss) && !rl.important && slices.ContainsFunc(w.fields[:before], func(g field) bool { return g.key == f.key }) {
+		if (at == hit || at == miss) && !rl.important && !adds(f.key) && slices.ContainsFunc(w.fields[:before], func(g field) bool { return g.key == f.key }) {
 			continue
 		}
 		values := f.values

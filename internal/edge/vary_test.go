@@ -1,0 +1,111 @@
+package edge
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// varyOf is the Vary of a response as one list.
+func varyOf(h http.Header) string { return strings.Join(h["Vary"], ", ") }
+
+func TestAKeptPageVariesAsItsRoutesSay(t *testing.T) { // RFC 9110 §12.5.5
+	pressed(t, func(p *press) {
+		p.site.Manifest.Routes = []lateen.Route{
+			{Src: "/.*", Continue: true, Headers: map[string]string{"vary": "x-theme, accept-encoding"}},
+			{Src: "/.*", Continue: true, Headers: map[string]string{"vary": "X-Theme, Cookie"}},
+		}
+		p.page("/isr", "", lateen.Prerender{Expiration: new(10)})
+		p.answer = func(*http.Request, int) *http.Response {
+			return reply(200, strings.Repeat("long enough ", 200), "Vary: rsc")
+		}
+	}, func(p *press) {
+		for _, label := range []string{"MISS", "HIT", "STALE"} {
+			if label == "STALE" {
+				p.pass(11 * time.Second)
+			}
+			resp := p.send("GET", "/isr", "Accept-Encoding: br")
+			has(t, resp.Header, "X-Vercel-Cache", label)
+			if got := varyOf(resp.Header); got != "rsc, x-theme, accept-encoding, Cookie" || resp.Header.Get("Content-Encoding") != "br" {
+				t.Errorf("%s: Vary: %s, %v", label, got, resp.Header)
+			}
+			etag := resp.Header.Get("Etag")
+			if label != "HIT" {
+				continue
+			}
+			resp = p.send("GET", "/isr", "Accept-Encoding: br", "If-None-Match: "+etag)
+			if resp.StatusCode != 304 || resp.Header.Get("Etag") != etag || varyOf(resp.Header) != "rsc, x-theme, accept-encoding, Cookie" || resp.Header["Content-Encoding"] != nil || resp.Header["Content-Type"] != nil {
+				t.Errorf("%d %v", resp.StatusCode, resp.Header)
+			}
+		}
+	})
+}
+
+func TestAKeptPageIsNotTransformedAgainstItsWord(t *testing.T) { // RFC 9111 §5.2.2.6
+	for name, c := range map[string]struct{ own, byRoute string }{
+		"by the function": {own: "s-maxage=60, no-transform"},
+		"by a route":      {own: "s-maxage=60", byRoute: "public, no-transform"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pressed(t, func(p *press) {
+				if c.byRoute != "" {
+					p.site.Manifest.Routes = []lateen.Route{{Src: "/.*", Continue: true, Important: true, Headers: map[string]string{"cache-control": c.byRoute}}}
+				}
+				p.page("/isr", "", lateen.Prerender{})
+				p.answer = func(*http.Request, int) *http.Response {
+					return reply(200, strings.Repeat("long enough ", 200), "Cache-Control: "+c.own)
+				}
+			}, func(p *press) {
+				for _, label := range []string{"MISS", "HIT"} {
+					resp := p.send("GET", "/isr", "Accept-Encoding: br, gzip")
+					has(t, resp.Header, "X-Vercel-Cache", label)
+					if resp.Header["Content-Encoding"] != nil || !strings.Contains(resp.Header.Get("Cache-Control"), "no-transform") {
+						t.Errorf("%s: %v", label, resp.Header)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestACompressedFileVariesByEncodingWhateverRoutesSay(t *testing.T) { // RFC 9110 §12.5.5
+	s := newStage(t)
+	s.file("/f.txt", "text/plain", strings.Repeat("hello ", 100))
+	s.manifest.Routes = []lateen.Route{{Src: "/.*", Continue: true, Important: true, Headers: map[string]string{"vary": "Cookie"}}}
+	s.open()
+	for _, headers := range [][]string{nil, {"Accept-Encoding: gzip"}} {
+		resp, _ := s.get("/f.txt", headers...)
+		if is(t, resp, 200, ""); varyOf(resp.Header) != "Accept-Encoding, Cookie" {
+			t.Errorf("Vary: %s", varyOf(resp.Header))
+		}
+		resp, _ = s.get("/f.txt", append(headers, "If-None-Match: "+resp.Header.Get("Etag"))...)
+		if is(t, resp, 304, ""); varyOf(resp.Header) != "Accept-Encoding, Cookie" {
+			t.Errorf("Vary of a 304: %s", varyOf(resp.Header))
+		}
+	}
+}
+
+func TestA304OfAFunctionIsThatOfIts200(t *testing.T) { // RFC 9110 §15.4.5, RFC 9111 §4.3.4
+	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Etag", `"1"`)
+		w.Header().Set("Vary", "Cookie")
+		if strings.Contains(r.Header.Get("If-None-Match"), `"1"`) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain")
+		w.Write([]byte(strings.Repeat("long enough ", 200)))
+	}).open()
+	for _, headers := range [][]string{{"Accept-Encoding: gzip"}, {"Accept-Encoding: identity"}} {
+		whole, _ := s.get("/fn", headers...)
+		resp, _ := s.get("/fn", append(headers, "If-None-Match: "+whole.Header.Get("Etag"))...)
+		is(t, resp, 304, "")
+		has(t, resp.Header, "Etag", whole.Header.Get("Etag"))
+		if got, want := varyOf(resp.Header), varyOf(whole.Header); got != want {
+			t.Errorf("%v: Vary: %s, want %s", headers, got, want)
+		}
+	}
+}
