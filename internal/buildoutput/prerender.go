@@ -117,7 +117,7 @@ func (r *reader) readFallback(v value, dir string) (*lateen.Fallback, error) {
 	}
 	f := &lateen.Fallback{
 		Blob:    file.Blob,
-		Status:  v.field("initialStatus").integer(100, 999),
+		Status:  v.field("initialStatus").integer(200, 999),
 		Headers: readHeaders(v.field("initialHeaders")),
 	}
 	for key, text := range f.Headers {

@@ -289,6 +289,7 @@ func TestReadRefusesMalformedPrerenders(t *testing.T) {
 		"fallback a dir":   {pre(`{"expiration":1,"fallback":"f.func"}`), lateen.ErrBuildOutput, "is a directory instead of a file"},
 		"fallback nowhere": {pre(`{"expiration":1,"fallback":{}}`), lateen.ErrBuildOutput, where + "fallback.fsPath: is missing"},
 		"status":           {pre(`{"expiration":1,"fallback":"f.prerender-fallback.html","initialStatus":42}`), lateen.ErrBuildOutput, where + "initialStatus: 42"},
+		"interim status":   {pre(`{"expiration":1,"fallback":"f.prerender-fallback.html","initialStatus":199}`), lateen.ErrBuildOutput, where + "initialStatus: 199"}, // RFC 9110 §15.2
 		"of edge":          {edge, lateen.ErrBuildOutput, "is for an edge function"},
 		"of nothing":       {alone, lateen.ErrBuildOutput, "functions/g.prerender-config.json has neither a function nor a fallback"},
 	})

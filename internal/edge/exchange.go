@@ -278,7 +278,7 @@ func (x *exchange) complete(status int, h http.Header) int {
 		if h["Content-Length"] = length; length == nil { // which no route knows better
 			delete(h, "Content-Length")
 		}
-		if d.Status != 0 {
+		if d.Status >= http.StatusOK { // an interim status is no response
 			status = d.Status
 		}
 	}

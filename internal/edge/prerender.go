@@ -190,7 +190,7 @@ func (r *rendering) fallback(ctx context.Context) (*cache.Entry, error) {
 		Born: r.site.CreatedAt.Time(), Kept: r.site.CreatedAt.Time(),
 		Fresh: freshness(r.page), Usable: seconds(r.page.StaleExpiration), Digest: f.Digest,
 	}
-	if e.Status == 0 {
+	if e.Status < http.StatusOK { // 0 is none, and an interim status is no response
 		e.Status = http.StatusOK
 	}
 	if f.ContentType != "" {
