@@ -73,7 +73,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	toAPI := e.o.API != nil && e.isAPI(from.hostname)
 	if toAPI && !address.Functions.Contains(from.addr) {
 		body := newUpload(paced, r, 0)
-		defer body.end()
+		defer body.end(true)
 		r = body.request(r)
 		if e.o.TrustedProxies != nil && from.ip != "" {
 			r = r.WithContext(r.Context()) // a copy
@@ -329,14 +329,15 @@ func (x *exchange) end() {
 			x.errorPage(*x.problem)
 		}
 	}
-	x.body.end()
-	x.edge.memory.give(x.held)
 	r := &x.record
 	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	r.Duration = x.edge.o.Now().Sub(x.began)
 	r.Status = x.status
 	if !x.done && (x.left || x.req.Context().Err() != nil) {
 		r.Status = statusClientGone
+	x.body.end(x.done)
+	x.edge.memory.give(x.held)
+	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	}
 	if x.edge.o.Records != nil {
 		x.edge.o.Records.Record(*r)

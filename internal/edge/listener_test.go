@@ -444,3 +444,45 @@ func writeCertificate(t *testing.T, pool *x509.CertPool, serial int64, certFile,
 		}
 	}
 }
+
+func TestAClientThatSendsABodyWholeReadsItsRefusal(t *testing.T) { // RFC 9112 §9.6
+	s := functionStage(t, func(http.ResponseWriter, *http.Request) {})
+	s.options.MaxBody = 1 << 20
+	s.open()
+	body := make([]byte, 12<<20) // more than the buffers of a connection hold
+	for name, head := range map[string]string{
+		"sized":        fmt.Sprintf("POST /fn HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: %d\r\n\r\n", len(body)),
+		"no such page": fmt.Sprintf("POST /gone HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: %d\r\n\r\n", len(body)),
+	} {
+		c := s.dial()
+		if _, err := c.Write(append([]byte(head), body...)); err != nil {
+			t.Errorf("%s: the connection ended while the body was sent: %v", name, err)
+			continue
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || len(text) == 0 || resp.StatusCode < 400 || !resp.Close {
+			t.Errorf("%s: %d %v %q %v", name, resp.StatusCode, resp.Header, text, err)
+		}
+	}
+}
+
+func TestARefusalDoesNotWaitForABodyThatWasNotAskedFor(t *testing.T) { // RFC 9110 §10.1.1
+	s := functionStage(t, func(http.ResponseWriter, *http.Request) {})
+	s.options.MaxBody = 1 << 20
+	s.open()
+	c := s.dial()
+	fmt.Fprintf(c, "POST /fn HTTP/1.1\r\nHost: app.localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", 5<<20)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Fatal(resp, err)
+	}
+	s.record(0) // is there once the request has ended
+	if got := s.record(0).BytesIn; got != 0 {
+		t.Errorf("%d bytes of it came", got)
+	}
+}

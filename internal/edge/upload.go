@@ -13,9 +13,14 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// drainTimeout is how long a client has, after the response, to send the rest
-// of a small body, so that it reads the response before the connection closes.
-const drainTimeout = 2 * time.Second
+// After the response, the rest of a body is read and dropped, so that a client
+// that sends all of it before it reads gets the response: closing a connection
+// with bytes that nobody has read resets it, and the client loses the response
+// (RFC 9112 §9.6). drainTimeout bounds the time of that, drainBytes the amount.
+const (
+	drainTimeout = 5 * time.Second
+	drainBytes   = 16 << 20
+)
 
 // upload is the body of a request: bounded, counted, and given a deadline with
 // every read, so that a long upload may take its time and a stalled one ends.
@@ -24,6 +29,7 @@ type upload struct {
 	from  io.ReadCloser
 	w     *writer
 	limit int64 // bytes; 0 is none
+	asks  bool  // the client sends it once it is told to go on, which the first read does
 
 	trailer   http.Header // of the request, complete once the body was read to its end
 	announced []string    // the names of trailer that may go on
@@ -42,7 +48,7 @@ func newUpload(w *writer, r *http.Request, limit int64) *upload {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	u := &upload{from: r.Body, w: w, limit: limit, trailer: r.Trailer, announced: slices.Collect(maps.Keys(r.Trailer))}
+	u := &upload{from: r.Body, w: w, limit: limit, asks: r.Header["Expect"] != nil, trailer: r.Trailer, announced: slices.Collect(maps.Keys(r.Trailer))}
 	u.idle = sync.NewCond(&u.mu)
 	w.body = u
 	return u
@@ -143,9 +149,9 @@ func (u *upload) unread() bool {
 }
 
 // end ends reading, before the handler returns: a read under way elsewhere is
-// broken off, and the server has a moment to drain a small rest. Without
-// either, a client that stops sending would hold the connection for good.
-func (u *upload) end() {
+// broken off. With answered the response was sent whole, and end drains the rest
+// of the body, within bounds.
+func (u *upload) end(answered bool) {
 	if u == nil {
 		return
 	}
@@ -157,9 +163,15 @@ func (u *upload) end() {
 		_ = u.w.deadlines.SetReadDeadline(time.Unix(1, 0))
 		u.idle.Wait()
 	}
-	if !u.whole && !u.w.http2 {
-		_ = u.w.deadlines.SetReadDeadline(time.Now().Add(drainTimeout))
+	if u.whole || u.w.http2 {
+		return
 	}
+	_ = u.w.deadlines.SetReadDeadline(time.Now().Add(drainTimeout)) // the server reads on, too
+	if !answered || u.failed != nil || u.asks && u.read == 0 {
+		return
+	}
+	u.w.Flush()
+	_, _ = io.CopyN(io.Discard, u.from, drainBytes)
 }
 
 func errBodyTooLarge(limit int64) error {
