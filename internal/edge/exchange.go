@@ -114,7 +114,11 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 // serve finds the site, decides and answers.
 func (x *exchange) serve() {
 	if x.req.Method == http.MethodConnect || x.req.Method == http.MethodTrace {
-		x.fail(lateen.ErrMethod) // no proxy for others, no mirror of what others sent
+		x.fail(lateen.ErrMethod, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS") // no proxy for others, no mirror of what others sent
+		return
+	}
+	if err := checkAuthority(x.req, x.client.host); err != nil {
+		x.fail(err)
 		return
 	}
 	ctx := x.req.Context()

@@ -340,3 +340,10 @@ func leadsTo(t *testing.T, name string, resp *http.Response, location string) {
 		t.Errorf("%s: %d to %q, want %q", name, resp.StatusCode, got, location)
 	}
 }
+
+func TestAMethodThatIsNotAllowedIsToldWhichAre(t *testing.T) { // RFC 9110 §15.5.6
+	s := functionStage(t, func(http.ResponseWriter, *http.Request) {}).open()
+	resp, _ := s.do("TRACE", "/fn", nil)
+	is(t, resp, 405, "METHOD_NOT_ALLOWED")
+	has(t, resp.Header, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+}
