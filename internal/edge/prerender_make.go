@@ -30,7 +30,7 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 	if e.o.Port != "" {
 		everybody.host += ":" + e.o.Port
 	}
-	x := &exchange{edge: e, id: r.id, site: r.site, client: everybody} // of no hops: who asked first says nothing of the page
+	x := &exchange{edge: e, id: r.id, site: r.site, client: everybody, record: lateen.Record{TraceID: r.record.TraceID, SpanID: r.record.SpanID}} // of no hops: who asked first says nothing of the page
 	asked := r.asked
 	return cache.Making{Spread: spread, Make: func(ctx context.Context) (*cache.Draft, error) {
 		inv := new(lateen.Invocation)

@@ -39,3 +39,13 @@ func TestAMalformedTraceIsReplacedByOneOfOurOwn(t *testing.T) {
 		t.Error("a version to come is not understood by its beginning")
 	}
 }
+
+func TestTheMakingOfAPageIsOfItsRequestsTrace(t *testing.T) { // W3C Trace Context, level 2, §3.2
+	pressed(t, func(p *press) { p.page("/isr", "", lateen.Prerender{}) }, func(p *press) {
+		p.get("/isr", "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+		sent := p.last().Header.Get("Traceparent")
+		if trace, parent, ok := parseTraceparent(sent); !ok || trace != "0af7651916cd43dd8448eb211c80319c" || parent != p.record().SpanID {
+			t.Errorf("the function was told %q", sent)
+		}
+	})
+}
