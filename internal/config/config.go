@@ -24,7 +24,7 @@ type Config struct {
 
 	TLSCert, TLSKey     string         // PEM files; "" serves clear text
 	TrustedProxies      []netip.Prefix // whose X-Forwarded-* headers are believed
-	AllowPrivateOrigins bool           // rewrites may reach private addresses
+	AllowPrivateOrigins bool           // external rewrites may reach every address
 	BodyLimit           Bytes          // of a request to a function
 	Unsandboxed         bool           // functions run without walls
 

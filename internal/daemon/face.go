@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/lateen-dev/lateen/internal/cache"
@@ -30,14 +29,6 @@ func withMetrics(calls http.Handler, verbs *control.Control, metrics http.Handle
 		}
 		metrics.ServeHTTP(w, r)
 	})
-}
-
-// privateOrigins are the addresses that are not public and may be rewritten to all the same.
-func privateOrigins(c *config.Config) []netip.Prefix {
-	if !c.AllowPrivateOrigins {
-		return nil
-	}
-	return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 }
 
 // gauges shows the state of the parts as metrics.

@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 
 	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/edge"
 	"github.com/lateen-dev/lateen/internal/egress"
 )
 
@@ -16,6 +19,22 @@ func newNetwork(c *config.Config, log *slog.Logger) *egress.Network {
 		host[i] = netip.AddrPortFrom(netip.IPv4Unspecified(), port)
 	}
 	return egress.New(egress.Options{Allow: c.FunctionNetworks, Host: host, Log: log})
+}
+
+// dialOrigin connects external rewrites by the policy that holds for functions;
+// anywhere lets them reach private addresses and this host as well.
+func dialOrigin(n *egress.Network, anywhere bool) func(context.Context, string, string) (net.Conn, error) {
+	dial := n.Dial
+	if anywhere {
+		dial = n.DialAnywhere
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if refused, ok := errors.AsType[*egress.RefusedError](err); ok {
+			return nil, edge.ErrOriginRefused.With("%s", refused.Error()).Because(err)
+		}
+		return conn, err
+	}
 }
 
 // doors are where this host is open to everybody, functions among them, which

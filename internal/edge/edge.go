@@ -68,10 +68,11 @@ type Options struct {
 	// TrustedProxies are the peers whose X-Forwarded-For, -Proto and -Host are
 	// believed. nil: nobody's are.
 	TrustedProxies []netip.Prefix
-	// OriginAllow are the addresses that external rewrites may reach although
-	// they are not public: loopback, private and link-local ones are refused
-	// otherwise, after the name has been resolved.
-	OriginAllow []netip.Prefix
+	// DialOrigin connects to the origins of external rewrites, and to none that
+	// sites may not reach: the error is [ErrOriginRefused] then. It judges addresses
+	// once a name was resolved, and connections to the platform itself come from
+	// [address.Functions]. nil: no origin may be reached.
+	DialOrigin func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Plain are listeners for HTTP/1.1 and for HTTP/2 without TLS, with prior
 	// knowledge; Secure are for both over TLS. Run closes them.
@@ -200,6 +201,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.DialOrigin == nil {
+		o.DialOrigin = func(context.Context, string, string) (net.Conn, error) { return nil, ErrOriginRefused }
 	}
 	setDefault(&o.Domain, "localhost")
 	setDefault(&o.Region, "dev1")

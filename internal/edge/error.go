@@ -23,9 +23,11 @@ var (
 	errMiddlewareTime   = &lateen.Error{Code: lateen.Faulted, Reason: "middleware_invocation_timeout", Message: "the middleware did not answer in time"}
 	errOrigin           = &lateen.Error{Code: lateen.Faulted, Reason: "router_external_target_error", Message: "the origin of an external rewrite could not be reached"}
 	errOriginTimeout    = &lateen.Error{Code: lateen.Faulted, Reason: "router_external_target_timeout", Message: "the origin of an external rewrite did not answer in time"}
-	errOriginRefused    = &lateen.Error{Code: lateen.Forbidden, Reason: "router_external_target_refused", Message: "the origin of an external rewrite is an address that may not be reached from here", Hint: "allow its network in the platform's configuration"}
 	errLoop             = &lateen.Error{Code: lateen.Faulted, Reason: "infinite_loop_detected", Message: "the request came back to the platform again and again"}
 )
+
+// ErrOriginRefused is the error of [Options.DialOrigin] for an origin that may not be reached.
+var ErrOriginRefused = &lateen.Error{Code: lateen.Forbidden, Reason: "router_external_target_refused", Message: "the origin of an external rewrite is an address that may not be reached from here", Hint: "lateen up --function-networks <network>, or --function-host-ports <port> for this host"}
 
 // edgeFault gives a fault of an edge function its own name.
 func edgeFault(err error) error { return renamed(err, errEdgeFailed, errEdgeTimeout) }

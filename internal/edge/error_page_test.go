@@ -32,7 +32,7 @@ func TestEveryErrorHasAPage(t *testing.T) {
 		lateen.ErrFunctionRuntime: 501, lateen.ErrInternal: 500, lateen.ErrNotFound: 404, lateen.ErrInvalid: 400,
 		errUnknownHost: 404, lateen.ErrMethod: 405, errRange: 416, errPrecondition: 412, errStalled: 408, errOverloaded: 503, errResponseTooLarge: 500,
 		errEdgeFailed: 500, errEdgeTimeout: 504, errMiddleware: 500, errMiddlewareTime: 504, errOrigin: 502, errOriginTimeout: 504,
-		errOriginRefused: 502, errLoop: 508, errFunctionToAPI: 403,
+		ErrOriginRefused: 502, errLoop: 508, errFunctionToAPI: 403,
 	} {
 		p, known := problems[err.Reason]
 		if !known || p.status != want {

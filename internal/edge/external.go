@@ -6,26 +6,19 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
 // newOrigins returns the client of external rewrites. It follows no proxy
-// settings and connects to no address that origins may not have.
+// settings and connects by o.DialOrigin alone.
 func newOrigins(o Options) http.RoundTripper {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	dialer.Control = func(_, dialled string, _ syscall.RawConn) error {
-		return checkOrigin(dialled, o.OriginAllow)
-	}
 	return &http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext:            o.DialOrigin,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // what the client accepts is between it and the origin
 		MaxIdleConns:           1024,
@@ -38,20 +31,6 @@ func newOrigins(o Options) http.RoundTripper {
 		WriteBufferSize:        copyBuffer,
 		ReadBufferSize:         copyBuffer,
 	}
-}
-
-// checkOrigin refuses the address of a connection about to be made unless it is
-// public or within allow. It is asked after the name was resolved, so that no
-// name can be made to mean something else than what was checked.
-func checkOrigin(dialled string, allow []netip.Prefix) error {
-	peer, err := netip.ParseAddrPort(dialled)
-	if err != nil {
-		return errOriginRefused.Because(err)
-	}
-	if address.Permitted(peer.Addr(), allow) {
-		return nil
-	}
-	return errOriginRefused.With("an external rewrite may not connect to %s", address.Canonical(peer.Addr()))
 }
 
 // serveExternal answers with what the origin at d.Target answers, streaming both ways.
@@ -82,6 +61,12 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
 		return nil, errOrigin.With("the external rewrite leads to %q, which is no URL of http", d.Target)
 	}
+	if name := hostname(target.Host); name == "api."+x.edge.o.Domain {
+		return nil, ErrOriginRefused.With("an external rewrite may not lead to the platform's API")
+	}
+	if via(x.req.Header) >= maxHops {
+		return nil, errLoop
+	}
 	if err := x.admitBody(); err != nil {
 		return nil, err
 	}
@@ -89,9 +74,30 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	req := x.outbound(target, d)
 	req.Host = target.Host
 	x.forwardedHeader(req.Header)
-	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" lateen")
-	req.Header[hopsHeader] = x.edge.hops.after(x.hops)
+	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" "+viaName)
+	delete(req.Header, hopsHeader)
+	if _, own := (*x.edge.hosts.Load())[hostname(target.Host)]; own { // the count is for the platform alone
+		req.Header[hopsHeader] = x.edge.hops.after(x.hops)
+	}
 	return req.WithContext(x.req.Context()), nil
+}
+
+// viaName is the platform's name in Via fields.
+const viaName = "lateen"
+
+// via returns how often a request has come through external rewrites of a
+// platform by what its Via says (RFC 9110 §7.6.3). It ends circles through hosts
+// that the platform does not know as its own. A client that makes it up is
+// refused itself, and nobody else: no response to an external rewrite is kept.
+func via(h http.Header) (n int) {
+	for _, list := range h["Via"] {
+		for entry := range strings.SplitSeq(list, ",") {
+			if fields := strings.Fields(entry); len(fields) > 1 && fields[1] == viaName {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // originFault tells whether an origin was refused, late or broken.

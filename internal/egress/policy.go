@@ -106,6 +106,16 @@ func (p *policy) service(port uint16) (target, bool) {
 	return target{}, false
 }
 
+// isDoor reports whether a service of the platform itself is at to.
+func (p *policy) isDoor(to netip.AddrPort) bool {
+	if !p.isOwn(address.Canonical(to.Addr())) {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.host, func(s service) bool { return s.door && s.at.Port() == to.Port() })
+}
+
 // isOwn reports whether ip leads to this host.
 func (p *policy) isOwn(ip netip.Addr) bool {
 	if ip.IsLoopback() || ip.IsUnspecified() {
