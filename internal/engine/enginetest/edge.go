@@ -57,13 +57,18 @@ func (s *Suite) edge(t *testing.T) {
 		_, err := s.Engine.Start(t.Context(), Spec("edge", "fs.js", nil))
 		fails(t, err, lateen.ErrFunctionFailed, "does not have the Node.js module 'node:fs'")
 	})
-	for _, handler := range []string{"throws.js", "nothing.js"} {
-		t.Run(handler+" is the wrapper's failure", func(t *testing.T) {
+	for handler, want := range map[string]struct {
+		err  error
+		text string
+	}{
+		"throws.js":  {lateen.ErrFunctionFailed, "Error: thrown at the edge"},
+		"nothing.js": {lateen.ErrFunctionNoResponse, "did not return a Response"},
+	} {
+		t.Run(handler+" fails its request", func(t *testing.T) {
 			f := s.start(t, "edge", handler, nil)
-			for range 2 {
-				if got := f.get("/"); got.String() != "500 " || got.header.Get("X-Vercel-Failed") != "edge-wrapper" {
-					t.Errorf("got %s %v", got, got.header)
-				}
+			for range 2 { // the instance stays
+				_, err := f.try(f.request(http.MethodGet, "/", nil))
+				fails(t, err, want.err, want.text)
 			}
 		})
 	}

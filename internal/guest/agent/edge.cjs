@@ -16,7 +16,6 @@ const module_ = require('node:module');
 const path = require('node:path');
 const { fileURLToPath, pathToFileURL } = require('node:url');
 const { contextOf } = require('./context.cjs');
-const { complain, summary } = require('./call.cjs');
 const { WebHandler } = require('./web.cjs');
 
 const ALLOWED = ['async_hooks', 'events', 'buffer', 'assert', 'util'];
@@ -41,17 +40,10 @@ class EdgeHandler {
     return handler;
   }
 
-  /** Answers a call; an error is the wrapper's answer, not the platform's. */
+  /** Answers a call. An error fails the call, as an error of any other function does. */
   async handle(call, req, res) {
-    try {
-      contextOf(call);
-      await this.web.handle(call, req, res);
-    } catch (error) {
-      if (res.headersSent) throw error;
-      complain(error);
-      call.error = { reason: 'failed', message: summary(error) };
-      res.writeHead(500, { 'x-vercel-failed': 'edge-wrapper', 'content-length': 0 }).end();
-    }
+    contextOf(call);
+    await this.web.handle(call, req, res);
   }
 }
 
