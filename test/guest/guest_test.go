@@ -13,8 +13,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
@@ -43,6 +45,7 @@ type platform struct {
 	manifest *lateen.Manifest
 	trees    string
 	address  string // of the edge
+	networks bool   // functions have a network
 	client   *http.Client
 }
 
@@ -64,6 +67,7 @@ func newPlatform(t *testing.T, reach ...net.Addr) *platform {
 		network.Host = append(network.Host, netip.MustParseAddrPort(at.String()))
 	}
 	p.engine = p.newEngine(egress.New(network))
+	p.networks = slices.ContainsFunc(p.engine.Walls(), func(w sandbox.Wall) bool { return w.Name == "a network device" && w.Missing == "" })
 	f := fleet.New(fleet.Options{Engine: p.engine, Log: slog.New(slog.DiscardHandler)})
 	p.run(f.Run)
 	kept, err := cache.Open(cache.Options{Dir: t.TempDir()})
@@ -147,6 +151,12 @@ func (p *platform) function(path string, f lateen.Function, source string) {
 	p.manifest.Functions[path], p.manifest.Outputs[path] = f, path
 }
 
+// withPort returns code with the port of the edge in place of PORT.
+func (p *platform) withPort(code string) string {
+	_, port, _ := net.SplitHostPort(p.address)
+	return strings.ReplaceAll(code, "PORT", port)
+}
+
 // get asks for a path of the deployment. Headers are "Name: value".
 func (p *platform) get(path string, headers ...string) (*http.Response, string) {
 	p.t.Helper()
@@ -173,6 +183,25 @@ func (p *platform) send(method, path, body string, headers ...string) (*http.Res
 		p.t.Fatalf("%s %s: %v after %q", method, path, err, text)
 	}
 	return resp, string(text)
+}
+
+// awaitLine returns a line that a function wrote, once it is there.
+func (p *platform) awaitLine(text string) lateen.LogLine {
+	p.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, line := range p.logs.Lines() {
+			if strings.Contains(line.Text, text) {
+				return line
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-p.t.Context().Done():
+			p.t.Fatalf("no line with %q", text)
+		}
+	}
 }
 
 // node is a function of Node.js, web one whose exports take a Request.

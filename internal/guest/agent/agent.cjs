@@ -14,6 +14,7 @@ const control = require('./control.cjs');
 const { Call, NoResponse, run, complain } = require('./call.cjs');
 const capture = require('./console.cjs');
 const context = require('./context.cjs');
+const decoded = require('./decoded.cjs');
 const delay = require('./delay.cjs');
 const fault = require('./fault.cjs');
 const { load } = require('./handler.cjs');
@@ -110,6 +111,7 @@ async function activate(spec) {
 
 capture.install();
 context.install();
+decoded.install();
 hops.install();
 next.install();
 fault.install();

@@ -5,6 +5,7 @@
 const { Readable } = require('node:stream');
 const { setImmediate, clearImmediate } = require('node:timers');
 const { NoResponse } = require('./call.cjs');
+const { isDecoded, decoderOf, isEncoded } = require('./decoded.cjs');
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH'];
 
@@ -85,39 +86,55 @@ function stream(call, req) {
   return new ReadableStream(source, { highWaterMark: 0 });
 }
 
+// What a Response says of the connection that it was fetched over, and not of this one (RFC 9110, section 7.6.1).
+const HOP_BY_HOP = ['connection', 'keep-alive', 'transfer-encoding'];
+
 /** Sends a Response, its head at the latest when its body keeps one waiting. */
 async function write(res, response) {
-  const headers = [];
-  for (const [name, value] of response.headers) headers.push(name, value);
-  const { body, status } = response;
-  const empty = !body && status !== 204 && status !== 304 && res.req.method !== 'HEAD';
-  if (empty && !response.headers.has('content-length')) headers.push('content-length', '0');
-  res.writeHead(status, response.statusText || undefined, headers);
+  const { body, headers, status } = response;
   if (!body) {
+    const sized = status === 204 || status === 304 || res.req.method === 'HEAD'; // as the header may say
+    const list = sized ? rawHeaders(headers) : [...rawHeaders(headers, ['content-length']), 'content-length', '0'];
+    res.writeHead(status, response.statusText || undefined, list);
     res.end();
     return;
   }
   const reader = (typeof body.getReader === 'function' ? body : Readable.toWeb(Readable.from(body))).getReader();
   const cancel = () => reader.cancel().catch(() => {});
-  if (res.req.method === 'HEAD') {
+  res.once('close', cancel);
+  const empty = res.req.method === 'HEAD';
+  let decoded = isDecoded(body);
+  const decoder = decoded || empty ? undefined : decoderOf(headers);
+  const first = decoder && await reader.read();
+  if (first?.value?.length > 0) decoded = !isEncoded(decoder, first.value);
+  res.writeHead(status, response.statusText || undefined, rawHeaders(headers, decoded ? ['content-encoding', 'content-length'] : []));
+  if (empty) {
     cancel();
     res.end();
     return;
   }
-  res.once('close', cancel);
-  await pump(reader, res);
+  await pump(reader, res, first);
 }
 
-/** Passes the body on, and ends; what is there at once leaves in one write, with the head. */
-async function pump(reader, res) {
+/** The headers as a list of names and values in turn, without some and those of the connection. */
+function rawHeaders(headers, dropped = []) {
+  const list = [];
+  for (const [name, value] of headers) {
+    if (!HOP_BY_HOP.includes(name) && !dropped.includes(name)) list.push(name, value);
+  }
+  return list;
+}
+
+/** Passes the body on from its first piece, if that was read, and ends; what is there at once leaves in one write, with the head. */
+async function pump(reader, res, first) {
   res.cork(); // end undoes it, too
   const flush = setImmediate(() => {
     res.flushHeaders();
     res.uncork();
   });
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
+    for (let next = first; ; next = undefined) {
+      const { done, value } = next ?? await reader.read();
       if (done || res.destroyed) break;
       if (!res.write(value)) await writable(res);
     }
