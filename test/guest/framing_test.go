@@ -2,6 +2,7 @@ package guest_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -108,4 +109,76 @@ export const GET = () => new Response(brotliCompressSync('x'.repeat(5000)), { he
 			t.Errorf("%s: %v after %d bytes", path, err, len(text))
 		}
 	}
+}
+
+// A body ends where its Content-Length says (RFC 9112, section 6.3). One byte
+// more would be the beginning of the next visitor's response.
+func TestABodyLongerThanItsContentLengthIsCut(t *testing.T) {
+	p := newPlatform(t)
+	p.function("/node", node(), `module.exports = (req, res) => {
+  res.setHeader('content-length', 5);
+  switch (req.query.how) {
+    case 'pieces': res.write('ab'); res.write('cde'); res.write('fg'); return res.end('hi');
+    case 'later': res.write('abcde'); return setTimeout(() => res.end('f'), 5);
+    case 'bytes': return res.end(Buffer.from('abcdefghi'));
+    case 'head': res.writeHead(200, ['Content-Length', '5']); return res.end('abcdefghi');
+    case 'latin1': return res.end('abcdé', 'latin1');
+    default: return res.end('abcdefghi');
+  }
+};`)
+	p.function("/web", web(), `export const GET = () => new Response('abcdefghi', { headers: { 'content-length': '5' } });`)
+	p.function("/edge", edgeFunction(), `export default () => new Response('abcdefghi', { headers: { 'content-length': '5' } });`)
+	p.function("/next", node(), `module.exports = (req, res) => res.end('next');`)
+	for _, path := range []string{"/node", "/node?how=pieces", "/node?how=later", "/node?how=bytes", "/node?how=head", "/node?how=latin1", "/web", "/edge"} {
+		want := "abcde"
+		if strings.HasSuffix(path, "latin1") {
+			want = "abcd\xe9"
+		}
+		for n := range 3 { // on the same connection to the process
+			resp, body := p.get(path)
+			if body != want || resp.StatusCode != http.StatusOK {
+				t.Errorf("%s, visit %d: %d %q, want %q", path, n, resp.StatusCode, body, want)
+			}
+		}
+	}
+}
+
+func TestABodyShorterThanItsContentLengthBreaksTheResponse(t *testing.T) {
+	p := newPlatform(t)
+	p.function("/node", node(), `module.exports = (req, res) => {
+  if (req.query.ok) return res.end('ok');
+  res.setHeader('content-length', 50);
+  res.end('abc');
+};`)
+	p.function("/web", web(), `export const GET = (request) => new URL(request.url).searchParams.has('ok')
+  ? new Response('ok') : new Response('abc', { headers: { 'content-length': '50' } });`)
+	for _, path := range []string{"/node", "/web"} {
+		for range 2 {
+			if text, err := p.cut(path); err == nil {
+				t.Errorf("%s: %q was taken for the whole", path, text)
+			}
+			if _, body := p.get(path + "?ok=1"); body != "ok" {
+				t.Errorf("%s: the next visitor got %q", path, body)
+			}
+		}
+	}
+}
+
+// cut returns what came of a response, and why it broke off.
+func (p *platform) cut(path string) (string, error) {
+	p.t.Helper()
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://app.localhost"+path, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode >= http.StatusInternalServerError {
+		err = fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return string(text), err
 }

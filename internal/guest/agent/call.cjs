@@ -9,6 +9,7 @@ const { setTimeout } = require('node:timers');
 const { inspect } = require('node:util');
 const control = require('./control.cjs');
 const delay = require('./delay.cjs');
+const { Length } = require('./length.cjs');
 
 const PREFIX = 'x-vercel-internal-';
 const MAX_SUMMARY = 4096; // characters
@@ -39,15 +40,29 @@ class Call {
     this.closed = false; // the response is through, or its reader gone
     this.failed = false;
     this.context = undefined;
+    this.length = res instanceof ServerResponse ? new Length(res) : undefined;
     live.add(this);
     delay.begin(isBusy);
+    const { socket } = req;
     res.once('close', () => {
       if (!res.writableFinished) {
         if (!this.failed) this.waitUntil(new Promise((resolve) => setTimeout(resolve, CLEAN_UP).unref()));
         this.abort.abort();
-      }
+      } else if (this.length) this.inspect(socket);
       this.close();
     });
+  }
+
+  /** Breaks the connection of a response that has ended and is none, or has not the length it declares. */
+  inspect(socket) {
+    const { res, length } = this;
+    const interim = res.statusCode < 200 && res.statusCode !== 101; // the supervisor waits for a final response (RFC 9110, section 15.2)
+    const fault = interim ? `the response ended with the interim status ${res.statusCode}` : length.fault;
+    if (!fault) return;
+    complain(new Error(fault));
+    if (length.cut && !interim) return; // what was declared has been sent
+    this.error ??= { reason: interim ? 'no-response' : 'failed', message: fault };
+    socket.destroy();
   }
 
   /** How messages name the call. */

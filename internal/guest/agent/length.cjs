@@ -1,0 +1,55 @@
+'use strict';
+// The length of a response's body. The supervisor reads as many bytes as the
+// header declares and takes what follows for the next response of the connection
+// (RFC 9112, section 6.3), so a body never goes past its Content-Length.
+// Node.js itself writes whatever it is given.
+
+const { Buffer } = require('node:buffer');
+const { ServerResponse } = require('node:http');
+
+const { _send } = ServerResponse.prototype; // takes the pieces of the body of a response, and '' to flush its head
+
+/** Length counts the body of one response and cuts what exceeds its Content-Length. */
+class Length {
+  constructor(res) {
+    const length = this;
+    this.res = res;
+    this.sent = 0; // bytes of the body
+    this.cut = false; // there were more
+    Object.defineProperty(res, '_send', {
+      configurable: true,
+      writable: true,
+      value(data, encoding, callback, bytes) {
+        const piece = length.admit(data, encoding);
+        return piece === data ? _send.call(this, data, encoding, callback, bytes) : _send.call(this, piece, undefined, callback);
+      },
+    });
+  }
+
+  /** Bytes the header declares; undefined where it declares none or there is no body. */
+  get declared() {
+    const { _contentLength: length, chunkedEncoding, _hasBody: body } = this.res;
+    return Number.isInteger(length) && !chunkedEncoding && body ? length : undefined;
+  }
+
+  /** The part of a piece that the header leaves room for. */
+  admit(data, encoding) {
+    const { declared } = this;
+    if (declared === undefined || data.length === 0) return data;
+    const size = typeof data === 'string' ? Buffer.byteLength(data, encoding) : data.length;
+    const room = declared - this.sent;
+    this.sent += Math.min(size, room);
+    if (size <= room) return data;
+    this.cut = true;
+    return Buffer.from(data, encoding).subarray(0, room);
+  }
+
+  /** What is wrong with a response that has ended; undefined if nothing is. */
+  get fault() {
+    const { declared, sent } = this;
+    if (declared === undefined || (sent === declared && !this.cut)) return undefined;
+    return `the response's body is ${this.cut ? 'longer' : 'shorter'} than its Content-Length of ${declared} bytes`;
+  }
+}
+
+module.exports = { Length };
