@@ -144,6 +144,15 @@ func (s *Suite) failures(t *testing.T) {
 			t.Errorf("the line is %+v", line)
 		}
 	})
+	t.Run("an error outside of every request fails those under way", func(t *testing.T) {
+		f := s.start(t, "node", "outside.js", nil)
+		neighbour := f.begin("/neighbour")
+		s.Logs.await(t, f.ID(), "in /neighbour")
+		for _, r := range []result{f.wait(f.begin("/throw")), f.wait(neighbour)} {
+			fails(t, r.err, lateen.ErrFunctionFailed, "Error: thrown outside of every request")
+		}
+		f.ends()
+	})
 	t.Run("no Response is no response", func(t *testing.T) {
 		f := s.start(t, "node", "undefined.mjs", nil)
 		_, err := f.try(f.request(http.MethodGet, "/", nil))

@@ -19,6 +19,7 @@ const storage = new AsyncLocalStorage();
 const live = new Set();
 const atEnd = []; // functions to tell about calls that end
 const ended = []; // numbers of calls of which the supervisor is still to hear
+const owners = new WeakMap(); // errors that listeners threw → the calls they ran for
 
 // Where IncomingMessage keeps how many of its rawHeaders count.
 const headersCount = Object.getOwnPropertySymbols(new IncomingMessage(null))
@@ -41,6 +42,8 @@ class Call {
     this.failed = false;
     this.context = undefined;
     this.length = res instanceof ServerResponse ? new Length(res) : undefined;
+    bind(req, this);
+    bind(res, this);
     live.add(this);
     delay.begin(isBusy);
     const { socket } = req;
@@ -151,6 +154,34 @@ function takeInternalHeaders(req) {
   return taken;
 }
 
+/**
+ * Has the listeners of an emitter run for a call, whose request or response it
+ * is. The HTTP parser and the socket emit from outside of every call.
+ */
+function bind(emitter, call) {
+  const { emit } = emitter;
+  Object.defineProperty(emitter, 'emit', {
+    configurable: true,
+    writable: true,
+    value(...args) {
+      if (current() === call) return emit.apply(this, args);
+      return run(call, () => {
+        try {
+          return emit.apply(this, args);
+        } catch (error) {
+          if (Object(error) === error) owners.set(error, call);
+          throw error;
+        }
+      });
+    },
+  });
+}
+
+/** The call that an uncaught error belongs to; undefined if that is unknown. */
+function callOf(error) {
+  return current() ?? owners.get(error);
+}
+
 /** Runs f for call: all it starts, at any later time, belongs to the call. */
 function run(call, f) {
   return storage.run(call, f);
@@ -175,4 +206,4 @@ function complain(error) {
   console.error(error);
 }
 
-module.exports = { Call, NoResponse, run, current, live, atEnd, tellEnded, summary, complain };
+module.exports = { Call, NoResponse, run, current, callOf, live, atEnd, tellEnded, summary, complain };

@@ -1,11 +1,12 @@
 'use strict';
 // Errors nobody caught, and calls of process.exit: they fail the request they
 // belong to, its neighbours finish, and the platform is told to retire the
-// instance, whose state is in doubt.
+// instance, whose state is in doubt. Where the request is unknown, each that is
+// under way may wait for what has failed, so all of them fail.
 
 const process = require('node:process');
 const control = require('./control.cjs');
-const { current, live, summary, complain } = require('./call.cjs');
+const { callOf, current, live, run, summary, complain } = require('./call.cjs');
 
 // Thrown by process.exit where returning would be wrong and exiting too early.
 const EXIT = Object.assign(new Error('process.exit was called'), { name: 'ProcessExit' });
@@ -21,19 +22,22 @@ function install() {
   const { emit } = process;
   process.emit = function (event, ...args) {
     const fault = event === 'uncaughtException' || event === 'unhandledRejection';
-    if (!fault || (args[0] !== EXIT && process.listenerCount(event) > 0)) return emit.call(this, event, ...args);
-    if (args[0] !== EXIT) failed(args[0]);
-    return true;
+    if (!fault) return emit.call(this, event, ...args);
+    if (args[0] === EXIT) return true;
+    return run(callOf(args[0]), () => {
+      if (process.listenerCount(event) > 0) return emit.call(this, event, ...args);
+      failed(args[0]);
+      return true;
+    });
   };
   process.exit = (code) => {
     if (code !== undefined) process.exitCode = code;
     const status = process.exitCode ?? 0;
-    const call = current();
     const error = new Error(`the function called process.exit(${status})`);
     if (loading || live.size > 0) complain(error); // at other times it may well
-    call?.fail(error, status === 0 ? 'no-response' : 'failed');
+    for (const call of affected()) call.fail(error, status === 0 ? 'no-response' : 'failed');
     retire(error.message, status);
-    if (!loading && [...live].some((other) => other !== call)) throw EXIT;
+    if (!loading && [...live].some((other) => other !== current())) throw EXIT;
     exit();
   };
 }
@@ -41,10 +45,15 @@ function install() {
 /** Deals with an error that came up outside of every try. */
 function failed(error) {
   complain(error);
-  const call = current();
-  call?.fail(error);
+  for (const call of affected()) call.fail(error);
   retire(summary(error), 1);
   if (loading) exit(1);
+}
+
+/** The calls that a fault of the running code fails. */
+function affected() {
+  const call = current();
+  return call ? [call] : [...live];
 }
 
 /** Tells the platform to send no more requests. */

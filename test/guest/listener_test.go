@@ -1,0 +1,71 @@
+package guest_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// listeners do their work in listeners of the request and the response.
+const listeners = `const { get } = require('node:http');
+const context = () => globalThis[Symbol.for('@vercel/request-context')]?.get?.();
+module.exports = (req, res) => {
+  const { searchParams, pathname } = new URL(req.url, 'http://x');
+  const chunks = [];
+  req.on('data', (chunk) => chunks.push(chunk));
+  req.on('end', () => {
+    const body = Buffer.concat(chunks).toString();
+    switch (searchParams.get('how')) {
+      case 'parse': return res.end(String(JSON.parse(body).a));
+      case 'primitive': throw 'a string';
+      case 'reject': return Promise.reject(new Error('rejected in a listener'));
+      case 'later': return setTimeout(() => { throw new Error('later'); }, 1);
+      case 'log':
+        console.log('line in a listener');
+        context().waitUntil(new Promise((resolve) => setTimeout(resolve, 5)).then(() => console.log('line of background work')));
+        return res.end(typeof context()?.waitUntil);
+      default: return res.end('ok');
+    }
+  });
+};
+`
+
+// A listener of a request runs outside of the asynchronous context in which
+// user code added it, and what it throws is still the request's.
+func TestAnErrorInAListenerOfARequestFailsThatRequestAtOnce(t *testing.T) {
+	p := newPlatform(t)
+	f := node()
+	f.AddHelpers = false
+	p.function("/fn", f, listeners)
+	for _, how := range []string{"parse", "primitive", "reject", "later"} {
+		resp, _ := p.send(http.MethodPost, "/fn?how="+how, "{not JSON")
+		if code := resp.Header.Get("X-Vercel-Error"); resp.StatusCode != http.StatusInternalServerError || code != "FUNCTION_INVOCATION_FAILED" {
+			t.Errorf("%s: %d %q, want 500 FUNCTION_INVOCATION_FAILED", how, resp.StatusCode, code)
+		}
+		if resp, body := p.send(http.MethodPost, "/fn", "x"); resp.StatusCode != http.StatusOK || body != "ok" {
+			t.Errorf("after %s the next visitor gets %d %q", how, resp.StatusCode, body)
+		}
+	}
+	if resp, body := p.send(http.MethodPost, "/fn?how=parse", `{"a":1}`); resp.StatusCode != http.StatusOK || body != "1" {
+		t.Errorf("a good body: %d %q", resp.StatusCode, body)
+	}
+}
+
+func TestAListenerOfARequestHasItsContext(t *testing.T) {
+	p := newPlatform(t)
+	f := node()
+	f.AddHelpers = false
+	p.function("/fn", f, listeners)
+	resp, body := p.send(http.MethodPost, "/fn?how=log", "x")
+	if body != "function" {
+		t.Errorf("waitUntil is %q in a listener", body)
+	}
+	id := lateen.RequestID(resp.Header.Get("X-Vercel-Id")[strings.LastIndex(resp.Header.Get("X-Vercel-Id"), ":")+1:])
+	for _, text := range []string{"line in a listener", "line of background work"} {
+		if line := p.awaitLine(text); line.Request != id {
+			t.Errorf("the line %q belongs to %q, want %q", text, line.Request, id)
+		}
+	}
+}
