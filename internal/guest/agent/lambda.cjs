@@ -31,30 +31,29 @@ async function toEvent(req) {
   const chunks = [];
   for await (const chunk of req) chunks.push(chunk);
   const { pathname, searchParams } = new URL(req.url, 'http://localhost');
-  const single = {};
-  const multi = {};
-  for (const [name, value] of searchParams) {
-    single[name] = value;
-    (multi[name] ??= []).push(value);
-  }
+  const multi = new Map(); // a visitor may give a parameter the name of a property that every object has
+  for (const [name, value] of searchParams) multi.get(name)?.push(value) ?? multi.set(name, [value]);
+  const single = [...multi].map(([name, values]) => [name, values.at(-1)]);
   return {
     resource: '/{proxy+}',
     path: pathname,
     httpMethod: req.method,
     headers: req.headers,
     multiValueHeaders: req.headersDistinct,
-    queryStringParameters: single,
-    multiValueQueryStringParameters: multi,
+    queryStringParameters: Object.fromEntries(single),
+    multiValueQueryStringParameters: Object.fromEntries(multi),
     body: Buffer.concat(chunks).toString('base64'),
     isBase64Encoded: true,
   };
 }
 
 function write(res, result) {
-  const { statusCode = 200, headers = {}, multiValueHeaders = {}, body = '', isBase64Encoded } = result ?? {};
-  res.statusCode = statusCode;
-  for (const [name, value] of Object.entries({ ...headers, ...multiValueHeaders })) res.setHeader(name, value);
-  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  const { statusCode, headers, multiValueHeaders, body, isBase64Encoded } = result ?? {};
+  res.statusCode = statusCode ?? 200;
+  for (const [name, value] of Object.entries({ ...headers, ...multiValueHeaders })) {
+    if (value !== null && value !== undefined) res.setHeader(name, value);
+  }
+  const text = typeof body === 'string' ? body : JSON.stringify(body ?? undefined) ?? '';
   res.end(Buffer.from(text, isBase64Encoded ? 'base64' : 'utf8'));
 }
 

@@ -58,15 +58,15 @@ async function takeBody(req) {
 }
 
 function parseCookies(header = '') {
-  const cookies = {};
+  const cookies = new Map();
   for (const pair of header.split(';')) {
     const at = pair.indexOf('=');
     if (at < 0) continue;
     const name = pair.slice(0, at).trim();
     const value = pair.slice(at + 1).trim().replace(/^"(.*)"$/, '$1');
-    if (!Object.hasOwn(cookies, name)) cookies[name] = decode(value);
+    if (!cookies.has(name)) cookies.set(name, decode(value));
   }
-  return cookies;
+  return Object.fromEntries(cookies);
 }
 
 function decode(value) {
@@ -78,11 +78,11 @@ function decode(value) {
 }
 
 function parseQuery(url = '/') {
-  const query = {};
+  const query = new Map();
   for (const [name, value] of new URL(url, 'http://localhost').searchParams) {
-    query[name] = Object.hasOwn(query, name) ? [query[name], value].flat() : value;
+    query.get(name)?.push(value) ?? query.set(name, [value]);
   }
-  return query;
+  return Object.fromEntries([...query].map(([name, values]) => [name, values.length > 1 ? values : values[0]]));
 }
 
 function parseBody(body, header) {

@@ -38,7 +38,8 @@ function web(exported) {
   const direct = typeof exported === 'function' ? exported : undefined;
   const context = { waitUntil: (promise) => void Promise.resolve(promise).catch((error) => console.error(error)) };
   return async (request) => {
-    const handler = exported[request.method] ?? exported.fetch ?? (named ? undefined : direct);
+    const method = METHODS.includes(request.method) ? exported[request.method] : undefined; // others may name any property
+    const handler = method ?? exported.fetch ?? (named ? undefined : direct);
     if (!handler) return new Response(null, { status: 405 });
     const response = await handler.call(exported, public_(request), context);
     if (!(response instanceof Response)) throw new Error('the function did not return a Response');
