@@ -23,7 +23,7 @@ var platformRequest = map[string]bool{
 	"X-Vercel-Id": true, "X-Vercel-Cache": true, "X-Vercel-Error": true, "X-Vercel-Deployment-Url": true,
 	"X-Vercel-Forwarded-For": true, "X-Vercel-Proxied-For": true, "X-Vercel-Proxy-Signature": true,
 	"X-Vercel-Proxy-Signature-Ts": true, "X-Vercel-Ja3-Digest": true, "X-Vercel-Ja4-Digest": true,
-	"X-Vercel-Oidc-Token": true, "X-Vercel-Cron-Schedule": true,
+	"X-Vercel-Oidc-Token": true, "X-Vercel-Cron-Schedule": true, headerInvocation: true,
 }
 
 // platformRequestPrefixes begin the names of further such headers.

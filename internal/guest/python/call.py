@@ -27,9 +27,9 @@ class Call:
 
     def __init__(self, headers):
         internal = {}
-        while headers and headers[-1][0].lower().startswith(PREFIX):
+        while headers and headers[-1][0].startswith(PREFIX):  # byte for byte as the platform writes it
             name, value = headers.pop()
-            internal[name.lower()[len(PREFIX):]] = value
+            internal[name[len(PREFIX):]] = value
         self.id = int(internal.get("request-id", 0))
         self.hops = internal.get("hops")  # what its own requests say, see hops.py
         self.invocation = internal.get("invocation-id", "")

@@ -146,7 +146,8 @@ class Request:
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": head.method,
             "scheme": head.scheme, "path": head.decoded.decode("utf-8", "replace"), "raw_path": head.path.encode("latin-1"),
             "query_string": head.query.encode("latin-1"), "root_path": "",
-            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in head.headers],
+            # Frameworks make "_" of "-", so that a name with "_" would pass for another header.
+            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in head.headers if "_" not in name],
             "client": (head.client, 0), "server": head.server, "state": dict(self.connection.state),
         }
 

@@ -151,6 +151,8 @@ def environ(head, body):
         "wsgi.errors": sys.stderr, "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False,
     }
     for key, value in head.headers:
+        if "_" in key:
+            continue  # it would pass for the header of the same name with "-"
         key = key.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = "HTTP_" + key

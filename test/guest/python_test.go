@@ -1,0 +1,54 @@
+package guest_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// python puts a Python function at path.
+func (p *platform) python(path, source string) {
+	p.t.Helper()
+	p.function(path, lateen.Function{Runtime: "python3.12", Handler: "app.py"}, source)
+}
+
+// needsPython skips the test where the function at path has no Python to run on.
+func (p *platform) needsPython(path string) {
+	p.t.Helper()
+	if resp, _ := p.get(path); resp.StatusCode == http.StatusNotImplemented {
+		p.t.Skip("there is no Python on this host: scripts/setup.sh installs one")
+	}
+}
+
+// Gateway interfaces (RFC 3875, section 4.1.18; PEP 3333) and frameworks on ASGI
+// make "_" of "-", so X_Auth_User would pass for X-Auth-User.
+func TestHeadersWithAnUnderscoreDoNotReachPython(t *testing.T) {
+	p := newPlatform(t)
+	p.python("/wsgi", `def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    names = ("HTTP_X_AUTH_USER", "HTTP_X_INVOCATION_ID", "HTTP_X_OWN", "HTTP_X_ALONE", "CONTENT_TYPE")
+    return ["; ".join(f"{name}={environ.get(name)}" for name in names).encode()]
+`)
+	p.python("/asgi", `async def app(scope, receive, send):
+    env = {}
+    for name, value in scope["headers"]:  # as Django does
+        name = "HTTP_" + name.decode().upper().replace("-", "_")
+        env[name] = env[name] + "," + value.decode() if name in env else value.decode()
+    env["CONTENT_TYPE"] = env.get("HTTP_CONTENT_TYPE")
+    names = ("HTTP_X_AUTH_USER", "HTTP_X_INVOCATION_ID", "HTTP_X_OWN", "HTTP_X_ALONE", "CONTENT_TYPE")
+    body = "; ".join(f"{name}={env.get(name)}" for name in names).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+`)
+	p.needsPython("/wsgi")
+	for _, path := range []string{"/wsgi", "/asgi"} {
+		resp, body := p.get(path, "X-Auth-User: alice", "X_Auth_User: admin", "X_Auth-User: admin", "X-Own: kept", "X_Alone: admin", "X_Invocation_Id: mine", "Content_Type: text/evil")
+		id := resp.Header.Get("X-Vercel-Id")
+		id = id[strings.LastIndex(id, ":")+1:]
+		if want := "HTTP_X_AUTH_USER=alice; HTTP_X_INVOCATION_ID=" + id + "; HTTP_X_OWN=kept; HTTP_X_ALONE=None; CONTENT_TYPE=None"; body != want {
+			t.Errorf("%s sees %s\nwant %s", path, body, want)
+		}
+	}
+}
