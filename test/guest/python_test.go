@@ -52,3 +52,50 @@ func TestHeadersWithAnUnderscoreDoNotReachPython(t *testing.T) {
 		}
 	}
 }
+
+// A client waits for a final response after an interim one (RFC 9110, section 15.2).
+func TestAnInterimStatusOfPythonFailsItsRequestAtOnce(t *testing.T) {
+	p := newPlatform(t)
+	p.python("/wsgi", `def app(environ, start_response):
+    start_response("103 Early Hints", [("Link", "</a.css>")])
+    return []
+`)
+	p.python("/asgi", `async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 103, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+`)
+	p.needsPython("/wsgi")
+	for _, path := range []string{"/wsgi", "/asgi"} {
+		if resp, _ := p.get(path); resp.StatusCode != http.StatusInternalServerError || resp.Header.Get("X-Vercel-Error") != "FUNCTION_INVOCATION_FAILED" {
+			t.Errorf("%s: %s %q", path, resp.Status, resp.Header.Get("X-Vercel-Error"))
+		}
+	}
+}
+
+// An error in what runs behind a complete response leaves the response as it is.
+func TestAnErrorBehindACompleteResponseOfPythonLeavesItWhole(t *testing.T) {
+	p := newPlatform(t)
+	p.python("/wsgi", `class Body:
+    def __iter__(self):
+        yield b"complete"
+    def close(self):
+        raise ValueError("after the end")
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return Body()
+`)
+	p.python("/asgi", `async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"complete"})
+    raise ValueError("after the end")
+`)
+	p.needsPython("/wsgi")
+	for _, path := range []string{"/wsgi", "/asgi"} {
+		for range 2 {
+			if resp, body := p.get(path); resp.StatusCode != http.StatusOK || body != "complete" {
+				t.Errorf("%s: %s %q", path, resp.Status, body)
+			}
+		}
+	}
+	p.awaitLine("ValueError: after the end")
+}

@@ -50,6 +50,9 @@ def exchange(connection, source, application):
     except BaseException as error:
         if response.cut or raw.cut:  # the client has gone, or the supervisor
             return False
+        if response.ended and isinstance(error, Exception):  # a response that is complete stands
+            call.complain(error)
+            return drained(raw)
         answer = owner.fail(error)
         if not response.begun:
             connection.sendall(answer)
@@ -77,6 +80,7 @@ class Response:
         self.framing = None
         self.begun = False  # something was sent
         self.cut = False  # nobody reads on
+        self.ended = False
         self.head = None
 
     def start(self, status, reason, headers):
@@ -101,9 +105,12 @@ class Response:
                 raise
 
     def finish(self):
+        if self.ended:
+            return
         if self.framing is None:
             raise call.NoResponse("it did not answer")
         self.send(self.framing.end())
+        self.ended = True
 
 
 class Wsgi:
@@ -136,6 +143,7 @@ class Wsgi:
             for chunk in chunks:
                 if chunk:
                     response.write(chunk)
+            response.finish()  # close may take its time, or fail
         finally:
             if hasattr(chunks, "close"):
                 chunks.close()
