@@ -46,7 +46,7 @@ var layers = map[string]string{
 	// Ring 2: capabilities, each owns one resource.
 	"internal/archive":        "",
 	"internal/artifact":       "internal/atomicfile",
-	"internal/cache":          "internal/atomicfile",
+	"internal/cache":          "internal/atomicfile internal/rounds",
 	"internal/engine":         "",
 	"internal/engine/pool":    "internal/atomicfile internal/rounds",
 	"internal/engine/wasi":    "internal/cgroup internal/engine",

@@ -27,15 +27,20 @@ const Soft time.Duration = -1
 type Options struct {
 	Dir string // created if need be; nobody else's
 
-	MaxBytes   int64         // on disk; the least recently used go first. 0 is 8 GiB
-	MaxMemory  int64         // of entries in memory; 0 is 64 MiB
-	MaxBody    int64         // of one entry on disk; larger ones are not kept. 0 is 20 MiB
-	MaxInline  int64         // of one entry in memory; larger ones are read from disk. 0 is 256 KiB
-	MaxIdle    time.Duration // an entry that nobody asked for that long goes; 0 is 31 days
-	Retry      time.Duration // from a failed refresh to the next; 0 is 30 seconds
-	MaxMaking  int           // entries being made at once for who waits; more queue. 0 is 256
-	MaxRefresh int           // entries being made at once behind clients' backs; 0 is 32
-	MaxWaiting int           // requests waiting for an entry; more are refused. 0 is 16384
+	MaxBytes  int64         // on disk; the least recently used go first. 0 is 8 GiB
+	MaxMemory int64         // of entries in memory; 0 is 64 MiB
+	MaxBody   int64         // of one entry on disk; larger ones are not kept. 0 is 20 MiB
+	MaxInline int64         // of one entry in memory; larger ones are read from disk. 0 is 256 KiB
+	MaxIdle   time.Duration // an entry that nobody asked for that long goes; 0 is 31 days
+	Retry     time.Duration // from a failed refresh to the next; 0 is 30 seconds
+	// MaxMaking is how many entries are made at once for requests that wait for
+	// them; more queue. MaxRefresh is how many are made at once in the background;
+	// more are left as they are. Tenants divide both, and a scope gets a quarter at
+	// most. 0 is 256, and 32.
+	MaxMaking, MaxRefresh int
+	// MaxWaiting is how many requests may wait for entries, and how many entries may
+	// be made or queue for it; tenants divide it, and more are refused. 0 is 16384.
+	MaxWaiting int
 
 	Log *slog.Logger // nil discards
 }

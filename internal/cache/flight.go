@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
+	"github.com/lateen-dev/lateen/internal/rounds"
 )
 
 // Use is what a response is good for.
@@ -55,6 +55,9 @@ type Making struct {
 	// Since is when making it must have begun at the earliest: one that is under
 	// way since before is waited for, and then another begins. Zero is any time.
 	Since time.Time
+
+	// Tenant divides with others what makings may take: a project. "" is one, too.
+	Tenant string
 }
 
 // Errors of an entry that did not come.
@@ -69,17 +72,17 @@ var (
 
 // flights are the entries being made.
 type flights struct {
-	jobs     chan func(context.Context)
-	stopped  chan struct{}
-	making   chan struct{} // a place each
-	refresh  chan struct{} // a place each
-	waiting  atomic.Int64
-	maxWaits int64
-	retry    time.Duration
+	jobs    chan func(context.Context)
+	stopped chan struct{}
+	making  *places
+	refresh *places
+	retry   time.Duration
 
-	mu     sync.Mutex // guards below
-	byKey  map[Key]*Flight
-	failed map[Key]time.Time // when a refresh may be tried again
+	mu      sync.Mutex // guards below
+	byKey   map[Key]*Flight
+	all     *rounds.Shares[string] // of byKey, by tenant
+	waiting *rounds.Shares[string] // of requests that wait, by tenant
+	failed  map[Key]time.Time      // when a refresh may be tried again
 }
 
 // maxFailed bounds how many failed refreshes are remembered.
@@ -88,9 +91,9 @@ const maxFailed = 16384
 func newFlights(o *Options) *flights {
 	return &flights{
 		jobs: make(chan func(context.Context)), stopped: make(chan struct{}),
-		making: make(chan struct{}, o.MaxMaking), refresh: make(chan struct{}, o.MaxRefresh),
-		maxWaits: int64(o.MaxWaiting), retry: o.Retry,
+		making: newPlaces(o.MaxMaking), refresh: newPlaces(o.MaxRefresh), retry: o.Retry,
 		byKey: map[Key]*Flight{}, failed: map[Key]time.Time{},
+		all: rounds.NewShares[string](o.MaxWaiting), waiting: rounds.NewShares[string](o.MaxWaiting),
 	}
 }
 
@@ -115,12 +118,12 @@ func (fs *flights) run(ctx context.Context) {
 // error is [ErrBusy], [ErrStopped] or the cause that ended ctx.
 func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leader bool, err error) {
 	for {
-		f, leader := c.join(key, how)
+		f, leader, err := c.join(key, how)
 		switch {
-		case f == nil:
-			return nil, false, ErrBusy
+		case err != nil:
+			return nil, false, err
 		case leader:
-			return f, true, c.flights.hand(ctx, f, c.flights.making)
+			return f, true, c.flights.hand(ctx, f, c.flights.making.ask(how.Tenant, key.Scope))
 		case !f.began.Before(how.Since):
 			return f, false, nil
 		}
@@ -129,43 +132,47 @@ func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leade
 		case <-ctx.Done():
 			return nil, false, context.Cause(ctx)
 		}
-		if f := c.madeSince(key, how.Since); f != nil {
+		if f := c.madeSince(key, how); f != nil {
 			return f, false, nil // another who waited was quicker
 		}
 	}
 }
 
 // madeSince returns the flight of the entry of key, over already, if making it
-// began at since or later; else nil.
-func (c *Cache) madeSince(key Key, since time.Time) *Flight {
+// began at how.Since or later; else nil.
+func (c *Cache) madeSince(key Key, how Making) *Flight {
 	e := c.Get(key)
 	if e == nil {
 		return nil
 	}
 	defer e.Close()
-	if e.Born.Before(since) {
+	if e.Born.Before(how.Since) {
 		return nil
 	}
-	f := &Flight{c: c, key: key, began: e.Born, landed: make(chan struct{}), kept: true}
+	f := &Flight{c: c, key: key, how: how, began: e.Born, landed: make(chan struct{}), kept: true}
 	f.leaving.Do(func() {}) // there is no leader
 	close(f.landed)
 	return f
 }
 
 // Refresh makes the entry of key behind everybody's back, and reports whether
-// it does: not while it is being made, nor soon after that failed, nor while as
-// many as may are being refreshed.
+// it does: not while it is being made, nor soon after that failed, nor while the
+// tenant or the scope has its share of refreshes under way.
 func (c *Cache) Refresh(ctx context.Context, key Key, how Making) bool {
-	places := c.flights.refresh
-	if c.Failed(key, time.Now()) || len(places) == cap(places) {
+	if c.Failed(key, time.Now()) {
 		return false
 	}
-	f, leader := c.join(key, how)
-	if f == nil || !leader {
+	p := c.flights.refresh.try(how.Tenant, key.Scope)
+	if p == nil {
+		return false
+	}
+	f, leader, err := c.join(key, how)
+	if err != nil || !leader {
+		p.leave()
 		return false
 	}
 	f.Leave()
-	return c.flights.hand(ctx, f, places) == nil
+	return c.flights.hand(ctx, f, p) == nil
 }
 
 // Failed reports whether making the entry of key failed so recently that it is
@@ -177,17 +184,18 @@ func (c *Cache) Failed(key Key, now time.Time) bool {
 	return ok && now.Before(until)
 }
 
-// join returns the flight of key, and whether the caller is its leader; nil if
-// there are too many.
-func (c *Cache) join(key Key, how Making) (f *Flight, leader bool) {
+// join returns the flight of key, and whether the caller is its leader. The error
+// is [ErrBusy].
+func (c *Cache) join(key Key, how Making) (f *Flight, leader bool, err error) {
 	s := c.scope(key.Scope)
-	c.flights.mu.Lock()
-	defer c.flights.mu.Unlock()
-	if f := c.flights.byKey[key]; f != nil {
-		return f, false
+	fs := c.flights
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f := fs.byKey[key]; f != nil {
+		return f, false, nil
 	}
-	if int64(len(c.flights.byKey)) >= c.flights.maxWaits {
-		return nil, false
+	if !fs.all.Take(how.Tenant) {
+		return nil, false, ErrBusy
 	}
 	create := func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) }
 	f = &Flight{
@@ -195,17 +203,17 @@ func (c *Cache) join(key Key, how Making) (f *Flight, leader bool) {
 		begun: make(chan struct{}), landed: make(chan struct{}), left: make(chan struct{}),
 		spool: newSpool(c.o.MaxInline, c.o.MaxBody, create),
 	}
-	c.flights.byKey[key] = f
-	return f, true
+	fs.byKey[key] = f
+	return f, true, nil
 }
 
-// hand has run make f's entry, once there is a place.
-func (fs *flights) hand(ctx context.Context, f *Flight, places chan struct{}) (err error) {
+// hand has run make f's entry, once it has a place, which it leaves in the end.
+func (fs *flights) hand(ctx context.Context, f *Flight, p *place) (err error) {
 	job := func(ctx context.Context) {
 		defer f.spool.release()
+		defer p.leave()
 		select {
-		case places <- struct{}{}:
-			defer func() { <-places }()
+		case <-p.granted:
 			f.fly(ctx)
 		case <-ctx.Done():
 			f.settle(nil, ErrStopped, false)
@@ -220,6 +228,7 @@ func (fs *flights) hand(ctx context.Context, f *Flight, places chan struct{}) (e
 	case <-ctx.Done(): // which concerns nobody else
 		err, toOthers = context.Cause(ctx), ErrOnce
 	}
+	p.leave()
 	f.settle(nil, toOthers, false)
 	f.spool.release()
 	f.Leave()
@@ -231,6 +240,7 @@ func (fs *flights) settled(f *Flight, kept bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	delete(fs.byKey, f.key)
+	fs.all.Give(f.how.Tenant)
 	if kept {
 		delete(fs.failed, f.key)
 		return
@@ -305,10 +315,10 @@ func (f *Flight) Leave() {
 // [ErrOnce], [ErrStopped], the maker's or the cause that ended ctx.
 func (f *Flight) Wait(ctx context.Context) (*Entry, error) {
 	fs := f.c.flights
-	defer fs.waiting.Add(-1)
-	if fs.waiting.Add(1) > fs.maxWaits {
+	if !fs.wait(f.how.Tenant) {
 		return nil, ErrBusy
 	}
+	defer fs.waited(f.how.Tenant)
 	select {
 	case <-f.landed:
 	case <-ctx.Done():
@@ -321,6 +331,20 @@ func (f *Flight) Wait(ctx context.Context) (*Entry, error) {
 		return e, nil
 	}
 	return nil, ErrOnce // it is gone already
+}
+
+// wait takes note of a request of a tenant that waits, and reports whether it may.
+func (fs *flights) wait(tenant string) bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.waiting.Take(tenant)
+}
+
+// waited takes note of the end of a wait.
+func (fs *flights) waited(tenant string) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.waiting.Give(tenant)
 }
 
 // fly makes the entry.

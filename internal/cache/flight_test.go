@@ -349,7 +349,7 @@ func TestARefreshThatFailsIsTriedAgainAfterHalfAMinute(t *testing.T) {
 }
 
 func TestRefreshesAreBounded(t *testing.T) {
-	story(t, cache.Options{MaxRefresh: 2}, func(t *testing.T, c *cache.Cache) {
+	story(t, cache.Options{MaxRefresh: 8}, func(t *testing.T, c *cache.Cache) {
 		p := page{use: cache.Kept, wait: make(chan struct{})}
 		var began []bool
 		for _, name := range []string{"a", "b", "b", "c"} {

@@ -32,7 +32,7 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 	}
 	x := &exchange{edge: e, id: r.id, site: r.site, client: everybody, record: lateen.Record{TraceID: r.record.TraceID, SpanID: r.record.SpanID}} // of no hops: who asked first says nothing of the page
 	asked := r.asked
-	return cache.Making{Spread: spread, Make: func(ctx context.Context) (*cache.Draft, error) {
+	return cache.Making{Spread: spread, Tenant: string(r.site.Project), Make: func(ctx context.Context) (*cache.Draft, error) {
 		inv := new(lateen.Invocation)
 		resp, err := e.call(ctx, x, d, asked.request(page, extra), inv) //nolint:bodyclose // the draft has it
 		told.Store(new(*inv))

@@ -29,6 +29,7 @@ type press struct {
 	dir     string
 	store   artifact.Store
 	site    *lateen.Site
+	other   *lateen.Site // what other.localhost means; nil: nothing
 	edge    *Edge
 	cache   *cache.Cache
 	records *records
@@ -93,9 +94,14 @@ func (p *press) open() {
 	p.records = &records{}
 	p.edge = New(Options{
 		Artifacts: p.store, Cache: p.cache, Records: p.records, Fleet: p, Log: slog.New(slog.NewTextHandler(p.t.Output(), nil)),
-		Source: sources(func(context.Context, lateen.DeploymentID) (*lateen.Site, error) { return p.site, nil }),
+		Source: sources(func(_ context.Context, d lateen.DeploymentID) (*lateen.Site, error) {
+			if p.other != nil && d == p.other.Deployment {
+				return p.other, nil
+			}
+			return p.site, nil
+		}),
 	})
-	p.edge.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1", "www.example.com": "dpl_1"})
+	p.edge.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1", "www.example.com": "dpl_1", "other.localhost": "dpl_2"})
 }
 
 // Invoke is the fleet of one function.

@@ -1,0 +1,135 @@
+package cache
+
+import (
+	"sync"
+
+	"github.com/lateen-dev/lateen/internal/rounds"
+)
+
+// places bound the makings that run at once. Tenants divide them by
+// [rounds.Shares]; a scope has a quarter of them at most. Those that find none
+// wait, first come, first served within their scope, in the order of
+// [rounds.Turns] between tenants.
+type places struct {
+	perScope int
+
+	mu     sync.Mutex // guards below
+	shares *rounds.Shares[string]
+	turns  rounds.Turns[string]
+	asked  uint64              // how often a place was asked for
+	held   map[string]int      // by scope
+	queues map[string][]*place // by scope; those that have somebody
+}
+
+func newPlaces(n int) *places {
+	return &places{
+		perScope: max(1, n/4), shares: rounds.NewShares[string](n), held: map[string]int{}, queues: map[string][]*place{},
+	}
+}
+
+// place is one of them, or a wait for one.
+type place struct {
+	of            *places
+	tenant, scope string
+	turn          rounds.Turn
+	number        uint64        // of the ask; decides between equal turns
+	granted       chan struct{} // closed once it is one
+
+	has, gone bool // guarded by of.mu
+}
+
+// ask returns a place, which may have to be waited for. The caller leaves it.
+func (ps *places) ask(tenant, scope string) *place {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := &place{of: ps, tenant: tenant, scope: scope, granted: make(chan struct{})}
+	if len(ps.queues[scope]) > 0 || !ps.grantLocked(p) {
+		ps.asked++
+		p.turn, p.number = ps.turns.Take(tenant, 1), ps.asked
+		ps.queues[scope] = append(ps.queues[scope], p)
+	}
+	return p
+}
+
+// try returns a place that is free now; nil if there is none.
+func (ps *places) try(tenant, scope string) *place {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := &place{of: ps, tenant: tenant, scope: scope, granted: make(chan struct{})}
+	if !ps.grantLocked(p) {
+		return nil
+	}
+	return p
+}
+
+// grantLocked gives p its place, and reports whether there is one.
+func (ps *places) grantLocked(p *place) bool {
+	if ps.held[p.scope] >= ps.perScope || !ps.shares.Take(p.tenant) {
+		return false
+	}
+	ps.held[p.scope]++
+	p.has = true
+	close(p.granted)
+	return true
+}
+
+// leave gives the place back, or ends the wait for it. Calls after the first do nothing.
+func (p *place) leave() {
+	ps := p.of
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	switch {
+	case p.gone:
+		return
+	case p.has:
+		ps.shares.Give(p.tenant)
+		if ps.held[p.scope]--; ps.held[p.scope] == 0 {
+			delete(ps.held, p.scope)
+		}
+		ps.serveLocked()
+	default:
+		ps.dropLocked(p)
+	}
+	p.gone = true
+}
+
+// serveLocked gives free places to those whose turn it is.
+func (ps *places) serveLocked() {
+	refused := map[string]bool{} // scopes that get no place now
+	for {
+		var next *place
+		for scope, queue := range ps.queues {
+			if !refused[scope] && (next == nil || queue[0].before(next)) {
+				next = queue[0]
+			}
+		}
+		switch {
+		case next == nil:
+			return
+		case ps.grantLocked(next):
+			ps.turns.Serve(next.turn)
+			ps.dropLocked(next)
+		default:
+			refused[next.scope] = true
+		}
+	}
+}
+
+// before reports whether p is served before other.
+func (p *place) before(other *place) bool {
+	return p.turn < other.turn || p.turn == other.turn && p.number < other.number
+}
+
+// dropLocked removes p from its queue.
+func (ps *places) dropLocked(p *place) {
+	queue := ps.queues[p.scope]
+	for i, other := range queue {
+		if other == p {
+			queue = append(queue[:i], queue[i+1:]...)
+			break
+		}
+	}
+	if ps.queues[p.scope] = queue; len(queue) == 0 {
+		delete(ps.queues, p.scope)
+	}
+}

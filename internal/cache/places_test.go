@@ -1,0 +1,151 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lateen-dev/lateen/internal/cache"
+)
+
+// of returns how the page is made for a tenant.
+func (p page) of(tenant string) cache.Making {
+	how := p.making()
+	how.Tenant = tenant
+	return how
+}
+
+// hang begins so many makings of a tenant that do not end before gate is closed.
+func hang(t *testing.T, c *cache.Cache, tenant, scope string, n int, gate chan struct{}) (begun int) {
+	t.Helper()
+	for i := range n {
+		f, _, err := c.Make(t.Context(), cache.NewKey(scope, fmt.Sprint("/", i)), page{wait: gate, use: cache.Kept}.of(tenant))
+		if errors.Is(err, cache.ErrBusy) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Leave()
+		begun++
+	}
+	synctest.Wait()
+	return begun
+}
+
+// makes reports whether a page that nothing holds up is made now.
+func makes(t *testing.T, c *cache.Cache, tenant, scope string) bool {
+	t.Helper()
+	f, _, err := c.Make(t.Context(), cache.NewKey(scope, "/quick"), page{body: "quick", use: cache.Kept}.of(tenant))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Leave()
+	ended := make(chan string, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { ended <- wait(ctx, f) }()
+	synctest.Wait()
+	select {
+	case got := <-ended:
+		return got == "quick"
+	default:
+		return false
+	}
+}
+
+func TestHangingMakingsOfOneTenantLeaveThoseOfOthers(t *testing.T) {
+	story(t, cache.Options{MaxMaking: 16}, func(t *testing.T, c *cache.Cache) {
+		gate := make(chan struct{})
+		for _, scope := range []string{"dpl_1", "dpl_2", "dpl_3", "dpl_4", "dpl_5"} {
+			hang(t, c, "busy", scope, 100, gate)
+		}
+		hang(t, c, "busy too", "dpl_6", 100, gate)
+		if !makes(t, c, "quiet", "dpl_7") {
+			t.Error("the page of a tenant that has nothing under way waits for hanging ones of others")
+		}
+		close(gate)
+	})
+}
+
+func TestHangingMakingsOfOneScopeLeaveThoseOfOthers(t *testing.T) {
+	story(t, cache.Options{MaxMaking: 16}, func(t *testing.T, c *cache.Cache) {
+		gate := make(chan struct{})
+		hang(t, c, "prj_1", "preview", 100, gate)
+		if !makes(t, c, "prj_1", "production") {
+			t.Error("the page of a deployment waits for hanging ones of another of the same project")
+		}
+		close(gate)
+	})
+}
+
+func TestHangingRefreshesOfOneTenantLeaveThoseOfOthers(t *testing.T) {
+	story(t, cache.Options{MaxRefresh: 16}, func(t *testing.T, c *cache.Cache) {
+		p := page{wait: make(chan struct{}), use: cache.Kept}
+		begun := map[string]int{}
+		for i := range 100 {
+			for _, scope := range []string{"dpl_1", "dpl_2", "dpl_3"} {
+				if c.Refresh(t.Context(), cache.NewKey(scope, fmt.Sprint("/", i)), p.of("busy")) {
+					begun[scope]++
+				}
+			}
+		}
+		synctest.Wait()
+		if diff := cmp.Diff(map[string]int{"dpl_1": 3, "dpl_2": 3, "dpl_3": 2}, begun); diff != "" { // half of all
+			t.Errorf("refreshes of the busy tenant (-want +got):\n%s", diff)
+		}
+		if !c.Refresh(t.Context(), cache.NewKey("dpl_4", "/"), page{body: "new", use: cache.Kept}.of("quiet")) {
+			t.Error("a refresh of a tenant that has none under way is not begun")
+		}
+		synctest.Wait()
+		if got := body(t, c, cache.NewKey("dpl_4", "/")); got != "new" {
+			t.Errorf("its page is %q", got)
+		}
+		close(p.wait)
+	})
+}
+
+func TestTheQueueOfOneTenantLeavesRoomForOthers(t *testing.T) {
+	story(t, cache.Options{MaxMaking: 4, MaxWaiting: 16}, func(t *testing.T, c *cache.Cache) {
+		gate := make(chan struct{})
+		if n := hang(t, c, "busy", "dpl_1", 100, gate); n != 8 {
+			t.Errorf("%d makings of one tenant run or queue, want half of 16", n)
+		}
+		if !makes(t, c, "quiet", "dpl_2") {
+			t.Error("there is no room for another tenant")
+		}
+		close(gate)
+	})
+}
+
+func TestQueuedMakingsOfTenantsTakeTurns(t *testing.T) {
+	story(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+		gate := make(chan struct{})
+		hang(t, c, "first", "dpl_0", 1, gate)
+		var order []string
+		ask := func(tenant, path string) {
+			how := page{use: cache.Kept}.of(tenant)
+			own := how.Make
+			how.Make = func(ctx context.Context) (*cache.Draft, error) {
+				order = append(order, tenant) // one at a time is made
+				return own(ctx)
+			}
+			f, _ := mustMake(t, c, cache.NewKey("dpl_"+tenant, path), how)
+			f.Leave()
+			synctest.Wait()
+		}
+		for _, path := range []string{"/1", "/2", "/3"} {
+			ask("much", path)
+		}
+		ask("little", "/1")
+		close(gate)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"much", "little", "much", "much"}, order); diff != "" {
+			t.Errorf("the order (-want +got):\n%s", diff)
+		}
+	})
+}
