@@ -58,12 +58,18 @@ type Making struct {
 
 	// Tenant divides with others what makings may take: a project. "" is one, too.
 	Tenant string
+	// ID names the making for what it asks for in turn; "" is no name. Within is the
+	// ID of the making that the request is part of, which waits for this one; "" is
+	// none. IDs are secrets.
+	ID, Within string
 }
 
 // Errors of an entry that did not come.
 var (
 	// ErrOnce says that the response is for its first client only: the others make their own.
 	ErrOnce = errors.New("the response is not to be shared")
+	// ErrCircle says that the making which the request is part of would wait for itself.
+	ErrCircle = errors.New("making the entry waits for itself")
 	// ErrStopped says that the cache does not run any more.
 	ErrStopped = &lateen.Error{Code: lateen.Unavailable, Reason: "cache_stopped", Message: "the platform is shutting down", Hint: "try again in a moment"}
 	// ErrBusy says that as many requests as may are waiting for entries.
@@ -80,6 +86,7 @@ type flights struct {
 
 	mu      sync.Mutex // guards below
 	byKey   map[Key]*Flight
+	byID    map[string]*Flight     // those of byKey that have a name
 	all     *rounds.Shares[string] // of byKey, by tenant
 	waiting *rounds.Shares[string] // of requests that wait, by tenant
 	failed  map[Key]time.Time      // when a refresh may be tried again
@@ -92,7 +99,7 @@ func newFlights(o *Options) *flights {
 	return &flights{
 		jobs: make(chan func(context.Context)), stopped: make(chan struct{}),
 		making: newPlaces(o.MaxMaking), refresh: newPlaces(o.MaxRefresh), retry: o.Retry,
-		byKey: map[Key]*Flight{}, failed: map[Key]time.Time{},
+		byKey: map[Key]*Flight{}, byID: map[string]*Flight{}, failed: map[Key]time.Time{},
 		all: rounds.NewShares[string](o.MaxWaiting), waiting: rounds.NewShares[string](o.MaxWaiting),
 	}
 }
@@ -115,10 +122,10 @@ func (fs *flights) run(ctx context.Context) {
 // Make begins to make the entry of key, or joins who does. The leader, who
 // began, reads the response as it comes and then calls [Flight.Leave]; the
 // others [Flight.Wait]. Making goes on whether or not the leader stays. The
-// error is [ErrBusy], [ErrStopped] or the cause that ended ctx.
+// error is [ErrBusy], [ErrCircle], [ErrStopped] or the cause that ended ctx.
 func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leader bool, err error) {
 	for {
-		f, leader, err := c.join(key, how)
+		f, leader, err := c.join(key, how, true)
 		switch {
 		case err != nil:
 			return nil, false, err
@@ -166,7 +173,7 @@ func (c *Cache) Refresh(ctx context.Context, key Key, how Making) bool {
 	if p == nil {
 		return false
 	}
-	f, leader, err := c.join(key, how)
+	f, leader, err := c.join(key, how, false)
 	if err != nil || !leader {
 		p.leave()
 		return false
@@ -184,14 +191,22 @@ func (c *Cache) Failed(key Key, now time.Time) bool {
 	return ok && now.Before(until)
 }
 
-// join returns the flight of key, and whether the caller is its leader. The error
-// is [ErrBusy].
-func (c *Cache) join(key Key, how Making) (f *Flight, leader bool, err error) {
+// join returns the flight of key, and whether the caller is its leader. waits
+// says that the caller waits for it. The error is [ErrBusy] or [ErrCircle].
+func (c *Cache) join(key Key, how Making, waits bool) (f *Flight, leader bool, err error) {
 	s := c.scope(key.Scope)
 	fs := c.flights
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	var within *Flight // waits for the flight
+	if waits {
+		within = fs.byID[how.Within]
+	}
 	if f := fs.byKey[key]; f != nil {
+		if f.awaits(within) {
+			return nil, false, ErrCircle
+		}
+		f.serve(within)
 		return f, false, nil
 	}
 	if !fs.all.Take(how.Tenant) {
@@ -200,11 +215,51 @@ func (c *Cache) join(key Key, how Making) (f *Flight, leader bool, err error) {
 	create := func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) }
 	f = &Flight{
 		c: c, scope: s, key: key, how: how, began: time.Now(),
-		begun: make(chan struct{}), landed: make(chan struct{}), left: make(chan struct{}),
+		begun: make(chan struct{}), landed: make(chan struct{}), left: make(chan struct{}), urgent: make(chan struct{}),
 		spool: newSpool(c.o.MaxInline, c.o.MaxBody, create),
 	}
 	fs.byKey[key] = f
+	if how.ID != "" {
+		fs.byID[how.ID] = f
+	}
+	f.serve(within)
 	return f, true, nil
+}
+
+// serve notes that within, if it is not nil, waits for f, which then waits for no
+// place: that of within is taken until f is made. [flights].mu is held.
+func (f *Flight) serve(within *Flight) {
+	if within == nil {
+		return
+	}
+	if within.asked == nil {
+		within.asked = map[*Flight]struct{}{}
+	}
+	within.asked[f] = struct{}{}
+	f.hurry.Do(func() { close(f.urgent) })
+}
+
+// awaits reports whether f is, or waits for, another flight, by way of any others.
+// nil is none. [flights].mu is held.
+func (f *Flight) awaits(other *Flight) bool {
+	if other == nil {
+		return false
+	}
+	seen := map[*Flight]bool{f: true}
+	for next := []*Flight{f}; len(next) > 0; next = next[1:] {
+		if next[0] == other {
+			return true
+		}
+		for asked := range next[0].asked {
+			if asked.over() {
+				delete(next[0].asked, asked)
+			} else if !seen[asked] {
+				seen[asked] = true
+				next = append(next, asked)
+			}
+		}
+	}
+	return false
 }
 
 // hand has run make f's entry, once it has a place, which it leaves in the end.
@@ -214,6 +269,9 @@ func (fs *flights) hand(ctx context.Context, f *Flight, p *place) (err error) {
 		defer p.leave()
 		select {
 		case <-p.granted:
+			f.fly(ctx)
+		case <-f.urgent:
+			p.leave()
 			f.fly(ctx)
 		case <-ctx.Done():
 			f.settle(nil, ErrStopped, false)
@@ -240,6 +298,7 @@ func (fs *flights) settled(f *Flight, kept bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	delete(fs.byKey, f.key)
+	delete(fs.byID, f.how.ID)
 	fs.all.Give(f.how.Tenant)
 	if kept {
 		delete(fs.failed, f.key)
@@ -268,9 +327,13 @@ type Flight struct {
 	begun  chan struct{} // closed once draft is set, or without it with landed
 	landed chan struct{} // closed once entry and err are set
 	left   chan struct{} // closed once the leader reads no more
+	urgent chan struct{} // closed once another flight waits for this one
 
 	settled sync.Once
 	leaving sync.Once
+	hurry   sync.Once
+
+	asked map[*Flight]struct{} // flights that this one has waited for; guarded by [flights].mu
 
 	draft *Draft
 	entry *Entry // for those who wait, its body in memory; nil: it is to be got from the cache
@@ -298,6 +361,16 @@ func (f *Flight) Body(ctx context.Context) io.ReadCloser {
 	// Whoever waits for a body that is too large to be held waits for its sender.
 	stop := context.AfterFunc(ctx, f.Leave)
 	return &follower{ctx: ctx, spool: f.spool, close: func() { stop(); f.Leave() }}
+}
+
+// over reports whether the flight has ended.
+func (f *Flight) over() bool {
+	select {
+	case <-f.landed:
+		return true
+	default:
+		return false
+	}
 }
 
 // Kept reports whether the entry has been kept, once it has been waited for.

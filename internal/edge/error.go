@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cache"
 )
 
 // Errors of the edge itself. Their reasons, and those of others, become pages
@@ -28,6 +29,15 @@ var (
 
 // ErrOriginRefused is the error of [Options.DialOrigin] for an origin that may not be reached.
 var ErrOriginRefused = &lateen.Error{Code: lateen.Forbidden, Reason: "router_external_target_refused", Message: "the origin of an external rewrite is an address that may not be reached from here", Hint: "lateen up --function-networks <network>, or --function-host-ports <port> for this host"}
+
+// inCircle gives a page that would wait for itself the name that requests have
+// which run in a circle.
+func inCircle(err error) error {
+	if errors.Is(err, cache.ErrCircle) {
+		return errLoop.Because(err)
+	}
+	return err
+}
 
 // edgeFault gives a fault of an edge function its own name.
 func edgeFault(err error) error { return renamed(err, errEdgeFailed, errEdgeTimeout) }

@@ -51,6 +51,7 @@ type exchange struct {
 	first    bool     // of its connection
 	codings  bool     // the file that is sent has compressed forms
 	hops     int      // how often it has passed through the platform before
+	within   string   // ID of the making that it is part of; "" is none
 	held     int64    // taken from the edge's memory
 	problem  *problem // what went wrong first; nil while nothing has
 	status   int      // sent; 0 while the header is not
@@ -95,11 +96,11 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 	now := e.o.Now()
 	x := &exchange{edge: e, id: lateen.NewID[lateen.RequestID]("req_", now), client: from, w: w, began: now}
 	r = r.WithContext(lateen.WithRequestID(r.Context(), x.id))
-	x.hops = e.hops.of(r.Header)
 	for name := range nominated(r.Header) {
 		delete(r.Trailer, name)
 	}
 	cleanTrailer(r.Trailer)
+	x.hops, x.within = e.hops.of(r.Header)
 	r.Header = cleanRequest(r.Header)
 	x.body = newUpload(w, r, e.o.MaxBody)
 	x.req = x.body.request(r)

@@ -61,7 +61,7 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	req.Host = x.client.host
 	x.functionHeader(req.Header, d)
 	e.tellFunction(req.Header, x)
-	req.Header[hopsForAgent] = e.hops.after(x.hops)
+	req.Header[hopsForAgent] = e.hops.within(x.hops, x.within)
 	if lateen.RequestIDFrom(ctx) != x.id { // it is not the request's own
 		ctx = lateen.WithRequestID(ctx, x.id)
 	}

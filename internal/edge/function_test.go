@@ -404,21 +404,25 @@ func TestAFunctionThatAsksItselfEnds(t *testing.T) {
 func TestHowFarARequestHasComeIsNotForItsClientToSay(t *testing.T) {
 	h := newHops()
 	for name, want := range map[string]struct {
-		said []string
-		hops int
+		said   []string
+		hops   int
+		making string
 	}{
-		"nothing":        {nil, 0},
-		"a number":       {[]string{"7", "8", "-1", "99999999999999999999"}, 0},
-		"a guess":        {[]string{"7.0000000000000000", "8.", "."}, 0},
-		"another's mark": {[]string{"8" + h[7][0][1:]}, 0},
-		"ours":           {h[3], 3},
-		"several":        {[]string{"0", h[2][0], h[5][0], h[4][0], "8.x"}, 5},
+		"nothing":              {nil, 0, ""},
+		"a number":             {[]string{"7", "8", "-1", "99999999999999999999"}, 0, ""},
+		"a guess":              {[]string{"7.0000000000000000", "8.", "."}, 0, ""},
+		"another's mark":       {[]string{"8" + h[7][0][1:]}, 0, ""},
+		"ours":                 {h[3], 3, ""},
+		"several":              {[]string{"0", h[2][0], h[5][0], h[4][0], "8.x"}, 5, ""},
+		"ours, of a making":    {h.within(2, "ABC"), 3, "ABC"},
+		"a guess, of a making": {[]string{"7.0000000000000000.ABC"}, 0, ""},
 	} {
-		if got := h.of(http.Header{hopsHeader: want.said}); got != want.hops {
-			t.Errorf("%s: %d, want %d", name, got, want.hops)
+		if got, making := h.of(http.Header{hopsHeader: want.said}); got != want.hops || making != want.making {
+			t.Errorf("%s: %d %q, want %d %q", name, got, making, want.hops, want.making)
 		}
 	}
-	if other := newHops(); other.of(http.Header{hopsHeader: h[3]}) != 0 {
+	other := newHops()
+	if n, _ := other.of(http.Header{hopsHeader: h[3]}); n != 0 {
 		t.Error("what another platform says is believed")
 	}
 }

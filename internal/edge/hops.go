@@ -19,7 +19,7 @@ const (
 )
 
 // hops are the values of hopsHeader, by number, from 1 on: a number and
-// something to know them by. Nobody makes them up, or a visitor could have what
+// something to know them by, which the ID of a making may follow. Nobody makes them up, or a visitor could have what
 // a function begins in its request, and keeps, counted as a circle.
 type hops [maxHops + 1][]string
 
@@ -35,15 +35,26 @@ func newHops() (h hops) {
 // after is the value for what comes n times, and once more.
 func (h *hops) after(n int) []string { return h[min(n+1, maxHops)] }
 
+// within is the value of after for what a making asks for, which has that ID; ""
+// is none.
+func (h *hops) within(n int, making string) []string {
+	if making == "" {
+		return h.after(n)
+	}
+	return []string{h.after(n)[0] + "." + making}
+}
+
 // of returns how often a request has passed through the platform: the most it
-// says, whoever else has written into its header.
-func (h *hops) of(header http.Header) (most int) {
+// says, whoever else has written into its header. making is the ID of the making
+// that the request is part of, if there is one.
+func (h *hops) of(header http.Header) (most int, making string) {
 	for _, said := range header[hopsHeader] {
-		number, _, _ := strings.Cut(said, ".")
+		number, rest, _ := strings.Cut(said, ".")
+		mark, id, _ := strings.Cut(rest, ".")
 		n, err := strconv.Atoi(number)
-		if err == nil && n > most && n < len(h) && sameSecret(h[n][0], said) {
-			most = n
+		if err == nil && n > most && n < len(h) && sameSecret(h[n][0], number+"."+mark) {
+			most, making = n, id
 		}
 	}
-	return most
+	return most, making
 }

@@ -233,7 +233,7 @@ func (r *rendering) revalidate() {
 	how.Since, how.Durable = r.now, true
 	f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 	if err != nil {
-		r.fail(err)
+		r.fail(inCircle(err))
 		return
 	}
 	if leader {
@@ -277,7 +277,7 @@ func (r *rendering) make(label, reason string, spread cache.Spread) {
 		f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 		switch {
 		case err != nil:
-			r.fail(err)
+			r.fail(inCircle(err))
 			return
 		case leader:
 			r.lead(f, inv, label, reason)

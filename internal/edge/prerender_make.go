@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"maps"
 	"net/http"
@@ -30,9 +31,12 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 	if e.o.Port != "" {
 		everybody.host += ":" + e.o.Port
 	}
-	x := &exchange{edge: e, id: r.id, site: r.site, client: everybody, record: lateen.Record{TraceID: r.record.TraceID, SpanID: r.record.SpanID}} // of no hops: who asked first says nothing of the page
+	id := rand.Text()
+	x := &exchange{edge: e, id: r.id, site: r.site, client: everybody, hops: r.hops, within: id, // hops of the request that leads: a circle of pages has no other
+		record: lateen.Record{TraceID: r.record.TraceID, SpanID: r.record.SpanID}}
 	asked := r.asked
-	return cache.Making{Spread: spread, Tenant: string(r.site.Project), Make: func(ctx context.Context) (*cache.Draft, error) {
+	how = cache.Making{Spread: spread, Tenant: string(r.site.Project), ID: id, Within: r.within}
+	how.Make = func(ctx context.Context) (*cache.Draft, error) {
 		inv := new(lateen.Invocation)
 		resp, err := e.call(ctx, x, d, asked.request(page, extra), inv) //nolint:bodyclose // the draft has it
 		told.Store(new(*inv))
@@ -41,7 +45,8 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 		}
 		resp.Body = &countedBody{ReadCloser: resp.Body, ended: func() { told.Store(new(*inv)) }}
 		return draftOf(resp, page, group), nil
-	}}, told.Load
+	}
+	return how, told.Load
 }
 
 // countedBody is a response's body that is closed as soon as it has ended, so

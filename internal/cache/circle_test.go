@@ -1,0 +1,112 @@
+package cache_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/lateen-dev/lateen/internal/cache"
+)
+
+// asking is how a page is made that asks for other pages first. Its text is its
+// name and in brackets what came of each.
+func asking(c *cache.Cache, name string, others ...string) cache.Making {
+	return meeting(c, name, nil, others...)
+}
+
+// meeting is asking, once meet is closed if it is not nil.
+func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) cache.Making {
+	how := cache.Making{ID: "id of " + name}
+	how.Make = func(ctx context.Context) (*cache.Draft, error) {
+		if meet != nil {
+			<-meet
+		}
+		text := name
+		for _, other := range others {
+			text += "(" + ask(ctx, c, other, how.ID) + ")"
+		}
+		return page{body: text, use: cache.Kept}.making().Make(ctx)
+	}
+	return how
+}
+
+// ask asks for a page that asks for nothing, or joins its making, as part of another.
+func ask(ctx context.Context, c *cache.Cache, name, within string) string {
+	how := asking(c, name)
+	how.Within = within
+	f, leader, err := c.Make(ctx, cache.NewKey("dpl_1", name), how)
+	if err != nil {
+		return err.Error()
+	}
+	if leader {
+		defer f.Leave()
+	}
+	return wait(ctx, f)
+}
+
+func TestAMakingThatAsksForItselfIsToldSoAtOnce(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), asking(c, "a", "a"))
+		f.Leave()
+		if got, want := wait(t.Context(), f), "a("+cache.ErrCircle.Error()+")"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestMakingsThatAskForEachOtherAreToldSoAtOnce(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		meet := make(chan struct{})
+		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), meeting(c, "a", meet, "b"))
+		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "b"), meeting(c, "b", meet, "c"))
+		h, _ := mustMake(t, c, cache.NewKey("dpl_1", "c"), meeting(c, "c", meet, "a"))
+		for _, f := range []*cache.Flight{f, g, h} {
+			f.Leave()
+		}
+		synctest.Wait()
+		close(meet)
+		told := 0
+		for _, f := range []*cache.Flight{f, g, h} {
+			if strings.Contains(wait(t.Context(), f), cache.ErrCircle.Error()) {
+				told++
+			}
+		}
+		if told != 3 { // one of them, and by way of it the others
+			t.Errorf("%d of 3 pages tell of the circle", told)
+		}
+	})
+}
+
+func TestAMakingMayAskForPagesThatOthersMake(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		meet := make(chan struct{})
+		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "b"), meeting(c, "b", meet))
+		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), asking(c, "a", "b", "c", "c"))
+		f.Leave()
+		g.Leave()
+		synctest.Wait()
+		close(meet)
+		if got := wait(t.Context(), g); got != "a(b)(c)(c)" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// A page that asks for others holds its place while it waits for them, so that
+// they cannot be left to wait for one.
+func TestAPageThatAMakingWaitsForNeedsNoPlace(t *testing.T) {
+	story(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+		meet := make(chan struct{})
+		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), meeting(c, "a", meet, "queued", "new"))
+		synctest.Wait()
+		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "queued"), asking(c, "queued"))
+		f.Leave()
+		g.Leave()
+		synctest.Wait()
+		close(meet)
+		if got := wait(t.Context(), f); got != "a(queued)(new)" {
+			t.Errorf("got %q", got)
+		}
+	})
+}

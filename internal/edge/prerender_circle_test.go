@@ -1,0 +1,123 @@
+package edge
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// fetch asks for a path as code does that runs for the request r: with the hops
+// that its agent was told.
+func (p *press) fetch(r *http.Request, path string) string {
+	resp := p.send(http.MethodGet, path, hopsHeader+": "+r.Header.Get(hopsForAgent))
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Error(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("X-Vercel-Error"))
+	}
+	return string(body)
+}
+
+const loops = "508 INFINITE_LOOP_DETECTED"
+
+func TestAPageThatFetchesItselfIsToldOfTheCircleAtOnce(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "", lateen.Prerender{Expiration: new(1), StaleExpiration: 2})
+	}, func(p *press) {
+		p.answer = func(r *http.Request, n int) *http.Response {
+			return reply(200, fmt.Sprintf("call %d saw %s", n, p.fetch(r, "/isr")))
+		}
+		began := time.Now()
+		p.want("MISS (cold): call 1 saw "+loops, "/isr")
+		p.pass(3 * time.Second) // expired
+		p.want("MISS (stale_time): call 2 saw "+loops, "/isr")
+		if resp := p.send(http.MethodGet, "/isr", headerRevalidate+": "+token); resp.Header.Get("X-Vercel-Cache") != cacheRevalidated {
+			t.Errorf("on demand: %s %v", resp.Status, resp.Header)
+		}
+		if took := time.Since(began); took != 3*time.Second { // of synthetic time
+			t.Errorf("somebody waited: it took %v", took)
+		}
+	})
+}
+
+func TestAPageThatIsMadeInTheBackgroundMayFetchItself(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "built", lateen.Prerender{Expiration: new(1)})
+	}, func(p *press) {
+		p.answer = func(r *http.Request, n int) *http.Response {
+			return reply(200, fmt.Sprintf("call %d saw %s", n, p.fetch(r, "/isr")))
+		}
+		p.pass(time.Second)
+		p.want("STALE (stale_time): built", "/isr")
+		p.want("HIT: call 1 saw built", "/isr")
+	})
+}
+
+func TestPagesThatFetchEachOtherAreToldOfTheCircleAtOnce(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/a", "", lateen.Prerender{})
+		p.page("/b", "", lateen.Prerender{})
+	}, func(p *press) {
+		both := make(chan struct{})
+		p.answer = func(r *http.Request, n int) *http.Response {
+			if n == 2 {
+				close(both)
+			}
+			<-both
+			if r.URL.Path == "/a" {
+				return reply(200, "a saw "+p.fetch(r, "/b"))
+			}
+			return reply(200, "b saw "+p.fetch(r, "/a"))
+		}
+		got := make(chan string, 2)
+		for _, path := range []string{"/a", "/b"} {
+			go func() {
+				body, _ := io.ReadAll(p.send(http.MethodGet, path).Body)
+				got <- string(body)
+			}()
+		}
+		for range 2 {
+			if text := <-got; !strings.HasSuffix(text, loops) {
+				t.Errorf("got %q", text)
+			}
+		}
+	})
+}
+
+// The making carries the hops of the request that leads it, so that a chain of
+// pages without end has one.
+func TestAChainOfPagesEnds(t *testing.T) {
+	for name, page := range map[string]lateen.Prerender{"missing": {}, "stale": {Expiration: new(1)}} {
+		t.Run(name, func(t *testing.T) {
+			pressed(t, func(p *press) {
+				for n := range 20 {
+					built := ""
+					if name == "stale" {
+						built = "built"
+					}
+					p.page(fmt.Sprint("/", n), built, page)
+				}
+			}, func(p *press) {
+				p.answer = func(r *http.Request, _ int) *http.Response {
+					var n int
+					fmt.Sscanf(r.URL.Path, "/%d", &n)
+					return reply(200, p.fetch(r, fmt.Sprint("/", n+1)))
+				}
+				p.pass(time.Second)
+				p.send(http.MethodGet, "/0")
+				synctest.Wait()
+				if n := p.called(); n != maxHops {
+					t.Errorf("%d pages were made, want %d", n, maxHops)
+				}
+			})
+		})
+	}
+}
