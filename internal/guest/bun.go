@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 //go:embed bun/serve.mjs
@@ -14,9 +15,13 @@ var bun []byte
 // InstallBun writes what runs functions in Bun, behind a relay, into a
 // directory of dir, and returns its path.
 func InstallBun(dir string) (string, error) {
-	sum := sha256.Sum256(bun)
+	decoded, err := agent.ReadFile("agent/decoded.cjs") // of Node.js, which Bun runs as it is
+	if err != nil {
+		return "", fmt.Errorf("read the embedded agent: %w", err)
+	}
+	sum := sha256.Sum256(append(slices.Clone(bun), decoded...))
 	home := filepath.Join(dir, "bun-"+hex.EncodeToString(sum[:8]))
-	if err := publish(home, map[string][]byte{"serve.mjs": bun}); err != nil {
+	if err := publish(home, map[string][]byte{"serve.mjs": bun, "decoded.cjs": decoded}); err != nil {
 		return "", fmt.Errorf("install the agent: %w", err)
 	}
 	return filepath.Join(home, "serve.mjs"), nil

@@ -23,9 +23,9 @@ const bodies = new WeakSet(); // of fetched responses, which are decoded
 /** Has fetch note the bodies that it decodes. */
 function install() {
   const real = globalThis.fetch;
-  globalThis.fetch = function fetch(input, ...rest) {
+  globalThis.fetch = Object.assign(function fetch(input, ...rest) {
     return real(input, ...rest).then(note);
-  };
+  }, real);
 }
 
 function note(response) {

@@ -5,17 +5,45 @@
 // takes a Request or (req, res); or it calls Bun.serve or listens itself.
 
 import { pathToFileURL } from 'node:url';
+import decoded from './decoded.cjs';
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH'];
 const port = Number(process.env.PORT);
 const entry = process.argv[2];
 const own = Bun.serve;
 
-let listens = false;
+decoded.install();
+
+let listens = false; // on $PORT: servers after the first are the function's own
 Bun.serve = (options) => {
+  if (listens) return own.call(Bun, options);
   listens = true;
-  return own.call(Bun, { ...options, port, hostname: '127.0.0.1', unix: undefined });
+  const { fetch: answer } = options;
+  const fetch = answer && async function (...args) {
+    return asItIs(await answer.apply(this, args));
+  };
+  return own.call(Bun, { ...options, fetch, port, hostname: '127.0.0.1', unix: undefined });
 };
+
+/** A response without the coding and the length that its body had before fetch decoded it. */
+async function asItIs(response) {
+  if (!(response instanceof Response) || !response.body) return response;
+  let { body } = response;
+  let plain = decoded.isDecoded(body);
+  const decoder = plain ? undefined : decoded.decoderOf(response.headers);
+  if (!plain && !decoder) return response;
+  if (decoder) {
+    const [look, rest] = body.tee();
+    const reader = look.getReader();
+    const { value } = await reader.read();
+    reader.cancel().catch(() => {});
+    plain = value?.length > 0 && !decoded.isEncoded(decoder, value);
+    body = rest;
+  }
+  const headers = new Headers(response.headers);
+  if (plain) for (const name of ['content-encoding', 'content-length']) headers.delete(name);
+  return new Response(body, { status: response.status, statusText: response.statusText, headers });
+}
 
 function unwrap(exported) {
   for (let i = 0; i < 5 && exported?.default; i++) exported = exported.default;
@@ -43,7 +71,7 @@ function web(exported) {
     if (!handler) return new Response(null, { status: 405 });
     const response = await handler.call(exported, public_(request), context);
     if (!(response instanceof Response)) throw new Error('the function did not return a Response');
-    return response;
+    return asItIs(response);
   };
 }
 
@@ -53,6 +81,7 @@ async function serve() {
   const isWeb = typeof exported.fetch === 'function' || METHODS.some((name) => typeof exported[name] === 'function') ||
     (typeof exported === 'function' && exported.length < 2);
   if (isWeb) {
+    listens = true;
     own.call(Bun, {
       port, hostname: '127.0.0.1', idleTimeout: 0, maxRequestBodySize: Number.MAX_SAFE_INTEGER, fetch: web(exported),
       error(error) {
