@@ -208,7 +208,8 @@ func takesProduction(ctx context.Context, q *store.Queries, project *lateen.Proj
 	return err == nil && !laterThan(current, d), err
 }
 
-// takeProduction points the hosts of production at d.
+// takeProduction points the hosts of production at d. A pin holds for the
+// deployment that a rollback chose: another one ends it.
 func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, d *lateen.Deployment, moved routes) error {
 	hosts, err := c.productionHosts(ctx, q, project, team)
 	if err != nil {
@@ -219,9 +220,12 @@ func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project 
 			return err
 		}
 	}
+	if project.Production != d.ID {
+		project.PinnedByRollback = false
+	}
 	project.Production = d.ID
 	if request := project.LastAliasRequest; request != nil && request.To == d.ID {
-		request.JobStatus, project.PinnedByRollback = "succeeded", false
+		request.JobStatus = "succeeded"
 	}
 	return nil
 }

@@ -232,6 +232,9 @@ func (c *Control) DeleteDeployment(ctx context.Context, idOrHost string, safe bo
 		for _, a := range aliases {
 			moved[a.Host] = ""
 		}
+		if err := c.letGo(ctx, q, d); err != nil {
+			return err
+		}
 		return q.DeleteDeployment(ctx, d.ID)
 	})
 	if err != nil {

@@ -35,6 +35,73 @@ func TestRollbackPinsUntilAPromotion(t *testing.T) {
 	c.leads("shop.localhost", fourth)
 }
 
+// A pin says that a later deployment does not replace the chosen one: without
+// the chosen one there is nothing that it could protect.
+func TestThePinOfARollbackEndsWithItsDeployment(t *testing.T) {
+	c := start(t)
+	first := c.deploy("one", "production")
+	c.deploy("two", "production")
+	if _, err := c.Rollback(c.ctx, "shop", first.Host); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.DeleteDeployment(c.ctx, first.Host, false); err != nil {
+		t.Fatal(err)
+	}
+	c.leads("shop.localhost", nil)
+	if p, err := c.Project(c.ctx, "shop"); err != nil || p.PinnedByRollback {
+		t.Errorf("after the deletion the project is %+v, %v; want no pin", p, err)
+	}
+	c.leads("shop.localhost", c.deploy("three", "production"))
+	c.leads("shop.localhost", c.deploy("four", "production"))
+}
+
+func TestARenamedProjectKeepsThePinOfItsRollback(t *testing.T) {
+	c := start(t)
+	first := c.deploy("one", "production")
+	c.deploy("two", "production")
+	if _, err := c.Rollback(c.ctx, "shop", first.Host); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.UpdateProject(c.ctx, "shop", func(p *lateen.Project) error { p.Name = "store"; return nil })
+	if err != nil || !p.PinnedByRollback {
+		t.Errorf("the renamed project is %+v, %v; want its pin", p, err)
+	}
+	c.leads("store.localhost", first)
+}
+
+// A request that waits for a deployment ends with it; one that has succeeded
+// stays as it is, as the project's history.
+func TestADeletedDeploymentEndsThePromotionThatWaitsForIt(t *testing.T) {
+	g := newGate()
+	c := start(t, g.with)
+	for range 2 {
+		g.open <- struct{}{}
+	}
+	c.deploy("one", "production")
+	preview := c.deploy("two", "preview")
+	promoted, err := c.Promote(c.ctx, "shop", string(preview.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := func() string {
+		p, err := c.Project(c.ctx, "shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.LastAliasRequest.JobStatus
+	}
+	if got := status(); got != "pending" {
+		t.Errorf("the request of a promotion that builds is %s, want pending", got)
+	}
+	if _, err := c.DeleteDeployment(c.ctx, string(promoted.ID), false); err != nil {
+		t.Fatal(err)
+	}
+	if got := status(); got != "failed" {
+		t.Errorf("the request for a deleted deployment is %s, want failed", got)
+	}
+	close(g.open)
+}
+
 func TestPromotingAPreviewDeploysItForProduction(t *testing.T) {
 	c := start(t)
 	first := c.deploy("one", "production")

@@ -93,12 +93,39 @@ func ofAnother(project *lateen.Project) error {
 	return lateen.ErrDeploymentNotFound.With("the deployment belongs to another project than %s", project.Name)
 }
 
-// failRequest ends the promotion that waited for a deployment that failed.
+// failRequest ends the promotion that waited for a deployment that failed, was
+// canceled or is deleted.
 func (c *Control) failRequest(ctx context.Context, q *store.Queries, d *lateen.Deployment) error {
 	project, err := q.FindProject(ctx, d.Project)
-	if err != nil || project.LastAliasRequest == nil || project.LastAliasRequest.To != d.ID {
+	if err != nil || !failed(project.LastAliasRequest, d.ID) {
 		return err
 	}
-	project.LastAliasRequest.JobStatus = "failed"
+	return q.UpdateProject(ctx, project)
+}
+
+// failed marks a request as failed if it waits for deployment id, and reports
+// whether it did.
+func failed(r *lateen.AliasRequest, id lateen.DeploymentID) bool {
+	if r == nil || r.To != id || r.JobStatus == "succeeded" {
+		return false
+	}
+	r.JobStatus = "failed"
+	return true
+}
+
+// letGo ends what a project says of a deployment that is about to be deleted:
+// a promotion that waits for it, and the pin of a rollback to it.
+func (c *Control) letGo(ctx context.Context, q *store.Queries, d *lateen.Deployment) error {
+	project, err := q.FindProject(ctx, d.Project)
+	if err != nil {
+		return err
+	}
+	pinned := project.PinnedByRollback && project.Production == d.ID
+	if !failed(project.LastAliasRequest, d.ID) && !pinned {
+		return nil
+	}
+	if pinned {
+		project.PinnedByRollback = false
+	}
 	return q.UpdateProject(ctx, project)
 }
