@@ -42,6 +42,8 @@ type Options struct {
 	// be made or queue for it; tenants divide it, and more are refused. 0 is 16384.
 	MaxWaiting int
 
+	Now func() time.Time // orders births and invalidations; nil is time.Now
+
 	Log *slog.Logger // nil discards
 }
 
@@ -52,6 +54,7 @@ type Cache struct {
 	flights *flights
 	used    atomic.Int64  // bytes on disk, of the entries that are indexed
 	trash   chan struct{} // there is something to remove
+	clock   *clock
 
 	mu     sync.RWMutex // guards below
 	scopes map[string]*scope
@@ -66,7 +69,11 @@ type slot struct {
 // Open opens the cache in o.Dir. What a process that died left unfinished is removed.
 func Open(o Options) (*Cache, error) {
 	o.setDefaults()
-	c := &Cache{o: o, scopes: map[string]*scope{}, flights: newFlights(&o), trash: make(chan struct{}, 1)}
+	order, err := openClock(filepath.Join(o.Dir, "clock"), o.Now)
+	if err != nil {
+		return nil, fmt.Errorf("open cache: %w", err)
+	}
+	c := &Cache{o: o, clock: order, scopes: map[string]*scope{}, flights: newFlights(&o), trash: make(chan struct{}, 1)}
 	if err := os.RemoveAll(c.tmp()); err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
@@ -89,6 +96,9 @@ func Open(o Options) (*Cache, error) {
 func (o *Options) setDefaults() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	setDefault(&o.MaxBytes, 8<<30)
 	setDefault(&o.MaxMemory, 64<<20)
@@ -118,8 +128,15 @@ func (c *Cache) Run(ctx context.Context) error {
 	wg.Go(func() { c.tend(ctx) })
 	wg.Go(func() { c.flights.run(ctx) })
 	wg.Wait()
+	if err := c.clock.settle(); err != nil {
+		c.o.Log.Warn("the cache's clock stays ahead", "err", err)
+	}
 	return nil
 }
+
+// Now returns the present by the clock that orders births and invalidations. It
+// is above every earlier reading, even where the host's clock is set back.
+func (c *Cache) Now() time.Time { return time.Unix(0, c.clock.tick()) }
 
 // Get returns the entry of key, to be closed, or nil. An entry that cannot be
 // read is none.
@@ -168,7 +185,7 @@ func (c *Cache) Invalidate(scopes, tags []string, grace time.Duration) error {
 	}
 	for _, name := range scopes {
 		if s := c.scope(name); s != nil && len(names) > 0 {
-			if err := s.invalidate(names, time.Now(), grace); err != nil && !errors.Is(err, errDropped) {
+			if err := c.invalidate(s, names, c.clock.tick(), grace); err != nil {
 				return err
 			}
 		}
@@ -176,7 +193,19 @@ func (c *Cache) Invalidate(scopes, tags []string, grace time.Duration) error {
 	return nil
 }
 
-// Invalidated is when something of scope was last invalidated by tag; the zero time is never.
+// invalidate marks names of s as invalidated at a reading of the clock. A scope
+// that is dropped needs no marks.
+func (c *Cache) invalidate(s *scope, names []string, at int64, grace time.Duration) error {
+	ahead := c.clock.reserve(at)
+	err := s.invalidate(names, at, c.o.Now(), grace)
+	if errors.Is(err, errDropped) {
+		return nil
+	}
+	return errors.Join(ahead, err)
+}
+
+// Invalidated is when something of scope was last invalidated by tag, by
+// [Cache.Now]; the zero time is never.
 func (c *Cache) Invalidated(scope string) time.Time {
 	if s := c.scope(scope); s != nil {
 		if at := s.marks.latest.Load(); at != 0 {
@@ -251,7 +280,7 @@ func (c *Cache) newScope(name string) *scope {
 	marks, err := openMarks(filepath.Join(dir, "invalidated"))
 	if err != nil {
 		c.o.Log.Error("what was invalidated is unreadable: everything of the deployment is made anew", "deployment_id", name, "err", err)
-		at := time.Now().UnixNano()
+		at := c.clock.tick()
 		marks.setLocked(floor, Mark{Stale: at, Expired: at})
 	}
 	return &scope{dir: dir, marks: marks, items: map[[32]byte]*item{}}

@@ -49,7 +49,8 @@ type Entry struct {
 	// its group's latest regeneration is stale. "" is none.
 	Group string
 
-	// Born is when making the response began: what was invalidated since may be in it.
+	// Born is when making the response began, by [Cache.Now]: what was invalidated
+	// since may be in it.
 	Born time.Time
 	// Kept is when the response was complete: its age counts from here.
 	Kept time.Time
@@ -138,6 +139,11 @@ const (
 	ByGroup Reason = "stale_group" // another member of its group was made anew
 )
 
+// clockSlack is how far in the future an entry may have been completed and count
+// as complete now: now may have been read a moment before. One further ahead was
+// completed before the host's clock was set back, and its age is not known.
+const clockSlack = time.Minute
+
 // state decides what may be done with e at now, given what was invalidated.
 func (e *Entry) state(now time.Time, f *fate) (State, Reason) {
 	age := e.Age(now)
@@ -148,7 +154,7 @@ func (e *Entry) state(now time.Time, f *fate) (State, Reason) {
 		return Expired, ByTime
 	case f.stale != "":
 		return Stale, f.stale
-	case e.Fresh >= 0 && age >= e.Fresh:
+	case e.Fresh >= 0 && (age >= e.Fresh || e.Kept.Sub(now) > clockSlack):
 		return Stale, ByTime
 	}
 	return Fresh, ""

@@ -52,8 +52,9 @@ type Making struct {
 	Spread Spread
 	// Durable has everybody wait until the entry would survive a crash.
 	Durable bool
-	// Since is when making it must have begun at the earliest: one that is under
-	// way since before is waited for, and then another begins. Zero is any time.
+	// Since is when making it must have begun at the earliest, by [Cache.Now]: one
+	// that is under way since before is waited for, and then another begins. Zero
+	// is any time.
 	Since time.Time
 
 	// Tenant divides with others what makings may take: a project. "" is one, too.
@@ -214,7 +215,7 @@ func (c *Cache) join(key Key, how Making, waits bool) (f *Flight, leader bool, e
 	}
 	create := func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) }
 	f = &Flight{
-		c: c, scope: s, key: key, how: how, began: time.Now(),
+		c: c, scope: s, key: key, how: how, began: c.Now(),
 		begun: make(chan struct{}), landed: make(chan struct{}), left: make(chan struct{}), urgent: make(chan struct{}),
 		spool: newSpool(c.o.MaxInline, c.o.MaxBody, create),
 	}
@@ -511,7 +512,7 @@ func (c *Cache) spread(s *scope, e *Entry, how Spread) {
 	}
 	switch how {
 	case SpreadExpired:
-		if err := s.invalidate([]string{groupName(e.Group)}, e.Born, 0); err != nil && !errors.Is(err, errDropped) {
+		if err := c.invalidate(s, []string{groupName(e.Group)}, e.Born.UnixNano(), 0); err != nil {
 			c.o.Log.Error("a group made anew may not survive a restart", "deployment_id", filepath.Base(s.dir), "err", err)
 		}
 	case SpreadStale:

@@ -23,8 +23,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
-// Mark says what was invalidated under a name, a tag or a group. Times are Unix
-// nanoseconds; 0 is never.
+// Mark says what was invalidated under a name, a tag or a group. Stale, Expired
+// and Doomed are readings of the cache's clock, Doom is Unix nanoseconds; 0 is
+// never.
 type Mark struct {
 	Stale   int64 `json:"s,omitempty"` // what was born before is stale
 	Expired int64 `json:"e,omitempty"` // what was born before is expired
@@ -59,15 +60,15 @@ func (f *fate) expireAt(at int64, why Reason) {
 	}
 }
 
-// invalidated is m after an invalidation at now: what was born before is stale,
-// and expired once grace has passed; a negative grace never passes.
-func (m Mark) invalidated(now time.Time, grace time.Duration) Mark {
-	at := now.UnixNano()
-	if m.Doom != 0 && at >= m.Doom { // the doom has come
+// invalidated is m after an invalidation at a reading of the cache's clock: what
+// was born before is stale, and expired once grace has passed from now on; a
+// negative grace never passes.
+func (m Mark) invalidated(at int64, now time.Time, grace time.Duration) Mark {
+	if m.Doom != 0 && now.UnixNano() >= m.Doom { // the doom has come
 		m.Expired, m.Doomed, m.Doom = max(m.Expired, m.Doomed), 0, 0
 	}
 	m.Stale = max(m.Stale, at)
-	switch doom := at + int64(grace); {
+	switch doom := now.UnixNano() + int64(grace); {
 	case grace < 0:
 	case grace == 0:
 		m.Expired = max(m.Expired, at)
@@ -105,14 +106,14 @@ type marks struct {
 	path string
 	// version grows with every change, so that a fate can be remembered.
 	version atomic.Uint64
-	latest  atomic.Int64 // when a tag was last invalidated, Unix nanoseconds; 0 is never
+	latest  atomic.Int64 // when a tag was last invalidated, a reading of the cache's clock; 0 is never
 
 	mu    sync.Mutex // guards below
 	table map[string]Mark
 	lines int  // in the file
 	torn  bool // the file does not end with a whole line
-	// waves is when a group was last made anew because its time had come, Unix
-	// nanoseconds. It keeps the members in step, no more: one that is forgotten
+	// waves is when a group was last made anew because its time had come, a reading
+	// of the cache's clock. It keeps the members in step, no more: one that is forgotten
 	// grows stale by its own time.
 	waves map[string]int64
 }
@@ -210,15 +211,15 @@ func (m *marks) wave(group string, at time.Time) {
 	m.version.Add(1)
 }
 
-// invalidate marks names as invalidated at now and returns once the file says
-// so, durably. A failure leaves the table marked: an entry too many is made
+// invalidate marks names as invalidated at a reading of the cache's clock, which
+// is now, and returns once the file says so, durably. A failure leaves the table marked: an entry too many is made
 // anew, none too few.
-func (m *marks) invalidate(names []string, now time.Time, grace time.Duration) error {
+func (m *marks) invalidate(names []string, at int64, now time.Time, grace time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var lines []byte
 	for _, name := range names {
-		mark := m.table[name].invalidated(now, grace)
+		mark := m.table[name].invalidated(at, now, grace)
 		m.setLocked(name, mark)
 		lines = encodeMark(lines, name, mark)
 	}

@@ -29,7 +29,7 @@ func TestInvalidationsAfterATornLineCount(t *testing.T) {
 	born, now := time.Now().Add(-time.Hour), time.Now()
 	m := openOrFail(t, path)
 	for _, name := range []string{"a", "b"} {
-		if err := m.invalidate([]string{tagName(name)}, now, 0); err != nil {
+		if err := m.invalidate([]string{tagName(name)}, now.UnixNano(), now, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,7 +42,7 @@ func TestInvalidationsAfterATornLineCount(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := openOrFail(t, path)
-		if err := m.invalidate([]string{tagName("c")}, now, 0); err != nil {
+		if err := m.invalidate([]string{tagName("c")}, now.UnixNano(), now, 0); err != nil {
 			t.Fatal(err)
 		}
 		m = openOrFail(t, path)
@@ -58,7 +58,7 @@ func TestInvalidationsAfterATornLineCount(t *testing.T) {
 func TestALineThatWasChangedIsIgnored(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
 	m := openOrFail(t, path)
-	if err := m.invalidate([]string{tagName("a")}, time.Now(), 0); err != nil {
+	if err := m.invalidate([]string{tagName("a")}, time.Now().UnixNano(), time.Now(), 0); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(path)
@@ -85,7 +85,7 @@ func TestForgettingNamesForgivesNothing(t *testing.T) {
 		for i := range names {
 			names[i] = tagName(strconv.Itoa(total + i))
 		}
-		if err := m.invalidate(names, at(total), 0); err != nil {
+		if err := m.invalidate(names, at(total).UnixNano(), at(total), 0); err != nil {
 			t.Fatal(err)
 		}
 		total += len(names)
@@ -113,7 +113,7 @@ func TestTheFileOfInvalidationsDoesNotGrowForever(t *testing.T) {
 		names = append(names, tagName(strconv.Itoa(i)))
 	}
 	for i := range 100 {
-		if err := m.invalidate(names, time.Now(), time.Duration(i)); err != nil {
+		if err := m.invalidate(names, time.Now().UnixNano(), time.Now(), time.Duration(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,13 +145,13 @@ func TestLatestCountsTagsOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
 	m := openOrFail(t, path)
 	now := time.Now()
-	if err := m.invalidate([]string{groupName("1")}, now, 0); err != nil {
+	if err := m.invalidate([]string{groupName("1")}, now.UnixNano(), now, 0); err != nil {
 		t.Fatal(err)
 	}
 	if at := m.latest.Load(); at != 0 {
 		t.Errorf("is %d after a group", at)
 	}
-	if err := m.invalidate([]string{tagName("a")}, now, Soft); err != nil {
+	if err := m.invalidate([]string{tagName("a")}, now.UnixNano(), now, Soft); err != nil {
 		t.Fatal(err)
 	}
 	if m = openOrFail(t, path); m.latest.Load() != now.UnixNano() {

@@ -55,9 +55,9 @@ func (s *scope) path(hash [32]byte) string {
 // invalidate marks names, see [marks.invalidate]. The directory is made by the
 // first invalidation, and again where a drop of an earlier scope of this name
 // takes it away.
-func (s *scope) invalidate(names []string, now time.Time, grace time.Duration) error {
+func (s *scope) invalidate(names []string, at int64, now time.Time, grace time.Duration) error {
 	for range 3 {
-		err := s.marks.invalidate(names, now, grace)
+		err := s.marks.invalidate(names, at, now, grace)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -65,7 +65,7 @@ func (s *scope) invalidate(names []string, now time.Time, grace time.Duration) e
 			return err
 		}
 	}
-	return s.marks.invalidate(names, now, grace)
+	return s.marks.invalidate(names, at, now, grace)
 }
 
 // mkdir makes dir and what is above it, unless the scope is dropped.
@@ -175,6 +175,9 @@ func (c *Cache) keep(s *scope, key Key, e *Entry, sp *spool) error {
 	}
 	defer out.Discard()
 	n, err := writeTrailer(out, key, e)
+	if err == nil {
+		err = c.clock.reserve(e.Born.UnixNano())
+	}
 	if err == nil {
 		err = out.Seal(0o600)
 	}

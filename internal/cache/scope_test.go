@@ -66,7 +66,7 @@ func TestTheDirectoryStaysWithinItsBound(t *testing.T) {
 	}
 	var onDisk int64
 	files := 0
-	err := filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(dir, "entries"), func(_ string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			info, _ := d.Info()
 			onDisk += info.Size()
@@ -222,7 +222,7 @@ func left(t *testing.T, body string) (dir string) {
 
 func onlyFile(t *testing.T, dir string) (file string) {
 	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(dir, "entries"), func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			file = path
 		}

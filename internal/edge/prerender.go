@@ -182,12 +182,12 @@ func (r *rendering) kept() (e *cache.Entry, built bool) {
 }
 
 // fallback is the response that the build made, as an entry of the moment the
-// deployment was made.
+// deployment was made. It is born before every invalidation of its deployment.
 func (r *rendering) fallback(ctx context.Context) (*cache.Entry, error) {
 	f := r.page.Fallback
 	e := &cache.Entry{
 		Status: f.Status, Header: make(http.Header, len(f.Headers)+1), Group: r.group,
-		Born: r.site.CreatedAt.Time(), Kept: r.site.CreatedAt.Time(),
+		Born: time.Unix(0, 0), Kept: r.site.CreatedAt.Time(),
 		Fresh: freshness(r.page), Usable: seconds(r.page.StaleExpiration), Digest: f.Digest,
 	}
 	if e.Status < http.StatusOK { // 0 is none, and an interim status is no response
@@ -230,7 +230,7 @@ func (r *rendering) revalidate() {
 		return
 	}
 	how, inv := r.making(cache.SpreadExpired, r.revalidation())
-	how.Since, how.Durable = r.now, true
+	how.Since, how.Durable = r.edge.o.Cache.Now(), true
 	f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 	if err != nil {
 		r.fail(inCircle(err))
@@ -273,6 +273,7 @@ const maxJoins = 3
 // make makes the page, or waits for whoever does, and answers with it.
 func (r *rendering) make(label, reason string, spread cache.Spread) {
 	how, inv := r.making(spread, nil)
+	begin := r.edge.o.Cache.Now()
 	for range maxJoins {
 		f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 		switch {
@@ -294,7 +295,7 @@ func (r *rendering) make(label, reason string, spread cache.Spread) {
 		}
 		if state, _ := r.edge.o.Cache.State(r.key.Scope, e, r.now); f.Kept() && state == cache.Expired {
 			e.Close() // what was deleted meanwhile may be in it
-			how.Since = r.now
+			how.Since = begin
 			continue
 		}
 		defer e.Close()

@@ -27,7 +27,8 @@ class FetchCache {
   /** What is remembered, null if nothing; from the year 1970 if it is stale. */
   async get(key, { kind, tags = [], softTags = [] } = {}) {
     const entry = kind === 'FETCH' ? entries.get(key) : undefined;
-    if (!entry || entry.at <= this.since) return null;
+    // One from the future is from before the clock was set back, or not: nothing tells.
+    if (!entry || entry.at <= this.since || entry.at > Date.now()) return null;
     let stale = false;
     for (const tag of [...entry.tags, ...tags, ...softTags]) {
       const mark = marks.get(tag);

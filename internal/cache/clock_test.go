@@ -1,0 +1,116 @@
+package cache_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/cache"
+)
+
+// hostClock is a clock of a host that a test sets.
+type hostClock struct{ off atomic.Int64 }
+
+func (c *hostClock) now() time.Time       { return time.Now().Add(time.Duration(c.off.Load())) }
+func (c *hostClock) set(by time.Duration) { c.off.Add(int64(by)) }
+
+// stateAt is what may be done with the entry of key at now.
+func stateAt(t *testing.T, c *cache.Cache, key cache.Key, now time.Time) string {
+	t.Helper()
+	e := c.Get(key)
+	if e == nil {
+		return "none"
+	}
+	defer e.Close()
+	s, why := c.State(key.Scope, e, now)
+	return fmt.Sprint([]string{"fresh", "stale", "expired"}[s], " ", why)
+}
+
+// An invalidation counts for every page made before it, and for none made after
+// it, whatever the host's clock said at the time of either.
+func TestInvalidationsCountAfterTheClockIsSetBack(t *testing.T) {
+	for name, restart := range map[string]func(t *testing.T, dir string){
+		"by the same process": nil,
+		"after a stop":        func(*testing.T, string) {},
+		"after a crash": func(t *testing.T, dir string) {
+			t.Helper() // what a stop writes is not there: the bound is one that was written ahead
+			if err := os.WriteFile(filepath.Join(dir, "clock"), []byte("9000000000000000000\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var host hostClock
+			o := cache.Options{Dir: t.TempDir(), Now: host.now}
+			key := cache.NewKey("dpl_1", "page")
+			c, err := cache.Open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := run(t, c)
+			defer func() { stop() }()
+			tagged := page{body: "old", fresh: -1, tags: []string{"tag"}}
+			keep(t, c, key, tagged)
+			if restart != nil {
+				stop()
+				restart(t, o.Dir)
+				if c, err = cache.Open(o); err != nil {
+					t.Fatal(err)
+				}
+				stop = run(t, c)
+			}
+			host.set(-time.Hour)
+			if err := c.Invalidate([]string{"dpl_1"}, []string{"tag"}, 0); err != nil {
+				t.Fatal(err)
+			}
+			if got := stateAt(t, c, key, host.now()); got != "expired stale_tag" {
+				t.Errorf("the page made before the invalidation is %s, want it expired", got)
+			}
+			tagged.body = "new"
+			keep(t, c, key, tagged)
+			if got := body(t, c, key); got != "new" {
+				t.Errorf("the page made after the invalidation is not kept: %q", got)
+			}
+			if got := stateAt(t, c, key, time.Now()); got != "fresh " {
+				t.Errorf("the page made after the invalidation is %s, want it fresh", got)
+			}
+		})
+	}
+}
+
+// The age of a page that was completed in the future is not known.
+func TestAPageFromBeforeTheClockWasSetBackIsStale(t *testing.T) {
+	c := running(t, cache.Options{})
+	timed, lasting := cache.NewKey("dpl_1", "timed"), cache.NewKey("dpl_1", "lasting")
+	keep(t, c, timed, page{body: "x", fresh: 2 * time.Hour})
+	keep(t, c, lasting, page{body: "x", fresh: -1})
+	earlier := time.Now().Round(0).Add(-time.Hour)
+	if got := stateAt(t, c, timed, earlier); got != "stale stale_time" {
+		t.Errorf("a page of a time in the future is %s, want it stale", got)
+	}
+	if got := stateAt(t, c, lasting, earlier); got != "fresh " {
+		t.Errorf("a page that is fresh until it is invalidated is %s", got)
+	}
+}
+
+// A making that began before is not taken for one that began since.
+func TestAMakingThatBeganBeforeTheClockWasSetBackIsWaitedOut(t *testing.T) {
+	var host hostClock
+	c := running(t, cache.Options{Now: host.now})
+	key := cache.NewKey("dpl_1", "page")
+	keep(t, c, key, page{body: "old", fresh: -1})
+	host.set(-time.Hour)
+	how := page{body: "new", fresh: -1, use: cache.Kept}.making()
+	how.Since, how.Durable = c.Now(), true
+	f, leader, err := c.Make(t.Context(), key, how)
+	if err != nil || !leader {
+		t.Fatalf("leader %v, %v", leader, err)
+	}
+	f.Leave()
+	if e, err := f.Wait(t.Context()); err != nil || string(e.Bytes()) != "new" {
+		t.Errorf("the page is %v, %v; want it made since", e, err)
+	}
+}
