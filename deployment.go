@@ -43,6 +43,9 @@ type Deployment struct {
 	// SkipAliases is true for a production deployment that waits to be
 	// promoted (--skip-domain): it is staged.
 	SkipAliases bool `json:"-"`
+	// Serial counts the deployments of the project in the order in which they were
+	// accepted, from 1, whatever the host's clock said. The store sets it.
+	Serial int64 `json:"-"`
 	// Manifest is the digest of the compiled form; "" until then.
 	Manifest Digest `json:"-"`
 	// Files is the digest of the uploaded listing, from which a redeploy starts.

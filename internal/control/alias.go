@@ -251,9 +251,8 @@ func leadsToLater(ctx context.Context, q *store.Queries, host string, d *lateen.
 	return err == nil && laterThan(current, d), err
 }
 
-func laterThan(a, b *lateen.Deployment) bool {
-	return a.CreatedAt > b.CreatedAt || a.CreatedAt == b.CreatedAt && a.ID > b.ID
-}
+// laterThan reports whether a was accepted after b, of the same project.
+func laterThan(a, b *lateen.Deployment) bool { return a.Serial > b.Serial }
 
 // renameHosts moves production from the hosts of a project's old name to
 // those of its new one.

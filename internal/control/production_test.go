@@ -3,6 +3,7 @@ package control_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/control"
@@ -33,6 +34,19 @@ func TestRollbackPinsUntilAPromotion(t *testing.T) {
 	c.leads("shop.localhost", third)
 	fourth := c.deploy("four", "production")
 	c.leads("shop.localhost", fourth)
+}
+
+// The latest deployment takes over, whatever the host's clock said when it was
+// accepted.
+func TestTheLatestDeploymentTakesOverAfterTheClockIsSetBack(t *testing.T) {
+	var at clock
+	c := start(t, func(o *control.Options) { o.Now = at.now })
+	branch := func(r *control.DeployRequest) { r.Git = &lateen.GitMetadata{CommitRef: "main"} }
+	c.leads("shop.localhost", c.deploy("one", "production"))
+	c.leads("shop-git-main-team.localhost", c.deploy("two", "preview", branch))
+	at.forward(-time.Hour)
+	c.leads("shop.localhost", c.deploy("three", "production"))
+	c.leads("shop-git-main-team.localhost", c.deploy("four", "preview", branch))
 }
 
 // A pin says that a later deployment does not replace the chosen one: without

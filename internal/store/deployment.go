@@ -23,17 +23,24 @@ type DeploymentFilter struct {
 	Limit   int               // as in [Queries.ListProjects]
 }
 
-// CreateDeployment adds a deployment. Errors: [lateen.ErrDeploymentTaken] if
-// its host or id exists, [lateen.ErrProjectNotFound].
+// CreateDeployment adds a deployment and sets its Serial to the next of its
+// project. Errors: [lateen.ErrDeploymentTaken] if its host or id exists,
+// [lateen.ErrProjectNotFound].
 func (q *Queries) CreateDeployment(ctx context.Context, d *lateen.Deployment) error {
 	return q.write(ctx, func(q *Queries) error {
-		err := q.exec(ctx, meaning{taken: lateen.ErrDeploymentTaken, dangling: lateen.ErrProjectNotFound},
+		last, err := one(ctx, q, lateen.ErrProjectNotFound, scanSerial,
+			`SELECT COALESCE(MAX(serial), 0) FROM deployments WHERE project_id = ?`, d.Project)
+		if err != nil {
+			return err
+		}
+		d.Serial = last + 1
+		err = q.exec(ctx, meaning{taken: lateen.ErrDeploymentTaken, dangling: lateen.ErrProjectNotFound},
 			`INSERT INTO deployments (id, project_id, team_id, name, host, target, source, creator_id, state, error_reason,
-				error_text, created_at, building_at, ready_at, aliased_at, meta, git, branch, skip_aliases, manifest, files, env)
-			 VALUES (`+placeholders(22)+`)`,
+				error_text, created_at, building_at, ready_at, aliased_at, meta, git, branch, skip_aliases, manifest, files, env, serial)
+			 VALUES (`+placeholders(23)+`)`,
 			d.ID, d.Project, d.Team, d.Name, d.Host, d.Target, d.Source, d.Creator, d.State, d.ErrorReason,
 			d.ErrorText, d.CreatedAt, d.BuildingAt, d.ReadyAt, d.AliasedAt, asJSON[map[string]string]{&d.Meta},
-			asJSON[*lateen.GitMetadata]{&d.Git}, branch(d), d.SkipAliases, d.Manifest, d.Files, d.Env)
+			asJSON[*lateen.GitMetadata]{&d.Git}, branch(d), d.SkipAliases, d.Manifest, d.Files, d.Env, d.Serial)
 		if err != nil {
 			return err
 		}
@@ -83,7 +90,7 @@ func (q *Queries) ListDeployments(ctx context.Context, f DeploymentFilter) ([]*l
 }
 
 // UpdateDeployment writes all of a deployment but its id, project, team, host,
-// creator, creation and Env, which never change.
+// creator, creation, Serial and Env, which never change.
 // Errors: [lateen.ErrDeploymentNotFound].
 func (q *Queries) UpdateDeployment(ctx context.Context, d *lateen.Deployment) error {
 	return q.write(ctx, func(q *Queries) error {
@@ -176,7 +183,7 @@ func branch(d *lateen.Deployment) string {
 
 const (
 	deploymentColumns = `SELECT id, project_id, team_id, name, host, target, source, creator_id, state, error_reason,
-	error_text, created_at, building_at, ready_at, aliased_at, meta, git, skip_aliases, manifest, files, `
+	error_text, created_at, building_at, ready_at, aliased_at, meta, git, skip_aliases, manifest, files, serial, `
 	selectDeployment = deploymentColumns + `env FROM deployments`
 	listDeployment   = deploymentColumns + `NULL FROM deployments`
 )
@@ -185,5 +192,5 @@ func scanDeployment(r row) (*lateen.Deployment, error) {
 	d := &lateen.Deployment{}
 	return d, r.Scan(&d.ID, &d.Project, &d.Team, &d.Name, &d.Host, &d.Target, &d.Source, &d.Creator, &d.State, &d.ErrorReason,
 		&d.ErrorText, &d.CreatedAt, &d.BuildingAt, &d.ReadyAt, &d.AliasedAt, asJSON[map[string]string]{&d.Meta},
-		asJSON[*lateen.GitMetadata]{&d.Git}, &d.SkipAliases, &d.Manifest, &d.Files, &d.Env)
+		asJSON[*lateen.GitMetadata]{&d.Git}, &d.SkipAliases, &d.Manifest, &d.Files, &d.Serial, &d.Env)
 }
