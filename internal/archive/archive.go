@@ -64,6 +64,9 @@ func Open(dir string, limit int64, build string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open the archives: %w", err)
 	}
+	if err := removeUnfinished(dir); err != nil {
+		return nil, fmt.Errorf("open the archives: %w", err)
+	}
 	all, err := filepath.Glob(filepath.Join(dir, "*", "*", "*"))
 	if err != nil {
 		return nil, fmt.Errorf("open the archives: %w", err)
@@ -71,7 +74,7 @@ func Open(dir string, limit int64, build string) (*Store, error) {
 	for _, at := range all {
 		name, err := filepath.Rel(dir, at)
 		if err != nil || !strings.HasPrefix(filepath.Base(at), build+"-") {
-			_ = os.RemoveAll(at) // of another build, or half made: it would be removed another time
+			a.removeDir(at) // of another build, or half made
 			continue
 		}
 		if found, err := inspect(at); err == nil {
@@ -81,6 +84,18 @@ func Open(dir string, limit int64, build string) (*Store, error) {
 	}
 	a.shrinkLocked()
 	return a, nil
+}
+
+// unfinished begins the name of a directory that an archive is unpacked in.
+const unfinished = ".work-"
+
+// removeUnfinished removes what processes that were killed had begun to unpack.
+func removeUnfinished(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, unfinished+"*"))
+	for _, at := range left {
+		err = errors.Join(err, os.RemoveAll(at))
+	}
+	return err
 }
 
 // inspect looks what a directory has.
@@ -141,10 +156,7 @@ func (a *Store) Put(key lateen.FunctionKey, tag string, packed io.Reader) error 
 		return fmt.Errorf("%q and %q name no archive", key, tag)
 	}
 	at := filepath.Join(a.dir, name)
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-		return fmt.Errorf("store an archive: %w", err)
-	}
-	work, err := os.MkdirTemp(a.dir, ".work-")
+	work, err := os.MkdirTemp(a.dir, unfinished)
 	if err != nil {
 		return fmt.Errorf("store an archive: %w", err)
 	}
@@ -165,7 +177,11 @@ func (a *Store) Put(key lateen.FunctionKey, tag string, packed io.Reader) error 
 	if !made.Scripts && !made.Imports {
 		return nil // nothing was compiled
 	}
-	if err := os.Rename(work, at); err != nil {
+	err = os.MkdirAll(filepath.Dir(at), 0o755)
+	if err == nil {
+		err = os.Rename(work, at)
+	}
+	if err != nil {
 		return fmt.Errorf("store an archive: %w", err)
 	}
 	made.Dir, made.used = at, time.Now()
@@ -255,7 +271,17 @@ func (a *Store) removeLocked(name string) {
 	if found := a.known[name]; found != nil {
 		delete(a.known, name)
 		a.size -= found.Size
-		_ = os.RemoveAll(found.Dir) // what is left is removed when archives are opened next
+		a.removeDir(found.Dir)
+	}
+}
+
+// removeDir removes the directory of an archive, and those of its function and
+// deployment if they have no other. Directories that stay are removed when the
+// archives are opened next.
+func (a *Store) removeDir(at string) {
+	_ = os.RemoveAll(at)
+	for dir := filepath.Dir(at); dir != a.dir && os.Remove(dir) == nil; {
+		dir = filepath.Dir(dir)
 	}
 }
 

@@ -55,6 +55,28 @@ func TestArchivesAreKeptAcrossRuns(t *testing.T) {
 	}
 }
 
+func TestDirectoriesOfKilledProcessesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	a := newArchives(t, dir, 0, "agent-1")
+	kept, gone := lateen.NewFunctionKey("dpl_1", "index"), lateen.NewFunctionKey("dpl_2", "index")
+	mustPut(t, a, kept, "scripts", "code")
+	mustPut(t, a, gone, "scripts", "code")
+	for _, left := range []string{".work-123/imports/v24-x", ".work-456"} { // of processes that were unpacking
+		if err := os.MkdirAll(filepath.Join(dir, left), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a = newArchives(t, dir, 0, "agent-1")
+	a.Forget("dpl_2")
+	if a.Find(kept, "abc") == nil {
+		t.Error("an archive is gone")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "dpl_1" {
+		t.Errorf("the directory has %v, %v; want dpl_1 alone", entries, err)
+	}
+}
+
 func TestArchivesStayWithinTheirBound(t *testing.T) {
 	a := newArchives(t, t.TempDir(), 5*blockSize, "agent-1") // one takes a directory, a file and what is in it
 	key := func(n int) lateen.FunctionKey {
