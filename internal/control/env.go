@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/store"
@@ -386,7 +387,7 @@ func gitEnv(d *lateen.Deployment) map[string]string {
 	env := map[string]string{
 		"VERCEL_GIT_COMMIT_REF":         d.Git.CommitRef,
 		"VERCEL_GIT_COMMIT_SHA":         d.Git.CommitSHA,
-		"VERCEL_GIT_COMMIT_MESSAGE":     d.Git.CommitMessage[:min(len(d.Git.CommitMessage), maxMessage)],
+		"VERCEL_GIT_COMMIT_MESSAGE":     cutText(d.Git.CommitMessage, maxMessage),
 		"VERCEL_GIT_COMMIT_AUTHOR_NAME": d.Git.CommitAuthorName,
 		"VERCEL_GIT_PULL_REQUEST_ID":    "",
 	}
@@ -397,6 +398,17 @@ func gitEnv(d *lateen.Deployment) map[string]string {
 		env["VERCEL_GIT_PROVIDER"], env["VERCEL_GIT_REPO_OWNER"], env["VERCEL_GIT_REPO_SLUG"] = m[1], m[2], m[3]
 	}
 	return env
+}
+
+// cutText returns at most the first n bytes of text, cut between two characters.
+func cutText(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
 }
 
 func branchOf(d *lateen.Deployment) string {
