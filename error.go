@@ -100,6 +100,12 @@ var (
 	ErrMethod   = &Error{Code: Invalid, Reason: "method_not_allowed", Message: "the resource does not take this method"}
 	ErrTooLarge = &Error{Code: Invalid, Reason: "too_large", Message: "the body is larger than allowed"}
 
+	// ErrArtifactDamaged is content that is not what its digest says: its bytes
+	// changed on the disk.
+	ErrArtifactDamaged = &Error{
+		Code: Internal, Reason: "artifact_damaged", Message: "an artefact is damaged",
+		Hint: "`lateen doctor --scrub` names the damaged artefacts and their deployments; restore them from a backup, or deploy again",
+	}
 	// ErrStorageFull is a write that found no room, or no more of a quota.
 	ErrStorageFull = &Error{
 		Code: Unavailable, Reason: "insufficient_storage", Message: "the platform's disk is full",

@@ -29,11 +29,15 @@ type Store interface {
 	Open(ctx context.Context, d lateen.Digest) (io.ReadSeekCloser, error)
 	// Size returns the bytes of d, or [fs.ErrNotExist].
 	Size(ctx context.Context, d lateen.Digest) (int64, error)
-	// Sweep drops what keep does not want and what was last put before the
-	// time before. That must be so long ago that whoever has put something
-	// since then has also told keep what they rely on. keep is called from one
-	// goroutine; content that is being put meanwhile is not dropped.
-	Sweep(ctx context.Context, keep func(lateen.Digest) bool, before time.Time) (Swept, error)
+	// Sweep drops the content of digests, in their order, and returns those that
+	// stay because they were last put at the time before or later, or are being
+	// put. Digests of which there is no content count for nothing.
+	Sweep(ctx context.Context, digests []lateen.Digest, before time.Time) (swept Swept, young []lateen.Digest, err error)
+	// Each calls fn with every digest that is kept, in no order, until fn fails.
+	Each(ctx context.Context, fn func(d lateen.Digest) error) error
+	// Fresh calls fn with the digests whose content was made by puts since the
+	// last Fresh, and forgets them if fn succeeds.
+	Fresh(fn func([]lateen.Digest) error) error
 }
 
 // Swept is what a sweep dropped.
@@ -53,9 +57,9 @@ func WriteJSON[T any](ctx context.Context, s Store, v *T) (lateen.Digest, error)
 	return blob.Digest, err
 }
 
-// ReadJSON returns the value that [WriteJSON] kept as d, and an error if it is
-// not what was kept.
-func ReadJSON[T any](ctx context.Context, s Store, d lateen.Digest) (*T, error) {
+// Read returns the whole content of d. Errors: [fs.ErrNotExist],
+// [lateen.ErrArtifactDamaged] if its digest is another.
+func Read(ctx context.Context, s Store, d lateen.Digest) ([]byte, error) {
 	f, err := s.Open(ctx, d)
 	if err != nil {
 		return nil, err
@@ -65,8 +69,37 @@ func ReadJSON[T any](ctx context.Context, s Store, d lateen.Digest) (*T, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read artifact %s: %w", d, err)
 	}
-	if got := lateen.DigestOf(b); got != d {
-		return nil, fmt.Errorf("artifact %s is damaged: its content has the digest %s", d, got)
+	return b, match(d, lateen.DigestOf(b))
+}
+
+// Verify reads the whole content of d. Errors: those of [Read], and the cause
+// that ended ctx.
+func Verify(ctx context.Context, s Store, d lateen.Digest) error {
+	f, err := s.Open(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	blob, err := receive(ctx, io.Discard, f)
+	if err != nil {
+		return err
+	}
+	return match(d, blob.Digest)
+}
+
+// match is nil if content of the digest want has the digest got.
+func match(want, got lateen.Digest) error {
+	if got == want {
+		return nil
+	}
+	return lateen.ErrArtifactDamaged.With("artifact %s is damaged: its content has the digest %s", want, got)
+}
+
+// ReadJSON returns the value that [WriteJSON] kept as d. Errors: those of [Read].
+func ReadJSON[T any](ctx context.Context, s Store, d lateen.Digest) (*T, error) {
+	b, err := Read(ctx, s, d)
+	if err != nil {
+		return nil, err
 	}
 	v := new(T)
 	if err := json.Unmarshal(b, v); err != nil {

@@ -24,6 +24,9 @@ import (
 type Disk struct {
 	dir    string
 	shards [256]shard
+
+	mu    sync.Mutex // guards below
+	fresh []lateen.Digest
 }
 
 // shard is one of the directories that the first byte of a digest chooses.
@@ -105,8 +108,12 @@ func (d *Disk) put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen
 	case want != "" && blob.Digest != want:
 		return lateen.Blob{}, lateen.ErrUploadDigest.With("the content has the digest %s instead of %s", blob.Digest, want)
 	}
-	if err := d.shard(blob.Digest).keep(f, blob.Digest); err != nil {
+	made, err := d.shard(blob.Digest).keep(f, blob)
+	if err != nil {
 		return lateen.Blob{}, fmt.Errorf("keep artifact %s: %w", blob.Digest, err)
+	}
+	if made {
+		d.note(blob.Digest)
 	}
 	return blob, nil
 }
@@ -155,33 +162,76 @@ func (d *Disk) Link(digest lateen.Digest, name string) error {
 }
 
 // Sweep implements [Store].
-func (d *Disk) Sweep(ctx context.Context, keep func(lateen.Digest) bool, before time.Time) (Swept, error) {
-	var swept Swept
+func (d *Disk) Sweep(ctx context.Context, digests []lateen.Digest, before time.Time) (swept Swept, young []lateen.Digest, err error) {
+	for _, digest := range digests {
+		if err := ctx.Err(); err != nil {
+			return swept, young, context.Cause(ctx)
+		}
+		if !digest.Valid() {
+			continue
+		}
+		size, err := d.shard(digest).drop(digest, before)
+		switch {
+		case errors.Is(err, errYoung):
+			young = append(young, digest)
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return swept, young, fmt.Errorf("drop artifact: %w", err)
+		default:
+			swept.Files++
+			swept.Bytes += size
+		}
+	}
+	return swept, young, nil
+}
+
+// Each implements [Store].
+func (d *Disk) Each(ctx context.Context, fn func(lateen.Digest) error) error {
 	for i := range d.shards {
-		s := &d.shards[i]
-		files, err := os.ReadDir(s.dir)
+		files, err := os.ReadDir(d.shards[i].dir)
 		if err != nil {
-			return swept, fmt.Errorf("list artifacts: %w", err)
+			return fmt.Errorf("list artifacts: %w", err)
 		}
 		for _, file := range files {
-			if err := ctx.Err(); err != nil {
-				return swept, context.Cause(ctx)
-			}
 			digest := lateen.Digest(file.Name())
-			if !digest.Valid() || keep(digest) {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if !digest.Valid() {
 				continue
 			}
-			size, err := s.drop(digest, before)
-			if err != nil {
-				return swept, fmt.Errorf("drop artifact: %w", err)
-			}
-			if size >= 0 {
-				swept.Files++
-				swept.Bytes += size
+			if err := fn(digest); err != nil {
+				return err
 			}
 		}
 	}
-	return swept, nil
+	return nil
+}
+
+// maxFresh bounds the digests that are remembered for [Store.Fresh]. Further
+// ones are not swept unless a deployment or an upload lets them go.
+const maxFresh = 1 << 20
+
+// Fresh implements [Store].
+func (d *Disk) Fresh(fn func([]lateen.Digest) error) error {
+	d.mu.Lock()
+	fresh := d.fresh
+	d.fresh = nil
+	d.mu.Unlock()
+	if len(fresh) == 0 {
+		return nil
+	}
+	err := fn(fresh)
+	if err != nil {
+		d.note(fresh...)
+	}
+	return err
+}
+
+func (d *Disk) note(fresh ...lateen.Digest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fresh = append(d.fresh, fresh[:min(len(fresh), maxFresh-len(d.fresh))]...)
 }
 
 func (s *shard) path(digest lateen.Digest) string { return filepath.Join(s.dir, string(digest)) }
@@ -200,52 +250,65 @@ func (s *shard) announce(digest lateen.Digest) (done func()) {
 	}
 }
 
-// keep makes f the durable content of digest. Where there is some, it refreshes
-// that and has no need of f, which may be nil then.
-func (s *shard) keep(f *atomicfile.File, digest lateen.Digest) error {
-	if err := s.refresh(digest); f == nil || err == nil {
-		return err
+// keep makes f the durable content of a blob, and reports whether it did. Where
+// there is content of that size, it refreshes that and has no need of f, which
+// may be nil then.
+func (s *shard) keep(f *atomicfile.File, blob lateen.Blob) (made bool, err error) {
+	err = s.refresh(blob)
+	switch {
+	case err == nil:
+		return false, nil
+	case f == nil: // what is there is damaged: the next put makes it again
+		return false, errors.Join(err, os.Remove(s.path(blob.Digest)))
 	}
 	if err := f.Seal(0o444); err != nil {
-		return err
+		return false, err
 	}
 	s.mu.Lock() // to the end: who finds the name may rely on its being durable
 	defer s.mu.Unlock()
-	if s.touch(digest) == nil {
-		return nil
+	if s.touch(blob) == nil {
+		return false, nil
 	}
-	if err := f.Rename(s.path(digest)); err != nil {
-		return err
+	if err := f.Rename(s.path(blob.Digest)); err != nil {
+		return false, err
 	}
-	return errors.Join(s.touch(digest), atomicfile.SyncDir(s.dir))
+	return true, errors.Join(s.touch(blob), atomicfile.SyncDir(s.dir))
 }
 
-// refresh makes digest as young as if it had been put now. The error is
-// [fs.ErrNotExist] where it is not kept.
-func (s *shard) refresh(digest lateen.Digest) error {
+// refresh makes a blob as young as if it had been put now. The error is
+// [fs.ErrNotExist] where it is not kept whole.
+func (s *shard) refresh(blob lateen.Blob) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.touch(digest)
+	return s.touch(blob)
 }
 
-func (s *shard) touch(digest lateen.Digest) error {
+func (s *shard) touch(blob lateen.Blob) error {
+	info, err := os.Stat(s.path(blob.Digest))
+	if err == nil && info.Size() != blob.Size {
+		err = fs.ErrNotExist // it is damaged
+	}
+	if err != nil {
+		return err
+	}
 	now := time.Now()
-	return os.Chtimes(s.path(digest), now, now)
+	return os.Chtimes(s.path(blob.Digest), now, now)
 }
 
-// drop removes digest unless it is younger than before, being put, or gone;
-// then it returns -1, else its size.
+// errYoung says that content is not to be dropped yet.
+var errYoung = errors.New("the content was put lately")
+
+// drop removes digest and returns its size. The error is [errYoung] if it is
+// younger than before or being put, and [fs.ErrNotExist] if it is not kept.
 func (s *shard) drop(digest lateen.Digest, before time.Time) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	info, err := os.Stat(s.path(digest))
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return -1, nil
 	case err != nil:
-		return -1, err
+		return 0, err
 	case !info.ModTime().Before(before) || s.putting[digest] > 0:
-		return -1, nil
+		return 0, errYoung
 	}
 	return info.Size(), os.Remove(s.path(digest))
 }

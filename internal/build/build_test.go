@@ -23,6 +23,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/artifact/artifacttest"
 	"github.com/lateen-dev/lateen/internal/build"
 )
 
@@ -270,7 +271,7 @@ func TestAssembleCompressesAgainWhatWasSweptOrForgotten(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, p *platform, variant lateen.Digest){
 		"swept": func(t *testing.T, p *platform, variant lateen.Digest) {
 			keep := func(d lateen.Digest) bool { return d != variant }
-			if swept, err := p.store.Sweep(t.Context(), keep, time.Now().Add(time.Hour)); err != nil || swept.Files != 1 {
+			if swept, err := artifacttest.Sweep(t.Context(), p.store, keep, time.Now().Add(time.Hour)); err != nil || swept.Files != 1 {
 				t.Fatalf("sweep: %v, %v", swept, err)
 			}
 		},
@@ -310,7 +311,7 @@ func TestAssembleProtectsWhatItReusesFromSweeps(t *testing.T) {
 	<-time.After(10 * time.Millisecond) // the clocks of file systems tick in milliseconds
 	p.mustAssemble(src)
 	none := func(lateen.Digest) bool { return false }
-	if _, err := p.store.Sweep(t.Context(), none, mark.Add(5*time.Millisecond)); err != nil {
+	if _, err := artifacttest.Sweep(t.Context(), p.store, none, mark.Add(5*time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	listed := make(map[lateen.Digest]bool) // the listing of the upload protects these
@@ -339,7 +340,7 @@ func TestAssembleForgetsWhatIsGone(t *testing.T) {
 	p := newPlatform(t)
 	p.mustAssemble(p.upload(site()))
 	none := func(lateen.Digest) bool { return false }
-	if _, err := p.store.Sweep(t.Context(), none, time.Now().Add(time.Hour)); err != nil {
+	if _, err := artifacttest.Sweep(t.Context(), p.store, none, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	empty := p.upload(map[string]string{".vercel/output/config.json": `{"version":3}`})
@@ -370,7 +371,7 @@ func TestKeepNamesAllThatAManifestNeeds(t *testing.T) {
 	}
 	keep := func(d lateen.Digest) bool { return wanted[d] }
 	later := time.Now().Add(time.Hour)
-	if swept, err := p.store.Sweep(t.Context(), keep, later); err != nil || swept.Files == 0 {
+	if swept, err := artifacttest.Sweep(t.Context(), p.store, keep, later); err != nil || swept.Files == 0 {
 		t.Fatalf("sweep: %v, %v; the configuration is needed no more", swept, err)
 	}
 	if _, err := p.trees.Sweep(t.Context(), func(lateen.Digest) bool { return false }, later); err != nil {

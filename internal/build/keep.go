@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/lateen-dev/lateen"
@@ -10,7 +11,8 @@ import (
 
 // Keep returns every digest that serving the manifest kept as digest needs: its
 // own, those of its files and their compressed forms, fallbacks, trees and what
-// is in them. Some may come more than once.
+// is in them: what names others comes before them. Some may come more than once.
+// With an error it returns those it could find.
 func Keep(ctx context.Context, s artifact.Store, digest lateen.Digest) ([]lateen.Digest, error) {
 	m, err := artifact.ReadJSON[lateen.Manifest](ctx, s, digest)
 	if err != nil {
@@ -29,6 +31,7 @@ func Keep(ctx context.Context, s artifact.Store, digest lateen.Digest) ([]lateen
 		}
 	}
 	seen := make(map[lateen.Digest]bool)
+	var errs []error
 	for _, fn := range m.Functions {
 		if seen[fn.Tree] {
 			continue
@@ -36,7 +39,8 @@ func Keep(ctx context.Context, s artifact.Store, digest lateen.Digest) ([]lateen
 		seen[fn.Tree] = true
 		tree, err := artifact.ReadJSON[lateen.Tree](ctx, s, fn.Tree)
 		if err != nil {
-			return nil, fmt.Errorf("function tree: %w", err)
+			errs = append(errs, fmt.Errorf("function tree: %w", err))
+			continue
 		}
 		digests = append(digests, fn.Tree)
 		for _, e := range tree.Entries {
@@ -45,5 +49,5 @@ func Keep(ctx context.Context, s artifact.Store, digest lateen.Digest) ([]lateen
 			}
 		}
 	}
-	return digests, nil
+	return digests, errors.Join(errs...)
 }

@@ -229,22 +229,6 @@ func (c *Cache) Drop(scope string) error {
 	return c.discard(s)
 }
 
-// Sweep drops the scopes that keep does not want.
-func (c *Cache) Sweep(keep func(scope string) bool) error {
-	dirs, err := os.ReadDir(c.entries())
-	if err != nil {
-		return fmt.Errorf("sweep cache: %w", err)
-	}
-	for _, dir := range dirs {
-		if !keep(dir.Name()) {
-			if err := c.Drop(dir.Name()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // Used is how many bytes the entries take on disk.
 func (c *Cache) Used() int64 { return c.used.Load() }
 

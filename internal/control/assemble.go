@@ -150,9 +150,10 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 		return err
 	}
 	// Served before it is READY, so that who waits for that is never refused.
-	_, err = c.advance(ctx, id, lateen.Deploying, func(_ *store.Queries, d *lateen.Deployment, moved routes) error {
+	_, err = c.advance(ctx, id, lateen.Deploying, func(q *store.Queries, d *lateen.Deployment, moved routes) error {
+		before := d.Manifest
 		d.Manifest, moved[d.Host] = manifest, d.ID
-		return nil
+		return c.noteManifest(ctx, q, before, manifest)
 	})
 	if err != nil {
 		return err
@@ -248,6 +249,9 @@ func (c *Control) fail(ctx context.Context, id lateen.DeploymentID, cause error)
 	}
 	_, err := c.advance(ctx, id, lateen.Failed, func(q *store.Queries, d *lateen.Deployment, moved routes) error {
 		moved[d.Host] = ""
+		if err := c.noteManifest(ctx, q, d.Manifest, ""); err != nil {
+			return err
+		}
 		d.ErrorReason, d.ErrorText, d.Manifest = shown.Reason, shown.Message, ""
 		text := strings.TrimSuffix("Error: "+shown.Message+". "+shown.Hint, ". ")
 		return errors.Join(

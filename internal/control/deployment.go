@@ -232,7 +232,7 @@ func (c *Control) DeleteDeployment(ctx context.Context, idOrHost string, safe bo
 		for _, a := range aliases {
 			moved[a.Host] = ""
 		}
-		if err := c.letGo(ctx, q, d); err != nil {
+		if err := errors.Join(c.letGo(ctx, q, d), q.NoteDeployment(ctx, d.ID, c.now())); err != nil {
 			return err
 		}
 		return q.DeleteDeployment(ctx, d.ID)

@@ -134,6 +134,9 @@ func (c *Control) DeleteProject(ctx context.Context, idOrName string) error {
 		for _, d := range deployments {
 			moved[d.Host] = ""
 		}
+		if err := q.NoteProject(ctx, project.ID, c.now()); err != nil {
+			return err
+		}
 		return q.DeleteProject(ctx, project.ID)
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/control/controltest"
 )
 
 // clock can be moved.
@@ -110,10 +111,10 @@ type halting struct {
 	began, open chan struct{}
 }
 
-func (h *halting) Sweep(ctx context.Context, keep func(lateen.Digest) bool, before time.Time) (artifact.Swept, error) {
+func (h *halting) Sweep(ctx context.Context, digests []lateen.Digest, before time.Time) (artifact.Swept, []lateen.Digest, error) {
 	h.began <- struct{}{}
 	<-h.open
-	return h.Store.Sweep(ctx, keep, before)
+	return h.Store.Sweep(ctx, digests, before)
 }
 
 // A deployment of old uploads that is accepted while a sweep runs finds them
@@ -146,5 +147,62 @@ func TestSweepsDoNotRobDeployments(t *testing.T) {
 	}
 	if err := <-accepted; !errors.Is(err, lateen.ErrMissingFiles) && !c.has(`{"version":3}`) {
 		t.Errorf("a deployment was accepted (%v) and its file swept", err)
+	}
+}
+
+// Another database than the one that an artefact was put with never knew that
+// artefact: it is not its to remove.
+func TestSweepLeavesWhatTheStoreNeverKnew(t *testing.T) {
+	var at clock
+	c := start(t, func(o *control.Options) { o.Now = at.now })
+	c.deploy("a page", "")
+	at.forward(100 * 24 * time.Hour)
+	other := controltest.New(t, func(o *control.Options) { o.Artifacts, o.Trees, o.Now = c.Artifacts, nil, at.now })
+	if swept, err := other.Sweep(t.Context()); err != nil || swept.Files != 0 {
+		t.Errorf("an empty database swept %+v, %v; want nothing", swept, err)
+	}
+	if !c.has("a page") {
+		t.Error("a deployment of the first database lost a file")
+	}
+}
+
+// What a request put before it failed is of no use to any deployment.
+func TestSweepDropsWhatWasPutAndNeverNamed(t *testing.T) {
+	var at clock
+	c := newTester(t, func(o *control.Options) { o.Now = at.now })
+	files := append(inline("refused"), lateen.UploadFile{Path: "x", SHA1: "not a sha"})
+	files[len(files)-1].Data, files[len(files)-1].SHA1 = "refused, too", ""
+	files = append(files, lateen.UploadFile{Path: "y", Data: "%", Encoding: "base64"})
+	_, err := c.Deploy(c.ctx, control.DeployRequest{Project: "shop", Files: files})
+	if err == nil || !c.has("refused, too") {
+		t.Fatalf("the request ended with %v, want it refused after a file was put", err)
+	}
+	for range 2 {
+		at.forward(25 * time.Hour)
+		if _, err := c.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.has("refused, too") {
+		t.Error("what a refused request put stays")
+	}
+}
+
+// A process that is killed between the deletion of a deployment and its effects
+// leaves these to the next one.
+func TestTrafficForgetsDeletedDeploymentsAfterARestart(t *testing.T) {
+	c := newTester(t)
+	d := c.accept("a page", "")
+	if err := c.Store.NoteDeployment(t.Context(), d.ID, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Store.DeleteDeployment(t.Context(), d.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Traffic.Forgotten(); len(got) != 1 || got[0] != d.ID {
+		t.Errorf("the traffic forgot %v, want %s", got, d.ID)
 	}
 }

@@ -259,9 +259,6 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		return err
 	}
 	serving.Edge.Route(hosts)
-	if err := sweepCache(c.kept, hosts); err != nil {
-		return err
-	}
 	gauges(c.tel, serving.fleet, c.logs, c.kept, functions.Pools)
 	d.parts = []part{
 		{"telemetry", c.tel.Run},
@@ -278,15 +275,6 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		}},
 	}
 	return nil
-}
-
-// sweepCache drops the pages of deployments that no host leads to any more.
-func sweepCache(kept *cache.Cache, hosts map[string]lateen.DeploymentID) error {
-	alive := make(map[string]bool, len(hosts))
-	for _, id := range hosts {
-		alive[string(id)] = true
-	}
-	return kept.Sweep(func(scope string) bool { return alive[scope] })
 }
 
 func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err error) {

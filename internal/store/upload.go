@@ -43,10 +43,18 @@ func (q *Queries) FindUploads(ctx context.Context, team lateen.TeamID, names []l
 	return found, nil
 }
 
-// DeleteUploads forgets what was sent before a time and returns how many
-// uploads that were.
+// DeleteUploads forgets what was sent before a time, whose content becomes a
+// candidate at once, and returns how many uploads that were.
 func (q *Queries) DeleteUploads(ctx context.Context, before lateen.Millis) (int, error) {
-	n, err := q.execAny(ctx, meaning{}, `DELETE FROM uploads WHERE created_at < ?`, before)
+	var n int64
+	err := q.write(ctx, func(q *Queries) (err error) {
+		_, err = q.execAny(ctx, meaning{}, `INSERT INTO sweep_candidates (kind, name, noted_at)
+			SELECT DISTINCT '`+SweepContent+`', digest, 0 FROM uploads WHERE created_at < ? ON CONFLICT DO NOTHING`, before)
+		if err == nil {
+			n, err = q.execAny(ctx, meaning{}, `DELETE FROM uploads WHERE created_at < ?`, before)
+		}
+		return err
+	})
 	return int(n), err
 }
 
