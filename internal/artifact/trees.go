@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -193,7 +192,11 @@ func (t *Trees) copy(ctx context.Context, digest lateen.Digest, name string, mod
 		return err
 	}
 	defer to.Close()
-	if _, err := io.Copy(to, &contextReader{ctx, from}); err != nil {
+	blob, err := receive(ctx, to, from)
+	if err == nil {
+		err = match(digest, blob.Digest)
+	}
+	if err != nil {
 		return fmt.Errorf("copy artifact %s: %w", digest, err)
 	}
 	return errors.Join(to.Chmod(mode), to.Sync())

@@ -15,18 +15,27 @@ import (
 // asked for; above it the kernel sends it from its own cache.
 const smallBlob = 64 << 10
 
+// checkedBlob is the size up to which larger content is verified before it is
+// sent for the first time.
+const checkedBlob = 1 << 20
+
+// maxChecked bounds the digests that are known to be verified.
+const maxChecked = 1 << 16
+
 // blobs reads content by digest. What is small and in use stays in memory:
-// content never changes, so neither does what is kept.
+// content never changes, so neither does what is kept. Content up to checkedBlob
+// is verified once: damage to a disk shows as an error and not as a page.
 type blobs struct {
-	store artifact.Store
-	small *otter.Cache[lateen.Digest, []byte]
+	store   artifact.Store
+	small   *otter.Cache[lateen.Digest, []byte]
+	checked *otter.Cache[lateen.Digest, struct{}]
 }
 
 func newBlobs(store artifact.Store, memory uint64) *blobs {
 	return &blobs{store: store, small: otter.Must(&otter.Options[lateen.Digest, []byte]{
 		MaximumWeight: memory,
 		Weigher:       func(_ lateen.Digest, b []byte) uint32 { return uint32(len(b)) + 256 }, //nolint:gosec // small
-	})}
+	}), checked: otter.Must(&otter.Options[lateen.Digest, struct{}]{MaximumSize: maxChecked})}
 }
 
 // open returns a part of blob, to be closed if it is an [io.Closer].
@@ -38,6 +47,11 @@ func (b *blobs) open(ctx context.Context, blob lateen.Blob, part span) (io.Reade
 		}
 		end := min(part.start+part.length, int64(len(content)))
 		return bytes.NewReader(content[min(part.start, end):end]), nil
+	}
+	if blob.Size <= checkedBlob {
+		if _, err := b.checked.Get(ctx, blob.Digest, otter.LoaderFunc[lateen.Digest, struct{}](b.check)); err != nil {
+			return nil, err
+		}
 	}
 	f, err := b.store.Open(ctx, blob.Digest)
 	if err != nil {
@@ -53,12 +67,11 @@ func (b *blobs) open(ctx context.Context, blob lateen.Blob, part span) (io.Reade
 }
 
 func (b *blobs) read(ctx context.Context, d lateen.Digest) ([]byte, error) {
-	f, err := b.store.Open(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, smallBlob))
+	return artifact.Read(ctx, b.store, d)
+}
+
+func (b *blobs) check(ctx context.Context, d lateen.Digest) (struct{}, error) {
+	return struct{}{}, artifact.Verify(ctx, b.store, d)
 }
 
 // fileBody is a part of a file.

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/route"
 )
@@ -201,16 +201,15 @@ func (r *rendering) fallback(ctx context.Context) (*cache.Entry, error) {
 	}
 	e.Tags = takeTags(e.Header)
 	cleanKept(e.Header)
-	body, err := r.edge.o.Artifacts.Open(ctx, f.Digest)
-	if err != nil {
-		return nil, err
-	}
 	if f.Size > maxInlineFallback {
+		body, err := r.edge.o.Artifacts.Open(ctx, f.Digest)
+		if err != nil {
+			return nil, err
+		}
 		e.SetFile(body, f.Size)
 		return e, nil
 	}
-	defer body.Close()
-	b, err := io.ReadAll(body)
+	b, err := artifact.Read(ctx, r.edge.o.Artifacts, f.Digest)
 	if err != nil {
 		return nil, err
 	}
