@@ -20,7 +20,7 @@ import (
 //	<project>-git-<branch>-<team>  the latest deployment of a branch
 //	<project>-<hash>-<team>        one deployment, for ever
 //
-// What ends in a team's slug is that team's to generate, and nobody's to choose.
+// What ends in a team's slug is that team's to generate: [Control.reserved].
 
 const (
 	maxLabel = 63 // octets of a DNS label, RFC 1035 §2.3.4
@@ -101,23 +101,64 @@ func (c *Control) firstFree(ctx context.Context, q *store.Queries, project *late
 	return c.host(labels[len(labels)-1]), nil
 }
 
+// free reports whether the platform may give a label to a project: the project
+// has it, or no other project has it and it is not reserved.
 func (c *Control) free(ctx context.Context, q *store.Queries, project *lateen.Project, label string) (bool, error) {
-	host := c.host(label)
-	if label == "api" {
-		return false, nil
-	}
-	alias, err := q.GetAlias(ctx, host)
+	alias, err := q.GetAlias(ctx, c.host(label))
 	switch {
 	case err == nil:
 		return alias.Project == project.ID, nil
 	case !errors.Is(err, lateen.ErrAliasNotFound):
 		return false, err
 	}
-	_, err = q.GetDeploymentByHost(ctx, host)
-	if errors.Is(err, lateen.ErrDeploymentNotFound) {
-		return true, nil
+	reserved, err := c.reserved(ctx, q, label)
+	switch {
+	case err != nil:
+		return false, err
+	case reserved != nil:
+		return reserved.team != "" && reserved.team == project.Team, nil
 	}
-	return false, err
+	return true, nil
+}
+
+// reservation says for which part of the platform, or for which team, a label
+// under the platform's domain is kept.
+type reservation struct {
+	team lateen.TeamID // may generate the label; "": no team may
+	why  *lateen.Error // an [lateen.ErrAliasReserved] for users who choose the label
+}
+
+// reserved returns for whom a label is kept, or nil if it is open to all
+// projects. It is the only place that decides so, for hosts that users choose and
+// for those that are made from the names that users choose. A label that ends in
+// the slugs of several teams is kept for the longest.
+func (c *Control) reserved(ctx context.Context, q *store.Queries, label string) (*reservation, error) {
+	if label == "api" {
+		return &reservation{why: lateen.ErrAliasReserved.With("%s belongs to the platform", c.host(label))}, nil
+	}
+	_, err := q.GetDeploymentByHost(ctx, c.host(label))
+	if err == nil {
+		return &reservation{why: lateen.ErrAliasReserved.With("%s is the host of a deployment", c.host(label))}, nil
+	}
+	if !errors.Is(err, lateen.ErrDeploymentNotFound) {
+		return nil, err
+	}
+	for i := range len(label) {
+		if label[i] != '-' {
+			continue
+		}
+		team, err := q.GetTeam(ctx, label[i+1:])
+		if errors.Is(err, lateen.ErrTeamNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		why := lateen.ErrAliasReserved.With("%s is among the hosts that the platform generates for the team %s", c.host(label), team.Slug).
+			WithHint("choose one that does not end in -%s", team.Slug)
+		return &reservation{team: team.ID, why: why}, nil
+	}
+	return nil, nil //nolint:nilnil // no reservation is an answer
 }
 
 // checkAlias returns the canonical form of a host that a user chose, which may
@@ -133,7 +174,7 @@ func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project late
 	}
 	_, notAddress := netip.ParseAddr(host)
 	switch {
-	case notAddress == nil, host == "localhost", host == c.Domain, host == "api."+c.Domain:
+	case notAddress == nil, host == "localhost", host == c.Domain:
 		return "", lateen.ErrAliasReserved.With("%s belongs to the platform", host)
 	}
 	label, generated := strings.CutSuffix(host, "."+c.Domain)
@@ -150,18 +191,12 @@ func (c *Control) checkGenerated(ctx context.Context, q *store.Queries, project 
 	if err == nil && alias.Project == project {
 		return nil
 	}
-	for i := range len(label) {
-		if label[i] != '-' {
-			continue
-		}
-		team, err := q.GetTeam(ctx, label[i+1:])
-		if err == nil {
-			return lateen.ErrAliasReserved.With("%s is among the hosts that the platform generates for the team %s", c.host(label), team.Slug).
-				WithHint("choose one that does not end in -%s", team.Slug)
-		}
-		if !errors.Is(err, lateen.ErrTeamNotFound) {
-			return err
-		}
+	reserved, err := c.reserved(ctx, q, label)
+	if err != nil {
+		return err
+	}
+	if reserved != nil {
+		return reserved.why
 	}
 	// A name reads as label only if it holds each of label's words.
 	words := strings.Split(label, "-")

@@ -301,3 +301,35 @@ func TestAliasesNeedAReadyDeployment(t *testing.T) {
 	_, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com")
 	wants(t, err, lateen.ErrDeploymentNotReady)
 }
+
+// A project's name becomes a host. The host "shop-rivals" is generated for the
+// team "rivals", so that a project of another team may have the name and not
+// the host.
+func TestAProjectsNameTakesNoHostThatIsGeneratedForAnotherTeam(t *testing.T) {
+	c := start(t)
+	c.Member(t, "eve", "rivals", lateen.Owner)
+	for _, name := range []string{"shop-rivals", "shop-git-main-rivals", "news_rivals", "api"} {
+		d := c.deploy("one", "", project(name))
+		c.leads(lateen.Label(name)+".localhost", nil)
+		c.leads(lateen.Label(name)+"-team.localhost", d)
+	}
+	renamed := c.deploy("two", "", project("plain"))
+	if _, err := c.UpdateProject(c.ctx, "plain", func(p *lateen.Project) error { p.Name = "blog-rivals"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	c.leads("blog-rivals.localhost", nil)
+	c.leads("blog-rivals-team.localhost", renamed)
+	own := c.deploy("three", "", project("dream-team"))
+	c.leads("dream-team.localhost", own)
+}
+
+// "shop-red-rivals" ends in the slugs of "rivals" and of "red-rivals": only the
+// team with the longest slug generates it.
+func TestAHostThatEndsInSeveralSlugsBelongsToTheTeamWithTheLongest(t *testing.T) {
+	c := start(t)
+	c.Member(t, "ann", "red-rivals", lateen.Owner)
+	eve := c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))
+	theirs := &tester{Platform: c.Platform, t: t, ctx: eve}
+	theirs.deploy("one", "", project("shop-red"))
+	theirs.leads("shop-red-rivals.localhost", nil)
+}
