@@ -119,7 +119,7 @@ func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src latee
 		return nil, err
 	}
 	m := out.Manifest
-	if _, err := route.Compile(m); err != nil {
+	if _, err := route.Prove(m); err != nil {
 		return nil, err
 	}
 	log(fmt.Sprintf("Read the build output: %s, %s, %s behind %s, %s",

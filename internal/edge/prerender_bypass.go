@@ -1,11 +1,9 @@
 package edge
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
-	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -19,7 +17,7 @@ func (r *rendering) bypasses() bool {
 		return false
 	case r.draft():
 		reason = reasonDraft
-	case r.site.bypass[r.d.Output].Any(r.routeRequest()):
+	case r.site.router.Bypass(r.d.Output).Any(r.routeRequest()):
 		reason = reasonBypass
 	case method != http.MethodGet && method != http.MethodHead:
 	case r.page.Chain != nil: // the kept part of such a page is not a page
@@ -43,23 +41,6 @@ func (r *rendering) past() *route.Decision {
 		d.Output = r.page.StreamingPath
 	}
 	return &d
-}
-
-// bypassConditions compiles the conditions under which requests go past the
-// prerenders of m, by output.
-func bypassConditions(m *lateen.Manifest) (map[string]*route.Conditions, error) {
-	all := map[string]*route.Conditions{}
-	for output, p := range m.Prerenders {
-		if len(p.BypassFor) == 0 {
-			continue
-		}
-		c, err := route.CompileConditions(p.BypassFor)
-		if err != nil {
-			return nil, fmt.Errorf("bypass conditions of %s: %w", output, err)
-		}
-		all[output] = c
-	}
-	return all, nil
 }
 
 // crawlers are what user agents have in them, in lower case, that index or

@@ -69,8 +69,8 @@ type ruleField struct {
 	values []string // of a value without parameters
 }
 
-// compileTable splits routes at their handles and compiles each.
-func compileTable(routes []lateen.Route) (table [phases][]rule, err error) {
+// compileTable splits routes at their handles and compiles each, within b.
+func compileTable(routes []lateen.Route, b *budget) (table [phases][]rule, err error) {
 	at := start
 	var seen [phases]bool
 	for i := range routes {
@@ -85,7 +85,11 @@ func compileTable(routes []lateen.Route) (table [phases][]rule, err error) {
 			at, seen[next] = next, true
 			continue
 		}
+		began := b.now()
 		rl, field, err := compileRule(&routes[i], at)
+		if err == nil {
+			field, err = "src", b.spend(rl.bytes(), began)
+		}
 		if err != nil {
 			return table, invalid(i, field, err)
 		}

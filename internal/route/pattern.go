@@ -3,7 +3,6 @@ package route
 import (
 	"fmt"
 	"regexp"
-	"regexp/syntax"
 	"runtime"
 	"strings"
 	"time"
@@ -40,6 +39,8 @@ type pattern struct {
 	re   *regexp.Regexp
 	slow *regexp2.Regexp
 	size int // instructions that re or slow has; slow ones count as many
+
+	bytes int64 // of memory that all of it takes, about
 }
 
 // lookAhead is a condition on what a subject has at offset.
@@ -48,6 +49,7 @@ type lookAhead struct {
 	wanted bool
 	re     *regexp.Regexp
 	size   int // instructions
+	bytes  int64
 }
 
 // compilePattern compiles source. fold makes it ignore case.
@@ -73,12 +75,14 @@ func compilePattern(source string, fold bool) (*pattern, error) {
 // compile compiles source for the first engine that takes it; regexp only as
 // long as look-aheads are apart.
 func (p *pattern) compile(source string) (err error) {
-	if p.re, err = regexp.Compile(p.flags() + source); err == nil {
-		p.size, err = programSize(p.flags() + source)
-		for _, ahead := range p.ahead {
-			p.size += ahead.size
-		}
+	if p.size, p.bytes, err = programSize(p.flags() + source); err != nil {
 		return err
+	}
+	if p.re, err = regexp.Compile(p.flags() + source); err == nil {
+		for _, ahead := range p.ahead {
+			p.size, p.bytes = p.size+ahead.size, p.bytes+ahead.bytes
+		}
+		return nil
 	}
 	if len(p.ahead) > 0 {
 		return err
@@ -91,24 +95,22 @@ func (p *pattern) compile(source string) (err error) {
 		return err
 	}
 	p.size, p.slow.MatchTimeout = costly, matchTimeout
+	p.bytes = patternBytes + slowBytes*int64(len(source))
 	return nil
 }
 
-// programSize returns how many instructions Go's engine has for source, or an
-// error if they are too many.
-func programSize(source string) (int, error) {
-	tree, err := syntax.Parse(source, syntax.Perl)
+// programSize returns how many instructions Go's engine has for source and how
+// many bytes these take, or an error if they are too many. Of what that engine
+// cannot read it says 0.
+func programSize(source string) (size int, bytes int64, err error) {
+	instructions, classes, err := measure(source)
 	if err != nil {
-		return 0, err
+		return 0, 0, nil
 	}
-	program, err := syntax.Compile(tree.Simplify())
-	if err != nil {
-		return 0, err
+	if instructions > maxProgram {
+		return 0, 0, fmt.Errorf("%d steps to match it are more than %d", instructions, maxProgram)
 	}
-	if n := len(program.Inst); n > maxProgram {
-		return 0, fmt.Errorf("%d steps to match it are more than %d", n, maxProgram)
-	}
-	return len(program.Inst), nil
+	return int(instructions), patternBytes + instructionBytes*instructions + classes, nil
 }
 
 func (p *pattern) flags() string {
@@ -173,7 +175,7 @@ func (p *pattern) lookAhead(plain string, tokens []token) (ahead lookAhead, ok b
 		}
 	}
 	source := p.flags() + "^(?:" + plain[group.start+len("(?!"):end.start] + ")"
-	if ahead.size, err = programSize(source); err != nil {
+	if ahead.size, ahead.bytes, err = programSize(source); err != nil {
 		return ahead, false
 	}
 	ahead.wanted = group.flavour == "?="

@@ -24,6 +24,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 
 	"github.com/lateen-dev/lateen"
@@ -34,17 +35,37 @@ type Router struct {
 	table     [phases][]rule
 	outputs   outputs
 	wildcards map[string]string // value by domain
+	bypass    map[string]*Conditions
+	weight    int64
 }
 
-// Compile prepares the routes of m. A malformed route is [lateen.ErrInvalidRoute]
-// with the index of the route and the field in its message. The router reads m
-// later on; the caller no longer changes it.
+// Compile prepares the routes of m and the conditions of its prerenders. A
+// malformed route, or one with which the table takes too much memory, is
+// [lateen.ErrInvalidRoute] with the index of the route and the field in its
+// message. The router reads m later on; the caller no longer changes it.
 func Compile(m *lateen.Manifest) (*Router, error) {
+	return compile(m, &budget{bytes: maxTable})
+}
+
+// Prove is [Compile] for a deployment that is not accepted yet: it also refuses
+// a table that takes too much of a processor's time to compile. What it accepts
+// is not refused later on a machine that is slower.
+func Prove(m *lateen.Manifest) (*Router, error) {
+	runtime.LockOSThread() // whose time is measured
+	defer runtime.UnlockOSThread()
+	return compile(m, &budget{bytes: maxTable, cpu: maxCPU, clock: threadTime})
+}
+
+func compile(m *lateen.Manifest, b *budget) (*Router, error) {
 	r := &Router{}
 	var err error
-	if r.table, err = compileTable(m.Routes); err != nil {
+	if r.table, err = compileTable(m.Routes, b); err != nil {
 		return nil, err
 	}
+	if r.bypass, err = compileBypass(m, b); err != nil {
+		return nil, err
+	}
+	r.weight = maxTable - b.bytes
 	hidden := map[string]bool{} // a middleware has no URL of its own
 	for i := range m.Routes {
 		if p := m.Routes[i].MiddlewarePath; p != "" {

@@ -1,0 +1,161 @@
+package route
+
+import (
+	"fmt"
+	"regexp/syntax"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// The bounds of one compiled table. Its patterns hold far more memory than their
+// source: a{1000} has 7 bytes and 1,000 instructions.
+const (
+	maxTable = 128 << 20       // bytes of memory, about
+	maxCPU   = 5 * time.Second // of a processor's time to compile it
+)
+
+// What the parts of a table take in memory, about, as measured.
+const (
+	ruleBytes        = 512
+	patternBytes     = 1024
+	instructionBytes = 64 // of Go's engine
+	slowBytes        = 64 // of the backtracking engine, for each byte of source
+	partBytes        = 64 // of a template
+)
+
+// budget is what one table may still take.
+type budget struct {
+	bytes int64
+	cpu   time.Duration
+	clock func() time.Duration // of the processor's time used so far; nil: it is not bounded
+}
+
+// spend takes the size of what was compiled, and the processor time since began.
+func (b *budget) spend(bytes int64, began time.Duration) error {
+	if b.bytes -= bytes; b.bytes < 0 {
+		return fmt.Errorf("the route table takes more than %d MiB of memory with it; repetitions such as {1000} take most", maxTable>>20)
+	}
+	if b.clock == nil {
+		return nil
+	}
+	if b.cpu -= b.clock() - began; b.cpu < 0 {
+		return fmt.Errorf("the route table takes more than %s of a processor to compile with it", maxCPU)
+	}
+	return nil
+}
+
+func (b *budget) now() time.Duration {
+	if b.clock == nil {
+		return 0
+	}
+	return b.clock()
+}
+
+// bytes is the memory that rl takes, about.
+func (rl *rule) bytes() int64 {
+	n := ruleBytes + rl.src.bytes + rl.dest.bytes() + conditionBytes(rl.has) + conditionBytes(rl.missing)
+	for i := range rl.fields {
+		n += int64(len(rl.fields[i].key)) + rl.fields[i].value.bytes()
+	}
+	for i := range rl.transforms {
+		n += ruleBytes + rl.transforms[i].key.bytes()
+		for _, arg := range rl.transforms[i].args {
+			n += arg.bytes()
+		}
+	}
+	return n
+}
+
+func conditionBytes(list []condition) (n int64) {
+	for i := range list {
+		if n += partBytes; list[i].re != nil {
+			n += list[i].re.bytes
+		}
+	}
+	return n
+}
+
+func (t *template) bytes() (n int64) {
+	for i := range t.parts {
+		n += partBytes + int64(len(t.parts[i].text))
+	}
+	return n
+}
+
+// measure returns how many instructions Go's engine has for source and the bytes
+// of its classes of characters, or an error if it cannot read source. It does not
+// compile: that alone may take hundreds of megabytes.
+func measure(source string) (instructions, bytes int64, err error) {
+	tree, err := syntax.Parse(source, syntax.Perl)
+	if err != nil {
+		return 0, 0, err
+	}
+	instructions, bytes = weigh(tree)
+	return instructions + 2, bytes, nil // it begins with a fail and ends with a match
+}
+
+// weigh is [measure] of a tree. A class is one slice, however often it is repeated.
+func weigh(re *syntax.Regexp) (instructions, bytes int64) {
+	for _, sub := range re.Sub {
+		n, b := weigh(sub)
+		instructions, bytes = instructions+n, bytes+b
+	}
+	switch re.Op {
+	case syntax.OpLiteral:
+		instructions = int64(len(re.Rune))
+		bytes += 4 * int64(len(re.Rune))
+	case syntax.OpCharClass:
+		instructions = 1
+		bytes += 4 * int64(len(re.Rune))
+	case syntax.OpConcat:
+	case syntax.OpAlternate:
+		instructions += int64(len(re.Sub)) - 1
+	case syntax.OpCapture:
+		instructions += 2
+	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
+		instructions++
+	case syntax.OpRepeat:
+		instructions = repeated(re, instructions)
+	default: // an assertion, any character, nothing
+		instructions = 1
+	}
+	return instructions, bytes
+}
+
+// repeated is how many instructions a repetition of one with so many has: x{2,5}
+// is xx(x(x(x)?)?)?, and x{2,} is xx+.
+func repeated(re *syntax.Regexp, once int64) int64 {
+	least, most := int64(re.Min), int64(re.Max)
+	if most < 0 {
+		return max(least, 1)*once + 1
+	}
+	return max(1, least*once+(most-least)*(once+1))
+}
+
+// Weight is the memory that r takes, about, in bytes.
+func (r *Router) Weight() int64 { return r.weight }
+
+// Bypass returns the conditions under which requests go past the prerender of
+// an output; nil is never.
+func (r *Router) Bypass(output string) *Conditions { return r.bypass[output] }
+
+// compileBypass compiles the conditions of m's prerenders. An error names the output.
+func compileBypass(m *lateen.Manifest, b *budget) (map[string]*Conditions, error) {
+	all := map[string]*Conditions{}
+	for output, p := range m.Prerenders {
+		if len(p.BypassFor) == 0 {
+			continue
+		}
+		began := b.now()
+		c, err := CompileConditions(p.BypassFor)
+		if err == nil {
+			err = b.spend(ruleBytes+conditionBytes(c.list), began)
+		}
+		if err != nil {
+			return nil, lateen.ErrInvalidRoute.With("experimentalBypassFor of the prerender %s: %s", output, err.Error())
+		}
+		all[output] = c
+	}
+	return all, nil
+}
