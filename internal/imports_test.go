@@ -37,6 +37,7 @@ var layers = map[string]string{
 	"internal/route":       "",
 	"internal/sandbox":     "internal/cgroup internal/link",
 	"internal/secret":      "internal/atomicfile",
+	"internal/share":       "",
 	"internal/socket":      "",
 	"internal/source":      "",
 	"internal/telemetry":   "",
@@ -46,7 +47,7 @@ var layers = map[string]string{
 	// Ring 2: capabilities, each owns one resource.
 	"internal/archive":        "",
 	"internal/artifact":       "internal/atomicfile",
-	"internal/cache":          "internal/atomicfile internal/rounds",
+	"internal/cache":          "internal/atomicfile internal/rounds internal/share",
 	"internal/engine":         "",
 	"internal/engine/pool":    "internal/atomicfile internal/rounds",
 	"internal/engine/wasi":    "internal/cgroup internal/engine",
@@ -56,14 +57,14 @@ var layers = map[string]string{
 	"internal/store/postgres": "internal/store",
 
 	// Ring 3: planes, the verbs.
-	"internal/build":   "internal/artifact internal/buildoutput internal/route",
-	"internal/control": "internal/artifact internal/build internal/secret internal/store",
-	"internal/edge":    "internal/address internal/artifact internal/cache internal/foresight internal/route",
+	"internal/build":   "internal/artifact internal/buildoutput internal/route internal/share",
+	"internal/control": "internal/artifact internal/build internal/secret internal/share internal/store",
+	"internal/edge":    "internal/address internal/artifact internal/cache internal/foresight internal/route internal/share",
 	"internal/fleet":   "internal/atomicfile internal/autoscale internal/engine internal/rounds",
-	"internal/observe": "internal/store/sqlite",
+	"internal/observe": "internal/share internal/store/sqlite",
 
 	// Ring 4: faces.
-	"internal/api": "internal/control internal/observe internal/store",
+	"internal/api": "internal/control internal/observe internal/share internal/store",
 	"internal/cli": "client internal/atomicfile internal/config internal/source internal/terminal",
 
 	"internal/terminal": "",
