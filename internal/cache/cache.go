@@ -16,7 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/maypok86/otter/v2"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // Soft is the grace of an invalidation that lets stale entries be served for as
@@ -27,8 +27,8 @@ const Soft time.Duration = -1
 type Options struct {
 	Dir string // created if need be; nobody else's
 
-	MaxBytes  int64         // on disk; the least recently used go first. 0 is 8 GiB
-	MaxMemory int64         // of entries in memory; 0 is 64 MiB
+	MaxBytes  int64         // on disk; past it the tenant with most loses its least recently used. 0 is 8 GiB
+	MaxMemory int64         // of entries in memory, likewise; 0 is 64 MiB
 	MaxBody   int64         // of one entry on disk; larger ones are not kept. 0 is 20 MiB
 	MaxInline int64         // of one entry in memory; larger ones are read from disk. 0 is 256 KiB
 	MaxIdle   time.Duration // an entry that nobody asked for that long goes; 0 is 31 days
@@ -50,11 +50,13 @@ type Options struct {
 // Cache keeps entries. Use [Open].
 type Cache struct {
 	o       Options
-	memory  *otter.Cache[slot, *Entry]
+	memory  *share.Cache[string, slot, *Entry] // by tenant
 	flights *flights
 	used    atomic.Int64  // bytes on disk, of the entries that are indexed
 	trash   chan struct{} // there is something to remove
 	clock   *clock
+
+	evicting sync.Mutex // held by the one that makes room on disk
 
 	mu     sync.RWMutex // guards below
 	scopes map[string]*scope
@@ -73,7 +75,10 @@ func Open(o Options) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
-	c := &Cache{o: o, clock: order, scopes: map[string]*scope{}, flights: newFlights(&o), trash: make(chan struct{}, 1)}
+	c := &Cache{
+		o: o, clock: order, scopes: map[string]*scope{}, flights: newFlights(&o), trash: make(chan struct{}, 1),
+		memory: share.NewCache[string, slot, *Entry](o.MaxMemory),
+	}
 	if err := os.RemoveAll(c.tmp()); err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
@@ -82,14 +87,6 @@ func Open(o Options) (*Cache, error) {
 			return nil, fmt.Errorf("open cache: %w", err)
 		}
 	}
-	memory, err := otter.New(&otter.Options[slot, *Entry]{
-		MaximumWeight: uint64(o.MaxMemory), //nolint:gosec // an option, never negative
-		Weigher:       func(_ slot, e *Entry) uint32 { return e.weight() },
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open cache: %w", err)
-	}
-	c.memory = memory
 	return c, nil
 }
 
@@ -141,11 +138,11 @@ func (c *Cache) Now() time.Time { return time.Unix(0, c.clock.tick()) }
 // Get returns the entry of key, to be closed, or nil. An entry that cannot be
 // read is none.
 func (c *Cache) Get(key Key) *Entry {
-	s := c.scope(key.Scope)
+	s := c.scopeOf(key)
 	if s == nil {
 		return nil
 	}
-	if e, ok := c.memory.GetIfPresent(slot{s, key.Hash}); ok {
+	if e, ok := c.memory.Get(slot{s, key.Hash}); ok {
 		e.item.touch(time.Now())
 		return e
 	}
@@ -155,14 +152,14 @@ func (c *Cache) Get(key Key) *Entry {
 // Seed offers e, an entry with its body in memory that exists elsewhere, for as
 // long as there is none of key; it is not kept on disk.
 func (c *Cache) Seed(key Key, e *Entry) {
-	s := c.scope(key.Scope)
+	s := c.scopeOf(key)
 	if s == nil || e.file != nil || e.Size > c.o.MaxInline {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.items[key.Hash] == nil && !s.dropped {
-		c.memory.SetIfAbsent(slot{s, key.Hash}, e)
+		c.memory.SetIfAbsent(s.owner(), slot{s, key.Hash}, e, e.weight())
 	}
 }
 
@@ -235,6 +232,16 @@ func (c *Cache) Used() int64 { return c.used.Load() }
 // scopePattern admits what may name a directory.
 var scopePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
+// scopeOf returns the scope of key, or nil if that cannot be a name.
+func (c *Cache) scopeOf(key Key) *scope {
+	s := c.scope(key.Scope)
+	if s != nil && key.Tenant != "" && s.owner() != key.Tenant {
+		owner := key.Tenant
+		s.tenant.Store(&owner)
+	}
+	return s
+}
+
 // scope returns the scope called name, or nil if that cannot be a name.
 func (c *Cache) scope(name string) *scope {
 	c.mu.RLock()
@@ -267,5 +274,7 @@ func (c *Cache) newScope(name string) *scope {
 		at := c.clock.tick()
 		marks.setLocked(floor, Mark{Stale: at, Expired: at})
 	}
-	return &scope{dir: dir, marks: marks, items: map[[32]byte]*item{}}
+	s := &scope{dir: dir, marks: marks, items: map[[32]byte]*item{}}
+	s.tenant.Store(&name)
+	return s
 }

@@ -19,6 +19,9 @@ import (
 type Key struct {
 	Scope string
 	Hash  [sha256.Size]byte
+	// Tenant is whose part of the cache the entries of Scope take: a project. "" is
+	// the tenant that an earlier key of Scope had, or else Scope itself.
+	Tenant string
 }
 
 // NewKey returns the key in scope for parts, in their order; no two lists of
@@ -172,7 +175,7 @@ func (e *Entry) clone() *Entry {
 }
 
 // weight is the memory that e takes, roughly, with its variants to come.
-func (e *Entry) weight() uint32 {
+func (e *Entry) weight() int64 {
 	n := 512 + 2*len(e.body)
 	for k, vs := range e.Header {
 		n += len(k) + 16*len(vs)
@@ -183,5 +186,5 @@ func (e *Entry) weight() uint32 {
 	for _, tag := range e.Tags {
 		n += 16 + len(tag)
 	}
-	return uint32(n) //nolint:gosec // bodies in memory are far below 4 GiB
+	return int64(n)
 }

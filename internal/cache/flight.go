@@ -195,7 +195,7 @@ func (c *Cache) Failed(key Key, now time.Time) bool {
 // join returns the flight of key, and whether the caller is its leader. waits
 // says that the caller waits for it. The error is [ErrBusy] or [ErrCircle].
 func (c *Cache) join(key Key, how Making, waits bool) (f *Flight, leader bool, err error) {
-	s := c.scope(key.Scope)
+	s := c.scopeOf(key)
 	fs := c.flights
 	fs.mu.Lock()
 	defer fs.mu.Unlock()

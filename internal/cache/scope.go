@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,8 +17,10 @@ import (
 // scope is the entries that are dropped together, and what was invalidated
 // among them.
 type scope struct {
-	dir   string
-	marks *marks
+	dir    string
+	marks  *marks
+	tenant atomic.Pointer[string] // never nil
+	used   atomic.Int64           // bytes on disk, of the items
 
 	// mu is held while a file gets or loses its name, so that the index, the
 	// directory and the memory agree on which version of an entry is current.
@@ -45,6 +48,15 @@ func (it *item) touch(now time.Time) {
 	if it != nil {
 		it.access.Store(now.UnixNano())
 	}
+}
+
+// owner is the tenant of s.
+func (s *scope) owner() string { return *s.tenant.Load() }
+
+// grow notes that the items of s take n bytes more.
+func (c *Cache) grow(s *scope, n int64) {
+	s.used.Add(n)
+	c.used.Add(n)
 }
 
 func (s *scope) path(hash [32]byte) string {
@@ -112,7 +124,7 @@ func (c *Cache) load(s *scope, key Key) *Entry {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.items[key.Hash] == it { // not replaced meanwhile
-			c.memory.Set(slot{s, key.Hash}, e)
+			c.memory.Set(s.owner(), slot{s, key.Hash}, e, e.weight())
 		}
 	}
 	return e
@@ -146,7 +158,7 @@ func (c *Cache) open(s *scope, hash [32]byte) (*os.File, *item, error) {
 func (c *Cache) indexLocked(s *scope, hash [32]byte, info fs.FileInfo) *item {
 	it := newItem(info.Size(), 0, info.ModTime())
 	s.items[hash] = it
-	c.used.Add(it.size)
+	c.grow(s, it.size)
 	return it
 }
 
@@ -159,7 +171,7 @@ func (c *Cache) show(s *scope, key Key, e *Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.dropped {
-		c.memory.Set(slot{s, key.Hash}, e)
+		c.memory.Set(s.owner(), slot{s, key.Hash}, e, e.weight())
 	}
 }
 
@@ -219,15 +231,15 @@ func (c *Cache) renameInto(s *scope, hash [32]byte, e *Entry, out *atomicfile.Fi
 		return err
 	}
 	if old := s.items[hash]; old != nil {
-		c.used.Add(-old.size)
+		c.grow(s, -old.size)
 	}
 	e.item.size = size
 	s.items[hash] = e.item
-	c.used.Add(size)
+	c.grow(s, size)
 	if e.inline() {
-		c.memory.Set(slot{s, hash}, e)
+		c.memory.Set(s.owner(), slot{s, hash}, e, e.weight())
 	} else {
-		c.memory.Invalidate(slot{s, hash})
+		c.memory.Delete(slot{s, hash})
 	}
 	return nil
 }
@@ -240,8 +252,8 @@ func (c *Cache) remove(s *scope, hash [32]byte, it *item) {
 		return
 	}
 	delete(s.items, hash)
-	c.used.Add(-it.size)
-	c.memory.Invalidate(slot{s, hash})
+	c.grow(s, -it.size)
+	c.memory.Delete(slot{s, hash})
 	if err := os.Remove(s.path(hash)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.o.Log.Error("a kept page cannot be removed", "err", err)
 	}
@@ -256,7 +268,7 @@ func (c *Cache) discard(s *scope) error {
 	defer s.mu.Unlock()
 	s.dropped = true
 	for _, it := range s.items {
-		c.used.Add(-it.size)
+		c.grow(s, -it.size)
 	}
 	s.items = nil
 	err := os.Rename(s.dir, filepath.Join(c.tmp(), droppedPrefix+filepath.Base(s.dir)+"-"+time.Now().Format("150405.000000000")))
@@ -273,31 +285,61 @@ func (c *Cache) discard(s *scope) error {
 // samples is of how many entries the least recently used one is evicted.
 const samples = 16
 
-// evict removes entries until they fit.
+// evict removes entries until they fit, of the tenant that has most at each
+// moment: none loses an entry to another that has more. It makes some room more,
+// so that the next entries need not look for that tenant again.
 func (c *Cache) evict() {
-	for c.used.Load() > c.o.MaxBytes {
-		s, hash, it := c.victim()
-		if it == nil {
-			return
+	if c.used.Load() <= c.o.MaxBytes || !c.evicting.TryLock() {
+		return
+	}
+	defer c.evicting.Unlock()
+	for some := c.o.MaxBytes / 64; c.used.Load() > c.o.MaxBytes-some; {
+		scopes := c.greatest()
+		for until := c.used.Load() - max(some, 1); c.used.Load() > until; {
+			s, hash, it := victim(scopes)
+			if it == nil {
+				return // it was dropped meanwhile
+			}
+			c.remove(s, hash, it)
 		}
-		c.remove(s, hash, it)
 	}
 }
 
-// victim returns the least recently used of some entries; the order of maps is
-// the chance in it.
-func (c *Cache) victim() (from *scope, hash [32]byte, oldest *item) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
+// greatest returns the scopes with entries of the tenant that has most bytes on disk.
+func (c *Cache) greatest() (scopes []*scope) {
+	all, used := map[string][]*scope{}, map[string]int64{}
+	most := int64(0)
+	for _, s := range c.all() {
+		n, owner := s.used.Load(), s.owner()
+		if n <= 0 {
+			continue
+		}
+		all[owner] = append(all[owner], s)
+		if used[owner] += n; used[owner] > most {
+			most = used[owner]
+		}
+	}
+	for owner, n := range used {
+		if n == most {
+			return all[owner]
+		}
+	}
+	return nil
+}
+
+// victim returns the least recently used of some entries of scopes; the order of
+// maps is the chance in it.
+func victim(scopes []*scope) (from *scope, hash [32]byte, oldest *item) {
 	seen := 0
-	for _, s := range c.scopes {
+	for i, at := range rand.Perm(len(scopes)) {
+		s := scopes[at]
 		s.mu.Lock()
 		of := 0
 		for h, it := range s.items {
 			if oldest == nil || it.access.Load() < oldest.access.Load() {
 				from, hash, oldest = s, h, it
 			}
-			if of++; of == samples/2 {
+			if of++; of == samples || of == samples/2 && i < len(scopes)-1 {
 				break
 			}
 		}

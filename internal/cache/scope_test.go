@@ -303,3 +303,62 @@ func TestUnreadableInvalidationsExpireEverything(t *testing.T) {
 		t.Errorf("what may have been invalidated is %s", got)
 	}
 }
+
+func keyOf(tenant, scope, name string) cache.Key {
+	k := cache.NewKey(scope, name)
+	k.Tenant = tenant
+	return k
+}
+
+// Visitors of one project ask for pages by queries of which no two are the same.
+// The pages that another project keeps are neither evicted from the disk nor
+// from memory, in whatever deployments the first project has its own.
+func TestAProjectWithManyPagesEvictsItsOwnOnDiskAndInMemory(t *testing.T) {
+	const size, limit, quiet = 1000, 60_000, 10
+	c := running(t, cache.Options{Dir: t.TempDir(), MaxBytes: limit, MaxMemory: limit})
+	for i := range quiet {
+		keep(t, c, keyOf("quiet", "dpl_quiet", fmt.Sprint(i)), page{body: strings.Repeat("q", size), fresh: -1})
+	}
+	for i := range 300 {
+		keep(t, c, keyOf("noisy", fmt.Sprint("dpl_noisy", i%5), fmt.Sprint(i)), page{body: strings.Repeat("x", size), fresh: -1})
+	}
+	if used := c.Used(); used > limit {
+		t.Errorf("%d bytes are on disk, more than %d", used, limit)
+	}
+	for i := range quiet {
+		if got := body(t, c, keyOf("quiet", "dpl_quiet", fmt.Sprint(i))); got == "none" {
+			t.Errorf("page %d of the quiet project was evicted", i)
+		}
+	}
+	noisy := 0
+	for i := range 300 {
+		if body(t, c, keyOf("noisy", fmt.Sprint("dpl_noisy", i%5), fmt.Sprint(i))) != "none" {
+			noisy++
+		}
+	}
+	if noisy < 15 {
+		t.Errorf("the noisy project keeps %d pages, although there is room for about 30", noisy)
+	}
+}
+
+// After a restart, before any request has said whose a deployment's pages are,
+// each deployment is a tenant.
+func TestADeploymentOfAnUnknownProjectIsATenantOfItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	first := running(t, cache.Options{Dir: dir})
+	for i := range 10 {
+		keep(t, first, keyOf("quiet", "dpl_quiet", fmt.Sprint(i)), page{body: strings.Repeat("q", 1000), fresh: -1})
+	}
+	for i := range 100 {
+		keep(t, first, keyOf("noisy", "dpl_noisy", fmt.Sprint(i)), page{body: strings.Repeat("x", 1000), fresh: -1})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		second := running(t, cache.Options{Dir: dir, MaxBytes: 50_000})
+		synctest.Wait()
+		for i := range 10 {
+			if got := body(t, second, cache.NewKey("dpl_quiet", fmt.Sprint(i))); got == "none" {
+				t.Errorf("page %d of the quiet deployment was evicted", i)
+			}
+		}
+	})
+}
