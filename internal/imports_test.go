@@ -84,7 +84,6 @@ var heavy = map[string]string{
 	"github.com/prometheus/":             "internal/telemetry",
 	"go.opentelemetry.io/":               "internal/telemetry",
 	"github.com/dlclark/regexp2":         "internal/route",
-	"github.com/maypok86/otter":          "internal/cache internal/edge",
 	"github.com/andybalholm/brotli":      "internal/build internal/edge",
 	"gvisor.dev/":                        "internal/egress",
 	"github.com/stretchr/testify":        "",

@@ -5,10 +5,9 @@ import (
 	"context"
 	"io"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // smallBlob is the size up to which content is kept in memory once it was
@@ -27,23 +26,27 @@ const maxChecked = 1 << 16
 // is verified once: damage to a disk shows as an error and not as a page.
 type blobs struct {
 	store   artifact.Store
-	small   *otter.Cache[lateen.Digest, []byte]
+	small   *share.Cache[lateen.ProjectID, lateen.Digest, []byte]
 	checked *otter.Cache[lateen.Digest, struct{}]
 }
 
-func newBlobs(store artifact.Store, memory uint64) *blobs {
-	return &blobs{store: store, small: otter.Must(&otter.Options[lateen.Digest, []byte]{
-		MaximumWeight: memory,
-		Weigher:       func(_ lateen.Digest, b []byte) uint32 { return uint32(len(b)) + 256 }, //nolint:gosec // small
-	}), checked: otter.Must(&otter.Options[lateen.Digest, struct{}]{MaximumSize: maxChecked})}
+func newBlobs(store artifact.Store, memory int64) *blobs {
+	return &blobs{
+		store: store, small: share.NewCache[lateen.ProjectID, lateen.Digest, []byte](memory),
+		checked: otter.Must(&otter.Options[lateen.Digest, struct{}]{MaximumSize: maxChecked}),
+	}
 }
 
-// open returns a part of blob, to be closed if it is an [io.Closer].
-func (b *blobs) open(ctx context.Context, blob lateen.Blob, part span) (io.Reader, error) {
+// open returns a part of blob, to be closed if it is an [io.Closer]. Content that
+// several projects have is kept for the one that asked first.
+func (b *blobs) open(ctx context.Context, project lateen.ProjectID, blob lateen.Blob, part span) (io.Reader, error) {
 	if blob.Size <= smallBlob {
-		content, err := b.small.Get(ctx, blob.Digest, otter.LoaderFunc[lateen.Digest, []byte](b.read))
-		if err != nil {
-			return nil, err
+		content, ok := b.small.Get(blob.Digest)
+		if !ok {
+			var err error
+			if content, err = b.load(ctx, project, blob.Digest); err != nil {
+				return nil, err
+			}
 		}
 		end := min(part.start+part.length, int64(len(content)))
 		return bytes.NewReader(content[min(part.start, end):end]), nil
@@ -64,6 +67,13 @@ func (b *blobs) open(ctx context.Context, blob lateen.Blob, part span) (io.Reade
 		}
 	}
 	return &fileBody{LimitedReader: io.LimitedReader{R: f, N: part.length}, Closer: f}, nil
+}
+
+func (b *blobs) load(ctx context.Context, project lateen.ProjectID, d lateen.Digest) ([]byte, error) {
+	return b.small.Load(ctx, d, func(ctx context.Context) (lateen.ProjectID, []byte, int64, error) {
+		content, err := b.read(ctx, d)
+		return project, content, int64(len(content)) + 256, err
+	})
 }
 
 func (b *blobs) read(ctx context.Context, d lateen.Digest) ([]byte, error) {

@@ -85,10 +85,10 @@ type Options struct {
 	// MaxPerClient bounds the connections of one address, or network of 64 bits;
 	// further ones are closed at once. Trusted proxies may have any number. 0 is 1024.
 	MaxPerClient   int
-	MaxHeaderBytes int    // of a request's header; 0 is 64 KiB
-	MaxBody        int64  // bytes of a request's body to a function or an origin; 0 is 100 MiB
-	SmallFiles     uint64 // bytes of small static files in memory together; 0 is 128 MiB
-	MaxSites       int    // routes, files and outputs of compiled sites in memory together; 0 is 2 million
+	MaxHeaderBytes int   // of a request's header; 0 is 64 KiB
+	MaxBody        int64 // bytes of a request's body to a function or an origin; 0 is 100 MiB
+	SmallFiles     int64 // bytes of small static files in memory together; 0 is 128 MiB
+	SiteMemory     int64 // bytes of compiled sites in memory together; 0 is 512 MiB
 
 	HeaderTimeout time.Duration // to receive a request's header; 0 is 10 seconds
 	IdleTimeout   time.Duration // of a connection between requests; 0 is 2 minutes
@@ -136,7 +136,7 @@ type Edge struct {
 func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
-		o: o, sites: newSites(o.Source, o.MaxSites), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
+		o: o, sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
 		page: template.Must(template.New("error").Parse(errorPageHTML)), draining: make(chan struct{}),
 		slots: make(chan struct{}, o.MaxConnections),
 	}
@@ -212,7 +212,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.MaxHeaderBytes, 64<<10)
 	setDefault(&o.MaxBody, 100<<20)
 	setDefault(&o.SmallFiles, 128<<20)
-	setDefault(&o.MaxSites, 2_000_000)
+	setDefault(&o.SiteMemory, 512<<20)
 	setDefault(&o.HeaderTimeout, 10*time.Second)
 	setDefault(&o.IdleTimeout, 2*time.Minute)
 	setDefault(&o.StallTimeout, time.Minute)

@@ -15,6 +15,7 @@ var (
 	errRange            = &lateen.Error{Code: lateen.Invalid, Reason: "range_not_satisfiable", Message: "the range asked for lies outside of the file"}
 	errPrecondition     = &lateen.Error{Code: lateen.Conflict, Reason: "precondition_failed", Message: "the file is not the one the request expects"}
 	errStalled          = &lateen.Error{Code: lateen.Invalid, Reason: "request_timeout", Message: "the request's body stopped coming"}
+	errLoading          = &lateen.Error{Code: lateen.Unavailable, Reason: "site_loading", Message: "too many sites of this team are being loaded at once", Hint: "try again in a moment"}
 	errOverloaded       = &lateen.Error{Code: lateen.Unavailable, Reason: "overloaded", Message: "the platform holds all the bodies it can"}
 	errResponseTooLarge = &lateen.Error{Code: lateen.Faulted, Reason: "function_response_payload_too_large", Message: "the function's response is larger than a response that is not streamed may be"}
 	errCutShort         = &lateen.Error{Code: lateen.Faulted, Reason: "response_cut_short", Message: "the response broke off"}

@@ -85,7 +85,7 @@ func (e *Edge) rendering(x *exchange, d *route.Decision, p *lateen.Prerender) *r
 	_, run := x.site.specs[x.site.Manifest.Outputs[d.Output]]
 	asked := aspectOf(x, d, p)
 	return &rendering{
-		exchange: x, d: d, page: p, asked: asked, key: asked.key(x.site.Deployment, d.Output),
+		exchange: x, d: d, page: p, asked: asked, key: asked.key(x.site, d.Output),
 		group: asked.group(p.Group, d.Output), now: e.o.Now(), run: run,
 		isError: d.Status >= http.StatusBadRequest || x.problem != nil,
 	}

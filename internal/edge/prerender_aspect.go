@@ -134,9 +134,11 @@ func joinQuery(a, b string) string {
 	return a + "&" + b
 }
 
-// key is the key of the page in the cache.
-func (a *aspect) key(d lateen.DeploymentID, output string) cache.Key {
-	return cache.NewKey(string(d), append([]string{output, a.origin, a.path}, a.parts()...)...)
+// key is the key of the page of a site in the cache.
+func (a *aspect) key(s *site, output string) cache.Key {
+	key := cache.NewKey(string(s.Deployment), append([]string{output, a.origin, a.path}, a.parts()...)...)
+	key.Tenant = string(s.Project)
+	return key
 }
 
 // group names the pages that are made anew together with this one: it itself on

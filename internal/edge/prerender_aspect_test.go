@@ -125,7 +125,7 @@ func TestAPageDependsOnWhatMiddlewareSays(t *testing.T) {
 	p := &lateen.Prerender{AllowHeader: []string{"x-lang"}}
 	plain := aspectOf(x, &route.Decision{RequestHeader: x.req.Header}, p)
 	changed := aspectOf(x, &route.Decision{RequestHeader: http.Header{"X-Lang": {"fr"}}}, p)
-	if plain.header.Get("X-Lang") != "de" || changed.header.Get("X-Lang") != "fr" || plain.key("dpl_1", "/") == changed.key("dpl_1", "/") {
+	if plain.header.Get("X-Lang") != "de" || changed.header.Get("X-Lang") != "fr" || plain.key(aSite(), "/") == changed.key(aSite(), "/") {
 		t.Errorf("got %+v and %+v", plain, changed)
 	}
 }
@@ -148,13 +148,15 @@ func TestKeysTellApartWhatFunctionsCan(t *testing.T) {
 	} {
 		a := base
 		change(&a)
-		keys[a.key("dpl_1", "/o")] = true
+		keys[a.key(aSite(), "/o")] = true
 		groups[a.group(1, "/o")]++
 	}
 	if len(keys) != 9 || len(groups) != 6 || groups[base.group(1, "/other")] != 4 {
 		t.Errorf("%d keys, groups %v", len(keys), groups)
 	}
 }
+
+func aSite() *site { return &site{Site: lateen.Site{Project: "prj_1", Deployment: "dpl_1"}} }
 
 func FuzzAllowedParams(f *testing.F) {
 	f.Add("b=2&a=1&a=0&%61=3&x")

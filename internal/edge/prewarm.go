@@ -45,7 +45,7 @@ func (e *Edge) greeted(hello *tls.ClientHelloInfo) {
 	if !ok {
 		return
 	}
-	s, ok := e.sites.loaded.GetIfPresent(d)
+	s, ok := e.sites.loaded.Get(d)
 	if !ok {
 		return
 	}

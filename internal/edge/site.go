@@ -2,14 +2,14 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
-
-	"github.com/maypok86/otter/v2"
+	"runtime"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/foresight"
 	"github.com/lateen-dev/lateen/internal/route"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // site is a deployment ready to serve. It is immutable.
@@ -18,35 +18,80 @@ type site struct {
 
 	router *route.Router
 	specs  map[string]lateen.FunctionSpec // by name in the manifest's Functions
-	bypass map[string]*route.Conditions   // to go past a prerender, by output
 	habits *foresight.Project             // of visitors; those of all deployments of the project
 }
 
-// weight is how many entries of tables s holds, about 300 bytes each.
-func (s *site) weight() uint32 {
-	m := s.Manifest
-	n := 1 + len(m.Routes) + len(m.Files) + len(m.Functions) + len(m.Outputs) + len(m.Prerenders) + len(s.Env)
-	return uint32(min(n, math.MaxUint32)) //nolint:gosec // bounded by min
+// What the parts of a manifest take in memory besides their texts, about.
+const (
+	fileBytes     = 512 // with a digest, and with those of its codings
+	functionBytes = 1024
+	outputBytes   = 64
+)
+
+// weight is the memory that s takes, about, in bytes.
+func (s *site) weight() int64 {
+	n := 4096 + s.router.Weight()
+	for path, file := range s.Manifest.Files {
+		n += fileBytes + int64(len(path)+192*len(file.Encodings))
+	}
+	for name, fn := range s.Manifest.Functions {
+		n += functionBytes + int64(len(name)) + textBytes(fn.Environment)*2 + textBytes(s.Env) // each has an environment of its own
+	}
+	n += textBytes(s.Manifest.Outputs) + textBytes(s.Env)
+	for path, p := range s.Manifest.Prerenders {
+		n += fileBytes + int64(len(path)+len(p.AllowQuery)*outputBytes)
+		if p.Fallback != nil {
+			n += fileBytes + textBytes(p.Fallback.Headers)
+		}
+	}
+	for i := range s.Manifest.Routes {
+		r := &s.Manifest.Routes[i]
+		n += fileBytes + int64(len(r.Src)+len(r.Dest)) + textBytes(r.Headers)
+	}
+	return n
+}
+
+func textBytes(texts map[string]string) (n int64) {
+	for key, value := range texts {
+		n += outputBytes + int64(len(key)+len(value))
+	}
+	return n
 }
 
 // sites keeps the compiled sites that are in use. A site is loaded once,
-// whoever else waits for it, and forgotten when others are used more.
+// whoever else waits for it. Where memory is short, the project whose sites take
+// most loses the one that was used least recently.
 type sites struct {
 	source SiteSource
 	habits *foresight.Foresight
-	loaded *otter.Cache[lateen.DeploymentID, *site]
+	loaded *share.Cache[lateen.ProjectID, lateen.DeploymentID, *site]
+	// compiling are the sites that are compiled at once, by team and project.
+	compiling *share.Places[string]
 }
 
-func newSites(source SiteSource, entries int) *sites {
-	return &sites{source: source, habits: foresight.New(), loaded: otter.Must(&otter.Options[lateen.DeploymentID, *site]{
-		MaximumWeight: uint64(entries), //nolint:gosec // an option, never negative
-		Weigher:       func(_ lateen.DeploymentID, s *site) uint32 { return s.weight() },
-	})}
+// maxCompiling is how many sites wait to be compiled.
+const maxCompiling = 4096
+
+func newSites(source SiteSource, memory int64) *sites {
+	return &sites{
+		source: source, habits: foresight.New(),
+		loaded:    share.NewCache[lateen.ProjectID, lateen.DeploymentID, *site](memory),
+		compiling: share.NewPlaces[string](max(2, runtime.GOMAXPROCS(0)), maxCompiling),
+	}
 }
 
 // get returns the site of deployment d, loading it if need be.
 func (s *sites) get(ctx context.Context, d lateen.DeploymentID) (*site, error) {
-	return s.loaded.Get(ctx, d, otter.LoaderFunc[lateen.DeploymentID, *site](s.load))
+	if ready, ok := s.loaded.Get(d); ok {
+		return ready, nil
+	}
+	return s.loaded.Load(ctx, d, func(ctx context.Context) (lateen.ProjectID, *site, int64, error) {
+		ready, err := s.load(ctx, d)
+		if err != nil {
+			return "", nil, 0, err
+		}
+		return ready.Project, ready, ready.weight(), nil
+	})
 }
 
 func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) {
@@ -54,16 +99,20 @@ func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) 
 	if err != nil {
 		return nil, fmt.Errorf("load deployment %s: %w", d, err)
 	}
+	release, err := s.compiling.Take(ctx, string(from.Team), string(from.Project))
+	if errors.Is(err, share.ErrFull) {
+		return nil, errLoading
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	router, err := route.Compile(from.Manifest)
 	if err != nil {
 		return nil, fmt.Errorf("compile the routes of %s: %w", d, err)
 	}
-	bypass, err := bypassConditions(from.Manifest)
-	if err != nil {
-		return nil, fmt.Errorf("compile %s: %w", d, err)
-	}
 	ready := &site{
-		Site: *from, router: router, bypass: bypass, habits: s.habits.Project(from.Project),
+		Site: *from, router: router, habits: s.habits.Project(from.Project),
 		specs: make(map[string]lateen.FunctionSpec, len(from.Manifest.Functions)),
 	}
 	for name := range from.Manifest.Functions {
@@ -73,4 +122,4 @@ func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) 
 }
 
 // forget drops the site of d; a load under way is not kept either.
-func (s *sites) forget(d lateen.DeploymentID) { s.loaded.Invalidate(d) }
+func (s *sites) forget(d lateen.DeploymentID) { s.loaded.Delete(d) }

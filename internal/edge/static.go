@@ -87,7 +87,7 @@ func (e *Edge) sendBlob(x *exchange, status int, h http.Header, blob lateen.Blob
 		x.respond(status, h, nil)
 		return
 	}
-	body, err := e.blobs.open(x.req.Context(), blob, part)
+	body, err := e.blobs.open(x.req.Context(), x.site.Project, blob, part)
 	if err != nil {
 		x.fail(err)
 		return
