@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/observe"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // Logs are the requests that deployments answered and the lines they wrote.
@@ -36,7 +37,7 @@ type Options struct {
 	Log       *slog.Logger
 	Version   string // of this build, as /healthz tells it; "" is dev
 	Uploads   int    // files taken in at once; 0 is 64
-	Deploys   int    // requests for deployments read at once, each of many megabytes; 0 is 8
+	Deploys   int    // requests for deployments in progress at once; 0 is 8
 	// Stopping is closed when the platform begins to stop: what follows a log
 	// ends then, where other requests are let finish. nil is never.
 	Stopping <-chan struct{}
@@ -48,8 +49,9 @@ type API struct {
 	Options
 
 	mux     *http.ServeMux
-	uploads chan struct{} // one element for each upload in progress
-	deploys chan struct{} // likewise
+	uploads *share.Places[string] // of uploads in progress, by team and token
+	deploys *share.Places[string] // of deployments that are being accepted, likewise
+	bodies  *bodies               // of requests for deployments
 	guesses guesses
 }
 
@@ -70,7 +72,8 @@ func New(o Options) (*API, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), uploads: make(chan struct{}, o.Uploads), deploys: make(chan struct{}, o.Deploys)}
+	a := &API{Options: o, mux: http.NewServeMux(), bodies: newBodies(int64(o.Deploys) * deployBytes)}
+	a.uploads, a.deploys = share.NewPlaces[string](o.Uploads, queued), share.NewPlaces[string](o.Deploys, queued)
 	for _, row := range routes() {
 		for _, pattern := range row.patterns() {
 			a.mux.Handle(row.Method+" "+pattern, a.serve(row))
@@ -130,6 +133,7 @@ func (a *API) serve(row route) http.Handler {
 		ctx, err := a.authenticate(r, row.Access)
 		if err == nil {
 			r = r.WithContext(ctx)
+			r.Body = newPace(w, r)
 			if limit > 0 {
 				r.Body = http.MaxBytesReader(w, r.Body, limit)
 			}

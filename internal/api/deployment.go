@@ -148,13 +148,18 @@ type deployRequest struct {
 }
 
 func createDeployment(a *API, w http.ResponseWriter, r *http.Request) error {
+	body, done, err := a.bodies.read(r)
+	if err != nil {
+		return err
+	}
+	defer done()
 	release, err := admit(r, a.deploys)
 	if err != nil {
 		return err
 	}
 	defer release()
 	var in deployRequest
-	if err := readJSON(r, &in); err != nil {
+	if err := decodeBody(body, &in); err != nil {
 		return err
 	}
 	request := control.DeployRequest{

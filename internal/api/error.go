@@ -16,7 +16,7 @@ import (
 // Errors of the HTTP face itself.
 var (
 	errEnvValue = &lateen.Error{Code: lateen.Invalid, Reason: "env_value_invalid_type", Message: "the value of a variable must be a string"}
-	errBusy     = &lateen.Error{Code: lateen.Unavailable, Reason: "too_many_uploads", Message: "too many files are being uploaded at once", Hint: "try again in a moment"}
+	errBusy     = &lateen.Error{Code: lateen.Unavailable, Reason: "too_many_uploads", Message: "this team or this token uploads as much at once as it may", Hint: "try again in a moment"}
 )
 
 // statuses is the HTTP status of each code.
@@ -42,6 +42,8 @@ func Status(e *lateen.Error) int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(e, lateen.ErrMethod):
 		return http.StatusMethodNotAllowed
+	case errors.Is(e, errSlow):
+		return http.StatusRequestTimeout
 	case errors.Is(e, lateen.ErrStorageFull):
 		return http.StatusInsufficientStorage
 	}
@@ -130,6 +132,10 @@ func readJSON(r *http.Request, v any) error {
 	if err != nil {
 		return bodyError(err)
 	}
+	return decodeBody(body, v)
+}
+
+func decodeBody(body []byte, v any) error {
 	if len(body) == 0 {
 		return nil
 	}
@@ -172,6 +178,9 @@ func decodeJSON(body []byte, v any) error {
 func bodyError(err error) error {
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return lateen.ErrTooLarge.With("payload too large: the body has more than the %d bytes allowed", large.Limit)
+	}
+	if shown, ok := errors.AsType[*lateen.Error](err); ok {
+		return shown
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return lateen.ErrUploadTruncated.Because(err)

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -8,22 +10,35 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
-const admitWithin = 20 * time.Second
+const (
+	admitWithin = 20 * time.Second
+	ahead       = 64 << 10 // bytes of a body that are there before it gets a place, or all of it
+	queued      = 1024     // requests that wait for a place
+)
 
-// admit waits for one of the places for uploads and returns what gives it back.
-func admit(r *http.Request, places chan struct{}) (release func(), err error) {
-	patience := time.NewTimer(admitWithin)
-	defer patience.Stop()
-	select {
-	case places <- struct{}{}:
-		return func() { <-places }, nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	case <-patience.C:
+// admit waits for one of the places, of which each team and in it each token has
+// a share, and returns what gives it back.
+func admit(r *http.Request, places *share.Places[string]) (release func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(r.Context(), admitWithin, errBusy)
+	defer cancel()
+	p := lateen.PrincipalFrom(ctx)
+	release, err = places.Take(ctx, string(p.Team), string(p.Token))
+	if errors.Is(err, share.ErrFull) {
 		return nil, errBusy
 	}
+	return release, err
+}
+
+// awaited returns the body of r once so much of it is there that it is worth a place.
+func awaited(r *http.Request) (io.Reader, error) {
+	body := bufio.NewReaderSize(r.Body, ahead)
+	if _, err := body.Peek(ahead); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return body, nil
 }
 
 // uploadReply is empty: the file is there under the name it was sent with.
@@ -48,12 +63,16 @@ func uploadFile(a *API, w http.ResponseWriter, r *http.Request) error {
 		}
 		size = n
 	}
+	body, err := awaited(r)
+	if err != nil {
+		return bodyError(err)
+	}
 	release, err := admit(r, a.uploads)
 	if err != nil {
 		return err
 	}
 	defer release()
-	err = a.Control.Upload(r.Context(), lateen.SHA1(name), size, r.Body)
+	err = a.Control.Upload(r.Context(), lateen.SHA1(name), size, body)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return bodyError(err)
 	}

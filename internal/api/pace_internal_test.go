@@ -1,0 +1,74 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// body returns a paced body that its sender writes.
+func body(send func(w *io.PipeWriter)) *pace {
+	r, w := io.Pipe()
+	go send(w)
+	return &pace{ReadCloser: r, cut: func() { r.CloseWithError(os.ErrDeadlineExceeded) }}
+}
+
+func TestABodyThatTricklesIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		n, err := io.Copy(io.Discard, body(func(w *io.PipeWriter) {
+			for {
+				if _, err := w.Write(make([]byte, 1000)); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}))
+		if !errors.Is(err, errSlow) || n > paceBytes || time.Since(began) != paceWindow {
+			t.Errorf("after %d bytes in %s: %v", n, time.Since(began), err)
+		}
+	})
+}
+
+func TestABodyThatStopsIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, err := io.Copy(io.Discard, body(func(w *io.PipeWriter) { _, _ = w.Write(make([]byte, 1<<20)) }))
+		if !errors.Is(err, errSlow) || time.Since(began) != paceWindow {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
+// The sender has 2 KiB/s, and the platform takes its time, which does not count.
+func TestABodyAtTheLeastPaceIsReadWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := body(func(w *io.PipeWriter) {
+			for range 100 {
+				_, _ = w.Write(make([]byte, 2048))
+				time.Sleep(time.Second)
+			}
+			w.Close()
+		})
+		buf, n := make([]byte, 4096), 0
+		for {
+			got, err := p.Read(buf)
+			n += got
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("after %d bytes: %v", n, err)
+			}
+			if n%20480 == 0 {
+				time.Sleep(time.Minute)
+			}
+		}
+		if n != 204_800 {
+			t.Errorf("%d bytes were read", n)
+		}
+	})
+}
