@@ -118,6 +118,10 @@ type Source struct {
 	// Target is the environment that the output must have been built for; ""
 	// takes any, as a promoted or redeployed upload needs.
 	Target string `json:"target,omitempty"`
+
+	// Tenants are for whom it is assembled, each a part of the one before it: the
+	// team, then the project. They share the processors. Empty is one tenant for all.
+	Tenants []string `json:"-"`
 }
 
 // DeploymentEvent is a line of a deployment's build log or a change of state.

@@ -18,6 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/buildoutput"
 	"github.com/lateen-dev/lateen/internal/route"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // Options of a [Builder]. Fields without a stated zero are required.
@@ -31,7 +32,11 @@ type Options struct {
 
 	MaxFiles int   // of an unpacked archive; 0 is 100,000
 	MaxBytes int64 // of an unpacked archive; 0 is 4 GiB
-	CPUs     int   // how many files are compressed at once; 0 is all there are
+	CPUs     int   // how many files of one team are compressed at once; 0 is all there are
+
+	// CPUTime is how much of a processor's time the compression of one
+	// deployment's files may take; the rest is served as it is. 0 is 10 minutes.
+	CPUTime time.Duration
 }
 
 // Builder assembles deployments. Its methods may be called concurrently.
@@ -39,13 +44,17 @@ type Builder struct {
 	Options
 
 	memory memory
-	slots  chan struct{}       // held while compressing
-	loaded *semaphore.Weighted // bytes of files that are being compressed or kept
+	slots  *share.Places[string] // held while compressing
+	loaded *semaphore.Weighted   // bytes of files that are being compressed or kept
 }
 
 // inFlight is how many files one assembly moves at once. Durable writes wait
 // for the disk, which serves many of them together as fast as one.
 const inFlight = 16
+
+// maxSlotsQueue is how many files of all assemblies may wait to be compressed:
+// far more than assemblies in progress move at once.
+const maxSlotsQueue = 1 << 16
 
 // New returns a builder.
 func New(o Options) (*Builder, error) {
@@ -61,11 +70,14 @@ func New(o Options) (*Builder, error) {
 	if o.CPUs == 0 {
 		o.CPUs = runtime.GOMAXPROCS(0)
 	}
+	if o.CPUTime == 0 {
+		o.CPUTime = 10 * time.Minute
+	}
 	return &Builder{
 		Options: o,
 		memory:  memory{dir: o.Dir},
-		slots:   make(chan struct{}, o.CPUs),
-		loaded:  semaphore.NewWeighted(2 * maxCompressed),
+		slots:   share.NewPlaces[string](2*o.CPUs, maxSlotsQueue), // of which one team has half
+		loaded:  semaphore.NewWeighted(4 * maxCompressed),
 	}, nil
 }
 
@@ -86,7 +98,7 @@ func (b *Builder) Assemble(ctx context.Context, src lateen.Source, log func(text
 	if err := b.layOut(ctx, out.Trees, log); err != nil {
 		return "", nil, err
 	}
-	if err := b.compress(ctx, out.Manifest.Files, log); err != nil {
+	if err := b.compress(ctx, src.Tenants, out.Manifest.Files, log); err != nil {
 		return "", nil, err
 	}
 	digest, err := artifact.WriteJSON(ctx, b.Artifacts, out.Manifest)

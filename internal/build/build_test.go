@@ -447,3 +447,28 @@ func TestNewRefusesMissingOptions(t *testing.T) {
 		t.Error("a builder was made of nothing")
 	}
 }
+
+// What is left when the processor time for compression is used up is served as
+// it is, and the deployment does not fail.
+func TestAssembleCompressesForSoMuchProcessorTime(t *testing.T) {
+	p := newPlatform(t, func(o *build.Options) { o.CPUs, o.CPUTime = 1, time.Nanosecond })
+	files := map[string]string{".vercel/output/config.json": `{"version":3}`}
+	for i := range 20 {
+		files[fmt.Sprintf(".vercel/output/static/%d.html", i)] = fmt.Sprint(i) + strings.Repeat(page, 20)
+	}
+	_, m := p.mustAssemble(p.upload(files))
+	compressed := 0
+	for _, f := range m.Files {
+		if len(f.Encodings) > 0 {
+			compressed++
+		}
+	}
+	if compressed != 1 {
+		t.Errorf("%d of 20 files are compressed, want the one with which the time is used up", compressed)
+	}
+	if !slices.ContainsFunc(p.lines, func(line string) bool {
+		return strings.HasPrefix(line, "Notice: 19 static files not compressed")
+	}) {
+		t.Errorf("build log %q", p.lines)
+	}
+}

@@ -7,11 +7,16 @@ import (
 	"io"
 	"math/bits"
 	"mime"
+	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/lateen-dev/lateen/internal/cputime"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // Sizes up to which a file is worth the slower levels. On JavaScript and one
@@ -27,32 +32,46 @@ const zstdWindow = 8 << 20
 
 // coder compresses content. Its tables are large: it lives for one assembly.
 type coder struct {
-	slots chan struct{} // held while compressing
-	zstd  *zstd.Encoder
+	slots   *share.Places[string] // held while compressing
+	tenants []string              // for whom
+	cpu     atomic.Int64          // nanoseconds of processor time that are left
+	zstd    *zstd.Encoder
 }
 
-func newCoder(slots chan struct{}) (*coder, error) {
+// newCoder returns a coder for the assembly of a deployment of tenants.
+func (b *Builder) newCoder(tenants []string) (*coder, error) {
 	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
-		zstd.WithWindowSize(zstdWindow), zstd.WithEncoderConcurrency(cap(slots)))
+		zstd.WithWindowSize(zstdWindow), zstd.WithEncoderConcurrency(b.CPUs))
 	if err != nil {
 		return nil, fmt.Errorf("set up zstd: %w", err)
 	}
-	return &coder{slots: slots, zstd: z}, nil
+	if len(tenants) == 0 {
+		tenants = []string{""}
+	}
+	c := &coder{slots: b.slots, tenants: tenants, zstd: z}
+	c.cpu.Store(int64(b.CPUTime))
+	return c, nil
 }
 
-// encode returns what content loads with in every coding, as soon as there is a
-// free slot.
+// encode returns what load returns in every coding, as soon as there is a slot
+// for the tenant, or nothing once the assembly has used up its processor time.
 func (c *coder) encode(ctx context.Context, load func() ([]byte, error)) (map[string][]byte, error) {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	release, err := c.slots.Take(ctx, c.tenants...)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if c.cpu.Load() <= 0 {
+		return nil, nil
 	}
 	content, err := load()
 	if err != nil {
 		return nil, err
 	}
+	runtime.LockOSThread() // whose time is measured
+	defer runtime.UnlockOSThread()
+	began := cputime.Thread()
+	defer func() { c.cpu.Add(int64(began - cputime.Thread())) }()
 	return encodeAll(ctx, content, map[string]func([]byte) ([]byte, error){
 		"br":   encodeBrotli,
 		"gzip": encodeGzip,

@@ -28,12 +28,13 @@ type compression struct {
 
 	encodings map[string]lateen.Blob // by content coding, those worth it
 	known     bool                   // they were made before
+	left      bool                   // they were not made: the time for it is used up
 }
 
 // compress gives the files that gain from it their compressed forms.
-func (b *Builder) compress(ctx context.Context, files map[string]lateen.File, log func(string)) error {
+func (b *Builder) compress(ctx context.Context, tenants []string, files map[string]lateen.File, log func(string)) error {
 	began := time.Now()
-	with, err := newCoder(b.slots)
+	with, err := b.newCoder(tenants)
 	if err != nil {
 		return err
 	}
@@ -62,11 +63,15 @@ func (b *Builder) compress(ctx context.Context, files map[string]lateen.File, lo
 }
 
 func logCompressed(wanted map[lateen.Digest]*compression, began time.Time, log func(string)) {
-	var made, known int
+	var made, known, left int
 	var before, after int64
 	for _, c := range wanted {
 		if c.known {
 			known++
+			continue
+		}
+		if c.left {
+			left++
 			continue
 		}
 		made++
@@ -79,6 +84,9 @@ func logCompressed(wanted map[lateen.Digest]*compression, began time.Time, log f
 	}
 	if made > 0 {
 		log(fmt.Sprintf("Compressed %s from %s to %s in %s", count(made, "static file"), size(before), size(after), took(began)))
+	}
+	if left > 0 {
+		log("Notice: " + count(left, "static file") + " not compressed: compressing the others took all the processor time that a deployment has for it")
 	}
 	if known > 0 {
 		log("Compressed before: " + count(known, "static file"))
@@ -98,13 +106,21 @@ func (b *Builder) variants(ctx context.Context, with *coder, c *compression) err
 			return err
 		}
 	}
-	if err := b.loaded.Acquire(ctx, c.Size); err != nil {
-		return context.Cause(ctx)
-	}
-	defer b.loaded.Release(c.Size)
-	encoded, err := with.encode(ctx, func() ([]byte, error) { return b.load(ctx, c.Digest) })
+	held := int64(0)
+	defer func() { b.loaded.Release(held) }()
+	encoded, err := with.encode(ctx, func() ([]byte, error) { // what waits for a slot holds no memory
+		if err := b.loaded.Acquire(ctx, c.Size); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		held = c.Size
+		return b.load(ctx, c.Digest)
+	})
 	if err != nil {
 		return err
+	}
+	if encoded == nil {
+		c.left = true
+		return nil
 	}
 	c.encodings = make(map[string]lateen.Blob)
 	for coding, content := range encoded {

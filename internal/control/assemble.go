@@ -1,10 +1,12 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,10 +36,18 @@ func (c *Control) signal() {
 func (c *Control) stop(id lateen.DeploymentID, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cancel, ok := c.running[id]; ok {
-		cancel(cause)
+	if a, ok := c.running[id]; ok {
+		a.cancel(cause)
 	}
 }
+
+// assembly is a deployment that a worker has.
+type assembly struct {
+	cancel  context.CancelCauseFunc
+	tenants []string // the team, then the project
+}
+
+func tenantsOf(d *lateen.Deployment) []string { return []string{string(d.Team), string(d.Project)} }
 
 // work assembles one deployment after the other until ctx ends.
 func (c *Control) work(ctx context.Context) {
@@ -60,9 +70,9 @@ func (c *Control) work(ctx context.Context) {
 	}
 }
 
-// claim takes the oldest deployment that nobody assembles and that is due, and
-// returns a context that ends when it is stopped. It returns "" if there is
-// none, and after how long to look again.
+// claim takes the deployment that is next of those that nobody assembles and that
+// are due, and returns a context that ends when it is stopped. It returns "" if
+// there is none, and after how long to look again.
 func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running context.Context, wait time.Duration, err error) {
 	wait = lookAgain
 	waiting, err := c.Store.ListDeployments(ctx, store.DeploymentFilter{
@@ -71,16 +81,17 @@ func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running co
 	if err != nil {
 		return "", nil, wait, err
 	}
-	for i := len(waiting) - 1; i >= 0; i-- {
-		running, taken := c.take(ctx, waiting[i].ID)
+	c.order(waiting)
+	for _, d := range waiting {
+		running, taken := c.take(ctx, d)
 		if !taken {
 			continue
 		}
-		due, err := c.dueIn(ctx, waiting[i])
+		due, err := c.dueIn(ctx, d)
 		if err == nil && due <= 0 {
-			return waiting[i].ID, running, 0, nil
+			return d.ID, running, 0, nil
 		}
-		c.release(waiting[i].ID)
+		c.release(d.ID)
 		if err != nil {
 			return "", nil, wait, err
 		}
@@ -89,23 +100,50 @@ func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running co
 	return "", nil, wait, nil
 }
 
-// take reserves a deployment for one worker, unless another has it.
-func (c *Control) take(ctx context.Context, id lateen.DeploymentID) (running context.Context, taken bool) {
+// order puts deployments, the newest first, into the order in which they are
+// assembled: first those of the team with the fewest assemblies in progress, of
+// equal ones of the team that was served longest ago, in a team likewise by
+// project, and in a project the oldest.
+func (c *Control) order(waiting []*lateen.Deployment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, busy := c.running[id]; busy {
+	slices.Reverse(waiting)
+	slices.SortStableFunc(waiting, func(a, b *lateen.Deployment) int {
+		by := func(a, b string) int {
+			return cmp.Or(cmp.Compare(c.workers.Held(a), c.workers.Held(b)), cmp.Compare(c.served[a], c.served[b]))
+		}
+		return cmp.Or(by(string(a.Team), string(b.Team)), by(string(a.Project), string(b.Project)))
+	})
+}
+
+// take reserves a deployment for one worker, unless another has it or its team
+// or project has all workers that it may.
+func (c *Control) take(ctx context.Context, d *lateen.Deployment) (running context.Context, taken bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tenants := tenantsOf(d)
+	if _, busy := c.running[d.ID]; busy || !c.workers.Take(1, tenants...) {
 		return nil, false
 	}
+	c.turn++
+	for _, tenant := range tenants {
+		c.served[tenant] = c.turn
+	}
 	running, cancel := context.WithCancelCause(ctx)
-	c.running[id] = cancel
+	c.running[d.ID] = &assembly{cancel: cancel, tenants: tenants}
 	return running, true
 }
 
 func (c *Control) release(id lateen.DeploymentID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running[id](nil)
+	a := c.running[id]
+	a.cancel(nil)
 	delete(c.running, id)
+	c.workers.Give(1, a.tenants...)
+	if len(c.running) == 0 {
+		clear(c.served) // which keeps it small
+	}
 }
 
 // assemble brings a deployment to its end, READY or ERROR, unless ctx ends: then
@@ -145,6 +183,7 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 	if err != nil {
 		return err
 	}
+	source.Tenants = tenantsOf(d)
 	manifest, _, err := c.Builder.Assemble(ctx, *source, c.buildLog(ctx, id))
 	if err != nil {
 		return err

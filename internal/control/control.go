@@ -13,6 +13,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/secret"
+	"github.com/lateen-dev/lateen/internal/share"
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
@@ -51,7 +52,7 @@ type Options struct {
 	SiteURL  func(host string) string // URL that reaches a host; nil is http://<host>
 	Region   string                   // VERCEL_REGION of functions; "" is local
 	Team     string                   // slug of the first team; "" is team
-	Workers  int                      // deployments assembled at once; 0 is 2
+	Workers  int                      // deployments of one team assembled at once, and half of those of all; 0 is 2
 	MaxFile  int64                    // bytes of one uploaded file; 0 is 1 GiB
 	MaxFiles int                      // files of one deployment; 0 is 100,000
 	Grace    time.Duration            // how long what nobody names is kept, uploads among it; 0 is 24 hours
@@ -70,7 +71,10 @@ type Control struct {
 	routing sync.Mutex // held from a change of hosts until the traffic is told
 
 	mu      sync.Mutex // guards below
-	running map[lateen.DeploymentID]context.CancelCauseFunc
+	running map[lateen.DeploymentID]*assembly
+	workers *share.Shares[string] // of assemblies, by team and project
+	turn    uint64                // of the latest assembly
+	served  map[string]uint64     // turn of the latest assembly of a team or project, while any are in progress
 }
 
 // New returns a control that assembles nothing until [Control.Run].
@@ -94,7 +98,9 @@ func New(o Options) (*Control, error) {
 	return &Control{
 		Options: o,
 		wake:    make(chan struct{}, 1),
-		running: make(map[lateen.DeploymentID]context.CancelCauseFunc),
+		running: make(map[lateen.DeploymentID]*assembly),
+		workers: share.New[string](int64(2 * o.Workers)),
+		served:  make(map[string]uint64),
 	}, nil
 }
 
@@ -113,7 +119,7 @@ func (c *Control) Run(ctx context.Context) error {
 		return fmt.Errorf("settle deployments: %w", err)
 	}
 	var workers sync.WaitGroup
-	for range c.Workers {
+	for range 2 * c.Workers {
 		workers.Go(func() { c.work(ctx) })
 	}
 	workers.Go(func() { c.sweepEvery(ctx, time.Hour) })

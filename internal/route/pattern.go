@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/dlclark/regexp2"
+
+	"github.com/lateen-dev/lateen/internal/cputime"
 )
 
 // The bounds that keep one table from using up the time of all others.
@@ -326,9 +328,9 @@ func (p *pattern) looksAhead(text string) bool {
 func (p *pattern) timed(text string, ascii bool, into *groups) (ok bool, took time.Duration, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	began := threadTime()
+	began := cputime.Thread()
 	ok, err = p.match(text, ascii, into)
-	return ok, threadTime() - began, err
+	return ok, cputime.Thread() - began, err
 }
 
 func (p *pattern) slowly(text string, into *groups) (bool, error) {

@@ -28,6 +28,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cputime"
 )
 
 // Router is a compiled route table. It is immutable and safe for concurrent use.
@@ -53,7 +54,7 @@ func Compile(m *lateen.Manifest) (*Router, error) {
 func Prove(m *lateen.Manifest) (*Router, error) {
 	runtime.LockOSThread() // whose time is measured
 	defer runtime.UnlockOSThread()
-	return compile(m, &budget{bytes: maxTable, cpu: maxCPU, clock: threadTime})
+	return compile(m, &budget{bytes: maxTable, cpu: maxCPU, clock: cputime.Thread})
 }
 
 func compile(m *lateen.Manifest, b *budget) (*Router, error) {

@@ -1,4 +1,5 @@
-package route
+// Package cputime measures the processor time of a thread.
+package cputime
 
 import (
 	"syscall"
@@ -8,9 +9,9 @@ import (
 // rusageThread is RUSAGE_THREAD of getrusage(2).
 const rusageThread = 1
 
-// threadTime returns the processor time that the calling thread has used, or
+// Thread returns the processor time that the calling thread has used, or
 // where the kernel does not tell, the time that has passed.
-func threadTime() time.Duration {
+func Thread() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(rusageThread, &u) != nil {
 		return time.Duration(time.Now().UnixNano())
