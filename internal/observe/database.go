@@ -60,7 +60,8 @@ CREATE INDEX lines_by_entry ON lines (entry);
 
 // database is the log's file. One goroutine writes, any may read.
 type database struct {
-	file *sqlite.File
+	file  *sqlite.File
+	usage usage
 }
 
 var errForeign = errors.New("it holds something else")

@@ -6,13 +6,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // What may wait to be written.
 const (
-	maxQueued      = 16 << 10 // records and lines
-	maxQueuedBytes = 32 << 20
-	overhead       = 300 // bytes that a record or line takes besides its text, about
+	maxQueued      = 32 << 10 // records and lines, of which a project has its share
+	maxQueuedBytes = 64 << 20 // likewise
+	overhead       = 300      // bytes that a record or line takes besides its text, about
 )
 
 // queue collects what comes until it is written, all of a request together.
@@ -22,8 +23,18 @@ type queue struct {
 
 	mu     sync.Mutex // guards below
 	batch  batch
+	room   room
 	counts Stats
 	closed bool
+}
+
+// room is what may still be queued, by project.
+type room struct {
+	items, bytes *share.Shares[lateen.ProjectID]
+}
+
+func newRoom() room {
+	return room{items: share.New[lateen.ProjectID](maxQueued), bytes: share.New[lateen.ProjectID](maxQueuedBytes)}
 }
 
 // batch is what is written in one transaction.
@@ -55,7 +66,7 @@ type group struct {
 }
 
 func newQueue() queue {
-	return queue{some: make(chan struct{}, 1), much: make(chan struct{}, 1), batch: newBatch()}
+	return queue{some: make(chan struct{}, 1), much: make(chan struct{}, 1), batch: newBatch(), room: newRoom()}
 }
 
 func newBatch() batch { return batch{index: map[groupKey]*group{}} }
@@ -64,7 +75,7 @@ func (q *queue) addRecord(r *lateen.Record, text []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.counts.Records++
-	if q.fullLocked(len(text)) {
+	if !q.takeLocked(r.Project, len(text)) {
 		q.counts.DroppedRecords++
 		return
 	}
@@ -78,7 +89,7 @@ func (q *queue) addLine(line lateen.LogLine) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.counts.Lines++
-	if q.fullLocked(len(line.Text)) {
+	if q.closed {
 		q.counts.DroppedLines++
 		return
 	}
@@ -86,11 +97,17 @@ func (q *queue) addLine(line lateen.LogLine) {
 	if line.Request == "" {
 		key = groupKey{deployment: line.Deployment, instance: line.Instance, function: line.Function}
 	}
-	g := q.batch.group(key)
+	g := q.batch.index[key]
+	kept := g == nil || within(g.seen+1, g.seenBytes+len(line.Text)) // no request may fill the queue
+	if kept && !q.takeLocked(line.Project, len(line.Text)) {
+		q.counts.DroppedLines++
+		return
+	}
+	g = q.batch.group(key)
 	g.seen++
 	g.seenBytes += len(line.Text)
 	q.batch.lines++
-	if within(g.seen, g.seenBytes) { // no request may fill the queue
+	if kept {
 		g.lines = append(g.lines, line)
 		q.addedLocked(len(line.Text))
 	}
@@ -109,15 +126,20 @@ func (b *batch) group(key groupKey) *group {
 	return g
 }
 
-func (q *queue) fullLocked(bytes int) bool {
-	return q.closed || q.batch.held >= maxQueued || q.batch.bytes+bytes > maxQueuedBytes
+// takeLocked takes room for a record or line of a project, if its share has any.
+func (q *queue) takeLocked(project lateen.ProjectID, bytes int) bool {
+	n := int64(bytes + overhead)
+	if q.closed || !q.room.bytes.Has(n, project) || !q.room.items.Take(1, project) {
+		return false
+	}
+	return q.room.bytes.Take(n, project)
 }
 
 func (q *queue) addedLocked(bytes int) {
 	q.batch.held++
 	q.batch.bytes += bytes + overhead
 	signal(q.some)
-	if q.batch.held > maxQueued/2 || q.batch.bytes > maxQueuedBytes/2 {
+	if q.batch.held > maxQueued/4 || q.batch.bytes > maxQueuedBytes/4 {
 		signal(q.much)
 	}
 }
@@ -134,7 +156,7 @@ func (q *queue) take() batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	b := q.batch
-	q.batch = newBatch()
+	q.batch, q.room = newBatch(), newRoom()
 	select {
 	case <-q.much:
 	default:

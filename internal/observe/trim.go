@@ -12,20 +12,26 @@ const (
 	vacuumPages = 4096 // given back to the file system at most by one call
 )
 
-// trim removes the oldest entries: those from before a time, and as many as it
-// takes to use no more than maxBytes. It does so in steps, between which
+// trim removes the oldest entries: those from before a time, and as many of the
+// projects that take most as it takes to use no more than maxBytes. It does so in steps, between which
 // others may write, and reports whether there is more to do.
 func (db *database) trim(ctx context.Context, maxBytes int64, before lateen.Millis) (more bool, err error) {
 	used, free, err := db.size(ctx)
 	if err != nil {
 		return false, err
 	}
-	upTo, more, err := db.tooMuch(ctx, used-maxBytes, before)
+	upTo, more, err := db.tooMuch(ctx, 0, before)
 	if err != nil {
 		return false, err
 	}
 	if upTo > 0 {
 		if err := db.remove(ctx, upTo); err != nil {
+			return false, err
+		}
+		db.usage = nil // it is counted anew when it is needed
+	}
+	if used > maxBytes && upTo == 0 {
+		if more, err = db.trimGreatest(ctx, used-maxBytes); err != nil {
 			return false, err
 		}
 	}

@@ -56,7 +56,11 @@ func (db *database) write(ctx context.Context, b batch) (changes, error) {
 		c.entries = append(c.entries, entry)
 	}
 	c.upTo = w.lastLine
-	return c, tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return c, err
+	}
+	db.usage.add(b.groups, c.entries)
+	return c, nil
 }
 
 // writer writes groups within a transaction.

@@ -1,0 +1,138 @@
+package observe
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// weighed is what an entry takes in the file, about.
+const weighed = `min(bytes, ?) + lines * ? + COALESCE(length(record), 0) + ?`
+
+// usage is what the entries of each project take in the file, about. The one
+// goroutine that writes the database owns it; nil is not counted yet.
+type usage map[lateen.ProjectID]int64
+
+// add notes that entries were written.
+func (u usage) add(groups []*group, entries []change) {
+	if u == nil {
+		return
+	}
+	for i, g := range groups {
+		n := int64(len(g.text) + overhead + len(g.lines)*overhead)
+		for _, line := range g.lines {
+			n += int64(len(line.Text))
+		}
+		u[entries[i].project] += n
+	}
+}
+
+// greatest returns the project that takes most, and how much more than the next.
+func (u usage) greatest() (project lateen.ProjectID, ahead int64) {
+	var most, next int64
+	for p, n := range u {
+		switch {
+		case n > most:
+			project, most, next = p, n, most
+		case n > next:
+			next = n
+		}
+	}
+	return project, most - next
+}
+
+// count counts what all entries take.
+func (db *database) count(ctx context.Context) (usage, error) {
+	rows, err := db.file.Read.QueryContext(ctx, `SELECT project, SUM(`+weighed+`) FROM entries GROUP BY project`, MaxRequestBytes, overhead, overhead)
+	if err != nil {
+		return nil, fmt.Errorf("count the logs of projects: %w", err)
+	}
+	defer rows.Close()
+	u := usage{}
+	for rows.Next() {
+		var project lateen.ProjectID
+		var n int64
+		if err := rows.Scan(&project, &n); err != nil {
+			return nil, err
+		}
+		u[project] = n
+	}
+	return u, rows.Err()
+}
+
+// leastCut is how much of the project that takes most goes at once, at least.
+const leastCut = 64 << 10
+
+// trimGreatest removes the oldest entries of the project that takes most, and of
+// the next that takes most then, until excess bytes are gone or so many entries
+// that others may write in between. No project loses entries to one that has more.
+func (db *database) trimGreatest(ctx context.Context, excess int64) (more bool, err error) {
+	if db.usage == nil {
+		if db.usage, err = db.count(ctx); err != nil {
+			return false, err
+		}
+	}
+	for left := trimEntries; excess > 0 && left > 0; {
+		project, ahead := db.usage.greatest()
+		ids, size, err := db.oldest(ctx, project, min(excess, max(ahead, leastCut)), left)
+		if err != nil {
+			return false, err
+		}
+		if len(ids) == 0 { // what is counted is not there
+			db.usage = nil
+			return false, nil
+		}
+		if err := db.removeAll(ctx, ids); err != nil {
+			return false, err
+		}
+		db.usage[project] -= size
+		if db.usage[project] <= 0 {
+			delete(db.usage, project)
+		}
+		excess, left = excess-size, left-len(ids)
+	}
+	return excess > 0, nil
+}
+
+// oldest returns the oldest entries of a project that take so much, at least one
+// and at most so many.
+func (db *database) oldest(ctx context.Context, project lateen.ProjectID, much int64, most int) (ids []int64, size int64, err error) {
+	rows, err := db.file.Read.QueryContext(ctx, `SELECT id, `+weighed+` FROM entries WHERE project = ? ORDER BY time, id LIMIT ?`,
+		MaxRequestBytes, overhead, overhead, project, most)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the oldest logs of a project: %w", err)
+	}
+	defer rows.Close()
+	for size < much && rows.Next() {
+		var id, n int64
+		if err := rows.Scan(&id, &n); err != nil {
+			return nil, 0, err
+		}
+		ids, size = append(ids, id), size+n
+	}
+	return ids, size, rows.Err()
+}
+
+// removeAll deletes entries and their lines.
+func (db *database) removeAll(ctx context.Context, ids []int64) error {
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	tx, err := db.file.Write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, query := range []string{
+		`DELETE FROM lines WHERE entry IN (SELECT value FROM json_each(?))`,
+		`DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))`,
+	} {
+		if _, err := tx.ExecContext(ctx, query, string(list)); err != nil {
+			return fmt.Errorf("remove the logs of a project: %w", err)
+		}
+	}
+	return tx.Commit()
+}
