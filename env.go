@@ -1,6 +1,9 @@
 package lateen
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // The environments every project has; others are custom, named by their slug.
 const (
@@ -40,7 +43,14 @@ var (
 	ErrEnvReserved   = &Error{Code: Invalid, Reason: "env_reserved", Message: "the name is reserved for the platform"}
 	ErrEnvTaken      = &Error{Code: Conflict, Reason: "ENV_CONFLICT", Message: "the variable exists in one of these environments", Hint: "change it with `lateen env update`, or add it with --force"}
 	ErrTargetInvalid = &Error{Code: Invalid, Reason: "target_invalid", Message: "an environment's name is 1 to 32 characters of a-z, 0-9 and '-'"}
+	ErrEnvTooMany    = &Error{Code: Exhausted, Reason: "env_too_many", Message: "the project has as many environment variables as it may", Hint: "remove some with `lateen env rm`"}
 	ErrEnvTooLarge   = &Error{Code: Invalid, Reason: "env_too_large", Message: "the variables of a deployment are 64 KiB at most together"}
+)
+
+// What the variables of one project may be, all environments and branches together.
+const (
+	MaxProjectEnv      = 1000    // variables
+	MaxProjectEnvBytes = 4 << 20 // of names and sealed values
 )
 
 // MaxEnvBytes bounds the names and values of one deployment together.
@@ -55,6 +65,8 @@ func (e *EnvVar) Validate() error {
 		return ErrEnvInvalid.With("%q is not a variable name: letters, digits and '_', not a digit first, 256 at most", e.Key)
 	case ReservedEnv(e.Key):
 		return ErrEnvReserved.With("%s is reserved for the platform", e.Key)
+	case strings.ContainsRune(e.Value, 0):
+		return ErrEnvInvalid.With("the value of %s has a NUL byte, which no process can be given", e.Key)
 	case len(e.Target) == 0:
 		return ErrEnvInvalid.With("%s names no environment", e.Key).WithHint("say production, preview or development")
 	case len(e.Key)+len(e.Value) > MaxEnvBytes:

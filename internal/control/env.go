@@ -82,7 +82,7 @@ func (c *Control) CreateEnvs(ctx context.Context, idOrName string, vars []lateen
 				return err
 			}
 		}
-		return nil
+		return checkRoom(ctx, q, project.ID)
 	})
 	if err != nil {
 		return nil, err
@@ -105,6 +105,25 @@ func (c *Control) createEnv(ctx context.Context, q *store.Queries, v lateen.EnvV
 		return err
 	}
 	return q.CreateEnv(ctx, sealed)
+}
+
+// checkRoom reports that the variables of a project are more than it may have.
+func checkRoom(ctx context.Context, q *store.Queries, project lateen.ProjectID) error {
+	vars, err := q.ListEnv(ctx, project)
+	if err != nil {
+		return err
+	}
+	bytes := 0
+	for _, v := range vars {
+		bytes += len(v.Key) + len(v.Value) + len(v.Comment)
+	}
+	switch {
+	case len(vars) > lateen.MaxProjectEnv:
+		return lateen.ErrEnvTooMany.With("a project has %d environment variables at most", lateen.MaxProjectEnv)
+	case bytes > lateen.MaxProjectEnvBytes:
+		return lateen.ErrEnvTooMany.With("the environment variables of a project have %d MiB at most together", lateen.MaxProjectEnvBytes>>20)
+	}
+	return nil
 }
 
 // makeRoom takes the environments of v from variables of the same key and
@@ -175,7 +194,10 @@ func (c *Control) UpdateEnv(ctx context.Context, idOrName string, id lateen.EnvI
 		if err != nil {
 			return err
 		}
-		return q.UpdateEnv(ctx, sealed)
+		if err := q.UpdateEnv(ctx, sealed); err != nil {
+			return err
+		}
+		return checkRoom(ctx, q, project.ID)
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -131,6 +132,7 @@ func TestEnvRefuses(t *testing.T) {
 		"an unknown type":        {Key: "KEY", Type: "secret", Target: []string{"production"}},
 		"a sensitive one in dev": {Key: "KEY", Type: "sensitive", Target: []string{"development"}},
 		"a branch of production": {Key: "KEY", Type: "plain", Target: []string{"production"}, GitBranch: "main"},
+		"a value with a NUL":     {Key: "KEY", Type: "plain", Target: []string{"production"}, Value: "a\x00b"},
 		"a huge value":           {Key: "KEY", Type: "plain", Target: []string{"production"}, Value: strings.Repeat("x", lateen.MaxEnvBytes)},
 	} {
 		_, err := c.CreateEnv(c.ctx, "shop", v, false)
@@ -197,4 +199,22 @@ func TestAnEnvironmentIsBounded(t *testing.T) {
 	wants(t, err, lateen.ErrEnvTooLarge)
 	_, err = c.Deploy(c.ctx, control.DeployRequest{Project: "shop", Target: "preview", Files: inline("one"), Env: map[string]string{"LD PRELOAD": "x"}})
 	wants(t, err, lateen.ErrEnvInvalid)
+}
+
+func TestTheVariablesOfAProjectAreBounded(t *testing.T) {
+	c := withProject(t)
+	vars := make([]lateen.EnvVar, lateen.MaxProjectEnv)
+	for i := range vars {
+		vars[i] = lateen.EnvVar{Key: fmt.Sprint("KEY_", i), Type: lateen.EnvPlain, Target: []string{"production"}}
+	}
+	if _, err := c.CreateEnvs(c.ctx, "shop", vars, false); err != nil {
+		t.Fatal(err)
+	}
+	one := lateen.EnvVar{Key: "ONE_MORE", Type: lateen.EnvPlain, Target: []string{"production"}}
+	_, err := c.CreateEnv(c.ctx, "shop", one, false)
+	wants(t, err, lateen.ErrEnvTooMany)
+	one.Key = "KEY_1"
+	if _, err := c.CreateEnv(c.ctx, "shop", one, true); err != nil {
+		t.Errorf("a variable that takes the place of another: %v", err)
+	}
 }
