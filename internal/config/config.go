@@ -123,10 +123,17 @@ func (c *Config) Validate() error {
 		return ErrInvalid.With("--database is not a postgres:// DSN")
 	case !lateen.IsHost(c.Domain):
 		return ErrInvalid.With("--domain %q is not a domain: labels of a-z, 0-9 and -, divided by dots", c.Domain)
+	case isAddress(c.Domain):
+		return ErrInvalid.With("--domain %q is an address: hosts are generated beneath a domain, such as localhost or example.com", c.Domain)
 	case c.Duration > c.MaxDuration:
 		return ErrInvalid.With("--duration %s is more than --max-duration %s", c.Duration, c.MaxDuration)
 	}
 	return (&lateen.Team{Slug: c.Team}).Validate()
+}
+
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
 }
 
 // LocalURL is where the API answers, without a slash at the end.

@@ -54,7 +54,7 @@ func TestTheEnvironmentOverridesTheDefaults(t *testing.T) {
 
 func TestAMalformedSettingIsNamedWithItsValue(t *testing.T) {
 	for name, value := range map[string]string{
-		"LATEEN_KEEP_ALIVE": "soon", "LATEEN_POOL": "-1", "LATEEN_BODY_LIMIT": "9999999999GiB",
+		"LATEEN_KEEP_ALIVE": "soon", "LATEEN_LOG_AGE": "-1h", "LATEEN_POOL": "-1", "LATEEN_BODY_LIMIT": "9999999999GiB",
 		"LATEEN_TRUSTED_PROXIES": "everyone", "LATEEN_LOG_LEVEL": "loud", "LATEEN_ALLOW_PRIVATE_ORIGINS": "perhaps",
 	} {
 		_, err := config.Load(env(name, value))
@@ -74,6 +74,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 		"a URL for a domain":          func(c *config.Config) { c.Domain = "https://example.com" },
 		"no domain":                   func(c *config.Config) { c.Domain = "" },
 		"more than the most":          func(c *config.Config) { c.Duration = 2 * time.Hour },
+		"an address for a domain":     func(c *config.Config) { c.Domain = "127.0.0.1" },
 		"a team that is no label":     func(c *config.Config) { c.Team = "The Team" },
 	} {
 		c := config.Default(env())

@@ -45,9 +45,11 @@ func (v size) Type() string       { return "size" }
 func (v prefixes) Type() string   { return "cidrs" }
 func (v ports) Type() string      { return "ports" }
 func (v duration) Set(s string) error {
-	if err := assign(v.p, s, time.ParseDuration); err != nil {
-		return fmt.Errorf("it is a duration: 90s, 5m, 1h30m")
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return fmt.Errorf("it is a duration of 0 or more: 90s, 5m, 1h30m")
 	}
+	*v.p = d
 	return nil
 }
 
