@@ -131,7 +131,7 @@ func (t *Term) JSON(v any) error {
 	if err != nil {
 		return fmt.Errorf("write the answer as JSON: %w", err)
 	}
-	t.Raw(string(b) + "\n")
+	t.Raw(escapeControls(b) + "\n")
 	return nil
 }
 
@@ -141,7 +141,7 @@ func (t *Term) JSONLine(v any) error {
 	if err != nil {
 		return fmt.Errorf("write the answer as JSON: %w", err)
 	}
-	t.Raw(string(b) + "\n")
+	t.Raw(escapeControls(b) + "\n")
 	return nil
 }
 
@@ -152,8 +152,22 @@ func (t *Term) Raw(text string) { t.write(&t.stdout, text) }
 func (t *Term) ErrJSON(v any) {
 	b, err := json.Marshal(v)
 	if err == nil {
-		t.write(&t.stderr, string(b)+"\n")
+		t.write(&t.stderr, escapeControls(b)+"\n")
 	}
+}
+
+// escapeControls escapes the control characters that JSON allows as they are,
+// U+007F to U+009F: terminals take U+009B for the beginning of a sequence.
+func escapeControls(document []byte) string {
+	var b strings.Builder
+	for _, r := range string(document) {
+		if r >= 0x7f && r <= 0x9f {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // Linef prints a line for people.

@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -234,6 +235,29 @@ func TestNumbersAreForPeople(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 12345: "12.3 kB", 999_960: "1.0 MB", 5_200_000_000: "5.2 GB"} {
 		if got := Amount(n); got != want {
 			t.Errorf("amount(%d) is %s, want %s", n, got, want)
+		}
+	}
+}
+
+// ECMA-48 has U+0080 to U+009F as control characters; U+009B alone begins a
+// sequence as ESC [ does. JSON (RFC 8259, section 7) allows them raw, and escaped.
+func TestJSONHasNoRawControlCharacters(t *testing.T) {
+	term, out := terminalTerm(80, false)
+	text := "a\u009b31mred\u007f\u0085ü"
+	if err := term.JSON(map[string]string{"text": text}); err != nil {
+		t.Fatal(err)
+	}
+	if err := term.JSONLine(text); err != nil {
+		t.Fatal(err)
+	}
+	term.ErrJSON(text)
+	if strings.ContainsFunc(out.String(), func(r rune) bool { return r >= 0x7f && r <= 0x9f }) {
+		t.Errorf("the output is %q", out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		var got string
+		if strings.HasPrefix(line, `"`) && (json.Unmarshal([]byte(line), &got) != nil || got != text) {
+			t.Errorf("%q reads as %q", line, got)
 		}
 	}
 }
