@@ -104,7 +104,7 @@ func newLogger(o Options) (*slog.Logger, error) {
 			return nil, fmt.Errorf("read the log level %q: %w", o.Level, err)
 		}
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: cutValue}
 	if strings.EqualFold(o.Format, "json") {
 		return slog.New(slog.NewJSONHandler(o.Out, options)), nil
 	}

@@ -1,0 +1,39 @@
+package telemetry
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+)
+
+// The bounds of one value in the daemon's log: what visitors and user code send
+// is in some of them.
+const (
+	maxValue = 2 << 10
+	maxStack = 16 << 10 // of the stack of a panic
+)
+
+// cutValue bounds the texts of a log record.
+func cutValue(_ []string, a slog.Attr) slog.Attr {
+	limit := maxValue
+	if a.Key == "stack" {
+		limit = maxStack
+	}
+	switch v := a.Value; v.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(cut(v.String(), limit))
+	case slog.KindAny:
+		if err, ok := v.Any().(error); ok {
+			a.Value = slog.StringValue(cut(err.Error(), limit))
+		}
+	default:
+	}
+	return a
+}
+
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(text[:limit], ""), len(text))
+}
