@@ -27,13 +27,13 @@ const maxChecked = 1 << 16
 type blobs struct {
 	store   artifact.Store
 	small   *share.Cache[lateen.ProjectID, lateen.Digest, []byte]
-	checked *otter.Cache[lateen.Digest, struct{}]
+	checked *share.Cache[lateen.ProjectID, lateen.Digest, struct{}]
 }
 
 func newBlobs(store artifact.Store, memory int64) *blobs {
 	return &blobs{
 		store: store, small: share.NewCache[lateen.ProjectID, lateen.Digest, []byte](memory),
-		checked: otter.Must(&otter.Options[lateen.Digest, struct{}]{MaximumSize: maxChecked}),
+		checked: share.NewCache[lateen.ProjectID, lateen.Digest, struct{}](maxChecked),
 	}
 }
 
@@ -52,7 +52,7 @@ func (b *blobs) open(ctx context.Context, project lateen.ProjectID, blob lateen.
 		return bytes.NewReader(content[min(part.start, end):end]), nil
 	}
 	if blob.Size <= checkedBlob {
-		if _, err := b.checked.Get(ctx, blob.Digest, otter.LoaderFunc[lateen.Digest, struct{}](b.check)); err != nil {
+		if err := b.check(ctx, project, blob.Digest); err != nil {
 			return nil, err
 		}
 	}
@@ -80,8 +80,15 @@ func (b *blobs) read(ctx context.Context, d lateen.Digest) ([]byte, error) {
 	return artifact.Read(ctx, b.store, d)
 }
 
-func (b *blobs) check(ctx context.Context, d lateen.Digest) (struct{}, error) {
-	return struct{}{}, artifact.Verify(ctx, b.store, d)
+// check verifies the content of a digest, unless it is known to be whole.
+func (b *blobs) check(ctx context.Context, project lateen.ProjectID, d lateen.Digest) error {
+	if _, ok := b.checked.Get(d); ok {
+		return nil
+	}
+	_, err := b.checked.Load(ctx, d, func(ctx context.Context) (lateen.ProjectID, struct{}, int64, error) {
+		return project, struct{}{}, 1, artifact.Verify(ctx, b.store, d)
+	})
+	return err
 }
 
 // fileBody is a part of a file.
