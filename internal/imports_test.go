@@ -66,7 +66,10 @@ var layers = map[string]string{
 
 	// Ring 4: faces.
 	"internal/api": "internal/control internal/observe internal/share internal/store",
-	"internal/cli": "client internal/atomicfile internal/config internal/source internal/terminal",
+	"internal/cli": "client internal/atomicfile internal/cli/account internal/cli/command internal/config internal/source internal/terminal",
+
+	"internal/cli/account": "client internal/cli/command internal/config internal/terminal",
+	"internal/cli/command": "client internal/atomicfile internal/config internal/terminal",
 
 	"internal/terminal": "",
 
@@ -81,7 +84,7 @@ var heavy = map[string]string{
 	"github.com/tetratelabs/wazero":      "internal/engine/wasi",
 	"github.com/jackc/pgx":               "internal/store/postgres",
 	"github.com/pressly/goose":           "internal/store internal/store/sqlite internal/store/postgres internal/observe",
-	"github.com/spf13/":                  "internal/cli",
+	"github.com/spf13/":                  "internal/cli internal/cli/account internal/cli/command",
 	"github.com/prometheus/":             "internal/telemetry",
 	"go.opentelemetry.io/":               "internal/telemetry",
 	"github.com/dlclark/regexp2":         "internal/route",

@@ -8,13 +8,14 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newAliasCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "alias",
-		GroupID: groupSettings,
+		GroupID: command.Settings,
 		Short:   "Point hosts at deployments",
 		Long: "Aliases are hosts that lead to a deployment: those the platform makes for production\n" +
 			"and branches, and those you set. They move at once and no request is lost.",
@@ -22,8 +23,8 @@ func newAliasCommand(s *session) *cobra.Command {
 			"lateen alias set shop-4k2j9x1ab-team.localhost beta   # beta.localhost\n" +
 			"lateen alias rm beta.localhost",
 	}
-	family(c)
-	adopt(c, newAliasListCommand(s), newAliasSetCommand(s), newAliasRemoveCommand(s))
+	command.Family(c)
+	command.Adopt(c, newAliasListCommand(s), newAliasSetCommand(s), newAliasRemoveCommand(s))
 	return c
 }
 
@@ -35,7 +36,7 @@ func newAliasListCommand(s *session) *cobra.Command {
 		Short: "List aliases",
 		Long: "Lists aliases: of the project you name or this directory is linked to, else of the\n" +
 			"whole team.",
-		Args: takes(0, 0, ""),
+		Args: command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error { return s.listAliases(c.Context(), all, most) },
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "of the whole team, linked or not")
@@ -55,18 +56,18 @@ func (s *session) listAliases(ctx context.Context, all bool, most int) error {
 	if err != nil {
 		return err
 	}
-	if s.flags.json {
-		return s.term.JSON(map[string]any{"aliases": aliases})
+	if s.Flags.JSON {
+		return s.Term.JSON(map[string]any{"aliases": aliases})
 	}
 	if len(aliases) == 0 {
-		s.term.Linef("There are no aliases here yet.")
+		s.Term.Linef("There are no aliases here yet.")
 		return nil
 	}
 	rows := make([][]string, 0, len(aliases))
 	for _, a := range aliases {
-		rows = append(rows, []string{terminal.Paint(terminal.Code, a.SiteURL), terminal.Clean(a.Target.Host), s.age(a.UpdatedAt)})
+		rows = append(rows, []string{terminal.Paint(terminal.Code, a.SiteURL), terminal.Clean(a.Target.Host), s.Age(a.UpdatedAt)})
 	}
-	s.term.Table([]terminal.Column{{Title: "alias"}, {Title: "leads to", Drop: 1}, {Title: "since", Right: true, Drop: 2}}, rows)
+	s.Term.Table([]terminal.Column{{Title: "alias"}, {Title: "leads to", Drop: 1}, {Title: "since", Right: true, Drop: 2}}, rows)
 	return nil
 }
 
@@ -77,10 +78,10 @@ func newAliasSetCommand(s *session) *cobra.Command {
 		Long: "Points a host at a deployment. A name without a dot is a host of the platform's own\n" +
 			"domain. The DNS of any other host must lead to the platform.",
 		Example:           "lateen alias set shop-4k2j9x1ab-team.localhost beta",
-		Args:              takes(2, 2, "which deployment, and which host"),
+		Args:              command.Takes(2, 2, "which deployment, and which host"),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := s.client()
+			api, err := s.Client()
 			if err != nil {
 				return err
 			}
@@ -88,11 +89,11 @@ func newAliasSetCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if s.flags.json {
-				return s.term.JSON(a)
+			if s.Flags.JSON {
+				return s.Term.JSON(a)
 			}
-			s.term.Donef("%s leads to %s", a.Host, host(args[0]))
-			s.term.Answer(terminal.Paint(terminal.Code, a.SiteURL))
+			s.Term.Donef("%s leads to %s", a.Host, host(args[0]))
+			s.Term.Answer(terminal.Paint(terminal.Code, a.SiteURL))
 			return nil
 		},
 	}
@@ -105,24 +106,24 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 		Aliases:           []string{"remove"},
 		Short:             "Remove an alias",
 		Long:              "Removes an alias: its host leads nowhere from then on.",
-		Args:              takes(1, 1, "which host"),
+		Args:              command.Takes(1, 1, "which host"),
 		ValidArgsFunction: s.completeAliases,
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := s.client()
+			api, err := s.Client()
 			if err != nil {
 				return err
 			}
 			name := host(args[0])
-			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", terminal.Paint(terminal.Bold, name))); err != nil {
+			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", terminal.Paint(terminal.Bold, name))); err != nil {
 				return err
 			}
 			if err := api.RemoveAlias(c.Context(), name); err != nil {
 				return err
 			}
-			s.term.Donef("Removed %s", name)
+			s.Term.Donef("Removed %s", name)
 			return nil
 		},
 	}
-	yesFlag(c, &yes)
+	command.YesFlag(c, &yes)
 	return c
 }

@@ -6,18 +6,16 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/config"
-	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // State is everything a command touches of the process it runs in.
@@ -78,7 +76,7 @@ func Run(ctx context.Context, s State) int {
 	sess := newSession(s)
 	root := newRootCommand(sess)
 	cmd, err := root.ExecuteContextC(ctx)
-	sess.term.Close()
+	sess.Term.Close()
 	if err == nil {
 		return 0
 	}
@@ -92,18 +90,7 @@ func Run(ctx context.Context, s State) int {
 // session is one run of a command.
 type session struct {
 	State
-
-	term  *terminal.Term
-	input *bufio.Reader // of Stdin
-	flags globalFlags
-}
-
-// globalFlags are the flags every command has.
-type globalFlags struct {
-	client  config.Client
-	project string
-	cwd     string
-	json    bool
+	*command.Session
 }
 
 func newSession(s State) *session {
@@ -116,31 +103,8 @@ func newSession(s State) *session {
 	if s.Stdin == nil {
 		s.Stdin = strings.NewReader("")
 	}
-	sess := &session{State: s, input: bufio.NewReader(s.Stdin)}
-	sess.term = terminal.NewTerm(s.Stdin, s.Stdout, s.Stderr, sess.getenv, s.Now)
-	return sess
-}
-
-// getenv is the value of an environment variable; the last one of a name counts.
-func (s *session) getenv(name string) string {
-	for i := len(s.Env) - 1; i >= 0; i-- {
-		if key, value, ok := strings.Cut(s.Env[i], "="); ok && key == name {
-			return value
-		}
-	}
-	return ""
-}
-
-// path is a path that a user wrote, as a command may use it.
-func (s *session) path(name string) (string, error) {
-	for _, dir := range []string{s.flags.cwd, s.Dir} {
-		if filepath.IsAbs(name) {
-			break
-		}
-		name = filepath.Join(dir, name)
-	}
-	if name == "" {
-		name = "."
-	}
-	return filepath.Abs(name)
+	return &session{State: s, Session: command.NewSession(command.Process{
+		Env: s.Env, Dir: s.Dir, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
+		HTTP: s.HTTP, UserAgent: "lateen/" + ReadBuild().Version, Now: s.Now,
+	})}
 }

@@ -35,7 +35,7 @@ func completeAfterFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
 func (s *session) complete(c *cobra.Command, prefix string, names func(context.Context, *client.Client) []string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(c.Context(), completeTime)
 	defer cancel()
-	api, err := s.client()
+	api, err := s.Client()
 	if err != nil {
 		return nil, noFiles
 	}
@@ -78,7 +78,7 @@ func (s *session) completeDeployments(c *cobra.Command, args []string, prefix st
 		var names []string
 		for i := range deployments {
 			d := &deployments[i]
-			about := d.Environment() + " " + strings.ToLower(string(d.State)) + " " + s.age(d.CreatedAt)
+			about := d.Environment() + " " + strings.ToLower(string(d.State)) + " " + s.Age(d.CreatedAt)
 			names = append(names, d.Host+"\t"+about, string(d.ID)+"\t"+about)
 		}
 		return names

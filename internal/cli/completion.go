@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
 func newCompletionCommand(s *session) *cobra.Command {
@@ -17,7 +19,7 @@ func newCompletionCommand(s *session) *cobra.Command {
 			"lateen completion zsh > \"${fpath[1]}/_lateen\"\n" +
 			"lateen completion fish > ~/.config/fish/completions/lateen.fish",
 		ValidArgs: []string{"bash", "zsh", "fish"},
-		Args:      takes(1, 1, "for which shell"),
+		Args:      command.Takes(1, 1, "for which shell"),
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		var script bytes.Buffer
@@ -30,12 +32,12 @@ func newCompletionCommand(s *session) *cobra.Command {
 		case "fish":
 			err = root.GenFishCompletion(&script, true)
 		default:
-			return errUsage.With("there is no completion for %q", args[0]).WithHint("bash, zsh and fish are known")
+			return command.ErrUsage.With("there is no completion for %q", args[0]).WithHint("bash, zsh and fish are known")
 		}
 		if err != nil {
 			return fmt.Errorf("write the completion for %s: %w", args[0], err)
 		}
-		s.term.Raw(script.String())
+		s.Term.Raw(script.String())
 		return nil
 	}
 	return c

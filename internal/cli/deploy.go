@@ -12,6 +12,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/source"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
@@ -30,7 +31,7 @@ func newDeployCommand(s *session) *cobra.Command {
 	var f deployFlags
 	c := &cobra.Command{
 		Use:     "deploy [directory]",
-		GroupID: groupDeploy,
+		GroupID: command.Deploy,
 		Short:   "Deploy what was built, and print its URL",
 		Long: "Deploys the build output in .vercel/output of a directory and prints the URL of\n" +
 			"the deployment. Only files that the platform does not have are uploaded.\n\n" +
@@ -43,9 +44,9 @@ func newDeployCommand(s *session) *cobra.Command {
 			"lateen deploy --prod\n" +
 			"lateen deploy site --project shop --env API_URL=https://api.example.com\n" +
 			"lateen deploy --prod --skip-domain   # staged, until it is promoted",
-		Args: takes(0, 1, ""),
+		Args: command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, err := s.path(strings.Join(args, ""))
+			dir, err := s.Path(strings.Join(args, ""))
 			if err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ func newDeployCommand(s *session) *cobra.Command {
 	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "`key=value` to find the deployment by; may be repeated")
 	flags.BoolVar(&f.skipDomain, "skip-domain", false, "leave production where it is: stage it for a promotion")
 	flags.BoolVar(&f.noWait, "no-wait", false, "return once everything is uploaded")
-	yesFlag(c, &f.yes)
+	command.YesFlag(c, &f.yes)
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
 	return c
@@ -115,11 +116,11 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 
 // deployed ends a command that made a deployment.
 func (s *session) deployed(on *site, d *client.Deployment, err error, show *deployView) error {
-	s.term.Close()
+	s.Term.Close()
 	switch {
 	case err == nil:
 	case d != nil && d.ID != "" && !d.State.Final():
-		s.term.Linef("%s goes on without this command; see it with `lateen inspect %s`.", d.ID, d.ID)
+		s.Term.Linef("%s goes on without this command; see it with `lateen inspect %s`.", d.ID, d.ID)
 		return err
 	default:
 		show.tellUploaded()
@@ -128,12 +129,12 @@ func (s *session) deployed(on *site, d *client.Deployment, err error, show *depl
 		}
 		return err
 	}
-	if s.flags.json {
-		return s.term.JSON(reportOf(d))
+	if s.Flags.JSON {
+		return s.Term.JSON(reportOf(d))
 	}
 	show.finish(d)
-	if !s.term.Shown() || !s.term.Moves() {
-		s.term.Answer(d.SiteURL)
+	if !s.Term.Shown() || !s.Term.Moves() {
+		s.Term.Answer(d.SiteURL)
 	}
 	return nil
 }
@@ -144,7 +145,7 @@ func pairs(flag string, list []string) (map[string]string, error) {
 	for _, text := range list {
 		key, value, ok := strings.Cut(text, "=")
 		if !ok || key == "" {
-			return nil, errUsage.With("%s takes KEY=value, not %q", flag, text)
+			return nil, command.ErrUsage.With("%s takes KEY=value, not %q", flag, text)
 		}
 		out[key] = value
 	}
@@ -154,7 +155,7 @@ func pairs(flag string, list []string) (map[string]string, error) {
 // targetOf is the environment that flags ask for; "" leaves it to the platform.
 func targetOf(prod bool, target string) (string, error) {
 	if prod && target != "" && target != lateen.Production {
-		return "", errUsage.With("--prod and --target %s contradict each other", target)
+		return "", command.ErrUsage.With("--prod and --target %s contradict each other", target)
 	}
 	if prod {
 		return lateen.Production, nil
@@ -180,7 +181,7 @@ func builtRoot(dir string, p *client.Project) string {
 // checkBuilt says what to do where there is nothing to deploy in a folder of dir.
 func checkBuilt(dir, root, target string) error {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return errUsage.With("there is no directory %s", dir)
+		return command.ErrUsage.With("there is no directory %s", dir)
 	}
 	if isBuilt(filepath.Join(dir, root)) {
 		return nil
@@ -206,7 +207,7 @@ func checkBuilt(dir, root, target string) error {
 // without a link is linked to it; one with a link keeps that.
 func (s *session) siteToDeploy(ctx context.Context, dir string, l *link, yes bool) (*site, error) {
 	found, err := s.site(ctx, dir)
-	name := s.flags.project
+	name := s.Flags.Project
 	switch {
 	case err == nil && (name == "" || l.real()):
 		return found, nil
@@ -214,7 +215,7 @@ func (s *session) siteToDeploy(ctx context.Context, dir string, l *link, yes boo
 	default:
 		return nil, err
 	}
-	c, err := s.client()
+	c, err := s.Client()
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +225,7 @@ func (s *session) siteToDeploy(ctx context.Context, dir string, l *link, yes boo
 			return nil, err
 		}
 	}
-	if s.flags.project != "" && l.real() {
+	if s.Flags.Project != "" && l.real() {
 		p, err := c.CreateProject(ctx, name, lateen.ProjectSettings{})
 		return &site{c, p}, err
 	}
@@ -249,9 +250,9 @@ func (s *session) confirmExisting(ctx context.Context, c *client.Client, name st
 	if err != nil {
 		return err
 	}
-	if !s.term.Interactive() {
+	if !s.Term.Interactive() {
 		return lateen.ErrProjectTaken.With("there is a project %q already, and this directory is not linked to it", name).
 			WithHint("say --yes to deploy to it, or choose another with --project")
 	}
-	return s.confirm(ctx, false, fmt.Sprintf("There is a project %s already. Deploy to it?", terminal.Paint(terminal.Bold, name)))
+	return s.Confirm(ctx, false, fmt.Sprintf("There is a project %s already. Deploy to it?", terminal.Paint(terminal.Bold, name)))
 }

@@ -58,7 +58,7 @@ func (s *session) when(at lateen.Millis) string {
 	if at == 0 {
 		return ""
 	}
-	return s.age(at) + " ago  " + terminal.Paint(terminal.Dim, at.Time().Format(time.RFC3339))
+	return s.Age(at) + " ago  " + terminal.Paint(terminal.Dim, at.Time().Format(time.RFC3339))
 }
 
 // commitText is the commit a deployment was made from, in a few words.

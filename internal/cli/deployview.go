@@ -46,15 +46,15 @@ func (v *deployView) progress(p client.Progress) {
 func (v *deployView) enter(p client.Progress) {
 	switch p.Stage {
 	case client.Hashing:
-		v.live = v.term.Live("Reading the build output")
+		v.live = v.Term.Live("Reading the build output")
 	case client.Uploading:
 		label := "Uploading"
-		if !v.term.Moves() {
+		if !v.Term.Moves() {
 			label += " " + terminal.Count(p.TotalFiles, "file") + ", " + terminal.Amount(p.TotalBytes)
 		}
-		v.live = v.term.Live(label)
+		v.live = v.Term.Live(label)
 	case client.Building:
-		v.live = v.term.Live("Deploying " + string(p.Deployment.ID))
+		v.live = v.Term.Live("Deploying " + string(p.Deployment.ID))
 	case client.Done:
 	}
 }
@@ -77,10 +77,10 @@ func (v *deployView) event(e *lateen.DeploymentEvent) {
 		return
 	}
 	for _, line := range terminal.CleanLines(e.Text) {
-		if width := v.term.Width(); width > 0 {
+		if width := v.Term.Width(); width > 0 {
 			line = strings.ReplaceAll(terminal.Wrap(line, width-4), "\n", "\n    ")
 		}
-		v.term.Linef("  %s", logText(e.Level, line))
+		v.Term.Linef("  %s", logText(e.Level, line))
 	}
 }
 
@@ -102,15 +102,15 @@ func (v *deployView) finish(d *client.Deployment) {
 		took = " " + terminal.Paint(terminal.Dim, terminal.Elapsed(d.ReadyAt.Time().Sub(d.CreatedAt.Time())))
 	}
 	if d.State != lateen.Ready {
-		v.term.Donef("Uploaded; %s is %s", d.ID, d.State)
+		v.Term.Donef("Uploaded; %s is %s", d.ID, d.State)
 	} else {
-		v.term.Donef("Ready%s", took)
+		v.Term.Donef("Ready%s", took)
 	}
-	v.term.Linef("")
+	v.Term.Linef("")
 	for _, f := range urls(d) {
-		v.term.Linef("  %s   %s", terminal.Pad(terminal.Paint(terminal.Bold, f[0]), 10, false), terminal.Paint(terminal.Code, f[1]))
+		v.Term.Linef("  %s   %s", terminal.Pad(terminal.Paint(terminal.Bold, f[0]), 10, false), terminal.Paint(terminal.Code, f[1]))
 	}
-	v.term.Linef("")
+	v.Term.Linef("")
 }
 
 // urls are where a deployment is served, by what it is there.
@@ -135,6 +135,6 @@ func (v *deployView) tellUploaded() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if u := v.uploaded; u.TotalFiles > u.Files {
-		v.term.Linef("%d of %s are uploaded and stay; `lateen deploy` goes on from there.", u.Files, terminal.Count(u.TotalFiles, "file"))
+		v.Term.Linef("%d of %s are uploaded and stay; `lateen deploy` goes on from there.", u.Files, terminal.Count(u.TotalFiles, "file"))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
@@ -18,7 +19,7 @@ var errUnfit = &lateen.Error{Code: lateen.Internal, Reason: "host_unfit", Messag
 func newDoctorCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "doctor",
-		GroupID: groupPlatform,
+		GroupID: command.Platform,
 		Short:   "Examine this host",
 		Long: "Tells which walls stand around functions on this host, why the others do not, and\n" +
 			"what else a platform would lack there: a disk, an address, room. It takes the\n" +
@@ -26,7 +27,7 @@ func newDoctorCommand(s *session) *cobra.Command {
 			"✓ is as it should be. ! works, but functions could take more than their share, or\n" +
 			"something be slow or lost. ✗ is essential; if there is one, the exit code is not 0.",
 		Example: "lateen doctor\nsudo lateen doctor --domain example.com --listen :443",
-		Args:    takes(0, 0, ""),
+		Args:    command.Takes(0, 0, ""),
 	}
 	s.settle(c, s.runDoctor)
 	return c
@@ -37,15 +38,15 @@ func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
 		return errNoPlatform
 	}
 	var err error
-	if c.Data, err = s.path(c.Data); err != nil {
+	if c.Data, err = s.Path(c.Data); err != nil {
 		return err
 	}
 	x, err := s.Doctor(ctx, c)
 	if err != nil {
 		return err
 	}
-	if s.flags.json {
-		err = s.term.JSON(struct {
+	if s.Flags.JSON {
+		err = s.Term.JSON(struct {
 			lateen.Examination
 
 			Fit bool `json:"fit"`
@@ -68,7 +69,7 @@ func (s *session) findings(title string, found []lateen.Finding) {
 		names = max(names, ansi.StringWidth(f.Name))
 	}
 	text := indent + names + terminal.Gap
-	width := s.term.AnswerWidth()
+	width := s.Term.AnswerWidth()
 	fold := func(text string, left int) string {
 		if width > left+20 {
 			text = terminal.Wrap(text, width-left)
@@ -85,11 +86,11 @@ func (s *session) findings(title string, found []lateen.Finding) {
 			b.WriteString(fold(terminal.Clean(f.Detail), text) + "\n")
 		}
 		if f.Verdict != lateen.Fit && f.Remedy != "" {
-			remedy := terminal.Quoted(fold(capital(terminal.Clean(f.Remedy)), text+2), s.term.Colorful())
+			remedy := terminal.Quoted(fold(capital(terminal.Clean(f.Remedy)), text+2), s.Term.Colorful())
 			b.WriteString(strings.Repeat(" ", text) + terminal.Paint(terminal.Warn, "→") + " " + remedy + "\n")
 		}
 	}
-	s.term.Print(b.String())
+	s.Term.Print(b.String())
 }
 
 // mark is a verdict in one column.

@@ -28,7 +28,7 @@ type logView struct {
 const narrow = 84
 
 func (s *session) newLogView(usage bool) *logView {
-	v := &logView{term: s.term, json: s.flags.json, width: s.term.AnswerWidth(), layout: "15:04:05.000", kinds: 10, paths: 30, usage: usage}
+	v := &logView{term: s.Term, json: s.Flags.JSON, width: s.Term.AnswerWidth(), layout: "15:04:05.000", kinds: 10, paths: 30, usage: usage}
 	switch {
 	case v.width == 0:
 	case v.width < narrow:

@@ -11,13 +11,14 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 func newEnvCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "env",
-		GroupID: groupSettings,
+		GroupID: command.Settings,
 		Short:   "Keep environment variables",
 		Long: "Variables belong to a project and to some of its environments: production, preview,\n" +
 			"development, or one of your own. A deployment keeps the values it was made with:\n" +
@@ -26,8 +27,8 @@ func newEnvCommand(s *session) *cobra.Command {
 			"lateen env add API_KEY production < key.txt\n" +
 			"lateen env pull",
 	}
-	family(c)
-	adopt(c, newEnvListCommand(s), newEnvAddCommand(s), newEnvUpdateCommand(s), newEnvRemoveCommand(s), newEnvPullCommand(s))
+	command.Family(c)
+	command.Adopt(c, newEnvListCommand(s), newEnvAddCommand(s), newEnvUpdateCommand(s), newEnvRemoveCommand(s), newEnvPullCommand(s))
 	return c
 }
 
@@ -36,7 +37,7 @@ func newEnvListCommand(s *session) *cobra.Command {
 		Use:               "ls [environment]",
 		Short:             "List variables",
 		Long:              "Lists the variables of a project, those of one environment if you name it. Values\nare not shown: `lateen env pull` writes them to a file.",
-		Args:              takes(0, 1, ""),
+		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: completeTargets,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.listEnv(c.Context(), strings.Join(args, ""))
@@ -55,19 +56,19 @@ func (s *session) listEnv(ctx context.Context, target string) error {
 	if err != nil {
 		return err
 	}
-	if s.flags.json {
-		return s.term.JSON(map[string]any{"envs": vars})
+	if s.Flags.JSON {
+		return s.Term.JSON(map[string]any{"envs": vars})
 	}
 	if len(vars) == 0 {
-		s.term.Linef("%s has no variables%s: `lateen env add` adds one.", on.project.Name, in(target))
+		s.Term.Linef("%s has no variables%s: `lateen env add` adds one.", on.project.Name, in(target))
 		return nil
 	}
 	slices.SortFunc(vars, func(a, b lateen.EnvVar) int { return strings.Compare(a.Key, b.Key) })
 	rows := make([][]string, 0, len(vars))
 	for _, v := range vars {
-		rows = append(rows, []string{terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), v.Type, terminal.Clean(v.GitBranch), s.age(v.UpdatedAt)})
+		rows = append(rows, []string{terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), v.Type, terminal.Clean(v.GitBranch), s.Age(v.UpdatedAt)})
 	}
-	s.term.Table([]terminal.Column{{Title: "name"}, {Title: "environments"}, {Title: "kind", Drop: 1}, {Title: "branch", Drop: 3}, {Title: "changed", Right: true, Drop: 2}}, rows)
+	s.Term.Table([]terminal.Column{{Title: "name"}, {Title: "environments"}, {Title: "kind", Drop: 1}, {Title: "branch", Drop: 3}, {Title: "changed", Right: true, Drop: 2}}, rows)
 	return nil
 }
 
@@ -91,7 +92,7 @@ type envFlags struct {
 func (f *envFlags) kind() (string, error) {
 	switch {
 	case f.sensitive && f.plain:
-		return "", errUsage.With("--sensitive and --plain contradict each other")
+		return "", command.ErrUsage.With("--sensitive and --plain contradict each other")
 	case f.sensitive:
 		return lateen.EnvSensitive, nil
 	case f.plain:
@@ -119,7 +120,7 @@ func newEnvAddCommand(s *session) *cobra.Command {
 		Example: "lateen env add API_KEY production < key.txt\n" +
 			"lateen env add LOG_LEVEL --value debug --plain\n" +
 			"lateen env add DATABASE_URL preview --git-branch next --sensitive",
-		Args:              takes(1, -1, "how it is called"),
+		Args:              command.Takes(1, -1, "how it is called"),
 		ValidArgsFunction: completeAfterFirst(completeTargets),
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.addEnv(c.Context(), args[0], args[1:], &f, c.Flags().Changed("value"))
@@ -137,7 +138,7 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 	}
 	for _, target := range targets {
 		if meant := misspelled(target); meant != "" {
-			return errUsage.With("%q looks like a misspelled %s", target, meant).WithHint("say %s; an environment of your own needs a name less like it", meant)
+			return command.ErrUsage.With("%q looks like a misspelled %s", target, meant).WithHint("say %s; an environment of your own needs a name less like it", meant)
 		}
 	}
 	on, err := s.here(ctx)
@@ -211,15 +212,15 @@ func (s *session) envValue(ctx context.Context, key, value string, given bool) (
 	if given {
 		return value, nil
 	}
-	return s.readSecret(ctx, "Value of "+key+":")
+	return s.ReadSecret(ctx, "Value of "+key+":")
 }
 
 func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *site) error {
-	if s.flags.json {
-		return s.term.JSON(v)
+	if s.Flags.JSON {
+		return s.Term.JSON(v)
 	}
-	s.term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), on.project.Name)
-	s.term.Linef("%s", terminal.Paint(terminal.Dim, "New deployments have it; those there are keep what they have."))
+	s.Term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), on.project.Name)
+	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "New deployments have it; those there are keep what they have."))
 	return nil
 }
 
@@ -247,7 +248,7 @@ func findEnv(ctx context.Context, on *site, key, target, branch string) (*lateen
 		}
 		places = append(places, place)
 	}
-	return nil, errUsage.With("%s is there several times: in %s", key, strings.Join(places, "; in ")).WithHint("name the environment after it, or --git-branch")
+	return nil, command.ErrUsage.With("%s is there several times: in %s", key, strings.Join(places, "; in ")).WithHint("name the environment after it, or --git-branch")
 }
 
 func newEnvUpdateCommand(s *session) *cobra.Command {
@@ -257,7 +258,7 @@ func newEnvUpdateCommand(s *session) *cobra.Command {
 		Short:             "Change the value of a variable",
 		Long:              "Changes the value of a variable, and whether it is sensitive. Where it is there for\nseveral environments apart, name the one that is meant.",
 		Example:           "lateen env update API_KEY production < key.txt",
-		Args:              takes(1, 2, "which variable"),
+		Args:              command.Takes(1, 2, "which variable"),
 		ValidArgsFunction: s.completeEnv,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.updateEnv(c.Context(), args[0], strings.Join(args[1:], ""), &f, c.Flags().Changed("value"))
@@ -303,7 +304,7 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 		Aliases:           []string{"remove"},
 		Short:             "Remove a variable",
 		Long:              "Removes a variable from all its environments. Where it is there for several apart,\nname the one that is meant.",
-		Args:              takes(1, 2, "which variable"),
+		Args:              command.Takes(1, 2, "which variable"),
 		ValidArgsFunction: s.completeEnv,
 		RunE: func(c *cobra.Command, args []string) error {
 			on, err := s.here(c.Context())
@@ -315,18 +316,18 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 				return err
 			}
 			where := terminal.Clean(strings.Join(v.Target, ", "))
-			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s from %s of %s?", terminal.Paint(terminal.Bold, v.Key), where, on.project.Name)); err != nil {
+			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s from %s of %s?", terminal.Paint(terminal.Bold, v.Key), where, on.project.Name)); err != nil {
 				return err
 			}
 			if err := on.client.RemoveEnv(c.Context(), string(on.project.ID), v.ID); err != nil {
 				return err
 			}
-			s.term.Donef("Removed %s from %s", v.Key, where)
+			s.Term.Donef("Removed %s from %s", v.Key, where)
 			return nil
 		},
 	}
 	c.Flags().StringVar(&branch, "git-branch", "", "of previews of one Git `branch` alone")
-	yesFlag(c, &yes)
+	command.YesFlag(c, &yes)
 	s.projectFlag(c)
 	return c
 }

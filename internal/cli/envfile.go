@@ -15,6 +15,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -30,7 +31,7 @@ func newEnvPullCommand(s *session) *cobra.Command {
 			"framework reads: .env.local unless you name another. With - it is standard output.\n" +
 			"The values of sensitive variables stay where they are.",
 		Example: "lateen env pull\nlateen env pull .env.production --target production",
-		Args:    takes(0, 1, ""),
+		Args:    command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
 			file := ".env.local"
 			if len(args) > 0 {
@@ -41,7 +42,7 @@ func newEnvPullCommand(s *session) *cobra.Command {
 	}
 	c.Flags().StringVar(&target, "target", lateen.Development, "`environment`")
 	c.Flags().StringVar(&branch, "git-branch", "", "with what is there for one Git `branch` alone")
-	yesFlag(c, &yes)
+	command.YesFlag(c, &yes)
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
 	return c
@@ -62,13 +63,13 @@ func (s *session) pullEnv(ctx context.Context, name, target, branch string, yes 
 	}
 	text := envFile(values)
 	switch {
-	case s.flags.json:
-		return s.term.JSON(map[string]any{"target": target, "env": values, "sensitive": sensitive})
+	case s.Flags.JSON:
+		return s.Term.JSON(map[string]any{"target": target, "env": values, "sensitive": sensitive})
 	case name == "-":
-		s.term.Raw(text)
+		s.Term.Raw(text)
 		return nil
 	}
-	file, err := s.path(name)
+	file, err := s.Path(name)
 	if err != nil {
 		return err
 	}
@@ -81,9 +82,9 @@ func (s *session) pullEnv(ctx context.Context, name, target, branch string, yes 
 	if err := ignore(filepath.Dir(file), filepath.Base(file)); err != nil {
 		return err
 	}
-	s.term.Donef("Wrote %s of %s to %s", terminal.Count(len(values), "variable"), target, terminal.Paint(terminal.Bold, name))
+	s.Term.Donef("Wrote %s of %s to %s", terminal.Count(len(values), "variable"), target, terminal.Paint(terminal.Bold, name))
 	if len(sensitive) > 0 {
-		s.term.Warnf("%s sensitive: left out.", isOrAre(sensitive))
+		s.Term.Warnf("%s sensitive: left out.", isOrAre(sensitive))
 	}
 	return nil
 }
@@ -124,7 +125,7 @@ func (s *session) mayReplace(ctx context.Context, file string, yes bool) error {
 	if strings.HasPrefix(string(old), envFileHead) || strings.HasPrefix(string(old), "# Created by Vercel CLI") {
 		return nil
 	}
-	return s.confirm(ctx, yes, fmt.Sprintf("Replace %s, which was written by hand?", terminal.Paint(terminal.Bold, filepath.Base(file))))
+	return s.Confirm(ctx, yes, fmt.Sprintf("Replace %s, which was written by hand?", terminal.Paint(terminal.Bold, filepath.Base(file))))
 }
 
 // envFile is variables in the form that dotenv reads.

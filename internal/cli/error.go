@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -31,9 +32,7 @@ const exitInterrupted = 130
 
 // Errors of the commands themselves.
 var (
-	errUsage       = &lateen.Error{Code: lateen.Invalid, Reason: "usage", Message: "the command is not complete"}
 	errInterrupted = &lateen.Error{Code: lateen.Internal, Reason: "interrupted", Message: "interrupted"}
-	errDeclined    = &lateen.Error{Code: lateen.Invalid, Reason: "declined", Message: "nothing was changed"}
 	errNotLinked   = &lateen.Error{Code: lateen.Invalid, Reason: "not_linked", Message: "this directory belongs to no project", Hint: "link it with `lateen link`, or name a project with --project"}
 )
 
@@ -73,25 +72,25 @@ func (s *session) fail(cmd *cobra.Command, err error) {
 		message = err.Error()
 	}
 	hint := e.Hint
-	if hint == "" && errors.Is(err, errUsage) && cmd != nil {
+	if hint == "" && errors.Is(err, command.ErrUsage) && cmd != nil {
 		hint = "`" + cmd.CommandPath() + " --help` says how it goes"
 	}
-	if s.flags.json {
-		s.term.ErrJSON(errorReport{errorDetail{Class: e.Code, Code: e.Reason, Message: message, Hint: hint, Fields: e.Fields, Exit: exitCode(err)}})
+	if s.Flags.JSON {
+		s.Term.ErrJSON(errorReport{errorDetail{Class: e.Code, Code: e.Reason, Message: message, Hint: hint, Fields: e.Fields, Exit: exitCode(err)}})
 		return
 	}
-	if errors.Is(err, errDeclined) || errors.Is(err, errInterrupted) {
-		s.term.Linef("%s.", capital(message)) // as they wanted
+	if errors.Is(err, command.ErrDeclined) || errors.Is(err, errInterrupted) {
+		s.Term.Linef("%s.", capital(message)) // as they wanted
 		return
 	}
-	s.term.Errorf("%s", message)
+	s.Term.Errorf("%s", message)
 	if !errors.Is(err, lateen.ErrMissingFiles) {
 		for _, name := range slices.Sorted(maps.Keys(e.Fields)) {
-			s.term.Linef("       %s: %s", terminal.Paint(terminal.Bold, name), e.Fields[name])
+			s.Term.Linef("       %s: %s", terminal.Paint(terminal.Bold, name), e.Fields[name])
 		}
 	}
 	if hint != "" {
-		s.term.Hintf("%s", capital(hint))
+		s.Term.Hintf("%s", capital(hint))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -21,14 +22,14 @@ func newFunctionsCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "functions",
 		Aliases: []string{"function", "fn"},
-		GroupID: groupLook,
+		GroupID: command.Look,
 		Short:   "See what functions are doing",
 		Long: "Shows the functions of a project: which have instances and what those do, how many\n" +
 			"requests wait, and how long requests took by how they came by their instance.",
 		Example: "lateen functions ls\nlateen functions inspect /api/hello",
 	}
-	family(c)
-	adopt(c, newFunctionsListCommand(s), newFunctionsInspectCommand(s))
+	command.Family(c)
+	command.Adopt(c, newFunctionsListCommand(s), newFunctionsInspectCommand(s))
 	return c
 }
 
@@ -40,11 +41,11 @@ func newFunctionsListCommand(s *session) *cobra.Command {
 		Long: "Lists the functions that production of a project serves, whether or not they have\n" +
 			"instances, and those of other deployments that have some. Beneath a kind of start are\n" +
 			"the median and the 99th percentile of the time to the first byte of the response.",
-		Args:              takes(0, 1, ""),
+		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeProjects,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				s.flags.project = args[0]
+				s.Flags.Project = args[0]
 			}
 			return s.listFunctions(c.Context())
 		},
@@ -69,11 +70,11 @@ func (s *session) listFunctions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.flags.json {
-		return s.term.JSON(map[string]any{"functions": functions})
+	if s.Flags.JSON {
+		return s.Term.JSON(map[string]any{"functions": functions})
 	}
 	if len(functions) == 0 {
-		s.term.Linef("Production of %s has no functions.", on.project.Name)
+		s.Term.Linef("Production of %s has no functions.", on.project.Name)
 		return nil
 	}
 	columns := []terminal.Column{
@@ -92,7 +93,7 @@ func (s *session) listFunctions(ctx context.Context) error {
 	for i := range functions {
 		rows = append(rows, s.functionRow(&functions[i]))
 	}
-	s.term.Table(columns, rows)
+	s.Term.Table(columns, rows)
 	return nil
 }
 
@@ -103,7 +104,7 @@ func (s *session) functionRow(f *client.Function) []string {
 		where = string(f.Deployment)
 	}
 	if f.LastAsked != 0 {
-		asked = s.age(f.LastAsked)
+		asked = s.Age(f.LastAsked)
 	}
 	row := []string{terminal.Paint(terminal.Bold, terminal.Clean(f.Function)), where, terminal.Clean(f.Runtime), instancesText(f), positive(f.InFlight), positive(f.Waiting), asked}
 	for _, kind := range startKinds() {
@@ -155,7 +156,7 @@ func newFunctionsInspectCommand(s *session) *cobra.Command {
 		Short:             "Tell all about a function",
 		Long:              "Tells all about a function: its instances, what was learned of how it is asked for\nand started, and what it takes.",
 		Example:           "lateen functions inspect /api/hello\nlateen functions inspect api/hello --project shop --json",
-		Args:              takes(1, 1, "which function"),
+		Args:              command.Takes(1, 1, "which function"),
 		ValidArgsFunction: s.completeFunctions,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.inspectFunction(c.Context(), args[0])
@@ -178,12 +179,12 @@ func (s *session) inspectFunction(ctx context.Context, name string) error {
 	if len(functions) == 0 {
 		return errNoFunction.With("%s has no function %s", on.project.Name, name)
 	}
-	if s.flags.json {
-		return s.term.JSON(map[string]any{"functions": functions})
+	if s.Flags.JSON {
+		return s.Term.JSON(map[string]any{"functions": functions})
 	}
 	for i := range functions {
 		if i > 0 {
-			s.term.Answer("")
+			s.Term.Answer("")
 		}
 		s.inspectedFunction(&functions[i])
 	}
@@ -207,7 +208,7 @@ func (s *session) inspectedFunction(f *client.Function) {
 	if !f.Production {
 		where = string(f.Deployment)
 	}
-	s.term.Answer(terminal.Paint(terminal.Bold, terminal.Clean(f.Function)) + "  " + instancesText(f) + "  " + where + "\n")
+	s.Term.Answer(terminal.Paint(terminal.Bold, terminal.Clean(f.Function)) + "  " + instancesText(f) + "  " + where + "\n")
 	scale := ""
 	if f.MaxInstances > 0 {
 		scale = fmt.Sprintf("%d to %d", f.MinInstances, f.MaxInstances)
@@ -220,7 +221,7 @@ func (s *session) inspectedFunction(f *client.Function) {
 	if p := f.Preparation; p != nil {
 		archive, template = preparedText(p.Archive, p.NoArchive), preparedText(p.Template, p.NoTemplate)
 	}
-	s.term.Fields([]terminal.Field{
+	s.Term.Fields([]terminal.Field{
 		{"runtime", terminal.Clean(f.Runtime)},
 		{"paths", pathsText(f.Paths)},
 		{"in flight", positive(f.InFlight)},
@@ -326,11 +327,11 @@ func (s *session) instancesTable(instances []lateen.InstanceState) {
 	rows := make([][]string, 0, len(instances))
 	for _, i := range instances {
 		rows = append(rows, []string{
-			string(i.ID), string(i.Phase), string(i.Start), s.age(i.Since), strconv.Itoa(i.InFlight), strconv.FormatInt(i.Requests, 10), terminal.Precise(i.CPU), usedText(i.Memory),
+			string(i.ID), string(i.Phase), string(i.Start), s.Age(i.Since), strconv.Itoa(i.InFlight), strconv.FormatInt(i.Requests, 10), terminal.Precise(i.CPU), usedText(i.Memory),
 		})
 	}
-	s.term.Answer("\n" + terminal.Paint(terminal.Bold, terminal.Count(len(instances), "instance")) + "\n")
-	s.term.Table([]terminal.Column{
+	s.Term.Answer("\n" + terminal.Paint(terminal.Bold, terminal.Count(len(instances), "instance")) + "\n")
+	s.Term.Table([]terminal.Column{
 		{Title: "id"},
 		{Title: "state"},
 		{Title: "start", Drop: 3},
@@ -350,8 +351,8 @@ func (s *session) startsTable(starts []lateen.StartState) {
 	for _, t := range starts {
 		rows = append(rows, []string{string(t.Kind), strconv.FormatInt(t.Count, 10), terminal.Precise(t.P50), terminal.Precise(t.P99)})
 	}
-	s.term.Answer("\n" + terminal.Paint(terminal.Bold, "To the first byte, by how requests came by their instance") + "\n")
-	s.term.Table([]terminal.Column{{Title: "start"}, {Title: "requests", Right: true}, {Title: "p50", Right: true}, {Title: "p99", Right: true}}, rows)
+	s.Term.Answer("\n" + terminal.Paint(terminal.Bold, "To the first byte, by how requests came by their instance") + "\n")
+	s.Term.Table([]terminal.Column{{Title: "start"}, {Title: "requests", Right: true}, {Title: "p50", Right: true}, {Title: "p99", Right: true}}, rows)
 }
 
 // completeFunctions completes the names of functions.

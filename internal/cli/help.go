@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -111,7 +112,7 @@ func (h *help) commands(c *cobra.Command) {
 // inOrder returns the subcommands of c as they were added, not by name.
 func inOrder(c *cobra.Command) []*cobra.Command {
 	return slices.SortedStableFunc(slices.Values(c.Commands()), func(a, b *cobra.Command) int {
-		return cmp.Compare(a.Annotations[orderKey], b.Annotations[orderKey])
+		return cmp.Compare(a.Annotations[command.OrderKey], b.Annotations[command.OrderKey])
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -18,12 +19,12 @@ func newInspectCommand(s *session) *cobra.Command {
 	var logs, wait bool
 	c := &cobra.Command{
 		Use:     "inspect <url|id|project>",
-		GroupID: groupLook,
+		GroupID: command.Look,
 		Short:   "Tell all about a deployment",
 		Long: "Tells all about a deployment: where it is served, what it was made from, and the\n" +
 			"functions and files in it. The name of a project means its production.",
 		Example:           "lateen inspect shop.localhost\nlateen inspect dpl_06f2… --logs",
-		Args:              takes(1, 1, "which deployment"),
+		Args:              command.Takes(1, 1, "which deployment"),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runInspect(c.Context(), args[0], logs, wait)
@@ -42,7 +43,7 @@ type inspectReport struct {
 }
 
 func (s *session) runInspect(ctx context.Context, name string, logs, wait bool) error {
-	api, err := s.client()
+	api, err := s.Client()
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (s *session) runInspect(ctx context.Context, name string, logs, wait bool) 
 		return s.buildLog(ctx, api, d, wait)
 	}
 	if wait && !d.Settled() {
-		live := s.term.Live("Deploying " + string(d.ID))
+		live := s.Term.Live("Deploying " + string(d.ID))
 		settled, err := api.Await(ctx, d, func(client.Progress) {})
 		live.Stop()
 		if settled == nil || !settled.State.Final() {
@@ -69,8 +70,8 @@ func (s *session) runInspect(ctx context.Context, name string, logs, wait bool) 
 	if err != nil {
 		return err
 	}
-	if s.flags.json {
-		return s.term.JSON(inspectReport{d, build})
+	if s.Flags.JSON {
+		return s.Term.JSON(inspectReport{d, build})
 	}
 	s.inspected(d)
 	s.built(build)
@@ -83,13 +84,13 @@ func (s *session) buildLog(ctx context.Context, api *client.Client, d *client.De
 		switch {
 		case err != nil:
 			return err
-		case s.flags.json:
-			if err := s.term.JSONLine(e); err != nil {
+		case s.Flags.JSON:
+			if err := s.Term.JSONLine(e); err != nil {
 				return err
 			}
 		case e.Text != "":
 			for _, line := range terminal.CleanLines(e.Text) {
-				s.term.Answer(terminal.Paint(terminal.Dim, e.CreatedAt.Time().Local().Format("15:04:05.000")) + "  " + levelText(e.Level, line))
+				s.Term.Answer(terminal.Paint(terminal.Dim, e.CreatedAt.Time().Local().Format("15:04:05.000")) + "  " + levelText(e.Level, line))
 			}
 		}
 	}
@@ -110,13 +111,13 @@ func (s *session) inspected(d *client.Deployment) {
 	for _, h := range d.Alias {
 		aliases = append(aliases, terminal.Paint(terminal.Code, urlOf(d, h)))
 	}
-	s.term.Answer(terminal.Paint(terminal.Bold, terminal.Clean(d.Name)) + "  " + stateText(d) + "  " + environmentText(d.Environment()))
-	s.term.Answer("")
+	s.Term.Answer(terminal.Paint(terminal.Bold, terminal.Clean(d.Name)) + "  " + stateText(d) + "  " + environmentText(d.Environment()))
+	s.Term.Answer("")
 	failure := ""
 	if d.ErrorText != "" {
 		failure = terminal.Paint(terminal.Bad, terminal.Clean(d.ErrorText))
 	}
-	s.term.Fields([]terminal.Field{
+	s.Term.Fields([]terminal.Field{
 		{"error", failure},
 		{"url", terminal.Paint(terminal.Code, d.SiteURL)},
 		{"aliases", strings.Join(aliases, "\n")},
@@ -158,17 +159,17 @@ func (s *session) built(b *client.Build) {
 		}
 	}
 	if len(rows) > 0 {
-		s.term.Answer("\n" + terminal.Paint(terminal.Bold, terminal.Count(b.Functions, "function")) + "\n")
-		s.term.Table([]terminal.Column{{Title: "path"}, {Title: "runtime", Drop: 1}, {Title: "memory", Right: true, Drop: 3}, {Title: "time", Right: true, Drop: 2}}, rows)
+		s.Term.Answer("\n" + terminal.Paint(terminal.Bold, terminal.Count(b.Functions, "function")) + "\n")
+		s.Term.Table([]terminal.Column{{Title: "path"}, {Title: "runtime", Drop: 1}, {Title: "memory", Right: true, Drop: 3}, {Title: "time", Right: true, Drop: 2}}, rows)
 	}
 	if more > 0 {
-		s.term.Answer(terminal.Paint(terminal.Dim, "and "+terminal.Count(more, "more path")+"; --json lists them all"))
+		s.Term.Answer(terminal.Paint(terminal.Dim, "and "+terminal.Count(more, "more path")+"; --json lists them all"))
 	}
 	facts := []string{terminal.Paint(terminal.Bold, terminal.Count(files, "static file")) + " " + terminal.Paint(terminal.Dim, terminal.Amount(bytes))}
 	if b.Prerenders > 0 {
 		facts = append(facts, terminal.Paint(terminal.Bold, terminal.Count(b.Prerenders, "prerendered path")))
 	}
-	s.term.Answer("\n" + strings.Join(append(facts, terminal.Paint(terminal.Bold, terminal.Count(b.Routes, "route"))), ", "))
+	s.Term.Answer("\n" + strings.Join(append(facts, terminal.Paint(terminal.Bold, terminal.Count(b.Routes, "route"))), ", "))
 }
 
 // pagePath is the path that people ask for to get an output.

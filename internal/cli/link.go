@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/source"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
@@ -137,12 +138,12 @@ type site struct {
 // site returns the project that --project names, or the one a directory is
 // linked to.
 func (s *session) site(ctx context.Context, dir string) (*site, error) {
-	c, err := s.client()
+	c, err := s.Client()
 	if err != nil {
 		return nil, err
 	}
-	if s.flags.project != "" {
-		p, err := c.Project(ctx, s.flags.project)
+	if s.Flags.Project != "" {
+		p, err := c.Project(ctx, s.Flags.Project)
 		return &site{c, p}, err
 	}
 	l, err := readLink(dir)
@@ -164,7 +165,7 @@ func (s *session) site(ctx context.Context, dir string) (*site, error) {
 
 // here returns the project of the directory that commands act in.
 func (s *session) here(ctx context.Context) (*site, error) {
-	dir, err := s.path("")
+	dir, err := s.Path("")
 	if err != nil {
 		return nil, err
 	}
@@ -175,20 +176,20 @@ func newLinkCommand(s *session) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:     "link [name]",
-		GroupID: groupDeploy,
+		GroupID: command.Deploy,
 		Short:   "Say to which project this directory belongs",
 		Long: "Links this directory to a project, which is made if there is none of that name.\n" +
 			"The name is that of the directory unless you give another.\n\n" +
 			"The link is kept in .vercel/project.json in the form that `vercel build` reads,\n" +
 			"which then needs no server.",
 		Example: "lateen link\nlateen link shop\nlateen link shop --team acme",
-		Args:    takes(0, 1, ""),
+		Args:    command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, err := s.path("")
+			dir, err := s.Path("")
 			if err != nil {
 				return err
 			}
-			name := s.flags.project
+			name := s.Flags.Project
 			if len(args) > 0 {
 				name = args[0]
 			}
@@ -196,19 +197,19 @@ func newLinkCommand(s *session) *cobra.Command {
 		},
 	}
 	s.projectFlag(c)
-	yesFlag(c, &yes)
+	command.YesFlag(c, &yes)
 	return c
 }
 
 func (s *session) runLink(ctx context.Context, dir, name string, yes bool) error {
-	c, err := s.client()
+	c, err := s.Client()
 	if err != nil {
 		return err
 	}
 	if name == "" {
 		name = projectName(dir)
-		if !yes && s.term.Interactive() {
-			if name, err = s.ask(ctx, "Project", name); err != nil {
+		if !yes && s.Term.Interactive() {
+			if name, err = s.Ask(ctx, "Project", name); err != nil {
 				return err
 			}
 		}
@@ -217,8 +218,8 @@ func (s *session) runLink(ctx context.Context, dir, name string, yes bool) error
 	if err != nil {
 		return err
 	}
-	if s.flags.json {
-		return s.term.JSON(p)
+	if s.Flags.JSON {
+		return s.Term.JSON(p)
 	}
 	s.tellLinked(dir, p, made)
 	return nil
@@ -229,7 +230,7 @@ func (s *session) tellLinked(dir string, p *client.Project, made bool) {
 	if made {
 		fresh = ", a new project"
 	}
-	s.term.Donef("Linked %s to %s%s", filepath.Base(dir), terminal.Paint(terminal.Bold, p.Name), fresh)
+	s.Term.Donef("Linked %s to %s%s", filepath.Base(dir), terminal.Paint(terminal.Bold, p.Name), fresh)
 }
 
 // linkTo links a directory to the project called name, which is made if there

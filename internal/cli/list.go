@@ -9,6 +9,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -27,18 +28,18 @@ func newListCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "ls [project]",
 		Aliases: []string{"list"},
-		GroupID: groupLook,
+		GroupID: command.Look,
 		Short:   "List deployments",
 		Long: "Lists deployments, newest first: of the project you name or this directory is\n" +
 			"linked to, else of the whole team.",
 		Example: "lateen ls\n" +
 			"lateen ls shop --target production\n" +
 			"lateen ls --meta release=42 --json",
-		Args:              takes(0, 1, ""),
+		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeProjects,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				s.flags.project = args[0]
+				s.Flags.Project = args[0]
 			}
 			return s.runList(c.Context(), &f)
 		},
@@ -66,21 +67,21 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 	if err != nil {
 		return err
 	}
-	if s.flags.json {
-		return s.term.JSON(map[string]any{"deployments": deployments})
+	if s.Flags.JSON {
+		return s.Term.JSON(map[string]any{"deployments": deployments})
 	}
 	if len(deployments) == 0 {
-		s.term.Linef("There are no deployments here yet: `lateen deploy` makes one.")
+		s.Term.Linef("There are no deployments here yet: `lateen deploy` makes one.")
 		return nil
 	}
 	rows := make([][]string, 0, len(deployments))
 	for i := range deployments {
 		d := &deployments[i]
 		rows = append(rows, []string{
-			s.age(d.CreatedAt), stateText(d), environmentText(d.Environment()), d.SiteURL, branch(d), terminal.Paint(terminal.Dim, commitText(d)), buildTime(d), terminal.Clean(d.Creator.Username),
+			s.Age(d.CreatedAt), stateText(d), environmentText(d.Environment()), d.SiteURL, branch(d), terminal.Paint(terminal.Dim, commitText(d)), buildTime(d), terminal.Clean(d.Creator.Username),
 		})
 	}
-	s.term.Table([]terminal.Column{
+	s.Term.Table([]terminal.Column{
 		{Title: "age", Right: true},
 		{Title: "state"},
 		{Title: "target", Drop: 2},
@@ -104,8 +105,8 @@ func (s *session) listFilter(ctx context.Context, f *listFlags) (*client.Client,
 	}
 	on, err := s.here(ctx)
 	switch {
-	case f.all || s.flags.project == "" && errors.Is(err, errNotLinked):
-		api, err := s.client()
+	case f.all || s.Flags.Project == "" && errors.Is(err, errNotLinked):
+		api, err := s.Client()
 		return api, filter, err
 	case err != nil:
 		return nil, filter, err

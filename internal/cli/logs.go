@@ -12,6 +12,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -31,7 +32,7 @@ func newLogsCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "logs [url|id|project]",
 		Aliases: []string{"log"},
-		GroupID: groupLook,
+		GroupID: command.Look,
 		Short:   "Show requests, and what functions wrote",
 		Long: "Shows the requests that a deployment or a whole project answered, each with the\n" +
 			"lines it made user code write: how it was answered, from which cache or with what\n" +
@@ -42,7 +43,7 @@ func newLogsCommand(s *session) *cobra.Command {
 			"lateen logs shop --level error --since 2h\n" +
 			"lateen logs shop.localhost --status 5xx --search /api\n" +
 			"lateen logs shop --json | jq .requestPath",
-		Args:              takes(0, 1, ""),
+		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runLogs(c.Context(), strings.Join(args, ""), &f)
@@ -88,8 +89,8 @@ func (s *session) runLogs(ctx context.Context, name string, f *logFlags) error {
 			return err
 		}
 	}
-	if len(list) == 0 && !s.flags.json {
-		s.term.Linef("No request matches. `lateen logs -f` shows them as they come.")
+	if len(list) == 0 && !s.Flags.JSON {
+		s.Term.Linef("No request matches. `lateen logs -f` shows them as they come.")
 	}
 	return nil
 }
@@ -98,11 +99,11 @@ func (s *session) runLogs(ctx context.Context, name string, f *logFlags) error {
 func (s *session) readLogFlags(f *logFlags) error {
 	for _, level := range f.levels {
 		if !slices.Contains([]string{lateen.LevelError, lateen.LevelWarning, lateen.LevelInfo}, level) {
-			return errUsage.With("there is no level %q: error, warning and info", level)
+			return command.ErrUsage.With("there is no level %q: error, warning and info", level)
 		}
 	}
 	if f.limit < 1 {
-		return errUsage.With("--limit is %d: 1 or more", f.limit)
+		return command.ErrUsage.With("--limit is %d: 1 or more", f.limit)
 	}
 	f.query.Levels, f.query.Request = f.levels, lateen.RequestID(f.request)
 	var err error
@@ -131,7 +132,7 @@ func (s *session) moment(flag, text string) (lateen.Millis, error) {
 			return lateen.MillisOf(t), nil
 		}
 	}
-	return 0, errUsage.With("%s does not take %q", flag, text).WithHint("say how long ago, as 30m or 7d, or when, as 2026-01-31T08:00:00Z")
+	return 0, command.ErrUsage.With("%s does not take %q", flag, text).WithHint("say how long ago, as 30m or 7d, or when, as 2026-01-31T08:00:00Z")
 }
 
 // logScope resolves what logs are asked for: a deployment, a project by name,
@@ -145,7 +146,7 @@ func (s *session) logScope(ctx context.Context, name string, q *client.LogQuery)
 		q.Project = on.project.ID
 		return on.client, nil
 	}
-	api, err := s.client()
+	api, err := s.Client()
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +190,7 @@ const reconnectPause = time.Second
 
 // followLogs shows requests as they end, until ctx does. It outlives the platform.
 func (s *session) followLogs(ctx context.Context, api *client.Client, f *logFlags) error {
-	s.term.Linef("%s", terminal.Paint(terminal.Dim, "Requests appear as they end; Ctrl-C ends this."))
+	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "Requests appear as they end; Ctrl-C ends this."))
 	view, lost := s.newLogView(f.usage), false
 	for {
 		for e, err := range api.FollowEntries(ctx, f.query) {
@@ -198,7 +199,7 @@ func (s *session) followLogs(ctx context.Context, api *client.Client, f *logFlag
 				return nil
 			case errors.Is(err, client.ErrUnreachable):
 				if !lost {
-					s.term.Warnf("%s does not answer; this waits for it.", api.BaseURL)
+					s.Term.Warnf("%s does not answer; this waits for it.", api.BaseURL)
 				}
 				lost = true
 			case err != nil:

@@ -9,17 +9,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
 func newOpenCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "open [url|id|project]",
-		GroupID: groupLook,
+		GroupID: command.Look,
 		Short:   "Show a deployment in the browser",
 		Long: "Opens production of the project this directory is linked to, or the deployment you\n" +
 			"name, in the browser. Where there is none, it prints the URL alone.",
 		Example:           "lateen open\nlateen open dpl_06f2…",
-		Args:              takes(0, 1, ""),
+		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeDeployments,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -27,15 +28,15 @@ func newOpenCommand(s *session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if s.flags.json {
-			return s.term.JSON(map[string]string{"url": target})
+		if s.Flags.JSON {
+			return s.Term.JSON(map[string]string{"url": target})
 		}
-		s.term.Answer(target)
+		s.Term.Answer(target)
 		show := s.Open
 		if show == nil {
 			show = s.browse
 		}
-		if s.term.Shown() || s.Open != nil {
+		if s.Term.Shown() || s.Open != nil {
 			_ = show(c.Context(), target) // the URL is printed: whoever has no browser can follow it
 		}
 		return nil
@@ -46,7 +47,7 @@ func newOpenCommand(s *session) *cobra.Command {
 
 func (s *session) openTarget(ctx context.Context, args []string) (string, error) {
 	if len(args) > 0 {
-		api, err := s.client()
+		api, err := s.Client()
 		if err != nil {
 			return "", err
 		}
@@ -78,7 +79,7 @@ func (s *session) browse(ctx context.Context, target string) error {
 		return nil // not for a program to interpret
 	case runtime.GOOS == "darwin":
 		opener = "open"
-	case s.getenv("DISPLAY") == "" && s.getenv("WAYLAND_DISPLAY") == "":
+	case s.Getenv("DISPLAY") == "" && s.Getenv("WAYLAND_DISPLAY") == "":
 		return nil
 	}
 	program, err := exec.LookPath(opener)

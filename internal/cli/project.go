@@ -8,6 +8,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -15,14 +16,14 @@ func newProjectCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "project",
 		Aliases: []string{"projects"},
-		GroupID: groupSettings,
+		GroupID: command.Settings,
 		Short:   "List, make, change and remove projects",
 		Long: "A project is one site or application, with its deployments, variables and hosts.\n" +
 			"`lateen link` and `lateen deploy` make one by themselves.",
 		Example: "lateen project ls\nlateen project add shop\nlateen project set shop --weight 3\nlateen project rm shop",
 	}
-	family(c)
-	adopt(c, newProjectListCommand(s), newProjectAddCommand(s), newProjectSetCommand(s), newProjectRemoveCommand(s))
+	command.Family(c)
+	command.Adopt(c, newProjectListCommand(s), newProjectAddCommand(s), newProjectSetCommand(s), newProjectRemoveCommand(s))
 	return c
 }
 
@@ -32,7 +33,7 @@ func newProjectListCommand(s *session) *cobra.Command {
 		Use:   "ls [search]",
 		Short: "List projects",
 		Long:  "Lists the projects of the team, those whose name has a part if you give one, the\nlatest changed first.",
-		Args:  takes(0, 1, ""),
+		Args:  command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
 			search := ""
 			if len(args) > 0 {
@@ -46,7 +47,7 @@ func newProjectListCommand(s *session) *cobra.Command {
 }
 
 func (s *session) listProjects(ctx context.Context, search string, most int) error {
-	api, err := s.client()
+	api, err := s.Client()
 	if err != nil {
 		return err
 	}
@@ -56,11 +57,11 @@ func (s *session) listProjects(ctx context.Context, search string, most int) err
 	if err != nil {
 		return err
 	}
-	if s.flags.json {
-		return s.term.JSON(map[string]any{"projects": projects})
+	if s.Flags.JSON {
+		return s.Term.JSON(map[string]any{"projects": projects})
 	}
 	if len(projects) == 0 {
-		s.term.Linef("There are no projects here yet: `lateen deploy` makes one.")
+		s.Term.Linef("There are no projects here yet: `lateen deploy` makes one.")
 		return nil
 	}
 	rows := make([][]string, 0, len(projects))
@@ -78,9 +79,9 @@ func (s *session) listProjects(ctx context.Context, search string, most int) err
 		if p.Framework != nil {
 			fw = terminal.Clean(*p.Framework)
 		}
-		rows = append(rows, []string{terminal.Paint(terminal.Bold, p.Name), address, fw, s.age(p.UpdatedAt)})
+		rows = append(rows, []string{terminal.Paint(terminal.Bold, p.Name), address, fw, s.Age(p.UpdatedAt)})
 	}
-	s.term.Table([]terminal.Column{{Title: "name"}, {Title: "production"}, {Title: "framework", Drop: 1}, {Title: "changed", Right: true, Drop: 2}}, rows)
+	s.Term.Table([]terminal.Column{{Title: "name"}, {Title: "production"}, {Title: "framework", Drop: 1}, {Title: "changed", Right: true, Drop: 2}}, rows)
 	return nil
 }
 
@@ -89,9 +90,9 @@ func newProjectAddCommand(s *session) *cobra.Command {
 		Use:   "add <name>",
 		Short: "Make a project",
 		Long:  "Makes a project. Its name is the host of its production.",
-		Args:  takes(1, 1, "how it is called"),
+		Args:  command.Takes(1, 1, "how it is called"),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := s.client()
+			api, err := s.Client()
 			if err != nil {
 				return err
 			}
@@ -99,10 +100,10 @@ func newProjectAddCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if s.flags.json {
-				return s.term.JSON(p)
+			if s.Flags.JSON {
+				return s.Term.JSON(p)
 			}
-			s.term.Donef("Made the project %s", terminal.Paint(terminal.Bold, p.Name))
+			s.Term.Donef("Made the project %s", terminal.Paint(terminal.Bold, p.Name))
 			return nil
 		},
 	}
@@ -123,7 +124,7 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			"one of weight 3 gets three times what one of weight 1 gets, which is the default.\n" +
 			"It is for owners of the team to change.",
 		Example:           "lateen project set shop --start-header always\nlateen project set shop --weight 3",
-		Args:              takes(0, 1, ""),
+		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeProjects,
 		RunE: func(c *cobra.Command, args []string) error {
 			change := client.ProjectChange{}
@@ -132,15 +133,15 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			}
 			if c.Flags().Changed("weight") {
 				if weight == 0 {
-					return errUsage.With("--weight is 1 to %d", lateen.MaxWeight)
+					return command.ErrUsage.With("--weight is 1 to %d", lateen.MaxWeight)
 				}
 				change.Weight = &weight
 			}
 			if change == (client.ProjectChange{}) {
-				return errUsage.With("say what to change: `%s`", "lateen project set shop --start-header always")
+				return command.ErrUsage.With("say what to change: `%s`", "lateen project set shop --start-header always")
 			}
 			if len(args) > 0 {
-				s.flags.project = args[0]
+				s.Flags.Project = args[0]
 			}
 			on, err := s.here(c.Context())
 			if err != nil {
@@ -150,10 +151,10 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if s.flags.json {
-				return s.term.JSON(p)
+			if s.Flags.JSON {
+				return s.Term.JSON(p)
 			}
-			s.term.Donef("Changed the project %s", terminal.Paint(terminal.Bold, p.Name))
+			s.Term.Donef("Changed the project %s", terminal.Paint(terminal.Bold, p.Name))
 			return nil
 		},
 	}
@@ -172,10 +173,10 @@ func newProjectRemoveCommand(s *session) *cobra.Command {
 		Aliases:           []string{"remove"},
 		Short:             "Remove a project with all that is in it",
 		Long:              "Removes a project with its deployments, aliases and variables. There is no way back.",
-		Args:              takes(1, 1, "which project"),
+		Args:              command.Takes(1, 1, "which project"),
 		ValidArgsFunction: s.completeProjects,
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := s.client()
+			api, err := s.Client()
 			if err != nil {
 				return err
 			}
@@ -183,16 +184,16 @@ func newProjectRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.confirm(c.Context(), yes, fmt.Sprintf("Remove %s with all its deployments, hosts and variables?", terminal.Paint(terminal.Bold, p.Name))); err != nil {
+			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s with all its deployments, hosts and variables?", terminal.Paint(terminal.Bold, p.Name))); err != nil {
 				return err
 			}
 			if err := api.DeleteProject(c.Context(), string(p.ID)); err != nil {
 				return err
 			}
-			s.term.Donef("Removed the project %s", p.Name)
+			s.Term.Donef("Removed the project %s", p.Name)
 			return nil
 		},
 	}
-	yesFlag(c, &yes)
+	command.YesFlag(c, &yes)
 	return c
 }

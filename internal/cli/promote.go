@@ -8,6 +8,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -15,25 +16,25 @@ func newPromoteCommand(s *session) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:     "promote <url|id>",
-		GroupID: groupDeploy,
+		GroupID: command.Deploy,
 		Short:   "Make a deployment serve production",
 		Long: "Points the production hosts of a project at a deployment. One that was made for\n" +
 			"production serves at once. A preview is deployed again with the variables of\n" +
 			"production, and serves once that is ready.\n\n" +
 			"After a rollback this is also how new deployments reach production again.",
 		Example:           "lateen promote shop-4k2j9x1ab-team.localhost",
-		Args:              takes(1, 1, "which deployment"),
+		Args:              command.Takes(1, 1, "which deployment"),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runPromote(c.Context(), args[0], yes)
 		},
 	}
-	yesFlag(c, &yes)
+	command.YesFlag(c, &yes)
 	return c
 }
 
 func (s *session) runPromote(ctx context.Context, idOrURL string, yes bool) error {
-	api, err := s.client()
+	api, err := s.Client()
 	if err != nil {
 		return err
 	}
@@ -42,9 +43,9 @@ func (s *session) runPromote(ctx context.Context, idOrURL string, yes bool) erro
 		return err
 	}
 	if d.Environment() != lateen.Production {
-		s.term.Linef("%s was made for %s: it is deployed again for production.", d.Host, d.Environment())
-		if s.term.Interactive() {
-			if err := s.confirm(ctx, yes, "Go on?"); err != nil {
+		s.Term.Linef("%s was made for %s: it is deployed again for production.", d.Host, d.Environment())
+		if s.Term.Interactive() {
+			if err := s.Confirm(ctx, yes, "Go on?"); err != nil {
 				return err
 			}
 		}
@@ -65,28 +66,28 @@ func (s *session) nowServes(ctx context.Context, api *client.Client, d *client.D
 	if err != nil {
 		return err
 	}
-	if s.flags.json {
-		return s.term.JSON(reportOf(d))
+	if s.Flags.JSON {
+		return s.Term.JSON(reportOf(d))
 	}
-	s.term.Donef("%s: %s serves production of %s", verb, d.Host, terminal.Paint(terminal.Bold, d.Name))
+	s.Term.Donef("%s: %s serves production of %s", verb, d.Host, terminal.Paint(terminal.Bold, d.Name))
 	address := d.SiteURL
 	if len(d.Alias) > 0 {
 		address = urlOf(d, d.Alias[0])
 	}
-	s.term.Answer(terminal.Paint(terminal.Code, address))
+	s.Term.Answer(terminal.Paint(terminal.Code, address))
 	return nil
 }
 
 func newRollbackCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "rollback [url|id]",
-		GroupID: groupDeploy,
+		GroupID: command.Deploy,
 		Short:   "Make an earlier deployment serve production again",
 		Long: "Points the production hosts of a project back at an earlier production deployment:\n" +
 			"the one before, unless you name another. It serves at once.\n\n" +
 			"Until the next `lateen promote`, new deployments do not take production over.",
 		Example:           "lateen rollback\nlateen rollback dpl_06f2…",
-		Args:              takes(0, 1, ""),
+		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, to, err := s.rollbackTarget(c.Context(), args)
@@ -100,7 +101,7 @@ func newRollbackCommand(s *session) *cobra.Command {
 			if err := s.nowServes(c.Context(), api, d, "Rolled back"); err != nil {
 				return err
 			}
-			s.term.Linef("%s", "New deployments do not take over until you `lateen promote` one.")
+			s.Term.Linef("%s", "New deployments do not take over until you `lateen promote` one.")
 			return nil
 		},
 	}
@@ -114,7 +115,7 @@ var errNoEarlier = &lateen.Error{Code: lateen.NotFound, Reason: "no_earlier_depl
 // newest production deployment before the one that serves now.
 func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Client, *client.Deployment, error) {
 	if len(args) > 0 {
-		api, err := s.client()
+		api, err := s.Client()
 		if err != nil {
 			return nil, nil, err
 		}

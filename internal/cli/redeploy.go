@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
 func newRedeployCommand(s *session) *cobra.Command {
@@ -13,16 +14,16 @@ func newRedeployCommand(s *session) *cobra.Command {
 	var noWait bool
 	c := &cobra.Command{
 		Use:     "redeploy <url|id>",
-		GroupID: groupDeploy,
+		GroupID: command.Deploy,
 		Short:   "Deploy the files of a deployment again",
 		Long: "Makes a new deployment of the files of an earlier one, with the project's variables\n" +
 			"as they are now, and prints its URL.",
 		Example:           "lateen redeploy shop.localhost\nlateen redeploy dpl_06f2… --target production",
-		Args:              takes(1, 1, "which deployment"),
+		Args:              command.Takes(1, 1, "which deployment"),
 		ValidArgsFunction: s.completeDeployments,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
-		api, err := s.client()
+		api, err := s.Client()
 		if err != nil {
 			return err
 		}

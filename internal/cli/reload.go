@@ -4,19 +4,21 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
 func newReloadCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "reload",
-		GroupID: groupPlatform,
+		GroupID: command.Platform,
 		Short:   "Execute the platform's program anew, without refusing anybody",
 		Long: "Has the platform of a data directory execute its program anew, in the same process\n" +
 			"with the same settings: an upgraded one takes over. Everybody is served until the\n" +
 			"requests in flight have ended; who connects then waits for the new program. One\n" +
 			"that does not run changes nothing. Returns once it has taken over.",
 		Example: "lateen reload\nlateen reload --data /var/lib/lateen",
-		Args:    takes(0, 0, ""),
+		Args:    command.Takes(0, 0, ""),
 	}
 	settingsFlags(c, "data")
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -25,7 +27,7 @@ func newReloadCommand(s *session) *cobra.Command {
 		}
 		settings, err := s.platformSettings(c)
 		if err == nil {
-			settings.Data, err = s.path(settings.Data)
+			settings.Data, err = s.Path(settings.Data)
 		}
 		began := s.Now()
 		if err == nil {
@@ -34,7 +36,7 @@ func newReloadCommand(s *session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s.term.Donef("The platform on %s has been reloaded, in %s", settings.Data, s.Now().Sub(began).Round(10*time.Millisecond))
+		s.Term.Donef("The platform on %s has been reloaded, in %s", settings.Data, s.Now().Sub(began).Round(10*time.Millisecond))
 		return nil
 	}
 	return c

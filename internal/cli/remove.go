@@ -8,6 +8,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -16,24 +17,24 @@ func newRemoveCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "rm <url|id>…",
 		Aliases: []string{"remove"},
-		GroupID: groupDeploy,
+		GroupID: command.Deploy,
 		Short:   "Remove deployments",
 		Long: "Removes deployments and the aliases that lead to them. One that is not ready yet is\n" +
 			"canceled by that. To remove a project with all that is in it: `lateen project rm`.",
 		Example:           "lateen rm dpl_06f2…\nlateen rm shop-4k2j9x1ab-team.localhost --safe",
-		Args:              takes(1, -1, "which deployments"),
+		Args:              command.Takes(1, -1, "which deployments"),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runRemove(c.Context(), args, yes, safe)
 		},
 	}
-	yesFlag(c, &yes)
+	command.YesFlag(c, &yes)
 	c.Flags().BoolVar(&safe, "safe", false, "refuse to remove what an alias leads to")
 	return c
 }
 
 func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool) error {
-	api, err := s.client()
+	api, err := s.Client()
 	if err != nil {
 		return err
 	}
@@ -48,9 +49,9 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 		if len(d.Alias) > 0 {
 			aliases = terminal.Paint(terminal.Warn, fmt.Sprintf(" with %s, %s among them", terminal.Count(len(d.Alias), "alias host"), d.Alias[0]))
 		}
-		s.term.Linef("  %s  %s%s", d.Host, terminal.Paint(terminal.Dim, d.Environment()), aliases)
+		s.Term.Linef("  %s  %s%s", d.Host, terminal.Paint(terminal.Dim, d.Environment()), aliases)
 	}
-	if err := s.confirm(ctx, yes, fmt.Sprintf("Remove %s?", terminal.Count(len(list), "deployment"))); err != nil {
+	if err := s.Confirm(ctx, yes, fmt.Sprintf("Remove %s?", terminal.Count(len(list), "deployment"))); err != nil {
 		return err
 	}
 	removed := make([]lateen.DeploymentID, 0, len(list))
@@ -59,10 +60,10 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 			return err
 		}
 		removed = append(removed, d.ID)
-		s.term.Donef("Removed %s", d.Host)
+		s.Term.Donef("Removed %s", d.Host)
 	}
-	if s.flags.json {
-		return s.term.JSON(map[string]any{"removed": removed})
+	if s.Flags.JSON {
+		return s.Term.JSON(map[string]any{"removed": removed})
 	}
 	return nil
 }

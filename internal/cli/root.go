@@ -6,14 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-)
 
-// The groups of commands in the help.
-const (
-	groupPlatform = "platform"
-	groupDeploy   = "deploy"
-	groupLook     = "look"
-	groupSettings = "settings"
+	"github.com/lateen-dev/lateen/internal/cli/account"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
 func newRootCommand(s *session) *cobra.Command {
@@ -28,27 +23,27 @@ func newRootCommand(s *session) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	family(root)
+	command.Family(root)
 	root.AddGroup(
-		&cobra.Group{ID: groupPlatform, Title: "Platform"},
-		&cobra.Group{ID: groupDeploy, Title: "Deploy"},
-		&cobra.Group{ID: groupLook, Title: "Look"},
-		&cobra.Group{ID: groupSettings, Title: "Settings"},
+		&cobra.Group{ID: command.Platform, Title: "Platform"},
+		&cobra.Group{ID: command.Deploy, Title: "Deploy"},
+		&cobra.Group{ID: command.Look, Title: "Look"},
+		&cobra.Group{ID: command.Settings, Title: "Settings"},
 	)
-	for _, k := range s.flags.client.Keys() {
+	for _, k := range s.Flags.Client.Keys() {
 		root.PersistentFlags().Var(k.Value, k.Name, fmt.Sprintf("%s (%s)", k.Usage, k.Env))
 	}
 	root.PersistentFlags().SortFlags = false
-	root.PersistentFlags().StringVar(&s.flags.cwd, "cwd", "", "act as if started in this `directory`")
-	root.PersistentFlags().BoolVar(&s.flags.json, "json", false, "answer in JSON, errors too")
-	for _, command := range []func(*session) *cobra.Command{
-		newUpCommand, newReloadCommand, newDoctorCommand, newLoginCommand, newLogoutCommand, newWhoamiCommand,
+	root.PersistentFlags().StringVar(&s.Flags.CWD, "cwd", "", "act as if started in this `directory`")
+	root.PersistentFlags().BoolVar(&s.Flags.JSON, "json", false, "answer in JSON, errors too")
+	for _, make := range []func(*session) *cobra.Command{
+		newUpCommand, newReloadCommand, newDoctorCommand, of(account.Login), of(account.Logout), of(account.Whoami),
 		newLinkCommand, newDeployCommand, newRedeployCommand, newPromoteCommand, newRollbackCommand, newRemoveCommand,
 		newListCommand, newInspectCommand, newFunctionsCommand, newLogsCommand, newOpenCommand,
-		newProjectCommand, newEnvCommand, newAliasCommand, newTokenCommand,
+		newProjectCommand, newEnvCommand, newAliasCommand, of(account.Token),
 		newCompletionCommand, newVersionCommand,
 	} {
-		adopt(root, command(s))
+		command.Adopt(root, make(s))
 	}
 	root.SetArgs(s.Args)
 	root.SetIn(s.Stdin)
@@ -56,28 +51,19 @@ func newRootCommand(s *session) *cobra.Command {
 	root.SetErr(s.Stderr)
 	root.SetGlobalNormalizationFunc(flagAliases)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return errUsage.With("%s", flagFault(err))
+		return command.ErrUsage.With("%s", flagFault(err))
 	})
-	root.SetHelpFunc(func(c *cobra.Command, _ []string) { s.term.Print(helpText(c, s.term.AnswerWidth())) })
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { s.Term.Print(helpText(c, s.Term.AnswerWidth())) })
 	helper := newHelpCommand(root)
-	adopt(root, helper)
+	command.Adopt(root, helper)
 	root.SetHelpCommand(helper)
 	root.CompletionOptions.DisableDefaultCmd = true
 	return root
 }
 
-// orderKey is the annotation that keeps the place of a command among its
-// siblings; cobra sorts them by name.
-const orderKey = "order"
-
-// adopt adds commands to a parent, in order.
-func adopt(parent *cobra.Command, commands ...*cobra.Command) {
-	for _, c := range commands {
-		c.DisableFlagsInUseLine = true
-		c.Flags().SortFlags = false
-		c.Annotations = map[string]string{orderKey: fmt.Sprintf("%03d", len(parent.Commands()))}
-		parent.AddCommand(c)
-	}
+// of makes a command of a group from the session of this package.
+func of(make func(*command.Session) *cobra.Command) func(*session) *cobra.Command {
+	return func(s *session) *cobra.Command { return make(s.Session) }
 }
 
 // flagAliases lets people say --scope for --team and --name for --project.
@@ -116,44 +102,10 @@ func dashes(name string) string {
 	return "--" + name
 }
 
-// family makes a command of one that has others: by itself it shows its help.
-func family(c *cobra.Command) {
-	c.Args = func(c *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		err := errUsage.With("there is no command `%s %s`", c.CommandPath(), args[0])
-		if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
-			return err.WithHint("did you mean `%s %s`?", c.CommandPath(), similar[0])
-		}
-		return err.WithHint("`%s --help` lists what there is", c.CommandPath())
-	}
-	c.SuggestionsMinimumDistance = 2
-	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-}
-
-// takes checks the number of arguments; what says what is missing.
-func takes(least, most int, what string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		switch {
-		case len(args) < least:
-			return errUsage.With("say %s: `%s`", what, c.UseLine())
-		case most >= 0 && len(args) > most:
-			return errUsage.With("%q is more than `%s` takes", args[most], c.CommandPath())
-		}
-		return nil
-	}
-}
-
 // projectFlag gives a command the flag that names a project.
 func (s *session) projectFlag(c *cobra.Command) {
-	c.Flags().StringVarP(&s.flags.project, "project", "p", "", "`name` or id of the project; default: the one this directory is linked to")
+	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "`name` or id of the project; default: the one this directory is linked to")
 	_ = c.RegisterFlagCompletionFunc("project", s.completeProjects) // fails for unknown flags only
-}
-
-// yesFlag gives a command the flag that answers its question.
-func yesFlag(c *cobra.Command, yes *bool) {
-	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask")
 }
 
 func newHelpCommand(root *cobra.Command) *cobra.Command {
@@ -177,7 +129,7 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return errUsage.With("there is no command `lateen %s`", strings.Join(args, " ")).WithHint("`lateen --help` lists what there is")
+				return command.ErrUsage.With("there is no command `lateen %s`", strings.Join(args, " ")).WithHint("`lateen --help` lists what there is")
 			}
 			return c.Help()
 		},

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
@@ -20,7 +21,7 @@ var errNoPlatform = &lateen.Error{Code: lateen.Invalid, Reason: "no_platform", M
 func newUpCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "up",
-		GroupID: groupPlatform,
+		GroupID: command.Platform,
 		Short:   "Start the platform on this machine",
 		Long: "Starts the platform: API, edge and functions in one process, until it is told to\n" +
 			"stop. Everything it keeps is beneath one directory.\n\n" +
@@ -32,7 +33,7 @@ func newUpCommand(s *session) *cobra.Command {
 		Example: "lateen up\n" +
 			"lateen up --data ./lateen --listen 127.0.0.1:3000\n" +
 			"lateen up --domain example.com --listen :443 --tls-cert cert.pem --tls-key key.pem",
-		Args: takes(0, 0, ""),
+		Args: command.Takes(0, 0, ""),
 	}
 	s.settle(c, s.runUp)
 	return c
@@ -72,14 +73,14 @@ func settingsFlags(c *cobra.Command, only ...string) {
 // platformSettings are the defaults, what the environment says over them, and what the
 // command's flags say over that.
 func (s *session) platformSettings(c *cobra.Command) (*config.Config, error) {
-	settings, err := config.Load(s.getenv)
+	settings, err := config.Load(s.Getenv)
 	if err != nil {
 		return nil, err
 	}
 	for _, k := range settings.Keys() {
 		if f := c.Flags().Lookup(k.Name); f != nil && f.Changed {
 			if err := k.Value.Set(f.Value.String()); err != nil {
-				return nil, errUsage.With("--%s does not take %q: %s", k.Name, f.Value, err)
+				return nil, command.ErrUsage.With("--%s does not take %q: %s", k.Name, f.Value, err)
 			}
 		}
 	}
@@ -91,13 +92,13 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 		return errNoPlatform
 	}
 	var err error
-	if c.Data, err = s.path(c.Data); err != nil {
+	if c.Data, err = s.Path(c.Data); err != nil {
 		return err
 	}
 	build := ReadBuild()
-	fetching := &fetchView{term: s.term}
+	fetching := &fetchView{term: s.Term}
 	platform, err := s.Up(ctx, UpOptions{
-		Config: c, Out: logWriter{s.term}, Getenv: s.getenv, Version: build.Version, Progress: fetching.progress,
+		Config: c, Out: logWriter{s.Term}, Getenv: s.Getenv, Version: build.Version, Progress: fetching.progress,
 	})
 	if err != nil {
 		return err
@@ -106,10 +107,10 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	api := apiURL(c, platform.Addr())
 	s.banner(c, api, first, s.logInHere(api, token), build)
 	if missing := platform.Missing(); missing != "" {
-		s.term.Warnf("%s.", capital(missing))
+		s.Term.Warnf("%s.", capital(missing))
 	}
 	quiet := context.AfterFunc(ctx, func() {
-		s.term.Linef("\nStopping; requests in flight have %s. Ctrl-C again ends them at once.", plain(c.DrainTimeout.String()))
+		s.Term.Linef("\nStopping; requests in flight have %s. Ctrl-C again ends them at once.", plain(c.DrainTimeout.String()))
 	})
 	defer quiet()
 	err = platform.Run(ctx)
@@ -133,14 +134,14 @@ func apiURL(c *config.Config, addr string) string {
 // logInHere logs the user in whom commands on this machine act as, unless they
 // are logged in elsewhere. It returns where they are.
 func (s *session) logInHere(api, token string) string {
-	kept, err := config.ReadClient(config.ClientFile(s.getenv))
+	kept, err := config.ReadClient(config.ClientFile(s.Getenv))
 	if err != nil || kept.Token != "" && kept.API != api {
 		return kept.API
 	}
 	if token == "" || kept.Token == token {
 		return api
 	}
-	if _, err := s.keep(config.Client{API: api, Token: token}); err != nil {
+	if _, err := s.Keep(config.Client{API: api, Token: token}); err != nil {
 		return "" // a service has no home: whoever needs the token finds it in the data directory
 	}
 	return api
@@ -161,21 +162,21 @@ func (s *session) banner(c *config.Config, api string, first bool, loggedInTo st
 	if first {
 		lines = append(lines, terminal.Field{"Token", token})
 	}
-	s.term.Linef("\n  %s %s %s\n", terminal.Paint(terminal.Code, "◢"), terminal.Paint(terminal.Bold, "lateen"), terminal.Paint(terminal.Dim, version))
+	s.Term.Linef("\n  %s %s %s\n", terminal.Paint(terminal.Code, "◢"), terminal.Paint(terminal.Bold, "lateen"), terminal.Paint(terminal.Dim, version))
 	for _, f := range lines {
-		s.term.Linef("  %s  %s", terminal.Pad(terminal.Paint(terminal.Dim, f[0]), 5, false), f[1])
+		s.Term.Linef("  %s  %s", terminal.Pad(terminal.Paint(terminal.Dim, f[0]), 5, false), f[1])
 	}
-	s.term.Linef("")
+	s.Term.Linef("")
 	switch loggedInTo {
 	case api:
-		s.term.Linef("  %s  In your app's directory: `lateen deploy`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false))
+		s.Term.Linef("  %s  In your app's directory: `lateen deploy`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false))
 	case "":
-		s.term.Linef("  %s  `lateen login %s < %s`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), api, token)
+		s.Term.Linef("  %s  `lateen login %s < %s`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), api, token)
 	default:
-		s.term.Linef("  %s  Your commands talk to %s. To talk to this:", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), loggedInTo)
-		s.term.Linef("         `lateen login %s < %s`", api, token)
+		s.Term.Linef("  %s  Your commands talk to %s. To talk to this:", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), loggedInTo)
+		s.Term.Linef("         `lateen login %s < %s`", api, token)
 	}
-	s.term.Linef("")
+	s.Term.Linef("")
 }
 
 // logWriter prints the platform's own log without disturbing what is being

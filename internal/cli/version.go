@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
 // Build says what a binary was built from.
@@ -67,13 +69,13 @@ func newVersionCommand(s *session) *cobra.Command {
 		Use:   "version",
 		Short: "Tell which Lateen this is",
 		Long:  "Tells which Lateen this is: version, commit and its date, Go, platform.",
-		Args:  takes(0, 0, ""),
+		Args:  command.Takes(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
 			build := ReadBuild()
-			if s.flags.json {
-				return s.term.JSON(build)
+			if s.Flags.JSON {
+				return s.Term.JSON(build)
 			}
-			s.term.Answer(build.String())
+			s.Term.Answer(build.String())
 			return nil
 		},
 	}

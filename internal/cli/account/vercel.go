@@ -1,4 +1,4 @@
-package cli
+package account
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/config"
 )
 
@@ -54,10 +55,10 @@ func (l *vercelLogin) write(c config.Client, team lateen.TeamID) error {
 	if err := os.Remove(auth); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("log the vercel CLI out: %w", err)
 	}
-	if err := writeJSON(filepath.Join(l.dir, "config.json"), l.settings); err != nil {
+	if err := command.WriteJSON(filepath.Join(l.dir, "config.json"), l.settings); err != nil {
 		return err
 	}
-	return writeJSON(auth, map[string]string{"token": c.Token})
+	return command.WriteJSON(auth, map[string]string{"token": c.Token})
 }
 
 // readObject reads a file that holds a JSON object; one that is not there is

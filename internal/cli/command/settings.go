@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"encoding/json"
@@ -15,13 +15,13 @@ import (
 
 // Errors of reaching a platform.
 var (
-	errLoggedOut = &lateen.Error{Code: lateen.Unauthenticated, Reason: "logged_out", Message: "nobody is logged in", Hint: "log in with `lateen login`, or pass a token by --token or LATEEN_TOKEN"}
-	errNoHome    = &lateen.Error{Code: lateen.Invalid, Reason: "no_home", Message: "there is no directory for the settings of this user", Hint: "set HOME or XDG_CONFIG_HOME"}
+	ErrLoggedOut = &lateen.Error{Code: lateen.Unauthenticated, Reason: "logged_out", Message: "nobody is logged in", Hint: "log in with `lateen login`, or pass a token by --token or LATEEN_TOKEN"}
+	ErrNoHome    = &lateen.Error{Code: lateen.Invalid, Reason: "no_home", Message: "there is no directory for the settings of this user", Hint: "set HOME or XDG_CONFIG_HOME"}
 )
 
 // asked is how to reach the platform as flags say, over the environment.
-func (s *session) asked() (config.Client, error) {
-	flags, env := s.flags.client, config.ClientEnv(s.getenv)
+func (s *Session) Asked() (config.Client, error) {
+	flags, env := s.Flags.Client, config.ClientEnv(s.Getenv)
 	if err := errors.Join(flags.Validate(), env.Validate()); err != nil {
 		return config.Client{}, err
 	}
@@ -30,30 +30,30 @@ func (s *session) asked() (config.Client, error) {
 
 // settings are how to reach the platform: what was asked for over what
 // `lateen login` kept over the platform on this machine.
-func (s *session) settings() (config.Client, error) {
-	kept, err := config.ReadClient(config.ClientFile(s.getenv))
+func (s *Session) Settings() (config.Client, error) {
+	kept, err := config.ReadClient(config.ClientFile(s.Getenv))
 	if err != nil {
 		return config.Client{}, err
 	}
 	if kept.API == "" {
-		kept.API = config.Default(s.getenv).LocalURL()
+		kept.API = config.Default(s.Getenv).LocalURL()
 	}
-	asked, err := s.asked()
+	asked, err := s.Asked()
 	return asked.Over(kept), err
 }
 
 // keep writes how to reach a platform for later commands.
-func (s *session) keep(c config.Client) (file string, err error) {
-	file = config.ClientFile(s.getenv)
+func (s *Session) Keep(c config.Client) (file string, err error) {
+	file = config.ClientFile(s.Getenv)
 	if file == "" {
-		return "", errNoHome
+		return "", ErrNoHome
 	}
-	return file, writeJSON(file, c)
+	return file, WriteJSON(file, c)
 }
 
 // writeJSON makes v the content of a file that its owner alone can read, in
 // directories that are made where they are missing.
-func writeJSON(file string, v any) error {
+func WriteJSON(file string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
@@ -65,17 +65,17 @@ func writeJSON(file string, v any) error {
 }
 
 // client returns a client of the platform that acts with the user's token.
-func (s *session) client() (*client.Client, error) {
-	settings, err := s.settings()
+func (s *Session) Client() (*client.Client, error) {
+	settings, err := s.Settings()
 	if err != nil {
 		return nil, err
 	}
 	if settings.Token == "" {
-		return nil, errLoggedOut.With("nobody is logged in to %s", settings.API)
+		return nil, ErrLoggedOut.With("nobody is logged in to %s", settings.API)
 	}
-	return s.connect(settings), nil
+	return s.Connect(settings), nil
 }
 
-func (s *session) connect(c config.Client) *client.Client {
-	return &client.Client{BaseURL: c.API, Token: c.Token, Team: c.Team, HTTP: s.HTTP, UserAgent: "lateen/" + ReadBuild().Version}
+func (s *Session) Connect(c config.Client) *client.Client {
+	return &client.Client{BaseURL: c.API, Token: c.Token, Team: c.Team, HTTP: s.process.HTTP, UserAgent: s.process.UserAgent}
 }

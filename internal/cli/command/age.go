@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 )
 
 // age is how long ago something was, in one unit: 12s, 5m, 3h, 2d.
-func (s *session) age(at lateen.Millis) string {
-	d := max(s.Now().Sub(at.Time()), 0)
+func (s *Session) Age(at lateen.Millis) string {
+	d := max(s.process.Now().Sub(at.Time()), 0)
 	switch {
 	case at == 0:
 		return "never"

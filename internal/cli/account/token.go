@@ -1,4 +1,4 @@
-package cli
+package account
 
 import (
 	"context"
@@ -8,21 +8,24 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newTokenCommand(s *session) *cobra.Command {
+// Token returns the command `lateen token`.
+func Token(with *command.Session) *cobra.Command {
+	s := &session{with}
 	c := &cobra.Command{
 		Use:     "token",
 		Aliases: []string{"tokens"},
-		GroupID: groupSettings,
+		GroupID: command.Settings,
 		Short:   "List, make and end your tokens",
 		Long: "A token lets its bearer act as you. Make one for each machine and program that\n" +
 			"needs one, so that each can be ended by itself.",
 		Example: "lateen token ls\nlateen token add ci\nlateen token rm ci",
 	}
-	family(c)
-	adopt(c, newTokenListCommand(s), newTokenAddCommand(s), newTokenRemoveCommand(s))
+	command.Family(c)
+	command.Adopt(c, newTokenListCommand(s), newTokenAddCommand(s), newTokenRemoveCommand(s))
 	return c
 }
 
@@ -31,9 +34,9 @@ func newTokenListCommand(s *session) *cobra.Command {
 		Use:   "ls",
 		Short: "List tokens",
 		Long:  "Lists your tokens. Their secrets are not kept and can't be shown.",
-		Args:  takes(0, 0, ""),
+		Args:  command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
-			api, err := s.client()
+			api, err := s.Client()
 			if err != nil {
 				return err
 			}
@@ -41,14 +44,14 @@ func newTokenListCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if s.flags.json {
-				return s.term.JSON(map[string]any{"tokens": tokens})
+			if s.Flags.JSON {
+				return s.Term.JSON(map[string]any{"tokens": tokens})
 			}
 			rows := make([][]string, 0, len(tokens))
 			for _, t := range tokens {
-				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), string(t.ID), s.age(t.CreatedAt), s.age(t.ActiveAt)})
+				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), string(t.ID), s.Age(t.CreatedAt), s.Age(t.ActiveAt)})
 			}
-			s.term.Table([]terminal.Column{{Title: "name"}, {Title: "id"}, {Title: "made", Right: true, Drop: 2}, {Title: "used", Right: true, Drop: 1}}, rows)
+			s.Term.Table([]terminal.Column{{Title: "name"}, {Title: "id"}, {Title: "made", Right: true, Drop: 2}, {Title: "used", Right: true, Drop: 1}}, rows)
 			return nil
 		},
 	}
@@ -60,9 +63,9 @@ func newTokenAddCommand(s *session) *cobra.Command {
 		Short:   "Make a token",
 		Long:    "Makes a token that acts as you and prints its secret, this once.",
 		Example: "lateen token add ci",
-		Args:    takes(1, 1, "what it is for"),
+		Args:    command.Takes(1, 1, "what it is for"),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := s.client()
+			api, err := s.Client()
 			if err != nil {
 				return err
 			}
@@ -70,11 +73,11 @@ func newTokenAddCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if s.flags.json {
-				return s.term.JSON(map[string]string{"name": args[0], "token": secret})
+			if s.Flags.JSON {
+				return s.Term.JSON(map[string]string{"name": args[0], "token": secret})
 			}
-			s.term.Donef("Made the token %s. It can't be shown again:", terminal.Paint(terminal.Bold, terminal.Clean(args[0])))
-			s.term.Answer(secret)
+			s.Term.Donef("Made the token %s. It can't be shown again:", terminal.Paint(terminal.Bold, terminal.Clean(args[0])))
+			s.Term.Answer(secret)
 			return nil
 		},
 	}
@@ -87,9 +90,9 @@ func newTokenRemoveCommand(s *session) *cobra.Command {
 		Aliases: []string{"remove"},
 		Short:   "End a token",
 		Long:    "Ends a token: nobody can act with it from then on.",
-		Args:    takes(1, 1, "which token"),
+		Args:    command.Takes(1, 1, "which token"),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := s.client()
+			api, err := s.Client()
 			if err != nil {
 				return err
 			}
@@ -97,17 +100,17 @@ func newTokenRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.confirm(c.Context(), yes, fmt.Sprintf("End the token %s?", terminal.Paint(terminal.Bold, terminal.Clean(t.Name)))); err != nil {
+			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("End the token %s?", terminal.Paint(terminal.Bold, terminal.Clean(t.Name)))); err != nil {
 				return err
 			}
 			if err := api.RevokeToken(c.Context(), string(t.ID)); err != nil {
 				return err
 			}
-			s.term.Donef("Ended the token %s", terminal.Clean(t.Name))
+			s.Term.Donef("Ended the token %s", terminal.Clean(t.Name))
 			return nil
 		},
 	}
-	yesFlag(c, &yes)
+	command.YesFlag(c, &yes)
 	return c
 }
 

@@ -1,4 +1,4 @@
-package cli
+package account
 
 import (
 	"context"
@@ -11,16 +11,19 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newLoginCommand(s *session) *cobra.Command {
+// Login returns the command `lateen login`.
+func Login(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var vercel, yes bool
 	var vercelDir string
 	c := &cobra.Command{
 		Use:     "login [url]",
-		GroupID: groupPlatform,
+		GroupID: command.Platform,
 		Short:   "Keep a token, so that commands know who you are",
 		Long: "Checks a token and keeps it for later commands, with the URL of the platform it\n" +
 			"belongs to. The token comes from --token, from standard input, or you are asked\n" +
@@ -31,15 +34,15 @@ func newLoginCommand(s *session) *cobra.Command {
 		Example: "lateen login https://api.example.com\n" +
 			"lateen login < /var/lib/lateen/token   # on the machine of the platform\n" +
 			"lateen login --vercel                  # vercel CLI too",
-		Args: takes(0, 1, ""),
+		Args: command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				s.flags.client.API = args[0]
+				s.Flags.Client.API = args[0]
 			}
 			if vercelDir == "" && vercel {
-				vercelDir = config.VercelDir(s.getenv, runtime.GOOS)
+				vercelDir = config.VercelDir(s.Getenv, runtime.GOOS)
 				if vercelDir == "" {
-					return errNoHome
+					return command.ErrNoHome
 				}
 			}
 			return s.runLogin(c.Context(), vercelDir, yes)
@@ -47,7 +50,7 @@ func newLoginCommand(s *session) *cobra.Command {
 	}
 	c.Flags().BoolVar(&vercel, "vercel", false, "log the vercel CLI in as well")
 	c.Flags().StringVarP(&vercelDir, "global-config", "Q", "", "`directory` of the vercel CLI's settings; implies --vercel")
-	yesFlag(c, &yes)
+	command.YesFlag(c, &yes)
 	return c
 }
 
@@ -63,16 +66,16 @@ type loginReport struct {
 // runLogin logs in here and, unless vercelDir is "", the vercel CLI whose
 // settings are there.
 func (s *session) runLogin(ctx context.Context, vercelDir string, yes bool) error {
-	asked, err := s.settings()
+	asked, err := s.Settings()
 	if err != nil {
 		return err
 	}
-	explicit, err := s.asked()
+	explicit, err := s.Asked()
 	if err != nil {
 		return err
 	}
 	if asked.Token = explicit.Token; asked.Token == "" { // the one that is kept is not meant
-		secret, err := s.readSecret(ctx, "Token for "+asked.API+":")
+		secret, err := s.ReadSecret(ctx, "Token for "+asked.API+":")
 		if err != nil {
 			return err
 		}
@@ -85,24 +88,24 @@ func (s *session) runLogin(ctx context.Context, vercelDir string, yes bool) erro
 	if err != nil {
 		return err
 	}
-	if report.File, err = s.keep(asked); err != nil {
+	if report.File, err = s.Keep(asked); err != nil {
 		return err
 	}
-	s.term.Donef("Logged in to %s as %s", terminal.Paint(terminal.Code, asked.API), terminal.Paint(terminal.Bold, report.User.Username))
+	s.Term.Donef("Logged in to %s as %s", terminal.Paint(terminal.Code, asked.API), terminal.Paint(terminal.Bold, report.User.Username))
 	if vercelDir != "" {
 		if err := s.loginVercel(ctx, asked, report, vercelDir, yes); err != nil {
 			return err
 		}
 	}
-	if s.flags.json {
-		return s.term.JSON(report)
+	if s.Flags.JSON {
+		return s.Term.JSON(report)
 	}
 	return nil
 }
 
 // identify asks the platform who a token belongs to, and for which team it acts.
 func (s *session) identify(ctx context.Context, c config.Client) (*loginReport, error) {
-	api := s.connect(c)
+	api := s.Connect(c)
 	user, err := api.WhoAmI(ctx)
 	if err != nil {
 		return nil, err
@@ -136,7 +139,7 @@ func slugs(teams []client.Team) string {
 // loginVercel logs the vercel CLI in whose settings are in dir. Where it is
 // logged in elsewhere, that is asked first.
 func (s *session) loginVercel(ctx context.Context, c config.Client, report *loginReport, dir string, yes bool) error {
-	dir, err := s.path(dir)
+	dir, err := s.Path(dir)
 	if err != nil {
 		return err
 	}
@@ -145,7 +148,7 @@ func (s *session) loginVercel(ctx context.Context, c config.Client, report *logi
 		return err
 	}
 	if now.token != "" && now.api() != c.API {
-		if err := s.confirm(ctx, yes, fmt.Sprintf("The vercel CLI is logged in to %s. Log it in here instead?", now.api())); err != nil {
+		if err := s.Confirm(ctx, yes, fmt.Sprintf("The vercel CLI is logged in to %s. Log it in here instead?", now.api())); err != nil {
 			return err
 		}
 	}
@@ -156,19 +159,21 @@ func (s *session) loginVercel(ctx context.Context, c config.Client, report *logi
 	if err := now.write(c, team); err != nil {
 		return err
 	}
-	s.term.Donef("The vercel CLI is logged in there too")
+	s.Term.Donef("The vercel CLI is logged in there too")
 	return nil
 }
 
-func newLogoutCommand(s *session) *cobra.Command {
+// Logout returns the command `lateen logout`.
+func Logout(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var revoke bool
 	c := &cobra.Command{
 		Use:     "logout",
-		GroupID: groupPlatform,
+		GroupID: command.Platform,
 		Short:   "Forget the token that is kept",
 		Long: "Forgets the token that `lateen login` keeps. The token itself stays valid, unless\n" +
 			"--revoke ends it everywhere.",
-		Args: takes(0, 0, ""),
+		Args: command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return s.runLogout(c.Context(), revoke)
 		},
@@ -178,52 +183,54 @@ func newLogoutCommand(s *session) *cobra.Command {
 }
 
 func (s *session) runLogout(ctx context.Context, revoke bool) error {
-	file := config.ClientFile(s.getenv)
+	file := config.ClientFile(s.Getenv)
 	kept, err := config.ReadClient(file)
 	if err != nil {
 		return err
 	}
 	if kept.Token == "" {
-		s.term.Linef("Nobody is logged in.")
+		s.Term.Linef("Nobody is logged in.")
 		return nil
 	}
 	if revoke {
-		if err := s.connect(kept).RevokeToken(ctx, "current"); err != nil && !errors.Is(err, lateen.ErrTokenInvalid) {
+		if err := s.Connect(kept).RevokeToken(ctx, "current"); err != nil && !errors.Is(err, lateen.ErrTokenInvalid) {
 			return err
 		}
 	}
-	if _, err := s.keep(config.Client{API: kept.API}); err != nil {
+	if _, err := s.Keep(config.Client{API: kept.API}); err != nil {
 		return err
 	}
-	s.term.Donef("Logged out of %s", terminal.Paint(terminal.Code, kept.API))
+	s.Term.Donef("Logged out of %s", terminal.Paint(terminal.Code, kept.API))
 	return nil
 }
 
-func newWhoamiCommand(s *session) *cobra.Command {
+// Whoami returns the command `lateen whoami`.
+func Whoami(with *command.Session) *cobra.Command {
+	s := &session{with}
 	return &cobra.Command{
 		Use:     "whoami",
-		GroupID: groupPlatform,
+		GroupID: command.Platform,
 		Short:   "Tell who you are, where",
 		Long:    "Prints the name of the user that commands act as, and to people also the team\nand the platform.",
-		Args:    takes(0, 0, ""),
+		Args:    command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
-			settings, err := s.settings()
+			settings, err := s.Settings()
 			if err != nil {
 				return err
 			}
-			if _, err := s.client(); err != nil {
+			if _, err := s.Client(); err != nil {
 				return err
 			}
 			report, err := s.identify(c.Context(), settings)
 			if err != nil {
 				return err
 			}
-			if s.flags.json {
-				return s.term.JSON(report)
+			if s.Flags.JSON {
+				return s.Term.JSON(report)
 			}
-			s.term.Answer(report.User.Username)
+			s.Term.Answer(report.User.Username)
 			if report.Team != nil {
-				s.term.Linef("%s", terminal.Paint(terminal.Dim, "team "+report.Team.Slug+" at "+report.API))
+				s.Term.Linef("%s", terminal.Paint(terminal.Dim, "team "+report.Team.Slug+" at "+report.API))
 			}
 			return nil
 		},

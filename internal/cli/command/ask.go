@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"context"
@@ -14,15 +14,15 @@ import (
 
 // ask puts a question to the person at the terminal; an empty answer is
 // otherwise.
-func (s *session) ask(ctx context.Context, question, otherwise string) (string, error) {
+func (s *Session) Ask(ctx context.Context, question, otherwise string) (string, error) {
 	prompt := terminal.Paint(terminal.Code, "?") + " " + question + " "
 	if otherwise != "" {
 		prompt += terminal.Paint(terminal.Dim, "("+otherwise+")") + " "
 	}
-	s.term.Prompt(prompt)
+	s.Term.Prompt(prompt)
 	line, err := s.readLine(ctx)
 	if err != nil {
-		s.term.Prompt("\n")
+		s.Term.Prompt("\n")
 		return "", err
 	}
 	if line == "" {
@@ -33,26 +33,26 @@ func (s *session) ask(ctx context.Context, question, otherwise string) (string, 
 
 // confirm asks whether to do something that can't be undone. Where nobody can
 // answer it fails and says how to answer beforehand.
-func (s *session) confirm(ctx context.Context, yes bool, question string) error {
+func (s *Session) Confirm(ctx context.Context, yes bool, question string) error {
 	if yes {
 		return nil
 	}
-	if !s.term.Interactive() {
-		return errUsage.With("this asks before it acts, and nobody is there to answer").WithHint("say --yes")
+	if !s.Term.Interactive() {
+		return ErrUsage.With("this asks before it acts, and nobody is there to answer").WithHint("say --yes")
 	}
-	answer, err := s.ask(ctx, question, "y/N")
+	answer, err := s.Ask(ctx, question, "y/N")
 	if err != nil {
 		return err
 	}
 	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
-		return errDeclined
+		return ErrDeclined
 	}
 	return nil
 }
 
 // readLine returns the next line of standard input without what ends it. The
 // end of the input is an empty line.
-func (s *session) readLine(ctx context.Context) (string, error) {
+func (s *Session) readLine(ctx context.Context) (string, error) {
 	return within(ctx, func() (string, error) {
 		line, err := s.input.ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -63,7 +63,7 @@ func (s *session) readLine(ctx context.Context) (string, error) {
 }
 
 // readAll returns what is left of standard input, without a line break at its end.
-func (s *session) readAll(ctx context.Context) (string, error) {
+func (s *Session) readAll(ctx context.Context) (string, error) {
 	return within(ctx, func() (string, error) {
 		b, err := io.ReadAll(s.input)
 		if err != nil {
@@ -75,8 +75,8 @@ func (s *session) readAll(ctx context.Context) (string, error) {
 
 // readSecret asks for something that must not be seen, or reads it from an
 // input that is no terminal.
-func (s *session) readSecret(ctx context.Context, question string) (string, error) {
-	fd, ok := s.term.Input()
+func (s *Session) ReadSecret(ctx context.Context, question string) (string, error) {
+	fd, ok := s.Term.Input()
 	if !ok {
 		return s.readAll(ctx)
 	}
@@ -84,7 +84,7 @@ func (s *session) readSecret(ctx context.Context, question string) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("ask at the terminal: %w", err)
 	}
-	s.term.Prompt(terminal.Paint(terminal.Code, "?") + " " + question + " ")
+	s.Term.Prompt(terminal.Paint(terminal.Code, "?") + " " + question + " ")
 	secret, err := within(ctx, func() (string, error) {
 		b, err := term.ReadPassword(fd)
 		if err != nil {
@@ -92,7 +92,7 @@ func (s *session) readSecret(ctx context.Context, question string) (string, erro
 		}
 		return string(b), nil
 	})
-	s.term.Prompt("\n")
+	s.Term.Prompt("\n")
 	if err != nil {
 		_ = term.Restore(fd, before) // it was interrupted while nothing was echoed
 	}

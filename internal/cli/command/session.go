@@ -1,0 +1,81 @@
+// Package command is what the groups of commands share: the run of a command
+// with its flags, questions and client, and how commands are put together.
+package command
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/terminal"
+)
+
+// Errors of every command.
+var (
+	ErrUsage    = &lateen.Error{Code: lateen.Invalid, Reason: "usage", Message: "the command is not complete"}
+	ErrDeclined = &lateen.Error{Code: lateen.Invalid, Reason: "declined", Message: "nothing was changed"}
+)
+
+// Process is what a session uses of the process that it runs in. No field is optional.
+type Process struct {
+	Env            []string // KEY=value, as of [os.Environ]
+	Dir            string   // working directory; "" is the process's
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	HTTP           *http.Client // talks to the platform
+	UserAgent      string       // of calls to the platform
+	Now            func() time.Time
+}
+
+// Flags are the flags that every command has.
+type Flags struct {
+	Client  config.Client
+	Project string // id or name; "" is the one that the directory is linked to
+	CWD     string // directory to act in; "" is the working directory
+	JSON    bool   // answer in JSON, errors too
+}
+
+// Session is one run of a command.
+type Session struct {
+	Term  *terminal.Term
+	Flags Flags
+
+	process Process
+	input   *bufio.Reader // of Stdin
+}
+
+// NewSession returns the session of a process.
+func NewSession(p Process) *Session {
+	s := &Session{process: p, input: bufio.NewReader(p.Stdin)}
+	s.Term = terminal.NewTerm(p.Stdin, p.Stdout, p.Stderr, s.Getenv, p.Now)
+	return s
+}
+
+// Getenv is the value of an environment variable; the last one of a name counts.
+func (s *Session) Getenv(name string) string {
+	for i := len(s.process.Env) - 1; i >= 0; i-- {
+		if key, value, ok := strings.Cut(s.process.Env[i], "="); ok && key == name {
+			return value
+		}
+	}
+	return ""
+}
+
+// Path is a path that a user wrote, as a command may use it.
+func (s *Session) Path(name string) (string, error) {
+	for _, dir := range []string{s.Flags.CWD, s.process.Dir} {
+		if filepath.IsAbs(name) {
+			break
+		}
+		name = filepath.Join(dir, name)
+	}
+	if name == "" {
+		name = "."
+	}
+	return filepath.Abs(name)
+}

@@ -1,0 +1,63 @@
+package command
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// The groups of commands in the help.
+const (
+	Platform = "platform"
+	Deploy   = "deploy"
+	Look     = "look"
+	Settings = "settings"
+)
+
+// OrderKey is the annotation that keeps the place of a command among its
+// siblings; cobra sorts them by name.
+const OrderKey = "order"
+
+// Adopt adds commands to a parent, in order.
+func Adopt(parent *cobra.Command, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.DisableFlagsInUseLine = true
+		c.Flags().SortFlags = false
+		c.Annotations = map[string]string{OrderKey: fmt.Sprintf("%03d", len(parent.Commands()))}
+		parent.AddCommand(c)
+	}
+}
+
+// Family makes a command of one that has others: by itself it shows its help.
+func Family(c *cobra.Command) {
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		err := ErrUsage.With("there is no command `%s %s`", c.CommandPath(), args[0])
+		if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+			return err.WithHint("did you mean `%s %s`?", c.CommandPath(), similar[0])
+		}
+		return err.WithHint("`%s --help` lists what there is", c.CommandPath())
+	}
+	c.SuggestionsMinimumDistance = 2
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+}
+
+// Takes checks the number of arguments; what says what is missing.
+func Takes(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return ErrUsage.With("say %s: `%s`", what, c.UseLine())
+		case most >= 0 && len(args) > most:
+			return ErrUsage.With("%q is more than `%s` takes", args[most], c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// YesFlag gives a command the flag that answers its question.
+func YesFlag(c *cobra.Command, yes *bool) {
+	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask")
+}
