@@ -7,8 +7,18 @@ type Principal struct {
 	User  UserID
 	Team  TeamID // the team in whose name the request acts
 	Token TokenID
-	Role  Role // of User in Team
+	Role  Role  // of User in Team
+	Scope Scope // of Token
+
+	// Project is the only project that Token can reach; "" is every project of Team.
+	Project ProjectID
 }
+
+// May decides whether p has a permission, as [Authorize] does.
+func (p Principal) May(need Permission) error { return Authorize(p.Role, p.Scope, need) }
+
+// Reaches reports whether the token of p can reach a project of its team.
+func (p Principal) Reaches(project ProjectID) bool { return p.Project == "" || p.Project == project }
 
 type principalKey struct{}
 
@@ -34,4 +44,17 @@ func WithRequestID(ctx context.Context, id RequestID) context.Context {
 func RequestIDFrom(ctx context.Context) RequestID {
 	id, _ := ctx.Value(requestKey{}).(RequestID)
 	return id
+}
+
+type clientKey struct{}
+
+// WithClient returns a context of a request that came from a network address.
+func WithClient(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, clientKey{}, address)
+}
+
+// ClientFrom returns the network address that the request of ctx came from, or "".
+func ClientFrom(ctx context.Context) string {
+	address, _ := ctx.Value(clientKey{}).(string)
+	return address
 }

@@ -1,6 +1,10 @@
 package lateen
 
-import "regexp"
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // Team owns projects. Its slug is part of every generated host.
 type Team struct {
@@ -19,6 +23,18 @@ const (
 	Developer Role = "DEVELOPER" // projects, deployments, variables, aliases
 	Viewer    Role = "VIEWER"    // read everything but secrets
 )
+
+// Roles lists every [Role], the highest first.
+func Roles() []Role { return []Role{Owner, Developer, Viewer} }
+
+// ParseRole returns the role that a text names, in any case. Errors: [ErrRoleInvalid].
+func ParseRole(text string) (Role, error) {
+	role := Role(strings.ToUpper(text))
+	if !slices.Contains(Roles(), role) {
+		return "", ErrRoleInvalid.With("%q is not a role: owner, developer or viewer", text)
+	}
+	return role, nil
+}
 
 // Covers reports whether a member with role r may do what needs role need.
 func (r Role) Covers(need Role) bool {
@@ -51,11 +67,48 @@ type Token struct {
 	CreatedAt Millis  `json:"createdAt"`
 	ActiveAt  Millis  `json:"activeAt"`            // last use, to the minute
 	ExpiresAt Millis  `json:"expiresAt,omitempty"` // 0: never
+	Scope     Scope   `json:"scope"`               // the store keeps "" as [ScopeFull]
+
+	// Project is the only project that the token can reach; "" is every project
+	// of its user. A token with [ScopeProject] always has one.
+	Project ProjectID `json:"projectId,omitempty"`
 }
+
+// Validate reports a malformed token as [ErrTokenSettings].
+func (t *Token) Validate() error {
+	switch {
+	case t.Name == "" || len(t.Name) > maxName:
+		return ErrTokenSettings.With("the name of a token has 1 to %d characters", maxName)
+	case !slices.Contains(Scopes(), t.Scope):
+		return ErrTokenSettings.With("%q is not a scope: full, read-only, project, deploy or metrics", t.Scope)
+	case t.Scope == ScopeProject && t.Project == "":
+		return ErrTokenSettings.With("a token with the scope project needs a project")
+	case t.Project != "" && (t.Scope == ScopeFull || t.Scope == ScopeMetrics):
+		return ErrTokenSettings.With("a token with the scope %s cannot be limited to a project", t.Scope)
+	}
+	return nil
+}
+
+const maxName = 100 // characters of names of teams and tokens
+
+// Invitation lets its bearer join a team once. Only a hash of its secret is kept.
+type Invitation struct {
+	ID        InvitationID `json:"id"`
+	Team      TeamID       `json:"teamId"`
+	Email     string       `json:"email"` // of the invited person; no mail is sent
+	Role      Role         `json:"role"`
+	Hash      string       `json:"-"` // hex SHA-256 of the secret
+	Creator   UserID       `json:"creatorId"`
+	CreatedAt Millis       `json:"createdAt"`
+	ExpiresAt Millis       `json:"expiresAt"`
+}
+
+// InvitationPrefix begins the secret of every invitation.
+const InvitationPrefix = "lti_"
 
 // Errors of teams, users and tokens.
 var (
-	ErrTeamNotFound  = &Error{Code: NotFound, Reason: "team_not_found", Message: "there is no such team", Hint: "list yours with `lateen teams` or drop --scope"}
+	ErrTeamNotFound  = &Error{Code: NotFound, Reason: "team_not_found", Message: "there is no such team", Hint: "list yours with `lateen teams ls` or omit --team"}
 	ErrTeamInvalid   = &Error{Code: Invalid, Reason: "team_invalid", Message: "a team's slug is 1 to 48 characters of a-z, 0-9 and -"}
 	ErrTeamTaken     = &Error{Code: Conflict, Reason: "team_taken", Message: "the slug belongs to another team"}
 	ErrUserNotFound  = &Error{Code: NotFound, Reason: "user_not_found", Message: "there is no such user"}
@@ -63,7 +116,20 @@ var (
 	ErrTokenInvalid  = &Error{Code: Unauthenticated, Reason: "invalid_token", Message: "the token is not valid", Hint: "log in with `lateen login`, or pass a token by --token or LATEEN_TOKEN"}
 	ErrTokenNotFound = &Error{Code: NotFound, Reason: "token_not_found", Message: "there is no such token"}
 	ErrTokenMissing  = &Error{Code: Unauthenticated, Reason: "missing_token", Message: "the request carries no token", Hint: "send `Authorization: Bearer <token>`"}
-	ErrRoleTooLow    = &Error{Code: Forbidden, Reason: "role_too_low", Message: "your role in this team does not allow that", Hint: "ask an owner of the team"}
+	ErrTokenSettings = &Error{Code: Invalid, Reason: "token_settings_invalid", Message: "the settings of the token are malformed"}
+	ErrTokenTaken    = &Error{Code: Conflict, Reason: "token_taken", Message: "you have a token of this name", Hint: "choose another name, or revoke that token with `lateen token rm NAME`"}
+
+	ErrTeamNotEmpty  = &Error{Code: Conflict, Reason: "team_not_empty", Message: "the team has projects", Hint: "remove them first with `lateen project rm`"}
+	ErrTeamPermanent = &Error{Code: Conflict, Reason: "team_permanent", Message: "the first team of the platform cannot be removed"}
+	ErrTeamSlugFixed = &Error{Code: Invalid, Reason: "team_slug_fixed", Message: "the slug of a team cannot be changed: generated hosts contain it", Hint: "change the name of the team instead"}
+
+	ErrMemberNotFound     = &Error{Code: NotFound, Reason: "member_not_found", Message: "the team has no such member", Hint: "list the members with `lateen members ls`"}
+	ErrLastOwner          = &Error{Code: Conflict, Reason: "last_owner", Message: "a team needs an owner", Hint: "make another member an owner first: `lateen members role NAME owner`"}
+	ErrRoleInvalid        = &Error{Code: Invalid, Reason: "role_invalid", Message: "a role is OWNER, DEVELOPER or VIEWER"}
+	ErrEmailInvalid       = &Error{Code: Invalid, Reason: "email_invalid", Message: "the e-mail address is malformed"}
+	ErrUsernameInvalid    = &Error{Code: Invalid, Reason: "username_invalid", Message: "a username is 1 to 48 characters of a-z, 0-9 and -"}
+	ErrInvitationInvalid  = &Error{Code: NotFound, Reason: "invitation_invalid", Message: "the invitation was used, was revoked, has expired or never existed", Hint: "ask an owner of the team for another one: `lateen members invite EMAIL`"}
+	ErrInvitationNotFound = &Error{Code: NotFound, Reason: "invitation_not_found", Message: "there is no such invitation", Hint: "list the open ones with `lateen members ls`"}
 )
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$`)
@@ -73,5 +139,27 @@ func (t *Team) Validate() error {
 	if !slugPattern.MatchString(t.Slug) {
 		return ErrTeamInvalid.With("%q is not a team slug: 1 to 48 characters of a-z, 0-9 and -", t.Slug)
 	}
+	if len(t.Name) > maxName {
+		return ErrTeamInvalid.With("the name of a team has %d characters at most", maxName)
+	}
 	return nil
+}
+
+// Validate reports a malformed user as [ErrUsernameInvalid].
+func (u *User) Validate() error {
+	if !slugPattern.MatchString(u.Username) {
+		return ErrUsernameInvalid.With("%q is not a username: 1 to 48 characters of a-z, 0-9 and -", u.Username)
+	}
+	return nil
+}
+
+var emailPattern = regexp.MustCompile(`^[^@\s<>"]{1,64}@[^@\s<>"]{1,189}$`)
+
+// Validate reports a malformed invitation as [ErrEmailInvalid] or [ErrRoleInvalid].
+func (i *Invitation) Validate() error {
+	if !emailPattern.MatchString(i.Email) {
+		return ErrEmailInvalid.With("%q is not an e-mail address", i.Email)
+	}
+	_, err := ParseRole(string(i.Role))
+	return err
 }

@@ -9,10 +9,11 @@ import (
 
 // ProjectFilter chooses projects; a zero field chooses all.
 type ProjectFilter struct {
-	Team   lateen.TeamID
-	Search string        // part of the name, in any case
-	Until  lateen.Millis // created before
-	Limit  int           // see [Queries.ListProjects]
+	Team    lateen.TeamID
+	Project lateen.ProjectID
+	Search  string        // part of the name, in any case
+	Until   lateen.Millis // created before
+	Limit   int           // see [Queries.ListProjects]
 }
 
 // CreateProject adds a project. Errors: [lateen.ErrProjectTaken],
@@ -43,6 +44,7 @@ func (q *Queries) FindProject(ctx context.Context, id lateen.ProjectID) (*lateen
 func (q *Queries) ListProjects(ctx context.Context, f ProjectFilter) ([]*lateen.Project, error) {
 	var w where
 	equal(&w, "team_id", f.Team)
+	equal(&w, "id", f.Project)
 	if f.Search != "" {
 		w.and(`lower(name) LIKE ? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(f.Search))+"%")
 	}

@@ -47,6 +47,23 @@ func (q *Queries) ListTeams(ctx context.Context, user lateen.UserID) ([]*lateen.
 		selectTeam+` WHERE id IN (SELECT team_id FROM members WHERE user_id = ?) ORDER BY created_at, id`, user)
 }
 
+// FirstTeam returns the oldest team, which [Queries.CreateTeam] made at the first
+// start of the platform. Errors: [lateen.ErrTeamNotFound].
+func (q *Queries) FirstTeam(ctx context.Context) (*lateen.Team, error) {
+	return one(ctx, q, lateen.ErrTeamNotFound, scanTeam, selectTeam+` ORDER BY created_at, id LIMIT 1`)
+}
+
+// RenameTeam changes the name of a team. Errors: [lateen.ErrTeamNotFound].
+func (q *Queries) RenameTeam(ctx context.Context, id lateen.TeamID, name string) error {
+	return q.exec(ctx, meaning{missing: lateen.ErrTeamNotFound}, `UPDATE teams SET name = ? WHERE id = ?`, name, id)
+}
+
+// DeleteTeam removes a team with its members and invitations. Errors:
+// [lateen.ErrTeamNotFound], [lateen.ErrTeamNotEmpty] if it has projects.
+func (q *Queries) DeleteTeam(ctx context.Context, id lateen.TeamID) error {
+	return q.exec(ctx, meaning{missing: lateen.ErrTeamNotFound, dangling: lateen.ErrTeamNotEmpty}, `DELETE FROM teams WHERE id = ?`, id)
+}
+
 const selectTeam = `SELECT id, slug, name, created_at FROM teams`
 
 func scanTeam(r row) (*lateen.Team, error) {
@@ -71,6 +88,11 @@ func (q *Queries) GetMember(ctx context.Context, team lateen.TeamID, user lateen
 // ListMembers returns the members of a team by user id.
 func (q *Queries) ListMembers(ctx context.Context, team lateen.TeamID) ([]lateen.Member, error) {
 	return list(ctx, q, scanMember, selectMember+` WHERE team_id = ? ORDER BY user_id`, team)
+}
+
+// DeleteMember ends the membership of a user. Errors: [lateen.ErrMemberNotFound].
+func (q *Queries) DeleteMember(ctx context.Context, team lateen.TeamID, user lateen.UserID) error {
+	return q.exec(ctx, meaning{missing: lateen.ErrMemberNotFound}, `DELETE FROM members WHERE team_id = ? AND user_id = ?`, team, user)
 }
 
 const selectMember = `SELECT team_id, user_id, role FROM members`

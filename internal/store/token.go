@@ -1,16 +1,18 @@
 package store
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/lateen-dev/lateen"
 )
 
-// CreateToken adds a token. Errors: [lateen.ErrUserNotFound].
+// CreateToken adds a token; a Scope of "" is kept as [lateen.ScopeFull]. Errors:
+// [lateen.ErrUserNotFound].
 func (q *Queries) CreateToken(ctx context.Context, t *lateen.Token) error {
 	return q.exec(ctx, meaning{dangling: lateen.ErrUserNotFound},
-		`INSERT INTO tokens (id, user_id, name, hash, created_at, active_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		t.ID, t.User, t.Name, t.Hash, t.CreatedAt, t.ActiveAt, t.ExpiresAt)
+		`INSERT INTO tokens (id, user_id, name, hash, created_at, active_at, expires_at, scope, project_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		t.ID, t.User, t.Name, t.Hash, t.CreatedAt, t.ActiveAt, t.ExpiresAt, cmp.Or(t.Scope, lateen.ScopeFull), t.Project)
 }
 
 // GetTokenByHash returns a token, expired or not, by the hash of its secret.
@@ -36,9 +38,9 @@ func (q *Queries) DeleteToken(ctx context.Context, user lateen.UserID, id lateen
 		`DELETE FROM tokens WHERE user_id = ? AND id = ?`, user, id)
 }
 
-const selectToken = `SELECT id, user_id, name, hash, created_at, active_at, expires_at FROM tokens`
+const selectToken = `SELECT id, user_id, name, hash, created_at, active_at, expires_at, scope, project_id FROM tokens`
 
 func scanToken(r row) (*lateen.Token, error) {
 	t := &lateen.Token{}
-	return t, r.Scan(&t.ID, &t.User, &t.Name, &t.Hash, &t.CreatedAt, &t.ActiveAt, &t.ExpiresAt)
+	return t, r.Scan(&t.ID, &t.User, &t.Name, &t.Hash, &t.CreatedAt, &t.ActiveAt, &t.ExpiresAt, &t.Scope, &t.Project)
 }

@@ -19,6 +19,7 @@ type Open func(t *testing.T) (*store.Store, error)
 func Run(t *testing.T, prepare func(t *testing.T) Open) {
 	for name, test := range map[string]func(*testing.T, *store.Store){
 		"user": testUser, "team": testTeam, "member": testMember, "token": testToken, "setting": testSetting,
+		"invitation": testInvitation, "audit": testAudit, "audit pages": testAuditPages,
 		"project": testProject, "project list": testProjectList, "project delete": testProjectDelete, "env": testEnv,
 		"deployment": testDeployment, "deployment list": testDeploymentList, "deployment delete": testDeploymentDelete,
 		"deployment hosts and roots": testHostsAndRoots, "event": testEvent,

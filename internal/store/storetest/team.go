@@ -34,11 +34,23 @@ func testTeam(t *testing.T, s *store.Store) {
 	_, err := s.GetTeam(ctx, "team_c")
 	fails(t, err, lateen.ErrTeamNotFound)
 
+	is(t, b)(s.FirstTeam(ctx))
+
 	check(t, s.CreateUser(ctx, &lateen.User{ID: user, Username: "ada"}))
 	is(t, []*lateen.Team(nil))(s.ListTeams(ctx, user))
 	check(t, s.PutMember(ctx, lateen.Member{Team: "team_a", User: user, Role: lateen.Viewer}))
 	check(t, s.PutMember(ctx, lateen.Member{Team: "team_b", User: user, Role: lateen.Viewer}))
 	is(t, []*lateen.Team{b, a})(s.ListTeams(ctx, user))
+
+	check(t, s.RenameTeam(ctx, "team_b", "B"))
+	b.Name = "B"
+	is(t, b)(s.GetTeam(ctx, "b-team"))
+	fails(t, s.RenameTeam(ctx, "team_c", "C"), lateen.ErrTeamNotFound)
+	check(t, s.CreateProject(ctx, &lateen.Project{ID: project, Team: "team_a", Name: "site", CreatedAt: 1}))
+	fails(t, s.DeleteTeam(ctx, "team_a"), lateen.ErrTeamNotEmpty)
+	check(t, s.DeleteTeam(ctx, "team_b"))
+	fails(t, s.DeleteTeam(ctx, "team_b"), lateen.ErrTeamNotFound)
+	is(t, []*lateen.Team{a})(s.ListTeams(ctx, user))
 }
 
 func testMember(t *testing.T, s *store.Store) {
@@ -56,4 +68,7 @@ func testMember(t *testing.T, s *store.Store) {
 	check(t, s.PutMember(ctx, bob))
 	is(t, bob)(s.GetMember(ctx, team, "usr_2"))
 	fails(t, s.PutMember(ctx, lateen.Member{Team: team, User: "usr_3", Role: lateen.Owner}), lateen.ErrUserNotFound)
+	check(t, s.DeleteMember(ctx, team, "usr_2"))
+	fails(t, s.DeleteMember(ctx, team, "usr_2"), lateen.ErrMemberNotFound)
+	is(t, []lateen.Member{ada})(s.ListMembers(ctx, team))
 }

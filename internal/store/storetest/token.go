@@ -10,10 +10,11 @@ import (
 func testToken(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	seed(t, s)
-	old := &lateen.Token{ID: "tok_1", User: user, Name: "laptop", Hash: "aa", CreatedAt: 1, ActiveAt: 2, ExpiresAt: 3}
+	old := &lateen.Token{ID: "tok_1", User: user, Name: "laptop", Hash: "aa", CreatedAt: 1, ActiveAt: 2, ExpiresAt: 3, Scope: lateen.ScopeDeploy, Project: project}
 	fresh := &lateen.Token{ID: "tok_2", User: user, Name: "ci", Hash: "bb", CreatedAt: 2}
 	check(t, s.CreateToken(ctx, old))
 	check(t, s.CreateToken(ctx, fresh))
+	fresh.Scope = lateen.ScopeFull // which is how a token without a scope is kept
 	is(t, old)(s.GetTokenByHash(ctx, "aa"))
 	is(t, []*lateen.Token{fresh, old})(s.ListTokens(ctx, user))
 	_, err := s.GetTokenByHash(ctx, "cc")

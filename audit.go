@@ -1,0 +1,51 @@
+package lateen
+
+// Action names a change, or the reading of a secret, in the audit log.
+type Action string
+
+// The actions. The part before the dot is the kind of the target.
+const (
+	ActionTeamCreate       Action = "team.create"
+	ActionTeamUpdate       Action = "team.update"
+	ActionTeamDelete       Action = "team.delete"
+	ActionMemberInvite     Action = "member.invite"
+	ActionMemberJoin       Action = "member.join"
+	ActionMemberUpdate     Action = "member.update"
+	ActionMemberRemove     Action = "member.remove"
+	ActionInvitationRevoke Action = "invitation.revoke"
+	ActionTokenCreate      Action = "token.create"
+	ActionTokenRevoke      Action = "token.revoke"
+	ActionProjectCreate    Action = "project.create"
+	ActionProjectUpdate    Action = "project.update"
+	ActionProjectDelete    Action = "project.delete"
+	ActionEnvCreate        Action = "env.create"
+	ActionEnvUpdate        Action = "env.update"
+	ActionEnvDelete        Action = "env.delete"
+	ActionEnvRead          Action = "env.read" // values of encrypted variables
+	ActionDeploymentCreate Action = "deployment.create"
+	ActionDeploymentCancel Action = "deployment.cancel"
+	ActionDeploymentDelete Action = "deployment.delete"
+	ActionPromote          Action = "production.promote"
+	ActionRollback         Action = "production.rollback"
+	ActionAliasSet         Action = "alias.set"
+	ActionAliasRemove      Action = "alias.remove"
+)
+
+// AuditEvent is one row of the audit log. Rows are appended in the transaction
+// of the change and are never altered; names are kept as they were then. No
+// field holds a secret value.
+type AuditEvent struct {
+	ID          AuditID   `json:"id"`
+	Team        TeamID    `json:"teamId"`
+	CreatedAt   Millis    `json:"createdAt"`
+	User        UserID    `json:"userId"` // the actor
+	Username    string    `json:"username"`
+	Token       TokenID   `json:"tokenId,omitempty"` // that the actor used; "" is none, as of an invitation
+	TokenName   string    `json:"tokenName,omitempty"`
+	Project     ProjectID `json:"projectId,omitempty"` // "" where the target belongs to no project
+	ProjectName string    `json:"projectName,omitempty"`
+	Action      Action    `json:"action"`
+	Target      string    `json:"target"`              // name of the target: a host, a variable, a username
+	Client      string    `json:"clientIp,omitempty"`  // address that the request came from
+	Request     RequestID `json:"requestId,omitempty"` // of the API
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// AuditFilter chooses rows of the audit log of one team; a zero field but Team
+// chooses all.
+type AuditFilter struct {
+	Team     lateen.TeamID // required
+	Projects []lateen.ProjectID
+	Users    []lateen.UserID
+	Actions  []lateen.Action
+	Since    lateen.Millis // at or after
+	Until    lateen.Millis // at or before
+	Before   AuditCursor   // rows after this one in the order of the list
+	Limit    int           // rows at most; 0 is all
+}
+
+// AuditCursor is the place of a row in the audit log. The zero value is the
+// start of the list.
+type AuditCursor struct {
+	CreatedAt lateen.Millis
+	ID        lateen.AuditID
+}
+
+// AppendAudit adds a row to the audit log. The names of the user, the token and
+// the project are those that the store has at that time. No call alters a row.
+func (q *Queries) AppendAudit(ctx context.Context, e *lateen.AuditEvent) error {
+	return q.exec(ctx, meaning{},
+		`INSERT INTO audit_events (id, team_id, created_at, user_id, username, token_id, token_name, project_id, project_name,
+			action, target, client_ip, request_id)
+		 VALUES (?, ?, ?, ?, COALESCE((SELECT username FROM users WHERE id = ?), ''), ?, COALESCE((SELECT name FROM tokens WHERE id = ?), ''),
+			?, COALESCE((SELECT name FROM projects WHERE id = ?), ''), ?, ?, ?, ?)`,
+		e.ID, e.Team, e.CreatedAt, e.User, e.User, e.Token, e.Token, e.Project, e.Project, e.Action, e.Target, e.Client, e.Request)
+}
+
+// ListAudit returns rows of the audit log, newest first; rows of the same
+// millisecond are in the order of their ids.
+func (q *Queries) ListAudit(ctx context.Context, f AuditFilter) ([]lateen.AuditEvent, error) {
+	var w where
+	w.and("team_id = ?", f.Team)
+	among(&w, "project_id", f.Projects)
+	among(&w, "user_id", f.Users)
+	among(&w, "action", f.Actions)
+	if f.Since != 0 {
+		w.and("created_at >= ?", f.Since)
+	}
+	if f.Until != 0 {
+		w.and("created_at <= ?", f.Until)
+	}
+	if f.Before.ID != "" {
+		w.and("(created_at < ? OR created_at = ? AND id < ?)", f.Before.CreatedAt, f.Before.CreatedAt, f.Before.ID)
+	}
+	query := `SELECT id, team_id, created_at, user_id, username, token_id, token_name, project_id, project_name, action, target,
+		client_ip, request_id FROM audit_events` + w.String() + ` ORDER BY created_at DESC, id DESC`
+	if f.Limit > 0 {
+		query += ` LIMIT ?`
+		w.args = append(w.args, f.Limit)
+	}
+	return list(ctx, q, scanAudit, query, w.args...)
+}
+
+// ExpireAudit removes the rows of the audit log from before a time, which is
+// how long the platform keeps them, and returns their number.
+func (q *Queries) ExpireAudit(ctx context.Context, before lateen.Millis) (int64, error) {
+	return q.execAny(ctx, meaning{}, `DELETE FROM audit_events WHERE created_at < ?`, before)
+}
+
+func scanAudit(r row) (lateen.AuditEvent, error) {
+	var e lateen.AuditEvent
+	err := r.Scan(&e.ID, &e.Team, &e.CreatedAt, &e.User, &e.Username, &e.Token, &e.TokenName, &e.Project, &e.ProjectName,
+		&e.Action, &e.Target, &e.Client, &e.Request)
+	return e, err
+}
