@@ -40,19 +40,3 @@ func (c *Client) Teams(ctx context.Context) ([]Team, error) {
 	err := c.do(ctx, call{method: http.MethodGet, path: "/v2/teams", out: &reply})
 	return reply.Teams, err
 }
-
-// CreateToken issues a token that acts as the user of this one and returns its
-// secret, which can't be had again.
-func (c *Client) CreateToken(ctx context.Context, name string) (string, error) {
-	var reply struct {
-		Secret string `json:"bearerToken"`
-	}
-	in := map[string]string{"name": name}
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v3/user/tokens", in: in, out: &reply, once: true})
-	return reply.Secret, err
-}
-
-// RevokeToken ends a token by id; "current" is the client's own.
-func (c *Client) RevokeToken(ctx context.Context, id string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: "/v3/user/tokens" + path(id)})
-}

@@ -350,7 +350,7 @@ func TestManaging(t *testing.T) {
 	if got.Targets["production"].ID != d.ID || got.Crons.Definitions[0].Path != "/api/hello" {
 		t.Errorf("%+v", got)
 	}
-	secret, err := c.CreateToken(ctx, "laptop")
+	secret, _, err := c.CreateToken(ctx, client.TokenRequest{Name: "laptop"})
 	must(err)
 	laptop := &client.Client{BaseURL: c.BaseURL + "/", Token: secret, Team: "team"}
 	_, err = laptop.Project(ctx, "store")

@@ -22,12 +22,21 @@ func (w *envWire) variable() lateen.EnvVar {
 }
 
 // EnvVars returns the variables of a project, those of one environment unless
-// target is "", with the values that may be read.
+// target is "", with the values of those of the type plain.
 func (c *Client) EnvVars(ctx context.Context, project, target string) ([]lateen.EnvVar, error) {
+	return c.envVars(ctx, project, target, url.Values{})
+}
+
+// DecryptedEnvVars is EnvVars with the values of encrypted variables too, for
+// users who may read them. The audit log keeps that they were read.
+func (c *Client) DecryptedEnvVars(ctx context.Context, project, target string) ([]lateen.EnvVar, error) {
+	return c.envVars(ctx, project, target, url.Values{"decrypt": {"true"}})
+}
+
+func (c *Client) envVars(ctx context.Context, project, target string, query url.Values) ([]lateen.EnvVar, error) {
 	var reply struct {
 		Envs []envWire `json:"envs"`
 	}
-	query := url.Values{}
 	if target != "" {
 		query.Set("target", target)
 	}

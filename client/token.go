@@ -15,3 +15,27 @@ func (c *Client) Tokens(ctx context.Context) ([]lateen.Token, error) {
 	err := c.do(ctx, call{method: http.MethodGet, path: "/v3/user/tokens", out: &reply})
 	return reply.Tokens, err
 }
+
+// TokenRequest describes a token to create.
+type TokenRequest struct {
+	Name      string        `json:"name"`
+	Scope     lateen.Scope  `json:"scope,omitempty"`     // "" is full, or project where Project is given
+	Project   string        `json:"projectId,omitempty"` // id or name of the only project that it reaches; "" is every project
+	ExpiresAt lateen.Millis `json:"expiresAt,omitempty"` // 0: never
+}
+
+// CreateToken issues a token that acts as the user of this one, and returns it
+// with its secret, which can't be had again.
+func (c *Client) CreateToken(ctx context.Context, r TokenRequest) (secret string, t *lateen.Token, err error) {
+	var reply struct {
+		Token  lateen.Token `json:"token"`
+		Secret string       `json:"bearerToken"`
+	}
+	err = c.do(ctx, call{method: http.MethodPost, path: "/v3/user/tokens", in: r, out: &reply, once: true})
+	return reply.Secret, &reply.Token, err
+}
+
+// RevokeToken ends a token by id; "current" is the client's own.
+func (c *Client) RevokeToken(ctx context.Context, id string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: "/v3/user/tokens" + path(id)})
+}

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func New(o Options) (*API, error) {
 			a.mux.Handle(row.Method+" "+pattern, a.serve(row))
 		}
 	}
-	a.mux.Handle("/", a.serve(route{handler: handler{serve: unknownRoute}}))
+	a.mux.Handle("/", a.serve(route{Needs: lateen.Anonymous, handler: handler{serve: unknownRoute}}))
 	return a, nil
 }
 
@@ -130,7 +131,7 @@ func (a *API) serve(row route) http.Handler {
 		limit = 1 << 20
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, err := a.authenticate(r, row.Access)
+		ctx, err := a.authenticate(r, row.Needs)
 		if err == nil {
 			r = r.WithContext(ctx)
 			r.Body = newPace(w, r)
@@ -145,33 +146,32 @@ func (a *API) serve(row route) http.Handler {
 	})
 }
 
-// authenticate returns the context of a request with who it acts as.
-func (a *API) authenticate(r *http.Request, need access) (context.Context, error) {
-	ctx := r.Context()
-	if need == open {
+// authenticate returns the context of a request with its principal, if that has
+// the permission that the route needs. A route without one is refused.
+func (a *API) authenticate(r *http.Request, need lateen.Permission) (context.Context, error) {
+	ctx := lateen.WithClient(r.Context(), clientOf(r))
+	if need == lateen.Anonymous {
 		return ctx, nil
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		token = ""
 	}
-	query, team := r.URL.Query(), ""
-	if need != anybody {
-		if team = query.Get("teamId"); team == "" {
-			team = query.Get("slug")
-		}
+	team := ""
+	if need.NeedsTeam() {
+		query := r.URL.Query()
+		team = cmp.Or(r.PathValue("team"), query.Get("teamId"), query.Get("slug"))
 	}
 	p, err := a.Control.Authenticate(ctx, strings.TrimSpace(token), team)
-	if errors.Is(err, lateen.ErrTokenInvalid) {
+	switch {
+	case errors.Is(err, lateen.ErrTokenInvalid):
 		return ctx, a.refuse(r, err)
-	}
-	if err != nil {
+	case err != nil:
 		return ctx, err
+	case p.Team == "" && need.NeedsTeam():
+		return ctx, lateen.ErrTeamNotFound
 	}
-	if need != anybody && !p.Role.Covers(lateen.Role(need)) {
-		return ctx, lateen.ErrRoleTooLow.With("this needs the role %s in the team, and yours is %s", need, p.Role)
-	}
-	return lateen.WithPrincipal(ctx, p), nil
+	return lateen.WithPrincipal(ctx, p), p.May(need)
 }
 
 // unknownRoute answers what no row does.

@@ -363,6 +363,20 @@ func (c *cli) remove(preview string) {
 	}
 }
 
+// Teams, invitations and the activity of a team, as the CLI of npm asks for them.
+func TestVercelCLITeams(t *testing.T) {
+	c := newCLI(t)
+	c.must("teams", "add", "--slug", "acme", "--name", "Acme Inc", "--non-interactive")
+	c.says(c.must("teams", "ls"), "acme")
+	c.must("teams", "switch", "acme")
+	c.says(c.must("teams", "invite", "bob@example.com", "--scope", "acme"), "lateen login")
+	c.says(c.must("teams", "members", "--scope", "acme"), "owner")
+	c.says(c.must("whoami"), "owner")
+	c.says(c.must("activity", "--all", "--scope", "acme"), "bob@example.com")
+	c.says(c.must("activity", "--all", "--scope", "acme", "--format", "json"), "member.invite")
+	c.says(c.must("tokens", "ls"), "first token")
+}
+
 func TestVercelCLIRefusesABadToken(t *testing.T) {
 	c := newCLI(t)
 	c.server.Token = "wrong"

@@ -27,7 +27,7 @@ type envVar struct {
 func envOf(v *lateen.EnvVar) envVar {
 	out := envVar{
 		ID: v.ID, Key: v.Key, Value: v.Value, Type: v.Type, Target: []string{}, CustomEnvironmentIDs: []string{},
-		GitBranch: v.GitBranch, Comment: v.Comment, Decrypted: v.Type != lateen.EnvSensitive,
+		GitBranch: v.GitBranch, Comment: v.Comment, Decrypted: v.Type == lateen.EnvPlain || v.Value != "",
 		CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 	}
 	for _, target := range v.Target {
@@ -47,7 +47,7 @@ type envsReply struct {
 
 func listEnv(a *API, r *http.Request, _ *none) (*envsReply, error) {
 	query := r.URL.Query()
-	filter := control.EnvFilter{Target: query.Get("target"), Branch: query.Get("gitBranch")}
+	filter := control.EnvFilter{Target: query.Get("target"), Branch: query.Get("gitBranch"), Decrypt: flagOf(r, "decrypt")}
 	if custom := query.Get("customEnvironmentId"); custom != "" {
 		filter.Target = custom
 	}

@@ -96,12 +96,18 @@ func (g *guesses) hold(ctx context.Context, wait time.Duration) error {
 // refuse is the answer to a request with a wrong token: err, after a while
 // where its client has sent many.
 func (a *API) refuse(r *http.Request, err error) error {
-	client, _, splitErr := net.SplitHostPort(r.RemoteAddr)
-	if splitErr != nil {
-		client = r.RemoteAddr
-	}
-	if slow := a.guesses.hold(r.Context(), a.guesses.wrong(client, a.Now())); slow != nil {
+	if slow := a.guesses.hold(r.Context(), a.guesses.wrong(clientOf(r), a.Now())); slow != nil {
 		return slow
 	}
 	return err
+}
+
+// clientOf is the address of the client of a request, which the edge has taken
+// from a trusted proxy where there is one.
+func clientOf(r *http.Request) string {
+	client, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return client
 }

@@ -134,7 +134,7 @@ func operationOf(row route, path string, s schemas, failure response) operation 
 		Summary:     row.Summary, Tags: []string{row.Tag}, Responses: map[string]response{"default": failure},
 	}
 	op.OperationID = strings.NewReplacer("-", "_", ".", "_").Replace(op.OperationID)
-	if row.Access == open {
+	if row.Needs == lateen.Anonymous {
 		op.Security = []map[string][]string{}
 	}
 	text := &schema{Type: "string"}

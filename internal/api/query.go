@@ -15,7 +15,9 @@ import (
 var queryDocs = map[string]string{
 	"app":                 "name of a project",
 	"branch":              "a Git branch",
+	"cursor":              "pagination.next of the page before",
 	"customEnvironmentId": "slug of a custom environment",
+	"decrypt":             "true: with the values of encrypted variables, for those who may read them; the audit log keeps that",
 	"deploymentId":        "id of a deployment",
 	"direction":           "forward or backward in time",
 	"endDate":             "Unix milliseconds: before",
@@ -30,6 +32,7 @@ var queryDocs = map[string]string{
 	"page":                "page of results, from 0",
 	"prebuilt":            "1: the files hold a build output",
 	"projectId":           "id of a project",
+	"projectIds":          "ids of projects with commas",
 	"repoUrl":             "URL of a Git repository that projects are connected to",
 	"requestId":           "id of a request",
 	"rollbackInfo":        "true: with lastAliasRequest, which is always there",
@@ -41,9 +44,11 @@ var queryDocs = map[string]string{
 	"state":               "states with commas",
 	"statusCode":          "500, or 5xx",
 	"target":              "production, preview, development or a custom environment",
+	"types":               "actions with commas: env.read,token.create",
 	"until":               "Unix milliseconds: created before",
 	"untilTime":           "Unix milliseconds: before",
 	"upsert":              "true: replace what is there",
+	"userId":              "ids of users with commas",
 	"users":               "ids of users with commas",
 }
 

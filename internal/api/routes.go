@@ -8,24 +8,18 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// access says who may ask for a row: a role in the team, or one of these.
-type access lateen.Role
-
-const (
-	open      access = ""     // whoever reaches the server
-	anybody   access = "USER" // whoever has a token
-	viewer           = access(lateen.Viewer)
-	developer        = access(lateen.Developer)
-)
-
-// route is a row of the API: what is asked, by whom, and what answers.
+// route is a row of the API: what is asked, with which permission, and what answers.
 type route struct {
 	handler
 
-	Method  string
-	Path    string // a pattern of [http.ServeMux] with the version the documentation shows; any other is taken too
-	Also    string // other paths for the same
-	Access  access
+	Method string
+	Path   string // a pattern of [http.ServeMux] with the version the documentation shows; any other is taken too
+	Also   string // other paths for the same
+	Needs  lateen.Permission
+	// Audit is the action of the row that a successful call appends to the audit
+	// log. It is "" for a call that changes nothing and reads no secret, and for
+	// an upload: the row of its deployment stands for that.
+	Audit   lateen.Action
 	Tag     string
 	Summary string
 	Query   string // names of query parameters, as in queryDocs
@@ -105,56 +99,69 @@ const (
 // routes is the whole API.
 func routes() []route {
 	return []route{
-		{Method: get, Path: "/healthz", Access: open, Tag: "platform", Summary: "Tell that the platform is up", handler: call(health)},
-		{Method: get, Path: "/openapi.json", Access: open, Tag: "platform", Summary: "Describe this API", handler: stream("application/json", describe)},
+		{Method: get, Path: "/healthz", Needs: lateen.Anonymous, Tag: "platform", Summary: "Tell that the platform is up", handler: call(health)},
+		{Method: get, Path: "/openapi.json", Needs: lateen.Anonymous, Tag: "platform", Summary: "Describe this API", handler: stream("application/json", describe)},
 
-		{Method: get, Path: "/v2/user", Access: anybody, Tag: "user", Summary: "Tell who the token belongs to", handler: call(whoAmI)},
-		{Method: get, Path: "/v3/user/tokens", Access: anybody, Tag: "user", Summary: "List tokens", handler: call(listTokens)},
-		{Method: post, Path: "/v3/user/tokens", Access: anybody, Tag: "user", Summary: "Create a token", handler: call(createToken)},
-		{Method: del, Path: "/v3/user/tokens/{token}", Access: anybody, Tag: "user", Summary: "Revoke a token, or the current one", handler: call(revokeToken)},
-		{Method: get, Path: "/v2/teams", Access: anybody, Tag: "team", Summary: "List the teams of the user", handler: call(listTeams)},
-		{Method: get, Path: "/v2/teams/{team}", Access: anybody, Tag: "team", Summary: "Get a team by id or slug", handler: call(getTeam)},
+		{Method: get, Path: "/v2/user", Needs: lateen.Identity, Tag: "user", Summary: "Tell who the token belongs to", handler: call(whoAmI)},
+		{Method: get, Path: "/v3/user/tokens", Needs: lateen.TokenRead, Tag: "user", Summary: "List tokens", handler: call(listTokens)},
+		{Method: post, Path: "/v3/user/tokens", Needs: lateen.TokenWrite, Audit: lateen.ActionTokenCreate, Tag: "user", Summary: "Create a token", handler: call(createToken)},
+		{Method: del, Path: "/v3/user/tokens/{token}", Needs: lateen.TokenWrite, Audit: lateen.ActionTokenRevoke, Tag: "user", Summary: "Revoke a token", handler: call(revokeToken)},
+		{Method: del, Path: "/v3/user/tokens/current", Needs: lateen.Identity, Audit: lateen.ActionTokenRevoke, Tag: "user", Summary: "Revoke the token of the request", handler: call(revokeCurrent)},
 
-		{Method: get, Path: "/v9/projects", Access: viewer, Tag: "project", Summary: "List projects", Query: "limit until search repoUrl", handler: call(listProjects)},
-		{Method: post, Path: "/v9/projects", Access: developer, Tag: "project", Summary: "Create a project", handler: call(createProject)},
-		{Method: get, Path: "/v9/projects/{project}", Access: viewer, Tag: "project", Summary: "Get a project by id or name", Query: "rollbackInfo", handler: call(getProject)},
-		{Method: patch, Path: "/v9/projects/{project}", Access: developer, Tag: "project", Summary: "Change a project", handler: call(updateProject)},
-		{Method: del, Path: "/v9/projects/{project}", Access: developer, Tag: "project", Summary: "Delete a project with all that is in it", handler: call(deleteProject)},
-		{Method: get, Path: "/v9/projects/{project}/custom-environments", Access: viewer, Tag: "project", Summary: "List custom environments", handler: call(listEnvironments)},
-		{Method: get, Path: "/v1/projects/{project}/functions", Access: viewer, Tag: "function", Summary: "List the functions of a project with what they have and do now", handler: call(listFunctions)},
-		{Method: get, Path: "/v9/projects/{project}/production-deployment", Access: viewer, Tag: "project", Summary: "Get the deployment that serves production", handler: call(getProduction)},
+		{Method: get, Path: "/v2/teams", Needs: lateen.Identity, Tag: "team", Summary: "List the teams of the user", handler: call(listTeams)},
+		{Method: get, Path: "/v2/teams/{team}", Needs: lateen.Identity, Tag: "team", Summary: "Get a team by id or slug", handler: call(getTeam)},
+		{Method: post, Path: "/v1/teams", Needs: lateen.TeamCreate, Audit: lateen.ActionTeamCreate, Tag: "team", Summary: "Create a team, with the user as its owner", handler: call(createTeam)},
+		{Method: patch, Path: "/v2/teams/{team}", Needs: lateen.TeamWrite, Audit: lateen.ActionTeamUpdate, Tag: "team", Summary: "Change the name of a team", handler: call(renameTeam)},
+		{Method: del, Path: "/v1/teams/{team}", Needs: lateen.TeamWrite, Audit: lateen.ActionTeamDelete, Tag: "team", Summary: "Remove a team that has no projects", handler: call(deleteTeam)},
+		{Method: get, Path: "/v2/teams/{team}/members", Needs: lateen.MemberRead, Tag: "team", Summary: "List the members of a team and its open invitations", handler: call(listMembers)},
+		{Method: post, Path: "/v2/teams/{team}/members", Needs: lateen.MemberWrite, Audit: lateen.ActionMemberInvite, Tag: "team", Summary: "Invite a person to a team", handler: handler{in: bodyType[inviteRequest](), out: bodyType[inviteReply](), serve: invite}},
+		{Method: patch, Path: "/v1/teams/{team}/members/{member}", Needs: lateen.MemberWrite, Audit: lateen.ActionMemberUpdate, Tag: "team", Summary: "Change the role of a member, by user id or username", handler: call(changeRole)},
+		{Method: del, Path: "/v1/teams/{team}/members/{member}", Needs: lateen.MemberWrite, Audit: lateen.ActionMemberRemove, Tag: "team", Summary: "Remove a member from a team, by user id or username", handler: call(removeMember)},
+		{Method: del, Path: "/v1/teams/{team}/invitations/{invitation}", Needs: lateen.MemberWrite, Audit: lateen.ActionInvitationRevoke, Tag: "team", Summary: "Revoke an invitation", handler: call(revokeInvitation)},
+		{Method: post, Path: "/v1/invitations/accept", Needs: lateen.Anonymous, Audit: lateen.ActionMemberJoin, Tag: "team", Summary: "Accept an invitation as a new user, who gets a token", handler: call(acceptInvitation)},
+		{Method: post, Path: "/v1/invitations/join", Needs: lateen.InvitationAccept, Audit: lateen.ActionMemberJoin, Tag: "team", Summary: "Accept an invitation as the user of the token", handler: call(joinTeam)},
+		{Method: get, Path: "/v3/events", Needs: lateen.AuditRead, Tag: "audit", Summary: "Read the audit log of a team, newest first", Query: "limit cursor since until projectIds userId types", handler: call(listAudit)},
 
-		{Method: get, Path: "/v10/projects/{project}/env", Access: viewer, Tag: "environment", Summary: "List variables", Query: "target customEnvironmentId gitBranch", handler: call(listEnv)},
-		{Method: post, Path: "/v10/projects/{project}/env", Access: developer, Tag: "environment", Summary: "Add variables", Query: "upsert", handler: call(createEnv)},
-		{Method: patch, Path: "/v10/projects/{project}/env/{env}", Access: developer, Tag: "environment", Summary: "Change a variable", handler: call(updateEnv)},
-		{Method: del, Path: "/v10/projects/{project}/env/{env}", Access: developer, Tag: "environment", Summary: "Remove a variable", handler: call(deleteEnv)},
-		{Method: get, Path: "/v3/env/pull/{project}/{target}", Also: "/v3/env/pull/{project}/{target}/{branch...}", Access: developer, Tag: "environment", Summary: "Get all values of an environment", handler: call(pullEnv)},
-		{Method: get, Path: "/v3/env/pull/{deployment}", Access: developer, Tag: "environment", Summary: "Get all values of a deployment", handler: call(pullDeploymentEnv)},
+		{Method: get, Path: "/v9/projects", Needs: lateen.ProjectRead, Tag: "project", Summary: "List projects", Query: "limit until search repoUrl", handler: call(listProjects)},
+		{Method: post, Path: "/v9/projects", Needs: lateen.ProjectCreate, Audit: lateen.ActionProjectCreate, Tag: "project", Summary: "Create a project", handler: call(createProject)},
+		{Method: get, Path: "/v9/projects/{project}", Needs: lateen.ProjectRead, Tag: "project", Summary: "Get a project by id or name", Query: "rollbackInfo", handler: call(getProject)},
+		{Method: patch, Path: "/v9/projects/{project}", Needs: lateen.ProjectWrite, Audit: lateen.ActionProjectUpdate, Tag: "project", Summary: "Change a project", handler: call(updateProject)},
+		{Method: del, Path: "/v9/projects/{project}", Needs: lateen.ProjectDelete, Audit: lateen.ActionProjectDelete, Tag: "project", Summary: "Delete a project with all that is in it", handler: call(deleteProject)},
+		{Method: get, Path: "/v9/projects/{project}/custom-environments", Needs: lateen.ProjectRead, Tag: "project", Summary: "List custom environments", handler: call(listEnvironments)},
+		{Method: get, Path: "/v1/projects/{project}/functions", Needs: lateen.ProjectRead, Tag: "function", Summary: "List the functions of a project with what they have and do now", handler: call(listFunctions)},
+		{Method: get, Path: "/v9/projects/{project}/production-deployment", Needs: lateen.DeploymentRead, Tag: "project", Summary: "Get the deployment that serves production", handler: call(getProduction)},
 
-		{Method: post, Path: "/v2/files", Access: developer, Tag: "deployment", Summary: "Upload a file, named by its SHA-1 in x-now-digest", MaxBody: -1, handler: handler{stream: octets, out: bodyType[uploadReply](), serve: uploadFile}},
-		{Method: post, Path: "/v13/deployments", Access: developer, Tag: "deployment", Summary: "Create a deployment", Query: "prebuilt", MaxBody: deployBytes, handler: handler{in: bodyType[deployRequest](), out: bodyType[deployment](), serve: createDeployment}},
-		{Method: get, Path: "/v6/deployments", Access: viewer, Tag: "deployment", Summary: "List deployments", Query: "limit until since from projectId app state target branch users", handler: call(listDeployments)},
-		{Method: get, Path: "/v13/deployments/{deployment}", Access: viewer, Tag: "deployment", Summary: "Get a deployment by id or host", handler: call(getDeployment)},
-		{Method: del, Path: "/v13/deployments/{deployment}", Access: developer, Tag: "deployment", Summary: "Delete a deployment", Query: "safe", handler: call(deleteDeployment)},
-		{Method: patch, Path: "/v12/deployments/{deployment}/cancel", Access: developer, Tag: "deployment", Summary: "Cancel a deployment that is not ready", handler: call(cancelDeployment)},
-		{Method: get, Path: "/v11/deployments/{deployment}/builds", Access: viewer, Tag: "deployment", Summary: "List the outputs of a deployment", handler: call(listBuilds)},
-		{Method: get, Path: "/v3/deployments/{deployment}/events", Access: viewer, Tag: "deployment", Summary: "Read or follow the build log", Query: "follow format limit since untilTime direction", handler: stream(ndjson, readEvents)},
-		{Method: get, Path: "/v1/deployments/{deployment}/checks", Access: viewer, Tag: "deployment", Summary: "List the checks of a deployment", handler: call(listChecks)},
-		{Method: get, Path: "/v2/deployments/{deployment}/check-runs", Access: viewer, Tag: "deployment", Summary: "List the check runs of a deployment", handler: call(listCheckRuns)},
+		{Method: get, Path: "/v10/projects/{project}/env", Needs: lateen.EnvRead, Tag: "environment", Summary: "List variables, with the values of those of the type plain", Query: "decrypt target customEnvironmentId gitBranch", handler: call(listEnv)},
+		{Method: post, Path: "/v10/projects/{project}/env", Needs: lateen.EnvWrite, Audit: lateen.ActionEnvCreate, Tag: "environment", Summary: "Add variables", Query: "upsert", handler: call(createEnv)},
+		{Method: patch, Path: "/v10/projects/{project}/env/{env}", Needs: lateen.EnvWrite, Audit: lateen.ActionEnvUpdate, Tag: "environment", Summary: "Change a variable", handler: call(updateEnv)},
+		{Method: del, Path: "/v10/projects/{project}/env/{env}", Needs: lateen.EnvWrite, Audit: lateen.ActionEnvDelete, Tag: "environment", Summary: "Remove a variable", handler: call(deleteEnv)},
+		{Method: get, Path: "/v3/env/pull/{project}/{target}", Also: "/v3/env/pull/{project}/{target}/{branch...}", Needs: lateen.EnvSecret, Audit: lateen.ActionEnvRead, Tag: "environment", Summary: "Get all values of an environment", handler: call(pullEnv)},
+		{Method: get, Path: "/v3/env/pull/{deployment}", Needs: lateen.EnvSecret, Audit: lateen.ActionEnvRead, Tag: "environment", Summary: "Get all values of a deployment", handler: call(pullDeploymentEnv)},
 
-		{Method: get, Path: "/v2/deployments/{deployment}/aliases", Access: viewer, Tag: "alias", Summary: "List the aliases of a deployment", handler: call(listDeploymentAliases)},
-		{Method: post, Path: "/v2/deployments/{deployment}/aliases", Access: developer, Tag: "alias", Summary: "Point a host at a deployment", handler: call(setAlias)},
-		{Method: get, Path: "/v4/aliases", Access: viewer, Tag: "alias", Summary: "List aliases", Query: "limit until projectId", handler: call(listAliases)},
-		{Method: get, Path: "/v4/aliases/{alias}", Access: viewer, Tag: "alias", Summary: "Get an alias by id or host", handler: call(getAlias)},
-		{Method: del, Path: "/v2/aliases/{alias}", Access: developer, Tag: "alias", Summary: "Remove an alias", handler: call(removeAlias)},
-		{Method: get, Path: "/v5/domains/{domain}", Access: viewer, Tag: "alias", Summary: "Tell whether a domain may be used for aliases", handler: call(getDomain)},
+		{Method: post, Path: "/v2/files", Needs: lateen.DeploymentWrite, Tag: "deployment", Summary: "Upload a file, named by its SHA-1 in x-now-digest", MaxBody: -1, handler: handler{stream: octets, out: bodyType[uploadReply](), serve: uploadFile}},
+		{Method: post, Path: "/v13/deployments", Needs: lateen.DeploymentWrite, Audit: lateen.ActionDeploymentCreate, Tag: "deployment", Summary: "Create a deployment", Query: "prebuilt", MaxBody: deployBytes, handler: handler{in: bodyType[deployRequest](), out: bodyType[deployment](), serve: createDeployment}},
+		{Method: get, Path: "/v6/deployments", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "List deployments", Query: "limit until since from projectId app state target branch users", handler: call(listDeployments)},
+		{Method: get, Path: "/v13/deployments/{deployment}", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "Get a deployment by id or host", handler: call(getDeployment)},
+		{Method: del, Path: "/v13/deployments/{deployment}", Needs: lateen.DeploymentDelete, Audit: lateen.ActionDeploymentDelete, Tag: "deployment", Summary: "Delete a deployment", Query: "safe", handler: call(deleteDeployment)},
+		{Method: patch, Path: "/v12/deployments/{deployment}/cancel", Needs: lateen.DeploymentWrite, Audit: lateen.ActionDeploymentCancel, Tag: "deployment", Summary: "Cancel a deployment that is not ready", handler: call(cancelDeployment)},
+		{Method: get, Path: "/v11/deployments/{deployment}/builds", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "List the outputs of a deployment", handler: call(listBuilds)},
+		{Method: get, Path: "/v3/deployments/{deployment}/events", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "Read or follow the build log", Query: "follow format limit since untilTime direction", handler: stream(ndjson, readEvents)},
+		{Method: get, Path: "/v1/deployments/{deployment}/checks", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "List the checks of a deployment", handler: call(listChecks)},
+		{Method: get, Path: "/v2/deployments/{deployment}/check-runs", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "List the check runs of a deployment", handler: call(listCheckRuns)},
 
-		{Method: post, Path: "/v10/projects/{project}/promote/{deployment}", Access: developer, Tag: "production", Summary: "Make a deployment serve production", handler: call(promote)},
-		{Method: post, Path: "/v9/projects/{project}/rollback/{deployment}", Access: developer, Tag: "production", Summary: "Make an earlier deployment serve production again", handler: call(rollback)},
-		{Method: get, Path: "/v9/projects/{project}/promote/aliases", Also: "/v9/projects/{project}/rollback/aliases", Access: viewer, Tag: "production", Summary: "List what the latest promotion or rollback did to aliases", Query: "failedOnly limit until", handler: call(listMoves)},
+		{Method: get, Path: "/v2/deployments/{deployment}/aliases", Needs: lateen.AliasRead, Tag: "alias", Summary: "List the aliases of a deployment", handler: call(listDeploymentAliases)},
+		{Method: post, Path: "/v2/deployments/{deployment}/aliases", Needs: lateen.AliasWrite, Audit: lateen.ActionAliasSet, Tag: "alias", Summary: "Point a host at a deployment", handler: call(setAlias)},
+		{Method: get, Path: "/v4/aliases", Needs: lateen.AliasRead, Tag: "alias", Summary: "List aliases", Query: "limit until projectId", handler: call(listAliases)},
+		{Method: get, Path: "/v4/aliases/{alias}", Needs: lateen.AliasRead, Tag: "alias", Summary: "Get an alias by id or host", handler: call(getAlias)},
+		{Method: del, Path: "/v2/aliases/{alias}", Needs: lateen.AliasWrite, Audit: lateen.ActionAliasRemove, Tag: "alias", Summary: "Remove an alias", handler: call(removeAlias)},
+		{Method: get, Path: "/v5/domains/{domain}", Needs: lateen.AliasRead, Tag: "alias", Summary: "Tell whether a domain may be used for aliases", handler: call(getDomain)},
 
-		{Method: get, Path: "/v1/projects/{project}/deployments/{deployment}/runtime-logs", Access: viewer, Tag: "log", Summary: "Follow what a deployment logs", handler: stream(ndjson, tailLogs)},
-		{Method: get, Path: "/v1/projects/{project}/logs", Access: viewer, Tag: "log", Summary: "Read or follow requests whole, with the lines they made user code write", Query: "follow limit page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: stream(ndjson, readEntries)},
-		{Method: get, Path: "/api/logs/request-logs", Access: viewer, Tag: "log", Summary: "Search the requests that deployments answered", Query: "projectId page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: call(searchLogs)},
+		{Method: post, Path: "/v10/projects/{project}/promote/{deployment}", Needs: lateen.ProductionWrite, Audit: lateen.ActionPromote, Tag: "production", Summary: "Make a deployment serve production", handler: call(promote)},
+		{Method: post, Path: "/v9/projects/{project}/rollback/{deployment}", Needs: lateen.ProductionWrite, Audit: lateen.ActionRollback, Tag: "production", Summary: "Make an earlier deployment serve production again", handler: call(rollback)},
+		{Method: get, Path: "/v9/projects/{project}/promote/aliases", Also: "/v9/projects/{project}/rollback/aliases", Needs: lateen.ProjectRead, Tag: "production", Summary: "List what the latest promotion or rollback did to aliases", Query: "failedOnly limit until", handler: call(listMoves)},
+
+		{Method: get, Path: "/v1/projects/{project}/deployments/{deployment}/runtime-logs", Needs: lateen.LogRead, Tag: "log", Summary: "Follow what a deployment logs", handler: stream(ndjson, tailLogs)},
+		{Method: get, Path: "/v1/projects/{project}/logs", Needs: lateen.LogRead, Tag: "log", Summary: "Read or follow requests whole, with the lines they made user code write", Query: "follow limit page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: stream(ndjson, readEntries)},
+		{Method: get, Path: "/api/logs/request-logs", Needs: lateen.LogRead, Tag: "log", Summary: "Search the requests that deployments answered", Query: "projectId page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: call(searchLogs)},
 	}
 }

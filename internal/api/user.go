@@ -68,7 +68,10 @@ func listTokens(a *API, r *http.Request, _ *none) (*tokensReply, error) {
 }
 
 type tokenRequest struct {
-	Name string `json:"name"`
+	Name      string        `json:"name"`      // unique among the tokens of the user
+	Scope     lateen.Scope  `json:"scope"`     // full, read-only, project, deploy or metrics; full if absent, project with a projectId
+	ProjectID string        `json:"projectId"` // id or name of the only project that the token reaches
+	ExpiresAt lateen.Millis `json:"expiresAt"` // Unix milliseconds; never if absent
 }
 
 type tokenReply struct {
@@ -77,10 +80,9 @@ type tokenReply struct {
 }
 
 func createToken(a *API, r *http.Request, in *tokenRequest) (*tokenReply, error) {
-	if in.Name == "" {
-		return nil, lateen.ErrInvalid.With("a token needs a name")
-	}
-	secret, row, err := a.Control.CreateToken(r.Context(), in.Name)
+	secret, row, err := a.Control.CreateToken(r.Context(), control.TokenRequest{
+		Name: in.Name, Scope: in.Scope, Project: in.ProjectID, ExpiresAt: in.ExpiresAt,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +95,11 @@ type revokeReply struct {
 
 func revokeToken(a *API, r *http.Request, _ *none) (*revokeReply, error) {
 	id := r.PathValue("token")
-	return &revokeReply{ID: id}, a.Control.RevokeToken(r.Context(), id)
+	return &revokeReply{ID: id}, a.Control.RevokeToken(r.Context(), lateen.TokenID(id))
+}
+
+func revokeCurrent(a *API, r *http.Request, _ *none) (*revokeReply, error) {
+	return &revokeReply{ID: "current"}, a.Control.RevokeCurrent(r.Context())
 }
 
 type teamsReply struct {

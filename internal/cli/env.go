@@ -33,43 +33,75 @@ func newEnvCommand(s *session) *cobra.Command {
 }
 
 func newEnvListCommand(s *session) *cobra.Command {
+	var values bool
 	c := &cobra.Command{
 		Use:               "ls [environment]",
 		Short:             "List variables",
-		Long:              "Lists the variables of a project, those of one environment if you name it. Values\nare not shown: `lateen env pull` writes them to a file.",
+		Long:              "Lists the variables of a project, those of one environment if you name it. Values\nare not shown, with --json neither, except that --values shows those that can be read:\nall but sensitive ones. The audit log keeps that they were read.",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: completeTargets,
 		RunE: func(c *cobra.Command, args []string) error {
-			return s.listEnv(c.Context(), strings.Join(args, ""))
+			return s.listEnv(c.Context(), strings.Join(args, ""), values)
 		},
 	}
+	c.Flags().BoolVar(&values, "values", false, "show the values that can be read")
 	s.projectFlag(c)
 	return c
 }
 
-func (s *session) listEnv(ctx context.Context, target string) error {
+func (s *session) listEnv(ctx context.Context, target string, values bool) error {
 	on, err := s.here(ctx)
 	if err != nil {
 		return err
 	}
-	vars, err := on.client.EnvVars(ctx, string(on.project.ID), target)
+	read := on.client.EnvVars
+	if values {
+		read = on.client.DecryptedEnvVars
+	}
+	vars, err := read(ctx, string(on.project.ID), target)
 	if err != nil {
 		return err
 	}
 	if s.Flags.JSON {
-		return s.Term.JSON(map[string]any{"envs": vars})
+		return s.Term.JSON(map[string]any{"envs": listedEnv(vars, values)})
 	}
 	if len(vars) == 0 {
 		s.Term.Linef("%s has no variables%s: `lateen env add` adds one.", on.project.Name, in(target))
 		return nil
 	}
 	slices.SortFunc(vars, func(a, b lateen.EnvVar) int { return strings.Compare(a.Key, b.Key) })
+	columns := []terminal.Column{{Title: "name"}, {Title: "environments"}, {Title: "kind", Drop: 1}, {Title: "branch", Drop: 3}, {Title: "changed", Right: true, Drop: 2}}
+	if values {
+		columns = append(columns, terminal.Column{Title: "value"})
+	}
 	rows := make([][]string, 0, len(vars))
 	for _, v := range vars {
-		rows = append(rows, []string{terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), v.Type, terminal.Clean(v.GitBranch), s.Age(v.UpdatedAt)})
+		row := []string{terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), v.Type, terminal.Clean(v.GitBranch), s.Age(v.UpdatedAt)}
+		if values {
+			row = append(row, terminal.Clean(v.Value))
+		}
+		rows = append(rows, row)
 	}
-	s.Term.Table([]terminal.Column{{Title: "name"}, {Title: "environments"}, {Title: "kind", Drop: 1}, {Title: "branch", Drop: 3}, {Title: "changed", Right: true, Drop: 2}}, rows)
+	s.Term.Table(columns, rows)
 	return nil
+}
+
+// listedEnv is variables as JSON shows them: without a field for the value
+// unless that is asked for, so that no log of a build holds one.
+func listedEnv(vars []lateen.EnvVar, values bool) []any {
+	list := make([]any, 0, len(vars))
+	for _, v := range vars {
+		if values {
+			list = append(list, v)
+		} else {
+			list = append(list, struct {
+				lateen.EnvVar
+
+				Value string `json:"value,omitempty"` // in place of that of the variable
+			}{EnvVar: v})
+		}
+	}
+	return list
 }
 
 func in(target string) string {
@@ -217,7 +249,7 @@ func (s *session) envValue(ctx context.Context, key, value string, given bool) (
 
 func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *site) error {
 	if s.Flags.JSON {
-		return s.Term.JSON(v)
+		return s.Term.JSON(listedEnv([]lateen.EnvVar{*v}, false)[0])
 	}
 	s.Term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), on.project.Name)
 	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "New deployments have it; those there are keep what they have."))

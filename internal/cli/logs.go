@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -107,32 +106,11 @@ func (s *session) readLogFlags(f *logFlags) error {
 	}
 	f.query.Levels, f.query.Request = f.levels, lateen.RequestID(f.request)
 	var err error
-	if f.query.Since, err = s.moment("--since", f.since); err != nil {
+	if f.query.Since, err = s.Moment("--since", f.since); err != nil {
 		return err
 	}
-	f.query.Until, err = s.moment("--until", f.until)
+	f.query.Until, err = s.Moment("--until", f.until)
 	return err
-}
-
-// moment reads a time: how long ago, or when.
-func (s *session) moment(flag, text string) (lateen.Millis, error) {
-	if text == "" {
-		return 0, nil
-	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n >= 0 {
-			return lateen.MillisOf(s.Now().AddDate(0, 0, -n)), nil
-		}
-	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
-		return lateen.MillisOf(s.Now().Add(-d)), nil
-	}
-	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil { //nolint:gosmopolitan // people mean their own time
-			return lateen.MillisOf(t), nil
-		}
-	}
-	return 0, command.ErrUsage.With("%s does not take %q", flag, text).WithHint("say how long ago, as 30m or 7d, or when, as 2026-01-31T08:00:00Z")
 }
 
 // logScope resolves what logs are asked for: a deployment, a project by name,

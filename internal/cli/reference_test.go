@@ -116,7 +116,7 @@ func flagTable(set *pflag.FlagSet) string {
 	var b strings.Builder
 	set.SortFlags = false
 	set.VisitAll(func(f *pflag.Flag) {
-		if f.Name == "help" {
+		if f.Hidden || f.Name == "help" {
 			return
 		}
 		kind, usage := pflag.UnquoteUsage(f)

@@ -32,6 +32,9 @@ func newRootCommand(s *session) *cobra.Command {
 	)
 	for _, k := range s.Flags.Client.Keys() {
 		root.PersistentFlags().Var(k.Value, k.Name, fmt.Sprintf("%s (%s)", k.Usage, k.Env))
+		if k.Name == "team" { // which the vercel CLI calls scope; a command may have a scope of its own
+			root.PersistentFlags().VarPF(k.Value, "scope", "", k.Usage).Hidden = true
+		}
 	}
 	root.PersistentFlags().SortFlags = false
 	root.PersistentFlags().StringVar(&s.Flags.CWD, "cwd", "", "act as if started in this `directory`")
@@ -39,8 +42,8 @@ func newRootCommand(s *session) *cobra.Command {
 	for _, make := range []func(*session) *cobra.Command{
 		newUpCommand, newReloadCommand, newDoctorCommand, of(account.Login), of(account.Logout), of(account.Whoami),
 		newLinkCommand, newDeployCommand, newRedeployCommand, newPromoteCommand, newRollbackCommand, newRemoveCommand,
-		newListCommand, newInspectCommand, newFunctionsCommand, newLogsCommand, newOpenCommand,
-		newProjectCommand, newEnvCommand, newAliasCommand, of(account.Token),
+		newListCommand, newInspectCommand, newFunctionsCommand, newLogsCommand, of(account.Audit), newOpenCommand,
+		newProjectCommand, newEnvCommand, newAliasCommand, of(account.Token), of(account.Teams), of(account.Members),
 		newCompletionCommand, newVersionCommand,
 	} {
 		command.Adopt(root, make(s))
@@ -66,12 +69,9 @@ func of(make func(*command.Session) *cobra.Command) func(*session) *cobra.Comman
 	return func(s *session) *cobra.Command { return make(s.Session) }
 }
 
-// flagAliases lets people say --scope for --team and --name for --project.
+// flagAliases lets people say --name for --project.
 func flagAliases(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	switch name {
-	case "scope":
-		name = "team"
-	case "name":
+	if name == "name" {
 		name = "project"
 	}
 	return pflag.NormalizedName(name)

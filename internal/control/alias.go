@@ -20,7 +20,7 @@ type AliasTarget struct {
 // SetAlias points a host at a READY deployment. A host without a dot is one
 // under the platform's domain. previous is where the host led before.
 func (c *Control) SetAlias(ctx context.Context, idOrHost, host string) (alias *lateen.Alias, previous lateen.DeploymentID, err error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.AliasWrite)
 	if err != nil {
 		return nil, "", err
 	}
@@ -43,8 +43,10 @@ func (c *Control) SetAlias(ctx context.Context, idOrHost, host string) (alias *l
 		alias = c.newAlias(name, d)
 		alias.Creator, alias.Automatic = p.User, err == nil && old.Automatic
 		moved[alias.Host] = d.ID
-		previous, err = q.PutAlias(ctx, alias)
-		return err
+		if previous, err = q.PutAlias(ctx, alias); err != nil {
+			return err
+		}
+		return c.record(ctx, q, p, lateen.ActionAliasSet, d.Project, alias.Host)
 	})
 	if err != nil {
 		return nil, "", err
@@ -61,7 +63,7 @@ func (c *Control) newAlias(host string, d *lateen.Deployment) *lateen.Alias {
 
 // Alias returns an alias of the caller's team by id or host.
 func (c *Control) Alias(ctx context.Context, idOrHost string) (*AliasTarget, error) {
-	p, err := act(ctx, lateen.Viewer)
+	p, err := act(ctx, lateen.AliasRead)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +80,7 @@ func (c *Control) Alias(ctx context.Context, idOrHost string) (*AliasTarget, err
 
 func findAlias(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost string) (*lateen.Alias, error) {
 	alias, err := q.GetAlias(ctx, idOrHost)
-	if err == nil && alias.Team != p.Team {
+	if err == nil && (alias.Team != p.Team || !p.Reaches(alias.Project)) {
 		return nil, lateen.ErrAliasNotFound.With("there is no alias %q", idOrHost)
 	}
 	return alias, err
@@ -87,11 +89,13 @@ func findAlias(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHo
 // Aliases lists aliases of the caller's team, newest first. The filter's team
 // is the caller's.
 func (c *Control) Aliases(ctx context.Context, filter store.AliasFilter) ([]AliasTarget, error) {
-	p, err := act(ctx, lateen.Viewer)
+	p, err := act(ctx, lateen.AliasRead)
 	if err != nil {
 		return nil, err
 	}
-	filter.Team = p.Team
+	if filter.Team = p.Team; !narrow(p, &filter.Project) {
+		return nil, nil
+	}
 	aliases, err := c.Store.ListAliases(ctx, filter)
 	if err != nil {
 		return nil, err
@@ -113,7 +117,7 @@ func (c *Control) Aliases(ctx context.Context, filter store.AliasFilter) ([]Alia
 
 // RemoveAlias ends an alias by id or host, and returns it.
 func (c *Control) RemoveAlias(ctx context.Context, idOrHost string) (*lateen.Alias, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.AliasWrite)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +127,9 @@ func (c *Control) RemoveAlias(ctx context.Context, idOrHost string) (*lateen.Ali
 			return err
 		}
 		moved[alias.Host] = ""
+		if err := c.record(ctx, q, p, lateen.ActionAliasRemove, alias.Project, alias.Host); err != nil {
+			return err
+		}
 		return q.DeleteAlias(ctx, alias.ID)
 	})
 	if err != nil {

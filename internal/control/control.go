@@ -56,6 +56,7 @@ type Options struct {
 	MaxFile  int64                    // bytes of one uploaded file; 0 is 1 GiB
 	MaxFiles int                      // files of one deployment; 0 is 100,000
 	Grace    time.Duration            // how long what nobody names is kept, uploads among it; 0 is 24 hours
+	AuditAge time.Duration            // how long the rows of the audit log are kept; 0 is for ever
 	Log      *slog.Logger
 	Now      func() time.Time // nil is time.Now
 }
@@ -142,20 +143,6 @@ func (c *Control) reroute(ctx context.Context, fn func(q *store.Queries, moved r
 		c.Traffic.Route(moved)
 	}
 	return err
-}
-
-// act returns who ctx acts as if their role in the team covers need.
-func act(ctx context.Context, need lateen.Role) (lateen.Principal, error) {
-	p := lateen.PrincipalFrom(ctx)
-	switch {
-	case p.User == "":
-		return p, lateen.ErrTokenMissing
-	case p.Team == "":
-		return p, lateen.ErrTeamNotFound
-	case !p.Role.Covers(need):
-		return p, lateen.ErrRoleTooLow.With("this needs the role %s in the team, and yours is %s", need, p.Role)
-	}
-	return p, nil
 }
 
 func (c *Control) now() lateen.Millis { return lateen.MillisOf(c.Now()) }

@@ -192,7 +192,7 @@ func TestAuthenticate(t *testing.T) {
 
 func TestTokensEnd(t *testing.T) {
 	c := newTester(t)
-	secret, token, err := c.CreateToken(c.ctx, "laptop")
+	secret, token, err := c.CreateToken(c.ctx, control.TokenRequest{Name: "laptop"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,8 +201,8 @@ func TestTokensEnd(t *testing.T) {
 		t.Errorf("%d tokens, %v", len(tokens), err)
 	}
 	eve := c.As(t, c.Member(t, "eve", "other", lateen.Owner))
-	wants(t, c.RevokeToken(eve, string(token.ID)), lateen.ErrTokenNotFound)
-	if err := c.RevokeToken(laptop, "current"); err != nil {
+	wants(t, c.RevokeToken(eve, token.ID), lateen.ErrTokenNotFound)
+	if err := c.RevokeCurrent(laptop); err != nil {
 		t.Fatal(err)
 	}
 	_, err = c.Authenticate(t.Context(), secret, "")

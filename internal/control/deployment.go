@@ -37,7 +37,7 @@ const promoteAction = "promote"
 // and will be assembled by [Control.Run]. Content that was not uploaded is
 // [lateen.ErrMissingFiles].
 func (c *Control) Deploy(ctx context.Context, r DeployRequest) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.DeploymentWrite)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +80,11 @@ func (c *Control) Deploy(ctx context.Context, r DeployRequest) (*lateen.Deployme
 }
 
 func (c *Control) createDeployment(ctx context.Context, q *store.Queries, p lateen.Principal, d *lateen.Deployment, r *DeployRequest) error {
-	project, err := q.GetProject(ctx, p.Team, r.Project)
-	if errors.Is(err, lateen.ErrProjectNotFound) && !strings.HasPrefix(r.Project, "prj_") {
+	project, err := findProject(ctx, q, p, r.Project)
+	if errors.Is(err, lateen.ErrProjectNotFound) && p.Project == "" && !strings.HasPrefix(r.Project, "prj_") {
+		if err := p.May(lateen.ProjectCreate); err != nil {
+			return err
+		}
 		project, err = c.createProject(ctx, q, p, r.Project, r.Settings)
 	}
 	if err != nil {
@@ -103,6 +106,13 @@ func (c *Control) createDeployment(ctx context.Context, q *store.Queries, p late
 	if err := q.CreateDeployment(ctx, d); err != nil {
 		return err
 	}
+	action := lateen.ActionDeploymentCreate
+	if d.Meta["action"] == promoteAction {
+		action = lateen.ActionPromote
+	}
+	if err := c.record(ctx, q, p, action, d.Project, d.Host); err != nil {
+		return err
+	}
 	if d.Target == lateen.Production && d.Meta["action"] == promoteAction {
 		project.LastAliasRequest = &lateen.AliasRequest{
 			Type: promoteAction, From: project.Production, To: d.ID, JobStatus: "pending", RequestedAt: d.CreatedAt,
@@ -118,6 +128,9 @@ func (c *Control) repeat(ctx context.Context, p lateen.Principal, r *DeployReque
 	from, err := c.Store.FindDeployment(ctx, p.Team, string(r.From))
 	if err != nil {
 		return "", err
+	}
+	if !p.Reaches(from.Project) {
+		return "", lateen.ErrDeploymentNotFound
 	}
 	meta := make(map[string]string, len(from.Meta)+len(r.Meta))
 	maps.Copy(meta, from.Meta)
@@ -143,7 +156,7 @@ func defaultTarget(ctx context.Context, q *store.Queries, project lateen.Project
 // Deployment returns a deployment of the caller's team by its id, its own host
 // or an alias; case, a port and a dot at the end do not matter.
 func (c *Control) Deployment(ctx context.Context, idOrHost string) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.Viewer)
+	p, err := act(ctx, lateen.DeploymentRead)
 	if err != nil {
 		return nil, err
 	}
@@ -156,12 +169,15 @@ func find(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost st
 	}
 	idOrHost = strings.ToLower(strings.TrimSuffix(idOrHost, "."))
 	d, err := q.FindDeployment(ctx, p.Team, idOrHost)
+	if err == nil && !p.Reaches(d.Project) {
+		return nil, lateen.ErrDeploymentNotFound
+	}
 	if !errors.Is(err, lateen.ErrDeploymentNotFound) {
 		return d, err
 	}
 	alias, aliasErr := q.GetAlias(ctx, idOrHost)
 	switch {
-	case errors.Is(aliasErr, lateen.ErrAliasNotFound), aliasErr == nil && alias.Team != p.Team:
+	case errors.Is(aliasErr, lateen.ErrAliasNotFound), aliasErr == nil && (alias.Team != p.Team || !p.Reaches(alias.Project)):
 		return nil, err
 	case aliasErr != nil:
 		return nil, aliasErr
@@ -172,17 +188,19 @@ func find(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost st
 // Deployments lists deployments of the caller's team, newest first. The
 // filter's team is the caller's.
 func (c *Control) Deployments(ctx context.Context, filter store.DeploymentFilter) ([]*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.Viewer)
+	p, err := act(ctx, lateen.DeploymentRead)
 	if err != nil {
 		return nil, err
 	}
-	filter.Team = p.Team
+	if filter.Team = p.Team; !narrow(p, &filter.Project) {
+		return nil, nil
+	}
 	return c.Store.ListDeployments(ctx, filter)
 }
 
 // Cancel stops a deployment that is not ready yet.
 func (c *Control) Cancel(ctx context.Context, idOrHost string) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.DeploymentWrite)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +216,8 @@ func (c *Control) Cancel(ctx context.Context, idOrHost string) (*lateen.Deployme
 		return errors.Join(
 			q.UpdateDeployment(ctx, d),
 			q.AppendEvents(ctx, d.ID, c.stateEvent(d.State)),
-			c.failRequest(ctx, q, d))
+			c.failRequest(ctx, q, d),
+			c.record(ctx, q, p, lateen.ActionDeploymentCancel, d.Project, d.Host))
 	})
 	if err != nil {
 		return nil, err
@@ -211,7 +230,7 @@ func (c *Control) Cancel(ctx context.Context, idOrHost string) (*lateen.Deployme
 // DeleteDeployment removes a deployment and the aliases that lead to it. With
 // safe it refuses one that aliases lead to.
 func (c *Control) DeleteDeployment(ctx context.Context, idOrHost string, safe bool) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.DeploymentDelete)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +251,10 @@ func (c *Control) DeleteDeployment(ctx context.Context, idOrHost string, safe bo
 		for _, a := range aliases {
 			moved[a.Host] = ""
 		}
-		if err := errors.Join(c.letGo(ctx, q, d), q.NoteDeployment(ctx, d.ID, c.now())); err != nil {
+		if err := errors.Join(
+			c.letGo(ctx, q, d), q.NoteDeployment(ctx, d.ID, c.now()),
+			c.record(ctx, q, p, lateen.ActionDeploymentDelete, d.Project, d.Host),
+		); err != nil {
 			return err
 		}
 		return q.DeleteDeployment(ctx, d.ID)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/lateen-dev/lateen"
@@ -18,15 +19,18 @@ import (
 type EnvFilter struct {
 	Target string // of this environment
 	Branch string // with Target: of this Git branch, or of every branch
+	// Decrypt has the values of encrypted variables returned to callers with the
+	// permission [lateen.EnvSecret], which the audit log keeps.
+	Decrypt bool
 }
 
-// EnvVars lists a project's variables with the values the caller may read.
+// EnvVars lists a project's variables with the values of those of the type plain.
 func (c *Control) EnvVars(ctx context.Context, idOrName string, filter EnvFilter) ([]*lateen.EnvVar, error) {
-	p, err := act(ctx, lateen.Viewer)
+	p, err := act(ctx, lateen.EnvRead)
 	if err != nil {
 		return nil, err
 	}
-	project, err := c.Store.GetProject(ctx, p.Team, idOrName)
+	project, err := findProject(ctx, c.Store.Queries, p, idOrName)
 	if err != nil {
 		return nil, err
 	}
@@ -34,15 +38,23 @@ func (c *Control) EnvVars(ctx context.Context, idOrName string, filter EnvFilter
 	if err != nil {
 		return nil, err
 	}
+	decrypt := filter.Decrypt && p.May(lateen.EnvSecret) == nil
 	vars := make([]*lateen.EnvVar, 0, len(sealed))
+	var revealed []string
 	for _, v := range sealed {
 		if filter.Target != "" && (!slices.Contains(v.Target, filter.Target) || filter.Branch != "" && v.GitBranch != "" && v.GitBranch != filter.Branch) {
 			continue
 		}
-		if err := c.reveal(v, p.Role); err != nil {
+		if err := c.reveal(v, decrypt); err != nil {
 			return nil, err
 		}
+		if v.Type == lateen.EnvEncrypted && decrypt {
+			revealed = append(revealed, v.Key)
+		}
 		vars = append(vars, v)
+	}
+	if len(revealed) > 0 {
+		return vars, c.record(ctx, c.Store.Queries, p, lateen.ActionEnvRead, project.ID, strings.Join(revealed, " "))
 	}
 	return vars, nil
 }
@@ -60,7 +72,7 @@ func (c *Control) CreateEnv(ctx context.Context, idOrName string, v lateen.EnvVa
 
 // CreateEnvs is CreateEnv for several variables: all of them are added, or none.
 func (c *Control) CreateEnvs(ctx context.Context, idOrName string, vars []lateen.EnvVar, upsert bool) ([]*lateen.EnvVar, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.EnvWrite)
 	if err != nil {
 		return nil, err
 	}
@@ -72,13 +84,16 @@ func (c *Control) CreateEnvs(ctx context.Context, idOrName string, vars []lateen
 		v.ID, v.CreatedAt, v.UpdatedAt = lateen.NewID[lateen.EnvID]("env_", c.Now()), c.now(), c.now()
 	}
 	err = c.Store.Update(ctx, func(q *store.Queries) error {
-		project, err := q.GetProject(ctx, p.Team, idOrName)
+		project, err := findProject(ctx, q, p, idOrName)
 		if err != nil {
 			return err
 		}
 		for i := range vars {
 			vars[i].Project = project.ID
 			if err := c.createEnv(ctx, q, vars[i], upsert); err != nil {
+				return err
+			}
+			if err := c.record(ctx, q, p, lateen.ActionEnvCreate, project.ID, envTarget(&vars[i])); err != nil {
 				return err
 			}
 		}
@@ -157,13 +172,13 @@ func (c *Control) makeRoom(ctx context.Context, q *store.Queries, v *lateen.EnvV
 // UpdateEnv lets change alter a variable, whose Value it sees in clear. A
 // sensitive variable keeps its name, and its value never becomes readable.
 func (c *Control) UpdateEnv(ctx context.Context, idOrName string, id lateen.EnvID, change func(*lateen.EnvVar) error) (*lateen.EnvVar, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.EnvWrite)
 	if err != nil {
 		return nil, err
 	}
 	var v *lateen.EnvVar
 	err = c.Store.Update(ctx, func(q *store.Queries) error {
-		project, err := q.GetProject(ctx, p.Team, idOrName)
+		project, err := findProject(ctx, q, p, idOrName)
 		if err != nil {
 			return err
 		}
@@ -197,7 +212,10 @@ func (c *Control) UpdateEnv(ctx context.Context, idOrName string, id lateen.EnvI
 		if err := q.UpdateEnv(ctx, sealed); err != nil {
 			return err
 		}
-		return checkRoom(ctx, q, project.ID)
+		return errors.Join(
+			checkRoom(ctx, q, project.ID),
+			c.record(ctx, q, p, lateen.ActionEnvUpdate, project.ID, envTarget(v)),
+		)
 	})
 	if err != nil {
 		return nil, err
@@ -207,20 +225,23 @@ func (c *Control) UpdateEnv(ctx context.Context, idOrName string, id lateen.EnvI
 
 // DeleteEnv removes a variable and returns it without its value.
 func (c *Control) DeleteEnv(ctx context.Context, idOrName string, id lateen.EnvID) (*lateen.EnvVar, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.EnvWrite)
 	if err != nil {
 		return nil, err
 	}
 	var v *lateen.EnvVar
 	err = c.Store.Update(ctx, func(q *store.Queries) error {
-		project, err := q.GetProject(ctx, p.Team, idOrName)
+		project, err := findProject(ctx, q, p, idOrName)
 		if err != nil {
 			return err
 		}
 		if v, err = q.GetEnv(ctx, project.ID, id); err != nil {
 			return err
 		}
-		return q.DeleteEnv(ctx, project.ID, id)
+		if err := q.DeleteEnv(ctx, project.ID, id); err != nil {
+			return err
+		}
+		return c.record(ctx, q, p, lateen.ActionEnvDelete, project.ID, envTarget(v))
 	})
 	if err != nil {
 		return nil, err
@@ -232,14 +253,14 @@ func (c *Control) DeleteEnv(ctx context.Context, idOrName string, id lateen.EnvI
 // PullEnv returns the variables that an environment (and branch, or "") of a
 // project has, with "" for the values of sensitive ones.
 func (c *Control) PullEnv(ctx context.Context, idOrName, target, branch string) (map[string]string, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.EnvSecret)
 	if err != nil {
 		return nil, err
 	}
 	if err := validateTarget(target); err != nil {
 		return nil, err
 	}
-	project, err := c.Store.GetProject(ctx, p.Team, idOrName)
+	project, err := findProject(ctx, c.Store.Queries, p, idOrName)
 	if err != nil {
 		return nil, err
 	}
@@ -257,13 +278,13 @@ func (c *Control) PullEnv(ctx context.Context, idOrName, target, branch string) 
 	}
 	values := env.readable()
 	maps.Copy(values, system)
-	return values, nil
+	return values, c.record(ctx, c.Store.Queries, p, lateen.ActionEnvRead, project.ID, "all of "+target)
 }
 
 // DeploymentEnv returns the variables a deployment runs with, with "" for the
 // values of sensitive ones.
 func (c *Control) DeploymentEnv(ctx context.Context, id lateen.DeploymentID) (map[string]string, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.EnvSecret)
 	if err != nil {
 		return nil, err
 	}
@@ -271,11 +292,14 @@ func (c *Control) DeploymentEnv(ctx context.Context, id lateen.DeploymentID) (ma
 	if err != nil {
 		return nil, err
 	}
+	if !p.Reaches(d.Project) {
+		return nil, lateen.ErrDeploymentNotFound
+	}
 	env, err := c.thaw(d)
 	if err != nil {
 		return nil, err
 	}
-	return env.readable(), nil
+	return env.readable(), c.record(ctx, c.Store.Queries, p, lateen.ActionEnvRead, d.Project, "all of "+d.Host)
 }
 
 // frozenEnv is the run-time environment of one deployment.
@@ -456,9 +480,10 @@ func (c *Control) open(v *lateen.EnvVar) (string, error) {
 
 func envContext(v *lateen.EnvVar) []byte { return []byte(string(v.Project) + "/" + string(v.ID)) }
 
-// reveal replaces a sealed value by what a role may read of it.
-func (c *Control) reveal(v *lateen.EnvVar, role lateen.Role) error {
-	if v.Type == lateen.EnvSensitive || v.Type == lateen.EnvEncrypted && !role.Covers(lateen.Developer) {
+// reveal replaces a sealed value by the clear text where the type of the
+// variable permits that; encrypted values need decrypt.
+func (c *Control) reveal(v *lateen.EnvVar, decrypt bool) error {
+	if v.Type == lateen.EnvSensitive || v.Type == lateen.EnvEncrypted && !decrypt {
 		v.Value = ""
 		return nil
 	}
@@ -467,12 +492,16 @@ func (c *Control) reveal(v *lateen.EnvVar, role lateen.Role) error {
 	return err
 }
 
+// masked is a variable as the answer to a change: with its value if it is plain.
 func masked(v *lateen.EnvVar) *lateen.EnvVar {
-	if v.Type == lateen.EnvSensitive {
+	if v.Type != lateen.EnvPlain {
 		v.Value = ""
 	}
 	return v
 }
+
+// envTarget names a variable in the audit log.
+func envTarget(v *lateen.EnvVar) string { return v.Key + " (" + strings.Join(v.Target, ", ") + ")" }
 
 func validateEnv(v *lateen.EnvVar) error {
 	if err := v.Validate(); err != nil {

@@ -43,18 +43,26 @@ func TestEnvListShowsWhatMayBeRead(t *testing.T) {
 	c.env("PLAIN", "p", lateen.EnvPlain, "production")
 	c.env("SEALED", "s", lateen.EnvEncrypted, "preview", "development")
 	c.env("HIDDEN", "h", lateen.EnvSensitive, "production")
-	vars, err := c.EnvVars(c.ctx, "shop", control.EnvFilter{})
-	if err != nil {
-		t.Fatal(err)
+	for _, tt := range []struct {
+		decrypt bool
+		want    map[string]string
+	}{
+		{false, map[string]string{"PLAIN": "p", "SEALED": "", "HIDDEN": ""}},
+		{true, map[string]string{"PLAIN": "p", "SEALED": "s", "HIDDEN": ""}},
+	} {
+		vars, err := c.EnvVars(c.ctx, "shop", control.EnvFilter{Decrypt: tt.decrypt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, v := range vars {
+			got[v.Key] = v.Value
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("decrypt %t: %s", tt.decrypt, diff)
+		}
 	}
-	got := map[string]string{}
-	for _, v := range vars {
-		got[v.Key] = v.Value
-	}
-	if diff := cmp.Diff(map[string]string{"PLAIN": "p", "SEALED": "s", "HIDDEN": ""}, got); diff != "" {
-		t.Error(diff)
-	}
-	vars, err = c.EnvVars(c.ctx, "shop", control.EnvFilter{Target: "production"})
+	vars, err := c.EnvVars(c.ctx, "shop", control.EnvFilter{Target: "production"})
 	if err != nil || len(vars) != 2 {
 		t.Errorf("production has %d, %v", len(vars), err)
 	}
@@ -95,7 +103,7 @@ func TestEnvUpdate(t *testing.T) {
 		v.Target = []string{"preview"}
 		return nil
 	})
-	if err != nil || updated.Value != "1" || len(updated.Target) != 1 {
+	if err != nil || updated.Value != "" || len(updated.Target) != 1 {
 		t.Errorf("updated is %+v, %v", updated, err)
 	}
 	hidden := c.env("HIDDEN", "h", lateen.EnvSensitive, "production")

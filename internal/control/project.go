@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
@@ -10,11 +11,16 @@ import (
 
 // CreateProject makes a project from a name and settings in the caller's team.
 func (c *Control) CreateProject(ctx context.Context, name string, settings lateen.ProjectSettings) (*lateen.Project, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.ProjectCreate)
 	if err != nil {
 		return nil, err
 	}
-	return c.createProject(ctx, c.Store.Queries, p, name, settings)
+	var project *lateen.Project
+	err = c.Store.Update(ctx, func(q *store.Queries) error {
+		project, err = c.createProject(ctx, q, p, name, settings)
+		return err
+	})
+	return project, err
 }
 
 func (c *Control) createProject(ctx context.Context, q *store.Queries, p lateen.Principal, name string, settings lateen.ProjectSettings) (*lateen.Project, error) {
@@ -28,26 +34,29 @@ func (c *Control) createProject(ctx context.Context, q *store.Queries, p lateen.
 	if err := mayWeigh(p, 0, settings.Weight); err != nil {
 		return nil, err
 	}
-	return project, q.CreateProject(ctx, project)
+	if err := q.CreateProject(ctx, project); err != nil {
+		return nil, err
+	}
+	return project, c.record(ctx, q, p, lateen.ActionProjectCreate, project.ID, project.Name)
 }
 
 // Project returns a project of the caller's team by id or name.
 func (c *Control) Project(ctx context.Context, idOrName string) (*lateen.Project, error) {
-	p, err := act(ctx, lateen.Viewer)
+	p, err := act(ctx, lateen.ProjectRead)
 	if err != nil {
 		return nil, err
 	}
-	return c.Store.GetProject(ctx, p.Team, idOrName)
+	return findProject(ctx, c.Store.Queries, p, idOrName)
 }
 
 // Projects lists projects of the caller's team, the latest changed first. The
 // filter's team is the caller's.
 func (c *Control) Projects(ctx context.Context, filter store.ProjectFilter) ([]*lateen.Project, error) {
-	p, err := act(ctx, lateen.Viewer)
+	p, err := act(ctx, lateen.ProjectRead)
 	if err != nil {
 		return nil, err
 	}
-	filter.Team = p.Team
+	filter.Team, filter.Project = p.Team, p.Project
 	return c.Store.ListProjects(ctx, filter)
 }
 
@@ -55,14 +64,14 @@ func (c *Control) Projects(ctx context.Context, filter store.ProjectFilter) ([]*
 // that is renamed serves production on the hosts of its new name and no longer
 // on those of the old.
 func (c *Control) UpdateProject(ctx context.Context, idOrName string, change func(*lateen.Project) error) (*lateen.Project, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.ProjectWrite)
 	if err != nil {
 		return nil, err
 	}
 	var before, project *lateen.Project
 	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
 		var err error
-		if before, err = q.GetProject(ctx, p.Team, idOrName); err != nil {
+		if before, err = findProject(ctx, q, p, idOrName); err != nil {
 			return err
 		}
 		project = new(*before)
@@ -76,7 +85,10 @@ func (c *Control) UpdateProject(ctx context.Context, idOrName string, change fun
 		if err := mayWeigh(p, before.Weight, project.Weight); err != nil {
 			return err
 		}
-		if err := q.UpdateProject(ctx, project); err != nil || project.Name == before.Name {
+		if err := q.UpdateProject(ctx, project); err != nil {
+			return err
+		}
+		if err := c.record(ctx, q, p, lateen.ActionProjectUpdate, project.ID, before.Name); err != nil || project.Name == before.Name {
 			return err
 		}
 		return c.renameHosts(ctx, q, before, project, moved)
@@ -93,10 +105,10 @@ func (c *Control) UpdateProject(ctx context.Context, idOrName string, change fun
 // mayWeigh refuses a change of a project's weight to whoever is no owner: more
 // for one is less for all others.
 func mayWeigh(p lateen.Principal, before, after int) error {
-	if before == after || p.Role.Covers(lateen.Owner) {
+	if before == after {
 		return nil
 	}
-	return lateen.ErrRoleTooLow.With("the weight of a project is for owners to change, and your role in the team is %s", p.Role)
+	return p.May(lateen.ProjectWeight)
 }
 
 // refresh has all sites of a project follow its settings.
@@ -110,13 +122,13 @@ func (c *Control) refresh(ctx context.Context, project *lateen.Project) error {
 
 // DeleteProject removes a project with its deployments, aliases and variables.
 func (c *Control) DeleteProject(ctx context.Context, idOrName string) error {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.ProjectDelete)
 	if err != nil {
 		return err
 	}
 	var deployments []*lateen.Deployment
 	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
-		project, err := q.GetProject(ctx, p.Team, idOrName)
+		project, err := findProject(ctx, q, p, idOrName)
 		if err != nil {
 			return err
 		}
@@ -134,7 +146,10 @@ func (c *Control) DeleteProject(ctx context.Context, idOrName string) error {
 		for _, d := range deployments {
 			moved[d.Host] = ""
 		}
-		if err := q.NoteProject(ctx, project.ID, c.now()); err != nil {
+		if err := errors.Join(
+			q.NoteProject(ctx, project.ID, c.now()),
+			c.record(ctx, q, p, lateen.ActionProjectDelete, project.ID, project.Name),
+		); err != nil {
 			return err
 		}
 		return q.DeleteProject(ctx, project.ID)

@@ -51,13 +51,13 @@ func (c *Control) Rollback(ctx context.Context, project, idOrHost string) (*late
 
 // repoint points production at a deployment that was made for it.
 func (c *Control) repoint(ctx context.Context, idOrName string, id lateen.DeploymentID, action string) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.ProductionWrite)
 	if err != nil {
 		return nil, err
 	}
 	var d *lateen.Deployment
 	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
-		project, err := q.GetProject(ctx, p.Team, idOrName)
+		project, err := findProject(ctx, q, p, idOrName)
 		if err != nil {
 			return err
 		}
@@ -81,7 +81,14 @@ func (c *Control) repoint(ctx context.Context, idOrName string, id lateen.Deploy
 			return err
 		}
 		project.PinnedByRollback, project.UpdatedAt = action == rollbackAction, c.now()
-		return q.UpdateProject(ctx, project)
+		if err := q.UpdateProject(ctx, project); err != nil {
+			return err
+		}
+		audited := lateen.ActionPromote
+		if action == rollbackAction {
+			audited = lateen.ActionRollback
+		}
+		return c.record(ctx, q, p, audited, project.ID, d.Host)
 	})
 	if err != nil {
 		return nil, err

@@ -22,6 +22,11 @@ const (
 // sweepEvery sweeps at once and then after each period until ctx ends.
 func (c *Control) sweepEvery(ctx context.Context, period time.Duration) {
 	for ctx.Err() == nil {
+		if c.AuditAge > 0 {
+			if _, err := c.Store.ExpireAudit(ctx, lateen.MillisOf(c.Now().Add(-c.AuditAge))); err != nil && ctx.Err() == nil {
+				c.Log.WarnContext(ctx, "old rows of the audit log were not removed", "err", err)
+			}
+		}
 		swept, err := c.Sweep(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:

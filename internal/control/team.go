@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -71,15 +72,14 @@ func (c *Control) OwnerToken(ctx context.Context) (string, error) {
 		return "", lateen.ErrUserNotFound
 	}
 	token, row := c.newToken(lateen.UserID(owner), "token of the data directory")
-	return token, c.Store.CreateToken(ctx, row)
-}
-
-func (c *Control) newToken(user lateen.UserID, name string) (string, *lateen.Token) {
-	token, hash := secret.NewToken()
-	return token, &lateen.Token{
-		ID: lateen.NewID[lateen.TokenID]("tok_", c.Now()), User: user,
-		Name: name, Hash: hash, CreatedAt: c.now(), ActiveAt: c.now(),
+	first, err := c.Store.FirstTeam(ctx)
+	if err != nil {
+		return "", err
 	}
+	p := lateen.Principal{User: row.User, Team: first.ID}
+	return token, c.Store.Update(ctx, func(q *store.Queries) error {
+		return errors.Join(q.CreateToken(ctx, row), c.record(ctx, q, p, lateen.ActionTokenCreate, "", row.Name))
+	})
 }
 
 // Authenticate returns who the bearer of a token is in the team named by id or
@@ -103,7 +103,14 @@ func (c *Control) Authenticate(ctx context.Context, token, team string) (lateen.
 			c.Log.Warn("the use of a token is not noted", "token_id", row.ID, "err", err) // a full disk locks nobody out
 		}
 	}
-	p := lateen.Principal{User: row.User, Token: row.ID}
+	if team == "" && row.Project != "" {
+		project, err := c.Store.FindProject(ctx, row.Project)
+		if err != nil {
+			return lateen.Principal{}, lateen.ErrTokenInvalid.With("the project of the token is gone").Because(err)
+		}
+		team = string(project.Team)
+	}
+	p := lateen.Principal{User: row.User, Token: row.ID, Scope: row.Scope, Project: row.Project}
 	p.Team, p.Role, err = c.membership(ctx, row.User, team)
 	return p, err
 }
@@ -132,9 +139,9 @@ func (c *Control) membership(ctx context.Context, user lateen.UserID, team strin
 
 // WhoAmI returns the user ctx acts as and their teams.
 func (c *Control) WhoAmI(ctx context.Context) (*Account, error) {
-	p := lateen.PrincipalFrom(ctx)
-	if p.User == "" {
-		return nil, lateen.ErrTokenMissing
+	p, err := act(ctx, lateen.Identity)
+	if err != nil {
+		return nil, err
 	}
 	user, err := c.Store.GetUser(ctx, p.User)
 	if err != nil {
@@ -157,9 +164,9 @@ func (c *Control) WhoAmI(ctx context.Context) (*Account, error) {
 
 // Team returns a team the caller is in, by id or slug.
 func (c *Control) Team(ctx context.Context, idOrSlug string) (*Membership, error) {
-	p := lateen.PrincipalFrom(ctx)
-	if p.User == "" {
-		return nil, lateen.ErrTokenMissing
+	p, err := act(ctx, lateen.Identity)
+	if err != nil {
+		return nil, err
 	}
 	_, role, err := c.membership(ctx, p.User, idOrSlug)
 	if err != nil {
@@ -172,36 +179,82 @@ func (c *Control) Team(ctx context.Context, idOrSlug string) (*Membership, error
 	return &Membership{Team: *team, Role: role}, nil
 }
 
-// Tokens lists the caller's tokens, without their secrets.
-func (c *Control) Tokens(ctx context.Context) ([]*lateen.Token, error) {
-	p := lateen.PrincipalFrom(ctx)
-	if p.User == "" {
-		return nil, lateen.ErrTokenMissing
+// CreateTeam makes a team with the caller as its owner. The name is the slug where
+// it is "". Errors: [lateen.ErrTeamInvalid], [lateen.ErrTeamTaken].
+func (c *Control) CreateTeam(ctx context.Context, slug, name string) (*Membership, error) {
+	p, err := act(ctx, lateen.TeamCreate)
+	if err != nil {
+		return nil, err
 	}
-	return c.Store.ListTokens(ctx, p.User)
+	team := lateen.Team{ID: lateen.NewID[lateen.TeamID]("team_", c.Now()), Slug: slug, Name: cmp.Or(name, slug), CreatedAt: c.now()}
+	if err := team.Validate(); err != nil {
+		return nil, err
+	}
+	p.Team = team.ID
+	err = c.Store.Update(ctx, func(q *store.Queries) error {
+		return errors.Join(
+			q.CreateTeam(ctx, &team),
+			q.PutMember(ctx, lateen.Member{Team: team.ID, User: p.User, Role: lateen.Owner}),
+			c.record(ctx, q, p, lateen.ActionTeamCreate, "", team.Slug))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Membership{Team: team, Role: lateen.Owner}, nil
 }
 
-// CreateToken issues a token that acts as the caller and returns its secret,
-// which is not kept.
-func (c *Control) CreateToken(ctx context.Context, name string) (string, *lateen.Token, error) {
-	p := lateen.PrincipalFrom(ctx)
-	if p.User == "" {
-		return "", nil, lateen.ErrTokenMissing
+// RenameTeam changes the name of the caller's team. Errors: [lateen.ErrTeamInvalid].
+func (c *Control) RenameTeam(ctx context.Context, name string) (*Membership, error) {
+	p, err := act(ctx, lateen.TeamWrite)
+	if err != nil {
+		return nil, err
 	}
-	token, row := c.newToken(p.User, name)
-	return token, row, c.Store.CreateToken(ctx, row)
+	if name == "" {
+		return nil, lateen.ErrTeamInvalid.With("a team needs a name")
+	}
+	var team *lateen.Team
+	err = c.Store.Update(ctx, func(q *store.Queries) error {
+		if team, err = q.GetTeam(ctx, string(p.Team)); err != nil {
+			return err
+		}
+		team.Name = name
+		if err := team.Validate(); err != nil {
+			return err
+		}
+		return errors.Join(q.RenameTeam(ctx, team.ID, name), c.record(ctx, q, p, lateen.ActionTeamUpdate, "", team.Slug))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Membership{Team: *team, Role: p.Role}, nil
 }
 
-// RevokeToken ends a token of the caller; "current" is the one ctx acts with.
-func (c *Control) RevokeToken(ctx context.Context, id string) error {
-	p := lateen.PrincipalFrom(ctx)
-	if p.User == "" {
-		return lateen.ErrTokenMissing
+// DeleteTeam removes the caller's team, which has no projects. Errors:
+// [lateen.ErrTeamNotEmpty], [lateen.ErrTeamPermanent] of the first team, whose
+// members may read the platform's metrics.
+func (c *Control) DeleteTeam(ctx context.Context) (*lateen.Team, error) {
+	p, err := act(ctx, lateen.TeamWrite)
+	if err != nil {
+		return nil, err
 	}
-	if id == "current" {
-		id = string(p.Token)
-	}
-	return c.Store.DeleteToken(ctx, p.User, lateen.TokenID(id))
+	var team *lateen.Team
+	err = c.Store.Update(ctx, func(q *store.Queries) error {
+		first, err := q.FirstTeam(ctx)
+		if err != nil {
+			return err
+		}
+		if first.ID == p.Team {
+			return lateen.ErrTeamPermanent
+		}
+		if team, err = q.GetTeam(ctx, string(p.Team)); err != nil {
+			return err
+		}
+		if err := q.DeleteTeam(ctx, team.ID); err != nil {
+			return err
+		}
+		return c.record(ctx, q, p, lateen.ActionTeamDelete, "", team.Slug)
+	})
+	return team, err
 }
 
 // Username returns the name of a user, "" if they are gone.

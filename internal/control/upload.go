@@ -16,7 +16,7 @@ import (
 // have the SHA-1 name and, unless size is negative, that many bytes; else
 // nothing is kept.
 func (c *Control) Upload(ctx context.Context, name lateen.SHA1, size int64, body io.Reader) error {
-	p, err := act(ctx, lateen.Developer)
+	p, err := act(ctx, lateen.DeploymentWrite)
 	if err != nil {
 		return err
 	}

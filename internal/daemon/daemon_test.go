@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/daemon"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
@@ -194,5 +195,19 @@ func TestMetricsAreForThoseWhoHaveAToken(t *testing.T) {
 	}
 	if status, body := get(t, "http://"+d.Addr()+"/metrics", token); status != http.StatusOK || !strings.Contains(body, "lateen_instances 0") {
 		t.Errorf("with a token: %d", status)
+	}
+	made := func(scope lateen.Scope) string {
+		t.Helper()
+		secret, _, err := (&client.Client{BaseURL: "http://" + d.Addr(), Token: token}).CreateToken(t.Context(), client.TokenRequest{Name: string(scope), Scope: scope})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret
+	}
+	if status, _ := get(t, "http://"+d.Addr()+"/metrics", made(lateen.ScopeMetrics)); status != http.StatusOK {
+		t.Errorf("with a token of the scope metrics: %d", status)
+	}
+	if status, _ := get(t, "http://"+d.Addr()+"/metrics", made(lateen.ScopeDeploy)); status != http.StatusForbidden {
+		t.Errorf("with a token of the scope deploy: %d", status)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/control"
@@ -13,8 +14,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/telemetry"
 )
 
-// withMetrics puts /metrics in front of the API. They name projects, so they
-// are for those who have a token.
+// withMetrics puts /metrics in front of the API. Metrics name the projects of
+// every team, so a token needs the permission to read them.
 func withMetrics(calls http.Handler, verbs *control.Control, metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/metrics" {
@@ -22,7 +23,12 @@ func withMetrics(calls http.Handler, verbs *control.Control, metrics http.Handle
 			return
 		}
 		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if _, err := verbs.Authenticate(r.Context(), token, ""); err != nil {
+		switch err := verbs.MayReadMetrics(r.Context(), token); lateen.CodeOf(err) {
+		case "":
+		case lateen.Forbidden, lateen.NotFound:
+			http.Error(w, "the token may not read metrics: it needs the scope metrics or full, of a member of the platform's first team", http.StatusForbidden)
+			return
+		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="lateen"`)
 			http.Error(w, "metrics want a token: Authorization: Bearer <token>", http.StatusUnauthorized)
 			return

@@ -20,7 +20,7 @@ import (
 func Login(with *command.Session) *cobra.Command {
 	s := &session{with}
 	var vercel, yes bool
-	var vercelDir string
+	var vercelDir, invitation, username string
 	c := &cobra.Command{
 		Use:     "login [url]",
 		GroupID: command.Platform,
@@ -29,10 +29,13 @@ func Login(with *command.Session) *cobra.Command {
 			"belongs to. The token comes from --token, from standard input, or you are asked\n" +
 			"for it. `lateen up` does this by itself on the machine it runs on; its token is in\n" +
 			"the file `token` of the data directory.\n\n" +
+			"With --invite an invitation is accepted: a user who is logged in there joins the\n" +
+			"team, for others a user is made, who is then logged in.\n\n" +
 			"With --vercel the unmodified vercel CLI is logged in as well. Where it is logged in\n" +
 			"elsewhere, as to vercel.com, give it a directory of its own: -Q DIR, here and there.",
 		Example: "lateen login https://api.example.com\n" +
 			"lateen login < /var/lib/lateen/token   # on the machine of the platform\n" +
+			"lateen login https://api.example.com --invite lti_… # what `lateen members invite` printed\n" +
 			"lateen login --vercel                  # vercel CLI too",
 		Args: command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -45,9 +48,16 @@ func Login(with *command.Session) *cobra.Command {
 					return command.ErrNoHome
 				}
 			}
+			if invitation != "" {
+				if err := s.accept(c.Context(), invitation, username); err != nil {
+					return err
+				}
+			}
 			return s.runLogin(c.Context(), vercelDir, yes)
 		},
 	}
+	c.Flags().StringVar(&invitation, "invite", "", "accept this `invitation`")
+	c.Flags().StringVar(&username, "username", "", "with --invite: make a user of this `name`, even if you are logged in")
 	c.Flags().BoolVar(&vercel, "vercel", false, "log the vercel CLI in as well")
 	c.Flags().StringVarP(&vercelDir, "global-config", "Q", "", "`directory` of the vercel CLI's settings; implies --vercel")
 	command.YesFlag(c, &yes)
@@ -101,6 +111,35 @@ func (s *session) runLogin(ctx context.Context, vercelDir string, yes bool) erro
 		return s.Term.JSON(report)
 	}
 	return nil
+}
+
+// accept uses an invitation and has runLogin log in as the user who joined.
+func (s *session) accept(ctx context.Context, invitation, username string) error {
+	settings, err := s.Settings()
+	if err != nil {
+		return err
+	}
+	settings.Team = ""
+	kept, err := config.ReadClient(config.ClientFile(s.Getenv))
+	if err != nil {
+		return err
+	}
+	asked, err := s.Asked()
+	if err != nil {
+		return err
+	}
+	if settings.Token != "" && username == "" && (asked.Token != "" || kept.API == settings.API) {
+		team, err := s.Connect(settings).Join(ctx, invitation)
+		if err != nil {
+			return err
+		}
+		s.Flags.Client.Token = settings.Token
+		s.Term.Donef("Joined the team %s as %s", terminal.Paint(terminal.Bold, team.Slug), strings.ToLower(string(team.Membership.Role)))
+		return nil
+	}
+	settings.Token = ""
+	s.Flags.Client.Token, err = s.Connect(settings).AcceptInvitation(ctx, invitation, username, "")
+	return err
 }
 
 // identify asks the platform who a token belongs to, and for which team it acts.

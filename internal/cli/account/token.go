@@ -3,6 +3,9 @@ package account
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,39 +51,92 @@ func newTokenListCommand(s *session) *cobra.Command {
 				return s.Term.JSON(map[string]any{"tokens": tokens})
 			}
 			rows := make([][]string, 0, len(tokens))
-			for _, t := range tokens {
-				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), string(t.ID), s.Age(t.CreatedAt), s.Age(t.ActiveAt)})
+			for i := range tokens {
+				t := &tokens[i]
+				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), scopeText(t), s.expiry(t), string(t.ID), s.Age(t.CreatedAt), s.Age(t.ActiveAt)})
 			}
-			s.Term.Table([]terminal.Column{{Title: "name"}, {Title: "id"}, {Title: "made", Right: true, Drop: 2}, {Title: "used", Right: true, Drop: 1}}, rows)
+			s.Term.Table([]terminal.Column{
+				{Title: "name"}, {Title: "scope"}, {Title: "expires", Drop: 2}, {Title: "id", Drop: 1}, {Title: "made", Right: true, Drop: 4}, {Title: "used", Right: true, Drop: 3},
+			}, rows)
 			return nil
 		},
 	}
 }
 
+// scopeText is the scope of a token with the project that it is limited to.
+func scopeText(t *lateen.Token) string {
+	if t.Project == "" {
+		return string(t.Scope)
+	}
+	return string(t.Scope) + " " + string(t.Project)
+}
+
+// expiry is when a token ends.
+func (s *session) expiry(t *lateen.Token) string {
+	switch {
+	case t.ExpiresAt == 0:
+		return "never"
+	case t.ExpiresAt.Time().Before(s.Time()):
+		return terminal.Paint(terminal.Bad, "expired")
+	}
+	return t.ExpiresAt.Time().Format(time.DateOnly)
+}
+
 func newTokenAddCommand(s *session) *cobra.Command {
-	return &cobra.Command{
-		Use:     "add <name>",
-		Short:   "Make a token",
-		Long:    "Makes a token that acts as you and prints its secret, this once.",
-		Example: "lateen token add ci",
-		Args:    command.Takes(1, 1, "what it is for"),
+	var scope, expires string
+	c := &cobra.Command{
+		Use:   "add <name>",
+		Short: "Make a token",
+		Long: "Makes a token that acts as you, within a scope, and prints its secret, this once.\n\n" +
+			"The scope full is everything that your role allows; read-only is no change and no\n" +
+			"secret value; project is one project with its variables, deployments, aliases and\n" +
+			"logs; deploy is to deploy, promote and roll back projects that exist; metrics is\n" +
+			"GET /metrics alone, for Prometheus.",
+		Example: "lateen token add laptop\n" +
+			"lateen token add ci --scope deploy --project shop --expires 90d\n" +
+			"lateen token add prometheus --scope metrics",
+		Args: command.Takes(1, 1, "what it is for"),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
 			if err != nil {
 				return err
 			}
-			secret, err := api.CreateToken(c.Context(), args[0])
+			request := client.TokenRequest{Name: args[0], Scope: lateen.Scope(scope), Project: s.Flags.Project}
+			if request.ExpiresAt, err = s.after("--expires", expires); err != nil {
+				return err
+			}
+			secret, made, err := api.CreateToken(c.Context(), request)
 			if err != nil {
 				return err
 			}
 			if s.Flags.JSON {
-				return s.Term.JSON(map[string]string{"name": args[0], "token": secret})
+				return s.Term.JSON(map[string]any{"name": made.Name, "token": secret, "scope": made.Scope, "projectId": made.Project, "expiresAt": made.ExpiresAt})
 			}
-			s.Term.Donef("Made the token %s. It can't be shown again:", terminal.Paint(terminal.Bold, terminal.Clean(args[0])))
+			s.Term.Donef("Made the token %s, scope %s. It can't be shown again:", terminal.Paint(terminal.Bold, terminal.Clean(made.Name)), scopeText(made))
 			s.Term.Answer(secret)
 			return nil
 		},
 	}
+	c.Flags().StringVar(&scope, "scope", "", "`scope` of the token: full, read-only, project, deploy, metrics; default: full, or project with --project")
+	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "`name` or id of the only project that the token reaches")
+	c.Flags().StringVar(&expires, "expires", "", "`time` until the token ends: 30d, 12h; default: never")
+	return c
+}
+
+// after reads how long from now a time is: 30d, 12h. "" is never, which is 0.
+func (s *session) after(flag, text string) (lateen.Millis, error) {
+	if text == "" {
+		return 0, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 {
+			return lateen.MillisOf(s.Time().AddDate(0, 0, n)), nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return lateen.MillisOf(s.Time().Add(d)), nil
+	}
+	return 0, command.ErrUsage.With("%s does not take %q", flag, text).WithHint("say after how long, as 30d or 12h")
 }
 
 func newTokenRemoveCommand(s *session) *cobra.Command {

@@ -2,6 +2,8 @@ package command
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -21,4 +23,28 @@ func (s *Session) Age(at lateen.Millis) string {
 		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// Time is the present time.
+func (s *Session) Time() time.Time { return s.process.Now() }
+
+// Moment reads a time: how long ago, or when.
+func (s *Session) Moment(flag, text string) (lateen.Millis, error) {
+	if text == "" {
+		return 0, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 {
+			return lateen.MillisOf(s.process.Now().AddDate(0, 0, -n)), nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return lateen.MillisOf(s.process.Now().Add(-d)), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil { //nolint:gosmopolitan // people mean their own time
+			return lateen.MillisOf(t), nil
+		}
+	}
+	return 0, ErrUsage.With("%s does not take %q", flag, text).WithHint("say how long ago, as 30m or 7d, or when, as 2026-01-31T08:00:00Z")
 }

@@ -176,7 +176,7 @@ func (p *Platform) Member(t *testing.T, name, slug string, role lateen.Role) str
 	err := p.Store.Update(t.Context(), func(q *store.Queries) error {
 		team, err := q.GetTeam(t.Context(), slug)
 		if err != nil {
-			team = &lateen.Team{ID: lateen.NewID[lateen.TeamID]("team_", now), Slug: slug, Name: slug}
+			team = &lateen.Team{ID: lateen.NewID[lateen.TeamID]("team_", now), Slug: slug, Name: slug, CreatedAt: lateen.MillisOf(now)}
 			if err := q.CreateTeam(t.Context(), team); err != nil {
 				return err
 			}

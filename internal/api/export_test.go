@@ -1,0 +1,19 @@
+package api
+
+import "github.com/lateen-dev/lateen"
+
+// Row is a route as the tests of access and of the audit log read it.
+type Row struct {
+	Method, Path string
+	Needs        lateen.Permission
+	Audit        lateen.Action
+}
+
+// Rows lists every route of the API.
+func Rows() []Row {
+	var rows []Row
+	for _, r := range routes() {
+		rows = append(rows, Row{r.Method, r.Path, r.Needs, r.Audit})
+	}
+	return rows
+}

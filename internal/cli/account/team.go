@@ -1,0 +1,225 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/terminal"
+)
+
+// Teams returns the command `lateen teams`.
+func Teams(with *command.Session) *cobra.Command {
+	s := &session{with}
+	c := &cobra.Command{
+		Use:     "teams",
+		Aliases: []string{"team"},
+		GroupID: command.Settings,
+		Short:   "List, create, rename, choose and remove teams",
+		Long: "A team owns projects. Its members have a role: owners do everything, developers\n" +
+			"change projects, deployments, variables and aliases, viewers read everything but\n" +
+			"secrets. `lateen members` lists and invites members.",
+		Example: "lateen teams ls\nlateen teams add acme --title \"Acme Inc.\"\nlateen teams switch acme",
+	}
+	command.Family(c)
+	command.Adopt(c, s.teamList(), s.teamShow(), s.teamAdd(), s.teamRename(), s.teamSwitch(), s.teamRemove())
+	return c
+}
+
+func (s *session) teamList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List your teams",
+		Long:    "Lists the teams that you are a member of, with your role. The team that commands\nact for is marked.",
+		Args:    command.Takes(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			api, err := s.Client()
+			if err != nil {
+				return err
+			}
+			teams, err := api.Teams(c.Context())
+			if err != nil {
+				return err
+			}
+			if s.Flags.JSON {
+				return s.Term.JSON(map[string]any{"teams": teams})
+			}
+			rows := make([][]string, 0, len(teams))
+			for i, t := range teams {
+				mark := ""
+				if api.Team == string(t.ID) || api.Team == t.Slug || api.Team == "" && i == 0 {
+					mark = "current"
+				}
+				rows = append(rows, []string{terminal.Paint(terminal.Bold, t.Slug), terminal.Clean(t.Name), strings.ToLower(string(t.Membership.Role)), mark, string(t.ID)})
+			}
+			s.Term.Table([]terminal.Column{{Title: "team"}, {Title: "name", Drop: 2}, {Title: "your role"}, {Title: ""}, {Title: "id", Drop: 1}}, rows)
+			return nil
+		},
+	}
+}
+
+func (s *session) teamShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "inspect [team]",
+		Aliases: []string{"show"},
+		Short:   "Show a team",
+		Long:    "Shows a team by slug or id: the team that commands act for unless you name another.",
+		Args:    command.Takes(0, 1, ""),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, t, err := s.team(c.Context(), args)
+			if err != nil {
+				return err
+			}
+			if s.Flags.JSON {
+				return s.Term.JSON(t)
+			}
+			s.Term.Fields([]terminal.Field{
+				{"team", terminal.Paint(terminal.Bold, t.Slug)}, {"name", terminal.Clean(t.Name)}, {"id", string(t.ID)},
+				{"your role", strings.ToLower(string(t.Membership.Role))}, {"created", s.Age(t.CreatedAt) + " ago"},
+			})
+			return nil
+		},
+	}
+}
+
+// team returns the team that the first argument names, or the one that
+// commands act for.
+func (s *session) team(ctx context.Context, args []string) (*client.Client, *client.Team, error) {
+	api, err := s.Client()
+	if err != nil {
+		return nil, nil, err
+	}
+	name := api.Team
+	if len(args) > 0 {
+		name = args[0]
+	}
+	if name == "" {
+		user, err := api.WhoAmI(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		if name = string(user.DefaultTeam); name == "" {
+			return nil, nil, lateen.ErrTeamNotFound.With("%s is in no team", user.Username).WithHint("ask an owner of a team for an invitation")
+		}
+	}
+	t, err := api.TeamOf(ctx, name)
+	return api, t, err
+}
+
+func (s *session) teamAdd() *cobra.Command {
+	var title string
+	c := &cobra.Command{
+		Use:     "add <slug>",
+		Aliases: []string{"create"},
+		Short:   "Create a team",
+		Long: "Creates a team with you as its owner. The slug is 1 to 48 characters of a-z, 0-9\n" +
+			"and -; it is part of generated hosts and cannot be changed.",
+		Example: "lateen teams add acme\nlateen teams add acme --title \"Acme Inc.\"",
+		Args:    command.Takes(1, 1, "the slug of the team"),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := s.Client()
+			if err != nil {
+				return err
+			}
+			t, err := api.CreateTeam(c.Context(), args[0], title)
+			if err != nil {
+				return err
+			}
+			if s.Flags.JSON {
+				return s.Term.JSON(t)
+			}
+			s.Term.Donef("Created the team %s", terminal.Paint(terminal.Bold, t.Slug))
+			s.Term.Linef("%s", terminal.Paint(terminal.Dim, "`lateen teams switch "+t.Slug+"` makes commands act for it."))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&title, "title", "", "`name` of the team for people; default: the slug")
+	return c
+}
+
+func (s *session) teamRename() *cobra.Command {
+	return &cobra.Command{
+		Use:     "rename <team> <name>",
+		Short:   "Change the name of a team",
+		Long:    "Changes the name of a team for people. Its slug stays, since generated hosts contain it.",
+		Example: "lateen teams rename acme \"Acme Limited\"",
+		Args:    command.Takes(2, 2, "the team and its new name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := s.Client()
+			if err != nil {
+				return err
+			}
+			t, err := api.RenameTeam(c.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			if s.Flags.JSON {
+				return s.Term.JSON(t)
+			}
+			s.Term.Donef("Renamed the team %s to %s", terminal.Paint(terminal.Bold, t.Slug), terminal.Clean(t.Name))
+			return nil
+		},
+	}
+}
+
+func (s *session) teamSwitch() *cobra.Command {
+	return &cobra.Command{
+		Use:   "switch <team>",
+		Short: "Choose the team that commands act for",
+		Long:  "Keeps a team, by slug or id, as the one that later commands act for. --team and the\nlink of a directory go before it.",
+		Args:  command.Takes(1, 1, "which team"),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, t, err := s.team(c.Context(), args)
+			if err != nil {
+				return err
+			}
+			kept, err := config.ReadClient(config.ClientFile(s.Getenv))
+			if err != nil {
+				return err
+			}
+			kept.Team = string(t.ID)
+			if _, err := s.Keep(kept); err != nil {
+				return err
+			}
+			if s.Flags.JSON {
+				return s.Term.JSON(t)
+			}
+			s.Term.Donef("Commands act for the team %s", terminal.Paint(terminal.Bold, t.Slug))
+			return nil
+		},
+	}
+}
+
+func (s *session) teamRemove() *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:     "rm <team>",
+		Aliases: []string{"remove"},
+		Short:   "Remove a team",
+		Long:    "Removes a team that has no projects, with its memberships and invitations. The first\nteam of the platform cannot be removed.",
+		Args:    command.Takes(1, 1, "which team"),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, t, err := s.team(c.Context(), args)
+			if err != nil {
+				return err
+			}
+			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove the team %s?", terminal.Paint(terminal.Bold, t.Slug))); err != nil {
+				return err
+			}
+			if err := api.DeleteTeam(c.Context(), string(t.ID)); err != nil {
+				return err
+			}
+			s.Term.Donef("Removed the team %s", t.Slug)
+			return nil
+		},
+	}
+	command.YesFlag(c, &yes)
+	return c
+}
