@@ -53,6 +53,7 @@ type Config struct {
 	CacheMemory Bytes         // kept responses in memory, at most
 	LogBytes    Bytes         // request log on disk, at most
 	LogAge      time.Duration // request log, at most
+	AuditAge    time.Duration // audit log, at most; 0 is for ever
 	LogLevel    string        // of the daemon's own log: debug, info, warn, error
 	LogFormat   string        // of the daemon's own log: text, json
 
@@ -66,7 +67,7 @@ func Default(getenv func(string) string) *Config {
 		BodyLimit: 100 << 20,
 		Pool:      2, Templates: 1024, Zygotes: true, Instances: 128, PerFunction: 16, Concurrency: 64, Queue: 1000,
 		Duration: 5 * time.Minute, MaxDuration: time.Hour, Memory: 1024, DrainTimeout: 30 * time.Second, ReloadTimeout: 10 * time.Second,
-		CacheBytes: 2 << 30, CacheMemory: 128 << 20, LogBytes: 512 << 20, LogAge: 7 * 24 * time.Hour, LogLevel: "info", LogFormat: "text",
+		CacheBytes: 2 << 30, CacheMemory: 128 << 20, LogBytes: 512 << 20, LogAge: 7 * 24 * time.Hour, AuditAge: 365 * 24 * time.Hour, LogLevel: "info", LogFormat: "text",
 		Registry: "https://registry.npmjs.org/",
 	}
 }

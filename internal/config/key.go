@@ -51,6 +51,7 @@ func (c *Config) Keys() []Key {
 		{"cache-memory", "LATEEN_CACHE_MEMORY", "memory for kept responses", size{&c.CacheMemory}},
 		{"log-bytes", "LATEEN_LOG_BYTES", "disk for the request log", size{&c.LogBytes}},
 		{"log-age", "LATEEN_LOG_AGE", "how long the request log goes back", duration{&c.LogAge}},
+		{"audit-age", "LATEEN_AUDIT_AGE", "how long the audit log goes back; 0 keeps it for ever", duration{&c.AuditAge}},
 		{"log-level", "LATEEN_LOG_LEVEL", "least level of the daemon's own log", choice{&c.LogLevel, []string{"debug", "info", "warn", "error"}}},
 		{"log-format", "LATEEN_LOG_FORMAT", "format of the daemon's own log", choice{&c.LogFormat, []string{"text", "json"}}},
 		{"registry", "NPM_CONFIG_REGISTRY", "npm registry that runtimes come from", text{&c.Registry}},
