@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -54,13 +55,55 @@ func (x *ends) handOver() {
 	}
 }
 
-// hangUp lets what was written be read for a moment more: a process that
-// outlives its session could write for ever.
+// hangUp ends the reading of the output of a process that has exited: readers
+// get what the pipes hold by now, and then the end. A descendant that outlives
+// the session could write for ever.
 func (x *ends) hangUp() {
-	soon := time.Now().Add(100 * time.Millisecond)
 	for _, file := range []*os.File{x.stdout, x.stderr} {
-		_ = file.SetReadDeadline(soon) // a pipe takes one
+		_ = file.SetReadDeadline(time.Unix(1, 0)) // a pipe takes one
 	}
+}
+
+// pipeReader reads a pipe until its end or its deadline, and after the deadline
+// what the pipe holds, which a time limit would cut off on a busy host.
+type pipeReader struct {
+	file *os.File
+	late bool // the deadline has passed
+	left int  // bytes that are read after it, at most
+}
+
+// maxPipe is how much a pipe holds by default; see pipe(7).
+const maxPipe = 64 << 10
+
+// Read implements [io.Reader].
+func (r *pipeReader) Read(b []byte) (int, error) {
+	if !r.late {
+		n, err := r.file.Read(b)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		r.late, r.left = true, maxPipe
+		if err := r.file.SetReadDeadline(time.Time{}); err != nil {
+			return 0, err
+		}
+	}
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	raw, err := r.file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	err = raw.Read(func(fd uintptr) bool {
+		n, _ = syscall.Read(int(fd), b[:min(len(b), r.left)]) // it does not block: an empty pipe is an error
+		return true
+	})
+	if n <= 0 || err != nil {
+		return 0, io.EOF
+	}
+	r.left -= n
+	return n, nil
 }
 
 // close closes the engine's side.

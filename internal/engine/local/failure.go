@@ -42,7 +42,7 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	case errors.Is(err, upstream.ErrUnsent):
 		i.forget(c)
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, guest.ErrRefused) {
-			i.Kill() // it listens no more
+			i.end() // it listens no more; if it is exiting, its status is not lost
 		}
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}

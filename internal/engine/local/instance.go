@@ -115,19 +115,23 @@ func (i *instance) await(ctx context.Context) error {
 	defer timeout.Stop()
 	select {
 	case err = <-i.loaded:
-		if err == nil {
-			return nil
-		}
 	case <-i.exited:
-		if i.unread {
-			return fmt.Errorf("%w: %s", errGone, i.state)
+		select {
+		case err = <-i.loaded: // the process's own reason comes first: its messages are read before it is waited for
+		default:
+			if i.unread {
+				return fmt.Errorf("%w: %s", errGone, i.state)
+			}
+			err = i.death()
 		}
-		err = i.death()
 	case <-timeout.C:
 		err = fmt.Errorf("it took longer than %v", i.engine.o.LoadTimeout)
 	case <-ctx.Done():
 		i.Kill()
 		return context.Cause(ctx)
+	}
+	if err == nil {
+		return nil
 	}
 	i.end()
 	<-i.exited // so that all it wrote is there

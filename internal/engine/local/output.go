@@ -78,7 +78,7 @@ func (o *output) write(entry lateen.LogLine) {
 // copy passes on what is written past the agent, line by line, until all who
 // may write have ended.
 func (o *output) copy(from *os.File, level string) {
-	lines := bufio.NewReaderSize(from, maxLine)
+	lines := bufio.NewReaderSize(&pipeReader{file: from}, maxLine)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if text := strings.TrimRight(string(line), "\r\n"); text != "" {

@@ -24,7 +24,7 @@ import (
 const (
 	bootTimeout = 30 * time.Second
 	killAfter   = 500 * time.Millisecond // of a request to end
-	lingerTime  = 100 * time.Millisecond // of a process that hung up
+	lingerTime  = time.Second            // that a process which hung up has to exit by itself, so that its status is not lost; a busy host takes its time
 
 	memoryOfCPU = 1769 << 20 // with which a function has a CPU of its own
 )
@@ -184,7 +184,7 @@ func (o bootOptions) warmUp() []*http.Request {
 func (w *worker) warmUp(ctx context.Context, requests []*http.Request) error {
 	for _, req := range requests {
 		if err := w.ask(req.WithContext(ctx)); err != nil {
-			return fmt.Errorf("warm up: %w", err)
+			return fmt.Errorf("warm up: %w", w.explainAsk(ctx, err))
 		}
 	}
 	select {
@@ -195,6 +195,20 @@ func (w *worker) warmUp(ctx context.Context, requests []*http.Request) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// explainAsk returns how the process ended if that is why its connection broke,
+// which is noticed first. It waits no longer than a process may linger.
+func (w *worker) explainAsk(ctx context.Context, broken error) error {
+	timer := time.NewTimer(lingerTime)
+	defer timer.Stop()
+	select {
+	case <-w.exited:
+		return fmt.Errorf("the process ended: %s", w.state)
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return broken
 }
 
 func (w *worker) ask(req *http.Request) error {

@@ -389,15 +389,20 @@ func (z *zygote) order(ctx context.Context, into *sandbox.Process, ends *ends) e
 
 // delivered waits until the zygote is through with what it was told.
 func (z *zygote) delivered(ctx context.Context) error {
+	var b guest.Born
 	select {
-	case b := <-z.born:
-		if b.Error != 0 {
-			return stillbirth{syscall.Errno(b.Error)}
-		}
-		return nil
+	case b = <-z.born:
 	case <-z.exited:
-		return fmt.Errorf("the zygote ended: %s", z.state)
+		select {
+		case b = <-z.born: // it answered, and then ended
+		default:
+			return fmt.Errorf("the zygote ended: %s", z.state)
+		}
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	if b.Error != 0 {
+		return stillbirth{syscall.Errno(b.Error)}
+	}
+	return nil
 }

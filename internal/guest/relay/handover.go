@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -124,7 +125,7 @@ func (h *handover) ready(ctx context.Context) (s guest.ServerStarted, err error)
 		}
 	case <-h.spoken:
 	case <-ctx.Done():
-		if others := listening(); others != "" {
+		if others := listening(); others != "" && !errors.Is(context.Cause(ctx), errExited) {
 			return s, fmt.Errorf("the program listens at port %s instead of $PORT, which is %d", others, h.port)
 		}
 		return s, context.Cause(ctx)

@@ -109,7 +109,12 @@ func (l *lambda) ready(ctx context.Context) (guest.ServerStarted, error) {
 	case err := <-l.failed:
 		return guest.ServerStarted{}, err
 	case <-ctx.Done():
-		return guest.ServerStarted{}, context.Cause(ctx)
+		select {
+		case err := <-l.failed: // why the program exits, which is often noticed at the same time
+			return guest.ServerStarted{}, err
+		default:
+			return guest.ServerStarted{}, context.Cause(ctx)
+		}
 	}
 }
 

@@ -132,6 +132,12 @@ func (r *relay) serve(starter *starter) (int, error) {
 	}()
 	select {
 	case <-r.program.done:
+		cancel(errExited)
+		if err := <-ready; err != nil && !errors.Is(err, context.Cause(ctx)) { // the program has said why it ends
+			_, status := r.program.end()
+			r.control.send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: status, Message: err.Error()})
+			return status, nil
+		}
 		return r.exited(), nil
 	case err = <-ready:
 	case <-ctx.Done():
@@ -153,6 +159,9 @@ func (r *relay) serve(starter *starter) (int, error) {
 	}
 	return r.exited(), nil
 }
+
+// errExited ends the wait for a program that has exited.
+var errExited = errors.New("the program has exited")
 
 // exited tells how the program ended, and returns a status that tells it, too.
 func (r *relay) exited() int {
