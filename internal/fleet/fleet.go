@@ -152,7 +152,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	f.ended = true
 	close(f.closed)
 	for _, p := range f.pools {
-		f.refuseLocked(p, errEnding)
+		f.refuseLocked(p, errEnding, 0)
 		for _, m := range p.members {
 			f.retireLocked(m, forced)
 		}

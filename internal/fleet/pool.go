@@ -27,6 +27,8 @@ type pool struct {
 	tried    time.Time // when a start was last asked for
 	waiting  []*waiter // first come, first served
 	review   *time.Timer
+	failures int       // starts in a row that failed while there were other instances
+	retry    time.Time // no start until then, where there are other instances
 
 	gated     bool // in the fleet's list of those
 	forgotten bool // instances go as soon as nobody waits for them
@@ -146,6 +148,9 @@ func (f *Fleet) growLocked(p *pool, now time.Time) {
 	if now.Sub(p.tried) < leastGap {
 		d.Min = 0 // what was started for it may have died at once
 	}
+	if p.active+p.starting > 0 && now.Before(p.retry) {
+		d.Waiting, d.Min = 0, 0
+	}
 	if p.active > 0 && p.active+p.starting >= int(f.o.Processors) && p.function.need() > 0 && !f.usage.mayGrow(now, f.o.Processors, f.load) {
 		d.Waiting = 0 // another instance would wait for the same processors
 	}
@@ -171,6 +176,9 @@ func (f *Fleet) reviewLocked(p *pool, d autoscale.Demand) {
 		after = time.Second // it may be its turn
 	case len(p.waiting) > 0:
 		after = max(leastReview, d.Start)
+		if left := time.Until(p.retry); left > 0 {
+			after = left
+		}
 	case p.active >= p.minimumLocked():
 		return
 	}

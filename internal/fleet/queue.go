@@ -11,8 +11,9 @@ import (
 
 // waiter is a request that waits for an instance with room.
 type waiter struct {
-	since time.Time
-	ready chan granted // of one; written once, by whoever takes the waiter off the queue
+	since  time.Time
+	failed int          // starts that failed meanwhile; see [Fleet.failedLocked]
+	ready  chan granted // of one; written once, by whoever takes the waiter off the queue
 }
 
 // granted is what a waiter gets: a place held for it, or an error.
@@ -202,11 +203,15 @@ func (f *Fleet) grantLocked(m *member, now time.Time, how found) {
 	w.ready <- granted{lease: l}
 }
 
-// refuseLocked tells those who wait that they wait in vain.
-func (f *Fleet) refuseLocked(p *pool, err error) {
-	for _, w := range p.waiting {
+// refuseLocked gives an error to the requests that wait for p and have waited
+// through so many failed starts.
+func (f *Fleet) refuseLocked(p *pool, err error, failed int) {
+	p.waiting = slices.DeleteFunc(p.waiting, func(w *waiter) bool {
+		if w.failed < failed {
+			return false
+		}
 		w.ready <- granted{err: err}
 		p.leaveLocked(f)
-	}
-	p.waiting = nil
+		return true
+	})
 }

@@ -104,9 +104,7 @@ func (f *Fleet) start(p *pool, held int64, until time.Time) {
 		f.total--
 		f.memory -= held
 		p.function.project.instances--
-		if p.starting == 0 && p.active == 0 {
-			f.refuseLocked(p, err)
-		}
+		f.failedLocked(p, err, now)
 		f.dropLocked(p)
 		f.pumpLocked(now)
 		return
@@ -126,6 +124,7 @@ func (f *Fleet) joinLocked(m *member, now, until time.Time) {
 	m.tick.Stop()
 	p.members = append(p.members, m)
 	p.active++
+	p.failures, p.retry = 0, time.Time{}
 	f.work.Go(func() { f.watch(m) })
 	if f.ended {
 		f.retireLocked(m, forced)
