@@ -79,7 +79,6 @@ type FunctionSpec struct {
 	Team       TeamID
 	Project    ProjectID
 	Deployment DeploymentID
-	Production bool   // the deployment was made for production
 	Name       string // in the manifest's Functions
 	Function   Function
 	Weight     int               // of the project, against others where something is short; 0 is 1

@@ -35,6 +35,6 @@ func (s *Site) Spec(name string) (FunctionSpec, bool) {
 	maps.Copy(env, s.Env)
 	return FunctionSpec{
 		Key: NewFunctionKey(s.Deployment, name), Team: s.Team, Project: s.Project,
-		Deployment: s.Deployment, Production: s.Target == "production", Name: name, Function: fn, Env: env, Weight: s.Weight,
+		Deployment: s.Deployment, Name: name, Function: fn, Env: env, Weight: s.Weight,
 	}, true
 }

@@ -230,7 +230,7 @@ func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project 
 	if project.Production != d.ID {
 		project.PinnedByRollback = false
 	}
-	project.Production = d.ID
+	project.Production, c.produced[project.ID] = d.ID, d.ID
 	if request := project.LastAliasRequest; request != nil && request.To == d.ID {
 		request.JobStatus = "succeeded"
 	}

@@ -26,6 +26,10 @@ type Traffic interface {
 	Refresh(d lateen.DeploymentID)
 	// Forget drops what is held of a deployment that is gone.
 	Forget(d lateen.DeploymentID)
+	// Produce makes a deployment the one in production: its instances are the
+	// ones that are kept at all times. What it is told last of a project counts,
+	// until the deployment is forgotten.
+	Produce(p lateen.ProjectID, d lateen.DeploymentID)
 }
 
 // Builder turns uploads into manifests.
@@ -71,6 +75,8 @@ type Control struct {
 	watch   watch
 	routing sync.Mutex // held from a change of hosts until the traffic is told
 
+	produced map[lateen.ProjectID]lateen.DeploymentID // by the change under way; guarded by routing
+
 	mu      sync.Mutex // guards below
 	running map[lateen.DeploymentID]*assembly
 	workers *share.Shares[string] // of assemblies, by team and project
@@ -97,11 +103,12 @@ func New(o Options) (*Control, error) {
 		o.SiteURL = func(host string) string { return "http://" + host }
 	}
 	return &Control{
-		Options: o,
-		wake:    make(chan struct{}, 1),
-		running: make(map[lateen.DeploymentID]*assembly),
-		workers: share.New[string](int64(2 * o.Workers)),
-		served:  make(map[string]uint64),
+		Options:  o,
+		wake:     make(chan struct{}, 1),
+		running:  make(map[lateen.DeploymentID]*assembly),
+		workers:  share.New[string](int64(2 * o.Workers)),
+		served:   make(map[string]uint64),
+		produced: make(map[lateen.ProjectID]lateen.DeploymentID),
 	}, nil
 }
 
@@ -129,20 +136,27 @@ func (c *Control) Run(ctx context.Context) error {
 }
 
 // reroute runs fn in a transaction and then tells the traffic the hosts that fn
-// moved, in the order of the transactions. fn may run more than once, each time
-// with no host in moved.
+// moved and the deployments it put into production, in the order of the
+// transactions. fn may run more than once, each time with no host in moved.
 func (c *Control) reroute(ctx context.Context, fn func(q *store.Queries, moved routes) error) error {
 	c.routing.Lock()
 	defer c.routing.Unlock()
 	moved := make(routes)
 	err := c.Store.Update(ctx, func(q *store.Queries) error {
 		clear(moved)
+		clear(c.produced)
 		return fn(q, moved)
 	})
-	if err == nil && len(moved) > 0 {
+	if err != nil {
+		return err
+	}
+	if len(moved) > 0 {
 		c.Traffic.Route(moved)
 	}
-	return err
+	for project, d := range c.produced {
+		c.Traffic.Produce(project, d)
+	}
+	return nil
 }
 
 func (c *Control) now() lateen.Millis { return lateen.MillisOf(c.Now()) }

@@ -312,6 +312,20 @@ func (c *Control) Site(ctx context.Context, id lateen.DeploymentID) (*lateen.Sit
 	}, nil
 }
 
+// Productions returns the deployment in production of every project that has
+// one, for the start of the platform.
+func (c *Control) Productions(ctx context.Context) (map[lateen.ProjectID]lateen.DeploymentID, error) {
+	all, err := c.Store.ListProductions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list deployments in production: %w", err)
+	}
+	out := make(map[lateen.ProjectID]lateen.DeploymentID, len(all))
+	for _, p := range all {
+		out[p.Project] = p.Deployment
+	}
+	return out, nil
+}
+
 // Hosts returns where every host leads, for the start of the platform.
 func (c *Control) Hosts(ctx context.Context) (map[string]lateen.DeploymentID, error) {
 	hosts, err := c.Store.ListHosts(ctx)

@@ -14,10 +14,18 @@ func TestRollbackPinsUntilAPromotion(t *testing.T) {
 	c := start(t)
 	first := c.deploy("one", "production")
 	second := c.deploy("two", "production")
+	produces := func(d *lateen.Deployment) {
+		t.Helper()
+		if got := c.Traffic.Produced(d.Project); got != d.ID {
+			t.Errorf("the traffic was told that production is %s, want %s", got, d.ID)
+		}
+	}
+	produces(second)
 	if _, err := c.Rollback(c.ctx, "shop", first.Host); err != nil {
 		t.Fatal(err)
 	}
 	c.leads("shop.localhost", first)
+	produces(first)
 	p, err := c.Project(c.ctx, "shop")
 	if err != nil || !p.PinnedByRollback || p.Production != first.ID {
 		t.Fatalf("the project is %+v, %v", p, err)
@@ -28,10 +36,15 @@ func TestRollbackPinsUntilAPromotion(t *testing.T) {
 	third := c.deploy("three", "production")
 	c.leads("shop.localhost", first)
 	c.leads(third.Host, third)
+	produces(first)
 	if _, err := c.Promote(c.ctx, "shop", string(third.ID)); err != nil {
 		t.Fatal(err)
 	}
 	c.leads("shop.localhost", third)
+	produces(third)
+	if all, err := c.Productions(t.Context()); err != nil || len(all) != 1 || all[third.Project] != third.ID {
+		t.Errorf("a start finds %v in production, %v", all, err)
+	}
 	fourth := c.deploy("four", "production")
 	c.leads("shop.localhost", fourth)
 }

@@ -142,8 +142,14 @@ func (t *traffic) Route(hosts map[string]lateen.DeploymentID) {
 	t.preparer.route(hosts)
 }
 
+// Produce implements [control.Traffic].
+func (t *traffic) Produce(p lateen.ProjectID, id lateen.DeploymentID) {
+	t.preparer.setProduction(p, id)
+}
+
 // Forget implements [control.Traffic].
 func (t *traffic) Forget(id lateen.DeploymentID) {
+	t.preparer.forget(id) // before the fleet: it is not told of the deployment afterwards
 	t.Edge.Forget(id)
 	t.fleet.Forget(id)
 	t.engine.Forget(id)
@@ -234,7 +240,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	serving.preparer.site, serving.preparer.prepare = verbs.Site, serving.fleet.Prepare
+	serving.preparer.site, serving.preparer.prepare, serving.preparer.produce = verbs.Site, serving.fleet.Prepare, serving.fleet.Produce
 	stopping := make(chan struct{}) // closed when the edge is told to stop
 	calls, err := api.New(api.Options{
 		Control: verbs, Logs: c.logs, Log: c.tel.Log("api"), Version: d.o.Version, Stopping: stopping,
@@ -259,6 +265,13 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		return err
 	}
 	serving.Edge.Route(hosts)
+	productions, err := verbs.Productions(ctx)
+	if err != nil {
+		return err
+	}
+	for project, id := range productions {
+		serving.Produce(project, id)
+	}
 	gauges(c.tel, serving.fleet, c.logs, c.kept, functions.Pools)
 	d.parts = []part{
 		{"telemetry", c.tel.Run},

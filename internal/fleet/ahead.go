@@ -120,8 +120,7 @@ func (f *Fleet) startAhead(fn *function) {
 // Prepare has the engine prepare for starts of spec, in the background, one
 // function at a time and one of each project in turn. It never waits; what is
 // more than there is room for is left out, for it costs nothing but the gain:
-// the last of whoever has most. The instances that a deployment in production
-// has at all times do not wait for it.
+// the last of whoever has most.
 func (f *Fleet) Prepare(spec lateen.FunctionSpec) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,21 +131,10 @@ func (f *Fleet) Prepare(spec lateen.FunctionSpec) {
 	if out, full := f.prepares.Put(spec.Project, spec); full {
 		delete(f.preparing, out.Key)
 	}
-	if f.ctx != nil {
-		f.attendLocked(&spec)
-	} else if len(f.early) < maxPrepares {
-		f.early = append(f.early, spec)
-	}
 }
 
 // prepare does what Prepare asks for until ctx ends.
 func (f *Fleet) prepare(ctx context.Context) {
-	f.mu.Lock()
-	for _, spec := range f.early {
-		f.attendLocked(&spec)
-	}
-	f.early = nil
-	f.mu.Unlock()
 	for {
 		spec, err := f.prepares.Next(ctx)
 		if err != nil {
@@ -159,14 +147,4 @@ func (f *Fleet) prepare(ctx context.Context) {
 		delete(f.preparing, spec.Key)
 		f.mu.Unlock()
 	}
-}
-
-// attendLocked starts the instances of spec that are always to be there.
-func (f *Fleet) attendLocked(spec *lateen.FunctionSpec) {
-	if !spec.Production || spec.Function.MinInstances == 0 || f.ended {
-		return
-	}
-	p := f.poolLocked(f.ctx, spec)
-	f.favourLocked(p)
-	f.growLocked(p, time.Now())
 }

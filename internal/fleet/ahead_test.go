@@ -276,19 +276,19 @@ func TestProjectsArePreparedInTurn(t *testing.T) {
 	})
 }
 
-func TestTheMinimumDoesNotWaitForWhatIsPrepared(t *testing.T) {
+func TestMinimumInstancesStartWithoutWaitingForPreparations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: 100 * time.Millisecond}
 		h, order := preparing(t, e)
-		always := func(d lateen.DeploymentID) lateen.FunctionSpec {
-			s := specOf(lateen.ProjectID("prj_"+d), d, "/always")
-			s.Production, s.Function.MinInstances = true, 1
-			return s
-		}
 		h.Prepare(spec("/first"))
-		h.Prepare(always("dpl_early")) // before it runs
+		produce := func(d lateen.DeploymentID) {
+			s := specOf(lateen.ProjectID("prj_"+d), d, "/always")
+			s.Function.MinInstances = 1
+			h.Produce(s.Project, d, []lateen.FunctionSpec{s})
+		}
+		produce("dpl_early") // before it runs
 		synctest.Wait()
-		h.Prepare(always("dpl_late"))
+		produce("dpl_late")
 		time.Sleep(500 * time.Millisecond)
 		if _, running := e.counts(); running != 2 {
 			t.Errorf("%d instances are there, want both", running)

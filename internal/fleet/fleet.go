@@ -124,7 +124,7 @@ type Fleet struct {
 	dual      float64          // the clock of [autoscale.Evict]
 	ahead     autoscale.Budget // of starts nobody asked for
 	preparing map[lateen.FunctionKey]struct{}
-	early     []lateen.FunctionSpec // of Prepare before Run, first come first
+	early     map[lateen.ProjectID]production // of Produce before Run
 	ended     bool
 }
 
@@ -133,7 +133,7 @@ func New(o Options) *Fleet {
 	return &Fleet{
 		o: o.withDefaults(), closed: make(chan struct{}), prepares: rounds.New[lateen.ProjectID, lateen.FunctionSpec](maxPrepares),
 		pools: map[lateen.FunctionKey]*pool{}, projects: map[lateen.ProjectID]*project{},
-		preparing: map[lateen.FunctionKey]struct{}{},
+		preparing: map[lateen.FunctionKey]struct{}{}, early: map[lateen.ProjectID]production{},
 	}
 }
 
@@ -144,6 +144,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	f.ctx = context.WithoutCancel(ctx)
 	f.mu.Unlock()
 	f.recall()
+	f.produceEarly()
 	var background sync.WaitGroup
 	background.Go(func() { f.prepare(ctx) })
 	background.Go(func() { f.remember(ctx) })

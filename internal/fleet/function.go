@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"slices"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -100,22 +99,8 @@ func (f *Fleet) arriveLocked(p *pool, now time.Time) {
 	fn := p.function
 	fn.history.Observe(now)
 	fn.cancelPlan()
-	f.favourLocked(p)
-	f.known.touch(fn)
-}
-
-// favourLocked makes p the one of its function's deployments that counts.
-func (f *Fleet) favourLocked(p *pool) {
-	fn := p.function
-	if fn.last == p.spec.Deployment {
-		return
-	}
 	fn.last = p.spec.Deployment
-	for _, other := range slices.Clone(fn.pools) {
-		if other != p {
-			f.dropLocked(other) // which may have been waiting for its minimum
-		}
-	}
+	f.known.touch(fn)
 }
 
 // learnLocked draws the conclusions from a request to p that was answered.

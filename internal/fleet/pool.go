@@ -19,6 +19,7 @@ type pool struct {
 	overdue  error           // past it
 	ceiling  int             // requests at once in one instance, at most
 	most     int             // instances at most
+	minimum  int             // instances that are kept whatever is asked; see [Fleet.Produce]
 
 	members  []*member // oldest first
 	active   int       // of them, that take requests
@@ -128,13 +129,12 @@ func (p *pool) demandLocked(now time.Time) autoscale.Demand {
 	return d
 }
 
-// minimumLocked is how many instances are kept whatever is asked: of the
-// deployment in production that was asked last.
+// minimumLocked is how many instances are kept whatever is asked.
 func (p *pool) minimumLocked() int {
-	if !p.spec.Production || p.forgotten || p.function.last != p.spec.Deployment {
+	if p.forgotten {
 		return 0
 	}
-	return min(p.spec.Function.MinInstances, p.most)
+	return p.minimum
 }
 
 // growLocked lines up as many starts as spare somebody a wait, counting those

@@ -1,7 +1,6 @@
 package fleet_test
 
 import (
-	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -302,78 +301,6 @@ func TestWhenMemoryIsShortTheLeastWorthGoes(t *testing.T) {
 		}
 		if got := h.Stats().Memory; got > 900<<20 {
 			t.Errorf("%d bytes are held, past the bound", got)
-		}
-	})
-}
-
-func TestTheMinimumIsKeptForProductionAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEngine{boot: time.Second, freezes: true}
-		h := run(t, fleet.Options{Engine: e})
-		preview, production := specOf("prj_1", "dpl_1", "/a"), specOf("prj_1", "dpl_2", "/a")
-		preview.Function.MinInstances, production.Function.MinInstances = 2, 2
-		production.Production = true
-		h.ask(preview)
-		h.ask(production)
-		time.Sleep(24 * time.Hour)
-		synctest.Wait()
-		for _, i := range e.instances {
-			if i.gone() == (i.spec.Deployment == "dpl_2") {
-				t.Errorf("%s of %s: gone is %v", i.id, i.spec.Deployment, i.gone())
-			}
-		}
-		if _, running := e.counts(); running != 2 {
-			t.Errorf("%d instances, want the minimum of 2", running)
-		}
-		e.last().die()
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if _, running := e.counts(); running != 2 {
-			t.Errorf("%d instances after one died, want 2", running)
-		}
-		for _, i := range e.instances {
-			i.die()
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if _, running := e.counts(); running != 2 {
-			t.Errorf("%d instances after all died, want 2", running)
-		}
-	})
-}
-
-func TestTheMinimumIsThereBeforeAnybodyAsksAndMovesWithTheDeployment(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEngine{boot: time.Second}
-		h := run(t, fleet.Options{Engine: e})
-		for n, d := range []lateen.DeploymentID{"dpl_1", "dpl_2"} {
-			s := specOf("prj_1", d, "/a")
-			s.Production, s.Function.MinInstances = true, 1
-			h.Prepare(s)
-			time.Sleep(time.Hour)
-			synctest.Wait()
-			if starts, running := e.counts(); starts != n+1 || running != 1 || e.last().spec.Deployment != d {
-				t.Errorf("%d started and %d running, the last of %s; want one of %s", starts, running, e.last().spec.Deployment, d)
-			}
-			if inv := h.ask(s); inv.Start != lateen.StartWarm {
-				t.Errorf("the first request of %s is %s", d, inv.Start)
-			}
-		}
-	})
-}
-
-func TestAMinimumThatCannotStartIsNotTriedAllTheTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEngine{boot: time.Millisecond, failures: 1 << 30, failWith: errors.New("no")}
-		h := run(t, fleet.Options{Engine: e})
-		production := spec("/a")
-		production.Production, production.Function.MinInstances = true, 1
-		if _, _, err := h.call(t.Context(), production); err == nil {
-			t.Error("it was answered")
-		}
-		time.Sleep(time.Hour)
-		if starts, _ := e.counts(); starts > 2*360+4 {
-			t.Errorf("%d attempts in an hour", starts)
 		}
 	})
 }

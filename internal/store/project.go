@@ -69,6 +69,23 @@ func (q *Queries) DeleteProject(ctx context.Context, id lateen.ProjectID) error 
 	return q.exec(ctx, meaning{missing: lateen.ErrProjectNotFound}, `DELETE FROM projects WHERE id = ?`, id)
 }
 
+// Production is a project with the deployment that serves its production hosts.
+type Production struct {
+	Project    lateen.ProjectID
+	Deployment lateen.DeploymentID
+}
+
+// ListProductions returns the projects that have a deployment in production.
+func (q *Queries) ListProductions(ctx context.Context) ([]Production, error) {
+	return list(ctx, q, scanProduction, `SELECT id, production_id FROM projects WHERE production_id IS NOT NULL ORDER BY id`)
+}
+
+func scanProduction(r row) (Production, error) {
+	var p Production
+	err := r.Scan(&p.Project, &p.Deployment)
+	return p, err
+}
+
 const selectProject = `SELECT id, team_id, name, created_at, updated_at, settings,
 	COALESCE(production_id, ''), pinned, alias_request FROM projects`
 

@@ -39,6 +39,7 @@ type Traffic struct {
 	hosts     map[string]lateen.DeploymentID
 	refreshed []lateen.DeploymentID
 	forgotten []lateen.DeploymentID
+	produced  map[lateen.ProjectID]lateen.DeploymentID
 }
 
 // Route implements [control.Traffic].
@@ -66,6 +67,23 @@ func (t *Traffic) Forget(d lateen.DeploymentID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.forgotten = append(t.forgotten, d)
+}
+
+// Produce implements [control.Traffic].
+func (t *Traffic) Produce(p lateen.ProjectID, d lateen.DeploymentID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.produced == nil {
+		t.produced = map[lateen.ProjectID]lateen.DeploymentID{}
+	}
+	t.produced[p] = d
+}
+
+// Produced returns the deployment that is in production, as was told last.
+func (t *Traffic) Produced(p lateen.ProjectID) lateen.DeploymentID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.produced[p]
 }
 
 // Hosts returns where every host leads.
