@@ -47,7 +47,9 @@ type assembly struct {
 	tenants []string // the team, then the project
 }
 
-func tenantsOf(d *lateen.Deployment) []string { return []string{string(d.Team), string(d.Project)} }
+func tenantsOf(team lateen.TeamID, project lateen.ProjectID) []string {
+	return []string{string(team), string(project)}
+}
 
 // work assembles one deployment after the other until ctx ends.
 func (c *Control) work(ctx context.Context) {
@@ -75,9 +77,7 @@ func (c *Control) work(ctx context.Context) {
 // there is none, and after how long to look again.
 func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running context.Context, wait time.Duration, err error) {
 	wait = lookAgain
-	waiting, err := c.Store.ListDeployments(ctx, store.DeploymentFilter{
-		States: []lateen.ReadyState{lateen.Queued, lateen.Building, lateen.Deploying},
-	})
+	waiting, err := c.Store.ListUnfinished(ctx)
 	if err != nil {
 		return "", nil, wait, err
 	}
@@ -100,15 +100,14 @@ func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running co
 	return "", nil, wait, nil
 }
 
-// order puts deployments, the newest first, into the order in which they are
+// order puts deployments, the oldest first, into the order in which they are
 // assembled: first those of the team with the fewest assemblies in progress, of
 // equal ones of the team that was served longest ago, in a team likewise by
 // project, and in a project the oldest.
-func (c *Control) order(waiting []*lateen.Deployment) {
+func (c *Control) order(waiting []store.Unfinished) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slices.Reverse(waiting)
-	slices.SortStableFunc(waiting, func(a, b *lateen.Deployment) int {
+	slices.SortStableFunc(waiting, func(a, b store.Unfinished) int {
 		by := func(a, b string) int {
 			return cmp.Or(cmp.Compare(c.workers.Held(a), c.workers.Held(b)), cmp.Compare(c.served[a], c.served[b]))
 		}
@@ -118,10 +117,10 @@ func (c *Control) order(waiting []*lateen.Deployment) {
 
 // take reserves a deployment for one worker, unless another has it or its team
 // or project has all workers that it may.
-func (c *Control) take(ctx context.Context, d *lateen.Deployment) (running context.Context, taken bool) {
+func (c *Control) take(ctx context.Context, d store.Unfinished) (running context.Context, taken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	tenants := tenantsOf(d)
+	tenants := tenantsOf(d.Team, d.Project)
 	if _, busy := c.running[d.ID]; busy || !c.workers.Take(1, tenants...) {
 		return nil, false
 	}
@@ -183,7 +182,7 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 	if err != nil {
 		return err
 	}
-	source.Tenants = tenantsOf(d)
+	source.Tenants = tenantsOf(d.Team, d.Project)
 	manifest, _, err := c.Builder.Assemble(ctx, *source, c.buildLog(ctx, id))
 	if err != nil {
 		return err
@@ -203,7 +202,7 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 // dueIn is how long to wait before d is assembled. One during whose assembly
 // the platform stopped again and again may be the reason: it waits longer each
 // time, so that the platform comes to other things.
-func (c *Control) dueIn(ctx context.Context, d *lateen.Deployment) (time.Duration, error) {
+func (c *Control) dueIn(ctx context.Context, d store.Unfinished) (time.Duration, error) {
 	if d.State == lateen.Queued {
 		return 0, nil
 	}
@@ -264,16 +263,21 @@ func (c *Control) settle(ctx context.Context, id lateen.DeploymentID) error {
 // settleAll does what an earlier run did not come to after it made deployments
 // READY: their hosts are known to the traffic since the start.
 func (c *Control) settleAll(ctx context.Context) error {
-	ready, err := c.Store.ListDeployments(ctx, store.DeploymentFilter{States: []lateen.ReadyState{lateen.Ready}})
-	if err != nil {
-		return err
-	}
-	for _, d := range ready {
-		if d.AliasedAt == 0 {
-			err = errors.Join(err, c.settle(ctx, d.ID))
+	const batch = 100
+	var failed error
+	for after := lateen.DeploymentID(""); ; {
+		ids, err := c.Store.ListUnsettled(ctx, after, batch)
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		for _, id := range ids {
+			failed = errors.Join(failed, c.settle(ctx, id))
+			after = id
+		}
+		if len(ids) < batch {
+			return failed
 		}
 	}
-	return err
 }
 
 // fail ends a deployment in ERROR, for a reason the user may see.

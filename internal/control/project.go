@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
@@ -120,49 +119,76 @@ func (c *Control) refresh(ctx context.Context, project *lateen.Project) error {
 	return err
 }
 
+// deleteAtOnce is how many deployments of a project are deleted in one
+// transaction, during which no host of any project can move.
+const deleteAtOnce = 50
+
 // DeleteProject removes a project with its deployments, aliases and variables.
+// It goes on when ctx ends: a part of the project would be left.
 func (c *Control) DeleteProject(ctx context.Context, idOrName string) error {
 	p, err := act(ctx, lateen.ProjectDelete)
 	if err != nil {
 		return err
 	}
-	var deployments []*lateen.Deployment
+	project, err := findProject(ctx, c.Store.Queries, p, idOrName)
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	for more := true; more && err == nil; {
+		more, err = c.deletePart(ctx, p, project)
+	}
+	return err
+}
+
+// deletePart removes the aliases of a project and some of its deployments, and
+// with the last of them the project. It reports whether there are more.
+func (c *Control) deletePart(ctx context.Context, p lateen.Principal, project *lateen.Project) (more bool, err error) {
+	var gone []store.Host
 	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
-		project, err := findProject(ctx, q, p, idOrName)
-		if err != nil {
-			return err
-		}
 		aliases, err := q.ListAliases(ctx, store.AliasFilter{Project: project.ID})
 		if err != nil {
 			return err
 		}
 		for _, a := range aliases {
 			moved[a.Host] = ""
+			if err := q.DeleteAlias(ctx, a.ID); err != nil {
+				return err
+			}
 		}
-		deployments, err = q.ListDeployments(ctx, store.DeploymentFilter{Project: project.ID})
+		gone, err = q.ListDeploymentHosts(ctx, project.ID, deleteAtOnce+1)
 		if err != nil {
 			return err
 		}
-		for _, d := range deployments {
-			moved[d.Host] = ""
+		if more = len(gone) > deleteAtOnce; more {
+			gone = gone[:deleteAtOnce]
 		}
-		if err := errors.Join(
-			q.NoteProject(ctx, project.ID, c.now()),
-			c.record(ctx, q, p, lateen.ActionProjectDelete, project.ID, project.Name),
-		); err != nil {
+		for _, d := range gone {
+			moved[d.Name] = ""
+			if err := q.NoteDeployment(ctx, d.Deployment, c.now()); err != nil {
+				return err
+			}
+			if err := q.DeleteDeployment(ctx, d.Deployment); err != nil {
+				return err
+			}
+		}
+		if more {
+			return nil
+		}
+		if err := c.record(ctx, q, p, lateen.ActionProjectDelete, project.ID, project.Name); err != nil {
 			return err
 		}
 		return q.DeleteProject(ctx, project.ID)
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
-	for _, d := range deployments {
-		c.stop(d.ID, lateen.ErrProjectNotFound)
-		c.Traffic.Forget(d.ID)
-		c.watch.changed(d.ID)
+	for _, d := range gone {
+		c.stop(d.Deployment, lateen.ErrProjectNotFound)
+		c.Traffic.Forget(d.Deployment)
+		c.watch.changed(d.Deployment)
 	}
-	return nil
+	return more, nil
 }
 
 // Crons lists the schedules of a project's production deployment.

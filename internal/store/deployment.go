@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -71,6 +72,9 @@ func (q *Queries) GetDeploymentByHost(ctx context.Context, host string) (*lateen
 // ListDeployments returns deployments without their Env, newest first, in
 // pages like those of [Queries.ListProjects].
 func (q *Queries) ListDeployments(ctx context.Context, f DeploymentFilter) ([]*lateen.Deployment, error) {
+	if len(f.States) > 1 {
+		return q.listByState(ctx, f)
+	}
 	var w where
 	equal(&w, "team_id", f.Team)
 	equal(&w, "project_id", f.Project)
@@ -83,10 +87,45 @@ func (q *Queries) ListDeployments(ctx context.Context, f DeploymentFilter) ([]*l
 		w.and("created_at >= ?", f.Since)
 	}
 	for key, value := range f.Meta {
-		w.and(`EXISTS (SELECT 1 FROM deployment_meta WHERE deployment_id = deployments.id AND key = ? AND value = ?)`, key, value)
+		w.and(`id IN (SELECT deployment_id FROM deployment_meta WHERE key = ? AND value = ?)`, key, value)
 	}
 	key := func(d *lateen.Deployment) (lateen.Millis, string) { return d.CreatedAt, string(d.ID) }
 	return page(ctx, q, scanDeployment, key, listDeployment, w, f.Until, f.Limit)
+}
+
+// listByState merges the lists of several states: an index has each of them in
+// order, but not all together.
+func (q *Queries) listByState(ctx context.Context, f DeploymentFilter) ([]*lateen.Deployment, error) {
+	var all []*lateen.Deployment
+	for _, state := range lifecycle() { // in this order one that moves on meanwhile is not missed
+		if !slices.Contains(f.States, state) {
+			continue
+		}
+		one := f
+		one.States = []lateen.ReadyState{state}
+		some, err := q.ListDeployments(ctx, one)
+		if err != nil {
+			return nil, err
+		}
+		all = append(some, all...)
+	}
+	slices.SortStableFunc(all, func(a, b *lateen.Deployment) int {
+		return cmp.Or(-cmp.Compare(a.CreatedAt, b.CreatedAt), -cmp.Compare(a.ID, b.ID))
+	})
+	all = slices.CompactFunc(all, func(a, b *lateen.Deployment) bool { return a.ID == b.ID })
+	if f.Limit <= 0 || len(all) <= f.Limit {
+		return all, nil
+	}
+	end := f.Limit
+	for end < len(all) && all[end].CreatedAt == all[end-1].CreatedAt {
+		end++
+	}
+	return all[:end], nil
+}
+
+// lifecycle is every state, each after those that a deployment may have before it.
+func lifecycle() []lateen.ReadyState {
+	return []lateen.ReadyState{lateen.Queued, lateen.Initializing, lateen.Building, lateen.Deploying, lateen.Ready, lateen.Failed, lateen.Canceled}
 }
 
 // UpdateDeployment writes all of a deployment but its id, project, team, host,

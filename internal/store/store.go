@@ -29,6 +29,8 @@ type Database struct {
 	Numbered bool
 	// Classify says what an error of the driver means.
 	Classify func(error) Fault
+
+	trace func(query string, args []any) // see [Store.Trace]; nil: no trace
 }
 
 // Fault is what an error of a driver means to the store.
@@ -63,6 +65,10 @@ func (s *Store) Close() error {
 	}
 	return errors.Join(s.db.Read.Close(), s.db.Write.Close())
 }
+
+// Trace has fn called with the text and the arguments of every statement, as
+// the database gets them. It is for tests, and set before the store is used.
+func (s *Store) Trace(fn func(query string, args []any)) { s.db.trace = fn }
 
 // Update runs fn in one transaction, which is as if it ran alone: it commits if fn
 // returns nil and rolls back otherwise. fn must use q, never s, may run more
@@ -165,7 +171,7 @@ func (q *Queries) exec(ctx context.Context, m meaning, query string, args ...any
 func (q *Queries) execAny(ctx context.Context, m meaning, query string, args ...any) (int64, error) {
 	var n int64
 	err := q.write(ctx, func(q *Queries) error {
-		result, err := q.tx.ExecContext(ctx, q.db.rebind(query), storable(args)...)
+		result, err := q.tx.ExecContext(ctx, q.db.statement(query, args), storable(args)...)
 		if err == nil {
 			n, err = result.RowsAffected()
 		}
@@ -191,9 +197,18 @@ func (q *Queries) explain(err error, m meaning) error {
 
 func (q *Queries) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if q.tx != nil {
-		return q.tx.QueryContext(ctx, q.db.rebind(query), args...)
+		return q.tx.QueryContext(ctx, q.db.statement(query, args), args...)
 	}
-	return q.db.Read.QueryContext(ctx, q.db.rebind(query), args...)
+	return q.db.Read.QueryContext(ctx, q.db.statement(query, args), args...)
+}
+
+// statement is a query as the database gets it.
+func (db *Database) statement(query string, args []any) string {
+	query = db.rebind(query)
+	if db.trace != nil {
+		db.trace(query, args)
+	}
+	return query
 }
 
 // row is what a scan function reads: one row of a result.

@@ -22,6 +22,28 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func TestNoStatementReadsAGrowingTableWhole(t *testing.T) {
+	dsn := newSchema(t)
+	s, err := postgres.Open(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	storetest.Plans(t, s, db, "EXPLAIN ", func(plan string) (whole []string) {
+		for _, table := range storetest.Growing() {
+			if strings.Contains(plan, "Seq Scan on "+table+" ") {
+				whole = append(whole, table)
+			}
+		}
+		return whole
+	})
+}
+
 func BenchmarkStore(b *testing.B) {
 	s, err := postgres.Open(b.Context(), newSchema(b))
 	if err != nil {
