@@ -17,7 +17,9 @@ type Entry struct {
 	lateen.Record
 
 	Lines []lateen.LogLine `json:"lines,omitempty"`
-	Lost  int              `json:"lost,omitempty"` // entries before this one that came too fast
+	// Cursor is where the entry is among all, for [LogQuery.Before].
+	Cursor string `json:"cursor"`
+	Lost   int    `json:"lost,omitempty"` // entries before this one that came too fast
 }
 
 // Entries returns at most limit requests, newest first.
@@ -62,6 +64,7 @@ func (q *LogQuery) values() url.Values {
 			query.Set(name, value)
 		}
 	}
+	set("before", q.Before)
 	set("page", strconv.Itoa(q.Page))
 	set("deploymentId", string(q.Deployment))
 	set("environment", q.Environment)

@@ -69,7 +69,8 @@ type LogQuery struct {
 	Request     lateen.RequestID
 	Since       lateen.Millis // 0 is a day ago
 	Until       lateen.Millis
-	Page        int // from 0
+	Before      string // the Cursor of the last entry of the page before; for [Client.Entries]
+	Page        int    // from 0; for [Client.Logs]
 }
 
 // LogEntry is a request with the lines that it made user code write.

@@ -38,7 +38,7 @@ func linesOf(e *observe.Entry) []logLine {
 		return append([]logLine{{
 			RowID: "lost-" + string(e.ID), Level: lateen.LevelWarning, Source: "delimiter", TimestampInMS: e.Time,
 			Message: strconv.Itoa(e.Lost) + " entries are not shown: there were too many at once",
-		}}, linesOf(&observe.Entry{Record: e.Record, Lines: e.Lines})...)
+		}}, linesOf(&observe.Entry{Record: e.Record, Lines: e.Lines, Rows: e.Rows})...)
 	}
 	line := logLine{
 		RowID: string(e.ID), Level: levelOf(e), Source: "request", TimestampInMS: e.Time, Domain: e.Host,
@@ -49,7 +49,7 @@ func linesOf(e *observe.Entry) []logLine {
 	}
 	out := make([]logLine, 0, len(e.Lines))
 	for i, written := range e.Lines {
-		line.RowID = string(e.ID) + "-" + strconv.Itoa(i)
+		line.RowID = strconv.FormatInt(e.Rows[i], 10)
 		line.Level, line.Message, line.MessageTruncated = written.Level, written.Text, written.Truncated
 		line.TimestampInMS, line.Source = written.Time, sourceOf(e)
 		out = append(out, line)
@@ -176,7 +176,7 @@ func (a *API) logQuery(r *http.Request, project lateen.ProjectID) (q observe.Que
 		Project: project, Deployment: lateen.DeploymentID(values.Get("deploymentId")),
 		Levels: wordsOf(r, "level"), Status: values.Get("statusCode"), Source: values.Get("source"),
 		Search: values.Get("search"), Request: lateen.RequestID(values.Get("requestId")),
-		Branch: values.Get("branch"), Environment: values.Get("environment"), Limit: searchPage,
+		Branch: values.Get("branch"), Environment: values.Get("environment"), Before: values.Get("before"), Limit: searchPage,
 	}
 	if q.Since, err = millisOf(r, "startDate"); err != nil {
 		return q, err
@@ -192,7 +192,7 @@ func (a *API) logQuery(r *http.Request, project lateen.ProjectID) (q observe.Que
 			return q, lateen.ErrInvalid.With("page is %q: a number from 0", text)
 		}
 	}
-	return q, nil
+	return q, q.Validate()
 }
 
 func rowOf(e *observe.Entry) logRow {

@@ -14,6 +14,7 @@ import (
 // queryDocs says what each query parameter of the routes means.
 var queryDocs = map[string]string{
 	"app":                 "name of a project",
+	"before":              "cursor of the last entry of the page before",
 	"branch":              "a Git branch",
 	"cursor":              "pagination.next of the page before",
 	"customEnvironmentId": "slug of a custom environment",

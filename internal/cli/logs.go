@@ -150,15 +150,16 @@ func (s *session) logScope(ctx context.Context, name string, q *client.LogQuery)
 func entries(ctx context.Context, api *client.Client, q client.LogQuery, limit int) ([]client.Entry, error) {
 	const page = 100 // as the platform bounds it
 	var list []client.Entry
-	for q.Page = 0; len(list) < limit; q.Page++ {
+	for len(list) < limit {
 		some, err := api.Entries(ctx, q, min(limit, page))
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, some...)
-		if len(some) < min(limit, page) {
+		if len(some) < min(limit, page) || some[len(some)-1].Cursor == "" { // an older platform has no cursors
 			break
 		}
+		q.Before = some[len(some)-1].Cursor
 	}
 	return list[:min(limit, len(list))], nil
 }

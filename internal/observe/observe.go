@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -131,9 +132,7 @@ func (l *Log) Run(ctx context.Context) error {
 			case <-time.After(flushPause):
 			}
 			l.flush(context.WithoutCancel(ctx))
-			if l.size.Load() > l.options.MaxBytes {
-				trim.Reset(0)
-			}
+			l.fit(ctx)
 		}
 	}
 }
@@ -157,6 +156,15 @@ func (l *Log) flush(ctx context.Context) {
 	}
 }
 
+// fit removes entries until the log is no larger than it may be. Nothing is
+// written meanwhile: what comes waits in the queue, which has a bound.
+func (l *Log) fit(ctx context.Context) {
+	for before := int64(math.MaxInt64); l.size.Load() > l.options.MaxBytes && l.size.Load() < before && ctx.Err() == nil; {
+		before = l.size.Load()
+		l.trim(ctx)
+	}
+}
+
 // trim removes some of the entries that are too old or too many and returns
 // when to go on.
 func (l *Log) trim(ctx context.Context) time.Duration {
@@ -164,6 +172,9 @@ func (l *Log) trim(ctx context.Context) time.Duration {
 	more, err := l.db.trim(ctx, l.options.MaxBytes, oldest)
 	if err != nil && ctx.Err() == nil {
 		l.failed(ctx, "old logs were not removed", err)
+	}
+	if used, _, err := l.db.size(ctx); err == nil {
+		l.size.Store(used)
 	}
 	if more {
 		return flushPause

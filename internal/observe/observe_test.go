@@ -72,7 +72,7 @@ func query(t *testing.T, l *observe.Log, q observe.Query) []observe.Entry {
 
 func same(t *testing.T, want, got any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(observe.Entry{}, "Cursor", "Rows")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -264,6 +264,22 @@ func TestSizeIsBounded(t *testing.T) {
 		}
 		if got := query(t, l, observe.Query{Request: "0"}); len(got) != 0 {
 			t.Error("the oldest is still there")
+		}
+	})
+}
+
+func TestSizeIsBoundedHoweverManySmallEntriesCome(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const limit = 1 << 20
+		l, _ := start(t, observe.Options{MaxBytes: limit})
+		for n := range 8 {
+			for i := range 8000 { // more than one step of trim removes
+				l.Record(lateen.Record{ID: lateen.RequestID(fmt.Sprint(n, "-", i)), Time: now(), Project: "prj_1"})
+			}
+			settle()
+			if s := l.Stats(); s.Bytes > limit+limit/4 || s.DroppedRecords != 0 {
+				t.Fatalf("of %d bytes it uses %d", limit, s.Bytes)
+			}
 		}
 	})
 }

@@ -29,7 +29,8 @@ type Query struct {
 	Search      string // part of the path or of a line, in any case of a to z
 	Branch      string
 	Environment string // the deployment's target
-	Page        int    // from 0, of Limit entries each
+	Before      string // the Cursor of the last entry of the page before; "" is the first page
+	Page        int    // from 0, of Limit entries each after Before; entries that come meanwhile move it
 	Limit       int    // 0: 100; 1,000 at most
 }
 
@@ -41,6 +42,10 @@ type Entry struct {
 	lateen.Record
 
 	Lines []lateen.LogLine `json:"lines,omitempty"`
+	// Rows are the ids of Lines in the log, which no two lines share.
+	Rows []int64 `json:"-"`
+	// Cursor is where the entry is among all, for [Query.Before].
+	Cursor string `json:"cursor,omitempty"`
 	// Lost is how many entries a reader of [Log.Tail] did not get before this one.
 	Lost int `json:"lost,omitempty"`
 }
@@ -50,8 +55,21 @@ const (
 	maxLimit     = 1000
 )
 
+// What a query may have.
+const (
+	maxSearch  = 1000 // bytes of Search
+	maxSources = 16   // words of Source
+)
+
+// Validate returns [lateen.ErrInvalid] for a Status or Before that is malformed,
+// a Search that is too long, or a Source of too many words.
+func (q *Query) Validate() error {
+	_, err := q.where()
+	return err
+}
+
 // Query returns entries, newest first, and whether there are more after them.
-// Errors: [lateen.ErrInvalid] for a malformed Status.
+// Errors: those of [Query.Validate].
 func (l *Log) Query(ctx context.Context, q Query) (entries []Entry, more bool, err error) {
 	w, err := q.where()
 	if err != nil {
@@ -124,7 +142,21 @@ func (q *Query) where() (where, error) {
 		w.levels(q.Levels)
 	}
 	if q.Source != "" {
-		w.sources(strings.Split(q.Source, ","))
+		words := strings.Split(q.Source, ",")
+		if len(words) > maxSources {
+			return w, lateen.ErrInvalid.With("source has %d words; %d are allowed", len(words), maxSources)
+		}
+		w.sources(words)
+	}
+	if len(q.Search) > maxSearch {
+		return w, lateen.ErrInvalid.With("the search has %d bytes; %d are allowed", len(q.Search), maxSearch)
+	}
+	if q.Before != "" {
+		var at, id int64
+		if n, err := fmt.Sscanf(q.Before, "%d-%d", &at, &id); n != 2 || err != nil {
+			return w, lateen.ErrInvalid.With("%.100q is not a cursor", q.Before).WithHint("take it from an entry of the page before")
+		}
+		w.and("(time, id) < (?, ?)", at, id)
 	}
 	if q.Search != "" {
 		pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(q.Search) + "%"
@@ -207,6 +239,7 @@ func (db *database) entries(ctx context.Context, w where, order string, args ...
 				return nil, fmt.Errorf("read record of %s: %w", s.ID, err)
 			}
 		}
+		s.Cursor = fmt.Sprintf("%d-%d", s.Time, s.id)
 		found = append(found, s)
 	}
 	return found, rows.Err()
@@ -230,7 +263,7 @@ func (db *database) addLines(ctx context.Context, found []stored, and string, ar
 	if err != nil {
 		return err
 	}
-	rows, err := db.file.Read.QueryContext(ctx, `SELECT entry, time, level, source, function, instance, text, truncated
+	rows, err := db.file.Read.QueryContext(ctx, `SELECT id, entry, time, level, source, function, instance, text, truncated
 		FROM lines WHERE entry IN (SELECT value FROM json_each(?))`+and+` ORDER BY id`, append([]any{string(list)}, args...)...)
 	if err != nil {
 		return fmt.Errorf("read log lines: %w", err)
@@ -238,9 +271,9 @@ func (db *database) addLines(ctx context.Context, found []stored, and string, ar
 	defer rows.Close()
 	size := 0
 	for rows.Next() {
-		var id int64
+		var row, id int64
 		var line lateen.LogLine
-		if err := rows.Scan(&id, &line.Time, &line.Level, &line.Source, &line.Function, &line.Instance, &line.Text, &line.Truncated); err != nil {
+		if err := rows.Scan(&row, &id, &line.Time, &line.Level, &line.Source, &line.Function, &line.Instance, &line.Text, &line.Truncated); err != nil {
 			return err
 		}
 		if size > maxAnswer && len(line.Text) > shortLine {
@@ -249,7 +282,7 @@ func (db *database) addLines(ctx context.Context, found []stored, and string, ar
 		size += len(line.Text)
 		e := byID[id]
 		line.Request, line.Project, line.Deployment = e.ID, e.Project, e.Deployment
-		e.Lines = append(e.Lines, line)
+		e.Lines, e.Rows = append(e.Lines, line), append(e.Rows, row)
 	}
 	return rows.Err()
 }

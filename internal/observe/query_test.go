@@ -3,6 +3,7 @@ package observe_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/lateen-dev/lateen"
@@ -143,6 +144,51 @@ func TestAnAnswerHasABound(t *testing.T) {
 		}
 		if len(entries) != 80 || size > 17<<20 {
 			t.Errorf("%d entries have %d bytes", len(entries), size)
+		}
+	})
+}
+
+func TestPagesNeitherRepeatNorMissEntriesWhileOthersCome(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l, _ := start(t, observe.Options{})
+		for i := range 20 {
+			l.Record(lateen.Record{ID: lateen.RequestID(fmt.Sprint(i)), Time: now() + lateen.Millis(i/5), Project: "prj_1"})
+		}
+		settle()
+		var got, want []string
+		for q := (observe.Query{Project: "prj_1", Limit: 6}); ; {
+			entries, more, err := l.Query(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				got = append(got, string(e.ID))
+			}
+			if !more {
+				break
+			}
+			q.Before = entries[len(entries)-1].Cursor
+			l.Record(lateen.Record{ID: "new" + entries[0].ID, Time: now(), Project: "prj_1"})
+			settle()
+		}
+		for i := 19; i >= 0; i-- {
+			want = append(want, fmt.Sprint(i))
+		}
+		same(t, want, got)
+	})
+}
+
+func TestQueriesThatAreTooLargeAreInvalid(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l, _ := start(t, observe.Options{})
+		for name, q := range map[string]observe.Query{
+			"a search of 60,000 characters": {Search: strings.Repeat("x", 60_000)},
+			"2,000 sources":                 {Source: strings.Repeat("static,", 2000)},
+			"no cursor":                     {Before: "yesterday"},
+		} {
+			if _, _, err := l.Query(t.Context(), q); !errors.Is(err, lateen.ErrInvalid) {
+				t.Errorf("%s: the error is %v", name, err)
+			}
 		}
 	})
 }

@@ -49,8 +49,8 @@ func (db *database) trim(ctx context.Context, maxBytes int64, before lateen.Mill
 // excess bytes at least. It is 0 for none.
 func (db *database) tooMuch(ctx context.Context, excess int64, before lateen.Millis) (upTo int64, more bool, err error) {
 	rows, err := db.file.Read.QueryContext(ctx,
-		`SELECT id, time, min(bytes, ?) + lines * ? + COALESCE(length(record), 0) FROM entries ORDER BY id LIMIT ?`,
-		MaxRequestBytes, overhead, trimEntries)
+		`SELECT id, time, min(bytes, ?) + min(lines, ?) * ? + COALESCE(length(record), 0) FROM entries ORDER BY id LIMIT ?`,
+		MaxRequestBytes, MaxRequestLines, overhead, trimEntries)
 	if err != nil {
 		return 0, false, fmt.Errorf("read the oldest logs: %w", err)
 	}

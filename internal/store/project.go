@@ -44,6 +44,9 @@ func (q *Queries) FindProject(ctx context.Context, id lateen.ProjectID) (*lateen
 func (q *Queries) ListProjects(ctx context.Context, f ProjectFilter) ([]*lateen.Project, error) {
 	var w where
 	equal(&w, "team_id", f.Team)
+	if len(f.Search) > maxSearch {
+		return nil, nil // no name is that long, and databases refuse a pattern that is
+	}
 	equal(&w, "id", f.Project)
 	if f.Search != "" {
 		w.and(`lower(name) LIKE ? ESCAPE '\'`, "%"+escapeLike(strings.ToLower(f.Search))+"%")
@@ -51,6 +54,9 @@ func (q *Queries) ListProjects(ctx context.Context, f ProjectFilter) ([]*lateen.
 	key := func(p *lateen.Project) (lateen.Millis, string) { return p.CreatedAt, string(p.ID) }
 	return page(ctx, q, scanProject, key, selectProject, w, f.Until, f.Limit)
 }
+
+// maxSearch is more bytes than a name has.
+const maxSearch = 1000
 
 // UpdateProject writes all of a project but its id, team and creation.
 // Errors: [lateen.ErrProjectNotFound], [lateen.ErrProjectTaken],
