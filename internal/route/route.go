@@ -12,7 +12,7 @@
 // URL has ("/caf%C3%A9"). A src is anchored at both ends and ignores case unless
 // caseSensitive says otherwise; what it captures is encoded again for where it
 // goes: a Location, an origin's URL, a query. The output itself sees the path as
-// the client sent it.
+// the client sent it, without dot segments.
 //
 // An output answers its path with and without a trailing slash; "/index" answers
 // "/", "/a/index" and the file "/a/index.html" answer "/a". The case of an output
@@ -90,7 +90,9 @@ func compile(m *lateen.Manifest, b *budget) (*Router, error) {
 // way, in order, each once; it may be nil where the manifest has none.
 //
 // A GET or HEAD whose path has "//" is redirected to the path without (301);
-// with other methods the slashes collapse silently. Then, in order:
+// with other methods the slashes collapse silently. Dot segments are resolved
+// silently: the output must not see another path than the routes that guard it.
+// Then, in order:
 //
 //  1. The routes before any handle. Then an output at the path the request has
 //     got; if there is none, the routes of phase miss may lead to one.
@@ -107,7 +109,9 @@ func compile(m *lateen.Manifest, b *budget) (*Router, error) {
 // is none the next ones are tried. Phases miss and rewrite leave nothing behind
 // where they lead to no output, except the 404 of a route in phase miss.
 // A status of 3xx with a Location or dest redirects at once, a dest on another
-// host is asked at once.
+// host is asked at once. Any other status without a dest is an error where no
+// output is found; an output that is there is sent, with that status. A route
+// that is to keep an output from being sent leads elsewhere by its dest.
 //
 // A route's transforms of the request are made when it matches, before its dest:
 // deleting a parameter there deletes the client's and not the dest's.
@@ -130,6 +134,9 @@ func (r *Router) Resolve(ctx context.Context, req *Request, run RunMiddleware) (
 			w.redirect(http.StatusMovedPermanently, w.at.encoded)
 			return &w.Decision, nil
 		}
+		w.path = w.at.encoded
+	}
+	if (strings.Contains(w.path, "/.") || strings.Contains(w.path, "%2")) && dotSegments(w.path) > 0 {
 		w.path = w.at.encoded
 	}
 	w.resolve(ctx)
