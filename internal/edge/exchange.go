@@ -335,14 +335,13 @@ func (x *exchange) end() {
 		}
 	}
 	r := &x.record
-	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	r.Duration = x.edge.o.Now().Sub(x.began)
+	x.body.end(x.done)
+	x.edge.memory.give(x.held)
+	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	r.Status = x.status
 	if !x.done && (x.left || x.req.Context().Err() != nil) {
 		r.Status = statusClientGone
-		x.body.end(x.done)
-		x.edge.memory.give(x.held)
-		r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	}
 	if x.edge.o.Records != nil {
 		x.edge.o.Records.Record(*r)

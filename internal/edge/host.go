@@ -3,7 +3,9 @@ package edge
 import (
 	"maps"
 	"net"
+	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/lateen-dev/lateen"
@@ -50,6 +52,29 @@ func (e *Edge) isAPI(host string) bool {
 	}
 	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil
+}
+
+// checkAuthority refuses a request for a host that no URL can have: without a
+// name, with user information, or with a port that is none (RFC 9110 §4.2.1,
+// §4.2.4; RFC 3986 §3.2.3). Programs put URLs of this site together from it.
+func checkAuthority(r *http.Request, host string) error {
+	switch scheme := r.URL.Scheme; {
+	case r.URL.User != nil || strings.Contains(host, "@"):
+		return lateen.ErrInvalid.With("the request names a user in its target or Host")
+	case scheme != "" && scheme != "http" && scheme != "https":
+		return lateen.ErrInvalid.With("the request's target is no URL of http")
+	}
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		name, port = host[:i], host[i+1:]
+	}
+	if name == "" || strings.Contains(name, ":") && name[0] != '[' {
+		return lateen.ErrInvalid.With("the request's Host names no host")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); port != "" && err != nil {
+		return lateen.ErrInvalid.With("the request's Host has the port %q, which is none", port)
+	}
+	return nil
 }
 
 // hostname is host in the form of the host table: without port and final dot,

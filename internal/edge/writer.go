@@ -22,13 +22,20 @@ type writer struct {
 	http2     bool
 	body      *upload      // of the request; nil where it has none
 	last      *atomic.Bool // whether the connection is to end behind the response; nil: as the client likes
+	closes    bool         // the connection is to end behind the response: see [newWriter]
 	begun     bool         // the header is on its way
 	written   int64        // bytes of the body
 }
 
+// newWriter returns a writer for the response to r. The connection ends with a
+// response to a chunked HTTP/1.1 request, or any HTTP/1.0 request: it must where
+// the request also has a Content-Length, or has a Transfer-Encoding in HTTP/1.0
+// (RFC 9112 §6.1, §6.3), and net/http has removed those fields. What a sender in
+// front took for the body may be on the connection as the next request.
 func newWriter(w http.ResponseWriter, r *http.Request, stall time.Duration) *writer {
 	out := &writer{ResponseWriter: w, deadlines: *http.NewResponseController(w), stall: stall, http2: r.ProtoMajor >= 2}
 	if !out.http2 {
+		out.closes = r.ProtoMinor == 0 || len(r.TransferEncoding) > 0
 		out.extend() // for what is sent after the handler returned, too
 	}
 	return out
@@ -48,7 +55,7 @@ func (w *writer) WriteHeader(status int) {
 // never be taken for the next request. On HTTP/2 the server sends a GOAWAY instead of
 // the header.
 func (w *writer) begin() {
-	if !w.begun && (!w.http2 && w.body.unread() || w.last != nil && w.last.Load()) {
+	if !w.begun && (w.closes || !w.http2 && w.body.unread() || w.last != nil && w.last.Load()) {
 		w.Header()["Connection"] = closing
 	}
 	w.begun = true
