@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	driver "modernc.org/sqlite"
@@ -31,6 +32,9 @@ func Open(ctx context.Context, path string) (*store.Store, error) {
 	file, err := OpenFile(ctx, path, "_synchronous=FULL", "_foreign_keys=1")
 	if err != nil {
 		return nil, err
+	}
+	if err := quickCheck(ctx, file.Read); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
 	if err := store.Migrate(ctx, file.Write, goose.DialectSQLite3); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
@@ -108,9 +112,34 @@ func open(ctx context.Context, path string, connections int, settings []string) 
 	return db, nil
 }
 
+// checkTime bounds how long opening a store looks for damage.
+const checkTime = 2 * time.Second
+
+// errDamaged is what quickCheck found.
+var errDamaged = errors.New("the database is damaged")
+
+// quickCheck looks for damage to the structure of a database, for as long as
+// checkTime: what is not looked at until then is taken for whole.
+func quickCheck(ctx context.Context, db *sql.DB) error {
+	limited, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	var found string
+	err := db.QueryRowContext(limited, `PRAGMA quick_check(1)`).Scan(&found)
+	switch {
+	case limited.Err() != nil:
+		return ctx.Err()
+	case err == nil && found != "ok":
+		return fmt.Errorf("%w: %s", errDamaged, found)
+	}
+	return err
+}
+
 // Damaged reports whether err says that a file is no SQLite database or a
 // broken one.
 func Damaged(err error) bool {
+	if errors.Is(err, errDamaged) {
+		return true
+	}
 	e, ok := errors.AsType[*driver.Error](err)
 	return ok && (e.Code()&0xff == code.SQLITE_CORRUPT || e.Code()&0xff == code.SQLITE_NOTADB)
 }
