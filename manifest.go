@@ -1,5 +1,7 @@
 package lateen
 
+import "slices"
+
 // ManifestVersion is the version of the compiled form written today.
 const ManifestVersion = 1
 
@@ -28,6 +30,14 @@ type Manifest struct {
 	// Prerenders are the outputs whose responses are kept, by path. Each is
 	// also in Outputs, unless it has a fallback and no function.
 	Prerenders map[string]Prerender `json:"prerenders,omitempty"`
+}
+
+// UsesEnv reports whether anything of the manifest reads the deployment's
+// environment: a function, or a route that names variables.
+func (m *Manifest) UsesEnv() bool {
+	return len(m.Functions) > 0 || slices.ContainsFunc(m.Routes, func(r Route) bool {
+		return len(r.Env) > 0 || slices.ContainsFunc(r.Transforms, func(t Transform) bool { return len(t.Env) > 0 })
+	})
 }
 
 // Framework names what built the output.

@@ -301,9 +301,11 @@ func (c *Control) Site(ctx context.Context, id lateen.DeploymentID) (*lateen.Sit
 	if err != nil {
 		return nil, err
 	}
-	env, err := c.thaw(d)
-	if err != nil {
-		return nil, err
+	env := new(frozenEnv)
+	if manifest.UsesEnv() {
+		if env, err = c.thaw(d); err != nil {
+			return nil, err
+		}
 	}
 	return &lateen.Site{
 		Team: d.Team, TeamSlug: team.Slug, Project: d.Project, ProjectName: project.Name,

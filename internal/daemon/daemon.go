@@ -177,6 +177,26 @@ type capabilities struct {
 	kept      *cache.Cache
 }
 
+// openBound opens the parts that belong to one platform: the store, its
+// artefacts and its key.
+func (d *Daemon) openBound(ctx context.Context, at paths, c *capabilities) error {
+	id, err := readIdentity(at, d.o.Config.Database)
+	if err != nil {
+		return err
+	}
+	if c.db, err = d.openStore(ctx, at); err != nil {
+		return err
+	}
+	if c.artifacts, err = artifact.OpenDisk(at.artifacts); err != nil {
+		return err
+	}
+	if err := id.bind(ctx, c.db, c.artifacts); err != nil {
+		return err
+	}
+	c.keeper, err = id.openKey(ctx, func(ctx context.Context) (bool, error) { return keyNeeded(ctx, c.db, c.artifacts) })
+	return err
+}
+
 // open opens what is in the data directory.
 func (d *Daemon) open(ctx context.Context, at paths) (c capabilities, err error) {
 	o := d.o.Config
@@ -184,13 +204,7 @@ func (d *Daemon) open(ctx context.Context, at paths) (c capabilities, err error)
 	if err != nil {
 		return c, err
 	}
-	if c.db, err = d.openStore(ctx, at); err != nil {
-		return c, err
-	}
-	if c.keeper, err = secret.OpenFile(at.key); err != nil {
-		return c, err
-	}
-	if c.artifacts, err = artifact.OpenDisk(at.artifacts); err != nil {
+	if err := d.openBound(ctx, at, &c); err != nil {
 		return c, err
 	}
 	c.trees = artifact.NewTrees(at.trees, c.artifacts)
@@ -297,6 +311,9 @@ func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err 
 		}
 	} else {
 		db, err = sqlite.Open(ctx, at.database)
+		if sqlite.Damaged(err) {
+			err = errDatabaseDamaged.With("%s is damaged: %s", at.database, err.Error()).Because(err)
+		}
 	}
 	if err == nil {
 		d.closers = append(d.closers, db)
@@ -378,12 +395,16 @@ func (d *Daemon) bootstrap(ctx context.Context, verbs *control.Control, file str
 	d.first = created
 	if !created {
 		kept, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("read the token: %w", err)
+		}
+		_, err = verbs.Authenticate(ctx, string(trimLine(kept)), "")
 		if err == nil {
 			d.token = string(trimLine(kept))
 			return nil
 		}
-		if !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("read the token: %w", err)
+		if !errors.Is(err, lateen.ErrTokenInvalid) && !errors.Is(err, lateen.ErrTokenMissing) {
+			return err
 		}
 		if token, err = verbs.OwnerToken(ctx); err != nil {
 			return err

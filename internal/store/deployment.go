@@ -233,3 +233,19 @@ func scanDeployment(r row) (*lateen.Deployment, error) {
 		&d.ErrorText, &d.CreatedAt, &d.BuildingAt, &d.ReadyAt, &d.AliasedAt, asJSON[map[string]string]{&d.Meta},
 		asJSON[*lateen.GitMetadata]{&d.Git}, &d.SkipAliases, &d.Manifest, &d.Files, &d.Serial, &d.Env)
 }
+
+// FindSealed returns a deployment with its sealed environment, the newest; ok is
+// false if there is none.
+func (q *Queries) FindSealed(ctx context.Context) (d *lateen.Deployment, ok bool, err error) {
+	found, err := list(ctx, q, scanDeployment, selectDeployment+` WHERE env IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 1`)
+	if err != nil || len(found) == 0 {
+		return nil, false, err
+	}
+	return found[0], true, nil
+}
+
+// HasEnv reports whether any project has a variable.
+func (q *Queries) HasEnv(ctx context.Context) (bool, error) {
+	ids, err := list(ctx, q, scanText[string], `SELECT id FROM env_vars LIMIT 1`)
+	return len(ids) > 0, err
+}
