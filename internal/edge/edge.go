@@ -42,12 +42,19 @@ type Recorder interface {
 	Record(r lateen.Record)
 }
 
+// Lines takes what the platform says of the requests of a site, for the log of the
+// site; it must not block.
+type Lines interface {
+	Log(line lateen.LogLine)
+}
+
 // Options says what an edge serves, and how much.
 type Options struct {
 	Artifacts artifact.Store // content of static files and fallbacks
 	Source    SiteSource
 	Fleet     Invoker
 	Records   Recorder     // nil drops them
+	Lines     Lines        // nil drops them
 	Cache     *cache.Cache // kept pages
 	// Prewarm starts an instance of a function that is likely to be asked for
 	// soon, if it has none, within a budget of its own. It never blocks. nil:
@@ -113,13 +120,14 @@ type Options struct {
 
 // Edge serves deployments. Use [New].
 type Edge struct {
-	o       Options
-	sites   *sites
-	blobs   *blobs
-	origins http.RoundTripper
-	codings *codings
-	page    *template.Template // of errors
-	hops    hops
+	o        Options
+	sites    *sites
+	blobs    *blobs
+	origins  http.RoundTripper
+	codings  *codings
+	page     *template.Template // of errors
+	hops     hops
+	failures failures
 	// memory is what is left for bodies that are held whole.
 	memory budget
 	// draining is closed when Run begins to end: connections that are no longer HTTP are cut.

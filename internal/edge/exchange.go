@@ -190,7 +190,11 @@ func (x *exchange) explain(d *route.Decision) {
 		return // which led here
 	}
 	x.problem = new(problemFor(d))
-	if d.Cause != nil && lateen.CodeOf(d.Cause) == lateen.Internal {
+	switch {
+	case d.Cause == nil || lateen.CodeOf(d.Cause) != lateen.Internal:
+	case x.problem.blame == blameCode: // the site's fault is not the daemon's to report
+		x.logFault(d.Cause)
+	default:
 		x.logFailure(d.Cause)
 	}
 	if d.Kind != route.Error && x.problem.blame == blameRequest {
@@ -387,9 +391,4 @@ func (x *exchange) fail(err error, further ...string) {
 		}
 	}
 	x.errorPage(*x.problem)
-}
-
-// logFailure logs what is the platform's own fault.
-func (x *exchange) logFailure(err error) {
-	x.edge.o.Log.ErrorContext(x.req.Context(), "request failed", "request_id", string(x.id), "host", x.client.hostname, "path", x.record.Path, "err", err)
 }

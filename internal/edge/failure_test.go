@@ -1,0 +1,86 @@
+package edge
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+type siteLog struct {
+	mu  sync.Mutex
+	all []lateen.LogLine
+}
+
+func (l *siteLog) Log(line lateen.LogLine) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, line)
+}
+
+// A pattern of a site that takes too long on a path is the site's fault: it is in
+// the log of the site, under the request, and the daemon's log says nothing.
+func TestAPatternThatTakesTooLongIsInTheLogOfTheSite(t *testing.T) {
+	s := newStage(t)
+	var daemon bytes.Buffer
+	told := &siteLog{}
+	s.options.Log, s.options.Lines = slog.New(slog.NewTextHandler(&daemon, nil)), told
+	s.manifest.Routes = []lateen.Route{{Src: `^/(?=a)(a+)+(?!b)c$`, Dest: "/x"}}
+	s.open()
+	resp, _ := s.do("GET", "/"+strings.Repeat("a", 30_000)+"!c", nil)
+	if resp.StatusCode != http.StatusInternalServerError {
+		t.Errorf("the status is %d", resp.StatusCode)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(daemon.String(), "request failed") {
+		t.Errorf("the daemon's log has %.300q", daemon.String())
+	}
+	if len(told.all) != 1 || len(told.all[0].Text) > maxFailure+3 || told.all[0].Project != "prj_1" || told.all[0].Request == "" || told.all[0].Level != lateen.LevelError {
+		t.Errorf("the site's log has %+v", told.all)
+	}
+}
+
+func TestFailuresOfOneProjectDoNotFillTheDaemonsLog(t *testing.T) {
+	var f failures
+	now, logged := time.Unix(1000, 0), 0
+	for range 10_000 {
+		if _, ok := f.admit("noisy", now); ok {
+			logged++
+		}
+	}
+	if logged != maxFailures {
+		t.Errorf("%d failures of one project are logged at once, want %d", logged, maxFailures)
+	}
+	if left, ok := f.admit("quiet", now); !ok || left != 10_000-maxFailures {
+		t.Errorf("the failure of another project: logged %v, with %d that were not", ok, left)
+	}
+	if _, ok := f.admit("noisy", now.Add(failureWindow)); !ok {
+		t.Error("in the next window nothing of the project is logged")
+	}
+}
+
+func TestTextsInTheDaemonsLogAreShort(t *testing.T) {
+	var out bytes.Buffer
+	s := newStage(t)
+	s.options.Log = slog.New(slog.NewTextHandler(&out, nil))
+	s.site.Manifest.Files["/f"] = lateen.File{Blob: lateen.Blob{Digest: lateen.DigestOf([]byte("gone")), Size: 4}}
+	s.open()
+	resp, _ := s.do("GET", "/f", nil)
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusInternalServerError || !strings.Contains(out.String(), "request failed") {
+		t.Errorf("%d: %s", resp.StatusCode, out.String())
+	}
+	if got := shorten(errors.New(strings.Repeat("x", 60_000)).Error()); len(got) > maxFailure+3 {
+		t.Errorf("a text has %d bytes", len(got))
+	}
+}
