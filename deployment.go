@@ -122,6 +122,9 @@ type Source struct {
 	// Tenants are for whom it is assembled, each a part of the one before it: the
 	// team, then the project. They share the processors. Empty is one tenant for all.
 	Tenants []string `json:"-"`
+	// Kept is told of each content that the assembly keeps of an archive; an error
+	// ends the assembly. It may be called concurrently; nil is told nothing.
+	Kept func(Blob) error `json:"-"`
 }
 
 // DeploymentEvent is a line of a deployment's build log or a change of state.

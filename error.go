@@ -106,6 +106,12 @@ var (
 		Code: Internal, Reason: "artifact_damaged", Message: "an artefact is damaged",
 		Hint: "`lateen doctor --scrub` names the damaged artefacts and their deployments; restore them from a backup, or deploy again",
 	}
+	// ErrTeamStorage is an upload past the bound of its team's storage.
+	ErrTeamStorage = &Error{
+		Code: Exhausted, Reason: "team_storage_full", Message: "the files of this team's deployments take all the storage that a team may have",
+		Hint: "remove deployments with `lateen rm`, whose files go within a day, or have --team-storage raised",
+	}
+
 	// ErrStorageFull is a write that found no room, or no more of a quota.
 	ErrStorageFull = &Error{
 		Code: Unavailable, Reason: "insufficient_storage", Message: "the platform's disk is full",

@@ -44,7 +44,7 @@ func Status(e *lateen.Error) int {
 		return http.StatusMethodNotAllowed
 	case errors.Is(e, errSlow):
 		return http.StatusRequestTimeout
-	case errors.Is(e, lateen.ErrStorageFull):
+	case errors.Is(e, lateen.ErrStorageFull), errors.Is(e, lateen.ErrTeamStorage):
 		return http.StatusInsufficientStorage
 	}
 	if s, ok := statuses[e.Code]; ok {
@@ -113,7 +113,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if strings.HasPrefix(r.UserAgent(), "vercel ") && shown.Hint != "" {
 		info.Message += ". " + strings.ToUpper(shown.Hint[:1]) + shown.Hint[1:] // it knows no hints
 	}
-	if (shown.Code == lateen.Unavailable || shown.Code == lateen.Exhausted) && !full {
+	if (shown.Code == lateen.Unavailable || shown.Code == lateen.Exhausted) && !full && !errors.Is(err, lateen.ErrTeamStorage) {
 		w.Header().Set("Retry-After", "1")
 	}
 	writeJSON(w, Status(shown), errorBody{Error: info})

@@ -30,7 +30,7 @@ const (
 
 // unpack returns files with the archive among them, if there is one, replaced
 // by what it holds. An archive is one gzipped tar, cut into numbered parts.
-func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, log func(string)) ([]lateen.SourceFile, error) {
+func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, kept func(lateen.Blob) error, log func(string)) ([]lateen.SourceFile, error) {
 	var parts, plain []lateen.SourceFile
 	for _, f := range files {
 		if strings.HasPrefix(f.Path, archivePart) {
@@ -48,7 +48,10 @@ func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, log fun
 	began := time.Now()
 	joined := &partReader{ctx: ctx, store: b.Artifacts, parts: parts}
 	defer joined.Close()
-	a := &archive{builder: b, files: make(map[string]*lateen.SourceFile)}
+	if kept == nil {
+		kept = func(lateen.Blob) error { return nil }
+	}
+	a := &archive{builder: b, files: make(map[string]*lateen.SourceFile), kept: kept}
 	if err := a.read(ctx, joined); err != nil {
 		return nil, err
 	}
@@ -84,6 +87,7 @@ func sortParts(parts []lateen.SourceFile) error {
 type archive struct {
 	builder *Builder
 	files   map[string]*lateen.SourceFile // by path; the last of a path counts
+	kept    func(lateen.Blob) error       // told of each content
 	entries int
 	bytes   int64
 }
@@ -168,15 +172,20 @@ func (a *archive) put(ctx context.Context, f *lateen.SourceFile, size int64, con
 		if noted.err != nil {
 			return broken(noted.err)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return a.kept(f.Blob)
 	}
 	b, err := io.ReadAll(content)
 	if err != nil {
 		return broken(err)
 	}
 	puts.Go(func() (err error) {
-		f.Blob, err = a.builder.Artifacts.Put(ctx, bytes.NewReader(b), "")
-		return err
+		if f.Blob, err = a.builder.Artifacts.Put(ctx, bytes.NewReader(b), ""); err != nil {
+			return err
+		}
+		return a.kept(f.Blob)
 	})
 	return nil
 }

@@ -87,7 +87,7 @@ func New(o Options) (*Builder, error) {
 // [lateen.Error] is the user's to mend; whatever the error, nothing refers to
 // what was kept on the way, so that it can be swept.
 func (b *Builder) Assemble(ctx context.Context, src lateen.Source, log func(text string)) (lateen.Digest, *lateen.Manifest, error) {
-	files, err := b.unpack(ctx, src.Files, log)
+	files, err := b.unpack(ctx, src.Files, src.Kept, log)
 	if err != nil {
 		return "", nil, err
 	}

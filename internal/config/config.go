@@ -49,6 +49,8 @@ type Config struct {
 	// requests that began during it.
 	ReloadTimeout time.Duration
 
+	TeamStorage Portion // what the files of one team's deployments take, of the data directory's disk; 0 is no bound
+
 	CacheBytes  Bytes         // kept responses on disk, at most
 	CacheMemory Bytes         // kept responses in memory, at most
 	LogBytes    Bytes         // request log on disk, at most
@@ -67,7 +69,8 @@ func Default(getenv func(string) string) *Config {
 		BodyLimit: 100 << 20,
 		Pool:      2, Templates: 1024, Zygotes: true, Instances: 128, PerFunction: 16, Concurrency: 64, Queue: 1000,
 		Duration: 5 * time.Minute, MaxDuration: time.Hour, Memory: 1024, DrainTimeout: 30 * time.Second, ReloadTimeout: 10 * time.Second,
-		CacheBytes: 2 << 30, CacheMemory: 128 << 20, LogBytes: 512 << 20, LogAge: 7 * 24 * time.Hour, AuditAge: 365 * 24 * time.Hour, LogLevel: "info", LogFormat: "text",
+		TeamStorage: Portion{Percent: 50},
+		CacheBytes:  2 << 30, CacheMemory: 128 << 20, LogBytes: 512 << 20, LogAge: 7 * 24 * time.Hour, AuditAge: 365 * 24 * time.Hour, LogLevel: "info", LogFormat: "text",
 		Registry: "https://registry.npmjs.org/",
 	}
 }

@@ -47,6 +47,7 @@ func (c *Config) Keys() []Key {
 		{"function-host-ports", "LATEEN_FUNCTION_HOST_PORTS", "ports of this host that functions may connect to, at host.lateen.internal, and external rewrites", ports{&c.FunctionHostPorts}},
 		{"drain-timeout", "LATEEN_DRAIN_TIMEOUT", "how long requests in flight may take when stopping", duration{&c.DrainTimeout}},
 		{"reload-timeout", "LATEEN_RELOAD_TIMEOUT", "how long new connections wait, at a reload, for requests that began during it", duration{&c.ReloadTimeout}},
+		{"team-storage", "LATEEN_TEAM_STORAGE", "what the files of one team's deployments may take: a size, or a percentage of the data directory's disk; 0 is no bound", portion{&c.TeamStorage}},
 		{"cache-bytes", "LATEEN_CACHE_BYTES", "disk for kept responses", size{&c.CacheBytes}},
 		{"cache-memory", "LATEEN_CACHE_MEMORY", "memory for kept responses", size{&c.CacheMemory}},
 		{"log-bytes", "LATEEN_LOG_BYTES", "disk for the request log", size{&c.LogBytes}},

@@ -13,6 +13,21 @@ import (
 // Bytes is a size; its text has a binary unit: 512KiB, 100MiB, 2GiB.
 type Bytes int64 //nolint:recvcheck // only decoding writes to it
 
+// Portion is a size, or a part of a whole that is not known yet; its text is that
+// of [Bytes], or a percentage such as 50%.
+type Portion struct {
+	Percent int64 // of the whole, 1 to 100; 0: Bytes says how much
+	Bytes   Bytes
+}
+
+// Of returns the portion of a whole, in bytes.
+func (p Portion) Of(whole int64) int64 {
+	if p.Percent == 0 {
+		return int64(p.Bytes)
+	}
+	return whole / 100 * p.Percent
+}
+
 type (
 	text   struct{ p *string }
 	choice struct {
@@ -23,6 +38,7 @@ type (
 	toggle   struct{ p *bool }
 	duration struct{ p *time.Duration }
 	size     struct{ p *Bytes }
+	portion  struct{ p *Portion }
 	prefixes struct{ p *[]netip.Prefix }
 	ports    struct{ p *[]uint16 }
 )
@@ -42,6 +58,7 @@ func (v duration) Type() string   { return "duration" }
 func (v size) String() string     { return v.p.String() }
 func (v size) Set(s string) error { return v.p.UnmarshalText([]byte(s)) }
 func (v size) Type() string       { return "size" }
+func (v portion) Type() string    { return "size|percent" }
 func (v prefixes) Type() string   { return "cidrs" }
 func (v ports) Type() string      { return "ports" }
 func (v duration) Set(s string) error {
@@ -50,6 +67,29 @@ func (v duration) Set(s string) error {
 		return fmt.Errorf("it is a duration of 0 or more: 90s, 5m, 1h30m")
 	}
 	*v.p = d
+	return nil
+}
+
+func (v portion) String() string {
+	if v.p.Percent != 0 {
+		return strconv.FormatInt(v.p.Percent, 10) + "%"
+	}
+	return v.p.Bytes.String()
+}
+
+func (v portion) Set(s string) error {
+	digits, percent := strings.CutSuffix(s, "%")
+	if !percent {
+		var b Bytes
+		err := b.UnmarshalText([]byte(s))
+		*v.p = Portion{Bytes: b}
+		return err
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 1 || n > 100 {
+		return fmt.Errorf("%q is neither a size like 20GiB nor a percentage from 1%% to 100%%", s)
+	}
+	*v.p = Portion{Percent: n}
 	return nil
 }
 

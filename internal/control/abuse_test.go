@@ -2,7 +2,9 @@ package control_test
 
 import (
 	"context"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -65,5 +67,39 @@ func TestManyDeploymentsOfOneTeamHoldUpNoOther(t *testing.T) {
 		if name := next(); name != "heavy" {
 			t.Errorf("then %s began", name)
 		}
+	}
+}
+
+// A team may bring 1,000 bytes. What it has brought counts once, whatever names
+// it, and until nothing names it any more; another team has its own.
+func TestTheStorageOfATeamIsBounded(t *testing.T) {
+	c := newTester(t, func(o *control.Options) { o.TeamBytes, o.Grace = 1000, time.Nanosecond })
+	upload := func(ctx context.Context, text string, size int64) error {
+		return c.Upload(ctx, sha(text), size, strings.NewReader(text))
+	}
+	full := strings.Repeat("x", 900)
+	for range 3 {
+		if err := upload(c.ctx, full, 900); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more := strings.Repeat("y", 101)
+	for _, size := range []int64{101, -1} {
+		wants(t, upload(c.ctx, more, size), lateen.ErrTeamStorage)
+	}
+	if _, err := c.Artifacts.Size(c.ctx, lateen.DigestOf([]byte(more))); err == nil {
+		t.Error("content past the bound is kept")
+	}
+	_, err := c.Deploy(c.ctx, control.DeployRequest{Project: "shop", Files: inline(more)})
+	wants(t, err, lateen.ErrTeamStorage)
+	eve := c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))
+	if err := upload(eve, full, 900); err != nil {
+		t.Errorf("another team: %v", err)
+	}
+	if _, err := c.Sweep(c.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := upload(c.ctx, more, 101); err != nil {
+		t.Errorf("after a sweep of all that nothing names: %v", err)
 	}
 }

@@ -60,9 +60,12 @@ type Options struct {
 	MaxFile  int64                    // bytes of one uploaded file; 0 is 1 GiB
 	MaxFiles int                      // files of one deployment; 0 is 100,000
 	Grace    time.Duration            // how long what nobody names is kept, uploads among it; 0 is 24 hours
-	AuditAge time.Duration            // how long the rows of the audit log are kept; 0 is for ever
-	Log      *slog.Logger
-	Now      func() time.Time // nil is time.Now
+	// TeamBytes is how many bytes the content may have that a team brings, each
+	// content once, as long as a deployment or upload names it; 0 is no bound.
+	TeamBytes int64
+	AuditAge  time.Duration // how long the rows of the audit log are kept; 0 is for ever
+	Log       *slog.Logger
+	Now       func() time.Time // nil is time.Now
 }
 
 // Control is the business of the platform. All methods may be called
@@ -73,6 +76,7 @@ type Control struct {
 	wake    chan struct{} // a deployment may be waiting for a worker
 	sweeper sync.RWMutex  // held for reading from finding artefacts until a row names them
 	watch   watch
+	quota   quota
 	routing sync.Mutex // held from a change of hosts until the traffic is told
 
 	produced map[lateen.ProjectID]lateen.DeploymentID // by the change under way; guarded by routing
@@ -109,6 +113,7 @@ func New(o Options) (*Control, error) {
 		workers:  share.New[string](int64(2 * o.Workers)),
 		served:   make(map[string]uint64),
 		produced: make(map[lateen.ProjectID]lateen.DeploymentID),
+		quota:    quota{used: make(map[lateen.TeamID]int64)},
 	}, nil
 }
 

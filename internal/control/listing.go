@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -53,6 +54,13 @@ func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *Deploy
 	if err != nil {
 		return "", err
 	}
+	inline := int64(0)
+	for i := range files {
+		inline += int64(len(files[i].Data))
+	}
+	if left, err := c.left(ctx, team, inline); err != nil || inline > left {
+		return "", cmp.Or(err, c.errStorage())
+	}
 	l := listing{Files: make([]lateen.SourceFile, 0, len(files)), Root: root, Target: r.Target}
 	for i := range files {
 		source, err := c.sourceFile(ctx, &files[i], sent)
@@ -60,6 +68,15 @@ func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *Deploy
 			return "", err
 		}
 		l.Files = append(l.Files, source)
+	}
+	blobs := make([]lateen.Blob, 0, len(l.Files))
+	for _, f := range l.Files {
+		if f.Link == "" {
+			blobs = append(blobs, f.Blob)
+		}
+	}
+	if err := c.hold(ctx, team, blobs...); err != nil {
+		return "", err
 	}
 	return artifact.WriteJSON(ctx, c.Artifacts, &l)
 }

@@ -77,6 +77,9 @@ func (c *Control) Sweep(ctx context.Context) (artifact.Swept, error) {
 			return swept, err
 		}
 	}
+	if err := c.sweepHoldings(ctx, &m, lateen.MillisOf(before)); err != nil {
+		return swept, err
+	}
 	if c.Trees != nil { // they can be laid out again from artefacts
 		if _, err := c.Trees.Sweep(ctx, func(d lateen.Digest) bool { return m.wanted[d] }, before); err != nil {
 			return swept, fmt.Errorf("sweep trees: %w", err)

@@ -26,11 +26,38 @@ func (c *Control) Upload(ctx context.Context, name lateen.SHA1, size int64, body
 	case size > c.MaxFile:
 		return lateen.ErrTooLarge.With("the file has %d bytes; %d are allowed", size, c.MaxFile)
 	}
-	blob, err := c.Artifacts.Put(ctx, &verifier{body: body, hash: sha1.New(), name: name, size: size, max: c.MaxFile}, "") //nolint:gosec // see the import
+	most, err := c.uploadable(ctx, p.Team, name)
 	if err != nil {
 		return err
 	}
+	if size > most {
+		return c.errStorage()
+	}
+	blob, err := c.Artifacts.Put(ctx, &verifier{body: body, hash: sha1.New(), name: name, size: size, max: most}, "") //nolint:gosec // see the import
+	if errors.Is(err, lateen.ErrTooLarge) && most < c.MaxFile {
+		return c.errStorage()
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.hold(ctx, p.Team, blob); err != nil {
+		return err
+	}
 	return c.Store.PutUpload(ctx, store.Upload{Team: p.Team, SHA1: name, Digest: blob.Digest, Size: blob.Size, CreatedAt: c.now()})
+}
+
+// uploadable is how many bytes a file of a name may have that a team uploads: one
+// that it has uploaded already adds nothing to its storage.
+func (c *Control) uploadable(ctx context.Context, team lateen.TeamID, name lateen.SHA1) (int64, error) {
+	most, err := c.left(ctx, team, c.MaxFile)
+	if err != nil || most == c.MaxFile {
+		return most, err
+	}
+	there, err := c.Store.FindUploads(ctx, team, []lateen.SHA1{name})
+	if len(there) > 0 {
+		most = c.MaxFile
+	}
+	return most, err
 }
 
 // verifier passes a body on and ends in an error, instead of io.EOF, unless

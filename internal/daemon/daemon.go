@@ -249,7 +249,8 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		Keep: func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error) {
 			return build.Keep(ctx, c.artifacts, manifest)
 		},
-		Domain: o.Domain, SiteURL: o.SiteURL, Region: o.Region, Team: o.Team, AuditAge: o.AuditAge, Log: c.tel.Log("control"),
+		Domain: o.Domain, SiteURL: o.SiteURL, Region: o.Region, Team: o.Team, TeamBytes: o.TeamStorage.Of(diskSize(o.Data)), AuditAge: o.AuditAge,
+		Log: c.tel.Log("control"),
 	})
 	if err != nil {
 		return err

@@ -29,3 +29,13 @@ func heldBy(dir string) (string, bool) {
 	}
 	return holderOf(f).String(), true
 }
+
+// diskSize is how many bytes the file system of a directory has, 0 if it is not
+// to be known.
+func diskSize(dir string) int64 {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return 0
+	}
+	return int64(stat.Blocks) * int64(stat.Bsize) //nolint:gosec,unconvert // far below; the types differ by system
+}

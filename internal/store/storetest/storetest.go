@@ -23,7 +23,7 @@ func Run(t *testing.T, prepare func(t *testing.T) Open) {
 		"project": testProject, "project list": testProjectList, "project delete": testProjectDelete, "env": testEnv,
 		"deployment": testDeployment, "deployment list": testDeploymentList, "deployment delete": testDeploymentDelete,
 		"deployment hosts and roots": testHostsAndRoots, "event": testEvent,
-		"alias": testAlias, "alias list": testAliasList, "upload": testUpload, "candidates": testCandidates,
+		"alias": testAlias, "alias list": testAliasList, "upload": testUpload, "candidates": testCandidates, "holding": testHolding,
 		"pages": testPages, "text": testText,
 		"update": testUpdate, "update fails": testUpdateFails, "update canceled": testUpdateCanceled,
 	} {
