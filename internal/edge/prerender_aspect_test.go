@@ -179,7 +179,7 @@ func TestOneHostHoweverSpeltHasOnePage(t *testing.T) {
 	}, func(p *press) {
 		p.get("/cold", "Host: app.localhost")
 		synctest.Wait()
-		for _, host := range []string{"APP.localhost", "app.localhost.", "app.localhost:80", "app.localhost:080", "app.localhost:", "app.localhost:x1", "app.localhost:8080", "app.localhost:9"} {
+		for _, host := range []string{"APP.localhost", "app.localhost.", "app.localhost:80", "app.localhost:080", "app.localhost:", "app.localhost:8080", "app.localhost:9"} {
 			p.want("HIT: call 1", "/cold", "Host: "+host)
 		}
 		if host := p.last().Header.Get("X-Forwarded-Host"); host != "app.localhost" {
