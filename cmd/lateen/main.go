@@ -18,12 +18,29 @@ import (
 func main() {
 	sandbox.Child() // a process that walls are built around starts here, and ends
 	relay.Main()    // as does what talks to a function's own program
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // as long as the process
+		<-signals
+		stop()
+		end(<-signals)
+	}()
 	os.Exit(cli.Run(ctx, cli.State{
 		Args: os.Args[1:], Env: config.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Up: func(ctx context.Context, o cli.UpOptions) (cli.Platform, error) { return up(ctx, o, stop) }, Doctor: daemon.Examine, Reload: daemon.Reload,
 	}))
+}
+
+// end ends the process at once, with the status that shells give to one that a
+// signal killed. The default action would not do: where a shell started this in
+// the background, that is to ignore SIGINT. Processes of functions end with it.
+func end(by os.Signal) {
+	status := 1
+	if s, ok := by.(syscall.Signal); ok {
+		status = 128 + int(s)
+	}
+	os.Exit(status)
 }
 
 // up makes the platform. stop is called where the terminal it was started in goes away.

@@ -115,6 +115,9 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	defer quiet()
 	err = platform.Run(ctx)
 	fetching.stop()
+	if err == nil {
+		s.term.Linef("Stopped.")
+	}
 	return err
 }
 
