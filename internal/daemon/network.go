@@ -52,5 +52,8 @@ func doors(c *config.Config, listener net.Addr) []netip.AddrPort {
 	if c.Scheme == "https" || c.TLSCert != "" {
 		port = 443
 	}
+	if len(list) > 0 && list[0].Port() == port {
+		return list // no proxy stands in front of the listener
+	}
 	return append(list, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
 }

@@ -28,9 +28,9 @@ type Options struct {
 	// of them holds it.
 	Allow []netip.Prefix
 	// Host are services of this host that may be reached, each at its port: at
-	// the gateway, at the names localhost and below, and at the host's own
-	// addresses. An unspecified address means loopback. They cannot tell
-	// sandboxes from other programs of this host.
+	// the gateway, at the names localhost and below, and at its own address. An
+	// unspecified address means each of the host's, and loopback at the gateway.
+	// They cannot tell sandboxes from other programs of this host.
 	Host []netip.AddrPort
 	// Resolvers answer DNS queries. Empty: those of /etc/resolv.conf.
 	Resolvers []netip.AddrPort

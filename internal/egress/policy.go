@@ -62,12 +62,9 @@ func (p *policy) judge(to netip.AddrPort) (dial target, why string) {
 	to = netip.AddrPortFrom(ip, port)
 	own := p.isOwn(ip)
 	if own || ip == link.Gateway || ip == link.Gateway6 {
-		dial, ok := p.service(port)
+		dial, ok := p.service(ip, port)
 		if !ok {
 			return target{}, fmt.Sprintf("it is the platform's own host; whoever runs this platform may open the port, as %s, with --function-host-ports %d", link.Host, port)
-		}
-		if own && ip.Is4() {
-			dial.to = to
 		}
 		return dial, ""
 	}
@@ -86,16 +83,24 @@ func (p *policy) add(services []netip.AddrPort, door bool) {
 	}
 }
 
-// service returns where the service at a port of this host is.
-func (p *policy) service(port uint16) (target, bool) {
+// service returns where the service at a port of this host is, for a sandbox that
+// asks for ip: the gateway, which stands for any address, or one of the host's
+// own. A service that listens on one address is not at the others: another
+// program may be there, at the same port.
+func (p *policy) service(ip netip.Addr, port uint16) (target, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	gateway := ip == link.Gateway || ip == link.Gateway6
 	for _, s := range slices.Backward(p.host) {
-		if s.at.Port() != port {
+		at := address.Canonical(s.at.Addr())
+		everywhere := !at.IsValid() || at.IsUnspecified()
+		if s.at.Port() != port || !gateway && !everywhere && at != ip {
 			continue
 		}
-		at := address.Canonical(s.at.Addr())
-		if !at.IsValid() || at.IsUnspecified() { // of either kind: it listens to IPv4
+		switch {
+		case everywhere && !gateway && ip.Is4():
+			at = ip
+		case everywhere: // it listens to IPv4, too
 			at = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 		}
 		if s.door && at.Is6() {

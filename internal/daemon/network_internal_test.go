@@ -1,0 +1,29 @@
+package daemon
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/lateen-dev/lateen/internal/config"
+)
+
+func TestTheDoorsAreTheListenerAndThePortOfTheURLs(t *testing.T) {
+	at := netip.MustParseAddrPort
+	for _, c := range []struct {
+		name     string
+		config   config.Config
+		listener string
+		want     []netip.AddrPort
+	}{
+		{"URLs below localhost", config.Config{Domain: "localhost"}, "127.0.0.1:8080", []netip.AddrPort{at("127.0.0.1:8080")}},
+		{"a proxy in front", config.Config{Domain: "example.test", Scheme: "https"}, "127.0.0.1:8080", []netip.AddrPort{at("127.0.0.1:8080"), at("0.0.0.0:443")}},
+		{"the listener itself serves the URLs", config.Config{Domain: "example.test", TLSCert: "cert.pem"}, "192.0.2.1:443", []netip.AddrPort{at("192.0.2.1:443")}},
+		{"the same without TLS", config.Config{Domain: "example.test", Scheme: "http"}, "192.0.2.1:80", []netip.AddrPort{at("192.0.2.1:80")}},
+	} {
+		if got := doors(&c.config, net.TCPAddrFromAddrPort(at(c.listener))); !slices.Equal(got, c.want) {
+			t.Errorf("%s: the doors are %v, want %v", c.name, got, c.want)
+		}
+	}
+}
