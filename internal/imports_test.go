@@ -29,7 +29,7 @@ var layers = map[string]string{
 	"internal/cgroup":      "",
 	"internal/config":      "",
 	"internal/cputime":     "",
-	"internal/egress":      "internal/address internal/link",
+	"internal/egress":      "internal/address internal/link internal/rounds",
 	"internal/foresight":   "",
 	"internal/guest":       "",
 	"internal/guest/relay": "internal/guest",

@@ -62,13 +62,19 @@ func newPlatform(t *testing.T) *platform {
 		Artifacts: p.Artifacts, Source: p.Control, Fleet: &functions{p.logs}, Records: p.logs, Cache: kept, Log: slog.New(slog.DiscardHandler),
 		API: p.watch(calls), Plain: []net.Listener{listener}, Grace: time.Second,
 	})
-	p.Control.Traffic = front
+	p.Control.Traffic = traffic{front}
 	run(t, p.logs.Run)
 	run(t, kept.Run)
 	p.Start(t)
 	run(t, front.Run)
 	return p
 }
+
+// traffic is an edge without a fleet that is told of production.
+type traffic struct{ *edge.Edge }
+
+// Produce implements [control.Traffic].
+func (traffic) Produce(lateen.ProjectID, lateen.DeploymentID) {}
 
 // run runs a part until the test ends.
 func run(t *testing.T, part func(context.Context) error) {

@@ -116,7 +116,7 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	err = platform.Run(ctx)
 	fetching.stop()
 	if err == nil {
-		s.term.Linef("Stopped.")
+		s.Term.Linef("Stopped.")
 	}
 	return err
 }

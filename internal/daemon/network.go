@@ -18,7 +18,17 @@ func newNetwork(c *config.Config, log *slog.Logger) *egress.Network {
 	for i, port := range c.FunctionHostPorts {
 		host[i] = netip.AddrPortFrom(netip.IPv4Unspecified(), port)
 	}
-	return egress.New(egress.Options{Allow: c.FunctionNetworks, Host: host, Log: log})
+	return egress.New(egress.Options{Allow: c.FunctionNetworks, Host: host, AllBytes: egressBytes(machineMemory()), Log: log})
+}
+
+// egressBytes is how much memory functions' connections may take in this
+// process, on a machine with so much: an eighth, within bounds. 0 is unknown.
+func egressBytes(machine int64) int64 {
+	const least, most = 128 << 20, 512 << 20
+	if machine == 0 {
+		return least
+	}
+	return min(max(machine/8, least), most)
 }
 
 // dialOrigin connects external rewrites by the policy that holds for functions;

@@ -27,3 +27,11 @@ func TestTheDoorsAreTheListenerAndThePortOfTheURLs(t *testing.T) {
 		}
 	}
 }
+
+func TestConnectionsMayTakeAnEighthOfTheMemoryWithinBounds(t *testing.T) {
+	for machine, want := range map[int64]int64{0: 128 << 20, 512 << 20: 128 << 20, 2 << 30: 256 << 20, 64 << 30: 512 << 20} {
+		if got := egressBytes(machine); got != want {
+			t.Errorf("on a machine with %d bytes they may take %d, want %d", machine, got, want)
+		}
+	}
+}

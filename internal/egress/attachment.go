@@ -17,16 +17,22 @@ import (
 type Attachment struct {
 	network *Network
 	device  *link.Device
+	intake  intake
 	ctx     context.Context //nolint:containedctx // its life, which every connection of it shares
 	end     context.CancelFunc
 	ended   chan struct{} // closed once nothing of it runs any more
 	from    netip.Addr    // where it comes from to the platform's own services
 	news    *rate.Limiter // of connections and flows
-	queries chan struct{} // a place for each DNS query under way
+	project atomic.Pointer[project]
+	streams quota // connections
+	flows   quota // over UDP
+	queries quota // DNS queries under way
+	bytes   quota // held in memory
+	peak    atomic.Int64
+	extra   quota // bytes of connections' buffers beyond their least
+	pieces  quota // bytes of fragmented packets
 	work    sync.WaitGroup
 	ledger  ledger
-	streams atomic.Int64 // connections now
-	flows   atomic.Int64 // over UDP now
 
 	delivering sync.Mutex // guards below
 	stack      *guestStack
@@ -40,28 +46,85 @@ type Attachment struct {
 }
 
 const (
-	maxQueries = 64 // DNS queries under way
-	maxTold    = 32 // refusals told
+	maxQueries = 64      // DNS queries under way of one attachment
+	allQueries = 1024    // and of all
+	maxTold    = 32      // refusals told
+	maxPieces  = 2 << 20 // bytes of fragmented packets in pieceTime
+	minPiece   = 1 << 10 // what a fragment counts at least
+
+	// pieceTime is how long the stack keeps fragments, with IPv6, whose packets it
+	// keeps for longer.
+	pieceTime = time.Minute
+	// closeTime is how long the connections of an attachment may take to end once
+	// they are cut. They wait for nothing outside this process then.
+	closeTime = 5 * time.Second
 )
 
-func newAttachment(ctx context.Context, end context.CancelFunc, n *Network, device *link.Device) *Attachment {
-	return &Attachment{
-		network: n, device: device, ctx: ctx, end: end, ended: make(chan struct{}), from: n.nextDoorstep(),
-		news:    rate.NewLimiter(rate.Limit(n.o.Rate), n.o.Connections),
-		queries: make(chan struct{}, maxQueries),
+func newAttachment(ctx context.Context, end context.CancelFunc, n *Network) *Attachment {
+	a := &Attachment{
+		network: n, ctx: ctx, end: end, ended: make(chan struct{}), from: n.nextDoorstep(),
+		news: rate.NewLimiter(rate.Limit(n.o.Rate), n.o.Connections),
 	}
+	a.intake.a = a
+	a.project.Store(n.nobody)
+	return a
 }
 
-// Permit lets the sandbox connect to what the policy permits, from now on. It
-// is told of the first refusal for each host, for a bounded number of hosts;
-// nil: nobody is told.
-func (a *Attachment) Permit(refused func(Refusal)) {
-	if refused == nil {
-		refused = func(Refusal) {}
+// Grant is what an attachment may do.
+type Grant struct {
+	// Project is the name under which connections and bytes count together.
+	Project string
+	// Bytes is how much memory may be held for the attachment. 0, and what is
+	// above it, is [Options.Bytes].
+	Bytes int64
+	// Refused is told of the first refusal for each host, for a bounded number of
+	// hosts. nil: nothing is told.
+	Refused func(Refusal)
+}
+
+// Permit lets the sandbox connect to what the policy permits, from now on. Only
+// the first grant counts.
+func (a *Attachment) Permit(g Grant) {
+	if g.Refused == nil {
+		g.Refused = func(Refusal) {}
+	}
+	o := &a.network.o
+	if g.Bytes <= 0 || g.Bytes > o.Bytes {
+		g.Bytes = o.Bytes
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.refused = refused
+	if a.refused != nil || a.closing {
+		return
+	}
+	p := a.network.join(g.Project)
+	a.streams.over, a.streams.most = &p.places, int64(o.Connections)
+	a.flows.over, a.flows.most = &p.places, int64(o.Flows)
+	a.queries.over, a.queries.most = &p.queries, maxQueries
+	a.bytes.over, a.bytes.most = &p.bytes, g.Bytes
+	a.extra.most = g.Bytes / 4
+	a.pieces.over, a.pieces.most = &a.bytes, maxPieces
+	a.project.Store(p)
+	a.refused = g.Refused
+}
+
+// Held is how many bytes of this process's memory are set aside for the
+// attachment, now and at most so far: the buffers of its connections at their
+// full size, fragments of packets, and what connections, flows and DNS queries
+// take besides.
+func (a *Attachment) Held() (now, peak int64) { return a.bytes.held.Load(), a.peak.Load() }
+
+// hold sets memory aside, if there is so much.
+func (a *Attachment) hold(bytes int64) bool {
+	if !a.bytes.take(bytes) {
+		return false
+	}
+	for now := a.bytes.held.Load(); ; {
+		peak := a.peak.Load()
+		if now <= peak || a.peak.CompareAndSwap(peak, now) {
+			return true
+		}
+	}
 }
 
 // Usage is what the sandbox has used so far; it stays after the end.
@@ -85,7 +148,7 @@ func (a *Attachment) Close() error {
 // serve hands packets to the stack until the device is closed.
 func (a *Attachment) serve() {
 	defer close(a.ended)
-	err := a.device.Receive(a.receive)
+	err := a.device.Receive(a.intake.take)
 	if a.ctx.Err() == nil {
 		a.network.o.Log.WarnContext(a.ctx, "the network device of a sandbox broke", "err", err)
 	}
@@ -97,15 +160,17 @@ func (a *Attachment) serve() {
 	stack := a.stack
 	a.stack = nil
 	a.delivering.Unlock()
-	if stack != nil {
-		stack.close()
+	if stack != nil && !stack.close() {
+		a.network.o.Log.ErrorContext(a.ctx, "connections of a sandbox do not end")
 	}
-	a.work.Wait()
+	if p := a.project.Load(); p != a.network.nobody {
+		a.network.leave(p)
+	}
 }
 
 // receive takes one packet.
 func (a *Attachment) receive(packet []byte) {
-	if !wanted(packet) {
+	if !wanted(packet) || isFragment(packet) && !a.admitFragment(len(packet)) {
 		return
 	}
 	a.delivering.Lock()
@@ -135,7 +200,7 @@ func (a *Attachment) rest() {
 	if a.stack == nil {
 		return
 	}
-	if a.streams.Load()+a.flows.Load() > 0 || time.Since(a.last) < a.network.o.StackIdle {
+	if a.streams.held.Load()+a.flows.held.Load() > 0 || time.Since(a.last) < a.network.o.StackIdle {
 		a.rests.Reset(a.network.o.StackIdle)
 		return
 	}
@@ -200,6 +265,26 @@ func (a *Attachment) tell(r Refusal) {
 	a.told[r.Host] = true
 	a.mu.Unlock()
 	tell(r)
+}
+
+// admitFragment reports whether the stack may keep a fragment of a packet. It
+// counts for as long as the stack may keep it, whether it does or not.
+func (a *Attachment) admitFragment(size int) bool {
+	cost := int64(max(size, minPiece))
+	if !a.permitted() || !a.pieces.take(cost) {
+		return false
+	}
+	time.AfterFunc(pieceTime, func() { a.pieces.give(cost) })
+	return true
+}
+
+// isFragment reports whether a wanted packet is a part of one.
+func isFragment(packet []byte) bool {
+	const fragment = 44
+	if packet[0]>>4 == 6 {
+		return packet[6] == fragment
+	}
+	return packet[6]&0x20 != 0 || packet[6]&0x1f != 0 || packet[7] != 0 // more of them, or an offset (RFC 791 §3.1)
 }
 
 // wanted reports whether a packet carries, or is a part of one that carries,

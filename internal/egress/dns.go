@@ -1,12 +1,14 @@
 package egress
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -14,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/lateen-dev/lateen/internal/link"
 )
@@ -24,7 +28,9 @@ const (
 	dnsRounds   = 2               // through the list of resolvers
 	dnsIdle     = 10 * time.Second
 	dnsLargest  = 1<<16 - 1
-	hostTTL     = 60 // seconds
+	maxQuery    = 4 << 10                           // bytes of a query; longer ones are refused
+	queryBytes  = dnsLargest + maxQuery + flowBytes // of memory that one under way takes at most
+	hostTTL     = 60                                // seconds
 	resolvConf  = "/etc/resolv.conf"
 	resolvEvery = 5 * time.Second // how often that file may be read
 )
@@ -78,70 +84,80 @@ func nameservers(text string) []netip.AddrPort {
 	return list
 }
 
-// answerFlow answers the queries of one UDP socket.
-func (a *Attachment) answerFlow(end *guest) {
-	ctx, cancel := context.WithCancel(a.ctx)
-	defer cancel()
-	idle := time.AfterFunc(dnsIdle, cancel)
-	defer idle.Stop()
-	var answers sync.WaitGroup
-	defer answers.Wait()
-	for end.ready(ctx) == nil {
-		query, err := a.readQuery(end)
-		if err != nil {
-			return
-		}
-		if query == nil {
-			continue
-		}
-		idle.Reset(dnsIdle)
-		select {
-		case a.queries <- struct{}{}:
-		default:
-			continue // lost, as datagrams are: it comes again
-		}
-		answers.Go(func() {
-			defer func() { <-a.queries }()
-			_ = end.write(ctx, a.answer(ctx, "udp", query)) // its asker may be gone
-		})
+// receiveQuery answers a query on a goroutine of its own. It does not block;
+// false tells the sandbox that the port is closed.
+func (g *guestStack) receiveQuery(id stack.TransportEndpointID, datagram parts) bool {
+	a := g.attachment
+	if !a.permitted() {
+		return false
 	}
+	query := bytes.Join(datagram, nil)
+	if len(query) == 0 || len(query) > maxQuery || !a.news.Allow() {
+		return true // lost, as datagrams are: it comes again
+	}
+	release, ok := a.admitQuery()
+	if !ok {
+		return true
+	}
+	if !a.enter() {
+		release()
+		return true
+	}
+	go func() {
+		defer a.work.Done()
+		defer release()
+		_ = g.sendDatagram(id, a.answer(a.ctx, "udp", query)) // the sandbox may be gone
+	}()
+	return true
 }
 
-// readQuery returns the query that is there, or nil.
-func (a *Attachment) readQuery(end *guest) ([]byte, error) {
-	room := a.network.buffers.Get()
-	defer a.network.buffers.Put(room)
-	n, err := end.read(room[:])
-	if err != nil || n == 0 {
-		return nil, err
+// admitQuery sets aside what a query under way takes.
+func (a *Attachment) admitQuery() (release func(), ok bool) {
+	if !a.queries.take(1) {
+		return nil, false
 	}
-	return append([]byte(nil), room[:n]...), nil
+	if !a.hold(queryBytes) {
+		a.queries.give(1)
+		return nil, false
+	}
+	return func() {
+		a.bytes.give(queryBytes)
+		a.queries.give(1)
+	}, true
 }
 
 // answerStream answers the queries of one TCP connection, one after another.
 func (a *Attachment) answerStream(end *guest) {
-	defer end.close(false)
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
 	idle := time.AfterFunc(dnsIdle, cancel)
 	defer idle.Stop()
-	in := streamReader{ctx, end}
-	for {
-		query, err := readFrame(in)
+	err := a.answerAll(ctx, end, idle)
+	if err == nil {
+		err = errors.Join(asError(end.endpoint.Shutdown(tcpip.ShutdownWrite)), linger(ctx, end, a.network.o.LingerTime))
+	}
+	end.close(err != nil)
+}
+
+// answerAll answers queries until the sandbox sends no more.
+func (a *Attachment) answerAll(ctx context.Context, end *guest, idle *time.Timer) error {
+	for in := (streamReader{ctx, end}); ; idle.Reset(dnsIdle) {
+		query, err := readFrame(in, maxQuery)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		if err != nil {
-			return
+			return err
 		}
-		select {
-		case a.queries <- struct{}{}:
-		case <-ctx.Done():
-			return
+		release, ok := a.admitQuery()
+		if !ok {
+			return errRefused
 		}
-		answer := a.answer(ctx, "tcp", query)
-		<-a.queries
-		if err := end.write(ctx, frame(answer)); err != nil {
-			return
+		err = end.write(ctx, frame(a.answer(ctx, "tcp", query)))
+		release()
+		if err != nil {
+			return err
 		}
-		idle.Reset(dnsIdle)
 	}
 }
 
@@ -163,14 +179,22 @@ func (r streamReader) Read(b []byte) (int, error) {
 	}
 }
 
-// readFrame reads a message as RFC 1035 §4.2.2 sends it over TCP.
-func readFrame(r io.Reader) ([]byte, error) {
+// readFrame reads a message as RFC 1035 §4.2.2 sends it over TCP. Its memory
+// grows with the bytes that have come.
+func readFrame(r io.Reader, most int) ([]byte, error) {
 	var size [2]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {
 		return nil, fmt.Errorf("read a DNS message: %w", err)
 	}
-	msg := make([]byte, binary.BigEndian.Uint16(size[:]))
-	if _, err := io.ReadFull(r, msg); err != nil {
+	length := int(binary.BigEndian.Uint16(size[:]))
+	if length > most {
+		return nil, fmt.Errorf("read a DNS message: it has %d bytes", length)
+	}
+	msg, err := io.ReadAll(io.LimitReader(r, int64(length)))
+	if err == nil && len(msg) < length {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read a DNS message: %w", err)
 	}
 	return msg, nil
@@ -273,10 +297,10 @@ func (n *Network) ask(ctx context.Context, network string, query []byte, questio
 func (n *Network) askOne(ctx context.Context, network string, server netip.AddrPort, query []byte, question dnsmessage.Question) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
 	defer cancel()
-	if !n.take() {
+	if !n.places.take(1) {
 		return nil, errRefused
 	}
-	defer n.give()
+	defer n.places.give(1)
 	conn, err := n.dial(ctx, network, target{to: server})
 	if err != nil {
 		return nil, err
@@ -287,7 +311,7 @@ func (n *Network) askOne(ctx context.Context, network string, server netip.AddrP
 		if _, err := conn.Write(frame(query)); err != nil {
 			return nil, fmt.Errorf("ask %s: %w", server, err)
 		}
-		answer, err := readFrame(conn)
+		answer, err := readFrame(conn, dnsLargest)
 		if err == nil && !answers(answer, query, question) {
 			err = errors.New("it answers another question")
 		}
@@ -296,17 +320,32 @@ func (n *Network) askOne(ctx context.Context, network string, server netip.AddrP
 	if _, err := conn.Write(query); err != nil {
 		return nil, fmt.Errorf("ask %s: %w", server, err)
 	}
-	room := n.buffers.Get()
-	defer n.buffers.Put(room)
 	for {
-		size, err := conn.Read(room[:])
+		answer, err := n.receive(conn)
 		if err != nil {
 			return nil, fmt.Errorf("hear %s: %w", server, err)
 		}
-		if answers(room[:size], query, question) {
-			return append([]byte(nil), room[:size]...), nil
+		if answers(answer, query, question) {
+			return answer, nil
 		}
 	}
+}
+
+// receive returns the next datagram. It takes memory once that is there.
+func (n *Network) receive(conn net.Conn) (datagram []byte, err error) {
+	raw, err := rawConn(conn)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		room := n.turns.borrow(n.nobody)
+		size, err := readFile(fd, room[:])
+		datagram, failed = bytes.Clone(room[:max(size, 0)]), err
+		n.turns.giveBack(n.nobody, room, len(datagram))
+		return !isAgain(err)
+	})
+	return datagram, errors.Join(err, failed)
 }
 
 // answers reports whether a message answers a query.

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -39,8 +40,15 @@ type Options struct {
 	Flows       int // of one attachment over UDP at a time; 0 is 256
 	Rate        int // new connections and flows a second, after a burst of Connections; 0 is 500
 	// All is how many connections and flows there may be of all attachments
-	// together. 0 is half the files this process may have open.
+	// together; those of one project may be half of them. 0 is half the files this
+	// process may have open.
 	All int
+	// Bytes is how much memory is held for one attachment, as [Attachment.Held]
+	// counts it, unless its [Grant] says less. 0 is 64 MiB.
+	Bytes int64
+	// AllBytes is how much is held for all attachments together; half of it may be
+	// held for one project. 0 is 512 MiB.
+	AllBytes int64
 
 	DialTimeout time.Duration // 0 is 30 s
 	FlowIdle    time.Duration // a UDP flow without a packet ends; 0 is 60 s
@@ -52,12 +60,16 @@ type Options struct {
 
 // Network connects sandboxes to the outside. It has no goroutines of its own.
 type Network struct {
-	o       Options
-	policy  policy
-	dns     resolvers
-	buffers link.Buffers
-	all     atomic.Int64
-	serial  atomic.Uint32 // of attachments
+	o        Options
+	policy   policy
+	dns      resolvers
+	turns    *turns
+	places   quota // connections and flows
+	queries  quota // DNS queries under way
+	bytes    quota // held in memory
+	projects projects
+	nobody   *project      // has the attachments without a grant
+	serial   atomic.Uint32 // of attachments
 }
 
 // New returns a network.
@@ -66,6 +78,8 @@ func New(o Options) *Network {
 	o.Flows = cmp.Or(o.Flows, 256)
 	o.Rate = cmp.Or(o.Rate, 500)
 	o.All = cmp.Or(o.All, maxFiles()/2)
+	o.Bytes = cmp.Or(o.Bytes, 64<<20)
+	o.AllBytes = cmp.Or(o.AllBytes, 512<<20)
 	o.DialTimeout = cmp.Or(o.DialTimeout, 30*time.Second)
 	o.FlowIdle = cmp.Or(o.FlowIdle, time.Minute)
 	o.LingerTime = cmp.Or(o.LingerTime, 30*time.Second)
@@ -73,7 +87,10 @@ func New(o Options) *Network {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Network{o: o, policy: policy{allow: o.Allow}, dns: resolvers{fixed: o.Resolvers}}
+	n := &Network{
+		o: o, policy: policy{allow: o.Allow}, dns: resolvers{fixed: o.Resolvers}, turns: newTurns(2 * runtime.GOMAXPROCS(0)), nobody: &project{},
+		places: quota{most: int64(o.All)}, queries: quota{most: allQueries}, bytes: quota{most: o.AllBytes},
+	}
 	n.policy.add(o.Host, false)
 	return n
 }
@@ -88,12 +105,14 @@ func (n *Network) Expose(services ...netip.AddrPort) { n.policy.add(services, tr
 // The device is the attachment's from now on. Until the sandbox sends a packet
 // the attachment is but a waiting goroutine.
 func (n *Network) Attach(ctx context.Context, device *os.File) (*Attachment, error) {
-	dev, err := link.New(device, &n.buffers)
+	ctx, end := context.WithCancel(ctx)
+	a := newAttachment(ctx, end, n)
+	dev, err := link.New(device, &a.intake)
 	if err != nil {
+		end()
 		return nil, fmt.Errorf("attach a sandbox to the network: %w", err)
 	}
-	ctx, end := context.WithCancel(ctx)
-	a := newAttachment(ctx, end, n, dev)
+	a.device = dev
 	context.AfterFunc(ctx, func() { _ = dev.Close() }) // wakes the receiver
 	go a.serve()
 	return a, nil
@@ -108,20 +127,9 @@ func (n *Network) nextDoorstep() netip.Addr {
 	return netip.AddrFrom4(of)
 }
 
-// take claims a place among all connections; the caller gives it back.
-func (n *Network) take() bool {
-	if n.all.Add(1) > int64(n.o.All) {
-		n.all.Add(-1)
-		return false
-	}
-	return true
-}
-
-func (n *Network) give() { n.all.Add(-1) }
-
 // dial connects to what the policy gave.
 func (n *Network) dial(ctx context.Context, network string, at target) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: n.o.DialTimeout}
+	dialer := net.Dialer{Timeout: n.o.DialTimeout, ControlContext: keepLittle}
 	if from := netip.AddrPortFrom(at.from, 0); at.from.IsValid() && network == "tcp" {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
 	} else if at.from.IsValid() {

@@ -116,6 +116,12 @@ func TestTheLedgerIsBounded(t *testing.T) {
 func harness(t testing.TB, o Options) (*Attachment, *os.File) {
 	t.Helper()
 	o.Resolvers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}
+	return attached(t, New(o))
+}
+
+// attached is harness for a network that is there.
+func attached(t testing.TB, n *Network) (*Attachment, *os.File) {
+	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
 	if err == nil {
 		err = errors.Join(unix.SetNonblock(pair[0], true), unix.SetNonblock(pair[1], true))
@@ -125,7 +131,7 @@ func harness(t testing.TB, o Options) (*Attachment, *os.File) {
 	}
 	far := os.NewFile(uintptr(pair[1]), "far")
 	t.Cleanup(func() { far.Close() })
-	a, err := New(o).Attach(t.Context(), os.NewFile(uintptr(pair[0]), "near"))
+	a, err := n.Attach(t.Context(), os.NewFile(uintptr(pair[0]), "near"))
 	if err != nil {
 		t.Fatal(err)
 	}

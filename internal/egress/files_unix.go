@@ -2,7 +2,12 @@
 
 package egress
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+	"io"
+
+	"golang.org/x/sys/unix"
+)
 
 // maxFiles is how many files this process may have open.
 func maxFiles() int {
@@ -14,4 +19,69 @@ func maxFiles() int {
 }
 
 // readFile reads from a descriptor.
-func readFile(fd uintptr, b []byte) (int, error) { return unix.Read(int(fd), b) }
+func readFile(fd uintptr, b []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(fd), b) //nolint:gosec // a descriptor
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// writeFile writes to a descriptor.
+func writeFile(fd uintptr, b []byte) (int, error) {
+	for {
+		n, err := unix.Write(int(fd), b) //nolint:gosec // a descriptor
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// writeParts writes to a descriptor what is in several parts.
+func writeParts(fd uintptr, parts [][]byte) (int, error) {
+	return unix.Writev(int(fd), parts) //nolint:gosec // a descriptor
+}
+
+// isAgain reports whether a descriptor was not ready.
+func isAgain(err error) bool { return errors.Is(err, unix.EAGAIN) }
+
+// unread is how many bytes a socket has, 0 if there are none yet. The error is
+// [io.EOF] once there will be none.
+func unread(fd uintptr) (int, error) {
+	n, err := unix.IoctlGetInt(int(fd), bytesUnread) //nolint:gosec // a descriptor
+	if err != nil || n > 0 {
+		return n, err
+	}
+	var one [1]byte
+	switch n, _, err = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK); { //nolint:gosec // a descriptor
+	case isAgain(err), errors.Is(err, unix.EINTR):
+		return 0, nil
+	case err == nil && n == 0:
+		return 0, io.EOF
+	default:
+		return n, err // a byte has come, or follows one that was sent out of band
+	}
+}
+
+// payload gives a stack bytes that a socket has.
+type payload struct {
+	fd   uintptr
+	left int
+}
+
+// Len implements [tcpip.Payloader].
+func (p *payload) Len() int { return p.left }
+
+// Read implements [tcpip.Payloader].
+func (p *payload) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	n, err := readFile(p.fd, b)
+	if err == nil && n == 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	p.left -= max(n, 0)
+	return max(n, 0), err
+}

@@ -4,136 +4,212 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
-	"gvisor.dev/gvisor/pkg/waiter"
-
-	"github.com/lateen-dev/lateen/internal/link"
 )
 
-// acceptFlow takes the first datagram of a flow. It does not block; false
-// tells the sandbox that nobody is there.
-func (g *guestStack) acceptFlow(r *udp.ForwarderRequest) bool {
-	a := g.attachment
-	to := destination(r.ID())
-	dns := isResolver(to)
-	if !a.enter() {
-		return false
-	}
-	release, dial, ok := a.admitFlow(to, dns)
+// flow is the datagrams between a port of the sandbox and a peer.
+type flow struct {
+	host net.Conn
+	raw  syscall.RawConn
+	idle *time.Timer
+}
+
+// receiveDatagram passes a datagram on at once: none is kept. It does not
+// block; false tells the sandbox that the port is closed.
+func (g *guestStack) receiveDatagram(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
+	datagram, ok := datagramIn(pkt)
 	if !ok {
-		a.work.Done()
-		return false
+		return true // malformed
 	}
-	var queue waiter.Queue
-	endpoint, err := r.CreateEndpoint(&queue)
-	if err != nil {
-		release()
-		return false
+	if to := destination(id); isResolver(to) {
+		return g.receiveQuery(id, datagram)
 	}
-	end := newGuest(endpoint, &queue)
-	go func() {
-		defer release()
-		defer end.close(false)
-		if dns {
-			a.answerFlow(end)
-		} else {
-			a.runFlow(end, dial)
+	g.mu.Lock()
+	f := g.flows[id]
+	g.mu.Unlock()
+	if f == nil {
+		if f = g.openFlow(id); f == nil {
+			return false
 		}
-	}()
+	}
+	f.idle.Reset(g.attachment.network.o.FlowIdle)
+	g.attachment.ledger.sent.Add(int64(f.send(datagram)))
 	return true
 }
 
-// admitFlow says where a flow goes, if there may be one. Release ends what
-// enter began.
-func (a *Attachment) admitFlow(to netip.AddrPort, dns bool) (release func(), dial target, ok bool) {
-	if !a.news.Allow() {
-		return nil, dial, false
+// datagramIn returns the bytes of a datagram, in parts that are the packet's.
+func datagramIn(pkt *stack.PacketBuffer) (d parts, ok bool) {
+	h := header.UDP(pkt.TransportHeader().Slice())
+	if len(h) < header.UDPMinimumSize || int(h.Length()) < header.UDPMinimumSize || int(h.Length()) > pkt.Data().Size()+header.UDPMinimumSize {
+		return nil, false
 	}
-	if _, ok := claim(&a.flows, a.network.o.Flows); !ok {
-		a.full(to)
-		return nil, dial, false
+	pkt.Data().CapLength(int(h.Length()) - header.UDPMinimumSize)
+	_, err := pkt.Data().ReadTo(&d, true)
+	return d, err == nil
+}
+
+// parts collects what is written, without copying it.
+type parts [][]byte
+
+// Write implements [io.Writer].
+func (p *parts) Write(b []byte) (int, error) {
+	if len(b) > 0 {
+		*p = append(*p, b)
 	}
-	if !a.network.take() {
-		a.flows.Add(-1)
+	return len(b), nil
+}
+
+// send sends a datagram. One that the host has no room for is lost, as datagrams
+// are; what the network says to it is about earlier ones, and is not told.
+func (f *flow) send(datagram parts) (n int) {
+	if len(datagram) == 0 {
+		return 0
+	}
+	_ = f.raw.Write(func(fd uintptr) bool {
+		n, _ = writeParts(fd, datagram)
+		return true
+	})
+	return max(n, 0)
+}
+
+// openFlow opens a flow, or returns nil where there may be none.
+func (g *guestStack) openFlow(id stack.TransportEndpointID) *flow {
+	a := g.attachment
+	if !a.enter() {
+		return nil
+	}
+	to := destination(id)
+	dial, release, ok := a.admitFlow(to)
+	if !ok {
+		a.work.Done()
+		return nil
+	}
+	f := &flow{}
+	var err error
+	if f.host, err = a.network.dial(a.ctx, "udp", dial); err == nil {
+		f.raw, err = rawConn(f.host)
+	}
+	if err != nil {
+		if f.host != nil {
+			_ = f.host.Close() // nothing was sent
+		}
+		release()
+		a.work.Done()
+		return nil
+	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	f.idle = time.AfterFunc(a.network.o.FlowIdle, cancel)
+	g.mu.Lock()
+	g.flows[id] = f
+	g.mu.Unlock()
+	go func() {
+		defer a.work.Done()
+		defer release()
+		defer cancel()
+		g.runFlow(ctx, id, f)
+	}()
+	return f
+}
+
+// admitFlow says where a flow goes, if there may be one.
+func (a *Attachment) admitFlow(to netip.AddrPort) (dial target, release func(), ok bool) {
+	if !a.permitted() || !a.news.Allow() {
+		return dial, nil, false
+	}
+	if !a.flows.take(1) {
 		a.full(to)
-		return nil, dial, false
+		return dial, nil, false
+	}
+	if !a.hold(flowBytes) {
+		a.flows.give(1)
+		a.full(to)
+		return dial, nil, false
 	}
 	release = func() {
-		a.network.give()
-		a.flows.Add(-1)
-		a.work.Done()
-	}
-	if dns && a.permitted() {
-		return release, dial, true
+		a.bytes.give(flowBytes)
+		a.flows.give(1)
 	}
 	dial, err := a.judge(to)
 	if err != nil {
-		a.network.give()
-		a.flows.Add(-1)
-		return nil, dial, false
+		release()
+		return dial, nil, false
 	}
-	return release, dial, true
+	return dial, release, true
 }
 
-// runFlow passes datagrams both ways until none has come for a while.
-func (a *Attachment) runFlow(end *guest, dial target) {
-	host, err := a.network.dial(a.ctx, "udp", dial)
-	if err != nil {
-		return
-	}
-	ctx, cancel := context.WithCancel(a.ctx)
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { _ = host.Close() })()
-	defer func() { _ = host.Close() }()
-	idle := time.AfterFunc(a.network.o.FlowIdle, cancel)
-	defer idle.Stop()
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		defer cancel()
-		a.sendDatagrams(ctx, end, host, idle)
+// runFlow passes the peer's datagrams on until none has gone either way for a
+// while.
+func (g *guestStack) runFlow(ctx context.Context, id stack.TransportEndpointID, f *flow) {
+	defer func() {
+		f.idle.Stop()
+		g.mu.Lock()
+		delete(g.flows, id)
+		g.mu.Unlock()
+		_ = f.host.Close()
 	}()
-	a.fetchDatagrams(ctx, end, host, idle)
-	cancel()
-	<-sent
-}
-
-func (a *Attachment) sendDatagrams(ctx context.Context, end *guest, host net.Conn, idle *time.Timer) {
-	for end.ready(ctx) == nil {
-		n, err := a.sendDatagram(end, host)
+	defer context.AfterFunc(ctx, func() { _ = f.host.Close() })()
+	for {
+		n, err := g.fetchDatagram(id, f)
 		if err != nil {
 			return
 		}
-		idle.Reset(a.network.o.FlowIdle)
-		a.ledger.sent.Add(int64(n))
+		f.idle.Reset(g.attachment.network.o.FlowIdle)
+		g.attachment.ledger.received.Add(int64(n))
 	}
 }
 
-// sendDatagram sends one, if there is one. What the network says to it is about
-// earlier ones, and is not told.
-func (a *Attachment) sendDatagram(end *guest, host net.Conn) (int, error) {
-	room := a.network.buffers.Get()
-	defer a.network.buffers.Put(room)
-	n, err := end.read(room[:])
-	if err == nil && n > 0 {
-		_, _ = host.Write(room[:n])
+// fetchDatagram passes one datagram on, once there is one.
+func (g *guestStack) fetchDatagram(id stack.TransportEndpointID, f *flow) (n int, err error) {
+	a := g.attachment
+	var failed error
+	err = f.raw.Read(func(fd uintptr) bool {
+		p := a.project.Load()
+		room := a.network.turns.borrow(p)
+		defer func() { a.network.turns.giveBack(p, room, n) }()
+		n, failed = readFile(fd, room[:])
+		if failed != nil {
+			n = 0
+			return !isAgain(failed)
+		}
+		failed = g.sendDatagram(id, room[:n])
+		return true
+	})
+	if err == nil {
+		err = failed
 	}
 	return n, err
 }
 
-func (a *Attachment) fetchDatagrams(ctx context.Context, end *guest, host net.Conn, idle *time.Timer) {
-	raw, err := rawConn(host)
-	for err == nil {
-		var room *link.Buffer
-		var n int
-		if room, n, err = a.network.receive(raw); err != nil {
-			return
-		}
-		idle.Reset(a.network.o.FlowIdle)
-		a.ledger.received.Add(int64(n))
-		err = end.write(ctx, room[:n])
-		a.network.buffers.Put(room)
+// sendDatagram sends the sandbox a datagram from where it has sent one to.
+func (g *guestStack) sendDatagram(id stack.TransportEndpointID, datagram []byte) error {
+	protocol := header.IPv4ProtocolNumber
+	if id.LocalAddress.Len() == header.IPv6AddressSize {
+		protocol = header.IPv6ProtocolNumber
 	}
+	route, failed := g.stack.FindRoute(nic, id.LocalAddress, id.RemoteAddress, protocol, false)
+	if failed != nil {
+		return asError(failed)
+	}
+	defer route.Release()
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
+		ReserveHeaderBytes: header.UDPMinimumSize + int(route.MaxHeaderLength()), Payload: buffer.MakeWithData(datagram),
+	})
+	defer pkt.DecRef()
+	h := header.UDP(pkt.TransportHeader().Push(header.UDPMinimumSize))
+	pkt.TransportProtocolNumber = udp.ProtocolNumber
+	length := uint16(pkt.Size()) //nolint:gosec // at most 1<<16 - 1: no network takes more
+	h.Encode(&header.UDPFields{SrcPort: id.LocalPort, DstPort: id.RemotePort, Length: length})
+	sum := checksum.Combine(route.PseudoHeaderChecksum(udp.ProtocolNumber, length), pkt.Data().Checksum())
+	if sum = ^h.CalculateChecksum(sum); sum == 0 {
+		sum = 0xffff // 0 says that there is none (RFC 768)
+	}
+	h.SetChecksum(sum)
+	return asError(route.WritePacket(stack.NetworkHeaderParams{Protocol: udp.ProtocolNumber, TTL: route.DefaultTTL()}, pkt))
 }

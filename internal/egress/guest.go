@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -19,7 +18,15 @@ type guest struct {
 	readable chan struct{}
 	writable chan struct{}
 	gone     chan struct{} // has a value once the sandbox's side is done for
+	size     int           // of each buffer
+	small    int           // writes since the sandbox had everything
 }
+
+const (
+	smallWrite     = 4 << 10 // a write of less counts as small
+	packetOverhead = 1 << 10 // of a write
+	drainBytes     = 2       // the smallest buffer that is less than half full once it is empty, of which the stack tells
+)
 
 func newGuest(endpoint tcpip.Endpoint, queue *waiter.Queue) *guest {
 	g := &guest{endpoint: endpoint, queue: queue}
@@ -44,15 +51,52 @@ func (g *guest) ready(ctx context.Context) error {
 	return nil
 }
 
+// waitWritable waits until there is room to write, or the end. The stack keeps
+// each small write as a packet of its own, whose overhead it does not count:
+// after so many of them as take half a buffer, there is room once the sandbox
+// has everything that was written.
+func (g *guest) waitWritable(ctx context.Context) error {
+	if g.small >= g.size/2/packetOverhead {
+		// The stack says no more than whether its buffer is full.
+		g.endpoint.SocketOptions().SetSendBufferSize(drainBytes, false)
+		defer g.endpoint.SocketOptions().SetSendBufferSize(int64(g.size), false)
+		g.small = 0
+	}
+	for g.endpoint.Readiness(waiter.WritableEvents|waiter.EventHUp|waiter.EventErr) == 0 {
+		select {
+		case <-g.writable:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
 // read reads what is there. With nothing there n is 0; at the end of the
 // stream the error is [io.EOF].
 func (g *guest) read(b []byte) (n int, err error) {
 	into := tcpip.SliceWriter(b)
-	result, failed := g.endpoint.Read(&into, tcpip.ReadOptions{})
+	return g.readInto(&into, false)
+}
+
+// peek is read, only that the bytes stay there.
+func (g *guest) peek(b []byte) (n int, err error) {
+	into := tcpip.SliceWriter(b)
+	return g.readInto(&into, true)
+}
+
+// discard takes n bytes that were peeked at.
+func (g *guest) discard(n int) {
+	left := discarder(n)
+	_, _ = g.readInto(&left, false) // what ended meanwhile has nothing left
+}
+
+func (g *guest) readInto(w io.Writer, peek bool) (n int, err error) {
+	result, failed := g.endpoint.Read(w, tcpip.ReadOptions{Peek: peek})
 	switch failed.(type) {
 	case nil:
 		return result.Count, nil
-	case *tcpip.ErrWouldBlock, *tcpip.ErrBadBuffer: // the latter: a datagram without bytes
+	case *tcpip.ErrWouldBlock, *tcpip.ErrBadBuffer: // the latter: the writer took nothing
 		return 0, nil
 	case *tcpip.ErrClosedForReceive:
 		return 0, io.EOF
@@ -61,25 +105,45 @@ func (g *guest) read(b []byte) (n int, err error) {
 	}
 }
 
-// write writes all of b, or a whole datagram.
+// discarder takes so many bytes and keeps none.
+type discarder int
+
+// Write implements [io.Writer].
+func (d *discarder) Write(b []byte) (int, error) {
+	n := min(len(b), int(*d))
+	*d -= discarder(n)
+	if n < len(b) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+// write writes all of b.
 func (g *guest) write(ctx context.Context, b []byte) error {
-	rest := bytes.NewReader(b)
-	for {
-		_, failed := g.endpoint.Write(rest, tcpip.WriteOptions{})
-		switch failed.(type) {
-		case nil:
-			if rest.Len() == 0 {
-				return nil
-			}
-		case *tcpip.ErrWouldBlock:
-			select {
-			case <-g.writable:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		default:
-			return asError(failed)
+	for rest := bytes.NewReader(b); rest.Len() > 0; {
+		if err := g.waitWritable(ctx); err != nil {
+			return err
 		}
+		if _, err := g.offer(rest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offer writes as much as there is room for.
+func (g *guest) offer(p tcpip.Payloader) (n int, err error) {
+	wrote, failed := g.endpoint.Write(p, tcpip.WriteOptions{})
+	switch failed.(type) {
+	case nil:
+		if wrote < smallWrite {
+			g.small++
+		}
+		return int(wrote), nil
+	case *tcpip.ErrWouldBlock:
+		return 0, nil
+	default:
+		return 0, asError(failed)
 	}
 }
 
@@ -95,20 +159,9 @@ func (g *guest) close(abort bool) {
 	}
 }
 
-// share sizes the buffers of the nth connection that there is.
-func (g *guest) share(n int64) {
-	if size := allBytes / max(n, 1); size < maxBytes {
-		g.endpoint.SocketOptions().SetSendBufferSize(max(size, minBytes), true)
-		g.endpoint.SocketOptions().SetReceiveBufferSize(max(size, minBytes), true)
-	}
-}
-
-// claim counts one more of most, or none.
-func claim(count *atomic.Int64, most int) (n int64, ok bool) {
-	n = count.Add(1)
-	if n > int64(most) {
-		count.Add(-1)
-		return n, false
-	}
-	return n, true
+// resize sizes the buffers, which have the least size before.
+func (g *guest) resize(size int64) {
+	g.size = int(size)
+	g.endpoint.SocketOptions().SetSendBufferSize(size, true)
+	g.endpoint.SocketOptions().SetReceiveBufferSize(size, true)
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ var programs = map[string]func(ctx context.Context, args []string) error{
 	"pull":    pull,
 	"push":    push,
 	"visit":   visit,
+	"stuff":   stuff,
 }
 
 func dial(ctx context.Context, network, to string) (net.Conn, error) {
@@ -191,21 +193,39 @@ func udp(ctx context.Context, args []string) error {
 		}
 		sent := make([]byte, size)
 		_, _ = (&noise{}).Read(sent)
-		if _, err := c.Write(sent); err != nil {
+		if err := exchange(c, sent); err != nil {
 			return err
-		}
-		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
-		back := make([]byte, 1<<16)
-		n, err := c.Read(back)
-		if err != nil {
-			return err
-		}
-		if string(back[:n]) != string(sent) {
-			return fmt.Errorf("%d bytes came back for %d", n, size)
 		}
 	}
 	fmt.Print("same")
 	return nil
+}
+
+// exchange sends a datagram until it comes back: a busy host may lose some.
+func exchange(c net.Conn, sent []byte) error {
+	back := make([]byte, 1<<16)
+	for range 10 {
+		if _, err := c.Write(sent); err != nil {
+			return err
+		}
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		for {
+			n, err := c.Read(back)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if string(back[:n]) == string(sent) {
+				return nil
+			}
+			if n == len(sent) {
+				return fmt.Errorf("other bytes came back for %d", n)
+			}
+		}
+	}
+	return fmt.Errorf("%d bytes do not come back", len(sent))
 }
 
 // halfClose ends its stream, and only then hears the answer.
@@ -387,4 +407,37 @@ func hold(ctx context.Context, args []string) error {
 	}
 	_, err = io.ReadFull(held[0], make([]byte, 1<<30))
 	return err
+}
+
+// stuff opens so many connections, sends on each until nothing more is taken,
+// says how many there are, and waits to be killed.
+func stuff(ctx context.Context, args []string) error {
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	var open []net.Conn
+	for range n {
+		c, err := dial(ctx, "tcp", args[0])
+		if err != nil {
+			break
+		}
+		open = append(open, c)
+	}
+	var all sync.WaitGroup
+	for _, c := range open {
+		all.Go(func() {
+			b := make([]byte, 1<<20)
+			for {
+				_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+				if n, err := c.Write(b); err != nil && n == 0 {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	fmt.Println("stuffed", len(open))
+	<-ctx.Done()
+	return ctx.Err()
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -61,7 +62,27 @@ type sandbox struct {
 	refusals chan egress.Refusal
 	cmd      *exec.Cmd
 	start    *os.File // a byte begins the program
-	out, err bytes.Buffer
+	out, err output
+}
+
+// output is what a guest prints.
+type output struct {
+	mu   sync.Mutex // guards below
+	text bytes.Buffer
+}
+
+// Write implements [io.Writer].
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+// String is what was printed so far.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // start starts a guest behind network. A plain one is nobody outside its own
@@ -69,7 +90,7 @@ type sandbox struct {
 func start(t testing.TB, network *egress.Network, plain bool, program string, args ...string) *sandbox {
 	t.Helper()
 	s := attach(t, network, plain, program, args...)
-	s.Permit(func(r egress.Refusal) { s.refusals <- r })
+	s.Permit(egress.Grant{Project: "prj", Refused: func(r egress.Refusal) { s.refusals <- r }})
 	s.begin(t)
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -22,11 +23,21 @@ const (
 	nic = 1
 
 	// The most and the least that a connection keeps unread or unsent in each
-	// direction. The first connections of an attachment have the most, later
-	// ones a share of allBytes, so that their sum stays bounded.
+	// direction. The first connections of an attachment have the most, later ones
+	// a share of what [Attachment.extra] has left.
 	maxBytes = 512 << 10
-	minBytes = 16 << 10
-	allBytes = 8 << 20
+	minBytes = 8 << 10
+	// keptFactor is how much memory a connection takes at most by the size of a
+	// buffer: the unread bytes and the stack's overhead of them fill one, the last
+	// packet may go beyond it by half of one, unsent bytes fill one, and the
+	// overhead of unsent bytes takes half of one. See [guest.offer].
+	keptFactor = 3
+	// streamBytes is what a connection takes besides its buffers, and flowBytes
+	// what a flow takes: goroutines, timers, the stack's and the runtime's records.
+	streamBytes = 24 << 10
+	flowBytes   = 8 << 10
+	// extraShare is the share of the bytes left that a connection may have.
+	extraShare = 8
 
 	timeWait  = 2 * time.Second // an old packet is not older: the wire is a queue in memory
 	abortTick = 10 * time.Millisecond
@@ -37,6 +48,9 @@ type guestStack struct {
 	attachment *Attachment
 	stack      *stack.Stack
 	wire       *wire
+
+	mu    sync.Mutex // guards below
+	flows map[stack.TransportEndpointID]*flow
 }
 
 func newGuestStack(a *Attachment) (*guestStack, error) {
@@ -44,26 +58,26 @@ func newGuestStack(a *Attachment) (*guestStack, error) {
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
 	})
-	g := &guestStack{attachment: a, stack: s, wire: &wire{device: a.device}}
+	g := &guestStack{attachment: a, stack: s, wire: &wire{device: a.device}, flows: map[stack.TransportEndpointID]*flow{}}
 	if err := g.configure(); err != nil {
 		s.Close()
 		return nil, err
 	}
-	streams := tcp.NewForwarder(s, maxBytes, a.network.o.Connections, g.acceptStream)
+	streams := tcp.NewForwarder(s, minBytes, a.network.o.Connections, g.acceptStream)
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
 		if isSYN(pkt) && !a.news.Allow() {
 			return true // it comes again, later
 		}
 		return streams.HandlePacket(id, pkt)
 	})
-	s.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(s, g.acceptFlow).HandlePacket)
+	s.SetTransportProtocolHandler(udp.ProtocolNumber, g.receiveDatagram)
 	return g, nil
 }
 
 // configure makes the stack answer for every address there is.
 func (g *guestStack) configure() error {
-	limit := tcpip.TCPSendBufferSizeRangeOption{Min: minBytes, Default: maxBytes, Max: maxBytes}
-	unread := tcpip.TCPReceiveBufferSizeRangeOption{Min: minBytes, Default: maxBytes, Max: maxBytes}
+	limit := tcpip.TCPSendBufferSizeRangeOption{Min: minBytes, Default: minBytes, Max: maxBytes}
+	unread := tcpip.TCPReceiveBufferSizeRangeOption{Min: minBytes, Default: minBytes, Max: maxBytes}
 	sack, linger, wait := tcpip.TCPSACKEnabled(true), tcpip.TCPLingerTimeoutOption(g.attachment.network.o.LingerTime), tcpip.TCPTimeWaitTimeoutOption(timeWait)
 	var failed []error
 	for _, option := range []tcpip.SettableTransportProtocolOption{&limit, &unread, &sack, &linger, &wait} {
@@ -92,27 +106,32 @@ func (g *guestStack) deliver(packet []byte) {
 	g.wire.deliver(protocol, pkt)
 }
 
-// close cuts every connection and waits for those who serve them. What the
-// stack still holds for late packets goes away by itself within seconds.
-func (g *guestStack) close() {
+// close cuts every connection and waits for the goroutines that serve them;
+// false: some do not end in time. What the stack still holds for late packets
+// goes away by itself within seconds.
+func (g *guestStack) close() (ended bool) {
+	defer g.discard()
 	done := make(chan struct{})
 	go func() {
 		g.attachment.work.Wait()
 		close(done)
 	}()
+	timeout := time.NewTimer(closeTime)
+	defer timeout.Stop()
 	ticker := time.NewTicker(abortTick)
 	defer ticker.Stop()
-	for waiting := true; waiting; {
+	for {
 		for _, endpoint := range g.stack.RegisteredEndpoints() { // new ones may come until all handlers know of the end
 			endpoint.Abort()
 		}
 		select {
 		case <-done:
-			waiting = false
+			return true
 		case <-ticker.C:
+		case <-timeout.C:
+			return false
 		}
 	}
-	g.discard()
 }
 
 // discard frees a stack without connections.

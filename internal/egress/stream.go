@@ -12,8 +12,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
-
-	"github.com/lateen-dev/lateen/internal/link"
 )
 
 // acceptStream answers a TCP connection, on a goroutine of its own: first it
@@ -26,21 +24,19 @@ func (g *guestStack) acceptStream(r *tcp.ForwarderRequest) {
 	}
 	defer a.work.Done()
 	to := destination(r.ID())
-	n, ok := claim(&a.streams, a.network.o.Connections)
-	if !ok || !a.network.take() {
-		if ok {
-			a.streams.Add(-1)
-		}
+	if !a.permitted() {
+		r.Complete(true)
+		return
+	}
+	size, release, ok := a.admitStream()
+	if !ok {
 		r.Complete(true)
 		a.full(to)
 		return
 	}
-	defer func() {
-		a.streams.Add(-1)
-		a.network.give()
-	}()
-	if isResolver(to) && a.permitted() {
-		if end := g.establish(r, n); end != nil {
+	defer release()
+	if isResolver(to) {
+		if end := g.establish(r, size); end != nil {
 			a.answerStream(end)
 		}
 		return
@@ -56,13 +52,43 @@ func (g *guestStack) acceptStream(r *tcp.ForwarderRequest) {
 		return
 	}
 	defer func() { _ = host.Close() }()
-	if end := g.establish(r, n); end != nil {
+	if end := g.establish(r, size); end != nil {
 		relay(a, end, host)
 	}
 }
 
+// admitStream sets aside what a connection takes, and says how large its
+// buffers may be.
+func (a *Attachment) admitStream() (size int64, release func(), ok bool) {
+	if !a.streams.take(1) {
+		return 0, nil, false
+	}
+	size = bufferSize(min(a.extra.free(), a.bytes.free()/2))
+	extra := keptFactor * (size - minBytes)
+	if !a.extra.take(extra) {
+		size, extra = minBytes, 0
+	}
+	held := streamBytes + keptFactor*size
+	if !a.hold(held) {
+		a.extra.give(extra)
+		a.streams.give(1)
+		return 0, nil, false
+	}
+	return size, func() {
+		a.bytes.give(held)
+		a.extra.give(extra)
+		a.streams.give(1)
+	}, true
+}
+
+// bufferSize is the size of the buffers of a connection where so many bytes are
+// left.
+func bufferSize(left int64) int64 {
+	return min(max(left/extraShare/keptFactor, minBytes), maxBytes)
+}
+
 // establish completes the handshake, or returns nil.
-func (g *guestStack) establish(r *tcp.ForwarderRequest, n int64) *guest {
+func (g *guestStack) establish(r *tcp.ForwarderRequest, size int64) *guest {
 	var queue waiter.Queue
 	endpoint, err := r.CreateEndpoint(&queue)
 	r.Complete(err != nil)
@@ -70,7 +96,7 @@ func (g *guestStack) establish(r *tcp.ForwarderRequest, n int64) *guest {
 		return nil
 	}
 	end := newGuest(endpoint, &queue)
-	end.share(n)
+	end.resize(size)
 	return end
 }
 
@@ -80,15 +106,19 @@ func relay(a *Attachment, end *guest, host net.Conn) {
 	ctx, cancel := context.WithCancelCause(a.ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { cut(host) })()
+	raw, err := rawConn(host)
+	if err != nil {
+		end.close(true)
+		return
+	}
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		if err := a.send(ctx, end, host); err != nil {
+		if err := a.send(ctx, end, raw, host); err != nil {
 			cancel(err)
 		}
 	}()
-	err := a.fetch(ctx, end, host)
-	if err != nil {
+	if err = a.fetch(ctx, end, raw); err != nil {
 		cancel(err)
 	}
 	<-sent
@@ -107,12 +137,12 @@ func cut(host net.Conn) {
 }
 
 // send copies what the sandbox sends.
-func (a *Attachment) send(ctx context.Context, end *guest, host net.Conn) error {
+func (a *Attachment) send(ctx context.Context, end *guest, raw syscall.RawConn, host net.Conn) error {
 	for {
 		if err := end.ready(ctx); err != nil {
 			return err
 		}
-		n, err := a.sendSome(end, host)
+		n, err := a.sendSome(end, raw)
 		a.ledger.sent.Add(int64(n))
 		if errors.Is(err, io.EOF) {
 			return closeWrite(host)
@@ -123,45 +153,80 @@ func (a *Attachment) send(ctx context.Context, end *guest, host net.Conn) error 
 	}
 }
 
-// sendSome holds memory only while there is something to send.
-func (a *Attachment) sendSome(end *guest, host net.Conn) (int, error) {
-	room := a.network.buffers.Get()
-	defer a.network.buffers.Put(room)
-	n, err := end.read(room[:])
-	if err != nil || n == 0 {
-		return 0, err
+// sendSome sends some of what is there, once the peer takes it. Until then the
+// bytes stay where they are.
+func (a *Attachment) sendSome(end *guest, raw syscall.RawConn) (n int, err error) {
+	p := a.project.Load()
+	var failed error
+	err = raw.Write(func(fd uintptr) bool {
+		room := a.network.turns.borrow(p)
+		defer func() { a.network.turns.giveBack(p, room, n) }()
+		there, err := end.peek(room[:])
+		if err != nil || there == 0 {
+			failed = err
+			return true
+		}
+		n, failed = writeFile(fd, room[:there])
+		if isAgain(failed) {
+			n, failed = 0, nil
+			return false
+		}
+		n = max(n, 0)
+		end.discard(n)
+		return true
+	})
+	if errors.Is(failed, io.EOF) && err == nil {
+		return n, io.EOF
 	}
-	if _, err := host.Write(room[:n]); err != nil {
-		return 0, fmt.Errorf("send: %w", err)
+	if err := errors.Join(err, failed); err != nil {
+		return n, fmt.Errorf("send: %w", err)
 	}
 	return n, nil
 }
 
 // fetch copies what the peer sends.
-func (a *Attachment) fetch(ctx context.Context, end *guest, host net.Conn) error {
-	raw, err := rawConn(host)
-	if err != nil {
-		return err
-	}
+func (a *Attachment) fetch(ctx context.Context, end *guest, raw syscall.RawConn) error {
 	for {
-		room, n, err := a.network.receive(raw)
-		if err != nil {
+		if err := end.waitWritable(ctx); err != nil {
 			return err
 		}
-		if n == 0 {
-			a.network.buffers.Put(room)
+		n, err := a.fetchSome(end, raw)
+		a.ledger.received.Add(int64(n))
+		if errors.Is(err, io.EOF) {
 			return asError(end.endpoint.Shutdown(tcpip.ShutdownWrite))
 		}
-		a.ledger.received.Add(int64(n))
-		err = end.write(ctx, room[:n])
-		a.network.buffers.Put(room)
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// rawConn returns what a connection is made of.
+// fetchSome moves some of what the peer has sent into the sandbox's stack, once
+// it is there.
+func (a *Attachment) fetchSome(end *guest, raw syscall.RawConn) (n int, err error) {
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		there, err := unread(fd)
+		if err != nil || there == 0 {
+			failed = err
+			return err != nil
+		}
+		p := a.project.Load()
+		room := a.network.turns.borrow(p)
+		defer func() { a.network.turns.giveBack(p, room, n) }()
+		n, failed = end.offer(&payload{fd: fd, left: min(there, len(room))})
+		return true
+	})
+	if errors.Is(failed, io.EOF) && err == nil {
+		return n, io.EOF
+	}
+	if err := errors.Join(err, failed); err != nil {
+		return n, fmt.Errorf("receive: %w", err)
+	}
+	return n, nil
+}
+
+// rawConn returns the socket of a connection.
 func rawConn(host net.Conn) (syscall.RawConn, error) {
 	c, ok := host.(syscall.Conn)
 	if !ok {
@@ -169,33 +234,9 @@ func rawConn(host net.Conn) (syscall.RawConn, error) {
 	}
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return nil, fmt.Errorf("receive: %w", err)
+		return nil, fmt.Errorf("use the socket: %w", err)
 	}
 	return raw, nil
-}
-
-// receive waits for bytes and returns them in a buffer, which it borrows no sooner
-// than they are there; 0 bytes are the end.
-func (n *Network) receive(raw syscall.RawConn) (room *link.Buffer, size int, err error) {
-	var failed error
-	err = raw.Read(func(fd uintptr) bool {
-		room = n.buffers.Get()
-		for {
-			size, failed = readFile(fd, room[:])
-			switch {
-			case failed == nil:
-				return true
-			case errors.Is(failed, syscall.EINTR):
-			default:
-				n.buffers.Put(room)
-				return !errors.Is(failed, syscall.EAGAIN)
-			}
-		}
-	})
-	if err := errors.Join(err, failed); err != nil {
-		return nil, 0, fmt.Errorf("receive: %w", err)
-	}
-	return room, size, nil
 }
 
 func closeWrite(host net.Conn) error {

@@ -17,13 +17,13 @@ const maxBurst = 64
 type Device struct {
 	file    *os.File
 	raw     syscall.RawConn
-	buffers *Buffers
+	buffers Lender
 	far     int // the number of the device that a packet socket is bound to; 0: a tun device
 }
 
 // New returns the device behind a descriptor that [Open] made. It borrows a
 // buffer only while packets are being read.
-func New(file *os.File, buffers *Buffers) (*Device, error) {
+func New(file *os.File, buffers Lender) (*Device, error) {
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("use the network device: %w", err)

@@ -3,10 +3,7 @@
 // every packet of the sandbox ends. Both ends agree on the addresses here.
 package link
 
-import (
-	"net/netip"
-	"sync"
-)
+import "net/netip"
 
 // The addresses of every sandbox. They are of networks that lead nowhere
 // (RFC 2544, and a unique local one), so that they hide no real destination;
@@ -35,16 +32,8 @@ const (
 // Buffer is room for any packet.
 type Buffer [1 << 16]byte
 
-// Buffers is room to borrow. The zero value is ready.
-type Buffers struct{ pool sync.Pool }
-
-// Get borrows room.
-func (b *Buffers) Get() *Buffer {
-	if room, ok := b.pool.Get().(*Buffer); ok {
-		return room
-	}
-	return new(Buffer)
+// Lender lends room for packets, for as long as none is waited for.
+type Lender interface {
+	Get() *Buffer
+	Put(room *Buffer)
 }
-
-// Put gives it back.
-func (b *Buffers) Put(room *Buffer) { b.pool.Put(room) }

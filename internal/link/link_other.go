@@ -17,7 +17,7 @@ func Open() (*os.File, error) { return nil, errors.ErrUnsupported }
 func Loopback() error { return errors.ErrUnsupported }
 
 // New returns no device.
-func New(*os.File, *Buffers) (*Device, error) { return nil, errors.ErrUnsupported }
+func New(*os.File, Lender) (*Device, error) { return nil, errors.ErrUnsupported }
 
 // Receive receives nothing.
 func (*Device) Receive(func([]byte)) error { return errors.ErrUnsupported }

@@ -9,6 +9,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 )
 
+// egressShare is the part of a function's memory that the platform may hold for
+// its connections, beside what the function itself uses: a fourth.
+const egressShare = 4
+
 // outside is a process's way to the rest of the world. The zero value is none.
 type outside struct {
 	attachment *egress.Attachment
@@ -34,12 +38,23 @@ func (o *outside) connector(ctx context.Context, network *egress.Network) func(*
 // refused.
 func (i *instance) goOut() {
 	if i.outside.attachment != nil {
-		i.outside.attachment.Permit(func(r egress.Refusal) { i.say(lateen.LevelWarning, r.String()) })
+		i.outside.attachment.Permit(egress.Grant{
+			Project: string(i.spec.Project), Bytes: i.memory / egressShare,
+			Refused: func(r egress.Refusal) { i.say(lateen.LevelWarning, r.String()) },
+		})
 	}
 }
 
 // tried reports whether the process has tried to go out, permitted or not.
 func (o *outside) tried() bool { return o.attachment != nil && o.attachment.Used() }
+
+// held is how much memory the platform holds for it, now and at most so far.
+func (o *outside) held() (now, peak int64) {
+	if o.attachment == nil {
+		return 0, 0
+	}
+	return o.attachment.Held()
+}
 
 // outbound is whom the function has connected to.
 func (o *outside) outbound() []lateen.Outbound {

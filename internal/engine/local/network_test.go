@@ -155,3 +155,34 @@ func TestAFunctionReachesWhatThePolicyPermitsAndNothingElse(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestTheMemoryOfConnectionsCountsAsTheInstances(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	i, _ := callerBehind(t, egress.New(egress.Options{Host: []netip.AddrPort{netip.MustParseAddrPort(l.Addr().String())}}))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		_, _ = c.Read(make([]byte, 5)) // the connection is there
+		held, _ := i.(*instance).outside.held()
+		process, err := i.(*instance).process.Usage()
+		if u := i.Usage(); err != nil || held < 32<<10 || u.Peak < process.Peak+held {
+			t.Errorf("the peak is %d with %d of the process and %d of its connection, %v", u.Peak, process.Peak, held, err)
+		}
+		_, _ = c.Write([]byte("seen"))
+	}()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	if _, got := ask(t, i, "GET", "/net?host=198.18.0.1&port="+port, ""); got != "seen" {
+		t.Errorf("got %q", got)
+	}
+	<-done
+}

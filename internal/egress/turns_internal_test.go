@@ -1,0 +1,144 @@
+package egress
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/link"
+)
+
+// TestProjectsMoveEqualBytesWhateverTheNumberOfTheirConnections has one project
+// with many borrowers beside one with a single borrower, and one whose turns
+// move a fourth of the bytes: as [rounds.Clock] has it, bytes count, and a turn
+// that moved less comes again sooner.
+func TestProjectsMoveEqualBytesWhateverTheNumberOfTheirConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rounds = 400
+		turns := newTurns(1)
+		crowd, one, small := &project{name: "crowd"}, &project{name: "one"}, &project{name: "small"}
+		bytes := map[*project]int{crowd: int(pieceBytes), one: int(pieceBytes), small: int(pieceBytes) / 4}
+		moved := map[*project]int{}
+		type turn struct {
+			p    *project
+			room *link.Buffer
+		}
+		got := make(chan turn)
+		ask := func(p *project) { go func() { got <- turn{p, turns.borrow(p)} }() }
+		first := turns.borrow(one)
+		for range 100 {
+			ask(crowd)
+		}
+		ask(one)
+		ask(small)
+		synctest.Wait()
+		turns.giveBack(one, first, 0)
+		for range rounds {
+			next := <-got
+			moved[next.p] += bytes[next.p]
+			ask(next.p)
+			synctest.Wait()
+			turns.giveBack(next.p, next.room, bytes[next.p])
+		}
+		total := moved[crowd] + moved[one] + moved[small]
+		for p, n := range moved {
+			if share := float64(n) / float64(total); share < 0.30 || share > 0.37 {
+				t.Errorf("%s moved %.2f of all bytes, want a third", p.name, share)
+			}
+		}
+		for range 102 { // those that still wait
+			next := <-got
+			turns.giveBack(next.p, next.room, 0)
+		}
+		if turns.left != 1 || len(turns.idle) != 1 || len(turns.waiting) != 0 {
+			t.Errorf("in the end %d buffers may be lent, %d are idle, %d projects wait", turns.left, len(turns.idle), len(turns.waiting))
+		}
+	})
+}
+
+func TestAQuotaCountsAgainstThoseAboveIt(t *testing.T) {
+	all := &quota{most: 100}
+	one, other := &quota{over: all, most: 60}, &quota{over: all, most: 60}
+	for _, step := range []struct {
+		of   *quota
+		n    int64
+		want bool
+		free int64
+	}{{one, 61, false, 60}, {one, 60, true, 0}, {other, 41, false, 40}, {other, 30, true, 10}, {other, 30, false, 10}, {one, 1, false, 0}} {
+		if got := step.of.take(step.n); got != step.want || step.of.free() != step.free {
+			t.Errorf("take(%d) is %v and leaves %d, want %v and %d", step.n, got, step.of.free(), step.want, step.free)
+		}
+	}
+	one.give(60)
+	other.give(30)
+	if one.held.Load() != 0 || other.held.Load() != 0 || all.held.Load() != 0 {
+		t.Errorf("%d, %d and %d are held in the end", one.held.Load(), other.held.Load(), all.held.Load())
+	}
+}
+
+func TestOneProjectHasHalfOfEverythingAtMost(t *testing.T) {
+	a, _ := harness(t, Options{All: 100, AllBytes: 64 << 20, Connections: 1000, Flows: 1000})
+	b, _ := attached(t, a.network)
+	c, _ := attached(t, a.network)
+	a.Permit(Grant{Project: "one"})
+	b.Permit(Grant{Project: "one"})
+	c.Permit(Grant{Project: "other"})
+	streams := map[*Attachment]int{}
+	for range 60 {
+		for _, of := range []*Attachment{a, b, c} {
+			if _, _, ok := of.admitStream(); ok {
+				streams[of]++
+			}
+		}
+	}
+	if streams[a]+streams[b] > 50 || streams[c] != 50 {
+		t.Errorf("there are %d and %d connections of one project beside %d of another, want 50 of each", streams[a], streams[b], streams[c])
+	}
+	one, other := a.project.Load(), c.project.Load()
+	if one != b.project.Load() || one == other || one.bytes.held.Load() > 32<<20 || a.network.bytes.held.Load() > 64<<20 {
+		t.Errorf("%d bytes are held for one project, %d for all", one.bytes.held.Load(), a.network.bytes.held.Load())
+	}
+	for range allQueries {
+		a.admitQuery()
+		b.admitQuery()
+	}
+	if a.queries.held.Load() > maxQueries || one.queries.held.Load() > allQueries/2 {
+		t.Errorf("%d queries of one attachment are under way, %d of its project", a.queries.held.Load(), one.queries.held.Load())
+	}
+	c.Close()
+	if _, there := a.network.projects.byName["other"]; there {
+		t.Error("a project without attachments is kept")
+	}
+}
+
+func TestFragmentsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(Options{})
+		a := newAttachment(t.Context(), func() {}, n)
+		four, six := syn(), append([]byte("\x60\x00\x00\x00\x00\x14\x2c\x40"), make([]byte, 32)...)
+		four[6] = 0x20 // more of them
+		whole := syn()
+		if !isFragment(four) || !isFragment(six) || isFragment(whole) {
+			t.Error("fragments are not told from whole packets")
+		}
+		if a.admitFragment(1000) {
+			t.Error("a fragment is kept before anything is permitted")
+		}
+		a.Permit(Grant{})
+		kept := 0
+		for a.admitFragment(60000) {
+			kept += 60000
+		}
+		for a.admitFragment(1) {
+			kept += minPiece
+		}
+		if now, _ := a.Held(); kept > maxPieces || now != int64(kept) {
+			t.Errorf("%d bytes of fragments are kept, %d are held", kept, now)
+		}
+		time.Sleep(pieceTime)
+		synctest.Wait()
+		if now, _ := a.Held(); now != 0 {
+			t.Errorf("%d bytes are held once the stack has given fragments up", now)
+		}
+	})
+}
