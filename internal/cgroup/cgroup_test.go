@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,33 @@ func TestMemoryIsBoundedAndAKillIsKnown(t *testing.T) {
 	}
 	if u, err := g.Usage(); err != nil || u.Peak < 16<<20 || u.Peak > 33<<20 {
 		t.Errorf("the most it used is %d, %v", u.Peak, err)
+	}
+}
+
+// TestSwapIsBoundedWithMemory reads the kernel's bounds back: cgroup-v1
+// memory.rst §5, cgroup-v2.rst "Memory Interface Files".
+func TestSwapIsBoundedWithMemory(t *testing.T) {
+	tree := here(t, Memory)
+	g := group(t, tree)
+	file := "memory.swap.max"
+	if tree.serves[Memory].version == 1 {
+		file = "memory.memsw.limit_in_bytes"
+	}
+	path, _ := g.path(Memory, file, file)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("this kernel does not count swap: %v", err)
+	}
+	for _, most := range []int64{64 << 20, 32 << 20, 128 << 20} { // lowered, and raised
+		if err := g.Limit(Limits{Memory: most}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if got := strings.TrimSpace(string(text)); err != nil || got != strconv.FormatInt(most, 10) {
+			t.Errorf("the bound is %s, %v, want %d", got, err, most)
+		}
+	}
+	if err := g.Limit(Limits{}); err != nil {
+		t.Errorf("the bound is not lifted: %v", err)
 	}
 }
 

@@ -139,7 +139,7 @@ func (g *Group) limitMemory(most int64) error {
 	}
 	dir := g.dirs[b]
 	if b.version == 1 {
-		return setFile(dir, "memory.limit_in_bytes", most, "-1")
+		return limitMemory1(dir, most)
 	}
 	// One is killed, all are: half a process tree is no function.
 	err := errors.Join(setFile(dir, "memory.max", most, "max"), write(dir, "memory.oom.group", 1))
@@ -147,6 +147,18 @@ func (g *Group) limitMemory(most int64) error {
 		err = errors.Join(err, swap)
 	}
 	return err
+}
+
+// limitMemory1 bounds memory alone and memory with swap to the same, where the
+// kernel counts swap. The second bound is never to be below the first.
+func limitMemory1(dir string, most int64) error {
+	const swap = "memory.memsw.limit_in_bytes"
+	lifted := setFile(dir, swap, 0, "-1")
+	err := setFile(dir, "memory.limit_in_bytes", most, "-1")
+	if errors.Is(lifted, fs.ErrNotExist) || errors.Is(lifted, fs.ErrPermission) { // a kernel with swapaccount=0: nobody may make the file
+		return err
+	}
+	return errors.Join(lifted, err, setFile(dir, swap, most, "-1"))
 }
 
 func (g *Group) limitCPU(most float64) error {
