@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen/internal/guest"
@@ -20,6 +21,7 @@ const (
 	lambdaPath   = "/2018-06-01/runtime"
 	maxEvent     = 128 << 20 // bytes of a request's body, or of a whole response
 	maxLambdaErr = 64 << 10
+	maxMissed    = 1024 // more than there are requests at a time
 )
 
 // lambda is the face of a program that asks the AWS Lambda Runtime API for its
@@ -30,9 +32,11 @@ type lambda struct {
 	events  event // how requests look to the program
 	api     net.Listener
 
+	began   sync.Once
 	asked   chan struct{}    // closed once the program has asked for its first request
 	failed  chan error       // takes one: why the program could not be initialised
 	waiting chan *invocation // requests for the program
+	missed  chan *invocation // holds one that the program has not received, if any
 	current chan *invocation // holds the one the program has, if any
 }
 
@@ -75,7 +79,7 @@ func newLambda(spec guest.Activate, c *control) (*lambda, error) {
 	}
 	l := &lambda{
 		spec: spec, control: c, events: vercelEvent{}, api: api, asked: make(chan struct{}),
-		failed: make(chan error, 1), waiting: make(chan *invocation), current: make(chan *invocation, 1),
+		failed: make(chan error, 1), waiting: make(chan *invocation), missed: make(chan *invocation, maxMissed), current: make(chan *invocation, 1),
 	}
 	if spec.Lambda.Gateway {
 		l.events = gatewayEvent{}
@@ -206,37 +210,48 @@ func (l *lambda) routes() http.Handler {
 	return mux
 }
 
-// next gives the program its next request, whenever there is one.
+// next gives the program its next request, whenever there is one. An invocation
+// that does not reach the program, which has broken its question off, is for the
+// next one.
 func (l *lambda) next(w http.ResponseWriter, r *http.Request) {
+	l.began.Do(func() { close(l.asked) })
+	var inv *invocation
 	select {
-	case <-l.asked:
-	default:
-		close(l.asked) // one at a time asks
+	case inv = <-l.missed:
+	case inv = <-l.waiting:
+	case <-r.Context().Done():
+		return
+	}
+	if r.Context().Err() != nil {
+		l.missed <- inv
+		return
 	}
 	select {
-	case inv := <-l.waiting:
-		select {
-		case l.current <- inv:
-		default:
-			inv.answer <- answer{err: &lambdaError{Message: "the program asked for a request while it had one"}, done: make(chan struct{})}
-			accepted(w, http.StatusConflict)
-			return
-		}
-		h := w.Header()
-		h.Set("Content-Type", "application/json")
-		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
-		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
-		h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:local:000000000000:function:"+l.spec.Lambda.Name)
-		_, _ = w.Write(inv.event) // a program that is gone is seen to elsewhere
-	case <-r.Context().Done():
+	case l.current <- inv:
+	default:
+		inv.answer <- answer{err: &lambdaError{Message: "the program asked for a request while it had one"}, done: make(chan struct{})}
+		accepted(w, http.StatusConflict)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
+	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
+	h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:local:000000000000:function:"+l.spec.Lambda.Name)
+	_, err := w.Write(inv.event)
+	if err = errors.Join(err, http.NewResponseController(w).Flush()); err == nil {
+		return
+	}
+	if held := l.take(inv.id); held != nil {
+		l.missed <- held
 	}
 }
 
-// take returns the invocation the program is at, if that has the id it names.
-func (l *lambda) take(r *http.Request) *invocation {
+// take returns the invocation the program is at, if that has this id.
+func (l *lambda) take(id string) *invocation {
 	select {
 	case inv := <-l.current:
-		if inv.id == r.PathValue("id") {
+		if inv.id == id {
 			return inv
 		}
 		l.current <- inv
@@ -247,7 +262,7 @@ func (l *lambda) take(r *http.Request) *invocation {
 
 // respond takes the answer to a request.
 func (l *lambda) respond(w http.ResponseWriter, r *http.Request) {
-	inv := l.take(r)
+	inv := l.take(r.PathValue("id"))
 	if inv == nil {
 		accepted(w, http.StatusBadRequest)
 		return
@@ -268,7 +283,7 @@ func (l *lambda) respond(w http.ResponseWriter, r *http.Request) {
 
 // respondError takes the failure of a request.
 func (l *lambda) respondError(w http.ResponseWriter, r *http.Request) {
-	inv := l.take(r)
+	inv := l.take(r.PathValue("id"))
 	if inv == nil {
 		accepted(w, http.StatusBadRequest)
 		return
