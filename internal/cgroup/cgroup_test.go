@@ -119,6 +119,25 @@ func TestSwapIsBoundedWithMemory(t *testing.T) {
 	}
 }
 
+// TestABackgroundGroupRunsOnTimeThatNoOtherWants reads the kernel's setting back:
+// cpu.idle of cgroup-v2.rst "CPU Interface Files", which version 1 has as well.
+func TestABackgroundGroupRunsOnTimeThatNoOtherWants(t *testing.T) {
+	g := group(t, here(t, CPU))
+	path, _ := g.path(CPU, "cpu.idle", "cpu.idle")
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("this kernel has no idle groups: %v", err)
+	}
+	for _, on := range []bool{true, true, false} {
+		if err := g.Background(on); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if got := strings.TrimSpace(string(text)); err != nil || (got == "1") != on {
+			t.Errorf("in the background %v: cpu.idle is %s, %v", on, got, err)
+		}
+	}
+}
+
 func TestTasksAreBounded(t *testing.T) {
 	g := group(t, here(t, Tasks))
 	if err := g.Limit(Limits{Tasks: 5}); err != nil {
@@ -327,7 +346,7 @@ func TestAHostWithoutGroupsSaysSo(t *testing.T) {
 	if err := errors.Join(g.Enter(1), g.Limit(Limits{Memory: 1, CPU: 1, Tasks: 1})); err != nil {
 		t.Error(err)
 	}
-	for name, err := range map[string]error{"freeze": g.Freeze(), "reclaim": g.Reclaim(), "weigh": g.Weigh(1)} {
+	for name, err := range map[string]error{"freeze": g.Freeze(), "reclaim": g.Reclaim(), "background": g.Background(true)} {
 		if !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: %v", name, err)
 		}

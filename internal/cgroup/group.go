@@ -155,7 +155,7 @@ func limitMemory1(dir string, most int64) error {
 	const swap = "memory.memsw.limit_in_bytes"
 	lifted := setFile(dir, swap, 0, "-1")
 	err := setFile(dir, "memory.limit_in_bytes", most, "-1")
-	if errors.Is(lifted, fs.ErrNotExist) || errors.Is(lifted, fs.ErrPermission) { // a kernel with swapaccount=0: nobody may make the file
+	if errors.Is(lifted, fs.ErrNotExist) { // a kernel with swapaccount=0
 		return err
 	}
 	return errors.Join(lifted, err, setFile(dir, swap, most, "-1"))
@@ -193,17 +193,31 @@ func setFile(dir, file string, value int64, none string) error {
 	if value > 0 {
 		return write(dir, file, value)
 	}
-	return os.WriteFile(filepath.Join(dir, file), []byte(none), 0)
+	return writeText(dir, file, none)
 }
 
-// Weigh gives the group a weight against the tree's others: 1 is the usual one.
-func (g *Group) Weigh(weight float64) error {
+// Background has the group's processes run on processor time that no other
+// group of the tree wants, or ends that. They stop running as soon as a process
+// of another group can run (cpu.idle, Linux 5.15). An older kernel gives the
+// group the weight of [backgroundWeight] instead.
+func (g *Group) Background(on bool) error {
 	b := g.tree.serves[CPU]
 	if b == nil {
 		return errors.ErrUnsupported
 	}
-	return b.weigh(g.dirs[b], weight)
+	idle, weight := int64(0), 1.0
+	if on {
+		idle, weight = 1, backgroundWeight
+	}
+	err := write(g.dirs[b], "cpu.idle", idle)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b.weigh(g.dirs[b], weight)
+	}
+	return err
 }
+
+// backgroundWeight is the weight of a group in the background, of a usual one's.
+const backgroundWeight = 0.05
 
 // Usage reads what the group has used; what nobody measures is 0. It costs a
 // read of three open files.

@@ -213,5 +213,16 @@ func hasSwap(root string) bool {
 }
 
 func write(dir, file string, value int64) error {
-	return os.WriteFile(filepath.Join(dir, file), strconv.AppendInt(nil, value, 10), 0)
+	return writeText(dir, file, strconv.FormatInt(value, 10))
+}
+
+// writeText writes a file that the kernel has made: without it, the error is
+// [fs.ErrNotExist].
+func writeText(dir, file, text string) error {
+	f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }

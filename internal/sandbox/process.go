@@ -68,7 +68,7 @@ func (p *Process) ID() int { return p.id }
 // Background gives an adopted process a low priority until [Process.Foreground],
 // where the host has groups for that.
 func (p *Process) Background() error {
-	err := p.group.Weigh(backgroundWeight)
+	err := p.group.Background(true)
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = nil
 	}
@@ -77,7 +77,7 @@ func (p *Process) Background() error {
 
 // Foreground ends the low priority of a process in the background.
 func (p *Process) Foreground() error {
-	err := p.group.Weigh(1)
+	err := p.group.Background(false)
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = nil
 	}

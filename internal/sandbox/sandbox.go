@@ -314,7 +314,7 @@ func (s *Sandbox) group(spec Spec) (*cgroup.Group, error) {
 	}
 	err = group.Limit(cgroup.Limits(spec.Limits))
 	if spec.Background && err == nil {
-		if err = group.Weigh(backgroundWeight); errors.Is(err, errors.ErrUnsupported) {
+		if err = group.Background(true); errors.Is(err, errors.ErrUnsupported) {
 			err = nil // it is nice instead
 		}
 	}

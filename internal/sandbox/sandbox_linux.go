@@ -27,8 +27,7 @@ const (
 	defaultMaxFiles = 4096
 	defaultTasks    = 512
 
-	backgroundWeight = 0.05 // of a group's usual weight
-	backgroundNice   = 10
+	backgroundNice = 10
 
 	insideID     = 1000 // the user and group id that a process finds itself under
 	buildTimeout = 30 * time.Second

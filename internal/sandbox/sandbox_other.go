@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	defaultTmpBytes  = 512 << 20
-	defaultMaxFiles  = 4096
-	defaultTasks     = 512
-	backgroundWeight = 1
+	defaultTmpBytes = 512 << 20
+	defaultMaxFiles = 4096
+	defaultTasks    = 512
 )
 
 // plan is of no use here.
