@@ -20,6 +20,7 @@ type Process struct {
 	parent     *Process  // that it was adopted from; nil if it was started
 	cmd        *exec.Cmd // nil if it was adopted
 	id         int
+	uid        int    // on the host, taken for it; 0: it has another's
 	pidfd      int    // -1 where there is no such thing
 	space      uint64 // its process namespace; 0 if that is the host's
 	group      *cgroup.Group

@@ -264,8 +264,11 @@ func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
 func (s *Sandbox) launch(p *Process, req start) error {
 	mode := req.plan.Mode
 	if mode.Identity {
-		req.plan.UID = s.options.FirstUID + s.nextUID
-		s.nextUID = (s.nextUID + 1) % s.options.UIDs
+		var err error
+		if p.uid, err = s.takeUID(); err != nil {
+			return err
+		}
+		req.plan.UID = p.uid
 	}
 	argument, err := json.Marshal(req.plan)
 	if err != nil {
@@ -288,6 +291,25 @@ func (s *Sandbox) launch(p *Process, req start) error {
 	runtime.KeepAlive(files)
 	p.id = p.cmd.Process.Pid
 	return nil
+}
+
+// takeUID returns a user id that no process has which was started and not waited
+// for yet. Only the thread that starts processes calls it.
+func (s *Sandbox) takeUID() (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := make(map[int]bool, len(s.live))
+	for p := range s.live {
+		taken[p.uid] = true
+	}
+	for range s.options.UIDs {
+		uid := s.options.FirstUID + s.nextUID
+		s.nextUID = (s.nextUID + 1) % s.options.UIDs
+		if !taken[uid] {
+			return uid, nil
+		}
+	}
+	return 0, fmt.Errorf("all %d user ids are those of running processes", s.options.UIDs)
 }
 
 // attributes are how a child comes to be in its namespaces.

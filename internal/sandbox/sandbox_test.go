@@ -35,7 +35,12 @@ func TestMain(m *testing.M) {
 // run starts a sandbox for a test.
 func run(t *testing.T) *Sandbox {
 	t.Helper()
-	s, err := Open(Options{})
+	return runWith(t, Options{})
+}
+
+func runWith(t *testing.T, o Options) *Sandbox {
+	t.Helper()
+	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +258,53 @@ func TestBackgroundPriorityCanBeUndone(t *testing.T) {
 	after, _ := lines.ReadString('\n')
 	if before != "10\n" || after != "0\n" {
 		t.Errorf("its niceness was %q, then %q; want 10, then 0", before, after)
+	}
+}
+
+// TestAUserIDIsNotGivenToASecondProcessWhileItsFirstRuns starts more processes
+// than there are user ids.
+func TestAUserIDIsNotGivenToASecondProcessWhileItsFirstRuns(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a plain user has one id")
+	}
+	s := runWith(t, Options{FirstUID: 0x70000000, UIDs: 3})
+	spec := Spec{Path: "/bin/sh", Args: []string{"-c", "read line"}, Env: []string{"PATH=/bin:/usr/bin"}, Mounts: tools(), Files: nil}
+	seen := map[int]bool{}
+	var live []*Process
+	for range 3 {
+		in, hold, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer hold.Close()
+		spec.Args = []string{"-c", "read line <&3"}
+		spec.Files = []*os.File{in}
+		p, err := s.Start(t.Context(), spec)
+		in.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		live, seen[p.uid] = append(live, p), true
+	}
+	if len(seen) != 3 {
+		t.Errorf("three processes have the ids %v", seen)
+	}
+	if p, err := s.Start(t.Context(), spec); err == nil {
+		t.Errorf("a fourth process has the id %d", p.uid)
+		_ = p.Kill()
+		p.Wait()
+	}
+	freed := live[1].uid
+	_ = live[1].Kill()
+	live[1].Wait()
+	p, err := s.Start(t.Context(), Spec{Path: "/bin/sh", Args: []string{"-c", "exit"}, Env: []string{"PATH=/bin:/usr/bin"}, Mounts: tools()})
+	if err != nil || p.uid != freed {
+		t.Fatalf("after an end the id is %v, %v, want %d", p, err, freed)
+	}
+	p.Wait()
+	for _, i := range []int{0, 2} {
+		_ = live[i].Kill()
+		live[i].Wait()
 	}
 }
 
