@@ -9,17 +9,26 @@ import (
 	"time"
 )
 
-// body returns a paced body that its sender writes.
-func body(send func(w *io.PipeWriter)) *pace {
+// body returns a paced body that its sender writes, which ends before the test.
+func body(t *testing.T, send func(w *io.PipeWriter)) *pace {
+	t.Helper()
 	r, w := io.Pipe()
-	go send(w)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		send(w)
+	}()
+	t.Cleanup(func() {
+		r.Close()
+		<-sent
+	})
 	return &pace{ReadCloser: r, cut: func() { r.CloseWithError(os.ErrDeadlineExceeded) }}
 }
 
 func TestABodyThatTricklesIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		n, err := io.Copy(io.Discard, body(func(w *io.PipeWriter) {
+		n, err := io.Copy(io.Discard, body(t, func(w *io.PipeWriter) {
 			for {
 				if _, err := w.Write(make([]byte, 1000)); err != nil {
 					return
@@ -36,7 +45,7 @@ func TestABodyThatTricklesIsCutOff(t *testing.T) {
 func TestABodyThatStopsIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		_, err := io.Copy(io.Discard, body(func(w *io.PipeWriter) { _, _ = w.Write(make([]byte, 1<<20)) }))
+		_, err := io.Copy(io.Discard, body(t, func(w *io.PipeWriter) { _, _ = w.Write(make([]byte, 1<<20)) }))
 		if !errors.Is(err, errSlow) || time.Since(began) != paceWindow {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
@@ -46,7 +55,7 @@ func TestABodyThatStopsIsCutOff(t *testing.T) {
 // The sender has 2 KiB/s, and the platform takes its time, which does not count.
 func TestABodyAtTheLeastPaceIsReadWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := body(func(w *io.PipeWriter) {
+		p := body(t, func(w *io.PipeWriter) {
 			for range 100 {
 				_, _ = w.Write(make([]byte, 2048))
 				time.Sleep(time.Second)
