@@ -19,8 +19,9 @@ import (
 type Key struct {
 	Scope string
 	Hash  [sha256.Size]byte
-	// Tenant is whose part of the cache the entries of Scope take: a project. "" is
-	// the tenant that an earlier key of Scope had, or else Scope itself.
+	// Tenant is whose part of the cache the entries of Scope take, and of the
+	// places for makings: a project. "" is a tenant of the places, too; for the
+	// entries it is the tenant of an earlier key of Scope, or else Scope itself.
 	Tenant string
 }
 

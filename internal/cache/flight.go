@@ -57,8 +57,6 @@ type Making struct {
 	// is any time.
 	Since time.Time
 
-	// Tenant divides with others what makings may take: a project. "" is one, too.
-	Tenant string
 	// ID names the making for what it asks for in turn; "" is no name. Within is the
 	// ID of the making that the request is part of, which waits for this one; "" is
 	// none. IDs are secrets.
@@ -131,7 +129,7 @@ func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leade
 		case err != nil:
 			return nil, false, err
 		case leader:
-			return f, true, c.flights.hand(ctx, f, c.flights.making.ask(how.Tenant, key.Scope))
+			return f, true, c.flights.hand(ctx, f, c.flights.making.ask(key.Tenant, key.Scope))
 		case !f.began.Before(how.Since):
 			return f, false, nil
 		}
@@ -170,7 +168,7 @@ func (c *Cache) Refresh(ctx context.Context, key Key, how Making) bool {
 	if c.Failed(key, time.Now()) {
 		return false
 	}
-	p := c.flights.refresh.try(how.Tenant, key.Scope)
+	p := c.flights.refresh.try(key.Tenant, key.Scope)
 	if p == nil {
 		return false
 	}
@@ -210,7 +208,7 @@ func (c *Cache) join(key Key, how Making, waits bool) (f *Flight, leader bool, e
 		f.serve(within)
 		return f, false, nil
 	}
-	if !fs.all.Take(how.Tenant) {
+	if !fs.all.Take(key.Tenant) {
 		return nil, false, ErrBusy
 	}
 	create := func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) }
@@ -300,7 +298,7 @@ func (fs *flights) settled(f *Flight, kept bool) {
 	defer fs.mu.Unlock()
 	delete(fs.byKey, f.key)
 	delete(fs.byID, f.how.ID)
-	fs.all.Give(f.how.Tenant)
+	fs.all.Give(f.key.Tenant)
 	if kept {
 		delete(fs.failed, f.key)
 		return
@@ -389,10 +387,10 @@ func (f *Flight) Leave() {
 // [ErrOnce], [ErrStopped], the maker's or the cause that ended ctx.
 func (f *Flight) Wait(ctx context.Context) (*Entry, error) {
 	fs := f.c.flights
-	if !fs.wait(f.how.Tenant) {
+	if !fs.wait(f.key.Tenant) {
 		return nil, ErrBusy
 	}
-	defer fs.waited(f.how.Tenant)
+	defer fs.waited(f.key.Tenant)
 	select {
 	case <-f.landed:
 	case <-ctx.Done():

@@ -12,18 +12,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// of returns how the page is made for a tenant.
-func (p page) of(tenant string) cache.Making {
-	how := p.making()
-	how.Tenant = tenant
-	return how
-}
-
 // hang begins so many makings of a tenant that do not end before gate is closed.
 func hang(t *testing.T, c *cache.Cache, tenant, scope string, n int, gate chan struct{}) (begun int) {
 	t.Helper()
 	for i := range n {
-		f, _, err := c.Make(t.Context(), cache.NewKey(scope, fmt.Sprint("/", i)), page{wait: gate, use: cache.Kept}.of(tenant))
+		f, _, err := c.Make(t.Context(), keyOf(tenant, scope, fmt.Sprint("/", i)), page{wait: gate, use: cache.Kept}.making())
 		if errors.Is(err, cache.ErrBusy) {
 			continue
 		}
@@ -40,7 +33,7 @@ func hang(t *testing.T, c *cache.Cache, tenant, scope string, n int, gate chan s
 // makes reports whether a page that nothing holds up is made now.
 func makes(t *testing.T, c *cache.Cache, tenant, scope string) bool {
 	t.Helper()
-	f, _, err := c.Make(t.Context(), cache.NewKey(scope, "/quick"), page{body: "quick", use: cache.Kept}.of(tenant))
+	f, _, err := c.Make(t.Context(), keyOf(tenant, scope, "/quick"), page{body: "quick", use: cache.Kept}.making())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +82,7 @@ func TestHangingRefreshesOfOneTenantLeaveThoseOfOthers(t *testing.T) {
 		begun := map[string]int{}
 		for i := range 100 {
 			for _, scope := range []string{"dpl_1", "dpl_2", "dpl_3"} {
-				if c.Refresh(t.Context(), cache.NewKey(scope, fmt.Sprint("/", i)), p.of("busy")) {
+				if c.Refresh(t.Context(), keyOf("busy", scope, fmt.Sprint("/", i)), p.making()) {
 					begun[scope]++
 				}
 			}
@@ -98,7 +91,7 @@ func TestHangingRefreshesOfOneTenantLeaveThoseOfOthers(t *testing.T) {
 		if diff := cmp.Diff(map[string]int{"dpl_1": 3, "dpl_2": 3, "dpl_3": 2}, begun); diff != "" { // half of all
 			t.Errorf("refreshes of the busy tenant (-want +got):\n%s", diff)
 		}
-		if !c.Refresh(t.Context(), cache.NewKey("dpl_4", "/"), page{body: "new", use: cache.Kept}.of("quiet")) {
+		if !c.Refresh(t.Context(), keyOf("quiet", "dpl_4", "/"), page{body: "new", use: cache.Kept}.making()) {
 			t.Error("a refresh of a tenant that has none under way is not begun")
 		}
 		synctest.Wait()
@@ -128,13 +121,13 @@ func TestQueuedMakingsOfTenantsTakeTurns(t *testing.T) {
 		hang(t, c, "first", "dpl_0", 1, gate)
 		var order []string
 		ask := func(tenant, path string) {
-			how := page{use: cache.Kept}.of(tenant)
+			how := page{use: cache.Kept}.making()
 			own := how.Make
 			how.Make = func(ctx context.Context) (*cache.Draft, error) {
 				order = append(order, tenant) // one at a time is made
 				return own(ctx)
 			}
-			f, _ := mustMake(t, c, cache.NewKey("dpl_"+tenant, path), how)
+			f, _ := mustMake(t, c, keyOf(tenant, "dpl_"+tenant, path), how)
 			f.Leave()
 			synctest.Wait()
 		}

@@ -77,7 +77,7 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" "+viaName)
 	delete(req.Header, hopsHeader)
 	if _, own := (*x.edge.hosts.Load())[hostname(target.Host)]; own { // the count is for the platform alone
-		req.Header[hopsHeader] = x.edge.hops.after(x.hops)
+		req.Header[hopsHeader] = x.edge.hops.within(x.hops, x.within)
 	}
 	return req.WithContext(x.req.Context()), nil
 }
