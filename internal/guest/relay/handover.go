@@ -21,7 +21,7 @@ import (
 // program. See [guest.Receive].
 type handover struct {
 	watch   *watch
-	control *control
+	control *guest.Sender
 	port    uint16       // $PORT
 	ipc     net.Listener // nil: there is no place for one
 
@@ -31,7 +31,7 @@ type handover struct {
 	address *net.TCPAddr // of the server, once it is ready
 }
 
-func newHandover(w *watch, c *control) (*handover, error) {
+func newHandover(w *watch, c *guest.Sender) (*handover, error) {
 	h := &handover{watch: w, control: c, spoken: make(chan struct{}), started: make(chan guest.ServerStarted, 1)}
 	free, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
 	if err != nil {
@@ -92,7 +92,7 @@ func (h *handover) tell(raw []byte) {
 		return
 	}
 	if m.Type != guest.TypeServerStarted {
-		h.control.pass(raw)
+		h.control.Pass(raw)
 		return
 	}
 	var s guest.ServerStarted

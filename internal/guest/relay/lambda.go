@@ -28,7 +28,7 @@ const (
 // requests, one at a time.
 type lambda struct {
 	spec    guest.Activate
-	control *control
+	control *guest.Sender
 	events  event // how requests look to the program
 	api     net.Listener
 
@@ -72,7 +72,7 @@ func (e *lambdaError) text() string {
 	return text
 }
 
-func newLambda(spec guest.Activate, c *control) (*lambda, error) {
+func newLambda(spec guest.Activate, c *guest.Sender) (*lambda, error) {
 	api, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // as long as the process lives
 	if err != nil {
 		return nil, fmt.Errorf("listen for the program: %w", err)
@@ -134,7 +134,7 @@ func (l *lambda) answer(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	end := guest.End{Context: about}
-	defer func() { l.control.send(guest.TypeEnd, end) }()
+	defer func() { l.control.Send(guest.TypeEnd, end) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
 	if err != nil {
 		end.Error = fail(w, "the request's body: "+err.Error())
@@ -197,7 +197,7 @@ func (l *lambda) complain(about guest.Context, e *lambdaError) {
 			text = append(append(text, "\n    "...), line...)
 		}
 	}
-	l.control.send(guest.TypeLog, guest.Log{Context: about, Message: text, Level: "error"})
+	l.control.Send(guest.TypeLog, guest.Log{Context: about, Message: text, Level: "error"})
 }
 
 // routes is the API, for the program.

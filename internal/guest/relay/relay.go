@@ -20,7 +20,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -45,7 +44,7 @@ func Main() {
 
 // relay is the state of one.
 type relay struct {
-	control  *control
+	control  *guest.Sender
 	messages *guest.Reader
 	listener net.Listener // of the supervisor's connections
 	spec     guest.Activate
@@ -54,20 +53,16 @@ type relay struct {
 
 // run is the life of a relay; its result is the status to exit with.
 func run() (int, error) {
-	conn, err := inheritConn()
-	if err != nil {
-		return 0, err
-	}
-	listener, err := inheritListener()
+	conn, listener, err := guest.Inherit()
 	if err != nil {
 		return 0, err
 	}
 	if err := guard(); err != nil {
 		return 0, err
 	}
-	r := &relay{control: &control{w: conn}, messages: guest.NewReader(conn), listener: listener}
+	r := &relay{control: guest.NewSender(conn), messages: guest.NewReader(conn), listener: listener}
 	starter := newStarter() // what takes time is done before there is a function
-	r.control.send(guest.TypeParked, struct{}{})
+	r.control.Send(guest.TypeParked, struct{}{})
 	m, err := r.messages.Next()
 	if errors.Is(err, io.EOF) {
 		return 0, nil
@@ -79,26 +74,6 @@ func run() (int, error) {
 		return 0, err
 	}
 	return r.serve(starter)
-}
-
-func inheritConn() (net.Conn, error) {
-	file := os.NewFile(guest.ControlFD, "control")
-	defer file.Close()
-	conn, err := net.FileConn(file)
-	if err != nil {
-		return nil, fmt.Errorf("the control socket: %w", err)
-	}
-	return conn, nil
-}
-
-func inheritListener() (net.Listener, error) {
-	file := os.NewFile(guest.ListenerFD, "listener")
-	defer file.Close()
-	listener, err := net.FileListener(file)
-	if err != nil {
-		return nil, fmt.Errorf("the listening socket: %w", err)
-	}
-	return listener, nil
 }
 
 // serve starts the program, says when it takes requests, and ends with it.
@@ -118,7 +93,7 @@ func (r *relay) serve(starter *starter) (int, error) {
 	}
 	r.program, err = starter.start(r.spec, env)
 	if err != nil {
-		r.control.send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: 1, Message: err.Error()})
+		r.control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: 1, Message: err.Error()})
 		return 1, nil
 	}
 	ready := make(chan error, 1)
@@ -126,7 +101,7 @@ func (r *relay) serve(starter *starter) (int, error) {
 		started, err := face.ready(ctx)
 		if err == nil {
 			started.InitDuration = float64(time.Since(began).Microseconds()) / 1000
-			r.control.send(guest.TypeServerStarted, started)
+			r.control.Send(guest.TypeServerStarted, started)
 		}
 		ready <- err
 	}()
@@ -146,7 +121,7 @@ func (r *relay) serve(starter *starter) (int, error) {
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		r.control.send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: 1, Message: err.Error()})
+		r.control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: 1, Message: err.Error()})
 		r.program.kill()
 		return 1, nil
 	}
@@ -166,7 +141,7 @@ var errExited = errors.New("the program has exited")
 // exited tells how the program ended, and returns a status that tells it, too.
 func (r *relay) exited() int {
 	how, status := r.program.end()
-	r.control.send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: status, Message: how})
+	r.control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: status, Message: how})
 	return status
 }
 
@@ -192,24 +167,4 @@ func (r *relay) face(s *starter) (face, []string, error) {
 		return nil, nil, err
 	}
 	return h, h.environment(), nil
-}
-
-// control sends messages to the supervisor, one at a time.
-type control struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-// send sends a message. Without a supervisor there is nobody to tell.
-func (c *control) send(kind string, payload any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_ = guest.Write(c.w, kind, payload)
-}
-
-// pass sends a message as it is, without the NUL that ends it.
-func (c *control) pass(raw []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, _ = c.w.Write(append(raw, 0)) // as above
 }
