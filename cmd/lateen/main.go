@@ -11,6 +11,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/daemon"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
+	"github.com/lateen-dev/lateen/internal/guest/wasi"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
@@ -18,6 +19,7 @@ import (
 func main() {
 	sandbox.Child() // a process that walls are built around starts here, and ends
 	relay.Main()    // as does what talks to a function's own program
+	wasi.Main()     // and what runs a function's WebAssembly module
 	ctx, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

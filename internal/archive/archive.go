@@ -21,8 +21,10 @@ import (
 )
 
 const (
-	// Max is how many bytes one archive has at most, as an agent sends it.
-	Max = 64 << 20
+	// Max is how many bytes one archive has at most, as an agent sends it, and
+	// MaxModule one of a WebAssembly module, whose code is compiled ahead.
+	Max       = 64 << 20
+	MaxModule = 256 << 20
 
 	maxFiles  = 20_000
 	maxIndex  = 4 << 20 // bytes
@@ -51,6 +53,7 @@ type Store struct {
 type Archive struct {
 	Dir              string // where it is; what is dropped is gone from there
 	Scripts, Imports bool   // what it has: a file, and a directory
+	Modules          bool   // so, another directory
 	Size             int64  // bytes that it takes
 
 	used time.Time
@@ -120,6 +123,7 @@ func inspect(dir string) (*Archive, error) {
 		found.Size += info.Size()
 		found.Scripts = found.Scripts || path == filepath.Join(dir, "scripts")
 		found.Imports = found.Imports || strings.HasPrefix(path, filepath.Join(dir, "imports")+string(filepath.Separator))
+		found.Modules = found.Modules || strings.HasPrefix(path, filepath.Join(dir, "modules")+string(filepath.Separator))
 		return nil
 	})
 	return found, err
@@ -146,11 +150,12 @@ func (a *Store) Find(key lateen.FunctionKey, tag string) *Archive {
 		return nil
 	}
 	found.used = time.Now()
-	return &Archive{Dir: found.Dir, Scripts: found.Scripts, Imports: found.Imports, Size: found.Size}
+	return &Archive{Dir: found.Dir, Scripts: found.Scripts, Imports: found.Imports, Modules: found.Modules, Size: found.Size}
 }
 
-// Put stores what an agent packed, in the place of what there was.
-func (a *Store) Put(key lateen.FunctionKey, tag string, packed io.Reader) error {
+// Put stores what an agent packed, at most so many bytes, in the place of what
+// there was.
+func (a *Store) Put(key lateen.FunctionKey, tag string, packed io.Reader, most int64) error {
 	name, ok := a.name(key, tag)
 	if !ok {
 		return fmt.Errorf("%q and %q name no archive", key, tag)
@@ -161,7 +166,7 @@ func (a *Store) Put(key lateen.FunctionKey, tag string, packed io.Reader) error 
 		return fmt.Errorf("store an archive: %w", err)
 	}
 	defer os.RemoveAll(work) //nolint:errcheck // it is gone unless something else failed
-	if err := unpack(work, io.LimitReader(packed, Max)); err != nil {
+	if err := unpack(work, io.LimitReader(packed, most)); err != nil {
 		return fmt.Errorf("store an archive: %w", err)
 	}
 	made, err := inspect(work)
@@ -174,7 +179,7 @@ func (a *Store) Put(key lateen.FunctionKey, tag string, packed io.Reader) error 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.removeLocked(name)
-	if !made.Scripts && !made.Imports {
+	if !made.Scripts && !made.Imports && !made.Modules {
 		return nil // nothing was compiled
 	}
 	err = os.MkdirAll(filepath.Dir(at), 0o755)
@@ -216,7 +221,7 @@ func unpack(dir string, packed io.Reader) error {
 	for _, file := range files {
 		name, isText := file[0].(string)
 		size, isNumber := file[1].(float64)
-		if !isText || !isNumber || !filepath.IsLocal(name) || size < 0 || size > Max {
+		if !isText || !isNumber || !filepath.IsLocal(name) || size < 0 || size > MaxModule {
 			return fmt.Errorf("its index names %v", file)
 		}
 		dirs[filepath.Dir(filepath.Clean(name))] = true

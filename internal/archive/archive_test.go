@@ -25,7 +25,7 @@ func newArchives(t *testing.T, dir string, limit int64, build string) *Store {
 
 func mustPut(t *testing.T, a *Store, key lateen.FunctionKey, files ...string) {
 	t.Helper()
-	if err := a.Put(key, "abc", bytes.NewReader(archivetest.Packed(t, files...))); err != nil {
+	if err := a.Put(key, "abc", bytes.NewReader(archivetest.Packed(t, files...)), Max); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -125,16 +125,16 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 		"deep":                  archivetest.Packed(t, strings.Repeat("d/", 20)+"x", ""),
 		"of many directories":   archivetest.Packed(t, directories(100)...),
 	} {
-		if err := a.Put(key, "abc", bytes.NewReader(sent)); err == nil {
+		if err := a.Put(key, "abc", bytes.NewReader(sent), Max); err == nil {
 			t.Errorf("%s: it was taken", name)
 		}
 	}
 	for _, tag := range []string{"", "../x", "a/b", ".."} {
-		if err := a.Put(key, tag, bytes.NewReader(archivetest.Packed(t, "scripts", "x"))); err == nil {
+		if err := a.Put(key, tag, bytes.NewReader(archivetest.Packed(t, "scripts", "x")), Max); err == nil {
 			t.Errorf("the tag %q was taken", tag)
 		}
 	}
-	if err := a.Put("../../dpl", "abc", bytes.NewReader(archivetest.Packed(t, "scripts", "x"))); err == nil {
+	if err := a.Put("../../dpl", "abc", bytes.NewReader(archivetest.Packed(t, "scripts", "x")), Max); err == nil {
 		t.Error("a key that climbs was taken")
 	}
 	if a.Find(key, "abc") != nil {

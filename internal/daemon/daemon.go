@@ -27,9 +27,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/edge"
 	"github.com/lateen-dev/lateen/internal/egress"
-	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/local"
-	"github.com/lateen-dev/lateen/internal/engine/wasi"
 	"github.com/lateen-dev/lateen/internal/fleet"
 	"github.com/lateen-dev/lateen/internal/observe"
 	"github.com/lateen-dev/lateen/internal/secret"
@@ -78,7 +76,7 @@ type Daemon struct {
 type paths struct {
 	root                                                              string
 	database, key, token, artifacts, trees, builds, cache, logs, runs string
-	runtimes, histories, archives, modules, demand                    string
+	runtimes, histories, archives, demand                             string
 }
 
 func pathsIn(root string) paths {
@@ -86,7 +84,6 @@ func pathsIn(root string) paths {
 	return paths{
 		root: root, database: in("lateen.db"), key: in("key"), token: in("token"), artifacts: in("artifacts"), trees: in("trees"),
 		builds: in("builds"), cache: in("cache"), logs: in("logs"), runs: in("run"), runtimes: in("runtimes"), histories: in("histories"), archives: in("archives"), demand: in("demand.json"),
-		modules: in("modules"),
 	}
 }
 
@@ -235,13 +232,9 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	modules, err := wasi.New(ctx, wasi.Options{Dir: at.modules, Trees: c.trees.Dir, Logs: c.logs})
-	if err != nil {
-		return err
-	}
 	serving.engine = functions
 	serving.fleet = fleet.New(fleet.Options{
-		Engine: engine.ByRuntime{Engines: map[string]engine.Engine{wasi.Runtime: modules}, Others: functions}, Log: c.tel.Log("fleet"), Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
+		Engine: functions, Log: c.tel.Log("fleet"), Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
 		Total: o.Instances, Memory: fleetMemory(o), KeepAlive: o.KeepAlive, Histories: at.histories, Grace: o.DrainTimeout, Duration: o.Duration, MaxDuration: o.MaxDuration,
 	})
 	verbs, err := control.New(control.Options{
@@ -292,7 +285,6 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		{"telemetry", c.tel.Run},
 		{"observe", c.logs.Run},
 		{"cache", c.kept.Run},
-		{"modules", modules.Run},
 		{"engine", functions.Run},
 		{"fleet", serving.fleet.Run},
 		{"preparer", serving.preparer.Run},

@@ -17,12 +17,14 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/daemon"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
+	"github.com/lateen-dev/lateen/internal/guest/wasi"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.Child()
 	relay.Main()
+	wasi.Main()
 	switch {
 	case len(os.Args) > 2 && os.Args[1] == platformMode:
 		if err := platformMain(os.Args[2]); err != nil {

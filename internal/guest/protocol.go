@@ -50,6 +50,7 @@ type Activate struct {
 	Lambda      *Lambda  `json:"lambda,omitempty"`   // of a program: it asks the AWS Lambda Runtime API for its requests
 	Archive     *Archive `json:"archive,omitempty"`  // to load from
 	Record      bool     `json:"record,omitempty"`   // remember what an archive is made of
+	Memory      int      `json:"memory,omitempty"`   // MiB that a module may use, all requests together; 0: no bound
 	Template    string   `json:"template,omitempty"` // path of [ForkLibrary]: it will be asked to fork
 }
 
@@ -59,6 +60,7 @@ type Archive struct {
 	Dir     string `json:"dir"`
 	Scripts bool   `json:"scripts"` // has code of CommonJS modules
 	Imports bool   `json:"imports"` // has code of ECMAScript modules
+	Modules bool   `json:"modules"` // has code of a WebAssembly module
 }
 
 // Zygote has a parked guest of Node.js fork others into empty sandboxes, for as

@@ -88,7 +88,7 @@ func TestBrokenArchivesAreReplaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.known.with(spec.Key, func(a *acquaintance) { a.busy = true }) // until it was used
-			if err := s.archives.Put(spec.Key, tag, bytes.NewReader(archivetest.Packed(t, "scripts", scripts))); err != nil {
+			if err := s.archives.Put(spec.Key, tag, bytes.NewReader(archivetest.Packed(t, "scripts", scripts)), archive.Max); err != nil {
 				t.Fatal(err)
 			}
 			s.known.with(spec.Key, func(a *acquaintance) { a.busy, a.refined, a.prepared = false, false, time.Time{} })

@@ -30,7 +30,7 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	case ctx.Err() != nil:
 		if errors.Is(err, upstream.ErrUnsent) {
 			i.forget(c) // the process will say nothing about it
-		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.prepares {
+		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.answers {
 			i.doubt(ctx)
 		}
 		return context.Cause(ctx)

@@ -36,10 +36,13 @@ type instance struct {
 	first     sync.Once   // answer
 	began     time.Time
 	prepares  bool      // later starts of it can be made cheaper
+	answers   bool      // its agent answers questions
 	template  *template // it was forked from; nil: from none
 	spare     bool      // before anybody asked for it
 	lesson    lesson
 	rehearsal bool // nobody hears of it, and nothing that it says counts
+
+	loadWithin time.Duration // that loading may take
 
 	loaded chan error    // takes one value: nil once the code is loaded
 	done   chan struct{} // closed once it takes no more requests
@@ -60,7 +63,7 @@ func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *wo
 		worker: w, engine: e, spec: spec,
 		id:     lateen.NewID[lateen.InstanceID]("ins_", time.Now()),
 		memory: int64(cmp.Or(spec.Function.Memory, e.o.Memory)) << 20,
-		booted: w.process.CPU(),
+		booted: w.process.CPU(), loadWithin: e.o.LoadTimeout,
 		loaded: make(chan error, 1), done: make(chan struct{}), idle: make(chan struct{}),
 	}
 	source := "function"
@@ -90,7 +93,7 @@ func (i *instance) load(ctx context.Context, tree string, l lesson) error {
 	err = i.activate(guest.Activate{
 		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
 		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(), Interpreter: i.interpreter,
-		Archive: archive, Record: l.record, Template: l.template,
+		Archive: archive, Record: l.record, Template: l.template, Memory: cmp.Or(f.Memory, i.engine.o.Memory),
 	}, i.receive)
 	if err != nil {
 		return i.abandon(err)
@@ -111,7 +114,7 @@ func (i *instance) abandon(err error) error {
 // await returns once the code is loaded. After an error there is no instance.
 func (i *instance) await(ctx context.Context) error {
 	var err error
-	timeout := time.NewTimer(i.engine.o.LoadTimeout)
+	timeout := time.NewTimer(i.loadWithin)
 	defer timeout.Stop()
 	select {
 	case err = <-i.loaded:
@@ -125,7 +128,7 @@ func (i *instance) await(ctx context.Context) error {
 			err = i.death()
 		}
 	case <-timeout.C:
-		err = fmt.Errorf("it took longer than %v", i.engine.o.LoadTimeout)
+		err = fmt.Errorf("it took longer than %v", i.loadWithin)
 	case <-ctx.Done():
 		i.Kill()
 		return context.Cause(ctx)

@@ -100,6 +100,7 @@ type Engine struct {
 	templates   templates
 	zygotes     zygotes
 	known       known
+	modules     modules
 	visitTime   time.Duration // that a function has to answer while it is prepared
 	preparing   *rounds.Line[lateen.ProjectID, preparation]
 
@@ -130,6 +131,7 @@ func New(o Options) (*Engine, error) {
 	e.preparing = rounds.New[lateen.ProjectID, preparation](maxPreparing)
 	e.archiveFrom, e.visitTime = defaultWorthwhile, visitTimeout
 	e.templates.wake = make(chan struct{}, 1)
+	e.modules.places.all = compileAtOnce
 	if guest.Forks() {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}
@@ -222,6 +224,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.ended = true
 	e.mu.Unlock()
+	e.modules.endAll()
 	end()
 	<-started // which has killed what was left
 	e.work.Wait()
@@ -254,6 +257,11 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 	tree, err := e.o.Trees(ctx, spec.Function.Tree)
 	if err != nil {
 		return nil, fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
+	}
+	if r.compiles {
+		if err := e.compiled(ctx, r, spec, true); err != nil {
+			return nil, err
+		}
 	}
 	defer e.rush.Enter()()
 	return e.start(ctx, r, spec, tree, notice)

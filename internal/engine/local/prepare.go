@@ -33,6 +33,9 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 	if err != nil {
 		return err
 	}
+	if r.compiles {
+		return e.compiled(ctx, r, spec, false)
+	}
 	if !r.warm {
 		return r.blanks.Find(ctx) // it is not the agent of Node.js that loads it
 	}
@@ -64,7 +67,7 @@ func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpe
 		return fmt.Errorf("archive %s: %w", spec.Name, err)
 	}
 	defer resp.Body.Close()
-	if err := e.archives.Put(spec.Key, i.tag, resp.Body); err != nil {
+	if err := e.archives.Put(spec.Key, i.tag, resp.Body, archive.Max); err != nil {
 		return err
 	}
 	e.known.with(spec.Key, func(a *acquaintance) {

@@ -29,17 +29,20 @@ const (
 func (e *Engine) programs() *runner {
 	return &runner{
 		name: programsName, watches: true,
-		find: func(context.Context) (command, error) {
-			self, err := os.Executable()
-			if err == nil {
-				err = e.reachable(filepath.Dir(self))
-			}
-			if err != nil {
-				return command{}, fmt.Errorf("find this program: %w", err)
-			}
-			return command{path: self, args: []string{relay.Argument}, mounts: []sandbox.Mount{{Host: self, Guest: guestRelay}}}, nil
-		},
+		find: func(context.Context) (command, error) { return e.self(relay.Argument) },
 	}
+}
+
+// self is this same program as a guest, which the argument tells it to be.
+func (e *Engine) self(argument string) (command, error) {
+	self, err := os.Executable()
+	if err == nil {
+		err = e.reachable(filepath.Dir(self))
+	}
+	if err != nil {
+		return command{}, fmt.Errorf("find this program: %w", err)
+	}
+	return command{path: self, args: []string{argument}, mounts: []sandbox.Mount{{Host: self, Guest: guestRelay}}}, nil
 }
 
 // isProgram reports whether functions with this runtime bring a program.

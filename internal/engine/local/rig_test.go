@@ -66,7 +66,7 @@ func (r *rig) begin(t *testing.T, f lateen.Function, env map[string]string) (eng
 	defer cancel()
 	name := "/" + string(f.Tree)
 	i, err := r.Start(ctx, lateen.FunctionSpec{
-		Key: lateen.FunctionKey(name + f.Handler), Team: "team_1", Project: "prj_1", Deployment: "dpl_1", Name: name, Function: f, Env: env,
+		Key: lateen.NewFunctionKey("dpl_1", name+f.Handler), Team: "team_1", Project: "prj_1", Deployment: "dpl_1", Name: name, Function: f, Env: env,
 	})
 	if err == nil {
 		t.Cleanup(func() { end(i) })

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
+	"github.com/lateen-dev/lateen/internal/guest/wasi"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
@@ -19,9 +20,13 @@ type runner struct {
 	// watches says that a process takes descriptors of those that it starts, to
 	// know when they listen.
 	watches bool
-	forks   bool     // can be a zygote
-	env     []string // besides what every process has
-	reads   []string // variables that count only when a process boots
+	forks   bool // can be a zygote
+	// compiles says that a function's code is compiled in a process of its own,
+	// before the first process runs it.
+	compiles bool
+	offline  bool     // has no network but its own loopback
+	env      []string // besides what every process has
+	reads    []string // variables that count only when a process boots
 	// find returns what to execute. It may take as long as a download.
 	find func(ctx context.Context) (command, error)
 
@@ -47,7 +52,7 @@ func (e *Engine) findRunners() []*runner {
 		all = append(all, e.node(versions[i]))
 	}
 	all = append(all, e.programs())
-	all = append(all, e.bun())
+	all = append(all, e.bun(), e.webAssembly())
 	for _, p := range e.pythons {
 		all = append(all, p.runner(e))
 	}
@@ -72,6 +77,9 @@ func (e *Engine) runner(name string) *runner {
 func (e *Engine) runtimeFor(f *lateen.Function) (r *runner, notice string, err error) {
 	if isProgram(f.Runtime) {
 		return e.runner(programsName), "", nil
+	}
+	if f.Runtime == wasi.Runtime {
+		return e.runner(modulesName), "", nil
 	}
 	if isBun(f.Runtime) {
 		return e.runner(bunName), "", nil

@@ -57,7 +57,7 @@ func (e *Engine) startBlank(ctx context.Context, r *runner, spec lateen.Function
 	}
 	claimed := time.Now()
 	i := newInstance(ctx, e, spec, w)
-	i.began, i.prepares = began, r.warm
+	i.began, i.prepares, i.answers = began, r.warm, r.warm || r.compiles
 	if notice != "" {
 		i.say(lateen.LevelWarning, notice)
 	}
@@ -75,7 +75,7 @@ func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.Functio
 	emerge := func(w *worker, spare bool) (*instance, error) {
 		claimed := time.Now()
 		i := newInstance(ctx, e, spec, w)
-		i.began, i.prepares, i.template, i.spare = began, true, t, spare
+		i.began, i.prepares, i.answers, i.template, i.spare = began, true, true, t, spare
 		if err := w.process.Limit(i.limits()); err != nil {
 			e.o.Log.WarnContext(ctx, "an instance is not bounded", "instance", i.id, "err", err)
 		}
@@ -119,7 +119,7 @@ func (i *instance) emerge(ctx context.Context) error {
 // worthwhile is the archive that a process is to load a function from; nil where
 // that is faster without one.
 func (e *Engine) worthwhile(key lateen.FunctionKey, tag string) *archive.Archive {
-	if a := e.archives.Find(key, tag); a != nil && a.Size >= e.archiveFrom {
+	if a := e.archives.Find(key, tag); a != nil && (a.Size >= e.archiveFrom || a.Modules) {
 		return a
 	}
 	return nil

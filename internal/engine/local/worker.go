@@ -116,7 +116,7 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 	}
 	outside := new(outside)
 	network := outside.connector(ctx, e.o.Network)
-	if o.zygote {
+	if o.zygote || o.runner.offline {
 		network = nil
 	}
 	process, err := e.sandbox.Start(ctx, sandbox.Spec{
@@ -288,7 +288,7 @@ func (i *instance) moveIn(tree string, a *archive.Archive) (root string, known *
 	}
 	private := i.engine.sandbox.PrivateTmp()
 	if a != nil && i.process.Attach(a.Dir, guestArchive) == nil { // it may be gone by now
-		known = &guest.Archive{Dir: guestArchive, Scripts: a.Scripts, Imports: a.Imports}
+		known = &guest.Archive{Dir: guestArchive, Scripts: a.Scripts, Imports: a.Imports, Modules: a.Modules}
 		if !private {
 			known.Dir = a.Dir
 		}

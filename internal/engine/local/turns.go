@@ -1,4 +1,4 @@
-package wasi
+package local
 
 import (
 	"context"
@@ -8,11 +8,10 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// turns bounds how many modules compute at once: each takes a processor of the
-// Go runtime until it lets go of it, and nothing can make it do so but its end.
-// A project gets no more than are left for others, so that however many it asks
-// for, a few that come later find some, and of projects that wait the one that
-// has least comes first.
+// turns bounds how many modules are compiled at once: nothing but its end, or the
+// time that it may take, ends a compilation. A project gets no more turns than
+// are left for others, so that however many it asks for, a few projects that come
+// later find some, and of projects that wait the one with the fewest turns is next.
 type turns struct {
 	all int
 
@@ -22,13 +21,13 @@ type turns struct {
 	waiting []*turn                  // in order of arrival
 }
 
-// turn is a module that waits for its own.
+// turn is a compilation that waits for its own.
 type turn struct {
 	project lateen.ProjectID
 	comes   chan struct{} // closed once it has it
 }
 
-// take returns once a module of a project may compute, or ctx has ended.
+// take returns once a module of a project may be compiled, or ctx has ended.
 func (t *turns) take(ctx context.Context, project lateen.ProjectID) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -3,14 +3,14 @@ package wasi
 import (
 	"maps"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 )
 
 // environment is what the module finds in its environment: what the function
 // sets, and on top of it the request as CGI/1.1 (RFC 3875) and WAGI have it.
-func (x *exchange) environment() map[string]string {
-	req := x.req
+func environment(own map[string]string, req *http.Request) map[string]string {
 	host, port, err := net.SplitHostPort(req.Host)
 	scheme := req.Header.Get("X-Forwarded-Proto")
 	if scheme == "" {
@@ -22,12 +22,13 @@ func (x *exchange) environment() map[string]string {
 	if port == "" {
 		port = "80"
 	}
-	env := maps.Clone(x.instance.spec.Env)
+	env := maps.Clone(own)
 	if env == nil {
 		env = map[string]string{}
 	}
 	for name, values := range req.Header {
 		hidden := name == "Proxy" || // it would be taken for the setting of a proxy
+			strings.Contains(name, "_") || // it would be taken for a header with "-" in that place
 			strings.HasPrefix(name, "X-Vercel-Internal-") // they are for agents
 		if !hidden {
 			env["HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = strings.Join(values, ", ")

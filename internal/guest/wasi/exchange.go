@@ -1,0 +1,184 @@
+package wasi
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/lateen-dev/lateen/internal/guest"
+)
+
+// exchange is a request and the instance of the module that answers it.
+type exchange struct {
+	server *server
+	conn   *connection
+	about  guest.Context
+	req    *http.Request
+	ctx    context.Context //nolint:containedctx // it ends with the request
+	cancel context.CancelCauseFunc
+	memory *memory
+	out    *response
+	stderr *lines
+	fault  atomic.Pointer[guest.Fault] // why the request failed; nil: it did not
+}
+
+func newExchange(s *server, conn *connection, about guest.Context, w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{server: s, conn: conn, about: about, req: r, memory: &memory{budget: s.module.memory}}
+	x.ctx, x.cancel = context.WithCancelCause(r.Context())
+	x.out = newResponse(w)
+	x.stderr = &lines{say: x.log, gone: x.ctx.Err}
+	conn.owe(x.tell)
+	if r.ContentLength != 0 {
+		go conn.watch(x.ctx, x.cancel)
+	}
+	return x
+}
+
+// answer runs the module and ends the response.
+func (x *exchange) answer() {
+	ended := x.bound()
+	err := x.call()
+	close(ended)
+	x.stderr.flush()
+	x.fault.Store(x.explain(err))
+	fault := x.fault.Load()
+	x.drain()
+	if fault == nil && x.ctx.Err() == nil {
+		return
+	}
+	if x.out.begun || fault == nil {
+		panic(http.ErrAbortHandler) // which breaks the connection
+	}
+	h := x.out.w.Header()
+	clear(h)
+	h.Set(guest.HeaderFailure, fault.Reason)
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	x.out.w.WriteHeader(http.StatusInternalServerError)
+	_, _ = x.out.w.Write([]byte(fault.Message)) // the supervisor may be gone
+}
+
+// drain reads what has come of a body that the module left, so that the
+// connection can be used again. Of a body that has not come to its end, the
+// supervisor notices that the connection closes: it still sends.
+func (x *exchange) drain() {
+	if x.req.ContentLength == 0 {
+		return
+	}
+	if err := x.out.rest.SetReadDeadline(time.Now().Add(drainWithin)); err != nil {
+		return
+	}
+	_, err := io.CopyN(io.Discard, x.req.Body, maxDrained)
+	if errors.Is(err, io.EOF) {
+		_ = x.out.rest.SetReadDeadline(time.Time{}) // or the connection is of no more use
+	}
+}
+
+// bound has the process take no more requests where the module goes on although
+// its request has ended. The caller closes what is returned once it has ended.
+func (x *exchange) bound() (ended chan struct{}) {
+	ended = make(chan struct{})
+	context.AfterFunc(x.ctx, func() {
+		timer := time.NewTimer(cutWithin)
+		defer timer.Stop()
+		select {
+		case <-ended:
+		case <-timer.C:
+			x.log("the module does not end with its request: the instance is replaced")
+			x.server.control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: 1, Message: "a module does not end with its request"})
+			x.conn.settle()
+		}
+	})
+	return ended
+}
+
+// tell tells the supervisor that the request has ended.
+func (x *exchange) tell() {
+	x.server.control.Send(guest.TypeEnd, guest.End{Context: x.about, Error: x.fault.Load()})
+}
+
+// log writes a line of the request.
+func (x *exchange) log(text string) {
+	x.server.control.Send(guest.TypeLog, guest.Log{Context: x.about, Message: []byte(text), Stream: "stderr"})
+}
+
+// call runs the module to its end.
+func (x *exchange) call() (err error) {
+	defer x.memory.free()
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("the module could not be run: %v", fault)
+		}
+	}()
+	m := x.server.module
+	config := wazero.NewModuleConfig().WithName("").
+		WithArgs(m.spec.Handler).
+		WithStdin(x.req.Body).WithStdout(x).WithStderr(x.stderr).
+		WithFSConfig(wazero.NewFSConfig().WithFSMount(m.root.FS(), "/")). // which cannot be left, nor written to
+		WithSysWalltime().WithSysNanotime().WithNanosleep(x.sleep).WithRandSource(rand.Reader)
+	for name, value := range environment(m.spec.Env, x.req) {
+		config = config.WithEnv(name, value)
+	}
+	ctx := experimental.WithMemoryAllocator(x.ctx, x.memory)
+	instance, err := m.runtime.InstantiateModule(ctx, m.compiled, config)
+	if instance != nil {
+		err = errors.Join(err, instance.Close(ctx))
+	}
+	return err
+}
+
+// sleep is the module's way to wait, which ends with the request.
+func (x *exchange) sleep(ns int64) {
+	timer := time.NewTimer(time.Duration(ns))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-x.ctx.Done():
+	}
+}
+
+// Write writes to the response. A response that cannot be one ends the module.
+func (x *exchange) Write(p []byte) (int, error) {
+	n, err := x.out.Write(p)
+	if err != nil {
+		x.cancel(err)
+	}
+	return n, err
+}
+
+// explain says how the request failed; nil if it did not, or has ended before
+// the module.
+func (x *exchange) explain(err error) *guest.Fault {
+	var exit *sys.ExitError
+	exited := errors.As(err, &exit)
+	failed := func(format string, args ...any) *guest.Fault {
+		return &guest.Fault{Reason: guest.FaultFailed, Message: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case x.out.malformed != "":
+		return failed("%s", x.out.malformed)
+	case x.ctx.Err() != nil:
+		return nil
+	case err == nil, exited && exit.ExitCode() == 0:
+		if x.out.begun {
+			return nil
+		}
+		return &guest.Fault{Reason: guest.FaultNoResponse, Message: "it wrote no head of one"}
+	case x.memory.refused:
+		return failed("it used more than %d MiB of memory", x.server.module.spec.Memory)
+	case exited:
+		return failed("it exited with status %d", exit.ExitCode())
+	}
+	x.log(err.Error()) // with its stack
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	return failed("%s", first)
+}

@@ -1,0 +1,143 @@
+package wasi
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+
+	"github.com/lateen-dev/lateen/internal/guest"
+)
+
+// response is what a module writes: a head as CGI programs write it (RFC 3875,
+// section 6), and a body.
+type response struct {
+	w    http.ResponseWriter
+	rest *http.ResponseController
+
+	head      []byte // what there is of it
+	begun     bool   // the head is sent
+	malformed string // how it is no response; "": it is one
+	left      int64  // bytes of the body that may come; negative: any number
+}
+
+func newResponse(w http.ResponseWriter) *response {
+	r := &response{w: w, rest: http.NewResponseController(w), left: -1}
+	_ = r.rest.EnableFullDuplex() // the server speaks HTTP/1, which can
+	return r
+}
+
+// errMalformed ends a module whose response is none.
+var errMalformed = errors.New("the response is malformed")
+
+// Write takes a piece of the response and sends it on at once.
+func (r *response) Write(p []byte) (int, error) {
+	n := len(p)
+	if !r.begun {
+		body, err := r.begin(p)
+		if err != nil || !r.begun {
+			return n, err
+		}
+		p = body
+	}
+	if r.left >= 0 { // a byte more would be taken for the next response
+		p = p[:min(int64(len(p)), r.left)]
+		r.left -= int64(len(p))
+	}
+	if len(p) > 0 {
+		if _, err := r.w.Write(p); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+			return 0, err
+		}
+	}
+	return n, r.rest.Flush()
+}
+
+// begin takes a piece of the head, and sends the head once it is whole. It
+// returns what of the piece comes after the head.
+func (r *response) begin(p []byte) (body []byte, err error) {
+	before := max(0, len(r.head)-3)
+	r.head = append(r.head, p...)
+	end := headEnd(r.head, before)
+	switch {
+	case end < 0 && len(r.head) > maxHead, end > maxHead:
+		r.malformed = "the head of its response is too long"
+		return nil, errMalformed
+	case end < 0:
+		return nil, nil
+	}
+	body = r.head[end:]
+	if r.malformed = r.send(r.head[:end]); r.malformed != "" {
+		return nil, errMalformed
+	}
+	r.head, r.begun = nil, true
+	return body, nil
+}
+
+// headEnd is where a head ends, behind its empty line, that does not end before
+// from; negative if it does not end.
+func headEnd(head []byte, from int) int {
+	for at := from; at < len(head); at++ {
+		if head[at] != '\n' {
+			continue
+		}
+		line := head[:at]
+		line = line[bytes.LastIndexByte(line, '\n')+1:]
+		if len(line) == 0 || len(line) == 1 && line[0] == '\r' {
+			return at + 1
+		}
+	}
+	return -1
+}
+
+// send sends the head, or says why it is none.
+func (r *response) send(head []byte) (malformed string) {
+	fields, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(head))).ReadMIMEHeader()
+	switch {
+	case err != nil:
+		return "the head of its response is malformed: " + strings.TrimPrefix(err.Error(), "malformed MIME header: ")
+	case len(fields) == 0:
+		return "its response has no head: it begins with Content-Type, Location or Status"
+	}
+	status := http.StatusOK
+	if fields.Get("Location") != "" {
+		status = http.StatusFound
+	}
+	if text := fields.Get("Status"); text != "" {
+		code, _, _ := strings.Cut(text, " ")
+		if status, err = strconv.Atoi(code); err != nil || status < http.StatusOK || status > 999 {
+			return fmt.Sprintf("its response has the status %q", text)
+		}
+	}
+	h := r.w.Header()
+	for name, values := range fields {
+		if !ofConnection(name) {
+			h[name] = values
+		}
+	}
+	if length, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil && length >= 0 && len(h["Content-Length"]) == 1 {
+		r.left = length
+	} else {
+		h.Del("Content-Length")
+	}
+	for _, name := range []string{"Date", "Content-Type"} { // the server adds none of its own
+		if _, ok := h[name]; !ok {
+			h[name] = nil
+		}
+	}
+	r.w.WriteHeader(status)
+	return ""
+}
+
+// ofConnection reports whether a field of a head is about the connection, the
+// response's status or the guest, and no header of the response.
+func ofConnection(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Status", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return len(name) >= len(guest.HeaderPrefix) && strings.EqualFold(name[:len(guest.HeaderPrefix)], guest.HeaderPrefix)
+}

@@ -1,0 +1,166 @@
+package wasi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen/internal/guest"
+)
+
+const (
+	maxHead     = 1 << 20                // bytes of the head of a request, and of a response
+	hangUpsIn   = 250 * time.Millisecond // between two looks whether the supervisor has hung up
+	drainWithin = 5 * time.Millisecond   // what the supervisor has sent is there at once
+	maxDrained  = 256 << 10              // bytes
+	cutWithin   = 2 * time.Second        // that a module may take to end after its request has
+)
+
+// server answers the requests of the supervisor.
+type server struct {
+	module  *module
+	control *guest.Sender
+}
+
+// serve answers requests until the listener fails.
+func (s *server) serve(listener net.Listener) error {
+	h := http.Server{
+		Handler: s, MaxHeaderBytes: maxHead, ErrorLog: log.New(io.Discard, "", 0),
+		ReadHeaderTimeout: 0, // the supervisor keeps connections, and is trusted
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connectionKey{}, c)
+		},
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if conn, ok := c.(*connection); ok && (state == http.StateIdle || state == http.StateClosed) {
+				conn.settle()
+			}
+		},
+	}
+	return h.Serve(connections{listener})
+}
+
+// ServeHTTP answers a request for the function, or one for the guest itself.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.Header.Get(guest.HeaderQuestion) {
+	case "":
+	case guest.QuestionAlive:
+		return
+	case guest.QuestionArchive:
+		s.archive(w)
+		return
+	default:
+		http.Error(w, "a module cannot do that", http.StatusConflict)
+		return
+	}
+	conn, ok := r.Context().Value(connectionKey{}).(*connection)
+	if !ok {
+		http.Error(w, "no connection of the supervisor", http.StatusInternalServerError)
+		return
+	}
+	about := guest.Context{InvocationID: r.Header.Get(guest.HeaderInvocation)}
+	about.RequestID, _ = strconv.ParseUint(r.Header.Get(guest.HeaderRequest), 10, 64) // 0 is of the supervisor itself
+	x := newExchange(s, conn, about, w, r)
+	defer x.cancel(nil)
+	x.answer()
+}
+
+// archive answers with the compiled module.
+func (s *server) archive(w http.ResponseWriter) {
+	err := s.module.pack(w)
+	switch {
+	case errors.Is(err, errNoArchive), errors.Is(err, errTooLarge):
+		http.Error(w, err.Error(), http.StatusConflict)
+	case err != nil:
+		panic(http.ErrAbortHandler) // which breaks the connection: it would be taken for a whole one
+	}
+}
+
+// connections accepts connections of the supervisor.
+type connections struct{ net.Listener }
+
+// Accept waits for a connection.
+func (l connections) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &connection{Conn: c}, nil
+}
+
+// connectionKey is the key of a request's connection in its context.
+type connectionKey struct{}
+
+// connection is a connection of the supervisor, with one request at a time.
+type connection struct {
+	net.Conn
+
+	mu  sync.Mutex // guards below
+	end func()     // tells of the end of the request; nil: it was told, or there is none
+}
+
+// owe has the end of a request told once its response is written, or the
+// connection closed.
+func (c *connection) owe(end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end = end
+}
+
+// settle tells of the end of the request, once.
+func (c *connection) settle() {
+	c.mu.Lock()
+	end := c.end
+	c.end = nil
+	c.mu.Unlock()
+	if end != nil {
+		end()
+	}
+}
+
+// hungUp reports whether the supervisor has closed its end. The server notices
+// by itself while a request has no body, or all of it was read.
+func (c *connection) hungUp() bool {
+	with, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := with.SyscallConn()
+	if err != nil {
+		return true
+	}
+	up := true
+	err = raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd)}} //nolint:gosec // a descriptor fits
+		_, err := unix.Poll(fds, 0)
+		up = err != nil || fds[0].Revents&unix.POLLHUP == 0
+	})
+	return err != nil || !up
+}
+
+var errHungUp = errors.New("the supervisor has hung up")
+
+// watch ends a request that the supervisor has hung up on, until ctx ends.
+func (c *connection) watch(ctx context.Context, end context.CancelCauseFunc) {
+	tick := time.NewTicker(hangUpsIn)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if c.hungUp() {
+				end(errHungUp)
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
