@@ -7,19 +7,162 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/engine/wasi"
+	"github.com/lateen-dev/lateen/internal/guest/wasi"
+	"github.com/lateen-dev/lateen/test/wasm"
 )
 
 const hostileModule = "module.wasm"
 
-func asModule(s *lateen.FunctionSpec) { s.Function.Runtime, s.Function.Memory = wasi.Runtime, 64 }
+// moduleMemory is in MiB, and of the whole process.
+const moduleMemory = 256
 
-// module is hostile WebAssembly, which runs in the platform's own process.
+func asModule(s *lateen.FunctionSpec) {
+	s.Function.Runtime, s.Function.Memory = wasi.Runtime, moduleMemory
+}
+
+// cutOff is how requests end whose time is over.
+const cutOff = "cut off"
+
+// moduleAttacks are those of WebAssembly.
+func moduleAttacks() []attack {
+	attacks := []attack{{"A program", (*platform).module, nil}}
+	for _, bomb := range []struct {
+		name string
+		code []byte
+		ends string // how its requests end, as a pattern
+	}{
+		{"Open files", wasm.OpenFiles(), cutOff},
+		{"Line ends", wasm.LineEnds(8 << 20), cutOff},
+		{"Tables", wasm.Tables(40, 10_000_000), "more than 256 MiB of memory"},
+		{"Call stacks", wasm.Recurse(), "stack overflow|more than 256 MiB of memory"},
+		{"Filled tables", wasm.FillTable(10_000_000), "cut off|more than 256 MiB of memory"},
+		{"Compilation", wasm.ManyLoops(2000, 4000), cutOff}, // last: other modules of its project wait for it
+	} {
+		attacks = append(attacks, attack{bomb.name, func(p *platform, t *testing.T) { p.beside(t, bomb.name, bomb.code, bomb.ends) }, nil})
+	}
+	return attacks
+}
+
+// beside runs a module that uses something up, as six functions with two requests
+// each, while the neighbour answers. Another project's module is compiled, starts
+// and answers meanwhile, and the platform itself holds little of it.
+func (p *platform) beside(t *testing.T, name string, code []byte, ends string) {
+	bomb, other := strings.ToLower(strings.ReplaceAll(name, " ", "-"))+".wasm", "hello-"+strings.ToLower(strings.ReplaceAll(name, " ", "-"))+".wasm"
+	for path, code := range map[string][]byte{"hostile/" + bomb: code, "neighbour/" + other: wasm.Hello("well")} {
+		if err := os.WriteFile(filepath.Join(p.trees, path), code, 0o644); err != nil { //nolint:gosec // for functions
+			t.Fatal(err)
+		}
+	}
+	var ended sync.Map // by how
+	spec := func(n int) func(*lateen.FunctionSpec) {
+		return func(s *lateen.FunctionSpec) {
+			asModule(s)
+			s.Key += lateen.FunctionKey("-" + strconv.Itoa(n))
+		}
+	}
+	for n := range 6 {
+		if name != "Compilation" { // so that it begins with the requests
+			if err := p.engine.Prepare(t.Context(), p.spec("hostile", bomb, spec(n))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	heap, open := p.heap(), descriptors(t)
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	var all sync.WaitGroup
+	for n := range 6 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				p.explode(ctx, bomb, spec(n), func(how string) { ended.Store(how, true) })
+			}
+		})
+	}
+	p.answers(t, other)
+	if more := descriptors(t) - open; more > 600 {
+		t.Errorf("the platform has %d descriptors more", more)
+	}
+	has := func() (wanted bool) {
+		ended.Range(func(how, _ any) bool {
+			wanted = wanted || regexp.MustCompile(ends).MatchString(how.(string))
+			return true
+		})
+		return wanted
+	}
+	if ends != cutOff {
+		comes(t, "a request ends with "+ends, has)
+	}
+	p.meanwhile(t, func(ctx context.Context) { <-ctx.Done() })
+	stop(lateen.ErrFunctionTimeout)
+	all.Wait()
+	ended.Range(func(how, _ any) bool {
+		t.Logf("it ended: %s", how)
+		return true
+	})
+	if !has() {
+		t.Errorf("none has ended with %s", ends)
+	}
+	if grown := p.heap() - heap; grown > 100<<20 {
+		t.Errorf("the platform has %d MiB more of it", grown>>20)
+	}
+}
+
+// answers starts a module of another project, which nothing has compiled yet.
+func (p *platform) answers(t *testing.T, module string) {
+	t.Helper()
+	i, err := p.begin(t.Context(), "neighbour", module, asModule)
+	if err != nil {
+		t.Errorf("another project's module does not start: %v", err)
+		return
+	}
+	f := &function{i, p}
+	defer f.end()
+	if got, err := f.try(t.Context(), "/"); err != nil || got != "well" {
+		t.Errorf("another project's module answers %q, %v", got, err)
+	}
+}
+
+// explode starts one of the functions of a hostile module and sends it two
+// requests at once. It tells how they have ended.
+func (p *platform) explode(ctx context.Context, handler string, spec func(*lateen.FunctionSpec), tell func(how string)) {
+	i, err := p.begin(ctx, "hostile", handler, spec)
+	if ctx.Err() != nil && err != nil {
+		tell(cutOff)
+		return
+	}
+	if err != nil {
+		tell(err.Error())
+		return
+	}
+	f := &function{i, p}
+	defer f.end()
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			_, err := f.try(ctx, "/")
+			switch {
+			case err == nil:
+				tell("well")
+			case ctx.Err() != nil:
+				tell(cutOff)
+			default:
+				tell(err.Error())
+			}
+		})
+	}
+	both.Wait()
+}
+
+// module is hostile WebAssembly: a program that tries what a module can try.
 func (p *platform) module(t *testing.T) {
 	f := p.start(t, "hostile", hostileModule, asModule)
 	paths := []string{p.data + "/key", p.dir, p.trees + "/neighbour/secret.txt", "/../neighbour/secret.txt", "/etc/passwd", "/proc/self/environ", "/neighbour.cjs"}
@@ -63,7 +206,7 @@ func (p *platform) module(t *testing.T) {
 	if grown := p.heap() - before; grown > 100<<20 {
 		t.Errorf("the platform has %d MiB more of it", grown>>20)
 	}
-	if f.Usage().Peak > 64<<20 {
+	if f.Usage().Peak > moduleMemory<<20 {
 		t.Errorf("it has used %d bytes", f.Usage().Peak)
 	}
 }

@@ -27,7 +27,6 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/engine/local"
-	"github.com/lateen-dev/lateen/internal/engine/wasi"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
@@ -38,17 +37,15 @@ const (
 
 // platform runs hostile functions beside a neighbour, which must not notice.
 type platform struct {
-	engine  *local.Engine
-	modules *wasi.Engine
-	origin  origin
-	vessel  vessel
-	logs    *sink
-	trees   string
-	dir     string // the engine's
-	data    string // as the platform's data directory, only that anybody who sees it may read it
+	engine *local.Engine
+	origin origin
+	vessel vessel
+	logs   *sink
+	trees  string
+	dir    string // the engine's
+	data   string // as the platform's data directory, only that anybody who sees it may read it
 
-	service  netip.AddrPort // of this host, the only one that functions may call
-	compiled chan struct{}  // closed once nothing is compiled in this process any more
+	service netip.AddrPort // of this host, the only one that functions may call
 
 	neighbour *function
 }
@@ -86,7 +83,7 @@ func (p *platform) aboard(v vessel) *platform {
 func open(t *testing.T, attacker string, o origin) *platform {
 	t.Helper()
 	home := enginetest.Reachable(t)
-	p := &platform{origin: o, vessel: node(), logs: &sink{}, trees: filepath.Join(home, "trees"), dir: filepath.Join(home, "run"), data: filepath.Join(home, "data"), compiled: make(chan struct{})}
+	p := &platform{origin: o, vessel: node(), logs: &sink{}, trees: filepath.Join(home, "trees"), dir: filepath.Join(home, "run"), data: filepath.Join(home, "data")}
 	p.layOut(t, attacker)
 	service := greeter(t, "tcp", "127.0.0.1:0").Addr().String()
 	p.service = netip.MustParseAddrPort(service)
@@ -104,21 +101,15 @@ func open(t *testing.T, attacker string, o origin) *platform {
 	if p.engine, err = local.New(options); err != nil {
 		t.Fatal(err)
 	}
-	p.modules, err = wasi.New(t.Context(), wasi.Options{Dir: filepath.Join(home, "modules"), AllMemory: 2048, Logs: p.logs, Trees: trees})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, run := range []func(context.Context) error{p.engine.Run, p.modules.Run} {
-		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-		done := make(chan error, 1)
-		go func() { done <- run(ctx) }()
-		t.Cleanup(func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- p.engine.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	if p.engine.Zygotes() == nil {
 		until(t, "there is a zygote", func() bool { return p.engine.Pools().Zygotes > 0 })
 	}
@@ -245,11 +236,7 @@ func (p *platform) start(t *testing.T, tree, handler string, change func(*lateen
 
 // begin is start where that may fail.
 func (p *platform) begin(ctx context.Context, tree, handler string, change func(*lateen.FunctionSpec)) (engine.Instance, error) {
-	spec := p.spec(tree, handler, change)
-	if spec.Function.Runtime == wasi.Runtime {
-		return p.modules.Start(ctx, spec)
-	}
-	return p.engine.Start(ctx, spec)
+	return p.engine.Start(ctx, p.spec(tree, handler, change))
 }
 
 // spec describes a function of the project that tree belongs to.
