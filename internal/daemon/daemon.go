@@ -119,6 +119,7 @@ func (d *Daemon) openDir(root string) error {
 	var err error
 	if d.lock, err = lock(root); err == nil {
 		d.closers = append(d.closers, d.lock)
+		_ = os.RemoveAll(filepath.Join(root, "modules")) // earlier versions kept compiled code there, which only takes room
 	}
 	return err
 }

@@ -71,6 +71,20 @@ func start(t testing.TB, c *config.Config) (d *daemon.Daemon, stop func()) {
 	return d, stop
 }
 
+// TestCompiledCodeOfEarlierVersionsIsRemoved opens a data directory in which an
+// earlier version kept compiled WebAssembly modules.
+func TestCompiledCodeOfEarlierVersionsIsRemoved(t *testing.T) {
+	c := settings(t)
+	old := filepath.Join(c.Data, "modules")
+	if err := errors.Join(os.MkdirAll(old, 0o700), os.WriteFile(filepath.Join(old, "code"), []byte("compiled"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	start(t, c)
+	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory stays: %v", err)
+	}
+}
+
 func get(t *testing.T, url, token string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
