@@ -43,19 +43,27 @@ type modules struct {
 }
 
 // compilation is a module that is being compiled, whether or not a start waits
-// for it.
+// for it, or that waits for a place, as long as a start waits for it.
 type compilation struct {
 	done   chan struct{} // closed once it has ended; err is set before
 	err    error
 	cancel context.CancelCauseFunc
+
+	// Guarded by modules.
+	waiters int  // that wait for its end
+	placed  bool // it has a place
 
 	mu      sync.Mutex // guards below
 	waited  bool       // a start waits for it
 	process *sandbox.Process
 }
 
+// errAbandoned ends a compilation without a place once nothing waits for it.
+var errAbandoned = errors.New("no start waits for it")
+
 // compiled returns once the function's module is compiled. Where that takes
-// longer than ctx it goes on, for the next start. waited says that a start waits.
+// longer than ctx it goes on, for the next start, if it has begun. waited says that
+// a start waits.
 func (e *Engine) compiled(ctx context.Context, r *runner, spec lateen.FunctionSpec, waited bool) error {
 	if tag := e.zygotes.tag(r, ""); e.archives.Find(spec.Key, tag) != nil {
 		return nil
@@ -66,6 +74,7 @@ func (e *Engine) compiled(ctx context.Context, r *runner, spec lateen.FunctionSp
 	if err != nil {
 		return err
 	}
+	defer e.modules.leave(spec.Key, c)
 	if waited {
 		c.hurry()
 	}
@@ -83,9 +92,10 @@ func (ms *modules) join(ctx context.Context, key lateen.FunctionKey, begin func(
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if c := ms.under[key]; c != nil {
+		c.waiters++
 		return c, nil
 	}
-	c := &compilation{done: make(chan struct{})}
+	c := &compilation{done: make(chan struct{}), waiters: 1}
 	ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if ms.ended || !begin(ctx, c) {
 		c.cancel(sandbox.ErrEnded)
@@ -98,11 +108,33 @@ func (ms *modules) join(ctx context.Context, key lateen.FunctionKey, begin func(
 	return c, nil
 }
 
+// leave drops a compilation that has no place yet and for which nothing waits
+// any more.
+func (ms *modules) leave(key lateen.FunctionKey, c *compilation) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if c.waiters--; c.waiters == 0 && !c.placed && ms.under[key] == c {
+		delete(ms.under, key)
+		c.cancel(errAbandoned)
+	}
+}
+
+// place says that a compilation has a place. It fails where the compilation was
+// dropped at that moment.
+func (ms *modules) place(ctx context.Context, c *compilation) error {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	c.placed = true
+	return context.Cause(ctx)
+}
+
 // end tells those who wait how a compilation has ended.
 func (ms *modules) end(key lateen.FunctionKey, c *compilation, err error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	delete(ms.under, key)
+	if ms.under[key] == c {
+		delete(ms.under, key)
+	}
 	c.err = err
 	close(c.done)
 	c.cancel(nil)
@@ -145,6 +177,9 @@ func (e *Engine) compileModule(ctx context.Context, c *compilation, r *runner, s
 		return err
 	}
 	defer e.modules.places.give(spec.Project)
+	if err := e.modules.place(ctx, c); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("it took longer than %v", prepareTimeout))
 	defer cancel()
 	tree, err := e.o.Trees(ctx, spec.Function.Tree)

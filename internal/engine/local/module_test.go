@@ -210,11 +210,16 @@ func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 		runtime.Gosched()
 	}
 	c := under()
+	go func() { started <- r.Prepare(t.Context(), spec) }()
+	for waiters := 0; waiters < 2; runtime.Gosched() {
+		r.modules.mu.Lock()
+		waiters = c.waiters
+		r.modules.mu.Unlock()
+	}
 	cancel(why)
 	if err := <-gaveUp; !errors.Is(err, why) {
 		t.Errorf("a start that gives up: %v", err)
 	}
-	go func() { started <- r.Prepare(t.Context(), spec) }()
 	r.modules.places.give("prj_2")
 	if err := <-started; err != nil || c.err != nil || !isClosed(c.done) {
 		t.Errorf("the module is compiled: %v, and for the start that gave up: %v", err, c.err)
