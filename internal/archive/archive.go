@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	// Max is how many bytes one archive has at most, as an agent sends it, and
-	// MaxModule one of a WebAssembly module, whose code is compiled ahead.
-	Max       = 64 << 20
+	// Max is how many bytes one archive has at most, as an agent sends it.
+	Max = 64 << 20
+	// MaxModule is Max for the archive of a WebAssembly module, all of whose code
+	// is compiled.
 	MaxModule = 256 << 20
 
 	maxFiles  = 20_000

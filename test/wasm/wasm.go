@@ -6,6 +6,7 @@ package wasm
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 )
 
 // The functions that every module imports, by index, and the first of its own.
@@ -158,11 +159,7 @@ func body(locals int, code string) string {
 func section(id byte, content string) string { return string([]byte{id}) + name(content) }
 
 func vector(items ...string) string {
-	out := unsigned(len(items))
-	for _, item := range items {
-		out += item
-	}
-	return out
+	return unsigned(len(items)) + strings.Join(items, "")
 }
 
 // name is bytes behind their number.

@@ -30,18 +30,21 @@ func TestResponseHeads(t *testing.T) {
 		},
 		"redirect of the client with a document (6.2.4)": {
 			"Status: 301 Moved\nLocation: https://example.com/\nContent-Type: text/plain\n\nmoved", 301,
-			http.Header{"Location": {"https://example.com/"}, "Content-Type": {"text/plain"}}, "moved",
+			http.Header{"Location": {"https://example.com/"}, "Content-Type": {"text/plain"}},
+			"moved",
 		},
 		"line ends of CR LF (6.1: NL = LF, here the CR is taken with it)": {
 			"Content-Type: text/plain\r\n\r\n\r\nhello", 200, http.Header{"Content-Type": {"text/plain"}}, "\r\nhello",
 		},
 		"protocol-specific fields (6.3.4)": {
 			"Content-Type: a/b\nset-cookie: a=1\nSet-Cookie: b=2\nX-Own:kept\n\n", 200,
-			http.Header{"Content-Type": {"a/b"}, "Set-Cookie": {"a=1", "b=2"}, "X-Own": {"kept"}}, "",
+			http.Header{"Content-Type": {"a/b"}, "Set-Cookie": {"a=1", "b=2"}, "X-Own": {"kept"}},
+			"",
 		},
 		"fields of the connection are left out": {
 			"Content-Type: a/b\nConnection: close\nTransfer-Encoding: chunked\nTrailer: X\nUpgrade: h2c\nKeep-Alive: 1\n\nx", 200,
-			http.Header{"Content-Type": {"a/b"}}, "x",
+			http.Header{"Content-Type": {"a/b"}},
+			"x",
 		},
 		"a body longer than its length is cut": {
 			"Content-Type: a/b\nContent-Length: 3\n\nhello", 200, http.Header{"Content-Type": {"a/b"}, "Content-Length": {"3"}}, "hel",

@@ -3,8 +3,7 @@ package wasi
 import (
 	"context"
 	"errors"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -34,7 +33,7 @@ type server struct {
 // serve answers requests until the listener fails.
 func (s *server) serve(listener net.Listener) error {
 	h := http.Server{
-		Handler: s, MaxHeaderBytes: maxHead, ErrorLog: log.New(io.Discard, "", 0),
+		Handler: s, MaxHeaderBytes: maxHead, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0),
 		ReadHeaderTimeout: 0, // the supervisor keeps connections, and is trusted
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connectionKey{}, c)

@@ -71,7 +71,7 @@ func run(ctx context.Context) error {
 	loaded, err := c.load(ctx, &spec, func() { control.Send(guest.TypeArchiveRejected, struct{}{}) })
 	if err != nil {
 		control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: 1, Message: err.Error()})
-		return nil
+		return nil //nolint:nilerr // the supervisor was told, and says it
 	}
 	s := &server{module: loaded, control: control}
 	control.Send(guest.TypeServerStarted, guest.ServerStarted{})
