@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tetratelabs/wazero/experimental"
 	"golang.org/x/sys/unix"
@@ -22,6 +23,10 @@ type budget struct {
 	taken int64
 }
 
+// headroom is how many bytes the process itself may grow by while it answers
+// requests, which modules leave it, or an eighth of all if that is less.
+const headroom = 16 << 20
+
 // newBudget returns what a process that may use limit bytes has left for
 // modules; limit 0 is no bound.
 func newBudget(limit int64) *budget {
@@ -31,7 +36,21 @@ func newBudget(limit int64) *budget {
 	if resident() > limit/4 { // what compiling has left goes first
 		debug.FreeOSMemory()
 	}
-	return &budget{limit: max(0, limit-resident())}
+	return &budget{limit: max(0, limit-resident()-min(headroom, limit/8))}
+}
+
+// giveBackAfter is how long a process that a request waits for keeps the memory
+// that loading took.
+const giveBackAfter = time.Second
+
+// giveBack returns memory that loading took to the kernel: at once where no
+// request waits for the process, which takes some milliseconds.
+func giveBack(now bool) {
+	if now {
+		debug.FreeOSMemory()
+		return
+	}
+	time.AfterFunc(giveBackAfter, debug.FreeOSMemory)
 }
 
 // resident is how many bytes this process holds.

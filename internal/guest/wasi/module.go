@@ -122,6 +122,7 @@ func (c *compiler) load(ctx context.Context, spec *guest.Activate, reject func()
 			return nil, fmt.Errorf("the function's module begins with %d MiB of memory and may use %d", least>>20, spec.Memory)
 		}
 	}
+	giveBack(spec.Ahead)
 	m.memory = newBudget(limit)
 	return m, nil
 }
@@ -132,7 +133,7 @@ func readModule(root *os.Root, handler string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the module %s is not among the function's files", handler)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("read the module %s: %w", handler, err)
@@ -173,7 +174,7 @@ func (m *module) pack(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("open the compiled module: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
 		return fmt.Errorf("open the compiled module: %w", err)
