@@ -110,7 +110,7 @@ func (r *relay) serve(starter *starter) (int, error) {
 		cancel(errExited)
 		if err := <-ready; err != nil && !errors.Is(err, context.Cause(ctx)) { // the program has said why it ends
 			_, status := r.program.end()
-			r.control.send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: status, Message: err.Error()})
+			r.control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: status, Message: err.Error()})
 			return status, nil
 		}
 		return r.exited(), nil
