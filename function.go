@@ -99,7 +99,7 @@ const (
 	StartWarm      StartKind = "warm"      // an instance was running
 	StartThawed    StartKind = "thawed"    // an instance was frozen
 	StartPrewarmed StartKind = "prewarmed" // an instance was started before the request came
-	StartTemplate  StartKind = "template"  // forked from a warmed process of the same deployment
+	StartTemplate  StartKind = "template"  // forked from a warmed process of the same deployment, or a process that had loaded its module before
 	StartBlank     StartKind = "blank"     // an empty runtime was handed the function: booted before, or forked just then from one that was
 	StartCold      StartKind = "cold"      // a runtime was booted for it
 )

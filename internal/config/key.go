@@ -32,7 +32,7 @@ func (c *Config) Keys() []Key {
 		{"body-limit", "LATEEN_BODY_LIMIT", "largest request body a function takes", size{&c.BodyLimit}},
 		{"unsandboxed", "LATEEN_UNSANDBOXED", "run functions without walls around them, as everybody trusted: for hosts that have none, and for measurements", toggle{&c.Unsandboxed}},
 		{"pool", "LATEEN_POOL", "blank processes kept ready for each runtime in use, at least: bursts make it more for a while; 0 keeps none", count{&c.Pool}},
-		{"templates", "LATEEN_TEMPLATES", "MiB that processes may use that have loaded a function and wait to be forked; 0 makes none", count{&c.Templates}},
+		{"templates", "LATEEN_TEMPLATES", "MiB that processes may use that have loaded a function and wait to be forked or started; 0 makes none", count{&c.Templates}},
 		{"zygotes", "LATEEN_ZYGOTES", "fork blank processes where none is ready, which shares the layout of memory between functions; false boots them", toggle{&c.Zygotes}},
 		{"instances", "LATEEN_INSTANCES", "function instances at once, all together", count{&c.Instances}},
 		{"per-function", "LATEEN_PER_FUNCTION", "instances of one function at once", count{&c.PerFunction}},

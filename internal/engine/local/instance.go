@@ -59,6 +59,17 @@ type instance struct {
 
 // newInstance makes w the instance that spec wants; load makes it so.
 func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *worker) *instance {
+	i := unlisted(ctx, e, spec, w)
+	e.enlist(i)
+	if !e.attend(i.seeOff) {
+		go i.seeOff() // at once: the process is as good as dead
+	}
+	return i
+}
+
+// unlisted returns an instance that the engine does not watch over: no request
+// may be sent to it.
+func unlisted(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *worker) *instance {
 	i := &instance{
 		worker: w, engine: e, spec: spec,
 		id:     lateen.NewID[lateen.InstanceID]("ins_", time.Now()),
@@ -74,10 +85,6 @@ func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *wo
 		Request: lateen.RequestIDFrom(ctx), // that of whoever waits for it, while it loads
 		Project: spec.Project, Deployment: spec.Deployment, Function: spec.Name, Instance: i.id, Source: source,
 	})
-	e.enlist(i)
-	if !e.attend(i.seeOff) {
-		go i.seeOff() // at once: the process is as good as dead
-	}
 	return i
 }
 
@@ -93,7 +100,7 @@ func (i *instance) load(ctx context.Context, tree string, l lesson) error {
 	err = i.activate(guest.Activate{
 		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
 		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(), Interpreter: i.interpreter,
-		Archive: archive, Record: l.record, Template: l.template, Memory: cmp.Or(f.Memory, i.engine.o.Memory),
+		Archive: archive, Record: l.record, Ahead: l.ahead, Template: l.template, Memory: cmp.Or(f.Memory, i.engine.o.Memory),
 	}, i.receive)
 	if err != nil {
 		return i.abandon(err)
@@ -146,6 +153,7 @@ type lesson struct {
 	archive  *archive.Archive // to load it from
 	record   bool             // remember for an archive
 	template string           // prepare to fork, with this library
+	ahead    bool             // it waits for its first request
 }
 
 // environment returns what user code finds in its environment. An edge function

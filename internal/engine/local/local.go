@@ -70,7 +70,7 @@ type Options struct {
 	// MaxArchives bounds them, in bytes; 0 is 1 GiB.
 	MaxArchives int64
 	// Templates is how much memory processes may use that have loaded a function
-	// and wait to be forked, in MiB; 0 is 1024, less is none: no templates.
+	// and wait to be forked or started, in MiB; 0 is 1024, less is none: no templates.
 	Templates int
 	// NoZygotes has blank processes booted only, never forked.
 	NoZygotes bool

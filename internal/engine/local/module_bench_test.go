@@ -17,7 +17,7 @@ import (
 
 // moduleBench is an engine with a function that was compiled: the module of
 // LATEEN_TEST_MODULE, or one of some hundred bytes.
-func moduleBench(b *testing.B) (*Engine, lateen.FunctionSpec) {
+func moduleBench(b *testing.B, ahead bool) (*Engine, lateen.FunctionSpec) {
 	trees := enginetest.Reachable(b)
 	dir := filepath.Join(trees, "module")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -40,6 +40,11 @@ func moduleBench(b *testing.B) (*Engine, lateen.FunctionSpec) {
 		Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Deployment: "dpl_1", Name: "/module",
 		Function: lateen.Function{Runtime: wasi.Runtime, Handler: "hello.wasm", Tree: "module"},
 	}
+	if !ahead {
+		e.templates.mu.Lock()
+		e.templates.limit = 0
+		e.templates.mu.Unlock()
+	}
 	if err := e.Prepare(b.Context(), spec); err != nil {
 		b.Fatal(err)
 	}
@@ -47,12 +52,31 @@ func moduleBench(b *testing.B) (*Engine, lateen.FunctionSpec) {
 }
 
 // BenchmarkModuleStart is from the decision to start a module that was compiled
-// to the first byte of its first answer, out of a pool that is full.
+// to the first byte of its first answer, out of a pool that is full, and from a
+// process that has loaded it.
 func BenchmarkModuleStart(b *testing.B) {
-	e, spec := moduleBench(b)
+	b.Run("blank", func(b *testing.B) { benchmarkModuleStart(b, false) })
+	b.Run("loaded", func(b *testing.B) { benchmarkModuleStart(b, true) })
+}
+
+func benchmarkModuleStart(b *testing.B, ahead bool) {
+	e, spec := moduleBench(b, ahead)
+	r := e.runner(modulesName)
+	if ahead {
+		e.templates.keepLoaded(r, spec)
+	}
 	var took, claim, load times
+	var holds float64
 	for b.Loop() {
 		awaitPool(b, e)
+		for ready := !ahead; !ready; pause(b.Context(), 5*time.Millisecond) {
+			e.templates.mu.Lock()
+			t := e.templates.loadedLocked(spec)
+			if ready = t != nil && t.spare != nil; ready {
+				holds = float64(t.holds.template) / (1 << 20)
+			}
+			e.templates.mu.Unlock()
+		}
 		began := time.Now()
 		i, err := e.Start(b.Context(), spec)
 		if err != nil {
@@ -66,11 +90,15 @@ func BenchmarkModuleStart(b *testing.B) {
 	took.report(b)
 	claim.of(b, "claim")
 	load.of(b, "load")
+	if ahead {
+		b.ReportMetric(holds, "MiB/spare")
+	}
 }
 
-// BenchmarkModuleMemory is what an instance holds that has answered once.
+// BenchmarkModuleMemory is what an instance holds that has answered once, at once
+// and after two seconds, in which it gives back what loading took.
 func BenchmarkModuleMemory(b *testing.B) {
-	e, spec := moduleBench(b)
+	e, spec := moduleBench(b, false)
 	var all []engine.Instance
 	for b.Loop() {
 		spec.Project = lateen.ProjectID(fmt.Sprint("prj_", len(all)))
@@ -81,11 +109,16 @@ func BenchmarkModuleMemory(b *testing.B) {
 		get(b, i)
 		all = append(all, i)
 	}
-	var sum int64
-	for _, i := range all {
-		sum += i.Usage().Memory
+	mean := func() float64 {
+		var sum int64
+		for _, i := range all {
+			sum += i.Usage().Memory
+		}
+		return float64(sum) / float64(len(all)) / (1 << 20)
 	}
-	b.ReportMetric(float64(sum)/float64(len(all))/(1<<20), "MiB/instance")
+	b.ReportMetric(mean(), "MiB/busy")
+	pause(b.Context(), 2*time.Second)
+	b.ReportMetric(mean(), "MiB/idle")
 	b.ReportMetric(0, "ns/op")
 	for _, i := range all {
 		end(i)

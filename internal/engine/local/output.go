@@ -36,6 +36,13 @@ func (o *output) mute() {
 	o.dumb = true
 }
 
+// unmute passes on lines again.
+func (o *output) unmute() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dumb = false
+}
+
 // become says which function the process is: line is a line without its text.
 func (o *output) become(line lateen.LogLine) {
 	o.mu.Lock()

@@ -81,9 +81,9 @@ func (ts *templates) lacking(now time.Time, quiet time.Duration) (*template, tim
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	again := tendSpares
-	_, spares := ts.fitLocked()
-	for _, t := range ts.all[:spares] {
-		if t.spare != nil {
+	templates, spares := ts.fitLocked()
+	for n, t := range ts.all[:templates] {
+		if t.spare != nil || n >= spares && t.instance != nil {
 			continue
 		}
 		wait := t.lack.wait(now, quiet)
@@ -97,7 +97,11 @@ func (ts *templates) lacking(now time.Time, quiet time.Duration) (*template, tim
 
 // breed forks a spare for a template.
 func (e *Engine) breed(ctx context.Context, t *template) {
-	w, err := e.raise(ctx, t)
+	raise := e.raise
+	if t.instance == nil {
+		raise = e.loadAhead
+	}
+	w, err := raise(ctx, t)
 	if err == nil {
 		e.templates.give(t, w)
 		return
@@ -106,7 +110,7 @@ func (e *Engine) breed(ctx context.Context, t *template) {
 	t.failures++
 	t.lack.retry = time.Now().Add(pool.Backoff(t.failures))
 	e.templates.mu.Unlock()
-	if ctx.Err() == nil && !isClosed(t.exited) {
+	if ctx.Err() == nil && !t.gone() {
 		e.o.Log.WarnContext(ctx, "a template has no spare", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
 	}
 }
@@ -150,7 +154,11 @@ func (ts *templates) give(t *template, w *worker) {
 		return
 	}
 	t.spare = w
-	if holds > 0 {
+	switch {
+	case holds == 0: // it was not measured
+	case t.instance == nil:
+		t.holds.template = holds
+	default:
 		t.holds.spare = holds
 	}
 	ts.trimLocked()

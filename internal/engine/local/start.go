@@ -23,6 +23,11 @@ var errGone = errors.New("the process ended before it had the function")
 // start starts an instance in the shortest way there is.
 func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
 	began := time.Now()
+	if r.compiles {
+		if i := e.startLoaded(ctx, spec, notice, began); i != nil {
+			return i, nil
+		}
+	}
 	t := e.templateOf(spec)
 	hand := atHand{template: t != nil, blank: r.blanks.Ready() && len(r.bootEnv(spec.Env)) == 0}
 	e.known.with(spec.Key, func(a *acquaintance) { hand.cost, a.seen = a.cost, began })
@@ -66,6 +71,9 @@ func (e *Engine) startBlank(ctx context.Context, r *runner, spec lateen.Function
 		return nil, err
 	}
 	i.phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
+	if r.compiles && i.Usage().CPU > templateFrom {
+		e.templates.keepLoaded(r, spec)
+	}
 	return i, nil
 }
 

@@ -34,10 +34,13 @@ type templates struct {
 	all []*template
 }
 
-// template is a process that has loaded a function and only forks.
+// template is a process that has loaded a function and only forks. That of a
+// WebAssembly module has no process but its spare: see loaded.go.
 type template struct {
-	*instance
+	*instance // nil: of a module
 
+	spec      lateen.FunctionSpec
+	runner    *runner       // of a module
 	footprint []guest.Range // what a child has touched when it has answered
 
 	// Guarded by templates.
@@ -137,7 +140,7 @@ func (e *Engine) cast(ctx context.Context, r *runner, spec lateen.FunctionSpec, 
 		i.dismiss()
 		return nil, err
 	}
-	t := &template{instance: i, holds: holding{i.Usage().Memory, firstSpare}, used: time.Now()}
+	t := &template{instance: i, spec: spec, holds: holding{i.Usage().Memory, firstSpare}, used: time.Now()}
 	if t.footprint, err = e.scout(ctx, t, visits); err != nil {
 		i.dismiss()
 		return nil, err
@@ -195,7 +198,9 @@ func (ts *templates) fitLocked() (templates, spares int) {
 func (ts *templates) trimLocked() {
 	templates, spares := ts.fitLocked()
 	for _, t := range ts.all[spares:] {
-		t.dropSpareLocked()
+		if t.instance != nil {
+			t.dropSpareLocked()
+		}
 	}
 	for _, extra := range ts.all[templates:] {
 		extra.retireLocked()
@@ -234,6 +239,16 @@ func (ts *templates) died(t *template) {
 		t.Kill()
 	}
 }
+
+// Kill ends the template's process.
+func (t *template) Kill() {
+	if t.instance != nil {
+		t.instance.Kill()
+	}
+}
+
+// gone reports whether its process has ended.
+func (t *template) gone() bool { return t.instance != nil && isClosed(t.exited) }
 
 func (t *template) dropSpareLocked() {
 	if t.spare != nil {
@@ -283,7 +298,7 @@ func (e *Engine) templateOf(spec lateen.FunctionSpec) *template {
 	if t == nil {
 		return nil
 	}
-	if isClosed(t.exited) || !sameFunction(t.spec, spec) {
+	if t.gone() || !sameFunction(t.spec, spec) {
 		e.dropTemplate(t)
 		return nil
 	}
