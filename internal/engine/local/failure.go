@@ -13,6 +13,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/guest/wasi"
 	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
@@ -90,8 +91,12 @@ func (i *instance) unblock(ctx context.Context) {
 	if i.cause != nil {
 		return // it was killed already
 	}
-	i.say(lateen.LevelError, fmt.Sprintf("the function blocks its event loop: a request took longer than it may, and nothing else was answered for %v", blockedAfter))
-	i.killLocked(errors.New("it blocked its event loop past the time a request may take"))
+	what, why := "the function blocks its event loop", "it blocked its event loop past the time a request may take"
+	if i.spec.Function.Runtime == wasi.Runtime {
+		what, why = "the module does not end with its request", "its module ran past the time a request may take"
+	}
+	i.say(lateen.LevelError, fmt.Sprintf("%s: a request took longer than it may, and nothing else was answered for %v", what, blockedAfter))
+	i.killLocked(errors.New(why))
 }
 
 // explainCut says why a response broke off.
