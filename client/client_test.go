@@ -393,9 +393,9 @@ func TestLogs(t *testing.T) {
 			}
 		}
 	})
-	for line, err := range c.TailLogs(t.Context(), d.Project, d.ID) {
-		if err != nil || line.Message != "something broke" || line.Level != lateen.LevelError || line.Status != 500 || line.Path != "/x" {
-			t.Errorf("%+v, %v", line, err)
+	for e, err := range c.FollowEntries(t.Context(), client.LogQuery{Project: d.Project, Deployment: d.ID}) {
+		if err != nil || e.Lines[0].Text != "something broke" || e.Lines[0].Level != lateen.LevelError || e.Status != 500 || e.Path != "/x" {
+			t.Errorf("%+v, %v", e, err)
 		}
 		break
 	}

@@ -17,9 +17,12 @@ type Entry struct {
 	lateen.Record
 
 	Lines []lateen.LogLine `json:"lines,omitempty"`
-	// Cursor is where the entry is among all, for [LogQuery.Before].
+	// Cursor is where the entry is among all, for [LogQuery.Before]. That of an
+	// entry of [Client.FollowEntries] is also for [LogQuery.After].
 	Cursor string `json:"cursor"`
-	Lost   int    `json:"lost,omitempty"` // entries before this one that came too fast
+	// Lost is how many requests the platform removed before it sent them, since
+	// the entry before this one of a followed log.
+	Lost int `json:"lost,omitempty"`
 }
 
 // Entries returns at most limit requests, newest first.
@@ -36,17 +39,9 @@ func (c *Client) Entries(ctx context.Context, q LogQuery, limit int) ([]Entry, e
 	return list, nil
 }
 
-// FollowEntries yields requests as they end, until ctx does. An error is the
-// last thing it yields.
-func (c *Client) FollowEntries(ctx context.Context, q LogQuery) iter.Seq2[Entry, error] {
-	query := q.values()
-	query.Set("follow", "1")
-	return c.entries(ctx, q.Project, query)
-}
-
 func (c *Client) entries(ctx context.Context, project lateen.ProjectID, query url.Values) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		resp, err := c.send(ctx, call{method: http.MethodGet, path: "/v1/projects" + path(string(project), "logs"), query: query})
+		resp, err := c.send(ctx, entriesCall(project, query))
 		if err != nil {
 			yield(Entry{}, err)
 			return
@@ -54,6 +49,10 @@ func (c *Client) entries(ctx context.Context, project lateen.ProjectID, query ur
 		defer resp.Body.Close()
 		lines(ctx, resp.Body, yield)
 	}
+}
+
+func entriesCall(project lateen.ProjectID, query url.Values) call {
+	return call{method: http.MethodGet, path: "/v1/projects" + path(string(project), "logs"), query: query}
 }
 
 // values are the query parameters of q but for its project.
@@ -65,6 +64,7 @@ func (q *LogQuery) values() url.Values {
 		}
 	}
 	set("before", q.Before)
+	set("after", q.After)
 	set("page", strconv.Itoa(q.Page))
 	set("deploymentId", string(q.Deployment))
 	set("environment", q.Environment)

@@ -2,59 +2,10 @@ package client
 
 import (
 	"context"
-	"iter"
 	"net/http"
-	"net/url"
-	"time"
 
 	"github.com/lateen-dev/lateen"
 )
-
-// LogLine is a line of the live log: one that user code wrote or, with the
-// source "request", a request that made it write nothing.
-type LogLine struct {
-	ID        string        `json:"rowId"`
-	Time      lateen.Millis `json:"timestampInMs"`
-	Level     string        `json:"level"`
-	Source    string        `json:"source"`
-	Message   string        `json:"message"`
-	Truncated bool          `json:"messageTruncated"`
-	Host      string        `json:"domain"`
-	Method    string        `json:"requestMethod"`
-	Path      string        `json:"requestPath"`
-	Status    int           `json:"responseStatusCode"`
-}
-
-// TailLogs follows what a deployment logs until ctx ends, over as many
-// connections as that takes.
-func (c *Client) TailLogs(ctx context.Context, project lateen.ProjectID, deployment lateen.DeploymentID) iter.Seq2[LogLine, error] {
-	k := call{method: http.MethodGet, path: "/v1/projects" + path(string(project), "deployments", string(deployment), "runtime-logs"), query: url.Values{"format": {"lines"}}}
-	return func(yield func(LogLine, error) bool) {
-		for ctx.Err() == nil {
-			resp, err := c.send(ctx, k)
-			if err != nil {
-				yield(LogLine{}, err)
-				return
-			}
-			again := false
-			lines(ctx, resp.Body, func(l LogLine, err error) bool {
-				if err != nil {
-					again = true // the connection was lost: ask for another
-					return false
-				}
-				if l.Source == "delimiter" {
-					again = true
-					return false
-				}
-				return yield(l, nil)
-			})
-			resp.Body.Close()
-			if !again || !pause(ctx, time.Second) {
-				return
-			}
-		}
-	}
-}
 
 // LogQuery chooses requests; a zero field chooses all.
 type LogQuery struct {
@@ -70,6 +21,7 @@ type LogQuery struct {
 	Since       lateen.Millis // 0 is a day ago
 	Until       lateen.Millis
 	Before      string // the Cursor of the last entry of the page before; for [Client.Entries]
+	After       string // the Cursor of the last entry of [Client.FollowEntries], which goes on there; "" is from now on
 	Page        int    // from 0; for [Client.Logs]
 }
 

@@ -25,8 +25,10 @@ import (
 type Logs interface {
 	// Query returns a page of entries, newest first, and whether there are more.
 	Query(ctx context.Context, q observe.Query) ([]observe.Entry, bool, error)
-	// Tail yields entries as they come, until ctx ends.
+	// Tail yields entries after q.After and then those that come, until ctx ends.
 	Tail(ctx context.Context, q observe.Query) iter.Seq[observe.Entry]
+	// Latest returns the cursor, for q.After, after everything that is recorded.
+	Latest() string
 }
 
 // Options of an [API]. Fields without a stated zero are required.
@@ -43,6 +45,9 @@ type Options struct {
 	// ends then, where other requests are let finish. nil is never.
 	Stopping <-chan struct{}
 	Now      func() time.Time // nil is time.Now
+	// KeepAlive is the time between the empty lines that show the reader of a
+	// followed log that its connection is alive; 0 is 15 seconds.
+	KeepAlive time.Duration
 }
 
 // API is an [http.Handler].
@@ -69,6 +74,9 @@ func New(o Options) (*API, error) {
 	}
 	if o.Deploys == 0 {
 		o.Deploys = 8
+	}
+	if o.KeepAlive == 0 {
+		o.KeepAlive = 15 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now

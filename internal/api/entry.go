@@ -1,10 +1,14 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/lateen-dev/lateen/internal/observe"
+)
 
 // readEntries sends requests whole, each with the lines it made user code
-// write: those that were, newest first, or those that come, until the reader
-// has enough.
+// write: those that were, newest first, or with follow=1 those that come, until the
+// reader has enough.
 func readEntries(a *API, w http.ResponseWriter, r *http.Request) error {
 	p, err := a.Control.Project(r.Context(), r.PathValue("project"))
 	if err != nil {
@@ -15,14 +19,7 @@ func readEntries(a *API, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if flagOf(r, "follow") {
-		ctx, cancel := a.following(r)
-		defer cancel()
-		out := newLines(w)
-		for e := range a.Logs.Tail(ctx, q) {
-			if err := out.send(&e); err != nil {
-				return nil // the reader is gone
-			}
-		}
+		a.followEntries(w, r, q)
 		return nil
 	}
 	if q.Limit, err = limitOf(r); err != nil {
@@ -39,4 +36,24 @@ func readEntries(a *API, w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+// cursorHeader says where a followed log begins: after=CURSOR goes on there.
+const cursorHeader = "X-Lateen-Cursor"
+
+// followEntries sends what q chooses after its cursor, and then what comes.
+func (a *API) followEntries(w http.ResponseWriter, r *http.Request, q observe.Query) {
+	ctx, cancel := a.following(r)
+	defer cancel()
+	if q.After == "" {
+		q.After = a.Logs.Latest()
+	}
+	w.Header().Set(cursorHeader, q.After)
+	out := newLines(w)
+	defer out.keepAlive(ctx, cancel, a.KeepAlive)()
+	for e := range a.Logs.Tail(ctx, q) {
+		if err := out.send(&e); err != nil {
+			return // the reader is gone
+		}
+	}
 }

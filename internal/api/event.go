@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -135,6 +137,8 @@ func sendEvents(w http.ResponseWriter, r *http.Request, lines bool, events func(
 
 // lineWriter sends JSON values, a line each, as they come.
 type lineWriter struct {
+	mu      sync.Mutex // guards below
+	writer  io.Writer
 	encoder *json.Encoder
 	control *http.ResponseController
 }
@@ -145,14 +149,53 @@ const writeWithin = 30 * time.Second
 func newLines(w http.ResponseWriter) *lineWriter {
 	w.Header().Set("Content-Type", ndjson)
 	w.WriteHeader(http.StatusOK)
-	l := &lineWriter{encoder: json.NewEncoder(w), control: http.NewResponseController(w)}
+	l := &lineWriter{writer: w, encoder: json.NewEncoder(w), control: http.NewResponseController(w)}
 	_ = l.control.Flush() // the reader shall know that the stream began
 	return l
 }
 
 func (l *lineWriter) send(v any) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	_ = l.control.SetWriteDeadline(time.Now().Add(writeWithin)) // not every writer has deadlines
 	if err := l.encoder.Encode(v); err != nil {
+		return err
+	}
+	return l.control.Flush()
+}
+
+// keepAlive sends an empty line every so often until ctx ends or the function
+// that it returns is called, which waits for the last. Where a line cannot be
+// sent it calls cancel.
+func (l *lineWriter) keepAlive(ctx context.Context, cancel context.CancelFunc, every time.Duration) (stop func()) {
+	ctx, end := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := l.sendEmpty(); err != nil {
+				cancel()
+				return
+			}
+		}
+	})
+	return func() {
+		end()
+		wg.Wait()
+	}
+}
+
+func (l *lineWriter) sendEmpty() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.control.SetWriteDeadline(time.Now().Add(writeWithin)) // not every writer has deadlines
+	if _, err := io.WriteString(l.writer, "\n"); err != nil {
 		return err
 	}
 	return l.control.Flush()

@@ -77,6 +77,44 @@ func TestStreamsEndWhenThePlatformStops(t *testing.T) {
 	}
 }
 
+// stream asks for a stream, whose body is closed when the test ends.
+func (w *world) stream(t *testing.T, url, path string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+w.fill(path), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+w.tokens["owner"])
+	resp, err := w.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// An empty line is skipped by readers of JSON lines, so by the vercel CLI's
+// jsonlines parser.
+func TestAFollowedLogWithoutNewsSendsEmptyLines(t *testing.T) {
+	w := newWorld(t)
+	handler, err := api.New(api.Options{Control: w.Control, Logs: w.Logs, Log: w.Log, KeepAlive: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	for _, path := range []string{
+		"/v1/projects/{project}/deployments/{deployment}/runtime-logs?format=lines", "/v1/projects/{project}/logs?follow=1",
+	} {
+		resp := w.stream(t, server.URL, path)
+		first := make([]byte, 3)
+		if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "\n\n\n" {
+			t.Errorf("%s begins with %q, %v", path, first, err)
+		}
+		resp.Body.Close()
+	}
+}
+
 // What has been sent of a stream cannot be taken back, and an error at its end
 // would be taken for one more value.
 func TestAStreamThatFailsIsCutOff(t *testing.T) {
@@ -88,16 +126,7 @@ func TestAStreamThatFailsIsCutOff(t *testing.T) {
 	}
 	server := httptest.NewServer(handler)
 	defer server.Close()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+w.fill("/v1/projects/{project}/logs?follow=1"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+w.tokens["owner"])
-	resp, err := w.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	resp := w.stream(t, server.URL, "/v1/projects/{project}/logs?follow=1")
 	body, err := io.ReadAll(resp.Body)
 	if err == nil || !strings.Contains(string(body), "req_1") || strings.Contains(string(body), "error") {
 		t.Errorf("the stream ended with %v after %q", err, body)
@@ -111,6 +140,9 @@ type failingLogs struct{}
 func (failingLogs) Query(context.Context, observe.Query) ([]observe.Entry, bool, error) {
 	return nil, false, nil
 }
+
+// Latest implements [api.Logs].
+func (failingLogs) Latest() string { return "" }
 
 // Tail implements [api.Logs].
 func (failingLogs) Tail(context.Context, observe.Query) iter.Seq[observe.Entry] {

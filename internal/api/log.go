@@ -37,7 +37,7 @@ func linesOf(e *observe.Entry) []logLine {
 	if e.Lost > 0 {
 		return append([]logLine{{
 			RowID: "lost-" + string(e.ID), Level: lateen.LevelWarning, Source: "delimiter", TimestampInMS: e.Time,
-			Message: strconv.Itoa(e.Lost) + " entries are not shown: there were too many at once",
+			Message: strconv.Itoa(e.Lost) + " entries were skipped: they were removed before they were read",
 		}}, linesOf(&observe.Entry{Record: e.Record, Lines: e.Lines, Rows: e.Rows})...)
 	}
 	line := logLine{
@@ -85,22 +85,23 @@ func sourceOf(e *observe.Entry) string {
 }
 
 func tailLogs(a *API, w http.ResponseWriter, r *http.Request) error {
-	ctx, stop := a.following(r)
-	defer stop()
-	p, err := a.Control.Project(ctx, r.PathValue("project"))
+	p, err := a.Control.Project(r.Context(), r.PathValue("project"))
 	if err != nil {
 		return err
 	}
-	d, err := a.Control.Deployment(ctx, r.PathValue("deployment"))
+	d, err := a.Control.Deployment(r.Context(), r.PathValue("deployment"))
 	if err != nil {
 		return err
 	}
 	if d.Project != p.ID {
 		return lateen.ErrDeploymentNotFound
 	}
+	ctx, stop := a.following(r)
+	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, tailFor)
 	defer cancel()
 	out := newLines(w)
+	defer out.keepAlive(ctx, cancel, a.KeepAlive)() // the vercel CLI skips empty lines
 	for e := range a.Logs.Tail(ctx, observe.Query{Project: p.ID, Deployment: d.ID}) {
 		for _, line := range linesOf(&e) {
 			if err := out.send(line); err != nil {
@@ -176,7 +177,7 @@ func (a *API) logQuery(r *http.Request, project lateen.ProjectID) (q observe.Que
 		Project: project, Deployment: lateen.DeploymentID(values.Get("deploymentId")),
 		Levels: wordsOf(r, "level"), Status: values.Get("statusCode"), Source: values.Get("source"),
 		Search: values.Get("search"), Request: lateen.RequestID(values.Get("requestId")),
-		Branch: values.Get("branch"), Environment: values.Get("environment"), Before: values.Get("before"), Limit: searchPage,
+		Branch: values.Get("branch"), Environment: values.Get("environment"), Before: values.Get("before"), After: values.Get("after"), Limit: searchPage,
 	}
 	if q.Since, err = millisOf(r, "startDate"); err != nil {
 		return q, err

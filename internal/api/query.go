@@ -13,6 +13,7 @@ import (
 
 // queryDocs says what each query parameter of the routes means.
 var queryDocs = map[string]string{
+	"after":               "with follow: cursor of the last entry that came, or the X-Lateen-Cursor of the response; what was recorded since then comes first",
 	"app":                 "name of a project",
 	"before":              "cursor of the last entry of the page before",
 	"branch":              "a Git branch",

@@ -46,7 +46,7 @@ func (v *logView) entry(e *client.Entry) error {
 		return v.term.JSONLine(e)
 	}
 	if e.Lost > 0 {
-		v.term.Warnf("%s came too fast to be shown.", terminal.Count(e.Lost, "request"))
+		v.term.Warnf("%s skipped: the platform removed them before it sent them.", terminal.Count(e.Lost, "request"))
 	}
 	if e.Method != "" {
 		line, why := v.requestLine(e), whyText(e)

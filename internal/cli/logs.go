@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -164,38 +163,27 @@ func entries(ctx context.Context, api *client.Client, q client.LogQuery, limit i
 	return list[:min(limit, len(list))], nil
 }
 
-// reconnectPause is between a lost stream and the next try.
-const reconnectPause = time.Second
-
 // followLogs shows requests as they end, until ctx does. It outlives the platform.
 func (s *session) followLogs(ctx context.Context, api *client.Client, f *logFlags) error {
 	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "Requests appear as they end; Ctrl-C ends this."))
 	view, lost := s.newLogView(f.usage), false
-	for {
-		for e, err := range api.FollowEntries(ctx, f.query) {
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case errors.Is(err, client.ErrUnreachable):
-				if !lost {
-					s.Term.Warnf("%s does not answer; this waits for it.", api.BaseURL)
-				}
-				lost = true
-			case err != nil:
+	for e, err := range api.FollowEntries(ctx, f.query) {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, client.ErrUnreachable):
+			if !lost {
+				s.Term.Warnf("The connection to %s was lost; the log goes on where it ended once the platform answers.", api.BaseURL)
+			}
+			lost = true
+		case err != nil:
+			return err
+		default:
+			lost = false
+			if err := view.entry(&e); err != nil {
 				return err
-			default:
-				lost = false
-				if err := view.entry(&e); err != nil {
-					return err
-				}
 			}
 		}
-		timer := time.NewTimer(reconnectPause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		}
 	}
+	return nil
 }

@@ -15,12 +15,13 @@ import (
 
 // A file says these of itself; one that says otherwise is set aside.
 const (
-	schemaVersion = 1
+	schemaVersion = 2
 	incremental   = 2 // its kind of auto_vacuum
 )
 
 // Ids grow in the order of arrival, which is about that of time: what is
-// oldest is found by them. A row of entries is a request or, with request "",
+// oldest is found by them. The id of a line holds the batch that wrote it, as
+// [firstLine] says. A row of entries is a request or, with request "",
 // lines outside of any; its record is NULL until it comes. The columns before
 // it are copies to search by.
 const schema = `
@@ -39,11 +40,13 @@ CREATE TABLE entries (
 	levels     INTEGER NOT NULL, -- bits: see levelBit
 	lines      INTEGER NOT NULL, -- that came, with those that are not kept
 	bytes      INTEGER NOT NULL, -- of them
-	record     TEXT              -- JSON
+	record     TEXT,             -- JSON
+	batch      INTEGER NOT NULL DEFAULT 0, -- that wrote the record, or lines outside of any request; 0: none yet
+	changed    INTEGER NOT NULL DEFAULT 0  -- the last batch that wrote a part of the entry
 ) STRICT;
 CREATE UNIQUE INDEX entries_by_request ON entries (request) WHERE request <> '';
 CREATE INDEX entries_by_project ON entries (project, time);
-
+` + byBatch + `
 CREATE TABLE lines (
 	id        INTEGER PRIMARY KEY,
 	entry     INTEGER NOT NULL,
@@ -58,10 +61,24 @@ CREATE TABLE lines (
 CREATE INDEX lines_by_entry ON lines (entry);
 `
 
+// byBatch finds entries in the order of recording: those that a batch
+// completed, and the few to which a later batch added lines.
+const byBatch = `
+CREATE INDEX entries_by_batch ON entries (project, batch);
+CREATE INDEX entries_by_change ON entries (project, changed) WHERE changed > batch;
+`
+
+// upgrade turns a file of version 1 into one of version 2.
+const upgrade = `
+ALTER TABLE entries ADD COLUMN batch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE entries ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+` + byBatch
+
 // database is the log's file. One goroutine writes, any may read.
 type database struct {
 	file  *sqlite.File
 	usage usage
+	gone  func([]removal) // told of entries that were removed; nil: no need
 }
 
 var errForeign = errors.New("it holds something else")
@@ -113,6 +130,7 @@ func (db *database) migrate(ctx context.Context) error {
 	}
 	defer tx.Rollback()
 	var version, vacuum, tables int
+	text := schema
 	err = tx.QueryRowContext(ctx, `SELECT user_version, auto_vacuum, (SELECT count(*) FROM sqlite_schema)
 		FROM pragma_user_version, pragma_auto_vacuum`).Scan(&version, &vacuum, &tables)
 	switch {
@@ -120,13 +138,22 @@ func (db *database) migrate(ctx context.Context) error {
 		return err
 	case version == schemaVersion && vacuum == incremental:
 		return nil
+	case version == 1 && vacuum == incremental:
+		text = upgrade
 	case version != 0 || tables != 0 || vacuum != incremental:
 		return errForeign
 	}
-	if _, err := tx.ExecContext(ctx, schema+`PRAGMA user_version = `+strconv.Itoa(schemaVersion)); err != nil {
+	if _, err := tx.ExecContext(ctx, text+`PRAGMA user_version = `+strconv.Itoa(schemaVersion)); err != nil {
 		return err
 	}
 	return tx.Commit()
+}
+
+// lastBatch returns the number of the batch that was written last, 0 for none.
+func (db *database) lastBatch(ctx context.Context) (batch int64, err error) {
+	err = db.file.Read.QueryRowContext(ctx, `SELECT max((SELECT COALESCE(MAX(batch), 0) FROM entries),
+		(SELECT COALESCE(MAX(id), 0) FROM lines) >> ?)`, lineBits).Scan(&batch)
+	return batch, err
 }
 
 // Close closes the file.

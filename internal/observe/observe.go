@@ -5,6 +5,7 @@ package observe
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -44,6 +45,7 @@ type Log struct {
 	queue   queue
 	readers readers
 	size    atomic.Int64 // bytes of the database that are in use
+	head    atomic.Int64 // number of the batch that was written last
 
 	// Run's own:
 	failing bool // the last write failed
@@ -71,7 +73,14 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Log{options: o, queue: newQueue(), db: db}, nil
+	l := &Log{options: o, queue: newQueue(), db: db}
+	db.gone = l.readers.removed
+	head, err := db.lastBatch(ctx)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	l.head.Store(head)
+	return l, nil
 }
 
 // Close closes the database.
@@ -143,14 +152,18 @@ func (l *Log) flush(ctx context.Context) {
 	if len(b.groups) == 0 {
 		return
 	}
-	c, err := l.db.write(ctx, b)
+	// Numbers are taken from the clock, so that none repeats after the newest
+	// entries were removed and the program began again.
+	number := max(l.head.Load()+1, int64(lateen.MillisOf(time.Now())))
+	projects, err := l.db.write(ctx, b, number)
 	if err != nil {
 		l.queue.dropped(b)
 		l.failed(ctx, "logs were dropped", err)
 		return
 	}
 	l.failing = false
-	l.readers.tell(c)
+	l.head.Store(number)
+	l.readers.tell(projects)
 	if used, _, err := l.db.size(ctx); err == nil {
 		l.size.Store(used)
 	}
@@ -198,6 +211,7 @@ func (l *Log) failed(ctx context.Context, what string, err error) {
 	_ = setAside(l.options.Dir) // if it can't, neither can the next line
 	db, err := openDatabase(ctx, l.options.Dir, l.options.Log)
 	if l.gone = err != nil; !l.gone {
+		db.gone = l.readers.removed
 		l.db = db
 	}
 }
@@ -206,7 +220,7 @@ func (l *Log) failed(ctx context.Context, what string, err error) {
 type Stats struct {
 	Records, Lines               uint64 // that came
 	DroppedRecords, DroppedLines uint64 // of them, that could not be kept
-	LostEntries                  uint64 // that readers of Tail were too slow for
+	LostEntries                  uint64 // that were removed before slow readers of Tail came to them
 	Queued, QueuedBytes          int    // records and lines that are not written yet
 	Bytes                        int64  // of the database that are in use
 	Readers                      int    // of Tail

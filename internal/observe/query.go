@@ -30,6 +30,7 @@ type Query struct {
 	Branch      string
 	Environment string // the deployment's target
 	Before      string // the Cursor of the last entry of the page before; "" is the first page
+	After       string // for [Log.Tail]: the Cursor of the last entry that Tail yielded, or one of [Log.Latest]; "" is Latest
 	Page        int    // from 0, of Limit entries each after Before; entries that come meanwhile move it
 	Limit       int    // 0: 100; 1,000 at most
 }
@@ -44,9 +45,11 @@ type Entry struct {
 	Lines []lateen.LogLine `json:"lines,omitempty"`
 	// Rows are the ids of Lines in the log, which no two lines share.
 	Rows []int64 `json:"-"`
-	// Cursor is where the entry is among all, for [Query.Before].
+	// Cursor is where the entry is among all, for [Query.Before]. That of an
+	// entry which [Log.Tail] yields is also for [Query.After].
 	Cursor string `json:"cursor,omitempty"`
-	// Lost is how many entries a reader of [Log.Tail] did not get before this one.
+	// Lost is how many entries of the project were removed before a reader of
+	// [Log.Tail] came to them, since the entry before this one.
 	Lost int `json:"lost,omitempty"`
 }
 
@@ -61,10 +64,13 @@ const (
 	maxSources = 16   // words of Source
 )
 
-// Validate returns [lateen.ErrInvalid] for a Status or Before that is malformed,
+// Validate returns [lateen.ErrInvalid] for a Status, Before or After that is malformed,
 // a Search that is too long, or a Source of too many words.
 func (q *Query) Validate() error {
 	_, err := q.where()
+	if err == nil && q.After != "" {
+		_, err = parseCursor(q.After)
+	}
 	return err
 }
 
@@ -214,13 +220,14 @@ type stored struct {
 	Entry
 
 	id       int64
-	complete bool // its record has come
+	batch    int64 // that completed it; 0: none yet
+	complete bool  // its record has come
 }
 
 // entries returns the entries that w chooses, without lines.
 func (db *database) entries(ctx context.Context, w where, order string, args ...any) ([]stored, error) {
 	rows, err := db.file.Read.QueryContext(ctx,
-		`SELECT id, request, time, project, deployment, kind, record FROM entries WHERE `+w.text+` ORDER BY `+order,
+		`SELECT id, request, time, project, deployment, kind, batch, record FROM entries WHERE `+w.text+` ORDER BY `+order,
 		append(w.args, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("read logs: %w", err)
@@ -230,7 +237,7 @@ func (db *database) entries(ctx context.Context, w where, order string, args ...
 	for rows.Next() {
 		var s stored
 		var text []byte
-		if err := rows.Scan(&s.id, &s.ID, &s.Time, &s.Project, &s.Deployment, &s.Kind, &text); err != nil {
+		if err := rows.Scan(&s.id, &s.ID, &s.Time, &s.Project, &s.Deployment, &s.Kind, &s.batch, &text); err != nil {
 			return nil, err
 		}
 		if s.complete = text != nil; s.complete {

@@ -16,7 +16,7 @@ const weighed = `min(bytes, ?) + lines * ? + COALESCE(length(record), 0) + ?`
 type usage map[lateen.ProjectID]int64
 
 // add notes that entries were written.
-func (u usage) add(groups []*group, entries []change) {
+func (u usage) add(groups []*group, projects []lateen.ProjectID) {
 	if u == nil {
 		return
 	}
@@ -25,7 +25,7 @@ func (u usage) add(groups []*group, entries []change) {
 		for _, line := range g.lines {
 			n += int64(len(line.Text))
 		}
-		u[entries[i].project] += n
+		u[projects[i]] += n
 	}
 }
 
@@ -121,18 +121,5 @@ func (db *database) removeAll(ctx context.Context, ids []int64) error {
 	if err != nil {
 		return err
 	}
-	tx, err := db.file.Write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	for _, query := range []string{
-		`DELETE FROM lines WHERE entry IN (SELECT value FROM json_each(?))`,
-		`DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))`,
-	} {
-		if _, err := tx.ExecContext(ctx, query, string(list)); err != nil {
-			return fmt.Errorf("remove the logs of a project: %w", err)
-		}
-	}
-	return tx.Commit()
+	return db.remove(ctx, "IN (SELECT value FROM json_each(?))", string(list))
 }

@@ -2,25 +2,25 @@ package observe
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 	"sync"
 
 	"github.com/lateen-dev/lateen"
 )
 
-// readerQueue is how many batches wait for a reader; unless very much comes
-// there are ten of them a second at most.
-const readerQueue = 64
+// tailPage is how many entries a reader takes from the database at once.
+const tailPage = 100
 
-// reader is who follows the log.
+// reader is a caller that follows the log.
 type reader struct {
 	project lateen.ProjectID // "": all
-	news    chan changes
-	lost    int // guarded by readers.mu
+	news    chan struct{}    // has a value when there may be something to read; closed when the log ends
+
+	at   position // in the order of recording, never late; guarded by readers.mu
+	lost int      // entries; guarded by readers.mu
 }
 
-// readers are all who follow the log.
+// readers are all callers that follow the log.
 type readers struct {
 	mu     sync.Mutex // guards below
 	all    map[*reader]struct{}
@@ -28,91 +28,122 @@ type readers struct {
 	closed bool
 }
 
-// Tail follows what q chooses, its Page and Limit aside, from the moment the
-// sequence is read until ctx or the log's Run ends. A request comes once it
-// has ended, with its lines so far; later lines of it, and lines outside of any,
-// come as they are written. A reader that is too slow loses entries and is told
-// how many by the next one's Lost. A malformed q chooses none.
+// Tail follows what q chooses, its Page, Limit and Before aside, in the order of
+// recording: first what was recorded after q.After, then what comes, until ctx
+// or the log's Run ends. A request comes once it has ended, with its lines so
+// far; later lines of it, and lines outside of any request, come as they are
+// written. The sequence reads from the database at the pace of its caller, so a
+// slow caller loses only entries that are removed before their turn; Lost of the
+// next entry counts them. A malformed q chooses none.
 func (l *Log) Tail(ctx context.Context, q Query) iter.Seq[Entry] {
+	if q.After == "" {
+		q.After = l.Latest()
+	}
 	return func(yield func(Entry) bool) {
 		w, err := q.where()
 		if err != nil {
 			return
 		}
-		r := l.readers.add(q.Project)
+		c, err := parseCursor(q.After)
+		if err != nil {
+			return
+		}
+		r := l.readers.add(q.Project, c)
 		defer l.readers.remove(r)
-		for {
+		for open := true; ; {
+			var more bool
+			if c, more = l.yieldFrom(ctx, r, w, c, yield); !more || !open {
+				return
+			}
 			select {
 			case <-ctx.Done():
 				return
-			case c, ok := <-r.news:
-				if !ok || !l.yieldNews(ctx, r, w, c, yield) {
-					return
-				}
+			case _, open = <-r.news:
 			}
 		}
 	}
 }
 
-// yieldNews hands on what w chooses of c, and reports whether to go on.
-func (l *Log) yieldNews(ctx context.Context, r *reader, w where, c changes, yield func(Entry) bool) bool {
-	news, err := l.news(ctx, w, c)
-	if err != nil {
-		l.readers.lose(r, len(c.entries))
-	}
-	for _, s := range news {
-		s.Lost = l.readers.takeLost(r)
-		if !yield(s.Entry) {
-			return false
+// yieldFrom yields what w chooses after c, as far as batches are written, and
+// returns how far it came and whether the caller wants more.
+func (l *Log) yieldFrom(ctx context.Context, r *reader, w where, c cursor, yield func(Entry) bool) (cursor, bool) {
+	for {
+		if c.at == end {
+			head := l.head.Load()
+			if head <= c.upTo {
+				return c, true
+			}
+			c = c.next(head)
 		}
+		page, next, err := l.page(ctx, w, c)
+		if err != nil { // the next news are another try
+			return c, true
+		}
+		l.readers.pass(r, next)
+		for _, s := range page {
+			s.Lost = l.readers.takeLost(r)
+			if !yield(s.Entry) {
+				return c, false
+			}
+		}
+		c = next
 	}
-	return true
 }
 
-// news reads what w chooses of c: first the requests that have ended, then
-// the lines that came late or outside of any.
-func (l *Log) news(ctx context.Context, w where, c changes) ([]stored, error) {
-	var ended, other []int64
-	for _, e := range c.entries {
-		if e.recorded {
-			ended = append(ended, e.id)
-		} else {
-			other = append(other, e.id)
-		}
-	}
+// page reads entries after c in its span, and returns the cursor after them.
+func (l *Log) page(ctx context.Context, w where, c cursor) ([]stored, cursor, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	requests, err := l.db.chosen(ctx, w, ended, 0, c.upTo)
-	if err != nil {
-		return nil, err
+	if c.at.late {
+		return l.db.lateLines(ctx, w, c)
 	}
-	w.and("(request = '' OR record IS NOT NULL)") // else its lines come when it ends
-	lines, err := l.db.chosen(ctx, w, other, c.after, c.upTo)
-	return append(requests, lines...), err
+	w.and("batch > ? AND batch <= ? AND (batch, id) > (?, ?)", c.from, c.upTo, c.at.batch, c.at.id)
+	found, err := l.db.entries(ctx, w, "batch, id LIMIT ?", tailPage)
+	if err != nil {
+		return nil, c, err
+	}
+	if err := l.db.addLines(ctx, found, " AND id < ?", firstLine(c.upTo+1)); err != nil {
+		return nil, c, err
+	}
+	for i := range found {
+		c.at = position{batch: found[i].batch, id: found[i].id}
+		found[i].Cursor = c.text(found[i].Time)
+	}
+	if len(found) < tailPage {
+		c.at = position{late: true}
+	}
+	return found, c, nil
 }
 
-// chosen returns those of the entries called ids that w chooses, with their
-// lines of ids above after and up to upTo.
-func (db *database) chosen(ctx context.Context, w where, ids []int64, after, upTo int64) ([]stored, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	list, err := json.Marshal(ids)
+// lateLines reads the lines that the batches of c's span added to entries that
+// were complete before.
+func (db *database) lateLines(ctx context.Context, w where, c cursor) ([]stored, cursor, error) {
+	w.and("changed > batch AND changed > ? AND batch BETWEEN 1 AND ? AND id > ?", c.from, c.from, c.at.id)
+	found, err := db.entries(ctx, w, "id LIMIT ?", tailPage)
 	if err != nil {
-		return nil, err
+		return nil, c, err
 	}
-	w.and("id IN (SELECT value FROM json_each(?))", string(list))
-	found, err := db.entries(ctx, w, "id")
-	if err != nil {
-		return nil, err
+	if err := db.addLines(ctx, found, " AND id >= ? AND id < ?", firstLine(c.from+1), firstLine(c.upTo+1)); err != nil {
+		return nil, c, err
 	}
-	return found, db.addLines(ctx, found, " AND id > ? AND id <= ?", after, upTo)
+	list := found[:0]
+	for _, s := range found {
+		c.at.id = s.id
+		if len(s.Lines) > 0 {
+			s.Cursor = c.text(s.Time)
+			list = append(list, s)
+		}
+	}
+	if len(found) < tailPage {
+		c.at = end
+	}
+	return list, c, nil
 }
 
-func (rs *readers) add(project lateen.ProjectID) *reader {
+func (rs *readers) add(project lateen.ProjectID, c cursor) *reader {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	r := &reader{project: project, news: make(chan changes, readerQueue)}
+	r := &reader{project: project, news: make(chan struct{}, 1), at: c.complete()}
 	if rs.closed {
 		close(r.news)
 		return r
@@ -130,46 +161,44 @@ func (rs *readers) remove(r *reader) {
 	delete(rs.all, r)
 }
 
-// tell hands changes to the readers they may concern, and waits for none.
-func (rs *readers) tell(c changes) {
+// tell wakes the readers of some projects, and waits for none.
+func (rs *readers) tell(projects []lateen.ProjectID) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if len(rs.all) == 0 {
+		return
+	}
+	concerned := make(map[lateen.ProjectID]bool, len(projects))
+	for _, p := range projects {
+		concerned[p] = true
+	}
+	for r := range rs.all {
+		if r.project == "" || concerned[r.project] {
+			signal(r.news)
+		}
+	}
+}
+
+// pass notes that a reader has read as far as c.
+func (rs *readers) pass(r *reader, c cursor) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	r.at = c.complete()
+}
+
+// removed counts an entry that was removed as lost to the readers that had not
+// come to it.
+func (rs *readers) removed(list []removal) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	for r := range rs.all {
-		mine := c.of(r.project)
-		if len(mine.entries) == 0 {
-			continue
-		}
-		select {
-		case r.news <- mine:
-		default:
-			rs.loseLocked(r, len(mine.entries))
+		for _, e := range list {
+			if (r.project == "" || r.project == e.project) && e.at.after(r.at) {
+				r.lost++
+				rs.lost++
+			}
 		}
 	}
-}
-
-// of returns the changes that concern a project; "" is all.
-func (c changes) of(project lateen.ProjectID) changes {
-	if project == "" {
-		return c
-	}
-	mine := changes{after: c.after, upTo: c.upTo}
-	for _, e := range c.entries {
-		if e.project == project {
-			mine.entries = append(mine.entries, e)
-		}
-	}
-	return mine
-}
-
-func (rs *readers) lose(r *reader, n int) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	rs.loseLocked(r, n)
-}
-
-func (rs *readers) loseLocked(r *reader, n int) {
-	r.lost += n
-	rs.lost += uint64(n) //nolint:gosec // a length
 }
 
 func (rs *readers) takeLost(r *reader) int {
@@ -180,7 +209,7 @@ func (rs *readers) takeLost(r *reader) int {
 	return n
 }
 
-// close ends all sequences after what they were told.
+// close ends all sequences after what is written.
 func (rs *readers) close() {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

@@ -3,6 +3,8 @@ package observe_test
 import (
 	"context"
 	"fmt"
+	"iter"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -129,34 +131,146 @@ func TestTailEndsWithItsReader(t *testing.T) {
 	})
 }
 
-func TestTailTellsASlowReaderWhatItLost(t *testing.T) {
+func TestASlowReaderLosesNoEntry(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l, _ := start(t, observe.Options{})
 		const total = 300
 		var wg sync.WaitGroup
-		wg.Go(func() {
-			for i := range total {
-				l.Record(lateen.Record{ID: lateen.RequestID(fmt.Sprint(i)), Time: now(), Project: "prj_1"})
-				settle()
-			}
-		})
+		wg.Go(func() { recordAll(l, total) })
 		defer wg.Wait()
-		read, lost := 0, 0
+		read := 0
 		for e := range l.Tail(t.Context(), observe.Query{Project: "prj_1"}) {
 			if read == 0 {
-				time.Sleep(50 * time.Second) // while 250 come
+				time.Sleep(50 * time.Second) // 250 requests are recorded meanwhile
 			}
-			read++
-			lost += e.Lost
-			if string(e.ID) == fmt.Sprint(total-1) {
+			if want := lateen.RequestID(fmt.Sprint(read)); e.ID != want || e.Lost != 0 {
+				t.Fatalf("read %s with %d lost, want %s", e.ID, e.Lost, want)
+			}
+			if read++; read == total {
 				break
 			}
 		}
-		if read+lost != total || lost < 100 {
-			t.Errorf("read %d and lost %d of %d", read, lost, total)
+	})
+}
+
+// recordAll records requests called 0, 1, ... with a batch for each.
+func recordAll(l *observe.Log, total int) {
+	for i := range total {
+		l.Record(lateen.Record{ID: lateen.RequestID(fmt.Sprint(i)), Time: now(), Project: "prj_1"})
+		settle()
+	}
+}
+
+func TestEntriesThatAreRemovedBeforeTheyAreReadAreCounted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l, _ := start(t, observe.Options{MaxAge: 10 * time.Minute})
+		next, stop := iter.Pull(l.Tail(t.Context(), observe.Query{Project: "prj_1"}))
+		defer stop()
+		go recordAll(l, 1)
+		if e, ok := next(); !ok || e.ID != "0" {
+			t.Fatalf("read %q", e.ID)
 		}
-		if got := l.Stats().LostEntries; got != uint64(lost) {
-			t.Errorf("%d are counted as lost", got)
+		for i := range 5 {
+			l.Record(lateen.Record{ID: lateen.RequestID(fmt.Sprint("old", i)), Time: now(), Project: "prj_1"})
+			l.Record(lateen.Record{ID: lateen.RequestID(fmt.Sprint("theirs", i)), Time: now(), Project: "prj_2"})
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		l.Record(lateen.Record{ID: "new", Time: now(), Project: "prj_1"})
+		settle()
+		if e, ok := next(); !ok || e.ID != "new" || e.Lost != 5 {
+			t.Errorf("read %q with %d lost, want new with 5 lost", e.ID, e.Lost)
+		}
+		if got := l.Stats().LostEntries; got != 5 {
+			t.Errorf("%d entries are counted as lost, want 5", got)
+		}
+	})
+}
+
+// A reader that was cut off after any entry goes on from its cursor: it reads
+// every later request and line once. That holds for
+// a request whose lines came long before its record, and for lines that came
+// after it, whether the log was closed in between or not.
+func TestTailGoesOnAfterACursor(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		l, end := start(t, observe.Options{Dir: dir})
+		begin := l.Latest()
+		stop := follow(t, l, observe.Query{Project: "prj_1"})
+		log := func(request lateen.RequestID, text string) {
+			l.Log(lateen.LogLine{Time: now(), Request: request, Project: "prj_1", Deployment: "dpl_1", Level: "info", Source: "function", Text: text})
+		}
+		record := func(id lateen.RequestID, project lateen.ProjectID) {
+			l.Record(lateen.Record{ID: id, Time: now(), Project: project, Deployment: "dpl_1"})
+		}
+		log("slow", "early line of a request that ends last")
+		settle()
+		for i := range 120 { // more than a page
+			record(lateen.RequestID(fmt.Sprint("a", i)), "prj_1")
+			record(lateen.RequestID(fmt.Sprint("b", i)), "prj_2")
+		}
+		log("", "outside of any request")
+		settle()
+		log("a7", "late")
+		log("a3", "late")
+		record("c", "prj_1")
+		settle()
+		log("a7", "later")
+		settle()
+		record("slow", "prj_1")
+		settle()
+		live := stop()
+		if len(live) != 126 {
+			t.Fatalf("%d entries were followed, want 126", len(live))
+		}
+		for i, e := range live {
+			if i%20 != 19 && i < len(live)-8 {
+				continue
+			}
+			same(t, said(live[i+1:]), said(follow(t, l, observe.Query{Project: "prj_1", After: e.Cursor})()))
+		}
+		end()
+		l, _ = start(t, observe.Options{Dir: dir})
+		same(t, said(live[60:]), said(follow(t, l, observe.Query{Project: "prj_1", After: live[59].Cursor})()))
+		// From the beginning all is one span: late lines come with their requests.
+		all := follow(t, l, observe.Query{Project: "prj_1", After: begin})()
+		if len(all) != 123 || all[len(all)-1].ID != "slow" {
+			t.Errorf("%d entries were read at once, want 123 with the slow request last", len(all))
+		}
+		for i, e := range all {
+			if i%20 != 19 && i < len(all)-4 {
+				continue
+			}
+			same(t, said(all[i+1:]), said(follow(t, l, observe.Query{Project: "prj_1", After: e.Cursor})()))
+		}
+	})
+}
+
+// said lists the requests without lines, and the lines, of entries.
+func said(entries []observe.Entry) (list []string) {
+	for _, e := range entries {
+		if len(e.Lines) == 0 {
+			list = append(list, string(e.ID))
+		}
+		for _, line := range e.Lines {
+			list = append(list, string(e.ID)+" "+line.Text)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestTailGoesOnLiveAfterACursor(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l, _ := start(t, observe.Options{})
+		begin := l.Latest()
+		l.Record(lateen.Record{ID: "before", Time: now(), Project: "prj_1"})
+		settle()
+		stop := follow(t, l, observe.Query{Project: "prj_1", After: begin})
+		l.Record(lateen.Record{ID: "live", Time: now(), Project: "prj_1"})
+		settle()
+		if got := stop(); len(got) != 2 || got[0].ID != "before" || got[1].ID != "live" {
+			t.Errorf("read %v, want before and live", got)
 		}
 	})
 }

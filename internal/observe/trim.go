@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 
 	"github.com/lateen-dev/lateen"
@@ -25,7 +26,7 @@ func (db *database) trim(ctx context.Context, maxBytes int64, before lateen.Mill
 		return false, err
 	}
 	if upTo > 0 {
-		if err := db.remove(ctx, upTo); err != nil {
+		if err := db.remove(ctx, "<= ?", upTo); err != nil {
 			return false, err
 		}
 		db.usage = nil // it is counted anew when it is needed
@@ -70,19 +71,49 @@ func (db *database) tooMuch(ctx context.Context, excess int64, before lateen.Mil
 	return upTo, n == trimEntries, rows.Err()
 }
 
-// remove deletes the entries up to an id, and their lines.
-func (db *database) remove(ctx context.Context, upTo int64) error {
+// removal is an entry that was removed.
+type removal struct {
+	project lateen.ProjectID
+	at      position
+}
+
+// remove deletes the entries that a condition on their id chooses, and their lines.
+func (db *database) remove(ctx context.Context, condition string, arg any) error {
 	tx, err := db.file.Write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	for _, query := range []string{`DELETE FROM lines WHERE entry <= ?`, `DELETE FROM entries WHERE id <= ?`} {
-		if _, err := tx.ExecContext(ctx, query, upTo); err != nil {
-			return fmt.Errorf("remove old logs: %w", err)
-		}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM lines WHERE entry `+condition, arg); err != nil {
+		return fmt.Errorf("remove old log lines: %w", err)
 	}
-	return tx.Commit()
+	list, err := removeEntries(ctx, tx, condition, arg)
+	if err != nil {
+		return fmt.Errorf("remove old logs: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if db.gone != nil {
+		db.gone(list)
+	}
+	return nil
+}
+
+func removeEntries(ctx context.Context, tx *sql.Tx, condition string, arg any) (list []removal, err error) {
+	rows, err := tx.QueryContext(ctx, `DELETE FROM entries WHERE id `+condition+` RETURNING project, batch, id`, arg)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r removal
+		if err := rows.Scan(&r.project, &r.at.batch, &r.at.id); err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
 }
 
 // shrink gives some of the file's free pages back. The file follows with the

@@ -8,74 +8,68 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// change is what a batch did to an entry.
-type change struct {
-	id       int64
-	project  lateen.ProjectID
-	recorded bool // its record came: all its lines are news, else only those of the batch
-}
+// lineBits are the low bits of a line's id, which count the lines of a batch:
+// more than a queue holds, with a closing line for each of its requests. The
+// bits above are the batch.
+const lineBits = 17
 
-// changes are what a batch did; its lines have ids above after and up to upTo.
-type changes struct {
-	entries     []change
-	after, upTo int64
-}
+// firstLine returns the least id that a line of a batch may have.
+func firstLine(batch int64) int64 { return batch << lineBits }
 
 const (
 	insertEntry = `INSERT INTO entries
-		(request, time, project, deployment, target, branch, status, kind, middleware, path, levels, lines, bytes, record)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		(request, time, project, deployment, target, branch, status, kind, middleware, path, levels, lines, bytes, record, batch, changed)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (request) WHERE request <> '' DO `
 	unlessThere = `NOTHING`
 	orAdd       = `UPDATE SET
-		levels = levels | excluded.levels, lines = lines + excluded.lines, bytes = bytes + excluded.bytes`
+		levels = levels | excluded.levels, lines = lines + excluded.lines, bytes = bytes + excluded.bytes,
+		changed = excluded.changed`
 	withRecord = `, time = excluded.time, project = excluded.project, deployment = excluded.deployment, target = excluded.target,
 		branch = excluded.branch, status = excluded.status, kind = excluded.kind, middleware = excluded.middleware,
-		path = excluded.path, record = excluded.record`
+		path = excluded.path, record = excluded.record, batch = excluded.batch`
 	returning  = ` RETURNING id, lines, bytes`
-	insertLine = `INSERT INTO lines (entry, time, level, source, function, instance, text, truncated) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+	insertLine = `INSERT INTO lines (id, entry, time, level, source, function, instance, text, truncated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// write keeps a batch, all of it or nothing.
-func (db *database) write(ctx context.Context, b batch) (changes, error) {
+// write keeps a batch under a number above that of every batch before, all of
+// it or nothing, and returns the projects that it is about, one for each group.
+func (db *database) write(ctx context.Context, b batch, number int64) ([]lateen.ProjectID, error) {
 	tx, err := db.file.Write.BeginTx(ctx, nil)
 	if err != nil {
-		return changes{}, fmt.Errorf("begin transaction: %w", err)
+		return nil, fmt.Errorf("begin transaction: %w", err)
 	}
 	defer tx.Rollback()
-	w, err := newWriter(ctx, tx)
+	w, err := newWriter(ctx, tx, number)
 	if err != nil {
-		return changes{}, err
+		return nil, err
 	}
-	c := changes{entries: make([]change, 0, len(b.groups)), after: w.lastLine}
+	projects := make([]lateen.ProjectID, 0, len(b.groups))
 	for _, g := range b.groups {
-		entry, err := w.write(ctx, g)
+		project, err := w.write(ctx, g)
 		if err != nil {
-			return changes{}, err
+			return nil, err
 		}
-		c.entries = append(c.entries, entry)
+		projects = append(projects, project)
 	}
-	c.upTo = w.lastLine
 	if err := tx.Commit(); err != nil {
-		return c, err
+		return nil, err
 	}
-	db.usage.add(b.groups, c.entries)
-	return c, nil
+	db.usage.add(b.groups, projects)
+	return projects, nil
 }
 
 // writer writes groups within a transaction.
 type writer struct {
 	putNew, putRecord, putLines, putLine *sql.Stmt
 
-	lastLine int64 // id of the line written last, now or before
+	batch    int64
+	nextLine int64 // id of the line that is written next
 }
 
-func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
-	w := &writer{}
-	err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(id), 0) FROM lines`).Scan(&w.lastLine)
-	if err == nil {
-		w.putNew, err = tx.PrepareContext(ctx, insertEntry+unlessThere)
-	}
+func newWriter(ctx context.Context, tx *sql.Tx, batch int64) (w *writer, err error) {
+	w = &writer{batch: batch, nextLine: firstLine(batch)}
+	w.putNew, err = tx.PrepareContext(ctx, insertEntry+unlessThere)
 	if err == nil {
 		w.putRecord, err = tx.PrepareContext(ctx, insertEntry+orAdd+withRecord+returning)
 	}
@@ -88,27 +82,30 @@ func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
 	return w, err // the transaction closes what it prepared
 }
 
-func (w *writer) write(ctx context.Context, g *group) (change, error) {
-	r, put, text := g.record, w.putRecord, sql.NullString{String: string(g.text), Valid: true}
+// write writes a group and returns its project.
+func (w *writer) write(ctx context.Context, g *group) (lateen.ProjectID, error) {
+	r, put, text, completed := g.record, w.putRecord, sql.NullString{String: string(g.text), Valid: true}, w.batch
 	if r == nil {
 		r, put, text = partial(g.lines[0]), w.putLines, sql.NullString{}
-	}
-	c := change{project: r.Project, recorded: g.record != nil}
-	values := []any{
-		r.ID, r.Time, r.Project, r.Deployment, r.Target, r.Branch, r.Status, r.Kind, r.Middleware != nil,
-		r.Path, levelsOf(g), g.seen, g.seenBytes, text,
-	}
-	var err error
-	if c.id, err = w.insert(ctx, values); err != nil {
-		return c, fmt.Errorf("write entry: %w", err)
-	}
-	lines, bytes := g.seen, g.seenBytes
-	if c.id == 0 {
-		if err := put.QueryRowContext(ctx, values...).Scan(&c.id, &lines, &bytes); err != nil {
-			return c, fmt.Errorf("add to entry: %w", err)
+		if r.ID != "" {
+			completed = 0 // by the request's end
 		}
 	}
-	return c, w.writeLines(ctx, c.id, g, lines-g.seen, bytes-g.seenBytes)
+	values := []any{
+		r.ID, r.Time, r.Project, r.Deployment, r.Target, r.Branch, r.Status, r.Kind, r.Middleware != nil,
+		r.Path, levelsOf(g), g.seen, g.seenBytes, text, completed, w.batch,
+	}
+	id, err := w.insert(ctx, values)
+	if err != nil {
+		return "", fmt.Errorf("write entry: %w", err)
+	}
+	lines, bytes := g.seen, g.seenBytes
+	if id == 0 {
+		if err := put.QueryRowContext(ctx, values...).Scan(&id, &lines, &bytes); err != nil {
+			return "", fmt.Errorf("add to entry: %w", err)
+		}
+	}
+	return r.Project, w.writeLines(ctx, id, g, lines-g.seen, bytes-g.seenBytes)
 }
 
 // insert writes an entry, unless there is one of its request, and returns its
@@ -147,13 +144,11 @@ func (w *writer) writeLines(ctx context.Context, entry int64, g *group, lines, b
 }
 
 func (w *writer) writeLine(ctx context.Context, entry int64, line lateen.LogLine) error {
-	result, err := w.putLine.ExecContext(ctx, entry, line.Time, line.Level, line.Source, line.Function, line.Instance, line.Text, line.Truncated)
-	if err == nil {
-		w.lastLine, err = result.LastInsertId()
-	}
+	_, err := w.putLine.ExecContext(ctx, w.nextLine, entry, line.Time, line.Level, line.Source, line.Function, line.Instance, line.Text, line.Truncated)
 	if err != nil {
 		return fmt.Errorf("write line: %w", err)
 	}
+	w.nextLine++
 	return nil
 }
 
