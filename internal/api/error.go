@@ -16,6 +16,7 @@ import (
 // Errors of the HTTP face itself.
 var (
 	errEnvValue = &lateen.Error{Code: lateen.Invalid, Reason: "env_value_invalid_type", Message: "the value of a variable must be a string"}
+	errStopping = &lateen.Error{Code: lateen.Unavailable, Reason: "platform_stopping", Message: "the platform is stopping", Hint: "try again in a moment"}
 	errBusy     = &lateen.Error{Code: lateen.Unavailable, Reason: "too_many_uploads", Message: "this team or this token uploads as much at once as it may", Hint: "try again in a moment"}
 )
 

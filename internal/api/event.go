@@ -63,6 +63,9 @@ func readEvents(a *API, w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := a.following(r)
 	defer cancel()
 	d, events, err := a.Control.Events(ctx, r.PathValue("deployment"), filter)
+	if stopped(ctx, r) {
+		return errStopping
+	}
 	if err != nil {
 		return err
 	}
@@ -71,6 +74,9 @@ func readEvents(a *API, w http.ResponseWriter, r *http.Request) error {
 	}
 	out := newLines(w)
 	for e, err := range events {
+		if stopped(ctx, r) {
+			panic(http.ErrAbortHandler) // its reader asks again
+		}
 		if err != nil {
 			return abort(a, r, err)
 		}
@@ -213,6 +219,12 @@ func (a *API) following(r *http.Request) (context.Context, context.CancelFunc) {
 		}
 	}()
 	return ctx, cancel
+}
+
+// stopped reports whether ctx, which follows for r, ended because the platform
+// stops.
+func stopped(ctx context.Context, r *http.Request) bool {
+	return ctx.Err() != nil && r.Context().Err() == nil
 }
 
 // abort cuts off a reply that has begun, so that its reader asks again.
