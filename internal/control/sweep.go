@@ -27,6 +27,9 @@ func (c *Control) sweepEvery(ctx context.Context, period time.Duration) {
 				c.Log.WarnContext(ctx, "old rows of the audit log were not removed", "err", err)
 			}
 		}
+		if err := c.Store.Optimize(ctx); err != nil && ctx.Err() == nil {
+			c.Log.WarnContext(ctx, "the statistics of the database were not refreshed", "err", err)
+		}
 		swept, err := c.Sweep(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:

@@ -87,10 +87,20 @@ func (q *Queries) ListDeployments(ctx context.Context, f DeploymentFilter) ([]*l
 		w.and("created_at >= ?", f.Since)
 	}
 	for key, value := range f.Meta {
+		// A planner without statistics goes through all deployments of the team.
+		if found, err := q.hasMeta(ctx, key, value); err != nil || !found {
+			return nil, err
+		}
 		w.and(`id IN (SELECT deployment_id FROM deployment_meta WHERE key = ? AND value = ?)`, key, value)
 	}
 	key := func(d *lateen.Deployment) (lateen.Millis, string) { return d.CreatedAt, string(d.ID) }
 	return page(ctx, q, scanDeployment, key, listDeployment, w, f.Until, f.Limit)
+}
+
+// hasMeta reports whether a deployment of any team has a metadata value.
+func (q *Queries) hasMeta(ctx context.Context, key, value string) (bool, error) {
+	found, err := list(ctx, q, scanText[string], `SELECT key FROM deployment_meta WHERE key = ? AND value = ? LIMIT 1`, key, value)
+	return len(found) > 0, err
 }
 
 // listByState merges the lists of several states: an index has each of them in

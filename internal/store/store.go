@@ -30,6 +30,10 @@ type Database struct {
 	// Classify says what an error of the driver means.
 	Classify func(error) Fault
 
+	// Optimize refreshes the statistics by which queries are planned; nil is a
+	// database that does so by itself.
+	Optimize func(ctx context.Context) error
+
 	trace func(query string, args []any) // see [Store.Trace]; nil: no trace
 }
 
@@ -53,6 +57,15 @@ const (
 // a full disk as [lateen.ErrStorageFull].
 type Store struct {
 	*Queries
+}
+
+// Optimize refreshes the statistics by which the database plans queries, where
+// the database does not do so by itself. It is for now and then: each hour.
+func (s *Store) Optimize(ctx context.Context) error {
+	if s.db.Optimize == nil {
+		return nil
+	}
+	return s.db.Optimize(ctx)
 }
 
 // New returns the store in db, whose schema [Migrate] has brought up to date.

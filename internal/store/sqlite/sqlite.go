@@ -39,7 +39,26 @@ func Open(ctx context.Context, path string) (*store.Store, error) {
 	if err := store.Migrate(ctx, file.Write, goose.DialectSQLite3); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
-	return store.New(&store.Database{Write: file.Write, Read: file.Read, Classify: classify}), nil
+	if err := file.optimize(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+	}
+	return store.New(&store.Database{Write: file.Write, Read: file.Read, Classify: classify, Optimize: file.optimize}), nil
+}
+
+// optimize gives the planner statistics of the tables that have none or have
+// grown tenfold, from some hundred rows of each index; see
+// https://www.sqlite.org/pragma.html#pragma_optimize.
+func (f *File) optimize(ctx context.Context) error {
+	const allTables, analyze = 0x10000, 0x02
+	for _, query := range []string{"PRAGMA analysis_limit = 400", fmt.Sprintf("PRAGMA optimize = %d", allTables|analyze)} {
+		if _, err := f.Write.ExecContext(ctx, query); err != nil {
+			return fmt.Errorf("refresh the statistics of the planner: %w", err)
+		}
+	}
+	// A connection reads statistics when it is opened.
+	f.Read.SetMaxIdleConns(0)
+	f.Read.SetMaxIdleConns(readers)
+	return nil
 }
 
 // lock keeps other processes from opening the store until unlock is called. It

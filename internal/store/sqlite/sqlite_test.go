@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -141,5 +142,49 @@ func TestOpenFile(t *testing.T) {
 	}
 	if _, err := f.Read.ExecContext(t.Context(), "CREATE TABLE t (a)"); err == nil {
 		t.Error("a reader could write")
+	}
+}
+
+// A store that grew without statistics has them after it is opened again, and
+// after Optimize.
+func TestTheStoreHasStatistics(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lateen.db")
+	s, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	file, err := sqlite.OpenFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	statistics := func() (n int) {
+		if err := file.Read.QueryRowContext(t.Context(), `SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'settings'`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for i := range 100 {
+		if err := s.PutSetting(t.Context(), strconv.Itoa(i), "v"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Optimize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if statistics() == 0 {
+		t.Error("Optimize made no statistics of a table that has grown")
+	}
+	if _, err := file.Write.ExecContext(t.Context(), `DELETE FROM sqlite_stat1`); err != nil {
+		t.Fatal(err)
+	}
+	again, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if statistics() == 0 {
+		t.Error("opening made no statistics")
 	}
 }
