@@ -41,19 +41,10 @@ func (q *Queries) NoteCandidates(ctx context.Context, kind string, names []strin
 // NoteDeployment adds a deployment, which is about to be deleted, and what it
 // names to the candidates.
 func (q *Queries) NoteDeployment(ctx context.Context, id lateen.DeploymentID, at lateen.Millis) error {
-	return q.noteDeployments(ctx, at, `id = ?`, id)
-}
-
-// NoteProject is [Queries.NoteDeployment] for all deployments of a project.
-func (q *Queries) NoteProject(ctx context.Context, id lateen.ProjectID, at lateen.Millis) error {
-	return q.noteDeployments(ctx, at, `project_id = ?`, id)
-}
-
-func (q *Queries) noteDeployments(ctx context.Context, at lateen.Millis, which string, id any) error {
 	return q.write(ctx, func(q *Queries) error {
 		for _, of := range [][2]string{{SweepManifest, "manifest"}, {SweepFiles, "files"}, {SweepDeployment, "id"}} {
 			_, err := q.execAny(ctx, meaning{}, `INSERT INTO sweep_candidates (kind, name, noted_at)
-				SELECT DISTINCT '`+of[0]+`', `+of[1]+`, CAST(? AS BIGINT) FROM deployments WHERE `+which+` AND `+of[1]+` <> ''
+				SELECT '`+of[0]+`', `+of[1]+`, CAST(? AS BIGINT) FROM deployments WHERE id = ? AND `+of[1]+` <> ''
 				ON CONFLICT DO NOTHING`, at, id)
 			if err != nil {
 				return err

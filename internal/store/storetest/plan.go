@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,11 @@ func largeTables() []string {
 			` + numbers + `SELECT 'env_n' || i, 'prj_n' || i, 'KEY', 'x', 'plain', '', '', i, i FROM n`,
 		`INSERT INTO env_targets (env_id, position, project_id, key, target, git_branch)
 			` + numbers + `SELECT 'env_n' || i, 0, 'prj_n' || i, 'KEY', 'production', '' FROM n`,
+		`INSERT INTO holdings (team_id, digest, size, created_at) ` + numbers + `SELECT 'team_1', 'd' || i, 1, i FROM n`,
+		`INSERT INTO sweep_candidates (kind, name, noted_at) ` + numbers + `SELECT 'content', 'd' || i, i FROM n`,
+		`INSERT INTO audit_events (id, team_id, created_at, user_id, username, token_id, token_name, project_id, project_name,
+			action, target, client_ip, request_id)
+			` + numbers + `SELECT 'aud_n' || i, 'team_1', i, 'usr_' || (i % 100), '', '', '', 'prj_n' || i, '', 'env.read', '', '', '' FROM n`,
 		`ANALYZE`,
 	}
 }
@@ -53,8 +59,8 @@ type planned struct {
 
 func ignore[T any](_ T, err error) error { return err }
 
-// calls has every method of [store.Queries], some more than once, in the order
-// in which they can be made.
+// calls, [sweepCalls] and [accessCalls] have every method of [store.Queries], some
+// more than once, in the order in which they can be made.
 func calls() []planned {
 	d := newDeployment("dpl_1", 1)
 	d.Meta = map[string]string{"a": "b"}
@@ -139,6 +145,57 @@ func calls() []planned {
 	}
 }
 
+// sweepCalls are those of [calls] that only sweeps and starts make.
+func sweepCalls() []planned {
+	type c = context.Context
+	type q = *store.Queries
+	blobs := []lateen.Blob{{Digest: "d1", Size: 1}, {Digest: "e1", Size: 1}}
+	return []planned{
+		{"NoteCandidates", func(c c, q q) error { return q.NoteCandidates(c, store.SweepContent, []string{"d1", "e1"}, 1) }, ""},
+		{"NoteDeployment", func(c c, q q) error { return q.NoteDeployment(c, "dpl_n7", 1) }, ""},
+		{"ListCandidates", func(c c, q q) error { return ignore(q.ListCandidates(c, store.SweepDeployment, 50, 10)) }, ""},
+		{"ListCandidates", func(c c, q q) error { return ignore(q.ListCandidates(c, "", 50, 10)) }, "a sweep looks at every candidate"},
+		{"DeleteCandidates", func(c c, q q) error {
+			return q.DeleteCandidates(c, []store.Candidate{{Kind: store.SweepContent, Name: "d1"}})
+		}, ""},
+		{"PutHoldings", func(c c, q q) error { return ignore(q.PutHoldings(c, team, blobs, 1)) }, ""},
+		{"SumHoldings", func(c c, q q) error { return ignore(q.SumHoldings(c, team)) }, "it adds up all content of a team, and control keeps the sum"},
+		{"ListHoldings", func(c c, q q) error { return ignore(q.ListHoldings(c, 50)) }, "a sweep reads the content of every team"},
+		{"DeleteHoldings", func(c c, q q) error { return q.DeleteHoldings(c, []lateen.Digest{"d1"}, 50) }, "a sweep reads the table once for a thousand digests"},
+		{"FindSealed", func(c c, q q) error { _, _, err := q.FindSealed(c); return err }, "a start reads it once, in a store of an earlier version"},
+		{"HasEnv", func(c c, q q) error { return ignore(q.HasEnv(c)) }, "one row ends it"},
+		{"ExpireAudit", func(c c, q q) error { return ignore(q.ExpireAudit(c, 5)) }, ""},
+	}
+}
+
+// accessCalls are those of [calls] about members, invitations and the audit log.
+func accessCalls() []planned {
+	type c = context.Context
+	type q = *store.Queries
+	invitation := &lateen.Invitation{ID: "inv_1", Team: team, Hash: "hash"}
+	audit := func(f store.AuditFilter) call {
+		f.Team, f.Limit = team, 20
+		return func(ctx context.Context, q *store.Queries) error { return ignore(q.ListAudit(ctx, f)) }
+	}
+	return []planned{
+		{"FirstTeam", func(c c, q q) error { return ignore(q.FirstTeam(c)) }, ""},
+		{"RenameTeam", func(c c, q q) error { return q.RenameTeam(c, team, "renamed") }, ""},
+		{"CreateInvitation", func(c c, q q) error { return q.CreateInvitation(c, invitation) }, ""},
+		{"GetInvitationByHash", func(c c, q q) error { return ignore(q.GetInvitationByHash(c, "hash")) }, ""},
+		{"ListInvitations", func(c c, q q) error { return ignore(q.ListInvitations(c, team)) }, ""},
+		{"DeleteInvitation", func(c c, q q) error { return q.DeleteInvitation(c, team, "inv_1") }, ""},
+		{"DeleteMember", func(c c, q q) error { return q.DeleteMember(c, team, user) }, ""},
+		{"AppendAudit", func(c c, q q) error {
+			return q.AppendAudit(c, &lateen.AuditEvent{ID: "aud_1", Team: team, User: user, Project: project})
+		}, ""},
+		{"ListAudit", audit(store.AuditFilter{}), ""},
+		{"ListAudit", audit(store.AuditFilter{Since: 5, Until: 50, Before: store.AuditCursor{CreatedAt: 40, ID: "aud_n40"}}), ""},
+		{"ListAudit", audit(store.AuditFilter{Projects: []lateen.ProjectID{"prj_n7"}}), ""},
+		{"ListAudit", audit(store.AuditFilter{Users: []lateen.UserID{"usr_7"}, Actions: []lateen.Action{lateen.ActionEnvRead}}), ""},
+		{"DeleteTeam", func(c c, q q) error { return q.DeleteTeam(c, "team_2") }, ""},
+	}
+}
+
 // Plans checks that no statement of the store reads a growing table from end to
 // end, on large tables of which the database has statistics. explain returns
 // the plan of a statement and of the ones that its foreign keys lead to, as far
@@ -167,7 +224,7 @@ func Plans(t *testing.T, s *store.Store, db *sql.DB, explain string, scans func(
 		}
 	}
 	covered := map[string]bool{}
-	for _, c := range calls() {
+	for _, c := range slices.Concat(calls(), sweepCalls(), accessCalls()) {
 		covered[c.method] = true
 		made = nil
 		check(t, c.call(ctx, s.Queries))
@@ -211,5 +268,8 @@ func planOf(t *testing.T, db *sql.DB, query string, args []any) string {
 
 // Growing are the tables that grow with what users do.
 func Growing() []string {
-	return []string{"projects", "deployments", "deployment_meta", "deployment_events", "aliases", "uploads", "env_vars", "env_targets"}
+	return []string{
+		"projects", "deployments", "deployment_meta", "deployment_events", "aliases", "uploads", "env_vars", "env_targets",
+		"holdings", "sweep_candidates", "audit_events",
+	}
 }

@@ -30,7 +30,8 @@ func testCandidates(t *testing.T, s *store.Store) {
 		check(t, s.CreateDeployment(ctx, d))
 	}
 	check(t, s.PutUpload(ctx, store.Upload{Team: team, SHA1: "aa", Digest: "u1", CreatedAt: 1}))
-	check(t, s.NoteProject(ctx, project, 10))
+	check(t, s.NoteDeployment(ctx, "dpl_1", 10))
+	check(t, s.NoteDeployment(ctx, "dpl_2", 10))
 	check(t, s.NoteDeployment(ctx, "dpl_3", 20))
 	check(t, s.NoteDeployment(ctx, "dpl_1", 30)) // is noted
 	check(t, s.NoteCandidates(ctx, store.SweepContent, []string{"c1", "c2", "c1"}, 40))
