@@ -37,3 +37,25 @@ func (x Examination) Unfit() int {
 	}
 	return n
 }
+
+// Scrub is what reading every artefact of a data directory found.
+type Scrub struct {
+	Artifacts int64    `json:"artifacts"` // artefacts that were read
+	Bytes     int64    `json:"bytes"`     // of their content
+	Damaged   []Damage `json:"damaged"`   // by digest; empty, not null, where there are none
+}
+
+// Damage is an artefact that cannot be used.
+type Damage struct {
+	Digest      Digest         `json:"digest"`
+	Detail      string         `json:"detail"`      // what is wrong with it
+	File        string         `json:"file"`        // where its content belongs
+	Deployments []DamageVictim `json:"deployments"` // that need it, by id; empty where no deployment does
+}
+
+// DamageVictim is a deployment that needs a damaged artefact.
+type DamageVictim struct {
+	ID      DeploymentID `json:"id"`
+	Project string       `json:"project"` // its name, when it was deployed
+	Hosts   []string     `json:"hosts"`   // that lead to the deployment, sorted; empty unless it is READY
+}

@@ -30,7 +30,8 @@ func main() {
 	}()
 	os.Exit(cli.Run(ctx, cli.State{
 		Args: os.Args[1:], Env: config.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Up: func(ctx context.Context, o cli.UpOptions) (cli.Platform, error) { return up(ctx, o, stop) }, Doctor: daemon.Examine, Reload: daemon.Reload,
+		Up: func(ctx context.Context, o cli.UpOptions) (cli.Platform, error) { return up(ctx, o, stop) }, Doctor: daemon.Examine,
+		Scrub: daemon.Scrub, Reload: daemon.Reload,
 	}))
 }
 

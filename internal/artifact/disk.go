@@ -41,7 +41,7 @@ type shard struct {
 // what an earlier process did not finish writing. dir is readable by its owner
 // only: content becomes visible to functions through [Trees].
 func OpenDisk(dir string) (*Disk, error) {
-	d := &Disk{dir: dir}
+	d := ViewDisk(dir)
 	if err := os.RemoveAll(d.tmp()); err != nil {
 		return nil, fmt.Errorf("clean artifact directory: %w", err)
 	}
@@ -49,14 +49,22 @@ func OpenDisk(dir string) (*Disk, error) {
 		return nil, fmt.Errorf("make artifact directory: %w", err)
 	}
 	for i := range d.shards {
-		s := &d.shards[i]
-		s.dir = filepath.Join(dir, hex.EncodeToString([]byte{byte(i)}))
-		s.putting = make(map[lateen.Digest]int)
-		if err := os.Mkdir(s.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Mkdir(d.shards[i].dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("make artifact directory: %w", err)
 		}
 	}
 	return d, errors.Join(atomicfile.SyncDir(dir), atomicfile.SyncDir(filepath.Dir(dir)))
+}
+
+// ViewDisk returns the store in dir for reading: another process may own it. It
+// makes and removes nothing.
+func ViewDisk(dir string) *Disk {
+	d := &Disk{dir: dir}
+	for i := range d.shards {
+		d.shards[i].dir = filepath.Join(dir, hex.EncodeToString([]byte{byte(i)}))
+		d.shards[i].putting = make(map[lateen.Digest]int)
+	}
+	return d
 }
 
 func (d *Disk) tmp() string { return filepath.Join(d.dir, "tmp") }
@@ -189,7 +197,7 @@ func (d *Disk) Sweep(ctx context.Context, digests []lateen.Digest, before time.T
 func (d *Disk) Each(ctx context.Context, fn func(lateen.Digest) error) error {
 	for i := range d.shards {
 		files, err := os.ReadDir(d.shards[i].dir)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // an incomplete copy has no such directory
 			return fmt.Errorf("list artifacts: %w", err)
 		}
 		for _, file := range files {

@@ -29,6 +29,7 @@ type State struct {
 
 	Up     Up                                             // makes the platform of `lateen up`; nil: this build has none
 	Doctor Doctor                                         // examines this host; nil: this build has no platform
+	Scrub  Scrub                                          // reads the artefacts of a data directory; nil: this build has no platform
 	Reload Reload                                         // reloads the platform of a data directory; nil: this build has none
 	Open   func(ctx context.Context, target string) error // shows a URL to a person; nil is the desktop's browser
 	HTTP   *http.Client                                   // talks to the platform; nil is one of its own
@@ -40,6 +41,10 @@ type Up func(ctx context.Context, o UpOptions) (Platform, error)
 
 // Doctor looks at this host with the eyes of a platform that is to run there.
 type Doctor func(ctx context.Context, c *config.Config) (lateen.Examination, error)
+
+// Scrub reads every artefact of a data directory. progress is called with the
+// artefacts that were read and all that there are.
+type Scrub func(ctx context.Context, c *config.Config, progress func(done, total int64)) (lateen.Scrub, error)
 
 // Reload has the platform on a data directory execute its program anew, and
 // returns once that has taken over.

@@ -17,6 +17,7 @@ import (
 var errUnfit = &lateen.Error{Code: lateen.Internal, Reason: "host_unfit", Message: "this host is not fit for a platform", Hint: "each ✗ above says what to do about it"}
 
 func newDoctorCommand(s *session) *cobra.Command {
+	scrub := false
 	c := &cobra.Command{
 		Use:     "doctor",
 		GroupID: command.Platform,
@@ -25,11 +26,20 @@ func newDoctorCommand(s *session) *cobra.Command {
 			"what else a platform would lack there: a disk, an address, room. It takes the\n" +
 			"settings that `lateen up` would take, as the same user, and changes nothing.\n\n" +
 			"✓ is as it should be. ! works, but functions could take more than their share, or\n" +
-			"something be slow or lost. ✗ is essential; if there is one, the exit code is not 0.",
-		Example: "lateen doctor\nsudo lateen doctor --domain example.com --listen :443",
+			"something be slow or lost. ✗ is essential; if there is one, the exit code is not 0.\n\n" +
+			"With --scrub the command examines the data instead: it reads every artefact, and\n" +
+			"names those that are damaged or missing, with the deployments and the hosts that\n" +
+			"need them; if there is one, the exit code is not 0. A platform may run meanwhile.",
+		Example: "lateen doctor\nsudo lateen doctor --domain example.com --listen :443\nsudo lateen doctor --scrub --data /var/lib/lateen",
 		Args:    command.Takes(0, 0, ""),
 	}
-	s.settle(c, s.runDoctor)
+	s.settle(c, func(ctx context.Context, settings *config.Config) error {
+		if scrub {
+			return s.runScrub(ctx, settings)
+		}
+		return s.runDoctor(ctx, settings)
+	})
+	c.Flags().BoolVar(&scrub, "scrub", false, "read every artefact of the data directory, and name the damaged ones")
 	return c
 }
 

@@ -97,3 +97,56 @@ func TestDoctorTellsProgramsInJSON(t *testing.T) {
 		}
 	}
 }
+
+// scrubbed runs `lateen doctor --scrub` where this is the result.
+func scrubbed(t *testing.T, found lateen.Scrub, err error, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr printed
+	home := t.TempDir()
+	code = cli.Run(t.Context(), cli.State{
+		Args: append([]string{"doctor", "--scrub"}, args...), Dir: home, Env: []string{"HOME=" + home}, Stdout: &stdout, Stderr: &stderr,
+		Scrub: func(_ context.Context, _ *config.Config, progress func(done, total int64)) (lateen.Scrub, error) {
+			progress(1, 2)
+			return found, err
+		},
+	})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestScrubNamesDeploymentsAndHostsAndFails(t *testing.T) {
+	t.Parallel()
+	digest := lateen.DigestOf([]byte("page"))
+	found := lateen.Scrub{Artifacts: 7, Bytes: 1200, Damaged: []lateen.Damage{{
+		Digest: digest, Detail: "artifact is damaged\x1b[2J", File: "/data/artifacts/file",
+		Deployments: []lateen.DamageVictim{{ID: "dpl_1", Project: "shop", Hosts: []string{"shop.example.com", "www.example.com"}}},
+	}, {Digest: digest, Detail: "artifact is missing", File: "/data/artifacts/other"}}}
+	code, out, errs := scrubbed(t, found, nil)
+	const want = `✗ artifact is damaged
+  /data/artifacts/file
+    dpl_1  shop  shop.example.com www.example.com
+✗ artifact is missing
+  /data/artifacts/other
+    no deployment needs it
+`
+	if diff := cmp.Diff(want, out); diff != "" || code != 1 || !strings.Contains(errs, "2 artefacts damaged or missing") || !strings.Contains(errs, "install -m 444") {
+		t.Errorf("exit code %d, %s\n%s", code, errs, diff)
+	}
+	code, out, _ = scrubbed(t, found, nil, "--json")
+	var got lateen.Scrub
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(found, got); diff != "" || code != 1 {
+		t.Errorf("exit code %d\n%s", code, diff)
+	}
+}
+
+func TestScrubOfWholeDataSucceeds(t *testing.T) {
+	t.Parallel()
+	if code, out, errs := scrubbed(t, lateen.Scrub{Artifacts: 7, Bytes: 1200}, nil); code != 0 || out != "" || !strings.Contains(errs, "Read 7 artefacts, 1.2 kB") {
+		t.Errorf("exit code %d, printed %q and %q", code, out, errs)
+	}
+	if code, _, errs := scrubbed(t, lateen.Scrub{}, errors.New("no such database")); code != 1 || !strings.Contains(errs, "no such database") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+}

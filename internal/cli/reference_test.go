@@ -86,9 +86,27 @@ func TestReferenceOfTheCommands(t *testing.T) {
 			}
 		} else {
 			b.WriteString("\nIts flags are the [settings](config.md).\n")
+			if table := flagTable(ownFlags(c)); table != "" {
+				b.WriteString("These are its own:\n\n" + table)
+			}
 		}
 	})
 	golden(t, "cli.md", b.String())
+}
+
+// ownFlags are the flags of a command that are no settings of the platform.
+func ownFlags(c *cobra.Command) *pflag.FlagSet {
+	settings := map[string]bool{}
+	for _, k := range config.Default(func(string) string { return "" }).Keys() {
+		settings[k.Name] = true
+	}
+	own := pflag.NewFlagSet(c.Name(), pflag.ContinueOnError)
+	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if !settings[f.Name] {
+			own.AddFlag(f)
+		}
+	})
+	return own
 }
 
 func exitTable() string {

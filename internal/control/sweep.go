@@ -173,7 +173,7 @@ func (c *Control) expand(ctx context.Context, of store.Candidate) ([]lateen.Dige
 	case store.SweepManifest:
 		digests, err = c.Keep(ctx, digest)
 	case store.SweepFiles:
-		digests, err = c.listed(ctx, digest)
+		digests, err = Listed(ctx, c.Artifacts, digest)
 	default:
 		return []lateen.Digest{digest}, nil
 	}
@@ -236,7 +236,7 @@ func (c *Control) markRoot(ctx context.Context, m *marks, root store.Root) error
 	var digests, files []lateen.Digest
 	var err error
 	if root.Files != "" {
-		if files, err = c.listed(ctx, root.Files); err != nil {
+		if files, err = Listed(ctx, c.Artifacts, root.Files); err != nil {
 			return err
 		}
 	}
@@ -251,9 +251,10 @@ func (c *Control) markRoot(ctx context.Context, m *marks, root store.Root) error
 	return nil
 }
 
-// listed returns the digest of a listing and those of its files.
-func (c *Control) listed(ctx context.Context, digest lateen.Digest) ([]lateen.Digest, error) {
-	l, err := artifact.ReadJSON[listing](ctx, c.Artifacts, digest)
+// Listed returns the digest of the list of a deployment's source files
+// ([store.Root.Files]) and those of the files.
+func Listed(ctx context.Context, s artifact.Store, digest lateen.Digest) ([]lateen.Digest, error) {
+	l, err := artifact.ReadJSON[listing](ctx, s, digest)
 	if err != nil {
 		return nil, fmt.Errorf("read the files of a deployment: %w", err)
 	}

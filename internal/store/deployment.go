@@ -198,6 +198,24 @@ func (q *Queries) ListRoots(ctx context.Context) ([]Root, error) {
 	return list(ctx, q, scanRoot, `SELECT DISTINCT manifest, files FROM deployments ORDER BY manifest, files`)
 }
 
+// Holder is a deployment and what it keeps from being swept.
+type Holder struct {
+	ID   lateen.DeploymentID
+	Name string // of its project, when it was deployed
+	Root
+}
+
+// ListHolders returns all deployments, in any state, by id.
+func (q *Queries) ListHolders(ctx context.Context) ([]Holder, error) {
+	return list(ctx, q, scanHolder, `SELECT id, name, manifest, files FROM deployments ORDER BY id`)
+}
+
+func scanHolder(r row) (Holder, error) {
+	var h Holder
+	err := r.Scan(&h.ID, &h.Name, &h.Manifest, &h.Files)
+	return h, err
+}
+
 func scanRoot(r row) (Root, error) {
 	var root Root
 	err := r.Scan(&root.Manifest, &root.Files)

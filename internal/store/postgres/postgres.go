@@ -20,14 +20,27 @@ const connections = 20
 // Open opens the store in the database that dsn names, as a URL or as
 // "key=value" pairs, and migrates it. It needs PostgreSQL 13 or newer.
 func Open(ctx context.Context, dsn string) (*store.Store, error) {
+	return open(ctx, dsn, migrate)
+}
+
+// View is [Open] for reading: the store is not migrated, and every write fails.
+func View(ctx context.Context, dsn string) (*store.Store, error) {
+	return open(ctx, dsn, func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }, "default_transaction_read_only")
+}
+
+// open opens a database with some parameters of the session on, and prepares it.
+func open(ctx context.Context, dsn string, prepare func(context.Context, *sql.DB) error, on ...string) (*store.Store, error) {
 	config, err := pgx.ParseConfig(dsn) // its errors hide the password
 	if err != nil {
 		return nil, fmt.Errorf("read the database's address: %w", err)
 	}
+	for _, parameter := range on {
+		config.RuntimeParams[parameter] = "on"
+	}
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
-	if err := migrate(ctx, db); err != nil {
+	if err := prepare(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s on %s: %w", config.Database, config.Host, err), db.Close())
 	}
 	return store.New(&store.Database{

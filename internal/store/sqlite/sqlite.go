@@ -61,6 +61,16 @@ func (f *File) optimize(ctx context.Context) error {
 	return nil
 }
 
+// View opens the store in the file at path for reading, whether or not another
+// process has it open, and as it is: it is not migrated. Every write fails.
+func View(ctx context.Context, path string) (*store.Store, error) {
+	db, err := openReadOnly(ctx, path, "_query_only=1")
+	if err != nil {
+		return nil, err
+	}
+	return store.New(&store.Database{Write: db, Read: db, Classify: classify}), nil
+}
+
 // lock keeps other processes from opening the store until unlock is called. It
 // is the write lock of an empty database, so it ends with the process; without a
 // journal it takes no room on a disk.
@@ -115,6 +125,19 @@ func open(ctx context.Context, path string, connections int, settings []string) 
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	return connect(ctx, path, connections, settings)
+}
+
+// openReadOnly opens a database file that is there.
+func openReadOnly(ctx context.Context, path string, settings ...string) (*sql.DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return connect(ctx, path, 1, append(settings, "mode=ro", "_busy_timeout=20000"))
+}
+
+func connect(ctx context.Context, path string, connections int, settings []string) (*sql.DB, error) {
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: strings.Join(settings, "&")}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {

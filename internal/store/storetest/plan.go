@@ -145,7 +145,7 @@ func calls() []planned {
 	}
 }
 
-// sweepCalls are those of [calls] that only sweeps and starts make.
+// sweepCalls are those of [calls] that only sweeps, scrubs and starts make.
 func sweepCalls() []planned {
 	type c = context.Context
 	type q = *store.Queries
@@ -162,6 +162,7 @@ func sweepCalls() []planned {
 		{"SumHoldings", func(c c, q q) error { return ignore(q.SumHoldings(c, team)) }, "it adds up all content of a team, and control keeps the sum"},
 		{"ListHoldings", func(c c, q q) error { return ignore(q.ListHoldings(c, 50)) }, "a sweep reads the content of every team"},
 		{"DeleteHoldings", func(c c, q q) error { return q.DeleteHoldings(c, []lateen.Digest{"d1"}, 50) }, "a sweep reads the table once for a thousand digests"},
+		{"ListHolders", func(c c, q q) error { return ignore(q.ListHolders(c)) }, "a scrub reads what every deployment needs"},
 		{"FindSealed", func(c c, q q) error { _, _, err := q.FindSealed(c); return err }, "a start reads it once, in a store of an earlier version"},
 		{"HasEnv", func(c c, q q) error { return ignore(q.HasEnv(c)) }, "one row ends it"},
 		{"ExpireAudit", func(c c, q q) error { return ignore(q.ExpireAudit(c, 5)) }, ""},

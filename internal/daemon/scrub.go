@@ -1,0 +1,210 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/build"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/store"
+	"github.com/lateen-dev/lateen/internal/store/postgres"
+	"github.com/lateen-dev/lateen/internal/store/sqlite"
+)
+
+var errNoPlatformHere = &lateen.Error{Code: lateen.NotFound, Reason: "no_platform_here", Message: "there is no platform in this directory", Hint: "name the data directory of the platform with --data, as `lateen up` does"}
+
+// platformPaths are the parts of a data directory that has a platform, running
+// or not.
+func platformPaths(c *config.Config) (paths, error) {
+	root, err := filepath.Abs(c.Data)
+	if err != nil {
+		return paths{}, fmt.Errorf("find the data directory: %w", err)
+	}
+	at := pathsIn(root)
+	needed := at.database
+	if c.Database != "" {
+		needed = at.artifacts
+	}
+	_, err = os.Stat(needed)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return at, errNoPlatformHere.With("there is no platform in %s", root)
+	case errors.Is(err, fs.ErrPermission):
+		return at, errNotYours.Because(err)
+	}
+	return at, err
+}
+
+// viewStore opens the store of a data directory for reading.
+func viewStore(ctx context.Context, c *config.Config, at paths) (*store.Store, error) {
+	if c.Database != "" {
+		db, err := postgres.View(ctx, c.Database)
+		if err != nil {
+			err = errDatabase.With("%s", err.Error()).Because(err)
+		}
+		return db, err
+	}
+	return sqlite.View(ctx, at.database)
+}
+
+// Scrub reads every artefact of a data directory and looks for those that are
+// damaged or missing, and for the deployments that need them. It changes nothing,
+// and a platform may run there. progress is called with the artefacts that were
+// read and all that there are.
+func Scrub(ctx context.Context, c *config.Config, progress func(done, total int64)) (lateen.Scrub, error) {
+	at, err := platformPaths(c)
+	if err != nil {
+		return lateen.Scrub{}, err
+	}
+	db, err := viewStore(ctx, c, at)
+	if err != nil {
+		return lateen.Scrub{}, err
+	}
+	defer db.Close()
+	s := scrub{
+		dir: at.artifacts, artifacts: artifact.ViewDisk(at.artifacts), whole: map[lateen.Digest]bool{},
+		damaged: map[lateen.Digest]string{}, victims: map[lateen.Digest][]lateen.DamageVictim{},
+	}
+	if err := s.read(ctx, progress); err != nil {
+		return lateen.Scrub{}, err
+	}
+	if err := s.trace(ctx, db); err != nil {
+		return lateen.Scrub{}, err
+	}
+	return s.result(), nil
+}
+
+// scrub collects the result of [Scrub].
+type scrub struct {
+	dir       string
+	artifacts *artifact.Disk
+	found     lateen.Scrub
+	whole     map[lateen.Digest]bool   // needed by deployments, and there
+	damaged   map[lateen.Digest]string // what is wrong with an artefact
+	victims   map[lateen.Digest][]lateen.DamageVictim
+}
+
+// read verifies every artefact that is there.
+func (s *scrub) read(ctx context.Context, progress func(done, total int64)) error {
+	var total int64
+	if err := s.artifacts.Each(ctx, func(lateen.Digest) error { total++; return nil }); err != nil {
+		return err
+	}
+	return s.artifacts.Each(ctx, func(d lateen.Digest) error {
+		size, err := s.artifacts.Size(ctx, d)
+		if err == nil {
+			err = artifact.Verify(ctx, s.artifacts, d)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, fs.ErrNotExist): // a sweep of the running platform has removed it
+			return nil
+		case err != nil:
+			s.damaged[d] = err.Error()
+		}
+		s.found.Artifacts++
+		s.found.Bytes += size
+		progress(s.found.Artifacts, max(total, s.found.Artifacts))
+		return nil
+	})
+}
+
+// trace finds the deployments that need damaged artefacts, and the artefacts that
+// deployments need and that are missing.
+func (s *scrub) trace(ctx context.Context, db *store.Store) error {
+	holders, err := db.ListHolders(ctx)
+	if err != nil {
+		return err
+	}
+	hosts, err := db.ListHosts(ctx)
+	if err != nil {
+		return err
+	}
+	names := map[lateen.DeploymentID][]string{}
+	for _, h := range holders {
+		names[h.ID] = []string{}
+	}
+	for _, h := range hosts {
+		names[h.Deployment] = append(names[h.Deployment], h.Name)
+	}
+	for _, of := range names {
+		slices.Sort(of)
+	}
+	lacking := map[store.Root][]lateen.Digest{}
+	for _, h := range holders {
+		digests, known := lacking[h.Root]
+		if !known {
+			if digests, err = s.lacking(ctx, h.Root); err != nil {
+				return err
+			}
+			lacking[h.Root] = digests
+		}
+		for _, d := range digests {
+			s.victims[d] = append(s.victims[d], lateen.DamageVictim{ID: h.ID, Project: h.Name, Hosts: names[h.ID]})
+		}
+	}
+	return nil
+}
+
+// lacking returns the artefacts of a root that are damaged or missing, each once.
+func (s *scrub) lacking(ctx context.Context, root store.Root) ([]lateen.Digest, error) {
+	var lacking []lateen.Digest
+	for _, d := range s.needs(ctx, root) {
+		if s.whole[d] || slices.Contains(lacking, d) {
+			continue
+		}
+		if s.damaged[d] == "" {
+			_, err := s.artifacts.Size(ctx, d)
+			if err == nil {
+				s.whole[d] = true
+				continue
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			s.damaged[d] = fmt.Sprintf("artifact %s is missing", d)
+		}
+		lacking = append(lacking, d)
+	}
+	return lacking, ctx.Err()
+}
+
+// needs returns the artefacts of a root, as far as the damage lets them be known.
+func (s *scrub) needs(ctx context.Context, root store.Root) []lateen.Digest {
+	var digests []lateen.Digest
+	if root.Files != "" {
+		files, _ := control.Listed(ctx, s.artifacts, root.Files) // a damaged list is known by its own digest
+		digests = append(append(digests, root.Files), files...)
+	}
+	if root.Manifest != "" {
+		kept, _ := build.Keep(ctx, s.artifacts, root.Manifest) // as above
+		digests = append(append(digests, root.Manifest), kept...)
+		if m, err := artifact.ReadJSON[lateen.Manifest](ctx, s.artifacts, root.Manifest); err == nil {
+			for _, fn := range m.Functions {
+				digests = append(digests, fn.Tree)
+			}
+		}
+	}
+	return slices.DeleteFunc(digests, func(d lateen.Digest) bool { return d == "" })
+}
+
+func (s *scrub) result() lateen.Scrub {
+	s.found.Damaged = []lateen.Damage{}
+	for _, d := range slices.Sorted(maps.Keys(s.damaged)) {
+		s.found.Damaged = append(s.found.Damaged, lateen.Damage{
+			Digest: d, Detail: s.damaged[d], File: filepath.Join(s.dir, string(d[:2]), string(d)),
+			Deployments: append([]lateen.DamageVictim{}, s.victims[d]...),
+		})
+	}
+	return s.found
+}
