@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -74,11 +75,11 @@ func TestTheFleetIsToldOfTheProductionDeploymentOfEveryProject(t *testing.T) {
 		}
 		var told []string
 		p.produce = func(project lateen.ProjectID, d lateen.DeploymentID, functions []lateen.FunctionSpec) {
-			text := string(project) + " " + string(d)
+			words := []string{string(project), string(d)}
 			for _, f := range functions {
-				text += " " + f.Name
+				words = append(words, f.Name)
 			}
-			told = append(told, text)
+			told = append(told, strings.Join(words, " "))
 		}
 		wants := func(what string, want ...string) {
 			t.Helper()
