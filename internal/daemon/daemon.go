@@ -262,6 +262,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		Artifacts: c.artifacts, Source: verbs, Fleet: serving.fleet, Prewarm: serving.fleet.Prewarm, Records: recorders{c.logs, c.tel}, Lines: c.logs, Cache: c.kept, Log: c.tel.Log("edge"),
 		API: withMetrics(calls, verbs, c.tel.Handler()), Domain: o.Domain, Region: o.Region, TrustedProxies: o.TrustedProxies,
 		DialOrigin: dialOrigin(d.network, o.AllowPrivateOrigins), MaxBody: int64(o.BodyLimit), Grace: o.DrainTimeout, Pause: o.ReloadTimeout,
+		MaxConnections: maxConnections(),
 	})
 	if err != nil {
 		return err

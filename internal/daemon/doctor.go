@@ -125,6 +125,23 @@ func (d *doctor) memory() {
 		fmt.Sprintf("%s, %d CPUs", gigabytes(total), runtime.NumCPU()), "give it 1 GiB or more, and lower --instances and --memory to what is there")
 }
 
+// connectionsWithin is how many connections of clients fit a limit of open
+// files: each may want another file, and filesOfOwn, or half of a low limit, is
+// kept for the listeners, the API, the store and the sockets of functions.
+func connectionsWithin(files uint64) int {
+	const most = 16384
+	return int(min(most, (files-min(filesOfOwn, files/2))/2)) //nolint:gosec // as bounded
+}
+
+// maxConnections is how many connections of clients may be open at once.
+func maxConnections() int {
+	files, ok := openFiles()
+	if !ok {
+		return 0
+	}
+	return max(1, connectionsWithin(files))
+}
+
 // files looks at how many files may be open. Go has raised the limit as far as
 // it may by itself.
 func (d *doctor) files() {

@@ -21,6 +21,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // SiteSource knows deployments. Site returns [lateen.ErrDeploymentNotFound] for
@@ -88,7 +89,7 @@ type Options struct {
 	// [Certificate] does.
 	TLS *tls.Config
 
-	MaxConnections int // open at once; further ones wait to be accepted. 0 is 16384
+	MaxConnections int // open at once; a further one takes the place of one without a request, or waits. 0 is 16384
 	// MaxPerClient bounds the connections of one address, or network of 64 bits;
 	// further ones are closed at once. Trusted proxies may have any number. 0 is 1024.
 	MaxPerClient   int
@@ -133,7 +134,7 @@ type Edge struct {
 	// draining is closed when Run begins to end: connections that are no longer HTTP are cut.
 	draining chan struct{}
 	slots    chan struct{} // of connections
-	callers  *callers
+	callers  *share.Callers
 	serving  generations
 
 	hosts atomic.Pointer[map[string]lateen.DeploymentID] // replaced, never changed
@@ -149,7 +150,7 @@ func New(o Options) *Edge {
 		slots: make(chan struct{}, o.MaxConnections),
 	}
 	e.serving.broken = make(chan error, 1)
-	e.callers = &callers{most: o.MaxPerClient, free: e.trusts, open: map[netip.Addr]int{}}
+	e.callers = share.NewCallers(o.MaxPerClient, e.trusts)
 	e.memory.left.Store(heldBodies)
 	e.hosts.Store(&map[string]lateen.DeploymentID{})
 	return e

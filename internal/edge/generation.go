@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -141,7 +142,7 @@ func (e *Edge) generation() *generation {
 	g := &generation{}
 	g.server = e.server(g)
 	serve := func(l net.Listener, serve func(net.Listener) error) {
-		door := newListener(l, e.slots, e.callers, e.o.Log)
+		door := newListener(l, e.slots, e.callers, g.shed, e.o.Log)
 		g.doors = append(g.doors, door)
 		g.loops.Go(func() {
 			if err := serve(door); !g.ending.Load() {
@@ -163,6 +164,7 @@ func (e *Edge) generation() *generation {
 type connection struct {
 	begun atomic.Int64 // requests
 	busy  atomic.Int64 // requests under way
+	quiet atomic.Int64 // Unix nanoseconds: accepted, or last without a request under way
 	asked atomic.Bool  // for a deployment
 }
 
@@ -184,6 +186,7 @@ func (c *connection) enter() {
 
 func (c *connection) leave() {
 	if c != nil {
+		c.quiet.Store(time.Now().UnixNano())
 		c.busy.Add(-1)
 	}
 }
@@ -197,6 +200,7 @@ func firstOf(ctx context.Context) bool {
 // welcome notes a connection that was accepted. It is a hook of [http.Server].
 func (g *generation) welcome(ctx context.Context, c net.Conn) context.Context {
 	known := &connection{}
+	known.quiet.Store(time.Now().UnixNano())
 	g.open.Store(c, known)
 	return context.WithValue(ctx, connectionKey{}, known)
 }
@@ -206,6 +210,33 @@ func (g *generation) watch(c net.Conn, state http.ConnState) {
 	if state == http.StateClosed || state == http.StateHijacked {
 		g.open.Delete(c)
 	}
+}
+
+// shed closes the connection that has been without a request for longest, and
+// reports whether there was one.
+func (g *generation) shed() bool {
+	var oldest net.Conn
+	var since int64
+	g.open.Range(func(key, value any) bool {
+		c, _ := key.(net.Conn)
+		known, ok := value.(*connection)
+		if !ok || known.busy.Load() > 0 {
+			return true
+		}
+		if quiet := known.quiet.Load(); oldest == nil || quiet < since {
+			oldest, since = c, quiet
+		}
+		return true
+	})
+	if oldest == nil {
+		return false
+	}
+	g.open.Delete(oldest)
+	if secure, ok := oldest.(*tls.Conn); ok {
+		oldest = secure.NetConn() // which does not wait for its client
+	}
+	_ = oldest.Close() // its client sees that, and its slot is free
+	return true
 }
 
 // shut accepts nothing more. All connections that were accepted are open by the

@@ -3,50 +3,11 @@ package edge
 import (
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/lateen-dev/lateen/internal/share"
 )
-
-// callers counts the open connections of each client, so that one alone cannot
-// take them all. One IPv6 network of 64 bits is one client.
-type callers struct {
-	most int
-	free func(ip netip.Addr) bool // who may have any number
-
-	mu   sync.Mutex // guards below
-	open map[netip.Addr]int
-}
-
-// enter counts a connection from addr and returns what takes it back; nil where
-// its client has too many.
-func (c *callers) enter(addr net.Addr) (leave func()) {
-	from, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return func() {}
-	}
-	ip := from.AddrPort().Addr().Unmap()
-	if c.free(ip) {
-		return func() {}
-	}
-	if ip.Is6() {
-		network, _ := ip.WithZone("").Prefix(64) // which is within an address of 128 bits
-		ip = network.Addr()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open[ip] >= c.most {
-		return nil
-	}
-	c.open[ip]++
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.open[ip]--; c.open[ip] == 0 {
-			delete(c.open, ip)
-		}
-	}
-}
 
 // listener accepts no more connections than there are slots, and not too many
 // of one client.
@@ -54,40 +15,33 @@ type listener struct {
 	net.Listener
 
 	slots   chan struct{}
-	callers *callers
+	callers *share.Callers
+	shed    func() bool // closes a connection without a request under way, if there is one
 	log     *slog.Logger
 	full    bool // and said so
 	once    sync.Once
 	closed  chan struct{}
 }
 
-func newListener(l net.Listener, slots chan struct{}, c *callers, log *slog.Logger) *listener {
+func newListener(l net.Listener, slots chan struct{}, c *share.Callers, shed func() bool, log *slog.Logger) *listener {
 	if d, ok := l.(deadliner); ok {
 		_ = d.SetDeadline(time.Time{}) // of one before; where that fails, so does Accept
 	}
-	return &listener{Listener: l, slots: slots, callers: c, log: log, closed: make(chan struct{})}
+	return &listener{Listener: l, slots: slots, callers: c, shed: shed, log: log, closed: make(chan struct{})}
 }
 
-// Accept waits for a slot and a connection. While none is free the kernel's
-// backlog holds those who call, and refuses them when it is full.
+// Accept waits for a connection and a slot. Where no slot is free the new
+// connection gets that of one that has been quiet for longest. While all have
+// requests under way the kernel's backlog holds further connections, and refuses
+// them when it is full.
 func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-		l.full = false
-	default:
-		if !l.full {
-			l.full = true
-			l.log.Warn("the limit of open connections is reached")
-		}
-		select {
-		case l.slots <- struct{}{}:
-		case <-l.closed:
-			return nil, net.ErrClosed
-		}
-	}
 	c, leave, err := l.accept()
+	if err == nil && !l.take() {
+		leave()
+		_ = c.Close()
+		err = net.ErrClosed
+	}
 	if err != nil {
-		<-l.slots
 		if l.isClosed() {
 			err = net.ErrClosed
 		}
@@ -100,13 +54,44 @@ func (l *listener) Accept() (net.Conn, error) {
 	return &otherConn{Conn: c, release: release}, nil
 }
 
+// take waits for a slot, and reports false when the listener is closed first.
+func (l *listener) take() bool {
+	select {
+	case l.slots <- struct{}{}:
+		l.full = false
+		return true
+	default:
+	}
+	if !l.full {
+		l.full = true
+		l.log.Warn("the limit of open connections is reached: connections without a request make room")
+	}
+	for {
+		shed := l.shed()
+		select {
+		case l.slots <- struct{}{}:
+			return true
+		default:
+		}
+		if shed {
+			continue // another listener took the slot
+		}
+		select {
+		case l.slots <- struct{}{}:
+			return true
+		case <-l.closed:
+			return false
+		}
+	}
+}
+
 // accept waits for a connection of a client that has not too many.
 func (l *listener) accept() (c net.Conn, leave func(), err error) {
 	for {
 		if c, err = l.Listener.Accept(); err != nil {
 			return nil, nil, err
 		}
-		if leave = l.callers.enter(c.RemoteAddr()); leave != nil {
+		if leave = l.callers.Enter(c.RemoteAddr()); leave != nil {
 			return c, leave, nil
 		}
 		l.log.Debug("a client has too many connections", "client", c.RemoteAddr().String())
