@@ -59,3 +59,10 @@ type DamageVictim struct {
 	Project string       `json:"project"` // its name, when it was deployed
 	Hosts   []string     `json:"hosts"`   // that lead to the deployment, sorted; empty unless it is READY
 }
+
+// Backup is what a copy of a data directory has.
+type Backup struct {
+	Artifacts int64    `json:"artifacts"` // artefacts that were copied
+	Bytes     int64    `json:"bytes"`     // of their content
+	Damaged   []Digest `json:"damaged"`   // artefacts that were not copied, as far as the copy reads them; empty, not null, where there are none
+}

@@ -31,7 +31,7 @@ func main() {
 	os.Exit(cli.Run(ctx, cli.State{
 		Args: os.Args[1:], Env: config.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Up: func(ctx context.Context, o cli.UpOptions) (cli.Platform, error) { return up(ctx, o, stop) }, Doctor: daemon.Examine,
-		Scrub: daemon.Scrub, Reload: daemon.Reload,
+		Scrub: daemon.Scrub, Backup: daemon.Backup, Reload: daemon.Reload,
 	}))
 }
 

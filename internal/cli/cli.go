@@ -30,6 +30,7 @@ type State struct {
 	Up     Up                                             // makes the platform of `lateen up`; nil: this build has none
 	Doctor Doctor                                         // examines this host; nil: this build has no platform
 	Scrub  Scrub                                          // reads the artefacts of a data directory; nil: this build has no platform
+	Backup Backup                                         // copies a data directory; nil: this build has no platform
 	Reload Reload                                         // reloads the platform of a data directory; nil: this build has none
 	Open   func(ctx context.Context, target string) error // shows a URL to a person; nil is the desktop's browser
 	HTTP   *http.Client                                   // talks to the platform; nil is one of its own
@@ -45,6 +46,11 @@ type Doctor func(ctx context.Context, c *config.Config) (lateen.Examination, err
 // Scrub reads every artefact of a data directory. progress is called with the
 // artefacts that were read and all that there are.
 type Scrub func(ctx context.Context, c *config.Config, progress func(done, total int64)) (lateen.Scrub, error)
+
+// Backup copies what a data directory keeps to another directory, which is empty
+// or missing. progress is called with the artefacts that were looked at and all
+// that there are.
+type Backup func(ctx context.Context, c *config.Config, dir string, progress func(done, total int64)) (lateen.Backup, error)
 
 // Reload has the platform on a data directory execute its program anew, and
 // returns once that has taken over.

@@ -40,7 +40,7 @@ func newRootCommand(s *session) *cobra.Command {
 	root.PersistentFlags().StringVar(&s.Flags.CWD, "cwd", "", "act as if started in this `directory`")
 	root.PersistentFlags().BoolVar(&s.Flags.JSON, "json", false, "answer in JSON, errors too")
 	for _, make := range []func(*session) *cobra.Command{
-		newUpCommand, newReloadCommand, newDoctorCommand, of(account.Login), of(account.Logout), of(account.Whoami),
+		newUpCommand, newReloadCommand, newBackupCommand, newDoctorCommand, of(account.Login), of(account.Logout), of(account.Whoami),
 		newLinkCommand, newDeployCommand, newRedeployCommand, newPromoteCommand, newRollbackCommand, newRemoveCommand,
 		newListCommand, newInspectCommand, newFunctionsCommand, newLogsCommand, of(account.Audit), newOpenCommand,
 		newProjectCommand, newEnvCommand, newAliasCommand, of(account.Token), of(account.Teams), of(account.Members),

@@ -71,6 +71,29 @@ func View(ctx context.Context, path string) (*store.Store, error) {
 	return store.New(&store.Database{Write: db, Read: db, Classify: classify}), nil
 }
 
+// Copy writes the content that the SQLite file at from has at one moment to the
+// file at to, durably and with mode 0600. Writers of the original go on
+// meanwhile. to must not exist.
+func Copy(ctx context.Context, from, to string) error {
+	db, err := openReadOnly(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // SQLite takes an empty file
+	if err != nil {
+		return fmt.Errorf("copy database: %w", err)
+	}
+	defer f.Close()
+	if _, err := db.ExecContext(ctx, `VACUUM INTO ?`, to); err != nil {
+		if classify(err) == store.Full {
+			err = lateen.ErrStorageFull.Because(err)
+		}
+		return fmt.Errorf("copy database %s: %w", from, err)
+	}
+	return f.Sync()
+}
+
 // lock keeps other processes from opening the store until unlock is called. It
 // is the write lock of an empty database, so it ends with the process; without a
 // journal it takes no room on a disk.

@@ -1,0 +1,211 @@
+package daemon_test
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/daemon"
+	"github.com/lateen-dev/lateen/internal/store/sqlite"
+)
+
+func backUp(t *testing.T, c *config.Config, dir string) {
+	t.Helper()
+	made, err := daemon.Backup(t.Context(), c, dir, func(_, _ int64) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(made.Damaged) > 0 || int(made.Artifacts) != len(artefacts(t, dir)) {
+		t.Errorf("%+v was copied; the copy has %d artefacts", made, len(artefacts(t, dir)))
+	}
+}
+
+// readyHosts are the hosts of the READY deployments in a copy.
+func readyHosts(t *testing.T, dir string) []string {
+	t.Helper()
+	db, err := sqlite.View(t.Context(), filepath.Join(dir, "lateen.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	hosts, err := db.ListHosts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, h := range hosts {
+		names = append(names, h.Name)
+	}
+	return names
+}
+
+// The copy is made while deployments are. Its parts are put into a new data
+// directory in one order and in the other, as docs/how-to/backup.md says.
+func TestABackupOfARunningPlatformHasEveryReadyDeployment(t *testing.T) {
+	c := settings(t)
+	d, stop := start(t, c)
+	before := publish(t, d, "before")
+	addEnv(t, d)
+	var enough atomic.Bool
+	deployed := make(chan int)
+	begun := make(chan struct{})
+	go func() {
+		n := 0
+		for ; !enough.Load(); n++ {
+			publish(t, d, fmt.Sprint("page ", n))
+			if n == 1 {
+				close(begun)
+			}
+		}
+		deployed <- n
+	}()
+	<-begun
+	dir := filepath.Join(t.TempDir(), "copy")
+	backUp(t, c, dir)
+	enough.Store(true)
+	t.Logf("%d deployments were made", <-deployed)
+	stop()
+	hosts := readyHosts(t, dir)
+	if !slices.Contains(hosts, before) {
+		t.Fatalf("the copy has the hosts %v, want %s", hosts, before)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []string
+	for _, e := range entries {
+		parts = append(parts, e.Name())
+	}
+	if want := []string{"artifacts", "key", "lateen.db", "token"}; !slices.Equal(parts, want) {
+		t.Errorf("the copy has %v, want %v", parts, want)
+	}
+	for range 2 {
+		restored := settings(t)
+		for _, part := range parts {
+			if err := os.MkdirAll(restored.Data, 0o711); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(dir, part), restored.Data).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		slices.Reverse(parts)
+		again, end := start(t, restored)
+		for _, host := range hosts {
+			if got := pageOf(t, again, host); !strings.HasPrefix(got, "OK ") {
+				t.Errorf("%s answers %q", host, got)
+			}
+		}
+		if got := pageOf(t, again, before); got != "OK before" {
+			t.Errorf("the page from before the copy is %q", got)
+		}
+		end()
+		if found := scrub(t, restored); len(found.Damaged) > 0 {
+			t.Errorf("in the copy are damaged: %v", found.Damaged)
+		}
+	}
+}
+
+func TestABackupRefusesDirectoriesThatItCannotUse(t *testing.T) {
+	c := settings(t)
+	taken := t.TempDir()
+	writeFile(t, filepath.Join(taken, "file"), "kept")
+	for _, cell := range []struct{ dir, reason string }{
+		{t.TempDir(), "no_platform_here"}, // nothing was started yet
+		{taken, "backup_not_empty"},
+		{filepath.Join(c.Data, "copy"), "backup_inside_data"},
+	} {
+		_, err := daemon.Backup(t.Context(), c, cell.dir, func(_, _ int64) {})
+		if e, ok := errors.AsType[*lateen.Error](err); !ok || e.Reason != cell.reason || e.Hint == "" {
+			t.Errorf("a copy to %s ends with %v, want %s", cell.dir, err, cell.reason)
+		}
+		if cell.reason == "no_platform_here" {
+			_, stop := start(t, c)
+			stop()
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(taken, "file")); err != nil || string(text) != "kept" {
+		t.Errorf("the file in the other directory has %q: %v", text, err)
+	}
+	if err := os.Remove(filepath.Join(c.Data, "key")); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	_, err := daemon.Backup(t.Context(), c, dir, func(_, _ int64) {})
+	if entries, _ := os.ReadDir(dir); err == nil || len(entries) > 0 {
+		t.Errorf("a copy without a key ends with %v and leaves %v", err, entries)
+	}
+}
+
+// newDatabase makes an empty PostgreSQL database and returns its address.
+func newDatabase(t *testing.T) string {
+	t.Helper()
+	server := os.Getenv("LATEEN_TEST_POSTGRES")
+	if server == "" {
+		t.Skip("LATEEN_TEST_POSTGRES names no server: scripts/postgres.sh run go test ./internal/daemon")
+	}
+	db, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	name := strings.ToLower(lateen.NewID[string]("test_", time.Now()))
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := db.Exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	address, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.Path = "/" + name
+	return address.String()
+}
+
+func TestABackupWithPostgreSQLGoesWithAnEarlierDump(t *testing.T) {
+	c := settings(t)
+	c.Database = newDatabase(t)
+	if _, err := exec.LookPath("pg_dump"); err != nil {
+		t.Skip("pg_dump is not installed")
+	}
+	d, stop := start(t, c)
+	host := publish(t, d, "page")
+	addEnv(t, d)
+	dump := filepath.Join(t.TempDir(), "lateen.dump")
+	run := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+	}
+	run("pg_dump", "--format=custom", "--file="+dump, c.Database)
+	publish(t, d, "later")
+	dir := filepath.Join(t.TempDir(), "copy")
+	backUp(t, c, dir)
+	stop()
+	restored := settings(t)
+	restored.Data, restored.Database = dir, newDatabase(t)
+	run("pg_restore", "--clean", "--if-exists", "--dbname="+restored.Database, dump)
+	again, _ := start(t, restored)
+	if got := pageOf(t, again, host); got != "OK page" {
+		t.Errorf("the page is %q", got)
+	}
+}
