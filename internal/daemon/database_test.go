@@ -1,0 +1,27 @@
+package daemon_test
+
+import "testing"
+
+// The database of another platform, or an empty one, in --database is refused.
+func TestADatabaseThatBelongsToAnotherPlatform(t *testing.T) {
+	c := settings(t)
+	c.Database = newDatabase(t)
+	d, stop := start(t, c)
+	host := publish(t, d, "page")
+	stop()
+	other := settings(t)
+	other.Database = newDatabase(t)
+	d, stop = start(t, other)
+	publish(t, d, "of another platform")
+	stop()
+	own := c.Database
+	c.Database = other.Database
+	refused(t, c, "artifacts_of_another_platform", []string{"--database", "DIR/artifacts", "backup.md"})
+	c.Database = newDatabase(t)
+	refused(t, c, "database_lost", []string{"--database", "DIR/artifacts"})
+	c.Database = own
+	again, _ := start(t, c)
+	if got := pageOf(t, again, host); got != "OK page" {
+		t.Errorf("with its own database the page is %q", got)
+	}
+}
