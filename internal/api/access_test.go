@@ -44,7 +44,9 @@ var placeholder = regexp.MustCompile(`\{\w+(\.\.\.)?\}`)
 // caller is too low.
 func denied(status int, body []byte) bool {
 	var reply struct {
-		Error struct{ Code string }
+		Error struct {
+			Code string `json:"code"`
+		} `json:"error"`
 	}
 	_ = json.Unmarshal(body, &reply)
 	return status == http.StatusForbidden && (reply.Error.Code == "role_too_low" || reply.Error.Code == "scope_too_narrow")

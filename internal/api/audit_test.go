@@ -4,6 +4,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the upload protocol's name for content
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -156,9 +157,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			t.Errorf("%s is audited and has no call in this test", key)
 			continue
 		}
-		for name, value := range original {
-			w.names[name] = value
-		}
+		maps.Copy(w.names, original)
 		w.tokens["caller"] = w.Token
 		if c.prepare != nil {
 			c.prepare(w, t)
@@ -221,8 +220,12 @@ func TestTheAuditLogComesInPages(t *testing.T) {
 	for cursor := ""; ; {
 		_, body := w.ask(t, "owner", "GET", "/v3/events?types=project.update&limit=3&cursor="+cursor, "")
 		var page struct {
-			Events     []struct{ ID string }
-			Pagination struct{ Next string }
+			Events []struct {
+				ID string `json:"id"`
+			} `json:"events"`
+			Pagination struct {
+				Next string `json:"next"`
+			} `json:"pagination"`
 		}
 		if err := json.Unmarshal(body, &page); err != nil {
 			t.Fatal(err)

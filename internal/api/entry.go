@@ -32,7 +32,7 @@ func readEntries(a *API, w http.ResponseWriter, r *http.Request) error {
 	out := newLines(w)
 	for i := range entries {
 		if err := out.send(&entries[i]); err != nil {
-			return nil // the reader is gone
+			return nil //nolint:nilerr // the reader is gone
 		}
 	}
 	return nil

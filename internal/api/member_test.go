@@ -40,7 +40,9 @@ func TestTeamsAndMembers(t *testing.T) {
 func (w *world) invite(t *testing.T, body string) string {
 	t.Helper()
 	status, reply := w.ask(t, "owner", "POST", "/v2/teams/team/members", body)
-	var invited struct{ Invitation string }
+	var invited struct {
+		Invitation string `json:"invitation"`
+	}
 	if err := json.Unmarshal(reply, &invited); err != nil || status != http.StatusOK || invited.Invitation == "" {
 		t.Fatalf("%d %s, %v", status, reply, err)
 	}
@@ -54,7 +56,9 @@ func TestAnInvitationIsAcceptedOnce(t *testing.T) {
 	if err := w.check(reply, `{"user":{"username":"bob-smith","email":"Bob.Smith@example.com"},"team":{"slug":"team","membership":{"role":"VIEWER"}},"bearerToken":"…ltn_"}`); err != nil || status != http.StatusOK {
 		t.Fatalf("%d %v", status, err)
 	}
-	var accepted struct{ BearerToken string }
+	var accepted struct {
+		BearerToken string `json:"bearerToken"`
+	}
 	if err := json.Unmarshal(reply, &accepted); err != nil {
 		t.Fatal(err)
 	}

@@ -22,11 +22,12 @@ func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) 
 		if meet != nil {
 			<-meet
 		}
-		text := name
+		var text strings.Builder
+		text.WriteString(name)
 		for _, other := range others {
-			text += "(" + ask(ctx, c, other, how.ID) + ")"
+			text.WriteString("(" + ask(ctx, c, other, how.ID) + ")")
 		}
-		return page{body: text, use: cache.Kept}.making().Make(ctx)
+		return page{body: text.String(), use: cache.Kept}.making().Make(ctx)
 	}
 	return how
 }

@@ -65,8 +65,8 @@ func newRootCommand(s *session) *cobra.Command {
 }
 
 // of makes a command of a group from the session of this package.
-func of(make func(*command.Session) *cobra.Command) func(*session) *cobra.Command {
-	return func(s *session) *cobra.Command { return make(s.Session) }
+func of(create func(*command.Session) *cobra.Command) func(*session) *cobra.Command {
+	return func(s *session) *cobra.Command { return create(s.Session) }
 }
 
 // flagAliases lets people say --name for --project.

@@ -69,7 +69,7 @@ func Scrub(ctx context.Context, c *config.Config, progress func(done, total int6
 	if err != nil {
 		return lateen.Scrub{}, err
 	}
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // it was only read
 	s := scrub{
 		dir: at.artifacts, artifacts: artifact.ViewDisk(at.artifacts), whole: map[lateen.Digest]bool{},
 		damaged: map[lateen.Digest]string{}, victims: map[lateen.Digest][]lateen.DamageVictim{},

@@ -34,10 +34,14 @@ const get = "GET /fn HTTP/1.1\nHOST\n"
 
 var semanticsRows = []semantics{
 	// Fields for one connection.
-	{name: "hop-by-hop fields end here", source: "RFC 9110 §7.6.1", send: get + "Keep-Alive: timeout=5\nProxy-Connection: x\nProxy-Authorization: x\nTE: gzip\nUpgrade: h2c\n\n",
-		sees: []string{"-Keep-Alive", "-Proxy-Connection", "-Proxy-Authorization", "-Te", "-Upgrade", "-Connection"}},
-	{name: "nominated fields end here", source: "RFC 9110 §7.6.1", send: get + "Connection: keep-alive, X-One,x-two\nConnection: cookie\nX-One: 1\nX-Two: 2\nX-Three: 3\nCookie: a=b\n\n",
-		sees: []string{"-X-One", "-X-Two", "-Cookie", "X-Three: 3"}},
+	{
+		name: "hop-by-hop fields end here", source: "RFC 9110 §7.6.1", send: get + "Keep-Alive: timeout=5\nProxy-Connection: x\nProxy-Authorization: x\nTE: gzip\nUpgrade: h2c\n\n",
+		sees: []string{"-Keep-Alive", "-Proxy-Connection", "-Proxy-Authorization", "-Te", "-Upgrade", "-Connection"},
+	},
+	{
+		name: "nominated fields end here", source: "RFC 9110 §7.6.1", send: get + "Connection: keep-alive, X-One,x-two\nConnection: cookie\nX-One: 1\nX-Two: 2\nX-Three: 3\nCookie: a=b\n\n",
+		sees: []string{"-X-One", "-X-Two", "-Cookie", "X-Three: 3"},
+	},
 	{name: "nominated fields of the platform stay", source: "RFC 9110 §7.6.1", send: get + "Connection: x-forwarded-for, x-matched-path, x-vercel-id\n\n", sees: []string{"X-Forwarded-For: 127.0.0.1", "X-Matched-Path: /fn"}},
 	{name: "a client that closes", source: "RFC 9112 §9.6", send: get + "Connection: close\n\n", ends: true},
 	{name: "trailers are accepted", source: "RFC 9110 §10.1.4", send: get + "TE: trailers\nConnection: TE\n\n", sees: []string{"Te: trailers"}},
@@ -119,16 +123,24 @@ var semanticsRows = []semantics{
 	{name: "several values stay in order", source: "RFC 9110 §5.3", send: get + "X-A: 1\nX-A: 2, 3\n\n", sees: []string{"X-A: 1 | 2, 3"}},
 	{name: "an expectation", source: "RFC 9110 §10.1.1", send: "POST /fn HTTP/1.1\nHOST\nExpect: 100-continue\nContent-Length: 5\n\nhello", sees: []string{"-Expect"}, body: "hello"},
 	{name: "another expectation", source: "RFC 9110 §10.1.1", send: get + "Expect: tea\n\n", status: 417, ends: true},
-	{name: "conditions go to the function", source: "RFC 9110 §13.1", send: get + "If-None-Match: \"a\"\nIf-Modified-Since: x\nRange: bytes=0-1\nIf-Range: \"a\"\n\n",
-		sees: []string{`If-None-Match: "a"`, "If-Modified-Since: x", "Range: bytes=0-1", `If-Range: "a"`}},
+	{
+		name: "conditions go to the function", source: "RFC 9110 §13.1", send: get + "If-None-Match: \"a\"\nIf-Modified-Since: x\nRange: bytes=0-1\nIf-Range: \"a\"\n\n",
+		sees: []string{`If-None-Match: "a"`, "If-Modified-Since: x", "Range: bytes=0-1", `If-Range: "a"`},
+	},
 
 	// Fields of the platform.
-	{name: "forwarded fields are the platform's", source: "platform.md 1.7", send: get + "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Host: evil\nX-Forwarded-Proto: https\nX-Forwarded-Port: 1\nForwarded: for=6.6.6.6\nX-Real-IP: 6.6.6.6\nX-Forwarded-Server: evil\n\n",
-		sees: []string{"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: app.localhost", "X-Forwarded-Proto: http", "X-Forwarded-Port: 80", `Forwarded: for=127.0.0.1;host="app.localhost";proto=http`, "X-Real-Ip: 127.0.0.1", "-X-Forwarded-Server"}},
-	{name: "with underscores as well", source: "RFC 3875 §4.1.18 maps both to one name", send: get + "X_Forwarded_For: 6.6.6.6\nx_real_ip: 6.6.6.6\nX_Vercel-Internal_Hops: 7\nX_Own: 1\n\n",
-		sees: []string{"-X_forwarded_for", "-X_real_ip", "-X_vercel-Internal_hops", "X_own: 1"}},
-	{name: "internal fields", source: "platform.md 1.7", send: get + "X-Vercel-Internal-Invocation-Id: 1\nX-Vercel-SC-Host: evil\nX-Vercel-IP-Country: XX\nX-Vercel-OIDC-Token: x\nX-Matched-Path: /other\nX-Now-Route-Matches: 1=2\nX-Middleware-Subrequest: x\nX-Invoke-Path: /\nX-Lateen-Hops: 7.x\nNext-Resume: 1\n\n",
-		sees: []string{"-X-Vercel-Internal-Invocation-Id", "-X-Vercel-Sc-Host", "-X-Vercel-Ip-Country", "-X-Vercel-Oidc-Token", "X-Matched-Path: /fn", "-X-Now-Route-Matches", "-X-Middleware-Subrequest", "-X-Invoke-Path", "-X-Lateen-Hops", "-Next-Resume"}},
+	{
+		name: "forwarded fields are the platform's", source: "platform.md 1.7", send: get + "X-Forwarded-For: 6.6.6.6\nX-Forwarded-Host: evil\nX-Forwarded-Proto: https\nX-Forwarded-Port: 1\nForwarded: for=6.6.6.6\nX-Real-IP: 6.6.6.6\nX-Forwarded-Server: evil\n\n",
+		sees: []string{"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: app.localhost", "X-Forwarded-Proto: http", "X-Forwarded-Port: 80", `Forwarded: for=127.0.0.1;host="app.localhost";proto=http`, "X-Real-Ip: 127.0.0.1", "-X-Forwarded-Server"},
+	},
+	{
+		name: "with underscores as well", source: "RFC 3875 §4.1.18 maps both to one name", send: get + "X_Forwarded_For: 6.6.6.6\nx_real_ip: 6.6.6.6\nX_Vercel-Internal_Hops: 7\nX_Own: 1\n\n",
+		sees: []string{"-X_forwarded_for", "-X_real_ip", "-X_vercel-Internal_hops", "X_own: 1"},
+	},
+	{
+		name: "internal fields", source: "platform.md 1.7", send: get + "X-Vercel-Internal-Invocation-Id: 1\nX-Vercel-SC-Host: evil\nX-Vercel-IP-Country: XX\nX-Vercel-OIDC-Token: x\nX-Matched-Path: /other\nX-Now-Route-Matches: 1=2\nX-Middleware-Subrequest: x\nX-Invoke-Path: /\nX-Lateen-Hops: 7.x\nNext-Resume: 1\n\n",
+		sees: []string{"-X-Vercel-Internal-Invocation-Id", "-X-Vercel-Sc-Host", "-X-Vercel-Ip-Country", "-X-Vercel-Oidc-Token", "X-Matched-Path: /fn", "-X-Now-Route-Matches", "-X-Middleware-Subrequest", "-X-Invoke-Path", "-X-Lateen-Hops", "-Next-Resume"},
+	},
 
 	// Methods.
 	{name: "an unknown method", source: "RFC 9110 §9.1", send: "BREW /fn HTTP/1.1\nHOST\n\n", sees: []string{"BREW /fn HTTP/1.1"}},

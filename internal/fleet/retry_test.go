@@ -27,7 +27,7 @@ func besideABusyInstance(t *testing.T, failures int) (h *harness, e *fakeEngine,
 	h = run(t, fleet.Options{Engine: e, MaxDuration: 2 * time.Hour, Duration: 2 * time.Hour})
 	s = spec("/a")
 	s.Function.MaxConcurrency = 1
-	go h.call(t.Context(), s) //nolint:errcheck // the end of the test cuts it off
+	go h.call(t.Context(), s) // the end of the test cuts it off
 	time.Sleep(time.Second)
 	e.mu.Lock()
 	e.failures = failures

@@ -16,8 +16,8 @@ type position struct {
 	id    int64
 }
 
-// end is the position after all.
-var end = position{late: true, id: math.MaxInt64}
+// end returns the position after all.
+func end() position { return position{late: true, id: math.MaxInt64} }
 
 // cursor is how far a reader of [Log.Tail] has come: it has had all of the
 // batches up to from, and of those above, up to upTo, what is up to at. What
@@ -70,5 +70,5 @@ func parseCursor(text string) (c cursor, err error) {
 // written now.
 func (l *Log) Latest() string {
 	head := l.head.Load()
-	return cursor{from: head, upTo: head, at: end}.text(0)
+	return cursor{from: head, upTo: head, at: end()}.text(0)
 }

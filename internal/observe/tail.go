@@ -68,7 +68,7 @@ func (l *Log) Tail(ctx context.Context, q Query) iter.Seq[Entry] {
 // returns how far it came and whether the caller wants more.
 func (l *Log) yieldFrom(ctx context.Context, r *reader, w where, c cursor, yield func(Entry) bool) (cursor, bool) {
 	for {
-		if c.at == end {
+		if c.at == end() {
 			head := l.head.Load()
 			if head <= c.upTo {
 				return c, true
@@ -135,7 +135,7 @@ func (db *database) lateLines(ctx context.Context, w where, c cursor) ([]stored,
 		}
 	}
 	if len(found) < tailPage {
-		c.at = end
+		c.at = end()
 	}
 	return list, c, nil
 }

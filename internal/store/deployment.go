@@ -200,9 +200,10 @@ func (q *Queries) ListRoots(ctx context.Context) ([]Root, error) {
 
 // Holder is a deployment and what it keeps from being swept.
 type Holder struct {
+	Root
+
 	ID   lateen.DeploymentID
 	Name string // of its project, when it was deployed
-	Root
 }
 
 // ListHolders returns all deployments, in any state, by id.

@@ -81,8 +81,11 @@ func (s *session) teamShow() *cobra.Command {
 				return s.Term.JSON(t)
 			}
 			s.Term.Fields([]terminal.Field{
-				{"team", terminal.Paint(terminal.Bold, t.Slug)}, {"name", terminal.Clean(t.Name)}, {"id", string(t.ID)},
-				{"your role", strings.ToLower(string(t.Membership.Role))}, {"created", s.Age(t.CreatedAt) + " ago"},
+				{"team", terminal.Paint(terminal.Bold, t.Slug)},
+				{"name", terminal.Clean(t.Name)},
+				{"id", string(t.ID)},
+				{"your role", strings.ToLower(string(t.Membership.Role))},
+				{"created", s.Age(t.CreatedAt) + " ago"},
 			})
 			return nil
 		},

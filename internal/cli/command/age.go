@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// age is how long ago something was, in one unit: 12s, 5m, 3h, 2d.
+// Age is how long ago something was, in one unit: 12s, 5m, 3h, 2d.
 func (s *Session) Age(at lateen.Millis) string {
 	d := max(s.process.Now().Sub(at.Time()), 0)
 	switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// ask puts a question to the person at the terminal; an empty answer is
+// Ask puts a question to the person at the terminal; an empty answer is
 // otherwise.
 func (s *Session) Ask(ctx context.Context, question, otherwise string) (string, error) {
 	prompt := terminal.Paint(terminal.Code, "?") + " " + question + " "
@@ -31,7 +31,7 @@ func (s *Session) Ask(ctx context.Context, question, otherwise string) (string, 
 	return line, nil
 }
 
-// confirm asks whether to do something that can't be undone. Where nobody can
+// Confirm asks whether to do something that can't be undone. Where nobody can
 // answer it fails and says how to answer beforehand.
 func (s *Session) Confirm(ctx context.Context, yes bool, question string) error {
 	if yes {
@@ -73,7 +73,7 @@ func (s *Session) readAll(ctx context.Context) (string, error) {
 	})
 }
 
-// readSecret asks for something that must not be seen, or reads it from an
+// ReadSecret asks for something that must not be seen, or reads it from an
 // input that is no terminal.
 func (s *Session) ReadSecret(ctx context.Context, question string) (string, error) {
 	fd, ok := s.Term.Input()

@@ -19,7 +19,7 @@ var (
 	ErrNoHome    = &lateen.Error{Code: lateen.Invalid, Reason: "no_home", Message: "there is no directory for the settings of this user", Hint: "set HOME or XDG_CONFIG_HOME"}
 )
 
-// asked is how to reach the platform as flags say, over the environment.
+// Asked is how to reach the platform as flags say, over the environment.
 func (s *Session) Asked() (config.Client, error) {
 	flags, env := s.Flags.Client, config.ClientEnv(s.Getenv)
 	if err := errors.Join(flags.Validate(), env.Validate()); err != nil {
@@ -28,7 +28,7 @@ func (s *Session) Asked() (config.Client, error) {
 	return flags.Over(env), nil
 }
 
-// settings are how to reach the platform: what was asked for over what
+// Settings are how to reach the platform: what was asked for over what
 // `lateen login` kept over the platform on this machine.
 func (s *Session) Settings() (config.Client, error) {
 	kept, err := config.ReadClient(config.ClientFile(s.Getenv))
@@ -42,7 +42,7 @@ func (s *Session) Settings() (config.Client, error) {
 	return asked.Over(kept), err
 }
 
-// keep writes how to reach a platform for later commands.
+// Keep writes how to reach a platform for later commands.
 func (s *Session) Keep(c config.Client) (file string, err error) {
 	file = config.ClientFile(s.Getenv)
 	if file == "" {
@@ -51,7 +51,7 @@ func (s *Session) Keep(c config.Client) (file string, err error) {
 	return file, WriteJSON(file, c)
 }
 
-// writeJSON makes v the content of a file that its owner alone can read, in
+// WriteJSON makes v the content of a file that its owner alone can read, in
 // directories that are made where they are missing.
 func WriteJSON(file string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
@@ -64,7 +64,7 @@ func WriteJSON(file string, v any) error {
 	return atomicfile.Write(file, append(b, '\n'), 0o600)
 }
 
-// client returns a client of the platform that acts with the user's token.
+// Client returns a client of the platform that acts with the user's token.
 func (s *Session) Client() (*client.Client, error) {
 	settings, err := s.Settings()
 	if err != nil {
@@ -76,6 +76,7 @@ func (s *Session) Client() (*client.Client, error) {
 	return s.Connect(settings), nil
 }
 
+// Connect returns a client of the platform that c describes.
 func (s *Session) Connect(c config.Client) *client.Client {
 	return &client.Client{BaseURL: c.API, Token: c.Token, Team: c.Team, HTTP: s.process.HTTP, UserAgent: s.process.UserAgent}
 }
