@@ -201,7 +201,7 @@ func TestFollowingOutlivesThePlatform(t *testing.T) {
 	go func() { ended <- cli.Run(ctx, s) }()
 	eventually(t, "it follows again", func() bool { return p.logs.Stats().Readers == 1 })
 	cancel()
-	if code := <-ended; code != 0 || strings.Count(errs.String(), "does not answer; this waits for it") != 1 {
+	if code := <-ended; code != 0 || strings.Count(errs.String(), "was lost; the log goes on where it ended") != 1 {
 		t.Errorf("exit code %d\n%s", code, errs)
 	}
 }

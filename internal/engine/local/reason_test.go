@@ -15,7 +15,7 @@ import (
 func TestTheReasonOfAFailedStartIsReportedRatherThanTheExitStatus(t *testing.T) {
 	for range 100 {
 		w := &worker{exited: make(chan struct{}), state: sandbox.Exit{Code: 1}, output: &output{}, killer: time.NewTimer(time.Hour)}
-		i := &instance{worker: w, engine: &Engine{o: Options{LoadTimeout: time.Hour}}, loaded: make(chan error, 1)}
+		i := &instance{worker: w, loadWithin: time.Hour, loaded: make(chan error, 1)}
 		i.loaded <- errors.New("text is not executable")
 		close(w.exited)
 		if err := i.await(t.Context()); err == nil || !strings.Contains(err.Error(), "text is not executable") {

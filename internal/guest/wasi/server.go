@@ -19,7 +19,7 @@ import (
 const (
 	maxHead     = 1 << 20                // bytes of the head of a request, and of a response
 	hangUpsIn   = 250 * time.Millisecond // between two looks whether the supervisor has hung up
-	drainWithin = 5 * time.Millisecond   // what the supervisor has sent is there at once
+	drainWithin = time.Second            // for what the supervisor has sent to be read on a busy host
 	maxDrained  = 256 << 10              // bytes
 	cutWithin   = 2 * time.Second        // that a module may take to end after its request has
 )
