@@ -21,7 +21,7 @@ write server '{"runtime":"executable","handler":"server","supportsResponseStream
 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/functions/server.func/server" ./server
 write lambda '{"runtime":"provided.al2023","handler":"bootstrap","awsLambdaHandler":"bootstrap"}'
 CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -ldflags '-s -w' -o "$out/functions/lambda.func/bootstrap" ./lambda
-write module '{"runtime":"wasi","handler":"module.wasm","memory":128}'
+write module '{"runtime":"wasi","handler":"module.wasm","memory":512}'
 GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags '-s -w' -o "$out/functions/module.func/module.wasm" ./module
 for style in wsgi asgi handler; do
   write $style "{\"runtime\":\"python3.12\",\"handler\":\"$style.py\",\"supportsResponseStreaming\":true}" python/$style.py
