@@ -71,11 +71,11 @@ func nodeDir(t *testing.T) string {
 }
 
 // eventually tries until try returns nil, and fails the test with the last
-// error after a minute: it tells what comes to be, not how soon.
+// error after three minutes: it tells what comes to be, not how soon.
 func eventually(t *testing.T, try func() error) {
 	t.Helper()
-	if err := within(t.Context(), time.Minute, try); err != nil {
-		t.Fatalf("not within a minute: %v", err)
+	if err := within(t.Context(), 3*time.Minute, try); err != nil {
+		t.Fatalf("not within three minutes: %v", err)
 	}
 }
 
