@@ -123,23 +123,28 @@ func (fs *flights) run(ctx context.Context) {
 // others [Flight.Wait]. Making goes on whether or not the leader stays. The
 // error is [ErrBusy], [ErrCircle], [ErrStopped] or the cause that ended ctx.
 func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leader bool, err error) {
+	since := time.Time{} // no entry will do that is there already: it was looked for
 	for {
-		f, leader, err := c.join(key, how, true)
+		f, leader, err := c.join(key, how, true, since)
 		switch {
 		case err != nil:
 			return nil, false, err
 		case leader:
 			return f, true, c.flights.hand(ctx, f, c.flights.making.ask(key.Tenant, key.Scope))
+		case f == nil:
+			if f := c.madeSince(key, how); f != nil {
+				return f, false, nil // another request that waited was quicker
+			}
+			since = time.Time{} // evicted already
+			continue
 		case !f.began.Before(how.Since):
 			return f, false, nil
 		}
 		select {
 		case <-f.landed:
+			since = how.Since
 		case <-ctx.Done():
 			return nil, false, context.Cause(ctx)
-		}
-		if f := c.madeSince(key, how); f != nil {
-			return f, false, nil // another who waited was quicker
 		}
 	}
 }
@@ -172,7 +177,7 @@ func (c *Cache) Refresh(ctx context.Context, key Key, how Making) bool {
 	if p == nil {
 		return false
 	}
-	f, leader, err := c.join(key, how, false)
+	f, leader, err := c.join(key, how, false, time.Time{})
 	if err != nil || !leader {
 		p.leave()
 		return false
@@ -190,9 +195,11 @@ func (c *Cache) Failed(key Key, now time.Time) bool {
 	return ok && now.Before(until)
 }
 
-// join returns the flight of key, and whether the caller is its leader. waits
-// says that the caller waits for it. The error is [ErrBusy] or [ErrCircle].
-func (c *Cache) join(key Key, how Making, waits bool) (f *Flight, leader bool, err error) {
+// join returns the flight of key, and whether the caller is its leader; nil if
+// there is no flight and the making of the current entry began at since or later,
+// unless since is zero. waits says that the caller waits for the flight. The error
+// is [ErrBusy] or [ErrCircle].
+func (c *Cache) join(key Key, how Making, waits bool, since time.Time) (f *Flight, leader bool, err error) {
 	s := c.scopeOf(key)
 	fs := c.flights
 	fs.mu.Lock()
@@ -207,6 +214,11 @@ func (c *Cache) join(key Key, how Making, waits bool) (f *Flight, leader bool, e
 		}
 		f.serve(within)
 		return f, false, nil
+	}
+	// A flight that is over has shown its entry: nothing lands between this look
+	// and the new flight.
+	if !since.IsZero() && c.bornSince(s, key, since) {
+		return nil, false, nil
 	}
 	if !fs.all.Take(key.Tenant) {
 		return nil, false, ErrBusy

@@ -124,10 +124,40 @@ func (c *Cache) load(s *scope, key Key) *Entry {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.items[key.Hash] == it { // not replaced meanwhile
-			c.memory.Set(s.owner(), slot{s, key.Hash}, e, e.weight())
+			c.holdLocked(s, key.Hash, e)
 		}
 	}
 	return e
+}
+
+// holdLocked keeps e, which has its item, in memory, unless a newer entry is there:
+// one that is shown before it is on disk.
+func (c *Cache) holdLocked(s *scope, hash [32]byte, e *Entry) {
+	if !c.overtakenLocked(s, hash, e) {
+		c.memory.Set(s.owner(), slot{s, hash}, e, e.weight())
+	}
+}
+
+// overtakenLocked reports whether a newer entry than e is in memory. A seed, which
+// has no item, is older than any.
+func (c *Cache) overtakenLocked(s *scope, hash [32]byte, e *Entry) bool {
+	current, ok := c.memory.Get(slot{s, hash})
+	return ok && current.item != nil && current.Born.After(e.Born)
+}
+
+// bornSince reports whether the entry of key, in memory or in the index, is known
+// to have been born at since or later. It reads no file.
+func (c *Cache) bornSince(s *scope, key Key, since time.Time) bool {
+	if s == nil {
+		return false
+	}
+	if e, ok := c.memory.Get(slot{s, key.Hash}); ok {
+		return !e.Born.Before(since)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.items[key.Hash]
+	return it != nil && it.born >= since.UnixNano()
 }
 
 // open opens the file of an entry. It is that of the item, which is added to
@@ -171,7 +201,7 @@ func (c *Cache) show(s *scope, key Key, e *Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.dropped {
-		c.memory.Set(s.owner(), slot{s, key.Hash}, e, e.weight())
+		c.holdLocked(s, key.Hash, e)
 	}
 }
 
@@ -236,9 +266,10 @@ func (c *Cache) renameInto(s *scope, hash [32]byte, e *Entry, out *atomicfile.Fi
 	e.item.size = size
 	s.items[hash] = e.item
 	c.grow(s, size)
-	if e.inline() {
-		c.memory.Set(s.owner(), slot{s, hash}, e, e.weight())
-	} else {
+	switch {
+	case e.inline():
+		c.holdLocked(s, hash, e)
+	case !c.overtakenLocked(s, hash, e):
 		c.memory.Delete(slot{s, hash})
 	}
 	return nil
