@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -524,6 +525,29 @@ func TestAFollowerDoesNotFailWithTheLeaderWhoHungUp(t *testing.T) {
 		hangUp()
 		if _, err := f.Wait(t.Context()); !errors.Is(err, cache.ErrOnce) {
 			t.Errorf("the follower got %v", err)
+		}
+	})
+}
+
+func TestAnOlderPageNeverTakesTheNewerOnesPlace(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		for i := range 200 { // the older page's file may land while the newer page is in memory alone
+			for _, text := range []string{fmt.Sprint("old ", i), fmt.Sprint("new ", i)} {
+				p := page{body: text, fresh: -1, use: cache.Kept}
+				f, leader := mustMake(t, c, home, p.making())
+				if !leader {
+					t.Fatalf("%s: another making was under way", text)
+				}
+				f.Leave()
+				if got := wait(t.Context(), f); got != text {
+					t.Fatalf("made %q, want %q", got, text)
+				}
+			}
+			for range 20 {
+				if got := body(t, c, home); got != fmt.Sprint("new ", i) {
+					t.Fatalf("got %q after new %d", got, i)
+				}
+			}
 		}
 	})
 }
