@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 const (
@@ -214,7 +215,7 @@ func (c *coldStage) calm(ctx context.Context) error {
 	err := c.settle(ctx, rest)
 	if errors.Is(err, errRestless) {
 		c.restless++
-		c.blank = len(tree(c.cmd.Process.Pid))
+		c.blank = len(proc.Tree(c.cmd.Process.Pid))
 		return nil
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 const (
@@ -179,8 +180,7 @@ func measureRefill(ctx context.Context, b *bench) ([]table, error) {
 		for i := range refillPool {
 			requests = append(requests, request{host: s.host, path: copyPath(round*refillPool + i)})
 		}
-		pids := tree(p.cmd.Process.Pid)
-		before := ran(pids)
+		before := proc.CPU(p.cmd.Process.Pid)
 		crowd.add(together(ctx, p.addr, requests))
 		began := time.Now()
 		left, err := p.blanks(ctx)
@@ -193,7 +193,7 @@ func measureRefill(ctx context.Context, b *bench) ([]table, error) {
 		}
 		took, booted := time.Since(began), max(1, full.ready-left.ready)
 		all, each = append(all, took), append(each, took/time.Duration(booted))
-		cpus = append(cpus, (ran(tree(p.cmd.Process.Pid))-before)/time.Duration(booted))
+		cpus = append(cpus, (proc.CPU(p.cmd.Process.Pid)-before)/time.Duration(booted))
 	}
 	t := table{head: []string{"what", "min", "median", "max", "times"}}
 	row := func(name string, s sample) {

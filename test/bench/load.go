@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 // load is what wrk measured against one server: closed loop, kept connections.
@@ -63,13 +65,12 @@ func (b *bench) strain(ctx context.Context, t *target, a aim) (load, error) {
 	}
 	cmd := exec.CommandContext(ctx, b.tools.wrk, append(args, "http://"+t.addr+a.path)...)
 	cmd.Env = b.tools.env()
-	pids := tree(t.process.cmd.Process.Pid)
-	before := cpu(pids)
+	before := proc.CPU(t.process.cmd.Process.Pid)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("wrk: %w: %s", err, strings.TrimSpace(string(out)))
 	}
-	l := load{cpu: cpu(pids) - before}
+	l := load{cpu: proc.CPU(t.process.cmd.Process.Pid) - before}
 	var spent, p50, p99, longest int64 // µs
 	_, result, _ := strings.Cut(string(out), "RESULT ")
 	if _, err := fmt.Sscan(result, &l.requests, &spent, &p50, &p99, &longest, &l.failures); err != nil {

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 func memoryChapter() chapter {
@@ -26,8 +29,8 @@ type usage struct {
 
 func (p *platform) usage() usage {
 	var u usage
-	for _, pid := range tree(p.cmd.Process.Pid) {
-		rss, pss := resident(pid)
+	for _, pid := range proc.Tree(p.cmd.Process.Pid) {
+		rss, pss := proc.Resident(pid)
 		if pid == p.cmd.Process.Pid {
 			u.rss, u.pss = rss, pss
 			continue
@@ -35,6 +38,15 @@ func (p *platform) usage() usage {
 		u.others = append(u.others, pss)
 	}
 	return u
+}
+
+// full is the memory of a platform at rest with its pool of blank processes full.
+func (p *platform) full(ctx context.Context) (usage, error) {
+	if _, err := p.refilled(ctx); err != nil {
+		return usage{}, err
+	}
+	err := p.rest(ctx)
+	return p.usage(), err
 }
 
 func (u usage) sum() int64 {
@@ -46,35 +58,37 @@ func (u usage) sum() int64 {
 }
 
 func measureMemory(ctx context.Context, b *bench) ([]table, error) {
-	p, err := b.up(ctx)
+	p, err := b.up(ctx, "--keep-alive", "10m") // none stops while others are asked
 	if err != nil {
 		return nil, err
 	}
 	defer p.stop()
 	b.line.say("at rest")
-	if err := p.rest(ctx); err != nil {
+	idle, err := p.full(ctx)
+	if err != nil {
 		return nil, err
 	}
-	idle := p.usage()
 	s, err := p.deploySmall(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.rest(ctx); err != nil {
+	before, err := p.full(ctx)
+	if err != nil {
 		return nil, err
 	}
-	before := p.usage()
 	for i := range copies {
 		b.line.say("function %d of %d", i+1, copies)
 		if _, err := s.get(ctx, fmt.Sprintf("/copy/%d", i), ""); err != nil {
 			return nil, err
 		}
-		p.blank++
-		if err := p.settle(ctx, rest); err != nil {
-			return nil, err
-		}
 	}
-	after := p.usage()
+	after, err := p.full(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n, err := s.instances(ctx); err != nil || n != copies {
+		return nil, errors.Join(err, fmt.Errorf("%d functions run, not %d", n, copies))
+	}
 	t := table{head: []string{"what", "MiB", "measured"}}
 	t.add(ours, "lateen, just started, RSS", mib(idle.rss), "1")
 	t.add(ours, fmt.Sprintf("lateen with a deployment and %d functions running, RSS", copies), mib(after.rss), "1")
@@ -90,7 +104,7 @@ func measureMemory(ctx context.Context, b *bench) ([]table, error) {
 	if _, err := send(ctx, node.addr, request{host: node.host, path: "/"}); err != nil {
 		return []table{t}, err
 	}
-	rss, pss := resident(node.process.cmd.Process.Pid)
+	rss, pss := proc.Resident(node.process.cmd.Process.Pid)
 	t.add(peer, "the same function on Node.js alone, PSS", mib(pss), "1")
 	t.add(peer, "the same function on Node.js alone, RSS", mib(rss), "1")
 	t.notes = append(t.notes, fmt.Sprintf("Processes besides lateen, just started, MiB of PSS each: %s.", list(idle.others)))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/test/bench/proc"
 	"github.com/lateen-dev/lateen/test/link"
 )
 
@@ -125,7 +126,7 @@ func (p *platform) rest(ctx context.Context) error {
 			return err
 		}
 	}
-	p.blank = len(tree(p.cmd.Process.Pid))
+	p.blank = len(proc.Tree(p.cmd.Process.Pid))
 	return nil
 }
 
@@ -135,13 +136,13 @@ var errRestless = errors.New("the platform did not come to rest")
 // does anything for a window of time.
 func (p *platform) settle(ctx context.Context, window time.Duration) error {
 	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
-		pids := tree(p.cmd.Process.Pid)
-		before := ran(pids)
+		pids := proc.Tree(p.cmd.Process.Pid)
+		before := proc.Ran(pids)
 		if err := pause(ctx, window); err != nil {
 			return err
 		}
-		after := tree(p.cmd.Process.Pid)
-		if len(after) == len(pids) && ran(after)-before < window/50 && (p.blank == 0 || len(after) == p.blank) {
+		after := proc.Tree(p.cmd.Process.Pid)
+		if len(after) == len(pids) && proc.Ran(after)-before < window/50 && (p.blank == 0 || len(after) == p.blank) {
 			return nil
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -107,84 +106,6 @@ func (p *process) kill() {
 func (p *process) tail() string {
 	lines := bytes.Split(bytes.TrimSpace([]byte(readText(p.log))), []byte("\n"))
 	return string(lines[len(lines)-1])
-}
-
-// tree is the ids of a process and of everything that it started.
-func tree(pid int) []int {
-	children := map[int][]int{}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return nil
-	}
-	for _, name := range stats {
-		if fields := statOf(name); len(fields) > 1 {
-			parent, _ := strconv.Atoi(fields[1])
-			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-			children[parent] = append(children[parent], child)
-		}
-	}
-	all := []int{pid}
-	for i := 0; i < len(all); i++ {
-		all = append(all, children[all[i]]...)
-	}
-	return all
-}
-
-// statOf is /proc/PID/stat from its third field on: what comes before may
-// contain spaces.
-func statOf(name string) []string {
-	text := readText(name)
-	return strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-}
-
-// cpu is the processor time that processes have used since they started, with a
-// resolution of a clock tick (10 ms).
-func cpu(pids []int) time.Duration {
-	var sum float64
-	for _, pid := range pids {
-		fields := statOf(fmt.Sprintf("/proc/%d/stat", pid))
-		if len(fields) < 13 {
-			continue
-		}
-		for _, field := range fields[11:13] { // utime, stime
-			n, _ := strconv.ParseFloat(field, 64)
-			sum += n
-		}
-	}
-	return time.Duration(sum / 100 * float64(time.Second))
-}
-
-// ran is the time that all threads of processes have been on a processor, to
-// the nanosecond.
-func ran(pids []int) time.Duration {
-	var sum time.Duration
-	for _, pid := range pids {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-		if err != nil {
-			continue
-		}
-		for _, name := range threads {
-			first, _, _ := strings.Cut(readText(name), " ")
-			n, _ := strconv.ParseInt(first, 10, 64)
-			sum += time.Duration(n)
-		}
-	}
-	return sum
-}
-
-// resident is a process's memory in bytes: all of it, and with what it shares
-// divided among those that share it.
-func resident(pid int) (rss, pss int64) {
-	for line := range strings.Lines(readText(fmt.Sprintf("/proc/%d/smaps_rollup", pid))) {
-		var kib int64
-		if _, err := fmt.Sscanf(line, "Rss: %d kB", &kib); err == nil {
-			rss = kib << 10
-		}
-		if _, err := fmt.Sscanf(line, "Pss: %d kB", &kib); err == nil {
-			pss = kib << 10
-		}
-	}
-	return rss, pss
 }
 
 // portOf is the port in an address.

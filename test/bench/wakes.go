@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 const (
@@ -314,7 +315,7 @@ func (v *vigil) redeploy(ctx context.Context, version int) error {
 
 // kill kills every third process beneath the platform's own, blank ones too.
 func (v *vigil) kill() {
-	pids := tree(v.platform.cmd.Process.Pid)[1:]
+	pids := proc.Tree(v.platform.cmd.Process.Pid)[1:]
 	v.killed.Store(time.Now().Add(time.Hour).UnixNano())
 	for i, pid := range pids {
 		if i%3 == 0 {
