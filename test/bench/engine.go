@@ -17,7 +17,7 @@ import (
 // engineBook is what `make bench-engine` measures.
 func engineBook() book {
 	return book{engineIntroduction, "docs/benchmarks-engine.md", []chapter{
-		startsChapter(), openChapter(), hundredChapter(), burstChapter(), wakesChapter(),
+		startsChapter(), openChapter(), freshChapter(), hundredChapter(), burstChapter(), wakesChapter(),
 		overheadChapter(), thawChapter(), refillChapter(), densityChapter(), registeredChapter(),
 	}}
 }
