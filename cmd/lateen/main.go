@@ -12,14 +12,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/daemon"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
-	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
 func main() {
-	sandbox.Child() // a process that walls are built around starts here, and ends
-	relay.Main()    // as does what talks to a function's own program
-	wasi.Main()     // and what runs a function's WebAssembly module
+	relay.Main() // a process that talks to a function's own program starts here, and ends
+	wasi.Main()  // and one that runs a function's WebAssembly module
 	ctx, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

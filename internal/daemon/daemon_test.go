@@ -18,11 +18,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/daemon"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
-	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
-	sandbox.Child()
 	relay.Main()
 	wasi.Main()
 	switch {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/link/inner"
 )
 
 const guestName = "egress-guest" // argv[0] of a guest
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // beGuest makes the device of the namespace it is in, hands it out and runs a program.
 func beGuest(ctx context.Context, program string, args []string) error {
-	device, err := link.Open()
+	device, err := inner.Open()
 	if err != nil {
 		return err
 	}

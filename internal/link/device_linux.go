@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen/internal/link/inner"
 )
 
 // maxBurst is how many packets are read at a time.
@@ -21,7 +23,7 @@ type Device struct {
 	far     int // the number of the device that a packet socket is bound to; 0: a tun device
 }
 
-// New returns the device behind a descriptor that [Open] made. It borrows a
+// New returns the device behind a descriptor that [inner.Open] made. It borrows a
 // buffer only while packets are being read.
 func New(file *os.File, buffers Lender) (*Device, error) {
 	raw, err := file.SyscallConn()
@@ -94,11 +96,11 @@ func (d *Device) Send(parts [][]byte) error {
 
 // near is where a packet to the sandbox goes.
 func (d *Device) near(packet []byte) unix.Sockaddr {
-	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_IP), Ifindex: d.far, Halen: uint8(len(hardware))}
+	to := &unix.SockaddrLinklayer{Protocol: inner.BigEndian(unix.ETH_P_IP), Ifindex: d.far, Halen: uint8(len(inner.Hardware))}
 	if packet[0]>>4 == 6 {
-		to.Protocol = bigEndian(unix.ETH_P_IPV6)
+		to.Protocol = inner.BigEndian(unix.ETH_P_IPV6)
 	}
-	copy(to.Addr[:], hardware[:])
+	copy(to.Addr[:], inner.Hardware)
 	return to
 }
 

@@ -3,24 +3,23 @@
 // every packet of the sandbox ends. Both ends agree on the addresses here.
 package link
 
-import "net/netip"
+import (
+	"net/netip"
 
-// The addresses of every sandbox. They are of networks that lead nowhere
-// (RFC 2544, and a unique local one), so that they hide no real destination;
-// and as only IPv4's looks like one that reaches the Internet, programs that
-// sort addresses by RFC 6724 prefer IPv4.
+	"github.com/lateen-dev/lateen/internal/link/inner"
+)
+
+// The addresses of every sandbox and of the gateway, the outer end.
 var (
-	Guest    = netip.MustParsePrefix("198.18.0.2/30")            //nolint:gochecknoglobals // a constant in all but name
-	Guest6   = netip.MustParsePrefix("fd6c:6174:6565:6e::2/126") //nolint:gochecknoglobals // a constant in all but name
-	Gateway  = netip.MustParseAddr("198.18.0.1")                 //nolint:gochecknoglobals // a constant in all but name
-	Gateway6 = netip.MustParseAddr("fd6c:6174:6565:6e::1")       //nolint:gochecknoglobals // a constant in all but name
+	Guest    = netip.PrefixFrom(netip.AddrFrom4(inner.Guest()), inner.GuestBits)    //nolint:gochecknoglobals // a constant in all but name
+	Guest6   = netip.PrefixFrom(netip.AddrFrom16(inner.Guest6()), inner.Guest6Bits) //nolint:gochecknoglobals // a constant in all but name
+	Gateway  = netip.MustParseAddr("198.18.0.1")                                    //nolint:gochecknoglobals // a constant in all but name
+	Gateway6 = netip.MustParseAddr("fd6c:6174:6565:6e::1")                          //nolint:gochecknoglobals // a constant in all but name
 )
 
 const (
-	// Name is what the device is called inside.
-	Name = "eth0"
 	// MTU is the size of the largest packet.
-	MTU = 65520
+	MTU = inner.MTU
 	// Host is the name by which a sandbox knows the gateway.
 	Host = "host.lateen.internal"
 	// ResolvConf is the /etc/resolv.conf of a sandbox: the gateway answers.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/link/inner"
 )
 
 const (
@@ -80,7 +81,7 @@ func (lender) Put(*link.Buffer)  {}
 
 // guest opens the device and has a conversation with itself over it.
 func guest() error {
-	file, err := link.Open()
+	file, err := inner.Open()
 	if err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func sum(addresses, datagram []byte) {
 
 // configured checks the device's settings.
 func configured() error {
-	device, err := net.InterfaceByName(link.Name)
+	device, err := net.InterfaceByName(inner.Name)
 	if err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ func configured() error {
 }
 
 func loopbackAlone() error {
-	if err := link.Loopback(); err != nil {
+	if err := inner.Loopback(); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,12 +10,6 @@ import (
 // Device is the outer end of a sandbox's network device. Other systems have none.
 type Device struct{}
 
-// Open, Loopback and New: there is no such device here.
-func Open() (*os.File, error) { return nil, errors.ErrUnsupported }
-
-// Loopback brings nothing up.
-func Loopback() error { return errors.ErrUnsupported }
-
 // New returns no device.
 func New(*os.File, Lender) (*Device, error) { return nil, errors.ErrUnsupported }
 

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen/internal/sandbox/child"
 )
 
 // visit is something to be put into the mounts of a process.
@@ -57,7 +59,7 @@ func (p *Process) take(guest string) error {
 
 // attach has the visitor do it, a thread that belongs to nobody's mounts.
 func (p *Process) attach(host, guest string) error {
-	tree, err := openTree(host)
+	tree, err := child.OpenTree(host)
 	if err != nil {
 		return err
 	}

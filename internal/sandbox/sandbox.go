@@ -4,8 +4,7 @@
 // them; no privileges, few system calls; limits. Where the host does not
 // permit a wall it says so, and starts the process behind those that stand.
 //
-// The walls are built by a child that is this same program: whoever uses this
-// package calls [Child] first thing in main, and in TestMain.
+// The walls are built by a child that is this same program, see package child.
 package sandbox
 
 import (
@@ -23,12 +22,13 @@ import (
 	"sync/atomic"
 
 	"github.com/lateen-dev/lateen/internal/cgroup"
+	"github.com/lateen-dev/lateen/internal/sandbox/child"
 )
 
 // Mount makes a file or directory of the host visible at another path.
 type Mount struct {
-	Host  string `json:"host"`
-	Guest string `json:"guest"`
+	Host  string
+	Guest string
 }
 
 // MountRoot is the directory for what Lateen itself shows to processes.
@@ -36,54 +36,54 @@ const MountRoot = "/var"
 
 // Place is where [Process.Attach] puts something later on.
 type Place struct {
-	Guest string `json:"guest"`
-	File  bool   `json:"file"` // it is for a file, not for a directory
+	Guest string
+	File  bool // it is for a file, not for a directory
 }
 
 // Limits bound a process and all that it starts.
 type Limits struct {
-	Memory int64   `json:"memory"` // bytes, those of files in /tmp among them; 0: no bound
-	CPU    float64 `json:"cpu"`    // CPUs; 0: no bound
-	Tasks  int     `json:"tasks"`  // processes and threads; 0: 512
+	Memory int64   // bytes, those of files in /tmp among them; 0: no bound
+	CPU    float64 // CPUs; 0: no bound
+	Tasks  int     // processes and threads; 0: 512
 }
 
 // Spec is a process to start.
 type Spec struct {
-	Path   string   `json:"path"` // the program, as the process sees it; see [Sandbox.Inside]
-	Args   []string `json:"args"` // its arguments, without its name
-	Env    []string `json:"env"`  // its whole environment
-	Mounts []Mount  `json:"mounts"`
-	Late   []Place  `json:"late"`
+	Path   string   // the program, as the process sees it; see [Sandbox.Inside]
+	Args   []string // its arguments, without its name
+	Env    []string // its whole environment
+	Mounts []Mount
+	Late   []Place
 
 	// Files are its descriptors from 3 on; all others are closed.
-	Files  []*os.File `json:"-"`
-	Stdout *os.File   `json:"-"` // nil: the null device
-	Stderr *os.File   `json:"-"` // nil: the null device
+	Files  []*os.File
+	Stdout *os.File // nil: the null device
+	Stderr *os.File // nil: the null device
 
 	// Network is given the device that is the process's network, before the
 	// program runs: see package link. What it returns is closed once the
 	// process is gone; an error fails the start. nil, or where the host has no
 	// such devices: the process has no network but its own loopback.
-	Network func(device *os.File) (io.Closer, error) `json:"-"`
+	Network func(device *os.File) (io.Closer, error)
 
-	Limits   Limits `json:"limits"`   // from the start on
-	TmpBytes int64  `json:"tmpBytes"` // size of its /tmp; 0 is 512 MiB
-	MaxFiles uint64 `json:"maxFiles"` // open files; 0 is 4096
+	Limits   Limits // from the start on
+	TmpBytes int64  // size of its /tmp; 0 is 512 MiB
+	MaxFiles uint64 // open files; 0 is 4096
 	// Background gives the process a low priority until [Process.Foreground],
 	// where the host lets that be undone.
-	Background bool `json:"background"`
+	Background bool
 	// Empty has no program run: the sandbox waits for what a zygote forks into it.
 	// See [Process.Order].
-	Empty bool `json:"empty"`
+	Empty bool
 	// Zygote is for a program of our own that runs nothing else and forks into
 	// empty sandboxes. It sees no more files than others, and has a network that
 	// reaches nothing, but it is in the user and process namespaces of the host,
 	// under the user id of this process without its privileges, and may make any
 	// system call. It takes [Sandbox.Zygotes].
-	Zygote bool `json:"zygote"`
+	Zygote bool
 	// Handover lets processes take descriptors of each other (pidfd_getfd(2)),
 	// as far as they may look into each other.
-	Handover bool `json:"handover"`
+	Handover bool
 }
 
 // Options are the settings of a [Sandbox].
@@ -102,8 +102,8 @@ type Options struct {
 // Sandbox starts processes, while [Sandbox.Run] runs.
 type Sandbox struct {
 	options Options
-	mode    mode
-	permits mode // what the host does, wanted or not
+	mode    child.Mode
+	permits child.Mode // what the host does, wanted or not
 	walls   []Wall
 	groups  *cgroup.Tree
 	keeper  *os.File
@@ -119,7 +119,7 @@ type Sandbox struct {
 }
 
 type start struct {
-	plan   plan
+	plan   child.Plan
 	spec   Spec
 	group  *cgroup.Group
 	extra  []*os.File // descriptors for the child alone, behind the program's
@@ -165,7 +165,7 @@ func (s *Sandbox) settleFor() error {
 	if !s.options.Unwalled {
 		return s.needed()
 	}
-	s.mode = mode{Identity: s.mode.Identity, Background: mayRaisePriority()}
+	s.mode = child.Mode{Identity: s.mode.Identity, Background: mayRaisePriority()}
 	err := s.groups.Close()
 	s.groups = cgroup.None()
 	return err

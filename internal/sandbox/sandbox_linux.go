@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -17,36 +18,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen/internal/cgroup"
+	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/sandbox/child"
 )
 
 const (
-	childName = "lateen-sandbox" // argv[0] of a child that builds walls
-	self      = "/proc/self/exe"
+	self = "/proc/self/exe"
 
 	defaultTmpBytes = 512 << 20
 	defaultMaxFiles = 4096
 	defaultTasks    = 512
 
-	backgroundNice = 10
-
-	insideID     = 1000 // the user and group id that a process finds itself under
 	buildTimeout = 30 * time.Second
 )
-
-// plan is what a child is to do, passed in its argument. The descriptors that
-// it names are behind those of the program.
-type plan struct {
-	Spec
-
-	Mode        mode  `json:"mode"`
-	UID         int   `json:"uid"`         // on the host, where there is no user namespace
-	Descriptors int   `json:"descriptors"` // that the program keeps
-	Setup       int   `json:"setup"`       // the socket to the supervisor
-	Keeper      int   `json:"keeper"`      // the program that is the first process
-	Trees       []int `json:"trees"`       // detached mounts, as Mounts has them; none where the child opens them itself
-	Device      bool  `json:"device"`      // it hands over its network
-	LimitTasks  bool  `json:"limitTasks"`  // by a resource limit, since nothing else does
-}
 
 // detect finds the most that this host permits, and why not more.
 func (s *Sandbox) detect() error {
@@ -59,7 +43,7 @@ func (s *Sandbox) detect() error {
 	if !root {
 		why["identity"] = "Lateen was not started by root"
 	}
-	most := mode{User: true, Mounts: true, Processes: true, Network: true, Names: true, Calls: true, Identity: root}
+	most := child.Mode{User: true, Mounts: true, Processes: true, Network: true, Names: true, Calls: true, Identity: root}
 	s.mode = most
 	if refused := s.probe(most); refused != nil {
 		if err := s.detectOneByOne(why); err != nil {
@@ -83,20 +67,20 @@ func (s *Sandbox) detect() error {
 
 // detectOneByOne adds one wall after the other, as far as they stand.
 func (s *Sandbox) detectOneByOne(why map[string]string) error {
-	s.mode = mode{Identity: os.Geteuid() == 0}
+	s.mode = child.Mode{Identity: os.Geteuid() == 0}
 	if err := s.probe(s.mode); err != nil {
 		return err
 	}
 	for _, wall := range []struct {
 		name string
-		add  func(*mode)
+		add  func(*child.Mode)
 	}{
-		{"user", func(m *mode) { m.User = true }},
-		{"mounts", func(m *mode) { m.Mounts = true }},
-		{"processes", func(m *mode) { m.Processes = true }},
-		{"network", func(m *mode) { m.Network = true }},
-		{"names", func(m *mode) { m.Names = true }},
-		{"calls", func(m *mode) { m.Calls = true }},
+		{"user", func(m *child.Mode) { m.User = true }},
+		{"mounts", func(m *child.Mode) { m.Mounts = true }},
+		{"processes", func(m *child.Mode) { m.Processes = true }},
+		{"network", func(m *child.Mode) { m.Network = true }},
+		{"names", func(m *child.Mode) { m.Names = true }},
+		{"calls", func(m *child.Mode) { m.Calls = true }},
 	} {
 		m := s.mode
 		wall.add(&m)
@@ -114,7 +98,7 @@ func (s *Sandbox) detectOneByOne(why map[string]string) error {
 }
 
 // probe starts a child that builds the walls of m and ends.
-func (s *Sandbox) probe(m mode) error {
+func (s *Sandbox) probe(m child.Mode) error {
 	before := s.mode
 	s.mode = m
 	defer func() { s.mode = before }()
@@ -182,7 +166,7 @@ func (s *Sandbox) construct(spec Spec, group *cgroup.Group, ours *net.UnixConn, 
 
 // sayOf is an error if a child ended in a way that it did not explain.
 func sayOf(exit Exit) error {
-	if exit.Code == setupFailed || exit.Signal == unix.SIGKILL {
+	if exit.Code == child.SetupFailed || exit.Signal == unix.SIGKILL {
 		return nil
 	}
 	return errors.New(exit.String())
@@ -236,18 +220,37 @@ func (p *Process) settle(setup *net.UnixConn, spec Spec) error {
 
 func (s *Sandbox) hasDevice(spec Spec) bool { return spec.Network != nil && s.mode.Device }
 
+// localHosts is the /etc/hosts of a process without a network device.
+const localHosts = "127.0.0.1\tlocalhost lateen\n::1\tlocalhost\n"
+
+// clean is a path inside, absolute.
+func clean(guest string) string { return filepath.Clean("/" + guest) }
+
 // request puts together what a child gets, setup among it.
 func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
-	p := plan{
-		Spec: spec, Mode: s.modeOf(spec), Descriptors: 3 + len(spec.Files), Device: s.hasDevice(spec),
-		LimitTasks: s.groups.Missing(cgroup.Tasks) != "" && (s.mode.Identity || s.mode.User),
+	p := child.Plan{
+		Path: spec.Path, Args: spec.Args, Env: spec.Env, TmpBytes: spec.TmpBytes, MaxFiles: spec.MaxFiles,
+		Background: spec.Background, Empty: spec.Empty, Handover: spec.Handover, Hosts: localHosts,
+		Mode: s.modeOf(spec), Descriptors: 3 + len(spec.Files), Device: s.hasDevice(spec),
+	}
+	if p.Device {
+		p.Hosts, p.Resolver = link.Hosts, link.ResolvConf
+	}
+	if s.groups.Missing(cgroup.Tasks) != "" && (s.mode.Identity || s.mode.User) {
+		p.Tasks = spec.Limits.Tasks
+	}
+	for _, m := range spec.Mounts {
+		p.Mounts = append(p.Mounts, child.Mount{Host: m.Host, Guest: clean(m.Guest)})
+	}
+	for _, l := range spec.Late {
+		p.Late = append(p.Late, child.Place{Guest: clean(l.Guest), File: l.File})
 	}
 	req := start{spec: spec, extra: []*os.File{setup}}
 	p.Setup = p.Descriptors
 	p.Keeper = p.Setup + 1
 	if s.mode.Mounts && os.Geteuid() == 0 {
 		for _, m := range spec.Mounts { // which the child, as another user, might not reach
-			tree, err := openTree(m.Host)
+			tree, err := child.OpenTree(m.Host)
 			if err != nil {
 				return req, err
 			}
@@ -276,8 +279,8 @@ func (s *Sandbox) launch(p *Process, req start) error {
 	}
 	files := append(append(append([]*os.File{}, req.spec.Files...), req.extra[0], s.keeper), req.extra[1:]...)
 	p.cmd = &exec.Cmd{
-		Path: self, Args: []string{childName, string(argument)}, Env: []string{"GOMAXPROCS=1"}, Dir: "/",
-		ExtraFiles: files, SysProcAttr: mode.attributes(req.plan.UID, &p.pidfd),
+		Path: self, Args: []string{child.Name, string(argument)}, Env: []string{"GOMAXPROCS=1"}, Dir: "/",
+		ExtraFiles: files, SysProcAttr: attributes(mode, req.plan.UID, &p.pidfd),
 	}
 	if req.spec.Stdout != nil {
 		p.cmd.Stdout = req.spec.Stdout
@@ -313,7 +316,7 @@ func (s *Sandbox) takeUID() (int, error) {
 }
 
 // attributes are how a child comes to be in its namespaces.
-func (m mode) attributes(uid int, pidfd *int) *syscall.SysProcAttr {
+func attributes(m child.Mode, uid int, pidfd *int) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: pidfd}
 	for flag, wanted := range map[uintptr]bool{
 		unix.CLONE_NEWUSER: m.User, unix.CLONE_NEWNS: m.Mounts, unix.CLONE_NEWPID: m.Processes,
@@ -330,10 +333,10 @@ func (m mode) attributes(uid int, pidfd *int) *syscall.SysProcAttr {
 	if m.Identity {
 		hostUID, hostGID = uid, uid
 	}
-	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: hostUID, Size: 1}}
-	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: hostGID, Size: 1}}
+	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: child.InsideID, HostID: hostUID, Size: 1}}
+	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: child.InsideID, HostID: hostGID, Size: 1}}
 	a.GidMappingsEnableSetgroups = m.Identity
-	a.Credential = &syscall.Credential{Uid: insideID, Gid: insideID, NoSetGroups: !m.Identity}
+	a.Credential = &syscall.Credential{Uid: child.InsideID, Gid: child.InsideID, NoSetGroups: !m.Identity}
 	// Until it executes the program, and within its namespaces alone.
 	a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP}
 	return a

@@ -20,14 +20,8 @@ const (
 	defaultTasks    = 512
 )
 
-// plan is of no use here.
-type plan struct{}
-
 // visit is of no use here.
 type visit struct{}
-
-// Child does nothing here: no walls are built.
-func Child() {}
 
 func (s *Sandbox) detect() error {
 	why := map[string]string{}

@@ -18,7 +18,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	Child()
 	switch os.Getenv("SANDBOX_TEST") {
 	case "supervisor":
 		superviseUntilKilled()

@@ -24,19 +24,6 @@ var ErrUnwalled = &lateen.Error{
 	Hint: "`lateen doctor` says why, and what to do; `--unsandboxed` runs functions without walls, which takes trust in every one of them",
 }
 
-// mode is which walls the child builds.
-type mode struct {
-	User       bool `json:"user"`       // a user namespace, in which it is an unprivileged user
-	Mounts     bool `json:"mounts"`     // a root of its own
-	Processes  bool `json:"processes"`  // a process namespace
-	Network    bool `json:"network"`    // a network namespace
-	Device     bool `json:"device"`     // in which there can be a device
-	Names      bool `json:"names"`      // ipc, uts and cgroup namespaces
-	Calls      bool `json:"calls"`      // a list of system calls
-	Identity   bool `json:"identity"`   // a user id of its own
-	Background bool `json:"background"` // a low priority by niceness, which can be undone
-}
-
 // Walls tells which walls there are, and which of them this host permits.
 func (s *Sandbox) Walls() []Wall { return s.walls }
 

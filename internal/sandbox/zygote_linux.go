@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lateen-dev/lateen/internal/sandbox/child"
 )
 
 // spaces are the namespaces of a sandbox all of whose walls stand.
@@ -20,7 +22,7 @@ const spaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.
 // root to have mounts of one's own, which it must have: children keep the
 // program's file, and could change its mode through the host's mount of it.
 func (s *Sandbox) Zygotes() error {
-	all := mode{User: true, Mounts: true, Processes: true, Network: true, Names: true, Calls: true, Identity: true}
+	all := child.Mode{User: true, Mounts: true, Processes: true, Network: true, Names: true, Calls: true, Identity: true}
 	have := s.permits
 	have.Device = false
 	switch {
@@ -34,9 +36,9 @@ func (s *Sandbox) Zygotes() error {
 }
 
 // modeOf is which walls a child builds for spec.
-func (s *Sandbox) modeOf(spec Spec) mode {
+func (s *Sandbox) modeOf(spec Spec) child.Mode {
 	if spec.Zygote {
-		return mode{Mounts: true, Network: true, Names: true}
+		return child.Mode{Mounts: true, Network: true, Names: true}
 	}
 	return s.mode
 }
@@ -45,11 +47,11 @@ func (s *Sandbox) modeOf(spec Spec) mode {
 // stands empty: a message, and the descriptor that comes last of those that go
 // with it (guest/native/zygote.c). The caller closes that.
 func (p *Process) Order() ([]byte, *os.File, error) {
-	filter := compile()
+	filter := child.Filter()
 	message := binary.NativeEndian.AppendUint32(nil, spaces)
-	message = binary.NativeEndian.AppendUint32(message, insideID)
+	message = binary.NativeEndian.AppendUint32(message, child.InsideID)
 	message = binary.NativeEndian.AppendUint32(message, uint32(len(filter))) //nolint:gosec // some hundred
-	message, err := binary.Append(message, binary.NativeEndian, []unix.SockFilter(filter))
+	message, err := binary.Append(message, binary.NativeEndian, filter)
 	if err != nil {
 		return nil, nil, fmt.Errorf("write the filter of system calls: %w", err)
 	}

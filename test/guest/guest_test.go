@@ -31,7 +31,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	sandbox.Child()
 	relay.Main()
 	os.Exit(m.Run())
 }

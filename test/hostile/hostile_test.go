@@ -18,11 +18,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
-	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
-	sandbox.Child()
 	relay.Main()
 	wasi.Main()
 	if err := os.Setenv("LATEEN_SECRET", "of the platform"); err != nil {

@@ -24,11 +24,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
-	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 func TestMain(m *testing.M) {
-	sandbox.Child()
 	relay.Main()
 	wasi.Main()
 	os.Exit(m.Run())

@@ -1,10 +1,9 @@
-package link
+package inner
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,16 +62,16 @@ func (c *conn) up(name string) error {
 }
 
 // address gives a device an address, at once and for good.
-func (c *conn) address(at int, p netip.Prefix) error {
-	family, flags := unix.AF_INET, 0
-	if p.Addr().Is6() {
-		family, flags = unix.AF_INET6, unix.IFA_F_NODAD
+func (c *conn) address(at, family int, address []byte, bits byte) error {
+	flags := 0
+	if family == unix.AF_INET6 {
+		flags = unix.IFA_F_NODAD
 	}
 	body := append(message(8), 0)[:8]
-	body[0], body[1], body[2] = byte(family), byte(p.Bits()), byte(flags)
+	body[0], body[1], body[2] = byte(family), bits, byte(flags)
 	binary.NativeEndian.PutUint32(body[4:], uint32(at)) //nolint:gosec // a small number
-	if err := c.send(unix.RTM_NEWADDR, unix.NLM_F_CREATE, body.bytes(unix.IFA_LOCAL, p.Addr().AsSlice()).bytes(unix.IFA_ADDRESS, p.Addr().AsSlice())); err != nil {
-		return fmt.Errorf("give the device %s: %w", p, err)
+	if err := c.send(unix.RTM_NEWADDR, unix.NLM_F_CREATE, body.bytes(unix.IFA_LOCAL, address).bytes(unix.IFA_ADDRESS, address)); err != nil {
+		return fmt.Errorf("give the device its address: %w", err)
 	}
 	return nil
 }
@@ -118,8 +117,8 @@ func (a attributes) uint32(kind int, n uint32) attributes {
 	return a.bytes(kind, binary.NativeEndian.AppendUint32(nil, n))
 }
 
-// bigEndian is n in the order of the network, as the kernel wants some numbers.
-func bigEndian(n uint16) uint16 {
+// BigEndian is n in the order of the network, as the kernel wants some numbers.
+func BigEndian(n uint16) uint16 {
 	var b [2]byte
 	binary.BigEndian.PutUint16(b[:], n)
 	return binary.NativeEndian.Uint16(b[:])

@@ -1,4 +1,4 @@
-package sandbox
+package child
 
 import (
 	"encoding/json"
@@ -12,26 +12,29 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/link/inner"
 )
 
 const (
-	setupFailed = 125 // the status of a child that could not build its walls
+	backgroundNice = 10
 
 	maxLocked  = 8 << 20 // bytes of memory that cannot be pushed out
 	maxSignals = 4096    // that wait to be taken
 )
 
-// Child does not return in a process that is the child of a sandbox: it builds
-// the walls and becomes the program. In any other process it does nothing.
-func Child() {
-	if len(os.Args) != 2 || os.Args[0] != childName {
-		return
+// A process that is a child ends here, or becomes the program.
+func init() { //nolint:gochecknoinits // before any other package is initialized, as the package says
+	if len(os.Args) == 2 && os.Args[0] == Name {
+		run(os.Args[1])
 	}
+}
+
+// run builds the walls of a plan and becomes the program. It does not return.
+func run(text string) {
 	runtime.LockOSThread() // what follows is said of one thread, the one that executes the program
-	var p plan
-	if err := json.Unmarshal([]byte(os.Args[1]), &p); err != nil {
-		unix.Exit(setupFailed)
+	var p Plan
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		unix.Exit(SetupFailed)
 	}
 	setup := os.NewFile(uintptr(p.Setup), "setup")
 	err := p.confine(setup)
@@ -42,12 +45,12 @@ func Child() {
 		err = p.become()
 	}
 	_, _ = fmt.Fprintln(setup, err) // if nobody hears it, nobody is there
-	unix.Exit(setupFailed)
+	unix.Exit(SetupFailed)
 }
 
 // become executes the program: under the keeper, where it would be the first
 // process of a namespace otherwise.
-func (p *plan) become() error {
+func (p *Plan) become() error {
 	args := append([]string{p.Path}, p.Args...)
 	if !p.Mode.Processes {
 		// Who waits for the walls need not wait for the program.
@@ -82,7 +85,7 @@ func (p *plan) become() error {
 }
 
 // confine builds the walls around the calling thread, the outermost first.
-func (p *plan) confine(setup *os.File) error {
+func (p *Plan) confine(setup *os.File) error {
 	unix.Umask(0o022)
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("follow the parent: %w", err)
@@ -123,17 +126,17 @@ func (p *plan) confine(setup *os.File) error {
 }
 
 // connect makes the network of the process, and hands it to the supervisor.
-func (p *plan) connect(setup *os.File) error {
+func (p *Plan) connect(setup *os.File) error {
 	if !p.Mode.Network {
 		return nil
 	}
 	if !p.Device {
-		if err := link.Loopback(); err != nil {
+		if err := inner.Loopback(); err != nil {
 			return fmt.Errorf("make a loopback: %w", err)
 		}
 		return nil
 	}
-	device, err := link.Open()
+	device, err := inner.Open()
 	if err != nil {
 		return fmt.Errorf("make a network: %w", err)
 	}
@@ -145,7 +148,7 @@ func (p *plan) connect(setup *os.File) error {
 }
 
 // names gives the process a name for its host, and groups that end at its own.
-func (p *plan) names() error {
+func (p *Plan) names() error {
 	if !p.Mode.Names {
 		return nil
 	}
@@ -159,13 +162,13 @@ func (p *plan) names() error {
 }
 
 // limit sets the resource limits.
-func (p *plan) limit() error {
+func (p *Plan) limit() error {
 	limits := map[int]uint64{
 		unix.RLIMIT_CORE: 0, unix.RLIMIT_NOFILE: p.MaxFiles, unix.RLIMIT_MEMLOCK: maxLocked, unix.RLIMIT_SIGPENDING: maxSignals,
 		unix.RLIMIT_MSGQUEUE: 0,
 	}
-	if p.LimitTasks { // counted by user id, so only where each process has its own
-		limits[unix.RLIMIT_NPROC] = uint64(p.Limits.Tasks)
+	if p.Tasks > 0 { // counted by user id, so only where each process has its own
+		limits[unix.RLIMIT_NPROC] = uint64(p.Tasks)
 	}
 	for resource, most := range limits {
 		var now unix.Rlimit
@@ -182,7 +185,7 @@ func (p *plan) limit() error {
 
 // drop gives up every privilege for good, and ties the process's life to its
 // parent's: a change of user had undone that.
-func (p *plan) drop() error {
+func (p *Plan) drop() error {
 	if err := dropBounding(); err != nil {
 		return err
 	}
@@ -209,7 +212,7 @@ func (p *plan) drop() error {
 	return p.parentLives()
 }
 
-func (p *plan) parentLives() error {
+func (p *Plan) parentLives() error {
 	poll := []unix.PollFd{{Fd: int32(p.Setup)}}
 	if _, err := unix.Poll(poll, 0); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("look at the parent: %w", err)

@@ -1,4 +1,4 @@
-package sandbox
+package child
 
 import (
 	"fmt"
@@ -65,9 +65,9 @@ func byArgument(argument, comparison int, values []uint32, found, otherwise uint
 	return p
 }
 
-// compile returns the filter; more are calls that are allowed besides those of
+// Filter returns the filter; more are calls that are allowed besides those of
 // the list.
-func compile(more ...uint32) program {
+func Filter(more ...uint32) []unix.SockFilter {
 	var p program
 	p.load(offsetArch)
 	p.jump(unix.BPF_JEQ, arch, 1, 0)
@@ -129,12 +129,12 @@ func (p *program) ranges(calls []uint32) {
 }
 
 // filter applies the filter to this thread, and what it becomes.
-func (p *plan) filter() error {
+func (p *Plan) filter() error {
 	var more []uint32
 	if p.Handover {
 		more = append(more, unix.SYS_PIDFD_GETFD)
 	}
-	filter := compile(more...)
+	filter := Filter(more...)
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // some hundred
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {

@@ -1,4 +1,4 @@
-package link
+package inner
 
 import (
 	"errors"
@@ -9,15 +9,12 @@ import (
 )
 
 const (
-	inner = "gate0" // the far end of a pair, where the packets are picked up
+	far = "gate0" // the far end of a pair, where the packets are picked up
 
 	ipv6AddrGenModeNone = 1 // IN6_ADDR_GEN_MODE_NONE of if_link.h
 	inet6AddrGenMode    = 8 // IFLA_INET6_ADDR_GEN_MODE
 	vethPeer            = 1 // VETH_INFO_PEER of veth.h
 )
-
-// hardware is the address of the near end of a pair.
-var hardware = [6]byte{0x02, 0, 0, 0, 0, 0x02} //nolint:gochecknoglobals // a constant in all but name
 
 // Open makes the device in the network namespace of the calling thread, which
 // must be its alone and in which it may administer the network, configures it
@@ -73,13 +70,13 @@ func openTun() (*os.File, error) {
 // far one.
 func openPair() (*os.File, error) {
 	err := within(func(c *conn) error {
-		peer := message(0).infomsg(0, 0, 0).text(unix.IFLA_IFNAME, inner).uint32(unix.IFLA_MTU, MTU)
+		peer := message(0).infomsg(0, 0, 0).text(unix.IFLA_IFNAME, far).uint32(unix.IFLA_MTU, MTU)
 		info := message(0).text(unix.IFLA_INFO_KIND, "veth").
 			attr(unix.IFLA_INFO_DATA, message(0).attr(vethPeer, peer))
 		err := c.send(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, message(0).infomsg(0, 0, 0).
-			text(unix.IFLA_IFNAME, Name).bytes(unix.IFLA_ADDRESS, hardware[:]).attr(unix.IFLA_LINKINFO, info))
+			text(unix.IFLA_IFNAME, Name).bytes(unix.IFLA_ADDRESS, []byte(Hardware)).attr(unix.IFLA_LINKINFO, info))
 		if err == nil {
-			err = c.bring(inner)
+			err = c.bring(far)
 		}
 		return err
 	})
@@ -91,11 +88,11 @@ func openPair() (*os.File, error) {
 		return nil, fmt.Errorf("open a packet socket: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "packet socket")
-	at, err := index(inner)
+	at, err := index(far)
 	if err == nil {
 		err = errors.Join(
 			unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
-			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ALL), Ifindex: at}),
+			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: BigEndian(unix.ETH_P_ALL), Ifindex: at}),
 		)
 	}
 	if err != nil {
@@ -108,13 +105,14 @@ func openPair() (*os.File, error) {
 // configure gives the device its addresses and routes. A host without IPv6
 // gets none.
 func configure() error {
+	guest, guest6 := Guest(), Guest6()
 	return within(func(c *conn) error {
 		at, err := index(Name)
 		if err != nil {
 			return err
 		}
-		err = errors.Join(c.up("lo"), c.bring(Name), c.address(at, Guest), c.defaultRoute(at, unix.AF_INET))
-		if err == nil && c.address(at, Guest6) == nil {
+		err = errors.Join(c.up("lo"), c.bring(Name), c.address(at, unix.AF_INET, guest[:], GuestBits), c.defaultRoute(at, unix.AF_INET))
+		if err == nil && c.address(at, unix.AF_INET6, guest6[:], Guest6Bits) == nil {
 			err = c.defaultRoute(at, unix.AF_INET6)
 		}
 		return err

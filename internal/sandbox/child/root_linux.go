@@ -1,16 +1,12 @@
-package sandbox
+package child
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/lateen-dev/lateen/internal/link"
 )
 
 const (
@@ -31,24 +27,20 @@ func shown() []string {
 }
 
 // written is what processes find in their /etc.
-func (p *plan) written() map[string]string {
-	files := map[string]string{
+func (p *Plan) written() map[string]string {
+	return map[string]string{
 		"passwd":        "root:x:0:0:root:/root:/bin/false\nlateen:x:1000:1000:function:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 		"group":         "root:x:0:\nlateen:x:1000:\nnogroup:x:65534:\n",
 		"hostname":      "lateen\n",
-		"hosts":         "127.0.0.1\tlocalhost lateen\n::1\tlocalhost\n",
+		"hosts":         p.Hosts,
 		"nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-		"resolv.conf":   "",
+		"resolv.conf":   p.Resolver,
 	}
-	if p.Device {
-		files["hosts"], files["resolv.conf"] = link.Hosts, link.ResolvConf
-	}
-	return files
 }
 
 // root builds a root of mounts that cannot be written to, and a /tmp, and makes
 // it all that there is.
-func (p *plan) root() error {
+func (p *Plan) root() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("detach the mounts: %w", err)
 	}
@@ -81,7 +73,7 @@ func (p *plan) root() error {
 }
 
 // trees returns the mounts, detached.
-func (p *plan) trees() ([]*os.File, error) {
+func (p *Plan) trees() ([]*os.File, error) {
 	var trees []*os.File
 	for _, fd := range p.Trees {
 		trees = append(trees, os.NewFile(uintptr(fd), "tree"))
@@ -90,7 +82,7 @@ func (p *plan) trees() ([]*os.File, error) {
 		return trees, nil
 	}
 	for _, m := range p.Mounts {
-		tree, err := openTree(m.Host)
+		tree, err := OpenTree(m.Host)
 		if err != nil {
 			return nil, err
 		}
@@ -99,18 +91,18 @@ func (p *plan) trees() ([]*os.File, error) {
 	return trees, nil
 }
 
-// openTree returns a mount of its own of a file or directory, which cannot be
+// OpenTree returns a mount of its own of a file or directory, which cannot be
 // written to.
-func openTree(path string) (*os.File, error) {
+func OpenTree(path string) (*os.File, error) {
 	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open the mount", Path: path, Err: err}
+		return nil, &os.PathError{Op: "open the mount", Path: path, Err: err}
 	}
 	attributes := unix.MountAttr{Attr_set: closed}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attributes); err != nil {
-		closeDescriptor(fd)
-		return nil, &fs.PathError{Op: "protect the mount", Path: path, Err: err}
+		_ = unix.Close(fd) // nothing was written
+		return nil, &os.PathError{Op: "protect the mount", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
@@ -119,7 +111,7 @@ func openTree(path string) (*os.File, error) {
 // has one. What is there already, or not on the host, is left.
 func show(path string) error {
 	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
@@ -129,7 +121,7 @@ func show(path string) error {
 	if _, err := os.Lstat(inside); err == nil {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(inside), 0o755); err != nil {
+	if err := os.MkdirAll(parent(inside), 0o755); err != nil {
 		return err
 	}
 	// A link to a directory is one inside; a link to a program is the program.
@@ -140,7 +132,7 @@ func show(path string) error {
 	if path == "/bin" && info.IsDir() {
 		return nil // its programs follow
 	}
-	tree, err := openTree(path)
+	tree, err := OpenTree(path)
 	if err != nil {
 		return err
 	}
@@ -158,18 +150,21 @@ func place(tree *os.File, guest string) error {
 		return err
 	}
 	if err := unix.MoveMount(int(tree.Fd()), "", unix.AT_FDCWD, base+guest, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return &fs.PathError{Op: "mount", Path: guest, Err: err}
+		return &os.PathError{Op: "mount", Path: guest, Err: err}
 	}
 	return nil
 }
 
+// parent is the directory that an absolute, clean path is in.
+func parent(path string) string { return path[:strings.LastIndexByte(path, '/')] }
+
 // makePlace makes something that can be mounted over.
 func makePlace(guest string, dir bool) error {
-	inside := base + filepath.Clean("/"+guest)
+	inside := base + guest
 	if dir {
 		return os.MkdirAll(inside, 0o755)
 	}
-	if err := os.MkdirAll(filepath.Dir(inside), 0o755); err != nil {
+	if err := os.MkdirAll(parent(inside), 0o755); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(inside, os.O_CREATE|os.O_RDONLY, 0o644)
@@ -180,12 +175,12 @@ func makePlace(guest string, dir bool) error {
 }
 
 // write writes the files of /etc.
-func (p *plan) write() error {
+func (p *Plan) write() error {
 	for name, text := range p.written() {
 		if err := os.MkdirAll(base+"/etc", 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(base, "etc", name), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(base+"/etc/"+name, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
@@ -193,15 +188,15 @@ func (p *plan) write() error {
 }
 
 // devices makes a /dev without hardware.
-func (p *plan) devices() error {
+func (p *Plan) devices() error {
 	for _, name := range []string{"null", "zero", "full", "random", "urandom"} {
 		fd, err := unix.OpenTree(unix.AT_FDCWD, "/dev/"+name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 		if err != nil {
-			return &fs.PathError{Op: "open the mount", Path: "/dev/" + name, Err: err}
+			return &os.PathError{Op: "open the mount", Path: "/dev/" + name, Err: err}
 		}
 		attributes := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC}
 		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attributes); err != nil {
-			return &fs.PathError{Op: "protect the mount", Path: "/dev/" + name, Err: err}
+			return &os.PathError{Op: "protect the mount", Path: "/dev/" + name, Err: err}
 		}
 		if err := place(os.NewFile(uintptr(fd), name), "/dev/"+name); err != nil {
 			return err
@@ -217,13 +212,13 @@ func (p *plan) devices() error {
 
 // proc shows the processes of the namespace, and of the kernel what cannot be
 // changed and tells little.
-func (p *plan) proc() error {
+func (p *Plan) proc() error {
 	at := base + "/proc"
 	if err := os.MkdirAll(at, 0o755); err != nil {
 		return err
 	}
 	if !p.Mode.Processes { // all there is to show is the host's
-		tree, err := openTree("/proc")
+		tree, err := OpenTree("/proc")
 		if err != nil {
 			return err
 		}
@@ -234,9 +229,9 @@ func (p *plan) proc() error {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
 	for _, name := range []string{"kcore", "keys", "key-users", "kallsyms", "timer_list", "sched_debug", "latency_stats", "slabinfo", "diskstats", "partitions", "interrupts", "softirqs"} {
-		err := unix.Mount(base+"/dev/null", filepath.Join(at, name), "", unix.MS_BIND, "")
+		err := unix.Mount(base+"/dev/null", at+"/"+name, "", unix.MS_BIND, "")
 		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return &fs.PathError{Op: "hide", Path: "/proc/" + name, Err: err}
+			return &os.PathError{Op: "hide", Path: "/proc/" + name, Err: err}
 		}
 	}
 	return nil
@@ -244,9 +239,9 @@ func (p *plan) proc() error {
 
 // enter closes the root, puts the few places in that can be written to, and
 // leaves the host's for it.
-func (p *plan) enter() error {
-	for _, dir := range []string{"tmp", "dev/shm"} {
-		if err := os.MkdirAll(filepath.Join(base, dir), 0o755); err != nil {
+func (p *Plan) enter() error {
+	for _, dir := range []string{"/tmp", "/dev/shm"} {
+		if err := os.MkdirAll(base+dir, 0o755); err != nil {
 			return err
 		}
 	}
