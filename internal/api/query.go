@@ -19,7 +19,7 @@ var queryDocs = map[string]string{
 	"branch":              "a Git branch",
 	"cursor":              "pagination.next of the page before",
 	"customEnvironmentId": "slug of a custom environment",
-	"decrypt":             "true: with the values of encrypted variables, for those who may read them; the audit log keeps that",
+	"decrypt":             "true: include the values of encrypted variables, if the token may read them; the read is in the audit log",
 	"deploymentId":        "id of a deployment",
 	"direction":           "forward or backward in time",
 	"endDate":             "Unix milliseconds: before",

@@ -102,7 +102,7 @@ func routes() []route {
 		{Method: get, Path: "/healthz", Needs: lateen.Anonymous, Tag: "platform", Summary: "Tell that the platform is up", handler: call(health)},
 		{Method: get, Path: "/openapi.json", Needs: lateen.Anonymous, Tag: "platform", Summary: "Describe this API", handler: stream("application/json", describe)},
 
-		{Method: get, Path: "/v2/user", Needs: lateen.Identity, Tag: "user", Summary: "Tell who the token belongs to", handler: call(whoAmI)},
+		{Method: get, Path: "/v2/user", Needs: lateen.Identity, Tag: "user", Summary: "Get the user of the token", handler: call(whoAmI)},
 		{Method: get, Path: "/v3/user/tokens", Needs: lateen.TokenRead, Tag: "user", Summary: "List tokens", handler: call(listTokens)},
 		{Method: post, Path: "/v3/user/tokens", Needs: lateen.TokenWrite, Audit: lateen.ActionTokenCreate, Tag: "user", Summary: "Create a token", handler: call(createToken)},
 		{Method: del, Path: "/v3/user/tokens/{token}", Needs: lateen.TokenWrite, Audit: lateen.ActionTokenRevoke, Tag: "user", Summary: "Revoke a token", handler: call(revokeToken)},
@@ -118,7 +118,7 @@ func routes() []route {
 		{Method: patch, Path: "/v1/teams/{team}/members/{member}", Needs: lateen.MemberWrite, Audit: lateen.ActionMemberUpdate, Tag: "team", Summary: "Change the role of a member, by user id or username", handler: call(changeRole)},
 		{Method: del, Path: "/v1/teams/{team}/members/{member}", Needs: lateen.MemberWrite, Audit: lateen.ActionMemberRemove, Tag: "team", Summary: "Remove a member from a team, by user id or username", handler: call(removeMember)},
 		{Method: del, Path: "/v1/teams/{team}/invitations/{invitation}", Needs: lateen.MemberWrite, Audit: lateen.ActionInvitationRevoke, Tag: "team", Summary: "Revoke an invitation", handler: call(revokeInvitation)},
-		{Method: post, Path: "/v1/invitations/accept", Needs: lateen.Anonymous, Audit: lateen.ActionMemberJoin, Tag: "team", Summary: "Accept an invitation as a new user, who gets a token", handler: call(acceptInvitation)},
+		{Method: post, Path: "/v1/invitations/accept", Needs: lateen.Anonymous, Audit: lateen.ActionMemberJoin, Tag: "team", Summary: "Accept an invitation as a new user, with a token", handler: call(acceptInvitation)},
 		{Method: post, Path: "/v1/invitations/join", Needs: lateen.InvitationAccept, Audit: lateen.ActionMemberJoin, Tag: "team", Summary: "Accept an invitation as the user of the token", handler: call(joinTeam)},
 		{Method: get, Path: "/v3/events", Needs: lateen.AuditRead, Tag: "audit", Summary: "Read the audit log of a team, newest first", Query: "limit cursor since until projectIds userId types", handler: call(listAudit)},
 

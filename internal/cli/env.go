@@ -136,7 +136,7 @@ func (f *envFlags) kind() (string, error) {
 func (s *session) envFlags(c *cobra.Command, f *envFlags) {
 	c.Flags().StringVar(&f.value, "value", "", "the `value`; others can see it in your shell's history")
 	c.Flags().StringVar(&f.branch, "git-branch", "", "of previews of one Git `branch` alone")
-	c.Flags().BoolVar(&f.sensitive, "sensitive", false, "nobody can read the value again, only deployments")
+	c.Flags().BoolVar(&f.sensitive, "sensitive", false, "the value cannot be read again, except by deployments")
 	c.Flags().BoolVar(&f.plain, "plain", false, "the value is no secret")
 	s.projectFlag(c)
 }

@@ -59,7 +59,7 @@ func newLogsCommand(s *session) *cobra.Command {
 	flags.StringVar(&f.query.Source, "source", "", "answered by this `kind`: static, function, prerender, edge, …")
 	flags.StringVar(&f.request, "request", "", "the one with this `id`")
 	flags.IntVarP(&f.limit, "limit", "n", 50, "`number` of requests at most")
-	flags.BoolVarP(&f.usage, "usage", "u", false, "also what functions used: CPU, memory, whom they called")
+	flags.BoolVarP(&f.usage, "usage", "u", false, "also what functions used: CPU, memory, and the services they called")
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                      // fails for unknown flags only
 	_ = c.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"error", "warning", "info"}, noFiles)) // as above

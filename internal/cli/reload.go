@@ -12,10 +12,10 @@ func newReloadCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "reload",
 		GroupID: command.Platform,
-		Short:   "Execute the platform's program anew, without refusing anybody",
+		Short:   "Execute the platform's program anew, without a refused request",
 		Long: "Has the platform of a data directory execute its program anew, in the same process\n" +
-			"with the same settings: an upgraded one takes over. Everybody is served until the\n" +
-			"requests in flight have ended; who connects then waits for the new program. One\n" +
+			"with the same settings: an upgraded one takes over. Clients are served until the\n" +
+			"requests in flight have ended; new connections then wait for the new program. One\n" +
 			"that does not run changes nothing. Returns once it has taken over.",
 		Example: "lateen reload\nlateen reload --data /var/lib/lateen",
 		Args:    command.Takes(0, 0, ""),

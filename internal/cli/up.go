@@ -24,7 +24,7 @@ func newUpCommand(s *session) *cobra.Command {
 		GroupID: command.Platform,
 		Short:   "Start the platform on this machine",
 		Long: "Starts the platform: API, edge and functions in one process, until it is told to\n" +
-			"stop. Everything it keeps is beneath one directory.\n\n" +
+			"stop. Everything it keeps is in one directory.\n\n" +
 			"The first start makes a team with an owner, writes the owner's token to the file\n" +
 			"`token` of that directory, and logs this user in.\n\n" +
 			"Sockets that a supervisor passes, as systemd does, are served in place of --listen.\n" +

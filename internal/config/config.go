@@ -128,7 +128,7 @@ func (c *Config) Validate() error {
 	case !lateen.IsHost(c.Domain):
 		return ErrInvalid.With("--domain %q is not a domain: labels of a-z, 0-9 and -, divided by dots", c.Domain)
 	case isAddress(c.Domain):
-		return ErrInvalid.With("--domain %q is an address: hosts are generated beneath a domain, such as localhost or example.com", c.Domain)
+		return ErrInvalid.With("--domain %q is an address: generated hosts need a parent domain, such as localhost or example.com", c.Domain)
 	case c.Duration > c.MaxDuration:
 		return ErrInvalid.With("--duration %s is more than --max-duration %s", c.Duration, c.MaxDuration)
 	}

@@ -18,9 +18,9 @@ type Value interface {
 // Keys returns the settings of c in the order the reference lists them.
 func (c *Config) Keys() []Key {
 	return []Key{
-		{"data", "LATEEN_DATA", "data directory: everything Lateen keeps is beneath it", text{&c.Data}},
+		{"data", "LATEEN_DATA", "data directory: everything Lateen keeps is in it", text{&c.Data}},
 		{"listen", "LATEEN_LISTEN", "address to serve on, unless sockets are passed as systemd does", text{&c.Listen}},
-		{"domain", "LATEEN_DOMAIN", "domain that generated hosts are beneath; *.DOMAIN must resolve to this machine", text{&c.Domain}},
+		{"domain", "LATEEN_DOMAIN", "parent domain of generated hosts; *.DOMAIN must resolve to this machine", text{&c.Domain}},
 		{"scheme", "LATEEN_SCHEME", "scheme of printed URLs: https where a proxy in front ends TLS", choice{&c.Scheme, []string{"http", "https"}}},
 		{"database", "LATEEN_DATABASE", "postgres:// DSN; empty is SQLite in the data directory", text{&c.Database}},
 		{"team", "LATEEN_TEAM", "slug of the team made at the first start", text{&c.Team}},
@@ -30,7 +30,7 @@ func (c *Config) Keys() []Key {
 		{"trusted-proxies", "LATEEN_TRUSTED_PROXIES", "addresses (CIDR, comma-separated) whose X-Forwarded-* headers are believed", prefixes{&c.TrustedProxies}},
 		{"allow-private-origins", "LATEEN_ALLOW_PRIVATE_ORIGINS", "let external rewrites reach every address and every port of this host", toggle{&c.AllowPrivateOrigins}},
 		{"body-limit", "LATEEN_BODY_LIMIT", "largest request body a function takes", size{&c.BodyLimit}},
-		{"unsandboxed", "LATEEN_UNSANDBOXED", "run functions without walls around them, as everybody trusted: for hosts that have none, and for measurements", toggle{&c.Unsandboxed}},
+		{"unsandboxed", "LATEEN_UNSANDBOXED", "run functions without a sandbox: for hosts without namespaces and trusted code only, and for measurements", toggle{&c.Unsandboxed}},
 		{"pool", "LATEEN_POOL", "blank processes kept ready for each runtime in use, at least: bursts make it more for a while; 0 keeps none", count{&c.Pool}},
 		{"templates", "LATEEN_TEMPLATES", "MiB that processes may use that have loaded a function and wait to be forked or started; 0 makes none", count{&c.Templates}},
 		{"zygotes", "LATEEN_ZYGOTES", "fork blank processes where none is ready, which shares the layout of memory between functions; false boots them", toggle{&c.Zygotes}},
@@ -52,7 +52,7 @@ func (c *Config) Keys() []Key {
 		{"cache-memory", "LATEEN_CACHE_MEMORY", "memory for kept responses", size{&c.CacheMemory}},
 		{"log-bytes", "LATEEN_LOG_BYTES", "disk for the request log", size{&c.LogBytes}},
 		{"log-age", "LATEEN_LOG_AGE", "how long the request log goes back", duration{&c.LogAge}},
-		{"audit-age", "LATEEN_AUDIT_AGE", "how long the audit log goes back; 0 keeps it for ever", duration{&c.AuditAge}},
+		{"audit-age", "LATEEN_AUDIT_AGE", "age at which entries of the audit log are deleted; 0 keeps all", duration{&c.AuditAge}},
 		{"log-level", "LATEEN_LOG_LEVEL", "least level of the daemon's own log", choice{&c.LogLevel, []string{"debug", "info", "warn", "error"}}},
 		{"log-format", "LATEEN_LOG_FORMAT", "format of the daemon's own log", choice{&c.LogFormat, []string{"text", "json"}}},
 		{"registry", "NPM_CONFIG_REGISTRY", "npm registry that runtimes come from", text{&c.Registry}},

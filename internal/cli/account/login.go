@@ -24,13 +24,13 @@ func Login(with *command.Session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "login [url]",
 		GroupID: command.Platform,
-		Short:   "Keep a token, so that commands know who you are",
+		Short:   "Keep a token for later commands",
 		Long: "Checks a token and keeps it for later commands, with the URL of the platform it\n" +
 			"belongs to. The token comes from --token, from standard input, or you are asked\n" +
 			"for it. `lateen up` does this by itself on the machine it runs on; its token is in\n" +
 			"the file `token` of the data directory.\n\n" +
-			"With --invite an invitation is accepted: a user who is logged in there joins the\n" +
-			"team, for others a user is made, who is then logged in.\n\n" +
+			"With --invite an invitation is accepted: a logged-in user joins the\n" +
+			"team; otherwise a user is created and logged in.\n\n" +
 			"With --vercel the unmodified vercel CLI is logged in as well. Where it is logged in\n" +
 			"elsewhere, as to vercel.com, give it a directory of its own: -Q DIR, here and there.",
 		Example: "lateen login https://api.example.com\n" +
@@ -249,7 +249,7 @@ func Whoami(with *command.Session) *cobra.Command {
 	return &cobra.Command{
 		Use:     "whoami",
 		GroupID: command.Platform,
-		Short:   "Tell who you are, where",
+		Short:   "Show the current user, team and API address",
 		Long:    "Prints the name of the user that commands act as, and to people also the team\nand the platform.",
 		Args:    command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -145,7 +145,7 @@ func newTokenRemoveCommand(s *session) *cobra.Command {
 		Use:     "rm <name|id>",
 		Aliases: []string{"remove"},
 		Short:   "End a token",
-		Long:    "Ends a token: nobody can act with it from then on.",
+		Long:    "Ends a token: requests with it are refused from then on.",
 		Args:    command.Takes(1, 1, "which token"),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
