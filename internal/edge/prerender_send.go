@@ -9,13 +9,14 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// send answers with e, conditionally if the client wants that.
+// send answers with e, conditionally if the client wants that and no route asks
+// for a status: see [dropConditions].
 func (r *rendering) send(e *cache.Entry, label, reason string) {
 	r.record.Cache, r.record.CacheReason = label, reason
 	h := keptHeader(e, r.now)
 	h["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)}
 	switch {
-	case !r.isError && e.Status == http.StatusOK && r.req.Header["If-None-Match"] != nil && weakMatch(r.req.Header["If-None-Match"], h["Etag"][0]):
+	case !r.isError && r.d.Status == 0 && e.Status == http.StatusOK && r.req.Header["If-None-Match"] != nil && weakMatch(r.req.Header["If-None-Match"], h["Etag"][0]):
 		r.respond(http.StatusNotModified, h, nil)
 	case e.Bytes() == nil || r.req.Method == http.MethodHead:
 		r.respond(e.Status, h, e.Body())

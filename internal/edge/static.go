@@ -23,6 +23,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	}
 	x.record.Kind, x.record.Cache = kindStatic, "HIT"
 	page := d.Status >= 400 || x.problem != nil // an error page answers whatever was asked
+	whole := page || d.Status != 0              // see [dropConditions]
 	switch method := x.req.Method; {
 	case page, method == http.MethodGet, method == http.MethodHead:
 	case method == http.MethodOptions:
@@ -33,7 +34,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 		return
 	}
 	ranged := x.req.Header["Range"]
-	if page || x.req.Method != http.MethodGet {
+	if whole || x.req.Method != http.MethodGet {
 		ranged = nil
 	}
 	blob, coding := file.Blob, ""
@@ -41,7 +42,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 		blob, coding = variant(&file, x.req.Header["Accept-Encoding"])
 	}
 	h := x.staticHeader(d, &file, blob, coding)
-	if page || d.Status != 0 && d.Status != http.StatusOK {
+	if whole {
 		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
 		return
 	}

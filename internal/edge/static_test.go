@@ -259,3 +259,33 @@ func FuzzAcceptEncoding(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatARouteGivesAStatusIsSentWhole: a 304 or 206 would be sent with the
+// status of the route, and be taken for the whole content (RFC 9110 §13.1, §14.2).
+func TestWhatARouteGivesAStatusIsSentWhole(t *testing.T) {
+	for _, status := range []int{200, 203} {
+		routes := []lateen.Route{{Src: "/", Dest: "/page", Status: status}}
+		s := newStage(t)
+		s.file("/page", "text/plain", "0123456789")
+		s.manifest.Routes = routes
+		s.open()
+		resp, _ := s.get("/")
+		for _, condition := range []string{"If-None-Match: " + resp.Header.Get("Etag"), "If-None-Match: *", "Range: bytes=0-3"} {
+			resp, body := s.get("/", condition)
+			if resp.StatusCode != status || body != "0123456789" || resp.Header["Content-Range"] != nil {
+				t.Errorf("a file with status %d, %s: %d %q %v", status, condition, resp.StatusCode, body, resp.Header)
+			}
+		}
+		pressed(t, func(p *press) {
+			p.site.Manifest.Routes = routes
+			p.page("/page", "made by the build", lateen.Prerender{})
+		}, func(p *press) {
+			etag := p.send("GET", "/").Header.Get("Etag")
+			resp := p.send("GET", "/", "If-None-Match: "+etag)
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != status || string(body) != "made by the build" {
+				t.Errorf("a kept page with status %d: %d %q", status, resp.StatusCode, body)
+			}
+		})
+	}
+}
