@@ -129,8 +129,7 @@ type Edge struct {
 	page     *template.Template // of errors
 	hops     hops
 	failures failures
-	// memory is what is left for bodies that are held whole.
-	memory budget
+	memory   *share.Amount[string] // for bodies that are held whole, by team and project
 	// draining is closed when Run begins to end: connections that are no longer HTTP are cut.
 	draining chan struct{}
 	slots    chan struct{} // of connections
@@ -147,11 +146,10 @@ func New(o Options) *Edge {
 	e := &Edge{
 		o: o, sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
 		page: template.Must(template.New("error").Parse(errorPageHTML)), draining: make(chan struct{}),
-		slots: make(chan struct{}, o.MaxConnections),
+		slots: make(chan struct{}, o.MaxConnections), memory: share.NewAmount[string](heldBodies),
 	}
 	e.serving.broken = make(chan error, 1)
 	e.callers = share.NewCallers(o.MaxPerClient, e.trusts)
-	e.memory.left.Store(heldBodies)
 	e.hosts.Store(&map[string]lateen.DeploymentID{})
 	return e
 }

@@ -341,7 +341,7 @@ func (x *exchange) end() {
 	r := &x.record
 	r.Duration = x.edge.o.Now().Sub(x.began)
 	x.body.end(x.done)
-	x.edge.memory.give(x.held)
+	x.letGo()
 	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	r.Status = x.status
 	if !x.done && (x.left || x.req.Context().Err() != nil) {

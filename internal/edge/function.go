@@ -3,7 +3,6 @@ package edge
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -174,26 +173,19 @@ func (x *exchange) relay(resp *http.Response) {
 	}
 }
 
-// buffer reads the whole of resp's body, so that its length is known, into
-// memory of the edge's budget.
+// buffer reads the whole of resp's body, so that its length is known.
 func (x *exchange) buffer(resp *http.Response) error {
 	defer resp.Body.Close()
-	var b bytes.Buffer
-	for {
-		if !x.hold(copyBuffer) {
-			return errOverloaded
-		}
-		switch n, err := io.CopyN(&b, resp.Body, copyBuffer); {
-		case b.Len() > maxBuffered:
-			return errResponseTooLarge
-		case n < copyBuffer && errors.Is(err, io.EOF):
-			resp.Body, resp.ContentLength = io.NopCloser(&b), int64(b.Len())
-			if resp.Request == nil || resp.Request.Method != http.MethodHead {
-				resp.Header["Content-Length"] = []string{strconv.Itoa(b.Len())}
-			}
-			return nil
-		case err != nil:
-			return brokenOff(err)
-		}
+	all, err := x.gather(io.LimitReader(resp.Body, maxBuffered+1))
+	switch {
+	case err != nil:
+		return brokenOff(err)
+	case len(all) > maxBuffered:
+		return errResponseTooLarge
 	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(all)), int64(len(all))
+	if resp.Request == nil || resp.Request.Method != http.MethodHead {
+		resp.Header["Content-Length"] = []string{strconv.Itoa(len(all))}
+	}
+	return nil
 }

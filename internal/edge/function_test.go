@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // functionStage has a function at /fn that answers by h.
@@ -264,11 +265,11 @@ func TestResponsesThatAreNotStreamedShareABudget(t *testing.T) {
 	s.function("/fn", lateen.Function{NoStreaming: true})
 	s.handle(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 5*copyBuffer)) })
 	s.open()
-	s.edge.memory.left.Store(3 * copyBuffer)
+	s.edge.memory = share.NewAmount[string](3 * copyBuffer)
 	resp, _ := s.get("/fn")
 	is(t, resp, 503, "OVERLOADED")
 	has(t, resp.Header, "Retry-After", "1")
-	s.edge.memory.left.Store(6 * copyBuffer)
+	s.edge.memory = share.NewAmount[string](3 * 6 * copyBuffer)
 	for range 3 { // each gives back what it took
 		resp, body := s.get("/fn")
 		is(t, resp, 200, "")

@@ -5,20 +5,14 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"sync/atomic"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-const (
-	// middlewareBody is how much of a request's body a middleware can see. A
-	// longer body goes to the function alone, and the middleware sees none.
-	middlewareBody = 4 << 20
-	// heldBodies bounds the bodies held at once: requests' for middlewares, and
-	// responses of functions that do not stream.
-	heldBodies = 512 << 20
-)
+// middlewareBody is how much of a request's body a middleware can see. A longer
+// body goes to the function alone, and the middleware sees none.
+const middlewareBody = 4 << 20
 
 // runMiddleware invokes the middleware at output with req as routing has it by now.
 func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.Request) (*route.MiddlewareResponse, error) {
@@ -65,14 +59,7 @@ func (x *exchange) holdBody() ([]byte, error) {
 	case x.body == nil || x.req.ContentLength > middlewareBody:
 		return nil, nil
 	}
-	room := x.req.ContentLength
-	if room < 0 {
-		room = middlewareBody
-	}
-	if !x.hold(room) {
-		return nil, errOverloaded
-	}
-	all, err := io.ReadAll(io.LimitReader(x.body, middlewareBody+1))
+	all, err := x.gather(io.LimitReader(x.body, middlewareBody+1))
 	if err != nil {
 		return nil, x.blame(err)
 	}
@@ -83,16 +70,6 @@ func (x *exchange) holdBody() ([]byte, error) {
 	}
 	x.req.Body, x.req.ContentLength = &heldBody{Reader: rest, all: all}, int64(len(all))
 	return all, nil
-}
-
-// hold takes n bytes of the edge's memory until the exchange ends, or nothing
-// where less is left.
-func (x *exchange) hold(n int64) bool {
-	if !x.edge.memory.take(n) {
-		return false
-	}
-	x.held += n
-	return true
 }
 
 // heldBody is a request's body of which the beginning is in memory.
@@ -113,17 +90,3 @@ func (x *exchange) blame(err error) error {
 	}
 	return err
 }
-
-// budget is an amount that may be taken up to its end.
-type budget struct{ left atomic.Int64 }
-
-// take takes n, or nothing where less is left.
-func (b *budget) take(n int64) bool {
-	if b.left.Add(-n) >= 0 {
-		return true
-	}
-	b.left.Add(n)
-	return false
-}
-
-func (b *budget) give(n int64) { b.left.Add(n) }

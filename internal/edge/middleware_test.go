@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // middlewareStage has a middleware before everything, which answers by m, and
@@ -48,7 +49,7 @@ func TestAMiddlewareAndTheFunctionBothSeeTheBody(t *testing.T) {
 			t.Errorf("%s: the middleware saw %q, the function %q", name, seen, got)
 		}
 	}
-	if s.edge.memory.left.Load() != heldBodies {
+	if s.edge.memory.Free() != heldBodies {
 		t.Error("memory was taken and not given back")
 	}
 	if r := s.record(0); r.Middleware == nil || r.Middleware.Function != "/_middleware" || r.Kind != "function" || r.BytesIn != 7 {
@@ -91,7 +92,7 @@ func TestSeveralMiddlewaresLeaveTheBodyWhole(t *testing.T) {
 			t.Errorf("the function saw %d bytes of %d", len(got), size)
 		}
 		s.record(n)
-		if s.edge.memory.left.Load() != heldBodies {
+		if s.edge.memory.Free() != heldBodies {
 			t.Errorf("after %d bytes: memory was taken and not given back", size)
 		}
 	}
@@ -99,7 +100,7 @@ func TestSeveralMiddlewaresLeaveTheBodyWhole(t *testing.T) {
 
 func TestBodiesHeldForMiddlewaresAreBounded(t *testing.T) {
 	s := middlewareStage(t, next).open()
-	s.edge.memory.left.Store(5)
+	s.edge.memory = share.NewAmount[string](copyBuffer - 1)
 	resp, _ := s.do("POST", "/fn", strings.NewReader("payload"))
 	is(t, resp, 503, "OVERLOADED")
 	resp, _ = s.get("/fn")
