@@ -341,7 +341,9 @@ func (x *exchange) end() {
 	r := &x.record
 	r.Duration = x.edge.o.Now().Sub(x.began)
 	x.body.end(x.done)
-	x.letGo()
+	if x.held > 0 {
+		x.edge.memory.Give(x.held, string(x.site.Team), string(x.site.Project))
+	}
 	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	r.Status = x.status
 	if !x.done && (x.left || x.req.Context().Err() != nil) {

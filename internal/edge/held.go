@@ -29,10 +29,3 @@ func (x *exchange) gather(r io.Reader) ([]byte, error) {
 		}
 	}
 }
-
-// letGo gives back what gather took.
-func (x *exchange) letGo() {
-	if x.held > 0 {
-		x.edge.memory.Give(x.held, string(x.site.Team), string(x.site.Project))
-	}
-}

@@ -41,6 +41,10 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 		return nil, errMiddleware.With("the middleware asked to switch protocols")
 	}
 	dropHopByHop(resp.Header)
+	if resp.ContentLength == 0 {
+		_ = resp.Body.Close() // it has ended
+		resp.Body = http.NoBody
+	}
 	return &route.MiddlewareResponse{Status: resp.StatusCode, Header: resp.Header, Body: resp.Body}, nil
 }
 

@@ -183,3 +183,21 @@ func TestFaultsOfAMiddlewareHaveTheirOwnName(t *testing.T) {
 		is(t, resp, c.status, c.code)
 	}
 }
+
+// TestABare500OfAMiddlewareIsItsFailure: platform.md 1.6. The body of a response
+// of the fleet is never [http.NoBody], as it ends the lease.
+func TestABare500OfAMiddlewareIsItsFailure(t *testing.T) {
+	s := middlewareStage(t, next)
+	text := ""
+	s.options.Fleet = invoker(func(context.Context, lateen.FunctionSpec, *http.Request, *lateen.Invocation) (*http.Response, error) {
+		return &http.Response{StatusCode: 500, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text))}, nil
+	})
+	s.open()
+	resp, _ := s.get("/fn")
+	is(t, resp, 500, "MIDDLEWARE_INVOCATION_FAILED")
+	text = "the site's own words"
+	resp, body := s.get("/fn")
+	if is(t, resp, 500, ""); body != text {
+		t.Errorf("the client got %q", body)
+	}
+}
