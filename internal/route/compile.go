@@ -54,6 +54,7 @@ type rule struct {
 	status    int
 	check     bool
 	goesOn    bool // later routes of the phase are looked at after this one
+	guards    bool // see [rule.mayRefuse]
 
 	middleware   string // path of its output
 	locale       *lateen.Locale
@@ -146,7 +147,7 @@ func compileRule(r *lateen.Route, at phase) (rl rule, field string, err error) {
 	}
 	rl.ignoreOrigin = r.RespectOriginCacheControl != nil && !*r.RespectOriginCacheControl
 	rl.goesOn = r.Continue || rl.onlyTransforms()
-	rl.grouped = rl.wantsGroups()
+	rl.grouped, rl.guards = rl.wantsGroups(), rl.mayRefuse()
 	return rl, "", nil
 }
 
@@ -233,6 +234,26 @@ func (rl *rule) setDest(dest string, names *scope) {
 func (rl *rule) onlyTransforms() bool {
 	return len(rl.transforms) > 0 && !rl.rewrites && len(rl.fields) == 0 && rl.status == 0 &&
 		rl.middleware == "" && rl.mitigate == "" && rl.locale == nil
+}
+
+// mayRefuse reports whether rl may keep a request from an output: it runs a
+// middleware, refuses, or redirects or leads to an error, to the same place
+// whatever the request says. Outputs behind WSGI, ASGI and CGI see a path with its
+// encoded slashes decoded, so such a route is also for a path that it matches in
+// that form.
+func (rl *rule) mayRefuse() bool {
+	if rl.middleware != "" || rl.mitigate != "" {
+		return true
+	}
+	leads := rl.rewrites
+	for i := range rl.fields {
+		if f := &rl.fields[i]; f.key == "Location" {
+			if leads = true; f.values == nil {
+				return false
+			}
+		}
+	}
+	return rl.status >= 300 && leads && rl.dest.constant()
 }
 
 // wantsGroups reports whether a template refers to what src captures, or an

@@ -16,6 +16,7 @@ import (
 type subject struct {
 	path    string // canonical
 	encoded string // path percent-encoded as a URL has it; the same string where nothing needs it
+	decoded string // path with its encoded slashes decoded, as some outputs see it; "" where it has none
 	ascii   bool   // path has no byte ≥ 0x80
 }
 
@@ -25,6 +26,9 @@ func newSubject(raw string) subject {
 	}
 	s := subject{path: canonical(raw), ascii: true}
 	s.encoded = encodePath(s.path)
+	if strings.Contains(s.path, "%2F") {
+		s.decoded = canonical(strings.ReplaceAll(s.path, "%2F", "/"))
+	}
 	for i := range len(s.path) {
 		s.ascii = s.ascii && s.path[i] < utf8.RuneSelf
 	}

@@ -14,6 +14,12 @@
 // goes: a Location, an origin's URL, a query. The output itself sees the path as
 // the client sent it, without dot segments.
 //
+// An encoded slash is no separator, and a src such as "/private/.*" does not match
+// "/private%2Fx". Some interfaces of programs (WSGI, ASGI, CGI) decode it all the
+// same, so a route that may keep a request from an output is for "/private%2Fx",
+// too: one with a middleware or mitigate, or with a status from 300 on and a
+// constant dest or Location.
+//
 // An output answers its path with and without a trailing slash; "/index" answers
 // "/", "/a/index" and the file "/a/index.html" answer "/a". The case of an output
 // is its own. Middlewares, and functions that a queue or schedule calls, have no

@@ -134,8 +134,8 @@ func (w *walk) scan(ctx context.Context, at phase) (last *rule, decided bool) {
 // are what its templates need. A route is for no request whose values would lead
 // it somewhere else than its dest says.
 func (w *walk) matchesRule(rl *rule) (bool, error) {
-	plain := w.at.path == w.at.encoded
-	if plain && !rl.src.mayMatch(w.at.path, true) {
+	plain, again := w.at.path == w.at.encoded, rl.guards && w.at.decoded != ""
+	if plain && !again && !rl.src.mayMatch(w.at.path, true) {
 		return false, nil
 	}
 	if rl.methods != nil && !slices.ContainsFunc(rl.methods, func(m string) bool { return strings.EqualFold(m, w.req.Method) }) {
@@ -160,6 +160,9 @@ func (w *walk) matchesRule(rl *rule) (bool, error) {
 	ok, err := w.match(rl.src, w.at.path, w.at.ascii, into)
 	if !ok && err == nil && !plain {
 		ok, err = w.match(rl.src, w.at.encoded, true, into)
+	}
+	if !ok && err == nil && again {
+		ok, err = w.match(rl.src, w.at.decoded, w.at.ascii, into)
 	}
 	return ok && rl.confined(&w.values), err
 }

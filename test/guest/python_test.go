@@ -99,3 +99,33 @@ def app(environ, start_response):
 	}
 	p.awaitLine("ValueError: after the end")
 }
+
+// WSGI (PEP 3333) and ASGI decode an encoded slash, which is none for routes (RFC
+// 3986, section 2.2): what a route refuses, it refuses in that spelling, too.
+func TestAnEncodedSlashDoesNotLeadPastRoutesToPython(t *testing.T) {
+	p := newPlatform(t)
+	p.python("/wsgi", `def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["PATH_INFO"].encode()]
+`)
+	p.python("/asgi", `async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+`)
+	for _, kind := range []string{"wsgi", "asgi"} {
+		p.manifest.Routes = append(p.manifest.Routes,
+			lateen.Route{Src: "/" + kind + "/private/.*", Mitigate: &lateen.Mitigate{Action: "deny"}},
+			lateen.Route{Src: "/" + kind + ".*", Dest: "/" + kind})
+	}
+	p.needsPython("/wsgi")
+	for _, kind := range []string{"/wsgi", "/asgi"} {
+		if _, body := p.get(kind + "/public%2Fx"); body != kind+"/public/x" {
+			t.Errorf("the application sees %s", body)
+		}
+		for _, path := range []string{"/private/x", "/private%2Fx", "%2fprivate%2fx", "/%70rivate%2Fx", "/public%2F..%2Fprivate%2Fx"} {
+			if resp, body := p.get(kind + path); resp.StatusCode != http.StatusForbidden {
+				t.Errorf("%s: %s, the application sees %s", kind+path, resp.Status, body)
+			}
+		}
+	}
+}
