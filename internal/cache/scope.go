@@ -275,7 +275,8 @@ func (c *Cache) renameInto(s *scope, hash [32]byte, e *Entry, out *atomicfile.Fi
 	return nil
 }
 
-// remove takes the entry off the disk if it is still the one of it.
+// remove takes the entry off the disk, and out of memory, if it is still the one
+// there: one that is shown before it is on disk stays.
 func (c *Cache) remove(s *scope, hash [32]byte, it *item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,7 +285,9 @@ func (c *Cache) remove(s *scope, hash [32]byte, it *item) {
 	}
 	delete(s.items, hash)
 	c.grow(s, -it.size)
-	c.memory.Delete(slot{s, hash})
+	if e, ok := c.memory.Get(slot{s, hash}); ok && e.item == it {
+		c.memory.Delete(slot{s, hash})
+	}
 	if err := os.Remove(s.path(hash)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.o.Log.Error("a kept page cannot be removed", "err", err)
 	}
