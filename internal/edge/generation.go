@@ -166,6 +166,7 @@ type connection struct {
 	busy  atomic.Int64 // requests under way
 	quiet atomic.Int64 // Unix nanoseconds: accepted, or last without a request under way
 	asked atomic.Bool  // for a deployment
+	sends atomic.Bool  // the last response may be on its way behind its handler, for a second at most
 }
 
 type connectionKey struct{}
@@ -187,6 +188,7 @@ func (c *connection) enter() {
 func (c *connection) leave() {
 	if c != nil {
 		c.quiet.Store(time.Now().UnixNano())
+		c.sends.Store(true)
 		c.busy.Add(-1)
 	}
 }
@@ -205,8 +207,11 @@ func (g *generation) welcome(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, known)
 }
 
-// watch forgets connections. It is a hook of [http.Server].
+// watch notes what becomes of connections. It is a hook of [http.Server].
 func (g *generation) watch(c net.Conn, state http.ConnState) {
+	if known, ok := g.open.Load(c); ok && state == http.StateIdle {
+		known.(*connection).sends.Store(false) //nolint:errcheck,forcetypeassert // nothing else is in there
+	}
 	if state == http.StateClosed || state == http.StateHijacked {
 		g.open.Delete(c)
 	}
@@ -220,7 +225,7 @@ func (g *generation) shed() bool {
 	g.open.Range(func(key, value any) bool {
 		c, _ := key.(net.Conn)
 		known, ok := value.(*connection)
-		if !ok || known.busy.Load() > 0 {
+		if !ok || known.busy.Load() > 0 || known.sends.Load() && time.Now().UnixNano()-known.quiet.Load() < int64(time.Second) {
 			return true
 		}
 		if quiet := known.quiet.Load(); oldest == nil || quiet < since {

@@ -30,6 +30,10 @@ func newListener(l net.Listener, slots chan struct{}, c *share.Callers, shed fun
 	return &listener{Listener: l, slots: slots, callers: c, shed: shed, log: log, closed: make(chan struct{})}
 }
 
+// shedEvery is how often a connection that waits for a slot looks for one whose
+// requests have ended.
+const shedEvery = 100 * time.Millisecond
+
 // Accept waits for a connection and a slot. Where no slot is free the new
 // connection gets that of one that has been quiet for longest. While all have
 // requests under way the kernel's backlog holds further connections, and refuses
@@ -81,6 +85,7 @@ func (l *listener) take() bool {
 			return true
 		case <-l.closed:
 			return false
+		case <-time.After(shedEvery):
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -484,5 +485,50 @@ func TestARefusalDoesNotWaitForABodyThatWasNotAskedFor(t *testing.T) { // RFC 91
 	s.record(0) // is there once the request has ended
 	if got := s.record(0).BytesIn; got != 0 {
 		t.Errorf("%d bytes of it came", got)
+	}
+}
+
+// notices is a handler of a log that passes warnings on.
+type notices struct {
+	slog.Handler
+
+	said chan string
+}
+
+// Enabled implements [slog.Handler].
+func (n notices) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+
+// Handle implements [slog.Handler].
+func (n notices) Handle(_ context.Context, r slog.Record) error {
+	n.said <- r.Message
+	return nil
+}
+
+// TestAConnectionTakesThePlaceOfOneWhoseRequestEnds: while all connections have
+// requests, a new one waits for the end of a request and not of a connection,
+// which its client may keep for long.
+func TestAConnectionTakesThePlaceOfOneWhoseRequestEnds(t *testing.T) {
+	t.Parallel()
+	begun, end := make(chan struct{}), make(chan struct{})
+	s := functionStage(t, func(http.ResponseWriter, *http.Request) {
+		begun <- struct{}{}
+		<-end
+	})
+	s.file("/f.txt", "text/plain", "hello")
+	log := notices{slog.DiscardHandler, make(chan string, 10)}
+	s.options.MaxConnections, s.options.IdleTimeout, s.options.Log = 1, time.Hour, slog.New(log)
+	s.open()
+	first := s.dial()
+	fmt.Fprint(first, "GET /fn HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+	<-begun
+	second := s.dial()
+	<-log.said // that the limit is reached
+	close(end)
+	if resp, err := http.ReadResponse(bufio.NewReader(first), nil); err != nil || resp.StatusCode != 200 {
+		t.Fatalf("the first connection: %v", err)
+	}
+	fmt.Fprint(second, "GET /f.txt HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(second), nil); err != nil || resp.StatusCode != 200 {
+		t.Errorf("the second connection: %v", err)
 	}
 }
