@@ -4,6 +4,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -128,7 +129,7 @@ type Edge struct {
 	codings  *codings
 	page     *template.Template // of errors
 	hops     hops
-	failures failures
+	failures share.Lines[lateen.ProjectID]
 	memory   *share.Amount[string] // for bodies that are held whole, by team and project
 	// draining is closed when Run begins to end: connections that are no longer HTTP are cut.
 	draining chan struct{}
@@ -147,6 +148,7 @@ func New(o Options) *Edge {
 		o: o, sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
 		page: template.Must(template.New("error").Parse(errorPageHTML)), draining: make(chan struct{}),
 		slots: make(chan struct{}, o.MaxConnections), memory: share.NewAmount[string](heldBodies),
+		failures: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow},
 	}
 	e.serving.broken = make(chan error, 1)
 	e.callers = share.NewCallers(o.MaxPerClient, e.trusts)
@@ -212,26 +214,19 @@ func (o *Options) setDefaults() {
 	if o.DialOrigin == nil {
 		o.DialOrigin = func(context.Context, string, string) (net.Conn, error) { return nil, ErrOriginRefused }
 	}
-	setDefault(&o.Domain, "localhost")
-	setDefault(&o.Region, "dev1")
-	setDefault(&o.MaxConnections, 16384)
-	setDefault(&o.MaxPerClient, 1024)
-	setDefault(&o.MaxHeaderBytes, 64<<10)
-	setDefault(&o.MaxBody, 100<<20)
-	setDefault(&o.SmallFiles, 128<<20)
-	setDefault(&o.SiteMemory, 512<<20)
-	setDefault(&o.HeaderTimeout, 10*time.Second)
-	setDefault(&o.IdleTimeout, 2*time.Minute)
-	setDefault(&o.StallTimeout, time.Minute)
-	setDefault(&o.OriginTimeout, 2*time.Minute)
-	setDefault(&o.Grace, 30*time.Second)
-	setDefault(&o.Pause, 10*time.Second)
-	setDefault(&o.Linger, 2*time.Second)
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
+	o.Domain = cmp.Or(o.Domain, "localhost")
+	o.Region = cmp.Or(o.Region, "dev1")
+	o.MaxConnections = cmp.Or(o.MaxConnections, 16384)
+	o.MaxPerClient = cmp.Or(o.MaxPerClient, 1024)
+	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, 64<<10)
+	o.MaxBody = cmp.Or(o.MaxBody, 100<<20)
+	o.SmallFiles = cmp.Or(o.SmallFiles, 128<<20)
+	o.SiteMemory = cmp.Or(o.SiteMemory, 512<<20)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, 10*time.Second)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, 2*time.Minute)
+	o.StallTimeout = cmp.Or(o.StallTimeout, time.Minute)
+	o.OriginTimeout = cmp.Or(o.OriginTimeout, 2*time.Minute)
+	o.Grace = cmp.Or(o.Grace, 30*time.Second)
+	o.Pause = cmp.Or(o.Pause, 10*time.Second)
+	o.Linger = cmp.Or(o.Linger, 2*time.Second)
 }

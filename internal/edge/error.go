@@ -17,6 +17,7 @@ var (
 	errStalled          = &lateen.Error{Code: lateen.Invalid, Reason: "request_timeout", Message: "the request's body stopped coming"}
 	errLoading          = &lateen.Error{Code: lateen.Unavailable, Reason: "site_loading", Message: "too many sites of this team are being loaded at once", Hint: "try again in a moment"}
 	errOverloaded       = &lateen.Error{Code: lateen.Unavailable, Reason: "overloaded", Message: "the platform holds all the bodies it can"}
+	errCrowded          = errOverloaded.With("as many requests are under way as there may be")
 	errResponseTooLarge = &lateen.Error{Code: lateen.Faulted, Reason: "function_response_payload_too_large", Message: "the function's response is larger than a response that is not streamed may be"}
 	errCutShort         = &lateen.Error{Code: lateen.Faulted, Reason: "response_cut_short", Message: "the response broke off"}
 	errEdgeFailed       = &lateen.Error{Code: lateen.Faulted, Reason: "edge_function_invocation_failed", Message: "the edge function crashed"}

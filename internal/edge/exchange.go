@@ -68,11 +68,13 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := connectionOf(r.Context())
 	c.enter()
 	defer c.leave()
+	leave, admitted := e.admit(c)
+	defer leave()
 	from := e.clientOf(r)
 	paced := newWriter(w, r, e.o.StallTimeout)
 	paced.last = &e.serving.last
 	toAPI := e.o.API != nil && e.isAPI(from.hostname)
-	if toAPI && !address.Functions.Contains(from.addr) {
+	if admitted && toAPI && !address.Functions.Contains(from.addr) {
 		body := newUpload(paced, r, 0)
 		defer body.end(true)
 		r = body.request(r)
@@ -85,11 +87,14 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x := e.newExchange(paced, r, from)
 	defer x.end()
-	if toAPI {
+	switch {
+	case !admitted:
+		x.fail(errCrowded)
+	case toAPI:
 		x.fail(errFunctionToAPI)
-		return
+	default:
+		x.serve()
 	}
-	x.serve()
 }
 
 func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {

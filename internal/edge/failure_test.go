@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -45,25 +44,6 @@ func TestAPatternThatTakesTooLongIsInTheLogOfTheSite(t *testing.T) {
 	}
 	if len(told.all) != 1 || len(told.all[0].Text) > maxFailure+3 || told.all[0].Project != "prj_1" || told.all[0].Request == "" || told.all[0].Level != lateen.LevelError {
 		t.Errorf("the site's log has %+v", told.all)
-	}
-}
-
-func TestFailuresOfOneProjectDoNotFillTheDaemonsLog(t *testing.T) {
-	var f failures
-	now, logged := time.Unix(1000, 0), 0
-	for range 10_000 {
-		if _, ok := f.admit("noisy", now); ok {
-			logged++
-		}
-	}
-	if logged != maxFailures {
-		t.Errorf("%d failures of one project are logged at once, want %d", logged, maxFailures)
-	}
-	if left, ok := f.admit("quiet", now); !ok || left != 10_000-maxFailures {
-		t.Errorf("the failure of another project: logged %v, with %d that were not", ok, left)
-	}
-	if _, ok := f.admit("noisy", now.Add(failureWindow)); !ok {
-		t.Error("in the next window nothing of the project is logged")
 	}
 }
 

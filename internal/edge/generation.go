@@ -167,6 +167,8 @@ type connection struct {
 	quiet atomic.Int64 // Unix nanoseconds: accepted, or last without a request under way
 	asked atomic.Bool  // for a deployment
 	sends atomic.Bool  // the last response may be on its way behind its handler, for a second at most
+	from  net.Addr
+	shed  func() bool // see [generation.shed]
 }
 
 type connectionKey struct{}
@@ -193,6 +195,29 @@ func (c *connection) leave() {
 	}
 }
 
+// admit takes a place for a request of c, to be left in any case: the connection has
+// one, and each request beside others counts as another. It may want a file, or a
+// connection to an origin, as they do.
+func (e *Edge) admit(c *connection) (leave func(), ok bool) {
+	if c == nil || c.busy.Load() == 1 {
+		return func() {}, true
+	}
+	counted := e.callers.Enter(c.from)
+	if counted == nil {
+		return func() {}, false
+	}
+	for {
+		select {
+		case e.slots <- struct{}{}:
+			return func() { counted(); <-e.slots }, true
+		default:
+			if !c.shed() {
+				return counted, false
+			}
+		}
+	}
+}
+
 // firstOf reports whether the request of ctx is the first of its connection.
 func firstOf(ctx context.Context) bool {
 	c := connectionOf(ctx)
@@ -201,7 +226,7 @@ func firstOf(ctx context.Context) bool {
 
 // welcome notes a connection that was accepted. It is a hook of [http.Server].
 func (g *generation) welcome(ctx context.Context, c net.Conn) context.Context {
-	known := &connection{}
+	known := &connection{from: c.RemoteAddr(), shed: g.shed}
 	known.quiet.Store(time.Now().UnixNano())
 	g.open.Store(c, known)
 	return context.WithValue(ctx, connectionKey{}, known)
