@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/lateen-dev/lateen"
@@ -71,5 +72,30 @@ func BenchmarkResolveManyRoutes(b *testing.B) {
 		if d, err := router.Resolve(b.Context(), req, nil); err != nil || d.Kind != route.Function {
 			b.Fatal(d, err)
 		}
+	}
+}
+
+// BenchmarkManyParameters deletes as many parameters as the head of a request
+// holds: twice as many take twice the time.
+func BenchmarkManyParameters(b *testing.B) {
+	router, err := route.Compile(&lateen.Manifest{Routes: []lateen.Route{{Src: "/.*", Transforms: []lateen.Transform{
+		{Type: "request.query", Op: "delete", Target: lateen.TransformTarget{Key: lateen.TransformKey{Match: &lateen.Condition{Pre: "x"}}}},
+	}}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, n := range []int{5_000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var query strings.Builder
+			for i := range n {
+				fmt.Fprintf(&query, "x%04x&", i)
+			}
+			req := newRequest("GET", "/?"+query.String())
+			for b.Loop() {
+				if d, err := router.Resolve(b.Context(), req, nil); err != nil || d.Query != "" {
+					b.Fatal(d, err)
+				}
+			}
+		})
 	}
 }

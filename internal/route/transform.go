@@ -164,15 +164,16 @@ func (c *change) deleteValues(h http.Header, key string) {
 // query applies the change to a query and returns the new one.
 func (c *change) query(query string) string {
 	var params, picked []string // picked are the keys that the change is for
+	seen := map[string]bool{}   // and whether a key is one of them
 	for param, rest, ok := nextParam(query); ok; param, rest, ok = nextParam(rest) {
 		key := paramKey(param)
 		if !c.picks(key) {
 			params = append(params, param)
 			continue
 		}
-		first := !slices.Contains(picked, key)
+		first := !seen[key]
 		if first {
-			picked = append(picked, key)
+			picked, seen[key] = append(picked, key), true
 		}
 		switch {
 		case c.op == "append":
