@@ -223,7 +223,11 @@ func (c *Control) dueIn(ctx context.Context, d store.Unfinished) (time.Duration,
 		return 0, err
 	}
 	pause := min(maxTryPause, time.Second<<min(tries-freeTries, 20))
-	return d.BuildingAt.Time().Add(pause).Sub(c.Now()), nil
+	since := c.Now().Sub(d.BuildingAt.Time())
+	if since < 0 { // the clock was set back
+		return 0, nil
+	}
+	return pause - since, nil
 }
 
 // tries is how often the assembly of a deployment began.

@@ -99,6 +99,11 @@ func (c *Control) createDeployment(ctx context.Context, q *store.Queries, p late
 			return err
 		}
 	}
+	last, err := q.LastCreated(ctx, project.ID)
+	if err != nil {
+		return err
+	}
+	d.CreatedAt = max(d.CreatedAt, last+1) // lists are by it, also after the clock is set back
 	d.Project, d.Name, d.Host = project.ID, project.Name, c.ownHost(project, team)
 	if d.Env, err = c.freeze(ctx, q, project, team, d, r.Env); err != nil {
 		return err
@@ -310,8 +315,16 @@ func (c *Control) Site(ctx context.Context, id lateen.DeploymentID) (*lateen.Sit
 	return &lateen.Site{
 		Team: d.Team, TeamSlug: team.Slug, Project: d.Project, ProjectName: project.Name,
 		Deployment: d.ID, Host: d.Host, Target: d.Target, Branch: branchOf(d),
-		CreatedAt: d.CreatedAt, Manifest: manifest, Env: env.Values, ShowsStart: project.ShowsStart(d.Target), Weight: project.Weight,
+		CreatedAt: builtAt(d), Manifest: manifest, Env: env.Values, ShowsStart: project.ShowsStart(d.Target), Weight: project.Weight,
 	}, nil
+}
+
+// builtAt is when a deployment was made by the clock of the host at that time.
+func builtAt(d *lateen.Deployment) lateen.Millis {
+	if d.BuildingAt == 0 {
+		return d.CreatedAt
+	}
+	return min(d.CreatedAt, d.BuildingAt)
 }
 
 // Productions returns the deployment in production of every project that has

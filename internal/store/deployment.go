@@ -49,6 +49,14 @@ func (q *Queries) CreateDeployment(ctx context.Context, d *lateen.Deployment) er
 	})
 }
 
+// LastCreated returns the greatest CreatedAt of the deployments of a project, 0
+// where there is none.
+func (q *Queries) LastCreated(ctx context.Context, project lateen.ProjectID) (lateen.Millis, error) {
+	last, err := one(ctx, q, lateen.ErrProjectNotFound, scanSerial,
+		`SELECT COALESCE(MAX(created_at), 0) FROM deployments WHERE project_id = ?`, project)
+	return lateen.Millis(last), err
+}
+
 // GetDeployment returns a deployment of any team.
 // Errors: [lateen.ErrDeploymentNotFound].
 func (q *Queries) GetDeployment(ctx context.Context, id lateen.DeploymentID) (*lateen.Deployment, error) {

@@ -33,7 +33,8 @@ func scanUser(r row) (*lateen.User, error) {
 // CreateTeam adds a team. Errors: [lateen.ErrTeamTaken].
 func (q *Queries) CreateTeam(ctx context.Context, t *lateen.Team) error {
 	return q.exec(ctx, meaning{taken: lateen.ErrTeamTaken},
-		`INSERT INTO teams (id, slug, name, created_at) VALUES (?, ?, ?, ?)`, t.ID, t.Slug, t.Name, t.CreatedAt)
+		`INSERT INTO teams (id, slug, name, created_at, serial) VALUES (?, ?, ?, ?, (SELECT COALESCE(MAX(serial), 0) + 1 FROM teams))`,
+		t.ID, t.Slug, t.Name, t.CreatedAt)
 }
 
 // GetTeam returns a team by id or slug. Errors: [lateen.ErrTeamNotFound].
@@ -41,16 +42,18 @@ func (q *Queries) GetTeam(ctx context.Context, idOrSlug string) (*lateen.Team, e
 	return one(ctx, q, lateen.ErrTeamNotFound, scanTeam, selectTeam+` WHERE id = ? OR slug = ?`, idOrSlug, idOrSlug)
 }
 
-// ListTeams returns the teams that user is a member of, oldest first.
+// ListTeams returns the teams that user is a member of, in the order in which the
+// user came into them.
 func (q *Queries) ListTeams(ctx context.Context, user lateen.UserID) ([]*lateen.Team, error) {
 	return list(ctx, q, scanTeam,
-		selectTeam+` WHERE id IN (SELECT team_id FROM members WHERE user_id = ?) ORDER BY created_at, id`, user)
+		`SELECT id, slug, name, created_at FROM teams JOIN members ON members.team_id = teams.id WHERE user_id = ?
+		 ORDER BY members.serial, teams.serial`, user)
 }
 
-// FirstTeam returns the oldest team, which [Queries.CreateTeam] made at the first
+// FirstTeam returns the team that [Queries.CreateTeam] made first, at the first
 // start of the platform. Errors: [lateen.ErrTeamNotFound].
 func (q *Queries) FirstTeam(ctx context.Context) (*lateen.Team, error) {
-	return one(ctx, q, lateen.ErrTeamNotFound, scanTeam, selectTeam+` ORDER BY created_at, id LIMIT 1`)
+	return one(ctx, q, lateen.ErrTeamNotFound, scanTeam, selectTeam+` ORDER BY serial LIMIT 1`)
 }
 
 // RenameTeam changes the name of a team. Errors: [lateen.ErrTeamNotFound].
@@ -75,8 +78,9 @@ func scanTeam(r row) (*lateen.Team, error) {
 // Errors: [lateen.ErrUserNotFound] if the user or the team is not there.
 func (q *Queries) PutMember(ctx context.Context, m lateen.Member) error {
 	return q.exec(ctx, meaning{dangling: lateen.ErrUserNotFound},
-		`INSERT INTO members (team_id, user_id, role) VALUES (?, ?, ?)
-		 ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role`, m.Team, m.User, m.Role)
+		`INSERT INTO members (team_id, user_id, role, serial)
+		 VALUES (?, ?, ?, (SELECT COALESCE(MAX(serial), 0) + 1 FROM members WHERE user_id = ?))
+		 ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role`, m.Team, m.User, m.Role, m.User)
 }
 
 // GetMember returns a user's place in a team. Errors:
