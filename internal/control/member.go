@@ -68,7 +68,8 @@ func findMember(list []TeamMember, idOrName string) (*TeamMember, error) {
 	return &list[i], nil
 }
 
-// ChangeRole gives a member, by user id or username, another role. Errors:
+// ChangeRole gives a member, by user id or username, another role. The invitations
+// that a former owner made end. Errors:
 // [lateen.ErrMemberNotFound], [lateen.ErrLastOwner], [lateen.ErrRoleInvalid].
 func (c *Control) ChangeRole(ctx context.Context, idOrName string, role lateen.Role) (*TeamMember, error) {
 	if _, err := lateen.ParseRole(string(role)); err != nil {
@@ -78,7 +79,8 @@ func (c *Control) ChangeRole(ctx context.Context, idOrName string, role lateen.R
 }
 
 // RemoveMember ends a membership, by user id or username. The tokens of the user
-// have no access to the team from then on. Errors: [lateen.ErrMemberNotFound],
+// have no access to the team from then on, and the invitations that the user made
+// end. Errors: [lateen.ErrMemberNotFound],
 // [lateen.ErrLastOwner].
 func (c *Control) RemoveMember(ctx context.Context, idOrName string) (*TeamMember, error) {
 	return c.changeMember(ctx, lateen.ActionMemberRemove, idOrName, "")
@@ -110,6 +112,11 @@ func (c *Control) changeMember(ctx context.Context, action lateen.Action, idOrNa
 		}
 		if err != nil {
 			return err
+		}
+		if role != lateen.Owner {
+			if err := c.endInvitationsOf(ctx, q, p, member.ID); err != nil {
+				return err
+			}
 		}
 		target := member.Username
 		if role != "" {
@@ -149,6 +156,28 @@ func (c *Control) Invite(ctx context.Context, email string, role lateen.Role) (s
 	return token, i, nil
 }
 
+// endInvitationsOf ends the invitations to p's team that a user made, who may no
+// longer invite.
+func (c *Control) endInvitationsOf(ctx context.Context, q *store.Queries, p lateen.Principal, creator lateen.UserID) error {
+	list, err := q.ListInvitations(ctx, p.Team)
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		if i.Creator != creator {
+			continue
+		}
+		if err := c.endInvitation(ctx, q, p, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Control) endInvitation(ctx context.Context, q *store.Queries, p lateen.Principal, i *lateen.Invitation) error {
+	return errors.Join(q.DeleteInvitation(ctx, p.Team, i.ID), c.record(ctx, q, p, lateen.ActionInvitationRevoke, "", i.Email))
+}
+
 // RevokeInvitation ends an invitation of the caller's team. Errors:
 // [lateen.ErrInvitationNotFound].
 func (c *Control) RevokeInvitation(ctx context.Context, id lateen.InvitationID) error {
@@ -165,7 +194,7 @@ func (c *Control) RevokeInvitation(ctx context.Context, id lateen.InvitationID) 
 		if n < 0 {
 			return lateen.ErrInvitationNotFound
 		}
-		return errors.Join(q.DeleteInvitation(ctx, p.Team, id), c.record(ctx, q, p, lateen.ActionInvitationRevoke, "", list[n].Email))
+		return c.endInvitation(ctx, q, p, list[n])
 	})
 }
 

@@ -1,0 +1,39 @@
+package control_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Who may no longer invite has no invitation that lets them in again.
+func TestInvitationsEndWithTheRightToInvite(t *testing.T) {
+	c := newTester(t)
+	for name, end := range map[string]func() error{
+		"removed": func() error { _, err := c.RemoveMember(c.ctx, "removed"); return err },
+		"demoted": func() error { _, err := c.ChangeRole(c.ctx, "demoted", lateen.Developer); return err },
+	} {
+		token := c.Member(t, name, "team", lateen.Owner)
+		invitation, _, err := c.Invite(c.As(t, token), name+"@example.com", lateen.Owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, _, err := c.Invite(c.ctx, "else-"+name+"@example.com", lateen.Viewer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		_, _, _, err = c.SignUp(t.Context(), invitation, "", "")
+		wants(t, err, lateen.ErrInvitationInvalid)
+		if _, _, _, err = c.SignUp(t.Context(), other, "", ""); err != nil {
+			t.Errorf("the invitation of another owner ended too: %v", err)
+		}
+		rows := strings.Join(c.audited(lateen.PrincipalFrom(c.ctx)), "\n")
+		if !strings.Contains(rows, "invitation.revoke "+name+"@example.com") {
+			t.Errorf("the audit log does not say that the invitation ended:\n%s", rows)
+		}
+	}
+}
