@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,7 @@ func TestManyDeploymentsOfOneTeamHoldUpNoOther(t *testing.T) {
 		return "heavy"
 	}
 	got := []string{next(), next()}
+	slices.Sort(got) // two workers begin at the same time
 	eve := c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))
 	theirs := &tester{Platform: c.Platform, t: t, ctx: eve}
 	theirs.accept("one", "", project("quiet"))
