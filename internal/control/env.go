@@ -212,10 +212,16 @@ func (c *Control) UpdateEnv(ctx context.Context, idOrName string, id lateen.EnvI
 		if err := q.UpdateEnv(ctx, sealed); err != nil {
 			return err
 		}
-		return errors.Join(
+		if err := errors.Join(
 			checkRoom(ctx, q, project.ID),
 			c.record(ctx, q, p, lateen.ActionEnvUpdate, project.ID, envTarget(v)),
-		)
+		); err != nil {
+			return err
+		}
+		if before.Type == lateen.EnvEncrypted && v.Type == lateen.EnvPlain && v.Value == value { // who may list variables reads it now
+			return c.record(ctx, q, p, lateen.ActionEnvRead, project.ID, v.Key)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err

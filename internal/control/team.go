@@ -78,12 +78,12 @@ func (c *Control) OwnerToken(ctx context.Context) (string, error) {
 	}
 	p := lateen.Principal{User: row.User, Team: first.ID}
 	return token, c.Store.Update(ctx, func(q *store.Queries) error {
-		return errors.Join(q.CreateToken(ctx, row), c.record(ctx, q, p, lateen.ActionTokenCreate, "", row.Name))
+		return errors.Join(q.CreateToken(ctx, row), c.recordToken(ctx, q, p, lateen.ActionTokenCreate, row, row.Name))
 	})
 }
 
 // Authenticate returns who the bearer of a token is in the team named by id or
-// slug; where team is "", in the first of their teams. A token that is unknown
+// slug; where team is "", in the team that they came into first. A token that is unknown
 // or has expired is [lateen.ErrTokenInvalid]; a team they are not in,
 // [lateen.ErrTeamNotFound].
 func (c *Control) Authenticate(ctx context.Context, token, team string) (lateen.Principal, error) {

@@ -59,7 +59,7 @@ func (c *Control) CreateToken(ctx context.Context, r TokenRequest) (string, *lat
 			if err != nil {
 				return err
 			}
-			row.Project, p.Team = project.ID, project.Team // the row of the audit log is the team's of the project
+			row.Project = project.ID
 		}
 		if err := row.Validate(); err != nil {
 			return err
@@ -74,12 +74,42 @@ func (c *Control) CreateToken(ctx context.Context, r TokenRequest) (string, *lat
 		if err := q.CreateToken(ctx, row); err != nil {
 			return err
 		}
-		return c.record(ctx, q, p, lateen.ActionTokenCreate, row.Project, row.Name+" ("+string(row.Scope)+")")
+		return c.recordToken(ctx, q, p, lateen.ActionTokenCreate, row, row.Name+" ("+string(row.Scope)+")")
 	})
 	if err != nil {
 		return "", nil, err
 	}
 	return token, row, nil
+}
+
+// recordToken appends a row to the audit log of each team that a token reaches:
+// that of its project, or else all of its user's. The team that p acts in does not
+// matter, which the user chose.
+func (c *Control) recordToken(ctx context.Context, q *store.Queries, p lateen.Principal, action lateen.Action, t *lateen.Token, target string) error {
+	if t.Project != "" {
+		project, err := q.FindProject(ctx, t.Project)
+		if err == nil {
+			p.Team = project.Team
+		}
+		if err == nil || lateen.CodeOf(err) == lateen.NotFound { // it is gone: the row is kept of the team that is named
+			return c.record(ctx, q, p, action, t.Project, target)
+		}
+		return err
+	}
+	teams, err := q.ListTeams(ctx, t.User)
+	if err != nil {
+		return err
+	}
+	if len(teams) == 0 {
+		return c.record(ctx, q, p, action, "", target)
+	}
+	for _, team := range teams {
+		p.Team = team.ID
+		if err := c.record(ctx, q, p, action, "", target); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // projectOfUser returns a project of one of a user's teams.
@@ -121,7 +151,7 @@ func (c *Control) revoke(ctx context.Context, need lateen.Permission, id lateen.
 		if i < 0 {
 			return lateen.ErrTokenNotFound
 		}
-		if err := c.record(ctx, q, p, lateen.ActionTokenRevoke, tokens[i].Project, tokens[i].Name); err != nil {
+		if err := c.recordToken(ctx, q, p, lateen.ActionTokenRevoke, tokens[i], tokens[i].Name); err != nil {
 			return err
 		}
 		return q.DeleteToken(ctx, p.User, id)
