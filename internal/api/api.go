@@ -46,7 +46,8 @@ type Options struct {
 	Stopping <-chan struct{}
 	Now      func() time.Time // nil is time.Now
 	// KeepAlive is the time between the empty lines that show the reader of a
-	// followed log that its connection is alive; 0 is 15 seconds.
+	// followed log that its connection is alive, and after which the reader's right
+	// to read it is looked at again; 0 is 15 seconds.
 	KeepAlive time.Duration
 }
 
@@ -140,6 +141,9 @@ func (a *API) serve(row route) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, err := a.authenticate(r, row.Needs)
+		if errors.Is(err, lateen.ErrTokenInvalid) {
+			err = a.refuse(r, err)
+		}
 		if err == nil {
 			r = r.WithContext(ctx)
 			r.Body = newPace(w, r)
@@ -172,14 +176,30 @@ func (a *API) authenticate(r *http.Request, need lateen.Permission) (context.Con
 	}
 	p, err := a.Control.Authenticate(ctx, strings.TrimSpace(token), team)
 	switch {
-	case errors.Is(err, lateen.ErrTokenInvalid):
-		return ctx, a.refuse(r, err)
 	case err != nil:
 		return ctx, err
 	case p.Team == "" && need.NeedsTeam():
 		return ctx, lateen.ErrTeamNotFound
 	}
-	return lateen.WithPrincipal(ctx, p), p.May(need)
+	return context.WithValue(lateen.WithPrincipal(ctx, p), needKey{}, need), p.May(need)
+}
+
+// needKey is the key of the permission that the route of a request needs.
+type needKey struct{}
+
+// lost reports whether the caller of a request that is being answered may no longer
+// make it: the token or the membership ended, or the role is another.
+func (a *API) lost(r *http.Request) bool {
+	need, _ := r.Context().Value(needKey{}).(lateen.Permission)
+	ctx, err := a.authenticate(r, need)
+	switch lateen.CodeOf(err) {
+	case "":
+		return lateen.PrincipalFrom(ctx).Team != lateen.PrincipalFrom(r.Context()).Team
+	case lateen.Unauthenticated, lateen.Forbidden, lateen.NotFound:
+		return true
+	default:
+		return false // the store does not say
+	}
 }
 
 // unknownRoute answers what no row does.

@@ -208,21 +208,32 @@ func (l *lineWriter) sendEmpty() error {
 }
 
 // following returns the context of a request whose reply goes on for long: it
-// ends with the request, or when the platform begins to stop.
+// ends with the request, when the platform begins to stop, and when the caller may
+// no longer make the request.
 func (a *API) following(r *http.Request) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(r.Context())
 	go func() {
-		select {
-		case <-a.Stopping:
-			cancel()
-		case <-ctx.Done():
+		defer cancel()
+		again := time.NewTicker(a.KeepAlive)
+		defer again.Stop()
+		for {
+			select {
+			case <-a.Stopping:
+				return
+			case <-ctx.Done():
+				return
+			case <-again.C:
+				if a.lost(r) {
+					return
+				}
+			}
 		}
 	}()
 	return ctx, cancel
 }
 
-// stopped reports whether ctx, which follows for r, ended because the platform
-// stops.
+// stopped reports whether ctx, which follows for r, ended before r: its reader is to
+// ask again, and gets the reason.
 func stopped(ctx context.Context, r *http.Request) bool {
 	return ctx.Err() != nil && r.Context().Err() == nil
 }

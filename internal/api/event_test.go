@@ -86,11 +86,16 @@ func TestStreamsEndWhenThePlatformStops(t *testing.T) {
 // stream asks for a stream, whose body is closed when the test ends.
 func (w *world) stream(t *testing.T, url, path string) *http.Response {
 	t.Helper()
+	return w.streamAs(t, "owner", url, path)
+}
+
+func (w *world) streamAs(t *testing.T, as, url, path string) *http.Response {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+w.fill(path), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+w.tokens["owner"])
+	req.Header.Set("Authorization", "Bearer "+w.tokens[as])
 	resp, err := w.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -155,5 +160,41 @@ func (failingLogs) Tail(context.Context, observe.Query) iter.Seq[observe.Entry] 
 	return func(yield func(observe.Entry) bool) {
 		yield(observe.Entry{Record: lateen.Record{ID: "req_1"}})
 		panic("boom")
+	}
+}
+
+// A token that was revoked and a user who was removed from the team read nothing
+// more, not even of a log that they follow already.
+func TestAFollowedLogEndsWithTheRightToReadIt(t *testing.T) {
+	for _, path := range []string{
+		"/v1/projects/{project}/deployments/{deployment}/runtime-logs?format=lines", "/v1/projects/{project}/logs?follow=1",
+	} {
+		for name, end := range map[string]func(w *world){
+			"the membership ended": func(w *world) {
+				if status, body := w.ask(t, "owner", "DELETE", "/v1/teams/team/members/reader", ""); status != http.StatusOK {
+					t.Fatalf("%d %s", status, body)
+				}
+			},
+			"the token was revoked": func(w *world) {
+				if status, body := w.ask(t, "reader", "DELETE", "/v3/user/tokens/current", ""); status != http.StatusOK {
+					t.Fatalf("%d %s", status, body)
+				}
+			},
+		} {
+			w := newWorld(t)
+			handler, err := api.New(api.Options{Control: w.Control, Logs: w.Logs, Log: w.Log, KeepAlive: time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(handler)
+			defer server.Close()
+			w.tokens["reader"] = w.Member(t, "reader", "team", lateen.Viewer)
+			resp := w.streamAs(t, "reader", server.URL, path)
+			defer resp.Body.Close()
+			end(w)
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil { // to its end
+				t.Errorf("%s: %s ends with %v", name, path, err)
+			}
+		}
 	}
 }
