@@ -21,7 +21,7 @@ type Store interface {
 	// [lateen.ErrUploadDigest] and nothing is kept, as with any other error:
 	// [lateen.ErrStorageFull] where there is no room.
 	// Putting what is there refreshes its age, which protects it from a sweep
-	// that began before. Ending ctx ends it between two reads of r.
+	// that began before, and makes it whole where it is damaged. Ending ctx ends it between two reads of r.
 	Put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen.Blob, error)
 	// Open returns the content of d, to be closed by the caller; an [*os.File]
 	// where there is one, so that it can be sent without a copy. The error is

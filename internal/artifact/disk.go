@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -116,7 +117,7 @@ func (d *Disk) put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen
 	case want != "" && blob.Digest != want:
 		return lateen.Blob{}, lateen.ErrUploadDigest.With("the content has the digest %s instead of %s", blob.Digest, want)
 	}
-	made, err := d.shard(blob.Digest).keep(f, blob)
+	made, err := d.shard(blob.Digest).keep(f, blob, f != nil && d.damaged(f, blob))
 	if err != nil {
 		return lateen.Blob{}, fmt.Errorf("keep artifact %s: %w", blob.Digest, err)
 	}
@@ -124,6 +125,31 @@ func (d *Disk) put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen
 		d.note(blob.Digest)
 	}
 	return blob, nil
+}
+
+// damaged reports whether there is content under the digest of a blob that is not
+// that of f.
+func (d *Disk) damaged(f *atomicfile.File, blob lateen.Blob) bool {
+	there, err := os.Open(d.path(blob.Digest))
+	if err != nil {
+		return false // what cannot be opened is not kept whole
+	}
+	defer there.Close()
+	const step = 128 << 10
+	a, b := make([]byte, min(step, blob.Size+1)), make([]byte, min(step, blob.Size+1))
+	for at := int64(0); ; at += int64(len(a)) {
+		n, err := f.ReadAt(a, at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return false // the write of f is in question, not what is there
+		}
+		m, failed := there.ReadAt(b, at)
+		if failed != nil && !errors.Is(failed, io.EOF) || !bytes.Equal(a[:n], b[:m]) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+	}
 }
 
 // receive copies r to w and says what it was.
@@ -259,10 +285,13 @@ func (s *shard) announce(digest lateen.Digest) (done func()) {
 }
 
 // keep makes f the durable content of a blob, and reports whether it did. Where
-// there is content of that size, it refreshes that and has no need of f, which
-// may be nil then.
-func (s *shard) keep(f *atomicfile.File, blob lateen.Blob) (made bool, err error) {
-	err = s.refresh(blob)
+// there is content of that size which is not damaged, it refreshes that and has no
+// need of f, which may be nil then.
+func (s *shard) keep(f *atomicfile.File, blob lateen.Blob, damaged bool) (made bool, err error) {
+	err = fs.ErrNotExist
+	if !damaged {
+		err = s.refresh(blob)
+	}
 	switch {
 	case err == nil:
 		return false, nil
@@ -274,7 +303,7 @@ func (s *shard) keep(f *atomicfile.File, blob lateen.Blob) (made bool, err error
 	}
 	s.mu.Lock() // to the end: who finds the name may rely on its being durable
 	defer s.mu.Unlock()
-	if s.touch(blob) == nil {
+	if !damaged && s.touch(blob) == nil {
 		return false, nil
 	}
 	if err := f.Rename(s.path(blob.Digest)); err != nil {

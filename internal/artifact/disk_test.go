@@ -130,3 +130,29 @@ func BenchmarkDiskOpen(b *testing.B) {
 		f.Close()
 	}
 }
+
+// The hint of [lateen.ErrArtifactDamaged] is to deploy again: what is put then takes
+// the place of the damaged content, whose size may be right.
+func TestPuttingDamagedContentAgainMakesItWhole(t *testing.T) {
+	dir := t.TempDir()
+	d := openDisk(t, dir)
+	for _, damage := range []string{"c0ntent", "", "content and more"} {
+		blob, err := d.Put(t.Context(), strings.NewReader("content"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, string(blob.Digest[:2]), string(blob.Digest))
+		if err := errors.Join(os.Chmod(file, 0o600), os.WriteFile(file, []byte(damage), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := d.Put(t.Context(), strings.NewReader("content"), ""); err != nil || again != blob {
+			t.Errorf("put again: %v, %v", again, err)
+		}
+		if got, err := artifact.Read(t.Context(), d, blob.Digest); err != nil || string(got) != "content" {
+			t.Errorf("damaged to %q, the content is %q, %v", damage, got, err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode() != 0o444 {
+			t.Errorf("the mode is %v, %v", info.Mode(), err)
+		}
+	}
+}

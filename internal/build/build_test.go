@@ -280,6 +280,17 @@ func TestAssembleCompressesAgainWhatWasSweptOrForgotten(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
+		"altered": func(t *testing.T, p *platform, variant lateen.Digest) {
+			file := filepath.Join(p.dir, "artifacts", string(variant[:2]), string(variant))
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			content[len(content)/2] ^= 1
+			if err := errors.Join(os.Chmod(file, 0o600), os.WriteFile(file, content, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"damaged": func(t *testing.T, p *platform, _ lateen.Digest) {
 			file := lateen.DigestOf([]byte(page))
 			if err := os.WriteFile(filepath.Join(p.dir, "variants", string(file[:2]), string(file)), nil, 0o600); err != nil {

@@ -140,7 +140,7 @@ func (b *Builder) variants(ctx context.Context, with *coder, c *compression) err
 }
 
 // renew makes blobs that no deployment may name any more safe from sweeps, by
-// putting them again. The error is [fs.ErrNotExist] if one was swept.
+// putting them again. The error is [fs.ErrNotExist] if one was swept or is damaged.
 func (b *Builder) renew(ctx context.Context, blobs map[string]lateen.Blob) error {
 	for _, blob := range blobs {
 		f, err := b.Artifacts.Open(ctx, blob.Digest)
@@ -149,6 +149,9 @@ func (b *Builder) renew(ctx context.Context, blobs map[string]lateen.Blob) error
 		}
 		_, err = b.Artifacts.Put(ctx, f, blob.Digest)
 		f.Close()
+		if errors.Is(err, lateen.ErrUploadDigest) { // its bytes changed on the disk
+			err = fmt.Errorf("artifact %s is damaged: %w", blob.Digest, fs.ErrNotExist)
+		}
 		if err != nil {
 			return fmt.Errorf("keep a compressed file: %w", err)
 		}
