@@ -1,5 +1,7 @@
 package lateen
 
+import "strings"
+
 // ReadyState is where a deployment is on its way.
 type ReadyState string
 
@@ -72,10 +74,14 @@ const (
 	MaxMetaBytes = 64 << 10 // names, values and Git facts together
 )
 
-// ValidateMeta reports more said about d than is kept as [ErrMetaTooLarge].
+// ValidateMeta reports more said about d than is kept as [ErrMetaTooLarge], and a
+// name that cannot be kept as [ErrInvalid].
 func (d *Deployment) ValidateMeta() error {
 	size := len(d.Source)
 	for k, v := range d.Meta {
+		if strings.ContainsRune(k, 0) {
+			return ErrInvalid.With("the name %q in the metadata has a NUL byte", k)
+		}
 		size += len(k) + len(v)
 	}
 	if g := d.Git; g != nil {

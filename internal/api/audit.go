@@ -74,14 +74,19 @@ func auditFilter(r *http.Request) (f store.AuditFilter, err error) {
 	if f.Until, err = millisOf(r, "until"); err != nil {
 		return f, err
 	}
-	for _, id := range append(wordsOf(r, "projectIds"), wordsOf(r, "projectId")...) {
-		f.Projects = append(f.Projects, lateen.ProjectID(id))
+	if f.Projects, err = wordsOf[lateen.ProjectID](r, "projectIds"); err != nil {
+		return f, err
 	}
-	for _, id := range wordsOf(r, "userId") {
-		f.Users = append(f.Users, lateen.UserID(id))
+	one, err := wordsOf[lateen.ProjectID](r, "projectId")
+	if err != nil {
+		return f, err
 	}
-	for _, action := range wordsOf(r, "types") {
-		f.Actions = append(f.Actions, lateen.Action(action))
+	f.Projects = append(f.Projects, one...)
+	if f.Users, err = wordsOf[lateen.UserID](r, "userId"); err != nil {
+		return f, err
+	}
+	if f.Actions, err = wordsOf[lateen.Action](r, "types"); err != nil {
+		return f, err
 	}
 	cursor := r.URL.Query().Get("cursor")
 	if cursor == "" {

@@ -218,11 +218,15 @@ func deploymentFilter(r *http.Request) (store.DeploymentFilter, error) {
 		Project: lateen.ProjectID(query.Get("projectId")), App: query.Get("app"),
 		Target: query.Get("target"), Branch: query.Get("branch"),
 	}
-	for _, state := range wordsOf(r, "state") {
-		filter.States = append(filter.States, lateen.ReadyState(strings.ToUpper(state)))
+	var err error
+	if filter.States, err = wordsOf[lateen.ReadyState](r, "state"); err != nil {
+		return filter, err
 	}
-	for _, user := range wordsOf(r, "users") {
-		filter.Users = append(filter.Users, lateen.UserID(user))
+	for i, state := range filter.States {
+		filter.States[i] = lateen.ReadyState(strings.ToUpper(string(state)))
+	}
+	if filter.Users, err = wordsOf[lateen.UserID](r, "users"); err != nil {
+		return filter, err
 	}
 	for name, values := range query {
 		if key, ok := strings.CutPrefix(name, "meta-"); ok && len(values) > 0 {
@@ -232,7 +236,6 @@ func deploymentFilter(r *http.Request) (store.DeploymentFilter, error) {
 			filter.Meta[key] = values[0]
 		}
 	}
-	var err error
 	if filter.Limit, err = limitOf(r); err != nil {
 		return filter, err
 	}

@@ -175,9 +175,12 @@ func (a *API) logQuery(r *http.Request, project lateen.ProjectID) (q observe.Que
 	values := r.URL.Query()
 	q = observe.Query{
 		Project: project, Deployment: lateen.DeploymentID(values.Get("deploymentId")),
-		Levels: wordsOf(r, "level"), Status: values.Get("statusCode"), Source: values.Get("source"),
+		Status: values.Get("statusCode"), Source: values.Get("source"),
 		Search: values.Get("search"), Request: lateen.RequestID(values.Get("requestId")),
 		Branch: values.Get("branch"), Environment: values.Get("environment"), Before: values.Get("before"), After: values.Get("after"), Limit: searchPage,
+	}
+	if q.Levels, err = wordsOf[string](r, "level"); err != nil {
+		return q, err
 	}
 	if q.Since, err = millisOf(r, "startDate"); err != nil {
 		return q, err

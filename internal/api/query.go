@@ -90,9 +90,20 @@ func flagOf(r *http.Request, name string) bool {
 	return value == "1" || value == "true"
 }
 
+// maxWords bounds a list in a query parameter: each word is a parameter of a
+// statement, of which databases take so many.
+const maxWords = 100
+
 // wordsOf splits a query parameter at its commas.
-func wordsOf(r *http.Request, name string) []string {
-	return strings.FieldsFunc(r.URL.Query().Get(name), func(c rune) bool { return c == ',' })
+func wordsOf[T ~string](r *http.Request, name string) ([]T, error) {
+	var words []T
+	for word := range strings.FieldsFuncSeq(r.URL.Query().Get(name), func(c rune) bool { return c == ',' }) {
+		if len(words) == maxWords {
+			return nil, lateen.ErrInvalid.With("%s has more than %d values", name, maxWords)
+		}
+		words = append(words, T(word))
+	}
+	return words, nil
 }
 
 // pagination says how to ask for the next page: with until=next.

@@ -94,6 +94,8 @@ const (
 	ndjson      = "application/x-ndjson"
 	octets      = "application/octet-stream"
 	deployBytes = 64 << 20
+
+	anonymousBytes = 16 << 10 // of whoever has no token
 )
 
 // routes is the whole API.
@@ -118,7 +120,7 @@ func routes() []route {
 		{Method: patch, Path: "/v1/teams/{team}/members/{member}", Needs: lateen.MemberWrite, Audit: lateen.ActionMemberUpdate, Tag: "team", Summary: "Change the role of a member, by user id or username", handler: call(changeRole)},
 		{Method: del, Path: "/v1/teams/{team}/members/{member}", Needs: lateen.MemberWrite, Audit: lateen.ActionMemberRemove, Tag: "team", Summary: "Remove a member from a team, by user id or username", handler: call(removeMember)},
 		{Method: del, Path: "/v1/teams/{team}/invitations/{invitation}", Needs: lateen.MemberWrite, Audit: lateen.ActionInvitationRevoke, Tag: "team", Summary: "Revoke an invitation", handler: call(revokeInvitation)},
-		{Method: post, Path: "/v1/invitations/accept", Needs: lateen.Anonymous, Audit: lateen.ActionMemberJoin, Tag: "team", Summary: "Accept an invitation as a new user, with a token", handler: call(acceptInvitation)},
+		{Method: post, Path: "/v1/invitations/accept", Needs: lateen.Anonymous, Audit: lateen.ActionMemberJoin, Tag: "team", Summary: "Accept an invitation as a new user, with a token", MaxBody: anonymousBytes, handler: call(acceptInvitation)},
 		{Method: post, Path: "/v1/invitations/join", Needs: lateen.InvitationAccept, Audit: lateen.ActionMemberJoin, Tag: "team", Summary: "Accept an invitation as the user of the token", handler: call(joinTeam)},
 		{Method: get, Path: "/v3/events", Needs: lateen.AuditRead, Tag: "audit", Summary: "Read the audit log of a team, newest first", Query: "limit cursor since until projectIds userId types", handler: call(listAudit)},
 

@@ -221,6 +221,9 @@ func (c *Control) SignUp(ctx context.Context, token, username, tokenName string)
 	var joined *Membership
 	var user *lateen.User
 	var bearer string
+	if _, err := c.openInvitation(ctx, c.Store.Queries, token); err != nil {
+		return "", nil, nil, err // whoever guesses holds up no writer
+	}
 	err := c.Store.Update(ctx, func(q *store.Queries) error {
 		invitation, err := c.openInvitation(ctx, q, token)
 		if err != nil {
