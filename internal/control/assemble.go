@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -201,14 +200,10 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 
 // build assembles a deployment for its tenants, within the storage of its team.
 func (c *Control) build(ctx context.Context, d *lateen.Deployment, source *listing) (lateen.Digest, error) {
-	left, err := c.left(ctx, d.Team, math.MaxInt64)
-	if err != nil {
-		return "", err
-	}
-	u := &unpacked{seen: make(map[lateen.Digest]bool), left: left}
+	u := &unpacked{seen: make(map[lateen.Digest]bool)}
 	source.Tenants, source.Kept = tenantsOf(d.Team, d.Project), func(blob lateen.Blob) error { return u.add(ctx, c, d.Team, blob) }
 	manifest, _, err := c.Builder.Assemble(ctx, *source, c.buildLog(ctx, d.ID))
-	return manifest, cmp.Or(err, c.hold(context.WithoutCancel(ctx), d.Team, u.blobs...)) // what a failed one brought is there, too
+	return manifest, cmp.Or(err, u.hold(context.WithoutCancel(ctx), c, d.Team)) // what a failed one brought is there, too
 }
 
 // dueIn is how long to wait before d is assembled. One during whose assembly

@@ -113,7 +113,7 @@ func New(o Options) (*Control, error) {
 		workers:  share.New[string](int64(2 * o.Workers)),
 		served:   make(map[string]uint64),
 		produced: make(map[lateen.ProjectID]lateen.DeploymentID),
-		quota:    quota{used: make(map[lateen.TeamID]int64)},
+		quota:    quota{used: make(map[lateen.TeamID]int64), coming: make(map[lateen.TeamID]int64)},
 	}, nil
 }
 

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -58,8 +57,11 @@ func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *Deploy
 	for i := range files {
 		inline += int64(len(files[i].Data))
 	}
-	if left, err := c.left(ctx, team, inline); err != nil || inline > left {
-		return "", cmp.Or(err, c.errStorage())
+	if inline > 0 {
+		if err := c.expect(ctx, team, inline); err != nil {
+			return "", err
+		}
+		defer func() { c.forgo(team, inline) }()
 	}
 	l := listing{Files: make([]lateen.SourceFile, 0, len(files)), Root: root, Target: r.Target}
 	for i := range files {
@@ -75,7 +77,9 @@ func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *Deploy
 			blobs = append(blobs, f.Blob)
 		}
 	}
-	if err := c.hold(ctx, team, blobs...); err != nil {
+	expected := inline
+	inline = 0
+	if err := c.hold(ctx, team, expected, blobs...); err != nil {
 		return "", err
 	}
 	return artifact.WriteJSON(ctx, c.Artifacts, &l)

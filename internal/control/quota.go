@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/lateen-dev/lateen"
@@ -9,14 +10,18 @@ import (
 
 // quota is how much content each team has brought. It follows the store.
 type quota struct {
-	mu   sync.Mutex // guards below
-	used map[lateen.TeamID]int64
+	mu      sync.Mutex // guards below
+	used    map[lateen.TeamID]int64
+	coming  map[lateen.TeamID]int64 // of content on its way, which is not noted yet
+	holding int                     // calls of hold under way
+	version int                     // of what the store has; changes with each call of hold and each sweep
 }
 
 // storage returns how many bytes of content a team has brought.
 func (c *Control) storage(ctx context.Context, team lateen.TeamID) (int64, error) {
 	c.quota.mu.Lock()
 	used, known := c.quota.used[team]
+	version, quiet := c.quota.version, c.quota.holding == 0
 	c.quota.mu.Unlock()
 	if known {
 		return used, nil
@@ -27,27 +32,67 @@ func (c *Control) storage(ctx context.Context, team lateen.TeamID) (int64, error
 	}
 	c.quota.mu.Lock()
 	defer c.quota.mu.Unlock()
-	c.quota.used[team] = used
+	if quiet && version == c.quota.version { // nothing was noted meanwhile, which used may have or not
+		c.quota.used[team] = used
+	}
 	return used, nil
 }
 
-// left is how many bytes of content a team may still bring; it is at most most.
-func (c *Control) left(ctx context.Context, team lateen.TeamID, most int64) (int64, error) {
+// expect takes room for content that a team is about to bring, until hold notes the
+// content or forgo gives the room back. Errors: [lateen.ErrTeamStorage], also for
+// no content where the team has brought more than it may.
+func (c *Control) expect(ctx context.Context, team lateen.TeamID, size int64) error {
 	if c.TeamBytes <= 0 {
-		return most, nil
+		return nil
 	}
 	used, err := c.storage(ctx, team)
-	return max(0, min(most, c.TeamBytes-used)), err
-}
-
-// hold notes content that a team has brought.
-func (c *Control) hold(ctx context.Context, team lateen.TeamID, blobs ...lateen.Blob) error {
-	added, err := c.Store.PutHoldings(ctx, team, blobs, c.now())
 	if err != nil {
 		return err
 	}
 	c.quota.mu.Lock()
 	defer c.quota.mu.Unlock()
+	if now, known := c.quota.used[team]; known {
+		used = now
+	}
+	if used+c.quota.coming[team]+size > c.TeamBytes {
+		return c.errStorage()
+	}
+	c.quota.coming[team] += size
+	return nil
+}
+
+// forgo gives back the room of content that does not come.
+func (c *Control) forgo(team lateen.TeamID, size int64) {
+	c.quota.mu.Lock()
+	defer c.quota.mu.Unlock()
+	c.forgoLocked(team, size)
+}
+
+func (c *Control) forgoLocked(team lateen.TeamID, size int64) {
+	if c.TeamBytes <= 0 {
+		return
+	}
+	if c.quota.coming[team] -= size; c.quota.coming[team] == 0 {
+		delete(c.quota.coming, team)
+	}
+}
+
+// hold notes content that a team has brought, in place of the room that was expected
+// to be taken, which it gives back in any case.
+func (c *Control) hold(ctx context.Context, team lateen.TeamID, expected int64, blobs ...lateen.Blob) error {
+	c.quota.mu.Lock()
+	c.quota.holding++
+	c.quota.version++
+	c.quota.mu.Unlock()
+	added, err := c.Store.PutHoldings(ctx, team, blobs, c.now())
+	c.quota.mu.Lock()
+	defer c.quota.mu.Unlock()
+	c.quota.holding--
+	c.forgoLocked(team, expected)
+	if err != nil {
+		delete(c.quota.used, team) // the store may have it none the less
+		return err
+	}
 	if _, known := c.quota.used[team]; known {
 		c.quota.used[team] += added
 	}
@@ -78,6 +123,7 @@ func (c *Control) sweepHoldings(ctx context.Context, m *marks, before lateen.Mil
 	c.quota.mu.Lock()
 	defer c.quota.mu.Unlock()
 	clear(c.quota.used)
+	c.quota.version++
 	return err
 }
 
@@ -88,10 +134,10 @@ func (c *Control) errStorage() error {
 // unpacked collects what the assembly of a deployment brings, and ends it where
 // that is more than its team may bring.
 type unpacked struct {
-	mu    sync.Mutex // guards below
-	seen  map[lateen.Digest]bool
-	blobs []lateen.Blob
-	left  int64
+	mu       sync.Mutex // guards below
+	seen     map[lateen.Digest]bool
+	blobs    []lateen.Blob
+	expected int64
 }
 
 // add notes content. Where all of it would be too much, what the team has
@@ -104,20 +150,23 @@ func (u *unpacked) add(ctx context.Context, c *Control, team lateen.TeamID, blob
 	}
 	u.seen[blob.Digest] = true
 	u.blobs = append(u.blobs, blob)
-	if u.left -= blob.Size; u.left >= 0 {
+	err := c.expect(ctx, team, blob.Size)
+	if err == nil {
+		u.expected += blob.Size
 		return nil
 	}
-	err := c.hold(ctx, team, u.blobs...)
-	if err != nil {
+	if !errors.Is(err, lateen.ErrTeamStorage) {
 		return err
 	}
-	u.blobs = nil
-	used, err := c.storage(ctx, team)
-	if err != nil {
+	if err := u.hold(ctx, c, team); err != nil {
 		return err
 	}
-	if u.left = c.TeamBytes - used; u.left < 0 {
-		return c.errStorage()
-	}
-	return nil
+	return c.expect(ctx, team, 0)
+}
+
+// hold notes in the store what was collected.
+func (u *unpacked) hold(ctx context.Context, c *Control, team lateen.TeamID) error {
+	blobs, expected := u.blobs, u.expected
+	u.blobs, u.expected = nil, 0
+	return c.hold(ctx, team, expected, blobs...)
 }

@@ -26,38 +26,54 @@ func (c *Control) Upload(ctx context.Context, name lateen.SHA1, size int64, body
 	case size > c.MaxFile:
 		return lateen.ErrTooLarge.With("the file has %d bytes; %d are allowed", size, c.MaxFile)
 	}
-	most, err := c.uploadable(ctx, p.Team, name)
+	room, err := c.roomFor(ctx, p.Team, name, size)
 	if err != nil {
 		return err
 	}
-	if size > most {
-		return c.errStorage()
-	}
-	blob, err := c.Artifacts.Put(ctx, &verifier{body: body, hash: sha1.New(), name: name, size: size, max: most}, "") //nolint:gosec // see the import
-	if errors.Is(err, lateen.ErrTooLarge) && most < c.MaxFile {
-		return c.errStorage()
-	}
+	blob, err := c.Artifacts.Put(ctx, &verifier{body: body, hash: sha1.New(), name: name, size: size, max: c.MaxFile, take: room.take}, "") //nolint:gosec // see the import
 	if err != nil {
+		c.forgo(p.Team, room.taken)
 		return err
 	}
-	if err := c.hold(ctx, p.Team, blob); err != nil {
+	if err := c.hold(ctx, p.Team, room.taken, blob); err != nil {
 		return err
 	}
 	return c.Store.PutUpload(ctx, store.Upload{Team: p.Team, SHA1: name, Digest: blob.Digest, Size: blob.Size, CreatedAt: c.now()})
 }
 
-// uploadable is how many bytes a file of a name may have that a team uploads: one
-// that it has uploaded already adds nothing to its storage.
-func (c *Control) uploadable(ctx context.Context, team lateen.TeamID, name lateen.SHA1) (int64, error) {
-	most, err := c.left(ctx, team, c.MaxFile)
-	if err != nil || most == c.MaxFile {
-		return most, err
+// room is what one upload takes of its team's storage.
+type room struct {
+	taken int64
+	take  func(read int64) error // called with the bytes of the file so far; nil: it has all room it needs
+}
+
+// roomFor takes the room for a file of a name and a size, or, where the size is
+// negative, has it taken as the file comes. One that the team has uploaded already
+// takes none.
+func (c *Control) roomFor(ctx context.Context, team lateen.TeamID, name lateen.SHA1, size int64) (*room, error) {
+	r := &room{}
+	if c.TeamBytes <= 0 {
+		return r, nil
 	}
 	there, err := c.Store.FindUploads(ctx, team, []lateen.SHA1{name})
-	if len(there) > 0 {
-		most = c.MaxFile
+	if err != nil || len(there) > 0 {
+		return r, err
 	}
-	return most, err
+	grow := func(to int64) error {
+		if to <= r.taken {
+			return nil
+		}
+		if err := c.expect(ctx, team, to-r.taken); err != nil {
+			return err
+		}
+		r.taken = to
+		return nil
+	}
+	if size < 0 {
+		r.take = grow
+		return r, nil
+	}
+	return r, grow(size)
 }
 
 // verifier passes a body on and ends in an error, instead of io.EOF, unless
@@ -68,6 +84,7 @@ type verifier struct {
 	name lateen.SHA1
 	size int64 // negative: unknown
 	max  int64
+	take func(read int64) error // room for what was read; nil: there is enough
 	read int64
 }
 
@@ -76,9 +93,16 @@ func (v *verifier) Read(b []byte) (int, error) {
 	n, err := v.body.Read(b)
 	v.hash.Write(b[:n])
 	v.read += int64(n)
+	if v.take != nil && v.read <= v.max {
+		if err := v.take(v.read); err != nil {
+			return n, err
+		}
+	}
 	switch {
 	case v.read > v.max:
 		return n, lateen.ErrTooLarge.With("the file is larger than the %d bytes allowed", v.max)
+	case v.size >= 0 && v.read > v.size:
+		return n, lateen.ErrUploadTruncated.With("the body has more than the %d bytes that it was announced with", v.size)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return n, lateen.ErrUploadTruncated.Because(err)
 	case !errors.Is(err, io.EOF):
