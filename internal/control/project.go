@@ -112,9 +112,9 @@ func mayWeigh(p lateen.Principal, before, after int) error {
 
 // refresh has all sites of a project follow its settings.
 func (c *Control) refresh(ctx context.Context, project *lateen.Project) error {
-	deployments, err := c.Store.ListDeployments(ctx, store.DeploymentFilter{Project: project.ID})
-	for _, d := range deployments {
-		c.Traffic.Refresh(d.ID)
+	deployments, err := c.Store.ListDeploymentIDs(ctx, project.ID)
+	for _, id := range deployments {
+		c.Traffic.Refresh(id)
 	}
 	return err
 }
@@ -208,7 +208,7 @@ func (c *Control) Crons(ctx context.Context, project *lateen.Project) ([]lateen.
 }
 
 // Environments lists the custom environments of a project: those a variable
-// or a recent deployment names.
+// or a deployment names.
 func (c *Control) Environments(ctx context.Context, idOrName string) ([]string, error) {
 	project, err := c.Project(ctx, idOrName)
 	if err != nil {
@@ -218,16 +218,12 @@ func (c *Control) Environments(ctx context.Context, idOrName string) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	deployments, err := c.Store.ListDeployments(ctx, store.DeploymentFilter{Project: project.ID, Limit: 500})
+	named, err := c.Store.ListTargets(ctx, project.ID)
 	if err != nil {
 		return nil, err
 	}
-	var named []string
 	for _, v := range vars {
 		named = append(named, v.Target...)
-	}
-	for _, d := range deployments {
-		named = append(named, d.Target)
 	}
 	return customOf(named), nil
 }

@@ -2,6 +2,8 @@ package control_test
 
 import (
 	"context"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lateen-dev/lateen"
@@ -165,5 +167,31 @@ func TestEnvironmentsAreThoseNamed(t *testing.T) {
 	got, err := c.Environments(c.ctx, "shop")
 	if err != nil || len(got) != 2 || got[0] != "qa" || got[1] != "staging" {
 		t.Errorf("the environments are %v, %v", got, err)
+	}
+}
+
+// A deployment has up to 64 KiB of metadata and a project any number of deployments:
+// a call that is about all of them reads no more of each than it needs.
+func TestCallsAboutAllDeploymentsOfAProjectReadNoneWhole(t *testing.T) {
+	c := newTester(t)
+	for _, target := range []string{"production", "staging", "staging"} {
+		c.accept("page", target)
+	}
+	var reads atomic.Int64
+	c.Store.Trace(func(query string, _ []any) {
+		if strings.Contains(query, "FROM deployments") && strings.Contains(query, "meta") {
+			reads.Add(1)
+		}
+	})
+	environments, err := c.Environments(c.ctx, "shop")
+	if err != nil || len(environments) != 1 || environments[0] != "staging" {
+		t.Errorf("the environments are %v, %v", environments, err)
+	}
+	change := func(p *lateen.Project) error { p.StartHeader = lateen.StartHeaderAlways; return nil }
+	if _, err := c.UpdateProject(c.ctx, "shop", change); err != nil || len(c.Traffic.Refreshed()) != 3 {
+		t.Errorf("refreshed were %v, %v", c.Traffic.Refreshed(), err)
+	}
+	if n := reads.Load(); n > 0 {
+		t.Errorf("deployments were read whole %d times", n)
 	}
 }

@@ -36,6 +36,20 @@ func (q *Queries) ListUnsettled(ctx context.Context, after lateen.DeploymentID, 
 		WHERE state = 'READY' AND aliased_at = 0 AND id > ? ORDER BY id LIMIT ?`, after, limit)
 }
 
+// ListDeploymentIDs returns the ids of all deployments of a project.
+func (q *Queries) ListDeploymentIDs(ctx context.Context, project lateen.ProjectID) ([]lateen.DeploymentID, error) {
+	return list(ctx, q, scanText[lateen.DeploymentID], `SELECT id FROM deployments WHERE project_id = ? ORDER BY created_at, id`, project)
+}
+
+// ListTargets returns the environments of the deployments of a project, each once.
+func (q *Queries) ListTargets(ctx context.Context, project lateen.ProjectID) ([]string, error) {
+	return list(ctx, q, scanText[string], // from one to the next in the index, of which DISTINCT goes through every row
+		`WITH RECURSIVE found(target) AS (
+			SELECT MIN(target) FROM deployments WHERE project_id = ?
+			UNION ALL SELECT (SELECT MIN(target) FROM deployments WHERE project_id = ? AND target > found.target) FROM found WHERE target IS NOT NULL
+		) SELECT target FROM found WHERE target IS NOT NULL`, project, project)
+}
+
 // ListDeploymentHosts returns the own hosts of up to limit deployments of a
 // project, newest first, whatever their states are.
 func (q *Queries) ListDeploymentHosts(ctx context.Context, project lateen.ProjectID, limit int) ([]Host, error) {

@@ -118,9 +118,13 @@ func testHostsAndRoots(t *testing.T, s *store.Store) {
 			d.Manifest = "manifest"
 		}
 		check(t, s.CreateDeployment(ctx, d))
+		is(t, []string{lateen.Preview})(s.ListTargets(ctx, project))
 		_, err := s.PutAlias(ctx, &lateen.Alias{ID: lateen.AliasID(id), Host: string(id) + ".alias", Project: project, Team: team, Deployment: id})
 		check(t, err)
 	}
+	is(t, []lateen.DeploymentID{"dpl_1", "dpl_2", "dpl_3"})(s.ListDeploymentIDs(ctx, project))
+	is(t, lateen.Millis(1))(s.LastCreated(ctx, project))
+	is(t, lateen.Millis(0))(s.LastCreated(ctx, "prj_none"))
 	hosts, err := s.ListHosts(ctx)
 	check(t, err)
 	got := map[string]lateen.DeploymentID{}

@@ -108,6 +108,8 @@ func calls() []planned {
 		{"UpdateEnv", func(c c, q q) error { return q.UpdateEnv(c, env) }, ""},
 		{"DeleteEnv", func(c c, q q) error { return q.DeleteEnv(c, project, "env_1") }, ""},
 		{"CreateDeployment", func(c c, q q) error { return q.CreateDeployment(c, d) }, ""},
+		{"ListDeploymentIDs", func(c c, q q) error { return ignore(q.ListDeploymentIDs(c, project)) }, ""},
+		{"ListTargets", func(c c, q q) error { return ignore(q.ListTargets(c, project)) }, ""},
 		{"LastCreated", func(c c, q q) error { return ignore(q.LastCreated(c, project)) }, ""},
 		{"UpdateDeployment", func(c c, q q) error { return q.UpdateDeployment(c, d) }, ""},
 		{"GetDeployment", func(c c, q q) error { return ignore(q.GetDeployment(c, "dpl_1")) }, ""},
