@@ -126,16 +126,52 @@ func (c *Control) RemoveAlias(ctx context.Context, idOrHost string) (*lateen.Ali
 		if alias, err = findAlias(ctx, q, p, idOrHost); err != nil {
 			return err
 		}
-		moved[alias.Host] = ""
-		if err := c.record(ctx, q, p, lateen.ActionAliasRemove, alias.Project, alias.Host); err != nil {
+		if err := c.removeAlias(ctx, q, p, alias, moved); err != nil {
 			return err
 		}
-		return q.DeleteAlias(ctx, alias.ID)
+		return c.dropBelow(ctx, q, p, alias.Project, []string{alias.Host}, moved)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return alias, nil
+}
+
+func (c *Control) removeAlias(ctx context.Context, q *store.Queries, p lateen.Principal, alias *lateen.Alias, moved routes) error {
+	moved[alias.Host] = ""
+	return errors.Join(
+		c.record(ctx, q, p, lateen.ActionAliasRemove, alias.Project, alias.Host),
+		q.DeleteAlias(ctx, alias.ID))
+}
+
+// dropBelow removes the aliases below those of some hosts under the platform's
+// domain that a project has no more: another project may be given the hosts.
+func (c *Control) dropBelow(ctx context.Context, q *store.Queries, p lateen.Principal, project lateen.ProjectID, hosts []string, moved routes) error {
+	lost := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool {
+		label, generated := strings.CutSuffix(host, "."+c.Domain)
+		return !generated || strings.Contains(label, ".")
+	})
+	if len(lost) == 0 {
+		return nil
+	}
+	aliases, err := q.ListAliases(ctx, store.AliasFilter{Project: project})
+	if err != nil {
+		return err
+	}
+	has := make(map[string]bool, len(aliases))
+	for _, alias := range aliases {
+		has[alias.Host] = true
+	}
+	for _, alias := range aliases {
+		below := func(host string) bool { return !has[host] && strings.HasSuffix(alias.Host, "."+host) }
+		if !slices.ContainsFunc(lost, below) {
+			continue
+		}
+		if err := c.removeAlias(ctx, q, p, alias, moved); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // AliasHosts returns the hosts that lead to a deployment besides its own, the
@@ -263,7 +299,7 @@ func laterThan(a, b *lateen.Deployment) bool { return a.Serial > b.Serial }
 
 // renameHosts moves production from the hosts of a project's old name to
 // those of its new one.
-func (c *Control) renameHosts(ctx context.Context, q *store.Queries, before, after *lateen.Project, moved routes) error {
+func (c *Control) renameHosts(ctx context.Context, q *store.Queries, p lateen.Principal, before, after *lateen.Project, moved routes) error {
 	if after.Production == "" {
 		return nil
 	}
@@ -292,5 +328,8 @@ func (c *Control) renameHosts(ctx context.Context, q *store.Queries, before, aft
 		}
 		moved[host] = ""
 	}
-	return c.takeProduction(ctx, q, after, team, production, moved)
+	if err := c.takeProduction(ctx, q, after, team, production, moved); err != nil {
+		return err
+	}
+	return c.dropBelow(ctx, q, p, after.ID, old, moved)
 }

@@ -253,8 +253,10 @@ func (c *Control) DeleteDeployment(ctx context.Context, idOrHost string, safe bo
 				WithHint("point it elsewhere first, or delete without --safe")
 		}
 		moved[d.Host] = ""
+		lost := []string{d.Host}
 		for _, a := range aliases {
 			moved[a.Host] = ""
+			lost = append(lost, a.Host)
 		}
 		if err := errors.Join(
 			c.letGo(ctx, q, d), q.NoteDeployment(ctx, d.ID, c.now()),
@@ -262,7 +264,10 @@ func (c *Control) DeleteDeployment(ctx context.Context, idOrHost string, safe bo
 		); err != nil {
 			return err
 		}
-		return q.DeleteDeployment(ctx, d.ID)
+		if err := q.DeleteDeployment(ctx, d.ID); err != nil {
+			return err
+		}
+		return c.dropBelow(ctx, q, p, d.Project, lost, moved)
 	})
 	if err != nil {
 		return nil, err

@@ -178,10 +178,34 @@ func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project late
 		return "", lateen.ErrAliasReserved.With("%s belongs to the platform", host)
 	}
 	label, generated := strings.CutSuffix(host, "."+c.Domain)
-	if !generated || strings.Contains(label, ".") {
+	if !generated {
 		return host, nil
 	}
+	if i := strings.LastIndexByte(label, '.'); i >= 0 {
+		return host, c.checkBelow(ctx, q, project, host, c.host(label[i+1:]))
+	}
 	return host, c.checkGenerated(ctx, q, project, label)
+}
+
+// checkBelow refuses a host below another one under the platform's domain that the
+// project does not have: browsers send it cookies of that one.
+func (c *Control) checkBelow(ctx context.Context, q *store.Queries, project lateen.ProjectID, host, base string) error {
+	alias, err := q.GetAlias(ctx, base)
+	if err == nil && alias.Project == project {
+		return nil
+	}
+	if err != nil && !errors.Is(err, lateen.ErrAliasNotFound) {
+		return err
+	}
+	d, err := q.GetDeploymentByHost(ctx, base)
+	if err == nil && d.Project == project {
+		return nil
+	}
+	if err != nil && !errors.Is(err, lateen.ErrDeploymentNotFound) {
+		return err
+	}
+	return lateen.ErrAliasReserved.With("%s is below %s, which the project does not have", host, base).
+		WithHint("point %s at a deployment of the project first, or choose a domain of your own", base)
 }
 
 // checkGenerated refuses a label that the platform gives out itself: one that

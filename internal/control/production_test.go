@@ -288,7 +288,8 @@ func TestAliasesRefuseWhatIsNotTheirs(t *testing.T) {
 		string(make([]byte, 300)):     lateen.ErrAliasInvalid,
 		"shop.localhost":              nil,
 		"shop-team.localhost":         nil,
-		"a.b.localhost":               nil,
+		"a.b.localhost":               lateen.ErrAliasReserved,
+		"a.shop.localhost":            nil,
 		"xn--xample-9ua.com":          nil,
 		"www.shop.example.co.uk":      nil,
 		"something-teams.localhost":   nil,
@@ -345,4 +346,39 @@ func TestAHostThatEndsInSeveralSlugsBelongsToTheTeamWithTheLongest(t *testing.T)
 	theirs := &tester{Platform: c.Platform, t: t, ctx: eve}
 	theirs.deploy("one", "", project("shop-red"))
 	theirs.leads("shop-red-rivals.localhost", nil)
+}
+
+// A browser sends the cookies of a host that name it as their Domain to every host
+// below it (RFC 6265, section 5.1.3), so who has a host under the platform's domain
+// has what is below it, and nobody keeps that who gives the host up.
+func TestAHostBelowAProjectsHostIsThatProjects(t *testing.T) {
+	c := start(t)
+	shop := c.deploy("one", "production")
+	eve := &tester{Platform: c.Platform, t: t, ctx: c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))}
+	rival := eve.deploy("rival", "production", project("rival"))
+	for _, host := range []string{"a.shop.localhost", "a.b.shop.localhost", "a.nobody.localhost", "a.api.localhost", "a." + shop.Host} {
+		_, _, err := c.SetAlias(eve.ctx, string(rival.ID), host)
+		wants(t, err, lateen.ErrAliasReserved)
+	}
+	for name, lose := range map[string]func(d *lateen.Deployment) error{
+		"renamed": func(*lateen.Deployment) error {
+			_, err := c.UpdateProject(eve.ctx, "renamed", func(p *lateen.Project) error { p.Name = "renamed-since"; return nil })
+			return err
+		},
+		"removed": func(*lateen.Deployment) error { _, err := c.RemoveAlias(eve.ctx, "removed.localhost"); return err },
+		"deleted": func(d *lateen.Deployment) error {
+			_, err := c.DeleteDeployment(eve.ctx, string(d.ID), false)
+			return err
+		},
+	} {
+		d, other := eve.deploy("one", "production", project(name)), eve.deploy("two", "preview", project(name))
+		if _, _, err := c.SetAlias(eve.ctx, string(other.ID), "a."+name+".localhost"); err != nil {
+			t.Fatal(err)
+		}
+		eve.leads("a."+name+".localhost", other)
+		if err := lose(d); err != nil {
+			t.Fatal(err)
+		}
+		eve.leads("a."+name+".localhost", nil)
+	}
 }

@@ -90,7 +90,7 @@ func (c *Control) UpdateProject(ctx context.Context, idOrName string, change fun
 		if err := c.record(ctx, q, p, lateen.ActionProjectUpdate, project.ID, before.Name); err != nil || project.Name == before.Name {
 			return err
 		}
-		return c.renameHosts(ctx, q, before, project, moved)
+		return c.renameHosts(ctx, q, p, before, project, moved)
 	})
 	if err != nil {
 		return nil, err
