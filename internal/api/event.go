@@ -212,6 +212,12 @@ func (l *lineWriter) sendEmpty() error {
 // no longer make the request.
 func (a *API) following(r *http.Request) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(r.Context())
+	select {
+	case <-a.Stopping: // at once, so that nothing is begun
+		cancel()
+		return ctx, cancel
+	default:
+	}
 	go func() {
 		defer cancel()
 		again := time.NewTicker(a.KeepAlive)
