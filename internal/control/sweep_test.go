@@ -206,3 +206,40 @@ func TestTrafficForgetsDeletedDeploymentsAfterARestart(t *testing.T) {
 		t.Errorf("the traffic forgot %v, want %s", got, d.ID)
 	}
 }
+
+// The uploads of a team that is removed go with it, and their content is of no use
+// then, also where a sweep has seen that it was.
+func TestTheContentOfARemovedTeamIsSwept(t *testing.T) {
+	var at clock
+	c := newTester(t, func(o *control.Options) { o.Now = at.now })
+	if _, err := c.CreateTeam(c.ctx, "brief", ""); err != nil {
+		t.Fatal(err)
+	}
+	eve := c.As(t, c.Member(t, "eve", "brief", lateen.Owner))
+	upload := func() {
+		t.Helper()
+		if err := c.Upload(eve, sha("brief content"), -1, strings.NewReader("brief content")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep := func(after time.Duration) {
+		t.Helper()
+		at.forward(after)
+		if _, err := c.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	upload()
+	sweep(time.Hour)
+	sweep(22 * time.Hour)
+	upload()
+	sweep(3 * time.Hour) // it is wanted by an upload of three hours ago
+	if _, err := c.DeleteTeam(eve); err != nil {
+		t.Fatal(err)
+	}
+	sweep(25 * time.Hour)
+	sweep(25 * time.Hour)
+	if c.has("brief content") {
+		t.Error("the content is still there")
+	}
+}

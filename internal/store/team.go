@@ -61,10 +61,18 @@ func (q *Queries) RenameTeam(ctx context.Context, id lateen.TeamID, name string)
 	return q.exec(ctx, meaning{missing: lateen.ErrTeamNotFound}, `UPDATE teams SET name = ? WHERE id = ?`, name, id)
 }
 
-// DeleteTeam removes a team with its members and invitations. Errors:
-// [lateen.ErrTeamNotFound], [lateen.ErrTeamNotEmpty] if it has projects.
+// DeleteTeam removes a team with its members, invitations and uploads, whose content
+// becomes a candidate at once. Errors: [lateen.ErrTeamNotFound],
+// [lateen.ErrTeamNotEmpty] if it has projects.
 func (q *Queries) DeleteTeam(ctx context.Context, id lateen.TeamID) error {
-	return q.exec(ctx, meaning{missing: lateen.ErrTeamNotFound, dangling: lateen.ErrTeamNotEmpty}, `DELETE FROM teams WHERE id = ?`, id)
+	return q.write(ctx, func(q *Queries) error {
+		_, err := q.execAny(ctx, meaning{}, `INSERT INTO sweep_candidates (kind, name, noted_at)
+			SELECT '`+SweepContent+`', digest, 0 FROM uploads WHERE team_id = ? ON CONFLICT DO NOTHING`, id)
+		if err != nil {
+			return err
+		}
+		return q.exec(ctx, meaning{missing: lateen.ErrTeamNotFound, dangling: lateen.ErrTeamNotEmpty}, `DELETE FROM teams WHERE id = ?`, id)
+	})
 }
 
 const selectTeam = `SELECT id, slug, name, created_at FROM teams`
