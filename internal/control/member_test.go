@@ -37,3 +37,15 @@ func TestInvitationsEndWithTheRightToInvite(t *testing.T) {
 		}
 	}
 }
+
+// Each team has a share of the storage, the uploads and the assemblies
+// (docs/how-to/tenants.md): who could make teams would have as many shares.
+func TestAnOwnerOfALaterTeamMakesNoShares(t *testing.T) {
+	c := newTester(t)
+	eve := c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))
+	_, err := c.CreateTeam(eve, "rivals-2", "")
+	wants(t, err, lateen.ErrRoleTooLow)
+	if _, err := c.CreateTeam(c.ctx, "friends", ""); err != nil {
+		t.Error(err)
+	}
+}

@@ -179,8 +179,10 @@ func (c *Control) Team(ctx context.Context, idOrSlug string) (*Membership, error
 	return &Membership{Team: *team, Role: role}, nil
 }
 
-// CreateTeam makes a team with the caller as its owner. The name is the slug where
-// it is "". Errors: [lateen.ErrTeamInvalid], [lateen.ErrTeamTaken].
+// CreateTeam makes a team with the caller as its owner, who is an owner of the
+// platform's first team as well: each team has a share of what the platform has. The
+// name is the slug where it is "". Errors: [lateen.ErrTeamInvalid],
+// [lateen.ErrTeamTaken], [lateen.ErrRoleTooLow].
 func (c *Control) CreateTeam(ctx context.Context, slug, name string) (*Membership, error) {
 	p, err := act(ctx, lateen.TeamCreate)
 	if err != nil {
@@ -192,6 +194,17 @@ func (c *Control) CreateTeam(ctx context.Context, slug, name string) (*Membershi
 	}
 	p.Team = team.ID
 	err = c.Store.Update(ctx, func(q *store.Queries) error {
+		first, err := q.FirstTeam(ctx)
+		if err != nil {
+			return err
+		}
+		member, err := q.GetMember(ctx, first.ID, p.User)
+		if err != nil && !errors.Is(err, lateen.ErrTeamNotFound) {
+			return err
+		}
+		if member.Role != lateen.Owner {
+			return lateen.ErrRoleTooLow.With("owners of the platform's first team create teams").WithHint("ask one of them for another team")
+		}
 		return errors.Join(
 			q.CreateTeam(ctx, &team),
 			q.PutMember(ctx, lateen.Member{Team: team.ID, User: p.User, Role: lateen.Owner}),
