@@ -243,6 +243,7 @@ func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 // damaged on disk.
 func TestADamagedArchiveIsReplaced(t *testing.T) {
 	r := newRig(t)
+	r.o.LoadTimeout = 3 * time.Minute // it compiles the module, which takes the race detector long
 	module := lateen.Function{Runtime: wasi.Runtime, Handler: "program.wasm", Tree: modulesTree(t, r)}
 	spec := lateen.FunctionSpec{Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Deployment: "dpl_1", Name: "/module", Function: module}
 	if err := r.Prepare(t.Context(), spec); err != nil {
