@@ -12,7 +12,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
-	"github.com/lateen-dev/lateen/internal/rounds"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // Use is what a response is good for.
@@ -86,8 +86,8 @@ type flights struct {
 	mu      sync.Mutex // guards below
 	byKey   map[Key]*Flight
 	byID    map[string]*Flight     // those of byKey that have a name
-	all     *rounds.Shares[string] // of byKey, by tenant
-	waiting *rounds.Shares[string] // of requests that wait, by tenant
+	all     *share.Shares[string] // of byKey, by tenant
+	waiting *share.Shares[string] // of requests that wait, by tenant
 	failed  map[Key]time.Time      // when a refresh may be tried again
 }
 
@@ -99,7 +99,7 @@ func newFlights(o *Options) *flights {
 		jobs: make(chan func(context.Context)), stopped: make(chan struct{}),
 		making: newPlaces(o.MaxMaking), refresh: newPlaces(o.MaxRefresh), retry: o.Retry,
 		byKey: map[Key]*Flight{}, byID: map[string]*Flight{}, failed: map[Key]time.Time{},
-		all: rounds.NewShares[string](o.MaxWaiting), waiting: rounds.NewShares[string](o.MaxWaiting),
+		all: share.New[string](int64(o.MaxWaiting)), waiting: share.New[string](int64(o.MaxWaiting)),
 	}
 }
 
@@ -220,7 +220,7 @@ func (c *Cache) join(key Key, how Making, waits bool, since time.Time) (f *Fligh
 	if !since.IsZero() && c.bornSince(s, key, since) {
 		return nil, false, nil
 	}
-	if !fs.all.Take(key.Tenant) {
+	if !fs.all.Take(1, key.Tenant) {
 		return nil, false, ErrBusy
 	}
 	create := func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) }
@@ -310,7 +310,7 @@ func (fs *flights) settled(f *Flight, kept bool) {
 	defer fs.mu.Unlock()
 	delete(fs.byKey, f.key)
 	delete(fs.byID, f.how.ID)
-	fs.all.Give(f.key.Tenant)
+	fs.all.Give(1, f.key.Tenant)
 	if kept {
 		delete(fs.failed, f.key)
 		return
@@ -421,14 +421,14 @@ func (f *Flight) Wait(ctx context.Context) (*Entry, error) {
 func (fs *flights) wait(tenant string) bool {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	return fs.waiting.Take(tenant)
+	return fs.waiting.Take(1, tenant)
 }
 
 // waited takes note of the end of a wait.
 func (fs *flights) waited(tenant string) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	fs.waiting.Give(tenant)
+	fs.waiting.Give(1, tenant)
 }
 
 // fly makes the entry.

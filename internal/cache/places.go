@@ -4,17 +4,18 @@ import (
 	"sync"
 
 	"github.com/lateen-dev/lateen/internal/rounds"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // places bound the makings that run at once. Tenants divide them by
-// [rounds.Shares]; a scope has a quarter of them at most. Those that find none
+// [share.Shares]; a scope has a quarter of them at most. Those that find none
 // wait, first come, first served within their scope, in the order of
 // [rounds.Turns] between tenants.
 type places struct {
 	perScope int
 
 	mu     sync.Mutex // guards below
-	shares *rounds.Shares[string]
+	shares *share.Shares[string]
 	turns  rounds.Turns[string]
 	asked  uint64              // how often a place was asked for
 	held   map[string]int      // by scope
@@ -23,7 +24,7 @@ type places struct {
 
 func newPlaces(n int) *places {
 	return &places{
-		perScope: max(1, n/4), shares: rounds.NewShares[string](n), held: map[string]int{}, queues: map[string][]*place{},
+		perScope: max(1, n/4), shares: share.New[string](int64(n)), held: map[string]int{}, queues: map[string][]*place{},
 	}
 }
 
@@ -64,7 +65,7 @@ func (ps *places) try(tenant, scope string) *place {
 
 // grantLocked gives p its place, and reports whether there is one.
 func (ps *places) grantLocked(p *place) bool {
-	if ps.held[p.scope] >= ps.perScope || !ps.shares.Take(p.tenant) {
+	if ps.held[p.scope] >= ps.perScope || !ps.shares.Take(1, p.tenant) {
 		return false
 	}
 	ps.held[p.scope]++
@@ -82,7 +83,7 @@ func (p *place) leave() {
 	case p.gone:
 		return
 	case p.has:
-		ps.shares.Give(p.tenant)
+		ps.shares.Give(1, p.tenant)
 		if ps.held[p.scope]--; ps.held[p.scope] == 0 {
 			delete(ps.held, p.scope)
 		}
