@@ -33,7 +33,8 @@ func (c *Control) sweepEvery(ctx context.Context, period time.Duration) {
 		swept, err := c.Sweep(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			c.Log.WarnContext(ctx, "sweeping artefacts failed", "err", err)
+			c.Log.WarnContext(ctx, "sweeping artefacts failed: no storage is freed until it succeeds", "err", err,
+				"hint", "`lateen doctor --scrub` names the deployments whose content is missing or damaged: deploy or delete them")
 		case swept.Files > 0:
 			c.Log.InfoContext(ctx, "artefacts swept", "files", swept.Files, "bytes", swept.Bytes)
 		}
