@@ -82,6 +82,23 @@ func TestWhatAnOriginIsTold(t *testing.T) {
 	}
 }
 
+// An encoded slash separates nothing (RFC 3986 §2.2), also beside a character
+// that a path may not have as it is (§3.3).
+func TestAnOriginIsAskedForEncodedSlashesAsTheyAre(t *testing.T) {
+	seen := ""
+	s, _ := externalStage(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.RequestURI })
+	s.open()
+	for _, path := range []string{"%7C%2Fx", "%7B%2Fx", "%C3%A9%2Fx", "%20%2Fx", "%5E%2Fx"} {
+		resp, _ := s.get("/out/" + path)
+		is(t, resp, 200, "")
+		if want := "/in/" + path + "?added=1"; seen != want {
+			t.Errorf("the origin was asked for %s, want %s", seen, want)
+		}
+	}
+	resp, _ := s.get("/out/%7C%2F..%2F..%2Fx")
+	is(t, resp, 404, "NOT_FOUND")
+}
+
 func TestOriginsThatFailAreToBlame(t *testing.T) {
 	t.Parallel()
 	s, origin := externalStage(t, func(w http.ResponseWriter, r *http.Request) {

@@ -130,6 +130,50 @@ func TestWhatAMiddlewareChanges(t *testing.T) {
 	}
 }
 
+// A middleware that compares paths itself guards what the platform would serve
+// for them: percent-encoding a character that needs none makes no other path
+// (RFC 3986 §6.2.2.2), and "/%61dmin" is served as "/admin" is.
+func TestNoSpellingOfAPathIsAWayAroundAMiddleware(t *testing.T) {
+	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.RequestURI, "/fn") || strings.HasPrefix(r.RequestURI, "/@user") {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		next(w, r)
+	})
+	s.function("/@user", lateen.Function{})
+	s.file("/fn.txt", "text/plain", "guarded")
+	s.open()
+	for _, path := range []string{
+		"/fn", "/%66n", "/f%6E", "/f%6e", "/%66%6e?a=%66", "/./fn", "/x/.%2e/../%66n", "/%2e/%66n",
+		"/@user", "/%40user", "/%40%75ser", "/fn.txt", "/fn%2Etxt", "/%66n.txt",
+	} {
+		if resp, body := s.get(path); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: got %d %q, want the middleware's 401", path, resp.StatusCode, body)
+		}
+	}
+	// What would be another path stays one.
+	resp, _ := s.get("/other%2F%66n")
+	is(t, resp, 404, "NOT_FOUND")
+}
+
+// A path with a character that it may not have as it is (RFC 3986 §3.3) keeps
+// its encoded slashes: they separate nothing (§2.2).
+func TestAMiddlewareAndTheFunctionSeeEncodedSlashes(t *testing.T) {
+	saw := ""
+	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
+		saw = r.RequestURI
+		next(w, r)
+	})
+	s.manifest.Routes = append(s.manifest.Routes, lateen.Route{Src: "/guarded/.*", Dest: "/fn", Check: true})
+	s.open()
+	resp, _ := s.get("/guarded/..%2F%7C%7B")
+	is(t, resp, 200, "")
+	if fn := resp.Header.Get("Saw-Uri"); saw != "/guarded/..%2F%7C%7B" || fn != saw {
+		t.Errorf("the middleware saw %s, the function %s", saw, fn)
+	}
+}
+
 func TestAMiddlewareAnswersItself(t *testing.T) {
 	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/moved" {

@@ -77,6 +77,7 @@ var semanticsRows = []semantics{
 	{name: "double slashes lead to the guard", source: "platform.md 1.2", send: "POST //guarded//x HTTP/1.1\nHOST\nContent-Length: 0\n\n", status: 403},
 	{name: "a backslash is no separator", source: "RFC 3986 §2", send: "GET /any/a\\..\\b HTTP/1.1\nHOST\n\n", sees: []string{"GET /any/a%5C..%5Cb HTTP/1.1"}},
 	{name: "an encoded slash is no separator", source: "RFC 3986 §2.2", send: "GET /any/a%2Fb HTTP/1.1\nHOST\n\n", sees: []string{"GET /any/a%2Fb HTTP/1.1"}},
+	{name: "an encoded slash beside what is no part of a path", source: "RFC 3986 §2.2 and §3.3", send: "GET /any/%7C%2F..%2F..%2Fguarded%2Fx HTTP/1.1\nHOST\n\n", sees: []string{"GET /any/%7C%2F..%2F..%2Fguarded%2Fx HTTP/1.1"}},
 	{name: "an encoded NUL", source: "RFC 3986 §2.1", send: "GET /any/%00 HTTP/1.1\nHOST\n\n", sees: []string{"GET /any/%00 HTTP/1.1"}},
 	{name: "an encoded percent sign", source: "RFC 3986 §2.4", send: "GET /any/%252e%252e/x HTTP/1.1\nHOST\n\n", sees: []string{"GET /any/%252e%252e/x HTTP/1.1"}},
 	{name: "a broken escape", source: "RFC 3986 §2.1", send: "GET /any/%zz HTTP/1.1\nHOST\n\n", status: 400, ends: true},

@@ -40,9 +40,11 @@ func (w *walk) decide(kind Kind) bool {
 	if w.Status == 0 {
 		w.Status = w.status
 	}
-	w.Path, w.Query, w.RequestHeader = w.path, w.query, w.header
-	if kind == External && w.query != "" {
-		w.Target += "?" + w.query
+	w.Path, w.Query, w.RequestHeader = urlPath(w.path), w.query, w.header
+	if kind == External {
+		if w.Target = urlPath(w.Target); w.query != "" {
+			w.Target += "?" + w.query
+		}
 	}
 	for _, f := range w.fields {
 		into := &w.Header

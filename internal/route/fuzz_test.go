@@ -143,7 +143,7 @@ func FuzzConfined(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, value := range []string{"x", "a/x", "../private/x", "..", ".", "..%2fprivate", "%2e%2e/x", "%252e%252e/x", `..\private`, "100%", "evil.example/", "@evil.example/", ":80@evil.example", "/../x", "a?b#c", "\x00", "\xff", "//evil.example", "%2E./x", ".\t./x", "..;/x"} {
+	for _, value := range []string{"x", "a/x", "../private/x", "..", ".", "..%2fprivate", "%2e%2e/x", "%252e%252e/x", `..\private`, "100%", "evil.example/", "@evil.example/", ":80@evil.example", "/../x", "a?b#c", "\x00", "\xff", "//evil.example", "%2E./x", ".\t./x", "..;/x", "|/../../private/x", "|%2f..%2f..%2fprivate"} {
 		for _, path := range []string{"/query/in/", "/cookie/in2/a", "/header/out/b", "/query/out2/.", "/query/host/", "/query/bare/", "/header/path/", "/in/", "/in2", "/out/", "/bare"} {
 			f.Add(path, value)
 		}

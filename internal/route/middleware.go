@@ -77,7 +77,7 @@ func (w *walk) runMiddleware(ctx context.Context, output string) (*MiddlewareRes
 		return nil, errors.New("there is nothing to run middleware with")
 	}
 	req := *w.req
-	req.Path, req.RawQuery, req.Header = w.path, w.ownQuery, w.header
+	req.Path, req.RawQuery, req.Header = urlPath(newSubject(w.path).encoded), w.ownQuery, w.header
 	return w.run(ctx, output, &req)
 }
 

@@ -112,6 +112,12 @@ func encodePath(p string) string {
 	})
 }
 
+// urlPath is [encodePath] and '|' (RFC 3986 §3.3). A reader that has to mend a path
+// decodes the whole of it: of "/a%2F..%2Fb|" net/url makes "/a/../b%7C".
+func urlPath(p string) string {
+	return escape(encodePath(p), charset{hi: 1 << ('|' - 64)})
+}
+
 // encodeSegment is [encodePath] for text that must not end the path either.
 func encodeSegment(text string) string {
 	return escape(encodePath(text), charset{lo: 1<<'?' | 1<<'#'})

@@ -27,7 +27,10 @@ type Request struct {
 
 // RunMiddleware invokes the middleware whose output is at path output with req
 // as it is at that point: headers an earlier middleware overrode are overridden,
-// path and query are those of the client unless a middleware rewrote them.
+// path and query are those of the client unless a middleware rewrote them. The
+// path is in the form that routes and outputs are looked for with, whatever
+// spelling the client chose: a middleware that compares paths itself sees
+// "/admin" for "/%61dmin", as the rest of the routing does.
 //
 // An error of type [lateen.Error] gives the decision its reason, any other is
 // middleware_invocation_failed; both end the request with a 500.
