@@ -67,6 +67,7 @@ var problems = map[string]problem{
 	"middleware_invocation_timeout":       {status: 504, code: "MIDDLEWARE_INVOCATION_TIMEOUT", blame: blameCode, title: "The site's middleware took too long", next: "If the site is yours: make it answer sooner."},
 	"infinite_loop_detected":              {status: 508, code: "INFINITE_LOOP_DETECTED", blame: blameCode, title: "This site asks itself in a circle", next: "If the site is yours: look for functions that call themselves, and for rewrites that lead back to themselves."},
 	"route_pattern_timeout":               {status: 500, code: "ROUTE_PATTERN_TIMEOUT", blame: blameCode, title: "The site's routes took too long", next: "If the site is yours: simplify the pattern of the route that matches this path."},
+	"route_text_too_long":                 {status: 500, code: "ROUTE_TEXT_TOO_LONG", blame: blameCode, title: "The site's routes make too much of this address", next: "If the site is yours: look for rewrites, headers and transforms that repeat a parameter."},
 
 	"router_external_target_error":   {status: 502, code: "ROUTER_EXTERNAL_TARGET_ERROR", blame: blameOrigin, title: "The server behind this page cannot be reached", next: "Try again in a while."},
 	"router_external_target_timeout": {status: 504, code: "ROUTER_EXTERNAL_TARGET_ERROR", blame: blameOrigin, title: "The server behind this page took too long", next: "Try again in a while."},

@@ -41,7 +41,7 @@ func TestEveryErrorHasAPage(t *testing.T) {
 	}
 	for reason, want := range map[string]int{
 		route.ReasonNotFound: 404, route.ReasonInfiniteLoop: 508, route.ReasonMiddlewareFailed: 500, route.ReasonRouteTimeout: 500,
-		route.ReasonDenied: 403,
+		route.ReasonDenied: 403, route.ReasonRouteTooLong: 500,
 	} {
 		if p := problemFor(&route.Decision{Reason: reason}); p.status != want || p.reason != reason {
 			t.Errorf("%s: %+v", reason, p)

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,13 +20,18 @@ func (w *walk) serve(out output) bool {
 	rules := w.router.table[hit]
 	for i := range rules {
 		if ok, err := w.matchesRule(&rules[i]); err != nil {
-			return w.tooSlow(err)
+			return w.tooMuch(err)
 		} else if ok {
 			w.setFields(&rules[i], hit, before)
-			w.transform(&rules[i])
+			if err := w.transform(&rules[i]); err != nil {
+				return w.tooMuch(err)
+			}
 		}
 	}
 	if out.kind == Prerender {
+		if !w.room.take(w.matches.size()) {
+			return w.tooMuch(errTooLong)
+		}
 		w.RouteMatches = w.matches.String()
 		if !w.ownPath {
 			w.path = encodePath(w.MatchedPath)
@@ -63,7 +69,7 @@ func (w *walk) decide(kind Kind) bool {
 			(*into)[f.key] = f.values
 		}
 	}
-	w.transforms = w.respond
+	w.transforms, w.left = w.respond, w.room
 	return true
 }
 
@@ -81,9 +87,13 @@ func (w *walk) mitigate(action string) bool {
 	return w.fail(http.StatusForbidden, ReasonDenied)
 }
 
-// tooSlow decides for a request on whose path a pattern took too long.
-func (w *walk) tooSlow(err error) bool {
+// tooMuch decides for a request on whose path a pattern took too long, or of
+// which routes make too much.
+func (w *walk) tooMuch(err error) bool {
 	w.Cause, w.Status, w.Reason = err, http.StatusInternalServerError, ReasonRouteTimeout
+	if errors.Is(err, errTooLong) {
+		w.Reason, w.fields, w.respond = ReasonRouteTooLong, nil, nil
+	}
 	w.Output, w.MatchedPath = "", ""
 	return w.decide(Error)
 }
@@ -100,14 +110,16 @@ func (w *walk) fail(status int, reason string) bool {
 		}
 		ok, err := w.matchesRule(rl)
 		if err != nil {
-			return w.tooSlow(err)
+			return w.tooMuch(err)
 		}
 		if !ok {
 			continue
 		}
 		saved := w.state
 		w.setFields(rl, failure, len(w.fields))
-		w.transform(rl)
+		if err := w.transform(rl); err != nil {
+			return w.tooMuch(err)
+		}
 		if rl.rewrites {
 			if w.follow(rl) {
 				return true

@@ -32,6 +32,7 @@ const (
 	ReasonMiddlewareFailed = "middleware_invocation_failed" // 500
 	ReasonRouteStatus      = "route_status"                 // a route asked for this status
 	ReasonRouteTimeout     = "route_pattern_timeout"        // 500: a pattern took too long on this path
+	ReasonRouteTooLong     = "route_text_too_long"          // 500: routes make too much of this request
 	ReasonDenied           = "forbidden"                    // 403: a route's mitigate refused the request
 )
 
@@ -92,6 +93,7 @@ type Decision struct {
 	Cause error
 
 	transforms []change // of the response, see Merge
+	left       room     // for what they write
 }
 
 // adds reports whether a response has the values of a field by everything that
@@ -108,7 +110,8 @@ func added(key string, values, more []string) []string {
 
 // Merge completes h, the header of the output's own response: Header is added
 // where h has nothing, Important replaces, Set-Cookie and Vary always add; last come the
-// response transforms of the last route that had transforms. Defaults of the
+// response transforms of the last route that had transforms, as long as there is
+// room for what they write. Defaults of the
 // platform (cache-control of a file, say) are to be added after.
 func (d *Decision) Merge(h http.Header) {
 	for key, values := range d.Header {
@@ -123,7 +126,8 @@ func (d *Decision) Merge(h http.Header) {
 			h[key] = values
 		}
 	}
+	left := d.left
 	for i := range d.transforms {
-		d.transforms[i].header(h)
+		d.transforms[i].header(h, &left)
 	}
 }

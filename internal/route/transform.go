@@ -108,16 +108,20 @@ func (c *change) picks(key string) bool {
 	return meets(strings.ToLower(key), c.pick)
 }
 
-// header applies the change to h.
-func (c *change) header(h http.Header) {
+// header applies the change to h. It is false where there is no room for what
+// that writes; then a part of it is done.
+func (c *change) header(h http.Header, left *room) bool {
 	adds := c.op != "delete"
 	if adds && (len(c.args) == 0 || slices.ContainsFunc(c.args, unusualField)) {
-		return
+		return true
 	}
 	found := false
 	for key := range h {
 		if !c.picks(key) {
 			continue
+		}
+		if adds && found && !left.take(c.argBytes()) { // the first is in the room that its route took
+			return false
 		}
 		found = true
 		switch {
@@ -134,6 +138,7 @@ func (c *change) header(h http.Header) {
 	if adds && !found && c.pick == nil && plainName(c.key) {
 		h[textproto.CanonicalMIMEHeaderKey(c.key)] = c.args
 	}
+	return true
 }
 
 // deleteValues drops the values equal to one of args from the lists in h[key].

@@ -28,6 +28,7 @@ type walk struct {
 	hops     int           // rewrites so far
 	ran      []string      // the middleware that ran, by output
 	spent    time.Duration // of a processor's time, in costly patterns
+	room     room          // for what templates and transforms write
 	err      error         // of the context: there is no decision
 
 	values     values
@@ -83,6 +84,7 @@ func newWalk(r *Router, req *Request, run RunMiddleware) *walk {
 	w := &walk{router: r, req: req, run: run, ownQuery: req.RawQuery}
 	w.path = rooted(req.Path)
 	w.at, w.query, w.header, w.fields = newSubject(w.path), req.RawQuery, req.Header, w.fieldBuf[:0]
+	w.room = maxWritten
 	w.values = values{groups: w.groupBuf[:0], captures: w.captureBuf[:0], env: req.Env}
 	if len(r.wildcards) > 0 {
 		w.values.wildcard = r.wildcards[w.hostname()]
@@ -119,7 +121,7 @@ func (w *walk) scan(ctx context.Context, at phase) (last *rule, decided bool) {
 	for i := range rules {
 		rl := &rules[i]
 		if ok, err := w.matchesRule(rl); err != nil {
-			return nil, w.tooSlow(err)
+			return nil, w.tooMuch(err)
 		} else if !ok {
 			continue
 		}
@@ -164,7 +166,13 @@ func (w *walk) matchesRule(rl *rule) (bool, error) {
 	if !ok && err == nil && again {
 		ok, err = w.match(rl.src, w.at.decoded, w.at.ascii, into)
 	}
-	return ok && rl.confined(&w.values), err
+	if !ok || err != nil {
+		return false, err
+	}
+	if !w.room.take(rl.writes(&w.values)) {
+		return false, errTooLong
+	}
+	return rl.confined(&w.values), nil
 }
 
 // confined reports whether the values that a match captured stay where the
@@ -223,7 +231,9 @@ func (w *walk) apply(ctx context.Context, rl *rule, at phase, before int) (ends,
 			return true, w.redirect(rl.status, to)
 		}
 	}
-	w.transform(rl)
+	if err := w.transform(rl); err != nil {
+		return true, w.tooMuch(err)
+	}
 	if rl.rewrites {
 		if w.hops++; w.hops > maxHops {
 			return true, w.fail(http.StatusLoopDetected, ReasonInfiniteLoop)
@@ -363,10 +373,10 @@ func (w *walk) location(rl *rule) string {
 }
 
 // transform makes the transforms of rl on the request, and notes those on the
-// response.
-func (w *walk) transform(rl *rule) {
+// response. The error is [errTooLong].
+func (w *walk) transform(rl *rule) error {
 	if len(rl.transforms) == 0 {
-		return
+		return nil
 	}
 	w.respond = nil
 	for i := range rl.transforms {
@@ -376,8 +386,13 @@ func (w *walk) transform(rl *rule) {
 			w.respond = append(w.respond, c)
 		case "request.headers":
 			w.header = cloneHeader(w.header)
-			c.header(w.header)
+			if !c.header(w.header, &w.room) {
+				return errTooLong
+			}
 		case "request.query":
+			if !w.room.take(c.queryWrites(w.query)) {
+				return errTooLong
+			}
 			w.query = c.query(w.query)
 		case "request.path":
 			if p, ok := c.path(); ok {
@@ -385,6 +400,7 @@ func (w *walk) transform(rl *rule) {
 			}
 		}
 	}
+	return nil
 }
 
 func cloneHeader(h http.Header) http.Header {
