@@ -70,10 +70,7 @@ func platformOnly(name string) bool {
 func cleanRequest(h http.Header) http.Header {
 	out := h
 	drop := func(name string) {
-		if _, there := out[name]; !there {
-			return
-		}
-		if len(out) == len(h) {
+		if _, there := out[name]; there && len(out) == len(h) {
 			out = maps.Clone(h)
 		}
 		delete(out, name)
