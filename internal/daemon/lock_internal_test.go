@@ -57,3 +57,27 @@ func TestALockOfALivingHolderIsRefused(t *testing.T) {
 		t.Errorf("it is %v, %v", h, err)
 	}
 }
+
+func TestALockIsFreeOnceItsHolderClosesIt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	h, err := lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inherited, err := unix.FcntlInt(h.f.Fd(), unix.F_DUPFD_CLOEXEC, 0) // as a child has it until it executes its program
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited) //nolint:errcheck // nothing was written
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := lock(dir)
+	if err != nil {
+		t.Fatalf("this process, which freed the directory, is refused: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}

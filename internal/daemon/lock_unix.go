@@ -99,8 +99,11 @@ func (h *held) say(text string) {
 	_ = h.write(fmt.Sprintf("%s: %s", time.Now().Format(time.RFC3339Nano), text))
 }
 
-// Close frees the data directory.
-func (h *held) Close() error { return h.f.Close() }
+// Close frees the data directory, also where a process that is just being started
+// still has the descriptor.
+func (h *held) Close() error {
+	return errors.Join(unix.Flock(int(h.f.Fd()), unix.LOCK_UN), h.f.Close()) //nolint:gosec // a descriptor fits an int
+}
 
 // holder is what a lock says.
 type holder struct{ pid, began, said string }
