@@ -98,6 +98,7 @@ func TestTheStorageOfATeamIsBounded(t *testing.T) {
 	if err := upload(eve, full, 900); err != nil {
 		t.Errorf("another team: %v", err)
 	}
+	time.Sleep(5 * time.Millisecond) // uploads have their time in milliseconds
 	if _, err := c.Sweep(c.ctx); err != nil {
 		t.Fatal(err)
 	}
