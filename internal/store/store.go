@@ -142,8 +142,22 @@ func (q *Queries) write(ctx context.Context, fn func(q *Queries) error) error {
 	}
 }
 
+// settleWithin is how long a transaction may go on once its caller has left.
+const settleWithin = 10 * time.Second
+
+// transact runs fn in a transaction. A caller that leaves ends the statement that
+// is under way and no later one begins, but a commit goes on: whether it was made
+// would be unknown otherwise.
 func (q *Queries) transact(ctx context.Context, fn func(q *Queries) error) error {
-	tx, err := q.db.Write.BeginTx(ctx, q.db.TxOptions)
+	conn, err := q.db.Write.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer conn.Close()
+	staying, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(settleWithin, end) })()
+	tx, err := conn.BeginTx(staying, q.db.TxOptions)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
@@ -154,6 +168,9 @@ func (q *Queries) transact(ctx context.Context, fn func(q *Queries) error) error
 	}
 	if inner.failed != nil {
 		return inner.failed
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit transaction: %w", err)
