@@ -85,10 +85,10 @@ type flights struct {
 
 	mu      sync.Mutex // guards below
 	byKey   map[Key]*Flight
-	byID    map[string]*Flight     // those of byKey that have a name
+	byID    map[string]*Flight    // those of byKey that have a name
 	all     *share.Shares[string] // of byKey, by tenant
 	waiting *share.Shares[string] // of requests that wait, by tenant
-	failed  map[Key]time.Time      // when a refresh may be tried again
+	failed  map[Key]time.Time     // when a refresh may be tried again
 }
 
 // maxFailed bounds how many failed refreshes are remembered.

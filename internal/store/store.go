@@ -153,7 +153,7 @@ func (q *Queries) transact(ctx context.Context, fn func(q *Queries) error) error
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // what it carried has succeeded or failed already
 	staying, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(settleWithin, end) })()
