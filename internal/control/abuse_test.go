@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,7 +76,11 @@ func TestManyDeploymentsOfOneTeamHoldUpNoOther(t *testing.T) {
 // A team may bring 1,000 bytes. What it has brought counts once, whatever names
 // it, and until nothing names it any more; another team has its own.
 func TestTheStorageOfATeamIsBounded(t *testing.T) {
-	c := newTester(t, func(o *control.Options) { o.TeamBytes, o.Grace = 1000, time.Nanosecond })
+	var passed atomic.Int64 // nanoseconds
+	c := newTester(t, func(o *control.Options) {
+		o.TeamBytes, o.Grace = 1000, time.Nanosecond
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+	})
 	upload := func(ctx context.Context, text string, size int64) error {
 		return c.Upload(ctx, sha(text), size, strings.NewReader(text))
 	}
@@ -98,7 +103,7 @@ func TestTheStorageOfATeamIsBounded(t *testing.T) {
 	if err := upload(eve, full, 900); err != nil {
 		t.Errorf("another team: %v", err)
 	}
-	time.Sleep(5 * time.Millisecond) // uploads have their time in milliseconds
+	passed.Store(int64(time.Second))
 	if _, err := c.Sweep(c.ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -63,6 +64,9 @@ type Toolchain struct {
 	options  Options
 	registry registry
 	fetching chan struct{} // holds a token while a package is fetched: one at a time
+
+	mu       sync.Mutex      // guards verified, and is held while a package is read
+	verified map[string]bool // installed packages by directory
 }
 
 // New returns a toolchain; it touches neither disk nor network.
@@ -78,7 +82,7 @@ func New(o Options) (*Toolchain, error) {
 	return &Toolchain{
 		options:  o,
 		registry: registry{base: base, client: client, backoff: cmp.Or(o.Backoff, 500*time.Millisecond)},
-		fetching: make(chan struct{}, 1),
+		fetching: make(chan struct{}, 1), verified: map[string]bool{},
 	}, nil
 }
 
@@ -170,7 +174,8 @@ func (t *Toolchain) install(ctx context.Context, name, versions string, keep fun
 	return t.fetch(ctx, name, release, keep)
 }
 
-// find returns the newest installed version of name that want admits.
+// find returns the newest installed version of name that want admits. Those that
+// are damaged are taken away.
 func (t *Toolchain) find(name string, want versionRange) (dir string, ok bool, err error) {
 	entries, err := os.ReadDir(t.options.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -189,7 +194,17 @@ func (t *Toolchain) find(name string, want versionRange) (dir string, ok bool, e
 	if !ok {
 		return "", false, nil
 	}
-	return t.place(name, newest), true, nil
+	dir = t.place(name, newest)
+	switch ok, err := t.intact(dir); {
+	case err != nil:
+		return "", false, err
+	case ok:
+		return dir, true, nil
+	}
+	if err := t.discard(dir); err != nil {
+		return "", false, err
+	}
+	return t.find(name, want)
 }
 
 // directory is a package's name as one part of a path.
@@ -230,6 +245,9 @@ func (t *Toolchain) fetch(ctx context.Context, name string, r release, keep func
 	unpacked := filepath.Join(work, "package")
 	if err := unpack(ctx, archive, unpacked, keep); err != nil {
 		return "", fmt.Errorf("unpack %s: %w", title, err)
+	}
+	if err := note(unpacked, t.place(name, r.version)); err != nil {
+		return "", err
 	}
 	return t.publish(unpacked, t.place(name, r.version))
 }

@@ -168,6 +168,39 @@ func TestWhatIsInstalledNeedsNoNetwork(t *testing.T) {
 	}
 }
 
+func TestAnInstalledPackageThatIsDamagedIsFetchedAnew(t *testing.T) {
+	registry, server := newNPM(t)
+	registry.publish("pkg", "1.2.3", map[string]string{"package/a/b.js": "hello", "package/c.js": "there"})
+	for name, damage := range map[string]func(dir string) error{
+		"altered":    func(dir string) error { return os.WriteFile(filepath.Join(dir, "a", "b.js"), []byte("jello"), 0o644) },
+		"missing":    func(dir string) error { return os.Remove(filepath.Join(dir, "c.js")) },
+		"added":      func(dir string) error { return os.WriteFile(filepath.Join(dir, "d.js"), nil, 0o644) },
+		"executable": func(dir string) error { return os.Chmod(filepath.Join(dir, "c.js"), 0o755) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			installed, err := open(t, server, dir).Package(t.Context(), "pkg", "1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, err := sum(installed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := damage(installed); err != nil {
+				t.Fatal(err)
+			}
+			again, err := open(t, server, dir).Package(t.Context(), "pkg", "1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if after, err := sum(again); after != before {
+				t.Errorf("the package is %s (%v), want %s", after, err, before)
+			}
+		})
+	}
+}
+
 func TestPackageThatIsNotWhatWasPromisedIsRefused(t *testing.T) {
 	good := pack(t, map[string]string{"package/x": "x"})
 	sum := sha512.Sum512(good)
@@ -257,8 +290,8 @@ func TestTwoProcessesMayFetchTheSamePackage(t *testing.T) {
 	dir := t.TempDir()
 	both(t, open(t, server, dir), open(t, server, dir))
 	entries, _ := os.ReadDir(dir)
-	if len(entries) != 1 {
-		t.Errorf("the directory holds %v, want the package alone", entries)
+	if len(entries) != 2 {
+		t.Errorf("the directory holds %v, want the package and its digest alone", entries)
 	}
 }
 

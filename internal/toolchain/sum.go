@@ -1,0 +1,93 @@
+package toolchain
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/lateen-dev/lateen/internal/atomicfile"
+)
+
+// sumSuffix ends the name of the file with the digest of an installed package,
+// which is beside its directory.
+const sumSuffix = ".sha256"
+
+// sum is the digest of all files of a directory: their paths, whether they can be
+// executed, and their content.
+func sum(dir string) (string, error) {
+	all := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		info, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(all, "%q %03o %d\n", filepath.ToSlash(name), info.Mode().Perm()&0o111, info.Size()) // a hash takes anything
+		_, err = io.Copy(all, file)
+		return err
+	})
+	return hex.EncodeToString(all.Sum(nil)), err
+}
+
+// note keeps the digest of a package that is about to be published as dir.
+func note(unpacked, dir string) error {
+	digest, err := sum(unpacked)
+	if err == nil {
+		err = atomicfile.Write(dir+sumSuffix, []byte(digest+"\n"), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("note the digest of %s: %w", filepath.Base(dir), err)
+	}
+	return nil
+}
+
+// intact reports whether an installed package is what was unpacked. It is read once
+// for each [Toolchain]. One without a digest, of an earlier version, is taken as it is.
+func (t *Toolchain) intact(dir string) (bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.verified[dir] {
+		return true, nil
+	}
+	want, err := os.ReadFile(dir + sumSuffix)
+	if err == nil {
+		var got string
+		if got, err = sum(dir); err == nil && got+"\n" != string(want) {
+			return false, nil
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("verify the installed package %s: %w", filepath.Base(dir), err)
+	}
+	t.verified[dir] = true
+	return true, nil
+}
+
+// discard takes a damaged package away, so that it is fetched anew. Processes that
+// use it keep their files until [Toolchain.sweep] removes them.
+func (t *Toolchain) discard(dir string) error {
+	aside, err := os.MkdirTemp(t.options.Dir, unfinished)
+	if err == nil {
+		err = os.Rename(dir, filepath.Join(aside, "damaged"))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // another process was first
+		return fmt.Errorf("take the damaged package %s away: %w", filepath.Base(dir), err)
+	}
+	return nil
+}
