@@ -13,8 +13,8 @@ const (
 	TokenRead        Permission = "token:read"        // list the own tokens
 	TokenWrite       Permission = "token:write"       // create and revoke own tokens
 	InvitationAccept Permission = "invitation:accept" // join a team by an invitation
-	TeamCreate       Permission = "team:create"
-	TeamWrite        Permission = "team:write" // rename and remove the team
+	TeamCreate       Permission = "team:create"       // of owners of the platform's first team, which control checks
+	TeamWrite        Permission = "team:write"        // rename and remove the team
 	MemberRead       Permission = "member:read"
 	MemberWrite      Permission = "member:write" // invite, change roles, remove
 	AuditRead        Permission = "audit:read"
@@ -65,7 +65,7 @@ var rules = map[Permission]rule{
 	TokenRead:        {"", []Scope{ScopeReadOnly}},
 	TokenWrite:       {"", nil},
 	InvitationAccept: {"", nil},
-	TeamCreate:       {Owner, nil},
+	TeamCreate:       {"", nil},
 	TeamWrite:        {Owner, nil},
 	MemberRead:       {Viewer, []Scope{ScopeReadOnly}},
 	MemberWrite:      {Owner, nil},

@@ -49,3 +49,27 @@ func TestAnOwnerOfALaterTeamMakesNoShares(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The role in the first team decides, whichever team commands act for
+// (docs/how-to/teams.md): a request names the team of `lateen teams switch`.
+func TestAnOwnerOfTheFirstTeamCreatesTeamsWhileActingForAnother(t *testing.T) {
+	c := newTester(t)
+	token := c.Member(t, "ann", "acme", lateen.Viewer)
+	invitation, _, err := c.Invite(c.ctx, "ann@example.com", lateen.Owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Join(c.As(t, token), invitation); err != nil {
+		t.Fatal(err)
+	}
+	acting := c.As(t, token)
+	if p := lateen.PrincipalFrom(acting); p.Role != lateen.Viewer {
+		t.Fatalf("ann acts as %s, want the role in the team that she was in first", p.Role)
+	}
+	if _, err := c.CreateTeam(acting, "friends", ""); err != nil {
+		t.Error(err)
+	}
+	alone := lateen.WithPrincipal(t.Context(), lateen.Principal{User: "usr_alone", Scope: lateen.ScopeFull})
+	_, err = c.CreateTeam(alone, "alone", "")
+	wants(t, err, lateen.ErrRoleTooLow)
+}

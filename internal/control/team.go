@@ -180,8 +180,8 @@ func (c *Control) Team(ctx context.Context, idOrSlug string) (*Membership, error
 }
 
 // CreateTeam makes a team with the caller as its owner, who is an owner of the
-// platform's first team as well: each team has a share of what the platform has. The
-// name is the slug where it is "". Errors: [lateen.ErrTeamInvalid],
+// platform's first team, whichever team the caller acts for: each team has a share of
+// what the platform has. The name is the slug where it is "". Errors: [lateen.ErrTeamInvalid],
 // [lateen.ErrTeamTaken], [lateen.ErrRoleTooLow].
 func (c *Control) CreateTeam(ctx context.Context, slug, name string) (*Membership, error) {
 	p, err := act(ctx, lateen.TeamCreate)
@@ -189,9 +189,6 @@ func (c *Control) CreateTeam(ctx context.Context, slug, name string) (*Membershi
 		return nil, err
 	}
 	team := lateen.Team{ID: lateen.NewID[lateen.TeamID]("team_", c.Now()), Slug: slug, Name: cmp.Or(name, slug), CreatedAt: c.now()}
-	if err := team.Validate(); err != nil {
-		return nil, err
-	}
 	p.Team = team.ID
 	err = c.Store.Update(ctx, func(q *store.Queries) error {
 		first, err := q.FirstTeam(ctx)
@@ -204,6 +201,9 @@ func (c *Control) CreateTeam(ctx context.Context, slug, name string) (*Membershi
 		}
 		if member.Role != lateen.Owner {
 			return lateen.ErrRoleTooLow.With("owners of the platform's first team create teams").WithHint("ask one of them for another team")
+		}
+		if err := team.Validate(); err != nil {
+			return err
 		}
 		return errors.Join(
 			q.CreateTeam(ctx, &team),
