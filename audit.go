@@ -31,6 +31,19 @@ const (
 	ActionAliasRemove      Action = "alias.remove"
 )
 
+// Actions lists every [Action].
+func Actions() []Action {
+	return []Action{
+		ActionTeamCreate, ActionTeamUpdate, ActionTeamDelete,
+		ActionMemberInvite, ActionMemberJoin, ActionMemberUpdate, ActionMemberRemove, ActionInvitationRevoke,
+		ActionTokenCreate, ActionTokenRevoke,
+		ActionProjectCreate, ActionProjectUpdate, ActionProjectDelete,
+		ActionEnvCreate, ActionEnvUpdate, ActionEnvDelete, ActionEnvRead,
+		ActionDeploymentCreate, ActionDeploymentCancel, ActionDeploymentDelete,
+		ActionPromote, ActionRollback, ActionAliasSet, ActionAliasRemove,
+	}
+}
+
 // AuditEvent is one row of the audit log. Rows are appended in the transaction
 // of the change and are never altered; names are kept as they were then. No
 // field holds a secret value.

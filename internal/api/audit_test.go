@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,9 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		case row.Audit == "":
 			t.Errorf("%s changes something and declares no action of the audit log", key)
 			continue
+		}
+		if !slices.Contains(lateen.Actions(), row.Audit) {
+			t.Errorf("%s is audited as %s, which is not in the list of actions", key, row.Audit)
 		}
 		c, known := calls[key]
 		if !known {

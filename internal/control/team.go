@@ -98,7 +98,7 @@ func (c *Control) Authenticate(ctx context.Context, token, team string) (lateen.
 	if row.ExpiresAt != 0 && row.ExpiresAt <= now {
 		return lateen.Principal{}, lateen.ErrTokenInvalid.With("the token has expired")
 	}
-	if now-row.ActiveAt > touchAfter {
+	if now-row.ActiveAt > touchAfter || row.ActiveAt == row.CreatedAt {
 		if err := c.Store.TouchToken(ctx, row.ID, now); err != nil {
 			c.Log.Warn("the use of a token is not noted", "token_id", row.ID, "err", err) // a full disk locks nobody out
 		}

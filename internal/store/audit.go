@@ -9,9 +9,9 @@ import (
 // AuditFilter chooses rows of the audit log of one team; a zero field but Team
 // chooses all.
 type AuditFilter struct {
-	Team     lateen.TeamID // required
-	Projects []lateen.ProjectID
-	Users    []lateen.UserID
+	Team     lateen.TeamID      // required
+	Projects []lateen.ProjectID // ids, or names as they were then
+	Users    []lateen.UserID    // ids of actors, or usernames as they were then
 	Actions  []lateen.Action
 	Since    lateen.Millis // at or after
 	Until    lateen.Millis // at or before
@@ -42,8 +42,8 @@ func (q *Queries) AppendAudit(ctx context.Context, e *lateen.AuditEvent) error {
 func (q *Queries) ListAudit(ctx context.Context, f AuditFilter) ([]lateen.AuditEvent, error) {
 	var w where
 	w.and("team_id = ?", f.Team)
-	among(&w, "project_id", f.Projects)
-	among(&w, "user_id", f.Users)
+	named(&w, "project_id", "project_name", f.Projects)
+	named(&w, "user_id", "username", f.Users)
 	among(&w, "action", f.Actions)
 	if f.Since != 0 {
 		w.and("created_at >= ?", f.Since)
@@ -61,6 +61,21 @@ func (q *Queries) ListAudit(ctx context.Context, f AuditFilter) ([]lateen.AuditE
 		w.args = append(w.args, f.Limit)
 	}
 	return list(ctx, q, scanAudit, query, w.args...)
+}
+
+// named chooses the rows of nouns by id or by name: a row outlives its nouns, whose
+// names lead to no id then.
+func named[T any](w *where, id, name string, values []T) {
+	if len(values) == 0 {
+		return
+	}
+	list := " IN (" + placeholders(len(values)) + ")"
+	w.and("(" + id + list + " OR " + name + list + ")")
+	for range 2 {
+		for _, v := range values {
+			w.args = append(w.args, v)
+		}
+	}
 }
 
 // ExpireAudit removes the rows of the audit log from before a time, which is

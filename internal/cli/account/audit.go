@@ -2,6 +2,9 @@ package account
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,16 +31,18 @@ func Audit(with *command.Session) *cobra.Command {
 		GroupID: command.Look,
 		Short:   "Show the audit log of a team",
 		Long: "Lists the changes of a team, and the times that values of variables were read, newest\n" +
-			"first: when, by which user with which token, from which address. Owners may read it.",
+			"first: when, by which user with which token, from which address. Owners may read it.\n\n" +
+			"The actions are:\n" + actionList() + ".",
 		Example: "lateen audit\nlateen audit --project shop --since 7d\nlateen audit --actor bob --action env.read --json",
 		Args:    command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return s.runAudit(c.Context(), &f)
 		},
 	}
-	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "of the project with this `name` or id")
-	c.Flags().StringVar(&f.actor, "actor", "", "of the user with this `name` or id")
+	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "of the project with this `name` or id, also of one that was removed")
+	c.Flags().StringVar(&f.actor, "actor", "", "of the user with this `name` or id, also of one who is no member any more")
 	c.Flags().StringArrayVar(&f.actions, "action", nil, "of this `action`, as env.read; may be repeated")
+	_ = c.RegisterFlagCompletionFunc("action", cobra.FixedCompletions(words(lateen.Actions()), cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 	c.Flags().StringVar(&f.since, "since", "", "`time` of the oldest row: 30m or 7d ago, or 2026-01-31T08:00:00Z")
 	c.Flags().IntVarP(&f.limit, "limit", "n", 50, "`number` of rows at most")
 	return c
@@ -52,7 +57,7 @@ func (s *session) runAudit(ctx context.Context, f *auditFlags) error {
 		return err
 	}
 	api.Team = string(t.ID)
-	query, err := s.auditQuery(ctx, api, f)
+	query, absent, err := s.auditQuery(ctx, api, f)
 	if err != nil {
 		return err
 	}
@@ -67,6 +72,12 @@ func (s *session) runAudit(ctx context.Context, f *auditFlags) error {
 		if query.Cursor = next; next == "" {
 			break
 		}
+	}
+	if len(rows) == 0 && absent == nil && f.actor != "" {
+		absent = knownActor(ctx, api, f.actor)
+	}
+	if len(rows) == 0 && absent != nil {
+		return absent
 	}
 	if s.Flags.JSON {
 		return s.Term.JSON(map[string]any{"events": rows})
@@ -85,29 +96,66 @@ func (s *session) runAudit(ctx context.Context, f *auditFlags) error {
 	return nil
 }
 
-func (s *session) auditQuery(ctx context.Context, api *client.Client, f *auditFlags) (q client.AuditQuery, err error) {
+// auditQuery is the query of flags. A project that is not there may have rows from
+// when it was: absent is the error where it has none.
+func (s *session) auditQuery(ctx context.Context, api *client.Client, f *auditFlags) (q client.AuditQuery, absent, err error) {
 	if q.Since, err = s.Moment("--since", f.since); err != nil {
-		return q, err
+		return q, nil, err
 	}
 	for _, action := range f.actions {
+		if !slices.Contains(lateen.Actions(), lateen.Action(action)) {
+			return q, nil, command.ErrUsage.With("--action does not take %q", action).WithHint("`lateen audit --help` lists the actions")
+		}
 		q.Actions = append(q.Actions, lateen.Action(action))
 	}
-	if s.Flags.Project != "" {
-		p, err := api.Project(ctx, s.Flags.Project)
-		if err != nil {
-			return q, err
-		}
-		q.Project = p.ID
-	}
-	if f.actor == "" {
-		return q, nil
-	}
 	q.User = lateen.UserID(f.actor)
-	members, _, err := api.Members(ctx, api.Team)
-	for _, m := range members {
-		if m.Username == f.actor {
-			q.User = m.UID
-		}
+	if s.Flags.Project == "" {
+		return q, nil, nil
 	}
-	return q, err
+	p, err := api.Project(ctx, s.Flags.Project)
+	switch {
+	case errors.Is(err, lateen.ErrProjectNotFound):
+		q.Project = lateen.ProjectID(s.Flags.Project)
+		return q, err, nil
+	case err != nil:
+		return q, nil, err
+	}
+	q.Project = p.ID
+	return q, nil, nil
+}
+
+// knownActor is an error where a team has no member of a name or id.
+func knownActor(ctx context.Context, api *client.Client, actor string) error {
+	members, _, err := api.Members(ctx, api.Team)
+	if err != nil || slices.ContainsFunc(members, func(m client.Member) bool { return m.Username == actor || string(m.UID) == actor }) {
+		return err
+	}
+	return lateen.ErrMemberNotFound.With("the team has no member %q, and no row that was asked for has that actor", actor)
+}
+
+func words(actions []lateen.Action) []string {
+	list := make([]string, 0, len(actions))
+	for _, a := range actions {
+		list = append(list, string(a))
+	}
+	return list
+}
+
+// actionList lists the actions, those of one kind of target on a line.
+func actionList() string {
+	var b strings.Builder
+	kind := ""
+	for _, action := range lateen.Actions() {
+		of, _, _ := strings.Cut(string(action), ".")
+		switch kind {
+		case "":
+		case of:
+			b.WriteString(", ")
+		default:
+			b.WriteString(",\n")
+		}
+		kind = of
+		b.WriteString(string(action))
+	}
+	return b.String()
 }

@@ -53,7 +53,7 @@ func newTokenListCommand(s *session) *cobra.Command {
 			rows := make([][]string, 0, len(tokens))
 			for i := range tokens {
 				t := &tokens[i]
-				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), scopeText(t), s.expiry(t), string(t.ID), s.Age(t.CreatedAt), s.Age(t.ActiveAt)})
+				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), scopeText(t), s.expiry(t), string(t.ID), s.Age(t.CreatedAt), s.used(t)})
 			}
 			s.Term.Table([]terminal.Column{
 				{Title: "name"}, {Title: "scope"}, {Title: "expires", Drop: 2}, {Title: "id", Drop: 1}, {Title: "made", Right: true, Drop: 4}, {Title: "used", Right: true, Drop: 3},
@@ -80,6 +80,14 @@ func (s *session) expiry(t *lateen.Token) string {
 		return terminal.Paint(terminal.Bad, "expired")
 	}
 	return t.ExpiresAt.Time().Format(time.DateOnly)
+}
+
+// used is how long ago a token was used. A new token has its making in place of a use.
+func (s *session) used(t *lateen.Token) string {
+	if t.ActiveAt == t.CreatedAt {
+		return "never"
+	}
+	return s.Age(t.ActiveAt)
 }
 
 func newTokenAddCommand(s *session) *cobra.Command {
