@@ -92,7 +92,7 @@ func match(want, got lateen.Digest) error {
 	if got == want {
 		return nil
 	}
-	return lateen.ErrArtifactDamaged.With("artifact %s is damaged: its content has the digest %s", want, got)
+	return lateen.ErrArtifactDamaged.With("artefact %s is damaged: its content has the digest %s", want, got)
 }
 
 // ReadJSON returns the value that [WriteJSON] kept as d. Errors: those of [Read].

@@ -111,6 +111,10 @@ func (v *deployView) finish(d *client.Deployment) {
 		v.Term.Linef("  %s   %s", terminal.Pad(terminal.Paint(terminal.Bold, f[0]), 10, false), terminal.Paint(terminal.Code, f[1]))
 	}
 	v.Term.Linef("")
+	if d.State == lateen.Ready && d.Environment() == lateen.Production && len(d.Alias) == 0 {
+		v.Term.Linef("It does not serve production yet: `lateen promote %s`", d.Host)
+		v.Term.Linef("")
+	}
 }
 
 // urls are where a deployment is served, by what it is there.
@@ -134,7 +138,7 @@ func urlOf(d *client.Deployment, host string) string {
 func (v *deployView) tellUploaded() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if u := v.uploaded; u.TotalFiles > u.Files {
+	if u := v.uploaded; u.Files > 0 && u.TotalFiles > u.Files {
 		v.Term.Linef("%d of %s are uploaded and stay; `lateen deploy` goes on from there.", u.Files, terminal.Count(u.TotalFiles, "file"))
 	}
 }

@@ -158,7 +158,7 @@ func TestReferenceOfTheSettings(t *testing.T) {
 	none := func(string) string { return "" }
 	var b strings.Builder
 	b.WriteString(generated + "# Settings\n\nA flag goes before its variable, that before the default. Sizes have binary units\n" +
-		"(`512KiB`, `2GiB`), durations are as `90s` or `1h30m`.\n\n## The platform: `lateen up`\n\n")
+		"(`512KiB`, `2GiB`), durations are as `90s`, `1h30m` or `30d`.\n\n## The platform: `lateen up`\n\n")
 	table := func(keys []config.Key) {
 		b.WriteString("| flag | variable | default | |\n|---|---|---|---|\n")
 		for _, k := range keys {

@@ -39,7 +39,7 @@ func TestTheDefaultsAreValidAndEverySettingReadsBackWhatItPrints(t *testing.T) {
 }
 
 func TestTheEnvironmentOverridesTheDefaults(t *testing.T) {
-	c, err := config.Load(env("LATEEN_KEEP_ALIVE", "90s", "LATEEN_BODY_LIMIT", "4MiB", "LATEEN_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1", "LATEEN_ALLOW_PRIVATE_ORIGINS", "true", "LATEEN_POOL", "7"))
+	c, err := config.Load(env("LATEEN_KEEP_ALIVE", "90s", "LATEEN_BODY_LIMIT", "4MiB", "LATEEN_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1", "LATEEN_ALLOW_PRIVATE_ORIGINS", "true", "LATEEN_POOL", "7", "LATEEN_AUDIT_AGE", "90d"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,14 +47,14 @@ func TestTheEnvironmentOverridesTheDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, c.TrustedProxies, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
-	if c.KeepAlive != 90*time.Second || c.BodyLimit != 4<<20 || !c.AllowPrivateOrigins || c.Pool != 7 {
-		t.Errorf("read %s, %s, %v, %d", c.KeepAlive, c.BodyLimit, c.AllowPrivateOrigins, c.Pool)
+	if c.KeepAlive != 90*time.Second || c.AuditAge != 90*24*time.Hour || c.BodyLimit != 4<<20 || !c.AllowPrivateOrigins || c.Pool != 7 {
+		t.Errorf("read %s, %s, %s, %v, %d", c.KeepAlive, c.AuditAge, c.BodyLimit, c.AllowPrivateOrigins, c.Pool)
 	}
 }
 
 func TestAMalformedSettingIsNamedWithItsValue(t *testing.T) {
 	for name, value := range map[string]string{
-		"LATEEN_KEEP_ALIVE": "soon", "LATEEN_LOG_AGE": "-1h", "LATEEN_POOL": "-1", "LATEEN_BODY_LIMIT": "9999999999GiB",
+		"LATEEN_KEEP_ALIVE": "soon", "LATEEN_LOG_AGE": "-1d", "LATEEN_AUDIT_AGE": "40000d", "LATEEN_TEAM_STORAGE": "lots", "LATEEN_POOL": "-1", "LATEEN_BODY_LIMIT": "9999999999GiB",
 		"LATEEN_TRUSTED_PROXIES": "everyone", "LATEEN_LOG_LEVEL": "loud", "LATEEN_ALLOW_PRIVATE_ORIGINS": "perhaps",
 	} {
 		_, err := config.Load(env(name, value))

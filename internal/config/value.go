@@ -53,7 +53,6 @@ func (v count) Type() string      { return "number" }
 func (v toggle) String() string   { return strconv.FormatBool(*v.p) }
 func (v toggle) Type() string     { return "bool" }
 func (v toggle) IsBoolFlag() bool { return true }
-func (v duration) String() string { return v.p.String() }
 func (v duration) Type() string   { return "duration" }
 func (v size) String() string     { return v.p.String() }
 func (v size) Set(s string) error { return v.p.UnmarshalText([]byte(s)) }
@@ -61,10 +60,26 @@ func (v size) Type() string       { return "size" }
 func (v portion) Type() string    { return "size|percent" }
 func (v prefixes) Type() string   { return "cidrs" }
 func (v ports) Type() string      { return "ports" }
+
+const day = 24 * time.Hour
+
+// String is whole days where the duration has no other part.
+func (v duration) String() string {
+	if d := *v.p; d > 0 && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	return v.p.String()
+}
+
 func (v duration) Set(s string) error {
 	d, err := time.ParseDuration(s)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 15)
+		d = time.Duration(n) * day //nolint:gosec // 15 bits
+	}
 	if err != nil || d < 0 {
-		return fmt.Errorf("it is a duration of 0 or more: 90s, 5m, 1h30m")
+		return fmt.Errorf("it is a duration of 0 or more: 90s, 5m, 1h30m, 30d")
 	}
 	*v.p = d
 	return nil
@@ -81,9 +96,11 @@ func (v portion) Set(s string) error {
 	digits, percent := strings.CutSuffix(s, "%")
 	if !percent {
 		var b Bytes
-		err := b.UnmarshalText([]byte(s))
+		if err := b.UnmarshalText([]byte(s)); err != nil {
+			return fmt.Errorf("%q is neither a size like 20GiB nor a percentage from 1%% to 100%%", s)
+		}
 		*v.p = Portion{Bytes: b}
-		return err
+		return nil
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n < 1 || n > 100 {

@@ -172,7 +172,7 @@ func (s *scrub) lacking(ctx context.Context, root store.Root) ([]lateen.Digest, 
 			if !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
-			s.damaged[d] = fmt.Sprintf("artifact %s is missing", d)
+			s.damaged[d] = fmt.Sprintf("artefact %s is missing", d)
 		}
 		lacking = append(lacking, d)
 	}
