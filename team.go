@@ -82,9 +82,9 @@ func (t *Token) Validate() error {
 	case !slices.Contains(Scopes(), t.Scope):
 		return ErrTokenSettings.With("%q is not a scope: full, read-only, project, deploy or metrics", t.Scope)
 	case t.Scope == ScopeProject && t.Project == "":
-		return ErrTokenSettings.With("a token with the scope project needs a project")
+		return ErrTokenSettings.With("a token with the scope project needs a project").WithHint("name it with --project")
 	case t.Project != "" && (t.Scope == ScopeFull || t.Scope == ScopeMetrics):
-		return ErrTokenSettings.With("a token with the scope %s cannot be limited to a project", t.Scope)
+		return ErrTokenSettings.With("a token with the scope %s cannot be limited to a project", t.Scope).WithHint("use the scope project, deploy or read-only, or omit --project")
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func newEnvListCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:               "ls [environment]",
 		Short:             "List variables",
-		Long:              "Lists the variables of a project, those of one environment if you name it. Values\nare not shown, with --json neither, except that --values shows those that can be read:\nall but sensitive ones. The audit log keeps that they were read.",
+		Long:              "Lists the variables of a project, those of one environment if you name it. Values\nare not shown, with --json neither, except that --values shows those that your role\nand the scope of the token allow; no role reads sensitive ones. The audit log keeps\nthat they were read.",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: completeTargets,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -83,6 +83,10 @@ func (s *session) listEnv(ctx context.Context, target string, values bool) error
 		rows = append(rows, row)
 	}
 	s.Term.Table(columns, rows)
+	encrypted := slices.DeleteFunc(vars, func(v lateen.EnvVar) bool { return v.Type != lateen.EnvEncrypted })
+	if values && len(encrypted) > 0 && !slices.ContainsFunc(encrypted, func(v lateen.EnvVar) bool { return v.Value != "" }) {
+		s.Term.Warnf("No value of an encrypted variable came: that takes the role developer, and a token of the scope full or project.")
+	}
 	return nil
 }
 

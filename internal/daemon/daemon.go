@@ -307,7 +307,8 @@ func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err 
 	} else {
 		db, err = sqlite.Open(ctx, at.database)
 		if sqlite.Damaged(err) {
-			err = errDatabaseDamaged.With("%s is damaged: %s", at.database, err.Error()).Because(err)
+			err = errDatabaseDamaged.With("%s is damaged: %s", at.database, err.Error()).Because(err).
+				WithHint("restore it from a backup: `rm -f %[1]s-wal %[1]s-shm && cp BACKUP/lateen.db %[1]s`; docs/how-to/backup.md says how to make one", at.database)
 		}
 	}
 	if err == nil {

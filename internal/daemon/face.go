@@ -26,7 +26,7 @@ func withMetrics(calls http.Handler, verbs *control.Control, metrics http.Handle
 		switch err := verbs.MayReadMetrics(r.Context(), token); lateen.CodeOf(err) {
 		case "":
 		case lateen.Forbidden, lateen.NotFound:
-			http.Error(w, "the token may not read metrics: it needs the scope metrics or full, of a member of the platform's first team", http.StatusForbidden)
+			http.Error(w, "the token may not read metrics: it needs the scope metrics, read-only or full, of a member of the platform's first team", http.StatusForbidden)
 			return
 		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="lateen"`)

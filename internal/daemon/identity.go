@@ -32,7 +32,7 @@ var (
 	errArtifactsForeign = &lateen.Error{Code: lateen.Conflict, Reason: "artifacts_of_another_platform", Message: "the database and the artefacts belong to different platforms"}
 	errDatabaseLost     = &lateen.Error{Code: lateen.Conflict, Reason: "database_lost", Message: "the artefacts belong to a platform whose database is not here"}
 	errArtifactsLost    = &lateen.Error{Code: lateen.Conflict, Reason: "artifacts_lost", Message: "the artefacts of this platform are not here"}
-	errDatabaseDamaged  = &lateen.Error{Code: lateen.Conflict, Reason: "database_damaged", Message: "the database is damaged", Hint: "restore it from a backup, as docs/how-to/backup.md says: `cp BACKUP/lateen.db` over it, without the files whose names go on with -wal and -shm"}
+	errDatabaseDamaged  = &lateen.Error{Code: lateen.Conflict, Reason: "database_damaged", Message: "the database is damaged", Hint: "restore it from a backup, as docs/how-to/backup.md says"}
 	errKeyLost          = &lateen.Error{Code: lateen.Conflict, Reason: "key_lost", Message: "the key that sealed values of this platform is not here"}
 )
 
@@ -71,7 +71,7 @@ func readIdentity(at paths, dsn string) (*identity, error) {
 
 func (id *identity) databaseLost() error {
 	return errDatabaseLost.With("%s is new, and %s has the artefacts of a platform", id.database, id.at.artifacts).
-		WithHint("restore the database from a backup, as docs/how-to/backup.md says; for a new platform, `mv %s %s.old`", id.at.artifacts, id.at.artifacts)
+		WithHint("restore the database from a backup, as docs/how-to/backup.md says, or set --database if it is in PostgreSQL; for a new platform, `mv %s %s.old`", id.at.artifacts, id.at.artifacts)
 }
 
 // bind checks the store and the artefacts against each other.

@@ -232,9 +232,9 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 	}{
 		"nothing is changed":               {change: remove(), serves: both},
 		"a version without identities":     {change: unbound, serves: both},
-		"database missing":                 {change: remove("lateen.db"), reason: "database_lost", says: []string{"DIR/lateen.db", "backup.md", "mv DIR/artifacts"}},
+		"database missing":                 {change: remove("lateen.db"), reason: "database_lost", says: []string{"DIR/lateen.db", "backup.md", "mv DIR/artifacts", "--database"}},
 		"database empty":                   {change: empty("lateen.db"), reason: "database_lost", says: []string{"DIR/lateen.db"}},
-		"database damaged":                 {change: noise("lateen.db"), reason: "database_damaged", says: []string{"DIR/lateen.db", "backup.md"}},
+		"database damaged":                 {change: noise("lateen.db"), reason: "database_damaged", says: []string{"cp BACKUP/lateen.db DIR/lateen.db`", "rm -f DIR/lateen.db-wal DIR/lateen.db-shm", "backup.md"}},
 		"database older":                   {change: from(k.older, "lateen.db"), serves: both[:1]},
 		"database of another platform":     {change: from(k.other, "lateen.db"), reason: "artifacts_of_another_platform", says: []string{"DIR/lateen.db", "DIR/artifacts"}},
 		"database and identity missing":    {change: remove("lateen.db", "artifacts/identity"), reason: "database_lost", says: []string{"DIR/lateen.db"}},

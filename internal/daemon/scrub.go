@@ -36,6 +36,9 @@ func platformPaths(c *config.Config) (paths, error) {
 	}
 	_, err = os.Stat(needed)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && c.Database == "" && hasContent(at.artifacts):
+		return at, errNoPlatformHere.With("%s has the artefacts of a platform, and no %s", root, filepath.Base(at.database)).
+			WithHint("say where its database is: `--database postgres://…`, or LATEEN_DATABASE, as `lateen up` has it")
 	case errors.Is(err, fs.ErrNotExist):
 		return at, errNoPlatformHere.With("there is no platform in %s", root)
 	case errors.Is(err, fs.ErrPermission):

@@ -142,6 +142,22 @@ func TestADamagedArtefactThatIsRemovedComesBackWithTheNextDeployment(t *testing.
 	}
 }
 
+// A data directory without lateen.db is that of a platform with PostgreSQL, whose
+// address is in the settings of `lateen up` and may not be in a shell.
+func TestScrubAsksForTheDatabaseOfArtefactsThatHaveNone(t *testing.T) {
+	c := settings(t)
+	d, stop := start(t, c)
+	publish(t, d, "page")
+	stop()
+	if err := os.Remove(filepath.Join(c.Data, "lateen.db")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := daemon.Scrub(t.Context(), c, func(_, _ int64) {})
+	if e, ok := errors.AsType[*lateen.Error](err); !ok || e.Reason != "no_platform_here" || !strings.Contains(e.Hint, "LATEEN_DATABASE") {
+		t.Errorf("the error is %v, its hint does not name the database", err)
+	}
+}
+
 func TestScrubRefusesADirectoryWithoutAPlatform(t *testing.T) {
 	c := settings(t)
 	_, err := daemon.Scrub(t.Context(), c, func(_, _ int64) {})

@@ -146,11 +146,13 @@ func (s *session) memberRemove() *cobra.Command {
 				return err
 			}
 			if strings.HasPrefix(args[0], "inv_") {
-				err = api.RevokeInvitation(c.Context(), string(t.ID), lateen.InvitationID(args[0]))
-			} else {
-				err = api.RemoveMember(c.Context(), string(t.ID), args[0])
+				if err := api.RevokeInvitation(c.Context(), string(t.ID), lateen.InvitationID(args[0])); err != nil {
+					return err
+				}
+				s.Term.Donef("Revoked the invitation %s to %s", terminal.Clean(args[0]), t.Slug)
+				return nil
 			}
-			if err != nil {
+			if err := api.RemoveMember(c.Context(), string(t.ID), args[0]); err != nil {
 				return err
 			}
 			s.Term.Donef("Removed %s from %s", terminal.Clean(args[0]), t.Slug)
