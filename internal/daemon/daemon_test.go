@@ -47,7 +47,12 @@ func settings(t testing.TB) *config.Config {
 // start runs a daemon until the test ends, or stop is called.
 func start(t testing.TB, c *config.Config) (d *daemon.Daemon, stop func()) {
 	t.Helper()
-	d, err := daemon.New(t.Context(), daemon.Options{Config: c})
+	return startWith(t, daemon.Options{Config: c})
+}
+
+func startWith(t testing.TB, o daemon.Options) (d *daemon.Daemon, stop func()) {
+	t.Helper()
+	d, err := daemon.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
