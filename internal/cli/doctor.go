@@ -22,9 +22,10 @@ func newDoctorCommand(s *session) *cobra.Command {
 		Use:     "doctor",
 		GroupID: command.Platform,
 		Short:   "Examine this host",
-		Long: "Tells which walls stand around functions on this host, why the others do not, and\n" +
-			"what else a platform would lack there: a disk, an address, room. It takes the\n" +
-			"settings that `lateen up` would take, as the same user, and changes nothing.\n\n" +
+		Long: "Tells which layers of the sandbox this host permits, why it does not permit the\n" +
+			"others, and what else a platform would lack there: a disk, an address, room. It\n" +
+			"takes the settings that `lateen up` would take, as the same user, and changes\n" +
+			"nothing.\n\n" +
 			"✓ is as it should be. ! works, but functions could take more than their share, or\n" +
 			"something be slow or lost. ✗ is essential; if there is one, the exit code is not 0.\n\n" +
 			"With --scrub the command examines the data instead: it reads every artefact, and\n" +
@@ -62,7 +63,7 @@ func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
 			Fit bool `json:"fit"`
 		}{x, x.Unfit() == 0})
 	} else {
-		s.findings("Walls, which keep functions from …", x.Walls)
+		s.findings("Layers of the sandbox, which keep functions from …", x.Walls)
 		s.findings("This host", x.Host)
 	}
 	if n := x.Unfit(); err == nil && n > 0 {

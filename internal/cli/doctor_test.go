@@ -47,7 +47,7 @@ func TestDoctorTellsWhatStandsAndWhatToDo(t *testing.T) {
 	t.Parallel()
 	code, out, errs, asked := doctor(t, examined(lateen.Unfit), nil, "--listen", "127.0.0.1:1", "--data", "kept")
 	const want = `
-Walls, which keep functions from …
+Layers of the sandbox, which keep functions from …
 
   ✓ a root of its own   seeing others' files
   ! a bound on memory   no permission
@@ -71,7 +71,7 @@ func TestDoctorIsContentWithWhatIsNotEssential(t *testing.T) {
 	if code, _, errs, _ := doctor(t, examined(lateen.Lacking), nil); code != 0 || errs != "" {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
-	boom := errors.New("the walls cannot be tried")
+	boom := errors.New("the sandbox cannot be tried")
 	if code, _, errs, _ := doctor(t, lateen.Examination{}, boom); code != 1 || !strings.Contains(errs, boom.Error()) {
 		t.Errorf("exit code %d, %s", code, errs)
 	}

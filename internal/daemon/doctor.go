@@ -81,7 +81,7 @@ func (d *doctor) examineWalls() ([]lateen.Finding, error) {
 		verdict, detail = lateen.Lacking, "--zygotes=false"
 	}
 	d.find("zygotes", "start functions in a few milliseconds where no process waits for them", verdict, detail,
-		"start Lateen as root, on a host where all walls stand")
+		"start Lateen as root, on a host that permits every layer of the sandbox")
 	return found, s.Close()
 }
 
@@ -103,13 +103,13 @@ func (d *doctor) find(name, purpose string, v lateen.Verdict, detail, remedy str
 // unsandboxed tells of walls that stand, and are not wanted.
 func (d *doctor) unsandboxed() {
 	if d.c.Unsandboxed {
-		d.find("sandbox", "confines functions", lateen.Unfit, "--unsandboxed: functions run without walls, whatever this host permits", "leave --unsandboxed out, unless you trust every function here as yourself")
+		d.find("sandbox", "confines functions", lateen.Unfit, "--unsandboxed: functions run without a sandbox, whatever this host permits", "leave --unsandboxed out, unless you trust every function here as yourself")
 	}
 }
 
 func (d *doctor) kernel() {
 	verdict, detail := judgeKernel()
-	d.find("kernel", "builds the walls", verdict, detail, "run Linux 5.14 or newer")
+	d.find("kernel", "makes the sandboxes", verdict, detail, "run Linux 5.14 or newer")
 }
 
 func (d *doctor) memory() {

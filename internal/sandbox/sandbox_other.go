@@ -26,7 +26,7 @@ type visit struct{}
 func (s *Sandbox) detect() error {
 	why := map[string]string{}
 	for _, name := range []string{"user", "mounts", "processes", "network", "device", "names", "calls", "identity", "privileges"} {
-		why[name] = "Lateen builds walls on Linux only, this is " + runtime.GOOS
+		why[name] = "sandboxes are for Linux only, this is " + runtime.GOOS
 	}
 	s.walls = wallsOf(why, s.groups)
 	return nil

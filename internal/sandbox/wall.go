@@ -21,7 +21,7 @@ type Wall struct {
 // ErrUnwalled says that this host does not permit walls that are needed.
 var ErrUnwalled = &lateen.Error{
 	Code: lateen.Unavailable, Reason: "sandbox_unavailable", Message: "functions cannot be confined on this host",
-	Hint: "`lateen doctor` says why, and what to do; `--unsandboxed` runs functions without walls, which takes trust in every one of them",
+	Hint: "`lateen doctor` says why, and what to do; `--unsandboxed` runs functions without a sandbox, which takes trust in every one of them",
 }
 
 // Walls tells which walls there are, and which of them this host permits.
@@ -40,7 +40,7 @@ func (s *Sandbox) needed() error {
 // Missing says in one sentence what is missing, or "".
 func (s *Sandbox) Missing() string {
 	if s.options.Unwalled {
-		return "functions run without any wall, as was asked for"
+		return "functions run without a sandbox, as was asked for"
 	}
 	var missing []string
 	for _, w := range s.walls {

@@ -445,7 +445,7 @@ func TestNothingIsBuiltWhereThatIsAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if !strings.Contains(s.Missing(), "without any wall") || s.PrivateTmp() || s.Networks() || s.MemoryBound() {
+	if !strings.Contains(s.Missing(), "without a sandbox") || s.PrivateTmp() || s.Networks() || s.MemoryBound() {
 		t.Errorf("it says %q", s.Missing())
 	}
 	if s.Identity() != (os.Geteuid() == 0) {

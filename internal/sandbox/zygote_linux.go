@@ -31,7 +31,7 @@ func (s *Sandbox) Zygotes() error {
 	case !have.Identity:
 		return errors.New("Lateen was not started by root") //nolint:staticcheck // a name
 	default:
-		return errors.New("not all walls stand")
+		return errors.New("layers of the sandbox are missing")
 	}
 }
 

@@ -28,7 +28,7 @@ gone, the pool of blank processes is full, and no process of the platform has do
 turns, round by round. Each application had one start that is not counted, so its files are in the page cache.
 
 Plain node, among them in the same rounds, is the same function, file for file, loaded by a script of ten lines into ` + "`node:http`" + `
-on a unix socket: from the start of the process, which says when it listens, to the first byte. It runs as root behind no walls, has no
+on a unix socket: from the start of the process, which says when it listens, to the first byte. It runs as root without a sandbox, has no
 platform in front of it, and no middleware.
 
 What kind each start was is read from the platform's own record of the request: *blank* took a process that had been booted

@@ -44,7 +44,7 @@ not. What many starts at once do to each other, the chapters below tell. The sma
 WASI command written in Go.
 
 Plain node, among them in the same rounds, is the same function, file for file, loaded by a script of ten lines into ` + "`node:http`" + `
-on a unix socket: from the start of the process to the first byte. It runs behind no walls, has no
+on a unix socket: from the start of the process to the first byte. It runs without a sandbox, has no
 platform in front of it, and no middleware. The Next.js application has middleware on the edge runtime in front of every page, which starts from
 nothing as well: both are in its number.
 

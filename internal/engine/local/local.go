@@ -217,7 +217,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Go(func() { e.keepSpares(ctx) })
 	e.runner(nodeName(newestNode)).blanks.Need()
 	if missing := e.Missing(); missing != "" {
-		e.o.Log.WarnContext(ctx, "walls are missing", "missing", missing)
+		e.o.Log.WarnContext(ctx, "layers of the sandbox are missing", "missing", missing)
 	}
 	<-ctx.Done()
 	background.Wait()

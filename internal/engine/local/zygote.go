@@ -62,7 +62,7 @@ func (e *Engine) openZygotes() {
 	case e.o.NoZygotes:
 		e.zygotes.off = errors.New("it was asked for")
 	case e.o.Unsandboxed:
-		e.zygotes.off = errors.New("functions run without walls")
+		e.zygotes.off = errors.New("functions run without a sandbox")
 	case !guest.Forks():
 		e.zygotes.off = errors.New("there is no object for this architecture")
 	default:
