@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -42,8 +43,8 @@ func (q *Queries) AppendAudit(ctx context.Context, e *lateen.AuditEvent) error {
 func (q *Queries) ListAudit(ctx context.Context, f AuditFilter) ([]lateen.AuditEvent, error) {
 	var w where
 	w.and("team_id = ?", f.Team)
-	named(&w, "project_id", "project_name", f.Projects)
-	named(&w, "user_id", "username", f.Users)
+	named(&w, "project_id", "project_name", "prj_", f.Projects)
+	named(&w, "user_id", "username", "usr_", f.Users)
 	among(&w, "action", f.Actions)
 	if f.Since != 0 {
 		w.and("created_at >= ?", f.Since)
@@ -63,19 +64,26 @@ func (q *Queries) ListAudit(ctx context.Context, f AuditFilter) ([]lateen.AuditE
 	return list(ctx, q, scanAudit, query, w.args...)
 }
 
-// named chooses the rows of nouns by id or by name: a row outlives its nouns, whose
-// names lead to no id then.
-func named[T any](w *where, id, name string, values []T) {
-	if len(values) == 0 {
-		return
-	}
-	list := " IN (" + placeholders(len(values)) + ")"
-	w.and("(" + id + list + " OR " + name + list + ")")
-	for range 2 {
-		for _, v := range values {
-			w.args = append(w.args, v)
+// named chooses the rows of nouns by id, which begins with a prefix, or else by name:
+// a row outlives its nouns, whose names lead to no id then.
+func named[T ~string](w *where, id, name, prefix string, values []T) {
+	var ids, names []T
+	for _, v := range values {
+		if strings.HasPrefix(string(v), prefix) {
+			ids = append(ids, v)
+		} else {
+			names = append(names, v)
 		}
 	}
+	if len(ids) == 0 || len(names) == 0 { // an index serves either, and not both
+		among(w, id, ids)
+		among(w, name, names)
+		return
+	}
+	var either where
+	among(&either, id, ids)
+	among(&either, name, names)
+	w.and("("+strings.Join(either.conditions, " OR ")+")", either.args...)
 }
 
 // ExpireAudit removes the rows of the audit log from before a time, which is

@@ -40,7 +40,7 @@ func testAudit(t *testing.T, s *store.Store) {
 	check(t, s.DeleteToken(ctx, user, "tok_1"))
 	check(t, s.DeleteTeam(ctx, team))
 	is(t, []lateen.AuditEvent{second, first})(rows(store.AuditFilter{}))
-	is(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Projects: []lateen.ProjectID{"other", "site"}, Users: []lateen.UserID{"ada"}}))
+	is(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Projects: []lateen.ProjectID{"other", "site"}, Users: []lateen.UserID{"ada", "usr_gone"}}))
 	is(t, []lateen.AuditEvent{})(rows(store.AuditFilter{Projects: []lateen.ProjectID{"site"}, Users: []lateen.UserID{"usr_gone"}}))
 
 	is(t, int64(1))(s.ExpireAudit(ctx, 6))

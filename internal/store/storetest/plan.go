@@ -42,7 +42,7 @@ func largeTables() []string {
 		`INSERT INTO sweep_candidates (kind, name, noted_at) ` + numbers + `SELECT 'content', 'd' || i, i FROM n`,
 		`INSERT INTO audit_events (id, team_id, created_at, user_id, username, token_id, token_name, project_id, project_name,
 			action, target, client_ip, request_id)
-			` + numbers + `SELECT 'aud_n' || i, 'team_1', i, 'usr_' || (i % 100), '', '', '', 'prj_n' || i, '', 'env.read', '', '', '' FROM n`,
+			` + numbers + `SELECT 'aud_n' || i, 'team_1', i, 'usr_' || (i % 100), 'user-' || (i % 100), '', '', 'prj_n' || i, 'site-' || (i % 100), 'env.read', '', '', '' FROM n`,
 		`ANALYZE`,
 	}
 }
@@ -195,6 +195,8 @@ func accessCalls() []planned {
 		{"ListAudit", audit(store.AuditFilter{}), ""},
 		{"ListAudit", audit(store.AuditFilter{Since: 5, Until: 50, Before: store.AuditCursor{CreatedAt: 40, ID: "aud_n40"}}), ""},
 		{"ListAudit", audit(store.AuditFilter{Projects: []lateen.ProjectID{"prj_n7"}}), ""},
+		{"ListAudit", audit(store.AuditFilter{Projects: []lateen.ProjectID{"site-7"}}), ""},
+		{"ListAudit", audit(store.AuditFilter{Users: []lateen.UserID{"user-7"}}), ""},
 		{"ListAudit", audit(store.AuditFilter{Users: []lateen.UserID{"usr_7"}, Actions: []lateen.Action{lateen.ActionEnvRead}}), ""},
 		{"DeleteTeam", func(c c, q q) error { return q.DeleteTeam(c, "team_2") }, ""},
 	}
