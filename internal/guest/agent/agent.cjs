@@ -11,13 +11,15 @@ const http = require('node:http');
 const process = require('node:process');
 const archive = require('./archive.cjs');
 const control = require('./control.cjs');
-const { Call, NoResponse, run, complain } = require('./call.cjs');
+const calls = require('./call.cjs');
+const { Call, NoResponse, run, complain } = calls;
 const capture = require('./console.cjs');
 const context = require('./context.cjs');
 const decoded = require('./decoded.cjs');
 const delay = require('./delay.cjs');
 const fault = require('./fault.cjs');
 const { load } = require('./handler.cjs');
+const length = require('./length.cjs');
 const hops = require('./hops.cjs');
 const next = require('./next.cjs');
 const template = require('./template.cjs');
@@ -109,10 +111,12 @@ async function activate(spec) {
   if (!spec.template) control.watch(); // a template's next message is for its children
 }
 
+calls.install();
 capture.install();
 context.install();
 decoded.install();
 hops.install();
+length.install();
 next.install();
 fault.install();
 server.listen({ fd: LISTENER });

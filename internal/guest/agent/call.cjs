@@ -19,6 +19,7 @@ const storage = new AsyncLocalStorage();
 const live = new Set();
 const atEnd = []; // functions to tell about calls that end
 const ended = []; // numbers of calls of which the supervisor is still to hear
+const OWNER = Symbol('the call of a request or response');
 const owners = new WeakMap(); // errors that listeners threw → the calls they ran for
 
 // Where IncomingMessage keeps how many of its rawHeaders count.
@@ -155,26 +156,38 @@ function takeInternalHeaders(req) {
 }
 
 /**
- * Has the listeners of an emitter run for a call, whose request or response it
- * is. The HTTP parser and the socket emit from outside of every call.
+ * Has the listeners of a request or a response run for its call. The HTTP parser
+ * and the socket emit from outside of every call. The prototypes have that once:
+ * a method of each object would make every request slower.
  */
 function bind(emitter, call) {
-  const { emit } = emitter;
-  Object.defineProperty(emitter, 'emit', {
-    configurable: true,
-    writable: true,
-    value(...args) {
-      if (current() === call) return emit.apply(this, args);
-      return run(call, () => {
-        try {
-          return emit.apply(this, args);
-        } catch (error) {
-          if (Object(error) === error) owners.set(error, call);
-          throw error;
-        }
-      });
-    },
-  });
+  emitter[OWNER] = call;
+  if (emitter.emit !== emitOfRequest && emitter.emit !== emitOfResponse) emitter.emit = boundEmit(emitter.emit);
+}
+
+function boundEmit(emit) {
+  return function (event) {
+    const call = this[OWNER];
+    if (call === undefined || current() === call || (event !== 'error' && this.listenerCount(event) === 0)) return emit.apply(this, arguments);
+    return run(call, () => {
+      try {
+        return emit.apply(this, arguments);
+      } catch (error) {
+        if (Object(error) === error) owners.set(error, call);
+        throw error;
+      }
+    });
+  };
+}
+
+const emitOfRequest = boundEmit(IncomingMessage.prototype.emit);
+const emitOfResponse = boundEmit(ServerResponse.prototype.emit);
+
+/** Makes the prototypes of requests and responses emit for their calls. */
+function install() {
+  for (const [prototype, value] of [[IncomingMessage.prototype, emitOfRequest], [ServerResponse.prototype, emitOfResponse]]) {
+    Object.defineProperty(prototype, 'emit', { configurable: true, writable: true, value });
+  }
 }
 
 /** The call that an uncaught error belongs to; undefined if that is unknown. */
@@ -206,4 +219,4 @@ function complain(error) {
   console.error(error);
 }
 
-module.exports = { Call, NoResponse, run, current, callOf, live, atEnd, tellEnded, summary, complain };
+module.exports = { install, Call, NoResponse, run, current, callOf, live, atEnd, tellEnded, summary, complain };

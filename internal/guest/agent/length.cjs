@@ -9,21 +9,27 @@ const { ServerResponse } = require('node:http');
 
 const { _send } = ServerResponse.prototype; // takes the pieces of the body of a response, and '' to flush its head
 
+const LENGTH = Symbol('the length of a response');
+
+/** Has the responses that have a Length count their bodies. */
+function install() {
+  Object.defineProperty(ServerResponse.prototype, '_send', {
+    configurable: true,
+    writable: true,
+    value(data, encoding, callback, bytes) {
+      const piece = this[LENGTH] === undefined ? data : this[LENGTH].admit(data, encoding);
+      return piece === data ? _send.call(this, data, encoding, callback, bytes) : _send.call(this, piece, undefined, callback);
+    },
+  });
+}
+
 /** Length counts the body of one response and cuts what exceeds its Content-Length. */
 class Length {
   constructor(res) {
-    const length = this;
     this.res = res;
     this.sent = 0; // bytes of the body
     this.cut = false; // there were more
-    Object.defineProperty(res, '_send', {
-      configurable: true,
-      writable: true,
-      value(data, encoding, callback, bytes) {
-        const piece = length.admit(data, encoding);
-        return piece === data ? _send.call(this, data, encoding, callback, bytes) : _send.call(this, piece, undefined, callback);
-      },
-    });
+    res[LENGTH] = this;
   }
 
   /** Bytes the header declares; undefined where it declares none or there is no body. */
@@ -52,4 +58,4 @@ class Length {
   }
 }
 
-module.exports = { Length };
+module.exports = { install, Length };
