@@ -69,3 +69,32 @@ func TestAListenerOfARequestHasItsContext(t *testing.T) {
 		}
 	}
 }
+
+func TestARequestShowsNothingOfThePlatformToTheCodeThatLogsIt(t *testing.T) {
+	p := newPlatform(t)
+	p.function("/log", node(), `import { inspect } from "node:util";
+export default (req, res) => {
+  const shown = (object) => [...Object.keys(object), ...Object.getOwnPropertySymbols(object).filter((s) => Object.prototype.propertyIsEnumerable.call(object, s)).map(String)];
+  res.end([...shown(req), ...shown(res), inspect(req, { depth: 2 }), inspect(res, { depth: 2 })].join("\n"));
+};
+`)
+	if resp, body := p.get("/log"); resp.StatusCode != http.StatusOK || strings.Contains(body, "Call {") || strings.Contains(body, "Length {") || strings.Contains(body, "the call of") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
+func TestListenersRunThroughAnEmitThatTheCodeReplaces(t *testing.T) {
+	p := newPlatform(t)
+	p.function("/emit", node(), `import { EventEmitter } from "node:events";
+const { emit } = EventEmitter.prototype;
+const seen = new Set(); // as node:domain and tracers do
+EventEmitter.prototype.emit = function (event, ...args) { seen.add(event); return emit.call(this, event, ...args); };
+export default (req, res) => {
+  req.once("probe", () => res.end(String(seen.has("probe"))));
+  req.emit("probe");
+};
+`)
+	if resp, body := p.get("/emit"); resp.StatusCode != http.StatusOK || body != "true" {
+		t.Errorf("%d %q, want what the replaced method has seen", resp.StatusCode, body)
+	}
+}

@@ -4,6 +4,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { Buffer } = require('node:buffer');
+const { EventEmitter } = require('node:events');
 const { IncomingMessage, ServerResponse } = require('node:http');
 const { setTimeout } = require('node:timers');
 const { inspect } = require('node:util');
@@ -157,37 +158,41 @@ function takeInternalHeaders(req) {
 
 /**
  * Has the listeners of a request or a response run for its call. The HTTP parser
- * and the socket emit from outside of every call. The prototypes have that once:
- * a method of each object would make every request slower.
+ * and the socket emit from outside of every call. The prototypes have the method
+ * once: one for each object would make every request slower.
  */
 function bind(emitter, call) {
-  emitter[OWNER] = call;
-  if (emitter.emit !== emitOfRequest && emitter.emit !== emitOfResponse) emitter.emit = boundEmit(emitter.emit);
+  Object.defineProperty(emitter, OWNER, { configurable: true, value: call }); // not shown where user code logs the emitter
+  const { emit } = emitter;
+  if (emit !== emitForOwner) define(emitter, function () { return deliver(this, emit, arguments); });
 }
 
-function boundEmit(emit) {
-  return function (event) {
-    const call = this[OWNER];
-    if (call === undefined || current() === call || (event !== 'error' && this.listenerCount(event) === 0)) return emit.apply(this, arguments);
-    return run(call, () => {
-      try {
-        return emit.apply(this, arguments);
-      } catch (error) {
-        if (Object(error) === error) owners.set(error, call);
-        throw error;
-      }
-    });
-  };
+function emitForOwner() {
+  return deliver(this, EventEmitter.prototype.emit, arguments); // which user code may have replaced
 }
 
-const emitOfRequest = boundEmit(IncomingMessage.prototype.emit);
-const emitOfResponse = boundEmit(ServerResponse.prototype.emit);
+function deliver(emitter, emit, args) {
+  const call = emitter[OWNER];
+  const [event] = args;
+  if (call === undefined || current() === call || (event !== 'error' && emitter.listenerCount(event) === 0)) return emit.apply(emitter, args);
+  return run(call, () => {
+    try {
+      return emit.apply(emitter, args);
+    } catch (error) {
+      if (Object(error) === error) owners.set(error, call);
+      throw error;
+    }
+  });
+}
 
 /** Makes the prototypes of requests and responses emit for their calls. */
 function install() {
-  for (const [prototype, value] of [[IncomingMessage.prototype, emitOfRequest], [ServerResponse.prototype, emitOfResponse]]) {
-    Object.defineProperty(prototype, 'emit', { configurable: true, writable: true, value });
-  }
+  define(IncomingMessage.prototype, emitForOwner);
+  define(ServerResponse.prototype, emitForOwner);
+}
+
+function define(object, emit) {
+  Object.defineProperty(object, 'emit', { configurable: true, writable: true, value: emit });
 }
 
 /** The call that an uncaught error belongs to; undefined if that is unknown. */

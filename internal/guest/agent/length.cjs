@@ -29,7 +29,7 @@ class Length {
     this.res = res;
     this.sent = 0; // bytes of the body
     this.cut = false; // there were more
-    res[LENGTH] = this;
+    Object.defineProperty(res, LENGTH, { configurable: true, value: this }); // not shown where user code logs the response
   }
 
   /** Bytes the header declares; undefined where it declares none or there is no body. */
