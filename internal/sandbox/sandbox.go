@@ -26,19 +26,13 @@ import (
 )
 
 // Mount makes a file or directory of the host visible at another path.
-type Mount struct {
-	Host  string
-	Guest string
-}
+type Mount = child.Mount
 
 // MountRoot is the directory for what Lateen itself shows to processes.
 const MountRoot = "/var"
 
 // Place is where [Process.Attach] puts something later on.
-type Place struct {
-	Guest string
-	File  bool // it is for a file, not for a directory
-}
+type Place = child.Place
 
 // Limits bound a process and all that it starts.
 type Limits struct {

@@ -29,6 +29,7 @@ const (
 	defaultMaxFiles = 4096
 	defaultTasks    = 512
 
+	insideID     = 1000 // the user and group id that a process finds itself under
 	buildTimeout = 30 * time.Second
 )
 
@@ -240,10 +241,10 @@ func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
 		p.Tasks = spec.Limits.Tasks
 	}
 	for _, m := range spec.Mounts {
-		p.Mounts = append(p.Mounts, child.Mount{Host: m.Host, Guest: clean(m.Guest)})
+		p.Mounts = append(p.Mounts, Mount{Host: m.Host, Guest: clean(m.Guest)})
 	}
 	for _, l := range spec.Late {
-		p.Late = append(p.Late, child.Place{Guest: clean(l.Guest), File: l.File})
+		p.Late = append(p.Late, Place{Guest: clean(l.Guest), File: l.File})
 	}
 	req := start{spec: spec, extra: []*os.File{setup}}
 	p.Setup = p.Descriptors
@@ -333,10 +334,10 @@ func attributes(m child.Mode, uid int, pidfd *int) *syscall.SysProcAttr {
 	if m.Identity {
 		hostUID, hostGID = uid, uid
 	}
-	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: child.InsideID, HostID: hostUID, Size: 1}}
-	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: child.InsideID, HostID: hostGID, Size: 1}}
+	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: hostUID, Size: 1}}
+	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: hostGID, Size: 1}}
 	a.GidMappingsEnableSetgroups = m.Identity
-	a.Credential = &syscall.Credential{Uid: child.InsideID, Gid: child.InsideID, NoSetGroups: !m.Identity}
+	a.Credential = &syscall.Credential{Uid: insideID, Gid: insideID, NoSetGroups: !m.Identity}
 	// Until it executes the program, and within its namespaces alone.
 	a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP}
 	return a

@@ -49,7 +49,7 @@ func (s *Sandbox) modeOf(spec Spec) child.Mode {
 func (p *Process) Order() ([]byte, *os.File, error) {
 	filter := child.Filter()
 	message := binary.NativeEndian.AppendUint32(nil, spaces)
-	message = binary.NativeEndian.AppendUint32(message, child.InsideID)
+	message = binary.NativeEndian.AppendUint32(message, insideID)
 	message = binary.NativeEndian.AppendUint32(message, uint32(len(filter))) //nolint:gosec // some hundred
 	message, err := binary.Append(message, binary.NativeEndian, filter)
 	if err != nil {

@@ -14,17 +14,14 @@ const Name = "lateen-sandbox"
 // SetupFailed is the status of a child that could not build its walls.
 const SetupFailed = 125
 
-// InsideID is the user and group id that a process finds itself under.
-const InsideID = 1000
-
 // Plan is what a child is to do. The descriptors that it names are behind those
 // of the program.
 type Plan struct {
-	Path   string   `json:"path"` // the program; "" with Empty or, to try the walls, without: the child ends once they stand
-	Args   []string `json:"args"` // without its name
-	Env    []string `json:"env"`  // its whole environment
-	Mounts []Mount  `json:"mounts"`
-	Late   []Place  `json:"late"`
+	Path   string   `json:"path"`   // the program; "" with Empty or, to try the walls, without: the child ends once they stand
+	Args   []string `json:"args"`   // without its name
+	Env    []string `json:"env"`    // its whole environment
+	Mounts []Mount  `json:"mounts"` // Guest is absolute and clean
+	Late   []Place  `json:"late"`   // likewise
 
 	Tasks      int    `json:"tasks"`      // processes and threads, by a resource limit, since nothing else bounds them; 0: something does
 	TmpBytes   int64  `json:"tmpBytes"`   // size of /tmp
@@ -49,13 +46,13 @@ type Plan struct {
 // Mount makes a file or directory of the host visible at another path.
 type Mount struct {
 	Host  string `json:"host"`
-	Guest string `json:"guest"` // absolute and clean
+	Guest string `json:"guest"`
 }
 
 // Place is where something can be mounted later on.
 type Place struct {
-	Guest string `json:"guest"` // absolute and clean
-	File  bool   `json:"file"`  // it is for a file, not for a directory
+	Guest string `json:"guest"`
+	File  bool   `json:"file"` // it is for a file, not for a directory
 }
 
 // Mode is which walls there are.
