@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 const (
@@ -112,7 +113,7 @@ func (t ticks) share(of float64) float64 {
 // readTicks reads the first line of /proc/stat: user nice system idle iowait
 // irq softirq steal.
 func readTicks() (t ticks) {
-	line, _, _ := strings.Cut(readText("/proc/stat"), "\n")
+	line, _, _ := strings.Cut(proc.Text("/proc/stat"), "\n")
 	for i, field := range strings.Fields(line) {
 		if i == 0 || i > 8 {
 			continue // its name; guests, who are counted as users already
@@ -130,18 +131,9 @@ func readTicks() (t ticks) {
 }
 
 func readLoad() float64 {
-	first, _, _ := strings.Cut(readText("/proc/loadavg"), " ")
+	first, _, _ := strings.Cut(proc.Text("/proc/loadavg"), " ")
 	load, _ := strconv.ParseFloat(first, 64)
 	return load
-}
-
-// readText is a file's text, "" if it cannot be read.
-func readText(name string) string {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return ""
-	}
-	return string(text)
 }
 
 // pause waits for d or until ctx ends.

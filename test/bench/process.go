@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 // process is a program under measurement.
@@ -104,7 +106,7 @@ func (p *process) kill() {
 
 // tail is the last line that the process wrote.
 func (p *process) tail() string {
-	lines := bytes.Split(bytes.TrimSpace([]byte(readText(p.log))), []byte("\n"))
+	lines := bytes.Split(bytes.TrimSpace([]byte(proc.Text(p.log))), []byte("\n"))
 	return string(lines[len(lines)-1])
 }
 

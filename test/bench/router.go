@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/buildoutput"
 	"github.com/lateen-dev/lateen/internal/route"
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 func routerChapter() chapter {
@@ -148,7 +149,7 @@ func readManifest(dir string) (*lateen.Manifest, error) {
 		var config struct {
 			FilePathMap map[string]string `json:"filePathMap"`
 		}
-		if err := json.Unmarshal([]byte(readText(name)), &config); err != nil {
+		if err := json.Unmarshal([]byte(proc.Text(name)), &config); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		for _, mapped := range config.FilePathMap {

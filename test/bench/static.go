@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 func staticChapter() chapter {
@@ -102,7 +104,7 @@ func (b *bench) makeFiles(dir string) error {
 	}
 	var code bytes.Buffer
 	for _, name := range scripts {
-		code.WriteString(readText(name))
+		code.WriteString(proc.Text(name))
 	}
 	if code.Len() < 100<<10 {
 		return fmt.Errorf("the example nextjs has %d bytes of scripts: run `make examples`", code.Len())

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen/internal/toolchain"
+	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
 // nodeMajor is the version of Node.js that functions of the benchmark name.
@@ -164,7 +165,7 @@ func version(text string) string {
 
 func processor() string {
 	name, virtual := runtime.GOARCH, false
-	lines := bufio.NewScanner(strings.NewReader(readText("/proc/cpuinfo")))
+	lines := bufio.NewScanner(strings.NewReader(proc.Text("/proc/cpuinfo")))
 	for lines.Scan() {
 		key, value, _ := strings.Cut(lines.Text(), ":")
 		switch strings.TrimSpace(key) {
@@ -182,7 +183,7 @@ func processor() string {
 
 func memory() string {
 	var kib int64
-	if _, err := fmt.Sscanf(readText("/proc/meminfo"), "MemTotal: %d kB", &kib); err != nil {
+	if _, err := fmt.Sscanf(proc.Text("/proc/meminfo"), "MemTotal: %d kB", &kib); err != nil {
 		return "unknown"
 	}
 	return fmt.Sprintf("%.1f GiB", float64(kib)/(1<<20))
@@ -190,7 +191,7 @@ func memory() string {
 
 func system(ctx context.Context, b *bench) string {
 	name := runtime.GOOS
-	for line := range strings.Lines(readText("/etc/os-release")) {
+	for line := range strings.Lines(proc.Text("/etc/os-release")) {
 		if value, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
 			name = strings.Trim(strings.TrimSpace(value), `"`)
 		}

@@ -35,7 +35,7 @@ func Tree(pid int) []int {
 // statOf is /proc/PID/stat from its third field on: what comes before may
 // contain spaces.
 func statOf(name string) []string {
-	text := read(name)
+	text := Text(name)
 	return strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 }
 
@@ -67,7 +67,7 @@ func Ran(pids []int) time.Duration {
 			continue
 		}
 		for _, name := range threads {
-			first, _, _ := strings.Cut(read(name), " ")
+			first, _, _ := strings.Cut(Text(name), " ")
 			n, _ := strconv.ParseInt(first, 10, 64)
 			sum += time.Duration(n)
 		}
@@ -78,7 +78,7 @@ func Ran(pids []int) time.Duration {
 // Resident is a process's memory in bytes: all of it, and with what it shares
 // divided among those that share it.
 func Resident(pid int) (rss, pss int64) {
-	for line := range strings.Lines(read(fmt.Sprintf("/proc/%d/smaps_rollup", pid))) {
+	for line := range strings.Lines(Text(fmt.Sprintf("/proc/%d/smaps_rollup", pid))) {
 		var kib int64
 		if _, err := fmt.Sscanf(line, "Rss: %d kB", &kib); err == nil {
 			rss = kib << 10
@@ -90,8 +90,8 @@ func Resident(pid int) (rss, pss int64) {
 	return rss, pss
 }
 
-// read is a file's text, "" if it cannot be read.
-func read(name string) string {
+// Text is a file's text, "" if it cannot be read.
+func Text(name string) string {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return ""
