@@ -5,6 +5,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,22 +98,15 @@ func (o *Options) setDefaults() {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	setDefault(&o.MaxBytes, 8<<30)
-	setDefault(&o.MaxMemory, 64<<20)
-	setDefault(&o.MaxBody, 20<<20)
-	setDefault(&o.MaxInline, 256<<10)
-	setDefault(&o.MaxIdle, 31*24*time.Hour)
-	setDefault(&o.Retry, 30*time.Second)
-	setDefault(&o.MaxMaking, 256)
-	setDefault(&o.MaxRefresh, 32)
-	setDefault(&o.MaxWaiting, 16384)
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
+	o.MaxBytes = cmp.Or(o.MaxBytes, 8<<30)
+	o.MaxMemory = cmp.Or(o.MaxMemory, 64<<20)
+	o.MaxBody = cmp.Or(o.MaxBody, 20<<20)
+	o.MaxInline = cmp.Or(o.MaxInline, 256<<10)
+	o.MaxIdle = cmp.Or(o.MaxIdle, 31*24*time.Hour)
+	o.Retry = cmp.Or(o.Retry, 30*time.Second)
+	o.MaxMaking = cmp.Or(o.MaxMaking, 256)
+	o.MaxRefresh = cmp.Or(o.MaxRefresh, 32)
+	o.MaxWaiting = cmp.Or(o.MaxWaiting, 16384)
 }
 
 func (c *Cache) entries() string { return filepath.Join(c.o.Dir, "entries") }

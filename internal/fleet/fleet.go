@@ -5,6 +5,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"runtime"
@@ -74,27 +75,20 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	setDefault(&o.Concurrency, 64)
-	setDefault(&o.Queue, 1000)
-	setDefault(&o.ProjectQueue, 4*o.Queue)
-	setDefault(&o.PerFunction, 16)
-	setDefault(&o.Total, 128)
-	setDefault(&o.Processors, float64(runtime.GOMAXPROCS(0)))
-	setDefault(&o.Starts, max(1, int(2*o.Processors)))
-	setDefault(&o.Idle.Freeze, 300*time.Millisecond)
-	setDefault(&o.Functions, 50_000)
-	setDefault(&o.StartTimeout, 30*time.Second)
-	setDefault(&o.Grace, 30*time.Second)
-	setDefault(&o.Duration, 300*time.Second)
-	setDefault(&o.MaxDuration, time.Hour)
+	o.Concurrency = cmp.Or(o.Concurrency, 64)
+	o.Queue = cmp.Or(o.Queue, 1000)
+	o.ProjectQueue = cmp.Or(o.ProjectQueue, 4*o.Queue)
+	o.PerFunction = cmp.Or(o.PerFunction, 16)
+	o.Total = cmp.Or(o.Total, 128)
+	o.Processors = cmp.Or(o.Processors, float64(runtime.GOMAXPROCS(0)))
+	o.Starts = cmp.Or(o.Starts, max(1, int(2*o.Processors)))
+	o.Idle.Freeze = cmp.Or(o.Idle.Freeze, 300*time.Millisecond)
+	o.Functions = cmp.Or(o.Functions, 50_000)
+	o.StartTimeout = cmp.Or(o.StartTimeout, 30*time.Second)
+	o.Grace = cmp.Or(o.Grace, 30*time.Second)
+	o.Duration = cmp.Or(o.Duration, 300*time.Second)
+	o.MaxDuration = cmp.Or(o.MaxDuration, time.Hour)
 	return o
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Fleet is every instance there is, by function.

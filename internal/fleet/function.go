@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -81,7 +82,7 @@ func (fn *function) costs() autoscale.Costs {
 // before it: the spare of a spare is worth half.
 func (fn *function) costsAt(rank int) autoscale.Costs {
 	c := fn.costs()
-	setDefault(&c.Start, time.Second)
+	c.Start = cmp.Or(c.Start, time.Second)
 	c.Start >>= min(rank, 20)
 	return c
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -50,8 +51,8 @@ func (f *Fleet) poolLocked(ctx context.Context, spec *lateen.FunctionSpec) *pool
 	}
 	fn := f.functionLocked(spec.Project, spec.Name)
 	ceiling, most := spec.Function.MaxConcurrency, spec.Function.MaxInstances
-	setDefault(&ceiling, f.o.Concurrency)
-	setDefault(&most, f.o.PerFunction)
+	ceiling = cmp.Or(ceiling, f.o.Concurrency)
+	most = cmp.Or(most, f.o.PerFunction)
 	limit := f.duration(spec.Function.MaxDuration)
 	if f.ctx != nil {
 		ctx = f.ctx // which holds on to nothing of the request
@@ -118,7 +119,7 @@ func (p *pool) demandLocked(now time.Time) autoscale.Demand {
 		Waiting: len(p.waiting), Ready: p.active, Starting: p.starting,
 		Limit: fn.limit.At(p.ceiling), Start: fn.start, Service: fn.service, Min: p.minimumLocked(), Max: p.most,
 	}
-	setDefault(&d.Start, 100*time.Millisecond)
+	d.Start = cmp.Or(d.Start, 100*time.Millisecond)
 	if len(p.waiting) > 0 && p.active > 0 {
 		since := p.waiting[0].since
 		if there := p.members[0].since; there.After(since) {
