@@ -36,7 +36,7 @@ func TestNamesOfMetadataThatBecomeTheSame(t *testing.T) {
 	}
 }
 
-// Whoever has no token makes the platform hold no more than an invitation needs.
+// A request without a token makes the platform hold no more than an invitation needs.
 func TestACallWithoutATokenHasASmallBody(t *testing.T) {
 	w := newWorld(t)
 	body := `{"invitation":"` + strings.Repeat("x", 64<<10) + `"}`

@@ -95,7 +95,7 @@ const (
 	octets      = "application/octet-stream"
 	deployBytes = 64 << 20
 
-	anonymousBytes = 16 << 10 // of whoever has no token
+	anonymousBytes = 16 << 10 // of a request without a token
 )
 
 // routes is the whole API.

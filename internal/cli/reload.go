@@ -12,7 +12,7 @@ func newReloadCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "reload",
 		GroupID: command.Platform,
-		Short:   "Execute the platform's program anew, without a refused request",
+		Short:   "Restart the platform's program in place, without a refused request",
 		Long: "Has the platform of a data directory execute its program anew, in the same process\n" +
 			"with the same settings: an upgraded one takes over. Clients are served until the\n" +
 			"requests in flight have ended; new connections then wait for the new program. One\n" +

@@ -79,8 +79,8 @@ func (t *Toolchain) intact(dir string) (bool, error) {
 	return true, nil
 }
 
-// discard takes a damaged package away, so that it is fetched anew. Processes that
-// use it keep their files until [Toolchain.sweep] removes them.
+// discard moves a damaged package aside, so that it is downloaded again. Processes
+// that use it keep their files until [Toolchain.sweep] removes them.
 func (t *Toolchain) discard(dir string) error {
 	aside, err := os.MkdirTemp(t.options.Dir, unfinished)
 	if err == nil {

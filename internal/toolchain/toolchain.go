@@ -175,7 +175,7 @@ func (t *Toolchain) install(ctx context.Context, name, versions string, keep fun
 }
 
 // find returns the newest installed version of name that want admits. Those that
-// are damaged are taken away.
+// are damaged are moved aside.
 func (t *Toolchain) find(name string, want versionRange) (dir string, ok bool, err error) {
 	entries, err := os.ReadDir(t.options.Dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -39,8 +39,8 @@ func Audit(with *command.Session) *cobra.Command {
 			return s.runAudit(c.Context(), &f)
 		},
 	}
-	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "of the project with this `name` or id, also of one that was removed")
-	c.Flags().StringVar(&f.actor, "actor", "", "of the user with this `name` or id, also of one who is no member any more")
+	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "of the project with this `name` or id, removed projects included")
+	c.Flags().StringVar(&f.actor, "actor", "", "of the user with this `name` or id, former members included")
 	c.Flags().StringArrayVar(&f.actions, "action", nil, "of this `action`, as env.read; may be repeated")
 	_ = c.RegisterFlagCompletionFunc("action", cobra.FixedCompletions(words(lateen.Actions()), cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 	c.Flags().StringVar(&f.since, "since", "", "`time` of the oldest row: 30m or 7d ago, or 2026-01-31T08:00:00Z")
