@@ -260,6 +260,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 		if err := ask(c); err != nil {
 			t.Fatal(err)
 		}
+		s.rest()
 	}
 	if err := ask(s.dial()); err != nil {
 		t.Errorf("a third connection did not take the place of one without a request: %v", err)
@@ -269,6 +270,26 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 	if err := ask(second); err != nil {
 		t.Errorf("the connection with the latest request was closed: %v", err)
+	}
+}
+
+// rest waits until the edge has noted the end of every request: its client has
+// the response before.
+func (s *stage) rest() {
+	s.t.Helper()
+	s.edge.serving.mu.Lock()
+	g := s.edge.serving.now
+	s.edge.serving.mu.Unlock()
+	if !await(s.t.Context(), time.Millisecond, func() bool {
+		rests := true
+		g.open.Range(func(_, value any) bool {
+			c, ok := value.(*connection)
+			rests = rests && ok && c.busy.Load() == 0 && !c.sends.Load()
+			return rests
+		})
+		return rests
+	}) {
+		s.t.Fatal("a connection is not at rest")
 	}
 }
 
