@@ -42,7 +42,7 @@ gates: ## what forked processes are held to, a thousand of each kind and hundred
 	$(GO) test -tags e2e -timeout 30m -run 'AThousand|Hundreds' ./internal/engine/local
 
 nightly: build examples gates ## what takes too long for every change: each runtime is attacked for half an hour, in about 40 minutes
-	$(GO) test -tags e2e -timeout 60m -v -run TestEveryVisitorGetsTheAnswerToItsOwnRequest ./test/e2e -args -desync 30m
+	$(GO) test -tags e2e -timeout 60m -v -parallel 16 -run TestEveryVisitorGetsTheAnswerToItsOwnRequest ./test/e2e -args -desync 30m # all runtimes at once
 
 bench: build examples ## measures, and writes docs/benchmarks.md
 	$(GO) run ./test/bench
