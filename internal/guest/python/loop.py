@@ -134,6 +134,7 @@ class Request:
         self.pending = None  # the head, not sent yet
         self.begun = False
         self.ended = False
+        self.draining = False  # the response is through, and what is left of the body is for nobody
         context = contextvars.copy_context()
         context.run(call.current.set, self.owner)
         loop = asyncio.get_running_loop()
@@ -162,9 +163,22 @@ class Request:
                 del buffer[:part]
                 self.left -= part
                 self.whole = not self.chunked and self.left == 0
+        if self.draining:
+            self.drain()
+            return
         if len(self.parts) > HIGH:
             self.connection.transport.pause_reading()
         self.news.set()
+
+    def drain(self):
+        """Passes over the body. The response has not said that the connection ends, so
+        it must not: the supervisor, which may have sent all of the body, would send the
+        next request."""
+        self.draining = True
+        self.parts.clear()
+        self.connection.transport.resume_reading()
+        if self.whole:
+            self.connection.through(True)
 
     def next(self, buffer):
         """Reads the head of a chunk, if it is here."""
@@ -229,13 +243,13 @@ class Request:
             await self.connection.application(self.scope(), self.receive, self.send)
             if not self.ended and not self.gone:
                 raise call.NoResponse("the application ended before its response did")
-            stays = self.whole
+            stays = True
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             if self.ended:
                 call.complain(error)  # a response that is complete stands
-                stays = self.whole
+                stays = True
             elif not self.gone:
                 answer = self.owner.fail(error)
                 if not self.begun:
@@ -244,4 +258,7 @@ class Request:
             self.ended = True
             self.news.set()
             self.owner.settle()
-            self.connection.through(stays and not self.gone)
+            if stays and not self.gone:
+                self.drain()
+            else:
+                self.connection.through(False)

@@ -9,7 +9,6 @@ import threading
 from _lateen import call
 from _lateen.http1 import Body, Chunks, Framing, Head, MAX_LINE
 
-DRAIN = 256 * 1024  # bytes of a body nobody has read that are worth a connection
 
 
 def serve(application, started):
@@ -63,11 +62,15 @@ def exchange(connection, source, application):
 
 
 def drained(raw):
-    """Reads what is left of a body, unless that is long."""
+    """Reads what is left of a body; false if it breaks off. The response has not
+    said that the connection ends, so it must not: the supervisor, which may have
+    sent all of the body, would send the next request."""
     buffer = bytearray(1 << 14)
-    left = DRAIN
-    while not raw.through and left > 0:
-        left -= raw.readinto(buffer) or left
+    try:
+        while not raw.through:
+            raw.readinto(buffer)
+    except OSError:
+        pass
     return raw.through
 
 
