@@ -11,7 +11,7 @@ import (
 
 func main() {
 	token, strangers := os.Getenv("HTTP_X_TOKEN"), 0
-	if os.Getenv("HTTP_X_FORWARDED_FOR") == "" {
+	if os.Getenv("HTTP_X_TOKEN") != "" && os.Getenv("HTTP_X_FORWARDED_FOR") == "" {
 		strangers = 1
 	}
 	mode := os.Getenv("HTTP_X_MODE")

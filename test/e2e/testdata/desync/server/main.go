@@ -30,7 +30,7 @@ func main() {
 }
 
 func answer(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("X-Forwarded-For") == "" {
+	if r.Header.Get("X-Token") != "" && r.Header.Get("X-Forwarded-For") == "" {
 		strangers.Add(1)
 	}
 	w.Header().Set("X-Token", r.Header.Get("X-Token"))
@@ -86,7 +86,7 @@ func next(api string) error {
 			return err
 		}
 	}
-	if event.Headers["x-forwarded-for"] == "" {
+	if event.Headers["x-token"] != "" && event.Headers["x-forwarded-for"] == "" {
 		strangers.Add(1)
 	}
 	url := event.RawPath
