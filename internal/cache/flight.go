@@ -246,8 +246,24 @@ func (f *Flight) serve(within *Flight) {
 	if within.asked == nil {
 		within.asked = map[*Flight]struct{}{}
 	}
-	within.asked[f] = struct{}{}
+	if f.askers == nil {
+		f.askers = map[*Flight]struct{}{}
+	}
+	within.asked[f], f.askers[within] = struct{}{}, struct{}{}
 	f.hurry.Do(func() { close(f.urgent) })
+}
+
+// unbind ends what f and other flights have to do with each other. A making that
+// asks for one page after the other holds none of them that is made.
+// [flights].mu is held.
+func (f *Flight) unbind() {
+	for asker := range f.askers {
+		delete(asker.asked, f)
+	}
+	for asked := range f.asked {
+		delete(asked.askers, f)
+	}
+	f.askers, f.asked = nil, nil
 }
 
 // awaits reports whether f is, or waits for, another flight, by way of any others.
@@ -262,9 +278,7 @@ func (f *Flight) awaits(other *Flight) bool {
 			return true
 		}
 		for asked := range next[0].asked {
-			if asked.over() {
-				delete(next[0].asked, asked)
-			} else if !seen[asked] {
+			if !seen[asked] {
 				seen[asked] = true
 				next = append(next, asked)
 			}
@@ -310,6 +324,7 @@ func (fs *flights) settled(f *Flight, kept bool) {
 	defer fs.mu.Unlock()
 	delete(fs.byKey, f.key)
 	delete(fs.byID, f.how.ID)
+	f.unbind()
 	fs.all.Give(1, f.key.Tenant)
 	if kept {
 		delete(fs.failed, f.key)
@@ -344,7 +359,8 @@ type Flight struct {
 	leaving sync.Once
 	hurry   sync.Once
 
-	asked map[*Flight]struct{} // flights that this one has waited for; guarded by [flights].mu
+	// Guarded by [flights].mu: flights that this one waits for, and that wait for it.
+	asked, askers map[*Flight]struct{}
 
 	draft *Draft
 	entry *Entry // for those who wait, its body in memory; nil: it is to be got from the cache
@@ -372,16 +388,6 @@ func (f *Flight) Body(ctx context.Context) io.ReadCloser {
 	// Whoever waits for a body that is too large to be held waits for its sender.
 	stop := context.AfterFunc(ctx, f.Leave)
 	return &follower{ctx: ctx, spool: f.spool, close: func() { stop(); f.Leave() }}
-}
-
-// over reports whether the flight has ended.
-func (f *Flight) over() bool {
-	select {
-	case <-f.landed:
-		return true
-	default:
-		return false
-	}
 }
 
 // Kept reports whether the entry has been kept, once it has been waited for.

@@ -1,0 +1,55 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestAMakingHoldsNoneOfThePagesThatItAskedFor: each may have MaxInline bytes, and
+// one making may ask for any number of them.
+func TestAMakingHoldsNoneOfThePagesThatItAskedFor(t *testing.T) {
+	c, err := Open(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = c.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	draft := func(context.Context) (*Draft, error) {
+		return &Draft{Entry: &Entry{Status: 200, Fresh: -1}, Body: io.NopCloser(strings.NewReader("page")), Length: -1, Use: Kept}, nil
+	}
+	held := -1
+	crawler := Making{ID: "crawler", Make: func(ctx context.Context) (*Draft, error) {
+		for n := range 20 {
+			f, leader, err := c.Make(ctx, NewKey("dpl_1", fmt.Sprint(n)), Making{Within: "crawler", Make: draft})
+			if err != nil || !leader {
+				return nil, fmt.Errorf("page %d: leader is %v: %w", n, leader, err)
+			}
+			f.Leave()
+			if _, err := f.Wait(ctx); err != nil {
+				return nil, err
+			}
+		}
+		c.flights.mu.Lock()
+		defer c.flights.mu.Unlock()
+		held = len(c.flights.byID["crawler"].asked)
+		return draft(ctx)
+	}}
+	f, _, err := c.Make(ctx, NewKey("dpl_1", "crawler"), crawler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Leave()
+	if _, err := f.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if held != 0 {
+		t.Errorf("the making holds %d pages that were made, want none", held)
+	}
+}
