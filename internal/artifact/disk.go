@@ -288,15 +288,11 @@ func (s *shard) announce(digest lateen.Digest) (done func()) {
 // there is content of that size which is not damaged, it refreshes that and has no
 // need of f, which may be nil then.
 func (s *shard) keep(f *atomicfile.File, blob lateen.Blob, damaged bool) (made bool, err error) {
-	err = fs.ErrNotExist
-	if !damaged {
-		err = s.refresh(blob)
+	if f == nil {
+		return false, s.refreshOrRemove(blob)
 	}
-	switch {
-	case err == nil:
+	if !damaged && s.refresh(blob) == nil {
 		return false, nil
-	case f == nil: // what is there is damaged: the next put makes it again
-		return false, errors.Join(err, os.Remove(s.path(blob.Digest)))
 	}
 	if err := f.Seal(0o444); err != nil {
 		return false, err
@@ -306,10 +302,55 @@ func (s *shard) keep(f *atomicfile.File, blob lateen.Blob, damaged bool) (made b
 	if !damaged && s.touch(blob) == nil {
 		return false, nil
 	}
+	links := s.linked(blob.Digest)
 	if err := f.Rename(s.path(blob.Digest)); err != nil {
 		return false, err
 	}
+	mend(links, s.path(blob.Digest), blob.Size)
 	return true, errors.Join(s.touch(blob), atomicfile.SyncDir(s.dir))
+}
+
+// refreshOrRemove makes a blob as young as if it had been put now. Content of
+// another size is damaged, and goes: the next put makes it again.
+func (s *shard) refreshOrRemove(blob lateen.Blob) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.touch(blob)
+	if errors.Is(err, errSize) {
+		err = errors.Join(err, os.Remove(s.path(blob.Digest)))
+	}
+	return err
+}
+
+// linked opens the file of a digest for writing, which may have further names, in
+// trees that were laid out; nil where there is none.
+func (s *shard) linked(digest lateen.Digest) *os.File {
+	if os.Chmod(s.path(digest), 0o600) != nil {
+		return nil
+	}
+	f, err := os.OpenFile(s.path(digest), os.O_WRONLY, 0)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// mend makes the content of a damaged file what that of another is, so that trees
+// that have it are whole, too. Where that fails they stay as they are. It closes
+// the damaged file; nil is none.
+func mend(damaged *os.File, from string, size int64) {
+	if damaged == nil {
+		return
+	}
+	defer damaged.Close()
+	whole, err := os.Open(from)
+	if err != nil {
+		return
+	}
+	defer whole.Close()
+	if _, err := io.Copy(damaged, whole); err == nil { // it may be read meanwhile, and be whole by now
+		_ = errors.Join(damaged.Truncate(size), damaged.Chmod(0o444), damaged.Sync())
+	}
 }
 
 // refresh makes a blob as young as if it had been put now. The error is
@@ -323,7 +364,7 @@ func (s *shard) refresh(blob lateen.Blob) error {
 func (s *shard) touch(blob lateen.Blob) error {
 	info, err := os.Stat(s.path(blob.Digest))
 	if err == nil && info.Size() != blob.Size {
-		err = fs.ErrNotExist // it is damaged
+		err = errSize
 	}
 	if err != nil {
 		return err
@@ -331,6 +372,9 @@ func (s *shard) touch(blob lateen.Blob) error {
 	now := time.Now()
 	return os.Chtimes(s.path(blob.Digest), now, now)
 }
+
+// errSize says that content is damaged, so that it is not there.
+var errSize = fmt.Errorf("the content has another size: %w", fs.ErrNotExist)
 
 // errYoung says that content is not to be dropped yet.
 var errYoung = errors.New("the content was put lately")

@@ -156,3 +156,31 @@ func TestPuttingDamagedContentAgainMakesItWhole(t *testing.T) {
 		}
 	}
 }
+
+// A tree has content by another name of its file, and is not laid out again.
+func TestPuttingDamagedContentAgainMakesTreesWhole(t *testing.T) {
+	root := t.TempDir()
+	d := openDisk(t, filepath.Join(root, "artifacts"))
+	trees := artifact.NewTrees(filepath.Join(root, "trees"), d)
+	entry := putFile(t, d, "index.js", "content")
+	for _, damage := range []string{"c0ntent", "", "content and more"} {
+		dir, err := trees.Dir(t.Context(), putTree(t, d, entry))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, "index.js")
+		if err := errors.Join(os.Chmod(file, 0o600), os.WriteFile(file, []byte(damage), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		putFile(t, d, "index.js", "content")
+		if got, err := os.ReadFile(file); err != nil || string(got) != "content" {
+			t.Errorf("damaged to %q, the tree has %q, %v", damage, got, err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode() != 0o444 {
+			t.Errorf("the mode in the tree is %v, %v", info.Mode(), err)
+		}
+		if err := os.RemoveAll(dir); err != nil { // the next one links the file that was put now
+			t.Fatal(err)
+		}
+	}
+}

@@ -149,7 +149,7 @@ func (b *Builder) renew(ctx context.Context, blobs map[string]lateen.Blob) error
 		}
 		_, err = b.Artifacts.Put(ctx, f, blob.Digest)
 		f.Close()
-		if errors.Is(err, lateen.ErrUploadDigest) { // its bytes changed on the disk
+		if errors.Is(err, lateen.ErrUploadDigest) || errors.Is(err, fs.ErrPermission) { // its bytes, or its owner, changed on the disk
 			err = fmt.Errorf("artifact %s is damaged: %w", blob.Digest, fs.ErrNotExist)
 		}
 		if err != nil {
