@@ -20,6 +20,7 @@ const (
 	freeTries       = 3 // of one deployment, over restarts of the platform, that follow at once
 	maxTries        = 30
 	maxTryPause     = 5 * time.Minute
+	stuckPause      = 10 * time.Second // after a deployment whose state could not be written
 	lookAgain       = 30 * time.Second // for deployments to assemble, if nobody signals one
 	maxLogBytes     = 4 << 20
 )
@@ -60,8 +61,11 @@ func (c *Control) work(ctx context.Context) {
 			c.Log.WarnContext(ctx, "looking for deployments failed", "err", err)
 		case id != "":
 			c.signal() // there may be one more, for another worker
-			c.assemble(running, id)
+			stuck := c.assemble(running, id)
 			c.release(id)
+			if stuck {
+				pause(ctx, stuckPause)
+			}
 			continue
 		}
 		select {
@@ -69,6 +73,14 @@ func (c *Control) work(ctx context.Context) {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		}
+	}
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -146,20 +158,23 @@ func (c *Control) release(id lateen.DeploymentID) {
 }
 
 // assemble brings a deployment to its end, READY or ERROR, unless ctx ends: then
-// it stays as it is, to be resumed or because it was canceled.
-func (c *Control) assemble(ctx context.Context, id lateen.DeploymentID) {
+// it stays as it is, to be resumed or because it was canceled. stuck says that its
+// end could not be written, as on a full disk: it is next again.
+func (c *Control) assemble(ctx context.Context, id lateen.DeploymentID) (stuck bool) {
 	limited, cancel := context.WithTimeoutCause(ctx, assembleTimeout, lateen.ErrAssembleTimeout)
 	defer cancel()
 	err := c.tryAssemble(limited, id)
 	if err == nil || ctx.Err() != nil || errors.Is(err, lateen.ErrDeploymentFinal) || errors.Is(err, lateen.ErrDeploymentNotFound) {
-		return
+		return false
 	}
 	if limited.Err() != nil {
 		err = context.Cause(limited)
 	}
 	if err := c.fail(ctx, id, err); err != nil {
 		c.Log.ErrorContext(ctx, "a failed deployment could not be marked", "deployment_id", id, "err", err)
+		return ctx.Err() == nil
 	}
+	return false
 }
 
 func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err error) {

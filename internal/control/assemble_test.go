@@ -1,0 +1,74 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/control/controltest"
+	"github.com/lateen-dev/lateen/internal/store/sqlite"
+)
+
+// failures counts the lines of a log that tell of deployments that could not be marked.
+type failures struct {
+	slog.Handler
+
+	n    *atomic.Int64
+	most func() // called at the hundredth
+}
+
+func (f failures) Enabled(context.Context, slog.Level) bool { return true }
+
+func (f failures) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "could not be marked") && f.n.Add(1) == 100 {
+		f.most()
+	}
+	return ctx.Err()
+}
+
+// On a full disk neither the success nor the failure of a deployment can be
+// written. It is assembled once there is room, and no processor is worn out until then.
+func TestADeploymentWhoseStateCannotBeWrittenIsTriedAgainLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var failed atomic.Int64
+		var stop atomic.Pointer[func()]
+		log := slog.New(failures{slog.DiscardHandler, &failed, func() { go (*stop.Load())() }})
+		p := controltest.New(t, func(o *control.Options) { o.Log = log })
+		ctx := p.As(t, p.Token)
+		d, err := p.Deploy(ctx, control.DeployRequest{Project: "shop", Files: inline("page"), Source: "cli"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		db, err := sqlite.OpenFile(t.Context(), filepath.Join(p.Dir, "lateen.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Write.ExecContext(t.Context(), `CREATE TRIGGER full BEFORE UPDATE ON deployments BEGIN SELECT RAISE(ABORT, 'full'); END`); err != nil {
+			t.Fatal(err)
+		}
+		end := p.Start(t)
+		stop.Store(&end)
+		time.Sleep(time.Minute) // of synthetic time
+		if n := failed.Load(); n == 0 || n > 30 {
+			t.Fatalf("it was tried %d times in a minute, want some", n)
+		}
+		if _, err := db.Write.ExecContext(t.Context(), `DROP TRIGGER full`); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		now, err := p.Store.GetDeployment(ctx, d.ID)
+		if err != nil || now.State != lateen.Ready {
+			t.Error(errors.Join(err, errors.New("with room again it is "+string(now.State))))
+		}
+		end()
+	})
+}
