@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/store"
 )
 
 // line is a builder that tells whose deployment it assembles, and waits until
@@ -109,5 +111,36 @@ func TestTheStorageOfATeamIsBounded(t *testing.T) {
 	}
 	if err := upload(c.ctx, more, 101); err != nil {
 		t.Errorf("after a sweep of all that nothing names: %v", err)
+	}
+}
+
+// broken is a builder that panics once it has kept content.
+type broken struct {
+	control.Builder
+
+	blob lateen.Blob
+}
+
+func (b *broken) Assemble(_ context.Context, src lateen.Source, _ func(string)) (lateen.Digest, *lateen.Manifest, error) {
+	panic(fmt.Sprint("kept: ", src.Kept(b.blob)))
+}
+
+func TestAnAssemblyThatPanicsTakesNoStorageForEver(t *testing.T) {
+	var passed atomic.Int64 // nanoseconds
+	full := strings.Repeat("x", 1500)
+	c := newTester(t, func(o *control.Options) {
+		o.TeamBytes, o.Grace = 2000, time.Nanosecond
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+		o.Builder = &broken{blob: lateen.Blob{Digest: lateen.DigestOf([]byte(full)), Size: 1500}}
+	})
+	c.Start(t)
+	c.await(c.accept("page", "").ID)
+	passed.Store(int64(time.Second))
+	err := c.Store.NoteCandidates(c.ctx, store.SweepContent, []string{string(lateen.DigestOf([]byte(full)))}, 1)
+	if _, failed := c.Sweep(c.ctx); err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
+	if err := c.Upload(c.ctx, sha(full), 1500, strings.NewReader(full)); err != nil {
+		t.Errorf("after a sweep: %v", err)
 	}
 }
