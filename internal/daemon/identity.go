@@ -89,11 +89,16 @@ func (id *identity) bind(ctx context.Context, db *store.Store, artifacts *artifa
 	if err != nil {
 		return err
 	}
+	_, err = db.FirstTeam(ctx)
+	used := err == nil // a platform has started on it, which may have no deployments any more
+	if err != nil && !errors.Is(err, lateen.ErrTeamNotFound) {
+		return err
+	}
 	switch {
 	case known != "" && id.seen != "" && known != id.seen:
 		return errArtifactsForeign.With("%s belongs to the platform %s and the artefacts in %s to %s", id.database, known, id.at.artifacts, id.seen).
 			WithHint("restore both from backups of one platform, as docs/how-to/backup.md says, or name the data directory of the other with --data")
-	case known == "" && len(roots) == 0 && (id.seen != "" || hasContent(id.at.artifacts)):
+	case known == "" && len(roots) == 0 && (id.seen != "" || !used && hasContent(id.at.artifacts)):
 		return id.databaseLost()
 	case len(roots) > 0 && found == 0:
 		return errArtifactsLost.With("%s names %d deployments, and %s has none of them", id.database, len(roots), id.at.artifacts).

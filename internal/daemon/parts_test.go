@@ -309,6 +309,32 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 	}
 }
 
+// A version without identities may have left artefacts that a sweep has not come to.
+func TestAnEarlierVersionWithoutDeploymentsIsNoLostDatabase(t *testing.T) {
+	c := settings(t)
+	d, stop := start(t, c)
+	publish(t, d, "first")
+	stop()
+	db, err := sqlite.OpenFile(t.Context(), filepath.Join(c.Data, "lateen.db"), "_foreign_keys=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{`DELETE FROM deployments`, `DELETE FROM settings WHERE key IN ('platform', 'key_check')`} {
+		_, failed := db.Write.ExecContext(t.Context(), query)
+		err = errors.Join(err, failed)
+	}
+	if err := errors.Join(err, db.Close(), os.Remove(filepath.Join(c.Data, "artifacts", "identity"))); err != nil {
+		t.Fatal(err)
+	}
+	if len(artefacts(t, c.Data)) == 0 {
+		t.Fatal("there are no artefacts")
+	}
+	again, _ := start(t, c)
+	if host := publish(t, again, "second"); pageOf(t, again, host) != "OK second" {
+		t.Error("it does not serve")
+	}
+}
+
 // refused fails unless a start is refused for a reason, twice, and changes nothing.
 func refused(t *testing.T, c *config.Config, reason string, says []string) {
 	t.Helper()
