@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,8 +94,12 @@ func (m Mark) union(n Mark) Mark {
 // Bounds of what is remembered of one scope.
 const (
 	maxMarks = 65536 // names
+	maxName  = 128   // bytes of one
 	maxWaves = 16384 // groups
 )
+
+// maxMarked bounds the names that are remembered of all scopes together.
+const maxMarked = 8 * maxMarks
 
 // floor is the name that applies to every entry: what it says stands for the
 // names that were forgotten.
@@ -148,7 +154,7 @@ func openMarks(path string) (*marks, error) {
 		}
 		m.lines++
 		if rec, ok := decodeMark(line); ok {
-			m.setLocked(rec.Name, rec.Mark)
+			m.setLocked(shortened(rec.Name), rec.Mark)
 		}
 	}
 }
@@ -194,8 +200,18 @@ func (m *marks) fate(e *Entry) *fate {
 
 const tagPrefix = "t:"
 
-func tagName(tag string) string     { return tagPrefix + tag }
-func groupName(group string) string { return "g:" + group }
+func tagName(tag string) string     { return shortened(tagPrefix + tag) }
+func groupName(group string) string { return shortened("g:" + group) }
+
+// shortened is the form in which a table has name: user code writes tags, of any
+// length, and a digest stands for the rest of a long one.
+func shortened(name string) string {
+	if len(name) <= maxName {
+		return name
+	}
+	digest := sha256.Sum256([]byte(name))
+	return name[:len(tagPrefix)] + hex.EncodeToString(digest[:])
+}
 
 // wave makes the members of group stale that were born before at.
 func (m *marks) wave(group string, at time.Time) {
@@ -247,19 +263,10 @@ func (m *marks) setLocked(name string, mark Mark) {
 }
 
 // compactLocked writes the file anew, with a line for each name. Of too many
-// names the older half is forgotten: every entry that one of them might apply
-// to is taken for invalidated.
+// names the older half is forgotten.
 func (m *marks) compactLocked() error {
 	if len(m.table) > maxMarks {
-		names := slices.SortedFunc(maps.Keys(m.table), func(a, b string) int {
-			return cmp.Compare(m.table[a].Stale, m.table[b].Stale)
-		})
-		low := m.table[floor]
-		for _, name := range names[:len(names)/2] {
-			low = low.union(m.table[name])
-			delete(m.table, name)
-		}
-		m.table[floor] = low
+		m.halveLocked()
 	}
 	var lines []byte
 	for name, mark := range m.table {
@@ -271,6 +278,36 @@ func (m *marks) compactLocked() error {
 	}
 	m.torn, m.lines = false, len(m.table)
 	return nil
+}
+
+// halve forgets the older half of the names, durably.
+func (m *marks) halve() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.halveLocked()
+	m.version.Add(1)
+	return m.compactLocked()
+}
+
+// halveLocked forgets the older half of the names: every entry that one of them
+// might apply to is taken for invalidated.
+func (m *marks) halveLocked() {
+	names := slices.SortedFunc(maps.Keys(m.table), func(a, b string) int {
+		return cmp.Compare(m.table[a].Stale, m.table[b].Stale)
+	})
+	low := m.table[floor]
+	for _, name := range names[:len(names)/2] {
+		low = low.union(m.table[name])
+		delete(m.table, name)
+	}
+	m.table[floor] = low
+}
+
+// count is how many names are remembered.
+func (m *marks) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.table)
 }
 
 // appendFile appends to a file that is there: one that is new would be durable

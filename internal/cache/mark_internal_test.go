@@ -105,6 +105,51 @@ func TestForgettingNamesForgivesNothing(t *testing.T) {
 	}
 }
 
+// TestALongTagTakesNoMoreThanAShortOne: a function may invalidate tags of any
+// length, as often as it likes.
+func TestALongTagTakesNoMoreThanAShortOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invalidated")
+	m, now := openOrFail(t, path), time.Now()
+	long := strings.Repeat("x", 1<<20)
+	for i := range 10 {
+		if err := m.invalidate([]string{tagName(long + strconv.Itoa(i))}, now.UnixNano(), now, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > 10*1024 {
+		t.Errorf("the file has %d bytes for ten names", info.Size())
+	}
+	for _, m := range []*marks{m, openOrFail(t, path)} {
+		for name := range m.table {
+			if len(name) > maxName {
+				t.Errorf("a name of %d bytes is remembered", len(name))
+			}
+		}
+		for tag, want := range map[string]bool{long + "3": true, long + "10": false, long: false} {
+			if _, expired := fateOf(m, now.Add(-1), tag); expired != want {
+				t.Errorf("a tag that ends in %q is expired: %v, want %v", tag[len(tag)-2:], expired, want)
+			}
+		}
+	}
+}
+
+// TestALongNameOfAnEarlierVersionCounts: a table may have been written before
+// long names had a short form.
+func TestALongNameOfAnEarlierVersionCounts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "invalidated")
+	tag, now := strings.Repeat("x", 1000), time.Now()
+	if err := os.WriteFile(path, encodeMark(nil, tagPrefix+tag, Mark{Expired: now.UnixNano()}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, expired := fateOf(openOrFail(t, path), now.Add(-1), tag); !expired {
+		t.Error("the tag was invalidated and is not")
+	}
+}
+
 func TestTheFileOfInvalidationsDoesNotGrowForever(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
 	m := openOrFail(t, path)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -328,7 +329,7 @@ func (c *Cache) evict() {
 	}
 	defer c.evicting.Unlock()
 	for some := c.o.MaxBytes / 64; c.used.Load() > c.o.MaxBytes-some; {
-		scopes := c.greatest()
+		scopes, _ := c.greatest(func(s *scope) (string, int64) { return s.owner(), s.used.Load() })
 		for until := c.used.Load() - max(some, 1); c.used.Load() > until; {
 			s, hash, it := victim(scopes)
 			if it == nil {
@@ -339,26 +340,48 @@ func (c *Cache) evict() {
 	}
 }
 
-// greatest returns the scopes with entries of the tenant that has most bytes on disk.
-func (c *Cache) greatest() (scopes []*scope) {
-	all, used := map[string][]*scope{}, map[string]int64{}
-	most := int64(0)
+// greatest returns the scopes of the tenant that has most of something, of which
+// each scope and its tenant is asked, and how much all tenants have of it.
+func (c *Cache) greatest(part func(s *scope) (tenant string, n int64)) (scopes []*scope, total int64) {
+	all, has := map[string][]*scope{}, map[string]int64{}
+	most := ""
 	for _, s := range c.all() {
-		n, owner := s.used.Load(), s.owner()
+		tenant, n := part(s)
 		if n <= 0 {
 			continue
 		}
-		all[owner] = append(all[owner], s)
-		if used[owner] += n; used[owner] > most {
-			most = used[owner]
+		all[tenant] = append(all[tenant], s)
+		has[tenant] += n
+		total += n
+	}
+	for tenant, n := range has {
+		if n > has[most] {
+			most = tenant
 		}
 	}
-	for owner, n := range used {
-		if n == most {
-			return all[owner]
+	return all[most], total
+}
+
+// forget has the tenant with most names of what was invalidated forget the older
+// half of those of its greatest scope, until all that are remembered are within
+// their bound. The scopes of which no project is known, as nobody asked for a page
+// of theirs, are of one tenant together: most have no pages.
+func (c *Cache) forget() error {
+	for {
+		scopes, total := c.greatest(func(s *scope) (string, int64) {
+			if tenant := s.owner(); tenant != filepath.Base(s.dir) {
+				return tenant, int64(s.marks.count())
+			}
+			return "", int64(s.marks.count())
+		})
+		if total <= maxMarked {
+			return nil
+		}
+		most := slices.MaxFunc(scopes, func(a, b *scope) int { return a.marks.count() - b.marks.count() })
+		if err := most.marks.halve(); err != nil && !errors.Is(err, fs.ErrNotExist) { // as of one that is dropped meanwhile
+			return err
 		}
 	}
-	return nil
 }
 
 // victim returns the least recently used of some entries of scopes; the order of

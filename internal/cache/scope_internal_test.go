@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -41,5 +42,39 @@ func TestAnOlderPageIsRemovedWithoutTheNewerOne(t *testing.T) {
 	c.remove(s, key.Hash, newer.item)
 	if e := c.Get(key); e != nil || c.Used() != 0 {
 		t.Errorf("got %v after the removal; %d bytes are used", e, c.Used())
+	}
+}
+
+// TestAProjectThatInvalidatesWithoutEndForgetsItsOwn: names that are remembered
+// have a bound for all together, and the tenant with most loses some first.
+func TestAProjectThatInvalidatesWithoutEndForgetsItsOwn(t *testing.T) {
+	c, err := Open(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := func(scope, tenant string, n int) {
+		s := c.scopeOf(Key{Scope: scope, Tenant: tenant})
+		for i := range n {
+			s.marks.setLocked(tagName(strconv.Itoa(i)), Mark{Expired: int64(i)})
+		}
+	}
+	marked("dpl_small", "small", maxMarks/2)
+	for _, tenant := range []string{"large", ""} { // of nobody known, too
+		for i := range 2 * maxMarked / maxMarks {
+			marked("dpl_"+tenant+strconv.Itoa(i), tenant, maxMarks*3/8)
+		}
+		if err := c.Invalidate([]string{"dpl_" + tenant + "0"}, []string{"one more"}, 0); err != nil {
+			t.Fatal(err)
+		}
+		total := 0
+		for _, s := range c.all() {
+			total += s.marks.count()
+		}
+		if total > maxMarked {
+			t.Errorf("%d names are remembered; %d is the bound", total, maxMarked)
+		}
+		if n := c.scope("dpl_small").marks.count(); n != maxMarks/2 {
+			t.Errorf("%d names of the project with few are remembered, want %d", n, maxMarks/2)
+		}
 	}
 }
