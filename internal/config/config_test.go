@@ -39,11 +39,11 @@ func TestTheDefaultsAreValidAndEverySettingReadsBackWhatItPrints(t *testing.T) {
 }
 
 func TestTheEnvironmentOverridesTheDefaults(t *testing.T) {
-	c, err := config.Load(env("LATEEN_KEEP_ALIVE", "90s", "LATEEN_BODY_LIMIT", "4MiB", "LATEEN_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1", "LATEEN_ALLOW_PRIVATE_ORIGINS", "true", "LATEEN_POOL", "7", "LATEEN_AUDIT_AGE", "90d"))
+	c, err := config.Load(env("LATEEN_KEEP_ALIVE", "90s", "LATEEN_BODY_LIMIT", "4MiB", "LATEEN_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1, ::ffff:10.9.0.0/112", "LATEEN_ALLOW_PRIVATE_ORIGINS", "true", "LATEEN_POOL", "7", "LATEEN_AUDIT_AGE", "90d"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}
+	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("10.9.0.0/16")}
 	if diff := cmp.Diff(want, c.TrustedProxies, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}

@@ -150,6 +150,9 @@ func (v prefixes) Set(s string) error {
 		if err != nil {
 			return fmt.Errorf("%q is not an address or a CIDR", part)
 		}
+		if ip := p.Addr(); ip.Is4In6() && p.Bits() >= 96 { // which addresses of packets are not
+			p = netip.PrefixFrom(ip.Unmap(), p.Bits()-96)
+		}
 		list = append(list, p)
 	}
 	*v.p = list

@@ -26,39 +26,25 @@ func (e *Edge) clientOf(r *http.Request) client {
 	if r.TLS != nil {
 		c.proto = "https"
 	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err == nil {
-		c.addr = peer.Addr().Unmap()
+	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		c.addr = address.Canonical(peer.Addr())
+		if e.trusts(c.addr) {
+			e.believe(&c, r.Header)
+		}
 		c.ip = c.addr.String()
-	}
-	if err == nil && e.trusts(peer.Addr()) {
-		e.believe(&c, r.Header)
 	}
 	c.hostname = hostname(c.host)
 	return c
 }
 
 func (e *Edge) trusts(ip netip.Addr) bool {
-	ip = ip.Unmap()
+	ip = address.Canonical(ip)
 	return !address.Functions.Contains(ip) && slices.ContainsFunc(e.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// believe takes over what trusted proxies say of the client. Each proxy adds
-// the address it saw at the end of X-Forwarded-For, so the client is the last
-// one that is not itself a trusted proxy.
+// believe takes over what trusted proxies say of the client.
 func (e *Edge) believe(c *client, h http.Header) {
-	hops := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		ip, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			break
-		}
-		c.addr = ip.Unmap()
-		c.ip = c.addr.String()
-		if !e.trusts(ip) {
-			break
-		}
-	}
+	c.addr = address.Forwarded(c.addr, h["X-Forwarded-For"], e.trusts)
 	if proto := strings.ToLower(lastOf(h, "X-Forwarded-Proto")); proto == "http" || proto == "https" {
 		c.proto = proto
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -291,26 +292,8 @@ func (x *exchange) forwardedHeader(h http.Header) values {
 	h["X-Forwarded-Host"] = v.of(c.host)
 	h["X-Forwarded-Proto"] = v.of(c.proto)
 	h["X-Forwarded-Port"] = v.of(c.port())
-	h["Forwarded"] = v.of("for=" + forwardedNode(c.ip) + ";host=" + quoted(c.host) + ";proto=" + c.proto)
+	h["Forwarded"] = v.of(address.Forwarding(c.ip, c.host, c.proto))
 	h["X-Vercel-Id"] = v.of(x.edge.o.Region + "::" + x.edge.o.Region + "::" + string(x.id))
 	h["Traceparent"] = v.of(traceparent(&x.record))
 	return v
-}
-
-// forwardedNode writes an address as RFC 7239 §6 wants it.
-func forwardedNode(ip string) string {
-	if strings.Contains(ip, ":") {
-		return `"[` + ip + `]"`
-	}
-	if ip == "" {
-		return "unknown"
-	}
-	return ip
-}
-
-func quoted(s string) string {
-	if strings.ContainsAny(s, "\"\\") {
-		s = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s)
-	}
-	return `"` + s + `"`
 }
