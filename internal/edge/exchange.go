@@ -119,8 +119,13 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 
 // serve finds the site, decides and answers.
 func (x *exchange) serve() {
-	if x.req.Method == http.MethodConnect || x.req.Method == http.MethodTrace {
-		x.fail(lateen.ErrMethod, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS") // no proxy for others, no mirror of what others sent
+	const methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+	switch {
+	case x.req.Method == http.MethodConnect || x.req.Method == http.MethodTrace: // no proxy for others, no mirror of what others sent
+		x.fail(lateen.ErrMethod, "Allow", methods)
+		return
+	case x.req.RequestURI == "*" && x.req.Method == http.MethodOptions: // of the server itself: RFC 9110 §9.3.7
+		x.respond(http.StatusOK, http.Header{"Allow": {methods}, "Content-Length": {"0"}}, nil)
 		return
 	}
 	if err := checkAuthority(x.req, x.client.host); err != nil {

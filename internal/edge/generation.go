@@ -127,7 +127,9 @@ func (e *Edge) server(g *generation) *http.Server {
 		ReadHeaderTimeout: e.o.HeaderTimeout,
 		IdleTimeout:       e.o.IdleTimeout,
 		MaxHeaderBytes:    e.o.MaxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(e.o.Log.Handler(), slog.LevelDebug),
+		// whose answer to "OPTIONS *" would not end the connection where [newWriter] does
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(e.o.Log.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 250,
 			SendPingTimeout:      30 * time.Second,

@@ -61,7 +61,7 @@ func checkAuthority(r *http.Request, host string) error {
 	switch scheme := r.URL.Scheme; {
 	case r.URL.User != nil || strings.Contains(host, "@"):
 		return lateen.ErrInvalid.With("the request names a user in its target or Host")
-	case scheme != "" && scheme != "http" && scheme != "https":
+	case scheme != "" && scheme != "http" && scheme != "https", r.RequestURI == "*":
 		return lateen.ErrInvalid.With("the request's target is no URL of http")
 	}
 	name, port := host, ""

@@ -150,6 +150,9 @@ var semanticsRows = []semantics{
 	{name: "TRACE", source: "RFC 9110 §9.3.8", send: "TRACE /fn HTTP/1.1\nHOST\n\n", status: 405},
 	{name: "CONNECT", source: "RFC 9110 §9.3.6", send: "CONNECT app.localhost:80 HTTP/1.1\nHost: app.localhost:80\n\n", status: 405},
 	{name: "OPTIONS of the server", source: "RFC 9110 §9.3.7", send: "OPTIONS * HTTP/1.1\nHOST\n\n", status: 200},
+	{name: "OPTIONS of the server, with chunks and a length", source: "RFC 9112 §6.3", send: "OPTIONS * HTTP/1.1\nHOST\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n", status: 200, ends: true},
+	{name: "OPTIONS of the server, with Transfer-Encoding in HTTP/1.0", source: "RFC 9112 §6.1", send: "OPTIONS * HTTP/1.0\nHOST\nConnection: keep-alive\nTransfer-Encoding: chunked\nContent-Length: 0\n\n", status: 200, ends: true},
+	{name: "the target of OPTIONS in a GET", source: "RFC 9112 §3.2.4", send: "GET * HTTP/1.1\nHOST\n\n", status: 400},
 	{name: "OPTIONS of a function", source: "RFC 9110 §9.3.7", send: "OPTIONS /fn HTTP/1.1\nHOST\n\n", sees: []string{"OPTIONS /fn HTTP/1.1"}},
 	{name: "a version to come", source: "RFC 9110 §2.5", send: "GET /fn HTTP/3.0\nHOST\n\n", status: 505, ends: true},
 }
