@@ -67,11 +67,14 @@ type exchange struct {
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := connectionOf(r.Context())
 	c.enter()
-	defer c.leave()
 	leave, admitted := e.admit(c)
-	defer leave()
-	from := e.clientOf(r)
 	paced := newWriter(w, r, e.o.StallTimeout)
+	told := !admitted && c.tells.CompareAndSwap(false, true)
+	defer paced.rest(func() { leave(); c.leave(paced.http2, told) })
+	if !admitted && !told {
+		panic(http.ErrAbortHandler) // one at a time is told so, or the answers to a client that takes none pile up
+	}
+	from := e.clientOf(r)
 	paced.last = &e.serving.last
 	toAPI := e.o.API != nil && e.isAPI(from.hostname)
 	if admitted && toAPI && !address.Functions.Contains(from.addr) {

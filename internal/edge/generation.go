@@ -168,6 +168,7 @@ type connection struct {
 	busy  atomic.Int64 // requests under way
 	quiet atomic.Int64 // Unix nanoseconds: accepted, or last without a request under way
 	asked atomic.Bool  // for a deployment
+	tells atomic.Bool  // a request that it is refused
 	sends atomic.Bool  // the last response may be on its way behind its handler, for a second at most
 	from  net.Addr
 	shed  func() bool // see [generation.shed]
@@ -189,10 +190,15 @@ func (c *connection) enter() {
 	}
 }
 
-func (c *connection) leave() {
+// leave notes the end of a request: whether its client has the response, and
+// whether that told it that the request is refused.
+func (c *connection) leave(sent, refused bool) {
 	if c != nil {
+		if refused {
+			c.tells.Store(false)
+		}
 		c.quiet.Store(time.Now().UnixNano())
-		c.sends.Store(true)
+		c.sends.Store(!sent)
 		c.busy.Add(-1)
 	}
 }

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"encoding/binary"
 	"io"
 	"net/http"
 	"os"
@@ -35,21 +36,22 @@ func TestRequestsOfAConnectionCountAsConnections(t *testing.T) {
 			resp, _ := s.send(s.h2, s.request("GET", "/small.txt", nil)) // opens the one connection
 			is(t, resp, 200, "")
 			before := files(t)
-			var sent, refused atomic.Int32
+			var sent, refused, told atomic.Int32
 			var asked, read sync.WaitGroup
 			end := make(chan struct{})
 			for range 200 {
 				asked.Add(1)
 				read.Go(func() {
 					resp, err := s.h2.Do(s.request("GET", "/big.bin", nil))
-					if err != nil {
-						t.Error(err)
+					if err != nil { // one at a time is told
+						refused.Add(1)
 						asked.Done()
 						return
 					}
 					defer resp.Body.Close()
 					if resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("X-Vercel-Error") == "OVERLOADED" {
 						refused.Add(1)
+						told.Add(1)
 					} else if _, err = io.ReadFull(resp.Body, make([]byte, 1)); err == nil {
 						sent.Add(1)
 					}
@@ -61,8 +63,12 @@ func TestRequestsOfAConnectionCountAsConnections(t *testing.T) {
 			if open := files(t) - before; sent.Load() < 40 || sent.Load() > 50 || sent.Load()+refused.Load() != 200 || open > 60 {
 				t.Errorf("%d are sent, %d refused, and %d files are open", sent.Load(), refused.Load(), open)
 			}
+			if told.Load() == 0 {
+				t.Error("nobody is told that requests are refused")
+			}
 			close(end)
 			read.Wait()
+			s.rest()       // of streams that the client has reset
 			for range 60 { // all places are given back
 				resp, body := s.send(s.h2, s.request("GET", "/small.txt", nil))
 				if is(t, resp, 200, ""); body != "hello" {
@@ -70,5 +76,51 @@ func TestRequestsOfAConnectionCountAsConnections(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRefusalsDoNotPileUp: a client of HTTP/2 may take nothing of the answers that
+// refuse its requests, and each would have memory until it has stalled.
+func TestRefusalsDoNotPileUp(t *testing.T) {
+	s := newStage(t)
+	s.file("/index.html", "text/html", "front page")
+	s.options.MaxPerClient = 1
+	s.open()
+	c := s.dial()
+	frame := func(kind, flags byte, stream uint32, payload string) {
+		t.Helper()
+		head := append(binary.BigEndian.AppendUint32(nil, uint32(len(payload)))[1:], kind, flags)
+		if _, err := c.Write(append(binary.BigEndian.AppendUint32(head, stream), payload...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := func() (kind byte) {
+		t.Helper()
+		head := make([]byte, 9)
+		if _, err := io.ReadFull(c, head); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, c, int64(head[0])<<16|int64(head[1])<<8|int64(head[2])); err != nil {
+			t.Fatal(err)
+		}
+		return head[3]
+	}
+	const headers, reset, settings, ends = 1, 3, 4, 5 // RFC 9113 §6; END_STREAM and END_HEADERS
+	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	frame(settings, 0, 0, "\x00\x04\x00\x00\x00\x00") // SETTINGS_INITIAL_WINDOW_SIZE: 0
+	ask := "\x82\x86\x84\x01\x0dapp.localhost"        // RFC 7541 appendix A: GET http / of an authority
+	frame(headers, ends, 1, ask)
+	for next() != headers { // the one request there may be, whose answer is not taken
+	}
+	const more = 50
+	for i := range more {
+		frame(headers, ends, uint32(2*i+3), ask)
+	}
+	count := map[byte]int{}
+	for count[headers]+count[reset] < more {
+		count[next()]++
+	}
+	if count[headers] != 1 || count[reset] != more-1 {
+		t.Errorf("%d requests are answered and %d reset, want 1 and %d", count[headers], count[reset], more-1)
 	}
 }

@@ -130,3 +130,19 @@ func (w *writer) relax() {
 		_ = w.deadlines.SetWriteDeadline(time.Time{})
 	}
 }
+
+// rest calls over once the client has the whole response, for which it gets until the
+// stall timeout: on HTTP/2, what is left of one waits for the client behind its handler.
+func (w *writer) rest(over func()) {
+	stream, ok := w.ResponseWriter.(http.CloseNotifier) //nolint:staticcheck // the request's context ends with the handler
+	if !w.http2 || !ok {
+		over()
+		return
+	}
+	w.extend()
+	closed := stream.CloseNotify()
+	go func() { // ends with the stream
+		<-closed
+		over()
+	}()
+}
