@@ -32,15 +32,14 @@ func (s *stage) dial() net.Conn {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		s.t.Fatal(err)
 	}
 	return c
 }
 
 // drip writes text byte by byte with a pause between.
-func drip(t *testing.T, c io.Writer, text string, pause time.Duration) error {
-	t.Helper()
+func drip(c io.Writer, text string, pause time.Duration) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for i := range len(text) {
@@ -52,16 +51,49 @@ func drip(t *testing.T, c io.Writer, text string, pause time.Duration) error {
 	return nil
 }
 
+// moving tries something that the edge cuts off where it stands still for the
+// limit, again where it has failed and the whole process has stood still for half
+// of that meanwhile: a busy machine may have other work.
+func moving(limit time.Duration, try func() error) error {
+	for {
+		end, longest := make(chan struct{}), make(chan time.Duration)
+		go func() {
+			tick := time.NewTicker(limit / 50)
+			defer tick.Stop()
+			most := time.Duration(0)
+			for last, going := time.Now(), true; going; {
+				select {
+				case <-tick.C:
+				case <-end:
+					going = false
+				}
+				now := time.Now()
+				most, last = max(most, now.Sub(last)), now
+			}
+			longest <- most
+		}()
+		err := try()
+		close(end)
+		if most := <-longest; err == nil || most < limit/2 {
+			return err
+		}
+	}
+}
+
+// ends reads what a connection has left, and reports whether the edge has
+// closed it since.
+func ends(c io.Reader) bool {
+	_, err := io.Copy(io.Discard, c)
+	return !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 func TestAClientThatNeverFinishesItsHeaderIsCutOff(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.options.HeaderTimeout = 200 * time.Millisecond
 	s.open()
-	c := s.dial()
-	began := time.Now()
-	drip(t, c, "GET / HTTP/1.1\r\nHost: app.localhost\r\nX-Slow: "+strings.Repeat("x", 1000), 20*time.Millisecond)
-	if took := time.Since(began); took > 15*time.Second {
-		t.Errorf("it was served for %s", took)
+	if err := drip(s.dial(), "GET / HTTP/1.1\r\nHost: app.localhost\r\nX-Slow: "+strings.Repeat("x", 10_000), 20*time.Millisecond); err == nil {
+		t.Error("it was served for minutes")
 	}
 }
 
@@ -84,40 +116,41 @@ func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
 	s.open()
 	const head = "POST /fn HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 30\r\n\r\n"
 	t.Run("moving", func(t *testing.T) {
-		c := s.dial()
-		io.WriteString(c, head)
-		if err := drip(t, c, strings.Repeat("x", 30), stall/20); err != nil { // longer than the timeout
-			t.Fatal(err)
-		}
-		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body, _ := io.ReadAll(resp.Body); string(body) != "30 <nil>" {
-			t.Errorf("the function read %s", body)
+		if err := moving(stall, func() error {
+			c := s.dial()
+			io.WriteString(c, head)
+			if err := drip(c, strings.Repeat("x", 30), stall/20); err != nil { // longer than the timeout
+				return err
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				return err
+			}
+			if body, _ := io.ReadAll(resp.Body); string(body) != "30 <nil>" {
+				return fmt.Errorf("the function read %s", body)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("stalled", func(t *testing.T) {
 		c := s.dial()
 		io.WriteString(c, head+"only this")
-		began := time.Now()
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		is(t, resp, 408, "REQUEST_TIMEOUT")
-		io.Copy(io.Discard, c)
-		if took := time.Since(began); took > drainTimeout+20*stall {
-			t.Errorf("it was held for %s", took)
+		if !ends(c) {
+			t.Error("it is still held")
 		}
 	})
 	t.Run("stalled while nobody reads", func(t *testing.T) {
 		c := s.dial()
 		io.WriteString(c, strings.Replace(head, "/fn", "/nothing", 1)) // answered without its body
-		began := time.Now()
-		io.Copy(io.Discard, c)
-		if took := time.Since(began); took > drainTimeout+20*time.Second {
-			t.Errorf("it was held for %s", took)
+		if !ends(c) {
+			t.Error("it is still held")
 		}
 	})
 }
@@ -135,9 +168,14 @@ func TestAFunctionMayTakeItsTimeToRead(t *testing.T) {
 	s.options.StallTimeout = stall
 	s.open()
 	for name, client := range map[string]*http.Client{"HTTP/1.1": s.client, "HTTP/2": s.h2} {
-		_, body := s.send(client, s.request("POST", "/fn", strings.NewReader(strings.Repeat("x", 20<<20))))
-		if body != "20971520 <nil>" {
-			t.Errorf("%s: it read %s", name, body)
+		if err := moving(stall, func() error {
+			_, body := s.send(client, s.request("POST", "/fn", strings.NewReader(strings.Repeat("x", 20<<20))))
+			if body != "20971520 <nil>" {
+				return fmt.Errorf("it read %s", body)
+			}
+			return nil
+		}); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
@@ -153,7 +191,6 @@ func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
 			t.Parallel()
 			host, path, _ := strings.Cut(url, "/")
 			c := s.dial()
-			began := time.Now()
 			fmt.Fprintf(c, "POST /%s HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\n", path, host)
 			in := bufio.NewReader(c)
 			resp, err := http.ReadResponse(in, nil)
@@ -169,9 +206,8 @@ func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
 			if resp, err := http.ReadResponse(in, nil); err == nil {
 				t.Errorf("the body was answered with %s", resp.Status)
 			}
-			io.Copy(io.Discard, c)
-			if took := time.Since(began); took > drainTimeout+20*time.Second {
-				t.Errorf("the connection was held for %s", took)
+			if !ends(c) {
+				t.Error("the connection is still held")
 			}
 		})
 	}
@@ -206,8 +242,8 @@ func TestAReaderThatStallsIsCutOffAndAStreamThatPausesIsNot(t *testing.T) {
 		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: app.localhost\r\n\r\n", path) // and reads nothing
 	}
 	for n := range 2 {
-		if r := s.record(n); r.Duration > 40*stall || r.BytesOut >= 64<<20 {
-			t.Errorf("%s: %d bytes went out in %s", r.Path, r.BytesOut, r.Duration)
+		if r := s.record(n); r.BytesOut >= 64<<20 {
+			t.Errorf("%s: %d bytes went out", r.Path, r.BytesOut)
 		}
 	}
 	for name, client := range map[string]*http.Client{"HTTP/1.1": s.client, "HTTP/2": s.h2} {
@@ -229,18 +265,23 @@ func TestAConnectionIsUsedAgainLongAfterItsDeadlines(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	s.options.StallTimeout = stall
 	s.open()
-	c := s.dial()
-	in := bufio.NewReader(c)
-	for range 3 {
-		fmt.Fprintf(c, "POST /fn HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 2\r\n\r\nhi")
-		resp, err := http.ReadResponse(in, nil)
-		if err != nil {
-			t.Fatal(err)
+	if err := moving(stall, func() error {
+		c := s.dial()
+		in := bufio.NewReader(c)
+		for range 3 {
+			fmt.Fprintf(c, "POST /fn HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 2\r\n\r\nhi")
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil {
+				return err
+			}
+			if body, err := io.ReadAll(resp.Body); string(body) != "hi" {
+				return fmt.Errorf("got %q, %w", body, err)
+			}
+			<-time.After(3 * stall)
 		}
-		if body, err := io.ReadAll(resp.Body); string(body) != "hi" {
-			t.Fatalf("got %q, %v", body, err)
-		}
-		<-time.After(3 * stall)
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -319,7 +360,7 @@ func TestOneClientCannotTakeAllConnections(t *testing.T) {
 				t.Errorf("the first, after that: %v", err)
 			}
 			second.Close()
-			for deadline := time.Now().Add(10 * time.Second); ask(s.dial()) != nil; {
+			for deadline := time.Now().Add(patience); ask(s.dial()) != nil; {
 				if time.Now().After(deadline) {
 					t.Fatal("a connection that was closed still counts")
 				}

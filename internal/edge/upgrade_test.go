@@ -104,7 +104,7 @@ func TestAnUpgradedConnectionEndsWhenItsFunctionsTimeIsOver(t *testing.T) {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	close(over)
-	c.SetReadDeadline(time.Now().Add(time.Minute))
+	c.SetReadDeadline(time.Now().Add(patience))
 	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("after the end of its time came %q, %v", rest, err)
 	}
