@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait of the suite.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // Fixture is what an engine under test is given.
 type Fixture struct {

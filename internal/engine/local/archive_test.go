@@ -113,7 +113,7 @@ func scriptsOf(tag, code string) string {
 
 func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for !holds() {

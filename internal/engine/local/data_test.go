@@ -73,7 +73,7 @@ func alone(t *testing.T, runtime, text string, purge func(lateen.DeploymentID, [
 	t.Helper()
 	o := fixture(t)
 	o.TreesDir, o.Trees = oneTree(t, text)
-	o.Purge = purge
+	o.Purge, o.Patience = purge, slowness
 	e, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func TestWhatIsInvalidatedIsTold(t *testing.T) {
 			if got != want || resp.Header.Get("X-Lateen-Purge") != "" {
 				t.Errorf("%s: told %+v, want %+v", target, got, want)
 			}
-		case <-time.After(time.Minute):
+		case <-time.After(patience):
 			t.Fatalf("%s: told nothing", target)
 		}
 	}

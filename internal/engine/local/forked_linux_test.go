@@ -26,7 +26,7 @@ func TestDescriptorsThatComeWithFirstWordsAreClosed(t *testing.T) {
 		if _, _, err := theirs.WriteMsgUnix([]byte("words"), rightsOf(files), nil); err != nil {
 			t.Fatal(err)
 		}
-		pid, said, err := firstWords(ours, time.Now().Add(time.Minute))
+		pid, said, err := firstWords(ours, time.Now().Add(patience))
 		if err != nil || pid != os.Getpid() || string(said) != "words" {
 			t.Errorf("process %d says %q, %v", pid, said, err)
 		}

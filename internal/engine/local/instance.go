@@ -74,7 +74,7 @@ func unlisted(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *worke
 		worker: w, engine: e, spec: spec,
 		id:     lateen.NewID[lateen.InstanceID]("ins_", time.Now()),
 		memory: int64(cmp.Or(spec.Function.Memory, e.o.Memory)) << 20,
-		booted: w.process.CPU(), loadWithin: e.o.LoadTimeout,
+		booted: w.process.CPU(), loadWithin: e.patient(e.o.LoadTimeout),
 		loaded: make(chan error, 1), done: make(chan struct{}), idle: make(chan struct{}),
 	}
 	source := "function"

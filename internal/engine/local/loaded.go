@@ -63,7 +63,7 @@ func (ts *templates) takeLoaded(spec lateen.FunctionSpec) *worker {
 
 // loadAhead boots a process that loads a module's compiled code and waits.
 func (e *Engine) loadAhead(ctx context.Context, t *template) (*worker, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("it took longer than %v", prepareTimeout))
+	ctx, cancel := e.within(ctx, prepareTimeout)
 	defer cancel()
 	tree, err := e.o.Trees(ctx, t.spec.Function.Tree)
 	if err != nil {

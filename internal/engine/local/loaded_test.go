@@ -23,7 +23,7 @@ func beginModule(t *testing.T, r *rig, spec lateen.FunctionSpec) (engine.Instanc
 // loadedSpare waits for the process that has loaded a module and waits.
 func loadedSpare(t *testing.T, r *rig, spec lateen.FunctionSpec) *worker {
 	t.Helper()
-	for deadline := time.After(time.Minute); ; {
+	for deadline := time.After(patience); ; {
 		r.templates.mu.Lock()
 		m := r.templates.loadedLocked(spec)
 		if m != nil {

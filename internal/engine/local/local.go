@@ -76,6 +76,9 @@ type Options struct {
 	NoZygotes bool
 	// LoadTimeout bounds the loading of user code; 0 is 30 s.
 	LoadTimeout time.Duration
+	// Patience multiplies every limit of the time that a start may take, for a
+	// slow machine; 0 is 1.
+	Patience int
 }
 
 // Engine is an [engine.Engine] of processes. It starts them while Run runs.
@@ -116,7 +119,7 @@ func New(o Options) (*Engine, error) {
 	}
 	o.Pool = cmp.Or(o.Pool, 2)
 	o.Memory = cmp.Or(o.Memory, 1024)
-	o.LoadTimeout = cmp.Or(o.LoadTimeout, 30*time.Second)
+	o.LoadTimeout, o.Patience = cmp.Or(o.LoadTimeout, 30*time.Second), cmp.Or(o.Patience, 1)
 	o.Templates = cmp.Or(o.Templates, defaultTemplates)
 	o.Archives = cmp.Or(o.Archives, filepath.Join(o.Dir, "archives"))
 	if o.Log == nil {
@@ -146,6 +149,16 @@ func New(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("prepare the engine's directory: %w", err)
 	}
 	return e, nil
+}
+
+// patient is how long something may take on this machine.
+func (e *Engine) patient(usual time.Duration) time.Duration {
+	return usual * time.Duration(e.o.Patience)
+}
+
+// within is ctx until that time is over.
+func (e *Engine) within(ctx context.Context, usual time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, e.patient(usual), fmt.Errorf("it took longer than %v", e.patient(usual)))
 }
 
 // prepare empties the directory and puts into it what guests need.

@@ -44,6 +44,7 @@ func open(t testing.TB, f enginetest.Fixture) *Engine {
 // running is an engine with these options, as long as the test.
 func running(t testing.TB, o Options) *Engine {
 	t.Helper()
+	o.Patience = slowness
 	e, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +278,7 @@ func TestDeathOfTheEngineEndsItsProcesses(t *testing.T) {
 	host.Wait()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	for _, pid := range pids {
 		for syscall.Kill(pid, 0) == nil && !zombie(pid) {
 			select {

@@ -180,7 +180,7 @@ func (e *Engine) compileModule(ctx context.Context, c *compilation, r *runner, s
 	if err := e.modules.place(ctx, c); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("it took longer than %v", prepareTimeout))
+	ctx, cancel := e.within(ctx, prepareTimeout)
 	defer cancel()
 	tree, err := e.o.Trees(ctx, spec.Function.Tree)
 	if err != nil {
@@ -205,7 +205,7 @@ func (e *Engine) compileIn(ctx context.Context, c *compilation, r *runner, spec 
 	c.is(w.process)
 	w.output.mute()
 	i := newInstance(ctx, e, spec, w)
-	i.rehearsal, i.loadWithin = true, prepareTimeout
+	i.rehearsal, i.loadWithin = true, e.patient(prepareTimeout)
 	total, _ := cgroup.HostMemory()
 	i.mu.Lock()
 	i.memory = min(compileMemory, cmp.Or(total/4, compileMemory))

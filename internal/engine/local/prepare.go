@@ -51,7 +51,7 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 
 // compile runs a function where nobody sees it and stores what it compiled to.
 func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("it took longer than %v", prepareTimeout))
+	ctx, cancel := e.within(ctx, prepareTimeout)
 	defer cancel()
 	i, err := e.rehearse(ctx, r, spec, lesson{record: true})
 	if err != nil {

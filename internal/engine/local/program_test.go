@@ -214,7 +214,7 @@ func testServerFails(t *testing.T, r *rig, f lateen.Function) {
 		rests(t, i)
 	})
 	t.Run("it does not listen at $PORT", func(t *testing.T) {
-		r.o.LoadTimeout = 5 * time.Second // in which it listens
+		r.o.LoadTimeout = 2 * time.Second // ten times that it has to listen
 		defer func() { r.o.LoadTimeout = 30 * time.Second }()
 		f := f
 		f.Handler = "elsewhere"

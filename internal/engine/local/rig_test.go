@@ -19,6 +19,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
+// A machine may be busy with other tests, which use the race detector as well:
+// waits have their patience, and the limits of starts are multiplied.
+const (
+	patience = 5 * time.Minute
+	slowness = 10
+)
+
 // rig is an engine whose functions are files of a test.
 type rig struct {
 	*Engine
@@ -62,7 +69,7 @@ func (r *rig) tree(name string, files map[string]string) lateen.Digest {
 // begin starts an instance that ends with the test.
 func (r *rig) begin(t *testing.T, f lateen.Function, env map[string]string) (engine.Instance, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	name := "/" + string(f.Tree)
 	i, err := r.Start(ctx, lateen.FunctionSpec{
@@ -130,7 +137,7 @@ func fails(t *testing.T, i engine.Instance, target string, want error, text stri
 // awaitLine waits for a line of an instance.
 func (r *rig) awaitLine(t *testing.T, i engine.Instance, text string) lateen.LogLine {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -150,7 +157,7 @@ func (r *rig) awaitLine(t *testing.T, i engine.Instance, text string) lateen.Log
 // rests waits until an instance has no request.
 func rests(t *testing.T, i engine.Instance) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for i.Busy() > 0 {

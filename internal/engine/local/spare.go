@@ -122,7 +122,7 @@ func (e *Engine) raise(ctx context.Context, t *template) (*worker, error) {
 		return nil, err
 	}
 	err = errors.Join(w.process.Background(), guest.Settle(w.ends.control, t.footprint))
-	timeout := time.NewTimer(forkTimeout)
+	timeout := time.NewTimer(e.patient(forkTimeout))
 	defer timeout.Stop()
 	if err == nil {
 		select {
@@ -131,7 +131,7 @@ func (e *Engine) raise(ctx context.Context, t *template) (*worker, error) {
 		case <-w.exited:
 			err = fmt.Errorf("it ended: %s", w.state)
 		case <-timeout.C:
-			err = fmt.Errorf("it took longer than %v", forkTimeout)
+			err = fmt.Errorf("it took longer than %v", e.patient(forkTimeout))
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}

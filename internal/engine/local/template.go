@@ -80,7 +80,7 @@ func (e *Engine) forkLibrary() string {
 // shape makes a template of a function, unless the function is not one for
 // templates.
 func (e *Engine) shape(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("it took longer than %v", prepareTimeout))
+	ctx, cancel := e.within(ctx, prepareTimeout)
 	defer cancel()
 	var forkable forkability
 	e.known.with(spec.Key, func(a *acquaintance) { forkable = a.forkable })
@@ -345,11 +345,11 @@ func (e *Engine) adopt(ctx context.Context, t *template, name string, ends *ends
 	if err := passCredentials(conn); err != nil {
 		return nil, err
 	}
-	if err := t.order(ends); err != nil {
+	if err := t.order(ends, e.patient(forkTimeout)); err != nil {
 		return nil, err
 	}
 	ends.handOver()
-	deadline := time.Now().Add(forkTimeout)
+	deadline := time.Now().Add(e.patient(forkTimeout))
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
@@ -376,14 +376,14 @@ func (e *Engine) adopt(ctx context.Context, t *template, name string, ends *ends
 }
 
 // order has the template fork a child with these ends.
-func (t *template) order(ends *ends) error {
+func (t *template) order(ends *ends, within time.Duration) error {
 	t.speak.Lock()
 	defer t.speak.Unlock()
 	conn, ok := t.ends.control.(*net.UnixConn)
 	if !ok {
 		return errors.ErrUnsupported
 	}
-	if err := conn.SetWriteDeadline(time.Now().Add(forkTimeout)); err != nil { // it may not read
+	if err := conn.SetWriteDeadline(time.Now().Add(within)); err != nil { // it may not read
 		return fmt.Errorf("ask the template: %w", err)
 	}
 	if _, _, err := conn.WriteMsgUnix([]byte{0}, rightsOf(ends.theirs[:]), nil); err != nil {

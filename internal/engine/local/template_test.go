@@ -380,7 +380,7 @@ func TestChildrenOutliveTheirTemplate(t *testing.T) {
 	end(i)
 	select {
 	case <-given.exited:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Error("the template stays when its last child has ended")
 	}
 }
@@ -503,7 +503,7 @@ func TestTemplateWhoseChildrenFillItsSpaceIsGivenUp(t *testing.T) {
 	end(i)
 	select {
 	case <-crowd.exited:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("it stays")
 	}
 	if i := s.start(spec, ""); i.Started().Kind == lateen.StartTemplate {

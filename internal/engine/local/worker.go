@@ -78,7 +78,7 @@ func (e *Engine) boot(ctx context.Context, o bootOptions) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, fmt.Errorf("it took longer than %v", bootTimeout))
+	ctx, cancel := e.within(ctx, bootTimeout)
 	defer cancel()
 	w, err := e.spawn(ctx, program, o)
 	if err != nil {

@@ -202,7 +202,7 @@ func (e *Engine) tendZygote(ctx context.Context, r *runner) error {
 
 // conceive boots a zygote.
 func (e *Engine) conceive(ctx context.Context, r *runner) (*zygote, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("it took longer than %v", prepareTimeout))
+	ctx, cancel := e.within(ctx, prepareTimeout)
 	defer cancel()
 	program, err := r.find(ctx)
 	if err != nil {
@@ -293,7 +293,7 @@ func (e *Engine) bear(ctx context.Context, r *runner) *worker {
 // deliver has a zygote fork a process into a sandbox of its own, and returns it
 // once it waits for a function.
 func (e *Engine) deliver(ctx context.Context, z *zygote, ahead *shells) (*worker, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, birthTimeout, fmt.Errorf("it took longer than %v", birthTimeout))
+	ctx, cancel := e.within(ctx, birthTimeout)
 	defer cancel()
 	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
 	ends, err := e.open(name)

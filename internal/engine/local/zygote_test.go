@@ -221,7 +221,7 @@ func (s *stage) unlike(r *runner, spec lateen.FunctionSpec, children int) {
 // ahead waits until a runtime has so many shells.
 func (s *stage) ahead(r *runner, shells int) {
 	s.t.Helper()
-	for deadline := time.Now().Add(time.Minute); r.shells.count() < shells; pause(s.t.Context(), 10*time.Millisecond) {
+	for deadline := time.Now().Add(patience); r.shells.count() < shells; pause(s.t.Context(), 10*time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("%d shells are ahead", r.shells.count())
 		}
@@ -314,7 +314,7 @@ func TestWornZygotesAreReplaced(t *testing.T) {
 	s.zygotes.mu.Unlock()
 	select {
 	case <-before.exited:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatal("it stays")
 	}
 	if s.zygotes.of(r) == nil {
@@ -375,7 +375,7 @@ func TestZygotesAndChildrenEndWithThePlatform(t *testing.T) {
 	if len(pids) != 5 {
 		t.Fatalf("there are %d processes", len(pids))
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for _, pid := range pids {
 		for alive(pid) {
 			if time.Now().After(deadline) {
