@@ -38,16 +38,19 @@ func (p *printed) String() string {
 	return p.text.String()
 }
 
+// patience bounds waits: a machine may be busy with other tests.
+const patience = 5 * time.Minute
+
 // eventually waits for what a goroutine does.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for deadline := time.After(20 * time.Second); !is(); {
+	for deadline := time.After(patience); !is(); {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("not within 20 seconds: %s", what)
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }

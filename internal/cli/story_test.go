@@ -143,14 +143,14 @@ func (p *platform) settle(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for deadline := time.After(20 * time.Second); ; {
+	for deadline := time.After(patience); ; {
 		if stats := p.logs.Stats(); stats.Records >= uint64(want) && stats.Queued == 0 {
 			return
 		}
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			ts.Fatalf("%+v in the log after 20 seconds, want %d", p.logs.Stats(), want)
+			ts.Fatalf("%+v in the log after %v, want %d", p.logs.Stats(), patience, want)
 		}
 	}
 }
