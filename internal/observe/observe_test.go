@@ -272,7 +272,7 @@ func TestSizeIsBoundedHoweverManySmallEntriesCome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const limit = 1 << 20
 		l, _ := start(t, observe.Options{MaxBytes: limit})
-		for n := range 8 {
+		for n := range 3 {
 			for i := range 8000 { // more than one step of trim removes
 				l.Record(lateen.Record{ID: lateen.RequestID(fmt.Sprint(n, "-", i)), Time: now(), Project: "prj_1"})
 			}
