@@ -56,13 +56,15 @@ type template struct {
 }
 
 // forking returns the runtime with what its processes need to fork. V8's helper
-// threads would be missing in children, so there are none.
+// threads would be missing in children, so there are none. Nor is there what
+// collects garbage for lack of work: it counts the time in which a process stands
+// still to be forked, so that each child would begin with a full collection.
 func (e *Engine) forking(r *runner) *runner {
 	shaped := *r
 	shaped.name += " template"
 	shaped.find = func(ctx context.Context) (command, error) {
 		program, err := r.find(ctx)
-		program.args = slices.Concat([]string{"--single-threaded", "--v8-pool-size=0"}, program.args)
+		program.args = slices.Concat([]string{"--single-threaded", "--v8-pool-size=0", "--no-memory-reducer"}, program.args)
 		return program, err
 	}
 	shaped.env = slices.Concat(r.env, []string{"LD_PRELOAD=" + e.forkLibrary()})
