@@ -22,6 +22,7 @@ var layers = map[string]string{
 	"client": "",
 
 	// Ring 1: leaves, pure or one syscall deep.
+	"internal/accept":        "",
 	"internal/address":       "",
 	"internal/atomicfile":    "",
 	"internal/autoscale":     "",
@@ -62,7 +63,7 @@ var layers = map[string]string{
 	// Ring 3: planes, the verbs.
 	"internal/build":   "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",
 	"internal/control": "internal/artifact internal/build internal/secret internal/share internal/store",
-	"internal/edge":    "internal/address internal/artifact internal/cache internal/foresight internal/route internal/share",
+	"internal/edge":    "internal/accept internal/address internal/artifact internal/cache internal/foresight internal/route internal/share",
 	"internal/fleet":   "internal/atomicfile internal/autoscale internal/engine internal/rounds",
 	"internal/observe": "internal/share internal/store/sqlite",
 

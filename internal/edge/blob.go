@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/accept"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/share"
 )
@@ -39,7 +40,7 @@ func newBlobs(store artifact.Store, memory int64) *blobs {
 
 // open returns a part of blob, to be closed if it is an [io.Closer]. Content that
 // several projects have is kept for the one that asked first.
-func (b *blobs) open(ctx context.Context, project lateen.ProjectID, blob lateen.Blob, part span) (io.Reader, error) {
+func (b *blobs) open(ctx context.Context, project lateen.ProjectID, blob lateen.Blob, part accept.Part) (io.Reader, error) {
 	if blob.Size <= smallBlob {
 		content, ok := b.small.Get(blob.Digest)
 		if !ok {
@@ -48,8 +49,8 @@ func (b *blobs) open(ctx context.Context, project lateen.ProjectID, blob lateen.
 				return nil, err
 			}
 		}
-		end := min(part.start+part.length, int64(len(content)))
-		return bytes.NewReader(content[min(part.start, end):end]), nil
+		end := min(part.Start+part.Length, int64(len(content)))
+		return bytes.NewReader(content[min(part.Start, end):end]), nil
 	}
 	if blob.Size <= checkedBlob {
 		if err := b.check(ctx, project, blob.Digest); err != nil {
@@ -60,13 +61,13 @@ func (b *blobs) open(ctx context.Context, project lateen.ProjectID, blob lateen.
 	if err != nil {
 		return nil, err
 	}
-	if part.start > 0 {
-		if _, err := f.Seek(part.start, io.SeekStart); err != nil {
+	if part.Start > 0 {
+		if _, err := f.Seek(part.Start, io.SeekStart); err != nil {
 			f.Close()
 			return nil, err
 		}
 	}
-	return &fileBody{LimitedReader: io.LimitedReader{R: f, N: part.length}, Closer: f}, nil
+	return &fileBody{LimitedReader: io.LimitedReader{R: f, N: part.Length}, Closer: f}, nil
 }
 
 func (b *blobs) load(ctx context.Context, project lateen.ProjectID, d lateen.Digest) ([]byte, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/lateen-dev/lateen/internal/accept"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -104,7 +105,7 @@ func varyByEncoding(h http.Header) { h["Vary"] = route.AddVary(h["Vary"], "Accep
 // choose chooses a coding for compressible content, and says so in its header h.
 func (c *codings) choose(x *exchange, h http.Header) string {
 	varyByEncoding(h)
-	coding := codingFor(x.req.Header["Accept-Encoding"], "zstd", "br", "gzip")
+	coding := accept.Coding(x.req.Header["Accept-Encoding"], "zstd", "br", "gzip")
 	if coding == "" {
 		return ""
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/accept"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -184,8 +185,8 @@ func (x *exchange) errorPage(p problem) {
 
 // renderProblem returns p in the form the client accepts, and its media type.
 func (x *exchange) renderProblem(p *problem) (kind string, body []byte) {
-	text := acceptance(x.req.Header, "text/plain")
-	page, object := acceptance(x.req.Header, "text/html"), acceptance(x.req.Header, "application/json")
+	text := accept.Type(x.req.Header, "text/plain")
+	page, object := accept.Type(x.req.Header, "text/html"), accept.Type(x.req.Header, "application/json")
 	switch {
 	case page > text && page >= object:
 		return "text/html; charset=utf-8", x.problemHTML(p)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/accept"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -43,7 +44,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	}
 	h := x.staticHeader(d, &file, blob, coding)
 	if whole {
-		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
+		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 		return
 	}
 	e.sendConditional(x, h, blob, ranged)
@@ -62,29 +63,29 @@ func (e *Edge) sendConditional(x *exchange, h http.Header, blob lateen.Blob, ran
 		delete(h, "Content-Encoding")
 		x.respond(http.StatusNotModified, h, nil)
 	case len(ranged) == 0 || in["If-Range"] != nil && !strongMatch(in["If-Range"], etag):
-		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
+		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 	default:
 		e.sendRange(x, h, blob, ranged)
 	}
 }
 
 func (e *Edge) sendRange(x *exchange, h http.Header, blob lateen.Blob, ranged []string) {
-	part, outcome := parseRange(ranged, blob.Size)
-	switch outcome {
-	case rangeWhole:
-		e.sendBlob(x, http.StatusOK, h, blob, span{0, blob.Size})
-	case rangeOutside:
+	part, extent := accept.Range(ranged, blob.Size)
+	switch extent {
+	case accept.Whole:
+		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
+	case accept.Outside:
 		x.fail(errRange, "Content-Range", "bytes */"+strconv.FormatInt(blob.Size, 10))
-	case rangePart:
-		h["Content-Length"] = []string{strconv.FormatInt(part.length, 10)}
-		h["Content-Range"] = []string{part.contentRange(blob.Size)}
+	case accept.Partial:
+		h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
+		h["Content-Range"] = []string{part.ContentRange(blob.Size)}
 		e.sendBlob(x, http.StatusPartialContent, h, blob, part)
 	}
 }
 
 // sendBlob sends a part of blob with status and header h.
-func (e *Edge) sendBlob(x *exchange, status int, h http.Header, blob lateen.Blob, part span) {
-	if x.req.Method == http.MethodHead || part.length == 0 {
+func (e *Edge) sendBlob(x *exchange, status int, h http.Header, blob lateen.Blob, part accept.Part) {
+	if x.req.Method == http.MethodHead || part.Length == 0 {
 		x.respond(status, h, nil)
 		return
 	}
@@ -116,7 +117,7 @@ func variant(file *lateen.File, accepted []string) (lateen.Blob, string) {
 		offers[i] = coding
 		n++
 	}
-	if coding := codingFor(accepted, offers[:n]...); coding != "" {
+	if coding := accept.Coding(accepted, offers[:n]...); coding != "" {
 		return file.Encodings[coding], coding
 	}
 	return file.Blob, ""

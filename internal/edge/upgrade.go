@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/accept"
 )
 
 // upgradeOf returns the protocol that a request or response with header h
@@ -38,7 +39,7 @@ func (x *exchange) asksFor(h http.Header) string {
 
 // acceptsTrailers reports whether the sender of h takes trailers.
 func acceptsTrailers(h http.Header) bool {
-	for name := range preferences(h["Te"]) {
+	for name := range accept.List(h["Te"]) {
 		if name == "trailers" {
 			return true
 		}

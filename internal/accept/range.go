@@ -1,65 +1,67 @@
-package edge
+package accept
 
 import (
 	"strconv"
 	"strings"
 )
 
-// span is a part of a file, in bytes.
-type span struct{ start, length int64 }
+// Part is a part of a file, in bytes.
+type Part struct{ Start, Length int64 }
 
-// contentRange is the value of Content-Range for s of a file of size bytes.
-func (s span) contentRange(size int64) string {
+// ContentRange is the value of Content-Range for p of a file of size bytes
+// (RFC 9110 §14.4).
+func (p Part) ContentRange(size int64) string {
 	b := make([]byte, 0, 48)
 	b = append(b, "bytes "...)
-	b = strconv.AppendInt(b, s.start, 10)
+	b = strconv.AppendInt(b, p.Start, 10)
 	b = append(b, '-')
-	b = strconv.AppendInt(b, s.start+s.length-1, 10)
+	b = strconv.AppendInt(b, p.Start+p.Length-1, 10)
 	b = append(b, '/')
 	return string(strconv.AppendInt(b, size, 10))
 }
 
-// rangeOutcome says what a Range header asks for.
-type rangeOutcome int
+// Extent says how much of a file a Range header asks for.
+type Extent int
 
+// The extents.
 const (
-	rangeWhole   rangeOutcome = iota // everything: the header is malformed, or asks for several ranges
-	rangePart                        // one span
-	rangeOutside                     // nothing that the file has
+	Whole   Extent = iota // everything: the header is malformed, or asks for several ranges
+	Partial               // one part
+	Outside               // nothing that the file has
 )
 
-// parseRange reads a Range header for a file of size bytes (RFC 9110 §14.1.2).
+// Range reads a Range header for a file of size bytes (RFC 9110 §14.1.2).
 // A server may answer any Range with the whole file, and does so where several
 // ranges are asked for: nothing but an attack wants many of one file.
-func parseRange(values []string, size int64) (span, rangeOutcome) {
+func Range(values []string, size int64) (Part, Extent) {
 	if len(values) != 1 {
-		return span{}, rangeWhole
+		return Part{}, Whole
 	}
 	unit, spec, ok := strings.Cut(values[0], "=")
 	if !ok || !strings.EqualFold(strings.TrimSpace(unit), "bytes") || strings.Contains(spec, ",") {
-		return span{}, rangeWhole
+		return Part{}, Whole
 	}
 	first, last, ok := strings.Cut(strings.TrimSpace(spec), "-")
 	if !ok {
-		return span{}, rangeWhole
+		return Part{}, Whole
 	}
 	start, hasStart, ok1 := position(first)
 	end, hasEnd, ok2 := position(last)
 	switch {
 	case !ok1 || !ok2 || !hasStart && !hasEnd || hasStart && hasEnd && end < start:
-		return span{}, rangeWhole
+		return Part{}, Whole
 	case !hasStart: // the last end bytes
 		if end == 0 || size == 0 {
-			return span{}, rangeOutside
+			return Part{}, Outside
 		}
 		end = min(end, size)
-		return span{size - end, end}, rangePart
+		return Part{size - end, end}, Partial
 	case start >= size:
-		return span{}, rangeOutside
+		return Part{}, Outside
 	case !hasEnd || end >= size:
 		end = size - 1
 	}
-	return span{start, end - start + 1}, rangePart
+	return Part{start, end - start + 1}, Partial
 }
 
 // position reads a byte position of digits alone; one that is absurdly large

@@ -1,4 +1,6 @@
-package edge
+// Package accept reads the header fields by which a client says what it takes
+// (RFC 9110 §12).
+package accept
 
 import (
 	"iter"
@@ -7,10 +9,10 @@ import (
 	"strings"
 )
 
-// preferences yields the elements of a list header such as Accept, in lower
-// case without parameters, each with its quality (RFC 9110 §12.4.2). A quality
+// List yields the elements of a list field such as Accept, in lower case
+// without parameters, each with its quality (RFC 9110 §12.4.2). A quality
 // that makes no sense counts as 0.
-func preferences(values []string) iter.Seq2[string, float64] {
+func List(values []string) iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
 		for _, list := range values {
 			for element := range strings.SplitSeq(list, ",") {
@@ -40,13 +42,13 @@ func quality(params string) float64 {
 	return 1
 }
 
-// acceptance is how much the client likes the media type, by the most specific
+// Type is how much the client likes the media type, by the most specific
 // element that covers it: from 0, not at all, to 1. A type named outright counts
 // a little more than one that a wildcard covers.
-func acceptance(h http.Header, mediaType string) float64 {
+func Type(h http.Header, mediaType string) float64 {
 	major, _, _ := strings.Cut(mediaType, "/")
 	best, level := 0.0, 0
-	for name, q := range preferences(h["Accept"]) {
+	for name, q := range List(h["Accept"]) {
 		switch {
 		case name == mediaType:
 			return q
@@ -59,9 +61,9 @@ func acceptance(h http.Header, mediaType string) float64 {
 	return best
 }
 
-// codingFor returns the content coding, of those offered in order of the
+// Coding returns the content coding, of those offered in order of the
 // server's liking, that the client prefers; "" is none (RFC 9110 §12.5.3).
-func codingFor(values []string, offers ...string) string {
+func Coding(values []string, offers ...string) string {
 	if len(values) == 0 {
 		return ""
 	}
@@ -93,7 +95,7 @@ func codingQuality(values []string, coding string) float64 {
 }
 
 func namedQuality(values []string, name string) (q float64, named bool) {
-	for element, q := range preferences(values) {
+	for element, q := range List(values) {
 		if element == name {
 			return q, true
 		}
