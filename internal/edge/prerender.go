@@ -325,7 +325,7 @@ func (r *rendering) lead(f *cache.Flight, inv func() *lateen.Invocation, label, 
 		h["Content-Length"] = []string{strconv.FormatInt(draft.Length, 10)}
 	}
 	r.record.Cache, r.record.CacheReason = label, reason
-	r.respond(draft.Entry.Status, h, f.Body(r.req.Context()))
+	r.reply(draft.Entry.Status, h, f.Body(r.req.Context()))
 	r.invoked(inv) // with what it cost
 }
 
@@ -339,7 +339,7 @@ func (r *rendering) alone(reason string) {
 		return
 	}
 	r.record.Cache, r.record.CacheReason = cacheMiss, reason
-	r.respond(draft.Entry.Status, draft.Entry.Header, draft.Body)
+	r.reply(draft.Entry.Status, draft.Entry.Header, draft.Body)
 	r.invoked(inv) // with what it cost
 }
 

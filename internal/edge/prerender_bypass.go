@@ -20,7 +20,6 @@ func (r *rendering) bypasses() bool {
 	case r.site.router.Bypass(r.d.Output).Any(r.routeRequest()):
 		reason = reasonBypass
 	case method != http.MethodGet && method != http.MethodHead:
-	case r.page.Chain != nil: // the kept part of such a page is not a page
 	default:
 		return false
 	}

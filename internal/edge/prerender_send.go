@@ -14,6 +14,10 @@ import (
 func (r *rendering) send(e *cache.Entry, label, reason string) {
 	r.record.Cache, r.record.CacheReason = label, reason
 	h := keptHeader(e, r.now)
+	if s, ok := shellOf(e.Header); ok && r.page.Chain != nil {
+		r.resume(s, e.Status, h, e.Body())
+		return
+	}
 	h["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)}
 	switch {
 	case !r.isError && r.d.Status == 0 && e.Status == http.StatusOK && r.req.Header["If-None-Match"] != nil && weakMatch(r.req.Header["If-None-Match"], h["Etag"][0]):

@@ -10,6 +10,7 @@ const { pathToFileURL } = require('node:url');
 const { EdgeHandler } = require('./edge.cjs');
 const { LambdaHandler } = require('./lambda.cjs');
 const { Listening } = require('./listen.cjs');
+const { withShells } = require('./next.cjs');
 const { sweeten, ApiError } = require('./sugar.cjs');
 const { WebHandler } = require('./web.cjs');
 
@@ -74,6 +75,7 @@ function unwrap(exported) {
 
 async function resolve(exported, spec, listening) {
   if (spec.webApi || WebHandler.fits(exported)) return new WebHandler(exported, spec);
+  if (typeof exported.getRequestHandlerWithMetadata === 'function') return new NodeHandler(withShells(exported), false);
   if (typeof exported === 'function') {
     return new NodeHandler(exported, spec.helpers && typeof exported.listen !== 'function');
   }

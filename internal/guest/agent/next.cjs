@@ -1,6 +1,6 @@
 'use strict';
-// The data cache of Next.js: what its fetch and unstable_cache remember, kept
-// in this process, and what its revalidateTag and revalidatePath invalidate,
+// The data caches of Next.js: what its fetch, unstable_cache and 'use cache' remember,
+// kept in this process, and what its revalidateTag and revalidatePath invalidate,
 // told to the platform, which keeps the pages made of it.
 
 const { ServerResponse } = require('node:http');
@@ -12,6 +12,7 @@ const PURGE = 'x-lateen-purge'; // of a response: what is from now on, as a form
 const MAX_BYTES = 50 << 20;
 const MAX_TAGS = 10_000;
 const OVERHEAD = 512; // bytes of an entry besides its body
+const USE = 'use cache '; // begins the keys of what is not of fetch
 
 const entries = new Map(); // key → { value, tags, at, size }, the longest unused first
 const marks = new Map(); // tag → { at, expires }: invalidated by this process, Unix ms
@@ -26,19 +27,8 @@ class FetchCache {
 
   /** What is remembered, null if nothing; from the year 1970 if it is stale. */
   async get(key, { kind, tags = [], softTags = [] } = {}) {
-    const entry = kind === 'FETCH' ? entries.get(key) : undefined;
-    // One from the future is from before the clock was set back, or not: nothing tells.
-    if (!entry || entry.at <= this.since || entry.at > Date.now()) return null;
-    let stale = false;
-    for (const tag of [...entry.tags, ...tags, ...softTags]) {
-      const mark = marks.get(tag);
-      if (!mark || mark.at < entry.at) continue;
-      if (mark.expires <= Date.now()) return null;
-      stale = true;
-    }
-    entries.delete(key);
-    entries.set(key, entry);
-    return { lastModified: stale ? 0 : entry.at, value: entry.value };
+    const found = kind === 'FETCH' && recall(key, this.since, [...tags, ...softTags]);
+    return found ? { lastModified: found.stale ? 0 : found.entry.at, value: found.entry.value } : null;
   }
 
   /** Pages are the platform's to keep: only data is remembered here. */
@@ -47,12 +37,7 @@ class FetchCache {
     if (value?.kind !== 'FETCH') return;
     const size = OVERHEAD + (value.data?.body?.length ?? 0);
     if (size > this.limit) return;
-    entries.set(key, { value, tags: value.tags ?? tags ?? [], at: Date.now(), size });
-    used += size;
-    for (const oldest of entries.keys()) {
-      if (used <= this.limit) break;
-      forget(oldest);
-    }
+    remember(key, { value, tags: value.tags ?? tags ?? [], at: Date.now(), size }, this.limit);
   }
 
   /**
@@ -61,17 +46,93 @@ class FetchCache {
    */
   async revalidateTag(tags, durations) {
     const list = [tags].flat();
-    const expire = durations ? durations.expire : 0; // seconds; undefined is never
-    const at = Date.now();
-    if (marks.size + list.length > MAX_TAGS) {
-      for (const key of [...entries.keys()]) forget(key);
-      marks.clear();
-    }
-    for (const tag of list) marks.set(tag, { at, expires: at + (expire ?? Infinity) * 1000 });
-    purge(list, expire);
+    mark(list, durations);
+    purge(list, durations ? durations.expire : 0);
   }
 
   resetRequestCache() {}
+}
+
+const sets = new Map(); // key → promise: what is being remembered
+
+/**
+ * What 'use cache' and 'use cache: remote' remember. An entry is the stream of a value
+ * with its tags, when it was begun, and for how long it is fresh and may be served.
+ */
+const DataCache = {
+  /** Stale entries have revalidate -1: Next.js makes them anew behind the response. */
+  async get(key, softTags = []) {
+    await sets.get(key);
+    const found = recall(USE + key, Number(current()?.req.headers[INVALIDATED] ?? 0), softTags);
+    if (!found) return undefined;
+    const { bytes, ...entry } = found.entry.value;
+    if (Date.now() > entry.timestamp + entry.expire * 1000) return undefined;
+    return { ...entry, revalidate: found.stale ? -1 : entry.revalidate, value: new Response(bytes).body };
+  },
+
+  async set(key, pending) {
+    const set = store(key, pending).catch(() => {}); // whoever renders it is told
+    sets.set(key, set);
+    await set;
+    if (sets.get(key) === set) sets.delete(key);
+  },
+
+  async refreshTags() {}, // each request says when something was last invalidated
+
+  async getExpiration() {
+    return Infinity; // get looks at soft tags
+  },
+
+  /** Next.js tells the cache of fetch as well, which tells the platform. */
+  async updateTags(tags, durations) {
+    mark(tags, durations);
+  },
+};
+
+async function store(key, pending) {
+  const { value, ...entry } = await pending;
+  const bytes = Buffer.from(await new Response(value).arrayBuffer());
+  forget(USE + key);
+  const size = OVERHEAD + bytes.length;
+  if (entry.expire === 0 || size > MAX_BYTES) return;
+  remember(USE + key, { value: { ...entry, bytes }, tags: entry.tags, at: Math.floor(entry.timestamp), size }, MAX_BYTES);
+}
+
+/** What is remembered, and whether it is stale, unless something was invalidated since. */
+function recall(key, since, tags) {
+  const entry = entries.get(key);
+  // One from the future is from before the clock was set back, or not: nothing tells.
+  if (!entry || entry.at <= since || entry.at > Date.now()) return undefined;
+  let stale = false;
+  for (const tag of [...entry.tags, ...tags]) {
+    const invalidated = marks.get(tag);
+    if (!invalidated || invalidated.at < entry.at) continue;
+    if (invalidated.expires <= Date.now()) return undefined;
+    stale = true;
+  }
+  entries.delete(key);
+  entries.set(key, entry);
+  return { entry, stale };
+}
+
+function remember(key, entry, limit) {
+  entries.set(key, entry);
+  used += entry.size;
+  for (const oldest of entries.keys()) {
+    if (used <= limit) break;
+    forget(oldest);
+  }
+}
+
+/** Notes that tags are invalid: at once or, with durations, after the seconds that they say; undefined is never. */
+function mark(tags, durations) {
+  const expire = durations ? durations.expire : 0;
+  const at = Date.now();
+  if (marks.size + tags.length > MAX_TAGS) {
+    for (const key of [...entries.keys()]) forget(key);
+    marks.clear();
+  }
+  for (const tag of tags) marks.set(tag, { at, expires: at + (expire ?? Infinity) * 1000 });
 }
 
 function forget(key) {
@@ -91,8 +152,48 @@ function purge(tags, expire) {
   ServerResponse.prototype.appendHeader.call(res, PURGE, form.toString());
 }
 
-function install() {
-  globalThis[Symbol.for('@next/cache-handlers')] = { FetchCache };
+const SHELL = 'application/x-nextjs-pre-render';
+
+/**
+ * A handler of req and res from one that takes metadata with a request: Next.js
+ * gives a page that it has prerendered in part to a callback, and writes what each
+ * request adds to it when it is asked to resume. Metadata is of one request alone.
+ */
+function withShells(handler) {
+  return (req, res) => {
+    const metadata = { // which Next.js completes: isRSCRequest is of a router's navigation, for data
+      onCacheEntryV2: (entry) => sendShell(res, entry, metadata.isRSCRequest),
+      onCacheEntry: (entry) => !metadata.isRSCRequest && sendShell(res, entry, false), // of documents only
+    };
+    return handler.getRequestHandlerWithMetadata(metadata)(req, res);
+  };
 }
 
-module.exports = { install };
+/** Answers with a page as builds write it, its state before its shell; false if it waits for nothing. */
+async function sendShell(res, { value, cacheControl }, data) {
+  if (typeof value?.postponed !== 'string') return false;
+  const shell = data ? '' : await value.html.toUnchunkedString(true); // every byte of data is the visitor's
+  const state = Buffer.from(value.postponed);
+  if (value.status && res.statusCode === 200) res.statusCode = value.status;
+  for (const [name, field] of Object.entries(value.headers ?? {})) {
+    if (field !== undefined) res.setHeader(name, typeof field === 'number' ? String(field) : field);
+  }
+  const origin = data ? 'text/x-component' : 'text/html; charset=utf-8';
+  res.setHeader('Content-Type', `${SHELL}; state-length=${state.length}; origin="${origin}"`);
+  res.setHeader('Cache-Control', lifetime(cacheControl ?? {}));
+  res.end(Buffer.concat([state, Buffer.from(shell)]));
+  return true;
+}
+
+/** A Cache-Control of seconds: revalidate is for how long a page is fresh, expire for how long it may be served. */
+function lifetime({ revalidate, expire }) {
+  if (revalidate === 0) return 'private, no-cache, no-store, max-age=0, must-revalidate';
+  const fresh = typeof revalidate === 'number' ? revalidate : 31_536_000;
+  return `s-maxage=${fresh}` + (expire > fresh ? `, stale-while-revalidate=${expire - fresh}` : '');
+}
+
+function install() {
+  globalThis[Symbol.for('@next/cache-handlers')] = { FetchCache, DefaultCache: DataCache, RemoteCache: DataCache };
+}
+
+module.exports = { install, withShells };

@@ -1,0 +1,105 @@
+package local
+
+import (
+	"strconv"
+	"testing"
+	"time"
+)
+
+// useCache uses the handlers of 'use cache' as Next.js does.
+const useCache = `const { DefaultCache, RemoteCache } = globalThis[Symbol.for('@next/cache-handlers')];
+module.exports = async (req, res) => {
+  const { pathname, searchParams } = new URL(req.url, 'http://x');
+  const { key, text, tag, age = 0, expire = 3600 } = Object.fromEntries(searchParams);
+  const tags = tag?.split(',') ?? [];
+  switch (pathname) {
+    case '/set':
+      await DefaultCache.set(key, Promise.resolve({ value: new Response(text).body, tags, stale: 0,
+        timestamp: performance.timeOrigin + performance.now() - age * 1000, expire: Number(expire), revalidate: 60 }));
+      break;
+    case '/fail':
+      await DefaultCache.set(key, Promise.reject(new Error('not rendered')));
+      break;
+    case '/get': {
+      const entry = await RemoteCache.get(key, tags);
+      return res.end(entry ? entry.revalidate + ' ' + await new Response(entry.value).text() : 'none');
+    }
+    case '/expire':
+      await DefaultCache.updateTags(tags);
+      break;
+    case '/stale':
+      await DefaultCache.updateTags(tags, { expire: 3600 });
+  }
+  res.end('ok');
+};
+`
+
+func TestWhatUseCacheRemembersIsInvalidatedByTagsAndByOtherInstances(t *testing.T) {
+	i := alone(t, "nodejs24.x", useCache, nil)
+	get := func(want, target string, header ...string) {
+		t.Helper()
+		if _, got := ask(t, i, "GET", target, "", header...); got != want {
+			t.Errorf("%s %v: %q, want %q", target, header, got, want)
+		}
+	}
+	get("none", "/get?key=a")
+	get("ok", "/set?key=a&text=1&tag=x")
+	get("60 1", "/get?key=a")
+	get("60 1", "/get?key=a") // its stream is another each time
+
+	get("ok", "/stale?tag=x")
+	get("-1 1", "/get?key=a") // Next.js makes it anew behind the response
+	get("ok", "/expire?tag=x")
+	get("none", "/get?key=a")
+
+	get("ok", "/set?key=b&text=2")
+	get("ok", "/expire?tag=soft")
+	get("none", "/get?key=b&tag=soft") // a tag of its path
+	get("60 2", "/get?key=b")
+	get("none", "/get?key=b", "X-Lateen-Invalidated", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10)) // by whichever instance
+
+	get("ok", "/set?key=c&text=3&age=10&expire=5")
+	get("none", "/get?key=c")
+	get("ok", "/set?key=c&text=3&expire=0")
+	get("none", "/get?key=c")
+	get("ok", "/set?key=d&text=4")
+	get("ok", "/fail?key=d")
+	get("60 4", "/get?key=d")
+}
+
+// partialPages gives pages to the platform as Next.js does that prerenders in part.
+const partialPages = `module.exports = (req, res) => res.end('without metadata');
+module.exports.getRequestHandlerWithMetadata = (metadata) => async (req, res) => {
+  const entry = (postponed) => ({
+    value: { kind: 'APP_PAGE', postponed, status: 404, headers: { 'x-next-cache-tags': 'a,b', 'x-none': undefined }, html: { toUnchunkedString: async () => '<html>' } },
+    cacheControl: { revalidate: 60, expire: 3600 },
+  });
+  if (req.url.startsWith('/whole')) {
+    if (await metadata.onCacheEntryV2(entry(undefined))) throw new Error('it is whole');
+    return res.end('whole');
+  }
+  metadata.isRSCRequest = req.url.endsWith('.rsc');
+  const callback = req.url.startsWith('/first') ? metadata.onCacheEntry : metadata.onCacheEntryV2;
+  if (!await callback(entry('{"of": "ü"}'))) res.end('left to Next.js');
+};
+`
+
+func TestAPageThatWaitsForVisitorsIsGivenWithItsState(t *testing.T) {
+	i := alone(t, "nodejs24.x", partialPages, nil)
+	resp, body := ask(t, i, "GET", "/page", "")
+	h := resp.Header
+	if body != `{"of": "ü"}<html>` || resp.StatusCode != 404 || h.Get("X-Next-Cache-Tags") != "a,b" ||
+		h.Get("Content-Type") != `application/x-nextjs-pre-render; state-length=12; origin="text/html; charset=utf-8"` ||
+		h.Get("Cache-Control") != "s-maxage=60, stale-while-revalidate=3540" {
+		t.Errorf("a page: %d %q %v", resp.StatusCode, body, h)
+	}
+	resp, body = ask(t, i, "GET", "/page.rsc", "")
+	if body != `{"of": "ü"}` || resp.Header.Get("Content-Type") != `application/x-nextjs-pre-render; state-length=12; origin="text/x-component"` {
+		t.Errorf("its data: %q %v", body, resp.Header)
+	}
+	for target, want := range map[string]string{"/whole": "whole", "/first": `{"of": "ü"}<html>`, "/first.rsc": "left to Next.js"} {
+		if _, got := ask(t, i, "GET", target, ""); got != want {
+			t.Errorf("%s: %q, want %q", target, got, want)
+		}
+	}
+}
