@@ -77,7 +77,7 @@ func (r *rendering) resume(s shell, status int, h http.Header, body io.Reader) {
 		r.respond(status, h, &resumption{shell: rest, resume: func() (*http.Response, error) { return r.postponed(state) }})
 		return
 	}
-	resp, err := r.postponed(state)
+	resp, err := r.postponed(state) //nolint:bodyclose // relay closes it
 	if err != nil {
 		r.fail(err)
 		return
@@ -159,7 +159,7 @@ func (r *resumption) Read(p []byte) (n int, err error) {
 		}
 	}
 	if r.rest == nil {
-		if r.rest, err = r.resume(); err != nil {
+		if r.rest, err = r.resume(); err != nil { //nolint:bodyclose // Close does
 			return 0, err // the exchange's own, which names its cause
 		}
 	}
