@@ -159,6 +159,7 @@ func (d *Delay) Believable() (ticks float64, late time.Duration) {
 const (
 	FaultFailed     = "failed"      // user code threw, or exited
 	FaultNoResponse = "no-response" // user code ended without a response
+	FaultRefused    = "refused"     // of [HeaderFailure] alone: the agent answers what it takes for no request, of which there is no [End]
 )
 
 // Fault is how a request failed.

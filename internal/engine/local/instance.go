@@ -228,7 +228,12 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, i.explain(req, c, err)
 	}
-	if reason := resp.Header.Get(guest.HeaderFailure); reason != "" {
+	switch reason := resp.Header.Get(guest.HeaderFailure); reason {
+	case "":
+	case guest.FaultRefused:
+		resp.Header.Del(guest.HeaderFailure)
+		i.forget(c) // the process will say nothing about it
+	default:
 		return nil, failureIn(resp, reason)
 	}
 	i.answered(req, resp)

@@ -12,7 +12,7 @@ const process = require('node:process');
 const archive = require('./archive.cjs');
 const control = require('./control.cjs');
 const calls = require('./call.cjs');
-const { Call, NoResponse, run, complain } = calls;
+const { Call, NoResponse, PREFIX, run, complain } = calls;
 const capture = require('./console.cjs');
 const context = require('./context.cjs');
 const decoded = require('./decoded.cjs');
@@ -40,6 +40,8 @@ const server = http.createServer({
   maxHeaderSize: 1 << 18,
   requestTimeout: 0,
 });
+server.maxHeadersCount = 0; // without it the last are cut off, which are the supervisor's; the edge bounds their bytes
+server.on('clientError', refuse);
 
 server.on('request', (req, res) => {
   const call = new Call(req, res);
@@ -50,6 +52,18 @@ server.on('request', (req, res) => {
   }
   run(call, () => serve(call, req, res));
 });
+
+/**
+ * Answers what the parser takes for no request, as an unknown method: there is no
+ * call, of whose end the supervisor would hear.
+ */
+function refuse(error, socket) {
+  if (socket.writable && !socket._httpMessage) {
+    const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+    socket.write(`HTTP/1.1 ${status}\r\nconnection: close\r\n${PREFIX}failure: refused\r\n\r\n`);
+  }
+  socket.destroy(error);
+}
 
 /** Answers what the supervisor asks the agent itself. */
 async function answer(question, res) {

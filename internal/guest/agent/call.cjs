@@ -224,4 +224,4 @@ function complain(error) {
   console.error(error);
 }
 
-module.exports = { install, Call, NoResponse, run, current, callOf, live, atEnd, tellEnded, summary, complain };
+module.exports = { install, Call, NoResponse, PREFIX, run, current, callOf, live, atEnd, tellEnded, summary, complain };
