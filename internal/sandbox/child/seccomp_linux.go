@@ -84,6 +84,7 @@ func Filter(more ...uint32) []unix.SockFilter {
 	p.on(unix.SYS_CLONE3, verdict(fail(unix.ENOSYS))) // whose flags no filter can see: clone will do
 	p.on(unix.SYS_SOCKET, socketBody())
 	p.on(unix.SYS_SOCKETPAIR, byArgument(0, unix.BPF_JEQ, []uint32{unix.AF_UNIX}, allow, fail(unix.EAFNOSUPPORT)))
+	p.on(unix.SYS_SETSOCKOPT, optionBody())
 	p.on(unix.SYS_PERSONALITY, byArgument(0, unix.BPF_JEQ, []uint32{0, ^uint32(0)}, allow, fail(unix.EPERM)))
 	p.on(unix.SYS_IOCTL, byArgument(1, unix.BPF_JEQ, []uint32{unix.TIOCSTI, unix.TIOCLINUX}, fail(unix.EPERM), allow))
 	p.ranges(slices.Concat(commonCalls(), archCalls(), more))
@@ -106,6 +107,19 @@ func socketBody() program {
 	p.on(unix.AF_NETLINK, routes)
 	p.end(fail(unix.EAFNOSUPPORT))
 	return p
+}
+
+// optionBody allows all options of sockets but SO_LINGER, which is taken and does
+// nothing (socket(7)): whoever closes such a socket last waits, and no signal or
+// deadline of Go ends that. Any socket that the platform reads may bring one with
+// SCM_RIGHTS, whose last descriptor the kernel closes in the thread that reads.
+func optionBody() program {
+	const level, option = 1, 2 // the arguments
+	var p program
+	p.load(offsetArgs + 8*level)
+	p.jump(unix.BPF_JEQ, unix.SOL_SOCKET, 1, 0)
+	p.end(allow)
+	return append(p, byArgument(option, unix.BPF_JEQ, []uint32{unix.SO_LINGER}, fail(0), allow)...)
 }
 
 // ranges allows calls, as ranges of their numbers.
@@ -189,10 +203,10 @@ func commonCalls() []uint32 {
 		unix.SYS_SCHED_GET_PRIORITY_MAX, unix.SYS_SCHED_GET_PRIORITY_MIN, unix.SYS_SCHED_RR_GET_INTERVAL, unix.SYS_SCHED_GETATTR,
 		unix.SYS_SCHED_SETATTR, unix.SYS_GETCPU, unix.SYS_LANDLOCK_CREATE_RULESET, unix.SYS_LANDLOCK_ADD_RULE,
 		unix.SYS_LANDLOCK_RESTRICT_SELF,
-		// sockets, but for their making
+		// sockets, but for their making and their options
 		unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT, unix.SYS_ACCEPT4, unix.SYS_CONNECT, unix.SYS_GETSOCKNAME,
 		unix.SYS_GETPEERNAME, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_RECVMSG, unix.SYS_SENDMMSG,
-		unix.SYS_RECVMMSG, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKOPT, unix.SYS_SHUTDOWN,
+		unix.SYS_RECVMMSG, unix.SYS_GETSOCKOPT, unix.SYS_SHUTDOWN,
 		// the system
 		unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRANDOM,
 	}
