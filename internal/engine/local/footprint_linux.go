@@ -14,6 +14,7 @@ import (
 const (
 	maxFootprint = 4096     // ranges
 	maxWritten   = 32 << 20 // bytes of them
+	maxMapped    = 16 << 30 // bytes that are looked at: address space costs a process nothing
 )
 
 // Of an entry of /proc/PID/pagemap.
@@ -47,6 +48,9 @@ func footprintOf(pid int) ([]guest.Range, error) {
 		if rights[0] != 'r' || strings.HasSuffix(lines.Text(), "]") && strings.Contains(lines.Text(), "[v") { // the kernel's own
 			continue
 		}
+		if f.mapped += to - from; f.mapped > maxMapped {
+			return nil, fmt.Errorf("learn a footprint: it maps more than %d GiB", maxMapped>>30)
+		}
 		if err := f.walk(pages, from, to, rights[1] == 'w' && rights[3] == 'p'); err != nil {
 			return nil, fmt.Errorf("learn a footprint: %w", err)
 		}
@@ -58,6 +62,7 @@ func footprintOf(pid int) ([]guest.Range, error) {
 type footprint struct {
 	ranges  []guest.Range
 	written uint64 // bytes
+	mapped  uint64 // bytes that may be read
 }
 
 // walk adds what is used of a mapping.

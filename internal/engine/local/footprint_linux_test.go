@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen/internal/guest"
 )
@@ -28,5 +29,22 @@ func TestFootprintIsWhatWasTouched(t *testing.T) {
 	}
 	if len(f.ranges) != maxFootprint || f.written > 2*maxWritten {
 		t.Errorf("%d ranges of %d bytes are kept", len(f.ranges), f.written)
+	}
+}
+
+// TestAddressSpaceIsNotWalkedWithoutEnd: to map 64 TiB costs a function nothing, and to
+// look at every page of that takes the platform minutes of a processor.
+func TestAddressSpaceIsNotWalkedWithoutEnd(t *testing.T) {
+	mapped, err := unix.MmapPtr(-1, 0, nil, 64<<40, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.MunmapPtr(mapped, 64<<40); err != nil {
+			t.Error(err)
+		}
+	}()
+	if ranges, err := footprintOf(os.Getpid()); err == nil {
+		t.Errorf("got %d ranges, want an error", len(ranges))
 	}
 }
