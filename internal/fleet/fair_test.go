@@ -385,6 +385,57 @@ func TestWhoMakesRoomForAnotherProjectLosesNoRequest(t *testing.T) {
 	})
 }
 
+// TestRequestsThatDoNotEndLeaveOtherProjectsAnInstance: one visitor whose requests
+// trickle holds all the instances of the project that it asks, for as long as they may take.
+func TestRequestsThatDoNotEndLeaveOtherProjectsAnInstance(t *testing.T) {
+	of := func(team lateen.TeamID, project lateen.ProjectID, name string) lateen.FunctionSpec {
+		s := specOf(project, lateen.DeploymentID("dpl_"+string(project)), name)
+		s.Team = team
+		return s
+	}
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{handleOf: func(i *fakeInstance) time.Duration {
+			if i.spec.Team == "team_1" && i.spec.Project != "prj_short" {
+				return 10 * time.Minute
+			}
+			return 0
+		}}
+		h := run(t, fleet.Options{Engine: e, Total: 32, Concurrency: 1, PerFunction: 1, Duration: time.Hour})
+		var all sync.WaitGroup
+		hang := func(project lateen.ProjectID, functions int) {
+			for n := range functions {
+				all.Go(func() { _, _, _ = h.call(t.Context(), of("team_1", project, fmt.Sprint("/", n))) }) // its answer is of no interest
+			}
+		}
+		hang("prj_many", 40)
+		time.Sleep(time.Second)
+		if n := e.of("prj_many"); n != 32 {
+			t.Errorf("the project has %d instances, want all there are", n)
+		}
+		atOnce := func(team lateen.TeamID, project lateen.ProjectID) {
+			t.Helper()
+			begun := time.Now()
+			h.ask(of(team, project, "/a"))
+			if waited := time.Since(begun); waited > 2*time.Second {
+				t.Errorf("%s waited %s", project, waited)
+			}
+		}
+		atOnce("team_1", "prj_short")
+		for n := range 8 { // of the same team, which use no more than their half of the reserve
+			hang(lateen.ProjectID(fmt.Sprint("prj_", n)), 2)
+		}
+		time.Sleep(time.Second)
+		if _, n := e.counts(); n > 34 {
+			t.Errorf("%d instances run, want 34 at most while no other team asks", n)
+		}
+		for range 3 {
+			atOnce("team_2", "prj_other")
+			time.Sleep(time.Minute) // its instance rests, and may go for those that wait
+		}
+		all.Wait()
+	})
+}
+
 func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{handle: sleeping(10 * time.Minute)}

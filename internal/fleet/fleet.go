@@ -35,10 +35,11 @@ type Options struct {
 	// PerFunction bounds the instances of one function; 0 is 16.
 	PerFunction int
 	// Total bounds all instances together; 0 is 128. At the bound an idle one
-	// makes room, or one of the project that has most.
+	// makes room, or one of the project that has most. An eighth more is kept for
+	// projects that have none, half of it for those of teams that have none.
 	Total int
 	// Memory bounds what all instances hold together, in bytes, as far as is
-	// known; 0 is no bound.
+	// known, with the same reserve; 0 is no bound.
 	Memory int64
 	// Processors is how many there are for functions; 0 is those of the host.
 	Processors float64

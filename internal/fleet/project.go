@@ -10,6 +10,7 @@ import (
 // guarded by the fleet's mutex.
 type project struct {
 	id        lateen.ProjectID
+	team      lateen.TeamID
 	functions map[string]*function
 
 	weight    int              // against others; at least 1

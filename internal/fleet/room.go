@@ -10,11 +10,38 @@ import (
 // makeRoomLocked reports whether another instance of p may start, stopping idle
 // ones for it where it must.
 func (f *Fleet) makeRoomLocked(p *pool, now time.Time) bool {
-	if f.total >= f.o.Total && !f.evictLocked(p, now, 1, func(*member) int64 { return 1 }) {
+	if f.fitsLocked(p, now, 0) {
+		return true
+	}
+	reserve := f.reserveLocked(p.function.project)
+	return reserve > 0 && f.fitsLocked(p, now, reserve)
+}
+
+// fitsLocked is the same with so many sixteenths more than the bounds.
+func (f *Fleet) fitsLocked(p *pool, now time.Time, more int) bool {
+	over := int64(f.total + 1 - f.o.Total - f.o.Total*more/16)
+	if over > 0 && !f.evictLocked(p, now, over, func(*member) int64 { return 1 }) {
 		return false
 	}
-	over := f.memory + p.estimate() - f.o.Memory
+	over = f.memory + p.estimate() - f.o.Memory - f.o.Memory*int64(more)/16
 	return f.o.Memory <= 0 || over <= 0 || f.total == 0 || f.evictLocked(p, now, over, func(m *member) int64 { return m.held })
+}
+
+// reserveLocked is how many sixteenths of the bounds are kept beyond them for a
+// project: requests that do not end hold every instance for as long as they please,
+// and a project without one would wait for them. A project of a team that has
+// instances has half of what one of a team without any has, so that the projects of
+// one team do not use it up.
+func (f *Fleet) reserveLocked(pr *project) int {
+	if pr.instances > 0 {
+		return 0
+	}
+	for _, other := range f.projects {
+		if other.team == pr.team && other.instances > 0 {
+			return 1
+		}
+	}
+	return 2
 }
 
 // evictLocked stops idle instances for p until so much is free, by the measure

@@ -26,23 +26,24 @@ func (f *Fleet) pumpLocked(now time.Time) {
 	}
 	f.pumping = true
 	defer func() { f.pumping = false }()
-	for f.attempts < f.o.Starts {
-		p := f.nextLocked(now)
+	for reserve := 0; f.attempts < f.o.Starts; {
+		p := f.nextLocked(now, reserve)
 		if p == nil {
 			return
 		}
 		if !f.makeRoomLocked(p, now) {
 			f.yieldLocked(p, now)
-			return
+			reserve = f.reserveLocked(p.function.project) + 1 // those for whom more is kept do not wait for p
+			continue
 		}
 		p.wanted--
 		f.beginLocked(p, time.Time{})
 	}
 }
 
-// nextLocked returns the pool whose turn it is to start an instance, leaving out
-// those that need none any more.
-func (f *Fleet) nextLocked(now time.Time) *pool {
+// nextLocked returns the pool whose turn it is to start an instance, of those with
+// such a reserve at least, leaving out those that need none any more.
+func (f *Fleet) nextLocked(now time.Time, reserve int) *pool {
 	var next *pool
 	f.line = slices.DeleteFunc(f.line, func(p *pool) bool {
 		if p.wanted > 0 {
@@ -51,6 +52,9 @@ func (f *Fleet) nextLocked(now time.Time) *pool {
 		if p.wanted <= 0 {
 			p.wanted = 0
 			return true
+		}
+		if reserve > 0 && f.reserveLocked(p.function.project) < reserve {
+			return false
 		}
 		if next == nil || p.function.project.holding(0).Less(next.function.project.holding(0)) {
 			next = p
