@@ -104,6 +104,7 @@ type Fleet struct {
 	ctx       context.Context //nolint:containedctx // of Run, without its end: for starts nobody asked for; nil before
 	pools     map[lateen.FunctionKey]*pool
 	projects  map[lateen.ProjectID]*project
+	teams     map[lateen.TeamID]*team
 	known     recency
 	total     int              // instances that are there or starting; not those about to end
 	memory    int64            // bytes they hold, as far as is known
@@ -127,7 +128,7 @@ type Fleet struct {
 func New(o Options) *Fleet {
 	return &Fleet{
 		o: o.withDefaults(), closed: make(chan struct{}), prepares: rounds.New[lateen.ProjectID, lateen.FunctionSpec](maxPrepares),
-		pools: map[lateen.FunctionKey]*pool{}, projects: map[lateen.ProjectID]*project{},
+		pools: map[lateen.FunctionKey]*pool{}, projects: map[lateen.ProjectID]*project{}, teams: map[lateen.TeamID]*team{},
 		preparing: map[lateen.FunctionKey]struct{}{}, early: map[lateen.ProjectID]production{},
 	}
 }

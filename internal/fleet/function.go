@@ -148,7 +148,7 @@ func towards(best, value float32) float32 {
 func (f *Fleet) functionLocked(id lateen.ProjectID, name string) *function {
 	pr := f.projects[id]
 	if pr == nil {
-		pr = &project{id: id, weight: 1, functions: map[string]*function{}}
+		pr = &project{id: id, team: &team{}, weight: 1, functions: map[string]*function{}}
 		f.projects[id] = pr
 	}
 	fn := pr.functions[name]

@@ -93,7 +93,7 @@ func (f *Fleet) retireLocked(m *member, why reason) {
 	m.tick.Stop()
 	p := m.pool
 	p.active--
-	p.function.project.instances--
+	p.function.project.count(-1)
 	f.work.Go(func() { f.stop(m, why != forced) })
 	f.drainLocked(m)
 	f.growLocked(p, time.Now())

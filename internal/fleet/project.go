@@ -10,7 +10,7 @@ import (
 // guarded by the fleet's mutex.
 type project struct {
 	id        lateen.ProjectID
-	team      lateen.TeamID
+	team      *team
 	functions map[string]*function
 
 	weight    int              // against others; at least 1
@@ -21,6 +21,30 @@ type project struct {
 	owed      int              // instances of others that are leaving for it
 	waiting   int
 	requests  int // waiting or in flight
+}
+
+// team is what all projects of a team have together. Its field is guarded by the
+// fleet's mutex.
+type team struct{ instances int }
+
+// join has the project be one of a team.
+func (p *project) join(f *Fleet, id lateen.TeamID) {
+	t := f.teams[id]
+	if t == nil {
+		t = &team{}
+		f.teams[id] = t
+	}
+	if p.team != t {
+		p.team.instances -= p.instances
+		t.instances += p.instances
+		p.team = t
+	}
+}
+
+// count notes that the project has n instances more.
+func (p *project) count(n int) {
+	p.instances += n
+	p.team.instances += n
 }
 
 // begin notes a request of the project.

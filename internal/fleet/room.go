@@ -13,7 +13,7 @@ func (f *Fleet) makeRoomLocked(p *pool, now time.Time) bool {
 	if f.fitsLocked(p, now, 0) {
 		return true
 	}
-	reserve := f.reserveLocked(p.function.project)
+	reserve := reserveOf(p.function.project)
 	return reserve > 0 && f.fitsLocked(p, now, reserve)
 }
 
@@ -27,19 +27,17 @@ func (f *Fleet) fitsLocked(p *pool, now time.Time, more int) bool {
 	return f.o.Memory <= 0 || over <= 0 || f.total == 0 || f.evictLocked(p, now, over, func(m *member) int64 { return m.held })
 }
 
-// reserveLocked is how many sixteenths of the bounds are kept beyond them for a
+// reserveOf is how many sixteenths of the bounds are kept beyond them for a
 // project: requests that do not end hold every instance for as long as they please,
 // and a project without one would wait for them. A project of a team that has
 // instances has half of what one of a team without any has, so that the projects of
 // one team do not use it up.
-func (f *Fleet) reserveLocked(pr *project) int {
-	if pr.instances > 0 {
+func reserveOf(pr *project) int {
+	switch {
+	case pr.instances > 0:
 		return 0
-	}
-	for _, other := range f.projects {
-		if other.team == pr.team && other.instances > 0 {
-			return 1
-		}
+	case pr.team.instances > 0:
+		return 1
 	}
 	return 2
 }

@@ -33,7 +33,7 @@ func (f *Fleet) pumpLocked(now time.Time) {
 		}
 		if !f.makeRoomLocked(p, now) {
 			f.yieldLocked(p, now)
-			reserve = f.reserveLocked(p.function.project) + 1 // those for whom more is kept do not wait for p
+			reserve = reserveOf(p.function.project) + 1 // those for whom more is kept do not wait for p
 			continue
 		}
 		p.wanted--
@@ -53,7 +53,7 @@ func (f *Fleet) nextLocked(now time.Time, reserve int) *pool {
 			p.wanted = 0
 			return true
 		}
-		if reserve > 0 && f.reserveLocked(p.function.project) < reserve {
+		if reserve > 0 && reserveOf(p.function.project) < reserve {
 			return false
 		}
 		if next == nil || p.function.project.holding(0).Less(next.function.project.holding(0)) {
@@ -68,7 +68,7 @@ func (f *Fleet) nextLocked(now time.Time, reserve int) *pool {
 // zero, for somebody who is likely to come until then.
 func (f *Fleet) beginLocked(p *pool, until time.Time) {
 	p.starting++
-	p.function.project.instances++
+	p.function.project.count(1)
 	f.total++
 	f.attempts++
 	held := p.estimate()
@@ -107,7 +107,7 @@ func (f *Fleet) start(p *pool, held int64, until time.Time) {
 	if err != nil {
 		f.total--
 		f.memory -= held
-		p.function.project.instances--
+		p.function.project.count(-1)
 		f.failedLocked(p, err, now)
 		f.dropLocked(p)
 		f.pumpLocked(now)
