@@ -303,6 +303,7 @@ func (s *shard) keep(f *atomicfile.File, blob lateen.Blob, damaged bool) (made b
 		return false, nil
 	}
 	links := s.linked(blob.Digest)
+	defer links.Close() // nil, where there is none, has no effect
 	if err := f.Rename(s.path(blob.Digest)); err != nil {
 		return false, err
 	}
@@ -325,7 +326,7 @@ func (s *shard) refreshOrRemove(blob lateen.Blob) error {
 // linked opens the file of a digest for writing, which may have further names, in
 // trees that were laid out; nil where there is none.
 func (s *shard) linked(digest lateen.Digest) *os.File {
-	if os.Chmod(s.path(digest), 0o600) != nil {
+	if os.Chmod(s.path(digest), 0o644) != nil { // functions go on to read it
 		return nil
 	}
 	f, err := os.OpenFile(s.path(digest), os.O_WRONLY, 0)
@@ -336,13 +337,12 @@ func (s *shard) linked(digest lateen.Digest) *os.File {
 }
 
 // mend makes the content of a damaged file what that of another is, so that trees
-// that have it are whole, too. Where that fails they stay as they are. It closes
-// the damaged file; nil is none.
+// that have it are whole, too. Where that fails they stay as they are; nil is no
+// damaged file.
 func mend(damaged *os.File, from string, size int64) {
 	if damaged == nil {
 		return
 	}
-	defer damaged.Close()
 	whole, err := os.Open(from)
 	if err != nil {
 		return
