@@ -36,7 +36,8 @@ type Options struct {
 	PerFunction int
 	// Total bounds all instances together; 0 is 128. At the bound an idle one
 	// makes room, or one of the project that has most. An eighth more is kept for
-	// projects that have none, half of it for those of teams that have none.
+	// teams without instances; half of that serves projects without instances of
+	// other teams.
 	Total int
 	// Memory bounds what all instances hold together, in bytes, as far as is
 	// known, with the same reserve; 0 is no bound.

@@ -50,6 +50,7 @@ func (f *Fleet) poolLocked(ctx context.Context, spec *lateen.FunctionSpec) *pool
 		return p
 	}
 	fn := f.functionLocked(spec.Project, spec.Name)
+	fn.project.join(f, spec.Team)
 	ceiling, most := spec.Function.MaxConcurrency, spec.Function.MaxInstances
 	ceiling = cmp.Or(ceiling, f.o.Concurrency)
 	most = cmp.Or(most, f.o.PerFunction)

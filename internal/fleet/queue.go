@@ -38,7 +38,6 @@ func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Tim
 		return seat{}, errEnding
 	}
 	p := f.poolLocked(ctx, spec)
-	p.function.project.join(f, spec.Team)
 	p.function.project.weigh(f, spec.Weight)
 	if first {
 		f.arriveLocked(p, now)
