@@ -14,7 +14,7 @@ import (
 func (r *rendering) send(e *cache.Entry, label, reason string) {
 	r.record.Cache, r.record.CacheReason = label, reason
 	h := keptHeader(e, r.now)
-	if s, ok := shellOf(e.Header); ok && r.page.Chain != nil {
+	if s, ok := r.shellOf(e.Header); ok {
 		r.resume(s, e.Status, h, e.Body())
 		return
 	}

@@ -25,10 +25,11 @@ type shell struct {
 	contentType string // of the response
 }
 
-// shellOf reads from the header of a kept page whether it is a shell.
-func shellOf(h http.Header) (s shell, ok bool) {
-	if !strings.HasPrefix(h.Get("Content-Type"), shellType) {
-		return s, false // as nearly every page
+// shellOf reads from the header of a kept page whether it is a shell that the page's
+// chain completes.
+func (r *rendering) shellOf(h http.Header) (s shell, ok bool) {
+	if r.page.Chain == nil || !strings.HasPrefix(h.Get("Content-Type"), shellType) {
+		return s, false
 	}
 	_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	s.contentType = params["origin"]
@@ -43,7 +44,7 @@ func shellOf(h http.Header) (s shell, ok bool) {
 // reply answers with a kept page, or with one as it is made: a shell is completed by
 // the function of the page's chain. It closes body if that is an [io.Closer].
 func (r *rendering) reply(status int, h http.Header, body io.Reader) {
-	if s, ok := shellOf(h); ok && r.page.Chain != nil {
+	if s, ok := r.shellOf(h); ok {
 		r.resume(s, status, h, body)
 	} else {
 		r.respond(status, h, body)
@@ -120,8 +121,8 @@ func (r *rendering) prefetch() bool {
 	return ok
 }
 
-// postponed asks the function of the page's chain for what is missing in the page
-// with that state, for this request. Without a state that is the whole page.
+// postponed has the function of the page's chain render the postponed parts for this
+// request. Without a state the function renders the whole page.
 func (r *rendering) postponed(state []byte) (*http.Response, error) {
 	h := onwardHeader(r.d.RequestHeader)
 	dropConditions(h)
