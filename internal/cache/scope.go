@@ -362,10 +362,10 @@ func (c *Cache) greatest(part func(s *scope) (tenant string, n int64)) (scopes [
 	return all[most], total
 }
 
-// forget has the tenant with most names of what was invalidated forget the older
-// half of those of its greatest scope, until all that are remembered are within
-// their bound. The scopes of which no project is known, as nobody asked for a page
-// of theirs, are of one tenant together: most have no pages.
+// forget removes the older half of the names of invalidated tags and groups from the
+// greatest scope of the tenant with most names, until the names of all tenants are
+// within their bound. Scopes without a known project, whose pages were never
+// requested, count as one tenant.
 func (c *Cache) forget() error {
 	for {
 		scopes, total := c.greatest(func(s *scope) (string, int64) {

@@ -59,7 +59,7 @@ func TestAProjectThatInvalidatesWithoutEndForgetsItsOwn(t *testing.T) {
 		}
 	}
 	marked("dpl_small", "small", maxMarks/2)
-	for _, tenant := range []string{"large", ""} { // of nobody known, too
+	for _, tenant := range []string{"large", ""} { // "" has the scopes without a known project
 		for i := range 2 * maxMarked / maxMarks {
 			marked("dpl_"+tenant+strconv.Itoa(i), tenant, maxMarks*3/8)
 		}

@@ -66,7 +66,7 @@ func TestRequestsOfAConnectionCountAsConnections(t *testing.T) {
 				t.Errorf("%d are sent, %d refused, and %d files are open", sent.Load(), refused.Load(), open)
 			}
 			if told.Load() == 0 {
-				t.Error("nobody is told that requests are refused")
+				t.Error("no response says that requests are refused")
 			}
 			close(end)
 			read.Wait()

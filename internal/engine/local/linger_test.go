@@ -9,7 +9,7 @@ import (
 )
 
 // TestNoReadOfThePlatformWaitsForASocketToLinger: the last descriptor of a socket
-// that comes on a connection, as SCM_RIGHTS, and that nobody takes, is closed by the
+// that comes on a connection, as SCM_RIGHTS, and that no read takes, is closed by the
 // thread that reads (unix(7)). With SO_LINGER (socket(7)) that thread stood still for
 // as long as the function said, whatever the deadline, and Go has 10,000 of them.
 func TestNoReadOfThePlatformWaitsForASocketToLinger(t *testing.T) {

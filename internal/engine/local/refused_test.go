@@ -10,7 +10,7 @@ import (
 )
 
 // TestARequestThatTheParserRefusesDoesNotStay: an instance with a request is neither
-// frozen nor stopped, and nobody tells of the end of one that no code has seen.
+// frozen nor stopped, and the agent reports no end of a request that no code has seen.
 func TestARequestThatTheParserRefusesDoesNotStay(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("methods", map[string]string{"index.js": `module.exports = (req, res) => res.end(req.method);`})

@@ -48,7 +48,7 @@ func TestWhatUseCacheRemembersIsInvalidatedByTagsAndByOtherInstances(t *testing.
 	get("60 1", "/get?key=a") // its stream is another each time
 
 	get("ok", "/stale?tag=x")
-	get("-1 1", "/get?key=a") // Next.js makes it anew behind the response
+	get("-1 1", "/get?key=a") // Next.js regenerates it after the response
 	get("ok", "/expire?tag=x")
 	get("none", "/get?key=a")
 

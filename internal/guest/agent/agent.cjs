@@ -40,7 +40,7 @@ const server = http.createServer({
   maxHeaderSize: 1 << 18,
   requestTimeout: 0,
 });
-server.maxHeadersCount = 0; // without it the last are cut off, which are the supervisor's; the edge bounds their bytes
+server.maxHeadersCount = 0; // the default admits 1,000, the supervisor's included; the edge bounds the bytes
 server.on('clientError', refuse);
 
 server.on('request', (req, res) => {

@@ -71,7 +71,7 @@ const DataCache = {
   },
 
   async set(key, pending) {
-    const set = store(key, pending).catch(() => {}); // whoever renders it is told
+    const set = store(key, pending).catch(() => {}); // the render that has it reports the error
     sets.set(key, set);
     await set;
     if (sets.get(key) === set) sets.delete(key);

@@ -10,7 +10,6 @@ from _lateen import call
 from _lateen.http1 import Body, Chunks, Framing, Head, MAX_LINE
 
 
-
 def serve(application, started):
     """Accepts the supervisor's connections, of which it keeps some."""
     listener = socket.socket(fileno=4)
