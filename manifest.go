@@ -40,9 +40,10 @@ func (m *Manifest) UsesEnv() bool {
 	})
 }
 
-// Framework names what built the output.
+// Framework names what built the output, for display. Slug or Version may be "",
+// not both.
 type Framework struct {
-	Slug    string `json:"slug"`
+	Slug    string `json:"slug,omitempty"`
 	Version string `json:"version,omitempty"`
 }
 

@@ -64,11 +64,24 @@ func (r *reader) readConfig() error {
 	return doc.failure()
 }
 
+// readFramework reads what is for display alone, so any form of it is accepted:
+// adapters write a name for the slug, a version alone or an empty object. A value
+// that is no text of at most 50 bytes reads as absent.
 func readFramework(v value) *lateen.Framework {
-	if !v.present() {
+	members, _ := v.v.(map[string]any)
+	text := func(names ...string) string {
+		for _, name := range names {
+			if s, _ := members[name].(string); s != "" && len(s) <= 50 {
+				return s
+			}
+		}
+		return ""
+	}
+	fw := lateen.Framework{Slug: text("slug", "name"), Version: text("version")}
+	if fw == (lateen.Framework{}) {
 		return nil
 	}
-	return &lateen.Framework{Slug: v.field("slug").must().text(50), Version: v.field("version").text(50)}
+	return &fw
 }
 
 func readWildcards(v value) []lateen.Wildcard {

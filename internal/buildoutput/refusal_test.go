@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/buildoutput"
 )
@@ -68,7 +70,6 @@ func TestReadRefusesAMalformedConfig(t *testing.T) {
 		"many values":        {config(`{"version":3,"x":[` + strings.Repeat("1,", 3_000_000) + `1]}`), lateen.ErrBuildOutput, "more than 2000000 values"},
 		"large":              {config(`{"version":3,"x":"` + strings.Repeat("x", 33<<20) + `"}`), lateen.ErrBuildOutput, "config.json is too large: 34603"},
 		"routes an object":   {config(`{"version":3,"routes":{}}`), lateen.ErrInvalidRoute, "config.json: routes: must be a list, not an object"},
-		"long slug":          {config(`{"version":3,"framework":{"slug":"` + strings.Repeat("x", 51) + `"}}`), lateen.ErrBuildOutput, "framework.slug: is 51 characters long; at most 50"},
 		"wildcard":           {config(`{"version":3,"wildcard":[{"domain":"a"}]}`), lateen.ErrBuildOutput, "wildcard[0].value: is missing"},
 		"cron path":          {config(`{"version":3,"crons":[{"path":"api","schedule":"* * * * *"}]}`), lateen.ErrBuildOutput, `crons[0].path: "api" does not begin`},
 		"cron schedule":      {config(`{"version":3,"crons":[{"path":"/a","schedule":"@daily"}]}`), lateen.ErrBuildOutput, `crons[0].schedule: "@daily" is not five fields`},
@@ -331,5 +332,41 @@ func TestContentTypeGoesByExtension(t *testing.T) {
 		if got := buildoutput.ContentType(name); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
+	}
+}
+
+// Adapters write the framework in several forms, and hosts only display it: the
+// format requires the version of config.json alone.
+func TestReadTakesAFrameworkInAnyForm(t *testing.T) {
+	for form, want := range map[string]*lateen.Framework{
+		`{"slug":"nextjs","version":"16.0.0"}`:            {Slug: "nextjs", Version: "16.0.0"},
+		`{"name":"nuxt","version":"4.4.5"}`:               {Slug: "nuxt", Version: "4.4.5"},
+		`{"version":"7.0.0"}`:                             {Version: "7.0.0"},
+		`{"slug":null,"version":7}`:                       nil,
+		`{"slug":"` + strings.Repeat("x", 200_000) + `"}`: nil,
+		`{}`:     nil,
+		`null`:   nil,
+		`"nuxt"`: nil,
+		`[]`:     nil,
+	} {
+		out, err := buildoutput.Read(source(config(`{"version":3,"framework":`+form+`}`)), buildoutput.Options{})
+		if err != nil {
+			t.Errorf("%.60s is refused: %v", form, err)
+			continue
+		}
+		if diff := cmp.Diff(want, out.Manifest.Framework); diff != "" {
+			t.Errorf("%.60s: %s", form, diff)
+		}
+	}
+}
+
+// The builder of Go functions maps files outside of the project unless it is
+// asked to copy them.
+func TestReadNamesTheOptionThatCopiesFilesOfOtherDirectories(t *testing.T) {
+	upload := with(map[string]string{fnConfig: `{"runtime":"nodejs22.x","handler":"i.js","launcherType":"Nodejs","filePathMap":{"a":"../../tmp/main"}}`})
+	_, err := buildoutput.Read(source(upload), buildoutput.Options{})
+	e, ok := errors.AsType[*lateen.Error](err)
+	if !ok || !strings.Contains(e.Hint, "`vercel build --standalone`") {
+		t.Errorf("hint %q names no `vercel build --standalone`", e.Hint)
 	}
 }

@@ -69,7 +69,7 @@ func (r *reader) mappedFile(v value, name string) (*File, error) {
 	clean := path.Clean(name)
 	if leaves(clean) {
 		v.fail("%q leads out of the upload", name)
-		return nil, v.doc.failure()
+		return nil, v.doc.err.WithHint("run `vercel build --standalone`, which copies such files into the output, then deploy again")
 	}
 	if file, ok := r.upload.files[clean]; ok {
 		return &file, nil
