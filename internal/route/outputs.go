@@ -1,6 +1,10 @@
 package route
 
 import (
+	"cmp"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/lateen-dev/lateen"
@@ -13,9 +17,10 @@ type output struct {
 }
 
 // outputs are the outputs of a manifest by every path that reaches them, without
-// a trailing slash: "/index" is also "/", "/a/index" and the file
-// "/a/index.html" are also "/a". An exact path wins over the others, a prerender
-// over a file and a file over a function of the same path.
+// a trailing slash: "/index" is also "/", "/a/index" and "/a/index.html" are also
+// "/a", and so is "/a/index.js" or another extension where neither of these
+// exists (see [isIndex]). An exact path wins over the others, a prerender over a
+// file and a file over a function of the same path.
 type outputs map[string]output
 
 // newOutputs indexes m without the outputs that hidden names and the functions
@@ -33,25 +38,37 @@ func newOutputs(m *lateen.Manifest, hidden map[string]bool) outputs {
 	for p := range m.Prerenders {
 		exact[p] = output{kind: Prerender, path: p}
 	}
-	all := make(outputs, len(exact))
-	alias := func(suffix string, only func(output) bool) {
-		for p, out := range exact {
-			short, ok := strings.CutSuffix(p, suffix)
-			if !ok || !only(out) {
-				continue
-			}
-			if short == "" {
-				short = "/"
-			}
-			if _, taken := all[short]; !taken {
-				all[short] = out
-			}
+	all := maps.Clone(exact)
+	var indexes []string
+	for p := range exact {
+		if isIndex(p) {
+			indexes = append(indexes, p)
 		}
 	}
-	alias("", func(output) bool { return true })
-	alias("/index", func(output) bool { return true })
-	alias("/index.html", func(out output) bool { return out.kind == Static })
+	slices.SortFunc(indexes, byPrecedence)
+	for _, p := range indexes {
+		dir := path.Dir(p)
+		if _, taken := all[dir]; !taken {
+			all[dir] = exact[p]
+		}
+	}
 	return all
+}
+
+// isIndex reports whether the output at p is one that answers for its directory:
+// its base name without the last extension is "index". Builders name a function
+// after its source ("/api/index.js"). The exceptions are the forms of a page that
+// Next.js puts beside it or beneath /_next: payloads (.rsc) and data (.json).
+func isIndex(p string) bool {
+	base := path.Base(p)
+	extension := path.Ext(base)
+	return strings.TrimSuffix(base, extension) == "index" && extension != ".rsc" && !strings.Contains(p, "/_next/")
+}
+
+// byPrecedence orders indexes of one directory: "index", "index.html", the rest.
+func byPrecedence(a, b string) int {
+	rank := func(p string) int { return slices.Index([]string{".html", ""}, path.Ext(p)) }
+	return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(a, b))
 }
 
 // find returns the output at path s. A manifest's paths are not percent-encoded,
@@ -66,10 +83,10 @@ func (o outputs) find(s *subject) (output, bool) {
 	return o.at(s.encoded)
 }
 
-func (o outputs) at(path string) (output, bool) {
-	if len(path) > 1 {
-		path = strings.TrimSuffix(path, "/")
+func (o outputs) at(p string) (output, bool) {
+	if len(p) > 1 {
+		p = strings.TrimSuffix(p, "/")
 	}
-	out, ok := o[path]
+	out, ok := o[p]
 	return out, ok
 }

@@ -21,9 +21,9 @@
 // constant dest or Location.
 //
 // An output answers its path with and without a trailing slash; "/index" answers
-// "/", "/a/index" and the file "/a/index.html" answer "/a". The case of an output
-// is its own. Middlewares, and functions that a queue or schedule calls, have no
-// path.
+// "/", and "/a/index", "/a/index.html" or an index of another extension answers
+// "/a". The case of an output is its own. Middlewares, and functions that a queue
+// or schedule calls, have no path.
 package route
 
 import (
