@@ -7,7 +7,7 @@ import "encoding/json"
 type Route struct {
 	Handle string `json:"handle,omitempty"` // filesystem, hit, miss, rewrite, error, resource
 
-	// Src is a regular expression (PCRE) on the path without query. The
+	// Src is a regular expression (ECMAScript) on the path without query. The
 	// reader has already resolved the aliases source, destination and statusCode.
 	Src      string            `json:"src,omitempty"`
 	Dest     string            `json:"dest,omitempty"`

@@ -189,7 +189,7 @@ func anchored(src string) string {
 	if src != "" && (isAlnum(src[0]) || src[0] == '_') {
 		src = "/" + src
 	}
-	if !strings.HasSuffix(src, "$") {
+	if bare := strings.TrimSuffix(src, "$"); bare == src || (len(bare)-len(strings.TrimRight(bare, `\`)))%2 == 1 {
 		src += "$"
 	}
 	return "^" + src

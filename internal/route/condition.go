@@ -135,7 +135,7 @@ func (c *condition) accepts(w *walk, value string) (bool, error) {
 		return false, nil
 	}
 	if c.re != nil {
-		ok, err := w.match(c.re, value, false, &w.scratch)
+		ok, err := w.match(c.re, value, &w.scratch)
 		if !ok || err != nil {
 			return false, err
 		}

@@ -12,19 +12,19 @@ type step struct {
 	kind  stepKind
 	text  string // of exactly
 	group int    // of opens and closes
-	least int    // of segment and anything: fewest bytes, 0 or 1
+	least int    // of oneSegment and anything: fewest bytes, 0 or 1
 	lazy  bool   // of anything: it leaves a last slash to maySlash
 }
 
 type stepKind int
 
 const (
-	exactly  stepKind = iota
-	opens             // a group begins
-	closes            // a group ends
-	segment           // up to the next slash
-	anything          // up to the end
-	maySlash          // a slash or nothing, at the end
+	exactly    stepKind = iota
+	opens               // a group begins
+	closes              // a group ends
+	oneSegment          // up to the next slash
+	anything            // up to the end
+	maySlash            // a slash or nothing, at the end
 )
 
 // linearise returns the linear form of tokens, an expression without its anchors
@@ -46,12 +46,12 @@ func linearise(tokens []token, isText func(token) bool) linear {
 			i += 2
 		case t.kind == dot && isPlainRepeat(t.quantifier):
 			s.kind = anything
-		case t.kind == atom && (t.text == "[^/]" || t.text == `[^\/]`) && isPlainRepeat(t.quantifier):
-			s.kind = segment
-		case t.kind == open && t.flavour == "" && transparent(tokens, i):
+		case t.kind == segment && isPlainRepeat(t.quantifier):
+			s.kind = oneSegment
+		case t.kind == open && t.flavour == "(" && transparent(tokens, i):
 			numbers[i] = len(numbers) + 1
 			s = step{kind: opens, group: numbers[i]}
-		case t.kind == closing && t.quantifier == "" && tokens[t.partner].flavour == "":
+		case t.kind == closing && t.quantifier == "" && tokens[t.partner].flavour == "(":
 			s = step{kind: closes, group: numbers[t.partner]}
 		case transparent(tokens, i):
 			continue
@@ -68,7 +68,7 @@ func linearise(tokens []token, isText func(token) bool) linear {
 
 // isMaySlash reports whether tokens begin with (?:/)?
 func isMaySlash(tokens []token) bool {
-	return len(tokens) >= 3 && tokens[0].flavour == "?:" && tokens[1].text == "/" && tokens[1].quantifier == "" &&
+	return len(tokens) >= 3 && tokens[0].flavour == "(?:" && tokens[1].text == "/" && tokens[1].quantifier == "" &&
 		tokens[2].kind == closing && tokens[2].quantifier == "?"
 }
 
@@ -92,7 +92,7 @@ func (l linear) neverBack() bool {
 		}
 		atEnd := len(rest) == 0 || rest[0].kind == maySlash
 		switch s.kind {
-		case segment:
+		case oneSegment:
 			if !atEnd && (rest[0].kind != exactly || rest[0].text[0] != '/') {
 				return false
 			}
@@ -131,12 +131,12 @@ func (l linear) match(text string, same func(text, literal string) bool, into *g
 			if len(rest) < n || !same(rest[:n], s.text) {
 				return false
 			}
-		case segment:
+		case oneSegment:
 			if n = strings.IndexByte(rest, '/'); n < 0 {
 				n = len(rest)
 			}
 		case anything:
-			if strings.IndexByte(rest, '\n') >= 0 {
+			if hasLineEnd(rest) {
 				return false
 			}
 			n = len(rest)
@@ -163,4 +163,11 @@ func (l linear) match(text string, same func(text, literal string) bool, into *g
 		at += n
 	}
 	return at == len(text)
+}
+
+// hasLineEnd reports whether text has a character that no dot matches
+// (LineTerminator of ECMA-262, 12.3).
+func hasLineEnd(text string) bool {
+	return strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 ||
+		strings.IndexByte(text, 0xe2) >= 0 && (strings.Contains(text, "\u2028") || strings.Contains(text, "\u2029"))
 }

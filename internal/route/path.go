@@ -10,27 +10,23 @@ import (
 //
 // Every percent-encoding of the same path has one canonical form: decoded,
 // except for the bytes that would change the meaning of the path ('/', '\',
-// '?', '#', '%', control characters and what is not UTF-8), which stay encoded
+// '?', '#', '%', control characters, U+2028, U+2029 and what is not UTF-8), which stay encoded
 // with upper-case digits; slashes collapsed, dot segments removed. So a client
 // cannot step around a route by writing a path differently.
 type subject struct {
 	path    string // canonical
 	encoded string // path percent-encoded as a URL has it; the same string where nothing needs it
 	decoded string // path with its encoded slashes decoded, as some outputs see it; "" where it has none
-	ascii   bool   // path has no byte ≥ 0x80
 }
 
 func newSubject(raw string) subject {
 	if raw == "" || raw[0] != '/' {
 		raw = "/" + raw
 	}
-	s := subject{path: canonical(raw), ascii: true}
+	s := subject{path: canonical(raw)}
 	s.encoded = encodePath(s.path)
 	if strings.Contains(s.path, "%2F") {
 		s.decoded = canonical(strings.ReplaceAll(s.path, "%2F", "/"))
-	}
-	for i := range len(s.path) {
-		s.ascii = s.ascii && s.path[i] < utf8.RuneSelf
 	}
 	return s
 }
@@ -61,8 +57,15 @@ func canonical(raw string) string {
 	if !utf8.Valid(b) {
 		b = escapeInvalid(b)
 	}
-	return removeDots(string(b))
+	return removeDots(lineEnds.Replace(string(b)))
 }
+
+// lineEnds stay encoded, as control characters do: the dot of a pattern matches
+// none of them (LineTerminator of ECMA-262, 12.3), and a route for "/admin/.*" is
+// for all paths beneath /admin.
+//
+//nolint:gochecknoglobals // a constant in all but name
+var lineEnds = strings.NewReplacer("\u2028", "%E2%80%A8", "\u2029", "%E2%80%A9")
 
 // needsCanon reports whether raw may differ from its canonical form.
 func needsCanon(raw string) bool {

@@ -4,43 +4,43 @@ import (
 	"fmt"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/dlclark/regexp2"
+	"unicode/utf8"
 
 	"github.com/lateen-dev/lateen/internal/cputime"
+	"github.com/lateen-dev/lateen/internal/jsregexp"
 )
 
 // The bounds that keep one table from using up the time of all others.
 const (
-	matchTimeout = 50 * time.Millisecond  // of one run of a pattern that needs backtracking
-	matchTries   = 20                     // of a run that got no processor for half of that
-	matchBudget  = 100 * time.Millisecond // of a processor, for all costly runs for one request
-	costly       = 1 << 17                // instructions times bytes from where on a run counts
-	maxProgram   = 10_000                 // instructions of a pattern
+	matchBudget = 100 * time.Millisecond // of a processor, for all costly runs for one request
+	matchSteps  = 4_000_000              // of the backtracking engine, for one request; tens of milliseconds
+	costly      = 1 << 17                // instructions times bytes from where on a run of Go's engine counts
+	maxProgram  = 10_000                 // instructions of a pattern
 )
 
 // pattern is a compiled regular expression, anchored at both ends. Its flavour
-// is PCRE's without Unicode properties: \d, \w and \s are ASCII.
+// is ECMAScript's, see [jsregexp].
 //
 // Three engines give the same answer, the first that can takes the pattern:
-// comparing strings, Go's regexp (in linear time), and backtracking under a time
-// limit for what that cannot do (look-around, back references).
+// comparing strings, Go's regexp (in linear time), and backtracking with a bound
+// of steps for what that cannot do (look-around, back references).
 type pattern struct {
 	names []string // of each group by number, "" for none; names[0] is the whole match
 	fold  bool     // case is ignored
 
-	// What every match has, to skip an engine; with fold this says something of
-	// ASCII subjects only. infix comes after prefix.
+	// What every match has, to skip an engine; with fold this is ASCII, of which no
+	// other character is another case. infix comes after prefix.
 	prefix, suffix, infix string
 	linear                linear // the whole pattern, or nil
 	// ahead are look-aheads at a fixed place in prefix, taken out of the rest.
 	ahead []lookAhead
 
 	re   *regexp.Regexp
-	slow *regexp2.Regexp
-	size int // instructions that re or slow has; slow ones count as many
+	slow *jsregexp.Regexp
+	size int // instructions of re
 
 	bytes int64 // of memory that all of it takes, about
 }
@@ -56,49 +56,46 @@ type lookAhead struct {
 
 // compilePattern compiles source. fold makes it ignore case.
 func compilePattern(source string, fold bool) (*pattern, error) {
-	plain, names, err := unname(source)
+	tree, err := jsregexp.Parse(source, fold)
 	if err != nil {
 		return nil, err
 	}
-	p := &pattern{names: names, fold: fold}
-	rest := p.cutLookAheads(plain)
-	if p.compile(rest) != nil {
-		rest, p.ahead = plain, nil
-		if err := p.compile(plain); err != nil {
+	p := &pattern{names: tree.Names, fold: fold}
+	rest := p.cutLookAheads(tree.Root)
+	ok, err := p.compile(rest)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		rest, p.ahead = tree.Root, nil
+		if p.slow, err = tree.Compile(); err != nil {
 			return nil, err
 		}
+		p.bytes = patternBytes + p.slow.Bytes()
 	}
-	if tokens, ok := scanTokens(rest); ok && isAnchored(tokens, rest) {
-		p.learn(tokens[1 : len(tokens)-1])
+	if isAnchored(rest) {
+		p.learn(scan(jsregexp.NewConcat(rest.Subs[1 : len(rest.Subs)-1]...)))
 	}
 	return p, nil
 }
 
-// compile compiles source for the first engine that takes it; regexp only as
-// long as look-aheads are apart.
-func (p *pattern) compile(source string) (err error) {
-	if p.size, p.bytes, err = programSize(p.flags() + source); err != nil {
-		return err
+// compile compiles root for Go's engine; ok is false where that has no equal
+// form. An error is a pattern that is too large for it.
+func (p *pattern) compile(root *jsregexp.Node) (ok bool, err error) {
+	source, ok := (&jsregexp.Tree{Root: root, Names: p.names}).GoSyntax()
+	if !ok {
+		return false, nil
 	}
-	if p.re, err = regexp.Compile(p.flags() + source); err == nil {
-		for _, ahead := range p.ahead {
-			p.size, p.bytes = p.size+ahead.size, p.bytes+ahead.bytes
-		}
-		return nil
+	if p.size, p.bytes, err = programSize(source); err != nil {
+		return false, err
 	}
-	if len(p.ahead) > 0 {
-		return err
+	if p.re, err = regexp.Compile(source); err != nil {
+		return false, nil //nolint:nilerr // it repeats something more often than Go's engine can
 	}
-	options := regexp2.RegexOptions(regexp2.RE2)
-	if p.fold {
-		options |= regexp2.IgnoreCase
+	for _, ahead := range p.ahead {
+		p.size, p.bytes = p.size+ahead.size, p.bytes+ahead.bytes
 	}
-	if p.slow, err = regexp2.Compile(source, options); err != nil {
-		return err
-	}
-	p.size, p.slow.MatchTimeout = costly, matchTimeout
-	p.bytes = patternBytes + slowBytes*int64(len(source))
-	return nil
+	return true, nil
 }
 
 // programSize returns how many instructions Go's engine has for source and how
@@ -115,82 +112,100 @@ func programSize(source string) (size int, bytes int64, err error) {
 	return int(instructions), patternBytes + instructionBytes*instructions + classes, nil
 }
 
-func (p *pattern) flags() string {
-	if p.fold {
-		return "(?i)"
-	}
-	return ""
-}
-
-func isAnchored(tokens []token, source string) bool {
-	n := len(tokens)
-	return n >= 2 && source[0] == '^' && tokens[0].quantifier == "" && tokens[n-1].kind == assert && strings.HasSuffix(source, "$")
+// isAnchored reports whether root is all between ^ and $.
+func isAnchored(root *jsregexp.Node) bool {
+	n := len(root.Subs)
+	return root.Kind == jsregexp.Concat && n >= 2 && root.Subs[0].Kind == jsregexp.Begin && root.Subs[n-1].Kind == jsregexp.End
 }
 
 // cutLookAheads takes the look-aheads that follow a fixed text at the start of
-// plain into ahead and returns plain without them. Such a one depends on nothing
+// root into ahead and returns root without them. Such a one depends on nothing
 // but the text from a known place on, so it can be tested on its own.
-func (p *pattern) cutLookAheads(plain string) (rest string) {
-	tokens, ok := scanTokens(plain)
-	if !ok || !isAnchored(tokens, plain) {
-		return plain
+func (p *pattern) cutLookAheads(root *jsregexp.Node) *jsregexp.Node {
+	if !isAnchored(root) {
+		return root
 	}
-	offset, done := 0, 0
-	for i := 1; i < len(tokens); i++ {
-		switch t := tokens[i]; {
-		case p.isText(t):
-			offset += len(t.text)
-		case transparent(tokens, i):
-		case t.kind == open:
-			end := tokens[t.partner]
-			ahead, ok := p.lookAhead(plain, tokens[i:t.partner+1])
-			if !ok {
-				return rest + plain[done:]
+	offset := 0
+	rest, _ := p.cut(root, &offset)
+	return rest
+}
+
+// cut is cutLookAheads of n, which begins at offset. goOn reports whether the text
+// up to the end of n is fixed.
+func (p *pattern) cut(n *jsregexp.Node, offset *int) (rest *jsregexp.Node, goOn bool) {
+	switch n.Kind {
+	case jsregexp.Char:
+		*offset += len(string(n.Rune))
+		return n, p.isFixed(n)
+	case jsregexp.Begin:
+		return n, true
+	case jsregexp.Capture, jsregexp.Concat:
+		copied := *n
+		copied.Subs, goOn = nil, true
+		for _, sub := range n.Subs {
+			if goOn {
+				sub, goOn = p.cut(sub, offset)
 			}
-			ahead.offset = offset
-			p.ahead = append(p.ahead, ahead)
-			rest += plain[done:t.start]
-			done, i = end.end, t.partner
-		default:
-			return rest + plain[done:]
+			copied.Subs = append(copied.Subs, sub)
 		}
+		return &copied, goOn
+	case jsregexp.Look:
+		ahead, ok := compileLookAhead(n)
+		if !ok {
+			return n, false
+		}
+		ahead.offset = *offset
+		p.ahead = append(p.ahead, ahead)
+		return jsregexp.NewConcat(), true
+	default:
+		return n, false
 	}
-	return rest + plain[done:]
+}
+
+// isFixed reports whether n is one text that can be compared, in either case
+// with fold.
+func (p *pattern) isFixed(n *jsregexp.Node) bool {
+	return n.Kind == jsregexp.Char && n.Fold == p.fold && (!p.fold || n.Rune < utf8.RuneSelf)
 }
 
 // isText reports whether t is text that a match certainly has.
 func (p *pattern) isText(t token) bool {
-	return t.kind == literal && t.quantifier == "" && (!p.fold || t.text[0] < 0x80)
+	return t.kind == literal && t.quantifier == "" && p.isFixed(t.node)
 }
 
-// lookAhead compiles the group of tokens if it is a look-ahead that has no
-// groups and does not look at what comes before it.
-func (p *pattern) lookAhead(plain string, tokens []token) (ahead lookAhead, ok bool) {
-	var err error
-	group, end := tokens[0], tokens[len(tokens)-1]
-	if group.flavour != "?!" && group.flavour != "?=" || end.quantifier != "" {
+// compileLookAhead compiles n if it is a look-ahead that has no groups and does
+// not look at what comes before it.
+func compileLookAhead(n *jsregexp.Node) (ahead lookAhead, ok bool) {
+	if n.Behind || looksBack(n.Subs[0]) {
 		return ahead, false
 	}
-	for _, t := range tokens[1 : len(tokens)-1] {
-		if t.kind == open && t.flavour != "?:" || t.kind == assert && plain[t.start:t.end] != "$" {
-			return ahead, false
-		}
+	tree := jsregexp.Tree{Root: jsregexp.NewConcat(&jsregexp.Node{Kind: jsregexp.Begin}, n.Subs[0])}
+	source, ok := tree.GoSyntax()
+	if !ok {
+		return ahead, false
 	}
-	source := p.flags() + "^(?:" + plain[group.start+len("(?!"):end.start] + ")"
+	var err error
 	if ahead.size, ahead.bytes, err = programSize(source); err != nil {
 		return ahead, false
 	}
-	ahead.wanted = group.flavour == "?="
+	ahead.wanted = !n.Not
 	ahead.re, err = regexp.Compile(source)
 	return ahead, err == nil
+}
+
+// looksBack reports whether n has a group, or a condition on what comes before it.
+func looksBack(n *jsregexp.Node) bool {
+	switch n.Kind {
+	case jsregexp.Capture, jsregexp.Begin, jsregexp.Word, jsregexp.NotWord:
+		return true
+	default:
+		return slices.ContainsFunc(n.Subs, looksBack)
+	}
 }
 
 // learn finds out what every match of tokens has, which are all between the
 // anchors.
 func (p *pattern) learn(tokens []token) {
-	for i := range tokens {
-		tokens[i].partner-- // of the anchor before
-	}
 	if p.linear = linearise(tokens, p.isText); p.slow != nil {
 		p.linear = nil
 	}
@@ -221,7 +236,7 @@ func (p *pattern) infixOf(tokens []token, first, last int) (longest string) {
 		case transparent(tokens, i):
 		case t.kind == open:
 			run = ""
-			if t.barred && tokens[t.partner].quantifier == "" && (t.flavour == "" || t.flavour == "?:") {
+			if t.barred && tokens[t.partner].quantifier == "" && t.flavour != "(?" {
 				keep(p.commonStart(tokens[i+1 : t.partner]))
 			}
 			i = t.partner
@@ -266,18 +281,18 @@ func (p *pattern) isCaseless(t token) bool {
 // groups are what the groups of a pattern matched, by number; [0] is the whole.
 type groups []string
 
-// match reports whether p matches text. ascii says that text is ASCII. With
-// into not nil, it is set to the groups, in its own memory where that is enough.
-// The error is a pattern that took too long.
-func (p *pattern) match(text string, ascii bool, into *groups) (bool, error) {
-	if !p.mayMatch(text, ascii) || !p.looksAhead(text) {
+// match reports whether p matches text. With into not nil, it is set to the
+// groups, in its own memory where that is enough. The error is a pattern that
+// needs more steps of the backtracking engine than are left.
+func (p *pattern) match(text string, steps *int, into *groups) (bool, error) {
+	if !p.mayMatch(text) || !p.looksAhead(text) {
 		return false, nil
 	}
-	if p.linear != nil && (ascii || !p.fold) {
+	if p.linear != nil {
 		return p.linear.match(text, p.same, into, len(p.names)), nil
 	}
 	if p.slow != nil {
-		return p.slowly(text, into)
+		return p.slow.Match(text, steps, (*[]string)(into))
 	}
 	if into == nil {
 		return p.re.MatchString(text), nil
@@ -298,21 +313,10 @@ func (p *pattern) match(text string, ascii bool, into *groups) (bool, error) {
 }
 
 // mayMatch is false where p certainly does not match; it costs next to nothing.
-// Where case is ignored and text is not ASCII, letters have more forms than the
-// two that are compared here, and only the text before a look-ahead must be one
-// of those.
-func (p *pattern) mayMatch(text string, ascii bool) bool {
-	if p.fold && !ascii && len(p.ahead) == 0 {
-		return true
-	}
+func (p *pattern) mayMatch(text string) bool {
 	n := len(p.prefix)
-	if len(text) < n+len(p.suffix) || !p.same(text[:n], p.prefix) {
-		return false
-	}
-	if p.fold && !ascii {
-		return true
-	}
-	return p.same(text[len(text)-len(p.suffix):], p.suffix) && (p.infix == "" || strings.Contains(text[n:], p.infix))
+	return len(text) >= n+len(p.suffix) && p.same(text[:n], p.prefix) &&
+		p.same(text[len(text)-len(p.suffix):], p.suffix) && (p.infix == "" || strings.Contains(text[n:], p.infix))
 }
 
 func (p *pattern) looksAhead(text string) bool {
@@ -325,27 +329,12 @@ func (p *pattern) looksAhead(text string) bool {
 }
 
 // timed is [pattern.match], and the processor time that it took.
-func (p *pattern) timed(text string, ascii bool, into *groups) (ok bool, took time.Duration, err error) {
+func (p *pattern) timed(text string, steps *int, into *groups) (ok bool, took time.Duration, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	began := cputime.Thread()
-	ok, err = p.match(text, ascii, into)
+	ok, err = p.match(text, steps, into)
 	return ok, cputime.Thread() - began, err
-}
-
-func (p *pattern) slowly(text string, into *groups) (bool, error) {
-	if into == nil {
-		return p.slow.MatchString(text)
-	}
-	m, err := p.slow.FindStringMatch(text)
-	if m == nil || err != nil {
-		return false, err
-	}
-	*into = (*into)[:0]
-	for _, g := range m.Groups() {
-		*into = append(*into, g.String())
-	}
-	return true, nil
 }
 
 // same compares text with literal; both have the same length.

@@ -28,6 +28,7 @@ type walk struct {
 	hops     int           // rewrites so far
 	ran      []string      // the middleware that ran, by output
 	spent    time.Duration // of a processor's time, in costly patterns
+	steps    int           // that the backtracking engine may still take
 	room     room          // for what templates and transforms write
 	err      error         // of the context: there is no decision
 
@@ -84,7 +85,7 @@ func newWalk(r *Router, req *Request, run RunMiddleware) *walk {
 	w := &walk{router: r, req: req, run: run, ownQuery: req.RawQuery}
 	w.path = rooted(req.Path)
 	w.at, w.query, w.header, w.fields = newSubject(w.path), req.RawQuery, req.Header, w.fieldBuf[:0]
-	w.room = maxWritten
+	w.room, w.steps = maxWritten, matchSteps
 	w.values = values{groups: w.groupBuf[:0], captures: w.captureBuf[:0], env: req.Env}
 	if len(r.wildcards) > 0 {
 		w.values.wildcard = r.wildcards[w.hostname()]
@@ -137,7 +138,7 @@ func (w *walk) scan(ctx context.Context, at phase) (last *rule, decided bool) {
 // it somewhere else than its dest says.
 func (w *walk) matchesRule(rl *rule) (bool, error) {
 	plain, again := w.at.path == w.at.encoded, rl.guards && w.at.decoded != ""
-	if plain && !again && !rl.src.mayMatch(w.at.path, true) {
+	if plain && !again && !rl.src.mayMatch(w.at.path) {
 		return false, nil
 	}
 	if rl.methods != nil && !slices.ContainsFunc(rl.methods, func(m string) bool { return strings.EqualFold(m, w.req.Method) }) {
@@ -159,12 +160,12 @@ func (w *walk) matchesRule(rl *rule) (bool, error) {
 	if rl.grouped {
 		into = &w.values.groups
 	}
-	ok, err := w.match(rl.src, w.at.path, w.at.ascii, into)
+	ok, err := w.match(rl.src, w.at.path, into)
 	if !ok && err == nil && !plain {
-		ok, err = w.match(rl.src, w.at.encoded, true, into)
+		ok, err = w.match(rl.src, w.at.encoded, into)
 	}
 	if !ok && err == nil && again {
-		ok, err = w.match(rl.src, w.at.decoded, w.at.ascii, into)
+		ok, err = w.match(rl.src, w.at.decoded, into)
 	}
 	if !ok || err != nil {
 		return false, err
@@ -187,23 +188,18 @@ func (rl *rule) confined(v *values) bool {
 }
 
 // match is [pattern.match] within the time that a request may take for it.
-func (w *walk) match(p *pattern, text string, ascii bool, into *groups) (bool, error) {
-	if !p.mayMatch(text, ascii) {
+func (w *walk) match(p *pattern, text string, into *groups) (bool, error) {
+	if !p.mayMatch(text) {
 		return false, nil
 	}
 	if p.size*(len(text)+1) < costly {
-		return p.match(text, ascii, into)
+		return p.match(text, &w.steps, into)
 	}
-	for try := 1; ; try++ {
-		ok, took, err := p.timed(text, ascii, into)
-		if w.spent += took; err == nil && w.spent > matchBudget {
-			err = errBudget
-		}
-		starved := took < matchTimeout/2 && w.spent <= matchBudget // of processor time, by what else runs on this host
-		if err == nil || !starved || try == matchTries {
-			return ok, err
-		}
+	ok, took, err := p.timed(text, &w.steps, into)
+	if w.spent += took; err == nil && w.spent > matchBudget {
+		err = errBudget
 	}
+	return ok, err
 }
 
 var errBudget = errors.New("the patterns of this table took too long on this path")

@@ -20,7 +20,6 @@ const (
 	ruleBytes        = 512
 	patternBytes     = 1024
 	instructionBytes = 64 // of Go's engine
-	slowBytes        = 64 // of the backtracking engine, for each byte of source
 	partBytes        = 64 // of a template
 )
 

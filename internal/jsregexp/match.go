@@ -1,0 +1,319 @@
+package jsregexp
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"unicode/utf8"
+)
+
+// maxStack bounds the ways that a match has still to try, of 16 bytes each.
+const maxStack = 1 << 19
+
+// ErrTooLong is a match that takes more steps, or more memory, than it may.
+var ErrTooLong = errors.New("the pattern takes too many steps on this text")
+
+// Match reports whether re matches text from some place on, for sources that
+// begin with ^ the whole of it. Of *steps it takes one for each instruction and
+// for each character that a loop goes over, and fails with [ErrTooLong] when none
+// is left. With into not nil, it is set to what the groups matched, "" for those
+// that are unset, in its own memory where that is enough.
+func (re *Regexp) Match(text string, steps *int, into *[]string) (bool, error) {
+	m, _ := machines.Get().(*machine)
+	defer machines.Put(m)
+	m.re, m.text, m.steps, m.stack = re, text, *steps, m.stack[:0]
+	m.slots = slices.Grow(m.slots[:0], re.slots)[:re.slots]
+	defer func() { *steps, m.re, m.text = m.steps, nil, "" }()
+	for start := 0; start <= len(text); start++ {
+		for i := range m.slots {
+			m.slots[i] = -1
+		}
+		end, ok := m.run(0, start)
+		if m.steps < 0 {
+			return false, ErrTooLong
+		}
+		if ok {
+			m.slots[0], m.slots[1] = int32(start), int32(end)
+			m.store(into)
+			return true, nil
+		}
+		if re.program[0].op == opBegin {
+			break
+		}
+		for start+1 < len(text) && !utf8.RuneStart(text[start+1]) {
+			start++
+		}
+	}
+	return false, nil
+}
+
+func (m *machine) store(into *[]string) {
+	if into == nil {
+		return
+	}
+	*into = (*into)[:0]
+	for i := range m.re.groups {
+		*into = append(*into, m.group(i))
+	}
+}
+
+var machines = sync.Pool{New: func() any { return new(machine) }} //nolint:gochecknoglobals // a cache
+
+// machine runs a program. Where a way leads nowhere, it takes from the stack what
+// was to be done otherwise.
+type machine struct {
+	re    *Regexp
+	text  string
+	steps int // left; below zero the match has failed for good
+	slots []int32
+	stack []entry
+}
+
+// entry is something to try, or to undo, when a way leads nowhere.
+type entry struct {
+	kind entryKind
+	pc   int32 // to go on at; of undo the slot
+	at   int32 // the position; of undo the value
+	end  int32 // of loops: how far the loop may give back, or the rounds that it may still take
+}
+
+type entryKind uint8
+
+const (
+	try      entryKind = iota
+	undo               // a slot has its value of before
+	giveBack           // a loop takes a character less
+	takeMore           // a lazy loop takes a character more
+)
+
+func (m *machine) push(e entry) {
+	if len(m.stack) >= maxStack {
+		m.steps = -1
+		return
+	}
+	m.stack = append(m.stack, e)
+}
+
+func (m *machine) set(slot int32, value int) {
+	m.push(entry{kind: undo, pc: slot, at: m.slots[slot]})
+	m.slots[slot] = int32(value)
+}
+
+// group returns what a group matched; "" if it is unset.
+func (m *machine) group(i int) string {
+	from, to := m.slots[2*i], m.slots[2*i+1]
+	if from < 0 || to < 0 {
+		return ""
+	}
+	return m.text[from:to]
+}
+
+// run runs the program from pc on, at a position of the text, up to its opMatch.
+// What it leaves on the stack then undoes what it stored; where it fails, it
+// leaves nothing.
+func (m *machine) run(pc int32, at int) (end int, ok bool) {
+	base := len(m.stack)
+	for {
+		if m.steps--; m.steps < 0 {
+			return 0, false
+		}
+		i := &m.re.program[pc]
+		ok = true
+		switch pc++; i.op {
+		case opMatch:
+			m.keepUndo(base)
+			return at, true
+		case opChar, opSet:
+			at, ok = m.one(i, at)
+		case opLoop:
+			at, ok = m.loop(i, pc, at)
+		case opSplit:
+			m.push(entry{pc: i.y, at: int32(at)})
+			pc = i.x
+		case opJump:
+			pc = i.x
+		case opSave:
+			m.set(i.x, at)
+		case opUnset:
+			for slot := 2 * i.x; slot <= 2*i.y+1; slot++ {
+				if m.slots[slot] >= 0 {
+					m.set(slot, -1)
+				}
+			}
+		case opCheck:
+			ok = m.slots[i.x] != int32(at)
+		case opBegin:
+			ok = at == 0
+		case opEnd:
+			ok = at == len(m.text)
+		case opWord:
+			ok = (m.isWord(at-1) != m.isWord(at)) != i.not
+		case opRefer:
+			at, ok = m.refer(i, at)
+		case opLook, opAtomic:
+			at, ok = m.apart(i, pc, at)
+			pc = i.x
+		}
+		if !ok {
+			if pc, at, ok = m.back(base); !ok {
+				return 0, false
+			}
+		}
+	}
+}
+
+// back takes the last way that is left above base.
+func (m *machine) back(base int) (pc int32, at int, ok bool) {
+	for len(m.stack) > base {
+		e := &m.stack[len(m.stack)-1]
+		switch e.kind {
+		case undo:
+			m.slots[e.pc] = e.at
+		case try:
+			pc, at = e.pc, int(e.at)
+			m.stack = m.stack[:len(m.stack)-1]
+			return pc, at, true
+		case giveBack:
+			if e.at != e.end {
+				e.at = int32(m.step(int(e.at), e.at > e.end))
+				return e.pc, int(e.at), true
+			}
+		case takeMore:
+			i := &m.re.program[e.pc-1]
+			if next, ok := m.one(i, int(e.at)); ok && e.end != 0 {
+				m.steps--
+				e.at = int32(next)
+				e.end--
+				return e.pc, next, true
+			}
+		}
+		m.stack = m.stack[:len(m.stack)-1]
+	}
+	return 0, 0, false
+}
+
+// keepUndo drops what is still to be tried above base, not what is to be undone.
+func (m *machine) keepUndo(base int) {
+	kept := m.stack[:base]
+	for _, e := range m.stack[base:] {
+		if e.kind == undo {
+			kept = append(kept, e)
+		}
+	}
+	m.stack = kept
+}
+
+// apart runs the program at pc by itself.
+func (m *machine) apart(i *instruction, pc int32, at int) (int, bool) {
+	base := len(m.stack)
+	end, ok := m.run(pc, at)
+	switch {
+	case i.op == opAtomic:
+		return end, ok
+	case i.not && ok:
+		m.back(base) // only undoes
+		return at, false
+	}
+	return at, ok != i.not
+}
+
+// step returns the position one character to the left or to the right of at.
+func (m *machine) step(at int, left bool) int {
+	if left {
+		_, n := utf8.DecodeLastRuneInString(m.text[:at])
+		return at - n
+	}
+	_, n := utf8.DecodeRuneInString(m.text[at:])
+	return at + n
+}
+
+// one matches a character.
+func (m *machine) one(i *instruction, at int) (int, bool) {
+	var r rune
+	var n int
+	if i.back {
+		if at == 0 {
+			return at, false
+		}
+		r, n = utf8.DecodeLastRuneInString(m.text[:at])
+		n = -n
+	} else {
+		if at == len(m.text) {
+			return at, false
+		}
+		if c := m.text[at]; c < utf8.RuneSelf {
+			return at + 1, i.ascii[c/64]>>(c%64)&1 == 1
+		}
+		r, n = utf8.DecodeRuneInString(m.text[at:])
+	}
+	if i.op == opChar {
+		return at + n, r == i.r
+	}
+	return at + n, i.set.has(r)
+}
+
+// loop matches i.x to i.y characters: as many as there are, or as few if lazy.
+func (m *machine) loop(i *instruction, pc int32, at int) (int, bool) {
+	least, most := int(i.x), int(i.y)
+	if most < 0 {
+		most = len(m.text)
+	}
+	wanted := most
+	if i.lazy {
+		wanted = least
+	}
+	fewest := at
+	count := 0
+	for ; count < wanted; count++ {
+		next, ok := m.one(i, at)
+		if !ok {
+			break
+		}
+		if at = next; count+1 == least {
+			fewest = at
+		}
+	}
+	m.steps -= count
+	switch {
+	case count < least:
+		return at, false
+	case i.lazy && least < most:
+		m.push(entry{kind: takeMore, pc: pc, at: int32(at), end: int32(most - least)})
+	case at != fewest:
+		m.push(entry{kind: giveBack, pc: pc, at: int32(at), end: int32(fewest)})
+	}
+	return at, true
+}
+
+// refer matches the text of a group again.
+func (m *machine) refer(i *instruction, at int) (int, bool) {
+	text := ""
+	for _, group := range i.groups {
+		text += m.group(group)
+	}
+	m.steps -= len(text)
+	for len(text) > 0 {
+		want, n := utf8.DecodeRuneInString(text)
+		if i.back {
+			want, n = utf8.DecodeLastRuneInString(text)
+			text = text[:len(text)-n]
+		} else {
+			text = text[n:]
+		}
+		if i.back && at == 0 || !i.back && at == len(m.text) {
+			return at, false
+		}
+		next := m.step(at, i.back)
+		got, _ := utf8.DecodeRuneInString(m.text[min(at, next):])
+		if got != want && (!i.fold || canonical(got) != canonical(want)) {
+			return at, false
+		}
+		at = next
+	}
+	return at, true
+}
+
+// isWord reports whether the byte at is one of \w.
+func (m *machine) isWord(at int) bool {
+	return at >= 0 && at < len(m.text) && m.text[at] < 0x80 && wordChars.has(rune(m.text[at]))
+}
