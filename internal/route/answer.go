@@ -76,7 +76,7 @@ func (w *walk) decide(kind Kind) bool {
 // redirect decides for a redirection. The parameters of the client's URL go
 // along, but those that the target has itself.
 func (w *walk) redirect(status int, to string) bool {
-	w.Status, w.Location = status, mergeURL(to, w.ownQuery)
+	w.Status, w.Location = status, uri(mergeURL(to, w.ownQuery))
 	return w.decide(Redirect)
 }
 

@@ -121,6 +121,23 @@ func urlPath(p string) string {
 	return escape(encodePath(p), charset{hi: 1 << ('|' - 64)})
 }
 
+// uri returns a reference as RFC 3986 (2.1) writes it: what no URI may have is
+// percent-encoded, and so is a '%' that begins no escape; escapes stay as they are.
+func uri(reference string) string {
+	reference = urlPath(reference)
+	if strings.IndexByte(reference, '%') < 0 {
+		return reference
+	}
+	b := make([]byte, 0, len(reference)+2)
+	for i := range len(reference) {
+		b = append(b, reference[i])
+		if reference[i] == '%' && (i+2 >= len(reference) || !isHex(reference[i+1]) || !isHex(reference[i+2])) {
+			b = append(b, "25"...)
+		}
+	}
+	return string(b)
+}
+
 // encodeSegment is [encodePath] for text that must not end the path either.
 func encodeSegment(text string) string {
 	return escape(encodePath(text), charset{lo: 1<<'?' | 1<<'#'})
