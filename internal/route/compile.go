@@ -71,9 +71,10 @@ type ruleField struct {
 }
 
 // compileTable splits routes at their handles and compiles each, within b.
-func compileTable(routes []lateen.Route, b *budget) (table [phases][]rule, err error) {
+func compileTable(m *lateen.Manifest, b *budget) (table [phases][]rule, err error) {
 	at := start
 	var seen [phases]bool
+	routes := m.Routes
 	for i := range routes {
 		if routes[i].Handle != "" {
 			next, ok := phaseOf(routes[i].Handle)
@@ -88,6 +89,11 @@ func compileTable(routes []lateen.Route, b *budget) (table [phases][]rule, err e
 		}
 		began := b.now()
 		rl, field, err := compileRule(&routes[i], at)
+		if path, _, asks := strings.Cut(routes[i].Dest, "?"); asks {
+			if _, kept := m.Prerenders[path]; kept {
+				rl.dest.keepPaths()
+			}
+		}
 		if err == nil {
 			field, err = "src", b.spend(rl.bytes(), began)
 		}

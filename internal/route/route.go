@@ -66,7 +66,7 @@ func Prove(m *lateen.Manifest) (*Router, error) {
 func compile(m *lateen.Manifest, b *budget) (*Router, error) {
 	r := &Router{}
 	var err error
-	if r.table, err = compileTable(m.Routes, b); err != nil {
+	if r.table, err = compileTable(m, b); err != nil {
 		return nil, err
 	}
 	if r.bypass, err = compileBypass(m, b); err != nil {

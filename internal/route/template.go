@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -17,6 +18,8 @@ type part struct {
 	text    string // of plainText, or the variable's name
 	index   int    // of a group or a condition's capture
 	inQuery bool   // the part comes after a "?"
+	keeps   bool   // a value that is a path keeps the encoding of one, see [template.keepPaths]
+	rooted  bool   // of such a part: a slash stands where its value of the query begins
 }
 
 type partKind int
@@ -120,6 +123,28 @@ func (s *scope) named(name string) (part, bool) {
 	return part{kind: wildcardRef}, name == "wildcard"
 }
 
+// keepPaths is for a query that tells a kept page which path was asked for, as
+// __pathname=/posts/$1 does: adapters take that value for the path of a URL and
+// decode it again, so that an encoded slash or percent sign must stay encoded.
+func (t *template) keepPaths() {
+	value := "" // of the parameter of the query so far, its first byte at most
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.kind != plainText {
+			p.keeps, p.rooted = p.inQuery, value == "/"
+			value = cmp.Or(value, "$")
+			continue
+		}
+		for _, c := range []byte(p.text) {
+			if c == '?' || c == '&' || c == '=' {
+				value = ""
+			} else {
+				value = cmp.Or(value, string(c))
+			}
+		}
+	}
+}
+
 // values fill the parameters of templates.
 type values struct {
 	groups   groups
@@ -189,6 +214,8 @@ func (p *part) escape(value string, how escaping, fromPath bool) string {
 		return decode(value, "")
 	case how == forText:
 		return value
+	case p.keeps && fromPath && (p.rooted || strings.HasPrefix(value, "/")):
+		return encodeComponent(encodePath(value))
 	case p.inQuery && fromPath:
 		return encodeComponent(decode(value, ""))
 	case p.inQuery:
