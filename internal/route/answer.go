@@ -151,7 +151,7 @@ func (m matches) String() string {
 		if b.Len() > 0 {
 			b.WriteByte('&')
 		}
-		b.WriteString(name + "=" + url.QueryEscape(decode(value, "")))
+		b.WriteString(name + "=" + url.QueryEscape(value))
 	}
 	for i := 1; i < len(m.groups); i++ {
 		add(strconv.Itoa(i), m.groups[i])

@@ -89,11 +89,9 @@ func compileTable(m *lateen.Manifest, b *budget) (table [phases][]rule, err erro
 		}
 		began := b.now()
 		rl, field, err := compileRule(&routes[i], at)
-		if path, _, asks := strings.Cut(routes[i].Dest, "?"); asks {
-			if _, kept := m.Prerenders[path]; kept {
-				rl.dest.keepPaths()
-			}
-		}
+		output, _, _ := strings.Cut(routes[i].Dest, "?")
+		_, kept := m.Prerenders[output]
+		rl.dest.keepEscapes(kept)
 		if err == nil {
 			field, err = "src", b.spend(rl.bytes(), began)
 		}

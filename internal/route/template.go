@@ -18,8 +18,8 @@ type part struct {
 	text    string // of plainText, or the variable's name
 	index   int    // of a group or a condition's capture
 	inQuery bool   // the part comes after a "?"
-	keeps   bool   // a value that is a path keeps the encoding of one, see [template.keepPaths]
-	rooted  bool   // of such a part: a slash stands where its value of the query begins
+	keeps   bool   // escapes stay in it if it is rooted, see [template.keepEscapes]
+	rooted  bool   // whatever it begins with; else if that is a slash
 }
 
 type partKind int
@@ -123,23 +123,29 @@ func (s *scope) named(name string) (part, bool) {
 	return part{kind: wildcardRef}, name == "wildcard"
 }
 
-// keepPaths is for a query that tells a kept page which path was asked for, as
-// __pathname=/posts/$1 does: adapters take that value for the path of a URL and
-// decode it again, so that an encoded slash or percent sign must stay encoded.
-func (t *template) keepPaths() {
-	value := "" // of the parameter of the query so far, its first byte at most
+// keepEscapes is for the parameters of a query whose readers decode a value once
+// more than a query's: those of Next.js (nxtPslug=$nxtPslug) and, if t leads to a
+// kept page, those that are a path (__pathname=/posts/$1), which adapters take for
+// the path of a URL. The escapes of a canonical path stay in them, so that an
+// encoded slash or percent sign is what the client sent.
+func (t *template) keepEscapes(kept bool) {
+	name, value := "", "" // of the parameter so far; of value the first byte
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.kind != plainText {
-			p.keeps, p.rooted = p.inQuery, value == "/"
+			nexts := strings.HasPrefix(name, "nxtP=") || strings.HasPrefix(name, "nxtI=")
+			p.keeps, p.rooted = p.inQuery && (kept || nexts), nexts || value == "/"
 			value = cmp.Or(value, "$")
 			continue
 		}
 		for _, c := range []byte(p.text) {
-			if c == '?' || c == '&' || c == '=' {
-				value = ""
-			} else {
+			switch {
+			case c == '?' || c == '&':
+				name, value = "", ""
+			case strings.HasSuffix(name, "="):
 				value = cmp.Or(value, string(c))
+			case c == '=' || len(name) < len("nxtP"):
+				name += string(c)
 			}
 		}
 	}
@@ -215,7 +221,7 @@ func (p *part) escape(value string, how escaping, fromPath bool) string {
 	case how == forText:
 		return value
 	case p.keeps && fromPath && (p.rooted || strings.HasPrefix(value, "/")):
-		return encodeComponent(encodePath(value))
+		return encodeComponent(value)
 	case p.inQuery && fromPath:
 		return encodeComponent(decode(value, ""))
 	case p.inQuery:
