@@ -43,6 +43,11 @@ func checkNextPages(t *testing.T, s site) {
 		want{path: "/isr", facts: map[string]string{"served-as": "isr", "draft": "off"}, has: map[string]string{"X-Next-Cache-Tags": ""}},
 		want{path: "/posts/hoist", facts: map[string]string{"served-as": "prerender", "slug": "hoist"}},
 		want{path: "/posts/trim", facts: map[string]string{"served-as": "prerender", "slug": "trim"}},
+		// Parameters of its app router stay encoded, as with next start.
+		want{path: "/posts/a%2Fb", facts: map[string]string{"slug": "a%2Fb"}},
+		want{path: "/posts/100%25", facts: map[string]string{"slug": "100%25"}},
+		want{path: "/posts/100%2525", facts: map[string]string{"slug": "100%2525"}},
+		want{path: "/posts/caf%C3%A9%20%23%3F", facts: map[string]string{"slug": "caf%C3%A9%20%23%3F"}},
 		want{path: "/dynamic?hello=world&a=1&a=2", header: []string{"User-Agent", "e2e", "X-Demo", "yes", "Cookie", "one=1; two=2"}, facts: map[string]string{
 			"served-as": "function", "host": host, "user-agent": "e2e", "x-demo": "yes", "from-middleware": "/dynamic", "cookies": "one=1; two=2",
 			"search": `{"hello":"world","a":["1","2"]}`,
