@@ -2,17 +2,34 @@
 // The length of a response's body. The supervisor reads as many bytes as the
 // header declares and takes what follows for the next response of the connection
 // (RFC 9112, section 6.3), so a body never goes past its Content-Length.
-// Node.js itself writes whatever it is given.
+// Node.js itself writes whatever it is given, and up to version 22 the end of a
+// chunked body before the pieces of it that cork holds back.
 
 const { Buffer } = require('node:buffer');
 const { ServerResponse } = require('node:http');
 
+const { end } = ServerResponse.prototype;
 const { _send } = ServerResponse.prototype; // takes the pieces of the body of a response, and '' to flush its head
 
 const LENGTH = Symbol('the length of a response');
 
-/** Has the responses that have a Length count their bodies. */
+/** Has the responses that have a Length count their bodies, and all send what is corked before their end. */
 function install() {
+  Object.defineProperty(ServerResponse.prototype, 'end', {
+    configurable: true,
+    writable: true,
+    value: Object.assign(function (...args) {
+      const { socket } = this;
+      if (this.finished || this.writableCorked === 0) return end.apply(this, args);
+      socket?.cork(); // both leave in one write
+      try {
+        while (this.writableCorked > 0) this.uncork();
+        return end.apply(this, args);
+      } finally {
+        socket?.uncork();
+      }
+    }, end),
+  });
   Object.defineProperty(ServerResponse.prototype, '_send', {
     configurable: true,
     writable: true,
