@@ -16,7 +16,7 @@ export VERCEL_TELEMETRY_DISABLED=1 NO_UPDATE_NOTIFIER=1 CI=1 NO_COLOR=1
 # The framework preset a hosted project would have stored when it was linked.
 framework() {
   case $1 in
-    nextjs | astro | hono) echo "\"$1\"" ;;
+    nextjs | astro | hono | react-router) echo "\"$1\"" ;;
     sveltekit) echo '"sveltekit-1"' ;;
     nuxt) echo '"nuxtjs"' ;;
     *) echo null ;;
@@ -29,7 +29,7 @@ fingerprint() {
     echo "$target $(node --version)"
     cat "$root/package-lock.json"
     find "$1" \( -name node_modules -o -name '.*' -type d ! -path "$1" -o -name '*.tsbuildinfo' \
-      -o -name next-env.d.ts -o -name dist \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
+      -o -name next-env.d.ts -o -name routeTree.gen.ts -o -name dist -o -path "$1/build" \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum | cut -d' ' -f1
 }
 
@@ -47,11 +47,20 @@ link() {
       "$(framework "$(basename "$1")")" >"$1/.vercel/project.json"
 }
 
+# adapter NAME: whether the framework writes .vercel/output itself.
+adapter() {
+  case $1 in
+    nitro | tanstack-start) true ;;
+    *) false ;;
+  esac
+}
+
 compile() {
   local flags=()
   [ "$target" = preview ] || flags=(--prod)
   install "$1" && link "$1" && rm -rf "$1/.vercel/output" && cd "$1" &&
-    "$root/node_modules/.bin/vercel" build --yes "${flags[@]}" && [ -s .vercel/output/config.json ]
+    if adapter "$(basename "$1")"; then npm run build; else "$root/node_modules/.bin/vercel" build --yes "${flags[@]}"; fi &&
+    [ -s .vercel/output/config.json ]
 }
 
 build() {

@@ -114,6 +114,56 @@ func checkNuxt(t *testing.T, s site) {
 }
 
 // checkHono tells what the Hono example does.
+func checkReactRouter(t *testing.T, s site) {
+	s.expect(t,
+		want{path: "/?x=1", header: []string{"User-Agent", "e2e"}, facts: map[string]string{"url": s.address("/?x=1"), "user-agent": "e2e"}},
+		want{path: "/_root.data", contains: []string{`"routes/home"`}},
+		want{path: "/posts/caf%C3%A9%20%25%2Fx", facts: map[string]string{"slug": "café %/x"}},
+		want{path: "/posts/x.data", contains: []string{`"slug","x"`}},
+		want{path: "/posts/lost", status: 404, facts: map[string]string{"error": "404"}},
+		want{path: "/api/hello?name=Ada", json: map[string]string{"hello": "Ada"}},
+		want{method: http.MethodPost, path: "/api/hello", body: `{"x":1}`, status: 201, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{path: "/note.txt", contains: []string{"a file"}},
+		want{path: "/boom", status: 500, facts: map[string]string{"error": "500"}},
+		want{path: "/nowhere", status: 404, facts: map[string]string{"error": "404"}},
+	)
+	t.Run("form action", func(t *testing.T) {
+		s.tell(t)
+		r := s.post(t, "/form", "application/x-www-form-urlencoded", "name=Grace", withHeader("Origin", strings.TrimSuffix(s.address("/"), "/")))
+		if r.Status != http.StatusOK || r.fact("greeting") != "Welcome aboard, Grace!" {
+			t.Errorf("the form answers %d %q", r.Status, r.fact("greeting"))
+		}
+	})
+}
+
+func checkTanStackStart(t *testing.T, s site) {
+	s.expect(t,
+		want{path: "/", facts: map[string]string{"runtime": "node 24"}},
+		want{path: "/posts/caf%C3%A9%20%25%2Fx", facts: map[string]string{"slug": "café %/x"}},
+		want{path: "/posts/lost", status: 404, facts: map[string]string{"error": "404"}},
+		want{path: "/api/hello?x=1", json: map[string]string{"url": s.address("/api/hello?x=1")}},
+		want{method: http.MethodPost, path: "/api/hello", body: `{"x":1}`, status: 201, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{path: "/note.txt", contains: []string{"a file"}},
+		want{path: "/nowhere", status: 404, facts: map[string]string{"error": "404"}},
+	)
+}
+
+func checkNitro(t *testing.T, s site) {
+	s.expect(t,
+		want{path: "/", contains: []string{"Nitro on Lateen"}},
+		want{path: "/api/hello/a%2Fb?x=1", has: map[string]string{"X-Example": "nitro"}, json: map[string]any{
+			"hello": "a/b", "query": map[string]string{"x": "1"}, "url": s.address("/api/hello/a%2Fb?x=1"),
+		}},
+		want{method: http.MethodPost, path: "/api/echo", header: []string{"Content-Type", "application/json"}, body: `{"x":1}`, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{path: "/kept/caf%C3%A9%2F100%25", contains: []string{`"name":"café/100%"`}},
+		want{path: "/old", status: 308, location: "/"},
+		want{path: "/note.txt", contains: []string{"a file"}},
+		want{path: "/boom", status: 500, contains: []string{"Rocks ahead"}},
+		want{path: "/nowhere", status: 404},
+	)
+	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/stream", 2) })
+}
+
 func checkHono(t *testing.T, s site) {
 	own := map[string]string{"X-Framework": "hono"}
 	s.expect(t,

@@ -1,0 +1,5 @@
+export function loader(): null {
+  throw new Error("Rocks ahead");
+}
+
+export default () => null;

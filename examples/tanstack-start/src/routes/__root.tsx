@@ -1,0 +1,17 @@
+import { HeadContent, Outlet, Scripts, createRootRoute } from "@tanstack/react-router";
+
+export const Route = createRootRoute({
+  head: () => ({ meta: [{ charSet: "utf-8" }, { title: "TanStack Start on Lateen" }] }),
+  notFoundComponent: () => <p data-testid="error">404</p>,
+  component: () => (
+    <html lang="en">
+      <head>
+        <HeadContent />
+      </head>
+      <body>
+        <Outlet />
+        <Scripts />
+      </body>
+    </html>
+  ),
+});
