@@ -58,6 +58,7 @@ func probe() {
 	call("route", unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 	call("tcp", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, 0)
 	call("unix", unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	call("tls", unix.SYS_SETSOCKOPT, ^uintptr(0), unix.IPPROTO_TCP, unix.TCP_ULP)
 	call("newest", 4000)
 	call("getpid", unix.SYS_GETPID)
 }
@@ -90,7 +91,7 @@ func TestSystemCallsAreThoseOfTheList(t *testing.T) {
 	}
 	said := myself(t, s, "probe", Spec{})
 	for errno, names := range map[unix.Errno]string{
-		unix.EPERM:           "mount unshare setns clone-user ptrace bpf io_uring keyctl userfaultfd perf chroot open_by_handle vm_readv pidfd_getfd shm",
+		unix.EPERM:           "mount unshare setns clone-user ptrace bpf io_uring keyctl userfaultfd perf chroot open_by_handle vm_readv pidfd_getfd shm tls",
 		unix.ENOSYS:          "clone3 newest",
 		unix.EAFNOSUPPORT:    "packet vsock alg",
 		unix.EPROTONOSUPPORT: "uevent raw sctp mptcp",

@@ -109,17 +109,25 @@ func socketBody() program {
 	return p
 }
 
-// optionBody allows all options of sockets but SO_LINGER, which is taken and does
-// nothing (socket(7)): whoever closes such a socket last waits, and no signal or
-// deadline of Go ends that. Any socket that the platform reads may bring one with
-// SCM_RIGHTS, whose last descriptor the kernel closes in the thread that reads.
+// optionBody allows all options of sockets but two, by which a thread of the platform
+// would wait for a function. Descriptors that it keeps of a socket are of the same
+// socket as the platform's.
+//
+// SO_LINGER is taken and does nothing (socket(7)): whoever closes such a socket last
+// waits, and no signal or deadline of Go ends that. Any socket that the platform reads
+// may bring one with SCM_RIGHTS, whose last descriptor the kernel closes in the thread
+// that reads. TCP_ULP fails: a send with the kernel's TLS waits for the sender before
+// it, MSG_DONTWAIT or not (tls_sw_sendmsg).
 func optionBody() program {
 	const level, option = 1, 2 // the arguments
+	lingers := byArgument(option, unix.BPF_JEQ, []uint32{unix.SO_LINGER}, fail(0), allow)
+	protocols := byArgument(option, unix.BPF_JEQ, []uint32{unix.TCP_ULP}, fail(unix.EPERM), allow)
 	var p program
 	p.load(offsetArgs + 8*level)
-	p.jump(unix.BPF_JEQ, unix.SOL_SOCKET, 1, 0)
+	p.on(unix.SOL_SOCKET, lingers)
+	p.on(unix.IPPROTO_TCP, protocols)
 	p.end(allow)
-	return append(p, byArgument(option, unix.BPF_JEQ, []uint32{unix.SO_LINGER}, fail(0), allow)...)
+	return p
 }
 
 // ranges allows calls, as ranges of their numbers.
