@@ -120,3 +120,38 @@ func TestAReceivedConnectionCarriesBothWays(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestWhatIsNoConnectionIsNotPolled: the kernel walks through all that an epoll set
+// polls before another may poll it, and of sets of sets that is millions of steps. One
+// that does not block was polled before it was found to be no socket.
+func TestWhatIsNoConnectionIsNotPolled(t *testing.T) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	set, setErr := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	event, eventErr := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	datagrams, socketErr := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err := errors.Join(setErr, eventErr, socketErr, unix.SetNonblock(set, true)); err != nil {
+		t.Fatal(err)
+	}
+	for name, fd := range map[string]int{"epoll set": set, "event": event, "pipe": pipe[0], "datagrams": datagrams} {
+		ours, theirs := guesttest.Pair(t)
+		if _, _, err := theirs.WriteMsgUnix([]byte{0}, unix.UnixRights(fd), nil); err != nil {
+			t.Fatal(err)
+		}
+		before := guesttest.Open(t, "")
+		conn, err := guest.Receive(t.Context(), ours)
+		if !errors.Is(err, guest.ErrRefused) {
+			t.Errorf("%s: %v, %v, want ErrRefused", name, conn, err)
+		}
+		if after := guesttest.Open(t, ""); err != nil && after != before-1 { // Receive has closed its own
+			t.Errorf("%s: %d descriptors more", name, after-before+1)
+		}
+	}
+	for _, fd := range []int{set, event, pipe[0], pipe[1], datagrams} {
+		if err := unix.Close(fd); err != nil {
+			t.Error(err)
+		}
+	}
+}
