@@ -156,6 +156,33 @@ func TestBytesThatNoRequestAskedForEndTheirConnection(t *testing.T) {
 	}
 }
 
+// TestABodyThatAProgramDoesNotReadIsNoRequest: Python's http.server leaves the body of a
+// POST to its handler, and one that does not read it finds a request there. The answer
+// to that may come when the next visitor's request is on the connection.
+func TestABodyThatAProgramDoesNotReadIsNoRequest(t *testing.T) {
+	u := peer(t, func(_ int, conn net.Conn) {
+		defer conn.Close()
+		for r := bufio.NewReader(conn); ; {
+			req, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			if req.URL.Path == "/smuggled" {
+				_, _ = r.Peek(1) // until a request is there, or none comes
+			}
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(req.URL.Path), req.URL.Path)
+			req.Body = nil // nothing is read of it
+		}
+	})
+	u.Foreign = true
+	if got := roundTrip(t, u, newRequest(t, "POST", strings.NewReader("GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"))); got != "/p" {
+		t.Fatalf("the answer to POST is %q", got)
+	}
+	if got := roundTrip(t, u, newRequest(t, "GET", nil)); got != "/p" {
+		t.Errorf("the next visitor's answer is %q", got)
+	}
+}
+
 func TestAProtocolThatWasNotAskedForIsNoResponse(t *testing.T) {
 	u := peer(t, answering(func(*http.Request) string {
 		return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"

@@ -370,11 +370,12 @@ func (x *exchange) wrap(resp *http.Response) *http.Response {
 // doubtful reports whether the process may take another view of where resp ends,
 // so that the connection carries no other request: it was asked to change the
 // protocol and has not, or it announces a body with a status that has none
-// (RFC 9110 §6.4.1), or it is a program that answers HEAD.
+// (RFC 9110 §6.4.1), or it is a program that answers HEAD, or one that may have left a
+// request's body unread and take it for the next request.
 func (x *exchange) doubtful(resp *http.Response) bool {
 	announced := resp.Header["Content-Length"] != nil || len(resp.TransferEncoding) > 0
 	switch {
-	case x.upgrade:
+	case x.upgrade, x.client.Foreign && HasBody(resp.Request):
 		return true
 	case resp.Request.Method == http.MethodHead:
 		return x.client.Foreign
