@@ -12,6 +12,8 @@ type Principal struct {
 
 	// Project is the only project that Token can reach; "" is every project of Team.
 	Project ProjectID
+	// Until is when Token expires; 0: never.
+	Until Millis
 }
 
 // May decides whether p has a permission, as [Authorize] does.

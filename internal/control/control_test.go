@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/control"
@@ -207,6 +208,23 @@ func TestTokensEnd(t *testing.T) {
 	}
 	_, err = c.Authenticate(t.Context(), secret, "")
 	wants(t, err, lateen.ErrTokenInvalid)
+}
+
+func TestATokenMakesNoneThatOutlivesIt(t *testing.T) {
+	c := newTester(t)
+	at := func(d time.Duration) lateen.Millis { return lateen.MillisOf(c.Now().Add(d)) }
+	secret, _, err := c.CreateToken(c.ctx, control.TokenRequest{Name: "lent", ExpiresAt: at(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lent := c.As(t, secret)
+	for name, expires := range map[string]lateen.Millis{"for ever": 0, "a minute longer": at(61 * time.Minute)} {
+		_, _, err := c.CreateToken(lent, control.TokenRequest{Name: name, Scope: lateen.ScopeReadOnly, ExpiresAt: expires})
+		wants(t, err, lateen.ErrTokenSettings)
+	}
+	if _, _, err := c.CreateToken(lent, control.TokenRequest{Name: "shorter", ExpiresAt: at(time.Minute)}); err != nil {
+		t.Error(err)
+	}
 }
 
 // Whoever is not in a team sees nothing of it, whatever their role elsewhere.

@@ -110,7 +110,7 @@ func (c *Control) Authenticate(ctx context.Context, token, team string) (lateen.
 		}
 		team = string(project.Team)
 	}
-	p := lateen.Principal{User: row.User, Token: row.ID, Scope: row.Scope, Project: row.Project}
+	p := lateen.Principal{User: row.User, Token: row.ID, Scope: row.Scope, Project: row.Project, Until: row.ExpiresAt}
 	p.Team, p.Role, err = c.membership(ctx, row.User, team)
 	return p, err
 }

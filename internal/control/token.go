@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/secret"
@@ -50,8 +51,8 @@ func (c *Control) CreateToken(ctx context.Context, r TokenRequest) (string, *lat
 	case r.Project != "":
 		row.Scope = lateen.ScopeProject
 	}
-	if row.ExpiresAt != 0 && row.ExpiresAt <= c.now() {
-		return "", nil, lateen.ErrTokenSettings.With("the token would have expired already")
+	if err := c.checkExpiry(p, row.ExpiresAt); err != nil {
+		return "", nil, err
 	}
 	err = c.Store.Update(ctx, func(q *store.Queries) error {
 		if r.Project != "" {
@@ -80,6 +81,18 @@ func (c *Control) CreateToken(ctx context.Context, r TokenRequest) (string, *lat
 		return "", nil, err
 	}
 	return token, row, nil
+}
+
+// checkExpiry refuses an expiry that is past, or later than that of the caller's token.
+func (c *Control) checkExpiry(p lateen.Principal, at lateen.Millis) error {
+	switch {
+	case at != 0 && at <= c.now():
+		return lateen.ErrTokenSettings.With("the token would have expired already")
+	case p.Until != 0 && (at == 0 || at > p.Until):
+		return lateen.ErrTokenSettings.With("the token would outlive the one that creates it, which expires at %s", p.Until.Time().UTC().Format(time.RFC3339)).
+			WithHint("name an earlier time with --expires, or act with a token that lives longer")
+	}
+	return nil
 }
 
 // recordToken appends a row to the audit log of each team that a token reaches:
