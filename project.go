@@ -50,6 +50,8 @@ type ProjectSettings struct {
 // so much more than another that the other gets nothing.
 const MaxWeight = 100
 
+const maxSetting = 4096 // bytes of a setting that is a text
+
 // The values of [ProjectSettings].StartHeader.
 const (
 	StartHeaderAlways  = "always"  // those of every deployment
@@ -99,6 +101,13 @@ func (p *Project) Validate() error {
 	case "", StartHeaderAlways, StartHeaderPreview, StartHeaderNever:
 	default:
 		return ErrProjectSetting.With("startHeader is %q: always, preview or never", p.StartHeader)
+	}
+	for _, text := range []*string{
+		p.Framework, p.BuildCommand, p.DevCommand, p.InstallCommand, p.OutputDirectory, p.RootDirectory, p.CommandForIgnoringBuildStep, &p.NodeVersion,
+	} {
+		if text != nil && len(*text) > maxSetting {
+			return ErrProjectSetting.With("a setting has %d bytes, of at most %d", len(*text), maxSetting)
+		}
 	}
 	if p.Weight < 0 || p.Weight > MaxWeight {
 		return ErrProjectSetting.With("weight is %d: 1 to %d", p.Weight, MaxWeight)

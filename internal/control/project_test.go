@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -193,5 +194,30 @@ func TestCallsAboutAllDeploymentsOfAProjectReadNoneWhole(t *testing.T) {
 	}
 	if n := reads.Load(); n > 0 {
 		t.Errorf("deployments were read whole %d times", n)
+	}
+}
+
+func TestTheSettingsOfAProjectAreBounded(t *testing.T) {
+	c := newTester(t)
+	if _, err := c.CreateProject(c.ctx, "shop", lateen.ProjectSettings{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, set := range map[string]func(*lateen.ProjectSettings, *string){
+		"framework":       func(s *lateen.ProjectSettings, text *string) { s.Framework = text },
+		"build command":   func(s *lateen.ProjectSettings, text *string) { s.BuildCommand = text },
+		"ignored build":   func(s *lateen.ProjectSettings, text *string) { s.CommandForIgnoringBuildStep = text },
+		"node version":    func(s *lateen.ProjectSettings, text *string) { s.NodeVersion = *text },
+		"root directory":  func(s *lateen.ProjectSettings, text *string) { s.RootDirectory = text },
+		"install command": func(s *lateen.ProjectSettings, text *string) { s.InstallCommand = text },
+	} {
+		for size, want := range map[int]error{4096: nil, 4097: lateen.ErrProjectSetting} {
+			_, err := c.UpdateProject(c.ctx, "shop", func(p *lateen.Project) error {
+				set(&p.ProjectSettings, new(strings.Repeat("x", size)))
+				return nil
+			})
+			if !errors.Is(err, want) {
+				t.Errorf("%s of %d bytes: %v, want %v", name, size, err, want)
+			}
+		}
 	}
 }
