@@ -192,7 +192,7 @@ func (c *Cache) invalidate(s *scope, names []string, at int64, grace time.Durati
 	if errors.Is(err, errDropped) {
 		return nil
 	}
-	return errors.Join(ahead, err, c.forget())
+	return errors.Join(ahead, err, c.forget(maxMarked))
 }
 
 // Invalidated is when something of scope was last invalidated by tag, by

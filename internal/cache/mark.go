@@ -292,11 +292,12 @@ func (m *marks) halve() error {
 // halveLocked forgets the older half of the names: every entry that one of them
 // might apply to is taken for invalidated.
 func (m *marks) halveLocked() {
+	low := m.table[floor]
+	delete(m.table, floor)
 	names := slices.SortedFunc(maps.Keys(m.table), func(a, b string) int {
 		return cmp.Compare(m.table[a].Stale, m.table[b].Stale)
 	})
-	low := m.table[floor]
-	for _, name := range names[:len(names)/2] {
+	for _, name := range names[:(len(names)+1)/2] {
 		low = low.union(m.table[name])
 		delete(m.table, name)
 	}

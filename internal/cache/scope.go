@@ -364,9 +364,9 @@ func (c *Cache) greatest(part func(s *scope) (tenant string, n int64)) (scopes [
 
 // forget removes the older half of the names of invalidated tags and groups from the
 // greatest scope of the tenant with most names, until the names of all tenants are
-// within their bound. Scopes without a known project, whose pages were never
+// within bound, or no scope has more than the mark that stands for what it forgot. Scopes without a known project, whose pages were never
 // requested, count as one tenant.
-func (c *Cache) forget() error {
+func (c *Cache) forget(bound int64) error {
 	for {
 		scopes, total := c.greatest(func(s *scope) (string, int64) {
 			if tenant := s.owner(); tenant != filepath.Base(s.dir) {
@@ -374,10 +374,13 @@ func (c *Cache) forget() error {
 			}
 			return "", int64(s.marks.count())
 		})
-		if total <= maxMarked {
+		if total <= bound {
 			return nil
 		}
 		most := slices.MaxFunc(scopes, func(a, b *scope) int { return a.marks.count() - b.marks.count() })
+		if most.marks.count() <= 1 {
+			return nil
+		}
 		if err := most.marks.halve(); err != nil && !errors.Is(err, fs.ErrNotExist) { // as of one that is dropped meanwhile
 			return err
 		}

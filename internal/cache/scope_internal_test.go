@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -75,6 +76,31 @@ func TestAProjectThatInvalidatesWithoutEndForgetsItsOwn(t *testing.T) {
 		}
 		if n := c.scope("dpl_small").marks.count(); n != maxMarks/2 {
 			t.Errorf("%d names of the project with few are remembered, want %d", n, maxMarks/2)
+		}
+	}
+}
+
+// TestForgettingEndsWhereEachScopeHasOneName: with more scopes than names are remembered
+// of all together, nothing is left to be forgotten.
+func TestForgettingEndsWhereEachScopeHasOneName(t *testing.T) {
+	c, err := Open(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scopes := []string{"dpl_1", "dpl_2", "dpl_3"}
+	for _, scope := range scopes {
+		c.scopeOf(Key{Scope: scope, Tenant: scope})
+	}
+	if err := c.Invalidate(scopes, []string{"tag"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.forget(2); err != nil {
+		t.Fatal(err)
+	}
+	for _, scope := range scopes {
+		s := c.scope(scope)
+		if f := s.marks.fate(&Entry{Born: time.Unix(1, 0), Tags: []string{"tag"}}); s.marks.count() != 1 || f.expires == math.MaxInt64 {
+			t.Errorf("%s remembers %d names, and an older page expires at %d", scope, s.marks.count(), f.expires)
 		}
 	}
 }
