@@ -301,7 +301,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 
 func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err error) {
 	if d.o.Config.Database != "" {
-		if db, err = postgres.Open(ctx, d.o.Config.Database); err != nil {
+		if db, err = d.openPostgres(ctx); err != nil && lateen.CodeOf(err) != lateen.Conflict {
 			err = errDatabase.With("%s", err.Error()).Because(err)
 		}
 	} else {
@@ -315,6 +315,20 @@ func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err 
 		d.closers = append(d.closers, db)
 	}
 	return db, err
+}
+
+// openPostgres opens the database of --database for this daemon alone: two would
+// remove what the other's deployments need.
+func (d *Daemon) openPostgres(ctx context.Context) (*store.Store, error) {
+	hold, err := postgres.Hold(ctx, d.o.Config.Database)
+	if errors.Is(err, postgres.ErrHeld) {
+		return nil, errDataInUse.With("another lateen uses the database of --database").WithHint("stop it, or name another database: `lateen up --database postgres://…`")
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, hold)
+	return postgres.Open(ctx, d.o.Config.Database)
 }
 
 func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.Engine, error) {

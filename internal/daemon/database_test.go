@@ -25,3 +25,17 @@ func TestADatabaseThatBelongsToAnotherPlatform(t *testing.T) {
 		t.Errorf("with its own database the page is %q", got)
 	}
 }
+
+// Each would sweep what the deployments of the other need.
+func TestADatabaseHasOnePlatformAtATime(t *testing.T) {
+	c := settings(t)
+	c.Database = newDatabase(t)
+	_, stop := start(t, c)
+	other := settings(t)
+	other.Database = c.Database
+	refused(t, other, "data_in_use", []string{"--database"})
+	stop()
+	again := settings(t)
+	again.Data, again.Database = c.Data, c.Database
+	start(t, again)
+}
