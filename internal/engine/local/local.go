@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/egress"
+	"github.com/lateen-dev/lateen/internal/cgroup"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest"
@@ -134,7 +135,8 @@ func New(o Options) (*Engine, error) {
 	e.preparing = rounds.New[lateen.ProjectID, preparation](maxPreparing)
 	e.archiveFrom, e.visitTime = defaultWorthwhile, visitTimeout
 	e.templates.wake = make(chan struct{}, 1)
-	e.modules.places.all = compileAtOnce
+	total, _ := cgroup.HostMemory()
+	e.modules.places.all, _ = compileWithin(total)
 	if guest.Forks() {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}

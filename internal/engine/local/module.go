@@ -1,7 +1,6 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +17,16 @@ import (
 const (
 	modulesName = "WebAssembly" // of the runner
 
-	compileAtOnce = 4       // modules
+	compileAtOnce = 4       // modules, at most
 	compileMemory = 1 << 30 // bytes that compiling a module may take, at most
 )
+
+// compileWithin is how many modules are compiled at once on a host with so much memory,
+// and how much of it each may take: all together no more than half.
+func compileWithin(total int64) (places int, memory int64) {
+	memory = min(compileMemory, max(total/4, 1))
+	return int(min(compileAtOnce, max(total/2/memory, 1))), memory
+}
 
 // webAssembly runs functions that are WebAssembly modules: what boots is their
 // guest, which is this same program.
@@ -208,7 +214,7 @@ func (e *Engine) compileIn(ctx context.Context, c *compilation, r *runner, spec 
 	i.rehearsal, i.loadWithin = true, e.patient(prepareTimeout)
 	total, _ := cgroup.HostMemory()
 	i.mu.Lock()
-	i.memory = min(compileMemory, cmp.Or(total/4, compileMemory))
+	_, i.memory = compileWithin(total)
 	i.mu.Unlock()
 	if err := i.load(ctx, tree, lesson{record: true}); err != nil {
 		return err

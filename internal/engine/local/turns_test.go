@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 
@@ -97,4 +98,14 @@ func TestWhoeverDoesNotWaitForItsTurnLeavesTheLine(t *testing.T) {
 			t.Errorf("left are %+v", all)
 		}
 	})
+}
+
+// Modules that take all that they may leave half of a small host to the rest.
+func TestCompilationsTakeNoMoreThanHalfOfAHost(t *testing.T) {
+	for total, want := range map[int64]int{512 << 20: 2, 1 << 30: 2, 4 << 30: 2, 6 << 30: 3, 8 << 30: 4, 24 << 30: 4, math.MaxInt64: 4} {
+		places, memory := compileWithin(total)
+		if places != want || int64(places)*memory > total/2 || memory < min(total/4, 1<<30) {
+			t.Errorf("with %d bytes %d modules take %d each, want %d modules", total, places, memory, want)
+		}
+	}
 }
