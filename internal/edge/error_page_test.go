@@ -153,3 +153,20 @@ func TestAnErrorPageOfAFunctionIsSentWhole(t *testing.T) { // RFC 9110 §13.1 an
 		}
 	}
 }
+
+// A route's status without a destination is that of the file that is there, which is
+// sent, whatever the request's conditions; where there is none it is an error.
+func TestAStatusOfARouteGuardsNoFile(t *testing.T) {
+	s := newStage(t)
+	s.file("/private/report.txt", "text/plain", "not for everybody")
+	s.manifest.Routes = []lateen.Route{{Src: "^/private/.*$", Status: 401}, {Handle: "filesystem"}}
+	s.open()
+	for _, header := range []string{"Accept: */*", "Range: bytes=0-3", "If-None-Match: *"} {
+		resp, body := s.get("/private/report.txt", header)
+		if is(t, resp, 401, ""); body != "not for everybody" {
+			t.Errorf("%s: %q", header, body)
+		}
+	}
+	resp, _ := s.get("/private/nothing.txt")
+	is(t, resp, 401, "UNAUTHORIZED")
+}

@@ -3,6 +3,7 @@ package observe_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -345,4 +346,45 @@ func TestManyAtOnce(t *testing.T) {
 	wg.Wait()
 	cancel()
 	tails.Wait()
+}
+
+// A reader of the live log tells lines apart by their rows.
+func TestNoTwoLinesShareARow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		rows := map[int64]string{}
+		for l := range startsOf(t, dir, 2) {
+			for _, request := range []lateen.RequestID{"req_1", "req_2", "", "req_1", "req_2", "req_1"} { // each of them late but the first
+				for range 2 {
+					l.Log(lateen.LogLine{Time: now(), Request: request, Project: "prj_1", Deployment: "dpl_1", Instance: "ins_1", Text: "line"})
+				}
+				settle()
+			}
+			clear(rows)
+			for _, e := range query(t, l, observe.Query{Project: "prj_1"}) {
+				for i, row := range e.Rows {
+					if other, taken := rows[row]; taken {
+						t.Errorf("row %d is of %s and of line %d of %s", row, other, i, e.ID)
+					}
+					rows[row] = string(e.ID)
+				}
+			}
+		}
+		if len(rows) != 24 {
+			t.Errorf("%d lines have rows of their own, want 24", len(rows))
+		}
+	})
+}
+
+// startsOf yields the log of a directory, started as often as times says.
+func startsOf(t *testing.T, dir string, times int) iter.Seq[*observe.Log] {
+	return func(yield func(*observe.Log) bool) {
+		for range times {
+			l, stop := start(t, observe.Options{Dir: dir})
+			more := yield(l)
+			if stop(); !more {
+				return
+			}
+		}
+	}
 }
