@@ -3,6 +3,8 @@ package edge
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -220,4 +222,42 @@ func TestTheCountOfHopsGoesToHostsOfThePlatformAlone(t *testing.T) {
 	has(t, <-seen, hopsHeader, s.edge.hops.after(0)[0])
 	resp, _ := s.get("/out/x", "Via: "+strings.Repeat("1.1 lateen, ", maxHops-1)+"1.1 other", "Via: 2.0 lateen (x)")
 	is(t, resp, 508, "INFINITE_LOOP_DETECTED")
+}
+
+// Of HTTP/2 the platform would keep 4 MiB of each response that its reader does not
+// take, and readers of one site would hold up those of others on the same connection.
+func TestResponsesThatNobodyReadsShareNoConnection(t *testing.T) {
+	origin := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Seen", r.Proto+" "+r.RemoteAddr)
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush() // the client sees that it comes
+		<-r.Context().Done()
+	}))
+	origin.EnableHTTP2 = true
+	origin.StartTLS()
+	t.Cleanup(origin.Close)
+	origins := newOrigins(Options{DialOrigin: new(net.Dialer).DialContext})
+	roots := x509.NewCertPool()
+	roots.AddCert(origin.Certificate())
+	origins.TLSClientConfig = &tls.Config{RootCAs: roots}
+	t.Cleanup(origins.CloseIdleConnections)
+	seen := map[string]bool{}
+	for range 3 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, origin.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := origins.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.ProtoMajor != 1 {
+			t.Errorf("the origin was asked by %s", resp.Proto)
+		}
+		seen[resp.Header.Get("X-Seen")] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("three responses come on %d connections", len(seen))
+	}
 }
