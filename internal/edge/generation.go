@@ -131,13 +131,20 @@ func (e *Edge) server(g *generation) *http.Server {
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(e.o.Log.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 250,
-			SendPingTimeout:      30 * time.Second,
-			PingTimeout:          15 * time.Second,
-			WriteByteTimeout:     e.o.StallTimeout,
+			MaxConcurrentStreams:          250,
+			MaxReceiveBufferPerConnection: unreadBody,
+			MaxReceiveBufferPerStream:     unreadBody,
+			SendPingTimeout:               30 * time.Second,
+			PingTimeout:                   15 * time.Second,
+			WriteByteTimeout:              e.o.StallTimeout,
 		},
 	}
 }
+
+// unreadBody is what a connection of HTTP/2 may hold of bodies that nobody has read yet,
+// as of requests to a function that is busy. A client may have many connections, so it is
+// no more than a fast upload over a long way needs.
+const unreadBody = 256 << 10
 
 // generation accepts connections for a server of their own.
 func (e *Edge) generation() *generation {

@@ -126,3 +126,40 @@ func TestRefusalsDoNotPileUp(t *testing.T) {
 		t.Errorf("%d requests are answered and %d reset, want 1 and %d", count[headers], count[reset], more-1)
 	}
 }
+
+// TestAConnectionHoldsLittleOfBodiesThatNobodyReads: what a client of HTTP/2 may send
+// before a function reads it is in the memory of the platform.
+func TestAConnectionHoldsLittleOfBodiesThatNobodyReads(t *testing.T) {
+	s := newStage(t)
+	s.open()
+	c := s.dial()
+	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"+ // no settings of its own
+		"\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678") // and a ping, whose answer comes behind what it is told
+	stream, connection := uint32(65535), uint32(65535) // RFC 9113 §6.9.2
+	for answered := false; !answered; {
+		head := make([]byte, 9)
+		if _, err := io.ReadFull(c, head); err != nil {
+			t.Fatal(err)
+		}
+		payload := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+		if _, err := io.ReadFull(c, payload); err != nil {
+			t.Fatal(err)
+		}
+		const settings, ping, windowUpdate, initialWindowSize = 4, 6, 8, 4
+		switch head[3] {
+		case ping:
+			answered = true
+		case windowUpdate:
+			connection += binary.BigEndian.Uint32(payload)
+		case settings:
+			for ; len(payload) >= 6; payload = payload[6:] {
+				if binary.BigEndian.Uint16(payload) == initialWindowSize {
+					stream = binary.BigEndian.Uint32(payload[2:])
+				}
+			}
+		}
+	}
+	if most := uint32(unreadBody); stream > most || connection > most || most > 256<<10 {
+		t.Errorf("a stream may send %d bytes and a connection %d, want at most %d", stream, connection, most)
+	}
+}
