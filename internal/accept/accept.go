@@ -1,5 +1,5 @@
 // Package accept reads the header fields by which a client says what it takes
-// (RFC 9110 §12).
+// (RFC 9110 §12) and whom it reads pages for.
 package accept
 
 import (

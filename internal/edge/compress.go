@@ -16,12 +16,16 @@ import (
 
 	"github.com/lateen-dev/lateen/internal/accept"
 	"github.com/lateen-dev/lateen/internal/route"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 const (
 	// minCompressed is the length below which compressing gains nothing.
 	minCompressed = 1024
 	copyBuffer    = 32 << 10
+	// maxEncoders bounds the encoders in use, of 1 to 2 MiB each: who takes a response
+	// slowly holds one. Past a team's share responses are sent as they are.
+	maxEncoders = 128
 )
 
 // encoder is a content coding under way.
@@ -36,21 +40,23 @@ type encoder interface {
 type codings struct {
 	encoders map[string]*sync.Pool // of encoder, by coding
 	buffers  sync.Pool             // of *[copyBuffer]byte
+	places   *share.Amount[string] // of encoders in use, by team and project
 }
 
 func newCodings() *codings {
 	return &codings{
 		encoders: map[string]*sync.Pool{
-			"br":   {New: func() any { return brotli.NewWriterLevel(nil, 4) }},
+			"br":   {New: func() any { return brotli.NewWriterOptions(nil, brotli.WriterOptions{Quality: 4, LGWin: 18}) }},
 			"gzip": {New: func() any { w, _ := gzip.NewWriterLevel(nil, 5); return w }}, // 5 is a level
 			"zstd": {New: newZstd},
 		},
 		buffers: sync.Pool{New: func() any { return new([copyBuffer]byte) }},
+		places:  share.NewAmount[string](maxEncoders),
 	}
 }
 
 func newZstd() any {
-	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
 	if err != nil { // only a wrong option
 		return nil
 	}
@@ -60,8 +66,8 @@ func newZstd() any {
 // negotiate decides whether and how to compress a response on its way out and
 // says so in its header h, which is complete but for that; "" is not at all. Event
 // streams are left alone: their readers expect every event at once, through
-// whatever is in between.
-func (c *codings) negotiate(x *exchange, status int, h http.Header) string {
+// whatever is in between. encodes says that the response takes an encoder.
+func (c *codings) negotiate(x *exchange, status int, h http.Header, encodes bool) string {
 	switch {
 	case x.record.Kind == kindStatic:
 		if x.codings {
@@ -74,7 +80,7 @@ func (c *codings) negotiate(x *exchange, status int, h http.Header) string {
 	case !bodyAllowed(status), status == http.StatusPartialContent, !compressible(h):
 		return ""
 	default:
-		return c.choose(x, h)
+		return c.choose(x, h, encodes)
 	}
 }
 
@@ -85,7 +91,7 @@ func (c *codings) notModified(x *exchange, h http.Header) {
 	switch {
 	case h["Content-Type"] != nil:
 		if compressible(h) {
-			c.choose(x, h)
+			c.choose(x, h, false)
 		}
 	case h["Content-Encoding"] != nil, noTransform(h):
 	default:
@@ -103,11 +109,16 @@ var ofContent = []string{"Content-Encoding", "Content-Language", "Content-Length
 func varyByEncoding(h http.Header) { h["Vary"] = route.AddVary(h["Vary"], "Accept-Encoding") }
 
 // choose chooses a coding for compressible content, and says so in its header h.
-func (c *codings) choose(x *exchange, h http.Header) string {
+func (c *codings) choose(x *exchange, h http.Header, encodes bool) string {
 	varyByEncoding(h)
 	coding := accept.Coding(x.req.Header["Accept-Encoding"], "zstd", "br", "gzip")
 	if coding == "" {
 		return ""
+	}
+	if encodes && !x.encodes && x.site != nil {
+		if x.encodes = c.places.Take(1, string(x.site.Team), string(x.site.Project)); !x.encodes {
+			return ""
+		}
 	}
 	h["Content-Encoding"] = []string{coding}
 	delete(h, "Content-Length")

@@ -136,3 +136,37 @@ func TestTheHeadOfACompressedPageIsThatOfTheGet(t *testing.T) {
 	has(t, resp.Header, "Content-Encoding", "gzip")
 	has(t, resp.Header, "Content-Length", "")
 }
+
+// TestResponsesThatAreTakenSlowlyHoldFewEncoders: each has a megabyte or two of memory,
+// and a client may have a thousand responses that it does not read.
+func TestResponsesThatAreTakenSlowlyHoldFewEncoders(t *testing.T) {
+	end := make(chan struct{})
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		http.NewResponseController(w).Flush()
+		<-end
+	}).open()
+	const asked = maxEncoders + 8
+	count := map[string]int{}
+	var open []io.Closer
+	for range asked {
+		resp, err := s.client.Do(s.request("GET", "/fn", nil, "Accept-Encoding: br"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		has(t, resp.Header, "Vary", "Accept-Encoding")
+		count[resp.Header.Get("Content-Encoding")]++
+		open = append(open, resp.Body)
+	}
+	if n := count["br"]; n == 0 || n > maxEncoders/2 || count[""] != asked-n {
+		t.Errorf("%v of one team's responses are compressed, want half of %d at most", count, maxEncoders)
+	}
+	close(end)
+	for _, body := range open {
+		body.Close()
+	}
+	s.rest()
+	if free := s.edge.codings.places.Free(); free != maxEncoders {
+		t.Errorf("%d places are free once all are answered, want %d", free, maxEncoders)
+	}
+}

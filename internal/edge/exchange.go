@@ -53,6 +53,7 @@ type exchange struct {
 	hops     int      // how often it has passed through the platform before
 	within   string   // ID of the making that it is part of; "" is none
 	held     int64    // taken from the edge's memory
+	encodes  bool     // it has a place for an encoder
 	problem  *problem // what went wrong first; nil while nothing has
 	status   int      // sent; 0 while the header is not
 	done     bool     // the response was sent whole
@@ -250,8 +251,9 @@ func (x *exchange) send(status int, h http.Header, body io.Reader) error {
 		defer c.Close()
 	}
 	status = x.complete(status, h)
-	coding := x.edge.codings.negotiate(x, status, h)
-	if kept, ok := body.(*keptBody); ok {
+	kept, ok := body.(*keptBody)
+	coding := x.edge.codings.negotiate(x, status, h, !ok && body != nil && x.req.Method != http.MethodHead)
+	if ok {
 		body = kept.in(coding, x.edge.codings, h)
 		coding = ""
 	}
@@ -354,6 +356,9 @@ func (x *exchange) end() {
 	r := &x.record
 	r.Duration = x.edge.o.Now().Sub(x.began)
 	x.body.end(x.done)
+	if x.encodes {
+		x.edge.codings.places.Give(1, string(x.site.Team), string(x.site.Project))
+	}
 	if x.held > 0 {
 		x.edge.memory.Give(x.held, string(x.site.Team), string(x.site.Project))
 	}

@@ -15,15 +15,11 @@ import (
 )
 
 // newOrigins returns the client of external rewrites. It follows no proxy
-// settings and connects by o.DialOrigin alone, for HTTP/1.1: the part of a response
-// that its reader has not taken stays in the kernel, which bounds that. Of HTTP/2 it
-// would be 4 MiB of this process for each, and on a connection of all sites together.
+// settings and connects by o.DialOrigin alone. It has no HTTP/2, of which a response
+// that nobody reads takes 4 MiB, on a connection that all sites share.
 func newOrigins(o Options) *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
 	return &http.Transport{
 		DialContext:            o.DialOrigin,
-		Protocols:              protocols,
 		DisableCompression:     true, // what the client accepts is between it and the origin
 		MaxIdleConns:           1024,
 		MaxIdleConnsPerHost:    64,

@@ -141,9 +141,7 @@ func (e *Edge) server(g *generation) *http.Server {
 	}
 }
 
-// unreadBody is what a connection of HTTP/2 may hold of bodies that nobody has read yet,
-// as of requests to a function that is busy. A client may have many connections, so it is
-// no more than a fast upload over a long way needs.
+// unreadBody is what a connection of HTTP/2 holds of bodies that nobody has read, at most.
 const unreadBody = 256 << 10
 
 // generation accepts connections for a server of their own.

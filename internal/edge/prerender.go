@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/accept"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/route"
@@ -119,7 +120,7 @@ func (r *rendering) serve() {
 	switch {
 	case !r.run:
 		r.send(e, hitOr(built, cachePrerender), "")
-	case built && r.asked.several && isCrawler(r.req):
+	case built && r.asked.several && accept.IsCrawler(r.req.UserAgent()):
 		r.make(cacheMiss, reasonCrawler, cache.SpreadNone)
 	case built && r.asked.several: // one shell for many pages: this page is yet to be made
 		r.refresh(cache.SpreadNone)

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/lateen-dev/lateen/internal/route"
 )
@@ -40,26 +39,4 @@ func (r *rendering) past() *route.Decision {
 		d.Output = r.page.StreamingPath
 	}
 	return &d
-}
-
-// crawlers are what user agents have in them, in lower case, that index or
-// preview pages and do not run their scripts: a shell is of no use to them.
-var crawlers = []string{ //nolint:gochecknoglobals // a constant in all but name
-	"googlebot", "google-inspectiontool", "mediapartners-google", "adsbot-google", "storebot-google", "apis-google", "feedfetcher-google",
-	"bingbot", "bingpreview", "msnbot", "slurp", "duckduckbot", "duckassistbot", "baiduspider", "yandex", "sogou", "petalbot", "yeti", "seznambot", "ia_archiver", "archive.org_bot",
-	"applebot", "facebookexternalhit", "facebookcatalog", "facebot", "meta-externalagent", "twitterbot", "linkedinbot", "slackbot", "slack-imgproxy", "discordbot", "telegrambot",
-	"whatsapp", "skypeuripreview", "pinterest", "redditbot", "tumblr", "vkshare", "bitlybot", "embedly", "quora link preview", "flipboard", "outbrain", "rogerbot", "w3c_validator",
-	"semrushbot", "ahrefsbot", "mj12bot", "screaming frog", "lighthouse", "gptbot", "chatgpt-user", "oai-searchbot", "claudebot", "claude-searchbot", "perplexitybot", "ccbot", "amazonbot", "bytespider",
-}
-
-// isCrawler reports whether the sender of a request reads pages for others, by
-// what it says of itself.
-func isCrawler(r *http.Request) bool {
-	agent := strings.ToLower(r.UserAgent())
-	for _, name := range crawlers {
-		if strings.Contains(agent, name) {
-			return true
-		}
-	}
-	return false
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/accept"
 )
 
 // prewarm starts functions of s that are likely to be asked for soon.
@@ -84,7 +85,7 @@ func (x *exchange) learn(status int, h http.Header) {
 	}
 	next := habits.Page(x.record.Output, x.req.URL.Path, from, now)
 	next = slices.DeleteFunc(next, func(name string) bool { return name == function }) // which is running
-	if len(next) > 0 && !isCrawler(x.req) {
+	if len(next) > 0 && !accept.IsCrawler(x.req.UserAgent()) {
 		x.edge.prewarm(x.site, next)
 	}
 }

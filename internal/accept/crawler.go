@@ -1,0 +1,25 @@
+package accept
+
+import "strings"
+
+// crawlers are what user agents have in them, in lower case, that index or
+// preview pages and do not run their scripts: a shell is of no use to them.
+var crawlers = []string{ //nolint:gochecknoglobals // a constant in all but name
+	"googlebot", "google-inspectiontool", "mediapartners-google", "adsbot-google", "storebot-google", "apis-google", "feedfetcher-google",
+	"bingbot", "bingpreview", "msnbot", "slurp", "duckduckbot", "duckassistbot", "baiduspider", "yandex", "sogou", "petalbot", "yeti", "seznambot", "ia_archiver", "archive.org_bot",
+	"applebot", "facebookexternalhit", "facebookcatalog", "facebot", "meta-externalagent", "twitterbot", "linkedinbot", "slackbot", "slack-imgproxy", "discordbot", "telegrambot",
+	"whatsapp", "skypeuripreview", "pinterest", "redditbot", "tumblr", "vkshare", "bitlybot", "embedly", "quora link preview", "flipboard", "outbrain", "rogerbot", "w3c_validator",
+	"semrushbot", "ahrefsbot", "mj12bot", "screaming frog", "lighthouse", "gptbot", "chatgpt-user", "oai-searchbot", "claudebot", "claude-searchbot", "perplexitybot", "ccbot", "amazonbot", "bytespider",
+}
+
+// IsCrawler reports whether the sender of a request reads pages for others, by its
+// User-Agent.
+func IsCrawler(agent string) bool {
+	agent = strings.ToLower(agent)
+	for _, name := range crawlers {
+		if strings.Contains(agent, name) {
+			return true
+		}
+	}
+	return false
+}
