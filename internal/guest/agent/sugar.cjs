@@ -4,8 +4,10 @@
 
 const { Buffer } = require('node:buffer');
 const { createHash } = require('node:crypto');
-const { PassThrough } = require('node:stream');
 const querystring = require('node:querystring');
+const { brotliDecompressSync, gunzipSync, inflateSync } = require('node:zlib');
+
+const MAX_DECODED = 1 << 28; // bytes
 
 class ApiError extends Error {
   constructor(statusCode, message) {
@@ -14,13 +16,19 @@ class ApiError extends Error {
   }
 }
 
-/** Adds the properties. The body is read first if the request says it has one. */
+/**
+ * Adds the properties. req.body is there at once when it is asked for, so a body
+ * that it can give is waited for. It stays in the stream, whole and unread.
+ */
 async function sweeten(req, res) {
-  const type = req.headers['content-type'];
-  const body = type === undefined ? Buffer.alloc(0) : await takeBody(req);
+  const type = mediaType(req.headers['content-type']);
+  const body = PARSERS.has(type) ? await received(req) : undefined;
   lazy(req, 'cookies', () => parseCookies(req.headers.cookie));
   lazy(req, 'query', () => parseQuery(req.url));
-  lazy(req, 'body', () => parseBody(body, type));
+  lazy(req, 'body', () => {
+    const bytes = body && decoded(Buffer.concat(body), req.headers['content-encoding']);
+    return bytes && PARSERS.get(type)(bytes);
+  });
   res.status = (code) => {
     res.statusCode = code;
     return res;
@@ -28,6 +36,10 @@ async function sweeten(req, res) {
   res.redirect = (status, url) => redirect(res, status, url);
   res.send = (value) => send(req, res, value);
   res.json = (value) => json(req, res, value);
+}
+
+function mediaType(header = '') {
+  return header.split(';', 1)[0].trim().toLowerCase();
 }
 
 function lazy(target, name, make) {
@@ -40,21 +52,41 @@ function lazy(target, name, make) {
   });
 }
 
-/** Reads the body whole and lets those who read the request itself have it, too. */
-async function takeBody(req) {
-  const chunks = [];
-  for await (const chunk of req) chunks.push(chunk);
-  const body = Buffer.concat(chunks);
-  const copy = new PassThrough();
-  copy.end(body);
-  const { on } = req;
-  const listen = (name, listener) => {
-    if (name !== 'data' && name !== 'end') return on.call(req, name, listener);
-    copy.on(name, listener);
-    return req;
-  };
-  Object.assign(req, { read: copy.read.bind(copy), on: listen, addListener: listen });
-  return body;
+/**
+ * Waits until the body has come and returns its pieces. They are noted where the
+ * parser puts them into the stream, which keeps them for whoever reads it.
+ */
+function received(req) {
+  const pieces = [];
+  const { push } = req;
+  return new Promise((resolve, reject) => {
+    const gone = () => reject(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }));
+    const see = (piece, encoding) => {
+      if (piece !== null) pieces.push(piece);
+      const more = push.call(req, piece, encoding);
+      if (piece !== null) return true; // however full the stream is: nobody empties it yet
+      delete req.push;
+      req.off('close', gone);
+      resolve(pieces);
+      return more;
+    };
+    Object.defineProperty(req, 'push', { configurable: true, writable: true, value: see });
+    req.once('close', gone);
+  });
+}
+
+const CODINGS = { gzip: gunzipSync, 'x-gzip': gunzipSync, deflate: inflateSync, br: brotliDecompressSync };
+
+/** A body without its coding; undefined if that is unknown. */
+function decoded(body, coding = 'identity') {
+  coding = coding.trim().toLowerCase();
+  if (coding === 'identity' || body.length === 0) return body;
+  if (!Object.hasOwn(CODINGS, coding)) return undefined;
+  try {
+    return CODINGS[coding](body, { maxOutputLength: MAX_DECODED });
+  } catch {
+    throw new ApiError(400, 'Invalid body');
+  }
 }
 
 function parseCookies(header = '') {
@@ -85,22 +117,20 @@ function parseQuery(url = '/') {
   return Object.fromEntries([...query].map(([name, values]) => [name, values.length > 1 ? values : values[0]]));
 }
 
-function parseBody(body, header) {
-  switch (header ? header.split(';', 1)[0].trim().toLowerCase() : 'text/plain') {
-    case 'application/json':
-      try {
-        return body.length > 0 ? JSON.parse(body.toString()) : {};
-      } catch {
-        throw new ApiError(400, 'Invalid JSON');
-      }
-    case 'application/octet-stream':
-      return body;
-    case 'application/x-www-form-urlencoded':
-      return querystring.parse(body.toString());
-    case 'text/plain':
-      return header ? body.toString() : undefined;
+// What req.body is for a media type, of the bytes of the body.
+const PARSERS = new Map([
+  ['application/json', parseJSON],
+  ['application/octet-stream', (body) => body],
+  ['application/x-www-form-urlencoded', (body) => querystring.parse(body.toString())],
+  ['text/plain', (body) => body.toString()],
+]);
+
+function parseJSON(body) {
+  try {
+    return body.length > 0 ? JSON.parse(body.toString()) : {};
+  } catch {
+    throw new ApiError(400, 'Invalid JSON');
   }
-  return undefined;
 }
 
 function redirect(res, status, url) {
