@@ -1,5 +1,6 @@
 """From what a module holds to something that answers requests."""
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -155,24 +156,60 @@ def server(module, name, path):
         return lambda started: threads.serve(threads.HandlerClass(found), started)
     if callable(getattr(found, "asgi", None)):
         found = found.asgi
-    takes = parameters(found)
-    if takes == 3 and is_async(found):
-        return lambda started: loop.serve(found, started)
-    if takes == 2:
+    kind = interface(found)
+    if kind == "wsgi":
         return lambda started: threads.serve(threads.Wsgi(found), started)
+    if kind == "asgi":
+        return lambda started: loop.serve(found, started)
+    if kind == "asgi2":
+        return lambda started: loop.serve(doubled(found), started)
     raise TypeError(f"{where}: what it defines is neither a WSGI application, (environ, start_response), "
                     "nor an ASGI one, async (scope, receive, send)")
 
 
-def is_async(application):
-    return inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(getattr(application, "__call__", None))
-
-
-def parameters(application):
-    """How many positional parameters a callable requires."""
-    try:
-        signature = inspect.signature(application)
-    except (TypeError, ValueError):
+def interface(application):
+    """The interface that a callable is of: wsgi, asgi, asgi2, or None. Servers call
+    what they are given; what it takes and whether it is asynchronous says how."""
+    if not callable(application):
         return None
+    target = application
+    if not inspect.isroutine(application) and not inspect.isclass(application) and not isinstance(application, functools.partial):
+        target = application.__call__  # of the object, where it has one of its own
+    least, most = parameters(target)
+    if inspect.isclass(application):
+        if least <= 3 <= most and hasattr(application, "__await__"):
+            return "asgi"
+    elif is_async(target):
+        return "asgi" if least <= 3 <= most else None
+    if least <= 2 <= most:
+        return "wsgi"
+    if least == 3:
+        return "asgi"  # it returns what another has made
+    return "asgi2" if least == most == 1 else None
+
+
+def is_async(function):
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function)
+
+
+def parameters(function):
+    """How many positional arguments a callable takes, at least and at most."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return 2, 2  # of a compiled module
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in kinds and p.default is p.empty for p in signature.parameters.values())
+    positional = [p for p in signature.parameters.values() if p.kind in kinds]
+    least = sum(p.default is p.empty for p in positional)
+    endless = any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
+    return least, sys.maxsize if endless else len(positional)
+
+
+def doubled(application):
+    """An application of ASGI 2, which is called twice, as one of ASGI 3."""
+    async def adapted(scope, receive, send):
+        await application(scope)(receive, send)
+
+    return adapted
