@@ -1,5 +1,6 @@
 """The little of HTTP/1.1 that the supervisor speaks."""
 
+import copy
 import io
 import re
 from urllib.parse import unquote_to_bytes
@@ -94,6 +95,12 @@ class Body(io.RawIOBase):
             self._last = True
             while self._source.readline(MAX_LINE) not in (b"\r\n", b"\n", b""):
                 pass
+
+    def detach(self):
+        """What is left of the body, as another one; here it ends."""
+        rest = copy.copy(self)
+        self._left, self._last = 0, True
+        return rest
 
     def _break(self):
         self.cut = True

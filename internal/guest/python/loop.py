@@ -134,7 +134,7 @@ class Request:
         self.pending = None  # the head, not sent yet
         self.begun = False
         self.ended = False
-        self.draining = False  # the response is through, and what is left of the body is for nobody
+        self.draining = False  # the response is through: what is left of the body is for nobody, and what follows it is another request
         context = contextvars.copy_context()
         context.run(call.current.set, self.owner)
         loop = asyncio.get_running_loop()
@@ -171,9 +171,10 @@ class Request:
         self.news.set()
 
     def drain(self):
-        """Passes over the body. The response has not said that the connection ends, so
-        it must not: the supervisor, which may have sent all of the body, would send the
-        next request."""
+        """Passes over the body and leaves the connection to the next request, whatever the
+        application still does. The response has not said that the connection ends, so it
+        must not: the supervisor, which may have sent all of the body, would send the next
+        request."""
         self.draining = True
         self.parts.clear()
         self.connection.transport.resume_reading()
@@ -189,9 +190,10 @@ class Request:
             return False
         self.left = int(bytes(buffer[:end]).split(b";")[0], 16)
         if self.left == 0:
-            if len(buffer) < end + 4:
+            rest = buffer.find(b"\r\n\r\n", end)  # behind trailer fields, which ASGI has no place for
+            if rest < 0:
                 return False
-            del buffer[:end + 4]  # there are no trailers
+            del buffer[:rest + 4]
             self.whole = True
             return True
         del buffer[:end + 2]
@@ -236,20 +238,19 @@ class Request:
                 await self.connection.writable.wait()
             if self.ended:
                 self.news.set()
+                if not self.gone:
+                    self.drain()
 
     async def run(self):
-        stays = False
         try:
             await self.connection.application(self.scope(), self.receive, self.send)
             if not self.ended and not self.gone:
                 raise call.NoResponse("the application ended before its response did")
-            stays = True
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             if self.ended:
                 call.complain(error)  # a response that is complete stands
-                stays = True
             elif not self.gone:
                 answer = self.owner.fail(error)
                 if not self.begun:
@@ -258,7 +259,5 @@ class Request:
             self.ended = True
             self.news.set()
             self.owner.settle()
-            if stays and not self.gone:
-                self.drain()
-            else:
+            if not self.draining:  # else the connection is no longer this request's
                 self.connection.through(False)

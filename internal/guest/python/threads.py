@@ -1,13 +1,33 @@
-"""Serves what blocks, WSGI applications and handler classes, with a thread for each connection."""
+"""Serves what blocks, WSGI applications and handler classes, with a thread for each request under way."""
 
 import contextvars
 import io
+import queue
 import socket
 import sys
 import threading
 
 from _lateen import call
 from _lateen.http1 import Body, Chunks, Framing, Head, MAX_LINE
+
+
+_jobs = queue.SimpleQueue()
+_idle = threading.Semaphore(0)  # counts the threads that wait for a job
+
+
+def work(job):
+    """Runs a job in a thread that has none, or a new one."""
+    if _idle.acquire(blocking=False):
+        _jobs.put(job)
+    else:
+        threading.Thread(target=_labour, args=(job,), daemon=True).start()
+
+
+def _labour(job):
+    while True:
+        job()
+        _idle.release()
+        job = _jobs.get()
 
 
 def serve(application, started):
@@ -18,21 +38,38 @@ def serve(application, started):
     started()
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=converse, args=(connection, application), daemon=True).start()
+        work(Conversation(connection, application).go_on)
 
 
-def converse(connection, application):
-    with connection, connection.makefile("rb", 1 << 16) as source:
+class Conversation:
+    """One of the supervisor's connections: a request at a time, in whatever thread."""
+
+    def __init__(self, connection, application):
+        self.connection = connection
+        self.application = application
+        self.source = connection.makefile("rb", 1 << 16)
+
+    def go_on(self, unread=None):
+        """Passes over what is unread of a body, and answers requests while there can be more."""
+        stays = True
         try:
-            while contextvars.copy_context().run(exchange, connection, source, application):
-                pass
+            stays = unread is None or drained(unread)
+            while stays and stays is not HANDED_OVER:
+                stays = contextvars.copy_context().run(exchange, self)
         except OSError:
             pass  # the supervisor has hung up
+        finally:
+            if stays is not HANDED_OVER:
+                self.source.close()
+                self.connection.close()
 
 
-def exchange(connection, source, application):
+HANDED_OVER = object()  # what an exchange returns that has left its connection to another thread
+
+
+def exchange(conversation):
     """Answers one request; false if there can be no more on this connection."""
-    lines = []
+    source, lines = conversation.source, []
     while (line := source.readline(MAX_LINE).rstrip(b"\r\n")) or not lines:
         if not line:
             return False
@@ -41,23 +78,23 @@ def exchange(connection, source, application):
     owner = call.Call(head.headers)
     call.current.set(owner)
     raw = Body(source, head)
-    response = Response(connection, head.method)
+    response = Response(conversation, head.method, raw)
     try:
-        application(head, io.BufferedReader(raw, 1 << 16), response)
+        conversation.application(head, io.BufferedReader(raw, 1 << 16), response)
         response.finish()
     except BaseException as error:
         if response.cut or raw.cut:  # the client has gone, or the supervisor
             return False
         if response.ended and isinstance(error, Exception):  # a response that is complete stands
             call.complain(error)
-            return drained(raw)
+            return response.left or drained(raw)
         answer = owner.fail(error)
         if not response.begun:
-            connection.sendall(answer)
+            conversation.connection.sendall(answer)
         return False
     finally:
         owner.settle()
-    return drained(raw)
+    return response.left or drained(raw)
 
 
 def drained(raw):
@@ -76,13 +113,16 @@ def drained(raw):
 class Response:
     """A response on its way."""
 
-    def __init__(self, connection, method):
-        self.connection = connection
+    def __init__(self, conversation, method, raw):
+        self.conversation = conversation
+        self.connection = conversation.connection
         self.method = method
+        self.raw = raw  # the body of its request
         self.framing = None
         self.begun = False  # something was sent
         self.cut = False  # nobody reads on
         self.ended = False
+        self.left = None  # HANDED_OVER once the connection is another thread's
         self.head = None
 
     def start(self, status, reason, headers):
@@ -113,6 +153,14 @@ class Response:
             raise call.NoResponse("it did not answer")
         self.send(self.framing.end())
         self.ended = True
+
+
+    def leave(self):
+        """Leaves the connection to another thread once the response has ended: what the
+        application still does holds no request up."""
+        self.left = HANDED_OVER
+        rest = self.raw.detach()
+        work(lambda: self.conversation.go_on(rest))
 
 
 class Wsgi:
@@ -146,6 +194,8 @@ class Wsgi:
                 if chunk:
                     response.write(chunk)
             response.finish()  # close may take its time, or fail
+            if hasattr(chunks, "close"):
+                response.leave()
         finally:
             if hasattr(chunks, "close"):
                 chunks.close()
