@@ -10,16 +10,9 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
-	"unicode/utf8"
-
-	"golang.org/x/net/http/httpguts"
-
-	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/guest"
 )
 
 const (
@@ -242,7 +235,7 @@ func (x *exchange) trip(req *http.Request) (*http.Response, error) {
 	}
 	x.sent = true
 	if HasBody(req) {
-		go x.send(req) // ends with the body, or with the connection
+		go x.send(req, trailerNames(req)) // ends with the body, or with the connection
 	}
 	resp, err := x.conn.readResponse(req, x.upgrade)
 	if err != nil {
@@ -320,11 +313,13 @@ func (x *exchange) end(half *bool, how outcome) {
 	}
 }
 
-// send sends the body of a request as it comes.
-func (x *exchange) send(req *http.Request) {
+// send sends the body of a request as it comes, and the trailer fields of these names.
+func (x *exchange) send(req *http.Request, trailers []string) {
 	defer CloseBody(req)
-	hungUp, err := x.conn.writeBody(req)
+	hungUp, err := x.conn.writeBody(req, trailers)
 	switch {
+	case err == nil && len(trailers) > 0 && x.client.Foreign: // which may not know of them
+		x.end(&x.sending, spoiled)
 	case err == nil:
 		x.end(&x.sending, clean)
 	case hungUp: // it may have answered all the same
@@ -460,136 +455,4 @@ func (c *connection) readResponse(req *http.Request, upgrade bool) (*http.Respon
 			return nil, errSwitched
 		}
 	}
-}
-
-// writeHead writes a request's head, and last what is for the agent, if there
-// is one: the number of the request, its id and how far it has come.
-func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
-	uri := req.URL.RequestURI()
-	if req.Method == http.MethodConnect || !httpguts.ValidHeaderFieldName(req.Method) { // whose grammar is the same
-		return lateen.ErrInvalid.With("the request's method is malformed")
-	}
-	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) || !httpguts.ValidHostHeader(req.Host) {
-		return lateen.ErrInvalid.With("the request's URL is malformed")
-	}
-	uri = escapeNonASCII(uri)
-	out := append(c.out[:0], req.Method...)
-	out = append(append(append(out, ' '), uri...), " HTTP/1.1\r\n"...)
-	out = appendField(out, "Host", req.Host)
-	upgrade := upgrades(req)
-	for name, values := range req.Header {
-		if ownHeader(name) || !httpguts.ValidHeaderFieldName(name) || strings.EqualFold(name, "Upgrade") && !upgrade {
-			continue
-		}
-		for _, value := range values {
-			if httpguts.ValidHeaderFieldValue(value) {
-				out = appendField(out, name, value)
-			}
-		}
-	}
-	switch {
-	case upgrade:
-		out = appendField(out, "Connection", "Upgrade")
-	case HasBody(req) && req.ContentLength > 0:
-		out = appendField(out, "Content-Length", strconv.FormatInt(req.ContentLength, 10))
-	case HasBody(req):
-		out = appendField(out, "Transfer-Encoding", "chunked")
-	case req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch:
-		out = appendField(out, "Content-Length", "0")
-	}
-	if question := req.Header.Get(guest.HeaderQuestion); question != "" && id == 0 { // ours: a client's requests have numbers
-		out = appendField(out, guest.HeaderQuestion, question)
-	}
-	if agent {
-		out = appendField(out, guest.HeaderInvocation, string(lateen.RequestIDFrom(req.Context())))
-		out = appendField(out, guest.HeaderRequest, strconv.FormatUint(id, 10))
-		if hops := req.Header[hopsKey]; len(hops) > 0 { // the edge's: a client's was removed there
-			out = appendField(out, guest.HeaderHops, hops[0])
-		}
-	}
-	c.out = append(out, "\r\n"...)
-	if _, err := c.Write(c.out); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnsent, err)
-	}
-	return nil
-}
-
-// upgrades reports whether a request is sent as one for another protocol: it asks
-// for one, and has no body, whose end the process might see elsewhere. Only GET
-// may (RFC 6455 §4.1).
-func upgrades(req *http.Request) bool {
-	return req.Method == http.MethodGet && !HasBody(req) && httpguts.HeaderValuesContainsToken(req.Header["Connection"], "upgrade")
-}
-
-// escapeNonASCII escapes what clients do send as it is, and parsers refuse.
-func escapeNonASCII(uri string) string {
-	if strings.IndexFunc(uri, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
-		return uri
-	}
-	var out strings.Builder
-	for _, c := range []byte(uri) {
-		if c < utf8.RuneSelf {
-			out.WriteByte(c)
-		} else {
-			fmt.Fprintf(&out, "%%%02X", c)
-		}
-	}
-	return out.String()
-}
-
-func appendField(out []byte, name, value string) []byte {
-	return append(append(append(append(out, name...), ": "...), value...), "\r\n"...)
-}
-
-// ownHeader reports whether a header of a request is about the connection it
-// came on, or for nobody but the agent.
-func ownHeader(name string) bool {
-	switch http.CanonicalHeaderKey(name) {
-	case "Connection", "Content-Length", "Expect", "Host", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding":
-		return true
-	}
-	return len(name) >= len(guest.HeaderPrefix) && strings.EqualFold(name[:len(guest.HeaderPrefix)], guest.HeaderPrefix)
-}
-
-// writeBody sends a request's body, each piece as soon as it is there. An error
-// is of reading the body, unless the process has hung up.
-func (c *connection) writeBody(req *http.Request) (hungUp bool, err error) {
-	buf := make([]byte, 32<<10)
-	chunked := req.ContentLength < 0
-	left := req.ContentLength
-	for {
-		n, readErr := req.Body.Read(buf)
-		if !chunked {
-			n = int(min(int64(n), left))
-			left -= int64(n)
-		}
-		if n > 0 {
-			if err := c.writePiece(buf[:n], chunked); err != nil {
-				return true, err
-			}
-		}
-		switch {
-		case chunked && errors.Is(readErr, io.EOF):
-			_, err := io.WriteString(c.Conn, "0\r\n\r\n") // no trailers
-			return true, err
-		case !chunked && left == 0:
-			return false, nil
-		case errors.Is(readErr, io.EOF):
-			return false, io.ErrUnexpectedEOF
-		case readErr != nil:
-			return false, readErr
-		}
-	}
-}
-
-// writePiece writes a piece of a body.
-func (c *connection) writePiece(p []byte, chunked bool) error {
-	if !chunked {
-		_, err := c.Write(p)
-		return err
-	}
-	c.out = strconv.AppendInt(c.out[:0], int64(len(p)), 16)
-	c.out = append(append(append(c.out, "\r\n"...), p...), "\r\n"...)
-	_, err := c.Write(c.out)
-	return err
 }

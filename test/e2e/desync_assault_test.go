@@ -76,7 +76,7 @@ func request(r *rand.Rand, wire *strings.Builder, host, path string) {
 	}
 	body := payload(r, host, path)
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
-	chunks := fmt.Sprintf("%x%s\r\n%s\r\n0\r\n%s\r\n", len(body), pick(r, "", "", ";x=y", ";\"\t"), body, pick(r, "", "", "X-Trailer: t\r\n", "Content-Length: 3\r\n"))
+	chunks := fmt.Sprintf("%x%s\r\n%s\r\n0\r\n%s\r\n", len(body), pick(r, "", "", ";x=y", ";\"\t"), body, pick(r, "", "", "X-Trailer: t\r\n", "X-Trailer: GET / HTTP/1.1\r\nX-Other: 0\r\n", "Content-Length: 3\r\n"))
 	if len(body) == 0 {
 		chunks = "0\r\n\r\n"
 	}
@@ -96,7 +96,7 @@ func request(r *rand.Rand, wire *strings.Builder, host, path string) {
 		fmt.Fprintf(wire, "%s\r\n\r\n%s", pick(r, "Content-Length: +3", "Content-Length: 3\r\nContent-Length: 4", "Content-Length: 0x3", "Content-Length: 3, 3",
 			"Content-Length : 3", "Content_Length: 3", "Content-Length: 3\r\nContent-Length: 3", "Content-Length: -1", "Content-Length:\r\n 3"), body)
 	case 6, 7:
-		wire.WriteString("Transfer-Encoding: chunked\r\n\r\n" + chunks)
+		wire.WriteString("Transfer-Encoding: chunked\r\n" + pick(r, "", "Trailer: X-Trailer\r\n", "Trailer: X-Trailer, Content-Length\r\n") + "\r\n" + chunks)
 	default:
 		wire.WriteString(length + "\r\n" + body)
 	}
