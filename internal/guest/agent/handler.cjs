@@ -2,6 +2,7 @@
 // From what a module exports to something that answers requests. A handler is
 // an object with handle(call, req, res), whose promise fails as the call does.
 
+const { Buffer } = require('node:buffer');
 const { existsSync, readFileSync } = require('node:fs');
 const { createRequire } = require('node:module');
 const http = require('node:http');
@@ -79,7 +80,7 @@ async function resolve(exported, spec, listening) {
   if (typeof exported === 'function') {
     return new NodeHandler(exported, spec.helpers && typeof exported.listen !== 'function');
   }
-  const server = exported instanceof http.Server ? exported : await listening.wait();
+  const server = exported instanceof http.Server ? exported : await listening.serverOf(exported);
   if (server) return new ServerHandler(server);
   throw new Error(`${spec.handler} exports nothing that answers requests: ` +
     'export a function, HTTP methods or fetch, or start an http.Server');
@@ -95,13 +96,32 @@ class NodeHandler {
   async handle(call, req, res) {
     try {
       if (this.helpers) await sweeten(req, res);
-      await this.listener(req, res);
+      const value = await this.listener(req, res);
+      if (!res.headersSent && !res.writableEnded) mention(value);
     } catch (error) {
       if (!(error instanceof ApiError) || res.headersSent) throw error;
       res.statusCode = error.statusCode;
       res.end(error.message);
     }
   }
+}
+
+/**
+ * Says that a function has returned what looks like an answer, which nobody sends.
+ * It may still answer: that is no failure. Streams, and what calls return that
+ * answer later, look like none.
+ */
+function mention(value) {
+  if (value === undefined || value === null) return;
+  let name = typeof value;
+  if (Buffer.isBuffer(value)) name = 'Buffer';
+  else if (value instanceof Response) name = 'Response';
+  else if (name === 'object') {
+    if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return;
+  } else if (name !== 'string' && name !== 'number') return;
+  const article = name === 'object' ? 'an' : 'a';
+  console.warn(`the function returned ${article} ${name} without answering: a function of (req, res) answers with ` +
+    'res.end() or the like; one that returns a Response is exported as fetch, or by the name of a method');
 }
 
 /** A server that thinks it listens. */

@@ -5,6 +5,8 @@
 const http = require('node:http');
 const process = require('node:process');
 
+const HOST = '127.0.0.1';
+const PORT = 3000; // where servers think that they listen
 const MAX_WAIT = 1000; // ms for a server to appear after its module was loaded
 
 /** Captures the first http.Server that is told to listen, until it is released. */
@@ -31,6 +33,16 @@ class Listening {
     return this.server;
   }
 
+  /**
+   * The server of what a module exports: one that listens already, or one that
+   * an object makes when it is told to listen, as those of frameworks do.
+   */
+  async serverOf(exported) {
+    if (this.server || typeof exported.listen !== 'function') return this.wait();
+    const failed = new Promise((_, reject) => (async () => exported.listen({ port: PORT, host: HOST }))().catch(reject));
+    return Promise.race([failed, this.wait()]);
+  }
+
   /** Servers listen for real again. */
   release() {
     delete http.Server.prototype.listen;
@@ -39,10 +51,10 @@ class Listening {
 
 /** Makes a server look as if it listened where it was told to. */
 function pretend(server, args) {
-  const port = Number(typeof args[0] === 'object' ? args[0]?.port : args[0]) || 3000;
+  const port = Number(typeof args[0] === 'object' ? args[0]?.port : args[0]) || PORT;
   const callback = args.findLast((arg) => typeof arg === 'function');
   if (callback) server.once('listening', callback);
-  server.address = () => ({ address: '127.0.0.1', family: 'IPv4', port });
+  server.address = () => ({ address: HOST, family: 'IPv4', port });
   Object.defineProperty(server, 'listening', { value: true, configurable: true, writable: true });
   process.nextTick(() => server.emit('listening'));
 }
