@@ -15,11 +15,14 @@ const { readFileSync } = require('node:fs');
 const module_ = require('node:module');
 const path = require('node:path');
 const { fileURLToPath, pathToFileURL } = require('node:url');
+const { compileFunction } = require('node:vm');
+const { resolve } = require('./bundled.cjs');
 const { contextOf } = require('./context.cjs');
 const { WebHandler } = require('./web.cjs');
 
 const ALLOWED = ['async_hooks', 'events', 'buffer', 'assert', 'util'];
 const CONDITIONS = ['edge-light', 'workerd', 'worker']; // besides those of Node.js, in package.json's exports
+const ASSIGNS = /\bexports\b/; // of a file that may be CommonJS
 const WASM = Symbol.for('lateen.wasm'); // where modules made for .wasm files find their content
 // Buffer stays, as in the edge runtimes of others; setImmediate stays because Node's own fetch calls it.
 const ABSENT = ['global', 'process', 'navigator', 'Navigator', 'localStorage', 'sessionStorage', 'Storage'];
@@ -30,8 +33,9 @@ const builtins = Object.fromEntries(ALLOWED.map((name) => [name, require('node:'
 class EdgeHandler {
   static async load(entry, spec) {
     const handler = new EdgeHandler();
-    install(entry, spec);
-    const exported = await import(pathToFileURL(entry).href);
+    const script = isScript(entry);
+    install(entry, spec, script);
+    const exported = script ? module_.createRequire(entry)(entry) : await import(pathToFileURL(entry).href);
     const function_ = typeof exported.default === 'function' ? exported.default : exported.default ?? exported;
     if (typeof function_ !== 'function' && !WebHandler.fits(function_)) {
       throw new Error(`${spec.handler} has neither a default export nor one named after an HTTP method`);
@@ -47,10 +51,25 @@ class EdgeHandler {
   }
 }
 
+/**
+ * Whether a file is CommonJS, as some compilers write edge functions: it assigns
+ * its exports, and has nothing that only ECMAScript modules have.
+ */
+function isScript(entry) {
+  const source = readFileSync(entry, 'utf8');
+  if (!ASSIGNS.test(source)) return false;
+  try {
+    compileFunction(source, ['exports', 'require', 'module', '__filename', '__dirname']);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Makes this process a web-standard one for good. */
-function install(entry, spec) {
+function install(entry, spec, script) {
   const assets = new Map((spec.assets ?? []).map(({ name, path: file }) => [name, path.join(spec.root, file)]));
-  module_.registerHooks(hooks(entry));
+  module_.registerHooks(hooks(entry, script ? 'commonjs' : 'module'));
   const real = { setTimeout, setInterval, fetch };
   for (const name of ABSENT) delete globalThis[name];
   const events = new EventTarget();
@@ -78,7 +97,7 @@ function install(entry, spec) {
 }
 
 /** Decides what imports of the function's modules may reach. */
-function hooks(entry) {
+function hooks(entry, format) {
   const entryURL = pathToFileURL(entry).href;
   return {
     resolve(specifier, context, next) {
@@ -89,14 +108,14 @@ function hooks(entry) {
         if (!ALLOWED.includes(specifier.replace(/^node:/, ''))) throw refused(specifier);
         return next(specifier, context);
       }
-      return next(specifier, { ...context, conditions: [...CONDITIONS, ...context.conditions] });
+      return resolve(specifier, { ...context, conditions: [...CONDITIONS, ...context.conditions] }, next);
     },
     load(url, context, next) {
       if (url.endsWith('.wasm')) {
         const source = `export default globalThis[Symbol.for('lateen.wasm')](${JSON.stringify(fileURLToPath(url))});`;
         return { source, format: 'module', shortCircuit: true };
       }
-      return next(url, url === entryURL ? { ...context, format: 'module' } : context);
+      return next(url, url === entryURL ? { ...context, format } : context);
     },
   };
 }
