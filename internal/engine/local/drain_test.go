@@ -44,7 +44,7 @@ class handler(BaseHTTPRequestHandler):
 	}
 	if len(r.pythons) > 0 {
 		for _, handler := range []string{"wsgi.py", "asgi.py", "handler.py"} {
-			functions[handler] = lateen.Function{Runtime: fmt.Sprintf("python3.%d", r.pythons[0].minor), Handler: handler, Tree: tree}
+			functions[handler] = lateen.Function{Runtime: fmt.Sprintf("python3.%d", r.pythons[0].Minor), Handler: handler, Tree: tree}
 		}
 	}
 	for name, f := range functions {

@@ -55,7 +55,7 @@ def app(environ, start_response):
     os.write(3, b'{"type":"log","payload":{"message":"aGVhcmQ="}}\0')
     return iter(())
 `})
-	i := r.start(t, lateen.Function{Runtime: fmt.Sprintf("python3.%d", r.pythons[0].minor), Handler: "app.py", Tree: tree}, nil)
+	i := r.start(t, lateen.Function{Runtime: fmt.Sprintf("python3.%d", r.pythons[0].Minor), Handler: "app.py", Tree: tree}, nil)
 	answered := make(chan string, 1)
 	go func() {
 		resp, err := i.RoundTrip(to(t, "GET", "/", nil))

@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/sandbox"
+	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
 const (
@@ -22,57 +22,15 @@ const (
 )
 
 // python is a Python of this host.
-type python struct {
-	minor   int
-	program string
-	library string // directory of its standard library
-	shared  string // what it is linked to, beside that directory; "" if it is whole
-}
+type python struct{ toolchain.Python }
 
-// findPythons returns the newest patch of each version of Python in the
-// directories, the first that has it.
+// findPythons returns those of this host that functions run on, the newest first.
 func findPythons(dirs []string) []python {
 	var found []python
-	for minor := newestPython; minor >= oldestPython; minor-- {
-		for _, dir := range dirs {
-			if p, ok := pythonIn(dir, minor); ok {
-				found = append(found, p)
-				break
-			}
-		}
+	for _, p := range toolchain.FindPythons(dirs, oldestPython, newestPython) {
+		found = append(found, python{p})
 	}
 	return found
-}
-
-// pythonIn looks for a version of Python that is a program, with its library
-// beside it; a script that chooses one is neither.
-func pythonIn(dir string, minor int) (python, bool) {
-	name := "python3." + strconv.Itoa(minor)
-	program, err := filepath.EvalSymlinks(filepath.Join(dir, name))
-	if err != nil || !isBinary(program) {
-		return python{}, false
-	}
-	library := filepath.Join(filepath.Dir(filepath.Dir(program)), "lib", name)
-	if _, err := os.Stat(filepath.Join(library, "os.py")); err != nil {
-		return python{}, false
-	}
-	p := python{minor: minor, program: program, library: library}
-	if shared := filepath.Join(filepath.Dir(library), "lib"+name+".so.1.0"); isBinary(shared) {
-		p.shared = shared
-	}
-	return p, true
-}
-
-// isBinary reports whether a file is no script.
-func isBinary(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	start := make([]byte, 2)
-	n, err := f.Read(start)
-	return err == nil && string(start[:n]) != "#!"
 }
 
 // isPython reports whether functions with this runtime are in Python, and of
@@ -95,35 +53,35 @@ func (e *Engine) pythonFor(minor int) (r *runner, notice string, err error) {
 	}
 	use := e.pythons[0]
 	for _, p := range e.pythons { // from the newest on
-		if p.minor >= minor && minor > 0 {
+		if p.Minor >= minor && minor > 0 {
 			use = p
 		}
 	}
-	if minor > 0 && use.minor != minor {
-		notice = fmt.Sprintf("Python 3.%d is not on this host: this function runs on Python 3.%d", minor, use.minor)
+	if minor > 0 && use.Minor != minor {
+		notice = fmt.Sprintf("Python 3.%d is not on this host: this function runs on Python 3.%d", minor, use.Minor)
 	}
 	return e.runner(use.name()), notice, nil
 }
 
-func (p python) name() string { return fmt.Sprintf("Python 3.%d", p.minor) }
+func (p python) name() string { return fmt.Sprintf("Python 3.%d", p.Minor) }
 
 // runner is the runtime of one Python. Where it has mounts it finds its library
 // beside itself, as it does everywhere.
 func (p python) runner(e *Engine) *runner {
 	r := &runner{name: p.name()}
 	mounts := []sandbox.Mount{
-		{Host: p.program, Guest: guestPython + "/bin/" + filepath.Base(p.program)},
-		{Host: p.library, Guest: guestPython + "/lib/" + filepath.Base(p.library)},
+		{Host: p.Program, Guest: guestPython + "/bin/" + filepath.Base(p.Program)},
+		{Host: p.Library, Guest: guestPython + "/lib/" + filepath.Base(p.Library)},
 	}
-	if p.shared != "" {
-		mounts = append(mounts, sandbox.Mount{Host: p.shared, Guest: guestPython + "/lib/" + filepath.Base(p.shared)})
+	if p.Shared != "" {
+		mounts = append(mounts, sandbox.Mount{Host: p.Shared, Guest: guestPython + "/lib/" + filepath.Base(p.Shared)})
 		r.env = []string{"LD_LIBRARY_PATH=" + guestPython + "/lib"}
 	}
 	r.find = func(context.Context) (command, error) {
 		agent := sandbox.Mount{Host: filepath.Dir(e.pythonAgent), Guest: guestPythonAgent}
 		return command{
-			path: p.program, args: []string{"-I", "-S", "-X", "utf8", e.pythonAgent}, mounts: append(slices.Clone(mounts), agent),
-		}, e.reachable(filepath.Dir(p.program))
+			path: p.Program, named: p.Program, args: []string{"-I", "-S", "-X", "utf8", e.pythonAgent}, mounts: append(slices.Clone(mounts), agent),
+		}, e.reachable(filepath.Dir(p.Program))
 	}
 	return r
 }

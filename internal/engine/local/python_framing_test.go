@@ -129,7 +129,7 @@ func TestPythonResponsesAreDelimitedOnce(t *testing.T) {
 	}
 	tree := r.tree("framings", files)
 	begin := func(t *testing.T, handler string) engine.Instance {
-		return r.start(t, lateen.Function{Runtime: fmt.Sprintf("python3.%d", r.pythons[0].minor), Handler: handler, Tree: tree}, nil)
+		return r.start(t, lateen.Function{Runtime: fmt.Sprintf("python3.%d", r.pythons[0].Minor), Handler: handler, Tree: tree}, nil)
 	}
 	own := func(t *testing.T, i engine.Instance, n int) {
 		t.Helper()

@@ -18,10 +18,11 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
 func TestRuntimesMapToVersionsOfPython(t *testing.T) {
-	e := &Engine{pythons: []python{{minor: 13}, {minor: 11}}, runners: []*runner{{name: "Python 3.13"}, {name: "Python 3.11"}}}
+	e := &Engine{pythons: []python{{toolchain.Python{Minor: 13}}, {toolchain.Python{Minor: 11}}}, runners: []*runner{{name: "Python 3.13"}, {name: "Python 3.11"}}}
 	for runtime, want := range map[string]struct{ name, notice string }{
 		"python3.13": {"Python 3.13", ""},
 		"python3.11": {"Python 3.11", ""},
@@ -73,7 +74,7 @@ func TestPython(t *testing.T) {
 	for _, p := range r.pythons {
 		t.Run(p.name(), func(t *testing.T) {
 			f := func(handler string) lateen.Function {
-				return lateen.Function{Runtime: fmt.Sprintf("python3.%d", p.minor), Handler: handler, Tree: tree}
+				return lateen.Function{Runtime: fmt.Sprintf("python3.%d", p.Minor), Handler: handler, Tree: tree}
 			}
 			for _, style := range []string{"wsgi.py", "asgi.py", "handler.py", "wsgi.application", "vc__handler__python.vc_handler"} {
 				t.Run(style, func(t *testing.T) { testPythonAnswers(t, r, f(style)) })

@@ -39,6 +39,7 @@ type command struct {
 	path   string
 	args   []string
 	mounts []sandbox.Mount // besides those that every process has
+	named  string          // the program that functions find by its name; "": none
 	// interpreter is what a relay executes the function's entry with, a program
 	// and its arguments; nil where the entry is a program.
 	interpreter []string
@@ -105,7 +106,7 @@ func (e *Engine) node(major int) *runner {
 			if err == nil {
 				err = e.reachable(filepath.Dir(node))
 			}
-			return command{path: node, args: []string{e.agent}, mounts: []sandbox.Mount{
+			return command{path: node, named: node, args: []string{e.agent}, mounts: []sandbox.Mount{
 				{Host: node, Guest: guestNode},
 				{Host: filepath.Dir(e.agent), Guest: guestAgent},
 			}}, err

@@ -1,0 +1,61 @@
+package toolchain
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Python is a Python of this host, which is not fetched.
+type Python struct {
+	Minor   int // version
+	Program string
+	Library string // directory of its standard library
+	Shared  string // what it is linked to, beside that directory; "" if it is whole
+}
+
+// FindPythons returns the newest patch of each of these minor versions of Python 3
+// in the directories, the first that has it. The newest comes first.
+func FindPythons(dirs []string, oldest, newest int) []Python {
+	var found []Python
+	for minor := newest; minor >= oldest; minor-- {
+		for _, dir := range dirs {
+			if p, ok := pythonIn(dir, minor); ok {
+				found = append(found, p)
+				break
+			}
+		}
+	}
+	return found
+}
+
+// pythonIn looks for a version of Python that is a program, with its library
+// beside it; a script that chooses one is neither.
+func pythonIn(dir string, minor int) (Python, bool) {
+	name := "python3." + strconv.Itoa(minor)
+	program, err := filepath.EvalSymlinks(filepath.Join(dir, name))
+	if err != nil || !isBinary(program) {
+		return Python{}, false
+	}
+	library := filepath.Join(filepath.Dir(filepath.Dir(program)), "lib", name)
+	if _, err := os.Stat(filepath.Join(library, "os.py")); err != nil {
+		return Python{}, false
+	}
+	p := Python{Minor: minor, Program: program, Library: library}
+	if shared := filepath.Join(filepath.Dir(library), "lib"+name+".so.1.0"); isBinary(shared) {
+		p.Shared = shared
+	}
+	return p, true
+}
+
+// isBinary reports whether a file is no script.
+func isBinary(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	start := make([]byte, 2)
+	n, err := f.Read(start)
+	return err == nil && string(start[:n]) != "#!"
+}
