@@ -31,7 +31,7 @@ func (e *Engine) bun() *runner {
 		if err == nil {
 			err = e.reachable(filepath.Dir(program))
 		}
-		c.interpreter = []string{program, e.bunAgent}
+		c.named, c.interpreter = program, []string{program, e.bunAgent}
 		c.mounts = append(c.mounts, sandbox.Mount{Host: program, Guest: guestBun}, sandbox.Mount{Host: filepath.Dir(e.bunAgent), Guest: guestBunAgent})
 		return c, err
 	}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"path"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,23 +152,6 @@ type lesson struct {
 	record   bool             // remember for an archive
 	template string           // prepare to fork, with this library
 	ahead    bool             // it waits for its first request
-}
-
-// environment returns what user code finds in its environment. An edge function
-// that says which variables it uses gets those, its own and the platform's.
-func (i *instance) environment() map[string]string {
-	f := i.spec.Function
-	if !f.Edge() || f.EdgeEnvVarsInUse == nil {
-		return i.spec.Env
-	}
-	env := map[string]string{}
-	for name, value := range i.spec.Env {
-		_, own := f.Environment[name]
-		if own || strings.HasPrefix(name, "VERCEL") || slices.Contains(f.EdgeEnvVarsInUse, name) {
-			env[name] = value
-		}
-	}
-	return env
 }
 
 // isMiddleware reports whether a function has a name that builders give to

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,7 +119,7 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 		network = nil
 	}
 	process, err := e.sandbox.Start(ctx, sandbox.Spec{
-		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp), o.runner.env, o.env),
+		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp, inside(program.named)), o.runner.env, o.env),
 		Mounts: program.mounts, Late: []sandbox.Place{{Guest: guestTree}, {Guest: guestArchive}},
 		Limits: sandbox.Limits{CPU: cpus(int64(e.o.Memory) << 20)}, // as most are bound later, which then costs nothing
 		Files:  ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
@@ -156,15 +155,6 @@ func (e *Engine) employ(w *worker, tmp string) error {
 		return sandbox.ErrEnded
 	}
 	return nil
-}
-
-// platformEnv is the environment that every process boots with. What a
-// function sets comes on top.
-func platformEnv(tmp string) []string {
-	tmp = cmp.Or(tmp, "/tmp")
-	return []string{
-		"HOME=" + tmp, "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + tmp, "TZ=UTC",
-	}
 }
 
 // warmUp is what a process answers before it waits for a function. Where
