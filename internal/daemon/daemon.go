@@ -235,7 +235,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	}
 	serving.engine = functions
 	serving.fleet = fleet.New(fleet.Options{
-		Engine: functions, Log: c.tel.Log("fleet"), Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
+		Engine: functions, Log: c.tel.Log("fleet"), Lines: c.logs, Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
 		Total: o.Instances, Memory: fleetMemory(o), KeepAlive: o.KeepAlive, Histories: at.histories, Grace: o.DrainTimeout, Duration: o.Duration, MaxDuration: o.MaxDuration,
 	})
 	verbs, err := control.New(control.Options{

@@ -24,6 +24,8 @@ import (
 type Options struct {
 	Engine engine.Engine
 	Log    *slog.Logger // nil discards
+	// Lines takes what is said of requests that got no answer. nil: nothing is.
+	Lines engine.LogSink
 
 	// Concurrency is how many requests one instance takes at once at most,
 	// where the function does not say; 0 is 64.

@@ -70,6 +70,7 @@ func (f *Fleet) offer(c *call, s seat) (*http.Response, error) {
 	if s.waiter != nil {
 		var err error
 		if l, err = f.wait(c.ctx, s.pool, s.waiter); err != nil {
+			f.tell(c, &s.pool.spec, err)
 			return nil, err
 		}
 	}
@@ -90,6 +91,7 @@ func (f *Fleet) offer(c *call, s seat) (*http.Response, error) {
 		f.release(&l, c.inv, verdict{spoiled: errors.Is(err, engine.ErrNotTaken) || overdue(c.ctx)})
 		if c.ctx.Err() != nil {
 			err = context.Cause(c.ctx)
+			f.tell(c, &s.pool.spec, err)
 		}
 		return nil, err
 	}
@@ -114,6 +116,25 @@ func (f *Fleet) duration(seconds int) time.Duration {
 // overdue reports whether ctx ended because the function took too long.
 func overdue(ctx context.Context) bool {
 	return ctx.Err() != nil && errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout)
+}
+
+// tell writes into the log of a request why it got no answer, or half of one,
+// where its function could not say so: it did not start, or not answer in time. A
+// fault of the platform is not told in detail.
+func (f *Fleet) tell(c *call, spec *lateen.FunctionSpec, why error) {
+	text := lateen.ErrFunctionStart.Message
+	switch {
+	case f.o.Lines == nil, c.ctx.Err() != nil && !overdue(c.ctx): // or nobody waits any more
+		return
+	case lateen.CodeOf(why) == lateen.Faulted:
+		text = why.Error()
+	case !errors.Is(why, lateen.ErrFunctionStart):
+		return // the request's answer says it all
+	}
+	f.o.Lines.Log(lateen.LogLine{
+		Time: lateen.MillisOf(time.Now()), Request: lateen.RequestIDFrom(c.ctx), Project: spec.Project, Deployment: spec.Deployment,
+		Function: spec.Name, Instance: c.inv.Instance, Level: lateen.LevelError, Source: "platform", Text: text,
+	})
 }
 
 // leasedBody is a response's body that ends the lease when it is closed.
@@ -150,7 +171,9 @@ func (b *leasedBody) Write(p []byte) (int, error) {
 func (b *leasedBody) Close() error {
 	err := b.ReadCloser.Close()
 	b.end.Do(func() {
-		b.verdict.spoiled = overdue(b.call.ctx)
+		if b.verdict.spoiled = overdue(b.call.ctx); b.verdict.spoiled {
+			b.fleet.tell(b.call, &b.lease.member.pool.spec, context.Cause(b.call.ctx))
+		}
 		b.fleet.release(&b.lease, b.call.inv, b.verdict)
 		b.call.cancel()
 	})
