@@ -56,10 +56,19 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
 	case i.doomed():
-		return lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.death())
+		return i.tell(c, lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.death()))
 	default:
-		return lateen.ErrFunctionNoResponse.With("the function closed the connection without an answer").Because(err)
+		return i.tell(c, errHungUp).Because(err)
 	}
+}
+
+var errHungUp = lateen.ErrFunctionNoResponse.With("the function closed the connection without an answer")
+
+// tell writes into the log of a request why the process gave no answer, or half of
+// one, which it could not say itself.
+func (i *instance) tell(c *call, why *lateen.Error) *lateen.Error {
+	i.output.write(lateen.LogLine{Request: c.request, Level: lateen.LevelError, Source: "platform", Text: why.Message})
+	return why
 }
 
 // doubt has the process asked whether it hangs, unless it is being asked.
@@ -109,7 +118,7 @@ func (i *instance) explainCut(ctx context.Context, c *call, err error) error {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
 	case i.doomed():
-		return lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", i.death())
+		return i.tell(c, lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", i.death()))
 	default:
 		return lateen.ErrFunctionFailed.With("the function broke off its response").Because(err)
 	}

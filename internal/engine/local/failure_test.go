@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -71,5 +72,41 @@ func TestABlockedEventLoopIsSaidOnce(t *testing.T) {
 	end(i)
 	if n := said("blocks its event loop"); n != 1 {
 		t.Errorf("it is said %d times", n)
+	}
+}
+
+// TestAnEndOfTheProcessIsInTheLogsOfItsRequests: the process cannot say there why
+// it ended, and the line about the instance is of no request.
+func TestAnEndOfTheProcessIsInTheLogsOfItsRequests(t *testing.T) {
+	r := newRig(t)
+	tree := r.tree("ends", map[string]string{"ends.js": `module.exports = (req, res) => {
+  if (req.query.way === 'kill') process.kill(process.pid, 'SIGKILL');
+  if (req.query.way === 'middle') { res.write('half'); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 10); }
+  if (req.query.way === 'hang-up') req.socket.destroy();
+  if (req.query.way === 'memory') for (const kept = []; ;) kept.push(Buffer.alloc(1 << 20, 1));
+};`})
+	f := lateen.Function{Runtime: "nodejs24.x", Handler: "ends.js", Tree: tree, LauncherType: "Nodejs", AddHelpers: true, Memory: 128}
+	for way, want := range map[string]string{
+		"kill": "ended before it answered: ", "middle": "ended in the middle of its response: ", "hang-up": "closed the connection without an answer", "memory": "before it answered: it used more than 128 MiB of memory",
+	} {
+		t.Run(way, func(t *testing.T) {
+			if way == "memory" && r.sandbox.Missing() != "" {
+				t.Skip(r.sandbox.Missing())
+			}
+			i := r.start(t, f, nil)
+			req := to(t, http.MethodGet, "/?way="+way, nil)
+			resp, err := i.RoundTrip(req)
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+				resp.Body.Close()
+			}
+			if !errors.Is(err, lateen.ErrFunctionFailed) && !errors.Is(err, lateen.ErrFunctionNoResponse) {
+				t.Errorf("the error is %v", err)
+			}
+			line := r.awaitLine(t, i, want)
+			if own := lateen.RequestIDFrom(req.Context()); line.Request != own || line.Level != lateen.LevelError || line.Source != "platform" {
+				t.Errorf("%+v, want one of the request %s", line, own)
+			}
+		})
 	}
 }
