@@ -51,7 +51,7 @@ type Activate struct {
 	Archive     *Archive `json:"archive,omitempty"`  // to load from
 	Record      bool     `json:"record,omitempty"`   // remember what an archive is made of
 	Ahead       bool     `json:"ahead,omitempty"`    // no request waits for the module: it gives back memory that loading took
-	Memory      int      `json:"memory,omitempty"`   // MiB that a module may use, all requests together; 0: no bound
+	Memory      int      `json:"memory,omitempty"`   // MiB that it may use, all requests together; 0: no bound
 	Template    string   `json:"template,omitempty"` // path of [ForkLibrary]: it will be asked to fork
 }
 

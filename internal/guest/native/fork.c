@@ -5,6 +5,7 @@
 //
 //   receive(fd)   serves forks until it is in a child
 //   settle(fd)    does as the supervisor says, and stands still until it says to go on
+//   limit(bytes)  bounds the heap, whose bound V8 takes from the host's memory when it boots
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,6 +35,7 @@ struct uv_loop_s;
 
 extern int napi_get_cb_info(napi_env, napi_callback_info, size_t *, napi_value *, napi_value *, void **);
 extern int napi_get_value_int32(napi_env, napi_value, int32_t *);
+extern int napi_get_value_int64(napi_env, napi_value, int64_t *);
 extern int napi_create_int32(napi_env, int32_t, napi_value *);
 extern int napi_create_function(napi_env, const char *, size_t, napi_callback, void *, napi_value *);
 extern int napi_set_named_property(napi_env, napi_value, const char *, napi_value);
@@ -41,6 +43,13 @@ extern int napi_get_uv_event_loop(napi_env, struct uv_loop_s **);
 extern int napi_throw_error(napi_env, const char *, const char *);
 extern int uv_loop_fork(struct uv_loop_s *);
 extern void uv_update_time(struct uv_loop_s *);
+
+// Of V8's public API, in C++. A callback that is removed may leave another limit
+// behind: there is no other way to set one.
+typedef size_t (*near_limit)(void *, size_t, size_t);
+__attribute__((weak)) extern void *isolate(void) __asm__("_ZN2v87Isolate10GetCurrentEv");
+__attribute__((weak)) extern void add_near_limit(void *, near_limit, void *) __asm__("_ZN2v87Isolate24AddNearHeapLimitCallbackEPFmPvmmES1_");
+__attribute__((weak)) extern void remove_near_limit(void *, near_limit, size_t) __asm__("_ZN2v87Isolate27RemoveNearHeapLimitCallbackEPFmPvmmEm");
 
 // The hash of this file, for whoever wonders what an object was made of.
 __attribute__((used)) static const char source[] = SOURCE;
@@ -160,6 +169,26 @@ static napi_value settle(napi_env env, napi_callback_info info) {
 	return NULL;
 }
 
+static size_t stay(void *data, size_t current, size_t initial) {
+	(void)data, (void)initial;
+	return current;
+}
+
+static napi_value limit(napi_env env, napi_callback_info info) {
+	size_t argc = 1;
+	napi_value argv[1];
+	int64_t bytes;
+	if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) || napi_get_value_int64(env, argv[0], &bytes) || bytes <= 0) {
+		napi_throw_error(env, NULL, "it takes a number of bytes");
+		return NULL;
+	}
+	if (isolate && add_near_limit && remove_near_limit) {
+		add_near_limit(isolate(), stay, NULL);
+		remove_near_limit(isolate(), stay, bytes);
+	}
+	return NULL;
+}
+
 static napi_value pid(napi_env env, napi_callback_info info) {
 	(void)info;
 	napi_value result;
@@ -180,7 +209,7 @@ __attribute__((visibility("default"))) napi_value napi_register_module_v1(napi_e
 	struct {
 		const char *name;
 		napi_callback function;
-	} all[] = {{"receive", receive}, {"settle", settle}, {"pid", pid}, {"exit", leave}};
+	} all[] = {{"receive", receive}, {"settle", settle}, {"limit", limit}, {"pid", pid}, {"exit", leave}};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
 		napi_value function;
 		if (napi_create_function(env, all[i].name, strlen(all[i].name), all[i].function, NULL, &function)) return NULL;

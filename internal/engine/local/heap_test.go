@@ -1,0 +1,61 @@
+package local
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/guest"
+)
+
+// hoarder tells what it may use, and on demand makes much garbage beside 20 MB
+// that live, pieces of which survive for a while.
+const hoarder = `const v8 = require('node:v8');
+const live = [];
+for (let i = 0; i < 200000; i++) live.push({ i, s: 'x' + i });
+const ring = new Array(200);
+module.exports = (req, res) => {
+  if (req.url === '/garbage') for (let n = 0; n < 6000; n++) {
+    const piece = [];
+    for (let j = 0; j < 400; j++) piece.push({ j, s: 'g' + j + n, o: [j] });
+    ring[n % ring.length] = piece;
+  }
+  res.end(JSON.stringify({ limit: v8.getHeapStatistics().heap_size_limit, constrained: process.constrainedMemory(), available: process.availableMemory() }));
+};
+`
+
+func TestTheHeapHasTheBoundOfTheFunction(t *testing.T) {
+	if !guest.Forks() {
+		t.Skip("there is no way to set it on this machine")
+	}
+	const memory = 256
+	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
+		t.Run(runtime, func(t *testing.T) {
+			s := newStage(t, nil)
+			spec := s.function("hoarder", runtime, hoarder)
+			spec.Function.Memory = memory
+			instances := map[string]*instance{"booted": s.start(spec, "")}
+			if s.Zygotes() == nil {
+				instances["of a zygote"] = s.birth(s.breed(spec), spec)
+			}
+			if err := s.mold(spec); err != nil {
+				t.Fatal(err)
+			}
+			instances["of a template"] = s.start(spec, lateen.StartTemplate)
+			for name, i := range instances {
+				for _, path := range []string{"/", "/garbage"} {
+					_, body := whole(t, i, to(t, http.MethodGet, path, nil))
+					var got struct{ Limit, Constrained, Available int64 }
+					if err := json.Unmarshal([]byte(body), &got); err != nil { //nolint:musttag // names fit but for case
+						t.Fatal(err)
+					}
+					if got.Limit >= 2*memory<<20 || // with what V8 reserves for young objects
+						got.Limit < memory<<19 || got.Constrained != memory<<20 || got.Available <= 0 || got.Available >= memory<<20 {
+						t.Errorf("%s: %s", name, body)
+					}
+				}
+			}
+		})
+	}
+}
