@@ -9,7 +9,7 @@ need=()
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need+=(postgresql)
 command -v chromium >/dev/null || need+=(chromium)
 ls /usr/bin/python3.1[1-9] >/dev/null 2>&1 || need+=(python3)
-ls -d /usr/lib/python3/dist-packages/{flask,starlette} >/dev/null 2>&1 || need+=(python3-flask python3-starlette)
+ls -d /usr/lib/python3/dist-packages/{flask,starlette,uvicorn} >/dev/null 2>&1 || need+=(python3-flask python3-starlette python3-uvicorn)
 command -v cc >/dev/null || need+=(gcc libc6-dev) # the race detector is C
 if [ ${#need[@]} -gt 0 ]; then
   echo "installing ${need[*]}" >&2

@@ -27,7 +27,8 @@ Bun.serve = (options) => {
 
 /** A response without the coding and the length that its body had before fetch decoded it. */
 async function asItIs(response) {
-  if (!(response instanceof Response) || !response.body) return response;
+  // To look at the body makes it a stream, and Bun forget the type that it would have had.
+  if (!(response instanceof Response) || !response.headers.has('content-encoding') || !response.body) return response;
   let { body } = response;
   let plain = decoded.isDecoded(body);
   const decoder = plain ? undefined : decoded.decoderOf(response.headers);
