@@ -43,6 +43,7 @@ var layers = map[string]string{
 	"internal/sandbox":       "internal/cgroup internal/link internal/sandbox/child",
 	"internal/sandbox/child": "internal/link/inner",
 	"internal/secret":        "internal/atomicfile",
+	"internal/server":        "internal/share",
 	"internal/share":         "",
 	"internal/socket":        "",
 	"internal/source":        "",
@@ -64,7 +65,7 @@ var layers = map[string]string{
 	// Ring 3: planes, the verbs.
 	"internal/build":   "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",
 	"internal/control": "internal/artifact internal/build internal/secret internal/share internal/store",
-	"internal/edge":    "internal/accept internal/address internal/artifact internal/cache internal/foresight internal/route internal/share",
+	"internal/edge":    "internal/accept internal/address internal/artifact internal/cache internal/foresight internal/route internal/server internal/share",
 	"internal/fleet":   "internal/atomicfile internal/autoscale internal/engine internal/rounds",
 	"internal/observe": "internal/share internal/store/sqlite",
 

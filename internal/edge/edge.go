@@ -7,14 +7,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +19,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/server"
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
@@ -131,11 +129,7 @@ type Edge struct {
 	hops     hops
 	failures share.Lines[lateen.ProjectID]
 	memory   *share.Amount[string] // for bodies that are held whole, by team and project
-	// draining is closed when Run begins to end: connections that are no longer HTTP are cut.
-	draining chan struct{}
-	slots    chan struct{} // of connections
-	callers  *share.Callers
-	serving  generations
+	server   *server.Server
 
 	hosts atomic.Pointer[map[string]lateen.DeploymentID] // replaced, never changed
 	mu    sync.Mutex                                     // held to replace hosts
@@ -146,12 +140,15 @@ func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
 		o: o, sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
-		page: template.Must(template.New("error").Parse(errorPageHTML)), draining: make(chan struct{}),
-		slots: make(chan struct{}, o.MaxConnections), memory: share.NewAmount[string](heldBodies),
+		page: template.Must(template.New("error").Parse(errorPageHTML)), memory: share.NewAmount[string](heldBodies),
 		failures: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow},
 	}
-	e.serving.broken = make(chan error, 1)
-	e.callers = share.NewCallers(o.MaxPerClient, e.trusts)
+	e.server = server.New(server.Options{
+		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.greeting(o.TLS),
+		MaxConnections: o.MaxConnections, MaxPerClient: o.MaxPerClient, Unlimited: e.trusts, MaxHeaderBytes: o.MaxHeaderBytes,
+		HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, StallTimeout: o.StallTimeout,
+		Grace: o.Grace, Pause: o.Pause, Linger: o.Linger, Log: o.Log,
+	})
 	e.hosts.Store(&map[string]lateen.DeploymentID{})
 	return e
 }
@@ -159,50 +156,11 @@ func New(o Options) *Edge {
 // Run serves the listeners until ctx ends; then it accepts nothing more, lets
 // requests in flight finish for the grace period, and returns when none is left.
 // It closes the listeners. It may be called once.
-func (e *Edge) Run(ctx context.Context) error {
-	e.begin()
-	var failed error
-	select {
-	case <-ctx.Done():
-	case failed = <-e.serving.broken:
-	}
-	e.drain(ctx)
-	if failed != nil {
-		return fmt.Errorf("serve: %w", failed)
-	}
-	return nil
-}
+func (e *Edge) Run(ctx context.Context) error { return e.server.Run(ctx) }
 
-// drain ends what is in flight: by itself within the grace, else by force.
-func (e *Edge) drain(ctx context.Context) {
-	close(e.draining)
-	left, renewed := e.serving.end()
-	for _, l := range slices.Concat(e.o.Plain, e.o.Secure) {
-		_ = l.Close() // nobody accepts by it any more
-	}
-	e.serving.last.Store(true)
-	grace, linger := e.o.Grace, lingerAtEnd
-	if renewed {
-		grace, linger = e.o.Pause, lingerAtRenewal
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	var all sync.WaitGroup
-	for _, g := range left {
-		all.Go(func() {
-			g.linger(ctx, linger)
-			if err := g.server.Shutdown(ctx); err != nil {
-				e.cut(ctx, g, err)
-			}
-		})
-	}
-	all.Wait()
-}
-
-// cut ends what is left of g by force.
-func (e *Edge) cut(ctx context.Context, g *generation, reason error) {
-	e.o.Log.WarnContext(ctx, "requests are cut off at the end of the grace", "err", errors.Join(reason, g.server.Close()))
-}
+// Renew ends every connection that there is while new ones are served: see
+// [server.Server.Renew].
+func (e *Edge) Renew(ctx context.Context) { e.server.Renew(ctx) }
 
 func (o *Options) setDefaults() {
 	if o.Log == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/route"
+	"github.com/lateen-dev/lateen/internal/server"
 )
 
 // The kinds of answer in a record.
@@ -66,17 +67,17 @@ type exchange struct {
 // claim, and panics with [http.ErrAbortHandler] where a response that has begun
 // cannot be finished.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := connectionOf(r.Context())
-	c.enter()
-	leave, admitted := e.admit(c)
+	c := server.ConnectionOf(r.Context())
+	c.Enter()
+	leave, admitted := e.server.Admit(c)
 	paced := newWriter(w, r, e.o.StallTimeout)
-	told := !admitted && c.tells.CompareAndSwap(false, true)
-	defer paced.rest(func() { leave(); c.leave(paced.http2, told) })
+	told := !admitted && c.Refuse()
+	defer paced.rest(func() { leave(); c.Leave(paced.http2, told) })
 	if !admitted && !told {
 		panic(http.ErrAbortHandler) // one at a time is told so, or the answers to a client that takes none pile up
 	}
 	from := e.clientOf(r)
-	paced.last = &e.serving.last
+	paced.server = e.server
 	toAPI := e.o.API != nil && e.isAPI(from.hostname)
 	if admitted && toAPI && !address.Functions.Contains(from.addr) {
 		body := newUpload(paced, r, 0)
@@ -166,7 +167,7 @@ func (x *exchange) enter(ctx context.Context) error {
 	x.site = s
 	x.record.Team, x.record.Project, x.record.Deployment = s.Team, s.Project, s.Deployment
 	x.record.Target, x.record.Branch = s.Target, s.Branch
-	x.first = firstOf(ctx)
+	x.first = server.ConnectionOf(ctx).Asks()
 	return nil
 }
 

@@ -103,7 +103,7 @@ func TestAClientWithAnIdleConnectionIsToldToFindAnother(t *testing.T) {
 			ask()
 			renewed := make(chan struct{})
 			go func() { s.edge.Renew(t.Context()); close(renewed) }()
-			for !s.edge.serving.last.Load() {
+			for !s.edge.server.Ends() {
 				<-time.After(time.Millisecond)
 			}
 			ask() // by the connection there is, which ends behind that
@@ -160,7 +160,7 @@ func TestRenewThatIsGivenUpLeavesTheRestToTheEnd(t *testing.T) {
 	s.edge.Renew(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- s.stop() }()
-	<-s.edge.draining
+	<-s.edge.server.Draining()
 	close(release)
 	if body := <-got; body != "done" {
 		t.Errorf("got %q", body)
@@ -194,12 +194,7 @@ func TestRenewReturnsAtAMomentWithoutRequests(t *testing.T) {
 	ask("old")
 	renewed := make(chan struct{})
 	go func() { s.edge.Renew(t.Context()); close(renewed) }()
-	apart := func() bool { // the old connections are by themselves
-		s.edge.serving.mu.Lock()
-		defer s.edge.serving.mu.Unlock()
-		return s.edge.serving.before != nil
-	}
-	for !apart() {
+	for !s.edge.server.Renewing() { // the old connections are by themselves
 		<-time.After(time.Millisecond)
 	}
 	ask("new")
@@ -307,7 +302,7 @@ func askOnce(ctx context.Context, address string) error {
 	if _, err := io.WriteString(c, "GET /fn HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\n\r\n"); err != nil {
 		return err
 	}
-	late := time.Since(began) > lingerAtEnd/2
+	late := time.Since(began) > 125*time.Millisecond // half of what the server leaves idle connections
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if late && err != nil {
 		return nil

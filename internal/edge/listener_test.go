@@ -318,19 +318,12 @@ func TestConnectionsAreLimited(t *testing.T) {
 // the response before.
 func (s *stage) rest() {
 	s.t.Helper()
-	s.edge.serving.mu.Lock()
-	g := s.edge.serving.now
-	s.edge.serving.mu.Unlock()
-	if !await(s.t.Context(), time.Millisecond, func() bool {
-		rests := true
-		g.open.Range(func(_, value any) bool {
-			c, ok := value.(*connection)
-			rests = rests && ok && c.busy.Load() == 0 && !c.sends.Load()
-			return rests
-		})
-		return rests
-	}) {
-		s.t.Fatal("a connection is not at rest")
+	for limit := time.After(patience); !s.edge.server.Resting(); {
+		select {
+		case <-limit:
+			s.t.Fatal("a connection is not at rest")
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 
@@ -373,7 +366,7 @@ func TestRequestsInFlightFinishWhenTheEdgeEnds(t *testing.T) {
 	s, release, got := slowStage(t)
 	ended := make(chan error, 1)
 	go func() { ended <- s.stop() }()
-	<-s.edge.draining
+	<-s.edge.server.Draining()
 	select {
 	case err := <-ended:
 		t.Fatalf("Run returned with a request in flight: %v", err)

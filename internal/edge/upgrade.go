@@ -69,7 +69,7 @@ func (x *exchange) upgrade(resp *http.Response) {
 	go func() {
 		select {
 		case <-ctx.Done():
-		case <-x.edge.draining:
+		case <-x.edge.server.Draining():
 		}
 		_ = near.Close()
 		_ = far.Close()

@@ -3,8 +3,9 @@ package edge
 import (
 	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
+
+	"github.com/lateen-dev/lateen/internal/server"
 )
 
 // stretch is how much of a file is sent under one deadline: a client that
@@ -20,11 +21,11 @@ type writer struct {
 	deadlines http.ResponseController
 	stall     time.Duration
 	http2     bool
-	body      *upload      // of the request; nil where it has none
-	last      *atomic.Bool // whether the connection is to end behind the response; nil: as the client likes
-	closes    bool         // the connection is to end behind the response: see [newWriter]
-	begun     bool         // the header is on its way
-	written   int64        // bytes of the body
+	body      *upload        // of the request; nil where it has none
+	server    *server.Server // may want every connection to end behind its response; nil: none does
+	closes    bool           // the connection is to end behind the response: see [newWriter]
+	begun     bool           // the header is on its way
+	written   int64          // bytes of the body
 }
 
 // newWriter returns a writer for the response to r. The connection ends with a
@@ -55,7 +56,7 @@ func (w *writer) WriteHeader(status int) {
 // never be taken for the next request. On HTTP/2 the server sends a GOAWAY instead of
 // the header.
 func (w *writer) begin() {
-	if !w.begun && (w.closes || !w.http2 && w.body.unread() || w.last != nil && w.last.Load()) {
+	if !w.begun && (w.closes || !w.http2 && w.body.unread() || w.server != nil && w.server.Ends()) {
 		w.Header()["Connection"] = closing
 	}
 	w.begun = true
