@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -12,10 +13,7 @@ import (
 // at the output's own path.
 func (w *walk) serve(out output) bool {
 	w.moveTo(out.path)
-	w.Output, w.MatchedPath = out.path, out.path
-	if out.path == "/index" {
-		w.MatchedPath = "/"
-	}
+	w.Output = out.path
 	before := len(w.fields)
 	rules := w.router.table[hit]
 	for i := range rules {
@@ -28,16 +26,25 @@ func (w *walk) serve(out output) bool {
 			}
 		}
 	}
+	w.MatchedPath = w.matchedPath(out, before)
 	if out.kind == Prerender {
 		if !w.room.take(w.matches.size()) {
 			return w.tooMuch(errTooLong)
 		}
 		w.RouteMatches = w.matches.String()
 		if !w.ownPath {
-			w.path = encodePath(w.MatchedPath)
+			w.path = encodePath(w.pagePath(out))
 		}
 	}
 	return w.decide(out.kind)
+}
+
+// pagePath is the path of the URL by which a function is asked for a page that is kept.
+func (w *walk) pagePath(out output) string {
+	if base, ok := strings.CutSuffix(out.path, "/index"); ok && w.MatchedPath == "/" {
+		return cmp.Or(base, "/")
+	}
+	return out.path
 }
 
 // decide completes the decision.

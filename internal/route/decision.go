@@ -46,7 +46,8 @@ type Decision struct {
 	// (Static), Prerenders (Prerender) or Outputs (Function); "" for other kinds.
 	Output string
 	// MatchedPath is the value of the x-matched-path header that the output
-	// receives: Output, or "/" for "/index".
+	// receives: what phase hit says of the output in that header, else Output, or "/" for
+	// "/index".
 	MatchedPath string
 
 	// Path and Query are the URL that the output's function sees: Path
