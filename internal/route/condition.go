@@ -90,8 +90,8 @@ func captureName(key string) string {
 	}, key)
 }
 
-// holds reports whether c holds for the request at this point of w, and keeps
-// what it captures in w.
+// holds reports whether c holds for the request at this point of w, without what
+// transforms made of it, and keeps what it captures in w.
 func (c *condition) holds(w *walk) (bool, error) {
 	switch c.kind {
 	case "host":
@@ -100,7 +100,7 @@ func (c *condition) holds(w *walk) (bool, error) {
 		if c.key == "Host" {
 			return c.accepts(w, w.req.Host)
 		}
-		values := w.header[c.key]
+		values := w.sent.header[c.key]
 		if values == nil && w.req.Platform != nil {
 			if value := w.req.Platform(c.key); value != "" {
 				return c.accepts(w, value)
@@ -112,13 +112,13 @@ func (c *condition) holds(w *walk) (bool, error) {
 			}
 		}
 	case "cookie":
-		for value := range cookies(w.header["Cookie"], c.key) {
+		for value := range cookies(w.sent.header["Cookie"], c.key) {
 			if ok, err := c.accepts(w, value); ok || err != nil {
 				return ok, err
 			}
 		}
 	case "query":
-		for param, rest, ok := nextParam(w.query); ok; param, rest, ok = nextParam(rest) {
+		for param, rest, ok := nextParam(w.sent.query); ok; param, rest, ok = nextParam(rest) {
 			if paramKey(param) != c.key {
 				continue
 			}

@@ -81,26 +81,35 @@ func (w *walk) runMiddleware(ctx context.Context, output string) (*MiddlewareRes
 	return w.run(ctx, output, &req)
 }
 
-// takeHeader takes a middleware's response header in: overrides of the request
-// first, then what is set on request and response.
+// takeHeader takes a middleware's response header in, for the request and the response.
 func (w *walk) takeHeader(h http.Header) {
-	if names, ok := h[headerOverride]; ok {
-		w.header = overridden(w.header, strings.Join(names, ","), h)
-	} else {
-		w.header = cloneHeader(w.header)
-	}
+	w.header, w.sent.header = afterMiddleware(w.header, h), afterMiddleware(w.sent.header, h)
 	for key, values := range h {
-		switch {
-		case isControlHeader(key) || isConnectionHeader(key) || key == "Date" || key == "Content-Type" || key == "Content-Encoding":
-		case key == headerSetCookie:
-			w.header[key] = values
-		case key == "Set-Cookie":
+		if passes(key) && key != headerSetCookie {
 			w.fields = append(w.fields, field{key: key, values: values})
-		default:
-			w.fields = append(w.fields, field{key: key, values: values})
-			w.header[key] = values
 		}
 	}
+}
+
+// afterMiddleware returns the header of a request whose middleware answered with h:
+// overrides first, then what is set on request and response.
+func afterMiddleware(request, h http.Header) http.Header {
+	if names, ok := h[headerOverride]; ok {
+		request = overridden(request, strings.Join(names, ","), h)
+	} else {
+		request = cloneHeader(request)
+	}
+	for key, values := range h {
+		if passes(key) && key != "Set-Cookie" {
+			request[key] = values
+		}
+	}
+	return request
+}
+
+// passes reports whether a field of a middleware's response goes on.
+func passes(key string) bool {
+	return !isControlHeader(key) && !isConnectionHeader(key) && key != "Date" && key != "Content-Type" && key != "Content-Encoding"
 }
 
 // overridden returns the headers that names lists, each with the value that h
@@ -139,7 +148,7 @@ func (w *walk) rewrite(target string) bool {
 	}
 	target, _, _ = strings.Cut(target, "#")
 	path, query, _ := strings.Cut(target, "?")
-	w.query, w.ownQuery, w.path = query, query, rooted(path)
+	w.query, w.sent.query, w.ownQuery, w.path = query, query, query, rooted(path)
 	w.moveTo(w.path)
 	return false
 }

@@ -44,13 +44,21 @@ type state struct {
 	at      subject     // where the request is now
 	query   string      // its query now
 	header  http.Header // its header now; the client's map, or never changed again
-	path    string      // that the output sees
-	ownPath bool        // path is by a transform, for whatever output
-	status  int         // that routes asked for, or 0
-	fields  []field     // response headers so far
-	respond []change    // transforms of the response, by the last route that has transforms
+	sent    sent
+	path    string   // that the output sees
+	ownPath bool     // path is by a transform, for whatever output
+	status  int      // that routes asked for, or 0
+	fields  []field  // response headers so far
+	respond []change // transforms of the response, by the last route that has transforms
 	matches matches
 	lost    lost
+}
+
+// sent is a request without the changes of transforms, which are for outputs: it is what
+// conditions see.
+type sent struct {
+	header http.Header
+	query  string
 }
 
 // field is a response header that a route or a middleware set.
@@ -85,6 +93,7 @@ func newWalk(r *Router, req *Request, run RunMiddleware) *walk {
 	w := &walk{router: r, req: req, run: run, ownQuery: req.RawQuery}
 	w.path = rooted(req.Path)
 	w.at, w.query, w.header, w.fields = newSubject(w.path), req.RawQuery, req.Header, w.fieldBuf[:0]
+	w.sent = sent{w.header, w.query}
 	w.room, w.steps = maxWritten, matchSteps
 	w.values = values{groups: w.groupBuf[:0], captures: w.captureBuf[:0], env: req.Env}
 	if len(r.wildcards) > 0 {
@@ -268,6 +277,9 @@ func (w *walk) find(ctx context.Context, to depth, outermost bool) bool {
 	for from := w.lost.depth + 1; from <= to; from++ {
 		switch from {
 		case byPath:
+			if forImages(w.at.path) {
+				return w.fail(http.StatusBadRequest, ReasonImages)
+			}
 			if out, ok := w.router.outputs.find(&w.at); ok {
 				return w.serve(out)
 			}
@@ -428,6 +440,17 @@ func (w *walk) follow(rl *rule) bool {
 	}
 	w.moveTo(path)
 	return false
+}
+
+// merge puts the parameters of a dest before those that the request has.
+func (w *walk) merge(own string) {
+	same := w.sent.query == w.query
+	w.query = mergeQuery(own, w.query)
+	if same {
+		w.sent.query = w.query
+	} else {
+		w.sent.query = mergeQuery(own, w.sent.query)
+	}
 }
 
 // moveTo goes on at path.
