@@ -12,26 +12,46 @@ import (
 // localeRedirect returns where l sends the client: to the entry of redirect for
 // the language of the cookie, else for the first language of Accept-Language,
 // by its weights, that has one ("fr-CA" finds "fr"), else for l.Default. It is
-// "" where no entry is found or the client is there already.
+// "" where no entry is found or the client is there already. Entries on other hosts
+// count where the request's own host is one of a locale.
 func (w *walk) localeRedirect(l *lateen.Locale) string {
-	to := ""
+	to, redirects := "", w.redirects(l)
 	if l.Cookie != "" {
-		to = redirectFor(l.Redirect, w.cookie(l.Cookie))
+		to = redirectFor(redirects, w.cookie(l.Cookie))
 	}
 	if to == "" {
-		for _, language := range acceptedLanguages(w.header["Accept-Language"]) {
-			if to = redirectFor(l.Redirect, language); to != "" {
+		for _, language := range acceptedLanguages(w.sent.header["Accept-Language"]) {
+			if to = redirectFor(redirects, language); to != "" {
 				break
 			}
 		}
 	}
 	if to == "" {
-		to = l.Redirect[l.Default]
+		to = redirects[l.Default]
 	}
 	if to == "" || w.isAt(to) {
 		return ""
 	}
 	return to
+}
+
+// redirects returns the entries of l that count for the request.
+func (w *walk) redirects(l *lateen.Locale) map[string]string {
+	if _, own := w.router.wildcards[w.hostname()]; own {
+		return l.Redirect
+	}
+	here := map[string]string{}
+	for locale, to := range l.Redirect {
+		rest, absolute := cutScheme(to)
+		if !absolute {
+			here[locale] = to
+			continue
+		}
+		if host, _, _ := strings.Cut(rest, "/"); hostOnly(host) == w.hostname() {
+			return l.Redirect
+		}
+	}
+	return here
 }
 
 // redirectFor looks a language up, then the same with its last subtag cut off.
@@ -91,7 +111,7 @@ func acceptedLanguages(lines []string) []string {
 
 // cookie returns the value of the request's first cookie called name, or "".
 func (w *walk) cookie(name string) string {
-	for value := range cookies(w.header["Cookie"], name) {
+	for value := range cookies(w.sent.header["Cookie"], name) {
 		return value
 	}
 	return ""
