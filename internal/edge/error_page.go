@@ -70,6 +70,8 @@ var problems = map[string]problem{
 	"route_pattern_timeout":               {status: 500, code: "ROUTE_PATTERN_TIMEOUT", blame: blameCode, title: "The site's routes took too long", next: "If the site is yours: simplify the pattern of the route that matches this path."},
 	"route_text_too_long":                 {status: 500, code: "ROUTE_TEXT_TOO_LONG", blame: blameCode, title: "The site's routes make too much of this address", next: "If the site is yours: look for rewrites, headers and transforms that repeat a parameter."},
 
+	"invalid_image_optimize_request": {status: 400, code: "INVALID_IMAGE_OPTIMIZE_REQUEST", blame: blameCode, title: "Images are not resized here", next: "If the site is yours: have its framework leave images as they are, such as with `images: { unoptimized: true }` in next.config."},
+
 	"router_external_target_error":   {status: 502, code: "ROUTER_EXTERNAL_TARGET_ERROR", blame: blameOrigin, title: "The server behind this page cannot be reached", next: "Try again in a while."},
 	"router_external_target_timeout": {status: 504, code: "ROUTER_EXTERNAL_TARGET_ERROR", blame: blameOrigin, title: "The server behind this page took too long", next: "Try again in a while."},
 	"router_external_target_refused": {status: 502, code: "ROUTER_EXTERNAL_TARGET_REFUSED", blame: blameCode, title: "The server behind this page is out of bounds", next: "If the platform is yours, its configuration can allow the address of this rewrite."},

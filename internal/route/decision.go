@@ -27,13 +27,14 @@ func (k Kind) String() string {
 // Reasons of decisions of kind [Error], in the form of an error's Reason; upper
 // case, they are the codes of the x-vercel-error header.
 const (
-	ReasonNotFound         = "not_found"                    // 404
-	ReasonInfiniteLoop     = "infinite_loop_detected"       // 508
-	ReasonMiddlewareFailed = "middleware_invocation_failed" // 500
-	ReasonRouteStatus      = "route_status"                 // a route asked for this status
-	ReasonRouteTimeout     = "route_pattern_timeout"        // 500: a pattern took too long on this path
-	ReasonRouteTooLong     = "route_text_too_long"          // 500: routes make too much of this request
-	ReasonDenied           = "forbidden"                    // 403: a route's mitigate refused the request
+	ReasonNotFound         = "not_found"                      // 404
+	ReasonInfiniteLoop     = "infinite_loop_detected"         // 508
+	ReasonMiddlewareFailed = "middleware_invocation_failed"   // 500
+	ReasonRouteStatus      = "route_status"                   // a route asked for this status
+	ReasonRouteTimeout     = "route_pattern_timeout"          // 500: a pattern took too long on this path
+	ReasonRouteTooLong     = "route_text_too_long"            // 500: routes make too much of this request
+	ReasonImages           = "invalid_image_optimize_request" // 400: images are not resized here
+	ReasonDenied           = "forbidden"                      // 403: a route's mitigate refused the request
 )
 
 // Decision is how a request is answered. The caller may add to Header and

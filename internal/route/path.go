@@ -232,3 +232,10 @@ func unhex(c byte) byte {
 		return c - '0'
 	}
 }
+
+// forImages reports whether a canonical path is one by which pages ask the platform for
+// images. No output of a deployment is asked for them.
+func forImages(path string) bool {
+	path = strings.TrimSuffix(path, "/")
+	return path == "/_next/image" || path == "/_vercel/image"
+}

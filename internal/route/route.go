@@ -95,7 +95,9 @@ func compile(m *lateen.Manifest, b *budget) (*Router, error) {
 // Resolve decides how req is answered. run is called for each middleware on the
 // way, in order, each once; it may be nil where the manifest has none.
 //
-// A GET or HEAD whose path has "//" is redirected to the path without (301);
+// The platform's own paths for images, /_next/image and /_vercel/image, come before
+// every route, and wherever a route leads to one. A GET or HEAD whose path has "//" is
+// redirected to the path without (308);
 // with other methods the slashes collapse silently. Dot segments are resolved
 // silently: the output must not see another path than the routes that guard it.
 // Then, in order:
@@ -144,6 +146,10 @@ func (r *Router) Resolve(ctx context.Context, req *Request, run RunMiddleware) (
 	}
 	if (strings.Contains(w.path, "/.") || strings.Contains(w.path, "%2")) && dotSegments(w.path) > 0 {
 		w.path = w.at.encoded
+	}
+	if forImages(w.at.path) {
+		w.fail(http.StatusBadRequest, ReasonImages)
+		return &w.Decision, nil
 	}
 	w.resolve(ctx)
 	if w.err != nil {

@@ -427,13 +427,14 @@ func (w *walk) follow(rl *rule) bool {
 	if _, absolute := cutScheme(dest); rl.external || rl.mayLeave && absolute {
 		dest, _, _ = strings.Cut(rl.dest.expand(&w.values, forURL), "#")
 		base, own, _ := strings.Cut(dest, "?")
-		w.Target, w.query = base, mergeQuery(own, w.query)
+		w.Target = base
+		w.merge(own)
 		w.IgnoreOriginCacheControl = rl.ignoreOrigin
 		return w.decide(External)
 	}
 	dest, _, _ = strings.Cut(dest, "#")
 	path, own, _ := strings.Cut(dest, "?")
-	w.query = mergeQuery(own, w.query)
+	w.merge(own)
 	w.matches = matches{}
 	if len(rl.src.names) > 1 {
 		w.matches = matches{names: rl.src.names, groups: slices.Clone(w.values.groups)}
