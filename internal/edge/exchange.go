@@ -220,9 +220,13 @@ func (x *exchange) explain(d *route.Decision) {
 
 func (x *exchange) redirect(d *route.Decision) {
 	x.record.Kind = kindRedirect
-	x.respond(d.Status, http.Header{
+	h := http.Header{
 		"Location": {d.Location}, "Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {strconv.Itoa(len(redirecting))},
-	}, strings.NewReader(redirecting))
+	}
+	if d.Status == http.StatusPermanentRedirect { // which browsers of its time did not know
+		h["Refresh"] = []string{"0;url=" + d.Location}
+	}
+	x.respond(d.Status, h, strings.NewReader(redirecting))
 }
 
 const redirecting = "Redirecting...\n"

@@ -347,3 +347,30 @@ func TestAMethodThatIsNotAllowedIsToldWhichAre(t *testing.T) { // RFC 9110 §15.
 	is(t, resp, 405, "METHOD_NOT_ALLOWED")
 	has(t, resp.Header, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 }
+
+// Browsers that do not know the status follow the header Refresh.
+func TestAPermanentRedirectHasRefresh(t *testing.T) {
+	s := newStage(t)
+	s.manifest.Routes = []lateen.Route{
+		{Src: "^/permanent$", Status: 308, Headers: map[string]string{"Location": "/to?a=1"}},
+		{Src: "^/temporary$", Status: 307, Headers: map[string]string{"Location": "/to"}},
+	}
+	s.open()
+	for path, want := range map[string]string{"/permanent?b=2": "0;url=/to?a=1&b=2", "//permanent": "0;url=/permanent", "/temporary": ""} {
+		if resp, _ := s.get(path); resp.Header.Get("Refresh") != want {
+			t.Errorf("%s: Refresh is %q", path, resp.Header.Get("Refresh"))
+		}
+	}
+}
+
+func TestAnImageThatIsNotResizedIsAnErrorThatSaysSo(t *testing.T) {
+	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the catch-all") })
+	s.manifest.Routes = []lateen.Route{{Src: "^/.*$", Dest: "/fn"}}
+	s.open()
+	for _, path := range []string{"/_next/image?url=%2Fa.png&w=640&q=75", "/_vercel/image?url=%2Fa.png&w=640&q=75"} {
+		resp, body := s.get(path)
+		if resp.StatusCode != http.StatusBadRequest || resp.Header.Get("X-Vercel-Error") != "INVALID_IMAGE_OPTIMIZE_REQUEST" || !strings.Contains(body, "not resized") {
+			t.Errorf("%s: %d %s %q", path, resp.StatusCode, resp.Header.Get("X-Vercel-Error"), body)
+		}
+	}
+}

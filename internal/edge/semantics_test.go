@@ -72,7 +72,7 @@ var semanticsRows = []semantics{
 	{name: "encoded dot segments", source: "RFC 3986 §6.2.2.3", send: "GET /guarded/%2E%2e/fn HTTP/1.1\nHOST\n\n", sees: []string{"GET /fn HTTP/1.1"}},
 	{name: "encoded dot segments lead to the guard", source: "RFC 3986 §6.2.2.3", send: "GET /fn/.%2e/guarded/x HTTP/1.1\nHOST\n\n", status: 403},
 	{name: "dot segments above the root", source: "RFC 3986 §5.4.2", send: "GET /../../../fn HTTP/1.1\nHOST\n\n", sees: []string{"GET /fn HTTP/1.1"}},
-	{name: "double slashes of a GET", source: "platform.md 1.2", send: "GET //fn HTTP/1.1\nHOST\n\n", status: 301},
+	{name: "double slashes of a GET", source: "platform.md 1.2", send: "GET //fn HTTP/1.1\nHOST\n\n", status: 308},
 	{name: "double slashes of a POST", source: "platform.md 1.2", send: "POST //fn HTTP/1.1\nHOST\nContent-Length: 0\n\n", sees: []string{"POST /fn HTTP/1.1"}},
 	{name: "double slashes lead to the guard", source: "platform.md 1.2", send: "POST //guarded//x HTTP/1.1\nHOST\nContent-Length: 0\n\n", status: 403},
 	{name: "a backslash is no separator", source: "RFC 3986 §2", send: "GET /any/a\\..\\b HTTP/1.1\nHOST\n\n", sees: []string{"GET /any/a%5C..%5Cb HTTP/1.1"}},

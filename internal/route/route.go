@@ -139,7 +139,7 @@ func (r *Router) Resolve(ctx context.Context, req *Request, run RunMiddleware) (
 	w := newWalk(r, req, run)
 	if strings.Contains(w.path, "//") {
 		if req.Method == http.MethodGet || req.Method == http.MethodHead {
-			w.redirect(http.StatusMovedPermanently, w.at.encoded)
+			w.redirect(http.StatusPermanentRedirect, w.at.encoded)
 			return &w.Decision, nil
 		}
 		w.path = w.at.encoded

@@ -392,7 +392,7 @@ func hostileConnections(t *testing.T, s site) {
 		"an encoded climb":       {"GET /..%2f..%2f..%2fetc/passwd HTTP/1.1\r\nHost: " + host + "\r\n\r\n", []int{400, 404}},
 		"a NUL in the path":      {"GET /%00 HTTP/1.1\r\nHost: " + host + "\r\n\r\n", []int{400, 404}},
 		"a backslash in a path":  {"GET /\\evil.example HTTP/1.1\r\nHost: " + host + "\r\n\r\n", []int{400, 404}},
-		"a doubled first slash":  {"GET //evil.example/%2e%2e HTTP/1.1\r\nHost: " + host + "\r\n\r\n", []int{301, 404}},
+		"a doubled first slash":  {"GET //evil.example/%2e%2e HTTP/1.1\r\nHost: " + host + "\r\n\r\n", []int{308, 404}},
 		"a host of odd letters":  {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", []int{400}},
 		"an unknown host":        {"GET / HTTP/1.1\r\nHost: nobody.example\r\n\r\n", []int{404}},
 		"the API under a domain": {"GET /v2/user HTTP/1.1\r\nHost: api.evil.example\r\n\r\n", []int{404}},

@@ -40,7 +40,7 @@ func checkStatic(t *testing.T, s site) {
 		want{path: "/members", status: 302, location: "/about"},
 		want{name: "a member", path: "/members", header: []string{"Cookie", "member=1"}, facts: map[string]string{"file": "guide/rigging.html"}},
 		want{path: "/handbook/rigging", facts: map[string]string{"file": "guide/rigging.html"}},
-		want{path: "//about", status: 301, location: "/about"},
+		want{path: "//about", status: 308, location: "/about"},
 
 		want{path: "/nowhere", status: 404, facts: map[string]string{"not-found": "404"}, has: map[string]string{"Content-Type": "text/html; charset=utf-8"}},
 		want{path: "/handbook/nowhere", status: 404, facts: map[string]string{"not-found": "404"}},
