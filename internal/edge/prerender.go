@@ -159,7 +159,7 @@ func (r *rendering) sendStale(e *cache.Entry, why cache.Reason) {
 // refresh has the page made anew, unless that is under way or failed just now.
 func (r *rendering) refresh(spread cache.Spread) {
 	how, _ := r.making(spread, nil)
-	r.edge.o.Cache.Refresh(r.req.Context(), r.key, how)
+	r.edge.o.Cache.Refresh(r.req.Context(), r.key, r.reported(how))
 }
 
 // kept returns the entry of the page, to be closed, or nil; built is set for

@@ -3,6 +3,8 @@ package edge
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -47,6 +49,48 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 		return draftOf(resp, page, group), nil
 	}
 	return how, told.Load
+}
+
+// reported has the log of the site tell why making a page behind everybody's back
+// failed: nobody waits for that response, and the page from before stays.
+func (r *rendering) reported(how cache.Making) cache.Making {
+	x := &exchange{edge: r.edge, id: r.id, record: lateen.Record{Project: r.record.Project, Deployment: r.record.Deployment}}
+	output, ask := r.d.Output, how.Make
+	fail := func(why string) {
+		x.logFault(fmt.Errorf("the page %s was not made anew, and is served as it was: %s", output, why))
+	}
+	how.Make = func(ctx context.Context) (*cache.Draft, error) {
+		draft, err := ask(ctx)
+		switch {
+		case ctx.Err() != nil: // the platform ends
+		case err != nil:
+			fail(err.Error())
+		case draft.Use == cache.Once:
+			fail(fmt.Sprintf("its function answered %d, with a response that is not to be kept", draft.Entry.Status))
+		case draft.Use == cache.Shared:
+			fail(fmt.Sprintf("its function answered %d", draft.Entry.Status))
+		default:
+			draft.Body = &toldBody{draft.Body, func(err error) { fail("its function's response broke off: " + err.Error()) }}
+		}
+		return draft, err
+	}
+	return how
+}
+
+// toldBody is a response's body that tells of an error with which it ends.
+type toldBody struct {
+	io.ReadCloser
+
+	failed func(err error)
+}
+
+// Read reads on.
+func (b *toldBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.failed(err)
+	}
+	return n, err
 }
 
 // countedBody is a response's body that is closed as soon as it has ended, so
