@@ -128,7 +128,7 @@ func (r *rendering) serve() {
 	case state == cache.Fresh:
 		r.send(e, hitOr(built, cachePrerender), "")
 	case state == cache.Stale:
-		r.sendStale(e, why)
+		r.sendStale(e, built, why)
 	case why == cache.ByTime:
 		r.make(cacheMiss, string(why), cache.SpreadStale)
 	default:
@@ -143,17 +143,21 @@ func hitOr(is bool, label string) string {
 	return cacheHit
 }
 
-// sendStale answers with e, and has it made anew.
-func (r *rendering) sendStale(e *cache.Entry, why cache.Reason) {
-	reason, spread := string(why), cache.SpreadNone
+// sendStale answers with e, and has it made anew. What the build made is told as such,
+// whatever its age.
+func (r *rendering) sendStale(e *cache.Entry, built bool, why cache.Reason) {
+	label, reason, spread := cacheStale, string(why), cache.SpreadNone
 	if why == cache.ByTime {
 		spread = cache.SpreadStale
+	}
+	if built && why == cache.ByTime {
+		label = cachePrerender
 	}
 	if r.edge.o.Cache.Failed(r.key, r.now) {
 		reason = reasonStaleError
 	}
 	r.refresh(spread)
-	r.send(e, cacheStale, reason)
+	r.send(e, label, reason)
 }
 
 // refresh has the page made anew, unless that is under way or failed just now.

@@ -56,7 +56,7 @@ func TestAPageThatIsMadeInTheBackgroundMayFetchItself(t *testing.T) {
 			return reply(200, fmt.Sprintf("call %d saw %s", n, p.fetch(r, "/isr")))
 		}
 		p.pass(time.Second)
-		p.want("STALE (stale_time): built", "/isr")
+		p.want("PRERENDER (stale_time): built", "/isr")
 		p.want("HIT: call 1 saw built", "/isr")
 	})
 }

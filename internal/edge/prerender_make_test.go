@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func TestAFailedRegenerationKeepsThePage(t *testing.T) {
 			}, func(p *press) {
 				p.answer = answer
 				p.pass(time.Second)
-				p.want("STALE (stale_time): built", "/isr")
+				p.want("PRERENDER (stale_time): built", "/isr")
 				p.want("STALE (stale_error): built", "/isr")
 				p.pass(30*time.Second - 1)
 				p.want("STALE (stale_error): built", "/isr")
@@ -188,3 +189,54 @@ type brokenBody struct{}
 
 func (*brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 func (*brokenBody) Close() error             { return nil }
+
+func TestTheFirstHitOfAnOldBuildIsOfTheBuild(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "built", lateen.Prerender{Expiration: new(2)})
+		p.page("/tagged", "built", lateen.Prerender{Fallback: &lateen.Fallback{Headers: map[string]string{"x-next-cache-tags": "a"}}})
+	}, func(p *press) {
+		time.Sleep(time.Minute)
+		p.want("PRERENDER (stale_time): built", "/isr")
+		p.want("HIT: call 1", "/isr")
+		time.Sleep(2 * time.Second)
+		p.want("STALE (stale_time): call 1", "/isr")
+		if err := p.cache.Invalidate([]string{"dpl_1"}, []string{"a"}, cache.Soft); err != nil {
+			p.t.Fatal(err)
+		}
+		p.want("STALE (stale_tag): built", "/tagged")
+	})
+}
+
+// Nobody sees the response of a function that makes a page anew behind everybody's back.
+func TestAPageThatIsNotMadeAnewIsInTheLogOfTheSite(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func() *http.Response
+		says   string
+	}{
+		"an error":                   {func() *http.Response { return reply(500, "oops") }, "its function answered 500"},
+		"a response that is private": {func() *http.Response { return reply(404, "no", "Cache-Control: private, no-store") }, "its function answered 404, with a response that is not to be kept"},
+		"a crash":                    {func() *http.Response { return nil }, "the function crashed"},
+		"a break-off":                {func() *http.Response { r := reply(200, "ha"); r.Body = &brokenBody{}; return r }, "its function's response broke off"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pressed(t, func(p *press) {
+				p.page("/isr", "built", lateen.Prerender{Expiration: new(2)})
+			}, func(p *press) {
+				p.answer = func(*http.Request, int) *http.Response { return c.answer() }
+				time.Sleep(2 * time.Second)
+				p.get("/isr")
+				if len(p.lines.all) != 1 {
+					t.Fatalf("the log of the site has %+v", p.lines.all)
+				}
+				line := p.lines.all[0]
+				if !strings.HasPrefix(line.Text, "the page /isr was not made anew") || !strings.Contains(line.Text, c.says) || line.Request == "" || line.Project != "prj_1" || line.Deployment != "dpl_1" || line.Level != lateen.LevelError {
+					t.Errorf("the log of the site has %+v", line)
+				}
+				p.want("STALE (stale_error): built", "/isr")
+				if p.called() != 1 {
+					t.Errorf("%d calls", p.called())
+				}
+			})
+		})
+	}
+}

@@ -38,7 +38,7 @@ func TestHangingPagesOfOneSiteLeaveThoseOfOtherSites(t *testing.T) {
 		}
 		synctest.Wait()
 		p.want("MISS (cold): made", "/cold", "Host: other.localhost")
-		p.want("STALE (stale_time): built", "/stale", "Host: other.localhost")
+		p.want("PRERENDER (stale_time): built", "/stale", "Host: other.localhost")
 		p.want("HIT: made", "/stale", "Host: other.localhost")
 		close(gate)
 		synctest.Wait()
