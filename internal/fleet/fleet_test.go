@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -389,6 +390,42 @@ func TestShutdownRefusesNewRequestsAndStopsEveryInstance(t *testing.T) {
 		}
 		if _, _, err := h.call(t.Context(), spec("/a")); !errors.Is(err, lateen.ErrFunctionStart) {
 			t.Errorf("a late request got %v, want function_start_failed", err)
+		}
+	})
+}
+
+func TestARequestGetsTheInstanceItWants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &fakeEngine{boot: time.Millisecond, handle: sleeping(20 * time.Millisecond)}
+		h := run(t, fleet.Options{Engine: e})
+		made := specOf("prj_1", "dpl_1", "/a")
+		made.Function.MaxConcurrency = 1
+		wantNoErrors(t, h.burst(3, made)) // at once, so that there are three instances
+		seen := map[lateen.InstanceID]bool{}
+		for _, i := range slices.Clone(e.instances) {
+			ask := func(wanted lateen.InstanceID) lateen.InstanceID {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://site/", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				inv := lateen.Invocation{Instance: wanted}
+				resp, err := h.Invoke(t.Context(), made, req, &inv)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				return inv.Instance
+			}
+			if got := ask(i.id); got != i.id {
+				t.Errorf("got %s, want %s", got, i.id)
+			}
+			seen[i.id] = true
+			if got := ask("one that is gone"); got == "" {
+				t.Error("no instance took the request")
+			}
+		}
+		if len(seen) < 2 {
+			t.Fatalf("there are %d instances", len(seen))
 		}
 	})
 }

@@ -18,8 +18,9 @@ const tries = 3
 
 // Invoke sends req to an instance of spec, started if need be, and returns its
 // response as soon as the header is there. The caller closes the body; until
-// then the invocation counts as under way. Where the time went is told in inv;
-// what it used only once the body is closed, or Invoke failed.
+// then the invocation counts as under way. The instance that inv names is taken where it
+// has room. Where the time went is told in inv; what it used only once the body is
+// closed, or Invoke failed.
 //
 // Errors: [lateen.ErrFunctionThrottled] when too many wait,
 // [lateen.ErrFunctionTimeout] past the function's maxDuration (a body cut off
@@ -31,7 +32,8 @@ func (f *Fleet) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = io.NopCloser(req.Body) // it outlives an attempt that was not taken
 	}
-	seat, err := f.ask(ctx, &spec, asked, true)
+	wanted := inv.Instance
+	seat, err := f.ask(ctx, &spec, asked, wanted, true)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +42,7 @@ func (f *Fleet) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.
 	resp, err := f.offer(c, seat)
 	for again := 1; again < tries && errors.Is(err, engine.ErrNotTaken); again++ {
 		inv.Retried = true
-		if seat, err = f.ask(ctx, &spec, time.Now(), false); err == nil {
+		if seat, err = f.ask(ctx, &spec, time.Now(), wanted, false); err == nil {
 			resp, err = f.offer(c, seat)
 		}
 	}

@@ -98,6 +98,19 @@ func (p *pool) roomLocked() *member {
 	return best
 }
 
+// roomInLocked is roomLocked, but for the instance called wanted, if that has room.
+func (p *pool) roomInLocked(wanted lateen.InstanceID) *member {
+	if wanted != "" {
+		limit := p.function.limit.At(p.ceiling)
+		for _, m := range p.members {
+			if m.instance.ID() == wanted && !m.leaving && m.inFlight < limit && !isDone(m.instance) {
+				return m
+			}
+		}
+	}
+	return p.roomLocked()
+}
+
 // isBefore reports whether m takes a request rather than other, where each
 // request needs so much of a processor.
 func (m *member) isBefore(other *member, need float64) bool {

@@ -29,9 +29,9 @@ type seat struct {
 	waiter *waiter // nil if it has the lease
 }
 
-// ask returns a place in an instance of spec if there is one, and otherwise a
-// place in the queue. first says that the request did not ask before.
-func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Time, first bool) (seat, error) {
+// ask returns a place in an instance of spec if there is one, in wanted rather than in
+// another, and otherwise a place in the queue. first says that the request did not ask before.
+func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Time, wanted lateen.InstanceID, first bool) (seat, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
@@ -43,7 +43,7 @@ func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Tim
 		f.arriveLocked(p, now)
 	}
 	if len(p.waiting) == 0 {
-		if m := p.roomLocked(); m != nil && f.mayPassLocked(p) && f.admitLocked(p, now) {
+		if m := p.roomInLocked(wanted); m != nil && f.mayPassLocked(p) && f.admitLocked(p, now) {
 			return seat{pool: p, lease: f.takeLocked(m, now, warm)}, nil
 		}
 	}
