@@ -61,6 +61,16 @@ type Making struct {
 	// ID of the making that the request is part of, which waits for this one; "" is
 	// none. IDs are secrets.
 	ID, Within string
+
+	// Group are further entries that come of the same making. Each is made once this
+	// one is kept, one after the other, unless it is being made already.
+	Group []Member
+}
+
+// Member is an entry that is made with another.
+type Member struct {
+	Key  Key
+	Make func(ctx context.Context) (*Draft, error) // see [Making]
 }
 
 // Errors of an entry that did not come.
@@ -209,7 +219,11 @@ func (c *Cache) join(key Key, how Making, waits bool, since time.Time) (f *Fligh
 		within = fs.byID[how.Within]
 	}
 	if f := fs.byKey[key]; f != nil {
-		if f.awaits(within) {
+		switch {
+		case !f.awaits(within):
+		case f.first != nil:
+			return nil, false, ErrOnce // which its own making would not wait for
+		default:
 			return nil, false, ErrCircle
 		}
 		f.serve(within)
@@ -223,18 +237,23 @@ func (c *Cache) join(key Key, how Making, waits bool, since time.Time) (f *Fligh
 	if !fs.all.Take(1, key.Tenant) {
 		return nil, false, ErrBusy
 	}
-	create := func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) }
-	f = &Flight{
-		c: c, scope: s, key: key, how: how, began: c.Now(),
-		begun: make(chan struct{}), landed: make(chan struct{}), left: make(chan struct{}), urgent: make(chan struct{}),
-		spool: newSpool(c.o.MaxInline, c.o.MaxBody, create),
-	}
+	f = c.newFlight(s, key, how)
 	fs.byKey[key] = f
 	if how.ID != "" {
 		fs.byID[how.ID] = f
 	}
 	f.serve(within)
+	f.enlistLocked()
 	return f, true, nil
+}
+
+func (c *Cache) newFlight(s *scope, key Key, how Making) *Flight {
+	create := func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) }
+	return &Flight{
+		c: c, scope: s, key: key, how: how, began: c.Now(),
+		begun: make(chan struct{}), landed: make(chan struct{}), left: make(chan struct{}), urgent: make(chan struct{}),
+		spool: newSpool(c.o.MaxInline, c.o.MaxBody, create),
+	}
 }
 
 // serve notes that within, if it is not nil, waits for f, which then waits for no
@@ -251,6 +270,9 @@ func (f *Flight) serve(within *Flight) {
 	}
 	within.asked[f], f.askers[within] = struct{}{}, struct{}{}
 	f.hurry.Do(func() { close(f.urgent) })
+	if first := f.first; first != nil {
+		first.hurry.Do(func() { close(first.urgent) })
+	}
 }
 
 // unbind ends what f and other flights have to do with each other. A making that
@@ -301,6 +323,7 @@ func (fs *flights) hand(ctx context.Context, f *Flight, p *place) (err error) {
 		case <-ctx.Done():
 			f.settle(nil, ErrStopped, false)
 		}
+		f.flyGroup(ctx)
 	}
 	var toOthers error
 	select {
@@ -313,6 +336,7 @@ func (fs *flights) hand(ctx context.Context, f *Flight, p *place) (err error) {
 	}
 	p.leave()
 	f.settle(nil, toOthers, false)
+	f.disband(toOthers)
 	f.spool.release()
 	f.Leave()
 	return err
@@ -359,6 +383,9 @@ type Flight struct {
 	leaving sync.Once
 	hurry   sync.Once
 
+	first *Flight   // with which this one is made, as one of its group; nil for one that is made for itself
+	group []*Flight // that are made with this one
+
 	// Guarded by [flights].mu: flights that this one waits for, and that wait for it.
 	asked, askers map[*Flight]struct{}
 
@@ -389,6 +416,9 @@ func (f *Flight) Body(ctx context.Context) io.ReadCloser {
 	stop := context.AfterFunc(ctx, f.Leave)
 	return &follower{ctx: ctx, spool: f.spool, close: func() { stop(); f.Leave() }}
 }
+
+// Grouped reports whether the entry is made with another, which somebody asked for.
+func (f *Flight) Grouped() bool { return f.first != nil }
 
 // Kept reports whether the entry has been kept, once it has been waited for.
 func (f *Flight) Kept() bool { return f.kept }

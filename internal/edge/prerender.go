@@ -236,7 +236,11 @@ func (r *rendering) revalidate() {
 	how, inv := r.making(cache.SpreadExpired, r.revalidation())
 	how.Since, how.Durable = r.edge.o.Cache.Now(), true
 	f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
-	if err != nil {
+	switch {
+	case errors.Is(err, cache.ErrOnce):
+		r.alone(reasonError)
+		return
+	case err != nil:
 		r.fail(inCircle(err))
 		return
 	}
@@ -281,12 +285,17 @@ func (r *rendering) make(label, reason string, spread cache.Spread) {
 	for range maxJoins {
 		f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 		switch {
+		case errors.Is(err, cache.ErrOnce):
+			r.alone(reason)
+			return
 		case err != nil:
 			r.fail(inCircle(err))
 			return
 		case leader:
 			r.lead(f, inv, label, reason)
 			return
+		case f.Grouped(): // what another form of the page brings along
+			label = cacheHit
 		}
 		e, err := f.Wait(r.req.Context())
 		switch {

@@ -37,7 +37,7 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 	x := &exchange{edge: e, id: r.id, site: r.site, client: everybody, hops: r.hops, within: id, // hops of the request that leads: a circle of pages has no other
 		record: lateen.Record{TraceID: r.record.TraceID, SpanID: r.record.SpanID}}
 	asked := r.asked
-	how = cache.Making{Spread: spread, ID: id, Within: r.within}
+	how = cache.Making{Spread: spread, ID: id, Within: r.within, Group: r.members(x, extra, told)}
 	how.Make = func(ctx context.Context) (*cache.Draft, error) {
 		inv := new(lateen.Invocation)
 		resp, err := e.call(ctx, x, d, asked.request(page, extra), inv) //nolint:bodyclose // the draft has it
@@ -134,15 +134,19 @@ func (a *aspect) request(p *lateen.Prerender, extra http.Header) *http.Request {
 
 // revalidation is the header that tells a function that it was asked for, where
 // the page lets it know.
-func (r *rendering) revalidation() http.Header {
-	h := http.Header{}
-	for _, name := range r.page.AllowHeader {
+func (r *rendering) revalidation() http.Header { return allowedHeader(r.req.Header, r.page) }
+
+// allowedHeader is what of h tells the function of p that the page was asked for, as far
+// as p lets it know.
+func allowedHeader(h http.Header, p *lateen.Prerender) http.Header {
+	out := http.Header{}
+	for _, name := range p.AllowHeader {
 		name = http.CanonicalHeaderKey(name)
-		if values := r.req.Header[name]; values != nil && (name == headerRevalidate || name == headerIfGenerated) {
-			h[name] = values
+		if values := h[name]; values != nil && (name == headerRevalidate || name == headerIfGenerated) {
+			out[name] = values
 		}
 	}
-	return h
+	return out
 }
 
 // storable are the statuses of a page that is kept. With any other, making it failed.

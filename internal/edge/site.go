@@ -17,6 +17,7 @@ type site struct {
 	lateen.Site
 
 	router *route.Router
+	groups map[int][]string               // see groupsOf
 	specs  map[string]lateen.FunctionSpec // by name in the manifest's Functions
 	habits *foresight.Project             // of visitors; those of all deployments of the project
 }
@@ -112,7 +113,7 @@ func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) 
 		return nil, fmt.Errorf("compile the routes of %s: %w", d, err)
 	}
 	ready := &site{
-		Site: *from, router: router, habits: s.habits.Project(from.Project),
+		Site: *from, router: router, habits: s.habits.Project(from.Project), groups: groupsOf(from.Manifest),
 		specs: make(map[string]lateen.FunctionSpec, len(from.Manifest.Functions)),
 	}
 	for name := range from.Manifest.Functions {

@@ -39,6 +39,14 @@ func (w *walk) serve(out output) bool {
 	return w.decide(out.kind)
 }
 
+// Page is how the function behind a kept output is asked for it on behalf of req, but for
+// the parameters: Output, MatchedPath and Path of a decision.
+func (r *Router) Page(req *Request, at string) *Decision {
+	w := newWalk(r, req, nil)
+	w.serve(output{kind: Prerender, path: at})
+	return &Decision{Kind: Prerender, Output: at, MatchedPath: w.MatchedPath, Path: w.Path}
+}
+
 // pagePath is the path of the URL by which a function is asked for a page that is kept.
 func (w *walk) pagePath(out output) string {
 	if base, ok := strings.CutSuffix(out.path, "/index"); ok && w.MatchedPath == "/" {

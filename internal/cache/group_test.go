@@ -1,0 +1,110 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/cache"
+)
+
+// grouped is how an entry is made with the entries called data and more, each of which
+// says how many responses came before it. order gets the names as they are made.
+func grouped(order *[]string, first page) cache.Making {
+	member := func(name string) cache.Member {
+		return cache.Member{Key: cache.NewKey("dpl_1", name), Make: func(ctx context.Context) (*cache.Draft, error) {
+			*order = append(*order, name)
+			return page{body: fmt.Sprint(name, " after ", len(*order)-1), fresh: -1, use: cache.Kept}.making().Make(ctx)
+		}}
+	}
+	how := first.making()
+	ask := how.Make
+	how.Make = func(ctx context.Context) (*cache.Draft, error) {
+		*order = append(*order, "first")
+		return ask(ctx)
+	}
+	how.Group = []cache.Member{member("data"), member("more")}
+	return how
+}
+
+func TestAGroupComesOfOneMaking(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		var order []string
+		p := page{body: "page", fresh: -1, use: cache.Kept, hold: make(chan struct{})}
+		f, _ := mustMake(t, c, home, grouped(&order, p))
+		data := cache.NewKey("dpl_1", "data")
+		g, leader := mustMake(t, c, data, cache.Making{Make: func(context.Context) (*cache.Draft, error) {
+			t.Error("the data was made by itself")
+			return nil, errors.New("no")
+		}})
+		if leader || !g.Grouped() || f.Grouped() {
+			t.Fatal("the data is not of the making that is under way")
+		}
+		if c.Refresh(t.Context(), data, cache.Making{}) {
+			t.Error("the data is made anew beside the making that is under way")
+		}
+		time.Sleep(time.Second)
+		f.Leave()
+		close(p.hold)
+		if got := wait(t.Context(), f) + ", " + wait(t.Context(), g); got != "page, data after 1" {
+			t.Errorf("got %q", got)
+		}
+		synctest.Wait()
+		if got := fmt.Sprint(order); got != "[first data more]" {
+			t.Errorf("made %s", got)
+		}
+		kept, other := c.Get(home), c.Get(cache.NewKey("dpl_1", "more"))
+		if kept == nil || other == nil || !kept.Born.Equal(other.Born) {
+			t.Fatalf("%v and %v are not of one birth", kept, other)
+		}
+		kept.Close()
+		other.Close()
+	})
+}
+
+func TestAGroupWhoseFirstIsNotKeptIsNotMade(t *testing.T) {
+	for name, c := range map[string]struct {
+		page page
+		want string
+	}{
+		"an error":           {page{err: errors.New("it crashed")}, "it crashed"},
+		"a response for all": {page{body: "oops", use: cache.Shared}, cache.ErrOnce.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			story(t, cache.Options{}, func(t *testing.T, cc *cache.Cache) {
+				var order []string
+				c.page.wait = make(chan struct{})
+				f, _ := mustMake(t, cc, home, grouped(&order, c.page))
+				f.Leave()
+				g, _ := mustMake(t, cc, cache.NewKey("dpl_1", "data"), cache.Making{})
+				close(c.page.wait)
+				if got := wait(t.Context(), g); got != c.want {
+					t.Errorf("got %q", got)
+				}
+				synctest.Wait()
+				if len(order) != 1 {
+					t.Errorf("made %s", order)
+				}
+			})
+		})
+	}
+}
+
+// A page may fetch data of itself that would come with it.
+func TestAMakingThatAsksForItsGroupMakesThatItself(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		how := cache.Making{ID: "id of page", Group: []cache.Member{{Key: cache.NewKey("dpl_1", "data"), Make: page{body: "data", use: cache.Kept}.making().Make}}}
+		how.Make = func(ctx context.Context) (*cache.Draft, error) {
+			_, _, err := c.Make(ctx, cache.NewKey("dpl_1", "data"), cache.Making{Within: how.ID})
+			return page{body: fmt.Sprint("page: ", err), use: cache.Kept}.making().Make(ctx)
+		}
+		f, _ := mustMake(t, c, home, how)
+		f.Leave()
+		if got, want := wait(t.Context(), f), "page: "+cache.ErrOnce.Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
