@@ -75,3 +75,18 @@ func newest(files ...string) (at time.Time, err error) {
 	}
 	return at, nil
 }
+
+// functionTLS is what functions get that call a host of this platform over TLS where
+// clients come without; nil where there are no certificates for that.
+func (e *Edge) functionTLS() *tls.Config {
+	if e.o.FunctionCertificate == nil {
+		return nil
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		host := hostname(hello.ServerName)
+		if _, own := (*e.hosts.Load())[host]; !own {
+			return nil, errUnknownHost
+		}
+		return e.o.FunctionCertificate(host)
+	}}
+}

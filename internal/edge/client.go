@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen/internal/address"
+	"github.com/lateen-dev/lateen/internal/server"
 )
 
 // client is who sent a request and what it asked for, as far as it can be believed.
@@ -17,6 +18,7 @@ type client struct {
 	proto    string     // http or https
 	host     string     // as sent, with its port
 	hostname string     // as in the host table
+	internal bool       // it is a function, also by way of a proxy, or a rewrite of another site on behalf of the client
 }
 
 // clientOf returns the client of r: the peer, unless that is a trusted proxy,
@@ -28,13 +30,29 @@ func (e *Edge) clientOf(r *http.Request) client {
 	}
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		c.addr = address.Canonical(peer.Addr())
-		if e.trusts(c.addr) {
+		switch c.internal = address.Functions.Contains(c.addr); {
+		case c.internal:
+			c.proto = e.o.Scheme
+			if server.ConnectionOf(r.Context()).Inside() {
+				c.addr = rewritten(c.addr, r.Header)
+			}
+		case e.trusts(c.addr):
 			e.believe(&c, r.Header)
 		}
+		c.internal = c.internal || address.Functions.Contains(c.addr) // as a proxy says
 		c.ip = c.addr.String()
 	}
 	c.hostname = hostname(c.host)
 	return c
+}
+
+// rewritten is the client of a request that a rewrite of this platform passes on, which
+// says so: see [exchange.forwardedHeader].
+func rewritten(from netip.Addr, h http.Header) netip.Addr {
+	if addr, err := netip.ParseAddr(h.Get("X-Forwarded-For")); err == nil {
+		return addr
+	}
+	return from
 }
 
 func (e *Edge) trusts(ip netip.Addr) bool {

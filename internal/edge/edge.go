@@ -70,6 +70,12 @@ type Options struct {
 	// Port is in the URLs of sites as clients write them; "" is the scheme's own.
 	// Kept pages are made for it, whatever port a request names.
 	Port string
+	// Scheme is that of the URLs of sites as clients write them; "" is http. Requests of
+	// functions are taken for such, whichever they come by.
+	Scheme string
+	// FunctionCertificate returns the certificate that functions get for a host of the
+	// platform which they call over TLS by a Plain listener. nil: they get none.
+	FunctionCertificate func(host string) (*tls.Certificate, error)
 	// Region is the first part of x-vercel-id; "" is dev1.
 	Region string
 	// TrustedProxies are the peers whose X-Forwarded-For, -Proto and -Host are
@@ -124,6 +130,7 @@ type Edge struct {
 	sites    *sites
 	blobs    *blobs
 	origins  http.RoundTripper
+	inside   http.RoundTripper // of this platform's own hosts
 	codings  *codings
 	page     *template.Template // of errors
 	hops     hops
@@ -144,11 +151,12 @@ func New(o Options) *Edge {
 		failures: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow},
 	}
 	e.server = server.New(server.Options{
-		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.greeting(o.TLS),
+		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.greeting(o.TLS), FunctionTLS: e.functionTLS(),
 		MaxConnections: o.MaxConnections, MaxPerClient: o.MaxPerClient, Unlimited: e.trusts, MaxHeaderBytes: o.MaxHeaderBytes,
 		HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, StallTimeout: o.StallTimeout,
 		Grace: o.Grace, Pause: o.Pause, Linger: o.Linger, Log: o.Log,
 	})
+	e.inside = newInside(o, e.server)
 	e.hosts.Store(&map[string]lateen.DeploymentID{})
 	return e
 }
@@ -173,6 +181,7 @@ func (o *Options) setDefaults() {
 		o.DialOrigin = func(context.Context, string, string) (net.Conn, error) { return nil, ErrOriginRefused }
 	}
 	o.Domain = cmp.Or(o.Domain, "localhost")
+	o.Scheme = cmp.Or(o.Scheme, "http")
 	o.Region = cmp.Or(o.Region, "dev1")
 	o.MaxConnections = cmp.Or(o.MaxConnections, 16384)
 	o.MaxPerClient = cmp.Or(o.MaxPerClient, 1024)

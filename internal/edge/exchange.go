@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/route"
 	"github.com/lateen-dev/lateen/internal/server"
 )
@@ -79,7 +78,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := e.clientOf(r)
 	paced.server = e.server
 	toAPI := e.o.API != nil && e.isAPI(from.hostname)
-	if admitted && toAPI && !address.Functions.Contains(from.addr) {
+	if admitted && toAPI && !from.internal {
 		body := newUpload(paced, r, 0)
 		defer body.end(true)
 		r = body.request(r)

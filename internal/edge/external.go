@@ -12,6 +12,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/route"
+	"github.com/lateen-dev/lateen/internal/server"
 )
 
 // newOrigins returns the client of external rewrites. It follows no proxy
@@ -33,6 +34,32 @@ func newOrigins(o Options) *http.Transport {
 	}
 }
 
+// newInside returns the client of external rewrites that lead to hosts of this platform:
+// its connections take no network.
+func newInside(o Options, s *server.Server) http.RoundTripper {
+	return &http.Transport{
+		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) },
+		DisableCompression:     true,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        30 * time.Second,
+		ResponseHeaderTimeout:  o.OriginTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+	}
+}
+
+// isOwn reports whether the host of an external rewrite's target is one of this platform.
+func (e *Edge) isOwn(target *url.URL) bool {
+	switch target.Port() {
+	case "", "80", "443", e.o.Port:
+	default:
+		return false // of something else on this machine
+	}
+	_, own := (*e.hosts.Load())[hostname(target.Host)]
+	return own
+}
+
 // serveExternal answers with what the origin at d.Target answers, streaming both ways.
 func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 	x.record.Kind = kindExternal
@@ -41,7 +68,11 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 		x.fail(err)
 		return
 	}
-	resp, err := e.origins.RoundTrip(req) //nolint:bodyclose // relay closes it
+	origins := e.origins
+	if e.isOwn(req.URL) {
+		origins, req.URL.Scheme = e.inside, "http"
+	}
+	resp, err := origins.RoundTrip(req) //nolint:bodyclose // relay closes it
 	if err != nil {
 		x.fail(x.blame(originFault(err)))
 		return
@@ -73,10 +104,11 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	target.User, target.Fragment = nil, ""
 	req := x.outbound(target, d)
 	req.Host = target.Host
+	delete(req.Header, "X-Forwarded-For") // of a route's making
 	x.forwardedHeader(req.Header)
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" "+viaName)
 	delete(req.Header, hopsHeader)
-	if _, own := (*x.edge.hosts.Load())[hostname(target.Host)]; own { // the count is for the platform alone
+	if x.edge.isOwn(target) { // the count is for the platform alone
 		req.Header[hopsHeader] = x.edge.hops.within(x.hops, x.within)
 	}
 	return req.WithContext(x.req.Context()), nil

@@ -205,21 +205,14 @@ func TestAnExternalRewriteDoesNotLeadToThePlatformsAPI(t *testing.T) {
 	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_REFUSED")
 }
 
-func TestTheCountOfHopsGoesToHostsOfThePlatformAlone(t *testing.T) {
+func TestTheCountOfHopsStaysOnThePlatform(t *testing.T) {
 	seen := make(chan http.Header, 1)
-	s, origin := externalStage(t, func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header })
-	s.manifest.Routes = append(s.manifest.Routes, lateen.Route{Src: "^/own$", Dest: "http://own.localhost/"})
-	s.options.DialOrigin = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(origin.URL, "http://"))
-	}
+	s, _ := externalStage(t, func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header })
 	s.open()
-	s.edge.Route(map[string]lateen.DeploymentID{"own.localhost": "dpl_1"})
 	s.get("/out/x", "Authorization: Bearer mine")
 	h := <-seen
 	has(t, h, hopsHeader, "")
 	has(t, h, "Authorization", "Bearer mine")
-	s.get("/own")
-	has(t, <-seen, hopsHeader, s.edge.hops.after(0)[0])
 	resp, _ := s.get("/out/x", "Via: "+strings.Repeat("1.1 lateen, ", maxHops-1)+"1.1 other", "Via: 2.0 lateen (x)")
 	is(t, resp, 508, "INFINITE_LOOP_DETECTED")
 }
@@ -259,5 +252,67 @@ func TestResponsesThatNobodyReadsShareNoConnection(t *testing.T) {
 	}
 	if len(seen) != 3 {
 		t.Errorf("three responses come on %d connections", len(seen))
+	}
+}
+
+// zoneStage has a host zone.localhost besides, and no network.
+func zoneStage(t *testing.T, h http.HandlerFunc) *stage {
+	t.Helper()
+	s := functionStage(t, h)
+	s.options.Port = "8080"
+	s.manifest.Routes = []lateen.Route{
+		{Src: "^/zone/(.*)$", Dest: "https://zone.localhost/fn?of=$1"},
+		{Src: "^/port$", Dest: "http://zone.localhost:8080/fn"},
+		{Src: "^/circle$", Dest: "https://zone.localhost/circle"},
+		{Src: "^/elsewhere$", Dest: "http://zone.localhost:3000/fn"},
+	}
+	s.open()
+	s.edge.Route(map[string]lateen.DeploymentID{"zone.localhost": "dpl_1"})
+	return s
+}
+
+func TestARewriteToAHostOfThePlatformIsAnsweredInside(t *testing.T) {
+	s := zoneStage(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s%s %s %s", r.Method, r.Header.Get("X-Forwarded-Host"), r.RequestURI, r.Header.Get("X-Forwarded-Proto"), body)
+		has(t, r.Header, "X-Real-Ip", "127.0.0.1")
+	})
+	resp, body := s.do("POST", "/zone/a?b=1", strings.NewReader("sent"), "X-Forwarded-For: 6.6.6.6")
+	is(t, resp, 200, "")
+	if want := "POST zone.localhost/fn?of=a&b=1 http sent"; body != want {
+		t.Errorf("got %q, want %q", body, want)
+	}
+	if resp, body := s.get("/port"); resp.StatusCode != 200 || body != "GET zone.localhost:8080/fn http " {
+		t.Errorf("with the port: %d %q", resp.StatusCode, body)
+	}
+	resp, _ = s.get("/elsewhere")
+	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_REFUSED")
+	s.records.mu.Lock()
+	defer s.records.mu.Unlock()
+	for _, r := range s.records.all {
+		if strings.Contains(r.ClientIP, "6.6.6.6") {
+			t.Errorf("the zone believed the client: %+v", r)
+		}
+	}
+}
+
+func TestRewritesBetweenHostsOfThePlatformEndInACircle(t *testing.T) {
+	s := zoneStage(t, func(http.ResponseWriter, *http.Request) {})
+	resp, _ := s.get("/circle")
+	is(t, resp, 508, "")
+}
+
+func TestAWebSocketPassesThroughARewriteInside(t *testing.T) {
+	s := zoneStage(t, lines)
+	c := s.dial()
+	fmt.Fprint(c, "GET /port HTTP/1.1\r\nHost: app.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	r := bufio.NewReader(c)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	fmt.Fprint(c, "hello\n")
+	if line, err := r.ReadString('\n'); line != "echo hello\n" {
+		t.Errorf("got %q, %v", line, err)
 	}
 }

@@ -55,7 +55,7 @@ func TestAGroupOfPagesComesOfOneMaking(t *testing.T) {
 		if path := p.last().URL.Path; path != "/posts/[slug]" {
 			t.Errorf("the document was asked for at %s", path)
 		}
-		time.Sleep(10 * time.Second)
+		p.pass(10 * time.Second)
 		p.want("STALE (stale_time): /posts/[slug] of 1 for slug=a", "/posts/a")
 		p.want("HIT: /posts/[slug].json of 5 for slug=a", "/data/posts/a.json")
 		p.want("HIT: /posts/[slug] of 5 for slug=a", "/posts/a")

@@ -195,10 +195,10 @@ func TestTheFirstHitOfAnOldBuildIsOfTheBuild(t *testing.T) {
 		p.page("/isr", "built", lateen.Prerender{Expiration: new(2)})
 		p.page("/tagged", "built", lateen.Prerender{Fallback: &lateen.Fallback{Headers: map[string]string{"x-next-cache-tags": "a"}}})
 	}, func(p *press) {
-		time.Sleep(time.Minute)
+		p.pass(time.Minute)
 		p.want("PRERENDER (stale_time): built", "/isr")
 		p.want("HIT: call 1", "/isr")
-		time.Sleep(2 * time.Second)
+		p.pass(2 * time.Second)
 		p.want("STALE (stale_time): call 1", "/isr")
 		if err := p.cache.Invalidate([]string{"dpl_1"}, []string{"a"}, cache.Soft); err != nil {
 			p.t.Fatal(err)
@@ -223,7 +223,7 @@ func TestAPageThatIsNotMadeAnewIsInTheLogOfTheSite(t *testing.T) {
 				p.page("/isr", "built", lateen.Prerender{Expiration: new(2)})
 			}, func(p *press) {
 				p.answer = func(*http.Request, int) *http.Response { return c.answer() }
-				time.Sleep(2 * time.Second)
+				p.pass(2 * time.Second)
 				p.get("/isr")
 				if len(p.lines.all) != 1 {
 					t.Fatalf("the log of the site has %+v", p.lines.all)

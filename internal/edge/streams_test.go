@@ -159,7 +159,7 @@ func TestAConnectionHoldsLittleOfBodiesThatNobodyReads(t *testing.T) {
 			}
 		}
 	}
-	if most := uint32(unreadBody); stream > most || connection > most || most > 256<<10 {
+	if most := uint32(server.UnreadBody); stream > most || connection > most || most > 256<<10 {
 		t.Errorf("a stream may send %d bytes and a connection %d, want at most %d", stream, connection, most)
 	}
 }

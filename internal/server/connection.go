@@ -17,7 +17,9 @@ type Connection struct {
 	tells atomic.Bool  // a request that it is refused
 	sends atomic.Bool  // the last response may be on its way behind its handler, for a second at most
 	from  net.Addr
-	shed  func() bool // see [generation.shed]
+
+	inside bool        // see Inside
+	shed   func() bool // see [generation.shed]
 }
 
 type connectionKey struct{}
@@ -28,6 +30,9 @@ func ConnectionOf(ctx context.Context) *Connection {
 	c, _ := ctx.Value(connectionKey{}).(*Connection)
 	return c
 }
+
+// Inside reports whether the connection is one of [Server.Dial].
+func (c *Connection) Inside() bool { return c != nil && c.inside }
 
 // Enter notes that a request is under way, until Leave.
 func (c *Connection) Enter() {

@@ -13,7 +13,7 @@ import (
 // generation is an HTTP server and the loops that accept its connections.
 type generation struct {
 	server *http.Server
-	doors  []*listener
+	doors  []net.Listener
 	loops  sync.WaitGroup
 	ending atomic.Bool // it accepts nothing more
 	open   sync.Map    // of net.Conn to *Connection
@@ -31,8 +31,7 @@ const (
 func (s *Server) generation() *generation {
 	g := &generation{}
 	g.server = s.server(g)
-	serve := func(l net.Listener, serve func(net.Listener) error) {
-		door := newListener(l, s.slots, s.callers, g.shed, s.o.Log)
+	loop := func(door net.Listener, serve func(net.Listener) error) {
 		g.doors = append(g.doors, door)
 		g.loops.Go(func() {
 			if err := serve(door); !g.ending.Load() {
@@ -41,19 +40,31 @@ func (s *Server) generation() *generation {
 		})
 	}
 	for _, l := range s.o.Plain {
-		serve(l, g.server.Serve)
+		loop(s.door(g, l, s.o.FunctionTLS), g.server.Serve)
 	}
 	for _, l := range s.o.Secure {
-		serve(l, func(l net.Listener) error { return g.server.ServeTLS(l, "", "") })
+		loop(s.door(g, l, s.o.TLS), func(l net.Listener) error { return g.server.ServeTLS(l, "", "") })
 	}
+	loop(&inside{conns: s.inside, closed: make(chan struct{})}, g.server.Serve)
 	return g
+}
+
+// door is l for g. Functions that come by it over TLS get secure.
+func (s *Server) door(g *generation, l net.Listener, secure *tls.Config) *listener {
+	door := newListener(l, s.slots, s.callers, g.shed, s.o.Log)
+	if s.o.FunctionTLS != nil {
+		door.greet = func(c net.Conn) { s.greet(c, secure) }
+	}
+	return door
 }
 
 // welcome notes a connection that was accepted. It is a hook of [http.Server].
 func (g *generation) welcome(ctx context.Context, c net.Conn) context.Context {
 	known := &Connection{from: c.RemoteAddr(), shed: g.shed}
 	known.quiet.Store(time.Now().UnixNano())
-	g.open.Store(c, known)
+	if _, known.inside = c.(*pipe); !known.inside { // which takes no slot, and its requests are parts of others
+		g.open.Store(c, known)
+	}
 	return context.WithValue(ctx, connectionKey{}, known)
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
@@ -16,7 +17,8 @@ type listener struct {
 
 	slots   chan struct{}
 	callers *share.Callers
-	shed    func() bool // closes a connection without a request under way, if there is one
+	shed    func() bool      // closes a connection without a request under way, if there is one
+	greet   func(c net.Conn) // takes the connections of functions over; nil: Accept returns them
 	log     *slog.Logger
 	full    bool // and said so
 	once    sync.Once
@@ -39,6 +41,22 @@ const shedEvery = 100 * time.Millisecond
 // requests under way the kernel's backlog holds further connections, and refuses
 // them when it is full.
 func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.next()
+		if err != nil || l.greet == nil || !isFunction(c.RemoteAddr()) {
+			return c, err
+		}
+		go l.greet(c) // which ends within a time limit
+	}
+}
+
+// isFunction reports whether a connection from there is one of a function.
+func isFunction(from net.Addr) bool {
+	tcp, ok := from.(*net.TCPAddr)
+	return ok && address.Functions.Contains(address.Canonical(tcp.AddrPort().Addr()))
+}
+
+func (l *listener) next() (net.Conn, error) {
 	c, leave, err := l.accept()
 	if err == nil && !l.take() {
 		leave()

@@ -28,6 +28,9 @@ type Options struct {
 	// knowledge; Secure are for both over TLS. Run closes them.
 	Plain, Secure []net.Listener
 	TLS           *tls.Config // of Secure
+	// FunctionTLS is what functions get that come to Plain over TLS; those that come to
+	// Secure without it are served, too. nil: they get nothing of that.
+	FunctionTLS *tls.Config
 
 	MaxConnections int                      // open at once
 	MaxPerClient   int                      // of one address, or network of 64 bits
@@ -56,6 +59,7 @@ type Server struct {
 	slots    chan struct{} // of connections
 	callers  *share.Callers
 	broken   chan error    // of one: why a listener does not accept any more
+	inside   chan net.Conn // see the listener of that name
 	draining chan struct{} // closed when Run begins to end
 	ends     atomic.Bool   // see Ends
 
@@ -70,7 +74,7 @@ type Server struct {
 func New(o Options) *Server {
 	return &Server{
 		o: o, slots: make(chan struct{}, o.MaxConnections), callers: share.NewCallers(o.MaxPerClient, o.Unlimited),
-		broken: make(chan error, 1), draining: make(chan struct{}),
+		broken: make(chan error, 1), inside: make(chan net.Conn), draining: make(chan struct{}),
 	}
 }
 
@@ -233,8 +237,8 @@ func (s *Server) server(g *generation) *http.Server {
 		ErrorLog:                     slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          250,
-			MaxReceiveBufferPerConnection: unreadBody,
-			MaxReceiveBufferPerStream:     unreadBody,
+			MaxReceiveBufferPerConnection: UnreadBody,
+			MaxReceiveBufferPerStream:     UnreadBody,
 			SendPingTimeout:               30 * time.Second,
 			PingTimeout:                   15 * time.Second,
 			WriteByteTimeout:              s.o.StallTimeout,
@@ -242,5 +246,5 @@ func (s *Server) server(g *generation) *http.Server {
 	}
 }
 
-// unreadBody is what a connection of HTTP/2 holds of bodies that nobody has read, at most.
-const unreadBody = 256 << 10
+// UnreadBody is what a connection of HTTP/2 holds of bodies that nobody has read, at most.
+const UnreadBody = 256 << 10
