@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/api"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
+	"github.com/lateen-dev/lateen/internal/authority"
 	"github.com/lateen-dev/lateen/internal/build"
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/config"
@@ -29,6 +31,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/fleet"
+	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/observe"
 	"github.com/lateen-dev/lateen/internal/secret"
 	"github.com/lateen-dev/lateen/internal/socket"
@@ -76,14 +79,14 @@ type Daemon struct {
 type paths struct {
 	root                                                              string
 	database, key, token, artifacts, trees, builds, cache, logs, runs string
-	runtimes, histories, archives, demand                             string
+	runtimes, histories, archives, demand, authority                  string
 }
 
 func pathsIn(root string) paths {
 	in := func(name string) string { return filepath.Join(root, name) }
 	return paths{
 		root: root, database: in("lateen.db"), key: in("key"), token: in("token"), artifacts: in("artifacts"), trees: in("trees"),
-		builds: in("builds"), cache: in("cache"), logs: in("logs"), runs: in("run"), runtimes: in("runtimes"), histories: in("histories"), archives: in("archives"), demand: in("demand.json"),
+		builds: in("builds"), cache: in("cache"), logs: in("logs"), runs: in("run"), runtimes: in("runtimes"), histories: in("histories"), archives: in("archives"), demand: in("demand.json"), authority: in("authority.pem"),
 	}
 }
 
@@ -229,7 +232,11 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	d.log = c.tel.Log("daemon")
 	serving := &traffic{preparer: newPreparer(c.tel.Log("prepare"))}
 	d.serving = serving
-	functions, err := d.newEngine(at, &c, serving)
+	trusted, err := authority.Open(at.authority)
+	if err != nil {
+		return err
+	}
+	functions, err := d.newEngine(at, &c, serving, trusted)
 	if err != nil {
 		return err
 	}
@@ -262,7 +269,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		Artifacts: c.artifacts, Source: verbs, Fleet: serving.fleet, Prewarm: serving.fleet.Prewarm, Records: recorders{c.logs, c.tel}, Lines: c.logs, Cache: c.kept, Log: c.tel.Log("edge"),
 		API: withMetrics(calls, verbs, c.tel.Handler()), Domain: o.Domain, Region: o.Region, TrustedProxies: o.TrustedProxies,
 		DialOrigin: dialOrigin(d.network, o.AllowPrivateOrigins), MaxBody: int64(o.BodyLimit), Grace: o.DrainTimeout, Pause: o.ReloadTimeout,
-		MaxConnections: maxConnections(),
+		MaxConnections: maxConnections(), FunctionCertificate: trusted.For, Scheme: schemeOf(o),
 	})
 	if err != nil {
 		return err
@@ -331,7 +338,7 @@ func (d *Daemon) openPostgres(ctx context.Context) (*store.Store, error) {
 	return postgres.Open(ctx, d.o.Config.Database)
 }
 
-func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.Engine, error) {
+func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic, trusted *authority.Authority) (*local.Engine, error) {
 	log := c.tel.Log("engine")
 	tools, err := toolchain.New(toolchain.Options{Dir: at.runtimes, Registry: d.o.Config.Registry, Progress: d.o.Fetched})
 	if err != nil {
@@ -340,7 +347,8 @@ func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic) (*local.
 	d.network = newNetwork(d.o.Config, c.tel.Log("egress"))
 	return local.New(local.Options{
 		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: c.logs, Log: log,
-		Pool: cmp.Or(d.o.Config.Pool, -1), Templates: cmp.Or(d.o.Config.Templates, -1), Archives: at.archives, PoolPast: at.demand, // none means none
+		Platform: &guest.Platform{Domain: d.o.Config.Domain, Certificate: string(trusted.Certificate())},
+		Pool:     cmp.Or(d.o.Config.Pool, -1), Templates: cmp.Or(d.o.Config.Templates, -1), Archives: at.archives, PoolPast: at.demand, // none means none
 		Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed, NoZygotes: !d.o.Config.Zygotes,
 		Purge: func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 			if err := serving.Purge(id, tags, grace); err != nil {
@@ -385,6 +393,12 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 	}
 	o.Secure, o.TLS = listeners, certificate.Config()
 	return edge.New(o), nil
+}
+
+// schemeOf is that of the URLs of sites.
+func schemeOf(c *config.Config) string {
+	scheme, _, _ := strings.Cut(c.SiteURL(c.Domain), "://")
+	return scheme
 }
 
 var errData = &lateen.Error{Code: lateen.Invalid, Reason: "data_unusable", Message: "the data directory cannot be used", Hint: "--data takes a directory that this user may write to, or may make"}

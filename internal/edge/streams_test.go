@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/lateen-dev/lateen/internal/server"
 )
 
 // files is how many files this process has open.

@@ -83,11 +83,25 @@ func (p *policy) add(services []netip.AddrPort, door bool) {
 	}
 }
 
-// service returns where the service at a port of this host is, for a sandbox that
+// service returns where the service at a port of this host is, for a sandbox that asks
+// for ip. The platform's own answers at its scheme's port whichever the sandbox uses.
+func (p *policy) service(ip netip.Addr, port uint16) (target, bool) {
+	to, ok := p.serviceAt(ip, port)
+	if other := otherScheme[port]; !ok && other != 0 {
+		to, ok = p.serviceAt(ip, other)
+		ok = ok && to.door
+	}
+	return to, ok
+}
+
+// otherScheme are the ports of http and https, each by the other.
+var otherScheme = map[uint16]uint16{80: 443, 443: 80}
+
+// serviceAt returns where the service at a port of this host is, for a sandbox that
 // asks for ip: the gateway, which stands for any address, or one of the host's
 // own. A service that listens on one address is not at the others: another
 // program may be there, at the same port.
-func (p *policy) service(ip netip.Addr, port uint16) (target, bool) {
+func (p *policy) serviceAt(ip netip.Addr, port uint16) (target, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	gateway := ip == link.Gateway || ip == link.Gateway6

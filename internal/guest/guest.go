@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -51,10 +52,19 @@ const (
 //go:embed agent
 var agent embed.FS
 
+// Platform is what a guest knows of the platform that it runs on.
+type Platform struct {
+	Domain string `json:"domain"` // under which the platform makes up hosts
+	// Certificate is that of an authority, in PEM, which the guest trusts for hosts of
+	// the platform.
+	Certificate string `json:"certificate"`
+}
+
 // InstallNode writes the Node.js agent into a directory of dir, unless it is
 // there, and returns the path of its main module. The directory's name depends
-// on the content, so that it can be swapped under running guests.
-func InstallNode(dir string) (string, error) {
+// on the content, so that it can be swapped under running guests. platform is nil
+// where guests know nothing of it.
+func InstallNode(dir string, platform *Platform) (string, error) {
 	sum := sha256.New()
 	files := map[string][]byte{}
 	err := fs.WalkDir(agent, "agent", func(path string, d fs.DirEntry, err error) error {
@@ -68,6 +78,11 @@ func InstallNode(dir string) (string, error) {
 	})
 	if err != nil {
 		return "", fmt.Errorf("read the embedded agent: %w", err)
+	}
+	if platform != nil {
+		content, _ := json.Marshal(platform) // strings
+		files["platform.json"] = content
+		sum.Write(content)
 	}
 	if native != nil {
 		files[ForkLibrary], files[ZygoteLibrary] = native, zygote

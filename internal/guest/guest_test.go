@@ -95,11 +95,11 @@ func (endless) Read(p []byte) (int, error) {
 
 func TestInstallIsReadableByOthersAndRepeatable(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "guests")
-	first, err := InstallNode(dir)
+	first, err := InstallNode(dir, &Platform{Domain: "localhost"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := InstallNode(dir)
+	second, err := InstallNode(dir, &Platform{Domain: "localhost"})
 	if err != nil || first != second {
 		t.Fatalf("the second time it is at %s (%v), the first time at %s", second, err, first)
 	}

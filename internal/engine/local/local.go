@@ -49,6 +49,8 @@ type Options struct {
 	// Network is functions' way to the outside. nil: those with a network of
 	// their own, which the host decides, have none.
 	Network *egress.Network
+	// Platform is what functions of Node.js know of the platform; nil is nothing.
+	Platform *guest.Platform
 	// Log is for the engine's own troubles; nil discards them.
 	Log *slog.Logger
 	// Pool is how many blank processes wait for each runtime in use, at least:
@@ -188,7 +190,7 @@ func (e *Engine) prepare() error {
 		return err
 	}
 	var err error
-	if e.agent, err = guest.InstallNode(e.o.Dir); err != nil {
+	if e.agent, err = guest.InstallNode(e.o.Dir, e.o.Platform); err != nil {
 		return err
 	}
 	if e.pythonAgent, err = guest.InstallPython(e.o.Dir); err != nil {
