@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the examples into examples/<name>/.vercel/output, each with its own tools.
+# Builds the examples into examples/<name>/.vercel/output, each with its own tools, and
+# likewise the applications that tests alone need, in test/e2e/testdata/apps.
 #
 #   scripts/examples.sh [--prod] [name…]    default: all of them, for the preview target
 #
@@ -8,6 +9,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../examples" && pwd)
+apps=$(cd "$root/../test/e2e/testdata/apps" && pwd)
 target=preview
 
 export NEXT_TELEMETRY_DISABLED=1 ASTRO_TELEMETRY_DISABLED=1 NUXT_TELEMETRY_DISABLED=1
@@ -16,6 +18,7 @@ export VERCEL_TELEMETRY_DISABLED=1 NO_UPDATE_NOTIFIER=1 CI=1 NO_COLOR=1
 # The framework preset a hosted project would have stored when it was linked.
 framework() {
   case $1 in
+    next-*) echo '"nextjs"' ;;
     nextjs | astro | hono | react-router) echo "\"$1\"" ;;
     sveltekit) echo '"sveltekit-1"' ;;
     nuxt) echo '"nuxtjs"' ;;
@@ -28,6 +31,7 @@ fingerprint() {
   {
     echo "$target $(node --version)"
     cat "$root/package-lock.json"
+    [ -e "$1/package-lock.json" ] || cat "$root/nextjs/package-lock.json" # see share
     find "$1" \( -name node_modules -o -name '.*' -type d ! -path "$1" -o -name '*.tsbuildinfo' \
       -o -name next-env.d.ts -o -name routeTree.gen.ts -o -name dist -o -path "$1/build" \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
   } | sha256sum | cut -d' ' -f1
@@ -38,6 +42,13 @@ install() {
   cmp -s "$1/package-lock.json" "$1/node_modules/.installed-lock" ||
     { npm ci --prefix "$1" --no-audit --no-fund --prefer-offline --loglevel=error &&
       mkdir -p "$1/node_modules" && cp "$1/package-lock.json" "$1/node_modules/.installed-lock"; }
+}
+
+# share FOLDER: the packages of the Next.js example, for an application without a lock file.
+share() {
+  install "$root/nextjs"
+  cmp -s "$root/nextjs/package-lock.json" "$1/node_modules/.installed-lock" ||
+    { rm -rf "$1/node_modules" && cp -al "$root/nextjs/node_modules" "$1/node_modules"; }
 }
 
 # link FOLDER: what `vercel link` would leave, so that the build asks no server.
@@ -58,16 +69,19 @@ adapter() {
 compile() {
   local flags=()
   [ "$target" = preview ] || flags=(--prod)
-  install "$1" && link "$1" && rm -rf "$1/.vercel/output" && cd "$1" &&
+  if [ -e "$1/package-lock.json" ]; then install "$1"; else share "$1"; fi &&
+    link "$1" && rm -rf "$1/.vercel/output" && cd "$1" &&
     if adapter "$(basename "$1")"; then npm run build; else "$root/node_modules/.bin/vercel" build --yes "${flags[@]}"; fi &&
     [ -s .vercel/output/config.json ]
 }
 
 build() {
-  local dir=$root/$1 started=$SECONDS stamp log print
+  local dir started=$SECONDS stamp log print
+  dir=$root/$1
+  [ -e "$dir" ] || dir=$apps/$1
   stamp=$dir/.vercel/built log=$dir/.vercel/build.log
   if [ ! -e "$dir/package.json" ]; then
-    echo "$1: no such example in $root" >&2
+    echo "$1: no such example in $root, and no application in $apps" >&2
     return 1
   fi
   mkdir -p "$dir/.vercel"
@@ -95,7 +109,7 @@ for argument in "$@"; do
   esac
 done
 if [ ${#names[@]} = 0 ]; then
-  for file in "$root"/*/package.json; do
+  for file in "$root"/*/package.json "$apps"/*/package.json; do
     names+=("$(basename "$(dirname "$file")")")
   done
 fi

@@ -13,12 +13,15 @@ import (
 	"github.com/lateen-dev/lateen/test/link"
 )
 
-// project copies the build output of an example, and everything else that it
-// refers to, into a directory called name, as if it had been built there for a
+// project copies the build output of an example, or of an application of the tests
+// themselves, and everything else that it refers to, into a directory called name, as if it had been built there for a
 // target. The copy can be linked and deployed without touching the example.
 func project(t *testing.T, example, name, target string) string {
 	t.Helper()
 	src := filepath.Join(root(t), "examples", example)
+	if _, err := os.Stat(src); err != nil {
+		src = filepath.Join(root(t), "test", "e2e", "testdata", "apps", example)
+	}
 	if _, err := os.Stat(filepath.Join(src, ".vercel", "output", "config.json")); err != nil {
 		t.Fatalf("the example %s is not built: run scripts/examples.sh %s", example, example)
 	}
