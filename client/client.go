@@ -4,12 +4,14 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -144,7 +146,7 @@ func (c *Client) try(ctx context.Context, k call) (*http.Response, *failure) {
 		if own, ok := errors.AsType[*lateen.Error](err); ok { // of the body: another try would not help
 			return nil, &failure{error: own, status: http.StatusBadRequest}
 		}
-		return nil, &failure{error: ErrUnreachable.With("nothing answers at %s", c.BaseURL).Because(err)}
+		return nil, unreachable(c.BaseURL, err)
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -155,6 +157,30 @@ func (c *Client) try(ctx context.Context, k call) (*http.Response, *failure) {
 		f.after = time.Duration(seconds) * time.Second
 	}
 	return nil, f
+}
+
+// unreachable says why a platform could not be asked. A name that does not exist and
+// a certificate that is not trusted are no better a moment later.
+func unreachable(base string, err error) *failure {
+	dns, noName := errors.AsType[*net.DNSError](err)
+	cert, noTrust := errors.AsType[*tls.CertificateVerificationError](err)
+	timeout, slow := errors.AsType[net.Error](err)
+	const final = http.StatusBadRequest
+	switch {
+	case noName && dns.IsNotFound:
+		return &failure{status: final, error: ErrUnreachable.With("the name %s does not resolve", dns.Name).Because(err).
+			WithHint("check the address given with --api, and the DNS records of the name")}
+	case noName:
+		return &failure{error: ErrUnreachable.With("the DNS did not answer for %s", dns.Name).Because(err).WithHint("check the network of this machine")}
+	case noTrust:
+		return &failure{status: final, error: ErrUnreachable.With("the certificate of %s is not trusted: %s", base, cert.Err).Because(err).
+			WithHint("say the name that is in the certificate with --api; for an authority of your own set SSL_CERT_FILE to its certificate")}
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return &failure{status: final, error: ErrUnreachable.With("%s answers without TLS", base).Because(err).WithHint("say http:// with --api")}
+	case slow && timeout.Timeout():
+		return &failure{error: ErrUnreachable.With("%s does not answer in time", base).Because(err).WithHint("check the address given with --api, and firewalls on the way")}
+	}
+	return &failure{error: ErrUnreachable.With("nothing answers at %s", base).Because(err)}
 }
 
 func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -500,4 +501,29 @@ func TestAPlatformThatIsDown(t *testing.T) {
 			t.Errorf("the error is %v", err)
 		}
 	})
+}
+
+// Each reason for which a platform cannot be asked is told apart from the others.
+func TestWhatIsWrongWithTheAddressIsSaid(t *testing.T) {
+	t.Parallel()
+	secured := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secured.Close)
+	secured.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for base, want := range map[string]struct{ message, hint string }{
+		"http://no-such-host.invalid": {"the name no-such-host.invalid does not resolve", "DNS records"},
+		secured.URL:                   {"the certificate of " + secured.URL + " is not trusted", "SSL_CERT_FILE"},
+		"https" + strings.TrimPrefix(plain.URL, "http"): {"answers without TLS", "http://"},
+		gone.URL: {"nothing answers at " + gone.URL, "lateen up"},
+	} {
+		c := client.Client{BaseURL: base, Token: "ltn_x"}
+		_, err := c.WhoAmI(t.Context())
+		e, ok := errors.AsType[*lateen.Error](err)
+		if !ok || !errors.Is(err, client.ErrUnreachable) || !strings.Contains(e.Message, want.message) || !strings.Contains(e.Hint, want.hint) {
+			t.Errorf("%s: %v, hint %q; want %q and %q", base, err, e.Hint, want.message, want.hint)
+		}
+	}
 }
