@@ -34,6 +34,10 @@ type Options struct {
 	MaxBytes int64 // of an unpacked archive; 0 is 4 GiB
 	CPUs     int   // how many files of one team are compressed at once; 0 is all there are
 
+	// Provide sees to it that the runtime of a function is on this host, which may
+	// have to fetch it. nil takes every runtime for there.
+	Provide func(ctx context.Context, f *lateen.Function) error
+
 	// CPUTime is how much of a processor's time the compression of one
 	// deployment's files may take; the rest is served as it is. 0 is 10 minutes.
 	CPUTime time.Duration
@@ -81,6 +85,10 @@ func New(o Options) (*Builder, error) {
 	}, nil
 }
 
+// NoticePrefix begins the lines of a build log that tell what will not be quite as
+// the people who deployed may expect it.
+const NoticePrefix = "Notice: "
+
 // Assemble turns src, whose content is kept, into a manifest, and returns it
 // with its digest once it and everything it names are durable and the functions
 // are laid out. log receives the lines of the build log. An error that is a
@@ -96,6 +104,9 @@ func (b *Builder) Assemble(ctx context.Context, src lateen.Source, log func(text
 		return "", nil, err
 	}
 	if err := b.layOut(ctx, out.Trees, log); err != nil {
+		return "", nil, err
+	}
+	if err := b.provide(ctx, out, log); err != nil {
 		return "", nil, err
 	}
 	if err := b.compress(ctx, src.Tenants, out.Manifest.Files, log); err != nil {
@@ -138,7 +149,10 @@ func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src latee
 		count(len(m.Routes), "route"), count(len(m.Files), "static file"), count(len(m.Functions), "function"),
 		count(len(m.Outputs), "path"), count(len(m.Prerenders), "prerendered path")))
 	for _, notice := range out.Notices {
-		log("Notice: " + notice)
+		log(NoticePrefix + notice)
+	}
+	if n := len(m.Crons); n > 0 {
+		log(NoticePrefix + count(n, "cron job") + " will not be run: this platform has no scheduler yet. Have another one ask for the path of each")
 	}
 	return out, nil
 }

@@ -86,7 +86,7 @@ func logCompressed(wanted map[lateen.Digest]*compression, began time.Time, log f
 		log(fmt.Sprintf("Compressed %s from %s to %s in %s", count(made, "static file"), size(before), size(after), took(began)))
 	}
 	if left > 0 {
-		log("Notice: " + count(left, "static file") + " not compressed: compressing the others took all the processor time that a deployment has for it")
+		log(NoticePrefix + count(left, "static file") + " not compressed: compressing the others took all the processor time that a deployment has for it")
 	}
 	if known > 0 {
 		log("Compressed before: " + count(known, "static file"))

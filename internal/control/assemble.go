@@ -12,6 +12,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/build"
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
@@ -364,7 +365,11 @@ func (c *Control) buildLog(ctx context.Context, id lateen.DeploymentID) func(tex
 		if size += len(text) + 1; size > maxLogBytes {
 			text = "The build log is truncated here."
 		}
-		err := c.Store.AppendEvents(ctx, id, []lateen.DeploymentEvent{{Type: "stdout", CreatedAt: c.now(), Text: text}})
+		level := ""
+		if strings.HasPrefix(text, build.NoticePrefix) {
+			level = lateen.LevelWarning
+		}
+		err := c.Store.AppendEvents(ctx, id, []lateen.DeploymentEvent{{Type: "stdout", CreatedAt: c.now(), Text: text, Level: level}})
 		if err != nil && ctx.Err() == nil {
 			c.Log.WarnContext(ctx, "a line of a build log was lost", "deployment_id", id, "err", err)
 		}

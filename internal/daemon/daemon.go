@@ -240,7 +240,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	serving.engine = functions
+	serving.engine, c.builder.Provide = functions, functions.Provide
 	serving.fleet = fleet.New(fleet.Options{
 		Engine: functions, Log: c.tel.Log("fleet"), Lines: c.logs, Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
 		Total: o.Instances, Memory: fleetMemory(o), KeepAlive: o.KeepAlive, Histories: at.histories, Grace: o.DrainTimeout, Duration: o.Duration, MaxDuration: o.MaxDuration,
