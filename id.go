@@ -3,6 +3,7 @@ package lateen
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,13 @@ func NewID[T ~string](prefix string, now time.Time) T {
 		out = append(out, base32[window(hi, lo, shift)])
 	}
 	return T(out)
+}
+
+// ParseRequestID returns the id that text is, or that is the last part of it, as in
+// the header x-vercel-id: region::req_….
+func ParseRequestID(text string) RequestID {
+	text = strings.TrimSpace(text)
+	return RequestID(text[strings.LastIndexByte(text, ':')+1:])
 }
 
 // window returns the five bits of hi:lo that start shift bits above the lowest.

@@ -39,6 +39,15 @@ func (c *Client) Entries(ctx context.Context, q LogQuery, limit int) ([]Entry, e
 	return list, nil
 }
 
+// Request returns the request of an id, in whichever project of the team it was.
+func (c *Client) Request(ctx context.Context, id lateen.RequestID) ([]Entry, error) {
+	var reply struct {
+		Entries []Entry `json:"entries"`
+	}
+	err := c.do(ctx, call{method: http.MethodGet, path: "/v1/requests" + path(string(id)), out: &reply})
+	return reply.Entries, err
+}
+
 func (c *Client) entries(ctx context.Context, project lateen.ProjectID, query url.Values) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		resp, err := c.send(ctx, entriesCall(project, query))

@@ -1,10 +1,14 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/observe"
 )
+
+var errNoRequest = &lateen.Error{Code: lateen.NotFound, Reason: "request_not_found", Message: "the log has no such request", Hint: "the log of `lateen logs` begins a moment after a request ends, and --log-age and --log-bytes bound how far it goes back"}
 
 // readEntries sends requests whole, each with the lines it made user code
 // write: those that were, newest first, or with follow=1 those that come, until the
@@ -36,6 +40,34 @@ func readEntries(a *API, w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+type requestReply struct {
+	Entries []observe.Entry `json:"entries"` // the request, and lines that were written for it later
+}
+
+// getRequest finds a request by its id alone, in all projects that the caller may
+// read: whoever has an error page knows no project.
+func getRequest(a *API, r *http.Request, _ *none) (*requestReply, error) {
+	id := lateen.ParseRequestID(r.PathValue("request"))
+	found, _, err := a.Logs.Query(r.Context(), observe.Query{Request: id})
+	if err != nil {
+		return nil, err
+	}
+	reply := &requestReply{}
+	for i := range found {
+		_, err := a.Control.Project(r.Context(), string(found[i].Project))
+		switch {
+		case err == nil:
+			reply.Entries = append(reply.Entries, found[i])
+		case !errors.Is(err, lateen.ErrProjectNotFound):
+			return nil, err
+		}
+	}
+	if len(reply.Entries) == 0 {
+		return nil, errNoRequest.With("the log has no request %.100q", id)
+	}
+	return reply, nil
 }
 
 // cursorHeader says where a followed log begins: after=CURSOR goes on there.

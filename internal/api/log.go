@@ -176,7 +176,7 @@ func (a *API) logQuery(r *http.Request, project lateen.ProjectID) (q observe.Que
 	q = observe.Query{
 		Project: project, Deployment: lateen.DeploymentID(values.Get("deploymentId")),
 		Status: values.Get("statusCode"), Source: values.Get("source"),
-		Search: values.Get("search"), Request: lateen.RequestID(values.Get("requestId")),
+		Search: values.Get("search"), Request: lateen.ParseRequestID(values.Get("requestId")),
 		Branch: values.Get("branch"), Environment: values.Get("environment"), Before: values.Get("before"), After: values.Get("after"), Limit: searchPage,
 	}
 	if q.Levels, err = wordsOf[string](r, "level"); err != nil {

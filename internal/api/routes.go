@@ -164,6 +164,7 @@ func routes() []route {
 
 		{Method: get, Path: "/v1/projects/{project}/deployments/{deployment}/runtime-logs", Needs: lateen.LogRead, Tag: "log", Summary: "Follow what a deployment logs", handler: stream(ndjson, tailLogs)},
 		{Method: get, Path: "/v1/projects/{project}/logs", Needs: lateen.LogRead, Tag: "log", Summary: "Read or follow requests whole, with the lines they made user code write", Query: "follow after limit before page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: stream(ndjson, readEntries)},
+		{Method: get, Path: "/v1/requests/{request}", Needs: lateen.LogRead, Tag: "log", Summary: "Get a request by its id, as x-vercel-id has it, with the lines it made user code write", handler: call(getRequest)},
 		{Method: get, Path: "/api/logs/request-logs", Needs: lateen.LogRead, Tag: "log", Summary: "Search the requests that deployments answered", Query: "projectId page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: call(searchLogs)},
 	}
 }

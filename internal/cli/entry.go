@@ -172,6 +172,9 @@ func whyText(e *client.Entry) string {
 			words = append(words, terminal.Paint(terminal.Warn, "retried"))
 		}
 	}
+	if e.Status >= 500 && e.ID != "" {
+		words = append(words, terminal.Paint(terminal.Dim, string(e.ID)))
+	}
 	return strings.Join(words, "  ")
 }
 

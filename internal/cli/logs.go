@@ -25,6 +25,11 @@ type logFlags struct {
 	usage        bool
 }
 
+// logSources are the kinds of output that answer requests.
+func logSources() []string {
+	return []string{"static", "function", "prerender", "edge", "middleware", "redirect", "external", "error"}
+}
+
 func newLogsCommand(s *session) *cobra.Command {
 	var f logFlags
 	c := &cobra.Command{
@@ -40,6 +45,7 @@ func newLogsCommand(s *session) *cobra.Command {
 		Example: "lateen logs -f\n" +
 			"lateen logs shop --level error --since 2h\n" +
 			"lateen logs shop.localhost --status 5xx --search /api\n" +
+			"lateen logs --request req_01m8… # of an error page\n" +
 			"lateen logs shop --json | jq .requestPath",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeDeployments,
@@ -56,12 +62,13 @@ func newLogsCommand(s *session) *cobra.Command {
 	flags.StringVarP(&f.query.Search, "search", "s", "", "with this `text` in the path or a line")
 	flags.StringVar(&f.query.Environment, "target", "", "of one `environment`")
 	flags.StringVar(&f.query.Branch, "branch", "", "of one Git `branch`")
-	flags.StringVar(&f.query.Source, "source", "", "answered by this `kind`: static, function, prerender, edge, …")
-	flags.StringVar(&f.request, "request", "", "the one with this `id`")
+	flags.StringVar(&f.query.Source, "source", "", "answered by this `kind`: "+strings.Join(logSources(), ", "))
+	flags.StringVar(&f.request, "request", "", "the one with this `id`, as an error page or x-vercel-id has it, of whichever project")
 	flags.IntVarP(&f.limit, "limit", "n", 50, "`number` of requests at most")
 	flags.BoolVarP(&f.usage, "usage", "u", false, "also what functions used: CPU, memory, and the services they called")
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                      // fails for unknown flags only
+	_ = c.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(logSources(), noFiles))                        // as above
 	_ = c.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"error", "warning", "info"}, noFiles)) // as above
 	return c
 }
@@ -70,15 +77,8 @@ func (s *session) runLogs(ctx context.Context, name string, f *logFlags) error {
 	if err := s.readLogFlags(f); err != nil {
 		return err
 	}
-	api, err := s.logScope(ctx, name, &f.query)
-	if err != nil {
-		return err
-	}
-	if f.follow {
-		return s.followLogs(ctx, api, f)
-	}
-	list, err := entries(ctx, api, f.query, f.limit)
-	if err != nil {
+	list, err := s.logEntries(ctx, name, f)
+	if err != nil || f.follow {
 		return err
 	}
 	view := s.newLogView(f.usage)
@@ -93,17 +93,46 @@ func (s *session) runLogs(ctx context.Context, name string, f *logFlags) error {
 	return nil
 }
 
+// logEntries returns what was asked for, newest first, or with -f shows it.
+func (s *session) logEntries(ctx context.Context, name string, f *logFlags) ([]client.Entry, error) {
+	if f.request != "" && name == "" && s.Flags.Project == "" && !f.follow {
+		api, err := s.Client()
+		if err != nil {
+			return nil, err
+		}
+		return api.Request(ctx, f.query.Request)
+	}
+	api, err := s.logScope(ctx, name, &f.query)
+	if err != nil {
+		return nil, err
+	}
+	if f.follow {
+		return nil, s.followLogs(ctx, api, f)
+	}
+	return entries(ctx, api, f.query, f.limit)
+}
+
 // readLogFlags turns what was typed into a query.
 func (s *session) readLogFlags(f *logFlags) error {
-	for _, level := range f.levels {
+	for i, level := range f.levels {
+		if level == "warn" { // as --log-level has it
+			level, f.levels[i] = lateen.LevelWarning, lateen.LevelWarning
+		}
 		if !slices.Contains([]string{lateen.LevelError, lateen.LevelWarning, lateen.LevelInfo}, level) {
 			return command.ErrUsage.With("there is no level %q: error, warning and info", level)
+		}
+	}
+	if f.query.Source != "" {
+		for word := range strings.SplitSeq(f.query.Source, ",") {
+			if !slices.Contains(logSources(), word) && !slices.Contains([]string{"serverless", "edge-function", "edge-middleware"}, word) { // of the vercel CLI
+				return command.ErrUsage.With("there is no source %q: %s", word, strings.Join(logSources(), ", "))
+			}
 		}
 	}
 	if f.limit < 1 {
 		return command.ErrUsage.With("--limit is %d: 1 or more", f.limit)
 	}
-	f.query.Levels, f.query.Request = f.levels, lateen.RequestID(f.request)
+	f.query.Levels, f.query.Request = f.levels, lateen.ParseRequestID(f.request)
 	var err error
 	if f.query.Since, err = s.Moment("--since", f.since); err != nil {
 		return err
@@ -170,7 +199,7 @@ func (s *session) followLogs(ctx context.Context, api *client.Client, f *logFlag
 	for e, err := range api.FollowEntries(ctx, f.query) {
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return context.Cause(ctx)
 		case errors.Is(err, client.ErrUnreachable):
 			if !lost {
 				s.Term.Warnf("The connection to %s was lost; the log goes on where it ended once the platform answers.", api.BaseURL)
@@ -185,5 +214,5 @@ func (s *session) followLogs(ctx context.Context, api *client.Client, f *logFlag
 			}
 		}
 	}
-	return nil
+	return context.Cause(ctx)
 }

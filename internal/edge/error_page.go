@@ -35,7 +35,7 @@ type problem struct {
 	code    string // of x-vercel-error
 	blame   blame
 	title   string
-	next    string // what to do
+	next    string // what to do; --request ID stands for the id of the request
 	retryIn int    // seconds, for Retry-After; 0 says nothing
 }
 
@@ -56,15 +56,15 @@ var problems = map[string]problem{
 	},
 	"function_payload_too_large": {status: 413, code: "FUNCTION_PAYLOAD_TOO_LARGE", blame: blameRequest, title: "The request is too large", next: "Send less at once."},
 
-	"function_invocation_failed":          {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This function has crashed", next: "If the site is yours, `lateen logs` shows why, under this request id."},
+	"function_invocation_failed":          {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This function has crashed", next: "If the site is yours, `lateen logs --request ID` shows why."},
 	"function_invocation_timeout":         {status: 504, code: "FUNCTION_INVOCATION_TIMEOUT", blame: blameCode, title: "This function took too long", next: "If the site is yours: make it answer sooner, or raise its maxDuration."},
-	"no_response_from_function":           {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function gave no answer", next: "If the site is yours, `lateen logs` shows what it did, under this request id."},
+	"no_response_from_function":           {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function gave no answer", next: "If the site is yours, `lateen logs --request ID` shows what it did."},
 	"function_response_payload_too_large": {status: 500, code: "FUNCTION_RESPONSE_PAYLOAD_TOO_LARGE", blame: blameCode, title: "This function answered with too much", next: "If the site is yours: stream the response."},
-	"response_cut_short":                  {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function broke off its answer", next: "If the site is yours, `lateen logs` shows why, under this request id."},
+	"response_cut_short":                  {status: 502, code: "NO_RESPONSE_FROM_FUNCTION", blame: blameCode, title: "This function broke off its answer", next: "If the site is yours, `lateen logs --request ID` shows why."},
 	"function_runtime_unsupported":        {status: 501, code: "FUNCTION_RUNTIME_UNSUPPORTED", blame: blameCode, title: "This function cannot run here", next: "The platform does not have the runtime it was built for."},
-	"edge_function_invocation_failed":     {status: 500, code: "EDGE_FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This edge function has crashed", next: "If the site is yours, `lateen logs` shows why, under this request id."},
+	"edge_function_invocation_failed":     {status: 500, code: "EDGE_FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "This edge function has crashed", next: "If the site is yours, `lateen logs --request ID` shows why."},
 	"edge_function_invocation_timeout":    {status: 504, code: "EDGE_FUNCTION_INVOCATION_TIMEOUT", blame: blameCode, title: "This edge function took too long", next: "If the site is yours: make it answer sooner."},
-	"middleware_invocation_failed":        {status: 500, code: "MIDDLEWARE_INVOCATION_FAILED", blame: blameCode, title: "The site's middleware has crashed", next: "If the site is yours, `lateen logs` shows why, under this request id."},
+	"middleware_invocation_failed":        {status: 500, code: "MIDDLEWARE_INVOCATION_FAILED", blame: blameCode, title: "The site's middleware has crashed", next: "If the site is yours, `lateen logs --request ID` shows why."},
 	"middleware_invocation_timeout":       {status: 504, code: "MIDDLEWARE_INVOCATION_TIMEOUT", blame: blameCode, title: "The site's middleware took too long", next: "If the site is yours: make it answer sooner."},
 	"infinite_loop_detected":              {status: 508, code: "INFINITE_LOOP_DETECTED", blame: blameCode, title: "This site asks itself in a circle", next: "If the site is yours: look for functions that call themselves, and for rewrites that lead back to themselves."},
 	"route_pattern_timeout":               {status: 500, code: "ROUTE_PATTERN_TIMEOUT", blame: blameCode, title: "The site's routes took too long", next: "If the site is yours: simplify the pattern of the route that matches this path."},
@@ -90,7 +90,7 @@ var byCode = map[lateen.Code]problem{
 	lateen.NotFound:        {status: 404, code: "NOT_FOUND", blame: blameRequest, title: "This page could not be found", next: "Check the address, or start from the front page."},
 	lateen.Conflict:        {status: 409, code: "CONFLICT", blame: blameRequest, title: "The request does not fit what is there", next: "Fetch it anew."},
 	lateen.Exhausted:       {status: 429, code: "TOO_MANY_REQUESTS", blame: blameRequest, title: "Too much at once", next: "Try again in a moment.", retryIn: 1},
-	lateen.Faulted:         {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "The site's code has failed", next: "If the site is yours, `lateen logs` shows why, under this request id."},
+	lateen.Faulted:         {status: 500, code: "FUNCTION_INVOCATION_FAILED", blame: blameCode, title: "The site's code has failed", next: "If the site is yours, `lateen logs --request ID` shows why."},
 	lateen.Unavailable:     {status: 503, code: "SERVICE_UNAVAILABLE", blame: blamePlatform, title: "This is not available now", next: "Try again in a moment.", retryIn: 1},
 	lateen.Timeout:         {status: 504, code: "GATEWAY_TIMEOUT", blame: blamePlatform, title: "This took too long", next: "Try again in a moment."},
 	lateen.Internal:        {status: 500, code: "INTERNAL_SERVER_ERROR", blame: blamePlatform, title: "Something went wrong on our side", next: "Try again. If it stays, give this request id to whoever runs this platform."},
@@ -167,9 +167,9 @@ func (x *exchange) errorPage(p problem) {
 			delete(h, name)
 		}
 	}
+	p.next = strings.Replace(p.next, "--request ID", "--request "+string(x.id), 1)
 	kind, body := x.renderProblem(&p)
-	h["Content-Type"] = []string{kind}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Content-Type"], h["Content-Length"] = []string{kind}, []string{strconv.Itoa(len(body))}
 	h["Vary"] = route.AddVary(h["Vary"], "Accept")
 	if p.retryIn > 0 {
 		h["Retry-After"] = []string{strconv.Itoa(p.retryIn)}

@@ -152,7 +152,9 @@ func (q *Query) where() (where, error) {
 		if len(words) > maxSources {
 			return w, lateen.ErrInvalid.With("source has %d words; %d are allowed", len(words), maxSources)
 		}
-		w.sources(words)
+		if err := w.sources(words); err != nil {
+			return w, err
+		}
 	}
 	if len(q.Search) > maxSearch {
 		return w, lateen.ErrInvalid.With("the search has %d bytes; %d are allowed", len(q.Search), maxSearch)
@@ -197,7 +199,7 @@ func statuses(text string) (from, to int, err error) {
 	return 0, 0, lateen.ErrInvalid.With("%q is not a status", text).WithHint("say 404, or 4xx for all from 400 to 499")
 }
 
-func (w *where) sources(sources []string) {
+func (w *where) sources(sources []string) error {
 	var or where
 	for _, source := range sources {
 		switch source {
@@ -207,12 +209,16 @@ func (w *where) sources(sources []string) {
 			or.text += " OR kind IN ('function', 'prerender')"
 		case "edge-function":
 			or.text += " OR kind = 'edge'"
-		default:
+		case "static", "function", "prerender", "edge", "redirect", "external", "error", "platform":
 			or.text += " OR kind = ?"
 			or.args = append(or.args, source)
+		default:
+			return lateen.ErrInvalid.With("there is no source %.100q", source).
+				WithHint("say static, function, prerender, edge, middleware, redirect, external or error")
 		}
 	}
 	w.and("("+strings.TrimPrefix(or.text, " OR ")+")", or.args...)
+	return nil
 }
 
 // stored is an entry with its id.
