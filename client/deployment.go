@@ -16,6 +16,7 @@ type Deployment struct {
 	lateen.Deployment
 
 	SiteURL           string   `json:"siteUrl"` // of its own host
+	Live              bool     `json:"live"`    // the production hosts of its project lead to it
 	Alias             []string `json:"alias"`   // hosts that lead to it besides its own; not in lists
 	CustomEnvironment *struct {
 		Slug string `json:"slug"`

@@ -33,6 +33,7 @@ type deployment struct {
 	State         lateen.ReadyState `json:"state"`
 	Status        lateen.ReadyState `json:"status"`
 	ReadySubstate string            `json:"readySubstate,omitempty"` // STAGED, PROMOTED
+	Live          bool              `json:"live"`                    // the production hosts of its project lead to it
 	ErrorCode     string            `json:"errorCode,omitempty"`
 	ErrorMessage  string            `json:"errorMessage,omitempty"`
 
@@ -116,7 +117,11 @@ func (a *API) whole(r *http.Request, d *lateen.Deployment) (*deployment, error) 
 	if err != nil {
 		return nil, err
 	}
-	out.Alias, out.Team.Slug = hosts, team.Slug
+	production, err := a.Control.Production(r.Context(), d.Project)
+	if err != nil {
+		return nil, err
+	}
+	out.Alias, out.Team.Slug, out.Live = hosts, team.Slug, production == d.ID
 	if out.ReadySubstate == "STAGED" && len(hosts) > 0 {
 		out.ReadySubstate = "PROMOTED"
 	}
@@ -203,13 +208,29 @@ func listDeployments(a *API, r *http.Request, _ *none) (*deploymentsReply, error
 		return nil, err
 	}
 	reply := &deploymentsReply{Deployments: make([]deployment, 0, len(rows))}
+	live := make(map[lateen.ProjectID]lateen.DeploymentID)
 	for _, row := range rows {
-		reply.Deployments = append(reply.Deployments, a.wire(r, row))
+		if _, known := live[row.Project]; !known {
+			if live[row.Project], err = a.Control.Production(r.Context(), row.Project); err != nil {
+				return nil, err
+			}
+		}
+		d := a.wire(r, row)
+		d.Live = live[row.Project] == row.ID
+		reply.Deployments = append(reply.Deployments, d)
 	}
 	if n := len(rows); n > 0 {
 		reply.Pagination = pageOf(n, filter.Limit, rows[0].CreatedAt, rows[n-1].CreatedAt)
 	}
 	return reply, nil
+}
+
+// searchableStates are the states to choose deployments by. A deployment that is
+// deleted is gone here: the vercel CLI has a state for it.
+func searchableStates() []lateen.ReadyState {
+	return []lateen.ReadyState{
+		lateen.Queued, lateen.Initializing, lateen.Building, lateen.Deploying, lateen.Ready, lateen.Failed, lateen.Canceled, "DELETED",
+	}
 }
 
 func deploymentFilter(r *http.Request) (store.DeploymentFilter, error) {
@@ -224,6 +245,9 @@ func deploymentFilter(r *http.Request) (store.DeploymentFilter, error) {
 	}
 	for i, state := range filter.States {
 		filter.States[i] = lateen.ReadyState(strings.ToUpper(string(state)))
+		if !slices.Contains(searchableStates(), filter.States[i]) {
+			return filter, lateen.ErrInvalid.With("there is no state %.100q", state).WithHint("say READY, ERROR, BUILDING, QUEUED, INITIALIZING, DEPLOYING or CANCELED")
+		}
 	}
 	if filter.Users, err = wordsOf[lateen.UserID](r, "users"); err != nil {
 		return filter, err

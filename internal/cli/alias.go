@@ -30,34 +30,34 @@ func newAliasCommand(s *session) *cobra.Command {
 
 func newAliasListCommand(s *session) *cobra.Command {
 	var all bool
-	var most int
+	var page pageFlags
 	c := &cobra.Command{
 		Use:   "ls",
 		Short: "List aliases",
 		Long: "Lists aliases: of the project you name or this directory is linked to, else of the\n" +
 			"whole team.",
 		Args: command.Takes(0, 0, ""),
-		RunE: func(c *cobra.Command, _ []string) error { return s.listAliases(c.Context(), all, most) },
+		RunE: func(c *cobra.Command, _ []string) error { return s.listAliases(c.Context(), all, &page) },
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "of the whole team, linked or not")
-	c.Flags().IntVarP(&most, "limit", "n", 50, "`number` of aliases at most")
+	page.add(c, 50, "aliases")
 	s.projectFlag(c)
 	return c
 }
 
-func (s *session) listAliases(ctx context.Context, all bool, most int) error {
+func (s *session) listAliases(ctx context.Context, all bool, page *pageFlags) error {
 	api, filter, err := s.listFilter(ctx, &listFlags{all: all})
 	if err != nil {
 		return err
 	}
-	aliases, err := pages(most, func(p client.Page) ([]client.Alias, lateen.Millis, error) {
+	aliases, next, err := pages(page, func(p client.Page) ([]client.Alias, lateen.Millis, error) {
 		return api.Aliases(ctx, filter.Project, p)
 	})
 	if err != nil {
 		return err
 	}
 	if s.Flags.JSON {
-		return s.Term.JSON(map[string]any{"aliases": aliases})
+		return s.Term.JSON(map[string]any{"aliases": aliases, "pagination": next})
 	}
 	if len(aliases) == 0 {
 		s.Term.Linef("There are no aliases here yet.")
@@ -67,7 +67,8 @@ func (s *session) listAliases(ctx context.Context, all bool, most int) error {
 	for _, a := range aliases {
 		rows = append(rows, []string{terminal.Paint(terminal.Code, a.SiteURL), terminal.Clean(a.Target.Host), s.Age(a.UpdatedAt)})
 	}
-	s.Term.Table([]terminal.Column{{Title: "alias"}, {Title: "leads to", Drop: 1}, {Title: "since", Right: true, Drop: 2}}, rows)
+	s.Term.Table([]terminal.Column{{Title: "alias"}, {Title: "leads to"}, {Title: "since", Right: true, Drop: 1}}, rows)
+	s.tellMore(next, len(aliases), "alias host")
 	return nil
 }
 
@@ -114,6 +115,13 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 				return err
 			}
 			name := host(args[0])
+			d, err := api.Deployment(c.Context(), name)
+			if err != nil && !isGone(err) {
+				return err
+			}
+			if err == nil && d.Live {
+				s.Term.Warnf("%s leads to production of %s. Without it, the host answers 404: `lateen promote %s` gives a generated host back.", name, d.Name, d.Host)
+			}
 			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", terminal.Paint(terminal.Bold, name))); err != nil {
 				return err
 			}

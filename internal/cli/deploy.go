@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -35,13 +34,14 @@ func newDeployCommand(s *session) *cobra.Command {
 		Short:   "Deploy what was built, and print its URL",
 		Long: "Deploys the build output in .vercel/output of a directory and prints the URL of\n" +
 			"the deployment. Only files that the platform does not have are uploaded.\n\n" +
-			"The first time, the directory is linked to a project that has its name. The first\n" +
-			"deployment of a project goes to production, others are previews unless you say\n" +
-			"--prod or --target.\n\n" +
-			"`npx vercel build` makes a build output of any framework. Frameworks with an\n" +
-			"adapter for Vercel write it themselves.",
-		Example: "lateen deploy\n" +
-			"lateen deploy --prod\n" +
+			"The first time, the directory is linked to a project that has its name. A build\n" +
+			"output is deployed to the environment that it was built for: a preview without\n" +
+			"flags, production with --prod here and in `vercel build`. Where the output does not\n" +
+			"say it, the first deployment of a project goes to production, others are previews.\n\n" +
+			"`npx vercel build` makes a build output of any framework, in a directory that\n" +
+			"`lateen link` has linked. Frameworks with an adapter for Vercel write it themselves.",
+		Example: "lateen link && npx vercel build && lateen deploy\n" +
+			"npx vercel build --prod && lateen deploy --prod\n" +
 			"lateen deploy site --project shop --env API_URL=https://api.example.com\n" +
 			"lateen deploy --prod --skip-domain   # staged, until it is promoted",
 		Args: command.Takes(0, 1, ""),
@@ -72,8 +72,10 @@ type deployReport struct {
 	URL     string              `json:"url"`
 	Aliases []string            `json:"aliases"` // hosts that lead to it besides its own
 	Target  string              `json:"target"`
+	Live    bool                `json:"live"` // the production hosts of the project lead to it
 	State   lateen.ReadyState   `json:"state"`
 	Project string              `json:"project"`
+	Error   string              `json:"error,omitempty"` // why it failed
 }
 
 func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) error {
@@ -106,16 +108,21 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 	if err := checkBuilt(dir, root, target); err != nil {
 		return err
 	}
+	if target == "" {
+		if target, err = targetFor(on.project, builtFor(filepath.Join(dir, root))); err != nil {
+			return err
+		}
+	}
 	show := &deployView{session: s}
 	d, err := on.client.Deploy(ctx, client.DeployOptions{
 		Dir: dir, Root: root, Project: string(on.project.ID), Target: target, Meta: meta, Env: env, Git: source.Commit(ctx, dir),
 		SkipHosts: f.skipDomain, NoWait: f.noWait, Progress: show.progress,
 	})
-	return s.deployed(on, d, err, show)
+	return s.deployed(ctx, on, d, err, show)
 }
 
 // deployed ends a command that made a deployment.
-func (s *session) deployed(on *site, d *client.Deployment, err error, show *deployView) error {
+func (s *session) deployed(ctx context.Context, on *site, d *client.Deployment, err error, show *deployView) error {
 	s.Term.Close()
 	switch {
 	case err == nil:
@@ -124,8 +131,11 @@ func (s *session) deployed(on *site, d *client.Deployment, err error, show *depl
 		return err
 	default:
 		show.tellUploaded()
-		if e, ok := errors.AsType[*lateen.Error](err); ok && e.Code == lateen.Faulted {
-			return e.WithHint("") // the build log it leads to has just been shown
+		if e, ok := errors.AsType[*lateen.Error](err); ok && e.Code == lateen.Faulted && show.failure != "" {
+			err = e.WithHint("%s", strings.TrimPrefix(strings.TrimPrefix(show.failure, e.Message), ". "))
+		}
+		if d != nil && d.State.Final() && s.Flags.JSON {
+			return errors.Join(err, s.Term.JSON(reportOf(d)))
 		}
 		return err
 	}
@@ -133,6 +143,9 @@ func (s *session) deployed(on *site, d *client.Deployment, err error, show *depl
 		return s.Term.JSON(reportOf(d))
 	}
 	show.finish(d)
+	if err := s.tellProduction(ctx, on, d); err != nil {
+		return err
+	}
 	if !s.Term.Shown() || !s.Term.Moves() {
 		s.Term.Answer(d.SiteURL)
 	}
@@ -161,45 +174,6 @@ func targetOf(prod bool, target string) (string, error) {
 		return lateen.Production, nil
 	}
 	return target, nil
-}
-
-// isBuilt reports whether there is a build output in dir.
-func isBuilt(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, ".vercel", "output", "config.json"))
-	return err == nil
-}
-
-// builtRoot is the folder of dir that was built: the root directory of the
-// project's settings, where several projects share a repository, or "".
-func builtRoot(dir string, p *client.Project) string {
-	if p.RootDirectory == nil || !filepath.IsLocal(*p.RootDirectory) || !isBuilt(filepath.Join(dir, *p.RootDirectory)) {
-		return ""
-	}
-	return filepath.ToSlash(filepath.Clean(*p.RootDirectory))
-}
-
-// checkBuilt says what to do where there is nothing to deploy in a folder of dir.
-func checkBuilt(dir, root, target string) error {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return command.ErrUsage.With("there is no directory %s", dir)
-	}
-	if isBuilt(filepath.Join(dir, root)) {
-		return nil
-	}
-	build := "npx vercel build"
-	if target == lateen.Production {
-		build += " --prod"
-	}
-	what := "it"
-	if fw := source.FrameworkOf(dir); fw.Name != "" {
-		what = "this " + fw.Name + " app"
-	}
-	link := ""
-	if l, err := readLink(dir); err == nil && (l == nil || l.Settings == nil) {
-		link = "link the directory with `lateen link`, "
-	}
-	return lateen.ErrBuildOutputMissing.With("%s has no build output (.vercel/output)", filepath.Base(dir)).
-		WithHint("%sbuild %s with `%s`, then deploy again", link, what, build)
 }
 
 // siteToDeploy returns the project to deploy a directory to: the one it is

@@ -24,7 +24,7 @@ func host(text string) string {
 func reportOf(d *client.Deployment) deployReport {
 	return deployReport{
 		ID: d.ID, URL: d.SiteURL, Aliases: append([]string{}, d.Alias...),
-		Target: d.Environment(), State: d.State, Project: d.Name,
+		Target: d.Environment(), Live: d.Live, State: d.State, Project: d.Name, Error: d.ErrorText,
 	}
 }
 

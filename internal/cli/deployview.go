@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ type deployView struct {
 	stage    client.Stage
 	last     client.Progress // of the stage
 	uploaded client.Progress // what has been uploaded, for who interrupts
+	failure  string          // what the build log says of one, and what to do about it
 }
 
 // progress is told by the client.
@@ -76,6 +78,10 @@ func (v *deployView) event(e *lateen.DeploymentEvent) {
 	if e == nil || e.Text == "" {
 		return
 	}
+	if failure, ok := strings.CutPrefix(e.Text, failurePrefix); ok && e.Level == lateen.LevelError {
+		v.failure = failure
+		return // the command ends with it
+	}
 	for _, line := range terminal.CleanLines(e.Text) {
 		if width := v.Term.Width(); width > 0 {
 			line = strings.ReplaceAll(terminal.Wrap(line, width-4), "\n", "\n    ")
@@ -83,6 +89,9 @@ func (v *deployView) event(e *lateen.DeploymentEvent) {
 		v.Term.Linef("  %s", logText(e.Level, line))
 	}
 }
+
+// failurePrefix begins the last line of the build log of a deployment that failed.
+const failurePrefix = "Error: "
 
 // logText paints a line of a log by its level.
 func logText(level, line string) string {
@@ -111,16 +120,39 @@ func (v *deployView) finish(d *client.Deployment) {
 		v.Term.Linef("  %s   %s", terminal.Pad(terminal.Paint(terminal.Bold, f[0]), 10, false), terminal.Paint(terminal.Code, f[1]))
 	}
 	v.Term.Linef("")
-	if d.State == lateen.Ready && d.Environment() == lateen.Production && len(d.Alias) == 0 {
-		v.Term.Linef("It does not serve production yet: `lateen promote %s`", d.Host)
-		v.Term.Linef("")
+}
+
+// tellProduction says how production gets to a deployment that does not serve it.
+func (s *session) tellProduction(ctx context.Context, on *site, d *client.Deployment) error {
+	if d.State != lateen.Ready || d.Live {
+		return nil
 	}
+	p, err := on.client.Project(ctx, string(d.Project))
+	if err != nil {
+		return err
+	}
+	now := p.Targets[lateen.Production]
+	switch {
+	case d.Environment() == lateen.Production && p.PinnedByRollback && now != nil:
+		s.Term.Linef("A rollback holds production at %s: `lateen promote %s` publishes this deployment.", now.Host, d.Host)
+	case d.Environment() == lateen.Production:
+		s.Term.Linef("It does not serve production yet: `lateen promote %s`", d.Host)
+	case now == nil:
+		s.Term.Linef("Nothing serves production of %s yet: `%s`, then `lateen deploy --prod`", p.Name, buildCommand(lateen.Production))
+	default:
+		return nil
+	}
+	s.Term.Linef("")
+	return nil
 }
 
 // urls are where a deployment is served, by what it is there.
 func urls(d *client.Deployment) []terminal.Field {
 	own := terminal.Field{"Deployment", d.SiteURL}
-	if len(d.Alias) == 0 || d.State != lateen.Ready {
+	switch {
+	case d.Environment() == lateen.Production && !d.Live:
+		return []terminal.Field{own}
+	case len(d.Alias) == 0 || d.State != lateen.Ready:
 		return []terminal.Field{{label(d.Environment()), d.SiteURL}}
 	}
 	return []terminal.Field{{label(d.Environment()), urlOf(d, d.Alias[0])}, own}

@@ -111,7 +111,7 @@ func (s *session) inspected(d *client.Deployment) {
 	for _, h := range d.Alias {
 		aliases = append(aliases, terminal.Paint(terminal.Code, urlOf(d, h)))
 	}
-	s.Term.Answer(terminal.Paint(terminal.Bold, terminal.Clean(d.Name)) + "  " + stateText(d) + "  " + environmentText(d.Environment()))
+	s.Term.Answer(terminal.Paint(terminal.Bold, terminal.Clean(d.Name)) + "  " + stateText(d) + "  " + targetText(d))
 	s.Term.Answer("")
 	failure := ""
 	if d.ErrorText != "" {

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,7 +22,7 @@ type listFlags struct {
 	branch string
 	state  string
 	meta   []string
-	limit  int
+	page   pageFlags
 }
 
 func newListCommand(s *session) *cobra.Command {
@@ -50,9 +52,10 @@ func newListCommand(s *session) *cobra.Command {
 	flags.StringVar(&f.branch, "branch", "", "of one Git `branch`")
 	flags.StringVar(&f.state, "state", "", "in one `state`: ready, error, building, queued, canceled")
 	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "with this `key=value`; may be repeated")
-	flags.IntVarP(&f.limit, "limit", "n", 20, "`number` of deployments at most")
+	f.page.add(c, 20, "deployments")
 	s.projectFlag(c)
-	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
+	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                              // fails for unknown flags only
+	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(slices.Sorted(maps.Keys(deploymentStates())), noFiles)) // as above
 	return c
 }
 
@@ -61,14 +64,14 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 	if err != nil {
 		return err
 	}
-	deployments, err := pages(f.limit, func(p client.Page) ([]client.Deployment, lateen.Millis, error) {
+	deployments, next, err := pages(&f.page, func(p client.Page) ([]client.Deployment, lateen.Millis, error) {
 		return api.Deployments(ctx, filter, p)
 	})
 	if err != nil {
 		return err
 	}
 	if s.Flags.JSON {
-		return s.Term.JSON(map[string]any{"deployments": deployments})
+		return s.Term.JSON(map[string]any{"deployments": deployments, "pagination": next})
 	}
 	if len(deployments) == 0 {
 		s.Term.Linef("There are no deployments here yet: `lateen deploy` makes one.")
@@ -78,7 +81,7 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 	for i := range deployments {
 		d := &deployments[i]
 		rows = append(rows, []string{
-			s.Age(d.CreatedAt), stateText(d), environmentText(d.Environment()), d.SiteURL, branch(d), terminal.Paint(terminal.Dim, commitText(d)), buildTime(d), terminal.Clean(d.Creator.Username),
+			s.Age(d.CreatedAt), stateText(d), targetText(d), d.SiteURL, branch(d), terminal.Paint(terminal.Dim, commitText(d)), buildTime(d), terminal.Clean(d.Creator.Username),
 		})
 	}
 	s.Term.Table([]terminal.Column{
@@ -91,6 +94,7 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 		{Title: "took", Right: true, Drop: 4},
 		{Title: "by", Drop: 5},
 	}, rows)
+	s.tellMore(next, len(deployments), "deployment")
 	return nil
 }
 
@@ -100,8 +104,8 @@ func (s *session) listFilter(ctx context.Context, f *listFlags) (*client.Client,
 	if filter.Meta, err = pairs("--meta", f.meta); err != nil {
 		return nil, filter, err
 	}
-	if f.state != "" {
-		filter.States = []lateen.ReadyState{lateen.ReadyState(strings.ToUpper(f.state))}
+	if filter.States, err = statesOf(f.state); err != nil {
+		return nil, filter, err
 	}
 	on, err := s.here(ctx)
 	switch {
@@ -123,20 +127,29 @@ func environmentText(environment string) string {
 	return terminal.Clean(environment)
 }
 
-// pages collects at most limit items of a list that comes in pages.
-func pages[T any](limit int, get func(client.Page) ([]T, lateen.Millis, error)) ([]T, error) {
-	list := []T{}
-	var until lateen.Millis
-	for len(list) < limit {
-		items, next, err := get(client.Page{Until: until, Limit: min(limit-len(list), 100)})
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, items...)
-		if next == 0 || len(items) == 0 {
-			break
-		}
-		until = next
+// targetText is the environment of a deployment, and whether it serves production.
+func targetText(d *client.Deployment) string {
+	text := environmentText(d.Environment())
+	if d.Live {
+		text += ", " + terminal.Paint(terminal.Good, "live")
 	}
-	return list[:min(len(list), limit)], nil
+	return text
+}
+
+// deploymentStates are the states to choose deployments by, in the words of the
+// command and in those of the API.
+func deploymentStates() map[string][]lateen.ReadyState {
+	return map[string][]lateen.ReadyState{
+		"ready": {lateen.Ready}, "error": {lateen.Failed}, "canceled": {lateen.Canceled},
+		"building": {lateen.Building, lateen.Deploying}, "queued": {lateen.Queued, lateen.Initializing},
+	}
+}
+
+// statesOf reads a state to choose deployments by; "" is all.
+func statesOf(text string) ([]lateen.ReadyState, error) {
+	states, known := deploymentStates()[strings.ToLower(text)]
+	if text != "" && !known {
+		return nil, command.ErrUsage.With("there is no state %q: ready, error, building, queued and canceled", text)
+	}
+	return states, nil
 }

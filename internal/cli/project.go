@@ -28,7 +28,7 @@ func newProjectCommand(s *session) *cobra.Command {
 }
 
 func newProjectListCommand(s *session) *cobra.Command {
-	var most int
+	var page pageFlags
 	c := &cobra.Command{
 		Use:   "ls [search]",
 		Short: "List projects",
@@ -39,26 +39,26 @@ func newProjectListCommand(s *session) *cobra.Command {
 			if len(args) > 0 {
 				search = args[0]
 			}
-			return s.listProjects(c.Context(), search, most)
+			return s.listProjects(c.Context(), search, &page)
 		},
 	}
-	c.Flags().IntVarP(&most, "limit", "n", 50, "`number` of projects at most")
+	page.add(c, 50, "projects")
 	return c
 }
 
-func (s *session) listProjects(ctx context.Context, search string, most int) error {
+func (s *session) listProjects(ctx context.Context, search string, page *pageFlags) error {
 	api, err := s.Client()
 	if err != nil {
 		return err
 	}
-	projects, err := pages(most, func(p client.Page) ([]client.Project, lateen.Millis, error) {
+	projects, next, err := pages(page, func(p client.Page) ([]client.Project, lateen.Millis, error) {
 		return api.Projects(ctx, search, p)
 	})
 	if err != nil {
 		return err
 	}
 	if s.Flags.JSON {
-		return s.Term.JSON(map[string]any{"projects": projects})
+		return s.Term.JSON(map[string]any{"projects": projects, "pagination": next})
 	}
 	if len(projects) == 0 {
 		s.Term.Linef("There are no projects here yet: `lateen deploy` makes one.")
@@ -82,6 +82,7 @@ func (s *session) listProjects(ctx context.Context, search string, most int) err
 		rows = append(rows, []string{terminal.Paint(terminal.Bold, p.Name), address, fw, s.Age(p.UpdatedAt)})
 	}
 	s.Term.Table([]terminal.Column{{Title: "name"}, {Title: "production"}, {Title: "framework", Drop: 1}, {Title: "changed", Right: true, Drop: 2}}, rows)
+	s.tellMore(next, len(projects), "project")
 	return nil
 }
 

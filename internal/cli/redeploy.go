@@ -49,5 +49,5 @@ func (s *session) await(ctx context.Context, api *client.Client, d *client.Deplo
 	if !noWait {
 		d, err = api.Await(ctx, d, show.progress)
 	}
-	return s.deployed(&site{api, p}, d, err, show)
+	return s.deployed(ctx, &site{api, p}, d, err, show)
 }

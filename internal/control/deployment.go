@@ -332,6 +332,22 @@ func builtAt(d *lateen.Deployment) lateen.Millis {
 	return min(d.CreatedAt, d.BuildingAt)
 }
 
+// Production returns the deployment that serves production of a project, "" if
+// there is none.
+func (c *Control) Production(ctx context.Context, project lateen.ProjectID) (lateen.DeploymentID, error) {
+	if _, err := act(ctx, lateen.DeploymentRead); err != nil {
+		return "", err
+	}
+	p, err := c.Store.FindProject(ctx, project)
+	if errors.Is(err, lateen.ErrProjectNotFound) { // it was deleted meanwhile
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the production of %s: %w", project, err)
+	}
+	return p.Production, nil
+}
+
 // Productions returns the deployment in production of every project that has
 // one, for the start of the platform.
 func (c *Control) Productions(ctx context.Context) (map[lateen.ProjectID]lateen.DeploymentID, error) {
