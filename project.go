@@ -86,7 +86,7 @@ var (
 	ErrProjectNotFound = &Error{Code: NotFound, Reason: "project_not_found", Message: "there is no such project", Hint: "list yours with `lateen project ls`, or make it with `lateen link`"}
 	ErrProjectInvalid  = &Error{Code: Invalid, Reason: "project_name_invalid", Message: "a project's name is 1 to 100 characters of a-z, 0-9, '.', '_' and '-', without '---'"}
 	ErrProjectSetting  = &Error{Code: Invalid, Reason: "project_setting_invalid", Message: "a setting of the project has a value it can't have"}
-	ErrProjectTaken    = &Error{Code: Conflict, Reason: "project_taken", Message: "a project of that name exists", Hint: "choose another name with --name"}
+	ErrProjectTaken    = &Error{Code: Conflict, Reason: "project_taken", Message: "a project of that name exists", Hint: "choose another name; `lateen project ls` lists those of your team"}
 )
 
 var projectPattern = regexp.MustCompile(`^[a-z0-9._-]{1,100}$`)

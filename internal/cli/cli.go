@@ -94,6 +94,7 @@ func Run(ctx context.Context, s State) int {
 	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx))) {
 		err = errInterrupted.Because(err)
 	}
+	err = explained(err)
 	sess.fail(cmd, err)
 	return exitCode(err)
 }

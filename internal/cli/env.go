@@ -198,38 +198,16 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 	return s.changedEnv(added, "Added", on)
 }
 
-// misspelled returns the environment of every project that a name is within two
-// edits of without being it; "" if there is none.
+// misspelled returns the environment of every project that a name looks like
+// without being it; "" if there is none.
 func misspelled(target string) string {
 	const near = 2
 	for _, known := range defaultTargets("", "") {
-		if n := edits(target, known); n > 0 && n <= near {
+		if n := command.Edits(target, known); n > 0 && n <= near {
 			return known
 		}
 	}
 	return ""
-}
-
-// edits is how many bytes are to be put in, taken out or changed to make b of a:
-// the distance of Levenshtein.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1) // from what was read of a to each beginning of b
-	for i := range row {
-		row[i] = i
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // defaultTargets are the environments of a variable that names none.
@@ -248,7 +226,11 @@ func (s *session) envValue(ctx context.Context, key, value string, given bool) (
 	if given {
 		return value, nil
 	}
-	return s.ReadSecret(ctx, "Value of "+key+":")
+	value, err := s.ReadSecret(ctx, "Value of "+key+":")
+	if err == nil && value == "" {
+		return "", command.ErrUsage.With("no value of %s was given", key).WithHint("say --value '' for an empty one")
+	}
+	return value, err
 }
 
 func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *site) error {

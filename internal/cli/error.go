@@ -2,9 +2,11 @@ package cli
 
 import (
 	"errors"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -33,8 +35,18 @@ const exitInterrupted = 130
 // Errors of the commands themselves.
 var (
 	errInterrupted = &lateen.Error{Code: lateen.Internal, Reason: "interrupted", Message: "interrupted"}
+	errNoAccess    = &lateen.Error{Code: lateen.Forbidden, Reason: "file_forbidden", Message: "this user may not use a file", Hint: "check its owner and its mode"}
 	errNotLinked   = &lateen.Error{Code: lateen.Invalid, Reason: "not_linked", Message: "this directory belongs to no project", Hint: "link it with `lateen link`, or name a project with --project"}
 )
+
+// explained gives an error of the file system, which this user can mend, its class.
+func explained(err error) error {
+	file, ok := errors.AsType[*fs.PathError](err)
+	if _, known := errors.AsType[*lateen.Error](err); known || !ok || !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
+		return err
+	}
+	return errNoAccess.With("%s", err).WithHint("check the owner and the mode of %s, and of the directory that it is in", file.Path)
+}
 
 // exitCode is the exit code of an error.
 func exitCode(err error) int {

@@ -153,11 +153,15 @@ func (s *session) site(ctx context.Context, dir string) (*site, error) {
 	if !l.real() {
 		return nil, errNotLinked
 	}
-	if c.Team == "" {
+	asked := c.Team != ""
+	if !asked {
 		c.Team = string(l.Team)
 	}
 	p, err := c.Project(ctx, string(l.Project))
-	if errors.Is(err, lateen.ErrProjectNotFound) || errors.Is(err, lateen.ErrTeamNotFound) {
+	switch {
+	case asked && errors.Is(err, lateen.ErrTeamNotFound):
+		return nil, lateen.ErrTeamNotFound.With("you are in no team %q", c.Team).WithHint("`lateen teams ls` lists yours")
+	case errors.Is(err, lateen.ErrProjectNotFound), errors.Is(err, lateen.ErrTeamNotFound):
 		return nil, errLinkedElsewhere.With("this directory is linked to the project %s, which is not at %s", cmp.Or(l.Name, string(l.Project)), c.BaseURL)
 	}
 	return &site{c, p}, err
@@ -208,11 +212,17 @@ func (s *session) runLink(ctx context.Context, dir, name string, yes bool) error
 	}
 	if name == "" {
 		name = projectName(dir)
+		if l, err := readLink(dir); err == nil && l.real() && l.Name != "" {
+			name = l.Name
+		}
 		if !yes && s.Term.Interactive() {
 			if name, err = s.Ask(ctx, "Project", name); err != nil {
 				return err
 			}
 		}
+	}
+	if err := s.confirmLink(ctx, c, dir, name, yes); err != nil {
+		return err
 	}
 	p, made, err := s.linkTo(ctx, c, dir, name)
 	if err != nil {
@@ -222,6 +232,35 @@ func (s *session) runLink(ctx context.Context, dir, name string, yes bool) error
 		return s.Term.JSON(p)
 	}
 	s.tellLinked(dir, p, made)
+	return nil
+}
+
+// confirmLink asks before a directory is taken from a project that it is linked to,
+// and, at a terminal, before a project is made of a name that may be misspelled.
+func (s *session) confirmLink(ctx context.Context, c *client.Client, dir, name string, yes bool) error {
+	if yes {
+		return nil
+	}
+	l, err := readLink(dir)
+	if err != nil {
+		return err
+	}
+	p, err := c.Project(ctx, name)
+	missing := errors.Is(err, lateen.ErrProjectNotFound)
+	if err != nil && !missing {
+		return err
+	}
+	bold := func(text string) string { return terminal.Paint(terminal.Bold, text) }
+	switch {
+	case l.real() && (missing || p.ID != l.Project):
+		now := cmp.Or(l.Name, string(l.Project))
+		if !s.Term.Interactive() {
+			return errLinkedElsewhere.With("the directory is linked to %s", now).WithHint("say --yes to link it to %s instead", name)
+		}
+		return s.Confirm(ctx, false, fmt.Sprintf("The directory is linked to %s. Link it to %s instead?", bold(now), bold(name)))
+	case missing && name != projectName(dir) && s.Term.Interactive():
+		return s.Confirm(ctx, false, fmt.Sprintf("There is no project %s. Make it?", bold(name)))
+	}
 	return nil
 }
 

@@ -126,11 +126,11 @@ func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Cl
 	if err != nil {
 		return nil, nil, err
 	}
+	filter := client.DeploymentFilter{Project: on.project.ID, Target: lateen.Production, States: []lateen.ReadyState{lateen.Ready}}
 	now := on.project.Targets[lateen.Production]
 	if now == nil {
-		return nil, nil, errNoEarlier.With("no deployment serves production of %s yet", on.project.Name)
+		return nil, nil, nothingLive(ctx, on, filter)
 	}
-	filter := client.DeploymentFilter{Project: on.project.ID, Target: lateen.Production, States: []lateen.ReadyState{lateen.Ready}}
 	before, _, err := on.client.Deployments(ctx, filter, client.Page{Until: now.CreatedAt, Limit: 20})
 	if err != nil {
 		return nil, nil, err
@@ -141,6 +141,20 @@ func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Cl
 		}
 	}
 	return nil, nil, errNoEarlier
+}
+
+// nothingLive says what publishes a deployment where none serves production: a
+// rollback has nothing to go back from.
+func nothingLive(ctx context.Context, on *site, ready client.DeploymentFilter) error {
+	err := errNoEarlier.With("no deployment serves production of %s", on.project.Name)
+	list, _, failed := on.client.Deployments(ctx, ready, client.Page{Limit: 1})
+	switch {
+	case failed != nil:
+		return failed
+	case len(list) == 0:
+		return err.WithHint("make one with `lateen deploy --prod`")
+	}
+	return err.WithHint("`lateen promote %s` publishes the newest deployment to production", list[0].Host)
 }
 
 // isGone reports whether what was asked for is not there.

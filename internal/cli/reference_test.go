@@ -112,7 +112,7 @@ func ownFlags(c *cobra.Command) *pflag.FlagSet {
 func exitTable() string {
 	what := map[lateen.Code]string{
 		lateen.Internal: "something went wrong that should not", lateen.Invalid: "the command or what it was given is malformed",
-		lateen.Unauthenticated: "nobody is logged in, or the token is not valid", lateen.Forbidden: "your role does not allow it",
+		lateen.Unauthenticated: "nobody is logged in, or the token is not valid", lateen.Forbidden: "your role, your token or this machine does not allow it",
 		lateen.NotFound: "there is no such thing", lateen.Conflict: "it is taken, or changed meanwhile",
 		lateen.Exhausted: "a quota or a queue is full", lateen.Faulted: "the fault is in what was deployed",
 		lateen.Unavailable: "the platform does not answer; try again", lateen.Timeout: "it took too long; try again",

@@ -40,7 +40,7 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 	}
 	list := make([]*client.Deployment, 0, len(names))
 	for _, name := range names {
-		d, err := api.Deployment(ctx, host(name))
+		d, err := s.removable(ctx, api, name)
 		if err != nil {
 			return err
 		}
@@ -50,6 +50,9 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 			aliases = terminal.Paint(terminal.Warn, fmt.Sprintf(" with %s, %s among them", terminal.Count(len(d.Alias), "alias host"), d.Alias[0]))
 		}
 		s.Term.Linef("  %s  %s%s", d.Host, terminal.Paint(terminal.Dim, d.Environment()), aliases)
+		if d.Live && !safe {
+			s.Term.Warnf("%s serves production of %s. Without it, production answers 404 until `lateen promote` or the next deployment to it.", d.Host, d.Name)
+		}
 	}
 	if err := s.Confirm(ctx, yes, fmt.Sprintf("Remove %s?", terminal.Count(len(list), "deployment"))); err != nil {
 		return err
@@ -66,4 +69,17 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 		return s.Term.JSON(map[string]any{"removed": removed})
 	}
 	return nil
+}
+
+// removable returns the deployment of a name. A project is another thing to remove.
+func (s *session) removable(ctx context.Context, api *client.Client, name string) (*client.Deployment, error) {
+	d, err := api.Deployment(ctx, host(name))
+	if !isGone(err) {
+		return d, err
+	}
+	if p, other := api.Project(ctx, name); other == nil {
+		return nil, command.ErrUsage.With("%s is a project, not a deployment", p.Name).
+			WithHint("`lateen project rm %s` removes it with all that is in it; `lateen ls %s` lists its deployments", p.Name, p.Name)
+	}
+	return nil, err
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,12 +19,23 @@ func newRootCommand(s *session) *cobra.Command {
 		Long: "Lateen turns a machine into a frontend cloud: it serves what your framework\n" +
 			"builds and boots its functions when they are called.",
 		Example: "lateen up            # a platform on this machine\n" +
-			"npx vercel build     # your app, in its own directory\n" +
+			"lateen link          # in the directory of your app\n" +
+			"npx vercel build     # or the build of a framework with an adapter for Vercel\n" +
 			"lateen deploy        # its URL",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	command.Family(root)
+	version := false
+	help := root.RunE
+	root.Flags().BoolVar(&version, "version", false, "tell which Lateen this is, as `lateen version`")
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if version {
+			return s.tellVersion()
+		}
+		return help(c, args)
+	}
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.checkDirectory() }
 	root.AddGroup(
 		&cobra.Group{ID: command.Platform, Title: "Platform"},
 		&cobra.Group{ID: command.Deploy, Title: "Deploy"},
@@ -53,8 +65,12 @@ func newRootCommand(s *session) *cobra.Command {
 	root.SetOut(s.Stdout)
 	root.SetErr(s.Stderr)
 	root.SetGlobalNormalizationFunc(flagAliases)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return command.ErrUsage.With("%s", flagFault(err))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		fault := command.ErrUsage.With("%s", flagFault(err))
+		if meant := flagMeant(c, err); meant != "" {
+			return fault.WithHint("did you mean `%s %s`?", c.CommandPath(), meant)
+		}
+		return fault
 	})
 	root.SetHelpFunc(func(c *cobra.Command, _ []string) { s.Term.Print(helpText(c, s.Term.AnswerWidth())) })
 	helper := newHelpCommand(root)
@@ -93,6 +109,36 @@ func flagFault(err error) string {
 		return fmt.Sprintf("%s does not take %s: %s", name, value, after)
 	}
 	return text
+}
+
+// flagMeant is the flag of a command that an unknown one looks like, or "".
+func flagMeant(c *cobra.Command, err error) string {
+	unknown, ok := err.(*pflag.NotExistError) //nolint:errorlint // as in flagFault
+	if !ok || len(unknown.GetSpecifiedName()) == 1 {
+		return ""
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	if meant := command.Nearest(unknown.GetSpecifiedName(), names); meant != "" {
+		return dashes(meant)
+	}
+	return ""
+}
+
+// checkDirectory refuses to act in a directory that is not there.
+func (s *session) checkDirectory() error {
+	dir, err := s.Path("")
+	if err != nil || s.Flags.CWD == "" {
+		return err
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return command.ErrUsage.With("there is no directory %s", s.Flags.CWD).WithHint("--cwd takes a directory to act in")
+	}
+	return nil
 }
 
 func dashes(name string) string {

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/lateen-dev/lateen/internal/cli"
 	"github.com/lateen-dev/lateen/internal/control/controltest"
+	"github.com/lateen-dev/lateen/internal/observe"
 )
 
 // TestStories runs each story in testdata against a platform of its own.
@@ -44,6 +47,7 @@ func TestStories(t *testing.T) {
 					"exits":   p.exits,
 					"output":  output,
 					"get":     p.get,
+					"failed":  p.failed,
 					"uploads": p.wantUploads,
 					"save":    save,
 					"settle":  p.settle,
@@ -122,6 +126,27 @@ func (p *platform) get(ts *testscript.TestScript, _ bool, args []string) {
 	fmt.Fprintf(ts.Stdout(), "%d\n%s%s", resp.StatusCode, start, body)
 }
 
+// failed asks a site for a page that fails, and keeps the id of the request that the
+// page names in a command: failed http://shop.localhost:8080/api/hello sets REQUEST.
+func (p *platform) failed(ts *testscript.TestScript, _ bool, args []string) {
+	u, err := url.Parse(args[0])
+	ts.Check(err)
+	req, err := http.NewRequestWithContext(p.ctx, http.MethodGet, p.url+u.RequestURI(), nil)
+	ts.Check(err)
+	req.Host = u.Host
+	req.Header.Set("Accept", "text/html")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	command := regexp.MustCompile(`lateen logs --request (req_\w+)`).FindSubmatch(page)
+	if command == nil {
+		ts.Fatalf("the page names no command for its request:\n%s", page)
+	}
+	ts.Setenv("REQUEST", string(command[1]))
+}
+
 // uploads checks how many files were uploaded since the last time.
 func (p *platform) wantUploads(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
@@ -144,7 +169,9 @@ func (p *platform) settle(ts *testscript.TestScript, _ bool, args []string) {
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for deadline := time.After(patience); ; {
-		if stats := p.logs.Stats(); stats.Records >= uint64(want) && stats.Queued == 0 {
+		kept, _, err := p.logs.Query(p.ctx, observe.Query{Limit: 1000})
+		ts.Check(err)
+		if len(slices.DeleteFunc(kept, func(e observe.Entry) bool { return e.Method == "" })) >= want {
 			return
 		}
 		select {

@@ -104,7 +104,7 @@ func TestAtATerminalTheURLIsThereOnceAndTheLineMoves(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	dir := filepath.Join(t.TempDir(), "shop")
-	controltest.Output(t, dir, "preview")
+	controltest.Output(t, dir, "production")
 	term := newTerminal(t)
 	if code := p.at(t, term, dir, "deploy")(); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, term.screen)
@@ -125,7 +125,7 @@ func TestAPersonIsAskedBeforeSomethingIsLost(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	dir := filepath.Join(t.TempDir(), "shop")
-	controltest.Output(t, dir, "preview")
+	controltest.Output(t, dir, "production")
 	term := newTerminal(t)
 	if code := p.at(t, term, dir, "deploy")(); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, term.screen)
@@ -156,13 +156,21 @@ func TestLinkingAsksForTheName(t *testing.T) {
 	term := newTerminal(t)
 	wait := p.at(t, term, dir, "link")
 	term.types(t, "(my-shop)", "boutique")
+	term.types(t, "There is no project \x1b[1mboutique\x1b[m. Make it?", "y")
 	if code := wait(); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, term.screen)
 	}
 	term.shows(t, "a new project")
 	term = newTerminal(t)
+	wait = p.at(t, term, dir, "link", "nope")
+	term.types(t, "Link it to \x1b[1mnope\x1b[m instead?", "")
+	if code := wait(); code != 2 {
+		t.Fatalf("exit code %d\n%s", code, term.screen)
+	}
+	term = newTerminal(t)
 	wait = p.at(t, term, dir, "link")
-	term.types(t, "(my-shop)", "")
+	term.types(t, "(boutique)", "my-shop")
+	term.types(t, "(y/N)", "y")
 	if code := wait(); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, term.screen)
 	}
@@ -177,7 +185,7 @@ func TestASecretIsNotSeenAndAnInterruptedQuestionLeavesTheTerminalAsItWas(t *tes
 	p := newPlatform(t)
 	dir := t.TempDir()
 	term := newTerminal(t)
-	if code := p.at(t, term, dir, "link", "shop")(); code != 0 {
+	if code := p.at(t, term, dir, "link", "shop", "--yes")(); code != 0 {
 		t.Fatal(term.screen)
 	}
 	wait := p.at(t, term, dir, "env", "add", "API_KEY", "preview")

@@ -70,13 +70,15 @@ func newVersionCommand(s *session) *cobra.Command {
 		Short: "Tell which Lateen this is",
 		Long:  "Tells which Lateen this is: version, commit and its date, Go, platform.",
 		Args:  command.Takes(0, 0, ""),
-		RunE: func(*cobra.Command, []string) error {
-			build := ReadBuild()
-			if s.Flags.JSON {
-				return s.Term.JSON(build)
-			}
-			s.Term.Answer(build.String())
-			return nil
-		},
+		RunE:  func(*cobra.Command, []string) error { return s.tellVersion() },
 	}
+}
+
+func (s *session) tellVersion() error {
+	build := ReadBuild()
+	if s.Flags.JSON {
+		return s.Term.JSON(build)
+	}
+	s.Term.Answer(build.String())
+	return nil
 }

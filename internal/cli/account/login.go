@@ -84,14 +84,10 @@ func (s *session) runLogin(ctx context.Context, vercelDir string, yes bool) erro
 	if err != nil {
 		return err
 	}
-	if asked.Token = explicit.Token; asked.Token == "" { // the one that is kept is not meant
-		secret, err := s.ReadSecret(ctx, "Token for "+asked.API+":")
-		if err != nil {
+	kept := asked.Token
+	if asked.Token = explicit.Token; asked.Token == "" { // the one that is kept is not meant, unless it is for the vercel CLI
+		if asked.Token, err = s.loginToken(ctx, asked.API, kept, vercelDir != ""); err != nil {
 			return err
-		}
-		if asked.Token = strings.TrimSpace(secret); asked.Token == "" {
-			return lateen.ErrTokenInvalid.With("no token was given").
-				WithHint("pass it by --token or standard input; `lateen up` keeps one in the file `token` of its data directory")
 		}
 	}
 	report, err := s.identify(ctx, asked)
@@ -111,6 +107,26 @@ func (s *session) runLogin(ctx context.Context, vercelDir string, yes bool) erro
 		return s.Term.JSON(report)
 	}
 	return nil
+}
+
+// loginToken returns a token from standard input, or asks for it. Where the vercel
+// CLI is to be logged in, the token that is kept does as well.
+func (s *session) loginToken(ctx context.Context, api, kept string, vercel bool) (string, error) {
+	if vercel && kept != "" && s.Term.Interactive() {
+		return kept, nil
+	}
+	secret, err := s.ReadSecret(ctx, "Token for "+api+":")
+	if err != nil {
+		return "", err
+	}
+	if secret = strings.TrimSpace(secret); secret == "" && vercel {
+		secret = kept
+	}
+	if secret == "" {
+		return "", lateen.ErrTokenInvalid.With("no token was given").
+			WithHint("pass it by --token or standard input; `lateen up` keeps one in the file `token` of its data directory")
+	}
+	return secret, nil
 }
 
 // accept uses an invitation and has runLogin log in as the user who joined.

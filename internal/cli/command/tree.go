@@ -35,12 +35,15 @@ func Family(c *cobra.Command) {
 			return nil
 		}
 		err := ErrUsage.With("there is no command `%s %s`", c.CommandPath(), args[0])
-		if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
-			return err.WithHint("did you mean `%s %s`?", c.CommandPath(), similar[0])
+		var names []string
+		for _, sub := range c.Commands() {
+			names = append(append(names, sub.Name()), sub.Aliases...)
+		}
+		if meant := Nearest(args[0], names); meant != "" {
+			return err.WithHint("did you mean `%s %s`?", c.CommandPath(), meant)
 		}
 		return err.WithHint("`%s --help` lists what there is", c.CommandPath())
 	}
-	c.SuggestionsMinimumDistance = 2
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 }
 

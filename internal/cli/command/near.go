@@ -1,0 +1,36 @@
+package command
+
+// Nearest is the name that a typing mistake makes text of, or "": one letter in
+// three of text may differ.
+func Nearest(text string, names []string) string {
+	nearest, least := "", len(text)/3+1
+	for _, name := range names {
+		n := Edits(text, name)
+		if n < least && n < len(name) {
+			nearest, least = name, n
+		}
+	}
+	return nearest
+}
+
+// Edits is how many bytes are to be put in, taken out or changed to make b of a:
+// the distance of Levenshtein.
+func Edits(a, b string) int {
+	row := make([]int, len(b)+1) // from what was read of a to each beginning of b
+	for i := range row {
+		row[i] = i
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
