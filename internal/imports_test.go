@@ -71,7 +71,7 @@ var layers = map[string]string{
 	"internal/observe": "internal/share internal/store/sqlite",
 
 	// Ring 4: faces.
-	"internal/api": "internal/control internal/observe internal/share internal/store",
+	"internal/api": "internal/accept internal/control internal/observe internal/share internal/store",
 	"internal/cli": "client internal/atomicfile internal/cli/account internal/cli/command internal/config internal/source internal/terminal",
 
 	"internal/cli/account": "client internal/cli/command internal/config internal/terminal",

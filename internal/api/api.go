@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/accept"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/observe"
 	"github.com/lateen-dev/lateen/internal/share"
@@ -215,6 +216,9 @@ func unknownRoute(a *API, w http.ResponseWriter, r *http.Request) error {
 	if len(allowed) > 0 {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return lateen.ErrMethod.With("%s can't be asked of %s; %s can", r.Method, r.URL.Path, strings.Join(allowed, ", "))
+	}
+	if r.URL.Path == "/" && accept.Type(r.Header, "text/html") > accept.Type(r.Header, "application/json") {
+		return a.welcome(w, r)
 	}
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	return lateen.ErrNotFound.With("there is no %s here", path).WithHint("GET /openapi.json lists what there is")
