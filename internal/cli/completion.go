@@ -11,14 +11,15 @@ import (
 
 func newCompletionCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "completion <bash|zsh|fish>",
+		Use:   "completion <bash|zsh|fish|powershell>",
 		Short: "Write a script that completes commands in your shell",
 		Long: "Writes a script that lets your shell complete commands, flags, and the names\n" +
 			"of projects, deployments and aliases.",
 		Example: "lateen completion bash > ~/.local/share/bash-completion/completions/lateen\n" +
 			"lateen completion zsh > \"${fpath[1]}/_lateen\"\n" +
-			"lateen completion fish > ~/.config/fish/completions/lateen.fish",
-		ValidArgs: []string{"bash", "zsh", "fish"},
+			"lateen completion fish > ~/.config/fish/completions/lateen.fish\n" +
+			"lateen completion powershell | Out-String | Invoke-Expression",
+		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
 		Args:      command.Takes(1, 1, "for which shell"),
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -31,8 +32,10 @@ func newCompletionCommand(s *session) *cobra.Command {
 			err = root.GenZshCompletion(&script)
 		case "fish":
 			err = root.GenFishCompletion(&script, true)
+		case "powershell":
+			err = root.GenPowerShellCompletionWithDesc(&script)
 		default:
-			return command.ErrUsage.With("there is no completion for %q", args[0]).WithHint("bash, zsh and fish are known")
+			return command.ErrUsage.With("there is no completion for %q", args[0]).WithHint("bash, zsh, fish and powershell are known")
 		}
 		if err != nil {
 			return fmt.Errorf("write the completion for %s: %w", args[0], err)
