@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/lateen-dev/lateen"
@@ -15,7 +17,19 @@ type Alias struct {
 	Target  struct {
 		Host string `json:"url"`
 	} `json:"deployment"`
+
+	wire wire
 }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (a *Alias) UnmarshalJSON(b []byte) error {
+	type fields Alias
+	a.wire = wire(bytes.Clone(b))
+	return json.Unmarshal(b, (*fields)(a))
+}
+
+// MarshalJSON writes the alias as the API sent it.
+func (a *Alias) MarshalJSON() ([]byte, error) { return a.wire.MarshalJSON() }
 
 // Aliases returns a page of aliases, those of one project unless it is "", and
 // where the next page begins (0: nowhere).

@@ -292,6 +292,18 @@ type next struct {
 	} `json:"pagination"`
 }
 
+// wire is a noun as the API sent it: whoever prints the noun as JSON prints this, so
+// that it has one shape, with fields that this client does not know.
+type wire []byte
+
+// MarshalJSON implements [json.Marshaler]; what no API has sent is null.
+func (w wire) MarshalJSON() ([]byte, error) {
+	if w == nil {
+		return []byte("null"), nil
+	}
+	return w, nil
+}
+
 // path joins escaped segments.
 func path(segments ...string) string {
 	var b strings.Builder

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"iter"
 	"net/http"
 	"net/url"
@@ -24,7 +26,19 @@ type Deployment struct {
 	Creator struct {
 		Username string `json:"username"`
 	} `json:"creator"`
+
+	wire wire
 }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (d *Deployment) UnmarshalJSON(b []byte) error {
+	type fields Deployment
+	d.wire = wire(bytes.Clone(b))
+	return json.Unmarshal(b, (*fields)(d))
+}
+
+// MarshalJSON writes the deployment as the API sent it.
+func (d *Deployment) MarshalJSON() ([]byte, error) { return d.wire.MarshalJSON() }
 
 // Environment is the environment that the deployment is of.
 func (d *Deployment) Environment() string {

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/lateen-dev/lateen"
@@ -16,7 +18,19 @@ type Project struct {
 	Crons   *struct {
 		Definitions []lateen.Cron `json:"definitions"`
 	} `json:"crons"`
+
+	wire wire
 }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (p *Project) UnmarshalJSON(b []byte) error {
+	type fields Project
+	p.wire = wire(bytes.Clone(b))
+	return json.Unmarshal(b, (*fields)(p))
+}
+
+// MarshalJSON writes the project as the API sent it.
+func (p *Project) MarshalJSON() ([]byte, error) { return p.wire.MarshalJSON() }
 
 // Projects returns a page of projects whose name has a part, and where the
 // next page begins (0: nowhere).

@@ -27,6 +27,7 @@ type deployment struct {
 
 	Target            *string      `json:"target"` // production; null is preview or a custom environment
 	CustomEnvironment *environment `json:"customEnvironment,omitempty"`
+	Environment       string       `json:"environment"` // production, preview or the slug of a custom environment
 	Source            string       `json:"source,omitempty"`
 
 	ReadyState    lateen.ReadyState `json:"readyState"`
@@ -43,7 +44,7 @@ type deployment struct {
 	Ready         lateen.Millis  `json:"ready,omitempty"`
 	AliasAssigned *lateen.Millis `json:"aliasAssigned"` // null: not yet
 	AliasError    *string        `json:"aliasError"`
-	Alias         []string       `json:"alias,omitempty"` // hosts that lead to it besides its own
+	Alias         []string       `json:"alias,omitzero"` // hosts that lead to it besides its own; absent from lists
 
 	Meta        map[string]string   `json:"meta"`
 	GitMetadata *lateen.GitMetadata `json:"gitMetadata,omitempty"`
@@ -81,7 +82,7 @@ func (a *API) wire(r *http.Request, d *lateen.Deployment) deployment {
 		URL: d.Host, SiteURL: a.Control.SiteURL(d.Host), InspectorURL: a.Control.SiteURL(d.Host), Source: d.Source,
 		ReadyState: d.State, State: d.State, Status: d.State, ErrorCode: d.ErrorReason, ErrorMessage: d.ErrorText,
 		CreatedAt: d.CreatedAt, Created: d.CreatedAt, BuildingAt: d.BuildingAt, Ready: d.ReadyAt,
-		Meta: d.Meta, GitMetadata: d.Git, Version: 2, Type: "LAMBDAS", Regions: []string{},
+		Meta: d.Meta, GitMetadata: d.Git, Version: 2, Type: "LAMBDAS", Regions: []string{}, Environment: d.Target,
 	}
 	if d.ReadyAt != 0 {
 		out.Duration = &duration{TimeToReady: d.ReadyAt - d.BuildingAt}

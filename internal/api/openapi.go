@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -18,6 +19,7 @@ import (
 type OpenAPI struct {
 	OpenAPI    string                          `json:"openapi"`
 	Info       openAPIInfo                     `json:"info"`
+	Servers    []openAPIServer                 `json:"servers"`
 	Security   []map[string][]string           `json:"security"`
 	Tags       []openAPITag                    `json:"tags"`
 	Paths      map[string]map[string]operation `json:"paths"`
@@ -27,6 +29,11 @@ type OpenAPI struct {
 type openAPIInfo struct {
 	Title       string `json:"title"`
 	Version     string `json:"version"`
+	Description string `json:"description"`
+}
+
+type openAPIServer struct {
+	URL         string `json:"url"`
 	Description string `json:"description"`
 }
 
@@ -80,11 +87,19 @@ type securityScheme struct {
 type schema struct {
 	Ref        string             `json:"$ref,omitempty"`
 	Type       any                `json:"type,omitempty"` // a string or a list of strings
+	Format     string             `json:"format,omitempty"`
+	About      string             `json:"description,omitempty"`
+	Enum       []string           `json:"enum,omitempty"`
+	Default    any                `json:"default,omitempty"`
+	Minimum    *int               `json:"minimum,omitempty"`
+	Maximum    *int               `json:"maximum,omitempty"`
 	Items      *schema            `json:"items,omitempty"`
 	AnyOf      []*schema          `json:"anyOf,omitempty"`
 	Properties map[string]*schema `json:"properties,omitempty"`
 	Values     *schema            `json:"additionalProperties,omitempty"`
 	Required   []string           `json:"required,omitempty"`
+
+	name string // of an object among the components
 }
 
 func describe(_ *API, w http.ResponseWriter, _ *http.Request) error {
@@ -98,7 +113,12 @@ func Describe() *OpenAPI {
 		OpenAPI: "3.1.0",
 		Info: openAPIInfo{
 			Title: "Lateen", Version: "1",
-			Description: "The REST API of a Lateen platform, in the terms of the vercel CLI. Paths are shown with the version that the CLI uses; others, and none, are taken too. Times are Unix milliseconds. Team scope is chosen with teamId (an id) or slug.",
+			Description: "The REST API of a Lateen platform, in the terms of the vercel CLI. Paths are shown with the version that the CLI uses; others, and none, are taken too. Times are Unix milliseconds, durations nanoseconds unless their name ends in Ms. Team scope is chosen with teamId (an id) or slug. `lateen --json` prints these shapes as they are. A list that is longer than its limit has pagination.next: ask again with until=next (cursor=next for the audit log). Fields may be added within this version; none is renamed or removed.",
+		},
+		Servers: []openAPIServer{
+			{URL: "/", Description: "the platform that this document comes from"},
+			{URL: "http://127.0.0.1:8080", Description: "`lateen up` on this machine"},
+			{URL: "https://api.example.com", Description: "`lateen up --domain example.com`, behind TLS"},
 		},
 		Security: []map[string][]string{{"token": {}}},
 		Paths:    make(map[string]map[string]operation),
@@ -120,6 +140,7 @@ func Describe() *OpenAPI {
 			doc.Paths[path][strings.ToLower(row.Method)] = operationOf(row, path, s, failure)
 		}
 	}
+	doc.Paths["/metrics"] = map[string]operation{"get": metricsOperation(failure)}
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		doc.Tags = append(doc.Tags, openAPITag{Name: name})
 	}
@@ -142,7 +163,7 @@ func operationOf(row route, path string, s schemas, failure response) operation 
 		op.Parameters = append(op.Parameters, parameter{Name: m[1], In: "path", Required: true, Schema: text})
 	}
 	for name := range strings.FieldsSeq(row.Query) {
-		op.Parameters = append(op.Parameters, parameter{Name: name, In: "query", Description: queryDocs[name], Schema: text})
+		op.Parameters = append(op.Parameters, parameter{Name: name, In: "query", Description: queryDocs[name], Schema: querySchema(name)})
 	}
 	switch {
 	case row.in != nil:
@@ -198,9 +219,14 @@ func schemaName(t reflect.Type) string { return strings.ToUpper(t.Name()[:1]) + 
 
 // of returns the schema of the JSON form of a type.
 func (s schemas) of(t reflect.Type) *schema {
+	if words := enums()[t]; words != nil {
+		return &schema{Type: "string", Enum: words}
+	}
 	switch t {
 	case reflect.TypeFor[lateen.Millis]():
-		return &schema{Type: "integer"}
+		return &schema{Type: "integer", Format: "int64", About: "Unix milliseconds"}
+	case reflect.TypeFor[time.Duration]():
+		return &schema{Type: "integer", Format: "int64", About: "nanoseconds"}
 	case reflect.TypeFor[stringList]():
 		text := &schema{Type: "string"}
 		return &schema{AnyOf: []*schema{text, {Type: "array", Items: text}}}
@@ -210,7 +236,7 @@ func (s schemas) of(t reflect.Type) *schema {
 	switch t.Kind() {
 	case reflect.Pointer:
 		inner := *s.of(t.Elem())
-		if kind, simple := inner.Type.(string); simple {
+		if kind, simple := inner.Type.(string); simple && inner.Enum == nil {
 			inner.Type = []string{kind, "null"}
 			return &inner
 		}
@@ -245,7 +271,7 @@ func (s schemas) ofStruct(t reflect.Type) *schema {
 	if _, known := s[name]; known {
 		return ref
 	}
-	out := &schema{Type: "object", Properties: make(map[string]*schema)}
+	out := &schema{name: name, Type: "object", Properties: make(map[string]*schema)}
 	s[name] = out // before its fields, which may refer to it
 	s.fields(out, t)
 	slices.Sort(out.Required)
@@ -267,7 +293,7 @@ func (s schemas) fields(out *schema, t reflect.Type) {
 		if !field.IsExported() || name == "-" || name == "" {
 			continue
 		}
-		out.Properties[name] = s.of(field.Type)
+		out.Properties[name] = described(s.of(field.Type), out.name+"."+name)
 		optional := strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero")
 		if !optional && !slices.Contains(out.Required, name) {
 			out.Required = append(out.Required, name)

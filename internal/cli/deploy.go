@@ -66,18 +66,6 @@ func newDeployCommand(s *session) *cobra.Command {
 	return c
 }
 
-// deployReport is the answer of what makes a deployment.
-type deployReport struct {
-	ID      lateen.DeploymentID `json:"id"`
-	URL     string              `json:"url"`
-	Aliases []string            `json:"aliases"` // hosts that lead to it besides its own
-	Target  string              `json:"target"`
-	Live    bool                `json:"live"` // the production hosts of the project lead to it
-	State   lateen.ReadyState   `json:"state"`
-	Project string              `json:"project"`
-	Error   string              `json:"error,omitempty"` // why it failed
-}
-
 func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) error {
 	env, err := pairs("--env", f.env)
 	if err != nil {
@@ -135,12 +123,12 @@ func (s *session) deployed(ctx context.Context, on *site, d *client.Deployment, 
 			err = e.WithHint("%s", strings.TrimPrefix(strings.TrimPrefix(show.failure, e.Message), ". "))
 		}
 		if d != nil && d.State.Final() && s.Flags.JSON {
-			return errors.Join(err, s.Term.JSON(reportOf(d)))
+			return errors.Join(err, s.Term.JSON(d))
 		}
 		return err
 	}
 	if s.Flags.JSON {
-		return s.Term.JSON(reportOf(d))
+		return s.Term.JSON(d)
 	}
 	show.finish(d)
 	if err := s.tellProduction(ctx, on, d); err != nil {

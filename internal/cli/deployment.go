@@ -20,14 +20,6 @@ func host(text string) string {
 	return strings.TrimSuffix(text, "/")
 }
 
-// reportOf is the answer of what makes a deployment.
-func reportOf(d *client.Deployment) deployReport {
-	return deployReport{
-		ID: d.ID, URL: d.SiteURL, Aliases: append([]string{}, d.Alias...),
-		Target: d.Environment(), Live: d.Live, State: d.State, Project: d.Name, Error: d.ErrorText,
-	}
-}
-
 // stateText is a deployment's state for people.
 func stateText(d *client.Deployment) string {
 	dot := func(s terminal.Style, text string) string { return terminal.Paint(s, "● "+text) }

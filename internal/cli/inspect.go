@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,11 +36,18 @@ func newInspectCommand(s *session) *cobra.Command {
 	return c
 }
 
-// inspectReport is a deployment with what is in it.
-type inspectReport struct {
-	*client.Deployment
-
-	Build *client.Build `json:"build"`
+// inspectReport is a deployment, as the API has it, with what is in it.
+func inspectReport(d *client.Deployment, b *client.Build) (map[string]any, error) {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("write the deployment as JSON: %w", err)
+	}
+	report := map[string]any{}
+	if err := json.Unmarshal(text, &report); err != nil {
+		return nil, fmt.Errorf("write the deployment as JSON: %w", err)
+	}
+	report["build"] = b
+	return report, nil
 }
 
 func (s *session) runInspect(ctx context.Context, name string, logs, wait bool) error {
@@ -71,7 +79,11 @@ func (s *session) runInspect(ctx context.Context, name string, logs, wait bool) 
 		return err
 	}
 	if s.Flags.JSON {
-		return s.Term.JSON(inspectReport{d, build})
+		report, err := inspectReport(d, build)
+		if err != nil {
+			return err
+		}
+		return s.Term.JSON(report)
 	}
 	s.inspected(d)
 	s.built(build)

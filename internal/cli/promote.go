@@ -67,7 +67,7 @@ func (s *session) nowServes(ctx context.Context, api *client.Client, d *client.D
 		return err
 	}
 	if s.Flags.JSON {
-		return s.Term.JSON(reportOf(d))
+		return s.Term.JSON(d)
 	}
 	s.Term.Donef("%s: %s serves production of %s", verb, d.Host, terminal.Paint(terminal.Bold, d.Name))
 	address := d.SiteURL

@@ -163,8 +163,8 @@ func (p *platform) deploy(ctx context.Context, dir string) (*site, error) {
 		return nil, err
 	}
 	var reply struct {
-		URL     string `json:"url"`
-		Project string `json:"project"`
+		URL     string `json:"siteUrl"`
+		Project string `json:"name"`
 	}
 	if err := json.Unmarshal(out, &reply); err != nil {
 		return nil, fmt.Errorf("lateen deploy --json says %q: %w", out, err)

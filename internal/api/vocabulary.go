@@ -1,0 +1,138 @@
+package api
+
+import (
+	"reflect"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// enums are the values that types of words have.
+func enums() map[reflect.Type][]string {
+	return map[reflect.Type][]string{
+		reflect.TypeFor[lateen.ReadyState](): words(lateen.Queued, lateen.Initializing, lateen.Building, lateen.Deploying, lateen.Ready, lateen.Failed, lateen.Canceled),
+		reflect.TypeFor[lateen.Code]():       words(lateen.Codes()...),
+		reflect.TypeFor[lateen.Role]():       words(lateen.Roles()...),
+		reflect.TypeFor[lateen.Scope]():      words(lateen.Scopes()...),
+		reflect.TypeFor[lateen.Action]():     words(lateen.Actions()...),
+		reflect.TypeFor[lateen.StartKind]():  words(lateen.StartWarm, lateen.StartThawed, lateen.StartPrewarmed, lateen.StartTemplate, lateen.StartBlank, lateen.StartCold),
+		reflect.TypeFor[lateen.Phase]():      words(lateen.PhaseRunning, lateen.PhaseFrozen, lateen.PhaseReclaimed, lateen.PhaseLeaving),
+	}
+}
+
+func words[T ~string](list ...T) []string {
+	out := make([]string, 0, len(list))
+	for _, word := range list {
+		out = append(out, string(word))
+	}
+	return out
+}
+
+// meaning is what the type of a field does not say.
+type meaning struct {
+	text string
+	of   []string // values; nil: any
+}
+
+// meanings are those of fields, by schema and name.
+func meanings() map[string]meaning {
+	levels := []string{lateen.LevelInfo, lateen.LevelWarning, lateen.LevelError}
+	all := map[string]meaning{
+		"Alias.alias":                    {"the host", nil},
+		"Alias.siteUrl":                  {"the host as a URL, with the port where there is one", nil},
+		"BuildLambda.memorySize":         {"MiB; absent: the platform's default", nil},
+		"BuildLambda.timeout":            {"seconds; absent: the platform's default", nil},
+		"BuildOutput.size":               {"bytes, of a file", nil},
+		"BuildOutput.type":               {"", []string{"lambda", "edge", "file"}},
+		"Duration.timeToReady":           {"milliseconds from when the assembly began", nil},
+		"Entry.bytesIn":                  {"bytes", nil},
+		"Entry.bytesOut":                 {"bytes", nil},
+		"Entry.cache":                    {"state of the cache: HIT, MISS, STALE, …", nil},
+		"Entry.cursor":                   {"for before=, and of a followed log for after=", nil},
+		"Entry.duration":                 {"nanoseconds to the last byte", nil},
+		"Entry.environment":              {"production, preview or the slug of a custom environment", nil},
+		"Entry.firstByte":                {"nanoseconds to the first byte of the response", nil},
+		"Entry.source":                   {"what answered; of lines outside of any request, what wrote the first", nil},
+		"Entry.statusCode":               {"499: the client went away first", nil},
+		"EnvVar.customEnvironmentIds":    {"custom environments, beside those in target", nil},
+		"EnvVar.type":                    {"", []string{lateen.EnvPlain, lateen.EnvEncrypted, lateen.EnvSensitive, lateen.EnvSystem}},
+		"FunctionState.keepAlive":        {"nanoseconds after the last request", nil},
+		"FunctionState.memory":           {"bytes", nil},
+		"Invocation.memory":              {"bytes", nil},
+		"LogLine.level":                  {"", levels},
+		"LogRow.durationMs":              {"milliseconds", nil},
+		"Pagination.count":               {"items in this reply", nil},
+		"Pagination.next":                {"Unix milliseconds, for until=; null: nothing follows", nil},
+		"Pagination.prev":                {"Unix milliseconds of the first item", nil},
+		"Project.productionDeploymentId": {"the deployment that serves production; absent before the first", nil},
+		"RowLine.level":                  {"", levels},
+		"UploadFile.mode":                {"as of stat(2): 33188 is a file, 33261 an executable, 41471 a symbolic link", nil},
+		"UploadFile.sha":                 {"SHA-1 of the content, 40 lower-case hex digits", nil},
+		"UploadFile.size":                {"bytes", nil},
+	}
+	for _, name := range []string{"Deployment", "Promotion"} {
+		for field, m := range map[string]meaning{
+			"alias":         {"hosts that lead to it besides its own; absent from lists", nil},
+			"created":       {"as createdAt", nil},
+			"environment":   {"production, preview or the slug of a custom environment", nil},
+			"live":          {"whether it serves production of its project", nil},
+			"readySubstate": {"of a deployment that was staged", []string{"STAGED", "PROMOTED"}},
+			"siteUrl":       {"where it is served: the host as a URL, with the port where there is one", nil},
+			"state":         {"as readyState", nil},
+			"status":        {"as readyState", nil},
+			"target":        {"production; null is preview or a custom environment, which environment tells", nil},
+			"uid":           {"as id", nil},
+			"url":           {"the host, without scheme and port", nil},
+		} {
+			all[name+"."+field] = m
+		}
+	}
+	return all
+}
+
+// described adds to the schema of a field what its type does not say.
+func described(of *schema, field string) *schema {
+	m, known := meanings()[field]
+	if !known {
+		return of
+	}
+	out := *of
+	if m.text != "" {
+		out.About = m.text
+	}
+	if m.of != nil {
+		out.Enum = m.of
+	}
+	return &out
+}
+
+// querySchema is the schema of a query parameter.
+func querySchema(name string) *schema {
+	text := func(values ...string) *schema { return &schema{Type: "string", Enum: values} }
+	switch name {
+	case "limit":
+		least, most := 1, maxPage
+		return &schema{Type: "integer", Minimum: &least, Maximum: &most, Default: 20}
+	case "page":
+		least := 0
+		return &schema{Type: "integer", Minimum: &least}
+	case "since", "until", "from", "startDate", "endDate", "untilTime":
+		return &schema{Type: "integer", Format: "int64"}
+	case "follow", "safe", "prebuilt":
+		return text("0", "1")
+	case "decrypt", "failedOnly", "rollbackInfo", "upsert":
+		return text("true", "false")
+	case "direction":
+		return text("forward", "backward")
+	case "format":
+		return text("lines")
+	}
+	return text()
+}
+
+// metricsOperation describes what the platform serves beside this API.
+func metricsOperation(failure response) operation {
+	return operation{
+		OperationID: "get_metrics", Summary: "Read the metrics of the platform, in the text format of Prometheus", Tags: []string{"platform"},
+		Responses: map[string]response{"200": {Description: "done", Content: map[string]media{"text/plain": {}}}, "default": failure},
+	}
+}
