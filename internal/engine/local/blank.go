@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"runtime"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -94,17 +93,8 @@ func (e *Engine) fetch(ctx context.Context) {
 			if ctx.Err() == nil {
 				e.o.Log.WarnContext(ctx, "a runtime is not there yet", "runtime", r.name, "err", err)
 			}
-			pause(ctx, pool.Backoff(failures))
+			pool.Pause(ctx, pool.Backoff(failures))
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

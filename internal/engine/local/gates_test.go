@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
 // The gates of processes that are forked, at the size that templates and zygotes
@@ -132,7 +133,7 @@ func TestAThousandForkedProcessesNeverDrawTheSame(t *testing.T) {
 			each(children, func(child int) {
 				w := s.bear(t.Context(), r)
 				for ; w == nil && t.Context().Err() == nil; w = s.bear(t.Context(), r) { // it is being replaced
-					pause(t.Context(), 10*time.Millisecond)
+					pool.Pause(t.Context(), 10*time.Millisecond)
 				}
 				i := s.raise(w, spec)
 				drawn.draw(i, child)

@@ -11,6 +11,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
 	"github.com/lateen-dev/lateen/test/wasm"
 )
@@ -69,7 +70,7 @@ func benchmarkModuleStart(b *testing.B, ahead bool) {
 	var holds float64
 	for b.Loop() {
 		awaitPool(b, e)
-		for ready := !ahead; !ready; pause(b.Context(), 5*time.Millisecond) {
+		for ready := !ahead; !ready; pool.Pause(b.Context(), 5*time.Millisecond) {
 			e.templates.mu.Lock()
 			t := e.templates.loadedLocked(spec)
 			if ready = t != nil && t.spare != nil; ready {
@@ -117,7 +118,7 @@ func BenchmarkModuleMemory(b *testing.B) {
 		return float64(sum) / float64(len(all)) / (1 << 20)
 	}
 	b.ReportMetric(mean(), "MiB/busy")
-	pause(b.Context(), 2*time.Second)
+	pool.Pause(b.Context(), 2*time.Second)
 	b.ReportMetric(mean(), "MiB/idle")
 	b.ReportMetric(0, "ns/op")
 	for _, i := range all {

@@ -112,7 +112,7 @@ func (e *Engine) stock(ctx context.Context) {
 				}
 			}
 		}
-		pause(ctx, wait)
+		pool.Pause(ctx, wait)
 	}
 	for _, r := range e.runners {
 		r.shells.empty()

@@ -180,7 +180,7 @@ func (e *Engine) tendZygotes(ctx context.Context) {
 			e.o.Log.WarnContext(ctx, "a runtime has no zygote", "err", err)
 			wait += pool.Backoff(failures)
 		}
-		pause(ctx, wait)
+		pool.Pause(ctx, wait)
 	}
 }
 

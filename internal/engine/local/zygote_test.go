@@ -18,6 +18,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
 // needZygotes skips a test where there can be none.
@@ -221,7 +222,7 @@ func (s *stage) unlike(r *runner, spec lateen.FunctionSpec, children int) {
 // ahead waits until a runtime has so many shells.
 func (s *stage) ahead(r *runner, shells int) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); r.shells.count() < shells; pause(s.t.Context(), 10*time.Millisecond) {
+	for deadline := time.Now().Add(patience); r.shells.count() < shells; pool.Pause(s.t.Context(), 10*time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("%d shells are ahead", r.shells.count())
 		}
@@ -381,7 +382,7 @@ func TestZygotesAndChildrenEndWithThePlatform(t *testing.T) {
 			if time.Now().After(deadline) {
 				t.Fatalf("process %s lives on", pid)
 			}
-			pause(t.Context(), 10*time.Millisecond)
+			pool.Pause(t.Context(), 10*time.Millisecond)
 		}
 	}
 }
@@ -406,7 +407,7 @@ func BenchmarkBursts(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		s.ahead(r, maxShells)
-		pause(b.Context(), time.Second)
+		pool.Pause(b.Context(), time.Second)
 		before, zygote := usedCPU(b), s.zygotes.of(r).process.CPU()
 		b.StartTimer()
 		began := time.Now()

@@ -191,3 +191,13 @@ func Backoff(failures int) time.Duration {
 	most := min(time.Minute, time.Second<<min(failures, 6))
 	return most/2 + rand.N(most/2)
 }
+
+// Pause waits for d, at most until ctx ends.
+func Pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -74,7 +74,7 @@ func (y *yard) bootOne(ctx context.Context, _ string, background bool, spawned f
 		y.mu.Unlock()
 	}()
 	spawned(h)
-	if pause(ctx, takes); ctx.Err() != nil {
+	if Pause(ctx, takes); ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if fails != nil {
@@ -352,7 +352,7 @@ func TestLeaveIsGivenInTurnToo(t *testing.T) {
 			if y.read(&y.boots) != 0 {
 				t.Error("it was overtaken")
 			}
-			pause(t.Context(), time.Second)
+			Pause(t.Context(), time.Second)
 		})
 		synctest.Wait()
 		all.Go(func() { y.claim(t.Context(), p) })
@@ -459,14 +459,6 @@ func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
 			t.Errorf("leave after the end: %v", err)
 		}
 	})
-}
-
-// pause waits, at most until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }
 
 func TestWhoBringsManyWaitsForItself(t *testing.T) {
