@@ -176,8 +176,8 @@ func TestLogsFollowUntilInterrupted(t *testing.T) {
 	}
 	eventually(t, "the request is shown", func() bool { return strings.Contains(out.String(), "sit down") })
 	cancel()
-	if code := <-ended; code != 0 {
-		t.Errorf("Ctrl-C is how following ends, and it ends with %d\n%s", code, errs)
+	if code := <-ended; code != 130 {
+		t.Errorf("following that is interrupted ends with %d, want 130\n%s", code, errs)
 	}
 	if strings.Contains(out.String(), "/nothing") || !strings.Contains(out.String(), "/api/hello") {
 		t.Errorf("it showed\n%s", out)
@@ -208,7 +208,7 @@ func TestFollowingOutlivesThePlatform(t *testing.T) {
 	go func() { ended <- cli.Run(ctx, s) }()
 	eventually(t, "it follows again", func() bool { return p.logs.Stats().Readers == 1 })
 	cancel()
-	if code := <-ended; code != 0 || strings.Count(errs.String(), "was lost; the log goes on where it ended") != 1 {
+	if code := <-ended; code != 130 || strings.Count(errs.String(), "was lost; the log goes on where it ended") != 1 {
 		t.Errorf("exit code %d\n%s", code, errs)
 	}
 }
