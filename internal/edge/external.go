@@ -104,6 +104,9 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	target.User, target.Fragment = nil, ""
 	req := x.outbound(target, d)
 	req.Host = target.Host
+	if req.ContentLength < 0 { // else net/http tries to read the body while it lists the trailer fields, which that changes
+		req.TransferEncoding = []string{"chunked"}
+	}
 	delete(req.Header, "X-Forwarded-For") // of a route's making
 	x.forwardedHeader(req.Header)
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" "+viaName)

@@ -316,3 +316,27 @@ func TestAWebSocketPassesThroughARewriteInside(t *testing.T) {
 		t.Errorf("got %q, %v", line, err)
 	}
 }
+
+// The fields of a trailer section come with the end of a body, which nobody may read
+// while another announces them.
+func TestAnOriginIsToldOfABodyBeforeThatIsRead(t *testing.T) {
+	s, _ := externalStage(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // its end is what counts
+		fmt.Fprintf(w, "%v %v", r.TransferEncoding, r.Trailer)
+	})
+	s.open()
+	c, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET /out/x HTTP/1.1\r\nHost: app.localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n0\r\nX-Sum: 1\r\nX-Other: 2\r\nAuthorization: x\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); string(body) != "[chunked] map[X-Sum:[1]]" {
+		t.Errorf("the origin saw %s", body)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -31,8 +30,8 @@ type upload struct {
 	limit int64 // bytes; 0 is none
 	asks  bool  // the client sends it once it is told to go on, which the first read does
 
-	trailer   http.Header // of the request, complete once the body was read to its end
-	announced []string    // the names of trailer that may go on
+	trailer http.Header // of the client's request, which reading the body to its end completes
+	onward  http.Header // the fields of it that were announced, for whoever reads the body; has values from its end on
 
 	mu      sync.Mutex // guards below
 	idle    *sync.Cond // no read is under way
@@ -48,19 +47,19 @@ func newUpload(w *writer, r *http.Request, limit int64) *upload {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	u := &upload{from: r.Body, w: w, limit: limit, asks: r.Header["Expect"] != nil, trailer: r.Trailer, announced: slices.Collect(maps.Keys(r.Trailer))}
+	u := &upload{from: r.Body, w: w, limit: limit, asks: r.Header["Expect"] != nil, trailer: r.Trailer, onward: maps.Clone(r.Trailer)}
 	u.idle = sync.NewCond(&u.mu)
 	w.body = u
 	return u
 }
 
-// request returns a copy of r whose body is u.
+// request returns a copy of r whose body is u. Reading that to its end changes its trailer.
 func (u *upload) request(r *http.Request) *http.Request {
 	if u == nil {
 		return r
 	}
 	out := *r
-	out.Body = u
+	out.Body, out.Trailer = u, u.onward
 	return &out
 }
 
@@ -81,7 +80,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		u.whole = true
-		maps.DeleteFunc(u.trailer, func(name string, _ []string) bool { return !slices.Contains(u.announced, name) })
+		for name := range u.onward {
+			u.onward[name] = u.trailer[name]
+		}
 	case err != nil && !u.ended:
 		u.failed = err
 	}
