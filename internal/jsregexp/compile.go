@@ -182,8 +182,12 @@ func (c *compiler) repeat(n *Node, back bool) {
 		return
 	}
 	for range n.Min {
+		before := len(c.program)
 		if c.round(sub, back); c.tooLong {
 			return
+		}
+		if len(c.program) == before {
+			break // further rounds are as empty
 		}
 	}
 	if n.Max < 0 {

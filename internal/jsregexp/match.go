@@ -7,20 +7,37 @@ import (
 	"unicode/utf8"
 )
 
-// maxStack bounds the ways that a match has still to try, of 16 bytes each.
-const maxStack = 1 << 19
+// The bounds of the ways that a match has still to try, of 16 bytes each. Matches that
+// need more than smallStack are few at once: others wait for one to end.
+const (
+	maxStack    = 1 << 19
+	smallStack  = 1 << 12
+	largeStacks = 8
+)
+
+// large are the stacks of matches that need a large one.
+//
+//nolint:gochecknoglobals // a bound of the process, as its memory is
+var large = func() chan []entry {
+	stacks := make(chan []entry, largeStacks)
+	for range largeStacks {
+		stacks <- nil
+	}
+	return stacks
+}()
 
 // ErrTooLong is a match that takes more steps, or more memory, than it may.
 var ErrTooLong = errors.New("the pattern takes too many steps on this text")
 
 // Match reports whether re matches text from some place on, for sources that
-// begin with ^ the whole of it. Of *steps it takes one for each instruction and
-// for each character that a loop goes over, and fails with [ErrTooLong] when none
+// begin with ^ the whole of it. Of *steps it takes one for each instruction, for
+// each character that a loop goes over and for each group that begins unset, and fails with [ErrTooLong] when none
 // is left. With into not nil, it is set to what the groups matched, "" for those
 // that are unset, in its own memory where that is enough.
 func (re *Regexp) Match(text string, steps *int, into *[]string) (bool, error) {
 	m, _ := machines.Get().(*machine)
 	defer machines.Put(m)
+	defer m.shrink()
 	m.re, m.text, m.steps, m.stack = re, text, *steps, m.stack[:0]
 	m.slots = slices.Grow(m.slots[:0], re.slots)[:re.slots]
 	defer func() { *steps, m.re, m.text = m.steps, nil, "" }()
@@ -28,6 +45,7 @@ func (re *Regexp) Match(text string, steps *int, into *[]string) (bool, error) {
 		for i := range m.slots {
 			m.slots[i] = -1
 		}
+		m.steps -= re.groups - 1
 		end, ok := m.run(0, start)
 		if m.steps < 0 {
 			return false, ErrTooLong
@@ -67,6 +85,7 @@ type machine struct {
 	steps int // left; below zero the match has failed for good
 	slots []int32
 	stack []entry
+	small []entry // the machine's own stack, while stack is one of large
 }
 
 // entry is something to try, or to undo, when a way leads nowhere.
@@ -87,11 +106,23 @@ const (
 )
 
 func (m *machine) push(e entry) {
-	if len(m.stack) >= maxStack {
+	switch {
+	case len(m.stack) == smallStack && m.small == nil:
+		m.small = m.stack
+		m.stack = append((<-large)[:0], m.small...)
+	case len(m.stack) >= maxStack:
 		m.steps = -1
 		return
 	}
 	m.stack = append(m.stack, e)
+}
+
+// shrink gives a large stack back.
+func (m *machine) shrink() {
+	if m.small != nil {
+		large <- m.stack[:0]
+		m.stack, m.small = m.small, nil
+	}
 }
 
 func (m *machine) set(slot int32, value int) {
@@ -135,6 +166,7 @@ func (m *machine) run(pc int32, at int) (end int, ok bool) {
 		case opSave:
 			m.set(i.x, at)
 		case opUnset:
+			m.steps -= int(i.y - i.x)
 			for slot := 2 * i.x; slot <= 2*i.y+1; slot++ {
 				if m.slots[slot] >= 0 {
 					m.set(slot, -1)
@@ -291,7 +323,7 @@ func (m *machine) refer(i *instruction, at int) (int, bool) {
 	for _, group := range i.groups {
 		text += m.group(group)
 	}
-	m.steps -= len(text)
+	m.steps -= len(i.groups) - 1 + len(text)
 	for len(text) > 0 {
 		want, n := utf8.DecodeRuneInString(text)
 		if i.back {
