@@ -68,14 +68,14 @@ type exchange struct {
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := server.ConnectionOf(r.Context())
 	c.Enter()
-	leave, admitted := e.server.Admit(c)
+	from := e.clientOf(r)
+	leave, admitted := e.server.Admit(c, from.addr)
 	paced := newWriter(w, r, e.o.StallTimeout)
 	told := !admitted && c.Refuse()
 	defer paced.rest(func() { leave(); c.Leave(paced.http2, told) })
 	if !admitted && !told {
 		panic(http.ErrAbortHandler) // one at a time is told so, or the answers to a client that takes none pile up
 	}
-	from := e.clientOf(r)
 	paced.server = e.server
 	toAPI := e.o.API != nil && e.isAPI(from.hostname)
 	if admitted && toAPI && !from.internal {

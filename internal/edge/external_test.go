@@ -340,3 +340,21 @@ func TestAnOriginIsToldOfABodyBeforeThatIsRead(t *testing.T) {
 		t.Errorf("the origin saw %s", body)
 	}
 }
+
+func TestRequestsInsideCountAsTheirClients(t *testing.T) {
+	s := newStage(t)
+	s.file("/page.txt", "text/plain", "page")
+	s.manifest.Routes = []lateen.Route{{Src: "^/on/(.*)$", Dest: "http://app.localhost/$1"}}
+	s.options.MaxPerClient = 3
+	s.open()
+	for range 3 { // the places are given back
+		resp, body := s.get("/on/on/page.txt")
+		if is(t, resp, 200, ""); body != "page" {
+			t.Errorf("got %q", body)
+		}
+	}
+	resp, _ := s.get("/on/on/on/page.txt")
+	if resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("three requests inside and one connection of a client that may have three: %d", resp.StatusCode)
+	}
+}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -57,12 +58,17 @@ func (c *Connection) Leave(sent, refused bool) {
 
 // Admit takes a place for a request of c, to be left in any case: the connection has
 // one, and each request beside others counts as another. It may want a file, or a
-// connection to an origin, as they do.
-func (s *Server) Admit(c *Connection) (leave func(), ok bool) {
-	if c == nil || c.busy.Load() == 1 {
+// connection to an origin, as they do. A connection of [Server.Dial] has none: its
+// request is one more of client, which it is passed on for.
+func (s *Server) Admit(c *Connection, client netip.Addr) (leave func(), ok bool) {
+	if c == nil || !c.inside && c.busy.Load() == 1 {
 		return func() {}, true
 	}
-	counted := s.callers.Enter(c.from)
+	from := c.from
+	if c.inside {
+		from = &net.TCPAddr{IP: client.AsSlice()}
+	}
+	counted := s.callers.Enter(from)
 	if counted == nil {
 		return func() {}, false
 	}

@@ -62,7 +62,7 @@ func (s *Server) door(g *generation, l net.Listener, secure *tls.Config) *listen
 func (g *generation) welcome(ctx context.Context, c net.Conn) context.Context {
 	known := &Connection{from: c.RemoteAddr(), shed: g.shed}
 	known.quiet.Store(time.Now().UnixNano())
-	if _, known.inside = c.(*pipe); !known.inside { // which takes no slot, and its requests are parts of others
+	if _, known.inside = c.(*pipe); !known.inside { // whose requests are parts of others
 		g.open.Store(c, known)
 	}
 	return context.WithValue(ctx, connectionKey{}, known)
