@@ -49,15 +49,23 @@ func newInside(o Options, s *server.Server) http.RoundTripper {
 	}
 }
 
-// isOwn reports whether the host of an external rewrite's target is one of this platform.
-func (e *Edge) isOwn(target *url.URL) bool {
+// isOwn reports whether the host of an external rewrite's target is one of this platform:
+// of its domain, or of x's team. Another team may have given its site any name, which
+// the network alone tells whose it is.
+func (x *exchange) isOwn(target *url.URL) bool {
+	e := x.edge
 	switch target.Port() {
 	case "", "80", "443", e.o.Port:
 	default:
 		return false // of something else on this machine
 	}
-	_, own := (*e.hosts.Load())[hostname(target.Host)]
-	return own
+	host := hostname(target.Host)
+	d, own := (*e.hosts.Load())[host]
+	if !own || strings.HasSuffix(host, "."+e.o.Domain) {
+		return own
+	}
+	s, err := e.sites.get(x.req.Context(), d)
+	return err == nil && s.Team == x.site.Team
 }
 
 // serveExternal answers with what the origin at d.Target answers, streaming both ways.
@@ -69,7 +77,7 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 		return
 	}
 	origins := e.origins
-	if e.isOwn(req.URL) {
+	if x.isOwn(req.URL) {
 		origins, req.URL.Scheme = e.inside, "http"
 	}
 	resp, err := origins.RoundTrip(req) //nolint:bodyclose // relay closes it
@@ -111,7 +119,7 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	x.forwardedHeader(req.Header)
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" "+viaName)
 	delete(req.Header, hopsHeader)
-	if x.edge.isOwn(target) { // the count is for the platform alone
+	if x.isOwn(target) { // the count is for the platform alone
 		req.Header[hopsHeader] = x.edge.hops.within(x.hops, x.within)
 	}
 	return req.WithContext(x.req.Context()), nil

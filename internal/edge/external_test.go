@@ -358,3 +358,27 @@ func TestRequestsInsideCountAsTheirClients(t *testing.T) {
 		t.Errorf("three requests inside and one connection of a client that may have three: %d", resp.StatusCode)
 	}
 }
+
+// Any team may give its site the name of an origin that another one asks.
+func TestARewriteToANameThatAnotherTeamTookIsNotAnsweredInside(t *testing.T) {
+	s := newStage(t)
+	s.file("/page.txt", "text/plain", "page")
+	s.manifest.Routes = []lateen.Route{{Src: "^/out$", Dest: "https://origin.example/page.txt"}}
+	other := *s.site
+	other.Team, other.Deployment = "team_2", "dpl_2"
+	s.options.Source = sources(func(_ context.Context, d lateen.DeploymentID) (*lateen.Site, error) {
+		if d == other.Deployment {
+			return &other, nil
+		}
+		return s.site, nil
+	})
+	s.open()
+	s.edge.Route(map[string]lateen.DeploymentID{"origin.example": "dpl_2"})
+	resp, _ := s.get("/out")
+	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_REFUSED") // there is no network
+	s.edge.Route(map[string]lateen.DeploymentID{"origin.example": "dpl_1"})
+	resp, body := s.get("/out")
+	if is(t, resp, 200, ""); body != "page" {
+		t.Errorf("the team's own: %q", body)
+	}
+}
