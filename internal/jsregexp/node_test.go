@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -45,7 +47,11 @@ func askNode(t *testing.T, questions []question) []answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "-e", ask)
+	node, err := filepath.Abs("../../.cache/node/bin/node") // older ones lack some of the syntax
+	if _, missing := os.Stat(node); err != nil || missing != nil {
+		node = "node"
+	}
+	cmd := exec.CommandContext(t.Context(), node, "-e", ask)
 	cmd.Stdin = bytes.NewReader(in)
 	out, err := cmd.Output()
 	if err != nil {
