@@ -27,7 +27,7 @@ setup: ## what the tests need beyond Go: Node, PostgreSQL, Chromium
 	scripts/setup.sh
 
 unit: ## packages, with the race detector, on SQLite and PostgreSQL
-	scripts/postgres.sh run $(GO) test -race -timeout 20m ./...
+	scripts/postgres.sh run $(GO) test -race -timeout 40m ./...
 	$(GO) test -run Allocates ./internal/route
 
 examples: ## builds every example with its own framework
