@@ -175,30 +175,47 @@ func (h hierarchy) open(prefix, name string) (*branch, error) {
 }
 
 func (h hierarchy) branch(dir string) (_ *branch, err error) {
+	b := &branch{hierarchy: h, dir: dir}
+	for range 100 { // as many owners may begin at once
+		if b.lock, err = hold(dir); !errors.Is(err, errSwept) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if h.version == 2 {
+		if err := h.enable(dir); err != nil {
+			return nil, errors.Join(err, os.Remove(dir), b.lock.Close())
+		}
+	}
+	return b, nil
+}
+
+var errSwept = errors.New("another owner removed the directory before it was held")
+
+// hold makes dir and locks it. Until it is locked, another owner that begins may
+// take it for abandoned and remove it: that is [errSwept].
+func hold(dir string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	b := &branch{hierarchy: h, dir: dir}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(dir))
-		}
-	}()
-	if b.lock, err = os.Open(dir); err != nil {
-		return nil, err
+	lock, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errSwept
 	}
-	defer func() {
-		if err != nil {
-			b.lock.Close()
-		}
-	}()
-	if err := unix.Flock(int(b.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(dir))
 	}
-	if h.version == 2 {
-		return b, h.enable(dir)
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // an owner that sweeps is soon through
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), lock.Close(), os.Remove(dir))
 	}
-	return b, nil
+	held, err := lock.Stat()
+	there, gone := os.Stat(dir)
+	if err != nil || gone != nil || !os.SameFile(held, there) {
+		return nil, errors.Join(errSwept, lock.Close())
+	}
+	return lock, nil
 }
 
 // sweepAbandoned removes trees that nobody holds.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -414,4 +415,31 @@ func BenchmarkLimit(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A tree exists before it is locked. An owner that begins at that moment must not
+// take it for one that nobody holds.
+func TestOwnersThatBeginAtOnceKeepTheirTrees(t *testing.T) {
+	here(t, Freezer) // or there are no groups
+	var owners sync.WaitGroup
+	for range 8 {
+		owners.Go(func() {
+			for range 40 {
+				tree, err := Open(Options{Name: "cgroup-test"})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, b := range tree.branches {
+					if _, err := os.Stat(b.dir); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := tree.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	owners.Wait()
 }
