@@ -175,7 +175,7 @@ func unreachable(base string, err error) *failure {
 	case noTrust:
 		return &failure{status: final, error: ErrUnreachable.With("the certificate of %s is not trusted: %s", base, cert.Err).Because(err).
 			WithHint("say the name that is in the certificate with --api; for an authority of your own set SSL_CERT_FILE to its certificate")}
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+	case errors.Is(err, http.ErrSchemeMismatch):
 		return &failure{status: final, error: ErrUnreachable.With("%s answers without TLS", base).Because(err).WithHint("say http:// with --api")}
 	case slow && timeout.Timeout():
 		return &failure{error: ErrUnreachable.With("%s does not answer in time", base).Because(err).WithHint("check the address given with --api, and firewalls on the way")}
