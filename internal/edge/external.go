@@ -35,18 +35,13 @@ func newOrigins(o Options) *http.Transport {
 }
 
 // newInside returns the client of external rewrites that lead to hosts of this platform:
-// its connections take no network.
+// that of other origins, whose connections take no network.
 func newInside(o Options, s *server.Server) http.RoundTripper {
-	return &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) },
-		DisableCompression:     true,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    16,
-		IdleConnTimeout:        30 * time.Second,
-		ResponseHeaderTimeout:  o.OriginTimeout,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 256 << 10,
-	}
+	inside := newOrigins(o)
+	inside.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) }
+	inside.MaxIdleConns, inside.MaxIdleConnsPerHost, inside.IdleConnTimeout = 256, 16, 30*time.Second
+	inside.WriteBufferSize, inside.ReadBufferSize = 0, 0 // the default: these connections copy within memory
+	return inside
 }
 
 // isOwn reports whether the host of an external rewrite's target is one of this platform:
@@ -71,13 +66,13 @@ func (x *exchange) isOwn(target *url.URL) bool {
 // serveExternal answers with what the origin at d.Target answers, streaming both ways.
 func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 	x.record.Kind = kindExternal
-	req, err := x.originRequest(d)
+	req, own, err := x.originRequest(d)
 	if err != nil {
 		x.fail(err)
 		return
 	}
 	origins := e.origins
-	if x.isOwn(req.URL) {
+	if own {
 		origins, req.URL.Scheme = e.inside, "http"
 	}
 	resp, err := origins.RoundTrip(req) //nolint:bodyclose // relay closes it
@@ -94,20 +89,21 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 	x.relay(resp)
 }
 
-// originRequest is the client's request on its way to d.Target.
-func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
+// originRequest is the client's request on its way to d.Target. own reports whether
+// that is a host of this platform.
+func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, err error) {
 	target, err := url.Parse(d.Target)
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return nil, errOrigin.With("the external rewrite leads to %q, which is no URL of http", d.Target)
+		return nil, false, errOrigin.With("the external rewrite leads to %q, which is no URL of http", d.Target)
 	}
 	if name := hostname(target.Host); name == "api."+x.edge.o.Domain {
-		return nil, ErrOriginRefused.With("an external rewrite may not lead to the platform's API")
+		return nil, false, ErrOriginRefused.With("an external rewrite may not lead to the platform's API")
 	}
 	if via(x.req.Header) >= maxHops {
-		return nil, errLoop
+		return nil, false, errLoop
 	}
 	if err := x.admitBody(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	target.User, target.Fragment = nil, ""
 	req := x.outbound(target, d)
@@ -119,10 +115,10 @@ func (x *exchange) originRequest(d *route.Decision) (*http.Request, error) {
 	x.forwardedHeader(req.Header)
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" "+viaName)
 	delete(req.Header, hopsHeader)
-	if x.isOwn(target) { // the count is for the platform alone
+	if own = x.isOwn(target); own { // the count is for the platform alone
 		req.Header[hopsHeader] = x.edge.hops.within(x.hops, x.within)
 	}
-	return req.WithContext(x.req.Context()), nil
+	return req.WithContext(x.req.Context()), own, nil
 }
 
 // viaName is the platform's name in Via fields.
