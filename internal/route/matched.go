@@ -41,15 +41,14 @@ func spelledIn(path, name string) string {
 // value "/" for the index below out, and none for out itself: the index page of a base
 // path may be an output of that name.
 func (w *walk) isFrontPage(out output) bool {
-	index := newSubject(out.path + "/index")
-	at := w.at
-	defer func() { w.at = at }()
-	w.at = index
 	for i := range w.router.table[hit] {
 		rl := &w.router.table[hit][i]
 		for j := range rl.fields {
 			if f := &rl.fields[j]; f.key == matchedHeader && len(f.values) == 1 && f.values[0] == "/" {
+				at := w.at
+				w.at = newSubject(out.path + "/index")
 				ok, err := w.matchesRule(rl)
+				w.at = at
 				return ok && err == nil
 			}
 		}

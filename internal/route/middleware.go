@@ -83,7 +83,11 @@ func (w *walk) runMiddleware(ctx context.Context, output string) (*MiddlewareRes
 
 // takeHeader takes a middleware's response header in, for the request and the response.
 func (w *walk) takeHeader(h http.Header) {
-	w.header, w.sent.header = afterMiddleware(w.header, h), afterMiddleware(w.sent.header, h)
+	before := w.sent.header
+	w.header = afterMiddleware(w.header, h)
+	if w.sent.header = w.header; w.transformed {
+		w.sent.header = afterMiddleware(before, h)
+	}
 	for key, values := range h {
 		if passes(key) && key != headerSetCookie {
 			w.fields = append(w.fields, field{key: key, values: values})

@@ -52,6 +52,8 @@ type state struct {
 	respond []change // transforms of the response, by the last route that has transforms
 	matches matches
 	lost    lost
+
+	transformed bool // a transform has changed header, which is no longer that of sent
 }
 
 // sent is a request without the changes of transforms, which are for outputs: it is what
@@ -393,7 +395,7 @@ func (w *walk) transform(rl *rule) error {
 		case "response.headers":
 			w.respond = append(w.respond, c)
 		case "request.headers":
-			w.header = cloneHeader(w.header)
+			w.header, w.transformed = cloneHeader(w.header), true
 			if !c.header(w.header, &w.room) {
 				return errTooLong
 			}
