@@ -6,6 +6,7 @@
 const { existsSync } = require('node:fs');
 const path = require('node:path');
 const process = require('node:process');
+const addon = require('./addon.cjs');
 
 const LIBRARY = path.join(__dirname, 'fork.node'); // on machines that there is one for
 const MIB = 1 << 20;
@@ -16,9 +17,7 @@ let limit = () => {};
 /** Gets at V8's limit, while time does not matter. */
 function install() {
   if (!existsSync(LIBRARY)) return;
-  const addon = { exports: {} };
-  process.dlopen(addon, LIBRARY);
-  ({ limit } = addon.exports);
+  ({ limit } = addon.load(LIBRARY));
 }
 
 /** Says what the process may use, in MiB, to V8 and to code that asks. */

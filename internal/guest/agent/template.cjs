@@ -11,6 +11,7 @@ const net = require('node:net');
 const process = require('node:process');
 const { setFlagsFromString } = require('node:v8');
 const { runInNewContext } = require('node:vm');
+const addon = require('./addon.cjs');
 const { tellEnded } = require('./call.cjs');
 const control = require('./control.cjs');
 const delay = require('./delay.cjs');
@@ -33,9 +34,7 @@ function install(library) {
   delete process.env.LD_PRELOAD; // this process's own: see native/fork.c
   setFlagsFromString('--expose-gc'); // for contexts made from now on
   collect = runInNewContext('gc');
-  const addon = { exports: {} };
-  process.dlopen(addon, library);
-  native = addon.exports;
+  native = addon.load(library);
   random.install();
   forbid(net.Socket.prototype, 'connect', 'it opened a connection');
   forbid(net.Server.prototype, 'listen', 'it listens on a socket of its own');

@@ -6,22 +6,17 @@
 const process = require('node:process');
 const { setFlagsFromString } = require('node:v8');
 const vm = require('node:vm');
+const addon = require('./addon.cjs');
 const control = require('./control.cjs');
 const random = require('./random.cjs');
 
 const TURNS = 3; // of the event loop, in which closed connections end
 
-function addon(path) {
-  const module = { exports: {} };
-  process.dlopen(module, path);
-  return module.exports;
-}
-
 /** Serves orders. It goes on in children alone, each of which parks. */
 async function serve(server, { fork, enter }, park) {
   delete process.env.LD_PRELOAD; // this process's own: see native/fork.c
-  const { pid, exit } = addon(fork);
-  const { bear } = addon(enter);
+  const { pid, exit } = addon.load(fork);
+  const { bear } = addon.load(enter);
   server.closeAllConnections();
   for (let turn = 0; turn < TURNS; turn++) await new Promise((resolve) => setImmediate(resolve));
   random.install();
