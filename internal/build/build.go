@@ -106,7 +106,7 @@ func (b *Builder) Assemble(ctx context.Context, src lateen.Source, log func(text
 	if err := b.layOut(ctx, out.Trees, log); err != nil {
 		return "", nil, err
 	}
-	if err := b.provide(ctx, out, log); err != nil {
+	if err := b.provide(ctx, out.Manifest.Functions, log); err != nil {
 		return "", nil, err
 	}
 	if err := b.compress(ctx, src.Tenants, out.Manifest.Files, log); err != nil {

@@ -17,21 +17,20 @@ const maxProvide = time.Minute
 
 // provide has the runtimes of functions fetched before the first request needs
 // them. One that cannot be had is no reason to refuse the deployment, whose other
-// parts are served: log tells of it, unless the notices of the output do. The error
+// parts are served: log tells of it. The error
 // is that of ctx.
-func (b *Builder) provide(ctx context.Context, out *buildoutput.Output, log func(string)) error {
+func (b *Builder) provide(ctx context.Context, functions map[string]lateen.Function, log func(string)) error {
 	if b.Provide == nil {
 		return nil
 	}
 	limited, cancel := context.WithTimeout(ctx, maxProvide)
 	defer cancel()
 	one := map[string]lateen.Function{} // of each runtime
-	for _, f := range out.Manifest.Functions {
+	for _, f := range functions {
 		one[f.Runtime] = f
 	}
 	for _, runtime := range slices.Sorted(maps.Keys(one)) {
-		noticed := func(notice string) bool { return strings.HasPrefix(notice, runtime+" is not run") }
-		if slices.ContainsFunc(out.Notices, noticed) {
+		if !buildoutput.Runs(runtime) { // as a notice of the output says
 			continue
 		}
 		f := one[runtime]

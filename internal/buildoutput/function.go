@@ -101,9 +101,9 @@ func (r *reader) linkedFunction(root, at string) (string, error) {
 	return "", lateen.ErrBuildOutput.With("%s leads to %s, which is not a function", at, end)
 }
 
-// runs reports whether functions with a runtime are run, as far as that does not
+// Runs reports whether functions with a runtime are run, as far as that does not
 // depend on the host.
-func runs(runtime string) bool {
+func Runs(runtime string) bool {
 	switch runtime {
 	case "edge", "executable", "wasi":
 		return true
@@ -122,7 +122,7 @@ func (r *reader) noticeRuntimes() {
 	for name, fn := range r.out.Manifest.Functions {
 		match := nodePattern.FindStringSubmatch(fn.Runtime)
 		switch {
-		case !runs(fn.Runtime):
+		case !Runs(fn.Runtime):
 			foreign[fn.Runtime] = append(foreign[fn.Runtime], name)
 		case match != nil:
 			if major, err := strconv.Atoi(match[1]); err == nil && major < oldestNode {
