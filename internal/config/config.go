@@ -154,12 +154,16 @@ func (c *Config) LocalURL() string {
 
 // SiteURL is the URL that reaches host, with the port where it is not the scheme's own.
 func (c *Config) SiteURL(host string) string {
-	scheme := c.Scheme
-	if c.TLSCert != "" {
-		scheme = "https"
-	}
 	if _, port, ok := strings.Cut(c.Listen[strings.LastIndex(c.Listen, ":"):], ":"); ok && c.Domain == "localhost" && port != "80" {
 		host += ":" + port
 	}
-	return scheme + "://" + host
+	return c.SiteScheme() + "://" + host
+}
+
+// SiteScheme is the scheme of the URLs of sites.
+func (c *Config) SiteScheme() string {
+	if c.TLSCert != "" {
+		return "https"
+	}
+	return c.Scheme
 }

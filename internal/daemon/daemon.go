@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -269,7 +268,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		Artifacts: c.artifacts, Source: verbs, Fleet: serving.fleet, Prewarm: serving.fleet.Prewarm, Records: recorders{c.logs, c.tel}, Lines: c.logs, Cache: c.kept, Log: c.tel.Log("edge"),
 		API: withMetrics(calls, verbs, c.tel.Handler()), Domain: o.Domain, Region: o.Region, TrustedProxies: o.TrustedProxies,
 		DialOrigin: dialOrigin(d.network, o.AllowPrivateOrigins), MaxBody: int64(o.BodyLimit), Grace: o.DrainTimeout, Pause: o.ReloadTimeout,
-		MaxConnections: maxConnections(), FunctionCertificate: trusted.For, Scheme: schemeOf(o),
+		MaxConnections: maxConnections(), FunctionCertificate: trusted.For, Scheme: o.SiteScheme(),
 	})
 	if err != nil {
 		return err
@@ -393,12 +392,6 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 	}
 	o.Secure, o.TLS = listeners, certificate.Config()
 	return edge.New(o), nil
-}
-
-// schemeOf is that of the URLs of sites.
-func schemeOf(c *config.Config) string {
-	scheme, _, _ := strings.Cut(c.SiteURL(c.Domain), "://")
-	return scheme
 }
 
 var errData = &lateen.Error{Code: lateen.Invalid, Reason: "data_unusable", Message: "the data directory cannot be used", Hint: "--data takes a directory that this user may write to, or may make"}
