@@ -2,12 +2,15 @@ package api
 
 import (
 	"reflect"
+	"sync"
 
 	"github.com/lateen-dev/lateen"
 )
 
 // enums are the values that types of words have.
-func enums() map[reflect.Type][]string {
+//
+//nolint:gochecknoglobals // a constant in all but name
+var enums = sync.OnceValue(func() map[reflect.Type][]string {
 	return map[reflect.Type][]string{
 		reflect.TypeFor[lateen.ReadyState](): words(lateen.Queued, lateen.Initializing, lateen.Building, lateen.Deploying, lateen.Ready, lateen.Failed, lateen.Canceled),
 		reflect.TypeFor[lateen.Code]():       words(lateen.Codes()...),
@@ -17,7 +20,7 @@ func enums() map[reflect.Type][]string {
 		reflect.TypeFor[lateen.StartKind]():  words(lateen.StartWarm, lateen.StartThawed, lateen.StartPrewarmed, lateen.StartTemplate, lateen.StartBlank, lateen.StartCold),
 		reflect.TypeFor[lateen.Phase]():      words(lateen.PhaseRunning, lateen.PhaseFrozen, lateen.PhaseReclaimed, lateen.PhaseLeaving),
 	}
-}
+})
 
 func words[T ~string](list ...T) []string {
 	out := make([]string, 0, len(list))
@@ -34,7 +37,9 @@ type meaning struct {
 }
 
 // meanings are those of fields, by schema and name.
-func meanings() map[string]meaning {
+//
+//nolint:gochecknoglobals // a constant in all but name
+var meanings = sync.OnceValue(func() map[string]meaning {
 	levels := []string{lateen.LevelInfo, lateen.LevelWarning, lateen.LevelError}
 	all := map[string]meaning{
 		"Alias.alias":                    {"the host", nil},
@@ -87,7 +92,7 @@ func meanings() map[string]meaning {
 		}
 	}
 	return all
-}
+})
 
 // described adds to the schema of a field what its type does not say.
 func described(of *schema, field string) *schema {
