@@ -10,7 +10,7 @@ import (
 type Python struct {
 	Minor   int // version
 	Program string
-	Library string // directory of its standard library
+	Stdlib  string // directory of its standard library
 	Shared  string // what it is linked to, beside that directory; "" if it is whole
 }
 
@@ -41,7 +41,7 @@ func pythonIn(dir string, minor int) (Python, bool) {
 	if _, err := os.Stat(filepath.Join(library, "os.py")); err != nil {
 		return Python{}, false
 	}
-	p := Python{Minor: minor, Program: program, Library: library}
+	p := Python{Minor: minor, Program: program, Stdlib: library}
 	if shared := filepath.Join(filepath.Dir(library), "lib"+name+".so.1.0"); isBinary(shared) {
 		p.Shared = shared
 	}

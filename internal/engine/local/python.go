@@ -71,7 +71,7 @@ func (p python) runner(e *Engine) *runner {
 	r := &runner{name: p.name()}
 	mounts := []sandbox.Mount{
 		{Host: p.Program, Guest: guestPython + "/bin/" + filepath.Base(p.Program)},
-		{Host: p.Library, Guest: guestPython + "/lib/" + filepath.Base(p.Library)},
+		{Host: p.Stdlib, Guest: guestPython + "/lib/" + filepath.Base(p.Stdlib)},
 	}
 	if p.Shared != "" {
 		mounts = append(mounts, sandbox.Mount{Host: p.Shared, Guest: guestPython + "/lib/" + filepath.Base(p.Shared)})
