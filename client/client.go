@@ -292,11 +292,11 @@ type next struct {
 	} `json:"pagination"`
 }
 
-// wire is a noun as the API sent it: whoever prints the noun as JSON prints this, so
-// that it has one shape, with fields that this client does not know.
+// wire is the JSON of a resource as the API sent it. A resource is marshaled as these
+// bytes, so that it keeps one shape and the fields that this client does not know.
 type wire []byte
 
-// MarshalJSON implements [json.Marshaler]; what no API has sent is null.
+// MarshalJSON implements [json.Marshaler]; the zero value is null.
 func (w wire) MarshalJSON() ([]byte, error) {
 	if w == nil {
 		return []byte("null"), nil

@@ -2,8 +2,8 @@ package accept
 
 import "strings"
 
-// crawlers are what user agents have in them, in lower case, that index or
-// preview pages and do not run their scripts: a shell is of no use to them.
+// crawlers are substrings, in lower case, of the user agents that index or preview
+// pages and do not run their scripts: a shell is of no use to them.
 var crawlers = []string{ //nolint:gochecknoglobals // a constant in all but name
 	"googlebot", "google-inspectiontool", "mediapartners-google", "adsbot-google", "storebot-google", "apis-google", "feedfetcher-google",
 	"bingbot", "bingpreview", "msnbot", "slurp", "duckduckbot", "duckassistbot", "baiduspider", "yandex", "sogou", "petalbot", "yeti", "seznambot", "ia_archiver", "archive.org_bot",

@@ -47,7 +47,7 @@ type requestReply struct {
 }
 
 // getRequest finds a request by its id alone, in all projects that the caller may
-// read: whoever has an error page knows no project.
+// read: an error page shows the id and no project.
 func getRequest(a *API, r *http.Request, _ *none) (*requestReply, error) {
 	id := lateen.ParseRequestID(r.PathValue("request"))
 	found, _, err := a.Logs.Query(r.Context(), observe.Query{Request: id})

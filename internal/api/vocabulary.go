@@ -30,7 +30,7 @@ func words[T ~string](list ...T) []string {
 	return out
 }
 
-// meaning is what the type of a field does not say.
+// meaning is the documentation of a field: its description and its enum.
 type meaning struct {
 	text string
 	of   []string // values; nil: any
@@ -94,7 +94,7 @@ var meanings = sync.OnceValue(func() map[string]meaning {
 	return all
 })
 
-// described adds to the schema of a field what its type does not say.
+// described adds the documentation of a field to the schema of its type.
 func described(of *schema, field string) *schema {
 	m, known := meanings()[field]
 	if !known {

@@ -2,7 +2,7 @@ package api
 
 import "testing"
 
-// What is said of a field is said of one that is there.
+// Each description belongs to a field that exists.
 func TestEveryMeaningIsOfAFieldInTheDescription(t *testing.T) {
 	t.Parallel()
 	schemas := Describe().Components.Schemas

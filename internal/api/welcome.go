@@ -12,7 +12,7 @@ import (
 //go:embed welcome.html
 var welcomeHTML string
 
-// welcome answers a person who opens the address of the API in a browser.
+// welcome serves the page of the API's address to a browser.
 func (a *API) welcome(w http.ResponseWriter, r *http.Request) error {
 	page, err := template.New("welcome").Parse(welcomeHTML)
 	if err != nil {

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// A person who opens the address of the API in a browser reads what it is; programs
-// get the error that they know.
+// The address of the API is a page in a browser, and the JSON error for other clients.
 func TestTheAddressOfTheAPISaysWhatItIsInABrowser(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -114,7 +114,7 @@ func (a *Authority) template(name string, life time.Duration) *x509.Certificate 
 	}
 }
 
-// Certificate is the authority's own certificate in PEM, for those who are to trust it.
+// Certificate is the authority's own certificate in PEM, for the trust store of a client.
 func (a *Authority) Certificate() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: typeCertificate, Bytes: a.cert.Raw})
 }

@@ -85,8 +85,8 @@ func New(o Options) (*Builder, error) {
 	}, nil
 }
 
-// NoticePrefix begins the lines of a build log that tell what will not be quite as
-// the people who deployed may expect it.
+// NoticePrefix begins the warnings of a build log: each names a part of the output
+// that the platform serves in another way than asked, or not.
 const NoticePrefix = "Notice: "
 
 // Assemble turns src, whose content is kept, into a manifest, and returns it

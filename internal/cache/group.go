@@ -20,7 +20,7 @@ func (f *Flight) enlistLocked() {
 }
 
 // flyGroup makes the entries of f's group, if f's own was kept: they come of the same
-// making. Else those who wait for them get what became of f.
+// making. Else requests that wait for them get the outcome of f.
 func (f *Flight) flyGroup(ctx context.Context) {
 	switch {
 	case f.err != nil:

@@ -418,7 +418,7 @@ func BenchmarkLimit(b *testing.B) {
 }
 
 // A tree exists before it is locked. An owner that begins at that moment must not
-// take it for one that nobody holds.
+// take it for an abandoned one.
 func TestOwnersThatBeginAtOnceKeepTheirTrees(t *testing.T) {
 	here(t, Freezer) // or there are no groups
 	var owners sync.WaitGroup

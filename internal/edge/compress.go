@@ -23,8 +23,8 @@ const (
 	// minCompressed is the length below which compressing gains nothing.
 	minCompressed = 1024
 	copyBuffer    = 32 << 10
-	// maxEncoders bounds the encoders in use, of 1 to 2 MiB each: who takes a response
-	// slowly holds one. Past a team's share responses are sent as they are.
+	// maxEncoders bounds the encoders in use, of 1 to 2 MiB each: a slow reader
+	// holds one. Past a team's share responses are sent as they are.
 	maxEncoders = 128
 )
 

@@ -113,7 +113,7 @@ type Options struct {
 	// Grace is how long Run lets requests in flight go on when it has to end, and
 	// [Edge.Renew] those of connections that were there before; 0 is 30 seconds.
 	Grace time.Duration
-	// Pause is Run's grace after Renew, while those who connect wait for another
+	// Pause is Run's grace after Renew, while new connections wait for another
 	// process to accept them; 0 is 10 seconds.
 	Pause time.Duration
 	// Linger is how long Renew leaves connections open that are idle, for their clients

@@ -16,8 +16,8 @@ import (
 )
 
 // newOrigins returns the client of external rewrites. It follows no proxy
-// settings and connects by o.DialOrigin alone. It has no HTTP/2, of which a response
-// that nobody reads takes 4 MiB, on a connection that all sites share.
+// settings and connects by o.DialOrigin alone. It has no HTTP/2, of which an unread
+// response buffers 4 MiB, on a connection that all sites share.
 func newOrigins(o Options) *http.Transport {
 	return &http.Transport{
 		DialContext:            o.DialOrigin,

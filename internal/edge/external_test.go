@@ -317,8 +317,8 @@ func TestAWebSocketPassesThroughARewriteInside(t *testing.T) {
 	}
 }
 
-// The fields of a trailer section come with the end of a body, which nobody may read
-// while another announces them.
+// The fields of a trailer section come with the end of a body, which no goroutine may read
+// while another one lists them.
 func TestAnOriginIsToldOfABodyBeforeThatIsRead(t *testing.T) {
 	s, _ := externalStage(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // its end is what counts

@@ -51,8 +51,8 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 	return how, told.Load
 }
 
-// reported has the log of the site tell why making a page behind everybody's back
-// failed: nobody waits for that response, and the page from before stays.
+// reported has the log of the site tell why a background regeneration of a page
+// failed: no request waits for it, and the page from before stays.
 func (r *rendering) reported(how cache.Making) cache.Making {
 	x := &exchange{edge: r.edge, id: r.id, record: lateen.Record{Project: r.record.Project, Deployment: r.record.Deployment}}
 	output, ask := r.d.Output, how.Make

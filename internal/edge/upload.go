@@ -31,7 +31,7 @@ type upload struct {
 	asks  bool  // the client sends it once it is told to go on, which the first read does
 
 	trailer http.Header // of the client's request, which reading the body to its end completes
-	onward  http.Header // the fields of it that were announced, for whoever reads the body; has values from its end on
+	onward  http.Header // the fields of it that were announced, for the reader of the body; has values from its end on
 
 	mu      sync.Mutex // guards below
 	idle    *sync.Cond // no read is under way

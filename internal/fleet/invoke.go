@@ -126,7 +126,7 @@ func overdue(ctx context.Context) bool {
 func (f *Fleet) tell(c *call, spec *lateen.FunctionSpec, why error) {
 	text := lateen.ErrFunctionStart.Message
 	switch {
-	case f.o.Lines == nil, c.ctx.Err() != nil && !overdue(c.ctx): // or nobody waits any more
+	case f.o.Lines == nil, c.ctx.Err() != nil && !overdue(c.ctx): // or the client has gone
 		return
 	case lateen.CodeOf(why) == lateen.Faulted:
 		text = why.Error()

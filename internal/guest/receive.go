@@ -38,13 +38,13 @@ func Receive(ctx context.Context, from net.Conn) (net.Conn, error) {
 	fds := descriptorsIn(rights[:n])
 	if len(fds) != 1 {
 		for _, fd := range fds {
-			_ = syscall.Close(fd) // nobody wants it
+			_ = syscall.Close(fd) // it is refused
 		}
 		return nil, fmt.Errorf("the guest's answer has %d descriptors: %w", len(fds), ErrRefused)
 	}
 	syscall.CloseOnExec(fds[0])
 	if kind, err := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_STREAM {
-		_ = syscall.Close(fds[0]) // nobody wants it
+		_ = syscall.Close(fds[0]) // it is refused
 		return nil, fmt.Errorf("the guest's answer is no connection: %w", ErrRefused)
 	}
 	file := os.NewFile(uintptr(fds[0]), "server")

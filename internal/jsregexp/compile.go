@@ -2,7 +2,8 @@ package jsregexp
 
 import "fmt"
 
-// maxInstructions bounds a program. Repetitions are written out: x{2,3} is xxx?.
+// maxInstructions bounds a program. A repetition is compiled once for each round: the
+// program of x{2,3} has three copies of x, the last of which is optional.
 const maxInstructions = 10_000
 
 // instructionBytes is what an instruction takes in memory, about.

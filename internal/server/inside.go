@@ -44,7 +44,7 @@ func functions() net.Addr {
 }
 
 // Dial connects to the server without a network. The connection is seen to come from
-// [address.Functions]: nobody is believed because of it.
+// [address.Functions], an address that gives no trust.
 func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {

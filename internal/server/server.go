@@ -43,7 +43,7 @@ type Options struct {
 	// Grace is how long Run lets requests in flight go on when it has to end, and
 	// Renew those of connections that were there before.
 	Grace time.Duration
-	// Pause is Run's grace after Renew, while those who connect wait for another
+	// Pause is Run's grace after Renew, while new connections wait for another
 	// process to accept them.
 	Pause time.Duration
 	// Linger is how long Renew leaves connections open that are idle, for their clients
@@ -106,7 +106,7 @@ func (s *Server) drain(ctx context.Context) {
 	close(s.draining)
 	left, renewed := s.end()
 	for _, l := range slices.Concat(s.o.Plain, s.o.Secure) {
-		_ = l.Close() // nobody accepts by it any more
+		_ = l.Close() // it accepts no more
 	}
 	s.ends.Store(true)
 	grace, linger := s.o.Grace, lingerAtEnd
@@ -246,5 +246,5 @@ func (s *Server) server(g *generation) *http.Server {
 	}
 }
 
-// UnreadBody is what a connection of HTTP/2 holds of bodies that nobody has read, at most.
+// UnreadBody bounds the unread request bodies that a connection of HTTP/2 buffers, in bytes.
 const UnreadBody = 256 << 10

@@ -110,7 +110,7 @@ func ownHeader(name string) bool {
 }
 
 // trailerNames are the fields that a request announces for its trailer section,
-// and may have there. Others that come are not sent: nobody has looked at them.
+// and may have there. Others that come are not sent: the router has not checked them.
 func trailerNames(req *http.Request) []string {
 	var names []string
 	if HasBody(req) && req.ContentLength < 0 {

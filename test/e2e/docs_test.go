@@ -92,7 +92,7 @@ var (
 	address = regexp.MustCompile(`https://api\.example\.com|http://127\.0\.0\.1:8080`)
 )
 
-// types runs the blocks of a page in one shell, as somebody who reads it from the top.
+// types runs the blocks of a page in one shell, in the order of the page.
 func (p *platform) types(t *testing.T, tools string, blocks []string) {
 	t.Helper()
 	home := t.TempDir()

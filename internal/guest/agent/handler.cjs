@@ -107,7 +107,7 @@ class NodeHandler {
 }
 
 /**
- * Says that a function has returned what looks like an answer, which nobody sends.
+ * Says that a function has returned what looks like an answer, which the agent does not send.
  * It may still answer: that is no failure. Streams, and what calls return that
  * answer later, look like none.
  */

@@ -54,7 +54,7 @@ function lazy(target, name, make) {
 
 /**
  * Waits until the body has come and returns its pieces. They are noted where the
- * parser puts them into the stream, which keeps them for whoever reads it.
+ * parser puts them into the stream, which keeps them for its reader.
  */
 function received(req) {
   const pieces = [];
@@ -64,7 +64,7 @@ function received(req) {
     const see = (piece, encoding) => {
       if (piece !== null) pieces.push(piece);
       const more = push.call(req, piece, encoding);
-      if (piece !== null) return true; // however full the stream is: nobody empties it yet
+      if (piece !== null) return true; // however full the stream is: it has no reader yet
       delete req.push;
       req.off('close', gone);
       resolve(pieces);

@@ -134,7 +134,7 @@ class Request:
         self.pending = None  # the head, not sent yet
         self.begun = False
         self.ended = False
-        self.draining = False  # the response is through: what is left of the body is for nobody, and what follows it is another request
+        self.draining = False  # the response is through: what is left of the body is discarded, and what follows it is another request
         context = contextvars.copy_context()
         context.run(call.current.set, self.owner)
         loop = asyncio.get_running_loop()

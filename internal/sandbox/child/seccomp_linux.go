@@ -113,7 +113,7 @@ func socketBody() program {
 // would wait for a function. Descriptors that it keeps of a socket are of the same
 // socket as the platform's.
 //
-// SO_LINGER is taken and does nothing (socket(7)): whoever closes such a socket last
+// SO_LINGER is taken and does nothing (socket(7)): the last close of such a socket
 // waits, and no signal or deadline of Go ends that. Any socket that the platform reads
 // may bring one with SCM_RIGHTS, whose last descriptor the kernel closes in the thread
 // that reads. TCP_ULP fails: a send with the kernel's TLS waits for the sender before
