@@ -2,7 +2,11 @@
 
 package main
 
-import "golang.org/x/sys/unix"
+import (
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
 
 // ofThisArchitecture are calls that no other has.
 func ofThisArchitecture() map[string]uintptr {
@@ -26,6 +30,12 @@ func foreign(r *report, args []string) {
 	}
 	switch args[0] {
 	case "i386":
+		debug.SetPanicOnFault(true) // a kernel without the 32-bit table answers the interrupt with a fault
+		defer func() {
+			if recover() != nil {
+				r.note("i386", unix.SignalName(unix.SIGSEGV))
+			}
+		}()
 		if uid := int32(int80(199, 0)); uid < 0 { // getuid32
 			r.tell("i386", unix.Errno(-uid))
 			return
