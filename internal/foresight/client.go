@@ -29,7 +29,23 @@ type view struct {
 	cause  *cause // guarded by its project's mutex; nil: nobody is here
 	path   uint64 // hash
 	at     time.Time
-	called uint64 // a bit for each function that was called since, by its hash
+	called [maxEffects]uint32 // hashes of functions that were called since, the rest 0
+}
+
+// first notes that a function, by its hash, was called since the page was sent,
+// and reports whether it was the first time. It is false beyond maxEffects functions.
+func (v *view) first(function uint64) bool {
+	mark := uint32(function) | 1
+	for i, called := range v.called {
+		if called == mark {
+			return false
+		}
+		if called == 0 {
+			v.called[i] = mark
+			return true
+		}
+	}
+	return false
 }
 
 // debt is how often something was named to a client that has called nothing since.

@@ -114,12 +114,10 @@ func (p *Project) Page(output, path string, client netip.Addr, now time.Time) []
 func (p *Project) Call(function, referer string, client netip.Addr, now time.Time) {
 	p.of.clients.settle(p.of.key(client, nil))
 	c := p.of.clients.after(p.of.key(client, p), func(v *view) bool {
-		mark := uint64(1) << (p.of.hash(function) & 63)
-		if now.Sub(v.at) > window || v.called&mark != 0 || referer != "" && p.of.hash(referer) != v.path {
+		if now.Sub(v.at) > window || referer != "" && p.of.hash(referer) != v.path {
 			return false
 		}
-		v.called |= mark
-		return true
+		return v.first(p.of.hash(function))
 	})
 	if c == nil {
 		return

@@ -210,3 +210,14 @@ func BenchmarkPage(b *testing.B) {
 		p.Page("/shop", "/shop", visitor(1), now)
 	}
 }
+
+func TestFunctionsAreToldApart(t *testing.T) {
+	s := begin(t)
+	for n := range 500 { // pairs of names, whose hashes are alike in some bits
+		page, cart, price := fmt.Sprint("/shop/", n), fmt.Sprint("/api/cart/", n), fmt.Sprint("/api/price/", n)
+		for range 3 {
+			s.visit(n, page, cart, price)
+		}
+		s.wants("after three visits", s.visit(n, page, cart), cart, price)
+	}
+}
