@@ -57,7 +57,7 @@ func lateenCLI(t *testing.T, p *platform, dir string) *command {
 	t.Helper()
 	return &command{
 		t: t, p: p, name: "lateen", dir: dir, api: p.url, args: []string{binary},
-		env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "LATEEN_TOKEN=" + p.token, "NO_COLOR=1"},
+		env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "LATEEN_TOKEN=" + p.token, "NO_COLOR=1", goRace},
 	}
 }
 

@@ -121,7 +121,7 @@ func (p *platform) types(t *testing.T, tools string, blocks []string) {
 	cmd := exec.CommandContext(ctx, "bash", "-c", address.ReplaceAllString(script, p.url))
 	cmd.Dir = home
 	cmd.Env = []string{
-		"PATH=" + tools + ":" + nodeDir(t) + ":" + os.Getenv("PATH"), "HOME=" + home, "LATEEN_API=" + p.url, "LATEEN_TOKEN=" + p.token,
+		"PATH=" + tools + ":" + nodeDir(t) + ":" + os.Getenv("PATH"), "HOME=" + home, "LATEEN_API=" + p.url, "LATEEN_TOKEN=" + p.token, goRace,
 		"NO_COLOR=1", "CI=1", "VERCEL_TELEMETRY_DISABLED=1", "NO_UPDATE_NOTIFIER=1",
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {

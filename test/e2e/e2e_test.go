@@ -22,8 +22,11 @@ import (
 // binary is the lateen under test, built once for all tests.
 var binary string
 
-// TestMain builds the binary, with the race detector if the tests have it; it
-// ends the process that it finds a race in.
+// goRace ends a process of the binary at the first race that it finds, and
+// without the second in which others may be reported.
+const goRace = "GORACE=halt_on_error=1 atexit_sleep_ms=0"
+
+// TestMain builds the binary, with the race detector if the tests have it.
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
