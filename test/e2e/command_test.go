@@ -72,7 +72,7 @@ func (c *command) prepare(ctx context.Context, args ...string) *exec.Cmd {
 // input runs the command with text to read, and tells how it went.
 func (c *command) input(text string, args ...string) result {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := c.prepare(ctx, args...)
 	cmd.Stdin = strings.NewReader(text)
