@@ -57,7 +57,7 @@ func moduleAttacks() []attack {
 // and answers meanwhile, and the platform itself holds little of it.
 func (p *platform) beside(t *testing.T, name string, code []byte, ends string) {
 	bomb, other := strings.ToLower(strings.ReplaceAll(name, " ", "-"))+".wasm", "hello-"+strings.ToLower(strings.ReplaceAll(name, " ", "-"))+".wasm"
-	for path, code := range map[string][]byte{"hostile/" + bomb: code, "neighbour/" + other: wasm.Hello("well")} {
+	for path, code := range map[string][]byte{"hostile/" + bomb: code, "neighbour/" + other: wasm.Hello("well", "")} {
 		if err := os.WriteFile(filepath.Join(p.trees, path), code, 0o644); err != nil { //nolint:gosec // for functions
 			t.Fatal(err)
 		}

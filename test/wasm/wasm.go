@@ -50,10 +50,10 @@ type module struct {
 	more   []string // of functions behind it, with the type of _start
 }
 
-// Hello answers with a text.
-func Hello(answer string) []byte {
+// Hello answers with a text, and logs a line.
+func Hello(answer, line string) []byte {
 	head := "Content-Type: text/plain\n\n" + answer
-	return module{text: head, pages: 1, code: write(1, text, len(head))}.encode()
+	return module{text: head + line, pages: 1, code: write(1, text, len(head)) + write(2, text+len(head), len(line))}.encode()
 }
 
 // OpenFiles opens the directory of its files without end.

@@ -8,13 +8,19 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
+	"github.com/lateen-dev/lateen/test/wasm"
 )
 
-// moduleSpec is a module as function of a deployment.
-func moduleSpec(t *testing.T, r *rig) lateen.FunctionSpec {
+// smallModule is a module as function of a deployment, which is compiled at once.
+func smallModule(r *rig) lateen.FunctionSpec {
+	return moduleOf(r.tree("small", map[string]string{"program.wasm": string(wasm.Hello("hello", "a line of it\n"))}))
+}
+
+// moduleOf is the module of a tree as function of a deployment.
+func moduleOf(tree lateen.Digest) lateen.FunctionSpec {
 	return lateen.FunctionSpec{
 		Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Deployment: "dpl_1", Name: "/module",
-		Function: lateen.Function{Runtime: wasi.Runtime, Handler: "program.wasm", Tree: modulesTree(t, r)},
+		Function: lateen.Function{Runtime: wasi.Runtime, Handler: "program.wasm", Tree: tree},
 	}
 }
 
@@ -27,7 +33,7 @@ func TestAModuleThatWaitsForAPlaceIsDroppedWithItsLastStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.modules.places.give("prj_2")
-	spec := moduleSpec(t, r)
+	spec := smallModule(r)
 	ended := make(chan error, 2)
 	wait := func() context.CancelFunc {
 		ctx, cancel := context.WithCancel(t.Context())

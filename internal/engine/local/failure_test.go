@@ -16,7 +16,7 @@ import (
 // answers nothing, and reads what its log says of that.
 func TestAModuleThatHangsHasNoEventLoop(t *testing.T) {
 	r := newRig(t)
-	started, _ := beginModule(t, r, moduleSpec(t, r))
+	started, _ := beginModule(t, r, moduleOf(modulesTree(t, r)))
 	i := started.(*instance)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)

@@ -24,7 +24,7 @@ func moduleBench(b *testing.B, ahead bool) (*Engine, lateen.FunctionSpec) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		b.Fatal(err)
 	}
-	code := wasm.Hello("hello")
+	code := wasm.Hello("hello", "")
 	if file := os.Getenv("LATEEN_TEST_MODULE"); file != "" {
 		var err error
 		if code, err = os.ReadFile(file); err != nil {

@@ -195,12 +195,11 @@ func testModuleEnds(t *testing.T, r *rig, module lateen.Function) {
 // at once, one of which gives up.
 func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 	r := newRig(t)
-	module := lateen.Function{Runtime: wasi.Runtime, Handler: "program.wasm", Tree: modulesTree(t, r)}
 	r.modules.places.all = 1
 	if err := r.modules.places.take(t.Context(), "prj_2"); err != nil { // another is compiled
 		t.Fatal(err)
 	}
-	spec := lateen.FunctionSpec{Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Deployment: "dpl_1", Name: "/module", Function: module}
+	spec := smallModule(r)
 	why := errors.New("the request took too long")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gaveUp, started := make(chan error, 1), make(chan error, 1)
@@ -250,8 +249,7 @@ func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 // damaged on disk.
 func TestADamagedArchiveIsReplaced(t *testing.T) {
 	r := newRig(t)
-	module := lateen.Function{Runtime: wasi.Runtime, Handler: "program.wasm", Tree: modulesTree(t, r)}
-	spec := lateen.FunctionSpec{Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Deployment: "dpl_1", Name: "/module", Function: module}
+	spec := smallModule(r)
 	if err := r.Prepare(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}

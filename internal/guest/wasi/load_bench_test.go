@@ -16,7 +16,7 @@ import (
 // bytes, from an archive.
 func BenchmarkLoad(b *testing.B) {
 	root, dir := b.TempDir(), b.TempDir()
-	code := wasm.Hello("hello")
+	code := wasm.Hello("hello", "")
 	if file := os.Getenv("LATEEN_TEST_MODULE"); file != "" {
 		var err error
 		if code, err = os.ReadFile(file); err != nil {
