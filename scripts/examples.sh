@@ -61,7 +61,7 @@ link() {
 # adapter NAME: whether the framework writes .vercel/output itself.
 adapter() {
   case $1 in
-    nitro | tanstack-start) true ;;
+    nitro | solid-start | tanstack-start) true ;;
     *) false ;;
   esac
 }

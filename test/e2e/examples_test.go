@@ -16,6 +16,7 @@ var examples = []struct {
 	{"nuxt", checkNuxt},
 	{"react-router", checkReactRouter},
 	{"tanstack-start", checkTanStackStart},
+	{"solid-start", checkSolidStart},
 	{"nitro", checkNitro},
 	{"hono", checkHono},
 	{"static", checkStatic},

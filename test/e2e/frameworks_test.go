@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -178,4 +179,50 @@ func checkHono(t *testing.T, s site) {
 		want{path: "/nowhere", status: 404, facts: map[string]string{"not-found": "Nothing on this heading"}, has: own},
 	)
 	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/events", 5) })
+}
+
+func checkSolidStart(t *testing.T, s site) {
+	s.expect(t,
+		want{path: "/", has: map[string]string{"X-Vercel-Cache": "HIT"}, contains: []string{"SolidStart on Lateen"}},
+		want{path: "/posts/caf%C3%A9%20%25%2Fx?x=%2F", header: []string{"Cookie", "one=1; two=2"}, facts: map[string]string{
+			"slug": "caf%C3%A9%20%25%2Fx", "cookies": "one=1; two=2", "url": s.address("/posts/caf%C3%A9%20%25%2Fx?x=%2F"),
+		}},
+		want{path: "/posts/lost", status: 404, facts: map[string]string{"error": "404"}},
+		want{path: "/api/hello?x=1", has: map[string]string{"X-Example": "solid-start"}, json: map[string]string{"url": s.address("/api/hello?x=1")}},
+		want{method: http.MethodPost, path: "/api/hello", body: `{"x":1}`, status: 201, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{path: "/home", status: 301, location: "/"},
+		want{path: "/note.txt", contains: []string{"a file"}},
+		want{path: "/boom", status: 500, facts: map[string]string{"error": "500"}},
+		want{path: "/nowhere", status: 404, facts: map[string]string{"error": "404"}},
+	)
+	t.Run("regeneration", func(t *testing.T) { checkRegeneration(t, s, "/kept") })
+	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/stream", 2) })
+	t.Run("immutable files", func(t *testing.T) { s.expectImmutable(t, "/", "/_build/assets/") })
+	t.Run("form action", func(t *testing.T) {
+		s.tell(t)
+		_, action, _ := strings.Cut(s.get(t, "/form").Body, `action="`)
+		action, _, _ = strings.Cut(action, `"`)
+		r := s.post(t, action, "application/x-www-form-urlencoded", "name=Grace", withHeader("Referer", s.address("/form")))
+		if r.Status != http.StatusFound || r.Header.Get("Location") != s.address("/form") {
+			t.Fatalf("the form answers %d, to %q", r.Status, r.Header.Get("Location"))
+		}
+		flash, _, _ := strings.Cut(r.Header.Get("Set-Cookie"), ";")
+		if after := s.get(t, "/form", withCookie(flash)); after.fact("greeting") != "Welcome aboard, Grace!" {
+			t.Errorf("the page after the form says %q", after.fact("greeting"))
+		}
+	})
+}
+
+// expectImmutable fails unless a page names a file below a folder that clients may keep for good.
+func (s site) expectImmutable(t *testing.T, page, folder string) {
+	t.Helper()
+	s.tell(t)
+	file := regexp.MustCompile(regexp.QuoteMeta(folder) + `[\w./-]+`).FindString(s.get(t, page).Body)
+	if file == "" {
+		t.Fatalf("%s names no file below %s", page, folder)
+	}
+	r := s.get(t, file)
+	if control := r.Header.Get("Cache-Control"); r.Status != http.StatusOK || control != "public, max-age=31536000, immutable" {
+		t.Errorf("%s answers %d, Cache-Control %q", file, r.Status, control)
+	}
 }

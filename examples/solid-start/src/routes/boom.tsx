@@ -1,0 +1,3 @@
+export default function Boom() {
+  throw new Error("Rocks ahead");
+}
