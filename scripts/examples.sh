@@ -61,7 +61,7 @@ link() {
 # adapter NAME: whether the framework writes .vercel/output itself.
 adapter() {
   case $1 in
-    nitro | solid-start | tanstack-start) true ;;
+    nitro | qwik-city | solid-start | tanstack-start) true ;;
     *) false ;;
   esac
 }

@@ -4,7 +4,8 @@ package e2e_test
 
 import "testing"
 
-// examples are the applications in examples/ and what each of them shows.
+// examples are the applications in examples/ and what each of them shows, with those of
+// testdata/apps whose frameworks have no example.
 var examples = []struct {
 	name  string
 	check func(t *testing.T, s site)
@@ -17,6 +18,7 @@ var examples = []struct {
 	{"react-router", checkReactRouter},
 	{"tanstack-start", checkTanStackStart},
 	{"solid-start", checkSolidStart},
+	{"qwik-city", checkQwikCity},
 	{"nitro", checkNitro},
 	{"hono", checkHono},
 	{"static", checkStatic},

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -200,9 +201,7 @@ func checkSolidStart(t *testing.T, s site) {
 	t.Run("immutable files", func(t *testing.T) { s.expectImmutable(t, "/", "/_build/assets/") })
 	t.Run("form action", func(t *testing.T) {
 		s.tell(t)
-		_, action, _ := strings.Cut(s.get(t, "/form").Body, `action="`)
-		action, _, _ = strings.Cut(action, `"`)
-		r := s.post(t, action, "application/x-www-form-urlencoded", "name=Grace", withHeader("Referer", s.address("/form")))
+		r := s.post(t, s.attribute(t, "/form", "action"), "application/x-www-form-urlencoded", "name=Grace", withHeader("Referer", s.address("/form")))
 		if r.Status != http.StatusFound || r.Header.Get("Location") != s.address("/form") {
 			t.Fatalf("the form answers %d, to %q", r.Status, r.Header.Get("Location"))
 		}
@@ -211,6 +210,46 @@ func checkSolidStart(t *testing.T, s site) {
 			t.Errorf("the page after the form says %q", after.fact("greeting"))
 		}
 	})
+}
+
+// checkQwikCity tells what an application of Qwik City does in its edge function.
+func checkQwikCity(t *testing.T, s site) {
+	own := strings.TrimSuffix(s.address("/"), "/")
+	s.expect(t,
+		want{path: "/", contains: []string{"Qwik City on Lateen"}},
+		want{path: "/about/", has: map[string]string{"X-Vercel-Cache": "HIT"}, contains: []string{`data-testid="rendered-at"`}},
+		want{path: "/posts/caf%C3%A9%20%25%2Fx/?x=%2F", header: []string{"Cookie", "visits=3; one=1"}, facts: map[string]string{
+			"slug": "café %/x", "visits": "4", "url": s.address("/posts/caf%C3%A9%20%25%2Fx/?x=%2F"),
+		}, has: map[string]string{"Set-Cookie": "visits=4; HttpOnly; Path=/"}},
+		want{path: "/posts/hoist/q-data.json", contains: []string{`"hoist"`}},
+		want{path: "/posts/hoist", status: 301, location: "/posts/hoist/"},
+		want{path: "/posts/lost/", status: 404, contains: []string{"No such post"}},
+		want{path: "/api/hello/?x=1", has: map[string]string{"X-Example": "qwik-city"}, json: map[string]string{"runtime": "edge-runtime", "url": s.address("/api/hello/?x=1")}},
+		want{method: http.MethodPost, path: "/api/hello/", header: []string{"Content-Type", "application/json", "Origin", own}, body: `{"x":1}`, status: 201, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{name: "another site's POST", method: http.MethodPost, path: "/form/", header: []string{"Content-Type", "application/x-www-form-urlencoded", "Origin", "https://evil.example"}, body: "name=Grace", status: 403},
+		want{path: "/moved/", status: 308, location: "/about/"},
+		want{path: "/note.txt", contains: []string{"a file"}},
+		want{path: "/nowhere/", status: 404, facts: map[string]string{"error": "404"}},
+	)
+	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/stream/", 2) })
+	t.Run("action", func(t *testing.T) {
+		s.tell(t)
+		r := s.post(t, "/form/"+s.attribute(t, "/form/", "action"), "application/x-www-form-urlencoded", "name=Grace", withHeader("Origin", own))
+		if r.Status != http.StatusOK || r.fact("greeting") != "Welcome aboard, Grace!" {
+			t.Errorf("the form answers %d %q", r.Status, r.fact("greeting"))
+		}
+	})
+}
+
+// attribute is the value of the first attribute of a name on a page.
+func (s site) attribute(t *testing.T, page, name string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(s.get(t, page).Body, " "+name+`="`)
+	if !found {
+		t.Fatalf("%s has no attribute %s", page, name)
+	}
+	value, _, _ := strings.Cut(rest, `"`)
+	return html.UnescapeString(value)
 }
 
 // expectImmutable fails unless a page names a file below a folder that clients may keep for good.
