@@ -19,7 +19,7 @@ import (
 var platformRequest = map[string]bool{
 	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Port": true,
 	"X-Forwarded-Proto": true, "X-Forwarded-Server": true, "X-Real-Ip": true,
-	"X-Matched-Path": true, "X-Now-Route-Matches": true,
+	"X-Matched-Path": true, "X-Now-Route-Matches": true, "X-Vercel-Isr": true,
 	"Next-Resume": true, "X-Next-Resume-State-Length": true, "X-Nextjs-Postponed": true,
 	"X-Vercel-Id": true, "X-Vercel-Cache": true, "X-Vercel-Error": true, "X-Vercel-Deployment-Url": true,
 	"X-Vercel-Forwarded-For": true, "X-Vercel-Proxied-For": true, "X-Vercel-Proxy-Signature": true,
@@ -268,6 +268,9 @@ func (x *exchange) functionHeader(h http.Header, d *route.Decision) {
 	}
 	h["X-Vercel-Deployment-Url"] = v.of(x.site.Host)
 	h["X-Matched-Path"] = v.of(d.MatchedPath)
+	if _, kept := x.site.Manifest.Prerenders[d.Output]; kept {
+		h["X-Vercel-Isr"] = v.of("1")
+	}
 }
 
 // platformField is the value of a field that functions are told, for the

@@ -23,7 +23,7 @@ func TestClientsCannotSpeakForThePlatform(t *testing.T) {
 		"X-Vercel-Internal-Invocation-Id", "X-Vercel-Internal-Anything", "X-Vercel-Sc-Host", "X-Vercel-Sc-Headers", "X-Vercel-Ip-Country",
 		"X-Vercel-Oidc-Token", "X-Vercel-Cron-Schedule", "X-Vercel-Ja4-Digest", "X-Middleware-Subrequest", "X-Middleware-Next",
 		"X-Middleware-Rewrite", "X-Middleware-Override-Headers", "X-Middleware-Set-Cookie", "X-Invoke-Path", "X-Invoke-Status",
-		"Next-Resume", "X-Next-Resume-State-Length", "X-Lateen-Anything",
+		"Next-Resume", "X-Next-Resume-State-Length", "X-Lateen-Anything", "X-Vercel-Isr",
 	}
 	var headers []string
 	for _, name := range hostile {

@@ -81,6 +81,18 @@ func TestTheFunctionGetsNothingOfTheClient(t *testing.T) {
 	})
 }
 
+// Adapters take the page's path from the query of such a request alone.
+func TestAFunctionKnowsThatItMakesAPage(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/isr", "", lateen.Prerender{})
+	}, func(p *press) {
+		p.get("/isr", "X-Vercel-Isr: 2")
+		has(t, p.last().Header, "X-Vercel-Isr", "1")
+		p.send("POST", "/isr")
+		has(t, p.last().Header, "X-Vercel-Isr", "1")
+	})
+}
+
 // Nitro reads a capture from the matches and gives up where it is there twice.
 func TestACaptureIsToldOnce(t *testing.T) {
 	pressed(t, func(p *press) {
