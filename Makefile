@@ -12,7 +12,7 @@ UNWATCHED := modernc.org/sqlite/lib $(WAZEVO)/ssa $(WAZEVO)/frontend $(WAZEVO)/b
 RACE      := GORACE=atexit_sleep_ms=0 GOFLAGS="$$GOFLAGS $(UNWATCHED:%=-gcflags=%=-race=false)"
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-stop test check lint unit e2e gates nightly examples bench bench-engine bench-keepalive generate native setup clean
+.PHONY: build demo demo-stop test check lint unit e2e gates majors nightly examples bench bench-engine bench-keepalive generate native setup clean
 
 build: ## bin/lateen
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
@@ -48,7 +48,12 @@ e2e: build examples ## real frameworks, the real CLI, a real browser
 gates: ## what forked processes are held to, a thousand of each kind and hundreds of templates, in 5 to 15 minutes
 	$(GO) test -tags e2e -timeout 30m -run 'AThousand|Hundreds' ./internal/engine/local
 
-nightly: build examples gates ## what takes too long for every change: each runtime is attacked for half an hour, in about 40 minutes
+majors: build ## examples with older versions of their frameworks, and Analog
+	scripts/node.sh
+	scripts/majors.sh
+	$(GO) test -tags e2e -timeout 40m -run 'TestExampleServes//lateen' ./test/e2e -args -examples $(CURDIR)/.cache/majors
+
+nightly: build examples gates majors ## what takes too long for every change: older frameworks, and each runtime is attacked for half an hour
 	$(GO) test -tags e2e -timeout 60m -v -run TestEveryVisitorGetsTheAnswerToItsOwnRequest ./test/e2e -args -desync 30m # all runtimes at once
 
 bench: build examples ## measures, and writes docs/benchmarks.md

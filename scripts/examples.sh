@@ -4,6 +4,7 @@
 #
 #   scripts/examples.sh [--prod] [name…]    default: all of them, for the preview target
 #
+# A name may also be the path of a folder elsewhere, called <name> or <name>-<version>.
 # Needs node (22 or newer) and npm on PATH, and reaches nothing but the npm registry.
 # An example whose files and target have not changed since its last good build is skipped.
 set -euo pipefail
@@ -14,6 +15,9 @@ target=preview
 
 export NEXT_TELEMETRY_DISABLED=1 ASTRO_TELEMETRY_DISABLED=1 NUXT_TELEMETRY_DISABLED=1
 export VERCEL_TELEMETRY_DISABLED=1 NO_UPDATE_NOTIFIER=1 CI=1 NO_COLOR=1
+
+# name FOLDER: the example that it is, of whatever version.
+name() { basename "${1%-[0-9]*}"; }
 
 # The framework preset a hosted project would have stored when it was linked.
 framework() {
@@ -55,13 +59,13 @@ share() {
 link() {
   [ -e "$1/.vercel/project.json" ] ||
     printf '{"projectId":"prj_local","orgId":"team_local","settings":{"framework":%s}}\n' \
-      "$(framework "$(basename "$1")")" >"$1/.vercel/project.json"
+      "$(framework "$(name "$1")")" >"$1/.vercel/project.json"
 }
 
 # adapter NAME: whether the framework writes .vercel/output itself.
 adapter() {
   case $1 in
-    nitro | qwik-city | solid-start | tanstack-start) true ;;
+    analog | nitro | qwik-city | solid-start | tanstack-start) true ;;
     *) false ;;
   esac
 }
@@ -71,7 +75,7 @@ compile() {
   [ "$target" = preview ] || flags=(--prod)
   if [ -e "$1/package-lock.json" ]; then install "$1"; else share "$1"; fi &&
     link "$1" && rm -rf "$1/.vercel/output" && cd "$1" &&
-    if adapter "$(basename "$1")"; then npm run build; else "$root/node_modules/.bin/vercel" build --yes "${flags[@]}"; fi &&
+    if adapter "$(name "$1")"; then npm run build; else "$root/node_modules/.bin/vercel" build --yes "${flags[@]}"; fi &&
     [ -s .vercel/output/config.json ]
 }
 
@@ -79,25 +83,26 @@ build() {
   local dir started=$SECONDS stamp log print
   dir=$root/$1
   [ -e "$dir" ] || dir=$apps/$1
+  [ -e "$dir" ] || dir=$1
   stamp=$dir/.vercel/built log=$dir/.vercel/build.log
   if [ ! -e "$dir/package.json" ]; then
-    echo "$1: no such example in $root, and no application in $apps" >&2
+    echo "$1: no such example in $root, no application in $apps, and no folder" >&2
     return 1
   fi
   mkdir -p "$dir/.vercel"
   print=$(fingerprint "$dir")
   if [ -s "$dir/.vercel/output/config.json" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$print" ]; then
-    echo "$1: unchanged"
+    echo "$(basename "$1"): unchanged"
     return
   fi
   rm -f "$stamp"
   if ! (compile "$dir") >"$log" 2>&1; then
-    echo "$1: FAILED, see $log" >&2
+    echo "$(basename "$1"): FAILED, see $log" >&2
     tail -n 30 "$log" | sed $'s/\x1b\[[0-9;]*m//g' >&2
     return 1
   fi
   fingerprint "$dir" >"$stamp"
-  echo "$1: built for $target in $((SECONDS - started)) s"
+  echo "$(basename "$1"): built for $target in $((SECONDS - started)) s"
 }
 
 names=()

@@ -18,19 +18,29 @@ import (
 // target. The copy can be linked and deployed without touching the example.
 func project(t *testing.T, example, name, target string) string {
 	t.Helper()
-	src := filepath.Join(root(t), "examples", example)
-	if _, err := os.Stat(src); err != nil {
-		src = filepath.Join(root(t), "test", "e2e", "testdata", "apps", example)
-	}
-	if _, err := os.Stat(filepath.Join(src, ".vercel", "output", "config.json")); err != nil {
-		t.Fatalf("the example %s is not built: run scripts/examples.sh %s", example, example)
-	}
+	src := built(t, example)
 	dst := filepath.Join(t.TempDir(), name)
 	err := errors.Join(link.Output(src, dst), builtFor(dst, target))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dst
+}
+
+// built is the folder of an example, or of an application of the tests themselves, with
+// its build output.
+func built(t *testing.T, example string) string {
+	t.Helper()
+	src := filepath.Join(root(t), "examples", example)
+	if *elsewhere != "" {
+		src = filepath.Join(*elsewhere, example)
+	} else if _, err := os.Stat(src); err != nil {
+		src = filepath.Join(root(t), "test", "e2e", "testdata", "apps", example)
+	}
+	if _, err := os.Stat(filepath.Join(src, ".vercel", "output", "config.json")); err != nil {
+		t.Fatalf("the example %s is not built: run scripts/examples.sh %s", example, src)
+	}
+	return src
 }
 
 // builtFor says in the output of dir that it was built for a target. Only the

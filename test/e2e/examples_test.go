@@ -2,14 +2,20 @@
 
 package e2e_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
+
+// example is an application with what it shows.
+type example struct {
+	name  string
+	check func(t *testing.T, s site)
+}
 
 // examples are the applications in examples/ and what each of them shows, with those of
 // testdata/apps whose frameworks have no example.
-var examples = []struct {
-	name  string
-	check func(t *testing.T, s site)
-}{
+var examples = []example{
 	{"nextjs", checkNextjs},
 	{"functions", checkFunctions},
 	{"sveltekit", checkSvelteKit},
@@ -26,18 +32,23 @@ var examples = []struct {
 }
 
 func TestExampleServesWhatItWasBuiltToShow(t *testing.T) {
-	for _, example := range examples {
+	run := examples
+	if *elsewhere != "" {
+		run = others(t)
+	}
+	for _, example := range run {
 		t.Run(example.name, func(t *testing.T) {
 			t.Parallel()
 			p := common(t)
+			name := strings.ReplaceAll(example.name, ".", "-")
 			t.Run("deployed by the vercel CLI", func(t *testing.T) {
-				dir := project(t, example.name, example.name+"-by-vercel", "preview")
+				dir := project(t, example.name, name+"-by-vercel", "preview")
 				cli := vercel(t, p, dir)
 				cli.run("link", "--yes")
 				example.check(t, cli.deploy("deploy", "--prebuilt", "--yes"))
 			})
 			t.Run("deployed by the lateen CLI", func(t *testing.T) {
-				dir := project(t, example.name, example.name+"-by-lateen", "preview")
+				dir := project(t, example.name, name+"-by-lateen", "preview")
 				example.check(t, lateenCLI(t, p, dir).deploy("deploy"))
 			})
 		})

@@ -241,6 +241,23 @@ func checkQwikCity(t *testing.T, s site) {
 	})
 }
 
+func checkAnalog(t *testing.T, s site) {
+	s.expect(t,
+		want{path: "/", contains: []string{"Analog on Lateen"}},
+		want{path: "/about", has: map[string]string{"X-Vercel-Cache": "HIT"}, contains: []string{`data-testid="rendered-at"`}},
+		want{path: "/posts/caf%C3%A9%20x", header: []string{"Cookie", "one=1"}, facts: map[string]string{"slug": "café x", "cookies": "one=1"}},
+		want{path: "/api/_analog/pages/posts/caf%C3%A9%20x", json: map[string]string{"slug": "café x"}},
+		want{method: http.MethodPost, path: "/api/_analog/pages/form", header: []string{"Content-Type", "application/x-www-form-urlencoded"}, body: "name=Grace", json: map[string]string{"greeting": "Welcome aboard, Grace!"}},
+		want{path: "/api/hello?x=1", json: map[string]string{"url": s.address("/api/hello?x=1")}},
+		want{method: http.MethodPost, path: "/api/hello", header: []string{"Content-Type", "application/json"}, body: `{"x":1}`, status: 201, json: map[string]any{"echo": map[string]int{"x": 1}}},
+		want{path: "/home", status: 301, location: "/about"},
+		want{path: "/note.txt", contains: []string{"a file"}},
+		want{path: "/nowhere", status: 404, facts: map[string]string{"error": "404"}},
+	)
+	t.Run("regeneration", func(t *testing.T) { checkRegeneration(t, s, "/kept") })
+	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/api/stream", 2) })
+}
+
 // attribute is the value of the first attribute of a name on a page.
 func (s site) attribute(t *testing.T, page, name string) string {
 	t.Helper()

@@ -65,8 +65,8 @@ func checkNextPages(t *testing.T, s site) {
 		want{path: "/_next/static/nothing.js", status: 404},
 	)
 	t.Run("files", func(t *testing.T) {
-		static := filepath.Join(root(t), "examples", "nextjs", ".vercel", "output", "static")
-		names, err := filepath.Glob(filepath.Join(static, "_next", "static", "chunks", "*.css"))
+		static := filepath.Join(built(t, tested(t)), ".vercel", "output", "static")
+		names, err := filepath.Glob(filepath.Join(static, "_next", "static", "*", "*.css"))
 		if err != nil || len(names) == 0 {
 			t.Fatalf("the example has no style sheet: %v", err)
 		}

@@ -1,0 +1,3 @@
+import type { PageServerLoad } from "@analogjs/router";
+
+export const load = async ({ params }: PageServerLoad) => ({ slug: params?.["slug"] });
