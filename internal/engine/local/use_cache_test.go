@@ -29,6 +29,9 @@ module.exports = async (req, res) => {
       break;
     case '/stale':
       await DefaultCache.updateTags(tags, { expire: 3600 });
+      break;
+    case '/expire-15': // as Next.js 15 does
+      await DefaultCache.expireTags(...tags);
   }
   res.end('ok');
 };
@@ -50,6 +53,10 @@ func TestWhatUseCacheRemembersIsInvalidatedByTagsAndByOtherInstances(t *testing.
 	get("ok", "/stale?tag=x")
 	get("-1 1", "/get?key=a") // Next.js regenerates it after the response
 	get("ok", "/expire?tag=x")
+	get("none", "/get?key=a")
+
+	get("ok", "/set?key=a&text=1&tag=x,y")
+	get("ok", "/expire-15?tag=w,y")
 	get("none", "/get?key=a")
 
 	get("ok", "/set?key=b&text=2")
