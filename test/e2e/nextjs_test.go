@@ -93,8 +93,12 @@ func checkNextEndpoints(t *testing.T, s site) {
 }
 
 func checkNextMiddleware(t *testing.T, s site) {
+	moved := "/dynamic"
+	if tested(t) != "nextjs" { // older versions name the whole URL
+		moved = s.address(moved)
+	}
 	s.expect(t,
-		want{path: "/old", status: 307, location: "/dynamic"},
+		want{path: "/old", status: 307, location: moved},
 		want{path: "/rewritten", facts: map[string]string{"search": `{"from":"rewrite"}`, "from-middleware": "/rewritten"}, has: map[string]string{"X-Middleware": "1"}},
 		want{path: "/blocked", status: 403, json: map[string]string{"error": "blocked by middleware"}},
 		want{name: "a client cannot skip it", path: "/blocked", header: []string{"X-Middleware-Subrequest", "middleware:middleware:middleware:middleware:middleware"}, status: 403},
@@ -146,7 +150,11 @@ func checkServerAction(t *testing.T, s site) {
 	}
 	fields.Close()
 	r := s.post(t, "/form", fields.FormDataContentType(), form.String(), withHeader("Origin", strings.TrimSuffix(s.address("/"), "/")), withCookie("crew=Ada"))
-	if r.Status != http.StatusOK || r.fact("greeting") != "Welcome aboard, Grace!" || r.fact("crew") != "Ada, Grace" {
+	crew := "Ada, Grace"
+	if tested(t) == "nextjs-14" { // whose pages see the cookies of the request
+		crew = "Ada"
+	}
+	if r.Status != http.StatusOK || r.fact("greeting") != "Welcome aboard, Grace!" || r.fact("crew") != crew {
 		t.Errorf("the form answers %d %q, crew %q\n%s", r.Status, r.fact("greeting"), r.fact("crew"), headerText(r.Header))
 	}
 	if !strings.HasPrefix(r.Header.Get("Set-Cookie"), "crew=Ada%2CGrace") {
