@@ -71,8 +71,17 @@ func oneTree(t *testing.T, text string) (dir string, trees func(context.Context,
 // alone starts an instance of one file.
 func alone(t *testing.T, runtime, text string, purge func(lateen.DeploymentID, []string, time.Duration)) engine.Instance {
 	t.Helper()
+	return aloneAs(t, "index.js", runtime, text, purge)
+}
+
+// aloneAs starts an instance of one file of the name.
+func aloneAs(t *testing.T, name, runtime, text string, purge func(lateen.DeploymentID, []string, time.Duration)) engine.Instance {
+	t.Helper()
 	o := fixture(t)
 	o.TreesDir, o.Trees = oneTree(t, text)
+	if err := os.Rename(filepath.Join(o.TreesDir, "tree", "index.js"), filepath.Join(o.TreesDir, "tree", name)); err != nil {
+		t.Fatal(err)
+	}
 	o.Purge, o.Patience = purge, slowness
 	e, err := New(o)
 	if err != nil {
@@ -85,7 +94,7 @@ func alone(t *testing.T, runtime, text string, purge func(lateen.DeploymentID, [
 		cancel()
 		<-done
 	})
-	i, err := e.Start(t.Context(), enginetest.Spec("node", "index.js", func(s *lateen.FunctionSpec) { s.Function.Runtime = runtime }))
+	i, err := e.Start(t.Context(), enginetest.Spec("node", name, func(s *lateen.FunctionSpec) { s.Function.Runtime = runtime }))
 	if err != nil {
 		t.Fatal(err)
 	}

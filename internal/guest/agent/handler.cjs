@@ -12,6 +12,7 @@ const { EdgeHandler } = require('./edge.cjs');
 const { LambdaHandler } = require('./lambda.cjs');
 const { Listening } = require('./listen.cjs');
 const { withShells } = require('./next.cjs');
+const suspense = require('./suspense.cjs');
 const { sweeten, ApiError } = require('./sugar.cjs');
 const { WebHandler } = require('./web.cjs');
 
@@ -25,6 +26,7 @@ async function load(spec) {
   if (spec.edge) return EdgeHandler.load(entry, spec);
   process.argv[1] = entry;
   const listening = new Listening();
+  suspense.offer(path.basename(entry));
   try {
     const exported = await loadModule(entry, spec.root);
     if (spec.awsHandler) return new LambdaHandler(exported, spec.awsHandler);

@@ -201,4 +201,4 @@ function install() {
   globalThis[Symbol.for('@next/cache-handlers')] = { FetchCache, DefaultCache: DataCache, RemoteCache: DataCache };
 }
 
-module.exports = { install, withShells };
+module.exports = { FetchCache, install, withShells };
