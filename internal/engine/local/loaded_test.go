@@ -46,7 +46,7 @@ func loadedSpare(t *testing.T, r *rig, spec lateen.FunctionSpec) *worker {
 // start but the first takes a process that has loaded it.
 func TestAModuleStartsInAProcessThatHasLoadedIt(t *testing.T) {
 	r := newRig(t)
-	spec := smallModule(r)
+	spec := moduleOf(modulesTree(t, r))
 	if _, kind := beginModule(t, r, spec); kind == lateen.StartTemplate {
 		t.Fatal("a process has loaded the module before its first start")
 	}
@@ -81,7 +81,7 @@ func TestAModuleStartsInAProcessThatHasLoadedIt(t *testing.T) {
 // deployment.
 func TestALoadedModuleIsGivenUp(t *testing.T) {
 	r := newRig(t)
-	spec := smallModule(r)
+	spec := moduleOf(modulesTree(t, r))
 	beginModule(t, r, spec)
 	spare := loadedSpare(t, r, spec)
 	spec.Env = map[string]string{"GREETING": "hello"}
