@@ -136,7 +136,8 @@ type site struct {
 }
 
 // site returns the project that --project names, or the one a directory is
-// linked to.
+// linked to. The link says the team, unless a flag or the environment does: the
+// team that `lateen teams switch` kept is for commands outside of linked directories.
 func (s *session) site(ctx context.Context, dir string) (*site, error) {
 	c, err := s.Client()
 	if err != nil {
@@ -153,14 +154,19 @@ func (s *session) site(ctx context.Context, dir string) (*site, error) {
 	if !l.real() {
 		return nil, errNotLinked
 	}
-	asked := c.Team != ""
-	if !asked {
+	asked, err := s.Asked()
+	if err != nil {
+		return nil, err
+	}
+	if asked.Team == "" {
 		c.Team = string(l.Team)
 	}
 	p, err := c.Project(ctx, string(l.Project))
 	switch {
-	case asked && errors.Is(err, lateen.ErrTeamNotFound):
+	case asked.Team != "" && errors.Is(err, lateen.ErrTeamNotFound):
 		return nil, lateen.ErrTeamNotFound.With("you are in no team %q", c.Team).WithHint("`lateen teams ls` lists yours")
+	case asked.Team != "" && errors.Is(err, lateen.ErrProjectNotFound):
+		return nil, errLinkedElsewhere.With("this directory is linked to the project %s, which is not in the team %s", cmp.Or(l.Name, string(l.Project)), c.Team)
 	case errors.Is(err, lateen.ErrProjectNotFound), errors.Is(err, lateen.ErrTeamNotFound):
 		return nil, errLinkedElsewhere.With("this directory is linked to the project %s, which is not at %s", cmp.Or(l.Name, string(l.Project)), c.BaseURL)
 	}
