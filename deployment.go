@@ -124,6 +124,9 @@ type Source struct {
 	// Target is the environment that the output must have been built for; ""
 	// takes any, as a promoted or redeployed upload needs.
 	Target string `json:"target,omitempty"`
+	// Config are the names of the fields in the project's vercel.json, as far as the
+	// client told them: the build log says which have no effect.
+	Config []string `json:"config,omitempty"`
 
 	// Tenants are for whom it is assembled, each a part of the one before it: the
 	// team, then the project. They share the processors. Empty is one tenant for all.

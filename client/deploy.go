@@ -23,6 +23,7 @@ type DeployOptions struct {
 	Project string // id or name; one that is not there is made. Required
 	Target  string // production, preview or a custom environment; "" is for the platform to choose
 
+	Config    []string // names of the fields in vercel.json: the build log says which have no effect
 	Meta      map[string]string
 	Env       map[string]string // over the project's variables
 	Git       *lateen.GitMetadata
@@ -95,7 +96,7 @@ func (c *Client) create(ctx context.Context, o *DeployOptions, sources []source,
 		files = append(files, sources[i].UploadFile)
 		bySHA[string(sources[i].SHA1)] = &sources[i]
 	}
-	in["files"] = files
+	in["files"], in["configFields"] = files, append([]string{}, o.Config...)
 	set := func(name string, value any, is bool) {
 		if is {
 			in[name] = value

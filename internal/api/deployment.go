@@ -1,7 +1,10 @@
 package api
 
 import (
+	"encoding/json"
+	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -151,6 +154,26 @@ type deployRequest struct {
 	ProjectSettings           lateen.ProjectSettings `json:"projectSettings"`
 	Source                    string                 `json:"source"`
 	AutoAssignCustomDomains   *bool                  `json:"autoAssignCustomDomains"` // false: stage it
+	ConfigFields              []string               `json:"configFields"`            // names of the fields in vercel.json; absent: those of this object that the API does not know
+}
+
+// configFields are the names of the fields in vercel.json. The vercel CLI sends the
+// fields of that file among those of the request.
+func (in *deployRequest) configFields(body []byte) []string {
+	if in.ConfigFields != nil || len(in.Files) == 0 {
+		return in.ConfigFields
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil {
+		return nil
+	}
+	for field := range reflect.TypeFor[deployRequest]().Fields() {
+		delete(fields, field.Tag.Get("json"))
+	}
+	for _, name := range []string{"actor", "gitSource", "monorepoManager", "manualProvisioning", "withLatestCommit"} { // of the request
+		delete(fields, name)
+	}
+	return slices.Collect(maps.Keys(fields))
 }
 
 func createDeployment(a *API, w http.ResponseWriter, r *http.Request) error {
@@ -169,7 +192,7 @@ func createDeployment(a *API, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	request := control.DeployRequest{
-		Project: in.Project, Target: in.Target, Files: in.Files, Prebuilt: flagOf(r, "prebuilt"), From: in.DeploymentID,
+		Project: in.Project, Target: in.Target, Files: in.Files, Prebuilt: flagOf(r, "prebuilt"), Config: in.configFields(body), From: in.DeploymentID,
 		Settings: in.ProjectSettings, Env: in.Env, Meta: in.Meta, Git: in.GitMetadata, Source: in.Source,
 		SkipAliases: in.AutoAssignCustomDomains != nil && !*in.AutoAssignCustomDomains,
 	}

@@ -52,6 +52,34 @@ func TestEventsAreStreamedToTheirEnd(t *testing.T) {
 	}
 }
 
+// The vercel CLI sends the fields of vercel.json among those of the request, and
+// `lateen deploy` their names.
+func TestTheBuildLogNamesFieldsWithoutEffectOfEitherClient(t *testing.T) {
+	w := newWorld(t)
+	for _, fields := range []string{
+		`"regions":["iad1"],"nonsense":1,"cleanUrls":true,"source":"cli","version":2,"build":{"env":{}},"meta":{},"projectSettings":{}`,
+		`"configFields":["regions","nonsense","cleanUrls"],"source":"cli","version":2,"somethingNew":1`,
+	} {
+		status, body := w.ask(t, "owner", "POST", "/v13/deployments?prebuilt=1", `{"name":"idle",`+fields+`,"files":[
+			{"file":".vercel/output/config.json","data":"{\"version\":3}"},{"file":".vercel/output/builds.json","data":"{}"}]}`)
+		var d struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(body, &d); status != http.StatusOK || err != nil {
+			t.Fatalf("%d %s", status, body)
+		}
+		_, log := w.ask(t, "owner", "GET", "/v3/deployments/"+d.ID+"/events?follow=1&format=lines", "")
+		for _, want := range []string{"Notice: regions of vercel.json has no effect: there is one region", "Notice: vercel.json: nothing reads nonsense"} {
+			if !strings.Contains(string(log), want) {
+				t.Errorf("the log has no %q:\n%s", want, log)
+			}
+		}
+		if n := strings.Count(string(log), "Notice: "); n != 2 {
+			t.Errorf("%d notices:\n%s", n, log)
+		}
+	}
+}
+
 // TestStreamsEndWhenThePlatformStops checks that a reader of a log does not
 // keep the platform from stopping, and that a reader which comes while it stops
 // gets an empty stream or is told so.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -148,7 +149,7 @@ func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src latee
 	log(fmt.Sprintf("Read the build output: %s, %s, %s behind %s, %s",
 		count(len(m.Routes), "route"), count(len(m.Files), "static file"), count(len(m.Functions), "function"),
 		count(len(m.Outputs), "path"), count(len(m.Prerenders), "prerendered path")))
-	for _, notice := range out.Notices {
+	for _, notice := range slices.Concat(out.Notices, configNotices(src.Config, src.Root, files)) {
 		log(NoticePrefix + notice)
 	}
 	if n := len(m.Crons); n > 0 {

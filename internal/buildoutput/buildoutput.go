@@ -100,6 +100,8 @@ type reader struct {
 	overrides map[string]override
 	out       *Output
 
+	regional []string // functions that ask for regions
+
 	configs int64 // bytes read
 	entries int   // of trees
 	links   int   // to static directories

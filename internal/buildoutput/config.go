@@ -50,6 +50,9 @@ func (r *reader) readConfig() error {
 	m.Routes = readRoutes(v.field("routes"))
 	m.Wildcards = readWildcards(v.field("wildcard"))
 	m.Images = readImages(v.field("images"))
+	if m.Images != nil {
+		r.notice("images are not resized here: /_next/image and /_vercel/image answer 400. Let the framework serve them as they are (Next.js: `images.unoptimized`)")
+	}
 	m.Crons = readCrons(v.field("crons"))
 	m.BypassMore = readBypasses(v.field("afterCacheBypass"))
 	if id := v.field("deploymentId"); id.present() {

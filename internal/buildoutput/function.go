@@ -71,8 +71,14 @@ func (r *reader) readFunctions() error {
 	// Who consumes a queue is called by it alone.
 	maps.DeleteFunc(m.Outputs, func(_, fn string) bool { return len(m.Functions[fn].Triggers) > 0 })
 	r.noticeRuntimes()
+	if len(r.regional) > 0 {
+		r.notice("regions of %s have no effect: %s", several(r.regional), OneRegion)
+	}
 	return nil
 }
+
+// OneRegion is why a choice of regions has no effect.
+const OneRegion = "there is one region"
 
 // splitFunction splits a path below functions/ into the name of the function it
 // belongs to and the path within.
@@ -177,6 +183,9 @@ func (r *reader) readFunction(name string) (*lateen.Function, error) {
 	}
 	if v.field("type").text(64) == "EdgeFunction" {
 		fn.Runtime = "edge"
+	}
+	if !v.field("regions").empty() || !v.field("functionFailoverRegions").empty() {
+		r.regional = append(r.regional, outputPath(name))
 	}
 	if fn.Runtime == "" {
 		v.field("runtime").fail("is missing")

@@ -104,7 +104,7 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 	show := &deployView{session: s}
 	d, err := on.client.Deploy(ctx, client.DeployOptions{
 		Dir: dir, Root: root, Project: string(on.project.ID), Target: target, Meta: meta, Env: env, Git: source.Commit(ctx, dir),
-		SkipHosts: f.skipDomain, NoWait: f.noWait, Progress: show.progress,
+		Config: source.Config(filepath.Join(dir, root)), SkipHosts: f.skipDomain, NoWait: f.noWait, Progress: show.progress,
 	})
 	return s.deployed(ctx, on, d, err, show)
 }

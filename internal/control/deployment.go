@@ -19,6 +19,7 @@ type DeployRequest struct {
 
 	Files    []lateen.UploadFile
 	Prebuilt bool                // an archive in Files holds a build output
+	Config   []string            // names of the fields in vercel.json, to say which have no effect
 	From     lateen.DeploymentID // deploy the files of this deployment again
 
 	Settings    lateen.ProjectSettings // of a project that is made

@@ -63,7 +63,7 @@ func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *Deploy
 		}
 		defer func() { c.forgo(team, inline) }()
 	}
-	l := listing{Files: make([]lateen.SourceFile, 0, len(files)), Root: root, Target: r.Target}
+	l := listing{Files: make([]lateen.SourceFile, 0, len(files)), Root: root, Target: r.Target, Config: boundNames(r.Config)}
 	for i := range files {
 		source, err := c.sourceFile(ctx, &files[i], sent)
 		if err != nil {
@@ -83,6 +83,14 @@ func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *Deploy
 		return "", err
 	}
 	return artifact.WriteJSON(ctx, c.Artifacts, &l)
+}
+
+// boundNames is as many names as a vercel.json has, each of the length that one has:
+// they are kept with the listing for the build log alone.
+func boundNames(names []string) []string {
+	const most, longest = 100, 64
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return len(name) > longest })
+	return names[:min(len(names), most)]
 }
 
 // repeatListing keeps the listing of an earlier deployment again, for any target.
