@@ -147,12 +147,15 @@ func (c *Control) repeat(ctx context.Context, p lateen.Principal, r *DeployReque
 }
 
 // defaultTarget is that of a deployment that names none: the first one of a
-// project is production.
+// project, of those that did not fail, is production.
 func defaultTarget(ctx context.Context, q *store.Queries, project lateen.ProjectID, from lateen.DeploymentID) (string, error) {
 	if from != "" {
 		return lateen.Preview, nil
 	}
-	earlier, err := q.ListDeployments(ctx, store.DeploymentFilter{Project: project, Limit: 1})
+	earlier, err := q.ListDeployments(ctx, store.DeploymentFilter{
+		Project: project, Limit: 1,
+		States: []lateen.ReadyState{lateen.Queued, lateen.Initializing, lateen.Building, lateen.Deploying, lateen.Ready},
+	})
 	if err != nil || len(earlier) > 0 {
 		return lateen.Preview, err
 	}
