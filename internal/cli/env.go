@@ -239,6 +239,12 @@ func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *site) error {
 	}
 	s.Term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), on.project.Name)
 	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "New deployments have it; those there are keep what they have."))
+	for _, target := range v.Target {
+		if !slices.Contains(defaultTargets("", ""), target) {
+			name := terminal.Clean(target)
+			s.Term.Warnf("%s is an environment of your own: `lateen deploy --target %s` has it, production and previews do not.", name, name)
+		}
+	}
 	return nil
 }
 
