@@ -47,6 +47,14 @@ func (c *Client) Aliases(ctx context.Context, project lateen.ProjectID, page Pag
 	return reply.Aliases, reply.Pagination.Next, err
 }
 
+// Alias returns an alias by id or host. A host without a dot is one under the
+// platform's domain.
+func (c *Client) Alias(ctx context.Context, idOrHost string) (*Alias, error) {
+	var reply Alias
+	err := c.do(ctx, call{method: http.MethodGet, path: "/v4/aliases" + path(idOrHost), out: &reply})
+	return &reply, err
+}
+
 // SetAlias points a host at a deployment. A host without a dot is one under the
 // platform's domain.
 func (c *Client) SetAlias(ctx context.Context, deployment, host string) (*Alias, error) {

@@ -106,7 +106,7 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 		Use:               "rm <host>",
 		Aliases:           []string{"remove"},
 		Short:             "Remove an alias",
-		Long:              "Removes an alias: its host leads nowhere from then on.",
+		Long:              "Removes an alias: its host leads nowhere from then on. A name without a dot is a host\nof the platform's own domain.",
 		Args:              command.Takes(1, 1, "which host"),
 		ValidArgsFunction: s.completeAliases,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -114,7 +114,11 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			name := host(args[0])
+			alias, err := api.Alias(c.Context(), host(args[0]))
+			if err != nil {
+				return err
+			}
+			name := alias.Host
 			d, err := api.Deployment(c.Context(), name)
 			if err != nil && !isGone(err) {
 				return err
@@ -122,10 +126,10 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 			if err == nil && d.Live {
 				s.Term.Warnf("%s leads to production of %s. Without it, the host answers 404: `lateen promote %s` gives a generated host back.", name, d.Name, d.Host)
 			}
-			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", terminal.Paint(terminal.Bold, name))); err != nil {
+			if err = s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", terminal.Paint(terminal.Bold, name))); err != nil {
 				return err
 			}
-			if err := api.RemoveAlias(c.Context(), name); err != nil {
+			if err = api.RemoveAlias(c.Context(), name); err != nil {
 				return err
 			}
 			s.Term.Donef("Removed %s", name)

@@ -86,3 +86,25 @@ func (s *session) find(ctx context.Context, api *client.Client, text string) (*c
 	}
 	return d, lateen.ErrDeploymentNotFound.With("no deployment serves production of %s yet", p.Name)
 }
+
+// named returns the deployment that [session.find] finds, or production of the
+// project of this directory if no name is given, and a client for its team.
+func (s *session) named(ctx context.Context, name string) (*client.Client, *client.Deployment, error) {
+	if name != "" {
+		api, err := s.Client()
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := s.find(ctx, api, name)
+		return api, d, err
+	}
+	on, err := s.here(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := on.project.Targets[lateen.Production]
+	if d == nil {
+		return nil, nil, lateen.ErrDeploymentNotFound.With("no deployment serves production of %s yet", on.project.Name).WithHint("make one with `lateen deploy --prod`")
+	}
+	return on.client, d, nil
+}

@@ -19,16 +19,17 @@ import (
 func newInspectCommand(s *session) *cobra.Command {
 	var logs, wait bool
 	c := &cobra.Command{
-		Use:     "inspect <url|id|project>",
+		Use:     "inspect [url|id|project]",
 		GroupID: command.Look,
 		Short:   "Tell all about a deployment",
 		Long: "Tells all about a deployment: where it is served, what it was made from, and the\n" +
-			"functions and files in it. The name of a project means its production.",
+			"functions and files in it. The name of a project means its production, and no name\n" +
+			"that of the project this directory is linked to.",
 		Example:           "lateen inspect shop.localhost\nlateen inspect dpl_06f2… --logs",
-		Args:              command.Takes(1, 1, "which deployment"),
+		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
-			return s.runInspect(c.Context(), args[0], logs, wait)
+			return s.runInspect(c.Context(), strings.Join(args, ""), logs, wait)
 		},
 	}
 	c.Flags().BoolVarP(&logs, "logs", "l", false, "print the build log instead")
@@ -51,11 +52,7 @@ func inspectReport(d *client.Deployment, b *client.Build) (map[string]any, error
 }
 
 func (s *session) runInspect(ctx context.Context, name string, logs, wait bool) error {
-	api, err := s.Client()
-	if err != nil {
-		return err
-	}
-	d, err := s.find(ctx, api, name)
+	api, d, err := s.named(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
@@ -46,24 +45,12 @@ func newOpenCommand(s *session) *cobra.Command {
 }
 
 func (s *session) openTarget(ctx context.Context, args []string) (string, error) {
-	if len(args) > 0 {
-		api, err := s.Client()
-		if err != nil {
-			return "", err
-		}
-		d, err := s.find(ctx, api, args[0])
-		if err != nil {
-			return "", err
-		}
-		return d.SiteURL, nil
-	}
-	on, err := s.here(ctx)
+	_, d, err := s.named(ctx, strings.Join(args, ""))
 	if err != nil {
 		return "", err
 	}
-	d := on.project.Targets[lateen.Production]
-	if d == nil {
-		return "", lateen.ErrDeploymentNotFound.With("no deployment serves production of %s yet", on.project.Name).WithHint("make one with `lateen deploy --prod`")
+	if len(args) > 0 {
+		return d.SiteURL, nil
 	}
 	if len(d.Alias) > 0 {
 		return urlOf(d, d.Alias[0]), nil

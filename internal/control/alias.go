@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -67,7 +68,7 @@ func (c *Control) Alias(ctx context.Context, idOrHost string) (*AliasTarget, err
 	if err != nil {
 		return nil, err
 	}
-	alias, err := findAlias(ctx, c.Store.Queries, p, idOrHost)
+	alias, err := c.findAlias(ctx, c.Store.Queries, p, idOrHost)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +79,14 @@ func (c *Control) Alias(ctx context.Context, idOrHost string) (*AliasTarget, err
 	return &AliasTarget{Alias: *alias, Target: d.Host}, nil
 }
 
-func findAlias(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost string) (*lateen.Alias, error) {
-	alias, err := q.GetAlias(ctx, idOrHost)
+// findAlias returns an alias that p reaches. As in [Control.SetAlias], a host without
+// a dot is one under the platform's domain.
+func (c *Control) findAlias(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost string) (*lateen.Alias, error) {
+	name := idOrHost
+	if !strings.Contains(name, ".") && !strings.HasPrefix(name, "als_") {
+		name = c.host(name)
+	}
+	alias, err := q.GetAlias(ctx, name)
 	if err == nil && (alias.Team != p.Team || !p.Reaches(alias.Project)) {
 		return nil, lateen.ErrAliasNotFound.With("there is no alias %q", idOrHost)
 	}
@@ -123,7 +130,7 @@ func (c *Control) RemoveAlias(ctx context.Context, idOrHost string) (*lateen.Ali
 	}
 	var alias *lateen.Alias
 	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
-		if alias, err = findAlias(ctx, q, p, idOrHost); err != nil {
+		if alias, err = c.findAlias(ctx, q, p, idOrHost); err != nil {
 			return err
 		}
 		if err := c.removeAlias(ctx, q, p, alias, moved); err != nil {
@@ -174,23 +181,26 @@ func (c *Control) dropBelow(ctx context.Context, q *store.Queries, p lateen.Prin
 	return nil
 }
 
-// AliasHosts returns the hosts that lead to a deployment besides its own, the
-// shortest first.
+// AliasHosts returns the hosts that lead to a deployment besides its own: those of
+// production and branches first, then those that were set, the shortest first of each.
 func (c *Control) AliasHosts(ctx context.Context, id lateen.DeploymentID) ([]string, error) {
 	aliases, err := c.Store.ListAliases(ctx, store.AliasFilter{Deployment: id})
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(aliases, func(a, b *lateen.Alias) int {
+		if a.Automatic != b.Automatic {
+			if a.Automatic {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(len(a.Host), len(b.Host)), strings.Compare(a.Host, b.Host))
+	})
 	hosts := make([]string, 0, len(aliases))
 	for _, alias := range aliases {
 		hosts = append(hosts, alias.Host)
 	}
-	slices.SortFunc(hosts, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(a) - len(b)
-		}
-		return strings.Compare(a, b)
-	})
 	return hosts, nil
 }
 
