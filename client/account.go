@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/lateen-dev/lateen"
@@ -30,7 +32,19 @@ type Team struct {
 	Membership struct {
 		Role lateen.Role `json:"role"`
 	} `json:"membership"`
+
+	wire wire
 }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *Team) UnmarshalJSON(b []byte) error {
+	type fields Team
+	t.wire = wire(bytes.Clone(b))
+	return json.Unmarshal(b, (*fields)(t))
+}
+
+// MarshalJSON writes the team as the API sent it.
+func (t *Team) MarshalJSON() ([]byte, error) { return t.wire.MarshalJSON() }
 
 // Teams returns the teams of the token's user.
 func (c *Client) Teams(ctx context.Context) ([]Team, error) {

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,7 +18,19 @@ type Member struct {
 	Username string        `json:"username"`
 	Email    string        `json:"email"`
 	Role     lateen.Role   `json:"role"`
+
+	wire wire
 }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (m *Member) UnmarshalJSON(b []byte) error {
+	type fields Member
+	m.wire = wire(bytes.Clone(b))
+	return json.Unmarshal(b, (*fields)(m))
+}
+
+// MarshalJSON writes the member as the API sent it.
+func (m *Member) MarshalJSON() ([]byte, error) { return m.wire.MarshalJSON() }
 
 // Invitation is an invitation to a team.
 type Invitation struct {

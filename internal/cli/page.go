@@ -25,6 +25,7 @@ func (f *pageFlags) add(c *cobra.Command, most int, items string) {
 type pagination struct {
 	Count int            `json:"count"` // items listed
 	Next  *lateen.Millis `json:"next"`  // for --next; null: nothing follows
+	Prev  *lateen.Millis `json:"prev"`  // null: lists go on to what is older alone
 }
 
 // pages collects the items of a list that comes in pages.

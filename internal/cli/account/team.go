@@ -49,7 +49,7 @@ func (s *session) teamList() *cobra.Command {
 				return err
 			}
 			if s.Flags.JSON {
-				return s.Term.JSON(map[string]any{"teams": teams})
+				return s.Term.JSON(map[string]any{"teams": teams, "pagination": all(len(teams))})
 			}
 			rows := make([][]string, 0, len(teams))
 			for i, t := range teams {

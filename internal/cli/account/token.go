@@ -48,7 +48,7 @@ func newTokenListCommand(s *session) *cobra.Command {
 				return err
 			}
 			if s.Flags.JSON {
-				return s.Term.JSON(map[string]any{"tokens": tokens})
+				return s.Term.JSON(map[string]any{"tokens": tokens, "pagination": all(len(tokens))})
 			}
 			rows := make([][]string, 0, len(tokens))
 			for i := range tokens {
