@@ -71,6 +71,20 @@ func (e *Edge) believe(c *client, h http.Header) {
 	}
 }
 
+// network is the address that the client shares with no other one: of IPv6, that of its
+// network of 64 bits. "" is a client that is not known, or is a function, which asks for
+// any number of clients.
+func (c *client) network() string {
+	switch {
+	case !c.addr.IsValid() || address.Functions.Contains(c.addr):
+		return ""
+	case c.addr.Is6():
+		network, _ := c.addr.Prefix(64) // which is within an address of 128 bits
+		return network.Addr().String()
+	}
+	return c.ip
+}
+
 // lastOf returns the last element of a header that is a list.
 func lastOf(h http.Header, name string) string {
 	v := strings.Join(h.Values(name), ",")

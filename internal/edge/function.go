@@ -64,6 +64,9 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	if lateen.RequestIDFrom(ctx) != x.id { // it is not the request's own
 		ctx = lateen.WithRequestID(ctx, x.id)
 	}
+	if address := x.client.network(); address != "" {
+		ctx = lateen.WithClient(ctx, address)
+	}
 	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
 	switch {
 	case err == nil:

@@ -23,6 +23,7 @@ type lease struct {
 	member *member
 	found  found
 	taken  time.Time
+	client string
 	wake   bool // it is frozen, or about to be
 
 	need     float64 // processors it is believed to use
@@ -61,8 +62,8 @@ func (l *lease) note(inv *lateen.Invocation, waited time.Duration) {
 	}
 }
 
-// takeLocked holds a place in m.
-func (f *Fleet) takeLocked(m *member, now time.Time, how found) lease {
+// takeLocked holds a place in m for a client; "" is none in particular.
+func (f *Fleet) takeLocked(m *member, now time.Time, how found, client string) lease {
 	p, fn := m.pool, m.pool.function
 	switch {
 	case m.unasked:
@@ -71,9 +72,10 @@ func (f *Fleet) takeLocked(m *member, now time.Time, how found) lease {
 		how = asleep
 	}
 	m.inFlight++
+	p.holdLocked(client, 1)
 	m.meter.change(now, 1)
 	l := lease{
-		member: m, found: how, taken: now, wake: m.napping, need: fn.need(), cost: costOf(fn.cpu),
+		member: m, found: how, taken: now, client: client, wake: m.napping, need: fn.need(), cost: costOf(fn.cpu),
 		company: m.inFlight, full: m.inFlight >= fn.limit.At(p.ceiling),
 		share: m.meter.now(now), outbound: m.meter.usage.Outbound,
 	}
@@ -108,6 +110,7 @@ func (f *Fleet) release(l *lease, inv *lateen.Invocation, v verdict) {
 	}
 	m.bill(l, inv, now)
 	m.inFlight--
+	m.pool.holdLocked(l.client, -1)
 	m.requests++
 	m.meter.change(now, -1)
 	f.load = max(0, f.load-l.need)

@@ -25,9 +25,12 @@ type pool struct {
 	members  []*member // oldest first
 	active   int       // of them, that take requests
 	starting int
-	wanted   int       // to start, in line
-	tried    time.Time // when a start was last asked for
-	waiting  []*waiter // first come, first served
+	wanted   int            // to start, in line
+	tried    time.Time      // when a start was last asked for
+	waiting  []*waiter      // first come, first served
+	held     map[string]int // places, by client
+	places   int            // of all clients
+	hog      string         // the client that has more than half of places, as far as was seen; "" is none
 	review   *time.Timer
 	failures int       // starts in a row that failed while there were other instances
 	retry    time.Time // no start until then, where there are other instances
@@ -84,9 +87,12 @@ func (f *Fleet) dropLocked(p *pool) {
 // roomLocked returns the instance with room that is next: the fullest, so that
 // the others may rest, of those whose requests do not keep a processor busy yet;
 // the emptiest, where all do; nil if all are full.
-func (p *pool) roomLocked() *member {
+func (p *pool) roomLocked() *member { return p.roomBelowLocked(p.function.limit.At(p.ceiling)) }
+
+// roomBelowLocked is roomLocked under a limit of requests in one instance.
+func (p *pool) roomBelowLocked(limit int) *member {
 	var best *member
-	limit, need := p.function.limit.At(p.ceiling), p.function.need()
+	need := p.function.need()
 	for _, m := range p.members {
 		if m.leaving || m.inFlight >= limit || isDone(m.instance) {
 			continue

@@ -12,6 +12,7 @@ import (
 // waiter is a request that waits for an instance with room.
 type waiter struct {
 	since  time.Time
+	client string       // "" is none in particular
 	failed int          // starts that failed meanwhile; see [Fleet.failedLocked]
 	ready  chan granted // of one; written once, by whoever takes the waiter off the queue
 }
@@ -42,13 +43,16 @@ func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Tim
 	if first {
 		f.arriveLocked(p, now)
 	}
-	if len(p.waiting) == 0 {
+	client := lateen.ClientFrom(ctx)
+	if _, waits := p.nextLocked(now); waits == nil && p.mayTakeLocked(client) {
 		if m := p.roomInLocked(wanted); m != nil && f.mayPassLocked(p) && f.admitLocked(p, now) {
-			return seat{pool: p, lease: f.takeLocked(m, now, warm)}, nil
+			return seat{pool: p, lease: f.takeLocked(m, now, warm, client)}, nil
 		}
 	}
 	project := p.function.project
+	full := len(p.waiting) >= f.o.Queue || project.waiting >= f.o.ProjectQueue
 	switch {
+	case full && f.displaceLocked(p, client):
 	case len(p.waiting) >= f.o.Queue:
 		f.dropLocked(p)
 		return seat{}, lateen.ErrFunctionThrottled.With("%d requests wait for %s already", f.o.Queue, spec.Name)
@@ -56,7 +60,7 @@ func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Tim
 		f.dropLocked(p)
 		return seat{}, lateen.ErrFunctionThrottled.With("%d requests wait for the functions of this project already", f.o.ProjectQueue)
 	}
-	w := &waiter{since: now, ready: make(chan granted, 1)}
+	w := &waiter{since: now, client: client, ready: make(chan granted, 1)}
 	if project.waiting == 0 {
 		f.turn.Join(&project.account)
 	}
@@ -116,8 +120,8 @@ func (f *Fleet) shortLocked(now time.Time) bool {
 
 // serveLocked gives the room there is to those who wait for p.
 func (f *Fleet) serveLocked(p *pool, now time.Time) {
-	for len(p.waiting) > 0 {
-		m := p.roomLocked()
+	for {
+		next, m := p.nextLocked(now)
 		if m == nil {
 			return
 		}
@@ -125,7 +129,7 @@ func (f *Fleet) serveLocked(p *pool, now time.Time) {
 			f.gateLocked(p)
 			return
 		}
-		f.grantLocked(m, now, warm)
+		f.grantLocked(next, m, now, warm)
 	}
 }
 
@@ -162,7 +166,7 @@ func (f *Fleet) serveGatedLocked(now time.Time) {
 	for len(f.gated) > 0 {
 		var first, idle *pool
 		f.gated = slices.DeleteFunc(f.gated, func(p *pool) bool {
-			if len(p.waiting) == 0 || p.roomLocked() == nil { // it will be served, or grow, in another way
+			if _, m := p.nextLocked(now); m == nil { // it will be served, or grow, in another way
 				p.gated = false
 				return true
 			}
@@ -181,7 +185,8 @@ func (f *Fleet) serveGatedLocked(now time.Time) {
 		if next == nil {
 			return
 		}
-		f.grantLocked(next.roomLocked(), now, warm)
+		i, m := next.nextLocked(now)
+		f.grantLocked(i, m, now, warm)
 		f.gated = append(slices.DeleteFunc(f.gated, func(p *pool) bool { return p == next }), next)
 	}
 }
@@ -192,15 +197,24 @@ func (p *pool) isBefore(other *pool) bool {
 	return other == nil || p.function.project.account.Before(&other.function.project.account)
 }
 
-// grantLocked gives a place in m to the first who waits.
-func (f *Fleet) grantLocked(m *member, now time.Time, how found) {
+// grantLocked gives a place in m to a request that waits.
+func (f *Fleet) grantLocked(next int, m *member, now time.Time, how found) {
 	p := m.pool
-	w := p.waiting[0]
-	p.waiting[0] = nil
-	p.waiting = p.waiting[1:]
-	l := f.takeLocked(m, now, how)
+	w := p.waiting[next]
+	p.removeLocked(next)
+	l := f.takeLocked(m, now, how, w.client)
 	p.leaveLocked(f)
 	w.ready <- granted{lease: l}
+}
+
+// removeLocked takes a request out of the queue; mostly that is the first.
+func (p *pool) removeLocked(i int) {
+	if i > 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		return
+	}
+	p.waiting[0] = nil
+	p.waiting = p.waiting[1:]
 }
 
 // refuseLocked gives an error to the requests that wait for p and have waited

@@ -135,8 +135,12 @@ func (f *Fleet) joinLocked(m *member, now, until time.Time) {
 		return
 	}
 	limit := p.function.limit.At(p.ceiling)
-	for len(p.waiting) > 0 && m.inFlight < limit && (m.inFlight == 0 || f.admitLocked(p, now)) {
-		f.grantLocked(m, now, fresh)
+	for m.inFlight < limit && (m.inFlight == 0 || f.admitLocked(p, now)) {
+		next, room := p.nextLocked(now)
+		if room == nil {
+			break
+		}
+		f.grantLocked(next, m, now, fresh)
 	}
 	f.serveNextLocked(p, now)
 	switch {

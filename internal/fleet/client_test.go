@@ -1,0 +1,115 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/fleet"
+)
+
+// hogs is the client whose requests do not end.
+const hogs = "192.0.2.1"
+
+// forClients answers all others after a millisecond.
+func forClients(req *http.Request) (*http.Response, error) {
+	if req.Context().Value(endless{}) != nil {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	return sleeping(time.Millisecond)(req)
+}
+
+type endless struct{}
+
+// hog has one client make n requests of /a that do not end, until the result is called.
+func (h *harness) hog(n int) (stop func() []error) {
+	ctx, cancel := context.WithCancel(context.WithValue(lateen.WithClient(h.t.Context(), hogs), endless{}, true))
+	ended := make(chan error, n)
+	for range n {
+		go func() {
+			_, _, err := h.call(ctx, spec("/a"))
+			ended <- err
+		}()
+	}
+	return func() (errs []error) {
+		cancel()
+		for range n {
+			errs = append(errs, <-ended)
+		}
+		return errs
+	}
+}
+
+// visit has a client make a request of /a that may take five seconds.
+func (h *harness) visit(client string) error {
+	ctx, cancel := context.WithTimeout(lateen.WithClient(h.t.Context(), client), 5*time.Second)
+	defer cancel()
+	_, _, err := h.call(ctx, spec("/a"))
+	return err
+}
+
+func TestRequestsOfOneClientThatDoNotEndLeavePlacesToOtherClients(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		options fleet.Options
+	}{
+		{"in one instance", fleet.Options{PerFunction: 1, Processors: 2}},
+		{"in four instances", fleet.Options{PerFunction: 4, Processors: 2}},
+		{"where the platform has no more instances", fleet.Options{PerFunction: 4, Total: 2, Processors: 2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tt.options.Engine = &fakeEngine{boot: 50 * time.Millisecond, handle: forClients}
+				h := run(t, tt.options)
+				stop := h.hog(300)
+				time.Sleep(10 * time.Second)
+				for n := range 20 {
+					if err := h.visit(fmt.Sprintf("192.0.2.%d", 2+n)); err != nil {
+						t.Errorf("client %d beside it: %v", n, err)
+					}
+				}
+				stop()
+				time.Sleep(time.Second)
+				for range 20 {
+					if err := h.visit(hogs); err != nil {
+						t.Errorf("the client itself, later: %v", err)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAFullQueueTakesClientsThatHaveFewerWaitingThanAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := run(t, fleet.Options{
+			Engine: &fakeEngine{boot: 50 * time.Millisecond, handle: forClients}, PerFunction: 1, Concurrency: 1, Queue: 50, Processors: 2,
+		})
+		stopFirst := h.hog(1)
+		time.Sleep(time.Second)
+		stop := h.hog(50)
+		synctest.Wait()
+		if err := h.visit(hogs); !errors.Is(err, lateen.ErrFunctionThrottled) {
+			t.Errorf("another request of the client: %v, want it refused", err)
+		}
+		visited := make(chan error, 1)
+		go func() { visited <- h.visit("192.0.2.2") }()
+		synctest.Wait()
+		stopFirst()
+		refused := 0
+		for _, err := range stop() {
+			if errors.Is(err, lateen.ErrFunctionThrottled) {
+				refused++
+			}
+		}
+		if err := <-visited; err != nil || refused != 1 {
+			t.Errorf("a request of another: %v; %d of the client's refused, want 1", err, refused)
+		}
+	})
+}
