@@ -3,13 +3,18 @@ package observe
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/lateen-dev/lateen"
 )
 
-// tailPage is how many entries a reader takes from the database at once.
-const tailPage = 100
+// A reader takes so many entries from the database at once, and no more once their
+// lines have so many bytes: it holds them for as long as its caller pleases.
+const (
+	tailPage  = 100
+	tailBytes = 256 << 10
+)
 
 // reader is a caller that follows the log.
 type reader struct {
@@ -102,14 +107,17 @@ func (l *Log) page(ctx context.Context, w where, c cursor) ([]stored, cursor, er
 	if err != nil {
 		return nil, c, err
 	}
-	if err := l.db.addLines(ctx, found, " AND id < ?", firstLine(c.upTo+1)); err != nil {
+	whole := len(found) < tailPage
+	cut, err := l.db.addSomeLines(ctx, found, " AND id < ?", firstLine(c.upTo+1))
+	if err != nil {
 		return nil, c, err
 	}
+	whole, found = whole && len(cut) == len(found), cut
 	for i := range found {
 		c.at = position{batch: found[i].batch, id: found[i].id}
 		found[i].Cursor = c.text(found[i].Time)
 	}
-	if len(found) < tailPage {
+	if whole {
 		c.at = position{late: true}
 	}
 	return found, c, nil
@@ -123,9 +131,12 @@ func (db *database) lateLines(ctx context.Context, w where, c cursor) ([]stored,
 	if err != nil {
 		return nil, c, err
 	}
-	if err := db.addLines(ctx, found, " AND id >= ? AND id < ?", firstLine(c.from+1), firstLine(c.upTo+1)); err != nil {
+	whole := len(found) < tailPage
+	cut, err := db.addSomeLines(ctx, found, " AND id >= ? AND id < ?", firstLine(c.from+1), firstLine(c.upTo+1))
+	if err != nil {
 		return nil, c, err
 	}
+	whole, found = whole && len(cut) == len(found), cut
 	list := found[:0]
 	for _, s := range found {
 		c.at.id = s.id
@@ -134,10 +145,28 @@ func (db *database) lateLines(ctx context.Context, w where, c cursor) ([]stored,
 			list = append(list, s)
 		}
 	}
-	if len(found) < tailPage {
+	if whole {
 		c.at = end()
 	}
 	return list, c, nil
+}
+
+// addSomeLines is addLines for as many of the first as a reader takes at once, which
+// it returns.
+func (db *database) addSomeLines(ctx context.Context, found []stored, and string, args ...any) ([]stored, error) {
+	size := 0
+	for i := range found {
+		if err := db.addLines(ctx, found[i:i+1], and, args...); err != nil {
+			return nil, err
+		}
+		for _, line := range found[i].Lines {
+			size += len(line.Text)
+		}
+		if size >= tailBytes {
+			return slices.Clone(found[:i+1]), nil
+		}
+	}
+	return found, nil
 }
 
 func (rs *readers) add(project lateen.ProjectID, c cursor) *reader {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -273,4 +275,47 @@ func TestTailGoesOnLiveAfterACursor(t *testing.T) {
 			t.Errorf("read %v, want before and live", got)
 		}
 	})
+}
+
+func TestReadersThatDoNotReadHoldLittle(t *testing.T) {
+	l, _ := start(t, observe.Options{})
+	after := l.Latest()
+	const entries, readers = 100, 40
+	for n := range entries {
+		id := lateen.RequestID(fmt.Sprintf("req_%d", n))
+		l.Log(lateen.LogLine{Time: now(), Project: "prj_1", Request: id, Text: strings.Repeat("x", 100<<10)})
+		l.Record(lateen.Record{ID: id, Time: now(), Project: "prj_1"})
+		for len(query(t, l, observe.Query{Project: "prj_1", Request: id})) == 0 {
+			runtime.Gosched()
+		}
+	}
+	before := heap()
+	var stops []func()
+	for range readers {
+		next, stop := iter.Pull(l.Tail(t.Context(), observe.Query{Project: "prj_1", After: after}))
+		if _, ok := next(); !ok {
+			t.Fatal("a reader gets nothing")
+		}
+		stops = append(stops, stop)
+	}
+	if held := (heap() - before) / readers; held > 1<<20 {
+		t.Errorf("a reader that has read one entry holds %d bytes, want a mebibyte at most", held)
+	}
+	for _, stop := range stops {
+		stop()
+	}
+	n := 0
+	for range l.Tail(t.Context(), observe.Query{Project: "prj_1", After: after}) {
+		if n++; n == entries {
+			break
+		}
+	}
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
