@@ -56,11 +56,12 @@ type Options struct {
 type API struct {
 	Options
 
-	mux     *http.ServeMux
-	uploads *share.Places[string] // of uploads in progress, by team and token
-	deploys *share.Places[string] // of deployments that are being accepted, likewise
-	bodies  *bodies               // of requests for deployments
-	guesses guesses
+	mux                *http.ServeMux
+	uploads            *share.Places[string] // of uploads in progress, by team and token
+	deploys            *share.Places[string] // of deployments that are being accepted, likewise
+	readers, followers *share.Places[string] // of the log, likewise
+	bodies             *bodies               // of requests for deployments
+	guesses            guesses
 }
 
 // New returns the API over a control.
@@ -85,6 +86,7 @@ func New(o Options) (*API, error) {
 	}
 	a := &API{Options: o, mux: http.NewServeMux(), bodies: newBodies(int64(o.Deploys) * deployBytes)}
 	a.uploads, a.deploys = share.NewPlaces[string](o.Uploads, queued), share.NewPlaces[string](o.Deploys, queued)
+	a.readers, a.followers = share.NewPlaces[string](logReaders, queued), share.NewPlaces[string](logFollowers, 0)
 	for _, row := range routes() {
 		for _, pattern := range row.patterns() {
 			a.mux.Handle(row.Method+" "+pattern, a.serve(row))
@@ -151,12 +153,24 @@ func (a *API) serve(row route) http.Handler {
 			if limit > 0 {
 				r.Body = http.MaxBytesReader(w, r.Body, limit)
 			}
-			err = row.serve(a, w, r)
+			err = a.answer(row, w, r)
 		}
 		if err != nil {
 			a.fail(w, r, err)
 		}
 	})
+}
+
+// answer has the handler of row answer r, once r has a place where the row needs one.
+func (a *API) answer(row route, w http.ResponseWriter, r *http.Request) error {
+	if row.Needs == lateen.LogRead {
+		release, err := a.admitReader(r)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	return row.serve(a, w, r)
 }
 
 // authenticate returns the context of a request with its principal, if that has
