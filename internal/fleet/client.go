@@ -7,8 +7,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// perClient is how many times the places that are left of a function one client may
-// hold: three of four.
+// perClient is the ratio of the places that one client holds to those that are free for
+// others, at most: three of four places.
 const perClient = 3
 
 // mayTakeLocked reports whether a client may have another place in p. Requests that do
@@ -61,24 +61,24 @@ func (p *pool) nextLocked(now time.Time) (int, *member) {
 // limit that was learnt: that may have been higher when the client came, and there may
 // be no processor time, or memory, for further instances.
 func (p *pool) besideLocked(now time.Time) (int, *member) {
-	if p.hog == "" || p.held[p.hog] < leastHog {
+	if p.majority == "" || p.held[p.majority] < leastMajority {
 		return 0, nil
 	}
 	for i, w := range p.waiting {
 		if now.Sub(w.since) < besideAfter {
 			break // so did those behind it
 		}
-		if w.client != "" && w.client != p.hog {
+		if w.client != "" && w.client != p.majority {
 			return i, p.roomBelowLocked(p.ceiling)
 		}
 	}
 	return 0, nil
 }
 
-// When a client holds most places: more than half, and so many, for so long.
+// When [pool.besideLocked] gives places beyond the limit that was learnt.
 const (
-	leastHog    = 8
-	besideAfter = time.Second
+	leastMajority = 8           // places, besides being more than half of all
+	besideAfter   = time.Second // that a request of another client has waited
 )
 
 // holdLocked counts a place of a client.
@@ -94,10 +94,10 @@ func (p *pool) holdLocked(client string, places int) {
 	case p.held[client] == 0:
 		delete(p.held, client)
 	case places > 0 && 2*p.held[client] > p.places:
-		p.hog = client
+		p.majority = client
 	}
-	if 2*p.held[p.hog] <= p.places {
-		p.hog = ""
+	if 2*p.held[p.majority] <= p.places {
+		p.majority = ""
 	}
 }
 

@@ -27,8 +27,8 @@ func forClients(req *http.Request) (*http.Response, error) {
 
 type endless struct{}
 
-// hog has one client make n requests of /a that do not end, until the result is called.
-func (h *harness) hog(n int) (stop func() []error) {
+// occupy has one client make n requests of /a that do not end, until the result is called.
+func (h *harness) occupy(n int) (stop func() []error) {
 	ctx, cancel := context.WithCancel(context.WithValue(lateen.WithClient(h.t.Context(), hogs), endless{}, true))
 	ended := make(chan error, n)
 	for range n {
@@ -67,7 +67,7 @@ func TestRequestsOfOneClientThatDoNotEndLeavePlacesToOtherClients(t *testing.T) 
 			synctest.Test(t, func(t *testing.T) {
 				tt.options.Engine = &fakeEngine{boot: 50 * time.Millisecond, handle: forClients}
 				h := run(t, tt.options)
-				stop := h.hog(300)
+				stop := h.occupy(300)
 				time.Sleep(10 * time.Second)
 				for n := range 20 {
 					if err := h.visit(fmt.Sprintf("192.0.2.%d", 2+n)); err != nil {
@@ -91,9 +91,9 @@ func TestAFullQueueTakesClientsThatHaveFewerWaitingThanAnother(t *testing.T) {
 		h := run(t, fleet.Options{
 			Engine: &fakeEngine{boot: 50 * time.Millisecond, handle: forClients}, PerFunction: 1, Concurrency: 1, Queue: 50, Processors: 2,
 		})
-		stopFirst := h.hog(1)
+		stopFirst := h.occupy(1)
 		time.Sleep(time.Second)
-		stop := h.hog(50)
+		stop := h.occupy(50)
 		synctest.Wait()
 		if err := h.visit(hogs); !errors.Is(err, lateen.ErrFunctionThrottled) {
 			t.Errorf("another request of the client: %v, want it refused", err)

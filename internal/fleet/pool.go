@@ -30,7 +30,7 @@ type pool struct {
 	waiting  []*waiter      // first come, first served
 	held     map[string]int // places, by client
 	places   int            // of all clients
-	hog      string         // the client that has more than half of places, as far as was seen; "" is none
+	majority string         // the client that has more than half of places, as far as was seen; "" is none
 	review   *time.Timer
 	failures int       // starts in a row that failed while there were other instances
 	retry    time.Time // no start until then, where there are other instances

@@ -10,21 +10,22 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// How many callers read the log at once, of which each team and in it each token has a
-// share: a reply may be megabytes, which are held until it has been taken, and who
-// follows holds less for longer.
+// Bounds of requests that read the log at the same time. Each team, and each token within
+// its team, has a share. A reply of stored entries may be megabytes, which are held until
+// the client has read it; a follower holds less, for longer.
 const (
 	logReaders   = 16
 	logFollowers = 1024
 )
 
 var errReaders = &lateen.Error{
-	Code: lateen.Exhausted, Reason: "too_many_log_readers", Message: "this team or this token reads logs as often at once as it may",
+	Code: lateen.Exhausted, Reason: "too_many_log_readers", Message: "the team or the token has all its places for reading logs",
 	Hint: "end some of the commands that read logs, then try again",
 }
 
-// admitReader returns what gives back the place that r has among those who read the
-// log. Who asks for what there is waits for one.
+// admitReader takes a place among the readers of the log for r, and returns the function
+// that gives it back. A request for stored entries waits for a place; a follower is
+// refused where there is none.
 func (a *API) admitReader(r *http.Request) (release func(), err error) {
 	p := lateen.PrincipalFrom(r.Context())
 	if strings.HasSuffix(r.URL.Path, "/runtime-logs") || flagOf(r, "follow") {
