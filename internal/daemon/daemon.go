@@ -62,7 +62,8 @@ type Options struct {
 type Daemon struct {
 	o       Options
 	parts   []part
-	closers []io.Closer // in the order they were opened
+	closers []io.Closer    // in the order they were opened
+	held    *postgres.Held // the database of --database; nil without one
 	serving *traffic
 	log     *slog.Logger
 	lock    *held
@@ -291,6 +292,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	gauges(c.tel, serving.fleet, c.logs, c.kept, functions.Pools)
 	d.parts = []part{
 		{"telemetry", c.tel.Run},
+		{"database", func(ctx context.Context) error { return d.hold(ctx, c.tel.Log("store")) }},
 		{"observe", c.logs.Run},
 		{"cache", c.kept.Run},
 		{"engine", functions.Run},
@@ -333,8 +335,20 @@ func (d *Daemon) openPostgres(ctx context.Context) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.closers = append(d.closers, hold)
+	d.closers, d.held = append(d.closers, hold), hold
 	return postgres.Open(ctx, d.o.Config.Database)
+}
+
+// hold keeps the database of --database for this daemon alone while it runs.
+func (d *Daemon) hold(ctx context.Context, log *slog.Logger) error {
+	if d.held == nil {
+		<-ctx.Done()
+		return nil
+	}
+	if err := d.held.Run(ctx, log); err != nil {
+		return errDataInUse.With("another lateen has taken the database of --database").Because(err)
+	}
+	return nil
 }
 
 func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic, trusted *authority.Authority) (*local.Engine, error) {

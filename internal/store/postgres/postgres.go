@@ -6,8 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -49,62 +47,6 @@ func open(ctx context.Context, dsn string, prepare func(context.Context, *sql.DB
 		Write: db, Read: db, TxOptions: &sql.TxOptions{Isolation: sql.LevelSerializable}, Numbered: true, Classify: classify,
 	}), nil
 }
-
-// ErrHeld says that another process holds the database.
-var ErrHeld = errors.New("another process uses it")
-
-// leftTime is how long a server may take to notice that a holder has ended.
-const leftTime = 5 * time.Second
-
-// Hold takes the database that dsn names for this process alone, until the returned
-// closer is closed, the process ends or its connection to the server breaks. Stores
-// are opened beside it. The error is [ErrHeld] where another process has it.
-func Hold(ctx context.Context, dsn string) (io.Closer, error) {
-	config, err := pgx.ParseConfig(dsn) // its errors hide the password
-	if err != nil {
-		return nil, fmt.Errorf("read the database's address: %w", err)
-	}
-	config.RuntimeParams["tcp_keepalives_idle"] = "20" // seconds, after which the server looks whether this host is there
-	config.RuntimeParams["tcp_keepalives_interval"] = "5"
-	config.RuntimeParams["tcp_keepalives_count"] = "4"
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("open database %s on %s: %w", config.Database, config.Host, err)
-	}
-	h := holder{conn}
-	if err := h.take(ctx); err != nil {
-		return nil, errors.Join(err, h.Close())
-	}
-	return h, nil
-}
-
-// holder is the connection whose session has the lock.
-type holder struct{ conn *pgx.Conn }
-
-func (h holder) take(ctx context.Context) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(leftTime); ; {
-		var taken bool
-		err := h.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('lateen.platform'), hashtext(current_schema()))`).Scan(&taken)
-		switch {
-		case err != nil:
-			return fmt.Errorf("lock the database: %w", err)
-		case taken:
-			return nil
-		case time.Now().After(deadline):
-			return ErrHeld
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// Close frees the database, as soon as the server notices.
-func (h holder) Close() error { return h.conn.PgConn().Conn().Close() }
 
 // migrate takes a lock that ends with its transaction, and migrates.
 func migrate(ctx context.Context, db *sql.DB) error {

@@ -1,0 +1,108 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/store/postgres"
+)
+
+// holders are the processes of the server that have the lock of a platform.
+const holders = `FROM pg_locks WHERE locktype = 'advisory' AND granted
+	AND classid::bigint = hashtext('lateen.platform')::bigint & 4294967295
+	AND objid::bigint = hashtext(current_schema())::bigint & 4294967295`
+
+// held is a database that is held while the test runs, and a connection beside it.
+type held struct {
+	t     *testing.T
+	dsn   string
+	db    *sql.DB
+	ended chan error
+}
+
+func hold(t *testing.T) *held {
+	t.Helper()
+	h := &held{t: t, dsn: newSchema(t), ended: make(chan error, 1)}
+	own, err := postgres.Hold(t.Context(), h.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.db, err = sql.Open("pgx", h.dsn); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.ended <- own.Run(ctx, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-done
+		_, _ = own.Close(), h.db.Close()
+	})
+	return h
+}
+
+// holder is the server's process that has the lock; 0 is none.
+func (h *held) holder() (pid int) {
+	h.t.Helper()
+	if err := h.db.QueryRowContext(h.t.Context(), "SELECT coalesce(max(pid), 0) "+holders).Scan(&pid); err != nil {
+		h.t.Fatal(err)
+	}
+	return pid
+}
+
+// breakConnection ends the connection that has the lock.
+func (h *held) breakConnection() {
+	h.t.Helper()
+	if _, err := h.db.ExecContext(h.t.Context(), "SELECT pg_terminate_backend(pid) "+holders); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func TestALockWhoseConnectionBreaksIsTakenAgain(t *testing.T) {
+	h := hold(t)
+	first := h.holder()
+	h.breakConnection()
+	for pid := first; pid == 0 || pid == first; pid = h.holder() {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case err := <-h.ended:
+			t.Fatal("it is held no longer: ", err)
+		}
+	}
+	if _, err := postgres.Hold(t.Context(), h.dsn); !errors.Is(err, postgres.ErrHeld) {
+		t.Errorf("another process that wants it gets %v", err)
+	}
+}
+
+func TestALockThatAnotherProcessHasTakenEndsTheHolder(t *testing.T) {
+	h := hold(t)
+	other, err := h.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	taken := make(chan error, 1)
+	go func() { // waits in line
+		_, err := other.ExecContext(t.Context(), "SELECT pg_advisory_lock(hashtext('lateen.platform'), hashtext(current_schema()))")
+		taken <- err
+	}()
+	for waits := 0; waits == 0; {
+		if err := h.db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.breakConnection()
+	if err := <-taken; err != nil {
+		t.Fatal(err)
+	}
+	if err := <-h.ended; !errors.Is(err, postgres.ErrHeld) {
+		t.Errorf("the holder ends with %v", err)
+	}
+}
