@@ -42,12 +42,13 @@ type Fault int
 
 // The faults.
 const (
-	Other      Fault = iota // none of these
-	Duplicate               // a row breaks a unique constraint
-	Dangling                // a row names another that is not there
-	Contended               // another transaction was in the way: try again
-	Unstorable              // text that no row can hold
-	Full                    // there is no room on the disk
+	Other       Fault = iota // none of these
+	Duplicate                // a row breaks a unique constraint
+	Dangling                 // a row names another that is not there
+	Contended                // another transaction was in the way: try again
+	Unstorable               // text that no row can hold
+	Full                     // there is no room on the disk
+	Unreachable              // the database's server does not answer
 )
 
 // Store is the state of the platform. Every method of the embedded [Queries]
@@ -111,6 +112,11 @@ var errContended = &lateen.Error{
 	Message: "too many changes at the same time", Hint: "try again in a moment",
 }
 
+var errUnreachable = &lateen.Error{
+	Code: lateen.Unavailable, Reason: "database_unreachable",
+	Message: "the platform's database does not answer", Hint: "start the server that --database names: the platform connects again by itself",
+}
+
 // write runs fn in q's transaction, which does not commit if it fails, or,
 // outside of any, in one of its own.
 func (q *Queries) write(ctx context.Context, fn func(q *Queries) error) error {
@@ -128,6 +134,8 @@ func (q *Queries) write(ctx context.Context, fn func(q *Queries) error) error {
 		switch fault := q.db.Classify(err); {
 		case fault == Full:
 			return lateen.ErrStorageFull.Because(err)
+		case fault == Unreachable:
+			return errUnreachable.Because(err)
 		case fault != Contended:
 			return err
 		case attempt == attempts:
@@ -253,21 +261,29 @@ func list[T any](ctx context.Context, q *Queries, scan func(row) (T, error), que
 		if q.db.Classify(err) == Unstorable {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("read the store: %w", err)
+		return nil, q.unread(err)
 	}
 	defer rows.Close()
 	var out []T
 	for rows.Next() {
 		item, err := scan(rows)
 		if err != nil {
-			return nil, fmt.Errorf("read the store: %w", err)
+			return nil, q.unread(err)
 		}
 		out = append(out, item)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read the store: %w", err)
+		return nil, q.unread(err)
 	}
 	return out, nil
+}
+
+// unread is the error of a read that failed.
+func (q *Queries) unread(err error) error {
+	if q.db.Classify(err) == Unreachable {
+		return errUnreachable.Because(err)
+	}
+	return fmt.Errorf("read the store: %w", err)
 }
 
 // one returns the first row of a query, or missing.

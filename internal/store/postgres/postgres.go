@@ -4,8 +4,10 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -63,11 +65,16 @@ func migrate(ctx context.Context, db *sql.DB) error {
 
 // classify reads the codes of PostgreSQL's manual, appendix A.
 func classify(err error) store.Fault {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) {
+		return store.Unreachable
+	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return store.Other
 	}
 	switch e.Code {
+	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+		return store.Unreachable
 	case "23505": // unique_violation
 		return store.Duplicate
 	case "23503": // foreign_key_violation
