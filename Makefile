@@ -9,7 +9,7 @@ export PATH := $(NODE)/bin:$(PATH)
 # anything: of a package that does, the detector would miss the order and report false races.
 WAZEVO    := github.com/tetratelabs/wazero/internal/engine/wazevo
 UNWATCHED := modernc.org/sqlite/lib $(WAZEVO)/ssa $(WAZEVO)/frontend $(WAZEVO)/backend/... github.com/andybalholm/brotli/...
-RACE      := GORACE=atexit_sleep_ms=0 GOFLAGS="$$GOFLAGS $(UNWATCHED:%=-gcflags=%=-race=false)"
+RACE      := LATEEN_TEST_PROGRAM=$(CURDIR)/bin/lateen GORACE=atexit_sleep_ms=0 GOFLAGS="$$GOFLAGS $(UNWATCHED:%=-gcflags=%=-race=false)"
 
 .DEFAULT_GOAL := build
 .PHONY: build demo demo-stop test check lint unit e2e gates majors nightly examples bench bench-engine bench-keepalive generate native setup clean
@@ -25,15 +25,14 @@ demo-stop: ## ends what `make demo` started
 
 test: setup lint unit e2e ## everything, on a machine that has Go, git and make
 
-lint:
-	$(GO) vet ./...
+lint: ## vet too, for this system and for macOS
 	GOOS=darwin $(GO) vet ./...
 	$(GO) tool -modfile=tools/golangci-lint.mod golangci-lint run ./...
 
 setup: ## what the tests need beyond Go: Node, PostgreSQL, Chromium
 	scripts/setup.sh
 
-unit: ## packages, with the race detector, on SQLite and PostgreSQL
+unit: build ## packages, with the race detector, on SQLite and PostgreSQL
 	$(RACE) scripts/postgres.sh run $(GO) test -race -timeout 40m ./...
 	$(GO) test -run Allocates ./internal/route
 

@@ -23,8 +23,6 @@ import (
 )
 
 const (
-	self = "/proc/self/exe"
-
 	defaultTmpBytes = 512 << 20
 	defaultMaxFiles = 4096
 	defaultTasks    = 512

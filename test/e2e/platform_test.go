@@ -110,7 +110,7 @@ func (p *platform) spawn() error {
 	defer log.Close()
 	p.cmd = exec.Command(binary, "up", "--data", p.data(), "--listen", p.addr())
 	p.cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + p.home(), "TMPDIR=" + os.TempDir(), goRace,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + p.home(), "TMPDIR=" + os.TempDir(), goRace, "LATEEN_TEST_PROGRAM=" + os.Getenv("LATEEN_TEST_PROGRAM"),
 		"NPM_CONFIG_REGISTRY=" + os.Getenv("NPM_CONFIG_REGISTRY"),
 	}, p.env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
