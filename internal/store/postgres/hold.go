@@ -51,20 +51,20 @@ func Hold(ctx context.Context, dsn string) (*Held, error) {
 // the server restarts, it connects and takes the lock again, however long that takes.
 // The error is [ErrHeld] where another process has taken the database meanwhile.
 func (h *Held) Run(ctx context.Context, log *slog.Logger) error {
-	for {
-		_, err := h.conn.WaitForNotification(ctx) // none is asked for: it returns when the connection breaks
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err == nil {
+	for ctx.Err() == nil {
+		_, broken := h.conn.WaitForNotification(ctx) // none is asked for: it returns when the connection breaks
+		if broken == nil || ctx.Err() != nil {
 			continue
 		}
-		log.Warn("the connection that holds the database is broken", "err", err)
-		if err := h.regain(ctx); err != nil || ctx.Err() != nil {
+		log.Warn("the connection that holds the database is broken", "err", broken)
+		if err := h.regain(ctx); err != nil {
 			return err
 		}
-		log.Info("the database is held again")
+		if ctx.Err() == nil {
+			log.Info("the database is held again")
+		}
 	}
+	return nil
 }
 
 // regain connects and locks until both are done. It returns nil if ctx ends before.
