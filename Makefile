@@ -41,7 +41,7 @@ examples: ## builds every example with its own framework
 	scripts/examples.sh
 
 e2e: build examples ## real frameworks, the real CLI, a real browser
-	$(RACE) $(GO) test -race -tags e2e -p 1 -parallel 4 -timeout 40m ./test/e2e ./test/hostile # one by one: test/hostile attacks the machine
+	$(RACE) $(GO) test -race -tags e2e -p 1 -timeout 40m ./test/e2e ./test/hostile # one by one: test/hostile attacks the machine
 	$(RACE) $(GO) test -race -tags e2e -timeout 20m -run VercelCLI ./internal/api
 
 gates: ## what forked processes are held to, a thousand of each kind and hundreds of templates, in 5 to 15 minutes

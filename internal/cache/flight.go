@@ -57,6 +57,11 @@ type Making struct {
 	// is any time.
 	Since time.Time
 
+	// Seen is when the entry was born that the caller found and cannot use, [Unseen] if
+	// there was none: an entry that came between that look and the making is taken.
+	// Zero is that the caller did not look.
+	Seen time.Time
+
 	// ID names the making for what it asks for in turn; "" is no name. Within is the
 	// ID of the making that the request is part of, which waits for this one; "" is
 	// none. IDs are secrets.
@@ -65,6 +70,17 @@ type Making struct {
 	// Group are further entries that come of the same making. Each is made once this
 	// one is kept, one after the other, unless it is being made already.
 	Group []Member
+}
+
+// Unseen is the Seen of a [Making] for which there was no entry.
+func Unseen() time.Time { return time.Unix(0, -1) }
+
+// since is when an entry that will do was born at the earliest; zero is that none will.
+func (m *Making) since() time.Time {
+	if !m.Seen.IsZero() && !m.Seen.Before(m.Since) {
+		return m.Seen.Add(1)
+	}
+	return m.Since
 }
 
 // Member is an entry that is made with another.
@@ -133,7 +149,10 @@ func (fs *flights) run(ctx context.Context) {
 // others [Flight.Wait]. Making goes on whether or not the leader stays. The
 // error is [ErrBusy], [ErrCircle], [ErrStopped] or the cause that ended ctx.
 func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leader bool, err error) {
-	since := time.Time{} // no entry will do that is there already: it was looked for
+	since := time.Time{}
+	if !how.Seen.IsZero() {
+		since = how.since() // no entry will do that was there when it was looked for
+	}
 	for {
 		f, leader, err := c.join(key, how, true, since)
 		switch {
@@ -152,7 +171,7 @@ func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leade
 		}
 		select {
 		case <-f.landed:
-			since = how.Since
+			since = how.since()
 		case <-ctx.Done():
 			return nil, false, context.Cause(ctx)
 		}
@@ -187,7 +206,7 @@ func (c *Cache) Refresh(ctx context.Context, key Key, how Making) bool {
 	if p == nil {
 		return false
 	}
-	f, leader, err := c.join(key, how, false, time.Time{})
+	f, leader, err := c.join(key, how, false, how.since())
 	if err != nil || !leader {
 		p.leave()
 		return false

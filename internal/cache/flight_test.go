@@ -551,3 +551,41 @@ func TestAnOlderPageNeverTakesTheNewerOnesPlace(t *testing.T) {
 		}
 	})
 }
+
+// A request looks for a page, another one's making of it ends, and then the first one
+// has it made: that would be a second time.
+func TestAPageThatCameAfterTheLookIsNotMadeAgain(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		keep := func() time.Time {
+			f, _ := mustMake(t, c, home, page{body: "made", use: cache.Kept, fresh: -1}.making())
+			f.Leave()
+			e, err := f.Wait(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			return e.Born
+		}
+		again := page{body: "made again", use: cache.Kept, fresh: -1}.making()
+		again.Seen = cache.Unseen()
+		born := keep()
+		for range 2 { // also where there was an older one
+			f, leader := mustMake(t, c, home, again)
+			if got := wait(t.Context(), f); leader || got != "made" || !f.Kept() {
+				t.Errorf("the page that came is %q, kept: %v", got, f.Kept())
+			}
+			if c.Refresh(t.Context(), home, again) {
+				t.Error("it is made anew behind the response")
+			}
+			again.Seen = born
+			time.Sleep(time.Second)
+			born = keep()
+		}
+		again.Seen = born
+		f, leader := mustMake(t, c, home, again)
+		f.Leave()
+		if got := wait(t.Context(), f); !leader || got != "made again" {
+			t.Errorf("in place of the page that will not do comes %q", got)
+		}
+	})
+}

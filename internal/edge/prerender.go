@@ -56,6 +56,8 @@ type rendering struct {
 	key   cache.Key
 	group string
 	now   time.Time
+	// seen is when the entry was born that is in the cache; see [cache.Making].
+	seen time.Time
 	// run reports whether there is a function that makes the page anew.
 	run bool
 	// isError is set for an error page: it is for whatever was asked, in whole.
@@ -169,7 +171,9 @@ func (r *rendering) refresh(spread cache.Spread) {
 // kept returns the entry of the page, to be closed, or nil; built is set for
 // what the build made, as long as nothing has replaced it.
 func (r *rendering) kept() (e *cache.Entry, built bool) {
+	r.seen = cache.Unseen()
 	if e := r.edge.o.Cache.Get(r.key); e != nil {
+		r.seen = e.Born
 		return e, false
 	}
 	if r.page.Fallback == nil {
@@ -182,6 +186,7 @@ func (r *rendering) kept() (e *cache.Entry, built bool) {
 	}
 	if !r.asked.several {
 		r.edge.o.Cache.Seed(r.key, e) // from now on it is a hit
+		r.seen = e.Born
 	}
 	return e, true
 }
