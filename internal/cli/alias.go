@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -86,11 +88,21 @@ func newAliasSetCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a, err := api.SetAlias(c.Context(), host(args[0]), host(args[1]))
+			name := host(args[1])
+			if u, err := url.Parse(args[1]); err == nil && u.Host != "" {
+				name = u.Hostname()
+				if strings.Trim(u.Path, "/") != "" {
+					return command.ErrUsage.With("%s has a path", args[1]).WithHint("an alias is a host: `%s %s %s`", c.CommandPath(), args[0], name)
+				}
+			}
+			a, err := api.SetAlias(c.Context(), host(args[0]), name)
 			if err != nil {
 				return err
 			}
 			if s.Flags.JSON {
+				if a, err = api.Alias(c.Context(), a.Host); err != nil {
+					return err
+				}
 				return s.Term.JSON(a)
 			}
 			s.Term.Donef("%s leads to %s", a.Host, host(args[0]))

@@ -3,53 +3,31 @@ package cli
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 )
-
-// completeTime is how long a shell waits for names.
-const completeTime = 2 * time.Second
-
-const noFiles = cobra.ShellCompDirectiveNoFileComp
 
 // completeTargets completes the environments that every project has.
 func completeTargets(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return []string{lateen.Production, lateen.Preview, lateen.Development}, noFiles
+	return []string{lateen.Production, lateen.Preview, lateen.Development}, command.NoFiles
 }
 
 // completeAfterFirst completes every argument but the first.
 func completeAfterFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		if len(args) == 0 {
-			return nil, noFiles
+			return nil, command.NoFiles
 		}
 		return complete(c, args, prefix)
 	}
 }
 
-// complete asks the platform for names; whatever goes wrong, there are none.
-func (s *session) complete(c *cobra.Command, prefix string, names func(context.Context, *client.Client) []string) ([]string, cobra.ShellCompDirective) {
-	ctx, cancel := context.WithTimeout(c.Context(), completeTime)
-	defer cancel()
-	api, err := s.Client()
-	if err != nil {
-		return nil, noFiles
-	}
-	var list []string
-	for _, name := range names(ctx, api) {
-		if strings.HasPrefix(name, prefix) {
-			list = append(list, name)
-		}
-	}
-	return list, noFiles
-}
-
 func (s *session) completeProjects(c *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	return s.complete(c, prefix, func(ctx context.Context, api *client.Client) []string {
+	return s.Complete(c, prefix, func(ctx context.Context, api *client.Client) []string {
 		projects, _, err := api.Projects(ctx, prefix, client.Page{Limit: 100})
 		if err != nil {
 			return nil
@@ -64,9 +42,9 @@ func (s *session) completeProjects(c *cobra.Command, _ []string, prefix string) 
 
 func (s *session) completeDeployments(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 && c.Name() != "rm" {
-		return nil, noFiles
+		return nil, command.NoFiles
 	}
-	return s.complete(c, prefix, func(ctx context.Context, api *client.Client) []string {
+	return s.Complete(c, prefix, func(ctx context.Context, api *client.Client) []string {
 		var filter client.DeploymentFilter
 		if on, err := s.here(ctx); err == nil {
 			filter.Project, api = on.project.ID, on.client
@@ -86,7 +64,7 @@ func (s *session) completeDeployments(c *cobra.Command, args []string, prefix st
 }
 
 func (s *session) completeAliases(c *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	return s.complete(c, prefix, func(ctx context.Context, api *client.Client) []string {
+	return s.Complete(c, prefix, func(ctx context.Context, api *client.Client) []string {
 		aliases, _, err := api.Aliases(ctx, "", client.Page{Limit: 100})
 		if err != nil {
 			return nil
@@ -104,7 +82,7 @@ func (s *session) completeEnv(c *cobra.Command, args []string, prefix string) ([
 	if len(args) > 0 {
 		return completeTargets(c, args, prefix)
 	}
-	return s.complete(c, prefix, func(ctx context.Context, _ *client.Client) []string {
+	return s.Complete(c, prefix, func(ctx context.Context, _ *client.Client) []string {
 		on, err := s.here(ctx)
 		if err != nil {
 			return nil

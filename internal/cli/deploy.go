@@ -60,6 +60,8 @@ func newDeployCommand(s *session) *cobra.Command {
 	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "`key=value` to find the deployment by; may be repeated")
 	flags.BoolVar(&f.skipDomain, "skip-domain", false, "leave production where it is: stage it for a promotion")
 	flags.BoolVar(&f.noWait, "no-wait", false, "return once everything is uploaded")
+	flags.Bool("prebuilt", true, "deploy what was built, as always") // as people type it for the vercel CLI
+	_ = flags.MarkHidden("prebuilt")                                 // fails for unknown flags only
 	command.YesFlag(c, &f.yes)
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only

@@ -358,9 +358,9 @@ func (s *session) startsTable(starts []lateen.StartState) {
 // completeFunctions completes the names of functions.
 func (s *session) completeFunctions(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
-		return nil, noFiles
+		return nil, command.NoFiles
 	}
-	return s.complete(c, prefix, func(ctx context.Context, _ *client.Client) []string {
+	return s.Complete(c, prefix, func(ctx context.Context, _ *client.Client) []string {
 		on, err := s.here(ctx)
 		if err != nil {
 			return nil

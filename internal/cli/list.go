@@ -55,7 +55,7 @@ func newListCommand(s *session) *cobra.Command {
 	f.page.add(c, 20, "deployments")
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                              // fails for unknown flags only
-	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(slices.Sorted(maps.Keys(deploymentStates())), noFiles)) // as above
+	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(slices.Sorted(maps.Keys(deploymentStates())), command.NoFiles)) // as above
 	return c
 }
 

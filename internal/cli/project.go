@@ -163,7 +163,7 @@ func newProjectSetCommand(s *session) *cobra.Command {
 	c.Flags().IntVar(&weight, "weight", 1, fmt.Sprintf("1 to %d, against the `number` of other projects", lateen.MaxWeight))
 	_ = c.RegisterFlagCompletionFunc("start-header", cobra.FixedCompletions([]string{
 		lateen.StartHeaderAlways, lateen.StartHeaderPreview, lateen.StartHeaderNever,
-	}, noFiles)) // fails for unknown flags only
+	}, command.NoFiles)) // fails for unknown flags only
 	return c
 }
 

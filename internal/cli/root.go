@@ -28,7 +28,7 @@ func newRootCommand(s *session) *cobra.Command {
 	command.Family(root)
 	version := false
 	help := root.RunE
-	root.Flags().BoolVar(&version, "version", false, "tell which Lateen this is, as `lateen version`")
+	root.Flags().BoolVarP(&version, "version", "v", false, "tell which Lateen this is, as `lateen version`")
 	root.RunE = func(c *cobra.Command, args []string) error {
 		if version {
 			return s.tellVersion()

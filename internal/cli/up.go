@@ -190,7 +190,7 @@ func (s *session) banner(c *config.Config, api string, first bool, loggedInTo st
 	s.Term.Linef("")
 	switch loggedInTo {
 	case api:
-		s.Term.Linef("  %s  In your app's directory: `lateen deploy`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false))
+		s.Term.Linef("  %s  In your app's directory: `lateen link`, `npx vercel build`, `lateen deploy`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false))
 	case "":
 		s.Term.Linef("  %s  `lateen login %s < %s`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), api, token)
 	default:

@@ -97,16 +97,18 @@ func (s *session) memberInvite() *cobra.Command {
 	}
 	c.Flags().BoolVar(&secret, "secret", false, "print the secret of the invitation alone")
 	c.Flags().StringVar(&role, "role", "developer", "`role` in the team: owner, developer, viewer")
+	_ = c.RegisterFlagCompletionFunc("role", completeRoles) // fails for unknown flags only
 	return c
 }
 
 func (s *session) memberRole() *cobra.Command {
 	return &cobra.Command{
-		Use:     "role <member> <role>",
-		Short:   "Change the role of a member",
-		Long:    "Gives a member, by username or id, another role: owner, developer or viewer. A team\nkeeps at least one owner.",
-		Example: "lateen members role bob viewer",
-		Args:    command.Takes(2, 2, "the member and the role"),
+		Use:               "role <member> <role>",
+		Short:             "Change the role of a member",
+		Long:              "Gives a member, by username or id, another role: owner, developer or viewer. A team\nkeeps at least one owner.",
+		Example:           "lateen members role bob viewer",
+		Args:              command.Takes(2, 2, "the member and the role"),
+		ValidArgsFunction: s.completeMembers,
 		RunE: func(c *cobra.Command, args []string) error {
 			role, err := lateen.ParseRole(args[1])
 			if err != nil {
@@ -132,11 +134,12 @@ func (s *session) memberRole() *cobra.Command {
 func (s *session) memberRemove() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
-		Use:     "rm <member|invitation>",
-		Aliases: []string{"remove"},
-		Short:   "Remove a member, or revoke an invitation",
-		Long:    "Removes a member, by username or id: the tokens of that user have no access to the\nteam from then on. The id of an invitation revokes that.",
-		Args:    command.Takes(1, 1, "which member"),
+		Use:               "rm <member|invitation>",
+		Aliases:           []string{"remove"},
+		Short:             "Remove a member, or revoke an invitation",
+		Long:              "Removes a member, by username or id: the tokens of that user have no access to the\nteam from then on. The id of an invitation revokes that.",
+		Args:              command.Takes(1, 1, "which member"),
+		ValidArgsFunction: s.completeMembers,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, t, err := s.team(c.Context(), nil)
 			if err != nil {

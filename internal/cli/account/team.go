@@ -67,11 +67,12 @@ func (s *session) teamList() *cobra.Command {
 
 func (s *session) teamShow() *cobra.Command {
 	return &cobra.Command{
-		Use:     "inspect [team]",
-		Aliases: []string{"show"},
-		Short:   "Show a team",
-		Long:    "Shows a team by slug or id: the team that commands act for unless you name another.",
-		Args:    command.Takes(0, 1, ""),
+		Use:               "inspect [team]",
+		Aliases:           []string{"show"},
+		Short:             "Show a team",
+		Long:              "Shows a team by slug or id: the team that commands act for unless you name another.",
+		Args:              command.Takes(0, 1, ""),
+		ValidArgsFunction: s.completeTeams,
 		RunE: func(c *cobra.Command, args []string) error {
 			_, t, err := s.team(c.Context(), args)
 			if err != nil {
@@ -149,11 +150,12 @@ func (s *session) teamAdd() *cobra.Command {
 
 func (s *session) teamRename() *cobra.Command {
 	return &cobra.Command{
-		Use:     "rename <team> <name>",
-		Short:   "Change the name of a team",
-		Long:    "Changes the name of a team for people. Its slug stays, since generated hosts contain it.",
-		Example: "lateen teams rename acme \"Acme Limited\"",
-		Args:    command.Takes(2, 2, "the team and its new name"),
+		Use:               "rename <team> <name>",
+		Short:             "Change the name of a team",
+		Long:              "Changes the name of a team for people. Its slug stays, since generated hosts contain it.",
+		Example:           "lateen teams rename acme \"Acme Limited\"",
+		Args:              command.Takes(2, 2, "the team and its new name"),
+		ValidArgsFunction: s.completeTeams,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
 			if err != nil {
@@ -174,10 +176,11 @@ func (s *session) teamRename() *cobra.Command {
 
 func (s *session) teamSwitch() *cobra.Command {
 	return &cobra.Command{
-		Use:   "switch <team>",
-		Short: "Choose the team that commands act for",
-		Long:  "Keeps a team, by slug or id, as the one that later commands act for. --team and the\nlink of a directory go before it.",
-		Args:  command.Takes(1, 1, "which team"),
+		Use:               "switch <team>",
+		Short:             "Choose the team that commands act for",
+		Long:              "Keeps a team, by slug or id, as the one that later commands act for. --team and the\nlink of a directory go before it.",
+		Args:              command.Takes(1, 1, "which team"),
+		ValidArgsFunction: s.completeTeams,
 		RunE: func(c *cobra.Command, args []string) error {
 			_, t, err := s.team(c.Context(), args)
 			if err != nil {
@@ -203,11 +206,12 @@ func (s *session) teamSwitch() *cobra.Command {
 func (s *session) teamRemove() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
-		Use:     "rm <team>",
-		Aliases: []string{"remove"},
-		Short:   "Remove a team",
-		Long:    "Removes a team that has no projects, with its memberships and invitations. The first\nteam of the platform cannot be removed.",
-		Args:    command.Takes(1, 1, "which team"),
+		Use:               "rm <team>",
+		Aliases:           []string{"remove"},
+		Short:             "Remove a team",
+		Long:              "Removes a team that has no projects, with its memberships and invitations. The first\nteam of the platform cannot be removed.",
+		Args:              command.Takes(1, 1, "which team"),
+		ValidArgsFunction: s.completeTeams,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, t, err := s.team(c.Context(), args)
 			if err != nil {

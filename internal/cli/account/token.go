@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,10 +49,11 @@ func newTokenListCommand(s *session) *cobra.Command {
 			if s.Flags.JSON {
 				return s.Term.JSON(map[string]any{"tokens": tokens, "pagination": all(len(tokens))})
 			}
+			named := projectNames(c.Context(), api)
 			rows := make([][]string, 0, len(tokens))
 			for i := range tokens {
 				t := &tokens[i]
-				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), scopeText(t), s.expiry(t), string(t.ID), s.Age(t.CreatedAt), s.used(t)})
+				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), scopeText(t, named(t.Project)), s.expiry(t), string(t.ID), s.Age(t.CreatedAt), s.used(t)})
 			}
 			s.Term.Table([]terminal.Column{
 				{Title: "name"}, {Title: "scope"}, {Title: "expires", Drop: 2}, {Title: "id", Drop: 1}, {Title: "made", Right: true, Drop: 4}, {Title: "used", Right: true, Drop: 3},
@@ -63,12 +63,27 @@ func newTokenListCommand(s *session) *cobra.Command {
 	}
 }
 
-// scopeText is the scope of a token with the project that it is limited to.
-func scopeText(t *lateen.Token) string {
+// scopeText is the scope of a token with the name of the project that it is limited to.
+func scopeText(t *lateen.Token, project string) string {
 	if t.Project == "" {
 		return string(t.Scope)
 	}
-	return string(t.Scope) + " " + string(t.Project)
+	return string(t.Scope) + " " + project
+}
+
+// projectNames returns a function from the id of a project to its name. A
+// project that cannot be read, as one of another team, keeps its id.
+func projectNames(ctx context.Context, api *client.Client) func(lateen.ProjectID) string {
+	known := make(map[lateen.ProjectID]string)
+	return func(id lateen.ProjectID) string {
+		if _, ok := known[id]; !ok && id != "" {
+			known[id] = string(id)
+			if p, err := api.Project(ctx, string(id)); err == nil {
+				known[id] = p.Name
+			}
+		}
+		return known[id]
+	}
 }
 
 // expiry is when a token ends.
@@ -118,43 +133,51 @@ func newTokenAddCommand(s *session) *cobra.Command {
 				return err
 			}
 			if s.Flags.JSON {
-				return s.Term.JSON(map[string]any{"name": made.Name, "token": secret, "scope": made.Scope, "projectId": made.Project, "expiresAt": made.ExpiresAt})
+				return s.Term.JSON(map[string]any{"token": made, "bearerToken": secret})
 			}
-			s.Term.Donef("Made the token %s, scope %s. It can't be shown again:", terminal.Paint(terminal.Bold, terminal.Clean(made.Name)), scopeText(made))
+			s.Term.Donef("Made the token %s, scope %s. It can't be shown again:", terminal.Paint(terminal.Bold, terminal.Clean(made.Name)), scopeText(made, projectNames(c.Context(), api)(made.Project)))
 			s.Term.Answer(secret)
 			return nil
 		},
 	}
 	c.Flags().StringVar(&scope, "scope", "", "`scope` of the token: full, read-only, project, deploy, metrics; default: full, or project with --project")
+	_ = c.RegisterFlagCompletionFunc("scope", completeScopes) // fails for unknown flags only
 	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "`name` or id of the only project that the token reaches")
-	c.Flags().StringVar(&expires, "expires", "", "`time` until the token ends: 30d, 12h; default: never")
+	c.Flags().StringVar(&expires, "expires", "", "`time` until the token ends: 12h, 30d, 2w, 1y; default: never")
 	return c
 }
 
-// after reads how long from now a time is: 30d, 12h. "" is never, which is 0.
+// mostDays bounds how many units of time an expiry may be ahead.
+const mostDays = 10_000
+
+// lengths are how many days a unit of time has that [time.ParseDuration] does not know.
+var lengths = map[string]int{"d": 1, "w": 7, "y": 365}
+
+// after reads how long from now a time is: 30d, 2w, 1y, 12h. "" is never, which is 0.
 func (s *session) after(flag, text string) (lateen.Millis, error) {
 	if text == "" {
 		return 0, nil
 	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n > 0 {
-			return lateen.MillisOf(s.Time().AddDate(0, 0, n)), nil
+	if days, ok := lengths[text[len(text)-1:]]; ok {
+		if n, err := strconv.Atoi(text[:len(text)-1]); err == nil && n > 0 && n <= mostDays {
+			return lateen.MillisOf(s.Time().AddDate(0, 0, n*days)), nil
 		}
 	}
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return lateen.MillisOf(s.Time().Add(d)), nil
 	}
-	return 0, command.ErrUsage.With("%s does not take %q", flag, text).WithHint("say after how long, as 30d or 12h")
+	return 0, command.ErrUsage.With("%s does not take %q", flag, text).WithHint("say after how long: 12h, 30d, 2w or 1y")
 }
 
 func newTokenRemoveCommand(s *session) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
-		Use:     "rm <name|id>",
-		Aliases: []string{"remove"},
-		Short:   "End a token",
-		Long:    "Ends a token: requests with it are refused from then on.",
-		Args:    command.Takes(1, 1, "which token"),
+		Use:               "rm <name|id>",
+		Aliases:           []string{"remove"},
+		Short:             "End a token",
+		Long:              "Ends a token: requests with it are refused from then on.",
+		Args:              command.Takes(1, 1, "which token"),
+		ValidArgsFunction: s.completeTokens,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
 			if err != nil {

@@ -1,0 +1,89 @@
+package account
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
+)
+
+// completeTokens completes the name of a token.
+func (s *session) completeTokens(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, command.NoFiles
+	}
+	return s.Complete(c, prefix, func(ctx context.Context, api *client.Client) []string {
+		tokens, err := api.Tokens(ctx)
+		if err != nil {
+			return nil
+		}
+		names := make([]string, 0, len(tokens))
+		for i := range tokens {
+			names = append(names, tokens[i].Name+"\t"+string(tokens[i].Scope))
+		}
+		return names
+	})
+}
+
+// completeTeams completes the slug of a team.
+func (s *session) completeTeams(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, command.NoFiles
+	}
+	return s.Complete(c, prefix, func(ctx context.Context, api *client.Client) []string {
+		teams, err := api.Teams(ctx)
+		if err != nil {
+			return nil
+		}
+		names := make([]string, 0, len(teams))
+		for i := range teams {
+			names = append(names, teams[i].Slug+"\t"+teams[i].Name)
+		}
+		return names
+	})
+}
+
+// completeMembers completes the username of a member, then a role.
+func (s *session) completeMembers(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	switch {
+	case len(args) == 1 && c.Name() == "role":
+		return completeRoles(c, args, prefix)
+	case len(args) > 0:
+		return nil, command.NoFiles
+	}
+	return s.Complete(c, prefix, func(ctx context.Context, api *client.Client) []string {
+		_, t, err := s.team(ctx, nil)
+		if err != nil {
+			return nil
+		}
+		members, _, err := api.Members(ctx, string(t.ID))
+		if err != nil {
+			return nil
+		}
+		names := make([]string, 0, len(members))
+		for i := range members {
+			names = append(names, members[i].Username+"\t"+string(members[i].Role))
+		}
+		return names
+	})
+}
+
+func completeRoles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	for _, role := range lateen.Roles() {
+		names = append(names, strings.ToLower(string(role)))
+	}
+	return names, command.NoFiles
+}
+
+func completeScopes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	for _, scope := range lateen.Scopes() {
+		names = append(names, string(scope))
+	}
+	return names, command.NoFiles
+}
