@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -147,6 +148,56 @@ func TestSweepsDoNotRobDeployments(t *testing.T) {
 	}
 	if err := <-accepted; !errors.Is(err, lateen.ErrMissingFiles) && !c.has(`{"version":3}`) {
 		t.Errorf("a deployment was accepted (%v) and its file swept", err)
+	}
+}
+
+// A sweep drops artefacts in chunks, and deployments are accepted between them: what
+// a deployment names by then is not dropped.
+func TestSweepsSpareWhatIsDeployedBetweenTheirChunks(t *testing.T) {
+	var at clock
+	h := &halting{began: make(chan struct{}), open: make(chan struct{})}
+	c := newTester(t, func(o *control.Options) {
+		h.Store, o.Artifacts, o.Now = o.Artifacts, h, at.now
+	})
+	last := `{"version":3}` // of all that is uploaded, swept last: candidates of one time are in the order of their digests
+	var others []string
+	for i := 0; len(others) < control.DropsPerLock; i++ {
+		if other := strconv.Itoa(i); lateen.DigestOf([]byte(other)) < lateen.DigestOf([]byte(last)) {
+			others = append(others, other)
+		}
+	}
+	for _, content := range append(others, last) {
+		if err := c.Upload(c.ctx, sha(content), -1, strings.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at.forward(25 * time.Hour)
+	swept := make(chan error, 1)
+	go func() {
+		_, err := c.Sweep(t.Context())
+		swept <- err
+	}()
+	<-h.began // the first chunk, without the last file
+	files := []lateen.UploadFile{{Path: ".vercel/output/config.json", SHA1: sha(last)}}
+	if err := c.Upload(c.ctx, files[0].SHA1, -1, strings.NewReader(last)); err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan error, 1)
+	go func() {
+		_, err := c.Deploy(c.ctx, control.DeployRequest{Project: "shop", Files: files})
+		accepted <- err
+	}()
+	h.open <- struct{}{}
+	<-h.began
+	h.open <- struct{}{}
+	if err := errors.Join(<-swept, <-accepted); err != nil {
+		t.Fatal(err)
+	}
+	if c.has(others[0]) {
+		t.Error("the sweep dropped nothing")
+	}
+	if !c.has(last) {
+		t.Error("a deployment was accepted and its file swept")
 	}
 }
 
