@@ -93,3 +93,11 @@ func TestManyMatchesAtOnceShareTheMemoryOfFew(t *testing.T) {
 		t.Errorf("60 matches had %d MiB", got)
 	}
 }
+
+func TestLoopsTakeStepsAtEveryPlaceOfAText(t *testing.T) {
+	source := `y` + strings.Repeat("(?:a?)*", 1000)
+	steps := 1_000_000
+	if _, err := program(t, source).Match(strings.Repeat("x", 10_000), &steps, nil); !errors.Is(err, jsregexp.ErrTooLong) {
+		t.Errorf("it took %d steps: %v", 1_000_000-steps, err)
+	}
+}

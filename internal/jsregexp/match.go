@@ -31,8 +31,8 @@ var ErrTooLong = errors.New("the pattern takes too many steps on this text")
 
 // Match reports whether re matches text from some place on, for sources that
 // begin with ^ the whole of it. Of *steps it takes one for each instruction, for
-// each character that a loop goes over and for each group that begins unset, and fails with [ErrTooLong] when none
-// is left. With into not nil, it is set to what the groups matched, "" for those
+// each character that a loop goes over, for each group that begins unset and for two loops
+// that do at each place to begin at, and fails with [ErrTooLong] when none is left. With into not nil, it is set to what the groups matched, "" for those
 // that are unset, in its own memory where that is enough.
 func (re *Regexp) Match(text string, steps *int, into *[]string) (bool, error) {
 	m, _ := machines.Get().(*machine)
@@ -45,7 +45,7 @@ func (re *Regexp) Match(text string, steps *int, into *[]string) (bool, error) {
 		for i := range m.slots {
 			m.slots[i] = -1
 		}
-		m.steps -= re.groups - 1
+		m.steps -= re.slots/2 - 1
 		end, ok := m.run(0, start)
 		if m.steps < 0 {
 			return false, ErrTooLong
