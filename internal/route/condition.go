@@ -93,6 +93,9 @@ func captureName(key string) string {
 // holds reports whether c holds for the request at this point of w, without what
 // transforms made of it, and keeps what it captures in w.
 func (c *condition) holds(w *walk) (bool, error) {
+	if err := w.readOn(); err != nil {
+		return false, err
+	}
 	switch c.kind {
 	case "host":
 		return c.accepts(w, w.hostname())
@@ -112,12 +115,17 @@ func (c *condition) holds(w *walk) (bool, error) {
 			}
 		}
 	case "cookie":
-		for value := range cookies(w.sent.header["Cookie"], c.key) {
+		lines := w.sent.header["Cookie"]
+		for _, line := range lines {
+			w.text -= len(line)
+		}
+		for value := range cookies(lines, c.key) {
 			if ok, err := c.accepts(w, value); ok || err != nil {
 				return ok, err
 			}
 		}
 	case "query":
+		w.text -= len(w.sent.query)
 		for param, rest, ok := nextParam(w.sent.query); ok; param, rest, ok = nextParam(rest) {
 			if paramKey(param) != c.key {
 				continue
@@ -131,6 +139,9 @@ func (c *condition) holds(w *walk) (bool, error) {
 }
 
 func (c *condition) accepts(w *walk, value string) (bool, error) {
+	if w.text--; c.want != nil {
+		w.text -= len(c.want.Inc) + len(c.want.Ninc)
+	}
 	if c.want != nil && !meets(value, c.want) {
 		return false, nil
 	}

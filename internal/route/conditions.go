@@ -25,8 +25,8 @@ func CompileConditions(fields []lateen.HasField) (*Conditions, error) {
 	return c, nil
 }
 
-// Any reports whether one of the conditions holds for req. A pattern that takes
-// too long does not match.
+// Any reports whether one of the conditions holds for req. Where one takes too long,
+// neither it nor those after it hold.
 func (c *Conditions) Any(req *Request) bool {
 	if c == nil || len(c.list) == 0 {
 		return false
@@ -34,8 +34,8 @@ func (c *Conditions) Any(req *Request) bool {
 	w := newWalk(&Router{}, req, nil)
 	w.values.captures = make([]string, c.captures)
 	for i := range c.list {
-		if ok, err := c.list[i].holds(w); ok && err == nil {
-			return true
+		if ok, err := c.list[i].holds(w); ok || err != nil {
+			return ok && err == nil
 		}
 	}
 	return false

@@ -18,6 +18,8 @@ const (
 	matchBudget = 100 * time.Millisecond // of a processor, for all costly runs for one request
 	matchSteps  = 4_000_000              // of the backtracking engine, for one request; tens of milliseconds
 	costly      = 1 << 17                // instructions times bytes from where on a run of Go's engine counts
+	cheap       = 1 << 22                // of runs below that, for one request, that do not count; milliseconds
+	matchText   = 1 << 25                // bytes of text and values that are looked through without an engine, for one request; tens of milliseconds
 	maxProgram  = 10_000                 // instructions of a pattern
 )
 

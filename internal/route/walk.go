@@ -28,7 +28,9 @@ type walk struct {
 	hops     int           // rewrites so far
 	ran      []string      // the middleware that ran, by output
 	spent    time.Duration // of a processor's time, in costly patterns
+	cheap    int           // instructions times bytes that runs of other patterns may still take before they count
 	steps    int           // that the backtracking engine may still take
+	text     int           // bytes and values that may still be looked through without an engine
 	room     room          // for what templates and transforms write
 	err      error         // of the context: there is no decision
 
@@ -96,7 +98,7 @@ func newWalk(r *Router, req *Request, run RunMiddleware) *walk {
 	w.path = rooted(req.Path)
 	w.at, w.query, w.header, w.fields = newSubject(w.path), req.RawQuery, req.Header, w.fieldBuf[:0]
 	w.sent = sent{w.header, w.query}
-	w.room, w.steps = maxWritten, matchSteps
+	w.room, w.steps, w.cheap, w.text = maxWritten, matchSteps, cheap, matchText
 	w.values = values{groups: w.groupBuf[:0], captures: w.captureBuf[:0], env: req.Env}
 	if len(r.wildcards) > 0 {
 		w.values.wildcard = r.wildcards[w.hostname()]
@@ -149,8 +151,8 @@ func (w *walk) scan(ctx context.Context, at phase) (last *rule, decided bool) {
 // it somewhere else than its dest says.
 func (w *walk) matchesRule(rl *rule) (bool, error) {
 	plain, again := w.at.path == w.at.encoded, rl.guards && w.at.decoded != ""
-	if plain && !again && !rl.src.mayMatch(w.at.path) {
-		return false, nil
+	if plain && !again && !w.mayMatch(rl.src, w.at.path) {
+		return false, w.readOn()
 	}
 	if rl.methods != nil && !slices.ContainsFunc(rl.methods, func(m string) bool { return strings.EqualFold(m, w.req.Method) }) {
 		return false, nil
@@ -200,10 +202,11 @@ func (rl *rule) confined(v *values) bool {
 
 // match is [pattern.match] within the time that a request may take for it.
 func (w *walk) match(p *pattern, text string, into *groups) (bool, error) {
-	if !p.mayMatch(text) {
-		return false, nil
+	if !w.mayMatch(p, text) {
+		return false, w.readOn()
 	}
-	if p.size*(len(text)+1) < costly {
+	if work := p.size * (len(text) + 1); work < costly && work <= w.cheap {
+		w.cheap -= work
 		return p.match(text, &w.steps, into)
 	}
 	ok, took, err := p.timed(text, &w.steps, into)
@@ -211,6 +214,22 @@ func (w *walk) match(p *pattern, text string, into *groups) (bool, error) {
 		err = errBudget
 	}
 	return ok, err
+}
+
+// mayMatch is [pattern.mayMatch], of which it counts the bytes that that may look through.
+func (w *walk) mayMatch(p *pattern, text string) bool {
+	if p.infix != "" {
+		w.text -= len(text)
+	}
+	return p.mayMatch(text)
+}
+
+// readOn is an error where more was looked through than may be.
+func (w *walk) readOn() error {
+	if w.text < 0 {
+		return errBudget
+	}
+	return nil
 }
 
 var errBudget = errors.New("the patterns of this table took too long on this path")
