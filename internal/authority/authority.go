@@ -41,7 +41,7 @@ type Authority struct {
 }
 
 // Open reads the authority in a file, or makes one there. It makes another in place of one
-// that is about to end.
+// that is about to end, or that the clock, which was set back, has not come to.
 func Open(path string) (*Authority, error) { return open(path, time.Now) }
 
 func open(path string, now func() time.Time) (*Authority, error) {
@@ -50,7 +50,7 @@ func open(path string, now func() time.Time) (*Authority, error) {
 	if err == nil {
 		err = a.parse(text)
 	}
-	if errors.Is(err, fs.ErrNotExist) || err == nil && a.cert.NotAfter.Sub(now()) < authorityLife/10 {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !holds(a.cert, now(), authorityLife/10) {
 		if text, err = a.create(); err == nil {
 			err = atomicfile.Write(path, text, 0o600)
 		}
@@ -62,6 +62,11 @@ func open(path string, now func() time.Time) (*Authority, error) {
 		return nil, fmt.Errorf("open the certificate authority in %s: %w", path, err)
 	}
 	return a, nil
+}
+
+// holds reports whether a certificate is good now and for so long.
+func holds(c *x509.Certificate, now time.Time, long time.Duration) bool {
+	return !now.Before(c.NotBefore) && c.NotAfter.Sub(now) > long
 }
 
 // The types of the blocks of a file.
@@ -90,6 +95,7 @@ func (a *Authority) create() ([]byte, error) {
 		return nil, err
 	}
 	template := a.template("Lateen, for functions", authorityLife)
+	template.NotBefore = template.NotBefore.Add(-authorityLife) // functions hold on to it where the clock is set back
 	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
@@ -123,7 +129,7 @@ func (a *Authority) Certificate() []byte {
 func (a *Authority) For(host string) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if c := a.leaves[host]; c != nil && c.Leaf.NotAfter.Sub(a.now()) > leafLife/2 {
+	if c := a.leaves[host]; c != nil && holds(c.Leaf, a.now(), leafLife/2) {
 		return c, nil
 	}
 	template := a.template("", leafLife)

@@ -76,3 +76,43 @@ func TestADamagedAuthorityIsAnError(t *testing.T) {
 		t.Error("it was opened")
 	}
 }
+
+func TestCertificatesHoldWhereTheClockIsSetBack(t *testing.T) {
+	path, now := filepath.Join(t.TempDir(), "authority.pem"), time.Now()
+	clock := func() time.Time { return now }
+	a, err := open(path, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.For("app.localhost"); err != nil {
+		t.Fatal(err)
+	}
+	now = now.AddDate(-1, 0, 0)
+	if b, err := open(path, clock); err != nil || !bytes.Equal(a.Certificate(), b.Certificate()) {
+		t.Errorf("another authority is in the file (%v)", err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(a.Certificate())
+	for _, host := range []string{"app.localhost", "other.localhost"} {
+		c, err := a.For(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: host, CurrentTime: now}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAnAuthorityThatHasNotBegunIsMadeAnew(t *testing.T) {
+	path, now := filepath.Join(t.TempDir(), "authority.pem"), time.Now()
+	clock := func() time.Time { return now }
+	a, err := open(path, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = now.AddDate(-20, 0, 0)
+	if b, err := open(path, clock); err != nil || bytes.Equal(a.Certificate(), b.Certificate()) {
+		t.Errorf("no client takes the authority (%v)", err)
+	}
+}
