@@ -55,7 +55,8 @@ const lookEvery = time.Millisecond
 // readUsage returns what m uses, unless that was looked at a moment ago.
 func (m *member) readUsage(now time.Time) (engine.Usage, bool) {
 	last := m.looked.Load()
-	if now.UnixNano()-last < int64(lookEvery) || !m.looked.CompareAndSwap(last, now.UnixNano()) {
+	since := time.Duration(now.UnixNano() - last) // far below 0 where the clock was set back
+	if since.Abs() < lookEvery || !m.looked.CompareAndSwap(last, now.UnixNano()) {
 		return engine.Usage{}, false
 	}
 	return m.instance.Usage(), true
