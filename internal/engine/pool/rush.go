@@ -40,7 +40,11 @@ func (r *Rush) Quiet(now time.Time) time.Duration {
 	if r.On() {
 		return askBusy
 	}
-	return max(0, time.Unix(0, r.last.Load()).Add(QuietAfter).Sub(now))
+	since := now.Sub(time.Unix(0, r.last.Load()))
+	if since < -QuietAfter { // the clock was set back
+		return 0
+	}
+	return max(0, QuietAfter-since)
 }
 
 // Over waits for the end of the rush, though not longer than [Patience]; the

@@ -64,3 +64,11 @@ func TestWhatWaitsForTheEndOfARushDoesNotForEver(t *testing.T) {
 		}
 	})
 }
+
+func TestARushIsOverWhereTheClockIsSetBack(t *testing.T) {
+	var r Rush
+	r.Enter()()
+	if got := r.Quiet(time.Now().Add(-2 * time.Hour)); got > QuietAfter {
+		t.Errorf("it is quiet in %v", got)
+	}
+}
