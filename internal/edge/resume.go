@@ -163,6 +163,9 @@ func (r *resumption) Read(p []byte) (n int, err error) {
 		if r.rest, err = r.resume(); err != nil { //nolint:bodyclose // Close does
 			return 0, err // the exchange's own, which names its cause
 		}
+		if status := r.rest.StatusCode; status >= http.StatusInternalServerError { // with a page of its own, which is no rest of this one
+			return 0, lateen.ErrFunctionFailed.With("the function answered %d in place of the rest of the page", status)
+		}
 	}
 	return r.rest.Body.Read(p)
 }

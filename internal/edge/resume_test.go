@@ -151,3 +151,25 @@ func TestAShellWhoseFunctionFailsIsCutOff(t *testing.T) {
 		}
 	})
 }
+
+// TestAnErrorPageIsNoRestOfAShell: the visitor gets no second document behind the shell,
+// and the record tells that the rest is missing.
+func TestAnErrorPageIsNoRestOfAShell(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.shellPage("/ppr", "{state}", "<html>", lateen.Prerender{})
+	}, func(p *press) {
+		p.answer = func(*http.Request, int) *http.Response { return reply(500, "<html>Internal Server Error") }
+		w := httptest.NewRecorder()
+		func() {
+			defer func() {
+				if recover() != http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares
+					t.Error("the response ended as if it were whole")
+				}
+			}()
+			p.edge.ServeHTTP(w, httptest.NewRequestWithContext(p.t.Context(), "GET", "http://app.localhost/ppr", nil))
+		}()
+		if got := p.record(); got.Error != lateen.ErrFunctionFailed.Reason || w.Body.String() != "<html>" {
+			t.Errorf("the visitor got %q, and the record says %q", w.Body, got.Error)
+		}
+	})
+}
