@@ -316,8 +316,11 @@ func (fs *flights) settled(f *Flight, kept bool) {
 	delete(fs.byID, f.how.ID)
 	f.unbind()
 	fs.all.Give(1, f.key.Tenant)
-	if kept {
+	switch {
+	case kept:
 		delete(fs.failed, f.key)
+		return
+	case f.draft == nil && errors.Is(f.err, ErrOnce): // nobody has tried to make it
 		return
 	}
 	now := time.Now()

@@ -589,3 +589,19 @@ func TestAPageThatCameAfterTheLookIsNotMadeAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestARefreshWhoseVisitorHasGoneKeepsNobodyFromTheNext(t *testing.T) {
+	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for n := range 100 {
+			keep(t, c, home, page{body: "old", fresh: time.Second})
+			time.Sleep(time.Second)
+			began := c.Refresh(gone, home, page{body: "new", fresh: time.Second, use: cache.Kept}.making())
+			synctest.Wait()
+			if !began && c.Failed(home, time.Now()) {
+				t.Fatalf("after %d visitors who had gone, nobody may have the page made anew", n+1)
+			}
+		}
+	})
+}
