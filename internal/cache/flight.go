@@ -67,6 +67,11 @@ type Making struct {
 	// none. IDs are secrets.
 	ID, Within string
 
+	// Client is on whose behalf the entry is made. Clients of a tenant divide what the
+	// tenant may have made, and their makings of a scope begin in turn. "" is nobody in
+	// particular.
+	Client string
+
 	// Group are further entries that come of the same making. Each is made once this
 	// one is kept, one after the other, unless it is being made already.
 	Group []Member
@@ -81,6 +86,15 @@ func (m *Making) since() time.Time {
 		return m.Seen.Add(1)
 	}
 	return m.Since
+}
+
+// sharers are those of whose shares of flights the making takes one: its tenant, and of
+// that its client.
+func (m *Making) sharers(tenant string) []string {
+	if m.Client == "" {
+		return []string{tenant}
+	}
+	return []string{tenant, tenant + " " + m.Client}
 }
 
 // Member is an entry that is made with another.
@@ -112,7 +126,7 @@ type flights struct {
 	mu      sync.Mutex // guards below
 	byKey   map[Key]*Flight
 	byID    map[string]*Flight    // those of byKey that have a name
-	all     *share.Shares[string] // of byKey, by tenant
+	all     *share.Shares[string] // of byKey, by tenant and client
 	waiting *share.Shares[string] // of requests that wait, by tenant
 	failed  map[Key]time.Time     // when a refresh may be tried again
 }
@@ -159,7 +173,7 @@ func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leade
 		case err != nil:
 			return nil, false, err
 		case leader:
-			return f, true, c.flights.hand(ctx, f, c.flights.making.ask(key.Tenant, key.Scope))
+			return f, true, c.flights.hand(ctx, f, c.flights.making.ask(key.Tenant, key.Scope, how.Client))
 		case f == nil:
 			if f := c.madeSince(key, how); f != nil {
 				return f, false, nil // another request that waited was quicker
@@ -253,7 +267,7 @@ func (c *Cache) join(key Key, how Making, waits bool, since time.Time) (f *Fligh
 	if !since.IsZero() && c.bornSince(s, key, since) {
 		return nil, false, nil
 	}
-	if !fs.all.Take(1, key.Tenant) {
+	if !fs.all.Take(1, how.sharers(key.Tenant)...) {
 		return nil, false, ErrBusy
 	}
 	f = c.newFlight(s, key, how)
@@ -315,7 +329,7 @@ func (fs *flights) settled(f *Flight, kept bool) {
 	delete(fs.byKey, f.key)
 	delete(fs.byID, f.how.ID)
 	f.unbind()
-	fs.all.Give(1, f.key.Tenant)
+	fs.all.Give(1, f.how.sharers(f.key.Tenant)...)
 	switch {
 	case kept:
 		delete(fs.failed, f.key)

@@ -7,10 +7,14 @@ import "context"
 func (f *Flight) enlistLocked() {
 	fs := f.c.flights
 	for _, m := range f.how.Group {
-		if fs.byKey[m.Key] != nil || !fs.all.Take(1, m.Key.Tenant) {
+		if fs.byKey[m.Key] != nil {
 			continue
 		}
-		g := f.c.newFlight(f.scope, m.Key, Making{Make: m.Make})
+		how := Making{Make: m.Make, Client: f.how.Client}
+		if !fs.all.Take(1, how.sharers(m.Key.Tenant)...) {
+			continue
+		}
+		g := f.c.newFlight(f.scope, m.Key, how)
 		g.first, g.began = f, f.began // what was invalidated since may be in it
 		g.asked, f.askers = map[*Flight]struct{}{f: {}}, map[*Flight]struct{}{g: {}}
 		g.Leave()

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/lateen-dev/lateen/internal/rounds"
@@ -9,22 +10,41 @@ import (
 
 // places bound the makings that run at once. Tenants divide them by
 // [share.Shares]; a scope has a quarter of them at most. Those that find none
-// wait, first come, first served within their scope, in the order of
-// [rounds.Turns] between tenants.
+// wait, in the order of [rounds.Turns] between tenants, and between the clients of a
+// scope.
 type places struct {
 	perScope int
 
 	mu     sync.Mutex // guards below
 	shares *share.Shares[string]
 	turns  rounds.Turns[string]
-	asked  uint64              // how often a place was asked for
-	held   map[string]int      // by scope
-	queues map[string][]*place // by scope; those that have somebody
+	asked  uint64            // how often a place was asked for
+	held   map[string]int    // by scope
+	queues map[string]*queue // by scope; those that have somebody
 }
 
 func newPlaces(n int) *places {
 	return &places{
-		perScope: max(1, n/4), shares: share.New[string](int64(n)), held: map[string]int{}, queues: map[string][]*place{},
+		perScope: max(1, n/4), shares: share.New[string](int64(n)), held: map[string]int{}, queues: map[string]*queue{},
+	}
+}
+
+// queue is the waits for places of a scope, in the order in which they end.
+type queue struct {
+	waiting []*place
+	clients rounds.Turns[string]
+}
+
+// join puts p into the queue by the turn of its client. The turns of its tenant stay in
+// the order of the queue.
+func (q *queue) join(p *place) {
+	p.own = q.clients.Take(p.client, 1)
+	q.waiting = append(q.waiting, p)
+	for i := len(q.waiting) - 1; i > 0 && p.own < q.waiting[i-1].own; i-- {
+		next := q.waiting[i-1]
+		p.turn, next.turn = next.turn, p.turn
+		p.number, next.number = next.number, p.number
+		q.waiting[i-1], q.waiting[i] = p, next
 	}
 }
 
@@ -32,23 +52,31 @@ func newPlaces(n int) *places {
 type place struct {
 	of            *places
 	tenant, scope string
-	turn          rounds.Turn
-	number        uint64        // of the ask; decides between equal turns
+	client        string
+	turn          rounds.Turn   // of its tenant
+	own           rounds.Turn   // of its client, in its scope
+	number        uint64        // of the ask; decides between equal turns of tenants
 	granted       chan struct{} // closed once it is one
 
 	has, gone bool // guarded by of.mu
 }
 
 // ask returns a place, which may have to be waited for. The caller leaves it.
-func (ps *places) ask(tenant, scope string) *place {
+func (ps *places) ask(tenant, scope, client string) *place {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	p := &place{of: ps, tenant: tenant, scope: scope, granted: make(chan struct{})}
-	if len(ps.queues[scope]) > 0 || !ps.grantLocked(p) {
-		ps.asked++
-		p.turn, p.number = ps.turns.Take(tenant, 1), ps.asked
-		ps.queues[scope] = append(ps.queues[scope], p)
+	p := &place{of: ps, tenant: tenant, scope: scope, client: client, granted: make(chan struct{})}
+	waits := ps.queues[scope]
+	if waits == nil {
+		if ps.grantLocked(p) {
+			return p
+		}
+		waits = &queue{}
+		ps.queues[scope] = waits
 	}
+	ps.asked++
+	p.turn, p.number = ps.turns.Take(tenant, 1), ps.asked
+	waits.join(p)
 	return p
 }
 
@@ -100,8 +128,8 @@ func (ps *places) serveLocked() {
 	for {
 		var next *place
 		for scope, queue := range ps.queues {
-			if !refused[scope] && (next == nil || queue[0].before(next)) {
-				next = queue[0]
+			if !refused[scope] && (next == nil || queue.waiting[0].before(next)) {
+				next = queue.waiting[0]
 			}
 		}
 		switch {
@@ -109,6 +137,7 @@ func (ps *places) serveLocked() {
 			return
 		case ps.grantLocked(next):
 			ps.turns.Serve(next.turn)
+			ps.queues[next.scope].clients.Serve(next.own)
 			ps.dropLocked(next)
 		default:
 			refused[next.scope] = true
@@ -124,13 +153,10 @@ func (p *place) before(other *place) bool {
 // dropLocked removes p from its queue.
 func (ps *places) dropLocked(p *place) {
 	queue := ps.queues[p.scope]
-	for i, other := range queue {
-		if other == p {
-			queue = append(queue[:i], queue[i+1:]...)
-			break
-		}
+	if i := slices.Index(queue.waiting, p); i >= 0 {
+		queue.waiting = slices.Delete(queue.waiting, i, i+1)
 	}
-	if ps.queues[p.scope] = queue; len(queue) == 0 {
+	if len(queue.waiting) == 0 {
 		delete(ps.queues, p.scope)
 	}
 }

@@ -142,3 +142,66 @@ func TestQueuedMakingsOfTenantsTakeTurns(t *testing.T) {
 		}
 	})
 }
+
+// visit has a client ask for so many pages of a deployment, and go.
+func visit(t *testing.T, c *cache.Cache, client string, n int, p page) (refused int) {
+	t.Helper()
+	for i := range n {
+		how := p.making()
+		how.Client = client
+		f, _, err := c.Make(t.Context(), keyOf("prj_1", "dpl_1", fmt.Sprint("/", client, "/", i)), how)
+		if errors.Is(err, cache.ErrBusy) {
+			refused++
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Leave()
+	}
+	synctest.Wait()
+	return refused
+}
+
+func TestMakingsOfOneClientLeaveSomeForOtherClientsOfTheTenant(t *testing.T) {
+	story(t, cache.Options{MaxMaking: 16, MaxWaiting: 64}, func(t *testing.T, c *cache.Cache) {
+		gate := make(chan struct{})
+		if visit(t, c, "192.0.2.1", 100, page{wait: gate, use: cache.Kept}) == 0 {
+			t.Error("one client has any number of pages made")
+		}
+		if n := visit(t, c, "192.0.2.2", 3, page{wait: gate, use: cache.Kept}); n > 0 {
+			t.Errorf("%d of 3 pages of another client are refused", n)
+		}
+		close(gate)
+	})
+}
+
+func TestClientsWaitForPagesOfADeploymentInTurn(t *testing.T) {
+	story(t, cache.Options{MaxMaking: 4}, func(t *testing.T, c *cache.Cache) {
+		gate := make(chan struct{})
+		visit(t, c, "192.0.2.1", 1, page{wait: gate, use: cache.Kept})
+		var order []string
+		for _, client := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} {
+			for n := range 3 {
+				how := cache.Making{Client: client, Make: func(context.Context) (*cache.Draft, error) {
+					order = append(order, client)
+					return nil, errors.New("enough")
+				}}
+				f, _, err := c.Make(t.Context(), keyOf("prj_1", "dpl_1", fmt.Sprint("/", client, "/next/", n)), how)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.Leave()
+				synctest.Wait()
+			}
+		}
+		close(gate)
+		synctest.Wait()
+		want := []string{
+			"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.1", "192.0.2.2", "192.0.2.3",
+		}
+		if diff := cmp.Diff(want, order); diff != "" {
+			t.Errorf("the order (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -37,7 +37,7 @@ func (r *rendering) making(spread cache.Spread, extra http.Header) (how cache.Ma
 	x := &exchange{edge: e, id: r.id, site: r.site, client: everybody, hops: r.hops, within: id, // hops of the request that leads: a circle of pages has no other
 		record: lateen.Record{TraceID: r.record.TraceID, SpanID: r.record.SpanID}}
 	asked := r.asked
-	how = cache.Making{Spread: spread, Seen: r.seen, ID: id, Within: r.within, Group: r.members(x, extra, told)}
+	how = cache.Making{Spread: spread, Seen: r.seen, ID: id, Within: r.within, Client: r.client.network(), Group: r.members(x, extra, told)}
 	how.Make = func(ctx context.Context) (*cache.Draft, error) {
 		inv := new(lateen.Invocation)
 		resp, err := e.call(ctx, x, d, asked.request(page, extra), inv) //nolint:bodyclose // the draft has it
