@@ -68,7 +68,7 @@ func (p *pool) besideLocked(now time.Time) (int, *member) {
 		if now.Sub(w.since) < besideAfter {
 			break // so did those behind it
 		}
-		if w.client != "" && w.client != p.majority {
+		if w.client != p.majority {
 			return i, p.roomBelowLocked(p.ceiling)
 		}
 	}
@@ -111,7 +111,7 @@ func (f *Fleet) displaceLocked(p *pool, client string) bool {
 			most = w.client
 		}
 	}
-	if most == "" || client == "" || waiting[most] < waiting[client]+2 {
+	if most == "" || waiting[most] < waiting[client]+2 {
 		return false
 	}
 	for i, w := range slices.Backward(p.waiting) {

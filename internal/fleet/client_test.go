@@ -70,6 +70,11 @@ func TestRequestsOfOneClientThatDoNotEndLeavePlacesToOtherClients(t *testing.T) 
 				stop := h.occupy(300)
 				time.Sleep(10 * time.Second)
 				for n := range 20 {
+					if err := h.visit(""); err != nil { // a page that is made for everybody
+						t.Errorf("request %d of no client in particular beside it: %v", n, err)
+					}
+				}
+				for n := range 20 {
 					if err := h.visit(fmt.Sprintf("192.0.2.%d", 2+n)); err != nil {
 						t.Errorf("client %d beside it: %v", n, err)
 					}
@@ -87,6 +92,12 @@ func TestRequestsOfOneClientThatDoNotEndLeavePlacesToOtherClients(t *testing.T) 
 }
 
 func TestAFullQueueTakesClientsThatHaveFewerWaitingThanAnother(t *testing.T) {
+	for name, client := range map[string]string{"another": "192.0.2.2", "none in particular": ""} {
+		t.Run(name, func(t *testing.T) { testFullQueue(t, client) })
+	}
+}
+
+func testFullQueue(t *testing.T, client string) {
 	synctest.Test(t, func(t *testing.T) {
 		h := run(t, fleet.Options{
 			Engine: &fakeEngine{boot: 50 * time.Millisecond, handle: forClients}, PerFunction: 1, Concurrency: 1, Queue: 50, Processors: 2,
@@ -99,7 +110,7 @@ func TestAFullQueueTakesClientsThatHaveFewerWaitingThanAnother(t *testing.T) {
 			t.Errorf("another request of the client: %v, want it refused", err)
 		}
 		visited := make(chan error, 1)
-		go func() { visited <- h.visit("192.0.2.2") }()
+		go func() { visited <- h.visit(client) }()
 		synctest.Wait()
 		stopFirst()
 		refused := 0
