@@ -72,11 +72,11 @@ func (e *Edge) believe(c *client, h http.Header) {
 }
 
 // network is the address that the client shares with no other one: of IPv6, that of its
-// network of 64 bits. "" is a client that is not known, or is a function, which asks for
-// any number of clients.
+// network of 64 bits. That of a function is of one sandbox, whose tenant may be any. "" is
+// a client that is not known.
 func (c *client) network() string {
 	switch {
-	case !c.addr.IsValid() || address.Functions.Contains(c.addr):
+	case !c.addr.IsValid():
 		return ""
 	case c.addr.Is6():
 		network, _ := c.addr.Prefix(64) // which is within an address of 128 bits

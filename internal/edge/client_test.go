@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -23,7 +24,7 @@ func TestAFunctionIsAskedInTheNameOfTheClientsNetwork(t *testing.T) {
 		"192.0.2.7":               "192.0.2.7",
 		"2001:db8:1:2:3:4:5:6":    "2001:db8:1:2::",
 		"::ffff:192.0.2.7":        "192.0.2.7",
-		"127.198.0.9":             "", // a function, which asks for many clients
+		"127.198.0.9":             "127.198.0.9", // a function, which may be another tenant's
 		"2001:db8:1:2:ffff::1":    "2001:db8:1:2::",
 		"192.0.2.1, 198.51.100.2": "198.51.100.2",
 	} {
@@ -32,4 +33,29 @@ func TestAFunctionIsAskedInTheNameOfTheClientsNetwork(t *testing.T) {
 			t.Errorf("a client behind a proxy that says %s is %q to the fleet, want %q", forwarded, asked, want)
 		}
 	}
+}
+
+func TestAPageForOneVisitorAloneIsMadeInTheNameOfTheVisitor(t *testing.T) {
+	pressed(t, func(p *press) {
+		p.page("/page", "", lateen.Prerender{})
+	}, func(p *press) {
+		gate, clients := make(chan struct{}), make(chan string, 2)
+		p.answer = func(r *http.Request, n int) *http.Response {
+			clients <- lateen.ClientFrom(r.Context())
+			if n == 1 {
+				<-gate
+			}
+			return reply(200, "for you", "Cache-Control: private")
+		}
+		for range 2 {
+			go p.send(http.MethodGet, "/page")
+			synctest.Wait()
+		}
+		close(gate)
+		synctest.Wait()
+		<-clients // of the first, whose page might have been for everybody
+		if got := <-clients; got != "192.0.2.1" {
+			t.Errorf("to the fleet the second visitor is %q", got)
+		}
+	})
 }

@@ -351,7 +351,7 @@ func (r *rendering) lead(f *cache.Flight, inv func() *lateen.Invocation, label, 
 // alone answers with a response that is made for this request and not kept.
 func (r *rendering) alone(reason string) {
 	how, inv := r.making(cache.SpreadNone, nil)
-	draft, err := how.Make(r.req.Context())
+	draft, err := how.Make(lateen.WithClient(r.req.Context(), r.client.network()))
 	r.invoked(inv)
 	if err != nil {
 		r.fail(err)
