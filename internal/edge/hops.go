@@ -16,6 +16,10 @@ const (
 	maxHops    = 8
 	// hopsForAgent is the same on the way to a function, of what it asks for.
 	hopsForAgent = "X-Vercel-Internal-Hops"
+	// maxKeptHops is how often a request that has a page made for everybody may have
+	// passed through the platform: what its function asks for has passed once more, and
+	// is refused past maxHops. A page must not depend on what led to its first visitor.
+	maxKeptHops = maxHops/2 - 1
 )
 
 // hops are the values of hopsHeader, by number, from 1 on: a number and

@@ -164,6 +164,9 @@ func (r *rendering) sendStale(e *cache.Entry, built bool, why cache.Reason) {
 
 // refresh has the page made anew, unless that is under way or failed just now.
 func (r *rendering) refresh(spread cache.Spread) {
+	if r.hops > maxKeptHops {
+		return
+	}
 	how, _ := r.making(spread, nil)
 	r.edge.o.Cache.Refresh(r.req.Context(), r.key, r.reported(how))
 }
@@ -285,6 +288,10 @@ const maxJoins = 3
 
 // make makes the page, or waits for whoever does, and answers with it.
 func (r *rendering) make(label, reason string, spread cache.Spread) {
+	if r.hops > maxKeptHops {
+		r.alone(reason)
+		return
+	}
 	how, inv := r.making(spread, nil)
 	begin := r.edge.o.Cache.Now()
 	for range maxJoins {

@@ -114,8 +114,42 @@ func TestAChainOfPagesEnds(t *testing.T) {
 				p.pass(time.Second)
 				p.send(http.MethodGet, "/0")
 				synctest.Wait()
-				if n := p.called(); n != maxHops {
-					t.Errorf("%d pages were made, want %d", n, maxHops)
+				if n, want := p.called(), map[string]int{"missing": maxHops, "stale": maxKeptHops + 1}[name]; n != want {
+					t.Errorf("%d pages were made, want %d", n, want)
+				}
+			})
+		})
+	}
+}
+
+// A visitor of any site may have passed through the platform often: a function of another
+// tenant, say, which sends the field that it was told.
+func TestAPageDoesNotDependOnWhatLedToItsFirstVisitor(t *testing.T) {
+	for name, page := range map[string]lateen.Prerender{"missing": {}, "stale": {Expiration: new(1)}} {
+		t.Run(name, func(t *testing.T) {
+			pressed(t, func(p *press) {
+				built := ""
+				if name == "stale" {
+					built = "built"
+				}
+				p.page("/shop", built, page)
+				p.page("/stock", "", lateen.Prerender{})
+			}, func(p *press) {
+				p.answer = func(r *http.Request, _ int) *http.Response {
+					if r.URL.Path == "/stock" {
+						return reply(200, "stock")
+					}
+					return reply(200, "a shop with "+p.fetch(r, "/stock"))
+				}
+				p.pass(time.Second)
+				for n := 1; n < maxHops; n++ {
+					p.send(http.MethodGet, "/shop", hopsHeader+": "+p.edge.hops[maxHops-n][0])
+					synctest.Wait()
+				}
+				p.send(http.MethodGet, "/shop")
+				synctest.Wait()
+				if got := p.get("/shop"); got != "HIT: a shop with stock" {
+					t.Errorf("a visitor after them gets %s", got)
 				}
 			})
 		})
