@@ -24,6 +24,13 @@ const (
 type Held struct {
 	config *pgx.ConnConfig
 	conn   *pgx.Conn
+	last   session // that asked for the lock
+}
+
+// session is a connection as the server knows it. Servers use process ids again.
+type session struct {
+	pid   int32
+	began time.Time
 }
 
 // Hold takes the database that dsn names for this process alone, until the result is
@@ -91,11 +98,27 @@ func (h *Held) connect(ctx context.Context) error {
 		return err
 	}
 	h.conn = conn
+	if err := h.endLast(ctx); err != nil {
+		return err
+	}
 	return h.lock(ctx)
+}
+
+// endLast ends the session that had the lock before. Where the network broke its connection, the
+// server knows nothing of that for a while.
+func (h *Held) endLast(ctx context.Context) error {
+	_, err := h.conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2`, h.last.pid, h.last.began)
+	if err != nil {
+		return fmt.Errorf("end the former session: %w", err)
+	}
+	return nil
 }
 
 // lock takes the lock. A former holder may be known to the server for a while.
 func (h *Held) lock(ctx context.Context) error {
+	if err := h.note(ctx); err != nil {
+		return err
+	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(leftTime); ; {
@@ -115,6 +138,15 @@ func (h *Held) lock(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// note keeps how the server knows the session.
+func (h *Held) note(ctx context.Context) error {
+	err := h.conn.QueryRow(ctx, `SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()`).Scan(&h.last.pid, &h.last.began)
+	if err != nil {
+		return fmt.Errorf("read the session: %w", err)
+	}
+	return nil
 }
 
 // Close frees the database, as soon as the server notices. It is called after Run.

@@ -4,9 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
+	"net/url"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lateen-dev/lateen/internal/store/postgres"
 )
@@ -26,8 +32,15 @@ type held struct {
 
 func hold(t *testing.T) *held {
 	t.Helper()
-	h := &held{t: t, dsn: newSchema(t), ended: make(chan error, 1)}
-	own, err := postgres.Hold(t.Context(), h.dsn)
+	dsn := newSchema(t)
+	return holdAs(t, dsn, dsn)
+}
+
+// holdAs holds the database of dsn by another address of it.
+func holdAs(t *testing.T, dsn, through string) *held {
+	t.Helper()
+	h := &held{t: t, dsn: dsn, ended: make(chan error, 1)}
+	own, err := postgres.Hold(t.Context(), through)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,5 +117,80 @@ func TestALockThatAnotherProcessHasTakenEndsTheHolder(t *testing.T) {
 	}
 	if err := <-h.ended; !errors.Is(err, postgres.ErrHeld) {
 		t.Errorf("the holder ends with %v", err)
+	}
+}
+
+// halfOpen relays connections to the server of dsn, and returns the address by which it
+// is reached and a function that breaks all connections towards the client, of which the
+// server is not told.
+func halfOpen(t *testing.T, dsn string) (through string, breakAll func()) {
+	t.Helper()
+	config, err := pgconn.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, server := pgconn.NetworkAddress(config.Host, config.Port)
+	address, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var near, far []net.Conn
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			behind, err := net.Dial(network, server)
+			if err != nil {
+				client.Close()
+				return
+			}
+			mu.Lock()
+			near, far = append(near, client), append(far, behind)
+			mu.Unlock()
+			go io.Copy(client, behind)
+			go io.Copy(behind, client)
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range append(near, far...) {
+			c.Close()
+		}
+	})
+	query := address.Query()
+	query.Del("host")
+	query.Del("port")
+	address.RawQuery, address.Host = query.Encode(), l.Addr().String()
+	return address.String(), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range near {
+			c.Close()
+		}
+		near = nil
+	}
+}
+
+func TestALockIsTakenFromAnOwnConnectionThatTheServerBelievesInStill(t *testing.T) {
+	dsn := newSchema(t)
+	through, breakAll := halfOpen(t, dsn)
+	h := holdAs(t, dsn, through)
+	first := h.holder()
+	breakAll()
+	for pid := first; pid == 0 || pid == first; pid = h.holder() {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case err := <-h.ended:
+			t.Fatal("it is held no longer: ", err)
+		}
 	}
 }
