@@ -54,7 +54,7 @@ func newListCommand(s *session) *cobra.Command {
 	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "with this `key=value`; may be repeated")
 	f.page.add(c, 20, "deployments")
 	s.projectFlag(c)
-	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                              // fails for unknown flags only
+	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                                      // fails for unknown flags only
 	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(slices.Sorted(maps.Keys(deploymentStates())), command.NoFiles)) // as above
 	return c
 }

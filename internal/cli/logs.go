@@ -67,7 +67,7 @@ func newLogsCommand(s *session) *cobra.Command {
 	flags.IntVarP(&f.limit, "limit", "n", 50, "`number` of requests at most")
 	flags.BoolVarP(&f.usage, "usage", "u", false, "also what functions used: CPU, memory, and the services they called")
 	s.projectFlag(c)
-	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                      // fails for unknown flags only
+	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                              // fails for unknown flags only
 	_ = c.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(logSources(), command.NoFiles))                        // as above
 	_ = c.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"error", "warning", "info"}, command.NoFiles)) // as above
 	return c
