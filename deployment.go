@@ -45,6 +45,8 @@ type Deployment struct {
 	// SkipAliases is true for a production deployment that waits to be
 	// promoted (--skip-domain): it is staged.
 	SkipAliases bool `json:"-"`
+	// ServedAt is when the hosts of production were last pointed at it; 0: never.
+	ServedAt Millis `json:"-"`
 	// Serial counts the deployments of the project in the order in which they were
 	// accepted, from 1, whatever the host's clock said. The store sets it.
 	Serial int64 `json:"-"`
@@ -171,7 +173,7 @@ var (
 	ErrDeploymentAliased   = &Error{Code: Conflict, Reason: "deployment_aliased", Message: "hosts lead to the deployment"}
 	ErrAssembleTimeout     = &Error{Code: Timeout, Reason: "assemble_timeout", Message: "the deployment took too long to assemble", Hint: "deploy again"}
 	ErrAssembleInterrupted = &Error{Code: Unavailable, Reason: "assemble_interrupted", Message: "the platform stopped while it assembled the deployment", Hint: "deploy again"}
-	ErrRollbackTarget      = &Error{Code: Invalid, Reason: "rollback_target", Message: "only a production deployment can be rolled back to", Hint: "promote it instead"}
+	ErrRollbackTarget      = &Error{Code: Invalid, Reason: "rollback_target", Message: "only a deployment that has served production can be rolled back to", Hint: "promote it instead"}
 	ErrMissingFiles        = &Error{Code: Invalid, Reason: "missing_files", Message: "some files were not uploaded yet"}
 	ErrSourceBuild         = &Error{Code: Invalid, Reason: "source_build_unsupported", Message: "building from source is not there yet", Hint: "run `vercel build` and deploy with `--prebuilt`"}
 	ErrUploadDigest        = &Error{Code: Invalid, Reason: "upload_digest_mismatch", Message: "the body does not have the digest it was announced with", Hint: "upload the file again"}

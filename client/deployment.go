@@ -17,9 +17,10 @@ import (
 type Deployment struct {
 	lateen.Deployment
 
-	SiteURL           string   `json:"siteUrl"` // of its own host
-	Live              bool     `json:"live"`    // the production hosts of its project lead to it
-	Alias             []string `json:"alias"`   // hosts that lead to it besides its own; not in lists
+	SiteURL           string   `json:"siteUrl"`             // of its own host
+	Live              bool     `json:"live"`                // the production hosts of its project lead to it
+	CanRollBack       bool     `json:"isRollbackCandidate"` // it has served production, and does not
+	Alias             []string `json:"alias"`               // hosts that lead to it besides its own; not in lists
 	CustomEnvironment *struct {
 		Slug string `json:"slug"`
 	} `json:"customEnvironment"`

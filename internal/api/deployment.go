@@ -38,6 +38,7 @@ type deployment struct {
 	Status        lateen.ReadyState `json:"status"`
 	ReadySubstate string            `json:"readySubstate,omitempty"` // STAGED, PROMOTED
 	Live          bool              `json:"live"`                    // the production hosts of its project lead to it
+	CanRollBack   bool              `json:"isRollbackCandidate"`     // it has served production, and does not
 	ErrorCode     string            `json:"errorCode,omitempty"`
 	ErrorMessage  string            `json:"errorMessage,omitempty"`
 
@@ -99,8 +100,11 @@ func (a *API) wire(r *http.Request, d *lateen.Deployment) deployment {
 	switch d.Target {
 	case lateen.Production:
 		out.Target = &d.Target
-		if d.SkipAliases {
+		switch {
+		case d.SkipAliases && d.ServedAt == 0:
 			out.ReadySubstate = "STAGED"
+		case d.SkipAliases:
+			out.ReadySubstate = "PROMOTED"
 		}
 	case lateen.Preview:
 	default:
@@ -108,6 +112,11 @@ func (a *API) wire(r *http.Request, d *lateen.Deployment) deployment {
 		out.CustomEnvironment = &env
 	}
 	return out
+}
+
+// standing sets what a deployment is to production.
+func (out *deployment) standing(d *lateen.Deployment, live bool) {
+	out.Live, out.CanRollBack = live, !live && d.State == lateen.Ready && d.ServedAt != 0
 }
 
 // whole is a deployment with the hosts that lead to it.
@@ -125,10 +134,8 @@ func (a *API) whole(r *http.Request, d *lateen.Deployment) (*deployment, error) 
 	if err != nil {
 		return nil, err
 	}
-	out.Alias, out.Team.Slug, out.Live = hosts, team.Slug, production == d.ID
-	if out.ReadySubstate == "STAGED" && len(hosts) > 0 {
-		out.ReadySubstate = "PROMOTED"
-	}
+	out.Alias, out.Team.Slug = hosts, team.Slug
+	out.standing(d, production == d.ID)
 	return &out, nil
 }
 
@@ -240,7 +247,7 @@ func listDeployments(a *API, r *http.Request, _ *none) (*deploymentsReply, error
 			}
 		}
 		d := a.wire(r, row)
-		d.Live = live[row.Project] == row.ID
+		d.standing(row, live[row.Project] == row.ID)
 		reply.Deployments = append(reply.Deployments, d)
 	}
 	if n := len(rows); n > 0 {

@@ -83,8 +83,9 @@ func newRollbackCommand(s *session) *cobra.Command {
 		Use:     "rollback [url|id]",
 		GroupID: command.Deploy,
 		Short:   "Make an earlier deployment serve production again",
-		Long: "Points the production hosts of a project back at an earlier production deployment:\n" +
-			"the one before, unless you name another. It serves at once.\n\n" +
+		Long: "Points the production hosts of a project back at an earlier deployment that has\n" +
+			"served production: the newest, unless you name another. It serves at once. One that\n" +
+			"was staged and never promoted is passed over.\n\n" +
 			"Until the next `lateen promote`, new deployments do not take production over.",
 		Example:           "lateen rollback\nlateen rollback dpl_06f2…",
 		Args:              command.Takes(0, 1, ""),
@@ -112,7 +113,7 @@ func newRollbackCommand(s *session) *cobra.Command {
 var errNoEarlier = &lateen.Error{Code: lateen.NotFound, Reason: "no_earlier_deployment", Message: "no earlier deployment can serve production", Hint: "see what there is with `lateen ls --target production`"}
 
 // rollbackTarget returns the deployment to roll back to: the one named, or the
-// newest production deployment before the one that serves now.
+// newest before the one that serves now that has served production.
 func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Client, *client.Deployment, error) {
 	if len(args) > 0 {
 		api, err := s.Client()
@@ -131,13 +132,15 @@ func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Cl
 	if now == nil {
 		return nil, nil, nothingLive(ctx, on, filter)
 	}
-	before, _, err := on.client.Deployments(ctx, filter, client.Page{Until: now.CreatedAt, Limit: 20})
-	if err != nil {
-		return nil, nil, err
-	}
-	for i := range before {
-		if before[i].ID != now.ID {
-			return on.client, &before[i], nil
+	for until := now.CreatedAt; until != 0; {
+		var before []client.Deployment
+		if before, until, err = on.client.Deployments(ctx, filter, client.Page{Until: until, Limit: 100}); err != nil {
+			return nil, nil, err
+		}
+		for i := range before {
+			if before[i].CanRollBack {
+				return on.client, &before[i], nil
+			}
 		}
 	}
 	return nil, nil, errNoEarlier

@@ -277,6 +277,10 @@ func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project 
 		project.PinnedByRollback = false
 	}
 	project.Production, c.produced[project.ID] = d.ID, d.ID
+	d.ServedAt = c.now()
+	if err := q.UpdateDeployment(ctx, d); err != nil {
+		return err
+	}
 	if request := project.LastAliasRequest; request != nil && request.To == d.ID {
 		request.JobStatus = "succeeded"
 	}

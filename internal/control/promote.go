@@ -36,15 +36,18 @@ func (c *Control) Promote(ctx context.Context, project, idOrHost string) (*latee
 	})
 }
 
-// Rollback makes an earlier production deployment serve production again. Until
+// Rollback makes a deployment that has served production serve it again. Until
 // the next promotion, later deployments no longer take over by themselves.
 func (c *Control) Rollback(ctx context.Context, project, idOrHost string) (*lateen.Deployment, error) {
 	d, err := c.Deployment(ctx, idOrHost)
 	if err != nil {
 		return nil, err
 	}
-	if d.Target != lateen.Production {
+	switch {
+	case d.Target != lateen.Production:
 		return nil, lateen.ErrRollbackTarget.With("the deployment was made for %s", d.Target)
+	case d.State == lateen.Ready && d.ServedAt == 0:
+		return nil, lateen.ErrRollbackTarget.With("%s has never served production", d.Host)
 	}
 	return c.repoint(ctx, project, d.ID, rollbackAction)
 }

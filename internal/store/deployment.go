@@ -37,11 +37,11 @@ func (q *Queries) CreateDeployment(ctx context.Context, d *lateen.Deployment) er
 		d.Serial = last + 1
 		err = q.exec(ctx, meaning{taken: lateen.ErrDeploymentTaken, dangling: lateen.ErrProjectNotFound},
 			`INSERT INTO deployments (id, project_id, team_id, name, host, target, source, creator_id, state, error_reason,
-				error_text, created_at, building_at, ready_at, aliased_at, meta, git, branch, skip_aliases, manifest, files, env, serial)
-			 VALUES (`+placeholders(23)+`)`,
+				error_text, created_at, building_at, ready_at, aliased_at, meta, git, branch, skip_aliases, served_at, manifest, files, env, serial)
+			 VALUES (`+placeholders(24)+`)`,
 			d.ID, d.Project, d.Team, d.Name, d.Host, d.Target, d.Source, d.Creator, d.State, d.ErrorReason,
 			d.ErrorText, d.CreatedAt, d.BuildingAt, d.ReadyAt, d.AliasedAt, asJSON[map[string]string]{&d.Meta},
-			asJSON[*lateen.GitMetadata]{&d.Git}, branch(d), d.SkipAliases, d.Manifest, d.Files, d.Env, d.Serial)
+			asJSON[*lateen.GitMetadata]{&d.Git}, branch(d), d.SkipAliases, d.ServedAt, d.Manifest, d.Files, d.Env, d.Serial)
 		if err != nil {
 			return err
 		}
@@ -153,11 +153,11 @@ func (q *Queries) UpdateDeployment(ctx context.Context, d *lateen.Deployment) er
 	return q.write(ctx, func(q *Queries) error {
 		err := q.exec(ctx, meaning{missing: lateen.ErrDeploymentNotFound},
 			`UPDATE deployments SET name = ?, target = ?, source = ?, state = ?, error_reason = ?, error_text = ?,
-				building_at = ?, ready_at = ?, aliased_at = ?, meta = ?, git = ?, branch = ?, skip_aliases = ?, manifest = ?, files = ?
+				building_at = ?, ready_at = ?, aliased_at = ?, meta = ?, git = ?, branch = ?, skip_aliases = ?, served_at = ?, manifest = ?, files = ?
 			 WHERE id = ?`,
 			d.Name, d.Target, d.Source, d.State, d.ErrorReason, d.ErrorText,
 			d.BuildingAt, d.ReadyAt, d.AliasedAt, asJSON[map[string]string]{&d.Meta}, asJSON[*lateen.GitMetadata]{&d.Git},
-			branch(d), d.SkipAliases, d.Manifest, d.Files, d.ID)
+			branch(d), d.SkipAliases, d.ServedAt, d.Manifest, d.Files, d.ID)
 		if err != nil {
 			return err
 		}
@@ -259,7 +259,7 @@ func branch(d *lateen.Deployment) string {
 
 const (
 	deploymentColumns = `SELECT id, project_id, team_id, name, host, target, source, creator_id, state, error_reason,
-	error_text, created_at, building_at, ready_at, aliased_at, meta, git, skip_aliases, manifest, files, serial, `
+	error_text, created_at, building_at, ready_at, aliased_at, meta, git, skip_aliases, served_at, manifest, files, serial, `
 	selectDeployment = deploymentColumns + `env FROM deployments`
 	listDeployment   = deploymentColumns + `NULL FROM deployments`
 )
@@ -268,7 +268,7 @@ func scanDeployment(r row) (*lateen.Deployment, error) {
 	d := &lateen.Deployment{}
 	return d, r.Scan(&d.ID, &d.Project, &d.Team, &d.Name, &d.Host, &d.Target, &d.Source, &d.Creator, &d.State, &d.ErrorReason,
 		&d.ErrorText, &d.CreatedAt, &d.BuildingAt, &d.ReadyAt, &d.AliasedAt, asJSON[map[string]string]{&d.Meta},
-		asJSON[*lateen.GitMetadata]{&d.Git}, &d.SkipAliases, &d.Manifest, &d.Files, &d.Serial, &d.Env)
+		asJSON[*lateen.GitMetadata]{&d.Git}, &d.SkipAliases, &d.ServedAt, &d.Manifest, &d.Files, &d.Serial, &d.Env)
 }
 
 // FindSealed returns a deployment with its sealed environment, the newest; ok is

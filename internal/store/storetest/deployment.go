@@ -30,7 +30,7 @@ func testDeployment(t *testing.T, s *store.Store) {
 	fails(t, s.CreateDeployment(ctx, orphan), lateen.ErrProjectNotFound)
 
 	d.State, d.ErrorReason, d.ErrorText = lateen.Ready, "reason", "text"
-	d.BuildingAt, d.ReadyAt, d.AliasedAt, d.SkipAliases = 6, 7, 8, false
+	d.BuildingAt, d.ReadyAt, d.AliasedAt, d.ServedAt, d.SkipAliases = 6, 7, 8, 9, false
 	d.Manifest, d.Files, d.Target = lateen.DigestOf([]byte("m")), lateen.DigestOf([]byte("f")), lateen.Production
 	d.Meta, d.Git = map[string]string{"a": "z"}, nil
 	env := d.Env
