@@ -3,9 +3,11 @@
 package config
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -129,10 +131,21 @@ func (c *Config) Validate() error {
 		return ErrInvalid.With("--domain %q is not a domain: labels of a-z, 0-9 and -, divided by dots", c.Domain)
 	case isAddress(c.Domain):
 		return ErrInvalid.With("--domain %q is an address: generated hosts need a parent domain, such as localhost or example.com", c.Domain)
+	case c.Listen != "" && !isListenAddress(c.Listen):
+		return ErrInvalid.With("--listen %q is not host:port, as 127.0.0.1:8080 or :80", c.Listen)
 	case c.Duration > c.MaxDuration:
 		return ErrInvalid.With("--duration %s is more than --max-duration %s", c.Duration, c.MaxDuration)
 	}
 	return (&lateen.Team{Slug: c.Team}).Validate()
+}
+
+func isListenAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 func isAddress(text string) bool {

@@ -75,6 +75,8 @@ func TestContradictionsAreRefused(t *testing.T) {
 		"no domain":                   func(c *config.Config) { c.Domain = "" },
 		"more than the most":          func(c *config.Config) { c.Duration = 2 * time.Hour },
 		"an address for a domain":     func(c *config.Config) { c.Domain = "127.0.0.1" },
+		"a port past 65535":           func(c *config.Config) { c.Listen = "127.0.0.1:99999" },
+		"a port without a colon":      func(c *config.Config) { c.Listen = "8080" },
 		"a team that is no label":     func(c *config.Config) { c.Team = "The Team" },
 	} {
 		c := config.Default(env())

@@ -412,6 +412,9 @@ var errData = &lateen.Error{Code: lateen.Invalid, Reason: "data_unusable", Messa
 
 var errListen = &lateen.Error{Code: lateen.Conflict, Reason: "listen_failed", Message: "cannot listen", Hint: "--listen takes host:port; if another program has the port, choose another"}
 
+// privilegedHint is of a port that this user may not listen on.
+const privilegedHint = "start Lateen as root, or with `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the unit of systemd, or lower the sysctl net.ipv4.ip_unprivileged_port_start"
+
 var errCertificate = &lateen.Error{Code: lateen.Invalid, Reason: "certificate_unusable", Message: "the certificate cannot be used", Hint: "--tls-cert and --tls-key take PEM files that belong to each other"}
 
 var errDatabase = &lateen.Error{Code: lateen.Unavailable, Reason: "database_unavailable", Message: "the database cannot be opened", Hint: "--database takes the address of a PostgreSQL that runs, with a user who may make tables in it"}

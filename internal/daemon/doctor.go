@@ -251,8 +251,7 @@ func (d *doctor) address(ctx context.Context) {
 	case d.running:
 		d.find(name, purpose, lateen.Fit, d.c.Listen+" is taken, as it should be while lateen runs", "")
 	case errors.Is(err, fs.ErrPermission):
-		d.find(name, purpose, lateen.Unfit, err.Error(),
-			"start Lateen as root, or with `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the unit of systemd, or lower the sysctl net.ipv4.ip_unprivileged_port_start")
+		d.find(name, purpose, lateen.Unfit, err.Error(), privilegedHint)
 	default:
 		d.find(name, purpose, lateen.Unfit, err.Error(), errListen.Hint)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -96,7 +97,11 @@ func (d *Daemon) listen() ([]net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", d.o.Config.Listen) //nolint:noctx // it lives as long as the daemon
 	if err != nil {
-		return nil, errListen.With("cannot listen on %s: %s", d.o.Config.Listen, causeOf(err)).Because(err)
+		failed := errListen.With("cannot listen on %s: %s", d.o.Config.Listen, causeOf(err)).Because(err)
+		if errors.Is(err, fs.ErrPermission) {
+			failed = failed.WithHint("%s", privilegedHint)
+		}
+		return nil, failed
 	}
 	if conn, ok := l.(syscall.Conn); ok && passed != nil {
 		if err := passed.Keep(socketName, conn); err != nil {
