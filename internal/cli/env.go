@@ -148,8 +148,9 @@ func (s *session) envFlags(c *cobra.Command, f *envFlags) {
 func newEnvAddCommand(s *session) *cobra.Command {
 	var f envFlags
 	c := &cobra.Command{
-		Use:   "add <name> [environment]…",
-		Short: "Add a variable",
+		Use:        "add <name> [environment]…",
+		SuggestFor: []string{"set", "create", "new"},
+		Short:      "Add a variable",
 		Long: "Adds a variable to environments of a project: to production, preview and development\n" +
 			"unless you name others. The value comes from --value, from standard input, or you\n" +
 			"are asked for it.",

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -40,6 +41,9 @@ func Family(c *cobra.Command) {
 		}
 		var names []string
 		for _, sub := range c.Commands() {
+			if slices.Contains(sub.SuggestFor, args[0]) {
+				return err.WithHint("did you mean `%s`?", sub.CommandPath())
+			}
 			names = append(append(names, sub.Name()), sub.Aliases...)
 		}
 		if meant := Nearest(args[0], names); meant != "" {
@@ -62,6 +66,8 @@ var elsewhere = map[string]string{
 	"pull":        "write the variables of an environment to a file with `lateen env pull`",
 	"init":        "start in the directory of an application with `lateen link`",
 	"curl":        "ask a deployment by its URL: `lateen ls` lists URLs",
+	"secrets":     "keep variables with `lateen env add`",
+	"secret":      "keep variables with `lateen env add`",
 	"switch":      "choose the team of later commands with `lateen teams switch`",
 	"activity":    "list changes with `lateen audit`",
 }
