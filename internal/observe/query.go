@@ -228,6 +228,7 @@ type stored struct {
 	id       int64
 	batch    int64 // that completed it; 0: none yet
 	complete bool  // its record has come
+	size     int   // of its record as text
 }
 
 // entries returns the entries that w chooses, without lines.
@@ -252,7 +253,7 @@ func (db *database) entries(ctx context.Context, w where, order string, args ...
 				return nil, fmt.Errorf("read record of %s: %w", s.ID, err)
 			}
 		}
-		s.Cursor = fmt.Sprintf("%d-%d", s.Time, s.id)
+		s.Cursor, s.size = fmt.Sprintf("%d-%d", s.Time, s.id), len(text)
 		found = append(found, s)
 	}
 	return found, rows.Err()

@@ -9,8 +9,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// A reader takes so many entries from the database at once, and no more once their
-// lines have so many bytes: it holds them for as long as its caller pleases.
+// A reader takes so many entries from the database at once, and no more once they
+// and their lines have so many bytes: it holds them for as long as its caller pleases.
 const (
 	tailPage  = 100
 	tailBytes = 256 << 10
@@ -159,6 +159,7 @@ func (db *database) addSomeLines(ctx context.Context, found []stored, and string
 		if err := db.addLines(ctx, found[i:i+1], and, args...); err != nil {
 			return nil, err
 		}
+		size += found[i].size
 		for _, line := range found[i].Lines {
 			size += len(line.Text)
 		}

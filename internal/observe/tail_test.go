@@ -278,14 +278,19 @@ func TestTailGoesOnLiveAfterACursor(t *testing.T) {
 }
 
 func TestReadersThatDoNotReadHoldLittle(t *testing.T) {
+	t.Run("of long lines", func(t *testing.T) { holdsLittle(t, strings.Repeat("x", 100<<10), "/") })
+	t.Run("of long records", func(t *testing.T) { holdsLittle(t, "x", "/"+strings.Repeat("x", 4<<10)) })
+}
+
+func holdsLittle(t *testing.T, line, path string) {
 	l, _ := start(t, observe.Options{})
 	after := l.Latest()
 	const entries, readers = 100, 40
 	for n := range entries {
 		id := lateen.RequestID(fmt.Sprintf("req_%d", n))
-		l.Log(lateen.LogLine{Time: now(), Project: "prj_1", Request: id, Text: strings.Repeat("x", 100<<10)})
-		l.Record(lateen.Record{ID: id, Time: now(), Project: "prj_1"})
-		for len(query(t, l, observe.Query{Project: "prj_1", Request: id})) == 0 {
+		l.Log(lateen.LogLine{Time: now(), Project: "prj_1", Request: id, Text: line})
+		l.Record(lateen.Record{ID: id, Time: now(), Project: "prj_1", Path: path, UserAgent: path, Referer: path, Host: path, Output: path, CacheReason: path, Error: path})
+		for n%10 == 9 && len(query(t, l, observe.Query{Project: "prj_1", Request: id})) == 0 { // the queue is bounded
 			runtime.Gosched()
 		}
 	}
