@@ -88,12 +88,9 @@ func newAliasSetCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			name := host(args[1])
-			if u, err := url.Parse(args[1]); err == nil && u.Host != "" {
-				name = u.Hostname()
-				if strings.Trim(u.Path, "/") != "" {
-					return command.ErrUsage.With("%s has a path", args[1]).WithHint("an alias is a host: `%s %s %s`", c.CommandPath(), args[0], name)
-				}
+			name, path := splitURL(args[1])
+			if path != "" {
+				return command.ErrUsage.With("%s has a path", args[1]).WithHint("an alias is a host: `%s %s %s`", c.CommandPath(), args[0], name)
 			}
 			a, err := api.SetAlias(c.Context(), host(args[0]), name)
 			if err != nil {
@@ -110,6 +107,16 @@ func newAliasSetCommand(s *session) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// splitURL returns the host of a URL, without its port, and its path without slashes at
+// the ends. A text that is no URL is a host.
+func splitURL(text string) (name, path string) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return host(text), ""
+	}
+	return u.Hostname(), strings.Trim(u.Path, "/")
 }
 
 func newAliasRemoveCommand(s *session) *cobra.Command {

@@ -157,7 +157,7 @@ func newFunctionsInspectCommand(s *session) *cobra.Command {
 		Long:              "Tells all about a function: its instances, what was learned of how it is asked for\nand started, and what it takes.",
 		Example:           "lateen functions inspect /api/hello\nlateen functions inspect api/hello --project shop --json",
 		Args:              command.Takes(1, 1, "which function"),
-		ValidArgsFunction: s.completeFunctions,
+		ValidArgsFunction: command.CompleteFirst(s.completeFunctions),
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.inspectFunction(c.Context(), args[0])
 		},
@@ -356,23 +356,20 @@ func (s *session) startsTable(starts []lateen.StartState) {
 }
 
 // completeFunctions completes the names of functions.
-func (s *session) completeFunctions(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, command.NoFiles
-	}
-	return s.Complete(c, prefix, func(ctx context.Context, _ *client.Client) []string {
+func (s *session) completeFunctions(c *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	return s.Complete(c, prefix, func(ctx context.Context, _ *client.Client) ([]string, error) {
 		on, err := s.here(ctx)
 		if err != nil {
-			return nil
+			return nil, err
 		}
 		functions, err := on.client.Functions(ctx, string(on.project.ID))
 		if err != nil {
-			return nil
+			return nil, err
 		}
 		var names []string
 		for i := range functions {
 			names = append(names, functions[i].Function)
 		}
-		return slices.Compact(names)
+		return slices.Compact(names), nil
 	})
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -8,9 +9,28 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cli/account"
 	"github.com/lateen-dev/lateen/internal/cli/command"
 )
+
+// elsewhere are commands of the vercel CLI that lateen has not, each with what does
+// its work here.
+var elsewhere = map[string]string{
+	"build":       "build with the framework's adapter or `npx vercel build`, then `lateen deploy`",
+	"dev":         "start the framework's own development server, as `npm run dev`",
+	"deployments": "list deployments with `lateen ls`",
+	"domains":     "point a host at a deployment with `lateen alias set`",
+	"domain":      "point a host at a deployment with `lateen alias set`",
+	"certs":       "point a host at a deployment with `lateen alias set`",
+	"pull":        "write the variables of an environment to a file with `lateen env pull`",
+	"init":        "start in the directory of an application with `lateen link`",
+	"curl":        "ask a deployment by its URL: `lateen ls` lists URLs",
+	"secrets":     "keep variables with `lateen env add`",
+	"secret":      "keep variables with `lateen env add`",
+	"switch":      "choose the team of later commands with `lateen teams switch`",
+	"activity":    "list changes with `lateen audit`",
+}
 
 func newRootCommand(s *session) *cobra.Command {
 	root := &cobra.Command{
@@ -26,6 +46,14 @@ func newRootCommand(s *session) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	command.Family(root)
+	known := root.Args
+	root.Args = func(c *cobra.Command, args []string) error {
+		err := known(c, args)
+		if unknown, ok := errors.AsType[*lateen.Error](err); ok && elsewhere[args[0]] != "" {
+			return unknown.WithHint("%s", elsewhere[args[0]])
+		}
+		return err
+	}
 	version := false
 	help := root.RunE
 	root.Flags().BoolVarP(&version, "version", "v", false, "tell which Lateen this is, as `lateen version`")

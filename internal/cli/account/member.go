@@ -108,7 +108,7 @@ func (s *session) memberRole() *cobra.Command {
 		Long:              "Gives a member, by username or id, another role: owner, developer or viewer. A team\nkeeps at least one owner.",
 		Example:           "lateen members role bob viewer",
 		Args:              command.Takes(2, 2, "the member and the role"),
-		ValidArgsFunction: s.completeMembers,
+		ValidArgsFunction: s.completeMemberRole,
 		RunE: func(c *cobra.Command, args []string) error {
 			role, err := lateen.ParseRole(args[1])
 			if err != nil {
@@ -139,7 +139,7 @@ func (s *session) memberRemove() *cobra.Command {
 		Short:             "Remove a member, or revoke an invitation",
 		Long:              "Removes a member, by username or id: the tokens of that user have no access to the\nteam from then on. The id of an invitation revokes that.",
 		Args:              command.Takes(1, 1, "which member"),
-		ValidArgsFunction: s.completeMembers,
+		ValidArgsFunction: command.CompleteFirst(s.completeMembers),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, t, err := s.team(c.Context(), nil)
 			if err != nil {

@@ -72,7 +72,7 @@ func (s *session) teamShow() *cobra.Command {
 		Short:             "Show a team",
 		Long:              "Shows a team by slug or id: the team that commands act for unless you name another.",
 		Args:              command.Takes(0, 1, ""),
-		ValidArgsFunction: s.completeTeams,
+		ValidArgsFunction: command.CompleteFirst(s.completeTeams),
 		RunE: func(c *cobra.Command, args []string) error {
 			_, t, err := s.team(c.Context(), args)
 			if err != nil {
@@ -155,7 +155,7 @@ func (s *session) teamRename() *cobra.Command {
 		Long:              "Changes the name of a team for people. Its slug stays, since generated hosts contain it.",
 		Example:           "lateen teams rename acme \"Acme Limited\"",
 		Args:              command.Takes(2, 2, "the team and its new name"),
-		ValidArgsFunction: s.completeTeams,
+		ValidArgsFunction: command.CompleteFirst(s.completeTeams),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
 			if err != nil {
@@ -180,7 +180,7 @@ func (s *session) teamSwitch() *cobra.Command {
 		Short:             "Choose the team that commands act for",
 		Long:              "Keeps a team, by slug or id, as the one that later commands act for. --team and the\nlink of a directory go before it.",
 		Args:              command.Takes(1, 1, "which team"),
-		ValidArgsFunction: s.completeTeams,
+		ValidArgsFunction: command.CompleteFirst(s.completeTeams),
 		RunE: func(c *cobra.Command, args []string) error {
 			_, t, err := s.team(c.Context(), args)
 			if err != nil {
@@ -211,7 +211,7 @@ func (s *session) teamRemove() *cobra.Command {
 		Short:             "Remove a team",
 		Long:              "Removes a team that has no projects, with its memberships and invitations. The first\nteam of the platform cannot be removed.",
 		Args:              command.Takes(1, 1, "which team"),
-		ValidArgsFunction: s.completeTeams,
+		ValidArgsFunction: command.CompleteFirst(s.completeTeams),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, t, err := s.team(c.Context(), args)
 			if err != nil {

@@ -147,19 +147,19 @@ func newTokenAddCommand(s *session) *cobra.Command {
 	return c
 }
 
-// mostDays bounds how many units of time an expiry may be ahead.
-const mostDays = 10_000
+// mostUnits bounds the number before a unit of daysIn.
+const mostUnits = 10_000
 
-// lengths are how many days a unit of time has that [time.ParseDuration] does not know.
-var lengths = map[string]int{"d": 1, "w": 7, "y": 365}
+// daysIn is the length in days of the units of time that [time.ParseDuration] does not know.
+var daysIn = map[string]int{"d": 1, "w": 7, "y": 365}
 
 // after reads how long from now a time is: 30d, 2w, 1y, 12h. "" is never, which is 0.
 func (s *session) after(flag, text string) (lateen.Millis, error) {
 	if text == "" {
 		return 0, nil
 	}
-	if days, ok := lengths[text[len(text)-1:]]; ok {
-		if n, err := strconv.Atoi(text[:len(text)-1]); err == nil && n > 0 && n <= mostDays {
+	if days, ok := daysIn[text[len(text)-1:]]; ok {
+		if n, err := strconv.Atoi(text[:len(text)-1]); err == nil && n > 0 && n <= mostUnits {
 			return lateen.MillisOf(s.Time().AddDate(0, 0, n*days)), nil
 		}
 	}
@@ -177,7 +177,7 @@ func newTokenRemoveCommand(s *session) *cobra.Command {
 		Short:             "End a token",
 		Long:              "Ends a token: requests with it are refused from then on.",
 		Args:              command.Takes(1, 1, "which token"),
-		ValidArgsFunction: s.completeTokens,
+		ValidArgsFunction: command.CompleteFirst(s.completeTokens),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
 			if err != nil {

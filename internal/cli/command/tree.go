@@ -36,9 +36,6 @@ func Family(c *cobra.Command) {
 			return nil
 		}
 		err := ErrUsage.With("there is no command `%s %s`", c.CommandPath(), args[0])
-		if instead, ok := elsewhere[args[0]]; ok && !c.HasParent() {
-			return err.WithHint("%s", instead)
-		}
 		var names []string
 		for _, sub := range c.Commands() {
 			if slices.Contains(sub.SuggestFor, args[0]) {
@@ -52,24 +49,6 @@ func Family(c *cobra.Command) {
 		return err.WithHint("`%s --help` lists what there is", c.CommandPath())
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-}
-
-// elsewhere are commands of the vercel CLI that lateen has not, each with what does
-// its work here.
-var elsewhere = map[string]string{
-	"build":       "build with the framework's adapter or `npx vercel build`, then `lateen deploy`",
-	"dev":         "start the framework's own development server, as `npm run dev`",
-	"deployments": "list deployments with `lateen ls`",
-	"domains":     "point a host at a deployment with `lateen alias set`",
-	"domain":      "point a host at a deployment with `lateen alias set`",
-	"certs":       "point a host at a deployment with `lateen alias set`",
-	"pull":        "write the variables of an environment to a file with `lateen env pull`",
-	"init":        "start in the directory of an application with `lateen link`",
-	"curl":        "ask a deployment by its URL: `lateen ls` lists URLs",
-	"secrets":     "keep variables with `lateen env add`",
-	"secret":      "keep variables with `lateen env add`",
-	"switch":      "choose the team of later commands with `lateen teams switch`",
-	"activity":    "list changes with `lateen audit`",
 }
 
 // Takes checks the number of arguments; what says what is missing.
