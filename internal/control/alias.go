@@ -262,7 +262,8 @@ func takesProduction(ctx context.Context, q *store.Queries, project *lateen.Proj
 }
 
 // takeProduction points the hosts of production at d. A pin holds for the
-// deployment that a rollback chose: another one ends it.
+// deployment that a rollback chose: another one ends it. The caller writes project
+// and d.
 func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, d *lateen.Deployment, moved routes) error {
 	hosts, err := c.productionHosts(ctx, q, project, team)
 	if err != nil {
@@ -278,9 +279,6 @@ func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project 
 	}
 	project.Production, c.produced[project.ID] = d.ID, d.ID
 	d.ServedAt = c.now()
-	if err := q.UpdateDeployment(ctx, d); err != nil {
-		return err
-	}
 	if request := project.LastAliasRequest; request != nil && request.To == d.ID {
 		request.JobStatus = "succeeded"
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/store"
@@ -84,7 +85,7 @@ func (c *Control) repoint(ctx context.Context, idOrName string, id lateen.Deploy
 			return err
 		}
 		project.PinnedByRollback, project.UpdatedAt = action == rollbackAction, c.now()
-		if err := q.UpdateProject(ctx, project); err != nil {
+		if err := errors.Join(q.UpdateProject(ctx, project), q.UpdateDeployment(ctx, d)); err != nil {
 			return err
 		}
 		audited := lateen.ActionPromote
