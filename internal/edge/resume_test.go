@@ -131,24 +131,30 @@ func TestAStateNeverReachesAVisitor(t *testing.T) {
 	}
 }
 
+// wantCutOff wants the shell of /ppr alone, in a response that breaks off.
+func wantCutOff(t *testing.T, p *press) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	func() {
+		defer func() {
+			if recover() != http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares
+				t.Error("the response ended as if it were whole")
+			}
+		}()
+		p.edge.ServeHTTP(w, httptest.NewRequestWithContext(p.t.Context(), "GET", "http://app.localhost/ppr", nil))
+	}()
+	if got := p.record(); got.Error != lateen.ErrFunctionFailed.Reason || w.Body.String() != "<html>" {
+		t.Errorf("the visitor got %q, and the record says %q", w.Body, got.Error)
+	}
+}
+
 // TestAShellWhoseFunctionFailsIsCutOff: a visitor must not take it for the whole page.
 func TestAShellWhoseFunctionFailsIsCutOff(t *testing.T) {
 	pressed(t, func(p *press) {
 		p.shellPage("/ppr", "{state}", "<html>", lateen.Prerender{})
 	}, func(p *press) {
 		p.answer = func(*http.Request, int) *http.Response { return nil }
-		w := httptest.NewRecorder()
-		func() {
-			defer func() {
-				if recover() != http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares
-					t.Error("the response ended as if it were whole")
-				}
-			}()
-			p.edge.ServeHTTP(w, httptest.NewRequestWithContext(p.t.Context(), "GET", "http://app.localhost/ppr", nil))
-		}()
-		if got := p.record(); got.Error != lateen.ErrFunctionFailed.Reason || w.Body.String() != "<html>" {
-			t.Errorf("the visitor got %q, and the record says %q", w.Body, got.Error)
-		}
+		wantCutOff(t, p)
 	})
 }
 
@@ -159,17 +165,6 @@ func TestAnErrorPageIsNoRestOfAShell(t *testing.T) {
 		p.shellPage("/ppr", "{state}", "<html>", lateen.Prerender{})
 	}, func(p *press) {
 		p.answer = func(*http.Request, int) *http.Response { return reply(500, "<html>Internal Server Error") }
-		w := httptest.NewRecorder()
-		func() {
-			defer func() {
-				if recover() != http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares
-					t.Error("the response ended as if it were whole")
-				}
-			}()
-			p.edge.ServeHTTP(w, httptest.NewRequestWithContext(p.t.Context(), "GET", "http://app.localhost/ppr", nil))
-		}()
-		if got := p.record(); got.Error != lateen.ErrFunctionFailed.Reason || w.Body.String() != "<html>" {
-			t.Errorf("the visitor got %q, and the record says %q", w.Body, got.Error)
-		}
+		wantCutOff(t, p)
 	})
 }
