@@ -67,9 +67,9 @@ type Making struct {
 	// none. IDs are secrets.
 	ID, Within string
 
-	// Client is on whose behalf the entry is made. Clients of a tenant divide what the
-	// tenant may have made, and their makings of a scope begin in turn. "" is nobody in
-	// particular.
+	// Client is the client that asked for the entry. Clients of a tenant divide the
+	// makings of the tenant, and their makings of a scope begin in turn. "" is no client
+	// in particular.
 	Client string
 
 	// Group are further entries that come of the same making. Each is made once this
@@ -334,7 +334,7 @@ func (fs *flights) settled(f *Flight, kept bool) {
 	case kept:
 		delete(fs.failed, f.key)
 		return
-	case f.draft == nil && errors.Is(f.err, ErrOnce): // nobody has tried to make it
+	case f.draft == nil && errors.Is(f.err, ErrOnce): // no attempt was made
 		return
 	}
 	now := time.Now()

@@ -20,7 +20,7 @@ type places struct {
 	turns  rounds.Turns[string]
 	asked  uint64            // how often a place was asked for
 	held   map[string]int    // by scope
-	queues map[string]*queue // by scope; those that have somebody
+	queues map[string]*queue // by scope; none is empty
 }
 
 func newPlaces(n int) *places {

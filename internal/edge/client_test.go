@@ -53,7 +53,7 @@ func TestAPageForOneVisitorAloneIsMadeInTheNameOfTheVisitor(t *testing.T) {
 		}
 		close(gate)
 		synctest.Wait()
-		<-clients // of the first, whose page might have been for everybody
+		<-clients // of the first, whose page might have been shared
 		if got := <-clients; got != "192.0.2.1" {
 			t.Errorf("to the fleet the second visitor is %q", got)
 		}

@@ -16,7 +16,7 @@ const (
 	maxHops    = 8
 	// hopsForAgent is the same on the way to a function, of what it asks for.
 	hopsForAgent = "X-Vercel-Internal-Hops"
-	// maxKeptHops is how often a request that has a page made for everybody may have
+	// maxKeptHops is how often a request that causes the making of a shared page may have
 	// passed through the platform: what its function asks for has passed once more, and
 	// is refused past maxHops. A page must not depend on what led to its first visitor.
 	maxKeptHops = maxHops/2 - 1

@@ -70,7 +70,7 @@ func TestRequestsOfOneClientThatDoNotEndLeavePlacesToOtherClients(t *testing.T) 
 				stop := h.occupy(300)
 				time.Sleep(10 * time.Second)
 				for n := range 20 {
-					if err := h.visit(""); err != nil { // a page that is made for everybody
+					if err := h.visit(""); err != nil { // a shared page
 						t.Errorf("request %d of no client in particular beside it: %v", n, err)
 					}
 				}
