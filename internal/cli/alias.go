@@ -133,11 +133,12 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			alias, err := api.Alias(c.Context(), host(args[0]))
+			name, _ := splitURL(args[0])
+			alias, err := api.Alias(c.Context(), name)
 			if err != nil {
 				return err
 			}
-			name := alias.Host
+			name = alias.Host
 			d, err := api.Deployment(c.Context(), name)
 			if err != nil && !isGone(err) {
 				return err
