@@ -12,7 +12,10 @@ UNWATCHED := modernc.org/sqlite/lib $(WAZEVO)/ssa $(WAZEVO)/frontend $(WAZEVO)/b
 RACE      := LATEEN_TEST_PROGRAM=$(CURDIR)/bin/lateen GORACE=atexit_sleep_ms=0 GOFLAGS="$$GOFLAGS $(UNWATCHED:%=-gcflags=%=-race=false)"
 
 .DEFAULT_GOAL := build
-.PHONY: build demo demo-stop test check lint unit e2e gates majors nightly examples bench bench-engine bench-keepalive generate native setup clean
+.PHONY: help build demo demo-stop test lint unit e2e gates majors nightly fuzz vulncheck benchstat examples bench bench-engine bench-keepalive generate native release release-snapshot setup clean
+
+help: ## lists these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/lateen
 	CGO_ENABLED=0 $(GO) build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/lateen ./cmd/lateen
@@ -55,6 +58,15 @@ majors: build ## examples with older versions of their frameworks, and Analog
 nightly: build examples gates majors ## what takes too long for every change: older frameworks, and each runtime is attacked for half an hour
 	$(GO) test -tags e2e -timeout 60m -v -run TestEveryVisitorGetsTheAnswerToItsOwnRequest ./test/e2e -args -desync 30m # all runtimes at once
 
+fuzz: ## runs every fuzz target, FUZZTIME=1m each
+	scripts/fuzz.sh '$(FUZZTIME)'
+
+vulncheck: ## looks for known vulnerabilities in the code that the binary calls; takes the network
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/lateen
+
+benchstat: ## compares the benchmarks of PACKAGES with those of a commit, BASE=origin/main
+	scripts/benchstat.sh '$(BASE)' $(PACKAGES)
+
 bench: build examples ## measures, and writes docs/benchmarks.md
 	$(GO) run ./test/bench
 
@@ -68,7 +80,14 @@ native: ## objects from C that are embedded, for every architecture; takes both 
 	scripts/native.sh
 
 generate: ## reference pages, OpenAPI
-	$(GO) test ./internal ./internal/cli ./internal/api -run 'Reference|OpenAPI|Golden|Help' -update
+	$(GO) test ./internal ./internal/cli ./internal/api -run 'Reference|OpenAPI|Golden|Help|Words' -update
 
-clean:
-	rm -rf bin .cache .lateen
+release-snapshot: ## builds dist/ as a release would, except for the container image, and publishes nothing
+	$(GO) tool -modfile=tools/goreleaser.mod goreleaser check
+	$(GO) tool -modfile=tools/goreleaser.mod goreleaser release --snapshot --clean --skip=ko,publish
+
+release: ## publishes the release of the tag at HEAD; runs in CI
+	$(GO) tool -modfile=tools/goreleaser.mod goreleaser release --clean
+
+clean: ## removes what these targets made
+	rm -rf bin dist .cache .lateen

@@ -44,8 +44,8 @@ func Actions() []Action {
 	}
 }
 
-// AuditEvent is one row of the audit log. Rows are appended in the transaction
-// of the change and are never altered; names are kept as they were then. No
+// AuditEvent is one row of the audit log. Rows are appended in the transaction of
+// the change and are never altered; names are those at the time of the change. No
 // field holds a secret value.
 type AuditEvent struct {
 	ID          AuditID   `json:"id"`
@@ -53,12 +53,12 @@ type AuditEvent struct {
 	CreatedAt   Millis    `json:"createdAt"`
 	User        UserID    `json:"userId"` // the actor
 	Username    string    `json:"username"`
-	Token       TokenID   `json:"tokenId,omitempty"` // that the actor used; "" is none, as of an invitation
+	Token       TokenID   `json:"tokenId,omitempty"` // token of the actor; "" without one, as for an invitation
 	TokenName   string    `json:"tokenName,omitempty"`
-	Project     ProjectID `json:"projectId,omitempty"` // "" where the target belongs to no project
+	Project     ProjectID `json:"projectId,omitempty"` // "" if the target belongs to no project
 	ProjectName string    `json:"projectName,omitempty"`
 	Action      Action    `json:"action"`
 	Target      string    `json:"target"`              // name of the target: a host, a variable, a username
-	Client      string    `json:"clientIp,omitempty"`  // address that the request came from
-	Request     RequestID `json:"requestId,omitempty"` // of the API
+	Client      string    `json:"clientIp,omitempty"`  // network address of the client
+	Request     RequestID `json:"requestId,omitempty"` // id of the API request
 }

@@ -2,17 +2,18 @@ package lateen
 
 import "context"
 
-// Principal is who a request acts as. The zero value is nobody.
+// Principal is the identity that a request acts as. The zero value is an anonymous
+// request.
 type Principal struct {
 	User  UserID
-	Team  TeamID // the team in whose name the request acts
+	Team  TeamID // team that the request acts for
 	Token TokenID
 	Role  Role  // of User in Team
-	Scope Scope // of Token
+	Scope Scope // scope of Token
 
 	// Project is the only project that Token can reach; "" is every project of Team.
 	Project ProjectID
-	// Until is when Token expires; 0: never.
+	// Until is the expiry of Token; 0 is never.
 	Until Millis
 }
 
@@ -29,7 +30,7 @@ func WithPrincipal(ctx context.Context, p Principal) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }
 
-// PrincipalFrom returns who ctx acts as, or nobody.
+// PrincipalFrom returns the principal of ctx, or the zero value.
 func PrincipalFrom(ctx context.Context) Principal {
 	p, _ := ctx.Value(principalKey{}).(Principal)
 	return p
@@ -42,7 +43,7 @@ func WithRequestID(ctx context.Context, id RequestID) context.Context {
 	return context.WithValue(ctx, requestKey{}, id)
 }
 
-// RequestIDFrom returns the request that ctx belongs to, or "".
+// RequestIDFrom returns the request of ctx, or "".
 func RequestIDFrom(ctx context.Context) RequestID {
 	id, _ := ctx.Value(requestKey{}).(RequestID)
 	return id

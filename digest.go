@@ -15,11 +15,12 @@ func DigestOf(b []byte) Digest {
 	return Digest(hex.EncodeToString(sum[:]))
 }
 
-// Valid reports whether d has the form of a digest; only then may it name a file.
+// Valid reports whether d has the form of a digest; only a valid digest may be part
+// of a file name.
 func (d Digest) Valid() bool { return isHex(string(d), sha256.Size) }
 
-// SHA1 is the name that the upload protocol of the vercel CLI gives to content:
-// 40 lower-case hex digits. It is trusted only within the team that uploaded.
+// SHA1 names content in the upload protocol of the vercel CLI: 40 lower-case hex
+// digits. It is trusted only within the team of the upload.
 type SHA1 string
 
 // Valid reports whether s has the form of a SHA-1.

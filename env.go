@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// The environments every project has; others are custom, named by their slug.
+// The environments of every project. Custom environments are named by their slug.
 const (
 	Production  = "production"
 	Preview     = "preview"
 	Development = "development"
 )
 
-// The types of an environment variable. An encrypted value can be read back, a
-// sensitive one only by the deployments it is for.
+// The types of an environment variable. Users can read an encrypted value back; only
+// deployments of its environments can read a sensitive one.
 const (
 	EnvPlain     = "plain"
 	EnvEncrypted = "encrypted"
@@ -22,15 +22,15 @@ const (
 )
 
 // EnvVar is a variable of a project in some of its environments. Values are
-// sealed at rest and frozen into a deployment when that is created.
+// encrypted at rest. A deployment gets the values of the time of its creation.
 type EnvVar struct {
 	ID        EnvID     `json:"id"`
 	Project   ProjectID `json:"-"`
 	Key       string    `json:"key"`
-	Value     string    `json:"value"`               // clear text; "" where it may not be read
-	Type      string    `json:"type"`                // see the constants
+	Value     string    `json:"value"`               // clear text; "" if the reader may not see it
+	Type      string    `json:"type"`                // one of the constants EnvPlain, EnvEncrypted, …
 	Target    []string  `json:"target"`              // environments, never empty
-	GitBranch string    `json:"gitBranch,omitempty"` // of preview only; "" is every branch
+	GitBranch string    `json:"gitBranch,omitempty"` // branch of preview deployments; "" is every branch
 	Comment   string    `json:"comment,omitempty"`
 	CreatedAt Millis    `json:"createdAt"`
 	UpdatedAt Millis    `json:"updatedAt"`
@@ -38,22 +38,23 @@ type EnvVar struct {
 
 // Errors of environment variables.
 var (
-	ErrEnvNotFound   = &Error{Code: NotFound, Reason: "env_not_found", Message: "there is no such environment variable", Hint: "list them with `lateen env ls`"}
+	ErrEnvNotFound   = &Error{Code: NotFound, Reason: "env_not_found", Message: "environment variable not found", Hint: "list them with `lateen env ls`"}
 	ErrEnvInvalid    = &Error{Code: Invalid, Reason: "env_invalid", Message: "the environment variable is malformed"}
 	ErrEnvReserved   = &Error{Code: Invalid, Reason: "env_reserved", Message: "the name is reserved for the platform"}
 	ErrEnvTaken      = &Error{Code: Conflict, Reason: "ENV_CONFLICT", Message: "the variable exists in one of these environments", Hint: "change it with `lateen env update`, or add it with --force"}
 	ErrTargetInvalid = &Error{Code: Invalid, Reason: "target_invalid", Message: "an environment's name is 1 to 32 characters of a-z, 0-9 and '-'"}
-	ErrEnvTooMany    = &Error{Code: Exhausted, Reason: "env_too_many", Message: "the project has as many environment variables as it may", Hint: "remove some with `lateen env rm`"}
-	ErrEnvTooLarge   = &Error{Code: Invalid, Reason: "env_too_large", Message: "the variables of a deployment are 64 KiB at most together"}
+	ErrEnvTooMany    = &Error{Code: Exhausted, Reason: "env_too_many", Message: "the project is at its limit of environment variables", Hint: "remove some with `lateen env rm`"}
+	ErrEnvTooLarge   = &Error{Code: Invalid, Reason: "env_too_large", Message: "the variables of the deployment exceed 64 KiB"}
 )
 
-// What the variables of one project may be, all environments and branches together.
+// The bounds of the variables of one project, all environments and branches
+// together.
 const (
-	MaxProjectEnv      = 1000    // variables
-	MaxProjectEnvBytes = 4 << 20 // of names and sealed values
+	MaxProjectEnv      = 1000    // number of variables
+	MaxProjectEnvBytes = 4 << 20 // bytes of names and encrypted values
 )
 
-// MaxEnvBytes bounds the names and values of one deployment together.
+// MaxEnvBytes bounds the names and values of one deployment together, in bytes.
 const MaxEnvBytes = 64 << 10
 
 var envKeyPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,255}$`)
@@ -66,9 +67,9 @@ func (e *EnvVar) Validate() error {
 	case ReservedEnv(e.Key):
 		return ErrEnvReserved.With("%s is reserved for the platform", e.Key)
 	case strings.ContainsRune(e.Value, 0):
-		return ErrEnvInvalid.With("the value of %s has a NUL byte, which no process can be given", e.Key)
+		return ErrEnvInvalid.With("the value of %s has a NUL byte, which no environment variable can contain", e.Key)
 	case len(e.Target) == 0:
-		return ErrEnvInvalid.With("%s names no environment", e.Key).WithHint("say production, preview or development")
+		return ErrEnvInvalid.With("%s names no environment", e.Key).WithHint("name production, preview or development")
 	case len(e.Key)+len(e.Value) > MaxEnvBytes:
 		return ErrEnvTooLarge
 	case e.Type != EnvPlain && e.Type != EnvEncrypted && e.Type != EnvSensitive:
@@ -85,8 +86,8 @@ func (e *EnvVar) Validate() error {
 	return nil
 }
 
-// ReservedEnv reports whether key may not be set by a user, because the
-// platform or the runtimes set it.
+// ReservedEnv reports whether key is reserved, because the platform or the runtimes
+// set it.
 func ReservedEnv(key string) bool {
 	switch key {
 	case "AWS_SECRET_KEY", "AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",

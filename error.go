@@ -5,22 +5,22 @@ import (
 	"fmt"
 )
 
-// A Code classes an error by what the caller can do about it. Every face (the
-// HTTP API, the edge, the CLI) has one table from Code to its own terms.
+// A Code classifies an error by the action that the caller can take. Each interface
+// (the HTTP API, the edge, the CLI) has one table from Code to its own terms.
 type Code string
 
-// The codes. The set is closed: a new Reason is cheap, a new Code is a decision.
+// The codes. The set is closed: prefer a new Reason to a new Code.
 const (
-	Invalid         Code = "invalid"         // the request can never succeed as sent
-	Unauthenticated Code = "unauthenticated" // who are you?
-	Forbidden       Code = "forbidden"       // you may not
-	NotFound        Code = "not_found"       // no such thing, or not yours to see
-	Conflict        Code = "conflict"        // it changed, or the name is taken
+	Invalid         Code = "invalid"         // the request cannot succeed as sent
+	Unauthenticated Code = "unauthenticated" // the request carries no valid credentials
+	Forbidden       Code = "forbidden"       // the principal lacks the permission
+	NotFound        Code = "not_found"       // the resource does not exist, or the principal may not see it
+	Conflict        Code = "conflict"        // the resource has changed, or the name is taken
 	Exhausted       Code = "exhausted"       // a quota or a queue is full
-	Faulted         Code = "faulted"         // the user's code failed, not ours
-	Unavailable     Code = "unavailable"     // try again later
-	Timeout         Code = "timeout"         // it took too long
-	Internal        Code = "internal"        // we failed
+	Faulted         Code = "faulted"         // the user code failed
+	Unavailable     Code = "unavailable"     // a later attempt may succeed
+	Timeout         Code = "timeout"         // the operation took too long
+	Internal        Code = "internal"        // the platform failed
 )
 
 // Codes lists every Code, for the tables that must know them all.
@@ -28,19 +28,19 @@ func Codes() []Code {
 	return []Code{Invalid, Unauthenticated, Forbidden, NotFound, Conflict, Exhausted, Faulted, Unavailable, Timeout, Internal}
 }
 
-// Error is the only error type that crosses a package boundary with meaning.
-// Any other error is [Internal] to whoever receives it.
+// Error is the only error type that crosses a package boundary with meaning. The
+// receiver treats any other error as [Internal].
 type Error struct {
 	Code    Code              `json:"code"`
 	Reason  string            `json:"reason"`           // stable, snake_case: domain_taken
-	Message string            `json:"message"`          // for people; safe to show
-	Hint    string            `json:"hint,omitempty"`   // what to do next, if known
-	Fields  map[string]string `json:"fields,omitempty"` // what is wrong, per input field
+	Message string            `json:"message"`          // text for people, safe to show
+	Hint    string            `json:"hint,omitempty"`   // next step for the user, if known
+	Fields  map[string]string `json:"fields,omitempty"` // faults by input field
 
-	cause error // for logs; never leaves the process
+	cause error // cause, for logs only; no response contains it
 }
 
-// Error is the message, and the cause where there is one: it is for logs.
+// Error returns the message and, if there is one, the cause. It is for logs.
 func (e *Error) Error() string {
 	if e.cause != nil {
 		return e.Message + ": " + e.cause.Error()
@@ -65,8 +65,8 @@ func (e *Error) Because(cause error) *Error {
 	return &c
 }
 
-// With returns a copy of e whose message is formatted anew: the declaration
-// says what kind of thing went wrong, the copy says to what.
+// With returns a copy of e with another message. The declaration describes the kind
+// of the fault, the copy names the affected resource.
 func (e *Error) With(format string, args ...any) *Error {
 	c := *e
 	c.Message = fmt.Sprintf(format, args...)
@@ -92,29 +92,29 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// Errors that belong to no noun.
+// Errors that belong to no single resource.
 var (
-	ErrInternal = &Error{Code: Internal, Reason: "internal", Message: "something went wrong on our side"}
+	ErrInternal = &Error{Code: Internal, Reason: "internal", Message: "internal error"}
 	ErrInvalid  = &Error{Code: Invalid, Reason: "bad_request", Message: "the request is malformed"}
-	ErrNotFound = &Error{Code: NotFound, Reason: "not_found", Message: "there is no such thing here"}
+	ErrNotFound = &Error{Code: NotFound, Reason: "not_found", Message: "not found"}
 	ErrMethod   = &Error{Code: Invalid, Reason: "method_not_allowed", Message: "the resource does not take this method"}
 	ErrTooLarge = &Error{Code: Invalid, Reason: "too_large", Message: "the body is larger than allowed"}
 
-	// ErrArtifactDamaged is content that is not what its digest says: its bytes
+	// ErrArtifactDamaged reports content that does not match its digest: its bytes
 	// changed on the disk.
 	ErrArtifactDamaged = &Error{
 		Code: Internal, Reason: "artifact_damaged", Message: "an artefact is damaged",
 		Hint: "`lateen doctor --scrub` names the damaged artefacts and their deployments; restore them from a backup, or deploy again",
 	}
-	// ErrTeamStorage is an upload past the bound of its team's storage.
+	// ErrTeamStorage reports an upload past the storage bound of its team.
 	ErrTeamStorage = &Error{
-		Code: Exhausted, Reason: "team_storage_full", Message: "the files of this team's deployments take all the storage that a team may have",
-		Hint: "remove deployments with `lateen rm`, whose files go within a day, or have --team-storage raised",
+		Code: Exhausted, Reason: "team_storage_full", Message: "the storage of this team is full",
+		Hint: "remove deployments with `lateen rm`, which frees their storage within a day, or ask the operator to raise --team-storage",
 	}
 
-	// ErrStorageFull is a write that found no room, or no more of a quota.
+	// ErrStorageFull reports a write to a full disk, or past a disk quota.
 	ErrStorageFull = &Error{
 		Code: Unavailable, Reason: "insufficient_storage", Message: "the platform's disk is full",
-		Hint: "make room on the disk of the data directory: --log-bytes and --cache-bytes bound logs and pages, and what `lateen rm` removes goes within a day",
+		Hint: "free space on the disk of the data directory: lower --log-bytes or --cache-bytes, or remove deployments with `lateen rm`, which frees their storage within a day",
 	}
 )

@@ -1,31 +1,31 @@
 package lateen
 
-// Finding is something about a host that matters to a platform on it.
+// Finding is the result of one check of a host.
 type Finding struct {
 	Name    string  `json:"name"`
-	Purpose string  `json:"purpose"`          // of a wall: what it keeps functions from; else what it is good for
-	Verdict Verdict `json:"verdict"`          // whether it is as it should be
-	Detail  string  `json:"detail,omitempty"` // what was found, or why it is missing
-	Remedy  string  `json:"remedy,omitempty"` // what to do about it; "" where there is nothing to do, or nothing is known
+	Purpose string  `json:"purpose"`          // actions that a sandbox layer prevents, or use of another part
+	Verdict Verdict `json:"verdict"`          // result of the check
+	Detail  string  `json:"detail,omitempty"` // state that was found, or the reason of its absence
+	Remedy  string  `json:"remedy,omitempty"` // step that fixes it; "" if none is needed or known
 }
 
-// Verdict says how good a finding is.
+// Verdict is the result of a check.
 type Verdict string
 
 // The verdicts.
 const (
-	Fit     Verdict = "fit"     // as it should be
-	Lacking Verdict = "lacking" // it works, but less well or less safely than it could
-	Unfit   Verdict = "unfit"   // not without danger, or not at all
+	Fit     Verdict = "fit"     // the check passed
+	Lacking Verdict = "lacking" // the platform works, with less performance or safety
+	Unfit   Verdict = "unfit"   // the platform does not work, or is unsafe
 )
 
-// Examination is what was found on a host.
+// Examination is the result of all checks of a host.
 type Examination struct {
-	Walls []Finding `json:"walls"` // around functions
-	Host  []Finding `json:"host"`  // all else that a platform needs
+	Walls []Finding `json:"walls"` // layers of the sandbox
+	Host  []Finding `json:"host"`  // other requirements of the platform
 }
 
-// Unfit counts the findings that keep a platform from running there as it should.
+// Unfit counts the findings with the verdict [Unfit].
 func (x Examination) Unfit() int {
 	n := 0
 	for _, of := range [][]Finding{x.Walls, x.Host} {
@@ -38,31 +38,31 @@ func (x Examination) Unfit() int {
 	return n
 }
 
-// Scrub is what reading every artefact of a data directory found.
+// Scrub is the result of reading every artefact of a data directory.
 type Scrub struct {
 	Artifacts int64    `json:"artifacts"` // artefacts that were read
-	Bytes     int64    `json:"bytes"`     // of their content
-	Damaged   []Damage `json:"damaged"`   // by digest; empty, not null, where there are none
+	Bytes     int64    `json:"bytes"`     // bytes of their content
+	Damaged   []Damage `json:"damaged"`   // damaged artefacts by digest; empty, not null, if there are none
 }
 
 // Damage is an artefact that cannot be used.
 type Damage struct {
 	Digest      Digest         `json:"digest"`
-	Detail      string         `json:"detail"`      // what is wrong with it
-	File        string         `json:"file"`        // where its content belongs
-	Deployments []DamageVictim `json:"deployments"` // that need it, by id; empty where no deployment does
+	Detail      string         `json:"detail"`      // description of the damage
+	File        string         `json:"file"`        // path of the artefact's file
+	Deployments []DamageVictim `json:"deployments"` // deployments that need the artefact, by id; empty if none does
 }
 
 // DamageVictim is a deployment that needs a damaged artefact.
 type DamageVictim struct {
 	ID      DeploymentID `json:"id"`
-	Project string       `json:"project"` // its name, when it was deployed
-	Hosts   []string     `json:"hosts"`   // that lead to the deployment, sorted; empty unless it is READY
+	Project string       `json:"project"` // name of the project at the time of the deployment
+	Hosts   []string     `json:"hosts"`   // hosts that lead to the deployment, sorted; empty unless it is READY
 }
 
-// Backup is what a copy of a data directory has.
+// Backup describes a copy of a data directory.
 type Backup struct {
 	Artifacts int64    `json:"artifacts"` // artefacts that were copied
-	Bytes     int64    `json:"bytes"`     // of their content
-	Damaged   []Digest `json:"damaged"`   // artefacts that were not copied, as far as the copy reads them; empty, not null, where there are none
+	Bytes     int64    `json:"bytes"`     // bytes of their content
+	Damaged   []Digest `json:"damaged"`   // damaged artefacts, as far as the copy reads them, which are not copied; empty, not null, if there are none
 }

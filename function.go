@@ -16,8 +16,8 @@ type Function struct {
 	Memory         int               `json:"memory,omitempty"`         // MiB; 0 is the default
 	MaxDuration    int               `json:"maxDuration,omitempty"`    // seconds; 0 is the default, -1 the longest
 	MaxConcurrency int               `json:"maxConcurrency,omitempty"` // requests at once in one instance; 0 is the default
-	MinInstances   int               `json:"minInstances,omitempty"`   // kept at all times by the deployment in production
-	MaxInstances   int               `json:"maxInstances,omitempty"`   // at once; 0 is as many as the platform allows
+	MinInstances   int               `json:"minInstances,omitempty"`   // minimum instances while the deployment is in production
+	MaxInstances   int               `json:"maxInstances,omitempty"`   // instances at once; 0 is the platform's limit
 	Architecture   string            `json:"architecture,omitempty"`
 	Framework      *Framework        `json:"framework,omitempty"`
 	OperationType  string            `json:"operationType,omitempty"`
@@ -35,13 +35,13 @@ type Function struct {
 	Triggers         []Trigger `json:"triggers,omitempty"`
 }
 
-// Edge reports whether f runs with the web-standard API only.
+// Edge reports whether f has the runtime edge, which offers web-standard APIs only.
 func (f *Function) Edge() bool { return f.Runtime == "edge" }
 
 // Asset is a file an edge function may import by name.
 type Asset struct {
 	Name string `json:"name"`
-	Path string `json:"path"` // in the tree
+	Path string `json:"path"` // path in the tree
 }
 
 // Trigger makes a function a consumer of a queue or a schedule. Such a function has no public URL.
@@ -66,22 +66,22 @@ type TreeEntry struct {
 	Digest Digest `json:"digest,omitempty"`
 	Size   int64  `json:"size,omitempty"`
 	Exec   bool   `json:"exec,omitempty"`
-	Link   string `json:"link,omitempty"` // target as written; proven to stay inside
+	Link   string `json:"link,omitempty"` // target as written; [Tree.Validate] checks that it stays inside
 }
 
-// FunctionKey says which instances are interchangeable: those of one function
-// of one deployment.
+// FunctionKey identifies one function of one deployment. Instances with the same key
+// are interchangeable.
 type FunctionKey string
 
-// FunctionSpec is all that an engine needs to start an instance.
+// FunctionSpec holds everything that an engine needs to start an instance.
 type FunctionSpec struct {
 	Key        FunctionKey
 	Team       TeamID
 	Project    ProjectID
 	Deployment DeploymentID
-	Name       string // in the manifest's Functions
+	Name       string // key in the manifest's Functions
 	Function   Function
-	Weight     int               // of the project, against others where something is short; 0 is 1
+	Weight     int               // share of the project under contention, relative to others; 0 is 1
 	Env        map[string]string // the whole run-time environment of user code; secret
 }
 
@@ -91,48 +91,48 @@ func NewFunctionKey(d DeploymentID, name string) FunctionKey {
 	return FunctionKey(string(d) + "/" + hex.EncodeToString(sum[:8]))
 }
 
-// StartKind is how an invocation came by its instance.
+// StartKind is the way in which an invocation got its instance.
 type StartKind string
 
-// The kinds of start, from none to the longest.
+// The kinds of start, from the shortest to the longest.
 const (
 	StartWarm      StartKind = "warm"      // an instance was running
 	StartThawed    StartKind = "thawed"    // an instance was frozen
-	StartPrewarmed StartKind = "prewarmed" // an instance was started before the request came
-	StartTemplate  StartKind = "template"  // forked from a warmed process of the same deployment, or a process that had loaded its module before
-	StartBlank     StartKind = "blank"     // an empty runtime was handed the function: booted before, or forked just then from one that was
-	StartCold      StartKind = "cold"      // a runtime was booted for it
+	StartPrewarmed StartKind = "prewarmed" // an instance was started before the request arrived
+	StartTemplate  StartKind = "template"  // forked from a template process of the same deployment, or a process that had already loaded the module
+	StartBlank     StartKind = "blank"     // a blank process loaded the function; it was booted before or forked from a zygote
+	StartCold      StartKind = "cold"      // a runtime was booted for the request
 )
 
-// Invocation is what one call of a function cost and where its time went.
-// The parts that serve a request fill it in.
+// Invocation holds the costs and timings of one request to a function. The
+// components that serve the request fill it in.
 type Invocation struct {
 	Function string        `json:"function,omitempty"` // name in the manifest
 	Instance InstanceID    `json:"instance,omitempty"`
 	Start    StartKind     `json:"start,omitempty"`
-	Queue    time.Duration `json:"queue,omitempty"`    // waiting for room, ns
-	Claim    time.Duration `json:"claim,omitempty"`    // getting a runtime process, ns
-	Load     time.Duration `json:"load,omitempty"`     // loading user code, ns
-	Handler  time.Duration `json:"handler,omitempty"`  // to the first byte of the response, ns
-	Retried  bool          `json:"retried,omitempty"`  // a first start failed
-	CPU      time.Duration `json:"cpu,omitempty"`      // its fair share of what the instance used meanwhile, ns
-	Memory   int64         `json:"memory,omitempty"`   // the most the instance has used, bytes
-	Outbound []Outbound    `json:"outbound,omitempty"` // whom the instance called meanwhile, by host
+	Queue    time.Duration `json:"queue,omitempty"`    // time until the request was admitted, ns
+	Claim    time.Duration `json:"claim,omitempty"`    // time to get a runtime process, ns
+	Load     time.Duration `json:"load,omitempty"`     // time to load user code, ns
+	Handler  time.Duration `json:"handler,omitempty"`  // time to the first byte of the response, ns
+	Retried  bool          `json:"retried,omitempty"`  // whether the first start failed
+	CPU      time.Duration `json:"cpu,omitempty"`      // fair share of the instance's processor time, ns
+	Memory   int64         `json:"memory,omitempty"`   // peak memory of the instance, bytes
+	Outbound []Outbound    `json:"outbound,omitempty"` // connections of the instance during the request, by host
 }
 
 // Outbound counts the connections made to one host.
 type Outbound struct {
-	Host  string `json:"host"` // as the function asked for it: a name, or an address
+	Host  string `json:"host"` // name or address that the function connected to
 	Count int    `json:"count"`
 }
 
-// Errors of functions. The reason in capitals is the code in x-vercel-error.
+// Errors of functions. The header x-vercel-error has the reason in capitals.
 var (
 	ErrFunctionFailed     = &Error{Code: Faulted, Reason: "function_invocation_failed", Message: "the function crashed", Hint: "its error is in the logs of this request: `lateen logs`"}
 	ErrFunctionTimeout    = &Error{Code: Faulted, Reason: "function_invocation_timeout", Message: "the function did not answer in time", Hint: "raise its maxDuration or make it answer sooner"}
 	ErrFunctionNoResponse = &Error{Code: Faulted, Reason: "no_response_from_function", Message: "the function ended without a response"}
 	ErrFunctionPayload    = &Error{Code: Invalid, Reason: "function_payload_too_large", Message: "the request's body is larger than a function takes"}
-	ErrFunctionThrottled  = &Error{Code: Unavailable, Reason: "function_throttled", Message: "the function has all the requests it can take", Hint: "try again in a moment"}
+	ErrFunctionThrottled  = &Error{Code: Unavailable, Reason: "function_throttled", Message: "the function is at its concurrency limit and its queue is full", Hint: "try again in a moment"}
 	ErrFunctionRuntime    = &Error{Code: Invalid, Reason: "function_runtime_unsupported", Message: "this platform does not run the function's runtime"}
 	ErrFunctionStart      = &Error{Code: Unavailable, Reason: "function_start_failed", Message: "no instance of the function could be started"}
 )

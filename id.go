@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Ids are typed, prefixed and sortable: the prefix, ten characters of time and
-// sixteen of chance, in lower-case Crockford base 32.
+// Ids are typed and sortable by time. An id is a prefix, ten characters of time and
+// sixteen random characters, in lower-case Crockford base 32.
 type (
 	TeamID       string // team_…
 	UserID       string // usr_…
@@ -25,9 +25,9 @@ type (
 
 const base32 = "0123456789abcdefghjkmnpqrstvwxyz"
 
-// NewID returns a fresh id of type T: its prefix, now and 80 random bits.
+// NewID returns a new id of type T: its prefix, now and 80 random bits.
 func NewID[T ~string](prefix string, now time.Time) T {
-	var bits [16]byte                                                 // 48 bits of milliseconds, 80 of chance
+	var bits [16]byte                                                 // 48 bits of milliseconds, 80 random bits
 	binary.BigEndian.PutUint64(bits[:8], uint64(now.UnixMilli())<<16) //nolint:gosec // times before 1970 do not occur
 	_, _ = rand.Read(bits[6:])                                        // never fails
 	out := make([]byte, 0, len(prefix)+26)
@@ -39,8 +39,8 @@ func NewID[T ~string](prefix string, now time.Time) T {
 	return T(out)
 }
 
-// ParseRequestID returns the id that text is, or that is the last part of it, as in
-// the header x-vercel-id: region::req_….
+// ParseRequestID returns the id in text: the part after the last colon, as in the
+// header x-vercel-id (region::req_…), or all of text.
 func ParseRequestID(text string) RequestID {
 	text = strings.TrimSpace(text)
 	return RequestID(text[strings.LastIndexByte(text, ':')+1:])
@@ -58,7 +58,7 @@ func window(hi, lo uint64, shift int) uint64 {
 	}
 }
 
-// NewHash returns n random characters of [0-9a-z], as a deployment's host has.
+// NewHash returns n random characters of [0-9a-z], as in the host of a deployment.
 func NewHash(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails

@@ -2,76 +2,77 @@ package lateen
 
 import "time"
 
-// Phase is what an instance is doing.
+// Phase is the state of an instance.
 type Phase string
 
-// The phases of an instance, in the order it goes through them. One that is
-// asked for runs again, unless it is leaving.
+// The phases of an instance, in their order. A request returns an idle instance to
+// [PhaseRunning]; a leaving one gets no requests.
 const (
-	PhaseRunning   Phase = "running"   // serves requests, or did a moment ago
-	PhaseFrozen    Phase = "frozen"    // idle, and gets no processor time
-	PhaseReclaimed Phase = "reclaimed" // frozen, and its memory is pushed out where the host can
-	PhaseLeaving   Phase = "leaving"   // takes no more requests and stops after the last it has
+	PhaseRunning   Phase = "running"   // the instance serves requests, or did a moment ago
+	PhaseFrozen    Phase = "frozen"    // the instance is idle and stopped by the freezer
+	PhaseReclaimed Phase = "reclaimed" // the instance is frozen, and its memory is swapped out if the host can
+	PhaseLeaving   Phase = "leaving"   // the instance takes no more requests and stops after its last one
 )
 
-// InstanceState is an instance at a moment.
+// InstanceState is a snapshot of an instance.
 type InstanceState struct {
 	ID       InstanceID    `json:"id"`
 	Phase    Phase         `json:"phase"`
-	Start    StartKind     `json:"start"` // how it was started
-	Since    Millis        `json:"since"` // it is there
+	Start    StartKind     `json:"start"` // kind of its start
+	Since    Millis        `json:"since"` // time of its start
 	InFlight int           `json:"inFlight"`
-	Requests int64         `json:"requests"` // it has ended
-	CPU      time.Duration `json:"cpu"`      // it has used, ns, as of its last request
-	Memory   int64         `json:"memory"`   // bytes, as of its last request
+	Requests int64         `json:"requests"` // requests that have ended
+	CPU      time.Duration `json:"cpu"`      // processor time used up to its last request, ns
+	Memory   int64         `json:"memory"`   // memory at its last request, bytes
 }
 
-// FunctionState is what a function of a deployment has and is asked for at a moment.
+// FunctionState is a snapshot of a function: its instances, its requests and the
+// values that the fleet has learned.
 type FunctionState struct {
 	Project    ProjectID    `json:"projectId"`
-	Deployment DeploymentID `json:"deploymentId"` // the one last asked for, where no instance is
+	Deployment DeploymentID `json:"deploymentId"` // deployment of the last request if there is no instance
 	Function   string       `json:"function"`     // name in the manifest
 	Runtime    string       `json:"runtime,omitempty"`
 
 	Instances []InstanceState `json:"instances"` // oldest first; empty at zero
-	Starting  int             `json:"starting"`  // instances on their way
+	Starting  int             `json:"starting"`  // instances that are starting
 	InFlight  int             `json:"inFlight"`  // requests in all instances
-	Waiting   int             `json:"waiting"`   // requests that wait for room
+	Waiting   int             `json:"waiting"`   // requests that wait for an instance
 
-	Limit        int `json:"limit"`                  // requests at once that an instance takes now, as learned
-	MaxLimit     int `json:"maxLimit"`               // that it takes at most
-	MinInstances int `json:"minInstances,omitempty"` // kept whatever is asked
+	Limit        int `json:"limit"`                  // concurrency limit at present, as learned
+	MaxLimit     int `json:"maxLimit"`               // upper bound of Limit
+	MinInstances int `json:"minInstances,omitempty"` // instances kept without requests
 	MaxInstances int `json:"maxInstances"`
 
-	// What is learned of all deployments of the project's function of that name.
-	KeepAlive time.Duration `json:"keepAlive"`           // how long its instance is kept after the last request, ns
-	PrewarmAt Millis        `json:"prewarmAt,omitempty"` // when the next is started ahead; 0 is never
-	LastAsked Millis        `json:"lastAsked,omitempty"` // 0 is never
-	StartTime time.Duration `json:"startTime"`           // of late, ns; 0 is not known
-	Service   time.Duration `json:"service"`             // of a request, of late, ns; 0 is not known
-	CPU       time.Duration `json:"cpu"`                 // of a request, of late, ns
-	Delay     time.Duration `json:"delay"`               // that what happens in its event loop waits for its turn, of late, ns
-	Memory    int64         `json:"memory"`              // of an instance, of late, bytes
+	// Values learned from all deployments of the project's function of that name.
+	KeepAlive time.Duration `json:"keepAlive"`           // time that an idle instance is kept after its last request, ns
+	PrewarmAt Millis        `json:"prewarmAt,omitempty"` // time of the next prewarm; 0 is never
+	LastAsked Millis        `json:"lastAsked,omitempty"` // time of the last request; 0 is never
+	StartTime time.Duration `json:"startTime"`           // moving average of the time of a start, ns; 0 is unknown
+	Service   time.Duration `json:"service"`             // moving average of the time of a request, ns; 0 is unknown
+	CPU       time.Duration `json:"cpu"`                 // moving average of the processor time of a request, ns
+	Delay     time.Duration `json:"delay"`               // moving average of the event-loop delay, ns
+	Memory    int64         `json:"memory"`              // moving average of the memory of an instance, bytes
 
-	Starts []StartState `json:"starts"` // by kind, the quickest first; kinds that never occurred are left out
+	Starts []StartState `json:"starts"` // starts by kind, the quickest first; kinds that never occurred are left out
 
-	Preparation *Preparation `json:"preparation,omitempty"` // nil where the runtime knows no such thing
+	Preparation *Preparation `json:"preparation,omitempty"` // nil if the runtime supports no preparation
 }
 
-// Preparation is what makes later starts of a function cheaper, and why it has
-// not got that.
+// Preparation holds the artefacts that make later starts of a function cheaper: its
+// code cache and its template process.
 type Preparation struct {
-	Archive    bool   `json:"archive"`              // what it compiled to is kept
-	NoArchive  string `json:"noArchive,omitempty"`  // why it is not, for people
-	Template   bool   `json:"template"`             // a process that has it loaded waits to be forked
-	NoTemplate string `json:"noTemplate,omitempty"` // why none does, for people
+	Archive    bool   `json:"archive"`              // whether the function has a code cache
+	NoArchive  string `json:"noArchive,omitempty"`  // reason for its absence, for people
+	Template   bool   `json:"template"`             // whether the function has a template process
+	NoTemplate string `json:"noTemplate,omitempty"` // reason for its absence, for people
 }
 
-// StartState is how long requests took that came by their instance in one way,
-// from the platform's door to the first byte of the response.
+// StartState holds the latency of the requests with one kind of start, from the
+// platform's listener to the first byte of the response.
 type StartState struct {
 	Kind  StartKind     `json:"kind"`
 	Count int64         `json:"count"`
-	P50   time.Duration `json:"p50"` // ns, within a fifth
+	P50   time.Duration `json:"p50"` // median, ns, within a fifth
 	P99   time.Duration `json:"p99"`
 }

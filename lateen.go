@@ -1,9 +1,9 @@
-// Package lateen holds the nouns of the platform: the types every part shares,
-// their validation, the one error type, ids and context values. It imports
-// nothing but the standard library, so that any part may speak it.
+// Package lateen holds the domain types that all packages of the platform share,
+// with their validation, the error type, ids and context values. It imports the
+// standard library only, so that every package may import it.
 //
-// Wire JSON follows the REST API of the vercel CLI where that CLI reads it:
-// times are Unix milliseconds, absent optional fields are omitted.
+// JSON follows the REST API of Vercel where the vercel CLI reads it: times are Unix
+// milliseconds, absent optional fields are omitted.
 package lateen
 
 import (
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Millis is a moment as Unix milliseconds, the unit of every wire time. The
-// zero value means never.
+// Millis is a time in Unix milliseconds, the unit of every time in JSON. The zero
+// value means never.
 type Millis int64 //nolint:recvcheck // only decoding writes to it
 
 // MillisOf returns t in milliseconds; the zero time is 0.
@@ -24,7 +24,7 @@ func MillisOf(t time.Time) Millis {
 	return Millis(t.UnixMilli())
 }
 
-// Time returns the moment in UTC; 0 is the zero time.
+// Time returns m in UTC; 0 is the zero time.
 func (m Millis) Time() time.Time {
 	if m == 0 {
 		return time.Time{}

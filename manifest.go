@@ -2,46 +2,46 @@ package lateen
 
 import "slices"
 
-// ManifestVersion is the version of the compiled form written today.
+// ManifestVersion is the current version of the manifest format.
 const ManifestVersion = 1
 
-// Manifest is the immutable, compiled form of a deployment: everything that
-// serving it needs, with content by digest. A path in it is a URL path without
-// query, "/" first, not percent-encoded; "/index" answers "/", "/a/index"
-// answers "/a".
+// Manifest is the immutable, compiled form of a deployment: everything that the
+// request path needs, with content by digest. A path in it is a URL path without
+// query, "/" first, not percent-encoded; "/index" answers "/", "/a/index" answers
+// "/a".
 type Manifest struct {
 	Version    int        `json:"version"`
 	Framework  *Framework `json:"framework,omitempty"`
-	Routes     []Route    `json:"routes,omitempty"` // in the order of the build output, handles among them
+	Routes     []Route    `json:"routes,omitempty"` // routes and handles in the order of the build output
 	Wildcards  []Wildcard `json:"wildcards,omitempty"`
 	Images     *Images    `json:"images,omitempty"`
 	Crons      []Cron     `json:"crons,omitempty"`
-	SkewID     string     `json:"skewId,omitempty"` // config.json deploymentId
+	SkewID     string     `json:"skewId,omitempty"` // deploymentId of config.json
 	BypassMore []Bypass   `json:"bypassMore,omitempty"`
 
-	// Files are the static files by path, overrides applied.
+	// Files are the static files by path, after the overrides of config.json.
 	Files map[string]File `json:"files,omitempty"`
-	// Functions are the physical functions by name, each the path of one of
-	// its outputs.
+	// Functions are the distinct functions by name. A name is the path of one of the
+	// function's outputs.
 	Functions map[string]Function `json:"functions,omitempty"`
-	// Outputs are the paths that reach a function, each with its name in
-	// Functions: several paths may share one.
+	// Outputs maps the paths that reach a function to its name in Functions. Several
+	// paths may share one function.
 	Outputs map[string]string `json:"outputs,omitempty"`
-	// Prerenders are the outputs whose responses are kept, by path. Each is
-	// also in Outputs, unless it has a fallback and no function.
+	// Prerenders are the outputs whose responses are cached, by path. Each is also
+	// in Outputs, unless it has a fallback and no function.
 	Prerenders map[string]Prerender `json:"prerenders,omitempty"`
 }
 
-// UsesEnv reports whether anything of the manifest reads the deployment's
-// environment: a function, or a route that names variables.
+// UsesEnv reports whether the deployment needs its environment: whether it has a
+// function, or a route that names variables.
 func (m *Manifest) UsesEnv() bool {
 	return len(m.Functions) > 0 || slices.ContainsFunc(m.Routes, func(r Route) bool {
 		return len(r.Env) > 0 || slices.ContainsFunc(r.Transforms, func(t Transform) bool { return len(t.Env) > 0 })
 	})
 }
 
-// Framework names what built the output, for display. Slug or Version may be "",
-// not both.
+// Framework names the framework that built the output, for display. Slug or Version
+// may be "", not both.
 type Framework struct {
 	Slug    string `json:"slug,omitempty"`
 	Version string `json:"version,omitempty"`
@@ -71,7 +71,7 @@ type File struct {
 	Encodings map[string]Blob `json:"encodings,omitempty"`
 }
 
-// Blob is content kept as an artefact.
+// Blob refers to content that is stored as an artefact.
 type Blob struct {
 	Digest Digest `json:"digest"`
 	Size   int64  `json:"size"` // bytes
@@ -83,14 +83,14 @@ type Bypass struct {
 	HasAll []BypassMatch `json:"hasAll"`
 }
 
-// BypassMatch is a condition on a header of the request or of the kept response.
+// BypassMatch is a condition on a header of the request or of the cached page.
 type BypassMatch struct {
 	Type  string `json:"type"` // request.header, cache.response.header
 	Key   string `json:"key"`
-	Value any    `json:"value,omitempty"` // a regular expression or a [Condition]; nil: present
+	Value any    `json:"value,omitempty"` // a regular expression or a [Condition]; nil requires presence only
 }
 
-// Images is what the image optimiser may do for a deployment.
+// Images are the settings of the image optimiser for a deployment.
 type Images struct {
 	Sizes                  []int           `json:"sizes"`
 	Domains                []string        `json:"domains"`
@@ -104,7 +104,8 @@ type Images struct {
 	ContentDispositionType string          `json:"contentDispositionType,omitempty"`
 }
 
-// RemotePattern admits remote images; hostname, port and pathname are regular expressions.
+// RemotePattern allows remote images; hostname, port and pathname are regular
+// expressions.
 type RemotePattern struct {
 	Protocol string  `json:"protocol,omitempty"`
 	Hostname string  `json:"hostname"`
@@ -113,17 +114,17 @@ type RemotePattern struct {
 	Search   *string `json:"search,omitempty"`
 }
 
-// LocalPattern admits images of the deployment itself.
+// LocalPattern allows images of the deployment itself.
 type LocalPattern struct {
 	Pathname string  `json:"pathname,omitempty"`
 	Search   *string `json:"search,omitempty"`
 }
 
-// Errors of the build output, all of them the user's to mend.
+// Errors of the build output. The user can fix all of them.
 var (
 	ErrBuildOutput        = &Error{Code: Invalid, Reason: "build_output_invalid", Message: "the build output is malformed", Hint: "build again with a current `vercel build`"}
-	ErrBuildOutputMissing = &Error{Code: Invalid, Reason: "build_output_missing", Message: "there is no .vercel/output/config.json in the upload", Hint: "run `vercel build` first"}
-	ErrBuildOutputVersion = &Error{Code: Invalid, Reason: "build_output_version", Message: "only version 3 of the Build Output API is understood"}
-	ErrBuildOutputFailed  = &Error{Code: Invalid, Reason: "build_failed", Message: "the build that made this output failed", Hint: "mend the build, run `vercel build` again, then deploy"}
+	ErrBuildOutputMissing = &Error{Code: Invalid, Reason: "build_output_missing", Message: ".vercel/output/config.json is missing from the upload", Hint: "run `vercel build` first"}
+	ErrBuildOutputVersion = &Error{Code: Invalid, Reason: "build_output_version", Message: "only version 3 of the Build Output API is supported"}
+	ErrBuildOutputFailed  = &Error{Code: Invalid, Reason: "build_failed", Message: "the build that made this output failed", Hint: "fix the build, run `vercel build` again, then deploy"}
 	ErrInvalidRoute       = &Error{Code: Invalid, Reason: "invalid_route", Message: "a route of config.json is malformed"}
 )

@@ -2,18 +2,18 @@ package lateen
 
 import "slices"
 
-// Permission names the right that a call of the API needs. Each route of the
-// API declares one, and [Authorize] decides.
+// Permission names the right that a call of the API needs. Each route of the API
+// declares one, and [Authorize] checks it.
 type Permission string
 
 // The permissions. A permission that is not in the rules is always refused.
 const (
-	Anonymous        Permission = "anonymous"         // no token: health, the description of the API, accepting an invitation
-	Identity         Permission = "identity"          // read the own user and teams, end the own token
+	Anonymous        Permission = "anonymous"         // calls without a token: health, the API description, accepting an invitation
+	Identity         Permission = "identity"          // read the own user and teams, revoke the own token
 	TokenRead        Permission = "token:read"        // list the own tokens
 	TokenWrite       Permission = "token:write"       // create and revoke own tokens
 	InvitationAccept Permission = "invitation:accept" // join a team by an invitation
-	TeamCreate       Permission = "team:create"       // of owners of the platform's first team, which control checks
+	TeamCreate       Permission = "team:create"       // create a team; control allows it to owners of the platform's first team
 	TeamWrite        Permission = "team:write"        // rename and remove the team
 	MemberRead       Permission = "member:read"
 	MemberWrite      Permission = "member:write" // invite, change roles, remove
@@ -33,7 +33,8 @@ const (
 	AliasRead        Permission = "alias:read"
 	AliasWrite       Permission = "alias:write"
 	LogRead          Permission = "log:read"
-	MetricsRead      Permission = "metrics:read" // of the whole platform
+	MetricsRead      Permission = "metrics:read" // metrics of the whole platform
+	DebugRead        Permission = "debug:read"   // profiles and debug bundles; control allows it to owners of the platform's first team
 )
 
 // Scope limits a token to some of the permissions that its user's role has.
@@ -86,6 +87,7 @@ var rules = map[Permission]rule{
 	AliasWrite:       {Developer, []Scope{ScopeProject}},
 	LogRead:          {Viewer, []Scope{ScopeReadOnly, ScopeProject}},
 	MetricsRead:      {Viewer, []Scope{ScopeReadOnly, ScopeMetrics}},
+	DebugRead:        {"", nil},
 }
 
 // Errors of authorisation.
@@ -94,9 +96,9 @@ var (
 	ErrScopeTooNarrow = &Error{Code: Forbidden, Reason: "scope_too_narrow", Message: "the scope of the token does not allow that", Hint: "create a token with another scope: `lateen token add NAME --scope SCOPE`"}
 )
 
-// Authorize decides whether a token with a scope, of a user with a role in the
-// team, has a permission. It is the only place that decides: a permission
-// without a rule, an unknown role and an unknown scope are refused. Errors:
+// Authorize decides whether a token with a scope, of a user with a role in the team,
+// has a permission. No other code decides on permissions. A permission without a
+// rule, an unknown role and an unknown scope are refused. Errors:
 // [ErrScopeTooNarrow], [ErrRoleTooLow].
 func Authorize(role Role, scope Scope, need Permission) error {
 	r, known := rules[need]

@@ -1,16 +1,19 @@
 package lateen
 
-// Prerender is an output whose responses are kept: incremental static
-// regeneration. Fields are those of .prerender-config.json.
+// Prerender is an output whose responses are cached (incremental static
+// regeneration). Fields are those of .prerender-config.json.
 type Prerender struct {
-	// Expiration is how many seconds a response is fresh; nil is until purged.
+	// Expiration is the freshness lifetime of a response in seconds; nil is until an
+	// invalidation.
 	Expiration *int `json:"expiration"`
-	// StaleExpiration is after how many seconds in all it may no longer be served stale; 0 is never.
+	// StaleExpiration is the age in seconds from which a response may no longer be
+	// served stale; 0 is no bound.
 	StaleExpiration int `json:"staleExpiration,omitempty"`
-	// Group is regenerated together: members of one group share their time. 0 is none.
+	// Group is the number of the prerenders that are regenerated together and expire
+	// at the same time; 0 is no group.
 	Group         int        `json:"group,omitempty"`
 	BypassToken   string     `json:"bypassToken,omitempty"` // secret
-	Fallback      *Fallback  `json:"fallback,omitempty"`    // the response the build made; nil is none
+	Fallback      *Fallback  `json:"fallback,omitempty"`    // response of the build; nil is none
 	AllowQuery    []string   `json:"allowQuery"`            // nil: every parameter counts; empty: none
 	AllowHeader   []string   `json:"allowHeader,omitempty"`
 	PassQuery     bool       `json:"passQuery,omitempty"`
@@ -18,14 +21,14 @@ type Prerender struct {
 	ExposeErrBody bool       `json:"exposeErrBody,omitempty"`
 	BypassFor     []HasField `json:"bypassFor,omitempty"`
 	StreamingPath string     `json:"streamingPath,omitempty"` // output that answers bypassing requests
-	Chain         *Chain     `json:"chain,omitempty"`         // partial prerendering: who renders the rest
+	Chain         *Chain     `json:"chain,omitempty"`         // output that renders the rest of a partially prerendered page
 
 	PartialFallback bool            `json:"partialFallback,omitempty"`
 	OnMiss          string          `json:"onMiss,omitempty"` // sync, dynamic
 	Metadata        *RenderMetadata `json:"metadata,omitempty"`
 }
 
-// RenderMetadata says how the build made a fallback.
+// RenderMetadata describes how the build rendered a fallback.
 type RenderMetadata struct {
 	Compute  string `json:"compute,omitempty"` // blocking, resuming, static
 	HTMLSize int64  `json:"htmlSize,omitempty"`

@@ -11,20 +11,21 @@ type Project struct {
 
 	ID        ProjectID `json:"id"`
 	Team      TeamID    `json:"accountId"`
-	Name      string    `json:"name"` // see [Project.Validate]; unique on the whole platform
+	Name      string    `json:"name"` // name as [Project.Validate] accepts it; unique on the platform
 	CreatedAt Millis    `json:"createdAt"`
 	UpdatedAt Millis    `json:"updatedAt"`
 
 	// Production is the deployment that the production hosts serve; "" before the first.
 	Production DeploymentID `json:"productionDeploymentId,omitempty"`
-	// PinnedByRollback is true from a rollback until the next promote: until
-	// then a production deployment does not take the production hosts.
+	// PinnedByRollback is true from a rollback until the next promotion. While it is
+	// true, a new production deployment does not get the production hosts.
 	PinnedByRollback bool `json:"pinnedByRollback,omitempty"`
 	// LastAliasRequest is the latest promote or rollback; nil before the first.
 	LastAliasRequest *AliasRequest `json:"lastAliasRequest,omitempty"`
 }
 
-// ProjectSettings says how a project is built and served. A nil field is left to the framework.
+// ProjectSettings are the settings by which a project is built and served. The
+// framework decides on a nil field.
 type ProjectSettings struct {
 	Framework                       *string `json:"framework"`
 	BuildCommand                    *string `json:"buildCommand"`
@@ -37,30 +38,30 @@ type ProjectSettings struct {
 	DirectoryListing                bool    `json:"directoryListing"`
 	SourceFilesOutsideRootDirectory bool    `json:"sourceFilesOutsideRootDirectory"`
 
-	// StartHeader says which responses tell in x-lateen-start how their function
-	// was started; "" is [StartHeaderPreview].
+	// StartHeader selects the responses that have the header x-lateen-start, the
+	// start kind of their function; "" is [StartHeaderPreview].
 	StartHeader string `json:"startHeader,omitempty"`
 
-	// Weight is how much the project gets of instances and processors where those
-	// are short, against what others get: 1 to [MaxWeight]; 0 is 1.
+	// Weight is the share of instances and processors that the project gets under
+	// contention, relative to other projects: 1 to [MaxWeight]; 0 is 1.
 	Weight int `json:"weight,omitempty"`
 }
 
-// MaxWeight is the greatest [ProjectSettings].Weight: no project is to be worth
-// so much more than another that the other gets nothing.
+// MaxWeight is the greatest [ProjectSettings].Weight. The bound keeps every project
+// from starvation.
 const MaxWeight = 100
 
-const maxSetting = 4096 // bytes of a setting that is a text
+const maxSetting = 4096 // bytes of a text setting
 
 // The values of [ProjectSettings].StartHeader.
 const (
-	StartHeaderAlways  = "always"  // those of every deployment
-	StartHeaderPreview = "preview" // those of every deployment but production's
+	StartHeaderAlways  = "always"  // responses of every deployment
+	StartHeaderPreview = "preview" // responses of deployments that are not for production
 	StartHeaderNever   = "never"
 )
 
-// ShowsStart reports whether responses of deployments to target tell how their
-// function was started.
+// ShowsStart reports whether responses of deployments to target have the header
+// x-lateen-start.
 func (s *ProjectSettings) ShowsStart(target string) bool {
 	switch s.StartHeader {
 	case StartHeaderAlways:
@@ -72,7 +73,7 @@ func (s *ProjectSettings) ShowsStart(target string) bool {
 	}
 }
 
-// AliasRequest is the state of a promote or rollback, as the CLI polls it.
+// AliasRequest is the state of a promote or rollback, as the vercel CLI polls it.
 type AliasRequest struct {
 	Type        string       `json:"type"` // promote, rollback
 	From        DeploymentID `json:"fromDeploymentId,omitempty"`
@@ -83,16 +84,16 @@ type AliasRequest struct {
 
 // Errors of projects.
 var (
-	ErrProjectNotFound = &Error{Code: NotFound, Reason: "project_not_found", Message: "there is no such project", Hint: "list yours with `lateen project ls`, or make it with `lateen link`"}
+	ErrProjectNotFound = &Error{Code: NotFound, Reason: "project_not_found", Message: "project not found", Hint: "list your projects with `lateen project ls`, or create one with `lateen link`"}
 	ErrProjectInvalid  = &Error{Code: Invalid, Reason: "project_name_invalid", Message: "a project's name is 1 to 100 characters of a-z, 0-9, '.', '_' and '-', without '---'"}
-	ErrProjectSetting  = &Error{Code: Invalid, Reason: "project_setting_invalid", Message: "a setting of the project has a value it can't have"}
-	ErrProjectTaken    = &Error{Code: Conflict, Reason: "project_taken", Message: "a project of that name exists", Hint: "choose another name; `lateen project ls` lists those of your team"}
+	ErrProjectSetting  = &Error{Code: Invalid, Reason: "project_setting_invalid", Message: "a setting of the project has an unsupported value"}
+	ErrProjectTaken    = &Error{Code: Conflict, Reason: "project_taken", Message: "a project of that name exists on this platform", Hint: "choose another name: all teams of a platform share the names of projects; `lateen project ls` lists your team's"}
 )
 
 var projectPattern = regexp.MustCompile(`^[a-z0-9._-]{1,100}$`)
 
-// Validate reports a malformed name as [ErrProjectInvalid], a setting that
-// means nothing as [ErrProjectSetting].
+// Validate reports a malformed name as [ErrProjectInvalid], a setting with an
+// unsupported value as [ErrProjectSetting].
 func (p *Project) Validate() error {
 	if !projectPattern.MatchString(p.Name) || strings.Contains(p.Name, "---") || Label(p.Name) == "" {
 		return ErrProjectInvalid.With("%q is not a project name: 1 to 100 characters of a-z, 0-9, '.', '_' and '-', without '---'", p.Name)
@@ -115,8 +116,9 @@ func (p *Project) Validate() error {
 	return nil
 }
 
-// Label turns text into a DNS label: lower case, runs of anything but letters
-// and digits become one '-', none at either end, at most 63 characters.
+// Label turns text into a DNS label of at most 63 characters: it lowers the case,
+// replaces each run of other characters than letters and digits by one '-', and
+// trims '-' at both ends.
 func Label(text string) string {
 	var b strings.Builder
 	for _, c := range []byte(strings.ToLower(text)) {

@@ -2,8 +2,8 @@ package lateen
 
 import "time"
 
-// Record is the one wide line a request leaves behind. Parts that serve the
-// request fill it in.
+// Record is the entry of one request in the request log. The components that serve
+// the request fill it in.
 type Record struct {
 	ID         RequestID    `json:"requestId"`
 	Time       Millis       `json:"timestamp"`
@@ -15,8 +15,8 @@ type Record struct {
 
 	Method    string `json:"requestMethod"`
 	Host      string `json:"domain"`
-	Path      string `json:"requestPath"` // without query
-	Status    int    `json:"statusCode"`  // 499: the client went away first
+	Path      string `json:"requestPath"` // path without the query
+	Status    int    `json:"statusCode"`  // 499 if the client closed the connection first
 	ClientIP  string `json:"clientIp,omitempty"`
 	UserAgent string `json:"userAgent,omitempty"`
 	Referer   string `json:"referer,omitempty"`
@@ -27,16 +27,16 @@ type Record struct {
 	Output      string        `json:"route,omitempty"` // path of the output that answered
 	Cache       string        `json:"cache,omitempty"` // HIT, MISS, …
 	CacheReason string        `json:"cacheReason,omitempty"`
-	Error       string        `json:"error,omitempty"`   // reason of a platform error
-	Duration    time.Duration `json:"duration"`          // to the last byte, ns
-	FirstByte   time.Duration `json:"firstByte"`         // to the first byte of the response, ns
+	Error       string        `json:"error,omitempty"`   // reason of the platform's error
+	Duration    time.Duration `json:"duration"`          // time to the last byte of the response, ns
+	FirstByte   time.Duration `json:"firstByte"`         // time to the first byte of the response, ns
 	TraceID     string        `json:"traceId,omitempty"` // 32 hex digits, W3C Trace Context
-	SpanID      string        `json:"spanId,omitempty"`  // of this request, 16 hex digits
+	SpanID      string        `json:"spanId,omitempty"`  // span of this request, 16 hex digits
 	ParentSpan  string        `json:"-"`                 // the caller's span, or ""
 
-	// Invocation is the function that answered; nil where none did.
+	// Invocation is the request to the function that answered; nil without one.
 	Invocation *Invocation `json:"invocation,omitempty"`
-	// Middleware is the middleware that ran before; nil where none did.
+	// Middleware is the request to the middleware that ran before; nil without one.
 	Middleware *Invocation `json:"middleware,omitempty"`
 }
 
@@ -47,10 +47,10 @@ const (
 	LevelError   = "error"
 )
 
-// LogLine is a line that user code wrote, or the platform about it.
+// LogLine is a log line of user code, or of the platform about user code.
 type LogLine struct {
 	Time       Millis       `json:"timestamp"`
-	Request    RequestID    `json:"requestId,omitempty"` // "" outside of any
+	Request    RequestID    `json:"requestId,omitempty"` // "" outside of requests
 	Project    ProjectID    `json:"projectId"`
 	Deployment DeploymentID `json:"deploymentId"`
 	Function   string       `json:"function,omitempty"`

@@ -31,7 +31,7 @@ type Route struct {
 	MiddlewareRawSrc []string `json:"middlewareRawSrc,omitempty"`
 	Middleware       *int     `json:"middleware,omitempty"`
 
-	// RespectOriginCacheControl is nil for true.
+	// RespectOriginCacheControl defaults to true: nil is true.
 	RespectOriginCacheControl *bool `json:"respectOriginCacheControl,omitempty"`
 }
 
@@ -39,7 +39,7 @@ type Route struct {
 type HasField struct {
 	Type  string     `json:"type"` // host, header, cookie, query
 	Key   string     `json:"key,omitempty"`
-	Value *Condition `json:"value,omitempty"` // nil: present
+	Value *Condition `json:"value,omitempty"` // nil requires presence only
 }
 
 // Condition compares a value. In JSON it is a string, which is a regular
@@ -58,7 +58,8 @@ type Condition struct {
 	Lte  *float64 `json:"lte,omitempty"`
 }
 
-// UnmarshalJSON takes a string as Re; a number or boolean of eq and neq as its text.
+// UnmarshalJSON reads a string as Re, and a number or boolean of eq and neq as its
+// text.
 func (c *Condition) UnmarshalJSON(b []byte) error {
 	*c = Condition{}
 	if len(b) > 0 && b[0] == '"' {
@@ -96,7 +97,7 @@ func scalarText(raw json.RawMessage) (*string, error) {
 	return &text, nil
 }
 
-// Locale redirects by the languages the client accepts.
+// Locale redirects by the languages that the client accepts.
 type Locale struct {
 	Redirect map[string]string `json:"redirect,omitempty"`
 	Cookie   string            `json:"cookie,omitempty"`
@@ -105,7 +106,7 @@ type Locale struct {
 	Default  string            `json:"default,omitempty"`
 }
 
-// Mitigate refuses a request: deny answers 403.
+// Mitigate refuses a request; the action deny answers 403.
 type Mitigate struct {
 	Action string `json:"action"` // challenge, deny
 }

@@ -2,8 +2,8 @@ package lateen
 
 import "maps"
 
-// Site is all that serving a deployment needs: whoever holds one asks no
-// database. It is immutable; a change is another Site.
+// Site holds everything that serving a deployment needs, so that requests need no
+// database. A Site is immutable; a change creates another one.
 type Site struct {
 	Team        TeamID
 	TeamSlug    string
@@ -15,16 +15,17 @@ type Site struct {
 	Branch      string // Git branch, or ""
 	CreatedAt   Millis
 	Manifest    *Manifest
-	// ShowsStart has responses tell how their function was started.
+	// ShowsStart adds the header x-lateen-start to responses.
 	ShowsStart bool
-	// Weight is that of the project; 0 is 1.
+	// Weight is the weight of the project; 0 is 1.
 	Weight int
-	// Env is the run-time environment without what functions add; secret.
+	// Env is the run-time environment without the variables of single functions. It
+	// is secret.
 	Env map[string]string
 }
 
-// Spec returns what an engine needs to run the function called name; false if
-// the manifest has none of that name.
+// Spec returns the specification of the function called name, with which an engine
+// runs it; false if the manifest has no function of that name.
 func (s *Site) Spec(name string) (FunctionSpec, bool) {
 	fn, ok := s.Manifest.Functions[name]
 	if !ok {

@@ -14,12 +14,13 @@ type Team struct {
 	CreatedAt Millis `json:"createdAt"`
 }
 
-// Role is what a member may do in a team. Each includes those after it.
+// Role is the set of actions that a member may take in a team. Each role includes
+// those after it.
 type Role string
 
 // The roles.
 const (
-	Owner     Role = "OWNER"     // everything, members and tokens among it
+	Owner     Role = "OWNER"     // everything, including members and tokens
 	Developer Role = "DEVELOPER" // projects, deployments, variables, aliases
 	Viewer    Role = "VIEWER"    // read everything but secrets
 )
@@ -36,7 +37,7 @@ func ParseRole(text string) (Role, error) {
 	return role, nil
 }
 
-// Covers reports whether a member with role r may do what needs role need.
+// Covers reports whether role r includes role need.
 func (r Role) Covers(need Role) bool {
 	rank := map[Role]int{Owner: 3, Developer: 2, Viewer: 1}
 	return rank[r] >= rank[need] && rank[need] > 0
@@ -51,14 +52,15 @@ type User struct {
 	CreatedAt Millis `json:"createdAt"`
 }
 
-// Member is a user's place in a team.
+// Member is the membership of a user in a team.
 type Member struct {
 	Team TeamID `json:"teamId"`
 	User UserID `json:"uid"`
 	Role Role   `json:"role"`
 }
 
-// Token lets its bearer act as a user. Only a hash of its secret is kept.
+// Token authenticates its bearer as a user. The store holds only a hash of its
+// secret.
 type Token struct {
 	ID        TokenID `json:"id"`
 	User      UserID  `json:"userId"`
@@ -66,8 +68,8 @@ type Token struct {
 	Hash      string  `json:"-"` // hex SHA-256 of the secret
 	CreatedAt Millis  `json:"createdAt"`
 	ActiveAt  Millis  `json:"activeAt"`            // last use, to the minute
-	ExpiresAt Millis  `json:"expiresAt,omitempty"` // 0: never
-	Scope     Scope   `json:"scope"`               // the store keeps "" as [ScopeFull]
+	ExpiresAt Millis  `json:"expiresAt,omitempty"` // expiry; 0 is never
+	Scope     Scope   `json:"scope"`               // scope; the store treats "" as [ScopeFull]
 
 	// Project is the only project that the token can reach; "" is every project
 	// of its user. A token with [ScopeProject] always has one.
@@ -91,11 +93,12 @@ func (t *Token) Validate() error {
 
 const maxName = 100 // characters of names of teams and tokens
 
-// Invitation lets its bearer join a team once. Only a hash of its secret is kept.
+// Invitation lets its bearer join a team once. The store holds only a hash of its
+// secret.
 type Invitation struct {
 	ID        InvitationID `json:"id"`
 	Team      TeamID       `json:"teamId"`
-	Email     string       `json:"email"` // of the invited person; no mail is sent
+	Email     string       `json:"email"` // address of the invited person; the platform sends no mail
 	Role      Role         `json:"role"`
 	Hash      string       `json:"-"` // hex SHA-256 of the secret
 	Creator   UserID       `json:"creatorId"`
@@ -108,13 +111,13 @@ const InvitationPrefix = "lti_"
 
 // Errors of teams, users and tokens.
 var (
-	ErrTeamNotFound  = &Error{Code: NotFound, Reason: "team_not_found", Message: "there is no such team", Hint: "list yours with `lateen teams ls` or omit --team"}
+	ErrTeamNotFound  = &Error{Code: NotFound, Reason: "team_not_found", Message: "team not found", Hint: "list your teams with `lateen teams ls`, or omit --team"}
 	ErrTeamInvalid   = &Error{Code: Invalid, Reason: "team_invalid", Message: "a team's slug is 1 to 48 characters of a-z, 0-9 and -"}
 	ErrTeamTaken     = &Error{Code: Conflict, Reason: "team_taken", Message: "the slug belongs to another team"}
-	ErrUserNotFound  = &Error{Code: NotFound, Reason: "user_not_found", Message: "there is no such user"}
+	ErrUserNotFound  = &Error{Code: NotFound, Reason: "user_not_found", Message: "user not found"}
 	ErrUserTaken     = &Error{Code: Conflict, Reason: "user_taken", Message: "the username belongs to another user"}
-	ErrTokenInvalid  = &Error{Code: Unauthenticated, Reason: "invalid_token", Message: "the token is not valid", Hint: "log in with `lateen login`, or pass a token by --token or LATEEN_TOKEN"}
-	ErrTokenNotFound = &Error{Code: NotFound, Reason: "token_not_found", Message: "there is no such token"}
+	ErrTokenInvalid  = &Error{Code: Unauthenticated, Reason: "invalid_token", Message: "the token is not valid", Hint: "log in with `lateen login`, or pass a token with --token or LATEEN_TOKEN"}
+	ErrTokenNotFound = &Error{Code: NotFound, Reason: "token_not_found", Message: "token not found"}
 	ErrTokenMissing  = &Error{Code: Unauthenticated, Reason: "missing_token", Message: "the request carries no token", Hint: "send `Authorization: Bearer <token>`"}
 	ErrTokenSettings = &Error{Code: Invalid, Reason: "token_settings_invalid", Message: "the settings of the token are malformed"}
 	ErrTokenTaken    = &Error{Code: Conflict, Reason: "token_taken", Message: "you have a token of this name", Hint: "choose another name, or revoke that token with `lateen token rm NAME`"}
@@ -123,13 +126,13 @@ var (
 	ErrTeamPermanent = &Error{Code: Conflict, Reason: "team_permanent", Message: "the first team of the platform cannot be removed"}
 	ErrTeamSlugFixed = &Error{Code: Invalid, Reason: "team_slug_fixed", Message: "the slug of a team cannot be changed: generated hosts contain it", Hint: "change the name of the team instead"}
 
-	ErrMemberNotFound     = &Error{Code: NotFound, Reason: "member_not_found", Message: "the team has no such member", Hint: "list the members with `lateen members ls`"}
+	ErrMemberNotFound     = &Error{Code: NotFound, Reason: "member_not_found", Message: "member not found", Hint: "list the members with `lateen members ls`"}
 	ErrLastOwner          = &Error{Code: Conflict, Reason: "last_owner", Message: "a team needs an owner", Hint: "make another member an owner first: `lateen members role NAME owner`"}
 	ErrRoleInvalid        = &Error{Code: Invalid, Reason: "role_invalid", Message: "a role is OWNER, DEVELOPER or VIEWER"}
 	ErrEmailInvalid       = &Error{Code: Invalid, Reason: "email_invalid", Message: "the e-mail address is malformed"}
 	ErrUsernameInvalid    = &Error{Code: Invalid, Reason: "username_invalid", Message: "a username is 1 to 48 characters of a-z, 0-9 and -"}
 	ErrInvitationInvalid  = &Error{Code: NotFound, Reason: "invitation_invalid", Message: "the invitation was used, was revoked, has expired or never existed", Hint: "ask an owner of the team for another one: `lateen members invite EMAIL`"}
-	ErrInvitationNotFound = &Error{Code: NotFound, Reason: "invitation_not_found", Message: "there is no such invitation", Hint: "list the open ones with `lateen members ls`"}
+	ErrInvitationNotFound = &Error{Code: NotFound, Reason: "invitation_not_found", Message: "invitation not found", Hint: "list the open ones with `lateen members ls`"}
 )
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$`)

@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// ErrTreeInvalid is a tree whose entries contradict each other or leave it.
+// ErrTreeInvalid reports a tree whose entries contradict each other or lead out of
+// it.
 var ErrTreeInvalid = &Error{Code: Invalid, Reason: "function_tree_invalid", Message: "the function's files do not form a tree"}
 
 // maxLinks is how many symbolic links one path may go through, as in Linux.
 const maxLinks = 40
 
-// Validate proves that t can be laid out in a directory without touching
-// anything outside: clean relative paths, each once, none beneath a file or a
-// link, and links that end inside. The error is [ErrTreeInvalid].
+// Validate checks that t can be written to a directory without access to files
+// outside of it: paths are clean, relative and unique, the parents of a path are
+// neither files nor links, and links end inside. The error is [ErrTreeInvalid].
 func (t *Tree) Validate() error {
 	entries := make(map[string]*TreeEntry, len(t.Entries))
 	for i := range t.Entries {
@@ -34,7 +35,7 @@ func (t *Tree) Validate() error {
 	for _, e := range t.Entries {
 		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
 			if entries[dir] != nil {
-				return ErrTreeInvalid.With("%s is beneath %s, which is not a directory", e.Path, dir)
+				return ErrTreeInvalid.With("%s is below %s, which is not a directory", e.Path, dir)
 			}
 		}
 		if e.Link != "" && !staysInside(entries, e.Path) {
@@ -45,7 +46,7 @@ func (t *Tree) Validate() error {
 }
 
 // staysInside follows the link at name, and every link on its way, and reports
-// whether it ends without ever stepping out of the tree.
+// whether it ends without leaving the tree.
 func staysInside(entries map[string]*TreeEntry, name string) bool {
 	at, rest := ".", strings.Split(name, "/")
 	for links := 0; len(rest) > 0; {

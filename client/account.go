@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// User is who a token belongs to.
+// User is the user of a token.
 type User struct {
 	lateen.User
 

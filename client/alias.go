@@ -31,8 +31,8 @@ func (a *Alias) UnmarshalJSON(b []byte) error {
 // MarshalJSON writes the alias as the API sent it.
 func (a *Alias) MarshalJSON() ([]byte, error) { return a.wire.MarshalJSON() }
 
-// Aliases returns a page of aliases, those of one project unless it is "", and
-// where the next page begins (0: nowhere).
+// Aliases returns a page of aliases, limited to one project unless it is "", and the
+// beginning of the next page (0: there is none).
 func (c *Client) Aliases(ctx context.Context, project lateen.ProjectID, page Page) ([]Alias, lateen.Millis, error) {
 	var reply struct {
 		next
@@ -63,7 +63,7 @@ func (c *Client) SetAlias(ctx context.Context, deployment, host string) (*Alias,
 	return &reply, err
 }
 
-// RemoveAlias ends an alias by id or host.
+// RemoveAlias removes an alias by id or host.
 func (c *Client) RemoveAlias(ctx context.Context, idOrHost string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/v2/aliases" + path(idOrHost)})
 }

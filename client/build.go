@@ -5,15 +5,15 @@ import (
 	"net/http"
 )
 
-// Build is what a deployment was made of.
+// Build describes the build of a deployment.
 type Build struct {
-	Outputs    []Output `json:"output"`     // what it serves by path, functions first
+	Outputs    []Output `json:"output"`     // outputs by path, functions first
 	Functions  int      `json:"functions"`  // several paths may lead to one
 	Routes     int      `json:"routes"`     // of its route table
 	Prerenders int      `json:"prerenders"` // paths whose responses are kept
 }
 
-// Build returns what a deployment was made of; it is empty until that is known.
+// Build returns the build of a deployment; it is empty until the platform has read it.
 func (c *Client) Build(ctx context.Context, idOrHost string) (*Build, error) {
 	var reply struct {
 		Builds []Build `json:"builds"`

@@ -1,4 +1,4 @@
-// Package client speaks to the API of a Lateen platform.
+// Package client is a client of the API of a Lateen platform.
 package client
 
 import (
@@ -21,9 +21,9 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Client is a platform and who asks it. Its methods may be called
-// concurrently; its fields may not change meanwhile. Errors are
-// [lateen.Error] wherever the platform, or its absence, is the reason.
+// Client calls the API of a platform with the credentials of a user. Its methods may be
+// called concurrently; its fields must not change meanwhile. Errors that the platform
+// or its absence causes are of the type [lateen.Error].
 type Client struct {
 	BaseURL   string       // http://127.0.0.1:8080
 	Token     string       // secret
@@ -34,8 +34,8 @@ type Client struct {
 
 // Errors of a client itself.
 var (
-	ErrUnreachable = &lateen.Error{Code: lateen.Unavailable, Reason: "platform_unreachable", Message: "the platform does not answer", Hint: "start it with `lateen up`, or say where it is with --api"}
-	ErrResponse    = &lateen.Error{Code: lateen.Internal, Reason: "platform_response_invalid", Message: "the answer is not one of a Lateen platform", Hint: "check the address given with --api"}
+	ErrUnreachable = &lateen.Error{Code: lateen.Unavailable, Reason: "platform_unreachable", Message: "the platform does not answer", Hint: "start it with `lateen up`, or pass its address with --api"}
+	ErrResponse    = &lateen.Error{Code: lateen.Internal, Reason: "platform_response_invalid", Message: "the response is not from a Lateen platform", Hint: "check the address of --api"}
 )
 
 const (
@@ -57,12 +57,12 @@ type call struct {
 	size   int64                         // of body
 	header http.Header
 
-	// once is true for what must not be done twice: it is repeated only if the
-	// platform said that it did nothing.
+	// once is true for a call that is not idempotent: it is repeated only if the
+	// response guarantees that the platform did not execute it.
 	once bool
 }
 
-// do sends a call, again if that is safe and may help, and reads the answer.
+// do sends a call, retries it if that is safe and useful, and reads the response.
 func (c *Client) do(ctx context.Context, k call) error {
 	resp, err := c.send(ctx, k)
 	if err != nil {
@@ -159,8 +159,8 @@ func (c *Client) try(ctx context.Context, k call) (*http.Response, *failure) {
 	return nil, f
 }
 
-// unreachable says why a platform could not be asked. A name that does not exist and
-// a certificate that is not trusted are no better a moment later.
+// unreachable returns the error of a call that got no response. A host name that does
+// not exist and an untrusted certificate are not worth a retry.
 func unreachable(base string, err error) *failure {
 	dns, noName := errors.AsType[*net.DNSError](err)
 	cert, noTrust := errors.AsType[*tls.CertificateVerificationError](err)
@@ -169,7 +169,7 @@ func unreachable(base string, err error) *failure {
 	switch {
 	case noName && dns.IsNotFound:
 		return &failure{status: final, error: ErrUnreachable.With("the name %s does not resolve", dns.Name).Because(err).
-			WithHint("check the address given with --api, and the DNS records of the name")}
+			WithHint("check the address of --api, and the DNS records of the name")}
 	case noName:
 		return &failure{error: ErrUnreachable.With("the DNS did not answer for %s", dns.Name).Because(err).WithHint("check the network of this machine")}
 	case noTrust:
@@ -178,7 +178,7 @@ func unreachable(base string, err error) *failure {
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return &failure{status: final, error: ErrUnreachable.With("%s answers without TLS", base).Because(err).WithHint("say http:// with --api")}
 	case slow && timeout.Timeout():
-		return &failure{error: ErrUnreachable.With("%s does not answer in time", base).Because(err).WithHint("check the address given with --api, and firewalls on the way")}
+		return &failure{error: ErrUnreachable.With("%s does not answer in time", base).Because(err).WithHint("check the address of --api, and firewalls on the way")}
 	}
 	return &failure{error: ErrUnreachable.With("nothing answers at %s", base).Because(err)}
 }
@@ -238,8 +238,7 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	return req, nil
 }
 
-// decodeError makes the error that the platform sent, or one that says what
-// came instead.
+// decodeError decodes the error in a response, or describes a response without one.
 func decodeError(resp *http.Response) error {
 	var body struct {
 		Error struct {
@@ -268,7 +267,7 @@ func decodeError(resp *http.Response) error {
 	return e
 }
 
-// Page chooses a part of a list, newest first.
+// Page selects a part of a list, newest first.
 type Page struct {
 	Until lateen.Millis // created before; 0 is from the newest
 	Limit int           // at most 100; 0 is 20
@@ -285,7 +284,7 @@ func (p Page) query() url.Values {
 	return q
 }
 
-// next is how a reply says where the next page begins: 0 is nowhere.
+// next is the beginning of the next page in a response: 0 if there is none.
 type next struct {
 	Pagination struct {
 		Next lateen.Millis `json:"next"`

@@ -424,7 +424,7 @@ func answer(status int, body string) *http.Response {
 	return recorder.Result()
 }
 
-// What may be repeated is, for a while and with pauses; what must not happen
+// Idempotent calls are retried for a while, with pauses; a call that must not happen
 // twice is repeated only when the platform refused it.
 func TestCallsAreRepeated(t *testing.T) {
 	for name, tt := range map[string]struct {

@@ -16,9 +16,9 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// DeployOptions say what to deploy, and how.
+// DeployOptions configure a deployment.
 type DeployOptions struct {
-	Dir     string // what was built: the project's directory, or the repository's with Root
+	Dir     string // directory of the build: the project's directory, or the repository's with Root
 	Root    string // folder of Dir that has .vercel/output; "" is Dir itself
 	Project string // id or name; one that is not there is made. Required
 	Target  string // production, preview or a custom environment; "" is for the platform to choose
@@ -31,10 +31,10 @@ type DeployOptions struct {
 	NoWait    bool // return as soon as the platform has everything
 
 	Uploads  int            // at once; 0 is 16
-	Progress func(Progress) // told now and then, by one goroutine at a time; nil is nobody
+	Progress func(Progress) // called now and then, by one goroutine at a time; nil is never
 }
 
-// Stage is what a deployment does at the moment.
+// Stage is the current stage of a deployment.
 type Stage string
 
 // The stages, in order. A client that has all files uploads none.
@@ -45,7 +45,7 @@ const (
 	Done      Stage = "done"
 )
 
-// Progress is how far a deployment has come.
+// Progress is the progress of a deployment.
 type Progress struct {
 	Stage      Stage
 	Files      int   // hashed or uploaded
@@ -53,18 +53,18 @@ type Progress struct {
 	Bytes      int64 // uploaded, of files under way as well
 	TotalBytes int64 // to upload
 
-	Deployment *Deployment             // from Building on
-	Event      *lateen.DeploymentEvent // a line of the build log, in Building
+	Deployment *Deployment          // from Building on
+	Event      *lateen.BuildLogLine // a line of the build log, in Building
 }
 
-// rounds is how often files may turn out to be missing: more than once only if
-// the platform swept them meanwhile.
+// rounds is the maximum number of uploads of missing files. More than one is needed only
+// if the platform swept files meanwhile.
 const rounds = 3
 
-// Deploy deploys a build output: it uploads what the platform does not have and
-// waits until the deployment serves. One that fails is returned with its
-// reason as the error. What was uploaded stays for a while: to go on after any
-// error, deploy again.
+// Deploy deploys a build output: it uploads the files that the platform lacks and
+// waits until the deployment serves. A failed deployment is returned with its reason
+// as the error. Uploaded files are retained for a while: to continue after an error,
+// deploy again.
 func (c *Client) Deploy(ctx context.Context, o DeployOptions) (*Deployment, error) {
 	progress := o.Progress
 	if progress == nil {
@@ -87,7 +87,7 @@ func (c *Client) Deploy(ctx context.Context, o DeployOptions) (*Deployment, erro
 	return c.Await(ctx, d, progress)
 }
 
-// create asks for the deployment and uploads what is missing for it.
+// create requests the deployment and uploads the files that the platform lacks.
 func (c *Client) create(ctx context.Context, o *DeployOptions, sources []source, progress func(Progress)) (*Deployment, error) {
 	in := map[string]any{"name": o.Project, "source": "cli", "version": 2}
 	files := make([]lateen.UploadFile, 0, len(sources))
@@ -161,8 +161,8 @@ func (c *Client) upload(ctx context.Context, o *DeployOptions, missing error, by
 	})
 }
 
-// uploadFile sends a file. sent is told the bytes that went out, and a negative
-// number when they have to go out again.
+// uploadFile sends a file. It calls sent with the number of bytes sent, and with a
+// negative number when they must be sent again.
 func (c *Client) uploadFile(ctx context.Context, s *source, sent func(bytes int64)) error {
 	var counted atomic.Int64
 	return c.do(ctx, call{
@@ -186,15 +186,15 @@ func (c *Client) uploadFile(ctx context.Context, s *source, sent func(bytes int6
 	})
 }
 
-// Await follows a deployment until it is settled and returns what it became;
-// progress is told the lines of the build log. One that failed comes with its
-// reason as the error.
+// Await follows a deployment until it is settled and returns its final state; progress
+// receives the lines of the build log. A failed deployment is returned with its reason
+// as the error.
 func (c *Client) Await(ctx context.Context, d *Deployment, progress func(Progress)) (*Deployment, error) {
 	progress(Progress{Stage: Building, Deployment: d})
 	var last int64
 	length := firstPause
 	for {
-		for e, err := range c.Events(ctx, d.ID, 0, true) {
+		for e, err := range c.BuildLog(ctx, d.ID, 0, true) {
 			if err != nil {
 				break // the deployment itself says how it stands
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Deployment is a deployment with where it is served.
+// Deployment is a deployment with its URLs.
 type Deployment struct {
 	lateen.Deployment
 
@@ -41,7 +41,7 @@ func (d *Deployment) UnmarshalJSON(b []byte) error {
 // MarshalJSON writes the deployment as the API sent it.
 func (d *Deployment) MarshalJSON() ([]byte, error) { return d.wire.MarshalJSON() }
 
-// Environment is the environment that the deployment is of.
+// Environment is the environment of the deployment.
 func (d *Deployment) Environment() string {
 	switch {
 	case d.CustomEnvironment != nil:
@@ -52,13 +52,13 @@ func (d *Deployment) Environment() string {
 	return d.Target
 }
 
-// Settled reports whether the deployment has come to its end: it failed, was
-// canceled, or is READY on all its hosts.
+// Settled reports whether the deployment is in a final state: it failed, was canceled,
+// or is READY on all its hosts.
 func (d *Deployment) Settled() bool {
 	return d.State.Final() && (d.State != lateen.Ready || d.AliasedAt != 0)
 }
 
-// DeploymentFilter chooses deployments; a zero field chooses all.
+// DeploymentFilter selects deployments; a zero field selects all.
 type DeploymentFilter struct {
 	Project lateen.ProjectID
 	Target  string
@@ -67,8 +67,8 @@ type DeploymentFilter struct {
 	Meta    map[string]string
 }
 
-// Deployments returns a page of deployments and where the next one begins (0:
-// nowhere).
+// Deployments returns a page of deployments and the beginning of the next one (0: there
+// is none).
 func (c *Client) Deployments(ctx context.Context, filter DeploymentFilter, page Page) ([]Deployment, lateen.Millis, error) {
 	query := page.query()
 	set := func(name, value string) {
@@ -103,8 +103,8 @@ func (c *Client) Deployment(ctx context.Context, idOrHost string) (*Deployment, 
 	return &d, err
 }
 
-// DeleteDeployment removes a deployment and the aliases that lead to it, or with
-// safe refuses if there are any.
+// DeleteDeployment removes a deployment and the aliases that lead to it. With safe it
+// returns an error if there are any.
 func (c *Client) DeleteDeployment(ctx context.Context, idOrHost string, safe bool) error {
 	query := url.Values{}
 	if safe {
@@ -120,8 +120,8 @@ func (c *Client) CancelDeployment(ctx context.Context, idOrHost string) (*Deploy
 	return &d, err
 }
 
-// Redeploy deploys the files of a deployment again, for a target or, where that
-// is "", for its own.
+// Redeploy deploys the files of a deployment again, for a target or, if that is "", for
+// its own.
 func (c *Client) Redeploy(ctx context.Context, idOrHost, target string) (*Deployment, error) {
 	from, err := c.Deployment(ctx, idOrHost)
 	if err != nil {
@@ -151,7 +151,7 @@ type Output struct {
 	} `json:"lambda"`
 }
 
-// Outputs returns what a deployment serves by path, functions first.
+// Outputs returns the outputs of a deployment by path, functions first.
 func (c *Client) Outputs(ctx context.Context, idOrHost string) ([]Output, error) {
 	var reply struct {
 		Builds []struct {
@@ -166,10 +166,10 @@ func (c *Client) Outputs(ctx context.Context, idOrHost string) ([]Output, error)
 	return out, err
 }
 
-// Events reads a build log from a time on, and with follow goes on until the
-// deployment is settled. The last event is an error if the log could not be
-// read to its end; the connection may be lost on the way.
-func (c *Client) Events(ctx context.Context, id lateen.DeploymentID, since lateen.Millis, follow bool) iter.Seq2[lateen.DeploymentEvent, error] {
+// BuildLog reads a build log from a time on, with follow until the deployment is
+// settled. The last value is an error if the log could not be read to its end, as when
+// the connection is lost.
+func (c *Client) BuildLog(ctx context.Context, id lateen.DeploymentID, since lateen.Millis, follow bool) iter.Seq2[lateen.BuildLogLine, error] {
 	query := url.Values{"format": {"lines"}, "direction": {"forward"}}
 	if follow {
 		query.Set("follow", "1")
@@ -177,14 +177,14 @@ func (c *Client) Events(ctx context.Context, id lateen.DeploymentID, since latee
 	if since != 0 {
 		query.Set("since", strconv.FormatInt(int64(since), 10))
 	}
-	return func(yield func(lateen.DeploymentEvent, error) bool) {
+	return func(yield func(lateen.BuildLogLine, error) bool) {
 		resp, err := c.send(ctx, call{method: http.MethodGet, path: "/v3/deployments" + path(string(id), "events"), query: query})
 		if err != nil {
-			yield(lateen.DeploymentEvent{}, err)
+			yield(lateen.BuildLogLine{}, err)
 			return
 		}
 		defer resp.Body.Close()
-		lines(ctx, resp.Body, func(e lateen.DeploymentEvent, err error) bool {
+		lines(ctx, resp.Body, func(e lateen.BuildLogLine, err error) bool {
 			if err == nil && e.Serial == 0 {
 				return true // a sign of life
 			}

@@ -11,17 +11,17 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Entry is a request as a whole with the lines that it made user code write, or
-// lines outside of any: those have no method.
+// Entry is a request with the lines that user code wrote during it. Lines outside of
+// any request have no method.
 type Entry struct {
 	lateen.Record
 
 	Lines []lateen.LogLine `json:"lines,omitempty"`
-	// Cursor is where the entry is among all, for [LogQuery.Before]. That of an
-	// entry of [Client.FollowEntries] is also for [LogQuery.After].
+	// Cursor is the position of the entry in the log, for [LogQuery.Before]. The cursor
+	// of an entry of [Client.FollowEntries] is also for [LogQuery.After].
 	Cursor string `json:"cursor"`
-	// Lost is how many requests the platform removed before it sent them, since
-	// the entry before this one of a followed log.
+	// Lost is the number of requests between the previous entry of a followed log and
+	// this one that the platform removed before it sent them.
 	Lost int `json:"lost,omitempty"`
 }
 
@@ -39,7 +39,7 @@ func (c *Client) Entries(ctx context.Context, q LogQuery, limit int) ([]Entry, e
 	return list, nil
 }
 
-// Request returns the request of an id, in whichever project of the team it was.
+// Request returns the request with an id, in any project of the team.
 func (c *Client) Request(ctx context.Context, id lateen.RequestID) ([]Entry, error) {
 	var reply struct {
 		Entries []Entry `json:"entries"`
@@ -64,7 +64,7 @@ func entriesCall(project lateen.ProjectID, query url.Values) call {
 	return call{method: http.MethodGet, path: "/v1/projects" + path(string(project), "logs"), query: query}
 }
 
-// values are the query parameters of q but for its project.
+// values are the query parameters of q except its project.
 func (q *LogQuery) values() url.Values {
 	query := url.Values{}
 	set := func(name, value string) {

@@ -8,7 +8,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// envWire is a variable as the API writes it: custom environments apart.
+// envWire is a variable in the format of the API: custom environments are separate.
 type envWire struct {
 	lateen.EnvVar
 
@@ -21,14 +21,14 @@ func (w *envWire) variable() lateen.EnvVar {
 	return v
 }
 
-// EnvVars returns the variables of a project, those of one environment unless
-// target is "", with the values of those of the type plain.
+// EnvVars returns the variables of a project, limited to one environment unless target
+// is "". Only variables of the type plain have values.
 func (c *Client) EnvVars(ctx context.Context, project, target string) ([]lateen.EnvVar, error) {
 	return c.envVars(ctx, project, target, url.Values{})
 }
 
 // DecryptedEnvVars is EnvVars with the values of encrypted variables too, for
-// users who may read them. The audit log keeps that they were read.
+// users with permission to read them. The audit log records the read.
 func (c *Client) DecryptedEnvVars(ctx context.Context, project, target string) ([]lateen.EnvVar, error) {
 	return c.envVars(ctx, project, target, url.Values{"decrypt": {"true"}})
 }
@@ -48,8 +48,8 @@ func (c *Client) envVars(ctx context.Context, project, target string, query url.
 	return vars, err
 }
 
-// AddEnv adds a variable to a project; with replace it takes the place of what
-// is there in its environments.
+// AddEnv adds a variable to a project; with replace it replaces the variable of that
+// name in its environments.
 func (c *Client) AddEnv(ctx context.Context, project string, v lateen.EnvVar, replace bool) (*lateen.EnvVar, error) {
 	var reply struct {
 		Created envWire `json:"created"`
@@ -63,7 +63,7 @@ func (c *Client) AddEnv(ctx context.Context, project string, v lateen.EnvVar, re
 	return &created, err
 }
 
-// EnvChange is what to change of a variable; nil fields stay.
+// EnvChange is a change of a variable; nil fields do not change.
 type EnvChange struct {
 	Value   *string  `json:"value,omitempty"`
 	Target  []string `json:"target,omitempty"`
@@ -93,7 +93,7 @@ func (c *Client) RemoveEnv(ctx context.Context, project string, id lateen.EnvID)
 }
 
 // PullEnv returns all values of an environment (and branch, or ""), with "" for
-// those that may not be read.
+// unreadable ones.
 func (c *Client) PullEnv(ctx context.Context, project, target, branch string) (map[string]string, error) {
 	var reply struct {
 		Env map[string]string `json:"env"`

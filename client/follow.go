@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// idleLimit is how long a followed log may be without a byte: the platform
-	// sends an empty line every 15 seconds.
+	// idleLimit is the longest silence of a followed log: the platform sends an empty
+	// line every 15 seconds.
 	idleLimit    = 45 * time.Second
 	maxReconnect = 15 * time.Second // the longest pause before a lost log is asked for again
 	cursorHeader = "X-Lateen-Cursor"
@@ -20,7 +20,7 @@ const (
 // errIdle ends a connection on which nothing arrives.
 var errIdle = errors.New("nothing arrived for " + idleLimit.String())
 
-// FollowEntries yields requests as they end, until ctx does. Where the
+// FollowEntries yields requests as they end, until ctx ends. If the
 // connection is lost, or nothing arrives on it for 45 seconds, it yields an
 // [ErrUnreachable] and connects again, after a pause that grows from 200 ms to
 // 15 s, at the cursor of the last entry: no request is missed and none comes
@@ -51,8 +51,8 @@ func (c *Client) FollowEntries(ctx context.Context, q LogQuery) iter.Seq2[Entry,
 	}
 }
 
-// followOnce yields the entries of one connection, and moves q.After on. It
-// returns nil when yield wants no more, else the reason for the end.
+// followOnce yields the entries of one connection and advances q.After. It returns nil
+// after yield has returned false, else the reason of the end.
 func (c *Client) followOnce(ctx context.Context, q *LogQuery, yield func(Entry, error) bool) *failure {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -7,8 +7,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Function is a function of a project with what it has and does now: one that
-// production serves, or one of another deployment that is running.
+// Function is a function of a project with its current state: a function of production,
+// or a function of another deployment that has instances.
 type Function struct {
 	lateen.FunctionState
 
@@ -18,8 +18,8 @@ type Function struct {
 	MaxDuration int      `json:"maxDuration,omitempty"` // seconds; 0 is the platform's default, -1 the longest
 }
 
-// Functions returns the functions of a project: production's, idle ones among
-// them, by name, then those of other deployments that are running.
+// Functions returns the functions of a project: those of production, idle ones
+// included, by name, then those of other deployments that have instances.
 func (c *Client) Functions(ctx context.Context, project string) ([]Function, error) {
 	var reply struct {
 		Functions []Function `json:"functions"`

@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// LogQuery chooses requests; a zero field chooses all.
+// LogQuery selects requests; a zero field selects all.
 type LogQuery struct {
 	Project     lateen.ProjectID // required
 	Deployment  lateen.DeploymentID
@@ -25,7 +25,7 @@ type LogQuery struct {
 	Page        int    // from 0; for [Client.Logs]
 }
 
-// LogEntry is a request with the lines that it made user code write.
+// LogEntry is a request with the lines that user code wrote during it.
 type LogEntry struct {
 	Request    lateen.RequestID    `json:"requestId"`
 	Time       lateen.Millis       `json:"timestamp"`

@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Project is a project with what serves it.
+// Project is a project with the deployments that serve it.
 type Project struct {
 	lateen.Project
 
@@ -32,8 +32,8 @@ func (p *Project) UnmarshalJSON(b []byte) error {
 // MarshalJSON writes the project as the API sent it.
 func (p *Project) MarshalJSON() ([]byte, error) { return p.wire.MarshalJSON() }
 
-// Projects returns a page of projects whose name has a part, and where the
-// next page begins (0: nowhere).
+// Projects returns a page of projects whose names contain a text, and the beginning of
+// the next page (0: there is none).
 func (c *Client) Projects(ctx context.Context, search string, page Page) ([]Project, lateen.Millis, error) {
 	var reply struct {
 		next
@@ -55,7 +55,7 @@ func (c *Client) Project(ctx context.Context, idOrName string) (*Project, error)
 	return &p, err
 }
 
-// CreateProject makes a project.
+// CreateProject creates a project.
 func (c *Client) CreateProject(ctx context.Context, name string, settings lateen.ProjectSettings) (*Project, error) {
 	in := struct {
 		lateen.ProjectSettings
@@ -67,14 +67,14 @@ func (c *Client) CreateProject(ctx context.Context, name string, settings lateen
 	return &p, err
 }
 
-// RenameProject changes a project's name, and with it its production hosts.
+// RenameProject changes the name and the production hosts of a project.
 func (c *Client) RenameProject(ctx context.Context, idOrName, name string) (*Project, error) {
 	var p Project
 	err := c.do(ctx, call{method: http.MethodPatch, path: "/v9/projects" + path(idOrName), in: map[string]string{"name": name}, out: &p})
 	return &p, err
 }
 
-// ProjectChange is settings to change; a nil field stays as it is.
+// ProjectChange contains settings to change; nil fields do not change.
 type ProjectChange struct {
 	StartHeader *string `json:"startHeader,omitempty"` // as in [lateen.ProjectSettings]
 	Weight      *int    `json:"weight,omitempty"`
@@ -87,21 +87,21 @@ func (c *Client) ChangeProject(ctx context.Context, idOrName string, change Proj
 	return &p, err
 }
 
-// DeleteProject removes a project with all that is in it.
+// DeleteProject removes a project with its deployments, aliases and variables.
 func (c *Client) DeleteProject(ctx context.Context, idOrName string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/v9/projects" + path(idOrName)})
 }
 
-// Promote makes a deployment serve production of its project. The deployment
-// returned is it or, if it was not made for production, a new one of the same
-// files that takes over once it is READY.
+// Promote points production of a project at a deployment. It returns that deployment
+// or, if it is not for production, a new deployment of the same files, which serves
+// production once it is READY.
 func (c *Client) Promote(ctx context.Context, project, deployment string) (*Deployment, error) {
 	var d Deployment
 	err := c.do(ctx, call{method: http.MethodPost, path: "/v10/projects" + path(project, "promote", deployment), out: &d, once: true})
 	return &d, err
 }
 
-// Rollback makes an earlier production deployment serve production again.
+// Rollback points production back at an earlier production deployment.
 func (c *Client) Rollback(ctx context.Context, project, deployment string) (*Deployment, error) {
 	var d Deployment
 	err := c.do(ctx, call{method: http.MethodPost, path: "/v9/projects" + path(project, "rollback", deployment), out: &d})

@@ -20,7 +20,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Modes of files as the API has them, which are those of stat(2).
+// Modes of files in the API, which are those of stat(2).
 const (
 	modeRegular = 0o100000
 	modeLink    = 0o120000
@@ -28,14 +28,14 @@ const (
 
 // Errors of a directory that can't be deployed.
 var (
-	ErrNotBuilt = &lateen.Error{Code: lateen.Invalid, Reason: "not_built", Message: "there is no build output in the directory", Hint: "run `vercel build` first"}
-	ErrMapped   = &lateen.Error{Code: lateen.Invalid, Reason: "build_output_incomplete", Message: "a function needs a file that is not there", Hint: "build again, and deploy from the directory that was built"}
+	ErrNotBuilt = &lateen.Error{Code: lateen.Invalid, Reason: "not_built", Message: "the directory has no build output", Hint: "run `vercel build` first"}
+	ErrMapped   = &lateen.Error{Code: lateen.Invalid, Reason: "build_output_incomplete", Message: "a file of a function is missing", Hint: "build again, and deploy from the directory that was built"}
 	// ErrIrregular is about pipes, sockets and devices.
-	ErrIrregular = &lateen.Error{Code: lateen.Invalid, Reason: "irregular_file", Message: "only files, directories and links can be deployed", Hint: "take it out of the build output"}
+	ErrIrregular = &lateen.Error{Code: lateen.Invalid, Reason: "irregular_file", Message: "only files, directories and links can be deployed", Hint: "remove it from the build output"}
 	ErrChanged   = &lateen.Error{Code: lateen.Conflict, Reason: "file_changed", Message: "a file changed while it was uploaded", Hint: "deploy again when the build is done"}
 )
 
-// source is a file to deploy: on disk, or a link whose target is its content.
+// source is a file to deploy, or a link, whose content is its target.
 type source struct {
 	lateen.UploadFile
 
@@ -51,12 +51,12 @@ func (s *source) open() (io.ReadCloser, error) {
 	return os.Open(s.disk)
 }
 
-// scan lists what a build output in root (a folder of dir, or ".") consists
-// of: its own files, and those elsewhere in dir that its functions name.
+// scan lists the files of a build output in root (a folder of dir, or "."): its own
+// files, and the files elsewhere in dir that its functions name.
 func scan(dir, root string) ([]source, error) {
 	output := filepath.Join(dir, root, ".vercel", "output")
 	if _, err := os.Stat(filepath.Join(output, "config.json")); err != nil {
-		return nil, ErrNotBuilt.With("there is no %s", filepath.Join(output, "config.json")).Because(err)
+		return nil, ErrNotBuilt.With("%s not found", filepath.Join(output, "config.json")).Because(err)
 	}
 	found := make(map[string]source)
 	var configs []string
@@ -144,7 +144,7 @@ func add(found map[string]source, dir, name string) error {
 	return nil
 }
 
-// hashAll names the content of every file, several at once.
+// hashAll hashes every file, several concurrently.
 func hashAll(ctx context.Context, sources []source, progress func(files int)) error {
 	var mu sync.Mutex
 	done := 0
@@ -168,7 +168,7 @@ func hashAll(ctx context.Context, sources []source, progress func(files int)) er
 	})
 }
 
-// parallel calls fn for 0 to n-1, at most width at once, until one fails.
+// parallel calls fn for 0 to n-1, at most width concurrently, until a call fails.
 func parallel(ctx context.Context, width, n int, fn func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -196,7 +196,8 @@ feed:
 	return context.Cause(ctx)
 }
 
-// checked passes a file on and fails at its end if it is not what was hashed.
+// checked reads a file and returns an error at its end if the content has changed since
+// it was hashed.
 type checked struct {
 	io.ReadCloser
 

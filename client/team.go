@@ -12,7 +12,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Member is a member of a team with the user's names.
+// Member is a member of a team with the username and the e-mail address of the user.
 type Member struct {
 	UID      lateen.UserID `json:"uid"`
 	Username string        `json:"username"`
@@ -44,8 +44,8 @@ type Invitation struct {
 	Secret string `json:"invitation,omitempty"`
 }
 
-// CreateTeam makes a team with the token's user as its owner. The name is the
-// slug where it is "".
+// CreateTeam creates a team with the token's user as its owner. A name of "" is the
+// slug.
 func (c *Client) CreateTeam(ctx context.Context, slug, name string) (*Team, error) {
 	var t Team
 	in := map[string]string{"slug": slug, "name": name}
@@ -67,13 +67,12 @@ func (c *Client) RenameTeam(ctx context.Context, idOrSlug, name string) (*Team, 
 	return &t, err
 }
 
-// DeleteTeam removes a team that has no projects, by id or slug.
+// DeleteTeam removes a team without projects, by id or slug.
 func (c *Client) DeleteTeam(ctx context.Context, idOrSlug string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/v1/teams" + path(idOrSlug)})
 }
 
-// Members returns the members of a team, and its invitations that can still be
-// accepted.
+// Members returns the members of a team and its open invitations.
 func (c *Client) Members(ctx context.Context, team string) ([]Member, []Invitation, error) {
 	var reply struct {
 		Members     []Member     `json:"members"`
@@ -83,7 +82,7 @@ func (c *Client) Members(ctx context.Context, team string) ([]Member, []Invitati
 	return reply.Members, reply.Invitations, err
 }
 
-// Invite makes an invitation to a team, with its secret.
+// Invite creates an invitation to a team, with its secret.
 func (c *Client) Invite(ctx context.Context, team, email string, role lateen.Role) (*Invitation, error) {
 	var i Invitation
 	in := map[string]string{"email": email, "role": string(role)}
@@ -91,12 +90,12 @@ func (c *Client) Invite(ctx context.Context, team, email string, role lateen.Rol
 	return &i, err
 }
 
-// RevokeInvitation ends an invitation of a team.
+// RevokeInvitation revokes an invitation to a team.
 func (c *Client) RevokeInvitation(ctx context.Context, team string, id lateen.InvitationID) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/v1/teams" + path(team, "invitations", string(id))})
 }
 
-// ChangeRole gives a member, by user id or username, another role.
+// ChangeRole changes the role of a member, by user id or username.
 func (c *Client) ChangeRole(ctx context.Context, team, member string, role lateen.Role) (*Member, error) {
 	var m Member
 	in := map[string]string{"role": string(role)}
@@ -104,14 +103,14 @@ func (c *Client) ChangeRole(ctx context.Context, team, member string, role latee
 	return &m, err
 }
 
-// RemoveMember ends a membership, by user id or username.
+// RemoveMember removes a member from a team, by user id or username.
 func (c *Client) RemoveMember(ctx context.Context, team, member string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/v1/teams" + path(team, "members", member)})
 }
 
-// AcceptInvitation makes a user of an invitation's secret and returns the secret
-// of a token of that user. The username is made of the e-mail address where it
-// is "". It needs no token.
+// AcceptInvitation creates a user by the secret of an invitation and returns the secret
+// of a token of that user. A username of "" is derived from the e-mail address. The
+// call needs no token.
 func (c *Client) AcceptInvitation(ctx context.Context, secret, username, tokenName string) (string, error) {
 	var reply struct {
 		Secret string `json:"bearerToken"`
@@ -128,7 +127,7 @@ func (c *Client) Join(ctx context.Context, secret string) (*Team, error) {
 	return &t, err
 }
 
-// AuditQuery chooses rows of the audit log; a zero field chooses all.
+// AuditQuery selects entries of the audit log; a zero field selects all.
 type AuditQuery struct {
 	Project lateen.ProjectID
 	User    lateen.UserID // the actor
@@ -138,8 +137,8 @@ type AuditQuery struct {
 	Limit   int           // at most 100; 0 is 20
 }
 
-// Audit returns a page of the audit log of the team, newest first, and the
-// cursor of the next page, "" where there is none.
+// Audit returns a page of the audit log of the team, newest first, and the cursor of
+// the next page, "" if there is none.
 func (c *Client) Audit(ctx context.Context, q AuditQuery) ([]lateen.AuditEvent, string, error) {
 	query := url.Values{}
 	set := func(name, value string) {

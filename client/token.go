@@ -24,8 +24,8 @@ type TokenRequest struct {
 	ExpiresAt lateen.Millis `json:"expiresAt,omitempty"` // 0: never
 }
 
-// CreateToken issues a token that acts as the user of this one, and returns it
-// with its secret, which can't be had again.
+// CreateToken creates a token of the same user and returns it with its secret, which
+// cannot be read again.
 func (c *Client) CreateToken(ctx context.Context, r TokenRequest) (secret string, t *lateen.Token, err error) {
 	var reply struct {
 		Token  lateen.Token `json:"token"`
@@ -35,7 +35,7 @@ func (c *Client) CreateToken(ctx context.Context, r TokenRequest) (secret string
 	return reply.Secret, &reply.Token, err
 }
 
-// RevokeToken ends a token by id; "current" is the client's own.
+// RevokeToken revokes a token by id; "current" is the client's own.
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: "/v3/user/tokens" + path(id)})
 }

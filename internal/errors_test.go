@@ -19,11 +19,11 @@ var update = flag.Bool("update", false, "write the reference of errors")
 
 const errorsPage = "../docs/reference/errors.md"
 
-// declared is an error as the source declares it.
+// declared is one error declaration in the source.
 type declared struct{ code, reason, message, hint, where string }
 
-// TestReferenceOfErrors collects every error that is declared, sees that no
-// reason stands for two, and holds docs/reference/errors.md to them.
+// TestReferenceOfErrors collects all error declarations, checks that each reason is
+// unique, and compares docs/reference/errors.md with them.
 func TestReferenceOfErrors(t *testing.T) {
 	found := map[string]declared{}
 	walkGo(t, func(file, pkg string) {
@@ -52,7 +52,7 @@ func TestReferenceOfErrors(t *testing.T) {
 		}
 	}
 	if got, err := os.ReadFile(errorsPage); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the source says (%v): run `make generate`", errorsPage, err)
+		t.Errorf("%s differs from the source (%v): run `make generate`", errorsPage, err)
 	}
 }
 
@@ -114,7 +114,7 @@ func lastName(e ast.Expr) string {
 	return ""
 }
 
-// text is the value of a string literal, or of several added up.
+// text returns the value of a string literal or of a concatenation of literals.
 func text(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -132,11 +132,11 @@ func page(found map[string]declared) []byte {
 
 # Errors
 
-Every error has a code, which says what a caller can do about it, and a reason,
-which says what happened and never changes. The API sends the reason as
+Every error has a code, which tells a caller how to react, and a reason,
+which identifies the error and never changes. The API sends the reason as
 ` + "`error.code`" + `; a site's response has it in capitals as ` + "`x-vercel-error`" + `.
 
-| reason | code | what happened | what to do |
+| reason | code | message | remedy |
 |---|---|---|---|
 `)
 	for _, reason := range slices.Sorted(maps.Keys(found)) {

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// The budgets of the house: what does not fit is two rooms.
+// The size budgets. Split a file or package that exceeds its budget.
 const (
 	maxFileLines    = 600
 	maxPackageLines = 5000
@@ -71,12 +71,12 @@ func TestEveryPackageIsIntroducedOnceAndInArchitecture(t *testing.T) {
 	}
 }
 
-func TestNamesSayWhatIsInside(t *testing.T) {
+func TestNamesDescribeTheContent(t *testing.T) {
 	vague := []string{"util", "utils", "helper", "helpers", "common", "types", "misc", "base", "manager"}
 	walkGo(t, func(file, pkg string) {
 		for _, name := range []string{path.Base(pkg), strings.TrimSuffix(path.Base(file), ".go")} {
 			if slices.Contains(vague, name) {
-				t.Errorf("%s: %q says nothing of what is inside", file, name)
+				t.Errorf("%s: %q does not describe the content", file, name)
 			}
 		}
 	})
@@ -99,7 +99,7 @@ func TestTestsDoNotSleepOnTheRealClock(t *testing.T) {
 			}
 			if sel, ok := call.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "Sleep" {
 				if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" {
-					t.Errorf("%s sleeps on the real clock; use a synctest bubble or wait for what is meant", file)
+					t.Errorf("%s sleeps on the real clock; use a synctest bubble or wait for a condition", file)
 				}
 			}
 			return true

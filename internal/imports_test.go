@@ -15,64 +15,68 @@ import (
 
 const module = "github.com/lateen-dev/lateen"
 
-// layers is the law of this module: a package may import the packages on its
-// line, the root vocabulary, and nothing else of ours. It keeps the order of
-// ARCHITECTURE.md. "*" is for the composition root alone.
+// layers lists the allowed imports within this module: a package may import the
+// packages on its line and the root package, no others. The order is that of
+// ARCHITECTURE.md. "*", for the composition root only, allows all.
 var layers = map[string]string{
 	"client": "",
 
-	// Ring 1: leaves, pure or one syscall deep.
+	// Ring 1: leaves, which are pure or wrap single system calls.
 	"internal/accept":        "",
 	"internal/address":       "",
 	"internal/atomicfile":    "",
 	"internal/authority":     "internal/atomicfile",
 	"internal/autoscale":     "",
 	"internal/buildoutput":   "",
+	"internal/bus":           "internal/atomicfile internal/pause",
 	"internal/cgroup":        "",
 	"internal/config":        "",
 	"internal/cputime":       "",
-	"internal/egress":        "internal/address internal/link internal/rounds",
-	"internal/foresight":     "",
+	"internal/egress":        "internal/address internal/netdev internal/fairqueue",
+	"internal/pause":         "",
+	"internal/predict":       "",
 	"internal/guest":         "",
 	"internal/guest/relay":   "internal/guest",
 	"internal/guest/wasi":    "internal/guest",
 	"internal/jsregexp":      "",
-	"internal/link":          "internal/link/inner",
-	"internal/link/inner":    "",
-	"internal/rounds":        "",
+	"internal/netdev":        "internal/netdev/inner",
+	"internal/netdev/inner":  "",
+	"internal/fairqueue":     "",
 	"internal/route":         "internal/cputime internal/jsregexp",
-	"internal/sandbox":       "internal/cgroup internal/link internal/sandbox/child",
-	"internal/sandbox/child": "internal/link/inner",
+	"internal/sandbox":       "internal/cgroup internal/netdev internal/sandbox/child",
+	"internal/sandbox/child": "internal/netdev/inner",
 	"internal/secret":        "internal/atomicfile",
 	"internal/server":        "internal/address internal/share",
 	"internal/share":         "",
 	"internal/socket":        "",
-	"internal/source":        "",
+	"internal/framework":     "",
 	"internal/telemetry":     "",
 	"internal/toolchain":     "internal/atomicfile",
 	"internal/upstream":      "internal/guest",
 
-	// Ring 2: capabilities, each owns one resource.
-	"internal/archive":        "",
+	// Ring 2: capabilities, each of which owns one resource.
+	"internal/codecache":      "",
 	"internal/artifact":       "internal/atomicfile",
-	"internal/cache":          "internal/atomicfile internal/rounds internal/share",
+	"internal/cache":          "internal/atomicfile internal/fairqueue internal/share",
 	"internal/engine":         "",
-	"internal/engine/pool":    "internal/atomicfile internal/rounds",
-	"internal/engine/local":   "internal/archive internal/cgroup internal/egress internal/engine internal/engine/pool internal/guest internal/guest/relay internal/guest/wasi internal/rounds internal/sandbox internal/toolchain internal/upstream",
+	"internal/engine/pool":    "internal/atomicfile internal/fairqueue",
+	"internal/engine/local":   "internal/codecache internal/cgroup internal/egress internal/engine internal/engine/pool internal/guest internal/guest/relay internal/guest/wasi internal/fairqueue internal/sandbox internal/toolchain internal/upstream",
 	"internal/store":          "",
 	"internal/store/sqlite":   "internal/store",
 	"internal/store/postgres": "internal/store",
 
-	// Ring 3: planes, the verbs.
-	"internal/build":   "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",
-	"internal/control": "internal/artifact internal/build internal/secret internal/share internal/store",
-	"internal/edge":    "internal/accept internal/address internal/artifact internal/cache internal/foresight internal/route internal/server internal/share",
-	"internal/fleet":   "internal/atomicfile internal/autoscale internal/engine internal/rounds",
-	"internal/observe": "internal/share internal/store/sqlite",
+	// Ring 3: planes, which implement the operations.
+	"internal/assemble": "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",
+	"internal/control":  "internal/artifact internal/assemble internal/pause internal/secret internal/share internal/store",
+	"internal/edge":     "internal/accept internal/address internal/artifact internal/cache internal/predict internal/route internal/server internal/share",
+	"internal/fleet":    "internal/atomicfile internal/autoscale internal/engine internal/fairqueue internal/pause",
+	"internal/meter":    "internal/pause internal/store",
+	"internal/observe":  "internal/share internal/store/sqlite",
+	"internal/worker":   "internal/pause",
 
-	// Ring 4: faces.
+	// Ring 4: interfaces to users and programs.
 	"internal/api": "internal/accept internal/control internal/observe internal/share internal/store",
-	"internal/cli": "client internal/atomicfile internal/cli/account internal/cli/command internal/config internal/source internal/terminal",
+	"internal/cli": "client internal/atomicfile internal/cli/account internal/cli/command internal/config internal/framework internal/terminal",
 
 	"internal/cli/account": "client internal/cli/command internal/config internal/terminal",
 	"internal/cli/command": "client internal/atomicfile internal/config internal/terminal",
@@ -83,7 +87,7 @@ var layers = map[string]string{
 	"internal/daemon": "*",
 }
 
-// heavy names the third-party trees that only some corners may reach.
+// heavy lists the third-party modules that only the given packages may import.
 var heavy = map[string]string{
 	"database/sql":                       "internal/store internal/store/sqlite internal/store/postgres internal/observe",
 	"modernc.org/":                       "internal/store/sqlite",
@@ -93,7 +97,7 @@ var heavy = map[string]string{
 	"github.com/spf13/":                  "internal/cli internal/cli/account internal/cli/command",
 	"github.com/prometheus/":             "internal/telemetry",
 	"go.opentelemetry.io/":               "internal/telemetry",
-	"github.com/andybalholm/brotli":      "internal/build internal/edge",
+	"github.com/andybalholm/brotli":      "internal/assemble internal/edge",
 	"gvisor.dev/":                        "internal/egress",
 	"github.com/stretchr/testify":        "",
 	"github.com/nats-io/":                "internal/bus",
@@ -105,7 +109,7 @@ func TestImportsKeepTheRings(t *testing.T) {
 	seen := map[string]bool{}
 	walkGo(t, func(file, pkg string) {
 		if strings.HasSuffix(file, "_test.go") || isMainOrKit(pkg) {
-			return // mains and test kits answer to review
+			return // reviews, not this test, check programs and test kits
 		}
 		allowed, ok := layers[pkg]
 		if pkg != "" && !ok && !seen[pkg] {
@@ -128,12 +132,12 @@ func TestImportsKeepTheRings(t *testing.T) {
 	})
 	for pkg := range layers {
 		if !seen[pkg] {
-			t.Errorf("layers names %s, which is gone", pkg)
+			t.Errorf("layers names %s, which does not exist", pkg)
 		}
 	}
 }
 
-// forbidden says why pkg may not import what it imports, or "".
+// forbidden returns the reason why pkg may not import a package, or "".
 func forbidden(pkg, allowed, imported string) string {
 	if dep, ours := strings.CutPrefix(imported, module+"/"); ours {
 		if pkg == "" {
@@ -165,7 +169,7 @@ func isMainOrKit(pkg string) bool {
 	return slices.Contains([]string{"cmd", "tools", "test", "examples"}, top) || strings.HasSuffix(pkg, "test")
 }
 
-// walkGo visits every Go file of the module with its package's path.
+// walkGo calls visit for every Go file of the module, with the path of its package.
 func walkGo(t *testing.T, visit func(file, pkg string)) {
 	t.Helper()
 	root := os.DirFS("..")

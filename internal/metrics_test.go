@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The dashboard and the alert rules ask for metrics that the platform has.
+// The dashboard and the alert rules must query existing metrics.
 func TestDashboardsAndRulesNameMetricsThatExist(t *testing.T) {
 	known := map[string]bool{}
 	walkGo(t, func(file, _ string) {
@@ -30,7 +30,7 @@ func TestDashboardsAndRulesNameMetricsThatExist(t *testing.T) {
 		}
 		for _, name := range names {
 			if !known[name] && !known[strings.TrimSuffix(name, "_bucket")] {
-				t.Errorf("%s asks for %s, which the platform does not have", file, name)
+				t.Errorf("%s queries %s, which the platform does not have", file, name)
 			}
 		}
 	}

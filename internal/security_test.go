@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestTheTestsThatSecurityNamesExist: SECURITY.md names the test of each promise.
+// TestTheTestsThatSecurityNamesExist checks the references to tests in SECURITY.md,
+// which names the tests of each promise.
 func TestTheTestsThatSecurityNamesExist(t *testing.T) {
 	text, err := os.ReadFile("../SECURITY.md")
 	if err != nil {

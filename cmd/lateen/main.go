@@ -1,4 +1,4 @@
-// The lateen command: the platform and all that talks to it, in one binary.
+// The lateen command contains the platform and its client in one binary.
 package main
 
 import (
@@ -33,9 +33,9 @@ func main() {
 	}))
 }
 
-// end ends the process at once, with the status that shells give to one that a
-// signal killed. The default action would not do: where a shell started this in
-// the background, that is to ignore SIGINT. Processes of functions end with it.
+// end ends the process at once, with the status of a process that a signal killed. The
+// default action does not suffice: a shell starts background processes with SIGINT
+// ignored. Processes of functions end with this one.
 func end(by os.Signal) {
 	status := 1
 	if s, ok := by.(syscall.Signal); ok {
@@ -44,7 +44,7 @@ func end(by os.Signal) {
 	os.Exit(status)
 }
 
-// up makes the platform. stop is called where the terminal it was started in goes away.
+// up starts the platform. stop is called when its controlling terminal is closed.
 func up(ctx context.Context, o cli.UpOptions, stop func()) (cli.Platform, error) {
 	sockets, err := takeSockets()
 	if err != nil {

@@ -14,15 +14,15 @@ import (
 	"github.com/lateen-dev/lateen/internal/socket"
 )
 
-// takeSockets takes the sockets that were passed to this process.
+// takeSockets returns the sockets that this process inherited.
 func takeSockets() (*socket.Set, error) {
 	s, err := socket.Inherit(config.Environ(), os.Getpid())
 	config.Unset(socket.Vars()...)
 	return s, err
 }
 
-// successor is what takes over at a reload: what now has the name this was
-// started by, with the same arguments and environment.
+// successor is the program that a reload executes: the file that now has the name of
+// this program, with the same arguments and environment.
 func successor() (*daemon.Successor, error) {
 	program := os.Args[0] // which may be a link to another version then
 	if !filepath.IsAbs(program) {
@@ -34,16 +34,16 @@ func successor() (*daemon.Successor, error) {
 	return &daemon.Successor{
 		Program: program, Args: os.Args, Environ: config.Environ(),
 		Before: func() {
-			signal.Ignore(syscall.SIGHUP) // until the successor listens to it; this is what it would do
+			signal.Ignore(syscall.SIGHUP) // until the successor listens to it; as in the successor
 			signal.Reset(os.Interrupt, syscall.SIGTERM)
 		},
 	}, nil
 }
 
-// reloads tells of each SIGHUP that asks for a reload, from now on. One that
-// comes because the terminal is gone in which this was started calls hangup
-// instead. again is whether this process is one that was reloaded or was passed
-// sockets, in which it is no sign of nohup(1) that the signal is ignored.
+// reloads sends a value for each SIGHUP that requests a reload, from now on. A SIGHUP
+// after the controlling terminal was closed calls hangup instead. again is true in a
+// process that was reloaded or has inherited sockets: there, an ignored SIGHUP is not a
+// sign of nohup(1).
 func reloads(again bool, hangup func()) <-chan struct{} {
 	if signal.Ignored(syscall.SIGHUP) && !again {
 		leaveTerminal() // no terminal, no hanging up

@@ -1,5 +1,5 @@
-// Package accept reads the header fields by which a client says what it takes
-// (RFC 9110 §12) and whom it reads pages for.
+// Package accept reads the request fields of content negotiation (RFC 9110 §12) and
+// of ranges, and recognizes crawlers.
 package accept
 
 import (
@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// List yields the elements of a list field such as Accept, in lower case
-// without parameters, each with its quality (RFC 9110 §12.4.2). A quality
-// that makes no sense counts as 0.
+// List yields the elements of a list field such as Accept, in lower case and without
+// parameters, each with its quality (RFC 9110 §12.4.2). An invalid quality counts
+// as 0.
 func List(values []string) iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
 		for _, list := range values {
@@ -26,7 +26,7 @@ func List(values []string) iter.Seq2[string, float64] {
 	}
 }
 
-// quality is the q among the parameters of an element; 1 where there is none.
+// quality returns the parameter q of an element, 1 if there is none.
 func quality(params string) float64 {
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
@@ -34,7 +34,7 @@ func quality(params string) float64 {
 			continue
 		}
 		q, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(q >= 0 && q <= 1) { // as NaN is neither
+		if err != nil || !(q >= 0 && q <= 1) { // also false for NaN
 			return 0
 		}
 		return q
@@ -42,9 +42,9 @@ func quality(params string) float64 {
 	return 1
 }
 
-// Type is how much the client likes the media type, by the most specific
-// element that covers it: from 0, not at all, to 1. A type named outright counts
-// a little more than one that a wildcard covers.
+// Type returns the client's quality for the media type, from 0 (not acceptable) to 1,
+// by the most specific element that matches it. A match by name has a slightly higher
+// quality than one by a wildcard.
 func Type(h http.Header, mediaType string) float64 {
 	major, _, _ := strings.Cut(mediaType, "/")
 	best, level := 0.0, 0
@@ -61,8 +61,8 @@ func Type(h http.Header, mediaType string) float64 {
 	return best
 }
 
-// Coding returns the content coding, of those offered in order of the
-// server's liking, that the client prefers; "" is none (RFC 9110 §12.5.3).
+// Coding returns the content coding that the client prefers among offers, which are in
+// the order of the server's preference; "" is none (RFC 9110 §12.5.3).
 func Coding(values []string, offers ...string) string {
 	if len(values) == 0 {
 		return ""
@@ -79,8 +79,8 @@ func Coding(values []string, offers ...string) string {
 	return chosen
 }
 
-// codingQuality is how much the client likes a coding; one that it names
-// neither itself nor by * it does not know.
+// codingQuality returns the client's quality for a coding, 0 if neither the coding's
+// name nor * is in values.
 func codingQuality(values []string, coding string) float64 {
 	if q, named := namedQuality(values, coding); named {
 		return q

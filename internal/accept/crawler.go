@@ -2,8 +2,8 @@ package accept
 
 import "strings"
 
-// crawlers are substrings, in lower case, of the user agents that index or preview
-// pages and do not run their scripts: a shell is of no use to them.
+// crawlers are substrings, in lower case, of user agents that index or preview pages
+// without running their scripts and therefore need complete pages.
 var crawlers = []string{ //nolint:gochecknoglobals // a constant in all but name
 	"googlebot", "google-inspectiontool", "mediapartners-google", "adsbot-google", "storebot-google", "apis-google", "feedfetcher-google",
 	"bingbot", "bingpreview", "msnbot", "slurp", "duckduckbot", "duckassistbot", "baiduspider", "yandex", "sogou", "petalbot", "yeti", "seznambot", "ia_archiver", "archive.org_bot",
@@ -12,8 +12,7 @@ var crawlers = []string{ //nolint:gochecknoglobals // a constant in all but name
 	"semrushbot", "ahrefsbot", "mj12bot", "screaming frog", "lighthouse", "gptbot", "chatgpt-user", "oai-searchbot", "claudebot", "claude-searchbot", "perplexitybot", "ccbot", "amazonbot", "bytespider",
 }
 
-// IsCrawler reports whether the sender of a request reads pages for others, by its
-// User-Agent.
+// IsCrawler reports whether a User-Agent is that of a crawler or a link preview.
 func IsCrawler(agent string) bool {
 	agent = strings.ToLower(agent)
 	for _, name := range crawlers {

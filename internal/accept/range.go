@@ -20,19 +20,19 @@ func (p Part) ContentRange(size int64) string {
 	return string(strconv.AppendInt(b, size, 10))
 }
 
-// Extent says how much of a file a Range header asks for.
+// Extent is the extent of a file that a Range header requests.
 type Extent int
 
 // The extents.
 const (
-	Whole   Extent = iota // everything: the header is malformed, or asks for several ranges
-	Partial               // one part
-	Outside               // nothing that the file has
+	Whole   Extent = iota // the whole file: the header is malformed or requests several ranges
+	Partial               // one part of the file
+	Outside               // a part outside of the file
 )
 
-// Range reads a Range header for a file of size bytes (RFC 9110 §14.1.2).
-// A server may answer any Range with the whole file, and does so where several
-// ranges are asked for: nothing but an attack wants many of one file.
+// Range reads a Range header for a file of size bytes (RFC 9110 §14.1.2). A server may
+// answer any Range with the whole file. Range returns Whole for several ranges, because
+// only attacks request many ranges of one file.
 func Range(values []string, size int64) (Part, Extent) {
 	if len(values) != 1 {
 		return Part{}, Whole
@@ -64,8 +64,8 @@ func Range(values []string, size int64) (Part, Extent) {
 	return Part{start, end - start + 1}, Partial
 }
 
-// position reads a byte position of digits alone; one that is absurdly large
-// is as good as the largest there is.
+// position reads a byte position, which has only digits. One that overflows counts as
+// the largest int64.
 func position(s string) (n int64, present, ok bool) {
 	if s = strings.TrimSpace(s); s == "" {
 		return 0, false, true

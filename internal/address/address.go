@@ -1,5 +1,5 @@
-// Package address says which network addresses are of the public Internet, for
-// whatever connects to where somebody else's words lead.
+// Package address classifies network addresses as public or not, for code that
+// connects to destinations that users or requests choose.
 package address
 
 import (
@@ -7,9 +7,8 @@ import (
 	"slices"
 )
 
-// special are the networks that are not of the public Internet (RFC 6890 and
-// the registries it began), and addresses at which clouds answer their own
-// machines.
+// special are the networks that are not part of the public Internet (RFC 6890 and the
+// IANA registries it created), and addresses of cloud metadata services.
 var special = prefixes( //nolint:gochecknoglobals // a constant in all but name
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12",
 	"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
@@ -17,7 +16,7 @@ var special = prefixes( //nolint:gochecknoglobals // a constant in all but name
 	"2001::/23", "2001:db8::/32", "3fff::/20",
 )
 
-// unicast holds all of IPv6 that is handed out for the public Internet.
+// unicast is the IPv6 network from which public addresses are allocated.
 var unicast = netip.MustParsePrefix("2000::/3") //nolint:gochecknoglobals // a constant in all but name
 
 // Networks whose addresses carry an IPv4 address: NAT64 (RFC 6052) in their
@@ -27,8 +26,8 @@ var (
 	sixToIV = netip.MustParsePrefix("2002::/16")    //nolint:gochecknoglobals // a constant in all but name
 )
 
-// Functions are the loopback addresses from which functions come when they call
-// the platform that they run on: nobody may be believed because of one.
+// Functions are the loopback addresses from which functions call the platform that
+// they run on. Such an address must never make a client trusted.
 var Functions = netip.MustParsePrefix("127.198.0.0/16") //nolint:gochecknoglobals // a constant in all but name
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -39,8 +38,8 @@ func prefixes(texts ...string) []netip.Prefix {
 	return list
 }
 
-// Canonical returns ip in the one spelling that packets to it have: without a
-// zone, an IPv4 address that was mapped into IPv6 as the IPv4 address it is.
+// Canonical returns ip in canonical form: without a zone, and an IPv4-mapped IPv6
+// address as the IPv4 address.
 func Canonical(ip netip.Addr) netip.Addr { return ip.WithZone("").Unmap() }
 
 // Inner returns the IPv4 address that a NAT64 or 6to4 address leads to.
@@ -57,8 +56,8 @@ func Inner(ip netip.Addr) (inner netip.Addr, ok bool) {
 	}
 }
 
-// Public reports whether ip is of the public Internet. An address that leads
-// to an IPv4 address is as public as that.
+// Public reports whether ip is part of the public Internet. A NAT64 or 6to4 address is
+// public if the IPv4 address that it leads to is.
 func Public(ip netip.Addr) bool {
 	ip = Canonical(ip)
 	if inner, ok := Inner(ip); ok {
@@ -72,7 +71,8 @@ func Public(ip netip.Addr) bool {
 	}
 }
 
-// Permitted reports whether ip is public or allow holds it, or what it leads to.
+// Permitted reports whether ip is public, or allow contains ip or the IPv4 address that
+// it leads to.
 func Permitted(ip netip.Addr, allow []netip.Prefix) bool {
 	ip = Canonical(ip)
 	if Public(ip) || within(ip, allow) {

@@ -29,11 +29,11 @@ func TestOnlyThePublicInternetIsPublic(t *testing.T) {
 		}
 	}
 	if address.Public(netip.Addr{}) {
-		t.Error("no address is public")
+		t.Error("the zero address is public")
 	}
 }
 
-func TestWhatIsAllowedIsPermittedInEverySpelling(t *testing.T) {
+func TestAnAllowedAddressIsPermittedInEverySpelling(t *testing.T) {
 	allow := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd12::/16")}
 	for text, want := range map[string]bool{
 		"1.1.1.1": true, "10.1.2.3": true, "::ffff:10.1.2.3": true, "64:ff9b::a01:203": true, "2002:a01:203::": true, "fd12::7": true, "fd12::7%eth0": true,
@@ -45,8 +45,8 @@ func TestWhatIsAllowedIsPermittedInEverySpelling(t *testing.T) {
 	}
 }
 
-// FuzzSpellings holds that no way to write an IPv4 address makes it public, or
-// permitted, if it is not.
+// FuzzSpellings checks that every spelling of an IPv4 address is public, or permitted,
+// exactly if the address is.
 func FuzzSpellings(f *testing.F) {
 	f.Add([]byte{127, 0, 0, 1})
 	f.Add([]byte{8, 8, 8, 8})

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Forwarded returns the client of a request that a trusted proxy at peer passed on
-// with those values of X-Forwarded-For. Each proxy adds the address it saw at their
-// end, so the client is the last one that is not itself a trusted proxy. An element
-// may have a port; before one that is no address nothing counts.
+// Forwarded returns the client of a request that a trusted proxy at peer passed on with
+// those values of X-Forwarded-For. Each proxy appends the address of its peer, so the
+// client is the last address that is not a trusted proxy. An element may have a port.
+// Forwarded ignores an element that is no address and all elements before it.
 func Forwarded(peer netip.Addr, values []string, trusts func(netip.Addr) bool) netip.Addr {
 	client := peer
 	for _, hop := range slices.Backward(strings.Split(strings.Join(values, ","), ",")) {
@@ -24,8 +24,8 @@ func Forwarded(peer netip.Addr, values []string, trusts func(netip.Addr) bool) n
 	return client
 }
 
-// node reads an address as proxies write it: with or without a port, of IPv6 in
-// brackets or not.
+// node reads an address in the forms that proxies write: with or without a port, and
+// for IPv6 with or without brackets.
 func node(text string) (ip netip.Addr, ok bool) {
 	if with, err := netip.ParseAddrPort(text); err == nil {
 		return Canonical(with.Addr()), true
@@ -34,8 +34,8 @@ func node(text string) (ip netip.Addr, ok bool) {
 	return Canonical(ip), err == nil
 }
 
-// Forwarding is what Forwarded says of a request (RFC 7239 §4): the client's
-// address, "" if that is not known, the host it asks and its protocol.
+// Forwarding returns the value of the field Forwarded (RFC 7239 §4) for a client at ip,
+// "" if the address is unknown, that requests host by the protocol proto.
 func Forwarding(ip, host, proto string) string {
 	switch {
 	case ip == "":

@@ -7,9 +7,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/address"
 )
 
-// TestTheClientIsTheLastThatIsNoTrustedProxy: the forms are those in which proxies
-// write X-Forwarded-For; RFC 7239 §5.2 and §6 name ports and brackets.
-func TestTheClientIsTheLastThatIsNoTrustedProxy(t *testing.T) {
+// TestTheClientIsTheLastUntrustedAddress has the forms of X-Forwarded-For that
+// proxies write; ports and brackets are from RFC 7239 §5.2 and §6.
+func TestTheClientIsTheLastUntrustedAddress(t *testing.T) {
 	proxies := netip.MustParsePrefix("10.0.0.0/8")
 	for list, want := range map[string]string{
 		"":                                 "10.0.0.1",

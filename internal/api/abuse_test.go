@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/control"
 )
 
-// intake is an artefact store that tells of each file that begins to come.
+// intake is an artifact store that reports the start of each file.
 type intake struct {
 	artifact.Store
 
@@ -29,7 +29,7 @@ func (s *intake) Put(ctx context.Context, r io.Reader, want lateen.Digest) (late
 	return s.Store.Put(ctx, r, want)
 }
 
-// trickle sends the head of a request and some of its body, and no more.
+// trickle sends the head of a request and a part of its body, and then stalls.
 func (w *world) trickle(t *testing.T, head string, length, sent int) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(w.URL, "http://"))
@@ -40,9 +40,9 @@ func (w *world) trickle(t *testing.T, head string, length, sent int) {
 	fmt.Fprintf(conn, "%s\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", head, w.Token, length, strings.Repeat("x", sent))
 }
 
-// Of the 64 places for uploads, 100 bodies that stop half-way hold no more than
-// the share of their token: another team's upload is taken at once, and so is one
-// of another token of the same team.
+// 100 stalled bodies hold no more of the 64 places for uploads than the share of
+// their token. Uploads of another team, and of another token of the same team, start
+// immediately.
 func TestTricklingUploadsOfOneTokenHoldUpNoOther(t *testing.T) {
 	began := make(chan struct{}, 1000)
 	w := newWorld(t, func(o *control.Options) { o.Artifacts = &intake{o.Artifacts, began} })
@@ -53,7 +53,7 @@ func TestTricklingUploadsOfOneTokenHoldUpNoOther(t *testing.T) {
 	for range 100 {
 		w.trickle(t, "POST /v2/files HTTP/1.1\r\nX-Now-Digest: "+sha, 1<<20, 128<<10)
 	}
-	const share = 22 // of 64, as internal/share has it
+	const share = 22 // of 64, as in internal/share
 	for range share {
 		<-began
 	}
@@ -69,7 +69,7 @@ func TestTricklingUploadsOfOneTokenHoldUpNoOther(t *testing.T) {
 	}
 }
 
-// A request for a deployment has no place before its body is there.
+// A request for a deployment gets a place only after its body has arrived.
 func TestTricklingDeploymentsHoldUpNoOther(t *testing.T) {
 	w := newWorld(t)
 	for range 20 {

@@ -21,7 +21,8 @@ import (
 
 var updateAccess = flag.Bool("update-access", false, "write testdata/access.golden")
 
-// token makes a token of a caller's user with a scope, for the caller name.
+// token creates a token with a scope for a caller's user, and adds it as the caller
+// name.
 func (w *world) token(t *testing.T, as, name string, scope lateen.Scope, project lateen.ProjectID) {
 	t.Helper()
 	p, err := w.Authenticate(t.Context(), w.tokens[as], "")
@@ -40,8 +41,7 @@ func (w *world) token(t *testing.T, as, name string, scope lateen.Scope, project
 
 var placeholder = regexp.MustCompile(`\{\w+(\.\.\.)?\}`)
 
-// denied reports whether an answer says that the role or the scope of the
-// caller is too low.
+// denied reports whether a reply refuses the role or the scope of the caller.
 func denied(status int, body []byte) bool {
 	var reply struct {
 		Error struct {
@@ -52,11 +52,11 @@ func denied(status int, body []byte) bool {
 	return status == http.StatusForbidden && (reply.Error.Code == "role_too_low" || reply.Error.Code == "scope_too_narrow")
 }
 
-// TestAccess asks every route of the API with a token of every scope, as a user
-// of every role, and compares the answers with testdata/access.golden. A route
-// whose access changes changes that file; `go test ./internal/api -run
-// 'TestAccess$' -update-access` writes it. The calls name nouns that do not
-// exist, so that an allowed call has no effect.
+// TestAccess requests every route of the API with a token of every scope, as a user
+// of every role, and compares the statuses with testdata/access.golden. A change of
+// access to a route changes that file; `go test ./internal/api -run 'TestAccess$'
+// -update-access` writes it. The calls use missing objects, so an allowed call has
+// no effect.
 func TestAccess(t *testing.T) {
 	w := newWorld(t)
 	roles := []lateen.Role{lateen.Owner, lateen.Developer, lateen.Viewer}
@@ -72,7 +72,7 @@ func TestAccess(t *testing.T) {
 	for _, row := range api.Rows() {
 		fmt.Fprintf(&table, "%-7s %-62s %-18s", row.Method, row.Path, row.Needs)
 		if row.Needs == lateen.Anonymous {
-			table.WriteString(" everybody, without a token\n")
+			table.WriteString(" every client, without a token\n")
 			continue
 		}
 		path := placeholder.ReplaceAllString(strings.ReplaceAll(row.Path, "{team}", "team"), "nothing")
@@ -130,8 +130,8 @@ func TestEveryRouteDeclaresItsPermission(t *testing.T) {
 	}
 }
 
-// A token that is limited to a project gets 404 for the nouns of another
-// project of the same team, and lists the nouns of its own alone.
+// A token limited to a project gets 404 for the objects of another project of the
+// same team, and lists only the objects of its own project.
 func TestATokenOfAProjectReachesNoOtherProject(t *testing.T) {
 	w := newWorld(t)
 	other, err := w.CreateProject(w.As(t, w.Token), "other", lateen.ProjectSettings{})
@@ -153,7 +153,7 @@ func TestATokenOfAProjectReachesNoOtherProject(t *testing.T) {
 		}
 	}
 	if asked < 20 {
-		t.Errorf("only %d routes were asked", asked)
+		t.Errorf("only %d routes were tested", asked)
 	}
 	w.rows(t, []row{
 		{"limited", "GET", "/v9/projects", "", 200, `{"projects":[{"name":"other"}]}`},

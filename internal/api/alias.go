@@ -116,7 +116,8 @@ type domainReply struct {
 	Domain domain `json:"domain"`
 }
 
-// domain says that a domain may be used: whose it is, its own name servers say.
+// domain reports that a domain may be used for aliases. The owner of a domain is
+// decided by its own name servers.
 type domain struct {
 	Name        string `json:"name"`
 	ServiceType string `json:"serviceType"`

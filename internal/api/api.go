@@ -1,5 +1,5 @@
-// Package api is the HTTP face of control: the REST API that the vercel CLI
-// speaks, and Lateen's own needs in the same terms.
+// Package api serves control over HTTP: the REST API that the vercel CLI uses, and
+// Lateen's extensions in the same style.
 package api
 
 import (
@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -22,13 +23,14 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// Logs are the requests that deployments answered and the lines they wrote.
+// Logs are the request logs and the function logs of deployments.
 type Logs interface {
-	// Query returns a page of entries, newest first, and whether there are more.
+	// Query returns a page of entries, newest first, and whether there are more
+	// entries.
 	Query(ctx context.Context, q observe.Query) ([]observe.Entry, bool, error)
-	// Tail yields entries after q.After and then those that come, until ctx ends.
+	// Tail yields the entries after q.After and then new entries, until ctx ends.
 	Tail(ctx context.Context, q observe.Query) iter.Seq[observe.Entry]
-	// Latest returns the cursor, for q.After, after everything that is recorded.
+	// Latest returns the cursor after all recorded entries, for q.After.
 	Latest() string
 }
 
@@ -36,19 +38,20 @@ type Logs interface {
 type Options struct {
 	Control *control.Control
 	Logs    Logs
-	// Functions tells what functions are doing; nil: that they all idle.
+	// Functions reports the current state of functions; nil: all are idle.
 	Functions Functions
+	Debug     Debugger // answers requests below /debug; nil: there are none
 	Log       *slog.Logger
-	Version   string // of this build, as /healthz tells it; "" is dev
-	Uploads   int    // files taken in at once; 0 is 64
-	Deploys   int    // requests for deployments in progress at once; 0 is 8
-	// Stopping is closed when the platform begins to stop: what follows a log
-	// ends then, where other requests are let finish. nil is never.
+	Version   string // version of this build, as in /healthz; "" is dev
+	Uploads   int    // concurrent file uploads; 0 is 64
+	Deploys   int    // concurrent requests for deployments; 0 is 8
+	// Stopping is closed when the platform begins to stop. Followed logs end then,
+	// while other requests may finish. nil is never closed.
 	Stopping <-chan struct{}
 	Now      func() time.Time // nil is time.Now
-	// KeepAlive is the time between the empty lines that show the reader of a
-	// followed log that its connection is alive, and after which the reader's right
-	// to read it is looked at again; 0 is 15 seconds.
+	// KeepAlive is the interval of the empty lines that keep the connection of a
+	// followed log alive, and of the checks that its reader is still authorized; 0
+	// is 15 seconds.
 	KeepAlive time.Duration
 }
 
@@ -57,10 +60,12 @@ type API struct {
 	Options
 
 	mux                *http.ServeMux
-	uploads            *share.Places[string] // of uploads in progress, by team and token
-	deploys            *share.Places[string] // of deployments that are being accepted, likewise
-	readers, followers *share.Places[string] // of the log, likewise
-	bodies             *bodies               // of requests for deployments
+	uploads            *share.Places[string] // concurrent uploads, shared by team and token
+	deploys            *share.Places[string] // deployments being accepted, shared likewise
+	readers, followers *share.Places[string] // concurrent requests for logs, shared likewise
+	calls, manifests   *share.Places[string] // requests in progress, and those that read a whole manifest, shared likewise
+	document           func() []byte         // the description of the API
+	bodies             *bodies               // request bodies of deployments
 	guesses            guesses
 }
 
@@ -84,9 +89,10 @@ func New(o Options) (*API, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), bodies: newBodies(int64(o.Deploys) * deployBytes)}
+	a := &API{Options: o, mux: http.NewServeMux(), bodies: newBodies(int64(o.Deploys) * deployBytes), document: sync.OnceValue(document)}
 	a.uploads, a.deploys = share.NewPlaces[string](o.Uploads, queued), share.NewPlaces[string](o.Deploys, queued)
 	a.readers, a.followers = share.NewPlaces[string](logReaders, queued), share.NewPlaces[string](logFollowers, 0)
+	a.calls, a.manifests = share.NewPlaces[string](callsAtOnce, queued), share.NewPlaces[string](manifestsAtOnce, queued)
 	for _, row := range routes() {
 		for _, pattern := range row.patterns() {
 			a.mux.Handle(row.Method+" "+pattern, a.serve(row))
@@ -96,8 +102,8 @@ func New(o Options) (*API, error) {
 	return a, nil
 }
 
-// The version in a path says what its client was written for, and "now" that
-// this was long ago. Neither changes what is asked.
+// A path starts with the version for which its client was written, and possibly
+// "now", a part of old paths. Neither changes the meaning of the path.
 var versionPattern = regexp.MustCompile(`^(?:/v[0-9]{1,2})?(?:/now)?(/.*)$`)
 
 // unversioned returns a path without its version.
@@ -135,8 +141,8 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	a.fail(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 }
 
-// serve answers the requests of a row: it checks who asks, bounds the body and
-// writes what the row's handler returns as an error.
+// serve returns the handler of a row: it authenticates the caller, limits the body
+// and writes the error of the row's handler.
 func (a *API) serve(row route) http.Handler {
 	limit := row.MaxBody
 	if limit == 0 {
@@ -161,7 +167,7 @@ func (a *API) serve(row route) http.Handler {
 	})
 }
 
-// answer has the handler of row answer r, once r has a place where the row needs one.
+// answer calls the handler of row, after r has a place if the row needs one.
 func (a *API) answer(row route, w http.ResponseWriter, r *http.Request) error {
 	if row.Needs == lateen.LogRead {
 		release, err := a.admitReader(r)
@@ -173,8 +179,8 @@ func (a *API) answer(row route, w http.ResponseWriter, r *http.Request) error {
 	return row.serve(a, w, r)
 }
 
-// authenticate returns the context of a request with its principal, if that has
-// the permission that the route needs. A route without one is refused.
+// authenticate returns the context of a request with its principal, if the principal
+// has the permission that the route needs. It refuses a route without a permission.
 func (a *API) authenticate(r *http.Request, need lateen.Permission) (context.Context, error) {
 	ctx := lateen.WithClient(r.Context(), clientOf(r))
 	if need == lateen.Anonymous {
@@ -202,8 +208,8 @@ func (a *API) authenticate(r *http.Request, need lateen.Permission) (context.Con
 // needKey is the key of the permission that the route of a request needs.
 type needKey struct{}
 
-// lost reports whether the caller of a request that is being answered may no longer
-// make it: the token or the membership ended, or the role is another.
+// lost reports whether the caller of a request in progress is no longer authorized
+// for it: the token or the membership was removed, or the role was changed.
 func (a *API) lost(r *http.Request) bool {
 	need, _ := r.Context().Value(needKey{}).(lateen.Permission)
 	ctx, err := a.authenticate(r, need)
@@ -213,11 +219,11 @@ func (a *API) lost(r *http.Request) bool {
 	case lateen.Unauthenticated, lateen.Forbidden, lateen.NotFound:
 		return true
 	default:
-		return false // the store does not say
+		return false // the store is unavailable
 	}
 }
 
-// unknownRoute answers what no row does.
+// unknownRoute answers a request that matches no row.
 func unknownRoute(a *API, w http.ResponseWriter, r *http.Request) error {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
@@ -229,11 +235,11 @@ func unknownRoute(a *API, w http.ResponseWriter, r *http.Request) error {
 	}
 	if len(allowed) > 0 {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		return lateen.ErrMethod.With("%s can't be asked of %s; %s can", r.Method, r.URL.Path, strings.Join(allowed, ", "))
+		return lateen.ErrMethod.With("method %s not allowed on %s (allowed: %s)", r.Method, r.URL.Path, strings.Join(allowed, ", "))
 	}
 	if r.URL.Path == "/" && accept.Type(r.Header, "text/html") > accept.Type(r.Header, "application/json") {
 		return a.welcome(w, r)
 	}
 	path, _, _ := strings.Cut(r.RequestURI, "?")
-	return lateen.ErrNotFound.With("there is no %s here", path).WithHint("GET /openapi.json lists what there is")
+	return lateen.ErrNotFound.With("the API has no path %s", path).WithHint("see GET /openapi.json for all paths")
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/control/controltest"
 )
 
-// world is a server with a project, a deployment of it and callers of every
-// kind, by the names that scenarios use.
+// world is a server with a project, a deployment and callers of every kind, with the
+// names that tests use.
 type world struct {
 	*apitest.Server
 
@@ -31,7 +31,7 @@ func newWorld(t *testing.T, change ...func(*control.Options)) *world {
 	t.Helper()
 	s := apitest.New(t, change...)
 	w := &world{Server: s, tokens: map[string]string{
-		"owner": s.Token, "nobody": "", "wrong": "ltn_" + strings.Repeat("x", 40),
+		"owner": s.Token, "anonymous": "", "wrong": "ltn_" + strings.Repeat("x", 40),
 		"viewer": s.Member(t, "vic", "team", lateen.Viewer), "stranger": s.Member(t, "eve", "other", lateen.Owner),
 	}}
 	var files []lateen.UploadFile
@@ -43,7 +43,7 @@ func newWorld(t *testing.T, change ...func(*control.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, events, err := s.Events(ctx, string(d.ID), control.EventFilter{Follow: true})
+	_, events, err := s.BuildLog(ctx, string(d.ID), control.BuildLogFilter{Follow: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,8 @@ func (w *world) ask(t *testing.T, as, method, path, body string) (int, []byte) {
 	return resp.StatusCode, got
 }
 
-// contains reports what of want, a part of a JSON value, is not in got.
+// contains reports the parts of want, a part of a JSON value, that are missing in
+// got.
 func contains(got, want any, at string) error {
 	switch want := want.(type) {
 	case map[string]any:
@@ -133,8 +134,8 @@ func contains(got, want any, at string) error {
 	return nil
 }
 
-// check compares a body with the part of it that is expected: JSON in which a
-// text that begins with … is a part of the text.
+// check compares a body with the expected part of it, in JSON. A text that begins
+// with … is a part of the actual text.
 func (w *world) check(body []byte, want string) error {
 	if want == "" {
 		return nil
@@ -172,7 +173,7 @@ func (w *world) rows(t *testing.T, rows []row) {
 func TestReading(t *testing.T) {
 	w := newWorld(t)
 	w.rows(t, []row{
-		{"nobody", "GET", "/healthz", "", 200, `{"status":"ok","version":"dev"}`},
+		{"anonymous", "GET", "/healthz", "", 200, `{"status":"ok","version":"dev"}`},
 		{"owner", "GET", "/v2/user", "", 200, `{"user":{"username":"owner","version":"northstar","defaultTeamId":"{team}"}}`},
 		{"owner", "GET", "/user", "", 200, `{"user":{"username":"owner"}}`},
 		{"owner", "GET", "/v1/teams", "", 200, `{"teams":[{"id":"{team}","slug":"team","membership":{"role":"OWNER"}}],"pagination":{"count":1,"next":null}}`},
@@ -198,7 +199,7 @@ func TestReading(t *testing.T) {
 		{"owner", "GET", "/v13/deployments/{deployment}", "", 200, `{"id":"{deployment}","uid":"{deployment}","url":"{host}","siteUrl":"http://{host}","readyState":"READY","state":"READY","target":"production","version":2,"name":"shop","projectId":"{project}","ownerId":"{team}","team":{"slug":"team"},"creator":{"username":"owner"},"meta":{"color":"teal"},"aliasError":null,"alias":["shop.localhost","shop-team.localhost"]}`},
 		{"owner", "GET", "/v13/deployments/{host}", "", 200, `{"id":"{deployment}"}`},
 		{"owner", "GET", "/v13/deployments/shop.localhost", "", 200, `{"id":"{deployment}"}`},
-		{"owner", "GET", "/v6/deployments?state=foo", "", 400, `{"error":{"code":"bad_request","message":"there is no state \"foo\""}}`},
+		{"owner", "GET", "/v6/deployments?state=foo", "", 400, `{"error":{"code":"bad_request","message":"state \"foo\" does not exist"}}`},
 		{"owner", "GET", "/v1/projects/shop/logs?source=foo", "", 400, ``},
 		{"owner", "GET", "/v1/requests/local::req_none", "", 404, `{"error":{"code":"request_not_found"}}`},
 		{"owner", "GET", "/v6/deployments?projectId={project}&limit=1", "", 200, `{"deployments":[{"live":true}]}`},
@@ -221,7 +222,7 @@ func TestReading(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBeAsked(t *testing.T) {
+func TestInvalidRequests(t *testing.T) {
 	w := newWorld(t)
 	w.rows(t, []row{
 		{"owner", "GET", "/", "", 404, `{"error":{"code":"not_found","hint":"…openapi"}}`},
@@ -278,7 +279,7 @@ func TestChanging(t *testing.T) {
 		{"owner", "POST", "/v10/projects/shop/env", `[{"key":"B","value":"1","type":"plain","target":"preview"},{"key":"C","value":"1","type":"sensitive","target":["preview"],"customEnvironmentIds":["qa"]}]`, 201, `{"created":[{"key":"B"},{"key":"C","value":"","customEnvironmentIds":["qa"]}]}`},
 		{"owner", "POST", "/v10/projects/shop/env", `[{"key":"NEW","value":"1","target":"preview"},{"key":"B","value":"2","target":"preview"}]`, 409, ``},
 		{"owner", "POST", "/v10/projects/shop/env", `[{"key":"NEW","value":"1","target":"preview"},{"key":"not a name","value":"2","target":"preview"}]`, 400, ``},
-		{"owner", "POST", "/v10/projects/shop/env", `{"key":"NEW","value":"2","target":"preview"}`, 201, ``}, // for neither of the two left anything
+		{"owner", "POST", "/v10/projects/shop/env", `{"key":"NEW","value":"2","target":"preview"}`, 201, ``}, // the failed request before added neither variable
 		{"owner", "POST", "/v10/projects/shop/env?upsert=true", `{"key":"A","value":"2","type":"plain","target":["production"]}`, 201, `{"created":{"value":"2"}}`},
 		{"owner", "PATCH", "/v10/projects/shop/env/{env}", `{"value":"w"}`, 200, `{"value":"","target":["production"],"customEnvironmentIds":["qa"]}`},
 		{"owner", "PATCH", "/v10/projects/shop/env/{env}", `{"target":["preview"],"customEnvironmentIds":[]}`, 200, `{"value":"","target":["preview"],"customEnvironmentIds":[]}`},
@@ -299,9 +300,9 @@ func TestChanging(t *testing.T) {
 	})
 }
 
-// The vercel CLI knows no hints: it is told them in the message, and where a
-// deployment is served if that is not https.
-func TestTheVercelCLIIsTalkedToInItsOwnWay(t *testing.T) {
+// The vercel CLI does not show hints: its messages contain the hint, and the URL of
+// a deployment without https.
+func TestTheVercelCLIGetsHintsInMessages(t *testing.T) {
 	w := newWorld(t)
 	ask := func(body string) (*http.Response, string) {
 		t.Helper()
@@ -320,7 +321,7 @@ func TestTheVercelCLIIsTalkedToInItsOwnWay(t *testing.T) {
 		return resp, string(text)
 	}
 	_, text := ask(`{"name":"shop","files":[{"file":"package.json","data":"{}"}]}`)
-	if !strings.Contains(text, "is not there yet. Run `vercel build`") {
+	if !strings.Contains(text, "are not supported yet. Run `vercel build`") {
 		t.Errorf("the answer is %s", text)
 	}
 	resp, _ := ask(`{"deploymentId":"{deployment}","name":"shop"}`)

@@ -14,17 +14,18 @@ type auditReply struct {
 	Pagination auditPagination `json:"pagination"`
 }
 
-// auditPagination says how to ask for the next page: with cursor=next.
+// auditPagination has the cursor of the next page: cursor=next.
 type auditPagination struct {
 	Count int     `json:"count"`
-	Next  *string `json:"next"` // null is no more rows
+	Next  *string `json:"next"` // null: no more rows
 }
 
-// auditEvent is a row of the audit log, also under the names that the vercel CLI reads.
+// auditEvent is a row of the audit log, also with the names of fields that the
+// vercel CLI reads.
 type auditEvent struct {
 	lateen.AuditEvent
 
-	Text        string         `json:"text"` // one sentence for people
+	Text        string         `json:"text"` // one sentence for humans
 	Type        lateen.Action  `json:"type"`
 	PrincipalID lateen.UserID  `json:"principalId"`
 	Principal   auditPrincipal `json:"principal"`
@@ -41,7 +42,7 @@ func listAudit(a *API, r *http.Request, _ *none) (*auditReply, error) {
 		return nil, err
 	}
 	limit := filter.Limit
-	filter.Limit++ // to see whether there is a next page
+	filter.Limit++ // one more, to detect a next page
 	rows, err := a.Control.Audit(r.Context(), filter)
 	if err != nil {
 		return nil, err
@@ -95,7 +96,7 @@ func auditFilter(r *http.Request) (f store.AuditFilter, err error) {
 	at, id, ok := strings.Cut(cursor, "_")
 	ms, err := strconv.ParseInt(at, 10, 64)
 	if !ok || err != nil {
-		return f, lateen.ErrInvalid.With("cursor is %q: the value of pagination.next", cursor)
+		return f, lateen.ErrInvalid.With("cursor is %q: it must be the value of pagination.next", cursor)
 	}
 	f.Before = store.AuditCursor{CreatedAt: lateen.Millis(ms), ID: lateen.AuditID(id)}
 	return f, nil

@@ -17,7 +17,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// auditedCall is how the test makes a route succeed.
+// auditedCall is a successful call of a route.
 type auditedCall struct {
 	body    string
 	prepare func(w *world, t *testing.T) // sets the names in the path and the body
@@ -41,8 +41,8 @@ func invited(email string) func(w *world, t *testing.T) {
 	}
 }
 
-// auditedCalls are the calls by the method and path of their route. The key is
-// as in the route table, so that a route without a call fails the test.
+// auditedCalls are calls by the method and path of their route. The keys are those
+// of the route table, so a route without a call fails the test.
 func auditedCalls() map[string]auditedCall {
 	env := func(w *world, t *testing.T) {
 		t.Helper()
@@ -118,7 +118,7 @@ func auditedCalls() map[string]auditedCall {
 	}
 }
 
-// auditRows returns every row of the audit logs of the owner's teams.
+// auditRows returns all rows of the audit logs of the owner's teams.
 func (w *world) auditRows(t *testing.T, more lateen.TeamID) map[lateen.AuditID]lateen.AuditEvent {
 	t.Helper()
 	p, err := w.Authenticate(t.Context(), w.Token, "")
@@ -137,8 +137,8 @@ func (w *world) auditRows(t *testing.T, more lateen.TeamID) map[lateen.AuditID]l
 	return rows
 }
 
-// TestEveryChangeIsAudited makes a call of every route that changes something or
-// reads secrets, and finds one new row in the audit log for each.
+// TestEveryChangeIsAudited calls every route that changes something or reads
+// secrets, and expects one new row in the audit log for each.
 func TestEveryChangeIsAudited(t *testing.T) {
 	w := newWorld(t)
 	calls := auditedCalls()
@@ -190,8 +190,8 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	}
 }
 
-// A row of the audit log holds neither the value of a variable nor the secret
-// of a token or an invitation.
+// A row of the audit log contains neither the value of a variable nor the secret of
+// a token or an invitation.
 func TestTheAuditLogHoldsNoSecret(t *testing.T) {
 	w := newWorld(t)
 	w.rows(t, []row{

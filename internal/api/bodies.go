@@ -10,20 +10,20 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// bodies are the requests for deployments in memory, each of many megabytes. A
-// body takes room as its bytes come, and not before, from the share of its team
+// bodies limits the memory for the bodies of requests for deployments, each of many
+// megabytes. A body reserves memory as its bytes arrive, from the share of its team
 // and token.
 type bodies struct {
-	mu   sync.Mutex // guards below
+	mu   sync.Mutex // guards the fields below
 	room *share.Shares[string]
 }
 
 func newBodies(bytes int64) *bodies { return &bodies{room: share.New[string](bytes)} }
 
-// bodyStep is how much room a body takes at a time.
+// bodyStep is the number of bytes that a body reserves at a time.
 const bodyStep = 256 << 10
 
-// read reads the body of r and returns what gives its room back.
+// read reads the body of r, and returns a function that releases its memory.
 func (b *bodies) read(r *http.Request) (body []byte, done func(), err error) {
 	p := lateen.PrincipalFrom(r.Context())
 	tenants, taken := []string{string(p.Team), string(p.Token)}, int64(0)

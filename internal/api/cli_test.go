@@ -19,8 +19,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/control/controltest"
 )
 
-// findCLI returns the entry file of the unmodified vercel CLI, which building
-// the examples installs.
+// findCLI returns the entry file of the unmodified vercel CLI, installed by the
+// build of the examples.
 func findCLI(t *testing.T) string {
 	t.Helper()
 	entry, err := filepath.Abs("../../examples/node_modules/vercel/dist/vc.js")
@@ -28,12 +28,12 @@ func findCLI(t *testing.T) string {
 		_, err = os.Stat(entry)
 	}
 	if err != nil {
-		t.Fatalf("the vercel CLI is not there, run `make examples`: %v", err)
+		t.Fatalf("the vercel CLI is missing, run `make examples`: %v", err)
 	}
 	return entry
 }
 
-// cli runs the vercel CLI against a server from one directory.
+// cli runs the vercel CLI with a server, in one directory.
 type cli struct {
 	t      *testing.T
 	entry  string
@@ -83,7 +83,7 @@ func (c *cli) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// must runs the CLI and expects it to succeed.
+// must runs the CLI and expects success.
 func (c *cli) must(args ...string) result {
 	c.t.Helper()
 	r := c.run(args...)
@@ -123,7 +123,7 @@ func newCLI(t *testing.T) *cli {
 	return c
 }
 
-// output writes a small build output with a page that says text.
+// output writes a small build output with text as its page.
 func (c *cli) output(target, text string) {
 	c.t.Helper()
 	controltest.Output(c.t, c.dir, target)
@@ -143,11 +143,11 @@ func (c *cli) leads(host string) lateen.DeploymentID {
 	return d
 }
 
-// says fails unless the output of a command has a text.
+// says fails unless the output of a command contains a text.
 func (c *cli) says(r result, text string) {
 	c.t.Helper()
 	if !strings.Contains(r.Stdout+r.Stderr, text) {
-		c.t.Errorf("the output does not say %q", text)
+		c.t.Errorf("the output does not contain %q", text)
 	}
 }
 
@@ -182,7 +182,7 @@ func TestVercelCLI(t *testing.T) {
 	c.remove(preview)
 }
 
-// environment exercises the commands of variables.
+// environment tests the commands for variables.
 func (c *cli) environment() {
 	c.t.Helper()
 	if r := c.runInput("s3cret", "env", "add", "API_KEY", "production"); r.Code != 0 {
@@ -209,7 +209,7 @@ func (c *cli) environment() {
 	}
 }
 
-// read exercises what shows deployments.
+// read tests the commands that show deployments.
 func (c *cli) read(production, preview string) {
 	c.t.Helper()
 	c.says(c.must("inspect", production), "api/hello")
@@ -226,7 +226,7 @@ func (c *cli) read(production, preview string) {
 	c.must("crons", "ls")
 }
 
-// logs exercises what shows the requests of a deployment.
+// logs tests the commands that show requests.
 func (c *cli) logs(host string) {
 	c.t.Helper()
 	id := c.leads(host)
@@ -279,10 +279,10 @@ func (c *cli) logs(host string) {
 		}
 	}
 	cancel()
-	_ = cmd.Wait() // it was told to end
+	_ = cmd.Wait() // killed above
 }
 
-// alias exercises the commands of aliases.
+// alias tests the commands for aliases.
 func (c *cli) alias(preview string) {
 	c.t.Helper()
 	c.must("alias", "set", preview, "shop.localhost")
@@ -300,7 +300,7 @@ func (c *cli) alias(preview string) {
 	}
 }
 
-// production exercises the commands that move production.
+// production tests the commands that change the production deployment.
 func (c *cli) production(first, second, preview string) {
 	c.t.Helper()
 	c.must("rollback", first, "--yes")
@@ -326,7 +326,7 @@ func (c *cli) production(first, second, preview string) {
 	}
 }
 
-// variants exercises other ways to deploy.
+// variants tests other ways of deploying.
 func (c *cli) variants() {
 	c.t.Helper()
 	c.output("staging", "four")
@@ -343,7 +343,7 @@ func (c *cli) variants() {
 	}
 }
 
-// remove exercises the commands that delete.
+// remove tests the commands that delete.
 func (c *cli) remove(preview string) {
 	c.t.Helper()
 	if r := c.run("remove", preview, "--yes", "--safe"); r.Code == 0 {
@@ -363,7 +363,7 @@ func (c *cli) remove(preview string) {
 	}
 }
 
-// Teams, invitations and the activity of a team, as the CLI of npm asks for them.
+// Teams, invitations and the activity of a team, with the CLI from npm.
 func TestVercelCLITeams(t *testing.T) {
 	c := newCLI(t)
 	c.must("teams", "add", "--slug", "acme", "--name", "Acme Inc", "--non-interactive")

@@ -13,7 +13,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// deployment is a deployment under the names that old and new clients read.
+// deployment is a deployment with the field names of old and new clients.
 type deployment struct {
 	ID  lateen.DeploymentID `json:"id"`
 	UID lateen.DeploymentID `json:"uid"`
@@ -25,8 +25,8 @@ type deployment struct {
 	Creator   creator          `json:"creator"`
 
 	URL          string `json:"url"`          // host without scheme
-	SiteURL      string `json:"siteUrl"`      // the same as a URL, with the port where there is one
-	InspectorURL string `json:"inspectorUrl"` // where people look at it
+	SiteURL      string `json:"siteUrl"`      // the same as a URL, with the port if there is one
+	InspectorURL string `json:"inspectorUrl"` // URL for people; the same as siteUrl
 
 	Target            *string      `json:"target"` // production; null is preview or a custom environment
 	CustomEnvironment *environment `json:"customEnvironment,omitempty"`
@@ -38,7 +38,7 @@ type deployment struct {
 	Status        lateen.ReadyState `json:"status"`
 	ReadySubstate string            `json:"readySubstate,omitempty"` // STAGED, PROMOTED
 	Live          bool              `json:"live"`                    // the production hosts of its project lead to it
-	CanRollBack   bool              `json:"isRollbackCandidate"`     // it has served production, and does not
+	CanRollBack   bool              `json:"isRollbackCandidate"`     // an earlier production deployment
 	ErrorCode     string            `json:"errorCode,omitempty"`
 	ErrorMessage  string            `json:"errorMessage,omitempty"`
 
@@ -48,7 +48,7 @@ type deployment struct {
 	Ready         lateen.Millis  `json:"ready,omitempty"`
 	AliasAssigned *lateen.Millis `json:"aliasAssigned"` // null: not yet
 	AliasError    *string        `json:"aliasError"`
-	Alias         []string       `json:"alias,omitzero"` // hosts that lead to it besides its own; absent from lists
+	Alias         []string       `json:"alias,omitzero"` // hosts that lead to it, except its own; absent in lists
 
 	Meta        map[string]string   `json:"meta"`
 	GitMetadata *lateen.GitMetadata `json:"gitMetadata,omitempty"`
@@ -56,12 +56,12 @@ type deployment struct {
 	Type        string              `json:"type"`
 	Public      bool                `json:"public"`
 	Regions     []string            `json:"regions"`
-	Duration    *duration           `json:"duration,omitempty"` // once it is ready
+	Duration    *duration           `json:"duration,omitempty"` // only of a ready deployment
 }
 
-// duration is how long parts of a deployment took, in milliseconds.
+// duration is the durations of parts of a deployment, in milliseconds.
 type duration struct {
-	TimeToReady lateen.Millis `json:"timeToReady"` // from when its assembly began
+	TimeToReady lateen.Millis `json:"timeToReady"` // since the start of its assembly
 }
 
 type deploymentTeam struct {
@@ -78,7 +78,7 @@ func (a *API) creatorOf(r *http.Request, id lateen.UserID) creator {
 	return creator{UID: id, Username: a.Control.Username(r.Context(), id)}
 }
 
-// wire is a deployment without the hosts that lead to it.
+// wire returns a deployment without its aliases.
 func (a *API) wire(r *http.Request, d *lateen.Deployment) deployment {
 	out := deployment{
 		ID: d.ID, UID: d.ID, Name: d.Name, ProjectID: d.Project, OwnerID: d.Team,
@@ -114,13 +114,13 @@ func (a *API) wire(r *http.Request, d *lateen.Deployment) deployment {
 	return out
 }
 
-// standing sets what a deployment is to production.
-func (out *deployment) standing(d *lateen.Deployment, live bool) {
+// setProduction sets the fields of a deployment about its relation to production.
+func (out *deployment) setProduction(d *lateen.Deployment, live bool) {
 	out.Live, out.CanRollBack = live, !live && d.State == lateen.Ready && d.ServedAt != 0
 }
 
-// whole is a deployment with the hosts that lead to it.
-func (a *API) whole(r *http.Request, d *lateen.Deployment) (*deployment, error) {
+// withAliases returns a deployment with its aliases.
+func (a *API) withAliases(r *http.Request, d *lateen.Deployment) (*deployment, error) {
 	out := a.wire(r, d)
 	hosts, err := a.Control.AliasHosts(r.Context(), d.ID)
 	if err != nil {
@@ -135,7 +135,7 @@ func (a *API) whole(r *http.Request, d *lateen.Deployment) (*deployment, error) 
 		return nil, err
 	}
 	out.Alias, out.Team.Slug = hosts, team.Slug
-	out.standing(d, production == d.ID)
+	out.setProduction(d, production == d.ID)
 	return &out, nil
 }
 
@@ -144,28 +144,28 @@ func (a *API) deploymentOf(r *http.Request, idOrHost string) (*deployment, error
 	if err != nil {
 		return nil, err
 	}
-	return a.whole(r, d)
+	return a.withAliases(r, d)
 }
 
-// deployRequest asks for a deployment of files, or of an earlier deployment.
+// deployRequest is a request for a deployment of files, or of an earlier deployment.
 type deployRequest struct {
 	Name                      string                 `json:"name"`
 	Project                   string                 `json:"project"`
 	Target                    string                 `json:"target"`
 	CustomEnvironmentSlugOrID string                 `json:"customEnvironmentSlugOrId"`
-	DeploymentID              lateen.DeploymentID    `json:"deploymentId"` // deploy its files again
+	DeploymentID              lateen.DeploymentID    `json:"deploymentId"` // redeploys the files of this deployment
 	Files                     []lateen.UploadFile    `json:"files"`
 	Env                       envMap                 `json:"env"`
 	Meta                      map[string]string      `json:"meta"`
 	GitMetadata               *lateen.GitMetadata    `json:"gitMetadata"`
 	ProjectSettings           lateen.ProjectSettings `json:"projectSettings"`
 	Source                    string                 `json:"source"`
-	AutoAssignCustomDomains   *bool                  `json:"autoAssignCustomDomains"` // false: stage it
-	ConfigFields              []string               `json:"configFields"`            // names of the fields in vercel.json; absent: those of this object that the API does not know
+	AutoAssignCustomDomains   *bool                  `json:"autoAssignCustomDomains"` // false: stage the deployment
+	ConfigFields              []string               `json:"configFields"`            // names of the fields in vercel.json; absent: the fields of this object unknown to the API
 }
 
-// configFields are the names of the fields in vercel.json. The vercel CLI sends the
-// fields of that file among those of the request.
+// configFields returns the names of the fields in vercel.json. The vercel CLI sends
+// the fields of that file among those of the request.
 func (in *deployRequest) configFields(body []byte) []string {
 	if in.ConfigFields != nil || len(in.Files) == 0 {
 		return in.ConfigFields
@@ -177,7 +177,7 @@ func (in *deployRequest) configFields(body []byte) []string {
 	for field := range reflect.TypeFor[deployRequest]().Fields() {
 		delete(fields, field.Tag.Get("json"))
 	}
-	for _, name := range []string{"actor", "gitSource", "monorepoManager", "manualProvisioning", "withLatestCommit"} { // of the request
+	for _, name := range []string{"actor", "gitSource", "monorepoManager", "manualProvisioning", "withLatestCommit"} { // fields of the request
 		delete(fields, name)
 	}
 	return slices.Collect(maps.Keys(fields))
@@ -213,7 +213,7 @@ func createDeployment(a *API, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.whole(r, d)
+	out, err := a.withAliases(r, d)
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func listDeployments(a *API, r *http.Request, _ *none) (*deploymentsReply, error
 			}
 		}
 		d := a.wire(r, row)
-		d.standing(row, live[row.Project] == row.ID)
+		d.setProduction(row, live[row.Project] == row.ID)
 		reply.Deployments = append(reply.Deployments, d)
 	}
 	if n := len(rows); n > 0 {
@@ -256,8 +256,8 @@ func listDeployments(a *API, r *http.Request, _ *none) (*deploymentsReply, error
 	return reply, nil
 }
 
-// searchableStates are the states to choose deployments by. A deployment that is
-// deleted is gone here: the vercel CLI has a state for it.
+// searchableStates are the states in the filter for deployments. The vercel CLI also
+// uses a state for deleted deployments, of which there are none here.
 func searchableStates() []lateen.ReadyState {
 	return []lateen.ReadyState{
 		lateen.Queued, lateen.Initializing, lateen.Building, lateen.Deploying, lateen.Ready, lateen.Failed, lateen.Canceled, "DELETED",
@@ -277,7 +277,7 @@ func deploymentFilter(r *http.Request) (store.DeploymentFilter, error) {
 	for i, state := range filter.States {
 		filter.States[i] = lateen.ReadyState(strings.ToUpper(string(state)))
 		if !slices.Contains(searchableStates(), filter.States[i]) {
-			return filter, lateen.ErrInvalid.With("there is no state %.100q", state).WithHint("say READY, ERROR, BUILDING, QUEUED, INITIALIZING, DEPLOYING or CANCELED")
+			return filter, lateen.ErrInvalid.With("state %.100q does not exist", state).WithHint("use READY, ERROR, BUILDING, QUEUED, INITIALIZING, DEPLOYING or CANCELED")
 		}
 	}
 	if filter.Users, err = wordsOf[lateen.UserID](r, "users"); err != nil {
@@ -329,14 +329,14 @@ func cancelDeployment(a *API, r *http.Request, _ *none) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.whole(r, d)
+	return a.withAliases(r, d)
 }
 
 type buildsReply struct {
 	Builds []build `json:"builds"`
 }
 
-// build is the one build that a deployment has here.
+// build is the only build of a deployment.
 type build struct {
 	ID           string              `json:"id"`
 	DeploymentID lateen.DeploymentID `json:"deploymentId"`
@@ -347,8 +347,8 @@ type build struct {
 	Output       []buildOutput       `json:"output"`
 
 	Functions  int `json:"functions"`  // several paths may lead to one
-	Routes     int `json:"routes"`     // of the route table
-	Prerenders int `json:"prerenders"` // paths whose responses are kept
+	Routes     int `json:"routes"`     // number of routes in the route table
+	Prerenders int `json:"prerenders"` // paths with cached pages
 }
 
 type buildOutput struct {
@@ -381,7 +381,7 @@ func listBuilds(a *API, r *http.Request, _ *none) (*buildsReply, error) {
 	return &buildsReply{Builds: []build{b}}, nil
 }
 
-// outputsOf lists what a manifest serves by path, functions first.
+// outputsOf lists the outputs of a manifest by path, functions first.
 func outputsOf(m *lateen.Manifest) []buildOutput {
 	out := make([]buildOutput, 0, len(m.Outputs)+len(m.Files))
 	for path, name := range m.Outputs {
@@ -399,7 +399,7 @@ func outputsOf(m *lateen.Manifest) []buildOutput {
 	}
 	slices.SortFunc(out, func(a, b buildOutput) int {
 		if (a.Lambda == nil) != (b.Lambda == nil) {
-			return strings.Compare(b.Type, a.Type) // "lambda" and "edge" differ from "file" only
+			return strings.Compare(b.Type, a.Type) // only separates "lambda" and "edge" from "file"
 		}
 		return strings.Compare(a.Path, b.Path)
 	})
@@ -424,7 +424,8 @@ func listCheckRuns(a *API, r *http.Request, _ *none) (*checkRunsReply, error) {
 	return &checkRunsReply{Runs: []none{}}, err
 }
 
-// promotion is the answer to a promotion: done, or a deployment to wait for.
+// promotion is the reply to a promotion: done, or pending until a deployment is
+// ready.
 type promotion struct {
 	*deployment
 
@@ -443,7 +444,7 @@ func promote(a *API, r *http.Request, _ *none) (*promotion, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := a.whole(r, d)
+	out, err := a.withAliases(r, d)
 	return &promotion{deployment: out, waits: d.State != lateen.Ready}, err
 }
 
@@ -452,7 +453,7 @@ func rollback(a *API, r *http.Request, _ *none) (*promotion, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := a.whole(r, d)
+	out, err := a.withAliases(r, d)
 	return &promotion{deployment: out}, err
 }
 
@@ -461,7 +462,7 @@ type movesReply struct {
 	Pagination pagination `json:"pagination"`
 }
 
-// move is what became of an alias in a promotion or rollback.
+// move is the result of a promotion or rollback for an alias.
 type move struct {
 	ID     lateen.AliasID `json:"id"`
 	Status string         `json:"status"` // completed
@@ -480,7 +481,7 @@ func listMoves(a *API, r *http.Request, _ *none) (*movesReply, error) {
 	}
 	reply := &movesReply{Aliases: []move{}}
 	if flagOf(r, "failedOnly") || p.LastAliasRequest == nil {
-		return reply, nil // all of them move, or none does
+		return reply, nil // either all aliases move or none
 	}
 	rows, err := a.Control.Aliases(r.Context(), store.AliasFilter{Deployment: p.LastAliasRequest.To})
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/observe"
 )
 
-var errNoRequest = &lateen.Error{Code: lateen.NotFound, Reason: "request_not_found", Message: "the log has no such request", Hint: "the log of `lateen logs` begins a moment after a request ends, and --log-age and --log-bytes bound how far it goes back"}
+var errNoRequest = &lateen.Error{Code: lateen.NotFound, Reason: "request_not_found", Message: "request not found in the log", Hint: "`lateen logs` shows a request shortly after its end; --log-age and --log-bytes limit the retention"}
 
-// readEntries sends requests whole, each with the lines it made user code
-// write: those that were, newest first, or with follow=1 those that come, until the
-// reader has enough.
+// readEntries sends requests with the lines that user code wrote for them: recorded
+// requests, newest first, or with follow=1 new requests until the reader
+// disconnects.
 func readEntries(a *API, w http.ResponseWriter, r *http.Request) error {
 	p, err := a.Control.Project(r.Context(), r.PathValue("project"))
 	if err != nil {
@@ -36,18 +36,18 @@ func readEntries(a *API, w http.ResponseWriter, r *http.Request) error {
 	out := newLines(w)
 	for i := range entries {
 		if err := out.send(&entries[i]); err != nil {
-			return nil //nolint:nilerr // the reader is gone
+			return nil //nolint:nilerr // the reader has disconnected
 		}
 	}
 	return nil
 }
 
 type requestReply struct {
-	Entries []observe.Entry `json:"entries"` // the request, and lines that were written for it later
+	Entries []observe.Entry `json:"entries"` // the request, and its late lines
 }
 
 // getRequest finds a request by its id alone, in all projects that the caller may
-// read: an error page shows the id and no project.
+// read: an error page shows the id but no project.
 func getRequest(a *API, r *http.Request, _ *none) (*requestReply, error) {
 	id := lateen.ParseRequestID(r.PathValue("request"))
 	found, _, err := a.Logs.Query(r.Context(), observe.Query{Request: id})
@@ -70,10 +70,11 @@ func getRequest(a *API, r *http.Request, _ *none) (*requestReply, error) {
 	return reply, nil
 }
 
-// cursorHeader says where a followed log begins: after=CURSOR goes on there.
+// cursorHeader is the header with the start of a followed log: after=CURSOR resumes
+// there.
 const cursorHeader = "X-Lateen-Cursor"
 
-// followEntries sends what q chooses after its cursor, and then what comes.
+// followEntries sends the entries of q after its cursor, and then new ones.
 func (a *API) followEntries(w http.ResponseWriter, r *http.Request, q observe.Query) {
 	ctx, cancel := a.following(r)
 	defer cancel()
@@ -85,7 +86,7 @@ func (a *API) followEntries(w http.ResponseWriter, r *http.Request, q observe.Qu
 	defer out.keepAlive(ctx, cancel, a.KeepAlive)()
 	for e := range a.Logs.Tail(ctx, q) {
 		if err := out.send(&e); err != nil {
-			return // the reader is gone
+			return // the reader has disconnected
 		}
 	}
 }

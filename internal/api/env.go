@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/control"
 )
 
-// envVar is a variable; its custom environments are listed apart.
+// envVar is a variable with a separate list of its custom environments.
 type envVar struct {
 	ID                   lateen.EnvID  `json:"id"`
 	Key                  string        `json:"key"`
@@ -78,7 +78,7 @@ func (e *envRequest) apply(v *lateen.EnvVar) {
 	v.Target = append(append([]string(nil), e.Target...), e.CustomEnvironmentIDs...)
 }
 
-// envsCreated tells what was added, in the form it was asked for.
+// envsCreated has the added variables, one or a list as in the request.
 type envsCreated struct {
 	Created oneOrMany[envVar] `json:"created"`
 	Failed  []string          `json:"failed"`
@@ -88,7 +88,7 @@ func (envsCreated) status() int { return http.StatusCreated }
 
 func createEnv(a *API, r *http.Request, in *oneOrMany[envRequest]) (*envsCreated, error) {
 	if len(in.Items) == 0 {
-		return nil, lateen.ErrEnvInvalid.With("the body names no variable")
+		return nil, lateen.ErrEnvInvalid.With("the body contains no variable")
 	}
 	vars := make([]lateen.EnvVar, len(in.Items))
 	for i := range in.Items {
@@ -108,14 +108,14 @@ func createEnv(a *API, r *http.Request, in *oneOrMany[envRequest]) (*envsCreated
 	return reply, nil
 }
 
-// envChange is a set of fields of a variable, of which those absent stay.
+// envChange is a set of changed fields of a variable; absent fields are unchanged.
 type envChange struct {
 	envRequest
 
 	raw json.RawMessage
 }
 
-// UnmarshalJSON checks the fields and keeps them as they were written.
+// UnmarshalJSON validates the fields and keeps the original text.
 func (c *envChange) UnmarshalJSON(b []byte) error {
 	c.raw = append(c.raw[:0], b...)
 	return decodeJSON(b, &c.envRequest)
@@ -153,7 +153,7 @@ func deleteEnv(a *API, r *http.Request, _ *none) (*envVar, error) {
 	return &out, nil
 }
 
-// envValues are all variables of an environment, for running and for building.
+// envValues has all variables of an environment, for running and for building.
 type envValues struct {
 	Env      map[string]string `json:"env"`
 	BuildEnv map[string]string `json:"buildEnv"`
@@ -170,7 +170,7 @@ func pullEnv(a *API, r *http.Request, _ *none) (*envValues, error) {
 func pullDeploymentEnv(a *API, r *http.Request, _ *none) (*envValues, error) {
 	id := r.PathValue("deployment")
 	if !strings.HasPrefix(id, "dpl_") {
-		return nil, lateen.ErrTargetInvalid.With("say of which environment: /v3/env/pull/%s/production", id)
+		return nil, lateen.ErrTargetInvalid.With("add the environment to the path: /v3/env/pull/%s/production", id)
 	}
 	values, err := a.Control.DeploymentEnv(r.Context(), lateen.DeploymentID(id))
 	if err != nil {

@@ -13,18 +13,18 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Errors of the HTTP face itself.
+// Errors of the HTTP layer itself.
 var (
 	errEnvValue = &lateen.Error{Code: lateen.Invalid, Reason: "env_value_invalid_type", Message: "the value of a variable must be a string"}
 	errStopping = &lateen.Error{Code: lateen.Unavailable, Reason: "platform_stopping", Message: "the platform is stopping", Hint: "try again in a moment"}
-	errBusy     = &lateen.Error{Code: lateen.Unavailable, Reason: "too_many_uploads", Message: "this team or this token uploads as much at once as it may", Hint: "try again in a moment"}
+	errBusy     = &lateen.Error{Code: lateen.Unavailable, Reason: "too_many_uploads", Message: "the team or the token is at its limit of concurrent uploads", Hint: "try again in a moment"}
 )
 
-// statuses is the HTTP status of each code.
+// statuses maps each code to its HTTP status.
 var statuses = map[lateen.Code]int{
 	lateen.Invalid: http.StatusBadRequest,
-	// Clients of this protocol tell a bad token by 403 and the fields
-	// invalidToken and missingToken; 401 they take for something else.
+	// Clients of this protocol expect 403, with the fields invalidToken and
+	// missingToken, for a bad token. They interpret 401 differently.
 	lateen.Unauthenticated: http.StatusForbidden,
 	lateen.Forbidden:       http.StatusForbidden,
 	lateen.NotFound:        http.StatusNotFound,
@@ -36,7 +36,7 @@ var statuses = map[lateen.Code]int{
 	lateen.Internal:        http.StatusInternalServerError,
 }
 
-// Status is the HTTP status of an error.
+// Status returns the HTTP status of an error.
 func Status(e *lateen.Error) int {
 	switch {
 	case errors.Is(e, lateen.ErrTooLarge):
@@ -59,11 +59,11 @@ type errorBody struct {
 	Error errorInfo `json:"error"`
 }
 
-// errorInfo tells clients what went wrong; the vercel CLI acts on some codes
-// and copies every field but the message to its own error.
+// errorInfo describes an error to clients. The vercel CLI handles some codes, and
+// copies every field except the message to its own error.
 type errorInfo struct {
 	Code      string            `json:"code"`  // the reason: project_not_found
-	Class     lateen.Code       `json:"class"` // what can be done about it: not_found
+	Class     lateen.Code       `json:"class"` // the class of the error: not_found
 	Message   string            `json:"message"`
 	Hint      string            `json:"hint,omitempty"`
 	Fields    map[string]string `json:"fields,omitempty"`
@@ -74,22 +74,22 @@ type errorInfo struct {
 	MissingToken bool     `json:"missingToken,omitempty"`
 }
 
-// statusClientGone is what records say of a client that went away first, as
-// nginx has it.
+// statusClientGone is the logged status of a request whose client disconnected
+// early, as in nginx.
 const statusClientGone = 499
 
-// fail answers a request with an error. Only a [lateen.Error] is shown: others,
-// and what caused them, are for the log, as is a full disk. A response that has begun is cut off
-// instead, by [http.ErrAbortHandler]: nobody is to take a part for the whole.
+// fail answers a request with an error. It shows only a [lateen.Error]; it logs
+// other errors, causes and full disks. If the response has begun, fail aborts it by
+// [http.ErrAbortHandler], so that the client does not take a part for the whole.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	ctx := r.Context()
 	shown, ok := errors.AsType[*lateen.Error](err)
 	hidden, full := !ok || shown.Code == lateen.Internal, errors.Is(err, lateen.ErrStorageFull)
-	if (hidden || full) && ctx.Err() == nil { // a client that hung up is no fault of ours
+	if (hidden || full) && ctx.Err() == nil { // a client that disconnected is not an error of the platform
 		a.Log.ErrorContext(ctx, "request failed", "method", r.Method, "path", r.URL.Path, "request_id", lateen.RequestIDFrom(ctx), "err", err)
 	}
 	if hidden {
-		shown = lateen.ErrInternal.With("something went wrong on our side (request %s)", lateen.RequestIDFrom(ctx))
+		shown = lateen.ErrInternal.With("internal error (request %s)", lateen.RequestIDFrom(ctx))
 	}
 	if begun, ok := w.(*reply); ok && begun.begun {
 		panic(http.ErrAbortHandler)
@@ -112,7 +112,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		slices.Sort(info.Missing)
 	}
 	if strings.HasPrefix(r.UserAgent(), "vercel ") && shown.Hint != "" {
-		info.Message += ". " + strings.ToUpper(shown.Hint[:1]) + shown.Hint[1:] // it knows no hints
+		info.Message += ". " + strings.ToUpper(shown.Hint[:1]) + shown.Hint[1:] // the vercel CLI does not show hints
 	}
 	if (shown.Code == lateen.Unavailable || shown.Code == lateen.Exhausted) && !full && !errors.Is(err, lateen.ErrTeamStorage) {
 		w.Header().Set("Retry-After", "1")
@@ -123,11 +123,11 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that is gone is no error
+	_ = json.NewEncoder(w).Encode(v) // a disconnected client is not an error
 }
 
-// readJSON reads a request's body into v: unknown fields are ignored, those of
-// a wrong type are named. No body at all leaves v as it is.
+// readJSON reads a request's body into v. It ignores unknown fields, and names
+// fields of a wrong type in the error. An absent body leaves v unchanged.
 func readJSON(r *http.Request, v any) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -143,7 +143,7 @@ func decodeBody(body []byte, v any) error {
 	return decodeJSON(body, v)
 }
 
-// kindOf is a type in the words of JSON.
+// kindOf returns the JSON name of a type.
 func kindOf(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
@@ -172,13 +172,13 @@ func decodeJSON(body []byte, v any) error {
 	if _, ok := errors.AsType[*lateen.Error](err); ok {
 		return err
 	}
-	return lateen.ErrInvalid.With("the body is not the JSON expected").Because(err)
+	return lateen.ErrInvalid.With("the body is not the expected JSON").Because(err)
 }
 
-// bodyError says why a body could not be read.
+// bodyError returns the error of a body that could not be read.
 func bodyError(err error) error {
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return lateen.ErrTooLarge.With("payload too large: the body has more than the %d bytes allowed", large.Limit)
+		return lateen.ErrTooLarge.With("payload too large: the body exceeds the limit of %d bytes", large.Limit)
 	}
 	if shown, ok := errors.AsType[*lateen.Error](err); ok {
 		return shown

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestAClientThatHungUpIsNoFaultOfThePlatform(t *testing.T) {
+func TestADisconnectedClientIsNotLoggedAsAnError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := httptest.NewRecorder()

@@ -2,14 +2,14 @@ package api
 
 import "github.com/lateen-dev/lateen"
 
-// Row is a route as the tests of access and of the audit log read it.
+// Row is a route in the tests of access and of the audit log.
 type Row struct {
 	Method, Path string
 	Needs        lateen.Permission
 	Audit        lateen.Action
 }
 
-// Rows lists every route of the API.
+// Rows returns all routes of the API.
 func Rows() []Row {
 	var rows []Row
 	for _, r := range routes() {

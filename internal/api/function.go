@@ -9,23 +9,23 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Functions knows what functions are doing.
+// Functions reports the state of functions.
 type Functions interface {
-	// Functions returns what the functions of a project have and are asked for
-	// now, as far as any deployment of it was asked. It never blocks.
+	// Functions returns the instances, requests and queues of a project's functions,
+	// of all deployments that had a request. It never blocks.
 	Functions(project lateen.ProjectID) []lateen.FunctionState
-	// Prepared returns what makes starts of a function of some runtime cheaper,
-	// whether or not it was ever asked; nil where the runtime knows no such thing.
+	// Prepared returns the preparation of a function for faster starts, also without
+	// any request so far; nil if its runtime has none.
 	Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation
 }
 
-// functionState is a function of a project: one of production's, or one of
-// another deployment that has instances.
+// functionState is a function of a project: one of production, or one of another
+// deployment with instances.
 type functionState struct {
 	lateen.FunctionState
 
-	Production  bool     `json:"production"`            // it is the one that production serves
-	Paths       []string `json:"paths"`                 // that lead to it; empty outside of production
+	Production  bool     `json:"production"`            // whether it belongs to the production deployment
+	Paths       []string `json:"paths"`                 // paths of the function; empty outside of production
 	MemoryLimit int      `json:"memoryLimit,omitempty"` // MiB; 0 is the platform's default
 	MaxDuration int      `json:"maxDuration,omitempty"` // seconds; 0 is the platform's default, -1 the longest
 }
@@ -62,8 +62,8 @@ func listFunctions(a *API, r *http.Request, _ *none) (*functionsReply, error) {
 	return &functionsReply{Functions: states}, nil
 }
 
-// statesOf joins the functions of production with what is known of them, and
-// adds those of other deployments that are running.
+// statesOf combines the functions of production with their known states, and adds
+// the running functions of other deployments.
 func statesOf(p *lateen.Project, m *lateen.Manifest, known []lateen.FunctionState) []functionState {
 	out := make([]functionState, 0, len(m.Functions)+len(known))
 	for name, fn := range m.Functions {
@@ -90,8 +90,8 @@ func statesOf(p *lateen.Project, m *lateen.Manifest, known []lateen.FunctionStat
 	return out
 }
 
-// productionState is what production's function of that name has and does. What
-// was learned of it under an earlier deployment holds for it.
+// productionState returns the state of production's function with a name.
+// Measurements of the same function in earlier deployments apply to it.
 func productionState(p *lateen.Project, name string, known []lateen.FunctionState) lateen.FunctionState {
 	state := lateen.FunctionState{}
 	for _, s := range known {
@@ -104,11 +104,11 @@ func productionState(p *lateen.Project, name string, known []lateen.FunctionStat
 		}
 	}
 	state.Project, state.Deployment, state.Function = p.ID, p.Production, name
-	state.Instances, state.Starting, state.InFlight, state.Waiting = nil, 0, 0, 0 // which are another deployment's
+	state.Instances, state.Starting, state.InFlight, state.Waiting = nil, 0, 0, 0 // those of another deployment
 	return listed(state)
 }
 
-// listed is s with lists where it has none.
+// listed returns s with empty lists instead of nil.
 func listed(s lateen.FunctionState) lateen.FunctionState {
 	if s.Instances == nil {
 		s.Instances = []lateen.InstanceState{}
@@ -121,7 +121,7 @@ func listed(s lateen.FunctionState) lateen.FunctionState {
 
 func busy(s *lateen.FunctionState) bool { return len(s.Instances)+s.Starting+s.Waiting > 0 }
 
-// pathsTo are the outputs that lead to a function, sorted.
+// pathsTo returns the outputs that lead to a function, sorted.
 func pathsTo(m *lateen.Manifest, function string) []string {
 	paths := []string{}
 	for path, name := range m.Outputs {

@@ -24,19 +24,21 @@ func TestFunctionsOfProductionAreListedIdleOrNot(t *testing.T) {
 	w.SetFunctions(learned)
 	list(200, `{"functions":[{"function":"/api/hello","production":true,"runtime":"nodejs22.x","waiting":3,"inFlight":2,"keepAlive":60000000000,"instances":[{"id":"ins_1","phase":"running","start":"template","inFlight":2}],"starts":[{"kind":"template","count":9,"p50":1000000,"p99":2000000}]}]}`)
 
-	// What makes its starts cheaper is asked for each by its key, with why not.
+	// The preparation of each function is requested by its key, with the reason of a
+	// missing template.
 	learned.Preparation = &lateen.Preparation{Archive: true, NoTemplate: "it opened a connection"}
 	w.SetFunctions(learned)
 	list(200, `{"functions":[{"function":"/api/hello","preparation":{"archive":true,"template":false,"noTemplate":"it opened a connection"}}]}`)
 
-	// What another deployment has is its own; what was learned of it holds for production.
+	// The instances of another deployment do not count for production; its
+	// preparation does.
 	learned.Deployment = "dpl_other"
 	w.SetFunctions(learned, lateen.FunctionState{Project: "prj_other", Function: "/secret", Waiting: 1})
 	list(200, `{"functions":[
 		{"function":"/api/hello","production":true,"deploymentId":"{deployment}","waiting":0,"inFlight":0,"instances":[],"keepAlive":60000000000,"starts":[{"kind":"template"}]},
 		{"function":"/api/hello","production":false,"deploymentId":"dpl_other","waiting":3,"paths":[],"instances":[{"id":"ins_1"}]}]}`)
 
-	// One that does not run any more is not listed.
+	// A function that no longer runs is not listed.
 	learned.Instances, learned.Waiting, learned.Function = nil, 0, "/gone"
 	w.SetFunctions(learned)
 	list(200, `{"functions":[{"function":"/api/hello","starts":[]}]}`)

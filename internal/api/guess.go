@@ -11,31 +11,31 @@ import (
 )
 
 const (
-	freeGuesses  = 10                     // wrong tokens that a client may send at full speed
-	guessPause   = 100 * time.Millisecond // longer with each one after that
+	freeGuesses  = 10                     // wrong tokens of one client without a delay
+	guessPause   = 100 * time.Millisecond // delay after that, longer with each wrong token
 	longestGuess = 2 * time.Second
-	forgotten    = 10 * time.Second // for each of them
+	forgotten    = 10 * time.Second // time until one wrong token is forgotten
 	maxGuessers  = 4096
-	maxWaits     = 256 // wrong tokens that are being answered slowly, of all clients
+	maxWaits     = 256 // delayed replies to wrong tokens, of all clients
 )
 
-var errGuesses = &lateen.Error{Code: lateen.Exhausted, Reason: "too_many_guesses", Message: "too many wrong tokens came from this address", Hint: "log in with `lateen login`, then wait a moment"}
+var errGuesses = &lateen.Error{Code: lateen.Exhausted, Reason: "too_many_guesses", Message: "too many wrong tokens from this address", Hint: "log in with `lateen login`, then wait a moment"}
 
-// guesses slows down clients that send wrong tokens. Who sends a right one
-// never waits, not even among them.
+// guesses delays the replies to clients that send wrong tokens. A request with a
+// right token never waits, also among wrong ones from the same client.
 type guesses struct {
-	mu      sync.Mutex // guards below
+	mu      sync.Mutex // guards the fields below
 	waiting int
 	clients map[string]guesser
 }
 
-// guesser is a client that sent wrong tokens.
+// guesser is a client that has sent wrong tokens.
 type guesser struct {
 	wrong int
 	last  time.Time
 }
 
-// wrong notes a wrong token of a client and returns how long its answer takes.
+// wrong records a wrong token of a client and returns the delay of its reply.
 func (g *guesses) wrong(client string, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -52,8 +52,7 @@ func (g *guesses) wrong(client string, now time.Time) time.Duration {
 	return min(longestGuess, max(0, time.Duration(c.wrong-freeGuesses)*guessPause))
 }
 
-// dropLocked makes room: those go that have been quiet longest, as far as a look at
-// some tells.
+// dropLocked removes the client that was idle longest among a sample of clients.
 func (g *guesses) dropLocked(now time.Time) {
 	const looked = 16
 	var oldest string
@@ -69,7 +68,7 @@ func (g *guesses) dropLocked(now time.Time) {
 	delete(g.clients, oldest)
 }
 
-// hold waits before a wrong token is answered, or refuses where too many wait.
+// hold delays the reply to a wrong token, or refuses it if too many wait.
 func (g *guesses) hold(ctx context.Context, wait time.Duration) error {
 	if wait == 0 {
 		return nil
@@ -93,8 +92,8 @@ func (g *guesses) hold(ctx context.Context, wait time.Duration) error {
 	return nil
 }
 
-// refuse is the answer to a request with a wrong token: err, after a while
-// where its client has sent many.
+// refuse returns err, the reply to a request with a wrong token, after a delay if
+// its client has sent many.
 func (a *API) refuse(r *http.Request, err error) error {
 	if slow := a.guesses.hold(r.Context(), a.guesses.wrong(clientOf(r), a.Now())); slow != nil {
 		return slow
@@ -102,8 +101,8 @@ func (a *API) refuse(r *http.Request, err error) error {
 	return err
 }
 
-// clientOf is the address of the client of a request, which the edge has taken
-// from a trusted proxy where there is one.
+// clientOf returns the address of the client of a request. The edge has taken it
+// from a trusted proxy, if there is one.
 func clientOf(r *http.Request) string {
 	client, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

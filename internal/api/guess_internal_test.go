@@ -36,7 +36,7 @@ func TestWrongTokensAreAnsweredSlowerAndSlower(t *testing.T) {
 	}
 }
 
-func TestGuessersThatWaitAreBounded(t *testing.T) {
+func TestDelayedRepliesToGuessersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g guesses
 		refused := make(chan error, 2*maxWaits)

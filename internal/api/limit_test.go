@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// A database takes so many values in a statement, and a caller that sends more is
-// told so: that is no failure of the platform.
+// A database limits the values in a statement. A request with more values is refused
+// as invalid, not as a failure of the platform.
 func TestListsOfWordsInQueriesAreBounded(t *testing.T) {
 	w := newWorld(t)
-	many := strings.Repeat("a,", 40_000) + "a" // of 32,766 that SQLite takes
+	many := strings.Repeat("a,", 40_000) + "a" // more than the 32,766 values of SQLite
 	for _, path := range []string{
 		"/v6/deployments?users=" + many, "/v6/deployments?state=" + many, "/v3/events?types=" + many, "/v3/events?userId=" + many,
 		"/v3/events?projectIds=" + many, "/v1/projects/shop/logs?level=" + many,
@@ -26,8 +26,8 @@ func TestListsOfWordsInQueriesAreBounded(t *testing.T) {
 	}
 }
 
-// What a database cannot hold is taken out of free text, which can make two names
-// the same.
+// Characters that a database cannot store are removed from free text, which can make
+// two names equal.
 func TestNamesOfMetadataThatBecomeTheSame(t *testing.T) {
 	w := newWorld(t)
 	status, body := w.ask(t, "owner", "POST", "/v13/deployments", `{"deploymentId":"{deployment}","name":"shop","meta":{"a":"1","a\u0000":"2"}}`)
@@ -36,11 +36,11 @@ func TestNamesOfMetadataThatBecomeTheSame(t *testing.T) {
 	}
 }
 
-// A request without a token makes the platform hold no more than an invitation needs.
+// A request without a token may use only the memory that an invitation needs.
 func TestACallWithoutATokenHasASmallBody(t *testing.T) {
 	w := newWorld(t)
 	body := `{"invitation":"` + strings.Repeat("x", 64<<10) + `"}`
-	status, reply := w.ask(t, "nobody", "POST", "/v1/invitations/accept", body)
+	status, reply := w.ask(t, "anonymous", "POST", "/v1/invitations/accept", body)
 	if status != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d %s", status, reply)
 	}

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	tailFor    = 5 * time.Minute // of one connection; the CLI ends then as well
-	searchBack = 24 * time.Hour  // where a search names no start
+	tailFor    = 5 * time.Minute // limit of one connection; the CLI ends then as well
+	searchBack = 24 * time.Hour  // range of a search without a start
 	searchPage = 50
 )
 
-// logLine is a line of the live log: one that user code wrote, or a request.
+// logLine is a line of the live log: one written by user code, or a request.
 type logLine struct {
 	RowID            string        `json:"rowId"`
 	Level            string        `json:"level"`
@@ -31,13 +31,13 @@ type logLine struct {
 	ResponseStatus   int           `json:"responseStatusCode"`
 }
 
-// linesOf are the lines of an entry: what the request made user code write,
-// or the request itself if that is nothing.
+// linesOf returns the lines of an entry: those that user code wrote for the request,
+// or the request itself if there are none.
 func linesOf(e *observe.Entry) []logLine {
 	if e.Lost > 0 {
 		return append([]logLine{{
 			RowID: "lost-" + string(e.ID), Level: lateen.LevelWarning, Source: "delimiter", TimestampInMS: e.Time,
-			Message: strconv.Itoa(e.Lost) + " entries were skipped: they were removed before they were read",
+			Message: strconv.Itoa(e.Lost) + " entries were skipped: the log removed them before the reader received them",
 		}}, linesOf(&observe.Entry{Record: e.Record, Lines: e.Lines, Rows: e.Rows})...)
 	}
 	line := logLine{
@@ -57,7 +57,7 @@ func linesOf(e *observe.Entry) []logLine {
 	return out
 }
 
-// levelOf is how bad a request ended.
+// levelOf returns the severity of a request's result.
 func levelOf(e *observe.Entry) string {
 	switch {
 	case e.Status >= 500 || e.Error != "":
@@ -68,7 +68,7 @@ func levelOf(e *observe.Entry) string {
 	return lateen.LevelInfo
 }
 
-// sourceOf is the part that answered, in the words of the vercel CLI.
+// sourceOf returns the component that answered, in the terms of the vercel CLI.
 func sourceOf(e *observe.Entry) string {
 	switch e.Kind {
 	case "function", "prerender", "":
@@ -105,12 +105,12 @@ func tailLogs(a *API, w http.ResponseWriter, r *http.Request) error {
 	for e := range a.Logs.Tail(ctx, observe.Query{Project: p.ID, Deployment: d.ID}) {
 		for _, line := range linesOf(&e) {
 			if err := out.send(line); err != nil {
-				return nil // the reader is gone
+				return nil // the reader has disconnected
 			}
 		}
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		_ = out.send(logLine{Level: lateen.LevelError, Source: "delimiter", Message: "the stream ends after " + tailFor.String() + "; ask again to go on"})
+		_ = out.send(logLine{Level: lateen.LevelError, Source: "delimiter", Message: "the stream ends after " + tailFor.String() + "; reconnect to continue"})
 	}
 	return nil
 }
@@ -120,7 +120,7 @@ type searchReply struct {
 	HasMoreRows bool     `json:"hasMoreRows"`
 }
 
-// logRow is a request with what it made user code write.
+// logRow is a request with the lines of user code.
 type logRow struct {
 	RequestID     lateen.RequestID    `json:"requestId"`
 	Timestamp     lateen.Millis       `json:"timestamp"`
@@ -170,7 +170,7 @@ func searchLogs(a *API, r *http.Request, _ *none) (*searchReply, error) {
 	return reply, nil
 }
 
-// logQuery is what a request asks for of a project's logs.
+// logQuery returns the filter that a request has for a project's logs.
 func (a *API) logQuery(r *http.Request, project lateen.ProjectID) (q observe.Query, err error) {
 	values := r.URL.Query()
 	q = observe.Query{
@@ -193,7 +193,7 @@ func (a *API) logQuery(r *http.Request, project lateen.ProjectID) (q observe.Que
 	}
 	if text := values.Get("page"); text != "" {
 		if q.Page, err = strconv.Atoi(text); err != nil || q.Page < 0 {
-			return q, lateen.ErrInvalid.With("page is %q: a number from 0", text)
+			return q, lateen.ErrInvalid.With("page is %q: it must be a number from 0", text)
 		}
 	}
 	return q, q.Validate()

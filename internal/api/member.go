@@ -10,8 +10,8 @@ import (
 )
 
 type teamRequest struct {
-	Slug string `json:"slug"` // of a new team: 1 to 48 characters of a-z, 0-9 and -; fixed from then on
-	Name string `json:"name"` // for people; the slug if absent
+	Slug string `json:"slug"` // of a new team: 1 to 48 characters of a-z, 0-9 and -; immutable
+	Name string `json:"name"` // display name; the slug if absent
 }
 
 func createTeam(a *API, r *http.Request, in *teamRequest) (*team, error) {
@@ -53,7 +53,7 @@ func deleteTeam(a *API, r *http.Request, _ *none) (*teamDeleted, error) {
 
 type membersReply struct {
 	Members    []member           `json:"members"`
-	Invites    []memberInvitation `json:"emailInviteCodes"` // that can still be accepted
+	Invites    []memberInvitation `json:"emailInviteCodes"` // valid ones
 	Pagination pagination         `json:"pagination"`
 }
 
@@ -63,7 +63,7 @@ type member struct {
 	Email     string        `json:"email"`
 	Name      string        `json:"name,omitempty"`
 	Role      lateen.Role   `json:"role"`
-	Confirmed bool          `json:"confirmed"` // always true: a user is a member once the invitation is accepted
+	Confirmed bool          `json:"confirmed"` // always true: a user becomes a member by accepting the invitation
 	CreatedAt lateen.Millis `json:"createdAt"` // of the user
 }
 
@@ -103,15 +103,15 @@ type inviteRequest struct {
 	Role  lateen.Role `json:"role"` // DEVELOPER if absent
 }
 
-// inviteReply is an invitation with its secret, which is shown this once.
+// inviteReply is an invitation with its secret, which is shown only once.
 type inviteReply struct {
 	memberInvitation
 
 	Invitation string `json:"invitation"` // for POST /v1/invitations/accept, or for `lateen login --invite`
 }
 
-// invite writes its reply itself: the vercel CLI shows the user the command of
-// the invited person from a header.
+// invite writes its reply itself: the vercel CLI shows the command for the invited
+// person from a header.
 func invite(a *API, w http.ResponseWriter, r *http.Request) error {
 	var in inviteRequest
 	if err := readJSON(r, &in); err != nil {
@@ -124,6 +124,11 @@ func invite(a *API, w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	release, err := admitCall(r, a.calls)
+	if err != nil {
+		return err
+	}
+	defer release()
 	secret, i, err := a.Control.Invite(r.Context(), in.Email, role)
 	if err != nil {
 		return err
@@ -166,11 +171,11 @@ func revokeInvitation(a *API, r *http.Request, _ *none) (*invitationRevoked, err
 
 type acceptRequest struct {
 	Invitation string `json:"invitation"` // the secret
-	Username   string `json:"username"`   // of the new user; made of the e-mail address if absent
+	Username   string `json:"username"`   // of the new user; derived from the e-mail address if absent
 	TokenName  string `json:"tokenName"`  // invitation if absent
 }
 
-// acceptReply is a new user with a token, which is shown this once.
+// acceptReply is a new user with a token, which is shown only once.
 type acceptReply struct {
 	User        lateen.User `json:"user"`
 	Team        team        `json:"team"`
@@ -197,8 +202,8 @@ func joinTeam(a *API, r *http.Request, in *joinRequest) (*team, error) {
 	return t, nil
 }
 
-// refuseInvitation slows down clients that guess invitations, as those that
-// guess tokens.
+// refuseInvitation delays the replies to clients that guess invitations, as to those
+// that guess tokens.
 func (a *API) refuseInvitation(r *http.Request, err error) error {
 	if lateen.CodeOf(err) == lateen.NotFound {
 		return a.refuse(r, err)

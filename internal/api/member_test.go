@@ -30,7 +30,7 @@ func TestTeamsAndMembers(t *testing.T) {
 		{"owner", "PATCH", "/v1/teams/team/members/eve", `{"role":"OWNER"}`, 404, `{"error":{"code":"member_not_found"}}`},
 		{"owner", "PATCH", "/v1/teams/team/members/owner", `{"role":"VIEWER"}`, 409, `{"error":{"code":"last_owner"}}`},
 		{"owner", "DELETE", "/v2/teams/team/members/owner", "", 409, `{"error":{"code":"last_owner"}}`},
-		{"viewer", "POST", "/v9/projects", `{"name":"of-vic"}`, 200, ``}, // the role counts from the next call on
+		{"viewer", "POST", "/v9/projects", `{"name":"of-vic"}`, 200, ``}, // the role applies from the next call on
 		{"owner", "DELETE", "/v2/teams/team/members/vic", "", 200, `{"username":"vic"}`},
 		{"viewer", "GET", "/v9/projects?teamId={team}", "", 404, `{"error":{"code":"team_not_found"}}`},
 	})
@@ -52,7 +52,7 @@ func (w *world) invite(t *testing.T, body string) string {
 func TestAnInvitationIsAcceptedOnce(t *testing.T) {
 	w := newWorld(t)
 	w.names["secret"] = w.invite(t, `{"email":"Bob.Smith@example.com","role":"viewer"}`)
-	status, reply := w.ask(t, "nobody", "POST", "/v1/invitations/accept", `{"invitation":"{secret}"}`)
+	status, reply := w.ask(t, "anonymous", "POST", "/v1/invitations/accept", `{"invitation":"{secret}"}`)
 	if err := w.check(reply, `{"user":{"username":"bob-smith","email":"Bob.Smith@example.com"},"team":{"slug":"team","membership":{"role":"VIEWER"}},"bearerToken":"…ltn_"}`); err != nil || status != http.StatusOK {
 		t.Fatalf("%d %v", status, err)
 	}
@@ -68,12 +68,12 @@ func TestAnInvitationIsAcceptedOnce(t *testing.T) {
 	w.rows(t, []row{
 		{"bob", "GET", "/v9/projects/shop", "", 200, `{"name":"shop"}`},
 		{"bob", "DELETE", "/v9/projects/shop", "", 403, `{"error":{"code":"role_too_low"}}`},
-		{"nobody", "POST", "/v1/invitations/accept", `{"invitation":"{secret}"}`, 404, `{"error":{"code":"invitation_invalid"}}`},
+		{"anonymous", "POST", "/v1/invitations/accept", `{"invitation":"{secret}"}`, 404, `{"error":{"code":"invitation_invalid"}}`},
 		{"stranger", "POST", "/v1/invitations/join", `{"invitation":"{secret}"}`, 404, `{"error":{"code":"invitation_invalid"}}`},
-		{"nobody", "POST", "/v1/invitations/join", `{"invitation":"{third}"}`, 403, `{"error":{"code":"missing_token"}}`},
-		{"nobody", "POST", "/v1/invitations/accept", `{"invitation":"{second}","username":"vic"}`, 409, `{"error":{"code":"user_taken"}}`},
-		{"nobody", "POST", "/v1/invitations/accept", `{"invitation":"{second}","username":"a b"}`, 400, `{"error":{"code":"username_invalid"}}`},
-		{"nobody", "POST", "/v1/invitations/accept", `{"invitation":"{second}"}`, 200, `{"user":{"username":"bob-smith-2"},"team":{"membership":{"role":"DEVELOPER"}}}`},
+		{"anonymous", "POST", "/v1/invitations/join", `{"invitation":"{third}"}`, 403, `{"error":{"code":"missing_token"}}`},
+		{"anonymous", "POST", "/v1/invitations/accept", `{"invitation":"{second}","username":"vic"}`, 409, `{"error":{"code":"user_taken"}}`},
+		{"anonymous", "POST", "/v1/invitations/accept", `{"invitation":"{second}","username":"a b"}`, 400, `{"error":{"code":"username_invalid"}}`},
+		{"anonymous", "POST", "/v1/invitations/accept", `{"invitation":"{second}"}`, 200, `{"user":{"username":"bob-smith-2"},"team":{"membership":{"role":"DEVELOPER"}}}`},
 		{"stranger", "POST", "/v1/invitations/join", `{"invitation":"{third}"}`, 200, `{"slug":"team","membership":{"role":"OWNER"}}`},
 		{"stranger", "GET", "/v9/projects/shop?slug=team", "", 200, ``},
 		{"owner", "POST", "/v2/teams/team/members", `{"email":"nonsense"}`, 400, `{"error":{"code":"email_invalid"}}`},

@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// OpenAPI is a description of the API in OpenAPI 3.1, made from the table of
+// OpenAPI is a description of the API in OpenAPI 3.1, generated from the table of
 // routes and the types of their bodies.
 type OpenAPI struct {
 	OpenAPI    string                          `json:"openapi"`
@@ -45,7 +45,7 @@ type operation struct {
 	OperationID string                `json:"operationId"`
 	Summary     string                `json:"summary"`
 	Tags        []string              `json:"tags"`
-	Security    []map[string][]string `json:"security,omitzero"` // empty: no token is needed
+	Security    []map[string][]string `json:"security,omitzero"` // empty: no token is required
 	Parameters  []parameter           `json:"parameters,omitempty"`
 	RequestBody *requestBody          `json:"requestBody,omitempty"`
 	Responses   map[string]response   `json:"responses"`
@@ -83,7 +83,7 @@ type securityScheme struct {
 	Scheme string `json:"scheme"`
 }
 
-// schema is the little of JSON Schema that Go types need.
+// schema is the part of JSON Schema that Go types need.
 type schema struct {
 	Ref        string             `json:"$ref,omitempty"`
 	Type       any                `json:"type,omitempty"` // a string or a list of strings
@@ -102,9 +102,19 @@ type schema struct {
 	name string // of an object among the components
 }
 
-func describe(_ *API, w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, Describe())
+func describe(a *API, w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_, _ = w.Write(a.document()) // a disconnected client is not an error
 	return nil
+}
+
+// document returns the description as JSON. An API computes it once.
+func document() []byte {
+	b, err := json.Marshal(Describe())
+	if err != nil {
+		panic(err) // it has only types of this package
+	}
+	return append(b, '\n')
 }
 
 // Describe returns the description of the API.
@@ -113,10 +123,10 @@ func Describe() *OpenAPI {
 		OpenAPI: "3.1.0",
 		Info: openAPIInfo{
 			Title: "Lateen", Version: "1",
-			Description: "The REST API of a Lateen platform, in the terms of the vercel CLI. Paths are shown with the version that the CLI uses; others, and none, are taken too. Times are Unix milliseconds, durations nanoseconds unless their name ends in Ms. Team scope is chosen with teamId (an id) or slug. `lateen --json` prints these shapes as they are. A list that is longer than its limit has pagination.next: ask again with until=next (cursor=next for the audit log). Fields may be added within this version; none is renamed or removed.",
+			Description: "The REST API of a Lateen platform, compatible with the vercel CLI. Paths have the version that the CLI uses; requests may use any version or none. Times are Unix milliseconds; durations are nanoseconds, except in fields whose name ends in Ms. The query parameter teamId (an id) or slug selects the team. `lateen --json` prints these objects unchanged. A list that is longer than its limit has pagination.next: request the next page with until=next (cursor=next for the audit log). This version may get additional fields; no field is renamed or removed.",
 		},
 		Servers: []openAPIServer{
-			{URL: "/", Description: "the platform that this document comes from"},
+			{URL: "/", Description: "the platform that serves this document"},
 			{URL: "http://127.0.0.1:8080", Description: "`lateen up` on this machine"},
 			{URL: "https://api.example.com", Description: "`lateen up --domain example.com`, behind TLS"},
 		},
@@ -128,7 +138,7 @@ func Describe() *OpenAPI {
 		},
 	}
 	s := schemas(doc.Components.Schemas)
-	failure := response{Description: "what went wrong", Content: jsonContent(s.of(reflect.TypeFor[errorBody]()))}
+	failure := response{Description: "error", Content: jsonContent(s.of(reflect.TypeFor[errorBody]()))}
 	tags := make(map[string]bool)
 	for _, row := range routes() {
 		tags[row.Tag] = true
@@ -163,7 +173,7 @@ func operationOf(row route, path string, s schemas, failure response) operation 
 		op.Parameters = append(op.Parameters, parameter{Name: m[1], In: "path", Required: true, Schema: text})
 	}
 	for name := range strings.FieldsSeq(row.Query) {
-		op.Parameters = append(op.Parameters, parameter{Name: name, In: "query", Description: queryDocs[name], Schema: querySchema(name)})
+		op.Parameters = append(op.Parameters, parameter{Name: name, In: "query", Description: parameterDocs[name], Schema: querySchema(name)})
 	}
 	switch {
 	case row.in != nil:
@@ -194,7 +204,7 @@ func jsonContent(s *schema) map[string]media {
 // schemas are the named types that a description refers to.
 type schemas map[string]*schema
 
-// input returns the schema of what is sent: none of its fields is required.
+// input returns the schema of a request body: none of its fields is required.
 func (s schemas) input(t reflect.Type) *schema {
 	if item, ok := itemOf(t); ok {
 		s.input(item)
@@ -205,7 +215,7 @@ func (s schemas) input(t reflect.Type) *schema {
 	return s.of(t)
 }
 
-// itemOf returns the type of the items of a [oneOrMany].
+// itemOf returns the item type of a [oneOrMany].
 func itemOf(t reflect.Type) (reflect.Type, bool) {
 	if t.Kind() != reflect.Struct || !strings.HasPrefix(t.Name(), "oneOrMany[") {
 		return nil, false
@@ -214,7 +224,7 @@ func itemOf(t reflect.Type) (reflect.Type, bool) {
 	return items.Type.Elem(), ok
 }
 
-// schemaName is the name of a type in the description.
+// schemaName returns the name of a type in the description.
 func schemaName(t reflect.Type) string { return strings.ToUpper(t.Name()[:1]) + t.Name()[1:] }
 
 // of returns the schema of the JSON form of a type.
@@ -260,7 +270,7 @@ func (s schemas) of(t reflect.Type) *schema {
 	}
 }
 
-// ofStruct names a struct in the components and refers to it.
+// ofStruct adds a struct to the components and returns a reference to it.
 func (s schemas) ofStruct(t reflect.Type) *schema {
 	if item, ok := itemOf(t); ok {
 		one := s.of(item)
@@ -278,7 +288,7 @@ func (s schemas) ofStruct(t reflect.Type) *schema {
 	return ref
 }
 
-// fields adds the fields of a struct, those of embedded ones among them.
+// fields adds the fields of a struct, including those of embedded structs.
 func (s schemas) fields(out *schema, t reflect.Type) {
 	for field := range t.Fields() {
 		name, rest, _ := strings.Cut(field.Tag.Get("json"), ",")

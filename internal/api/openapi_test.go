@@ -13,9 +13,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/api"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
-// The description in the reference is the one that is served.
+// The description in the reference equals the served one.
 func TestOpenAPI(t *testing.T) {
 	want, err := json.MarshalIndent(api.Describe(), "", "  ")
 	if err != nil {
@@ -33,7 +33,7 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(got), string(want)); diff != "" {
-		t.Errorf("docs/reference/openapi.json is not what the table says; run go test ./internal/api -run OpenAPI -update\n%s", diff)
+		t.Errorf("docs/reference/openapi.json differs from the route table; run go test ./internal/api -run OpenAPI -update\n%s", diff)
 	}
 	seen := make(map[string]bool)
 	for path, operations := range api.Describe().Paths {
@@ -43,11 +43,11 @@ func TestOpenAPI(t *testing.T) {
 			}
 			seen[op.OperationID] = true
 			if op.Summary == "" || len(op.Tags) == 0 {
-				t.Errorf("%s %s says nothing about itself", method, path)
+				t.Errorf("%s %s has no summary", method, path)
 			}
 			for _, p := range op.Parameters {
 				if p.In == "query" && p.Description == "" {
-					t.Errorf("%s %s does not say what %s is", method, path, p.Name)
+					t.Errorf("%s %s does not describe %s", method, path, p.Name)
 				}
 			}
 		}

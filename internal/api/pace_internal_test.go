@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// body returns a paced body that its sender writes, which ends before the test.
+// body returns a body with a minimum rate, written by send, which returns before the
+// end of the test.
 func body(t *testing.T, send func(w *io.PipeWriter)) *pace {
 	t.Helper()
 	r, w := io.Pipe()
@@ -25,7 +26,7 @@ func body(t *testing.T, send func(w *io.PipeWriter)) *pace {
 	return &pace{ReadCloser: r, cut: func() { r.CloseWithError(os.ErrDeadlineExceeded) }}
 }
 
-func TestABodyThatTricklesIsCutOff(t *testing.T) {
+func TestABodyBelowTheMinimumRateIsAborted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		n, err := io.Copy(io.Discard, body(t, func(w *io.PipeWriter) {
@@ -39,11 +40,11 @@ func TestABodyThatTricklesIsCutOff(t *testing.T) {
 		if !errors.Is(err, errSlow) || n > paceBytes || time.Since(began) != paceWindow {
 			t.Errorf("after %d bytes in %s: %v", n, time.Since(began), err)
 		}
-		time.Sleep(time.Second) // the sender may be asleep: a bubble must not end before it
+		time.Sleep(time.Second) // the sender may sleep: the bubble must not end first
 	})
 }
 
-func TestABodyThatStopsIsCutOff(t *testing.T) {
+func TestAStalledBodyIsAborted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		_, err := io.Copy(io.Discard, body(t, func(w *io.PipeWriter) { _, _ = w.Write(make([]byte, 1<<20)) }))
@@ -53,8 +54,9 @@ func TestABodyThatStopsIsCutOff(t *testing.T) {
 	})
 }
 
-// The sender has 2 KiB/s, and the platform takes its time, which does not count.
-func TestABodyAtTheLeastPaceIsReadWhole(t *testing.T) {
+// The sender has 2 KiB/s. The time in which the platform does not read does not
+// count.
+func TestABodyAtTheMinimumRateIsReadCompletely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := body(t, func(w *io.PipeWriter) {
 			for range 100 {

@@ -8,10 +8,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// newestNode is the version of projects that choose none.
+// newestNode is the Node.js version of projects without a choice.
 const newestNode = "24.x"
 
-// project is a project as the vercel CLI reads it.
+// project is a project in the form of the vercel CLI.
 type project struct {
 	lateen.Project
 
@@ -120,14 +120,14 @@ func getProject(a *API, r *http.Request, _ *none) (*project, error) {
 	return out, nil
 }
 
-// projectChange is a set of settings, of which those absent stay.
+// projectChange is a set of changed settings; absent fields are unchanged.
 type projectChange struct {
 	projectRequest
 
 	raw json.RawMessage
 }
 
-// UnmarshalJSON checks the fields and keeps them as they were written.
+// UnmarshalJSON validates the fields and keeps the original text.
 func (c *projectChange) UnmarshalJSON(b []byte) error {
 	c.raw = append(c.raw[:0], b...)
 	return decodeJSON(b, &c.projectRequest)

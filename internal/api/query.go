@@ -11,52 +11,54 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// queryDocs says what each query parameter of the routes means.
-var queryDocs = map[string]string{
-	"after":               "with follow: cursor of the last entry that came, or the X-Lateen-Cursor of the response; what was recorded since then comes first",
+// parameterDocs describes the query parameters of the routes.
+var parameterDocs = map[string]string{
+	"after":               "with follow: cursor of the last received entry, or X-Lateen-Cursor of the response; the entries recorded since then are sent first",
 	"app":                 "name of a project",
-	"before":              "cursor of the last entry of the page before",
+	"before":              "cursor of the last entry of the previous page",
 	"branch":              "a Git branch",
-	"cursor":              "pagination.next of the page before",
+	"cursor":              "pagination.next of the previous page",
 	"customEnvironmentId": "slug of a custom environment",
+	"debug":               "1 or 2: the profile as text",
 	"decrypt":             "true: include the values of encrypted variables, if the token may read them; the read is in the audit log",
 	"deploymentId":        "id of a deployment",
 	"direction":           "forward or backward in time",
-	"endDate":             "Unix milliseconds: before",
+	"endDate":             "Unix milliseconds: before this time",
 	"environment":         "production, preview or a custom environment",
-	"failedOnly":          "true: only what failed",
-	"follow":              "1: wait for more",
-	"format":              "lines: a JSON value a line",
-	"from":                "Unix milliseconds: created before",
+	"failedOnly":          "true: only failed aliases",
+	"follow":              "1: wait for further entries",
+	"format":              "lines: one JSON value per line",
+	"from":                "Unix milliseconds: created before this time",
 	"gitBranch":           "a Git branch",
-	"level":               "error, warning, info; several with commas",
-	"limit":               "how many at most: 1 to 100, 20 if absent",
+	"level":               "error, warning, info; comma-separated",
+	"limit":               "maximum number of items: 1 to 100, 20 if absent",
 	"page":                "page of results, from 0",
-	"prebuilt":            "1: the files hold a build output",
+	"prebuilt":            "1: the files contain a build output",
 	"projectId":           "id of a project",
-	"projectIds":          "ids of projects with commas",
+	"projectIds":          "comma-separated ids of projects",
 	"repoUrl":             "URL of a Git repository that projects are connected to",
 	"requestId":           "id of a request",
-	"rollbackInfo":        "true: with lastAliasRequest, which is always there",
-	"safe":                "1: refuse if hosts lead to it",
+	"rollbackInfo":        "true: include lastAliasRequest, which is always included",
+	"safe":                "1: refuse if aliases lead to the deployment",
 	"search":              "part of a name or a message",
-	"since":               "Unix milliseconds: at or after",
-	"source":              "serverless, edge-function, edge-middleware, static; several with commas",
-	"startDate":           "Unix milliseconds: at or after",
-	"state":               "states with commas",
+	"seconds":             "length of the profile, 1 to 60",
+	"since":               "Unix milliseconds: at or after this time",
+	"source":              "serverless, edge-function, edge-middleware, static; comma-separated",
+	"startDate":           "Unix milliseconds: at or after this time",
+	"state":               "comma-separated states",
 	"statusCode":          "500, or 5xx",
 	"target":              "production, preview, development or a custom environment",
-	"types":               "actions with commas: env.read,token.create",
-	"until":               "Unix milliseconds: created before",
-	"untilTime":           "Unix milliseconds: before",
-	"upsert":              "true: replace what is there",
-	"userId":              "ids of users with commas",
-	"users":               "ids of users with commas",
+	"types":               "comma-separated actions: env.read,token.create",
+	"until":               "Unix milliseconds: created before this time",
+	"untilTime":           "Unix milliseconds: before this time",
+	"upsert":              "true: replace existing variables",
+	"userId":              "comma-separated ids of users",
+	"users":               "comma-separated ids of users",
 }
 
 const maxPage = 100
 
-// limitOf is how many items a request asks for.
+// limitOf returns the number of items that a request wants.
 func limitOf(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("limit")
 	if text == "" {
@@ -69,7 +71,7 @@ func limitOf(r *http.Request) (int, error) {
 	return min(n, maxPage), nil
 }
 
-// millisOf is a time in the query: Unix milliseconds or RFC 3339; 0 if absent.
+// millisOf returns a time in the query: Unix milliseconds or RFC 3339; 0 if absent.
 func millisOf(r *http.Request, name string) (lateen.Millis, error) {
 	text := r.URL.Query().Get(name)
 	if text == "" {
@@ -81,17 +83,17 @@ func millisOf(r *http.Request, name string) (lateen.Millis, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return lateen.MillisOf(t), nil
 	}
-	return 0, lateen.ErrInvalid.With("%s is %q: Unix milliseconds or an RFC 3339 time", name, text)
+	return 0, lateen.ErrInvalid.With("%s is %q: it must be Unix milliseconds or an RFC 3339 time", name, text)
 }
 
-// flagOf reports whether a query parameter says yes.
+// flagOf reports whether a query parameter is true.
 func flagOf(r *http.Request, name string) bool {
 	value := r.URL.Query().Get(name)
 	return value == "1" || value == "true"
 }
 
-// maxWords bounds a list in a query parameter: each word is a parameter of a
-// statement, of which databases take so many.
+// maxWords limits a list in a query parameter: each word becomes a parameter of a
+// statement, and databases limit those.
 const maxWords = 100
 
 // wordsOf splits a query parameter at its commas.
@@ -106,15 +108,15 @@ func wordsOf[T ~string](r *http.Request, name string) ([]T, error) {
 	return words, nil
 }
 
-// pagination says how to ask for the next page: with until=next.
+// pagination has the time of the next page: until=next.
 type pagination struct {
 	Count int            `json:"count"`
 	Next  *lateen.Millis `json:"next"`
 	Prev  *lateen.Millis `json:"prev"`
 }
 
-// pageOf describes a page of items asked for with a limit; first and last are
-// when they were created.
+// pageOf describes a page of items for a limit; first and last are the creation
+// times of its first and last item.
 func pageOf(count, limit int, first, last lateen.Millis) pagination {
 	p := pagination{Count: count}
 	if count > 0 {
@@ -126,7 +128,7 @@ func pageOf(count, limit int, first, last lateen.Millis) pagination {
 	return p
 }
 
-// stringList is a list that may be written as one string.
+// stringList is a list that a client may write as one string.
 type stringList []string
 
 // UnmarshalJSON reads a string, a list of strings or null.
@@ -139,10 +141,10 @@ func (l *stringList) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(l))
 }
 
-// oneOrMany is a list that may be written as its only item.
+// oneOrMany is a list that a client may write as its only item.
 type oneOrMany[T any] struct {
 	Items []T
-	One   bool // it was not a list
+	One   bool // the client wrote one item
 }
 
 // UnmarshalJSON reads an item or a list of items.
@@ -154,7 +156,7 @@ func (l *oneOrMany[T]) UnmarshalJSON(b []byte) error {
 	return decodeJSON(b, &l.Items[0])
 }
 
-// MarshalJSON writes a list, or the item it was read as.
+// MarshalJSON writes a list, or the only item if the client wrote one.
 func (l oneOrMany[T]) MarshalJSON() ([]byte, error) {
 	if l.One && len(l.Items) == 1 {
 		return json.Marshal(l.Items[0])
@@ -162,7 +164,7 @@ func (l oneOrMany[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(l.Items)
 }
 
-// envMap is the environment of one deployment: values may be written as numbers
+// envMap is the environment of one deployment: a client may write values as numbers
 // and booleans.
 type envMap map[string]string
 

@@ -13,7 +13,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/observe"
 )
 
-func TestOneTokenFollowsLogsSoOftenAndLeavesPlacesToOthers(t *testing.T) {
+func TestTheLogFollowersOfOneTokenAreBounded(t *testing.T) {
 	w := newWorld(t)
 	handler, err := api.New(api.Options{Control: w.Control, Logs: w.Logs, Log: w.Log})
 	if err != nil {
@@ -43,7 +43,7 @@ func TestOneTokenFollowsLogsSoOftenAndLeavesPlacesToOthers(t *testing.T) {
 	}
 }
 
-// countedLogs count the queries under way, of which each ends when it is let.
+// countedLogs counts the concurrent queries, and blocks each until it is released.
 type countedLogs struct {
 	api.Logs
 
@@ -64,7 +64,7 @@ func (l *countedLogs) Query(ctx context.Context, _ observe.Query) ([]observe.Ent
 	return nil, false, nil
 }
 
-func TestOneTokenHasFewRepliesOfLogsAtOnce(t *testing.T) {
+func TestTheConcurrentLogRepliesOfOneTokenAreBounded(t *testing.T) {
 	w := newWorld(t)
 	logs := &countedLogs{Logs: w.Logs, end: make(chan struct{})}
 	handler, err := api.New(api.Options{Control: w.Control, Logs: logs, Log: w.Log})

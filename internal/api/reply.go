@@ -2,7 +2,7 @@ package api
 
 import "net/http"
 
-// reply knows whether a response has begun: then nothing else can be answered.
+// reply records whether a response has begun: no error response is possible then.
 type reply struct {
 	http.ResponseWriter
 
@@ -15,13 +15,13 @@ func (w *reply) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Write writes some of its body.
+// Write writes a part of the body.
 func (w *reply) Write(b []byte) (int, error) {
 	w.begun = true
 	return w.ResponseWriter.Write(b)
 }
 
-// FlushError sends what is there, which is the header at least.
+// FlushError sends the buffered data, and the header in any case.
 func (w *reply) FlushError() error {
 	w.begun = true
 	return http.NewResponseController(w.ResponseWriter).Flush()

@@ -8,25 +8,26 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// route is a row of the API: what is asked, with which permission, and what answers.
+// route is a row of the API: a method and path, the permission for them, and their
+// handler.
 type route struct {
 	handler
 
 	Method string
-	Path   string // a pattern of [http.ServeMux] with the version the documentation shows; any other is taken too
-	Also   string // other paths for the same
+	Path   string // a pattern of [http.ServeMux] with the documented version; requests may use any version
+	Also   string // other paths of the same handler
 	Needs  lateen.Permission
-	// Audit is the action of the row that a successful call appends to the audit
-	// log. It is "" for a call that changes nothing and reads no secret, and for
-	// an upload: the row of its deployment stands for that.
+	// Audit is the action of the audit log row that a successful call appends. It is
+	// "" for a call that changes nothing and reads no secret, and for an upload,
+	// which is covered by the row of its deployment.
 	Audit   lateen.Action
 	Tag     string
 	Summary string
-	Query   string // names of query parameters, as in queryDocs
-	MaxBody int64  // bytes; 0 is 1 MiB, negative is for the handler to bound
+	Query   string // names of query parameters, as in parameterDocs
+	MaxBody int64  // limit in bytes; 0 is 1 MiB, negative: the handler sets the limit
 }
 
-// patterns are the unversioned paths of a row.
+// patterns returns the unversioned paths of a row.
 func (row route) patterns() []string {
 	patterns := []string{unversioned(row.Path)}
 	for also := range strings.FieldsSeq(row.Also) {
@@ -38,17 +39,17 @@ func (row route) patterns() []string {
 // handler answers requests of known types.
 type handler struct {
 	in, out reflect.Type // of the JSON bodies; nil is none
-	stream  string       // content type of a body that is not of these
+	stream  string       // content type of a body of no such type
 	serve   func(a *API, w http.ResponseWriter, r *http.Request) error
 }
 
-// none is the body of a request or reply that has none.
+// none is the type of an absent body.
 type none struct{}
 
-// statusChooser is a reply that is sent with another status than 200.
+// statusChooser is a reply with its own status instead of 200.
 type statusChooser interface{ status() int }
 
-// call makes a handler of a function from one JSON value to another.
+// call makes a handler from a function with a JSON request and a JSON reply.
 func call[In, Out any](fn func(a *API, r *http.Request, in *In) (*Out, error)) handler {
 	h := handler{in: bodyType[In](), out: bodyType[Out]()}
 	h.serve = func(a *API, w http.ResponseWriter, r *http.Request) error {
@@ -58,6 +59,11 @@ func call[In, Out any](fn func(a *API, r *http.Request, in *In) (*Out, error)) h
 				return err
 			}
 		}
+		release, err := admitCall(r, a.calls)
+		if err != nil {
+			return err
+		}
+		defer release()
 		out, err := fn(a, r, in)
 		if err != nil {
 			return err
@@ -76,6 +82,21 @@ func call[In, Out any](fn func(a *API, r *http.Request, in *In) (*Out, error)) h
 	return h
 }
 
+// ofManifest wraps a handler that reads a whole manifest, which may use hundreds of
+// megabytes until its reply is sent, and limits its concurrent calls.
+func ofManifest(h handler) handler {
+	serve := h.serve
+	h.serve = func(a *API, w http.ResponseWriter, r *http.Request) error {
+		release, err := admitCall(r, a.manifests)
+		if err != nil {
+			return err
+		}
+		defer release()
+		return serve(a, w, r)
+	}
+	return h
+}
+
 func bodyType[T any]() reflect.Type {
 	if t := reflect.TypeFor[T](); t != reflect.TypeFor[none]() {
 		return t
@@ -83,7 +104,7 @@ func bodyType[T any]() reflect.Type {
 	return nil
 }
 
-// stream makes a handler of a function that writes its reply itself.
+// stream makes a handler from a function that writes its reply itself.
 func stream(contentType string, serve func(a *API, w http.ResponseWriter, r *http.Request) error) handler {
 	return handler{stream: contentType, serve: serve}
 }
@@ -95,14 +116,16 @@ const (
 	octets      = "application/octet-stream"
 	deployBytes = 64 << 20
 
-	anonymousBytes = 16 << 10 // of a request without a token
+	anonymousBytes = 16 << 10 // body of a request without a token
 )
 
 // routes is the whole API.
 func routes() []route {
 	return []route{
-		{Method: get, Path: "/healthz", Needs: lateen.Anonymous, Tag: "platform", Summary: "Tell that the platform is up", handler: call(health)},
+		{Method: get, Path: "/healthz", Needs: lateen.Anonymous, Tag: "platform", Summary: "Check that the platform is up", handler: call(health)},
 		{Method: get, Path: "/openapi.json", Needs: lateen.Anonymous, Tag: "platform", Summary: "Describe this API", handler: stream("application/json", describe)},
+		{Method: get, Path: "/debug/pprof/{profile}", Needs: lateen.DebugRead, Tag: "platform", Summary: "Take a profile of the platform's process, in the format of pprof", Query: "seconds debug", handler: debugs(octets, Debugger.Profile)},
+		{Method: get, Path: "/debug/bundle", Needs: lateen.DebugRead, Tag: "platform", Summary: "Create a debug bundle, a .tar.gz with profiles, logs, metrics and settings without secrets", handler: debugs("application/gzip", Debugger.Bundle)},
 
 		{Method: get, Path: "/v2/user", Needs: lateen.Identity, Tag: "user", Summary: "Get the user of the token", handler: call(whoAmI)},
 		{Method: get, Path: "/v3/user/tokens", Needs: lateen.TokenRead, Tag: "user", Summary: "List tokens", handler: call(listTokens)},
@@ -126,14 +149,15 @@ func routes() []route {
 
 		{Method: get, Path: "/v9/projects", Needs: lateen.ProjectRead, Tag: "project", Summary: "List projects", Query: "limit until search repoUrl", handler: call(listProjects)},
 		{Method: post, Path: "/v9/projects", Needs: lateen.ProjectCreate, Audit: lateen.ActionProjectCreate, Tag: "project", Summary: "Create a project", handler: call(createProject)},
-		{Method: get, Path: "/v9/projects/{project}", Needs: lateen.ProjectRead, Tag: "project", Summary: "Get a project by id or name", Query: "rollbackInfo", handler: call(getProject)},
+		{Method: get, Path: "/v9/projects/{project}", Needs: lateen.ProjectRead, Tag: "project", Summary: "Get a project by id or name", Query: "rollbackInfo", handler: ofManifest(call(getProject))},
 		{Method: patch, Path: "/v9/projects/{project}", Needs: lateen.ProjectWrite, Audit: lateen.ActionProjectUpdate, Tag: "project", Summary: "Change a project", handler: call(updateProject)},
-		{Method: del, Path: "/v9/projects/{project}", Needs: lateen.ProjectDelete, Audit: lateen.ActionProjectDelete, Tag: "project", Summary: "Delete a project with all that is in it", handler: call(deleteProject)},
+		{Method: del, Path: "/v9/projects/{project}", Needs: lateen.ProjectDelete, Audit: lateen.ActionProjectDelete, Tag: "project", Summary: "Delete a project with its deployments, aliases and variables", handler: call(deleteProject)},
 		{Method: get, Path: "/v9/projects/{project}/custom-environments", Needs: lateen.ProjectRead, Tag: "project", Summary: "List custom environments", handler: call(listEnvironments)},
-		{Method: get, Path: "/v1/projects/{project}/functions", Needs: lateen.ProjectRead, Tag: "function", Summary: "List the functions of a project with what they have and do now", handler: call(listFunctions)},
+		{Method: get, Path: "/v1/projects/{project}/functions", Needs: lateen.ProjectRead, Tag: "function", Summary: "List the functions of a project with their current state", handler: ofManifest(call(listFunctions))},
+		{Method: get, Path: "/v1/projects/{project}/usage", Needs: lateen.ProjectRead, Tag: "function", Summary: "Get the resources that the instances of a project held and used, by hour and by function; by default in the last 24 hours, at most 31 days", Query: "since until", handler: call(getUsage)},
 		{Method: get, Path: "/v9/projects/{project}/production-deployment", Needs: lateen.DeploymentRead, Tag: "project", Summary: "Get the deployment that serves production", handler: call(getProduction)},
 
-		{Method: get, Path: "/v10/projects/{project}/env", Needs: lateen.EnvRead, Tag: "environment", Summary: "List variables, with the values of those of the type plain", Query: "decrypt target customEnvironmentId gitBranch", handler: call(listEnv)},
+		{Method: get, Path: "/v10/projects/{project}/env", Needs: lateen.EnvRead, Tag: "environment", Summary: "List variables, with the values of plain variables", Query: "decrypt target customEnvironmentId gitBranch", handler: call(listEnv)},
 		{Method: post, Path: "/v10/projects/{project}/env", Needs: lateen.EnvWrite, Audit: lateen.ActionEnvCreate, Tag: "environment", Summary: "Add variables", Query: "upsert", handler: call(createEnv)},
 		{Method: patch, Path: "/v10/projects/{project}/env/{env}", Needs: lateen.EnvWrite, Audit: lateen.ActionEnvUpdate, Tag: "environment", Summary: "Change a variable", handler: call(updateEnv)},
 		{Method: del, Path: "/v10/projects/{project}/env/{env}", Needs: lateen.EnvWrite, Audit: lateen.ActionEnvDelete, Tag: "environment", Summary: "Remove a variable", handler: call(deleteEnv)},
@@ -146,7 +170,7 @@ func routes() []route {
 		{Method: get, Path: "/v13/deployments/{deployment}", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "Get a deployment by id or host", handler: call(getDeployment)},
 		{Method: del, Path: "/v13/deployments/{deployment}", Needs: lateen.DeploymentDelete, Audit: lateen.ActionDeploymentDelete, Tag: "deployment", Summary: "Delete a deployment", Query: "safe", handler: call(deleteDeployment)},
 		{Method: patch, Path: "/v12/deployments/{deployment}/cancel", Needs: lateen.DeploymentWrite, Audit: lateen.ActionDeploymentCancel, Tag: "deployment", Summary: "Cancel a deployment that is not ready", handler: call(cancelDeployment)},
-		{Method: get, Path: "/v11/deployments/{deployment}/builds", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "List the outputs of a deployment", handler: call(listBuilds)},
+		{Method: get, Path: "/v11/deployments/{deployment}/builds", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "List the outputs of a deployment", handler: ofManifest(call(listBuilds))},
 		{Method: get, Path: "/v3/deployments/{deployment}/events", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "Read or follow the build log", Query: "follow format limit since untilTime direction", handler: stream(ndjson, readEvents)},
 		{Method: get, Path: "/v1/deployments/{deployment}/checks", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "List the checks of a deployment", handler: call(listChecks)},
 		{Method: get, Path: "/v2/deployments/{deployment}/check-runs", Needs: lateen.DeploymentRead, Tag: "deployment", Summary: "List the check runs of a deployment", handler: call(listCheckRuns)},
@@ -156,15 +180,15 @@ func routes() []route {
 		{Method: get, Path: "/v4/aliases", Needs: lateen.AliasRead, Tag: "alias", Summary: "List aliases", Query: "limit until projectId", handler: call(listAliases)},
 		{Method: get, Path: "/v4/aliases/{alias}", Needs: lateen.AliasRead, Tag: "alias", Summary: "Get an alias by id or host", handler: call(getAlias)},
 		{Method: del, Path: "/v2/aliases/{alias}", Needs: lateen.AliasWrite, Audit: lateen.ActionAliasRemove, Tag: "alias", Summary: "Remove an alias", handler: call(removeAlias)},
-		{Method: get, Path: "/v5/domains/{domain}", Needs: lateen.AliasRead, Tag: "alias", Summary: "Tell whether a domain may be used for aliases", handler: call(getDomain)},
+		{Method: get, Path: "/v5/domains/{domain}", Needs: lateen.AliasRead, Tag: "alias", Summary: "Check whether a domain may be used for aliases", handler: call(getDomain)},
 
 		{Method: post, Path: "/v10/projects/{project}/promote/{deployment}", Needs: lateen.ProductionWrite, Audit: lateen.ActionPromote, Tag: "production", Summary: "Make a deployment serve production", handler: call(promote)},
 		{Method: post, Path: "/v9/projects/{project}/rollback/{deployment}", Needs: lateen.ProductionWrite, Audit: lateen.ActionRollback, Tag: "production", Summary: "Make an earlier deployment serve production again", handler: call(rollback)},
-		{Method: get, Path: "/v9/projects/{project}/promote/aliases", Also: "/v9/projects/{project}/rollback/aliases", Needs: lateen.ProjectRead, Tag: "production", Summary: "List what the latest promotion or rollback did to aliases", Query: "failedOnly limit until", handler: call(listMoves)},
+		{Method: get, Path: "/v9/projects/{project}/promote/aliases", Also: "/v9/projects/{project}/rollback/aliases", Needs: lateen.ProjectRead, Tag: "production", Summary: "List the aliases moved by the latest promotion or rollback", Query: "failedOnly limit until", handler: call(listMoves)},
 
-		{Method: get, Path: "/v1/projects/{project}/deployments/{deployment}/runtime-logs", Needs: lateen.LogRead, Tag: "log", Summary: "Follow what a deployment logs", handler: stream(ndjson, tailLogs)},
-		{Method: get, Path: "/v1/projects/{project}/logs", Needs: lateen.LogRead, Tag: "log", Summary: "Read or follow requests whole, with the lines they made user code write", Query: "follow after limit before page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: stream(ndjson, readEntries)},
-		{Method: get, Path: "/v1/requests/{request}", Needs: lateen.LogRead, Tag: "log", Summary: "Get a request by its id, as x-vercel-id has it, with the lines it made user code write", handler: call(getRequest)},
+		{Method: get, Path: "/v1/projects/{project}/deployments/{deployment}/runtime-logs", Needs: lateen.LogRead, Tag: "log", Summary: "Follow the logs of a deployment", handler: stream(ndjson, tailLogs)},
+		{Method: get, Path: "/v1/projects/{project}/logs", Needs: lateen.LogRead, Tag: "log", Summary: "Read or follow requests with their function logs", Query: "follow after limit before page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: stream(ndjson, readEntries)},
+		{Method: get, Path: "/v1/requests/{request}", Needs: lateen.LogRead, Tag: "log", Summary: "Get a request by its id (as in x-vercel-id), with its function logs", handler: call(getRequest)},
 		{Method: get, Path: "/api/logs/request-logs", Needs: lateen.LogRead, Tag: "log", Summary: "Search the requests that deployments answered", Query: "projectId page startDate endDate deploymentId environment level statusCode source search requestId branch", handler: call(searchLogs)},
 	}
 }

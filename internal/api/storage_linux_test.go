@@ -16,11 +16,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
-// smallDisk has what the test makes from now on be on a disk of some MiB, and
-// returns a way to fill it, and one to make room again.
+// smallDisk puts the files of the test on a disk of a few MiB. It returns a function
+// that fills the disk, and one that frees space.
 func smallDisk(t *testing.T) (fill, free func()) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "small") //nolint:usetesting // to be what TempDir makes directories in
+	dir, err := os.MkdirTemp("", "small") //nolint:usetesting // parent of the directories of TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,14 +58,15 @@ func smallDisk(t *testing.T) (fill, free func()) {
 	return fill, free
 }
 
-// Whatever finds no room says so, and what to do, instead of a fault of the platform.
-func TestAFullDiskIsSaidAndPasses(t *testing.T) {
+// Each operation that fails for lack of space returns an error with a hint, not an
+// internal error.
+func TestAFullDiskIsReportedAndRecoverable(t *testing.T) {
 	fill, free := smallDisk(t)
 	w := newWorld(t)
 	fill()
 	const sha = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d" // of hello
 	if got := w.upload(t, sha, "5", "hello"); got != http.StatusInsufficientStorage {
-		t.Errorf("an upload is answered with %d", got)
+		t.Errorf("on a full disk, an upload gets the status %d", got)
 	}
 	if _, err := sqlite.Open(t.Context(), filepath.Join(os.TempDir(), "another.db")); !errors.Is(err, lateen.ErrStorageFull) {
 		t.Errorf("a database is opened with %v", err)
@@ -77,14 +78,14 @@ func TestAFullDiskIsSaidAndPasses(t *testing.T) {
 		"a variable":   {http.MethodPost, "/v10/projects/shop/env", `{"key":"K%d","type":"plain","target":["preview"],"value":"` + strings.Repeat("x", 30<<10) + `"}`},
 	} {
 		status, body := 0, []byte(nil)
-		for n := 0; n < 300 && status < 300; n++ { // the database has some room of its own
+		for n := 0; n < 300 && status < 300; n++ { // the database has free pages of its own
 			text := call.body
 			if strings.Contains(text, "%d") {
 				text = fmt.Sprintf(text, n)
 			}
 			status, body = w.ask(t, "owner", call.method, call.path, text)
 		}
-		if status != http.StatusInsufficientStorage || !bytes.Contains(body, []byte(`"code":"insufficient_storage"`)) || !bytes.Contains(body, []byte(`"hint":"make room`)) {
+		if status != http.StatusInsufficientStorage || !bytes.Contains(body, []byte(`"code":"insufficient_storage"`)) || !bytes.Contains(body, []byte(`"hint":"free space`)) {
 			t.Errorf("%s: %d %s", what, status, body)
 		}
 	}
@@ -93,9 +94,9 @@ func TestAFullDiskIsSaidAndPasses(t *testing.T) {
 	}
 	free()
 	if got := w.upload(t, sha, "5", "hello"); got != http.StatusOK {
-		t.Errorf("with room again, an upload is answered with %d", got)
+		t.Errorf("with free space, an upload gets the status %d", got)
 	}
 	if status, body := w.ask(t, "owner", http.MethodPost, "/v13/deployments?prebuilt=1", deploy); status != http.StatusOK {
-		t.Errorf("with room again, a deployment: %d %s", status, body)
+		t.Errorf("with free space, a deployment: %d %s", status, body)
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/control/controltest"
 )
 
-func TestWhoMayAsk(t *testing.T) {
+func TestAuthentication(t *testing.T) {
 	w := newWorld(t)
 	w.rows(t, []row{
-		{"nobody", "GET", "/v2/user", "", 403, `{"error":{"code":"missing_token","class":"unauthenticated","missingToken":true,"hint":"…Bearer"}}`},
+		{"anonymous", "GET", "/v2/user", "", 403, `{"error":{"code":"missing_token","class":"unauthenticated","missingToken":true,"hint":"…Bearer"}}`},
 		{"wrong", "GET", "/v2/user", "", 403, `{"error":{"code":"invalid_token","invalidToken":true}}`},
 		{"wrong", "GET", "/v9/projects", "", 403, `{"error":{"code":"invalid_token","invalidToken":true}}`},
 		{"wrong", "POST", "/v13/deployments", "not even JSON", 403, `{"error":{"code":"invalid_token"}}`},
@@ -49,7 +49,7 @@ func TestWhoMayAsk(t *testing.T) {
 	}
 }
 
-// ownToken is the id of the owner's token.
+// ownToken returns the id of the owner's token.
 func (w *world) ownToken(t *testing.T) string {
 	t.Helper()
 	tokens, err := w.Tokens(w.As(t, w.Token))
@@ -59,11 +59,11 @@ func (w *world) ownToken(t *testing.T) string {
 	return string(tokens[0].ID)
 }
 
-// Whatever there is to ask of a project, a deployment, an alias or a team, its
-// id is of no use to who is not in the team.
+// The id of a project, a deployment, an alias or a team gives no access to a user
+// outside the team.
 func TestStrangersFindNothingBehindAnyRoute(t *testing.T) {
 	w := newWorld(t)
-	_, text := w.ask(t, "nobody", "GET", "/openapi.json", "")
+	_, text := w.ask(t, "anonymous", "GET", "/openapi.json", "")
 	var api struct {
 		Paths map[string]map[string]json.RawMessage `json:"paths"`
 	}
@@ -74,8 +74,8 @@ func TestStrangersFindNothingBehindAnyRoute(t *testing.T) {
 	const body = `{"key":"K","value":"v","type":"plain","target":["preview"],"alias":"evil.example.com","name":"evil"}`
 	asked := 0
 	for path, methods := range api.Paths {
-		if !strings.Contains(path, "{") || strings.Contains(path, "{domain}") {
-			continue // the others tell of what is one's own
+		if !strings.Contains(path, "{") || strings.Contains(path, "{domain}") || strings.Contains(path, "{profile}") {
+			continue // the others are about the caller's own objects, or the whole platform
 		}
 		for method := range methods {
 			asked++
@@ -85,15 +85,15 @@ func TestStrangersFindNothingBehindAnyRoute(t *testing.T) {
 		}
 	}
 	if asked < 25 {
-		t.Errorf("only %d routes were asked", asked)
+		t.Errorf("only %d routes were tested", asked)
 	}
 	if got := w.Traffic.Hosts()["shop.localhost"]; string(got) != w.names["deployment"] {
 		t.Errorf("production leads to %q", got)
 	}
 }
 
-// The time is synthetic: an answer takes none unless it is held back.
-func TestWhoGuessesTokensWaitsAndNobodyElseDoes(t *testing.T) {
+// The time is synthetic: a reply without a delay takes no time.
+func TestOnlyClientsThatGuessTokensAreDelayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := controltest.New(t)
 		handler, err := api.New(api.Options{Control: p.Control, Logs: failingLogs{}, Log: p.Log})
@@ -109,7 +109,7 @@ func TestWhoGuessesTokensWaitsAndNobodyElseDoes(t *testing.T) {
 			return w.Code, time.Since(began)
 		}
 		var held time.Duration
-		for range 13 { // 10 of them are not held back, then 100, 200 and 300 ms
+		for range 13 { // 10 without a delay, then 100, 200 and 300 ms
 			status, took := ask("ltn_" + strings.Repeat("x", 40))
 			if status != 403 {
 				t.Errorf("a wrong token gets %d, want 403", status)

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	admitWithin = 20 * time.Second
-	ahead       = 64 << 10 // bytes of a body that are there before it gets a place, or all of it
-	queued      = 1024     // requests that wait for a place
+	admitWithin  = 20 * time.Second
+	awaitedBytes = 64 << 10 // bytes of a body, or all of it, received before it gets a place
+	queued       = 1024     // requests that wait for a place
 )
 
-// admit waits for one of the places, of which each team and in it each token has
-// a share, and returns what gives it back.
+// admit waits for a place, from the shares of the team and the token, and returns a
+// function that releases it.
 func admit(r *http.Request, places *share.Places[string]) (release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(r.Context(), admitWithin, errBusy)
 	defer cancel()
@@ -32,16 +32,17 @@ func admit(r *http.Request, places *share.Places[string]) (release func(), err e
 	return release, err
 }
 
-// awaited returns the body of r once so much of it is there that it is worth a place.
+// awaited returns the body of r after its first bytes have arrived, so that idle
+// clients hold no place.
 func awaited(r *http.Request) (io.Reader, error) {
-	body := bufio.NewReaderSize(r.Body, ahead)
-	if _, err := body.Peek(ahead); err != nil && !errors.Is(err, io.EOF) {
+	body := bufio.NewReaderSize(r.Body, awaitedBytes)
+	if _, err := body.Peek(awaitedBytes); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	return body, nil
 }
 
-// uploadReply is empty: the file is there under the name it was sent with.
+// uploadReply is empty: the file is stored under the name of the request.
 type uploadReply struct {
 	URLs []string `json:"urls"`
 }

@@ -39,13 +39,13 @@ func TestUploads(t *testing.T) {
 		sha, size, body string
 		want            int
 	}{
-		"what was announced":    {sha, "5", "hello", 200},
+		"the announced content": {sha, "5", "hello", 200},
 		"without a size":        {sha, "", "hello", 200},
 		"once more":             {sha, "5", "hello", 200},
 		"nothing":               {"da39a3ee5e6b4b0d3255bfef95601890afd80709", "0", "", 200},
 		"another content":       {sha, "5", "jello", 400},
 		"another size":          {sha, "6", "hello", 400},
-		"an odd size":           {sha, "-1", "hello", 400},
+		"an invalid size":       {sha, "-1", "hello", 400},
 		"no digest":             {"", "5", "hello", 400},
 		"a path for a digest":   {"../../etc/passwd", "5", "hello", 400},
 		"more than is allowed":  {sha, "", strings.Repeat("x", 1001), 413},
@@ -57,7 +57,7 @@ func TestUploads(t *testing.T) {
 	}
 }
 
-// A body that ends before its length leaves nothing behind.
+// A body that ends before its length is not stored.
 func TestACutOffUploadLeavesNothing(t *testing.T) {
 	w := newWorld(t)
 	const sha = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"

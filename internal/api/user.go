@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/control"
 )
 
-// healthReply tells that the platform is up.
+// healthReply is the reply of a running platform.
 type healthReply struct {
 	Status  string `json:"status"`
 	Version string `json:"version"`
@@ -17,7 +17,7 @@ func health(a *API, _ *http.Request, _ *none) (*healthReply, error) {
 	return &healthReply{Status: "ok", Version: a.Version}, nil
 }
 
-// userReply is the user a token belongs to.
+// userReply is the user of a token.
 type userReply struct {
 	User user `json:"user"`
 }
@@ -27,7 +27,7 @@ type user struct {
 
 	Avatar        *string       `json:"avatar"`
 	DefaultTeamID lateen.TeamID `json:"defaultTeamId,omitempty"`
-	// Version tells the vercel CLI that everything belongs to a team.
+	// Version makes the vercel CLI assign everything to a team.
 	Version string `json:"version"`
 	Limited bool   `json:"limited"`
 }
@@ -70,13 +70,13 @@ func listTokens(a *API, r *http.Request, _ *none) (*tokensReply, error) {
 type tokenRequest struct {
 	Name      string        `json:"name"`      // unique among the tokens of the user
 	Scope     lateen.Scope  `json:"scope"`     // full, read-only, project, deploy or metrics; full if absent, project with a projectId
-	ProjectID string        `json:"projectId"` // id or name of the only project that the token reaches
+	ProjectID string        `json:"projectId"` // id or name of the only reachable project
 	ExpiresAt lateen.Millis `json:"expiresAt"` // Unix milliseconds; never if absent
 }
 
 type tokenReply struct {
 	Token       token  `json:"token"`
-	BearerToken string `json:"bearerToken"` // shown this once
+	BearerToken string `json:"bearerToken"` // shown only once
 }
 
 func createToken(a *API, r *http.Request, in *tokenRequest) (*tokenReply, error) {

@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// enums are the values that types of words have.
+// enums are the values of enumerated types.
 //
 //nolint:gochecknoglobals // a constant in all but name
 var enums = sync.OnceValue(func() map[reflect.Type][]string {
@@ -30,63 +30,63 @@ func words[T ~string](list ...T) []string {
 	return out
 }
 
-// meaning is the documentation of a field: its description and its enum.
+// meaning is the documentation of a field: its description and its values.
 type meaning struct {
 	text string
 	of   []string // values; nil: any
 }
 
-// meanings are those of fields, by schema and name.
+// fieldDocs documents fields, by schema and name.
 //
 //nolint:gochecknoglobals // a constant in all but name
-var meanings = sync.OnceValue(func() map[string]meaning {
+var fieldDocs = sync.OnceValue(func() map[string]meaning {
 	levels := []string{lateen.LevelInfo, lateen.LevelWarning, lateen.LevelError}
 	all := map[string]meaning{
-		"Alias.alias":                    {"the host", nil},
-		"Alias.siteUrl":                  {"the host as a URL, with the port where there is one", nil},
+		"Alias.alias":                    {"host", nil},
+		"Alias.siteUrl":                  {"URL of the host, with the port if there is one", nil},
 		"BuildLambda.memorySize":         {"MiB; absent: the platform's default", nil},
 		"BuildLambda.timeout":            {"seconds; absent: the platform's default", nil},
-		"BuildOutput.size":               {"bytes, of a file", nil},
+		"BuildOutput.size":               {"bytes; only of a file", nil},
 		"BuildOutput.type":               {"", []string{"lambda", "edge", "file"}},
-		"Duration.timeToReady":           {"milliseconds from when the assembly began", nil},
+		"Duration.timeToReady":           {"milliseconds since the start of the assembly", nil},
 		"Entry.bytesIn":                  {"bytes", nil},
 		"Entry.bytesOut":                 {"bytes", nil},
 		"Entry.cache":                    {"state of the cache: HIT, MISS, STALE, …", nil},
-		"Entry.cursor":                   {"for before=, and of a followed log for after=", nil},
+		"Entry.cursor":                   {"cursor for before=; in a followed log also for after=", nil},
 		"Entry.duration":                 {"nanoseconds to the last byte", nil},
 		"Entry.environment":              {"production, preview or the slug of a custom environment", nil},
 		"Entry.firstByte":                {"nanoseconds to the first byte of the response", nil},
-		"Entry.source":                   {"what answered; of lines outside of any request, what wrote the first", nil},
-		"Entry.statusCode":               {"499: the client went away first", nil},
-		"EnvVar.customEnvironmentIds":    {"custom environments, beside those in target", nil},
+		"Entry.source":                   {"component that answered the request; for lines outside any request, the component that wrote the first line", nil},
+		"Entry.statusCode":               {"499: the client disconnected first", nil},
+		"EnvVar.customEnvironmentIds":    {"custom environments, in addition to target", nil},
 		"EnvVar.type":                    {"", []string{lateen.EnvPlain, lateen.EnvEncrypted, lateen.EnvSensitive, lateen.EnvSystem}},
-		"FunctionState.keepAlive":        {"nanoseconds after the last request", nil},
+		"FunctionState.keepAlive":        {"nanoseconds that an idle instance is kept after the last request", nil},
 		"FunctionState.memory":           {"bytes", nil},
 		"Invocation.memory":              {"bytes", nil},
 		"LogLine.level":                  {"", levels},
 		"LogRow.durationMs":              {"milliseconds", nil},
-		"Pagination.count":               {"items in this reply", nil},
-		"Pagination.next":                {"Unix milliseconds, for until=; null: nothing follows", nil},
+		"Pagination.count":               {"number of items in this reply", nil},
+		"Pagination.next":                {"Unix milliseconds, for until=; null: no further items", nil},
 		"Pagination.prev":                {"Unix milliseconds of the first item", nil},
-		"Project.productionDeploymentId": {"the deployment that serves production; absent before the first", nil},
+		"Project.productionDeploymentId": {"the deployment that serves production; absent if there is none yet", nil},
 		"RowLine.level":                  {"", levels},
-		"UploadFile.mode":                {"as of stat(2): 33188 is a file, 33261 an executable, 41471 a symbolic link", nil},
+		"UploadFile.mode":                {"as in stat(2): 33188 is a file, 33261 an executable, 41471 a symbolic link", nil},
 		"UploadFile.sha":                 {"SHA-1 of the content, 40 lower-case hex digits", nil},
 		"UploadFile.size":                {"bytes", nil},
 	}
 	for _, name := range []string{"Deployment", "Promotion"} {
 		for field, m := range map[string]meaning{
-			"alias":         {"hosts that lead to it besides its own; absent from lists", nil},
-			"created":       {"as createdAt", nil},
+			"alias":         {"aliases of the deployment; absent in lists", nil},
+			"created":       {"same as createdAt", nil},
 			"environment":   {"production, preview or the slug of a custom environment", nil},
-			"live":          {"whether it serves production of its project", nil},
-			"readySubstate": {"of a deployment that was staged", []string{"STAGED", "PROMOTED"}},
-			"siteUrl":       {"where it is served: the host as a URL, with the port where there is one", nil},
-			"state":         {"as readyState", nil},
-			"status":        {"as readyState", nil},
-			"target":        {"production; null is preview or a custom environment, which environment tells", nil},
-			"uid":           {"as id", nil},
-			"url":           {"the host, without scheme and port", nil},
+			"live":          {"whether the deployment serves production of its project", nil},
+			"readySubstate": {"only of a staged deployment", []string{"STAGED", "PROMOTED"}},
+			"siteUrl":       {"URL of the deployment, with the port if there is one", nil},
+			"state":         {"same as readyState", nil},
+			"status":        {"same as readyState", nil},
+			"target":        {"production; null: preview or a custom environment, see environment", nil},
+			"uid":           {"same as id", nil},
+			"url":           {"host, without scheme and port", nil},
 		} {
 			all[name+"."+field] = m
 		}
@@ -96,7 +96,7 @@ var meanings = sync.OnceValue(func() map[string]meaning {
 
 // described adds the documentation of a field to the schema of its type.
 func described(of *schema, field string) *schema {
-	m, known := meanings()[field]
+	m, known := fieldDocs()[field]
 	if !known {
 		return of
 	}
@@ -110,7 +110,7 @@ func described(of *schema, field string) *schema {
 	return &out
 }
 
-// querySchema is the schema of a query parameter.
+// querySchema returns the schema of a query parameter.
 func querySchema(name string) *schema {
 	text := func(values ...string) *schema { return &schema{Type: "string", Enum: values} }
 	switch name {
@@ -120,6 +120,9 @@ func querySchema(name string) *schema {
 	case "page":
 		least := 0
 		return &schema{Type: "integer", Minimum: &least}
+	case "seconds":
+		least, most := 1, 60
+		return &schema{Type: "integer", Minimum: &least, Maximum: &most}
 	case "since", "until", "from", "startDate", "endDate", "untilTime":
 		return &schema{Type: "integer", Format: "int64"}
 	case "follow", "safe", "prebuilt":
@@ -134,7 +137,7 @@ func querySchema(name string) *schema {
 	return text()
 }
 
-// metricsOperation describes what the platform serves beside this API.
+// metricsOperation describes the metrics endpoint, which is not a part of this API.
 func metricsOperation(failure response) operation {
 	return operation{
 		OperationID: "get_metrics", Summary: "Read the metrics of the platform, in the text format of Prometheus", Tags: []string{"platform"},

@@ -2,11 +2,11 @@ package api
 
 import "testing"
 
-// Each description belongs to a field that exists.
+// Each description belongs to an existing field.
 func TestEveryMeaningIsOfAFieldInTheDescription(t *testing.T) {
 	t.Parallel()
 	schemas := Describe().Components.Schemas
-	for field := range meanings() {
+	for field := range fieldDocs() {
 		there := false
 		for name, s := range schemas {
 			for property := range s.Properties {
@@ -19,8 +19,8 @@ func TestEveryMeaningIsOfAFieldInTheDescription(t *testing.T) {
 	}
 }
 
-// Clients are made from the description: it says where the API is, which values
-// words have, and in which units numbers are.
+// Clients are generated from the description: it contains the servers, the values of
+// enumerated types, and the units of numbers.
 func TestTheDescriptionHasServersUnitsAndValues(t *testing.T) {
 	t.Parallel()
 	doc := Describe()

@@ -12,7 +12,7 @@ import (
 //go:embed welcome.html
 var welcomeHTML string
 
-// welcome serves the page of the API's address to a browser.
+// welcome serves the page for browsers at the API's address.
 func (a *API) welcome(w http.ResponseWriter, r *http.Request) error {
 	page, err := template.New("welcome").Parse(welcomeHTML)
 	if err != nil {
@@ -30,6 +30,6 @@ func (a *API) welcome(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'")
 	h.Set("Vary", "Accept")
-	_, _ = w.Write(b.Bytes()) // a client that is gone is no error
+	_, _ = w.Write(b.Bytes()) // a disconnected client is not an error
 	return nil
 }

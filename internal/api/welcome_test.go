@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// The address of the API is a page in a browser, and the JSON error for other clients.
-func TestTheAddressOfTheAPISaysWhatItIsInABrowser(t *testing.T) {
+// The address of the API shows a page in a browser, and the JSON error to other
+// clients.
+func TestTheAddressOfTheAPIShowsAPageInABrowser(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for accept, want := range map[string]struct {

@@ -1,5 +1,5 @@
-// Package artifact keeps files by the SHA-256 of their content, shared between
-// all deployments and durable before they are acknowledged.
+// Package artifact stores files by the SHA-256 of their content. All deployments
+// share them. They are durable before they are acknowledged.
 package artifact
 
 import (
@@ -13,41 +13,51 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Store keeps content by digest. All methods may be called concurrently, by one
-// process: a store has one owner.
-type Store interface {
-	// Put keeps what r yields to its end and returns when that is durable.
-	// want, unless "", must be its digest; else the error is
-	// [lateen.ErrUploadDigest] and nothing is kept, as with any other error:
-	// [lateen.ErrStorageFull] where there is no room.
-	// Putting what is there refreshes its age, which protects it from a sweep
-	// that began before, and makes it whole where it is damaged. Ending ctx ends it between two reads of r.
-	Put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen.Blob, error)
-	// Open returns the content of d, to be closed by the caller; an [*os.File]
-	// where there is one, so that it can be sent without a copy. The error is
-	// [fs.ErrNotExist] where d is not kept.
+// Reader reads content by digest. Its methods are safe for concurrent use, also while
+// another process changes the store: content never changes, and names appear and
+// disappear atomically.
+type Reader interface {
+	// Open returns the content of d, which the caller must close. It is an
+	// [*os.File] if possible, so that it can be sent without a copy. The error is
+	// [fs.ErrNotExist] if d is not stored.
 	Open(ctx context.Context, d lateen.Digest) (io.ReadSeekCloser, error)
 	// Size returns the bytes of d, or [fs.ErrNotExist].
 	Size(ctx context.Context, d lateen.Digest) (int64, error)
-	// Sweep drops the content of digests, in their order, and returns those that
-	// stay because they were last put at the time before or later, or are being
-	// put. Digests of which there is no content count for nothing.
+}
+
+// Store stores content by digest. All methods are safe for concurrent use in one
+// process, the only one that changes the store.
+type Store interface {
+	Reader
+
+	// Put stores the content of r and returns when it is durable. The digest of the
+	// content must be want, unless want is ""; else the error is
+	// [lateen.ErrUploadDigest]. After an error, such as [lateen.ErrStorageFull] on a
+	// full disk, nothing is stored.
+	//
+	// Put of existing content refreshes its age, which protects it from a sweep that
+	// began before, and replaces damaged content. The end of ctx ends Put between
+	// two reads of r.
+	Put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen.Blob, error)
+	// Sweep removes the content of digests, in their order. It returns the digests
+	// that it keeps because they were last put at or after the time before, or are
+	// being put. It ignores digests without content.
 	Sweep(ctx context.Context, digests []lateen.Digest, before time.Time) (swept Swept, young []lateen.Digest, err error)
-	// Each calls fn with every digest that is kept, in no order, until fn fails.
+	// Each calls fn with every stored digest, in no order, until fn fails.
 	Each(ctx context.Context, fn func(d lateen.Digest) error) error
-	// Fresh calls fn with the digests whose content was made by puts since the
-	// last Fresh, and forgets them if fn succeeds.
+	// Fresh calls fn with the digests that were stored since the last Fresh, and
+	// forgets them if fn succeeds.
 	Fresh(fn func([]lateen.Digest) error) error
 }
 
-// Swept is what a sweep dropped.
+// Swept is the number and size of the files that a sweep removed.
 type Swept struct {
 	Files int
 	Bytes int64
 }
 
-// WriteJSON keeps v as JSON and returns its digest. Equal values have equal
-// digests: the fields of structs come in order and the keys of maps sorted.
+// WriteJSON stores v as JSON and returns its digest. Equal values have equal
+// digests: the fields of structs are in order and the keys of maps sorted.
 func WriteJSON[T any](ctx context.Context, s Store, v *T) (lateen.Digest, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -58,8 +68,8 @@ func WriteJSON[T any](ctx context.Context, s Store, v *T) (lateen.Digest, error)
 }
 
 // Read returns the whole content of d. Errors: [fs.ErrNotExist],
-// [lateen.ErrArtifactDamaged] if its digest is another.
-func Read(ctx context.Context, s Store, d lateen.Digest) ([]byte, error) {
+// [lateen.ErrArtifactDamaged] if the content has another digest.
+func Read(ctx context.Context, s Reader, d lateen.Digest) ([]byte, error) {
 	f, err := s.Open(ctx, d)
 	if err != nil {
 		return nil, err
@@ -72,9 +82,9 @@ func Read(ctx context.Context, s Store, d lateen.Digest) ([]byte, error) {
 	return b, match(d, lateen.DigestOf(b))
 }
 
-// Verify reads the whole content of d. Errors: those of [Read], and the cause
-// that ended ctx.
-func Verify(ctx context.Context, s Store, d lateen.Digest) error {
+// Verify reads the whole content of d. Errors: those of [Read], and the cause of the
+// end of ctx.
+func Verify(ctx context.Context, s Reader, d lateen.Digest) error {
 	f, err := s.Open(ctx, d)
 	if err != nil {
 		return err
@@ -87,16 +97,16 @@ func Verify(ctx context.Context, s Store, d lateen.Digest) error {
 	return match(d, blob.Digest)
 }
 
-// match is nil if content of the digest want has the digest got.
+// match returns an error unless the digests are equal.
 func match(want, got lateen.Digest) error {
 	if got == want {
 		return nil
 	}
-	return lateen.ErrArtifactDamaged.With("artefact %s is damaged: its content has the digest %s", want, got)
+	return lateen.ErrArtifactDamaged.With("artifact %s is damaged: its content has the digest %s", want, got)
 }
 
-// ReadJSON returns the value that [WriteJSON] kept as d. Errors: those of [Read].
-func ReadJSON[T any](ctx context.Context, s Store, d lateen.Digest) (*T, error) {
+// ReadJSON returns the value that [WriteJSON] stored as d. Errors: those of [Read].
+func ReadJSON[T any](ctx context.Context, s Reader, d lateen.Digest) (*T, error) {
 	b, err := Read(ctx, s, d)
 	if err != nil {
 		return nil, err

@@ -19,28 +19,28 @@ import (
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
-// Disk is a [Store] in a directory: the content of digest d is the file
-// <first 2 digits>/<d>, read-only and never changed. Its age is the file's
-// modification time. Files being written are in tmp.
+// Disk is a [Store] in a directory: the content of digest d is the file <first 2
+// digits>/<d>, read-only and immutable. Its age is the file's modification time.
+// Incomplete files are in tmp.
 type Disk struct {
 	dir    string
 	shards [256]shard
 
-	mu    sync.Mutex // guards below
+	mu    sync.Mutex // guards the field below
 	fresh []lateen.Digest
 }
 
-// shard is one of the directories that the first byte of a digest chooses.
+// shard is the directory of the digests with the same first byte.
 type shard struct {
 	dir string
 
-	mu      sync.Mutex            // held to make or remove a name of dir; guards below
-	putting map[lateen.Digest]int // puts that announced a digest and have not ended
+	mu      sync.Mutex            // held while a name in dir is created or removed; guards the field below
+	putting map[lateen.Digest]int // puts in progress, by digest
 }
 
-// OpenDisk opens the store in dir, which it makes if it is missing, and removes
-// what an earlier process did not finish writing. dir is readable by its owner
-// only: content becomes visible to functions through [Trees].
+// OpenDisk opens the store in dir. It creates a missing dir and removes incomplete
+// files of an earlier process. dir is readable by its owner only: functions see
+// content through [Trees].
 func OpenDisk(dir string) (*Disk, error) {
 	d := ViewDisk(dir)
 	if err := os.RemoveAll(d.tmp()); err != nil {
@@ -57,8 +57,8 @@ func OpenDisk(dir string) (*Disk, error) {
 	return d, errors.Join(atomicfile.SyncDir(dir), atomicfile.SyncDir(filepath.Dir(dir)))
 }
 
-// ViewDisk returns the store in dir for reading: another process may own it. It
-// makes and removes nothing.
+// ViewDisk returns the store in dir for reading, also if another process uses it. It
+// creates and removes nothing.
 func ViewDisk(dir string) *Disk {
 	d := &Disk{dir: dir}
 	for i := range d.shards {
@@ -70,7 +70,7 @@ func ViewDisk(dir string) *Disk {
 
 func (d *Disk) tmp() string { return filepath.Join(d.dir, "tmp") }
 
-// shard returns where the content of a valid digest is.
+// shard returns the shard of a valid digest.
 func (d *Disk) shard(digest lateen.Digest) *shard {
 	first, _ := hex.DecodeString(string(digest[:2])) // valid
 	return &d.shards[first[0]]
@@ -86,7 +86,7 @@ func (d *Disk) Put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen
 	return blob, explain(err)
 }
 
-// explain says of a write that found no room just that.
+// explain maps the error of a write to a full disk.
 func explain(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return lateen.ErrStorageFull.Because(err)
@@ -119,7 +119,7 @@ func (d *Disk) put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen
 	}
 	made, err := d.shard(blob.Digest).keep(f, blob, f != nil && d.damaged(f, blob))
 	if err != nil {
-		return lateen.Blob{}, fmt.Errorf("keep artifact %s: %w", blob.Digest, err)
+		return lateen.Blob{}, fmt.Errorf("store artifact %s: %w", blob.Digest, err)
 	}
 	if made {
 		d.note(blob.Digest)
@@ -127,12 +127,12 @@ func (d *Disk) put(ctx context.Context, r io.Reader, want lateen.Digest) (lateen
 	return blob, nil
 }
 
-// damaged reports whether there is content under the digest of a blob that is not
-// that of f.
+// damaged reports whether the stored content under the digest of a blob differs from
+// f.
 func (d *Disk) damaged(f *atomicfile.File, blob lateen.Blob) bool {
 	there, err := os.Open(d.path(blob.Digest))
 	if err != nil {
-		return false // what cannot be opened is not kept whole
+		return false // a missing file is not damaged
 	}
 	defer there.Close()
 	const step = 128 << 10
@@ -140,7 +140,7 @@ func (d *Disk) damaged(f *atomicfile.File, blob lateen.Blob) bool {
 	for at := int64(0); ; at += int64(len(a)) {
 		n, err := f.ReadAt(a, at)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return false // the write of f is in question, not what is there
+			return false // a read error of f says nothing about the stored content
 		}
 		m, failed := there.ReadAt(b, at)
 		if failed != nil && !errors.Is(failed, io.EOF) || !bytes.Equal(a[:n], b[:m]) {
@@ -152,7 +152,7 @@ func (d *Disk) damaged(f *atomicfile.File, blob lateen.Blob) bool {
 	}
 }
 
-// receive copies r to w and says what it was.
+// receive copies r to w and returns the digest and the size.
 func receive(ctx context.Context, w io.Writer, r io.Reader) (lateen.Blob, error) {
 	hash := sha256.New()
 	size, err := io.Copy(io.MultiWriter(w, hash), &contextReader{ctx, r})
@@ -186,8 +186,8 @@ func (d *Disk) Size(_ context.Context, digest lateen.Digest) (int64, error) {
 	return info.Size(), nil
 }
 
-// Link gives the content of digest another name, which must not exist, without
-// copying it. It fails where the file system does not allow that.
+// Link creates a hard link to the content of digest at name, which must not exist.
+// It fails if the file system does not support that.
 func (d *Disk) Link(digest lateen.Digest, name string) error {
 	if !digest.Valid() {
 		return fmt.Errorf("link artifact %q: %w", string(digest), fs.ErrNotExist)
@@ -223,7 +223,7 @@ func (d *Disk) Sweep(ctx context.Context, digests []lateen.Digest, before time.T
 func (d *Disk) Each(ctx context.Context, fn func(lateen.Digest) error) error {
 	for i := range d.shards {
 		files, err := os.ReadDir(d.shards[i].dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // an incomplete copy has no such directory
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // an incomplete copy lacks directories
 			return fmt.Errorf("list artifacts: %w", err)
 		}
 		for _, file := range files {
@@ -242,8 +242,8 @@ func (d *Disk) Each(ctx context.Context, fn func(lateen.Digest) error) error {
 	return nil
 }
 
-// maxFresh bounds the digests that are remembered for [Store.Fresh]. Further
-// ones are not swept unless a deployment or an upload lets them go.
+// maxFresh limits the digests remembered for [Store.Fresh]. Further ones are swept
+// only after a deployment or an upload stops referencing them.
 const maxFresh = 1 << 20
 
 // Fresh implements [Store].
@@ -270,7 +270,7 @@ func (d *Disk) note(fresh ...lateen.Digest) {
 
 func (s *shard) path(digest lateen.Digest) string { return filepath.Join(s.dir, string(digest)) }
 
-// announce protects digest from sweeps until the function it returns is called.
+// announce protects digest from sweeps until done is called.
 func (s *shard) announce(digest lateen.Digest) (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,9 +284,9 @@ func (s *shard) announce(digest lateen.Digest) (done func()) {
 	}
 }
 
-// keep makes f the durable content of a blob, and reports whether it did. Where
-// there is content of that size which is not damaged, it refreshes that and has no
-// need of f, which may be nil then.
+// keep makes f the durable content of a blob, and reports whether it did. If
+// undamaged content of that size exists, keep refreshes it instead; f may be nil
+// then.
 func (s *shard) keep(f *atomicfile.File, blob lateen.Blob, damaged bool) (made bool, err error) {
 	if f == nil {
 		return false, s.refreshOrRemove(blob)
@@ -297,22 +297,22 @@ func (s *shard) keep(f *atomicfile.File, blob lateen.Blob, damaged bool) (made b
 	if err := f.Seal(0o444); err != nil {
 		return false, err
 	}
-	s.mu.Lock() // to the end: who finds the name may rely on its being durable
+	s.mu.Lock() // to the end: a concurrent put that finds the name relies on its durability
 	defer s.mu.Unlock()
 	if !damaged && s.touch(blob) == nil {
 		return false, nil
 	}
 	links := s.linked(blob.Digest)
-	defer links.Close() // nil, where there is none, has no effect
+	defer links.Close() // a nil file has no effect
 	if err := f.Rename(s.path(blob.Digest)); err != nil {
 		return false, err
 	}
-	mend(links, s.path(blob.Digest), blob.Size)
+	repair(links, s.path(blob.Digest), blob.Size)
 	return true, errors.Join(s.touch(blob), atomicfile.SyncDir(s.dir))
 }
 
-// refreshOrRemove makes a blob as young as if it had been put now. Content of
-// another size is damaged, and goes: the next put makes it again.
+// refreshOrRemove sets the age of a blob to now. Content of another size is damaged,
+// so it is removed, and the next put stores it again.
 func (s *shard) refreshOrRemove(blob lateen.Blob) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -323,10 +323,10 @@ func (s *shard) refreshOrRemove(blob lateen.Blob) error {
 	return err
 }
 
-// linked opens the file of a digest for writing, which may have further names, in
-// trees that were laid out; nil where there is none.
+// linked opens the file of a digest for writing, or returns nil if there is none.
+// The file may have further hard links, in laid out trees.
 func (s *shard) linked(digest lateen.Digest) *os.File {
-	if os.Chmod(s.path(digest), 0o644) != nil { // functions go on to read it
+	if os.Chmod(s.path(digest), 0o644) != nil { // functions continue to read it
 		return nil
 	}
 	f, err := os.OpenFile(s.path(digest), os.O_WRONLY, 0)
@@ -336,10 +336,10 @@ func (s *shard) linked(digest lateen.Digest) *os.File {
 	return f
 }
 
-// mend makes the content of a damaged file what that of another is, so that trees
-// that have it are whole, too. Where that fails they stay as they are; nil is no
+// repair overwrites a damaged file with the content of another file, which repairs the
+// trees that link to it. If that fails, the trees stay damaged. A nil file is no
 // damaged file.
-func mend(damaged *os.File, from string, size int64) {
+func repair(damaged *os.File, from string, size int64) {
 	if damaged == nil {
 		return
 	}
@@ -348,13 +348,13 @@ func mend(damaged *os.File, from string, size int64) {
 		return
 	}
 	defer whole.Close()
-	if _, err := io.Copy(damaged, whole); err == nil { // it may be read meanwhile, and be whole by now
+	if _, err := io.Copy(damaged, whole); err == nil { // readers may read it meanwhile; it may be repaired already
 		_ = errors.Join(damaged.Truncate(size), damaged.Chmod(0o444), damaged.Sync())
 	}
 }
 
-// refresh makes a blob as young as if it had been put now. The error is
-// [fs.ErrNotExist] where it is not kept whole.
+// refresh sets the age of a blob to now. The error is [fs.ErrNotExist] if the blob
+// is missing or damaged.
 func (s *shard) refresh(blob lateen.Blob) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -373,14 +373,14 @@ func (s *shard) touch(blob lateen.Blob) error {
 	return os.Chtimes(s.path(blob.Digest), now, now)
 }
 
-// errSize says that content is damaged, so that it is not there.
+// errSize means that content is damaged and counts as missing.
 var errSize = fmt.Errorf("the content has another size: %w", fs.ErrNotExist)
 
-// errYoung says that content is not to be dropped yet.
-var errYoung = errors.New("the content was put lately")
+// errYoung means that content is too young to be removed.
+var errYoung = errors.New("the content is too young")
 
-// drop removes digest and returns its size. The error is [errYoung] if it is
-// younger than before or being put, and [fs.ErrNotExist] if it is not kept.
+// drop removes digest and returns its size. The error is [errYoung] if it is younger
+// than before or being put, and [fs.ErrNotExist] if it is not stored.
 func (s *shard) drop(digest lateen.Digest, before time.Time) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -394,9 +394,9 @@ func (s *shard) drop(digest lateen.Digest, before time.Time) (int64, error) {
 	return info.Size(), os.Remove(s.path(digest))
 }
 
-// contextReader ends a stream between two reads once its context has ended.
+// contextReader ends a stream between two reads when its context has ended.
 type contextReader struct {
-	ctx context.Context //nolint:containedctx // lives as long as the call it was made in
+	ctx context.Context //nolint:containedctx // ends with the call that creates it
 	r   io.Reader
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // TestContentThatCannotBeRefreshedStays: a full disk, or a file of another user,
-// refuses a change of its times while it lets the name be removed.
+// refuses a change of times but permits the removal of the name.
 func TestContentThatCannotBeRefreshedStays(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("another user's files take root to make")
@@ -23,7 +23,7 @@ func TestContentThatCannotBeRefreshedStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, string(blob.Digest[:2]), string(blob.Digest))
-	for at := filepath.Dir(file); at != os.TempDir(); at = filepath.Dir(at) { // for the other user to remove names from
+	for at := filepath.Dir(file); at != os.TempDir(); at = filepath.Dir(at) { // so that the other user can remove names
 		if err := os.Chmod(at, 0o777); err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func TestContentThatCannotBeRefreshedStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err == nil {
-		t.Error("the put says nothing of the failure")
+		t.Error("the put returned no error")
 	}
 	if _, err := os.Stat(file); err != nil {
 		t.Errorf("content that deployments may name: %v", err)

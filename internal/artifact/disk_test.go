@@ -50,7 +50,7 @@ func TestDiskKeepsContentReadOnlyUnderItsDigestAndAcrossProcesses(t *testing.T) 
 	}
 }
 
-func TestDiskRemovesWhatACrashLeft(t *testing.T) {
+func TestDiskRemovesIncompleteFilesAfterACrash(t *testing.T) {
 	dir := t.TempDir()
 	openDisk(t, dir)
 	left := filepath.Join(dir, "tmp", ".tmp-123")
@@ -59,7 +59,7 @@ func TestDiskRemovesWhatACrashLeft(t *testing.T) {
 	}
 	openDisk(t, dir)
 	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the leftover is still there: %v", err)
+		t.Errorf("the incomplete file was not removed: %v", err)
 	}
 }
 
@@ -131,8 +131,8 @@ func BenchmarkDiskOpen(b *testing.B) {
 	}
 }
 
-// The hint of [lateen.ErrArtifactDamaged] is to deploy again: what is put then takes
-// the place of the damaged content, whose size may be right.
+// The hint of [lateen.ErrArtifactDamaged] is a new deployment: its uploads replace
+// the damaged content, also content of the right size.
 func TestPuttingDamagedContentAgainMakesItWhole(t *testing.T) {
 	dir := t.TempDir()
 	d := openDisk(t, dir)
@@ -157,7 +157,7 @@ func TestPuttingDamagedContentAgainMakesItWhole(t *testing.T) {
 	}
 }
 
-// A tree has content by another name of its file, and is not laid out again.
+// A tree has a hard link to the content, and is not laid out again.
 func TestPuttingDamagedContentAgainMakesTreesWhole(t *testing.T) {
 	root := t.TempDir()
 	d := openDisk(t, filepath.Join(root, "artifacts"))
@@ -179,7 +179,7 @@ func TestPuttingDamagedContentAgainMakesTreesWhole(t *testing.T) {
 		if info, err := os.Stat(file); err != nil || info.Mode() != 0o444 {
 			t.Errorf("the mode in the tree is %v, %v", info.Mode(), err)
 		}
-		if err := os.RemoveAll(dir); err != nil { // the next one links the file that was put now
+		if err := os.RemoveAll(dir); err != nil { // the next tree links to the new file
 			t.Fatal(err)
 		}
 	}

@@ -12,14 +12,15 @@ import (
 
 // Mirrored is the result of a [Disk.Mirror].
 type Mirrored struct {
-	Files   int64           // that were added to the copy
-	Bytes   int64           // of their content
-	Damaged []lateen.Digest // that were not added: their content has another digest
+	Files   int64           // added to the copy
+	Bytes   int64           // size of the added files
+	Damaged []lateen.Digest // not added, because the content has another digest
 }
 
-// Mirror adds what this store has to a copy of it, durably: as hard links where
-// the file systems allow that, and as verified copies elsewhere. What is put or
-// swept meanwhile may be in the copy or not. each is called for every artefact.
+// Mirror adds the content of this store to a copy of the store, durably: as hard
+// links if the file systems support that, otherwise as verified copies. The copy may
+// or may not contain content that is put or swept meanwhile. Mirror calls each for
+// every artifact.
 func (d *Disk) Mirror(ctx context.Context, to *Disk, each func()) (Mirrored, error) {
 	var m Mirrored
 	err := d.Each(ctx, func(digest lateen.Digest) error {
@@ -29,7 +30,7 @@ func (d *Disk) Mirror(ctx context.Context, to *Disk, each func()) (Mirrored, err
 		}
 		size, err := d.mirror(ctx, to, digest)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // it was swept
+		case errors.Is(err, fs.ErrNotExist): // swept meanwhile
 			return nil
 		case errors.Is(err, lateen.ErrUploadDigest):
 			m.Damaged = append(m.Damaged, digest)

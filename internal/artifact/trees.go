@@ -16,41 +16,41 @@ import (
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
-// Trees lays out the file systems of functions, each once, as the directory
-// <dir>/<digest of its [lateen.Tree]>. Files are shared with the store by hard
-// link where it allows that, so nobody may ever write to one. Every user may
-// read them.
+// Trees lays out function trees, each once, as the directory <dir>/<digest of its
+// [lateen.Tree]>. Files are hard links to the store if the store supports that, so
+// no process may write to them. Every user may read them. Several processes may use
+// the same directory.
 type Trees struct {
 	dir   string
-	store Store
+	store Reader
 
-	mu     sync.Mutex // guards below
-	making map[lateen.Digest]*making
+	mu      sync.Mutex // guards the field below
+	layouts map[lateen.Digest]*layout
 }
 
-// making is a layout in progress, shared by all who want it.
-type making struct {
-	done      chan struct{} // closed at the end; what follows is set before
+// layout is a layout in progress, shared by concurrent callers.
+type layout struct {
+	done      chan struct{} // closed at the end, after the fields below are set
 	err       error
-	abandoned bool // its context ended, which is no concern of the others
+	abandoned bool // its context ended, which does not concern the other callers
 }
 
-// linker is a store that can share a file instead of copying it.
+// linker is a store that can link a file instead of copying it.
 type linker interface {
 	Link(d lateen.Digest, name string) error
 }
 
 const unfinished = ".tmp-" // marks a directory that is being laid out
 
-// NewTrees returns the trees in dir, made when needed, of what s keeps.
-func NewTrees(dir string, s Store) *Trees {
-	return &Trees{dir: dir, store: s, making: make(map[lateen.Digest]*making)}
+// NewTrees returns the trees of s in dir, which is created when needed.
+func NewTrees(dir string, s Reader) *Trees {
+	return &Trees{dir: dir, store: s, layouts: make(map[lateen.Digest]*layout)}
 }
 
-// Dir returns the directory of the tree that is kept as JSON under digest,
-// after laying it out if it is missing: whole or not at all. It refreshes the
-// tree's age. The error is [lateen.ErrTreeInvalid] for a tree that can't be
-// laid out safely and [fs.ErrNotExist] where it or a file of it is not kept.
+// Dir returns the directory of the tree stored as JSON under digest. It lays out a
+// missing tree atomically and refreshes the tree's age. The error is
+// [lateen.ErrTreeInvalid] for a tree that can't be laid out safely, and
+// [fs.ErrNotExist] if the tree or one of its files is not stored.
 func (t *Trees) Dir(ctx context.Context, digest lateen.Digest) (string, error) {
 	if !digest.Valid() {
 		return "", fmt.Errorf("function tree %q: %w", string(digest), fs.ErrNotExist)
@@ -78,33 +78,33 @@ func (t *Trees) Dir(ctx context.Context, digest lateen.Digest) (string, error) {
 	}
 }
 
-// claim returns nil if the tree is there, and else the layout of it that is in
-// progress, and whether it is the caller's to do.
-func (t *Trees) claim(digest lateen.Digest, dir string) (m *making, mine bool) {
+// claim returns nil if the tree exists, else the layout in progress. mine is true if
+// the caller has to do the layout.
+func (t *Trees) claim(digest lateen.Digest, dir string) (m *layout, mine bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if m := t.making[digest]; m != nil {
+	if m := t.layouts[digest]; m != nil {
 		return m, false
 	}
 	now := time.Now()
 	if os.Chtimes(dir, now, now) == nil {
 		return nil, false
 	}
-	m = &making{done: make(chan struct{})}
-	t.making[digest] = m
+	m = &layout{done: make(chan struct{})}
+	t.layouts[digest] = m
 	return m, true
 }
 
 func (t *Trees) release(digest lateen.Digest) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	close(t.making[digest].done)
-	delete(t.making, digest)
+	close(t.layouts[digest].done)
+	delete(t.layouts, digest)
 }
 
-// make lays out the tree beside its place, then moves it there. Links precede
-// the rename in the file system's journal, copies are synced: after a crash
-// the tree is whole or missing.
+// make lays out the tree in a temporary directory, then renames it. In the file
+// system's journal, links precede the rename; copies are synced. So the tree is
+// complete or missing after a crash.
 func (t *Trees) make(ctx context.Context, digest lateen.Digest, dir string) error {
 	tree, err := ReadJSON[lateen.Tree](ctx, t.store, digest)
 	if err != nil {
@@ -113,7 +113,7 @@ func (t *Trees) make(ctx context.Context, digest lateen.Digest, dir string) erro
 	if err := tree.Validate(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(t.dir, 0o700); err != nil { // the engine opens it to guests that have to pass
+	if err := os.MkdirAll(t.dir, 0o700); err != nil { // the engine gives guests access to it
 		return fmt.Errorf("make tree directory: %w", err)
 	}
 	tmp, err := os.MkdirTemp(t.dir, string(digest)+unfinished+"*")
@@ -124,6 +124,9 @@ func (t *Trees) make(ctx context.Context, digest lateen.Digest, dir string) erro
 		return errors.Join(fmt.Errorf("lay out function tree %s: %w", digest, err), os.RemoveAll(tmp))
 	}
 	if err := os.Rename(tmp, dir); err != nil {
+		if _, made := os.Stat(dir); made == nil { // by another process, meanwhile
+			return os.RemoveAll(tmp)
+		}
 		return errors.Join(fmt.Errorf("lay out function tree: %w", err), os.RemoveAll(tmp))
 	}
 	return atomicfile.SyncDir(t.dir)
@@ -149,7 +152,7 @@ func (t *Trees) fill(ctx context.Context, root string, tree *lateen.Tree) error 
 	return nil
 }
 
-// mkdirs makes the directory dir of root, and those above it, unless it is in made.
+// mkdirs creates the directory dir of root and its parents, except those in made.
 func mkdirs(root, dir string, made map[string]bool) error {
 	if made[dir] {
 		return nil
@@ -159,11 +162,11 @@ func mkdirs(root, dir string, made map[string]bool) error {
 	}
 	made[dir] = true
 	name := filepath.Join(root, filepath.FromSlash(dir))
-	return errors.Join(os.Mkdir(name, 0o755), os.Chmod(name, 0o755)) // whatever the umask says
+	return errors.Join(os.Mkdir(name, 0o755), os.Chmod(name, 0o755)) // independent of the umask
 }
 
-// place creates one entry. Only copies can be executable: a linked file has
-// the mode it is kept with.
+// place creates one entry. Only copies can be executable: a linked file has the mode
+// of the stored file.
 func (t *Trees) place(ctx context.Context, e lateen.TreeEntry, name string) error {
 	if e.Link != "" {
 		return os.Symlink(e.Link, name)
@@ -202,8 +205,9 @@ func (t *Trees) copy(ctx context.Context, digest lateen.Digest, name string, mod
 	return errors.Join(to.Chmod(mode), to.Sync())
 }
 
-// Sweep removes the trees that keep does not want and that nobody has asked for
-// since before, and what was left half laid out.
+// Sweep removes the trees that keep rejects and that were last requested before the
+// time before. It also removes incomplete layouts of that age; a younger one may be in
+// progress in another process.
 func (t *Trees) Sweep(ctx context.Context, keep func(lateen.Digest) bool, before time.Time) (Swept, error) {
 	var swept Swept
 	entries, err := os.ReadDir(t.dir)
@@ -220,14 +224,14 @@ func (t *Trees) Sweep(ctx context.Context, keep func(lateen.Digest) bool, before
 		if !digest.Valid() || whole && keep(digest) {
 			continue
 		}
-		doomed, err := t.doom(digest, e.Name(), before)
+		old, err := t.detach(digest, e.Name(), before)
 		if err != nil {
 			return swept, fmt.Errorf("remove function tree: %w", err)
 		}
-		if doomed == "" {
+		if old == "" {
 			continue
 		}
-		if err := os.RemoveAll(doomed); err != nil {
+		if err := os.RemoveAll(old); err != nil {
 			return swept, fmt.Errorf("remove function tree: %w", err)
 		}
 		swept.Files++
@@ -235,23 +239,23 @@ func (t *Trees) Sweep(ctx context.Context, keep func(lateen.Digest) bool, before
 	return swept, nil
 }
 
-// doom takes the directory called name away from its name, so that it can be
-// removed while a new layout takes its place, and returns where it is now: ""
-// if it stays, because it is wanted, in progress or young.
-func (t *Trees) doom(digest lateen.Digest, name string, before time.Time) (string, error) {
+// detach renames the directory called name, so that it can be removed while a new
+// layout takes its place. It returns the new path, or "" if the directory stays,
+// because it is in progress or young.
+func (t *Trees) detach(digest lateen.Digest, name string, before time.Time) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	dir := filepath.Join(t.dir, name)
-	if t.making[digest] != nil {
+	if t.layouts[digest] != nil {
 		return "", nil
-	}
-	if name != string(digest) {
-		return dir, nil
 	}
 	info, err := os.Lstat(dir)
 	if err != nil || !info.ModTime().Before(before) {
 		return "", err
 	}
-	doomed := dir + unfinished + lateen.NewHash(8)
-	return doomed, os.Rename(dir, doomed)
+	if name != string(digest) {
+		return dir, nil
+	}
+	old := dir + unfinished + lateen.NewHash(8)
+	return old, os.Rename(dir, old)
 }

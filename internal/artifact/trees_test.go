@@ -20,7 +20,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/artifact"
 )
 
-// plain hides that a store can link, as one in a bucket can't.
+// plain hides the link method of a store, like a store in a bucket.
 type plain struct{ artifact.Store }
 
 func putFile(t testing.TB, s artifact.Store, path, content string) lateen.TreeEntry {
@@ -41,7 +41,7 @@ func putTree(t testing.TB, s artifact.Store, entries ...lateen.TreeEntry) lateen
 	return digest
 }
 
-// sample is a tree with a bit of everything.
+// sample is a tree with every kind of entry.
 func sample(t testing.TB, s artifact.Store) lateen.Digest {
 	run := putFile(t, s, "bin/run", "#!/bin/sh\n")
 	run.Exec = true
@@ -54,7 +54,7 @@ func sample(t testing.TB, s artifact.Store) lateen.Digest {
 	)
 }
 
-// describe lists what is in dir: mode, path and content or target.
+// describe lists the content of dir: mode, path and content or target.
 func describe(t *testing.T, dir string) []string {
 	t.Helper()
 	var lines []string
@@ -183,7 +183,7 @@ func TestTreesLayOutOnceForAll(t *testing.T) {
 	wg.Wait()
 }
 
-func TestTreesRefuseWhatIsHostile(t *testing.T) {
+func TestTreesRefuseHostileEntries(t *testing.T) {
 	s := openDisk(t, t.TempDir())
 	file := func(path string) lateen.TreeEntry { return putFile(t, s, path, "x") }
 	link := func(path, target string) lateen.TreeEntry { return lateen.TreeEntry{Path: path, Link: target} }
@@ -196,8 +196,8 @@ func TestTreesRefuseWhatIsHostile(t *testing.T) {
 		"empty path":                 {file("")},
 		"path with a NUL":            {file("a\x00b")},
 		"path twice":                 {file("a"), file("a")},
-		"file beneath a file":        {file("a"), file("a/b")},
-		"file beneath a link":        {link("a", "b"), file("a/c"), file("b/d")},
+		"file under a file":          {file("a"), file("a/b")},
+		"file under a link":          {link("a", "b"), file("a/c"), file("b/d")},
 		"file above a file":          {file("a/b/c"), file("a")},
 		"absolute link":              {link("a", "/etc/passwd")},
 		"link that climbs":           {link("a/b", "../../x")},
@@ -249,7 +249,7 @@ func TestTreesEndWithTheContext(t *testing.T) {
 	wantEntries(t, root)
 }
 
-// gated is a store that opens nothing before the gate is opened.
+// gated is a store that blocks Open until the gate is opened.
 type gated struct {
 	artifact.Store
 
@@ -261,7 +261,7 @@ func (g gated) Open(ctx context.Context, d lateen.Digest) (io.ReadSeekCloser, er
 	return g.Store.Open(ctx, d)
 }
 
-func TestTreesGoOnWhenTheFirstWhoAskedGivesUp(t *testing.T) {
+func TestTreesContinueWhenTheFirstCallerIsCanceled(t *testing.T) {
 	s := openDisk(t, t.TempDir())
 	root, digest := t.TempDir(), sample(t, s)
 	synctest.Test(t, func(t *testing.T) {
@@ -290,7 +290,7 @@ func TestTreesGoOnWhenTheFirstWhoAskedGivesUp(t *testing.T) {
 	})
 }
 
-func TestTreesSweepWhatNobodyWants(t *testing.T) {
+func TestTreesSweepUnreferencedTrees(t *testing.T) {
 	s := openDisk(t, t.TempDir())
 	root := t.TempDir()
 	trees := artifact.NewTrees(root, s)
@@ -305,6 +305,13 @@ func TestTreesSweepWhatNobodyWants(t *testing.T) {
 		t.Fatal(err)
 	}
 	keep := func(d lateen.Digest) bool { return d == wanted }
+	if swept, err := trees.Sweep(t.Context(), keep, time.Now().Add(-time.Hour)); err != nil || swept.Files != 0 {
+		t.Errorf("sweep of the old: %v, %v; want nothing: another process may be laying out the young one", swept, err)
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(crashed, old, old); err != nil {
+		t.Fatal(err)
+	}
 	if swept, err := trees.Sweep(t.Context(), keep, time.Now().Add(-time.Hour)); err != nil || swept.Files != 1 {
 		t.Errorf("sweep of the old: %v, %v; want the leftover alone", swept, err)
 	}
@@ -318,6 +325,23 @@ func TestTreesSweepWhatNobodyWants(t *testing.T) {
 	if swept, err := artifact.NewTrees(filepath.Join(root, "missing"), s).Sweep(t.Context(), keep, time.Now()); err != nil || swept.Files != 0 {
 		t.Errorf("sweep of a missing directory: %v, %v", swept, err)
 	}
+}
+
+// Processes with different roles lay out trees in the same directory.
+func TestTreesOfSeveralProcessesShareADirectory(t *testing.T) {
+	s := openDisk(t, t.TempDir())
+	root, digest := t.TempDir(), sample(t, s)
+	var all sync.WaitGroup
+	for range 8 { // each with a lock of its own, like processes
+		trees := artifact.NewTrees(root, s)
+		all.Go(func() {
+			if _, err := trees.Dir(t.Context(), digest); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	wantEntries(t, root, string(digest))
 }
 
 func BenchmarkTreesDir(b *testing.B) {

@@ -1,8 +1,8 @@
-// Package atomicfile writes files that are whole and durable, or not there at all.
+// Package atomicfile writes files that are either complete and durable, or absent.
 //
-// A file is written under a temporary name, synced, renamed to its own name, and
-// then its directory is synced: whoever sees the name sees the whole content,
-// whatever moment the process or the machine died at.
+// It writes a file under a temporary name, syncs it, renames it to its own name, and
+// then syncs its directory. A reader that sees the name sees the complete content, even
+// after a crash of the process or the machine at any moment.
 package atomicfile
 
 import (
@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 )
 
-// File is a file being written under a temporary name. Exactly one of Commit
+// File is a file that is being written under a temporary name. Exactly one of Commit
 // and Discard ends it; Discard after Commit does nothing, so it may be deferred.
 type File struct {
 	*os.File
@@ -20,8 +20,8 @@ type File struct {
 	done bool
 }
 
-// Create opens a new file of mode 0600 under a temporary name in dir, which
-// must be on the file system of the name it is to be committed under.
+// Create creates a file of mode 0600 under a temporary name in dir, which must be on
+// the file system of the final name.
 func Create(dir string) (*File, error) {
 	f, err := os.CreateTemp(dir, ".tmp-*")
 	if err != nil {
@@ -30,8 +30,8 @@ func Create(dir string) (*File, error) {
 	return &File{File: f}, nil
 }
 
-// Seal makes the content durable under the temporary name, gives it its mode
-// and closes it. What is left is [File.Rename].
+// Seal makes the content durable under the temporary name, sets the mode and closes the
+// file. The caller continues with [File.Rename].
 func (f *File) Seal(perm fs.FileMode) error {
 	if err := f.Chmod(perm); err != nil {
 		return fmt.Errorf("set mode: %w", err)
@@ -42,8 +42,8 @@ func (f *File) Seal(perm fs.FileMode) error {
 	return f.Close()
 }
 
-// Rename gives a sealed file its name, over what had it. It is durable only
-// once the directory is synced ([SyncDir]).
+// Rename gives a sealed file its name and replaces a file that has it. The name is
+// durable only after a sync of the directory ([SyncDir]).
 func (f *File) Rename(name string) error {
 	if err := os.Rename(f.Name(), name); err != nil {
 		return err
@@ -52,8 +52,8 @@ func (f *File) Rename(name string) error {
 	return nil
 }
 
-// Commit seals the file, renames it to name and syncs the directory: on return
-// it is durable.
+// Commit seals the file, renames it to name and syncs the directory: on return it is
+// durable.
 func (f *File) Commit(name string, perm fs.FileMode) error {
 	if err := f.Seal(perm); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
@@ -71,11 +71,11 @@ func (f *File) Discard() {
 	}
 	f.done = true
 	f.Close()
-	_ = os.Remove(f.Name()) // what stays is cleaned with the other temporary files
+	_ = os.Remove(f.Name()) // the cleanup of temporary files removes the rest
 }
 
-// Write makes data the durable content of the file called name, with mode
-// perm. Concurrent readers see the old content or the new one.
+// Write makes data the durable content of the file called name, with mode perm.
+// Concurrent readers see the old content or the new one.
 func Write(name string, data []byte, perm fs.FileMode) error {
 	f, err := Create(filepath.Dir(name))
 	if err != nil {
@@ -88,7 +88,7 @@ func Write(name string, data []byte, perm fs.FileMode) error {
 	return f.Commit(name, perm)
 }
 
-// SyncDir makes the names in dir durable: what was created, renamed or removed there.
+// SyncDir makes the changes of names in dir durable: files created, renamed or removed.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

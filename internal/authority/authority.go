@@ -1,6 +1,6 @@
-// Package authority makes the certificates by which functions know their own platform
-// over TLS, where clients reach it without. They are of an authority that functions
-// alone trust, and whose key never leaves the process.
+// Package authority creates the certificates with which functions reach their own
+// platform over TLS when clients reach it without TLS. Only functions trust the
+// authority, and its key never leaves the process.
 package authority
 
 import (
@@ -25,23 +25,23 @@ import (
 const (
 	authorityLife = 10 * 365 * 24 * time.Hour
 	leafLife      = 7 * 24 * time.Hour
-	slack         = time.Hour // by which clocks may differ
-	maxLeaves     = 1024      // in memory
+	slack         = time.Hour // tolerated difference of clocks
+	maxLeaves     = 1024      // certificates in memory
 )
 
-// Authority makes certificates. Its methods may be called concurrently.
+// Authority creates certificates. Its methods are safe for concurrent use.
 type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	leaf *ecdsa.PrivateKey // of all certificates that it makes
+	leaf *ecdsa.PrivateKey // key of all created certificates
 	now  func() time.Time
 
-	mu     sync.Mutex // guards below
+	mu     sync.Mutex // guards the field below
 	leaves map[string]*tls.Certificate
 }
 
-// Open reads the authority in a file, or makes one there. It makes another in place of one
-// that is about to end, or that the clock, which was set back, has not come to.
+// Open reads the authority in a file, or creates one there. It replaces an authority
+// that is about to expire or, after the clock was set back, is not valid yet.
 func Open(path string) (*Authority, error) { return open(path, time.Now) }
 
 func open(path string, now func() time.Time) (*Authority, error) {
@@ -64,12 +64,12 @@ func open(path string, now func() time.Time) (*Authority, error) {
 	return a, nil
 }
 
-// holds reports whether a certificate is good now and for so long.
+// holds reports whether a certificate is valid now and for a duration.
 func holds(c *x509.Certificate, now time.Time, long time.Duration) bool {
 	return !now.Before(c.NotBefore) && c.NotAfter.Sub(now) > long
 }
 
-// The types of the blocks of a file.
+// The block types of a file.
 const (
 	typeCertificate = "CERTIFICATE"
 	typeKey         = "EC PRIVATE KEY"
@@ -88,14 +88,14 @@ func (a *Authority) parse(text []byte) (err error) {
 	return err
 }
 
-// create makes an authority, and returns its file.
+// create creates an authority, and returns the content of its file.
 func (a *Authority) create() ([]byte, error) {
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
 	template := a.template("Lateen, for functions", authorityLife)
-	template.NotBefore = template.NotBefore.Add(-authorityLife) // functions hold on to it where the clock is set back
+	template.NotBefore = template.NotBefore.Add(-authorityLife) // functions continue to trust it after the clock is set back
 	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
@@ -120,7 +120,8 @@ func (a *Authority) template(name string, life time.Duration) *x509.Certificate 
 	}
 }
 
-// Certificate is the authority's own certificate in PEM, for the trust store of a client.
+// Certificate returns the authority's own certificate in PEM, for the trust store of
+// a client.
 func (a *Authority) Certificate() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: typeCertificate, Bytes: a.cert.Raw})
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestWhoTrustsTheAuthorityTrustsItsHosts(t *testing.T) {
+func TestClientsThatTrustTheAuthorityTrustItsHosts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "authority.pem")
 	a, err := Open(path)
 	if err != nil {
@@ -46,7 +46,7 @@ func TestWhoTrustsTheAuthorityTrustsItsHosts(t *testing.T) {
 	}
 }
 
-func TestWhatIsAboutToEndIsMadeAnew(t *testing.T) {
+func TestExpiringCertificatesAreReplaced(t *testing.T) {
 	path, now := filepath.Join(t.TempDir(), "authority.pem"), time.Now()
 	clock := func() time.Time { return now }
 	a, err := open(path, clock)
@@ -104,7 +104,7 @@ func TestCertificatesHoldWhereTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-func TestAnAuthorityThatHasNotBegunIsMadeAnew(t *testing.T) {
+func TestAnAuthorityThatIsNotYetValidIsReplaced(t *testing.T) {
 	path, now := filepath.Join(t.TempDir(), "authority.pem"), time.Now()
 	clock := func() time.Time { return now }
 	a, err := open(path, clock)

@@ -8,7 +8,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-func TestAHistoryIsTheSameAfterItWasKept(t *testing.T) {
+func TestAHistorySurvivesItsEncoding(t *testing.T) {
 	chance := rand.New(rand.NewPCG(5, 5))
 	for range 500 {
 		s := randomScene(chance)
@@ -30,7 +30,7 @@ func TestAHistoryIsTheSameAfterItWasKept(t *testing.T) {
 	}
 }
 
-func FuzzHistoryThatWasDamagedStillPlans(f *testing.F) {
+func FuzzDamagedHistoryHasPlans(f *testing.F) {
 	h, _ := arrivals(times(5, time.Hour)...)
 	b, _ := h.AppendBinary(nil)
 	f.Add(b)

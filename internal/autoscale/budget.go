@@ -2,20 +2,22 @@ package autoscale
 
 import "time"
 
-// Budget bounds how often something is done that nobody asked for: a bucket of
-// tokens that fills at a rate. The zero value is full.
+// Budget is a token bucket: it bounds the rate of work that no request triggered.
+// The zero value is full.
 type Budget struct {
-	spent float64 // tokens missing, as of at
+	spent float64 // tokens missing at the time at
 	at    int64   // Unix nanoseconds
 }
 
-// Left returns how many tokens there are of burst, which fill at a rate per second.
+// Left returns the tokens that are left, for a bucket of size burst that fills at
+// rate tokens per second.
 func (b *Budget) Left(now time.Time, rate, burst float64) float64 {
-	passed := time.Duration(max(0, now.UnixNano()-b.at)).Seconds()
+	b.at = min(b.at, now.UnixNano()) // later only if the clock was set back
+	passed := time.Duration(now.UnixNano() - b.at).Seconds()
 	return burst - max(0, b.spent-passed*rate)
 }
 
-// Take takes a token, if there is one.
+// Take takes a token, if one is left.
 func (b *Budget) Take(now time.Time, rate, burst float64) bool {
 	left := b.Left(now, rate, burst)
 	if left < 1 {

@@ -6,33 +6,33 @@ import (
 	"time"
 )
 
-// Resident is an instance that rests and could be stopped for its memory.
+// Resident is an idle instance that could be stopped for its memory.
 type Resident struct {
 	Priority float64   // see [Priority]
-	Memory   int64     // bytes it gives back; never negative
-	Since    time.Time // when it came to rest
+	Memory   int64     // bytes that its stop frees; never negative
+	Since    time.Time // beginning of its idle time
 }
 
-// Priority is the greedy-dual rank of an instance, as of its last arrival or of
-// its start ahead of one: how often its function was asked of late
-// ([History.Uses]), times what a new one would cost, by what it holds, above
-// the clock of that moment. The clock is 0 at first and rises to the priority
-// of what [Evict] takes, so that one that is never asked again is overtaken by
-// those that are, however dear it is.
+// Priority returns the greedy-dual priority of an instance, at its last arrival or
+// at its prewarm: the recent number of requests of its function ([History.Uses])
+// times the cost of a new instance, divided by its memory, plus the clock of that
+// moment. The clock is 0 at first and rises to the priority of each instance that
+// [Evict] selects. So instances in use overtake an instance that gets no further
+// requests, however costly that one is.
 //
 //	clock 0, 12 uses, Start 100 ms, 128 MiB: 0 + 12·0.1/128 = 0.0094
-//	clock 0,  1 use,  Start 2 s,    256 MiB: 0 +  1·2/256   = 0.0078: goes first
+//	clock 0,  1 use,  Start 2 s,    256 MiB: 0 +  1·2/256   = 0.0078: evicted first
 func Priority(clock, uses float64, c Costs) float64 {
 	c = c.withDefaults()
 	return clock + max(0, uses)*c.Start.Seconds()/(float64(c.Memory)/(1<<20))
 }
 
-// Evict chooses which residents to stop so that need bytes become free: those
-// of the lowest priority, of equal ones the one that rested longest, and of
-// those none that the others make unnecessary. It returns their indexes in
-// rising order and what the clock is then. If all of them do not suffice it
-// chooses none, and ok is false. What was evicted is not to be started ahead in
-// the same pause, or it would come and go.
+// Evict selects the residents to stop so that need bytes become free: those of the
+// lowest priority, of equal ones the one that has been idle longest. It leaves out
+// residents that the others make unnecessary. It returns their indexes in rising
+// order and the new clock. If all residents together do not suffice, it selects
+// none, and ok is false. The caller should not prewarm an evicted function within
+// the same pause, or its instances would come and go.
 func Evict(residents []Resident, need int64, clock float64) (stop []int, next float64, ok bool) {
 	order := make([]int, len(residents))
 	for i := range order {

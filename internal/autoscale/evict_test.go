@@ -14,7 +14,7 @@ import (
 
 const mib = 1 << 20
 
-func TestEvictTakesWhatIsWorthLeast(t *testing.T) {
+func TestEvictSelectsTheLowestPriority(t *testing.T) {
 	rested := func(minutesAgo int) time.Time { return epoch.Add(-time.Duration(minutesAgo) * time.Minute) }
 	for _, tt := range []struct {
 		name      string
@@ -24,8 +24,8 @@ func TestEvictTakesWhatIsWorthLeast(t *testing.T) {
 		clock     float64
 		short     bool
 	}{
-		{name: "nothing needed", residents: []autoscale.Resident{{1, 100, rested(1)}}, need: 0, clock: 0.5},
-		{name: "nobody there", need: 1, clock: 0.5, short: true},
+		{name: "no need", residents: []autoscale.Resident{{1, 100, rested(1)}}, need: 0, clock: 0.5},
+		{name: "no residents", need: 1, clock: 0.5, short: true},
 		{
 			name:      "the lowest priority",
 			residents: []autoscale.Resident{{3, 100, rested(9)}, {1, 100, rested(1)}, {2, 100, rested(5)}},
@@ -37,12 +37,12 @@ func TestEvictTakesWhatIsWorthLeast(t *testing.T) {
 			need:      101, stop: []int{1, 2}, clock: 2,
 		},
 		{
-			name:      "of equals the one that rested longest",
+			name:      "of equals the one that has been idle longest",
 			residents: []autoscale.Resident{{1, 100, rested(1)}, {1, 100, rested(9)}, {1, 100, rested(5)}},
 			need:      100, stop: []int{1}, clock: 1,
 		},
 		{
-			name:      "none that the next one makes unnecessary",
+			name:      "none that a later one makes unnecessary",
 			residents: []autoscale.Resident{{1, 10, rested(1)}, {2, 20, rested(1)}, {3, 100, rested(1)}},
 			need:      100, stop: []int{2}, clock: 3,
 		},
@@ -52,12 +52,12 @@ func TestEvictTakesWhatIsWorthLeast(t *testing.T) {
 			need:      100, stop: []int{1}, clock: 2,
 		},
 		{
-			name:      "nobody, if all do not suffice",
+			name:      "none, if all do not suffice",
 			residents: []autoscale.Resident{{1, 100, rested(1)}, {2, 100, rested(1)}},
 			need:      201, clock: 0.5, short: true,
 		},
 		{
-			name:      "the clock never goes back",
+			name:      "the clock does not go back",
 			residents: []autoscale.Resident{{0.25, 100, rested(1)}},
 			need:      1, stop: []int{0}, clock: 0.5,
 		},
@@ -78,7 +78,7 @@ func TestEvictTakesWhatIsWorthLeast(t *testing.T) {
 	}
 }
 
-func TestEvictFreesEnoughAndNothingInVain(t *testing.T) {
+func TestEvictFreesEnoughWithoutUnnecessaryStops(t *testing.T) {
 	chance := rand.New(rand.NewPCG(7, 7))
 	for range 3_000 {
 		var residents []autoscale.Resident
@@ -101,7 +101,7 @@ func TestEvictFreesEnoughAndNothingInVain(t *testing.T) {
 		}
 		for _, i := range stop {
 			if freed-residents[i].Memory >= need {
-				t.Fatalf("%d is stopped in vain: %d freed, need %d", residents[i].Memory, freed, need)
+				t.Fatalf("the stop of %d is unnecessary: %d freed, need %d", residents[i].Memory, freed, need)
 			}
 		}
 		if again, _, _ := autoscale.Evict(residents, need, 0); !slices.Equal(again, stop) {
@@ -118,12 +118,12 @@ func TestPriorityIsUsesTimesStartBySize(t *testing.T) {
 		costs       autoscale.Costs
 		want        float64
 	}{
-		{"often asked, quickly started", 0, 12, autoscale.Costs{Start: second / 10, Memory: 128 * mib}, 0.009375},
-		{"once asked, slowly started, twice as large", 0, 1, autoscale.Costs{Start: 2 * second, Memory: 256 * mib}, 0.0078125},
+		{"frequent requests, fast start", 0, 12, autoscale.Costs{Start: second / 10, Memory: 128 * mib}, 0.009375},
+		{"one request, slow start, twice the memory", 0, 1, autoscale.Costs{Start: 2 * second, Memory: 256 * mib}, 0.0078125},
 		{"above the clock", 5, 1, autoscale.Costs{Start: 2 * second, Memory: 256 * mib}, 5.0078125},
-		{"nothing known is a second and 128 MiB", 0, 1, autoscale.Costs{}, 0.0078125},
-		{"never asked", 2, 0, autoscale.Costs{}, 2},
-		{"less than never", 2, -1, autoscale.Costs{}, 2},
+		{"unknown costs are a second and 128 MiB", 0, 1, autoscale.Costs{}, 0.0078125},
+		{"no requests", 2, 0, autoscale.Costs{}, 2},
+		{"negative uses", 2, -1, autoscale.Costs{}, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := autoscale.Priority(tt.clock, tt.uses, tt.costs); math.Abs(got-tt.want) > 1e-12 {
@@ -133,7 +133,7 @@ func TestPriorityIsUsesTimesStartBySize(t *testing.T) {
 	}
 }
 
-func TestWhatIsNeverAskedAgainGoesHoweverDear(t *testing.T) {
+func TestAnInstanceWithoutRequestsIsEvictedDespiteItsCosts(t *testing.T) {
 	dear := autoscale.Priority(0, 1_000, autoscale.Costs{Start: 10 * time.Second})
 	clock := 0.0
 	for n := range 100_000 {

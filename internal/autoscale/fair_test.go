@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-func TestWhoHasMostYieldsUntilAllHaveTheSame(t *testing.T) {
+func TestTheLargestHolderYieldsUntilAllAreEqual(t *testing.T) {
 	chance := rand.New(rand.NewPCG(6, 6))
 	for range 1000 {
 		holdings := make([]autoscale.Holding, 2+chance.IntN(6))
@@ -27,7 +27,7 @@ func TestWhoHasMostYieldsUntilAllHaveTheSame(t *testing.T) {
 				break
 			}
 			if moves > 200 {
-				t.Fatal("it goes back and forth")
+				t.Fatal("units move back and forth")
 			}
 		}
 		for _, a := range holdings {
@@ -46,11 +46,11 @@ func TestHeavierTenantsYieldLater(t *testing.T) {
 		t.Errorf("%d yields, want the second", from)
 	}
 	if _, ok := autoscale.Yield([]autoscale.Holding{{Has: 1}, {}}, 1); ok {
-		t.Error("the last one is taken away")
+		t.Error("the last unit was taken")
 	}
 }
 
-func TestProcessorsAreForThoseWhoHaveLessThanTheirPart(t *testing.T) {
+func TestCPUTimeIsForTenantsBelowTheirShare(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		p    autoscale.Processors
@@ -59,11 +59,11 @@ func TestProcessorsAreForThoseWhoHaveLessThanTheirPart(t *testing.T) {
 	}{
 		{"time is left", autoscale.Processors{Total: 2, Used: 2, Own: 2, Part: 1}, 1, true},
 		{"none is left", autoscale.Processors{Total: 2, Used: 4, Own: 4, Part: 1}, 1, false},
-		{"none is left, and it has none", autoscale.Processors{Total: 2, Used: 4, Part: 0.5}, 1, true},
-		{"none is left, and it has less than its part", autoscale.Processors{Total: 2, Used: 4, Own: 1, Part: 0.5}, 1, true},
-		{"none is left, and it has its part", autoscale.Processors{Total: 2, Used: 4, Own: 2, Part: 0.5}, 1, false},
-		{"none is left, and of its larger part there is", autoscale.Processors{Total: 2, Used: 4, Own: 2, Part: 0.75}, 1, true},
-		{"one that only waits", autoscale.Processors{Total: 2, Used: 40, Own: 40, Part: 1}, 0, true},
+		{"none is left, and the tenant uses none", autoscale.Processors{Total: 2, Used: 4, Part: 0.5}, 1, true},
+		{"none is left, and the tenant uses less than its share", autoscale.Processors{Total: 2, Used: 4, Own: 1, Part: 0.5}, 1, true},
+		{"none is left, and the tenant uses its share", autoscale.Processors{Total: 2, Used: 4, Own: 2, Part: 0.5}, 1, false},
+		{"none is left, and the tenant uses less than its larger share", autoscale.Processors{Total: 2, Used: 4, Own: 2, Part: 0.75}, 1, true},
+		{"a request without CPU time", autoscale.Processors{Total: 2, Used: 40, Own: 40, Part: 1}, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.p.Admit(tt.need); got != tt.want {

@@ -6,22 +6,21 @@ import (
 	"time"
 )
 
-// A pause falls into one of four bins an octave, from about a second (2^30 ns)
-// to 39 hours (2^47 ns). Shorter ones are no occasion to stop anything, and
-// after longer ones nothing is foretold.
+// A pause falls into one of four bins per octave, from about a second (2^30 ns) to
+// 39 hours (2^47 ns). A shorter pause is too short to stop an instance, and after a
+// longer one there is no prediction.
 const (
 	firstBit = 30
 	octaves  = 17
-	quarters = 4 // of an octave
+	quarters = 4 // bins per octave
 	bins     = octaves * quarters
 
 	shortest = time.Duration(1) << firstBit
 	horizon  = time.Duration(1) << (firstBit + octaves)
 )
 
-// Counts are fixed-point numbers that fade: each new one takes a 32nd off
-// what was counted before, so that a bin remembers the last 32 pauses that
-// came that far, give or take.
+// Counts are fixed-point numbers that decay: each new pause takes a 32nd off the
+// previous count, so a bin remembers about the last 32 pauses that reached it.
 const (
 	one      = 256
 	fadeBits = 5
@@ -29,30 +28,38 @@ const (
 
 const usesHalfLife = time.Hour
 
-// History is what is known of a function's arrivals, in less than half a KiB.
-// The zero value knows nothing. It is not safe for concurrent use. Where a
-// function has several instances, the second may have a history of its own: of
-// the arrivals that needed a second.
+// History holds statistics of a function's arrivals, in less than half a KiB. The
+// zero value is empty. It is not safe for concurrent use. If a function has several
+// instances, the second may have a history of its own: of the arrivals that needed a
+// second instance.
 //
-// It is a life table: of the pauses that reached a bin, how many ended in it,
-// and where in it. A short pause fades what is known of short ones only, so a
-// busy day leaves the memory of quiet nights alone.
+// It is a life table: for each bin, the number of pauses that reached it, the number
+// that ended in it, and the recent extremes of their position in it. A short pause
+// only decays the counts of bins up to its own, so a busy day does not erase the
+// record of quiet nights.
 type History struct {
 	last int64   // Unix nanoseconds; 0 is never
-	uses float64 // as of last
+	uses float64 // decaying count, as of last
 
 	reached   [bins]uint16 // pauses that lasted to the bin's start
-	ended     [bins]uint16 // those that ended in it; never more than reached it
-	low, high [bins]uint8  // where in it, in 256ths: the recent extremes
+	ended     [bins]uint16 // pauses that ended in the bin; never more than reached
+	low, high [bins]uint8  // recent extremes of their positions in the bin, in 256ths
 }
 
-// Observe learns that a request arrived. Arrivals come in order; one that is
-// before the last is counted, and nothing else is learned from it.
+// disorder bounds the time by which concurrent arrivals may be recorded out of order.
+// A larger step back means that the host's clock was set back.
+const disorder = time.Minute
+
+// Observe records the arrival of a request. Arrivals come in order; an arrival before
+// the last one is only counted, and replaces the last one if the clock was set back.
 func (h *History) Observe(at time.Time) {
 	now := at.UnixNano()
 	pause := time.Duration(now - h.last)
 	if h.last != 0 && pause < 0 {
 		h.uses++
+		if pause < -disorder {
+			h.last = now
+		}
 		return
 	}
 	h.uses = h.faded(pause) + 1
@@ -62,7 +69,7 @@ func (h *History) Observe(at time.Time) {
 	h.last = now
 }
 
-// Last is when the function was asked last; zero is never.
+// Last returns the time of the last arrival; zero is never.
 func (h *History) Last() time.Time {
 	if h.last == 0 {
 		return time.Time{}
@@ -70,8 +77,7 @@ func (h *History) Last() time.Time {
 	return time.Unix(0, h.last)
 }
 
-// Uses is how often the function was asked of late: a count of which half is
-// forgotten every hour.
+// Uses returns the recent number of arrivals: a count that halves every hour.
 func (h *History) Uses(now time.Time) float64 {
 	if h.last == 0 {
 		return 0
@@ -86,7 +92,7 @@ func (h *History) faded(pause time.Duration) float64 {
 	return h.uses * math.Exp2(-float64(pause)/float64(usesHalfLife))
 }
 
-// learn enters a pause into the table.
+// learn adds a pause to the table.
 func (h *History) learn(pause time.Duration) {
 	k, at := bins, uint8(0) // beyond the last bin
 	if pause < horizon {
@@ -99,7 +105,7 @@ func (h *History) learn(pause time.Duration) {
 	if k == bins {
 		return
 	}
-	if h.ended[k] < one/2 { // too long ago to count
+	if h.ended[k] < one/2 { // the old extremes have decayed
 		h.low[k], h.high[k] = at, at
 	}
 	h.low[k] = min(at, h.low[k]+drift(h.low[k], at))
@@ -107,12 +113,13 @@ func (h *History) learn(pause time.Duration) {
 	h.ended[k] += one
 }
 
-// fade takes a 32nd off, rounded up so that the smallest rest goes, too.
+// fade takes a 32nd off, rounded up so that the smallest count becomes zero, too.
 func fade(count uint16) uint16 {
 	return count - (count+1<<fadeBits-1)>>fadeBits
 }
 
-// drift is how far an extreme that was not reached anew yields: an eighth of the way.
+// drift returns the step by which an extreme moves towards a pause that did not
+// reach it: an eighth of the distance.
 func drift(from, to uint8) uint8 {
 	if from >= to {
 		return 0
@@ -120,20 +127,20 @@ func drift(from, to uint8) uint8 {
 	return (to - from) / 8
 }
 
-// locate returns the bin that holds a pause, and how far in it, in 256ths.
-// The bits of the number are the answer: the highest set one is the octave,
-// the next two the quarter, the eight after them the place.
+// locate returns the bin of a pause and the position in it, in 256ths. They are bits
+// of the number: the highest set bit is the octave, the next two the quarter, the
+// eight after them the position.
 func locate(pause time.Duration) (bin int, at uint8) {
 	top := bits.Len64(uint64(pause)) - 1
 	return (top-firstBit)*quarters + int(pause>>(top-2)&3), uint8(pause >> (top - 10) & 255)
 }
 
-// bounds returns where a bin starts and how wide it is, in seconds.
+// bounds returns the start and the width of a bin, in seconds.
 //
 //	bin  0:    1.07 s,   0.27 s
-//	bin 36:  550 s,    137 s      10 minutes are in it
-//	bin 46: 3299 s,    550 s      an hour
-//	bin 64: 70369 s, 17592 s      a day
+//	bin 36:  550 s,    137 s      contains 10 minutes
+//	bin 46: 3299 s,    550 s      contains an hour
+//	bin 64: 70369 s, 17592 s      contains a day
 func bounds(bin int) (start, width float64) {
 	octave := time.Duration(1) << (firstBit + bin/quarters)
 	width = (octave / quarters).Seconds()

@@ -65,14 +65,14 @@ func TestCountsStayWithinTheirRange(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotSeenAgainFadesToNothing(t *testing.T) {
+func TestCountsDecayToZero(t *testing.T) {
 	count := uint16(32 * one)
 	n := 0
 	for ; count > 0; n++ {
 		count = fade(count)
 	}
 	if n > 500 {
-		t.Errorf("it took %d pauses to forget", n)
+		t.Errorf("the count became zero after %d pauses", n)
 	}
 }
 

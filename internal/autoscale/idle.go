@@ -2,10 +2,10 @@ package autoscale
 
 import "time"
 
-// Step is what to do with an instance that rests.
+// Step is the next step for an idle instance.
 type Step int
 
-// The steps from rest to nothing, in order.
+// The steps of an idle instance, in order.
 const (
 	StepNone Step = iota // look again later
 	StepFreeze
@@ -13,26 +13,26 @@ const (
 	StepStop
 )
 
-// Idle says when an instance that rests goes a step further. Its zero value is
-// the default.
+// Idle holds the delays between the steps of an idle instance. Its zero value is the
+// default.
 type Idle struct {
-	Freeze  time.Duration // after the last request and the work behind it; 0 is 300 ms
-	Reclaim time.Duration // after it was frozen; 0 is 5 seconds
+	Freeze  time.Duration // after the last request and its background work; 0 is 300 ms
+	Reclaim time.Duration // after the freeze; 0 is 5 seconds
 }
 
-// Rest is an instance without requests.
+// Rest describes an instance without requests.
 type Rest struct {
-	Quiet time.Time // since when there is no work behind responses either, as far as known
-	Busy  bool      // there is some now
-	Until time.Time // it is kept until then
+	Quiet time.Time // end of the last background work, as far as known
+	Busy  bool      // there is background work now
+	Until time.Time // end of the time for which it is kept
 
 	Frozen, Reclaimed        bool
-	Unfreezable, Unreclaimed bool      // the engine does not know how
-	At                       time.Time // of the last step
+	Unfreezable, Unreclaimed bool      // the engine does not support the step
+	At                       time.Time // time of the last step
 }
 
-// Next returns what to do with r now, and when to look again if nothing else
-// happens. One that works is let be, for as long as it works.
+// Next returns the step to take for r now, and the time to look again if no request
+// comes. An instance with background work keeps running.
 func (p Idle) Next(r Rest, now time.Time) (Step, time.Time) {
 	setDefault(&p.Freeze, 300*time.Millisecond)
 	setDefault(&p.Reclaim, 5*time.Second)

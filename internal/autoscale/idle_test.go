@@ -7,8 +7,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// lie lets an instance rest and returns when it went which step.
-func lie(p autoscale.Idle, r autoscale.Rest, busyFor time.Duration) map[autoscale.Step]time.Duration {
+// simulateIdle simulates an idle instance and returns the time of each step after
+// the beginning.
+func simulateIdle(p autoscale.Idle, r autoscale.Rest, busyFor time.Duration) map[autoscale.Step]time.Duration {
 	begin := time.Unix(1000, 0)
 	r.Quiet, r.At = begin, begin
 	r.Until = begin.Add(time.Minute)
@@ -38,7 +39,7 @@ func lie(p autoscale.Idle, r autoscale.Rest, busyFor time.Duration) map[autoscal
 	return went
 }
 
-func TestAnInstanceThatRestsIsFrozenReclaimedAndStopped(t *testing.T) {
+func TestAnIdleInstanceIsFrozenReclaimedAndStopped(t *testing.T) {
 	const ms = time.Millisecond
 	for _, tt := range []struct {
 		name                  string
@@ -46,14 +47,14 @@ func TestAnInstanceThatRestsIsFrozenReclaimedAndStopped(t *testing.T) {
 		busy                  time.Duration
 		freeze, reclaim, stop time.Duration // 0 is never
 	}{
-		{"as a rule", autoscale.Rest{}, 0, 300 * ms, 5300 * ms, time.Minute},
-		{"after the work behind its responses", autoscale.Rest{}, 10 * time.Second, 10200 * ms, 15200 * ms, time.Minute},
-		{"never while it works", autoscale.Rest{}, 70 * time.Second, 0, 0, 70200 * ms},
-		{"where it cannot be frozen", autoscale.Rest{Unfreezable: true}, 0, 0, 0, time.Minute},
-		{"where memory stays where it is", autoscale.Rest{Unreclaimed: true}, 0, 300 * ms, 0, time.Minute},
+		{"default", autoscale.Rest{}, 0, 300 * ms, 5300 * ms, time.Minute},
+		{"after background work", autoscale.Rest{}, 10 * time.Second, 10200 * ms, 15200 * ms, time.Minute},
+		{"never during background work", autoscale.Rest{}, 70 * time.Second, 0, 0, 70200 * ms},
+		{"without support for freezing", autoscale.Rest{Unfreezable: true}, 0, 0, 0, time.Minute},
+		{"without support for reclaiming", autoscale.Rest{Unreclaimed: true}, 0, 300 * ms, 0, time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			went := lie(autoscale.Idle{}, tt.rest, tt.busy)
+			went := simulateIdle(autoscale.Idle{}, tt.rest, tt.busy)
 			for step, want := range map[autoscale.Step]time.Duration{autoscale.StepFreeze: tt.freeze, autoscale.StepReclaim: tt.reclaim, autoscale.StepStop: tt.stop} {
 				if went[step] != want {
 					t.Errorf("step %d after %s, want %s", step, went[step], want)

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// Demand is what one function is asked for and has, at a moment.
+// Demand is the current demand for instances of one function, and their supply.
 type Demand struct {
-	Waiting  int // requests that found no room
+	Waiting  int // requests without a free place
 	Ready    int // instances that take requests, all of them full
-	Starting int // instances on their way
+	Starting int // instances that are starting
 
-	Limit   int           // requests at once in one instance; 0 is 1
-	Start   time.Duration // how long an instance takes to start
-	Service time.Duration // how long a request takes; 0 is not known: as if forever
+	Limit   int           // concurrent requests in one instance; 0 is 1
+	Start   time.Duration // time that an instance takes to start
+	Service time.Duration // time that a request takes; 0 is unknown and counts as infinite
 
 	Min, Max int // bounds of Ready and Starting together; a Max of 0 is none
 }
 
-// Missing returns how many instances to start now: those that spare somebody a
-// wait longer than a start. While one starts, the full ones end some of their
-// requests and take as many that wait; and a new one, once there, is given as
-// long again to work off its share. So a burst on an idle function starts what
-// it can use, never one for each request:
+// Missing returns the number of instances to start now: as many as are needed so
+// that no request waits longer than a start takes. While an instance starts, the
+// full ones finish some of their requests and take waiting ones; and a new instance
+// gets the same time again to work off its part. So a burst on an idle function
+// starts as many instances as it can use, never one per request:
 //
 //	500 wait, limit 10, start 50 ms, service 5 ms: 500/(10·(1+10))      = 4.5: 5
 //	500 wait, limit 10, start 50 ms, service 1 s:  500/(10·(1+0.05))    = 47.6: 48
@@ -30,7 +30,7 @@ type Demand struct {
 //	  1 waits, 1 ready, service 10 s:              (1-1·10·0.005)/10.05 > 0: 1
 func (d Demand) Missing() int {
 	limit := float64(max(1, d.Limit))
-	turns := 0.0 // of one place in the time of a start
+	turns := 0.0 // requests that one place serves while an instance starts
 	if d.Service > 0 {
 		turns = max(0, float64(d.Start)/float64(d.Service))
 	}

@@ -8,27 +8,27 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-func TestInstancesAreStartedForThoseWhoWouldWaitLonger(t *testing.T) {
+func TestInstancesAreStartedForRequestsThatWouldWaitLonger(t *testing.T) {
 	const ms = time.Millisecond
 	for _, tt := range []struct {
 		name   string
 		demand autoscale.Demand
 		want   int
 	}{
-		{"nobody waits", autoscale.Demand{Limit: 10, Start: 50 * ms}, 0},
+		{"no request waits", autoscale.Demand{Limit: 10, Start: 50 * ms}, 0},
 		{"the first request", autoscale.Demand{Waiting: 1, Limit: 10, Start: 50 * ms}, 1},
 		{"the second, while one starts", autoscale.Demand{Waiting: 2, Starting: 1, Limit: 10, Start: 50 * ms}, 0},
 		{"a burst of short requests on an idle function", autoscale.Demand{Waiting: 500, Limit: 10, Start: 50 * ms, Service: 5 * ms}, 5},
 		{"a burst of long ones", autoscale.Demand{Waiting: 500, Limit: 10, Start: 50 * ms, Service: time.Second}, 48},
-		{"a burst of who knows how long", autoscale.Demand{Waiting: 500, Limit: 10, Start: 50 * ms}, 50},
-		{"the rest of a burst", autoscale.Demand{Waiting: 500, Starting: 47, Limit: 10, Start: 50 * ms, Service: time.Second}, 1},
-		{"full, but soon not", autoscale.Demand{Waiting: 20, Ready: 1, Limit: 10, Start: 50 * ms, Service: 5 * ms}, 0},
-		{"full for long", autoscale.Demand{Waiting: 1, Ready: 1, Limit: 10, Start: 50 * ms, Service: 10 * time.Second}, 1},
+		{"a burst of unknown duration", autoscale.Demand{Waiting: 500, Limit: 10, Start: 50 * ms}, 50},
+		{"the remainder of a burst", autoscale.Demand{Waiting: 500, Starting: 47, Limit: 10, Start: 50 * ms, Service: time.Second}, 1},
+		{"full for a short time", autoscale.Demand{Waiting: 20, Ready: 1, Limit: 10, Start: 50 * ms, Service: 5 * ms}, 0},
+		{"full for a long time", autoscale.Demand{Waiting: 1, Ready: 1, Limit: 10, Start: 50 * ms, Service: 10 * time.Second}, 1},
 		{"one at a time", autoscale.Demand{Waiting: 3, Start: 50 * ms, Service: time.Second}, 3},
-		{"no more than the most", autoscale.Demand{Waiting: 500, Ready: 2, Starting: 1, Limit: 10, Max: 8}, 5},
-		{"beyond the most already", autoscale.Demand{Waiting: 500, Ready: 9, Limit: 10, Max: 8}, 0},
-		{"no fewer than the least", autoscale.Demand{Ready: 1, Starting: 1, Min: 5}, 3},
-		{"the most is stronger than the least", autoscale.Demand{Min: 5, Max: 2}, 2},
+		{"no more than Max", autoscale.Demand{Waiting: 500, Ready: 2, Starting: 1, Limit: 10, Max: 8}, 5},
+		{"more than Max already", autoscale.Demand{Waiting: 500, Ready: 9, Limit: 10, Max: 8}, 0},
+		{"no fewer than Min", autoscale.Demand{Ready: 1, Starting: 1, Min: 5}, 3},
+		{"Max is stronger than Min", autoscale.Demand{Min: 5, Max: 2}, 2},
 		{"nonsense", autoscale.Demand{Waiting: -1, Ready: -1, Starting: -1, Limit: -1, Start: -1, Service: -1, Min: -1, Max: -1}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestInstancesAreStartedForThoseWhoWouldWaitLonger(t *testing.T) {
 	}
 }
 
-func TestMissingInstancesGrowWithTheQueueAndShrinkWithWhatIsThere(t *testing.T) {
+func TestMissingInstancesGrowWithDemandAndShrinkWithSupply(t *testing.T) {
 	chance := rand.New(rand.NewPCG(8, 8))
 	for range 10_000 {
 		d := autoscale.Demand{

@@ -5,59 +5,59 @@ import (
 	"time"
 )
 
-// What is believed of a function nobody knows, and how a limit moves.
+// The initial limit, and the parameters of its changes.
 const (
 	limitAtFirst  = 16
-	limitWindow   = 50 * time.Millisecond // of requests that are judged together
-	limitSamples  = 16                    // that a window has at least
-	limitPatience = time.Second           // after which it has enough, whatever it has
-	saturated     = 0.9                   // of a processor
+	limitWindow   = 50 * time.Millisecond // shortest window of requests that are judged together
+	limitSamples  = 16                    // minimum number of requests in a window
+	limitPatience = time.Second           // time after which a window with fewer requests is judged, too
+	saturated     = 0.9                   // CPUs
 
-	// bearable is how much longer than alone a request may take for the company
-	// it has, even where alone it takes less than that.
+	// bearable is the minimum of the additional time that a request may take because
+	// of concurrent requests, even if alone it takes less than that.
 	bearable = 10 * time.Millisecond
-	// bearableDelay is how late an event loop may be on average for the company
-	// that its requests have.
+	// bearableDelay is the maximum average delay of an event loop that concurrent
+	// requests may cause.
 	bearableDelay = 20 * time.Millisecond
 )
 
-// Limit learns how many requests at once an instance of a function takes before
-// they wait for one another inside it, where nothing can be done for them: it
-// grows by a quarter while instances are full and requests take what they take
-// alone, or up to twice that, and shrinks in proportion to how much longer they
-// take. What they take says little of functions that wait now long, now short, or
-// that go on behind their first byte; how late their event loop is says how much
-// they compute at once, and that has a bound, too. The zero value knows nothing. It is not safe for concurrent use.
+// Limit learns the number of concurrent requests that an instance of a function
+// takes before they slow each other down. It grows by a quarter while instances are
+// full and requests take at most twice as long as alone. It shrinks in proportion to
+// how much longer they take. The duration is a weak signal for functions that wait
+// for varying times or work on after the first byte. The delay of their event loop
+// shows how much they compute at once, so it has a bound, too. The zero value is the
+// initial limit. It is not safe for concurrent use.
 //
-//	waits for a database, 100 ms:  grows to the ceiling, for company costs nothing
-//	renders for 20 ms:             to 2, for the second one waits as long as it runs
-//	answers in 0.2 ms:             to some 50, for 50 of them wait for 10 ms
+//	waits for a database, 100 ms:  grows to the ceiling, since concurrency costs nothing
+//	renders for 20 ms:             to 2, since the second one waits while the first runs
+//	answers in 0.2 ms:             to some 50, since 50 of them wait for 10 ms
 //	computes 50 ms between waits:  until its thread is busy half of the time
 type Limit struct {
-	now   float64 // 0 is not begun
-	alone float64 // seconds that a request takes without company; 0 is not known
+	now   float64 // current limit; 0 is the initial one
+	alone float64 // seconds that a request takes without concurrent ones; 0 is unknown
 
-	from    int64   // Unix nanoseconds when the window began; 0 is none
-	took    float64 // the times of its requests, seconds
-	crowd   float64 // how many they were, each time
-	samples int32   // requests
-	load    float32
-	ticks   float32
-	late    float32 // how late their event loop was, seconds, all ticks together
-	cpu     float32 // seconds of processors that one uses, as what held them up was not company; 0: it was
-	full    bool
+	from        int64   // Unix nanoseconds at the beginning of the window; 0 is none
+	took        float64 // sum of the durations of its requests, seconds
+	concurrency float64 // sum of the concurrency at its requests
+	samples     int32   // number of its requests
+	load        float32
+	ticks       float32
+	late        float32 // sum of the delays of the event loop over all ticks, seconds
+	cpu         float32 // CPU seconds of one request if other processes slowed the requests down; 0 if concurrent requests did
+	full        bool
 }
 
-// Answered is a request that was answered.
+// Answered describes a request that was answered.
 type Answered struct {
 	At      time.Time
 	Took    time.Duration // to the first byte of the response
-	Company int           // the most requests that its instance had meanwhile, as far as known, itself among them
-	Full    bool          // that was all its instance takes
-	Load    float64       // processors that its instance used of late; 0 is not known
+	Company int           // highest known concurrency in its instance meanwhile, including itself
+	Full    bool          // Company was the limit of the instance
+	Load    float64       // recent use of its instance, in CPUs; 0 is unknown
 
-	// Hindered says that others kept it from the processors, and CPU how much
-	// time of them one such request uses; 0 is not known.
+	// Hindered is true if other processes kept the request from the CPUs. CPU is the
+	// CPU time of such a request; 0 is unknown.
 	Hindered bool
 	CPU      time.Duration
 }
@@ -70,7 +70,7 @@ func (l *Limit) At(ceiling int) int {
 	return max(1, min(int(l.now), ceiling))
 }
 
-// Observe learns from a request that was answered, under a ceiling.
+// Observe learns from a request that was answered under a ceiling.
 func (l *Limit) Observe(a Answered, ceiling int) {
 	now, took := a.At.UnixNano(), a.Took.Seconds()
 	if a.Company <= 1 {
@@ -81,7 +81,7 @@ func (l *Limit) Observe(a Answered, ceiling int) {
 	}
 	l.samples++
 	l.took += took
-	l.crowd += float64(a.Company)
+	l.concurrency += float64(a.Company)
 	l.load = max(l.load, float32(a.Load))
 	l.full = l.full || a.Full
 	if a.Hindered && a.CPU > 0 {
@@ -90,12 +90,12 @@ func (l *Limit) Observe(a Answered, ceiling int) {
 	if age := time.Duration(now - l.from); age < limitWindow || l.samples < limitSamples && age < limitPatience {
 		return
 	}
-	l.judge(l.took/float64(l.samples), l.crowd/float64(l.samples), float64(max(1, ceiling)))
+	l.judge(l.took/float64(l.samples), l.concurrency/float64(l.samples), float64(max(1, ceiling)))
 	*l = Limit{now: l.now, alone: l.alone}
 }
 
-// Delayed learns how late an event loop was of an instance with requests: so many
-// times somebody looked, so late it was together. What makes no sense is ignored.
+// Delayed learns from the event loop of an instance with requests: late is the sum
+// of its delays over ticks timers. Impossible values are ignored.
 func (l *Limit) Delayed(ticks float64, late time.Duration) {
 	if ticks > 0 && late >= 0 {
 		l.ticks += float32(min(ticks, 1e6))
@@ -103,10 +103,10 @@ func (l *Limit) Delayed(ticks float64, late time.Duration) {
 	}
 }
 
-// allowed is how many seconds a request may take in company.
+// allowed returns the seconds that a request may take together with concurrent ones.
 func (l *Limit) allowed() float64 { return l.alone + max(l.alone, bearable.Seconds()) }
 
-// judge draws the conclusion from a window of requests.
+// judge updates the limit from the averages of a window.
 func (l *Limit) judge(took, crowd, ceiling float64) {
 	if l.now == 0 {
 		l.now = min(limitAtFirst, ceiling)
@@ -114,7 +114,7 @@ func (l *Limit) judge(took, crowd, ceiling float64) {
 	if l.alone == 0 {
 		l.alone = took
 		if l.load >= saturated {
-			l.alone = took / crowd // they took turns
+			l.alone = took / crowd // they ran one after the other
 		}
 	}
 	allowed := l.allowed()
@@ -128,7 +128,7 @@ func (l *Limit) judge(took, crowd, ceiling float64) {
 	case strain > 1 && crowd >= 1.5:
 		least := 0.0
 		if l.cpu > 0 {
-			least = allowed / float64(l.cpu) // so many do not take longer because of each other
+			least = allowed / float64(l.cpu) // fewer concurrent requests cannot take that long because of each other
 		}
 		lower := min(l.now, math.Ceil(crowd)) * max(0.5, min(0.9, 1/strain))
 		l.now = max(1, lower, min(l.now, least))
@@ -137,7 +137,8 @@ func (l *Limit) judge(took, crowd, ceiling float64) {
 	}
 }
 
-// approach moves a mean towards a value, faster down than up, and starts there.
+// approach moves a mean towards value by the factor down or up; the first value
+// becomes the mean.
 func approach(mean, value, down, up float64) float64 {
 	switch {
 	case mean == 0:

@@ -10,8 +10,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// load plays rounds of requests on one instance that takes as many as the limit
-// says, or as many as come: took says how long each of n takes.
+// load simulates rounds of requests on one instance, with as many concurrent
+// requests as the limit allows, but at most come; took returns the duration of each
+// of n concurrent requests.
 func load(l *autoscale.Limit, rounds, come, ceiling int, took func(n int) time.Duration, processors float64) int {
 	now := time.Unix(1000, 0)
 	for range rounds {
@@ -26,7 +27,7 @@ func load(l *autoscale.Limit, rounds, come, ceiling int, took func(n int) time.D
 	return l.At(ceiling)
 }
 
-func TestTheLimitFollowsWhatCompanyCosts(t *testing.T) {
+func TestTheLimitFollowsTheCostOfConcurrency(t *testing.T) {
 	const ms = time.Millisecond
 	waits := func(int) time.Duration { return 100 * ms }
 	renders := func(n int) time.Duration { return time.Duration(n) * 20 * ms }
@@ -40,12 +41,12 @@ func TestTheLimitFollowsWhatCompanyCosts(t *testing.T) {
 		load     float64
 		from, to int
 	}{
-		{"a function that waits takes all there may be", waits, 500, 64, 0.1, 64, 64},
-		{"one that computes takes two", renders, 500, 64, 1, 1, 3},
-		{"one that is over at once takes dozens", quick, 500, 64, 1, 32, 64},
-		{"one that queues for eight connections takes twice as many", blocked, 500, 64, 0.1, 8, 24},
+		{"a function that waits reaches the ceiling", waits, 500, 64, 0.1, 64, 64},
+		{"a function that computes takes two", renders, 500, 64, 1, 1, 3},
+		{"a short function takes dozens", quick, 500, 64, 1, 32, 64},
+		{"a function that queues for eight connections takes twice as many", blocked, 500, 64, 0.1, 8, 24},
 		{"the ceiling holds", waits, 500, 5, 0, 5, 5},
-		{"nobody comes, nothing is learned", waits, 3, 64, 0, 16, 16},
+		{"few requests do not change the limit", waits, 3, 64, 0, 16, 16},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var l autoscale.Limit
@@ -61,17 +62,17 @@ func TestALimitIsLearnedWithoutAnyRequestAlone(t *testing.T) {
 	var l autoscale.Limit
 	got := load(&l, 200, 500, 64, func(n int) time.Duration { return time.Duration(n) * 20 * time.Millisecond }, 1)
 	if got > 3 {
-		t.Errorf("the limit is %d, want 3 at most: the processor is busy and they take turns", got)
+		t.Errorf("the limit is %d, want 3 at most: the CPU is busy and the requests run one after the other", got)
 	}
 }
 
-func TestALimitDoesNotFallForWhatOthersDo(t *testing.T) {
+func TestALimitDoesNotFallBecauseOfOtherProcesses(t *testing.T) {
 	var l autoscale.Limit
 	now := time.Unix(1000, 0)
 	for i := range 2000 {
 		now = now.Add(time.Millisecond)
 		a := autoscale.Answered{At: now, Took: 2 * time.Millisecond, Company: 1}
-		if i > 20 { // the machine is busy with something else
+		if i > 20 { // another program keeps the machine busy
 			a = autoscale.Answered{At: now, Took: 80 * time.Millisecond, Company: 12, Full: true, Hindered: true, CPU: 400 * time.Microsecond}
 		}
 		l.Observe(a, 64)
@@ -105,25 +106,25 @@ func TestALimitIsAlwaysWithinItsBounds(t *testing.T) {
 	}
 }
 
-// turn plays n requests at once on one thread, each of which computes between
-// waits that chance varies, for some rounds: how long each took, how often a timer
-// of 25 ms came meanwhile, and how late together.
+// turn simulates n concurrent requests on one thread. Each waits for a random time,
+// then computes. It returns the duration of each request, the number of ticks of a
+// timer of 25 ms meanwhile, and the sum of the timer's delays.
 func turn(chance *rand.Rand, n int, compute, least, most time.Duration) (took []time.Duration, ticks float64, late time.Duration) {
 	const tick = 25 * time.Millisecond
-	ready := make([]time.Duration, n) // when the wait of each is over
+	ready := make([]time.Duration, n) // end of the wait of each request
 	for i := range ready {
 		ready[i] = least + time.Duration(chance.Int64N(int64(most-least)+1))
 	}
 	slices.Sort(ready)
 	now, due := time.Duration(0), tick
 	for len(ready) > 0 {
-		if ready[0] > due && now <= due { // nothing to do but wait
+		if ready[0] > due && now <= due { // no request is ready
 			now, due = due, due+tick
 			ticks++
 			continue
 		}
 		now = max(now, ready[0])
-		for len(ready) > 0 && ready[0] <= now { // all that is ready, and then timers
+		for len(ready) > 0 && ready[0] <= now { // all ready requests run before the timer
 			now += compute
 			took = append(took, now)
 			ready = ready[1:]
@@ -137,18 +138,18 @@ func turn(chance *rand.Rand, n int, compute, least, most time.Duration) (took []
 	return took, ticks, late
 }
 
-func TestTheLimitHeedsHowLateTheEventLoopIs(t *testing.T) {
+func TestTheLimitFollowsTheDelayOfTheEventLoop(t *testing.T) {
 	const ms = time.Millisecond
 	for _, tt := range []struct {
 		name        string
 		compute     time.Duration
-		least, most time.Duration // that a request waits
+		least, most time.Duration // bounds of the time that a request waits
 		from, to    int
-		deaf        int // what the limit is at least without the event loop's word; 0: does not matter
+		deaf        int // lower bound of the limit that is learned without the event loop's delay; 0 is no check
 	}{
-		{name: "computes for 50ms, waits for nothing", compute: 50 * ms, from: 1, to: 2},
-		{name: "computes for 80ms behind waits of up to three seconds", compute: 80 * ms, least: 10 * ms, most: 3000 * ms, from: 4, to: 24, deaf: 28},
-		{name: "computes for 200ms behind waits of up to three seconds", compute: 200 * ms, least: 10 * ms, most: 3000 * ms, from: 1, to: 8, deaf: 12},
+		{name: "computes for 50ms, does not wait", compute: 50 * ms, from: 1, to: 2},
+		{name: "waits for up to three seconds and computes for 80ms", compute: 80 * ms, least: 10 * ms, most: 3000 * ms, from: 4, to: 24, deaf: 28},
+		{name: "waits for up to three seconds and computes for 200ms", compute: 200 * ms, least: 10 * ms, most: 3000 * ms, from: 1, to: 8, deaf: 12},
 		{name: "waits for up to three seconds", compute: 200 * time.Microsecond, least: 10 * ms, most: 3000 * ms, from: 24, to: 64},
 		{name: "waits for 100ms", compute: 200 * time.Microsecond, least: 100 * ms, most: 100 * ms, from: 64, to: 64},
 	} {
@@ -174,13 +175,13 @@ func TestTheLimitHeedsHowLateTheEventLoopIs(t *testing.T) {
 				t.Errorf("the limit is %d, want %d to %d", got, tt.from, tt.to)
 			}
 			if got := play(false); got < tt.deaf {
-				t.Errorf("the limit is %d without the event loop's word, want %d: this shows nothing", got, tt.deaf)
+				t.Errorf("the limit is %d without the event loop's delay, want %d: the test would show nothing", got, tt.deaf)
 			}
 		})
 	}
 }
 
-func TestWhatAProcessSaysOfItsEventLoopIsBounded(t *testing.T) {
+func TestReportsOfTheEventLoopAreBounded(t *testing.T) {
 	var l autoscale.Limit
 	now := time.Unix(1000, 0)
 	for i, claim := range []struct {
@@ -201,11 +202,11 @@ func TestWhatAProcessSaysOfItsEventLoopIsBounded(t *testing.T) {
 		l.Observe(autoscale.Answered{At: now, Took: 20 * time.Millisecond, Company: 8, Full: true}, 64)
 	}
 	if got := l.At(64); got != 64 {
-		t.Errorf("the limit is %d long after the last lie, want 64", got)
+		t.Errorf("the limit is %d long after the last false report, want 64", got)
 	}
 }
 
-func TestAnEventLoopThatOthersHoldUpDoesNotLowerTheLimit(t *testing.T) {
+func TestAnEventLoopDelayedByOtherProcessesDoesNotLowerTheLimit(t *testing.T) {
 	var l autoscale.Limit
 	now := time.Unix(1000, 0)
 	for range 2000 {

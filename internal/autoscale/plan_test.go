@@ -7,21 +7,21 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-func TestNewFunctionIsKeptByWhatItsStartIsWorth(t *testing.T) {
+func TestNewFunctionIsKeptByTheCostOfItsStart(t *testing.T) {
 	h, now := arrivals()
 	for _, tt := range []struct {
 		name   string
 		policy autoscale.Policy
 		costs  autoscale.Costs
-		want   time.Duration // to the second
+		want   time.Duration // rounded to seconds
 	}{
 		{"by default", autoscale.Policy{}, autoscale.Costs{}, 9*time.Minute + 10*time.Second},
 		{"a start of half a second", autoscale.Policy{}, autoscale.Costs{Start: 500 * time.Millisecond}, 4*time.Minute + 35*time.Second},
 		{"a start of five milliseconds", autoscale.Policy{}, autoscale.Costs{Start: 5 * time.Millisecond}, 2 * time.Second},
 		{"four times the memory", autoscale.Policy{}, autoscale.Costs{Memory: 512 << 20}, 2*time.Minute + 17*time.Second},
-		{"dear waiting", autoscale.Policy{Worth: time.Hour}, autoscale.Costs{}, 36*time.Minute + 39*time.Second},
-		{"cheap waiting", autoscale.Policy{Worth: time.Second}, autoscale.Costs{}, time.Second},
-		{"cheap waiting, kept at least", autoscale.Policy{Worth: time.Second, Least: time.Minute}, autoscale.Costs{}, time.Minute},
+		{"expensive delay", autoscale.Policy{Worth: time.Hour}, autoscale.Costs{}, 36*time.Minute + 39*time.Second},
+		{"cheap delay", autoscale.Policy{Worth: time.Second}, autoscale.Costs{}, time.Second},
+		{"cheap delay with a minimum", autoscale.Policy{Worth: time.Second, Least: time.Minute}, autoscale.Costs{}, time.Minute},
 		{"at most", autoscale.Policy{Most: time.Minute}, autoscale.Costs{}, time.Minute},
 		{"nonsense is the default", autoscale.Policy{Worth: -1, Ahead: -1, Least: -1, Most: -1}, autoscale.Costs{Start: -1, Memory: -1}, 9*time.Minute + 10*time.Second},
 	} {
@@ -31,13 +31,13 @@ func TestNewFunctionIsKeptByWhatItsStartIsWorth(t *testing.T) {
 				t.Errorf("kept for %s, want %s", got, tt.want)
 			}
 			if !plan.PrewarmAt.IsZero() {
-				t.Errorf("started ahead after %s, of nothing known", plan.PrewarmAt.Sub(now))
+				t.Errorf("prewarmed after %s without data", plan.PrewarmAt.Sub(now))
 			}
 		})
 	}
 }
 
-func TestFunctionThatWasNeverAskedIsPlannedLikeANewOne(t *testing.T) {
+func TestFunctionWithoutRequestsIsPlannedLikeANewOne(t *testing.T) {
 	h, now := arrivals()
 	want := autoscale.Policy{}.Keep(h, now, autoscale.Costs{})
 	if got := (autoscale.Policy{}).Keep(new(autoscale.History), now, autoscale.Costs{}); got != want {
@@ -50,36 +50,36 @@ func TestPlansFollowTheHabitsOfAFunction(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
 		pauses      []time.Duration
-		keep        [2]time.Duration // between these
-		ahead, till [2]time.Duration // of the first start ahead
+		keep        [2]time.Duration // bounds
+		ahead, till [2]time.Duration // bounds of the first prewarm
 	}{
 		{
-			name: "every hour, once seen", pauses: times(1, time.Hour),
+			name: "every hour, seen once", pauses: times(1, time.Hour),
 			keep:  [2]time.Duration{30 * time.Second, 2 * time.Minute},
 			ahead: [2]time.Duration{55 * time.Minute, 56 * time.Minute}, till: [2]time.Duration{64 * time.Minute, 65 * time.Minute},
 		},
 		{
-			name: "every hour, twice seen: the worked example", pauses: times(2, time.Hour),
+			name: "every hour, seen twice: the worked example", pauses: times(2, time.Hour),
 			keep:  [2]time.Duration{10 * time.Second, 30 * time.Second},
 			ahead: [2]time.Duration{57*time.Minute + 28*time.Second, 57*time.Minute + 30*time.Second}, till: [2]time.Duration{62*time.Minute + 29*time.Second, 62*time.Minute + 31*time.Second},
 		},
 		{
-			name: "every hour, long known", pauses: times(50, time.Hour),
+			name: "every hour, seen often", pauses: times(50, time.Hour),
 			keep:  [2]time.Duration{time.Second, 3 * time.Second},
 			ahead: [2]time.Duration{59 * time.Minute, 60 * time.Minute}, till: [2]time.Duration{60 * time.Minute, 61 * time.Minute},
 		},
 		{
 			name: "once a day", pauses: times(5, 24*time.Hour),
 			keep:  [2]time.Duration{time.Second, 5 * time.Second},
-			ahead: [2]time.Duration{never, never}, // a day's margin is worth more than a start
+			ahead: [2]time.Duration{never, never}, // the margin of a day costs more than a start
 		},
 		{
-			name: "once a day, long known", pauses: times(40, 24*time.Hour),
+			name: "once a day, seen often", pauses: times(40, 24*time.Hour),
 			keep:  [2]time.Duration{time.Second, 3 * time.Second},
 			ahead: [2]time.Duration{23*time.Hour + 45*time.Minute, 24 * time.Hour}, till: [2]time.Duration{24 * time.Hour, 24*time.Hour + 30*time.Minute},
 		},
 		{
-			name: "every two minutes: kept for the next, and then like any other", pauses: times(20, 2*time.Minute),
+			name: "every two minutes: kept for the next request, then like a new function", pauses: times(20, 2*time.Minute),
 			keep:  [2]time.Duration{2 * time.Minute, 10 * time.Minute},
 			ahead: [2]time.Duration{never, never},
 		},
@@ -94,7 +94,7 @@ func TestPlansFollowTheHabitsOfAFunction(t *testing.T) {
 			ahead: [2]time.Duration{14 * time.Minute, 15 * time.Minute}, till: [2]time.Duration{15 * time.Minute, 16 * time.Minute},
 		},
 		{
-			name: "every two days: beyond what is foretold", pauses: times(10, 48*time.Hour),
+			name: "every two days: too long for a prediction", pauses: times(10, 48*time.Hour),
 			keep:  [2]time.Duration{time.Second, 10 * time.Second},
 			ahead: [2]time.Duration{never, never},
 		},
@@ -110,7 +110,7 @@ func TestPlansFollowTheHabitsOfAFunction(t *testing.T) {
 				}
 			}
 			within("kept until", plan.KeepUntil, tt.keep)
-			within("started ahead", plan.PrewarmAt, tt.ahead)
+			within("prewarmed", plan.PrewarmAt, tt.ahead)
 			if tt.ahead[0] != never {
 				within("kept again until", plan.PrewarmUntil, tt.till)
 			}
@@ -118,20 +118,20 @@ func TestPlansFollowTheHabitsOfAFunction(t *testing.T) {
 	}
 }
 
-func TestWindowThatPassedInVainGivesWayToTheNext(t *testing.T) {
+func TestWindowWithoutArrivalIsFollowedByTheNext(t *testing.T) {
 	h, last := arrivals(times(20, 45*time.Minute, 15*time.Minute)...)
 	plan := autoscale.Policy{}.Keep(h, last, autoscale.Costs{})
 	plan = autoscale.Policy{}.Prewarm(h, plan.PrewarmUntil, autoscale.Costs{})
 	if due := last.Add(45 * time.Minute); plan.PrewarmAt.After(due) || plan.PrewarmUntil.Before(due) || plan.PrewarmAt.Before(due.Add(-5*time.Minute)) {
-		t.Errorf("after 15 minutes came nothing: started ahead from %s to %s, want 45 minutes", plan.PrewarmAt.Sub(last), plan.PrewarmUntil.Sub(last))
+		t.Errorf("after 15 minutes without an arrival: prewarmed from %s to %s, want 45 minutes", plan.PrewarmAt.Sub(last), plan.PrewarmUntil.Sub(last))
 	}
 	plan = autoscale.Policy{}.Prewarm(h, plan.PrewarmUntil, autoscale.Costs{})
 	if !plan.PrewarmAt.IsZero() {
-		t.Errorf("started ahead once more after %s", plan.PrewarmAt.Sub(last))
+		t.Errorf("prewarmed again after %s", plan.PrewarmAt.Sub(last))
 	}
 }
 
-func TestInstanceIsStartedAtOnceWhenItsTimeHasCome(t *testing.T) {
+func TestPrewarmOfAnOverdueArrivalIsNow(t *testing.T) {
 	h, last := arrivals(times(20, time.Hour)...)
 	now := last.Add(time.Hour)
 	if plan := (autoscale.Policy{}).Prewarm(h, now, autoscale.Costs{}); !plan.PrewarmAt.Equal(now) || !plan.KeepUntil.Equal(now) || !plan.PrewarmUntil.After(now) {
@@ -139,12 +139,12 @@ func TestInstanceIsStartedAtOnceWhenItsTimeHasCome(t *testing.T) {
 	}
 }
 
-func TestInstanceIsStartedEarlyEnoughToBeThere(t *testing.T) {
+func TestPrewarmPrecedesTheArrivalByTheStartTime(t *testing.T) {
 	h, last := arrivals(times(20, time.Hour)...)
 	soon := autoscale.Policy{}.Keep(h, last, autoscale.Costs{Start: time.Second})
-	slow := autoscale.Policy{}.Keep(h, last, autoscale.Costs{Start: 30 * time.Second, Memory: 30 * 128 << 20}) // of the same price
+	slow := autoscale.Policy{}.Keep(h, last, autoscale.Costs{Start: 30 * time.Second, Memory: 30 * 128 << 20}) // with the same price
 	if got := soon.PrewarmAt.Sub(slow.PrewarmAt); got != 58*time.Second {
-		t.Errorf("29 seconds more to start are %s earlier, want 58s", got)
+		t.Errorf("a start that takes 29 seconds more begins %s earlier, want 58s", got)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestNothingIsHeldLongerThanTheMost(t *testing.T) {
 		t.Errorf("kept until %s after the last request", got)
 	}
 	if plan = (autoscale.Policy{Most: 30 * time.Minute}).Keep(h, last, autoscale.Costs{}); !plan.PrewarmAt.IsZero() {
-		t.Errorf("started ahead %s after the last request; 30 minutes are the most", plan.PrewarmAt.Sub(last))
+		t.Errorf("prewarmed %s after the last request; 30 minutes are the maximum", plan.PrewarmAt.Sub(last))
 	}
 }
 

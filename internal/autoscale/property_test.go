@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// scene is a function at some moment of a pause, with what an operator says.
+// scene is a function at some moment of a pause, with settings and costs.
 type scene struct {
 	pauses  []time.Duration
 	elapsed time.Duration
@@ -17,13 +17,14 @@ type scene struct {
 	costs   autoscale.Costs
 }
 
-// stage returns what a scene is played with.
+// stage returns the history, the last arrival and the current time of a scene.
 func (s *scene) stage() (h *autoscale.History, last, now time.Time) {
 	h, last = arrivals(s.pauses...)
 	return h, last, last.Add(s.elapsed)
 }
 
-// randomScene makes scenes of all kinds of functions: regular, bursty, erratic, rare.
+// randomScene returns scenes of all kinds of functions: regular, bursty, erratic,
+// rare.
 func randomScene(chance *rand.Rand) scene {
 	upTo := func(d time.Duration) time.Duration { return time.Duration(chance.Int64N(int64(d))) }
 	period, jitter := time.Second+upTo(time.Second<<chance.IntN(17)), time.Duration(1+chance.IntN(5))*time.Second
@@ -48,7 +49,7 @@ func randomScene(chance *rand.Rand) scene {
 	return s
 }
 
-// check looks for what no plan may be, whatever the scene.
+// check checks the invariants of plans.
 func check(t *testing.T, s scene) {
 	t.Helper()
 	h, last, now := s.stage()
@@ -59,10 +60,10 @@ func check(t *testing.T, s scene) {
 		least = time.Second
 	}
 	if keep.KeepUntil.Before(now.Add(least)) {
-		t.Errorf("kept until %s after now, %s are the least", keep.KeepUntil.Sub(now), least)
+		t.Errorf("kept until %s after now, %s are the minimum", keep.KeepUntil.Sub(now), least)
 	}
 	if !absent.KeepUntil.Equal(now) {
-		t.Errorf("there is none to keep, but until %s after now", absent.KeepUntil.Sub(now))
+		t.Errorf("there is no instance, but it is kept until %s after now", absent.KeepUntil.Sub(now))
 	}
 	for _, p := range []autoscale.Plan{keep, absent} {
 		if p.PrewarmAt.IsZero() != p.PrewarmUntil.IsZero() {
@@ -72,13 +73,13 @@ func check(t *testing.T, s scene) {
 			continue
 		}
 		if p.PrewarmAt.Before(p.KeepUntil) || p == keep && p.PrewarmAt.Equal(p.KeepUntil) {
-			t.Errorf("started ahead %s before the other is stopped", p.KeepUntil.Sub(p.PrewarmAt))
+			t.Errorf("prewarmed %s before the other instance is stopped", p.KeepUntil.Sub(p.PrewarmAt))
 		}
 		if !p.PrewarmUntil.After(p.PrewarmAt) {
-			t.Errorf("started ahead for %s", p.PrewarmUntil.Sub(p.PrewarmAt))
+			t.Errorf("prewarmed for %s", p.PrewarmUntil.Sub(p.PrewarmAt))
 		}
 		if s.policy.Most > 0 && p.PrewarmUntil.After(last.Add(s.policy.Most)) {
-			t.Errorf("held until %s after the last arrival; %s are the most", p.PrewarmUntil.Sub(last), s.policy.Most)
+			t.Errorf("kept until %s after the last arrival; %s are the maximum", p.PrewarmUntil.Sub(last), s.policy.Most)
 		}
 	}
 	if *h != before {
@@ -96,13 +97,13 @@ func TestPlansAreSoundForAllKindsOfFunctions(t *testing.T) {
 	}
 }
 
-func TestMoreIsKeptTheDearerAStartAndTheCheaperMemory(t *testing.T) {
+func TestKeepTimeGrowsWithTheCostOfAStartAndShrinksWithMemory(t *testing.T) {
 	chance := rand.New(rand.NewPCG(4, 4))
 	for range 3_000 {
 		s := randomScene(chance)
 		h, last, now := s.stage()
 		kept := func(p autoscale.Policy, c autoscale.Costs) time.Duration {
-			p.Ahead = 1e9 // what is started ahead may join what is kept, and is not what is asked here
+			p.Ahead = 1e9 // no prewarm joins the time that the instance is kept
 			return p.Keep(h, now, c).KeepUntil.Sub(last)
 		}
 		as := kept(s.policy, s.costs)
@@ -111,13 +112,13 @@ func TestMoreIsKeptTheDearerAStartAndTheCheaperMemory(t *testing.T) {
 		slower.Start *= 2
 		larger.Memory *= 2
 		if got := kept(dearer, s.costs); got < as {
-			t.Fatalf("%+v: kept %s, and %s if waiting is dearer", s, as, got)
+			t.Fatalf("%+v: kept %s, and %s with a higher price of delay", s, as, got)
 		}
 		if got := kept(s.policy, slower); got < as {
-			t.Fatalf("%+v: kept %s, and %s if a start is slower", s, as, got)
+			t.Fatalf("%+v: kept %s, and %s with a slower start", s, as, got)
 		}
 		if got := kept(s.policy, larger); got > as {
-			t.Fatalf("%+v: kept %s, and %s if it is larger", s, as, got)
+			t.Fatalf("%+v: kept %s, and %s with more memory", s, as, got)
 		}
 	}
 }
@@ -142,7 +143,7 @@ func TestPlanDoesNotDependOnTheDate(t *testing.T) {
 	}
 }
 
-func TestPlanStandsUntilItsTime(t *testing.T) {
+func TestPlanHoldsUntilItsTime(t *testing.T) {
 	chance := rand.New(rand.NewPCG(6, 6))
 	for range 3_000 {
 		s := randomScene(chance)

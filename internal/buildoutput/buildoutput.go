@@ -1,8 +1,8 @@
 // Package buildoutput reads and validates a Build Output API v3 tree into a manifest.
 //
-// It is pure: it opens the few files it must read through its [Source], writes
-// nothing, and trusts nothing. Every path of the upload is hostile until it is
-// proven to stay inside.
+// It has no side effects: it opens the few files that it must read through its
+// [Source] and writes nothing. It trusts no input: it accepts a path of the upload
+// only after a check that it stays inside the upload.
 package buildoutput
 
 import (
@@ -14,11 +14,11 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Source is an upload, rooted where the paths of filePathMap are: at the
-// repository's root.
+// Source is an upload. Its root is the repository's root, like that of the paths in
+// filePathMap.
 type Source struct {
 	Files map[string]File // by slash-separated relative path
-	// Open returns the content of a file; it is called for configuration only.
+	// Open returns the content of a file; it is called only for configuration files.
 	Open func(lateen.Blob) (io.ReadCloser, error)
 }
 
@@ -30,39 +30,40 @@ type File struct {
 	Link string // target as written
 }
 
-// Options say where the output is and what it must be for.
+// Options are the location of the output and its expected environment.
 type Options struct {
-	// Root is the project's root directory: the output is in Root/.vercel/output
-	// or, where there is none, in .vercel/output. "" is the top of the upload.
+	// Root is the project's root directory: the output is in Root/.vercel/output or,
+	// if that is missing, in .vercel/output. "" is the top of the upload.
 	Root string
-	// Target is the environment the output must have been built for; "" takes any.
+	// Target is the environment for which the output must have been built; ""
+	// accepts any.
 	Target string
 }
 
-// Output is a build output as the platform serves it.
+// Output is a build output in the form that the platform serves.
 type Output struct {
 	Manifest *lateen.Manifest
 	// Trees are the file systems of the functions, by the digest of their JSON.
 	Trees map[lateen.Digest]*lateen.Tree
-	// Notices are for the people who deployed: what will not be quite as the
-	// output asks.
+	// Notices tell the user about parts of the output that the platform serves
+	// differently.
 	Notices []string
 }
 
-// Limits of what is read; a build that comes near one of them has gone astray.
+// Limits of the input, far beyond the size of a normal build.
 const (
 	maxConfig   = 32 << 20 // bytes of config.json and the like
 	maxFunction = 16 << 20 // bytes of one .vc-config.json
 	maxText     = 4096     // characters of most strings
 
-	maxConfigs     = 512 << 20 // bytes of all configuration together
-	maxTreeEntries = 4_000_000 // files of all functions together
+	maxConfigs     = 512 << 20 // all configuration in total
+	maxTreeEntries = 4_000_000 // files of all functions in total
 )
 
-// Read reads the output in src. An error is the user's to mend when it is a
-// [lateen.Error]: [lateen.ErrBuildOutput] and its kin, [lateen.ErrInvalidRoute],
-// [lateen.ErrTreeInvalid], [lateen.ErrUploadPath]. It names the file and the
-// field. Any other error comes from Source.Open.
+// Read reads the output in src. An error of type [lateen.Error] is caused by the
+// user's input and names the file and the field: [lateen.ErrBuildOutput] and its
+// variants, [lateen.ErrInvalidRoute], [lateen.ErrTreeInvalid],
+// [lateen.ErrUploadPath]. Any other error is from Source.Open.
 func Read(src Source, o Options) (*Output, error) {
 	u, err := newUpload(src)
 	if err != nil {
@@ -93,17 +94,17 @@ func Read(src Source, o Options) (*Output, error) {
 	return r.out, nil
 }
 
-// reader is the state of one Read.
+// reader is the state of a Read.
 type reader struct {
 	upload    *upload
-	dir       string // where the output is in the upload
+	dir       string // directory of the output in the upload
 	overrides map[string]override
 	out       *Output
 
-	regional []string // functions that ask for regions
+	regional []string // functions with a choice of regions
 
 	configs int64 // bytes read
-	entries int   // of trees
+	entries int   // in trees
 	links   int   // to static directories
 }
 
@@ -115,7 +116,7 @@ func (r *reader) locate(root string) error {
 		return ok
 	})
 	if i < 0 {
-		return lateen.ErrBuildOutputMissing.With("there is no %s/config.json in the upload", dirs[0])
+		return lateen.ErrBuildOutputMissing.With("%s/config.json is missing from the upload", dirs[0])
 	}
 	r.dir = dirs[i]
 	for rel := range r.upload.under(r.dir + "/services") {
@@ -162,8 +163,8 @@ func (r *reader) notice(format string, args ...any) {
 	r.out.Notices = append(r.out.Notices, fmt.Sprintf(format, args...))
 }
 
-// outputPath is the manifest's path of an output: "/" first, the index of the
-// root where name is empty.
+// outputPath returns the path of an output in the manifest, with a leading "/". An
+// empty name is the index of the root.
 func outputPath(name string) string {
 	if name = path.Join("/", name); name == "/" {
 		return "/index"

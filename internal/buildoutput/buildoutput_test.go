@@ -19,9 +19,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/buildoutput"
 )
 
-var update = flag.Bool("update", false, "write what the golden files should have")
+var update = flag.Bool("update", false, "update the golden files")
 
-// source makes an upload of texts by path. "path -> target" is a link, "path*"
+// source creates an upload from texts by path. "path -> target" is a link, "path*"
 // an executable.
 func source(files map[string]string) buildoutput.Source {
 	src := buildoutput.Source{Files: make(map[string]buildoutput.File)}
@@ -45,12 +45,12 @@ func source(files map[string]string) buildoutput.Source {
 }
 
 // scenario is a text archive: a comment, then files that begin with "-- name --".
-// They are an upload, how to read it (lines "root:" and "target:" of the
-// comment) and, in want/, what comes of it.
+// They are an upload, options (lines "root:" and "target:" of the comment) and, in
+// want/, the expected result.
 type scenario struct {
 	buildoutput.Options
 
-	text  string // up to want/
+	text  string // text before want/
 	files map[string]string
 	want  map[string]string
 }
@@ -115,8 +115,7 @@ func TestReadMakesTheManifestTheOutputAsksFor(t *testing.T) {
 	}
 }
 
-// describe writes an output for people to check. Digests are cut to what tells
-// them apart.
+// describe formats an output for a review. Digests are cut to a distinctive length.
 func describe(t *testing.T, out *buildoutput.Output) map[string]string {
 	t.Helper()
 	manifest, err := json.MarshalIndent(out.Manifest, "", "  ")
@@ -132,7 +131,7 @@ func describe(t *testing.T, out *buildoutput.Output) map[string]string {
 			continue
 		}
 		if b, _ := json.Marshal(tree); lateen.DigestOf(b) != fn.Tree {
-			t.Errorf("the tree of %s is not what its digest says", name)
+			t.Errorf("the digest of the tree of %s is wrong", name)
 		}
 		fmt.Fprintln(&trees, name)
 		for _, e := range tree.Entries {

@@ -6,8 +6,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// readBuilds refuses an output whose build failed or was for another
-// environment, as builds.json tells; other tools than the vercel CLI write none.
+// readBuilds refuses an output whose build failed or was for another environment,
+// according to builds.json. Only the vercel CLI writes that file.
 func (r *reader) readBuilds(target string) error {
 	const name = "builds.json"
 	if !r.has(name) {
@@ -35,7 +35,7 @@ func (r *reader) readBuilds(target string) error {
 	return doc.failure()
 }
 
-// reasonOf says what an error of builds.json says, as ": …" or nothing.
+// reasonOf returns the message of an error in builds.json, as ": …" or nothing.
 func reasonOf(v value) string {
 	if message, ok := v.v.(string); ok && message != "" {
 		return ": " + message

@@ -11,7 +11,7 @@ import (
 // Limits of config.json.
 const (
 	maxRoutes  = 65_536
-	maxEntries = 1_000_000 // of maps and lists without a bound of their own
+	maxEntries = 1_000_000 // limit of maps and lists without a limit of their own
 	maxCrons   = 1024
 )
 
@@ -20,11 +20,11 @@ var (
 	cronPattern = regexp.MustCompile(`^[0-9*/,-]+( [0-9*/,-]+){4}$`)
 )
 
-// override is what config.json says about a static file.
+// override is the entry of a static file in config.json.
 type override struct {
-	path        *string // to serve it under; nil leaves that
-	contentType string  // "" leaves it to the file's name
-	mode        uint32  // 0 leaves it
+	path        *string // served path; nil: unchanged
+	contentType string  // "": by the file's name
+	mode        uint32  // 0: unchanged
 }
 
 // readConfig reads config.json into the manifest and the overrides.
@@ -36,9 +36,9 @@ func (r *reader) readConfig() error {
 	v := doc.value()
 	if version := v.field("version").scalar(); version == nil || *version != "3" {
 		if version == nil {
-			return lateen.ErrBuildOutputVersion.With("config.json: version is missing; 3 is understood")
+			return lateen.ErrBuildOutputVersion.With("config.json: version is missing; it must be 3")
 		}
-		return lateen.ErrBuildOutputVersion.With("config.json: version is %s; only 3 is understood", *version)
+		return lateen.ErrBuildOutputVersion.With("config.json: version is %s; it must be 3", *version)
 	}
 	for _, name := range []string{"services", "experimentalServices", "experimentalServicesV2"} {
 		if !v.field(name).empty() {
@@ -67,9 +67,9 @@ func (r *reader) readConfig() error {
 	return doc.failure()
 }
 
-// readFramework reads what is for display alone, so any form of it is accepted:
-// adapters write a name for the slug, a version alone or an empty object. A value
-// that is no text of at most 50 bytes reads as absent.
+// readFramework reads a value that is only displayed, so it accepts any form:
+// adapters write a name instead of the slug, only a version, or an empty object. A
+// value that is not a text of at most 50 bytes counts as absent.
 func readFramework(v value) *lateen.Framework {
 	members, _ := v.v.(map[string]any)
 	text := func(names ...string) string {

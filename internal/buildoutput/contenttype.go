@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// contentTypes are the types of the web by file extension. The table is our own
-// so that the same output is served alike from any machine.
+// contentTypes are the media types by file extension. The table is part of the
+// program, so every host serves an output with the same types.
 var contentTypes = map[string]string{
-	// Text and data. Those that a browser may read in another encoding say UTF-8.
+	// Text and data. Types that a browser might read in another encoding specify
+	// UTF-8.
 	".html":        "text/html; charset=utf-8",
 	".htm":         "text/html; charset=utf-8",
 	".shtml":       "text/html; charset=utf-8",
@@ -91,7 +92,7 @@ var contentTypes = map[string]string{
 	".tiff": "image/tiff",
 	".psd":  "image/vnd.adobe.photoshop",
 
-	// Sound and film.
+	// Audio and video.
 	".mp3":  "audio/mpeg",
 	".m4a":  "audio/mp4",
 	".aac":  "audio/aac",
@@ -165,8 +166,8 @@ var contentTypes = map[string]string{
 	".pkpass":       "application/vnd.apple.pkpass",
 }
 
-// ContentType is the media type of a file by its name's extension, in any case;
-// application/octet-stream where that is unknown.
+// ContentType returns the media type of a file by its extension, case-insensitive;
+// application/octet-stream if unknown.
 func ContentType(name string) string {
 	if t, ok := contentTypes[strings.ToLower(path.Ext(name))]; ok {
 		return t

@@ -12,15 +12,14 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Limits of the form of a document, so that a small file can't become a large
-// amount of memory.
+// Limits of the structure of a document, so that a small file can't use much memory.
 const (
 	maxDepth  = 64
 	maxValues = 2_000_000
 )
 
-// document is a JSON file being read. Reading goes on after a mistake; the
-// first one is kept.
+// document is a JSON file being read. After an error, reading continues; the first
+// error is returned.
 type document struct {
 	name string
 	root any
@@ -46,7 +45,7 @@ func parse(name string, b []byte) (*document, error) {
 	return d, nil
 }
 
-// measure returns how deep b is nested and a bound of how many values it has.
+// measure returns the nesting depth of b and an upper bound of its number of values.
 func measure(b []byte) (depth, values int) {
 	level, quoted := 0, false
 	for i := 0; i < len(b); i++ {
@@ -69,12 +68,12 @@ func measure(b []byte) (depth, values int) {
 	return depth, values
 }
 
-// value returns the whole document, whose mistakes are of kind ErrBuildOutput.
+// value returns the root of the document; its errors are of kind ErrBuildOutput.
 func (d *document) value() value {
 	return value{doc: d, kind: lateen.ErrBuildOutput, v: d.root}
 }
 
-// failure returns the first mistake, or nil.
+// failure returns the first error, or nil.
 func (d *document) failure() error {
 	if d.err == nil {
 		return nil
@@ -82,17 +81,16 @@ func (d *document) failure() error {
 	return d.err
 }
 
-// value is a place in a document. An absent value, which null is too, reads as
-// zero; a value of another type than asked for is a mistake of the document and
-// reads as zero too.
+// value is a value in a document. An absent value and null read as zero; a value of
+// an unexpected type is an error of the document and reads as zero too.
 type value struct {
 	doc  *document
-	kind *lateen.Error // of mistakes here and below
+	kind *lateen.Error // kind of the errors of this value and its parts
 	path string        // routes[3].src
 	v    any
 }
 
-// fail notes a mistake here, as in "config.json: routes[3].src: …".
+// fail records an error of this value, such as "config.json: routes[3].src: …".
 func (v value) fail(format string, args ...any) {
 	if v.doc.err != nil {
 		return
@@ -106,7 +104,7 @@ func (v value) fail(format string, args ...any) {
 
 func (v value) present() bool { return v.v != nil }
 
-// empty reports whether there is nothing here, or a list or object of nothing.
+// empty reports whether the value is absent, or an empty list or object.
 func (v value) empty() bool {
 	switch x := v.v.(type) {
 	case nil:
@@ -119,7 +117,7 @@ func (v value) empty() bool {
 	return false
 }
 
-// must makes absence a mistake.
+// must records an error if the value is absent.
 func (v value) must() value {
 	if !v.present() {
 		v.fail("is missing")
@@ -139,7 +137,7 @@ func (v value) field(name string) value {
 	return sub
 }
 
-// first returns the first of the fields that is present: a name and its aliases.
+// first returns the first present field of a name and its aliases.
 func (v value) first(names ...string) value {
 	for _, name := range names {
 		if f := v.field(name); f.present() {
@@ -199,7 +197,7 @@ func (v value) oneOf(options ...string) string {
 	return s
 }
 
-// texts returns a list of strings; nil only where it is absent.
+// texts returns a list of strings; nil only if absent.
 func (v value) texts(most, length int) []string {
 	if !v.present() {
 		return nil
@@ -212,7 +210,7 @@ func (v value) texts(most, length int) []string {
 	return texts
 }
 
-// textMap returns an object of strings; nil where it is absent or empty.
+// textMap returns an object of strings; nil if absent or empty.
 func (v value) textMap(most, length int) map[string]string {
 	names := v.names(most)
 	if len(names) == 0 {
@@ -230,7 +228,7 @@ func (v value) flag() bool {
 	return b
 }
 
-// integer returns a whole number from least to most; 0 where it is absent.
+// integer returns a whole number from least to most; 0 if absent.
 func (v value) integer(least, most int) int {
 	f, ok := as[float64](v, "a number")
 	if !ok {
@@ -243,7 +241,7 @@ func (v value) integer(least, most int) int {
 	return int(f)
 }
 
-// number returns any number, or nil where it is absent.
+// number returns any number, or nil if absent.
 func (v value) number() *float64 {
 	f, ok := as[float64](v, "a number")
 	if !ok {
@@ -252,7 +250,7 @@ func (v value) number() *float64 {
 	return &f
 }
 
-// scalar returns the text of a string, number or boolean, or nil where it is absent.
+// scalar returns the text of a string, number or boolean, or nil if absent.
 func (v value) scalar() *string {
 	var s string
 	switch x := v.v.(type) {
@@ -270,7 +268,8 @@ func (v value) scalar() *string {
 	return &s
 }
 
-// as returns the value as a T; false where it is absent or, which is a mistake, another type.
+// as returns the value as a T; false if it is absent or of another type, which is an
+// error.
 func as[T any](v value, want string) (T, bool) {
 	t, ok := v.v.(T)
 	if !ok && v.present() {

@@ -13,8 +13,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/buildoutput"
 )
 
-// uploadOf reads what a client sends of the project in dir: the output and the
-// files that functions take from elsewhere.
+// uploadOf reads the files that a client sends of the project in dir: the output and
+// the files that functions take from other directories.
 func uploadOf(t testing.TB, dir string) buildoutput.Source {
 	t.Helper()
 	src := buildoutput.Source{Files: make(map[string]buildoutput.File)}
@@ -70,8 +70,8 @@ func uploadOf(t testing.TB, dir string) buildoutput.Source {
 	return src
 }
 
-// TestReadTakesWhatFrameworksBuild reads the outputs of all examples that are built.
-func TestReadTakesWhatFrameworksBuild(t *testing.T) {
+// TestReadAcceptsTheOutputsOfFrameworks reads the outputs of all built examples.
+func TestReadAcceptsTheOutputsOfFrameworks(t *testing.T) {
 	configs, err := filepath.Glob("../../examples/*/.vercel/output/config.json")
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ const (
 	functionConfig = ".vc-config.json"
 	maxEnvValue    = 64 << 10
 	maxAssets      = 1000
-	maxInstances   = 1024 // of one function at once
+	maxInstances   = 1024 // concurrent instances of one function
 )
 
 var (
@@ -27,16 +27,16 @@ var (
 	bunPattern    = regexp.MustCompile(`^bun1(\.x)?$`)
 )
 
-// oldestNode is the oldest major version of Node that functions run on.
+// oldestNode is the oldest supported major version of Node.js.
 const oldestNode = 22
 
-// readFunctions reads the functions and the outputs that reach them.
+// readFunctions reads the functions and their outputs.
 func (r *reader) readFunctions() error {
 	root := path.Join(r.dir, "functions")
 	m := r.out.Manifest
 	m.Functions = make(map[string]lateen.Function)
 	m.Outputs = make(map[string]string)
-	links := make(map[string]string) // name → where the link is in the upload
+	links := make(map[string]string) // name → path of the link in the upload
 	for rel, at := range r.upload.under(root) {
 		name, inner, ok := splitFunction(rel)
 		switch {
@@ -68,7 +68,7 @@ func (r *reader) readFunctions() error {
 		}
 		m.Outputs[outputPath(name)] = target
 	}
-	// Who consumes a queue is called by it alone.
+	// A consumer of a queue is called only by the queue.
 	maps.DeleteFunc(m.Outputs, func(_, fn string) bool { return len(m.Functions[fn].Triggers) > 0 })
 	r.noticeRuntimes()
 	if len(r.regional) > 0 {
@@ -77,11 +77,11 @@ func (r *reader) readFunctions() error {
 	return nil
 }
 
-// OneRegion is why a choice of regions has no effect.
+// OneRegion is the reason why a choice of regions has no effect.
 const OneRegion = "there is one region"
 
-// splitFunction splits a path below functions/ into the name of the function it
-// belongs to and the path within.
+// splitFunction splits a path under functions/ into the name of its function and the
+// path within the function.
 func splitFunction(rel string) (name, inner string, ok bool) {
 	if before, after, ok := strings.Cut(rel, functionSuffix+"/"); ok {
 		return before, after, true
@@ -90,8 +90,8 @@ func splitFunction(rel string) (name, inner string, ok bool) {
 	return name, "", ok
 }
 
-// linkedFunction returns the name in the manifest of the function that the link
-// at, through others perhaps, leads to.
+// linkedFunction returns the name in the manifest of the function at the end of the
+// link at, possibly through further links.
 func (r *reader) linkedFunction(root, at string) (string, error) {
 	end, err := r.upload.resolve(at)
 	if err != nil {
@@ -107,8 +107,7 @@ func (r *reader) linkedFunction(root, at string) (string, error) {
 	return "", lateen.ErrBuildOutput.With("%s leads to %s, which is not a function", at, end)
 }
 
-// Runs reports whether functions with a runtime are run, as far as that does not
-// depend on the host.
+// Runs reports whether the platform supports a runtime, independent of the host.
 func Runs(runtime string) bool {
 	switch runtime {
 	case "edge", "executable", "wasi":
@@ -117,12 +116,12 @@ func Runs(runtime string) bool {
 	return nodePattern.MatchString(runtime) || pythonPattern.MatchString(runtime) || bunPattern.MatchString(runtime) || isLambda(runtime)
 }
 
-// isLambda reports whether functions with a runtime ask the AWS Lambda Runtime
-// API for their requests, one at a time.
+// isLambda reports whether functions with a runtime fetch their requests from the
+// AWS Lambda Runtime API, one at a time.
 func isLambda(runtime string) bool { return strings.HasPrefix(runtime, "provided.") }
 
-// noticeRuntimes says which functions will run on a newer Node than they ask
-// for, and which will not run at all.
+// noticeRuntimes adds notices about functions that will run on a newer Node.js than
+// requested, and about functions that will not run at all.
 func (r *reader) noticeRuntimes() {
 	old, foreign := make(map[string][]string), make(map[string][]string) // runtime → functions
 	for name, fn := range r.out.Manifest.Functions {
@@ -144,7 +143,7 @@ func (r *reader) noticeRuntimes() {
 	}
 }
 
-// several names a few functions and counts the others.
+// several names up to three functions and counts the others.
 func several(names []string) string {
 	slices.Sort(names)
 	const most = 3
@@ -226,7 +225,7 @@ func readEdge(v value, fn *lateen.Function) {
 
 func readLambda(v value, fn *lateen.Function) {
 	fn.Handler = v.field("handler").must().text(maxText)
-	if fn.Runtime != "container" { // whose handler is the name of an image
+	if fn.Runtime != "container" { // its handler is the name of an image
 		fn.Handler = path.Clean(fn.Handler)
 		if leaves(fn.Handler) {
 			v.field("handler").fail("%q leads out of the function", fn.Handler)
@@ -314,7 +313,7 @@ func consumerOf(name string) string {
 	return b.String()
 }
 
-// checkEntry makes sure that the files a function starts with are in its tree.
+// checkEntry checks that the files with which a function starts are in its tree.
 func checkEntry(v value, fn *lateen.Function, tree *lateen.Tree) error {
 	switch {
 	case fn.Edge():
@@ -336,8 +335,8 @@ func checkEntry(v value, fn *lateen.Function, tree *lateen.Tree) error {
 	return v.doc.failure()
 }
 
-// checkProgram makes sure that there is something to execute: the handler, or
-// what AWS Lambda executes whatever the handler is.
+// checkProgram checks that there is an executable file: the handler, or bootstrap,
+// which AWS Lambda executes for any handler.
 func checkProgram(v value, fn *lateen.Function, tree *lateen.Tree) {
 	for _, name := range []string{fn.Handler, "bootstrap"} {
 		i := slices.IndexFunc(tree.Entries, func(e lateen.TreeEntry) bool { return e.Path == name })
@@ -353,15 +352,15 @@ func checkProgram(v value, fn *lateen.Function, tree *lateen.Tree) {
 	v.field("handler").fail("%q is not among the function's files", fn.Handler)
 }
 
-// contains reports whether name is an entry of t, but for its extension, or may
-// be one through a link.
+// contains reports whether name, possibly with an extension, is an entry of t, or
+// may be one through a link.
 func contains(t *lateen.Tree, name string) bool {
 	return slices.ContainsFunc(t.Entries, func(e lateen.TreeEntry) bool {
 		return e.Path == name || strings.HasPrefix(e.Path, name+".") || e.Link != "" && strings.HasPrefix(name, e.Path+"/")
 	})
 }
 
-// inTree says which function an error of [lateen.Tree.Validate] is about.
+// inTree adds the function's directory to an error of [lateen.Tree.Validate].
 func inTree(dir string, err error) error {
 	if e, ok := errors.AsType[*lateen.Error](err); ok {
 		return e.With("%s: %s", dir, e.Message)

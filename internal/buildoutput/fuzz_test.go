@@ -12,8 +12,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/buildoutput"
 )
 
-// FuzzRead reads uploads in the form of the scenarios: whatever they are, Read
-// ends with an error people can act on or with a manifest that stays inside.
+// FuzzRead reads arbitrary uploads in the form of the scenarios: Read must return an
+// error of the user or a manifest whose paths stay inside the upload.
 func FuzzRead(f *testing.F) {
 	names, err := filepath.Glob("testdata/read/*.txtar")
 	if err != nil || len(names) == 0 {
@@ -40,7 +40,7 @@ func FuzzRead(f *testing.F) {
 		out, err := buildoutput.Read(src, s.Options)
 		if err != nil {
 			if e, ok := errors.AsType[*lateen.Error](err); !ok || e.Code != lateen.Invalid || e.Message == "" {
-				t.Fatalf("an error nobody can act on: %v", err)
+				t.Fatalf("an internal error: %v", err)
 			}
 			return
 		}

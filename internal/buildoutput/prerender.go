@@ -9,10 +9,10 @@ import (
 
 const (
 	prerenderSuffix = ".prerender-config.json"
-	maxPrerender    = 1 << 20 // bytes of one configuration
+	maxPrerender    = 1 << 20 // limit of one configuration
 )
 
-// readPrerenders reads which outputs are kept and regenerated. It needs the functions.
+// readPrerenders reads the prerenders. It must run after readFunctions.
 func (r *reader) readPrerenders() error {
 	m := r.out.Manifest
 	m.Prerenders = make(map[string]lateen.Prerender)
@@ -31,7 +31,7 @@ func (r *reader) readPrerenders() error {
 		case !reached && p.Fallback == nil:
 			return lateen.ErrBuildOutput.With("%s has neither a function nor a fallback", file)
 		case reached && isEdge(m, fn):
-			return lateen.ErrBuildOutput.With("%s is for an edge function, whose responses can't be kept", file)
+			return lateen.ErrBuildOutput.With("%s is for an edge function, whose responses can't be cached", file)
 		}
 		m.Prerenders[at] = *p
 	}
@@ -85,7 +85,7 @@ func (r *reader) readPrerender(file string) (*lateen.Prerender, error) {
 	return p, doc.failure()
 }
 
-// readExpiration reads seconds; nil for false, which is until purged.
+// readExpiration reads seconds; nil for false, which means: until a purge.
 func readExpiration(v value) *int {
 	if never, ok := v.v.(bool); ok && !never {
 		return nil
@@ -94,8 +94,8 @@ func readExpiration(v value) *int {
 	return &seconds
 }
 
-// readFallback reads the response the build made, which v names by its path
-// relative to dir, the directory of the configuration, as a string or in an object.
+// readFallback reads the response from the build. v names it by its path relative to
+// dir, the directory of the configuration, as a string or in an object.
 func (r *reader) readFallback(v value, dir string) (*lateen.Fallback, error) {
 	fallback := v.field("fallback")
 	if !fallback.present() {

@@ -21,10 +21,10 @@ const (
 	fnFile   = outDir + "functions/f.func/i.js"
 )
 
-// config is an upload with this config.json alone.
+// config returns an upload with only a config.json.
 func config(text string) map[string]string { return map[string]string{outDir + "config.json": text} }
 
-// with is a sound upload with a function f, and what files adds to it.
+// with returns a valid upload with a function f, and adds files.
 func with(files map[string]string) map[string]string {
 	sound := map[string]string{outDir + "config.json": `{"version":3}`, fnConfig: node, fnFile: "x"}
 	maps.Copy(sound, files)
@@ -33,11 +33,11 @@ func with(files map[string]string) map[string]string {
 
 func routes(text string) map[string]string { return config(`{"version":3,"routes":[` + text + `]}`) }
 
-// refusal is an upload and how it is refused.
+// refusal is an upload with the expected error.
 type refusal struct {
 	files   map[string]string
 	want    error
-	message string // part of it
+	message string // part of the message
 }
 
 func testRefusals(t *testing.T, refusals map[string]refusal) {
@@ -115,7 +115,7 @@ func TestReadRefusesMalformedRoutes(t *testing.T) {
 		"env":                  {routes(`{"src":"/a","env":[1]}`), lateen.ErrInvalidRoute, "routes[0].env[0]: must be a string"},
 		"handle":               {routes(`{"handle":"nowhere"}`), lateen.ErrInvalidRoute, `routes[0].handle: "nowhere" is none of`},
 		"handle with more":     {routes(`{"handle":"hit","src":"/a"}`), lateen.ErrInvalidRoute, "routes[0]: a handle can't have other fields"},
-		"handle twice":         {routes(`{"handle":"hit"},{"handle":"miss"},{"handle":"hit"}`), lateen.ErrInvalidRoute, `routes[2].handle: "hit" is there twice`},
+		"handle twice":         {routes(`{"handle":"hit"},{"handle":"miss"},{"handle":"hit"}`), lateen.ErrInvalidRoute, `routes[2].handle: "hit" is repeated`},
 		"hit with dest":        {routes(`{"handle":"hit"},{"src":"/a","dest":"/b","continue":true}`), lateen.ErrInvalidRoute, "routes[1]: a route after"},
 		"hit with status":      {routes(`{"handle":"hit"},{"src":"/a","status":200,"continue":true}`), lateen.ErrInvalidRoute, "can't have a status"},
 		"hit without continue": {routes(`{"handle":"hit"},{"src":"/a"}`), lateen.ErrInvalidRoute, `must have "continue":true`},
@@ -211,7 +211,7 @@ func TestReadRefusesHostileFunctions(t *testing.T) {
 		"absolute key":          {mapped(`"/etc/cron.d/a":"lib/a.js"`), lateen.ErrTreeInvalid, "is not a path within a function"},
 		"key of nothing":        {mapped(`"":"lib/a.js"`), lateen.ErrTreeInvalid, "is not a path within a function"},
 		"key with a NUL":        {mapped(`"a\u0000b":"lib/a.js"`), lateen.ErrTreeInvalid, "is not a path within a function"},
-		"key beneath a file":    {mapped(`"i.js/a":"lib/a.js"`), lateen.ErrTreeInvalid, "i.js/a is beneath i.js, which is not a directory"},
+		"key under a file":      {mapped(`"i.js/a":"lib/a.js"`), lateen.ErrTreeInvalid, "i.js/a is below i.js, which is not a directory"},
 		"link out":              {mapped(`"a":"out"`), lateen.ErrTreeInvalid, `functions/f.func: the link a to "../../etc" leaves the function`},
 		"absolute link":         {mapped(`"a":"abs"`), lateen.ErrTreeInvalid, `the link a to "/etc" leaves the function`},
 		"link in place":         {links(map[string]string{outDir + "functions/f.func/x -> ../../../../etc": ""}), lateen.ErrTreeInvalid, "leaves the function"},
@@ -257,9 +257,9 @@ func TestReadRefusesHostileStaticFiles(t *testing.T) {
 		"absolute link":     {static(map[string]string{"passwd -> /etc/passwd": ""}), lateen.ErrBuildOutput, "leads out of the upload"},
 		"link to nothing":   {static(map[string]string{"a -> b": ""}), lateen.ErrBuildOutput, "static/b, which is not in the upload"},
 		"link in a circle":  {static(map[string]string{"a -> b": "", "b -> a": ""}), lateen.ErrBuildOutput, "never ends"},
-		"link to its own":   {static(map[string]string{"a/b/c -> ../..": "", "a/x": ""}), lateen.ErrBuildOutput, "a link to one it is in"},
-		"link to the top":   {static(map[string]string{"a -> ../../..": ""}), lateen.ErrBuildOutput, "a link to one it is in"},
-		"links that double": {static(bomb), lateen.ErrBuildOutput, "one link to a directory too many"},
+		"link to its own":   {static(map[string]string{"a/b/c -> ../..": "", "a/x": ""}), lateen.ErrBuildOutput, "is a link to its own directory"},
+		"link to the top":   {static(map[string]string{"a -> ../../..": ""}), lateen.ErrBuildOutput, "is a link to its own directory"},
+		"links that double": {static(bomb), lateen.ErrBuildOutput, "exceeds the limit of links to directories"},
 		"two at a path":     {twice, lateen.ErrBuildOutput, "static/about and static/about.html are both to be served at /about"},
 		"immutable absent":  {immutable(`{"version":1,"hashes":{"/_vercel/immutable/z":"1"}}`), lateen.ErrBuildOutput, "immutable.json: hashes./_vercel/immutable/z: is not the path"},
 		"immutable astray":  {immutable(`{"version":1,"hashes":{"/b":"1"}}`), lateen.ErrBuildOutput, "immutable.json: hashes./b"},
@@ -296,7 +296,7 @@ func TestReadRefusesMalformedPrerenders(t *testing.T) {
 	})
 }
 
-func TestReadPassesOnWhatOpeningFailsWith(t *testing.T) {
+func TestReadReturnsErrorsOfOpen(t *testing.T) {
 	src := source(with(nil))
 	gone := errors.New("disk on fire")
 	src.Open = func(lateen.Blob) (io.ReadCloser, error) { return nil, gone }
@@ -305,7 +305,7 @@ func TestReadPassesOnWhatOpeningFailsWith(t *testing.T) {
 	}
 }
 
-func TestReadTakesAnyTargetWhenNoneIsAsked(t *testing.T) {
+func TestReadAcceptsAnyTargetWithoutATarget(t *testing.T) {
 	files := with(map[string]string{outDir + "builds.json": `{"target":"production"}`})
 	for target, sound := range map[string]bool{"": true, "production": true, "staging": false} {
 		_, err := buildoutput.Read(source(files), buildoutput.Options{Target: target})
@@ -336,7 +336,7 @@ func TestContentTypeGoesByExtension(t *testing.T) {
 }
 
 // Adapters write the framework in several forms, and hosts only display it: the
-// format requires the version of config.json alone.
+// format requires only the version in config.json.
 func TestReadTakesAFrameworkInAnyForm(t *testing.T) {
 	for form, want := range map[string]*lateen.Framework{
 		`{"slug":"nextjs","version":"16.0.0"}`:            {Slug: "nextjs", Version: "16.0.0"},
@@ -360,8 +360,8 @@ func TestReadTakesAFrameworkInAnyForm(t *testing.T) {
 	}
 }
 
-// The builder of Go functions maps files outside of the project unless it is
-// asked to copy them.
+// The builder of Go functions references files outside the project, unless an option
+// makes it copy them.
 func TestReadNamesTheOptionThatCopiesFilesOfOtherDirectories(t *testing.T) {
 	upload := with(map[string]string{fnConfig: `{"runtime":"nodejs22.x","handler":"i.js","launcherType":"Nodejs","filePathMap":{"a":"../../tmp/main"}}`})
 	_, err := buildoutput.Read(source(upload), buildoutput.Options{})

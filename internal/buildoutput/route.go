@@ -2,7 +2,7 @@ package buildoutput
 
 import "github.com/lateen-dev/lateen"
 
-// Limits of a route, as the builders keep to them.
+// Limits of a route, the same as those of builders.
 const (
 	maxConditions  = 16
 	maxHeaders     = 100
@@ -12,7 +12,7 @@ const (
 	maxTransforms  = 256
 )
 
-// readRoutes reads the route table; its mistakes are [lateen.ErrInvalidRoute].
+// readRoutes reads the route table; its errors are [lateen.ErrInvalidRoute].
 func readRoutes(v value) []lateen.Route {
 	v.kind = lateen.ErrInvalidRoute
 	var routes []lateen.Route
@@ -28,7 +28,7 @@ func readRoutes(v value) []lateen.Route {
 			item.fail("a handle can't have other fields")
 		}
 		if seen[phase] {
-			handle.fail("%q is there twice", phase)
+			handle.fail("%q is repeated", phase)
 		}
 		seen[phase] = true
 		routes = append(routes, lateen.Route{Handle: phase})
@@ -91,7 +91,7 @@ func readRoute(v value, phase string) lateen.Route {
 	return r
 }
 
-// checkPhase notes what the phases hit and miss do not allow.
+// checkPhase records errors of fields that the phases hit and miss do not allow.
 func checkPhase(v value, phase string, r *lateen.Route) {
 	switch {
 	case phase == "hit" && r.Dest != "":
@@ -125,8 +125,7 @@ func readHas(v value) []lateen.HasField {
 	return fields
 }
 
-// readCondition reads a regular expression or an object of operators; nil where
-// there is none.
+// readCondition reads a regular expression or an object of operators; nil if absent.
 func readCondition(v value) *lateen.Condition {
 	switch v.v.(type) {
 	case nil:

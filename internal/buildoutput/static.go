@@ -12,10 +12,10 @@ import (
 const (
 	immutablePrefix = "/_vercel/immutable/"
 	maxStatic       = 500_000 // files
-	maxStaticLinks  = 1000    // followed to directories
+	maxStaticLinks  = 1000    // links to directories that are followed
 )
 
-// readStatic puts the static files into the manifest, overrides applied.
+// readStatic adds the static files to the manifest, with their overrides.
 func (r *reader) readStatic() error {
 	files := make(map[string]lateen.File)
 	from := make(map[string]string) // path → static file
@@ -27,7 +27,7 @@ func (r *reader) readStatic() error {
 			at = outputPath(*o.path)
 		}
 		if len(files) == maxStatic {
-			return lateen.ErrTooManyFiles.With("static has more than %d files, those behind links among them", maxStatic)
+			return lateen.ErrTooManyFiles.With("static has more than %d files, including those under links", maxStatic)
 		}
 		if other, taken := from[at]; taken {
 			return lateen.ErrBuildOutput.With("static/%s and static/%s are both to be served at %s", other, rel, at)
@@ -40,14 +40,14 @@ func (r *reader) readStatic() error {
 		return err
 	}
 	for _, rel := range slices.Sorted(maps.Keys(r.overrides)) {
-		r.notice("config.json: overrides[%q] is for a static file that is not there", rel)
+		r.notice("config.json: overrides[%q] is for a missing static file", rel)
 	}
 	r.out.Manifest.Files = files
 	return nil
 }
 
-// eachStatic calls f with every file below dir, which is served at rel, and
-// follows links.
+// eachStatic calls f with every file under dir, which is served at rel, and follows
+// links.
 func (r *reader) eachStatic(dir, rel string, f func(rel string, file File) error) error {
 	for sub, name := range r.upload.under(dir) {
 		file, rel := r.upload.files[name], path.Join(rel, sub)
@@ -64,7 +64,7 @@ func (r *reader) eachStatic(dir, rel string, f func(rel string, file File) error
 		if file, ok := r.upload.files[target]; ok {
 			err = f(rel, file)
 		} else if r.links++; r.links > maxStaticLinks || target == "." || strings.HasPrefix(name, target+"/") {
-			err = lateen.ErrBuildOutput.With("%s is one link to a directory too many, or a link to one it is in", name)
+			err = lateen.ErrBuildOutput.With("%s is a link to its own directory, or exceeds the limit of links to directories", name)
 		} else {
 			err = r.eachStatic(target, rel, f)
 		}
@@ -75,8 +75,8 @@ func (r *reader) eachStatic(dir, rel string, f func(rel string, file File) error
 	return nil
 }
 
-// readImmutable checks immutable.json, which gives the full hash of files that
-// all deployments of a project share.
+// readImmutable checks immutable.json, which has the full hashes of files that all
+// deployments of a project share.
 func (r *reader) readImmutable() error {
 	const name = "immutable.json"
 	if !r.has(name) {
@@ -97,8 +97,8 @@ func (r *reader) readImmutable() error {
 	return doc.failure()
 }
 
-// plainMode leaves of a mode whether the file is executable: the rest is the
-// umask of who built it.
+// plainMode returns a normalized mode, executable or not: the other bits depend on
+// the umask of the builder.
 func plainMode(mode uint32) uint32 {
 	if mode&0o111 != 0 {
 		return 0o755

@@ -11,9 +11,9 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// readTree collects the files of the function in dir: those beside its
-// configuration and those that mapped, its filePathMap, takes from elsewhere in
-// the upload, which win.
+// readTree collects the files of the function in dir: those beside its configuration
+// and those of mapped, its filePathMap, from other directories of the upload. The
+// files of mapped take precedence.
 func (r *reader) readTree(dir string, mapped value) (*lateen.Tree, error) {
 	entries := make(map[string]lateen.TreeEntry)
 	for rel, name := range r.upload.under(path.Join(r.dir, dir)) {
@@ -48,7 +48,7 @@ func (r *reader) readTree(dir string, mapped value) (*lateen.Tree, error) {
 	return tree, nil
 }
 
-// leaves reports whether a clean path leads out of where it starts.
+// leaves reports whether a clean path leads out of its directory.
 func leaves(name string) bool {
 	return path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../")
 }
@@ -60,8 +60,8 @@ func treeEntry(rel string, f File) lateen.TreeEntry {
 	return lateen.TreeEntry{Path: rel, Digest: f.Digest, Size: f.Size, Exec: f.Mode&0o111 != 0}
 }
 
-// mappedFile returns what filePathMap means by the path name: a file or link of
-// the upload; nil for a directory, which the files in it make. v is where it stands.
+// mappedFile returns the file or link of the upload at the path name of filePathMap;
+// nil for a directory, which its files create. v is the value of the path.
 func (r *reader) mappedFile(v value, name string) (*File, error) {
 	if v.doc.err != nil {
 		return nil, v.doc.failure()
@@ -77,7 +77,7 @@ func (r *reader) mappedFile(v value, name string) (*File, error) {
 	end, err := r.upload.resolve(clean)
 	if err != nil {
 		v.fail("%v", err)
-		e := v.doc.err.WithHint("upload it with the output, or take it out of .vercelignore")
+		e := v.doc.err.WithHint("upload it with the output, or remove it from .vercelignore")
 		return nil, e
 	}
 	if file, ok := r.upload.files[end]; ok {
@@ -86,9 +86,8 @@ func (r *reader) mappedFile(v value, name string) (*File, error) {
 	return nil, nil
 }
 
-// dropBeneathLinks drops entries that are beneath a link. Builders list a file
-// both where a linked directory has it and where it really is; the link is
-// enough.
+// dropBeneathLinks drops entries under a link. Builders list such a file twice,
+// under the linked directory and under its real path; the link is sufficient.
 func (r *reader) dropBeneathLinks(dir string, entries map[string]lateen.TreeEntry) {
 	dropped := 0
 	for rel := range entries {
@@ -101,11 +100,11 @@ func (r *reader) dropBeneathLinks(dir string, entries map[string]lateen.TreeEntr
 		}
 	}
 	if dropped > 0 {
-		r.notice("%s: files beneath linked directories are left to the links (%d)", dir, dropped)
+		r.notice("%s: files under linked directories are taken from the links (%d)", dir, dropped)
 	}
 }
 
-// keepTree proves that the tree of the function in dir is sound and returns its digest.
+// keepTree validates the tree of the function in dir and returns its digest.
 func (r *reader) keepTree(dir string, tree *lateen.Tree) (lateen.Digest, error) {
 	if err := tree.Validate(); err != nil {
 		return "", inTree(dir, err)

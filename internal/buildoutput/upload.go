@@ -11,14 +11,15 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// maxLinks is how many symbolic links one path may go through, as in Linux.
+// maxLinks is the maximum number of symbolic links on the way of one path, as in
+// Linux.
 const maxLinks = 40
 
-// upload is a source whose paths are clean, with its directories.
+// upload is a source with clean paths, and its directories.
 type upload struct {
 	files map[string]File
 	names []string        // of files, sorted
-	dirs  map[string]bool // every directory that holds something
+	dirs  map[string]bool // all non-empty directories
 	open  func(lateen.Blob) (io.ReadCloser, error)
 }
 
@@ -38,8 +39,8 @@ func newUpload(src Source) (*upload, error) {
 	return u, nil
 }
 
-// under returns the paths of the files below dir in order, with their paths
-// relative to dir. Links are not followed.
+// under returns the paths of the files under dir in order, with their paths relative
+// to dir. It does not follow links.
 func (u *upload) under(dir string) iter.Seq2[string, string] {
 	prefix := dir + "/"
 	from, _ := slices.BinarySearch(u.names, prefix)
@@ -66,9 +67,9 @@ func (u *upload) find(name string) (File, error) {
 	return file, nil
 }
 
-// resolve follows every link on the way to name and returns the path of the
-// file or directory where it ends. A file listed under exactly that path is
-// meant, even if a link is on the way: uploads list files beneath links too.
+// resolve follows every link on the way to name and returns the path of the file or
+// directory at the end. A file listed under exactly that path takes precedence over
+// a link on the way: uploads also list files under links.
 func (u *upload) resolve(name string) (string, error) {
 	if f, ok := u.files[name]; ok && f.Link == "" {
 		return name, nil

@@ -1,7 +1,7 @@
-// Package cache keeps responses: in memory over a directory, so that a restart
-// finds them, with tags, groups, staleness, and one making of an entry at a time
-// however many wait for it. What a response is kept under and for how long is
-// its users' to say; prerendered pages are the first of them.
+// Package cache stores responses in memory and in a directory, so that they survive
+// a restart. Entries have tags, groups and staleness, and concurrent requests for
+// one entry share a single cache fill. The packages that use it choose the keys and
+// the lifetimes; the first of them stores prerendered pages.
 package cache
 
 import (
@@ -20,56 +20,59 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// Soft is the grace of an invalidation that lets stale entries be served for as
-// long as they are usable.
+// Soft is the grace of an invalidation after which stale entries may be served until
+// they are no longer usable.
 const Soft time.Duration = -1
 
-// Options says where a cache keeps entries and how much.
+// Options configures the directory and the bounds of a cache.
 type Options struct {
-	Dir string // created if need be; nobody else's
+	Dir string // created if missing; for this cache alone
 
-	MaxBytes  int64         // on disk; past it the tenant with most loses its least recently used. 0 is 8 GiB
-	MaxMemory int64         // of entries in memory, likewise; 0 is 64 MiB
-	MaxBody   int64         // of one entry on disk; larger ones are not kept. 0 is 20 MiB
-	MaxInline int64         // of one entry in memory; larger ones are read from disk. 0 is 256 KiB
-	MaxIdle   time.Duration // an entry that nobody asked for that long goes; 0 is 31 days
-	Retry     time.Duration // from a failed refresh to the next; 0 is 30 seconds
-	// MaxMaking is how many entries are made at once for requests that wait for
-	// them; more queue. MaxRefresh is how many are made at once in the background;
-	// more are left as they are. Tenants divide both, and a scope gets a quarter at
-	// most. 0 is 256, and 32.
+	MaxBytes  int64         // total on disk; past it, the tenant with most loses its least recently used entries. 0 is 8 GiB
+	MaxMemory int64         // total of the entries in memory, bounded in the same way; 0 is 64 MiB
+	MaxBody   int64         // one entry on disk; larger ones are not stored. 0 is 20 MiB
+	MaxInline int64         // one entry in memory; larger ones are read from disk. 0 is 256 KiB
+	MaxIdle   time.Duration // time since the last request after which an entry is removed; 0 is 31 days
+	Retry     time.Duration // time from a failed refresh to the next attempt; 0 is 30 seconds
+	// MaxMaking is the number of concurrent cache fills for waiting requests;
+	// further fills queue. MaxRefresh is the number of concurrent background
+	// refreshes; further entries stay as they are. Tenants divide both numbers, and
+	// a scope gets a quarter at most. 0 is 256 and 32.
 	MaxMaking, MaxRefresh int
-	// MaxWaiting is how many requests may wait for entries, and how many entries may
-	// be made or queue for it; tenants divide it, and more are refused. 0 is 16384.
+	// MaxWaiting is the number of requests that may wait for entries, and the number
+	// of cache fills that may run or queue. Tenants divide it; further requests and
+	// fills are refused. 0 is 16384.
 	MaxWaiting int
 
-	Now func() time.Time // orders births and invalidations; nil is time.Now
+	Now func() time.Time // orders cache fills and invalidations; nil is time.Now
 
 	Log *slog.Logger // nil discards
 }
 
-// Cache keeps entries. Use [Open].
+// Cache stores entries. Use [Open].
 type Cache struct {
 	o       Options
 	memory  *share.Cache[string, slot, *Entry] // by tenant
 	flights *flights
-	used    atomic.Int64  // bytes on disk, of the entries that are indexed
-	trash   chan struct{} // there is something to remove
+	used    atomic.Int64  // bytes of the indexed entries on disk
+	dropped chan struct{} // signals that dropped directories wait for removal
 	clock   *clock
 
-	evicting sync.Mutex // held by the one that makes room on disk
+	evicting sync.Mutex // held by the goroutine that evicts entries from disk
 
 	mu     sync.RWMutex // guards below
 	scopes map[string]*scope
 }
 
-// slot names an entry in memory: one of a scope that was dropped is never found.
+// slot is the key of an entry in memory. It holds the scope itself, so the entries
+// of a dropped scope are never found.
 type slot struct {
 	scope *scope
 	hash  [32]byte
 }
 
-// Open opens the cache in o.Dir. What a process that died left unfinished is removed.
+// Open opens the cache in o.Dir. It removes the unfinished files of a process that
+// crashed.
 func Open(o Options) (*Cache, error) {
 	o.setDefaults()
 	order, err := openClock(filepath.Join(o.Dir, "clock"), o.Now)
@@ -77,7 +80,7 @@ func Open(o Options) (*Cache, error) {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
 	c := &Cache{
-		o: o, clock: order, scopes: map[string]*scope{}, flights: newFlights(&o), trash: make(chan struct{}, 1),
+		o: o, clock: order, scopes: map[string]*scope{}, flights: newFlights(&o), dropped: make(chan struct{}, 1),
 		memory: share.NewCache[string, slot, *Entry](o.MaxMemory),
 	}
 	if err := os.RemoveAll(c.tmp()); err != nil {
@@ -112,25 +115,25 @@ func (o *Options) setDefaults() {
 func (c *Cache) entries() string { return filepath.Join(c.o.Dir, "entries") }
 func (c *Cache) tmp() string     { return filepath.Join(c.o.Dir, "tmp") }
 
-// Run makes entries and looks after the directory until ctx ends; whoever still
-// waits for an entry then gets an error. Until it runs, nothing is made.
+// Run executes cache fills and maintains the directory until ctx ends; the waiting
+// requests then get an error. No fill starts before Run.
 func (c *Cache) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { c.tend(ctx) })
+	wg.Go(func() { c.maintain(ctx) })
 	wg.Go(func() { c.flights.run(ctx) })
 	wg.Wait()
-	if err := c.clock.settle(); err != nil {
-		c.o.Log.Warn("the cache's clock stays ahead", "err", err)
+	if err := c.clock.lowerBound(); err != nil {
+		c.o.Log.Warn("cache clock bound not lowered", "err", err)
 	}
 	return nil
 }
 
-// Now returns the present by the clock that orders births and invalidations. It
-// is above every earlier reading, even where the host's clock is set back.
+// Now reads the clock that orders cache fills and invalidations. Each reading is
+// above all earlier ones, even where the host's clock is set back.
 func (c *Cache) Now() time.Time { return time.Unix(0, c.clock.tick()) }
 
-// Get returns the entry of key, to be closed, or nil. An entry that cannot be
-// read is none.
+// Get returns the entry of key, to be closed, or nil. It returns nil for an
+// unreadable entry.
 func (c *Cache) Get(key Key) *Entry {
 	s := c.scopeOf(key)
 	if s == nil {
@@ -143,8 +146,8 @@ func (c *Cache) Get(key Key) *Entry {
 	return c.load(s, key)
 }
 
-// Seed offers e, an entry with its body in memory that exists elsewhere, for as
-// long as there is none of key; it is not kept on disk.
+// Seed puts e, whose body is in memory and which is stored elsewhere, into memory
+// unless key has an entry. Seed writes no file.
 func (c *Cache) Seed(key Key, e *Entry) {
 	s := c.scopeOf(key)
 	if s == nil || e.file != nil || e.Size > c.o.MaxInline {
@@ -157,18 +160,19 @@ func (c *Cache) Seed(key Key, e *Entry) {
 	}
 }
 
-// State decides what may be done with e, an entry of scope, at now.
+// State returns the state of e, an entry of scope, at now.
 func (c *Cache) State(scope string, e *Entry, now time.Time) (State, Reason) {
 	s := c.scope(scope)
 	if s == nil {
 		return Expired, ByTag
 	}
-	return e.state(now, s.marks.fate(e))
+	return e.state(now, s.marks.freshness(e))
 }
 
-// Invalidate makes the entries of the scopes that have one of tags stale, and
-// expired once grace has passed: at once if that is 0, never if it is [Soft].
-// That is durable on return, and holds at once even if it fails.
+// Invalidate makes the entries of the scopes with one of tags stale. They expire
+// once grace has passed: immediately if it is 0, never if it is [Soft]. The
+// invalidation is durable on return; it takes effect immediately even if Invalidate
+// fails.
 func (c *Cache) Invalidate(scopes, tags []string, grace time.Duration) error {
 	names := make([]string, len(tags))
 	for i, tag := range tags {
@@ -184,19 +188,19 @@ func (c *Cache) Invalidate(scopes, tags []string, grace time.Duration) error {
 	return nil
 }
 
-// invalidate marks names of s as invalidated at a reading of the clock. A scope
-// that is dropped needs no marks.
+// invalidate marks names of s as invalidated at a reading of the clock. A dropped
+// scope needs no marks.
 func (c *Cache) invalidate(s *scope, names []string, at int64, grace time.Duration) error {
 	ahead := c.clock.reserve(at)
 	err := s.invalidate(names, at, c.o.Now(), grace)
 	if errors.Is(err, errDropped) {
 		return nil
 	}
-	return errors.Join(ahead, err, c.forget(maxMarked))
+	return errors.Join(ahead, err, c.removeNames(maxMarked))
 }
 
-// Invalidated is when something of scope was last invalidated by tag, by
-// [Cache.Now]; the zero time is never.
+// Invalidated is the time of the last invalidation of scope by tag, by [Cache.Now];
+// the zero time is never.
 func (c *Cache) Invalidated(scope string) time.Time {
 	if s := c.scope(scope); s != nil {
 		if at := s.marks.latest.Load(); at != 0 {
@@ -206,7 +210,8 @@ func (c *Cache) Invalidated(scope string) time.Time {
 	return time.Time{}
 }
 
-// Drop forgets all there is of scope. What is being made for it is not kept.
+// Drop removes scope with all its entries and marks. Results of its running cache
+// fills are not stored.
 func (c *Cache) Drop(scope string) error {
 	c.mu.Lock()
 	s := c.scopes[scope]
@@ -220,13 +225,13 @@ func (c *Cache) Drop(scope string) error {
 	return c.discard(s)
 }
 
-// Used is how many bytes the entries take on disk.
+// Used is the number of bytes that the entries take on disk.
 func (c *Cache) Used() int64 { return c.used.Load() }
 
-// scopePattern admits what may name a directory.
+// scopePattern admits safe directory names.
 var scopePattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
-// scopeOf returns the scope of key, or nil if that cannot be a name.
+// scopeOf returns the scope of key, or nil if its name is invalid.
 func (c *Cache) scopeOf(key Key) *scope {
 	s := c.scope(key.Scope)
 	if s != nil && key.Tenant != "" && s.owner() != key.Tenant {
@@ -236,7 +241,7 @@ func (c *Cache) scopeOf(key Key) *scope {
 	return s
 }
 
-// scope returns the scope called name, or nil if that cannot be a name.
+// scope returns the scope called name, or nil if the name is invalid.
 func (c *Cache) scope(name string) *scope {
 	c.mu.RLock()
 	s := c.scopes[name]
@@ -264,9 +269,9 @@ func (c *Cache) newScope(name string) *scope {
 	dir := filepath.Join(c.entries(), name)
 	marks, err := openMarks(filepath.Join(dir, "invalidated"))
 	if err != nil {
-		c.o.Log.Error("what was invalidated is unreadable: everything of the deployment is made anew", "deployment_id", name, "err", err)
+		c.o.Log.Error("invalidations unreadable: all cached pages of the deployment expire", "deployment_id", name, "err", err)
 		at := c.clock.tick()
-		marks.setLocked(floor, Mark{Stale: at, Expired: at})
+		marks.setLocked(anyName, Mark{Stale: at, Expired: at})
 	}
 	s := &scope{dir: dir, marks: marks, items: map[[32]byte]*item{}}
 	s.tenant.Store(&name)

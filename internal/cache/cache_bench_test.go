@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// BenchmarkGet is looking up an entry of 8 KB, deciding on it and reading it.
+// BenchmarkGet looks up an entry of 8 KB, determines its state and reads its body.
 func BenchmarkGet(b *testing.B) {
 	for name, o := range map[string]cache.Options{"memory": {}, "disk": {MaxInline: 1}} {
 		b.Run(name, func(b *testing.B) {
@@ -36,7 +36,7 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// BenchmarkKeep is making and keeping an entry of 8 KB, durably.
+// BenchmarkKeep fills and stores an entry of 8 KB, durably.
 func BenchmarkKeep(b *testing.B) {
 	c := running(b, cache.Options{})
 	p := page{body: strings.Repeat("8 bytes ", 1000), fresh: -1}

@@ -15,7 +15,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// running opens a cache and runs it for as long as the test lasts.
+// running opens a cache and runs it until the test ends.
 func running(t testing.TB, o cache.Options) *cache.Cache {
 	t.Helper()
 	if o.Dir == "" {
@@ -30,7 +30,7 @@ func running(t testing.TB, o cache.Options) *cache.Cache {
 	return c
 }
 
-// run runs c until the function it returns is called.
+// run runs c until the returned function is called.
 func run(t testing.TB, c *cache.Cache) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
@@ -43,7 +43,7 @@ func run(t testing.TB, c *cache.Cache) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// page is how a test makes an entry.
+// page configures a cache fill of a test.
 type page struct {
 	body   string
 	status int
@@ -53,8 +53,8 @@ type page struct {
 	usable time.Duration
 	use    cache.Use
 	err    error
-	wait   chan struct{} // before the header
-	hold   chan struct{} // before the end of the body
+	wait   chan struct{} // delays the header until closed
+	hold   chan struct{} // delays the end of the body until closed
 	calls  *int
 }
 
@@ -103,7 +103,7 @@ func (g *gate) Read([]byte) (int, error) {
 	}
 }
 
-// keep makes the entry of key and waits for it.
+// keep fills the entry of key and waits for it.
 func keep(t testing.TB, c *cache.Cache, key cache.Key, p page) {
 	t.Helper()
 	p.use = cache.Kept
@@ -149,7 +149,7 @@ func state(t testing.TB, c *cache.Cache, key cache.Key) string {
 
 var home = cache.NewKey("dpl_1", "/index")
 
-func TestAnEntryIsReadBackAsItWasKept(t *testing.T) {
+func TestAnEntryIsReadBackAsItWasStored(t *testing.T) {
 	c := running(t, cache.Options{MaxInline: 1000})
 	for name, text := range map[string]string{"empty": "", "small": "hello", "large": strings.Repeat("x", 5000)} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestAnEntryIsReadBackAsItWasKept(t *testing.T) {
 			keep(t, c, key, page{body: text, status: 404, tags: []string{"a", "b"}, group: "g", fresh: time.Hour, usable: 2 * time.Hour})
 			e := c.Get(key)
 			if e == nil {
-				t.Fatal("the entry is not there")
+				t.Fatal("the entry is missing")
 			}
 			defer e.Close()
 			got, err := io.ReadAll(e.Body())
@@ -200,7 +200,7 @@ func TestEntriesAndInvalidationsSurviveARestart(t *testing.T) {
 	if got := state(t, c, large); got != "fresh" {
 		t.Errorf("large is %s", got)
 	}
-	for c.Used() != used { // the directory is read behind our back
+	for c.Used() != used { // the cache scans the directory in the background
 		if err := t.Context().Err(); err != nil {
 			t.Fatalf("%d bytes are used, %d were", c.Used(), used)
 		}
@@ -241,7 +241,7 @@ func TestFreshnessFollowsAge(t *testing.T) {
 	})
 }
 
-func TestTagsInvalidateWhatWasBornBefore(t *testing.T) {
+func TestTagsInvalidateEarlierEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.Open(cache.Options{Dir: t.TempDir()})
 		if err != nil {
@@ -281,7 +281,8 @@ func TestTagsInvalidateWhatWasBornBefore(t *testing.T) {
 		invalidate(0, "dpl_1", "dpl_2")
 		want("expired stale_tag", "expired stale_tag")
 
-		// What was deleted stays so, and a softer invalidation of what came since is softer.
+		// A hard invalidation is not weakened by a softer one, which applies only to
+		// later entries.
 		fill()
 		invalidate(cache.Soft, "dpl_1")
 		want("stale stale_tag", "fresh")
@@ -291,7 +292,7 @@ func TestTagsInvalidateWhatWasBornBefore(t *testing.T) {
 		want("stale stale_tag", "fresh")
 		time.Sleep(time.Minute - 1)
 		want("stale stale_tag", "fresh")
-		invalidate(time.Hour, "dpl_1") // does not put off the first deadline
+		invalidate(time.Hour, "dpl_1") // does not postpone the first deadline
 		want("expired stale_tag", "fresh")
 		fill()
 		want("fresh", "fresh")
@@ -303,7 +304,7 @@ func TestTagsInvalidateWhatWasBornBefore(t *testing.T) {
 	})
 }
 
-func TestATagInvalidatedWhileAnEntryIsMadeCounts(t *testing.T) {
+func TestATagInvalidatedDuringACacheFillCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.Open(cache.Options{Dir: t.TempDir()})
 		if err != nil {
@@ -326,12 +327,12 @@ func TestATagInvalidatedWhileAnEntryIsMadeCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := state(t, c, home); got != "expired stale_tag" {
-			t.Errorf("is %s: it may hold what was invalidated", got)
+			t.Errorf("is %s: it may contain invalidated data", got)
 		}
 	})
 }
 
-func TestAGroupIsMadeAnewTogether(t *testing.T) {
+func TestAGroupIsRegeneratedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.Open(cache.Options{Dir: t.TempDir()})
 		if err != nil {

@@ -1,40 +1,39 @@
 package cache
 
-// serve notes that within, if it is not nil, waits for f, which then waits for no
-// place: that of within is taken until f is made. [flights].mu is held.
-func (f *Flight) serve(within *Flight) {
+// addWait records that within, if it is not nil, waits for f. f then needs no place:
+// it runs in the place of within. [flights].mu is held.
+func (f *Flight) addWait(within *Flight) {
 	if within == nil {
 		return
 	}
-	if within.asked == nil {
-		within.asked = map[*Flight]struct{}{}
+	if within.waitsFor == nil {
+		within.waitsFor = map[*Flight]struct{}{}
 	}
-	if f.askers == nil {
-		f.askers = map[*Flight]struct{}{}
+	if f.waitedBy == nil {
+		f.waitedBy = map[*Flight]struct{}{}
 	}
-	within.asked[f], f.askers[within] = struct{}{}, struct{}{}
+	within.waitsFor[f], f.waitedBy[within] = struct{}{}, struct{}{}
 	f.hurry.Do(func() { close(f.urgent) })
 	if first := f.first; first != nil {
 		first.hurry.Do(func() { close(first.urgent) })
 	}
 }
 
-// unbind ends what f and other flights have to do with each other. A making that
-// asks for one page after the other holds none of them that is made.
-// [flights].mu is held.
-func (f *Flight) unbind() {
-	for asker := range f.askers {
-		delete(asker.asked, f)
+// removeWaits removes all waits between f and other flights, so that a function that
+// requests one page after the other holds no finished flights. [flights].mu is held.
+func (f *Flight) removeWaits() {
+	for asker := range f.waitedBy {
+		delete(asker.waitsFor, f)
 	}
-	for asked := range f.asked {
-		delete(asked.askers, f)
+	for asked := range f.waitsFor {
+		delete(asked.waitedBy, f)
 	}
-	f.askers, f.asked = nil, nil
+	f.waitedBy, f.waitsFor = nil, nil
 }
 
-// awaits reports whether f is, or waits for, another flight, by way of any others.
-// nil is none. [flights].mu is held.
-func (f *Flight) awaits(other *Flight) bool {
+// isOrWaitsFor reports whether f is other, or waits for it directly or through further
+// flights. nil is no flight. [flights].mu is held.
+func (f *Flight) isOrWaitsFor(other *Flight) bool {
 	if other == nil {
 		return false
 	}
@@ -43,7 +42,7 @@ func (f *Flight) awaits(other *Flight) bool {
 		if next[0] == other {
 			return true
 		}
-		for asked := range next[0].asked {
+		for asked := range next[0].waitsFor {
 			if !seen[asked] {
 				seen[asked] = true
 				next = append(next, asked)

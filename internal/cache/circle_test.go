@@ -9,13 +9,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// asking is how a page is made that asks for other pages first. Its text is its
-// name and in brackets what came of each.
+// asking is a cache fill that requests other pages first. Its text is its name,
+// followed by the text or error of each in brackets.
 func asking(c *cache.Cache, name string, others ...string) cache.Making {
 	return meeting(c, name, nil, others...)
 }
 
-// meeting is asking, once meet is closed if it is not nil.
+// meeting is like asking, but waits until meet is closed, unless meet is nil.
 func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) cache.Making {
 	how := cache.Making{ID: "id of " + name}
 	how.Make = func(ctx context.Context) (*cache.Draft, error) {
@@ -32,7 +32,8 @@ func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) 
 	return how
 }
 
-// ask asks for a page that asks for nothing, or joins its making, as part of another.
+// ask requests a page without requests of its own, or joins its flight, as part of
+// within.
 func ask(ctx context.Context, c *cache.Cache, name, within string) string {
 	how := asking(c, name)
 	how.Within = within
@@ -46,8 +47,8 @@ func ask(ctx context.Context, c *cache.Cache, name, within string) string {
 	return wait(ctx, f)
 }
 
-func TestAMakingThatAsksForItselfIsToldSoAtOnce(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestAFillThatRequestsItselfFailsAtOnce(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), asking(c, "a", "a"))
 		f.Leave()
 		if got, want := wait(t.Context(), f), "a("+cache.ErrCircle.Error()+")"; got != want {
@@ -56,8 +57,8 @@ func TestAMakingThatAsksForItselfIsToldSoAtOnce(t *testing.T) {
 	})
 }
 
-func TestMakingsThatAskForEachOtherAreToldSoAtOnce(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestFillsThatRequestEachOtherFailAtOnce(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		meet := make(chan struct{})
 		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), meeting(c, "a", meet, "b"))
 		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "b"), meeting(c, "b", meet, "c"))
@@ -73,14 +74,14 @@ func TestMakingsThatAskForEachOtherAreToldSoAtOnce(t *testing.T) {
 				told++
 			}
 		}
-		if told != 3 { // one of them, and by way of it the others
-			t.Errorf("%d of 3 pages tell of the circle", told)
+		if told != 3 { // one of them, and through it the other two
+			t.Errorf("%d of 3 pages report the circle", told)
 		}
 	})
 }
 
-func TestAMakingMayAskForPagesThatOthersMake(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestAFillMayRequestPagesOfOtherFills(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		meet := make(chan struct{})
 		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "b"), meeting(c, "b", meet))
 		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), asking(c, "a", "b", "c", "c"))
@@ -94,10 +95,10 @@ func TestAMakingMayAskForPagesThatOthersMake(t *testing.T) {
 	})
 }
 
-// A page that asks for others holds its place while it waits for them, so that
-// they cannot be left to wait for one.
-func TestAPageThatAMakingWaitsForNeedsNoPlace(t *testing.T) {
-	story(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+// A fill that requests pages holds its place while it waits for them. The requested
+// pages therefore need no places of their own.
+func TestAPageRequestedByAFillNeedsNoPlace(t *testing.T) {
+	withCache(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
 		meet := make(chan struct{})
 		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), meeting(c, "a", meet, "queued", "new"))
 		synctest.Wait()

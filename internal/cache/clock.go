@@ -13,34 +13,32 @@ import (
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
-// clock orders what happens in a cache: births of entries and invalidations. It
-// reads Unix nanoseconds as long as the host's clock goes forward, and counts on
-// by one where that stands still or is set back, across restarts, too: every
-// reading is above all earlier ones.
+// clock orders cache fills and invalidations. It reads Unix nanoseconds while the
+// host's clock advances, and counts on by one while that clock does not advance or
+// is set back, across restarts too: every reading is above all earlier ones.
 //
-// The file at path holds a bound that no durable reading exceeds. It is written
-// ahead by clockLease, so that few readings wait for a disk.
+// The file at path holds a bound that no durable reading exceeds. The bound is
+// written in advance by clockLease, so that few readings wait for a disk.
 type clock struct {
 	path string
 	now  func() time.Time
 
-	mu    sync.Mutex // guards below
+	mu    sync.Mutex // guards the fields below
 	last  int64      // the latest reading
-	bound int64      // as the file has it
+	bound int64      // the bound in the file
 }
 
-// clockLease is how far ahead of a durable reading the bound is written. After a
-// crash the clock may be ahead of the host's by as much.
+// clockLease is the distance by which the written bound exceeds a durable reading.
+// After a crash the clock may be ahead of the host's by this time.
 const clockLease = 10 * time.Second
 
-// openClock reads the clock's file; there need not be one. A file that is no
-// clock's is the same as none.
+// openClock reads the clock's file. A missing or invalid file counts as 0.
 func openClock(path string, now func() time.Time) (*clock, error) {
 	text, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	bound, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // 0 if it is no number
+	bound, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64) // 0 if it is not a number
 	return &clock{path: path, now: now, last: bound, bound: bound}, nil
 }
 
@@ -52,8 +50,8 @@ func (c *clock) tick() int64 {
 	return c.last
 }
 
-// reserve returns once readings after a restart are certain to be above at,
-// which is about to be durable.
+// reserve ensures that readings after a restart are above at, which is about to
+// become durable.
 func (c *clock) reserve(at int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,8 +61,8 @@ func (c *clock) reserve(at int64) error {
 	return c.writeLocked(max(at, c.last) + int64(clockLease))
 }
 
-// settle gives back what is left of the lease, when nothing more is read.
-func (c *clock) settle() error {
+// lowerBound lowers the bound to the last reading, after the last use of the clock.
+func (c *clock) lowerBound() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.bound <= c.last {

@@ -11,13 +11,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// hostClock is a clock of a host that a test sets.
+// hostClock is a host's clock that a test sets.
 type hostClock struct{ off atomic.Int64 }
 
 func (c *hostClock) now() time.Time       { return time.Now().Add(time.Duration(c.off.Load())) }
 func (c *hostClock) set(by time.Duration) { c.off.Add(int64(by)) }
 
-// stateAt is what may be done with the entry of key at now.
+// stateAt is the state of the entry of key at now.
 func stateAt(t *testing.T, c *cache.Cache, key cache.Key, now time.Time) string {
 	t.Helper()
 	e := c.Get(key)
@@ -29,14 +29,14 @@ func stateAt(t *testing.T, c *cache.Cache, key cache.Key, now time.Time) string 
 	return fmt.Sprint([]string{"fresh", "stale", "expired"}[s], " ", why)
 }
 
-// An invalidation counts for every page made before it, and for none made after
-// it, whatever the host's clock said at the time of either.
+// An invalidation applies to every page filled before it, and to no page filled
+// after it, at any setting of the host's clock.
 func TestInvalidationsCountAfterTheClockIsSetBack(t *testing.T) {
 	for name, restart := range map[string]func(t *testing.T, dir string){
 		"by the same process": nil,
 		"after a stop":        func(*testing.T, string) {},
 		"after a crash": func(t *testing.T, dir string) {
-			t.Helper() // what a stop writes is not there: the bound is one that was written ahead
+			t.Helper() // simulates a crash: the bound was written in advance, and no stop has lowered it
 			if err := os.WriteFile(filepath.Join(dir, "clock"), []byte("9000000000000000000\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -67,21 +67,21 @@ func TestInvalidationsCountAfterTheClockIsSetBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := stateAt(t, c, key, host.now()); got != "expired stale_tag" {
-				t.Errorf("the page made before the invalidation is %s, want it expired", got)
+				t.Errorf("the page filled before the invalidation is %s, want it expired", got)
 			}
 			tagged.body = "new"
 			keep(t, c, key, tagged)
 			if got := body(t, c, key); got != "new" {
-				t.Errorf("the page made after the invalidation is not kept: %q", got)
+				t.Errorf("the page filled after the invalidation is not stored: %q", got)
 			}
 			if got := stateAt(t, c, key, time.Now()); got != "fresh " {
-				t.Errorf("the page made after the invalidation is %s, want it fresh", got)
+				t.Errorf("the page filled after the invalidation is %s, want it fresh", got)
 			}
 		})
 	}
 }
 
-// The age of a page that was completed in the future is not known.
+// The age of a page that was completed in the future is unknown.
 func TestAPageFromBeforeTheClockWasSetBackIsStale(t *testing.T) {
 	c := running(t, cache.Options{})
 	timed, lasting := cache.NewKey("dpl_1", "timed"), cache.NewKey("dpl_1", "lasting")
@@ -89,15 +89,15 @@ func TestAPageFromBeforeTheClockWasSetBackIsStale(t *testing.T) {
 	keep(t, c, lasting, page{body: "x", fresh: -1})
 	earlier := time.Now().Round(0).Add(-time.Hour)
 	if got := stateAt(t, c, timed, earlier); got != "stale stale_time" {
-		t.Errorf("a page of a time in the future is %s, want it stale", got)
+		t.Errorf("a page from the future is %s, want it stale", got)
 	}
 	if got := stateAt(t, c, lasting, earlier); got != "fresh " {
 		t.Errorf("a page that is fresh until it is invalidated is %s", got)
 	}
 }
 
-// A making that began before is not taken for one that began since.
-func TestAMakingThatBeganBeforeTheClockWasSetBackIsWaitedOut(t *testing.T) {
+// A fill that started before Since is not mistaken for one that started after it.
+func TestAFillFromBeforeTheClockWasSetBackIsFollowedByAnother(t *testing.T) {
 	var host hostClock
 	c := running(t, cache.Options{Now: host.now})
 	key := cache.NewKey("dpl_1", "page")
@@ -111,6 +111,6 @@ func TestAMakingThatBeganBeforeTheClockWasSetBackIsWaitedOut(t *testing.T) {
 	}
 	f.Leave()
 	if e, err := f.Wait(t.Context()); err != nil || string(e.Bytes()) != "new" {
-		t.Errorf("the page is %v, %v; want it made since", e, err)
+		t.Errorf("the page is %v, %v; want it filled since", e, err)
 	}
 }

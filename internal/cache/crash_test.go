@@ -16,19 +16,19 @@ import (
 
 const crashDir = "LATEEN_TEST_CACHE_CRASH_DIR"
 
-// crashBody is the body of the nth entry: now small, now large.
+// crashBody is the body of the nth entry, alternately small and large.
 func crashBody(n int) string {
 	return strings.Repeat(strconv.Itoa(n)+" ", 1+n%7*5000)
 }
 
 func crashKey(n int) cache.Key { return cache.NewKey("dpl_"+strconv.Itoa(n%3), strconv.Itoa(n)) }
 
-// TestCrashingProcess is not a test: it is the process that another test kills.
-// It keeps entries and invalidates tags, and says what is done.
+// TestCrashingProcess is not a test but the process that another test kills. It
+// stores entries, invalidates tags and prints the completed steps.
 func TestCrashingProcess(t *testing.T) {
 	dir := os.Getenv(crashDir)
 	if dir == "" {
-		t.Skip("run by TestAKilledProcessLosesNothingItSaid")
+		t.Skip("run by TestAKilledProcessLosesNoReportedStep")
 	}
 	c := running(t, cache.Options{Dir: dir, MaxInline: 1000})
 	for n := 0; ; n++ {
@@ -42,7 +42,7 @@ func TestCrashingProcess(t *testing.T) {
 	}
 }
 
-func TestAKilledProcessLosesNothingItSaid(t *testing.T) {
+func TestAKilledProcessLosesNoReportedStep(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills processes")
 	}
@@ -71,14 +71,14 @@ func TestAKilledProcessLosesNothingItSaid(t *testing.T) {
 		}
 		stop()
 		if left, err := os.ReadDir(filepath.Join(dir, "tmp")); err != nil || len(left) > 0 {
-			t.Fatalf("round %d: temporary files are left: %v, %v", round, left, err)
+			t.Fatalf("round %d: temporary files remain: %v, %v", round, left, err)
 		}
 		t.Logf("round %d: killed after %d entries", round, done+1)
 	}
 }
 
-// crash runs the crashing process in dir, kills it some time after its first
-// word, and returns the last entry it spoke of.
+// crash runs the crashing process in dir, kills it some time after its first line,
+// and returns the last entry that it printed.
 func crash(t *testing.T, dir string, after time.Duration) (last int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashingProcess$", "-test.v")
@@ -101,7 +101,7 @@ func crash(t *testing.T, dir string, after time.Duration) (last int) {
 			}
 		}
 	}
-	_ = cmd.Wait() // it was killed
+	_ = cmd.Wait() // killed
 	if last < 0 {
 		t.Fatal("the process did nothing")
 	}

@@ -14,19 +14,20 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Key names an entry. Scope is what is dropped as a whole and what tags belong
-// to: a deployment. Hash stands for everything else that tells responses apart.
+// Key identifies an entry. Scope is a deployment: the unit of removal and the
+// namespace of tags. Hash covers everything else that distinguishes responses.
 type Key struct {
 	Scope string
 	Hash  [sha256.Size]byte
-	// Tenant is whose part of the cache the entries of Scope take, and of the
-	// places for makings: a project. "" is a tenant of the places, too; for the
-	// entries it is the tenant of an earlier key of Scope, or else Scope itself.
+	// Tenant is a project. The entries of Scope count against its share of the
+	// cache, its cache fills against its share of the places. "" is a tenant of the
+	// places, too; for the entries it means the tenant of an earlier key of Scope,
+	// or else Scope itself.
 	Tenant string
 }
 
-// NewKey returns the key in scope for parts, in their order; no two lists of
-// parts share one.
+// NewKey returns the key in scope for parts, in their order; different lists of
+// parts have different keys.
 func NewKey(scope string, parts ...string) Key {
 	h := sha256.New()
 	var n [8]byte
@@ -43,33 +44,35 @@ func NewKey(scope string, parts ...string) Key {
 // String is the hash in hex, the name of the entry's file.
 func (k Key) String() string { return hex.EncodeToString(k.Hash[:]) }
 
-// Entry is a kept response. What Get returns is shared: its fields are read
-// only. It is closed after use.
+// Entry is a stored response. Entries from [Cache.Get] are shared and read-only. An
+// entry is closed after use.
 type Entry struct {
 	Status int
 	Header http.Header
 	Tags   []string // valid UTF-8
-	// Group joins entries that are made anew together: one that is older than
-	// its group's latest regeneration is stale. "" is none.
+	// Group joins entries that are regenerated together: an entry older than its
+	// group's latest regeneration is stale. "" is no group.
 	Group string
 
-	// Born is when making the response began, by [Cache.Now]: what was invalidated
-	// since may be in it.
+	// Born is the start of the cache fill, by [Cache.Now]. The response may contain
+	// data that was invalidated since.
 	Born time.Time
-	// Kept is when the response was complete: its age counts from here.
+	// Kept is the time at which the response was complete; its age counts from here.
 	Kept time.Time
-	// Fresh is how long after Kept the entry is fresh; negative is until it is invalidated.
+	// Fresh is the time after Kept during which the entry is fresh; negative means
+	// until an invalidation.
 	Fresh time.Duration
-	// Usable is how long after Kept it may be served at all, fresh or stale; 0 is for ever.
+	// Usable is the time after Kept during which the entry may be served, fresh or
+	// stale; 0 is unlimited.
 	Usable time.Duration
 
-	Size   int64         // bytes of the body
-	Digest lateen.Digest // of the body
+	Size   int64         // size of the body in bytes
+	Digest lateen.Digest // digest of the body
 
-	body []byte               // the whole body, where it is in memory
-	file io.ReadCloser        // or the body at its start, to be read once
-	fate atomic.Pointer[fate] // as last looked up
-	item *item                // of the index; nil for an entry that is not on disk
+	body      []byte                    // the whole body, if it is in memory
+	file      io.ReadCloser             // or the body at its start, to be read once
+	freshness atomic.Pointer[freshness] // result of the last lookup
+	item      *item                     // index item; nil for an entry that is not on disk
 
 	variant struct {
 		sync.Mutex
@@ -81,15 +84,15 @@ type Entry struct {
 // SetBody makes b the body of an entry that is not shared yet.
 func (e *Entry) SetBody(b []byte) { e.body, e.file, e.Size = b, nil, int64(len(b)) }
 
-// SetFile makes the size bytes that f yields the body of an entry that is not
-// shared yet; Close closes f.
+// SetFile makes the size bytes of f the body of an entry that is not shared yet;
+// Close closes f.
 func (e *Entry) SetFile(f io.ReadCloser, size int64) { e.body, e.file, e.Size = nil, f, size }
 
-// Bytes is the body where it is in memory; else nil. It is read only.
+// Bytes is the body if it is in memory, else nil. It is read-only.
 func (e *Entry) Bytes() []byte { return e.body }
 
-// Body reads the body from its start, once. A body on disk is an [*os.File]
-// under an [io.LimitedReader], so that the kernel can send it.
+// Body reads the body from its start, once. A body on disk is an [*os.File] under an
+// [io.LimitedReader], so that the kernel can send it.
 func (e *Entry) Body() io.Reader {
 	if e.file == nil {
 		return bytes.NewReader(e.body)
@@ -97,8 +100,8 @@ func (e *Entry) Body() io.Reader {
 	return &io.LimitedReader{R: e.file, N: e.Size}
 }
 
-// Variant returns what derive makes of the body, which is in memory: a compressed
-// form of it, say. It is remembered under name for as long as the entry itself.
+// Variant returns the result of derive for the body, which is in memory: a
+// compressed form, for example. The entry caches it under name.
 func (e *Entry) Variant(name string, derive func(body []byte) []byte) []byte {
 	e.variant.Lock()
 	defer e.variant.Unlock()
@@ -113,43 +116,43 @@ func (e *Entry) Variant(name string, derive func(body []byte) []byte) []byte {
 	return b
 }
 
-// Close lets go of the body.
+// Close closes the body's file.
 func (e *Entry) Close() {
 	if e.file != nil {
 		e.file.Close()
 	}
 }
 
-// Age is how old the entry is, never negative.
+// Age is the age of the entry, never negative.
 func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.Kept)) }
 
-// State is what may be done with an entry.
+// State says how an entry may be used.
 type State int
 
 // The states of an entry.
 const (
 	Fresh   State = iota // serve it
-	Stale                // serve it, and make it anew behind the client's back
-	Expired              // make it anew first
+	Stale                // serve it, and refresh it in the background
+	Expired              // regenerate it before serving it
 )
 
-// Reason is why an entry is not fresh.
+// Reason says why an entry is not fresh.
 type Reason string
 
 // The reasons.
 const (
-	ByTime  Reason = "stale_time"  // it is too old
-	ByTag   Reason = "stale_tag"   // a tag of it was invalidated
-	ByGroup Reason = "stale_group" // another member of its group was made anew
+	ByTime  Reason = "stale_time"  // its age is past Fresh or Usable
+	ByTag   Reason = "stale_tag"   // one of its tags was invalidated
+	ByGroup Reason = "stale_group" // another member of its group was regenerated
 )
 
-// clockSlack is how far in the future an entry may have been completed and count
-// as complete now: now may have been read a moment before. One further ahead was
-// completed before the host's clock was set back, and its age is not known.
-const clockSlack = time.Minute
+// futureTolerance is the tolerance for a completion time in the future: the caller may
+// have read now a moment before the completion. An entry further in the future was
+// completed before the host's clock was set back, and its age is unknown.
+const futureTolerance = time.Minute
 
-// state decides what may be done with e at now, given what was invalidated.
-func (e *Entry) state(now time.Time, f *fate) (State, Reason) {
+// state returns the state of e at now, given the effect of the marks.
+func (e *Entry) state(now time.Time, f *freshness) (State, Reason) {
 	age := e.Age(now)
 	switch {
 	case f.expires <= now.UnixNano():
@@ -158,7 +161,7 @@ func (e *Entry) state(now time.Time, f *fate) (State, Reason) {
 		return Expired, ByTime
 	case f.stale != "":
 		return Stale, f.stale
-	case e.Fresh >= 0 && (age >= e.Fresh || e.Kept.Sub(now) > clockSlack):
+	case e.Fresh >= 0 && (age >= e.Fresh || e.Kept.Sub(now) > futureTolerance):
 		return Stale, ByTime
 	}
 	return Fresh, ""
@@ -167,7 +170,7 @@ func (e *Entry) state(now time.Time, f *fate) (State, Reason) {
 // inline reports whether the body is in memory.
 func (e *Entry) inline() bool { return e.file == nil && int64(len(e.body)) == e.Size }
 
-// clone is e with another body to come.
+// clone is a copy of e without the body.
 func (e *Entry) clone() *Entry {
 	return &Entry{
 		Status: e.Status, Header: e.Header, Tags: e.Tags, Group: e.Group,
@@ -175,7 +178,7 @@ func (e *Entry) clone() *Entry {
 	}
 }
 
-// weight is the memory that e takes, roughly, with its variants to come.
+// weight is the approximate memory use of e, with its later variants.
 func (e *Entry) weight() int64 {
 	n := 512 + 2*len(e.body)
 	for k, vs := range e.Header {

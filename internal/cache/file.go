@@ -14,19 +14,19 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// An entry is one file: the body, so that the kernel can send it from its
-// start, then a record in JSON, then a trailer of fixed size. A file that is cut
-// off, or not an entry's, has no valid trailer.
+// An entry is one file: first the body, so that the kernel can send it from the
+// file's start, then a record in JSON, then a trailer of fixed size. A truncated or
+// foreign file has no valid trailer.
 const (
 	trailerMagic = "ltn\x01"
 	trailerSize  = 4 + 4 + 4 // length of the record, its CRC-32C, magic
 	maxRecord    = 1 << 20
-	firstRead    = 4 << 10 // enough for nearly every record
+	firstRead    = 4 << 10 // covers nearly every record
 )
 
-var errDamaged = errors.New("the entry's file is damaged")
+var errDamaged = errors.New("the file of the cache entry is damaged")
 
-// record is what a file says of an entry besides its body.
+// record is the metadata of an entry in its file.
 type record struct {
 	Key    string        `json:"key"`
 	Status int           `json:"status"`
@@ -65,7 +65,7 @@ func (t headerText) header() http.Header {
 }
 
 // writeTrailer completes the file of e, whose body has been written to w, and
-// returns how many bytes it wrote.
+// returns the number of bytes that it wrote.
 func writeTrailer(w io.Writer, key Key, e *Entry) (int64, error) {
 	rec, err := json.Marshal(record{
 		Key: key.String(), Status: e.Status, Header: textOf(e.Header), Tags: e.Tags, Group: e.Group,
@@ -75,7 +75,7 @@ func writeTrailer(w io.Writer, key Key, e *Entry) (int64, error) {
 		return 0, fmt.Errorf("encode entry: %w", err)
 	}
 	if len(rec) > maxRecord {
-		return 0, fmt.Errorf("encode entry: its header has %d bytes", len(rec))
+		return 0, fmt.Errorf("encode entry: the record has %d bytes, more than the limit", len(rec))
 	}
 	size := len(rec)
 	rec = binary.BigEndian.AppendUint32(rec, uint32(size)) //nolint:gosec // at most maxRecord
@@ -85,9 +85,9 @@ func writeTrailer(w io.Writer, key Key, e *Entry) (int64, error) {
 	return int64(n), err
 }
 
-// readEntry reads the entry of key from f. The entry takes f, which is at its
-// start, unless the body has at most memory bytes: then that is read and f is
-// still the caller's to close. The error is [errDamaged] for what is not key's entry.
+// readEntry reads the entry of key from f, which is at its start. A body of at most
+// memory bytes is read, and the caller closes f; otherwise the entry owns f. The
+// error is [errDamaged] for a damaged file or another key's entry.
 func readEntry(f *os.File, key Key, memory int64) (e *Entry, err error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestAMakingHoldsNoneOfThePagesThatItAskedFor: each may have MaxInline bytes, and
-// one making may ask for any number of them.
-func TestAMakingHoldsNoneOfThePagesThatItAskedFor(t *testing.T) {
+// Each page may have MaxInline bytes in memory, and one fill may request any number
+// of pages.
+func TestAFillHoldsNoFinishedPagesThatItRequested(t *testing.T) {
 	c, err := Open(Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestAMakingHoldsNoneOfThePagesThatItAskedFor(t *testing.T) {
 		}
 		c.flights.mu.Lock()
 		defer c.flights.mu.Unlock()
-		held = len(c.flights.byID["crawler"].asked)
+		held = len(c.flights.byID["crawler"].waitsFor)
 		return draft(ctx)
 	}}
 	f, _, err := c.Make(ctx, NewKey("dpl_1", "crawler"), crawler)
@@ -50,6 +50,6 @@ func TestAMakingHoldsNoneOfThePagesThatItAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	if held != 0 {
-		t.Errorf("the making holds %d pages that were made, want none", held)
+		t.Errorf("the fill holds %d finished pages, want none", held)
 	}
 }

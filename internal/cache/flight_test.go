@@ -16,8 +16,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// story runs test in a bubble with a running cache.
-func story(t *testing.T, o cache.Options, test func(t *testing.T, c *cache.Cache)) {
+// withCache runs test in a synctest bubble with a running cache.
+func withCache(t *testing.T, o cache.Options, test func(t *testing.T, c *cache.Cache)) {
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
@@ -40,7 +40,7 @@ func mustMake(t *testing.T, c *cache.Cache, key cache.Key, how cache.Making) (*c
 	return f, leader
 }
 
-// wait reads what f comes to: a body or an error.
+// wait waits for f and returns its body or error.
 func wait(ctx context.Context, f *cache.Flight) string {
 	e, err := f.Wait(ctx)
 	if err != nil {
@@ -58,10 +58,10 @@ func errText(err error) string {
 	return " (" + err.Error() + ")"
 }
 
-func TestAHundredRequestsAreOneMaking(t *testing.T) {
+func TestAHundredRequestsShareOneFill(t *testing.T) {
 	for name, text := range map[string]string{"small": "page", "large": strings.Repeat("p", 5000)} {
 		t.Run(name, func(t *testing.T) {
-			story(t, cache.Options{MaxInline: 100}, func(t *testing.T, c *cache.Cache) {
+			withCache(t, cache.Options{MaxInline: 100}, func(t *testing.T, c *cache.Cache) {
 				calls := 0
 				p := page{body: text, fresh: -1, use: cache.Kept, wait: make(chan struct{}), calls: &calls}
 				var all sync.WaitGroup
@@ -92,17 +92,17 @@ func TestAHundredRequestsAreOneMaking(t *testing.T) {
 					}
 				}
 				if calls != 1 {
-					t.Errorf("the page was made %d times", calls)
+					t.Errorf("the page was filled %d times", calls)
 				}
 			})
 		})
 	}
 }
 
-func TestTheLeaderReadsTheBodyAsItComes(t *testing.T) {
+func TestTheLeaderReadsTheBodyAsItArrives(t *testing.T) {
 	for name, inline := range map[string]int64{"in memory": 1000, "on disk": 10} {
 		t.Run(name, func(t *testing.T) {
-			story(t, cache.Options{MaxInline: inline}, func(t *testing.T, c *cache.Cache) {
+			withCache(t, cache.Options{MaxInline: inline}, func(t *testing.T, c *cache.Cache) {
 				p := page{body: "the first part of the body", fresh: -1, use: cache.Kept, hold: make(chan struct{})}
 				f, _ := mustMake(t, c, home, p.making())
 				draft, err := f.Head(t.Context())
@@ -117,7 +117,7 @@ func TestTheLeaderReadsTheBodyAsItComes(t *testing.T) {
 				}
 				synctest.Wait()
 				if got := body(t, c, home); got != "none" {
-					t.Errorf("half a page is kept: %q", got)
+					t.Errorf("half a page is stored: %q", got)
 				}
 				close(p.hold)
 				if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
@@ -125,15 +125,15 @@ func TestTheLeaderReadsTheBodyAsItComes(t *testing.T) {
 				}
 				synctest.Wait()
 				if got := body(t, c, home); got != p.body {
-					t.Errorf("kept is %q", got)
+					t.Errorf("the stored page is %q", got)
 				}
 			})
 		})
 	}
 }
 
-func TestALeaderWhoLeavesStopsNobody(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestALeaderThatLeavesStopsNoOtherRequest(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		p := page{body: "page", fresh: -1, use: cache.Kept, wait: make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())
 		f, _, err := c.Make(ctx, home, p.making())
@@ -158,7 +158,7 @@ func TestALeaderWhoLeavesStopsNobody(t *testing.T) {
 }
 
 func TestAWaitEndsWithItsOwnContext(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		p := page{use: cache.Kept, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		defer f.Leave()
@@ -171,8 +171,8 @@ func TestAWaitEndsWithItsOwnContext(t *testing.T) {
 	})
 }
 
-func TestErrorsAreSharedAndNotKept(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestErrorsAreSharedAndNotStored(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		p := page{body: "boom", status: 500, use: cache.Shared, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		f.Leave()
@@ -180,10 +180,10 @@ func TestErrorsAreSharedAndNotKept(t *testing.T) {
 		close(p.wait)
 		e, err := g.Wait(t.Context())
 		if err != nil || e.Status != 500 || string(e.Bytes()) != "boom" || g.Kept() {
-			t.Errorf("who waited got %+v, %v", e, err)
+			t.Errorf("the waiting request got %+v, %v", e, err)
 		}
 		if got := body(t, c, home); got != "none" {
-			t.Errorf("the error is kept: %q", got)
+			t.Errorf("the error is stored: %q", got)
 		}
 
 		p.err, p.wait = errors.New("no function"), nil
@@ -193,22 +193,22 @@ func TestErrorsAreSharedAndNotKept(t *testing.T) {
 		}
 		f.Leave()
 		if got := wait(t.Context(), f); got != "no function" {
-			t.Errorf("who waited got %q", got)
+			t.Errorf("the waiting request got %q", got)
 		}
 	})
 }
 
-func TestWhatIsForOneIsForOne(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestAResponseForOneRequestIsNotShared(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		p := page{body: "private", use: cache.Once, wait: make(chan struct{}), hold: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		g, _ := mustMake(t, c, home, p.making())
 		close(p.wait)
-		if got := wait(t.Context(), g); got != cache.ErrOnce.Error() { // as soon as the header is there
-			t.Errorf("who waited got %q", got)
+		if got := wait(t.Context(), g); got != cache.ErrOnce.Error() { // as soon as the header has arrived
+			t.Errorf("the waiting request got %q", got)
 		}
 		if _, leader := mustMake(t, c, home, page{use: cache.Kept}.making()); !leader {
-			t.Error("who comes later waits for what it cannot have")
+			t.Error("a later request waits for a private response")
 		}
 		close(p.hold)
 		r := f.Body(t.Context())
@@ -219,8 +219,8 @@ func TestWhatIsForOneIsForOne(t *testing.T) {
 	})
 }
 
-func TestAResponseForOneEndsWhenThatOneLeaves(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestAResponseForOneRequestEndsWhenItsClientLeaves(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		ended := make(chan error, 1)
 		f, _ := mustMake(t, c, home, cache.Making{Make: func(ctx context.Context) (*cache.Draft, error) {
 			context.AfterFunc(ctx, func() { ended <- ctx.Err() })
@@ -230,20 +230,20 @@ func TestAResponseForOneEndsWhenThatOneLeaves(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Leave()
-		<-ended // the bubble is deadlocked if it does not
+		<-ended // otherwise the bubble deadlocks
 	})
 }
 
-func TestABodyTooLargeIsStreamedAndNotKept(t *testing.T) {
+func TestABodyTooLargeIsStreamedAndNotStored(t *testing.T) {
 	dir := t.TempDir()
-	story(t, cache.Options{Dir: dir, MaxInline: 10, MaxBody: 1000}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{Dir: dir, MaxInline: 10, MaxBody: 1000}, func(t *testing.T, c *cache.Cache) {
 		text := strings.Repeat("0123456789", 20_000)
 		p := page{body: text, fresh: -1, use: cache.Kept, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		g, _ := mustMake(t, c, home, p.making())
 		close(p.wait)
 		if got := wait(t.Context(), g); got != cache.ErrOnce.Error() {
-			t.Errorf("who waited got %.40q", got)
+			t.Errorf("the waiting request got %.40q", got)
 		}
 		r := f.Body(t.Context())
 		b, err := io.ReadAll(r)
@@ -253,17 +253,17 @@ func TestABodyTooLargeIsStreamedAndNotKept(t *testing.T) {
 		r.Close()
 		synctest.Wait()
 		if got := body(t, c, home); got != "none" {
-			t.Errorf("%d bytes are kept", len(got))
+			t.Errorf("%d bytes are stored", len(got))
 		}
 		if left, err := os.ReadDir(filepath.Join(dir, "tmp")); err != nil || len(left) > 0 {
-			t.Errorf("temporary files are left: %v, %v", left, err)
+			t.Errorf("temporary files remain: %v, %v", left, err)
 		}
 	})
 }
 
-// A client that is gone must not hold on to a function that has nothing to say.
+// A client that has disconnected must not keep a silent function running.
 func TestALargeBodyEndsWithItsReader(t *testing.T) {
-	story(t, cache.Options{MaxInline: 10, MaxBody: 100}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxInline: 10, MaxBody: 100}, func(t *testing.T, c *cache.Cache) {
 		closed := make(chan struct{})
 		f, _ := mustMake(t, c, home, cache.Making{Make: func(context.Context) (*cache.Draft, error) {
 			r, w := io.Pipe()
@@ -277,13 +277,13 @@ func TestALargeBodyEndsWithItsReader(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		if err := <-done; err == nil {
-			t.Error("the body seems whole")
+			t.Error("the body seems complete")
 		}
 		<-closed
 	})
 }
 
-// closing is a reader that tells of its end.
+// closing is a reader that reports its Close.
 type closing struct {
 	*io.PipeReader
 
@@ -292,8 +292,8 @@ type closing struct {
 
 func (c *closing) Close() error { close(c.closed); return c.PipeReader.Close() }
 
-func TestABodyThatBreaksOffIsAnErrorToAll(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestABrokenBodyIsAnErrorForAllRequests(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		broken := errors.New("broken pipe")
 		f, _ := mustMake(t, c, home, cache.Making{Make: func(context.Context) (*cache.Draft, error) {
 			r, w := io.Pipe()
@@ -301,7 +301,7 @@ func TestABodyThatBreaksOffIsAnErrorToAll(t *testing.T) {
 			return &cache.Draft{Entry: &cache.Entry{Fresh: -1}, Body: r, Use: cache.Kept}, nil
 		}})
 		if got := wait(t.Context(), f); got != "broken pipe" {
-			t.Errorf("who waited got %q", got)
+			t.Errorf("the waiting request got %q", got)
 		}
 		r := f.Body(t.Context())
 		if b, err := io.ReadAll(r); string(b) != "half" || !errors.Is(err, broken) {
@@ -309,13 +309,13 @@ func TestABodyThatBreaksOffIsAnErrorToAll(t *testing.T) {
 		}
 		r.Close()
 		if got := body(t, c, home); got != "none" {
-			t.Errorf("half a page is kept: %q", got)
+			t.Errorf("half a page is stored: %q", got)
 		}
 	})
 }
 
-func TestMakingsBeyondTheBoundQueue(t *testing.T) {
-	story(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+func TestFillsBeyondTheBoundQueue(t *testing.T) {
+	withCache(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
 		p := page{body: "1", use: cache.Kept, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		synctest.Wait()
@@ -324,7 +324,7 @@ func TestMakingsBeyondTheBoundQueue(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if got := wait(ctx, g); got != context.DeadlineExceeded.Error() {
-			t.Errorf("the second is %q while the first is made", got)
+			t.Errorf("the second is %q during the first fill", got)
 		}
 		close(p.wait)
 		if got := wait(t.Context(), f) + wait(t.Context(), g); got != "12" {
@@ -336,7 +336,7 @@ func TestMakingsBeyondTheBoundQueue(t *testing.T) {
 }
 
 func TestWaitersBeyondTheBoundAreRefused(t *testing.T) {
-	story(t, cache.Options{MaxWaiting: 1}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxWaiting: 1}, func(t *testing.T, c *cache.Cache) {
 		p := page{body: "page", use: cache.Kept, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		f.Leave()
@@ -356,8 +356,8 @@ func TestWaitersBeyondTheBoundAreRefused(t *testing.T) {
 	})
 }
 
-func TestWhoNeedsANewerPageWaitsOutTheOlder(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestARequestForANewerPageWaitsForTheOlderFill(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		old := page{body: "old", fresh: -1, use: cache.Kept, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, old.making())
 		f.Leave()
@@ -382,20 +382,20 @@ func TestWhoNeedsANewerPageWaitsOutTheOlder(t *testing.T) {
 		synctest.Wait()
 		close(old.wait)
 		if a, b := <-got, <-got; a != "new" || b != "new" || calls != 1 {
-			t.Errorf("got %q and %q of %d makings", a, b, calls)
+			t.Errorf("got %q and %q of %d fills", a, b, calls)
 		}
 	})
 }
 
 func TestAPanicIsAnError(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		f, _ := mustMake(t, c, home, cache.Making{Make: func(context.Context) (*cache.Draft, error) { panic("oops") }})
 		defer f.Leave()
 		if got := wait(t.Context(), f); !strings.Contains(got, "oops") {
 			t.Errorf("got %q", got)
 		}
 		if _, leader := mustMake(t, c, home, page{use: cache.Kept}.making()); !leader {
-			t.Error("nothing is made any more")
+			t.Error("no fill runs any more")
 		}
 	})
 }
@@ -415,10 +415,10 @@ func TestStoppingEndsEveryWait(t *testing.T) {
 		synctest.Wait()
 		stop()
 		if got := wait(t.Context(), f); got != context.Canceled.Error() {
-			t.Errorf("the one under way got %q", got)
+			t.Errorf("the request of the running fill got %q", got)
 		}
 		if got := wait(t.Context(), g); got != cache.ErrStopped.Error() {
-			t.Errorf("the queued one got %q", got)
+			t.Errorf("the request of the queued fill got %q", got)
 		}
 		if _, _, err := c.Make(t.Context(), home, p.making()); !errors.Is(err, cache.ErrStopped) {
 			t.Errorf("afterwards: %v", err)
@@ -446,18 +446,18 @@ func TestAnEntryThatCannotBeWrittenIsStillServed(t *testing.T) {
 		}
 		r.Close()
 		if _, err := f.Wait(t.Context()); err != nil && !errors.Is(err, cache.ErrOnce) || f.Kept() {
-			t.Errorf("%s: %v, kept is %v", name, err, f.Kept())
+			t.Errorf("%s: %v, stored: %v", name, err, f.Kept())
 		}
 	}
 	if got := body(t, c, cache.NewKey("dpl_1", "small")); got != "tiny" {
-		t.Errorf("the small one is %q in memory", got)
+		t.Errorf("the small page is %q in memory", got)
 	}
 }
 
-func TestAFollowerDoesNotFailWithTheLeaderWhoHungUp(t *testing.T) {
+func TestAFollowerDoesNotFailWithADisconnectedLeader(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		c, err := cache.Open(cache.Options{Dir: dir}) // which does not run yet, so that the leader waits
+		c, err := cache.Open(cache.Options{Dir: dir}) // does not run yet, so that the leader waits
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -476,18 +476,18 @@ func TestAFollowerDoesNotFailWithTheLeaderWhoHungUp(t *testing.T) {
 	})
 }
 
-func TestAnOlderPageNeverTakesTheNewerOnesPlace(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		for i := range 200 { // the older page's file may land while the newer page is in memory alone
+func TestAnOlderPageNeverReplacesANewerOne(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+		for i := range 200 { // the older page's file may be renamed while the newer page is only in memory
 			for _, text := range []string{fmt.Sprint("old ", i), fmt.Sprint("new ", i)} {
 				p := page{body: text, fresh: -1, use: cache.Kept}
 				f, leader := mustMake(t, c, home, p.making())
 				if !leader {
-					t.Fatalf("%s: another making was under way", text)
+					t.Fatalf("%s: another fill was running", text)
 				}
 				f.Leave()
 				if got := wait(t.Context(), f); got != text {
-					t.Fatalf("made %q, want %q", got, text)
+					t.Fatalf("filled %q, want %q", got, text)
 				}
 			}
 			for range 20 {
@@ -499,10 +499,10 @@ func TestAnOlderPageNeverTakesTheNewerOnesPlace(t *testing.T) {
 	})
 }
 
-// A request looks for a page, another one's making of it ends, and then the first one
-// has it made: that would be a second time.
-func TestAPageThatCameAfterTheLookIsNotMadeAgain(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+// A request looks for a page, the fill of another request ends, and then the first
+// request asks for a fill: the page must not be filled twice.
+func TestAPageStoredAfterTheLookupIsNotFilledAgain(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		keep := func() time.Time {
 			f, _ := mustMake(t, c, home, page{body: "made", use: cache.Kept, fresh: -1}.making())
 			f.Leave()
@@ -516,13 +516,13 @@ func TestAPageThatCameAfterTheLookIsNotMadeAgain(t *testing.T) {
 		again := page{body: "made again", use: cache.Kept, fresh: -1}.making()
 		again.Seen = cache.Unseen()
 		born := keep()
-		for range 2 { // also where there was an older one
+		for range 2 { // also after an older page
 			f, leader := mustMake(t, c, home, again)
 			if got := wait(t.Context(), f); leader || got != "made" || !f.Kept() {
-				t.Errorf("the page that came is %q, kept: %v", got, f.Kept())
+				t.Errorf("the page is %q, stored: %v", got, f.Kept())
 			}
 			if c.Refresh(t.Context(), home, again) {
-				t.Error("it is made anew behind the response")
+				t.Error("it is refreshed in the background")
 			}
 			again.Seen = born
 			time.Sleep(time.Second)
@@ -532,7 +532,7 @@ func TestAPageThatCameAfterTheLookIsNotMadeAgain(t *testing.T) {
 		f, leader := mustMake(t, c, home, again)
 		f.Leave()
 		if got := wait(t.Context(), f); !leader || got != "made again" {
-			t.Errorf("in place of the page that will not do comes %q", got)
+			t.Errorf("got %q instead of a new page", got)
 		}
 	})
 }

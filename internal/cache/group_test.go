@@ -11,8 +11,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// grouped is how an entry is made with the entries called data and more, each of which
-// says how many responses came before it. order gets the names as they are made.
+// grouped is a cache fill with the group members "data" and more. The body of each
+// member has the number of responses before it. order collects the names in the
+// order of the fills.
 func grouped(order *[]string, first page) cache.Making {
 	member := func(name string) cache.Member {
 		return cache.Member{Key: cache.NewKey("dpl_1", name), Make: func(ctx context.Context) (*cache.Draft, error) {
@@ -30,21 +31,21 @@ func grouped(order *[]string, first page) cache.Making {
 	return how
 }
 
-func TestAGroupComesOfOneMaking(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+func TestAGroupIsFilledByOneRun(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		var order []string
 		p := page{body: "page", fresh: -1, use: cache.Kept, hold: make(chan struct{})}
 		f, _ := mustMake(t, c, home, grouped(&order, p))
 		data := cache.NewKey("dpl_1", "data")
 		g, leader := mustMake(t, c, data, cache.Making{Make: func(context.Context) (*cache.Draft, error) {
-			t.Error("the data was made by itself")
+			t.Error("the data was filled separately")
 			return nil, errors.New("no")
 		}})
 		if leader || !g.Grouped() || f.Grouped() {
-			t.Fatal("the data is not of the making that is under way")
+			t.Fatal("the data does not come from the running fill")
 		}
 		if c.Refresh(t.Context(), data, cache.Making{}) {
-			t.Error("the data is made anew beside the making that is under way")
+			t.Error("the data is refreshed during the running fill")
 		}
 		time.Sleep(time.Second)
 		f.Leave()
@@ -54,18 +55,18 @@ func TestAGroupComesOfOneMaking(t *testing.T) {
 		}
 		synctest.Wait()
 		if got := fmt.Sprint(order); got != "[first data more]" {
-			t.Errorf("made %s", got)
+			t.Errorf("filled %s", got)
 		}
 		kept, other := c.Get(home), c.Get(cache.NewKey("dpl_1", "more"))
 		if kept == nil || other == nil || !kept.Born.Equal(other.Born) {
-			t.Fatalf("%v and %v are not of one birth", kept, other)
+			t.Fatalf("%v and %v have different Born times", kept, other)
 		}
 		kept.Close()
 		other.Close()
 	})
 }
 
-func TestAGroupWhoseFirstIsNotKeptIsNotMade(t *testing.T) {
+func TestAGroupIsNotFilledIfItsFirstEntryIsNotStored(t *testing.T) {
 	for name, c := range map[string]struct {
 		page page
 		want string
@@ -74,7 +75,7 @@ func TestAGroupWhoseFirstIsNotKeptIsNotMade(t *testing.T) {
 		"a response for all": {page{body: "oops", use: cache.Shared}, cache.ErrOnce.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			story(t, cache.Options{}, func(t *testing.T, cc *cache.Cache) {
+			withCache(t, cache.Options{}, func(t *testing.T, cc *cache.Cache) {
 				var order []string
 				c.page.wait = make(chan struct{})
 				f, _ := mustMake(t, cc, home, grouped(&order, c.page))
@@ -86,16 +87,16 @@ func TestAGroupWhoseFirstIsNotKeptIsNotMade(t *testing.T) {
 				}
 				synctest.Wait()
 				if len(order) != 1 {
-					t.Errorf("made %s", order)
+					t.Errorf("filled %s", order)
 				}
 			})
 		})
 	}
 }
 
-// A page may fetch data of itself that would come with it.
-func TestAMakingThatAsksForItsGroupMakesThatItself(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+// A page may fetch its own data, which is a member of its group.
+func TestAFillThatRequestsItsGroupFillsItSeparately(t *testing.T) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		how := cache.Making{ID: "id of page", Group: []cache.Member{{Key: cache.NewKey("dpl_1", "data"), Make: page{body: "data", use: cache.Kept}.making().Make}}}
 		how.Make = func(ctx context.Context) (*cache.Draft, error) {
 			_, _, err := c.Make(ctx, cache.NewKey("dpl_1", "data"), cache.Making{Within: how.ID})

@@ -25,26 +25,25 @@ import (
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
-// Mark says what was invalidated under a name, a tag or a group. Stale, Expired
-// and Doomed are readings of the cache's clock, Doom is Unix nanoseconds; 0 is
-// never.
+// Mark is the state of one invalidated name, a tag or a group. Stale, Expired and
+// Doomed are readings of the cache's clock, Doom is in Unix nanoseconds; 0 is never.
 type Mark struct {
-	Stale   int64 `json:"s,omitempty"` // what was born before is stale
-	Expired int64 `json:"e,omitempty"` // what was born before is expired
-	Doomed  int64 `json:"b,omitempty"` // what was born before expires at Doom
+	Stale   int64 `json:"s,omitempty"` // entries born before are stale
+	Expired int64 `json:"e,omitempty"` // entries born before are expired
+	Doomed  int64 `json:"b,omitempty"` // entries born before expire at Doom
 	Doom    int64 `json:"d,omitempty"`
 }
 
-// fate is what the marks of a scope, as of one version, do to an entry.
-type fate struct {
+// freshness is the effect of one version of a scope's marks on an entry.
+type freshness struct {
 	version uint64
-	stale   Reason // "" if it is not
-	expires int64  // Unix nanoseconds
-	expired Reason // why it then does
+	stale   Reason // "" if the entry is not stale
+	expires int64  // expiry in Unix nanoseconds
+	expired Reason // reason of the expiry
 }
 
-// add counts what m, which is there for the reason why, does to an entry born then.
-func (f *fate) add(m Mark, born int64, why Reason) {
+// add applies m, with the reason why, to an entry born at born.
+func (f *freshness) add(m Mark, born int64, why Reason) {
 	if born < m.Stale && f.stale == "" {
 		f.stale = why
 	}
@@ -56,33 +55,33 @@ func (f *fate) add(m Mark, born int64, why Reason) {
 	}
 }
 
-func (f *fate) expireAt(at int64, why Reason) {
+func (f *freshness) expireAt(at int64, why Reason) {
 	if at < f.expires {
 		f.expires, f.expired = at, why
 	}
 }
 
-// invalidated is m after an invalidation at a reading of the cache's clock: what
-// was born before is stale, and expired once grace has passed from now on; a
-// negative grace never passes.
+// invalidated is m after an invalidation at a reading of the cache's clock: entries
+// born before are stale, and expire once grace has passed after now; a negative
+// grace never passes.
 func (m Mark) invalidated(at int64, now time.Time, grace time.Duration) Mark {
-	if m.Doom != 0 && now.UnixNano() >= m.Doom { // the doom has come
+	if m.Doom != 0 && now.UnixNano() >= m.Doom { // the expiry has passed
 		m.Expired, m.Doomed, m.Doom = max(m.Expired, m.Doomed), 0, 0
 	}
 	m.Stale = max(m.Stale, at)
-	switch doom := now.UnixNano() + int64(grace); {
+	switch expireAt := now.UnixNano() + int64(grace); {
 	case grace < 0:
 	case grace == 0:
 		m.Expired = max(m.Expired, at)
 	case m.Doom == 0:
-		m.Doomed, m.Doom = at, doom
-	default: // the earlier doom is for all of them: one is remembered
-		m.Doomed, m.Doom = at, min(m.Doom, doom)
+		m.Doomed, m.Doom = at, expireAt
+	default: // one expiry is stored; the earlier one applies to all entries
+		m.Doomed, m.Doom = at, min(m.Doom, expireAt)
 	}
 	return m
 }
 
-// union is a mark that is as hard on every entry as m and n are.
+// union is a mark that has at least the effects of m and n on every entry.
 func (m Mark) union(n Mark) Mark {
 	u := Mark{Stale: max(m.Stale, n.Stale), Expired: max(m.Expired, n.Expired), Doomed: max(m.Doomed, n.Doomed)}
 	if u.Doom = min(m.Doom, n.Doom); u.Doom == 0 {
@@ -91,50 +90,50 @@ func (m Mark) union(n Mark) Mark {
 	return u
 }
 
-// Bounds of what is remembered of one scope.
+// Bounds of the marks of one scope.
 const (
-	maxMarks = 65536 // names
-	maxName  = 128   // bytes of one
-	maxWaves = 16384 // groups
+	maxMarks  = 65536 // names
+	maxName   = 128   // bytes of a name
+	maxGroups = 16384 // groups
 )
 
-// maxMarked bounds the names that are remembered of all scopes together.
+// maxMarked bounds the names of all scopes together.
 const maxMarked = 8 * maxMarks
 
-// floor is the name that applies to every entry: what it says stands for the
-// names that were forgotten.
-const floor = ""
+// anyName is the name that applies to every entry; its mark replaces the removed
+// names.
+const anyName = ""
 
-// marks is the table of what was invalidated in a scope, by name. It is kept in
-// a file to which changes are appended, a line each: a checksum in hex and a
-// record. The last line of a name counts, and a line that died half-way does not.
+// marks is the table of the invalidated names of a scope. Changes are appended to
+// its file, one per line: a checksum in hex and a record. The last line of a name
+// counts; an incomplete line is ignored.
 type marks struct {
 	path string
-	// version grows with every change, so that a fate can be remembered.
+	// version grows with every change and validates a cached freshness.
 	version atomic.Uint64
-	latest  atomic.Int64 // when a tag was last invalidated, a reading of the cache's clock; 0 is never
+	latest  atomic.Int64 // the last invalidation of a tag, a reading of the cache's clock; 0 is never
 
-	mu    sync.Mutex // guards below
+	mu    sync.Mutex // guards the fields below
 	table map[string]Mark
-	lines int  // in the file
-	torn  bool // the file does not end with a whole line
-	// waves is when a group was last made anew because its time had come, a reading
-	// of the cache's clock. It keeps the members in step, no more: one that is forgotten
-	// grows stale by its own time.
-	waves map[string]int64
+	lines int  // number of lines in the file
+	torn  bool // the file ends with an incomplete line
+	// regenerated has the last regeneration of each group by time, as a reading of the
+	// cache's clock. It only keeps the members in step: the members of a removed
+	// group become stale by their own time.
+	regenerated map[string]int64
 }
 
-// markRecord is a line.
+// markRecord is one line.
 type markRecord struct {
 	Mark
 
 	Name string `json:"n"`
 }
 
-// openMarks reads the table at path; there need not be one. Of a file that it
-// cannot read it returns what it did, with the error.
+// openMarks reads the table at path, which may be missing. After a read error it
+// returns the lines before it, with the error.
 func openMarks(path string) (*marks, error) {
-	m := &marks{path: path, table: map[string]Mark{}, waves: map[string]int64{}}
+	m := &marks{path: path, table: map[string]Mark{}, regenerated: map[string]int64{}}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
@@ -177,24 +176,24 @@ func decodeMark(line []byte) (rec markRecord, ok bool) {
 	return rec, json.Unmarshal(text, &rec) == nil
 }
 
-// fate is what the table does to e.
-func (m *marks) fate(e *Entry) *fate {
-	version := m.version.Load() // before the look-up, so that a later change is noticed
-	if known := e.fate.Load(); known != nil && known.version == version {
+// freshness returns the effect of the table on e.
+func (m *marks) freshness(e *Entry) *freshness {
+	version := m.version.Load() // read before the lookup, so that a later change is noticed
+	if known := e.freshness.Load(); known != nil && known.version == version {
 		return known
 	}
-	f, born := &fate{version: version, expires: math.MaxInt64}, e.Born.UnixNano()
+	f, born := &freshness{version: version, expires: math.MaxInt64}, e.Born.UnixNano()
 	m.mu.Lock()
-	f.add(m.table[floor], born, ByTag)
+	f.add(m.table[anyName], born, ByTag)
 	for _, tag := range e.Tags {
 		f.add(m.table[tagName(tag)], born, ByTag)
 	}
 	if e.Group != "" {
 		f.add(m.table[groupName(e.Group)], born, ByGroup)
-		f.add(Mark{Stale: m.waves[e.Group]}, born, ByGroup)
+		f.add(Mark{Stale: m.regenerated[e.Group]}, born, ByGroup)
 	}
 	m.mu.Unlock()
-	e.fate.Store(f)
+	e.freshness.Store(f)
 	return f
 }
 
@@ -203,8 +202,8 @@ const tagPrefix = "t:"
 func tagName(tag string) string     { return shortened(tagPrefix + tag) }
 func groupName(group string) string { return shortened("g:" + group) }
 
-// shortened is the form in which a table has name: user code writes tags, of any
-// length, and a digest stands for the rest of a long one.
+// shortened returns the key of name in the table. User code writes tags of any
+// length; a digest replaces the rest of a long one.
 func shortened(name string) string {
 	if len(name) <= maxName {
 		return name
@@ -213,23 +212,24 @@ func shortened(name string) string {
 	return name[:len(tagPrefix)] + hex.EncodeToString(digest[:])
 }
 
-// wave makes the members of group stale that were born before at.
-func (m *marks) wave(group string, at time.Time) {
+// markRegenerated makes the members of group that were born before at stale.
+func (m *marks) markRegenerated(group string, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for name := range m.waves {
-		if len(m.waves) < maxWaves {
+	for name := range m.regenerated {
+		if len(m.regenerated) < maxGroups {
 			break
 		}
-		delete(m.waves, name)
+		delete(m.regenerated, name)
 	}
-	m.waves[group] = max(m.waves[group], at.UnixNano())
+	m.regenerated[group] = max(m.regenerated[group], at.UnixNano())
 	m.version.Add(1)
 }
 
-// invalidate marks names as invalidated at a reading of the cache's clock, which
-// is now, and returns once the file says so, durably. A failure leaves the table marked: an entry too many is made
-// anew, none too few.
+// invalidate marks names as invalidated at a reading of the cache's clock, with the
+// host's time now, and returns once the file has it durably. After a failure the
+// table stays marked: an entry may be regenerated needlessly, but no invalidated one
+// is served.
 func (m *marks) invalidate(names []string, at int64, now time.Time, grace time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -257,16 +257,16 @@ func (m *marks) invalidate(names []string, at int64, now time.Time, grace time.D
 
 func (m *marks) setLocked(name string, mark Mark) {
 	m.table[name] = mark
-	if strings.HasPrefix(name, tagPrefix) || name == floor {
+	if strings.HasPrefix(name, tagPrefix) || name == anyName {
 		m.latest.Store(max(m.latest.Load(), mark.Stale))
 	}
 }
 
-// compactLocked writes the file anew, with a line for each name. Of too many
-// names the older half is forgotten.
+// compactLocked rewrites the file with one line per name. If there are too many
+// names, it removes the older half.
 func (m *marks) compactLocked() error {
 	if len(m.table) > maxMarks {
-		m.halveLocked()
+		m.removeOlderHalfLocked()
 	}
 	var lines []byte
 	for name, mark := range m.table {
@@ -280,20 +280,20 @@ func (m *marks) compactLocked() error {
 	return nil
 }
 
-// halve forgets the older half of the names, durably.
-func (m *marks) halve() error {
+// removeOlderHalf removes the older half of the names, durably.
+func (m *marks) removeOlderHalf() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.halveLocked()
+	m.removeOlderHalfLocked()
 	m.version.Add(1)
 	return m.compactLocked()
 }
 
-// halveLocked forgets the older half of the names: every entry that one of them
-// might apply to is taken for invalidated.
-func (m *marks) halveLocked() {
-	low := m.table[floor]
-	delete(m.table, floor)
+// removeOlderHalfLocked removes the older half of the names. Every entry to which
+// one of them might apply counts as invalidated.
+func (m *marks) removeOlderHalfLocked() {
+	low := m.table[anyName]
+	delete(m.table, anyName)
 	names := slices.SortedFunc(maps.Keys(m.table), func(a, b string) int {
 		return cmp.Compare(m.table[a].Stale, m.table[b].Stale)
 	})
@@ -301,18 +301,18 @@ func (m *marks) halveLocked() {
 		low = low.union(m.table[name])
 		delete(m.table, name)
 	}
-	m.table[floor] = low
+	m.table[anyName] = low
 }
 
-// count is how many names are remembered.
+// count is the number of names.
 func (m *marks) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.table)
 }
 
-// appendFile appends to a file that is there: one that is new would be durable
-// only with its directory.
+// appendFile appends to an existing file: a new one would be durable only with its
+// directory.
 func appendFile(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// fateOf is what m does to an entry born at.
-func fateOf(m *marks, at time.Time, tags ...string) (stale, expired bool) {
-	f := m.fate(&Entry{Tags: tags, Born: at})
+// freshnessOf is the effect of m on an entry born at at.
+func freshnessOf(m *marks, at time.Time, tags ...string) (stale, expired bool) {
+	f := m.freshness(&Entry{Tags: tags, Born: at})
 	return f.stale != "", f.expires <= time.Now().UnixNano()
 }
 
@@ -48,7 +48,7 @@ func TestInvalidationsAfterATornLineCount(t *testing.T) {
 		m = openOrFail(t, path)
 		first := strings.IndexByte(string(whole), '\n')
 		for tag, want := range map[string]bool{"a": cut > first, "b": false, "c": true} {
-			if _, expired := fateOf(m, born, tag); expired != want {
+			if _, expired := freshnessOf(m, born, tag); expired != want {
 				t.Fatalf("cut at %d of %d: tag %s is expired: %v, want %v", cut, len(whole), tag, expired, want)
 			}
 		}
@@ -74,7 +74,7 @@ func TestALineThatWasChangedIsIgnored(t *testing.T) {
 	}
 }
 
-func TestForgettingNamesForgivesNothing(t *testing.T) {
+func TestRemovedNamesStayInvalidated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
 	m := openOrFail(t, path)
 	start := time.Now().Add(-time.Hour)
@@ -92,21 +92,20 @@ func TestForgettingNamesForgivesNothing(t *testing.T) {
 	}
 	for _, m := range []*marks{m, openOrFail(t, path)} {
 		if len(m.table) > maxMarks {
-			t.Errorf("%d names are remembered", len(m.table))
+			t.Errorf("the table has %d names", len(m.table))
 		}
 		for i := range total {
-			if _, expired := fateOf(m, at(i/len(names)*len(names)-1), strconv.Itoa(i)); !expired {
-				t.Fatalf("tag %d was invalidated and is not", i)
+			if _, expired := freshnessOf(m, at(i/len(names)*len(names)-1), strconv.Itoa(i)); !expired {
+				t.Fatalf("tag %d is no longer invalidated", i)
 			}
 		}
-		if stale, expired := fateOf(m, at(total), "1", strconv.Itoa(total-1), "nobody's"); stale || expired {
-			t.Error("what was born later is stale")
+		if stale, expired := freshnessOf(m, at(total), "1", strconv.Itoa(total-1), "nobody's"); stale || expired {
+			t.Error("a later entry is stale")
 		}
 	}
 }
 
-// TestALongTagTakesNoMoreThanAShortOne: a function may invalidate tags of any
-// length, as often as it likes.
+// A function may invalidate tags of any length, at any rate.
 func TestALongTagTakesNoMoreThanAShortOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
 	m, now := openOrFail(t, path), time.Now()
@@ -126,27 +125,26 @@ func TestALongTagTakesNoMoreThanAShortOne(t *testing.T) {
 	for _, m := range []*marks{m, openOrFail(t, path)} {
 		for name := range m.table {
 			if len(name) > maxName {
-				t.Errorf("a name of %d bytes is remembered", len(name))
+				t.Errorf("the table has a name of %d bytes", len(name))
 			}
 		}
 		for tag, want := range map[string]bool{long + "3": true, long + "10": false, long: false} {
-			if _, expired := fateOf(m, now.Add(-1), tag); expired != want {
+			if _, expired := freshnessOf(m, now.Add(-1), tag); expired != want {
 				t.Errorf("a tag that ends in %q is expired: %v, want %v", tag[len(tag)-2:], expired, want)
 			}
 		}
 	}
 }
 
-// TestALongNameOfAnEarlierVersionCounts: a table may have been written before
-// long names had a short form.
+// An earlier version may have written the table with long names in full.
 func TestALongNameOfAnEarlierVersionCounts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
 	tag, now := strings.Repeat("x", 1000), time.Now()
 	if err := os.WriteFile(path, encodeMark(nil, tagPrefix+tag, Mark{Expired: now.UnixNano()}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, expired := fateOf(openOrFail(t, path), now.Add(-1), tag); !expired {
-		t.Error("the tag was invalidated and is not")
+	if _, expired := freshnessOf(openOrFail(t, path), now.Add(-1), tag); !expired {
+		t.Error("the tag is no longer invalidated")
 	}
 }
 
@@ -174,14 +172,14 @@ func TestTheFileOfInvalidationsDoesNotGrowForever(t *testing.T) {
 func TestWavesAreBounded(t *testing.T) {
 	m := openOrFail(t, filepath.Join(t.TempDir(), "invalidated"))
 	now := time.Now()
-	for i := range maxWaves + 100 {
-		m.wave(strconv.Itoa(i), now)
+	for i := range maxGroups + 100 {
+		m.markRegenerated(strconv.Itoa(i), now)
 	}
-	if len(m.waves) > maxWaves {
-		t.Errorf("%d groups are remembered", len(m.waves))
+	if len(m.regenerated) > maxGroups {
+		t.Errorf("the table has %d groups", len(m.regenerated))
 	}
-	last := &Entry{Group: strconv.Itoa(maxWaves + 99), Born: now.Add(-1)}
-	if f := m.fate(last); f.stale != ByGroup {
+	last := &Entry{Group: strconv.Itoa(maxGroups + 99), Born: now.Add(-1)}
+	if f := m.freshness(last); f.stale != ByGroup {
 		t.Errorf("a member of the latest is %+v", f)
 	}
 }

@@ -4,23 +4,22 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/lateen-dev/lateen/internal/rounds"
+	"github.com/lateen-dev/lateen/internal/fairqueue"
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// places bound the makings that run at once. Tenants divide them by
-// [share.Shares]; a scope has a quarter of them at most. Those that find none
-// wait, in the order of [rounds.Turns] between tenants, and between the clients of a
-// scope.
+// places bounds the concurrent cache fills. Tenants divide them by [share.Shares]; a
+// scope has a quarter of them at most. Further fills wait, in the order of
+// [fairqueue.Turns] between tenants, and between the clients of a scope.
 type places struct {
 	perScope int
 
-	mu     sync.Mutex // guards below
-	shares *share.Shares[string]
-	turns  rounds.Turns[string]
-	asked  uint64            // how often a place was asked for
-	held   map[string]int    // by scope
-	queues map[string]*queue // by scope; none is empty
+	mu       sync.Mutex // guards the fields below
+	shares   *share.Shares[string]
+	turns    fairqueue.Turns[string]
+	requests uint64            // number of requested places
+	held     map[string]int    // places in use, by scope
+	queues   map[string]*queue // by scope; no queue is empty
 }
 
 func newPlaces(n int) *places {
@@ -29,18 +28,18 @@ func newPlaces(n int) *places {
 	}
 }
 
-// queue is the waits for places of a scope, in the order in which they end.
+// queue is the waiting places of a scope, in the order in which they are granted.
 type queue struct {
 	waiting []*place
-	clients rounds.Turns[string]
+	clients fairqueue.Turns[string]
 }
 
-// join puts p into the queue by the turn of its client. The turns of its tenant stay in
+// join puts p into the queue by the turn of its client. The turns of its tenant keep
 // the order of the queue.
 func (q *queue) join(p *place) {
-	p.own = q.clients.Take(p.client, 1)
+	p.clientTurn = q.clients.Take(p.client, 1)
 	q.waiting = append(q.waiting, p)
-	for i := len(q.waiting) - 1; i > 0 && p.own < q.waiting[i-1].own; i-- {
+	for i := len(q.waiting) - 1; i > 0 && p.clientTurn < q.waiting[i-1].clientTurn; i-- {
 		next := q.waiting[i-1]
 		p.turn, next.turn = next.turn, p.turn
 		p.number, next.number = next.number, p.number
@@ -48,24 +47,24 @@ func (q *queue) join(p *place) {
 	}
 }
 
-// place is one of them, or a wait for one.
+// place is one of the places, or a wait for one.
 type place struct {
-	of            *places
+	places        *places
 	tenant, scope string
 	client        string
-	turn          rounds.Turn   // of its tenant
-	own           rounds.Turn   // of its client, in its scope
-	number        uint64        // of the ask; decides between equal turns of tenants
-	granted       chan struct{} // closed once it is one
+	turn          fairqueue.Turn // turn of its tenant
+	clientTurn    fairqueue.Turn // turn of its client, in its scope
+	number        uint64         // number of the request; decides between equal turns of tenants
+	granted       chan struct{}  // closed once the place is granted
 
-	has, gone bool // guarded by of.mu
+	has, gone bool // guarded by places.mu
 }
 
-// ask returns a place, which may have to be waited for. The caller leaves it.
-func (ps *places) ask(tenant, scope, client string) *place {
+// acquire returns a place, which may not be granted yet. The caller releases it.
+func (ps *places) acquire(tenant, scope, client string) *place {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	p := &place{of: ps, tenant: tenant, scope: scope, client: client, granted: make(chan struct{})}
+	p := &place{places: ps, tenant: tenant, scope: scope, client: client, granted: make(chan struct{})}
 	waits := ps.queues[scope]
 	if waits == nil {
 		if ps.grantLocked(p) {
@@ -74,24 +73,24 @@ func (ps *places) ask(tenant, scope, client string) *place {
 		waits = &queue{}
 		ps.queues[scope] = waits
 	}
-	ps.asked++
-	p.turn, p.number = ps.turns.Take(tenant, 1), ps.asked
+	ps.requests++
+	p.turn, p.number = ps.turns.Take(tenant, 1), ps.requests
 	waits.join(p)
 	return p
 }
 
-// try returns a place that is free now; nil if there is none.
-func (ps *places) try(tenant, scope string) *place {
+// tryAcquire returns a granted place, or nil if none is free.
+func (ps *places) tryAcquire(tenant, scope string) *place {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	p := &place{of: ps, tenant: tenant, scope: scope, granted: make(chan struct{})}
+	p := &place{places: ps, tenant: tenant, scope: scope, granted: make(chan struct{})}
 	if !ps.grantLocked(p) {
 		return nil
 	}
 	return p
 }
 
-// grantLocked gives p its place, and reports whether there is one.
+// grantLocked grants p, and reports whether a place was free.
 func (ps *places) grantLocked(p *place) bool {
 	if ps.held[p.scope] >= ps.perScope || !ps.shares.Take(1, p.tenant) {
 		return false
@@ -102,9 +101,10 @@ func (ps *places) grantLocked(p *place) bool {
 	return true
 }
 
-// leave gives the place back, or ends the wait for it. Calls after the first do nothing.
-func (p *place) leave() {
-	ps := p.of
+// release frees the place, or ends the wait for it. Calls after the first have no
+// effect.
+func (p *place) release() {
+	ps := p.places
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	switch {
@@ -115,16 +115,16 @@ func (p *place) leave() {
 		if ps.held[p.scope]--; ps.held[p.scope] == 0 {
 			delete(ps.held, p.scope)
 		}
-		ps.serveLocked()
+		ps.grantNextLocked()
 	default:
 		ps.dropLocked(p)
 	}
 	p.gone = true
 }
 
-// serveLocked gives free places to those whose turn it is.
-func (ps *places) serveLocked() {
-	refused := map[string]bool{} // scopes that get no place now
+// grantNextLocked grants free places in turn.
+func (ps *places) grantNextLocked() {
+	refused := map[string]bool{} // scopes without a free place
 	for {
 		var next *place
 		for scope, queue := range ps.queues {
@@ -137,7 +137,7 @@ func (ps *places) serveLocked() {
 			return
 		case ps.grantLocked(next):
 			ps.turns.Serve(next.turn)
-			ps.queues[next.scope].clients.Serve(next.own)
+			ps.queues[next.scope].clients.Serve(next.clientTurn)
 			ps.dropLocked(next)
 		default:
 			refused[next.scope] = true

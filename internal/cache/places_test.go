@@ -12,7 +12,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// hang begins so many makings of a tenant that do not end before gate is closed.
+// hang starts n cache fills of a tenant that do not end before gate is closed, and
+// returns how many started.
 func hang(t *testing.T, c *cache.Cache, tenant, scope string, n int, gate chan struct{}) (begun int) {
 	t.Helper()
 	for i := range n {
@@ -30,7 +31,7 @@ func hang(t *testing.T, c *cache.Cache, tenant, scope string, n int, gate chan s
 	return begun
 }
 
-// makes reports whether a page that nothing holds up is made now.
+// makes reports whether a fill of an unblocked page runs now.
 func makes(t *testing.T, c *cache.Cache, tenant, scope string) bool {
 	t.Helper()
 	f, _, err := c.Make(t.Context(), keyOf(tenant, scope, "/quick"), page{body: "quick", use: cache.Kept}.making())
@@ -51,33 +52,33 @@ func makes(t *testing.T, c *cache.Cache, tenant, scope string) bool {
 	}
 }
 
-func TestHangingMakingsOfOneTenantLeaveThoseOfOthers(t *testing.T) {
-	story(t, cache.Options{MaxMaking: 16}, func(t *testing.T, c *cache.Cache) {
+func TestHangingFillsOfOneTenantDoNotBlockOthers(t *testing.T) {
+	withCache(t, cache.Options{MaxMaking: 16}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		for _, scope := range []string{"dpl_1", "dpl_2", "dpl_3", "dpl_4", "dpl_5"} {
 			hang(t, c, "busy", scope, 100, gate)
 		}
 		hang(t, c, "busy too", "dpl_6", 100, gate)
 		if !makes(t, c, "quiet", "dpl_7") {
-			t.Error("the page of a tenant that has nothing under way waits for hanging ones of others")
+			t.Error("the page of an idle tenant waits for hanging fills of others")
 		}
 		close(gate)
 	})
 }
 
-func TestHangingMakingsOfOneScopeLeaveThoseOfOthers(t *testing.T) {
-	story(t, cache.Options{MaxMaking: 16}, func(t *testing.T, c *cache.Cache) {
+func TestHangingFillsOfOneScopeDoNotBlockOthers(t *testing.T) {
+	withCache(t, cache.Options{MaxMaking: 16}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		hang(t, c, "prj_1", "preview", 100, gate)
 		if !makes(t, c, "prj_1", "production") {
-			t.Error("the page of a deployment waits for hanging ones of another of the same project")
+			t.Error("the page of a deployment waits for hanging fills of another deployment of the project")
 		}
 		close(gate)
 	})
 }
 
-func TestHangingRefreshesOfOneTenantLeaveThoseOfOthers(t *testing.T) {
-	story(t, cache.Options{MaxRefresh: 16}, func(t *testing.T, c *cache.Cache) {
+func TestHangingRefreshesOfOneTenantDoNotBlockOthers(t *testing.T) {
+	withCache(t, cache.Options{MaxRefresh: 16}, func(t *testing.T, c *cache.Cache) {
 		p := page{wait: make(chan struct{}), use: cache.Kept}
 		begun := map[string]int{}
 		for i := range 100 {
@@ -92,7 +93,7 @@ func TestHangingRefreshesOfOneTenantLeaveThoseOfOthers(t *testing.T) {
 			t.Errorf("refreshes of the busy tenant (-want +got):\n%s", diff)
 		}
 		if !c.Refresh(t.Context(), keyOf("quiet", "dpl_4", "/"), page{body: "new", use: cache.Kept}.making()) {
-			t.Error("a refresh of a tenant that has none under way is not begun")
+			t.Error("a refresh of an idle tenant does not start")
 		}
 		synctest.Wait()
 		if got := body(t, c, cache.NewKey("dpl_4", "/")); got != "new" {
@@ -102,21 +103,21 @@ func TestHangingRefreshesOfOneTenantLeaveThoseOfOthers(t *testing.T) {
 	})
 }
 
-func TestTheQueueOfOneTenantLeavesRoomForOthers(t *testing.T) {
-	story(t, cache.Options{MaxMaking: 4, MaxWaiting: 16}, func(t *testing.T, c *cache.Cache) {
+func TestTheQueueOfOneTenantDoesNotBlockOthers(t *testing.T) {
+	withCache(t, cache.Options{MaxMaking: 4, MaxWaiting: 16}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		if n := hang(t, c, "busy", "dpl_1", 100, gate); n != 8 {
-			t.Errorf("%d makings of one tenant run or queue, want half of 16", n)
+			t.Errorf("%d fills of one tenant run or queue, want half of 16", n)
 		}
 		if !makes(t, c, "quiet", "dpl_2") {
-			t.Error("there is no room for another tenant")
+			t.Error("a fill of another tenant is refused")
 		}
 		close(gate)
 	})
 }
 
-func TestQueuedMakingsOfTenantsTakeTurns(t *testing.T) {
-	story(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+func TestQueuedFillsOfTenantsTakeTurns(t *testing.T) {
+	withCache(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		hang(t, c, "first", "dpl_0", 1, gate)
 		var order []string
@@ -124,7 +125,7 @@ func TestQueuedMakingsOfTenantsTakeTurns(t *testing.T) {
 			how := page{use: cache.Kept}.making()
 			own := how.Make
 			how.Make = func(ctx context.Context) (*cache.Draft, error) {
-				order = append(order, tenant) // one at a time is made
+				order = append(order, tenant) // one fill runs at a time
 				return own(ctx)
 			}
 			f, _ := mustMake(t, c, keyOf(tenant, "dpl_"+tenant, path), how)
@@ -143,7 +144,7 @@ func TestQueuedMakingsOfTenantsTakeTurns(t *testing.T) {
 	})
 }
 
-// visit has a client ask for so many pages of a deployment, and go.
+// visit requests n pages of a deployment as one client, and disconnects.
 func visit(t *testing.T, c *cache.Cache, client string, n int, p page) (refused int) {
 	t.Helper()
 	for i := range n {
@@ -163,11 +164,11 @@ func visit(t *testing.T, c *cache.Cache, client string, n int, p page) (refused 
 	return refused
 }
 
-func TestMakingsOfOneClientLeaveSomeForOtherClientsOfTheTenant(t *testing.T) {
-	story(t, cache.Options{MaxMaking: 16, MaxWaiting: 64}, func(t *testing.T, c *cache.Cache) {
+func TestFillsOfOneClientDoNotBlockOtherClientsOfTheTenant(t *testing.T) {
+	withCache(t, cache.Options{MaxMaking: 16, MaxWaiting: 64}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		if visit(t, c, "192.0.2.1", 100, page{wait: gate, use: cache.Kept}) == 0 {
-			t.Error("one client has any number of pages made")
+			t.Error("the fills of one client are not bounded")
 		}
 		if n := visit(t, c, "192.0.2.2", 3, page{wait: gate, use: cache.Kept}); n > 0 {
 			t.Errorf("%d of 3 pages of another client are refused", n)
@@ -177,7 +178,7 @@ func TestMakingsOfOneClientLeaveSomeForOtherClientsOfTheTenant(t *testing.T) {
 }
 
 func TestClientsWaitForPagesOfADeploymentInTurn(t *testing.T) {
-	story(t, cache.Options{MaxMaking: 4}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxMaking: 4}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		visit(t, c, "192.0.2.1", 1, page{wait: gate, use: cache.Kept})
 		var order []string

@@ -12,7 +12,7 @@ import (
 )
 
 func TestARefreshThatFailsIsTriedAgainAfterHalfAMinute(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		keep(t, c, home, page{body: "old", fresh: time.Second})
 		time.Sleep(time.Second)
 		calls := 0
@@ -34,7 +34,7 @@ func TestARefreshThatFailsIsTriedAgainAfterHalfAMinute(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		refresh(failing, true)
 		if calls != 2 {
-			t.Errorf("was made %d times", calls)
+			t.Errorf("was filled %d times", calls)
 		}
 		time.Sleep(30 * time.Second)
 		refresh(page{body: "new", fresh: time.Second, use: cache.Kept}, true)
@@ -45,7 +45,7 @@ func TestARefreshThatFailsIsTriedAgainAfterHalfAMinute(t *testing.T) {
 }
 
 func TestRefreshesAreBounded(t *testing.T) {
-	story(t, cache.Options{MaxRefresh: 8}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxRefresh: 8}, func(t *testing.T, c *cache.Cache) {
 		p := page{use: cache.Kept, wait: make(chan struct{})}
 		var began []bool
 		for _, name := range []string{"a", "b", "b", "c"} {
@@ -56,14 +56,14 @@ func TestRefreshesAreBounded(t *testing.T) {
 			t.Error(diff)
 		}
 		if f, leader := mustMake(t, c, home, page{body: "now", use: cache.Kept}.making()); !leader || wait(t.Context(), f) != "now" {
-			t.Error("refreshes hold up who waits for a page")
+			t.Error("refreshes delay a waiting request")
 		}
 		close(p.wait)
 	})
 }
 
 func TestARefreshWhoseRequestIsCanceledDoesNotDelayTheNext(t *testing.T) {
-	story(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		for n := range 100 {

@@ -15,27 +15,26 @@ import (
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
-// scope is the entries that are dropped together, and what was invalidated
-// among them.
+// scope is the entries that are dropped together, and the invalidations among them.
 type scope struct {
 	dir    string
 	marks  *marks
 	tenant atomic.Pointer[string] // never nil
-	used   atomic.Int64           // bytes on disk, of the items
+	used   atomic.Int64           // bytes of the items on disk
 
-	// mu is held while a file gets or loses its name, so that the index, the
-	// directory and the memory agree on which version of an entry is current.
-	mu      sync.Mutex // guards below
+	// mu is held while a file is renamed or removed, so that the index, the
+	// directory and the memory agree on the current version of an entry.
+	mu      sync.Mutex // guards the fields below
 	items   map[[32]byte]*item
 	dropped bool
 }
 
-// item is a file of the index. A file replaced is another item.
+// item is a file of the index. A replacement is another item.
 type item struct {
-	size   int64        // set before it is in the index
-	born   int64        // of the entry, Unix nanoseconds; 0 if it is not known
-	access atomic.Int64 // Unix nanoseconds of the last use
-	saved  atomic.Int64 // access as the file's modification time has it
+	size   int64        // set before the item is in the index
+	born   int64        // Born of the entry, Unix nanoseconds; 0 if unknown
+	access atomic.Int64 // last use, Unix nanoseconds
+	saved  atomic.Int64 // access as saved in the file's modification time
 }
 
 func newItem(size, born int64, access time.Time) *item {
@@ -54,8 +53,8 @@ func (it *item) touch(now time.Time) {
 // owner is the tenant of s.
 func (s *scope) owner() string { return *s.tenant.Load() }
 
-// grow notes that the items of s take n bytes more.
-func (c *Cache) grow(s *scope, n int64) {
+// addUsed adds n bytes to the size of the items of s.
+func (c *Cache) addUsed(s *scope, n int64) {
 	s.used.Add(n)
 	c.used.Add(n)
 }
@@ -65,9 +64,9 @@ func (s *scope) path(hash [32]byte) string {
 	return filepath.Join(s.dir, name[:2], name[2:])
 }
 
-// invalidate marks names, see [marks.invalidate]. The directory is made by the
-// first invalidation, and again where a drop of an earlier scope of this name
-// takes it away.
+// invalidate marks names, see [marks.invalidate]. The first invalidation creates the
+// directory, and so does a later one after the removal of an earlier scope of this
+// name took it away.
 func (s *scope) invalidate(names []string, at int64, now time.Time, grace time.Duration) error {
 	for range 3 {
 		err := s.marks.invalidate(names, at, now, grace)
@@ -81,7 +80,7 @@ func (s *scope) invalidate(names []string, at int64, now time.Time, grace time.D
 	return s.marks.invalidate(names, at, now, grace)
 }
 
-// mkdir makes dir and what is above it, unless the scope is dropped.
+// mkdir creates dir and its parents, unless the scope is dropped.
 func (s *scope) mkdir(dir string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,13 +104,13 @@ func (c *Cache) load(s *scope, key Key) *Entry {
 	f, it, err := c.open(s, key.Hash)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			c.o.Log.Error("a kept page cannot be opened", "deployment_id", key.Scope, "err", err)
+			c.o.Log.Error("could not open a cached page", "deployment_id", key.Scope, "err", err)
 		}
 		return nil
 	}
 	e, err := readEntry(f, key, c.o.MaxInline)
 	if err != nil {
-		c.o.Log.Warn("a kept page is unreadable and is made anew", "deployment_id", key.Scope, "path", f.Name(), "err", err)
+		c.o.Log.Warn("cached page unreadable, treated as missing", "deployment_id", key.Scope, "path", f.Name(), "err", err)
 		f.Close()
 		if errors.Is(err, errDamaged) {
 			c.remove(s, key.Hash, it)
@@ -125,29 +124,29 @@ func (c *Cache) load(s *scope, key Key) *Entry {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.items[key.Hash] == it { // not replaced meanwhile
-			c.holdLocked(s, key.Hash, e)
+			c.setMemoryLocked(s, key.Hash, e)
 		}
 	}
 	return e
 }
 
-// holdLocked keeps e, which has its item, in memory, unless a newer entry is there:
-// one that is shown before it is on disk.
-func (c *Cache) holdLocked(s *scope, hash [32]byte, e *Entry) {
-	if !c.overtakenLocked(s, hash, e) {
+// setMemoryLocked puts e, which has its item, into memory, unless a newer entry is
+// there that is published before it is on disk.
+func (c *Cache) setMemoryLocked(s *scope, hash [32]byte, e *Entry) {
+	if !c.newerInMemoryLocked(s, hash, e) {
 		c.memory.Set(s.owner(), slot{s, hash}, e, e.weight())
 	}
 }
 
-// overtakenLocked reports whether a newer entry than e is in memory. A seed, which
+// newerInMemoryLocked reports whether an entry newer than e is in memory. A seed, which
 // has no item, is older than any.
-func (c *Cache) overtakenLocked(s *scope, hash [32]byte, e *Entry) bool {
+func (c *Cache) newerInMemoryLocked(s *scope, hash [32]byte, e *Entry) bool {
 	current, ok := c.memory.Get(slot{s, hash})
 	return ok && current.item != nil && current.Born.After(e.Born)
 }
 
-// bornSince reports whether the entry of key, in memory or in the index, is known
-// to have been born at since or later. It reads no file.
+// bornSince reports whether the entry of key, in memory or in the index, is known to
+// have been born at since or later. It reads no file.
 func (c *Cache) bornSince(s *scope, key Key, since time.Time) bool {
 	if s == nil {
 		return false
@@ -161,8 +160,8 @@ func (c *Cache) bornSince(s *scope, key Key, since time.Time) bool {
 	return it != nil && it.born >= since.UnixNano()
 }
 
-// open opens the file of an entry. It is that of the item, which is added to
-// the index if need be.
+// open opens the file of an entry and returns its item. A missing item is added to
+// the index.
 func (c *Cache) open(s *scope, hash [32]byte) (*os.File, *item, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,12 +188,12 @@ func (c *Cache) open(s *scope, hash [32]byte) (*os.File, *item, error) {
 func (c *Cache) indexLocked(s *scope, hash [32]byte, info fs.FileInfo) *item {
 	it := newItem(info.Size(), 0, info.ModTime())
 	s.items[hash] = it
-	c.grow(s, it.size)
+	c.addUsed(s, it.size)
 	return it
 }
 
-// show makes e, which is not on disk yet, the entry of key if its body is in memory.
-func (c *Cache) show(s *scope, key Key, e *Entry) {
+// publish makes e, which is not on disk yet, the entry of key if its body is in memory.
+func (c *Cache) publish(s *scope, key Key, e *Entry) {
 	e.item = newItem(0, e.Born.UnixNano(), time.Now())
 	if s == nil || !e.inline() {
 		return
@@ -202,19 +201,19 @@ func (c *Cache) show(s *scope, key Key, e *Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.dropped {
-		c.holdLocked(s, key.Hash, e)
+		c.setMemoryLocked(s, key.Hash, e)
 	}
 }
 
-// keep makes e, whose body sp holds, the entry of key, durably. The error is
+// store stores e, whose body sp holds, as the entry of key, durably. The error is
 // [errDropped] once its scope s is dropped.
-func (c *Cache) keep(s *scope, key Key, e *Entry, sp *spool) error {
+func (c *Cache) store(s *scope, key Key, e *Entry, sp *spool) error {
 	if s == nil {
-		return fmt.Errorf("keep an entry: %q is no name of a deployment", key.Scope)
+		return fmt.Errorf("store a cache entry: invalid deployment name %q", key.Scope)
 	}
 	out, err := sp.file()
 	if err != nil {
-		return fmt.Errorf("keep an entry: %w", err)
+		return fmt.Errorf("store a cache entry: %w", err)
 	}
 	defer out.Discard()
 	n, err := writeTrailer(out, key, e)
@@ -228,13 +227,13 @@ func (c *Cache) keep(s *scope, key Key, e *Entry, sp *spool) error {
 		err = c.place(s, key.Hash, e, out, e.Size+n)
 	}
 	if err != nil {
-		return fmt.Errorf("keep an entry: %w", err)
+		return fmt.Errorf("store a cache entry: %w", err)
 	}
 	c.evict()
 	return nil
 }
 
-// place gives the sealed file of e its name and makes it current.
+// place renames the sealed file of e to its final name and makes it current.
 func (c *Cache) place(s *scope, hash [32]byte, e *Entry, out *atomicfile.File, size int64) error {
 	name := s.path(hash)
 	if err := c.renameInto(s, hash, e, out, name, size); err != nil {
@@ -250,7 +249,7 @@ func (c *Cache) renameInto(s *scope, hash [32]byte, e *Entry, out *atomicfile.Fi
 		return errDropped
 	}
 	if old := s.items[hash]; old != nil && old.born > e.item.born {
-		return nil // a newer one has overtaken it
+		return nil // a newer entry has replaced it
 	}
 	err := out.Rename(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -262,22 +261,22 @@ func (c *Cache) renameInto(s *scope, hash [32]byte, e *Entry, out *atomicfile.Fi
 		return err
 	}
 	if old := s.items[hash]; old != nil {
-		c.grow(s, -old.size)
+		c.addUsed(s, -old.size)
 	}
 	e.item.size = size
 	s.items[hash] = e.item
-	c.grow(s, size)
+	c.addUsed(s, size)
 	switch {
 	case e.inline():
-		c.holdLocked(s, hash, e)
-	case !c.overtakenLocked(s, hash, e):
+		c.setMemoryLocked(s, hash, e)
+	case !c.newerInMemoryLocked(s, hash, e):
 		c.memory.Delete(slot{s, hash})
 	}
 	return nil
 }
 
-// remove takes the entry off the disk, and out of memory, if it is still the one
-// there: one that is shown before it is on disk stays.
+// remove deletes the entry from disk and memory if it is still current. An entry
+// that was published before it is on disk stays.
 func (c *Cache) remove(s *scope, hash [32]byte, it *item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -285,67 +284,69 @@ func (c *Cache) remove(s *scope, hash [32]byte, it *item) {
 		return
 	}
 	delete(s.items, hash)
-	c.grow(s, -it.size)
+	c.addUsed(s, -it.size)
 	if e, ok := c.memory.Get(slot{s, hash}); ok && e.item == it {
 		c.memory.Delete(slot{s, hash})
 	}
 	if err := os.Remove(s.path(hash)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.o.Log.Error("a kept page cannot be removed", "err", err)
+		c.o.Log.Error("could not remove a cached page", "err", err)
 	}
 }
 
-// droppedPrefix begins the name of a directory that is to be removed.
+// droppedPrefix begins the name of a directory to be removed.
 const droppedPrefix = "dropped-"
 
-// discard drops s, which nobody finds any more. Its files are removed later.
+// discard drops s, which is no longer in the table of scopes. Its files are removed
+// later.
 func (c *Cache) discard(s *scope) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropped = true
 	for _, it := range s.items {
-		c.grow(s, -it.size)
+		c.addUsed(s, -it.size)
 	}
 	s.items = nil
 	err := os.Rename(s.dir, filepath.Join(c.tmp(), droppedPrefix+filepath.Base(s.dir)+"-"+time.Now().Format("150405.000000000")))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("drop kept pages: %w", err)
+		return fmt.Errorf("drop cached pages: %w", err)
 	}
 	select {
-	case c.trash <- struct{}{}:
+	case c.dropped <- struct{}{}:
 	default:
 	}
 	return nil
 }
 
-// samples is of how many entries the least recently used one is evicted.
+// samples is the number of entries from which evict chooses the least recently used.
 const samples = 16
 
-// evict removes entries until they fit, of the tenant that has most at each
-// moment: none loses an entry to another that has more. It makes some room more,
-// so that the next entries need not look for that tenant again.
+// evict removes entries until the rest fit. It always evicts from the tenant that
+// holds most, so that no tenant loses an entry to a larger one. It frees a little
+// more than needed, so that the next entries do not repeat the search for that
+// tenant.
 func (c *Cache) evict() {
 	if c.used.Load() <= c.o.MaxBytes || !c.evicting.TryLock() {
 		return
 	}
 	defer c.evicting.Unlock()
 	for some := c.o.MaxBytes / 64; c.used.Load() > c.o.MaxBytes-some; {
-		scopes, _ := c.greatest(func(s *scope) (string, int64) { return s.owner(), s.used.Load() })
+		scopes, _ := c.largestTenant(func(s *scope) (string, int64) { return s.owner(), s.used.Load() })
 		for until := c.used.Load() - max(some, 1); c.used.Load() > until; {
 			s, hash, it := victim(scopes)
 			if it == nil {
-				return // it was dropped meanwhile
+				return // dropped meanwhile
 			}
 			c.remove(s, hash, it)
 		}
 	}
 }
 
-// greatest returns the scopes of the tenant that has most of something, of which
-// each scope and its tenant is asked, and how much all tenants have of it.
-func (c *Cache) greatest(part func(s *scope) (tenant string, n int64)) (scopes []*scope, total int64) {
+// largestTenant returns the scopes of the tenant with the greatest sum of part, and the
+// sum over all tenants. part returns the tenant and the amount of one scope.
+func (c *Cache) largestTenant(part func(s *scope) (tenant string, n int64)) (scopes []*scope, total int64) {
 	all, has := map[string][]*scope{}, map[string]int64{}
-	most := ""
-	for _, s := range c.all() {
+	largest := ""
+	for _, s := range c.allScopes() {
 		tenant, n := part(s)
 		if n <= 0 {
 			continue
@@ -355,20 +356,21 @@ func (c *Cache) greatest(part func(s *scope) (tenant string, n int64)) (scopes [
 		total += n
 	}
 	for tenant, n := range has {
-		if n > has[most] {
-			most = tenant
+		if n > has[largest] {
+			largest = tenant
 		}
 	}
-	return all[most], total
+	return all[largest], total
 }
 
-// forget removes the older half of the names of invalidated tags and groups from the
-// greatest scope of the tenant with most names, until the names of all tenants are
-// within bound, or no scope has more than the mark that stands for what it forgot. Scopes without a known project, whose pages were never
-// requested, count as one tenant.
-func (c *Cache) forget(bound int64) error {
+// removeNames removes the older half of the names of invalidated tags and groups
+// from the largest scope of the tenant with most names, until the names of all
+// tenants are within bound, or no scope has more than the mark that replaces its
+// removed names. Scopes without a known project, whose pages were never requested,
+// count as one tenant.
+func (c *Cache) removeNames(bound int64) error {
 	for {
-		scopes, total := c.greatest(func(s *scope) (string, int64) {
+		scopes, total := c.largestTenant(func(s *scope) (string, int64) {
 			if tenant := s.owner(); tenant != filepath.Base(s.dir) {
 				return tenant, int64(s.marks.count())
 			}
@@ -381,14 +383,14 @@ func (c *Cache) forget(bound int64) error {
 		if most.marks.count() <= 1 {
 			return nil
 		}
-		if err := most.marks.halve(); err != nil && !errors.Is(err, fs.ErrNotExist) { // as of one that is dropped meanwhile
+		if err := most.marks.removeOlderHalf(); err != nil && !errors.Is(err, fs.ErrNotExist) { // the scope may have been dropped meanwhile
 			return err
 		}
 	}
 }
 
-// victim returns the least recently used of some entries of scopes; the order of
-// maps is the chance in it.
+// victim returns the least recently used of some random entries of scopes; the order
+// of maps makes the choice random.
 func victim(scopes []*scope) (from *scope, hash [32]byte, oldest *item) {
 	seen := 0
 	for i, at := range rand.Perm(len(scopes)) {

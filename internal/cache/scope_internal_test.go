@@ -9,8 +9,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
-// TestAnOlderPageIsRemovedWithoutTheNewerOne: the file of an older page may be
-// evicted while the newer page is in memory and its file is being written.
+// The file of an older page may be evicted while the newer page is in memory and its
+// file is being written.
 func TestAnOlderPageIsRemovedWithoutTheNewerOne(t *testing.T) {
 	c, err := Open(Options{Dir: t.TempDir()})
 	if err != nil {
@@ -25,11 +25,11 @@ func TestAnOlderPageIsRemovedWithoutTheNewerOne(t *testing.T) {
 		}
 		e := &Entry{Status: 200, Born: c.Now(), Kept: time.Now(), Fresh: -1}
 		sp.describe(e)
-		c.show(s, key, e)
+		c.publish(s, key, e)
 		return e, sp
 	}
 	older, file := show("older")
-	if err := c.keep(s, key, older, file); err != nil {
+	if err := c.store(s, key, older, file); err != nil {
 		t.Fatal(err)
 	}
 	newer, file := show("newer")
@@ -37,7 +37,7 @@ func TestAnOlderPageIsRemovedWithoutTheNewerOne(t *testing.T) {
 	if e := c.Get(key); e == nil || string(e.Bytes()) != "newer" {
 		t.Fatalf("got %v in place of the newer page", e)
 	}
-	if err := c.keep(s, key, newer, file); err != nil {
+	if err := c.store(s, key, newer, file); err != nil {
 		t.Fatal(err)
 	}
 	c.remove(s, key.Hash, newer.item)
@@ -46,9 +46,9 @@ func TestAnOlderPageIsRemovedWithoutTheNewerOne(t *testing.T) {
 	}
 }
 
-// TestAProjectThatInvalidatesWithoutEndForgetsItsOwn: names that are remembered
-// have a bound for all together, and the tenant with most loses some first.
-func TestAProjectThatInvalidatesWithoutEndForgetsItsOwn(t *testing.T) {
+// The names of all scopes together have a bound; past it, the tenant with most loses
+// some.
+func TestAProjectWithTooManyInvalidatedNamesLosesItsOwn(t *testing.T) {
 	c, err := Open(Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -68,21 +68,21 @@ func TestAProjectThatInvalidatesWithoutEndForgetsItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		total := 0
-		for _, s := range c.all() {
+		for _, s := range c.allScopes() {
 			total += s.marks.count()
 		}
 		if total > maxMarked {
-			t.Errorf("%d names are remembered; %d is the bound", total, maxMarked)
+			t.Errorf("there are %d names; %d is the bound", total, maxMarked)
 		}
 		if n := c.scope("dpl_small").marks.count(); n != maxMarks/2 {
-			t.Errorf("%d names of the project with few are remembered, want %d", n, maxMarks/2)
+			t.Errorf("the project with few names has %d, want %d", n, maxMarks/2)
 		}
 	}
 }
 
-// TestForgettingEndsWhereEachScopeHasOneName: with more scopes than names are remembered
-// of all together, nothing is left to be forgotten.
-func TestForgettingEndsWhereEachScopeHasOneName(t *testing.T) {
+// With more scopes than the bound on names, each scope still has one name, and no
+// more can be removed.
+func TestNamesAreRemovedUntilEachScopeHasOne(t *testing.T) {
 	c, err := Open(Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -94,13 +94,13 @@ func TestForgettingEndsWhereEachScopeHasOneName(t *testing.T) {
 	if err := c.Invalidate(scopes, []string{"tag"}, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.forget(2); err != nil {
+	if err := c.removeNames(2); err != nil {
 		t.Fatal(err)
 	}
 	for _, scope := range scopes {
 		s := c.scope(scope)
-		if f := s.marks.fate(&Entry{Born: time.Unix(1, 0), Tags: []string{"tag"}}); s.marks.count() != 1 || f.expires == math.MaxInt64 {
-			t.Errorf("%s remembers %d names, and an older page expires at %d", scope, s.marks.count(), f.expires)
+		if f := s.marks.freshness(&Entry{Born: time.Unix(1, 0), Tags: []string{"tag"}}); s.marks.count() != 1 || f.expires == math.MaxInt64 {
+			t.Errorf("%s has %d names, and an older page expires at %d", scope, s.marks.count(), f.expires)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func TestDroppedScopesAreGone(t *testing.T) {
 	close(p.wait)
 	e, err := f.Wait(t.Context())
 	if err != nil {
-		t.Fatal(err) // whoever waited has it all the same
+		t.Fatal(err) // a waiting request gets the entry all the same
 	}
 	e.Close()
 	if got := body(t, c, home); got != "none" {
@@ -82,7 +82,7 @@ func TestTheDirectoryStaysWithinItsBound(t *testing.T) {
 	}
 }
 
-func TestWhatIsUsedOutlivesWhatIsNot(t *testing.T) {
+func TestUnusedPagesAreEvictedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.Open(cache.Options{Dir: t.TempDir(), MaxBytes: 20_000})
 		if err != nil {
@@ -100,7 +100,7 @@ func TestWhatIsUsedOutlivesWhatIsNot(t *testing.T) {
 	})
 }
 
-func TestEntriesThatNobodyAsksForGoAfterAMonth(t *testing.T) {
+func TestEntriesWithoutRequestsAreRemovedAfterAMonth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := cache.Open(cache.Options{Dir: t.TempDir()})
 		if err != nil {
@@ -133,13 +133,13 @@ func TestAccessTimesSurviveARestart(t *testing.T) {
 		stop := run(t, c)
 		keep(t, c, home, page{fresh: -1})
 		keep(t, c, idle, page{fresh: -1})
-		now := time.Now() // the file system has another clock here
+		now := time.Now() // the file system does not use the bubble's clock
 		_ = filepath.WalkDir(o.Dir, func(path string, _ os.DirEntry, err error) error {
 			return errors.Join(err, os.Chtimes(path, now, now))
 		})
 		time.Sleep(7 * time.Hour)
 		body(t, c, home)
-		time.Sleep(time.Hour) // the time of use is written now and then
+		time.Sleep(time.Hour) // access times are saved at intervals
 		stop()
 
 		if c, err = cache.Open(o); err != nil {
@@ -148,10 +148,10 @@ func TestAccessTimesSurviveARestart(t *testing.T) {
 		defer run(t, c)()
 		time.Sleep(4 * time.Hour)
 		if got := body(t, c, home); got == "none" {
-			t.Error("the page that was used is gone")
+			t.Error("the used page is missing")
 		}
 		if got := body(t, c, idle); got != "none" {
-			t.Error("the page that was not used is there")
+			t.Error("the unused page is not removed")
 		}
 	})
 }
@@ -168,7 +168,7 @@ func TestDamagedFilesAreMissesAndRemoved(t *testing.T) {
 		"huge record":    func(b []byte) []byte { copy(b[len(b)-12:], "\xff\xff\xff\xff"); return b },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := left(t, "the body")
+			dir := stoppedCache(t, "the body")
 			file := onlyFile(t, dir)
 			b, err := os.ReadFile(file)
 			if err != nil {
@@ -186,15 +186,15 @@ func TestDamagedFilesAreMissesAndRemoved(t *testing.T) {
 			}
 			keep(t, c, home, page{body: "new", fresh: -1})
 			if got := body(t, c, home); got != "new" {
-				t.Errorf("is %q after it was made anew", got)
+				t.Errorf("is %q after another fill", got)
 			}
 		})
 	}
 }
 
-// A file under another entry's name is not that entry, whoever put it there.
+// A file under another entry's name is not that entry.
 func TestAFileBelongsToItsKey(t *testing.T) {
-	dir := left(t, "secret")
+	dir := stoppedCache(t, "secret")
 	from := onlyFile(t, dir)
 	other := cache.NewKey("dpl_1", "other")
 	to := filepath.Join(dir, "entries", "dpl_1", other.String()[:2], other.String()[2:])
@@ -206,8 +206,8 @@ func TestAFileBelongsToItsKey(t *testing.T) {
 	}
 }
 
-// left returns the directory of a cache that has ended, with a page in it.
-func left(t *testing.T, body string) (dir string) {
+// stoppedCache returns the directory of a stopped cache with one page.
+func stoppedCache(t *testing.T, body string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	c, err := cache.Open(cache.Options{Dir: dir})
@@ -249,7 +249,7 @@ func TestHostileNamesStayInTheDirectory(t *testing.T) {
 			t.Errorf("scope %q: %v", scope, err)
 		}
 		if got := body(t, c, key); got != "none" {
-			t.Errorf("scope %q keeps %q", scope, got)
+			t.Errorf("scope %q has %q", scope, got)
 		}
 		if err := errors.Join(c.Invalidate([]string{scope}, []string{"../../t"}, 0), c.Drop(scope)); err != nil {
 			t.Errorf("scope %q: %v", scope, err)
@@ -260,11 +260,11 @@ func TestHostileNamesStayInTheDirectory(t *testing.T) {
 	}
 	list, err := os.ReadDir(root)
 	if err != nil || len(list) != 1 {
-		t.Errorf("there is more than the cache in %s: %v (%v)", root, list, err)
+		t.Errorf("%s has other files than the cache: %v (%v)", root, list, err)
 	}
 }
 
-func TestWhatIsMadeForADroppedScopeIsNotKept(t *testing.T) {
+func TestAFillForADroppedScopeIsNotStored(t *testing.T) {
 	dir := t.TempDir()
 	c := running(t, cache.Options{Dir: dir, MaxInline: 100})
 	for name, text := range map[string]string{"small": "late", "large": strings.Repeat("late", 100)} {
@@ -285,22 +285,22 @@ func TestWhatIsMadeForADroppedScopeIsNotKept(t *testing.T) {
 			e.Close()
 		}
 		if got := body(t, c, late); got != "none" {
-			t.Errorf("the %s entry of a dropped deployment is kept: %.10q", name, got)
+			t.Errorf("the %s entry of a dropped deployment is stored: %.10q", name, got)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "entries", "dpl_1")); err == nil {
-			t.Errorf("the directory of a dropped deployment is there again after the %s entry", name)
+			t.Errorf("the directory of a dropped deployment exists again after the %s entry", name)
 		}
 	}
 }
 
-func TestUnreadableInvalidationsExpireEverything(t *testing.T) {
-	dir := left(t, "kept")
+func TestUnreadableInvalidationsExpireAllEntries(t *testing.T) {
+	dir := stoppedCache(t, "kept")
 	if err := os.Mkdir(filepath.Join(dir, "entries", "dpl_1", "invalidated"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	c := running(t, cache.Options{Dir: dir})
 	if got := state(t, c, home); !strings.HasPrefix(got, "expired") {
-		t.Errorf("what may have been invalidated is %s", got)
+		t.Errorf("an entry that may be invalidated is %s", got)
 	}
 }
 
@@ -310,9 +310,9 @@ func keyOf(tenant, scope, name string) cache.Key {
 	return k
 }
 
-// Visitors of one project ask for pages by queries of which no two are the same.
-// The pages that another project keeps are neither evicted from the disk nor
-// from memory, in whatever deployments the first project has its own.
+// Clients of one project request pages with distinct queries. The cached pages of
+// another project must be evicted neither from disk nor from memory, in whichever
+// deployments the first project has its pages.
 func TestAProjectWithManyPagesEvictsItsOwnOnDiskAndInMemory(t *testing.T) {
 	const size, limit, quiet = 1000, 60_000, 10
 	c := running(t, cache.Options{Dir: t.TempDir(), MaxBytes: limit, MaxMemory: limit})
@@ -337,12 +337,12 @@ func TestAProjectWithManyPagesEvictsItsOwnOnDiskAndInMemory(t *testing.T) {
 		}
 	}
 	if noisy < 15 {
-		t.Errorf("the noisy project keeps %d pages, although there is room for about 30", noisy)
+		t.Errorf("the noisy project has %d pages, want about 30", noisy)
 	}
 }
 
-// After a restart, before any request has said whose a deployment's pages are,
-// each deployment is a tenant.
+// After a restart, before the first request tells the project of a deployment, each
+// deployment is a tenant.
 func TestADeploymentOfAnUnknownProjectIsATenantOfItsOwn(t *testing.T) {
 	dir := t.TempDir()
 	first := running(t, cache.Options{Dir: dir})

@@ -15,35 +15,35 @@ import (
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
-// errLarge ends the copy of a body that is larger than what is kept.
-var errLarge = errors.New("the body is larger than what is kept")
+// errLarge ends the copy of a body that is larger than the limit.
+var errLarge = errors.New("the body is larger than the limit")
 
-// spool is a body that is read while it is still being written: in memory while
-// it is small, then in a file.
+// spool is a body that is read while it is still being written. A small body is in
+// memory, a larger one in a file.
 type spool struct {
 	memory int64 // bytes to hold in memory
-	limit  int64 // bytes to hold at all
+	limit  int64 // bytes to hold in total
 	create func() (*atomicfile.File, error)
 
-	mu   sync.Mutex    // guards below
-	more chan struct{} // closed when something has changed; nil while nobody waits
+	mu   sync.Mutex    // guards the fields below
+	more chan struct{} // closed after a change; nil while no reader waits
 	buf  []byte
 	out  *atomicfile.File // the whole body, once it has left buf
 	in   *os.File         // out, for reading: it stays open when out is committed
 	size int64
 	sum  hash.Hash
-	end  error     // once there is no more: io.EOF, or why the body broke off
-	rest io.Reader // what follows, if it is too large to be held
-	refs int       // who may still read: the writer and a reader
+	end  error     // set after the last byte: io.EOF, or the error that cut the body off
+	rest io.Reader // remainder of a body that is too large to hold
+	refs int       // users that have not released the spool: the writer and the reader
 }
 
 func newSpool(memory, limit int64, create func() (*atomicfile.File, error)) *spool {
 	return &spool{memory: memory, limit: limit, create: create, sum: sha256.New(), refs: 2}
 }
 
-// fill copies r to its end. It returns nil, [errLarge] if there is more in r
-// than it holds, or why it could not read or write. What it does not hold, the
-// spool's reader reads from r itself.
+// fill copies r to its end. It returns nil, [errLarge] if r has more than the limit,
+// or a read or write error. The spool's reader reads the part past the limit from r
+// itself.
 func (s *spool) fill(r io.Reader) error {
 	chunk := make([]byte, 32<<10)
 	for {
@@ -51,7 +51,7 @@ func (s *spool) fill(r io.Reader) error {
 		left, fail := s.add(chunk[:n])
 		switch {
 		case fail != nil:
-			s.finish(nil, io.MultiReader(bytes.NewReader(left), &tail{r, err}))
+			s.finish(nil, io.MultiReader(bytes.NewReader(left), &endedReader{r, err}))
 			return fail
 		case err == io.EOF:
 			s.finish(err, nil)
@@ -63,21 +63,21 @@ func (s *spool) fill(r io.Reader) error {
 	}
 }
 
-// tail is a reader that may have ended already.
-type tail struct {
+// endedReader is a reader that may have ended already.
+type endedReader struct {
 	io.Reader
 
 	err error
 }
 
-func (t *tail) Read(p []byte) (int, error) {
+func (t *endedReader) Read(p []byte) (int, error) {
 	if t.err != nil {
 		return 0, t.err
 	}
 	return t.Reader.Read(p)
 }
 
-// finish tells the reader what follows: the rest, or nothing but err.
+// finish gives the reader the remainder of the body, or its end with err.
 func (s *spool) finish(err error, rest io.Reader) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,8 @@ func (s *spool) finish(err error, rest io.Reader) {
 	s.wakeLocked()
 }
 
-// add appends p. If that fails or is too much, it returns what it did not take.
+// add appends p. If that fails or exceeds the limit, it returns the bytes that were
+// not appended.
 func (s *spool) add(p []byte) (left []byte, err error) {
 	if len(p) == 0 {
 		return nil, nil
@@ -139,7 +140,7 @@ func (s *spool) wakeLocked() {
 	}
 }
 
-// release ends one side's use. The file is closed after the last.
+// release ends one user's use. The last release closes the file.
 func (s *spool) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,12 +148,12 @@ func (s *spool) release() {
 		return
 	}
 	if s.out != nil {
-		s.out.Discard() // unless it was committed
+		s.out.Discard() // no effect on a committed file
 		s.in.Close()
 	}
 }
 
-// read reads at off, waiting for what is not there yet.
+// read reads at off, and waits for bytes that have not arrived.
 func (s *spool) read(ctx context.Context, p []byte, off int64) (int, error) {
 	for {
 		s.mu.Lock()
@@ -176,7 +177,7 @@ func (s *spool) read(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 }
 
-// readLocked reads what is there, which may be nothing yet.
+// readLocked reads the bytes that have arrived, which may be none.
 func (s *spool) readLocked(p []byte, off int64) (int, error) {
 	switch {
 	case off < s.size && s.out == nil:
@@ -188,9 +189,9 @@ func (s *spool) readLocked(p []byte, off int64) (int, error) {
 	}
 }
 
-// follower reads the body of a spool as it comes. Closing it lets go of the spool.
+// follower reads the body of a spool as it arrives.
 type follower struct {
-	ctx   context.Context //nolint:containedctx // a reader takes none
+	ctx   context.Context //nolint:containedctx // io.Reader has no context parameter
 	spool *spool
 	off   int64
 	close func()
@@ -204,7 +205,8 @@ func (f *follower) Read(p []byte) (int, error) {
 
 func (f *follower) Close() error { f.close(); return nil }
 
-// describe gives e the complete body, or what there is to say of one that is not in memory.
+// describe gives e the complete body, or the size and the digest of a body that is
+// not in memory.
 func (s *spool) describe(e *Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,9 +14,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// Whatever happens at once, nobody reads a body that is not of its entry, and
-// the index knows what is on disk.
-func TestEverythingAtOnce(t *testing.T) {
+// Under concurrent operations, no reader gets the body of another entry, and the
+// index matches the files on disk.
+func TestConcurrentOperations(t *testing.T) {
 	dir := t.TempDir()
 	c := running(t, cache.Options{Dir: dir, MaxInline: 2000, MaxMemory: 100_000, MaxBytes: 300_000})
 	text := func(key string, n int) string { return strings.Repeat(fmt.Sprintf("%s %d;", key, n), 1+n%300) }
@@ -86,7 +86,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for range 3 { // what is still being made is over once it can be made again
+	for range 3 { // running fills have ended once their entries can be filled again
 		for i := range 60 {
 			keep(t, c, cache.NewKey(fmt.Sprint("dpl_", i%3), fmt.Sprint("k", i/3)), page{body: text(fmt.Sprint("k", i/3), 1), fresh: -1})
 		}

@@ -1,7 +1,7 @@
-// Package cgroup bounds, measures, freezes and kills groups of processes by
-// Linux control groups, of version 2, version 1 and hosts that have some of
-// both. It writes only below the group that this process was started in, or
-// the nearest one above it that it may write to.
+// Package cgroup limits, measures, freezes and kills groups of processes by Linux
+// control groups of version 2, of version 1, and on hosts that mount both. It writes
+// only below the group in which this process was started, or the nearest writable group
+// above it.
 package cgroup
 
 import (
@@ -20,31 +20,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Controller is something that groups can do.
+// A Controller is a capability of control groups.
 type Controller string
 
-// The controllers, by what they are for.
+// The controllers.
 const (
-	Memory     Controller = "memory"  // a bound on memory, and its measure
-	CPU        Controller = "cpu"     // a share of the CPUs
-	Accounting Controller = "cpuacct" // the CPU time that was used
-	Tasks      Controller = "pids"    // a bound on processes and threads
-	Freezer    Controller = "freezer" // stopping and going on
+	Memory     Controller = "memory"  // limit and usage of memory
+	CPU        Controller = "cpu"     // weight and limit of CPU time
+	Accounting Controller = "cpuacct" // CPU time used
+	Tasks      Controller = "pids"    // limit of processes and threads
+	Freezer    Controller = "freezer" // stopping and resuming processes
 )
 
 func controllers() []Controller { return []Controller{Memory, CPU, Accounting, Tasks, Freezer} }
 
 // Options are the settings of a [Tree].
 type Options struct {
-	// Name begins the names of the directories it makes. Required.
+	// Name is the prefix of the directories of the tree. Required.
 	Name string
-	// Root is the directory that stands for "/" when this process's groups and
-	// their mounts are looked up; "" is "/".
+	// Root is the directory that replaces "/" in the search for this process's groups
+	// and their mounts; "" is "/".
 	Root string
 }
 
-// Tree is a place for groups, which is its own: it is locked while it is open,
-// and swept away by whoever comes next if its owner could not.
+// Tree is a directory for groups with a single owner. A lock protects it while it is
+// open; the next owner with the same name removes the tree of an owner that died.
 type Tree struct {
 	branches []*branch
 	serves   map[Controller]*branch
@@ -60,17 +60,17 @@ type branch struct {
 	lock *os.File
 }
 
-// Open finds the hierarchies of this host and makes a place in each that it
-// may write to. Controllers for which there is none are told by [Tree.Missing].
+// Open finds the hierarchies of this host and creates a directory in each that it may
+// write to. [Tree.Missing] reports the controllers that no hierarchy provides.
 func Open(o Options) (*Tree, error) {
 	if o.Name == "" {
-		return nil, errors.New("open a place for groups: it has no name")
+		return nil, errors.New("open a cgroup tree: the name is empty")
 	}
 	t := &Tree{serves: map[Controller]*branch{}, missing: map[Controller]string{}, swap: hasSwap(o.Root)}
 	found, err := hierarchies(cmp.Or(o.Root, "/"))
 	if err != nil {
 		for _, c := range controllers() {
-			t.missing[c] = fmt.Sprintf("this host, %s, tells of no control groups: %v", runtime.GOOS, err)
+			t.missing[c] = fmt.Sprintf("this host (%s) has no control groups: %v", runtime.GOOS, err)
 		}
 		return t, nil
 	}
@@ -84,7 +84,7 @@ func Open(o Options) (*Tree, error) {
 		}
 		b, err := h.open(o.Name, name)
 		if err != nil {
-			t.regret(h, err)
+			t.markMissing(h, err)
 			continue
 		}
 		t.adopt(b)
@@ -96,15 +96,15 @@ func Open(o Options) (*Tree, error) {
 func None() *Tree {
 	t := &Tree{serves: map[Controller]*branch{}, missing: map[Controller]string{}}
 	for _, c := range controllers() {
-		t.missing[c] = "no groups are made"
+		t.missing[c] = "control groups are disabled"
 	}
 	return t
 }
 
 func (t *Tree) lacks(c Controller) bool { return t.serves[c] == nil }
 
-// regret keeps why a hierarchy cannot be used.
-func (t *Tree) regret(h hierarchy, err error) {
+// markMissing records why a hierarchy cannot be used.
+func (t *Tree) markMissing(h hierarchy, err error) {
 	for _, c := range h.controllers {
 		if t.lacks(c) {
 			t.missing[c] = err.Error()
@@ -112,7 +112,7 @@ func (t *Tree) regret(h hierarchy, err error) {
 	}
 }
 
-// adopt uses a branch for what no other is used for.
+// adopt uses a branch for the controllers that no earlier branch provides.
 func (t *Tree) adopt(b *branch) {
 	t.branches = append(t.branches, b)
 	for _, c := range b.controllers {
@@ -123,10 +123,11 @@ func (t *Tree) adopt(b *branch) {
 	}
 }
 
-// Missing says why groups cannot do something on this host; "" if they can.
+// Missing returns the reason why groups lack a controller on this host; "" if they have
+// it.
 func (t *Tree) Missing(c Controller) string { return t.missing[c] }
 
-// Where says in which directories groups are made, for people.
+// Where returns the directories in which groups are created, for messages.
 func (t *Tree) Where() string {
 	var dirs []string
 	for _, b := range t.branches {
@@ -135,8 +136,8 @@ func (t *Tree) Where() string {
 	return strings.Join(dirs, ", ")
 }
 
-// Share gives all groups of the tree together a weight against what runs
-// beside them: 1 is the usual one of a single group.
+// Share sets the weight of all groups of the tree together, relative to their sibling
+// groups: 1 is the default weight of a single group.
 func (t *Tree) Share(weight float64) error {
 	b := t.serves[CPU]
 	if b == nil {
@@ -154,11 +155,11 @@ func (t *Tree) Close() error {
 	return errors.Join(errs...)
 }
 
-// open makes a branch of h for a tree called name, and removes what owners of
-// such trees have left when they could no more.
+// open creates a branch of h for a tree called name, and removes the trees of owners
+// that died.
 func (h hierarchy) open(prefix, name string) (*branch, error) {
 	var refused []error
-	for _, parent := range h.places {
+	for _, parent := range h.candidates {
 		if err := h.prepare(parent, prefix); err != nil {
 			refused = append(refused, err)
 			continue
@@ -176,8 +177,8 @@ func (h hierarchy) open(prefix, name string) (*branch, error) {
 
 func (h hierarchy) branch(dir string) (_ *branch, err error) {
 	b := &branch{hierarchy: h, dir: dir}
-	for range 100 { // as many owners may begin at once
-		if b.lock, err = hold(dir); !errors.Is(err, errSwept) {
+	for range 100 { // bounds the number of owners that start at the same time
+		if b.lock, err = lockDir(dir); !errors.Is(err, errSwept) {
 			break
 		}
 	}
@@ -192,11 +193,11 @@ func (h hierarchy) branch(dir string) (_ *branch, err error) {
 	return b, nil
 }
 
-var errSwept = errors.New("another owner removed the directory before it was held")
+var errSwept = errors.New("another owner removed the directory before it was locked")
 
-// hold makes dir and locks it. Until it is locked, another owner that begins may
-// take it for abandoned and remove it: that is [errSwept].
-func hold(dir string) (*os.File, error) {
+// lockDir creates dir and locks it. Before the lock, an owner that starts may take the
+// directory for abandoned and remove it; then the error is [errSwept].
+func lockDir(dir string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -207,7 +208,7 @@ func hold(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(dir))
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // an owner that sweeps is soon through
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // an owner that sweeps holds it briefly
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), lock.Close(), os.Remove(dir))
 	}
 	held, err := lock.Stat()
@@ -218,9 +219,9 @@ func hold(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-// sweepAbandoned removes trees that nobody holds.
+// sweepAbandoned removes the trees without a lock.
 func sweepAbandoned(parent, prefix string) {
-	entries, _ := os.ReadDir(parent) // nothing to sweep if it cannot be read
+	entries, _ := os.ReadDir(parent) // an unreadable directory is left as it is
 	for _, e := range entries {
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix+"-") {
 			continue
@@ -231,13 +232,13 @@ func sweepAbandoned(parent, prefix string) {
 			continue
 		}
 		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = sweep(dir) // what still runs in there keeps it, until the next time
+			_ = sweep(dir) // a process that still runs in it prevents the removal until the next sweep
 		}
 		lock.Close()
 	}
 }
 
-// sweep removes a directory of groups, the innermost first.
+// sweep removes a directory and the groups in it, the innermost first.
 func sweep(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -251,8 +252,8 @@ func sweep(dir string) error {
 	return errors.Join(err, remove(dir))
 }
 
-// remove removes a group once the last of its processes, which have been
-// killed, is gone.
+// remove removes a group. Its processes were killed, so it waits briefly until they
+// have ended.
 func remove(dir string) error {
 	for wait := time.Millisecond; ; wait *= 2 {
 		err := unix.Rmdir(dir)
@@ -260,7 +261,7 @@ func remove(dir string) error {
 			return nil
 		}
 		if !errors.Is(err, unix.EBUSY) || wait > 200*time.Millisecond {
-			return fmt.Errorf("remove the group %s: %w", dir, err)
+			return fmt.Errorf("remove the cgroup %s: %w", dir, err)
 		}
 		<-time.After(wait)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// here opens a tree on this host and skips what it cannot do.
+// here opens a tree on this host and skips the test if it lacks a controller.
 func here(t testing.TB, needs ...Controller) *Tree {
 	t.Helper()
 	tree, err := Open(Options{Name: "cgroup-test"})
@@ -50,7 +50,7 @@ func group(t testing.TB, tree *Tree) *Group {
 	return g
 }
 
-// script runs a shell script in g, from when it is in there.
+// script starts a shell script in g.
 func script(t testing.TB, g *Group, text string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", "read go; "+text)
@@ -75,26 +75,26 @@ func script(t testing.TB, g *Group, text string) (*exec.Cmd, *bufio.Reader) {
 	return cmd, bufio.NewReader(out)
 }
 
-func TestMemoryIsBoundedAndAKillIsKnown(t *testing.T) {
+func TestMemoryIsLimitedAndAnOOMKillIsReported(t *testing.T) {
 	g := group(t, here(t, Memory))
 	if err := g.Limit(Limits{Memory: 32 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	cmd, _ := script(t, g, "x=$(head -c 200000000 /dev/zero | tr '\\0' a); echo survived")
 	if g.OutOfMemory() {
-		t.Error("it was out of memory before it began")
+		t.Error("OutOfMemory is true before the start")
 	}
 	cmd.Wait()
 	if !g.OutOfMemory() {
-		t.Error("nothing says that it was killed for its memory")
+		t.Error("OutOfMemory is false after a kill at the memory limit")
 	}
 	if u, err := g.Usage(); err != nil || u.Peak < 16<<20 || u.Peak > 33<<20 {
-		t.Errorf("the most it used is %d, %v", u.Peak, err)
+		t.Errorf("the peak is %d, %v", u.Peak, err)
 	}
 }
 
-// TestSwapIsBoundedWithMemory reads the kernel's bounds back: cgroup-v1
-// memory.rst §5, cgroup-v2.rst "Memory Interface Files".
+// TestSwapIsBoundedWithMemory reads the kernel's limits back: cgroup-v1 memory.rst §5,
+// cgroup-v2.rst "Memory Interface Files".
 func TestSwapIsBoundedWithMemory(t *testing.T) {
 	tree := here(t, Memory)
 	g := group(t, tree)
@@ -106,13 +106,13 @@ func TestSwapIsBoundedWithMemory(t *testing.T) {
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("this kernel does not count swap: %v", err)
 	}
-	for _, most := range []int64{64 << 20, 32 << 20, 128 << 20} { // lowered, and raised
-		if err := g.Limit(Limits{Memory: most}); err != nil {
+	for _, maximum := range []int64{64 << 20, 32 << 20, 128 << 20} { // lowered, and raised
+		if err := g.Limit(Limits{Memory: maximum}); err != nil {
 			t.Fatal(err)
 		}
 		text, err := os.ReadFile(path)
-		if got := strings.TrimSpace(string(text)); err != nil || got != strconv.FormatInt(most, 10) {
-			t.Errorf("the bound is %s, %v, want %d", got, err, most)
+		if got := strings.TrimSpace(string(text)); err != nil || got != strconv.FormatInt(maximum, 10) {
+			t.Errorf("the bound is %s, %v, want %d", got, err, maximum)
 		}
 	}
 	if err := g.Limit(Limits{}); err != nil {
@@ -120,9 +120,9 @@ func TestSwapIsBoundedWithMemory(t *testing.T) {
 	}
 }
 
-// TestABackgroundGroupRunsOnTimeThatNoOtherWants reads the kernel's setting back:
+// TestABackgroundGroupIsIdleForTheScheduler reads the kernel's setting back:
 // cpu.idle of cgroup-v2.rst "CPU Interface Files", which version 1 has as well.
-func TestABackgroundGroupRunsOnTimeThatNoOtherWants(t *testing.T) {
+func TestABackgroundGroupIsIdleForTheScheduler(t *testing.T) {
 	g := group(t, here(t, CPU))
 	path, _ := g.path(CPU, "cpu.idle", "cpu.idle")
 	if _, err := os.Stat(path); err != nil {
@@ -146,7 +146,7 @@ func TestTasksAreBounded(t *testing.T) {
 	}
 	_, out := script(t, g, "for i in 1 2 3 4 5 6 7 8; do sleep 100 >/dev/null & done; echo all; wait")
 	if line, _ := out.ReadString('\n'); line == "all\n" {
-		t.Error("it has started more than it may")
+		t.Error("the process has started more processes than its limit")
 	}
 }
 
@@ -165,15 +165,15 @@ func TestCPUTimeIsCountedAndBounded(t *testing.T) {
 	if err != nil || used <= 0 {
 		t.Fatal(used, err)
 	}
-	if most := passed/5 + 2*period; used > most { // a period at each end
-		t.Errorf("it has used %v in %v, more than a fifth", used, passed)
+	if maximum := passed/5 + 2*period; used > maximum { // a period at each end
+		t.Errorf("the group has used %v in %v, more than a fifth", used, passed)
 	}
 	if u, err := g.Usage(); err != nil || u.CPU < used {
-		t.Errorf("usage says %v, %v", u.CPU, err)
+		t.Errorf("Usage returns %v, %v", u.CPU, err)
 	}
 }
 
-func TestFrozenProcessesStandStillUntilTheyAreThawed(t *testing.T) {
+func TestFrozenProcessesUseNoCPUUntilTheyAreThawed(t *testing.T) {
 	g := group(t, here(t, Freezer, Accounting))
 	_, out := script(t, g, "echo up; while :; do :; done")
 	if line, err := out.ReadString('\n'); line != "up\n" {
@@ -182,7 +182,7 @@ func TestFrozenProcessesStandStillUntilTheyAreThawed(t *testing.T) {
 	if err := g.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	still := func() bool { // whether no CPU time is used over some turns of a clock
+	still := func() bool { // reports whether the group uses no CPU time for a few clock ticks
 		before, _ := g.CPU()
 		for tick := time.NewTicker(20 * time.Millisecond); ; {
 			<-tick.C
@@ -192,7 +192,7 @@ func TestFrozenProcessesStandStillUntilTheyAreThawed(t *testing.T) {
 	}
 	for deadline := time.Now().Add(time.Minute); !still(); {
 		if time.Now().After(deadline) {
-			t.Fatal("it runs on")
+			t.Fatal("the process still uses CPU time")
 		}
 	}
 	if err := g.Thaw(); err != nil {
@@ -200,12 +200,12 @@ func TestFrozenProcessesStandStillUntilTheyAreThawed(t *testing.T) {
 	}
 	for deadline := time.Now().Add(time.Minute); still(); {
 		if time.Now().After(deadline) {
-			t.Fatal("it does not go on")
+			t.Fatal("the process does not resume")
 		}
 	}
 }
 
-func TestKillTakesAllEvenTheFrozen(t *testing.T) {
+func TestKillEndsFrozenProcessesToo(t *testing.T) {
 	g := group(t, here(t, Freezer))
 	cmd, out := script(t, g, "setsid sleep 1000 & echo up; wait")
 	if line, err := out.ReadString('\n'); line != "up\n" {
@@ -214,13 +214,13 @@ func TestKillTakesAllEvenTheFrozen(t *testing.T) {
 	if err := errors.Join(g.Freeze(), g.Kill()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := out.ReadString('\n'); err != io.EOF { // what it has started holds the pipe, too
+	if _, err := out.ReadString('\n'); err != io.EOF { // its child holds the pipe, too
 		t.Error(err)
 	}
 	cmd.Wait()
 }
 
-func TestEachKillTakesAllWithoutAKillOfTheKernels(t *testing.T) {
+func TestKillWorksWithoutCgroupKill(t *testing.T) {
 	g := group(t, here(t, Freezer))
 	cmd, out := script(t, g, "sleep 1000 & echo up; wait")
 	if line, err := out.ReadString('\n'); line != "up\n" {
@@ -235,7 +235,7 @@ func TestEachKillTakesAllWithoutAKillOfTheKernels(t *testing.T) {
 	cmd.Wait()
 }
 
-func TestReclaimIsHonestAboutSwap(t *testing.T) {
+func TestReclaimIsUnsupportedWithoutSwap(t *testing.T) {
 	tree := here(t, Memory)
 	g := group(t, tree)
 	if err := g.Reclaim(); tree.swap && err != nil || !tree.swap && !errors.Is(err, errors.ErrUnsupported) {
@@ -243,7 +243,7 @@ func TestReclaimIsHonestAboutSwap(t *testing.T) {
 	}
 }
 
-func TestWhatDeadOwnersLeaveIsSweptAway(t *testing.T) {
+func TestTreesOfDeadOwnersAreSwept(t *testing.T) {
 	dead := here(t, Freezer)
 	if _, err := dead.New("left"); err != nil {
 		t.Fatal(err)
@@ -251,14 +251,14 @@ func TestWhatDeadOwnersLeaveIsSweptAway(t *testing.T) {
 	dir := dead.branches[0].dir
 	alive := here(t)
 	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("the tree of one that is alive is gone: %v", err)
+		t.Fatalf("the tree of a living owner is removed: %v", err)
 	}
 	for _, b := range dead.branches {
 		b.lock.Close() // as at its death
 	}
 	next := here(t)
 	if _, err := os.Stat(dir); err == nil {
-		t.Error("what was left is there")
+		t.Error("the tree of a dead owner is not removed")
 	}
 	for _, other := range []*Tree{alive, next} {
 		if _, err := os.Stat(other.branches[0].dir); err != nil {
@@ -268,7 +268,7 @@ func TestWhatDeadOwnersLeaveIsSweptAway(t *testing.T) {
 	dead.branches = nil
 }
 
-// plain makes a root whose files say what the kernel's would.
+// plain creates a root directory with files as those of the kernel.
 func plain(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -284,7 +284,7 @@ func plain(t *testing.T, files map[string]string) string {
 	return root
 }
 
-func TestPlacesAreLookedForUpwards(t *testing.T) {
+func TestCandidatesAreTheOwnGroupAndItsAncestors(t *testing.T) {
 	root := plain(t, map[string]string{
 		"proc/self/cgroup":                           "0::/user.slice/app.scope\n",
 		"proc/self/mountinfo":                        "30 20 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n31 20 0:27 / /proc rw - proc proc rw\n",
@@ -297,7 +297,7 @@ func TestPlacesAreLookedForUpwards(t *testing.T) {
 		t.Fatal(found, err)
 	}
 	at := filepath.Join(root, "sys/fs/cgroup")
-	if diff := cmp.Diff([]string{at + "/user.slice/app.scope", at + "/user.slice", at}, found[0].places); diff != "" {
+	if diff := cmp.Diff([]string{at + "/user.slice/app.scope", at + "/user.slice", at}, found[0].candidates); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]Controller{Freezer, CPU, Accounting, Memory, Tasks}, found[0].controllers); diff != "" {
@@ -330,14 +330,14 @@ func TestVersionOneBesideAnEmptyVersionTwo(t *testing.T) {
 	}
 }
 
-func TestAHostWithoutGroupsSaysSo(t *testing.T) {
+func TestAHostWithoutCgroupsIsReported(t *testing.T) {
 	tree, err := Open(Options{Name: "x", Root: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range controllers() {
 		if tree.Missing(c) == "" {
-			t.Errorf("%s is said to be there", c)
+			t.Errorf("Missing reports no reason for %s", c)
 		}
 	}
 	g, err := tree.New("g")
@@ -363,7 +363,7 @@ func TestEntriesAreFoundByTheirWholeName(t *testing.T) {
 		t.Error(n, err)
 	}
 	if _, err := entry(text, "kill"); err == nil {
-		t.Error("there is no such entry")
+		t.Error("a missing entry was found")
 	}
 }
 
@@ -417,10 +417,10 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// A tree exists before it is locked. An owner that begins at that moment must not
-// take it for an abandoned one.
-func TestOwnersThatBeginAtOnceKeepTheirTrees(t *testing.T) {
-	here(t, Freezer) // or there are no groups
+// A tree exists before it is locked. An owner that starts at that moment must not take
+// it for an abandoned one.
+func TestConcurrentOwnersKeepTheirTrees(t *testing.T) {
+	here(t, Freezer) // skips where there are no groups
 	var owners sync.WaitGroup
 	for range 8 {
 		owners.Go(func() {

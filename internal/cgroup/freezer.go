@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Freeze stops all processes of the group. It returns once the kernel has been
-// told, which stops each where it is, at the latest at its next system call.
+// Freeze stops all processes of the group. It returns once the kernel has the request;
+// each process stops at its next system call at the latest.
 func (g *Group) Freeze() error { return g.setFrozen(true) }
 
-// Thaw lets the processes of the group go on.
+// Thaw resumes the processes of the group.
 func (g *Group) Thaw() error { return g.setFrozen(false) }
 
 func (g *Group) setFrozen(frozen bool) error {
@@ -35,13 +35,13 @@ func (g *Group) setFrozen(frozen bool) error {
 		return fs.ErrClosed
 	}
 	if _, err := unix.Pwrite(g.freeze, []byte(word[frozen]), 0); err != nil {
-		return fmt.Errorf("set a group to %s: %w", word[frozen], err)
+		return fmt.Errorf("set a cgroup to %s: %w", word[frozen], err)
 	}
 	return nil
 }
 
-// Reclaim pushes the memory of the group out to swap, as far as the kernel
-// likes to. Without swap there is nowhere to push it to.
+// Reclaim moves the memory of the group to swap, as far as the kernel agrees. Without
+// swap the error is [errors.ErrUnsupported].
 func (g *Group) Reclaim() error {
 	b := g.tree.serves[Memory]
 	if b == nil || !g.tree.swap {
@@ -62,15 +62,15 @@ func (g *Group) Reclaim() error {
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.ErrUnsupported
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EBUSY):
-		return nil // it pushed out less than all
+		return nil // the kernel reclaimed a part
 	default:
 		return err
 	}
 }
 
-// Kill kills all processes of the group, frozen ones too, and waits for none.
-// Where the kernel has no kill of its own it takes one after the other, and
-// those that are killed may have started more by then: see [Group.End].
+// Kill kills all processes of the group, frozen ones too, without waiting for their
+// end. Where the kernel has no cgroup.kill, it kills one process after the other, and
+// these may have forked in the meantime: see [Group.End].
 func (g *Group) Kill() error {
 	err := g.killAtOnce()
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -79,37 +79,36 @@ func (g *Group) Kill() error {
 	return err
 }
 
-// End kills until there is no process in the group any more. It takes a moment
-// where the kernel has no kill of its own.
+// End kills until the group has no processes. It takes a moment where the kernel has no
+// cgroup.kill.
 func (g *Group) End() error {
 	if err := g.killAtOnce(); !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
-	const rounds = 100 // each of which kills at least the oldest
+	const rounds = 100 // each kills at least the oldest process
 	for range rounds {
 		if found, err := g.killEach(); found == 0 || err != nil {
 			return err
 		}
-		<-time.After(time.Millisecond) // they die when they run next
+		<-time.After(time.Millisecond) // they end when they are scheduled next
 	}
 	return nil
 }
 
-// killAtOnce has the kernel kill the group; [errors.ErrUnsupported] where it
-// cannot.
+// killAtOnce has the kernel kill the group; [errors.ErrUnsupported] where it cannot.
 func (g *Group) killAtOnce() error {
 	for b, dir := range g.dirs {
 		if b.version != 2 {
 			continue
 		}
-		if err := write(dir, "cgroup.kill", 1); !errors.Is(err, fs.ErrNotExist) { // which older ones have not
+		if err := write(dir, "cgroup.kill", 1); !errors.Is(err, fs.ErrNotExist) { // added in Linux 5.14
 			return err
 		}
 	}
 	return errors.ErrUnsupported
 }
 
-// killEach kills one process after the other, and says how many there were.
+// killEach kills one process after the other and returns their number.
 func (g *Group) killEach() (found int, err error) {
 	pids, err := g.processes()
 	if err != nil || len(pids) == 0 {
@@ -120,13 +119,13 @@ func (g *Group) killEach() (found int, err error) {
 			return 0, fmt.Errorf("kill process %d: %w", pid, err)
 		}
 	}
-	if err := g.Thaw(); err != nil && !errors.Is(err, errors.ErrUnsupported) { // version 1 keeps the dead frozen
+	if err := g.Thaw(); err != nil && !errors.Is(err, errors.ErrUnsupported) { // version 1 ends killed processes only when they are thawed
 		return 0, err
 	}
 	return len(pids), nil
 }
 
-// processes lists the processes of the group, by their ids here.
+// processes returns the ids of the processes of the group in this process namespace.
 func (g *Group) processes() ([]int, error) {
 	for _, dir := range g.dirs {
 		text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))

@@ -14,37 +14,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits bound a group. What the host has no controller for stays unbounded.
+// Limits bound a group. A limit without a controller on the host has no effect.
 type Limits struct {
-	Memory int64   // bytes, of programs and of files in memory; 0: no bound
-	CPU    float64 // CPUs; 0: no bound
-	Tasks  int     // processes and threads; 0: no bound
+	Memory int64   // bytes of processes and of files in memory; 0: unlimited
+	CPU    float64 // CPUs; 0: unlimited
+	Tasks  int     // processes and threads; 0: unlimited
 }
 
-// Usage is what a group has used.
+// Usage is the resource usage of a group.
 type Usage struct {
-	CPU    time.Duration // since it was made
-	Memory int64         // bytes now
-	Peak   int64         // the most Memory was since its memory was last limited
+	CPU    time.Duration // CPU time since the group was created
+	Memory int64         // bytes in use now
+	Peak   int64         // maximum of Memory since the last change of the memory limit
 }
 
-const period = 100 * time.Millisecond // over which the kernel bounds CPU time
+const period = 100 * time.Millisecond // period of the kernel's CPU quota
 
 // Group is a group of processes. Its methods may be called concurrently.
 type Group struct {
 	tree *Tree
 	dirs map[*branch]string
 
-	mu     sync.Mutex // guards below; the files are -1 where there is no such thing
+	mu     sync.Mutex // guards the fields below; a descriptor of -1 has no file
 	cpu    int
 	memory int
 	peak   int
 	freeze int
-	limits *Limits // that stand; nil: nobody knows
+	limits *Limits // limits in effect; nil: unknown
 }
 
-// New makes a group without processes. Its descriptors are few, and stay open
-// for what is done often.
+// New creates a group without processes. It keeps the files of frequent operations
+// open.
 func (t *Tree) New(name string) (*Group, error) {
 	g := &Group{tree: t, dirs: map[*branch]string{}, cpu: -1, memory: -1, peak: -1, freeze: -1, limits: &Limits{}}
 	for _, b := range t.branches {
@@ -71,7 +71,7 @@ func (t *Tree) New(name string) (*Group, error) {
 			continue
 		}
 		fd, err := unix.Open(path, f.flags|unix.O_CLOEXEC, 0)
-		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) { // memory.peak was not for writing once
+		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) { // older kernels have a read-only memory.peak
 			fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		}
 		if errors.Is(err, unix.ENOENT) {
@@ -85,7 +85,7 @@ func (t *Tree) New(name string) (*Group, error) {
 	return g, nil
 }
 
-// path returns where a file of a controller lies, by the version that serves it.
+// path returns the path of a controller's file, by the version that provides it.
 func (g *Group) path(c Controller, v1, v2 string) (string, bool) {
 	b := g.tree.serves[c]
 	if b == nil {
@@ -97,24 +97,24 @@ func (g *Group) path(c Controller, v1, v2 string) (string, bool) {
 	return filepath.Join(g.dirs[b], v1), v1 != ""
 }
 
-// Enter moves a process and all its threads into the group. What it starts
-// from then on is in it, too.
+// Enter moves a process and all its threads into the group. Processes that it forks
+// afterwards are in the group, too.
 func (g *Group) Enter(pid int) error {
 	for _, dir := range g.dirs {
 		if err := write(dir, "cgroup.procs", int64(pid)); err != nil {
-			return fmt.Errorf("move process %d into a group: %w", pid, err)
+			return fmt.Errorf("move process %d into a cgroup: %w", pid, err)
 		}
 	}
 	return nil
 }
 
-// Limit sets the bounds and forgets the peak so far. It writes what has changed
-// alone: some of it costs the kernel more than a write seems to.
+// Limit sets the limits and resets the peak. It writes only changed values, since some
+// of these writes are expensive in the kernel.
 func (g *Group) Limit(l Limits) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.peak >= 0 {
-		_, _ = unix.Pwrite(g.peak, []byte("0"), 0) // a kernel that cannot forget it tells of all
+		_, _ = unix.Pwrite(g.peak, []byte("0"), 0) // a kernel that cannot reset it reports the peak of the whole life of the group
 	}
 	var err error
 	if g.limits == nil || g.limits.Memory != l.Memory {
@@ -132,43 +132,43 @@ func (g *Group) Limit(l Limits) error {
 	return err
 }
 
-func (g *Group) limitMemory(most int64) error {
+func (g *Group) limitMemory(maximum int64) error {
 	b := g.tree.serves[Memory]
 	if b == nil {
 		return nil
 	}
 	dir := g.dirs[b]
 	if b.version == 1 {
-		return limitMemory1(dir, most)
+		return limitMemory1(dir, maximum)
 	}
-	// One is killed, all are: half a process tree is no function.
-	err := errors.Join(setFile(dir, "memory.max", most, "max"), write(dir, "memory.oom.group", 1))
-	if swap := setFile(dir, "memory.swap.max", most, "max"); !errors.Is(swap, fs.ErrNotExist) {
+	// The kernel kills all processes or none: a function needs its whole process tree.
+	err := errors.Join(setFile(dir, "memory.max", maximum, "max"), write(dir, "memory.oom.group", 1))
+	if swap := setFile(dir, "memory.swap.max", maximum, "max"); !errors.Is(swap, fs.ErrNotExist) {
 		err = errors.Join(err, swap)
 	}
 	return err
 }
 
-// limitMemory1 bounds memory alone and memory with swap to the same, where the
-// kernel counts swap. The second bound is never to be below the first.
-func limitMemory1(dir string, most int64) error {
+// limitMemory1 sets the same limit for memory, and for memory with swap where the
+// kernel counts swap. The second limit must never be below the first.
+func limitMemory1(dir string, maximum int64) error {
 	const swap = "memory.memsw.limit_in_bytes"
 	lifted := setFile(dir, swap, 0, "-1")
-	err := setFile(dir, "memory.limit_in_bytes", most, "-1")
+	err := setFile(dir, "memory.limit_in_bytes", maximum, "-1")
 	if errors.Is(lifted, fs.ErrNotExist) { // a kernel with swapaccount=0
 		return err
 	}
-	return errors.Join(lifted, err, setFile(dir, swap, most, "-1"))
+	return errors.Join(lifted, err, setFile(dir, swap, maximum, "-1"))
 }
 
-func (g *Group) limitCPU(most float64) error {
+func (g *Group) limitCPU(maximum float64) error {
 	b := g.tree.serves[CPU]
 	if b == nil {
 		return nil
 	}
-	dir, quota := g.dirs[b], int64(most*float64(period.Microseconds()))
-	if most > 0 {
-		quota = max(quota, 1000) // the kernel's least
+	dir, quota := g.dirs[b], int64(maximum*float64(period.Microseconds()))
+	if maximum > 0 {
+		quota = max(quota, 1000) // the kernel's minimum
 	}
 	if b.version == 1 {
 		return setFile(dir, "cpu.cfs_quota_us", quota, "-1")
@@ -180,15 +180,15 @@ func (g *Group) limitCPU(most float64) error {
 	return os.WriteFile(filepath.Join(dir, "cpu.max"), fmt.Appendf(nil, "%s %d", limit, period.Microseconds()), 0)
 }
 
-func (g *Group) limitTasks(most int) error {
+func (g *Group) limitTasks(maximum int) error {
 	b := g.tree.serves[Tasks]
 	if b == nil {
 		return nil
 	}
-	return setFile(g.dirs[b], "pids.max", int64(most), "max")
+	return setFile(g.dirs[b], "pids.max", int64(maximum), "max")
 }
 
-// setFile writes a bound, or the word for none if it is 0.
+// setFile writes a limit, or none if it is 0.
 func setFile(dir, file string, value int64, none string) error {
 	if value > 0 {
 		return write(dir, file, value)
@@ -196,10 +196,10 @@ func setFile(dir, file string, value int64, none string) error {
 	return writeText(dir, file, none)
 }
 
-// Background has the group's processes run on processor time that no other
-// group of the tree wants, or ends that. They stop running as soon as a process
-// of another group can run (cpu.idle, Linux 5.15). An older kernel gives the
-// group the weight of [backgroundWeight] instead.
+// Background lets the group's processes run only while no other group of the tree wants
+// the CPU time, or ends that. The processes stop running as soon as a process of
+// another group can run (cpu.idle, Linux 5.15). On older kernels the group gets the
+// weight [backgroundWeight] instead.
 func (g *Group) Background(on bool) error {
 	b := g.tree.serves[CPU]
 	if b == nil {
@@ -216,11 +216,11 @@ func (g *Group) Background(on bool) error {
 	return err
 }
 
-// backgroundWeight is the weight of a group in the background, of a usual one's.
+// backgroundWeight is the weight of a group in the background; the default is 1.
 const backgroundWeight = 0.05
 
-// Usage reads what the group has used; what nobody measures is 0. It costs a
-// read of three open files.
+// Usage reads the usage of the group; values without a controller are 0. It reads three
+// open files.
 func (g *Group) Usage() (Usage, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -230,7 +230,7 @@ func (g *Group) Usage() (Usage, error) {
 	return Usage{CPU: cpu, Memory: memory, Peak: max(peak, memory)}, errors.Join(err, memoryErr, peakErr)
 }
 
-// CPU reads the CPU time that the group has used: one read of an open file.
+// CPU reads the CPU time of the group: one read of an open file.
 func (g *Group) CPU() (time.Duration, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -251,8 +251,8 @@ func (g *Group) cpuLocked() (time.Duration, error) {
 	return time.Duration(usec) * time.Microsecond, err
 }
 
-// OutOfMemory reports whether the kernel has killed a process of the group
-// because the group had reached its bound.
+// OutOfMemory reports whether the kernel has killed a process of the group at its
+// memory limit.
 func (g *Group) OutOfMemory() bool {
 	path, ok := g.path(Memory, "memory.oom_control", "memory.events")
 	if !ok {
@@ -266,7 +266,7 @@ func (g *Group) OutOfMemory() bool {
 	return err == nil && killed > 0
 }
 
-// entry returns the number behind a name in a file of such pairs.
+// entry returns the number after a name in a file of names and numbers.
 func entry(text []byte, name string) (int64, error) {
 	for line := range bytes.Lines(text) {
 		if rest, ok := bytes.CutPrefix(line, []byte(name+" ")); ok {
@@ -294,18 +294,18 @@ func read(fd int, into []byte) (int, error) {
 	}
 	n, err := unix.Pread(fd, into, 0)
 	if err != nil {
-		return 0, fmt.Errorf("read the usage of a group: %w", err)
+		return 0, fmt.Errorf("read the usage of a cgroup: %w", err)
 	}
 	return n, nil
 }
 
-// Close removes the group, whose processes have been killed, if it had any.
-// Nothing may be done with it afterwards but to close it again.
+// Close removes the group, whose processes must have been killed. After it, only
+// another Close is allowed.
 func (g *Group) Close() error {
 	g.mu.Lock()
 	for _, fd := range []*int{&g.cpu, &g.memory, &g.peak, &g.freeze} {
 		if *fd >= 0 {
-			_ = unix.Close(*fd) // it was read from, or written without delay
+			_ = unix.Close(*fd) // it was read, or written without a delay
 			*fd = -1
 		}
 	}

@@ -18,12 +18,12 @@ import (
 type hierarchy struct {
 	version     int
 	controllers []Controller
-	places      []string // directories where groups may perhaps be made, the best first
+	candidates  []string // candidate directories for groups, the best first
 }
 
-// hierarchies finds what is mounted, the one to prefer first: version 2, whose
-// freezer is the better one, where it has all; it has no other controllers on
-// a host that uses version 1 for them.
+// hierarchies returns the mounted hierarchies in order of preference. Version 2 comes
+// first for its better freezer; on a host that uses version 1 for the other
+// controllers, version 2 does not have them.
 func hierarchies(root string) ([]hierarchy, error) {
 	own, err := ownGroups(filepath.Join(root, "proc/self/cgroup"))
 	if err != nil {
@@ -52,8 +52,8 @@ func hierarchies(root string) ([]hierarchy, error) {
 	return found, nil
 }
 
-// ownGroups reads the groups of this process by controller; that of version 2
-// is "" (cgroups(7)).
+// ownGroups reads the groups of this process by controller; the group of version 2 has
+// the key "" (cgroups(7)).
 func ownGroups(file string) (map[string]string, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -73,11 +73,11 @@ func ownGroups(file string) (map[string]string, error) {
 	return groups, nil
 }
 
-// mount is what a line of mountinfo says (proc_pid_mountinfo(5)).
+// mount is a line of mountinfo (proc_pid_mountinfo(5)).
 type mount struct {
 	kind    string
-	root    string // the group that is mounted
-	point   string // where
+	root    string // group that is mounted
+	point   string // mount point
 	options []string
 }
 
@@ -101,12 +101,11 @@ func (m mount) at(group string) string {
 	return m.point
 }
 
-// unified is a hierarchy of version 2, in which a group that has processes has
-// no groups with controllers below it: the nearest that can is looked for
-// upwards.
+// unified returns a hierarchy of version 2. A group with processes cannot have groups
+// with controllers below it, so the places are its own group and all groups above.
 func unified(m mount, own string) hierarchy {
 	h := hierarchy{version: 2, controllers: []Controller{Freezer}}
-	available, _ := os.ReadFile(filepath.Join(m.point, "cgroup.controllers")) // none, then
+	available, _ := os.ReadFile(filepath.Join(m.point, "cgroup.controllers")) // without the file there are none
 	for name := range bytes.FieldsSeq(available) {
 		switch c := Controller(name); c {
 		case CPU:
@@ -117,32 +116,32 @@ func unified(m mount, own string) hierarchy {
 		}
 	}
 	if !slices.Contains(h.controllers, CPU) {
-		h.controllers = append(h.controllers, Accounting) // which needs no controller here
+		h.controllers = append(h.controllers, Accounting) // it needs no controller in version 2
 	}
 	for dir := m.at(own); ; dir = filepath.Dir(dir) {
-		h.places = append(h.places, dir)
-		if dir == m.point || len(h.places) > 32 {
+		h.candidates = append(h.candidates, dir)
+		if dir == m.point || len(h.candidates) > 32 {
 			return h
 		}
 	}
 }
 
-// legacy is a hierarchy of version 1.
+// legacy returns a hierarchy of version 1.
 func legacy(m mount, own map[string]string) (hierarchy, bool) {
 	h := hierarchy{version: 1}
 	for _, c := range controllers() {
 		if slices.Contains(m.options, string(c)) {
 			h.controllers = append(h.controllers, c)
-			h.places = []string{m.at(own[string(c)])}
+			h.candidates = []string{m.at(own[string(c)])}
 		}
 	}
 	return h, len(h.controllers) > 0
 }
 
-// prepare makes a directory fit to hold groups.
+// prepare makes a directory ready for groups below it.
 func (h hierarchy) prepare(dir, prefix string) error {
 	if err := unix.Access(dir, unix.W_OK); err != nil {
-		return fmt.Errorf("%s is not ours to write to: %w", dir, err)
+		return fmt.Errorf("%s is not writable: %w", dir, err)
 	}
 	if h.version == 1 {
 		return nil
@@ -156,16 +155,16 @@ func (h hierarchy) prepare(dir, prefix string) error {
 	return h.enable(dir)
 }
 
-// wanted are the controllers to enable for groups below.
+// wanted are the controllers to enable for the groups below.
 func (h hierarchy) wanted() []Controller {
 	return slices.DeleteFunc(slices.Clone(h.controllers), func(c Controller) bool { return c == Freezer || c == Accounting })
 }
 
-// moveOut moves this process out of a directory of version 2 into one of its
-// own, where it is alone: only a group without processes can bound those below.
+// moveOut moves this process, if it is alone in a directory of version 2, into a
+// directory of its own: only a group without processes can limit the groups below it.
 func (h hierarchy) moveOut(dir, prefix string) error {
 	if _, err := os.Stat(filepath.Join(dir, "cgroup.type")); err != nil {
-		return nil //nolint:nilerr // the topmost group has no type, and may have processes
+		return nil //nolint:nilerr // the root group has no type, and may have processes
 	}
 	procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if err != nil {
@@ -175,7 +174,7 @@ func (h hierarchy) moveOut(dir, prefix string) error {
 	case len(inside) == 0:
 		return nil
 	case len(inside) > 1 || inside[0] != strconv.Itoa(os.Getpid()):
-		return fmt.Errorf("%s holds other processes, too", dir)
+		return fmt.Errorf("%s has other processes", dir)
 	}
 	own := filepath.Join(dir, prefix+".supervisor")
 	if err := os.Mkdir(own, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
@@ -184,7 +183,7 @@ func (h hierarchy) moveOut(dir, prefix string) error {
 	return os.WriteFile(filepath.Join(own, "cgroup.procs"), []byte("0"), 0)
 }
 
-// enable lets groups below a directory of version 2 have the controllers.
+// enable enables the controllers for the groups below a directory of version 2.
 func (h hierarchy) enable(dir string) error {
 	var add []string
 	for _, c := range h.wanted() {
@@ -196,7 +195,7 @@ func (h hierarchy) enable(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(strings.Join(add, " ")), 0)
 }
 
-// weigh sets the weight of a directory's group against its neighbours.
+// weigh sets the weight of a directory's group relative to its siblings.
 func (h hierarchy) weigh(dir string, weight float64) error {
 	if h.version == 2 {
 		return write(dir, "cpu.weight", min(max(int64(100*weight), 1), 10_000))
@@ -204,9 +203,9 @@ func (h hierarchy) weigh(dir string, weight float64) error {
 	return write(dir, "cpu.shares", min(max(int64(1024*weight), 2), 262_144))
 }
 
-// hasSwap reports whether memory can be pushed out at all.
+// hasSwap reports whether the host has swap.
 func hasSwap(root string) bool {
-	info, _ := os.ReadFile(filepath.Join(root, "/proc/meminfo")) // none, then
+	info, _ := os.ReadFile(filepath.Join(root, "/proc/meminfo")) // without the file there is none
 	_, rest, _ := strings.Cut(string(info), "SwapTotal:")
 	fields := strings.Fields(rest)
 	return len(fields) > 0 && fields[0] != "0"
@@ -216,7 +215,7 @@ func write(dir, file string, value int64) error {
 	return writeText(dir, file, strconv.FormatInt(value, 10))
 }
 
-// writeText writes a file that the kernel has made: without it, the error is
+// writeText writes a file of the kernel. If it does not exist, the error is
 // [fs.ErrNotExist].
 func writeText(dir, file, text string) error {
 	f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY|os.O_TRUNC, 0)

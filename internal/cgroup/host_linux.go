@@ -8,28 +8,28 @@ import (
 	"strings"
 )
 
-// HostMemory returns how much memory this host has, and how much of it is left,
-// in bytes; a container has what it may use. Nothing is known of a host that
-// does not say: it has no end.
-func HostMemory() (total, spare int64) {
-	total, spare = math.MaxInt64, math.MaxInt64
+// HostMemory returns the total and the available memory of this host in bytes. In a
+// container, its memory limit bounds both. A value that the host does not report is
+// [math.MaxInt64].
+func HostMemory() (total, available int64) {
+	total, available = math.MaxInt64, math.MaxInt64
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
-		total, spare = kibibytes(string(text), "MemTotal:"), kibibytes(string(text), "MemAvailable:")
+		total, available = kibibytes(string(text), "MemTotal:"), kibibytes(string(text), "MemAvailable:")
 	}
-	for _, group := range []struct{ limit, usage string }{ // as a container sees its own
+	for _, group := range []struct{ limit, usage string }{ // paths of a container's own group
 		{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
 		{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"},
 	} {
 		limit, err := readNumber(group.limit)
-		if err != nil || limit >= total { // there is none
+		if err != nil || limit >= total { // no limit
 			continue
 		}
 		total = limit
 		if used, err := readNumber(group.usage); err == nil {
-			spare = min(spare, max(limit-used, 0))
+			available = min(available, max(limit-used, 0))
 		}
 	}
-	return total, spare
+	return total, available
 }
 
 func kibibytes(text, name string) int64 {

@@ -4,5 +4,5 @@ package cgroup
 
 import "math"
 
-// HostMemory knows of no bounds here.
-func HostMemory() (total, spare int64) { return math.MaxInt64, math.MaxInt64 }
+// HostMemory returns no limits on this system.
+func HostMemory() (total, available int64) { return math.MaxInt64, math.MaxInt64 }

@@ -18,9 +18,10 @@ func newAliasCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "alias",
 		GroupID: command.Settings,
-		Short:   "Point hosts at deployments",
-		Long: "Aliases are hosts that lead to a deployment: those the platform makes for production\n" +
-			"and branches, and those you set. They move at once and no request is lost.",
+		Short:   "Manage aliases of deployments",
+		Long: "An alias is a host that leads to a deployment. The platform creates aliases for\n" +
+			"production and for branches; you can set others. Moving an alias takes effect at\n" +
+			"once and interrupts no request.",
 		Example: "lateen alias ls\n" +
 			"lateen alias set shop-4k2j9x1ab-team.localhost beta   # beta.localhost\n" +
 			"lateen alias rm beta.localhost",
@@ -36,12 +37,12 @@ func newAliasListCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ls",
 		Short: "List aliases",
-		Long: "Lists aliases: of the project you name or this directory is linked to, else of the\n" +
-			"whole team.",
+		Long: "Lists the aliases of the linked project, of the project that --project names, or of\n" +
+			"the whole team.",
 		Args: command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error { return s.listAliases(c.Context(), all, &page) },
 	}
-	c.Flags().BoolVarP(&all, "all", "a", false, "of the whole team, linked or not")
+	c.Flags().BoolVarP(&all, "all", "a", false, "list all aliases of the team")
 	page.add(c, 50, "aliases")
 	s.projectFlag(c)
 	return c
@@ -62,7 +63,7 @@ func (s *session) listAliases(ctx context.Context, all bool, page *pageFlags) er
 		return s.Term.JSON(map[string]any{"aliases": aliases, "pagination": next})
 	}
 	if len(aliases) == 0 {
-		s.Term.Linef("There are no aliases here yet.")
+		s.Term.Linef("No aliases found.")
 		return nil
 	}
 	rows := make([][]string, 0, len(aliases))
@@ -81,7 +82,7 @@ func newAliasSetCommand(s *session) *cobra.Command {
 		Long: "Points a host at a deployment. A name without a dot is a host of the platform's own\n" +
 			"domain. The DNS of any other host must lead to the platform.",
 		Example:           "lateen alias set shop-4k2j9x1ab-team.localhost beta",
-		Args:              command.Takes(2, 2, "which deployment, and which host"),
+		Args:              command.Takes(2, 2, "the deployment and the host"),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
@@ -125,8 +126,8 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 		Use:               "rm <host>",
 		Aliases:           []string{"remove"},
 		Short:             "Remove an alias",
-		Long:              "Removes an alias: its host leads nowhere from then on. A name without a dot is a host\nof the platform's own domain.",
-		Args:              command.Takes(1, 1, "which host"),
+		Long:              "Removes an alias. Requests to its host are answered with 404 from then on. A name\nwithout a dot is a host of the platform's own domain.",
+		Args:              command.Takes(1, 1, "the host"),
 		ValidArgsFunction: s.completeAliases,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
@@ -144,7 +145,7 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 				return err
 			}
 			if err == nil && d.Live {
-				s.Term.Warnf("%s leads to production of %s. Without it, the host answers 404: `lateen promote %s` gives a generated host back.", name, d.Name, d.Host)
+				s.Term.Warnf("%s leads to production of %s and will answer 404. Set it again with `%s`.", name, d.Name, aliasAgain(d, name))
 			}
 			if err = s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", terminal.Paint(terminal.Bold, name))); err != nil {
 				return err
@@ -158,4 +159,13 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 	}
 	command.YesFlag(c, &yes)
 	return c
+}
+
+// aliasAgain returns the command that restores a removed alias: a promotion for hosts
+// that the platform generates.
+func aliasAgain(d *client.Deployment, host string) string {
+	if _, domain, ok := strings.Cut(d.Host, "."); ok && strings.HasSuffix(host, "."+domain) {
+		return "lateen promote " + d.Host
+	}
+	return "lateen alias set " + d.Host + " " + host
 }

@@ -16,16 +16,16 @@ func newBackupCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "backup DIR",
 		GroupID: command.Platform,
-		Short:   "Copy the data of the platform",
-		Long: "Copies the data directory of a platform on this machine, which may run meanwhile,\n" +
-			"to a directory that is empty or missing: the database, the artefacts, the key, the\n" +
-			"token and the identity of the platform, as they are at one moment. Caches and logs\n" +
-			"are left out. Artefacts are hard links on the same file system. `lateen up --data`\n" +
-			"starts with the copy.\n\n" +
-			"The copy has the key that opens the variables: keep it as safe as the original.\n\n" +
-			"A PostgreSQL database is not copied: dump it with `pg_dump` before this command.",
+		Short:   "Back up the data of the platform",
+		Long: "Copies the data directory of a platform to DIR, which must be empty or missing. The\n" +
+			"platform may run during the backup. The copy is a consistent snapshot of the\n" +
+			"database, the artefacts, the encryption key, the token and the identity of the\n" +
+			"platform, without caches and logs. On the same file system, artefacts are hard\n" +
+			"links. Start the copy with `lateen up --data DIR`.\n\n" +
+			"The copy contains the encryption key of the variables: protect it like the original.\n\n" +
+			"A PostgreSQL database is not copied: dump it with `pg_dump` before the backup.",
 		Example: "lateen backup /mnt/backup/lateen\nsudo lateen backup --data /var/lib/lateen /mnt/backup/$(date +%F)",
-		Args:    command.Takes(1, 1, "where to"),
+		Args:    command.Takes(1, 1, "the directory of the copy"),
 	}
 	settingsFlags(c, "data", "database")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -57,14 +57,14 @@ func (s *session) runBackup(ctx context.Context, c *config.Config, to string) er
 	}
 	live.Finish("Copied %s, %s, to %s", terminal.Count(int(made.Artifacts), "artefact"), terminal.Amount(made.Bytes), to)
 	if c.Database != "" {
-		s.Term.Warnf("The PostgreSQL database is not in the copy, which goes with a dump from before it: `pg_dump --format=custom --file=lateen.dump \"$LATEEN_DATABASE\"`.")
+		s.Term.Warnf("The copy does not contain the PostgreSQL database. Dump it before each backup: `pg_dump --format=custom --file=lateen.dump \"$LATEEN_DATABASE\"`.")
 	}
 	if s.Flags.JSON {
 		err = s.Term.JSON(made)
 	}
 	if n := len(made.Damaged); err == nil && n > 0 {
-		return lateen.ErrArtifactDamaged.With("%s damaged, and not in the copy", terminal.Count(n, "artefact")).
-			WithHint("`lateen doctor --scrub --data %s` names the deployments that need them", c.Data)
+		return lateen.ErrArtifactDamaged.With("%s damaged and missing from the copy", terminal.Count(n, "artefact")).
+			WithHint("list the affected deployments with `lateen doctor --scrub --data %s`", c.Data)
 	}
 	return err
 }

@@ -22,7 +22,7 @@ func TestBackupTellsWhatIsCopied(t *testing.T) {
 		{[]string{"copy"}, lateen.Backup{Artifacts: 2, Bytes: 1200}, 0, "Copied 2 artefacts, 1.2 kB, to HOME/copy"},
 		{[]string{"copy", "--database", "postgres://db/lateen"}, lateen.Backup{}, 0, "`pg_dump --format=custom"},
 		{[]string{"copy"}, lateen.Backup{Damaged: []lateen.Digest{"d"}}, 1, "`lateen doctor --scrub"},
-		{nil, lateen.Backup{}, 2, "say where to"},
+		{nil, lateen.Backup{}, 2, "argument missing: the directory of the copy"},
 	} {
 		var stdout, stderr printed
 		home := t.TempDir()

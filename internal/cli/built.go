@@ -8,7 +8,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/cli/command"
-	"github.com/lateen-dev/lateen/internal/source"
+	"github.com/lateen-dev/lateen/internal/framework"
 )
 
 // isBuilt reports whether there is a build output in dir.
@@ -17,8 +17,8 @@ func isBuilt(dir string) bool {
 	return err == nil
 }
 
-// builtRoot is the folder of dir that was built: the root directory of the
-// project's settings, where several projects share a repository, or "".
+// builtRoot returns the root directory of the project's settings if it has a build
+// output (several projects may share a repository), or "".
 func builtRoot(dir string, p *client.Project) string {
 	if p.RootDirectory == nil || !filepath.IsLocal(*p.RootDirectory) || !isBuilt(filepath.Join(dir, *p.RootDirectory)) {
 		return ""
@@ -26,17 +26,17 @@ func builtRoot(dir string, p *client.Project) string {
 	return filepath.ToSlash(filepath.Clean(*p.RootDirectory))
 }
 
-// checkBuilt says what to do where there is nothing to deploy in a folder of dir.
+// checkBuilt returns an error with a hint if a folder of dir has nothing to deploy.
 func checkBuilt(dir, root, target string) error {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return command.ErrUsage.With("there is no directory %s", dir)
+		return command.ErrUsage.With("directory %s not found", dir)
 	}
 	if isBuilt(filepath.Join(dir, root)) {
 		return checkTarget(builtFor(filepath.Join(dir, root)), target)
 	}
 	build := buildCommand(target)
 	what := "it"
-	if fw := source.FrameworkOf(dir); fw.Name != "" {
+	if fw := framework.FrameworkOf(dir); fw.Name != "" {
 		what = "this " + fw.Name + " app"
 	}
 	link := ""
@@ -47,8 +47,8 @@ func checkBuilt(dir, root, target string) error {
 		WithHint("%sbuild %s with `%s`, then deploy again", link, what, build)
 }
 
-// builtFor is the environment that the output in dir was built for; "" where the
-// output does not say it, as that of frameworks which write it themselves.
+// builtFor returns the environment that the output in dir was built for; "" if the
+// output names none, such as the outputs that framework adapters write.
 func builtFor(dir string) string {
 	text, err := os.ReadFile(filepath.Join(dir, ".vercel", "output", "builds.json"))
 	if err != nil {
@@ -57,7 +57,7 @@ func builtFor(dir string) string {
 	var builds struct {
 		Target string `json:"target"`
 	}
-	_ = json.Unmarshal(text, &builds) // the platform says what is malformed
+	_ = json.Unmarshal(text, &builds) // the platform reports malformed fields
 	return builds.Target
 }
 
@@ -72,7 +72,7 @@ func buildCommand(target string) string {
 	return "npx vercel build --target=" + target
 }
 
-// targetFlag asks a deployment for an environment.
+// targetFlag returns the flag that selects an environment.
 func targetFlag(target string) string {
 	if target == lateen.Production {
 		return "--prod"
@@ -80,24 +80,23 @@ func targetFlag(target string) string {
 	return "--target " + target
 }
 
-// checkTarget refuses an output that was built for another environment than it is
-// to be deployed to.
+// checkTarget returns an error if an output was built for another environment than
+// target.
 func checkTarget(built, target string) error {
 	if target == "" || built == "" || built == target {
 		return nil
 	}
-	return lateen.ErrBuildOutput.With("the output was built for %s, not for %s", built, target).
+	return lateen.ErrBuildOutput.With("the build output is for %s, not for %s", built, target).
 		WithHint("build it with `%s`, then deploy again", buildCommand(target))
 }
 
-// targetFor is the environment to deploy an output to where no flag says it: the
-// one it was built for. It is "", for the platform to choose, where the output
-// does not say that. An output for production replaces no production without the
-// flag, so that nothing is published by mistake.
+// targetFor returns the default environment of a deployment: the one that the output
+// was built for, or "", which leaves the choice to the platform. Replacing production
+// requires the flag, so that no output is published by mistake.
 func targetFor(p *client.Project, built string) (string, error) {
 	if built == "" || built == lateen.Preview || built == lateen.Production && p.Targets[lateen.Production] == nil {
 		return built, nil
 	}
-	return "", command.ErrUsage.With("the output was built for %s", built).
+	return "", command.ErrUsage.With("the build output is for %s", built).
 		WithHint("deploy it with `lateen deploy %s`, or build a preview with `%s`", targetFlag(built), buildCommand(""))
 }

@@ -1,8 +1,8 @@
 // Package cli is the `lateen` command: verbs over the client, one file each.
 //
-// Commands touch the process they run in through a [State] alone, so that they
-// run side by side in tests. They print through [Term]: the answer on standard
-// output, everything else on standard error.
+// Commands use their process only through a [State], so that tests can run them in
+// parallel. They print through [Term]: results to standard output, all other text to
+// standard error.
 package cli
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 )
 
-// State is everything a command touches of the process it runs in.
+// State is the part of the process that a command uses.
 type State struct {
 	Args   []string // without the program's name
 	Env    []string // KEY=value, as of [os.Environ]
@@ -27,43 +27,42 @@ type State struct {
 	Stdout io.Writer
 	Stderr io.Writer
 
-	Up     Up                                             // makes the platform of `lateen up`; nil: this build has none
-	Doctor Doctor                                         // examines this host; nil: this build has no platform
+	Up     Up                                             // starts the platform of `lateen up`; nil: this build has no platform
+	Doctor Doctor                                         // checks this host; nil: this build has no platform
 	Scrub  Scrub                                          // reads the artefacts of a data directory; nil: this build has no platform
 	Backup Backup                                         // copies a data directory; nil: this build has no platform
-	Reload Reload                                         // reloads the platform of a data directory; nil: this build has none
-	Open   func(ctx context.Context, target string) error // shows a URL to a person; nil is the desktop's browser
-	HTTP   *http.Client                                   // talks to the platform; nil is one of its own
+	Reload Reload                                         // reloads the platform of a data directory; nil: this build has no platform
+	Open   func(ctx context.Context, target string) error // opens a URL; nil uses the browser of the desktop
+	HTTP   *http.Client                                   // for calls to the platform; nil uses a new client
 	Now    func() time.Time                               // nil is [time.Now]
 }
 
-// Up makes a platform in this process. It returns once the platform listens.
+// Up starts a platform in this process. It returns once the platform listens.
 type Up func(ctx context.Context, o UpOptions) (Platform, error)
 
-// Doctor looks at this host with the eyes of a platform that is to run there.
+// Doctor checks the requirements of a platform on this host.
 type Doctor func(ctx context.Context, c *config.Config) (lateen.Examination, error)
 
-// Scrub reads every artefact of a data directory. progress is called with the
-// artefacts that were read and all that there are.
+// Scrub reads every artefact of a data directory. progress is called with the number
+// of artefacts read and the total.
 type Scrub func(ctx context.Context, c *config.Config, progress func(done, total int64)) (lateen.Scrub, error)
 
-// Backup copies what a data directory keeps to another directory, which is empty
-// or missing. progress is called with the artefacts that were looked at and all
-// that there are.
+// Backup copies a data directory to another directory, which is empty or missing.
+// progress is called with the number of artefacts processed and the total.
 type Backup func(ctx context.Context, c *config.Config, dir string, progress func(done, total int64)) (lateen.Backup, error)
 
-// Reload has the platform on a data directory execute its program anew, and
-// returns once that has taken over.
+// Reload makes the platform of a data directory execute its program again, and
+// returns once the new program serves.
 type Reload func(ctx context.Context, data string) error
 
-// UpOptions are what `lateen up` knows.
+// UpOptions are the inputs of `lateen up`.
 type UpOptions struct {
 	Config  *config.Config
 	Out     io.Writer // the platform's own log
 	Getenv  func(string) string
 	Version string
-	// Progress is told how much of a runtime has been fetched, in bytes; total
-	// is 0 while unknown.
+	// Progress receives the progress of a runtime's download in bytes; total is 0
+	// while unknown.
 	Progress func(name string, done, total int64)
 }
 
@@ -71,18 +70,17 @@ type UpOptions struct {
 type Platform interface {
 	// Addr is the address it listens on.
 	Addr() string
-	// Token is a token of its owner, and whether this is the platform's first
-	// start. It is "" where the owner has one already.
+	// Token returns a token of the owner, "" if the owner has one already, and
+	// reports whether this is the platform's first start.
 	Token() (secret string, first bool)
-	// Missing says which walls around functions do not stand on this machine,
-	// or "".
+	// Missing describes the sandbox layers that this machine lacks, or is "".
 	Missing() string
 	// Run serves until ctx ends.
 	Run(ctx context.Context) error
 }
 
-// Run does what the arguments say and returns the exit code of the process;
-// see [exitCode].
+// Run executes the command of the arguments and returns the exit code of the
+// process; see [exitCode].
 func Run(ctx context.Context, s State) int {
 	sess := newSession(s)
 	root := newRootCommand(sess)

@@ -12,15 +12,15 @@ import (
 func newCompletionCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "completion <bash|zsh|fish|powershell>",
-		Short: "Write a script that completes commands in your shell",
-		Long: "Writes a script that lets your shell complete commands, flags, and the names\n" +
-			"of projects, deployments and aliases.",
+		Short: "Print a shell completion script",
+		Long: "Prints a script that makes a shell complete commands, flags, and the names of\n" +
+			"projects, deployments and aliases.",
 		Example: "lateen completion bash > ~/.local/share/bash-completion/completions/lateen\n" +
 			"lateen completion zsh > \"${fpath[1]}/_lateen\"\n" +
 			"lateen completion fish > ~/.config/fish/completions/lateen.fish\n" +
 			"lateen completion powershell | Out-String | Invoke-Expression",
 		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
-		Args:      command.Takes(1, 1, "for which shell"),
+		Args:      command.Takes(1, 1, "the shell"),
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		var script bytes.Buffer
@@ -35,7 +35,7 @@ func newCompletionCommand(s *session) *cobra.Command {
 		case "powershell":
 			err = root.GenPowerShellCompletionWithDesc(&script)
 		default:
-			return command.ErrUsage.With("there is no completion for %q", args[0]).WithHint("bash, zsh, fish and powershell are known")
+			return command.ErrUsage.With("shell %q not supported", args[0]).WithHint("use bash, zsh, fish or powershell")
 		}
 		if err != nil {
 			return fmt.Errorf("write the completion for %s: %w", args[0], err)

@@ -12,7 +12,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/cli/command"
-	"github.com/lateen-dev/lateen/internal/source"
+	"github.com/lateen-dev/lateen/internal/framework"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -31,19 +31,20 @@ func newDeployCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "deploy [directory]",
 		GroupID: command.Deploy,
-		Short:   "Deploy what was built, and print its URL",
-		Long: "Deploys the build output in .vercel/output of a directory and prints the URL of\n" +
-			"the deployment. Only files that the platform does not have are uploaded.\n\n" +
-			"The first time, the directory is linked to a project that has its name. A build\n" +
-			"output is deployed to the environment that it was built for: a preview without\n" +
-			"flags, production with --prod here and in `vercel build`. Where the output does not\n" +
-			"say it, the first deployment of a project goes to production, others are previews.\n\n" +
-			"`npx vercel build` makes a build output of any framework, in a directory that\n" +
-			"`lateen link` has linked. Frameworks with an adapter for Vercel write it themselves.",
+		Short:   "Deploy the build output and print the URL",
+		Long: "Deploys the build output in .vercel/output of a directory and prints the URL of the\n" +
+			"deployment. Only files that are new to the platform are uploaded.\n\n" +
+			"A directory without a link is linked to the project of its name, which is created\n" +
+			"if it does not exist. A build output is deployed to the environment that it was\n" +
+			"built for: preview by default, production with --prod on both this command and\n" +
+			"`vercel build`. If the build output names no environment, the first deployment of a\n" +
+			"project goes to production and later ones to preview.\n\n" +
+			"`npx vercel build` creates the build output of any framework in a directory that\n" +
+			"`lateen link` has linked. Frameworks with an adapter for Vercel write it directly.",
 		Example: "lateen link && npx vercel build && lateen deploy\n" +
 			"npx vercel build --prod && lateen deploy --prod\n" +
 			"lateen deploy site --project shop --env API_URL=https://api.example.com\n" +
-			"lateen deploy --prod --skip-domain   # staged, until it is promoted",
+			"lateen deploy --prod --skip-domain   # staged until `lateen promote`",
 		Args: command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := s.Path(strings.Join(args, ""))
@@ -54,14 +55,14 @@ func newDeployCommand(s *session) *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.BoolVar(&f.prod, "prod", false, "deploy to production, as --target production")
-	flags.StringVar(&f.target, "target", "", "`environment`: production, preview or a name of your own")
-	flags.StringArrayVarP(&f.env, "env", "e", nil, "`KEY=value` for this deployment's functions, over the project's; may be repeated")
-	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "`key=value` to find the deployment by; may be repeated")
-	flags.BoolVar(&f.skipDomain, "skip-domain", false, "leave production where it is: stage it for a promotion")
-	flags.BoolVar(&f.noWait, "no-wait", false, "return once everything is uploaded")
-	flags.Bool("prebuilt", true, "deploy what was built, as always") // as people type it for the vercel CLI
-	_ = flags.MarkHidden("prebuilt")                                 // fails for unknown flags only
+	flags.BoolVar(&f.prod, "prod", false, "deploy to production; short for --target production")
+	flags.StringVar(&f.target, "target", "", "`environment` to deploy to: production, preview or a custom one")
+	flags.StringArrayVarP(&f.env, "env", "e", nil, "set `KEY=value` in this deployment's variables, over the project's; repeatable")
+	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "add `key=value` to the metadata of the deployment; repeatable")
+	flags.BoolVar(&f.skipDomain, "skip-domain", false, "stage the deployment without pointing production at it")
+	flags.BoolVar(&f.noWait, "no-wait", false, "return after the upload, before the deployment is ready")
+	flags.Bool("prebuilt", true, "deploy the build output (always on)") // as people type it for the vercel CLI
+	_ = flags.MarkHidden("prebuilt")                                    // fails for unknown flags only
 	command.YesFlag(c, &f.yes)
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
@@ -105,19 +106,20 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 	}
 	show := &deployView{session: s}
 	d, err := on.client.Deploy(ctx, client.DeployOptions{
-		Dir: dir, Root: root, Project: string(on.project.ID), Target: target, Meta: meta, Env: env, Git: source.Commit(ctx, dir),
-		Config: source.Config(filepath.Join(dir, root)), SkipHosts: f.skipDomain, NoWait: f.noWait, Progress: show.progress,
+		Dir: dir, Root: root, Project: string(on.project.ID), Target: target, Meta: meta, Env: env, Git: framework.Commit(ctx, dir),
+		Config: framework.Config(filepath.Join(dir, root)), SkipHosts: f.skipDomain, NoWait: f.noWait, Progress: show.progress,
 	})
-	return s.deployed(ctx, on, d, err, show)
+	return s.deployed(ctx, on, d, err, show, target == lateen.Production)
 }
 
-// deployed ends a command that made a deployment.
-func (s *session) deployed(ctx context.Context, on *site, d *client.Deployment, err error, show *deployView) error {
+// deployed reports the result of a command that created a deployment. asked is true if
+// the user requested production or a copy of a deployment.
+func (s *session) deployed(ctx context.Context, on *site, d *client.Deployment, err error, show *deployView, asked bool) error {
 	s.Term.Close()
 	switch {
 	case err == nil:
 	case d != nil && d.ID != "" && !d.State.Final():
-		s.Term.Linef("%s goes on without this command; see it with `lateen inspect %s`.", d.ID, d.ID)
+		s.Term.Linef("%s continues on the platform. Follow it with `lateen inspect %s --wait`.", d.ID, d.ID)
 		return err
 	default:
 		show.tellUploaded()
@@ -133,7 +135,7 @@ func (s *session) deployed(ctx context.Context, on *site, d *client.Deployment, 
 		return s.Term.JSON(d)
 	}
 	show.finish(d)
-	if err := s.tellProduction(ctx, on, d); err != nil {
+	if err := s.tellProduction(ctx, on, d, asked); err != nil {
 		return err
 	}
 	if !s.Term.Shown() || !s.Term.Moves() {
@@ -148,17 +150,17 @@ func pairs(flag string, list []string) (map[string]string, error) {
 	for _, text := range list {
 		key, value, ok := strings.Cut(text, "=")
 		if !ok || key == "" {
-			return nil, command.ErrUsage.With("%s takes KEY=value, not %q", flag, text)
+			return nil, command.ErrUsage.With("%s %q is malformed", flag, text).WithHint("use KEY=value")
 		}
 		out[key] = value
 	}
 	return out, nil
 }
 
-// targetOf is the environment that flags ask for; "" leaves it to the platform.
+// targetOf returns the environment of the flags; "" leaves the choice to the platform.
 func targetOf(prod bool, target string) (string, error) {
 	if prod && target != "" && target != lateen.Production {
-		return "", command.ErrUsage.With("--prod and --target %s contradict each other", target)
+		return "", command.ErrUsage.With("--prod and --target %s are mutually exclusive", target)
 	}
 	if prod {
 		return lateen.Production, nil
@@ -166,9 +168,9 @@ func targetOf(prod bool, target string) (string, error) {
 	return target, nil
 }
 
-// siteToDeploy returns the project to deploy a directory to: the one it is
-// linked to, the one --project names, or the one that has its name. A directory
-// without a link is linked to it; one with a link keeps that.
+// siteToDeploy returns the project to deploy a directory to: the linked project, the
+// project of --project, or the project with the name of the directory. A directory
+// without a link is linked to that project; an existing link does not change.
 func (s *session) siteToDeploy(ctx context.Context, dir string, l *link, yes bool) (*site, error) {
 	found, err := s.site(ctx, dir)
 	name := s.Flags.Project
@@ -201,8 +203,8 @@ func (s *session) siteToDeploy(ctx context.Context, dir string, l *link, yes boo
 	return &site{c, p}, nil
 }
 
-// confirmExisting asks before a directory without a link is deployed to a
-// project that is there already.
+// confirmExisting asks for confirmation before a directory without a link is deployed
+// to an existing project.
 func (s *session) confirmExisting(ctx context.Context, c *client.Client, name string, yes bool) error {
 	if yes {
 		return nil
@@ -215,8 +217,8 @@ func (s *session) confirmExisting(ctx context.Context, c *client.Client, name st
 		return err
 	}
 	if !s.Term.Interactive() {
-		return lateen.ErrProjectTaken.With("there is a project %q already, and this directory is not linked to it", name).
-			WithHint("say --yes to deploy to it, or choose another with --project")
+		return lateen.ErrProjectTaken.With("project %q exists, and this directory is not linked to it", name).
+			WithHint("deploy to it with --yes, or choose another project with --project")
 	}
-	return s.Confirm(ctx, false, fmt.Sprintf("There is a project %s already. Deploy to it?", terminal.Paint(terminal.Bold, name)))
+	return s.Confirm(ctx, false, fmt.Sprintf("Project %s exists already. Deploy to it?", terminal.Paint(terminal.Bold, name)))
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// host is what the API takes for a deployment: its id or host, of what people
-// paste, which may be a URL.
+// host returns the id or the host of a deployment, as the API accepts it, from user
+// input, which may be a URL.
 func host(text string) string {
 	if u, err := url.Parse(text); err == nil && u.Host != "" {
 		return u.Host
@@ -20,7 +20,7 @@ func host(text string) string {
 	return strings.TrimSuffix(text, "/")
 }
 
-// stateText is a deployment's state for people.
+// stateText is the state of a deployment as tables show it.
 func stateText(d *client.Deployment) string {
 	dot := func(s terminal.Style, text string) string { return terminal.Paint(s, "● "+text) }
 	switch d.State {
@@ -37,7 +37,8 @@ func stateText(d *client.Deployment) string {
 	}
 }
 
-// buildTime is how long a deployment took to be ready; "" if it is not.
+// buildTime is the time from a deployment's creation to its ready state; "" if it is
+// not ready.
 func buildTime(d *client.Deployment) string {
 	if d.ReadyAt <= d.CreatedAt {
 		return ""
@@ -45,7 +46,7 @@ func buildTime(d *client.Deployment) string {
 	return terminal.Elapsed(d.ReadyAt.Time().Sub(d.CreatedAt.Time()))
 }
 
-// when is a moment with how long ago it was.
+// when formats a time with its age.
 func (s *session) when(at lateen.Millis) string {
 	if at == 0 {
 		return ""
@@ -53,7 +54,7 @@ func (s *session) when(at lateen.Millis) string {
 	return s.Age(at) + " ago  " + terminal.Paint(terminal.Dim, at.Time().Format(time.RFC3339))
 }
 
-// commitText is the commit a deployment was made from, in a few words.
+// commitText is the short hash and the subject of a deployment's commit.
 func commitText(d *client.Deployment) string {
 	if d.Git == nil || d.Git.CommitSHA == "" {
 		return ""
@@ -70,8 +71,8 @@ func branch(d *client.Deployment) string {
 	return terminal.Clean(d.Git.CommitRef)
 }
 
-// find returns a deployment by what people name it: an id, a URL, a host, or
-// the name of a project, which means its production.
+// find returns a deployment by its id, URL or host, or the production deployment of a
+// project by the project's name.
 func (s *session) find(ctx context.Context, api *client.Client, text string) (*client.Deployment, error) {
 	d, err := api.Deployment(ctx, host(text))
 	if !isGone(err) || strings.HasPrefix(text, "dpl_") {
@@ -104,7 +105,7 @@ func (s *session) named(ctx context.Context, name string) (*client.Client, *clie
 	}
 	d := on.project.Targets[lateen.Production]
 	if d == nil {
-		return nil, nil, lateen.ErrDeploymentNotFound.With("no deployment serves production of %s yet", on.project.Name).WithHint("make one with `lateen deploy --prod`")
+		return nil, nil, lateen.ErrDeploymentNotFound.With("no deployment serves production of %s yet", on.project.Name).WithHint("create one with `lateen deploy --prod`")
 	}
 	return on.client, d, nil
 }

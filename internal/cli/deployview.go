@@ -11,7 +11,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// deployView shows how a deployment goes.
+// deployView shows the progress of a deployment.
 type deployView struct {
 	*session
 
@@ -19,11 +19,11 @@ type deployView struct {
 	live     *terminal.Live
 	stage    client.Stage
 	last     client.Progress // of the stage
-	uploaded client.Progress // what has been uploaded, for who interrupts
-	failure  string          // what the build log says of one, and what to do about it
+	uploaded client.Progress // uploaded so far, for the message of an interruption
+	failure  string          // reason in the build log, with its hint
 }
 
-// progress is told by the client.
+// progress receives the client's reports.
 func (v *deployView) progress(p client.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -44,7 +44,7 @@ func (v *deployView) progress(p client.Progress) {
 	}
 }
 
-// enter begins to show a stage.
+// enter starts the display of a stage.
 func (v *deployView) enter(p client.Progress) {
 	switch p.Stage {
 	case client.Hashing:
@@ -61,7 +61,7 @@ func (v *deployView) enter(p client.Progress) {
 	}
 }
 
-// leave ends the stage that is shown.
+// leave ends the display of the current stage.
 func (v *deployView) leave() {
 	switch v.stage {
 	case client.Hashing:
@@ -74,7 +74,7 @@ func (v *deployView) leave() {
 }
 
 // event prints a line of the build log.
-func (v *deployView) event(e *lateen.DeploymentEvent) {
+func (v *deployView) event(e *lateen.BuildLogLine) {
 	if e == nil || e.Text == "" {
 		return
 	}
@@ -104,7 +104,7 @@ func logText(level, line string) string {
 	return terminal.Paint(terminal.Dim, line)
 }
 
-// finish says where the deployment is served.
+// finish prints the URLs of the deployment.
 func (v *deployView) finish(d *client.Deployment) {
 	took := ""
 	if d.ReadyAt > d.CreatedAt {
@@ -122,9 +122,15 @@ func (v *deployView) finish(d *client.Deployment) {
 	v.Term.Linef("")
 }
 
-// tellProduction says how production gets to a deployment that does not serve it.
-func (s *session) tellProduction(ctx context.Context, on *site, d *client.Deployment) error {
-	if d.State != lateen.Ready || d.Live {
+// tellProduction explains why a deployment serves production without a flag, or how to
+// promote a deployment that does not.
+func (s *session) tellProduction(ctx context.Context, on *site, d *client.Deployment, asked bool) error {
+	if d.State != lateen.Ready || d.Live && (asked || d.Environment() != lateen.Production) {
+		return nil
+	}
+	if d.Live {
+		s.Term.Linef("The first deployment of %s serves production. From now on, `lateen deploy` creates previews.", on.project.Name)
+		s.Term.Linef("")
 		return nil
 	}
 	p, err := on.client.Project(ctx, string(d.Project))
@@ -134,11 +140,11 @@ func (s *session) tellProduction(ctx context.Context, on *site, d *client.Deploy
 	now := p.Targets[lateen.Production]
 	switch {
 	case d.Environment() == lateen.Production && p.PinnedByRollback && now != nil:
-		s.Term.Linef("A rollback holds production at %s: `lateen promote %s` publishes this deployment.", now.Host, d.Host)
+		s.Term.Linef("Production is pinned to %s by a rollback. Promote this deployment with `lateen promote %s`.", now.Host, d.Host)
 	case d.Environment() == lateen.Production:
-		s.Term.Linef("It does not serve production yet: `lateen promote %s`", d.Host)
+		s.Term.Linef("The deployment is staged. Promote it with `lateen promote %s`.", d.Host)
 	case now == nil:
-		s.Term.Linef("Nothing serves production of %s yet: `%s`, then `lateen deploy --prod`", p.Name, buildCommand(lateen.Production))
+		s.Term.Linef("%s has no production deployment yet. Create one with `%s` and `lateen deploy --prod`.", p.Name, buildCommand(lateen.Production))
 	default:
 		return nil
 	}
@@ -146,7 +152,7 @@ func (s *session) tellProduction(ctx context.Context, on *site, d *client.Deploy
 	return nil
 }
 
-// urls are where a deployment is served, by what it is there.
+// urls are the URLs of a deployment, each with its kind.
 func urls(d *client.Deployment) []terminal.Field {
 	own := terminal.Field{"Deployment", d.SiteURL}
 	switch {
@@ -161,16 +167,17 @@ func urls(d *client.Deployment) []terminal.Field {
 // label is an environment's name at the beginning of a line.
 func label(environment string) string { return capital(environment) }
 
-// urlOf is the URL of a host that leads to a deployment: as that of its own.
+// urlOf returns the URL of an alias of a deployment, with the scheme and the port of
+// the deployment's own URL.
 func urlOf(d *client.Deployment, host string) string {
 	return strings.Replace(d.SiteURL, "://"+d.Host, "://"+host, 1)
 }
 
-// tellUploaded says what becomes of an upload that was not finished.
+// tellUploaded explains how to continue an interrupted upload.
 func (v *deployView) tellUploaded() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if u := v.uploaded; u.Files > 0 && u.TotalFiles > u.Files {
-		v.Term.Linef("%d of %s are uploaded and stay; `lateen deploy` goes on from there.", u.Files, terminal.Count(u.TotalFiles, "file"))
+		v.Term.Linef("%d of %s are uploaded. Continue with `lateen deploy`.", u.Files, terminal.Count(u.TotalFiles, "file"))
 	}
 }

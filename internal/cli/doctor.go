@@ -13,24 +13,24 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// errUnfit ends `lateen doctor` where something essential is missing.
-var errUnfit = &lateen.Error{Code: lateen.Internal, Reason: "host_unfit", Message: "this host is not fit for a platform", Hint: "each ✗ above says what to do about it"}
+// errUnfit ends `lateen doctor` if a requirement is not met.
+var errUnfit = &lateen.Error{Code: lateen.Internal, Reason: "host_unfit", Message: "the host does not meet the requirements", Hint: "follow the remedy below each ✗"}
 
 func newDoctorCommand(s *session) *cobra.Command {
 	scrub := false
 	c := &cobra.Command{
 		Use:     "doctor",
 		GroupID: command.Platform,
-		Short:   "Examine this host",
-		Long: "Tells which layers of the sandbox this host permits, why it does not permit the\n" +
-			"others, and what else a platform would lack there: a disk, an address, room. It\n" +
-			"takes the settings that `lateen up` would take, as the same user, and changes\n" +
-			"nothing.\n\n" +
-			"✓ is as it should be. ! works, but functions could take more than their share, or\n" +
-			"something be slow or lost. ✗ is essential; if there is one, the exit code is not 0.\n\n" +
-			"With --scrub the command examines the data instead: it reads every artefact, and\n" +
-			"names those that are damaged or missing, with the deployments and the hosts that\n" +
-			"need them; if there is one, the exit code is not 0. A platform may run meanwhile.",
+		Short:   "Check that this host can run the platform",
+		Long: "Checks which sandbox layers this host supports, and its disk, address and memory,\n" +
+			"and prints a remedy for each failed check. Run it with the settings and as the user\n" +
+			"of `lateen up`. It changes nothing.\n\n" +
+			"✓ marks a passed check. ! marks a degraded one: the platform runs, with weaker\n" +
+			"isolation, lower speed or a risk to data. ✗ marks a failed requirement, which makes\n" +
+			"the exit code nonzero.\n\n" +
+			"With --scrub, the command verifies the data instead: it reads every artefact and\n" +
+			"lists damaged and missing ones with the deployments and hosts that need them. If\n" +
+			"there are any, the exit code is nonzero. The platform may run during the scrub.",
 		Example: "lateen doctor\nsudo lateen doctor --domain example.com --listen :443\nsudo lateen doctor --scrub --data /var/lib/lateen",
 		Args:    command.Takes(0, 0, ""),
 	}
@@ -40,7 +40,7 @@ func newDoctorCommand(s *session) *cobra.Command {
 		}
 		return s.runDoctor(ctx, settings)
 	})
-	c.Flags().BoolVar(&scrub, "scrub", false, "read every artefact of the data directory, and name the damaged ones")
+	c.Flags().BoolVar(&scrub, "scrub", false, "verify every artefact of the data directory and list damaged ones")
 	return c
 }
 
@@ -63,16 +63,16 @@ func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
 			Fit bool `json:"fit"`
 		}{x, x.Unfit() == 0})
 	} else {
-		s.findings("Layers of the sandbox, which keep functions from …", x.Walls)
+		s.findings("Sandbox layers", x.Walls)
 		s.findings("This host", x.Host)
 	}
 	if n := x.Unfit(); err == nil && n > 0 {
-		return errUnfit.With("this host is not fit for a platform: %s missing", terminal.Count(n, "essential"))
+		return errUnfit.With("the host does not meet %s", terminal.Count(n, "requirement"))
 	}
 	return err
 }
 
-// findings prints what was found under a title, what to do about it beneath.
+// findings prints findings under a title, each with its remedy below.
 func (s *session) findings(title string, found []lateen.Finding) {
 	const indent = 4
 	names := 0
@@ -116,7 +116,7 @@ func mark(v lateen.Verdict) string {
 	}
 }
 
-// paintWords paints each line of a text by itself.
+// paintWords paints each line of a text separately.
 func paintWords(s terminal.Style, text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {

@@ -15,7 +15,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 )
 
-// doctor runs the command where this is what is found.
+// doctor runs the command with these findings.
 func doctor(t *testing.T, found lateen.Examination, err error, args ...string) (code int, out, errs string, asked *config.Config) {
 	t.Helper()
 	var stdout, stderr printed
@@ -33,6 +33,20 @@ func doctor(t *testing.T, found lateen.Examination, err error, args ...string) (
 	return code, stdout.String(), stderr.String(), asked
 }
 
+func TestVariablesThatAreNoSettingAreReported(t *testing.T) {
+	var stdout, stderr printed
+	home := t.TempDir()
+	code := cli.Run(t.Context(), cli.State{
+		Args: []string{"doctor"}, Dir: home, Env: []string{"HOME=" + home, "LATEEN_LISTN=:80", "LATEEN_ZZZZZZ=1"}, Stdout: &stdout, Stderr: &stderr,
+		Doctor: func(context.Context, *config.Config) (lateen.Examination, error) { return examined(lateen.Fit), nil },
+	})
+	for _, want := range []string{"LATEEN_LISTN is not a setting and is ignored. Did you mean LATEEN_LISTEN?", "LATEEN_ZZZZZZ is not a setting and is ignored."} {
+		if code != 0 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("lateen doctor exits with %d and prints %q, without %q", code, stderr.String(), want)
+		}
+	}
+}
+
 func examined(host lateen.Verdict) lateen.Examination {
 	return lateen.Examination{
 		Walls: []lateen.Finding{
@@ -47,7 +61,7 @@ func TestDoctorTellsWhatStandsAndWhatToDo(t *testing.T) {
 	t.Parallel()
 	code, out, errs, asked := doctor(t, examined(lateen.Unfit), nil, "--listen", "127.0.0.1:1", "--data", "kept")
 	const want = `
-Layers of the sandbox, which keep functions from …
+Sandbox layers
 
   ✓ a root of its own   seeing others' files
   ! a bound on memory   no permission
@@ -58,7 +72,7 @@ This host
   ✗ address   127.0.0.1:1 is in use
               → Choose another
 `
-	if diff := cmp.Diff(want, out); diff != "" || code != 1 || !strings.Contains(errs, "Error: this host is not fit for a platform: 1 essential missing") {
+	if diff := cmp.Diff(want, out); diff != "" || code != 1 || !strings.Contains(errs, "Error: the host does not meet 1 requirement") {
 		t.Errorf("exit code %d, %s\n%s", code, errs, diff)
 	}
 	if asked.Listen != "127.0.0.1:1" || asked.Data != "kept" || asked.Queue != 8 {
@@ -126,7 +140,7 @@ func TestScrubNamesDeploymentsAndHostsAndFails(t *testing.T) {
     dpl_1  shop  shop.example.com www.example.com
 ✗ artifact is missing
   /data/artifacts/other
-    no deployment needs it
+    not used by any deployment
 `
 	if diff := cmp.Diff(want, out); diff != "" || code != 1 || !strings.Contains(errs, "2 artefacts damaged or missing") || !strings.Contains(errs, "install -m 444") {
 		t.Errorf("exit code %d, %s\n%s", code, errs, diff)

@@ -18,13 +18,13 @@ type logView struct {
 	json   bool
 	width  int    // of the terminal; 0 is no bound
 	layout string // of times
-	margin string // of what belongs to the line above, beneath its time
+	margin string // of lines that belong to the line above, below its time
 	paths  int    // width of the paths
 	kinds  int    // width of the kinds; 0 leaves them out
-	usage  bool   // also what functions used
+	usage  bool   // also the resource usage of functions
 }
 
-// narrow is the width below which a terminal gets less in each line.
+// narrow is the terminal width below which columns are dropped.
 const narrow = 84
 
 func (s *session) newLogView(usage bool) *logView {
@@ -40,13 +40,13 @@ func (s *session) newLogView(usage bool) *logView {
 	return v
 }
 
-// entry prints a request with the lines it made user code write.
+// entry prints a request with the lines that user code wrote during it.
 func (v *logView) entry(e *client.Entry) error {
 	if v.json {
 		return v.term.JSONLine(e)
 	}
 	if e.Lost > 0 {
-		v.term.Warnf("%s skipped: the platform removed them before it sent them.", terminal.Count(e.Lost, "request"))
+		v.term.Warnf("%s skipped: removed from the log before they were sent.", terminal.Count(e.Lost, "request"))
 	}
 	if e.Method != "" {
 		line, why := v.requestLine(e), whyText(e)
@@ -69,13 +69,13 @@ func (v *logView) entry(e *client.Entry) error {
 	return nil
 }
 
-// at is a moment in the margin.
+// at formats a time for the margin.
 func (v *logView) at(at lateen.Millis) string {
 	return terminal.Paint(terminal.Dim, at.Time().Local().Format(v.layout)) //nolint:gosmopolitan // people mean their own time
 }
 
-// requestLine tells how a request was answered: when, status, what was asked,
-// by what kind of output, from which cache or start, in what time.
+// requestLine describes a request: time, status, method, path, kind of output, cache
+// state or kind of start, and duration.
 func (v *logView) requestLine(e *client.Entry) string {
 	cells := []string{v.at(e.Time), statusText(e.Status), terminal.Pad(terminal.Clean(e.Method), 4, false), terminal.Pad(terminal.Cut(terminal.Clean(e.Path), v.paths), v.paths, false)}
 	if v.kinds > 0 {
@@ -84,8 +84,8 @@ func (v *logView) requestLine(e *client.Entry) string {
 	return strings.Join(append(cells, terminal.Pad(servedText(e), 11, false), terminal.Pad(terminal.Precise(e.Duration), 7, true)), "  ")
 }
 
-// consoleLine is a line of user code beneath its request, or with its time
-// where it belongs to none.
+// consoleLine is a line of user code below its request, or with its own time if it
+// belongs to no request.
 func (v *logView) consoleLine(e *client.Entry, l *lateen.LogLine, text string) string {
 	start := v.margin
 	if e.Method == "" {
@@ -117,7 +117,7 @@ func statusText(status int) string {
 	return terminal.Paint(terminal.Good, text)
 }
 
-// servedText is the state of the cache and how a function was started.
+// servedText is the cache state and the kind of start.
 func servedText(e *client.Entry) string {
 	var words []string
 	switch e.Cache {
@@ -147,7 +147,7 @@ func invocation(e *client.Entry) *lateen.Invocation {
 	return e.Invocation
 }
 
-// whyText tells where the time of a start went, and what failed.
+// whyText describes the phases of a start, and its failures.
 func whyText(e *client.Entry) string {
 	var words []string
 	if e.Error != "" {
@@ -178,8 +178,8 @@ func whyText(e *client.Entry) string {
 	return strings.Join(words, "  ")
 }
 
-// usageText tells what a function used, as far as that was measured, and whom
-// its instance called meanwhile.
+// usageText describes the measured resource usage of a function and the hosts that its
+// instance connected to during the request.
 func usageText(e *client.Entry) string {
 	inv := invocation(e)
 	if inv == nil {

@@ -19,10 +19,10 @@ func newEnvCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "env",
 		GroupID: command.Settings,
-		Short:   "Keep environment variables",
-		Long: "Variables belong to a project and to some of its environments: production, preview,\n" +
-			"development, or one of your own. A deployment keeps the values it was made with:\n" +
-			"deploy again for a change to take effect. Values are sealed where they are kept.",
+		Short:   "Manage environment variables",
+		Long: "A variable belongs to one or more environments of a project: production, preview,\n" +
+			"development, or a custom one. A deployment keeps the values of its creation: deploy\n" +
+			"again for a change to take effect. Values are encrypted at rest.",
 		Example: "lateen env ls\n" +
 			"lateen env add API_KEY production < key.txt\n" +
 			"lateen env pull",
@@ -37,14 +37,14 @@ func newEnvListCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:               "ls [environment]",
 		Short:             "List variables",
-		Long:              "Lists the variables of a project, those of one environment if you name it. Values\nare not shown, with --json neither, except that --values shows those that your role\nand the scope of the token allow; no role reads sensitive ones. The audit log keeps\nthat they were read.",
+		Long:              "Lists the variables of a project or of one environment, without their values.\n\n--values adds the values that the role of the user and the scope of the token may\nread; sensitive values are never shown. The audit log records each read.",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: completeTargets,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.listEnv(c.Context(), strings.Join(args, ""), values)
 		},
 	}
-	c.Flags().BoolVar(&values, "values", false, "show the values that can be read")
+	c.Flags().BoolVar(&values, "values", false, "show values")
 	s.projectFlag(c)
 	return c
 }
@@ -66,7 +66,7 @@ func (s *session) listEnv(ctx context.Context, target string, values bool) error
 		return s.Term.JSON(map[string]any{"envs": listedEnv(vars, values)})
 	}
 	if len(vars) == 0 {
-		s.Term.Linef("%s has no variables%s: `lateen env add` adds one.", on.project.Name, in(target))
+		s.Term.Linef("%s has no variables%s. Add one with `lateen env add`.", on.project.Name, in(target))
 		return nil
 	}
 	slices.SortFunc(vars, func(a, b lateen.EnvVar) int { return strings.Compare(a.Key, b.Key) })
@@ -85,13 +85,13 @@ func (s *session) listEnv(ctx context.Context, target string, values bool) error
 	s.Term.Table(columns, rows)
 	encrypted := slices.DeleteFunc(vars, func(v lateen.EnvVar) bool { return v.Type != lateen.EnvEncrypted })
 	if values && len(encrypted) > 0 && !slices.ContainsFunc(encrypted, func(v lateen.EnvVar) bool { return v.Value != "" }) {
-		s.Term.Warnf("No value of an encrypted variable came: that takes the role developer, and a token of the scope full or project.")
+		s.Term.Warnf("Values of encrypted variables are hidden: reading them takes the role developer and a token of the scope full or project.")
 	}
 	return nil
 }
 
-// listedEnv is variables as JSON shows them: without a field for the value
-// unless that is asked for, so that no log of a build holds one.
+// listedEnv returns variables for JSON output. The field of the value is present only
+// on request, so that build logs contain no values.
 func listedEnv(vars []lateen.EnvVar, values bool) []any {
 	list := make([]any, 0, len(vars))
 	for _, v := range vars {
@@ -115,7 +115,7 @@ func in(target string) string {
 	return " in " + target
 }
 
-// envFlags say how to add or change a variable.
+// envFlags are the flags of the commands that add or change a variable.
 type envFlags struct {
 	value     string
 	branch    string
@@ -124,11 +124,11 @@ type envFlags struct {
 	force     bool
 }
 
-// kind is the type of variable that flags ask for; "" where they say nothing.
+// kind returns the type of variable that the flags select; "" if they select none.
 func (f *envFlags) kind() (string, error) {
 	switch {
 	case f.sensitive && f.plain:
-		return "", command.ErrUsage.With("--sensitive and --plain contradict each other")
+		return "", command.ErrUsage.With("--sensitive and --plain are mutually exclusive")
 	case f.sensitive:
 		return lateen.EnvSensitive, nil
 	case f.plain:
@@ -138,10 +138,10 @@ func (f *envFlags) kind() (string, error) {
 }
 
 func (s *session) envFlags(c *cobra.Command, f *envFlags) {
-	c.Flags().StringVar(&f.value, "value", "", "the `value`; others can see it in your shell's history")
-	c.Flags().StringVar(&f.branch, "git-branch", "", "of previews of one Git `branch` alone")
-	c.Flags().BoolVar(&f.sensitive, "sensitive", false, "the value cannot be read again, except by deployments")
-	c.Flags().BoolVar(&f.plain, "plain", false, "the value is no secret")
+	c.Flags().StringVar(&f.value, "value", "", "`value` of the variable (visible in the history of the shell)")
+	c.Flags().StringVar(&f.branch, "git-branch", "", "Git `branch` of the previews that get the variable")
+	c.Flags().BoolVar(&f.sensitive, "sensitive", false, "make the value readable by deployments only")
+	c.Flags().BoolVar(&f.plain, "plain", false, "make the value readable by all members of the team")
 	s.projectFlag(c)
 }
 
@@ -151,19 +151,18 @@ func newEnvAddCommand(s *session) *cobra.Command {
 		Use:        "add <name> [environment]…",
 		SuggestFor: []string{"set", "create", "new"},
 		Short:      "Add a variable",
-		Long: "Adds a variable to environments of a project: to production, preview and development\n" +
-			"unless you name others. The value comes from --value, from standard input, or you\n" +
-			"are asked for it.",
+		Long: "Adds a variable to environments of a project: by default to production, preview and\n" +
+			"development. The value is read from --value, standard input or a prompt.",
 		Example: "lateen env add API_KEY production < key.txt\n" +
 			"lateen env add LOG_LEVEL --value debug --plain\n" +
 			"lateen env add DATABASE_URL preview --git-branch next --sensitive",
-		Args:              command.Takes(1, -1, "how it is called"),
+		Args:              command.Takes(1, -1, "the name of the variable"),
 		ValidArgsFunction: completeAfterFirst(completeTargets),
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.addEnv(c.Context(), args[0], args[1:], &f, c.Flags().Changed("value"))
 		},
 	}
-	c.Flags().BoolVar(&f.force, "force", false, "take the place of a variable that is there")
+	c.Flags().BoolVar(&f.force, "force", false, "replace an existing variable")
 	s.envFlags(c, &f)
 	return c
 }
@@ -175,7 +174,7 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 	}
 	for _, target := range targets {
 		if meant := misspelled(target); meant != "" {
-			return command.ErrUsage.With("%q looks like a misspelled %s", target, meant).WithHint("say %s; an environment of your own needs a name less like it", meant)
+			return command.ErrUsage.With("environment %q looks like a misspelled %s", target, meant).WithHint("use %s, or a custom environment with a less similar name", meant)
 		}
 	}
 	on, err := s.here(ctx)
@@ -186,7 +185,7 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 		targets = defaultTargets(kind, f.branch)
 	}
 	v := lateen.EnvVar{Key: key, Type: cmp.Or(kind, lateen.EnvEncrypted), Target: targets, GitBranch: f.branch}
-	if err := v.Validate(); err != nil { // before somebody types a secret in vain
+	if err := v.Validate(); err != nil { // before the user types a secret for nothing
 		return err
 	}
 	if v.Value, err = s.envValue(ctx, key, f.value, given); err != nil {
@@ -199,8 +198,8 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 	return s.changedEnv(added, "Added", on)
 }
 
-// misspelled returns the environment of every project that a name looks like
-// without being it; "" if there is none.
+// misspelled returns the predefined environment that a name is a likely misspelling
+// of, or "".
 func misspelled(target string) string {
 	const near = 2
 	for _, known := range defaultTargets("", "") {
@@ -222,14 +221,14 @@ func defaultTargets(kind, branch string) []string {
 	return []string{lateen.Production, lateen.Preview, lateen.Development}
 }
 
-// envValue returns the value that was given, or asks for it.
+// envValue returns the value of the flag, or reads it from a prompt or standard input.
 func (s *session) envValue(ctx context.Context, key, value string, given bool) (string, error) {
 	if given {
 		return value, nil
 	}
 	value, err := s.ReadSecret(ctx, "Value of "+key+":")
 	if err == nil && value == "" {
-		return "", command.ErrUsage.With("no value of %s was given", key).WithHint("say --value '' for an empty one")
+		return "", command.ErrUsage.With("value of %s missing", key).WithHint("pass --value VALUE; use --value '' for an empty value")
 	}
 	return value, err
 }
@@ -239,18 +238,18 @@ func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *site) error {
 		return s.Term.JSON(listedEnv([]lateen.EnvVar{*v}, false)[0])
 	}
 	s.Term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), on.project.Name)
-	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "New deployments have it; those there are keep what they have."))
+	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "New deployments use the new value. Existing deployments keep the old one."))
 	for _, target := range v.Target {
 		if !slices.Contains(defaultTargets("", ""), target) {
 			name := terminal.Clean(target)
-			s.Term.Warnf("%s is an environment of your own: `lateen deploy --target %s` has it, production and previews do not.", name, name)
+			s.Term.Warnf("%s is a custom environment: only deployments of `lateen deploy --target %s` get the variable.", name, name)
 		}
 	}
 	return nil
 }
 
-// findEnv returns the variable called key that is in target, or the only one
-// of that name.
+// findEnv returns the variable with the name key in target, or the only one with that
+// name.
 func findEnv(ctx context.Context, on *site, key, target, branch string) (*lateen.EnvVar, error) {
 	vars, err := on.client.EnvVars(ctx, string(on.project.ID), target)
 	if err != nil {
@@ -269,21 +268,21 @@ func findEnv(ctx context.Context, on *site, key, target, branch string) (*lateen
 	for _, v := range vars {
 		place := strings.Join(v.Target, ", ")
 		if v.GitBranch != "" {
-			place += " of the branch " + v.GitBranch
+			place += " of branch " + v.GitBranch
 		}
 		places = append(places, place)
 	}
-	return nil, command.ErrUsage.With("%s is there several times: in %s", key, strings.Join(places, "; in ")).WithHint("name the environment after it, or --git-branch")
+	return nil, command.ErrUsage.With("variable %s is ambiguous: it exists in %s", key, strings.Join(places, "; in ")).WithHint("add the environment as the second argument, or --git-branch")
 }
 
 func newEnvUpdateCommand(s *session) *cobra.Command {
 	var f envFlags
 	c := &cobra.Command{
 		Use:               "update <name> [environment]",
-		Short:             "Change the value of a variable",
-		Long:              "Changes the value of a variable, and whether it is sensitive. Where it is there for\nseveral environments apart, name the one that is meant.",
+		Short:             "Set the value of a variable",
+		Long:              "Changes the value of a variable, and whether it is sensitive. If several variables\nof the name exist, the environment selects one.",
 		Example:           "lateen env update API_KEY production < key.txt",
-		Args:              command.Takes(1, 2, "which variable"),
+		Args:              command.Takes(1, 2, "the name of the variable"),
 		ValidArgsFunction: s.completeEnv,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.updateEnv(c.Context(), args[0], strings.Join(args[1:], ""), &f, c.Flags().Changed("value"))
@@ -328,8 +327,8 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 		Use:               "rm <name> [environment]",
 		Aliases:           []string{"remove"},
 		Short:             "Remove a variable",
-		Long:              "Removes a variable from all its environments. Where it is there for several apart,\nname the one that is meant.",
-		Args:              command.Takes(1, 2, "which variable"),
+		Long:              "Removes a variable from all its environments. If several variables of the name\nexist, the environment selects one.",
+		Args:              command.Takes(1, 2, "the name of the variable"),
 		ValidArgsFunction: s.completeEnv,
 		RunE: func(c *cobra.Command, args []string) error {
 			on, err := s.here(c.Context())
@@ -351,7 +350,7 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&branch, "git-branch", "", "of previews of one Git `branch` alone")
+	c.Flags().StringVar(&branch, "git-branch", "", "Git `branch` of the variable to remove")
 	command.YesFlag(c, &yes)
 	s.projectFlag(c)
 	return c

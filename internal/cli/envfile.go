@@ -27,9 +27,8 @@ func newEnvPullCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pull [file]",
 		Short: "Write variables to a file",
-		Long: "Writes the variables of an environment, with their values, to a file that your\n" +
-			"framework reads: .env.local unless you name another. With - it is standard output.\n" +
-			"The values of sensitive variables stay where they are.",
+		Long: "Writes the variables of an environment to a dotenv file, by default to .env.local.\n" +
+			"The file name - stands for standard output. Sensitive variables are left out.",
 		Example: "lateen env pull\nlateen env pull .env.production --target production",
 		Args:    command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -40,8 +39,8 @@ func newEnvPullCommand(s *session) *cobra.Command {
 			return s.pullEnv(c.Context(), file, target, branch, yes)
 		},
 	}
-	c.Flags().StringVar(&target, "target", lateen.Development, "`environment`")
-	c.Flags().StringVar(&branch, "git-branch", "", "with what is there for one Git `branch` alone")
+	c.Flags().StringVar(&target, "target", lateen.Development, "`environment` of the variables")
+	c.Flags().StringVar(&branch, "git-branch", "", "include the variables of one Git `branch`")
 	command.YesFlag(c, &yes)
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
@@ -84,7 +83,7 @@ func (s *session) pullEnv(ctx context.Context, name, target, branch string, yes 
 	}
 	s.Term.Donef("Wrote %s of %s to %s", terminal.Count(len(values), "variable"), target, terminal.Paint(terminal.Bold, name))
 	if len(sensitive) > 0 {
-		s.Term.Warnf("%s sensitive: left out.", isOrAre(sensitive))
+		s.Term.Warnf("%s sensitive and left out.", isOrAre(sensitive))
 	}
 	return nil
 }
@@ -96,8 +95,8 @@ func isOrAre(names []string) string {
 	return strings.Join(names, ", ") + " are"
 }
 
-// sensitive takes out of values the variables whose values may not be read, and
-// returns their names.
+// sensitive removes the variables with unreadable values from values and returns their
+// names.
 func (s *session) sensitive(ctx context.Context, on *site, target string, values map[string]string) ([]string, error) {
 	vars, err := on.client.EnvVars(ctx, string(on.project.ID), target)
 	if err != nil {
@@ -113,7 +112,7 @@ func (s *session) sensitive(ctx context.Context, on *site, target string, values
 	return names, nil
 }
 
-// mayReplace asks before a file is overwritten that this command did not write.
+// mayReplace asks for confirmation before it overwrites a file of another origin.
 func (s *session) mayReplace(ctx context.Context, file string, yes bool) error {
 	old, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -125,10 +124,10 @@ func (s *session) mayReplace(ctx context.Context, file string, yes bool) error {
 	if strings.HasPrefix(string(old), envFileHead) || strings.HasPrefix(string(old), "# Created by Vercel CLI") {
 		return nil
 	}
-	return s.Confirm(ctx, yes, fmt.Sprintf("Replace %s, which was written by hand?", terminal.Paint(terminal.Bold, filepath.Base(file))))
+	return s.Confirm(ctx, yes, fmt.Sprintf("%s was not written by this command. Overwrite it?", terminal.Paint(terminal.Bold, filepath.Base(file))))
 }
 
-// envFile is variables in the form that dotenv reads.
+// envFile formats variables for dotenv.
 func envFile(values map[string]string) string {
 	var b strings.Builder
 	b.WriteString(envFileHead)
@@ -138,9 +137,9 @@ func envFile(values map[string]string) string {
 	return b.String()
 }
 
-// envQuote writes a value so that dotenv reads it as it is: it knows escapes in
-// double quotes for line breaks alone, and takes what is in single quotes or
-// backticks literally.
+// envQuote quotes a value so that dotenv reads it unchanged. dotenv expands only escapes
+// of line breaks in double quotes, and reads text in single quotes or backticks
+// literally.
 func envQuote(value string) string {
 	broken := strings.ContainsAny(value, "\n\r")
 	switch {

@@ -29,23 +29,23 @@ var exits = map[lateen.Code]int{
 	lateen.Timeout:         8,
 }
 
-// exitInterrupted is 128 and the number of SIGINT, as of a shell.
+// exitInterrupted is 128 plus the number of SIGINT, as in shells.
 const exitInterrupted = 130
 
 // Errors of the commands themselves.
 var (
 	errInterrupted = &lateen.Error{Code: lateen.Internal, Reason: "interrupted", Message: "interrupted"}
-	errNoAccess    = &lateen.Error{Code: lateen.Forbidden, Reason: "file_forbidden", Message: "this user may not use a file", Hint: "check its owner and its mode"}
-	errNotLinked   = &lateen.Error{Code: lateen.Invalid, Reason: "not_linked", Message: "this directory belongs to no project", Hint: "link it with `lateen link`, or name a project with --project"}
+	errNoAccess    = &lateen.Error{Code: lateen.Forbidden, Reason: "file_forbidden", Message: "permission denied", Hint: "check the owner and the mode of the file"}
+	errNotLinked   = &lateen.Error{Code: lateen.Invalid, Reason: "not_linked", Message: "the directory is not linked to a project", Hint: "link it with `lateen link`, or name a project with --project"}
 )
 
-// explained gives an error of the file system, which this user can mend, its class.
+// explained gives a correctable error of the file system its class.
 func explained(err error) error {
 	file, ok := errors.AsType[*fs.PathError](err)
 	if _, known := errors.AsType[*lateen.Error](err); known || !ok || !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) {
 		return err
 	}
-	return errNoAccess.With("%s", err).WithHint("check the owner and the mode of %s, and of the directory that it is in", file.Path)
+	return errNoAccess.With("%s", err).WithHint("check the owner and the mode of %s and of its directory", file.Path)
 }
 
 // exitCode is the exit code of an error.
@@ -73,7 +73,7 @@ type errorDetail struct {
 	Exit    int               `json:"exit"`
 }
 
-// fail says what went wrong and what to do next.
+// fail prints an error and its hint.
 func (s *session) fail(cmd *cobra.Command, err error) {
 	e, ok := errors.AsType[*lateen.Error](err)
 	if !ok {
@@ -85,7 +85,7 @@ func (s *session) fail(cmd *cobra.Command, err error) {
 	}
 	hint := e.Hint
 	if hint == "" && errors.Is(err, command.ErrUsage) && cmd != nil {
-		hint = "`" + cmd.CommandPath() + " --help` says how it goes"
+		hint = "show the usage with `" + cmd.CommandPath() + " --help`"
 	}
 	if s.Flags.JSON {
 		s.Term.ErrJSON(errorReport{errorDetail{Class: e.Code, Code: e.Reason, Message: message, Hint: hint, Fields: e.Fields, Exit: exitCode(err)}})

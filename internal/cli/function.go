@@ -16,16 +16,16 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-var errNoFunction = &lateen.Error{Code: lateen.NotFound, Reason: "function_not_found", Message: "there is no such function", Hint: "list them with `lateen functions ls`"}
+var errNoFunction = &lateen.Error{Code: lateen.NotFound, Reason: "function_not_found", Message: "function not found", Hint: "list them with `lateen functions ls`"}
 
 func newFunctionsCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "functions",
 		Aliases: []string{"function", "fn"},
 		GroupID: command.Look,
-		Short:   "See what functions are doing",
-		Long: "Shows the functions of a project: which have instances and what those do, how many\n" +
-			"requests wait, and how long requests took by how they came by their instance.",
+		Short:   "Show functions and their instances",
+		Long: "Shows the functions of a project with the states of their instances, their queues\n" +
+			"and their latencies by kind of start.",
 		Example: "lateen functions ls\nlateen functions inspect /api/hello",
 	}
 	command.Family(c)
@@ -37,10 +37,10 @@ func newFunctionsListCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "ls [project]",
 		Aliases: []string{"list"},
-		Short:   "List functions, idle ones too",
-		Long: "Lists the functions that production of a project serves, whether or not they have\n" +
-			"instances, and those of other deployments that have some. Beneath a kind of start are\n" +
-			"the median and the 99th percentile of the time to the first byte of the response.",
+		Short:   "List functions",
+		Long: "Lists all functions of production, and the functions of other deployments that have\n" +
+			"instances. The columns of the kinds of start show the median and the 99th percentile\n" +
+			"of the time to the first byte of the response.",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeProjects,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -97,7 +97,7 @@ func (s *session) listFunctions(ctx context.Context) error {
 	return nil
 }
 
-// functionRow are the cells of a function. A cell that says nothing is empty.
+// functionRow returns the cells of a function; cells without a value are empty.
 func (s *session) functionRow(f *client.Function) []string {
 	where, asked := "", ""
 	if !f.Production {
@@ -124,7 +124,7 @@ func positive(n int) string {
 	return strconv.Itoa(n)
 }
 
-// instancesText counts instances by what they are doing: 2 running, 1 frozen.
+// instancesText counts instances by state: 2 running, 1 frozen.
 func instancesText(f *client.Function) string {
 	var words []string
 	for _, phase := range []struct {
@@ -153,10 +153,10 @@ func instancesText(f *client.Function) string {
 func newFunctionsInspectCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:               "inspect <function>",
-		Short:             "Tell all about a function",
-		Long:              "Tells all about a function: its instances, what was learned of how it is asked for\nand started, and what it takes.",
+		Short:             "Show a function",
+		Long:              "Shows a function with its instances, its limits, and its measured start times,\nrequest times and resource usage.",
 		Example:           "lateen functions inspect /api/hello\nlateen functions inspect api/hello --project shop --json",
-		Args:              command.Takes(1, 1, "which function"),
+		Args:              command.Takes(1, 1, "the function"),
 		ValidArgsFunction: command.CompleteFirst(s.completeFunctions),
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.inspectFunction(c.Context(), args[0])
@@ -177,7 +177,7 @@ func (s *session) inspectFunction(ctx context.Context, name string) error {
 	}
 	functions = slices.DeleteFunc(functions, func(f client.Function) bool { return !leadsTo(&f, name) })
 	if len(functions) == 0 {
-		return errNoFunction.With("%s has no function %s", on.project.Name, name)
+		return errNoFunction.With("function %s not found in %s", name, on.project.Name)
 	}
 	if s.Flags.JSON {
 		return s.Term.JSON(map[string]any{"functions": functions})
@@ -191,8 +191,8 @@ func (s *session) inspectFunction(ctx context.Context, name string) error {
 	return nil
 }
 
-// leadsTo reports whether f is what people mean by name: its own, or a path
-// that leads to it, with or without the first slash.
+// leadsTo reports whether name is the name of f, or a path that leads to it, with or
+// without the first slash.
 func leadsTo(f *client.Function, name string) bool {
 	name = "/" + strings.Trim(name, "/")
 	is := func(path string) bool {
@@ -215,7 +215,7 @@ func (s *session) inspectedFunction(f *client.Function) {
 	}
 	next := ""
 	if left := f.PrewarmAt.Time().Sub(s.Now()); f.PrewarmAt != 0 && left > 0 {
-		next = "in " + terminal.Elapsed(left) + ", before it is asked for"
+		next = "in " + terminal.Elapsed(left) + ", ahead of a predicted request"
 	}
 	archive, template := "", ""
 	if p := f.Preparation; p != nil {
@@ -227,17 +227,17 @@ func (s *session) inspectedFunction(f *client.Function) {
 		{"in flight", positive(f.InFlight)},
 		{"waiting", positive(f.Waiting)},
 		{"instances", scale},
-		{"requests each", concurrencyText(f)},
+		{"concurrency", concurrencyText(f)},
 		{"memory", orDefault(limit(f.MemoryLimit, "MiB"))},
 		{"max duration", durationText(f.MaxDuration)},
-		{"last asked", s.whenAsked(f.LastAsked)},
-		{"kept for", learned(f.KeepAlive, terminal.Elapsed)},
+		{"last request", s.whenAsked(f.LastAsked)},
+		{"keep-alive", learned(f.KeepAlive, terminal.Elapsed)},
 		{"next start", next},
-		{"a start takes", learned(f.StartTime, terminal.Precise)},
-		{"a request takes", learned(f.Service, terminal.Precise)},
-		{"of it CPU", learned(f.CPU, terminal.Precise)},
-		{"its turn comes after", learned(f.Delay, terminal.Precise)},
-		{"an instance uses", usedText(f.Memory)},
+		{"start time", learned(f.StartTime, terminal.Precise)},
+		{"request time", learned(f.Service, terminal.Precise)},
+		{"CPU time", learned(f.CPU, terminal.Precise)},
+		{"event-loop delay", learned(f.Delay, terminal.Precise)},
+		{"memory in use", usedText(f.Memory)},
 		{"archive", archive},
 		{"template", template},
 	})
@@ -245,8 +245,8 @@ func (s *session) inspectedFunction(f *client.Function) {
 	s.startsTable(f.Starts)
 }
 
-// preparedText tells whether a function has what its starts are cheaper with, or
-// why it has not.
+// preparedText reports whether a function has a code cache or a template process, or
+// the reason for its absence.
 func preparedText(has bool, why string) string {
 	switch {
 	case has:
@@ -273,7 +273,7 @@ func pathsText(paths []string) string {
 			continue
 		}
 		if len(lines) == shown {
-			lines = append(lines, terminal.Paint(terminal.Dim, "… --json lists them all"))
+			lines = append(lines, terminal.Paint(terminal.Dim, "… list all with --json"))
 			break
 		}
 		lines = append(lines, terminal.Paint(terminal.Code, pagePath(strings.TrimPrefix(path, "/"))))
@@ -288,24 +288,24 @@ func concurrencyText(f *client.Function) string {
 	case f.MaxLimit:
 		return strconv.Itoa(f.Limit)
 	}
-	return fmt.Sprintf("%d at once, of %d at most", f.Limit, f.MaxLimit)
+	return fmt.Sprintf("%d (at most %d)", f.Limit, f.MaxLimit)
 }
 
 func orDefault(text string) string {
 	if text == "" {
-		return "the platform's default"
+		return "default of the platform"
 	}
 	return text
 }
 
 func durationText(seconds int) string {
 	if seconds < 0 {
-		return "the longest there is"
+		return "maximum of the platform"
 	}
 	return orDefault(limit(seconds, "s"))
 }
 
-// learned is a duration where one is known.
+// learned formats a duration; unknown ones are "".
 func learned(d time.Duration, text func(time.Duration) string) string {
 	if d <= 0 {
 		return ""
@@ -351,7 +351,7 @@ func (s *session) startsTable(starts []lateen.StartState) {
 	for _, t := range starts {
 		rows = append(rows, []string{string(t.Kind), strconv.FormatInt(t.Count, 10), terminal.Precise(t.P50), terminal.Precise(t.P99)})
 	}
-	s.Term.Answer("\n" + terminal.Paint(terminal.Bold, "To the first byte, by how requests came by their instance") + "\n")
+	s.Term.Answer("\n" + terminal.Paint(terminal.Bold, "Time to first byte by kind of start") + "\n")
 	s.Term.Table([]terminal.Column{{Title: "start"}, {Title: "requests", Right: true}, {Title: "p50", Right: true}, {Title: "p99", Right: true}}, rows)
 }
 

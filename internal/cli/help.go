@@ -28,10 +28,10 @@ func helpText(c *cobra.Command, width int) string {
 	h.flags("Flags", c.LocalNonPersistentFlags())
 	if c.HasParent() {
 		h.flags("", c.LocalFlags(), c.LocalNonPersistentFlags())
-		h.b.WriteString("\n" + terminal.Paint(terminal.Dim, "lateen --help") + " lists the flags of every command.\n")
+		h.b.WriteString("\nUse " + terminal.Paint(terminal.Dim, "lateen --help") + " for the global flags.\n")
 	} else {
-		h.flags("Flags of every command", c.PersistentFlags())
-		h.b.WriteString("\n" + terminal.Paint(terminal.Dim, "lateen <command> --help") + " explains a command.\n")
+		h.flags("Global flags", c.PersistentFlags())
+		h.b.WriteString("\nUse " + terminal.Paint(terminal.Dim, "lateen <command> --help") + " for details of a command.\n")
 	}
 	return h.b.String()
 }
@@ -42,7 +42,7 @@ type help struct {
 	width int
 }
 
-// describe is what a command does, in sentences.
+// describe returns the description of a command, in sentences.
 func describe(c *cobra.Command) string {
 	if c.Long != "" {
 		return c.Long
@@ -116,10 +116,10 @@ func inOrder(c *cobra.Command) []*cobra.Command {
 	})
 }
 
-// row is a name with what it means.
+// row is a name with its description.
 type row struct{ name, text string }
 
-// rows writes names and meanings in two columns.
+// rows writes names and descriptions in two columns.
 func (h *help) rows(title string, rows []row, width int) {
 	if len(rows) == 0 {
 		return
@@ -171,7 +171,7 @@ func (h *help) flags(title string, set *pflag.FlagSet, without ...*pflag.FlagSet
 	h.rows(title, rows, min(width, 36))
 }
 
-// plain is a default without the zeros that a duration ends in.
+// plain returns a default value; durations lose their trailing zero units.
 func plain(value string) string {
 	for _, zero := range []string{"m0s", "h0m"} {
 		if short, ok := strings.CutSuffix(value, zero); ok {
@@ -181,7 +181,7 @@ func plain(value string) string {
 	return value
 }
 
-// choices tells what a flag may be said for, where its type lists that.
+// choices returns the values of a flag, if its type lists them.
 func choices(kind string) string {
 	if !strings.Contains(kind, "|") {
 		return ""
@@ -189,6 +189,6 @@ func choices(kind string) string {
 	return " (" + strings.ReplaceAll(kind, "|", ", ") + ")"
 }
 
-// quotedHelp paints what is between backticks; without colour they are taken
-// away with the paint, so that help reads as prose.
+// quotedHelp paints text between backticks and removes the backticks, with or without
+// colour.
 func quotedHelp(text string) string { return terminal.Quoted(text, true) }

@@ -21,10 +21,10 @@ func newInspectCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "inspect [url|id|project]",
 		GroupID: command.Look,
-		Short:   "Tell all about a deployment",
-		Long: "Tells all about a deployment: where it is served, what it was made from, and the\n" +
-			"functions and files in it. The name of a project means its production, and no name\n" +
-			"that of the project this directory is linked to.",
+		Short:   "Show a deployment",
+		Long: "Shows a deployment: its URLs, its Git commit and metadata, and its functions and\n" +
+			"files. The name of a project selects its production deployment. The default is\n" +
+			"production of the linked project.",
 		Example:           "lateen inspect shop.localhost\nlateen inspect dpl_06f2… --logs",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeDeployments,
@@ -32,12 +32,12 @@ func newInspectCommand(s *session) *cobra.Command {
 			return s.runInspect(c.Context(), strings.Join(args, ""), logs, wait)
 		},
 	}
-	c.Flags().BoolVarP(&logs, "logs", "l", false, "print the build log instead")
-	c.Flags().BoolVar(&wait, "wait", false, "wait until it is ready or has failed")
+	c.Flags().BoolVarP(&logs, "logs", "l", false, "print the build log")
+	c.Flags().BoolVar(&wait, "wait", false, "wait until the deployment is ready or has failed")
 	return c
 }
 
-// inspectReport is a deployment, as the API has it, with what is in it.
+// inspectReport is a deployment in the form of the API, with its outputs.
 func inspectReport(d *client.Deployment, b *client.Build) (map[string]any, error) {
 	text, err := json.Marshal(d)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *session) runInspect(ctx context.Context, name string, logs, wait bool) 
 
 // buildLog prints the lines of a build.
 func (s *session) buildLog(ctx context.Context, api *client.Client, d *client.Deployment, follow bool) error {
-	for e, err := range api.Events(ctx, d.ID, 0, follow) {
+	for e, err := range api.BuildLog(ctx, d.ID, 0, follow) {
 		switch {
 		case err != nil:
 			return err
@@ -106,7 +106,7 @@ func (s *session) buildLog(ctx context.Context, api *client.Client, d *client.De
 	return nil
 }
 
-// levelText paints what is worse than usual.
+// levelText paints levels above info.
 func levelText(level, line string) string {
 	if level == lateen.LevelError || level == lateen.LevelWarning {
 		return logText(level, line)
@@ -151,8 +151,8 @@ func metaText(meta map[string]string) string {
 // shownPaths is how many paths of functions are listed one by one.
 const shownPaths = 25
 
-// built prints what is in a deployment: functions by their paths, the rest by
-// number.
+// built prints the contents of a deployment: functions by path, and the numbers of
+// other outputs.
 func (s *session) built(b *client.Build) {
 	var rows [][]string
 	files, bytes, more := 0, int64(0), 0
@@ -172,7 +172,7 @@ func (s *session) built(b *client.Build) {
 		s.Term.Table([]terminal.Column{{Title: "path"}, {Title: "runtime", Drop: 1}, {Title: "memory", Right: true, Drop: 3}, {Title: "time", Right: true, Drop: 2}}, rows)
 	}
 	if more > 0 {
-		s.Term.Answer(terminal.Paint(terminal.Dim, "and "+terminal.Count(more, "more path")+"; --json lists them all"))
+		s.Term.Answer(terminal.Paint(terminal.Dim, "and "+terminal.Count(more, "more path")+"; list all with --json"))
 	}
 	facts := []string{terminal.Paint(terminal.Bold, terminal.Count(files, "static file")) + " " + terminal.Paint(terminal.Dim, terminal.Amount(bytes))}
 	if b.Prerenders > 0 {
@@ -181,7 +181,7 @@ func (s *session) built(b *client.Build) {
 	s.Term.Answer("\n" + strings.Join(append(facts, terminal.Paint(terminal.Bold, terminal.Count(b.Routes, "route"))), ", "))
 }
 
-// pagePath is the path that people ask for to get an output.
+// pagePath returns the request path of an output.
 func pagePath(output string) string {
 	if output == "index" {
 		return "/"
@@ -189,7 +189,7 @@ func pagePath(output string) string {
 	return "/" + strings.TrimSuffix(terminal.Clean(output), "/index")
 }
 
-// limit is a bound with its unit; 0 is the platform's own.
+// limit formats a limit with its unit; 0, the default of the platform, is "".
 func limit(n int, unit string) string {
 	if n == 0 {
 		return ""

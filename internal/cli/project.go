@@ -17,9 +17,9 @@ func newProjectCommand(s *session) *cobra.Command {
 		Use:     "project",
 		Aliases: []string{"projects"},
 		GroupID: command.Settings,
-		Short:   "List, make, change and remove projects",
-		Long: "A project is one site or application, with its deployments, variables and hosts.\n" +
-			"`lateen link` and `lateen deploy` make one by themselves.",
+		Short:   "List, create, change and remove projects",
+		Long: "A project is one site or application with its deployments, variables and aliases.\n" +
+			"`lateen link` and `lateen deploy` create a missing project.",
 		Example: "lateen project ls\nlateen project add shop\nlateen project set shop --weight 3\nlateen project rm shop",
 	}
 	command.Family(c)
@@ -32,7 +32,7 @@ func newProjectListCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ls [search]",
 		Short: "List projects",
-		Long:  "Lists the projects of the team, those whose name has a part if you give one, the\nlatest changed first.",
+		Long:  "Lists the projects of the team, the latest changed first. A search text limits the\nlist to projects with that text in their name.",
 		Args:  command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
 			search := ""
@@ -61,7 +61,7 @@ func (s *session) listProjects(ctx context.Context, search string, page *pageFla
 		return s.Term.JSON(map[string]any{"projects": projects, "pagination": next})
 	}
 	if len(projects) == 0 {
-		s.Term.Linef("There are no projects here yet: `lateen deploy` makes one.")
+		s.Term.Linef("No projects found. Create one with `lateen link`.")
 		return nil
 	}
 	rows := make([][]string, 0, len(projects))
@@ -89,9 +89,9 @@ func (s *session) listProjects(ctx context.Context, search string, page *pageFla
 func newProjectAddCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "add <name>",
-		Short: "Make a project",
-		Long:  "Makes a project. Its name is the host of its production.",
-		Args:  command.Takes(1, 1, "how it is called"),
+		Short: "Create a project",
+		Long:  "Creates a project. Its name becomes the host of its production.",
+		Args:  command.Takes(1, 1, "the name of the project"),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
 			if err != nil {
@@ -104,7 +104,7 @@ func newProjectAddCommand(s *session) *cobra.Command {
 			if s.Flags.JSON {
 				return s.Term.JSON(p)
 			}
-			s.Term.Donef("Made the project %s", terminal.Paint(terminal.Bold, p.Name))
+			s.Term.Donef("Created project %s", terminal.Paint(terminal.Bold, p.Name))
 			return nil
 		},
 	}
@@ -116,14 +116,14 @@ func newProjectSetCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set [name]",
 		Short: "Change settings of a project",
-		Long: "Changes settings of a project, of the one this directory is linked to without a\n" +
-			"name. They take effect with the next request.\n\n" +
-			"--start-header says which responses have x-lateen-start, which tells how their\n" +
-			"function was started and how long that took: those of all deployments (always),\n" +
-			"of all but production (preview, the default), or none (never).\n\n" +
-			"--weight says how much the project gets where instances or processors are short:\n" +
-			"one of weight 3 gets three times what one of weight 1 gets, which is the default.\n" +
-			"It is for owners of the team to change.",
+		Long: "Changes settings of a project, by default of the linked one. Changes take effect\n" +
+			"with the next request.\n\n" +
+			"--start-header selects the responses with the header x-lateen-start, which contains\n" +
+			"the kind and the duration of the function's start: those of all deployments\n" +
+			"(always), of all but production (preview, the default), or none (never).\n\n" +
+			"--weight sets the share of the project when instances or CPUs are scarce: a project\n" +
+			"of weight 3 gets three times the share of one of weight 1. Only owners of the team\n" +
+			"may change it.",
 		Example:           "lateen project set shop --start-header always\nlateen project set shop --weight 3",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeProjects,
@@ -134,12 +134,12 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			}
 			if c.Flags().Changed("weight") {
 				if weight == 0 {
-					return command.ErrUsage.With("--weight is 1 to %d", lateen.MaxWeight)
+					return command.ErrUsage.With("--weight is out of range").WithHint("use 1 to %d", lateen.MaxWeight)
 				}
 				change.Weight = &weight
 			}
 			if change == (client.ProjectChange{}) {
-				return command.ErrUsage.With("say what to change: `%s`", "lateen project set shop --start-header always")
+				return command.ErrUsage.With("no setting given").WithHint("pass --start-header or --weight, as in `lateen project set shop --weight 3`")
 			}
 			if len(args) > 0 {
 				s.Flags.Project = args[0]
@@ -155,12 +155,12 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			if s.Flags.JSON {
 				return s.Term.JSON(p)
 			}
-			s.Term.Donef("Changed the project %s", terminal.Paint(terminal.Bold, p.Name))
+			s.Term.Donef("Changed project %s", terminal.Paint(terminal.Bold, p.Name))
 			return nil
 		},
 	}
-	c.Flags().StringVar(&start, "start-header", "", "on `which` responses x-lateen-start is: always, preview, never")
-	c.Flags().IntVar(&weight, "weight", 1, fmt.Sprintf("1 to %d, against the `number` of other projects", lateen.MaxWeight))
+	c.Flags().StringVar(&start, "start-header", "", "`deployments` with the header x-lateen-start: always, preview, never")
+	c.Flags().IntVar(&weight, "weight", 1, fmt.Sprintf("`number` from 1 to %d: the share of scarce instances and CPUs, relative to other projects", lateen.MaxWeight))
 	_ = c.RegisterFlagCompletionFunc("start-header", cobra.FixedCompletions([]string{
 		lateen.StartHeaderAlways, lateen.StartHeaderPreview, lateen.StartHeaderNever,
 	}, command.NoFiles)) // fails for unknown flags only
@@ -172,9 +172,9 @@ func newProjectRemoveCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:               "rm <name>",
 		Aliases:           []string{"remove"},
-		Short:             "Remove a project with all that is in it",
-		Long:              "Removes a project with its deployments, aliases and variables. There is no way back.",
-		Args:              command.Takes(1, 1, "which project"),
+		Short:             "Remove a project and everything in it",
+		Long:              "Removes a project with its deployments, aliases and variables. This cannot be undone.",
+		Args:              command.Takes(1, 1, "the name of the project"),
 		ValidArgsFunction: s.completeProjects,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
@@ -185,13 +185,13 @@ func newProjectRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s with all its deployments, hosts and variables?", terminal.Paint(terminal.Bold, p.Name))); err != nil {
+			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s with all its deployments, aliases and variables?", terminal.Paint(terminal.Bold, p.Name))); err != nil {
 				return err
 			}
 			if err := api.DeleteProject(c.Context(), string(p.ID)); err != nil {
 				return err
 			}
-			s.Term.Donef("Removed the project %s", p.Name)
+			s.Term.Donef("Removed project %s", p.Name)
 			return nil
 		},
 	}

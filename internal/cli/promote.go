@@ -17,13 +17,13 @@ func newPromoteCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "promote <url|id>",
 		GroupID: command.Deploy,
-		Short:   "Make a deployment serve production",
-		Long: "Points the production hosts of a project at a deployment. One that was made for\n" +
+		Short:   "Promote a deployment to production",
+		Long: "Points the production hosts of a project at a deployment. A deployment for\n" +
 			"production serves at once. A preview is deployed again with the variables of\n" +
-			"production, and serves once that is ready.\n\n" +
-			"After a rollback this is also how new deployments reach production again.",
+			"production, and the new deployment serves once it is ready.\n\n" +
+			"A promotion also ends the pin of a rollback: new deployments reach production again.",
 		Example:           "lateen promote shop-4k2j9x1ab-team.localhost",
-		Args:              command.Takes(1, 1, "which deployment"),
+		Args:              command.Takes(1, 1, "the deployment"),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runPromote(c.Context(), args[0], yes)
@@ -43,9 +43,9 @@ func (s *session) runPromote(ctx context.Context, idOrURL string, yes bool) erro
 		return err
 	}
 	if d.Environment() != lateen.Production {
-		s.Term.Linef("%s was made for %s: it is deployed again for production.", d.Host, d.Environment())
+		s.Term.Linef("%s is a deployment for %s. It will be deployed again for production.", d.Host, d.Environment())
 		if s.Term.Interactive() {
-			if err := s.Confirm(ctx, yes, "Go on?"); err != nil {
+			if err := s.Confirm(ctx, yes, "Continue?"); err != nil {
 				return err
 			}
 		}
@@ -60,7 +60,7 @@ func (s *session) runPromote(ctx context.Context, idOrURL string, yes bool) erro
 	return s.nowServes(ctx, api, d, "Promoted")
 }
 
-// nowServes says that a deployment serves production, and where.
+// nowServes reports the deployment that serves production and its URL.
 func (s *session) nowServes(ctx context.Context, api *client.Client, d *client.Deployment, verb string) error {
 	d, err := api.Deployment(ctx, string(d.ID)) // with the hosts it has now
 	if err != nil {
@@ -82,11 +82,11 @@ func newRollbackCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "rollback [url|id]",
 		GroupID: command.Deploy,
-		Short:   "Make an earlier deployment serve production again",
-		Long: "Points the production hosts of a project back at an earlier deployment that has\n" +
-			"served production: the newest, unless you name another. It serves at once. One that\n" +
-			"was staged and never promoted is passed over.\n\n" +
-			"Until the next `lateen promote`, new deployments do not take production over.",
+		Short:   "Roll production back to an earlier deployment",
+		Long: "Points the production hosts of a project back at an earlier production deployment,\n" +
+			"by default the previous one. It serves at once. Staged deployments that were never\n" +
+			"promoted are skipped.\n\n" +
+			"A rollback pins production: new deployments do not reach it until `lateen promote`.",
 		Example:           "lateen rollback\nlateen rollback dpl_06f2…",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: s.completeDeployments,
@@ -102,7 +102,7 @@ func newRollbackCommand(s *session) *cobra.Command {
 			if err := s.nowServes(c.Context(), api, d, "Rolled back"); err != nil {
 				return err
 			}
-			s.Term.Linef("%s", "New deployments do not take over until you `lateen promote` one.")
+			s.Term.Linef("%s", "Production is pinned: new deployments do not reach it until `lateen promote`.")
 			return nil
 		},
 	}
@@ -110,7 +110,7 @@ func newRollbackCommand(s *session) *cobra.Command {
 	return c
 }
 
-var errNoEarlier = &lateen.Error{Code: lateen.NotFound, Reason: "no_earlier_deployment", Message: "no earlier deployment can serve production", Hint: "see what there is with `lateen ls --target production`"}
+var errNoEarlier = &lateen.Error{Code: lateen.NotFound, Reason: "no_earlier_deployment", Message: "no earlier production deployment found", Hint: "list deployments with `lateen ls --target production`"}
 
 // rollbackTarget returns the deployment to roll back to: the one named, or the
 // newest before the one that serves now that has served production.
@@ -146,8 +146,8 @@ func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Cl
 	return nil, nil, errNoEarlier
 }
 
-// nothingLive says what publishes a deployment where none serves production: a
-// rollback has nothing to go back from.
+// nothingLive returns the error of a rollback without a production deployment; its hint
+// is the command that publishes one.
 func nothingLive(ctx context.Context, on *site, ready client.DeploymentFilter) error {
 	err := errNoEarlier.With("no deployment serves production of %s", on.project.Name)
 	list, _, failed := on.client.Deployments(ctx, ready, client.Page{Limit: 1})
@@ -155,12 +155,12 @@ func nothingLive(ctx context.Context, on *site, ready client.DeploymentFilter) e
 	case failed != nil:
 		return failed
 	case len(list) == 0:
-		return err.WithHint("make one with `lateen deploy --prod`")
+		return err.WithHint("create one with `lateen deploy --prod`")
 	}
-	return err.WithHint("`lateen promote %s` publishes the newest deployment to production", list[0].Host)
+	return err.WithHint("promote the newest deployment with `lateen promote %s`", list[0].Host)
 }
 
-// isGone reports whether what was asked for is not there.
+// isGone reports whether the requested deployment or project does not exist.
 func isGone(err error) bool {
 	return errors.Is(err, lateen.ErrDeploymentNotFound) || errors.Is(err, lateen.ErrProjectNotFound)
 }

@@ -16,10 +16,10 @@ func newRedeployCommand(s *session) *cobra.Command {
 		Use:     "redeploy <url|id>",
 		GroupID: command.Deploy,
 		Short:   "Deploy the files of a deployment again",
-		Long: "Makes a new deployment of the files of an earlier one, with the project's variables\n" +
-			"as they are now, and prints its URL.",
+		Long: "Creates a new deployment from the files of an existing one, with the current\n" +
+			"variables of the project, and prints its URL.",
 		Example:           "lateen redeploy shop.localhost\nlateen redeploy dpl_06f2… --target production",
-		Args:              command.Takes(1, 1, "which deployment"),
+		Args:              command.Takes(1, 1, "the deployment"),
 		ValidArgsFunction: s.completeDeployments,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -33,13 +33,13 @@ func newRedeployCommand(s *session) *cobra.Command {
 		}
 		return s.await(c.Context(), api, d, noWait)
 	}
-	c.Flags().StringVar(&target, "target", "", "`environment`; default: that of the deployment")
-	c.Flags().BoolVar(&noWait, "no-wait", false, "return at once")
+	c.Flags().StringVar(&target, "target", "", "`environment` to deploy to (default: the environment of the deployment)")
+	c.Flags().BoolVar(&noWait, "no-wait", false, "return before the deployment is ready")
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
 	return c
 }
 
-// await shows how a deployment that was just made goes.
+// await shows the progress of a new deployment.
 func (s *session) await(ctx context.Context, api *client.Client, d *client.Deployment, noWait bool) error {
 	p, err := api.Project(ctx, string(d.Project))
 	if err != nil {
@@ -49,5 +49,5 @@ func (s *session) await(ctx context.Context, api *client.Client, d *client.Deplo
 	if !noWait {
 		d, err = api.Await(ctx, d, show.progress)
 	}
-	return s.deployed(ctx, &site{api, p}, d, err, show)
+	return s.deployed(ctx, &site{api, p}, d, err, show, true)
 }

@@ -37,7 +37,7 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("docs/reference/%s is not what the commands say; make it anew with -update:\n%s", name, diff)
+		t.Errorf("docs/reference/%s differs from the commands; update it with -update:\n%s", name, diff)
 	}
 }
 
@@ -67,9 +67,9 @@ func TestReferenceOfTheCommands(t *testing.T) {
 		}
 	})
 	b.WriteString("\n## Exit codes\n\n" + exitTable())
-	b.WriteString("\n## Flags of every command\n\n" + flagTable(root.PersistentFlags()))
-	b.WriteString("\nA flag goes before its variable, that before what `lateen login` keeps in\n" +
-		"`$XDG_CONFIG_HOME/lateen/config.json`. A token that was kept is sent to its own\nplatform alone. `NO_COLOR` takes the colours away.\n")
+	b.WriteString("\n## Global flags\n\n" + flagTable(root.PersistentFlags()))
+	b.WriteString("\nA flag overrides its variable, which overrides the settings that `lateen login` stored in\n" +
+		"`$XDG_CONFIG_HOME/lateen/config.json`. A stored token is sent to its own platform\nonly. `NO_COLOR` disables colours.\n")
 	walk(root, func(c *cobra.Command) {
 		if !c.HasParent() {
 			return
@@ -85,9 +85,9 @@ func TestReferenceOfTheCommands(t *testing.T) {
 				b.WriteString("\n" + table)
 			}
 		} else {
-			b.WriteString("\nIts flags are the [settings](config.md).\n")
+			b.WriteString("\nIts flags are the [settings](config.md) of the platform.\n")
 			if table := flagTable(ownFlags(c)); table != "" {
-				b.WriteString("These are its own:\n\n" + table)
+				b.WriteString("It also has:\n\n" + table)
 			}
 		}
 	})
@@ -110,19 +110,19 @@ func ownFlags(c *cobra.Command) *pflag.FlagSet {
 }
 
 func exitTable() string {
-	what := map[lateen.Code]string{
-		lateen.Internal: "something went wrong that should not", lateen.Invalid: "the command or what it was given is malformed",
-		lateen.Unauthenticated: "nobody is logged in, or the token is not valid", lateen.Forbidden: "your role, your token or this machine does not allow it",
-		lateen.NotFound: "there is no such thing", lateen.Conflict: "it is taken, or changed meanwhile",
-		lateen.Exhausted: "a quota or a queue is full", lateen.Faulted: "the fault is in what was deployed",
-		lateen.Unavailable: "the platform does not answer; try again", lateen.Timeout: "it took too long; try again",
+	meanings := map[lateen.Code]string{
+		lateen.Internal: "internal error", lateen.Invalid: "the command or its input is malformed",
+		lateen.Unauthenticated: "not logged in, or the token is not valid", lateen.Forbidden: "permission denied to the role, the token or the user of this machine",
+		lateen.NotFound: "the resource does not exist", lateen.Conflict: "the resource exists already or was changed concurrently",
+		lateen.Exhausted: "a quota or a queue is full", lateen.Faulted: "the deployed code is at fault",
+		lateen.Unavailable: "the platform does not answer; try again", lateen.Timeout: "the operation timed out; try again",
 	}
 	var b strings.Builder
-	b.WriteString("| code | class of the error | |\n|---:|---|---|\n| 0 | | it worked |\n")
+	b.WriteString("| code | class of the error | |\n|---:|---|---|\n| 0 | | success |\n")
 	for code := 1; code < 10; code++ {
 		for _, class := range lateen.Codes() {
 			if exits[class] == code {
-				fmt.Fprintf(&b, "| %d | `%s` | %s |\n", code, class, what[class])
+				fmt.Fprintf(&b, "| %d | `%s` | %s |\n", code, class, meanings[class])
 			}
 		}
 	}
@@ -157,8 +157,8 @@ func TestReferenceOfTheSettings(t *testing.T) {
 	t.Parallel()
 	none := func(string) string { return "" }
 	var b strings.Builder
-	b.WriteString(generated + "# Settings\n\nA flag goes before its variable, that before the default. Sizes have binary units\n" +
-		"(`512KiB`, `2GiB`), durations are as `90s`, `1h30m` or `30d`.\n\n## The platform: `lateen up`\n\n")
+	b.WriteString(generated + "# Settings\n\nA flag overrides its variable, which overrides the default. Sizes have binary units\n" +
+		"(`512KiB`, `2GiB`). Durations are written as `90s`, `1h30m` or `30d`.\n\n## The platform: `lateen up`\n\n")
 	table := func(keys []config.Key) {
 		b.WriteString("| flag | variable | default | |\n|---|---|---|---|\n")
 		for _, k := range keys {
@@ -178,7 +178,7 @@ func TestReferenceOfTheSettings(t *testing.T) {
 	golden(t, "config.md", b.String())
 }
 
-// A help text is for a terminal of 80 columns, and tells what every flag does.
+// A help text fits a terminal of 80 columns, and describes every flag.
 func TestEveryCommandExplainsItself(t *testing.T) {
 	t.Parallel()
 	walk(testRoot(), func(c *cobra.Command) {

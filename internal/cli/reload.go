@@ -12,11 +12,12 @@ func newReloadCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "reload",
 		GroupID: command.Platform,
-		Short:   "Restart the platform's program in place, without a refused request",
-		Long: "Has the platform of a data directory execute its program anew, in the same process\n" +
-			"with the same settings: an upgraded one takes over. Clients are served until the\n" +
-			"requests in flight have ended; new connections then wait for the new program. One\n" +
-			"that does not run changes nothing. Returns once it has taken over.",
+		Short:   "Restart or upgrade the platform without dropping connections",
+		Long: "Restarts the platform of a data directory without closing its listeners: the process\n" +
+			"executes the program again, with the same settings and the new version after an\n" +
+			"upgrade. Requests in flight are drained first; new connections wait for the new\n" +
+			"program. If the new program fails to start, the old one continues. The command\n" +
+			"returns when the new program serves.",
 		Example: "lateen reload\nlateen reload --data /var/lib/lateen",
 		Args:    command.Takes(0, 0, ""),
 	}
@@ -36,7 +37,7 @@ func newReloadCommand(s *session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s.Term.Donef("The platform on %s has been reloaded, in %s", settings.Data, s.Now().Sub(began).Round(10*time.Millisecond))
+		s.Term.Donef("Reloaded the platform of %s in %s", settings.Data, s.Now().Sub(began).Round(10*time.Millisecond))
 		return nil
 	}
 	return c

@@ -19,17 +19,17 @@ func newRemoveCommand(s *session) *cobra.Command {
 		Aliases: []string{"remove"},
 		GroupID: command.Deploy,
 		Short:   "Remove deployments",
-		Long: "Removes deployments and the aliases that lead to them. One that is not ready yet is\n" +
-			"canceled by that. To remove a project with all that is in it: `lateen project rm`.",
+		Long: "Removes deployments and the aliases that lead to them. A deployment in progress is\n" +
+			"canceled. Remove a whole project with `lateen project rm`.",
 		Example:           "lateen rm dpl_06f2…\nlateen rm shop-4k2j9x1ab-team.localhost --safe",
-		Args:              command.Takes(1, -1, "which deployments"),
+		Args:              command.Takes(1, -1, "the deployment"),
 		ValidArgsFunction: s.completeDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runRemove(c.Context(), args, yes, safe)
 		},
 	}
 	command.YesFlag(c, &yes)
-	c.Flags().BoolVar(&safe, "safe", false, "refuse to remove what an alias leads to")
+	c.Flags().BoolVar(&safe, "safe", false, "fail if the deployment has aliases")
 	return c
 }
 
@@ -51,7 +51,7 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 		}
 		s.Term.Linef("  %s  %s%s", d.Host, terminal.Paint(terminal.Dim, d.Environment()), aliases)
 		if d.Live && !safe {
-			s.Term.Warnf("%s serves production of %s. Without it, production answers 404 until `lateen promote` or the next deployment to it.", d.Host, d.Name)
+			s.Term.Warnf("%s serves production of %s. Without it, production answers 404 until the next deployment or `lateen promote`.", d.Host, d.Name)
 		}
 	}
 	if err := s.Confirm(ctx, yes, fmt.Sprintf("Remove %s?", terminal.Count(len(list), "deployment"))); err != nil {
@@ -71,7 +71,7 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 	return nil
 }
 
-// removable returns the deployment of a name. A project is another thing to remove.
+// removable returns the deployment of a name. The name of a project is an error.
 func (s *session) removable(ctx context.Context, api *client.Client, name string) (*client.Deployment, error) {
 	d, err := api.Deployment(ctx, host(name))
 	if !isGone(err) {
@@ -79,7 +79,7 @@ func (s *session) removable(ctx context.Context, api *client.Client, name string
 	}
 	if p, other := api.Project(ctx, name); other == nil {
 		return nil, command.ErrUsage.With("%s is a project, not a deployment", p.Name).
-			WithHint("`lateen project rm %s` removes it with all that is in it; `lateen ls %s` lists its deployments", p.Name, p.Name)
+			WithHint("remove the project with `lateen project rm %s`, or list its deployments with `lateen ls %s`", p.Name, p.Name)
 	}
 	return nil, err
 }

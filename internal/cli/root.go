@@ -14,34 +14,33 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
-// elsewhere are commands of the vercel CLI that lateen has not, each with what does
-// its work here.
+// elsewhere maps commands of the vercel CLI that lateen lacks to their replacements.
 var elsewhere = map[string]string{
 	"build":       "build with the framework's adapter or `npx vercel build`, then `lateen deploy`",
-	"dev":         "start the framework's own development server, as `npm run dev`",
+	"dev":         "start the development server of the framework, as with `npm run dev`",
 	"deployments": "list deployments with `lateen ls`",
 	"domains":     "point a host at a deployment with `lateen alias set`",
 	"domain":      "point a host at a deployment with `lateen alias set`",
 	"certs":       "point a host at a deployment with `lateen alias set`",
 	"pull":        "write the variables of an environment to a file with `lateen env pull`",
-	"init":        "start in the directory of an application with `lateen link`",
-	"curl":        "ask a deployment by its URL: `lateen ls` lists URLs",
-	"secrets":     "keep variables with `lateen env add`",
-	"secret":      "keep variables with `lateen env add`",
+	"init":        "link the directory of an application with `lateen link`",
+	"curl":        "list the URLs of deployments with `lateen ls`, then use curl",
+	"secrets":     "add variables with `lateen env add`",
+	"secret":      "add variables with `lateen env add`",
 	"switch":      "choose the team of later commands with `lateen teams switch`",
-	"activity":    "list changes with `lateen audit`",
+	"activity":    "show the audit log with `lateen audit`",
 }
 
 func newRootCommand(s *session) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "lateen",
-		Short: "A frontend cloud of your own, in one binary",
-		Long: "Lateen turns a machine into a frontend cloud: it serves what your framework\n" +
-			"builds and boots its functions when they are called.",
-		Example: "lateen up            # a platform on this machine\n" +
-			"lateen link          # in the directory of your app\n" +
-			"npx vercel build     # or the build of a framework with an adapter for Vercel\n" +
-			"lateen deploy        # its URL",
+		Short: "A self-hosted frontend cloud in one binary",
+		Long: "Lateen is a self-hosted frontend cloud in one binary: it deploys the build output\n" +
+			"of your framework, serves static files and runs functions on demand.",
+		Example: "lateen up            # start a platform on this machine\n" +
+			"lateen link          # link the directory of an app to a project\n" +
+			"npx vercel build     # or build with the framework's adapter for Vercel\n" +
+			"lateen deploy        # deploy and print the URL",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -56,7 +55,7 @@ func newRootCommand(s *session) *cobra.Command {
 	}
 	version := false
 	help := root.RunE
-	root.Flags().BoolVarP(&version, "version", "v", false, "tell which Lateen this is, as `lateen version`")
+	root.Flags().BoolVarP(&version, "version", "v", false, "print the version")
 	root.RunE = func(c *cobra.Command, args []string) error {
 		if version {
 			return s.tellVersion()
@@ -67,7 +66,7 @@ func newRootCommand(s *session) *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: command.Platform, Title: "Platform"},
 		&cobra.Group{ID: command.Deploy, Title: "Deploy"},
-		&cobra.Group{ID: command.Look, Title: "Look"},
+		&cobra.Group{ID: command.Look, Title: "Inspect"},
 		&cobra.Group{ID: command.Settings, Title: "Settings"},
 	)
 	for _, k := range s.Flags.Client.Keys() {
@@ -77,12 +76,12 @@ func newRootCommand(s *session) *cobra.Command {
 		}
 	}
 	root.PersistentFlags().SortFlags = false
-	root.PersistentFlags().StringVar(&s.Flags.CWD, "cwd", "", "act as if started in this `directory`")
-	root.PersistentFlags().BoolVar(&s.Flags.JSON, "json", false, "answer in JSON, errors too")
+	root.PersistentFlags().StringVar(&s.Flags.CWD, "cwd", "", "`directory` to run in (default: the working directory)")
+	root.PersistentFlags().BoolVar(&s.Flags.JSON, "json", false, "print results and errors as JSON")
 	for _, make := range []func(*session) *cobra.Command{
-		newUpCommand, newReloadCommand, newBackupCommand, newDoctorCommand, of(account.Login), of(account.Logout), of(account.Whoami),
+		newUpCommand, newReloadCommand, newBackupCommand, newDoctorCommand, newDebugCommand, of(account.Login), of(account.Logout), of(account.Whoami),
 		newLinkCommand, newDeployCommand, newRedeployCommand, newPromoteCommand, newRollbackCommand, newRemoveCommand,
-		newListCommand, newInspectCommand, newFunctionsCommand, newLogsCommand, of(account.Audit), newOpenCommand,
+		newListCommand, newInspectCommand, newFunctionsCommand, newUsageCommand, newLogsCommand, of(account.Audit), newOpenCommand,
 		newProjectCommand, newEnvCommand, newAliasCommand, of(account.Token), of(account.Teams), of(account.Members),
 		newCompletionCommand, newVersionCommand,
 	} {
@@ -108,12 +107,12 @@ func newRootCommand(s *session) *cobra.Command {
 	return root
 }
 
-// of makes a command of a group from the session of this package.
+// of adapts the constructor of a command of another package.
 func of(create func(*command.Session) *cobra.Command) func(*session) *cobra.Command {
 	return func(s *session) *cobra.Command { return create(s.Session) }
 }
 
-// flagAliases lets people say --name for --project.
+// flagAliases accepts --name as an alias of --project.
 func flagAliases(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	if name == "name" {
 		name = "project"
@@ -121,10 +120,10 @@ func flagAliases(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	return pflag.NormalizedName(name)
 }
 
-// flagFault is what is wrong with a flag, without the words of its library.
+// flagFault describes the error of a flag in the wording of this package.
 func flagFault(err error) string {
 	if unknown, ok := err.(*pflag.NotExistError); ok { //nolint:errorlint // the library returns it bare
-		return "there is no flag " + dashes(unknown.GetSpecifiedName())
+		return "unknown flag " + dashes(unknown.GetSpecifiedName())
 	}
 	text := err.Error()
 	if _, after, ok := strings.Cut(text, `" flag: `); ok && strings.HasPrefix(text, "invalid argument") {
@@ -132,14 +131,14 @@ func flagFault(err error) string {
 		name, _, _ = strings.Cut(name, `" flag`)
 		value, _, _ := strings.Cut(strings.TrimPrefix(text, "invalid argument "), " for ")
 		if strings.HasPrefix(after, "strconv.") {
-			after = "it is a whole number"
+			after = "not a whole number"
 		}
-		return fmt.Sprintf("%s does not take %s: %s", name, value, after)
+		return fmt.Sprintf("%s %s is malformed: %s", name, value, after)
 	}
 	return text
 }
 
-// flagMeant is the flag of a command that an unknown one looks like, or "".
+// flagMeant returns the flag of a command that is most similar to an unknown one, or "".
 func flagMeant(c *cobra.Command, err error) string {
 	unknown, ok := err.(*pflag.NotExistError) //nolint:errorlint // as in flagFault
 	if !ok || len(unknown.GetSpecifiedName()) == 1 {
@@ -157,14 +156,14 @@ func flagMeant(c *cobra.Command, err error) string {
 	return ""
 }
 
-// checkDirectory refuses to act in a directory that is not there.
+// checkDirectory returns an error if the directory of --cwd does not exist.
 func (s *session) checkDirectory() error {
 	dir, err := s.Path("")
 	if err != nil || s.Flags.CWD == "" {
 		return err
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return command.ErrUsage.With("there is no directory %s", s.Flags.CWD).WithHint("--cwd takes a directory to act in")
+		return command.ErrUsage.With("directory %s not found", s.Flags.CWD).WithHint("set --cwd to an existing directory")
 	}
 	return nil
 }
@@ -178,15 +177,15 @@ func dashes(name string) string {
 
 // projectFlag gives a command the flag that names a project.
 func (s *session) projectFlag(c *cobra.Command) {
-	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "`name` or id of the project; default: the one this directory is linked to")
+	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "`name` or id of the project (default: the linked project)")
 	_ = c.RegisterFlagCompletionFunc("project", s.completeProjects) // fails for unknown flags only
 }
 
 func newHelpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [command]",
-		Short: "Explain a command",
-		Long:  "Explains a command, as its flag --help does.",
+		Short: "Show the help of a command",
+		Long:  "Shows the help of a command, like its flag --help.",
 		ValidArgsFunction: func(_ *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 			parent, _, err := root.Find(args)
 			if err != nil {
@@ -203,7 +202,7 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return command.ErrUsage.With("there is no command `lateen %s`", strings.Join(args, " ")).WithHint("`lateen --help` lists what there is")
+				return command.ErrUsage.With("unknown command `lateen %s`", strings.Join(args, " ")).WithHint("list all commands with `lateen --help`")
 			}
 			return c.Help()
 		},

@@ -34,12 +34,12 @@ func (s *session) runScrub(ctx context.Context, c *config.Config) error {
 	if n := len(found.Damaged); err == nil && n > 0 {
 		first := found.Damaged[0]
 		return lateen.ErrArtifactDamaged.With("%s damaged or missing", terminal.Count(n, "artefact")).
-			WithHint("restore each from a backup: `install -m 444 BACKUP/artifacts/%s/%s %s`; or remove the damaged file and deploy again", first.Digest[:2], first.Digest, first.File)
+			WithHint("restore each from a backup with `install -m 444 BACKUP/artifacts/%s/%s %s`, or remove the damaged file and deploy again", first.Digest[:2], first.Digest, first.File)
 	}
 	return err
 }
 
-// damages prints damaged artefacts, and under each the deployments that need it.
+// damages prints damaged artefacts, each with the deployments that need it.
 func (s *session) damages(damaged []lateen.Damage) {
 	var b strings.Builder
 	for _, d := range damaged {
@@ -48,7 +48,7 @@ func (s *session) damages(damaged []lateen.Damage) {
 			b.WriteString("    " + string(victim.ID) + "  " + terminal.Clean(victim.Project) + "  " + terminal.Clean(strings.Join(victim.Hosts, " ")) + "\n")
 		}
 		if len(d.Deployments) == 0 {
-			b.WriteString("    no deployment needs it\n")
+			b.WriteString("    not used by any deployment\n")
 		}
 	}
 	s.Term.Print(b.String())

@@ -156,7 +156,7 @@ func (p *platform) wantUploads(ts *testscript.TestScript, _ bool, args []string)
 	}
 }
 
-// save keeps what the command before printed, without the line's end: save URL.
+// save stores the output of the last command, without the line break: save URL.
 func save(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }

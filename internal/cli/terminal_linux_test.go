@@ -91,7 +91,7 @@ func (term *terminal) shows(t *testing.T, text string) {
 	eventually(t, text+" on the screen", func() bool { return strings.Contains(term.screen.String(), text) })
 }
 
-// quiet waits until the terminal no longer shows what is typed.
+// quiet waits until the terminal no longer shows typed text.
 func (term *terminal) quiet(t *testing.T) {
 	t.Helper()
 	eventually(t, "an echo that is off", func() bool {
@@ -143,7 +143,7 @@ func TestAPersonIsAskedBeforeSomethingIsLost(t *testing.T) {
 	if code := wait(); code != 0 {
 		t.Errorf("who says yes gets exit code %d\n%s", code, term.screen)
 	}
-	term.shows(t, "Removed the project shop")
+	term.shows(t, "Removed project shop")
 }
 
 func TestLinkingAsksForTheName(t *testing.T) {
@@ -156,7 +156,7 @@ func TestLinkingAsksForTheName(t *testing.T) {
 	term := newTerminal(t)
 	wait := p.at(t, term, dir, "link")
 	term.types(t, "(my-shop)", "boutique")
-	term.types(t, "There is no project \x1b[1mboutique\x1b[m. Make it?", "y")
+	term.types(t, "Project \x1b[1mboutique\x1b[m does not exist. Create it?", "y")
 	if code := wait(); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, term.screen)
 	}
@@ -214,5 +214,5 @@ func TestASecretIsNotSeenAndAnInterruptedQuestionLeavesTheTerminalAsItWas(t *tes
 	if err != nil || after.Lflag != before.Lflag {
 		t.Errorf("the terminal has flags %x, %v; it had %x", after.Lflag, err, before.Lflag)
 	}
-	_, _ = term.person.WriteString("\n") // ends what still reads
+	_, _ = term.person.WriteString("\n") // ends a pending read
 }

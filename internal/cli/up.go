@@ -17,20 +17,21 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-var errNoPlatform = &lateen.Error{Code: lateen.Invalid, Reason: "no_platform", Message: "this build of lateen has no platform in it"}
+var errNoPlatform = &lateen.Error{Code: lateen.Invalid, Reason: "no_platform", Message: "this build of lateen contains no platform"}
 
 func newUpCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "up",
 		GroupID: command.Platform,
 		Short:   "Start the platform on this machine",
-		Long: "Starts the platform: API, edge and functions in one process, until it is told to\n" +
-			"stop. Everything it keeps is in one directory.\n\n" +
-			"The first start makes a team with an owner, writes the owner's token to the file\n" +
-			"`token` of that directory, and logs this user in.\n\n" +
-			"Sockets that a supervisor passes, as systemd does, are served in place of --listen.\n" +
-			"`lateen reload`, or the signal SIGHUP, executes the program anew with them open.\n\n" +
-			"Each flag can be given in the environment as well: LATEEN_ and its name in capitals.",
+		Long: "Runs the platform in the foreground: API, edge and functions in one process. All\n" +
+			"its data is in one directory. SIGTERM and SIGINT drain requests and stop it.\n\n" +
+			"The first start creates a team with an owner, writes the owner's token to the file\n" +
+			"`token` in the data directory, and logs this user in.\n\n" +
+			"With systemd socket activation, the passed sockets replace --listen. `lateen reload`\n" +
+			"or SIGHUP restarts the program without closing the sockets.\n\n" +
+			"Each flag can also be set by an environment variable: LATEEN_ and its name in\n" +
+			"capitals, as LATEEN_LISTEN.",
 		Example: "lateen up\n" +
 			"lateen up --data ./lateen --listen 127.0.0.1:3000\n" +
 			"lateen up --domain example.com --listen :443 --tls-cert cert.pem --tls-key key.pem",
@@ -40,8 +41,8 @@ func newUpCommand(s *session) *cobra.Command {
 	return c
 }
 
-// settle makes run what a command does, with the settings of the platform, for
-// each of which it gets a flag.
+// settle gives a command a flag for each setting of the platform and runs it with these
+// settings.
 func (s *session) settle(c *cobra.Command, run func(context.Context, *config.Config) error) {
 	settingsFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -71,9 +72,10 @@ func settingsFlags(c *cobra.Command, only ...string) {
 	}
 }
 
-// platformSettings are the defaults, what the environment says over them, and what the
-// command's flags say over that.
+// platformSettings returns the settings of the platform: flags override the environment,
+// which overrides the defaults.
 func (s *session) platformSettings(c *cobra.Command) (*config.Config, error) {
+	s.WarnOfUnknown()
 	settings, err := config.Load(s.Getenv)
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func (s *session) platformSettings(c *cobra.Command) (*config.Config, error) {
 	for _, k := range settings.Keys() {
 		if f := c.Flags().Lookup(k.Name); f != nil && f.Changed {
 			if err := k.Value.Set(f.Value.String()); err != nil {
-				return nil, command.ErrUsage.With("--%s does not take %q: %s", k.Name, f.Value, err)
+				return nil, command.ErrUsage.With("--%s %q is malformed: %s", k.Name, f.Value, err)
 			}
 		}
 	}
@@ -104,6 +106,10 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if !c.Has(config.Edge) {
+		s.Term.Linef("The worker listens on %s.", plain(platform.Addr()))
+		return platform.Run(ctx)
+	}
 	token, first := platform.Token()
 	api := apiURL(c, platform.Addr())
 	if c.LogFormat == "json" {
@@ -113,10 +119,10 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	}
 	s.banner(c, api, first, s.logInHere(api, token), build)
 	if missing := platform.Missing(); missing != "" {
-		s.Term.Warnf("%s. `lateen doctor` tells why.", capital(missing))
+		s.Term.Warnf("%s. Show the reasons with `lateen doctor`.", capital(missing))
 	}
 	quiet := context.AfterFunc(ctx, func() {
-		s.Term.Linef("\nStopping; requests in flight have %s. Ctrl-C again ends them at once.", plain(c.DrainTimeout.String()))
+		s.Term.Linef("\nStopping: draining requests for up to %s. Press Ctrl-C again to stop at once.", plain(c.DrainTimeout.String()))
 	})
 	defer quiet()
 	err = platform.Run(ctx)
@@ -127,8 +133,8 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	return err
 }
 
-// logLine writes a line in the form of the platform's own log in JSON. Facts that
-// are "" are left out.
+// logLine writes a line in the JSON format of the platform's own log, without facts that
+// are "".
 func (s *session) logLine(message string, facts map[string]string) {
 	line := map[string]string{"time": s.Time().Format(time.RFC3339Nano), "level": "INFO", "msg": message}
 	for name, fact := range facts {
@@ -139,7 +145,7 @@ func (s *session) logLine(message string, facts map[string]string) {
 	s.Term.ErrJSON(line)
 }
 
-// apiURL is where the API of a platform answers on this machine.
+// apiURL is the URL of a platform's API on this machine.
 func apiURL(c *config.Config, addr string) string {
 	if _, port, err := net.SplitHostPort(addr); err == nil {
 		host, _, err := net.SplitHostPort(c.Listen)
@@ -152,8 +158,8 @@ func apiURL(c *config.Config, addr string) string {
 	return c.LocalURL()
 }
 
-// logInHere logs the user in whom commands on this machine act as, unless they
-// are logged in elsewhere. It returns where they are.
+// logInHere stores the token for later commands of this user, unless they are logged in
+// to another platform. It returns the URL of the platform of the stored login.
 func (s *session) logInHere(api, token string) string {
 	kept, err := config.ReadClient(config.ClientFile(s.Getenv))
 	if err != nil || kept.Token != "" && kept.API != api {
@@ -163,12 +169,12 @@ func (s *session) logInHere(api, token string) string {
 		return api
 	}
 	if _, err := s.Keep(config.Client{API: api, Token: token}); err != nil {
-		return "" // a service has no home: whoever needs the token finds it in the data directory
+		return "" // a service has no home: the token is in the data directory
 	}
 	return api
 }
 
-// banner says where everything is and what to do next.
+// banner prints the addresses, the directories and the next command.
 func (s *session) banner(c *config.Config, api string, first bool, loggedInTo string, build Build) {
 	version := build.Version
 	if version == "dev" && build.Commit != "" {
@@ -194,14 +200,14 @@ func (s *session) banner(c *config.Config, api string, first bool, loggedInTo st
 	case "":
 		s.Term.Linef("  %s  `lateen login %s < %s`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), api, token)
 	default:
-		s.Term.Linef("  %s  Your commands talk to %s. To talk to this:", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), loggedInTo)
+		s.Term.Linef("  %s  You are logged in to %s. Log in to this platform with", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false), loggedInTo)
 		s.Term.Linef("         `lateen login %s < %s`", api, token)
 	}
 	s.Term.Linef("")
 }
 
-// logWriter prints the platform's own log without disturbing what is being
-// rewritten at the bottom of the terminal.
+// logWriter prints the platform's own log above the progress line at the bottom of the
+// terminal.
 type logWriter struct{ term *terminal.Term }
 
 // Write implements [io.Writer].
@@ -210,7 +216,7 @@ func (w logWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// fetchView shows how a runtime is fetched.
+// fetchView shows the progress of a runtime's download.
 type fetchView struct {
 	term *terminal.Term
 	log  bool // the platform's own log is in JSON, and tells of it: show nothing
@@ -220,7 +226,7 @@ type fetchView struct {
 	live *terminal.Live
 }
 
-// progress is told by the platform.
+// progress receives the reports of the platform.
 func (v *fetchView) progress(name string, done, total int64) {
 	if v.log {
 		return

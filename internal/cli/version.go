@@ -10,7 +10,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
-// Build says what a binary was built from.
+// Build describes the build of a binary.
 type Build struct {
 	Version  string `json:"version"`          // of the module: v1.2.3, or dev
 	Commit   string `json:"commit,omitempty"` // of the repository, whole
@@ -20,7 +20,7 @@ type Build struct {
 	Platform string `json:"platform"` // linux/amd64
 }
 
-// ReadBuild returns what this binary was built from.
+// ReadBuild returns the build of this binary.
 func ReadBuild() Build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -53,7 +53,7 @@ func (b Build) String() string {
 	if b.Commit != "" {
 		commit := b.Commit[:min(len(b.Commit), 12)]
 		if b.Modified {
-			commit += " with changes"
+			commit += " modified"
 		}
 		facts = append(facts, commit)
 	}
@@ -67,8 +67,8 @@ func (b Build) String() string {
 func newVersionCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Tell which Lateen this is",
-		Long:  "Tells which Lateen this is: version, commit and its date, Go, platform.",
+		Short: "Print the version",
+		Long:  "Prints the version, the commit and its date, the Go version and the platform.",
 		Args:  command.Takes(0, 0, ""),
 		RunE:  func(*cobra.Command, []string) error { return s.tellVersion() },
 	}

@@ -12,25 +12,27 @@ import (
 	"strings"
 )
 
-// Client is how commands reach a platform. A token and a team belong to the
-// platform they were issued by and are not sent to another: see [Client.Over].
+// Client holds the settings by which commands reach a platform. A token and a team
+// belong to the platform that issued them and are not sent to another: see
+// [Client.Over].
 type Client struct {
 	API   string `json:"api"`             // base URL, without a slash at the end
-	Token string `json:"token,omitempty"` // secret; "" where nobody is logged in
-	Team  string `json:"team,omitempty"`  // id or slug; "" is the first of the user's teams
+	Token string `json:"token,omitempty"` // secret; "" before a login
+	Team  string `json:"team,omitempty"`  // id or slug; "" is the user's first team
 }
 
 // Keys returns the settings of c, which are flags of every command.
 func (c *Client) Keys() []Key {
 	return []Key{
-		{"api", "LATEEN_API", "URL of the platform to talk to", text{&c.API}},
-		{"token", "LATEEN_TOKEN", "token to act with, instead of the one that was kept at login", text{&c.Token}},
-		{"team", "LATEEN_SCOPE", "team to act for, by id or slug (also --scope)", text{&c.Team}},
+		{"api", "LATEEN_API", "URL of the API of the platform", text{&c.API}},
+		{"token", "LATEEN_TOKEN", "token that overrides the stored login", text{&c.Token}},
+		{"team", "LATEEN_SCOPE", "id or slug of the team (alias: --scope)", text{&c.Team}},
 	}
 }
 
-// Over returns what c says over what base says. Where they name different
-// platforms nothing of base is left: its token is not for the other.
+// Over returns the settings of c, and those of base for the fields that c leaves
+// empty. If they name different platforms, it returns c alone, because the token of
+// base belongs to the other platform.
 func (c *Client) Over(base Client) Client {
 	if c.API != "" && base.API != "" && c.API != base.API {
 		return *c
@@ -38,8 +40,8 @@ func (c *Client) Over(base Client) Client {
 	return Client{API: cmp.Or(c.API, base.API), Token: cmp.Or(c.Token, base.Token), Team: cmp.Or(c.Team, base.Team)}
 }
 
-// Validate normalises the API of c and reports one that is no URL as
-// [ErrInvalid]. "" is one.
+// Validate normalises the API of c and reports an invalid URL as [ErrInvalid]. "" is
+// valid.
 func (c *Client) Validate() error {
 	if c.API == "" {
 		return nil
@@ -50,23 +52,23 @@ func (c *Client) Validate() error {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-		return ErrInvalid.With("%q is not the URL of a platform", c.API).WithHint("it looks like https://api.example.com or http://127.0.0.1:8080")
+		return ErrInvalid.With("%q is not the URL of a platform", c.API).WithHint("use a URL such as https://api.example.com or http://127.0.0.1:8080")
 	}
 	c.API = u.Scheme + "://" + u.Host
 	return nil
 }
 
-// ClientEnv returns what the environment says of how to reach a platform.
+// ClientEnv returns the settings in environment variables.
 func ClientEnv(getenv func(string) string) Client {
 	var c Client
 	for _, k := range c.Keys() {
-		_ = k.Value.Set(strings.TrimSpace(getenv(k.Env))) // text takes anything
+		_ = k.Value.Set(strings.TrimSpace(getenv(k.Env))) // a text setting accepts every value
 	}
 	return c
 }
 
-// ClientFile is where the commands keep their settings: a file of mode 0600 in
-// the user's configuration directory. It is "" where there is no such directory.
+// ClientFile returns the path of the commands' settings, a file of mode 0600 in the
+// user's configuration directory. It is "" if there is no such directory.
 func ClientFile(getenv func(string) string) string {
 	dir := getenv("XDG_CONFIG_HOME")
 	if !filepath.IsAbs(dir) {
@@ -78,8 +80,8 @@ func ClientFile(getenv func(string) string) string {
 	return filepath.Join(dir, "lateen", "config.json")
 }
 
-// ReadClient reads what a file of [ClientFile] says; one that is not there says
-// nothing. A malformed one is [ErrInvalid].
+// ReadClient reads a file of [ClientFile]. A missing file has no settings; a
+// malformed one is [ErrInvalid].
 func ReadClient(file string) (Client, error) {
 	var c Client
 	b, err := os.ReadFile(file)
@@ -95,7 +97,8 @@ func ReadClient(file string) (Client, error) {
 	return c, nil
 }
 
-// VercelDir is where the vercel CLI keeps its settings and its token.
+// VercelDir returns the directory in which the vercel CLI stores its settings and
+// its token, or "".
 func VercelDir(getenv func(string) string, goos string) string {
 	data, home := getenv("XDG_DATA_HOME"), getenv("HOME")
 	if !filepath.IsAbs(data) {

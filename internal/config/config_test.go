@@ -20,7 +20,7 @@ func env(pairs ...string) func(string) string {
 	return func(name string) string { return m[name] }
 }
 
-func TestTheDefaultsAreValidAndEverySettingReadsBackWhatItPrints(t *testing.T) {
+func TestTheDefaultsAreValidAndEverySettingParsesItsOwnText(t *testing.T) {
 	c := config.Default(env("HOME", "/home/ada"))
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func TestTheDefaultsAreValidAndEverySettingReadsBackWhatItPrints(t *testing.T) {
 	seen := map[string]bool{}
 	for _, k := range c.Keys() {
 		if seen[k.Name] || seen[k.Env] || k.Usage == "" {
-			t.Errorf("--%s: the flag or %s is there twice, or says nothing", k.Name, k.Env)
+			t.Errorf("--%s: the flag or %s exists twice, or has no usage", k.Name, k.Env)
 		}
 		seen[k.Name], seen[k.Env] = true, true
 		before := k.Value.String()
@@ -65,29 +65,29 @@ func TestAMalformedSettingIsNamedWithItsValue(t *testing.T) {
 }
 
 func TestContradictionsAreRefused(t *testing.T) {
-	for what, change := range map[string]func(*config.Config){
-		"a certificate without a key": func(c *config.Config) { c.TLSCert = "cert.pem" },
-		"another database":            func(c *config.Config) { c.Database = "mysql://x" },
-		"a domain with a dot at last": func(c *config.Config) { c.Domain = "example.com." },
-		"a domain with a space":       func(c *config.Config) { c.Domain = "my site.example" },
-		"a domain with a port":        func(c *config.Config) { c.Domain = "localhost:8080" },
-		"a URL for a domain":          func(c *config.Config) { c.Domain = "https://example.com" },
-		"no domain":                   func(c *config.Config) { c.Domain = "" },
-		"more than the most":          func(c *config.Config) { c.Duration = 2 * time.Hour },
-		"an address for a domain":     func(c *config.Config) { c.Domain = "127.0.0.1" },
-		"a port past 65535":           func(c *config.Config) { c.Listen = "127.0.0.1:99999" },
-		"a port without a colon":      func(c *config.Config) { c.Listen = "8080" },
-		"a team that is no label":     func(c *config.Config) { c.Team = "The Team" },
+	for name, change := range map[string]func(*config.Config){
+		"a certificate without a key":  func(c *config.Config) { c.TLSCert = "cert.pem" },
+		"another database":             func(c *config.Config) { c.Database = "mysql://x" },
+		"a domain with a trailing dot": func(c *config.Config) { c.Domain = "example.com." },
+		"a domain with a space":        func(c *config.Config) { c.Domain = "my site.example" },
+		"a domain with a port":         func(c *config.Config) { c.Domain = "localhost:8080" },
+		"a URL for a domain":           func(c *config.Config) { c.Domain = "https://example.com" },
+		"no domain":                    func(c *config.Config) { c.Domain = "" },
+		"a duration past the longest":  func(c *config.Config) { c.Duration = 2 * time.Hour },
+		"an address for a domain":      func(c *config.Config) { c.Domain = "127.0.0.1" },
+		"a port past 65535":            func(c *config.Config) { c.Listen = "127.0.0.1:99999" },
+		"a port without a colon":       func(c *config.Config) { c.Listen = "8080" },
+		"a team that is no label":      func(c *config.Config) { c.Team = "The Team" },
 	} {
 		c := config.Default(env())
 		change(c)
 		if c.Validate() == nil {
-			t.Errorf("%s is accepted", what)
+			t.Errorf("%s is accepted", name)
 		}
 	}
 }
 
-func TestURLsHaveThePortWhereSitesAreReachedByIt(t *testing.T) {
+func TestURLsBelowLocalhostHaveThePort(t *testing.T) {
 	c := config.Default(env())
 	if got := c.SiteURL("shop.localhost"); got != "http://shop.localhost:8080" {
 		t.Error(got)
@@ -98,6 +98,21 @@ func TestURLsHaveThePortWhereSitesAreReachedByIt(t *testing.T) {
 	}
 	if got := c.LocalURL(); got != "https://api.example.com" {
 		t.Error(got)
+	}
+}
+
+func TestTheAPIHasHTTPSIfThePlatformTerminatesTLS(t *testing.T) {
+	c := config.Default(env())
+	c.Domain, c.Listen, c.TLSCert, c.TLSKey = "example.com", ":443", "cert.pem", "key.pem"
+	if got := c.LocalURL(); got != "https://api.example.com" {
+		t.Error(got)
+	}
+}
+
+func TestVariablesThatAreNoSettingAreUnknown(t *testing.T) {
+	got := config.Unknown([]string{"PATH=/bin", "LATEEN_LISTN=:80", "LATEEN_LISTEN=:80", "LATEEN_TOKEN=x", "LATEEN_SCOPE=acme", "LATEEN_TEST_HOST=1", "LATEEN_DOMIAN=x", "LATEEN_DOMIAN=y"})
+	if want := []string{"LATEEN_DOMIAN", "LATEEN_LISTN"}; !cmp.Equal(got, want) {
+		t.Errorf("%q are unknown, want %q", got, want)
 	}
 }
 

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Bytes is a size; its text has a binary unit: 512KiB, 100MiB, 2GiB.
-type Bytes int64 //nolint:recvcheck // only decoding writes to it
+// Bytes is a size in bytes. Its text has a binary unit: 512KiB, 100MiB, 2GiB.
+type Bytes int64 //nolint:recvcheck // UnmarshalText alone writes to it
 
-// Portion is a size, or a part of a whole that is not known yet; its text is that
-// of [Bytes], or a percentage such as 50%.
+// Portion is a size, or a percentage of a size that is not known yet. Its text is
+// that of [Bytes], or a percentage such as 50%.
 type Portion struct {
-	Percent int64 // of the whole, 1 to 100; 0: Bytes says how much
+	Percent int64 // percentage, 1 to 100; 0 selects Bytes
 	Bytes   Bytes
 }
 
@@ -63,7 +63,7 @@ func (v ports) Type() string      { return "ports" }
 
 const day = 24 * time.Hour
 
-// String is whole days where the duration has no other part.
+// String returns whole days (30d) if the duration is a multiple of a day.
 func (v duration) String() string {
 	if d := *v.p; d > 0 && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"
@@ -79,7 +79,7 @@ func (v duration) Set(s string) error {
 		d = time.Duration(n) * day //nolint:gosec // 15 bits
 	}
 	if err != nil || d < 0 {
-		return fmt.Errorf("it is a duration of 0 or more: 90s, 5m, 1h30m, 30d")
+		return fmt.Errorf("it must be a duration of 0 or more: 90s, 5m, 1h30m, 30d")
 	}
 	*v.p = d
 	return nil
@@ -113,11 +113,11 @@ func (v portion) Set(s string) error {
 func (v toggle) Set(s string) error { return assign(v.p, s, strconv.ParseBool) }
 
 func (v choice) Set(s string) error {
-	if s == "warning" { // as other levels of logs are called
+	if s == "warning" { // name of this level in the logs of functions
 		s = "warn"
 	}
 	if !slices.Contains(v.of, s) {
-		return fmt.Errorf("it is one of %s", strings.Join(v.of, ", "))
+		return fmt.Errorf("it must be one of %s", strings.Join(v.of, ", "))
 	}
 	*v.p = s
 	return nil
@@ -126,7 +126,7 @@ func (v choice) Set(s string) error {
 func (v count) Set(s string) error {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 {
-		return fmt.Errorf("it is a whole number from 0 on")
+		return fmt.Errorf("it must be a whole number of 0 or more")
 	}
 	*v.p = n
 	return nil
@@ -153,7 +153,7 @@ func (v prefixes) Set(s string) error {
 		if err != nil {
 			return fmt.Errorf("%q is not an address or a CIDR", part)
 		}
-		if ip := p.Addr(); ip.Is4In6() && p.Bits() >= 96 { // which addresses of packets are not
+		if ip := p.Addr(); ip.Is4In6() && p.Bits() >= 96 { // packets never have an IPv4-mapped address
 			p = netip.PrefixFrom(ip.Unmap(), p.Bits()-96)
 		}
 		list = append(list, p)
@@ -206,7 +206,7 @@ var units = []struct {
 	bytes  Bytes
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
 
-// String has the largest unit that divides b.
+// String returns b in the largest unit that divides it.
 func (b Bytes) String() string {
 	for _, u := range units {
 		if b >= u.bytes && b%u.bytes == 0 {

@@ -16,13 +16,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// line is a builder that tells whose deployment it assembles, and waits until
-// that may end.
+// line is a builder that reports the tenants of each assembly and blocks it until
+// the test ends it.
 type line struct {
 	control.Builder
 
 	began chan []string // team and project
-	open  chan struct{} // an element lets one end
+	open  chan struct{} // one element ends one assembly
 }
 
 func (l *line) Assemble(ctx context.Context, src lateen.Source, log func(string)) (lateen.Digest, *lateen.Manifest, error) {
@@ -35,9 +35,9 @@ func (l *line) Assemble(ctx context.Context, src lateen.Source, log func(string)
 	return l.Builder.Assemble(ctx, src, log)
 }
 
-// While 12 deployments of one team wait, two of them are assembled, and the
-// deployment of another team begins at once; then the projects of the first team
-// take turns, and so do the teams.
+// While 12 deployments of one team are queued, the platform assembles two of them,
+// and starts the deployment of another team immediately. Then the projects of the
+// first team take turns, and so do the teams.
 func TestManyDeploymentsOfOneTeamHoldUpNoOther(t *testing.T) {
 	l := &line{began: make(chan []string, 100), open: make(chan struct{}, 100)}
 	c := newTester(t, func(o *control.Options) { l.Builder, o.Builder = o.Builder, l })
@@ -63,9 +63,9 @@ func TestManyDeploymentsOfOneTeamHoldUpNoOther(t *testing.T) {
 	eve := c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))
 	theirs := &tester{Platform: c.Platform, t: t, ctx: eve}
 	theirs.accept("one", "", project("quiet"))
-	got = append(got, next()) // nothing has ended
+	got = append(got, next()) // no assembly has ended
 	if diff := cmp.Diff([]string{"heavy", "light", "other team"}, got); diff != "" {
-		t.Errorf("what began (-want +got):\n%s", diff)
+		t.Errorf("order of the assemblies (-want +got):\n%s", diff)
 	}
 	close(l.open)
 	for range 4 {
@@ -75,8 +75,8 @@ func TestManyDeploymentsOfOneTeamHoldUpNoOther(t *testing.T) {
 	}
 }
 
-// A team may bring 1,000 bytes. What it has brought counts once, whatever names
-// it, and until nothing names it any more; another team has its own.
+// The quota is 1,000 bytes. Content counts once, however many deployments reference
+// it, and until no deployment references it. Each team has its own quota.
 func TestTheStorageOfATeamIsBounded(t *testing.T) {
 	var passed atomic.Int64 // nanoseconds
 	c := newTester(t, func(o *control.Options) {
@@ -97,7 +97,7 @@ func TestTheStorageOfATeamIsBounded(t *testing.T) {
 		wants(t, upload(c.ctx, more, size), lateen.ErrTeamStorage)
 	}
 	if _, err := c.Artifacts.Size(c.ctx, lateen.DigestOf([]byte(more))); err == nil {
-		t.Error("content past the bound is kept")
+		t.Error("content beyond the quota is stored")
 	}
 	_, err := c.Deploy(c.ctx, control.DeployRequest{Project: "shop", Files: inline(more)})
 	wants(t, err, lateen.ErrTeamStorage)
@@ -110,11 +110,11 @@ func TestTheStorageOfATeamIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := upload(c.ctx, more, 101); err != nil {
-		t.Errorf("after a sweep of all that nothing names: %v", err)
+		t.Errorf("after a sweep of unreferenced content: %v", err)
 	}
 }
 
-// broken is a builder that panics once it has kept content.
+// broken is a builder that panics after it has stored content.
 type broken struct {
 	control.Builder
 
@@ -125,7 +125,7 @@ func (b *broken) Assemble(_ context.Context, src lateen.Source, _ func(string)) 
 	panic(fmt.Sprint("kept: ", src.Kept(b.blob)))
 }
 
-func TestAnAssemblyThatPanicsTakesNoStorageForEver(t *testing.T) {
+func TestAnAssemblyThatPanicsReleasesItsStorage(t *testing.T) {
 	var passed atomic.Int64 // nanoseconds
 	full := strings.Repeat("x", 1500)
 	c := newTester(t, func(o *control.Options) {

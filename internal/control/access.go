@@ -2,15 +2,16 @@ package control
 
 import (
 	"context"
+	"errors"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// act returns the principal of ctx if it has a permission in its team. Errors:
-// [lateen.ErrTokenMissing], [lateen.ErrTeamNotFound] of a user without a team,
-// those of [lateen.Authorize].
-func act(ctx context.Context, need lateen.Permission) (lateen.Principal, error) {
+// authorize returns the principal of ctx if its role and its scope include the
+// permission. Errors: [lateen.ErrTokenMissing], [lateen.ErrTeamNotFound] for a user
+// without a team, and those of [lateen.Authorize].
+func authorize(ctx context.Context, need lateen.Permission) (lateen.Principal, error) {
 	p := lateen.PrincipalFrom(ctx)
 	switch {
 	case p.User == "":
@@ -26,13 +27,13 @@ func act(ctx context.Context, need lateen.Permission) (lateen.Principal, error) 
 func findProject(ctx context.Context, q *store.Queries, p lateen.Principal, idOrName string) (*lateen.Project, error) {
 	project, err := q.GetProject(ctx, p.Team, idOrName)
 	if err == nil && !p.Reaches(project.ID) {
-		return nil, lateen.ErrProjectNotFound.With("there is no project %q", idOrName)
+		return nil, lateen.ErrProjectNotFound.With("project %q not found", idOrName)
 	}
 	return project, err
 }
 
-// narrow limits the project of a filter, where "" is every project, to those
-// that p can reach. It reports false if that leaves none.
+// narrow restricts the project of a filter to the projects that p can reach; "" is
+// every project. It reports false if no project is left.
 func narrow(p lateen.Principal, project *lateen.ProjectID) bool {
 	if *project == "" {
 		*project = p.Project
@@ -40,8 +41,8 @@ func narrow(p lateen.Principal, project *lateen.ProjectID) bool {
 	return p.Reaches(*project)
 }
 
-// record appends a row to the audit log of p's team, in the transaction of q.
-// target names the subject of the action and holds no secret.
+// record appends a row to the audit log of p's team, in the transaction of q. target
+// names the subject of the action and contains no secret.
 func (c *Control) record(ctx context.Context, q *store.Queries, p lateen.Principal, action lateen.Action, project lateen.ProjectID, target string) error {
 	return q.AppendAudit(ctx, &lateen.AuditEvent{
 		ID: lateen.NewID[lateen.AuditID]("aud_", c.Now()), Team: p.Team, CreatedAt: c.now(), User: p.User, Token: p.Token,
@@ -49,10 +50,10 @@ func (c *Control) record(ctx context.Context, q *store.Queries, p lateen.Princip
 	})
 }
 
-// Audit returns rows of the audit log of the caller's team, newest first. The
-// filter's team is the caller's.
+// Audit returns rows of the audit log of the caller's team, newest first. It
+// overrides the team of the filter.
 func (c *Control) Audit(ctx context.Context, filter store.AuditFilter) ([]lateen.AuditEvent, error) {
-	p, err := act(ctx, lateen.AuditRead)
+	p, err := authorize(ctx, lateen.AuditRead)
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +69,9 @@ func (c *Control) Audit(ctx context.Context, filter store.AuditFilter) ([]lateen
 	return c.Store.ListAudit(ctx, filter)
 }
 
-// MayReadMetrics reports whether the bearer of a token may read the metrics of
-// the platform, which name the projects of every team: members of the
-// platform's first team may. Errors: those of [Control.Authenticate] and
+// MayReadMetrics returns nil if the bearer of a token may read the metrics of the
+// platform. Metrics name projects of every team, so only members of the platform's
+// first team may read them. Errors: those of [Control.Authenticate] and
 // [lateen.Authorize].
 func (c *Control) MayReadMetrics(ctx context.Context, token string) error {
 	first, err := c.Store.FirstTeam(ctx)
@@ -82,7 +83,38 @@ func (c *Control) MayReadMetrics(ctx context.Context, token string) error {
 		return err
 	}
 	if p.Project != "" {
-		return lateen.ErrScopeTooNarrow.With("the token is limited to a project, and metrics are of the whole platform")
+		return lateen.ErrScopeTooNarrow.With("the token is limited to a project, but metrics cover the whole platform")
 	}
 	return p.May(lateen.MetricsRead)
+}
+
+// MayDebug returns nil if the caller may read profiles and debug bundles. They show
+// the whole platform, so the caller must be an owner of its first team, whichever
+// team the call acts for. Errors: those of [lateen.Authorize].
+func (c *Control) MayDebug(ctx context.Context) error {
+	p, err := authorize(ctx, lateen.DebugRead)
+	if err != nil {
+		return err
+	}
+	if p.Project != "" {
+		return lateen.ErrScopeTooNarrow.With("the token is limited to a project, but profiles cover the whole platform")
+	}
+	owns, err := ownsPlatform(ctx, c.Store.Queries, p.User)
+	if err == nil && !owns {
+		err = lateen.ErrRoleTooLow.With("only owners of the platform's first team can read profiles and debug bundles").WithHint("ask an owner of that team")
+	}
+	return err
+}
+
+// ownsPlatform reports whether a user is an owner of the platform's first team.
+func ownsPlatform(ctx context.Context, q *store.Queries, user lateen.UserID) (bool, error) {
+	first, err := q.FirstTeam(ctx)
+	if err != nil {
+		return false, err
+	}
+	member, err := q.GetMember(ctx, first.ID, user)
+	if err != nil && !errors.Is(err, lateen.ErrTeamNotFound) {
+		return false, err
+	}
+	return member.Role == lateen.Owner, nil
 }

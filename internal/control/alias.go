@@ -11,21 +11,22 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// AliasTarget is an alias with the own host of the deployment it leads to.
+// AliasTarget is an alias with the deployment's own host.
 type AliasTarget struct {
 	lateen.Alias
 
 	Target string
 }
 
-// SetAlias points a host at a READY deployment. A host without a dot is one
-// under the platform's domain. previous is where the host led before.
+// SetAlias points a host at a READY deployment. A host without a dot is a label
+// under the platform's domain. previous is the deployment that the host led to
+// before.
 func (c *Control) SetAlias(ctx context.Context, idOrHost, host string) (alias *lateen.Alias, previous lateen.DeploymentID, err error) {
-	p, err := act(ctx, lateen.AliasWrite)
+	p, err := authorize(ctx, lateen.AliasWrite)
 	if err != nil {
 		return nil, "", err
 	}
-	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		d, err := find(ctx, q, p, idOrHost)
 		if err != nil {
 			return err
@@ -43,7 +44,7 @@ func (c *Control) SetAlias(ctx context.Context, idOrHost, host string) (alias *l
 		}
 		alias = c.newAlias(name, d)
 		alias.Creator, alias.Automatic = p.User, err == nil && old.Automatic
-		moved[alias.Host] = d.ID
+		ch.bind(alias.Host, d)
 		if previous, err = q.PutAlias(ctx, alias); err != nil {
 			return err
 		}
@@ -64,7 +65,7 @@ func (c *Control) newAlias(host string, d *lateen.Deployment) *lateen.Alias {
 
 // Alias returns an alias of the caller's team by id or host.
 func (c *Control) Alias(ctx context.Context, idOrHost string) (*AliasTarget, error) {
-	p, err := act(ctx, lateen.AliasRead)
+	p, err := authorize(ctx, lateen.AliasRead)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +80,8 @@ func (c *Control) Alias(ctx context.Context, idOrHost string) (*AliasTarget, err
 	return &AliasTarget{Alias: *alias, Target: d.Host}, nil
 }
 
-// findAlias returns an alias that p reaches. As in [Control.SetAlias], a host without
-// a dot is one under the platform's domain.
+// findAlias returns an alias that p can reach. As in [Control.SetAlias], a host
+// without a dot is a label under the platform's domain.
 func (c *Control) findAlias(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost string) (*lateen.Alias, error) {
 	name := idOrHost
 	if !strings.Contains(name, ".") && !strings.HasPrefix(name, "als_") {
@@ -88,15 +89,15 @@ func (c *Control) findAlias(ctx context.Context, q *store.Queries, p lateen.Prin
 	}
 	alias, err := q.GetAlias(ctx, name)
 	if err == nil && (alias.Team != p.Team || !p.Reaches(alias.Project)) {
-		return nil, lateen.ErrAliasNotFound.With("there is no alias %q", idOrHost)
+		return nil, lateen.ErrAliasNotFound.With("alias %q not found", idOrHost)
 	}
 	return alias, err
 }
 
-// Aliases lists aliases of the caller's team, newest first. The filter's team
-// is the caller's.
+// Aliases lists aliases of the caller's team, newest first. It overrides the team of
+// the filter.
 func (c *Control) Aliases(ctx context.Context, filter store.AliasFilter) ([]AliasTarget, error) {
-	p, err := act(ctx, lateen.AliasRead)
+	p, err := authorize(ctx, lateen.AliasRead)
 	if err != nil {
 		return nil, err
 	}
@@ -122,21 +123,21 @@ func (c *Control) Aliases(ctx context.Context, filter store.AliasFilter) ([]Alia
 	return out, nil
 }
 
-// RemoveAlias ends an alias by id or host, and returns it.
+// RemoveAlias removes an alias by id or host, and returns it.
 func (c *Control) RemoveAlias(ctx context.Context, idOrHost string) (*lateen.Alias, error) {
-	p, err := act(ctx, lateen.AliasWrite)
+	p, err := authorize(ctx, lateen.AliasWrite)
 	if err != nil {
 		return nil, err
 	}
 	var alias *lateen.Alias
-	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		if alias, err = c.findAlias(ctx, q, p, idOrHost); err != nil {
 			return err
 		}
-		if err := c.removeAlias(ctx, q, p, alias, moved); err != nil {
+		if err := c.removeAlias(ctx, q, p, alias, ch); err != nil {
 			return err
 		}
-		return c.dropBelow(ctx, q, p, alias.Project, []string{alias.Host}, moved)
+		return c.dropBelow(ctx, q, p, alias.Project, []string{alias.Host}, ch)
 	})
 	if err != nil {
 		return nil, err
@@ -144,16 +145,17 @@ func (c *Control) RemoveAlias(ctx context.Context, idOrHost string) (*lateen.Ali
 	return alias, nil
 }
 
-func (c *Control) removeAlias(ctx context.Context, q *store.Queries, p lateen.Principal, alias *lateen.Alias, moved routes) error {
-	moved[alias.Host] = ""
+func (c *Control) removeAlias(ctx context.Context, q *store.Queries, p lateen.Principal, alias *lateen.Alias, ch *changes) error {
+	ch.unbind(alias.Team, alias.Project, alias.Host)
 	return errors.Join(
 		c.record(ctx, q, p, lateen.ActionAliasRemove, alias.Project, alias.Host),
 		q.DeleteAlias(ctx, alias.ID))
 }
 
-// dropBelow removes the aliases below those of some hosts under the platform's
-// domain that a project has no more: another project may be given the hosts.
-func (c *Control) dropBelow(ctx context.Context, q *store.Queries, p lateen.Principal, project lateen.ProjectID, hosts []string, moved routes) error {
+// dropBelow removes the aliases under those of some hosts, labels of the platform's
+// domain, that a project no longer has: the platform may give the hosts to another
+// project.
+func (c *Control) dropBelow(ctx context.Context, q *store.Queries, p lateen.Principal, project lateen.ProjectID, hosts []string, ch *changes) error {
 	lost := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool {
 		label, generated := strings.CutSuffix(host, "."+c.Domain)
 		return !generated || strings.Contains(label, ".")
@@ -174,15 +176,16 @@ func (c *Control) dropBelow(ctx context.Context, q *store.Queries, p lateen.Prin
 		if !slices.ContainsFunc(lost, below) {
 			continue
 		}
-		if err := c.removeAlias(ctx, q, p, alias, moved); err != nil {
+		if err := c.removeAlias(ctx, q, p, alias, ch); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// AliasHosts returns the hosts that lead to a deployment besides its own: those of
-// production and branches first, then those that were set, the shortest first of each.
+// AliasHosts returns the hosts that lead to a deployment besides its own host: first
+// the hosts of production and branches, then those that users set. Each group is
+// sorted by length, the shortest host first.
 func (c *Control) AliasHosts(ctx context.Context, id lateen.DeploymentID) ([]string, error) {
 	aliases, err := c.Store.ListAliases(ctx, store.AliasFilter{Deployment: id})
 	if err != nil {
@@ -204,9 +207,9 @@ func (c *Control) AliasHosts(ctx context.Context, id lateen.DeploymentID) ([]str
 	return hosts, nil
 }
 
-// assignHosts gives a deployment that became READY the hosts it is to have:
-// those of production and of its branch, unless a later deployment has them.
-func (c *Control) assignHosts(ctx context.Context, q *store.Queries, d *lateen.Deployment, moved routes) error {
+// assignHosts points the hosts of production and of the branch at a deployment that
+// became READY, unless a later deployment has them.
+func (c *Control) assignHosts(ctx context.Context, q *store.Queries, d *lateen.Deployment, ch *changes) error {
 	project, err := q.FindProject(ctx, d.Project)
 	if err != nil {
 		return err
@@ -220,7 +223,7 @@ func (c *Control) assignHosts(ctx context.Context, q *store.Queries, d *lateen.D
 		return err
 	}
 	if takes {
-		if err := c.takeProduction(ctx, q, project, team, d, moved); err != nil {
+		if err := c.takeProduction(ctx, q, project, team, d, ch); err != nil {
 			return err
 		}
 	}
@@ -239,17 +242,17 @@ func (c *Control) assignHosts(ctx context.Context, q *store.Queries, d *lateen.D
 	if err != nil || later {
 		return err
 	}
-	return c.pointAutomatic(ctx, q, host, d, moved)
+	return c.pointAutomatic(ctx, q, host, d, ch)
 }
 
-// takesProduction reports whether a deployment that became READY goes to the
-// hosts of production.
+// takesProduction reports whether the hosts of production move to a deployment that
+// became READY.
 func takesProduction(ctx context.Context, q *store.Queries, project *lateen.Project, d *lateen.Deployment) (bool, error) {
 	if d.Target != lateen.Production || d.SkipAliases {
 		return false, nil
 	}
 	if d.Meta["action"] == promoteAction && project.LastAliasRequest != nil {
-		return project.LastAliasRequest.To == d.ID, nil // the latest word counts
+		return project.LastAliasRequest.To == d.ID, nil // the latest request wins
 	}
 	if project.Production == "" {
 		return true, nil
@@ -261,23 +264,24 @@ func takesProduction(ctx context.Context, q *store.Queries, project *lateen.Proj
 	return err == nil && !laterThan(current, d), err
 }
 
-// takeProduction points the hosts of production at d. A pin holds for the
-// deployment that a rollback chose: another one ends it. The caller writes project
-// and d.
-func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, d *lateen.Deployment, moved routes) error {
+// takeProduction points the hosts of production at d. A rollback pins production to
+// its deployment; production at any other deployment ends the pin. The caller writes
+// project and d.
+func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, d *lateen.Deployment, ch *changes) error {
 	hosts, err := c.productionHosts(ctx, q, project, team)
 	if err != nil {
 		return err
 	}
 	for _, host := range hosts {
-		if err := c.pointAutomatic(ctx, q, host, d, moved); err != nil {
+		if err := c.pointAutomatic(ctx, q, host, d, ch); err != nil {
 			return err
 		}
 	}
 	if project.Production != d.ID {
 		project.PinnedByRollback = false
 	}
-	project.Production, c.produced[project.ID] = d.ID, d.ID
+	project.Production = d.ID
+	ch.project(lateen.DeploymentPromoted, project, d.ID)
 	d.ServedAt = c.now()
 	if request := project.LastAliasRequest; request != nil && request.To == d.ID {
 		request.JobStatus = "succeeded"
@@ -285,15 +289,15 @@ func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project 
 	return nil
 }
 
-func (c *Control) pointAutomatic(ctx context.Context, q *store.Queries, host string, d *lateen.Deployment, moved routes) error {
+func (c *Control) pointAutomatic(ctx context.Context, q *store.Queries, host string, d *lateen.Deployment, ch *changes) error {
 	alias := c.newAlias(host, d)
 	alias.Automatic = true
 	_, err := q.PutAlias(ctx, alias)
-	moved[host] = d.ID
+	ch.bind(host, d)
 	return err
 }
 
-// leadsToLater reports whether a host leads to a deployment made after d.
+// leadsToLater reports whether a host leads to a deployment created after d.
 func leadsToLater(ctx context.Context, q *store.Queries, host string, d *lateen.Deployment) (bool, error) {
 	alias, err := q.GetAlias(ctx, host)
 	if errors.Is(err, lateen.ErrAliasNotFound) {
@@ -306,12 +310,12 @@ func leadsToLater(ctx context.Context, q *store.Queries, host string, d *lateen.
 	return err == nil && laterThan(current, d), err
 }
 
-// laterThan reports whether a was accepted after b, of the same project.
+// laterThan reports whether a, of the same project as b, was accepted after b.
 func laterThan(a, b *lateen.Deployment) bool { return a.Serial > b.Serial }
 
-// renameHosts moves production from the hosts of a project's old name to
-// those of its new one.
-func (c *Control) renameHosts(ctx context.Context, q *store.Queries, p lateen.Principal, before, after *lateen.Project, moved routes) error {
+// renameHosts moves production from the hosts of a project's old name to the hosts
+// of its new name.
+func (c *Control) renameHosts(ctx context.Context, q *store.Queries, p lateen.Principal, before, after *lateen.Project, ch *changes) error {
 	if after.Production == "" {
 		return nil
 	}
@@ -338,10 +342,10 @@ func (c *Control) renameHosts(ctx context.Context, q *store.Queries, p lateen.Pr
 		if err := q.DeleteAlias(ctx, alias.ID); err != nil {
 			return err
 		}
-		moved[host] = ""
+		ch.unbind(alias.Team, alias.Project, host)
 	}
-	if err := c.takeProduction(ctx, q, after, team, production, moved); err != nil {
+	if err := c.takeProduction(ctx, q, after, team, production, ch); err != nil {
 		return err
 	}
-	return c.dropBelow(ctx, q, p, after.ID, old, moved)
+	return c.dropBelow(ctx, q, p, after.ID, old, ch)
 }

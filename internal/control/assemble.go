@@ -12,17 +12,18 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
-	"github.com/lateen-dev/lateen/internal/build"
+	"github.com/lateen-dev/lateen/internal/assemble"
+	"github.com/lateen-dev/lateen/internal/pause"
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
 const (
 	assembleTimeout = 30 * time.Minute
-	freeTries       = 3 // of one deployment, over restarts of the platform, that follow at once
+	freeTries       = 3 // immediate tries of one deployment, counted over restarts of the platform
 	maxTries        = 30
 	maxTryPause     = 5 * time.Minute
-	stuckPause      = 10 * time.Second // after a deployment whose state could not be written
-	lookAgain       = 30 * time.Second // for deployments to assemble, if nobody signals one
+	stuckPause      = 10 * time.Second // delay after a deployment whose state could not be written
+	lookAgain       = 30 * time.Second // interval of looking for deployments to assemble without a signal
 	maxLogBytes     = 4 << 20
 )
 
@@ -34,7 +35,7 @@ func (c *Control) signal() {
 	}
 }
 
-// stop ends the assembly of a deployment, if it is in progress.
+// stop cancels the assembly of a deployment, if it is in progress.
 func (c *Control) stop(id lateen.DeploymentID, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,7 +44,7 @@ func (c *Control) stop(id lateen.DeploymentID, cause error) {
 	}
 }
 
-// assembly is a deployment that a worker has.
+// assembly is a deployment that a worker assembles.
 type assembly struct {
 	cancel  context.CancelCauseFunc
 	tenants []string // the team, then the project
@@ -53,19 +54,21 @@ func tenantsOf(team lateen.TeamID, project lateen.ProjectID) []string {
 	return []string{string(team), string(project)}
 }
 
-// work assembles one deployment after the other until ctx ends.
+// work assembles one deployment after another until ctx ends.
 func (c *Control) work(ctx context.Context) {
 	for ctx.Err() == nil {
 		id, running, wait, err := c.claim(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			c.Log.WarnContext(ctx, "looking for deployments failed", "err", err)
+			c.Log.WarnContext(ctx, "could not list deployments to assemble", "err", err)
 		case id != "":
-			c.signal() // there may be one more, for another worker
+			c.signal() // another worker may take another deployment
+			endLease := c.holdLease(running, id)
 			stuck := c.assemble(running, id)
+			endLease()
 			c.release(id)
 			if stuck {
-				pause(ctx, stuckPause)
+				pause.For(ctx, stuckPause)
 			}
 			continue
 		}
@@ -77,17 +80,9 @@ func (c *Control) work(ctx context.Context) {
 	}
 }
 
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
-// claim takes the deployment that is next of those that nobody assembles and that
-// are due, and returns a context that ends when it is stopped. It returns "" if
-// there is none, and after how long to look again.
+// claim takes the next deployment that is due and has no worker, and returns a
+// context that ends when the deployment is stopped. If there is none, claim returns
+// "" and the time until the next look.
 func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running context.Context, wait time.Duration, err error) {
 	wait = lookAgain
 	waiting, err := c.Store.ListUnfinished(ctx)
@@ -95,6 +90,7 @@ func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running co
 		return "", nil, wait, err
 	}
 	c.order(waiting)
+	c.forgetLeases(waiting)
 	for _, d := range waiting {
 		running, taken := c.take(ctx, d)
 		if !taken {
@@ -102,7 +98,10 @@ func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running co
 		}
 		due, err := c.dueIn(ctx, d)
 		if err == nil && due <= 0 {
-			return d.ID, running, 0, nil
+			var leased bool
+			if leased, due, err = c.lease(ctx, &d); leased {
+				return d.ID, running, 0, nil
+			}
 		}
 		c.release(d.ID)
 		if err != nil {
@@ -113,10 +112,10 @@ func (c *Control) claim(ctx context.Context) (id lateen.DeploymentID, running co
 	return "", nil, wait, nil
 }
 
-// order puts deployments, the oldest first, into the order in which they are
-// assembled: first those of the team with the fewest assemblies in progress, of
-// equal ones of the team that was served longest ago, in a team likewise by
-// project, and in a project the oldest.
+// order sorts deployments, given oldest first, into the order of their assembly. The
+// team with the fewest assemblies in progress comes first; of equal teams, the one
+// served longest ago. The same rule orders the projects of a team. In a project, the
+// oldest deployment comes first.
 func (c *Control) order(waiting []store.Unfinished) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,8 +127,8 @@ func (c *Control) order(waiting []store.Unfinished) {
 	})
 }
 
-// take reserves a deployment for one worker, unless another has it or its team
-// or project has all workers that it may.
+// take reserves a deployment for one worker, unless another worker has it or its
+// team or project uses its whole share of the workers.
 func (c *Control) take(ctx context.Context, d store.Unfinished) (running context.Context, taken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,18 +153,19 @@ func (c *Control) release(id lateen.DeploymentID) {
 	delete(c.running, id)
 	c.workers.Give(1, a.tenants...)
 	if len(c.running) == 0 {
-		clear(c.served) // which keeps it small
+		clear(c.served) // keeps the map small
 	}
 }
 
-// assemble brings a deployment to its end, READY or ERROR, unless ctx ends: then
-// it stays as it is, to be resumed or because it was canceled. stuck says that its
-// end could not be written, as on a full disk: it is next again.
+// assemble brings a deployment to READY or ERROR. If ctx ends first, the deployment
+// stays as it is: it was canceled, or the next run resumes it. stuck reports that
+// the final state could not be written, for example to a full disk, so the
+// deployment is next again.
 func (c *Control) assemble(ctx context.Context, id lateen.DeploymentID) (stuck bool) {
 	limited, cancel := context.WithTimeoutCause(ctx, assembleTimeout, lateen.ErrAssembleTimeout)
 	defer cancel()
 	err := c.tryAssemble(limited, id)
-	if err == nil || ctx.Err() != nil || errors.Is(err, lateen.ErrDeploymentFinal) || errors.Is(err, lateen.ErrDeploymentNotFound) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, lateen.ErrDeploymentFinal) || errors.Is(err, lateen.ErrDeploymentNotFound) || errors.Is(err, errLeaseLost) {
 		return false
 	}
 	if limited.Err() != nil {
@@ -184,7 +184,7 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	d, err := c.advance(ctx, id, lateen.Building, func(_ *store.Queries, d *lateen.Deployment, _ routes) error {
+	d, err := c.advance(ctx, id, lateen.Building, func(_ *store.Queries, d *lateen.Deployment, _ *changes) error {
 		d.BuildingAt = c.now()
 		return nil
 	})
@@ -202,10 +202,11 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 	if err != nil {
 		return err
 	}
-	// Served before it is READY, so that who waits for that is never refused.
-	_, err = c.advance(ctx, id, lateen.Deploying, func(q *store.Queries, d *lateen.Deployment, moved routes) error {
+	// Served before it is READY, so a client that waits for READY is never refused.
+	_, err = c.advance(ctx, id, lateen.Deploying, func(q *store.Queries, d *lateen.Deployment, ch *changes) error {
 		before := d.Manifest
-		d.Manifest, moved[d.Host] = manifest, d.ID
+		d.Manifest = manifest
+		ch.bind(d.Host, d)
 		return c.noteManifest(ctx, q, before, manifest)
 	})
 	if err != nil {
@@ -214,7 +215,8 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 	return c.publish(ctx, id)
 }
 
-// build assembles a deployment for its tenants, within the storage of its team.
+// build assembles a deployment, attributed to its tenants and within the storage
+// quota of its team.
 func (c *Control) build(ctx context.Context, d *lateen.Deployment, source *listing) (manifest lateen.Digest, err error) {
 	u := &unpacked{seen: make(map[lateen.Digest]bool)}
 	defer func() { err = cmp.Or(err, u.hold(context.WithoutCancel(ctx), c, d.Team)) }() // a failed assembly has stored content as well
@@ -223,9 +225,9 @@ func (c *Control) build(ctx context.Context, d *lateen.Deployment, source *listi
 	return manifest, err
 }
 
-// dueIn is how long to wait before d is assembled. One during whose assembly
-// the platform stopped again and again may be the reason: it waits longer each
-// time, so that the platform comes to other things.
+// dueIn returns the time to wait before the assembly of d. If the platform stopped
+// repeatedly during the assembly of d, the assembly may be the cause: each further
+// try waits longer, so the platform can assemble other deployments.
 func (c *Control) dueIn(ctx context.Context, d store.Unfinished) (time.Duration, error) {
 	if d.State == lateen.Queued {
 		return 0, nil
@@ -242,9 +244,9 @@ func (c *Control) dueIn(ctx context.Context, d store.Unfinished) (time.Duration,
 	return pause - since, nil
 }
 
-// tries is how often the assembly of a deployment began.
+// tries returns how many times the assembly of a deployment began.
 func (c *Control) tries(ctx context.Context, id lateen.DeploymentID) (int, error) {
-	events, err := c.Store.ListEvents(ctx, id, 0, 0)
+	events, err := c.Store.ListBuildLog(ctx, id, 0, 0)
 	n := 0
 	for _, e := range events {
 		if e.Info["readyState"] == string(lateen.Building) {
@@ -254,7 +256,7 @@ func (c *Control) tries(ctx context.Context, id lateen.DeploymentID) (int, error
 	return n, err
 }
 
-// checkTries gives a deployment up after too many tries.
+// checkTries returns an error for a deployment with more than maxTries tries.
 func (c *Control) checkTries(ctx context.Context, id lateen.DeploymentID) error {
 	tries, err := c.tries(ctx, id)
 	if err == nil && tries > maxTries {
@@ -263,20 +265,20 @@ func (c *Control) checkTries(ctx context.Context, id lateen.DeploymentID) error 
 	return err
 }
 
-// publish makes an assembled deployment READY, on all the hosts it is to have.
+// publish makes an assembled deployment READY and assigns its hosts.
 func (c *Control) publish(ctx context.Context, id lateen.DeploymentID) error {
-	_, err := c.advance(ctx, id, lateen.Ready, func(q *store.Queries, d *lateen.Deployment, moved routes) error {
+	_, err := c.advance(ctx, id, lateen.Ready, func(q *store.Queries, d *lateen.Deployment, ch *changes) error {
 		d.ReadyAt = c.now()
-		return c.assignHosts(ctx, q, d, moved)
+		return c.assignHosts(ctx, q, d, ch)
 	})
 	if err != nil {
 		return err
 	}
-	return c.settle(ctx, id)
+	return c.finalize(ctx, id)
 }
 
-// settle notes that a READY deployment is on its hosts.
-func (c *Control) settle(ctx context.Context, id lateen.DeploymentID) error {
+// finalize records that all hosts of a READY deployment are assigned.
+func (c *Control) finalize(ctx context.Context, id lateen.DeploymentID) error {
 	defer c.watch.changed(id)
 	return c.Store.Update(ctx, func(q *store.Queries) error {
 		d, err := q.GetDeployment(ctx, id)
@@ -288,9 +290,9 @@ func (c *Control) settle(ctx context.Context, id lateen.DeploymentID) error {
 	})
 }
 
-// settleAll does what an earlier run did not come to after it made deployments
-// READY: their hosts are known to the traffic since the start.
-func (c *Control) settleAll(ctx context.Context) error {
+// finalizeAll finalizes the READY deployments that an earlier run left.
+// The edge knows their hosts since the start of the platform.
+func (c *Control) finalizeAll(ctx context.Context) error {
 	const batch = 100
 	var failed error
 	for after := lateen.DeploymentID(""); ; {
@@ -299,7 +301,7 @@ func (c *Control) settleAll(ctx context.Context) error {
 			return errors.Join(failed, err)
 		}
 		for _, id := range ids {
-			failed = errors.Join(failed, c.settle(ctx, id))
+			failed = errors.Join(failed, c.finalize(ctx, id))
 			after = id
 		}
 		if len(ids) < batch {
@@ -308,7 +310,7 @@ func (c *Control) settleAll(ctx context.Context) error {
 	}
 }
 
-// fail ends a deployment in ERROR, for a reason the user may see.
+// fail ends a deployment in ERROR, with the cause if the user may see it.
 func (c *Control) fail(ctx context.Context, id lateen.DeploymentID, cause error) error {
 	shown, ok := errors.AsType[*lateen.Error](cause)
 	hidden := !ok || shown.Code == lateen.Internal
@@ -316,27 +318,27 @@ func (c *Control) fail(ctx context.Context, id lateen.DeploymentID, cause error)
 		c.Log.ErrorContext(ctx, "a deployment could not be assembled", "deployment_id", id, "err", cause)
 	}
 	if hidden {
-		shown = lateen.ErrInternal.With("the deployment could not be assembled: something went wrong on our side")
+		shown = lateen.ErrInternal.With("the deployment could not be assembled: internal error")
 	}
-	_, err := c.advance(ctx, id, lateen.Failed, func(q *store.Queries, d *lateen.Deployment, moved routes) error {
-		moved[d.Host] = ""
+	_, err := c.advance(ctx, id, lateen.Failed, func(q *store.Queries, d *lateen.Deployment, ch *changes) error {
+		ch.unbind(d.Team, d.Project, d.Host)
 		if err := c.noteManifest(ctx, q, d.Manifest, ""); err != nil {
 			return err
 		}
 		d.ErrorReason, d.ErrorText, d.Manifest = shown.Reason, shown.Message, ""
 		text := strings.TrimSuffix("Error: "+shown.Message+". "+shown.Hint, ". ")
 		return errors.Join(
-			q.AppendEvents(ctx, id, []lateen.DeploymentEvent{{Type: "stderr", CreatedAt: c.now(), Text: text, Level: lateen.LevelError}}),
+			q.AppendBuildLog(ctx, id, []lateen.BuildLogLine{{Type: "stderr", CreatedAt: c.now(), Text: text, Level: lateen.LevelError}}),
 			c.failRequest(ctx, q, d))
 	})
 	return err
 }
 
-// advance moves a deployment to a state. One that is in a final state stays
-// there: the error is [lateen.ErrDeploymentFinal].
-func (c *Control) advance(ctx context.Context, id lateen.DeploymentID, to lateen.ReadyState, change func(*store.Queries, *lateen.Deployment, routes) error) (*lateen.Deployment, error) {
+// advance moves a deployment to a state. For a deployment in a final state, it
+// returns [lateen.ErrDeploymentFinal].
+func (c *Control) advance(ctx context.Context, id lateen.DeploymentID, to lateen.ReadyState, change func(*store.Queries, *lateen.Deployment, *changes) error) (*lateen.Deployment, error) {
 	var d *lateen.Deployment
-	err := c.reroute(ctx, func(q *store.Queries, moved routes) error {
+	err := c.change(ctx, func(q *store.Queries, ch *changes) error {
 		var err error
 		if d, err = q.GetDeployment(ctx, id); err != nil {
 			return err
@@ -344,18 +346,21 @@ func (c *Control) advance(ctx context.Context, id lateen.DeploymentID, to lateen
 		if d.State.Final() {
 			return lateen.ErrDeploymentFinal
 		}
-		d.State = to
-		if err := change(q, d, moved); err != nil {
+		if err := c.checkLease(ctx, q, id); err != nil {
 			return err
 		}
-		return errors.Join(q.UpdateDeployment(ctx, d), q.AppendEvents(ctx, id, c.stateEvent(to)))
+		d.State = to
+		ch.deployment(stateEvents[to], d)
+		if err := change(q, d, ch); err != nil {
+			return err
+		}
+		return errors.Join(q.UpdateDeployment(ctx, d), q.AppendBuildLog(ctx, id, c.stateLine(to)))
 	})
-	c.watch.changed(id)
 	return d, err
 }
 
-// buildLog returns what takes the lines of a build log. A line that can't be
-// kept is not worth a failed deployment.
+// buildLog returns a function that appends lines to a build log. A line that can't
+// be stored does not fail the deployment.
 func (c *Control) buildLog(ctx context.Context, id lateen.DeploymentID) func(text string) {
 	size := 0
 	return func(text string) {
@@ -366,10 +371,10 @@ func (c *Control) buildLog(ctx context.Context, id lateen.DeploymentID) func(tex
 			text = "The build log is truncated here."
 		}
 		level := ""
-		if strings.HasPrefix(text, build.NoticePrefix) {
+		if strings.HasPrefix(text, assemble.NoticePrefix) {
 			level = lateen.LevelWarning
 		}
-		err := c.Store.AppendEvents(ctx, id, []lateen.DeploymentEvent{{Type: "stdout", CreatedAt: c.now(), Text: text, Level: level}})
+		err := c.Store.AppendBuildLog(ctx, id, []lateen.BuildLogLine{{Type: "stdout", CreatedAt: c.now(), Text: text, Level: level}})
 		if err != nil && ctx.Err() == nil {
 			c.Log.WarnContext(ctx, "a line of a build log was lost", "deployment_id", id, "err", err)
 		}

@@ -17,12 +17,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
-// failures counts the lines of a log that tell of deployments that could not be marked.
+// failures counts the log lines about deployments that could not be marked.
 type failures struct {
 	slog.Handler
 
 	n    *atomic.Int64
-	most func() // called at the hundredth
+	most func() // called at the hundredth line
 }
 
 func (f failures) Enabled(context.Context, slog.Level) bool { return true }
@@ -34,8 +34,9 @@ func (f failures) Handle(ctx context.Context, r slog.Record) error {
 	return ctx.Err()
 }
 
-// On a full disk neither the success nor the failure of a deployment can be
-// written. It is assembled once there is room, and no processor is worn out until then.
+// On a full disk neither the success nor the failure of a deployment can be written.
+// The deployment is assembled once the disk has space, and does not use the
+// processors continuously until then.
 func TestADeploymentWhoseStateCannotBeWrittenIsTriedAgainLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var failed atomic.Int64
@@ -57,7 +58,7 @@ func TestADeploymentWhoseStateCannotBeWrittenIsTriedAgainLater(t *testing.T) {
 		}
 		end := p.Start(t)
 		stop.Store(&end)
-		time.Sleep(time.Minute) // of synthetic time
+		time.Sleep(time.Minute) // synthetic time
 		if n := failed.Load(); n == 0 || n > 30 {
 			t.Fatalf("it was tried %d times in a minute, want some", n)
 		}
@@ -67,7 +68,7 @@ func TestADeploymentWhoseStateCannotBeWrittenIsTriedAgainLater(t *testing.T) {
 		time.Sleep(time.Minute)
 		now, err := p.Store.GetDeployment(ctx, d.ID)
 		if err != nil || now.State != lateen.Ready {
-			t.Error(errors.Join(err, errors.New("with room again it is "+string(now.State))))
+			t.Error(errors.Join(err, errors.New("with free space it is "+string(now.State))))
 		}
 		end()
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// audited returns the rows of the audit log of a context's team, newest first, as
+// audited returns the rows of the audit log of a principal's team, newest first, as
 // action and target.
 func (c *tester) audited(p lateen.Principal) []string {
 	c.t.Helper()
@@ -24,9 +24,9 @@ func (c *tester) audited(p lateen.Principal) []string {
 	return out
 }
 
-// A token without a project acts in every team of its user, so the owners of each
-// see in their audit log that it was made and that it ended, whichever team its
-// maker named.
+// A token without a project acts in every team of its user. The owners of each team
+// therefore see its creation and its removal in their audit log,
+// independent of the current team.
 func TestTheAuditLogOfEveryTeamHasTheTokensThatReachIt(t *testing.T) {
 	c := newTester(t)
 	bob := c.Member(t, "bob", "elsewhere", lateen.Owner)
@@ -55,8 +55,8 @@ func TestTheAuditLogOfEveryTeamHasTheTokensThatReachIt(t *testing.T) {
 	}
 }
 
-// A change of the type shows a value to every member: that is a read of the secret
-// as well.
+// A change to the type plain shows the value to every member, so it counts as a read
+// of the secret too.
 func TestMakingASecretReadableIsAReadOfIt(t *testing.T) {
 	c := withProject(t)
 	v := c.env("API_KEY", "s3cret", lateen.EnvEncrypted, lateen.Production)
@@ -66,7 +66,7 @@ func TestMakingASecretReadableIsAReadOfIt(t *testing.T) {
 	}
 	rows := strings.Join(c.audited(lateen.PrincipalFrom(c.ctx)), "\n")
 	if !strings.Contains(rows, "env.read API_KEY") {
-		t.Errorf("the audit log does not say that the value was read:\n%s", rows)
+		t.Errorf("the audit log has no row about the read of the value:\n%s", rows)
 	}
 	other := c.env("OTHER", "one", lateen.EnvEncrypted, lateen.Production)
 	change := func(v *lateen.EnvVar) error { v.Type, v.Value = lateen.EnvPlain, "two"; return nil }

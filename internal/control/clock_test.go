@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 )
 
 // The members of the first team read the metrics, which name the projects of every
-// team, and the first team is permanent (docs/how-to/teams.md). A team that is
-// made while the host's clock is behind is none the less a later one.
+// team, and the first team is permanent (docs/how-to/teams.md). A team created while
+// the host's clock is behind is still a later one.
 func TestTheFirstTeamStaysFirstAfterTheClockIsSetBack(t *testing.T) {
 	var at clock
 	c := newTester(t, func(o *control.Options) { o.Now = at.now })
@@ -35,8 +36,8 @@ func TestTheFirstTeamStaysFirstAfterTheClockIsSetBack(t *testing.T) {
 	wants(t, err, lateen.ErrTeamPermanent)
 }
 
-// A token whose caller names no team acts in the team that its user was in first:
-// a further membership does not move what a pipeline deploys.
+// A request without a team acts in the team that the token's user joined first: a
+// further membership does not change the team to which a pipeline deploys.
 func TestAFurtherMembershipMovesNoTokenWithoutATeam(t *testing.T) {
 	c := newTester(t)
 	if _, err := c.CreateTeam(c.ctx, "later", ""); err != nil {
@@ -60,8 +61,8 @@ func TestAFurtherMembershipMovesNoTokenWithoutATeam(t *testing.T) {
 	}
 }
 
-// Lists say newest first, and `lateen rollback` without a target takes the first
-// that they say was made before the one in production.
+// Lists are newest first, and `lateen rollback` without a target takes the first
+// listed deployment before the one in production.
 func TestDeploymentsAreListedAsTheyWereAcceptedAfterTheClockIsSetBack(t *testing.T) {
 	var at clock
 	c := start(t, func(o *control.Options) { o.Now = at.now })
@@ -70,7 +71,7 @@ func TestDeploymentsAreListedAsTheyWereAcceptedAfterTheClockIsSetBack(t *testing
 	two, three := c.deploy("two", "production"), c.deploy("three", "production")
 	var got []lateen.DeploymentID
 	until := lateen.Millis(0)
-	for range 3 { // pages of one
+	for range 3 { // pages of one row
 		page, err := c.Deployments(c.ctx, store.DeploymentFilter{Project: one.Project, Target: lateen.Production, Until: until, Limit: 1})
 		if err != nil {
 			t.Fatal(err)
@@ -89,8 +90,8 @@ func TestDeploymentsAreListedAsTheyWereAcceptedAfterTheClockIsSetBack(t *testing
 	}
 }
 
-// The pause of a deployment during whose assembly the platform stopped again and
-// again is counted in minutes, also where the clock was set back since.
+// The delay of a deployment whose assembly was interrupted repeatedly is a few
+// minutes, also after the clock was set back.
 func TestAnInterruptedDeploymentIsTriedAgainAfterTheClockIsSetBack(t *testing.T) {
 	var at clock
 	c := newTester(t, func(o *control.Options) { o.Now = at.now })
@@ -100,5 +101,36 @@ func TestAnInterruptedDeploymentIsTriedAgainAfterTheClockIsSetBack(t *testing.T)
 	c.Start(t)
 	if d := c.await(d.ID); d.State != lateen.Ready {
 		t.Errorf("the deployment is %s", d.State)
+	}
+}
+
+// The artifacts of an assembly are unreferenced until it ends, and uploaded files
+// are unreferenced until the client requests the deployment.
+func TestNothingIsSweptAfterTheClockIsSetForward(t *testing.T) {
+	var at clock
+	c := newTester(t, func(o *control.Options) {
+		began := time.Now()
+		o.Now, o.Uptime = at.now, func() time.Duration { return time.Since(began) }
+	})
+	content := `{"version":3}`
+	files := []lateen.UploadFile{{Path: ".vercel/output/config.json", SHA1: sha(content)}}
+	if err := c.Upload(c.ctx, files[0].SHA1, -1, strings.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Artifacts.Put(t.Context(), strings.NewReader("of an assembly"), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Sweep(t.Context()); err != nil { // records both
+		t.Fatal(err)
+	}
+	at.forward(25 * time.Hour)
+	if _, err := c.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !c.has("of an assembly") {
+		t.Error("the artifact of an assembly was swept")
+	}
+	if _, err := c.Deploy(c.ctx, control.DeployRequest{Project: "shop", Files: files}); err != nil {
+		t.Errorf("a new upload was deleted: %v", err)
 	}
 }

@@ -1,5 +1,5 @@
-// Package control holds every business verb: authorise, validate, change, tell
-// the traffic.
+// Package control implements the operations of the platform: each one authorizes the
+// caller, validates the input, changes the store and publishes the events of its changes.
 package control
 
 import (
@@ -17,27 +17,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// Traffic is told where hosts lead, after that is committed.
-type Traffic interface {
-	// Route makes each host lead to its deployment, or nowhere where that is
-	// "", from the next request on.
-	Route(hosts map[string]lateen.DeploymentID)
-	// Refresh has the site of a deployment read anew, from the next request on.
-	Refresh(d lateen.DeploymentID)
-	// Forget drops what is held of a deployment that is gone.
-	Forget(d lateen.DeploymentID)
-	// Produce makes a deployment the one in production: its instances are the
-	// ones that are kept at all times. What it is told last of a project counts,
-	// until the deployment is forgotten.
-	Produce(p lateen.ProjectID, d lateen.DeploymentID)
-}
-
 // Builder turns uploads into manifests.
 type Builder interface {
-	// Assemble reads the build output in src, whose content is kept, and
-	// returns its manifest once that and all it names are durable. log gets
-	// the lines of the build log. An error that is a [lateen.Error] is the
-	// user's to mend.
+	// Assemble reads the build output in src, whose content is already stored, and
+	// returns its manifest once the manifest and all artifacts that it names are
+	// durable. log gets the lines of the build log. An error of type [lateen.Error]
+	// is caused by the user's input.
 	Assemble(ctx context.Context, src lateen.Source, log func(text string)) (lateen.Digest, *lateen.Manifest, error)
 }
 
@@ -45,52 +30,66 @@ type Builder interface {
 type Options struct {
 	Store     *store.Store
 	Artifacts artifact.Store
-	Trees     *artifact.Trees // swept of what no deployment names; nil: not swept
+	Trees     *artifact.Trees // swept of trees that no deployment references; nil: not swept
 	Builder   Builder
-	// Keep returns every digest that serving a manifest needs, itself too.
-	Keep    func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error)
-	Keeper  secret.Keeper
-	Traffic Traffic
+	// Keep returns the digests of all artifacts that serving a manifest needs, and
+	// that of the manifest.
+	Keep   func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error)
+	Keeper secret.Keeper
+	Events Events
 
-	Domain   string                   // of generated hosts; "" is localhost
+	Domain   string                   // parent of generated hosts; "" is localhost
 	SiteURL  func(host string) string // URL that reaches a host; nil is http://<host>
 	Region   string                   // VERCEL_REGION of functions; "" is local
 	Team     string                   // slug of the first team; "" is team
-	Workers  int                      // deployments of one team assembled at once, and half of those of all; 0 is 2
+	Workers  int                      // concurrent assemblies of one team, and half of those of all teams; 0 is 2
 	MaxFile  int64                    // bytes of one uploaded file; 0 is 1 GiB
 	MaxFiles int                      // files of one deployment; 0 is 100,000
-	Grace    time.Duration            // how long what nobody names is kept, uploads among it; 0 is 24 hours
-	// TeamBytes is how many bytes the content may have that a team brings, each
-	// content once, as long as a deployment or upload names it; 0 is no bound.
+	Grace    time.Duration            // minimum age of unreferenced content, and of uploads, before a sweep; 0 is 24 hours
+	// TeamBytes is the storage quota of a team: the bytes of the content that its
+	// deployments and uploads reference, each content counted once; 0 is no limit.
 	TeamBytes int64
-	AuditAge  time.Duration // how long the rows of the audit log are kept; 0 is for ever
+	// Replica is the name of this process among those that assemble deployments of
+	// the store, different for each start; "" if no other process does.
+	Replica   string
+	LeaseTime time.Duration // time after which the lease of a process that has ended expires; 0 is 15 seconds
+	AuditAge  time.Duration // retention of audit log rows; 0 is unlimited
+	UsageAge  time.Duration // retention of usage; 0 is unlimited
 	Log       *slog.Logger
 	Now       func() time.Time // nil is time.Now
+	// Uptime returns the time since New, unaffected by changes of the host's clock.
+	// nil computes it from Now.
+	Uptime func() time.Duration
 }
 
-// Control is the business of the platform. All methods may be called
-// concurrently; each acts as [lateen.PrincipalFrom] its context.
+// Control implements the operations of the platform. All methods are safe for
+// concurrent use; each acts as the principal of its context
+// ([lateen.PrincipalFrom]).
 type Control struct {
 	Options
 
+	began time.Time // wall-clock time
+
 	wake    chan struct{} // a deployment may be waiting for a worker
-	sweeper sync.RWMutex  // held for reading from finding artefacts until a row names them
+	sweeper sync.RWMutex  // read-locked from finding artifacts until a row references them
 	watch   watch
 	quota   quota
-	routing sync.Mutex // held from a change of hosts until the traffic is told
+	// publishing has an element from the begin of a transaction with events until their
+	// delivery: such transactions would conflict in the store, since each takes the
+	// next serials.
+	publishing chan struct{}
 
-	produced map[lateen.ProjectID]lateen.DeploymentID // by the change under way; guarded by routing
-
-	mu      sync.Mutex // guards below
+	mu      sync.Mutex // guards the fields below
 	running map[lateen.DeploymentID]*assembly
-	workers *share.Shares[string] // of assemblies, by team and project
-	turn    uint64                // of the latest assembly
-	served  map[string]uint64     // turn of the latest assembly of a team or project, while any are in progress
+	leases  map[lateen.DeploymentID]observation // leases of other processes
+	workers *share.Shares[string]               // shares of the assemblies, by team and project
+	turn    uint64                              // number of the latest assembly
+	served  map[string]uint64                   // turn of the latest assembly of a team or project; cleared when no assembly is in progress
 }
 
 // New returns a control that assembles nothing until [Control.Run].
 func New(o Options) (*Control, error) {
-	if o.Store == nil || o.Artifacts == nil || o.Builder == nil || o.Keep == nil || o.Keeper == nil || o.Traffic == nil || o.Log == nil {
+	if o.Store == nil || o.Artifacts == nil || o.Builder == nil || o.Keep == nil || o.Keeper == nil || o.Events == nil || o.Log == nil {
 		return nil, errors.New("control: a required option is missing")
 	}
 	orElse(&o.Domain, "localhost")
@@ -100,21 +99,30 @@ func New(o Options) (*Control, error) {
 	orElse(&o.MaxFile, 1<<30)
 	orElse(&o.MaxFiles, 100_000)
 	orElse(&o.Grace, 24*time.Hour)
+	orElse(&o.LeaseTime, 15*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.SiteURL == nil {
 		o.SiteURL = func(host string) string { return "http://" + host }
 	}
-	return &Control{
-		Options:  o,
-		wake:     make(chan struct{}, 1),
-		running:  make(map[lateen.DeploymentID]*assembly),
-		workers:  share.New[string](int64(2 * o.Workers)),
-		served:   make(map[string]uint64),
-		produced: make(map[lateen.ProjectID]lateen.DeploymentID),
-		quota:    quota{used: make(map[lateen.TeamID]int64), coming: make(map[lateen.TeamID]int64)},
-	}, nil
+	began := o.Now()
+	if o.Uptime == nil {
+		o.Uptime = func() time.Duration { return o.Now().Sub(began) }
+	}
+	c := &Control{
+		Options:    o,
+		began:      began.Round(0), // strip the monotonic reading
+		wake:       make(chan struct{}, 1),
+		running:    make(map[lateen.DeploymentID]*assembly),
+		publishing: make(chan struct{}, 1),
+		leases:     make(map[lateen.DeploymentID]observation),
+		workers:    share.New[string](int64(2 * o.Workers)),
+		served:     make(map[string]uint64),
+		quota:      quota{used: make(map[lateen.TeamID]int64), coming: make(map[lateen.TeamID]int64)},
+	}
+	o.Events.Subscribe(c.apply)
+	return c, nil
 }
 
 func orElse[T comparable](value *T, otherwise T) {
@@ -124,12 +132,11 @@ func orElse[T comparable](value *T, otherwise T) {
 	}
 }
 
-// Run assembles queued deployments, those an earlier run left unfinished among
-// them, and sweeps what nobody names. It returns once ctx has ended and no work
-// is in progress.
+// Run assembles queued and interrupted deployments and sweeps unreferenced content.
+// It returns when ctx has ended and no work is in progress.
 func (c *Control) Run(ctx context.Context) error {
-	if err := c.settleAll(ctx); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("settle deployments: %w", err)
+	if err := c.finalizeAll(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("finalize deployments: %w", err)
 	}
 	var workers sync.WaitGroup
 	for range 2 * c.Workers {
@@ -137,30 +144,6 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 	workers.Go(func() { c.sweepEvery(ctx, time.Hour) })
 	workers.Wait()
-	return nil
-}
-
-// reroute runs fn in a transaction and then tells the traffic the hosts that fn
-// moved and the deployments it put into production, in the order of the
-// transactions. fn may run more than once, each time with no host in moved.
-func (c *Control) reroute(ctx context.Context, fn func(q *store.Queries, moved routes) error) error {
-	c.routing.Lock()
-	defer c.routing.Unlock()
-	moved := make(routes)
-	err := c.Store.Update(ctx, func(q *store.Queries) error {
-		clear(moved)
-		clear(c.produced)
-		return fn(q, moved)
-	})
-	if err != nil {
-		return err
-	}
-	if len(moved) > 0 {
-		c.Traffic.Route(moved)
-	}
-	for project, d := range c.produced {
-		c.Traffic.Produce(project, d)
-	}
 	return nil
 }
 

@@ -14,12 +14,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/control/controltest"
 )
 
-// gate is a builder that waits until it is told to go on.
+// gate is a builder that blocks until the test opens it.
 type gate struct {
 	control.Builder
 
 	began chan struct{} // one element for each assembly that began
-	open  chan struct{} // one element, or closed, lets one go on
+	open  chan struct{} // one element lets one assembly go on; closed, all
 }
 
 func newGate() *gate { return &gate{began: make(chan struct{}, 100), open: make(chan struct{}, 100)} }
@@ -37,8 +37,8 @@ func (g *gate) Assemble(ctx context.Context, src lateen.Source, log func(string)
 	return g.Builder.Assemble(ctx, src, log)
 }
 
-// inline are the files of a build output whose page says text, as a request
-// carries them.
+// inline returns the files of a build output with text as its page, inline as in a
+// request.
 func inline(text string) []lateen.UploadFile {
 	var files []lateen.UploadFile
 	for name, content := range controltest.Files("preview") {
@@ -58,7 +58,7 @@ func sha(text string) lateen.SHA1 {
 	return lateen.SHA1(hex.EncodeToString(sum[:]))
 }
 
-// tester is a platform and the owner acting on it.
+// tester is a platform with its owner as the principal.
 type tester struct {
 	*controltest.Platform
 
@@ -80,7 +80,7 @@ func start(t *testing.T, change ...func(*control.Options)) *tester {
 	return c
 }
 
-// accept asks for a deployment of a page.
+// accept requests a deployment of a page.
 func (c *tester) accept(text, target string, change ...func(*control.DeployRequest)) *lateen.Deployment {
 	c.t.Helper()
 	r := control.DeployRequest{Project: "shop", Target: target, Files: inline(text), Source: "cli"}
@@ -94,10 +94,10 @@ func (c *tester) accept(text, target string, change ...func(*control.DeployReque
 	return d
 }
 
-// await follows a deployment to its end.
+// await follows a deployment until it ends.
 func (c *tester) await(id lateen.DeploymentID) *lateen.Deployment {
 	c.t.Helper()
-	_, events, err := c.Events(c.ctx, string(id), control.EventFilter{Follow: true})
+	_, events, err := c.BuildLog(c.ctx, string(id), control.BuildLogFilter{Follow: true})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func (c *tester) deploy(text, target string, change ...func(*control.DeployReque
 	return d
 }
 
-// leads fails unless a host leads to a deployment, or nowhere where d is nil.
+// leads fails unless a host leads to a deployment; d = nil is nowhere.
 func (c *tester) leads(host string, d *lateen.Deployment) {
 	c.t.Helper()
 	want := lateen.DeploymentID("")
@@ -137,8 +137,8 @@ func (c *tester) leads(host string, d *lateen.Deployment) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if stored[host] != want {
-		c.t.Errorf("after a restart %s leads to %q, want %q", host, stored[host], want)
+	if got := stored[host].Deployment; got != want {
+		c.t.Errorf("after a restart %s leads to %q, want %q", host, got, want)
 	}
 }
 
@@ -179,8 +179,8 @@ func TestAuthenticate(t *testing.T) {
 		{"no token", "", "", lateen.ErrTokenMissing},
 		{"an unknown token", "ltn_" + strings.Repeat("a", 40), "", lateen.ErrTokenInvalid},
 		{"the hash of a token", hex.EncodeToString(make([]byte, 32)), "", lateen.ErrTokenInvalid},
-		{"a team that is not there", c.Token, "nowhere", lateen.ErrTeamNotFound},
-		{"a team of others", stranger, "team", lateen.ErrTeamNotFound},
+		{"a missing team", c.Token, "nowhere", lateen.ErrTeamNotFound},
+		{"a team of other users", stranger, "team", lateen.ErrTeamNotFound},
 		{"their own team", stranger, "other", nil},
 		{"no team", c.Token, "", nil},
 	} {
@@ -210,7 +210,7 @@ func TestTokensEnd(t *testing.T) {
 	wants(t, err, lateen.ErrTokenInvalid)
 }
 
-func TestATokenMakesNoneThatOutlivesIt(t *testing.T) {
+func TestATokenCreatesNoneThatExpiresLater(t *testing.T) {
 	c := newTester(t)
 	at := func(d time.Duration) lateen.Millis { return lateen.MillisOf(c.Now().Add(d)) }
 	secret, _, err := c.CreateToken(c.ctx, control.TokenRequest{Name: "lent", ExpiresAt: at(time.Hour)})
@@ -218,7 +218,7 @@ func TestATokenMakesNoneThatOutlivesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	lent := c.As(t, secret)
-	for name, expires := range map[string]lateen.Millis{"for ever": 0, "a minute longer": at(61 * time.Minute)} {
+	for name, expires := range map[string]lateen.Millis{"no expiry": 0, "a minute longer": at(61 * time.Minute)} {
 		_, _, err := c.CreateToken(lent, control.TokenRequest{Name: name, Scope: lateen.ScopeReadOnly, ExpiresAt: expires})
 		wants(t, err, lateen.ErrTokenSettings)
 	}
@@ -227,7 +227,7 @@ func TestATokenMakesNoneThatOutlivesIt(t *testing.T) {
 	}
 }
 
-// Whoever is not in a team sees nothing of it, whatever their role elsewhere.
+// A user without a membership sees nothing of a team, in spite of any role elsewhere.
 func TestOtherTeamsAreNotThere(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")
@@ -263,7 +263,7 @@ func TestOtherTeamsAreNotThere(t *testing.T) {
 		"DeploymentEnv":    func(_, d string) error { _, err := c.DeploymentEnv(eve, lateen.DeploymentID(d)); return err },
 		"Deployment":       func(_, d string) error { _, err := c.Deployment(eve, d); return err },
 		"Manifest":         func(_, d string) error { _, _, err := c.Manifest(eve, d); return err },
-		"Events":           func(_, d string) error { _, _, err := c.Events(eve, d, control.EventFilter{}); return err },
+		"BuildLog":         func(_, d string) error { _, _, err := c.BuildLog(eve, d, control.BuildLogFilter{}); return err },
 		"Cancel":           func(_, d string) error { _, err := c.Cancel(eve, d); return err },
 		"DeleteDeployment": func(_, d string) error { _, err := c.DeleteDeployment(eve, d, false); return err },
 		"Redeploy": func(_, d string) error {
@@ -292,7 +292,7 @@ func TestOtherTeamsAreNotThere(t *testing.T) {
 	}
 }
 
-// A viewer reads, and changes nothing.
+// A viewer can read but not change.
 func TestViewersChangeNothing(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")
@@ -334,7 +334,7 @@ func TestViewersChangeNothing(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-func TestNobodyMayDoAnything(t *testing.T) {
+func TestEveryOperationNeedsAPrincipal(t *testing.T) {
 	c := newTester(t)
 	_, err := c.Projects(t.Context(), projectFilter())
 	wants(t, err, lateen.ErrTokenMissing)

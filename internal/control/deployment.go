@@ -12,21 +12,22 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// DeployRequest asks for a deployment. Either Files or From says of what.
+// DeployRequest is a request for a deployment. Either Files or From names its
+// content.
 type DeployRequest struct {
-	Project string // id or name; one that is not there is made
+	Project string // id or name; a missing project is created
 	Target  string // production, preview or a custom environment; "" is preview, or production for a project's first
 
 	Files    []lateen.UploadFile
 	Prebuilt bool                // an archive in Files holds a build output
-	Config   []string            // names of the fields in vercel.json, to say which have no effect
+	Config   []string            // names of the fields in vercel.json, to report those without effect
 	From     lateen.DeploymentID // deploy the files of this deployment again
 
-	Settings    lateen.ProjectSettings // of a project that is made
-	Env         map[string]string      // over the project's variables
+	Settings    lateen.ProjectSettings // for a project that is created
+	Env         map[string]string      // overrides the project's variables
 	Meta        map[string]string
 	Git         *lateen.GitMetadata
-	Source      string // who asks: cli, api
+	Source      string // client of the request: cli, api
 	SkipAliases bool   // stage a production deployment without its hosts
 }
 
@@ -34,11 +35,11 @@ type DeployRequest struct {
 // preview to be promoted.
 const promoteAction = "promote"
 
-// Deploy accepts a deployment: once it returns, the deployment outlives a crash
-// and will be assembled by [Control.Run]. Content that was not uploaded is
+// Deploy accepts a deployment. A deployment that is returned survives a crash, and
+// [Control.Run] assembles it. For content that was not uploaded, Deploy returns
 // [lateen.ErrMissingFiles].
 func (c *Control) Deploy(ctx context.Context, r DeployRequest) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.DeploymentWrite)
+	p, err := authorize(ctx, lateen.DeploymentWrite)
 	if err != nil {
 		return nil, err
 	}
@@ -65,28 +66,27 @@ func (c *Control) Deploy(ctx context.Context, r DeployRequest) (*lateen.Deployme
 		return nil, err
 	}
 	var d *lateen.Deployment
-	err = c.Store.Update(ctx, func(q *store.Queries) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		d = &lateen.Deployment{
 			ID: lateen.NewID[lateen.DeploymentID]("dpl_", c.Now()), Team: p.Team, Creator: p.User,
 			Target: r.Target, Source: r.Source, State: lateen.Queued, CreatedAt: c.now(),
 			Meta: r.Meta, Git: r.Git, SkipAliases: r.SkipAliases, Files: files,
 		}
-		return c.createDeployment(ctx, q, p, d, &r)
+		return c.createDeployment(ctx, q, p, d, &r, ch)
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.signal()
 	return d, nil
 }
 
-func (c *Control) createDeployment(ctx context.Context, q *store.Queries, p lateen.Principal, d *lateen.Deployment, r *DeployRequest) error {
+func (c *Control) createDeployment(ctx context.Context, q *store.Queries, p lateen.Principal, d *lateen.Deployment, r *DeployRequest, ch *changes) error {
 	project, err := findProject(ctx, q, p, r.Project)
 	if errors.Is(err, lateen.ErrProjectNotFound) && p.Project == "" && !strings.HasPrefix(r.Project, "prj_") {
 		if err := p.May(lateen.ProjectCreate); err != nil {
 			return err
 		}
-		project, err = c.createProject(ctx, q, p, r.Project, r.Settings)
+		project, err = c.createProject(ctx, q, p, r.Project, r.Settings, ch)
 	}
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (c *Control) createDeployment(ctx context.Context, q *store.Queries, p late
 		return err
 	}
 	if d.Target == "" {
-		if d.Target, err = defaultTarget(ctx, q, project.ID, r.From); err != nil {
+		if d.Target, err = defaultTarget(ctx, q, project, r.From); err != nil {
 			return err
 		}
 	}
@@ -104,7 +104,7 @@ func (c *Control) createDeployment(ctx context.Context, q *store.Queries, p late
 	if err != nil {
 		return err
 	}
-	d.CreatedAt = max(d.CreatedAt, last+1) // lists are by it, also after the clock is set back
+	d.CreatedAt = max(d.CreatedAt, last+1) // lists are sorted by it, also after the clock was set back
 	d.Project, d.Name, d.Host = project.ID, project.Name, c.ownHost(project, team)
 	if d.Env, err = c.freeze(ctx, q, project, team, d, r.Env); err != nil {
 		return err
@@ -112,6 +112,7 @@ func (c *Control) createDeployment(ctx context.Context, q *store.Queries, p late
 	if err := q.CreateDeployment(ctx, d); err != nil {
 		return err
 	}
+	ch.deployment(lateen.DeploymentCreated, d)
 	action := lateen.ActionDeploymentCreate
 	if d.Meta["action"] == promoteAction {
 		action = lateen.ActionPromote
@@ -128,8 +129,8 @@ func (c *Control) createDeployment(ctx context.Context, q *store.Queries, p late
 	return nil
 }
 
-// repeat fills in what a request takes over from the deployment it repeats, and
-// returns the listing to deploy.
+// repeat copies the settings of a repeated deployment into the request, and returns
+// the listing to deploy.
 func (c *Control) repeat(ctx context.Context, p lateen.Principal, r *DeployRequest) (lateen.Digest, error) {
 	from, err := c.Store.FindDeployment(ctx, p.Team, string(r.From))
 	if err != nil {
@@ -146,14 +147,15 @@ func (c *Control) repeat(ctx context.Context, p lateen.Principal, r *DeployReque
 	return c.repeatListing(ctx, from.Files)
 }
 
-// defaultTarget is that of a deployment that names none: the first one of a
-// project, of those that did not fail, is production.
-func defaultTarget(ctx context.Context, q *store.Queries, project lateen.ProjectID, from lateen.DeploymentID) (string, error) {
-	if from != "" {
+// defaultTarget returns the target of a deployment that names none: production if
+// the project has neither a production deployment nor one for production that has
+// not failed; else preview. A repetition of the deployment from is a preview.
+func defaultTarget(ctx context.Context, q *store.Queries, project *lateen.Project, from lateen.DeploymentID) (string, error) {
+	if from != "" || project.Production != "" {
 		return lateen.Preview, nil
 	}
 	earlier, err := q.ListDeployments(ctx, store.DeploymentFilter{
-		Project: project, Limit: 1,
+		Project: project.ID, Target: lateen.Production, Limit: 1,
 		States: []lateen.ReadyState{lateen.Queued, lateen.Initializing, lateen.Building, lateen.Deploying, lateen.Ready},
 	})
 	if err != nil || len(earlier) > 0 {
@@ -162,10 +164,10 @@ func defaultTarget(ctx context.Context, q *store.Queries, project lateen.Project
 	return lateen.Production, nil
 }
 
-// Deployment returns a deployment of the caller's team by its id, its own host
-// or an alias; case, a port and a dot at the end do not matter.
+// Deployment returns a deployment of the caller's team by its id, its own host or an
+// alias. It ignores case, a port and a trailing dot.
 func (c *Control) Deployment(ctx context.Context, idOrHost string) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.DeploymentRead)
+	p, err := authorize(ctx, lateen.DeploymentRead)
 	if err != nil {
 		return nil, err
 	}
@@ -194,10 +196,10 @@ func find(ctx context.Context, q *store.Queries, p lateen.Principal, idOrHost st
 	return q.GetDeployment(ctx, alias.Deployment)
 }
 
-// Deployments lists deployments of the caller's team, newest first. The
-// filter's team is the caller's.
+// Deployments lists deployments of the caller's team, newest first. It overrides the
+// team of the filter.
 func (c *Control) Deployments(ctx context.Context, filter store.DeploymentFilter) ([]*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.DeploymentRead)
+	p, err := authorize(ctx, lateen.DeploymentRead)
 	if err != nil {
 		return nil, err
 	}
@@ -207,44 +209,44 @@ func (c *Control) Deployments(ctx context.Context, filter store.DeploymentFilter
 	return c.Store.ListDeployments(ctx, filter)
 }
 
-// Cancel stops a deployment that is not ready yet.
+// Cancel cancels a deployment that is not ready yet, and stops its assembly.
 func (c *Control) Cancel(ctx context.Context, idOrHost string) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.DeploymentWrite)
+	p, err := authorize(ctx, lateen.DeploymentWrite)
 	if err != nil {
 		return nil, err
 	}
 	var d *lateen.Deployment
-	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		if d, err = find(ctx, q, p, idOrHost); err != nil {
 			return err
 		}
 		if d.State.Final() {
-			return lateen.ErrDeploymentFinal.With("the deployment is %s: there is nothing to cancel", d.State)
+			return lateen.ErrDeploymentFinal.With("the deployment is already %s", d.State)
 		}
-		d.State, moved[d.Host] = lateen.Canceled, ""
+		d.State = lateen.Canceled
+		ch.deployment(lateen.DeploymentCanceled, d)
+		ch.unbind(d.Team, d.Project, d.Host)
 		return errors.Join(
 			q.UpdateDeployment(ctx, d),
-			q.AppendEvents(ctx, d.ID, c.stateEvent(d.State)),
+			q.AppendBuildLog(ctx, d.ID, c.stateLine(d.State)),
 			c.failRequest(ctx, q, d),
 			c.record(ctx, q, p, lateen.ActionDeploymentCancel, d.Project, d.Host))
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.stop(d.ID, lateen.ErrDeploymentFinal)
-	c.watch.changed(d.ID)
 	return d, nil
 }
 
-// DeleteDeployment removes a deployment and the aliases that lead to it. With
-// safe it refuses one that aliases lead to.
+// DeleteDeployment removes a deployment and the aliases that lead to it. With safe
+// it refuses to remove a deployment that has aliases.
 func (c *Control) DeleteDeployment(ctx context.Context, idOrHost string, safe bool) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.DeploymentDelete)
+	p, err := authorize(ctx, lateen.DeploymentDelete)
 	if err != nil {
 		return nil, err
 	}
 	var d *lateen.Deployment
-	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		if d, err = find(ctx, q, p, idOrHost); err != nil {
 			return err
 		}
@@ -254,16 +256,16 @@ func (c *Control) DeleteDeployment(ctx context.Context, idOrHost string, safe bo
 		}
 		if safe && len(aliases) > 0 {
 			return lateen.ErrDeploymentAliased.With("%s leads to the deployment", aliases[0].Host).
-				WithHint("point it elsewhere first, or delete without --safe")
+				WithHint("point it at another deployment first, or delete without --safe")
 		}
-		moved[d.Host] = ""
 		lost := []string{d.Host}
 		for _, a := range aliases {
-			moved[a.Host] = ""
 			lost = append(lost, a.Host)
 		}
+		ch.unbind(d.Team, d.Project, lost...)
+		ch.deployment(lateen.DeploymentRemoved, d)
 		if err := errors.Join(
-			c.letGo(ctx, q, d), q.NoteDeployment(ctx, d.ID, c.now()),
+			c.dropReferences(ctx, q, d), q.NoteDeployment(ctx, d.ID, c.now()),
 			c.record(ctx, q, p, lateen.ActionDeploymentDelete, d.Project, d.Host),
 		); err != nil {
 			return err
@@ -271,19 +273,16 @@ func (c *Control) DeleteDeployment(ctx context.Context, idOrHost string, safe bo
 		if err := q.DeleteDeployment(ctx, d.ID); err != nil {
 			return err
 		}
-		return c.dropBelow(ctx, q, p, d.Project, lost, moved)
+		return c.dropBelow(ctx, q, p, d.Project, lost, ch)
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.stop(d.ID, lateen.ErrDeploymentNotFound)
-	c.Traffic.Forget(d.ID)
-	c.watch.changed(d.ID)
 	return d, nil
 }
 
-// Manifest returns the compiled form of a deployment of the caller's team, nil
-// until it is assembled.
+// Manifest returns a deployment of the caller's team and its manifest, which is nil
+// until the deployment is assembled.
 func (c *Control) Manifest(ctx context.Context, idOrHost string) (*lateen.Deployment, *lateen.Manifest, error) {
 	d, err := c.Deployment(ctx, idOrHost)
 	if err != nil || d.Manifest == "" {
@@ -293,8 +292,18 @@ func (c *Control) Manifest(ctx context.Context, idOrHost string) (*lateen.Deploy
 	return d, manifest, err
 }
 
-// Site returns what serving a deployment needs. It asks for no principal: the
-// edge serves everybody.
+// Owner returns the team and the project of a deployment. It requires no principal,
+// like [Control.Site].
+func (c *Control) Owner(ctx context.Context, id lateen.DeploymentID) (lateen.TeamID, lateen.ProjectID, error) {
+	d, err := c.Store.GetDeployment(ctx, id)
+	if err != nil {
+		return "", "", err
+	}
+	return d.Team, d.Project, nil
+}
+
+// Site returns the data that the edge needs to serve a deployment. It requires no
+// principal, as the edge serves anonymous clients.
 func (c *Control) Site(ctx context.Context, id lateen.DeploymentID) (*lateen.Site, error) {
 	d, err := c.Store.GetDeployment(ctx, id)
 	if err != nil {
@@ -328,7 +337,8 @@ func (c *Control) Site(ctx context.Context, id lateen.DeploymentID) (*lateen.Sit
 	}, nil
 }
 
-// builtAt is when a deployment was made by the clock of the host at that time.
+// builtAt returns the creation time of a deployment by the host's clock at that
+// time.
 func builtAt(d *lateen.Deployment) lateen.Millis {
 	if d.BuildingAt == 0 {
 		return d.CreatedAt
@@ -336,14 +346,13 @@ func builtAt(d *lateen.Deployment) lateen.Millis {
 	return min(d.CreatedAt, d.BuildingAt)
 }
 
-// Production returns the deployment that serves production of a project, "" if
-// there is none.
+// Production returns the production deployment of a project, "" if there is none.
 func (c *Control) Production(ctx context.Context, project lateen.ProjectID) (lateen.DeploymentID, error) {
-	if _, err := act(ctx, lateen.DeploymentRead); err != nil {
+	if _, err := authorize(ctx, lateen.DeploymentRead); err != nil {
 		return "", err
 	}
 	p, err := c.Store.FindProject(ctx, project)
-	if errors.Is(err, lateen.ErrProjectNotFound) { // it was deleted meanwhile
+	if errors.Is(err, lateen.ErrProjectNotFound) { // deleted since then
 		return "", nil
 	}
 	if err != nil {
@@ -352,8 +361,8 @@ func (c *Control) Production(ctx context.Context, project lateen.ProjectID) (lat
 	return p.Production, nil
 }
 
-// Productions returns the deployment in production of every project that has
-// one, for the start of the platform.
+// Productions returns the production deployments of all projects. The platform reads
+// it at startup.
 func (c *Control) Productions(ctx context.Context) (map[lateen.ProjectID]lateen.DeploymentID, error) {
 	all, err := c.Store.ListProductions(ctx)
 	if err != nil {
@@ -366,15 +375,15 @@ func (c *Control) Productions(ctx context.Context) (map[lateen.ProjectID]lateen.
 	return out, nil
 }
 
-// Hosts returns where every host leads, for the start of the platform.
-func (c *Control) Hosts(ctx context.Context) (map[string]lateen.DeploymentID, error) {
+// Hosts returns the bindings of all hosts. The platform reads it at startup.
+func (c *Control) Hosts(ctx context.Context) (map[string]lateen.Binding, error) {
 	hosts, err := c.Store.ListHosts(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list hosts: %w", err)
 	}
-	out := make(map[string]lateen.DeploymentID, len(hosts))
+	out := make(map[string]lateen.Binding, len(hosts))
 	for _, h := range hosts {
-		out[h.Name] = h.Deployment
+		out[h.Name] = lateen.Binding{Deployment: h.Deployment}
 	}
 	return out, nil
 }

@@ -52,6 +52,41 @@ func TestDeployFromUploads(t *testing.T) {
 	}
 }
 
+// Of two simultaneous deployments without a target, the first is for production. If
+// it fails, the next deployment is.
+func TestTheNextDeploymentIsProductionWhereTheFirstFailedBesideAPreview(t *testing.T) {
+	c := newTester(t)
+	first, second := c.accept("one", ""), c.accept("two", "")
+	if _, err := c.Cancel(c.ctx, string(first.ID)); err != nil {
+		t.Fatal(err)
+	}
+	c.Start(t)
+	if second = c.await(second.ID); second.State != lateen.Ready || second.Target != "preview" {
+		t.Fatalf("the second is %s for %s", second.State, second.Target)
+	}
+	third := c.deploy("three", "")
+	if third.Target != "production" {
+		t.Fatalf("the third is for %s, and nothing serves production", third.Target)
+	}
+	c.leads("shop.localhost", third)
+	if fourth := c.deploy("four", ""); fourth.Target != "preview" {
+		t.Errorf("the fourth is for %s", fourth.Target)
+	}
+}
+
+// A promoted preview serves production: the next deployment does not replace it
+// without a request.
+func TestADeploymentWithoutATargetReplacesNoPreviewThatWasPromoted(t *testing.T) {
+	c := start(t)
+	preview := c.deploy("one", "preview")
+	if _, err := c.Promote(c.ctx, "shop", string(preview.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if next := c.deploy("two", ""); next.Target != "preview" {
+		t.Errorf("the next is for %s", next.Target)
+	}
+}
+
 func TestTheFirstDeploymentIsProduction(t *testing.T) {
 	c := start(t)
 	first := c.deploy("one", "")
@@ -75,7 +110,8 @@ func TestTheFirstDeploymentIsProduction(t *testing.T) {
 	}
 }
 
-// holdBack is a builder that waits with one page until it is told to go on.
+// holdBack is a builder that blocks the assembly of one page until the test releases
+// it.
 type holdBack struct {
 	control.Builder
 
@@ -92,8 +128,8 @@ func (h *holdBack) Assemble(ctx context.Context, src lateen.Source, log func(str
 	return h.Builder.Assemble(ctx, src, log)
 }
 
-// An older deployment that is assembled later takes no host from a newer one.
-func TestALateDeploymentTakesNothingBack(t *testing.T) {
+// An older deployment whose assembly ends later takes no host from a newer one.
+func TestALateDeploymentTakesNoHostFromANewerOne(t *testing.T) {
 	h := &holdBack{page: lateen.DigestOf([]byte("older")), release: make(chan struct{})}
 	c := start(t, func(o *control.Options) { h.Builder, o.Builder = o.Builder, h })
 	older := c.accept("older", "production", branch("main"))
@@ -143,24 +179,24 @@ func TestDeployRefuses(t *testing.T) {
 		files []lateen.UploadFile
 		want  error
 	}{
-		"source code":         {[]lateen.UploadFile{file("package.json")}, lateen.ErrSourceBuild},
-		"nothing":             {nil, lateen.ErrSourceBuild},
-		"an unsaid archive":   {[]lateen.UploadFile{file(".vercel/source.tgz.part1")}, lateen.ErrSourceBuild},
-		"a way out":           {append(inline("x"), file("../x")), lateen.ErrUploadPath},
-		"a way out in middle": {append(inline("x"), file("a/../../x")), lateen.ErrUploadPath},
-		"an absolute path":    {append(inline("x"), file("/etc/passwd")), lateen.ErrUploadPath},
-		"a backslash":         {append(inline("x"), file(`a\..\b`)), lateen.ErrUploadPath},
-		"a NUL":               {append(inline("x"), file("a\x00b")), lateen.ErrUploadPath},
-		"no path":             {append(inline("x"), file("")), lateen.ErrUploadPath},
-		"a folder's dot":      {append(inline("x"), file("./a")), lateen.ErrUploadPath},
-		"one path twice":      {append(inline("x"), file("a"), file("a")), lateen.ErrUploadPath},
-		"a device":            {append(inline("x"), lateen.UploadFile{Path: "a", Data: "x", Mode: 0o020644}), lateen.ErrUploadPath},
-		"an empty link":       {append(inline("x"), lateen.UploadFile{Path: "a", Mode: 0o120777}), lateen.ErrUploadPath},
-		"an odd sha":          {append(inline("x"), lateen.UploadFile{Path: "a", SHA1: "zz"}), lateen.ErrUploadDigest},
-		"an odd encoding":     {append(inline("x"), lateen.UploadFile{Path: "a", Data: "x", Encoding: "rot13"}), lateen.ErrInvalid},
-		"broken base64":       {append(inline("x"), lateen.UploadFile{Path: "a", Data: "x!", Encoding: "base64"}), lateen.ErrInvalid},
-		"too many files":      {many, lateen.ErrTooManyFiles},
-		"what was not sent":   {append(inline("x"), lateen.UploadFile{Path: "a", SHA1: sha("?")}), lateen.ErrMissingFiles},
+		"source code":                   {[]lateen.UploadFile{file("package.json")}, lateen.ErrSourceBuild},
+		"nothing":                       {nil, lateen.ErrSourceBuild},
+		"an archive not announced":      {[]lateen.UploadFile{file(".vercel/source.tgz.part1")}, lateen.ErrSourceBuild},
+		"a path outside":                {append(inline("x"), file("../x")), lateen.ErrUploadPath},
+		"a path outside, in the middle": {append(inline("x"), file("a/../../x")), lateen.ErrUploadPath},
+		"an absolute path":              {append(inline("x"), file("/etc/passwd")), lateen.ErrUploadPath},
+		"a backslash":                   {append(inline("x"), file(`a\..\b`)), lateen.ErrUploadPath},
+		"a NUL":                         {append(inline("x"), file("a\x00b")), lateen.ErrUploadPath},
+		"no path":                       {append(inline("x"), file("")), lateen.ErrUploadPath},
+		"a folder's dot":                {append(inline("x"), file("./a")), lateen.ErrUploadPath},
+		"one path twice":                {append(inline("x"), file("a"), file("a")), lateen.ErrUploadPath},
+		"a device":                      {append(inline("x"), lateen.UploadFile{Path: "a", Data: "x", Mode: 0o020644}), lateen.ErrUploadPath},
+		"an empty link":                 {append(inline("x"), lateen.UploadFile{Path: "a", Mode: 0o120777}), lateen.ErrUploadPath},
+		"an invalid SHA-1":              {append(inline("x"), lateen.UploadFile{Path: "a", SHA1: "zz"}), lateen.ErrUploadDigest},
+		"an unknown encoding":           {append(inline("x"), lateen.UploadFile{Path: "a", Data: "x", Encoding: "rot13"}), lateen.ErrInvalid},
+		"broken base64":                 {append(inline("x"), lateen.UploadFile{Path: "a", Data: "x!", Encoding: "base64"}), lateen.ErrInvalid},
+		"too many files":                {many, lateen.ErrTooManyFiles},
+		"missing content":               {append(inline("x"), lateen.UploadFile{Path: "a", SHA1: sha("?")}), lateen.ErrMissingFiles},
 	} {
 		_, err := c.Deploy(c.ctx, control.DeployRequest{Project: "shop", Files: tt.files})
 		if !errors.Is(err, tt.want) {
@@ -168,11 +204,11 @@ func TestDeployRefuses(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*control.DeployRequest){
-		"a target with a slash": func(r *control.DeployRequest) { r.Target = "a/b" },
-		"development":           func(r *control.DeployRequest) { r.Target = "development" },
-		"a project's odd name":  func(r *control.DeployRequest) { r.Project = "A B" },
-		"no project":            func(r *control.DeployRequest) { r.Project = "" },
-		"a huge meta":           func(r *control.DeployRequest) { r.Meta = map[string]string{"a": strings.Repeat("x", 65<<10)} },
+		"a target with a slash":   func(r *control.DeployRequest) { r.Target = "a/b" },
+		"development":             func(r *control.DeployRequest) { r.Target = "development" },
+		"an invalid project name": func(r *control.DeployRequest) { r.Project = "A B" },
+		"no project":              func(r *control.DeployRequest) { r.Project = "" },
+		"a huge meta":             func(r *control.DeployRequest) { r.Meta = map[string]string{"a": strings.Repeat("x", 65<<10)} },
 		"a huge commit message": func(r *control.DeployRequest) {
 			r.Git = &lateen.GitMetadata{CommitMessage: strings.Repeat("x", 65<<10)}
 		},
@@ -201,7 +237,7 @@ func TestDeployRefuses(t *testing.T) {
 	}
 }
 
-// A build output that is wrong ends in ERROR with its reason, and serves nothing.
+// An invalid build output ends in ERROR with the reason, and is not served.
 func TestABadBuildOutputFails(t *testing.T) {
 	c := start(t)
 	good := c.deploy("good", "production")
@@ -221,7 +257,7 @@ func TestABadBuildOutputFails(t *testing.T) {
 	}
 	c.leads(d.Host, nil)
 	c.leads("shop.localhost", good)
-	_, events, err := c.Events(c.ctx, string(d.ID), control.EventFilter{})
+	_, events, err := c.BuildLog(c.ctx, string(d.ID), control.BuildLogFilter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +266,7 @@ func TestABadBuildOutputFails(t *testing.T) {
 		said = said || e.Level == lateen.LevelError && strings.Contains(e.Text, d.ErrorText)
 	}
 	if !said {
-		t.Error("the build log does not say why")
+		t.Error("the build log does not contain the reason")
 	}
 	_, err = c.Site(t.Context(), d.ID)
 	wants(t, err, lateen.ErrDeploymentNotReady)
@@ -272,7 +308,7 @@ func TestCancel(t *testing.T) {
 	c.leads(d.Host, nil)
 }
 
-// A deployment outlives the platform at any point of its way.
+// A deployment survives a restart of the platform in each of its states.
 func TestDeploymentsResumeAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	g := newGate()
@@ -301,9 +337,9 @@ func TestDeploymentsResumeAfterARestart(t *testing.T) {
 	second.leads("shop.localhost", queued)
 }
 
-// READY comes before the note that the hosts lead there; a crash in between
-// leaves that to the next start.
-func TestAReadyDeploymentIsSettledAfterARestart(t *testing.T) {
+// A deployment is READY before its hosts are recorded as assigned. After a crash in
+// between, the next start finalizes it.
+func TestAReadyDeploymentIsFinalizedAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	first := &tester{Platform: controltest.Open(t, dir), t: t}
 	token := first.Token
@@ -320,26 +356,26 @@ func TestAReadyDeploymentIsSettledAfterARestart(t *testing.T) {
 	second.leads("shop.localhost", d)
 	second.Start(t)
 	if d := second.await(d.ID); d.AliasedAt == 0 {
-		t.Error("the deployment is not settled")
+		t.Error("the deployment is not finalized")
 	}
 }
 
-// interrupted makes a deployment look as if the platform had stopped often
-// while it assembled it, the last time just now.
+// interrupted makes a deployment look as if the platform had stopped several times
+// during its assembly, the last time just now.
 func (c *tester) interrupted(d *lateen.Deployment, times int) {
 	c.t.Helper()
-	var events []lateen.DeploymentEvent
+	var events []lateen.BuildLogLine
 	for range times {
-		events = append(events, lateen.DeploymentEvent{Type: "deployment-state", CreatedAt: 1, Info: map[string]string{"readyState": "BUILDING"}})
+		events = append(events, lateen.BuildLogLine{Type: "deployment-state", CreatedAt: 1, Info: map[string]string{"readyState": "BUILDING"}})
 	}
 	d.State, d.BuildingAt = lateen.Building, lateen.MillisOf(time.Now())
-	if err := errors.Join(c.Store.AppendEvents(c.ctx, d.ID, events), c.Store.UpdateDeployment(c.ctx, d)); err != nil {
+	if err := errors.Join(c.Store.AppendBuildLog(c.ctx, d.ID, events), c.Store.UpdateDeployment(c.ctx, d)); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-// A deployment that seems to end the platform lets others go first, and is
-// given up in the end.
+// A deployment that seems to crash the platform waits for other deployments, and
+// fails after the last try.
 func TestADeploymentThatIsInterruptedAgainAndAgain(t *testing.T) {
 	var at clock
 	c := newTester(t, func(o *control.Options) { o.Now, o.Workers = at.now, 1 })
@@ -353,10 +389,10 @@ func TestADeploymentThatIsInterruptedAgainAndAgain(t *testing.T) {
 	}
 	c.deploy("another", "preview")
 	if d, err := c.Deployment(c.ctx, string(often.ID)); err != nil || d.State != lateen.Building || d.BuildingAt != often.BuildingAt {
-		t.Errorf("the deployment was not let wait: %+v, %v", d, err)
+		t.Errorf("the deployment did not wait: %+v, %v", d, err)
 	}
 	at.forward(time.Hour)
-	c.deploy("one more", "preview") // the worker looks around after it
+	c.deploy("one more", "preview") // the worker looks for more after it
 	if d := c.await(often.ID); d.State != lateen.Ready {
 		t.Errorf("the deployment is %s: %s", d.State, d.ErrorText)
 	}
@@ -381,7 +417,7 @@ func TestDeleteDeployment(t *testing.T) {
 	}
 	c.leads("shop.localhost", nil)
 	c.leads(production.Host, nil)
-	if gone := c.Traffic.Forgotten(); len(gone) != 2 {
+	if gone := c.Traffic.Events(lateen.DeploymentRemoved); len(gone) != 2 {
 		t.Errorf("forgotten are %v", gone)
 	}
 	p, err := c.Project(c.ctx, "shop")
@@ -406,7 +442,7 @@ func TestDeletingWhileAssembling(t *testing.T) {
 	c.leads(d.Host, nil)
 }
 
-func TestRedeployTakesTheFilesAndFactsAlong(t *testing.T) {
+func TestRedeployRepeatsFilesAndMetadata(t *testing.T) {
 	c := start(t)
 	first := c.deploy("one", "", branch("main"), func(r *control.DeployRequest) { r.Meta = map[string]string{"color": "teal", "action": "x"} })
 	if _, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "NEW", Value: "1", Type: "plain", Target: []string{"preview"}}, false); err != nil {
@@ -421,7 +457,7 @@ func TestRedeployTakesTheFilesAndFactsAlong(t *testing.T) {
 		t.Errorf("the deployment is %+v", d)
 	}
 	if site, err := c.Site(t.Context(), d.ID); err != nil || site.Env["NEW"] != "1" {
-		t.Errorf("the environment is not that of today: %v", err)
+		t.Errorf("the environment is not the current one: %v", err)
 	}
 	c.leads("shop.localhost", first)
 }

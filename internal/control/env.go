@@ -15,18 +15,18 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// EnvFilter chooses variables of a project; a zero field chooses all.
+// EnvFilter selects variables of a project; a zero field selects all.
 type EnvFilter struct {
-	Target string // of this environment
-	Branch string // with Target: of this Git branch, or of every branch
-	// Decrypt has the values of encrypted variables returned to callers with the
-	// permission [lateen.EnvSecret], which the audit log keeps.
+	Target string // only variables of this environment
+	Branch string // with Target: only variables of this Git branch or of every branch
+	// Decrypt returns the values of encrypted variables to callers with the
+	// permission [lateen.EnvSecret]. The audit log records the read.
 	Decrypt bool
 }
 
-// EnvVars lists a project's variables with the values of those of the type plain.
+// EnvVars lists the variables of a project, with the values of plain variables.
 func (c *Control) EnvVars(ctx context.Context, idOrName string, filter EnvFilter) ([]*lateen.EnvVar, error) {
-	p, err := act(ctx, lateen.EnvRead)
+	p, err := authorize(ctx, lateen.EnvRead)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +59,9 @@ func (c *Control) EnvVars(ctx context.Context, idOrName string, filter EnvFilter
 	return vars, nil
 }
 
-// CreateEnv adds a variable to a project. With upsert the variable replaces
-// others of the same key and branch in its environments; without, they are
-// [lateen.ErrEnvTaken].
+// CreateEnv adds a variable to a project. With upsert the variable replaces others
+// of the same key and branch in its environments; without upsert, such variables
+// lead to [lateen.ErrEnvTaken].
 func (c *Control) CreateEnv(ctx context.Context, idOrName string, v lateen.EnvVar, upsert bool) (*lateen.EnvVar, error) {
 	created, err := c.CreateEnvs(ctx, idOrName, []lateen.EnvVar{v}, upsert)
 	if err != nil {
@@ -70,9 +70,9 @@ func (c *Control) CreateEnv(ctx context.Context, idOrName string, v lateen.EnvVa
 	return created[0], nil
 }
 
-// CreateEnvs is CreateEnv for several variables: all of them are added, or none.
+// CreateEnvs is CreateEnv for several variables: it adds all of them or none.
 func (c *Control) CreateEnvs(ctx context.Context, idOrName string, vars []lateen.EnvVar, upsert bool) ([]*lateen.EnvVar, error) {
-	p, err := act(ctx, lateen.EnvWrite)
+	p, err := authorize(ctx, lateen.EnvWrite)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (c *Control) CreateEnvs(ctx context.Context, idOrName string, vars []lateen
 		}
 		v.ID, v.CreatedAt, v.UpdatedAt = lateen.NewID[lateen.EnvID]("env_", c.Now()), c.now(), c.now()
 	}
-	err = c.Store.Update(ctx, func(q *store.Queries) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		project, err := findProject(ctx, q, p, idOrName)
 		if err != nil {
 			return err
@@ -97,7 +97,8 @@ func (c *Control) CreateEnvs(ctx context.Context, idOrName string, vars []lateen
 				return err
 			}
 		}
-		return checkRoom(ctx, q, project.ID)
+		ch.project(lateen.ProjectEnvChanged, project, "")
+		return checkEnvLimits(ctx, q, project.ID)
 	})
 	if err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func (c *Control) CreateEnvs(ctx context.Context, idOrName string, vars []lateen
 
 func (c *Control) createEnv(ctx context.Context, q *store.Queries, v lateen.EnvVar, upsert bool) error {
 	if upsert {
-		if err := c.makeRoom(ctx, q, &v); err != nil {
+		if err := c.replaceTargets(ctx, q, &v); err != nil {
 			return err
 		}
 	}
@@ -122,8 +123,8 @@ func (c *Control) createEnv(ctx context.Context, q *store.Queries, v lateen.EnvV
 	return q.CreateEnv(ctx, sealed)
 }
 
-// checkRoom reports that the variables of a project are more than it may have.
-func checkRoom(ctx context.Context, q *store.Queries, project lateen.ProjectID) error {
+// checkEnvLimits returns an error if the variables of a project exceed the limits.
+func checkEnvLimits(ctx context.Context, q *store.Queries, project lateen.ProjectID) error {
 	vars, err := q.ListEnv(ctx, project)
 	if err != nil {
 		return err
@@ -134,16 +135,16 @@ func checkRoom(ctx context.Context, q *store.Queries, project lateen.ProjectID) 
 	}
 	switch {
 	case len(vars) > lateen.MaxProjectEnv:
-		return lateen.ErrEnvTooMany.With("a project has %d environment variables at most", lateen.MaxProjectEnv)
+		return lateen.ErrEnvTooMany.With("the project exceeds the limit of %d environment variables", lateen.MaxProjectEnv)
 	case bytes > lateen.MaxProjectEnvBytes:
-		return lateen.ErrEnvTooMany.With("the environment variables of a project have %d MiB at most together", lateen.MaxProjectEnvBytes>>20)
+		return lateen.ErrEnvTooMany.With("the environment variables of the project exceed the limit of %d MiB in total", lateen.MaxProjectEnvBytes>>20)
 	}
 	return nil
 }
 
-// makeRoom takes the environments of v from variables of the same key and
-// branch, and removes those that have none left.
-func (c *Control) makeRoom(ctx context.Context, q *store.Queries, v *lateen.EnvVar) error {
+// replaceTargets removes the environments of v from other variables of the same key and
+// branch, and deletes variables that have no environment left.
+func (c *Control) replaceTargets(ctx context.Context, q *store.Queries, v *lateen.EnvVar) error {
 	vars, err := q.ListEnv(ctx, v.Project)
 	if err != nil {
 		return err
@@ -169,15 +170,15 @@ func (c *Control) makeRoom(ctx context.Context, q *store.Queries, v *lateen.EnvV
 	return nil
 }
 
-// UpdateEnv lets change alter a variable, whose Value it sees in clear. A
-// sensitive variable keeps its name, and its value never becomes readable.
+// UpdateEnv calls change with a variable whose Value is decrypted, and stores the
+// result. A sensitive variable keeps its name, and its value never becomes readable.
 func (c *Control) UpdateEnv(ctx context.Context, idOrName string, id lateen.EnvID, change func(*lateen.EnvVar) error) (*lateen.EnvVar, error) {
-	p, err := act(ctx, lateen.EnvWrite)
+	p, err := authorize(ctx, lateen.EnvWrite)
 	if err != nil {
 		return nil, err
 	}
 	var v *lateen.EnvVar
-	err = c.Store.Update(ctx, func(q *store.Queries) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		project, err := findProject(ctx, q, p, idOrName)
 		if err != nil {
 			return err
@@ -212,13 +213,14 @@ func (c *Control) UpdateEnv(ctx context.Context, idOrName string, id lateen.EnvI
 		if err := q.UpdateEnv(ctx, sealed); err != nil {
 			return err
 		}
+		ch.project(lateen.ProjectEnvChanged, project, "")
 		if err := errors.Join(
-			checkRoom(ctx, q, project.ID),
+			checkEnvLimits(ctx, q, project.ID),
 			c.record(ctx, q, p, lateen.ActionEnvUpdate, project.ID, envTarget(v)),
 		); err != nil {
 			return err
 		}
-		if before.Type == lateen.EnvEncrypted && v.Type == lateen.EnvPlain && v.Value == value { // who may list variables reads it now
+		if before.Type == lateen.EnvEncrypted && v.Type == lateen.EnvPlain && v.Value == value { // callers that may list variables can read it now
 			return c.record(ctx, q, p, lateen.ActionEnvRead, project.ID, v.Key)
 		}
 		return nil
@@ -231,12 +233,12 @@ func (c *Control) UpdateEnv(ctx context.Context, idOrName string, id lateen.EnvI
 
 // DeleteEnv removes a variable and returns it without its value.
 func (c *Control) DeleteEnv(ctx context.Context, idOrName string, id lateen.EnvID) (*lateen.EnvVar, error) {
-	p, err := act(ctx, lateen.EnvWrite)
+	p, err := authorize(ctx, lateen.EnvWrite)
 	if err != nil {
 		return nil, err
 	}
 	var v *lateen.EnvVar
-	err = c.Store.Update(ctx, func(q *store.Queries) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		project, err := findProject(ctx, q, p, idOrName)
 		if err != nil {
 			return err
@@ -247,6 +249,7 @@ func (c *Control) DeleteEnv(ctx context.Context, idOrName string, id lateen.EnvI
 		if err := q.DeleteEnv(ctx, project.ID, id); err != nil {
 			return err
 		}
+		ch.project(lateen.ProjectEnvChanged, project, "")
 		return c.record(ctx, q, p, lateen.ActionEnvDelete, project.ID, envTarget(v))
 	})
 	if err != nil {
@@ -256,10 +259,10 @@ func (c *Control) DeleteEnv(ctx context.Context, idOrName string, id lateen.EnvI
 	return v, nil
 }
 
-// PullEnv returns the variables that an environment (and branch, or "") of a
-// project has, with "" for the values of sensitive ones.
+// PullEnv returns the variables of a project in an environment, and of a branch
+// unless it is "". The values of sensitive variables are "".
 func (c *Control) PullEnv(ctx context.Context, idOrName, target, branch string) (map[string]string, error) {
-	p, err := act(ctx, lateen.EnvSecret)
+	p, err := authorize(ctx, lateen.EnvSecret)
 	if err != nil {
 		return nil, err
 	}
@@ -287,10 +290,10 @@ func (c *Control) PullEnv(ctx context.Context, idOrName, target, branch string) 
 	return values, c.record(ctx, c.Store.Queries, p, lateen.ActionEnvRead, project.ID, "all of "+target)
 }
 
-// DeploymentEnv returns the variables a deployment runs with, with "" for the
-// values of sensitive ones.
+// DeploymentEnv returns the variables that a deployment runs with. The values of
+// sensitive variables are "".
 func (c *Control) DeploymentEnv(ctx context.Context, id lateen.DeploymentID) (map[string]string, error) {
-	p, err := act(ctx, lateen.EnvSecret)
+	p, err := authorize(ctx, lateen.EnvSecret)
 	if err != nil {
 		return nil, err
 	}
@@ -311,7 +314,7 @@ func (c *Control) DeploymentEnv(ctx context.Context, id lateen.DeploymentID) (ma
 // frozenEnv is the run-time environment of one deployment.
 type frozenEnv struct {
 	Values    map[string]string `json:"values"`
-	Sensitive []string          `json:"sensitive,omitempty"` // names whose values nobody may read
+	Sensitive []string          `json:"sensitive,omitempty"` // names of the variables with unreadable values
 }
 
 func (e *frozenEnv) readable() map[string]string {
@@ -330,8 +333,8 @@ func (e *frozenEnv) size() int {
 	return n
 }
 
-// environment collects what a project's variables say for an environment:
-// those of a branch win over those of every branch.
+// environment collects the variables of a project for an environment. A variable of
+// a branch overrides one of every branch.
 func (c *Control) environment(ctx context.Context, q *store.Queries, project lateen.ProjectID, target, branch string) (*frozenEnv, error) {
 	vars, err := q.ListEnv(ctx, project)
 	if err != nil {
@@ -354,8 +357,8 @@ func (c *Control) environment(ctx context.Context, q *store.Queries, project lat
 	return env, nil
 }
 
-// freeze seals the environment that deployment d will run with: the project's
-// variables, extra over them, and what the platform says about d over all.
+// freeze seals the environment of deployment d: the project's variables, overridden
+// by extra, overridden by the system variables of d.
 func (c *Control) freeze(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, d *lateen.Deployment, extra map[string]string) ([]byte, error) {
 	env, err := c.environment(ctx, q, project.ID, d.Target, branchOf(d))
 	if err != nil {
@@ -382,7 +385,7 @@ func (c *Control) freeze(ctx context.Context, q *store.Queries, project *lateen.
 	return c.Keeper.Seal(plain, []byte(d.ID))
 }
 
-// thaw opens the environment that [Control.freeze] sealed.
+// thaw decrypts the environment that [Control.freeze] sealed.
 func (c *Control) thaw(d *lateen.Deployment) (*frozenEnv, error) {
 	plain, err := c.Keeper.Open(d.Env, []byte(d.ID))
 	if err != nil {
@@ -392,8 +395,8 @@ func (c *Control) thaw(d *lateen.Deployment) (*frozenEnv, error) {
 	return env, json.Unmarshal(plain, env)
 }
 
-// systemEnv is what the platform tells a deployment about itself. A
-// deployment that is not made yet has no id and no host.
+// systemEnv returns the system variables of a deployment. A deployment that is not
+// created yet has no id and no host.
 func (c *Control) systemEnv(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, d *lateen.Deployment) (map[string]string, error) {
 	production, err := c.productionHosts(ctx, q, project, team)
 	if err != nil {
@@ -423,7 +426,7 @@ func (c *Control) systemEnv(ctx context.Context, q *store.Queries, project *late
 	return env, nil
 }
 
-// vercelEnv is VERCEL_ENV in an environment: custom ones are previews.
+// vercelEnv returns VERCEL_ENV for an environment; custom environments are previews.
 func vercelEnv(target string) string {
 	if target == lateen.Production || target == lateen.Development {
 		return target
@@ -433,7 +436,7 @@ func vercelEnv(target string) string {
 
 var remotePattern = regexp.MustCompile(`(github|gitlab|bitbucket)\.[a-z]+[:/]([^/]+(?:/[^/]+)*)/([^/]+?)(?:\.git)?/?$`)
 
-// gitEnv says what is known of the commit that d was made from.
+// gitEnv returns the variables of the Git commit of d.
 func gitEnv(d *lateen.Deployment) map[string]string {
 	const maxMessage = 2048
 	env := map[string]string{
@@ -452,7 +455,8 @@ func gitEnv(d *lateen.Deployment) map[string]string {
 	return env
 }
 
-// cutText returns at most the first n bytes of text, cut between two characters.
+// cutText returns at most the first n bytes of text, and cuts between two
+// characters.
 func cutText(text string, n int) string {
 	if len(text) <= n {
 		return text
@@ -486,8 +490,8 @@ func (c *Control) open(v *lateen.EnvVar) (string, error) {
 
 func envContext(v *lateen.EnvVar) []byte { return []byte(string(v.Project) + "/" + string(v.ID)) }
 
-// reveal replaces a sealed value by the clear text where the type of the
-// variable permits that; encrypted values need decrypt.
+// reveal decrypts a sealed value if the type of the variable permits it; an
+// encrypted variable also needs decrypt.
 func (c *Control) reveal(v *lateen.EnvVar, decrypt bool) error {
 	if v.Type == lateen.EnvSensitive || v.Type == lateen.EnvEncrypted && !decrypt {
 		v.Value = ""
@@ -498,7 +502,8 @@ func (c *Control) reveal(v *lateen.EnvVar, decrypt bool) error {
 	return err
 }
 
-// masked is a variable as the answer to a change: with its value if it is plain.
+// masked returns a variable without its value unless it is plain, for the response
+// to a change.
 func masked(v *lateen.EnvVar) *lateen.EnvVar {
 	if v.Type != lateen.EnvPlain {
 		v.Value = ""
@@ -524,7 +529,7 @@ func validateEnv(v *lateen.EnvVar) error {
 
 var targetPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
-// validateTarget reports what can't name an environment.
+// validateTarget returns an error for a text that can't name an environment.
 func validateTarget(target string) error {
 	if !targetPattern.MatchString(target) {
 		return lateen.ErrTargetInvalid.With("%q is not the name of an environment: 1 to 32 characters of a-z, 0-9 and '-'", target)
@@ -532,7 +537,8 @@ func validateTarget(target string) error {
 	return nil
 }
 
-// customOf returns the custom environments among names, sorted, each once.
+// customOf returns the custom environments among names, sorted and without
+// duplicates.
 func customOf(names []string) []string {
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
 		return n == lateen.Production || n == lateen.Preview || n == lateen.Development

@@ -8,7 +8,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Environment variables are text: the bound of 2,048 bytes does not split a
+// Environment variables are text: the limit of 2,048 bytes does not split a
 // character (RFC 3629).
 func TestALongCommitMessageIsCutBetweenCharacters(t *testing.T) {
 	for _, message := range []string{strings.Repeat("x", 3000), "x" + strings.Repeat("é", 2000), strings.Repeat("€", 2000), "xx" + strings.Repeat("😀", 1000), "short"} {

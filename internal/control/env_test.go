@@ -136,7 +136,7 @@ func TestEnvRefuses(t *testing.T) {
 		"a malformed name":       {Key: "1KEY", Type: "plain", Target: []string{"production"}},
 		"a reserved name":        {Key: "TZ", Type: "plain", Target: []string{"production"}},
 		"no target":              {Key: "KEY", Type: "plain"},
-		"an odd target":          {Key: "KEY", Type: "plain", Target: []string{"a,b"}},
+		"an invalid target":      {Key: "KEY", Type: "plain", Target: []string{"a,b"}},
 		"an unknown type":        {Key: "KEY", Type: "secret", Target: []string{"production"}},
 		"a sensitive one in dev": {Key: "KEY", Type: "sensitive", Target: []string{"development"}},
 		"a branch of production": {Key: "KEY", Type: "plain", Target: []string{"production"}, GitBranch: "main"},
@@ -149,7 +149,7 @@ func TestEnvRefuses(t *testing.T) {
 		}
 	}
 	if vars, err := c.EnvVars(c.ctx, "shop", control.EnvFilter{}); err != nil || len(vars) != 0 {
-		t.Errorf("%d variables were kept, %v", len(vars), err)
+		t.Errorf("%d variables were stored, %v", len(vars), err)
 	}
 }
 

@@ -1,4 +1,4 @@
 package control
 
-// DropsPerLock is how many artefacts a sweep drops while no deployment is accepted.
+// DropsPerLock is the number of artifacts that a sweep drops during one lock.
 const DropsPerLock = dropsPerLock

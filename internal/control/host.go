@@ -18,32 +18,30 @@ import (
 //	<project>                      production
 //	<project>-<team>               production
 //	<project>-git-<branch>-<team>  the latest deployment of a branch
-//	<project>-<hash>-<team>        one deployment, for ever
+//	<project>-<hash>-<team>        one deployment, permanent
 //
-// What ends in a team's slug is that team's to generate: [Control.reserved].
+// Only the team itself may generate a label that ends in its slug:
+// [Control.reserved].
 
 const (
 	maxLabel = 63 // octets of a DNS label, RFC 1035 §2.3.4
 	hashLen  = 9  // characters in a deployment's own host
 )
 
-// routes are the hosts that a change moved, for [Traffic.Route].
-type routes map[string]lateen.DeploymentID
-
-// join makes a label of parts that are labels themselves, cutting the first as
-// much as needed. The last parts are never cut: they keep it unique.
+// join makes a label of parts that are labels themselves. It cuts the first part as
+// far as needed, never the others: they make the label unique.
 func join(first string, rest ...string) string {
 	tail := "-" + strings.Join(rest, "-")
 	return cut(first, maxLabel-len(tail)) + tail
 }
 
-// cut returns the first n bytes of a label, without a '-' at the end.
+// cut returns at most the first n bytes of a label, without a trailing '-'.
 func cut(label string, n int) string {
 	return strings.TrimRight(label[:max(0, min(len(label), n))], "-")
 }
 
-// digestOf is a short name for text that was cut or is taken: the same for the
-// same text.
+// digestOf returns a digest of text as n characters of a label, for a host whose
+// plain label was cut or is taken.
 func digestOf(text string, n int) string {
 	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 	sum := sha256.Sum256([]byte(text))
@@ -56,12 +54,12 @@ func digestOf(text string, n int) string {
 
 func (c *Control) host(label string) string { return label + "." + c.Domain }
 
-// ownHost returns a fresh host for one deployment.
+// ownHost returns a new host for one deployment.
 func (c *Control) ownHost(project *lateen.Project, team *lateen.Team) string {
 	return c.host(join(lateen.Label(project.Name), lateen.NewHash(hashLen), team.Slug))
 }
 
-// productionHosts are the hosts that production has, the main one first.
+// productionHosts returns the hosts of production, the main one first.
 func (c *Control) productionHosts(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team) ([]string, error) {
 	name := lateen.Label(project.Name)
 	short, err := c.firstFree(ctx, q, project, name, join(name, digestOf(string(project.ID), 4)), join(name, digestOf(string(project.ID), 12)))
@@ -75,19 +73,19 @@ func (c *Control) productionHosts(ctx context.Context, q *store.Queries, project
 	return []string{short, long}, nil
 }
 
-// branchHost is the host of the latest deployment of a Git branch.
+// branchHost returns the host of the latest deployment of a Git branch.
 func (c *Control) branchHost(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team, branch string) (string, error) {
 	name, slug := lateen.Label(project.Name), lateen.Label(branch)
 	plain := name + "-git-" + slug
 	exact := join(plain, digestOf(branch, 6), team.Slug)
 	if slug != branch || len(plain)+1+len(team.Slug) > maxLabel {
-		return c.firstFree(ctx, q, project, exact) // another branch may read the same, or begin the same
+		return c.firstFree(ctx, q, project, exact) // another branch may give the same label or the same cut label
 	}
 	return c.firstFree(ctx, q, project, join(plain, team.Slug), exact)
 }
 
-// firstFree returns the host of the first label that the project has or may
-// take, and of the last one if none is.
+// firstFree returns the host of the first label that is free for the project, or of
+// the last label if none is.
 func (c *Control) firstFree(ctx context.Context, q *store.Queries, project *lateen.Project, labels ...string) (string, error) {
 	for _, label := range labels {
 		free, err := c.free(ctx, q, project, label)
@@ -101,8 +99,8 @@ func (c *Control) firstFree(ctx context.Context, q *store.Queries, project *late
 	return c.host(labels[len(labels)-1]), nil
 }
 
-// free reports whether the platform may give a label to a project: the project
-// has it, or no other project has it and it is not reserved.
+// free reports whether the platform may give a label to a project: the project has
+// it, or no other project has it and it is not reserved.
 func (c *Control) free(ctx context.Context, q *store.Queries, project *lateen.Project, label string) (bool, error) {
 	alias, err := q.GetAlias(ctx, c.host(label))
 	switch {
@@ -121,17 +119,17 @@ func (c *Control) free(ctx context.Context, q *store.Queries, project *lateen.Pr
 	return true, nil
 }
 
-// reservation says for which part of the platform, or for which team, a label
-// under the platform's domain is kept.
+// reservation is the reservation of a label under the platform's domain for the
+// platform or for a team.
 type reservation struct {
 	team lateen.TeamID // may generate the label; "": no team may
-	why  *lateen.Error // an [lateen.ErrAliasReserved] for users who choose the label
+	why  *lateen.Error // [lateen.ErrAliasReserved] for a user that requests the label
 }
 
-// reserved returns for whom a label is kept, or nil if it is open to all
-// projects. It is the only place that decides so, for hosts that users choose and
-// for those that are made from the names that users choose. A label that ends in
-// the slugs of several teams is kept for the longest.
+// reserved returns the reservation of a label, or nil if the label is open to all
+// projects. All hosts, those requested by users and those generated from users'
+// names, are checked here only. A label that ends in the slugs of several teams is
+// reserved for the longest slug.
 func (c *Control) reserved(ctx context.Context, q *store.Queries, label string) (*reservation, error) {
 	if label == "api" {
 		return &reservation{why: lateen.ErrAliasReserved.With("%s belongs to the platform", c.host(label))}, nil
@@ -161,8 +159,9 @@ func (c *Control) reserved(ctx context.Context, q *store.Queries, label string) 
 	return nil, nil //nolint:nilnil // no reservation is an answer
 }
 
-// checkAlias returns the canonical form of a host that a user chose, which may
-// be given without the platform's domain, or why it may not be an alias.
+// checkAlias returns the canonical form of a host that a user requests, with or
+// without the platform's domain. It returns an error if the host may not be an
+// alias.
 func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project lateen.ProjectID, text string) (string, error) {
 	host := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(text, "https://"), "http://"), "/"))
 	host = strings.TrimSuffix(host, ".")
@@ -170,7 +169,7 @@ func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project late
 		host = c.host(host)
 	}
 	if !lateen.IsHost(host) {
-		return "", lateen.ErrAliasInvalid.With("%q is not a host name", text).WithHint("use letters, digits and '-', in parts of 1 to 63 divided by '.'")
+		return "", lateen.ErrAliasInvalid.With("%q is not a host name", text).WithHint("use labels of 1 to 63 letters, digits and '-', separated by '.'")
 	}
 	_, notAddress := netip.ParseAddr(host)
 	switch {
@@ -187,8 +186,8 @@ func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project late
 	return host, c.checkGenerated(ctx, q, project, label)
 }
 
-// checkBelow refuses a host below another one under the platform's domain that the
-// project does not have: browsers send it cookies of that one.
+// checkBelow refuses a subdomain of a host under the platform's domain that the
+// project does not have: browsers would send it cookies of that host.
 func (c *Control) checkBelow(ctx context.Context, q *store.Queries, project lateen.ProjectID, host, base string) error {
 	alias, err := q.GetAlias(ctx, base)
 	if err == nil && alias.Project == project {
@@ -204,12 +203,12 @@ func (c *Control) checkBelow(ctx context.Context, q *store.Queries, project late
 	if err != nil && !errors.Is(err, lateen.ErrDeploymentNotFound) {
 		return err
 	}
-	return lateen.ErrAliasReserved.With("%s is below %s, which the project does not have", host, base).
+	return lateen.ErrAliasReserved.With("%s is a subdomain of %s, which does not belong to the project", host, base).
 		WithHint("point %s at a deployment of the project first, or choose a domain of your own", base)
 }
 
-// checkGenerated refuses a label that the platform gives out itself: one that
-// ends in the slug of a team, or another project's name.
+// checkGenerated refuses a label that the platform generates itself: one that ends
+// in the slug of a team, or that is another project's name.
 func (c *Control) checkGenerated(ctx context.Context, q *store.Queries, project lateen.ProjectID, label string) error {
 	alias, err := q.GetAlias(ctx, c.host(label))
 	if err == nil && alias.Project == project {
@@ -222,7 +221,8 @@ func (c *Control) checkGenerated(ctx context.Context, q *store.Queries, project 
 	if reserved != nil {
 		return reserved.why
 	}
-	// A name reads as label only if it holds each of label's words.
+	// The label of a name can equal label only if the name contains each of label's
+	// words.
 	words := strings.Split(label, "-")
 	longest := slices.MaxFunc(words, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
 	similar, err := q.ListProjects(ctx, store.ProjectFilter{Search: longest})

@@ -15,11 +15,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/artifact"
 )
 
-// A listing is the files of a deployment as they were uploaded, kept as an
-// artefact from which it can be assembled at any time.
+// A listing is the list of the uploaded files of a deployment, stored as an
+// artifact. The deployment can be assembled from it at any time.
 type listing = lateen.Source
 
-// The file types of stat(2) that an upload may name.
+// The file types of stat(2) that an upload may contain.
 const (
 	modeType    = 0o170000
 	modeDir     = 0o040000
@@ -34,9 +34,9 @@ const (
 	maxLink      = 4096
 )
 
-// keepListing checks the files of an upload, keeps what is inline and then the
-// listing itself. Content that the team has not sent is [lateen.ErrMissingFiles],
-// with a field for each SHA-1.
+// keepListing checks the files of an upload, then stores the inline files and the
+// listing. If the team has not uploaded some content, it returns
+// [lateen.ErrMissingFiles] with a field for each SHA-1.
 func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *DeployRequest) (lateen.Digest, error) {
 	files, err := c.checkFiles(r.Files)
 	if err != nil {
@@ -58,10 +58,10 @@ func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *Deploy
 		inline += int64(len(files[i].Data))
 	}
 	if inline > 0 {
-		if err := c.expect(ctx, team, inline); err != nil {
+		if err := c.reserveStorage(ctx, team, inline); err != nil {
 			return "", err
 		}
-		defer func() { c.forgo(team, inline) }()
+		defer func() { c.releaseStorage(team, inline) }()
 	}
 	l := listing{Files: make([]lateen.SourceFile, 0, len(files)), Root: root, Target: r.Target, Config: boundNames(r.Config)}
 	for i := range files {
@@ -85,15 +85,15 @@ func (c *Control) keepListing(ctx context.Context, team lateen.TeamID, r *Deploy
 	return artifact.WriteJSON(ctx, c.Artifacts, &l)
 }
 
-// boundNames is as many names as a vercel.json has, each of the length that one has:
-// they are kept with the listing for the build log alone.
+// boundNames limits the names of vercel.json fields to the number and the length
+// that real ones have: the listing stores them only for the build log.
 func boundNames(names []string) []string {
 	const most, longest = 100, 64
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return len(name) > longest })
 	return names[:min(len(names), most)]
 }
 
-// repeatListing keeps the listing of an earlier deployment again, for any target.
+// repeatListing stores the listing of an earlier deployment again, for any target.
 func (c *Control) repeatListing(ctx context.Context, from lateen.Digest) (lateen.Digest, error) {
 	l, err := artifact.ReadJSON[listing](ctx, c.Artifacts, from)
 	if err != nil {
@@ -103,9 +103,10 @@ func (c *Control) repeatListing(ctx context.Context, from lateen.Digest) (lateen
 	return artifact.WriteJSON(ctx, c.Artifacts, l)
 }
 
-// outputRoot finds the folder whose .vercel/output is to be deployed: that of
-// the request's or the project's settings, or the top. It reports false where
-// there is no build output, in place or in an archive that is said to hold one.
+// outputRoot returns the directory whose .vercel/output is to be deployed: the root
+// directory of the request's or the project's settings, or the top. It reports false
+// if the upload contains no build output, neither as files nor, by the request, as
+// an archive.
 func (c *Control) outputRoot(ctx context.Context, team lateen.TeamID, r *DeployRequest, files []lateen.UploadFile) (root string, found bool, err error) {
 	setting := r.Settings.RootDirectory
 	if setting == nil {
@@ -136,7 +137,7 @@ func (c *Control) outputRoot(ctx context.Context, team lateen.TeamID, r *DeployR
 // checkFiles returns the files and links of an upload, sorted by path.
 func (c *Control) checkFiles(files []lateen.UploadFile) ([]lateen.UploadFile, error) {
 	if len(files) > c.MaxFiles {
-		return nil, lateen.ErrTooManyFiles.With("the deployment has %d files; %d are allowed", len(files), c.MaxFiles).
+		return nil, lateen.ErrTooManyFiles.With("the deployment has %d files; the limit is %d", len(files), c.MaxFiles).
 			WithHint("deploy with --archive=tgz")
 	}
 	kept := make([]lateen.UploadFile, 0, len(files))
@@ -175,7 +176,8 @@ func checkPath(name string) error {
 	return lateen.ErrUploadPath.With("%.200q is not a path within the upload", name)
 }
 
-// findUploads returns the content that files name, all of it there.
+// findUploads returns the uploaded content that files name, or an error if some is
+// missing.
 func (c *Control) findUploads(ctx context.Context, team lateen.TeamID, files []lateen.UploadFile) (map[lateen.SHA1]lateen.Blob, error) {
 	wanted := make(map[lateen.SHA1]string)
 	for _, f := range files {
@@ -219,7 +221,7 @@ func (c *Control) sourceFile(ctx context.Context, f *lateen.UploadFile, sent map
 	if f.SHA1 != "" {
 		source.Blob = sent[f.SHA1]
 		if f.Size != 0 && f.Size != source.Blob.Size {
-			return source, lateen.ErrInvalid.With("%q is listed with %d bytes and %d were uploaded", f.Path, f.Size, source.Blob.Size)
+			return source, lateen.ErrInvalid.With("%q is listed with %d bytes, but %d were uploaded", f.Path, f.Size, source.Blob.Size)
 		}
 	} else if source.Blob, err = c.keepInline(ctx, f); err != nil {
 		return source, err
@@ -238,7 +240,7 @@ func (c *Control) keepInline(ctx context.Context, f *lateen.UploadFile) (lateen.
 	case "base64":
 		body = base64.NewDecoder(base64.StdEncoding, body)
 	default:
-		return lateen.Blob{}, lateen.ErrInvalid.With("%q has the encoding %q; base64 and utf-8 are understood", f.Path, f.Encoding)
+		return lateen.Blob{}, lateen.ErrInvalid.With("%q has the encoding %q; supported are base64 and utf-8", f.Path, f.Encoding)
 	}
 	blob, err := c.Artifacts.Put(ctx, body, "")
 	if _, malformed := errors.AsType[base64.CorruptInputError](err); malformed || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -247,7 +249,7 @@ func (c *Control) keepInline(ctx context.Context, f *lateen.UploadFile) (lateen.
 	return blob, err
 }
 
-// readLink returns the target of a link, which is its content.
+// readLink returns the target of a symbolic link, which is stored as its content.
 func (c *Control) readLink(ctx context.Context, name string, blob lateen.Blob) (string, error) {
 	if blob.Size == 0 || blob.Size > maxLink {
 		return "", lateen.ErrUploadPath.With("the link %q has a target of %d bytes", name, blob.Size)

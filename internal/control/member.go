@@ -14,20 +14,20 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// invitationAge is how long an invitation can be accepted.
+// invitationAge is the validity of an invitation.
 const invitationAge = 7 * 24 * time.Hour
 
-// TeamMember is a member with the user.
+// TeamMember is a user with a role in a team.
 type TeamMember struct {
 	lateen.User
 
 	Role lateen.Role
 }
 
-// Members returns the members of the caller's team by username, and the
-// invitations that can still be accepted.
+// Members returns the members of the caller's team, sorted by username, and the
+// invitations that are still valid.
 func (c *Control) Members(ctx context.Context) ([]TeamMember, []*lateen.Invitation, error) {
-	p, err := act(ctx, lateen.MemberRead)
+	p, err := authorize(ctx, lateen.MemberRead)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,13 +63,13 @@ func members(ctx context.Context, q *store.Queries, team lateen.TeamID) ([]TeamM
 func findMember(list []TeamMember, idOrName string) (*TeamMember, error) {
 	i := slices.IndexFunc(list, func(m TeamMember) bool { return string(m.ID) == idOrName || m.Username == idOrName })
 	if i < 0 {
-		return nil, lateen.ErrMemberNotFound.With("the team has no member %q", idOrName)
+		return nil, lateen.ErrMemberNotFound.With("member %q not found in the team", idOrName)
 	}
 	return &list[i], nil
 }
 
-// ChangeRole gives a member, by user id or username, another role. The invitations
-// that a former owner made end. Errors:
+// ChangeRole sets the role of a member, by user id or username. It revokes the
+// invitations of a member that is no longer an owner. Errors:
 // [lateen.ErrMemberNotFound], [lateen.ErrLastOwner], [lateen.ErrRoleInvalid].
 func (c *Control) ChangeRole(ctx context.Context, idOrName string, role lateen.Role) (*TeamMember, error) {
 	if _, err := lateen.ParseRole(string(role)); err != nil {
@@ -78,17 +78,16 @@ func (c *Control) ChangeRole(ctx context.Context, idOrName string, role lateen.R
 	return c.changeMember(ctx, lateen.ActionMemberUpdate, idOrName, role)
 }
 
-// RemoveMember ends a membership, by user id or username. The tokens of the user
-// have no access to the team from then on, and the invitations that the user made
-// end. Errors: [lateen.ErrMemberNotFound],
-// [lateen.ErrLastOwner].
+// RemoveMember removes a member, by user id or username. The tokens of the user lose
+// access to the team, and the invitations of the user are revoked. Errors:
+// [lateen.ErrMemberNotFound], [lateen.ErrLastOwner].
 func (c *Control) RemoveMember(ctx context.Context, idOrName string) (*TeamMember, error) {
 	return c.changeMember(ctx, lateen.ActionMemberRemove, idOrName, "")
 }
 
-// changeMember gives a member a role, or ends the membership where role is "".
+// changeMember sets the role of a member, or removes the member if role is "".
 func (c *Control) changeMember(ctx context.Context, action lateen.Action, idOrName string, role lateen.Role) (*TeamMember, error) {
-	p, err := act(ctx, lateen.MemberWrite)
+	p, err := authorize(ctx, lateen.MemberWrite)
 	if err != nil {
 		return nil, err
 	}
@@ -131,10 +130,10 @@ func (c *Control) changeMember(ctx context.Context, action lateen.Action, idOrNa
 	return member, nil
 }
 
-// Invite makes an invitation to the caller's team and returns its secret, which
-// is not kept. Errors: [lateen.ErrEmailInvalid], [lateen.ErrRoleInvalid].
+// Invite creates an invitation to the caller's team and returns its secret, which is
+// not stored. Errors: [lateen.ErrEmailInvalid], [lateen.ErrRoleInvalid].
 func (c *Control) Invite(ctx context.Context, email string, role lateen.Role) (string, *lateen.Invitation, error) {
-	p, err := act(ctx, lateen.MemberWrite)
+	p, err := authorize(ctx, lateen.MemberWrite)
 	if err != nil {
 		return "", nil, err
 	}
@@ -156,8 +155,8 @@ func (c *Control) Invite(ctx context.Context, email string, role lateen.Role) (s
 	return token, i, nil
 }
 
-// endInvitationsOf ends the invitations to p's team that a user made, who may no
-// longer invite.
+// endInvitationsOf revokes the invitations to p's team that a user created and may
+// no longer create.
 func (c *Control) endInvitationsOf(ctx context.Context, q *store.Queries, p lateen.Principal, creator lateen.UserID) error {
 	list, err := q.ListInvitations(ctx, p.Team)
 	if err != nil {
@@ -178,10 +177,10 @@ func (c *Control) endInvitation(ctx context.Context, q *store.Queries, p lateen.
 	return errors.Join(q.DeleteInvitation(ctx, p.Team, i.ID), c.record(ctx, q, p, lateen.ActionInvitationRevoke, "", i.Email))
 }
 
-// RevokeInvitation ends an invitation of the caller's team. Errors:
+// RevokeInvitation removes an invitation of the caller's team. Errors:
 // [lateen.ErrInvitationNotFound].
 func (c *Control) RevokeInvitation(ctx context.Context, id lateen.InvitationID) error {
-	p, err := act(ctx, lateen.MemberWrite)
+	p, err := authorize(ctx, lateen.MemberWrite)
 	if err != nil {
 		return err
 	}
@@ -198,10 +197,10 @@ func (c *Control) RevokeInvitation(ctx context.Context, id lateen.InvitationID) 
 	})
 }
 
-// Join adds the caller to the team of an invitation, which ends it. A member
-// with a higher role keeps that. Errors: [lateen.ErrInvitationInvalid].
+// Join adds the caller to the team of an invitation and removes the invitation. A
+// member with a higher role keeps that role. Errors: [lateen.ErrInvitationInvalid].
 func (c *Control) Join(ctx context.Context, token string) (*Membership, error) {
-	p, err := act(ctx, lateen.InvitationAccept)
+	p, err := authorize(ctx, lateen.InvitationAccept)
 	if err != nil {
 		return nil, err
 	}
@@ -213,16 +212,16 @@ func (c *Control) Join(ctx context.Context, token string) (*Membership, error) {
 	return joined, err
 }
 
-// SignUp makes a user who joins the team of an invitation, which ends it, and
-// returns a token of the user. The username is made of the invitation's e-mail
-// address where it is "". Errors: [lateen.ErrInvitationInvalid],
+// SignUp creates a user, adds the user to the team of an invitation, removes the
+// invitation and returns a token of the user. If username is "", SignUp derives one
+// from the invitation's e-mail address. Errors: [lateen.ErrInvitationInvalid],
 // [lateen.ErrUsernameInvalid], [lateen.ErrUserTaken].
 func (c *Control) SignUp(ctx context.Context, token, username, tokenName string) (string, *lateen.User, *Membership, error) {
 	var joined *Membership
 	var user *lateen.User
 	var bearer string
 	if _, err := c.openInvitation(ctx, c.Store.Queries, token); err != nil {
-		return "", nil, nil, err // whoever guesses holds up no writer
+		return "", nil, nil, err // a guessed secret does not block writers
 	}
 	err := c.Store.Update(ctx, func(q *store.Queries) error {
 		invitation, err := c.openInvitation(ctx, q, token)
@@ -266,7 +265,7 @@ func (c *Control) openInvitation(ctx context.Context, q *store.Queries, token st
 	return i, err
 }
 
-// join ends an invitation and puts the user of p into its team.
+// join removes an invitation and adds the user of p to its team.
 func (c *Control) join(ctx context.Context, q *store.Queries, p lateen.Principal, token string) (*Membership, error) {
 	i, err := c.openInvitation(ctx, q, token)
 	if err != nil {
@@ -294,7 +293,7 @@ func (c *Control) join(ctx context.Context, q *store.Queries, p lateen.Principal
 	return &Membership{Team: *team, Role: role}, c.record(ctx, q, p, lateen.ActionMemberJoin, "", i.Email+" ("+string(role)+")")
 }
 
-// freeUsername makes a username that no user has of an e-mail address.
+// freeUsername derives an unused username from an e-mail address.
 func freeUsername(ctx context.Context, q *store.Queries, email string) (string, error) {
 	const longest = 40
 	local, _, _ := strings.Cut(email, "@")

@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Who may no longer invite has no invitation that lets them in again.
+// The invitations of a user that may no longer invite are revoked.
 func TestInvitationsEndWithTheRightToInvite(t *testing.T) {
 	c := newTester(t)
 	for name, end := range map[string]func() error{
@@ -33,14 +33,15 @@ func TestInvitationsEndWithTheRightToInvite(t *testing.T) {
 		}
 		rows := strings.Join(c.audited(lateen.PrincipalFrom(c.ctx)), "\n")
 		if !strings.Contains(rows, "invitation.revoke "+name+"@example.com") {
-			t.Errorf("the audit log does not say that the invitation ended:\n%s", rows)
+			t.Errorf("the audit log has no row about the invitation:\n%s", rows)
 		}
 	}
 }
 
 // Each team has a share of the storage, the uploads and the assemblies
-// (docs/how-to/tenants.md): who could make teams would have as many shares.
-func TestAnOwnerOfALaterTeamMakesNoShares(t *testing.T) {
+// (docs/how-to/tenants.md): a user that could create teams would have as many
+// shares.
+func TestAnOwnerOfALaterTeamCreatesNoTeams(t *testing.T) {
 	c := newTester(t)
 	eve := c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))
 	_, err := c.CreateTeam(eve, "rivals-2", "")
@@ -50,7 +51,7 @@ func TestAnOwnerOfALaterTeamMakesNoShares(t *testing.T) {
 	}
 }
 
-// The role in the first team decides, whichever team commands act for
+// The role in the first team decides, independent of the team of the commands
 // (docs/how-to/teams.md): a request names the team of `lateen teams switch`.
 func TestAnOwnerOfTheFirstTeamCreatesTeamsWhileActingForAnother(t *testing.T) {
 	c := newTester(t)

@@ -17,7 +17,7 @@ func TestRollbackPinsUntilAPromotion(t *testing.T) {
 	produces := func(d *lateen.Deployment) {
 		t.Helper()
 		if got := c.Traffic.Produced(d.Project); got != d.ID {
-			t.Errorf("the traffic was told that production is %s, want %s", got, d.ID)
+			t.Errorf("the production deployment is %s, want %s", got, d.ID)
 		}
 	}
 	produces(second)
@@ -43,14 +43,14 @@ func TestRollbackPinsUntilAPromotion(t *testing.T) {
 	c.leads("shop.localhost", third)
 	produces(third)
 	if all, err := c.Productions(t.Context()); err != nil || len(all) != 1 || all[third.Project] != third.ID {
-		t.Errorf("a start finds %v in production, %v", all, err)
+		t.Errorf("the production deployments at startup are %v, %v", all, err)
 	}
 	fourth := c.deploy("four", "production")
 	c.leads("shop.localhost", fourth)
 }
 
-// The latest deployment takes over, whatever the host's clock said when it was
-// accepted.
+// The latest accepted deployment takes over, independent of the host's clock at that
+// time.
 func TestTheLatestDeploymentTakesOverAfterTheClockIsSetBack(t *testing.T) {
 	var at clock
 	c := start(t, func(o *control.Options) { o.Now = at.now })
@@ -62,8 +62,8 @@ func TestTheLatestDeploymentTakesOverAfterTheClockIsSetBack(t *testing.T) {
 	c.leads("shop-git-main-team.localhost", c.deploy("four", "preview", branch))
 }
 
-// A pin says that a later deployment does not replace the chosen one: without
-// the chosen one there is nothing that it could protect.
+// A pin keeps later deployments from replacing the pinned one: it has no purpose
+// without that deployment.
 func TestThePinOfARollbackEndsWithItsDeployment(t *testing.T) {
 	c := start(t)
 	first := c.deploy("one", "production")
@@ -96,8 +96,8 @@ func TestARenamedProjectKeepsThePinOfItsRollback(t *testing.T) {
 	c.leads("store.localhost", first)
 }
 
-// A request that waits for a deployment ends with it; one that has succeeded
-// stays as it is, as the project's history.
+// A pending request fails with its deployment. A successful one is unchanged, as the
+// project's history.
 func TestADeletedDeploymentEndsThePromotionThatWaitsForIt(t *testing.T) {
 	g := newGate()
 	c := start(t, g.with)
@@ -155,8 +155,7 @@ func TestPromotingAPreviewDeploysItForProduction(t *testing.T) {
 	}
 }
 
-// The latest word counts: a promotion that takes long gives way to a rollback
-// asked for meanwhile.
+// The latest request wins: a slow promotion gives way to a later rollback.
 func TestARollbackOvertakesAPromotion(t *testing.T) {
 	g := newGate()
 	c := start(t, g.with)
@@ -251,7 +250,7 @@ func TestAliases(t *testing.T) {
 	wants(t, err, lateen.ErrAliasNotFound)
 }
 
-func TestAliasesRefuseWhatIsNotTheirs(t *testing.T) {
+func TestAliasesRefuseForeignHosts(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")
 	c.deploy("other", "", project("other"))
@@ -316,9 +315,8 @@ func TestAliasesNeedAReadyDeployment(t *testing.T) {
 	wants(t, err, lateen.ErrDeploymentNotReady)
 }
 
-// A project's name becomes a host. The host "shop-rivals" is generated for the
-// team "rivals", so that a project of another team may have the name and not
-// the host.
+// A project's name becomes a host. The host "shop-rivals" is generated for the team
+// "rivals", so a project of another team may have the name but not the host.
 func TestAProjectsNameTakesNoHostThatIsGeneratedForAnotherTeam(t *testing.T) {
 	c := start(t)
 	c.Member(t, "eve", "rivals", lateen.Owner)
@@ -337,8 +335,8 @@ func TestAProjectsNameTakesNoHostThatIsGeneratedForAnotherTeam(t *testing.T) {
 	c.leads("dream-team.localhost", own)
 }
 
-// "shop-red-rivals" ends in the slugs of "rivals" and of "red-rivals": only the
-// team with the longest slug generates it.
+// "shop-red-rivals" ends in the slugs of "rivals" and of "red-rivals": only the team
+// with the longest slug generates it.
 func TestAHostThatEndsInSeveralSlugsBelongsToTheTeamWithTheLongest(t *testing.T) {
 	c := start(t)
 	c.Member(t, "ann", "red-rivals", lateen.Owner)
@@ -348,9 +346,9 @@ func TestAHostThatEndsInSeveralSlugsBelongsToTheTeamWithTheLongest(t *testing.T)
 	theirs.leads("shop-red-rivals.localhost", nil)
 }
 
-// A browser sends the cookies of a host that name it as their Domain to every host
-// below it (RFC 6265, section 5.1.3), so who has a host under the platform's domain
-// has what is below it, and nobody keeps that who gives the host up.
+// A browser sends cookies with a Domain attribute to every host below that domain
+// (RFC 6265, section 5.1.3). So a project with a host under the platform's domain
+// owns all hosts below it, and loses them with the host.
 func TestAHostBelowAProjectsHostIsThatProjects(t *testing.T) {
 	c := start(t)
 	shop := c.deploy("one", "production")

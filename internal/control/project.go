@@ -8,21 +8,21 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// CreateProject makes a project from a name and settings in the caller's team.
+// CreateProject creates a project with a name and settings in the caller's team.
 func (c *Control) CreateProject(ctx context.Context, name string, settings lateen.ProjectSettings) (*lateen.Project, error) {
-	p, err := act(ctx, lateen.ProjectCreate)
+	p, err := authorize(ctx, lateen.ProjectCreate)
 	if err != nil {
 		return nil, err
 	}
 	var project *lateen.Project
-	err = c.Store.Update(ctx, func(q *store.Queries) error {
-		project, err = c.createProject(ctx, q, p, name, settings)
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
+		project, err = c.createProject(ctx, q, p, name, settings, ch)
 		return err
 	})
 	return project, err
 }
 
-func (c *Control) createProject(ctx context.Context, q *store.Queries, p lateen.Principal, name string, settings lateen.ProjectSettings) (*lateen.Project, error) {
+func (c *Control) createProject(ctx context.Context, q *store.Queries, p lateen.Principal, name string, settings lateen.ProjectSettings, ch *changes) (*lateen.Project, error) {
 	project := &lateen.Project{
 		ID: lateen.NewID[lateen.ProjectID]("prj_", c.Now()), Team: p.Team, Name: name,
 		CreatedAt: c.now(), UpdatedAt: c.now(), ProjectSettings: settings,
@@ -36,22 +36,23 @@ func (c *Control) createProject(ctx context.Context, q *store.Queries, p lateen.
 	if err := q.CreateProject(ctx, project); err != nil {
 		return nil, err
 	}
+	ch.project(lateen.ProjectCreated, project, "")
 	return project, c.record(ctx, q, p, lateen.ActionProjectCreate, project.ID, project.Name)
 }
 
 // Project returns a project of the caller's team by id or name.
 func (c *Control) Project(ctx context.Context, idOrName string) (*lateen.Project, error) {
-	p, err := act(ctx, lateen.ProjectRead)
+	p, err := authorize(ctx, lateen.ProjectRead)
 	if err != nil {
 		return nil, err
 	}
 	return findProject(ctx, c.Store.Queries, p, idOrName)
 }
 
-// Projects lists projects of the caller's team, the latest changed first. The
-// filter's team is the caller's.
+// Projects lists projects of the caller's team, the most recently changed first. It
+// overrides the team of the filter.
 func (c *Control) Projects(ctx context.Context, filter store.ProjectFilter) ([]*lateen.Project, error) {
-	p, err := act(ctx, lateen.ProjectRead)
+	p, err := authorize(ctx, lateen.ProjectRead)
 	if err != nil {
 		return nil, err
 	}
@@ -59,16 +60,16 @@ func (c *Control) Projects(ctx context.Context, filter store.ProjectFilter) ([]*
 	return c.Store.ListProjects(ctx, filter)
 }
 
-// UpdateProject lets change alter a project's name and settings. A project
-// that is renamed serves production on the hosts of its new name and no longer
-// on those of the old.
+// UpdateProject calls change to alter the name and the settings of a project. After
+// a rename, production is served on the hosts of the new name and no longer on those
+// of the old name.
 func (c *Control) UpdateProject(ctx context.Context, idOrName string, change func(*lateen.Project) error) (*lateen.Project, error) {
-	p, err := act(ctx, lateen.ProjectWrite)
+	p, err := authorize(ctx, lateen.ProjectWrite)
 	if err != nil {
 		return nil, err
 	}
 	var before, project *lateen.Project
-	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		var err error
 		if before, err = findProject(ctx, q, p, idOrName); err != nil {
 			return err
@@ -87,22 +88,20 @@ func (c *Control) UpdateProject(ctx context.Context, idOrName string, change fun
 		if err := q.UpdateProject(ctx, project); err != nil {
 			return err
 		}
+		ch.project(lateen.ProjectUpdated, project, "")
 		if err := c.record(ctx, q, p, lateen.ActionProjectUpdate, project.ID, before.Name); err != nil || project.Name == before.Name {
 			return err
 		}
-		return c.renameHosts(ctx, q, p, before, project, moved)
+		return c.renameHosts(ctx, q, p, before, project, ch)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if project.StartHeader != before.StartHeader || project.Weight != before.Weight {
-		return project, c.refresh(ctx, project)
-	}
 	return project, nil
 }
 
-// mayWeigh refuses a change of a project's weight to whoever is no owner: more
-// for one is less for all others.
+// mayWeigh lets only an owner change the weight of a project: a greater share of one
+// project reduces the shares of all others.
 func mayWeigh(p lateen.Principal, before, after int) error {
 	if before == after {
 		return nil
@@ -110,23 +109,18 @@ func mayWeigh(p lateen.Principal, before, after int) error {
 	return p.May(lateen.ProjectWeight)
 }
 
-// refresh has all sites of a project follow its settings.
-func (c *Control) refresh(ctx context.Context, project *lateen.Project) error {
-	deployments, err := c.Store.ListDeploymentIDs(ctx, project.ID)
-	for _, id := range deployments {
-		c.Traffic.Refresh(id)
-	}
-	return err
-}
+// deleteAtOnce is how many deployments of a project are deleted in one transaction,
+// and aliasesAtOnce is how many of its aliases. No host of any project can move
+// during the transaction.
+const (
+	deleteAtOnce  = 50
+	aliasesAtOnce = 500
+)
 
-// deleteAtOnce is how many deployments of a project are deleted in one
-// transaction, during which no host of any project can move.
-const deleteAtOnce = 50
-
-// DeleteProject removes a project with its deployments, aliases and variables.
-// It goes on when ctx ends: a part of the project would be left.
+// DeleteProject removes a project with its deployments, aliases and variables. It
+// ignores the end of ctx, which would leave a part of the project.
 func (c *Control) DeleteProject(ctx context.Context, idOrName string) error {
-	p, err := act(ctx, lateen.ProjectDelete)
+	p, err := authorize(ctx, lateen.ProjectDelete)
 	if err != nil {
 		return err
 	}
@@ -141,22 +135,25 @@ func (c *Control) DeleteProject(ctx context.Context, idOrName string) error {
 	return err
 }
 
-// deletePart removes the aliases of a project and some of its deployments, and
-// with the last of them the project. It reports whether there are more.
+// deletePart removes some aliases of a project or, after the last one, some of its
+// deployments, and the project with the last of them. It reports whether any are
+// left.
 func (c *Control) deletePart(ctx context.Context, p lateen.Principal, project *lateen.Project) (more bool, err error) {
-	var gone []store.Host
-	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
-		aliases, err := q.ListAliases(ctx, store.AliasFilter{Project: project.ID})
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
+		aliases, err := q.ListAliases(ctx, store.AliasFilter{Project: project.ID, Limit: aliasesAtOnce})
 		if err != nil {
 			return err
 		}
 		for _, a := range aliases {
-			moved[a.Host] = ""
+			ch.unbind(a.Team, a.Project, a.Host)
 			if err := q.DeleteAlias(ctx, a.ID); err != nil {
 				return err
 			}
 		}
-		gone, err = q.ListDeploymentHosts(ctx, project.ID, deleteAtOnce+1)
+		if more = len(aliases) >= aliasesAtOnce; more {
+			return nil
+		}
+		gone, err := q.ListDeploymentHosts(ctx, project.ID, deleteAtOnce+1)
 		if err != nil {
 			return err
 		}
@@ -164,7 +161,10 @@ func (c *Control) deletePart(ctx context.Context, p lateen.Principal, project *l
 			gone = gone[:deleteAtOnce]
 		}
 		for _, d := range gone {
-			moved[d.Name] = ""
+			ch.unbind(project.Team, project.ID, d.Name)
+			ch.add(lateen.Event{
+				Type: lateen.DeploymentRemoved, Team: project.Team, Project: project.ID, Subject: string(d.Deployment), Deployment: d.Deployment,
+			})
 			if err := q.NoteDeployment(ctx, d.Deployment, c.now()); err != nil {
 				return err
 			}
@@ -175,23 +175,16 @@ func (c *Control) deletePart(ctx context.Context, p lateen.Principal, project *l
 		if more {
 			return nil
 		}
+		ch.project(lateen.ProjectRemoved, project, "")
 		if err := c.record(ctx, q, p, lateen.ActionProjectDelete, project.ID, project.Name); err != nil {
 			return err
 		}
 		return q.DeleteProject(ctx, project.ID)
 	})
-	if err != nil {
-		return false, err
-	}
-	for _, d := range gone {
-		c.stop(d.Deployment, lateen.ErrProjectNotFound)
-		c.Traffic.Forget(d.Deployment)
-		c.watch.changed(d.Deployment)
-	}
-	return more, nil
+	return more, err
 }
 
-// Crons lists the schedules of a project's production deployment.
+// Crons lists the cron jobs of a project's production deployment.
 func (c *Control) Crons(ctx context.Context, project *lateen.Project) ([]lateen.Cron, error) {
 	if project.Production == "" {
 		return nil, nil
@@ -200,15 +193,17 @@ func (c *Control) Crons(ctx context.Context, project *lateen.Project) ([]lateen.
 	if err != nil || d.Manifest == "" {
 		return nil, err
 	}
-	manifest, err := artifact.ReadJSON[lateen.Manifest](ctx, c.Artifacts, d.Manifest)
+	manifest, err := artifact.ReadJSON[struct { // the other fields may have hundreds of megabytes
+		Crons []lateen.Cron `json:"crons"`
+	}](ctx, c.Artifacts, d.Manifest)
 	if err != nil {
 		return nil, err
 	}
 	return manifest.Crons, nil
 }
 
-// Environments lists the custom environments of a project: those a variable
-// or a deployment names.
+// Environments lists the custom environments of a project: those that a variable or
+// a deployment names.
 func (c *Control) Environments(ctx context.Context, idOrName string) ([]string, error) {
 	project, err := c.Project(ctx, idOrName)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 
 const rollbackAction = "rollback"
 
-// Promote makes a deployment of a project serve production and returns it. One
-// that was not made for production is deployed again with the variables of
-// production: then the deployment returned is the new one, which takes over as
-// soon as it is READY. Promoting ends what a rollback pinned.
+// Promote makes a deployment of a project serve production and returns it. A
+// deployment that was made for another target is deployed again with the variables
+// of production; then Promote returns the new deployment, which takes over when it
+// is READY. Promote ends the pin of a rollback.
 func (c *Control) Promote(ctx context.Context, project, idOrHost string) (*lateen.Deployment, error) {
 	d, err := c.Deployment(ctx, idOrHost)
 	if err != nil {
@@ -37,8 +37,8 @@ func (c *Control) Promote(ctx context.Context, project, idOrHost string) (*latee
 	})
 }
 
-// Rollback makes a deployment that has served production serve it again. Until
-// the next promotion, later deployments no longer take over by themselves.
+// Rollback makes an earlier production deployment serve production again. Later
+// deployments do not take over by themselves until the next promotion.
 func (c *Control) Rollback(ctx context.Context, project, idOrHost string) (*lateen.Deployment, error) {
 	d, err := c.Deployment(ctx, idOrHost)
 	if err != nil {
@@ -53,14 +53,14 @@ func (c *Control) Rollback(ctx context.Context, project, idOrHost string) (*late
 	return c.repoint(ctx, project, d.ID, rollbackAction)
 }
 
-// repoint points production at a deployment that was made for it.
+// repoint points production at a deployment that was made for production.
 func (c *Control) repoint(ctx context.Context, idOrName string, id lateen.DeploymentID, action string) (*lateen.Deployment, error) {
-	p, err := act(ctx, lateen.ProductionWrite)
+	p, err := authorize(ctx, lateen.ProductionWrite)
 	if err != nil {
 		return nil, err
 	}
 	var d *lateen.Deployment
-	err = c.reroute(ctx, func(q *store.Queries, moved routes) error {
+	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		project, err := findProject(ctx, q, p, idOrName)
 		if err != nil {
 			return err
@@ -81,7 +81,7 @@ func (c *Control) repoint(ctx context.Context, idOrName string, id lateen.Deploy
 		project.LastAliasRequest = &lateen.AliasRequest{
 			Type: action, From: project.Production, To: d.ID, JobStatus: "in-progress", RequestedAt: c.now(),
 		}
-		if err := c.takeProduction(ctx, q, project, team, d, moved); err != nil {
+		if err := c.takeProduction(ctx, q, project, team, d, ch); err != nil {
 			return err
 		}
 		project.PinnedByRollback, project.UpdatedAt = action == rollbackAction, c.now()
@@ -104,7 +104,7 @@ func ofAnother(project *lateen.Project) error {
 	return lateen.ErrDeploymentNotFound.With("the deployment belongs to another project than %s", project.Name)
 }
 
-// failRequest ends the promotion that waited for a deployment that failed, was
+// failRequest fails the promotion that waits for a deployment that failed, was
 // canceled or is deleted.
 func (c *Control) failRequest(ctx context.Context, q *store.Queries, d *lateen.Deployment) error {
 	project, err := q.FindProject(ctx, d.Project)
@@ -124,9 +124,9 @@ func failed(r *lateen.AliasRequest, id lateen.DeploymentID) bool {
 	return true
 }
 
-// letGo ends what a project says of a deployment that is about to be deleted:
-// a promotion that waits for it, and the pin of a rollback to it.
-func (c *Control) letGo(ctx context.Context, q *store.Queries, d *lateen.Deployment) error {
+// dropReferences ends the references of a project to a deployment that is about to be
+// deleted: a promotion that waits for it, and the pin of a rollback to it.
+func (c *Control) dropReferences(ctx context.Context, q *store.Queries, d *lateen.Deployment) error {
 	project, err := q.FindProject(ctx, d.Project)
 	if err != nil {
 		return err

@@ -8,16 +8,17 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// quota is how much content each team has brought. It follows the store.
+// quota caches the bytes of content that each team has stored. The store is
+// authoritative.
 type quota struct {
-	mu      sync.Mutex // guards below
+	mu      sync.Mutex // guards the fields below
 	used    map[lateen.TeamID]int64
-	coming  map[lateen.TeamID]int64 // of content on its way, which is not noted yet
-	holding int                     // calls of hold under way
-	version int                     // of what the store has; changes with each call of hold and each sweep
+	coming  map[lateen.TeamID]int64 // bytes of reserved content that is not recorded yet
+	holding int                     // calls of hold in progress
+	version int                     // version of the stored usage; changes with each call of hold and each sweep
 }
 
-// storage returns how many bytes of content a team has brought.
+// storage returns the bytes of content that a team has stored.
 func (c *Control) storage(ctx context.Context, team lateen.TeamID) (int64, error) {
 	c.quota.mu.Lock()
 	used, known := c.quota.used[team]
@@ -32,16 +33,16 @@ func (c *Control) storage(ctx context.Context, team lateen.TeamID) (int64, error
 	}
 	c.quota.mu.Lock()
 	defer c.quota.mu.Unlock()
-	if quiet && version == c.quota.version { // nothing was noted meanwhile, which used may have or not
+	if quiet && version == c.quota.version { // without a concurrent change, used is current
 		c.quota.used[team] = used
 	}
 	return used, nil
 }
 
-// expect takes room for content that a team is about to bring, until hold notes the
-// content or forgo gives the room back. Errors: [lateen.ErrTeamStorage], also for
-// no content where the team has brought more than it may.
-func (c *Control) expect(ctx context.Context, team lateen.TeamID, size int64) error {
+// reserveStorage reserves storage for content of a team until hold records the
+// content or releaseStorage returns the reservation. Errors:
+// [lateen.ErrTeamStorage], also for size 0 if the team exceeds its quota.
+func (c *Control) reserveStorage(ctx context.Context, team lateen.TeamID, size int64) error {
 	if c.TeamBytes <= 0 {
 		return nil
 	}
@@ -61,14 +62,14 @@ func (c *Control) expect(ctx context.Context, team lateen.TeamID, size int64) er
 	return nil
 }
 
-// forgo gives back the room of content that does not come.
-func (c *Control) forgo(team lateen.TeamID, size int64) {
+// releaseStorage returns the reservation for content that is not stored.
+func (c *Control) releaseStorage(team lateen.TeamID, size int64) {
 	c.quota.mu.Lock()
 	defer c.quota.mu.Unlock()
-	c.forgoLocked(team, size)
+	c.releaseStorageLocked(team, size)
 }
 
-func (c *Control) forgoLocked(team lateen.TeamID, size int64) {
+func (c *Control) releaseStorageLocked(team lateen.TeamID, size int64) {
 	if c.TeamBytes <= 0 {
 		return
 	}
@@ -77,8 +78,8 @@ func (c *Control) forgoLocked(team lateen.TeamID, size int64) {
 	}
 }
 
-// hold notes content that a team has brought, in place of the room that was expected
-// to be taken, which it gives back in any case.
+// hold records content that a team has stored, in place of its reservation. It
+// returns the reservation in any case.
 func (c *Control) hold(ctx context.Context, team lateen.TeamID, expected int64, blobs ...lateen.Blob) error {
 	c.quota.mu.Lock()
 	c.quota.holding++
@@ -88,9 +89,9 @@ func (c *Control) hold(ctx context.Context, team lateen.TeamID, expected int64, 
 	c.quota.mu.Lock()
 	defer c.quota.mu.Unlock()
 	c.quota.holding--
-	c.forgoLocked(team, expected)
+	c.releaseStorageLocked(team, expected)
 	if err != nil {
-		delete(c.quota.used, team) // the store may have it none the less
+		delete(c.quota.used, team) // the store may have recorded it nevertheless
 		return err
 	}
 	if _, known := c.quota.used[team]; known {
@@ -99,8 +100,8 @@ func (c *Control) hold(ctx context.Context, team lateen.TeamID, expected int64, 
 	return nil
 }
 
-// sweepHoldings forgets the content that teams brought before a time and that
-// neither a deployment, by m, nor an upload names.
+// sweepHoldings removes the records of content that teams stored before a time and
+// that neither a deployment in m nor an upload references.
 func (c *Control) sweepHoldings(ctx context.Context, m *marks, before lateen.Millis) error {
 	uploads, err := c.Store.ListUploadDigests(ctx)
 	if err != nil {
@@ -128,20 +129,21 @@ func (c *Control) sweepHoldings(ctx context.Context, m *marks, before lateen.Mil
 }
 
 func (c *Control) errStorage() error {
-	return lateen.ErrTeamStorage.With("the files of this team's deployments would take more than the %d bytes that a team may have", c.TeamBytes)
+	return lateen.ErrTeamStorage.With("the files of this team's deployments exceed its storage quota of %d bytes", c.TeamBytes)
 }
 
-// unpacked collects what the assembly of a deployment brings, and ends it where
-// that is more than its team may bring.
+// unpacked collects the content of an assembly, and ends the assembly if the content
+// exceeds the team's quota.
 type unpacked struct {
-	mu       sync.Mutex // guards below
+	mu       sync.Mutex // guards the fields below
 	seen     map[lateen.Digest]bool
 	blobs    []lateen.Blob
 	expected int64
 }
 
-// add notes content. Where all of it would be too much, what the team has
-// already is told apart from what it has not.
+// add reserves storage for content. If the reservations would exceed the quota, add
+// records the collected content, of which only the part counts that is new to the
+// team.
 func (u *unpacked) add(ctx context.Context, c *Control, team lateen.TeamID, blob lateen.Blob) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -150,7 +152,7 @@ func (u *unpacked) add(ctx context.Context, c *Control, team lateen.TeamID, blob
 	}
 	u.seen[blob.Digest] = true
 	u.blobs = append(u.blobs, blob)
-	err := c.expect(ctx, team, blob.Size)
+	err := c.reserveStorage(ctx, team, blob.Size)
 	if err == nil {
 		u.expected += blob.Size
 		return nil
@@ -161,10 +163,10 @@ func (u *unpacked) add(ctx context.Context, c *Control, team lateen.TeamID, blob
 	if err := u.hold(ctx, c, team); err != nil {
 		return err
 	}
-	return c.expect(ctx, team, 0)
+	return c.reserveStorage(ctx, team, 0)
 }
 
-// hold notes in the store what was collected.
+// hold records the collected content in the store.
 func (u *unpacked) hold(ctx context.Context, c *Control, team lateen.TeamID) error {
 	blobs, expected := u.blobs, u.expected
 	u.blobs, u.expected = nil, 0

@@ -11,7 +11,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/control"
 )
 
-// together is a reader of a text that waits, before its end, for the others.
+// together is a reader of a text that waits, before its end, for the other readers.
 type together struct {
 	io.Reader
 
@@ -24,9 +24,9 @@ func (r *together) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// A team may bring 1,000 bytes. Ten files of 300 that come at once are no more than
-// the three of them that came one after the other would be.
-func TestTheStorageOfATeamIsBoundedForWhatComesAtOnce(t *testing.T) {
+// The quota is 1,000 bytes. Of ten concurrent files of 300 bytes, three are
+// accepted, as if they came in sequence.
+func TestTheStorageOfATeamIsBoundedForConcurrentUploads(t *testing.T) {
 	t.Run("announced", func(t *testing.T) { atOnce(t, true) })
 	t.Run("not announced", func(t *testing.T) { atOnce(t, false) })
 }
@@ -35,7 +35,7 @@ func atOnce(t *testing.T, announced bool) {
 	t.Helper()
 	c := newTester(t, func(o *control.Options) { o.TeamBytes = 1000 })
 	var all, done sync.WaitGroup
-	if !announced { // those that are announced are refused before they are read
+	if !announced { // announced sizes are refused before the read
 		all.Add(10)
 	}
 	for i := range 10 {
@@ -51,15 +51,15 @@ func atOnce(t *testing.T, announced bool) {
 	done.Wait()
 	held, err := c.Store.SumHoldings(t.Context(), lateen.PrincipalFrom(c.ctx).Team)
 	if err != nil || held > 1000 || announced && held < 300 {
-		t.Errorf("announced %v: the team has brought %d bytes, %v", announced, held, err)
+		t.Errorf("announced %v: the team stores %d bytes, %v", announced, held, err)
 	}
 	if err := c.Upload(c.ctx, sha("x"), 1, strings.NewReader("x")); err != nil {
-		t.Errorf("what was refused takes room still: %v", err)
+		t.Errorf("a refused upload still uses the quota: %v", err)
 	}
 }
 
-// What is known of a team's storage is what the store says, whoever asks while
-// content is noted.
+// The cached usage of a team equals the stored usage, also if it is read during a
+// write.
 func TestTheStorageOfATeamIsCountedOnce(t *testing.T) {
 	c := newTester(t, func(o *control.Options) { o.TeamBytes = 1 << 20 })
 	var done sync.WaitGroup
@@ -79,10 +79,10 @@ func TestTheStorageOfATeamIsCountedOnce(t *testing.T) {
 	}
 	left := 1<<20 - held
 	if err := c.Upload(c.ctx, sha(strings.Repeat("y", int(left)+1)), left+1, strings.NewReader("")); err == nil {
-		t.Error("a file that is larger than what is left was begun")
+		t.Error("the read of a file larger than the free quota began")
 	}
 	rest := strings.Repeat("y", int(left))
 	if err := c.Upload(c.ctx, sha(rest), left, strings.NewReader(rest)); err != nil {
-		t.Errorf("a file of what is left: %v", err)
+		t.Errorf("a file of the size of the free quota: %v", err)
 	}
 }

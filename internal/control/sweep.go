@@ -14,18 +14,25 @@ import (
 )
 
 const (
-	sweepAtOnce  = 100_000 // candidates that one sweep looks at
-	dropsPerLock = 256     // artefacts that are dropped while no deployment is accepted
-	donePerWrite = 1000    // candidates that are forgotten in one transaction
+	sweepAtOnce  = 100_000 // candidates of one sweep
+	dropsPerLock = 256     // artifacts dropped during one lock, in which no deployment is accepted
+	donePerWrite = 1000    // candidates or events removed in one transaction
+
+	eventAge  = 7 * 24 * time.Hour // minimum age of an event that is removed
+	minEvents = 10_000             // number of the latest events that are never removed
 )
 
-// sweepEvery sweeps at once and then after each period until ctx ends.
+// sweepEvery sweeps immediately and then after each period until ctx ends.
 func (c *Control) sweepEvery(ctx context.Context, period time.Duration) {
 	for ctx.Err() == nil {
 		if c.AuditAge > 0 {
-			if _, err := c.Store.ExpireAudit(ctx, lateen.MillisOf(c.Now().Add(-c.AuditAge))); err != nil && ctx.Err() == nil {
+			if _, err := c.Store.ExpireAudit(ctx, lateen.MillisOf(c.before(c.AuditAge))); err != nil && ctx.Err() == nil {
 				c.Log.WarnContext(ctx, "old rows of the audit log were not removed", "err", err)
 			}
+		}
+		c.expireUsage(ctx)
+		if err := c.expireEvents(ctx); err != nil && ctx.Err() == nil {
+			c.Log.WarnContext(ctx, "old events were not removed", "err", err)
 		}
 		if err := c.Store.Optimize(ctx); err != nil && ctx.Err() == nil {
 			c.Log.WarnContext(ctx, "the statistics of the database were not refreshed", "err", err)
@@ -33,10 +40,10 @@ func (c *Control) sweepEvery(ctx context.Context, period time.Duration) {
 		swept, err := c.Sweep(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			c.Log.WarnContext(ctx, "sweeping artefacts failed: no storage is freed until it succeeds", "err", err,
+			c.Log.WarnContext(ctx, "the sweep of artifacts failed: no storage is freed until one succeeds", "err", err,
 				"hint", "`lateen doctor --scrub` names the deployments whose content is missing or damaged: deploy or delete them")
 		case swept.Files > 0:
-			c.Log.InfoContext(ctx, "artefacts swept", "files", swept.Files, "bytes", swept.Bytes)
+			c.Log.InfoContext(ctx, "artifacts swept", "files", swept.Files, "bytes", swept.Bytes)
 		}
 		select {
 		case <-time.After(period):
@@ -44,20 +51,39 @@ func (c *Control) sweepEvery(ctx context.Context, period time.Duration) {
 		}
 	}
 	if err := c.noteFresh(context.WithoutCancel(ctx)); err != nil {
-		c.Log.WarnContext(ctx, "new artefacts are not noted: those of no use stay", "err", err)
+		c.Log.WarnContext(ctx, "new artifacts were not recorded: unreferenced ones are not swept", "err", err)
 	}
 }
 
-// Sweep drops uploads older than the grace, and then the artefacts that neither
-// a deployment nor an upload names, of those that this store has known: what
-// became of no use, or was put and never named, before the grace. It also drops
-// what is held of deployments that were deleted.
+// expireEvents removes old events, some in each transaction.
+func (c *Control) expireEvents(ctx context.Context) error {
+	for {
+		n, err := c.Store.DeleteEvents(ctx, lateen.MillisOf(c.before(eventAge)), minEvents, donePerWrite)
+		if err != nil || n < donePerWrite {
+			return err
+		}
+	}
+}
+
+// before returns the current time minus age. If the host's clock was set forward,
+// before uses the steady clock, so that content does not age by the change.
+func (c *Control) before(age time.Duration) time.Time {
+	now := c.Now().Round(0)
+	if steady := c.began.Add(c.Uptime()); steady.Before(now) {
+		now = steady
+	}
+	return now.Add(-age)
+}
+
+// Sweep drops uploads older than the grace period. It then drops the artifacts known
+// to this store that neither a deployment nor an upload references, if they became
+// unreferenced, or were stored without a reference, before the grace period.
 func (c *Control) Sweep(ctx context.Context) (artifact.Swept, error) {
-	before := c.Now().Add(-c.Grace)
+	before := c.before(c.Grace)
 	if _, err := c.Store.DeleteUploads(ctx, lateen.MillisOf(before)); err != nil {
 		return artifact.Swept{}, err
 	}
-	if err := errors.Join(c.noteFresh(ctx), c.forgetDeleted(ctx)); err != nil {
+	if err := c.noteFresh(ctx); err != nil {
 		return artifact.Swept{}, err
 	}
 	candidates, err := c.Store.ListCandidates(ctx, "", lateen.MillisOf(before), sweepAtOnce)
@@ -65,7 +91,7 @@ func (c *Control) Sweep(ctx context.Context) (artifact.Swept, error) {
 		return artifact.Swept{}, err
 	}
 	m := marks{roots: make(map[store.Root]bool), wanted: make(map[lateen.Digest]bool)}
-	if err := c.mark(ctx, &m); err != nil { // most of them, while deployments are still accepted
+	if err := c.mark(ctx, &m); err != nil { // most references, while deployments are still accepted
 		return artifact.Swept{}, err
 	}
 	all, err := c.expandAll(ctx, candidates)
@@ -73,7 +99,7 @@ func (c *Control) Sweep(ctx context.Context) (artifact.Swept, error) {
 		return artifact.Swept{}, err
 	}
 	var swept artifact.Swept
-	open := make([]bool, len(candidates)) // those with content that stays for now
+	open := make([]bool, len(candidates)) // candidates with content that stays for now
 	for chunk := range slices.Chunk(all, dropsPerLock) {
 		n, err := c.drop(ctx, &m, chunk, before, open)
 		swept.Files, swept.Bytes = swept.Files+n.Files, swept.Bytes+n.Bytes
@@ -84,7 +110,7 @@ func (c *Control) Sweep(ctx context.Context) (artifact.Swept, error) {
 	if err := c.sweepHoldings(ctx, &m, lateen.MillisOf(before)); err != nil {
 		return swept, err
 	}
-	if c.Trees != nil { // they can be laid out again from artefacts
+	if c.Trees != nil { // trees can be laid out again from artifacts
 		if _, err := c.Trees.Sweep(ctx, func(d lateen.Digest) bool { return m.wanted[d] }, before); err != nil {
 			return swept, fmt.Errorf("sweep trees: %w", err)
 		}
@@ -92,7 +118,7 @@ func (c *Control) Sweep(ctx context.Context) (artifact.Swept, error) {
 	return swept, c.finish(ctx, candidates, open)
 }
 
-// finish forgets the candidates that were looked at and are not open.
+// finish removes the candidates that were examined and are not open.
 func (c *Control) finish(ctx context.Context, candidates []store.Candidate, open []bool) error {
 	var done []store.Candidate
 	for i, candidate := range candidates {
@@ -108,7 +134,7 @@ func (c *Control) finish(ctx context.Context, candidates []store.Candidate, open
 	return nil
 }
 
-// noteFresh makes what was put since it was last called a candidate.
+// noteFresh makes the artifacts stored since the last call candidates.
 func (c *Control) noteFresh(ctx context.Context) error {
 	return c.Artifacts.Fresh(func(digests []lateen.Digest) error {
 		names := make([]string, len(digests))
@@ -119,8 +145,8 @@ func (c *Control) noteFresh(ctx context.Context) error {
 	})
 }
 
-// noteManifest makes a manifest that a deployment had a candidate, if another
-// takes its place.
+// noteManifest makes the previous manifest of a deployment a candidate, if another
+// manifest replaces it.
 func (c *Control) noteManifest(ctx context.Context, q *store.Queries, before, after lateen.Digest) error {
 	if before == "" || before == after {
 		return nil
@@ -128,44 +154,31 @@ func (c *Control) noteManifest(ctx context.Context, q *store.Queries, before, af
 	return q.NoteCandidates(ctx, store.SweepManifest, []string{string(before)}, c.now())
 }
 
-// forgetDeleted tells the traffic of deployments that were deleted: a process
-// that was killed right after that has not.
-func (c *Control) forgetDeleted(ctx context.Context) error {
-	deleted, err := c.Store.ListCandidates(ctx, store.SweepDeployment, c.now()+1, sweepAtOnce)
-	if err != nil || len(deleted) == 0 {
-		return err
-	}
-	for _, d := range deleted {
-		c.Traffic.Forget(lateen.DeploymentID(d.Name))
-	}
-	return c.Store.DeleteCandidates(ctx, deleted)
-}
-
-// doomed is a digest that a candidate stands for.
-type doomed struct {
+// covered is a digest that a candidate covers.
+type covered struct {
 	digest lateen.Digest
 	of     int // index of the candidate
 }
 
-// expandAll returns what candidates stand for, in the order in which it is to go:
-// what names others goes after them, so that a sweep that is cut off finds them
-// again.
-func (c *Control) expandAll(ctx context.Context, candidates []store.Candidate) ([]doomed, error) {
-	var all []doomed
+// expandAll returns the digests that candidates cover, in the order of their
+// removal. An artifact that names others comes after them, so that the next sweep
+// finds all of them if this one is interrupted.
+func (c *Control) expandAll(ctx context.Context, candidates []store.Candidate) ([]covered, error) {
+	var all []covered
 	for i, candidate := range candidates {
 		digests, err := c.expand(ctx, candidate)
 		if err != nil {
 			return nil, err
 		}
 		for _, digest := range slices.Backward(digests) {
-			all = append(all, doomed{digest, i})
+			all = append(all, covered{digest, i})
 		}
 	}
 	return all, nil
 }
 
-// expand returns the digests that a candidate stands for, what names others
-// before them. Those that cannot be found out are not swept.
+// expand returns the digests that a candidate covers, an artifact before those that
+// it names. Digests that cannot be determined are not swept.
 func (c *Control) expand(ctx context.Context, of store.Candidate) ([]lateen.Digest, error) {
 	digest := lateen.Digest(of.Name)
 	var digests []lateen.Digest
@@ -184,19 +197,20 @@ func (c *Control) expand(ctx context.Context, of store.Candidate) ([]lateen.Dige
 	return digests, err
 }
 
-// drop drops what m does not want of some content, and opens the candidates of
-// what has to stay for now. Meanwhile no deployment is accepted that could name it.
-func (c *Control) drop(ctx context.Context, m *marks, some []doomed, before time.Time, open []bool) (artifact.Swept, error) {
+// drop drops the unreferenced artifacts of some, and marks the candidates of those
+// that stay for now as open. It blocks the acceptance of deployments, which could
+// reference an artifact.
+func (c *Control) drop(ctx context.Context, m *marks, some []covered, before time.Time, open []bool) (artifact.Swept, error) {
 	c.sweeper.Lock()
 	defer c.sweeper.Unlock()
-	if err := c.mark(ctx, m); err != nil { // what came since
+	if err := c.mark(ctx, m); err != nil { // references added since the first call
 		return artifact.Swept{}, err
 	}
 	uploads, err := c.Store.ListUploadDigests(ctx)
 	if err != nil {
 		return artifact.Swept{}, err
 	}
-	slices.Sort(uploads) // databases differ on what that is
+	slices.Sort(uploads) // databases differ in their sort order
 	var unwanted []lateen.Digest
 	for _, d := range some {
 		if _, uploaded := slices.BinarySearch(uploads, d.digest); !uploaded && !m.wanted[d.digest] {
@@ -210,9 +224,9 @@ func (c *Control) drop(ctx context.Context, m *marks, some []doomed, before time
 	return swept, err
 }
 
-// marks are what deployments name.
+// marks are the artifacts that deployments reference.
 type marks struct {
-	roots  map[store.Root]bool // looked into already
+	roots  map[store.Root]bool // roots already read
 	wanted map[lateen.Digest]bool
 }
 
@@ -243,7 +257,7 @@ func (c *Control) markRoot(ctx context.Context, m *marks, root store.Root) error
 	}
 	if root.Manifest != "" {
 		if digests, err = c.Keep(ctx, root.Manifest); err != nil {
-			return fmt.Errorf("read what a manifest needs: %w", err)
+			return fmt.Errorf("read the artifacts of a manifest: %w", err)
 		}
 	}
 	for _, d := range append(digests, files...) {
@@ -252,8 +266,8 @@ func (c *Control) markRoot(ctx context.Context, m *marks, root store.Root) error
 	return nil
 }
 
-// Listed returns the digest of the list of a deployment's source files
-// ([store.Root.Files]) and those of the files.
+// Listed returns the digest of the listing of a deployment ([store.Root.Files]) and
+// the digests of its files.
 func Listed(ctx context.Context, s artifact.Store, digest lateen.Digest) ([]lateen.Digest, error) {
 	l, err := artifact.ReadJSON[listing](ctx, s, digest)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/control/controltest"
 )
 
-// clock can be moved.
+// clock is a clock that a test moves.
 type clock struct {
 	mu  sync.Mutex
 	off time.Duration
@@ -43,7 +43,7 @@ func (c *tester) has(content string) bool {
 	return err == nil
 }
 
-func TestSweepDropsWhatNobodyNames(t *testing.T) {
+func TestSweepDropsUnreferencedContent(t *testing.T) {
 	var at clock
 	c := start(t, func(o *control.Options) { o.Now = at.now })
 	kept := c.deploy("a page that stays", "")
@@ -55,7 +55,7 @@ func TestSweepDropsWhatNobodyNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	if swept, err := c.Sweep(t.Context()); err != nil || swept.Files != 0 {
-		t.Errorf("what is young was swept: %+v, %v", swept, err)
+		t.Errorf("young content was swept: %+v, %v", swept, err)
 	}
 	at.forward(25 * time.Hour)
 	swept, err := c.Sweep(t.Context())
@@ -63,7 +63,7 @@ func TestSweepDropsWhatNobodyNames(t *testing.T) {
 		t.Fatalf("swept %+v, %v", swept, err)
 	}
 	if c.has("a page that goes") || c.has("never deployed") {
-		t.Error("what nobody names was kept")
+		t.Error("unreferenced content was not swept")
 	}
 	if !c.has("a page that stays") {
 		t.Error("a deployment lost a file")
@@ -92,7 +92,7 @@ func TestUploadsAreForgottenAfterADay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.Deploy(c.ctx, control.DeployRequest{Project: "shop", Files: files}); err != nil {
-		t.Errorf("an upload of yesterday is gone: %v", err)
+		t.Errorf("an upload of yesterday was deleted: %v", err)
 	}
 	at.forward(2 * time.Hour)
 	if _, err := c.Sweep(t.Context()); err != nil {
@@ -105,7 +105,7 @@ func TestUploadsAreForgottenAfterADay(t *testing.T) {
 	}
 }
 
-// halting is an artifact store whose sweep waits.
+// halting is an artifact store with a sweep that blocks.
 type halting struct {
 	artifact.Store
 
@@ -118,9 +118,9 @@ func (h *halting) Sweep(ctx context.Context, digests []lateen.Digest, before tim
 	return h.Store.Sweep(ctx, digests, before)
 }
 
-// A deployment of old uploads that is accepted while a sweep runs finds them
-// or is told that they are missing: it is never accepted and then robbed.
-func TestSweepsDoNotRobDeployments(t *testing.T) {
+// A deployment of old uploads that is accepted during a sweep keeps its files, or is
+// refused with missing files: no accepted deployment loses files.
+func TestSweepsRemoveNoContentOfDeployments(t *testing.T) {
 	var at clock
 	h := &halting{began: make(chan struct{}), open: make(chan struct{})}
 	c := newTester(t, func(o *control.Options) {
@@ -151,15 +151,15 @@ func TestSweepsDoNotRobDeployments(t *testing.T) {
 	}
 }
 
-// A sweep drops artefacts in chunks, and deployments are accepted between them: what
-// a deployment names by then is not dropped.
-func TestSweepsSpareWhatIsDeployedBetweenTheirChunks(t *testing.T) {
+// A sweep drops artifacts in chunks, and deployments are accepted between them: an
+// artifact that a deployment references by then is not dropped.
+func TestSweepsKeepContentThatIsDeployedBetweenTheirChunks(t *testing.T) {
 	var at clock
 	h := &halting{began: make(chan struct{}), open: make(chan struct{})}
 	c := newTester(t, func(o *control.Options) {
 		h.Store, o.Artifacts, o.Now = o.Artifacts, h, at.now
 	})
-	last := `{"version":3}` // of all that is uploaded, swept last: candidates of one time are in the order of their digests
+	last := `{"version":3}` // swept last: candidates of one time are sorted by digest
 	var others []string
 	for i := 0; len(others) < control.DropsPerLock; i++ {
 		if other := strconv.Itoa(i); lateen.DigestOf([]byte(other)) < lateen.DigestOf([]byte(last)) {
@@ -201,9 +201,8 @@ func TestSweepsSpareWhatIsDeployedBetweenTheirChunks(t *testing.T) {
 	}
 }
 
-// Another database than the one that an artefact was put with never knew that
-// artefact: it is not its to remove.
-func TestSweepLeavesWhatTheStoreNeverKnew(t *testing.T) {
+// A database does not remove an artifact that was stored with another database.
+func TestSweepLeavesContentUnknownToTheStore(t *testing.T) {
 	var at clock
 	c := start(t, func(o *control.Options) { o.Now = at.now })
 	c.deploy("a page", "")
@@ -217,8 +216,8 @@ func TestSweepLeavesWhatTheStoreNeverKnew(t *testing.T) {
 	}
 }
 
-// What a request put before it failed is of no use to any deployment.
-func TestSweepDropsWhatWasPutAndNeverNamed(t *testing.T) {
+// Content that a request stored before its failure is not used by any deployment.
+func TestSweepDropsContentThatWasNeverReferenced(t *testing.T) {
 	var at clock
 	c := newTester(t, func(o *control.Options) { o.Now = at.now })
 	files := append(inline("refused"), lateen.UploadFile{Path: "x", SHA1: "not a sha"})
@@ -235,31 +234,12 @@ func TestSweepDropsWhatWasPutAndNeverNamed(t *testing.T) {
 		}
 	}
 	if c.has("refused, too") {
-		t.Error("what a refused request put stays")
+		t.Error("the content of a refused request was not swept")
 	}
 }
 
-// A process that is killed between the deletion of a deployment and its effects
-// leaves these to the next one.
-func TestTrafficForgetsDeletedDeploymentsAfterARestart(t *testing.T) {
-	c := newTester(t)
-	d := c.accept("a page", "")
-	if err := c.Store.NoteDeployment(t.Context(), d.ID, 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Store.DeleteDeployment(t.Context(), d.ID); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got := c.Traffic.Forgotten(); len(got) != 1 || got[0] != d.ID {
-		t.Errorf("the traffic forgot %v, want %s", got, d.ID)
-	}
-}
-
-// The uploads of a team that is removed go with it, and their content is of no use
-// then, also where a sweep has seen that it was.
+// Removing a team removes its uploads. Their content is swept then, also if an
+// earlier sweep found it referenced.
 func TestTheContentOfARemovedTeamIsSwept(t *testing.T) {
 	var at clock
 	c := newTester(t, func(o *control.Options) { o.Now = at.now })
@@ -284,13 +264,13 @@ func TestTheContentOfARemovedTeamIsSwept(t *testing.T) {
 	sweep(time.Hour)
 	sweep(22 * time.Hour)
 	upload()
-	sweep(3 * time.Hour) // it is wanted by an upload of three hours ago
+	sweep(3 * time.Hour) // an upload of three hours ago references it
 	if _, err := c.DeleteTeam(eve); err != nil {
 		t.Fatal(err)
 	}
 	sweep(25 * time.Hour)
 	sweep(25 * time.Hour)
 	if c.has("brief content") {
-		t.Error("the content is still there")
+		t.Error("the content was not swept")
 	}
 }

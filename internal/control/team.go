@@ -12,27 +12,27 @@ import (
 
 const (
 	ownerSetting = "owner"  // id of the first user
-	touchAfter   = 60 * 1e3 // ms between two notes that a token was used
+	touchAfter   = 60 * 1e3 // ms between two updates of a token's time of use
 )
 
-// Account is a user with the teams they are in.
+// Account is a user with the user's teams.
 type Account struct {
 	User  lateen.User
 	Teams []Membership
 }
 
-// Membership is a team with the role somebody has in it.
+// Membership is a team with a user's role in it.
 type Membership struct {
 	lateen.Team
 
 	Role lateen.Role
 }
 
-// Bootstrap makes the first user, their team and a token on a platform that has
-// none, and returns the token's secret. created is false where they exist.
+// Bootstrap creates the first user, team and token of a new platform, and returns
+// the token's secret. created is false if they exist already.
 func (c *Control) Bootstrap(ctx context.Context) (token string, created bool, err error) {
 	now, slug, name := c.Now(), c.Options.Team, "owner"
-	if slug == name { // the vercel CLI takes a scope of the user's name for no team
+	if slug == name { // the vercel CLI does not accept a scope equal to the username as a team
 		name = "admin"
 	}
 	user := lateen.User{ID: lateen.NewID[lateen.UserID]("usr_", now), Username: name, Email: name + "@" + c.Domain, CreatedAt: c.now()}
@@ -61,7 +61,7 @@ func (c *Control) Bootstrap(ctx context.Context) (token string, created bool, er
 	return token, created, nil
 }
 
-// OwnerToken issues another token of the first user, for whoever holds the
+// OwnerToken issues another token of the first user, for an operator that has the
 // data directory and lost the first token.
 func (c *Control) OwnerToken(ctx context.Context) (string, error) {
 	owner, exists, err := c.Store.GetSetting(ctx, ownerSetting)
@@ -82,10 +82,9 @@ func (c *Control) OwnerToken(ctx context.Context) (string, error) {
 	})
 }
 
-// Authenticate returns who the bearer of a token is in the team named by id or
-// slug; where team is "", in the team that they came into first. A token that is unknown
-// or has expired is [lateen.ErrTokenInvalid]; a team they are not in,
-// [lateen.ErrTeamNotFound].
+// Authenticate returns the principal of a token in a team given by id or slug; "" is
+// the team that the user joined first. Errors: [lateen.ErrTokenInvalid] for an
+// unknown or expired token, [lateen.ErrTeamNotFound] for a team without the user.
 func (c *Control) Authenticate(ctx context.Context, token, team string) (lateen.Principal, error) {
 	if token == "" {
 		return lateen.Principal{}, lateen.ErrTokenMissing
@@ -100,13 +99,13 @@ func (c *Control) Authenticate(ctx context.Context, token, team string) (lateen.
 	}
 	if now-row.ActiveAt > touchAfter || row.ActiveAt == row.CreatedAt {
 		if err := c.Store.TouchToken(ctx, row.ID, now); err != nil {
-			c.Log.Warn("the use of a token is not noted", "token_id", row.ID, "err", err) // a full disk locks nobody out
+			c.Log.Warn("the use of a token was not recorded", "token_id", row.ID, "err", err) // a full disk must not lock users out
 		}
 	}
 	if team == "" && row.Project != "" {
 		project, err := c.Store.FindProject(ctx, row.Project)
 		if err != nil {
-			return lateen.Principal{}, lateen.ErrTokenInvalid.With("the project of the token is gone").Because(err)
+			return lateen.Principal{}, lateen.ErrTokenInvalid.With("the project of the token was deleted").Because(err)
 		}
 		team = string(project.Team)
 	}
@@ -137,9 +136,9 @@ func (c *Control) membership(ctx context.Context, user lateen.UserID, team strin
 	return id, member.Role, nil
 }
 
-// WhoAmI returns the user ctx acts as and their teams.
+// WhoAmI returns the user of ctx and the user's teams.
 func (c *Control) WhoAmI(ctx context.Context) (*Account, error) {
-	p, err := act(ctx, lateen.Identity)
+	p, err := authorize(ctx, lateen.Identity)
 	if err != nil {
 		return nil, err
 	}
@@ -162,9 +161,9 @@ func (c *Control) WhoAmI(ctx context.Context) (*Account, error) {
 	return account, nil
 }
 
-// Team returns a team the caller is in, by id or slug.
+// Team returns a team of the caller by id or slug.
 func (c *Control) Team(ctx context.Context, idOrSlug string) (*Membership, error) {
-	p, err := act(ctx, lateen.Identity)
+	p, err := authorize(ctx, lateen.Identity)
 	if err != nil {
 		return nil, err
 	}
@@ -179,28 +178,24 @@ func (c *Control) Team(ctx context.Context, idOrSlug string) (*Membership, error
 	return &Membership{Team: *team, Role: role}, nil
 }
 
-// CreateTeam makes a team with the caller as its owner, who is an owner of the
-// platform's first team, whichever team the caller acts for: each team has a share of
-// what the platform has. The name is the slug where it is "". Errors: [lateen.ErrTeamInvalid],
-// [lateen.ErrTeamTaken], [lateen.ErrRoleTooLow].
+// CreateTeam creates a team and makes the caller its owner. As each team has a share
+// of the platform's resources, the caller must be an owner of the platform's first
+// team, independent of the current team. If name is "", it is the slug. Errors:
+// [lateen.ErrTeamInvalid], [lateen.ErrTeamTaken], [lateen.ErrRoleTooLow].
 func (c *Control) CreateTeam(ctx context.Context, slug, name string) (*Membership, error) {
-	p, err := act(ctx, lateen.TeamCreate)
+	p, err := authorize(ctx, lateen.TeamCreate)
 	if err != nil {
 		return nil, err
 	}
 	team := lateen.Team{ID: lateen.NewID[lateen.TeamID]("team_", c.Now()), Slug: slug, Name: cmp.Or(name, slug), CreatedAt: c.now()}
 	p.Team = team.ID
 	err = c.Store.Update(ctx, func(q *store.Queries) error {
-		first, err := q.FirstTeam(ctx)
+		owns, err := ownsPlatform(ctx, q, p.User)
 		if err != nil {
 			return err
 		}
-		member, err := q.GetMember(ctx, first.ID, p.User)
-		if err != nil && !errors.Is(err, lateen.ErrTeamNotFound) {
-			return err
-		}
-		if member.Role != lateen.Owner {
-			return lateen.ErrRoleTooLow.With("owners of the platform's first team create teams").WithHint("ask one of them for another team")
+		if !owns {
+			return lateen.ErrRoleTooLow.With("only owners of the platform's first team can create teams").WithHint("ask an owner of that team to create it")
 		}
 		if err := team.Validate(); err != nil {
 			return err
@@ -218,12 +213,12 @@ func (c *Control) CreateTeam(ctx context.Context, slug, name string) (*Membershi
 
 // RenameTeam changes the name of the caller's team. Errors: [lateen.ErrTeamInvalid].
 func (c *Control) RenameTeam(ctx context.Context, name string) (*Membership, error) {
-	p, err := act(ctx, lateen.TeamWrite)
+	p, err := authorize(ctx, lateen.TeamWrite)
 	if err != nil {
 		return nil, err
 	}
 	if name == "" {
-		return nil, lateen.ErrTeamInvalid.With("a team needs a name")
+		return nil, lateen.ErrTeamInvalid.With("the name of the team is missing")
 	}
 	var team *lateen.Team
 	err = c.Store.Update(ctx, func(q *store.Queries) error {
@@ -242,11 +237,11 @@ func (c *Control) RenameTeam(ctx context.Context, name string) (*Membership, err
 	return &Membership{Team: *team, Role: p.Role}, nil
 }
 
-// DeleteTeam removes the caller's team, which has no projects. Errors:
-// [lateen.ErrTeamNotEmpty], [lateen.ErrTeamPermanent] of the first team, whose
+// DeleteTeam removes the caller's team, which must have no projects. Errors:
+// [lateen.ErrTeamNotEmpty]; [lateen.ErrTeamPermanent] for the first team, whose
 // members may read the platform's metrics.
 func (c *Control) DeleteTeam(ctx context.Context) (*lateen.Team, error) {
-	p, err := act(ctx, lateen.TeamWrite)
+	p, err := authorize(ctx, lateen.TeamWrite)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +265,7 @@ func (c *Control) DeleteTeam(ctx context.Context) (*lateen.Team, error) {
 	return team, err
 }
 
-// Username returns the name of a user, "" if they are gone.
+// Username returns the name of a user, "" for a deleted user.
 func (c *Control) Username(ctx context.Context, id lateen.UserID) string {
 	user, err := c.Store.GetUser(ctx, id)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // TokenRequest describes a token to create.
 type TokenRequest struct {
 	Name      string        // unique among the caller's tokens
-	Scope     lateen.Scope  // "" is full, or project where Project is given
-	Project   string        // id or name of the only project that it reaches; "" is every project
+	Scope     lateen.Scope  // "" is full, or project if Project is set
+	Project   string        // id or name of the only reachable project; "" is every project
 	ExpiresAt lateen.Millis // 0: never
 }
 
@@ -28,18 +28,18 @@ func (c *Control) newToken(user lateen.UserID, name string) (string, *lateen.Tok
 
 // Tokens lists the caller's tokens, without their secrets.
 func (c *Control) Tokens(ctx context.Context) ([]*lateen.Token, error) {
-	p, err := act(ctx, lateen.TokenRead)
+	p, err := authorize(ctx, lateen.TokenRead)
 	if err != nil {
 		return nil, err
 	}
 	return c.Store.ListTokens(ctx, p.User)
 }
 
-// CreateToken issues a token that acts as the caller and returns its secret,
-// which is not kept. Errors: [lateen.ErrTokenSettings], [lateen.ErrTokenTaken],
+// CreateToken issues a token of the caller and returns its secret, which is not
+// stored. Errors: [lateen.ErrTokenSettings], [lateen.ErrTokenTaken],
 // [lateen.ErrProjectNotFound].
 func (c *Control) CreateToken(ctx context.Context, r TokenRequest) (string, *lateen.Token, error) {
-	p, err := act(ctx, lateen.TokenWrite)
+	p, err := authorize(ctx, lateen.TokenWrite)
 	if err != nil {
 		return "", nil, err
 	}
@@ -83,28 +83,29 @@ func (c *Control) CreateToken(ctx context.Context, r TokenRequest) (string, *lat
 	return token, row, nil
 }
 
-// checkExpiry refuses an expiry that is past, or later than that of the caller's token.
+// checkExpiry refuses an expiry in the past, or later than the expiry of the
+// caller's token.
 func (c *Control) checkExpiry(p lateen.Principal, at lateen.Millis) error {
 	switch {
 	case at != 0 && at <= c.now():
-		return lateen.ErrTokenSettings.With("the token would have expired already")
+		return lateen.ErrTokenSettings.With("the expiry is in the past")
 	case p.Until != 0 && (at == 0 || at > p.Until):
-		return lateen.ErrTokenSettings.With("the token would outlive the one that creates it, which expires at %s", p.Until.Time().UTC().Format(time.RFC3339)).
-			WithHint("name an earlier time with --expires, or act with a token that lives longer")
+		return lateen.ErrTokenSettings.With("the expiry is later than that of the token that creates it, %s", p.Until.Time().UTC().Format(time.RFC3339)).
+			WithHint("set an earlier time with --expires, or use a token that expires later")
 	}
 	return nil
 }
 
-// recordToken appends a row to the audit log of each team that a token reaches:
-// that of its project, or else all of its user's. The team that p acts in does not
-// matter, which the user chose.
+// recordToken appends a row to the audit log of each team that a token reaches: the
+// team of its project, or else all teams of its user. The user chooses the current
+// team of p, so it does not matter.
 func (c *Control) recordToken(ctx context.Context, q *store.Queries, p lateen.Principal, action lateen.Action, t *lateen.Token, target string) error {
 	if t.Project != "" {
 		project, err := q.FindProject(ctx, t.Project)
 		if err == nil {
 			p.Team = project.Team
 		}
-		if err == nil || lateen.CodeOf(err) == lateen.NotFound { // it is gone: the row is kept of the team that is named
+		if err == nil || lateen.CodeOf(err) == lateen.NotFound { // deleted project: the row goes to the current team
 			return c.record(ctx, q, p, action, t.Project, target)
 		}
 		return err
@@ -125,7 +126,7 @@ func (c *Control) recordToken(ctx context.Context, q *store.Queries, p lateen.Pr
 	return nil
 }
 
-// projectOfUser returns a project of one of a user's teams.
+// projectOfUser returns a project in one of a user's teams.
 func projectOfUser(ctx context.Context, q *store.Queries, user lateen.UserID, idOrName string) (*lateen.Project, error) {
 	teams, err := q.ListTeams(ctx, user)
 	if err != nil {
@@ -137,21 +138,22 @@ func projectOfUser(ctx context.Context, q *store.Queries, user lateen.UserID, id
 			return project, err
 		}
 	}
-	return nil, lateen.ErrProjectNotFound.With("there is no project %q", idOrName)
+	return nil, lateen.ErrProjectNotFound.With("project %q not found", idOrName)
 }
 
-// RevokeToken ends a token of the caller by id. Errors: [lateen.ErrTokenNotFound].
+// RevokeToken removes a token of the caller by id. Errors:
+// [lateen.ErrTokenNotFound].
 func (c *Control) RevokeToken(ctx context.Context, id lateen.TokenID) error {
 	return c.revoke(ctx, lateen.TokenWrite, id)
 }
 
-// RevokeCurrent ends the token that ctx acts with, whatever its scope.
+// RevokeCurrent removes the token of ctx, of any scope.
 func (c *Control) RevokeCurrent(ctx context.Context) error {
 	return c.revoke(ctx, lateen.Identity, lateen.PrincipalFrom(ctx).Token)
 }
 
 func (c *Control) revoke(ctx context.Context, need lateen.Permission, id lateen.TokenID) error {
-	p, err := act(ctx, need)
+	p, err := authorize(ctx, need)
 	if err != nil {
 		return err
 	}

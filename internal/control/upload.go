@@ -12,11 +12,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// Upload keeps a file for the caller's team, durable on return. body must
-// have the SHA-1 name and, unless size is negative, that many bytes; else
-// nothing is kept.
+// Upload stores a file of the caller's team, durable on return. body must have the
+// SHA-1 name and, unless size is negative, exactly size bytes; otherwise nothing is
+// stored.
 func (c *Control) Upload(ctx context.Context, name lateen.SHA1, size int64, body io.Reader) error {
-	p, err := act(ctx, lateen.DeploymentWrite)
+	p, err := authorize(ctx, lateen.DeploymentWrite)
 	if err != nil {
 		return err
 	}
@@ -24,34 +24,34 @@ func (c *Control) Upload(ctx context.Context, name lateen.SHA1, size int64, body
 	case !name.Valid():
 		return lateen.ErrUploadDigest.With("%q is not a SHA-1: 40 lower-case hex digits", string(name))
 	case size > c.MaxFile:
-		return lateen.ErrTooLarge.With("the file has %d bytes; %d are allowed", size, c.MaxFile)
+		return lateen.ErrTooLarge.With("the file has %d bytes; the limit is %d", size, c.MaxFile)
 	}
-	room, err := c.roomFor(ctx, p.Team, name, size)
+	space, err := c.reserveUpload(ctx, p.Team, name, size)
 	if err != nil {
 		return err
 	}
-	blob, err := c.Artifacts.Put(ctx, &verifier{body: body, hash: sha1.New(), name: name, size: size, max: c.MaxFile, take: room.take}, "") //nolint:gosec // see the import
+	blob, err := c.Artifacts.Put(ctx, &verifier{body: body, hash: sha1.New(), name: name, size: size, max: c.MaxFile, take: space.take}, "") //nolint:gosec // see the import
 	if err != nil {
-		c.forgo(p.Team, room.taken)
+		c.releaseStorage(p.Team, space.taken)
 		return err
 	}
-	if err := c.hold(ctx, p.Team, room.taken, blob); err != nil {
+	if err := c.hold(ctx, p.Team, space.taken, blob); err != nil {
 		return err
 	}
 	return c.Store.PutUpload(ctx, store.Upload{Team: p.Team, SHA1: name, Digest: blob.Digest, Size: blob.Size, CreatedAt: c.now()})
 }
 
-// room is what one upload takes of its team's storage.
-type room struct {
+// uploadSpace is the storage that one upload reserves.
+type uploadSpace struct {
 	taken int64
-	take  func(read int64) error // called with the bytes of the file so far; nil: it has all room it needs
+	take  func(read int64) error // called with the bytes of the file read so far; nil: no storage left to reserve
 }
 
-// roomFor takes the room for a file of a name and a size, or, where the size is
-// negative, has it taken as the file comes. One that the team has uploaded already
-// takes none.
-func (c *Control) roomFor(ctx context.Context, team lateen.TeamID, name lateen.SHA1, size int64) (*room, error) {
-	r := &room{}
+// reserveUpload reserves storage for a file of a name and a size. For a negative size,
+// storage is reserved as the file arrives. A file that the team has uploaded already
+// needs none.
+func (c *Control) reserveUpload(ctx context.Context, team lateen.TeamID, name lateen.SHA1, size int64) (*uploadSpace, error) {
+	r := &uploadSpace{}
 	if c.TeamBytes <= 0 {
 		return r, nil
 	}
@@ -63,7 +63,7 @@ func (c *Control) roomFor(ctx context.Context, team lateen.TeamID, name lateen.S
 		if to <= r.taken {
 			return nil
 		}
-		if err := c.expect(ctx, team, to-r.taken); err != nil {
+		if err := c.reserveStorage(ctx, team, to-r.taken); err != nil {
 			return err
 		}
 		r.taken = to
@@ -76,15 +76,15 @@ func (c *Control) roomFor(ctx context.Context, team lateen.TeamID, name lateen.S
 	return r, grow(size)
 }
 
-// verifier passes a body on and ends in an error, instead of io.EOF, unless
-// it was what it was announced to be.
+// verifier passes a body on and ends in an error instead of [io.EOF] if the body has
+// another digest or size than announced.
 type verifier struct {
 	body io.Reader
 	hash hash.Hash
 	name lateen.SHA1
 	size int64 // negative: unknown
 	max  int64
-	take func(read int64) error // room for what was read; nil: there is enough
+	take func(read int64) error // reserves storage for the bytes read; nil: no storage left to reserve
 	read int64
 }
 
@@ -100,15 +100,15 @@ func (v *verifier) Read(b []byte) (int, error) {
 	}
 	switch {
 	case v.read > v.max:
-		return n, lateen.ErrTooLarge.With("the file is larger than the %d bytes allowed", v.max)
+		return n, lateen.ErrTooLarge.With("the file exceeds the limit of %d bytes", v.max)
 	case v.size >= 0 && v.read > v.size:
-		return n, lateen.ErrUploadTruncated.With("the body has more than the %d bytes that it was announced with", v.size)
+		return n, lateen.ErrUploadTruncated.With("the body exceeds its announced size of %d bytes", v.size)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return n, lateen.ErrUploadTruncated.Because(err)
 	case !errors.Is(err, io.EOF):
 		return n, err
 	case v.size >= 0 && v.read != v.size:
-		return n, lateen.ErrUploadTruncated.With("the body has %d bytes and was announced with %d", v.read, v.size)
+		return n, lateen.ErrUploadTruncated.With("the body has %d bytes instead of the announced %d", v.read, v.size)
 	case hex.EncodeToString(v.hash.Sum(nil)) != string(v.name):
 		return n, lateen.ErrUploadDigest
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/control"
 )
 
-func TestUploadKeepsWhatItWasToldItGets(t *testing.T) {
+func TestUploadStoresTheAnnouncedContent(t *testing.T) {
 	c := newTester(t)
 	for _, size := range []int64{5, -1} {
 		if err := c.Upload(c.ctx, sha("hello"), size, strings.NewReader("hello")); err != nil {
@@ -23,8 +23,8 @@ func TestUploadKeepsWhatItWasToldItGets(t *testing.T) {
 	}
 }
 
-// A body that is not what it was announced to be is not kept, and the team
-// does not have it afterwards.
+// A body that differs from its announcement is not stored, and the team does not
+// have it afterwards.
 func TestUploadRefuses(t *testing.T) {
 	c := newTester(t, func(o *control.Options) { o.MaxFile = 100 })
 	long := strings.Repeat("x", 101)
@@ -34,14 +34,14 @@ func TestUploadRefuses(t *testing.T) {
 		body io.Reader
 		want error
 	}{
-		"another content":       {sha("hello"), 5, strings.NewReader("jello"), lateen.ErrUploadDigest},
-		"too little":            {sha("hello"), 5, strings.NewReader("hell"), lateen.ErrUploadTruncated},
-		"too much":              {sha("hello"), 5, strings.NewReader("hello!"), lateen.ErrUploadTruncated},
-		"a connection lost":     {sha("hello"), -1, io.MultiReader(strings.NewReader("hell"), lost{}), lateen.ErrUploadTruncated},
-		"an announced giant":    {sha(long), 101, strings.NewReader(long), lateen.ErrTooLarge},
-		"a giant in disguise":   {sha(long), -1, strings.NewReader(long), lateen.ErrTooLarge},
-		"a name that is a path": {"../../../../etc/passwd", 5, strings.NewReader("hello"), lateen.ErrUploadDigest},
-		"a name in capitals":    {lateen.SHA1(strings.ToUpper(string(sha("hello")))), 5, strings.NewReader("hello"), lateen.ErrUploadDigest},
+		"another content":             {sha("hello"), 5, strings.NewReader("jello"), lateen.ErrUploadDigest},
+		"too little":                  {sha("hello"), 5, strings.NewReader("hell"), lateen.ErrUploadTruncated},
+		"too much":                    {sha("hello"), 5, strings.NewReader("hello!"), lateen.ErrUploadTruncated},
+		"a connection lost":           {sha("hello"), -1, io.MultiReader(strings.NewReader("hell"), lost{}), lateen.ErrUploadTruncated},
+		"a large file":                {sha(long), 101, strings.NewReader(long), lateen.ErrTooLarge},
+		"a large file without a size": {sha(long), -1, strings.NewReader(long), lateen.ErrTooLarge},
+		"a name that is a path":       {"../../../../etc/passwd", 5, strings.NewReader("hello"), lateen.ErrUploadDigest},
+		"a name in capitals":          {lateen.SHA1(strings.ToUpper(string(sha("hello")))), 5, strings.NewReader("hello"), lateen.ErrUploadDigest},
 	} {
 		err := c.Upload(c.ctx, tt.sha, tt.size, tt.body)
 		if !errors.Is(err, tt.want) {
@@ -50,7 +50,7 @@ func TestUploadRefuses(t *testing.T) {
 	}
 	for _, content := range []string{"hello", "jello", "hell", "hello!", long} {
 		if _, err := c.Artifacts.Size(t.Context(), lateen.DigestOf([]byte(content))); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%.10q was kept: %v", content, err)
+			t.Errorf("%.10q was stored: %v", content, err)
 		}
 	}
 	_, err := c.Deploy(c.ctx, control.DeployRequest{Project: "shop", Files: []lateen.UploadFile{{Path: ".vercel/output/config.json", SHA1: sha("hello")}}})
@@ -61,8 +61,8 @@ type lost struct{}
 
 func (lost) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// What one team uploaded is not there for another, who could otherwise read
-// files by their hash alone.
+// Uploads of one team are missing for another, which could otherwise read files by
+// their hash alone.
 func TestUploadsBelongToATeam(t *testing.T) {
 	c := newTester(t)
 	eve := c.As(t, c.Member(t, "eve", "other", lateen.Owner))

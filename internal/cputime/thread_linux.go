@@ -1,4 +1,4 @@
-// Package cputime measures the processor time of a thread.
+// Package cputime measures the CPU time of a thread.
 package cputime
 
 import (
@@ -9,8 +9,8 @@ import (
 // rusageThread is RUSAGE_THREAD of getrusage(2).
 const rusageThread = 1
 
-// Thread returns the processor time that the calling thread has used, or
-// where the kernel does not tell, the time that has passed.
+// Thread returns the CPU time of the calling thread, or the wall-clock time if the
+// kernel reports no CPU time.
 func Thread() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(rusageThread, &u) != nil {

@@ -4,6 +4,5 @@ package cputime
 
 import "time"
 
-// Thread returns the time that has passed: what a thread has used of a
-// processor is not to be had on all systems.
+// Thread returns the wall-clock time: not all systems report the CPU time of a thread.
 func Thread() time.Duration { return time.Duration(time.Now().UnixNano()) }

@@ -17,22 +17,22 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
-// Errors of the directory of a backup.
+// Errors of the backup directory.
 var (
-	errBackupTaken  = &lateen.Error{Code: lateen.Conflict, Reason: "backup_not_empty", Message: "the directory of the backup is not empty", Hint: "name one that is empty or does not exist"}
-	errBackupInside = &lateen.Error{Code: lateen.Invalid, Reason: "backup_inside_data", Message: "the directory of the backup is in the data directory", Hint: "name one elsewhere, on another disk if there is one"}
+	errBackupTaken  = &lateen.Error{Code: lateen.Conflict, Reason: "backup_not_empty", Message: "the directory of the backup is not empty", Hint: "name a directory that is empty or does not exist"}
+	errBackupInside = &lateen.Error{Code: lateen.Invalid, Reason: "backup_inside_data", Message: "the directory of the backup is in the data directory", Hint: "name a directory outside of it, if possible on another disk"}
 )
 
-// Backup copies the parts of a data directory that cannot be made again to dir,
-// as they are at one moment: a data directory that a platform can start in. A
-// platform may run and change the original meanwhile. A PostgreSQL database is
-// not copied. dir is made if it is missing; if the copy fails, it is empty.
-// progress is called with the artefacts that were looked at and all that there are.
+// Backup copies the parts of a data directory that cannot be recreated to dir. The
+// copy is consistent, and a platform can start in it. A platform may run in the
+// original and change it meanwhile. Backup does not copy a PostgreSQL database. It
+// creates dir if dir is missing, and leaves it empty if the copy fails. progress is
+// called with the number of checked artefacts and of all artefacts.
 //
-// The artefacts come first, the database second, and the artefacts that were
-// added since third: each artefact that the copy of the database names is either
-// older than the first pass, which copied it, or younger than a sweep may remove
-// before the last.
+// Backup copies the artefacts first, the database second, and third the artefacts
+// that were added in the meantime. So the copy has each artefact to which its
+// database refers: the artefact is older than the first pass, which copied it, or
+// too young for a sweep to remove it before the last pass.
 func Backup(ctx context.Context, c *config.Config, dir string, progress func(done, total int64)) (lateen.Backup, error) {
 	at, err := platformPaths(c)
 	if err != nil {
@@ -49,7 +49,8 @@ func Backup(ctx context.Context, c *config.Config, dir string, progress func(don
 	return b.done, nil
 }
 
-// emptyDir are the paths in the directory of a backup, which it makes.
+// emptyDir creates the backup directory if it is missing, and returns the paths in
+// it.
 func emptyDir(at paths, dir string) (paths, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -74,7 +75,7 @@ func emptyDir(at paths, dir string) (paths, error) {
 // backup is one run of [Backup].
 type backup struct {
 	from, to paths
-	database bool // it is a file
+	database bool // whether the database is a file
 	progress func(done, total int64)
 	done     lateen.Backup
 }
@@ -88,7 +89,7 @@ func (b *backup) run(ctx context.Context) error {
 	if err := b.mirror(ctx, from, to); err != nil {
 		return err
 	}
-	unfinished := b.to.database + ".new" // a copy without its database does not start
+	unfinished := b.to.database + ".new" // a platform does not start in a copy without its database
 	if b.database {
 		if err := sqlite.Copy(ctx, b.from.database, unfinished); err != nil {
 			return err
@@ -113,7 +114,7 @@ func (b *backup) run(ctx context.Context) error {
 	return errors.Join(atomicfile.SyncDir(b.to.root), atomicfile.SyncDir(filepath.Dir(b.to.root)))
 }
 
-// mirror copies the artefacts that are not in the copy.
+// mirror copies the artefacts that the copy lacks.
 func (b *backup) mirror(ctx context.Context, from, to *artifact.Disk) error {
 	var done, total int64
 	if err := from.Each(ctx, func(lateen.Digest) error { total++; return nil }); err != nil {
@@ -125,11 +126,11 @@ func (b *backup) mirror(ctx context.Context, from, to *artifact.Disk) error {
 	})
 	b.done.Artifacts += m.Files
 	b.done.Bytes += m.Bytes
-	b.done.Damaged = append([]lateen.Digest{}, m.Damaged...) // of the last pass: it finds those of the first again
+	b.done.Damaged = append([]lateen.Digest{}, m.Damaged...) // only those of the last pass, which finds those of the first again
 	return err
 }
 
-// copyFile copies a small file, if it is there.
+// copyFile copies a small file if it exists. The file key must exist.
 func (b *backup) copyFile(name string) error {
 	text, err := os.ReadFile(filepath.Join(b.from.root, name))
 	if errors.Is(err, fs.ErrNotExist) && name != "key" {
@@ -141,8 +142,8 @@ func (b *backup) copyFile(name string) error {
 	return explainFull(atomicfile.Write(filepath.Join(b.to.root, name), text, 0o600))
 }
 
-// own gives the copy the owner that the data directory has, where this process
-// may do that, and makes it passable for functions, as a data directory is.
+// own gives the copy the owner of the data directory if this process is root, and
+// lets functions traverse it, as they traverse a data directory.
 func (b *backup) own() error {
 	info, err := os.Stat(b.from.root)
 	if err != nil {
@@ -156,7 +157,7 @@ func (b *backup) own() error {
 			return os.Lchown(path, int(s.Uid), int(s.Gid))
 		})
 	}
-	return errors.Join(err, os.Chmod(b.to.root, 0o711)) //nolint:gosec // what is in it is for its owner
+	return errors.Join(err, os.Chmod(b.to.root, 0o711)) //nolint:gosec // its files have modes of their own
 }
 
 // clear removes an unfinished copy.
@@ -168,7 +169,7 @@ func (b *backup) clear() error {
 	return err
 }
 
-// explainFull says of a write that found no room just that.
+// explainFull turns the error of a full disk or quota into [lateen.ErrStorageFull].
 func explainFull(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return lateen.ErrStorageFull.Because(err)

@@ -1,10 +1,8 @@
 package daemon_test
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,13 +10,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/daemon"
+	"github.com/lateen-dev/lateen/internal/store/postgrestest"
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
@@ -33,7 +29,7 @@ func backUp(t *testing.T, c *config.Config, dir string) {
 	}
 }
 
-// readyHosts are the hosts of the READY deployments in a copy.
+// readyHosts returns the hosts of the READY deployments in a copy.
 func readyHosts(t *testing.T, dir string) []string {
 	t.Helper()
 	db, err := sqlite.View(t.Context(), filepath.Join(dir, "lateen.db"))
@@ -52,8 +48,9 @@ func readyHosts(t *testing.T, dir string) []string {
 	return names
 }
 
-// The copy is made while deployments are. Its parts are put into a new data
-// directory in one order and in the other, as docs/how-to/backup.md says.
+// The test makes the copy during deployments. It restores the parts into a new data
+// directory in one order and in the reverse order, as docs/how-to/backup.md
+// describes.
 func TestABackupOfARunningPlatformHasEveryReadyDeployment(t *testing.T) {
 	c := settings(t)
 	d, stop := start(t, c)
@@ -125,7 +122,7 @@ func TestABackupRefusesDirectoriesThatItCannotUse(t *testing.T) {
 	taken := t.TempDir()
 	writeFile(t, filepath.Join(taken, "file"), "kept")
 	for _, cell := range []struct{ dir, reason string }{
-		{t.TempDir(), "no_platform_here"}, // nothing was started yet
+		{t.TempDir(), "no_platform_here"}, // no platform has started in the data directory yet
 		{taken, "backup_not_empty"},
 		{filepath.Join(c.Data, "copy"), "backup_inside_data"},
 	} {
@@ -151,38 +148,9 @@ func TestABackupRefusesDirectoriesThatItCannotUse(t *testing.T) {
 	}
 }
 
-// newDatabase makes an empty PostgreSQL database and returns its address.
-func newDatabase(t *testing.T) string {
-	t.Helper()
-	server := os.Getenv("LATEEN_TEST_POSTGRES")
-	if server == "" {
-		t.Skip("LATEEN_TEST_POSTGRES names no server: scripts/postgres.sh run go test ./internal/daemon")
-	}
-	db, err := sql.Open("pgx", server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	name := strings.ToLower(lateen.NewID[string]("test_", time.Now()))
-	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := db.Exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
-			t.Error(err)
-		}
-	})
-	address, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address.Path = "/" + name
-	return address.String()
-}
-
 func TestABackupWithPostgreSQLGoesWithAnEarlierDump(t *testing.T) {
 	c := settings(t)
-	c.Database = newDatabase(t)
+	c.Database = postgrestest.NewDatabase(t)
 	if _, err := exec.LookPath("pg_dump"); err != nil {
 		t.Skip("pg_dump is not installed")
 	}
@@ -202,7 +170,7 @@ func TestABackupWithPostgreSQLGoesWithAnEarlierDump(t *testing.T) {
 	backUp(t, c, dir)
 	stop()
 	restored := settings(t)
-	restored.Data, restored.Database = dir, newDatabase(t)
+	restored.Data, restored.Database = dir, postgrestest.NewDatabase(t)
 	run("pg_restore", "--clean", "--if-exists", "--dbname="+restored.Database, dump)
 	again, _ := start(t, restored)
 	if got := pageOf(t, again, host); got != "OK page" {

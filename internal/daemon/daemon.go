@@ -1,5 +1,5 @@
-// Package daemon is the composition root: it builds every part in order, runs
-// them, and stops them in reverse.
+// Package daemon is the composition root: it creates all components in order, runs
+// them, and stops them in reverse order.
 package daemon
 
 import (
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -20,17 +21,20 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/api"
 	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/assemble"
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 	"github.com/lateen-dev/lateen/internal/authority"
-	"github.com/lateen-dev/lateen/internal/build"
+	"github.com/lateen-dev/lateen/internal/bus"
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/edge"
 	"github.com/lateen-dev/lateen/internal/egress"
+	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/fleet"
 	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/meter"
 	"github.com/lateen-dev/lateen/internal/observe"
 	"github.com/lateen-dev/lateen/internal/secret"
 	"github.com/lateen-dev/lateen/internal/socket"
@@ -41,58 +45,62 @@ import (
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
-// Options says what to run.
+// Options are the options of a [Daemon].
 type Options struct {
 	Config  *config.Config
-	Out     io.Writer                // the daemon's own log; nil discards
-	Getenv  func(string) string      // for the OTEL_* variables, and PATH; nil: there are none
-	Version string                   // of this build
-	Fetched func(toolchain.Progress) // told while a runtime is fetched; nil: nobody is
+	Out     io.Writer                // destination of the daemon's own log; nil discards it
+	Getenv  func(string) string      // environment, for the OTEL_* variables and PATH; nil is empty
+	Version string                   // version of this build
+	Fetched func(toolchain.Progress) // called while a runtime is fetched; nil is allowed
 
-	// Sockets are served in place of Config.Listen. Where there are none, the one
-	// that is opened is added. nil: nobody has it after the daemon.
+	// Sockets are the listeners that replace Config.Listen. If the set is empty, the
+	// daemon adds the listener that it opens, so that a successor inherits it. nil:
+	// the daemon opens a listener and hands it to no successor.
 	Sockets *socket.Set
-	// Reload makes Run end and execute Successor in this process, with Sockets
-	// open all the while. All three are needed for that. nil: there is no reload.
+	// Reload makes Run stop the platform and execute Successor in this process;
+	// Sockets stay open. A reload needs all three fields. nil disables reloads.
 	Reload    <-chan struct{}
 	Successor *Successor
 }
 
 // Daemon is the whole platform in one process.
 type Daemon struct {
-	o       Options
-	parts   []part
-	closers []io.Closer    // in the order they were opened
-	held    *postgres.Held // the database of --database; nil without one
-	serving *traffic
-	log     *slog.Logger
-	lock    *held
-	network *egress.Network
-	token   string
-	first   bool
-	addr    net.Addr
-	missing string
+	o         Options
+	parts     []part
+	closers   []io.Closer    // open resources, in the order of their opening
+	held      *postgres.Held // lock on the database of --database; nil without one
+	edge      *edge.Edge
+	functions functions
+	log       *slog.Logger
+	lock      *dirLock
+	network   *egress.Network
+	token     string
+	first     bool
+	addr      net.Addr
+	missing   string
+
+	listeners []net.Listener // listeners that [Daemon.listen] has set
 }
 
-// paths are where things are kept in the data directory. Only trees and
-// runtimes are for the eyes of functions.
+// paths are the files and directories in the data directory. Functions may read only
+// trees and runtimes.
 type paths struct {
 	root                                                              string
 	database, key, token, artifacts, trees, builds, cache, logs, runs string
-	runtimes, histories, archives, demand, authority                  string
+	runtimes, histories, archives, demand, authority, cleaned         string
 }
 
 func pathsIn(root string) paths {
 	in := func(name string) string { return filepath.Join(root, name) }
 	return paths{
 		root: root, database: in("lateen.db"), key: in("key"), token: in("token"), artifacts: in("artifacts"), trees: in("trees"),
-		builds: in("builds"), cache: in("cache"), logs: in("logs"), runs: in("run"), runtimes: in("runtimes"), histories: in("histories"), archives: in("archives"), demand: in("demand.json"), authority: in("authority.pem"),
+		builds: in("builds"), cache: in("cache"), logs: in("logs"), runs: in("run"), runtimes: in("runtimes"), histories: in("histories"), archives: in("archives"), demand: in("demand.json"), authority: in("authority.pem"), cleaned: in("cleaned"),
 	}
 }
 
-// New opens the data directory and builds the platform in it. Nothing runs and
-// nothing is answered before [Daemon.Run]. At the first start it makes a team,
-// its owner and a token; see [Daemon.Token].
+// New opens the data directory and creates the platform in it. No component runs and
+// no request is answered before [Daemon.Run]. The first start creates a team, its
+// owner and a token; see [Daemon.Token].
 func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
@@ -104,59 +112,37 @@ func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 	d := &Daemon{o: o}
 	defer func() {
 		if err != nil {
-			_ = d.close() // the first error is the one to tell
+			_ = d.close() // the first error explains the failure
 		}
 	}()
+	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) && o.Config.Has(config.Edge) { // a start that fails here leaves no directory
+		if err := d.listen(); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.openDir(root); err != nil {
 		return nil, err
+	}
+	if !o.Config.Has(config.Edge) {
+		return d, d.buildWorker(ctx, pathsIn(root))
 	}
 	return d, d.build(ctx, pathsIn(root))
 }
 
-// openDir makes the data directory, passable but not readable for others, and
-// takes it for this process.
+// openDir creates the data directory and locks it for this process. Other users may
+// traverse the directory but not list it.
 func (d *Daemon) openDir(root string) error {
-	if err := os.MkdirAll(root, 0o711); err != nil { //nolint:gosec // functions run as others and reach their trees through it
+	if err := os.MkdirAll(root, 0o711); err != nil { //nolint:gosec // functions run as other users and reach their trees through it
 		return errData.With("cannot make the data directory %s", root).Because(err)
 	}
-	var err error
-	if d.lock, err = lock(root); err == nil {
-		d.closers = append(d.closers, d.lock)
-		_ = os.RemoveAll(filepath.Join(root, "modules")) // earlier versions kept compiled code there, which only takes room
+	err := d.lockRoles(root)
+	if err == nil {
+		_ = os.RemoveAll(filepath.Join(root, "modules")) // earlier versions stored compiled code there, which is unused now
 	}
 	return err
 }
 
-// traffic tells the parts that serve requests. It is filled in once they are
-// there, before anything runs.
-type traffic struct {
-	*edge.Edge
-
-	fleet    *fleet.Fleet
-	preparer *preparer
-	engine   *local.Engine
-}
-
-// Route implements [control.Traffic].
-func (t *traffic) Route(hosts map[string]lateen.DeploymentID) {
-	t.Edge.Route(hosts)
-	t.preparer.route(hosts)
-}
-
-// Produce implements [control.Traffic].
-func (t *traffic) Produce(p lateen.ProjectID, id lateen.DeploymentID) {
-	t.preparer.setProduction(p, id)
-}
-
-// Forget implements [control.Traffic].
-func (t *traffic) Forget(id lateen.DeploymentID) {
-	t.preparer.forget(id) // before the fleet: it is not told of the deployment afterwards
-	t.Edge.Forget(id)
-	t.fleet.Forget(id)
-	t.engine.Forget(id)
-}
-
-// recorders hand each record to several.
+// recorders passes each record to several recorders.
 type recorders []edge.Recorder
 
 // Record implements [edge.Recorder].
@@ -166,20 +152,21 @@ func (rs recorders) Record(r lateen.Record) {
 	}
 }
 
-// capabilities are the parts that own a resource each.
+// capabilities are the components that own one resource each.
 type capabilities struct {
 	tel       *telemetry.Telemetry
 	db        *store.Store
 	keeper    secret.Keeper
 	artifacts *artifact.Disk
 	trees     *artifact.Trees
-	builder   *build.Builder
+	builder   *assemble.Builder
 	logs      *observe.Log
-	kept      *cache.Cache
+	pages     *cache.Cache
+	usage     *meter.Meter
 }
 
-// openBound opens the parts that belong to one platform: the store, its
-// artefacts and its key.
+// openBound opens the parts that must belong to the same platform: the store, the
+// artefacts and the key.
 func (d *Daemon) openBound(ctx context.Context, at paths, c *capabilities) error {
 	id, err := readIdentity(at, d.o.Config.Database)
 	if err != nil {
@@ -198,7 +185,7 @@ func (d *Daemon) openBound(ctx context.Context, at paths, c *capabilities) error
 	return err
 }
 
-// open opens what is in the data directory.
+// open opens the resources in the data directory.
 func (d *Daemon) open(ctx context.Context, at paths) (c capabilities, err error) {
 	o := d.o.Config
 	c.tel, err = telemetry.New(ctx, telemetry.Options{Out: d.o.Out, Level: o.LogLevel, Format: o.LogFormat, Getenv: d.o.Getenv, Version: d.o.Version})
@@ -208,8 +195,10 @@ func (d *Daemon) open(ctx context.Context, at paths) (c capabilities, err error)
 	if err := d.openBound(ctx, at, &c); err != nil {
 		return c, err
 	}
+	c.usage = meter.New(meter.Options{Store: c.db, Log: c.tel.Log("meter")})
+	usageGauges(c.tel, c.usage)
 	c.trees = artifact.NewTrees(at.trees, c.artifacts)
-	c.builder, err = build.New(build.Options{Artifacts: c.artifacts, Trees: c.trees, Dir: at.builds, Log: c.tel.Log("build")})
+	c.builder, err = assemble.New(assemble.Options{Artifacts: c.artifacts, Trees: c.trees, Dir: at.builds, Log: c.tel.Log("build")})
 	if err != nil {
 		return c, err
 	}
@@ -218,11 +207,11 @@ func (d *Daemon) open(ctx context.Context, at paths) (c capabilities, err error)
 		return c, err
 	}
 	d.closers = append(d.closers, c.logs)
-	c.kept, err = cache.Open(cache.Options{Dir: at.cache, MaxBytes: int64(o.CacheBytes), MaxMemory: int64(o.CacheMemory), Log: c.tel.Log("cache")})
+	c.pages, err = cache.Open(cache.Options{Dir: at.cache, MaxBytes: int64(o.CacheBytes), MaxMemory: int64(o.CacheMemory), Log: c.tel.Log("cache")})
 	return c, err
 }
 
-// build makes every part, the inner ones first.
+// build creates all components, the inner ones first.
 func (d *Daemon) build(ctx context.Context, at paths) error {
 	o := d.o.Config
 	c, err := d.open(ctx, at)
@@ -230,43 +219,39 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		return err
 	}
 	d.log = c.tel.Log("daemon")
-	serving := &traffic{preparer: newPreparer(c.tel.Log("prepare"))}
-	d.serving = serving
-	trusted, err := authority.Open(at.authority)
+	trusted, err := openAuthority(at)
 	if err != nil {
 		return err
 	}
-	functions, err := d.newEngine(at, &c, serving, trusted)
+	functions, running, err := d.newFunctions(at, &c, trusted)
 	if err != nil {
 		return err
 	}
-	serving.engine, c.builder.Provide = functions, functions.Provide
-	serving.fleet = fleet.New(fleet.Options{
-		Engine: functions, Log: c.tel.Log("fleet"), Lines: c.logs, Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
-		Total: o.Instances, Memory: fleetMemory(o), KeepAlive: o.KeepAlive, Histories: at.histories, Grace: o.DrainTimeout, Duration: o.Duration, MaxDuration: o.MaxDuration,
-	})
+	c.builder.Provide = functions.Provide
+	events := bus.New(bus.Options{Events: c.db, Log: c.tel.Log("bus")})
 	verbs, err := control.New(control.Options{
-		Store: c.db, Artifacts: c.artifacts, Trees: c.trees, Builder: c.builder, Keeper: c.keeper, Traffic: serving,
+		Store: c.db, Artifacts: c.artifacts, Trees: c.trees, Builder: c.builder, Keeper: c.keeper, Events: events,
 		Keep: func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error) {
-			return build.Keep(ctx, c.artifacts, manifest)
+			return assemble.Keep(ctx, c.artifacts, manifest)
 		},
-		Domain: o.Domain, SiteURL: o.SiteURL, Region: o.Region, Team: o.Team, TeamBytes: o.TeamStorage.Of(diskSize(o.Data)), AuditAge: o.AuditAge,
+		Domain: o.Domain, SiteURL: o.SiteURL, Region: o.Region, Team: o.Team, TeamBytes: o.TeamStorage.Of(diskSize(o.Data)), AuditAge: o.AuditAge, UsageAge: o.UsageAge,
 		Log: c.tel.Log("control"),
 	})
 	if err != nil {
 		return err
 	}
-	serving.preparer.site, serving.preparer.prepare, serving.preparer.produce = verbs.Site, serving.fleet.Prepare, serving.fleet.Produce
-	stopping := make(chan struct{}) // closed when the edge is told to stop
+	preparer := newPreparer(c.tel.Log("prepare"))
+	preparer.site, preparer.prepare, preparer.produce = verbs.Site, functions.Prepare, functions.Produce
+	stopping := make(chan struct{}) // closed when the edge starts to stop
 	calls, err := api.New(api.Options{
 		Control: verbs, Logs: c.logs, Log: c.tel.Log("api"), Version: d.o.Version, Stopping: stopping,
-		Functions: serving.fleet,
+		Functions: functions, Debug: &debugger{daemon: d, of: &c, verbs: verbs, functions: functions, began: time.Now()},
 	})
 	if err != nil {
 		return err
 	}
-	serving.Edge, err = d.newEdge(edge.Options{
-		Artifacts: c.artifacts, Source: verbs, Fleet: serving.fleet, Prewarm: serving.fleet.Prewarm, Records: recorders{c.logs, c.tel}, Lines: c.logs, Cache: c.kept, Log: c.tel.Log("edge"),
+	front, err := d.newEdge(edge.Options{
+		Artifacts: c.artifacts, Source: verbs, Fleet: functions, Prewarm: functions.Prewarm, Records: recorders{c.logs, c.tel}, Lines: c.logs, Cache: c.pages, Log: c.tel.Log("edge"),
 		API: withMetrics(calls, verbs, c.tel.Handler()), Domain: o.Domain, Region: o.Region, TrustedProxies: o.TrustedProxies,
 		DialOrigin: dialOrigin(d.network, o.AllowPrivateOrigins), MaxBody: int64(o.BodyLimit), Grace: o.DrainTimeout, Pause: o.ReloadTimeout,
 		MaxConnections: maxConnections(), FunctionCertificate: trusted.For, Scheme: o.SiteScheme(),
@@ -277,33 +262,33 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	if err := d.bootstrap(ctx, verbs, at.token); err != nil {
 		return err
 	}
-	hosts, err := verbs.Hosts(ctx)
-	if err != nil {
+	d.edge, d.functions = front, functions
+	events.Subscribe(front.Apply)
+	events.Subscribe(preparer.apply)
+	events.Subscribe(func(events []lateen.Event) { retireIn(functions, events) })
+	if err := events.Open(ctx); err != nil {
 		return err
 	}
-	serving.Edge.Route(hosts)
-	productions, err := verbs.Productions(ctx)
-	if err != nil {
+	if err := restore(ctx, verbs, front, preparer); err != nil {
 		return err
 	}
-	for project, id := range productions {
-		serving.Produce(project, id)
-	}
-	gauges(c.tel, serving.fleet, c.logs, c.kept, functions.Pools)
-	d.parts = []part{
+	storageGauges(c.tel, c.logs, c.pages)
+	d.parts = append([]part{
 		{"telemetry", c.tel.Run},
 		{"database", func(ctx context.Context) error { return d.hold(ctx, c.tel.Log("store")) }},
 		{"observe", c.logs.Run},
-		{"cache", c.kept.Run},
-		{"engine", functions.Run},
-		{"fleet", serving.fleet.Run},
-		{"preparer", serving.preparer.Run},
+		{"cache", c.pages.Run},
+	}, running...)
+	d.parts = append(d.parts, []part{
+		{"preparer", preparer.Run},
+		{"bus", events.Run},
+		{"cleaner", newCleaner(events, at.cleaned, front, functions).Run},
 		{"control", verbs.Run},
 		{"edge", func(ctx context.Context) error {
 			context.AfterFunc(ctx, func() { close(stopping) })
-			return serving.Run(ctx)
+			return front.Run(ctx)
 		}},
-	}
+	}...)
 	return nil
 }
 
@@ -316,7 +301,7 @@ func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err 
 		db, err = sqlite.Open(ctx, at.database)
 		if sqlite.Damaged(err) {
 			err = errDatabaseDamaged.With("%s is damaged: %s", at.database, err.Error()).Because(err).
-				WithHint("restore it from a backup: `rm -f %[1]s-wal %[1]s-shm && cp BACKUP/lateen.db %[1]s`; docs/how-to/backup.md says how to make one", at.database)
+				WithHint("restore it from a backup: `rm -f %[1]s-wal %[1]s-shm && cp BACKUP/lateen.db %[1]s`; see docs/how-to/backup.md", at.database)
 		}
 	}
 	if err == nil {
@@ -325,8 +310,8 @@ func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err 
 	return db, err
 }
 
-// openPostgres opens the database of --database for this daemon alone: two would
-// remove what the other's deployments need.
+// openPostgres opens the database of --database and locks it for this daemon: two
+// daemons would sweep artefacts that deployments of the other need.
 func (d *Daemon) openPostgres(ctx context.Context) (*store.Store, error) {
 	hold, err := postgres.Hold(ctx, d.o.Config.Database)
 	if errors.Is(err, postgres.ErrHeld) {
@@ -339,7 +324,8 @@ func (d *Daemon) openPostgres(ctx context.Context) (*store.Store, error) {
 	return postgres.Open(ctx, d.o.Config.Database)
 }
 
-// hold keeps the database of --database for this daemon alone while it runs.
+// hold keeps the lock on the database of --database until ctx ends. It fails if
+// another daemon has taken the lock.
 func (d *Daemon) hold(ctx context.Context, log *slog.Logger) error {
 	if d.held == nil {
 		<-ctx.Done()
@@ -351,27 +337,29 @@ func (d *Daemon) hold(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-func (d *Daemon) newEngine(at paths, c *capabilities, serving *traffic, trusted *authority.Authority) (*local.Engine, error) {
-	log := c.tel.Log("engine")
+func (d *Daemon) newEngine(at paths, tel *telemetry.Telemetry, trees *artifact.Trees, logs engine.LogSink, trusted *authority.Authority, purge func(lateen.DeploymentID, []string, time.Duration)) (*local.Engine, error) {
 	tools, err := toolchain.New(toolchain.Options{Dir: at.runtimes, Registry: d.o.Config.Registry, Progress: d.o.Fetched})
 	if err != nil {
 		return nil, err
 	}
-	d.network = newNetwork(d.o.Config, c.tel.Log("egress"))
+	d.network = newNetwork(d.o.Config, tel.Log("egress"))
 	return local.New(local.Options{
-		Dir: at.runs, Trees: c.trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: c.logs, Log: log,
+		Dir: at.runs, Trees: trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: logs, Log: tel.Log("engine"),
 		Platform: &guest.Platform{Domain: d.o.Config.Domain, Certificate: string(trusted.Certificate())},
-		Pool:     cmp.Or(d.o.Config.Pool, -1), Templates: cmp.Or(d.o.Config.Templates, -1), Archives: at.archives, PoolPast: at.demand, // none means none
-		Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed, NoZygotes: !d.o.Config.Zygotes,
-		Purge: func(id lateen.DeploymentID, tags []string, grace time.Duration) {
-			if err := serving.Purge(id, tags, grace); err != nil {
-				log.Error("an invalidation may not survive a restart", "deployment_id", id, "err", err)
-			}
-		},
+		Pool:     cmp.Or(d.o.Config.Pool, -1), Templates: cmp.Or(d.o.Config.Templates, -1), Archives: at.archives, PoolPast: at.demand, // the engine takes 0 as its default, so -1 stands for 0
+		Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed, NoZygotes: !d.o.Config.Zygotes, Purge: purge,
 	})
 }
 
-// path is where runtimes of this host may be.
+func (d *Daemon) newFleet(at paths, tel *telemetry.Telemetry, e engine.Engine, lines engine.LogSink, usage fleet.UsageSink) *fleet.Fleet {
+	o := d.o.Config
+	return fleet.New(fleet.Options{
+		Engine: e, Log: tel.Log("fleet"), Lines: lines, Usage: usage, Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,
+		Total: o.Instances, Memory: fleetMemory(o), KeepAlive: o.KeepAlive, Histories: at.histories, Grace: o.DrainTimeout, Duration: o.Duration, MaxDuration: o.MaxDuration,
+	})
+}
+
+// path lists the directories in which the host's own runtimes may be.
 func (d *Daemon) path() []string {
 	if d.o.Getenv == nil {
 		return nil
@@ -379,48 +367,50 @@ func (d *Daemon) path() []string {
 	return filepath.SplitList(d.o.Getenv("PATH"))
 }
 
-// newEdge opens the listeners and makes the edge behind them.
+// services returns the services of the platform that functions may reach.
+func (d *Daemon) services() (at []netip.AddrPort) {
+	for _, l := range d.listeners {
+		at = append(at, publicServices(d.o.Config, l.Addr())...)
+	}
+	return at
+}
+
+// newEdge opens the listeners and creates the edge that serves them.
 func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 	c := d.o.Config
-	listeners, err := d.listen()
-	if err != nil {
+	if err := d.listen(); err != nil {
 		return nil, err
 	}
-	var at []netip.AddrPort
-	for _, l := range listeners {
-		d.closers = append(d.closers, l)
-		at = append(at, doors(c, l.Addr())...)
-	}
-	d.addr = listeners[0].Addr()
+	d.addr = d.listeners[0].Addr()
 	if site, err := url.Parse(c.SiteURL(c.Domain)); err == nil && site.Port() != "" {
-		_, o.Port, _ = net.SplitHostPort(d.addr.String()) // the one there is, where 0 was asked for
+		_, o.Port, _ = net.SplitHostPort(d.addr.String()) // the actual port, if port 0 is configured
 	}
-	d.network.Expose(at...)
+	d.network.Expose(d.services()...)
 	if c.TLSCert == "" {
-		o.Plain = listeners
+		o.Plain = d.listeners
 		return edge.New(o), nil
 	}
 	certificate, err := edge.OpenCertificate(c.TLSCert, c.TLSKey)
 	if err != nil {
 		return nil, errCertificate.With("%s", err.Error()).Because(err)
 	}
-	o.Secure, o.TLS = listeners, certificate.Config()
+	o.Secure, o.TLS = d.listeners, certificate.Config()
 	return edge.New(o), nil
 }
 
-var errData = &lateen.Error{Code: lateen.Invalid, Reason: "data_unusable", Message: "the data directory cannot be used", Hint: "--data takes a directory that this user may write to, or may make"}
+var errData = &lateen.Error{Code: lateen.Invalid, Reason: "data_unusable", Message: "the data directory cannot be used", Hint: "set --data to a directory that this user may write to or create"}
 
-var errListen = &lateen.Error{Code: lateen.Conflict, Reason: "listen_failed", Message: "cannot listen", Hint: "--listen takes host:port; if another program has the port, choose another"}
+var errListen = &lateen.Error{Code: lateen.Conflict, Reason: "listen_failed", Message: "cannot listen", Hint: "set --listen to host:port; if another program uses the port, choose another port"}
 
-// privilegedHint is of a port that this user may not listen on.
-const privilegedHint = "start Lateen as root, or with `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the unit of systemd, or lower the sysctl net.ipv4.ip_unprivileged_port_start"
+// privilegedHint is the hint for a port on which this user may not listen.
+const privilegedHint = "start Lateen as root, or with `AmbientCapabilities=CAP_NET_BIND_SERVICE` in the systemd unit, or lower the sysctl net.ipv4.ip_unprivileged_port_start"
 
-var errCertificate = &lateen.Error{Code: lateen.Invalid, Reason: "certificate_unusable", Message: "the certificate cannot be used", Hint: "--tls-cert and --tls-key take PEM files that belong to each other"}
+var errCertificate = &lateen.Error{Code: lateen.Invalid, Reason: "certificate_unusable", Message: "the certificate cannot be used", Hint: "set --tls-cert and --tls-key to PEM files that belong to each other"}
 
-var errDatabase = &lateen.Error{Code: lateen.Unavailable, Reason: "database_unavailable", Message: "the database cannot be opened", Hint: "--database takes the address of a PostgreSQL that runs, with a user who may make tables in it"}
+var errDatabase = &lateen.Error{Code: lateen.Unavailable, Reason: "database_unavailable", Message: "the database cannot be opened", Hint: "set --database to the URL of a running PostgreSQL server, with a user that may create tables"}
 
-// bootstrap makes the first team, owner and token where there are none, and
-// keeps the token in a file for whoever may read the data directory.
+// bootstrap creates the first team, owner and token if they are missing, and writes
+// the token to a file for users with access to the data directory.
 func (d *Daemon) bootstrap(ctx context.Context, verbs *control.Control, file string) error {
 	token, created, err := verbs.Bootstrap(ctx)
 	if err != nil {
@@ -455,25 +445,25 @@ func trimLine(b []byte) []byte {
 	return b
 }
 
-// Token is the owner's token. first is true if this start made it.
+// Token returns the owner's token. first is true if this start created the owner.
 func (d *Daemon) Token() (token string, first bool) { return d.token, d.first }
 
-// Missing says which walls around functions do not stand on this host, or "".
+// Missing lists the sandbox layers that this host does not permit, or is "".
 func (d *Daemon) Missing() string { return d.missing }
 
-// Addr is the address that is listened on.
+// Addr is the address of the first listener.
 func (d *Daemon) Addr() string { return d.addr.String() }
 
-// Run serves until ctx ends, then lets requests in flight finish and closes
-// everything. It returns the first failure of a part. After a reload it does
-// not return, unless the successor cannot be executed.
+// Run serves until ctx ends, then drains the requests in flight and closes all
+// resources. It returns the failures of components. After a reload it does not
+// return, unless the successor cannot be executed.
 func (d *Daemon) Run(ctx context.Context) error {
 	own, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	reloading := func() bool { return errors.Is(context.Cause(own), errReload) }
 	stop := context.AfterFunc(own, func() {
 		if d.o.Sockets != nil && !reloading() {
-			_ = d.o.Sockets.Close() // nobody is to wait for somebody who does not come; it returns nil
+			_ = d.o.Sockets.Close() // no client may wait for a successor that never starts; Close returns nil
 		}
 	})
 	defer stop()
@@ -491,7 +481,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return err
 }
 
-// close closes what is open, the last first.
+// close closes the open resources, the last first.
 func (d *Daemon) close() error {
 	var errs []error
 	for i := len(d.closers) - 1; i >= 0; i-- {

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
-	case len(os.Args) == 2 && os.Args[1] == "version": // as a successor is asked
+	case len(os.Args) == 2 && os.Args[1] == "version": // a reload checks its successor with this command
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -40,11 +40,11 @@ func settings(t testing.TB) *config.Config {
 	t.Helper()
 	c := config.Default(func(string) string { return "" })
 	c.Data, c.Listen, c.DrainTimeout, c.Pool = filepath.Join(t.TempDir(), "data"), "127.0.0.1:0", 5*time.Second, 0
-	c.Registry = "http://127.0.0.1:1" // nothing here needs a runtime
+	c.Registry = "http://127.0.0.1:1" // these tests need no runtime
 	return c
 }
 
-// start runs a daemon until the test ends, or stop is called.
+// start runs a daemon until the test ends or calls stop.
 func start(t testing.TB, c *config.Config) (d *daemon.Daemon, stop func()) {
 	t.Helper()
 	return startWith(t, daemon.Options{Config: c})
@@ -75,7 +75,7 @@ func startWith(t testing.TB, o daemon.Options) (d *daemon.Daemon, stop func()) {
 }
 
 // TestCompiledCodeOfEarlierVersionsIsRemoved opens a data directory in which an
-// earlier version kept compiled WebAssembly modules.
+// earlier version stored compiled WebAssembly modules.
 func TestCompiledCodeOfEarlierVersionsIsRemoved(t *testing.T) {
 	c := settings(t)
 	old := filepath.Join(c.Data, "modules")
@@ -84,7 +84,7 @@ func TestCompiledCodeOfEarlierVersionsIsRemoved(t *testing.T) {
 	}
 	start(t, c)
 	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the directory stays: %v", err)
+		t.Errorf("the directory still exists: %v", err)
 	}
 }
 
@@ -109,7 +109,7 @@ func get(t *testing.T, url, token string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-func TestTheFirstStartMakesAnOwnerAndLaterOnesKnowThem(t *testing.T) {
+func TestTheFirstStartCreatesAnOwnerThatLaterStartsKeep(t *testing.T) {
 	c := settings(t)
 	d, stop := start(t, c)
 	token, first := d.Token()
@@ -160,11 +160,11 @@ func TestASecondDaemonOnTheSameDirectoryRefuses(t *testing.T) {
 		t.Errorf("got %v, want a conflict that names %s", err, c.Data)
 	}
 	if e, ok := errors.AsType[*lateen.Error](err); !ok || e.Hint == "" {
-		t.Errorf("%v does not say what to do", err)
+		t.Errorf("%v has no hint", err)
 	}
 }
 
-func TestAFileForADataDirectoryIsSaid(t *testing.T) {
+func TestAFileAsDataDirectoryIsRefused(t *testing.T) {
 	c := settings(t)
 	if err := os.WriteFile(c.Data, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestAFileForADataDirectoryIsSaid(t *testing.T) {
 	}
 }
 
-func TestWhatSettingsLeadToIsSaidWithWhatToDo(t *testing.T) {
+func TestUnusableSettingsAreReportedWithAHint(t *testing.T) {
 	for name, s := range map[string]struct {
 		change func(*config.Config)
 		want   lateen.Code
@@ -194,7 +194,7 @@ func TestWhatSettingsLeadToIsSaidWithWhatToDo(t *testing.T) {
 	}
 }
 
-func TestAPortThatIsTakenIsSaidAndTheDirectoryIsFreeAgain(t *testing.T) {
+func TestATakenPortIsReportedAndTheDirectoryIsReleased(t *testing.T) {
 	d, _ := start(t, settings(t))
 	c := settings(t)
 	listen := c.Listen
@@ -206,7 +206,7 @@ func TestAPortThatIsTakenIsSaidAndTheDirectoryIsFreeAgain(t *testing.T) {
 	start(t, c)
 }
 
-func TestMetricsAreForThoseWhoHaveAToken(t *testing.T) {
+func TestMetricsNeedAToken(t *testing.T) {
 	d, _ := start(t, settings(t))
 	token, _ := d.Token()
 	if status, body := get(t, "http://"+d.Addr()+"/metrics", ""); status != http.StatusUnauthorized {

@@ -1,23 +1,27 @@
 package daemon_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/lateen-dev/lateen/internal/store/postgrestest"
+)
 
 // The database of another platform, or an empty one, in --database is refused.
 func TestADatabaseThatBelongsToAnotherPlatform(t *testing.T) {
 	c := settings(t)
-	c.Database = newDatabase(t)
+	c.Database = postgrestest.NewDatabase(t)
 	d, stop := start(t, c)
 	host := publish(t, d, "page")
 	stop()
 	other := settings(t)
-	other.Database = newDatabase(t)
+	other.Database = postgrestest.NewDatabase(t)
 	d, stop = start(t, other)
 	publish(t, d, "of another platform")
 	stop()
 	own := c.Database
 	c.Database = other.Database
 	refused(t, c, "artifacts_of_another_platform", []string{"--database", "DIR/artifacts", "backup.md"})
-	c.Database = newDatabase(t)
+	c.Database = postgrestest.NewDatabase(t)
 	refused(t, c, "database_lost", []string{"--database", "DIR/artifacts"})
 	c.Database = own
 	again, _ := start(t, c)
@@ -26,10 +30,10 @@ func TestADatabaseThatBelongsToAnotherPlatform(t *testing.T) {
 	}
 }
 
-// Each would sweep what the deployments of the other need.
+// Each platform would sweep artefacts that deployments of the other need.
 func TestADatabaseHasOnePlatformAtATime(t *testing.T) {
 	c := settings(t)
-	c.Database = newDatabase(t)
+	c.Database = postgrestest.NewDatabase(t)
 	_, stop := start(t, c)
 	other := settings(t)
 	other.Database = c.Database

@@ -21,25 +21,24 @@ import (
 )
 
 const (
-	leastDisk        = 256 << 20 // bytes free, to start at all
-	leastMemory      = 1 << 30   // bytes
+	minDisk          = 256 << 20 // free bytes that a start needs
+	minMemory        = 1 << 30   // bytes of memory that a platform should have
 	filesPerInstance = 64        // descriptors for an instance and the connections to it
-	filesOfOwn       = 1024      // descriptors for everything else
+	reservedFiles    = 1024      // descriptors for all other uses
 
 	askTimeout  = 5 * time.Second
 	soonExpired = 7 * 24 * time.Hour
 )
 
-// Examine looks at this host with the eyes of a platform that is to run there
-// with these settings, whether or not one does already. It changes nothing that
-// outlives it.
+// Examine checks whether a platform with these settings can run on this host, also
+// if it already runs. Examine leaves no change behind.
 func Examine(ctx context.Context, c *config.Config) (lateen.Examination, error) {
 	root, err := filepath.Abs(c.Data)
 	if err != nil {
 		return lateen.Examination{}, fmt.Errorf("find the data directory: %w", err)
 	}
 	d := doctor{c: c, at: pathsIn(root)}
-	walls, err := d.examineWalls()
+	layers, err := d.examineSandbox()
 	if err != nil {
 		return lateen.Examination{}, err
 	}
@@ -53,12 +52,12 @@ func Examine(ctx context.Context, c *config.Config) (lateen.Examination, error) 
 	d.domain(ctx)
 	d.certificate()
 	d.runtimes(ctx)
-	return lateen.Examination{Walls: walls, Host: d.found}, nil
+	return lateen.Examination{Walls: layers, Host: d.found}, nil
 }
 
-// examineWalls tells which walls stand, and whether they let processes be forked
-// into them.
-func (d *doctor) examineWalls() ([]lateen.Finding, error) {
+// examineSandbox checks which sandbox layers the host permits, and whether processes
+// can be forked into sandboxes.
+func (d *doctor) examineSandbox() ([]lateen.Finding, error) {
 	s, err := sandbox.Open(sandbox.Options{Unwalled: true})
 	if err != nil {
 		return nil, err
@@ -80,17 +79,17 @@ func (d *doctor) examineWalls() ([]lateen.Finding, error) {
 	} else if !d.c.Zygotes {
 		verdict, detail = lateen.Lacking, "--zygotes=false"
 	}
-	d.find("zygotes", "start functions in a few milliseconds where no process waits for them", verdict, detail,
+	d.find("zygotes", "start functions in a few milliseconds when the pool is empty", verdict, detail,
 		"start Lateen as root, on a host that permits every layer of the sandbox")
 	return found, s.Close()
 }
 
-// doctor collects what it finds.
+// doctor collects the findings of the checks.
 type doctor struct {
 	c       *config.Config
 	at      paths
 	found   []lateen.Finding
-	running bool // a platform in this data directory
+	running bool // whether a platform runs in this data directory
 }
 
 func (d *doctor) find(name, purpose string, v lateen.Verdict, detail, remedy string) {
@@ -100,16 +99,16 @@ func (d *doctor) find(name, purpose string, v lateen.Verdict, detail, remedy str
 	d.found = append(d.found, lateen.Finding{Name: name, Purpose: purpose, Verdict: v, Detail: detail, Remedy: remedy})
 }
 
-// unsandboxed tells of walls that stand, and are not wanted.
+// unsandboxed warns if the settings disable the sandbox.
 func (d *doctor) unsandboxed() {
 	if d.c.Unsandboxed {
-		d.find("sandbox", "confines functions", lateen.Unfit, "--unsandboxed: functions run without a sandbox, whatever this host permits", "leave --unsandboxed out, unless you trust every function here as yourself")
+		d.find("sandbox", "confines functions", lateen.Unfit, "--unsandboxed: functions run without a sandbox", "remove --unsandboxed, unless you trust the code of every function")
 	}
 }
 
 func (d *doctor) kernel() {
 	verdict, detail := judgeKernel()
-	d.find("kernel", "makes the sandboxes", verdict, detail, "run Linux 5.14 or newer")
+	d.find("kernel", "provides the sandbox", verdict, detail, "run Linux 5.14 or newer")
 }
 
 func (d *doctor) memory() {
@@ -118,22 +117,24 @@ func (d *doctor) memory() {
 		return
 	}
 	verdict := lateen.Fit
-	if total < leastMemory {
+	if total < minMemory {
 		verdict = lateen.Lacking
 	}
-	d.find("memory", "holds instances of functions", verdict,
-		fmt.Sprintf("%s, %d CPUs", gigabytes(total), runtime.NumCPU()), "give it 1 GiB or more, and lower --instances and --memory to what is there")
+	d.find("memory", "holds function instances", verdict,
+		fmt.Sprintf("%s, %d CPUs", gigabytes(total), runtime.NumCPU()), "give the machine 1 GiB or more, and lower --instances and --memory to fit")
 }
 
-// connectionsWithin is how many connections of clients fit a limit of open
-// files: each may want another file, and filesOfOwn, or half of a low limit, is
-// kept for the listeners, the API, the store and the sockets of functions.
+// connectionsWithin returns the number of client connections that fit a limit of
+// open files. Each connection may need one more file. reservedFiles, or half of a low
+// limit, is reserved for the listeners, the API, the store and the sockets of
+// functions.
 func connectionsWithin(files uint64) int {
 	const most = 16384
-	return int(min(most, (files-min(filesOfOwn, files/2))/2)) //nolint:gosec // as bounded
+	return int(min(most, (files-min(reservedFiles, files/2))/2)) //nolint:gosec // as bounded
 }
 
-// maxConnections is how many connections of clients may be open at once.
+// maxConnections returns the number of client connections that may be open at once,
+// or 0 if the limit of open files is unknown.
 func maxConnections() int {
 	files, ok := openFiles()
 	if !ok {
@@ -142,25 +143,26 @@ func maxConnections() int {
 	return max(1, connectionsWithin(files))
 }
 
-// files looks at how many files may be open. Go has raised the limit as far as
-// it may by itself.
+// files checks the limit of open files. The Go runtime has already raised the soft
+// limit to the hard one.
 func (d *doctor) files() {
 	most, ok := openFiles()
 	if !ok {
 		return
 	}
-	want := uint64(filesOfOwn + filesPerInstance*max(d.c.Instances, 0)) //nolint:gosec // not negative
+	want := uint64(reservedFiles + filesPerInstance*max(d.c.Instances, 0)) //nolint:gosec // not negative
 	verdict, detail := lateen.Fit, fmt.Sprintf("%d", most)
 	if most < want {
-		verdict, detail = lateen.Lacking, fmt.Sprintf("%d; %d instances may want %d", most, d.c.Instances, want)
+		verdict, detail = lateen.Lacking, fmt.Sprintf("%d; %d instances may need %d", most, d.c.Instances, want)
 	}
-	d.find("open files", "are connections, and sockets to functions", verdict, detail,
-		fmt.Sprintf("raise the hard limit: `LimitNOFILE=%d` in the unit of systemd, `ulimit -Hn %d` in a shell of root", want, want))
+	d.find("open files", "limit connections and sockets to functions", verdict, detail,
+		fmt.Sprintf("raise the hard limit: `LimitNOFILE=%d` in the systemd unit, or `ulimit -Hn %d` in a root shell", want, want))
 }
 
-// directory looks whether the data directory can be used, and is.
+// directory checks whether the data directory is usable, and whether a platform uses
+// it.
 func (d *doctor) directory() {
-	const name, purpose = "data directory", "keeps everything"
+	const name, purpose = "data directory", "holds all data of the platform"
 	at, err := existing(d.at.root)
 	if err == nil && at == d.at.root {
 		var holder string
@@ -176,19 +178,19 @@ func (d *doctor) directory() {
 	case err != nil:
 		d.find(name, purpose, lateen.Unfit, err.Error(), errData.Hint)
 	case at != d.at.root:
-		d.find(name, purpose, lateen.Fit, d.at.root+", which the first start makes", "")
+		d.find(name, purpose, lateen.Fit, d.at.root+", which the first start creates", "")
 	default:
 		d.find(name, purpose, lateen.Fit, d.at.root, "")
 	}
 }
 
-// existing is the nearest directory to a path, above it, that is there.
+// existing returns path, or its nearest parent directory that exists.
 func existing(path string) (string, error) {
 	for {
 		info, err := os.Stat(path)
 		switch {
 		case err == nil && !info.IsDir():
-			return "", fmt.Errorf("%s is no directory", path)
+			return "", fmt.Errorf("%s is not a directory", path)
 		case err == nil || !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path):
 			return path, err
 		}
@@ -196,7 +198,7 @@ func existing(path string) (string, error) {
 	}
 }
 
-// writable tries it.
+// writable checks by a temporary file that dir is writable.
 func writable(dir string) error {
 	f, err := os.CreateTemp(dir, ".lateen-doctor-*")
 	if err != nil {
@@ -205,11 +207,11 @@ func writable(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// disk looks at what the data directory lies on.
+// disk checks the file system of the data directory.
 func (d *doctor) disk() {
 	at, err := existing(d.at.root)
 	if err != nil {
-		return // as was said of the directory
+		return // the check of the directory has reported it
 	}
 	kind, free, ok := fileSystem(at)
 	if !ok {
@@ -218,38 +220,38 @@ func (d *doctor) disk() {
 	verdict, detail, remedy := lateen.Fit, kind, "put the data directory on a disk of this machine with --data"
 	switch kind {
 	case "tmpfs", "ramfs":
-		verdict, detail = lateen.Lacking, kind+": what is kept there is gone with the next boot"
+		verdict, detail = lateen.Lacking, kind+": its files are lost at the next boot"
 	case "nfs", "smb", "cifs", "fuse", "9p":
-		verdict, detail = lateen.Lacking, kind+": a database on it is slow, and not safe from a crash"
+		verdict, detail = lateen.Lacking, kind+": slow for a database, and unsafe at a crash"
 	case "overlay":
-		verdict, detail = lateen.Lacking, kind+": the file system of a container, gone with it"
+		verdict, detail = lateen.Lacking, kind+": the file system of a container, lost with the container"
 	}
 	d.find("file system", "survives a crash", verdict, detail, remedy)
 	wanted := int64(d.c.CacheBytes + d.c.LogBytes + 1<<30)
 	verdict = lateen.Fit
 	switch {
-	case free < leastDisk:
+	case free < minDisk:
 		verdict = lateen.Unfit
 	case free < wanted:
 		verdict = lateen.Lacking
 	}
-	d.find("free space", "holds deployments, kept responses and logs", verdict, gigabytes(free)+" free",
-		fmt.Sprintf("free some, or lower --cache-bytes (%s) and --log-bytes (%s)", d.c.CacheBytes, d.c.LogBytes))
+	d.find("free space", "holds deployments, cached pages and logs", verdict, gigabytes(free)+" free",
+		fmt.Sprintf("free disk space, or lower --cache-bytes (%s) and --log-bytes (%s)", d.c.CacheBytes, d.c.LogBytes))
 }
 
 func gigabytes(bytes int64) string { return fmt.Sprintf("%.1f GB", float64(bytes)/1e9) }
 
-// address looks whether the address can be listened on.
+// address checks whether the platform can listen on the address.
 func (d *doctor) address(ctx context.Context) {
 	const name, purpose = "address", "takes requests"
 	var l net.ListenConfig
 	listener, err := l.Listen(ctx, "tcp", d.c.Listen)
 	switch {
 	case err == nil:
-		_ = listener.Close() // it has served its purpose
+		_ = listener.Close() // an error here does not affect the result
 		d.find(name, purpose, lateen.Fit, d.c.Listen, "")
 	case d.running:
-		d.find(name, purpose, lateen.Fit, d.c.Listen+" is taken, as it should be while lateen runs", "")
+		d.find(name, purpose, lateen.Fit, d.c.Listen+" is in use by the running platform", "")
 	case errors.Is(err, fs.ErrPermission):
 		d.find(name, purpose, lateen.Unfit, err.Error(), privilegedHint)
 	default:
@@ -257,11 +259,11 @@ func (d *doctor) address(ctx context.Context) {
 	}
 }
 
-// domain looks whether hosts beneath the domain lead anywhere.
+// domain checks whether a host below the domain resolves.
 func (d *doctor) domain(ctx context.Context) {
-	const name, purpose = "domain", "leads visitors here"
+	const name, purpose = "domain", "leads clients to this machine"
 	if d.c.Domain == "localhost" {
-		d.find(name, purpose, lateen.Fit, "localhost, for this machine alone", "")
+		d.find(name, purpose, lateen.Fit, "localhost, which is reachable from this machine only", "")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -269,7 +271,7 @@ func (d *doctor) domain(ctx context.Context) {
 	host := "lateen-doctor." + d.c.Domain
 	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
 	if err != nil {
-		d.find(name, purpose, lateen.Lacking, err.Error(), fmt.Sprintf("point *.%s at this machine, where its name server is", d.c.Domain))
+		d.find(name, purpose, lateen.Lacking, err.Error(), fmt.Sprintf("point *.%s at this machine in the DNS zone of the domain", d.c.Domain))
 		return
 	}
 	d.find(name, purpose, lateen.Fit, fmt.Sprintf("*.%s is %s", d.c.Domain, strings.Join(addresses, ", ")), "")
@@ -279,7 +281,7 @@ func (d *doctor) certificate() {
 	if d.c.TLSCert == "" {
 		return
 	}
-	const name, purpose = "certificate", "lets visitors trust this machine"
+	const name, purpose = "certificate", "lets clients authenticate this machine"
 	pair, err := tls.LoadX509KeyPair(d.c.TLSCert, d.c.TLSKey)
 	if err != nil {
 		d.find(name, purpose, lateen.Unfit, err.Error(), errCertificate.Hint)
@@ -287,12 +289,13 @@ func (d *doctor) certificate() {
 	}
 	verdict, detail := lateen.Fit, d.c.TLSCert
 	if ends := pair.Leaf.NotAfter; time.Until(ends) < soonExpired {
-		verdict, detail = lateen.Lacking, detail+" ends on "+ends.Format(time.DateOnly)
+		verdict, detail = lateen.Lacking, detail+" expires on "+ends.Format(time.DateOnly)
 	}
-	d.find(name, purpose, verdict, detail, "renew it: what the files hold then is picked up by itself")
+	d.find(name, purpose, verdict, detail, "renew it; the platform loads changed files by itself")
 }
 
-// runtimes looks at what was fetched, or whether it could be.
+// runtimes checks for fetched runtimes, or whether the registry that has them is
+// reachable.
 func (d *doctor) runtimes(ctx context.Context) {
 	const name, purpose = "runtimes", "run functions"
 	entries, err := os.ReadDir(d.at.runtimes)
@@ -310,13 +313,13 @@ func (d *doctor) runtimes(ctx context.Context) {
 		err = d.askRegistry(ctx)
 	}
 	if err != nil {
-		d.find(name, purpose, lateen.Unfit, "none, and none can be fetched: "+err.Error(), "let this machine reach the npm registry, or name another with NPM_CONFIG_REGISTRY")
+		d.find(name, purpose, lateen.Unfit, "no runtime is there, and none can be fetched: "+err.Error(), "let this machine reach the npm registry, or name another with NPM_CONFIG_REGISTRY")
 		return
 	}
-	d.find(name, purpose, lateen.Fit, "none yet: the first start fetches them from "+d.c.Registry, "")
+	d.find(name, purpose, lateen.Fit, "none yet; the first start fetches them from "+d.c.Registry, "")
 }
 
-// askRegistry asks the registry for no more than a sign of life.
+// askRegistry checks whether the registry answers a request at all.
 func (d *doctor) askRegistry(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

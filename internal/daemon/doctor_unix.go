@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFiles is how many files this process may ever have open.
+// openFiles returns the hard limit of open files of this process.
 func openFiles() (uint64, bool) {
 	var limit unix.Rlimit
 	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
 	return limit.Max, err == nil
 }
 
-// heldBy returns the process id of the daemon that has the data directory, and
-// whether one has.
+// heldBy returns the process id of the daemon that has locked the data directory,
+// and whether there is one.
 func heldBy(dir string) (string, bool) {
 	f, err := os.Open(filepath.Join(dir, lockName))
 	if err != nil {
@@ -30,12 +30,12 @@ func heldBy(dir string) (string, bool) {
 	return holderOf(f).String(), true
 }
 
-// diskSize is how many bytes the file system of a directory has, 0 if it is not
-// to be known.
+// diskSize returns the size of a directory's file system in bytes, or 0 if it is
+// unknown.
 func diskSize(dir string) int64 {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(dir, &stat); err != nil {
 		return 0
 	}
-	return int64(stat.Blocks) * int64(stat.Bsize) //nolint:gosec,unconvert // far below; the types differ by system
+	return int64(stat.Blocks) * int64(stat.Bsize) //nolint:gosec,unconvert // far below the bounds of int64; the types differ by system
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/fleet"
+	"github.com/lateen-dev/lateen/internal/meter"
 	"github.com/lateen-dev/lateen/internal/observe"
 	"github.com/lateen-dev/lateen/internal/telemetry"
 )
 
-// withMetrics puts /metrics in front of the API. Metrics name the projects of
-// every team, so a token needs the permission to read them.
+// withMetrics adds /metrics to the API. Metrics name the projects of every team, so
+// a token needs the permission to read them.
 func withMetrics(calls http.Handler, verbs *control.Control, metrics http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/metrics" {
@@ -30,38 +31,49 @@ func withMetrics(calls http.Handler, verbs *control.Control, metrics http.Handle
 			return
 		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="lateen"`)
-			http.Error(w, "metrics want a token: Authorization: Bearer <token>", http.StatusUnauthorized)
+			http.Error(w, "metrics need a token: Authorization: Bearer <token>", http.StatusUnauthorized)
 			return
 		}
 		metrics.ServeHTTP(w, r)
 	})
 }
 
-// gauges shows the state of the parts as metrics.
-func gauges(tel *telemetry.Telemetry, instances *fleet.Fleet, logs *observe.Log, kept *cache.Cache, blanks func() local.PoolStats) {
+// gauges registers the metrics that show the state of the components.
+func gauges(tel *telemetry.Telemetry, instances *fleet.Fleet, blanks func() local.PoolStats) {
 	of := func(name, help string, read func(fleet.Stats) int) {
 		tel.Gauge(name, help, func() float64 { return float64(read(instances.Stats())) })
 	}
 	of("lateen_instances", "Function instances running.", func(s fleet.Stats) int { return s.Running })
 	of("lateen_instances_starting", "Function instances starting.", func(s fleet.Stats) int { return s.Starting })
-	of("lateen_instances_frozen", "Function instances that are frozen, of those running.", func(s fleet.Stats) int { return s.Frozen })
+	of("lateen_instances_frozen", "Frozen function instances, a part of the running ones.", func(s fleet.Stats) int { return s.Frozen })
 	of("lateen_instances_memory_bytes", "Memory that function instances hold.", func(s fleet.Stats) int { return int(s.Memory) })
-	of("lateen_functions_known", "Functions of which something is learned, those at zero included.", func(s fleet.Stats) int { return s.Known })
-	of("lateen_invocations_in_flight", "Function invocations under way.", func(s fleet.Stats) int { return s.InFlight })
+	of("lateen_functions_known", "Functions with learned values, including functions without instances.", func(s fleet.Stats) int { return s.Known })
+	of("lateen_invocations_in_flight", "Function invocations in progress.", func(s fleet.Stats) int { return s.InFlight })
 	of("lateen_invocations_waiting", "Function invocations waiting for an instance.", func(s fleet.Stats) int { return s.Waiting })
 	tel.Gauge("lateen_blank_processes", "Blank runtime processes ready for a function.", func() float64 { return float64(blanks().Ready) })
-	tel.Gauge("lateen_blank_processes_wanted", "Blank runtime processes that should be ready, by what was asked for of late.", func() float64 { return float64(blanks().Target) })
+	tel.Gauge("lateen_blank_processes_wanted", "Target number of ready blank processes, by recent demand.", func() float64 { return float64(blanks().Target) })
 	tel.Gauge("lateen_blank_processes_booting", "Blank runtime processes being booted.", func() float64 { return float64(blanks().Booting) })
 	tel.Counter("lateen_blank_claims_total", "Starts that found a blank process ready.", func() float64 { return float64(blanks().Blank) })
-	tel.Counter("lateen_blank_misses_total", "Starts that found none ready and waited for a boot.", func() float64 { return float64(blanks().Cold) })
-	tel.Gauge("lateen_cache_bytes", "Disk used by kept responses.", func() float64 { return float64(kept.Used()) })
+	tel.Counter("lateen_blank_misses_total", "Starts that found no blank process ready and waited for a boot.", func() float64 { return float64(blanks().Cold) })
+}
+
+// storageGauges adds the metrics of cached pages and of the request log.
+func storageGauges(tel *telemetry.Telemetry, logs *observe.Log, pages *cache.Cache) {
+	tel.Gauge("lateen_cache_bytes", "Disk used by cached pages.", func() float64 { return float64(pages.Used()) })
 	tel.Gauge("lateen_log_queue", "Log entries waiting to be written.", func() float64 { return float64(logs.Stats().Queued) })
-	tel.Counter("lateen_log_dropped_total", "Log entries dropped because more came than could be written.", func() float64 { return droppedOf(logs.Stats()) })
+	tel.Counter("lateen_log_dropped_total", "Log entries dropped because they arrived faster than they could be written.", func() float64 { return droppedOf(logs.Stats()) })
+}
+
+// usageGauges registers the metrics of the meter.
+func usageGauges(tel *telemetry.Telemetry, usage *meter.Meter) {
+	tel.Gauge("lateen_usage_pending", "Rows of usage in memory that are not stored yet.", func() float64 { return float64(usage.Stats().Pending) })
+	tel.Counter("lateen_usage_write_failures_total", "Failed writes of usage; each is tried again.", func() float64 { return float64(usage.Stats().Failures) })
+	tel.Counter("lateen_usage_coalesced_total", "Usage samples that were added to another hour or to their project because the store took none.", func() float64 { return float64(usage.Stats().Coalesced) })
 }
 
 func droppedOf(s observe.Stats) float64 { return float64(s.DroppedRecords + s.DroppedLines) }
 
-// fleetMemory is what all instances may hold together, in bytes.
+// fleetMemory returns the memory budget of all instances, in bytes.
 func fleetMemory(c *config.Config) int64 {
 	if c.FleetMemory > 0 {
 		return int64(c.FleetMemory)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// part is something that runs as long as the daemon does.
+// part is a component that runs as long as the daemon.
 type part struct {
 	name string
 	run  func(ctx context.Context) error // blocks until its context ends
@@ -18,12 +18,13 @@ type running struct {
 	part
 
 	stop  context.CancelFunc
-	ended chan error // of one; what run returned
+	ended chan error // result of run, sent once
 }
 
-// runAll starts parts in order and stops them in reverse: the last part has
-// returned before the one ahead of it is told to stop. It returns the first
-// failure, or nil once ctx ends. A part that outlives grace is abandoned.
+// runAll starts parts in order and stops them in reverse order, when ctx ends or a
+// part fails: each part has returned before its predecessor is stopped. It returns
+// the failures, the first one first, or nil. It abandons a part that does not return
+// within grace.
 func runAll(ctx context.Context, grace time.Duration, parts []part) error {
 	failed := make(chan error, len(parts))
 	started := make([]running, 0, len(parts))
@@ -44,7 +45,8 @@ func runAll(ctx context.Context, grace time.Duration, parts []part) error {
 	return errors.Join(errs...)
 }
 
-// start runs p on its own; a return that nobody asked for is told to failed.
+// start runs p in a goroutine. It sends an error to failed if p fails or returns
+// before its context ends.
 func start(ctx context.Context, p part, failed chan<- error) running {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r := running{part: p, stop: cancel, ended: make(chan error, 1)}
@@ -54,7 +56,7 @@ func start(ctx context.Context, p part, failed chan<- error) running {
 		case err != nil:
 			err = fmt.Errorf("%s: %w", p.name, err)
 		case own.Err() == nil:
-			err = fmt.Errorf("%s: ended by itself", p.name)
+			err = fmt.Errorf("%s: ended unexpectedly", p.name)
 		}
 		if err != nil {
 			failed <- err
@@ -64,7 +66,7 @@ func start(ctx context.Context, p part, failed chan<- error) running {
 	return r
 }
 
-// finish tells the part to stop and waits for it, but not beyond grace.
+// finish stops the part and waits at most grace for its return.
 func (r running) finish(grace time.Duration) error {
 	r.stop()
 	timer := time.NewTimer(grace)

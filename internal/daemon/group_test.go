@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// journal notes what parts do, in order.
+// journal records the ends of parts, in order.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -32,7 +32,7 @@ func (j *journal) part(name string, takes time.Duration) part {
 	}}
 }
 
-func TestPartsStopInReverseEachGoneBeforeTheNextIsTold(t *testing.T) {
+func TestPartsStopInReverseOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var j journal
 		ctx, cancel := context.WithCancel(t.Context())
@@ -42,12 +42,12 @@ func TestPartsStopInReverseEachGoneBeforeTheNextIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := []string{"edge gone", "fleet gone", "store gone"}; !slices.Equal(j.lines, want) {
-			t.Errorf("they went %v, want %v", j.lines, want)
+			t.Errorf("the parts ended in the order %v, want %v", j.lines, want)
 		}
 	})
 }
 
-func TestTheFirstFailureStopsEverythingAndIsTold(t *testing.T) {
+func TestTheFirstFailureStopsAllPartsAndIsReturned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var j journal
 		boom := errors.New("boom")
@@ -60,7 +60,7 @@ func TestTheFirstFailureStopsEverythingAndIsTold(t *testing.T) {
 			t.Errorf("got %q, want edge: boom once", err)
 		}
 		if !slices.Equal(j.lines, []string{"store gone"}) {
-			t.Errorf("they went %v, want the store stopped", j.lines)
+			t.Errorf("the parts %v ended, want the store", j.lines)
 		}
 	})
 }
@@ -68,7 +68,7 @@ func TestTheFirstFailureStopsEverythingAndIsTold(t *testing.T) {
 func TestAPartThatEndsByItselfIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		err := runAll(t.Context(), time.Minute, []part{{"fleet", func(context.Context) error { return nil }}})
-		if err == nil || !strings.Contains(err.Error(), "fleet: ended by itself") {
+		if err == nil || !strings.Contains(err.Error(), "fleet: ended unexpectedly") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -85,7 +85,7 @@ func TestAStuckPartIsAbandonedAfterTheGrace(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if !slices.Equal(j.lines, []string{"store gone"}) {
-			t.Errorf("the parts ahead of it went %v, want them stopped", j.lines)
+			t.Errorf("the parts %v ended, want the store", j.lines)
 		}
 		close(release)
 		synctest.Wait()

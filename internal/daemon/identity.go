@@ -18,36 +18,37 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// The settings of the store that bind the other parts to it.
+// The settings in the store that identify the platform and its key.
 const (
 	platformSetting = "platform"  // id of the platform
-	keySetting      = "key_check" // keyContext, sealed with a key of the key file
+	keySetting      = "key_check" // keyContext, encrypted with a key of the key file
 	keyContext      = "key check"
-	identityName    = "identity" // the file in the artifact directory that has the id
+	identityName    = "identity" // file in the artifact directory that holds the platform's id
 )
 
-// Errors of parts of a data directory that do not belong together. Their hints
-// name the directory.
+// Errors of data directories whose parts belong to different platforms or are
+// missing. Their hints name the directory.
 var (
 	errArtifactsForeign = &lateen.Error{Code: lateen.Conflict, Reason: "artifacts_of_another_platform", Message: "the database and the artefacts belong to different platforms"}
-	errDatabaseLost     = &lateen.Error{Code: lateen.Conflict, Reason: "database_lost", Message: "the artefacts belong to a platform whose database is not here"}
-	errArtifactsLost    = &lateen.Error{Code: lateen.Conflict, Reason: "artifacts_lost", Message: "the artefacts of this platform are not here"}
-	errDatabaseDamaged  = &lateen.Error{Code: lateen.Conflict, Reason: "database_damaged", Message: "the database is damaged", Hint: "restore it from a backup, as docs/how-to/backup.md says"}
-	errKeyLost          = &lateen.Error{Code: lateen.Conflict, Reason: "key_lost", Message: "the key that sealed values of this platform is not here"}
+	errDatabaseLost     = &lateen.Error{Code: lateen.Conflict, Reason: "database_lost", Message: "the database of the platform is missing"}
+	errArtifactsLost    = &lateen.Error{Code: lateen.Conflict, Reason: "artifacts_lost", Message: "the artefacts of the platform are missing"}
+	errDatabaseDamaged  = &lateen.Error{Code: lateen.Conflict, Reason: "database_damaged", Message: "the database is damaged", Hint: "restore it from a backup, as docs/how-to/backup.md describes"}
+	errKeyLost          = &lateen.Error{Code: lateen.Conflict, Reason: "key_lost", Message: "the key that encrypted values of the platform is missing"}
 )
 
-// identity checks that the parts of a data directory belong to one platform, and
-// gives those of a new platform, or of one from before there were ids, one.
+// identity checks that the parts of a data directory belong to one platform. It
+// assigns an id to a new platform, and to a platform of a version without ids.
 type identity struct {
 	at       paths
-	database string // how messages call the database
+	database string // name of the database in messages
 	db       *store.Store
-	seen     string // id in the artifact directory; "" if there is none
+	seen     string // platform id in the artifact directory; "" if there is none
 }
 
-// readIdentity reads the id in the artifact directory. A database file that is
-// missing or empty beside artefacts is refused before one is made: a copy that is
-// put in its place must not meet the log of another.
+// readIdentity reads the platform id in the artifact directory. If there are
+// artefacts and the database file is missing or empty, readIdentity refuses before a
+// database is created: a backup that an operator restores must not meet the
+// write-ahead log of another database.
 func readIdentity(at paths, dsn string) (*identity, error) {
 	id := &identity{at: at, database: at.database}
 	text, err := os.ReadFile(filepath.Join(at.artifacts, identityName))
@@ -71,10 +72,11 @@ func readIdentity(at paths, dsn string) (*identity, error) {
 
 func (id *identity) databaseLost() error {
 	return errDatabaseLost.With("%s is new, and %s has the artefacts of a platform", id.database, id.at.artifacts).
-		WithHint("restore the database from a backup, as docs/how-to/backup.md says, or set --database if it is in PostgreSQL; for a new platform, `mv %s %s.old`", id.at.artifacts, id.at.artifacts)
+		WithHint("restore the database from a backup, as docs/how-to/backup.md describes, or set --database if it is in PostgreSQL; for a new platform, `mv %s %s.old`", id.at.artifacts, id.at.artifacts)
 }
 
-// bind checks the store and the artefacts against each other.
+// bind checks that the store and the artefacts belong to the same platform, and
+// records the platform's id in both.
 func (id *identity) bind(ctx context.Context, db *store.Store, artifacts *artifact.Disk) error {
 	id.db = db
 	known, _, err := db.GetSetting(ctx, platformSetting)
@@ -90,18 +92,18 @@ func (id *identity) bind(ctx context.Context, db *store.Store, artifacts *artifa
 		return err
 	}
 	_, err = db.FirstTeam(ctx)
-	used := err == nil // a platform has started on it, which may have no deployments any more
+	used := err == nil // a platform has started with this database, even if it has no deployments any more
 	if err != nil && !errors.Is(err, lateen.ErrTeamNotFound) {
 		return err
 	}
 	switch {
 	case known != "" && id.seen != "" && known != id.seen:
 		return errArtifactsForeign.With("%s belongs to the platform %s and the artefacts in %s to %s", id.database, known, id.at.artifacts, id.seen).
-			WithHint("restore both from backups of one platform, as docs/how-to/backup.md says, or name the data directory of the other with --data")
+			WithHint("restore both from backups of one platform, as docs/how-to/backup.md describes, or name the data directory of the other with --data")
 	case known == "" && len(roots) == 0 && (id.seen != "" || !used && hasContent(id.at.artifacts)):
 		return id.databaseLost()
 	case len(roots) > 0 && found == 0:
-		return errArtifactsLost.With("%s names %d deployments, and %s has none of them", id.database, len(roots), id.at.artifacts).
+		return errArtifactsLost.With("%s has %d deployments, and %s has no artefacts of them", id.database, len(roots), id.at.artifacts).
 			WithHint("restore the artefacts from a backup: `cp -a BACKUP/artifacts/. %s`", id.at.artifacts)
 	}
 	if known == "" {
@@ -119,8 +121,8 @@ func (id *identity) bind(ctx context.Context, db *store.Store, artifacts *artifa
 	return atomicfile.Write(filepath.Join(id.at.artifacts, identityName), []byte(known+"\n"), 0o600)
 }
 
-// countManifests is of how many roots, the first hundred at most, the artefacts
-// are there.
+// countManifests returns the number of roots, among the first hundred, whose
+// manifest or file list exists.
 func countManifests(ctx context.Context, artifacts *artifact.Disk, roots []store.Root) (int, error) {
 	found := 0
 	for _, root := range roots[:min(len(roots), 100)] {
@@ -145,8 +147,8 @@ func hasContent(dir string) bool {
 	return len(files) > 0
 }
 
-// openKey opens the key file, and makes one where nothing was sealed that is
-// still needed. It refuses a file that cannot open what the store has.
+// openKey opens the key file. If the file is missing or has another key, openKey
+// creates a key if no encrypted value is needed any more, and refuses otherwise.
 func (id *identity) openKey(ctx context.Context, needed func(context.Context) (bool, error)) (*secret.FileKeeper, error) {
 	_, err := os.Stat(id.at.key)
 	lost := errors.Is(err, fs.ErrNotExist)
@@ -155,9 +157,9 @@ func (id *identity) openKey(ctx context.Context, needed func(context.Context) (b
 		if keeper, err = secret.OpenFile(id.at.key); err != nil {
 			return nil, err
 		}
-		opens, err := id.opens(ctx, keeper)
-		if err != nil {
-			return nil, err
+		opens, checked, err := id.opens(ctx, keeper)
+		if err != nil || opens && checked {
+			return keeper, err
 		}
 		lost = !opens
 	}
@@ -167,8 +169,8 @@ func (id *identity) openKey(ctx context.Context, needed func(context.Context) (b
 			return nil, err
 		}
 		if isNeeded {
-			return nil, errKeyLost.With("%s does not have the key that sealed the variables of this platform", id.at.key).
-				WithHint("restore the key file from a backup: `install -m 600 BACKUP/key %s`; docs/how-to/backup.md says how to make one", id.at.key)
+			return nil, errKeyLost.With("%s does not have the key that encrypted the variables of this platform", id.at.key).
+				WithHint("restore the key file from a backup: `install -m 600 BACKUP/key %s`; see docs/how-to/backup.md", id.at.key)
 		}
 		if keeper, err = secret.OpenFile(id.at.key); err != nil {
 			return nil, err
@@ -181,31 +183,32 @@ func (id *identity) openKey(ctx context.Context, needed func(context.Context) (b
 	return keeper, id.db.PutSetting(ctx, keySetting, fmt.Sprintf("%x", check))
 }
 
-// opens reports whether a keeper has the key of the store's check, or of any
-// value in a store that has no check.
-func (id *identity) opens(ctx context.Context, keeper secret.Keeper) (bool, error) {
-	text, known, err := id.db.GetSetting(ctx, keySetting)
+// opens reports whether a keeper has the key that encrypted the store's check value
+// or, without a check value, the newest encrypted environment. checked reports
+// whether there is a check value.
+func (id *identity) opens(ctx context.Context, keeper secret.Keeper) (opens, checked bool, err error) {
+	text, checked, err := id.db.GetSetting(ctx, keySetting)
 	if err != nil {
-		return false, err
+		return false, checked, err
 	}
-	if known {
+	if checked {
 		var check []byte
 		if _, err := fmt.Sscanf(text, "%x", &check); err != nil {
-			return false, nil //nolint:nilerr // no key has sealed that
+			return false, true, nil //nolint:nilerr // a malformed check value opens with no key
 		}
 		plain, err := keeper.Open(check, []byte(keyContext))
-		return err == nil && bytes.Equal(plain, []byte(keyContext)), nil
+		return err == nil && bytes.Equal(plain, []byte(keyContext)), true, nil
 	}
 	d, sealed, err := id.db.FindSealed(ctx)
 	if err != nil || !sealed {
-		return err == nil, err
+		return err == nil, false, err
 	}
 	_, err = keeper.Open(d.Env, []byte(d.ID))
-	return err == nil, nil
+	return err == nil, false, nil
 }
 
 // keyNeeded reports whether there is a variable, or a deployment that reads its
-// environment. A manifest that cannot be read may be of one.
+// environment. An unreadable manifest counts as one of such a deployment.
 func keyNeeded(ctx context.Context, db *store.Store, artifacts *artifact.Disk) (bool, error) {
 	needed, err := db.HasEnv(ctx)
 	if err != nil || needed {
@@ -221,7 +224,7 @@ func keyNeeded(ctx context.Context, db *store.Store, artifacts *artifact.Disk) (
 		}
 		m, err := artifact.ReadJSON[lateen.Manifest](ctx, artifacts, root.Manifest)
 		if err != nil || m.UsesEnv() {
-			return true, nil //nolint:nilerr // a key that may be needed is not replaced
+			return true, nil //nolint:nilerr // a key that may be needed must not be replaced
 		}
 	}
 	return false, nil

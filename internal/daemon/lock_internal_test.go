@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockedAs locks a data directory as a process with an id does, and returns what
-// frees it.
+// lockedAs locks a data directory in the name of the process pid, and returns a
+// function that releases the lock.
 func lockedAs(t *testing.T, dir string, pid int) (free func()) {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
@@ -39,8 +39,8 @@ func TestALockThatOutlivesItsHolderIsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	time.AfterFunc(50*time.Millisecond, lockedAs(t, dir, ended.Process.Pid)) // as by a child that was being started
-	h, err := lock(dir)
+	time.AfterFunc(50*time.Millisecond, lockedAs(t, dir, ended.Process.Pid)) // as a child process that was being started does
+	h, err := lock(dir, lockName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,19 +53,19 @@ func TestALockOfALivingHolderIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	defer lockedAs(t, dir, os.Getpid())()
-	if h, err := lock(dir); !errors.Is(err, errDataInUse) {
-		t.Errorf("it is %v, %v", h, err)
+	if h, err := lock(dir, lockName); !errors.Is(err, errDataInUse) {
+		t.Errorf("the lock is %v, %v", h, err)
 	}
 }
 
 func TestALockIsFreeOnceItsHolderClosesIt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	h, err := lock(dir)
+	h, err := lock(dir, lockName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	inherited, err := unix.FcntlInt(h.f.Fd(), unix.F_DUPFD_CLOEXEC, 0) // as a child has it until it executes its program
+	inherited, err := unix.FcntlInt(h.f.Fd(), unix.F_DUPFD_CLOEXEC, 0) // as a child process has it until it executes its program
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestALockIsFreeOnceItsHolderClosesIt(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := lock(dir)
+	again, err := lock(dir, lockName)
 	if err != nil {
 		t.Fatalf("this process, which freed the directory, is refused: %v", err)
 	}

@@ -2,7 +2,7 @@ package daemon
 
 import "golang.org/x/sys/unix"
 
-// machineMemory is the memory of this machine in bytes, or 0 if unknown.
+// machineMemory returns the memory of this machine in bytes, or 0 if it is unknown.
 func machineMemory() int64 {
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) != nil {

@@ -2,5 +2,5 @@
 
 package daemon
 
-// machineMemory is not known here.
+// machineMemory returns 0: the memory is unknown on this system.
 func machineMemory() int64 { return 0 }

@@ -16,7 +16,7 @@ import (
 )
 
 // TestTheDaemonEndsWhileAModuleBurnsTheProcessor stops a daemon while a module
-// writes 8 MiB of line ends to standard error in one call, again and again.
+// writes 8 MiB of line ends to standard error in one call, repeatedly.
 func TestTheDaemonEndsWhileAModuleBurnsTheProcessor(t *testing.T) {
 	c := settings(t)
 	c.Data, c.DrainTimeout = filepath.Join(enginetest.Reachable(t), "data"), time.Second
@@ -56,15 +56,15 @@ func TestTheDaemonEndsWhileAModuleBurnsTheProcessor(t *testing.T) {
 		default:
 		}
 	}
-	stop() // which returns once the daemon has ended
+	stop() // returns once the daemon has ended
 	<-answered
 	if burns(t, "lateen-wasi") {
 		t.Error("the module outlives the daemon")
 	}
 }
 
-// burns reports whether a descendant of this process that has an argument has
-// used more than half a second of a processor.
+// burns reports whether a descendant of this process with the given last argument
+// has used more than half a second of processor time.
 func burns(t *testing.T, argument string) bool {
 	t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -12,7 +12,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 )
 
-// newNetwork is functions' way to the outside.
+// newNetwork returns the egress network of functions.
 func newNetwork(c *config.Config, log *slog.Logger) *egress.Network {
 	host := make([]netip.AddrPort, len(c.FunctionHostPorts))
 	for i, port := range c.FunctionHostPorts {
@@ -21,8 +21,9 @@ func newNetwork(c *config.Config, log *slog.Logger) *egress.Network {
 	return egress.New(egress.Options{Allow: c.FunctionNetworks, Host: host, AllBytes: egressBytes(machineMemory()), Log: log})
 }
 
-// egressBytes is how much memory functions' connections may take in this
-// process, on a machine with so much: an eighth, within bounds. 0 is unknown.
+// egressBytes returns the memory that connections of functions may take in this
+// process: an eighth of the machine's memory, within bounds. machine is 0 if it is
+// unknown.
 func egressBytes(machine int64) int64 {
 	const least, most = 128 << 20, 512 << 20
 	if machine == 0 {
@@ -31,8 +32,8 @@ func egressBytes(machine int64) int64 {
 	return min(max(machine/8, least), most)
 }
 
-// dialOrigin connects external rewrites by the policy that holds for functions;
-// anywhere lets them reach private addresses and this host as well.
+// dialOrigin returns the dialer of external rewrites. It applies the egress policy
+// of functions; anywhere permits private addresses and this host as well.
 func dialOrigin(n *egress.Network, anywhere bool) func(context.Context, string, string) (net.Conn, error) {
 	dial := n.Dial
 	if anywhere {
@@ -47,10 +48,10 @@ func dialOrigin(n *egress.Network, anywhere bool) func(context.Context, string, 
 	}
 }
 
-// doors are where this host is open to everybody, functions among them, which
-// may call URLs of the platform: its listener, and the port of its URLs, where
-// a proxy of this host may stand.
-func doors(c *config.Config, listener net.Addr) []netip.AddrPort {
+// publicServices returns the public services of this host, which functions may reach
+// because they may request URLs of the platform: the listener, and the port of its
+// URLs, on which a proxy of this host may listen.
+func publicServices(c *config.Config, listener net.Addr) []netip.AddrPort {
 	var list []netip.AddrPort
 	if at, err := netip.ParseAddrPort(listener.String()); err == nil {
 		list = append(list, at)
@@ -63,7 +64,7 @@ func doors(c *config.Config, listener net.Addr) []netip.AddrPort {
 		port = 443
 	}
 	if len(list) > 0 && list[0].Port() == port {
-		return list // no proxy stands in front of the listener
+		return list // there is no proxy in front of the listener
 	}
 	return append(list, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
 }

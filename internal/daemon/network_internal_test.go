@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 )
 
-func TestTheDoorsAreTheListenerAndThePortOfTheURLs(t *testing.T) {
+func TestPublicServicesAreTheListenerAndThePortOfTheURLs(t *testing.T) {
 	at := netip.MustParseAddrPort
 	for _, c := range []struct {
 		name     string
@@ -22,8 +22,8 @@ func TestTheDoorsAreTheListenerAndThePortOfTheURLs(t *testing.T) {
 		{"the listener itself serves the URLs", config.Config{Domain: "example.test", TLSCert: "cert.pem"}, "192.0.2.1:443", []netip.AddrPort{at("192.0.2.1:443")}},
 		{"the same without TLS", config.Config{Domain: "example.test", Scheme: "http"}, "192.0.2.1:80", []netip.AddrPort{at("192.0.2.1:80")}},
 	} {
-		if got := doors(&c.config, net.TCPAddrFromAddrPort(at(c.listener))); !slices.Equal(got, c.want) {
-			t.Errorf("%s: the doors are %v, want %v", c.name, got, c.want)
+		if got := publicServices(&c.config, net.TCPAddrFromAddrPort(at(c.listener))); !slices.Equal(got, c.want) {
+			t.Errorf("%s: the services are %v, want %v", c.name, got, c.want)
 		}
 	}
 }
@@ -31,7 +31,7 @@ func TestTheDoorsAreTheListenerAndThePortOfTheURLs(t *testing.T) {
 func TestConnectionsMayTakeAnEighthOfTheMemoryWithinBounds(t *testing.T) {
 	for machine, want := range map[int64]int64{0: 128 << 20, 512 << 20: 128 << 20, 2 << 30: 256 << 20, 64 << 30: 512 << 20} {
 		if got := egressBytes(machine); got != want {
-			t.Errorf("on a machine with %d bytes they may take %d, want %d", machine, got, want)
+			t.Errorf("on a machine with %d bytes connections may take %d, want %d", machine, got, want)
 		}
 	}
 }

@@ -57,12 +57,12 @@ func copyTree(t *testing.T, from, to string) {
 	if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Join(to, "key"), 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) { // copies are for others, too
+	if err := os.Chmod(filepath.Join(to, "key"), 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) { // copies are readable for other users
 		t.Fatal(err)
 	}
 }
 
-// page asks a host for its page.
+// pageOf requests the page of a host and returns its status and body.
 func pageOf(t *testing.T, d *daemon.Daemon, host string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+d.Addr()+"/", nil)
@@ -81,7 +81,7 @@ func pageOf(t *testing.T, d *daemon.Daemon, host string) string {
 	return http.StatusText(resp.StatusCode) + " " + strings.TrimSpace(body)
 }
 
-// artefacts are the files of the artifact directory in dir and their sizes.
+// artefacts returns the sizes of the artefacts in dir, by digest.
 func artefacts(t *testing.T, dir string) map[string]int64 {
 	t.Helper()
 	all := map[string]int64{}
@@ -104,7 +104,7 @@ func artefacts(t *testing.T, dir string) map[string]int64 {
 	return all
 }
 
-// age makes every artefact older than a sweep spares.
+// age makes every artefact old enough for a sweep.
 func age(t *testing.T, dir string) {
 	t.Helper()
 	old := time.Now().Add(-100 * 24 * time.Hour)
@@ -115,7 +115,8 @@ func age(t *testing.T, dir string) {
 	}
 }
 
-// canary puts an artefact into dir that a sweep is to remove, and returns its file.
+// canary adds an unreferenced artefact to dir, which a sweep must remove, and
+// returns its file.
 func canary(t *testing.T, dir string) string {
 	t.Helper()
 	digest := string(lateen.DigestOf([]byte("canary")))
@@ -131,10 +132,10 @@ func canary(t *testing.T, dir string) string {
 	return name
 }
 
-// kept are copies of data directories that parts are taken from.
+// kept are copies of data directories, from which the tests take parts.
 type kept struct {
 	current, older, static, other string // other is another platform's
-	first, second                 string // hosts in current; older has the first alone
+	first, second                 string // hosts in current; older has only the first
 }
 
 func keepDirs(t *testing.T) kept {
@@ -162,8 +163,9 @@ func keepDirs(t *testing.T) kept {
 }
 
 // Every part of a data directory may be missing, empty, older, or another
-// platform's. The platform starts and serves what it can, or refuses with the
-// part and a command; it never removes what was acknowledged.
+// platform's. The platform starts and serves the intact deployments, or it refuses
+// with an error that names the part and a command. It never removes acknowledged
+// data.
 func TestPartsThatDoNotBelongTogether(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the platform again and again")
@@ -209,7 +211,7 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 	noise := func(name string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) { t.Helper(); writeFile(t, filepath.Join(dir, name), "no such thing\n") }
 	}
-	unbound := func(t *testing.T, dir string) { // as a version without identities left it
+	unbound := func(t *testing.T, dir string) { // state of a version without identities
 		t.Helper()
 		remove("artifacts/identity")(t, dir)
 		db, err := sqlite.OpenFile(t.Context(), filepath.Join(dir, "lateen.db"))
@@ -223,12 +225,12 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 	}
 	both := []string{"first", "second"}
 	for name, cell := range map[string]struct {
-		base    string // current, unless another is named
+		base    string // data directory; "" is current
 		change  func(*testing.T, string)
-		serves  []string // pages that answer; none: the start is refused
+		serves  []string // pages that are served; none if the start is refused
 		reason  string
-		lacking bool     // artefacts of a deployment are missing
-		says    []string // parts of the message and its hint; DIR is the data directory
+		lacking bool     // whether artefacts of a deployment are missing
+		says    []string // substrings of the message and its hint; DIR is the data directory
 	}{
 		"nothing is changed":               {change: remove(), serves: both},
 		"a version without identities":     {change: unbound, serves: both},
@@ -261,7 +263,7 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 		"logs of another platform":         {change: from(k.other, "logs"), serves: both},
 		"lock missing":                     {change: remove("lock", "lateen.db.lock"), serves: both},
 		"demand is noise":                  {change: noise("demand.json"), serves: both},
-		"what can be made again missing":   {change: remove("builds", "run", "runtimes", "histories", "archives", "modules", "demand.json"), serves: both},
+		"recreatable files missing":        {change: remove("builds", "run", "runtimes", "histories", "archives", "modules", "demand.json"), serves: both},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -287,7 +289,7 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 					t.Errorf("%s answers %q, want %s", host, got, text)
 				}
 			}
-			for _, err := os.Stat(gone); err == nil && !cell.lacking; _, err = os.Stat(gone) { // until it has swept; nothing, where it cannot know what a deployment needs
+			for _, err := os.Stat(gone); err == nil && !cell.lacking; _, err = os.Stat(gone) { // until the sweep; there is none if a needed artefact is missing
 				<-time.After(10 * time.Millisecond)
 			}
 			token, _ := d.Token()
@@ -309,7 +311,8 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 	}
 }
 
-// A version without identities may have left artefacts that a sweep has not come to.
+// A version without identities may have left artefacts that no sweep has removed
+// yet.
 func TestAnEarlierVersionWithoutDeploymentsIsNoLostDatabase(t *testing.T) {
 	c := settings(t)
 	d, stop := start(t, c)
@@ -335,7 +338,7 @@ func TestAnEarlierVersionWithoutDeploymentsIsNoLostDatabase(t *testing.T) {
 	}
 }
 
-// refused fails unless a start is refused for a reason, twice, and changes nothing.
+// refused fails unless two starts are refused for a reason and change nothing.
 func refused(t *testing.T, c *config.Config, reason string, says []string) {
 	t.Helper()
 	before := artefacts(t, c.Data)
@@ -347,7 +350,7 @@ func refused(t *testing.T, c *config.Config, reason string, says []string) {
 		}
 		for _, part := range slices.Concat(says) {
 			if part = strings.ReplaceAll(part, "DIR", c.Data); !strings.Contains(e.Message+"\n"+e.Hint, part) {
-				t.Errorf("%q with the hint %q does not say %q", e.Message, e.Hint, part)
+				t.Errorf("%q with the hint %q does not contain %q", e.Message, e.Hint, part)
 			}
 		}
 		if e.Hint == "" || !strings.Contains(e.Hint, "`") && !strings.Contains(e.Hint, "backup") {

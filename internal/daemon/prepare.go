@@ -12,39 +12,52 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// preparer has the functions of a deployment prepared once it is production,
-// so that even their first start is a short one, and tells the fleet which
-// deployments are in production.
+// preparer has the fleet prepare the functions of production deployments, so that
+// even their first start is short, and reports the deployments in production to the
+// fleet.
 type preparer struct {
 	site    func(ctx context.Context, d lateen.DeploymentID) (*lateen.Site, error)
 	prepare func(spec lateen.FunctionSpec)                                                   // never blocks
 	produce func(p lateen.ProjectID, d lateen.DeploymentID, functions []lateen.FunctionSpec) // never blocks
 	log     *slog.Logger
 	routed  chan lateen.DeploymentID
-	wake    chan struct{} // holds a token while there is a project in news
+	wake    chan struct{} // holds a token while pending has a project
 
-	mu         sync.Mutex // guards below
+	mu         sync.Mutex // guards the fields below
 	production map[lateen.ProjectID]lateen.DeploymentID
-	news       map[lateen.ProjectID]struct{} // whose production the fleet has not been told
+	pending    map[lateen.ProjectID]struct{} // projects whose production deployment the fleet does not know yet
 }
 
-// maxRouted bounds the deployments that wait to be looked at. More are left
-// alone: their functions are prepared by their first start.
+// maxRouted bounds the queue of routed deployments. The preparer drops further ones;
+// the first start prepares their functions.
 const maxRouted = 64
 
-// tellAgain is when the fleet is told of a production that could not be read.
-const tellAgain = time.Minute
+// retryInterval is the time between attempts to read a production deployment.
+const retryInterval = time.Minute
 
 func newPreparer(log *slog.Logger) *preparer {
 	return &preparer{
 		log: log, routed: make(chan lateen.DeploymentID, maxRouted), wake: make(chan struct{}, 1),
-		production: map[lateen.ProjectID]lateen.DeploymentID{}, news: map[lateen.ProjectID]struct{}{},
+		production: map[lateen.ProjectID]lateen.DeploymentID{}, pending: map[lateen.ProjectID]struct{}{},
 	}
 }
 
-// route takes note of deployments that hosts lead to from now on. It never blocks.
-func (p *preparer) route(hosts map[string]lateen.DeploymentID) {
-	for _, id := range slices.Compact(slices.Sorted(maps.Values(hosts))) {
+// apply queues the deployments that hosts lead to, and follows the changes of
+// production. It never blocks.
+func (p *preparer) apply(events []lateen.Event) {
+	bound := make(map[lateen.DeploymentID]struct{})
+	for i := range events {
+		switch e := &events[i]; e.Type {
+		case lateen.HostBound:
+			bound[e.Binding.Deployment] = struct{}{}
+		case lateen.DeploymentPromoted:
+			p.setProduction(e.Project, e.Deployment)
+		case lateen.DeploymentRemoved:
+			p.forget(e.Deployment)
+		default: // concerns other subscribers
+		}
+	}
+	for id := range bound {
 		select {
 		case p.routed <- id:
 		default:
@@ -52,12 +65,12 @@ func (p *preparer) route(hosts map[string]lateen.DeploymentID) {
 	}
 }
 
-// setProduction takes note of the deployment in production. It never blocks.
+// setProduction sets the production deployment of a project. It never blocks.
 func (p *preparer) setProduction(project lateen.ProjectID, id lateen.DeploymentID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.production[project] = id
-	p.news[project] = struct{}{}
+	p.pending[project] = struct{}{}
 	p.signal()
 }
 
@@ -68,52 +81,53 @@ func (p *preparer) signal() {
 	}
 }
 
-// forget takes a deployment out of production, which is deleted. Once it
-// returns, the fleet is not told of the deployment.
+// forget removes a deleted deployment. After its return, the preparer reports the
+// deployment to the fleet no more.
 func (p *preparer) forget(id lateen.DeploymentID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	maps.DeleteFunc(p.production, func(_ lateen.ProjectID, d lateen.DeploymentID) bool { return d == id })
 }
 
-// Run looks at what is routed and at what is in production until ctx ends.
+// Run handles routed deployments and changes of production until ctx ends.
 func (p *preparer) Run(ctx context.Context) error {
 	var failed []lateen.ProjectID
-	again := time.NewTimer(tellAgain)
+	again := time.NewTimer(retryInterval)
 	defer again.Stop()
 	for {
 		select {
 		case id := <-p.routed:
-			if err := p.look(ctx, id); err != nil && ctx.Err() == nil {
-				p.log.Warn("the functions of a deployment are not prepared", "deployment_id", id, "err", err)
+			if err := p.prepareAll(ctx, id); err != nil && ctx.Err() == nil {
+				p.log.Warn("could not prepare the functions of a deployment", "deployment_id", id, "err", err)
 			}
 		case <-p.wake:
-			if project, err := p.tell(ctx); err != nil && ctx.Err() == nil {
-				p.log.Warn("minimum instances are not kept yet: the deployment in production cannot be read", "project_id", project, "err", err)
+			if project, err := p.report(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("could not update minimum instances: the production deployment is unreadable; retrying", "project_id", project, "err", err)
 				failed = append(failed, project)
 			}
 		case <-again.C:
 			p.retry(failed)
 			failed = failed[:0]
-			again.Reset(tellAgain)
+			again.Reset(retryInterval)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// retry makes the production of projects news again.
+// retry marks projects as pending again.
 func (p *preparer) retry(projects []lateen.ProjectID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, project := range projects {
-		p.news[project] = struct{}{}
+		p.pending[project] = struct{}{}
 	}
 	p.signal()
 }
 
-// tell tells the fleet of one production that is news, and has the next follow.
-func (p *preparer) tell(ctx context.Context) (lateen.ProjectID, error) {
+// report reports the production deployment of one pending project to the fleet, and
+// signals Run to continue with the next.
+func (p *preparer) report(ctx context.Context) (lateen.ProjectID, error) {
 	project, id, ok := p.next()
 	if !ok {
 		return "", nil
@@ -122,7 +136,7 @@ func (p *preparer) tell(ctx context.Context) (lateen.ProjectID, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.signal()
-	if p.production[project] != id { // it has changed meanwhile
+	if p.production[project] != id { // production has changed meanwhile
 		return project, nil
 	}
 	if err != nil && !errors.Is(err, lateen.ErrDeploymentNotFound) {
@@ -132,12 +146,12 @@ func (p *preparer) tell(ctx context.Context) (lateen.ProjectID, error) {
 	return project, nil
 }
 
-// next takes a project whose production is news.
+// next removes a pending project and returns it with its production deployment.
 func (p *preparer) next() (project lateen.ProjectID, id lateen.DeploymentID, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for project := range p.news {
-		delete(p.news, project)
+	for project := range p.pending {
+		delete(p.pending, project)
 		if id, ok := p.production[project]; ok {
 			return project, id, true
 		}
@@ -145,7 +159,7 @@ func (p *preparer) next() (project lateen.ProjectID, id lateen.DeploymentID, ok 
 	return "", "", false
 }
 
-// minimums are the functions of a deployment that have a minimum of instances.
+// minimums returns the functions of a deployment that have minimum instances.
 func (p *preparer) minimums(ctx context.Context, id lateen.DeploymentID) (functions []lateen.FunctionSpec, err error) {
 	site, err := p.site(ctx, id)
 	if err != nil {
@@ -159,10 +173,10 @@ func (p *preparer) minimums(ctx context.Context, id lateen.DeploymentID) (functi
 	return functions, nil
 }
 
-// look has every function of a production deployment prepared.
-func (p *preparer) look(ctx context.Context, id lateen.DeploymentID) error {
+// prepareAll prepares all functions of a deployment if it is for production.
+func (p *preparer) prepareAll(ctx context.Context, id lateen.DeploymentID) error {
 	if id == "" {
-		return nil // a host that leads nowhere
+		return nil // a host without a deployment
 	}
 	site, err := p.site(ctx, id)
 	if err != nil {

@@ -35,7 +35,7 @@ func TestFunctionsOfProductionArePreparedOnceTheyAreRouted(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- p.Run(ctx) }()
 
-		p.route(map[string]lateen.DeploymentID{"shop": "live", "shop-team": "live", "shop-x-team": "draft", "gone": "", "odd": "unknown"})
+		p.apply([]lateen.Event{bound("shop", "live"), bound("shop-team", "live"), bound("shop-x-team", "draft"), {Type: lateen.HostUnbound, Subject: "gone"}, bound("odd", "unknown")})
 		synctest.Wait()
 		if want := []string{"live a", "live b"}; !slices.Equal(prepared, want) {
 			t.Errorf("prepared %v, want %v", prepared, want)
@@ -47,14 +47,18 @@ func TestFunctionsOfProductionArePreparedOnceTheyAreRouted(t *testing.T) {
 	})
 }
 
+func bound(host string, d lateen.DeploymentID) lateen.Event {
+	return lateen.Event{Type: lateen.HostBound, Subject: host, Deployment: d, Binding: lateen.Binding{Deployment: d}}
+}
+
 func TestRoutingNeverWaitsForThePreparer(t *testing.T) {
-	p := newPreparer(slog.New(slog.DiscardHandler)) // nobody runs it
+	p := newPreparer(slog.New(slog.DiscardHandler)) // without Run
 	for range 2 * maxRouted {
-		p.route(map[string]lateen.DeploymentID{"host": "d"})
+		p.apply([]lateen.Event{bound("host", "d")})
 	}
 }
 
-func TestTheFleetIsToldOfTheProductionDeploymentOfEveryProject(t *testing.T) {
+func TestTheFleetGetsTheProductionDeploymentOfEveryProject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := func(id lateen.DeploymentID, minimum int) *lateen.Site {
 			return &lateen.Site{Project: "shop", Deployment: id, Target: lateen.Production, Manifest: &lateen.Manifest{
@@ -85,11 +89,11 @@ func TestTheFleetIsToldOfTheProductionDeploymentOfEveryProject(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			if !slices.Equal(told, want) {
-				t.Errorf("%s: told %q, want %q", what, told, want)
+				t.Errorf("%s: the fleet got %q, want %q", what, told, want)
 			}
 			told = nil
 		}
-		p.setProduction("shop", "old") // before Run, as at a start
+		p.setProduction("shop", "old") // before Run, as when the platform starts
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- p.Run(ctx) }()
@@ -98,20 +102,22 @@ func TestTheFleetIsToldOfTheProductionDeploymentOfEveryProject(t *testing.T) {
 		wants("a deployment without a minimum", "shop new")
 		p.setProduction("shop", "old")
 		wants("a rollback", "shop old kept")
+		p.apply([]lateen.Event{{Type: lateen.DeploymentPromoted, Project: "shop", Deployment: "new"}, {Type: lateen.DeploymentPromoted, Project: "shop", Deployment: "old"}})
+		wants("two events", "shop old kept")
 
 		unreadable.Store(true)
 		p.setProduction("shop", "new")
 		wants("a deployment that cannot be read")
 		unreadable.Store(false)
-		time.Sleep(tellAgain)
+		time.Sleep(retryInterval)
 		wants("the same a while later", "shop new")
 
 		unreadable.Store(true)
 		p.setProduction("shop", "old")
 		wants("a deployment that cannot be read")
-		p.forget("old")
+		p.apply([]lateen.Event{{Type: lateen.DeploymentRemoved, Deployment: "old"}})
 		unreadable.Store(false)
-		time.Sleep(tellAgain)
+		time.Sleep(retryInterval)
 		wants("a deployment that was deleted meanwhile")
 		cancel()
 		if err := <-ended; err != nil {

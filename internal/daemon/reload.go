@@ -15,39 +15,39 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Successor is the program that takes over this process at a reload.
+// Successor is the program that this process executes at a reload.
 type Successor struct {
-	Program string   // path, as it is then
-	Args    []string // with its name
+	Program string   // path, resolved at the reload
+	Args    []string // arguments, including the program's name
 	Environ []string
-	Before  func() // called right before, for what is to be put in order; nil: nothing is
+	Before  func() // called right before the execution, for cleanup; nil is allowed
 }
 
 const (
-	checkTimeout = 30 * time.Second // for a successor to say its version
-	socketName   = "lateen"         // of sockets that were not passed
+	checkTimeout = 30 * time.Second // time limit for a successor to print its version
+	socketName   = "lateen"         // name of a listener that the daemon opened
 )
 
-var errReload = errors.New("a reload was asked for")
+var errReload = errors.New("reload requested")
 
-var errSuccessor = &lateen.Error{Code: lateen.Internal, Reason: "reload_failed", Message: "the platform has ended and its successor does not start", Hint: "start it again: `lateen up`"}
+var errSuccessor = &lateen.Error{Code: lateen.Internal, Reason: "reload_failed", Message: "the platform has stopped and its successor does not start", Hint: "start it again: `lateen up`"}
 
-// check tells whether the successor can be executed at all: the platform does
-// not end for one that cannot.
+// check runs the successor's version command. The platform must not end for a
+// successor that cannot be executed.
 func (s *Successor) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.Program, "version") //nolint:gosec // it is what was started
+	cmd := exec.CommandContext(ctx, s.Program, "version") //nolint:gosec // the program comes from the caller, not from input
 	cmd.Env, cmd.Dir, cmd.WaitDelay = s.Environ, "/", time.Second
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("`%s version`: %w: %.200s", s.Program, err, strings.TrimSpace(string(said)))
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("`%s version`: %w: %.200s", s.Program, err, strings.TrimSpace(string(output)))
 	}
 	return nil
 }
 
-// awaitReload lets end be called once all requests have ended that were in
-// flight when a reload was asked for. A successor that cannot be executed is
-// told of, and changes nothing.
+// awaitReload waits for a reload, drains the connections that were open when it was
+// requested, and calls end. If the successor cannot be executed, it reports that and
+// waits for the next reload.
 func (d *Daemon) awaitReload(ctx context.Context, end context.CancelCauseFunc) {
 	for {
 		select {
@@ -56,26 +56,26 @@ func (d *Daemon) awaitReload(ctx context.Context, end context.CancelCauseFunc) {
 		case <-d.o.Reload:
 		}
 		if err := d.o.Successor.check(ctx); err != nil {
-			d.log.ErrorContext(ctx, "not reloaded: the program does not run", "err", err)
-			d.lock.say(err.Error())
+			d.log.ErrorContext(ctx, "not reloaded: the program cannot be executed", "err", err)
+			d.lock.report(err.Error())
 			continue
 		}
-		d.log.InfoContext(ctx, "reloading: everybody is served until the requests in flight have ended", "program", d.o.Successor.Program)
-		d.serving.Renew(ctx)
+		d.log.InfoContext(ctx, "reloading: serving new requests until the requests in flight have ended", "program", d.o.Successor.Program)
+		d.edge.Renew(ctx)
 		if ctx.Err() != nil {
-			return // it ends for another reason
+			return // the platform stops for another reason
 		}
-		d.serving.fleet.Hasten(time.Now().Add(d.o.Config.ReloadTimeout))
+		d.functions.Hasten(time.Now().Add(d.o.Config.ReloadTimeout))
 		end(errReload)
 		return
 	}
 }
 
-// succeed executes the successor, which finds the sockets open. It returns only
-// if that fails, or if ctx ended meanwhile.
+// succeed executes the successor with the sockets open. It returns only if the
+// execution fails, or if ctx ended meanwhile.
 func (d *Daemon) succeed(ctx context.Context, ended error) error {
 	if ended != nil {
-		d.log.ErrorContext(ctx, "reloading all the same", "err", ended)
+		d.log.ErrorContext(ctx, "reloading despite an error", "err", ended)
 	}
 	s := d.o.Successor
 	if s.Before != nil {
@@ -88,14 +88,28 @@ func (d *Daemon) succeed(ctx context.Context, ended error) error {
 	return errSuccessor.Because(errors.Join(err, d.o.Sockets.Close()))
 }
 
-// listen returns the listeners that were passed, or opens the configured one,
-// for a successor to have it too.
-func (d *Daemon) listen() ([]net.Listener, error) {
+// listen sets the listeners once: the passed ones, or the configured one.
+func (d *Daemon) listen() (err error) {
+	if len(d.listeners) > 0 {
+		return nil
+	}
+	if d.listeners, err = d.openListeners(); err != nil {
+		return err
+	}
+	for _, l := range d.listeners {
+		d.closers = append(d.closers, l)
+	}
+	return nil
+}
+
+// openListeners returns the passed listeners, or opens the configured one and adds
+// it to the sockets of a successor.
+func (d *Daemon) openListeners() ([]net.Listener, error) {
 	passed := d.o.Sockets
 	if passed != nil && passed.Len() > 0 {
 		return passed.Listeners()
 	}
-	l, err := net.Listen("tcp", d.o.Config.Listen) //nolint:noctx // it lives as long as the daemon
+	l, err := net.Listen("tcp", d.o.Config.Listen) //nolint:noctx // the listener stays open as long as the daemon runs
 	if err != nil {
 		failed := errListen.With("cannot listen on %s: %s", d.o.Config.Listen, causeOf(err)).Because(err)
 		if errors.Is(err, fs.ErrPermission) {
@@ -111,7 +125,7 @@ func (d *Daemon) listen() ([]net.Listener, error) {
 	return []net.Listener{l}, nil
 }
 
-// causeOf is the end of a chain of errors of the network: what the system says.
+// causeOf returns the system's error at the end of a chain of network errors.
 func causeOf(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err

@@ -24,12 +24,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/socket"
 )
 
-// The test program is a platform as well: in the directory that is its second argument.
+// With platformMode as its first argument, the test program runs a platform in the
+// directory that is its second argument.
 const platformMode = "run-platform"
 
-// platformMain is the platform's process.
+// platformMain is the main function of the platform's process.
 func platformMain(dir string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM) //nolint:forbidigo // it is a main
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM) //nolint:forbidigo // it is a main function
 	defer stop()
 	sockets, err := socket.Inherit(os.Environ(), os.Getpid())
 	if err != nil {
@@ -61,11 +62,12 @@ func platformMain(dir string) error {
 	return d.Run(ctx)
 }
 
-// supervised is a platform in a process of its own, on a socket that the test holds.
+// supervised is a platform in a process of its own, on a listening socket that the
+// test has open.
 type supervised struct {
 	t       *testing.T
 	dir     string
-	program string // what takes over
+	program string // path of the successor
 	addr    string
 	socket  *os.File
 	cmd     *exec.Cmd
@@ -73,12 +75,18 @@ type supervised struct {
 
 func supervise(t *testing.T) *supervised {
 	t.Helper()
+	return superviseIn(t, filepath.Join(t.TempDir(), "data"))
+}
+
+// superviseIn is supervise with a data directory.
+func superviseIn(t *testing.T, dir string) *supervised {
+	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := &supervised{t: t, dir: filepath.Join(t.TempDir(), "data"), program: filepath.Join(t.TempDir(), "lateen"), addr: l.Addr().String()}
+	s := &supervised{t: t, dir: dir, program: filepath.Join(t.TempDir(), "lateen"), addr: l.Addr().String()}
 	if s.socket, err = l.(*net.TCPListener).File(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +117,7 @@ func (s *supervised) generation() string {
 	s.t.Helper()
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.cmd.Process.Pid))
 	if err != nil {
-		s.t.Skip(err) // not on this system
+		s.t.Skip(err) // this system has no /proc
 	}
 	if strings.Contains(string(environ), "TEST_GENERATION=next") {
 		return "next"
@@ -117,11 +125,10 @@ func (s *supervised) generation() string {
 	return "first"
 }
 
-// Nobody who asks meanwhile is refused or cut off, whether the platform is
-// reloaded, or ended and started again.
-func TestNoRequestIsLostWhileThePlatformStartsAnew(t *testing.T) {
+// Reloads neither refuse nor cut off requests.
+func TestNoRequestIsLostDuringReloads(t *testing.T) {
 	s := supervise(t)
-	get(t, "http://"+s.addr+"/healthz", "") // as soon as it is there
+	get(t, "http://"+s.addr+"/healthz", "") // waits until the platform serves
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var clients sync.WaitGroup
@@ -180,7 +187,7 @@ func healthy(ctx context.Context, client *http.Client, addr string) error {
 	return nil
 }
 
-func TestWhoConnectsWhileThePlatformIsDeadWaitsForTheNext(t *testing.T) {
+func TestConnectionsWaitForTheNextStartAfterAKill(t *testing.T) {
 	s := supervise(t)
 	get(t, "http://"+s.addr+"/healthz", "")
 	_ = s.cmd.Process.Kill()
@@ -202,7 +209,7 @@ func TestASuccessorThatDoesNotRunChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := daemon.Reload(t.Context(), s.dir)
-	if err == nil || !strings.Contains(err.Error(), "the platform goes on as it was: ") || !strings.Contains(err.Error(), "exec format error") {
+	if err == nil || !strings.Contains(err.Error(), "the platform keeps running unchanged: ") || !strings.Contains(err.Error(), "exec format error") {
 		t.Errorf("got %v", err)
 	}
 	if got := s.generation(); got != "first" {
@@ -221,7 +228,7 @@ func TestReloadNeedsAPlatform(t *testing.T) {
 	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
 		err := daemon.Reload(t.Context(), dir)
 		if lateen.CodeOf(err) != lateen.NotFound || !strings.Contains(err.Error(), dir) {
-			t.Errorf("got %v, want that no platform is in %s", err, dir)
+			t.Errorf("got %v, want an error that names %s", err, dir)
 		}
 	}
 	c := settings(t)
@@ -232,7 +239,7 @@ func TestReloadNeedsAPlatform(t *testing.T) {
 	}
 }
 
-func TestSocketsThatArePassedAreServedInPlaceOfTheAddress(t *testing.T) {
+func TestPassedSocketsReplaceTheAddress(t *testing.T) {
 	var addrs []string
 	sockets := &socket.Set{}
 	for range 2 {
@@ -247,7 +254,7 @@ func TestSocketsThatArePassedAreServedInPlaceOfTheAddress(t *testing.T) {
 		l.Close()
 	}
 	c := settings(t)
-	c.Listen = "192.0.2.1:1" // nobody's
+	c.Listen = "192.0.2.1:1" // address of no machine (RFC 5737)
 	d, err := daemon.New(t.Context(), daemon.Options{Config: c, Sockets: sockets})
 	if err != nil {
 		t.Fatal(err)
@@ -269,6 +276,6 @@ func TestSocketsThatArePassedAreServedInPlaceOfTheAddress(t *testing.T) {
 	}
 	if c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addrs[0]); err == nil {
 		c.Close()
-		t.Error("after the end somebody is let wait for nobody")
+		t.Error("the address accepts connections after the end of the daemon")
 	}
 }

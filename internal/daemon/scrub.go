@@ -12,7 +12,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
-	"github.com/lateen-dev/lateen/internal/build"
+	"github.com/lateen-dev/lateen/internal/assemble"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/store"
@@ -20,10 +20,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
-var errNoPlatformHere = &lateen.Error{Code: lateen.NotFound, Reason: "no_platform_here", Message: "there is no platform in this directory", Hint: "name the data directory of the platform with --data, as `lateen up` does"}
+var errNoPlatformHere = &lateen.Error{Code: lateen.NotFound, Reason: "no_platform_here", Message: "no platform found in the directory", Hint: "name the data directory of the platform with --data, as `lateen up` does"}
 
-// platformPaths are the parts of a data directory that has a platform, running
-// or not.
+// platformPaths returns the paths in the data directory of a platform that runs or
+// has run.
 func platformPaths(c *config.Config) (paths, error) {
 	root, err := filepath.Abs(c.Data)
 	if err != nil {
@@ -38,9 +38,9 @@ func platformPaths(c *config.Config) (paths, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && c.Database == "" && hasContent(at.artifacts):
 		return at, errNoPlatformHere.With("%s has the artefacts of a platform, and no %s", root, filepath.Base(at.database)).
-			WithHint("say where its database is: `--database postgres://…`, or LATEEN_DATABASE, as `lateen up` has it")
+			WithHint("name its database with `--database postgres://…` or LATEEN_DATABASE, as for `lateen up`")
 	case errors.Is(err, fs.ErrNotExist):
-		return at, errNoPlatformHere.With("there is no platform in %s", root)
+		return at, errNoPlatformHere.With("no platform found in %s", root)
 	case errors.Is(err, fs.ErrPermission):
 		return at, errNotYours.Because(err)
 	}
@@ -59,10 +59,10 @@ func viewStore(ctx context.Context, c *config.Config, at paths) (*store.Store, e
 	return sqlite.View(ctx, at.database)
 }
 
-// Scrub reads every artefact of a data directory and looks for those that are
-// damaged or missing, and for the deployments that need them. It changes nothing,
-// and a platform may run there. progress is called with the artefacts that were
-// read and all that there are.
+// Scrub reads every artefact of a data directory and finds the damaged and missing
+// ones, and the deployments that need them. It changes nothing, and a platform may
+// run in the directory. progress is called with the number of artefacts read and of
+// all artefacts.
 func Scrub(ctx context.Context, c *config.Config, progress func(done, total int64)) (lateen.Scrub, error) {
 	at, err := platformPaths(c)
 	if err != nil {
@@ -91,12 +91,12 @@ type scrub struct {
 	dir       string
 	artifacts *artifact.Disk
 	found     lateen.Scrub
-	whole     map[lateen.Digest]bool   // needed by deployments, and there
-	damaged   map[lateen.Digest]string // what is wrong with an artefact
+	whole     map[lateen.Digest]bool   // needed artefacts that exist and are undamaged
+	damaged   map[lateen.Digest]string // description of the damage, by artefact
 	victims   map[lateen.Digest][]lateen.DamageVictim
 }
 
-// read verifies every artefact that is there.
+// read verifies every existing artefact.
 func (s *scrub) read(ctx context.Context, progress func(done, total int64)) error {
 	var total int64
 	if err := s.artifacts.Each(ctx, func(lateen.Digest) error { total++; return nil }); err != nil {
@@ -122,8 +122,8 @@ func (s *scrub) read(ctx context.Context, progress func(done, total int64)) erro
 	})
 }
 
-// trace finds the deployments that need damaged artefacts, and the artefacts that
-// deployments need and that are missing.
+// trace finds the deployments that need damaged artefacts, and the missing artefacts
+// that deployments need.
 func (s *scrub) trace(ctx context.Context, db *store.Store) error {
 	holders, err := db.ListHolders(ctx)
 	if err != nil {
@@ -143,14 +143,14 @@ func (s *scrub) trace(ctx context.Context, db *store.Store) error {
 	for _, of := range names {
 		slices.Sort(of)
 	}
-	lacking := map[store.Root][]lateen.Digest{}
+	unusable := map[store.Root][]lateen.Digest{}
 	for _, h := range holders {
-		digests, known := lacking[h.Root]
+		digests, known := unusable[h.Root]
 		if !known {
-			if digests, err = s.lacking(ctx, h.Root); err != nil {
+			if digests, err = s.unusable(ctx, h.Root); err != nil {
 				return err
 			}
-			lacking[h.Root] = digests
+			unusable[h.Root] = digests
 		}
 		for _, d := range digests {
 			s.victims[d] = append(s.victims[d], lateen.DamageVictim{ID: h.ID, Project: h.Name, Hosts: names[h.ID]})
@@ -159,11 +159,11 @@ func (s *scrub) trace(ctx context.Context, db *store.Store) error {
 	return nil
 }
 
-// lacking returns the artefacts of a root that are damaged or missing, each once.
-func (s *scrub) lacking(ctx context.Context, root store.Root) ([]lateen.Digest, error) {
-	var lacking []lateen.Digest
+// unusable returns the artefacts of a root that are damaged or missing, each once.
+func (s *scrub) unusable(ctx context.Context, root store.Root) ([]lateen.Digest, error) {
+	var unusable []lateen.Digest
 	for _, d := range s.needs(ctx, root) {
-		if s.whole[d] || slices.Contains(lacking, d) {
+		if s.whole[d] || slices.Contains(unusable, d) {
 			continue
 		}
 		if s.damaged[d] == "" {
@@ -177,20 +177,21 @@ func (s *scrub) lacking(ctx context.Context, root store.Root) ([]lateen.Digest, 
 			}
 			s.damaged[d] = fmt.Sprintf("artefact %s is missing", d)
 		}
-		lacking = append(lacking, d)
+		unusable = append(unusable, d)
 	}
-	return lacking, ctx.Err()
+	return unusable, ctx.Err()
 }
 
-// needs returns the artefacts of a root, as far as the damage lets them be known.
+// needs returns the artefacts of a root, as far as its undamaged artefacts name
+// them.
 func (s *scrub) needs(ctx context.Context, root store.Root) []lateen.Digest {
 	var digests []lateen.Digest
 	if root.Files != "" {
-		files, _ := control.Listed(ctx, s.artifacts, root.Files) // a damaged list is known by its own digest
+		files, _ := control.Listed(ctx, s.artifacts, root.Files) // if the list is damaged, its own digest is reported
 		digests = append(append(digests, root.Files), files...)
 	}
 	if root.Manifest != "" {
-		kept, _ := build.Keep(ctx, s.artifacts, root.Manifest) // as above
+		kept, _ := assemble.Keep(ctx, s.artifacts, root.Manifest) // as above
 		digests = append(append(digests, root.Manifest), kept...)
 		if m, err := artifact.ReadJSON[lateen.Manifest](ctx, s.artifacts, root.Manifest); err == nil {
 			for _, fn := range m.Functions {

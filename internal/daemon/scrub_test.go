@@ -13,7 +13,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/daemon"
 )
 
-// fileOf is the file of the artefact that has a content.
+// fileOf returns the file of the artefact with the given content.
 func fileOf(dir, content string) string {
 	digest := string(lateen.DigestOf([]byte(content)))
 	return filepath.Join(dir, "artifacts", digest[:2], digest)
@@ -50,7 +50,7 @@ func scrub(t *testing.T, c *config.Config) lateen.Scrub {
 	return found
 }
 
-// hostsOf are the hosts that the damage to the artefact in a file is found to hit.
+// hostsOf returns the hosts that the damage to the artefact in a file affects.
 func hostsOf(found lateen.Scrub, file string) (hosts []string, detail string) {
 	for _, d := range found.Damaged {
 		if d.File == file {
@@ -63,8 +63,8 @@ func hostsOf(found lateen.Scrub, file string) (hosts []string, detail string) {
 	return nil, ""
 }
 
-// The data directory is that of a platform that runs, and afterwards of one that
-// has stopped: the answer is the same, and no artefact is made or removed.
+// The platform runs during the first scrub and has stopped before the second. Both
+// have the same result, and neither adds or removes artefacts.
 func TestScrubNamesDamagedArtefactsAndTheirHosts(t *testing.T) {
 	c := settings(t)
 	d, stop := start(t, c)
@@ -97,7 +97,7 @@ func TestScrubNamesDamagedArtefactsAndTheirHosts(t *testing.T) {
 	}
 }
 
-// A manifest that is damaged cannot say what else its deployment needs.
+// A damaged manifest cannot name the other artefacts of its deployment.
 func TestScrubFindsTheDeploymentOfADamagedManifest(t *testing.T) {
 	c := settings(t)
 	d, stop := start(t, c)
@@ -124,7 +124,7 @@ func TestScrubFindsTheDeploymentOfADamagedManifest(t *testing.T) {
 	}
 }
 
-// What the error of a damaged artefact says to do makes it whole again.
+// The remedy in the error of a damaged artefact restores the artefact.
 func TestADamagedArtefactThatIsRemovedComesBackWithTheNextDeployment(t *testing.T) {
 	c := settings(t)
 	d, _ := start(t, c)
@@ -142,8 +142,8 @@ func TestADamagedArtefactThatIsRemovedComesBackWithTheNextDeployment(t *testing.
 	}
 }
 
-// A data directory without lateen.db is that of a platform with PostgreSQL, whose
-// address is in the settings of `lateen up` and may not be in a shell.
+// A data directory without lateen.db belongs to a platform with PostgreSQL. The
+// shell of an operator may lack its URL, which the settings of `lateen up` have.
 func TestScrubAsksForTheDatabaseOfArtefactsThatHaveNone(t *testing.T) {
 	c := settings(t)
 	d, stop := start(t, c)

@@ -15,7 +15,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/daemon"
 )
 
-// lockedBuffer is a log that is written by several goroutines.
+// lockedBuffer is a log for several goroutines.
 type lockedBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -29,7 +29,7 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 
 // The value of a variable and the secrets of a token and an invitation are in no
 // file of the data directory and in no line of the platform's own log (SECURITY.md),
-// whether their calls succeed or fail. The file token has the first token alone.
+// whether their calls succeed or fail. The file token holds only the first token.
 func TestNoFileAndNoLogHoldsASecret(t *testing.T) {
 	const value = "the-value-of-a-variable"
 	c := settings(t)
@@ -57,7 +57,7 @@ func TestNoFileAndNoLogHoldsASecret(t *testing.T) {
 			t.Error("the variable was added twice")
 		}
 	}
-	_, again := api.Deploy(t.Context(), deploy) // which has the values
+	_, again := api.Deploy(t.Context(), deploy) // this deployment has the values
 	pulled, read := api.PullEnv(t.Context(), "shop", lateen.Production, "")
 	secret, _, made := api.CreateToken(t.Context(), client.TokenRequest{Name: "ci"})
 	invitation, invited := api.Invite(t.Context(), c.Team, "bob@example.com", lateen.Viewer)
@@ -82,7 +82,7 @@ func TestNoFileAndNoLogHoldsASecret(t *testing.T) {
 	}
 	walk := func() {
 		err := filepath.WalkDir(c.Data, func(path string, e fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) { // the platform runs, and removes some
+			if errors.Is(err, fs.ErrNotExist) { // the running platform removes files
 				return nil
 			}
 			if err != nil || !e.Type().IsRegular() {
@@ -99,7 +99,7 @@ func TestNoFileAndNoLogHoldsASecret(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	walk() // also what is in the write-ahead log of the database
+	walk() // includes the write-ahead log of the database
 	stop()
 	walk()
 	check("the platform's own log", log.text.Bytes())

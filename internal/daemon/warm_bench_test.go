@@ -14,8 +14,8 @@ import (
 	"github.com/lateen-dev/lateen/test/link"
 )
 
-// BenchmarkWarm is a request to a function that runs, through the listener, the
-// fleet and Node.js, with its record; what is allocated is all the platform's.
+// BenchmarkWarm measures a request to a running function, through the listener, the
+// fleet and Node.js, with its record. All allocations are the platform's.
 func BenchmarkWarm(b *testing.B) {
 	host, addr := deploySmall(b)
 	conn, err := new(net.Dialer).DialContext(b.Context(), "tcp", addr)
@@ -33,7 +33,7 @@ func BenchmarkWarm(b *testing.B) {
 		}
 	}
 	length := 0
-	ask(func() error { // which starts an instance
+	ask(func() error { // starts an instance
 		resp, err := http.ReadResponse(answers, nil)
 		if err != nil {
 			return err
@@ -45,7 +45,7 @@ func BenchmarkWarm(b *testing.B) {
 		return err
 	})
 	answer := make([]byte, 4<<10)
-	ask(func() (err error) { // all from now on are of the same length
+	ask(func() (err error) { // all further responses have the same length
 		length, err = answers.Read(answer)
 		return err
 	})
@@ -53,7 +53,7 @@ func BenchmarkWarm(b *testing.B) {
 		_, err := io.ReadFull(answers, answer[:length])
 		return err
 	}
-	for range 500 { // optimised code
+	for range 500 { // until V8 has optimised the code
 		ask(rest)
 	}
 	b.ReportAllocs()

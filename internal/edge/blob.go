@@ -11,35 +11,37 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// smallBlob is the size up to which content is kept in memory once it was
-// asked for; above it the kernel sends it from its own cache.
+// smallBlob is the size up to which content stays in memory after the first
+// request for it. The kernel sends larger content from the page cache.
 const smallBlob = 64 << 10
 
-// checkedBlob is the size up to which larger content is verified before it is
-// sent for the first time.
+// checkedBlob is the size up to which content larger than smallBlob is verified
+// before it is sent for the first time.
 const checkedBlob = 1 << 20
 
-// maxChecked bounds the digests that are known to be verified.
+// maxChecked bounds the remembered digests of verified content.
 const maxChecked = 1 << 16
 
-// blobs reads content by digest. What is small and in use stays in memory:
-// content never changes, so neither does what is kept. Content up to checkedBlob
-// is verified once: damage to a disk shows as an error and not as a page.
+// blobs reads content by digest. Small content in use stays in memory; content
+// never changes, so the copy in memory needs no invalidation. Content up to
+// checkedBlob is verified once, so that a damaged disk causes an error response
+// and not a damaged page.
 type blobs struct {
-	store   artifact.Store
+	store   artifact.Reader
 	small   *share.Cache[lateen.ProjectID, lateen.Digest, []byte]
 	checked *share.Cache[lateen.ProjectID, lateen.Digest, struct{}]
 }
 
-func newBlobs(store artifact.Store, memory int64) *blobs {
+func newBlobs(store artifact.Reader, memory int64) *blobs {
 	return &blobs{
 		store: store, small: share.NewCache[lateen.ProjectID, lateen.Digest, []byte](memory),
 		checked: share.NewCache[lateen.ProjectID, lateen.Digest, struct{}](maxChecked),
 	}
 }
 
-// open returns a part of blob, to be closed if it is an [io.Closer]. Content that
-// several projects have is kept for the one that asked first.
+// open returns a part of blob, which the caller closes if it is an [io.Closer].
+// Memory for content that several projects have is charged to the project that
+// requested it first.
 func (b *blobs) open(ctx context.Context, project lateen.ProjectID, blob lateen.Blob, part accept.Part) (io.Reader, error) {
 	if blob.Size <= smallBlob {
 		content, ok := b.small.Get(blob.Digest)
@@ -81,7 +83,7 @@ func (b *blobs) read(ctx context.Context, d lateen.Digest) ([]byte, error) {
 	return artifact.Read(ctx, b.store, d)
 }
 
-// check verifies the content of a digest, unless it is known to be whole.
+// check verifies the content of a digest unless an earlier check succeeded.
 func (b *blobs) check(ctx context.Context, project lateen.ProjectID, d lateen.Digest) error {
 	if _, ok := b.checked.Get(d); ok {
 		return nil

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// recheck is how often the files of a certificate are looked at.
+// recheck is the interval between checks of a certificate's files for changes.
 const recheck = time.Minute
 
-// Certificate is a certificate in PEM files that is read anew when they change,
-// so that renewing it takes no restart.
+// Certificate is a certificate in PEM files. It reloads the files when they
+// change, so that a renewal takes no restart.
 type Certificate struct {
 	certFile, keyFile string
 
 	mu      sync.Mutex // guards below
 	pair    *tls.Certificate
-	changed time.Time // of the newer file
-	checked time.Time
+	changed time.Time // modification time of the newer file
+	checked time.Time // time of the last check of the files
 }
 
 // OpenCertificate reads a certificate with its chain and its private key.
@@ -28,13 +28,13 @@ func OpenCertificate(certFile, keyFile string) (*Certificate, error) {
 	return c, c.load(time.Now())
 }
 
-// Config returns the configuration of a server that has this certificate.
+// Config returns a TLS server configuration with this certificate.
 func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
 }
 
-// get returns the certificate as it is now. While the files do not make a pair,
-// as between the writing of one and of the other, the last one stays.
+// get returns the current certificate. While the two files do not match, as
+// between the writes of one and of the other, it returns the last valid one.
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,7 +44,7 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-// load reads the files if they have changed since they were read last.
+// load reads the files if they have changed since the last load.
 func (c *Certificate) load(now time.Time) error {
 	c.checked = now
 	changed, err := newest(c.certFile, c.keyFile)
@@ -62,7 +62,7 @@ func (c *Certificate) load(now time.Time) error {
 	return nil
 }
 
-// newest is when the last of the files was written.
+// newest returns the latest modification time of files.
 func newest(files ...string) (at time.Time, err error) {
 	for _, file := range files {
 		info, err := os.Stat(file)
@@ -76,15 +76,16 @@ func newest(files ...string) (at time.Time, err error) {
 	return at, nil
 }
 
-// functionTLS is what functions get that call a host of this platform over TLS where
-// clients come without; nil where there are no certificates for that.
+// functionTLS returns the TLS configuration for functions that call a host of this
+// platform over TLS on a Plain listener; nil if the platform has no certificates
+// for such calls.
 func (e *Edge) functionTLS() *tls.Config {
 	if e.o.FunctionCertificate == nil {
 		return nil
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		host := hostname(hello.ServerName)
-		if _, own := (*e.hosts.Load())[host]; !own {
+		if _, own := e.hosts.get(host); !own {
 			return nil, errUnknownHost
 		}
 		return e.o.FunctionCertificate(host)

@@ -11,18 +11,19 @@ import (
 	"github.com/lateen-dev/lateen/internal/server"
 )
 
-// client is who sent a request and what it asked for, as far as it can be believed.
+// client is the sender of a request and the host and scheme of its URL. Values
+// from request fields are included only if a trusted proxy set them.
 type client struct {
-	addr     netip.Addr // the zero one if unknown
-	ip       string     // the same in text; "" if unknown
+	addr     netip.Addr // the client's address; the zero Addr if unknown
+	ip       string     // addr in text; "" if unknown
 	proto    string     // http or https
-	host     string     // as sent, with its port
-	hostname string     // as in the host table
-	internal bool       // it is a function, also by way of a proxy, or a rewrite of another site on behalf of the client
+	host     string     // the host as sent, with its port
+	hostname string     // the host in the form of the host table
+	internal bool       // whether a function sent the request, also through a proxy, or another site's rewrite passed it on for the client
 }
 
-// clientOf returns the client of r: the peer, unless that is a trusted proxy,
-// which speaks for another.
+// clientOf returns the client of r: the peer of the connection or, if that is a
+// trusted proxy, the client that the proxy names.
 func (e *Edge) clientOf(r *http.Request) client {
 	c := client{proto: "http", host: r.Host}
 	if r.TLS != nil {
@@ -37,17 +38,17 @@ func (e *Edge) clientOf(r *http.Request) client {
 				c.addr = rewritten(c.addr, r.Header)
 			}
 		case e.trusts(c.addr):
-			e.believe(&c, r.Header)
+			e.trustForwarded(&c, r.Header)
 		}
-		c.internal = c.internal || address.Functions.Contains(c.addr) // as a proxy says
+		c.internal = c.internal || address.Functions.Contains(c.addr) // a function behind a proxy
 		c.ip = c.addr.String()
 	}
 	c.hostname = hostname(c.host)
 	return c
 }
 
-// rewritten is the client of a request that a rewrite of this platform passes on, which
-// says so: see [exchange.forwardedHeader].
+// rewritten returns the client of a request that an external rewrite of this platform
+// passed on: the address in its X-Forwarded-For, see [exchange.forwardedHeader].
 func rewritten(from netip.Addr, h http.Header) netip.Addr {
 	if addr, err := netip.ParseAddr(h.Get("X-Forwarded-For")); err == nil {
 		return addr
@@ -60,8 +61,9 @@ func (e *Edge) trusts(ip netip.Addr) bool {
 	return !address.Functions.Contains(ip) && slices.ContainsFunc(e.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// believe takes over what trusted proxies say of the client.
-func (e *Edge) believe(c *client, h http.Header) {
+// trustForwarded replaces the address, scheme and host of c with those that trusted
+// proxies forwarded.
+func (e *Edge) trustForwarded(c *client, h http.Header) {
 	c.addr = address.Forwarded(c.addr, h["X-Forwarded-For"], e.trusts)
 	if proto := strings.ToLower(lastOf(h, "X-Forwarded-Proto")); proto == "http" || proto == "https" {
 		c.proto = proto
@@ -71,27 +73,28 @@ func (e *Edge) believe(c *client, h http.Header) {
 	}
 }
 
-// network is the address that the client shares with no other one: of IPv6, that of its
-// network of 64 bits. That of a function is of one sandbox, whose tenant may be any. "" is
-// a client that is not known.
+// network returns the address that identifies the client: an IPv4 address or, of an
+// IPv6 address, its /64 network. The address of a function identifies one sandbox, of
+// any tenant. "" stands for an unknown client.
 func (c *client) network() string {
 	switch {
 	case !c.addr.IsValid():
 		return ""
 	case c.addr.Is6():
-		network, _ := c.addr.Prefix(64) // which is within an address of 128 bits
+		network, _ := c.addr.Prefix(64) // no error: an IPv6 address has 128 bits
 		return network.Addr().String()
 	}
 	return c.ip
 }
 
-// lastOf returns the last element of a header that is a list.
+// lastOf returns the last element of the list field name.
 func lastOf(h http.Header, name string) string {
 	v := strings.Join(h.Values(name), ",")
 	return strings.TrimSpace(v[strings.LastIndexByte(v, ',')+1:])
 }
 
-// port is the port the client connected to, by its host header or protocol.
+// port returns the port that the client connected to: the one in its Host field,
+// else the default port of its scheme.
 func (c *client) port() string {
 	if strings.Contains(c.host, ":") {
 		if _, port, err := net.SplitHostPort(c.host); err == nil && port != "" {

@@ -10,7 +10,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-func TestAFunctionIsAskedInTheNameOfTheClientsNetwork(t *testing.T) {
+func TestAFunctionCallCarriesTheClientsNetwork(t *testing.T) {
 	s := newStage(t)
 	s.function("/fn", lateen.Function{})
 	s.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
@@ -24,21 +24,21 @@ func TestAFunctionIsAskedInTheNameOfTheClientsNetwork(t *testing.T) {
 		"192.0.2.7":               "192.0.2.7",
 		"2001:db8:1:2:3:4:5:6":    "2001:db8:1:2::",
 		"::ffff:192.0.2.7":        "192.0.2.7",
-		"127.198.0.9":             "127.198.0.9", // a function, which may be another tenant's
+		"127.198.0.9":             "127.198.0.9", // a function, possibly of another tenant
 		"2001:db8:1:2:ffff::1":    "2001:db8:1:2::",
 		"192.0.2.1, 198.51.100.2": "198.51.100.2",
 	} {
 		s.get("/fn", "X-Forwarded-For: "+forwarded)
 		if asked != want {
-			t.Errorf("a client behind a proxy that says %s is %q to the fleet, want %q", forwarded, asked, want)
+			t.Errorf("for the forwarded address %s the fleet got the client %q, want %q", forwarded, asked, want)
 		}
 	}
 }
 
-func TestAPageForOneVisitorAloneIsMadeInTheNameOfTheVisitor(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestAPrivatePageIsMadeForItsOwnClient(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/page", "", lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		gate, clients := make(chan struct{}), make(chan string, 2)
 		p.answer = func(r *http.Request, n int) *http.Response {
 			clients <- lateen.ClientFrom(r.Context())
@@ -53,9 +53,9 @@ func TestAPageForOneVisitorAloneIsMadeInTheNameOfTheVisitor(t *testing.T) {
 		}
 		close(gate)
 		synctest.Wait()
-		<-clients // of the first, whose page might have been shared
+		<-clients // the client of the first request, whose page might have been shared
 		if got := <-clients; got != "192.0.2.1" {
-			t.Errorf("to the fleet the second visitor is %q", got)
+			t.Errorf("the fleet got the client %q for the second request", got)
 		}
 	})
 }

@@ -20,27 +20,27 @@ import (
 )
 
 const (
-	// minCompressed is the length below which compressing gains nothing.
+	// minCompressed is the length in bytes below which a response is not compressed.
 	minCompressed = 1024
 	copyBuffer    = 32 << 10
-	// maxEncoders bounds the encoders in use, of 1 to 2 MiB each: a slow reader
-	// holds one. Past a team's share responses are sent as they are.
+	// maxEncoders bounds the encoders in use, of 1 to 2 MiB each; a slow client
+	// holds one. Responses past a team's share are sent uncompressed.
 	maxEncoders = 128
 )
 
-// encoder is a content coding under way.
+// encoder applies a content coding to a response.
 type encoder interface {
 	io.WriteCloser
 	Flush() error
 	Reset(w io.Writer)
 }
 
-// codings compresses responses that user code sends uncompressed. It keeps
-// encoders and buffers for use again.
+// codings compresses responses that user code sends uncompressed. It reuses
+// encoders and buffers.
 type codings struct {
-	encoders map[string]*sync.Pool // of encoder, by coding
-	buffers  sync.Pool             // of *[copyBuffer]byte
-	places   *share.Amount[string] // of encoders in use, by team and project
+	encoders map[string]*sync.Pool // pools of encoder, by coding
+	buffers  sync.Pool             // pool of *[copyBuffer]byte
+	places   *share.Amount[string] // encoders in use, by team and project
 }
 
 func newCodings() *codings {
@@ -57,16 +57,17 @@ func newCodings() *codings {
 
 func newZstd() any {
 	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
-	if err != nil { // only a wrong option
+	if err != nil { // only an invalid option fails
 		return nil
 	}
 	return w
 }
 
-// negotiate decides whether and how to compress a response on its way out and
-// says so in its header h, which is complete but for that; "" is not at all. Event
-// streams are left alone: their readers expect every event at once, through
-// whatever is in between. encodes says that the response takes an encoder.
+// negotiate chooses the content coding of a response, sets it in the header h,
+// which is otherwise complete, and returns it; "" means that the response is sent
+// uncompressed. Event streams are never compressed, because their readers expect
+// each event immediately, through all proxies between. encodes is set if
+// compressing the response takes an encoder.
 func (c *codings) negotiate(x *exchange, status int, h http.Header, encodes bool) string {
 	switch {
 	case x.record.Kind == kindStatic:
@@ -84,9 +85,9 @@ func (c *codings) negotiate(x *exchange, status int, h http.Header, encodes bool
 	}
 }
 
-// notModified gives the header h of a 304 the ETag and the Vary of the 200 that
-// it stands for (RFC 9110 §15.4.5). Where h does not tell the type of the content,
-// the client knows whether it got a compressed form: its own tag is weak then.
+// notModified gives the header h of a 304 the ETag and the Vary of the 200 response
+// in its place (RFC 9110 §15.4.5). If h has no Content-Type, the entity tag in the
+// request tells whether the client has a compressed form: that tag is weak.
 func (c *codings) notModified(x *exchange, h http.Header) {
 	switch {
 	case h["Content-Type"] != nil:
@@ -103,12 +104,13 @@ func (c *codings) notModified(x *exchange, h http.Header) {
 	maps.DeleteFunc(h, func(name string, _ []string) bool { return slices.Contains(ofContent, name) })
 }
 
-// ofContent are the header fields that describe content, which a 304 has not.
+// ofContent are the header fields that describe content; a 304 has no content.
 var ofContent = []string{"Content-Encoding", "Content-Language", "Content-Length", "Content-Type"} //nolint:gochecknoglobals // a constant in all but name
 
 func varyByEncoding(h http.Header) { h["Vary"] = route.AddVary(h["Vary"], "Accept-Encoding") }
 
-// choose chooses a coding for compressible content, and says so in its header h.
+// choose chooses a coding for compressible content, sets it in the header h and
+// returns it.
 func (c *codings) choose(x *exchange, h http.Header, encodes bool) string {
 	varyByEncoding(h)
 	coding := accept.Coding(x.req.Header["Accept-Encoding"], "zstd", "br", "gzip")
@@ -124,12 +126,13 @@ func (c *codings) choose(x *exchange, h http.Header, encodes bool) string {
 	delete(h, "Content-Length")
 	delete(h, "Accept-Ranges")
 	if etag := h.Get("Etag"); etag != "" && !strings.HasPrefix(etag, "W/") {
-		h["Etag"] = []string{"W/" + etag} // equal in meaning, no longer byte by byte
+		h["Etag"] = []string{"W/" + etag} // semantically equivalent, not identical byte for byte
 	}
 	return coding
 }
 
-// compressible reports whether a response with header h is worth compressing and may be.
+// compressible reports whether a response with header h may be compressed and
+// becomes smaller by it.
 func compressible(h http.Header) bool {
 	if h["Content-Encoding"] != nil || h["Content-Range"] != nil {
 		return false
@@ -146,14 +149,14 @@ func compressible(h http.Header) bool {
 		strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml")
 }
 
-// compressibleTypes are the media types besides text that shrink.
+// compressibleTypes are the media types besides text that compression makes smaller.
 var compressibleTypes = map[string]bool{
 	"application/json": true, "application/javascript": true, "application/xml": true, "application/ndjson": true,
 	"application/x-ndjson": true, "application/x-javascript": true, "application/wasm": true, "application/vnd.ms-fontobject": true,
 	"application/manifest+json": true, "font/ttf": true, "font/otf": true, "image/bmp": true, "image/x-icon": true, "application/graphql": true,
 }
 
-// noTransform reports whether h says that the content stays as it is (RFC 9111 §5.2.2.6).
+// noTransform reports whether h has the no-transform directive (RFC 9111 §5.2.2.6).
 func noTransform(h http.Header) bool {
 	for _, v := range h["Cache-Control"] {
 		if strings.Contains(strings.ToLower(v), "no-transform") {
@@ -163,8 +166,9 @@ func noTransform(h http.Header) bool {
 	return false
 }
 
-// copy sends body to w in a coding, "" being none, and flushes whatever it
-// has read if live. A body that breaks off is not ended as if it were whole.
+// copy sends body to w in a coding; "" is no coding. If live, it flushes after each
+// read. If body ends with an error, copy leaves the coded stream unfinished, so that
+// the client sees a truncated response.
 func (c *codings) copy(w *writer, body io.Reader, coding string, live bool) error {
 	if coding == "" {
 		return c.pour(w, w.Flush, body, live)
@@ -184,12 +188,12 @@ func (c *codings) copy(w *writer, body io.Reader, coding string, live bool) erro
 	return errors.Join(failed, enc.Close())
 }
 
-// pour copies src to dst, calling flush after each piece if live.
+// pour copies src to dst. If live, it calls flush after each read.
 func (c *codings) pour(dst io.Writer, flush func(), src io.Reader, live bool) error {
 	buf := c.buffers.Get().(*[copyBuffer]byte) //nolint:errcheck // nothing else is in the pool
 	defer c.buffers.Put(buf)
 	if live {
-		flush() // the header may be long before the body
+		flush() // send the header now: the body may come much later
 	}
 	for {
 		n, err := src.Read(buf[:])
@@ -205,7 +209,7 @@ func (c *codings) pour(dst io.Writer, flush func(), src io.Reader, live bool) er
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return brokenOff(err)
+			return truncated(err)
 		}
 	}
 }

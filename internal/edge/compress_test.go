@@ -13,7 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// decode undoes a content coding.
+// decode decodes a content coding.
 func decode(t *testing.T, coding string, r io.Reader) io.Reader {
 	t.Helper()
 	switch coding {
@@ -102,7 +102,7 @@ func TestCompressedStreamsAreFlushedPieceByPiece(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotCompressed(t *testing.T) {
+func TestUncompressedResponses(t *testing.T) {
 	text := strings.Repeat("text ", 1000)
 	for name, header := range map[string]string{
 		"a coding of its own": "Content-Encoding: br", "an image": "Content-Type: image/png", "an event stream": "Content-Type: text/event-stream",
@@ -126,7 +126,7 @@ func TestWhatIsNotCompressed(t *testing.T) {
 	}
 }
 
-func TestTheHeadOfACompressedPageIsThatOfTheGet(t *testing.T) {
+func TestHEADOfACompressedPageMatchesGET(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		w.Header().Set("Content-Length", "5000")
@@ -137,9 +137,9 @@ func TestTheHeadOfACompressedPageIsThatOfTheGet(t *testing.T) {
 	has(t, resp.Header, "Content-Length", "")
 }
 
-// TestResponsesThatAreTakenSlowlyHoldFewEncoders: each has a megabyte or two of memory,
-// and a client may have a thousand responses that it does not read.
-func TestResponsesThatAreTakenSlowlyHoldFewEncoders(t *testing.T) {
+// An encoder takes one or two megabytes of memory, and a client may have a thousand
+// responses that it does not read.
+func TestSlowlyReadResponsesHoldFewEncoders(t *testing.T) {
 	end := make(chan struct{})
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -165,8 +165,8 @@ func TestResponsesThatAreTakenSlowlyHoldFewEncoders(t *testing.T) {
 	for _, body := range open {
 		body.Close()
 	}
-	s.rest()
+	s.awaitIdle()
 	if free := s.edge.codings.places.Free(); free != maxEncoders {
-		t.Errorf("%d places are free once all are answered, want %d", free, maxEncoders)
+		t.Errorf("%d places are free after all responses, want %d", free, maxEncoders)
 	}
 }

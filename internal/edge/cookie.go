@@ -2,11 +2,11 @@ package edge
 
 import "strings"
 
-// withoutSharedDomain returns values of Set-Cookie without the Domain attribute
-// (RFC 6265, section 5.2.3) where that is the platform's domain or one above it:
-// such a cookie would reach the API and every other site, which are not of the
-// same people. It stays a cookie of its own host, as browsers have it for
-// domains on the Public Suffix List. Values without one are returned as they are.
+// withoutSharedDomain returns values of Set-Cookie without a Domain attribute (RFC
+// 6265, section 5.2.3) that is the platform's domain or a parent of it: browsers would
+// send such a cookie to the API and to every other site, which have other owners. The
+// cookie becomes a host-only cookie, as browsers do for domains on the Public Suffix
+// List. Other values are returned unchanged.
 func withoutSharedDomain(cookies []string, platform string) []string {
 	for i, cookie := range cookies {
 		var kept []string
@@ -17,15 +17,15 @@ func withoutSharedDomain(cookies []string, platform string) []string {
 			}
 		}
 		if len(kept) < len(parts) {
-			cookies = append([]string(nil), cookies...) // others may hold them
+			cookies = append([]string(nil), cookies...) // the slice may be shared
 			cookies[i] = strings.Join(kept, ";")
 		}
 	}
 	return cookies
 }
 
-// sharesDomain reports whether a cookie's attribute names the platform's domain
-// or one above it.
+// sharesDomain reports whether a cookie's attribute is a Domain that is the platform's
+// domain or a parent of it.
 func sharesDomain(attribute, platform string) bool {
 	name, value, _ := strings.Cut(attribute, "=")
 	if !strings.EqualFold(strings.Trim(name, " \t"), "Domain") {

@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-func TestCookiesAreOfTheirOwnSite(t *testing.T) {
+func TestCookiesStayOnTheirOwnHost(t *testing.T) {
 	s := newStage(t)
 	s.options.Domain = "sites.example.com"
 	var cookie string
@@ -19,10 +19,10 @@ func TestCookiesAreOfTheirOwnSite(t *testing.T) {
 		"a=b;domain=.Sites.Example.com":                 "a=b",
 		"a=b; DOMAIN\t= example.com ; HttpOnly":         "a=b; HttpOnly",
 		"a=b; Domain=com; Domain=example.com":           "a=b",
-		"Domain=sites.example.com; Path=/":              "Domain=sites.example.com; Path=/", // its name
+		"Domain=sites.example.com; Path=/":              "Domain=sites.example.com; Path=/", // the cookie is named Domain
 		"a=b; Domain=app.sites.example.com":             "a=b; Domain=app.sites.example.com",
 		"a=b; Domain=shop.example; Path=/":              "a=b; Domain=shop.example; Path=/",
-		"a=b; Domain=ample.com":                         "a=b; Domain=ample.com", // which browsers refuse
+		"a=b; Domain=ample.com":                         "a=b; Domain=ample.com", // browsers refuse this one themselves
 		"a=b; Domain=":                                  "a=b; Domain=",
 		"a=Domain=sites.example.com":                    "a=Domain=sites.example.com",
 	} {

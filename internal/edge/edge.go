@@ -1,6 +1,6 @@
-// Package edge is the front of the platform: it accepts connections, finds the
-// deployment a host stands for and answers each request with a static file, a
-// kept page, a function, an origin or an error page.
+// Package edge is the HTTP front end of the platform: it accepts connections, finds
+// the deployment of a request's host and answers each request with a static file, a
+// cached page, a function, an origin or an error page.
 package edge
 
 import (
@@ -12,8 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -23,16 +21,19 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// SiteSource knows deployments. Site returns [lateen.ErrDeploymentNotFound] for
-// one that is gone.
+// SiteSource loads deployments. Both methods return [lateen.ErrDeploymentNotFound] for a
+// deleted deployment.
 type SiteSource interface {
+	// Owner returns the team and the project of a deployment. It is cheap, whereas Site
+	// may read a manifest of hundreds of megabytes.
+	Owner(ctx context.Context, d lateen.DeploymentID) (lateen.TeamID, lateen.ProjectID, error)
 	Site(ctx context.Context, d lateen.DeploymentID) (*lateen.Site, error)
 }
 
-// Invoker runs functions. Invoke sends req to an instance of spec and returns
-// its response as soon as the header is there, with a body that streams and
-// that the caller closes; a switch of protocols has status 101 and a body that is an
-// [io.ReadWriteCloser]. It tells in inv where the time went.
+// Invoker runs functions. Invoke sends req to an instance of spec and returns the
+// response as soon as its header has arrived, with a streaming body that the caller
+// closes. A response that switches protocols has status 101 and a body that is an
+// [io.ReadWriteCloser]. Invoke fills in inv with the timings of the call.
 type Invoker interface {
 	Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error)
 }
@@ -42,49 +43,50 @@ type Recorder interface {
 	Record(r lateen.Record)
 }
 
-// Lines takes what the platform says of the requests of a site, for the log of the
-// site; it must not block.
+// Lines takes the platform's messages about the requests of a site, for the log of
+// the site. It must not block.
 type Lines interface {
 	Log(line lateen.LogLine)
 }
 
-// Options says what an edge serves, and how much.
+// Options configures an edge: its components, listeners and limits.
 type Options struct {
-	Artifacts artifact.Store // content of static files and fallbacks
+	Artifacts artifact.Reader // content of static files and fallbacks
 	Source    SiteSource
 	Fleet     Invoker
-	Records   Recorder     // nil drops them
-	Lines     Lines        // nil drops them
-	Cache     *cache.Cache // kept pages
-	// Prewarm starts an instance of a function that is likely to be asked for
-	// soon, if it has none, within a budget of its own. It never blocks. nil:
-	// nothing is started before it is asked for.
+	Records   Recorder     // receiver of the request log; nil drops it
+	Lines     Lines        // receiver of the platform's messages; nil drops them
+	Cache     *cache.Cache // cached pages
+	// Prewarm starts an instance of a function that is likely to be requested soon, if
+	// the function has none, within a budget of its own. It never blocks. If nil, the
+	// edge prewarms no function.
 	Prewarm func(spec lateen.FunctionSpec)
-	Log     *slog.Logger // nil discards
+	Log     *slog.Logger // the daemon's log; nil discards it
 
-	// API answers requests for an IP literal, localhost and api.<Domain>; nil
-	// is an error page.
+	// API answers requests for an IP literal, localhost and api.<Domain>. If nil, such
+	// requests get an error page.
 	API http.Handler
-	// Domain is the one under which the platform makes up hosts; "" is localhost.
+	// Domain is the parent domain of generated hosts; "" is localhost.
 	Domain string
-	// Port is in the URLs of sites as clients write them; "" is the scheme's own.
-	// Kept pages are made for it, whatever port a request names.
+	// Port is the port in the public URLs of sites; "" is the scheme's default.
+	// Functions make cached pages for this port, independent of the port in a request.
 	Port string
-	// Scheme is that of the URLs of sites as clients write them; "" is http. Requests of
-	// functions are taken for such, whichever they come by.
+	// Scheme is the scheme of the public URLs of sites; "" is http. Requests from
+	// functions count as having this scheme, independent of their connection.
 	Scheme string
-	// FunctionCertificate returns the certificate that functions get for a host of the
-	// platform which they call over TLS by a Plain listener. nil: they get none.
+	// FunctionCertificate returns the certificate of a host of the platform for
+	// functions that call the host over TLS on a Plain listener. If nil, such TLS
+	// connections are not accepted.
 	FunctionCertificate func(host string) (*tls.Certificate, error)
 	// Region is the first part of x-vercel-id; "" is dev1.
 	Region string
-	// TrustedProxies are the peers whose X-Forwarded-For, -Proto and -Host are
-	// believed. nil: nobody's are.
+	// TrustedProxies are the peers whose X-Forwarded-For, -Proto and -Host the edge
+	// uses. If nil, it ignores these fields of all peers.
 	TrustedProxies []netip.Prefix
-	// DialOrigin connects to the origins of external rewrites, and to none that
-	// sites may not reach: the error is [ErrOriginRefused] then. It judges addresses
-	// once a name was resolved, and connections to the platform itself come from
-	// [address.Functions]. nil: no origin may be reached.
+	// DialOrigin connects to the origins of external rewrites. It returns
+	// [ErrOriginRefused] for an origin that sites may not reach, which it decides by
+	// the resolved address. Its connections to the platform itself come from
+	// [address.Functions]. If nil, every origin is refused.
 	DialOrigin func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Plain are listeners for HTTP/1.1 and for HTTP/2 without TLS, with prior
@@ -94,30 +96,33 @@ type Options struct {
 	// [Certificate] does.
 	TLS *tls.Config
 
-	MaxConnections int // open at once; a further one takes the place of one without a request, or waits. 0 is 16384
-	// MaxPerClient bounds the connections of one address, or network of 64 bits;
-	// further ones are closed at once. Trusted proxies may have any number. 0 is 1024.
+	// MaxConnections bounds the open connections. A further connection takes the slot
+	// of an idle one, or waits for a slot. 0 is 16384.
+	MaxConnections int
+	// MaxPerClient bounds the connections of one IPv4 address or IPv6 /64 network; the
+	// edge closes further connections immediately. Trusted proxies have no bound. 0 is
+	// 1024.
 	MaxPerClient   int
-	MaxHeaderBytes int   // of a request's header; 0 is 64 KiB
-	MaxBody        int64 // bytes of a request's body to a function or an origin; 0 is 100 MiB
-	SmallFiles     int64 // bytes of small static files in memory together; 0 is 128 MiB
-	SiteMemory     int64 // bytes of compiled sites in memory together; 0 is 512 MiB
+	MaxHeaderBytes int   // maximum size of a request's header; 0 is 64 KiB
+	MaxBody        int64 // maximum bytes of a request's body for a function or an origin; 0 is 100 MiB
+	SmallFiles     int64 // memory for small static files, in bytes; 0 is 128 MiB
+	SiteMemory     int64 // memory for compiled sites, in bytes; 0 is 512 MiB
 
-	HeaderTimeout time.Duration // to receive a request's header; 0 is 10 seconds
-	IdleTimeout   time.Duration // of a connection between requests; 0 is 2 minutes
-	// StallTimeout is how long a client may neither send nor take any of a body
-	// that is under way; 0 is 1 minute. A body that moves takes as long as it takes.
+	HeaderTimeout time.Duration // time limit for receiving a request's header; 0 is 10 seconds
+	IdleTimeout   time.Duration // maximum time between two requests of a connection; 0 is 2 minutes
+	// StallTimeout is the maximum time without progress while a client sends or
+	// receives a body; 0 is 1 minute. The total time of a body has no limit.
 	StallTimeout time.Duration
-	// OriginTimeout is how long an origin has for the header of its response; 0 is 2 minutes.
+	// OriginTimeout is the time limit for the header of an origin's response; 0 is 2 minutes.
 	OriginTimeout time.Duration
-	// Grace is how long Run lets requests in flight go on when it has to end, and
-	// [Edge.Renew] those of connections that were there before; 0 is 30 seconds.
+	// Grace is the time limit for requests in flight when Run ends and, on older
+	// connections, during [Edge.Renew]; 0 is 30 seconds.
 	Grace time.Duration
-	// Pause is Run's grace after Renew, while new connections wait for another
-	// process to accept them; 0 is 10 seconds.
+	// Pause replaces Grace when Run ends after Renew, while new connections wait for
+	// another process to accept them; 0 is 10 seconds.
 	Pause time.Duration
-	// Linger is how long Renew leaves connections open that are idle, for their clients
-	// to find another with their next request; 0 is 2 seconds.
+	// Linger is how long Renew leaves idle connections open, so that a client learns
+	// from its next response that the connection ends; 0 is 2 seconds.
 	Linger time.Duration
 
 	// Now is the clock; nil is [time.Now].
@@ -130,43 +135,40 @@ type Edge struct {
 	sites    *sites
 	blobs    *blobs
 	origins  http.RoundTripper
-	inside   http.RoundTripper // of this platform's own hosts
+	inside   http.RoundTripper // client of this platform's own hosts
 	codings  *codings
-	page     *template.Template // of errors
+	page     *template.Template // error page
 	hops     hops
 	failures share.Lines[lateen.ProjectID]
-	memory   *share.Amount[string] // for bodies that are held whole, by team and project
+	memory   *share.Amount[string] // memory of buffered bodies, by team and project
 	server   *server.Server
-
-	hosts atomic.Pointer[map[string]lateen.DeploymentID] // replaced, never changed
-	mu    sync.Mutex                                     // held to replace hosts
+	hosts    *hostTable
 }
 
-// New returns an edge that knows no host.
+// New returns an edge with an empty host table.
 func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
-		o: o, sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
-		page: template.Must(template.New("error").Parse(errorPageHTML)), memory: share.NewAmount[string](heldBodies),
+		o: o, hosts: newHostTable(), sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
+		page: template.Must(template.New("error").Parse(errorPageHTML)), memory: share.NewAmount[string](bodyMemory),
 		failures: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow},
 	}
 	e.server = server.New(server.Options{
-		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.greeting(o.TLS), FunctionTLS: e.functionTLS(),
+		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.prewarmOnHandshake(o.TLS), FunctionTLS: e.functionTLS(),
 		MaxConnections: o.MaxConnections, MaxPerClient: o.MaxPerClient, Unlimited: e.trusts, MaxHeaderBytes: o.MaxHeaderBytes,
 		HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, StallTimeout: o.StallTimeout,
 		Grace: o.Grace, Pause: o.Pause, Linger: o.Linger, Log: o.Log,
 	})
 	e.inside = newInside(o, e.server)
-	e.hosts.Store(&map[string]lateen.DeploymentID{})
 	return e
 }
 
-// Run serves the listeners until ctx ends; then it accepts nothing more, lets
-// requests in flight finish for the grace period, and returns when none is left.
+// Run serves the listeners until ctx ends. Then it accepts no further connections,
+// drains the requests in flight for the grace period, cuts off the rest and returns.
 // It closes the listeners. It may be called once.
 func (e *Edge) Run(ctx context.Context) error { return e.server.Run(ctx) }
 
-// Renew ends every connection that there is while new ones are served: see
+// Renew ends every open connection while the edge serves new ones: see
 // [server.Server.Renew].
 func (e *Edge) Renew(ctx context.Context) { e.server.Renew(ctx) }
 

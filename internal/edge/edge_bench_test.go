@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// sink takes a response without keeping it.
+// sink is a response writer that discards the response.
 type sink struct {
 	header http.Header
 	status int
@@ -24,7 +24,7 @@ func (s *sink) Header() http.Header         { return s.header }
 func (s *sink) WriteHeader(status int)      { s.status = status }
 func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
 
-// benchmarkHandler measures h alone, without a connection.
+// benchmarkHandler measures h without a connection.
 func benchmarkHandler(b *testing.B, h http.Handler, path string, headers ...string) {
 	req := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "http://app.localhost"+path, nil)
 	for _, header := range headers {
@@ -91,8 +91,8 @@ func BenchmarkHandler(b *testing.B) {
 	})
 	b.Run("function", func(b *testing.B) { benchmarkHandler(b, s.edge, "/fn") })
 	learning := benchmarkStage(b, func(lateen.FunctionSpec) {})
-	b.Run("static small, learned from", func(b *testing.B) { benchmarkHandler(b, learning.edge, "/small.html") })
-	b.Run("function, learned from", func(b *testing.B) { benchmarkHandler(b, learning.edge, "/fn") })
+	b.Run("static small, with prediction", func(b *testing.B) { benchmarkHandler(b, learning.edge, "/small.html") })
+	b.Run("function, with prediction", func(b *testing.B) { benchmarkHandler(b, learning.edge, "/fn") })
 }
 
 func TestServingAllocatesLittle(t *testing.T) {

@@ -21,21 +21,25 @@ import (
 	"github.com/lateen-dev/lateen/internal/artifact"
 )
 
-// invoker is a fleet made of a function.
+// invoker is an [Invoker] of a function.
 type invoker func(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error)
 
 func (f invoker) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
 	return f(ctx, spec, req, inv)
 }
 
-// sources is a site source made of a function.
+// sources is an [SiteSource] of a function.
 type sources func(ctx context.Context, d lateen.DeploymentID) (*lateen.Site, error)
+
+func (f sources) Owner(context.Context, lateen.DeploymentID) (lateen.TeamID, lateen.ProjectID, error) {
+	return "team_1", "prj_1", nil
+}
 
 func (f sources) Site(ctx context.Context, d lateen.DeploymentID) (*lateen.Site, error) {
 	return f(ctx, d)
 }
 
-// records keeps what it is given.
+// records stores the records it gets.
 type records struct {
 	mu   sync.Mutex
 	all  []lateen.Record
@@ -60,14 +64,14 @@ type stage struct {
 	site     *lateen.Site
 	edge     *Edge
 	records  *records
-	client   *http.Client // of HTTP/1.1
-	h2       *http.Client // of HTTP/2 with prior knowledge
+	client   *http.Client // HTTP/1.1 client
+	h2       *http.Client // HTTP/2 client with prior knowledge
 	address  string
 	stop     func() error // ends Run
 }
 
-// newStage returns a stage that open starts; a test changes its options and
-// site before.
+// newStage returns a stage that has not been started. A test changes its options and
+// site and then calls open.
 func newStage(t testing.TB) *stage {
 	t.Helper()
 	store, err := artifact.OpenDisk(t.TempDir())
@@ -92,7 +96,7 @@ func newStage(t testing.TB) *stage {
 	return s
 }
 
-// file puts a static file at path, compressed as well if that makes it smaller.
+// file adds a static file at path, with compressed forms if they are smaller.
 func (s *stage) file(path, contentType, content string) lateen.File {
 	s.t.Helper()
 	f := lateen.File{Blob: s.blob([]byte(content)), ContentType: contentType, Encodings: map[string]lateen.Blob{}}
@@ -107,21 +111,21 @@ func (s *stage) file(path, contentType, content string) lateen.File {
 	return f
 }
 
-// blobFile puts a static file of size zeros at path.
+// blobFile adds a static file of size zero bytes at path.
 func (s *stage) blobFile(path string, size int) {
 	s.manifest.Files[path] = lateen.File{Blob: s.blob(make([]byte, size)), ContentType: "application/octet-stream"}
 }
 
 func (s *stage) blob(content []byte) lateen.Blob {
 	s.t.Helper()
-	b, err := s.options.Artifacts.Put(s.t.Context(), bytes.NewReader(content), "")
+	b, err := s.options.Artifacts.(artifact.Store).Put(s.t.Context(), bytes.NewReader(content), "") // newStage opens a store
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return b
 }
 
-// function puts a function at path.
+// function adds a function at path.
 func (s *stage) function(path string, f lateen.Function) {
 	if f.Runtime == "" {
 		f.Runtime = "nodejs22.x"
@@ -130,7 +134,7 @@ func (s *stage) function(path string, f lateen.Function) {
 	s.manifest.Outputs[path] = path
 }
 
-// handle makes every function answer by h, over a real connection.
+// handle has h answer for every function, over a real connection.
 func (s *stage) handle(h http.HandlerFunc) {
 	s.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -162,7 +166,7 @@ func (s *stage) open() *stage {
 	s.address = l.Addr().String()
 	s.options.Plain = append(s.options.Plain, l)
 	s.edge = New(s.options)
-	s.edge.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1", s.site.Host: "dpl_1"})
+	s.edge.Route(map[string]lateen.Binding{"app.localhost": {Deployment: "dpl_1"}, s.site.Host: {Deployment: "dpl_1"}})
 	ctx, cancel := context.WithCancel(s.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.edge.Run(ctx) }()
@@ -193,7 +197,7 @@ func (s *stage) newClient(h2 bool) *http.Client {
 	}
 }
 
-// request makes a request for app.localhost; headers are "Name: value".
+// request returns a request for app.localhost; headers are "Name: value".
 func (s *stage) request(method, path string, body io.Reader, headers ...string) *http.Request {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://app.localhost"+path, body)
@@ -236,11 +240,11 @@ func (s *stage) send(c *http.Client, req *http.Request) (*http.Response, string)
 	return resp, string(b)
 }
 
-// patience bounds what happens at once where nothing else runs: a busy machine
-// may take its time.
+// patience is the time limit for results that are immediate on an idle machine and
+// late on a busy one.
 const patience = 5 * time.Minute
 
-// record returns the record of the n-th request, 0 first, once it is there.
+// record waits for the record of the n-th request, counted from 0, and returns it.
 func (s *stage) record(n int) lateen.Record {
 	s.t.Helper()
 	timeout := time.After(patience)
@@ -259,7 +263,8 @@ func (s *stage) record(n int) lateen.Record {
 	}
 }
 
-// is fails the test unless resp has status and the platform's error code, "" being none.
+// is fails the test unless resp has status and the platform's error code code; "" is
+// no error.
 func is(t testing.TB, resp *http.Response, status int, code string) {
 	t.Helper()
 	if resp.StatusCode != status || resp.Header.Get("X-Vercel-Error") != code {
@@ -267,7 +272,7 @@ func is(t testing.TB, resp *http.Response, status int, code string) {
 	}
 }
 
-// has fails the test unless h has exactly the value under name; "" is absent.
+// has fails the test unless value is the only value of name in h; "" is an absent field.
 func has(t testing.TB, h http.Header, name, value string) {
 	t.Helper()
 	if got := strings.Join(h.Values(name), " | "); got != value {
@@ -281,13 +286,13 @@ func TestHostsLeadToTheAPIOrToADeployment(t *testing.T) {
 	s.options.Domain = "example.dev"
 	s.options.API = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "api") })
 	s.open()
-	s.edge.Route(map[string]lateen.DeploymentID{"App.Example.dev": "dpl_1", "gone.example.dev": "dpl_2"})
+	s.edge.Route(map[string]lateen.Binding{"App.Example.dev": {Deployment: "dpl_1"}, "gone.example.dev": {Deployment: "dpl_2"}})
 	for host, want := range map[string]string{
 		"127.0.0.1": "api", "127.0.0.1:8080": "api", "[::1]": "api", "[::1]:80": "api", "[fe80::1%25eth0]:80": "api",
 		"localhost": "api", "LOCALHOST:8080": "api", "localhost.": "api", "api.example.dev": "api", "API.example.dev:443": "api",
 		"app.example.dev": "app", "APP.example.dev:8080": "app", "app.example.dev.": "app", "app.localhost": "app",
 		"api.localhost": "DEPLOYMENT_NOT_FOUND", "example.dev": "DEPLOYMENT_NOT_FOUND", "gone.example.dev": "DEPLOYMENT_NOT_FOUND",
-		"nobody": "DEPLOYMENT_NOT_FOUND", "api.api.example.dev": "DEPLOYMENT_NOT_FOUND",
+		"unknown": "DEPLOYMENT_NOT_FOUND", "api.api.example.dev": "DEPLOYMENT_NOT_FOUND",
 	} {
 		resp, body := s.get("/", "Host: "+host)
 		if code := resp.Header.Get("X-Vercel-Error"); code != "" {
@@ -306,8 +311,8 @@ func TestFunctionsReachSitesAndNotTheAPI(t *testing.T) {
 	s.options.API = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "api") })
 	s.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	s.open()
-	s.edge.Route(map[string]lateen.DeploymentID{"app.example.dev": "dpl_1"})
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 198, 0, 7)}} // where functions come from
+	s.edge.Route(map[string]lateen.Binding{"app.example.dev": {Deployment: "dpl_1"}})
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 198, 0, 7)}} // an address of functions
 	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "tcp", s.address)
 	}}}
@@ -328,18 +333,36 @@ func TestRouteTakesEffectWithTheNextRequest(t *testing.T) {
 	s.open()
 	resp, _ := s.get("/", "Host: new.localhost")
 	is(t, resp, 404, "DEPLOYMENT_NOT_FOUND")
-	s.edge.Route(map[string]lateen.DeploymentID{"new.localhost": "dpl_1"})
+	s.edge.Route(map[string]lateen.Binding{"new.localhost": {Deployment: "dpl_1"}})
 	resp, _ = s.get("/", "Host: new.localhost")
 	is(t, resp, 200, "")
-	s.edge.Route(map[string]lateen.DeploymentID{"new.localhost": ""})
+	s.edge.Route(map[string]lateen.Binding{"new.localhost": {}})
 	resp, _ = s.get("/", "Host: new.localhost")
-	is(t, resp, 404, "DEPLOYMENT_NOT_FOUND")
-	s.edge.Forget("dpl_1")
-	resp, _ = s.get("/")
 	is(t, resp, 404, "DEPLOYMENT_NOT_FOUND")
 }
 
-func TestASiteIsLoadedOnceHoweverManyWait(t *testing.T) {
+func TestEventsTakeEffectWithTheNextRequest(t *testing.T) {
+	s := newStage(t)
+	s.file("/index.html", "text/html", "app")
+	s.open()
+	bound := func(host string) lateen.Event {
+		return lateen.Event{Type: lateen.HostBound, Subject: host, Deployment: "dpl_1", Binding: lateen.Binding{Deployment: "dpl_1"}}
+	}
+	answers := func(host string, status int) {
+		t.Helper()
+		if resp, _ := s.get("/", "Host: "+host); resp.StatusCode != status {
+			t.Errorf("%s answers %d, want %d", host, resp.StatusCode, status)
+		}
+	}
+	s.edge.Apply([]lateen.Event{bound("a.localhost"), bound("b.localhost"), {Type: lateen.HostUnbound, Subject: "a.localhost"}})
+	answers("a.localhost", 404)
+	answers("b.localhost", 200)
+	s.edge.Apply([]lateen.Event{bound("a.localhost"), {Type: lateen.HostUnbound, Subject: "b.localhost"}, {Type: lateen.DeploymentRemoved, Deployment: "dpl_2"}})
+	answers("a.localhost", 200)
+	answers("b.localhost", 404)
+}
+
+func TestConcurrentRequestsShareOneLoadOfASite(t *testing.T) {
 	s := newStage(t)
 	s.file("/index.html", "text/html", "app")
 	var loads atomic.Int32
@@ -365,27 +388,27 @@ func TestASiteIsLoadedOnceHoweverManyWait(t *testing.T) {
 	close(release)
 	all.Wait()
 	if n := loads.Load(); n != 1 {
-		t.Errorf("the site was loaded %d times", n)
+		t.Errorf("the site was loaded %d times, want 1", n)
 	}
 }
 
-func TestASiteThatCannotBeLoadedIsTriedAgain(t *testing.T) {
+func TestAFailedLoadOfASiteIsRetried(t *testing.T) {
 	s := newStage(t)
 	s.file("/index.html", "text/html", "app")
-	failure := errors.New("disk on fire")
+	failure := errors.New("disk failure")
 	s.options.Source = sources(func(context.Context, lateen.DeploymentID) (*lateen.Site, error) { return s.site, failure })
 	s.open()
 	resp, body := s.get("/")
 	is(t, resp, 500, "INTERNAL_SERVER_ERROR")
 	if strings.Contains(body, "fire") {
-		t.Errorf("the page tells what is not a visitor's business: %s", body)
+		t.Errorf("the page has the text of an internal error: %s", body)
 	}
 	failure = nil
 	resp, _ = s.get("/")
 	is(t, resp, 200, "")
 }
 
-func TestARecordTellsWhatHappened(t *testing.T) {
+func TestTheRecordOfARequest(t *testing.T) {
 	s := newStage(t)
 	s.function("/api/hello", lateen.Function{})
 	s.handle(func(w http.ResponseWriter, r *http.Request) {

@@ -26,7 +26,7 @@ func TestEveryErrorHasAPage(t *testing.T) {
 			t.Errorf("%s: code %q, status %d", reason, p.code, p.status)
 		}
 	}
-	for err, want := range map[*lateen.Error]int{ // the root's own errors, and ours
+	for err, want := range map[*lateen.Error]int{ // the errors of the root package and of this one
 		lateen.ErrDeploymentNotFound: 404, lateen.ErrDeploymentNotReady: 503, lateen.ErrFunctionFailed: 500, lateen.ErrFunctionTimeout: 504,
 		lateen.ErrFunctionNoResponse: 502, lateen.ErrFunctionPayload: 413, lateen.ErrFunctionThrottled: 503, lateen.ErrFunctionStart: 503,
 		lateen.ErrFunctionRuntime: 501, lateen.ErrInternal: 500, lateen.ErrNotFound: 404, lateen.ErrInvalid: 400,
@@ -54,7 +54,7 @@ func TestEveryErrorHasAPage(t *testing.T) {
 	}
 }
 
-func TestErrorPagesComeInTheFormTheClientLikes(t *testing.T) {
+func TestErrorPagesFollowAccept(t *testing.T) {
 	s := newStage(t).open()
 	for accept, want := range map[string]string{
 		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": "text/html; charset=utf-8",
@@ -86,7 +86,7 @@ func TestErrorPagesComeInTheFormTheClientLikes(t *testing.T) {
 	}
 	resp, body := s.do("HEAD", "/nothing", nil)
 	if is(t, resp, 404, "NOT_FOUND"); body != "" || resp.ContentLength <= 0 {
-		t.Errorf("HEAD: %d bytes announced, %q came", resp.ContentLength, body)
+		t.Errorf("HEAD: Content-Length %d, body %q", resp.ContentLength, body)
 	}
 }
 
@@ -121,7 +121,7 @@ func TestADeploymentsOwnErrorPages(t *testing.T) {
 		{"GET", "/api/nothing", "", 404, "NOT_FOUND"},
 		{"GET", "/fn", "our 500", 500, "FUNCTION_INVOCATION_FAILED"},
 		{"POST", "/fn", "our 500", 500, "FUNCTION_INVOCATION_FAILED"},
-		{"GET", "/worse", "", 500, "FUNCTION_INVOCATION_FAILED"}, // its page fails, too
+		{"GET", "/worse", "", 500, "FUNCTION_INVOCATION_FAILED"}, // the function of its error page fails, too
 	} {
 		resp, body := s.do(c.method, c.path, nil)
 		is(t, resp, c.status, c.code)
@@ -134,11 +134,11 @@ func TestADeploymentsOwnErrorPages(t *testing.T) {
 	}
 	resp, body := s.get("/nothing", "If-None-Match: *", "Range: bytes=0-1")
 	if is(t, resp, 404, ""); body != "our 404" {
-		t.Errorf("an error page is subject to conditions: %q", body)
+		t.Errorf("a condition changed the error page: %q", body)
 	}
 }
 
-func TestAnErrorPageOfAFunctionIsSentWhole(t *testing.T) { // RFC 9110 §13.1 and §14.2 are about the resource, not its error page
+func TestAnErrorPageOfAFunctionIsSentWhole(t *testing.T) { // RFC 9110 §13.1 and §14.2 apply to the resource, not to its error page
 	s := newStage(t)
 	s.function("/_not-found", lateen.Function{})
 	s.handle(func(w http.ResponseWriter, r *http.Request) {
@@ -154,9 +154,10 @@ func TestAnErrorPageOfAFunctionIsSentWhole(t *testing.T) { // RFC 9110 §13.1 an
 	}
 }
 
-// A route's status without a destination is that of the file that is there, which is
-// sent, whatever the request's conditions; where there is none it is an error.
-func TestAStatusOfARouteGuardsNoFile(t *testing.T) {
+// A route with a status and without a destination sets the status of an existing file,
+// which is sent complete even if the request has conditions. Without a file, the status
+// is an error.
+func TestAFileIsSentWithTheStatusOfItsRoute(t *testing.T) {
 	s := newStage(t)
 	s.file("/private/report.txt", "text/plain", "not for everybody")
 	s.manifest.Routes = []lateen.Route{{Src: "^/private/.*$", Status: 401}, {Handle: "filesystem"}}

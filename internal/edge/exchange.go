@@ -20,7 +20,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/server"
 )
 
-// The kinds of answer in a record.
+// The kinds of responses in a record.
 const (
 	kindStatic     = "static"
 	kindFunction   = "function"
@@ -32,49 +32,48 @@ const (
 	kindError      = "error"
 )
 
-// exchange is one request on its way to its response. Whatever serves it fills
-// in the record and answers once, with respond or fail. One goroutine uses it;
-// work that outlives the request may read id, client and site, nothing else.
+// exchange is one request and its response. The code that serves it fills in the
+// record and answers once, with respond or fail. One goroutine uses an exchange;
+// work that outlives the request may read only id, client and site.
 type exchange struct {
 	edge   *Edge
 	id     lateen.RequestID
 	client client
-	site   *site // nil until the host is known
+	site   *site // the site of the host; nil before enter finds it
 
 	w    *writer
 	req  *http.Request // the client's, without the headers that only the platform may send
-	body *upload       // what is left of the request's body; nil where it has none
+	body *upload       // unread rest of the request's body; nil if the request has no body
 
-	decision *route.Decision // how it is answered; nil until routed
-	record   lateen.Record
-	began    time.Time
-	first    bool     // of its connection
-	codings  bool     // the file that is sent has compressed forms
-	hops     int      // how often it has passed through the platform before
-	within   string   // ID of the making that it is part of; "" is none
-	held     int64    // taken from the edge's memory
-	encodes  bool     // it has a place for an encoder
-	problem  *problem // what went wrong first; nil while nothing has
-	status   int      // sent; 0 while the header is not
-	done     bool     // the response was sent whole
-	left     bool     // the client did not take it
-	upgraded int64    // bytes received past HTTP
+	decision   *route.Decision // result of routing; nil before
+	record     lateen.Record
+	began      time.Time
+	first      bool     // whether this is the connection's first request for a deployment
+	codings    bool     // whether the static file of the response has compressed forms
+	hops       int      // hop count of the request
+	within     string   // ID of the cache fill that sent the request; "" if none did
+	held       int64    // bytes taken from the edge's memory
+	encodes    bool     // whether the exchange holds a place for an encoder
+	problem    *problem // first error; nil if there is none
+	status     int      // status that was sent; 0 before the header is sent
+	done       bool     // whether the whole response was sent
+	clientGone bool     // whether sending failed because of the client
+	upgraded   int64    // bytes received after a switch of protocols
 }
 
-// ServeHTTP answers a request for any host; the API's only to whoever is not a
-// function. It strips what clients may not
-// claim, and panics with [http.ErrAbortHandler] where a response that has begun
-// cannot be finished.
+// ServeHTTP answers a request for any host; a function's request to the API gets an
+// error. ServeHTTP removes the fields that clients may not send, and panics with
+// [http.ErrAbortHandler] if it cannot finish a response that has begun.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := server.ConnectionOf(r.Context())
 	c.Enter()
 	from := e.clientOf(r)
 	leave, admitted := e.server.Admit(c, from.addr)
 	paced := newWriter(w, r, e.o.StallTimeout)
-	told := !admitted && c.Refuse()
-	defer paced.rest(func() { leave(); c.Leave(paced.http2, told) })
-	if !admitted && !told {
-		panic(http.ErrAbortHandler) // one at a time is told so, or the answers to a client that takes none pile up
+	refused := !admitted && c.Refuse()
+	defer paced.afterResponse(func() { leave(); c.Leave(paced.http2, refused) })
+	if !admitted && !refused {
+		panic(http.ErrAbortHandler) // only one refusal at a time per connection: a client that reads none would make them pile up
 	}
 	paced.server = e.server
 	toAPI := e.o.API != nil && e.isAPI(from.hostname)
@@ -93,7 +92,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.end()
 	switch {
 	case !admitted:
-		x.fail(errCrowded)
+		x.fail(errTooManyRequests)
 	case toAPI:
 		x.fail(errFunctionToAPI)
 	default:
@@ -121,14 +120,14 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 	return x
 }
 
-// serve finds the site, decides and answers.
+// serve finds the site, routes the request and answers it.
 func (x *exchange) serve() {
 	const methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 	switch {
-	case x.req.Method == http.MethodConnect || x.req.Method == http.MethodTrace: // no proxy for others, no mirror of what others sent
+	case x.req.Method == http.MethodConnect || x.req.Method == http.MethodTrace: // the edge is no forward proxy, and echoes no request
 		x.fail(lateen.ErrMethod, "Allow", methods)
 		return
-	case x.req.RequestURI == "*" && x.req.Method == http.MethodOptions: // of the server itself: RFC 9110 §9.3.7
+	case x.req.RequestURI == "*" && x.req.Method == http.MethodOptions: // the options of the server itself: RFC 9110 §9.3.7
 		x.respond(http.StatusOK, http.Header{"Allow": {methods}, "Content-Length": {"0"}}, nil)
 		return
 	}
@@ -155,11 +154,11 @@ func (x *exchange) serve() {
 
 // enter finds the site of the request's host.
 func (x *exchange) enter(ctx context.Context) error {
-	d, ok := (*x.edge.hosts.Load())[x.client.hostname]
+	to, ok := x.edge.hosts.get(x.client.hostname)
 	if !ok {
 		return errUnknownHost
 	}
-	s, err := x.edge.sites.get(ctx, d)
+	s, err := x.edge.sites.get(ctx, to.Deployment)
 	if err != nil {
 		return err
 	}
@@ -170,7 +169,7 @@ func (x *exchange) enter(ctx context.Context) error {
 	return nil
 }
 
-// answer serves what was decided.
+// answer serves the decision d.
 func (x *exchange) answer(d *route.Decision) {
 	x.decision = d
 	x.record.Output = d.Output
@@ -193,20 +192,20 @@ func (x *exchange) answer(d *route.Decision) {
 	case route.Answer:
 		x.middlewareAnswer(d)
 	default:
-		x.errorPage(*x.problem) // the routes have no page of their own, or that would be the decision
+		x.errorPage(*x.problem) // the routes lead to no error page of the deployment
 	}
 }
 
-// explain notes what is wrong where routing decided that something is. That a
-// deployment has a page of its own for what is not there is no error of anyone's.
+// explain notes the error for which routing chose d. If the deployment has a page
+// of its own for an error of the request, such as a 404, the record gets no error.
 func (x *exchange) explain(d *route.Decision) {
 	if x.problem != nil {
-		return // which led here
+		return // an earlier error led to d
 	}
 	x.problem = new(problemFor(d))
 	switch {
 	case d.Cause == nil || lateen.CodeOf(d.Cause) != lateen.Internal:
-	case x.problem.blame == blameCode: // the site's fault is not the daemon's to report
+	case x.problem.blame == blameCode: // an error of the site goes to the log of the site, not to the daemon's
 		x.logFault(d.Cause)
 	default:
 		x.logFailure(d.Cause)
@@ -222,7 +221,7 @@ func (x *exchange) redirect(d *route.Decision) {
 	h := http.Header{
 		"Location": {d.Location}, "Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {strconv.Itoa(len(redirecting))},
 	}
-	if d.Status == http.StatusPermanentRedirect { // which browsers of its time did not know
+	if d.Status == http.StatusPermanentRedirect { // for browsers that do not know the status 308
 		h["Refresh"] = []string{"0;url=" + d.Location}
 	}
 	x.respond(d.Status, h, strings.NewReader(redirecting))
@@ -230,7 +229,7 @@ func (x *exchange) redirect(d *route.Decision) {
 
 const redirecting = "Redirecting...\n"
 
-// routeRequest is what routing reads of the request.
+// routeRequest returns the request in the form that routing reads.
 func (x *exchange) routeRequest() *route.Request {
 	return &route.Request{
 		Method: x.req.Method, Scheme: x.client.proto, Host: x.client.host, Path: x.req.URL.EscapedPath(),
@@ -238,27 +237,26 @@ func (x *exchange) routeRequest() *route.Request {
 	}
 }
 
-// respond answers with an output's own response: status and header h, completed
-// by the rules of the decision and the platform, and body, which is flushed as
-// it comes unless h has its length. It takes over h, and closes body if that is an
-// [io.Closer]; nil is none. A body that is an [io.LimitedReader] of an [os.File],
-// or embeds one, is left to the kernel to send; a [keptBody] has compressed forms of
-// its own. The state in record.Cache
-// becomes x-vercel-cache.
+// respond answers with an output's own response: with status and header h, completed
+// by the decision and the platform, and with body, which it flushes after each read
+// unless h has a Content-Length. It takes over h, and closes body if that is an
+// [io.Closer]; nil is no body. The kernel sends a body that is an [io.LimitedReader]
+// of an [os.File] or embeds one; a [cachedBody] has compressed forms of its own.
+// record.Cache becomes x-vercel-cache.
 func (x *exchange) respond(status int, h http.Header, body io.Reader) {
 	x.finish(x.send(status, h, body))
 }
 
-// send does what respond says, but for the end.
+// send implements respond, without the call of finish.
 func (x *exchange) send(status int, h http.Header, body io.Reader) error {
 	if c, ok := body.(io.Closer); ok {
 		defer c.Close()
 	}
 	status = x.complete(status, h)
-	kept, ok := body.(*keptBody)
+	cached, ok := body.(*cachedBody)
 	coding := x.edge.codings.negotiate(x, status, h, !ok && body != nil && x.req.Method != http.MethodHead)
 	if ok {
-		body = kept.in(coding, x.edge.codings, h)
+		body = cached.in(coding, x.edge.codings, h)
 		coding = ""
 	}
 	x.head(status, h)
@@ -278,7 +276,7 @@ func (x *exchange) send(status int, h http.Header, body io.Reader) error {
 	return x.edge.codings.copy(x.w, body, coding, !sized)
 }
 
-// filePart returns the part of a file that body is, if it is one.
+// filePart returns body as a part of a file; ok is false if it is not one.
 func filePart(body io.Reader) (*io.LimitedReader, bool) {
 	part, ok := body.(*io.LimitedReader)
 	if b, embeds := body.(*fileBody); embeds {
@@ -296,14 +294,14 @@ func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// complete applies to an output's own header h the rules that hold for every
-// response and returns the status to send.
+// complete applies the decision's and the platform's rules to an output's own
+// header h and returns the status to send.
 func (x *exchange) complete(status int, h http.Header) int {
 	cleanResponse(h)
 	if d := x.decision; d != nil {
 		length := h["Content-Length"]
 		d.Merge(h)
-		if h["Content-Length"] = length; length == nil { // which no route knows better
+		if h["Content-Length"] = length; length == nil { // a route cannot set the length
 			delete(h, "Content-Length")
 		}
 		if d.Status >= http.StatusOK { // an interim status is no response
@@ -318,9 +316,9 @@ func (x *exchange) complete(status int, h http.Header) int {
 // head sends the header of the response.
 func (x *exchange) head(status int, h http.Header) {
 	out := x.w.Header()
-	maps.Copy(out, h) // which may be the same
+	maps.Copy(out, h) // h may be out itself
 	if _, typed := out["Content-Type"]; !typed {
-		out["Content-Type"] = nil // nobody guesses at what user code leaves open
+		out["Content-Type"] = nil // keeps net/http from guessing a type that user code did not set
 	}
 	if status < http.StatusOK || status == http.StatusNoContent {
 		delete(out, "Content-Length") // RFC 9110 §8.6
@@ -331,8 +329,8 @@ func (x *exchange) head(status int, h http.Header) {
 	x.learn(status, h)
 }
 
-// finish notes how sending the body went: whole, cut short where it came from,
-// or not taken by the client.
+// finish notes the result of sending the body: complete, cut short by its source, or
+// failed because of the client.
 func (x *exchange) finish(err error) {
 	x.done = err == nil
 	if x.done || x.req.Context().Err() != nil {
@@ -341,14 +339,14 @@ func (x *exchange) finish(err error) {
 	if broken, ok := errors.AsType[*lateen.Error](err); ok {
 		x.record.Error = broken.Reason
 	} else {
-		x.left = true
+		x.clientGone = true
 	}
 	x.edge.o.Log.DebugContext(x.req.Context(), "response cut short", "request_id", string(x.id), "err", err)
 }
 
-// end records the exchange, also where serving it panicked.
+// end records the exchange, also after a panic.
 func (x *exchange) end() {
-	if failure := recover(); failure != nil && failure != http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares
+	if failure := recover(); failure != nil && failure != http.ErrAbortHandler { //nolint:errorlint // net/http compares the value itself
 		x.edge.o.Log.ErrorContext(x.req.Context(), "serving a request panicked",
 			"request_id", string(x.id), "panic", failure, "stack", string(debug.Stack()))
 		if x.status == 0 {
@@ -368,36 +366,37 @@ func (x *exchange) end() {
 	}
 	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	r.Status = x.status
-	if !x.done && (x.left || x.req.Context().Err() != nil) {
+	if !x.done && (x.clientGone || x.req.Context().Err() != nil) {
 		r.Status = statusClientGone
 	}
 	if x.edge.o.Records != nil {
 		x.edge.o.Records.Record(*r)
 	}
 	if !x.done {
-		panic(http.ErrAbortHandler) // the client must not take a part for the whole
+		panic(http.ErrAbortHandler) // or the client would take the truncated response for a complete one
 	}
 }
 
-// statusClientGone is recorded where the client hung up before the response was whole.
+// statusClientGone is the recorded status of a request whose client disconnected
+// before the end of the response.
 const statusClientGone = 499
 
-// fail answers with the error page of err: the deployment's own where its
-// routes have one for the status, else the platform's. Where the error page
-// itself fails, the first error is the one to tell of. The page has the further
-// header, of names and values in turn.
+// fail answers with the error page of err: the deployment's own if its routes lead to
+// one for the status, else the platform's. If the error page fails itself, the
+// platform's page and the record still tell the first error. further are names and
+// values, alternating, of further header fields.
 func (x *exchange) fail(err error, further ...string) {
 	ctx := x.req.Context()
 	if x.status != 0 {
 		x.finish(err)
 		return
 	}
-	clear(x.w.Header()) // of what was to be the response
+	clear(x.w.Header()) // remove the fields of the intended response
 	for pair := range slices.Chunk(further, 2) {
 		x.w.Header().Set(pair[0], pair[1])
 	}
 	if ctx.Err() != nil && !errors.Is(err, errStalled) {
-		return // nobody is left to answer; end records it
+		return // the client is gone; end records that
 	}
 	if lateen.CodeOf(err) == lateen.Internal {
 		x.logFailure(err)

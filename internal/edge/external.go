@@ -15,13 +15,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/server"
 )
 
-// newOrigins returns the client of external rewrites. It follows no proxy
-// settings and connects by o.DialOrigin alone. It has no HTTP/2, of which an unread
-// response buffers 4 MiB, on a connection that all sites share.
+// newOrigins returns the HTTP client of external rewrites. It ignores proxy settings
+// and connects with o.DialOrigin only. It speaks no HTTP/2, where an unread response
+// would buffer 4 MiB on a connection that all sites share.
 func newOrigins(o Options) *http.Transport {
 	return &http.Transport{
 		DialContext:            o.DialOrigin,
-		DisableCompression:     true, // what the client accepts is between it and the origin
+		DisableCompression:     true, // the client and the origin negotiate the coding
 		MaxIdleConns:           1024,
 		MaxIdleConnsPerHost:    64,
 		IdleConnTimeout:        90 * time.Second,
@@ -34,36 +34,37 @@ func newOrigins(o Options) *http.Transport {
 	}
 }
 
-// newInside returns the client of external rewrites that lead to hosts of this platform:
-// that of other origins, whose connections take no network.
+// newInside returns the HTTP client of external rewrites that lead to hosts of this
+// platform: like that of other origins, with in-memory connections.
 func newInside(o Options, s *server.Server) http.RoundTripper {
 	inside := newOrigins(o)
 	inside.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) }
 	inside.MaxIdleConns, inside.MaxIdleConnsPerHost, inside.IdleConnTimeout = 256, 16, 30*time.Second
-	inside.WriteBufferSize, inside.ReadBufferSize = 0, 0 // the default: these connections copy within memory
+	inside.WriteBufferSize, inside.ReadBufferSize = 0, 0 // default sizes: these connections copy within memory
 	return inside
 }
 
-// isOwn reports whether the host of an external rewrite's target is one of this platform:
-// of its domain, or of x's team. Another team may have given its site any name, which
-// the network alone tells whose it is.
+// isOwn reports whether the host of an external rewrite's target belongs to this
+// platform: to its domain or to x's team. Another team may have given its site any
+// name, so for other names only DNS decides.
 func (x *exchange) isOwn(target *url.URL) bool {
 	e := x.edge
 	switch target.Port() {
 	case "", "80", "443", e.o.Port:
 	default:
-		return false // of something else on this machine
+		return false // the port of another server on this machine
 	}
 	host := hostname(target.Host)
-	d, own := (*e.hosts.Load())[host]
+	to, own := e.hosts.get(host)
 	if !own || strings.HasSuffix(host, "."+e.o.Domain) {
 		return own
 	}
-	s, err := e.sites.get(x.req.Context(), d)
+	s, err := e.sites.get(x.req.Context(), to.Deployment)
 	return err == nil && s.Team == x.site.Team
 }
 
-// serveExternal answers with what the origin at d.Target answers, streaming both ways.
+// serveExternal answers with the response of the origin at d.Target, streaming both
+// bodies.
 func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 	x.record.Kind = kindExternal
 	req, own, err := x.originRequest(d)
@@ -89,12 +90,12 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 	x.relay(resp)
 }
 
-// originRequest is the client's request on its way to d.Target. own reports whether
-// that is a host of this platform.
+// originRequest returns the client's request for d.Target. own reports whether that is
+// a host of this platform.
 func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, err error) {
 	target, err := url.Parse(d.Target)
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return nil, false, errOrigin.With("the external rewrite leads to %q, which is no URL of http", d.Target)
+		return nil, false, errOrigin.With("the target of the external rewrite, %q, is not an http URL", d.Target)
 	}
 	if name := hostname(target.Host); name == "api."+x.edge.o.Domain {
 		return nil, false, ErrOriginRefused.With("an external rewrite may not lead to the platform's API")
@@ -108,14 +109,14 @@ func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, 
 	target.User, target.Fragment = nil, ""
 	req := x.outbound(target, d)
 	req.Host = target.Host
-	if req.ContentLength < 0 { // else net/http tries to read the body while it lists the trailer fields, which that changes
+	if req.ContentLength < 0 { // keeps net/http from probing the body, which would change the trailer while net/http reads it
 		req.TransferEncoding = []string{"chunked"}
 	}
-	delete(req.Header, "X-Forwarded-For") // of a route's making
+	delete(req.Header, "X-Forwarded-For") // a route may have set it
 	x.forwardedHeader(req.Header)
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" "+viaName)
 	delete(req.Header, hopsHeader)
-	if own = x.isOwn(target); own { // the count is for the platform alone
+	if own = x.isOwn(target); own { // the hop count is for the platform only
 		req.Header[hopsHeader] = x.edge.hops.within(x.hops, x.within)
 	}
 	return req.WithContext(x.req.Context()), own, nil
@@ -124,10 +125,10 @@ func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, 
 // viaName is the platform's name in Via fields.
 const viaName = "lateen"
 
-// via returns how often a request has come through external rewrites of a
-// platform by what its Via says (RFC 9110 §7.6.3). It ends circles through hosts
-// that the platform does not know as its own. A client that makes it up is
-// refused itself, and nobody else: no response to an external rewrite is kept.
+// via returns how many external rewrites of a platform a request has come through,
+// by its Via fields (RFC 9110 §7.6.3). It ends loops through hosts that the platform
+// does not know as its own. A client that forges the fields only gets its own request
+// refused, because responses to external rewrites are not cached.
 func via(h http.Header) (n int) {
 	for _, list := range h["Via"] {
 		for entry := range strings.SplitSeq(list, ",") {
@@ -139,7 +140,7 @@ func via(h http.Header) (n int) {
 	return n
 }
 
-// originFault tells whether an origin was refused, late or broken.
+// originFault returns the error of a failed origin: refused, timed out or broken.
 func originFault(err error) error {
 	if refused, ok := errors.AsType[*lateen.Error](err); ok {
 		return refused

@@ -17,7 +17,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// externalStage sends /out/* to an origin that answers by h.
+// externalStage returns a stage that rewrites /out/* to an origin with the handler h.
 func externalStage(t *testing.T, h http.HandlerFunc) (*stage, *httptest.Server) {
 	t.Helper()
 	origin := httptest.NewServer(h)
@@ -59,7 +59,7 @@ func TestAnExternalRewriteStreamsBothWays(t *testing.T) {
 	out.Close()
 }
 
-func TestWhatAnOriginIsTold(t *testing.T) {
+func TestHeadersOfRequestsToOrigins(t *testing.T) {
 	var seen http.Header
 	s, _ := externalStage(t, func(w http.ResponseWriter, r *http.Request) {
 		seen = r.Header
@@ -69,7 +69,7 @@ func TestWhatAnOriginIsTold(t *testing.T) {
 	})
 	s.open()
 	resp, _ := s.get("/out/x", "Cookie: a=b", "X-Forwarded-For: 6.6.6.6", "Proxy-Authorization: x", "Via: 1.0 mine")
-	is(t, resp, 302, "") // passed on, not followed
+	is(t, resp, 302, "") // the edge passes the redirect on
 	has(t, resp.Header, "Location", "/elsewhere")
 	has(t, resp.Header, "Cache-Control", "public, max-age=0, must-revalidate")
 	has(t, seen, "X-Forwarded-For", "127.0.0.1")
@@ -84,9 +84,9 @@ func TestWhatAnOriginIsTold(t *testing.T) {
 	}
 }
 
-// An encoded slash separates nothing (RFC 3986 §2.2), also beside a character
-// that a path may not have as it is (§3.3).
-func TestAnOriginIsAskedForEncodedSlashesAsTheyAre(t *testing.T) {
+// An encoded slash is no separator (RFC 3986 §2.2), also beside a character that a path
+// must encode (§3.3).
+func TestEncodedSlashesReachOriginsUnchanged(t *testing.T) {
 	seen := ""
 	s, _ := externalStage(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.RequestURI })
 	s.open()
@@ -94,21 +94,21 @@ func TestAnOriginIsAskedForEncodedSlashesAsTheyAre(t *testing.T) {
 		resp, _ := s.get("/out/" + path)
 		is(t, resp, 200, "")
 		if want := "/in/" + path + "?added=1"; seen != want {
-			t.Errorf("the origin was asked for %s, want %s", seen, want)
+			t.Errorf("the origin got the path %s, want %s", seen, want)
 		}
 	}
 	resp, _ := s.get("/out/%7C%2F..%2F..%2Fx")
 	is(t, resp, 404, "NOT_FOUND")
 }
 
-func TestOriginsThatFailAreToBlame(t *testing.T) {
+func TestFailuresOfOriginsAreAttributedToThem(t *testing.T) {
 	t.Parallel()
 	s, origin := externalStage(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	s.open()
 	resp, body := s.get("/out/broken", "Accept: application/json")
 	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_ERROR")
 	if !strings.Contains(body, `"fault":"origin"`) {
-		t.Errorf("the page blames another: %s", body)
+		t.Errorf("the page does not blame the origin: %s", body)
 	}
 	origin.Close()
 	resp, _ = s.get("/out/gone")
@@ -128,7 +128,7 @@ func TestExternalRewritesReachNothingWithoutADialer(t *testing.T) {
 	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_REFUSED")
 }
 
-// loopAt has whoever connects to l come to the same edge again.
+// loopAt serves l with the same edge.
 func (s *stage) loopAt(l net.Listener) {
 	loop := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Host = "app.localhost"
@@ -138,7 +138,7 @@ func (s *stage) loopAt(l net.Listener) {
 	go loop.Serve(l)
 }
 
-func TestAMiddlewareThatRewritesToItselfEnds(t *testing.T) {
+func TestALoopOfMiddlewareRewritesEnds(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -162,10 +162,10 @@ func TestAMiddlewareThatRewritesToItselfEnds(t *testing.T) {
 	}
 }
 
-func TestARequestThatGoesInCirclesEnds(t *testing.T) {
+func TestALoopOfExternalRewritesEnds(t *testing.T) {
 	s := newStage(t)
 	s.options.DialOrigin = new(net.Dialer).DialContext
-	l, err := net.Listen("tcp", "127.0.0.1:0") // another door of the same edge, by address
+	l, err := net.Listen("tcp", "127.0.0.1:0") // another listener of the same edge, reached by its address
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestARequestThatGoesInCirclesEnds(t *testing.T) {
 	s.records.mu.Lock()
 	defer s.records.mu.Unlock()
 	if n := len(s.records.all); n != 2*(maxHops+1) {
-		t.Errorf("%d requests were made of two", n)
+		t.Errorf("two requests caused %d requests", n)
 	}
 }
 
@@ -196,7 +196,7 @@ func TestAnExternalRewriteDoesNotLeadToThePlatformsAPI(t *testing.T) {
 	s := newStage(t)
 	s.options.Domain = "example.dev"
 	s.options.DialOrigin = func(context.Context, string, string) (net.Conn, error) {
-		t.Error("the API was dialled")
+		t.Error("the edge connected to the API")
 		return nil, io.EOF
 	}
 	s.manifest.Routes = []lateen.Route{{Src: "^/out$", Dest: "https://API.example.dev./v2/user"}}
@@ -205,7 +205,7 @@ func TestAnExternalRewriteDoesNotLeadToThePlatformsAPI(t *testing.T) {
 	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_REFUSED")
 }
 
-func TestTheCountOfHopsStaysOnThePlatform(t *testing.T) {
+func TestTheHopCountIsNotSentToOrigins(t *testing.T) {
 	seen := make(chan http.Header, 1)
 	s, _ := externalStage(t, func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header })
 	s.open()
@@ -217,13 +217,13 @@ func TestTheCountOfHopsStaysOnThePlatform(t *testing.T) {
 	is(t, resp, 508, "INFINITE_LOOP_DETECTED")
 }
 
-// Of HTTP/2 the platform would keep 4 MiB of each response that its reader does not
-// take, and readers of one site would hold up those of others on the same connection.
-func TestResponsesThatNobodyReadsShareNoConnection(t *testing.T) {
+// With HTTP/2 the platform would buffer 4 MiB of each response that its client does not
+// read, and the clients of one site would block those of others on the same connection.
+func TestUnreadResponsesOfOriginsShareNoConnection(t *testing.T) {
 	origin := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Seen", r.Proto+" "+r.RemoteAddr)
 		w.WriteHeader(http.StatusOK)
-		_ = http.NewResponseController(w).Flush() // the client sees that it comes
+		_ = http.NewResponseController(w).Flush() // sends the header
 		<-r.Context().Done()
 	}))
 	origin.EnableHTTP2 = true
@@ -246,16 +246,17 @@ func TestResponsesThatNobodyReadsShareNoConnection(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		if resp.ProtoMajor != 1 {
-			t.Errorf("the origin was asked by %s", resp.Proto)
+			t.Errorf("the origin got a request over %s", resp.Proto)
 		}
 		seen[resp.Header.Get("X-Seen")] = true
 	}
 	if len(seen) != 3 {
-		t.Errorf("three responses come on %d connections", len(seen))
+		t.Errorf("three responses use %d connections, want 3", len(seen))
 	}
 }
 
-// zoneStage has a host zone.localhost besides, and no network.
+// zoneStage returns a stage with a second host zone.localhost, and without origins on
+// the network.
 func zoneStage(t *testing.T, h http.HandlerFunc) *stage {
 	t.Helper()
 	s := functionStage(t, h)
@@ -267,11 +268,11 @@ func zoneStage(t *testing.T, h http.HandlerFunc) *stage {
 		{Src: "^/elsewhere$", Dest: "http://zone.localhost:3000/fn"},
 	}
 	s.open()
-	s.edge.Route(map[string]lateen.DeploymentID{"zone.localhost": "dpl_1"})
+	s.edge.Route(map[string]lateen.Binding{"zone.localhost": {Deployment: "dpl_1"}})
 	return s
 }
 
-func TestARewriteToAHostOfThePlatformIsAnsweredInside(t *testing.T) {
+func TestARewriteToAHostOfThePlatformUsesNoNetwork(t *testing.T) {
 	s := zoneStage(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s%s %s %s", r.Method, r.Header.Get("X-Forwarded-Host"), r.RequestURI, r.Header.Get("X-Forwarded-Proto"), body)
@@ -291,18 +292,18 @@ func TestARewriteToAHostOfThePlatformIsAnsweredInside(t *testing.T) {
 	defer s.records.mu.Unlock()
 	for _, r := range s.records.all {
 		if strings.Contains(r.ClientIP, "6.6.6.6") {
-			t.Errorf("the zone believed the client: %+v", r)
+			t.Errorf("the second site used fields of the client: %+v", r)
 		}
 	}
 }
 
-func TestRewritesBetweenHostsOfThePlatformEndInACircle(t *testing.T) {
+func TestALoopOfRewritesBetweenHostsOfThePlatformEnds(t *testing.T) {
 	s := zoneStage(t, func(http.ResponseWriter, *http.Request) {})
 	resp, _ := s.get("/circle")
 	is(t, resp, 508, "")
 }
 
-func TestAWebSocketPassesThroughARewriteInside(t *testing.T) {
+func TestAWebSocketPassesThroughARewriteToAHostOfThePlatform(t *testing.T) {
 	s := zoneStage(t, lines)
 	c := s.dial()
 	fmt.Fprint(c, "GET /port HTTP/1.1\r\nHost: app.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
@@ -317,11 +318,11 @@ func TestAWebSocketPassesThroughARewriteInside(t *testing.T) {
 	}
 }
 
-// The fields of a trailer section come with the end of a body, which no goroutine may read
-// while another one lists them.
-func TestAnOriginIsToldOfABodyBeforeThatIsRead(t *testing.T) {
+// net/http sets the fields of a trailer at the end of the body: no goroutine may read
+// the body while another one reads the trailer.
+func TestTheHeaderOfARequestToAnOriginDoesNotWaitForItsBody(t *testing.T) {
 	s, _ := externalStage(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // its end is what counts
+		_, _ = io.Copy(io.Discard, r.Body) // only the end of the body matters
 		fmt.Fprintf(w, "%v %v", r.TransferEncoding, r.Trailer)
 	})
 	s.open()
@@ -341,13 +342,13 @@ func TestAnOriginIsToldOfABodyBeforeThatIsRead(t *testing.T) {
 	}
 }
 
-func TestRequestsInsideCountAsTheirClients(t *testing.T) {
+func TestRequestsOfInternalRewritesCountForTheirClients(t *testing.T) {
 	s := newStage(t)
 	s.file("/page.txt", "text/plain", "page")
 	s.manifest.Routes = []lateen.Route{{Src: "^/on/(.*)$", Dest: "http://app.localhost/$1"}}
 	s.options.MaxPerClient = 3
 	s.open()
-	for range 3 { // the places are given back
+	for range 3 { // each request releases its slots
 		resp, body := s.get("/on/on/page.txt")
 		if is(t, resp, 200, ""); body != "page" {
 			t.Errorf("got %q", body)
@@ -355,12 +356,12 @@ func TestRequestsInsideCountAsTheirClients(t *testing.T) {
 	}
 	resp, _ := s.get("/on/on/on/page.txt")
 	if resp.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("three requests inside and one connection of a client that may have three: %d", resp.StatusCode)
+		t.Errorf("status of three internal requests on one connection of a client with a limit of three: %d", resp.StatusCode)
 	}
 }
 
-// Any team may give its site the name of an origin that another one asks.
-func TestARewriteToANameThatAnotherTeamTookIsNotAnsweredInside(t *testing.T) {
+// Any team may give its site the host name of an origin of another team.
+func TestARewriteToAHostOfAnotherTeamUsesTheNetwork(t *testing.T) {
 	s := newStage(t)
 	s.file("/page.txt", "text/plain", "page")
 	s.manifest.Routes = []lateen.Route{{Src: "^/out$", Dest: "https://origin.example/page.txt"}}
@@ -373,10 +374,10 @@ func TestARewriteToANameThatAnotherTeamTookIsNotAnsweredInside(t *testing.T) {
 		return s.site, nil
 	})
 	s.open()
-	s.edge.Route(map[string]lateen.DeploymentID{"origin.example": "dpl_2"})
+	s.edge.Route(map[string]lateen.Binding{"origin.example": {Deployment: "dpl_2"}})
 	resp, _ := s.get("/out")
-	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_REFUSED") // there is no network
-	s.edge.Route(map[string]lateen.DeploymentID{"origin.example": "dpl_1"})
+	is(t, resp, 502, "ROUTER_EXTERNAL_TARGET_REFUSED") // the stage dials no origin
+	s.edge.Route(map[string]lateen.Binding{"origin.example": {Deployment: "dpl_1"}})
 	resp, body := s.get("/out")
 	if is(t, resp, 200, ""); body != "page" {
 		t.Errorf("the team's own: %q", body)

@@ -6,29 +6,28 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// The bounds of what the failures of requests write into the daemon's log, so that
-// a visitor who asks for the same failure again and again does not fill it.
+// The bounds of failed requests in the daemon's log, so that a client that repeats a
+// failing request does not fill the log.
 const (
-	maxFailures   = 10 // of one project in a window
+	maxFailures   = 10 // failures of one project in a window
 	failureWindow = 10 * time.Second
 	maxFailure    = 1024 // bytes of a path or a cause
 )
 
-// logFailure logs what is the platform's own fault.
+// logFailure writes an error of the platform itself into the daemon's log.
 func (x *exchange) logFailure(err error) {
-	left, ok := x.edge.failures.Admit(x.record.Project, x.edge.o.Now())
+	skipped, ok := x.edge.failures.Admit(x.record.Project, x.edge.o.Now())
 	if !ok {
 		return
 	}
 	args := []any{"request_id", string(x.id), "host", shorten(x.client.hostname), "path", shorten(x.record.Path), "err", shorten(err.Error())}
-	if left > 0 {
-		args = append(args, "failures_not_logged", left)
+	if skipped > 0 {
+		args = append(args, "failures_not_logged", skipped)
 	}
 	x.edge.o.Log.ErrorContext(x.req.Context(), "request failed", args...)
 }
 
-// logFault writes why the site's own configuration failed a request into the log
-// of the site.
+// logFault writes an error that the site caused into the log of the site.
 func (x *exchange) logFault(err error) {
 	if x.edge.o.Lines == nil {
 		return
@@ -39,7 +38,7 @@ func (x *exchange) logFault(err error) {
 	})
 }
 
-// shorten bounds text that a visitor or a site chose.
+// shorten bounds text that a client or a site chose.
 func shorten(text string) string {
 	if len(text) <= maxFailure {
 		return text

@@ -23,13 +23,13 @@ func (l *siteLog) Log(line lateen.LogLine) {
 	l.all = append(l.all, line)
 }
 
-// A pattern of a site that takes too long on a path is the site's fault: it is in
-// the log of the site, under the request, and the daemon's log says nothing.
+// A route pattern that takes too long on a path is an error of the site: the log of the
+// site has it, with the request's ID, and the daemon's log does not.
 func TestAPatternThatTakesTooLongIsInTheLogOfTheSite(t *testing.T) {
 	s := newStage(t)
 	var daemon bytes.Buffer
-	told := &siteLog{}
-	s.options.Log, s.options.Lines = slog.New(slog.NewTextHandler(&daemon, nil)), told
+	logged := &siteLog{}
+	s.options.Log, s.options.Lines = slog.New(slog.NewTextHandler(&daemon, nil)), logged
 	s.manifest.Routes = []lateen.Route{{Src: `^/(?=a)(a+)+(?!b)c$`, Dest: "/x"}}
 	s.open()
 	resp, _ := s.do("GET", "/"+strings.Repeat("a", 30_000)+"!c", nil)
@@ -40,10 +40,10 @@ func TestAPatternThatTakesTooLongIsInTheLogOfTheSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(daemon.String(), "request failed") {
-		t.Errorf("the daemon's log has %.300q", daemon.String())
+		t.Errorf("the daemon's log has the error: %.300q", daemon.String())
 	}
-	if len(told.all) != 1 || len(told.all[0].Text) > maxFailure+3 || told.all[0].Project != "prj_1" || told.all[0].Request == "" || told.all[0].Level != lateen.LevelError {
-		t.Errorf("the site's log has %+v", told.all)
+	if len(logged.all) != 1 || len(logged.all[0].Text) > maxFailure+3 || logged.all[0].Project != "prj_1" || logged.all[0].Request == "" || logged.all[0].Level != lateen.LevelError {
+		t.Errorf("the site's log has %+v", logged.all)
 	}
 }
 

@@ -13,10 +13,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// maxBuffered bounds the response of a function that does not stream.
+// maxBuffered bounds, in bytes, the response of a function that does not stream.
 const maxBuffered = 20 << 20
 
-// serveFunction answers with the function behind d.Output, streaming both ways.
+// serveFunction answers with the response of the function of d.Output, streaming both
+// bodies.
 func (e *Edge) serveFunction(x *exchange, d *route.Decision) {
 	spec := x.site.specs[x.site.Manifest.Outputs[d.Output]]
 	x.record.Kind = kindFunction
@@ -45,11 +46,10 @@ func (e *Edge) serveFunction(x *exchange, d *route.Decision) {
 	x.relay(resp)
 }
 
-// call invokes the function behind d.Output with req, whose header it takes
-// over and completes with what the platform says about the request, and tells
-// in inv how that went. It reads nothing of x but what never changes, so it
-// may be called, with a context of its own, after x has been answered. The
-// caller closes the response's body.
+// call invokes the function of d.Output with req and fills in inv with the course of
+// the call. It takes over the header of req and adds the platform's fields about the
+// request. It reads only the immutable fields of x, so a caller may call it, with a
+// context of its own, after x has been answered. The caller closes the response's body.
 func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
 	name, ok := x.site.Manifest.Outputs[d.Output]
 	spec, known := x.site.specs[name]
@@ -59,9 +59,9 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	inv.Function = name
 	req.Host = x.client.host
 	x.functionHeader(req.Header, d)
-	e.tellFunction(req.Header, x)
+	e.setFunctionHeaders(req.Header, x)
 	req.Header[hopsForAgent] = e.hops.within(x.hops, x.within)
-	if lateen.RequestIDFrom(ctx) != x.id { // it is not the request's own
+	if lateen.RequestIDFrom(ctx) != x.id { // ctx is not that of the request
 		ctx = lateen.WithRequestID(ctx, x.id)
 	}
 	if address := x.client.network(); address != "" {
@@ -71,25 +71,25 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	switch {
 	case err == nil:
 		dropNominated(resp.Header)
-		e.heedPurges(x.site, resp.Header)
+		e.applyPurges(x.site, resp.Header)
 	case spec.Function.Edge():
 		return nil, edgeFault(err)
 	}
 	return resp, err
 }
 
-// functionRequest is the client's request as the function of d sees it.
+// functionRequest returns the client's request for the function of d.
 func (x *exchange) functionRequest(d *route.Decision) *http.Request {
 	return x.outbound(pathURL(d.Path, d.Query), d)
 }
 
-// outbound is the client's request on its way to u.
+// outbound returns the client's request for the URL u.
 func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
 	h := onwardHeader(d.RequestHeader)
 	if x.problem != nil || d.Status != 0 {
 		dropConditions(h)
 	}
-	if upgrade := x.asksFor(d.RequestHeader); upgrade != "" {
+	if upgrade := x.wantedUpgrade(d.RequestHeader); upgrade != "" {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
 	}
 	if acceptsTrailers(d.RequestHeader) {
@@ -113,7 +113,7 @@ func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
 	return req
 }
 
-// onwardHeader is what of a request's header is not about this connection alone.
+// onwardHeader returns a copy of a request's header h without the hop-by-hop fields.
 func onwardHeader(h http.Header) http.Header {
 	h = h.Clone()
 	dropHopByHop(h)
@@ -124,17 +124,18 @@ func onwardHeader(h http.Header) http.Header {
 	return h
 }
 
-// dropConditions removes from the header of a request the fields that ask for a
-// part of a page, or for a page only where it has changed. A page that is sent
-// with another status than its own is sent whole: a 304 or 206 of the output
-// would be sent with the forced status (RFC 9110 §13.1, §14.2).
+// dropConditions removes the fields of conditional and range requests (RFC 9110
+// §13.1, §14.2) from the header of a request. A page whose status the platform
+// replaces must be complete: otherwise the 304 or 206 of the output would be sent
+// with the forced status.
 func dropConditions(h http.Header) {
 	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"} {
 		delete(h, name)
 	}
 }
 
-// method is the one to ask an output with: an error page is always fetched.
+// method returns the method of the request to an output: an error page is requested
+// with GET, or with HEAD if the client sent HEAD.
 func (x *exchange) method() string {
 	if x.req.Method != http.MethodHead && (x.problem != nil || x.decision.Status >= 400) {
 		return http.MethodGet
@@ -142,7 +143,7 @@ func (x *exchange) method() string {
 	return x.req.Method
 }
 
-// admitBody refuses a body that is announced to be too large.
+// admitBody refuses a request whose Content-Length is too large.
 func (x *exchange) admitBody() error {
 	if x.body != nil && x.req.ContentLength > x.body.limit {
 		return errBodyTooLarge(x.body.limit)
@@ -150,7 +151,8 @@ func (x *exchange) admitBody() error {
 	return nil
 }
 
-// pathURL is the URL of an escaped path and a raw query, spelt as they are.
+// pathURL returns the URL of an escaped path and a raw query, with their spelling
+// unchanged.
 func pathURL(path, query string) *url.URL {
 	u := &url.URL{RawPath: path, RawQuery: query}
 	var err error
@@ -160,7 +162,7 @@ func pathURL(path, query string) *url.URL {
 	return u
 }
 
-// relay answers with resp, streaming.
+// relay streams resp to the client.
 func (x *exchange) relay(resp *http.Response) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		x.upgrade(resp)
@@ -176,13 +178,13 @@ func (x *exchange) relay(resp *http.Response) {
 	}
 }
 
-// buffer reads the whole of resp's body, so that its length is known.
+// buffer reads the whole body of resp, so that its length is known.
 func (x *exchange) buffer(resp *http.Response) error {
 	defer resp.Body.Close()
 	all, err := x.gather(io.LimitReader(resp.Body, maxBuffered+1))
 	switch {
 	case err != nil:
-		return brokenOff(err)
+		return truncated(err)
 	case len(all) > maxBuffered:
 		return errResponseTooLarge
 	}

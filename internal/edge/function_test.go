@@ -18,7 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// functionStage has a function at /fn that answers by h.
+// functionStage returns a stage with a function at /fn whose handler is h.
 func functionStage(t testing.TB, h http.HandlerFunc) *stage {
 	s := newStage(t)
 	s.function("/fn", lateen.Function{})
@@ -47,7 +47,7 @@ func TestAFunctionStreamsBothWays(t *testing.T) {
 			}
 			defer resp.Body.Close()
 			lines := bufio.NewScanner(resp.Body)
-			for _, word := range []string{"one", "two", "three"} { // each before the next is sent
+			for _, word := range []string{"one", "two", "three"} { // each arrives before the next is sent
 				fmt.Fprintln(out, word)
 				if !lines.Scan() || lines.Text() != "echo "+word {
 					t.Fatalf("got %q after %q: %v", lines.Text(), word, lines.Err())
@@ -55,7 +55,7 @@ func TestAFunctionStreamsBothWays(t *testing.T) {
 			}
 			out.Close()
 			if lines.Scan() {
-				t.Errorf("more came: %q", lines.Text())
+				t.Errorf("unexpected further line: %q", lines.Text())
 			}
 		})
 	}
@@ -71,7 +71,7 @@ func TestAnEventStreamIsFlushedEventByEvent(t *testing.T) {
 			http.NewResponseController(w).Flush()
 		}
 	}).open()
-	resp, err := s.client.Do(s.request("GET", "/fn", nil, "Accept-Encoding: gzip, br, zstd")) // returns with the header alone
+	resp, err := s.client.Do(s.request("GET", "/fn", nil, "Accept-Encoding: gzip, br, zstd")) // returns after the header
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestAClientThatLeavesCancelsTheFunction(t *testing.T) {
 	}
 }
 
-func TestAResponseCutShortIsNotTakenForWhole(t *testing.T) {
+func TestATruncatedResponseIsVisibleToTheClient(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "half of it")
 		http.NewResponseController(w).Flush()
@@ -120,7 +120,7 @@ func TestAResponseCutShortIsNotTakenForWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := io.ReadAll(resp.Body); err == nil {
-				t.Errorf("%s, %s: the body seems whole", name, accept)
+				t.Errorf("%s, %s: the body ended without an error", name, accept)
 			}
 			resp.Body.Close()
 		}
@@ -144,7 +144,7 @@ func TestABodyThatIsTooLargeIsRefused(t *testing.T) {
 	resp, _ := s.do("POST", "/fn", strings.NewReader(big))
 	is(t, resp, 413, "FUNCTION_PAYLOAD_TOO_LARGE")
 	if len(called) != 0 {
-		t.Error("the function was called for a body announced as too large")
+		t.Error("the function was called for a body with a too large Content-Length")
 	}
 	for _, client := range []*http.Client{s.client, s.h2} {
 		resp, _ := s.send(client, s.request("POST", "/fn", io.MultiReader(strings.NewReader(big)))) // of unknown length
@@ -157,7 +157,7 @@ func TestABodyThatIsTooLargeIsRefused(t *testing.T) {
 	}
 }
 
-func TestAClientThatExpectsContinueSendsNothingInVain(t *testing.T) {
+func TestARefusedClientThatExpectsContinueSendsNoBody(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Expect") != "" {
 			t.Error("the function sees Expect")
@@ -178,7 +178,7 @@ func TestAClientThatExpectsContinueSendsNothingInVain(t *testing.T) {
 	resp, _ = s.send(s.client, req)
 	is(t, resp, 413, "FUNCTION_PAYLOAD_TOO_LARGE")
 	if sent.n != 0 {
-		t.Errorf("%d bytes were sent", sent.n)
+		t.Errorf("the client sent %d bytes", sent.n)
 	}
 }
 
@@ -197,7 +197,7 @@ func (r *countingReader) Read(p []byte) (int, error) {
 func TestTrailersPassBothWays(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, r.Body)
-		http.NewResponseController(w).Flush() // of unknown length
+		http.NewResponseController(w).Flush() // the response has no Content-Length
 		w.Header().Set(http.TrailerPrefix+"X-Out", r.Trailer.Get("X-In")+"!")
 	}).open()
 	for name, client := range map[string]*http.Client{"HTTP/1.1": s.client, "HTTP/2": s.h2} {
@@ -210,7 +210,7 @@ func TestTrailersPassBothWays(t *testing.T) {
 	}
 }
 
-func TestNobodyGuessesAtATypeOrAnAgent(t *testing.T) {
+func TestMissingContentTypeAndUserAgentStayMissing(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Content-Type"] = nil
 		fmt.Fprintf(w, "<html>%v", r.Header["User-Agent"])
@@ -226,7 +226,7 @@ func TestNobodyGuessesAtATypeOrAnAgent(t *testing.T) {
 	}
 }
 
-func TestHeadHasTheHeaderAlone(t *testing.T) {
+func TestHEADHasNoBody(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Method", r.Method)
 		w.Header().Set("Content-Length", "5")
@@ -239,7 +239,7 @@ func TestHeadHasTheHeaderAlone(t *testing.T) {
 	has(t, resp.Header, "X-Method", "HEAD")
 }
 
-func TestAFunctionThatDoesNotStreamIsSentWhole(t *testing.T) {
+func TestAnUnstreamedResponseHasItsLength(t *testing.T) {
 	s := newStage(t)
 	s.function("/fn", lateen.Function{NoStreaming: true})
 	s.handle(func(w http.ResponseWriter, r *http.Request) {
@@ -260,7 +260,7 @@ func TestAFunctionThatDoesNotStreamIsSentWhole(t *testing.T) {
 	is(t, resp, 500, "FUNCTION_RESPONSE_PAYLOAD_TOO_LARGE")
 }
 
-func TestResponsesThatAreNotStreamedShareABudget(t *testing.T) {
+func TestUnstreamedResponsesShareABudget(t *testing.T) {
 	s := newStage(t)
 	s.function("/fn", lateen.Function{NoStreaming: true})
 	s.handle(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 5*copyBuffer)) })
@@ -270,7 +270,7 @@ func TestResponsesThatAreNotStreamedShareABudget(t *testing.T) {
 	is(t, resp, 503, "OVERLOADED")
 	has(t, resp.Header, "Retry-After", "1")
 	s.edge.memory = share.NewAmount[string](3 * 6 * copyBuffer)
-	for range 3 { // each gives back what it took
+	for range 3 { // each request releases its memory
 		resp, body := s.get("/fn")
 		is(t, resp, 200, "")
 		if len(body) != 5*copyBuffer {
@@ -293,7 +293,7 @@ func TestNoContentHasNoLength(t *testing.T) {
 	}
 }
 
-func TestWhatAFunctionIsTold(t *testing.T) {
+func TestHeadersOfRequestsToFunctions(t *testing.T) {
 	var seen *http.Request
 	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) { seen = r }).open()
 	s.get("/fn?b=2&a=%20x", "Host: app.localhost:8080", "Cookie: a=b", "Accept-Encoding: br", "X-Custom: 1", "Authorization: Bearer t",
@@ -301,7 +301,7 @@ func TestWhatAFunctionIsTold(t *testing.T) {
 	r := s.record(0)
 	id := string(r.ID)
 	if seen.RequestURI != "/fn?b=2&a=%20x" || seen.Host != "app.localhost:8080" {
-		t.Errorf("it was asked for %s at %s", seen.RequestURI, seen.Host)
+		t.Errorf("the request was for %s at %s", seen.RequestURI, seen.Host)
 	}
 	want := map[string]string{
 		hopsForAgent:      s.edge.hops.after(0)[0],
@@ -354,7 +354,7 @@ func TestErrorsOfInvocationsBecomePages(t *testing.T) {
 		resp, body := s.get(c.path)
 		is(t, resp, c.status, c.code)
 		if strings.Contains(body, "password") {
-			t.Errorf("%s: the page tells what the function said: %s", c.code, body)
+			t.Errorf("%s: the page has the text of the function's error: %s", c.code, body)
 		}
 		if (resp.Header.Get("Retry-After") != "") != (c.status == 503) {
 			t.Errorf("%s: Retry-After %q", c.code, resp.Header.Get("Retry-After"))
@@ -362,7 +362,7 @@ func TestErrorsOfInvocationsBecomePages(t *testing.T) {
 	}
 }
 
-func TestAPanicIsOneRequestsTrouble(t *testing.T) {
+func TestAPanicFailsOnlyItsRequest(t *testing.T) {
 	s := newStage(t)
 	s.function("/fn", lateen.Function{})
 	s.file("/ok.txt", "text/plain", "ok")
@@ -379,14 +379,14 @@ func TestAPanicIsOneRequestsTrouble(t *testing.T) {
 	}
 }
 
-func TestAFunctionThatAsksItselfEnds(t *testing.T) {
+func TestAFunctionThatCallsItselfIsCutOff(t *testing.T) {
 	s := newStage(t)
 	var calls atomic.Int64
 	s.function("/fn", lateen.Function{})
 	s.options.Fleet = invoker(func(_ context.Context, _ lateen.FunctionSpec, req *http.Request, _ *lateen.Invocation) (*http.Response, error) {
 		calls.Add(1)
-		own := hopsHeader + ": " + req.Header.Get(hopsForAgent)                     // as its agent says
-		resp, _ := s.get("/fn", hopsHeader+": 0", own, hopsHeader+": 1.0123456789") // and the code itself besides
+		own := hopsHeader + ": " + req.Header.Get(hopsForAgent)                     // as the function's agent sets it
+		resp, _ := s.get("/fn", hopsHeader+": 0", own, hopsHeader+": 1.0123456789") // and user code adds values of its own
 		code := resp.Header.Get("X-Vercel-Error")
 		if code == "" {
 			code = resp.Header.Get("X-Inner")
@@ -398,32 +398,32 @@ func TestAFunctionThatAsksItselfEnds(t *testing.T) {
 	is(t, resp, 508, "")
 	has(t, resp.Header, "X-Inner", "INFINITE_LOOP_DETECTED")
 	if n := calls.Load(); n != maxHops {
-		t.Errorf("it was called %d times, want %d", n, maxHops)
+		t.Errorf("the function was called %d times, want %d", n, maxHops)
 	}
 }
 
-func TestHowFarARequestHasComeIsNotForItsClientToSay(t *testing.T) {
+func TestAClientCannotForgeTheHopCount(t *testing.T) {
 	h := newHops()
 	for name, want := range map[string]struct {
-		said   []string
-		hops   int
-		making string
+		said []string
+		hops int
+		fill string
 	}{
-		"nothing":              {nil, 0, ""},
-		"a number":             {[]string{"7", "8", "-1", "99999999999999999999"}, 0, ""},
-		"a guess":              {[]string{"7.0000000000000000", "8.", "."}, 0, ""},
-		"another's mark":       {[]string{"8" + h[7][0][1:]}, 0, ""},
-		"ours":                 {h[3], 3, ""},
-		"several":              {[]string{"0", h[2][0], h[5][0], h[4][0], "8.x"}, 5, ""},
-		"ours, of a making":    {h.within(2, "ABC"), 3, "ABC"},
-		"a guess, of a making": {[]string{"7.0000000000000000.ABC"}, 0, ""},
+		"no value":                       {nil, 0, ""},
+		"a number":                       {[]string{"7", "8", "-1", "99999999999999999999"}, 0, ""},
+		"a guess":                        {[]string{"7.0000000000000000", "8.", "."}, 0, ""},
+		"the mark of 7 with 8":           {[]string{"8" + h[7][0][1:]}, 0, ""},
+		"valid":                          {h[3], 3, ""},
+		"several":                        {[]string{"0", h[2][0], h[5][0], h[4][0], "8.x"}, 5, ""},
+		"valid, with the ID of a fill":   {h.within(2, "ABC"), 3, "ABC"},
+		"a guess, with the ID of a fill": {[]string{"7.0000000000000000.ABC"}, 0, ""},
 	} {
-		if got, making := h.of(http.Header{hopsHeader: want.said}); got != want.hops || making != want.making {
-			t.Errorf("%s: %d %q, want %d %q", name, got, making, want.hops, want.making)
+		if got, fill := h.of(http.Header{hopsHeader: want.said}); got != want.hops || fill != want.fill {
+			t.Errorf("%s: %d %q, want %d %q", name, got, fill, want.hops, want.fill)
 		}
 	}
 	other := newHops()
 	if n, _ := other.of(http.Header{hopsHeader: h[3]}); n != 0 {
-		t.Error("what another platform says is believed")
+		t.Error("the hop count of another platform was accepted")
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/authority"
 )
 
-// functionClient returns a client that comes from where functions do, or from another
-// address, and trusts the platform's authority. It connects to the edge whatever it asks for.
+// functionClient returns an HTTP client that connects from the address from and trusts
+// the authority a. It connects to the edge for every URL.
 func (s *stage) functionClient(from net.IP, a *authority.Authority) *http.Client {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(a.Certificate())
@@ -37,8 +37,8 @@ func TestAFunctionReachesItsPlatformByEitherScheme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, scheme := range []string{"http", "https"} { // of the platform
-		t.Run("of a platform on "+scheme, func(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} { // the scheme of the platform's URLs
+		t.Run("platform with scheme "+scheme, func(t *testing.T) {
 			s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprint(w, r.Header.Get("X-Forwarded-Proto"), " ", r.Header.Get("X-Real-Ip"))
 			})
@@ -79,7 +79,7 @@ func TestAFunctionReachesItsPlatformByEitherScheme(t *testing.T) {
 			}
 			for _, url := range []string{"https://api.localhost/v2/user", "https://nobody.localhost/"} {
 				if status, text := ask(url); status != 0 {
-					t.Errorf("there is a certificate for %s: %d %s", url, status, text)
+					t.Errorf("%s was reached with a certificate: %d %s", url, status, text)
 				}
 			}
 		})
@@ -91,7 +91,7 @@ func TestOnlyFunctionsGetTheCertificatesForThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := functionStage(t, func(http.ResponseWriter, *http.Request) { t.Error("it was reached") })
+	s := functionStage(t, func(http.ResponseWriter, *http.Request) { t.Error("the function was called") })
 	s.options.FunctionCertificate = a.For
 	s.open()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://app.localhost/fn", nil)
@@ -104,8 +104,9 @@ func TestOnlyFunctionsGetTheCertificatesForThem(t *testing.T) {
 	}
 }
 
-// A function that connects and says nothing holds its connection for the time of a header.
-func TestAFunctionThatSaysNothingIsCutOff(t *testing.T) {
+// A function that connects and sends nothing holds its connection for the time limit of
+// a header.
+func TestASilentConnectionOfAFunctionIsCutOff(t *testing.T) {
 	a, err := authority.Open(filepath.Join(t.TempDir(), "authority.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -119,11 +120,11 @@ func TestAFunctionThatSaysNothingIsCutOff(t *testing.T) {
 	}
 	defer c.Close()
 	if !ends(c) {
-		t.Error("the connection lives on")
+		t.Error("the connection is still open")
 	}
 }
 
-// A proxy in front says of whom it passes a request on.
+// A trusted proxy may forward requests of functions.
 func TestTheAPIDoesNotAnswerAFunctionBehindAProxy(t *testing.T) {
 	s := newStage(t)
 	s.options.API = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})

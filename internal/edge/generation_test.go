@@ -18,8 +18,9 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// slowStage has a function with one request in flight, until release is called. Then got
-// says what that was answered, and whether that was the last of its connection.
+// slowStage returns a stage with a function and one request in flight, until release is
+// called. Then got receives the response, and whether it is the last one of its
+// connection.
 func slowStage(t *testing.T) (s *stage, release func(), got chan string) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s = functionStage(t, func(w http.ResponseWriter, r *http.Request) {
@@ -51,7 +52,7 @@ func slowStage(t *testing.T) (s *stage, release func(), got chan string) {
 	return s, func() { close(leave) }, got
 }
 
-func TestWhileOldConnectionsEndNewOnesAreServed(t *testing.T) {
+func TestNewConnectionsAreServedWhileOldOnesEnd(t *testing.T) {
 	s, release, got := slowStage(t)
 	renewed := make(chan struct{})
 	go func() { s.edge.Renew(t.Context()); close(renewed) }()
@@ -61,33 +62,33 @@ func TestWhileOldConnectionsEndNewOnesAreServed(t *testing.T) {
 		if body != "done" {
 			t.Fatalf("got %q", body)
 		}
-		if resp.Close { // it came after Renew
+		if resp.Close { // the request arrived after Renew began
 			newcomers++
 		}
 	}
 	select {
 	case <-renewed:
-		t.Error("Renew returned with a request of before in flight")
+		t.Error("Renew returned with a request of an older connection in flight")
 	default:
 	}
 	release()
 	if body := <-got; body != "done, the last" {
-		t.Errorf("got %q, want it whole and the last of its connection", body)
+		t.Errorf("got %q, want the complete and last response of its connection", body)
 	}
 	<-renewed
 	if resp, _ := s.get("/fn"); !resp.Close {
-		t.Error("after Renew a response lets its connection live")
+		t.Error("a response after Renew did not close its connection")
 	}
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAClientWithAnIdleConnectionIsToldToFindAnother(t *testing.T) {
+func TestRenewEndsAnIdleConnectionWithItsNextResponse(t *testing.T) {
 	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(version, func(t *testing.T) {
 			s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "done") })
-			s.options.Linger = time.Hour // until it has gone by itself
+			s.options.Linger = time.Hour // longer than the client takes to leave
 			s.open()
 			client := s.client
 			if version == "HTTP/2.0" {
@@ -106,18 +107,18 @@ func TestAClientWithAnIdleConnectionIsToldToFindAnother(t *testing.T) {
 			for !s.edge.server.Ends() {
 				<-time.After(time.Millisecond)
 			}
-			ask() // by the connection there is, which ends behind that
+			ask() // on the open connection, which ends after this response
 			select {
 			case <-renewed:
 			case <-time.After(patience):
-				t.Error("the connection lives on")
+				t.Error("the connection is still open")
 			}
 			ask()
 		})
 	}
 }
 
-func TestWhatOutlivesTheGraceOfRenewIsCutOff(t *testing.T) {
+func TestARequestThatOutlivesTheGraceOfRenewIsCutOff(t *testing.T) {
 	entered := make(chan struct{})
 	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) {
 		entered <- struct{}{}
@@ -136,11 +137,11 @@ func TestWhatOutlivesTheGraceOfRenewIsCutOff(t *testing.T) {
 	<-entered
 	s.edge.Renew(t.Context())
 	if err := <-failed; err == nil {
-		t.Error("it was answered")
+		t.Error("the request was answered")
 	}
 }
 
-func TestRenewThatIsGivenUpLeavesTheRestToTheEnd(t *testing.T) {
+func TestACanceledRenewLeavesOldConnectionsToRun(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
 		entered <- struct{}{}
@@ -170,7 +171,7 @@ func TestRenewThatIsGivenUpLeavesTheRestToTheEnd(t *testing.T) {
 	}
 }
 
-// Run is to begin its end while nothing is under way: a request that calls the
+// Run must begin to end while no request is in progress: a request that calls the
 // platform itself would wait for itself.
 func TestRenewReturnsAtAMomentWithoutRequests(t *testing.T) {
 	entered := make(chan struct{})
@@ -194,14 +195,14 @@ func TestRenewReturnsAtAMomentWithoutRequests(t *testing.T) {
 	ask("old")
 	renewed := make(chan struct{})
 	go func() { s.edge.Renew(t.Context()); close(renewed) }()
-	for !s.edge.server.Renewing() { // the old connections are by themselves
+	for !s.edge.server.Renewing() { // wait until the old connections belong to the older generation
 		<-time.After(time.Millisecond)
 	}
 	ask("new")
 	close(release["old"])
 	select {
 	case <-renewed:
-		t.Error("it returned while a request was under way")
+		t.Error("Renew returned while a request was in progress")
 	case <-time.After(200 * time.Millisecond):
 	}
 	close(release["new"])
@@ -209,15 +210,15 @@ func TestRenewReturnsAtAMomentWithoutRequests(t *testing.T) {
 	asked.Wait()
 }
 
-// What a client has connected but does not say is not waited for long.
-func TestASilentConnectionHoldsNobodyUp(t *testing.T) {
+// The edge does not wait long for a connection without a request.
+func TestASilentConnectionDoesNotDelayTheEnd(t *testing.T) {
 	var log bytes.Buffer
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "done") })
-	s.options.Pause, s.options.Log = 4*time.Second, slog.New(slog.NewTextHandler(&log, nil)) // net/http alone waits for 5 seconds
+	s.options.Pause, s.options.Log = 4*time.Second, slog.New(slog.NewTextHandler(&log, nil)) // net/http itself waits for 5 seconds
 	s.open()
 	s.edge.Renew(t.Context())
 	silent := s.dial()
-	s.get("/fn") // accepted behind it
+	s.get("/fn") // accepted after the silent connection
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
@@ -225,11 +226,11 @@ func TestASilentConnectionHoldsNobodyUp(t *testing.T) {
 		t.Error(log.String())
 	}
 	if n, err := silent.Read(make([]byte, 1)); n != 0 || err == nil {
-		t.Error("it is still open")
+		t.Error("the connection is still open")
 	}
 }
 
-// One edge after the other on the same socket, while clients go on asking.
+// Several edges serve the same socket one after the other while clients send requests.
 func TestNoRequestIsLostBetweenTwoEdges(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
 		<-time.After(3 * time.Millisecond)
@@ -264,7 +265,7 @@ func TestNoRequestIsLostBetweenTwoEdges(t *testing.T) {
 		options := s.options
 		options.Plain = []net.Listener{listener}
 		e := New(options)
-		e.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1"})
+		e.Route(map[string]lateen.Binding{"app.localhost": {Deployment: "dpl_1"}})
 		running, end := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- e.Run(running) }()
@@ -287,11 +288,11 @@ func TestNoRequestIsLostBetweenTwoEdges(t *testing.T) {
 		}
 	}
 	listener.Close()
-	t.Logf("%d answered", answered.Load())
+	t.Logf("%d requests were answered", answered.Load())
 }
 
-// askOnce asks over a connection of its own. It is no fault of an edge that ends
-// where the request comes later than a connection without one is left open.
+// askOnce sends a request on a connection of its own. An ending edge may drop the
+// request if it arrives later than idle connections stay open.
 func askOnce(ctx context.Context, address string) error {
 	began := time.Now()
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -302,7 +303,7 @@ func askOnce(ctx context.Context, address string) error {
 	if _, err := io.WriteString(c, "GET /fn HTTP/1.1\r\nHost: app.localhost\r\nConnection: close\r\n\r\n"); err != nil {
 		return err
 	}
-	late := time.Since(began) > 125*time.Millisecond // half of what the server leaves idle connections
+	late := time.Since(began) > 125*time.Millisecond // half of the time that the server leaves idle connections open
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if late && err != nil {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// platformRequest are the request headers that only the platform may send to
-// user code. A client's are removed.
+// platformRequest are the request headers that only the platform may send to user
+// code. The edge removes those of clients.
 var platformRequest = map[string]bool{
 	"Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Host": true, "X-Forwarded-Port": true,
 	"X-Forwarded-Proto": true, "X-Forwarded-Server": true, "X-Real-Ip": true,
@@ -27,26 +27,26 @@ var platformRequest = map[string]bool{
 	"X-Vercel-Oidc-Token": true, "X-Vercel-Cron-Schedule": true, headerInvocation: true,
 }
 
-// platformRequestPrefixes begin the names of further such headers.
-// X-Middleware-Prefetch alone is a client's own.
+// platformRequestPrefixes are name prefixes of further headers that only the platform
+// may send. X-Middleware-Prefetch is an exception: clients send it.
 var platformRequestPrefixes = []string{"X-Vercel-Internal-", "X-Vercel-Sc-", "X-Vercel-Ip-", "X-Middleware-", "X-Invoke-", "X-Lateen-"} //nolint:gochecknoglobals // a constant in all but name
 
-// platformResponse are the headers of an output's response that speak to the
-// platform or that only the platform may send.
+// platformResponse are the headers of an output's response that are meant for the
+// platform or that only the platform may set.
 var platformResponse = []string{ //nolint:gochecknoglobals // a constant in all but name
 	"X-Vercel-Cache-Tag", "Vercel-Cache-Tag", "X-Next-Cache-Tags", "Vercel-Cdn-Cache-Control",
 	"X-Vercel-Id", "X-Vercel-Cache", "X-Vercel-Error", "Server", "Date", "Alt-Svc",
 	"X-Middleware-Next", "X-Middleware-Rewrite", "X-Middleware-Override-Headers", "X-Middleware-Refresh",
 }
 
-// hopByHop are the headers that concern one connection only (RFC 9110 §7.6.1).
+// hopByHop are the headers that apply to one connection only (RFC 9110 §7.6.1).
 var hopByHop = []string{ //nolint:gochecknoglobals // a constant in all but name
 	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// platformOnly reports whether clients may not send the header name (canonical).
-// The gateway interfaces of some languages take '_' in a name for '-'.
+// platformOnly reports whether clients may not send the header name (canonical). It
+// treats '_' as '-', as the gateway interfaces of some languages do.
 func platformOnly(name string) bool {
 	if strings.Contains(name, "_") {
 		name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
@@ -62,12 +62,12 @@ func platformOnly(name string) bool {
 	return false
 }
 
-// cleanRequest returns h without the fields that a client may not send, and
-// without the fields that its Connection nominates: h itself where there is
-// nothing to remove, else a copy.
+// cleanRequest returns h without the fields that a client may not send and without
+// the fields that its Connection nominates. It returns h itself if there is nothing
+// to remove, else a copy.
 //
-// Nominated fields are removed on receipt, before routes and middleware add
-// fields of their own: a client must not be able to remove those.
+// The edge removes nominated fields on receipt, before routes and middleware add
+// fields of their own, so that a client cannot remove those.
 func cleanRequest(h http.Header) http.Header {
 	out := h
 	drop := func(name string) {
@@ -87,9 +87,8 @@ func cleanRequest(h http.Header) http.Header {
 	return out
 }
 
-// nominated yields the names (canonical) of the fields that the Connection
-// fields of h declare to be for this connection only (RFC 9110 §7.6.1), without
-// those that are for one connection in any case.
+// nominated yields the names (canonical) of the fields that the Connection fields of
+// h declare to be hop-by-hop (RFC 9110 §7.6.1), without those in hopByHop.
 func nominated(h http.Header) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, list := range h["Connection"] {
@@ -110,24 +109,24 @@ func dropNominated(h http.Header) {
 	}
 }
 
-// dropHopByHop removes from h the fields that are for one connection only. The
-// nominated ones are removed on receipt: see [cleanRequest], [dropNominated].
+// dropHopByHop removes the hop-by-hop fields from h. The edge removes the nominated
+// ones on receipt: see [cleanRequest], [dropNominated].
 func dropHopByHop(h http.Header) {
 	for _, name := range hopByHop {
 		delete(h, name)
 	}
 }
 
-// inContentOnly are the fields that mean nothing, or something dangerous, once
-// the content was sent: of framing, routing, authentication, and of the content
-// itself (RFC 9110 §6.5.1).
+// inContentOnly are the fields that are useless or dangerous in a trailer: those of
+// framing, routing and authentication, and those about the content itself (RFC 9110
+// §6.5.1).
 var inContentOnly = []string{ //nolint:gochecknoglobals // a constant in all but name
 	"Host", "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Cache-Control", "Expect", "Max-Forwards",
 	"Authorization", "Cookie", "Set-Cookie", "Www-Authenticate", "Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range",
 }
 
-// cleanTrailer removes from the trailer fields of a request or a response the
-// fields that would not pass in its header, or that a trailer cannot have.
+// cleanTrailer removes from the trailer of a request or a response the fields that
+// its header could not have either, and those that a trailer may not have.
 func cleanTrailer(t http.Header) {
 	if len(t) == 0 {
 		return
@@ -149,7 +148,7 @@ func cleanResponse(h http.Header) {
 	}
 }
 
-// platformHeader completes the header of a response with what the platform says.
+// platformHeader adds the platform's fields to the header of a response.
 func (x *exchange) platformHeader(h http.Header) {
 	v := make(values, 0, 4)
 	h["Server"] = serverName
@@ -175,9 +174,9 @@ func (x *exchange) platformHeader(h http.Header) {
 	}
 }
 
-// startText tells how the function that answered was started and where the
-// time before it went, as blank;claim=0.1ms;load=1.9ms; "" where none did or the
-// project does not show it.
+// startText returns the kind of start of the function that answered and the time of
+// each phase before it, such as blank;claim=0.1ms;load=1.9ms. It is "" if no function
+// answered or the project does not show it.
 func (x *exchange) startText() string {
 	inv := x.record.Invocation
 	if x.record.Kind == kindMiddleware {
@@ -191,7 +190,7 @@ func (x *exchange) startText() string {
 		name string
 		took time.Duration
 	}{{"queue", inv.Queue}, {"claim", inv.Claim}, {"load", inv.Load}} {
-		if phase.took < 50*time.Microsecond { // which would read 0.0
+		if phase.took < 50*time.Microsecond { // it would round to 0.0
 			continue
 		}
 		b = append(append(append(b, ';'), phase.name...), '=')
@@ -201,7 +200,7 @@ func (x *exchange) startText() string {
 	return string(b)
 }
 
-// Values that many responses share; nobody changes them.
+// Values that many responses share; they are never modified.
 //
 //nolint:gochecknoglobals // constants in all but name
 var (
@@ -214,17 +213,17 @@ var (
 	revalidateUntransformed = []string{"public, max-age=0, must-revalidate, no-transform"}
 )
 
-// hidden reports whether search engines should pass over this URL: a preview,
-// or the own host of a deployment, which no one looks for once it is outdated.
-// A custom domain is somebody's wish to be found.
+// hidden reports whether search engines should not index this URL: that of a preview,
+// or of the own host of a deployment, which becomes outdated. A custom domain of a
+// preview is indexed, because its owner chose a public name.
 func (x *exchange) hidden() bool {
 	return x.site != nil && (x.client.hostname == x.site.Host ||
 		x.site.Target != "production" && strings.HasSuffix(x.client.hostname, "."+x.edge.o.Domain))
 }
 
-// clientCacheControl is what of a Cache-Control the client sees: s-maxage and
-// the stale- directives are the CDN's. Where nothing is left that says how long
-// to keep the response, it has to be revalidated.
+// clientCacheControl returns the Cache-Control for the client: without s-maxage and
+// the stale- directives, which are for the CDN. If no directive about the lifetime is
+// left, the client must revalidate the response.
 func clientCacheControl(values []string) []string {
 	if len(values) == 0 {
 		return revalidate
@@ -259,7 +258,7 @@ func clientCacheControl(values []string) []string {
 	}
 }
 
-// functionHeader sets on h what the platform tells a function about the request.
+// functionHeader sets on h the platform's fields about the request for a function.
 func (x *exchange) functionHeader(h http.Header, d *route.Decision) {
 	v := x.forwardedHeader(h)
 	if ip := x.client.ip; ip != "" {
@@ -273,8 +272,8 @@ func (x *exchange) functionHeader(h http.Header, d *route.Decision) {
 	}
 }
 
-// platformField is the value of a field that functions are told, for the
-// conditions of routes; "" for a field of the client's own.
+// platformField returns the value of a field that only the platform sets, for the
+// conditions of routes; "" for a field that clients may send.
 func (x *exchange) platformField(key string) string {
 	if !platformOnly(key) {
 		return ""
@@ -284,8 +283,8 @@ func (x *exchange) platformField(key string) string {
 	return h.Get(key)
 }
 
-// forwardedHeader sets on h who asked for what, for functions and origins alike. It
-// returns memory for more.
+// forwardedHeader sets on h the fields about the client and its request that functions
+// and origins get. It returns memory for further values.
 func (x *exchange) forwardedHeader(h http.Header) values {
 	v := make(values, 0, 12)
 	c := &x.client

@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-func TestClientsCannotSpeakForThePlatform(t *testing.T) {
+func TestClientsCannotSetFieldsOfThePlatform(t *testing.T) {
 	var seen http.Header
 	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }).open()
 	hostile := []string{
@@ -36,7 +36,7 @@ func TestClientsCannotSpeakForThePlatform(t *testing.T) {
 	s.get("/fn", headers...)
 	for name, values := range seen {
 		if strings.Contains(strings.Join(values, " "), "evil") {
-			t.Errorf("the function is told %s: %q", name, values)
+			t.Errorf("the function got %s: %q", name, values)
 		}
 	}
 	for _, name := range kept {
@@ -44,28 +44,28 @@ func TestClientsCannotSpeakForThePlatform(t *testing.T) {
 	}
 }
 
-func TestAPeerIsBelievedOnlyIfItIsATrustedProxy(t *testing.T) {
+func TestForwardedFieldsCountOnlyFromTrustedProxies(t *testing.T) {
 	for name, c := range map[string]struct {
 		trusted       string
 		headers       []string
 		ip, host, url string
 	}{
-		"a stranger":          {"10.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: other.localhost", "X-Forwarded-Proto: https"}, "127.0.0.1", "app.localhost", "http"},
-		"a proxy":             {"127.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: other.localhost", "X-Forwarded-Proto: https"}, "1.2.3.4", "other.localhost", "https"},
-		"a client that lies":  {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4", "X-Forwarded-Proto: ftp"}, "1.2.3.4", "app.localhost", "http"},
-		"a chain of proxies":  {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4, 127.0.0.9", "X-Forwarded-For: 127.0.0.8"}, "1.2.3.4", "app.localhost", "http"},
-		"a function's lie":    {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 127.198.0.7"}, "127.198.0.7", "app.localhost", "http"},
-		"a broken list":       {"127.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4, nonsense"}, "127.0.0.1", "app.localhost", "http"},
-		"an IPv6 client":      {"127.0.0.0/8", []string{"X-Forwarded-For: 2001:db8::1"}, "2001:db8::1", "app.localhost", "http"},
-		"a host of nonsense":  {"127.0.0.0/8", []string{"X-Forwarded-Host: a/b?c"}, "127.0.0.1", "app.localhost", "http"},
-		"a proxy that is mum": {"127.0.0.0/8", nil, "127.0.0.1", "app.localhost", "http"},
+		"an untrusted peer":           {"10.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: other.localhost", "X-Forwarded-Proto: https"}, "127.0.0.1", "app.localhost", "http"},
+		"a proxy":                     {"127.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: other.localhost", "X-Forwarded-Proto: https"}, "1.2.3.4", "other.localhost", "https"},
+		"a client that forges fields": {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4", "X-Forwarded-Proto: ftp"}, "1.2.3.4", "app.localhost", "http"},
+		"a chain of proxies":          {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 1.2.3.4, 127.0.0.9", "X-Forwarded-For: 127.0.0.8"}, "1.2.3.4", "app.localhost", "http"},
+		"a function behind a proxy":   {"127.0.0.0/8", []string{"X-Forwarded-For: 6.6.6.6, 127.198.0.7"}, "127.198.0.7", "app.localhost", "http"},
+		"an invalid element":          {"127.0.0.0/8", []string{"X-Forwarded-For: 1.2.3.4, nonsense"}, "127.0.0.1", "app.localhost", "http"},
+		"an IPv6 client":              {"127.0.0.0/8", []string{"X-Forwarded-For: 2001:db8::1"}, "2001:db8::1", "app.localhost", "http"},
+		"an invalid host":             {"127.0.0.0/8", []string{"X-Forwarded-Host: a/b?c"}, "127.0.0.1", "app.localhost", "http"},
+		"a proxy without fields":      {"127.0.0.0/8", nil, "127.0.0.1", "app.localhost", "http"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen http.Header
 			s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
 			s.options.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(c.trusted)}
 			s.open()
-			s.edge.Route(map[string]lateen.DeploymentID{"other.localhost": "dpl_1"})
+			s.edge.Route(map[string]lateen.Binding{"other.localhost": {Deployment: "dpl_1"}})
 			resp, _ := s.get("/fn", c.headers...)
 			is(t, resp, 200, "")
 			has(t, seen, "X-Forwarded-For", c.ip)
@@ -81,7 +81,7 @@ func TestAPeerIsBelievedOnlyIfItIsATrustedProxy(t *testing.T) {
 	}
 }
 
-func TestTheAPIIsToldForWhomATrustedProxySpeaks(t *testing.T) {
+func TestTheAPIGetsTheClientOfATrustedProxy(t *testing.T) {
 	for name, proxies := range map[string][]netip.Prefix{"127.0.0.1": nil, "203.0.113.9": {netip.MustParsePrefix("127.0.0.1/32")}} {
 		s := newStage(t)
 		s.options.TrustedProxies = proxies
@@ -93,7 +93,7 @@ func TestTheAPIIsToldForWhomATrustedProxySpeaks(t *testing.T) {
 	}
 }
 
-func TestWhatAFunctionMayNotTellTheClient(t *testing.T) {
+func TestFieldsForThePlatformAreRemovedFromResponses(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		for name, value := range map[string]string{
@@ -116,7 +116,7 @@ func TestWhatAFunctionMayNotTellTheClient(t *testing.T) {
 	}
 }
 
-func TestAResponseTellsHowItsFunctionStartedWhereTheProjectWantsThat(t *testing.T) {
+func TestXLateenStartIsSentIfTheProjectEnablesIt(t *testing.T) {
 	s := functionStage(t, func(http.ResponseWriter, *http.Request) {})
 	fleet, start := s.options.Fleet, lateen.Invocation{}
 	s.options.Fleet = invoker(func(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
@@ -140,7 +140,7 @@ func TestAResponseTellsHowItsFunctionStartedWhereTheProjectWantsThat(t *testing.
 			site := *s.site
 			site.ShowsStart = shown
 			s.site = &site
-			s.edge.Refresh(site.Deployment)
+			s.edge.Apply([]lateen.Event{{Type: lateen.ProjectUpdated, Project: site.Project}})
 			want := c.want
 			if !shown {
 				want = ""
@@ -172,7 +172,7 @@ func TestRoutesCannotBreakAResponse(t *testing.T) {
 	has(t, resp.Header, "X-Other", "2")
 }
 
-func TestTheClientSeesItsOwnPartOfCacheControl(t *testing.T) {
+func TestCacheControlForTheClient(t *testing.T) {
 	for given, want := range map[string]string{
 		"": "public, max-age=0, must-revalidate", "s-maxage=60": "public, max-age=0, must-revalidate",
 		"public, s-maxage=60, stale-while-revalidate=30":            "public, max-age=0, must-revalidate",
@@ -191,7 +191,7 @@ func TestTheClientSeesItsOwnPartOfCacheControl(t *testing.T) {
 	}
 }
 
-func TestOnlyHostsNobodyChoseAreHiddenFromSearchEngines(t *testing.T) {
+func TestOnlyGeneratedHostsAreHiddenFromSearchEngines(t *testing.T) {
 	for _, c := range []struct{ target, host, want string }{
 		{"production", "app.localhost", ""},
 		{"production", "app-abc-team.localhost", "noindex"},
@@ -204,18 +204,18 @@ func TestOnlyHostsNobodyChoseAreHiddenFromSearchEngines(t *testing.T) {
 		s.file("/f.txt", "text/plain", "x")
 		s.site.Target = c.target
 		s.open()
-		s.edge.Route(map[string]lateen.DeploymentID{c.host: "dpl_1"})
+		s.edge.Route(map[string]lateen.Binding{c.host: {Deployment: "dpl_1"}})
 		resp, _ := s.get("/f.txt", "Host: "+c.host)
 		has(t, resp.Header, "X-Robots-Tag", c.want)
 	}
 }
 
-func TestMalformedRequestsGetAnAnswerAndHarmNobody(t *testing.T) {
+func TestMalformedRequestsAreAnsweredAndHarmless(t *testing.T) {
 	s := newStage(t)
 	s.file("/index.html", "text/html", "front page")
 	s.open()
 	for request, want := range map[string]string{
-		"GET / HTTP/1.1\r\n\r\n":                                    "400", // no host
+		"GET / HTTP/1.1\r\n\r\n":                                    "400", // no Host field
 		"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n":              "400",
 		"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n":                       "400",
 		"GET /%zz HTTP/1.1\r\nHost: app.localhost\r\n\r\n":          "400",
@@ -313,7 +313,7 @@ func TestTrailersAreCleanedAsHeadersAre(t *testing.T) { // RFC 9110 §6.5.1
 	}
 }
 
-func TestConditionsSeeTheFieldsThatFunctionsAreTold(t *testing.T) { // platform.md 1.7
+func TestRouteConditionsSeeFieldsOfThePlatform(t *testing.T) { // platform.md 1.7
 	s := functionStage(t, func(http.ResponseWriter, *http.Request) {})
 	header := func(key, value string) []lateen.HasField {
 		return []lateen.HasField{{Type: "header", Key: key, Value: &lateen.Condition{Re: value}}}
@@ -341,14 +341,14 @@ func leadsTo(t *testing.T, name string, resp *http.Response, location string) {
 	}
 }
 
-func TestAMethodThatIsNotAllowedIsToldWhichAre(t *testing.T) { // RFC 9110 §15.5.6
+func TestA405HasAllow(t *testing.T) { // RFC 9110 §15.5.6
 	s := functionStage(t, func(http.ResponseWriter, *http.Request) {}).open()
 	resp, _ := s.do("TRACE", "/fn", nil)
 	is(t, resp, 405, "METHOD_NOT_ALLOWED")
 	has(t, resp.Header, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 }
 
-// Browsers that do not know the status follow the header Refresh.
+// Browsers that do not know the status 308 follow the header Refresh.
 func TestAPermanentRedirectHasRefresh(t *testing.T) {
 	s := newStage(t)
 	s.manifest.Routes = []lateen.Route{
@@ -363,7 +363,7 @@ func TestAPermanentRedirectHasRefresh(t *testing.T) {
 	}
 }
 
-func TestAnImageThatIsNotResizedIsAnErrorThatSaysSo(t *testing.T) {
+func TestAnImageOptimizationRequestIsAnError(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the catch-all") })
 	s.manifest.Routes = []lateen.Route{{Src: "^/.*$", Dest: "/fn"}}
 	s.open()

@@ -1,7 +1,7 @@
 package edge
 
 import (
-	"maps"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -11,38 +11,42 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Route points each host at a deployment or, where that is "", at nothing. It
-// takes effect with the next request; all of it at once.
-func (e *Edge) Route(hosts map[string]lateen.DeploymentID) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	next := maps.Clone(*e.hosts.Load())
-	for host, d := range hosts {
-		if host = hostname(host); d == "" {
-			delete(next, host)
-		} else {
-			next[host] = d
+// Route binds each host, or removes the host if its binding is zero. All changes take
+// effect at once, for the next request.
+func (e *Edge) Route(hosts map[string]lateen.Binding) { e.hosts.put(hosts) }
+
+// Apply applies events of the platform: changes of hosts, of a project's settings and
+// deletions of deployments. All hosts of events change at once.
+func (e *Edge) Apply(events []lateen.Event) {
+	hosts := make(map[string]lateen.Binding)
+	for i := range events {
+		switch ev := &events[i]; ev.Type {
+		case lateen.HostBound, lateen.HostUnbound:
+			hosts[ev.Subject] = ev.Binding
+		case lateen.ProjectUpdated:
+			e.sites.refresh(ev.Project)
+		case lateen.DeploymentRemoved:
+			e.sites.forget(ev.Deployment)
+		default: // concerns other subscribers
 		}
 	}
-	e.hosts.Store(&next)
+	if len(hosts) > 0 {
+		e.Route(hosts)
+	}
 }
 
-// Refresh loads the site of deployment d anew for the next request: what its
-// project says has changed.
-func (e *Edge) Refresh(d lateen.DeploymentID) { e.sites.forget(d) }
-
-// Forget drops all there is of deployment d: it is deleted.
-func (e *Edge) Forget(d lateen.DeploymentID) {
-	e.mu.Lock()
-	next := maps.Clone(*e.hosts.Load())
-	maps.DeleteFunc(next, func(_ string, to lateen.DeploymentID) bool { return to == d })
-	e.hosts.Store(&next)
-	e.mu.Unlock()
-	e.sites.forget(d)
-	e.forgetPrerenders(d)
+// Forget removes the cached pages of the deleted deployment d from memory and disk.
+func (e *Edge) Forget(d lateen.DeploymentID) error {
+	if e.o.Cache == nil {
+		return nil
+	}
+	if err := e.o.Cache.Drop(string(d)); err != nil {
+		return fmt.Errorf("remove the cached pages of deployment %s: %w", d, err)
+	}
+	return nil
 }
 
-// isAPI reports whether requests for host are the API's.
+// isAPI reports whether host is one of the API's.
 func (e *Edge) isAPI(host string) bool {
 	if host == "localhost" {
 		return true
@@ -54,31 +58,31 @@ func (e *Edge) isAPI(host string) bool {
 	return err == nil
 }
 
-// checkAuthority refuses a request for a host that no URL can have: without a
-// name, with user information, or with a port that is none (RFC 9110 §4.2.1,
-// §4.2.4; RFC 3986 §3.2.3). Programs put URLs of this site together from it.
+// checkAuthority refuses a request whose host no http URL can have: without a name,
+// with user information, or with an invalid port (RFC 9110 §4.2.1, §4.2.4; RFC 3986
+// §3.2.3). Programs build URLs of the site from the host.
 func checkAuthority(r *http.Request, host string) error {
 	switch scheme := r.URL.Scheme; {
 	case r.URL.User != nil || strings.Contains(host, "@"):
-		return lateen.ErrInvalid.With("the request names a user in its target or Host")
+		return lateen.ErrInvalid.With("the request's target or Host contains user information")
 	case scheme != "" && scheme != "http" && scheme != "https", r.RequestURI == "*":
-		return lateen.ErrInvalid.With("the request's target is no URL of http")
+		return lateen.ErrInvalid.With("the request's target is not an http URL")
 	}
 	name, port := host, ""
 	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
 		name, port = host[:i], host[i+1:]
 	}
 	if name == "" || strings.Contains(name, ":") && name[0] != '[' {
-		return lateen.ErrInvalid.With("the request's Host names no host")
+		return lateen.ErrInvalid.With("the request's Host has no host name")
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); port != "" && err != nil {
-		return lateen.ErrInvalid.With("the request's Host has the port %q, which is none", port)
+		return lateen.ErrInvalid.With("the request's Host has the invalid port %q", port)
 	}
 	return nil
 }
 
-// hostname is host in the form of the host table: without port and final dot,
-// in lower case.
+// hostname returns host in the form of the host table: in lower case, without port
+// and final dot.
 func hostname(host string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		if h, _, err := net.SplitHostPort(host); err == nil {

@@ -51,9 +51,9 @@ func drip(c io.Writer, text string, pause time.Duration) error {
 	return nil
 }
 
-// moving tries something that the edge cuts off where it stands still for the
-// limit, again where it has failed and the whole process has stood still for half
-// of that meanwhile: a busy machine may have other work.
+// moving calls try, which the edge cuts off if it makes no progress for limit. It
+// repeats a failed try if the whole process was stopped for half of limit meanwhile,
+// which happens on a busy machine.
 func moving(limit time.Duration, try func() error) error {
 	for {
 		end, longest := make(chan struct{}), make(chan time.Duration)
@@ -80,8 +80,7 @@ func moving(limit time.Duration, try func() error) error {
 	}
 }
 
-// ends reads what a connection has left, and reports whether the edge has
-// closed it since.
+// ends reads the rest of a connection, and reports whether the edge has closed it.
 func ends(c io.Reader) bool {
 	_, err := io.Copy(io.Discard, c)
 	return !errors.Is(err, os.ErrDeadlineExceeded)
@@ -93,7 +92,7 @@ func TestAClientThatNeverFinishesItsHeaderIsCutOff(t *testing.T) {
 	s.options.HeaderTimeout = 200 * time.Millisecond
 	s.open()
 	if err := drip(s.dial(), "GET / HTTP/1.1\r\nHost: app.localhost\r\nX-Slow: "+strings.Repeat("x", 10_000), 20*time.Millisecond); err == nil {
-		t.Error("it was served for minutes")
+		t.Error("the client was not cut off")
 	}
 }
 
@@ -119,7 +118,7 @@ func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
 		if err := moving(stall, func() error {
 			c := s.dial()
 			io.WriteString(c, head)
-			if err := drip(c, strings.Repeat("x", 30), stall/20); err != nil { // longer than the timeout
+			if err := drip(c, strings.Repeat("x", 30), stall/20); err != nil { // takes longer than the timeout in total
 				return err
 			}
 			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -143,19 +142,19 @@ func TestAnUploadThatStallsIsCutOffAndOneThatMovesIsNot(t *testing.T) {
 		}
 		is(t, resp, 408, "REQUEST_TIMEOUT")
 		if !ends(c) {
-			t.Error("it is still held")
+			t.Error("the connection is still open")
 		}
 	})
-	t.Run("stalled while nobody reads", func(t *testing.T) {
+	t.Run("stalled without a reader", func(t *testing.T) {
 		c := s.dial()
-		io.WriteString(c, strings.Replace(head, "/fn", "/nothing", 1)) // answered without its body
+		io.WriteString(c, strings.Replace(head, "/fn", "/nothing", 1)) // the edge answers without reading the body
 		if !ends(c) {
-			t.Error("it is still held")
+			t.Error("the connection is still open")
 		}
 	})
 }
 
-func TestAFunctionMayTakeItsTimeToRead(t *testing.T) {
+func TestAFunctionThatReadsSlowlyIsNotCutOff(t *testing.T) {
 	t.Parallel()
 	const stall = 2 * time.Second
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
@@ -171,7 +170,7 @@ func TestAFunctionMayTakeItsTimeToRead(t *testing.T) {
 		if err := moving(stall, func() error {
 			_, body := s.send(client, s.request("POST", "/fn", strings.NewReader(strings.Repeat("x", 20<<20))))
 			if body != "20971520 <nil>" {
-				return fmt.Errorf("it read %s", body)
+				return fmt.Errorf("the function read %s", body)
 			}
 			return nil
 		}); err != nil {
@@ -180,7 +179,7 @@ func TestAFunctionMayTakeItsTimeToRead(t *testing.T) {
 	}
 }
 
-func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
+func TestAnUnreadBodyIsNeverReadAsARequest(t *testing.T) {
 	t.Parallel()
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "no need to read") })
 	s.file("/f.txt", "text/plain", "hello")
@@ -199,15 +198,15 @@ func TestARequestIsNeverReadOutOfAnothersBody(t *testing.T) {
 			}
 			io.Copy(io.Discard, resp.Body)
 			if !resp.Close {
-				t.Error("the response lets its connection live")
+				t.Error("the response does not close its connection")
 			}
 			<-time.After(drainTimeout + 100*time.Millisecond)
-			fmt.Fprint(c, "GET /f.txt HTTP/1.1\r\nHost: app.localhost\r\n\r\n") // within the body that was announced
+			fmt.Fprint(c, "GET /f.txt HTTP/1.1\r\nHost: app.localhost\r\n\r\n") // part of the announced body
 			if resp, err := http.ReadResponse(in, nil); err == nil {
-				t.Errorf("the body was answered with %s", resp.Status)
+				t.Errorf("the body was read as a request and answered with %s", resp.Status)
 			}
 			if !ends(c) {
-				t.Error("the connection is still held")
+				t.Error("the connection is still open")
 			}
 		})
 	}
@@ -239,11 +238,11 @@ func TestAReaderThatStallsIsCutOffAndAStreamThatPausesIsNot(t *testing.T) {
 		if err := c.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: app.localhost\r\n\r\n", path) // and reads nothing
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: app.localhost\r\n\r\n", path) // the client reads nothing
 	}
 	for n := range 2 {
 		if r := s.record(n); r.BytesOut >= 64<<20 {
-			t.Errorf("%s: %d bytes went out", r.Path, r.BytesOut)
+			t.Errorf("%s: %d bytes were sent", r.Path, r.BytesOut)
 		}
 	}
 	for name, client := range map[string]*http.Client{"HTTP/1.1": s.client, "HTTP/2": s.h2} {
@@ -259,7 +258,7 @@ func TestAReaderThatStallsIsCutOffAndAStreamThatPausesIsNot(t *testing.T) {
 	}
 }
 
-func TestAConnectionIsUsedAgainLongAfterItsDeadlines(t *testing.T) {
+func TestAConnectionIsReusedAfterItsDeadlines(t *testing.T) {
 	t.Parallel()
 	const stall = 100 * time.Millisecond
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
@@ -301,27 +300,27 @@ func TestConnectionsAreLimited(t *testing.T) {
 		if err := ask(c); err != nil {
 			t.Fatal(err)
 		}
-		s.rest()
+		s.awaitIdle()
 	}
 	if err := ask(s.dial()); err != nil {
-		t.Errorf("a third connection did not take the place of one without a request: %v", err)
+		t.Errorf("a third connection did not take the slot of an idle one: %v", err)
 	}
 	if err := ask(first); err == nil {
-		t.Error("the connection that was without a request for longest is still open")
+		t.Error("the connection that has been idle longest is still open")
 	}
 	if err := ask(second); err != nil {
 		t.Errorf("the connection with the latest request was closed: %v", err)
 	}
 }
 
-// rest waits until the edge has noted the end of every request: its client has
-// the response before.
-func (s *stage) rest() {
+// awaitIdle waits until the edge has noted the end of every request, which is later than the
+// client's end of the response.
+func (s *stage) awaitIdle() {
 	s.t.Helper()
 	for limit := time.After(patience); !s.edge.server.Resting(); {
 		select {
 		case <-limit:
-			s.t.Fatal("a connection is not at rest")
+			s.t.Fatal("a connection is not idle")
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -350,12 +349,12 @@ func TestOneClientCannotTakeAllConnections(t *testing.T) {
 				t.Errorf("the third connection: %v", err)
 			}
 			if err := ask(first); err != nil {
-				t.Errorf("the first, after that: %v", err)
+				t.Errorf("the first connection, after the third: %v", err)
 			}
 			second.Close()
 			for deadline := time.Now().Add(patience); ask(s.dial()) != nil; {
 				if time.Now().After(deadline) {
-					t.Fatal("a connection that was closed still counts")
+					t.Fatal("a closed connection still counts")
 				}
 			}
 		})
@@ -454,7 +453,7 @@ func TestTLSWithACertificateThatIsRenewed(t *testing.T) {
 	writeCertificate(t, pool, 2, certFile, keyFile)
 	ask(1)
 	cert.mu.Lock()
-	cert.checked = time.Time{} // a minute passes
+	cert.checked = time.Time{} // as if a minute had passed
 	cert.mu.Unlock()
 	ask(2)
 	if err := os.WriteFile(certFile, []byte("broken"), 0o600); err != nil {
@@ -501,11 +500,11 @@ func writeCertificate(t *testing.T, pool *x509.CertPool, serial int64, certFile,
 	}
 }
 
-func TestAClientThatSendsABodyWholeReadsItsRefusal(t *testing.T) { // RFC 9112 §9.6
+func TestAClientThatSendsItsWholeBodyReadsTheRefusal(t *testing.T) { // RFC 9112 §9.6
 	s := functionStage(t, func(http.ResponseWriter, *http.Request) {})
 	s.options.MaxBody = 1 << 20
 	s.open()
-	body := make([]byte, 12<<20) // more than the buffers of a connection hold
+	body := make([]byte, 12<<20) // more than the buffers of a connection
 	for name, head := range map[string]string{
 		"sized":        fmt.Sprintf("POST /fn HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: %d\r\n\r\n", len(body)),
 		"no such page": fmt.Sprintf("POST /gone HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: %d\r\n\r\n", len(body)),
@@ -527,7 +526,7 @@ func TestAClientThatSendsABodyWholeReadsItsRefusal(t *testing.T) { // RFC 9112 �
 	}
 }
 
-func TestARefusalDoesNotWaitForABodyThatWasNotAskedFor(t *testing.T) { // RFC 9110 §10.1.1
+func TestARefusalDoesNotWaitForABodyAfterExpectContinue(t *testing.T) { // RFC 9110 §10.1.1
 	s := functionStage(t, func(http.ResponseWriter, *http.Request) {})
 	s.options.MaxBody = 1 << 20
 	s.open()
@@ -537,13 +536,13 @@ func TestARefusalDoesNotWaitForABodyThatWasNotAskedFor(t *testing.T) { // RFC 91
 	if err != nil || resp.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Fatal(resp, err)
 	}
-	s.record(0) // is there once the request has ended
+	s.record(0) // waits for the end of the request
 	if got := s.record(0).BytesIn; got != 0 {
-		t.Errorf("%d bytes of it came", got)
+		t.Errorf("%d bytes of the body arrived", got)
 	}
 }
 
-// notices is a handler of a log that passes warnings on.
+// notices is a log handler that passes warnings on.
 type notices struct {
 	slog.Handler
 
@@ -559,10 +558,9 @@ func (n notices) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestAConnectionTakesThePlaceOfOneWhoseRequestEnds: while all connections have
-// requests, a new one waits for the end of a request and not of a connection,
-// which its client may keep for long.
-func TestAConnectionTakesThePlaceOfOneWhoseRequestEnds(t *testing.T) {
+// While all connections have requests in progress, a new one waits for the end of a
+// request and not of a connection, which its client may leave open for long.
+func TestANewConnectionTakesTheSlotOfOneThatBecomesIdle(t *testing.T) {
 	t.Parallel()
 	begun, end := make(chan struct{}), make(chan struct{})
 	s := functionStage(t, func(http.ResponseWriter, *http.Request) {
@@ -577,7 +575,7 @@ func TestAConnectionTakesThePlaceOfOneWhoseRequestEnds(t *testing.T) {
 	fmt.Fprint(first, "GET /fn HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
 	<-begun
 	second := s.dial()
-	<-log.said // that the limit is reached
+	<-log.said // the warning about the limit
 	close(end)
 	if resp, err := http.ReadResponse(bufio.NewReader(first), nil); err != nil || resp.StatusCode != 200 {
 		t.Fatalf("the first connection: %v", err)

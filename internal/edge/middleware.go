@@ -10,11 +10,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// middlewareBody is how much of a request's body a middleware can see. A longer
-// body goes to the function alone, and the middleware sees none.
+// middlewareBody bounds, in bytes, the request bodies that a middleware gets. A longer
+// body goes only to the output behind it, and the middleware gets none.
 const middlewareBody = 4 << 20
 
-// runMiddleware invokes the middleware at output with req as routing has it by now.
+// runMiddleware invokes the middleware at output with req, the request as routing has
+// changed it so far.
 func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.Request) (*route.MiddlewareResponse, error) {
 	body, err := x.holdBody()
 	if err != nil {
@@ -28,7 +29,7 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 	if body != nil {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
-	x.arriving()
+	x.prewarmBehindMiddleware()
 	inv := &lateen.Invocation{}
 	x.record.Middleware = inv
 	d := &route.Decision{Output: output, MatchedPath: output}
@@ -38,7 +39,7 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body.Close()
-		return nil, errMiddleware.With("the middleware asked to switch protocols")
+		return nil, errMiddleware.With("the middleware's response switches protocols")
 	}
 	dropHopByHop(resp.Header)
 	if resp.ContentLength == 0 {
@@ -48,14 +49,14 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 	return &route.MiddlewareResponse{Status: resp.StatusCode, Header: resp.Header, Body: resp.Body}, nil
 }
 
-// middlewareAnswer passes on what a middleware answered itself.
+// middlewareAnswer answers with the response of a middleware.
 func (x *exchange) middlewareAnswer(d *route.Decision) {
 	x.record.Kind = kindMiddleware
 	x.respond(d.Answer.Status, d.Answer.Header, d.Answer.Body)
 }
 
-// holdBody reads the request's body into memory, so that both a middleware and
-// what comes after it can read it. It is nil where there is none or too much.
+// holdBody reads the request's body into memory, so that a middleware and the output
+// behind it can both read it. It returns nil if there is no body or it is too long.
 func (x *exchange) holdBody() ([]byte, error) {
 	switch held, ok := x.req.Body.(*heldBody); {
 	case ok:
@@ -76,18 +77,18 @@ func (x *exchange) holdBody() ([]byte, error) {
 	return all, nil
 }
 
-// heldBody is a request's body of which the beginning is in memory.
+// heldBody is a request's body whose beginning is in memory.
 type heldBody struct {
 	io.Reader
 
-	all []byte // the whole of it; nil where it is too long
+	all []byte // the whole body; nil if it is too long
 }
 
 // Close does nothing.
 func (*heldBody) Close() error { return nil }
 
-// blame finds the fault behind an error of sending the request on: where the
-// body was too large, or did not come, it is the client's.
+// blame returns the cause of err, an error of passing the request on: the client's
+// fault if its body was too large or stalled, else err.
 func (x *exchange) blame(err error) error {
 	if fault := x.body.fault(); fault != nil {
 		return fault

@@ -11,8 +11,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// middlewareStage has a middleware before everything, which answers by m, and
-// a function at /fn that answers with what it was told.
+// middlewareStage returns a stage with the middleware m before all routes and a function
+// at /fn that answers with the request it received.
 func middlewareStage(t *testing.T, m http.HandlerFunc) *stage {
 	t.Helper()
 	s := newStage(t)
@@ -49,16 +49,16 @@ func TestAMiddlewareAndTheFunctionBothSeeTheBody(t *testing.T) {
 			t.Errorf("%s: the middleware saw %q, the function %q", name, seen, got)
 		}
 	}
-	s.record(1) // is there once the memory is given back
-	if s.edge.memory.Free() != heldBodies {
-		t.Error("memory was taken and not given back")
+	s.record(1) // waits for the release of the memory
+	if s.edge.memory.Free() != bodyMemory {
+		t.Error("memory was not released")
 	}
 	if r := s.record(0); r.Middleware == nil || r.Middleware.Function != "/_middleware" || r.Kind != "function" || r.BytesIn != 7 {
 		t.Errorf("recorded: %+v", r)
 	}
 }
 
-func TestALongBodyGoesPastTheMiddleware(t *testing.T) {
+func TestALongBodyBypassesTheMiddleware(t *testing.T) {
 	var seen []byte
 	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
 		seen, _ = io.ReadAll(r.Body)
@@ -92,9 +92,9 @@ func TestSeveralMiddlewaresLeaveTheBodyWhole(t *testing.T) {
 		if is(t, resp, 200, ""); got != sent {
 			t.Errorf("the function saw %d bytes of %d", len(got), size)
 		}
-		s.record(n) // is there once the memory is given back
-		if s.edge.memory.Free() != heldBodies {
-			t.Errorf("after %d bytes: memory was taken and not given back", size)
+		s.record(n) // waits for the release of the memory
+		if s.edge.memory.Free() != bodyMemory {
+			t.Errorf("after %d bytes: memory was not released", size)
 		}
 	}
 }
@@ -108,7 +108,7 @@ func TestBodiesHeldForMiddlewaresAreBounded(t *testing.T) {
 	is(t, resp, 200, "")
 }
 
-func TestWhatAMiddlewareChanges(t *testing.T) {
+func TestChangesOfAMiddleware(t *testing.T) {
 	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Middleware-Override-Headers", "x-kept,x-new")
@@ -127,14 +127,14 @@ func TestWhatAMiddlewareChanges(t *testing.T) {
 		has(t, resp.Header, name, value)
 	}
 	if uri := resp.Header.Get("Saw-Uri"); !strings.HasPrefix(uri, "/fn?") || !strings.Contains(uri, "rewritten=1") {
-		t.Errorf("the function was asked for %s", uri)
+		t.Errorf("the function got a request for %s", uri)
 	}
 }
 
-// A middleware that compares paths itself guards what the platform would serve
-// for them: percent-encoding a character that needs none makes no other path
-// (RFC 3986 §6.2.2.2), and "/%61dmin" is served as "/admin" is.
-func TestNoSpellingOfAPathIsAWayAroundAMiddleware(t *testing.T) {
+// A middleware that compares paths itself protects every spelling of a path that the
+// platform serves: an unnecessary percent-encoding does not make another path (RFC 3986
+// §6.2.2.2), and the platform serves "/%61dmin" as "/admin".
+func TestNoSpellingOfAPathBypassesAMiddleware(t *testing.T) {
 	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.RequestURI, "/fn") || strings.HasPrefix(r.RequestURI, "/@user") {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -153,13 +153,13 @@ func TestNoSpellingOfAPathIsAWayAroundAMiddleware(t *testing.T) {
 			t.Errorf("%s: got %d %q, want the middleware's 401", path, resp.StatusCode, body)
 		}
 	}
-	// What would be another path stays one.
+	// An encoding that makes another path is preserved.
 	resp, _ := s.get("/other%2F%66n")
 	is(t, resp, 404, "NOT_FOUND")
 }
 
-// A path with a character that it may not have as it is (RFC 3986 §3.3) keeps
-// its encoded slashes: they separate nothing (§2.2).
+// A path with a character that it must encode (RFC 3986 §3.3) keeps its encoded slashes,
+// which are no separators (§2.2).
 func TestAMiddlewareAndTheFunctionSeeEncodedSlashes(t *testing.T) {
 	saw := ""
 	s := middlewareStage(t, func(w http.ResponseWriter, r *http.Request) {
@@ -206,7 +206,7 @@ func TestAMiddlewareThatCrashesEndsTheRequest(t *testing.T) {
 	}
 }
 
-func TestFaultsOfAMiddlewareHaveTheirOwnName(t *testing.T) {
+func TestErrorsOfAMiddlewareHaveTheirOwnCode(t *testing.T) {
 	var failure error
 	s := middlewareStage(t, next)
 	s.options.Fleet = invoker(func(context.Context, lateen.FunctionSpec, *http.Request, *lateen.Invocation) (*http.Response, error) {
@@ -229,8 +229,8 @@ func TestFaultsOfAMiddlewareHaveTheirOwnName(t *testing.T) {
 	}
 }
 
-// TestABare500OfAMiddlewareIsItsFailure: platform.md 1.6. The body of a response
-// of the fleet is never [http.NoBody], as it ends the lease.
+// The fleet never returns a response with an empty body value of net/http, because
+// closing the body ends the lease.
 func TestABare500OfAMiddlewareIsItsFailure(t *testing.T) {
 	s := middlewareStage(t, next)
 	text := ""

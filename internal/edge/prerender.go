@@ -21,59 +21,59 @@ const (
 	cacheMiss        = "MISS"
 	cacheStale       = "STALE"
 	cacheBypass      = "BYPASS"
-	cachePrerender   = "PRERENDER"   // the build made it
-	cacheRevalidated = "REVALIDATED" // made anew because it was asked for or deleted
+	cachePrerender   = "PRERENDER"   // the page comes from the build
+	cacheRevalidated = "REVALIDATED" // the page was refreshed on request or after an invalidation
 )
 
-// The reasons in a record for what is not a plain hit.
+// The reasons in a record for any result other than a plain hit.
 const (
 	reasonCold       = "cold"
-	reasonCollapsed  = "collapsed" // another request's making was waited for
-	reasonError      = "error"     // it could not be made
+	reasonCollapsed  = "collapsed" // the request waited for the cache fill of another request
+	reasonError      = "error"     // the cache fill failed
 	reasonStaleError = "stale_error"
 	reasonDraft      = "draft_mode"
 	reasonBypass     = "prerender_bypass"
 	reasonCrawler    = "crawler"
 )
 
-// Headers by which a framework asks for pages to be made anew. Each is believed
-// with the bypass token of the page only.
+// Fields by which a framework requests the refresh of pages. Each takes effect only
+// with the bypass token of the page.
 const (
-	headerRevalidate      = "X-Prerender-Revalidate"              // the token: make this page anew
-	headerIfGenerated     = "X-Prerender-Revalidate-If-Generated" // with it: only if there is one
-	headerRevalidatedTags = "X-Next-Revalidated-Tags"             // these were invalidated just now
+	headerRevalidate      = "X-Prerender-Revalidate"              // bypass token: refresh this page
+	headerIfGenerated     = "X-Prerender-Revalidate-If-Generated" // with headerRevalidate: only if the page exists
+	headerRevalidatedTags = "X-Next-Revalidated-Tags"             // tags that were just invalidated
 	headerTagToken        = "X-Next-Revalidate-Tag-Token"         //nolint:gosec // a header's name
-	draftCookie           = "__prerender_bypass"                  // the token: the visitor sees drafts
+	draftCookie           = "__prerender_bypass"                  // bypass token: the client gets drafts
 )
 
-// rendering is one request for a prerendered page.
-type rendering struct {
+// pageRequest is one request for a prerendered page.
+type pageRequest struct {
 	*exchange
 
-	d     *route.Decision
-	page  *lateen.Prerender
-	asked aspect
-	key   cache.Key
-	group string
-	now   time.Time
-	// seen is when the entry was born that is in the cache; see [cache.Making].
+	d       *route.Decision
+	page    *lateen.Prerender
+	variant variant
+	key     cache.Key
+	group   string
+	now     time.Time
+	// seen is the creation time of the entry in the cache; see [cache.Making].
 	seen time.Time
-	// run reports whether there is a function that makes the page anew.
+	// run is set if the page has a function that can refresh it.
 	run bool
-	// isError is set for an error page: it is for whatever was asked, in whole.
+	// isError is set for an error page, which answers any method and is complete.
 	isError bool
 }
 
-// servePrerender answers with the kept response of d.Output: at once, if there
-// is one that may be served, else as soon as its function has made it.
+// servePrerender answers with the cached page of d.Output: immediately if there is a
+// fresh or stale one, else as soon as its function responds.
 func (e *Edge) servePrerender(x *exchange, d *route.Decision, p *lateen.Prerender) {
-	r := e.rendering(x, d, p)
+	r := e.newPageRequest(x, d, p)
 	token := p.BypassToken
 	switch method := x.req.Method; {
 	case r.run && r.bypasses():
-		e.serveFunction(x, r.past())
+		e.serveFunction(x, r.bypassDecision())
 	case r.isError, method == http.MethodGet, method == http.MethodHead:
-		r.believe(token)
+		r.applyRevalidatedTags(token)
 		if r.run && sameSecret(token, x.req.Header.Get(headerRevalidate)) {
 			r.revalidate()
 			return
@@ -84,25 +84,26 @@ func (e *Edge) servePrerender(x *exchange, d *route.Decision, p *lateen.Prerende
 	}
 }
 
-func (e *Edge) rendering(x *exchange, d *route.Decision, p *lateen.Prerender) *rendering {
+func (e *Edge) newPageRequest(x *exchange, d *route.Decision, p *lateen.Prerender) *pageRequest {
 	_, run := x.site.specs[x.site.Manifest.Outputs[d.Output]]
-	asked := aspectOf(x, d, p)
-	return &rendering{
-		exchange: x, d: d, page: p, asked: asked, key: asked.key(x.site, d.Output),
-		group: asked.group(p.Group, d.Output), now: e.o.Now(), run: run,
+	v := variantOf(x, d, p)
+	return &pageRequest{
+		exchange: x, d: d, page: p, variant: v, key: v.key(x.site, d.Output),
+		group: v.group(p.Group, d.Output), now: e.o.Now(), run: run,
 		isError: d.Status >= http.StatusBadRequest || x.problem != nil,
 	}
 }
 
 // sameSecret reports whether got is the secret want, in constant time. An empty
-// secret is nobody's.
+// secret matches nothing.
 func sameSecret(want, got string) bool {
 	return want != "" && subtle.ConstantTimeCompare([]byte(want), []byte(got)) == 1
 }
 
-// believe takes the word of a function of this site that tags were invalidated,
-// if it shows the token: it asks for a page before its own response has told us.
-func (r *rendering) believe(token string) {
+// applyRevalidatedTags applies the invalidation of tags that a function of this site
+// reports in its request for a page, if the request has the token: such a request
+// arrives before the function's own response, which reports the invalidation too.
+func (r *pageRequest) applyRevalidatedTags(token string) {
 	h := r.req.Header
 	if h[headerRevalidatedTags] == nil || !sameSecret(token, h.Get(headerTagToken)) {
 		return
@@ -110,9 +111,10 @@ func (r *rendering) believe(token string) {
 	r.edge.invalidate(r.site, splitTags(h[headerRevalidatedTags]), 0)
 }
 
-// serve answers with what is kept, made anew before or after as it needs.
-func (r *rendering) serve() {
-	e, built := r.kept()
+// serve answers with the cached page. It refreshes the page first if it is missing or
+// expired, and in the background if it is stale.
+func (r *pageRequest) serve() {
+	e, built := r.cachedPage()
 	if e == nil {
 		r.make(cacheMiss, reasonCold, cache.SpreadNone)
 		return
@@ -122,9 +124,9 @@ func (r *rendering) serve() {
 	switch {
 	case !r.run:
 		r.send(e, hitOr(built, cachePrerender), "")
-	case built && r.asked.several && accept.IsCrawler(r.req.UserAgent()):
+	case built && r.variant.several && accept.IsCrawler(r.req.UserAgent()):
 		r.make(cacheMiss, reasonCrawler, cache.SpreadNone)
-	case built && r.asked.several: // one shell for many pages: this page is yet to be made
+	case built && r.variant.several: // the build made one fallback for many pages, and not yet this page
 		r.refresh(cache.SpreadNone)
 		r.send(e, cachePrerender, "")
 	case state == cache.Fresh:
@@ -145,9 +147,9 @@ func hitOr(is bool, label string) string {
 	return cacheHit
 }
 
-// sendStale answers with e, and has it made anew. What the build made is told as such,
-// whatever its age.
-func (r *rendering) sendStale(e *cache.Entry, built bool, why cache.Reason) {
+// sendStale answers with e, and refreshes the page in the background. A page from the
+// build that is stale by time has the label of one from the build.
+func (r *pageRequest) sendStale(e *cache.Entry, built bool, why cache.Reason) {
 	label, reason, spread := cacheStale, string(why), cache.SpreadNone
 	if why == cache.ByTime {
 		spread = cache.SpreadStale
@@ -162,18 +164,19 @@ func (r *rendering) sendStale(e *cache.Entry, built bool, why cache.Reason) {
 	r.send(e, label, reason)
 }
 
-// refresh has the page made anew, unless that is under way or failed just now.
-func (r *rendering) refresh(spread cache.Spread) {
-	if r.hops > maxKeptHops {
+// refresh refreshes the page in the background, unless a cache fill is in progress or
+// failed recently.
+func (r *pageRequest) refresh(spread cache.Spread) {
+	if r.hops > maxFillHops {
 		return
 	}
-	how, _ := r.making(spread, nil)
-	r.edge.o.Cache.Refresh(r.req.Context(), r.key, r.reported(how))
+	how, _ := r.fill(spread, nil)
+	r.edge.o.Cache.Refresh(r.req.Context(), r.key, r.withFailureLog(how))
 }
 
-// kept returns the entry of the page, to be closed, or nil; built is set for
-// what the build made, as long as nothing has replaced it.
-func (r *rendering) kept() (e *cache.Entry, built bool) {
+// cachedPage returns the entry of the page, which the caller closes, or nil. built is set
+// for the page from the build that no later page has replaced.
+func (r *pageRequest) cachedPage() (e *cache.Entry, built bool) {
 	r.seen = cache.Unseen()
 	if e := r.edge.o.Cache.Get(r.key); e != nil {
 		r.seen = e.Born
@@ -184,26 +187,27 @@ func (r *rendering) kept() (e *cache.Entry, built bool) {
 	}
 	e, err := r.fallback(r.req.Context())
 	if err != nil {
-		r.edge.o.Log.ErrorContext(r.req.Context(), "a prerendered page is missing", "deployment_id", string(r.site.Deployment), "output", r.d.Output, "err", err)
+		r.edge.o.Log.ErrorContext(r.req.Context(), "a prerendered page could not be read", "deployment_id", string(r.site.Deployment), "output", r.d.Output, "err", err)
 		return nil, false
 	}
-	if !r.asked.several {
-		r.edge.o.Cache.Seed(r.key, e) // from now on it is a hit
+	if !r.variant.several {
+		r.edge.o.Cache.Seed(r.key, e) // later requests are hits
 		r.seen = e.Born
 	}
 	return e, true
 }
 
-// fallback is the response that the build made, as an entry of the moment the
-// deployment was made. It is born before every invalidation of its deployment.
-func (r *rendering) fallback(ctx context.Context) (*cache.Entry, error) {
+// fallback returns the response from the build as an entry whose age counts from the
+// creation of the deployment. Its creation time is before every invalidation of the
+// deployment.
+func (r *pageRequest) fallback(ctx context.Context) (*cache.Entry, error) {
 	f := r.page.Fallback
 	e := &cache.Entry{
 		Status: f.Status, Header: make(http.Header, len(f.Headers)+1), Group: r.group,
 		Born: time.Unix(0, 0), Kept: r.site.CreatedAt.Time(),
 		Fresh: freshness(r.page), Usable: seconds(r.page.StaleExpiration), Digest: f.Digest,
 	}
-	if e.Status < http.StatusOK { // 0 is none, and an interim status is no response
+	if e.Status < http.StatusOK { // 0 is no status, and an interim status is not a response's
 		e.Status = http.StatusOK
 	}
 	if f.ContentType != "" {
@@ -213,7 +217,7 @@ func (r *rendering) fallback(ctx context.Context) (*cache.Entry, error) {
 		e.Header.Set(name, value)
 	}
 	e.Tags = takeTags(e.Header)
-	cleanKept(e.Header)
+	cleanCached(e.Header)
 	if f.Size > maxInlineFallback {
 		body, err := r.edge.o.Artifacts.Open(ctx, f.Digest)
 		if err != nil {
@@ -230,30 +234,30 @@ func (r *rendering) fallback(ctx context.Context) (*cache.Entry, error) {
 	return e, nil
 }
 
-// maxInlineFallback is the size up to which a fallback is read into memory.
+// maxInlineFallback is the size in bytes up to which a fallback is read into memory.
 const maxInlineFallback = 256 << 10
 
-// revalidate makes the page anew at the wish of one who has its token, and
-// answers once it is kept.
-func (r *rendering) revalidate() {
+// revalidate refreshes the page for a request with the page's bypass token, and
+// answers once the page is cached.
+func (r *pageRequest) revalidate() {
 	if r.req.Header.Get(headerIfGenerated) != "" && !r.generated() {
 		r.record.Cache = cacheMiss
-		r.fail(lateen.ErrNotFound.With("the page has never been made"))
+		r.fail(lateen.ErrNotFound.With("the page does not exist yet"))
 		return
 	}
-	how, inv := r.making(cache.SpreadExpired, r.revalidation())
+	how, inv := r.fill(cache.SpreadExpired, r.revalidation())
 	how.Since, how.Durable = r.edge.o.Cache.Now(), true
 	f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 	switch {
 	case errors.Is(err, cache.ErrOnce):
-		r.alone(reasonError)
+		r.serveUncached(reasonError)
 		return
 	case err != nil:
-		r.fail(inCircle(err))
+		r.fail(loopError(err))
 		return
 	}
 	if leader {
-		f.Leave() // it waits, as the others do
+		f.Leave() // it waits like the other requests
 	}
 	e, err := f.Wait(r.req.Context())
 	if leader && !errors.Is(err, cache.ErrBusy) {
@@ -261,7 +265,7 @@ func (r *rendering) revalidate() {
 	}
 	switch {
 	case errors.Is(err, cache.ErrOnce):
-		r.alone(reasonError)
+		r.serveUncached(reasonError)
 	case err != nil:
 		r.fail(err)
 	case f.Kept():
@@ -273,9 +277,9 @@ func (r *rendering) revalidate() {
 	}
 }
 
-// generated reports whether there is a page to make anew.
-func (r *rendering) generated() bool {
-	e, _ := r.kept()
+// generated reports whether the page exists.
+func (r *pageRequest) generated() bool {
+	e, _ := r.cachedPage()
 	if e == nil {
 		return false
 	}
@@ -283,43 +287,45 @@ func (r *rendering) generated() bool {
 	return true
 }
 
-// maxJoins is how many makings that began too early a request waits out.
+// maxJoins bounds the cache fills that a request waits for although they began too
+// early for it.
 const maxJoins = 3
 
-// make makes the page, or waits for whoever does, and answers with it.
-func (r *rendering) make(label, reason string, spread cache.Spread) {
-	if r.hops > maxKeptHops {
-		r.alone(reason)
+// make starts a cache fill, or waits for the one in progress, and answers with its
+// page.
+func (r *pageRequest) make(label, reason string, spread cache.Spread) {
+	if r.hops > maxFillHops {
+		r.serveUncached(reason)
 		return
 	}
-	how, inv := r.making(spread, nil)
+	how, inv := r.fill(spread, nil)
 	begin := r.edge.o.Cache.Now()
 	for range maxJoins {
 		f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 		switch {
 		case errors.Is(err, cache.ErrOnce):
-			r.alone(reason)
+			r.serveUncached(reason)
 			return
 		case err != nil:
-			r.fail(inCircle(err))
+			r.fail(loopError(err))
 			return
 		case leader:
 			r.lead(f, inv, label, reason)
 			return
-		case f.Grouped(): // what another form of the page brings along
+		case f.Grouped(): // the cache fill of another output of the group fills this page too
 			label = cacheHit
 		}
 		e, err := f.Wait(r.req.Context())
 		switch {
 		case errors.Is(err, cache.ErrOnce):
-			r.alone(reason)
+			r.serveUncached(reason)
 			return
 		case err != nil:
 			r.fail(err)
 			return
 		}
 		if state, _ := r.edge.o.Cache.State(r.key.Scope, e, r.now); f.Kept() && state == cache.Expired {
-			e.Close() // what was deleted meanwhile may be in it
+			e.Close() // the page may contain data that was invalidated meanwhile
 			how.Since = begin
 			continue
 		}
@@ -327,11 +333,11 @@ func (r *rendering) make(label, reason string, spread cache.Spread) {
 		r.send(e, label, reasonCollapsed)
 		return
 	}
-	r.alone(reason)
+	r.serveUncached(reason)
 }
 
-// lead answers with the page as it is being made.
-func (r *rendering) lead(f *cache.Flight, inv func() *lateen.Invocation, label, reason string) {
+// lead answers with the page while its cache fill is in progress.
+func (r *pageRequest) lead(f *cache.Flight, inv func() *lateen.Invocation, label, reason string) {
 	defer f.Leave()
 	draft, err := f.Head(r.req.Context())
 	r.invoked(inv)
@@ -352,12 +358,13 @@ func (r *rendering) lead(f *cache.Flight, inv func() *lateen.Invocation, label, 
 	}
 	r.record.Cache, r.record.CacheReason = label, reason
 	r.reply(draft.Entry.Status, h, f.Body(r.req.Context()))
-	r.invoked(inv) // with what it cost
+	r.invoked(inv) // now with the cost
 }
 
-// alone answers with a response that is made for this request and not kept.
-func (r *rendering) alone(reason string) {
-	how, inv := r.making(cache.SpreadNone, nil)
+// serveUncached answers with a response that the function makes for this request only,
+// and does not cache it.
+func (r *pageRequest) serveUncached(reason string) {
+	how, inv := r.fill(cache.SpreadNone, nil)
 	draft, err := how.Make(lateen.WithClient(r.req.Context(), r.client.network()))
 	r.invoked(inv)
 	if err != nil {
@@ -366,10 +373,10 @@ func (r *rendering) alone(reason string) {
 	}
 	r.record.Cache, r.record.CacheReason = cacheMiss, reason
 	r.reply(draft.Entry.Status, draft.Entry.Header, draft.Body)
-	r.invoked(inv) // with what it cost
+	r.invoked(inv) // now with the cost
 }
 
-// invoked notes how the function was called, as far as that is known.
-func (r *rendering) invoked(inv func() *lateen.Invocation) {
+// invoked records the invocation as far as it is known.
+func (r *pageRequest) invoked(inv func() *lateen.Invocation) {
 	r.record.Invocation = inv()
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// nowhere is a response writer that keeps nothing.
+// nowhere is a response writer that discards the response.
 type nowhere struct {
 	header http.Header
 	n      int64
@@ -26,8 +26,8 @@ func (w *nowhere) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// BenchmarkPrerenderHit is the whole way of a request for a kept page of 8 KB,
-// but for the connection.
+// BenchmarkPrerenderHit measures a request for a cached page of 8 KB, without the
+// connection.
 func BenchmarkPrerenderHit(b *testing.B) {
 	for name, o := range map[string]cache.Options{"memory": {}, "disk": {MaxInline: 1}} {
 		for _, encoding := range []string{"", "br"} {
@@ -60,12 +60,12 @@ func BenchmarkPrerenderHit(b *testing.B) {
 						}, nil
 					}),
 				})
-				e.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1"})
+				e.Route(map[string]lateen.Binding{"app.localhost": {Deployment: "dpl_1"}})
 				r := httptest.NewRequestWithContext(b.Context(), "GET", "http://app.localhost/isr", nil)
 				if encoding != "" {
 					r.Header.Set("Accept-Encoding", encoding)
 				}
-				for e.o.Cache.Get(cache.NewKey("dpl_1", "/isr", "http://app.localhost", "/isr", "", "")) == nil { // until it is on disk
+				for e.o.Cache.Get(cache.NewKey("dpl_1", "/isr", "http://app.localhost", "/isr", "", "")) == nil { // wait until it is on disk
 					e.ServeHTTP(&nowhere{header: http.Header{}}, r)
 				}
 				b.ReportAllocs()

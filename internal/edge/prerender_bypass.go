@@ -6,10 +6,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// bypasses reports whether the request is not for a kept page, and notes why:
-// it would change something, its visitor sees drafts, or the page's own
-// conditions say so. Then the function gets the request as it is.
-func (r *rendering) bypasses() bool {
+// bypasses reports whether the request bypasses the cache, and notes the reason: the
+// method is neither GET nor HEAD, the client gets drafts, or a bypass condition of the
+// page matches. The function then gets the unchanged request.
+func (r *pageRequest) bypasses() bool {
 	reason := ""
 	switch method := r.req.Method; {
 	case r.isError:
@@ -26,14 +26,15 @@ func (r *rendering) bypasses() bool {
 	return true
 }
 
-// draft reports whether the visitor has the cookie that shows drafts.
-func (r *rendering) draft() bool {
+// draft reports whether the request has the valid cookie of draft mode.
+func (r *pageRequest) draft() bool {
 	cookie, err := r.req.Cookie(draftCookie)
 	return err == nil && sameSecret(r.page.BypassToken, cookie.Value)
 }
 
-// past is the decision to have the page's function answer instead of the page.
-func (r *rendering) past() *route.Decision {
+// bypassDecision returns the decision for a request that bypasses the cache: the page's
+// function answers it.
+func (r *pageRequest) bypassDecision() *route.Decision {
 	d := *r.d
 	if _, ok := r.site.Manifest.Outputs[r.page.StreamingPath]; ok {
 		d.Output = r.page.StreamingPath

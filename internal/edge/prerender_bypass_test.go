@@ -8,10 +8,10 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-func TestDraftModeGoesPastThePage(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestDraftModeBypassesTheCache(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "built", lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.answer = func(*http.Request, int) *http.Response {
 			return reply(200, "draft", "Cache-Control: private, no-store", "Set-Cookie: a=b")
 		}
@@ -24,8 +24,8 @@ func TestDraftModeGoesPastThePage(t *testing.T) {
 	})
 }
 
-func TestRequestsThatChangeSomethingGoPastThePage(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestUnsafeMethodsBypassTheCache(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "built", lateen.Prerender{BypassFor: []lateen.HasField{
 			{Type: "header", Key: "next-action"},
 			{Type: "header", Key: "content-type", Value: &lateen.Condition{Re: "multipart/form-data;.*"}},
@@ -33,7 +33,7 @@ func TestRequestsThatChangeSomethingGoPastThePage(t *testing.T) {
 		p.page("/stream", "built", lateen.Prerender{BypassFor: []lateen.HasField{{Type: "query", Key: "live"}}, StreamingPath: "/stream.live"})
 		p.site.Manifest.Functions["/live"] = lateen.Function{Runtime: "nodejs24.x"}
 		p.site.Manifest.Outputs["/stream.live"] = "/live"
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.answer = func(r *http.Request, _ int) *http.Response {
 			return reply(201, r.Method+" "+r.Header.Get("Next-Action"))
 		}
@@ -48,16 +48,16 @@ func TestRequestsThatChangeSomethingGoPastThePage(t *testing.T) {
 		p.want("PRERENDER: built", "/isr", "Content-Type: text/plain")
 		p.want("201 BYPASS (prerender_bypass): GET ", "/stream?live")
 		if inv := p.record().Invocation; inv == nil || inv.Function != "/live" {
-			t.Errorf("was answered by %+v", inv)
+			t.Errorf("the invocation is %+v", inv)
 		}
 	})
 }
 
-func TestAShellIsServedUntilThePageIsMade(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestAFallbackIsServedUntilThePageIsCached(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/posts/[slug]", "shell", lateen.Prerender{AllowQuery: []string{"slug"}})
 		p.site.Manifest.Routes = []lateen.Route{{Handle: "rewrite"}, {Src: `^/posts/(?<slug>[^/]+?)(?:/)?$`, Dest: "/posts/[slug]?slug=$slug", Check: true}}
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.want("PRERENDER: shell", "/posts/a")
 		p.want("HIT: call 1", "/posts/a")
 		p.want("MISS (crawler): call 2", "/posts/b", "User-Agent: Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)")

@@ -10,7 +10,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// maxMembers bounds the entries that are made with another.
+// maxMembers bounds the further entries of one cache fill.
 const maxMembers = 32
 
 // groupsOf returns the outputs of each group of a manifest that has several, in order.
@@ -29,12 +29,12 @@ func groupsOf(m *lateen.Manifest) map[int][]string {
 	return groups
 }
 
-// members returns the other outputs of the page's group that have the same parameters:
-// its data, where it is a document. Each is asked for behind the page, in the instance
-// that made it where that has room, and as the same call: a framework that remembers
-// what it rendered answers with another form of that. x and extra are those of the
-// page's making, and made tells how its function was called.
-func (r *rendering) members(x *exchange, extra http.Header, made *atomic.Pointer[lateen.Invocation]) (members []cache.Member) {
+// members returns the other outputs of the page's group that have the same parameters,
+// such as the data of a document. The cache requests each after the page, from the
+// instance that made the page if that has a free slot, and under the same invocation
+// ID: a framework that remembers its rendering under this ID answers with another form
+// of it. x and extra are those of the page's cache fill; made has its invocation.
+func (r *pageRequest) members(x *exchange, extra http.Header, made *atomic.Pointer[lateen.Invocation]) (members []cache.Member) {
 	outputs := r.site.groups[r.page.Group]
 	if r.isError || len(outputs) == 0 {
 		return nil
@@ -51,17 +51,17 @@ func (r *rendering) members(x *exchange, extra http.Header, made *atomic.Pointer
 		page := r.site.Manifest.Prerenders[output]
 		d := r.site.router.Page(req, output)
 		d.Query, d.RequestHeader = r.d.Query, r.d.RequestHeader
-		asked := aspectOf(r.exchange, d, &page)
-		if asked.group(page.Group, output) != group {
+		v := variantOf(r.exchange, d, &page)
+		if v.group(page.Group, output) != group {
 			continue
 		}
 		further := allowedHeader(extra, &page)
-		members = append(members, cache.Member{Key: asked.key(r.site, output), Make: func(ctx context.Context) (*cache.Draft, error) {
+		members = append(members, cache.Member{Key: v.key(r.site, output), Make: func(ctx context.Context) (*cache.Draft, error) {
 			inv := &lateen.Invocation{}
 			if first := made.Load(); first != nil {
 				inv.Instance = first.Instance
 			}
-			resp, err := e.call(ctx, x, d, asked.request(&page, further), inv) //nolint:bodyclose // the draft has it
+			resp, err := e.call(ctx, x, d, v.request(&page, further), inv) //nolint:bodyclose // the cache closes the body of the draft
 			if err != nil {
 				return nil, err
 			}

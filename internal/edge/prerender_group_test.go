@@ -12,8 +12,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// twins deploys a document and its data as one group, under parameters and without.
-func twins(p *press) {
+// twins deploys a document and its data as one group, with and without parameters.
+func twins(p *pageStage) {
 	page := lateen.Prerender{Group: 1, Expiration: new(10), AllowQuery: []string{"slug"}, AllowHeader: []string{"x-prerender-revalidate"}}
 	p.page("/posts/[slug]", "", page)
 	p.page("/data/posts/[slug].json", "", page)
@@ -29,8 +29,8 @@ func twins(p *press) {
 	}
 }
 
-// rendered answers with the number of the call that is remembered for the ID of a call:
-// how a framework has several forms of one page from one rendering.
+// rendered answers with the number of the first call that had the invocation ID of the
+// request, as a framework answers with several forms of one page from one rendering.
 func rendered() func(r *http.Request, n int) *http.Response {
 	var mu sync.Mutex
 	made := map[string]int{}
@@ -45,15 +45,15 @@ func rendered() func(r *http.Request, n int) *http.Response {
 	}
 }
 
-func TestAGroupOfPagesComesOfOneMaking(t *testing.T) {
-	pressed(t, twins, func(p *press) {
+func TestOneCacheFillFillsAGroupOfPages(t *testing.T) {
+	withPages(t, twins, func(p *pageStage) {
 		p.answer = rendered()
 		p.want("MISS (cold): /posts/[slug] of 1 for slug=a", "/posts/a")
 		p.want("HIT: /posts/[slug].json of 1 for slug=a", "/data/posts/a.json")
 		p.want("MISS (cold): /posts/[slug].json of 3 for slug=b", "/data/posts/b.json")
 		p.want("HIT: /posts/[slug] of 3 for slug=b", "/posts/b")
 		if path := p.last().URL.Path; path != "/posts/[slug]" {
-			t.Errorf("the document was asked for at %s", path)
+			t.Errorf("the document was requested at %s", path)
 		}
 		p.pass(10 * time.Second)
 		p.want("STALE (stale_time): /posts/[slug] of 1 for slug=a", "/posts/a")
@@ -67,8 +67,8 @@ func TestAGroupOfPagesComesOfOneMaking(t *testing.T) {
 	})
 }
 
-func TestAPageThatIsMadeOnDemandBringsItsGroupAlong(t *testing.T) {
-	pressed(t, twins, func(p *press) {
+func TestARequestedRefreshRefreshesTheGroup(t *testing.T) {
+	withPages(t, twins, func(p *pageStage) {
 		p.answer = rendered()
 		p.want("MISS (cold): /posts/[slug] of 1 for slug=a", "/posts/a")
 		p.want("REVALIDATED: /posts/[slug] of 3 for slug=a", "/posts/a", "X-Prerender-Revalidate: "+token)
@@ -76,9 +76,10 @@ func TestAPageThatIsMadeOnDemandBringsItsGroupAlong(t *testing.T) {
 	})
 }
 
-// What asks for the data while the document is made gets the data of that making.
-func TestDataThatIsOnItsWayIsWaitedFor(t *testing.T) {
-	pressed(t, twins, func(p *press) {
+// A request for the data during the cache fill of the document gets the data of that
+// fill.
+func TestARequestForDataWaitsForTheFillOfItsGroup(t *testing.T) {
+	withPages(t, twins, func(p *pageStage) {
 		release, answer := make(chan struct{}), rendered()
 		p.answer = func(r *http.Request, n int) *http.Response { <-release; return answer(r, n) }
 		got := make(chan string, 2)

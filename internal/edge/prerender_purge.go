@@ -13,32 +13,32 @@ import (
 )
 
 const (
-	// headerPurge is how a function says in its response what it has invalidated.
-	// Each value is a form: tag=… for each tag, and expire=SECONDS after which
-	// what is stale may no longer be served; without it, it may for as long as it
-	// is usable. What is invalidated after the header is sent is told by [Edge.Purge].
+	// headerPurge carries, in a function's response, the invalidations that the function
+	// made. Each value is an encoded form: tag=… for each tag, and expire=SECONDS after
+	// which a stale page may no longer be served; without expire, a stale page may be
+	// served as long as it is usable. [Edge.Purge] handles invalidations after the header.
 	headerPurge = "X-Lateen-Purge"
-	// headerInvalidated tells a function when tags of its deployment were last
-	// invalidated, in Unix milliseconds: what an instance remembers from before
-	// may be among what was. Absent, nothing ever was.
+	// headerInvalidated carries, to a function, the time of the last invalidation of tags
+	// of its deployment, in Unix milliseconds: data that an instance remembers from before
+	// may be invalid. It is absent if there was no invalidation.
 	headerInvalidated = "X-Lateen-Invalidated"
-	// headerInvocation tells a function which call this is. A framework that
-	// remembers what it rendered, for the parts of one page, does so under it;
-	// without it, a page made anew may be one it made before.
+	// headerInvocation carries, to a function, the ID of the call. A framework remembers
+	// its rendering under this ID, for all parts of one page; without it, a refreshed
+	// page could repeat an earlier rendering.
 	headerInvocation = "X-Invocation-Id"
 )
 
-// maxPurged bounds the tags of one response that are invalidated.
+// maxPurged bounds the tags of one invalidation by user code.
 const maxPurged = 1024
 
-// Purge makes the kept pages of deployment d with one of tags stale, and expired
-// once grace has passed: at once if it is 0, never if it is negative.
+// Purge makes the cached pages of deployment d that have one of tags stale, and expired
+// after grace: immediately if grace is 0, never if it is negative.
 func (e *Edge) Purge(d lateen.DeploymentID, tags []string, grace time.Duration) error {
 	return e.o.Cache.Invalidate([]string{string(d)}, tags, grace)
 }
 
-// invalidate is Purge for what user code asks for: a failure is the platform's
-// own, and holds until a restart all the same.
+// invalidate calls Purge for an invalidation by user code. It logs a failure, which is
+// the platform's own; the invalidation then applies until a restart only.
 func (e *Edge) invalidate(s *site, tags []string, grace time.Duration) {
 	if len(tags) == 0 || e.o.Cache == nil {
 		return
@@ -48,19 +48,9 @@ func (e *Edge) invalidate(s *site, tags []string, grace time.Duration) {
 	}
 }
 
-// forgetPrerenders drops what is kept of a deployment that is deleted.
-func (e *Edge) forgetPrerenders(d lateen.DeploymentID) {
-	if e.o.Cache == nil {
-		return
-	}
-	if err := e.o.Cache.Drop(string(d)); err != nil {
-		e.o.Log.Error("the pages of a deleted deployment stay until nobody asks for them", "deployment_id", string(d), "err", err)
-	}
-}
-
-// tellFunction sets on the header of a function's request which call it is, and
-// when the tags of its deployment were last invalidated.
-func (e *Edge) tellFunction(h http.Header, x *exchange) {
+// setFunctionHeaders sets headerInvocation and headerInvalidated on the header of a
+// function's request.
+func (e *Edge) setFunctionHeaders(h http.Header, x *exchange) {
 	h[headerInvocation] = []string{string(x.id)}
 	if e.o.Cache == nil {
 		return
@@ -70,21 +60,22 @@ func (e *Edge) tellFunction(h http.Header, x *exchange) {
 	}
 }
 
-// heedPurges does and removes what the header of a function's response says
-// under [headerPurge], before anybody sees the response.
-func (e *Edge) heedPurges(s *site, h http.Header) {
+// applyPurges applies the invalidations in the header of a function's response, and
+// removes [headerPurge], before the response is used.
+func (e *Edge) applyPurges(s *site, h http.Header) {
 	values := h[headerPurge]
 	delete(h, headerPurge)
 	for _, value := range values {
 		form, err := url.ParseQuery(value)
 		if err != nil {
-			continue // user code wrote it, the guest writes forms
+			continue // user code set this value: those of the guest are valid
 		}
 		e.invalidate(s, splitTags(form["tag"]), graceOf(form.Get("expire")))
 	}
 }
 
-// graceOf reads a number of seconds, whole or not; what is no number is none.
+// graceOf reads a number of seconds, which may have a fraction. "" is [cache.Soft]; an
+// invalid or negative number is 0.
 func graceOf(text string) time.Duration {
 	if text == "" {
 		return cache.Soft
@@ -96,13 +87,13 @@ func graceOf(text string) time.Duration {
 	return time.Duration(min(n, maxSeconds) * float64(time.Second))
 }
 
-// tagHeaders are where functions name the tags of a response.
+// tagHeaders are the fields in which functions name the cache tags of a response.
 var tagHeaders = []string{"X-Next-Cache-Tags", "Vercel-Cache-Tag"} //nolint:gochecknoglobals // a constant in all but name
 
-// maxTags is how many tags of a response count.
+// maxTags bounds the cache tags of a response; further tags are ignored.
 const maxTags = 128
 
-// takeTags removes the tags from the header of a response and returns them.
+// takeTags removes the cache tags from the header of a response and returns them.
 func takeTags(h http.Header) []string {
 	var tags []string
 	for _, name := range tagHeaders {
@@ -114,7 +105,7 @@ func takeTags(h http.Header) []string {
 	return slices.Clip(tags[:min(len(tags), maxTags)])
 }
 
-// splitTags returns the elements of the values of a header that is a list.
+// splitTags returns the elements of the values of a list field.
 func splitTags(values []string) []string {
 	var tags []string
 	for _, value := range values {

@@ -15,9 +15,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// clockPages deploys a page with the tags clock and _N_T_/isr, one with
-// neither, and a function that purges what its query says.
-func clockPages(p *press) {
+// clockPages deploys a page with the tags clock and _N_T_/isr, one with neither, and a
+// function that purges the tags in its query.
+func clockPages(p *pageStage) {
 	tags := &lateen.Fallback{Headers: map[string]string{"x-next-cache-tags": "_N_T_/isr,clock"}}
 	p.page("/isr", "built", lateen.Prerender{AllowQuery: []string{}, Fallback: tags})
 	p.page("/other", "built", lateen.Prerender{AllowQuery: []string{}})
@@ -47,13 +47,13 @@ func TestAFunctionInvalidatesByTag(t *testing.T) {
 	} {
 		name := query[:min(len(query), 30)]
 		t.Run(name, func(t *testing.T) {
-			pressed(t, clockPages, func(p *press) {
+			withPages(t, clockPages, func(p *pageStage) {
 				p.want("PRERENDER: built", "/isr")
 				p.want("PRERENDER: built", "/other")
 				time.Sleep(time.Second)
 				resp := p.send("GET", "/api/purge?"+query)
 				if resp.StatusCode != 200 || resp.Header["X-Lateen-Purge"] != nil {
-					t.Errorf("the client sees %d %q", resp.StatusCode, resp.Header["X-Lateen-Purge"])
+					t.Errorf("the client got %d %q", resp.StatusCode, resp.Header["X-Lateen-Purge"])
 				}
 				time.Sleep(time.Nanosecond)
 				p.want(want, "/isr")
@@ -68,7 +68,7 @@ func TestAFunctionInvalidatesByTag(t *testing.T) {
 }
 
 func TestInvalidationsReachEveryHostAndSurviveARestart(t *testing.T) {
-	pressed(t, clockPages, func(p *press) {
+	withPages(t, clockPages, func(p *pageStage) {
 		page := p.site.Manifest.Prerenders["/isr"]
 		page.AllowHeader = []string{"host"}
 		p.site.Manifest.Prerenders["/isr"] = page
@@ -85,7 +85,7 @@ func TestInvalidationsReachEveryHostAndSurviveARestart(t *testing.T) {
 }
 
 func TestPurgeIsForOneDeployment(t *testing.T) {
-	pressed(t, clockPages, func(p *press) {
+	withPages(t, clockPages, func(p *pageStage) {
 		p.want("PRERENDER: built", "/isr")
 		time.Sleep(time.Second)
 		if err := p.edge.Purge("dpl_2", []string{"clock"}, 0); err != nil {
@@ -100,10 +100,10 @@ func TestPurgeIsForOneDeployment(t *testing.T) {
 }
 
 func TestTagsOfARegeneratedPageCount(t *testing.T) {
-	pressed(t, func(p *press) {
+	withPages(t, func(p *pageStage) {
 		clockPages(p)
 		p.page("/new", "", lateen.Prerender{AllowQuery: []string{}})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.want("MISS (cold): call 1", "/new")
 		for _, tag := range []string{"clock", "generic"} {
 			time.Sleep(time.Second)
@@ -114,10 +114,10 @@ func TestTagsOfARegeneratedPageCount(t *testing.T) {
 	})
 }
 
-// A server action that redirects fetches the page it leads to, before its own
-// response has told what it invalidated.
-func TestAFunctionIsBelievedThatTagsWereInvalidated(t *testing.T) {
-	pressed(t, clockPages, func(p *press) {
+// A server action that redirects fetches the target page before its own response has
+// reported the invalidations.
+func TestARequestWithTheTokenInvalidatesTags(t *testing.T) {
+	withPages(t, clockPages, func(p *pageStage) {
 		p.want("PRERENDER: built", "/isr")
 		time.Sleep(time.Second)
 		p.want("HIT: built", "/isr", "X-Next-Revalidated-Tags: clock", "X-Next-Revalidate-Tag-Token: wrong")
@@ -126,11 +126,11 @@ func TestAFunctionIsBelievedThatTagsWereInvalidated(t *testing.T) {
 	})
 }
 
-func TestAFunctionLearnsWhenTagsWereInvalidated(t *testing.T) {
-	pressed(t, clockPages, func(p *press) {
+func TestAFunctionGetsTheTimeOfTheLastInvalidation(t *testing.T) {
+	withPages(t, clockPages, func(p *pageStage) {
 		p.send("GET", "/api/purge?tag=x", "X-Lateen-Invalidated: 1")
 		if got := p.last().Header["X-Lateen-Invalidated"]; got != nil {
-			t.Errorf("nothing was, and it hears %q", got)
+			t.Errorf("without an invalidation, the function got %q", got)
 		}
 		at := time.Now()
 		time.Sleep(time.Minute)
@@ -141,7 +141,7 @@ func TestAFunctionLearnsWhenTagsWereInvalidated(t *testing.T) {
 	})
 }
 
-func TestAResponseHasSoManyTags(t *testing.T) {
+func TestTheTagsOfAResponseAreBounded(t *testing.T) {
 	h := http.Header{"X-Next-Cache-Tags": {" a , b,,a"}, "Vercel-Cache-Tag": {"c", "a\xff"}}
 	if diff := cmp.Diff([]string{"a", "a\uFFFD", "b", "c"}, takeTags(h)); diff != "" || len(h) > 0 {
 		t.Error(diff, h)
@@ -151,14 +151,14 @@ func TestAResponseHasSoManyTags(t *testing.T) {
 		h.Add("Vercel-Cache-Tag", strconv.Itoa(i))
 	}
 	if n := len(takeTags(h)); n != maxTags {
-		t.Errorf("%d tags count", n)
+		t.Errorf("%d tags were used", n)
 	}
 }
 
-// Next.js remembers what it rendered under the id of the invocation, so that
-// two makings of one page must not share one.
-func TestEveryMakingHasAnInvocationOfItsOwn(t *testing.T) {
-	pressed(t, clockPages, func(p *press) {
+// Next.js remembers a rendering under the ID of the invocation, so that two cache fills
+// of one page must not share an ID.
+func TestEveryCacheFillHasItsOwnInvocationID(t *testing.T) {
+	withPages(t, clockPages, func(p *pageStage) {
 		ids := map[string]bool{}
 		for range 3 {
 			p.get("/isr", "X-Prerender-Revalidate: "+token, "X-Invocation-Id: the client's")

@@ -9,11 +9,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 )
 
-// send answers with e, conditionally if the client wants that and no route asks
-// for a status: see [dropConditions].
-func (r *rendering) send(e *cache.Entry, label, reason string) {
+// send answers with e. It evaluates the request's If-None-Match unless a route forces
+// a status: see [dropConditions].
+func (r *pageRequest) send(e *cache.Entry, label, reason string) {
 	r.record.Cache, r.record.CacheReason = label, reason
-	h := keptHeader(e, r.now)
+	h := cachedHeader(e, r.now)
 	if s, ok := r.shellOf(e.Header); ok {
 		r.resume(s, e.Status, h, e.Body())
 		return
@@ -25,30 +25,30 @@ func (r *rendering) send(e *cache.Entry, label, reason string) {
 	case e.Bytes() == nil || r.req.Method == http.MethodHead:
 		r.respond(e.Status, h, e.Body())
 	default:
-		r.respond(e.Status, h, &keptBody{bytes.NewReader(e.Bytes()), e})
+		r.respond(e.Status, h, &cachedBody{bytes.NewReader(e.Bytes()), e})
 	}
 }
 
-// keptBody is the body of a kept page that is in memory.
-type keptBody struct {
+// cachedBody is the body of a cached page in memory.
+type cachedBody struct {
 	*bytes.Reader
 
 	page *cache.Entry
 }
 
-// in is the body in a coding, "" being none, with its length in h: it is
-// compressed once for all clients that ask for it.
-func (b *keptBody) in(coding string, c *codings, h http.Header) *bytes.Reader {
+// in returns the body in a coding, "" being none, and sets its length in h. The body
+// is compressed once for all requests.
+func (b *cachedBody) in(coding string, c *codings, h http.Header) *bytes.Reader {
 	if coding == "" {
 		return b.Reader
 	}
-	whole := b.page.Variant(coding, func(body []byte) []byte { return c.whole(coding, body) })
+	whole := b.page.Variant(coding, func(body []byte) []byte { return c.encodeAll(coding, body) })
 	h["Content-Length"] = []string{strconv.Itoa(len(whole))}
 	return bytes.NewReader(whole)
 }
 
-// keptHeader is the header of e's response.
-func keptHeader(e *cache.Entry, now time.Time) http.Header {
+// cachedHeader returns the header of the response with e.
+func cachedHeader(e *cache.Entry, now time.Time) http.Header {
 	h := e.Header.Clone()
 	if h == nil {
 		h = http.Header{}
@@ -60,14 +60,14 @@ func keptHeader(e *cache.Entry, now time.Time) http.Header {
 	return h
 }
 
-// whole returns body in a coding.
-func (c *codings) whole(coding string, body []byte) []byte {
+// encodeAll returns the complete body in a coding.
+func (c *codings) encodeAll(coding string, body []byte) []byte {
 	pool := c.encoders[coding]
 	enc := pool.Get().(encoder) //nolint:errcheck // nothing else is in the pool
 	defer func() { enc.Reset(nil); pool.Put(enc) }()
 	var b bytes.Buffer
 	enc.Reset(&b)
-	_, _ = enc.Write(body) // a buffer takes everything
+	_, _ = enc.Write(body) // a write to a buffer cannot fail
 	_ = enc.Close()
 	return bytes.Clone(b.Bytes())
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-func TestHangingPagesOfOneSiteLeaveThoseOfOtherSites(t *testing.T) {
-	const visitors = 300 // more than makings and refreshes there may be
-	pressed(t, func(p *press) {
+func TestHangingPagesOfOneSiteDoNotBlockOtherSites(t *testing.T) {
+	const visitors = 300 // more than the bounds of cache fills and refreshes
+	withPages(t, func(p *pageStage) {
 		for n := range visitors {
 			p.page(fmt.Sprint("/cold/", n), "", lateen.Prerender{})
 			p.page(fmt.Sprint("/stale/", n), "built", lateen.Prerender{Expiration: new(1)})
@@ -21,7 +21,7 @@ func TestHangingPagesOfOneSiteLeaveThoseOfOtherSites(t *testing.T) {
 			Version: 1, Outputs: map[string]string{"/cold": "/fn", "/stale": "/fn"}, Functions: p.site.Manifest.Functions,
 			Prerenders: map[string]lateen.Prerender{"/cold": {}, "/stale": {Expiration: new(1), Fallback: p.site.Manifest.Prerenders["/stale/0"].Fallback}},
 		}}
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.other.CreatedAt = p.site.CreatedAt
 		gate := make(chan struct{})
 		p.answer = func(r *http.Request, _ int) *http.Response {

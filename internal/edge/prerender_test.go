@@ -22,14 +22,14 @@ import (
 
 const token = "0123456789abcdef0123456789abcdef"
 
-// press is an edge with a cache and one deployment, whose pages are made by a
-// function of the test. It is asked without a network, on synthetic time.
-type press struct {
+// pageStage is an edge with a cache and one deployment, whose pages come from a function of
+// the test. It gets its requests without a network, in synthetic time.
+type pageStage struct {
 	t       *testing.T
 	dir     string
 	store   artifact.Store
 	site    *lateen.Site
-	other   *lateen.Site // what other.localhost means; nil: nothing
+	other   *lateen.Site // site of other.localhost; nil if there is none
 	edge    *Edge
 	cache   *cache.Cache
 	records *records
@@ -38,18 +38,18 @@ type press struct {
 
 	mu    sync.Mutex
 	calls []*http.Request
-	// answer is what the function does; nil answers with the number of the call.
+	// answer is the function; nil answers with the number of the call.
 	answer func(r *http.Request, n int) *http.Response
 }
 
-// newPress returns a press that has not been opened.
-func newPress(t *testing.T) *press {
+// newPageStage returns a pageStage that has not been opened.
+func newPageStage(t *testing.T) *pageStage {
 	t.Helper()
 	store, err := artifact.OpenDisk(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &press{
+	return &pageStage{
 		t: t, dir: t.TempDir(), store: store,
 		site: &lateen.Site{
 			Team: "team_1", Project: "prj_1", Deployment: "dpl_1", Host: "app-abc-team.localhost", Target: "production",
@@ -61,8 +61,8 @@ func newPress(t *testing.T) *press {
 	}
 }
 
-// page adds a prerendered output; a fallback if body is not "".
-func (p *press) page(output, body string, page lateen.Prerender) {
+// page adds a prerendered output, with a fallback if body is not "".
+func (p *pageStage) page(output, body string, page lateen.Prerender) {
 	p.t.Helper()
 	if page.BypassToken == "" {
 		page.BypassToken = token
@@ -81,8 +81,8 @@ func (p *press) page(output, body string, page lateen.Prerender) {
 	p.site.Manifest.Outputs[output] = "/fn"
 }
 
-// open starts the edge on what is in the directory.
-func (p *press) open() {
+// open starts the edge with the cache in the directory.
+func (p *pageStage) open() {
 	p.t.Helper()
 	var err error
 	if p.cache, err = cache.Open(cache.Options{Dir: p.dir, Log: slog.New(slog.NewTextHandler(p.t.Output(), nil))}); err != nil {
@@ -102,11 +102,11 @@ func (p *press) open() {
 			return p.site, nil
 		}),
 	})
-	p.edge.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1", "www.example.com": "dpl_1", "other.localhost": "dpl_2"})
+	p.edge.Route(map[string]lateen.Binding{"app.localhost": {Deployment: "dpl_1"}, "www.example.com": {Deployment: "dpl_1"}, "other.localhost": {Deployment: "dpl_2"}})
 }
 
-// Invoke is the fleet of one function.
-func (p *press) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
+// Invoke implements [Invoker].
+func (p *pageStage) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
 	inv.Start = lateen.StartWarm
 	p.mu.Lock()
 	p.calls = append(p.calls, req)
@@ -122,20 +122,20 @@ func (p *press) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.
 	return resp, ctx.Err()
 }
 
-// billedBody tells what a call cost once it is closed.
+// billedBody sets the cost of an invocation when it is closed.
 type billedBody struct {
 	io.ReadCloser
 
 	inv *lateen.Invocation
 }
 
-// Close ends the call.
+// Close ends the invocation.
 func (b *billedBody) Close() error {
 	b.inv.CPU = 7 * time.Millisecond
 	return b.ReadCloser.Close()
 }
 
-// reply is a response of a function; headers are "Name: value".
+// reply returns a response of a function; headers are "Name: value".
 func reply(status int, body string, headers ...string) *http.Response {
 	h := http.Header{"Content-Type": {"text/html"}}
 	for _, line := range headers {
@@ -145,21 +145,21 @@ func reply(status int, body string, headers ...string) *http.Response {
 	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
 }
 
-func (p *press) called() int {
+func (p *pageStage) called() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.calls)
 }
 
-// last is the latest request of the function.
-func (p *press) last() *http.Request {
+// last returns the latest request to the function.
+func (p *pageStage) last() *http.Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.calls[len(p.calls)-1]
 }
 
-// send makes a request; headers are "Name: value", Host among them.
-func (p *press) send(method, path string, headers ...string) *http.Response {
+// send sends a request; headers are "Name: value" and may include Host.
+func (p *pageStage) send(method, path string, headers ...string) *http.Response {
 	p.t.Helper()
 	r := httptest.NewRequestWithContext(p.t.Context(), method, "http://app.localhost"+path, nil)
 	for _, line := range headers {
@@ -175,15 +175,16 @@ func (p *press) send(method, path string, headers ...string) *http.Response {
 	return w.Result()
 }
 
-// get is the state, the reason and the body that a GET meets, or a status that is not 200.
-func (p *press) get(path string, headers ...string) string {
+// get returns the cache state, the reason and the body of the response to a GET, or its
+// status if that is not 200.
+func (p *pageStage) get(path string, headers ...string) string {
 	p.t.Helper()
 	resp := p.send(http.MethodGet, path, headers...)
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	synctest.Wait() // for what goes on behind
+	synctest.Wait() // for background work
 	reason := p.record().CacheReason
 	if reason != "" {
 		reason = " (" + reason + ")"
@@ -195,27 +196,26 @@ func (p *press) get(path string, headers ...string) string {
 	return status + resp.Header.Get("X-Vercel-Cache") + reason + ": " + string(body)
 }
 
-// pass lets time go by.
-func (p *press) pass(d time.Duration) { time.Sleep(d) }
+// pass advances the synthetic time.
+func (p *pageStage) pass(d time.Duration) { time.Sleep(d) }
 
-func (p *press) record() lateen.Record {
+func (p *pageStage) record() lateen.Record {
 	p.records.mu.Lock()
 	defer p.records.mu.Unlock()
 	return p.records.all[len(p.records.all)-1]
 }
 
-func (p *press) want(want, path string, headers ...string) {
+func (p *pageStage) want(want, path string, headers ...string) {
 	p.t.Helper()
 	if got := p.get(path, headers...); got != want {
 		p.t.Errorf("GET %s %s\n got %s\nwant %s", path, headers, got, want)
 	}
 }
 
-// pressed runs a story: set says what is deployed, an hour before; then the
-// test asks for it.
-func pressed(t *testing.T, set, test func(p *press)) {
+// withPages runs test an hour after set, which sets up the deployment.
+func withPages(t *testing.T, set, test func(p *pageStage)) {
 	t.Helper()
-	p := newPress(t)
+	p := newPageStage(t)
 	synctest.Test(t, func(inner *testing.T) {
 		p.t = inner
 		p.site.CreatedAt = lateen.MillisOf(time.Now())
@@ -226,10 +226,10 @@ func pressed(t *testing.T, set, test func(p *press)) {
 	})
 }
 
-func TestAPageIsServedWhileItIsMadeAnew(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestAStalePageIsServedDuringItsRefresh(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "built", lateen.Prerender{Expiration: new(2), StaleExpiration: 60})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.want("PRERENDER: built", "/isr")
 		p.want("HIT: built", "/isr")
 		time.Sleep(2 * time.Second)
@@ -249,11 +249,11 @@ func TestAPageIsServedWhileItIsMadeAnew(t *testing.T) {
 	})
 }
 
-func TestAPageThatWasNeverMadeIsMadeOnce(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestConcurrentMissesShareOneFill(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/posts/[slug]", "", lateen.Prerender{Expiration: new(10), AllowQuery: []string{"slug"}})
 		p.site.Manifest.Routes = []lateen.Route{{Handle: "rewrite"}, {Src: `^/posts/(?<slug>[^/]+?)(?:/)?$`, Dest: "/posts/[slug]?slug=$slug", Check: true}}
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		release := make(chan struct{})
 		p.answer = func(*http.Request, int) *http.Response { <-release; return reply(200, "post") }
 		var all sync.WaitGroup
@@ -285,10 +285,10 @@ func TestAPageThatWasNeverMadeIsMadeOnce(t *testing.T) {
 	})
 }
 
-func TestAHundredStaleRequestsMakeThePageOnce(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestAHundredStaleRequestsShareOneRefresh(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "built", lateen.Prerender{Expiration: new(1)})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		release := make(chan struct{})
 		p.answer = func(_ *http.Request, n int) *http.Response { <-release; return reply(200, fmt.Sprint("new ", n)) }
 		time.Sleep(time.Second)
@@ -311,9 +311,9 @@ func TestAHundredStaleRequestsMakeThePageOnce(t *testing.T) {
 }
 
 func TestTheClientSeesAPublicPage(t *testing.T) {
-	pressed(t, func(p *press) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "", lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.answer = func(*http.Request, int) *http.Response {
 			return reply(200, "page", "Cache-Control: s-maxage=60", "Set-Cookie: session=1", "X-Next-Cache-Tags: a,b", "X-Own: yes", "Etag: W/\"own\"")
 		}
@@ -340,12 +340,12 @@ func TestTheClientSeesAPublicPage(t *testing.T) {
 }
 
 func TestConditionalAndHeadRequests(t *testing.T) {
-	pressed(t, func(p *press) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "built", lateen.Prerender{Fallback: &lateen.Fallback{Headers: map[string]string{"x-next-cache-tags": "a", "vary": "rsc"}}})
 		p.page("/404", "not here", lateen.Prerender{Fallback: &lateen.Fallback{Status: 404}})
 		p.page("/cold", "", lateen.Prerender{})
 		p.site.Manifest.Routes = []lateen.Route{{Handle: "error"}, {Src: "/.*", Status: 404, Dest: "/404"}}
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		first := p.send("GET", "/isr")
 		etag := first.Header.Get("Etag")
 		if etag == "" || first.Header.Get("Vary") == "" || first.Header.Get("X-Next-Cache-Tags") != "" {
@@ -366,7 +366,7 @@ func TestConditionalAndHeadRequests(t *testing.T) {
 		}
 		head = p.send("HEAD", "/cold")
 		if b, _ := io.ReadAll(head.Body); head.StatusCode != 200 || len(b) > 0 || p.last().Method != "GET" {
-			t.Errorf("HEAD of a new page: %d %q, made with %s", head.StatusCode, b, p.last().Method)
+			t.Errorf("HEAD of a new page: %d %q, method of the function's request %s", head.StatusCode, b, p.last().Method)
 		}
 		synctest.Wait()
 		p.want("HIT: call 1", "/cold")
@@ -386,10 +386,10 @@ func TestConditionalAndHeadRequests(t *testing.T) {
 }
 
 // A 304 has the validators and the Vary that the 200 would have (RFC 9110 §15.4.5).
-func TestAKeptPageThatTheClientHasSaysWhatItVariesBy(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestA304OfACachedPageHasItsVary(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", strings.Repeat("built ", 1000), lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		for _, accept := range []string{"identity", "gzip"} {
 			whole := p.send("GET", "/isr", "Accept-Encoding: "+accept)
 			etag := whole.Header.Get("Etag")
@@ -406,11 +406,11 @@ func TestAKeptPageThatTheClientHasSaysWhatItVariesBy(t *testing.T) {
 }
 
 func TestRevalidationOnDemand(t *testing.T) {
-	pressed(t, func(p *press) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "built", lateen.Prerender{AllowQuery: []string{}, AllowHeader: []string{"x-prerender-revalidate", "host"}, Group: 5})
 		p.page("/isr.rsc", "data", lateen.Prerender{AllowQuery: []string{}, Group: 5})
 		p.page("/cold", "", lateen.Prerender{AllowQuery: []string{}})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.want("PRERENDER: built", "/isr")
 		p.want("PRERENDER: built", "/isr", "Host: www.example.com")
 		p.want("PRERENDER: data", "/isr.rsc")
@@ -418,19 +418,19 @@ func TestRevalidationOnDemand(t *testing.T) {
 			p.want("HIT: built", "/isr", "X-Prerender-Revalidate: "+wrong)
 		}
 		if n := p.called(); n != 0 {
-			t.Fatalf("a wrong token had the function called %d times", n)
+			t.Fatalf("with a wrong token, the function was called %d times", n)
 		}
 		time.Sleep(time.Second)
 		p.want("REVALIDATED: call 1", "/isr", "X-Prerender-Revalidate: "+token)
 		if first := p.calls[0]; first.Header.Get("X-Prerender-Revalidate") != token {
-			t.Error("the function does not know that it was asked for")
+			t.Error("the function did not get the fields of a requested refresh")
 		}
 		if data := p.last(); data.URL.Path != "/isr.rsc" || data.Header["X-Prerender-Revalidate"] != nil {
-			t.Errorf("%s knows that it was asked for: %v", data.URL.Path, data.Header)
+			t.Errorf("%s got the fields of a requested refresh: %v", data.URL.Path, data.Header)
 		}
 		p.want("HIT: call 1", "/isr")
 		p.want("HIT: call 2", "/isr.rsc")
-		p.want("REVALIDATED (stale_group): call 3", "/isr", "Host: www.example.com") // the same page under another name
+		p.want("REVALIDATED (stale_group): call 3", "/isr", "Host: www.example.com") // the same page on another host
 		p.want("HIT: call 4", "/isr.rsc", "Host: www.example.com")
 
 		if resp := p.send("HEAD", "/isr", "X-Prerender-Revalidate: "+token); resp.StatusCode != 200 || resp.Header.Get("X-Vercel-Cache") != "REVALIDATED" {
@@ -450,10 +450,10 @@ func TestRevalidationOnDemand(t *testing.T) {
 }
 
 func TestAPageWithoutAFunctionStays(t *testing.T) {
-	pressed(t, func(p *press) {
+	withPages(t, func(p *pageStage) {
 		p.page("/static", "built", lateen.Prerender{Expiration: new(1)})
 		delete(p.site.Manifest.Outputs, "/static")
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		time.Sleep(time.Hour)
 		p.want("PRERENDER: built", "/static", "X-Prerender-Revalidate: "+token)
 		p.want("HIT: built", "/static", "Cookie: __prerender_bypass="+token)
@@ -464,10 +464,10 @@ func TestAPageWithoutAFunctionStays(t *testing.T) {
 }
 
 func TestPagesSurviveARestart(t *testing.T) {
-	pressed(t, func(p *press) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "built", lateen.Prerender{Expiration: new(10)})
 		p.page("/big", "", lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		big := strings.Repeat("b", 1<<20)
 		p.answer = func(r *http.Request, n int) *http.Response {
 			if r.URL.Path == "/big" {
@@ -480,18 +480,20 @@ func TestPagesSurviveARestart(t *testing.T) {
 		p.want("REVALIDATED: call 2", "/isr", "X-Prerender-Revalidate: "+token)
 		p.stop()
 		p.open()
-		p.want("HIT: call 2", "/isr") // and not what the build made
+		p.want("HIT: call 2", "/isr") // not the page from the build
 		p.want("HIT: "+big, "/big")
-		p.edge.Forget("dpl_1")
-		p.edge.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1"})
+		if err := p.edge.Forget("dpl_1"); err != nil {
+			t.Fatal(err)
+		}
+		p.edge.Route(map[string]lateen.Binding{"app.localhost": {Deployment: "dpl_1"}})
 		p.want("PRERENDER: built", "/isr")
 	})
 }
 
-func TestAClientThatHangsUpStopsNobody(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestAClientThatDisconnectsDoesNotStopTheFill(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "", lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		release := make(chan struct{})
 		p.answer = func(*http.Request, int) *http.Response { <-release; return reply(200, "page") }
 		ctx, cancel := context.WithCancel(p.t.Context())
@@ -509,7 +511,7 @@ func TestAClientThatHangsUpStopsNobody(t *testing.T) {
 		}()
 		synctest.Wait()
 		cancel()
-		if failure := <-gone; failure != http.ErrAbortHandler { //nolint:errorlint // what net/http compares
+		if failure := <-gone; failure != http.ErrAbortHandler { //nolint:errorlint // net/http compares the value itself
 			t.Errorf("the first ended with %v", failure)
 		}
 		close(release)
@@ -520,9 +522,9 @@ func TestAClientThatHangsUpStopsNobody(t *testing.T) {
 }
 
 func TestAFallbackKeepsItsHeaderAndStatus(t *testing.T) {
-	pressed(t, func(p *press) {
+	withPages(t, func(p *pageStage) {
 		p.page("/_error", "sorry", lateen.Prerender{Fallback: &lateen.Fallback{Status: 500, Headers: map[string]string{"x-own": "1", "set-cookie": "a=b"}}})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		resp := p.send("GET", "/_error")
 		if resp.StatusCode != 500 || resp.Header.Get("X-Own") != "1" || resp.Header.Get("Set-Cookie") != "" || resp.Header.Get("Content-Type") == "" {
 			t.Errorf("got %d %v", resp.StatusCode, resp.Header)
@@ -530,10 +532,10 @@ func TestAFallbackKeepsItsHeaderAndStatus(t *testing.T) {
 	})
 }
 
-func TestALostFallbackIsMadeAnew(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestALostFallbackIsReplaced(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.page("/isr", "", lateen.Prerender{Fallback: &lateen.Fallback{Blob: lateen.Blob{Digest: lateen.DigestOf([]byte("lost")), Size: 4}}})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.want("MISS (cold): call 1", "/isr")
 	})
 }

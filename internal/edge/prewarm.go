@@ -12,7 +12,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/accept"
 )
 
-// prewarm starts functions of s that are likely to be asked for soon.
+// prewarm prewarms functions of s.
 func (e *Edge) prewarm(s *site, functions []string) {
 	for _, name := range functions {
 		if spec, ok := s.specs[name]; ok && e.o.Prewarm != nil {
@@ -21,32 +21,32 @@ func (e *Edge) prewarm(s *site, functions []string) {
 	}
 }
 
-// greeting is c, made to take the name of the host in a TLS handshake for the
-// announcement of a request.
-func (e *Edge) greeting(c *tls.Config) *tls.Config {
+// prewarmOnHandshake returns c with a hook that prewarms functions by the host name in
+// a TLS handshake, which announces a request.
+func (e *Edge) prewarmOnHandshake(c *tls.Config) *tls.Config {
 	if c == nil || e.o.Prewarm == nil {
 		return c
 	}
 	c = c.Clone()
 	choose := c.GetConfigForClient
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		e.greeted(hello)
+		e.onHandshake(hello)
 		if choose != nil {
 			return choose(hello)
 		}
-		return nil, nil //nolint:nilnil // which is to go on with c
+		return nil, nil //nolint:nilnil // crypto/tls then uses c
 	}
 	return c
 }
 
-// greeted prewarms what the first request of a connection is likely for. A site
-// that nobody asked for lately is left alone: a handshake loads nothing.
-func (e *Edge) greeted(hello *tls.ClientHelloInfo) {
-	d, ok := (*e.hosts.Load())[hostname(hello.ServerName)]
+// onHandshake prewarms the functions that the first request of a connection is likely to
+// call. It does nothing for a site that is not in memory: a handshake loads no site.
+func (e *Edge) onHandshake(hello *tls.ClientHelloInfo) {
+	to, ok := e.hosts.get(hostname(hello.ServerName))
 	if !ok {
 		return
 	}
-	s, ok := e.sites.loaded.Get(d)
+	s, ok := e.sites.loaded.Get(to.Deployment)
 	if !ok {
 		return
 	}
@@ -54,17 +54,17 @@ func (e *Edge) greeted(hello *tls.ClientHelloInfo) {
 	if peer, ok := hello.Conn.RemoteAddr().(*net.TCPAddr); ok && !e.trusts(peer.AddrPort().Addr()) {
 		client = peer.AddrPort().Addr().Unmap()
 	}
-	e.prewarm(s, s.habits.Connect(client, e.o.Now()))
+	e.prewarm(s, s.habits.OnConnect(client, e.o.Now()))
 }
 
-// arriving prewarms what is likely to answer the request once its middleware
-// has let it pass.
-func (x *exchange) arriving() {
-	x.edge.prewarm(x.site, x.site.habits.Arrive(x.req.URL.Path, x.edge.o.Now()))
+// prewarmBehindMiddleware prewarms the functions that are likely to answer the request
+// after its middleware.
+func (x *exchange) prewarmBehindMiddleware() {
+	x.edge.prewarm(x.site, x.site.habits.OnRequest(x.req.URL.Path, x.edge.o.Now()))
 }
 
-// learn learns from a response that is on its way which functions are called
-// when, and prewarms those that a page is likely to call next.
+// learn passes the response to the prediction of the site, and prewarms the functions
+// that a page is likely to call next.
 func (x *exchange) learn(status int, h http.Header) {
 	if x.edge.o.Prewarm == nil || x.site == nil {
 		return
@@ -72,19 +72,19 @@ func (x *exchange) learn(status int, h http.Header) {
 	function, before := functionOf(x.record.Invocation), functionOf(x.record.Middleware)
 	habits, now, from := x.site.habits, x.edge.o.Now(), x.client.addr
 	if x.first {
-		habits.First(now, before, function)
+		habits.OnFirst(now, before, function)
 	}
 	if before != "" {
-		habits.Answered(x.req.URL.Path, function, now)
+		habits.OnAnswer(x.req.URL.Path, function, now)
 	}
 	if function != "" {
-		habits.Call(function, x.referrer(), from, now)
+		habits.OnCall(function, x.referrer(), from, now)
 	}
 	if x.record.Output == "" || !x.isPage(status, h) {
 		return
 	}
-	next := habits.Page(x.record.Output, x.req.URL.Path, from, now)
-	next = slices.DeleteFunc(next, func(name string) bool { return name == function }) // which is running
+	next := habits.OnPage(x.record.Output, x.req.URL.Path, from, now)
+	next = slices.DeleteFunc(next, func(name string) bool { return name == function }) // this one is running
 	if len(next) > 0 && !accept.IsCrawler(x.req.UserAgent()) {
 		x.edge.prewarm(x.site, next)
 	}
@@ -97,8 +97,8 @@ func functionOf(inv *lateen.Invocation) string {
 	return inv.Function
 }
 
-// isPage reports whether the response is a page that a visitor went to, as far
-// as the browser says so. One that the browser has already is one, too.
+// isPage reports whether the response is a page that a browser navigated to, by
+// Sec-Fetch-Dest, else by its type. A 304 for a page in the browser's cache counts too.
 func (x *exchange) isPage(status int, h http.Header) bool {
 	if x.req.Method != http.MethodGet {
 		return false
@@ -113,8 +113,8 @@ func (x *exchange) isPage(status int, h http.Header) bool {
 	return len(kind) == 1 && len(kind[0]) >= len("text/html") && strings.EqualFold(kind[0][:len("text/html")], "text/html")
 }
 
-// referrer is the path of the page that the request was made from; "" is
-// unknown, "*" is another site's.
+// referrer returns the path of the page that sent the request: "" if it is unknown,
+// "*" if it is a page of another site.
 func (x *exchange) referrer() string {
 	if len(x.record.Referer) == 0 {
 		return ""

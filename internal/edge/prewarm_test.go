@@ -15,7 +15,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// prewarmed keeps the names of functions that were to be started ahead.
+// prewarmed collects the names of prewarmed functions.
 type prewarmed struct {
 	mu    sync.Mutex
 	names []string
@@ -27,7 +27,7 @@ func (p *prewarmed) add(spec lateen.FunctionSpec) {
 	p.names = append(p.names, spec.Name)
 }
 
-// take returns the names since the last time, sorted.
+// take returns the sorted names since its last call.
 func (p *prewarmed) take() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -37,10 +37,10 @@ func (p *prewarmed) take() []string {
 	return names
 }
 
-// foreseeing is a stage with functions /page, which answers with a page, and
-// /api/data, that notes what is to be started ahead. Its clock moves on by a
-// second with every look at it.
-func foreseeing(t *testing.T) (*stage, *prewarmed) {
+// prewarmStage returns a stage with the functions /page, which answers with a page, and
+// /api/data, and the collector of prewarmed functions. Its clock advances by a second
+// with every reading.
+func prewarmStage(t *testing.T) (*stage, *prewarmed) {
 	s, p := newStage(t), &prewarmed{}
 	for _, path := range []string{"/page", "/api/data"} {
 		s.function(path, lateen.Function{})
@@ -63,8 +63,8 @@ func foreseeing(t *testing.T) (*stage, *prewarmed) {
 	return s, p
 }
 
-func TestAPageStartsWhatItsVisitorsCallNext(t *testing.T) {
-	s, p := foreseeing(t)
+func TestAPagePrewarmsTheFunctionsItsClientsCallNext(t *testing.T) {
+	s, p := prewarmStage(t)
 	s.open()
 	visit := func(path string, headers ...string) []string {
 		t.Helper()
@@ -72,30 +72,30 @@ func TestAPageStartsWhatItsVisitorsCallNext(t *testing.T) {
 		next := p.take()
 		s.get("/api/data", "Referer: http://app.localhost"+path+"?from=mail")
 		if more := p.take(); len(more) > 0 {
-			t.Errorf("a call of a function has %q started", more)
+			t.Errorf("the call of a function prewarmed %q", more)
 		}
 		return next
 	}
 	for _, path := range []string{"/page", "/index.html"} {
 		for n, want := range [][]string{nil, nil, {"/api/data"}} {
 			if got := visit(path); !slices.Equal(got, want) {
-				t.Errorf("visit %d of %s has %q started, want %q", n, path, got, want)
+				t.Errorf("visit %d of %s prewarmed %q, want %q", n, path, got, want)
 			}
 		}
 	}
 	if got := visit("/page", "User-Agent: Mozilla/5.0 (compatible; Googlebot/2.1)"); len(got) > 0 {
-		t.Errorf("a crawler has %q started", got)
+		t.Errorf("a crawler prewarmed %q", got)
 	}
 	if got := visit("/page", "Sec-Fetch-Dest: empty"); len(got) > 0 {
-		t.Errorf("a script that reads a page has %q started", got)
+		t.Errorf("a script that reads a page prewarmed %q", got)
 	}
 	if got := visit("/page", "Sec-Fetch-Dest: document"); !slices.Equal(got, []string{"/api/data"}) {
-		t.Errorf("a browser has %q started", got)
+		t.Errorf("a browser prewarmed %q", got)
 	}
 }
 
-func TestAMiddlewareRunsWhileWhatFollowsIsStarted(t *testing.T) {
-	s, p := foreseeing(t)
+func TestAFunctionIsPrewarmedWhileItsMiddlewareRuns(t *testing.T) {
+	s, p := prewarmStage(t)
 	s.function("/middleware", lateen.Function{})
 	s.manifest.Routes = []lateen.Route{
 		{Src: "/page", MiddlewarePath: "/middleware", Continue: true}, {Handle: "filesystem"},
@@ -112,13 +112,13 @@ func TestAMiddlewareRunsWhileWhatFollowsIsStarted(t *testing.T) {
 	for n, want := range [][]string{nil, nil, {"/page"}} {
 		s.get("/page")
 		if got := p.take(); !slices.Equal(got, want) {
-			t.Errorf("request %d has %q started, want %q", n, got, want)
+			t.Errorf("request %d prewarmed %q, want %q", n, got, want)
 		}
 	}
 }
 
-func TestAHandshakeStartsWhatItsConnectionAsksForFirst(t *testing.T) {
-	s, p := foreseeing(t)
+func TestATLSHandshakePrewarmsTheFirstFunction(t *testing.T) {
+	s, p := prewarmStage(t)
 	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
 	writeCertificate(t, x509.NewCertPool(), 1, certFile, keyFile)
 	certificate, err := OpenCertificate(certFile, keyFile)
@@ -142,19 +142,19 @@ func TestAHandshakeStartsWhatItsConnectionAsksForFirst(t *testing.T) {
 	}
 	for range 2 {
 		if got := shake("app.localhost"); len(got) > 0 {
-			t.Errorf("a handshake has %q started before anything is known", got)
+			t.Errorf("a handshake prewarmed %q before any request", got)
 		}
 		s.get("/page")
-		s.get("/api/data") // not the first of its connection
+		s.get("/api/data") // not the first request of its connection
 		s.client.CloseIdleConnections()
 	}
 	p.take()
 	if got := shake("APP.localhost"); !slices.Equal(got, []string{"/page"}) {
-		t.Errorf("a handshake has %q started, want /page", got)
+		t.Errorf("a handshake prewarmed %q, want /page", got)
 	}
 	for _, host := range []string{"nobody.localhost", "localhost", ""} {
 		if got := shake(host); len(got) > 0 {
-			t.Errorf("a handshake for %q has %q started", host, got)
+			t.Errorf("a handshake for %q prewarmed %q", host, got)
 		}
 	}
 	started := 0
@@ -162,6 +162,6 @@ func TestAHandshakeStartsWhatItsConnectionAsksForFirst(t *testing.T) {
 		started += len(shake("app.localhost"))
 	}
 	if started > 12 {
-		t.Errorf("50 handshakes of a client that asks for nothing have functions started %d times", started)
+		t.Errorf("50 handshakes without requests prewarmed functions %d times", started)
 	}
 }

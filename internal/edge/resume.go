@@ -15,19 +15,19 @@ import (
 )
 
 // shellType is the media type of a partially prerendered page of Next.js: the
-// postponed state, whose length is the parameter state-length, and behind it the
+// postponed state, whose length is the parameter state-length, followed by the static
 // shell, whose own media type is the parameter origin.
 const shellType = "application/x-nextjs-pre-render"
 
-// shell describes a kept page that its function completes for each request.
+// shell describes a cached page that its function completes for each request.
 type shell struct {
-	state       int64  // bytes before the shell; negative where the page does not tell
-	contentType string // of the response
+	state       int64  // length of the postponed state; negative if the page does not tell
+	contentType string // media type of the response
 }
 
-// shellOf reads from the header of a kept page whether it is a shell that the page's
-// chain completes.
-func (r *rendering) shellOf(h http.Header) (s shell, ok bool) {
+// shellOf reads the header h of a cached page. ok reports whether the page is a shell
+// that the page's chain completes.
+func (r *pageRequest) shellOf(h http.Header) (s shell, ok bool) {
 	if r.page.Chain == nil || !strings.HasPrefix(h.Get("Content-Type"), shellType) {
 		return s, false
 	}
@@ -41,9 +41,9 @@ func (r *rendering) shellOf(h http.Header) (s shell, ok bool) {
 	return s, true
 }
 
-// reply answers with a kept page, or with one as it is made: a shell is completed by
-// the function of the page's chain. It closes body if that is an [io.Closer].
-func (r *rendering) reply(status int, h http.Header, body io.Reader) {
+// reply answers with a cached page or the body of a cache fill. The function of the
+// page's chain completes a shell. reply closes body if that is an [io.Closer].
+func (r *pageRequest) reply(status int, h http.Header, body io.Reader) {
 	if s, ok := r.shellOf(h); ok {
 		r.resume(s, status, h, body)
 	} else {
@@ -51,16 +51,16 @@ func (r *rendering) reply(status int, h http.Header, body io.Reader) {
 	}
 }
 
-// resume answers with a shell, and behind it the rest of the page, for which the
-// function gets the state by POST once the shell is on its way. Where the page has
-// nothing but the state, the function's response is the whole one. The protocol is
-// that of Next.js' minimal mode.
-func (r *rendering) resume(s shell, status int, h http.Header, body io.Reader) {
+// resume answers with a shell followed by the rest of the page. After the shell is
+// sent, the function gets the state by POST and responds with the rest. If the page
+// has only the state, the function's response is the complete response. The protocol
+// is that of Next.js' minimal mode.
+func (r *pageRequest) resume(s shell, status int, h http.Header, body io.Reader) {
 	if c, ok := body.(io.Closer); ok {
 		defer c.Close()
 	}
 	delete(h, "Content-Length")
-	delete(h, "Etag") // of the shell and its state
+	delete(h, "Etag") // it is the tag of the shell with its state
 	h["Content-Type"] = []string{cmp.Or(s.contentType, "text/html; charset=utf-8")}
 	if r.req.Method == http.MethodHead {
 		r.respond(status, h, nil)
@@ -86,9 +86,10 @@ func (r *rendering) resume(s shell, status int, h http.Header, body io.Reader) {
 	r.relay(resp)
 }
 
-// split reads the state of a page. What is left to read is its shell; nil is none.
-// A page that is shorter than its state is made from nothing.
-func (r *rendering) split(s shell, page io.Reader) (state []byte, rest io.Reader, err error) {
+// split reads the state of a page and returns the reader of its shell as rest, nil if
+// it has none. For a page that is shorter than its state, both are nil: the function
+// then renders the whole page.
+func (r *pageRequest) split(s shell, page io.Reader) (state []byte, rest io.Reader, err error) {
 	if s.state < 0 {
 		return nil, nil, nil
 	}
@@ -105,9 +106,9 @@ func (r *rendering) split(s shell, page io.Reader) (state []byte, rest io.Reader
 	return state, buffered, nil
 }
 
-// prefetch answers a router's prefetch of data with its static part, which the build
-// keeps as an output of its own, and reports whether there is one.
-func (r *rendering) prefetch() bool {
+// prefetch answers a router's prefetch of data with its static part, which is an
+// output of its own, and reports whether there is one.
+func (r *pageRequest) prefetch() bool {
 	page, data := strings.CutSuffix(r.d.Output, ".rsc")
 	if !data || r.d.RequestHeader["Next-Router-Prefetch"] == nil {
 		return false
@@ -121,9 +122,9 @@ func (r *rendering) prefetch() bool {
 	return ok
 }
 
-// postponed has the function of the page's chain render the postponed parts for this
-// request. Without a state the function renders the whole page.
-func (r *rendering) postponed(state []byte) (*http.Response, error) {
+// postponed calls the function of the page's chain to render the postponed parts for
+// this request. Without a state the function renders the whole page.
+func (r *pageRequest) postponed(state []byte) (*http.Response, error) {
 	h := onwardHeader(r.d.RequestHeader)
 	dropConditions(h)
 	delete(h, "Content-Type")
@@ -141,15 +142,15 @@ func (r *rendering) postponed(state []byte) (*http.Response, error) {
 	return r.edge.call(r.req.Context(), r.exchange, &d, req, r.record.Invocation)
 }
 
-// resumption is a shell, and the rest of the page, which is asked for when the shell
-// has been read.
+// resumption is a body of a shell and the rest of the page. It requests the rest after
+// the shell has been read.
 type resumption struct {
 	shell  io.Reader
 	resume func() (*http.Response, error)
 	rest   *http.Response
 }
 
-// Read reads on. It returns what is left of the shell before the rest is asked for.
+// Read implements [io.Reader]. It returns all of the shell before it requests the rest.
 func (r *resumption) Read(p []byte) (n int, err error) {
 	if r.shell != nil {
 		if n, err = r.shell.Read(p); errors.Is(err, io.EOF) {
@@ -161,16 +162,16 @@ func (r *resumption) Read(p []byte) (n int, err error) {
 	}
 	if r.rest == nil {
 		if r.rest, err = r.resume(); err != nil { //nolint:bodyclose // Close does
-			return 0, err // the exchange's own, which names its cause
+			return 0, err // already an error of the exchange with its cause
 		}
-		if status := r.rest.StatusCode; status >= http.StatusInternalServerError { // with a page of its own, which is no rest of this one
+		if status := r.rest.StatusCode; status >= http.StatusInternalServerError { // its body is an error page, not the rest of this page
 			return 0, lateen.ErrFunctionFailed.With("the function answered %d in place of the rest of the page", status)
 		}
 	}
 	return r.rest.Body.Read(p)
 }
 
-// Close ends the call.
+// Close ends the invocation.
 func (r *resumption) Close() error {
 	if r.rest == nil {
 		return nil

@@ -11,13 +11,13 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// shellHeader is the content type of a page of Next.js whose state has n bytes.
+// shellHeader returns the content type of a page of Next.js whose state has n bytes.
 func shellHeader(n int) string {
 	return fmt.Sprintf(`application/x-nextjs-pre-render; state-length=%d; origin="text/html; charset=utf-8"`, n)
 }
 
 // shellPage deploys a partially prerendered page.
-func (p *press) shellPage(output, state, html string, page lateen.Prerender) {
+func (p *pageStage) shellPage(output, state, html string, page lateen.Prerender) {
 	p.t.Helper()
 	if state != "" || html != "" {
 		page.Fallback = &lateen.Fallback{Headers: map[string]string{"content-type": shellHeader(len(state))}}
@@ -26,8 +26,9 @@ func (p *press) shellPage(output, state, html string, page lateen.Prerender) {
 	p.page(output, state+html, page)
 }
 
-// resumes answers as Next.js does: the rest of the page for a request to resume, with what
-// it got, else the page with its state and shell.
+// resumes answers as Next.js does: a request to resume gets the rest of the page, which
+// repeats the received state, and any other request gets the page with its state and
+// shell.
 func resumes(r *http.Request, n int) *http.Response {
 	if r.Header.Get("Next-Resume") != "1" || r.Method != http.MethodPost {
 		state := fmt.Sprint("state ", n, " ")
@@ -39,20 +40,20 @@ func resumes(r *http.Request, n int) *http.Response {
 	return reply(200, fmt.Sprintf("<for %s of %q>", r.Header.Get("Cookie"), state), "Set-Cookie: of=the-rest", "X-Rest: 1")
 }
 
-func TestAShellIsCompletedForEachVisitor(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestAShellIsCompletedForEachRequest(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.shellPage("/ppr", "{state}", "<html>", lateen.Prerender{AllowQuery: []string{}})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.answer = resumes
 		p.want(`PRERENDER: <html><for a=1 of "{state}">`, "/ppr", "Cookie: a=1")
 		p.want(`HIT: <html><for a=2 of "{state}">`, "/ppr", "Cookie: a=2", "If-None-Match: *", "Range: bytes=0-1", "Content-Type: application/x-www-form-urlencoded")
 		asked := p.last()
 		if asked.Header.Get("X-Matched-Path") != "/ppr" || asked.ContentLength != int64(len("{state}")) {
-			t.Errorf("the function was asked with %v and %d bytes", asked.Header, asked.ContentLength)
+			t.Errorf("the function got %v and %d bytes", asked.Header, asked.ContentLength)
 		}
 		for _, name := range []string{"If-None-Match", "Range", "Content-Type"} {
 			if asked.Header[name] != nil {
-				t.Errorf("the function got %s of the visitor: it would take it for its own request", name)
+				t.Errorf("the function got the client's %s, which does not apply to its own request", name)
 			}
 		}
 		resp := p.send("GET", "/ppr", "Cookie: a=3")
@@ -61,19 +62,19 @@ func TestAShellIsCompletedForEachVisitor(t *testing.T) {
 		}
 		before := p.called()
 		if resp = p.send("HEAD", "/ppr"); resp.StatusCode != 200 || p.called() != before {
-			t.Errorf("HEAD: %d, and the function was asked %d times", resp.StatusCode, p.called()-before)
+			t.Errorf("HEAD: %d, and the function was called %d times", resp.StatusCode, p.called()-before)
 		}
 	})
 }
 
-func TestAShellIsSentBeforeItsFunctionIsAsked(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestAShellIsSentBeforeItsFunctionIsCalled(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.shellPage("/ppr", "{state}", "<html>", lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		w := httptest.NewRecorder()
 		p.answer = func(r *http.Request, n int) *http.Response {
 			if got := w.Body.String(); got != "<html>" || !w.Flushed {
-				t.Errorf("before the function was asked the visitor had %q", got)
+				t.Errorf("before the call of the function, the client had %q", got)
 			}
 			return resumes(r, n)
 		}
@@ -84,25 +85,24 @@ func TestAShellIsSentBeforeItsFunctionIsAsked(t *testing.T) {
 	})
 }
 
-func TestAShellIsMadeAnewWithItsState(t *testing.T) {
-	pressed(t, func(p *press) {
+func TestAShellIsRefreshedWithItsState(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.shellPage("/ppr/[slug]", "", "", lateen.Prerender{AllowQuery: []string{}})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.answer = resumes
 		p.want(`MISS (cold): <shell 1><for a=1 of "state 1 ">`, "/ppr/[slug]", "Cookie: a=1")
 		p.want(`HIT: <shell 1><for a=2 of "state 1 ">`, "/ppr/[slug]", "Cookie: a=2")
 		if made := p.calls[0]; made.Method != http.MethodGet || made.Header["Cookie"] != nil || made.Header["Next-Resume"] != nil {
-			t.Errorf("the page was made by %s with %v", made.Method, made.Header)
+			t.Errorf("the cache fill used %s with %v", made.Method, made.Header)
 		}
 	})
 }
 
-// TestAPageOfNothingButStateIsItsFunctionsResponse: what a router asks for in
-// navigations has no shell.
-func TestAPageOfNothingButStateIsItsFunctionsResponse(t *testing.T) {
-	pressed(t, func(p *press) {
+// The data that a router requests for a navigation has no shell.
+func TestAPageWithOnlyStateIsItsFunctionsResponse(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.shellPage("/ppr.rsc", "{state}", "", lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.answer = resumes
 		resp := p.send("GET", "/ppr.rsc", "Cookie: a=1")
 		body, _ := io.ReadAll(resp.Body)
@@ -112,16 +112,16 @@ func TestAPageOfNothingButStateIsItsFunctionsResponse(t *testing.T) {
 	})
 }
 
-func TestAStateNeverReachesAVisitor(t *testing.T) {
+func TestAStateNeverReachesAClient(t *testing.T) {
 	for name, contentType := range map[string]string{
 		"a length that is no number": shellType + "; state-length=all", "no length": shellType, "a negative length": shellHeader(-5),
 		"more state than page": shellHeader(100),
 	} {
 		t.Run(name, func(t *testing.T) {
-			pressed(t, func(p *press) {
+			withPages(t, func(p *pageStage) {
 				p.shellPage("/ppr", "{state}", "<html>", lateen.Prerender{Fallback: nil})
 				p.site.Manifest.Prerenders["/ppr"].Fallback.Headers["content-type"] = contentType
-			}, func(p *press) {
+			}, func(p *pageStage) {
 				p.answer = resumes
 				if got := p.get("/ppr"); !strings.Contains(got, `<for  of "">`) || strings.Contains(got, "{state}") {
 					t.Errorf("got %s, want the whole page of its function", got)
@@ -131,39 +131,38 @@ func TestAStateNeverReachesAVisitor(t *testing.T) {
 	}
 }
 
-// wantCutOff wants the shell of /ppr alone, in a response that breaks off.
-func wantCutOff(t *testing.T, p *press) {
+// wantCutOff fails the test unless the response for /ppr is truncated after the shell.
+func wantCutOff(t *testing.T, p *pageStage) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	func() {
 		defer func() {
-			if recover() != http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http compares
-				t.Error("the response ended as if it were whole")
+			if recover() != http.ErrAbortHandler { //nolint:errorlint // net/http compares the value itself
+				t.Error("the response ended without an error")
 			}
 		}()
 		p.edge.ServeHTTP(w, httptest.NewRequestWithContext(p.t.Context(), "GET", "http://app.localhost/ppr", nil))
 	}()
 	if got := p.record(); got.Error != lateen.ErrFunctionFailed.Reason || w.Body.String() != "<html>" {
-		t.Errorf("the visitor got %q, and the record says %q", w.Body, got.Error)
+		t.Errorf("the client got %q, and the record has %q", w.Body, got.Error)
 	}
 }
 
-// TestAShellWhoseFunctionFailsIsCutOff: a visitor must not take it for the whole page.
+// A client must not take the shell for the complete page.
 func TestAShellWhoseFunctionFailsIsCutOff(t *testing.T) {
-	pressed(t, func(p *press) {
+	withPages(t, func(p *pageStage) {
 		p.shellPage("/ppr", "{state}", "<html>", lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.answer = func(*http.Request, int) *http.Response { return nil }
 		wantCutOff(t, p)
 	})
 }
 
-// TestAnErrorPageIsNoRestOfAShell: the visitor gets no second document behind the shell,
-// and the record tells that the rest is missing.
-func TestAnErrorPageIsNoRestOfAShell(t *testing.T) {
-	pressed(t, func(p *press) {
+// The client gets no second document after the shell, and the record has the error.
+func TestAnErrorPageIsNotAppendedToAShell(t *testing.T) {
+	withPages(t, func(p *pageStage) {
 		p.shellPage("/ppr", "{state}", "<html>", lateen.Prerender{})
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		p.answer = func(*http.Request, int) *http.Response { return reply(500, "<html>Internal Server Error") }
 		wantCutOff(t, p)
 	})

@@ -15,25 +15,25 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// semantics is one row of [TestSemantics]: a request as bytes, and the head of
-// what the function receives or the status that is answered in its place.
+// semantics is one row of [TestSemantics]: a request as bytes, and the request that the
+// function receives or the status of the edge's own response.
 type semantics struct {
 	name   string
-	source string // where the behaviour is specified
-	send   string // "\n" stands for CR LF; HOST for the Host field of the site
-	// status is answered; 0: the function's 200.
+	source string // specification of the behaviour
+	send   string // request bytes; "\n" stands for CR LF, HOST for the Host field of the site
+	// status is the status of the response; 0 is the function's 200.
 	status int
 	// sees are lines of the request that the function receives: its request line,
 	// "Name: value", or "-Name" for a field that it must not receive.
 	sees []string
-	body string // that the function receives
-	ends bool   // the connection ends with the response
+	body string // body that the function receives
+	ends bool   // whether the connection ends after the response
 }
 
 const get = "GET /fn HTTP/1.1\nHOST\n"
 
 var semanticsRows = []semantics{
-	// Fields for one connection.
+	// Hop-by-hop fields.
 	{
 		name: "hop-by-hop fields end here", source: "RFC 9110 §7.6.1", send: get + "Keep-Alive: timeout=5\nProxy-Connection: x\nProxy-Authorization: x\nTE: gzip\nUpgrade: h2c\n\n",
 		sees: []string{"-Keep-Alive", "-Proxy-Connection", "-Proxy-Authorization", "-Te", "-Upgrade", "-Connection"},
@@ -157,13 +157,14 @@ var semanticsRows = []semantics{
 	{name: "a version to come", source: "RFC 9110 §2.5", send: "GET /fn HTTP/3.0\nHOST\n\n", status: 505, ends: true},
 }
 
-// semanticsStage has a function at /fn and below /any, and a guard before /guarded.
+// semanticsStage returns a stage with a function at /fn and below /any, and a route that
+// refuses /guarded.
 func semanticsStage(t *testing.T, seen chan<- received) *stage {
 	t.Helper()
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			return // the client's request broke off
+			return // the client's request was truncated
 		}
 		seen <- received{r, string(body)}
 		w.Header().Set("X-Fn", "1")
@@ -182,7 +183,7 @@ type received struct {
 	body string
 }
 
-// line returns the value of what a row's "sees" names.
+// line returns the value of the request line or field name in a row's "sees".
 func (r *received) line(name string) (string, bool) {
 	switch name {
 	case "Host":
@@ -194,8 +195,8 @@ func (r *received) line(name string) (string, bool) {
 	return strings.Join(values, " | "), ok
 }
 
-// TestSemantics sends requests as bytes to a real listener and holds what comes
-// of each against its specification.
+// TestSemantics sends requests as bytes to a real listener and compares the result of
+// each with its specification.
 func TestSemantics(t *testing.T) {
 	seen := make(chan received, 1)
 	s := semanticsStage(t, seen)
@@ -213,7 +214,7 @@ func TestSemantics(t *testing.T) {
 				want = 200
 			}
 			if resp.StatusCode != want || (row.status == 0) != (got != nil && resp.Header.Get("X-Fn") == "1") {
-				t.Fatalf("%s: got %d %v, want %d; the function was asked: %v", row.source, resp.StatusCode, resp.Header, row.status, got != nil)
+				t.Fatalf("%s: got %d %v, want %d; the function was called: %v", row.source, resp.StatusCode, resp.Header, row.status, got != nil)
 			}
 			if got == nil {
 				return
@@ -247,8 +248,8 @@ func checkSeen(t *testing.T, source string, got *received, line string) {
 	}
 }
 
-// exchangeRaw sends a row's request and returns its final response, after it
-// has checked whether the connection is kept.
+// exchangeRaw sends a row's request, checks whether the connection stays open and
+// returns the final response.
 func (s *stage) exchangeRaw(t *testing.T, row semantics) *http.Response {
 	t.Helper()
 	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.address)
@@ -265,19 +266,19 @@ func (s *stage) exchangeRaw(t *testing.T, row semantics) *http.Response {
 	r := bufio.NewReader(c)
 	resp := readFinal(t, r, method)
 	_, _ = io.Copy(io.Discard, resp.Body)
-	// The next request shows whether the connection is kept.
+	// A second request shows whether the connection stays open.
 	_, _ = io.WriteString(c, "GET /none HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
 	after, err := http.ReadResponse(r, nil)
 	if row.ends != (err != nil) {
 		t.Errorf("%s: the connection ends: %v, want %v", row.source, err, row.ends)
 	}
 	if err == nil && after.StatusCode != 404 {
-		t.Errorf("%s: the next request got %d", row.source, after.StatusCode)
+		t.Errorf("%s: the second request got %d", row.source, after.StatusCode)
 	}
 	return resp
 }
 
-// readFinal reads a response past interim ones.
+// readFinal reads the final response and skips interim ones.
 func readFinal(t *testing.T, r *bufio.Reader, method string) *http.Response {
 	t.Helper()
 	for {
@@ -291,7 +292,7 @@ func readFinal(t *testing.T, r *bufio.Reader, method string) *http.Response {
 	}
 }
 
-// TestResponseSemantics has a function answer in ways that need care.
+// TestResponseSemantics covers special responses of a function.
 func TestResponseSemantics(t *testing.T) {
 	for name, row := range map[string]struct {
 		source, method string

@@ -7,7 +7,7 @@ import (
 	"runtime"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/foresight"
+	"github.com/lateen-dev/lateen/internal/predict"
 	"github.com/lateen-dev/lateen/internal/route"
 	"github.com/lateen-dev/lateen/internal/share"
 )
@@ -18,25 +18,25 @@ type site struct {
 
 	router *route.Router
 	groups map[int][]string               // see groupsOf
-	specs  map[string]lateen.FunctionSpec // by name in the manifest's Functions
-	habits *foresight.Project             // of visitors; those of all deployments of the project
+	specs  map[string]lateen.FunctionSpec // function specs by name in the manifest's Functions
+	habits *predict.Project               // learned behavior of clients, over all deployments of the project
 }
 
-// What the parts of a manifest take in memory besides their texts, about.
+// Approximate memory of the parts of a manifest besides their texts, in bytes.
 const (
-	fileBytes     = 512 // with a digest, and with those of its codings
+	fileBytes     = 512 // including its digest
 	functionBytes = 1024
 	outputBytes   = 64
 )
 
-// weight is the memory that s takes, about, in bytes.
+// weight returns the approximate memory of s in bytes.
 func (s *site) weight() int64 {
 	n := 4096 + s.router.Weight()
 	for path, file := range s.Manifest.Files {
 		n += fileBytes + int64(len(path)+192*len(file.Encodings))
 	}
 	for name, fn := range s.Manifest.Functions {
-		n += functionBytes + int64(len(name)) + textBytes(fn.Environment)*2 + textBytes(s.Env) // each has an environment of its own
+		n += functionBytes + int64(len(name)) + textBytes(fn.Environment)*2 + textBytes(s.Env) // each function has its own environment
 	}
 	n += textBytes(s.Manifest.Outputs) + textBytes(s.Env)
 	for path, p := range s.Manifest.Prerenders {
@@ -59,29 +59,30 @@ func textBytes(texts map[string]string) (n int64) {
 	return n
 }
 
-// sites keeps the compiled sites that are in use. A site is loaded once,
-// whoever else waits for it. Where memory is short, the project whose sites take
-// most loses the one that was used least recently.
+// sites caches the compiled sites in use. Concurrent requests share one load of a
+// site. When the memory is used up, the project whose sites take most of it loses the
+// least recently used one.
 type sites struct {
 	source SiteSource
-	habits *foresight.Foresight
+	habits *predict.Predictor
 	loaded *share.Cache[lateen.ProjectID, lateen.DeploymentID, *site]
-	// compiling are the sites that are compiled at once, by team and project.
-	compiling *share.Places[string]
+	// loading bounds the sites that are read and compiled concurrently, by team and
+	// project.
+	loading *share.Places[string]
 }
 
-// maxCompiling is how many sites wait to be compiled.
-const maxCompiling = 4096
+// maxLoading bounds the sites that wait to be loaded.
+const maxLoading = 4096
 
 func newSites(source SiteSource, memory int64) *sites {
 	return &sites{
-		source: source, habits: foresight.New(),
-		loaded:    share.NewCache[lateen.ProjectID, lateen.DeploymentID, *site](memory),
-		compiling: share.NewPlaces[string](max(2, runtime.GOMAXPROCS(0)), maxCompiling),
+		source: source, habits: predict.New(),
+		loaded:  share.NewCache[lateen.ProjectID, lateen.DeploymentID, *site](memory),
+		loading: share.NewPlaces[string](max(2, runtime.GOMAXPROCS(0)), maxLoading),
 	}
 }
 
-// get returns the site of deployment d, loading it if need be.
+// get returns the site of deployment d and loads it if necessary.
 func (s *sites) get(ctx context.Context, d lateen.DeploymentID) (*site, error) {
 	if ready, ok := s.loaded.Get(d); ok {
 		return ready, nil
@@ -96,11 +97,11 @@ func (s *sites) get(ctx context.Context, d lateen.DeploymentID) (*site, error) {
 }
 
 func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) {
-	from, err := s.source.Site(ctx, d)
+	team, project, err := s.source.Owner(ctx, d)
 	if err != nil {
 		return nil, fmt.Errorf("load deployment %s: %w", d, err)
 	}
-	release, err := s.compiling.Take(ctx, string(from.Team), string(from.Project))
+	release, err := s.loading.Take(ctx, string(team), string(project)) // before the manifest is read into memory
 	if errors.Is(err, share.ErrFull) {
 		return nil, errLoading
 	}
@@ -108,6 +109,10 @@ func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) 
 		return nil, err
 	}
 	defer release()
+	from, err := s.source.Site(ctx, d)
+	if err != nil {
+		return nil, fmt.Errorf("load deployment %s: %w", d, err)
+	}
 	router, err := route.Compile(from.Manifest)
 	if err != nil {
 		return nil, fmt.Errorf("compile the routes of %s: %w", d, err)
@@ -122,5 +127,9 @@ func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) 
 	return ready, nil
 }
 
-// forget drops the site of d; a load under way is not kept either.
+// forget drops the site of d; the result of a load in progress is not cached either.
 func (s *sites) forget(d lateen.DeploymentID) { s.loaded.Delete(d) }
+
+// refresh reloads the sites of a project for the next request, after a change of its
+// settings.
+func (s *sites) refresh(p lateen.ProjectID) { s.loaded.DeleteTenant(p) }

@@ -9,9 +9,13 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// tenantSource has deployments of teams, called after them: "a/1" is one of team
-// a. Loading one of team "slow" waits for the gate while it is compiled.
+// tenantSource has deployments that are named after their teams: "a/1" belongs to team
+// a, whose sites have large route tables.
 type tenantSource struct{ loads map[lateen.DeploymentID]int }
+
+func (s *tenantSource) Owner(_ context.Context, d lateen.DeploymentID) (lateen.TeamID, lateen.ProjectID, error) {
+	return lateen.TeamID(d[:1]), lateen.ProjectID(d[:1]), nil
+}
 
 func (s *tenantSource) Site(_ context.Context, d lateen.DeploymentID) (*lateen.Site, error) {
 	s.loads[d]++
@@ -29,9 +33,9 @@ func (s *tenantSource) Site(_ context.Context, d lateen.DeploymentID) (*lateen.S
 	return &lateen.Site{Team: lateen.TeamID(team), Project: lateen.ProjectID(team), Deployment: d, Manifest: m}, nil
 }
 
-// A table of 20 routes of 2,000 instructions each takes about 2 MB, which 20
-// entries of 300 bytes do not.
-func TestASiteWeighsWhatItsRoutesTake(t *testing.T) {
+// A route table of 20 routes with 2,000 instructions each takes about 2 MB, and one of
+// 20 routes of 300 bytes much less.
+func TestTheWeightOfASiteIncludesItsRoutes(t *testing.T) {
 	s := newSites(&tenantSource{loads: map[lateen.DeploymentID]int{}}, 1<<30)
 	heavy, err := s.get(t.Context(), "a/1")
 	if err != nil {
@@ -68,20 +72,21 @@ func TestSitesOfOneProjectDoNotEvictThoseOfAnother(t *testing.T) {
 	}
 	for d, n := range source.loads {
 		if d[0] == 'b' && n != 1 {
-			t.Errorf("%s was loaded %d times beside 30 heavy sites of another project", d, n)
+			t.Errorf("%s was loaded %d times while another project loaded 30 large sites", d, n)
 		}
 	}
 	if used := s.loaded.Used(); used > 12<<20 {
-		t.Errorf("the sites take %d bytes", used)
+		t.Errorf("the sites use %d bytes", used)
 	}
 }
 
 func TestATeamThatLoadsManySitesLeavesAPlaceForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSites(&tenantSource{loads: map[lateen.DeploymentID]int{}}, 12<<20)
+		source := &tenantSource{loads: map[lateen.DeploymentID]int{}}
+		s := newSites(source, 12<<20)
 		var held []func()
 		for {
-			release, ok := s.compiling.TryTake("a", "a")
+			release, ok := s.loading.TryTake("a", "a")
 			if !ok {
 				break
 			}
@@ -91,12 +96,15 @@ func TestATeamThatLoadsManySitesLeavesAPlaceForOthers(t *testing.T) {
 		ended := make(chan error)
 		go func() { _, err := s.get(ctx, "a/1"); ended <- err }()
 		synctest.Wait()
+		if n := source.loads["a/1"]; n > 0 {
+			t.Error("a site that waits for its place was read into memory")
+		}
 		if _, err := s.get(t.Context(), "b/1"); err != nil {
 			t.Error(err)
 		}
 		select {
 		case err := <-ended:
-			t.Errorf("a site of the team that holds all places it may was loaded: %v", err)
+			t.Errorf("a site was loaded past the share of its team: %v", err)
 		default:
 		}
 		cancel()

@@ -12,18 +12,18 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// serveStatic answers with the file d.Output of the manifest: the whole of it
-// or a range, as it is or in a precompressed form. The validator is the
-// strong entity tag alone: a deployment has no modification times that survive
-// a rollback, so there is no Last-Modified and conditions on dates do not hold.
+// serveStatic answers with the file d.Output of the manifest: complete or a range of
+// it, uncompressed or in a precompressed form. The only validator is the strong entity
+// tag: a deployment has no modification times that survive a rollback, so there is no
+// Last-Modified and conditions on dates are ignored.
 func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	file, ok := x.site.Manifest.Files[d.Output]
 	if !ok {
-		x.fail(lateen.ErrInternal.With("the routes lead to %s, which is no file", d.Output))
+		x.fail(lateen.ErrInternal.With("the routes lead to %s, which is not a file", d.Output))
 		return
 	}
 	x.record.Kind, x.record.Cache = kindStatic, "HIT"
-	page := d.Status >= 400 || x.problem != nil // an error page answers whatever was asked
+	page := d.Status >= 400 || x.problem != nil // an error page answers any method
 	whole := page || d.Status != 0              // see [dropConditions]
 	switch method := x.req.Method; {
 	case page, method == http.MethodGet, method == http.MethodHead:
@@ -39,8 +39,8 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 		ranged = nil
 	}
 	blob, coding := file.Blob, ""
-	if len(ranged) == 0 { // a range counts bytes of the file itself
-		blob, coding = variant(&file, x.req.Header["Accept-Encoding"])
+	if len(ranged) == 0 { // a range refers to the uncompressed file
+		blob, coding = precompressed(&file, x.req.Header["Accept-Encoding"])
 	}
 	h := x.staticHeader(d, &file, blob, coding)
 	if whole {
@@ -50,7 +50,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	e.sendConditional(x, h, blob, ranged)
 }
 
-// sendConditional sends blob as far as the request's conditions and ranges want it.
+// sendConditional sends blob by the request's conditions and ranges.
 func (e *Edge) sendConditional(x *exchange, h http.Header, blob lateen.Blob, ranged []string) {
 	etag := h["Etag"][0]
 	in := x.req.Header
@@ -97,9 +97,9 @@ func (e *Edge) sendBlob(x *exchange, status int, h http.Header, blob lateen.Blob
 	x.respond(status, h, body)
 }
 
-// variant returns what of file to send to a client that accepts these codings:
-// the smallest form among those it likes best, and the name of its coding.
-func variant(file *lateen.File, accepted []string) (lateen.Blob, string) {
+// precompressed returns the form of file for a client that accepts these codings, and the
+// name of its coding: the smallest of the forms that the client prefers.
+func precompressed(file *lateen.File, accepted []string) (lateen.Blob, string) {
 	if len(file.Encodings) == 0 || len(accepted) == 0 {
 		return file.Blob, ""
 	}
@@ -123,9 +123,8 @@ func variant(file *lateen.File, accepted []string) (lateen.Blob, string) {
 	return file.Blob, ""
 }
 
-// staticHeader is the header of a file's own response. What routes say of the
-// type, the disposition and who may read it counts more than what the platform
-// takes for granted.
+// staticHeader returns the header of a file's own response. Fields of the routes for
+// the type, the disposition and the allowed origins replace the platform's defaults.
 func (x *exchange) staticHeader(d *route.Decision, file *lateen.File, blob lateen.Blob, coding string) http.Header {
 	h, own := x.w.Header(), make(values, 0, 6)
 	h["Accept-Ranges"] = acceptRanges
@@ -149,7 +148,7 @@ func (x *exchange) staticHeader(d *route.Decision, file *lateen.File, blob latee
 	return h
 }
 
-// values makes the values of several headers out of one allocation.
+// values holds the values of several headers in one allocation.
 type values []string
 
 func (v *values) of(s string) []string {
@@ -157,7 +156,7 @@ func (v *values) of(s string) []string {
 	return (*v)[len(*v)-1 : len(*v) : len(*v)]
 }
 
-// Values that many responses share; nobody changes them.
+// Values that many responses share; they are never modified.
 //
 //nolint:gochecknoglobals // constants in all but name
 var (
@@ -166,12 +165,12 @@ var (
 	varyEncoding = []string{"Accept-Encoding"}
 )
 
-// etagOf is the strong entity tag of content: 128 bits of its digest tell any
-// two forms of any two files apart.
+// etagOf returns the strong entity tag of content: 128 bits of its digest, which
+// differ between any two forms of any two files.
 func etagOf(d lateen.Digest) string { return `"` + string(d[:min(32, len(d))]) + `"` }
 
-// disposition is the Content-Disposition of the file of output: shown, and
-// saved under its own name (RFC 6266).
+// disposition returns the Content-Disposition of the file of output: inline, with the
+// file's own name (RFC 6266).
 func disposition(output string) string {
 	name := path.Base(output)
 	ascii := strings.Map(func(r rune) rune {

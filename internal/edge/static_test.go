@@ -13,14 +13,14 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-func TestAStaticFileSaysWhatBrowsersExpect(t *testing.T) {
+func TestHeadersOfAStaticFile(t *testing.T) {
 	s := newStage(t)
 	f := s.file("/a dir/ré\"sumé.txt", "text/plain; charset=utf-8", strings.Repeat("hello ", 100))
 	s.open()
 	resp, body := s.get("/a%20dir/r%C3%A9%22sum%C3%A9.txt")
 	is(t, resp, 200, "")
 	if body != strings.Repeat("hello ", 100) || resp.ContentLength != 600 {
-		t.Errorf("%d bytes announced, %d came", resp.ContentLength, len(body))
+		t.Errorf("Content-Length %d, got %d bytes", resp.ContentLength, len(body))
 	}
 	for name, value := range map[string]string{
 		"Content-Type": "text/plain; charset=utf-8", "Etag": `"` + string(f.Digest[:32]) + `"`, "Accept-Ranges": "bytes",
@@ -35,7 +35,7 @@ func TestAStaticFileSaysWhatBrowsersExpect(t *testing.T) {
 	}
 }
 
-func TestRoutesKnowMoreOfAFileThanThePlatform(t *testing.T) {
+func TestRouteHeadersReplaceDefaultsOfAFile(t *testing.T) {
 	s := newStage(t)
 	s.file("/f.txt", "text/plain", strings.Repeat("hello ", 100))
 	s.manifest.Routes = []lateen.Route{{Src: "^/f.txt$", Continue: true, Headers: map[string]string{
@@ -115,7 +115,7 @@ func TestConditionalRequests(t *testing.T) {
 			has(t, resp.Header, "Vary", "Accept-Encoding")
 			has(t, resp.Header, "Content-Encoding", "")
 			if body != "" {
-				t.Errorf("%s: a body came with 304", c.headers)
+				t.Errorf("%s: the 304 has a body", c.headers)
 			}
 		}
 	}
@@ -192,7 +192,7 @@ func TestEncodingsAreNegotiated(t *testing.T) {
 				t.Fatal(err)
 			}
 			if plain, _ := io.ReadAll(z); string(plain) != content {
-				t.Error("the compressed form is of something else")
+				t.Error("the compressed form has other content")
 			}
 		}
 	}
@@ -203,7 +203,7 @@ func TestEncodingsAreNegotiated(t *testing.T) {
 
 func TestALargeFileArrivesWhole(t *testing.T) {
 	s := newStage(t)
-	content := make([]byte, 3*stretch+12345)
+	content := make([]byte, 3*maxPerDeadline+12345)
 	rand.NewChaCha8([32]byte{}).Read(content)
 	f := lateen.File{Blob: s.blob(content), ContentType: "application/octet-stream"}
 	s.manifest.Files["/big.bin"] = f
@@ -227,9 +227,9 @@ func TestAFileWhoseContentIsGoneIsAnError(t *testing.T) {
 	is(t, resp, 500, "INTERNAL_SERVER_ERROR")
 }
 
-// TestWhatARouteGivesAStatusIsSentWhole: a 304 or 206 would be sent with the
-// status of the route, and be taken for the whole content (RFC 9110 §13.1, §14.2).
-func TestWhatARouteGivesAStatusIsSentWhole(t *testing.T) {
+// The edge would send a 304 or 206 with the status of the route, and clients would take
+// the response for the complete content (RFC 9110 §13.1, §14.2).
+func TestAResponseWithARouteStatusIsSentWhole(t *testing.T) {
 	for _, status := range []int{200, 203} {
 		routes := []lateen.Route{{Src: "/", Dest: "/page", Status: status}}
 		s := newStage(t)
@@ -243,15 +243,15 @@ func TestWhatARouteGivesAStatusIsSentWhole(t *testing.T) {
 				t.Errorf("a file with status %d, %s: %d %q %v", status, condition, resp.StatusCode, body, resp.Header)
 			}
 		}
-		pressed(t, func(p *press) {
+		withPages(t, func(p *pageStage) {
 			p.site.Manifest.Routes = routes
 			p.page("/page", "made by the build", lateen.Prerender{})
-		}, func(p *press) {
+		}, func(p *pageStage) {
 			etag := p.send("GET", "/").Header.Get("Etag")
 			resp := p.send("GET", "/", "If-None-Match: "+etag)
 			body, _ := io.ReadAll(resp.Body)
 			if resp.StatusCode != status || string(body) != "made by the build" {
-				t.Errorf("a kept page with status %d: %d %q", status, resp.StatusCode, body)
+				t.Errorf("a cached page with status %d: %d %q", status, resp.StatusCode, body)
 			}
 		})
 	}

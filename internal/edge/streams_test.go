@@ -12,7 +12,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/server"
 )
 
-// files is how many files this process has open.
+// files returns the number of files that this process has open.
 func files(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
@@ -22,12 +22,12 @@ func files(t *testing.T) int {
 	return len(list)
 }
 
-// TestRequestsOfAConnectionCountAsConnections: HTTP/2 has 250 requests at once on
-// a connection, each of which may hold a file. Without a bound of all, some
-// connections of one client take all files of the process.
+// An HTTP/2 connection has up to 250 concurrent requests, each of which may hold a file.
+// Without a bound on all requests, a few connections of one client could use up the file
+// descriptors of the process.
 func TestRequestsOfAConnectionCountAsConnections(t *testing.T) {
 	for name, bound := range map[string]func(o *Options){
-		"of all": func(o *Options) { o.MaxConnections = 50 }, "of a client": func(o *Options) { o.MaxPerClient = 50 },
+		"in total": func(o *Options) { o.MaxConnections = 50 }, "per client": func(o *Options) { o.MaxPerClient = 50 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
@@ -35,19 +35,20 @@ func TestRequestsOfAConnectionCountAsConnections(t *testing.T) {
 			s.file("/small.txt", "text/plain", "hello")
 			bound(&s.options)
 			s.open()
-			// Less than a file: one that is whole at the client has left its place.
+			// Smaller than the file: a response that the client has received completely
+			// has released its slot.
 			s.h2.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 256 << 10}
-			resp, _ := s.send(s.h2, s.request("GET", "/small.txt", nil)) // opens the one connection
+			resp, _ := s.send(s.h2, s.request("GET", "/small.txt", nil)) // opens the only connection
 			is(t, resp, 200, "")
 			before := files(t)
-			var sent, refused, told atomic.Int32
+			var sent, refused, answered atomic.Int32
 			var asked, read sync.WaitGroup
 			end := make(chan struct{})
 			for range 200 {
 				asked.Add(1)
 				read.Go(func() {
 					resp, err := s.h2.Do(s.request("GET", "/big.bin", nil))
-					if err != nil { // one at a time is told
+					if err != nil { // other refused requests are reset
 						refused.Add(1)
 						asked.Done()
 						return
@@ -55,25 +56,25 @@ func TestRequestsOfAConnectionCountAsConnections(t *testing.T) {
 					defer resp.Body.Close()
 					if resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("X-Vercel-Error") == "OVERLOADED" {
 						refused.Add(1)
-						told.Add(1)
+						answered.Add(1)
 					} else if _, err = io.ReadFull(resp.Body, make([]byte, 1)); err == nil {
 						sent.Add(1)
 					}
 					asked.Done()
-					<-end // and reads no more
+					<-end // without reading further
 				})
 			}
 			asked.Wait()
 			if open := files(t) - before; sent.Load() < 40 || sent.Load() > 50 || sent.Load()+refused.Load() != 200 || open > 60 {
-				t.Errorf("%d are sent, %d refused, and %d files are open", sent.Load(), refused.Load(), open)
+				t.Errorf("%d responses were sent, %d requests refused, and %d files are open", sent.Load(), refused.Load(), open)
 			}
-			if told.Load() == 0 {
-				t.Error("no response says that requests are refused")
+			if answered.Load() == 0 {
+				t.Error("no refused request got a response")
 			}
 			close(end)
 			read.Wait()
-			s.rest()       // of streams that the client has reset
-			for range 60 { // all places are given back
+			s.awaitIdle()  // waits for the end of the streams that the client has reset
+			for range 60 { // all slots are free again
 				resp, body := s.send(s.h2, s.request("GET", "/small.txt", nil))
 				if is(t, resp, 200, ""); body != "hello" {
 					t.Fatalf("got %q", body)
@@ -83,8 +84,8 @@ func TestRequestsOfAConnectionCountAsConnections(t *testing.T) {
 	}
 }
 
-// TestRefusalsDoNotPileUp: a client of HTTP/2 may take nothing of the answers that
-// refuse its requests, and each would have memory until it has stalled.
+// An HTTP/2 client may read none of the responses that refuse its requests, and each
+// would hold memory until the stall timeout.
 func TestRefusalsDoNotPileUp(t *testing.T) {
 	s := newStage(t)
 	s.file("/index.html", "text/html", "front page")
@@ -112,9 +113,9 @@ func TestRefusalsDoNotPileUp(t *testing.T) {
 	const headers, reset, settings, ends = 1, 3, 4, 5 // RFC 9113 §6; END_STREAM and END_HEADERS
 	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	frame(settings, 0, 0, "\x00\x04\x00\x00\x00\x00") // SETTINGS_INITIAL_WINDOW_SIZE: 0
-	ask := "\x82\x86\x84\x01\x0dapp.localhost"        // RFC 7541 appendix A: GET http / of an authority
+	ask := "\x82\x86\x84\x01\x0dapp.localhost"        // RFC 7541 appendix A: GET, http, / and an authority
 	frame(headers, ends, 1, ask)
-	for next() != headers { // the one request there may be, whose answer is not taken
+	for next() != headers { // the one admitted request, whose response the client does not read
 	}
 	const more = 50
 	for i := range more {
@@ -125,18 +126,18 @@ func TestRefusalsDoNotPileUp(t *testing.T) {
 		count[next()]++
 	}
 	if count[headers] != 1 || count[reset] != more-1 {
-		t.Errorf("%d requests are answered and %d reset, want 1 and %d", count[headers], count[reset], more-1)
+		t.Errorf("%d requests were answered and %d reset, want 1 and %d", count[headers], count[reset], more-1)
 	}
 }
 
-// TestAConnectionHoldsLittleOfBodiesThatNobodyReads: what a client of HTTP/2 may send
-// before a function reads it is in the memory of the platform.
-func TestAConnectionHoldsLittleOfBodiesThatNobodyReads(t *testing.T) {
+// The platform buffers in memory the bytes that an HTTP/2 client may send before a
+// function reads them.
+func TestAConnectionBuffersLittleOfUnreadBodies(t *testing.T) {
 	s := newStage(t)
 	s.open()
 	c := s.dial()
-	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"+ // no settings of its own
-		"\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678") // and a ping, whose answer comes behind what it is told
+	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"+ // empty SETTINGS
+		"\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678") // a PING, whose answer follows the server's settings
 	stream, connection := uint32(65535), uint32(65535) // RFC 9113 §6.9.2
 	for answered := false; !answered; {
 		head := make([]byte, 9)

@@ -9,23 +9,23 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// joinTrace notes in r the trace that a request belongs to (W3C Trace Context,
-// level 2, §3.2): the client's where it names one, else one of its own.
+// joinTrace sets in r the trace of a request (W3C Trace Context, level 2, §3.2): the
+// one that the client names, else a new one.
 func joinTrace(r *lateen.Record, h http.Header) {
 	var id [16]byte
 	if trace, parent, ok := parseTraceparent(h.Get("Traceparent")); ok {
 		r.TraceID, r.ParentSpan = trace, parent
 	} else {
 		binary.BigEndian.PutUint64(id[:8], rand.Uint64())
-		binary.BigEndian.PutUint64(id[8:], rand.Uint64()|1) // all zeros names none
+		binary.BigEndian.PutUint64(id[8:], rand.Uint64()|1) // an ID of zeros is invalid
 		r.TraceID = hex.EncodeToString(id[:])
 	}
 	binary.BigEndian.PutUint64(id[:8], rand.Uint64()|1)
 	r.SpanID = hex.EncodeToString(id[:8])
 }
 
-// parseTraceparent returns the ids in the value of a traceparent header;
-// versions to come may be longer, after another hyphen.
+// parseTraceparent returns the IDs in the value of a traceparent header. The value of
+// a later version may continue after another hyphen.
 func parseTraceparent(v string) (trace, parent string, ok bool) {
 	const length = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	if len(v) < length || v[2] != '-' || v[35] != '-' || v[52] != '-' || v[:2] == "ff" ||
@@ -58,8 +58,8 @@ func isLowerHex(s string) bool {
 	return true
 }
 
-// traceparent is what is told to a function or an origin: this request is its
-// parent. Everything is sampled; who collects decides what to keep.
+// traceparent returns the traceparent for a function or an origin, with this request
+// as the parent. Every request is sampled; the collector of the traces may drop some.
 func traceparent(r *lateen.Record) string {
 	return "00-" + r.TraceID + "-" + r.SpanID + "-01"
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// talk upgrades a connection to the stage to a protocol of lines.
+// talk upgrades a connection to the stage to a line protocol.
 func talk(t *testing.T, s *stage) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	c := s.dial()
-	// The first line of the new protocol goes out with the request.
+	// The client sends the first line of the new protocol together with the request.
 	fmt.Fprint(c, "GET /fn HTTP/1.1\r\nHost: app.localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nearly\n")
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)
@@ -31,7 +31,7 @@ func talk(t *testing.T, s *stage) (net.Conn, *bufio.Reader) {
 	return c, in
 }
 
-// lines answers a request to switch to a protocol that echoes lines.
+// lines switches to a protocol that echoes lines.
 func lines(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Connection") != "Upgrade" {
 		http.Error(w, "not asked", http.StatusBadRequest)
@@ -53,7 +53,7 @@ func lines(w http.ResponseWriter, r *http.Request) {
 
 func TestAnUpgradedConnectionPassesThrough(t *testing.T) {
 	s := functionStage(t, lines)
-	s.options.StallTimeout = 100 * time.Millisecond // which is HTTP's business alone
+	s.options.StallTimeout = 100 * time.Millisecond // the stall timeout applies to HTTP only
 	s.open()
 	c, in := talk(t, s)
 	for i, word := range []string{"early", "one", "two"} {
@@ -67,7 +67,7 @@ func TestAnUpgradedConnectionPassesThrough(t *testing.T) {
 	}
 	fmt.Fprintln(c, "bye")
 	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil {
-		t.Errorf("after the end came %q, %v", rest, err)
+		t.Errorf("after the end: %q, %v", rest, err)
 	}
 	if r := s.record(0); r.Status != 101 || r.BytesIn != int64(len("early\none\ntwo\nbye\n")) || r.BytesOut != int64(len("echo early\necho one\necho two\n")) {
 		t.Errorf("recorded: %d, %d bytes in, %d out", r.Status, r.BytesIn, r.BytesOut)
@@ -82,11 +82,11 @@ func TestAnUpgradedConnectionEndsWithTheEdge(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := in.ReadString('\n'); err == nil {
-		t.Error("the connection is still there")
+		t.Error("the connection is still open")
 	}
 }
 
-func TestAnUpgradedConnectionEndsWhenItsFunctionsTimeIsOver(t *testing.T) {
+func TestAnUpgradedConnectionEndsAtMaxDuration(t *testing.T) {
 	s := functionStage(t, lines)
 	fleet := s.options.Fleet
 	over := make(chan struct{})
@@ -106,11 +106,11 @@ func TestAnUpgradedConnectionEndsWhenItsFunctionsTimeIsOver(t *testing.T) {
 	close(over)
 	c.SetReadDeadline(time.Now().Add(patience))
 	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil && !strings.Contains(err.Error(), "reset") {
-		t.Errorf("after the end of its time came %q, %v", rest, err)
+		t.Errorf("after maxDuration: %q, %v", rest, err)
 	}
 }
 
-func TestAFunctionCannotSwitchProtocolsUnasked(t *testing.T) {
+func TestAFunctionCannotSwitchProtocolsWithoutAnUpgradeRequest(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, _ *http.Request) {
 		c, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -132,16 +132,15 @@ func TestAFunctionCannotSwitchProtocolsUnasked(t *testing.T) {
 func TestOnlyWebSocketsAreUpgrades(t *testing.T) {
 	s := functionStage(t, func(_ http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "" || r.Header.Get("Http2-Settings") != "" {
-			t.Errorf("the function is asked for %v", r.Header)
+			t.Errorf("the function was called with %v", r.Header)
 		}
 	}).open()
 	resp, _ := s.get("/fn", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
 	is(t, resp, 200, "")
 }
 
-// TestOnlyAGetWithoutABodyOverHTTP11Upgrades: RFC 6455 §4.1 has GET, RFC 9110
-// §7.8 has an HTTP/1.0 server ignore the field, and a body behind an upgrade
-// would be another request to the function.
+// RFC 6455 §4.1 requires GET, RFC 9110 §7.8 requires that an HTTP/1.0 server ignores the
+// field, and the function would read a body after an upgrade as another request.
 func TestOnlyAGetWithoutABodyOverHTTP11Upgrades(t *testing.T) {
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

@@ -12,34 +12,34 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// After the response, the rest of a body is read and dropped, so that a client
-// that sends all of it before it reads gets the response: closing a connection
-// with bytes that nobody has read resets it, and the client loses the response
-// (RFC 9112 §9.6). drainTimeout bounds the time of that, drainBytes the amount.
+// After the response, the edge reads and drops the rest of a request body, so that a
+// client that sends the whole body before it reads gets the response: closing a
+// connection with unread bytes resets it, and the client loses the response (RFC 9112
+// §9.6). drainTimeout bounds the time of this, drainBytes the amount.
 const (
 	drainTimeout = 5 * time.Second
 	drainBytes   = 16 << 20
 )
 
-// upload is the body of a request: bounded, counted, and given a deadline with
-// every read, so that a long upload may take its time and a stalled one ends.
-// It may be read by another goroutine than the exchange's, until end.
+// upload is the body of a request. It is bounded and counted, and every read extends
+// the deadline, so that a long upload may continue and a stalled one ends. Another
+// goroutine than the exchange's may read it until end.
 type upload struct {
-	from  io.ReadCloser
-	w     *writer
-	limit int64 // bytes; 0 is none
-	asks  bool  // the client sends it once it is told to go on, which the first read does
+	from            io.ReadCloser
+	w               *writer
+	limit           int64 // maximum bytes; 0 is no limit
+	expectsContinue bool  // whether the client waits for a 100 Continue, which the first read sends
 
-	trailer http.Header // of the client's request, which reading the body to its end completes
-	onward  http.Header // the fields of it that were announced, for the reader of the body; has values from its end on
+	trailer http.Header // trailer of the client's request; net/http sets its values at the end of the body
+	onward  http.Header // announced fields of trailer, for the reader of the body; has values after the end of the body
 
-	mu      sync.Mutex // guards below
-	idle    *sync.Cond // no read is under way
-	reading bool
-	ended   bool
-	whole   bool // read to its end
-	read    int64
-	failed  error // why reading ended before
+	mu       sync.Mutex // guards the fields below
+	idle     *sync.Cond // signals the end of a read
+	reading  bool
+	ended    bool
+	complete bool // whether the body was read to its end
+	read     int64
+	failed   error // error that ended reading before the end of the body
 }
 
 // newUpload returns the body of r, or nil if it has none.
@@ -47,13 +47,14 @@ func newUpload(w *writer, r *http.Request, limit int64) *upload {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	u := &upload{from: r.Body, w: w, limit: limit, asks: r.Header["Expect"] != nil, trailer: r.Trailer, onward: maps.Clone(r.Trailer)}
+	u := &upload{from: r.Body, w: w, limit: limit, expectsContinue: r.Header["Expect"] != nil, trailer: r.Trailer, onward: maps.Clone(r.Trailer)}
 	u.idle = sync.NewCond(&u.mu)
 	w.body = u
 	return u
 }
 
-// request returns a copy of r whose body is u. Reading that to its end changes its trailer.
+// request returns a copy of r whose body is u. Reading u to its end changes the copy's
+// trailer.
 func (u *upload) request(r *http.Request) *http.Request {
 	if u == nil {
 		return r
@@ -63,7 +64,7 @@ func (u *upload) request(r *http.Request) *http.Request {
 	return &out
 }
 
-// Read reads on. Past the limit the error is [lateen.ErrFunctionPayload].
+// Read implements [io.Reader]. Past the limit the error is [lateen.ErrFunctionPayload].
 func (u *upload) Read(p []byte) (int, error) {
 	if err := u.enter(); err != nil {
 		return 0, err
@@ -73,13 +74,13 @@ func (u *upload) Read(p []byte) (int, error) {
 	defer u.mu.Unlock()
 	u.reading = false
 	u.idle.Broadcast()
-	if u.w.http2 && !u.ended { // whose deadline would pass while nobody reads
+	if u.w.http2 && !u.ended { // the deadline would pass between two reads
 		_ = u.w.deadlines.SetReadDeadline(time.Time{})
 	}
 	u.read += int64(n)
 	switch {
 	case errors.Is(err, io.EOF):
-		u.whole = true
+		u.complete = true
 		for name := range u.onward {
 			u.onward[name] = u.trailer[name]
 		}
@@ -100,17 +101,17 @@ func (u *upload) enter() error {
 		return http.ErrBodyReadAfterClose
 	case u.limit > 0 && u.read > u.limit:
 		return errBodyTooLarge(u.limit)
-	case !u.whole: // past the end, a deadline would be the next request's
+	case !u.complete: // after the end, a deadline would apply to the next request
 		_ = u.w.deadlines.SetReadDeadline(time.Now().Add(u.w.stall))
 	}
 	u.reading = true
 	return nil
 }
 
-// Close does nothing: who reads a body does not own the connection; end does.
+// Close does nothing: the reader of a body does not own the connection. See end.
 func (u *upload) Close() error { return nil }
 
-// fault returns what the client did wrong in sending the body, or nil.
+// fault returns the client's error in sending the body, or nil.
 func (u *upload) fault() error {
 	if u == nil {
 		return nil
@@ -129,7 +130,7 @@ func (u *upload) fault() error {
 	}
 }
 
-// count returns how many bytes were read.
+// count returns the number of bytes read.
 func (u *upload) count() int64 {
 	if u == nil {
 		return 0
@@ -139,24 +140,24 @@ func (u *upload) count() int64 {
 	return u.read
 }
 
-// unread reports whether some of the body may still be on its way.
+// unread reports whether the body has not been read to its end.
 func (u *upload) unread() bool {
 	if u == nil {
 		return false
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return !u.whole
+	return !u.complete
 }
 
-// end ends reading, before the handler returns: a read under way elsewhere is
-// broken off. With answered the response was sent whole, and end drains the rest
-// of the body, within bounds.
+// end ends reading before the handler returns, and interrupts a read in another
+// goroutine. If answered, the complete response was sent, and end drains the rest of
+// the body within bounds.
 func (u *upload) end(answered bool) {
 	if u == nil {
 		return
 	}
-	u.w.begin() // where the handler leaves the header to the server
+	u.w.begin() // if the handler has not written a header
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.ended = true
@@ -164,11 +165,11 @@ func (u *upload) end(answered bool) {
 		_ = u.w.deadlines.SetReadDeadline(time.Unix(1, 0))
 		u.idle.Wait()
 	}
-	if u.whole || u.w.http2 {
+	if u.complete || u.w.http2 {
 		return
 	}
-	_ = u.w.deadlines.SetReadDeadline(time.Now().Add(drainTimeout)) // the server reads on, too
-	if !answered || u.failed != nil || u.asks && u.read == 0 {
+	_ = u.w.deadlines.SetReadDeadline(time.Now().Add(drainTimeout)) // net/http reads the rest, too
+	if !answered || u.failed != nil || u.expectsContinue && u.read == 0 {
 		return
 	}
 	u.w.Flush()

@@ -10,11 +10,11 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// varyOf is the Vary of a response as one list.
+// varyOf returns the Vary of a response as one list.
 func varyOf(h http.Header) string { return strings.Join(h["Vary"], ", ") }
 
-func TestAKeptPageVariesAsItsRoutesSay(t *testing.T) { // RFC 9110 §12.5.5
-	pressed(t, func(p *press) {
+func TestACachedPageHasTheVaryOfItsRoutes(t *testing.T) { // RFC 9110 §12.5.5
+	withPages(t, func(p *pageStage) {
 		p.site.Manifest.Routes = []lateen.Route{
 			{Src: "/.*", Continue: true, Headers: map[string]string{"vary": "x-theme, accept-encoding"}},
 			{Src: "/.*", Continue: true, Headers: map[string]string{"vary": "X-Theme, Cookie"}},
@@ -23,12 +23,12 @@ func TestAKeptPageVariesAsItsRoutesSay(t *testing.T) { // RFC 9110 §12.5.5
 		p.answer = func(*http.Request, int) *http.Response {
 			return reply(200, strings.Repeat("long enough ", 200), "Vary: rsc")
 		}
-	}, func(p *press) {
+	}, func(p *pageStage) {
 		for _, label := range []string{"MISS", "HIT", "STALE"} {
 			if label == "STALE" {
 				p.pass(11 * time.Second)
 			}
-			synctest.Wait() // until the page before is kept
+			synctest.Wait() // wait until the earlier page is cached
 			resp := p.send("GET", "/isr", "Accept-Encoding: br")
 			has(t, resp.Header, "X-Vercel-Cache", label)
 			if got := varyOf(resp.Header); got != "rsc, x-theme, accept-encoding, Cookie" || resp.Header.Get("Content-Encoding") != "br" {
@@ -46,13 +46,13 @@ func TestAKeptPageVariesAsItsRoutesSay(t *testing.T) { // RFC 9110 §12.5.5
 	})
 }
 
-func TestAKeptPageIsNotTransformedAgainstItsWord(t *testing.T) { // RFC 9111 §5.2.2.6
+func TestACachedPageWithNoTransformIsNotCompressed(t *testing.T) { // RFC 9111 §5.2.2.6
 	for name, c := range map[string]struct{ own, byRoute string }{
 		"by the function": {own: "s-maxage=60, no-transform"},
 		"by a route":      {own: "s-maxage=60", byRoute: "public, no-transform"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pressed(t, func(p *press) {
+			withPages(t, func(p *pageStage) {
 				if c.byRoute != "" {
 					p.site.Manifest.Routes = []lateen.Route{{Src: "/.*", Continue: true, Important: true, Headers: map[string]string{"cache-control": c.byRoute}}}
 				}
@@ -60,9 +60,9 @@ func TestAKeptPageIsNotTransformedAgainstItsWord(t *testing.T) { // RFC 9111 §5
 				p.answer = func(*http.Request, int) *http.Response {
 					return reply(200, strings.Repeat("long enough ", 200), "Cache-Control: "+c.own)
 				}
-			}, func(p *press) {
+			}, func(p *pageStage) {
 				for _, label := range []string{"MISS", "HIT"} {
-					synctest.Wait() // until the page before is kept
+					synctest.Wait() // wait until the earlier page is cached
 					resp := p.send("GET", "/isr", "Accept-Encoding: br, gzip")
 					has(t, resp.Header, "X-Vercel-Cache", label)
 					if resp.Header["Content-Encoding"] != nil || !strings.Contains(resp.Header.Get("Cache-Control"), "no-transform") {
@@ -74,7 +74,7 @@ func TestAKeptPageIsNotTransformedAgainstItsWord(t *testing.T) { // RFC 9111 §5
 	}
 }
 
-func TestACompressedFileVariesByEncodingWhateverRoutesSay(t *testing.T) { // RFC 9110 §12.5.5
+func TestACompressedFileAlwaysVariesByEncoding(t *testing.T) { // RFC 9110 §12.5.5
 	s := newStage(t)
 	s.file("/f.txt", "text/plain", strings.Repeat("hello ", 100))
 	s.manifest.Routes = []lateen.Route{{Src: "/.*", Continue: true, Important: true, Headers: map[string]string{"vary": "Cookie"}}}
@@ -91,7 +91,7 @@ func TestACompressedFileVariesByEncodingWhateverRoutesSay(t *testing.T) { // RFC
 	}
 }
 
-func TestA304OfAFunctionIsThatOfIts200(t *testing.T) { // RFC 9110 §15.4.5, RFC 9111 §4.3.4
+func TestA304OfAFunctionMatchesIts200(t *testing.T) { // RFC 9110 §15.4.5, RFC 9111 §4.3.4
 	s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Etag", `"1"`)
 		w.Header().Set("Vary", "Cookie")

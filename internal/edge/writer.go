@@ -8,36 +8,36 @@ import (
 	"github.com/lateen-dev/lateen/internal/server"
 )
 
-// stretch is how much of a file is sent under one deadline: a client that
-// takes less than this in a stall timeout has stalled (9 KB/s of a minute).
-const stretch = 512 << 10
+// maxPerDeadline is the number of bytes of a file that are sent under one deadline. A client
+// that receives less in a stall timeout has stalled (9 KB/s for a minute).
+const maxPerDeadline = 512 << 10
 
-// writer counts what is sent and keeps the connection's write deadline ahead of
-// its progress: a response may take as long as it likes, a client that takes
-// nothing for the stall timeout is cut off.
+// writer counts the bytes sent and extends the connection's write deadline with every
+// write: the total time of a response has no limit, and a client that receives nothing
+// for the stall timeout is cut off.
 type writer struct {
 	http.ResponseWriter
 
 	deadlines http.ResponseController
 	stall     time.Duration
 	http2     bool
-	body      *upload        // of the request; nil where it has none
-	server    *server.Server // may want every connection to end behind its response; nil: none does
-	closes    bool           // the connection is to end behind the response: see [newWriter]
-	begun     bool           // the header is on its way
-	written   int64          // bytes of the body
+	body      *upload        // body of the request; nil if it has none
+	server    *server.Server // its Ends may require that connections end after their response; nil never does
+	closes    bool           // whether the connection must end after the response: see [newWriter]
+	begun     bool           // whether the header is complete
+	written   int64          // bytes of the body that were sent
 }
 
-// newWriter returns a writer for the response to r. The connection ends with a
-// response to a chunked HTTP/1.1 request, or any HTTP/1.0 request: it must where
-// the request also has a Content-Length, or has a Transfer-Encoding in HTTP/1.0
-// (RFC 9112 §6.1, §6.3), and net/http has removed those fields. What a sender in
-// front took for the body may be on the connection as the next request.
+// newWriter returns a writer for the response to r. The connection ends after the
+// response to a chunked HTTP/1.1 request and to any HTTP/1.0 request. It must end if
+// the chunked request also had a Content-Length, or the HTTP/1.0 request had a
+// Transfer-Encoding (RFC 9112 §6.1, §6.3), but net/http has removed those fields. In
+// these cases, bytes that a proxy took for the body could be read as the next request.
 func newWriter(w http.ResponseWriter, r *http.Request, stall time.Duration) *writer {
 	out := &writer{ResponseWriter: w, deadlines: *http.NewResponseController(w), stall: stall, http2: r.ProtoMajor >= 2}
 	if !out.http2 {
 		out.closes = r.ProtoMinor == 0 || len(r.TransferEncoding) > 0
-		out.extend() // for what is sent after the handler returned, too
+		out.extend() // also covers bytes that are sent after the handler has returned
 	}
 	return out
 }
@@ -51,10 +51,10 @@ func (w *writer) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// begin completes the header. A response that starts before the request has
-// been read ends the connection: its rest is not worth waiting for, and must
-// never be taken for the next request. On HTTP/2 the server sends a GOAWAY instead of
-// the header.
+// begin completes the header. A response that starts before the end of the request
+// ends the connection: the rest of the request is not worth waiting for, and must
+// never be read as the next request. On HTTP/2 the server sends a GOAWAY in place of
+// the Connection field.
 func (w *writer) begin() {
 	if !w.begun && (w.closes || !w.http2 && w.body.unread() || w.server != nil && w.server.Ends()) {
 		w.Header()["Connection"] = closing
@@ -72,10 +72,10 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Flush sends what is buffered; its error shows in the next Write.
+// Flush sends the buffered bytes; the next Write returns its error.
 func (w *writer) Flush() { _ = w.FlushError() }
 
-// FlushError sends what is buffered.
+// FlushError sends the buffered bytes.
 func (w *writer) FlushError() error {
 	w.begin()
 	w.extend()
@@ -83,13 +83,13 @@ func (w *writer) FlushError() error {
 	return w.deadlines.Flush()
 }
 
-// ReadFrom sends all of src. A file is handed to the kernel where it can do the work.
+// ReadFrom sends all of src. The kernel sends a file by itself if it can.
 func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 	var total int64
 	for {
-		n, err := w.send(src, stretch)
+		n, err := w.send(src, maxPerDeadline)
 		total += n
-		if err != nil || n < stretch {
+		if err != nil || n < maxPerDeadline {
 			return total, err
 		}
 	}
@@ -98,7 +98,7 @@ func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 // sendN sends exactly n bytes of src.
 func (w *writer) sendN(src io.Reader, n int64) error {
 	for n > 0 {
-		sent, err := w.send(src, min(n, stretch))
+		sent, err := w.send(src, min(n, maxPerDeadline))
 		if err != nil {
 			return err
 		}
@@ -109,8 +109,8 @@ func (w *writer) sendN(src io.Reader, n int64) error {
 	return nil
 }
 
-// send sends up to n bytes of src. The one limit around it is what lets
-// net/http recognise a file and use sendfile(2).
+// send sends up to n bytes of src. net/http recognizes a file in a single
+// [io.LimitedReader] and uses sendfile(2).
 func (w *writer) send(src io.Reader, n int64) (int64, error) {
 	w.begin()
 	w.extend()
@@ -120,21 +120,22 @@ func (w *writer) send(src io.Reader, n int64) (int64, error) {
 	return sent, err
 }
 
-// extend gives the client until the stall timeout to take what is sent next.
-// An error means that the writer has no deadlines, as in a test.
+// extend sets the write deadline to the stall timeout from now. An error means that
+// the writer supports no deadlines, as in a test.
 func (w *writer) extend() { _ = w.deadlines.SetWriteDeadline(time.Now().Add(w.stall)) }
 
-// relax takes the deadline back where its passing alone would end the stream:
-// HTTP/2 resets a stream whose deadline passes even if nothing is being written.
+// relax removes the write deadline on HTTP/2, which resets a stream whose deadline
+// passes even if no write is in progress.
 func (w *writer) relax() {
 	if w.http2 {
 		_ = w.deadlines.SetWriteDeadline(time.Time{})
 	}
 }
 
-// rest calls over once the client has the whole response, for which it gets until the
-// stall timeout: on HTTP/2, what is left of one waits for the client behind its handler.
-func (w *writer) rest(over func()) {
+// afterResponse calls over once the client has the complete response or the stall
+// timeout has passed: on HTTP/2, the end of a response may wait for the client after
+// its handler has returned.
+func (w *writer) afterResponse(over func()) {
 	stream, ok := w.ResponseWriter.(http.CloseNotifier) //nolint:staticcheck // the request's context ends with the handler
 	if !w.http2 || !ok {
 		over()

@@ -11,21 +11,21 @@ import (
 	"github.com/lateen-dev/lateen/internal/address"
 )
 
-// Dial connects to a host and port in the name of a site, by the policy that holds for
-// its functions. It is the dialer of an external rewrite. An address that may not
-// be reached is a [*RefusedError].
+// Dial connects to a host and port on behalf of a deployment, by the policy of its
+// functions. External rewrites use it as their dialer. The error for a refused
+// address is a [*RefusedError].
 //
-// Each address is judged when it is dialled, after its name was resolved. The
-// platform's own services see the connection come from [address.Functions], as
-// they see functions: they believe no forwarded header from there, and the API
-// answers none of it.
+// The policy checks each address when it is dialled, after the name was resolved.
+// The platform's own services see the connection come from [address.Functions], like
+// connections of functions: they ignore its forwarded headers, and the API does not
+// answer it.
 func (n *Network) Dial(ctx context.Context, network, to string) (net.Conn, error) {
 	return n.dialAs(ctx, network, to, false)
 }
 
-// DialAnywhere is [Network.Dial] for an operator who lets rewrites reach every
-// address and every port of this host. It knows the platform's own services all
-// the same.
+// DialAnywhere is [Network.Dial] for an operator that lets rewrites reach every
+// address and every port of this host. It recognizes the platform's own services
+// too.
 func (n *Network) DialAnywhere(ctx context.Context, network, to string) (net.Conn, error) {
 	return n.dialAs(ctx, network, to, true)
 }
@@ -36,13 +36,13 @@ func (n *Network) dialAs(ctx context.Context, network, to string, anywhere bool)
 	dialer.Control = func(_, dialled string, _ syscall.RawConn) error {
 		ip, err := netip.ParseAddrPort(dialled)
 		if err != nil {
-			return &RefusedError{Refusal{Host: host, Why: "its address is malformed"}}
+			return &RefusedError{Refusal{Host: host, Why: "the address is malformed"}}
 		}
-		at, why := n.policy.judge(ip)
+		at, why := n.policy.check(ip)
 		switch {
-		case why == "" && (at.door || at.to.Addr() != address.Canonical(ip.Addr())):
+		case why == "" && (at.platform || at.to.Addr() != address.Canonical(ip.Addr())):
 			return &detourError{at}
-		case why == "" || anywhere && !n.policy.isDoor(ip):
+		case why == "" || anywhere && !n.policy.isPlatform(ip):
 			return nil
 		default:
 			return &RefusedError{Refusal{Host: host, To: ip, Why: why}}
@@ -50,25 +50,26 @@ func (n *Network) dialAs(ctx context.Context, network, to string, anywhere bool)
 	}
 	conn, err := dialer.DialContext(ctx, network, to)
 	if other, ok := errors.AsType[*detourError](err); ok {
-		if other.at.door {
-			other.at.from = n.nextDoorstep()
+		if other.at.platform {
+			other.at.from = n.nextSource()
 		}
 		return n.dial(ctx, "tcp", other.at)
 	}
 	return conn, err
 }
 
-// originTimeout bounds connecting to one address.
+// originTimeout is the time limit for connecting to one address.
 const originTimeout = 10 * time.Second
 
-// detourError ends a dial that has to be made in another way: from an address that
-// tells a service of this host whom it deals with, or to where the service is.
+// detourError ends a dial that must be repeated in another way: from a source
+// address that identifies functions to a service of this host, or to the address of
+// that service.
 type detourError struct{ at target }
 
 // Error implements error.
-func (*detourError) Error() string { return "the address leads to a service of this host" }
+func (*detourError) Error() string { return "the address is a service of this host" }
 
-// RefusedError is the [Refusal] of a connection as an error.
+// RefusedError is a [Refusal] as an error.
 type RefusedError struct{ Refusal }
 
 // Error implements error.

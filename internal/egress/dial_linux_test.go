@@ -27,9 +27,9 @@ func TestOriginsAreReachedByThePolicyOfFunctions(t *testing.T) {
 		})
 		return addrPort(l.Addr())
 	}
-	door, open, closed := listener(":0").Port(), listener("127.0.0.1:0"), listener("127.0.0.1:0")
+	platform, open, closed := listener(":0").Port(), listener("127.0.0.1:0"), listener("127.0.0.1:0")
 	network := egress.New(egress.Options{Host: []netip.AddrPort{open}})
-	network.Expose(netip.AddrPortFrom(netip.IPv4Unspecified(), door))
+	network.Expose(netip.AddrPortFrom(netip.IPv4Unspecified(), platform))
 	at := func(host string, port uint16) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }
 	type dial func(context.Context, string, string) (net.Conn, error)
 	visit := func(dial dial, to string) (peer netip.Addr, err error) {
@@ -40,7 +40,7 @@ func TestOriginsAreReachedByThePolicyOfFunctions(t *testing.T) {
 		defer c.Close()
 		return <-peers, nil
 	}
-	doors := []string{at("127.0.0.1", door), at("127.0.0.9", door), at("localhost", door)}
+	platforms := []string{at("127.0.0.1", platform), at("127.0.0.9", platform), at("localhost", platform)}
 	others := []string{at("127.0.0.1", closed.Port()), at("localhost", closed.Port())}
 	own, err := net.InterfaceAddrs()
 	if err != nil {
@@ -48,11 +48,11 @@ func TestOriginsAreReachedByThePolicyOfFunctions(t *testing.T) {
 	}
 	for _, one := range own {
 		if prefix, err := netip.ParsePrefix(one.String()); err == nil && prefix.Addr().Is4() {
-			doors, others = append(doors, at(prefix.Addr().String(), door)), append(others, at(prefix.Addr().String(), 22))
+			platforms, others = append(platforms, at(prefix.Addr().String(), platform)), append(others, at(prefix.Addr().String(), 22))
 		}
 	}
 	for name, dial := range map[string]dial{"by the policy": network.Dial, "anywhere": network.DialAnywhere} {
-		for _, to := range doors {
+		for _, to := range platforms {
 			if peer, err := visit(dial, to); err != nil || !address.Functions.Contains(peer) {
 				t.Errorf("%s: the platform at %s sees %s: %v", name, to, peer, err)
 			}

@@ -19,37 +19,37 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
 const (
 	dnsPort     = 53
-	dnsTimeout  = 3 * time.Second // of one question to one resolver
-	dnsRounds   = 2               // through the list of resolvers
+	dnsTimeout  = 3 * time.Second // for one query to one resolver
+	dnsRounds   = 2               // passes through the list of resolvers
 	dnsIdle     = 10 * time.Second
 	dnsLargest  = 1<<16 - 1
 	maxQuery    = 4 << 10                           // bytes of a query; longer ones are refused
-	queryBytes  = dnsLargest + maxQuery + flowBytes // of memory that one under way takes at most
+	queryBytes  = dnsLargest + maxQuery + flowBytes // maximum memory of one query in progress
 	hostTTL     = 60                                // seconds
 	resolvConf  = "/etc/resolv.conf"
-	resolvEvery = 5 * time.Second // how often that file may be read
+	resolvEvery = 5 * time.Second // minimum time between reads of that file
 )
 
-// isResolver reports whether a sandbox asks its resolver.
+// isResolver reports whether to is the resolver of the sandbox.
 func isResolver(to netip.AddrPort) bool {
-	return to.Port() == dnsPort && (to.Addr() == link.Gateway || to.Addr() == link.Gateway6)
+	return to.Port() == dnsPort && (to.Addr() == netdev.Gateway || to.Addr() == netdev.Gateway6)
 }
 
 // resolvers are the DNS servers that the host uses.
 type resolvers struct {
-	fixed []netip.AddrPort // if not empty: those, whatever the file says
+	fixed []netip.AddrPort // used instead of the file if not empty
 
-	mu   sync.Mutex // guards below
+	mu   sync.Mutex // guards the fields below
 	list []netip.AddrPort
-	at   time.Time // when list was read
+	at   time.Time // time at which list was read
 }
 
-// get returns at least one.
+// get returns at least one resolver.
 func (r *resolvers) get() []netip.AddrPort {
 	if len(r.fixed) > 0 {
 		return r.fixed
@@ -66,7 +66,7 @@ func (r *resolvers) get() []netip.AddrPort {
 	return r.list
 }
 
-// nameservers returns the servers that a resolv.conf(5) names, or its default.
+// nameservers returns the servers in a resolv.conf(5), or its default.
 func nameservers(text string) []netip.AddrPort {
 	var list []netip.AddrPort
 	for line := range strings.Lines(text) {
@@ -84,16 +84,16 @@ func nameservers(text string) []netip.AddrPort {
 	return list
 }
 
-// receiveQuery answers a query on a goroutine of its own. It does not block;
-// false tells the sandbox that the port is closed.
+// receiveQuery answers a query on a goroutine of its own, without blocking. false
+// makes the stack report the port as closed to the sandbox.
 func (g *guestStack) receiveQuery(id stack.TransportEndpointID, datagram parts) bool {
 	a := g.attachment
 	if !a.permitted() {
 		return false
 	}
 	query := bytes.Join(datagram, nil)
-	if len(query) == 0 || len(query) > maxQuery || !a.news.Allow() {
-		return true // lost, as datagrams are: it comes again
+	if len(query) == 0 || len(query) > maxQuery || !a.opens.Allow() {
+		return true // dropped, like a lost datagram: the sandbox retries
 	}
 	release, ok := a.admitQuery()
 	if !ok {
@@ -106,12 +106,12 @@ func (g *guestStack) receiveQuery(id stack.TransportEndpointID, datagram parts) 
 	go func() {
 		defer a.work.Done()
 		defer release()
-		_ = g.sendDatagram(id, a.answer(a.ctx, "udp", query)) // the sandbox may be gone
+		_ = g.sendDatagram(id, a.answer(a.ctx, "udp", query)) // the sandbox may have ended
 	}()
 	return true
 }
 
-// admitQuery sets aside what a query under way takes.
+// admitQuery reserves the resources of one query.
 func (a *Attachment) admitQuery() (release func(), ok bool) {
 	if !a.queries.take(1) {
 		return nil, false
@@ -139,7 +139,7 @@ func (a *Attachment) answerStream(end *guest) {
 	end.close(err != nil)
 }
 
-// answerAll answers queries until the sandbox sends no more.
+// answerAll answers queries until the sandbox ends the stream.
 func (a *Attachment) answerAll(ctx context.Context, end *guest, idle *time.Timer) error {
 	for in := (streamReader{ctx, end}); ; idle.Reset(dnsIdle) {
 		query, err := readFrame(in, maxQuery)
@@ -163,7 +163,7 @@ func (a *Attachment) answerAll(ctx context.Context, end *guest, idle *time.Timer
 
 // streamReader reads a guest's stream.
 type streamReader struct {
-	ctx context.Context //nolint:containedctx // of one loop
+	ctx context.Context //nolint:containedctx // used in one loop
 	end *guest
 }
 
@@ -179,8 +179,8 @@ func (r streamReader) Read(b []byte) (int, error) {
 	}
 }
 
-// readFrame reads a message as RFC 1035 §4.2.2 sends it over TCP. Its memory
-// grows with the bytes that have come.
+// readFrame reads a DNS message over TCP (RFC 1035 §4.2.2). Its memory grows with
+// the received bytes.
 func readFrame(r io.Reader, most int) ([]byte, error) {
 	var size [2]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {
@@ -188,7 +188,7 @@ func readFrame(r io.Reader, most int) ([]byte, error) {
 	}
 	length := int(binary.BigEndian.Uint16(size[:]))
 	if length > most {
-		return nil, fmt.Errorf("read a DNS message: it has %d bytes", length)
+		return nil, fmt.Errorf("read a DNS message: %d bytes are too many", length)
 	}
 	msg, err := io.ReadAll(io.LimitReader(r, int64(length)))
 	if err == nil && len(msg) < length {
@@ -205,7 +205,7 @@ func frame(msg []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...) //nolint:gosec // as bounded
 }
 
-// answer returns what a query is answered with.
+// answer returns the response to a query.
 func (a *Attachment) answer(ctx context.Context, network string, query []byte) []byte {
 	var p dnsmessage.Parser
 	h, err := p.Start(query)
@@ -220,10 +220,10 @@ func (a *Attachment) answer(ctx context.Context, network string, query []byte) [
 		return failure(h, nil, dnsmessage.RCodeFormatError)
 	}
 	name := strings.ToLower(strings.TrimSuffix(question.Name.String(), "."))
-	if name == "localhost" || strings.HasSuffix(name, ".localhost") || name == link.Host {
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") || name == netdev.Host {
 		return a.answerHost(h, question, name)
 	}
-	answer, err := a.network.ask(ctx, network, query, question)
+	answer, err := a.network.query(ctx, network, query, question)
 	if err != nil {
 		return failure(h, &question, dnsmessage.RCodeServerFailure)
 	}
@@ -231,21 +231,21 @@ func (a *Attachment) answer(ctx context.Context, network string, query []byte) [
 	return answer
 }
 
-// answerHost answers for names that mean this host, which has no IPv6 address
-// there: programs would prefer it for no gain.
+// answerHost answers for the names of this host. It has no IPv6 address there:
+// programs would prefer that address without benefit.
 func (a *Attachment) answerHost(h dnsmessage.Header, question dnsmessage.Question, name string) []byte {
-	a.ledger.learn(link.Gateway, name)
+	a.ledger.learn(netdev.Gateway, name)
 	reply := reply(h, &question, dnsmessage.RCodeSuccess)
 	if question.Type == dnsmessage.TypeA {
 		reply.Answers = []dnsmessage.Resource{{
 			Header: dnsmessage.ResourceHeader{Name: question.Name, Class: question.Class, TTL: hostTTL},
-			Body:   &dnsmessage.AResource{A: link.Gateway.As4()},
+			Body:   &dnsmessage.AResource{A: netdev.Gateway.As4()},
 		}}
 	}
 	return pack(reply)
 }
 
-// learn remembers to which addresses a name has led.
+// learn records the addresses to which a name resolved.
 func (a *Attachment) learn(answer []byte, name string) {
 	var p dnsmessage.Parser
 	if _, err := p.Start(answer); err != nil || p.SkipAllQuestions() != nil {
@@ -273,15 +273,15 @@ func (a *Attachment) learn(answer []byte, name string) {
 	}
 }
 
-// ask asks the host's resolvers, one after another, and returns the first
-// answer, whatever it says, under the id of the query.
-func (n *Network) ask(ctx context.Context, network string, query []byte, question dnsmessage.Question) ([]byte, error) {
-	asked := append([]byte(nil), query...)
-	binary.BigEndian.PutUint16(asked, uint16(rand.Uint32N(1<<16))) //nolint:gosec // as bounded; the port is as hard to guess
+// query queries the host's resolvers, one after another, and returns the first
+// response, of any RCODE, with the ID of the query.
+func (n *Network) query(ctx context.Context, network string, query []byte, question dnsmessage.Question) ([]byte, error) {
+	sent := append([]byte(nil), query...)
+	binary.BigEndian.PutUint16(sent, uint16(rand.Uint32N(1<<16))) //nolint:gosec // as bounded; the port is unpredictable too
 	var failed error
 	for range dnsRounds {
 		for _, server := range n.dns.get() {
-			answer, err := n.askOne(ctx, network, server, asked, question)
+			answer, err := n.queryOne(ctx, network, server, sent, question)
 			if err == nil {
 				binary.BigEndian.PutUint16(answer, idOf(query))
 				return answer, nil
@@ -294,7 +294,7 @@ func (n *Network) ask(ctx context.Context, network string, query []byte, questio
 	return nil, failed
 }
 
-func (n *Network) askOne(ctx context.Context, network string, server netip.AddrPort, query []byte, question dnsmessage.Question) ([]byte, error) {
+func (n *Network) queryOne(ctx context.Context, network string, server netip.AddrPort, query []byte, question dnsmessage.Question) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
 	defer cancel()
 	if !n.places.take(1) {
@@ -309,21 +309,21 @@ func (n *Network) askOne(ctx context.Context, network string, server netip.AddrP
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if network == "tcp" {
 		if _, err := conn.Write(frame(query)); err != nil {
-			return nil, fmt.Errorf("ask %s: %w", server, err)
+			return nil, fmt.Errorf("query %s: %w", server, err)
 		}
 		answer, err := readFrame(conn, dnsLargest)
 		if err == nil && !answers(answer, query, question) {
-			err = errors.New("it answers another question")
+			err = errors.New("the response is for another query")
 		}
 		return answer, err
 	}
 	if _, err := conn.Write(query); err != nil {
-		return nil, fmt.Errorf("ask %s: %w", server, err)
+		return nil, fmt.Errorf("query %s: %w", server, err)
 	}
 	for {
 		answer, err := n.receive(conn)
 		if err != nil {
-			return nil, fmt.Errorf("hear %s: %w", server, err)
+			return nil, fmt.Errorf("receive from %s: %w", server, err)
 		}
 		if answers(answer, query, question) {
 			return answer, nil
@@ -331,7 +331,8 @@ func (n *Network) askOne(ctx context.Context, network string, server netip.AddrP
 	}
 }
 
-// receive returns the next datagram. It takes memory once that is there.
+// receive returns the next datagram. It allocates memory only once the datagram has
+// arrived.
 func (n *Network) receive(conn net.Conn) (datagram []byte, err error) {
 	raw, err := rawConn(conn)
 	if err != nil {
@@ -339,16 +340,16 @@ func (n *Network) receive(conn net.Conn) (datagram []byte, err error) {
 	}
 	var failed error
 	err = raw.Read(func(fd uintptr) bool {
-		room := n.turns.borrow(n.nobody)
-		size, err := readFile(fd, room[:])
-		datagram, failed = bytes.Clone(room[:max(size, 0)]), err
-		n.turns.giveBack(n.nobody, room, len(datagram))
+		buf := n.turns.borrow(n.unassigned)
+		size, err := readFile(fd, buf[:])
+		datagram, failed = bytes.Clone(buf[:max(size, 0)]), err
+		n.turns.giveBack(n.unassigned, buf, len(datagram))
 		return !isAgain(err)
 	})
 	return datagram, errors.Join(err, failed)
 }
 
-// answers reports whether a message answers a query.
+// answers reports whether a message is the response to a query.
 func answers(answer, query []byte, question dnsmessage.Question) bool {
 	var p dnsmessage.Parser
 	h, err := p.Start(answer)
@@ -357,7 +358,7 @@ func answers(answer, query []byte, question dnsmessage.Question) bool {
 	}
 	echoed, err := p.Question()
 	if err != nil {
-		return h.RCode != dnsmessage.RCodeSuccess // some servers leave it out of an error
+		return h.RCode != dnsmessage.RCodeSuccess // some servers omit the question from an error
 	}
 	return echoed.Type == question.Type && echoed.Class == question.Class && strings.EqualFold(echoed.Name.String(), question.Name.String())
 }
@@ -369,7 +370,7 @@ func idOf(msg []byte) uint16 {
 	return binary.BigEndian.Uint16(msg)
 }
 
-// failure is the answer that there is none.
+// failure returns an error response.
 func failure(h dnsmessage.Header, question *dnsmessage.Question, code dnsmessage.RCode) []byte {
 	return pack(reply(h, question, code))
 }
@@ -384,7 +385,7 @@ func reply(h dnsmessage.Header, question *dnsmessage.Question, code dnsmessage.R
 	return m
 }
 
-// pack never fails for what was parsed before.
+// pack never fails for a parsed message.
 func pack(m *dnsmessage.Message) []byte {
 	msg, err := m.Pack()
 	if err != nil {

@@ -16,14 +16,14 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/egress"
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
-// zone is what a nameserver knows.
+// zone is the records of a nameserver.
 type zone map[string][]string
 
-// serveDNS answers over UDP and TCP; over UDP a name that begins with "large"
-// is answered as cut short, and each answer is preceded by two forged ones.
+// serveDNS answers over UDP and TCP. Over UDP, the response for a name that begins
+// with "large" is truncated, and two forged responses precede each response.
 func (z zone) serveDNS(t testing.TB) netip.AddrPort {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -108,14 +108,14 @@ func TestNamesAreResolvedByTheHostsResolvers(t *testing.T) {
 	}
 	z := zone{"example.com": {"93.184.216.34", "2606:2800:220:1::1"}, "large.example.com": large}
 	inBoth(t, func(t *testing.T, plain bool) {
-		dead := netip.MustParseAddrPort("127.0.0.1:9") // is asked first, and is not there
+		dead := netip.MustParseAddrPort("127.0.0.1:9") // the first resolver, which does not answer
 		network := egress.New(egress.Options{Resolvers: []netip.AddrPort{dead, z.serveDNS(t)}})
 		for _, over := range []string{"", "tcp"} {
-			got := inside(t, network, plain, "resolve", over, "example.com", "EXAMPLE.com", "large.example.com", "nowhere.example.com", "x.localhost", link.Host)
+			got := inside(t, network, plain, "resolve", over, "example.com", "EXAMPLE.com", "large.example.com", "nowhere.example.com", "x.localhost", netdev.Host)
 			lines := strings.Split(got, "\n")
 			for i, want := range []string{
 				"example.com [93.184.216.34 2606:2800:220:1::1]", "EXAMPLE.com [93.184.216.34 2606:2800:220:1::1]", "large.example.com [1.2.3.0 1.2.3.1 ",
-				"nowhere.example.com: lookup nowhere.example.com", "x.localhost [198.18.0.1]", link.Host + " [198.18.0.1]",
+				"nowhere.example.com: lookup nowhere.example.com", "x.localhost [198.18.0.1]", netdev.Host + " [198.18.0.1]",
 			} {
 				if !strings.HasPrefix(lines[i], want) {
 					t.Errorf("over %q: got %s, want %s…", over, lines[i], want)
@@ -141,8 +141,8 @@ func TestConnectionsAreCountedByTheNameThatWasAsked(t *testing.T) {
 	if err := s.cmd.Wait(); err == nil {
 		t.Error("a private address was reached by name")
 	}
-	want := "a connection to inner.example.com (10.9.8.7:80) was refused: it is not on the public Internet; whoever runs this platform may allow it with --function-networks 10.9.8.7/32"
+	want := "a connection to inner.example.com (10.9.8.7:80) was refused: it is not on the public Internet; the operator may allow it with --function-networks 10.9.8.7/32"
 	if r := <-s.refusals; r.String() != want {
-		t.Errorf("told: %s", r)
+		t.Errorf("reported: %s", r)
 	}
 }

@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen/internal/egress"
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
-// BenchmarkGuest says how long a guest takes to connect and for a byte there
-// and back, and how fast streams are; "direct" is the same without a network
-// of its own, over loopback.
+// BenchmarkGuest measures the time in which a guest connects, the round trip of a
+// byte, and the throughput of streams; "direct" is the same over loopback, without a
+// network of the guest's own.
 func BenchmarkGuest(b *testing.B) {
 	const size = 512 << 20
 	l, network := listen(b, egress.Options{})
@@ -30,9 +30,9 @@ func BenchmarkGuest(b *testing.B) {
 	}
 	defer source.Close()
 	serve(b, source, func(c *net.TCPConn) {
-		room := make([]byte, 1<<16)
-		for sent := 0; sent < size; sent += len(room) {
-			if _, err := c.Write(room); err != nil {
+		buf := make([]byte, 1<<16)
+		for sent := 0; sent < size; sent += len(buf) {
+			if _, err := c.Write(buf); err != nil {
 				return
 			}
 		}
@@ -63,8 +63,8 @@ func BenchmarkGuest(b *testing.B) {
 
 type onlyReader struct{ io.Reader }
 
-// BenchmarkMemory says what attachments cost that wait for a first packet, and
-// what those cost that had one.
+// BenchmarkMemory measures the memory of attachments before their first packet and
+// after it.
 func BenchmarkMemory(b *testing.B) {
 	const many = 500
 	network := egress.New(egress.Options{})
@@ -90,7 +90,7 @@ func BenchmarkMemory(b *testing.B) {
 		if _, err := far[i].Write(syn); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := far[i].Read(make([]byte, link.MTU)); err != nil { // the refusal
+		if _, err := far[i].Read(make([]byte, netdev.MTU)); err != nil { // the reset
 			b.Fatal(err)
 		}
 	}
@@ -101,7 +101,7 @@ func BenchmarkMemory(b *testing.B) {
 	runtime.KeepAlive(&far)
 }
 
-// memory is what heap and stacks hold.
+// memory is the bytes in heap and stacks.
 func memory() int64 {
 	for range 3 {
 		runtime.GC()

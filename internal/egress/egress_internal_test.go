@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
 func TestThePolicyJudgesAddresses(t *testing.T) {
@@ -25,22 +25,22 @@ func TestThePolicyJudgesAddresses(t *testing.T) {
 	}
 	p.add([]netip.AddrPort{at("0.0.0.0:8080"), at("127.0.0.1:5432"), at("10.1.1.1:9000"), at("[::1]:9001"), at("0.0.0.0:443")}, false)
 	p.add([]netip.AddrPort{at("[::]:8443"), at("127.0.0.1:443"), at("[::1]:9002"), at("[2a01::8]:9003")}, true)
-	p.isOwn(netip.MustParseAddr("192.0.2.1")) // reads the host's addresses
-	p.own = map[netip.Addr]bool{netip.MustParseAddr("10.1.1.1"): true, netip.MustParseAddr("5.6.7.8"): true, netip.MustParseAddr("2a01::8"): true, netip.MustParseAddr("fd01::1"): true}
-	p.at = p.at.AddDate(1, 0, 0) // and need not again
-	doors := map[string]bool{"198.18.0.1:8443": true, "[2a01::8]:8443": true, "198.18.0.1:443": true, "127.0.0.1:443": true, "198.18.0.1:80": true, "127.0.0.1:80": true}
+	p.isLocal(netip.MustParseAddr("192.0.2.1")) // reads the host's addresses
+	p.local = map[netip.Addr]bool{netip.MustParseAddr("10.1.1.1"): true, netip.MustParseAddr("5.6.7.8"): true, netip.MustParseAddr("2a01::8"): true, netip.MustParseAddr("fd01::1"): true}
+	p.at = p.at.AddDate(1, 0, 0) // prevents another read
+	platform := map[string]bool{"198.18.0.1:8443": true, "[2a01::8]:8443": true, "198.18.0.1:443": true, "127.0.0.1:443": true, "198.18.0.1:80": true, "127.0.0.1:80": true}
 	for to, want := range map[string]string{
 		"1.1.1.1:443": "1.1.1.1:443", "[2606:4700::1111]:443": "[2606:4700::1111]:443", "[::ffff:1.1.1.1]:80": "1.1.1.1:80",
 		"10.2.3.4:5432": "10.2.3.4:5432", "[fd12::1]:80": "[fd12::1]:80",
 		"198.18.0.1:8080": "127.0.0.1:8080", "198.18.0.1:8443": "127.0.0.1:8443", "198.18.0.1:5432": "127.0.0.1:5432", "198.18.0.1:9000": "10.1.1.1:9000",
 		"[fd6c:6174:6565:6e::1]:8080": "127.0.0.1:8080", "5.6.7.8:8080": "5.6.7.8:8080", "[2a01::8]:8443": "127.0.0.1:8443", "10.1.1.1:8080": "10.1.1.1:8080", "198.18.0.1:9001": "[::1]:9001",
-		// The platform answers by either scheme.
+		// The platform answers at both ports of HTTP.
 		"198.18.0.1:80": "127.0.0.1:443", "127.0.0.1:80": "127.0.0.1:443",
 
 		"198.18.0.1:443": "127.0.0.1:443", "5.6.7.8:443": "5.6.7.8:443", "127.0.0.1:443": "127.0.0.1:443",
 		"10.1.1.1:9000": "10.1.1.1:9000", "[::ffff:10.1.1.1]:9000": "10.1.1.1:9000",
 
-		// A service on one address opens its port there alone.
+		// A service that listens on one address is permitted at that address only.
 		"5.6.7.8:9000": "", "10.1.1.1:5432": "", "5.6.7.8:5432": "", "[2a01::8]:5432": "", "[64:ff9b::506:708]:9000": "", "10.1.1.1:9001": "",
 
 		"198.18.0.1:9002": "", "[2a01::8]:9003": "",
@@ -50,12 +50,12 @@ func TestThePolicyJudgesAddresses(t *testing.T) {
 		"192.168.1.1:80": "", "172.20.0.1:80": "", "169.254.169.254:80": "", "100.100.100.200:80": "", "224.0.0.251:5353": "", "255.255.255.255:67": "",
 		"[fe80::1]:80": "", "[fc00::1]:80": "", "[ff02::1]:80": "", "[64:ff9b::c0a8:101]:80": "", "[2002:c0a8:101::]:80": "", "[::ffff:169.254.169.254]:80": "",
 	} {
-		dial, why := p.judge(at(to))
+		dial, why := p.check(at(to))
 		if got := dial.to; want == "" && (why == "" || got.IsValid()) || want != "" && (why != "" || got != at(want)) {
 			t.Errorf("%s leads to %s (%s), want %q", to, got, why, want)
 		}
-		if dial.door != doors[to] {
-			t.Errorf("%s is a door: %v", to, dial.door)
+		if dial.platform != platform[to] {
+			t.Errorf("%s is a service of the platform: %v", to, dial.platform)
 		}
 	}
 }
@@ -63,12 +63,12 @@ func TestThePolicyJudgesAddresses(t *testing.T) {
 func TestTheHostsOwnAddressesAreKnown(t *testing.T) {
 	p := new(policy)
 	for _, own := range []string{"127.0.0.1", "::1", "0.0.0.0", "::", "127.1.2.3", "64:ff9b::7f00:1", "2002:7f00:1::9"} {
-		if !p.isOwn(netip.MustParseAddr(own)) {
-			t.Errorf("%s is another's", own)
+		if !p.isLocal(netip.MustParseAddr(own)) {
+			t.Errorf("%s is not an address of this host", own)
 		}
 	}
-	if p.isOwn(netip.MustParseAddr("1.1.1.1")) {
-		t.Error("1.1.1.1 is our own")
+	if p.isLocal(netip.MustParseAddr("1.1.1.1")) {
+		t.Error("1.1.1.1 is an address of this host")
 	}
 }
 
@@ -108,21 +108,22 @@ func TestTheLedgerIsBounded(t *testing.T) {
 	forged := netip.MustParseAddr("9.9.9.9")
 	l.learn(forged, "a\nb.example.")
 	if got := l.hostOf(forged); got != "9.9.9.9" {
-		t.Errorf("a name that is none is %q", got)
+		t.Errorf("an invalid name is %q", got)
 	}
 	if got := l.hostOf(netip.MustParseAddr("::ffff:1.2.5.255")); got != "host1535.example" {
 		t.Errorf("the last is %s", got)
 	}
 }
 
-// harness is an attachment whose device is one end of a socket pair.
+// harness returns an attachment whose device is one end of a socket pair, and the
+// other end.
 func harness(t testing.TB, o Options) (*Attachment, *os.File) {
 	t.Helper()
 	o.Resolvers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}
 	return attached(t, New(o))
 }
 
-// attached is harness for a network that is there.
+// attached is like harness, for an existing network.
 func attached(t testing.TB, n *Network) (*Attachment, *os.File) {
 	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET, 0)
@@ -148,11 +149,11 @@ func TestABrokenDeviceEndsTheAttachment(t *testing.T) {
 	<-a.ended
 }
 
-func TestAStackIsGivenUpWhenNothingNeedsItAndMadeAgain(t *testing.T) {
+func TestAnIdleStackIsDiscardedAndCreatedAgain(t *testing.T) {
 	a, far := harness(t, Options{StackIdle: 100 * time.Millisecond})
 	for range 3 {
 		answer := make([]byte, 100)
-		for n := 0; n == 0; { // again if it took longer than that to answer
+		for n := 0; n == 0; { // repeat if the answer took longer than StackIdle
 			if _, err := far.Write(syn()); err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +161,7 @@ func TestAStackIsGivenUpWhenNothingNeedsItAndMadeAgain(t *testing.T) {
 			n, _ = far.Read(answer)
 		}
 		if answer[33]&4 == 0 {
-			t.Fatalf("no reset came but %x", answer)
+			t.Fatalf("got %x, want a reset", answer)
 		}
 		for resting := false; !resting; runtime.Gosched() {
 			a.delivering.Lock()
@@ -170,7 +171,7 @@ func TestAStackIsGivenUpWhenNothingNeedsItAndMadeAgain(t *testing.T) {
 	}
 }
 
-// syn opens a connection to where nothing is.
+// syn is a packet that opens a connection to a closed port.
 func syn() []byte {
 	return []byte("\x45\x00\x00\x28\x00\x01\x40\x00\x40\x06\x00\x00\xc6\x12\x00\x02\xc6\x12\x00\x01\x30\x39\x00\x50\x00\x00\x00\x00\x00\x00\x00\x00\x50\x02\xff\xff\x00\x00\x00\x00")
 }
@@ -184,8 +185,8 @@ func TestAnEndedContextEndsTheAttachment(t *testing.T) {
 	}
 }
 
-// FuzzPackets holds that no packet a sandbox sends breaks the stack. Nothing is
-// permitted, so that none leads anywhere.
+// FuzzPackets checks that no packet of a sandbox breaks the stack. All connections
+// are refused, so that no packet leaves the process.
 func FuzzPackets(f *testing.F) {
 	query := []byte("\x45\x00\x00\x31\x00\x01\x00\x00\x40\x11\x00\x00\xc6\x12\x00\x02\xc6\x12\x00\x01\x30\x39\x00\x35\x00\x1d\x00\x00\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x01b\x00\x00\x01\x00\x01")
 	six := append([]byte("\x60\x00\x00\x00\x00\x14\x06\x40"), make([]byte, 32)...)
@@ -193,7 +194,7 @@ func FuzzPackets(f *testing.F) {
 		f.Add(seed, seed)
 	}
 	a, far := harness(f, Options{})
-	go func() { // takes what the stack answers
+	go func() { // reads the stack's packets
 		b := make([]byte, 1<<16)
 		for {
 			if _, err := far.Read(b); err != nil {
@@ -203,7 +204,7 @@ func FuzzPackets(f *testing.F) {
 	}()
 	f.Fuzz(func(t *testing.T, one, two []byte) {
 		for _, packet := range [][]byte{one, two} {
-			if len(packet) > link.MTU {
+			if len(packet) > netdev.MTU {
 				return
 			}
 			a.receive(packet)
@@ -211,7 +212,7 @@ func FuzzPackets(f *testing.F) {
 	})
 }
 
-// FuzzQueries holds that every query is answered, with its own id, or not at all.
+// FuzzQueries checks that each query gets a response with its own ID, or none.
 func FuzzQueries(f *testing.F) {
 	name := dnsmessage.MustNewName("a.localhost.")
 	good := dnsmessage.Message{Header: dnsmessage.Header{ID: 7}, Questions: []dnsmessage.Question{{Name: name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}

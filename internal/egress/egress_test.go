@@ -21,12 +21,12 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/egress"
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
 func addrPort(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.String()) }
 
-// echoAll sends back what it hears.
+// echoAll sends back the received bytes.
 func echoAll(c *net.TCPConn) { _, _ = io.Copy(c, c) }
 
 func TestAGuestFetchesAndSendsLargeBodiesWhole(t *testing.T) {
@@ -54,7 +54,7 @@ func TestAGuestFetchesAndSendsLargeBodiesWhole(t *testing.T) {
 		}
 		s := start(t, network, plain, "post", "http://"+gateway(l)+"/", fmt.Sprint(size))
 		s.wait(t)
-		if u := s.Usage(); u.Sent < size || u.Received == 0 || !cmp.Equal(u.Outbound, []lateen.Outbound{{Host: link.Gateway.String(), Count: 1}}) {
+		if u := s.Usage(); u.Sent < size || u.Received == 0 || !cmp.Equal(u.Outbound, []lateen.Outbound{{Host: netdev.Gateway.String(), Count: 1}}) {
 			t.Errorf("usage is %+v", u)
 		}
 	})
@@ -64,7 +64,7 @@ func TestAHalfClosedStreamIsAnswered(t *testing.T) {
 	inBoth(t, func(t *testing.T, plain bool) {
 		l, network := listen(t, egress.Options{})
 		serve(t, l, func(c *net.TCPConn) {
-			question, _ := io.ReadAll(c) // all of it: the guest ends its half
+			question, _ := io.ReadAll(c) // up to the half-close
 			fmt.Fprintf(c, "answer to %s", question)
 		})
 		if got := inside(t, network, plain, "half", gateway(l)); got != "answer to question" {
@@ -83,7 +83,7 @@ func TestAThousandConnectionsAtOnce(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotPublicIsRefusedAtOnceAndToldOnce(t *testing.T) {
+func TestNotPublicAddressesAreRefusedAtOnceAndReportedOnce(t *testing.T) {
 	inBoth(t, func(t *testing.T, plain bool) {
 		l, network := listen(t, egress.Options{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}})
 		targets := ownAddresses(t)
@@ -96,28 +96,29 @@ func TestWhatIsNotPublicIsRefusedAtOnceAndToldOnce(t *testing.T) {
 		}
 		s := start(t, other, plain, "denied", append(targets, targets...)...)
 		s.wait(t)
-		told := map[string]int{}
+		reported := map[string]int{}
 		for len(s.refusals) > 0 {
-			told[(<-s.refusals).String()]++
+			reported[(<-s.refusals).String()]++
 		}
-		for line, n := range told {
+		for line, n := range reported {
 			if n != 1 || !strings.Contains(line, "--function-") {
 				t.Errorf("%d times: %s", n, line)
 			}
 		}
-		if len(told) == 0 || len(told) > 32 {
-			t.Errorf("%d refusals were told", len(told))
+		if len(reported) == 0 || len(reported) > 32 {
+			t.Errorf("%d refusals were reported", len(reported))
 		}
 		if u := s.Usage(); len(u.Outbound) > 0 {
 			t.Errorf("refused connections count: %v", u.Outbound)
 		}
-		// Nor does a network that is allowed to hold the host open the host.
+		// A permitted network that contains the host does not permit the host.
 		inside(t, network, plain, "denied", ownAddresses(t)...)
 		_ = l
 	})
 }
 
-// ownAddresses are those of this host, at a port that nothing opens to guests.
+// ownAddresses are the addresses of this host, with a port that is not open to
+// guests.
 func ownAddresses(t *testing.T) []string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", ":0")
@@ -134,7 +135,7 @@ func ownAddresses(t *testing.T) []string {
 	for _, a := range addresses {
 		p := netip.MustParsePrefix(a.String())
 		if p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast() {
-			continue // those are the guest's own
+			continue // the guest's own addresses
 		}
 		to := netip.AddrPortFrom(p.Addr(), addrPort(l.Addr()).Port()).String()
 		list = append(list, "tcp!"+to, "udp!"+to)
@@ -142,34 +143,34 @@ func ownAddresses(t *testing.T) []string {
 	return list
 }
 
-func TestNothingIsPermittedBeforeItIs(t *testing.T) {
+func TestNoConnectionIsPermittedBeforePermit(t *testing.T) {
 	l, network := listen(t, egress.Options{})
 	serve(t, l, echoAll)
 	s := attach(t, network, true, "denied", "tcp!"+gateway(l), "udp!"+gateway(l), "tcp!198.18.0.1:53", "udp!198.18.0.1:53")
 	s.begin(t)
 	s.wait(t)
 	if u := s.Usage(); len(u.Outbound) > 0 {
-		t.Errorf("it has counted %v", u.Outbound)
+		t.Errorf("the usage is %v", u.Outbound)
 	}
 }
 
-func TestThePlatformsOwnDoorsKnowWhomTheyDealWith(t *testing.T) {
+func TestThePlatformsServicesRecognizeFunctions(t *testing.T) {
 	peers := make(chan netip.Addr, 10)
 	tell := func(c *net.TCPConn) {
 		peers <- addrPort(c.RemoteAddr()).Addr()
 		_, _ = io.Copy(io.Discard, c)
 	}
-	door, err := new(net.ListenConfig).Listen(t.Context(), "tcp", ":0")
+	platform, err := new(net.ListenConfig).Listen(t.Context(), "tcp", ":0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer door.Close()
-	serve(t, door, tell)
+	defer platform.Close()
+	serve(t, platform, tell)
 	l, network := listen(t, egress.Options{})
 	serve(t, l, tell)
-	network.Expose(addrPort(door.Addr()))
-	port := fmt.Sprint(addrPort(door.Addr()).Port())
-	targets := []string{gateway(door)}
+	network.Expose(addrPort(platform.Addr()))
+	port := fmt.Sprint(addrPort(platform.Addr()).Port())
+	targets := []string{gateway(platform)}
 	for _, own := range ownAddresses(t) {
 		if ip, _, ok := strings.Cut(strings.TrimPrefix(own, "tcp!"), "]:"); ok && strings.HasPrefix(own, "tcp!") {
 			targets = append(targets, ip+"]:"+port)
@@ -180,7 +181,7 @@ func TestThePlatformsOwnDoorsKnowWhomTheyDealWith(t *testing.T) {
 	inside(t, network, true, "visit", targets...)
 	for _, to := range targets {
 		if peer := <-peers; !address.Functions.Contains(peer.Unmap()) {
-			t.Errorf("the door at %s sees %s", to, peer)
+			t.Errorf("the platform at %s sees %s", to, peer)
 		}
 	}
 	inside(t, network, true, "visit", gateway(l))
@@ -242,14 +243,14 @@ func TestDatagramsGoBothWays(t *testing.T) {
 		}()
 		to := addrPort(c.LocalAddr())
 		network := egress.New(egress.Options{Host: []netip.AddrPort{to}})
-		at := netip.AddrPortFrom(link.Gateway, to.Port()).String()
+		at := netip.AddrPortFrom(netdev.Gateway, to.Port()).String()
 		if got := inside(t, network, plain, "udp", at, "1", "1000", "1400", "9000", "60000", "65507"); got != "same" {
 			t.Errorf("got %q", got)
 		}
 	})
 }
 
-func TestAnInstanceHasItsShareOfConnectionsAndTheRestIsRefused(t *testing.T) {
+func TestConnectionsBeyondTheLimitAreRefused(t *testing.T) {
 	l, network := listen(t, egress.Options{Connections: 10})
 	serve(t, l, echoAll)
 	if got := inside(t, network, true, "many", gateway(l), "10"); got != "10" {
@@ -259,18 +260,18 @@ func TestAnInstanceHasItsShareOfConnectionsAndTheRestIsRefused(t *testing.T) {
 	if err := s.cmd.Wait(); err == nil || !strings.Contains(s.err.String(), "refused") {
 		t.Errorf("the eleventh: %v %s", err, s.err.String())
 	}
-	if r := <-s.refusals; !strings.Contains(r.String(), "as many connections") {
-		t.Errorf("told: %s", r)
+	if r := <-s.refusals; !strings.Contains(r.String(), "limit of concurrent connections") {
+		t.Errorf("reported: %s", r)
 	}
 }
 
-func TestCloseCutsEverythingAndLeavesNothing(t *testing.T) {
+func TestCloseEndsAllConnectionsAndGoroutines(t *testing.T) {
 	l, network := listen(t, egress.Options{})
 	began, ended := make(chan struct{}, 100), make(chan struct{}, 100)
 	serve(t, l, func(c *net.TCPConn) {
 		_, _ = io.ReadFull(c, make([]byte, 4))
 		began <- struct{}{}
-		_, _ = io.Copy(c, io.LimitReader(&noise{}, 64<<20)) // more than anybody keeps
+		_, _ = io.Copy(c, io.LimitReader(&noise{}, 64<<20)) // more than all buffers hold
 		ended <- struct{}{}
 	})
 	before := runtime.NumGoroutine()
@@ -285,7 +286,7 @@ func TestCloseCutsEverythingAndLeavesNothing(t *testing.T) {
 		select {
 		case <-ended:
 		case <-t.Context().Done():
-			t.Fatal("a connection outlives its guest")
+			t.Fatal("a connection remains after its guest")
 		}
 	}
 	_ = s.cmd.Process.Kill()
@@ -307,7 +308,7 @@ func stacks() []byte {
 func TestGuestsDoNotReachEachOther(t *testing.T) {
 	l, network := listen(t, egress.Options{})
 	serve(t, l, echoAll)
-	one := start(t, network, true, "hold", gateway(l), "1") // listens at nothing but its own addresses
+	one := start(t, network, true, "hold", gateway(l), "1") // listens only on its own addresses
 	for one.Usage().Sent == 0 {
 		runtime.Gosched()
 	}
@@ -316,9 +317,9 @@ func TestGuestsDoNotReachEachOther(t *testing.T) {
 	_ = one.cmd.Wait()
 }
 
-func TestEverythingHoldsForAPlainUser(t *testing.T) {
+func TestAPlainUserNeedsNoPrivileges(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("this is one")
+		t.Skip("not root")
 	}
 	runAsNobody(t)
 }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-const bytesUnread = 0x4004667f // FIONREAD, which x/sys/unix leaves out
+const bytesUnread = 0x4004667f // FIONREAD, which x/sys/unix lacks
 
-// keepLittle changes nothing: no sandbox is connected on such a system.
-func keepLittle(context.Context, string, string, syscall.RawConn) error { return nil }
+// limitUnsent has no effect: no sandbox is connected on this system.
+func limitUnsent(context.Context, string, string, syscall.RawConn) error { return nil }

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFiles is how many files this process may have open.
+// maxFiles is the open-files limit of this process.
 func maxFiles() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -38,7 +38,7 @@ func writeFile(fd uintptr, b []byte) (int, error) {
 	}
 }
 
-// writeParts writes to a descriptor what is in several parts.
+// writeParts writes several buffers to a descriptor.
 func writeParts(fd uintptr, parts [][]byte) (int, error) {
 	return unix.Writev(int(fd), parts) //nolint:gosec // a descriptor
 }
@@ -46,8 +46,8 @@ func writeParts(fd uintptr, parts [][]byte) (int, error) {
 // isAgain reports whether a descriptor was not ready.
 func isAgain(err error) bool { return errors.Is(err, unix.EAGAIN) }
 
-// unread is how many bytes a socket has, 0 if there are none yet. The error is
-// [io.EOF] once there will be none.
+// unread is the number of bytes that a socket can read now, or 0. The error is
+// [io.EOF] at the end of the stream.
 func unread(fd uintptr) (int, error) {
 	n, err := unix.IoctlGetInt(int(fd), bytesUnread) //nolint:gosec // a descriptor
 	if err != nil || n > 0 {
@@ -60,11 +60,11 @@ func unread(fd uintptr) (int, error) {
 	case err == nil && n == 0:
 		return 0, io.EOF
 	default:
-		return n, err // a byte has come, or follows one that was sent out of band
+		return n, err // a byte has arrived, or follows an out-of-band byte
 	}
 }
 
-// payload gives a stack bytes that a socket has.
+// payload passes the unread bytes of a socket to a stack.
 type payload struct {
 	fd   uintptr
 	left int

@@ -21,8 +21,8 @@ type flow struct {
 	idle *time.Timer
 }
 
-// receiveDatagram passes a datagram on at once: none is kept. It does not
-// block; false tells the sandbox that the port is closed.
+// receiveDatagram forwards a datagram at once, without a queue and without blocking.
+// false makes the stack report the port as closed to the sandbox.
 func (g *guestStack) receiveDatagram(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
 	datagram, ok := datagramIn(pkt)
 	if !ok {
@@ -44,7 +44,7 @@ func (g *guestStack) receiveDatagram(id stack.TransportEndpointID, pkt *stack.Pa
 	return true
 }
 
-// datagramIn returns the bytes of a datagram, in parts that are the packet's.
+// datagramIn returns the bytes of a datagram, as slices of the packet's memory.
 func datagramIn(pkt *stack.PacketBuffer) (d parts, ok bool) {
 	h := header.UDP(pkt.TransportHeader().Slice())
 	if len(h) < header.UDPMinimumSize || int(h.Length()) < header.UDPMinimumSize || int(h.Length()) > pkt.Data().Size()+header.UDPMinimumSize {
@@ -55,7 +55,7 @@ func datagramIn(pkt *stack.PacketBuffer) (d parts, ok bool) {
 	return d, err == nil
 }
 
-// parts collects what is written, without copying it.
+// parts collects the written slices without copying them.
 type parts [][]byte
 
 // Write implements [io.Writer].
@@ -66,8 +66,8 @@ func (p *parts) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// send sends a datagram. One that the host has no room for is lost, as datagrams
-// are; what the network says to it is about earlier ones, and is not told.
+// send sends a datagram. A datagram without buffer space in the host's kernel is
+// lost. Errors from the network concern earlier datagrams and are ignored.
 func (f *flow) send(datagram parts) (n int) {
 	if len(datagram) == 0 {
 		return 0
@@ -79,7 +79,7 @@ func (f *flow) send(datagram parts) (n int) {
 	return max(n, 0)
 }
 
-// openFlow opens a flow, or returns nil where there may be none.
+// openFlow opens a flow, or returns nil if it is refused.
 func (g *guestStack) openFlow(id stack.TransportEndpointID) *flow {
 	a := g.attachment
 	if !a.enter() {
@@ -118,25 +118,25 @@ func (g *guestStack) openFlow(id stack.TransportEndpointID) *flow {
 	return f
 }
 
-// admitFlow says where a flow goes, if there may be one.
+// admitFlow returns the target of a permitted flow.
 func (a *Attachment) admitFlow(to netip.AddrPort) (dial target, release func(), ok bool) {
-	if !a.permitted() || !a.news.Allow() {
+	if !a.permitted() || !a.opens.Allow() {
 		return dial, nil, false
 	}
 	if !a.flows.take(1) {
-		a.full(to)
+		a.reportLimit(to)
 		return dial, nil, false
 	}
 	if !a.hold(flowBytes) {
 		a.flows.give(1)
-		a.full(to)
+		a.reportLimit(to)
 		return dial, nil, false
 	}
 	release = func() {
 		a.bytes.give(flowBytes)
 		a.flows.give(1)
 	}
-	dial, err := a.judge(to)
+	dial, err := a.checkTarget(to)
 	if err != nil {
 		release()
 		return dial, nil, false
@@ -144,8 +144,7 @@ func (a *Attachment) admitFlow(to netip.AddrPort) (dial target, release func(), 
 	return dial, release, true
 }
 
-// runFlow passes the peer's datagrams on until none has gone either way for a
-// while.
+// runFlow forwards the peer's datagrams until the flow has been idle for FlowIdle.
 func (g *guestStack) runFlow(ctx context.Context, id stack.TransportEndpointID, f *flow) {
 	defer func() {
 		f.idle.Stop()
@@ -156,7 +155,7 @@ func (g *guestStack) runFlow(ctx context.Context, id stack.TransportEndpointID, 
 	}()
 	defer context.AfterFunc(ctx, func() { _ = f.host.Close() })()
 	for {
-		n, err := g.fetchDatagram(id, f)
+		n, err := g.forwardDatagram(id, f)
 		if err != nil {
 			return
 		}
@@ -165,20 +164,20 @@ func (g *guestStack) runFlow(ctx context.Context, id stack.TransportEndpointID, 
 	}
 }
 
-// fetchDatagram passes one datagram on, once there is one.
-func (g *guestStack) fetchDatagram(id stack.TransportEndpointID, f *flow) (n int, err error) {
+// forwardDatagram forwards one datagram, once it has arrived.
+func (g *guestStack) forwardDatagram(id stack.TransportEndpointID, f *flow) (n int, err error) {
 	a := g.attachment
 	var failed error
 	err = f.raw.Read(func(fd uintptr) bool {
 		p := a.project.Load()
-		room := a.network.turns.borrow(p)
-		defer func() { a.network.turns.giveBack(p, room, n) }()
-		n, failed = readFile(fd, room[:])
+		buf := a.network.turns.borrow(p)
+		defer func() { a.network.turns.giveBack(p, buf, n) }()
+		n, failed = readFile(fd, buf[:])
 		if failed != nil {
 			n = 0
 			return !isAgain(failed)
 		}
-		failed = g.sendDatagram(id, room[:n])
+		failed = g.sendDatagram(id, buf[:n])
 		return true
 	})
 	if err == nil {
@@ -187,7 +186,7 @@ func (g *guestStack) fetchDatagram(id stack.TransportEndpointID, f *flow) (n int
 	return n, err
 }
 
-// sendDatagram sends the sandbox a datagram from where it has sent one to.
+// sendDatagram sends the sandbox a datagram from the peer of id.
 func (g *guestStack) sendDatagram(id stack.TransportEndpointID, datagram []byte) error {
 	protocol := header.IPv4ProtocolNumber
 	if id.LocalAddress.Len() == header.IPv6AddressSize {
@@ -204,11 +203,11 @@ func (g *guestStack) sendDatagram(id stack.TransportEndpointID, datagram []byte)
 	defer pkt.DecRef()
 	h := header.UDP(pkt.TransportHeader().Push(header.UDPMinimumSize))
 	pkt.TransportProtocolNumber = udp.ProtocolNumber
-	length := uint16(pkt.Size()) //nolint:gosec // at most 1<<16 - 1: no network takes more
+	length := uint16(pkt.Size()) //nolint:gosec // at most 1<<16 - 1, the limit of UDP
 	h.Encode(&header.UDPFields{SrcPort: id.LocalPort, DstPort: id.RemotePort, Length: length})
 	sum := checksum.Combine(route.PseudoHeaderChecksum(udp.ProtocolNumber, length), pkt.Data().Checksum())
 	if sum = ^h.CalculateChecksum(sum); sum == 0 {
-		sum = 0xffff // 0 says that there is none (RFC 768)
+		sum = 0xffff // 0 means no checksum (RFC 768)
 	}
 	h.SetChecksum(sum)
 	return asError(route.WritePacket(stack.NetworkHeaderParams{Protocol: udp.ProtocolNumber, TTL: route.DefaultTTL()}, pkt))

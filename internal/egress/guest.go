@@ -9,23 +9,22 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// guest is the sandbox's end of a connection or flow. One goroutine reads and
-// one writes.
+// guest is the sandbox's end of a connection. One goroutine reads and one writes.
 type guest struct {
 	endpoint tcpip.Endpoint
 	queue    *waiter.Queue
 	events   [3]waiter.Entry
 	readable chan struct{}
 	writable chan struct{}
-	gone     chan struct{} // has a value once the sandbox's side is done for
-	size     int           // of each buffer
-	small    int           // writes since the sandbox had everything
+	gone     chan struct{} // has a value once the sandbox's side has closed or failed
+	size     int           // size of each buffer
+	small    int           // small writes since the sandbox had received all bytes
 }
 
 const (
-	smallWrite     = 4 << 10 // a write of less counts as small
-	packetOverhead = 1 << 10 // of a write
-	drainBytes     = 2       // the smallest buffer that is less than half full once it is empty, of which the stack tells
+	smallWrite     = 4 << 10 // bytes below which a write counts as small
+	packetOverhead = 1 << 10 // bytes of overhead of a write
+	drainBytes     = 2       // smallest buffer whose draining the stack reports: it is less than half full once it is empty
 )
 
 func newGuest(endpoint tcpip.Endpoint, queue *waiter.Queue) *guest {
@@ -39,7 +38,7 @@ func newGuest(endpoint tcpip.Endpoint, queue *waiter.Queue) *guest {
 	return g
 }
 
-// ready waits until there is something to read, or the end.
+// ready waits until the stream is readable or ends.
 func (g *guest) ready(ctx context.Context) error {
 	for g.endpoint.Readiness(waiter.ReadableEvents|waiter.EventHUp|waiter.EventErr) == 0 {
 		select {
@@ -51,13 +50,13 @@ func (g *guest) ready(ctx context.Context) error {
 	return nil
 }
 
-// waitWritable waits until there is room to write, or the end. The stack keeps
-// each small write as a packet of its own, whose overhead it does not count:
-// after so many of them as take half a buffer, there is room once the sandbox
-// has everything that was written.
+// waitWritable waits until the stream is writable or ends. The stack stores each
+// small write as a packet of its own, whose overhead it does not count: after small
+// writes whose overhead fills half a buffer, waitWritable waits until the sandbox
+// has received all written bytes.
 func (g *guest) waitWritable(ctx context.Context) error {
 	if g.small >= g.size/2/packetOverhead {
-		// The stack says no more than whether its buffer is full.
+		// The stack reports only whether its buffer is full.
 		g.endpoint.SocketOptions().SetSendBufferSize(drainBytes, false)
 		defer g.endpoint.SocketOptions().SetSendBufferSize(int64(g.size), false)
 		g.small = 0
@@ -72,23 +71,23 @@ func (g *guest) waitWritable(ctx context.Context) error {
 	return nil
 }
 
-// read reads what is there. With nothing there n is 0; at the end of the
-// stream the error is [io.EOF].
+// read reads the available bytes. n is 0 if there are none; at the end of the stream
+// the error is [io.EOF].
 func (g *guest) read(b []byte) (n int, err error) {
 	into := tcpip.SliceWriter(b)
 	return g.readInto(&into, false)
 }
 
-// peek is read, only that the bytes stay there.
+// peek is like read, but leaves the bytes in the stream.
 func (g *guest) peek(b []byte) (n int, err error) {
 	into := tcpip.SliceWriter(b)
 	return g.readInto(&into, true)
 }
 
-// discard takes n bytes that were peeked at.
+// discard skips n bytes that were peeked at.
 func (g *guest) discard(n int) {
 	left := discarder(n)
-	_, _ = g.readInto(&left, false) // what ended meanwhile has nothing left
+	_, _ = g.readInto(&left, false) // a stream that has ended meanwhile has no bytes left
 }
 
 func (g *guest) readInto(w io.Writer, peek bool) (n int, err error) {
@@ -105,7 +104,7 @@ func (g *guest) readInto(w io.Writer, peek bool) (n int, err error) {
 	}
 }
 
-// discarder takes so many bytes and keeps none.
+// discarder accepts a number of bytes and drops them.
 type discarder int
 
 // Write implements [io.Writer].
@@ -131,7 +130,7 @@ func (g *guest) write(ctx context.Context, b []byte) error {
 	return nil
 }
 
-// offer writes as much as there is room for.
+// offer writes as many bytes as the buffer takes.
 func (g *guest) offer(p tcpip.Payloader) (n int, err error) {
 	wrote, failed := g.endpoint.Write(p, tcpip.WriteOptions{})
 	switch failed.(type) {
@@ -147,7 +146,7 @@ func (g *guest) offer(p tcpip.Payloader) (n int, err error) {
 	}
 }
 
-// close ends the endpoint; with abort, not gracefully.
+// close closes the endpoint, or aborts it.
 func (g *guest) close(abort bool) {
 	for i := range g.events {
 		g.queue.EventUnregister(&g.events[i])
@@ -159,7 +158,7 @@ func (g *guest) close(abort bool) {
 	}
 }
 
-// resize sizes the buffers, which have the least size before.
+// resize sets the size of the buffers, which start with the minimum size.
 func (g *guest) resize(size int64) {
 	g.size = int(size)
 	g.endpoint.SocketOptions().SetSendBufferSize(size, true)

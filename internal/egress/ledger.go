@@ -13,31 +13,31 @@ import (
 )
 
 const (
-	maxHosts = 64  // counted by name
-	maxNames = 512 // addresses whose name is known
+	maxHosts = 64  // hosts counted by name
+	maxNames = 512 // addresses with a known name
 
-	otherHosts = "others" // counts what is beyond maxHosts
+	otherHosts = "others" // counts the hosts beyond maxHosts
 )
 
-// Usage is what a sandbox has used of the network.
+// Usage is the network usage of a sandbox.
 type Usage struct {
-	Outbound []lateen.Outbound // connections and flows by host, the most first
-	Sent     int64             // bytes of the streams and datagrams it has sent
-	Received int64             // and received
+	Outbound []lateen.Outbound // connections and flows by host, the most used first
+	Sent     int64             // bytes of sent streams and datagrams
+	Received int64             // bytes of received streams and datagrams
 }
 
-// ledger keeps count.
+// ledger counts the usage.
 type ledger struct {
 	sent, received atomic.Int64
 
-	mu    sync.Mutex // guards below
+	mu    sync.Mutex // guards the fields below
 	hosts map[string]int
-	names map[netip.Addr]string // as the sandbox asked for them
+	names map[netip.Addr]string // names from the sandbox's DNS queries
 	order []netip.Addr          // keys of names, the oldest first
 }
 
-// learn remembers the name that led to an address, if it is one as hosts have
-// them: others lead somewhere as well, but have no place in a log.
+// learn records the name that resolved to an address, if it has the characters of a
+// host name: other names may resolve too, but must not get into a log.
 func (l *ledger) learn(ip netip.Addr, name string) {
 	ip = address.Canonical(ip)
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
@@ -59,7 +59,7 @@ func (l *ledger) learn(ip netip.Addr, name string) {
 	l.names[ip] = name
 }
 
-// hostOf returns the name that last led to an address, or the address.
+// hostOf returns the last name that resolved to an address, or the address.
 func (l *ledger) hostOf(ip netip.Addr) string {
 	ip = address.Canonical(ip)
 	l.mu.Lock()

@@ -15,8 +15,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 )
 
-// silent listens and accepts nothing: connections are established, and what is
-// sent on them is never read, nor kept by the host beyond a little.
+// silent listens without accepting: the kernel establishes connections, but no
+// program reads them, and the host buffers few of their bytes.
 func silent(t testing.TB) net.Listener {
 	t.Helper()
 	little := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -30,7 +30,7 @@ func silent(t testing.TB) net.Listener {
 	return l
 }
 
-func TestConnectionsToAPeerThatNeverReadsTakeNoMoreMemoryThanIsSetAside(t *testing.T) {
+func TestConnectionsToAPeerThatNeverReadsTakeNoMoreMemoryThanReserved(t *testing.T) {
 	l := silent(t)
 	network := egress.New(egress.Options{Host: []netip.AddrPort{addrPort(l.Addr())}})
 	s := attach(t, network, true, "stuff", gateway(l), "1024")
@@ -39,25 +39,25 @@ func TestConnectionsToAPeerThatNeverReadsTakeNoMoreMemoryThanIsSetAside(t *testi
 	s.begin(t)
 	for !strings.HasSuffix(s.out.String(), "\n") {
 		select {
-		case <-time.After(10 * time.Millisecond): // the guest says when it is done
+		case <-time.After(10 * time.Millisecond): // the guest reports its end
 		case <-t.Context().Done():
-			t.Fatal("the guest does not come to an end")
+			t.Fatal("the guest does not end")
 		}
 	}
 	grown := memory() - before
 	now, peak := s.Held()
-	t.Logf("%s: %d KiB more, %d KiB set aside", strings.TrimSpace(s.out.String()), grown>>10, now>>10)
+	t.Logf("%s: %d KiB more, %d KiB reserved", strings.TrimSpace(s.out.String()), grown>>10, now>>10)
 	if got := strings.TrimSpace(s.out.String()); got != "stuffed 1024" {
 		t.Errorf("it is %s, want 1024 connections", got)
 	}
 	if grown > now || now > 64<<20 || peak < now {
-		t.Errorf("%d bytes are held, %d set aside (%d at most)", grown, now, peak)
+		t.Errorf("%d bytes are held, %d reserved (%d at most)", grown, now, peak)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 	if now, _ := s.Held(); now != 0 {
-		t.Errorf("%d bytes are set aside after the end", now)
+		t.Errorf("%d bytes are reserved after the end", now)
 	}
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()

@@ -20,10 +20,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
-// programs are what guests run.
+// programs are the programs that guests run.
 var programs = map[string]func(ctx context.Context, args []string) error{
 	"nothing": func(context.Context, []string) error { return nil },
 	"get":     get,
@@ -49,7 +49,7 @@ func dial(ctx context.Context, network, to string) (net.Conn, error) {
 	return d.DialContext(ctx, network, to)
 }
 
-// get prints what a server answers.
+// get prints the response of a server.
 func get(ctx context.Context, args []string) error {
 	resp, err := new(http.Client).Get(args[0])
 	if err != nil {
@@ -62,7 +62,7 @@ func get(ctx context.Context, args []string) error {
 	return err
 }
 
-// post sends so many bytes and prints the answer.
+// post sends a number of bytes and prints the response.
 func post(ctx context.Context, args []string) error {
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil {
@@ -81,7 +81,7 @@ func post(ctx context.Context, args []string) error {
 	return err
 }
 
-// noise is bytes that do not repeat soon.
+// noise is a stream of bytes with a long period.
 type noise struct{ state uint64 }
 
 func (n *noise) Read(b []byte) (int, error) {
@@ -92,7 +92,7 @@ func (n *noise) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// echo sends words and prints what comes back.
+// echo sends words and prints the replies.
 func echo(ctx context.Context, args []string) error {
 	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
@@ -114,7 +114,7 @@ type stdout struct{}
 
 func (stdout) Write(b []byte) (int, error) { return fmt.Print(string(b)) }
 
-// many has so many connections open at once and says something on each.
+// many opens a number of concurrent connections and sends a word on each.
 func many(ctx context.Context, args []string) error {
 	n, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -146,7 +146,7 @@ func many(ctx context.Context, args []string) error {
 	return errors.Join(failed...)
 }
 
-// denied tries addresses and prints how long the longest took to fail.
+// denied dials addresses and prints the longest time to a refusal.
 func denied(ctx context.Context, args []string) error {
 	for _, to := range args {
 		network, to, _ := strings.Cut(to, "!")
@@ -179,7 +179,7 @@ func try(ctx context.Context, network, to string) error {
 	return err
 }
 
-// udp sends words as datagrams and prints those that come back.
+// udp sends words as datagrams and prints the replies.
 func udp(ctx context.Context, args []string) error {
 	c, err := dial(ctx, "udp", args[0])
 	if err != nil {
@@ -201,7 +201,7 @@ func udp(ctx context.Context, args []string) error {
 	return nil
 }
 
-// exchange sends a datagram until it comes back: a busy host may lose some.
+// exchange sends a datagram until it comes back: a busy host may drop some.
 func exchange(c net.Conn, sent []byte) error {
 	back := make([]byte, 1<<16)
 	for range 10 {
@@ -228,7 +228,7 @@ func exchange(c net.Conn, sent []byte) error {
 	return fmt.Errorf("%d bytes do not come back", len(sent))
 }
 
-// halfClose ends its stream, and only then hears the answer.
+// halfClose closes its direction of the stream before it reads the answer.
 func halfClose(ctx context.Context, args []string) error {
 	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
@@ -245,7 +245,7 @@ func halfClose(ctx context.Context, args []string) error {
 	return err
 }
 
-// slow reads a stream in small pieces with pauses, at first.
+// slow reads a stream, at first in small pieces with pauses.
 func slow(ctx context.Context, args []string) error {
 	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
@@ -264,7 +264,7 @@ func slow(ctx context.Context, args []string) error {
 	return err
 }
 
-// expectReset connects, says hello and waits for a reset.
+// expectReset connects, sends a greeting and waits for a reset.
 func expectReset(ctx context.Context, args []string) error {
 	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
@@ -282,13 +282,13 @@ func expectReset(ctx context.Context, args []string) error {
 	return nil
 }
 
-// lookup resolves names at the gateway alone.
+// lookup returns a resolver that queries the gateway only.
 func lookup(network string) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, asked, _ string) (net.Conn, error) {
 		if network != "" {
 			asked = network
 		}
-		return new(net.Dialer).DialContext(ctx, asked, net.JoinHostPort(link.Gateway.String(), "53"))
+		return new(net.Dialer).DialContext(ctx, asked, net.JoinHostPort(netdev.Gateway.String(), "53"))
 	}}
 }
 
@@ -307,7 +307,7 @@ func resolve(ctx context.Context, args []string) error {
 	return nil
 }
 
-// visit connects to host:port by name and hangs up.
+// visit connects to host:port by name and disconnects.
 func visit(ctx context.Context, args []string) error {
 	d := net.Dialer{Resolver: lookup("")}
 	for _, to := range args {
@@ -320,7 +320,8 @@ func visit(ctx context.Context, args []string) error {
 	return nil
 }
 
-// latency prints the least and the median time to connect, and of a byte there and back.
+// latency prints the minimum and the median of the connect time and of a byte's
+// round trip.
 func latency(ctx context.Context, args []string) error {
 	const rounds = 200
 	var connects, trips []time.Duration
@@ -349,7 +350,7 @@ func latency(ctx context.Context, args []string) error {
 	return nil
 }
 
-// pull reads a stream to its end and prints how fast that was.
+// pull reads a stream to its end and prints the throughput.
 func pull(ctx context.Context, args []string) error {
 	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
@@ -362,7 +363,7 @@ func pull(ctx context.Context, args []string) error {
 	return err
 }
 
-// push sends so many bytes, waits for the end and prints how fast that was.
+// push sends a number of bytes, waits for the end and prints the throughput.
 func push(ctx context.Context, args []string) error {
 	c, err := dial(ctx, "tcp", args[0])
 	if err != nil {
@@ -388,7 +389,7 @@ func push(ctx context.Context, args []string) error {
 	return err
 }
 
-// hold opens connections, reads nothing and waits to be killed.
+// hold opens connections without reading them, and waits to be killed.
 func hold(ctx context.Context, args []string) error {
 	n, err := strconv.Atoi(args[1])
 	if err != nil {
@@ -409,8 +410,8 @@ func hold(ctx context.Context, args []string) error {
 	return err
 }
 
-// stuff opens so many connections, sends on each until nothing more is taken,
-// says how many there are, and waits to be killed.
+// stuff opens a number of connections, sends on each until its buffers are full,
+// prints the number of connections, and waits to be killed.
 func stuff(ctx context.Context, args []string) error {
 	n, err := strconv.Atoi(args[1])
 	if err != nil {

@@ -2,25 +2,25 @@ package egress
 
 import "sync"
 
-// project is what the attachments of a project share.
+// project is the shared state of the attachments of a project.
 type project struct {
 	name    string
 	places  quota   // connections and flows
 	queries quota   // DNS queries under way
-	bytes   quota   // that the network holds for it
+	bytes   quota   // bytes that the network holds for the project
 	moved   account // guarded by turns.mu
 
 	attachments int // guarded by projects.mu
 }
 
-// projects are those with attachments.
+// projects are the projects with attachments.
 type projects struct {
-	mu     sync.Mutex // guards below
+	mu     sync.Mutex // guards the fields below
 	byName map[string]*project
 }
 
-// join adds an attachment to a project. A project may hold half of what there is
-// of everything.
+// join adds an attachment to a project. A project may use half of each resource of
+// the network.
 func (n *Network) join(name string) *project {
 	n.projects.mu.Lock()
 	defer n.projects.mu.Unlock()
@@ -28,9 +28,9 @@ func (n *Network) join(name string) *project {
 	if p == nil {
 		p = &project{
 			name:    name,
-			places:  quota{over: &n.places, most: max(n.places.most/2, 1)},
-			queries: quota{over: &n.queries, most: max(n.queries.most/2, 1)},
-			bytes:   quota{over: &n.bytes, most: max(n.bytes.most/2, 1)},
+			places:  quota{parent: &n.places, limit: max(n.places.limit/2, 1)},
+			queries: quota{parent: &n.queries, limit: max(n.queries.limit/2, 1)},
+			bytes:   quota{parent: &n.bytes, limit: max(n.bytes.limit/2, 1)},
 		}
 		if n.projects.byName == nil {
 			n.projects.byName = map[string]*project{}
@@ -41,7 +41,7 @@ func (n *Network) join(name string) *project {
 	return p
 }
 
-// leave takes an attachment from its project.
+// leave removes an attachment from its project.
 func (n *Network) leave(p *project) {
 	n.projects.mu.Lock()
 	defer n.projects.mu.Unlock()

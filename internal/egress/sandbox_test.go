@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen/internal/egress"
-	"github.com/lateen-dev/lateen/internal/link"
-	"github.com/lateen-dev/lateen/internal/link/inner"
+	"github.com/lateen-dev/lateen/internal/netdev"
+	"github.com/lateen-dev/lateen/internal/netdev/inner"
 )
 
 const guestName = "egress-guest" // argv[0] of a guest
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// beGuest makes the device of the namespace it is in, hands it out and runs a program.
+// beGuest creates the device of its namespace, passes it out and runs a program.
 func beGuest(ctx context.Context, program string, args []string) error {
 	device, err := inner.Open()
 	if err != nil {
@@ -56,19 +56,19 @@ func beGuest(ctx context.Context, program string, args []string) error {
 	return run(ctx, args)
 }
 
-// sandbox is a namespace of its own for guests, all of a plain user or not.
+// sandbox is a network namespace for a guest, owned by root or by a plain user.
 type sandbox struct {
 	*egress.Attachment
 
 	refusals chan egress.Refusal
 	cmd      *exec.Cmd
-	start    *os.File // a byte begins the program
+	start    *os.File // a byte starts the program
 	out, err output
 }
 
-// output is what a guest prints.
+// output collects the output of a guest.
 type output struct {
-	mu   sync.Mutex // guards below
+	mu   sync.Mutex // guards the fields below
 	text bytes.Buffer
 }
 
@@ -79,14 +79,14 @@ func (o *output) Write(b []byte) (int, error) {
 	return o.text.Write(b)
 }
 
-// String is what was printed so far.
+// String is the output so far.
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
 }
 
-// start starts a guest behind network. A plain one is nobody outside its own
+// start starts a guest behind network. A plain guest has no privileges outside its
 // user namespace.
 func start(t testing.TB, network *egress.Network, plain bool, program string, args ...string) *sandbox {
 	t.Helper()
@@ -96,7 +96,7 @@ func start(t testing.TB, network *egress.Network, plain bool, program string, ar
 	return s
 }
 
-// attach starts a guest that is not permitted anything yet, nor has begun.
+// attach starts a guest without permissions, whose program has not started.
 func attach(t testing.TB, network *egress.Network, plain bool, program string, args ...string) *sandbox {
 	t.Helper()
 	s := &sandbox{refusals: make(chan egress.Refusal, 100)}
@@ -139,7 +139,7 @@ func attach(t testing.TB, network *egress.Network, plain bool, program string, a
 	return s
 }
 
-// begin lets the guest run its program.
+// begin starts the guest's program.
 func (s *sandbox) begin(t testing.TB) {
 	t.Helper()
 	if _, err := s.start.Write([]byte{0}); err != nil {
@@ -166,7 +166,7 @@ func namespaces(plain bool) *syscall.SysProcAttr {
 	return attr
 }
 
-// wait waits for the end of the guest and returns what it printed.
+// wait waits for the end of the guest and returns its output.
 func (s *sandbox) wait(t testing.TB) string {
 	t.Helper()
 	if err := s.cmd.Wait(); err != nil {
@@ -175,13 +175,13 @@ func (s *sandbox) wait(t testing.TB) string {
 	return s.out.String()
 }
 
-// inside runs a guest to its end.
+// inside runs a guest to its end and returns its output.
 func inside(t testing.TB, network *egress.Network, plain bool, program string, args ...string) string {
 	t.Helper()
 	return start(t, network, plain, program, args...).wait(t)
 }
 
-// inBoth runs a test with a guest of the superuser and with one of a plain user.
+// inBoth runs a test with a guest of root and with a guest of a plain user.
 func inBoth(t *testing.T, test func(t *testing.T, plain bool)) {
 	t.Helper()
 	t.Run("root", func(t *testing.T) {
@@ -193,7 +193,7 @@ func inBoth(t *testing.T, test func(t *testing.T, plain bool)) {
 	t.Run("plain", func(t *testing.T) { test(t, true) })
 }
 
-// runAsNobody runs the main tests of this program as a plain user.
+// runAsNobody runs the main tests of this program as an unprivileged user.
 func runAsNobody(t *testing.T) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "egress") //nolint:usetesting // t.TempDir is closed to others
@@ -217,7 +217,8 @@ func runAsNobody(t *testing.T) {
 	}
 }
 
-// listen listens on loopback and returns a network whose guests reach that.
+// listen listens on loopback and returns a network whose guests may connect to the
+// listener.
 func listen(t testing.TB, o egress.Options) (net.Listener, *egress.Network) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -229,9 +230,9 @@ func listen(t testing.TB, o egress.Options) (net.Listener, *egress.Network) {
 	return l, egress.New(o)
 }
 
-// gateway is where a guest finds a listener of the host.
+// gateway is the address at which a guest reaches a listener of the host.
 func gateway(l interface{ Addr() net.Addr }) string {
-	return net.JoinHostPort(link.Gateway.String(), fmt.Sprint(addrPort(l.Addr()).Port()))
+	return net.JoinHostPort(netdev.Gateway.String(), fmt.Sprint(addrPort(l.Addr()).Port()))
 }
 
 // serve accepts connections until the test ends.

@@ -16,40 +16,41 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
 const (
 	nic = 1
 
-	// The most and the least that a connection keeps unread or unsent in each
-	// direction. The first connections of an attachment have the most, later ones
-	// a share of what [Attachment.extra] has left.
+	// Maximum and minimum of the unread or unsent bytes of a connection in each
+	// direction. The first connections of an attachment have the maximum, later ones
+	// a share of the bytes left in [Attachment.extra].
 	maxBytes = 512 << 10
 	minBytes = 8 << 10
-	// keptFactor is how much memory a connection takes at most by the size of a
-	// buffer: the unread bytes and the stack's overhead of them fill one, the last
-	// packet may go beyond it by half of one, unsent bytes fill one, and the
-	// overhead of unsent bytes takes half of one. See [guest.offer].
-	keptFactor = 3
-	// streamBytes is what a connection takes besides its buffers, and flowBytes
-	// what a flow takes: goroutines, timers, the stack's and the runtime's records.
+	// memoryFactor is the maximum memory of a connection in relation to its buffer
+	// size: unread bytes with the stack's overhead fill one buffer, the last packet
+	// may exceed it by half of one, unsent bytes fill one, and their overhead takes
+	// half of one. See [guest.offer].
+	memoryFactor = 3
+	// streamBytes is the memory of a connection besides its buffers, flowBytes that of
+	// a flow: goroutines, timers, the records of the stack and of the runtime.
 	streamBytes = 24 << 10
 	flowBytes   = 8 << 10
-	// extraShare is the share of the bytes left that a connection may have.
+	// extraShare is the divisor of the bytes left that gives the part of one
+	// connection.
 	extraShare = 8
 
-	timeWait  = 2 * time.Second // an old packet is not older: the wire is a queue in memory
+	timeWait  = 2 * time.Second // old packets do not arrive later: the wire is a queue in memory
 	abortTick = 10 * time.Millisecond
 )
 
-// guestStack is the TCP/IP stack that a sandbox's packets end in.
+// guestStack is the TCP/IP stack that receives a sandbox's packets.
 type guestStack struct {
 	attachment *Attachment
 	stack      *stack.Stack
 	wire       *wire
 
-	mu    sync.Mutex // guards below
+	mu    sync.Mutex // guards the fields below
 	flows map[stack.TransportEndpointID]*flow
 }
 
@@ -65,8 +66,8 @@ func newGuestStack(a *Attachment) (*guestStack, error) {
 	}
 	streams := tcp.NewForwarder(s, minBytes, a.network.o.Connections, g.acceptStream)
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
-		if isSYN(pkt) && !a.news.Allow() {
-			return true // it comes again, later
+		if isSYN(pkt) && !a.opens.Allow() {
+			return true // the sandbox sends it again later
 		}
 		return streams.HandlePacket(id, pkt)
 	})
@@ -74,7 +75,7 @@ func newGuestStack(a *Attachment) (*guestStack, error) {
 	return g, nil
 }
 
-// configure makes the stack answer for every address there is.
+// configure makes the stack accept packets for every address.
 func (g *guestStack) configure() error {
 	limit := tcpip.TCPSendBufferSizeRangeOption{Min: minBytes, Default: minBytes, Max: maxBytes}
 	unread := tcpip.TCPReceiveBufferSizeRangeOption{Min: minBytes, Default: minBytes, Max: maxBytes}
@@ -95,7 +96,7 @@ func (g *guestStack) configure() error {
 	return nil
 }
 
-// deliver takes a packet from the sandbox.
+// deliver passes a packet from the sandbox to the stack.
 func (g *guestStack) deliver(packet []byte) {
 	protocol := header.IPv4ProtocolNumber
 	if packet[0]>>4 == 6 {
@@ -106,9 +107,9 @@ func (g *guestStack) deliver(packet []byte) {
 	g.wire.deliver(protocol, pkt)
 }
 
-// close cuts every connection and waits for the goroutines that serve them;
-// false: some do not end in time. What the stack still holds for late packets
-// goes away by itself within seconds.
+// close aborts every connection and waits for their goroutines; it returns false if
+// some do not end in time. The stack itself drops its remaining state for late
+// packets within seconds.
 func (g *guestStack) close() (ended bool) {
 	defer g.discard()
 	done := make(chan struct{})
@@ -121,7 +122,7 @@ func (g *guestStack) close() (ended bool) {
 	ticker := time.NewTicker(abortTick)
 	defer ticker.Stop()
 	for {
-		for _, endpoint := range g.stack.RegisteredEndpoints() { // new ones may come until all handlers know of the end
+		for _, endpoint := range g.stack.RegisteredEndpoints() { // new ones may appear until all handlers have seen the end
 			endpoint.Abort()
 		}
 		select {
@@ -137,7 +138,7 @@ func (g *guestStack) close() (ended bool) {
 // discard frees a stack without connections.
 func (g *guestStack) discard() {
 	g.stack.Close()
-	_ = g.stack.RemoveNIC(nic) // there is one
+	_ = g.stack.RemoveNIC(nic) // the interface exists
 }
 
 // isSYN reports whether pkt opens a connection.
@@ -146,7 +147,7 @@ func isSYN(pkt *stack.PacketBuffer) bool {
 	return len(h) >= header.TCPMinimumSize && h.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn
 }
 
-// destination is what a sandbox wants to reach.
+// destination is the address that a sandbox wants to reach.
 func destination(id stack.TransportEndpointID) netip.AddrPort {
 	ip, _ := netip.AddrFromSlice(id.LocalAddress.AsSlice())
 	return netip.AddrPortFrom(ip, id.LocalPort)
@@ -159,13 +160,13 @@ func asError(err tcpip.Error) error {
 	return errors.New(err.String())
 }
 
-// wire is the link layer of a stack: a device on which packets are whole.
+// wire is the link layer of a stack: a device that carries whole packets.
 type wire struct {
-	device     *link.Device
+	device     *netdev.Device
 	dispatcher stack.NetworkDispatcher
 }
 
-// deliver takes a packet to the stack.
+// deliver passes a packet to the stack.
 func (w *wire) deliver(protocol tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffer) {
 	w.dispatcher.DeliverNetworkPacket(protocol, pkt)
 }
@@ -174,36 +175,37 @@ func (w *wire) deliver(protocol tcpip.NetworkProtocolNumber, pkt *stack.PacketBu
 func (w *wire) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 	sent := 0
 	for _, pkt := range list.AsSlice() {
-		if w.device.Send(pkt.AsSlices()) == nil { // what is lost is sent again
+		if w.device.Send(pkt.AsSlices()) == nil { // TCP sends lost packets again
 			sent++
 		}
 	}
 	return sent, nil
 }
 
-// The rest is what [stack.LinkEndpoint] asks of a wire that has no addresses
-// and no headers. Nobody forges packets in this process's memory, so received
-// ones are not checked for that.
+// The remaining methods implement [stack.LinkEndpoint] for a wire without addresses
+// and headers. No other program can forge packets in this process's memory, so
+// received packets are not checked for forgery.
 
 // MTU is the size of the largest packet.
-func (*wire) MTU() uint32 { return link.MTU }
+func (*wire) MTU() uint32 { return netdev.MTU }
 
-// SetMTU changes nothing.
+// SetMTU has no effect.
 func (*wire) SetMTU(uint32) {}
 
-// MaxHeaderLength is none.
+// MaxHeaderLength is 0.
 func (*wire) MaxHeaderLength() uint16 { return 0 }
 
-// LinkAddress is none.
+// LinkAddress is empty.
 func (*wire) LinkAddress() tcpip.LinkAddress { return "" }
 
-// SetLinkAddress changes nothing.
+// SetLinkAddress has no effect.
 func (*wire) SetLinkAddress(tcpip.LinkAddress) {}
 
-// Capabilities spares the stack a sum over what came through memory.
+// Capabilities disables the stack's checksum verification: memory does not corrupt
+// packets.
 func (*wire) Capabilities() stack.LinkEndpointCapabilities { return stack.CapabilityRXChecksumOffload }
 
-// Attach keeps the way into the stack, before there are packets.
+// Attach sets the dispatcher before the first packet.
 func (w *wire) Attach(d stack.NetworkDispatcher) {
 	if d != nil {
 		w.dispatcher = d
@@ -213,20 +215,20 @@ func (w *wire) Attach(d stack.NetworkDispatcher) {
 // IsAttached reports whether Attach was called.
 func (w *wire) IsAttached() bool { return w.dispatcher != nil }
 
-// Wait waits for nothing.
+// Wait returns at once.
 func (*wire) Wait() {}
 
-// ARPHardwareType is that of a wire without addresses.
+// ARPHardwareType is the type of a wire without addresses.
 func (*wire) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareNone }
 
-// AddHeader adds none.
+// AddHeader adds no header.
 func (*wire) AddHeader(*stack.PacketBuffer) {}
 
-// ParseHeader finds none.
+// ParseHeader finds no header.
 func (*wire) ParseHeader(*stack.PacketBuffer) bool { return true }
 
-// Close closes nothing: the device is the attachment's.
+// Close has no effect: the attachment owns the device.
 func (*wire) Close() {}
 
-// SetOnCloseAction takes none.
+// SetOnCloseAction has no effect.
 func (*wire) SetOnCloseAction(func()) {}

@@ -14,8 +14,8 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
-// acceptStream answers a TCP connection, on a goroutine of its own: first it
-// dials, so that the sandbox hears what became of that.
+// acceptStream handles a TCP connection on a goroutine of its own. It dials first,
+// so that the sandbox learns the result from the handshake.
 func (g *guestStack) acceptStream(r *tcp.ForwarderRequest) {
 	a := g.attachment
 	if !a.enter() {
@@ -31,7 +31,7 @@ func (g *guestStack) acceptStream(r *tcp.ForwarderRequest) {
 	size, release, ok := a.admitStream()
 	if !ok {
 		r.Complete(true)
-		a.full(to)
+		a.reportLimit(to)
 		return
 	}
 	defer release()
@@ -41,7 +41,7 @@ func (g *guestStack) acceptStream(r *tcp.ForwarderRequest) {
 		}
 		return
 	}
-	dial, err := a.judge(to)
+	dial, err := a.checkTarget(to)
 	if err != nil {
 		r.Complete(true)
 		return
@@ -57,18 +57,18 @@ func (g *guestStack) acceptStream(r *tcp.ForwarderRequest) {
 	}
 }
 
-// admitStream sets aside what a connection takes, and says how large its
-// buffers may be.
+// admitStream reserves the resources of a connection and returns the size of its
+// buffers.
 func (a *Attachment) admitStream() (size int64, release func(), ok bool) {
 	if !a.streams.take(1) {
 		return 0, nil, false
 	}
 	size = bufferSize(min(a.extra.free(), a.bytes.free()/2))
-	extra := keptFactor * (size - minBytes)
+	extra := memoryFactor * (size - minBytes)
 	if !a.extra.take(extra) {
 		size, extra = minBytes, 0
 	}
-	held := streamBytes + keptFactor*size
+	held := streamBytes + memoryFactor*size
 	if !a.hold(held) {
 		a.extra.give(extra)
 		a.streams.give(1)
@@ -81,10 +81,9 @@ func (a *Attachment) admitStream() (size int64, release func(), ok bool) {
 	}, true
 }
 
-// bufferSize is the size of the buffers of a connection where so many bytes are
-// left.
+// bufferSize is the size of a connection's buffers if left bytes are available.
 func bufferSize(left int64) int64 {
-	return min(max(left/extraShare/keptFactor, minBytes), maxBytes)
+	return min(max(left/extraShare/memoryFactor, minBytes), maxBytes)
 }
 
 // establish completes the handshake, or returns nil.
@@ -100,12 +99,12 @@ func (g *guestStack) establish(r *tcp.ForwarderRequest, size int64) *guest {
 	return end
 }
 
-// relay copies both ways until both ends are done. The end of a stream is
-// passed on as such, a reset as a reset.
+// relay copies in both directions until both ends have finished. It forwards the end
+// of a stream as such, and a reset as a reset.
 func relay(a *Attachment, end *guest, host net.Conn) {
 	ctx, cancel := context.WithCancelCause(a.ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(ctx, func() { cut(host) })()
+	defer context.AfterFunc(ctx, func() { reset(host) })()
 	raw, err := rawConn(host)
 	if err != nil {
 		end.close(true)
@@ -118,7 +117,7 @@ func relay(a *Attachment, end *guest, host net.Conn) {
 			cancel(err)
 		}
 	}()
-	if err = a.fetch(ctx, end, raw); err != nil {
+	if err = a.receiveStream(ctx, end, raw); err != nil {
 		cancel(err)
 	}
 	<-sent
@@ -128,15 +127,15 @@ func relay(a *Attachment, end *guest, host net.Conn) {
 	end.close(err != nil || ctx.Err() != nil)
 }
 
-// cut ends a connection with a reset.
-func cut(host net.Conn) {
+// reset closes a connection with a reset.
+func reset(host net.Conn) {
 	if c, ok := host.(*net.TCPConn); ok {
-		_ = c.SetLinger(0) // it is closed all the same
+		_ = c.SetLinger(0) // closed even on an error
 	}
 	_ = host.Close()
 }
 
-// send copies what the sandbox sends.
+// send copies the sandbox's bytes to the peer.
 func (a *Attachment) send(ctx context.Context, end *guest, raw syscall.RawConn, host net.Conn) error {
 	for {
 		if err := end.ready(ctx); err != nil {
@@ -153,20 +152,20 @@ func (a *Attachment) send(ctx context.Context, end *guest, raw syscall.RawConn, 
 	}
 }
 
-// sendSome sends some of what is there, once the peer takes it. Until then the
-// bytes stay where they are.
+// sendSome sends some of the available bytes, once the peer takes them. Until then
+// the bytes stay in the stack.
 func (a *Attachment) sendSome(end *guest, raw syscall.RawConn) (n int, err error) {
 	p := a.project.Load()
 	var failed error
 	err = raw.Write(func(fd uintptr) bool {
-		room := a.network.turns.borrow(p)
-		defer func() { a.network.turns.giveBack(p, room, n) }()
-		there, err := end.peek(room[:])
-		if err != nil || there == 0 {
+		buf := a.network.turns.borrow(p)
+		defer func() { a.network.turns.giveBack(p, buf, n) }()
+		available, err := end.peek(buf[:])
+		if err != nil || available == 0 {
 			failed = err
 			return true
 		}
-		n, failed = writeFile(fd, room[:there])
+		n, failed = writeFile(fd, buf[:available])
 		if isAgain(failed) {
 			n, failed = 0, nil
 			return false
@@ -184,13 +183,13 @@ func (a *Attachment) sendSome(end *guest, raw syscall.RawConn) (n int, err error
 	return n, nil
 }
 
-// fetch copies what the peer sends.
-func (a *Attachment) fetch(ctx context.Context, end *guest, raw syscall.RawConn) error {
+// receiveStream copies the peer's bytes to the sandbox.
+func (a *Attachment) receiveStream(ctx context.Context, end *guest, raw syscall.RawConn) error {
 	for {
 		if err := end.waitWritable(ctx); err != nil {
 			return err
 		}
-		n, err := a.fetchSome(end, raw)
+		n, err := a.receiveSome(end, raw)
 		a.ledger.received.Add(int64(n))
 		if errors.Is(err, io.EOF) {
 			return asError(end.endpoint.Shutdown(tcpip.ShutdownWrite))
@@ -201,20 +200,20 @@ func (a *Attachment) fetch(ctx context.Context, end *guest, raw syscall.RawConn)
 	}
 }
 
-// fetchSome moves some of what the peer has sent into the sandbox's stack, once
-// it is there.
-func (a *Attachment) fetchSome(end *guest, raw syscall.RawConn) (n int, err error) {
+// receiveSome moves some of the peer's bytes into the sandbox's stack, once they have
+// arrived.
+func (a *Attachment) receiveSome(end *guest, raw syscall.RawConn) (n int, err error) {
 	var failed error
 	err = raw.Read(func(fd uintptr) bool {
-		there, err := unread(fd)
-		if err != nil || there == 0 {
+		available, err := unread(fd)
+		if err != nil || available == 0 {
 			failed = err
 			return err != nil
 		}
 		p := a.project.Load()
-		room := a.network.turns.borrow(p)
-		defer func() { a.network.turns.giveBack(p, room, n) }()
-		n, failed = end.offer(&payload{fd: fd, left: min(there, len(room))})
+		buf := a.network.turns.borrow(p)
+		defer func() { a.network.turns.giveBack(p, buf, n) }()
+		n, failed = end.offer(&payload{fd: fd, left: min(available, len(buf))})
 		return true
 	})
 	if errors.Is(failed, io.EOF) && err == nil {
@@ -250,9 +249,9 @@ func closeWrite(host net.Conn) error {
 	return nil
 }
 
-var errLinger = errors.New("the sandbox does not take what is left")
+var errLinger = errors.New("the sandbox has not read the last bytes in time")
 
-// linger waits until the sandbox has taken the last bytes.
+// linger waits until the sandbox has received the last bytes.
 func linger(ctx context.Context, end *guest, most time.Duration) error {
 	timeout := time.NewTimer(most)
 	defer timeout.Stop()

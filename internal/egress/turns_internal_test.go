@@ -5,23 +5,22 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
-// TestProjectsMoveEqualBytesWhateverTheNumberOfTheirConnections has one project
-// with many borrowers beside one with a single borrower, and one whose turns
-// move a fourth of the bytes: as [rounds.Clock] has it, bytes count, and a turn
-// that moved less comes again sooner.
-func TestProjectsMoveEqualBytesWhateverTheNumberOfTheirConnections(t *testing.T) {
+// The test has one project with many borrowers, one with a single borrower, and one
+// whose turns move a fourth of the bytes. [fairqueue.Clock] counts bytes, so a
+// project whose turn moved fewer bytes has its next turn sooner.
+func TestProjectsMoveEqualBytesWithAnyNumberOfConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rounds = 400
 		turns := newTurns(1)
 		crowd, one, small := &project{name: "crowd"}, &project{name: "one"}, &project{name: "small"}
-		bytes := map[*project]int{crowd: int(pieceBytes), one: int(pieceBytes), small: int(pieceBytes) / 4}
+		bytes := map[*project]int{crowd: int(chunkBytes), one: int(chunkBytes), small: int(chunkBytes) / 4}
 		moved := map[*project]int{}
 		type turn struct {
-			p    *project
-			room *link.Buffer
+			p   *project
+			buf *netdev.Buffer
 		}
 		got := make(chan turn)
 		ask := func(p *project) { go func() { got <- turn{p, turns.borrow(p)} }() }
@@ -38,7 +37,7 @@ func TestProjectsMoveEqualBytesWhateverTheNumberOfTheirConnections(t *testing.T)
 			moved[next.p] += bytes[next.p]
 			ask(next.p)
 			synctest.Wait()
-			turns.giveBack(next.p, next.room, bytes[next.p])
+			turns.giveBack(next.p, next.buf, bytes[next.p])
 		}
 		total := moved[crowd] + moved[one] + moved[small]
 		for p, n := range moved {
@@ -46,9 +45,9 @@ func TestProjectsMoveEqualBytesWhateverTheNumberOfTheirConnections(t *testing.T)
 				t.Errorf("%s moved %.2f of all bytes, want a third", p.name, share)
 			}
 		}
-		for range 102 { // those that still wait
+		for range 102 { // the remaining waiting borrowers
 			next := <-got
-			turns.giveBack(next.p, next.room, 0)
+			turns.giveBack(next.p, next.buf, 0)
 		}
 		if turns.left != 1 || len(turns.idle) != 1 || len(turns.waiting) != 0 {
 			t.Errorf("in the end %d buffers may be lent, %d are idle, %d projects wait", turns.left, len(turns.idle), len(turns.waiting))
@@ -56,9 +55,9 @@ func TestProjectsMoveEqualBytesWhateverTheNumberOfTheirConnections(t *testing.T)
 	})
 }
 
-func TestAQuotaCountsAgainstThoseAboveIt(t *testing.T) {
-	all := &quota{most: 100}
-	one, other := &quota{over: all, most: 60}, &quota{over: all, most: 60}
+func TestAQuotaCountsAgainstItsParents(t *testing.T) {
+	all := &quota{limit: 100}
+	one, other := &quota{parent: all, limit: 60}, &quota{parent: all, limit: 60}
 	for _, step := range []struct {
 		of   *quota
 		n    int64
@@ -76,7 +75,7 @@ func TestAQuotaCountsAgainstThoseAboveIt(t *testing.T) {
 	}
 }
 
-func TestOneProjectHasHalfOfEverythingAtMost(t *testing.T) {
+func TestOneProjectHasAtMostHalfOfEachResource(t *testing.T) {
 	a, _ := harness(t, Options{All: 100, AllBytes: 64 << 20, Connections: 1000, Flows: 1000})
 	b, _ := attached(t, a.network)
 	c, _ := attached(t, a.network)
@@ -103,11 +102,11 @@ func TestOneProjectHasHalfOfEverythingAtMost(t *testing.T) {
 		b.admitQuery()
 	}
 	if a.queries.held.Load() > maxQueries || one.queries.held.Load() > allQueries/2 {
-		t.Errorf("%d queries of one attachment are under way, %d of its project", a.queries.held.Load(), one.queries.held.Load())
+		t.Errorf("%d queries of one attachment are in progress, %d of its project", a.queries.held.Load(), one.queries.held.Load())
 	}
 	c.Close()
 	if _, there := a.network.projects.byName["other"]; there {
-		t.Error("a project without attachments is kept")
+		t.Error("a project without attachments is not removed")
 	}
 }
 
@@ -116,13 +115,13 @@ func TestFragmentsAreBounded(t *testing.T) {
 		n := New(Options{})
 		a := newAttachment(t.Context(), func() {}, n)
 		four, six := syn(), append([]byte("\x60\x00\x00\x00\x00\x14\x2c\x40"), make([]byte, 32)...)
-		four[6] = 0x20 // more of them
+		four[6] = 0x20 // the "more fragments" flag
 		whole := syn()
 		if !isFragment(four) || !isFragment(six) || isFragment(whole) {
-			t.Error("fragments are not told from whole packets")
+			t.Error("fragments are not distinguished from whole packets")
 		}
 		if a.admitFragment(1000) {
-			t.Error("a fragment is kept before anything is permitted")
+			t.Error("a fragment is admitted before Permit")
 		}
 		a.Permit(Grant{})
 		kept := 0
@@ -130,15 +129,15 @@ func TestFragmentsAreBounded(t *testing.T) {
 			kept += 60000
 		}
 		for a.admitFragment(1) {
-			kept += minPiece
+			kept += minFragmentBytes
 		}
-		if now, _ := a.Held(); kept > maxPieces || now != int64(kept) {
-			t.Errorf("%d bytes of fragments are kept, %d are held", kept, now)
+		if now, _ := a.Held(); kept > maxFragmentBytes || now != int64(kept) {
+			t.Errorf("%d bytes of fragments are admitted, %d are held", kept, now)
 		}
-		time.Sleep(pieceTime)
+		time.Sleep(fragmentTime)
 		synctest.Wait()
 		if now, _ := a.Held(); now != 0 {
-			t.Errorf("%d bytes are held once the stack has given fragments up", now)
+			t.Errorf("%d bytes are held after the stack has dropped the fragments", now)
 		}
 	})
 }

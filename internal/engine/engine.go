@@ -1,5 +1,5 @@
-// Package engine runs instances of functions behind one interface, whatever
-// they run in.
+// Package engine defines the interface to the instances of functions, independent of
+// the technology that runs them.
 package engine
 
 import (
@@ -11,26 +11,25 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// ErrNotTaken says that an instance ended before it took the request, so that
-// another may be asked without doing anything twice.
+// ErrNotTaken means that an instance ended before it took the request, so another
+// instance can answer the request without a repeated side effect.
 var ErrNotTaken = errors.New("the instance ended before it took the request")
 
-// Engine starts instances. It keeps no queue and decides nothing about how
-// many there should be: that is the fleet's work.
+// Engine starts instances. It has no queue; the fleet decides on their number.
 type Engine interface {
-	// Start returns an instance of spec whose code is loaded and which takes
-	// requests, or an error: [lateen.ErrFunctionRuntime] for a runtime it does
-	// not run, [lateen.ErrFunctionFailed] when loading the user's code failed
-	// (with the end of what it wrote in the message), anything else is the
-	// platform's fault and may be tried again. Ending ctx abandons the start.
+	// Start returns an instance of spec that has loaded its code and takes requests.
+	// Errors: [lateen.ErrFunctionRuntime] for a runtime that the engine does not
+	// run, [lateen.ErrFunctionFailed] when loading the user code failed (the message
+	// has the end of its output). Any other error is a fault of the platform, and
+	// the caller may try again. Canceling ctx abandons the start.
 	Start(ctx context.Context, spec lateen.FunctionSpec) (Instance, error)
-	// Prepare makes later starts of spec cheaper, where the engine knows how:
-	// it runs the function once where nobody sees it, without a network, and
-	// keeps what that taught. It returns once that is done, at once where it is
-	// under way already; an error costs nothing but the gain.
+	// Prepare makes later starts of spec cheaper if the engine supports that: it
+	// makes a training run, without a network and without effect on clients, and
+	// stores the result. It returns at the end of the run, or immediately if a run
+	// is already in progress. After an error functions still start, only slower.
 	Prepare(ctx context.Context, spec lateen.FunctionSpec) error
-	// Prepared says what there is of that for a function of some runtime; nil
-	// where the engine keeps nothing of the kind. It starts nothing.
+	// Prepared describes the stored results of Prepare for a function of a runtime;
+	// nil if the engine stores none for that runtime. It starts nothing.
 	Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation
 }
 
@@ -38,70 +37,71 @@ type Engine interface {
 type Instance interface {
 	Rest
 
-	// ID is unique among all instances there ever are.
+	// ID is unique among all instances of all time.
 	ID() lateen.InstanceID
-	// Started says how the instance came to be and where the time went.
+	// Started returns the kind of the start and the durations of its phases.
 	Started() Phases
-	// RoundTrip sends a request and returns as soon as the response's header
-	// is there; the body streams. The request is one such as a server gets: its
-	// URL is what user code sees, its ContentLength 0 says that there is no body.
-	// [lateen.RequestIDFrom] of its context names the request in logs. Ending
-	// the context cuts the request off. Errors: [lateen.ErrFunctionFailed] if
-	// the user's code threw or the process died before it answered,
-	// [lateen.ErrFunctionNoResponse] if it ended without one, [ErrNotTaken] if
-	// no byte of the request reached it, and the context's cause.
+	// RoundTrip sends a request and returns as soon as the response header has
+	// arrived; the body streams. The request has the form of a server request: user
+	// code sees its URL, and ContentLength 0 means no body. [lateen.RequestIDFrom]
+	// of its context identifies the request in logs. Canceling the context aborts
+	// the request. Errors: [lateen.ErrFunctionFailed] if the user code threw or the
+	// process ended before a response, [lateen.ErrFunctionNoResponse] if the request
+	// ended without a response, [ErrNotTaken] if no byte of the request reached the
+	// instance, and the cause of the context.
 	RoundTrip(req *http.Request) (*http.Response, error)
-	// Busy is the number of requests that have not ended yet, waitUntil work
-	// among them: an instance is idle when it is 0, some milliseconds after the last
-	// response was read at the latest if nothing else was asked for and it runs.
+	// Busy is the number of requests that have not ended, including those with
+	// waitUntil work. It becomes 0 at most some milliseconds after the last response
+	// was read, if the instance gets no other request and is not frozen.
 	Busy() int
-	// Usage is what the instance has used so far.
+	// Usage returns the resources that the instance has used so far.
 	Usage() Usage
-	// Done is closed once the instance takes no more requests because its
-	// process is gone or going: after a crash, an exit or Stop.
+	// Done is closed when the instance takes no more requests because its process
+	// has ended or is about to end: after a crash, an exit or Stop.
 	Done() <-chan struct{}
-	// Stop ends the instance: no more requests, a grace for those in flight
-	// and their waitUntil work until ctx ends, then SIGTERM, 500 ms, SIGKILL.
-	// It returns once the process is gone.
+	// Stop ends the instance. It takes no more requests; requests in progress and
+	// their waitUntil work may finish until ctx ends; then SIGTERM, 500 ms, SIGKILL.
+	// Stop returns after the process has ended.
 	Stop(ctx context.Context)
 }
 
-// Rest is how an instance without work uses less of the machine.
+// Rest reduces the resources that an idle instance uses.
 type Rest interface {
-	// Freeze keeps the instance from running until Thaw, which a request needs
-	// first. An instance that cannot be frozen returns [errors.ErrUnsupported]
-	// and goes on.
+	// Freeze stops the instance from running until Thaw, which must precede the next
+	// request. If the instance cannot be frozen, Freeze returns
+	// [errors.ErrUnsupported] and the instance keeps running.
 	Freeze() error
-	// Thaw lets a frozen instance run again; one that runs is left alone.
+	// Thaw lets a frozen instance run again; on a running instance it has no effect.
 	Thaw() error
-	// Reclaim pushes the memory of a frozen instance out, as far as the host
-	// lets it; [errors.ErrUnsupported] where it does not.
+	// Reclaim asks the host to reclaim the memory of a frozen instance; it returns
+	// [errors.ErrUnsupported] if the host does not support that.
 	Reclaim() error
 }
 
-// Phases is how an instance was started.
+// Phases describes the start of an instance.
 type Phases struct {
 	Kind  lateen.StartKind
-	Claim time.Duration // getting a booted runtime process
-	Load  time.Duration // handing over the function and loading its code
+	Claim time.Duration // time to get a booted runtime process
+	Load  time.Duration // time to hand over the function and to load its code
 }
 
-// Usage is the resources an instance has used.
+// Usage is the resources that an instance has used.
 type Usage struct {
-	CPU    time.Duration // user and system time of all its processes
-	Memory int64         // resident bytes now
-	Peak   int64         // the most Memory ever was, as far as the engine knows
-	// Ticks is how often its event loop was looked at while it had requests, and
-	// Late how late that found it, together: how long what happens in it waits for
-	// its turn. It is the guest's word, within bounds; 0 where nobody looks.
+	CPU    time.Duration // user and system time of all processes of the instance
+	Memory int64         // current resident bytes
+	Peak   int64         // highest known value of Memory
+	// Ticks is the number of samples of the event loop while it had requests, and
+	// Late is their total delay: how long a callback waits in the event loop. The
+	// guest reports both, and the engine bounds them; they are 0 if the runtime does
+	// not sample.
 	Ticks float64
 	Late  time.Duration
-	// Outbound is whom it has connected to so far, by host; nil where nobody
-	// counts. It holds a bounded number of hosts.
+	// Outbound counts the connections of the instance by host, for a bounded number
+	// of hosts; nil if the engine does not count them.
 	Outbound []lateen.Outbound
 }
 
-// LogSink takes the lines that functions write. It never blocks.
+// LogSink takes the log lines of functions. It never blocks.
 type LogSink interface {
 	Log(line lateen.LogLine)
 }

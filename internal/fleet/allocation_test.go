@@ -10,8 +10,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
 
-// What a request allocates that finds its instance warm: its context and timer,
-// its copy of the request, the call and the body it gets. The rest is the fake's.
+// The allocations of a warm request are its context and timer, its copy of the
+// request, the call and the response body, besides those of the fake engine.
 func TestAWarmRequestAllocatesLittle(t *testing.T) {
 	h := run(t, fleet.Options{Engine: &instantEngine{}})
 	s := spec("/a")

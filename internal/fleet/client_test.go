@@ -13,10 +13,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
 
-// hogs is the client whose requests do not end.
-const hogs = "192.0.2.1"
+// hoarder is the client whose requests do not end.
+const hoarder = "192.0.2.1"
 
-// forClients answers all others after a millisecond.
+// forClients handles requests that do not end, and answers all others after a
+// millisecond.
 func forClients(req *http.Request) (*http.Response, error) {
 	if req.Context().Value(endless{}) != nil {
 		<-req.Context().Done()
@@ -27,9 +28,9 @@ func forClients(req *http.Request) (*http.Response, error) {
 
 type endless struct{}
 
-// occupy has one client make n requests of /a that do not end, until the result is called.
+// occupy sends n requests of /a by one client that do not end before stop is called.
 func (h *harness) occupy(n int) (stop func() []error) {
-	ctx, cancel := context.WithCancel(context.WithValue(lateen.WithClient(h.t.Context(), hogs), endless{}, true))
+	ctx, cancel := context.WithCancel(context.WithValue(lateen.WithClient(h.t.Context(), hoarder), endless{}, true))
 	ended := make(chan error, n)
 	for range n {
 		go func() {
@@ -46,7 +47,7 @@ func (h *harness) occupy(n int) (stop func() []error) {
 	}
 }
 
-// visit has a client make a request of /a that may take five seconds.
+// visit sends a request of /a by a client, with a timeout of five seconds.
 func (h *harness) visit(client string) error {
 	ctx, cancel := context.WithTimeout(lateen.WithClient(h.t.Context(), client), 5*time.Second)
 	defer cancel()
@@ -61,7 +62,7 @@ func TestRequestsOfOneClientThatDoNotEndLeavePlacesToOtherClients(t *testing.T) 
 	}{
 		{"in one instance", fleet.Options{PerFunction: 1, Processors: 2}},
 		{"in four instances", fleet.Options{PerFunction: 4, Processors: 2}},
-		{"where the platform has no more instances", fleet.Options{PerFunction: 4, Total: 2, Processors: 2}},
+		{"at the total of instances", fleet.Options{PerFunction: 4, Total: 2, Processors: 2}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -70,19 +71,19 @@ func TestRequestsOfOneClientThatDoNotEndLeavePlacesToOtherClients(t *testing.T) 
 				stop := h.occupy(300)
 				time.Sleep(10 * time.Second)
 				for n := range 20 {
-					if err := h.visit(""); err != nil { // a shared page
-						t.Errorf("request %d of no client in particular beside it: %v", n, err)
+					if err := h.visit(""); err != nil { // a cached page, which is for all clients
+						t.Errorf("request %d of no particular client at the same time: %v", n, err)
 					}
 				}
 				for n := range 20 {
 					if err := h.visit(fmt.Sprintf("192.0.2.%d", 2+n)); err != nil {
-						t.Errorf("client %d beside it: %v", n, err)
+						t.Errorf("client %d at the same time: %v", n, err)
 					}
 				}
 				stop()
 				time.Sleep(time.Second)
 				for range 20 {
-					if err := h.visit(hogs); err != nil {
+					if err := h.visit(hoarder); err != nil {
 						t.Errorf("the client itself, later: %v", err)
 					}
 				}
@@ -92,7 +93,7 @@ func TestRequestsOfOneClientThatDoNotEndLeavePlacesToOtherClients(t *testing.T) 
 }
 
 func TestAFullQueueTakesClientsThatHaveFewerWaitingThanAnother(t *testing.T) {
-	for name, client := range map[string]string{"another": "192.0.2.2", "none in particular": ""} {
+	for name, client := range map[string]string{"another": "192.0.2.2", "no particular client": ""} {
 		t.Run(name, func(t *testing.T) { testFullQueue(t, client) })
 	}
 }
@@ -106,7 +107,7 @@ func testFullQueue(t *testing.T, client string) {
 		time.Sleep(time.Second)
 		stop := h.occupy(50)
 		synctest.Wait()
-		if err := h.visit(hogs); !errors.Is(err, lateen.ErrFunctionThrottled) {
+		if err := h.visit(hoarder); !errors.Is(err, lateen.ErrFunctionThrottled) {
 			t.Errorf("another request of the client: %v, want it refused", err)
 		}
 		visited := make(chan error, 1)
@@ -123,4 +124,43 @@ func testFullQueue(t *testing.T, client string) {
 			t.Errorf("a request of another: %v; %d of the client's refused, want 1", err, refused)
 		}
 	})
+}
+
+// The functions of a project share one bound of waiting requests: a client that
+// reaches it through some functions does not block other clients of another
+// function.
+func TestAFullProjectTakesClientsThatHaveFewerWaitingThanAnother(t *testing.T) {
+	for name, client := range map[string]string{"another": "192.0.2.2", "no particular client": ""} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := run(t, fleet.Options{Engine: &fakeEngine{boot: time.Second}, Queue: 10, ProjectQueue: 30, Processors: 2})
+				ask := func(client, path string) <-chan error {
+					asked := make(chan error, 1)
+					go func() {
+						_, _, err := h.call(lateen.WithClient(t.Context(), client), spec(path))
+						asked <- err
+					}()
+					synctest.Wait()
+					return asked
+				}
+				var flood []<-chan error
+				for n := range 30 {
+					flood = append(flood, ask(hoarder, fmt.Sprintf("/%d", n/10)))
+				}
+				if err := <-ask(hoarder, "/another"); !errors.Is(err, lateen.ErrFunctionThrottled) {
+					t.Errorf("another request of the client: %v, want it refused", err)
+				}
+				visited := ask(client, "/another")
+				refused := 0
+				for _, asked := range flood {
+					if err := <-asked; errors.Is(err, lateen.ErrFunctionThrottled) {
+						refused++
+					}
+				}
+				if err := <-visited; err != nil || refused != 1 {
+					t.Errorf("a request of another: %v; %d of the client's refused, want 1", err, refused)
+				}
+			})
+		})
+	}
 }

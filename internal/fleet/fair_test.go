@@ -15,12 +15,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
 
-// flood has a project ask for several functions without end, until the result is called.
+// flood sends requests to several functions of a project, each times at once, until
+// stop is called.
 func (h *harness) flood(project lateen.ProjectID, functions, each int) (stop func()) {
 	return h.heavyFlood(project, 0, functions, each)
 }
 
-// heavyFlood is the flood of a project of some weight.
+// heavyFlood is flood for a project with a weight.
 func (h *harness) heavyFlood(project lateen.ProjectID, weight, functions, each int) (stop func()) {
 	ended := make(chan struct{})
 	var all sync.WaitGroup
@@ -47,8 +48,8 @@ func (h *harness) heavyFlood(project lateen.ProjectID, weight, functions, each i
 	return func() { close(ended); all.Wait() }
 }
 
-// waits makes n requests, one after the other, and returns how long the best
-// 99 of 100 took at most.
+// waits makes n requests, one after the other, and returns the 99th percentile of
+// their durations.
 func (h *harness) waits(s lateen.FunctionSpec, n int, pause time.Duration) time.Duration {
 	var waited []time.Duration
 	for range n {
@@ -61,26 +62,26 @@ func (h *harness) waits(s lateen.FunctionSpec, n int, pause time.Duration) time.
 	return waited[len(waited)*99/100]
 }
 
-func TestAFloodOfInstancesStarvesNobody(t *testing.T) {
+func TestAFloodOfInstancesDoesNotStarveOtherProjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: 50 * time.Millisecond, handle: sleeping(200 * time.Millisecond)}
 		h := run(t, fleet.Options{Engine: e, Total: 8, Processors: 2})
 		stop := h.flood("prj_noisy", 12, 20)
 		time.Sleep(5 * time.Second)
 		if n := e.of("prj_noisy"); n < 8 {
-			t.Errorf("the flood has %d instances, want all there are", n)
+			t.Errorf("the flood has %d instances, want all", n)
 		}
 		if p99 := h.waits(specOf("prj_quiet", "dpl_q", "/a"), 40, 50*time.Millisecond); p99 > time.Second {
-			t.Errorf("beside it p99 is %s, want a second at most", p99)
+			t.Errorf("p99 during the flood is %s, want a second at most", p99)
 		}
 		if p99 := h.waits(specOf("prj_rare", "dpl_r", "/a"), 6, 2*time.Second); p99 > time.Second {
-			t.Errorf("who asks seldom waits %s at p99, want a second at most", p99)
+			t.Errorf("p99 of rare requests is %s, want a second at most", p99)
 		}
 		stop()
 	})
 }
 
-func TestEveryProjectGetsItsPartOfTheInstances(t *testing.T) {
+func TestEveryProjectGetsItsShareOfTheInstances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: 50 * time.Millisecond, handle: sleeping(100 * time.Millisecond)}
 		h := run(t, fleet.Options{Engine: e, Total: 12, Processors: 2})
@@ -120,13 +121,13 @@ func TestInstancesAreSharedByWeight(t *testing.T) {
 	})
 }
 
-func TestProcessorsAreSharedByWeightAsItIsAtTheTime(t *testing.T) {
+func TestCPUTimeIsSharedByTheCurrentWeights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		compute, usage := computing(4, 20*time.Millisecond)
 		e := &fakeEngine{boot: 50 * time.Millisecond, usage: usage, handleOf: compute}
 		h := run(t, fleet.Options{Engine: e, Processors: 4})
-		for range 20 { // they are known
-			for _, name := range []string{"/0", "/1", "/2", "/3"} { // that it is not room they are short of
+		for range 20 { // so that the functions are known
+			for _, name := range []string{"/0", "/1", "/2", "/3"} { // several, so that they are not short of instances
 				h.ask(specOf("prj_a", "dpl_prj_a", name))
 				h.ask(specOf("prj_b", "dpl_prj_b", name))
 			}
@@ -148,7 +149,7 @@ func TestProcessorsAreSharedByWeightAsItIsAtTheTime(t *testing.T) {
 	})
 }
 
-func TestNoFunctionOfAFloodIsForgotten(t *testing.T) {
+func TestEveryFunctionOfAFloodIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: 50 * time.Millisecond, handle: sleeping(100 * time.Millisecond)}
 		h := run(t, fleet.Options{Engine: e, Total: 4, Processors: 2})
@@ -166,8 +167,8 @@ func TestNoFunctionOfAFloodIsForgotten(t *testing.T) {
 	})
 }
 
-// computing are functions that compute for d on one of n processors that all
-// share, and usage is how the engine tells.
+// computing returns functions that compute for d on one of n shared CPUs, and the
+// engine's measurement of that.
 func computing(n int, d time.Duration) (handle func(*fakeInstance) time.Duration, usage func(*fakeInstance) engine.Usage) {
 	var mu sync.Mutex
 	free := make([]time.Time, n)
@@ -187,7 +188,7 @@ func computing(n int, d time.Duration) (handle func(*fakeInstance) time.Duration
 	return handle, usage
 }
 
-func TestAFloodOfComputationStarvesNobody(t *testing.T) {
+func TestAFloodOfComputationDoesNotStarveOtherProjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		compute, usage := computing(2, 20*time.Millisecond)
 		e := &fakeEngine{boot: 50 * time.Millisecond, usage: usage}
@@ -195,7 +196,7 @@ func TestAFloodOfComputationStarvesNobody(t *testing.T) {
 		h := run(t, fleet.Options{Engine: e, Processors: 2})
 		quiet := specOf("prj_quiet", "dpl_q", "/a")
 		loud := specOf("prj_noisy", "dpl_prj_noisy", "/0")
-		for range 20 { // they are known
+		for range 20 { // so that the functions are known
 			h.ask(quiet)
 			h.ask(loud)
 			time.Sleep(100 * time.Millisecond)
@@ -205,7 +206,7 @@ func TestAFloodOfComputationStarvesNobody(t *testing.T) {
 		p99 := h.waits(quiet, 200, 50*time.Millisecond)
 		stop()
 		if p99 > 300*time.Millisecond {
-			t.Errorf("beside a flood of computation p99 is %s, want 300ms at most", p99)
+			t.Errorf("p99 during a flood of computation is %s, want 300ms at most", p99)
 		}
 		if n, _ := e.counts(); n > 12 {
 			t.Errorf("%d instances were started for two processors", n)
@@ -213,7 +214,7 @@ func TestAFloodOfComputationStarvesNobody(t *testing.T) {
 	})
 }
 
-func TestAFunctionThatNeverAnswersGetsItsPartOnly(t *testing.T) {
+func TestAFunctionThatNeverAnswersGetsItsShareOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var most int64
 		e := &fakeEngine{boot: 50 * time.Millisecond}
@@ -229,7 +230,7 @@ func TestAFunctionThatNeverAnswersGetsItsPartOnly(t *testing.T) {
 			if i.spec.Project != "prj_loops" {
 				return engine.Usage{}
 			}
-			return engine.Usage{CPU: 2 * time.Since(began)} // both processors, always
+			return engine.Usage{CPU: 2 * time.Since(began)} // two CPUs all the time
 		}
 		h := run(t, fleet.Options{Engine: e, Processors: 2})
 		loop := specOf("prj_loops", "dpl_1", "/loop")
@@ -244,7 +245,7 @@ func TestAFunctionThatNeverAnswersGetsItsPartOnly(t *testing.T) {
 				t.Errorf("the loop ends with %v", err)
 			}
 		}
-		ask() // which teaches what it needs
+		ask() // the fleet learns its need of CPU time
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(ask)
@@ -254,14 +255,14 @@ func TestAFunctionThatNeverAnswersGetsItsPartOnly(t *testing.T) {
 			e.mu.Lock()
 			var now int64
 			for _, i := range e.instances {
-				if i.spec.Project == "prj_loops" && !i.gone() {
+				if i.spec.Project == "prj_loops" && !i.exited() {
 					now += i.inFlight.Load()
 				}
 			}
 			e.mu.Unlock()
 			most = max(most, now)
 			if inv := h.ask(specOf("prj_quiet", "dpl_2", "/a")); inv.Queue > 100*time.Millisecond {
-				t.Errorf("its neighbour waits %s", inv.Queue)
+				t.Errorf("a request of another project waited %s", inv.Queue)
 			}
 		}
 		all.Wait()
@@ -271,7 +272,7 @@ func TestAFunctionThatNeverAnswersGetsItsPartOnly(t *testing.T) {
 	})
 }
 
-func TestFunctionsOfAProjectComputeInTurn(t *testing.T) {
+func TestFunctionsOfAProjectUseCPUTimeInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		compute, usage := computing(2, 20*time.Millisecond)
 		e := &fakeEngine{boot: 50 * time.Millisecond, usage: usage, handleOf: compute}
@@ -286,7 +287,7 @@ func TestFunctionsOfAProjectComputeInTurn(t *testing.T) {
 		p99 := h.waits(specOf("prj_1", "dpl_prj_1", "/1"), 100, 50*time.Millisecond)
 		stop()
 		if p99 > 300*time.Millisecond {
-			t.Errorf("beside a flood of another function of the project p99 is %s, want 300ms at most", p99)
+			t.Errorf("p99 during a flood of another function of the project is %s, want 300ms at most", p99)
 		}
 	})
 }
@@ -321,7 +322,7 @@ func TestTheQueueOfAProjectIsBounded(t *testing.T) {
 	})
 }
 
-func TestManyIdleFunctionsAskedAtOnceAreAllAnswered(t *testing.T) {
+func TestConcurrentRequestsToManyIdleFunctionsAreAllAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: 50 * time.Millisecond}
 		h := run(t, fleet.Options{Engine: e, Processors: 2})
@@ -337,7 +338,7 @@ func TestManyIdleFunctionsAskedAtOnceAreAllAnswered(t *testing.T) {
 	})
 }
 
-func TestAStartThatHangsDoesNotHoldUpTheOthers(t *testing.T) {
+func TestAHangingStartDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: 20 * time.Second}
 		h := run(t, fleet.Options{Engine: e, Processors: 1})
@@ -351,15 +352,15 @@ func TestAStartThatHangsDoesNotHoldUpTheOthers(t *testing.T) {
 		}
 		time.Sleep(2500 * time.Millisecond)
 		if starts, _ := e.counts(); starts != 6 {
-			t.Errorf("%d starts after the first two had their second, want all 6", starts)
+			t.Errorf("%d starts after more than two seconds, want all 6", starts)
 		}
 		all.Wait()
 	})
 }
 
-func TestWhoMakesRoomForAnotherProjectLosesNoRequest(t *testing.T) {
+func TestAnInstanceThatYieldsToAnotherProjectFinishesItsRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		long := 10 * time.Minute // more than any grace
+		long := 10 * time.Minute // longer than Options.Grace
 		e := &fakeEngine{handleOf: func(i *fakeInstance) time.Duration {
 			if i.spec.Project == "prj_long" {
 				return long
@@ -385,8 +386,8 @@ func TestWhoMakesRoomForAnotherProjectLosesNoRequest(t *testing.T) {
 	})
 }
 
-// TestRequestsThatDoNotEndLeaveOtherProjectsAnInstance: one visitor whose requests
-// trickle holds all the instances of the project that it asks, for as long as they may take.
+// TestRequestsThatDoNotEndLeaveOtherProjectsAnInstance: slow requests of one client
+// can hold all instances of a project for their maximum duration.
 func TestRequestsThatDoNotEndLeaveOtherProjectsAnInstance(t *testing.T) {
 	of := func(team lateen.TeamID, project lateen.ProjectID, name string) lateen.FunctionSpec {
 		s := specOf(project, lateen.DeploymentID("dpl_"+string(project)), name)
@@ -404,13 +405,13 @@ func TestRequestsThatDoNotEndLeaveOtherProjectsAnInstance(t *testing.T) {
 		var all sync.WaitGroup
 		hang := func(project lateen.ProjectID, functions int) {
 			for n := range functions {
-				all.Go(func() { _, _, _ = h.call(t.Context(), of("team_1", project, fmt.Sprint("/", n))) }) // its answer is of no interest
+				all.Go(func() { _, _, _ = h.call(t.Context(), of("team_1", project, fmt.Sprint("/", n))) }) // the response does not matter
 			}
 		}
 		hang("prj_many", 40)
 		time.Sleep(time.Second)
 		if n := e.of("prj_many"); n != 32 {
-			t.Errorf("the project has %d instances, want all there are", n)
+			t.Errorf("the project has %d instances, want all", n)
 		}
 		atOnce := func(team lateen.TeamID, project lateen.ProjectID) {
 			t.Helper()
@@ -421,7 +422,7 @@ func TestRequestsThatDoNotEndLeaveOtherProjectsAnInstance(t *testing.T) {
 			}
 		}
 		atOnce("team_1", "prj_short")
-		for n := range 8 { // of the same team, which use no more than their half of the reserve
+		for n := range 8 { // projects of one team use at most half of the reserve
 			hang(lateen.ProjectID(fmt.Sprint("prj_", n)), 2)
 		}
 		time.Sleep(time.Second)
@@ -430,20 +431,20 @@ func TestRequestsThatDoNotEndLeaveOtherProjectsAnInstance(t *testing.T) {
 		}
 		for range 3 {
 			atOnce("team_2", "prj_other")
-			time.Sleep(time.Minute) // its instance rests, and may go for those that wait
+			time.Sleep(time.Minute) // its instance becomes idle and may be evicted
 		}
 		all.Wait()
 	})
 }
 
-func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
+func TestShutdownCancelsRequestsAfterTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{handle: sleeping(10 * time.Minute)}
 		h := run(t, fleet.Options{Engine: e, Total: 1, Duration: time.Hour})
 		ended := make(chan error, 1)
 		go func() { _, _, err := h.call(t.Context(), spec("/a")); ended <- err }()
 		synctest.Wait()
-		go h.call(t.Context(), specOf("prj_2", "dpl_2", "/a")) // for which the first instance is to go
+		go h.call(t.Context(), specOf("prj_2", "dpl_2", "/a")) // the first instance leaves for it
 		time.Sleep(time.Second)
 		begun := time.Now()
 		h.stop()
@@ -457,11 +458,11 @@ func TestShutdownCutsOffWhatOutlastsTheGrace(t *testing.T) {
 func TestTheLimitOfAnInstanceAdaptsToItsFunction(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
-		together time.Duration // what a request takes for each beside it
+		together time.Duration // duration of a request per request in flight
 		from, to int
 	}{
-		{"one that waits takes many", 0, 40, 64},
-		{"one that computes takes few", 20 * time.Millisecond, 1, 4},
+		{"a function that waits takes many", 0, 40, 64},
+		{"a function that computes takes few", 20 * time.Millisecond, 1, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -17,25 +17,25 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
 
-// fakeEngine is a programmable engine: starts take boot, and fail while
-// failures are left. It holds the fleet to its side of the contract.
+// fakeEngine is a programmable engine: starts take boot, and fail while failures is
+// positive. It records breaches of the engine's contract by the fleet.
 type fakeEngine struct {
-	boot     time.Duration
-	handle   func(req *http.Request) (*http.Response, error) // nil answers "ok"
-	handleOf func(i *fakeInstance) time.Duration             // how long it takes to answer "ok"; nil is no time
-	failWith error
-	freezes  bool          // instances can be frozen
-	thaws    time.Duration // a thaw takes
-	tells    time.Duration // after which it knows of a response's end that the request has ended
-	usage    func(i *fakeInstance) engine.Usage
-	prepare  func(ctx context.Context, spec lateen.FunctionSpec) error
+	boot       time.Duration
+	handle     func(req *http.Request) (*http.Response, error) // nil answers "ok"
+	handleOf   func(i *fakeInstance) time.Duration             // time until the answer "ok"; nil is no time
+	failWith   error
+	freezes    bool          // instances can be frozen
+	thawTime   time.Duration // duration of a thaw
+	idleReport time.Duration // delay between the end of a response and the end of its request in Busy
+	usage      func(i *fakeInstance) engine.Usage
+	prepare    func(ctx context.Context, spec lateen.FunctionSpec) error
 
-	mu        sync.Mutex
-	failures  int
-	unthawed  int // thaws that fail
-	instances []*fakeInstance
-	starts    int
-	breaches  []string // of the contract
+	mu           sync.Mutex
+	failures     int
+	thawFailures int // remaining thaws that fail
+	instances    []*fakeInstance
+	starts       int
+	breaches     []string // breaches of the contract
 }
 
 func (e *fakeEngine) Start(ctx context.Context, s lateen.FunctionSpec) (engine.Instance, error) {
@@ -76,26 +76,26 @@ func (e *fakeEngine) counts() (starts, running int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, i := range e.instances {
-		if !i.gone() {
+		if !i.exited() {
 			running++
 		}
 	}
 	return e.starts, running
 }
 
-// of counts the instances of a project that run.
+// of counts the running instances of a project.
 func (e *fakeEngine) of(project lateen.ProjectID) (running int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, i := range e.instances {
-		if i.spec.Project == project && !i.gone() {
+		if i.spec.Project == project && !i.exited() {
 			running++
 		}
 	}
 	return running
 }
 
-// served counts the requests of a project that were taken.
+// served counts the requests that instances of a project have taken.
 func (e *fakeEngine) served(project lateen.ProjectID) (n int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -107,7 +107,7 @@ func (e *fakeEngine) served(project lateen.ProjectID) (n int64) {
 	return n
 }
 
-// last returns the instance that was started last.
+// last returns the newest instance.
 func (e *fakeEngine) last() *fakeInstance {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -133,7 +133,6 @@ type fakeInstance struct {
 	mu        sync.Mutex
 	frozen    bool
 	reclaimed int
-	froze     int
 }
 
 func (i *fakeInstance) ID() lateen.InstanceID { return i.id }
@@ -162,16 +161,15 @@ func (i *fakeInstance) Freeze() error {
 		i.engine.breach("%s is frozen while it works", i.id)
 	}
 	i.frozen = true
-	i.froze++
 	return nil
 }
 
 func (i *fakeInstance) Thaw() error {
-	<-time.After(i.engine.thaws)
+	<-time.After(i.engine.thawTime)
 	i.engine.mu.Lock()
-	fail := i.engine.unthawed > 0
+	fail := i.engine.thawFailures > 0
 	if fail {
-		i.engine.unthawed--
+		i.engine.thawFailures--
 	}
 	i.engine.mu.Unlock()
 	if fail {
@@ -200,19 +198,19 @@ func (i *fakeInstance) isFrozen() bool {
 }
 
 func (i *fakeInstance) Stop(ctx context.Context) {
-	if n := i.inFlight.Load(); n > 0 && ctx.Err() == nil && !i.gone() {
+	if n := i.inFlight.Load(); n > 0 && ctx.Err() == nil && !i.exited() {
 		i.engine.breach("%s is stopped with %d requests", i.id, n)
 	}
 	if i.isFrozen() {
 		i.engine.breach("%s is stopped while it is frozen", i.id)
 	}
-	i.die()
+	i.exit()
 }
 
-// die ends the process.
-func (i *fakeInstance) die() { i.once.Do(func() { close(i.done) }) }
+// exit ends the process.
+func (i *fakeInstance) exit() { i.once.Do(func() { close(i.done) }) }
 
-func (i *fakeInstance) gone() bool {
+func (i *fakeInstance) exited() bool {
 	select {
 	case <-i.done:
 		return true
@@ -222,7 +220,7 @@ func (i *fakeInstance) gone() bool {
 }
 
 func (i *fakeInstance) RoundTrip(req *http.Request) (*http.Response, error) {
-	if i.gone() {
+	if i.exited() {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
@@ -259,7 +257,7 @@ type fakeBody struct {
 func (b *fakeBody) Close() error {
 	b.once.Do(func() {
 		ended := func() { b.instance.inFlight.Add(-1) }
-		if d := b.instance.engine.tells; d > 0 {
+		if d := b.instance.engine.idleReport; d > 0 {
 			time.AfterFunc(d, ended)
 		} else {
 			ended()
@@ -272,7 +270,7 @@ func answer(text string) *http.Response {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text))}
 }
 
-// sleeping answers after d, or fails when the request is cut off before.
+// sleeping answers after d, or fails if the request is canceled before.
 func sleeping(d time.Duration) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {
 		select {
@@ -289,7 +287,7 @@ type harness struct {
 	*fleet.Fleet
 
 	t    *testing.T
-	stop func() // and wait until it has stopped; the end of the test does, too
+	stop func() // stops the fleet and waits for its end; t.Cleanup calls it, too
 }
 
 func run(t *testing.T, o fleet.Options) *harness {
@@ -322,7 +320,7 @@ func specOf(project lateen.ProjectID, d lateen.DeploymentID, name string) lateen
 	return lateen.FunctionSpec{Key: lateen.NewFunctionKey(d, name), Project: project, Deployment: d, Name: name}
 }
 
-// call makes a whole request and returns what was read of the response.
+// call makes a request and reads the whole response.
 func (h *harness) call(ctx context.Context, s lateen.FunctionSpec) (inv lateen.Invocation, text string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://site/", strings.NewReader("body"))
 	if err != nil {
@@ -337,7 +335,7 @@ func (h *harness) call(ctx context.Context, s lateen.FunctionSpec) (inv lateen.I
 	return inv, string(b), err
 }
 
-// ask makes a request that must be answered.
+// ask makes a request that must succeed.
 func (h *harness) ask(s lateen.FunctionSpec) lateen.Invocation {
 	h.t.Helper()
 	inv, text, err := h.call(h.t.Context(), s)
@@ -347,7 +345,7 @@ func (h *harness) ask(s lateen.FunctionSpec) lateen.Invocation {
 	return inv
 }
 
-// burst makes n calls at once and returns their errors.
+// burst makes n concurrent calls and returns their errors.
 func (h *harness) burst(n int, s lateen.FunctionSpec) []error {
 	errs := make([]error, n)
 	var all sync.WaitGroup

@@ -1,7 +1,7 @@
-// Package fleet leases an instance for an invocation: it finds one with room,
-// starts one where waiting would cost more, holds requests meanwhile, lets idle
-// ones rest and stops them. What it decides is in internal/autoscale; this
-// package knows who there is, and acts.
+// Package fleet leases an instance for each invocation: it finds an instance with a
+// free place, starts one if waiting would take longer, queues requests meanwhile,
+// and freezes and stops idle instances. The decisions are made in
+// internal/autoscale; this package keeps the state and carries them out.
 package fleet
 
 import (
@@ -16,62 +16,69 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/autoscale"
 	"github.com/lateen-dev/lateen/internal/engine"
-	"github.com/lateen-dev/lateen/internal/rounds"
+	"github.com/lateen-dev/lateen/internal/fairqueue"
 )
 
-// Options says what a fleet may use. All bounds are ceilings: what a function
-// gets below them is learned.
+// Options bounds the resources of a fleet. All bounds are ceilings: the fleet learns
+// the values below them for each function.
 type Options struct {
 	Engine engine.Engine
 	Log    *slog.Logger // nil discards
-	// Lines takes what is said of requests that got no answer. nil: nothing is.
+	// Lines receives a log line for each request that got no response. nil discards
+	// them.
 	Lines engine.LogSink
+	// Usage receives the usage of each instance, every 50 seconds and at its end. nil
+	// discards it.
+	Usage UsageSink
 
-	// Concurrency is how many requests one instance takes at once at most,
-	// where the function does not say; 0 is 64.
+	// Concurrency is the maximum number of concurrent requests in one instance, for
+	// functions that do not set their own; 0 is 64.
 	Concurrency int
-	// Queue is how many requests may wait for one function; 0 is 1000.
-	// ProjectQueue is the same for all functions of a project; 0 is four times
-	// that. Past either the answer is [lateen.ErrFunctionThrottled] at once.
+	// Queue is the maximum number of waiting requests of one function; 0 is 1000.
+	// ProjectQueue is the maximum for all functions of a project together; 0 is four
+	// times Queue. A request past either bound gets [lateen.ErrFunctionThrottled] at
+	// once.
 	Queue, ProjectQueue int
-	// PerFunction bounds the instances of one function; 0 is 16.
+	// PerFunction is the maximum number of instances of one function; 0 is 16.
 	PerFunction int
-	// Total bounds all instances together; 0 is 128. At the bound an idle one
-	// makes room, or one of the project that has most. An eighth more is kept for
-	// teams without instances; half of that serves projects without instances of
-	// other teams.
+	// Total is the maximum number of all instances together; 0 is 128. At the bound,
+	// a new instance replaces an idle instance or a busy one of the project with the
+	// most instances. A reserve of an eighth more is kept for teams without
+	// instances; half of the reserve serves projects without instances whose team
+	// has some.
 	Total int
-	// Memory bounds what all instances hold together, in bytes, as far as is
-	// known, with the same reserve; 0 is no bound.
+	// Memory is the maximum of the memory that all instances are known to hold, in
+	// bytes, with the same reserve; 0 is no bound.
 	Memory int64
-	// Processors is how many there are for functions; 0 is those of the host.
+	// Processors is the number of CPUs for functions; 0 is the CPUs of the host.
 	Processors float64
-	// Starts bounds the starts that go on at once; 0 is two for each processor.
-	// One that takes longer than a second does not count any more.
+	// Starts is the maximum number of concurrent starts; 0 is two per CPU. A start
+	// counts for its first second only.
 	Starts int
 
-	// Policy says how long idle instances are kept, and Idle when they freeze.
+	// Policy decides for how long idle instances are kept, and Idle when they are
+	// frozen.
 	Policy autoscale.Policy
 	Idle   autoscale.Idle
-	// KeepAlive keeps every idle instance for the same time and starts none
-	// ahead; 0 learns it for each function.
+	// KeepAlive is a fixed time for which every idle instance is kept, and turns off
+	// planned starts; 0 learns the time for each function.
 	KeepAlive time.Duration
-	// Functions is how many functions are remembered that have no instance;
-	// 0 is 50,000. Each takes about a KiB.
+	// Functions is the maximum number of functions whose statistics are kept; 0 is
+	// 50,000. Those with instances are always kept. Each takes about 1 KiB.
 	Functions int
-	// Histories is the file that keeps what is learned across restarts; ""
-	// forgets.
+	// Histories is the file that keeps the learned statistics across restarts; ""
+	// keeps none.
 	Histories string
 
 	// StartTimeout bounds one attempt to start an instance; 0 is 30 seconds.
 	StartTimeout time.Duration
-	// Grace is how long requests in flight may go on when their instance is
-	// bound to go, because the platform stops or their deployment is deleted;
-	// 0 is 30 seconds. Where it only makes room they may end.
+	// Grace is the time that requests in flight get when their instance has to stop
+	// because the platform stops or their deployment is deleted; 0 is 30 seconds.
+	// Requests of an instance that is stopped to free capacity may finish.
 	Grace time.Duration
-	// Duration is the time an invocation may take where the function does not
-	// say; 0 is 300 seconds. MaxDuration is the most it may ask for; 0 is 3600
-	// seconds.
+	// Duration is the maximum time of an invocation for functions that do not set
+	// their own; 0 is 300 seconds. MaxDuration is the highest value that a function
+	// can set; 0 is 3600 seconds.
 	Duration, MaxDuration time.Duration
 }
 
@@ -95,49 +102,49 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Fleet is every instance there is, by function.
+// Fleet holds all instances, grouped by function.
 type Fleet struct {
 	o        Options
-	prepares *rounds.Line[lateen.ProjectID, lateen.FunctionSpec]
-	work     sync.WaitGroup            // starts, steps of rest and stops under way
+	prepares *fairqueue.Line[lateen.ProjectID, lateen.FunctionSpec]
+	work     sync.WaitGroup            // running goroutines for starts, freezes, reclaims and stops
 	closed   chan struct{}             // closed when Run's context ends
-	hastened atomic.Pointer[time.Time] // see Hasten; nil: it has the grace
+	hastened atomic.Pointer[time.Time] // deadline set by Hasten; nil leaves the full grace
 
-	mu        sync.Mutex      // guards below
-	ctx       context.Context //nolint:containedctx // of Run, without its end: for starts nobody asked for; nil before
-	pools     map[lateen.FunctionKey]*pool
-	projects  map[lateen.ProjectID]*project
-	teams     map[lateen.TeamID]*team
-	known     recency
-	total     int              // instances that are there or starting; not those about to end
-	memory    int64            // bytes they hold, as far as is known
-	attempts  int              // starts under way that count
-	pumping   bool             // somebody begins them already
-	line      []*pool          // that want to start instances, first come first
-	gated     []*pool          // with room but no processor time for those who wait
-	load      float64          // processors that the requests under way use, as far as is known
-	usage     usage            // of processors, by measure
-	looking   bool             // at it, from time to time
-	weights   int              // of the projects with requests, together
-	turn      rounds.Clock     // of projects, by processor time
-	dual      float64          // the clock of [autoscale.Evict]
-	ahead     autoscale.Budget // of starts nobody asked for
-	preparing map[lateen.FunctionKey]struct{}
-	early     map[lateen.ProjectID]production // of Produce before Run
-	ended     bool
+	mu             sync.Mutex      // guards the fields below
+	ctx            context.Context //nolint:containedctx // Run's context without its cancellation, for starts that no request triggered; nil before Run
+	revisions      map[lateen.FunctionKey]*revision
+	projects       map[lateen.ProjectID]*project
+	teams          map[lateen.TeamID]*team
+	known          recency
+	total          int              // running or starting instances; without the leaving ones that have no requests left
+	memory         int64            // bytes that these instances are known to hold
+	attempts       int              // running starts that count against Options.Starts
+	startingQueued bool             // guard against recursion of startQueuedLocked
+	startQueue     []*revision      // revisions that want to start instances, in order of arrival
+	cpuWaiters     []*revision      // revisions with free places whose waiting requests lack CPU time
+	load           float64          // CPUs that the requests in flight are expected to use
+	usage          usage            // measured use of CPUs
+	sampling       bool             // a periodic measurement is scheduled
+	weights        int              // sum over the projects with requests
+	cpuClock       fairqueue.Clock  // order of the projects by CPU time
+	evictionClock  float64          // clock of [autoscale.Evict]
+	prewarms       autoscale.Budget // budget of starts that no request triggered, all projects together
+	preparing      map[lateen.FunctionKey]struct{}
+	early          map[lateen.ProjectID]production // calls of Produce before Run
+	ended          bool
 }
 
 // New returns a fleet without instances.
 func New(o Options) *Fleet {
 	return &Fleet{
-		o: o.withDefaults(), closed: make(chan struct{}), prepares: rounds.New[lateen.ProjectID, lateen.FunctionSpec](maxPrepares),
-		pools: map[lateen.FunctionKey]*pool{}, projects: map[lateen.ProjectID]*project{}, teams: map[lateen.TeamID]*team{},
+		o: o.withDefaults(), closed: make(chan struct{}), prepares: fairqueue.New[lateen.ProjectID, lateen.FunctionSpec](maxPrepares),
+		revisions: map[lateen.FunctionKey]*revision{}, projects: map[lateen.ProjectID]*project{}, teams: map[lateen.TeamID]*team{},
 		preparing: map[lateen.FunctionKey]struct{}{}, early: map[lateen.ProjectID]production{},
 	}
 }
 
-// Run keeps the fleet until ctx ends, then stops every instance and returns
-// once all are gone.
+// Run keeps the fleet running until ctx ends, then stops every instance and returns
+// once all have ended.
 func (f *Fleet) Run(ctx context.Context) error {
 	f.mu.Lock()
 	f.ctx = context.WithoutCancel(ctx)
@@ -147,14 +154,15 @@ func (f *Fleet) Run(ctx context.Context) error {
 	var background sync.WaitGroup
 	background.Go(func() { f.prepare(ctx) })
 	background.Go(func() { f.remember(ctx) })
+	background.Go(func() { f.reportUsage(ctx) })
 	<-ctx.Done()
 	f.mu.Lock()
 	f.ended = true
 	close(f.closed)
-	for _, p := range f.pools {
-		f.refuseLocked(p, errEnding, 0)
-		for _, m := range p.members {
-			f.retireLocked(m, forced)
+	for _, rev := range f.revisions {
+		f.refuseLocked(rev, errEnding, 0)
+		for _, inst := range rev.instances {
+			f.retireLocked(inst, forced)
 		}
 	}
 	for fn := range f.known.all {
@@ -166,24 +174,24 @@ func (f *Fleet) Run(ctx context.Context) error {
 	return nil
 }
 
-// Hasten has whatever is bound to go from now on go by then, even if its grace
-// lasts longer: others wait for Run to return.
+// Hasten sets a deadline for all stops that begin from now on, even if their grace
+// lasts longer: the caller waits for Run to return.
 func (f *Fleet) Hasten(then time.Time) { f.hastened.Store(&then) }
 
-// Forget stops every instance of a deployment, which is deleted, once the
-// requests are done that it has or that wait for one.
+// Forget stops every instance of a deleted deployment, after its requests in flight
+// and its waiting requests are done.
 func (f *Fleet) Forget(d lateen.DeploymentID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, p := range f.pools {
-		if p.spec.Deployment != d {
+	for _, rev := range f.revisions {
+		if rev.spec.Deployment != d {
 			continue
 		}
-		p.forgotten = true
-		for _, m := range p.members {
-			f.retireLocked(m, forced)
+		rev.forgotten = true
+		for _, inst := range rev.instances {
+			f.retireLocked(inst, forced)
 		}
-		f.dropLocked(p)
+		f.dropLocked(rev)
 	}
 	for fn := range f.known.all {
 		if fn.next != nil && fn.next.Deployment == d {

@@ -10,8 +10,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
 
-// instantEngine starts instances that answer at once, so that what is measured
-// is the fleet.
+// instantEngine starts instances that answer at once, so that a benchmark measures
+// the fleet alone.
 type instantEngine struct{ fakeEngine }
 
 func (e *instantEngine) Start(context.Context, lateen.FunctionSpec) (engine.Instance, error) {
@@ -24,7 +24,8 @@ func (*instantInstance) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 }
 
-// BenchmarkInvoke is what the fleet adds to a request that finds its instance warm.
+// BenchmarkInvoke measures the overhead of the fleet for a request to a warm
+// instance.
 func BenchmarkInvoke(b *testing.B) {
 	f := fleet.New(fleet.Options{Engine: &instantEngine{}})
 	ctx, cancel := context.WithCancel(b.Context())

@@ -27,8 +27,8 @@ func TestABurstOnAnIdleFunctionStartsOnlyTheInstancesItNeeds(t *testing.T) {
 		requests int
 		most     int
 	}{
-		{"long requests, as many as nothing is known for", 100 * time.Millisecond, time.Second, 200, 13},
-		{"short ones, the first instances work them off", 100 * time.Millisecond, 5 * time.Millisecond, 500, 4},
+		{"long requests of an unknown function", 100 * time.Millisecond, time.Second, 200, 13},
+		{"short requests, which the first instances serve", 100 * time.Millisecond, 5 * time.Millisecond, 500, 4},
 		{"one request", time.Second, 0, 1, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,8 +59,9 @@ func TestASecondRequestFindsTheInstanceWarm(t *testing.T) {
 	})
 }
 
-// Under the race detector: who reads the invocation beside a writer fails.
-func TestWhoeverClosesABodyKnowsWhatItsInvocationUsed(t *testing.T) {
+// The race detector fails the test if Close returns while the record is still being
+// written.
+func TestARecordIsCompleteAfterTheBodyIsClosed(t *testing.T) {
 	e := &fakeEngine{}
 	h := run(t, fleet.Options{Engine: e})
 	for range 200 {
@@ -83,7 +84,7 @@ func TestWhoeverClosesABodyKnowsWhatItsInvocationUsed(t *testing.T) {
 	}
 }
 
-func TestAFailedStartIsTriedAgainBeforeTheRequestSeesIt(t *testing.T) {
+func TestAFailedStartIsRetriedForTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{failures: 1, failWith: errors.New("no worker")}
 		h := run(t, fleet.Options{Engine: e})
@@ -93,7 +94,7 @@ func TestAFailedStartIsTriedAgainBeforeTheRequestSeesIt(t *testing.T) {
 	})
 }
 
-func TestEveryoneWhoWaitsLearnsThatTheFunctionCannotStart(t *testing.T) {
+func TestAllWaitingRequestsGetTheErrorOfAFailedStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Millisecond, failures: 1000, failWith: lateen.ErrFunctionFailed.With("boom at line 3")}
 		h := run(t, fleet.Options{Engine: e})
@@ -108,7 +109,7 @@ func TestEveryoneWhoWaitsLearnsThatTheFunctionCannotStart(t *testing.T) {
 	})
 }
 
-func TestAnUnknownErrorOfTheEngineIsThePlatformsFault(t *testing.T) {
+func TestAnUnknownErrorOfTheEngineIsAFailedStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{failures: 2, failWith: errors.New("fork: out of pids")}
 		h := run(t, fleet.Options{Engine: e})
@@ -118,7 +119,7 @@ func TestAnUnknownErrorOfTheEngineIsThePlatformsFault(t *testing.T) {
 	})
 }
 
-func TestPastTheQueueTheAnswerComesAtOnce(t *testing.T) {
+func TestARequestPastTheQueueIsRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Hour}
 		h := run(t, fleet.Options{Engine: e, Queue: 3, StartTimeout: time.Second})
@@ -160,7 +161,7 @@ func TestAnIdleInstanceStopsAndTheNextRequestStartsAnother(t *testing.T) {
 	})
 }
 
-func TestWorkAfterTheResponseKeepsTheInstance(t *testing.T) {
+func TestBackgroundWorkKeepsTheInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{}
 		h := run(t, fleet.Options{Engine: e, KeepAlive: time.Minute})
@@ -169,7 +170,7 @@ func TestWorkAfterTheResponseKeepsTheInstance(t *testing.T) {
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
 		if _, running := e.counts(); running != 1 {
-			t.Fatal("the instance stopped with waitUntil work under way")
+			t.Fatal("the instance stopped during waitUntil work")
 		}
 		e.instances[0].busy.Store(0)
 		time.Sleep(61 * time.Second)
@@ -180,7 +181,7 @@ func TestWorkAfterTheResponseKeepsTheInstance(t *testing.T) {
 	})
 }
 
-func TestAnOverdueFunctionTimesOutAndItsInstanceGoesAfterItsNeighbours(t *testing.T) {
+func TestATimeoutReplacesTheInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := spec("/a")
 		slow.Function.MaxDuration = 10
@@ -199,7 +200,7 @@ func TestAnOverdueFunctionTimesOutAndItsInstanceGoesAfterItsNeighbours(t *testin
 	})
 }
 
-func TestABodyCutOffByTheTimeLimitSaysSo(t *testing.T) {
+func TestABodyCutOffByATimeoutFailsWithTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := spec("/a")
 		slow.Function.MaxDuration = 1
@@ -215,7 +216,7 @@ func TestABodyCutOffByTheTimeLimitSaysSo(t *testing.T) {
 	})
 }
 
-func TestARequestThatWasNotTakenGoesToAnotherInstanceWithItsBodyWhole(t *testing.T) {
+func TestARetriedRequestHasItsWholeBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{}
 		var seen string
@@ -238,7 +239,7 @@ func TestARequestThatWasNotTakenGoesToAnotherInstanceWithItsBodyWhole(t *testing
 	})
 }
 
-func TestAnInstanceThatAlwaysDiesEndsTheRequestAndNotThePlatform(t *testing.T) {
+func TestARequestFailsAfterSeveralInstancesThatEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{handle: func(*http.Request) (*http.Response, error) { return nil, engine.ErrNotTaken }}
 		h := run(t, fleet.Options{Engine: e})
@@ -248,12 +249,12 @@ func TestAnInstanceThatAlwaysDiesEndsTheRequestAndNotThePlatform(t *testing.T) {
 	})
 }
 
-func TestAProcessThatEndsByItselfLeavesThePool(t *testing.T) {
+func TestAnInstanceIsRemovedWhenItsProcessEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{}
 		h := run(t, fleet.Options{Engine: e})
 		h.call(t.Context(), spec("/a"))
-		e.instances[0].die()
+		e.instances[0].exit()
 		synctest.Wait()
 		if got := h.Stats().Running; got != 0 {
 			t.Errorf("%d instances running, want none", got)
@@ -261,7 +262,7 @@ func TestAProcessThatEndsByItselfLeavesThePool(t *testing.T) {
 	})
 }
 
-func TestAtTheTotalTheLongestIdleMakesRoom(t *testing.T) {
+func TestAtTheTotalTheLongestIdleInstanceIsEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{}
 		h := run(t, fleet.Options{Engine: e, Total: 2})
@@ -273,13 +274,13 @@ func TestAtTheTotalTheLongestIdleMakesRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if !e.instances[0].gone() || e.instances[1].gone() {
-			t.Error("want the instance of /a gone and that of /b kept")
+		if !e.instances[0].exited() || e.instances[1].exited() {
+			t.Error("want the instance of /a evicted, not that of /b")
 		}
 	})
 }
 
-func TestARequestHeldAtTheTotalIsServedWhenAnotherInstanceIdles(t *testing.T) {
+func TestARequestWaitingAtTheTotalIsServedWhenAnotherInstanceBecomesIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{handle: sleeping(10 * time.Second)}
 		h := run(t, fleet.Options{Engine: e, Total: 1})
@@ -291,15 +292,15 @@ func TestARequestHeldAtTheTotalIsServedWhenAnotherInstanceIdles(t *testing.T) {
 			t.Error(err)
 		}
 		if waited := time.Since(asked); waited != 19*time.Second {
-			t.Errorf("/b was answered after %s, want 19s: as soon as /a was done", waited)
+			t.Errorf("/b was answered after %s, want 19s: right after /a", waited)
 		}
 		both.Wait()
 	})
 }
 
-func TestARequestHeldAtTheTotalIsServedThoughTheEndOfAnotherIsToldLate(t *testing.T) {
+func TestARequestWaitingAtTheTotalIsServedDespiteALateIdleReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &fakeEngine{handle: sleeping(time.Second), tells: 5 * time.Millisecond}
+		e := &fakeEngine{handle: sleeping(time.Second), idleReport: 5 * time.Millisecond}
 		h := run(t, fleet.Options{Engine: e, Total: 1})
 		var all sync.WaitGroup
 		asked := time.Now()
@@ -308,13 +309,13 @@ func TestARequestHeldAtTheTotalIsServedThoughTheEndOfAnotherIsToldLate(t *testin
 		}
 		all.Wait()
 		if took := time.Since(asked); took > 10*(time.Second+10*time.Millisecond) {
-			t.Errorf("ten functions that share one place took %s for a second of work each", took)
+			t.Errorf("ten functions that share one instance took %s for a second of work each", took)
 		}
-		time.Sleep(time.Second) // the last is told
+		time.Sleep(time.Second) // until the engine reports the last end
 	})
 }
 
-func TestAClientThatGivesUpLeavesNoPlaceTaken(t *testing.T) {
+func TestACanceledRequestReleasesItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Second}
 		h := run(t, fleet.Options{Engine: e, Concurrency: 1, PerFunction: 1})
@@ -332,7 +333,7 @@ func TestAClientThatGivesUpLeavesNoPlaceTaken(t *testing.T) {
 	})
 }
 
-func TestAForgottenDeploymentHasNoInstances(t *testing.T) {
+func TestADeletedDeploymentHasNoInstances(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{}
 		h := run(t, fleet.Options{Engine: e})
@@ -345,12 +346,12 @@ func TestAForgottenDeploymentHasNoInstances(t *testing.T) {
 	})
 }
 
-func TestRequestsOfAForgottenDeploymentAreAnswered(t *testing.T) {
+func TestRequestsOfADeletedDeploymentAreAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Second, handle: sleeping(10 * time.Second)}
 		h := run(t, fleet.Options{Engine: e, Concurrency: 1, PerFunction: 1})
 		ended := make(chan error, 3)
-		for range 3 { // one is under way when it is forgotten, the others wait
+		for range 3 { // one is in flight at the deletion, the others wait
 			go func() { _, _, err := h.call(t.Context(), spec("/a")); ended <- err }()
 		}
 		time.Sleep(5 * time.Second)
@@ -400,7 +401,7 @@ func TestARequestGetsTheInstanceItWants(t *testing.T) {
 		h := run(t, fleet.Options{Engine: e})
 		made := specOf("prj_1", "dpl_1", "/a")
 		made.Function.MaxConcurrency = 1
-		wantNoErrors(t, h.burst(3, made)) // at once, so that there are three instances
+		wantNoErrors(t, h.burst(3, made)) // concurrently, so that there are three instances
 		seen := map[lateen.InstanceID]bool{}
 		for _, i := range slices.Clone(e.instances) {
 			ask := func(wanted lateen.InstanceID) lateen.InstanceID {
@@ -420,7 +421,7 @@ func TestARequestGetsTheInstanceItWants(t *testing.T) {
 				t.Errorf("got %s, want %s", got, i.id)
 			}
 			seen[i.id] = true
-			if got := ask("one that is gone"); got == "" {
+			if got := ask("stopped"); got == "" {
 				t.Error("no instance took the request")
 			}
 		}

@@ -8,78 +8,78 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// function is what is known of a project's function of one name, whichever
-// deployment it is asked of: what it does does not change with each of them.
-// Its fields are guarded by the fleet's mutex.
+// function holds the learned statistics of one function of a project. All
+// deployments share them, since the behavior of a function seldom changes with a
+// deployment. The fleet's mutex guards the fields.
 type function struct {
 	project *project
 	name    string
 
-	history  autoscale.History
-	limit    autoscale.Limit
-	start    time.Duration // of an instance, of late; 0 is not known
-	service  time.Duration // that a request holds its place, of late; 0 is not known
-	cpu      float64       // seconds that a request uses, of late
-	quickest float32       // seconds that one takes to be answered at best, of late; 0 is not known
-	vain     float32       // processors that one uses which has no answer, of late; one that has is counted with none
-	delay    float32       // seconds that its event loop is late, of late
-	resting  int64         // bytes that an instance holds when it rests, of late
-	holding  int64         // and after a request
-	latency  latencies
+	history       autoscale.History
+	limit         autoscale.Limit
+	start         time.Duration // moving average of the start time of an instance; 0 is unknown
+	service       time.Duration // moving average of the time that a request holds its place; 0 is unknown
+	cpu           float64       // moving average of the CPU seconds of a request
+	quickest      float32       // recent minimum of the seconds until the first byte of a response; 0 is unknown
+	unansweredCPU float32       // moving average of the CPUs used by a request that ends without a response; answered requests count as 0
+	delay         float32       // moving average of the delay of the event loop, in seconds
+	idleMemory    int64         // moving average of the bytes that an idle instance holds
+	activeMemory  int64         // moving average of the bytes that an instance holds after a request
+	latency       latencies
 
-	pools []*pool             // deployments that have instances or want some
-	last  lateen.DeploymentID // that was asked
+	revisions []*revision         // revisions with instances, starts or waiting requests
+	last      lateen.DeploymentID // deployment of the last request
 
-	next    *lateen.FunctionSpec // to start ahead of its next request; nil is none
+	next    *lateen.FunctionSpec // function to start before its next expected request; nil is none
 	plan    autoscale.Plan
 	planned *time.Timer
 
-	newer, older *function // in the order in which they were asked
+	newer, older *function // neighbors in the order of the last request
 }
 
-// need is how many processors a request uses while nothing holds it up, as far
-// as is known.
+// need returns the number of CPUs that a request is expected to use while it is not
+// held up.
 func (fn *function) need() float64 {
 	if fn.quickest == 0 {
-		return float64(fn.vain)
+		return float64(fn.unansweredCPU)
 	}
-	return max(min(1, fn.cpu/float64(fn.quickest)), float64(fn.vain))
+	return max(min(1, fn.cpu/float64(fn.quickest)), float64(fn.unansweredCPU))
 }
 
-// learnVain draws the conclusion from a request that had no answer in the time
-// it took: it was cut off, or its instance died.
-func (fn *function) learnVain(cpu, took time.Duration) {
+// learnUnanswered learns from a request that got no response because it was cut off
+// or its instance ended. cpu is its CPU time and took its duration.
+func (fn *function) learnUnanswered(cpu, took time.Duration) {
 	if took < leastTook {
-		return // it may not have begun
+		return // the request may not have begun
 	}
 	used := float32(min(1, cpu.Seconds()/took.Seconds()))
-	if fn.quickest == 0 && fn.vain == 0 {
-		fn.vain = used
+	if fn.quickest == 0 && fn.unansweredCPU == 0 {
+		fn.unansweredCPU = used
 		return
 	}
-	fn.vain += (used - fn.vain) / 8
+	fn.unansweredCPU += (used - fn.unansweredCPU) / 8
 }
 
-// learnDelay takes note of how late so many timers of an instance's event loop
-// were, together.
+// learnDelay records that ticks timers of an instance's event loop were late by the
+// sum late.
 func (fn *function) learnDelay(ticks float64, late time.Duration) {
 	if !(ticks > 0) || late < 0 {
-		return // nothing was said since, or what was said is older than what is known
+		return // nothing was reported since, or the report is older than the last one
 	}
 	fn.limit.Delayed(ticks, late)
 	fn.delay += (float32(late.Seconds()/ticks) - fn.delay) / 8
 }
 
-// leastTook is a time over which processor time can be measured.
+// leastTook is the shortest duration over which CPU time can be measured.
 const leastTook = 10 * time.Millisecond
 
-// costs are what an instance costs, as [autoscale.Policy] wants to know.
+// costs returns the costs of an instance for [autoscale.Policy].
 func (fn *function) costs() autoscale.Costs {
-	return autoscale.Costs{Start: fn.start, Memory: fn.resting}
+	return autoscale.Costs{Start: fn.start, Memory: fn.idleMemory}
 }
 
-// costsAt are the costs of an instance where so many others rest that are asked
-// before it: the spare of a spare is worth half.
+// costsAt returns the costs of an instance that gets requests only after rank other
+// idle instances: each further standby instance is worth half of the one before it.
 func (fn *function) costsAt(rank int) autoscale.Costs {
 	c := fn.costs()
 	c.Start = cmp.Or(c.Start, time.Second)
@@ -87,7 +87,7 @@ func (fn *function) costsAt(rank int) autoscale.Costs {
 	return c
 }
 
-// cancelPlan forgets about starting an instance ahead.
+// cancelPlan cancels the scheduled start of an instance.
 func (fn *function) cancelPlan() {
 	if fn.next != nil {
 		fn.planned.Stop()
@@ -95,28 +95,28 @@ func (fn *function) cancelPlan() {
 	}
 }
 
-// arriveLocked learns that somebody asks for p.
-func (f *Fleet) arriveLocked(p *pool, now time.Time) {
-	fn := p.function
+// arriveLocked records the arrival of a request for rev.
+func (f *Fleet) arriveLocked(rev *revision, now time.Time) {
+	fn := rev.function
 	fn.history.Observe(now)
 	fn.cancelPlan()
-	fn.last = p.spec.Deployment
+	fn.last = rev.spec.Deployment
 	f.known.touch(fn)
 }
 
-// learnLocked draws the conclusions from a request to p that was answered.
-func (f *Fleet) learnLocked(p *pool, l *lease, inv *lateen.Invocation, v verdict, now time.Time) {
-	fn, m := p.function, l.member
-	fn.vain -= fn.vain / 8
-	fn.latency.add(v.start, v.waited+v.answered)
+// learnLocked learns from an answered request of rev.
+func (f *Fleet) learnLocked(rev *revision, l *lease, inv *lateen.Invocation, out outcome, now time.Time) {
+	fn, inst := rev.function, l.instance
+	fn.unansweredCPU -= fn.unansweredCPU / 8
+	fn.latency.add(out.start, out.waited+out.answered)
 	fn.limit.Observe(autoscale.Answered{
-		At: now, Took: v.answered, Company: max(l.company, m.inFlight+1), Full: l.full || len(p.waiting) > 0 && !p.gated, Load: m.meter.rate,
+		At: now, Took: out.answered, Company: max(l.concurrency, inst.inFlight+1), Full: l.full || len(rev.waiting) > 0 && !rev.waitsForCPU, Load: inst.meter.rate,
 		Hindered: f.attempts > 0 || f.shortLocked(now), CPU: seconds(fn.cpu),
-	}, p.ceiling)
-	if took := float32(v.answered.Seconds()); fn.quickest == 0 || took < fn.quickest || !f.shortLocked(now) { // or it says how busy the processors are
+	}, rev.ceiling)
+	if took := float32(out.answered.Seconds()); fn.quickest == 0 || took < fn.quickest || !f.shortLocked(now) { // otherwise the time would tell how busy the CPUs are
 		fn.quickest = towards(fn.quickest, took)
 	}
-	if v.streams {
+	if out.streams {
 		return
 	}
 	fn.service = approach(fn.service, now.Sub(l.taken))
@@ -125,7 +125,8 @@ func (f *Fleet) learnLocked(p *pool, l *lease, inv *lateen.Invocation, v verdict
 	}
 }
 
-// approach moves a mean an eighth of the way, and starts it.
+// approach moves a moving average by an eighth towards value; the first value
+// becomes the average.
 func approach[T time.Duration | int64 | float64](mean, value T) T {
 	if mean == 0 {
 		return value
@@ -133,7 +134,7 @@ func approach[T time.Duration | int64 | float64](mean, value T) T {
 	return mean + (value-mean)/8
 }
 
-// towards moves what was best towards a value: half the way down, but hardly up.
+// towards moves a recent minimum towards value: halfway down, or a 256th up.
 func towards(best, value float32) float32 {
 	switch {
 	case best == 0:
@@ -144,7 +145,7 @@ func towards(best, value float32) float32 {
 	return best + (value-best)/256
 }
 
-// functionLocked returns what is known of the function of spec, beginning if need be.
+// functionLocked returns the statistics of a function, creating them if necessary.
 func (f *Fleet) functionLocked(id lateen.ProjectID, name string) *function {
 	pr := f.projects[id]
 	if pr == nil {
@@ -161,14 +162,14 @@ func (f *Fleet) functionLocked(id lateen.ProjectID, name string) *function {
 	return fn
 }
 
-// forgetLocked forgets the functions that were asked longest ago, where too
-// many are known. Those that have instances stay.
+// forgetLocked removes the functions whose last request is the oldest, if there are
+// more than Options.Functions. Functions with revisions stay.
 func (f *Fleet) forgetLocked() {
 	for fn := range f.known.all {
 		if f.known.n <= f.o.Functions {
 			return
 		}
-		if len(fn.pools) > 0 || fn == f.known.newest {
+		if len(fn.revisions) > 0 || fn == f.known.newest {
 			continue
 		}
 		fn.cancelPlan()
@@ -180,13 +181,14 @@ func (f *Fleet) forgetLocked() {
 	}
 }
 
-// recency is functions in the order in which they were asked.
+// recency lists functions in the order of their last request.
 type recency struct {
 	newest, oldest *function
 	n              int
 }
 
-// all yields the functions, the longest ago first; the one it is at may be removed.
+// all yields the functions, the oldest first; the loop body may remove the current
+// one.
 func (r *recency) all(yield func(*function) bool) {
 	for fn := r.oldest; fn != nil; {
 		next := fn.newer
@@ -197,7 +199,7 @@ func (r *recency) all(yield func(*function) bool) {
 	}
 }
 
-// touch makes fn the newest, adding it if need be.
+// touch makes fn the newest, adding it if necessary.
 func (r *recency) touch(fn *function) {
 	if r.newest == fn {
 		return
@@ -215,7 +217,7 @@ func (r *recency) touch(fn *function) {
 	r.n++
 }
 
-// remove takes fn out.
+// remove removes fn from the list.
 func (r *recency) remove(fn *function) {
 	if fn.newer != nil {
 		fn.newer.older = fn.older

@@ -16,11 +16,11 @@ import (
 
 const (
 	rememberEvery = 5 * time.Minute
-	maxRemembered = 10_000   // functions in the file, those asked last
-	maxHistories  = 64 << 20 // bytes of the file
+	maxRemembered = 10_000   // functions in the file, those with the newest requests
+	maxHistories  = 64 << 20 // maximum bytes of the file
 )
 
-// remembered is a function as it is kept across restarts.
+// remembered is the form in which the file keeps a function.
 type remembered struct {
 	Project lateen.ProjectID `json:"project"`
 	Name    string           `json:"name"`
@@ -32,7 +32,8 @@ type remembered struct {
 	Holding int64            `json:"holding"` // bytes
 }
 
-// remember keeps what is learned in its file, every few minutes and when ctx ends.
+// remember writes the learned statistics to their file, every few minutes and when
+// ctx ends.
 func (f *Fleet) remember(ctx context.Context) {
 	if f.o.Histories == "" {
 		return
@@ -45,7 +46,7 @@ func (f *Fleet) remember(ctx context.Context) {
 		case <-every.C:
 		}
 		if err := f.writeHistories(); err != nil {
-			f.o.Log.Warn("what is learned of functions is not kept", "err", err)
+			f.o.Log.Warn("could not write the statistics of functions", "err", err)
 		}
 		if ctx.Err() != nil {
 			return
@@ -53,7 +54,7 @@ func (f *Fleet) remember(ctx context.Context) {
 	}
 }
 
-// writeHistories writes the file, whole or not at all.
+// writeHistories writes the file atomically.
 func (f *Fleet) writeHistories() error {
 	b, err := json.Marshal(f.histories())
 	if err != nil {
@@ -62,7 +63,8 @@ func (f *Fleet) writeHistories() error {
 	return atomicfile.Write(f.o.Histories, b, 0o600)
 }
 
-// histories returns what is kept, the function asked last first.
+// histories returns the content of the file, the function with the newest request
+// first.
 func (f *Fleet) histories() []remembered {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,26 +76,26 @@ func (f *Fleet) histories() []remembered {
 		history, _ := fn.history.AppendBinary(nil) // never fails
 		all = append(all, remembered{
 			Project: fn.project.id, Name: fn.name, History: history,
-			Start: fn.start, Service: fn.service, CPU: fn.cpu, Resting: fn.resting, Holding: fn.holding,
+			Start: fn.start, Service: fn.service, CPU: fn.cpu, Resting: fn.idleMemory, Holding: fn.activeMemory,
 		})
 	}
 	return all
 }
 
-// recall reads the file. What cannot be read is learned anew.
+// recall reads the file. Functions that cannot be read start without statistics.
 func (f *Fleet) recall() {
 	if f.o.Histories == "" {
 		return
 	}
 	all, err := readHistories(f.o.Histories)
 	if err != nil {
-		f.o.Log.Warn("what was learned of functions is lost", "err", err)
+		f.o.Log.Warn("could not read the statistics of functions", "err", err)
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range all {
-		f.recallLocked(&all[len(all)-1-i]) // so that the last asked is the newest
+		f.recallLocked(&all[len(all)-1-i]) // so that the function with the newest request ends up as the newest
 	}
 }
 
@@ -117,7 +119,8 @@ func readHistories(name string) (all []remembered, err error) {
 	return all, nil
 }
 
-// recallLocked enters what was known of a function that was not asked since.
+// recallLocked restores the statistics of a function that has had no request since
+// the start.
 func (f *Fleet) recallLocked(r *remembered) {
 	var history autoscale.History
 	if history.UnmarshalBinary(r.History) != nil || r.Start < 0 || r.Service < 0 || !(r.CPU >= 0) || r.Resting < 0 || r.Holding < 0 {
@@ -128,5 +131,5 @@ func (f *Fleet) recallLocked(r *remembered) {
 		return
 	}
 	fn.history = history
-	fn.start, fn.service, fn.cpu, fn.resting, fn.holding = r.Start, r.Service, r.CPU, r.Resting, r.Holding
+	fn.start, fn.service, fn.cpu, fn.idleMemory, fn.activeMemory = r.Start, r.Service, r.CPU, r.Resting, r.Holding
 }

@@ -8,12 +8,13 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// startKinds are the ways to come by an instance, the quickest first.
+// startKinds returns the kinds of starts, the quickest first.
 func startKinds() [6]lateen.StartKind {
 	return [...]lateen.StartKind{lateen.StartWarm, lateen.StartThawed, lateen.StartPrewarmed, lateen.StartTemplate, lateen.StartBlank, lateen.StartCold}
 }
 
-// latencies are how long requests took, by how they came by their instance.
+// latencies holds the time to the first byte of requests, by the kind of start of
+// their instance.
 type latencies [6]*histogram
 
 func (l *latencies) add(kind lateen.StartKind, took time.Duration) {
@@ -28,7 +29,7 @@ func (l *latencies) add(kind lateen.StartKind, took time.Duration) {
 	l[i].add(took)
 }
 
-// states returns them as people see them.
+// states returns the counts and quantiles for the API.
 func (l *latencies) states() []lateen.StartState {
 	states := []lateen.StartState{}
 	for i, kind := range startKinds() {
@@ -39,15 +40,15 @@ func (l *latencies) states() []lateen.StartState {
 	return states
 }
 
-// A time falls into one of two bins an octave, from 65 µs to 4 minutes.
+// The histogram has two bins per octave, from 65 µs to 4 minutes.
 const (
 	leastBit = 16
 	octaves  = 22
 )
 
-// histogram is times, of late: its counts are halved when one is full.
+// histogram counts recent times: all bins are halved when one is full.
 type histogram struct {
-	count int64 // of all there ever were
+	count int64 // all times since the beginning
 	bins  [2 * octaves]uint16
 }
 
@@ -61,7 +62,8 @@ func (h *histogram) add(took time.Duration) {
 	}
 }
 
-// binOf returns the bin of a time: its highest bit is the octave, the next the half.
+// binOf returns the bin of a time: the highest bit selects the octave, the next bit
+// the half.
 func binOf(took time.Duration) int {
 	top := bits.Len64(uint64(max(1, took))) - 1
 	if top < leastBit {
@@ -70,8 +72,8 @@ func binOf(took time.Duration) int {
 	return min((top-leastBit)*2+int(took>>(top-1)&1), 2*octaves-1)
 }
 
-// quantile returns the middle of the bin in which a share of the times is
-// reached; 0 if there are none.
+// quantile returns the middle of the bin that contains the quantile share; 0 if
+// there are no times.
 func (h *histogram) quantile(share float64) time.Duration {
 	total := 0
 	for _, n := range h.bins {

@@ -8,88 +8,89 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// found is how a request came by its instance.
-type found int
+// startKind is the state of the instance that a request gets.
+type startKind int
 
 const (
-	warm   found = iota
-	fresh        // started for requests like this one
-	ahead        // started before anybody asked
-	asleep       // frozen
+	startWarm      startKind = iota
+	startFresh               // started because requests like this one were waiting
+	startPrewarmed           // started before any request, and unused until now
+	startThawed              // was frozen
 )
 
 // lease is a place in an instance, held for one request.
 type lease struct {
-	member *member
-	found  found
-	taken  time.Time
-	client string
-	wake   bool // it is frozen, or about to be
+	instance *instance
+	kind     startKind
+	taken    time.Time
+	client   string
+	thaw     bool // the instance is frozen or about to be
 
-	need     float64 // processors it is believed to use
-	cost     float64 // seconds of them that it was charged with
-	company  int     // requests that the instance has, this one among them
-	full     bool    // that was all it takes
-	share    float64 // of the instance's meter when it came
-	outbound []lateen.Outbound
+	need        float64 // CPUs that the request is expected to use
+	cost        float64 // CPU seconds that the project's account was charged with
+	concurrency int     // requests in flight in the instance, including this one
+	full        bool    // the instance was full with this request
+	share       float64 // reading of the instance's meter at the beginning
+	outbound    []lateen.Outbound
 }
 
-// verdict is what became of a request.
-type verdict struct {
-	spoiled  bool          // the instance takes no more requests
-	answered time.Duration // from the instance having it to the first byte; 0 is no answer
-	waited   time.Duration // before that
+// outcome is the result of a request.
+type outcome struct {
+	unusable bool          // the instance must not get further requests
+	answered time.Duration // time from sending the request to the first byte of the response; 0 is no response
+	waited   time.Duration // time before that
 	start    lateen.StartKind
-	streams  bool // it switched protocols: it says nothing of how long requests take
+	streams  bool // the protocol was switched, so the duration is not that of a usual request
 }
 
-// note tells how the request came by its instance after it has waited.
+// note records in inv the instance of the request, the kind of start, and how the
+// waiting time divides into phases.
 func (l *lease) note(inv *lateen.Invocation, waited time.Duration) {
-	inv.Instance = l.member.instance.ID()
+	inv.Instance = l.instance.process.ID()
 	inv.Start, inv.Queue, inv.Claim, inv.Load = lateen.StartWarm, waited, 0, 0
-	switch l.found {
-	case fresh: // of whose start it may have waited for the end only
-		phases := l.member.instance.Started()
+	switch l.kind {
+	case startFresh: // the request may have waited for the last part of the start only
+		phases := l.instance.process.Started()
 		inv.Start = phases.Kind
 		inv.Load = min(phases.Load, waited)
 		inv.Claim = min(phases.Claim, waited-inv.Load)
 		inv.Queue = waited - inv.Load - inv.Claim
-	case ahead:
+	case startPrewarmed:
 		inv.Start = lateen.StartPrewarmed
-	case asleep:
+	case startThawed:
 		inv.Start = lateen.StartThawed
-	case warm:
+	case startWarm:
 	}
 }
 
-// takeLocked holds a place in m for a client; "" is none in particular.
-func (f *Fleet) takeLocked(m *member, now time.Time, how found, client string) lease {
-	p, fn := m.pool, m.pool.function
+// takeLocked takes a place in inst for a client; "" is no particular client.
+func (f *Fleet) takeLocked(inst *instance, now time.Time, kind startKind, client string) lease {
+	rev, fn := inst.revision, inst.revision.function
 	switch {
-	case m.unasked:
-		m.unasked, how = false, ahead
-	case m.napping && how == warm:
-		how = asleep
+	case inst.unused:
+		inst.unused, kind = false, startPrewarmed
+	case inst.freezing && kind == startWarm:
+		kind = startThawed
 	}
-	m.inFlight++
-	p.holdLocked(client, 1)
-	m.meter.change(now, 1)
+	inst.inFlight++
+	rev.countPlacesLocked(client, 1)
+	inst.meter.change(now, 1)
 	l := lease{
-		member: m, found: how, taken: now, client: client, wake: m.napping, need: fn.need(), cost: costOf(fn.cpu),
-		company: m.inFlight, full: m.inFlight >= fn.limit.At(p.ceiling),
-		share: m.meter.now(now), outbound: m.meter.usage.Outbound,
+		instance: inst, kind: kind, taken: now, client: client, thaw: inst.freezing, need: fn.need(), cost: costOf(fn.cpu),
+		concurrency: inst.inFlight, full: inst.inFlight >= fn.limit.At(rev.ceiling),
+		share: inst.meter.now(now), outbound: inst.meter.usage.Outbound,
 	}
 	f.load += l.need
 	fn.project.load += l.need
-	f.lookLocked(now)
+	f.scheduleSampleLocked(now)
 	fn.project.begin(f)
-	f.turn.Serve(&fn.project.account, l.cost, float64(fn.project.weight))
+	f.cpuClock.Serve(&fn.project.cpuAccount, l.cost, float64(fn.project.weight))
 	return l
 }
 
-// What a request costs in the order of projects, in seconds of processor time:
-// at least that, known or not, and no more, or its project would wait for as
-// long as all others take to make up for it.
+// Bounds of the CPU seconds that a request costs its project in the fair order. The
+// maximum exists because a project would otherwise wait until all others had caught
+// up with one expensive request.
 const (
 	minCost = 0.0005
 	maxCost = 1
@@ -97,51 +98,51 @@ const (
 
 func costOf(seconds float64) float64 { return min(max(seconds, minCost), maxCost) }
 
-// release gives the place back and enters what became of the request.
-func (f *Fleet) release(l *lease, inv *lateen.Invocation, v verdict) {
-	m := l.member
+// release gives the place back and records the result of the request.
+func (f *Fleet) release(l *lease, inv *lateen.Invocation, out outcome) {
+	inst := l.instance
 	now := time.Now()
-	reading, read := m.readUsage(now)
-	gone := isDone(m.instance)
+	reading, read := inst.readUsage(now)
+	gone := isDone(inst.process)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if read {
-		f.enterLocked(m, now, reading)
+		f.recordUsageLocked(inst, now, reading)
 	}
-	m.bill(l, inv, now)
-	m.inFlight--
-	m.pool.holdLocked(l.client, -1)
-	m.requests++
-	m.meter.change(now, -1)
+	inst.bill(l, inv, now)
+	inst.inFlight--
+	inst.revision.countPlacesLocked(l.client, -1)
+	inst.requests++
+	inst.meter.change(now, -1)
 	f.load = max(0, f.load-l.need)
-	m.pool.function.project.load -= l.need
-	f.turn.Correct(&m.pool.function.project.account, l.cost, costOf(inv.CPU.Seconds()), float64(m.pool.function.project.weight))
-	m.pool.function.project.end(f)
-	if v.answered > 0 {
-		f.learnLocked(m.pool, l, inv, v, now)
+	inst.revision.function.project.load -= l.need
+	f.cpuClock.Correct(&inst.revision.function.project.cpuAccount, l.cost, costOf(inv.CPU.Seconds()), float64(inst.revision.function.project.weight))
+	inst.revision.function.project.end(f)
+	if out.answered > 0 {
+		f.learnLocked(inst.revision, l, inv, out, now)
 	} else {
-		m.pool.function.learnVain(inv.CPU, now.Sub(l.taken))
+		inst.revision.function.learnUnanswered(inv.CPU, now.Sub(l.taken))
 	}
 	switch {
-	case m.leaving:
-		f.drainLocked(m)
-		f.serveGatedLocked(now)
-	case v.spoiled || gone:
-		f.retireLocked(m, forced)
-		f.serveGatedLocked(now)
+	case inst.leaving:
+		f.drainLocked(inst)
+		f.serveCPUWaitersLocked(now)
+	case out.unusable || gone:
+		f.retireLocked(inst, forced)
+		f.serveCPUWaitersLocked(now)
 	default:
-		f.serveNextLocked(m.pool, now)
-		if m.inFlight == 0 {
-			f.restLocked(m, now)
+		f.serveNextLocked(inst.revision, now)
+		if inst.inFlight == 0 {
+			f.becomeIdleLocked(inst, now)
 		}
 	}
 }
 
-// bill says what the request has used.
-func (m *member) bill(l *lease, inv *lateen.Invocation, now time.Time) {
-	inv.CPU = seconds(max(0, m.meter.now(now)-l.share))
-	inv.Memory = m.meter.usage.Peak
-	inv.Outbound = outboundSince(l.outbound, m.meter.usage.Outbound)
+// bill records in inv the resources that the request used.
+func (inst *instance) bill(l *lease, inv *lateen.Invocation, now time.Time) {
+	inv.CPU = seconds(max(0, inst.meter.now(now)-l.share))
+	inv.Memory = inst.meter.usage.Peak
+	inv.Outbound = outboundSince(l.outbound, inst.meter.usage.Outbound)
 }
 
 // outboundSince returns the connections that were made between two counts.

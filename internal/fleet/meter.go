@@ -6,48 +6,64 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 )
 
-// maxRate bounds what is believed of a rate: the clock of processor time may
-// tick once in a working time of microseconds.
+// maxRate bounds a measured rate, in CPUs: the kernel's CPU clock may tick once
+// within a working time of microseconds.
 const maxRate = 4
 
-// meter splits the processor time of an instance between the requests it has:
-// at every moment equally. It is told when their number changes, and from time
-// to time what the instance has used; between two such readings the rate is
-// taken to be even, and after the last as it was.
+// meter divides the CPU time of an instance between its requests: equally among
+// those in flight at each moment. Its inputs are the changes of their number, and
+// now and then a reading of the CPU time that the instance has used. The rate
+// between two readings counts as constant, and the rate after the last reading as
+// that before it.
 //
-//	one for 2 s, beside another for the second of them, 3 s used: 1.5 s a second
-//	of rate, so the first has 1.5 + 0.75, the second 0.75
+//	request A runs for 2 s, request B during the second of them, 3 s used: the rate
+//	is 1.5 CPUs, so A gets 1.5 + 0.75 s and B gets 0.75 s
 type meter struct {
-	n       int       // requests now
-	at      time.Time // up to when the sums below go
+	n       int       // requests in flight
+	at      time.Time // time up to which the sums below are complete
 	part    float64   // ∫ dt/n while n > 0, seconds
 	working float64   // ∫ dt while n > 0, seconds
+	frozen  float64   // ∫ dt while n = 0 and the instance is frozen, seconds
+	rests   bool      // the instance is frozen
 
-	usage  engine.Usage // of the last reading
+	usage  engine.Usage // last reading
 	read   float64      // part at the last reading
 	active float64      // working at the last reading
-	share  float64      // processor seconds that a request would have which was there from the beginning, as of the last reading
-	rate   float64      // processors used between the last two readings
+	share  float64      // CPU seconds of a request in flight since the beginning, as of the last reading
+	rate   float64      // CPUs used between the last two readings
 }
 
-// to brings the sums up to a time.
+// to extends the sums to now. A time before the last one changes nothing: the clock
+// is read before the fleet's mutex is taken, so times may arrive in the wrong order.
 func (m *meter) to(now time.Time) {
-	if m.n > 0 && now.After(m.at) {
-		passed := now.Sub(m.at).Seconds()
-		m.part += passed / float64(m.n)
-		m.working += passed
+	passed := now.Sub(m.at)
+	if passed <= 0 {
+		return
 	}
 	m.at = now
+	switch {
+	case m.n > 0:
+		m.part += passed.Seconds() / float64(m.n)
+		m.working += passed.Seconds()
+	case m.rests:
+		m.frozen += passed.Seconds()
+	}
 }
 
-// change notes that so many requests more are there from now on.
+// rest records that the instance is frozen from now on, or that it no longer is.
+func (m *meter) rest(now time.Time, frozen bool) {
+	m.to(now)
+	m.rests = frozen
+}
+
+// change adds by to the number of requests in flight.
 func (m *meter) change(now time.Time, by int) {
 	m.to(now)
 	m.n += by
 }
 
-// take enters a reading. One that is older than another, which happens when
-// two are taken at once, is ignored.
+// take records a reading. It ignores a reading that is older than the last one; two
+// concurrent readings may arrive in the wrong order.
 func (m *meter) take(now time.Time, u engine.Usage) {
 	m.to(now)
 	used := (u.CPU - m.usage.CPU).Seconds()
@@ -64,34 +80,34 @@ func (m *meter) take(now time.Time, u engine.Usage) {
 	m.usage.Peak = peak
 }
 
-// now returns the share as of a time; the difference of two is what a request
-// used that was there between them.
+// now returns the share at a time; the difference of two shares is the CPU time of a
+// request that was in flight between them.
 func (m *meter) now(at time.Time) float64 {
 	m.to(at)
 	return m.share + m.rate*(m.part-m.read)
 }
 
-// usage is how many processors all instances use together, by measure.
+// usage measures the CPUs that all instances use together.
 type usage struct {
-	since time.Time     // when the window began
-	spent time.Duration // since then
-	rate  float64       // lately
-	calm  time.Time     // when there was last enough although much was to be expected
-	quiet time.Time     // since when it has been so in every window
+	since time.Time     // beginning of the window
+	spent time.Duration // CPU time since then
+	rate  float64       // smoothed rate
+	calm  time.Time     // end of the last window with free CPU time despite a high expected use
+	quiet time.Time     // end of the first window of the current series of such windows; zero if there is none
 }
 
-// short is the part of all processors that, once it is used, leaves too little.
+// short is the used fraction of all CPUs from which CPU time counts as short.
 const short = 0.75
 
 const (
-	usageWindow = 100 * time.Millisecond // over which a rate is taken, at least
-	usageStale  = time.Second            // after which it says nothing any more
-	usageSmooth = 3                      // windows over which it is smoothed
-	usageQuiet  = 5 * usageWindow        // of being enough, after which more instances may use it
+	usageWindow = 100 * time.Millisecond // shortest time over which a rate is measured
+	usageStale  = time.Second            // age at which a rate is of no use any more
+	usageSmooth = 3                      // windows over which the rate is smoothed
+	usageQuiet  = 5 * usageWindow        // length of a series of calm windows after which a revision may get more instances
 )
 
-// add enters processor time that was used, of so many processors, when so much
-// was expected to be in use.
+// add records that CPU time was used. expected is the number of CPUs that the
+// requests in flight are expected to use.
 func (u *usage) add(now time.Time, spent time.Duration, processors, expected float64) {
 	u.spent += max(0, spent)
 	passed := now.Sub(u.since)
@@ -114,11 +130,11 @@ func (u *usage) add(now time.Time, spent time.Duration, processors, expected flo
 	u.rate, u.since, u.spent = rate, now, 0
 }
 
-// begin begins a window, so that it does not reach back to quieter times.
+// begin starts a window, so that it does not include less busy times.
 func (u *usage) begin(now time.Time) { u.since, u.spent = now, 0 }
 
-// isShort reports whether there is too little: if it was measured, or if
-// all is expected to be in use and nothing was measured to the contrary.
+// isShort reports whether CPU time is short: by measurement, or because all CPUs are
+// expected to be in use and no recent measurement shows otherwise.
 func (u *usage) isShort(now time.Time, processors, expected float64) bool {
 	if now.Sub(u.since) < usageStale && u.rate >= short*processors {
 		return true
@@ -126,38 +142,38 @@ func (u *usage) isShort(now time.Time, processors, expected float64) bool {
 	return expected >= processors && now.Sub(u.calm) > 2*usageWindow
 }
 
-// mayGrow reports whether there has been enough for so long that the processors
-// are not what those who wait wait for.
+// mayGrow reports whether CPU time has been sufficient for so long that waiting
+// requests must be short of instances, not of CPUs.
 func (u *usage) mayGrow(now time.Time, processors, expected float64) bool {
 	return !u.isShort(now, processors, expected) && (expected < processors || !u.quiet.IsZero() && now.Sub(u.quiet) >= usageQuiet)
 }
 
-// lookLocked sees to it that the usage of all instances is looked at from time
-// to time while much is in use.
-func (f *Fleet) lookLocked(now time.Time) {
-	if f.looking || f.ended || f.load < f.o.Processors {
+// scheduleSampleLocked schedules periodic readings of the usage of all instances
+// while all CPUs are expected to be in use.
+func (f *Fleet) scheduleSampleLocked(now time.Time) {
+	if f.sampling || f.ended || f.load < f.o.Processors {
 		return
 	}
-	f.looking = true
+	f.sampling = true
 	f.usage.begin(now)
-	time.AfterFunc(usageWindow, f.look)
+	time.AfterFunc(usageWindow, f.sampleUsage)
 }
 
-// look looks at what the instances with requests use.
-func (f *Fleet) look() {
+// sampleUsage reads the usage of all instances with requests.
+func (f *Fleet) sampleUsage() {
 	f.mu.Lock()
-	var working []*member
-	for m := range f.members {
-		if m.inFlight > 0 {
-			working = append(working, m)
+	var working []*instance
+	for inst := range f.instances {
+		if inst.inFlight > 0 {
+			working = append(working, inst)
 		}
 	}
 	f.mu.Unlock()
-	for _, m := range working {
+	for _, inst := range working {
 		now := time.Now()
-		if usage, read := m.readUsage(now); read {
+		if usage, read := inst.readUsage(now); read {
 			f.mu.Lock()
-			f.enterLocked(m, now, usage)
+			f.recordUsageLocked(inst, now, usage)
 			f.mu.Unlock()
 		}
 	}
@@ -165,8 +181,8 @@ func (f *Fleet) look() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.usage.add(now, 0, f.o.Processors, f.load)
-	if f.looking = f.load >= f.o.Processors && !f.ended; f.looking {
-		time.AfterFunc(usageWindow, f.look)
+	if f.sampling = f.load >= f.o.Processors && !f.ended; f.sampling {
+		time.AfterFunc(usageWindow, f.sampleUsage)
 	}
-	f.serveGatedLocked(now)
+	f.serveCPUWaitersLocked(now)
 }

@@ -6,10 +6,11 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Produce makes d the deployment that serves the production hosts of a project:
-// from now on the minimum instances of its functions are kept, and those of the
-// deployment before it are no longer. functions are those of d; the ones without
-// a minimum may be left out. "" is no deployment. It never waits.
+// Produce makes d the production deployment of a project: from now on the fleet
+// keeps the minimum instances of d's functions, and no longer those of the previous
+// production deployment. functions are those of d; functions without minimum
+// instances may be omitted. A d of "" means that the project has no production
+// deployment. Produce never blocks.
 func (f *Fleet) Produce(id lateen.ProjectID, d lateen.DeploymentID, functions []lateen.FunctionSpec) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -23,17 +24,17 @@ func (f *Fleet) Produce(id lateen.ProjectID, d lateen.DeploymentID, functions []
 	f.produceLocked(id, production{d, functions})
 }
 
-// production is what [Fleet.Produce] is told of a project.
+// production holds the arguments of a call of [Fleet.Produce] for a project.
 type production struct {
 	deployment lateen.DeploymentID
 	functions  []lateen.FunctionSpec
 }
 
 func (f *Fleet) produceLocked(id lateen.ProjectID, is production) {
-	for _, p := range f.pools {
-		if p.function.project.id == id && p.spec.Deployment != is.deployment && p.minimum > 0 {
-			p.minimum = 0
-			f.dropLocked(p)
+	for _, rev := range f.revisions {
+		if rev.function.project.id == id && rev.spec.Deployment != is.deployment && rev.minimum > 0 {
+			rev.minimum = 0
+			f.dropLocked(rev)
 		}
 	}
 	now := time.Now()
@@ -42,13 +43,13 @@ func (f *Fleet) produceLocked(id lateen.ProjectID, is production) {
 		if spec.Function.MinInstances == 0 {
 			continue
 		}
-		p := f.poolLocked(f.ctx, spec)
-		p.minimum = min(spec.Function.MinInstances, p.most)
-		f.growLocked(p, now)
+		rev := f.revisionLocked(f.ctx, spec)
+		rev.minimum = min(spec.Function.MinInstances, rev.most)
+		f.growLocked(rev, now)
 	}
 }
 
-// produceEarly does what Produce was told before Run.
+// produceEarly carries out the calls of Produce before Run.
 func (f *Fleet) produceEarly() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

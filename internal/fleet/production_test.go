@@ -10,26 +10,27 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
 
-// minimum is a function of a deployment with a minimum of instances.
+// minimum is a function of a deployment with minimum instances.
 func minimum(d lateen.DeploymentID, instances int) lateen.FunctionSpec {
 	s := specOf("prj_1", d, "/a")
 	s.Function.MinInstances = instances
 	return s
 }
 
-// produce makes the deployment of a function that of production.
+// produce makes the deployment of the functions the production deployment.
 func (h *harness) produce(functions ...lateen.FunctionSpec) {
 	h.Produce("prj_1", functions[0].Deployment, functions)
 }
 
-// running are the instances of a deployment an hour later.
+// later waits for an hour and returns the number of a deployment's running
+// instances.
 func (h *harness) later(e *fakeEngine, d lateen.DeploymentID) (running int) {
 	time.Sleep(time.Hour)
 	synctest.Wait()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, i := range e.instances {
-		if i.spec.Deployment == d && !i.gone() {
+		if i.spec.Deployment == d && !i.exited() {
 			running++
 		}
 	}
@@ -47,18 +48,18 @@ func TestMinimumInstancesAreKeptForTheProductionDeploymentAlone(t *testing.T) {
 		if n := h.later(e, "dpl_1"); n != 0 {
 			t.Errorf("another deployment has %d instances", n)
 		}
-		for _, die := range []func(){func() { e.last().die() }, func() {
+		for _, exit := range []func(){func() { e.last().exit() }, func() {
 			for _, i := range e.instances {
-				i.die()
+				i.exit()
 			}
 		}} {
 			if n := h.later(e, "dpl_2"); n != 2 {
 				t.Errorf("%d instances of production, want the minimum of 2", n)
 			}
-			die()
+			exit()
 		}
 		if n := h.later(e, "dpl_2"); n != 2 {
-			t.Errorf("%d instances of production after all died, want 2", n)
+			t.Errorf("%d instances of production after all exited, want 2", n)
 		}
 	})
 }
@@ -79,7 +80,7 @@ func TestMinimumInstancesExistBeforeTheFirstRequestAndFollowProduction(t *testin
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Second}
 		h := run(t, fleet.Options{Engine: e, KeepAlive: time.Minute})
-		for _, d := range []lateen.DeploymentID{"dpl_1", "dpl_2", "dpl_1"} { // a deployment, the next, a rollback
+		for _, d := range []lateen.DeploymentID{"dpl_1", "dpl_2", "dpl_1"} { // a deployment, the next one, and a rollback
 			h.produce(minimum(d, 1))
 			if n := h.later(e, d); n != 1 || e.of("prj_1") != 1 {
 				t.Errorf("%d instances of %s and %d of the project, want one", n, d, e.of("prj_1"))
@@ -93,7 +94,7 @@ func TestMinimumInstancesExistBeforeTheFirstRequestAndFollowProduction(t *testin
 
 func TestMinimumInstancesAreReleasedWhenTheNextDeploymentHasNone(t *testing.T) {
 	for name, next := range map[string][]lateen.FunctionSpec{
-		"the function is gone": {specOf("prj_1", "dpl_2", "/b")}, "it has no minimum": {minimum("dpl_2", 0)},
+		"the function is removed": {specOf("prj_1", "dpl_2", "/b")}, "it has no minimum": {minimum("dpl_2", 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -118,14 +119,14 @@ func TestMinimumInstancesOfADeletedDeploymentStop(t *testing.T) {
 		h := run(t, fleet.Options{Engine: e})
 		h.produce(minimum("dpl_1", 2))
 		synctest.Wait()
-		h.Forget("dpl_1") // while they start
+		h.Forget("dpl_1") // during their starts
 		if n := h.later(e, "dpl_1"); n != 0 {
 			t.Errorf("%d instances are left", n)
 		}
 	})
 }
 
-func TestAMinimumThatCannotStartIsTriedAgainNowAndThen(t *testing.T) {
+func TestFailedMinimumInstancesAreRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Millisecond, failures: 1 << 30, failWith: errors.New("no")}
 		h := run(t, fleet.Options{Engine: e})

@@ -3,31 +3,31 @@ package fleet
 import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/autoscale"
-	"github.com/lateen-dev/lateen/internal/rounds"
+	"github.com/lateen-dev/lateen/internal/fairqueue"
 )
 
-// project is what all functions of a project have together. Its fields are
-// guarded by the fleet's mutex.
+// project holds the state that all functions of a project share. The fleet's mutex
+// guards the fields.
 type project struct {
 	id        lateen.ProjectID
 	team      *team
 	functions map[string]*function
 
-	weight    int              // against others; at least 1
-	account   rounds.Account   // of processor time
-	ahead     autoscale.Budget // of starts nobody asked for
-	load      float64          // processors that its requests use, as far as is known
-	instances int              // there or starting; not those that are leaving
-	owed      int              // instances of others that are leaving for it
-	waiting   int
-	requests  int // waiting or in flight
+	weight     int               // weight against other projects; at least 1
+	cpuAccount fairqueue.Account // account of CPU time
+	prewarms   autoscale.Budget  // budget of starts that no request triggered
+	load       float64           // CPUs that its requests in flight are expected to use
+	instances  int               // running or starting instances, without leaving ones
+	yielding   int               // leaving instances of other projects or functions whose capacity it gets
+	waiting    int
+	requests   int // waiting requests and requests in flight
 }
 
-// team is what all projects of a team have together. Its field is guarded by the
-// fleet's mutex.
+// team holds the state that all projects of a team share. The fleet's mutex guards
+// the field.
 type team struct{ instances int }
 
-// join has the project be one of a team.
+// join makes the project one of a team's.
 func (p *project) join(f *Fleet, id lateen.TeamID) {
 	t := f.teams[id]
 	if t == nil {
@@ -41,13 +41,13 @@ func (p *project) join(f *Fleet, id lateen.TeamID) {
 	}
 }
 
-// count notes that the project has n instances more.
+// count adds n to the number of the project's instances.
 func (p *project) count(n int) {
 	p.instances += n
 	p.team.instances += n
 }
 
-// begin notes a request of the project.
+// begin counts a request of the project.
 func (p *project) begin(f *Fleet) {
 	if p.requests == 0 {
 		f.weights += p.weight
@@ -55,7 +55,7 @@ func (p *project) begin(f *Fleet) {
 	p.requests++
 }
 
-// weigh gives the project the weight it has from now on.
+// weigh sets the weight of the project.
 func (p *project) weigh(f *Fleet, weight int) {
 	weight = max(1, weight)
 	if p.requests > 0 {
@@ -64,19 +64,19 @@ func (p *project) weigh(f *Fleet, weight int) {
 	p.weight = weight
 }
 
-// holding is how many instances the project has, and so many more.
+// holding returns the project's instances plus more, with its weight.
 func (p *project) holding(more int) autoscale.Holding {
 	return autoscale.Holding{Has: p.instances + more, Weight: float64(p.weight)}
 }
 
-// end notes that a request is over.
+// end counts the end of a request.
 func (p *project) end(f *Fleet) {
 	p.requests--
 	if p.requests > 0 {
 		return
 	}
 	f.weights -= p.weight
-	p.load = 0 // and no remainder of sums
+	p.load = 0 // discards the rounding error of the sum
 	if f.weights == 0 {
 		f.load = 0
 	}

@@ -9,172 +9,178 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// waiter is a request that waits for an instance with room.
+// waiter is a request that waits for a free place.
 type waiter struct {
 	since  time.Time
-	client string       // "" is none in particular
-	failed int          // starts that failed meanwhile; see [Fleet.failedLocked]
-	ready  chan granted // of one; written once, by whoever takes the waiter off the queue
+	client string       // "" is no particular client
+	failed int          // starts that failed while it waited; see [Fleet.failedLocked]
+	ready  chan granted // of capacity 1; one value is sent when the waiter leaves the queue
 }
 
-// granted is what a waiter gets: a place held for it, or an error.
+// granted is the result of waiting: a lease or an error.
 type granted struct {
 	lease lease
 	err   error
 }
 
-// seat is where a request is: in a place that it has, or in the queue for one.
-type seat struct {
-	pool   *pool
-	lease  lease
-	waiter *waiter // nil if it has the lease
+// ticket is the result of ask: a lease, or a position in the queue.
+type ticket struct {
+	revision *revision
+	lease    lease
+	waiter   *waiter // nil if there is a lease
 }
 
-// ask returns a place in an instance of spec if there is one, in wanted rather than in
-// another, and otherwise a place in the queue. first says that the request did not ask before.
-func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Time, wanted lateen.InstanceID, first bool) (seat, error) {
+// ask returns a lease on an instance of spec if one has a free place, preferably the
+// instance wanted, and otherwise a position in the queue. first is false for a
+// further attempt of the same request.
+func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Time, wanted lateen.InstanceID, first bool) (ticket, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
-		return seat{}, errEnding
+		return ticket{}, errEnding
 	}
-	p := f.poolLocked(ctx, spec)
-	p.function.project.weigh(f, spec.Weight)
+	rev := f.revisionLocked(ctx, spec)
+	rev.function.project.weigh(f, spec.Weight)
 	if first {
-		f.arriveLocked(p, now)
+		f.arriveLocked(rev, now)
 	}
 	client := lateen.ClientFrom(ctx)
-	if _, waits := p.nextLocked(now); waits == nil && p.mayTakeLocked(client) {
-		if m := p.roomInLocked(wanted); m != nil && f.mayPassLocked(p) && f.admitLocked(p, now) {
-			return seat{pool: p, lease: f.takeLocked(m, now, warm, client)}, nil
+	if _, waits := rev.nextLocked(now); waits == nil && rev.mayTakeLocked(client) {
+		if inst := rev.preferredLocked(wanted); inst != nil && f.mayPassLocked(rev) && f.admitLocked(rev, now) {
+			return ticket{revision: rev, lease: f.takeLocked(inst, now, startWarm, client)}, nil
 		}
 	}
-	project := p.function.project
-	full := len(p.waiting) >= f.o.Queue || project.waiting >= f.o.ProjectQueue
+	project := rev.function.project
+	full := f.queuesLocked(rev)
 	switch {
-	case full && f.displaceLocked(p, client):
-	case len(p.waiting) >= f.o.Queue:
-		f.dropLocked(p)
-		return seat{}, lateen.ErrFunctionThrottled.With("%d requests wait for %s already", f.o.Queue, spec.Name)
+	case full == nil || f.displaceLocked(full, client):
+	case len(rev.waiting) >= f.o.Queue:
+		f.dropLocked(rev)
+		return ticket{}, lateen.ErrFunctionThrottled.With("%d requests already wait for %s", f.o.Queue, spec.Name)
 	case project.waiting >= f.o.ProjectQueue:
-		f.dropLocked(p)
-		return seat{}, lateen.ErrFunctionThrottled.With("%d requests wait for the functions of this project already", f.o.ProjectQueue)
+		f.dropLocked(rev)
+		return ticket{}, lateen.ErrFunctionThrottled.With("%d requests already wait for the functions of this project", f.o.ProjectQueue)
 	}
 	w := &waiter{since: now, client: client, ready: make(chan granted, 1)}
 	if project.waiting == 0 {
-		f.turn.Join(&project.account)
+		f.cpuClock.Join(&project.cpuAccount)
 	}
-	p.waiting = append(p.waiting, w)
+	rev.waiting = append(rev.waiting, w)
 	project.waiting++
 	project.begin(f)
-	f.serveNextLocked(p, now)
-	f.growLocked(p, now)
-	return seat{pool: p, waiter: w}, nil
+	for _, other := range full {
+		f.dropLocked(other) // if displaceLocked refused its last waiting request
+	}
+	f.serveNextLocked(rev, now)
+	f.growLocked(rev, now)
+	return ticket{revision: rev, waiter: w}, nil
 }
 
-// wait returns what a waiter gets in the end.
-func (f *Fleet) wait(ctx context.Context, p *pool, w *waiter) (lease, error) {
+// wait returns the lease or the error that w gets.
+func (f *Fleet) wait(ctx context.Context, rev *revision, w *waiter) (lease, error) {
 	select {
 	case g := <-w.ready:
 		return g.lease, g.err
 	case <-ctx.Done():
 	}
 	f.mu.Lock()
-	if i := slices.Index(p.waiting, w); i >= 0 {
-		p.waiting = slices.Delete(p.waiting, i, i+1)
-		p.leaveLocked(f)
-		f.dropLocked(p)
+	if i := slices.Index(rev.waiting, w); i >= 0 {
+		rev.waiting = slices.Delete(rev.waiting, i, i+1)
+		rev.leaveLocked(f)
+		f.dropLocked(rev)
 	}
 	f.mu.Unlock()
 	select {
-	case g := <-w.ready: // a place it was given in the same moment goes to the next
+	case g := <-w.ready: // a lease that was granted at the same moment goes to the next request
 		if g.err == nil {
-			f.release(&g.lease, &lateen.Invocation{}, verdict{})
+			f.release(&g.lease, &lateen.Invocation{}, outcome{})
 		}
 	default:
 	}
 	return lease{}, context.Cause(ctx)
 }
 
-// leaveLocked notes that a waiter has left the queue.
-func (p *pool) leaveLocked(f *Fleet) {
-	p.function.project.waiting--
-	p.function.project.end(f)
+// leaveLocked counts a waiter that has left the queue.
+func (rev *revision) leaveLocked(f *Fleet) {
+	rev.function.project.waiting--
+	rev.function.project.end(f)
 }
 
-// admitLocked reports whether there is processor time for one more request of
-// p: there is, unless it is short and p's project has its part.
-func (f *Fleet) admitLocked(p *pool, now time.Time) bool {
-	need := p.function.need()
+// admitLocked reports whether a request of rev may use CPU time: if it is not short,
+// or if rev's project uses less than its share.
+func (f *Fleet) admitLocked(rev *revision, now time.Time) bool {
+	need := rev.function.need()
 	if need == 0 || !f.shortLocked(now) {
 		return true
 	}
-	project := p.function.project
+	project := rev.function.project
 	return autoscale.Processors{Total: f.o.Processors, Used: f.load, Own: project.load, Part: float64(project.weight) / float64(max(project.weight, f.weights))}.Admit(need)
 }
 
-// shortLocked reports whether processor time is short.
+// shortLocked reports whether CPU time is short.
 func (f *Fleet) shortLocked(now time.Time) bool {
 	return f.usage.isShort(now, f.o.Processors, f.load)
 }
 
-// serveLocked gives the room there is to those who wait for p.
-func (f *Fleet) serveLocked(p *pool, now time.Time) {
+// serveLocked gives the free places of rev to its waiting requests.
+func (f *Fleet) serveLocked(rev *revision, now time.Time) {
 	for {
-		next, m := p.nextLocked(now)
-		if m == nil {
+		next, inst := rev.nextLocked(now)
+		if inst == nil {
 			return
 		}
-		if !f.admitLocked(p, now) {
-			f.gateLocked(p)
+		if !f.admitLocked(rev, now) {
+			f.queueForCPULocked(rev)
 			return
 		}
-		f.grantLocked(next, m, now, warm)
+		f.grantLocked(next, inst, now, startWarm)
 	}
 }
 
-// gateLocked has those who wait for p wait for processor time.
-func (f *Fleet) gateLocked(p *pool) {
-	if !p.gated {
-		p.gated = true
-		f.gated = append(f.gated, p)
+// queueForCPULocked queues the waiting requests of rev for CPU time.
+func (f *Fleet) queueForCPULocked(rev *revision) {
+	if !rev.waitsForCPU {
+		rev.waitsForCPU = true
+		f.cpuWaiters = append(f.cpuWaiters, rev)
 	}
 }
 
-// serveNextLocked gives the room in p, and the processor time, to those who wait
-// for p, or if there are others for the time, to whose turn it is.
-func (f *Fleet) serveNextLocked(p *pool, now time.Time) {
+// serveNextLocked gives free places of rev and CPU time to the waiting requests of
+// rev. If other revisions wait for CPU time, the fair order decides among all of
+// them.
+func (f *Fleet) serveNextLocked(rev *revision, now time.Time) {
 	switch {
-	case f.mayPassLocked(p):
-		f.serveLocked(p, now)
-	case len(p.waiting) > 0:
-		f.gateLocked(p)
+	case f.mayPassLocked(rev):
+		f.serveLocked(rev, now)
+	case len(rev.waiting) > 0:
+		f.queueForCPULocked(rev)
 	}
-	f.serveGatedLocked(now)
+	f.serveCPUWaitersLocked(now)
 }
 
-// mayPassLocked reports whether requests for p take nothing from those who wait
-// for processor time: there is nobody, or they use none.
-func (f *Fleet) mayPassLocked(p *pool) bool {
-	return len(f.gated) == 0 || p.function.need() == 0
+// mayPassLocked reports whether requests for rev may bypass the queue for CPU time:
+// if the queue is empty or if they use no CPU time.
+func (f *Fleet) mayPassLocked(rev *revision) bool {
+	return len(f.cpuWaiters) == 0 || rev.function.need() == 0
 }
 
-// serveGatedLocked gives processor time that has become free to the projects
-// that were served least, and to the functions of one in turn. Nobody overtakes
-// them but who has nothing under way.
-func (f *Fleet) serveGatedLocked(now time.Time) {
-	for len(f.gated) > 0 {
-		var first, idle *pool
-		f.gated = slices.DeleteFunc(f.gated, func(p *pool) bool {
-			if _, m := p.nextLocked(now); m == nil { // it will be served, or grow, in another way
-				p.gated = false
+// serveCPUWaitersLocked gives free CPU time to the waiting requests of the projects
+// that have used the least by their weight, and to the functions of a project in
+// turn. A project without requests in flight comes first if the CPUs do not suffice
+// for the first project.
+func (f *Fleet) serveCPUWaitersLocked(now time.Time) {
+	for len(f.cpuWaiters) > 0 {
+		var first, idle *revision
+		f.cpuWaiters = slices.DeleteFunc(f.cpuWaiters, func(rev *revision) bool {
+			if _, inst := rev.nextLocked(now); inst == nil { // the demand for instances takes care of it
+				rev.waitsForCPU = false
 				return true
 			}
-			if p.isBefore(first) {
-				first = p
+			if rev.isBefore(first) {
+				first = rev
 			}
-			if p.function.project.load <= 0 && p.isBefore(idle) {
-				idle = p
+			if rev.function.project.load <= 0 && rev.isBefore(idle) {
+				idle = rev
 			}
 			return false
 		})
@@ -185,47 +191,47 @@ func (f *Fleet) serveGatedLocked(now time.Time) {
 		if next == nil {
 			return
 		}
-		i, m := next.nextLocked(now)
-		f.grantLocked(i, m, now, warm)
-		f.gated = append(slices.DeleteFunc(f.gated, func(p *pool) bool { return p == next }), next)
+		i, inst := next.nextLocked(now)
+		f.grantLocked(i, inst, now, startWarm)
+		f.cpuWaiters = append(slices.DeleteFunc(f.cpuWaiters, func(rev *revision) bool { return rev == next }), next)
 	}
 }
 
-// isBefore reports whether p's project was served less than that of other, if
-// there is one.
-func (p *pool) isBefore(other *pool) bool {
-	return other == nil || p.function.project.account.Before(&other.function.project.account)
+// isBefore reports whether rev's project comes before that of other in the fair
+// order; it does if other is nil.
+func (rev *revision) isBefore(other *revision) bool {
+	return other == nil || rev.function.project.cpuAccount.Before(&other.function.project.cpuAccount)
 }
 
-// grantLocked gives a place in m to a request that waits.
-func (f *Fleet) grantLocked(next int, m *member, now time.Time, how found) {
-	p := m.pool
-	w := p.waiting[next]
-	p.removeLocked(next)
-	l := f.takeLocked(m, now, how, w.client)
-	p.leaveLocked(f)
+// grantLocked gives a place in inst to the waiting request with the index next.
+func (f *Fleet) grantLocked(next int, inst *instance, now time.Time, kind startKind) {
+	rev := inst.revision
+	w := rev.waiting[next]
+	rev.removeLocked(next)
+	l := f.takeLocked(inst, now, kind, w.client)
+	rev.leaveLocked(f)
 	w.ready <- granted{lease: l}
 }
 
-// removeLocked takes a request out of the queue; mostly that is the first.
-func (p *pool) removeLocked(i int) {
+// removeLocked removes a request from the queue, usually the first.
+func (rev *revision) removeLocked(i int) {
 	if i > 0 {
-		p.waiting = slices.Delete(p.waiting, i, i+1)
+		rev.waiting = slices.Delete(rev.waiting, i, i+1)
 		return
 	}
-	p.waiting[0] = nil
-	p.waiting = p.waiting[1:]
+	rev.waiting[0] = nil
+	rev.waiting = rev.waiting[1:]
 }
 
-// refuseLocked gives an error to the requests that wait for p and have waited
-// through so many failed starts.
-func (f *Fleet) refuseLocked(p *pool, err error, failed int) {
-	p.waiting = slices.DeleteFunc(p.waiting, func(w *waiter) bool {
+// refuseLocked answers with err the waiting requests of rev that have waited through
+// at least failed failed starts.
+func (f *Fleet) refuseLocked(rev *revision, err error, failed int) {
+	rev.waiting = slices.DeleteFunc(rev.waiting, func(w *waiter) bool {
 		if w.failed < failed {
 			return false
 		}
 		w.ready <- granted{err: err}
-		p.leaveLocked(f)
+		rev.leaveLocked(f)
 		return true
 	})
 }

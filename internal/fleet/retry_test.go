@@ -12,8 +12,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
 
-// besideABusyInstance has an instance that takes one request at a time busy for
-// an hour, and then makes starts fail.
+// besideABusyInstance keeps an instance with a concurrency limit of 1 busy for an
+// hour, and then makes the next failures attempts to start fail.
 func besideABusyInstance(t *testing.T, failures int) (h *harness, e *fakeEngine, s lateen.FunctionSpec) {
 	t.Helper()
 	e = &fakeEngine{boot: 10 * time.Millisecond, failWith: lateen.ErrFunctionFailed.With("boom")}
@@ -27,7 +27,7 @@ func besideABusyInstance(t *testing.T, failures int) (h *harness, e *fakeEngine,
 	h = run(t, fleet.Options{Engine: e, MaxDuration: 2 * time.Hour, Duration: 2 * time.Hour})
 	s = spec("/a")
 	s.Function.MaxConcurrency = 1
-	go h.call(t.Context(), s) // the end of the test cuts it off
+	go h.call(t.Context(), s) // canceled by the end of the test
 	time.Sleep(time.Second)
 	e.mu.Lock()
 	e.failures = failures
@@ -52,13 +52,13 @@ func TestStartsThatKeepFailingBesideABusyInstanceEndInTheirError(t *testing.T) {
 		began := time.Now()
 		for _, err := range h.burst(10, s) {
 			if !errors.Is(err, lateen.ErrFunctionFailed) {
-				t.Errorf("the error is %v, want that of the start", err)
+				t.Errorf("error %v, want that of the start", err)
 			}
 		}
 		if waited := time.Since(began); waited < time.Second || waited > 15*time.Second {
-			t.Errorf("they waited %v, want a few tries", waited)
+			t.Errorf("they waited %v, want a few attempts", waited)
 		}
-		if starts, _ := e.counts(); starts > 1+10*2*6 { // a burst may begin one each
+		if starts, _ := e.counts(); starts > 1+10*2*6 { // each request of a burst may begin a start
 			t.Errorf("%d attempts", starts)
 		}
 	})

@@ -8,78 +8,81 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/pause"
 )
 
-// slotTime is how long a start counts among those that go on at once. One that
-// takes longer waits for something that others need not wait for.
+// slotTime is the time for which a start counts against Options.Starts. A slower
+// start is not using CPU time that others need.
 const slotTime = time.Second
 
-// retryAfter is between the two attempts of a start: what ends one process may
-// be about to end others.
+// retryAfter is the pause between the two attempts of a start: the cause that ended
+// one process may be about to end others.
 const retryAfter = 20 * time.Millisecond
 
-// pumpLocked begins the starts in line that there is room for: those of the
-// project with the fewest instances by its weight first.
-func (f *Fleet) pumpLocked(now time.Time) {
-	if f.pumping || f.ended {
+// startQueuedLocked begins the queued starts for which there is capacity: first
+// those of the project with the fewest instances by its weight.
+func (f *Fleet) startQueuedLocked(now time.Time) {
+	if f.startingQueued || f.ended {
 		return
 	}
-	f.pumping = true
-	defer func() { f.pumping = false }()
+	f.startingQueued = true
+	defer func() { f.startingQueued = false }()
 	for reserve := 0; f.attempts < f.o.Starts; {
-		p := f.nextLocked(now, reserve)
-		if p == nil {
+		rev := f.nextStartLocked(now, reserve)
+		if rev == nil {
 			return
 		}
-		if !f.makeRoomLocked(p, now) {
-			f.yieldLocked(p, now)
-			reserve = reserveOf(p.function.project) + 1 // those for whom more is kept do not wait for p
+		if !f.ensureCapacityLocked(rev, now) {
+			f.yieldLocked(rev, now)
+			reserve = reserveOf(rev.function.project) + 1 // projects with a larger reserve do not wait for rev
 			continue
 		}
-		p.wanted--
-		f.beginLocked(p, time.Time{})
+		rev.wanted--
+		f.beginLocked(rev, time.Time{})
 	}
 }
 
-// nextLocked returns the pool whose turn it is to start an instance, of those with
-// such a reserve at least, leaving out those that need none any more.
-func (f *Fleet) nextLocked(now time.Time, reserve int) *pool {
-	var next *pool
-	f.line = slices.DeleteFunc(f.line, func(p *pool) bool {
-		if p.wanted > 0 {
-			p.wanted = min(p.wanted, p.demandLocked(now).Missing())
+// nextStartLocked returns the revision that starts an instance next, among those
+// whose reserve is at least reserve. It removes from the queue the revisions that
+// need no start any more.
+func (f *Fleet) nextStartLocked(now time.Time, reserve int) *revision {
+	var next *revision
+	f.startQueue = slices.DeleteFunc(f.startQueue, func(rev *revision) bool {
+		if rev.wanted > 0 {
+			rev.wanted = min(rev.wanted, rev.demandLocked(now).Missing())
 		}
-		if p.wanted <= 0 {
-			p.wanted = 0
+		if rev.wanted <= 0 {
+			rev.wanted = 0
 			return true
 		}
-		if reserve > 0 && reserveOf(p.function.project) < reserve {
+		if reserve > 0 && reserveOf(rev.function.project) < reserve {
 			return false
 		}
-		if next == nil || p.function.project.holding(0).Less(next.function.project.holding(0)) {
-			next = p
+		if next == nil || rev.function.project.holding(0).Less(next.function.project.holding(0)) {
+			next = rev
 		}
 		return false
 	})
 	return next
 }
 
-// beginLocked begins a start for p: for those who wait, or, if until is not
-// zero, for somebody who is likely to come until then.
-func (f *Fleet) beginLocked(p *pool, until time.Time) {
-	p.starting++
-	p.function.project.count(1)
+// beginLocked begins a start for rev: for its waiting requests, or, if until is not
+// zero, as a prewarm for a request that is expected until then.
+func (f *Fleet) beginLocked(rev *revision, until time.Time) {
+	rev.starting++
+	rev.function.project.count(1)
 	f.total++
 	f.attempts++
-	held := p.estimate()
+	held := rev.estimate()
 	f.memory += held
-	f.work.Go(func() { f.start(p, held, until) })
+	f.work.Go(func() { f.start(rev, held, until) })
 }
 
-// start brings up an instance for p, trying twice, and gives it to those who
-// wait. If it cannot, they get the error, unless others may still serve them.
-func (f *Fleet) start(p *pool, held int64, until time.Time) {
-	ctx, cancel := context.WithCancelCause(p.ctx)
+// start starts an instance for rev, with a second attempt if the first fails, and
+// gives its places to waiting requests. If both attempts fail, the requests get the
+// error unless other instances may still serve them.
+func (f *Fleet) start(rev *revision, held int64, until time.Time) {
+	ctx, cancel := context.WithCancelCause(rev.ctx)
 	defer cancel(nil)
 	f.work.Go(func() {
 		select {
@@ -89,76 +92,79 @@ func (f *Fleet) start(p *pool, held int64, until time.Time) {
 		}
 	})
 	free := f.occupy()
-	instance, err := f.attempt(ctx, p.spec)
+	began := time.Now()
+	process, err := f.attempt(ctx, rev.spec)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, lateen.ErrFunctionRuntime) {
-		f.o.Log.Warn("start failed, trying once more", "function", p.spec.Name, "deployment_id", p.spec.Deployment, "err", err)
-		wait(ctx, retryAfter)
-		instance, err = f.attempt(ctx, p.spec)
+		f.o.Log.Warn("start failed, trying a second time", "function", rev.spec.Name, "deployment_id", rev.spec.Deployment, "err", err)
+		pause.For(ctx, retryAfter)
+		began = time.Now()
+		process, err = f.attempt(ctx, rev.spec)
 	}
-	var loaded engine.Usage // is no request's
+	var loaded engine.Usage // usage of the start, which counts for no request
 	if err == nil {
-		loaded = instance.Usage()
+		loaded = process.Usage()
 	}
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	free()
-	p.starting--
+	rev.starting--
 	if err != nil {
 		f.total--
 		f.memory -= held
-		p.function.project.count(-1)
-		f.failedLocked(p, err, now)
-		f.dropLocked(p)
-		f.pumpLocked(now)
+		rev.function.project.count(-1)
+		f.failedLocked(rev, err, now)
+		f.dropLocked(rev)
+		f.startQueuedLocked(now)
 		return
 	}
-	m := &member{pool: p, instance: instance, since: now, held: held, drained: make(chan struct{}), nap: make(chan struct{}, 1)}
-	m.meter.at, m.meter.usage = now, loaded
-	f.enterLocked(m, now, loaded)
-	f.joinLocked(m, now, until)
+	inst := &instance{revision: rev, process: process, since: now, held: held, drained: make(chan struct{}), freezeLock: make(chan struct{}, 1)}
+	inst.meter.at, inst.meter.usage = now, loaded
+	inst.interval.begin(began, now, loaded)
+	f.recordUsageLocked(inst, now, loaded)
+	f.joinLocked(inst, now, until)
 }
 
-// joinLocked makes m one of its pool and gives its room to those who wait.
-func (f *Fleet) joinLocked(m *member, now, until time.Time) {
-	p := m.pool
-	phases := m.instance.Started()
-	p.function.start = approach(p.function.start, phases.Claim+phases.Load)
-	m.tick = time.AfterFunc(time.Hour, func() { f.tick(m) })
-	m.tick.Stop()
-	p.members = append(p.members, m)
-	p.active++
-	p.failures, p.retry = 0, time.Time{}
-	f.work.Go(func() { f.watch(m) })
+// joinLocked adds inst to its revision and gives its places to waiting requests.
+func (f *Fleet) joinLocked(inst *instance, now, until time.Time) {
+	rev := inst.revision
+	phases := inst.process.Started()
+	rev.function.start = approach(rev.function.start, phases.Claim+phases.Load)
+	inst.tick = time.AfterFunc(time.Hour, func() { f.tick(inst) })
+	inst.tick.Stop()
+	rev.instances = append(rev.instances, inst)
+	rev.active++
+	rev.failures, rev.retry = 0, time.Time{}
+	f.work.Go(func() { f.watch(inst) })
 	if f.ended {
-		f.retireLocked(m, forced)
+		f.retireLocked(inst, forced)
 		return
 	}
-	limit := p.function.limit.At(p.ceiling)
-	for m.inFlight < limit && (m.inFlight == 0 || f.admitLocked(p, now)) {
-		next, room := p.nextLocked(now)
-		if room == nil {
+	limit := rev.function.limit.At(rev.ceiling)
+	for inst.inFlight < limit && (inst.inFlight == 0 || f.admitLocked(rev, now)) {
+		next, free := rev.nextLocked(now)
+		if free == nil {
 			break
 		}
-		f.grantLocked(next, m, now, fresh)
+		f.grantLocked(next, inst, now, startFresh)
 	}
-	f.serveNextLocked(p, now)
+	f.serveNextLocked(rev, now)
 	switch {
-	case p.forgotten:
-		f.retireLocked(m, forced)
-	case m.inFlight == 0:
-		m.unasked = !until.IsZero()
-		f.restLocked(m, now)
-		if m.unasked {
-			m.rest.Until, m.foretold = until, true
+	case rev.forgotten:
+		f.retireLocked(inst, forced)
+	case inst.inFlight == 0:
+		inst.unused = !until.IsZero()
+		f.becomeIdleLocked(inst, now)
+		if inst.unused {
+			inst.idle.Until, inst.planned = until, true
 		}
 	}
-	f.pumpLocked(now)
-	f.growLocked(p, now)
+	f.startQueuedLocked(now)
+	f.growLocked(rev, now)
 }
 
-// occupy takes one of the slots that bound how many starts go on at once; the
-// result, called with the lock held, gives it back if that has not happened yet.
+// occupy returns a function that frees a start's slot of Options.Starts, to be
+// called with the mutex held. The slot becomes free after slotTime in any case.
 func (f *Fleet) occupy() func() {
 	taken := true
 	free := func() {
@@ -171,7 +177,7 @@ func (f *Fleet) occupy() func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		free()
-		f.pumpLocked(time.Now())
+		f.startQueuedLocked(time.Now())
 	})
 	return func() {
 		overdue.Stop()
@@ -179,24 +185,14 @@ func (f *Fleet) occupy() func() {
 	}
 }
 
-// wait waits for d, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// attempt starts one instance within the time there is for it.
+// attempt starts one instance, within Options.StartTimeout.
 func (f *Fleet) attempt(ctx context.Context, spec lateen.FunctionSpec) (engine.Instance, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.o.StartTimeout,
 		lateen.ErrFunctionStart.With("%s did not start within %s", spec.Name, f.o.StartTimeout))
 	defer cancel()
-	instance, err := f.o.Engine.Start(ctx, spec)
+	process, err := f.o.Engine.Start(ctx, spec)
 	if err == nil {
-		return instance, nil
+		return process, nil
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

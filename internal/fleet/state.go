@@ -9,33 +9,33 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// Stats counts the instances and what waits for them.
+// Stats counts the instances and the requests of a fleet.
 type Stats struct {
-	Functions int // that have an instance, running or starting
+	Functions int // functions of one deployment with a running or starting instance
 	Running   int
-	Starting  int // or in line to
-	Frozen    int // of those running
-	InFlight  int // invocations under way
+	Starting  int // running or queued starts
+	Frozen    int // frozen instances; they count as running, too
+	InFlight  int // invocations in flight
 	Waiting   int
-	Memory    int64 // bytes that instances hold, as far as is known
-	Known     int   // functions of which something is known
+	Memory    int64 // bytes that instances are known to hold
+	Known     int   // functions with statistics
 }
 
-// Stats returns the state of the fleet now.
+// Stats returns the current state of the fleet.
 func (f *Fleet) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := Stats{Memory: f.memory, Known: f.known.n}
-	for _, p := range f.pools {
-		if len(p.members)+p.starting > 0 {
+	for _, rev := range f.revisions {
+		if len(rev.instances)+rev.starting > 0 {
 			s.Functions++
 		}
-		s.Running += len(p.members)
-		s.Starting += p.starting + p.wanted
-		s.Waiting += len(p.waiting)
-		for _, m := range p.members {
-			s.InFlight += m.inFlight
-			if m.frozen {
+		s.Running += len(rev.instances)
+		s.Starting += rev.starting + rev.wanted
+		s.Waiting += len(rev.waiting)
+		for _, inst := range rev.instances {
+			s.InFlight += inst.inFlight
+			if inst.frozen {
 				s.Frozen++
 			}
 		}
@@ -43,9 +43,9 @@ func (f *Fleet) Stats() Stats {
 	return s
 }
 
-// Functions returns what the functions of a project have and do, those that
-// were ever asked for and are remembered; "" is all projects. By project, name
-// and deployment, the newest first.
+// Functions returns the state of the functions of a project that have had requests
+// or prewarms and have not been forgotten; "" is all projects. The order is by
+// project, name and deployment, the newest deployment first.
 func (f *Fleet) Functions(of lateen.ProjectID) []lateen.FunctionState {
 	now := time.Now()
 	states := []lateen.FunctionState{}
@@ -75,28 +75,28 @@ func (f *Fleet) Functions(of lateen.ProjectID) []lateen.FunctionState {
 	return states
 }
 
-// Prepared says what makes starts of a function of some runtime cheaper, whether
-// or not it was ever asked; see [engine.Engine].
+// Prepared returns the preparations of the engine for starts of a function on some
+// runtime, even if the function has had no request; see [engine.Engine].
 func (f *Fleet) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
 	return f.o.Engine.Prepared(key, runtime)
 }
 
-// prospect is what says how long instances of a function are kept. To work that
-// out takes longer than requests are to wait for the fleet.
+// prospect holds the inputs for the keep-alive time of a function. The computation
+// takes too long to hold the fleet's mutex meanwhile.
 type prospect struct {
 	history autoscale.History
 	costs   autoscale.Costs
-	until   int // the end of the function's states among all
+	until   int // end of the function's states in the list of all
 }
 
-// statesLocked appends the states of a function: one for each deployment that
-// has something, or one of none.
+// statesLocked appends the states of a function: one for each revision, or one if it
+// has no revision.
 func (f *Fleet) statesLocked(states []lateen.FunctionState, fn *function) []lateen.FunctionState {
 	known := lateen.FunctionState{
 		Project: fn.project.id, Deployment: fn.last, Function: fn.name, Instances: []lateen.InstanceState{},
 		Limit: fn.limit.At(f.o.Concurrency), MaxLimit: f.o.Concurrency, MaxInstances: f.o.PerFunction,
 		StartTime: fn.start, Service: fn.service, CPU: seconds(fn.cpu), Delay: seconds(float64(fn.delay)),
-		Memory: cmp.Or(fn.holding, fn.resting), Starts: fn.latency.states(),
+		Memory: cmp.Or(fn.activeMemory, fn.idleMemory), Starts: fn.latency.states(),
 	}
 	if last := fn.history.Last(); !last.IsZero() {
 		known.LastAsked = lateen.Millis(last.UnixMilli())
@@ -104,16 +104,16 @@ func (f *Fleet) statesLocked(states []lateen.FunctionState, fn *function) []late
 	if fn.next != nil {
 		known.PrewarmAt = lateen.Millis(fn.plan.PrewarmAt.UnixMilli())
 	}
-	if len(fn.pools) == 0 {
+	if len(fn.revisions) == 0 {
 		return append(states, known)
 	}
-	for _, p := range fn.pools {
-		states = append(states, p.state(known))
+	for _, rev := range fn.revisions {
+		states = append(states, rev.state(known))
 	}
 	return states
 }
 
-// keepAlive is how long an instance is kept after the last request.
+// keepAlive returns the time for which an instance is kept after the last request.
 func (f *Fleet) keepAlive(h *autoscale.History, c autoscale.Costs, now time.Time) time.Duration {
 	if f.o.KeepAlive > 0 {
 		return f.o.KeepAlive
@@ -125,18 +125,18 @@ func (f *Fleet) keepAlive(h *autoscale.History, c autoscale.Costs, now time.Time
 	return max(0, f.o.Policy.Keep(h, last, c).KeepUntil.Sub(last))
 }
 
-// state adds what p has to what is known of its function.
-func (p *pool) state(s lateen.FunctionState) lateen.FunctionState {
-	s.Deployment, s.Runtime = p.spec.Deployment, p.spec.Function.Runtime
-	s.Limit, s.MaxLimit = p.function.limit.At(p.ceiling), p.ceiling
-	s.MinInstances, s.MaxInstances = p.minimumLocked(), p.most
-	s.Starting, s.Waiting = p.starting+p.wanted, len(p.waiting)
-	s.Instances = make([]lateen.InstanceState, 0, len(p.members))
-	for _, m := range p.members {
-		s.InFlight += m.inFlight
+// state returns s, the state of the function, with the values of rev added.
+func (rev *revision) state(s lateen.FunctionState) lateen.FunctionState {
+	s.Deployment, s.Runtime = rev.spec.Deployment, rev.spec.Function.Runtime
+	s.Limit, s.MaxLimit = rev.function.limit.At(rev.ceiling), rev.ceiling
+	s.MinInstances, s.MaxInstances = rev.minimumLocked(), rev.most
+	s.Starting, s.Waiting = rev.starting+rev.wanted, len(rev.waiting)
+	s.Instances = make([]lateen.InstanceState, 0, len(rev.instances))
+	for _, inst := range rev.instances {
+		s.InFlight += inst.inFlight
 		s.Instances = append(s.Instances, lateen.InstanceState{
-			ID: m.instance.ID(), Phase: m.phase(), Start: m.instance.Started().Kind, Since: lateen.Millis(m.since.UnixMilli()),
-			InFlight: m.inFlight, Requests: m.requests, CPU: m.meter.usage.CPU, Memory: m.held,
+			ID: inst.process.ID(), Phase: inst.phase(), Start: inst.process.Started().Kind, Since: lateen.Millis(inst.since.UnixMilli()),
+			InFlight: inst.inFlight, Requests: inst.requests, CPU: inst.meter.usage.CPU, Memory: inst.held,
 		})
 	}
 	return s

@@ -18,7 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
 
-func TestTheStateSaysWhatFunctionsHaveAndDo(t *testing.T) {
+func TestTheStateOfFunctionsIsComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Second, handle: sleeping(100 * time.Millisecond), freezes: true, usage: func(i *fakeInstance) engine.Usage {
 			return engine.Usage{CPU: time.Duration(i.served.Load()) * 10 * time.Millisecond, Memory: 50 << 20}
@@ -63,17 +63,17 @@ func TestTheStateSaysWhatFunctionsHaveAndDo(t *testing.T) {
 			t.Errorf("all are %+v", all)
 		}
 		if none := h.Functions("prj_3"); len(none) != 0 {
-			t.Errorf("a project that nobody asked has %+v", none)
+			t.Errorf("a project without requests has %+v", none)
 		}
 		time.Sleep(time.Hour)
 		gone := h.Functions("prj_1")
 		if len(gone) != 1 || len(gone[0].Instances) != 0 || gone[0].Deployment != "dpl_1" || len(gone[0].Starts) != 2 {
-			t.Errorf("at zero: %+v", gone)
+			t.Errorf("without instances: %+v", gone)
 		}
 	})
 }
 
-func TestRequestsArePartedByWhatTheyUsed(t *testing.T) {
+func TestUsageIsDividedBetweenConcurrentRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		e := &fakeEngine{usage: func(i *fakeInstance) engine.Usage { // it computes all the time
@@ -109,7 +109,7 @@ func TestRequestsArePartedByWhatTheyUsed(t *testing.T) {
 	})
 }
 
-func TestWhatIsLearnedSurvivesARestart(t *testing.T) {
+func TestStatisticsSurviveARestart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "histories.json")
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{boot: time.Second}
@@ -125,17 +125,17 @@ func TestWhatIsLearnedSurvivesARestart(t *testing.T) {
 		synctest.Wait()
 		after := h.Functions("")
 		if len(after) != 1 || after[0].KeepAlive != before.KeepAlive || after[0].StartTime != time.Second || after[0].LastAsked != before.LastAsked {
-			t.Errorf("known are %+v, want what was known before: %+v", after, before)
+			t.Errorf("statistics %+v, want %+v", after, before)
 		}
 		h.ask(spec("/hourly"))
 		time.Sleep(time.Hour)
 		if inv := h.ask(spec("/hourly")); inv.Start != lateen.StartPrewarmed {
-			t.Errorf("its second request came by its instance %s, want one started ahead", inv.Start)
+			t.Errorf("the start of its second request is %s, want prewarmed", inv.Start)
 		}
 	})
 }
 
-func TestHistoriesThatCannotBeReadAreLearnedAnew(t *testing.T) {
+func TestUnreadableStatisticsAreReplaced(t *testing.T) {
 	for name, content := range map[string]string{
 		"cut off":           `[{"project":"prj_1","na`,
 		"of something else": `{"a":1}`,
@@ -159,7 +159,7 @@ func TestHistoriesThatCannotBeReadAreLearnedAnew(t *testing.T) {
 	}
 }
 
-func TestFunctionsNobodyAsksAreForgottenWhenThereAreTooMany(t *testing.T) {
+func TestTheFunctionsWithTheOldestRequestsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{}
 		h := run(t, fleet.Options{Engine: e, Functions: 10, KeepAlive: time.Second})
@@ -171,12 +171,12 @@ func TestFunctionsNobodyAsksAreForgottenWhenThereAreTooMany(t *testing.T) {
 			t.Errorf("%d functions are known, want 10", got)
 		}
 		if last := h.Functions("")[0].Function; last != "/20" && last != "/19" {
-			t.Errorf("the first known is %s, want one of those asked last", last)
+			t.Errorf("the oldest known function is %s, want one with a recent request", last)
 		}
 	})
 }
 
-// An idle function that was asked some time may cost a KiB.
+// The memory budget of an idle function with statistics is 1 KiB.
 func TestAnIdleFunctionTakesNoMoreThanAKiB(t *testing.T) {
 	const functions = 20_000
 	e := &fakeEngine{}

@@ -12,10 +12,10 @@ import (
 //go:embed bun/serve.mjs
 var bun []byte
 
-// InstallBun writes what runs functions in Bun, behind a relay, into a
+// InstallBun writes the server for functions in Bun, which runs behind a relay, into a
 // directory of dir, and returns its path.
 func InstallBun(dir string) (string, error) {
-	decoded, err := agent.ReadFile("agent/decoded.cjs") // of Node.js, which Bun runs as it is
+	decoded, err := agent.ReadFile("agent/decoded.cjs") // part of the Node.js agent that Bun runs unchanged
 	if err != nil {
 		return "", fmt.Errorf("read the embedded agent: %w", err)
 	}

@@ -1,12 +1,13 @@
-// Package guest is what runs beside user code: the agent inside a runtime's
-// process, and the wire protocol between it and its supervisor.
+// Package guest has the programs that run beside user code in a sandbox, such as the
+// agent inside a runtime's process, and the wire protocol between a guest and its
+// supervisor.
 //
-// A guest has two descriptors besides the standard ones. On [ControlFD] both
-// sides send messages; on [ListenerFD] it accepts HTTP/1.1 connections of its
-// supervisor, whose requests are those for the function. It boots, answers the
-// requests of [WarmUp], says [TypeParked] and waits; [Activate] makes it a
-// function; [TypeServerStarted] says that its code is loaded. From then on a
-// request is over at [TypeEnd] or [TypeEnded].
+// A guest has two descriptors besides the standard ones. On [ControlFD] both sides send
+// messages; on [ListenerFD] the guest accepts HTTP/1.1 connections of its supervisor
+// with the requests for the function. It boots, answers the requests of [WarmUp], sends
+// [TypeParked] and waits. [Activate] makes it run a function; [TypeServerStarted] says
+// that the function's code is loaded. After that, [TypeEnd] or [TypeEnded] ends each
+// request.
 package guest
 
 import (
@@ -26,44 +27,44 @@ import (
 
 // Descriptors of a guest.
 const (
-	ControlFD  = 3 // a unix stream socket
-	ListenerFD = 4 // a listening unix socket
+	ControlFD  = 3 // a Unix stream socket
+	ListenerFD = 4 // a listening Unix socket
 )
 
-// Headers between supervisor and agent. User code never sees them: the agent
-// takes those of a request from its end, and a request of a client that has
-// one was stripped of it before.
+// Headers between supervisor and agent. User code never sees them: the agent removes
+// them from a request, and the supervisor removes those of a client before it adds its
+// own.
 const (
 	HeaderPrefix     = "x-vercel-internal-"
 	HeaderRequest    = HeaderPrefix + "request-id"    // number of the request within the guest
 	HeaderInvocation = HeaderPrefix + "invocation-id" // lateen.RequestID
-	HeaderHops       = HeaderPrefix + "hops"          // what the function's own requests are to say in x-lateen-hops
-	HeaderFailure    = HeaderPrefix + "failure"       // of a response: the agent answers in the function's place; see [End]
-	HeaderQuestion   = HeaderPrefix + "question"      // makes a request one for the agent itself: a Question
+	HeaderHops       = HeaderPrefix + "hops"          // value of x-lateen-hops for the function's own requests
+	HeaderFailure    = HeaderPrefix + "failure"       // set in a response of the agent that replaces the function's; see [End]
+	HeaderQuestion   = HeaderPrefix + "question"      // marks a request for the agent itself: a Question
 )
 
 // Questions to an agent of Node.js.
 const (
 	QuestionAlive   = "alive"   // answered with 200 unless user code blocks the process
-	QuestionArchive = "archive" // 200, a [Packed] archive, of a process activated to record
-	QuestionFork    = "fork"    // 200, after which it serves [Fork], or 409 and why it cannot
+	QuestionArchive = "archive" // 200 with an archive for package codecache, from a process activated to record
+	QuestionFork    = "fork"    // 200, after which the process is a template process, or 409 with the reason why it cannot
 )
 
 //go:embed agent
 var agent embed.FS
 
-// Platform is what a guest knows of the platform that it runs on.
+// Platform is the configuration of the platform for its guests.
 type Platform struct {
-	Domain string `json:"domain"` // under which the platform makes up hosts
-	// Certificate is that of an authority, in PEM, which the guest trusts for hosts of
-	// the platform.
+	Domain string `json:"domain"` // domain of the hosts that the platform generates
+	// Certificate is a CA certificate in PEM that the guest trusts for hosts of the
+	// platform.
 	Certificate string `json:"certificate"`
 }
 
-// InstallNode writes the Node.js agent into a directory of dir, unless it is
-// there, and returns the path of its main module. The directory's name depends
-// on the content, so that it can be swapped under running guests. platform is nil
-// where guests know nothing of it.
+// InstallNode writes the Node.js agent into a directory of dir, unless it exists, and
+// returns the path of its main module. The directory's name depends on the content, so
+// that a new version does not replace the files of running guests. platform is nil for
+// guests without a configuration.
 func InstallNode(dir string, platform *Platform) (string, error) {
 	sum := sha256.New()
 	files := map[string][]byte{}
@@ -80,7 +81,7 @@ func InstallNode(dir string, platform *Platform) (string, error) {
 		return "", fmt.Errorf("read the embedded agent: %w", err)
 	}
 	if platform != nil {
-		content, _ := json.Marshal(platform) // strings
+		content, _ := json.Marshal(platform) // strings always encode
 		files["platform.json"] = content
 		sum.Write(content)
 	}
@@ -96,7 +97,7 @@ func InstallNode(dir string, platform *Platform) (string, error) {
 	return filepath.Join(home, "agent.cjs"), nil
 }
 
-// publish makes the directory home with files, all at once, readable by everybody.
+// publish creates the directory home with files atomically, readable by all users.
 func publish(home string, files map[string][]byte) error {
 	if _, err := os.Stat(home); err == nil {
 		return nil
@@ -108,13 +109,13 @@ func publish(home string, files map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work) //nolint:errcheck // it is gone unless something else failed
+	defer os.RemoveAll(work) //nolint:errcheck // the rename has moved it unless an error occurred
 	for name, content := range files {
 		path := filepath.Join(work, name)
 		if err := os.WriteFile(path, content, 0o644); err != nil {
 			return err
 		}
-		if err := os.Chmod(path, 0o644); err != nil { // whatever the umask is
+		if err := os.Chmod(path, 0o644); err != nil { // independent of the umask
 			return err
 		}
 	}
@@ -123,18 +124,18 @@ func publish(home string, files map[string][]byte) error {
 	}
 	err = os.Rename(work, home)
 	if _, statErr := os.Stat(home); statErr == nil {
-		return nil // here now, by this or another process
+		return nil // installed, by this or another process
 	}
 	return err
 }
 
-// Park returns the request that makes a booting guest park. Alone it makes one
-// that is soon there and knows nothing yet.
+// Park returns the request that makes a booting guest park. As the only request, it
+// skips the warm-up for a faster boot.
 func Park() *http.Request { return warm(http.MethodGet, &url.URL{Path: "/park"}) }
 
-// WarmUp returns the requests that make a guest ready for any function, one
-// after the other on the connection its supervisor keeps, and the last parks
-// it. Each comes twice, since what is compiled lazily is compiled late.
+// WarmUp returns the requests that prepare a guest for any function, to be sent one
+// after the other on the connection that its supervisor keeps open; the last one parks
+// the guest. Each comes twice, since the runtime compiles lazily.
 func WarmUp() []*http.Request {
 	get := func() *http.Request { return warm(http.MethodGet, &url.URL{Path: "/", RawQuery: "a=b"}) }
 	post := func() *http.Request {

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestMessagesComeOutAsTheyWentIn(t *testing.T) {
+func TestMessagesSurviveARoundTrip(t *testing.T) {
 	var wire bytes.Buffer
 	long := Log{Message: []byte(strings.Repeat("long \x00 line\n", 5_000)), Level: "info", Context: Context{"req_1", 7}}
 	sent := []any{Unrecoverable{1, "ends with a NUL: \x00"}, long, End{Context{"req_2", 1 << 62}, &Fault{FaultFailed, "no"}, nil}}
@@ -39,7 +39,7 @@ func TestMessagesComeOutAsTheyWentIn(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(sent, []any{u, l, e}); diff != "" {
-				t.Errorf("what arrived (-want +got):\n%s", diff)
+				t.Errorf("messages (-want +got):\n%s", diff)
 			}
 			if _, err := messages.Next(); !errors.Is(err, io.EOF) {
 				t.Errorf("at the end: %v, want io.EOF", err)
@@ -101,12 +101,12 @@ func TestInstallIsReadableByOthersAndRepeatable(t *testing.T) {
 	}
 	second, err := InstallNode(dir, &Platform{Domain: "localhost"})
 	if err != nil || first != second {
-		t.Fatalf("the second time it is at %s (%v), the first time at %s", second, err, first)
+		t.Fatalf("the second installation is at %s (%v), the first at %s", second, err, first)
 	}
 	for _, path := range []string{first, filepath.Dir(first)} {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm()&0o044 != 0o044 {
-			t.Errorf("%s: %v, %v: others cannot read it", path, info.Mode(), err)
+			t.Errorf("%s: %v, %v: other users cannot read it", path, info.Mode(), err)
 		}
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
@@ -133,7 +133,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-func TestOfADelayOnlyWhatCanBeIsBelieved(t *testing.T) {
+func TestDelaysAreLimitedToPossibleValues(t *testing.T) {
 	for text, want := range map[string]struct {
 		ticks float64
 		late  time.Duration

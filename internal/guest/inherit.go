@@ -8,8 +8,7 @@ import (
 	"sync"
 )
 
-// Inherit returns the two descriptors that a guest is started with, for guests
-// that are this same program.
+// Inherit returns the two descriptors of a guest that is this same program.
 func Inherit() (control net.Conn, listener net.Listener, err error) {
 	file := os.NewFile(ControlFD, "control")
 	defer file.Close()
@@ -19,14 +18,14 @@ func Inherit() (control net.Conn, listener net.Listener, err error) {
 	file = os.NewFile(ListenerFD, "listener")
 	defer file.Close()
 	if listener, err = net.FileListener(file); err != nil {
-		_ = control.Close() // without the other it is of no use
+		_ = control.Close() // useless without the listener
 		return nil, nil, fmt.Errorf("the listening socket: %w", err)
 	}
 	return control, listener, nil
 }
 
-// Sender sends messages to a guest's supervisor, one at a time. Its methods may
-// be called concurrently. A message to a supervisor that has ended is dropped.
+// Sender sends messages to a guest's supervisor, one at a time. Its methods may be
+// called concurrently. A message to a supervisor that has ended is dropped.
 type Sender struct {
 	mu sync.Mutex // guards w
 	w  io.Writer
@@ -42,7 +41,7 @@ func (s *Sender) Send(kind string, payload any) {
 	_ = Write(s.w, kind, payload)
 }
 
-// Pass sends an encoded message as it is; raw comes without the NUL that ends it.
+// Pass sends an encoded message unchanged; raw has no NUL at its end.
 func (s *Sender) Pass(raw []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,28 +6,27 @@ import (
 	"io"
 )
 
-// ForkLibrary is the name of the file beside the agent that gives Node.js
-// fork. It is to be loaded before anything else (LD_PRELOAD) in a process that
-// will fork, and again by its agent.
+// ForkLibrary is the name of the file beside the agent that gives Node.js fork(2). A
+// process that will fork must load it before any other library (LD_PRELOAD); its agent
+// loads it again.
 const ForkLibrary = "fork.node"
 
-// ZygoteLibrary is the name of the file beside the agent that lets a process
-// fork into empty sandboxes. Its agent loads it besides [ForkLibrary].
+// ZygoteLibrary is the name of the file beside the agent that lets a process fork into
+// empty sandboxes. Its agent loads it in addition to [ForkLibrary].
 const ZygoteLibrary = "zygote.node"
 
-// Forks reports whether there are a [ForkLibrary] and a [ZygoteLibrary] for this
-// machine.
+// Forks reports whether this machine has a [ForkLibrary] and a [ZygoteLibrary].
 func Forks() bool { return native != nil }
 
-// Range is a piece of a process's memory, of whole pages.
+// Range is a range of a process's memory in whole pages.
 type Range struct {
 	From, Bytes uint64
-	Written     bool // and not only read
+	Written     bool // written, not only read
 }
 
-// Settle has a template's child go on, which stands still twice: once it is
-// forked, and once it takes requests at the next word. It makes memory present
-// first, as far as it can.
+// Settle resumes the child of a template process. The child stops twice: after the
+// fork, and when it is ready for requests. Before it goes on, it makes the ranges of
+// memory resident, as far as it can.
 func Settle(w io.Writer, memory []Range) error {
 	var message []byte
 	for _, r := range append(memory[:len(memory):len(memory)], Range{}) {
@@ -38,7 +37,7 @@ func Settle(w io.Writer, memory []Range) error {
 		message = binary.NativeEndian.AppendUint64(message, r.Bytes)
 	}
 	if _, err := w.Write(message); err != nil {
-		return fmt.Errorf("have a child go on: %w", err)
+		return fmt.Errorf("resume a forked child: %w", err)
 	}
 	return nil
 }

@@ -2,8 +2,8 @@
 
 package guest
 
-// native is nothing: there is no object of native/fork.c for this machine.
+// native is empty: native/fork.c is not built for this machine.
 var native []byte
 
-// zygote is nothing, as native is.
+// zygote is empty, as native is.
 var zygote []byte

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// The objects are committed, since building Lateen takes no C compiler. Each
-// carries the hash of what it was made of: `make native` makes them anew.
-func TestObjectsAreMadeOfTheirSource(t *testing.T) {
+// The objects are committed, since building Lateen takes no C compiler. Each contains
+// the hash of its source: `make native` rebuilds them.
+func TestObjectsAreBuiltFromTheirSource(t *testing.T) {
 	for _, name := range []string{"native/fork", "native/zygote"} {
 		source, err := os.ReadFile(name + ".c")
 		if err != nil {
@@ -23,7 +23,7 @@ func TestObjectsAreMadeOfTheirSource(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Contains(object, []byte(hex.EncodeToString(sum[:]))) {
-				t.Errorf("%s was made of another source: run `make native`", name+arch)
+				t.Errorf("%s was built from another source: run `make native`", name+arch)
 			}
 		}
 	}

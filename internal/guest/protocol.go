@@ -12,51 +12,51 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// maxMessage bounds a message. The longest are log entries, which guests cut
+// maxMessage bounds a message in bytes. The longest are log entries, which guests cut
 // at 256 Ki characters, of up to four bytes each, in base 64.
 const maxMessage = 2 << 20
 
-// The types of messages. A receiver skips those it does not know.
+// The types of messages. A receiver ignores unknown types.
 const (
 	TypeActivate        = "activate"            // to a parked guest: [Activate]
-	TypeZygote          = "zygote"              // to a parked guest, that it shall serve orders: [Zygote]
-	TypeBorn            = "born"                // of a zygote, about an order: [Born]
-	TypeParked          = "parked"              // booted, waiting: [Parked]
-	TypeForked          = "forked"              // a template's child is there, and waits for [Range]s: no payload that matters
-	TypeServerStarted   = "server-started"      // takes requests: [ServerStarted]
-	TypeEnd             = "end"                 // a request is over: [End]
-	TypeEnded           = "ended"               // requests are over: [Ended]
-	TypeLog             = "log"                 // something was written: [Log]
-	TypePurge           = "purge"               // what was made of some data is stale: [Purge]
-	TypeUnrecoverable   = "unrecoverable-error" // give it no more requests: [Unrecoverable]
-	TypeArchiveRejected = "archive-rejected"    // the archive is of no use: no payload that matters
+	TypeZygote          = "zygote"              // to a parked guest: serve orders as a [Zygote]
+	TypeBorn            = "born"                // from a zygote, about an order: [Born]
+	TypeParked          = "parked"              // booted and waiting: [Parked]
+	TypeForked          = "forked"              // from a forked child of a template process, which waits for [Range]s; the payload has no meaning
+	TypeServerStarted   = "server-started"      // ready for requests: [ServerStarted]
+	TypeEnd             = "end"                 // a request has ended: [End]
+	TypeEnded           = "ended"               // requests have ended: [Ended]
+	TypeLog             = "log"                 // user code wrote output: [Log]
+	TypePurge           = "purge"               // cached pages with certain tags are stale: [Purge]
+	TypeUnrecoverable   = "unrecoverable-error" // the guest takes no more requests: [Unrecoverable]
+	TypeArchiveRejected = "archive-rejected"    // the archive is unusable; the payload has no meaning
 )
 
-// Activate says which function a guest is from now on.
+// Activate assigns a function to a guest.
 type Activate struct {
-	Root       string            `json:"root"`                 // directory of its files
+	Root       string            `json:"root"`                 // directory of the function's files
 	Handler    string            `json:"handler"`              // entry file in Root
 	Env        map[string]string `json:"env"`                  // environment of user code
 	Edge       bool              `json:"edge,omitempty"`       // runs with the web-standard API only
-	Middleware bool              `json:"middleware,omitempty"` // no answer means "go on"
-	Helpers    bool              `json:"helpers,omitempty"`    // req.query and the like
+	Middleware bool              `json:"middleware,omitempty"` // a missing response means that routing goes on
+	Helpers    bool              `json:"helpers,omitempty"`    // req.query and similar helpers
 	WebAPI     bool              `json:"webApi,omitempty"`     // a default function takes a Request
 	AWSHandler string            `json:"awsHandler,omitempty"` // "file.export" in the style of AWS Lambda
 	SourceMaps bool              `json:"sourceMaps,omitempty"` // stack traces name sources
-	Assets     []lateen.Asset    `json:"assets,omitempty"`     // what an edge function may import by name
-	// Interpreter is what a relay executes the handler with: a program and its
-	// arguments.
+	Assets     []lateen.Asset    `json:"assets,omitempty"`     // assets that an edge function may import by name
+	// Interpreter is the program, with its arguments, with which a relay executes the
+	// handler.
 	Interpreter []string `json:"interpreter,omitempty"`
-	Lambda      *Lambda  `json:"lambda,omitempty"`   // of a program: it asks the AWS Lambda Runtime API for its requests
-	Archive     *Archive `json:"archive,omitempty"`  // to load from
-	Record      bool     `json:"record,omitempty"`   // remember what an archive is made of
-	Ahead       bool     `json:"ahead,omitempty"`    // no request waits for the module: it gives back memory that loading took
-	Memory      int      `json:"memory,omitempty"`   // MiB that it may use, all requests together; 0: no bound
-	Template    string   `json:"template,omitempty"` // path of [ForkLibrary]: it will be asked to fork
+	Lambda      *Lambda  `json:"lambda,omitempty"`   // for a program that asks the AWS Lambda Runtime API for its requests
+	Archive     *Archive `json:"archive,omitempty"`  // code cache to load from
+	Record      bool     `json:"record,omitempty"`   // record the input of a new archive
+	Ahead       bool     `json:"ahead,omitempty"`    // no request waits for the module, so the guest frees the memory of loading at once
+	Memory      int      `json:"memory,omitempty"`   // memory limit in MiB for all requests together; 0: unlimited
+	Template    string   `json:"template,omitempty"` // path of [ForkLibrary], for a guest that will become a template process
 }
 
-// Archive is where what a function compiled to before can be read. What is in
-// it is for the agent alone to know, which has made it.
+// Archive is the code cache of a function. Only the agent, which wrote it, knows the
+// format of the files.
 type Archive struct {
 	Dir     string `json:"dir"`
 	Scripts bool   `json:"scripts"` // has code of CommonJS modules
@@ -64,30 +64,32 @@ type Archive struct {
 	Modules bool   `json:"modules"` // has code of a WebAssembly module
 }
 
-// Zygote has a parked guest of Node.js fork others into empty sandboxes, for as
-// long as orders come on its control socket: see sandbox.Process.Order, whose
-// messages come with the child's control, listener, stdout and stderr and what
-// that returns. Each is answered with [Born], and so is this, once they may come. The child writes a byte to its
-// control socket, by which the kernel attests who it is, waits for one, and is
-// a guest that parks.
+// Zygote makes a parked guest of Node.js fork blank processes into empty sandboxes, for
+// as long as orders arrive on its control socket. An order is the message of
+// sandbox.Process.Order, sent with the child's control socket, listener, stdout and
+// stderr and the descriptor of Order. The guest answers each order with [Born], and the
+// Zygote message as well, once orders may come. The child writes a byte to its control
+// socket, with which the kernel attests its process id, waits for a byte, and then is a
+// guest that parks.
 type Zygote struct {
 	Fork  string `json:"fork"`  // path of [ForkLibrary]
 	Enter string `json:"enter"` // path of [ZygoteLibrary]
 }
 
-// Born says whether a child was born: it is in its sandbox, and the zygote has
-// nothing to do with it any more.
+// Born reports the result of an order. On success the child is in its sandbox, and the
+// zygote has no more part in it.
 type Born struct {
-	Error int `json:"error"` // errno; 0: it was
+	Error int `json:"error"` // errno; 0: success
 }
 
-// Parked says what has booted.
+// Parked describes the runtime that has booted.
 type Parked struct {
 	Version string `json:"version"`
-	Tag     string `json:"tag"` // archives are good only for processes with the same
+	Tag     string `json:"tag"` // archives are valid only for processes with the same tag
 }
 
-// Lambda is what the AWS Lambda Runtime API tells a program of its function.
+// Lambda is the data of a function that the AWS Lambda Runtime API gives to its
+// program.
 type Lambda struct {
 	Name    string `json:"name"`
 	Memory  int    `json:"memory"`  // MiB
@@ -95,7 +97,7 @@ type Lambda struct {
 	Gateway bool   `json:"gateway"` // events are those of an API gateway, and not Vercel's
 }
 
-// Context names the request a message is about. RequestID 0 is none.
+// Context is the request of a message. RequestID 0 is none.
 type Context struct {
 	InvocationID string `json:"invocationId"`
 	RequestID    uint64 `json:"requestId"`
@@ -104,49 +106,48 @@ type Context struct {
 // ServerStarted says that the code is loaded.
 type ServerStarted struct {
 	InitDuration float64 `json:"initDuration"` // ms
-	// HTTPPort is where a program listens, as it says itself; no guest's
-	// supervisor needs to know.
+	// HTTPPort is the port at which a program says that it listens. The supervisor does
+	// not need it.
 	HTTPPort uint16 `json:"httpPort,omitempty"`
-	// Connects says that requests do not go to the guest's listener: each
-	// connection to that is answered with one to the server, see [Receive].
+	// Connects says that the guest's listener takes no requests: the guest answers each
+	// connection with a connection to the function's server, see [Receive].
 	Connects bool `json:"connects,omitempty"`
-	// Silent says that the server tells nothing of requests, and is told
-	// nothing: there will be no [End].
+	// Silent says that the server does not speak the protocol: no [End] will come.
 	Silent bool `json:"silent,omitempty"`
 }
 
-// End says that a request's response, and all the work it asked to wait for,
-// is through.
+// End says that a request has ended: its response and all the work for which it asked
+// the platform to wait.
 type End struct {
 	Context Context `json:"context"`
-	Error   *Fault  `json:"error"` // nil: it went well
-	Delay   *Delay  `json:"delay"` // nil: nothing was noticed, or nobody looks
+	Error   *Fault  `json:"error"` // nil: success
+	Delay   *Delay  `json:"delay"` // nil: no delay was noticed, or the guest does not measure it
 }
 
-// Ended says of requests what an [End] without an error does. They were answered
-// whole and nothing else was to be waited for, so nobody waits to hear it: it may
-// come a moment later, and of many at once.
+// Ended has the meaning of an [End] without an error for several requests. They had
+// complete responses and no further work, so no component waits for the message, and it
+// may come a moment later.
 type Ended struct {
 	Requests []uint64 `json:"requests"`
 	Delay    *Delay   `json:"delay"` // as in [End]
 }
 
-// Delay is how late timers of a guest's event loop were, those that have come
-// since the last message that said it: how long whatever happens in the process
-// waits for its turn. It is a guest's word.
+// Delay is the lateness of timers in a guest's event loop since the last message with a
+// Delay: the time that an event in the process waits for its turn. The supervisor
+// cannot verify it.
 type Delay struct {
-	Ticks float64 `json:"ticks"` // how many there were
-	Late  float64 `json:"late"`  // ms, of all together
+	Ticks float64 `json:"ticks"` // number of ticks
+	Late  float64 `json:"late"`  // sum of their lateness in ms
 }
 
-// The most that is believed of a [Delay].
+// The maximum values of a [Delay].
 const (
 	maxTicks = 1000
-	maxLate  = 10 * time.Second // of one
+	maxLate  = 10 * time.Second // for each tick
 )
 
-// Believable returns how many ticks there were and how late they were together,
-// within what can be; 0 and 0 where d makes no sense.
+// Believable returns the number of ticks and the sum of their lateness, limited to
+// possible values; 0 and 0 if d is invalid.
 func (d *Delay) Believable() (ticks float64, late time.Duration) {
 	if d == nil || !(d.Ticks >= 1) || !(d.Late >= 0) {
 		return 0, 0
@@ -159,10 +160,10 @@ func (d *Delay) Believable() (ticks float64, late time.Duration) {
 const (
 	FaultFailed     = "failed"      // user code threw, or exited
 	FaultNoResponse = "no-response" // user code ended without a response
-	FaultRefused    = "refused"     // of [HeaderFailure] alone: the agent answers what it takes for no request, of which there is no [End]
+	FaultRefused    = "refused"     // only in [HeaderFailure]: the agent rejects a malformed request, which has no [End]
 )
 
-// Fault is how a request failed.
+// Fault is the failure of a request.
 type Fault struct {
 	Reason  string `json:"reason"`
 	Message string `json:"message"` // the error as text, without its stack
@@ -172,19 +173,19 @@ type Fault struct {
 type Log struct {
 	Context   Context `json:"context"`
 	Message   []byte  `json:"message"`
-	Level     string  `json:"level"` // trace, debug, info, warn, error, fatal; "" where Stream says it
+	Level     string  `json:"level"` // trace, debug, info, warn, error, fatal; "" where Stream decides
 	Stream    string  `json:"stream"`
 	Truncated bool    `json:"truncated"`
 }
 
-// Purge says that user code invalidated tags after the header of its response,
-// which would have told it, was sent.
+// Purge says that user code invalidated tags too late for the header of its response,
+// which had been sent.
 type Purge struct {
 	Tags   []string `json:"tags"`
-	Expire *float64 `json:"expire"` // seconds for which what is stale may be served; nil: no bound
+	Expire *float64 `json:"expire"` // seconds for which stale pages may be served; nil: unlimited
 }
 
-// Grace is Expire as a duration, negative for no bound.
+// Grace is Expire as a duration, negative for unlimited.
 func (p *Purge) Grace() time.Duration {
 	const most = 100 * 365 * 24 * time.Hour
 	switch {
@@ -196,8 +197,8 @@ func (p *Purge) Grace() time.Duration {
 	return time.Duration(min(*p.Expire, most.Seconds()) * float64(time.Second))
 }
 
-// Unrecoverable says that the guest is at its end: while loading, that the
-// code cannot be loaded; later, that it finishes what it has and no more.
+// Unrecoverable says that the guest will end. While loading, it means that the code
+// cannot be loaded; later, that the guest finishes its requests and takes no more.
 type Unrecoverable struct {
 	ExitCode int    `json:"exitCode"`
 	Message  string `json:"message"`
@@ -217,7 +218,7 @@ func (m Message) Into(v any) error {
 	return nil
 }
 
-// Write sends a message whole, in one write.
+// Write sends a message in one write.
 func Write(w io.Writer, kind string, payload any) error {
 	raw, err := json.Marshal(payload)
 	if err != nil {
@@ -233,10 +234,10 @@ func Write(w io.Writer, kind string, payload any) error {
 	return nil
 }
 
-// errTooLong ends a connection whose messages know no bounds.
-var errTooLong = errors.New("a message of the guest is longer than any may be")
+// errTooLong ends a connection with a message longer than [maxMessage].
+var errTooLong = fmt.Errorf("a message of the guest is longer than %d MiB", maxMessage>>20)
 
-// Reader reads the messages of a guest, whom it does not trust.
+// Reader reads the messages of a guest, which is untrusted.
 type Reader struct {
 	r *bufio.Reader
 }
@@ -244,9 +245,9 @@ type Reader struct {
 // NewReader returns a reader of r.
 func NewReader(r io.Reader) *Reader { return &Reader{bufio.NewReaderSize(r, 16<<10)} }
 
-// Raw returns the next message as it came, without the NUL, until the next
-// call; io.EOF once there are no more. After any other error the connection is
-// of no more use.
+// Raw returns the next message as received, without the NUL. The bytes are valid until
+// the next call. The error at the end is io.EOF. After any other error the connection
+// is unusable.
 func (r *Reader) Raw() ([]byte, error) { return r.frame() }
 
 // Next returns the next message; errors are those of [Reader.Raw].
@@ -266,7 +267,7 @@ func (r *Reader) Next() (Message, error) {
 func (r *Reader) frame() ([]byte, error) {
 	part, err := r.r.ReadSlice(0)
 	if err == nil {
-		return part[:len(part)-1], nil // the common case: no copy
+		return part[:len(part)-1], nil // the common case, without a copy
 	}
 	var whole []byte
 	for ; errors.Is(err, bufio.ErrBufferFull); part, err = r.r.ReadSlice(0) {

@@ -12,7 +12,7 @@ import (
 //go:embed python
 var python embed.FS
 
-// InstallPython does what [InstallNode] does with the Python agent.
+// InstallPython is [InstallNode] for the Python agent.
 func InstallPython(dir string) (string, error) {
 	sum := sha256.New()
 	files := map[string][]byte{}

@@ -13,17 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrRefused says that a guest's server takes no connections.
+// ErrRefused is the error of a server of a guest that takes no connections.
 var ErrRefused = errors.New("the function's server takes no connections")
 
-// Receive returns the connection to its server that a guest answers with on
-// conn, a unix socket, which it closes. The error is [ErrRefused] where it
-// hangs up instead.
+// Receive returns the connection to its server that a guest sends over from, a Unix
+// socket, and closes from. The error is [ErrRefused] if the guest closes the socket
+// instead.
 func Receive(ctx context.Context, from net.Conn) (net.Conn, error) {
-	defer from.Close() //nolint:errcheck // there is no more to be said
+	defer from.Close() //nolint:errcheck // the exchange is complete
 	conn, ok := from.(*net.UnixConn)
 	if !ok {
-		return nil, fmt.Errorf("a descriptor cannot come by %s: %w", from.RemoteAddr().Network(), ErrRefused)
+		return nil, fmt.Errorf("%s cannot carry a descriptor: %w", from.RemoteAddr().Network(), ErrRefused)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -38,14 +38,14 @@ func Receive(ctx context.Context, from net.Conn) (net.Conn, error) {
 	fds := descriptorsIn(rights[:n])
 	if len(fds) != 1 {
 		for _, fd := range fds {
-			_ = syscall.Close(fd) // it is refused
+			_ = syscall.Close(fd) // refused
 		}
 		return nil, fmt.Errorf("the guest's answer has %d descriptors: %w", len(fds), ErrRefused)
 	}
 	syscall.CloseOnExec(fds[0])
 	if kind, err := unix.GetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_STREAM {
-		_ = syscall.Close(fds[0]) // it is refused
-		return nil, fmt.Errorf("the guest's answer is no connection: %w", ErrRefused)
+		_ = syscall.Close(fds[0]) // refused
+		return nil, fmt.Errorf("the guest's answer is not a stream socket: %w", ErrRefused)
 	}
 	file := os.NewFile(uintptr(fds[0]), "server")
 	defer file.Close()
@@ -56,8 +56,8 @@ func Receive(ctx context.Context, from net.Conn) (net.Conn, error) {
 	return guarded(server)
 }
 
-// descriptorsIn returns all that came with a message: who sent it may have sent
-// more than one that fits.
+// descriptorsIn returns all descriptors of a message: a sender may have sent more than
+// one if they fit into the buffer.
 func descriptorsIn(rights []byte) []int {
 	messages, err := syscall.ParseSocketControlMessage(rights)
 	if err != nil {
@@ -72,9 +72,8 @@ func descriptorsIn(rights []byte) []int {
 	return all
 }
 
-// shared is a connection of which the guest keeps a descriptor, too: what it
-// does to that, it does to this one. It may take away that calls do not block,
-// and make closing wait.
+// shared is a connection of which the guest keeps a descriptor, too. Changes to that
+// descriptor affect this one: the guest may make calls block, and make a close wait.
 type shared struct {
 	net.Conn
 
@@ -84,12 +83,12 @@ type shared struct {
 func guarded(conn net.Conn) (net.Conn, error) {
 	with, ok := conn.(syscall.Conn)
 	if !ok {
-		_ = conn.Close() // it is of no use
-		return nil, fmt.Errorf("the guest's answer is no socket: %w", ErrRefused)
+		_ = conn.Close()
+		return nil, fmt.Errorf("the guest's answer is not a socket: %w", ErrRefused)
 	}
 	raw, err := with.SyscallConn()
 	if err != nil {
-		_ = conn.Close() // it is of no use
+		_ = conn.Close()
 		return nil, fmt.Errorf("the guest's answer: %w", err)
 	}
 	return &shared{Conn: conn, raw: raw}, nil
@@ -110,7 +109,7 @@ func (c *shared) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write is for writing what Read is for reading.
+// Write writes without ever blocking a thread.
 func (c *shared) Write(p []byte) (int, error) {
 	written := 0
 	for written < len(p) {
@@ -125,10 +124,10 @@ func (c *shared) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// Close closes the connection at once, whatever is unsent.
+// Close closes the connection at once and discards unsent data.
 func (c *shared) Close() error {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(-1) // fails where it is closed already
+		_ = tcp.SetLinger(-1) // fails only on a closed connection
 	}
 	return c.Conn.Close()
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest/guesttest"
 )
 
-// descriptor is one more descriptor of a connection, which stays as it is.
+// descriptor returns another descriptor of a connection and leaves conn open.
 func descriptor(t *testing.T, conn *net.UnixConn) int {
 	t.Helper()
 	file, err := conn.File()
@@ -26,10 +26,10 @@ func descriptor(t *testing.T, conn *net.UnixConn) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close() })
-	return int(file.Fd()) // which makes it block
+	return int(file.Fd()) // Fd makes it blocking
 }
 
-func TestDescriptorsThatNobodyAskedForAreClosed(t *testing.T) {
+func TestUnexpectedDescriptorsAreClosed(t *testing.T) {
 	_, server := guesttest.Pair(t)
 	passed := descriptor(t, server)
 	for _, count := range []int{0, 2, 3, 50} {
@@ -63,21 +63,21 @@ func TestAGuestCannotMakeItsSupervisorBlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := unix.SetNonblock(passed, false); err != nil { // for all who have it
+	if err := unix.SetNonblock(passed, false); err != nil { // for all holders of the socket
 		t.Fatal(err)
 	}
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("reading nothing: %v, want that the deadline is over", err)
+		t.Errorf("a read without data: %v, want the deadline's error", err)
 	}
-	for written := 0; written == 0; { // again where the deadline was over before the first byte
+	for written := 0; written == 0; { // again if the deadline ended before the first byte
 		if err := conn.SetDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 		if written, err = conn.Write(make([]byte, 10<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("writing what nobody reads: %d bytes, %v, want that the deadline is over", written, err)
+			t.Fatalf("a write without a reader: %d bytes, %v, want the deadline's error", written, err)
 		}
 	}
 	if err := conn.SetDeadline(time.Time{}); err != nil {
@@ -87,7 +87,7 @@ func TestAGuestCannotMakeItsSupervisorBlock(t *testing.T) {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	time.AfterFunc(20*time.Millisecond, cancel)
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("reading what was closed meanwhile: %v", err)
+		t.Errorf("a read after Close: %v", err)
 	}
 	go io.Copy(io.Discard, client)
 }
@@ -121,10 +121,11 @@ func TestAReceivedConnectionCarriesBothWays(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoConnectionIsNotPolled: the kernel walks through all that an epoll set
-// polls before another may poll it, and of sets of sets that is millions of steps. One
-// that does not block was polled before it was found to be no socket.
-func TestWhatIsNoConnectionIsNotPolled(t *testing.T) {
+// TestDescriptorsOtherThanSocketsAreNotPolled: before an epoll set may be polled, the kernel
+// walks through all sets that it contains, and for sets of sets that is millions of
+// steps. A non-blocking descriptor was polled before Receive checked that it is a
+// socket.
+func TestDescriptorsOtherThanSocketsAreNotPolled(t *testing.T) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func program(t *testing.T, source string) *jsregexp.Regexp {
 	return re
 }
 
-func TestARepetitionOfNothingTakesNoTimeToCompile(t *testing.T) {
+func TestARepetitionOfAnEmptyExpressionCompilesQuickly(t *testing.T) {
 	for _, source := range []string{
 		`^(?:(?:(?:){2147483647}){2147483647}){2147483647}$`,
 		`^(?:(?:(?:ab){0}){2147483647}){2147483647}$`,
@@ -37,7 +37,7 @@ func TestARepetitionOfNothingTakesNoTimeToCompile(t *testing.T) {
 	}
 }
 
-// What a step takes does not grow with the number of groups.
+// The time of a step must not grow with the number of groups.
 func TestGroupsThatBeginUnsetTakeSteps(t *testing.T) {
 	text := strings.Repeat("x", 10)
 	few, many := 1_000_000, 1_000_000
@@ -65,7 +65,7 @@ func TestABackReferenceTakesAStepForEachGroup(t *testing.T) {
 	}
 }
 
-func TestGroupsTakeStepsAtEveryPlaceOfAText(t *testing.T) {
+func TestGroupsTakeStepsAtEveryPosition(t *testing.T) {
 	source := `y` + strings.Repeat("()", 1000)
 	steps := 1_000_000
 	if _, err := program(t, source).Match(strings.Repeat("x", 10_000), &steps, nil); !errors.Is(err, jsregexp.ErrTooLong) {
@@ -73,7 +73,7 @@ func TestGroupsTakeStepsAtEveryPlaceOfAText(t *testing.T) {
 	}
 }
 
-func TestManyMatchesAtOnceShareTheMemoryOfFew(t *testing.T) {
+func TestConcurrentMatchesHaveABoundedNumberOfLargeStacks(t *testing.T) {
 	re := program(t, `^/(?:((((a))))|b)*(?=x)$`)
 	text := "/" + strings.Repeat("a", 30_000)
 	var peak atomic.Uint64
@@ -81,7 +81,7 @@ func TestManyMatchesAtOnceShareTheMemoryOfFew(t *testing.T) {
 	for range 60 {
 		all.Go(func() {
 			steps := 550_000
-			_, _ = re.Match(text, &steps, nil) // it does not match
+			_, _ = re.Match(text, &steps, nil) // no match
 			var now runtime.MemStats
 			runtime.ReadMemStats(&now)
 			for old := peak.Load(); now.HeapInuse > old && !peak.CompareAndSwap(old, now.HeapInuse); old = peak.Load() {
@@ -94,7 +94,7 @@ func TestManyMatchesAtOnceShareTheMemoryOfFew(t *testing.T) {
 	}
 }
 
-func TestLoopsTakeStepsAtEveryPlaceOfAText(t *testing.T) {
+func TestLoopsTakeStepsAtEveryPosition(t *testing.T) {
 	source := `y` + strings.Repeat("(?:a?)*", 1000)
 	steps := 1_000_000
 	if _, err := program(t, source).Match(strings.Repeat("x", 10_000), &steps, nil); !errors.Is(err, jsregexp.ErrTooLong) {

@@ -2,17 +2,18 @@ package jsregexp
 
 import "fmt"
 
-// maxInstructions bounds a program. A repetition is compiled once for each round: the
-// program of x{2,3} has three copies of x, the last of which is optional.
+// maxInstructions bounds a program. A repetition is compiled once for each round:
+// the program of x{2,3} has three copies of x, the last of which is optional.
 const maxInstructions = 10_000
 
-// instructionBytes is what an instruction takes in memory, about.
+// instructionBytes is the approximate memory of an instruction.
 const instructionBytes = 96
 
-// Regexp is a compiled regular expression. It is immutable and safe for concurrent use.
+// Regexp is a compiled regular expression. It is immutable and safe for concurrent
+// use.
 type Regexp struct {
 	program []instruction
-	groups  int // the whole match included
+	groups  int // includes the whole match
 	slots   int // two for each group, one for each loop
 	bytes   int64
 }
@@ -20,43 +21,43 @@ type Regexp struct {
 type operation uint8
 
 const (
-	opMatch  operation = iota
-	opChar             // r
-	opSet              // one of set
-	opLoop             // least to most characters of set
-	opSplit            // go on at x, and at y if that leads nowhere
-	opJump             // to x
-	opSave             // the position in slot x
-	opUnset            // groups x to y
-	opCheck            // the position is another than slot x has
-	opBegin            //
-	opEnd              //
-	opWord             // not: \B
-	opRefer            // the text of one of groups
-	opLook             // the program behind this one matches; go on at x
-	opAtomic           // the same, and go on where it ends
+	opMatch   operation = iota
+	opChar              // r
+	opSet               // one of set
+	opLoop              // least to most characters of set
+	opSplit             // continue at x, or at y if x does not lead to a match
+	opJump              // to x
+	opSave              // store the position in slot x
+	opUnset             // clear groups x to y
+	opCheck             // the position differs from slot x
+	opBegin             //
+	opEnd               //
+	opWord              // not: \B
+	opBackref           // the text of one of groups
+	opLook              // the following program matches; continue at x
+	opAtomic            // the same, but continue at the end of its match
 )
 
 type instruction struct {
 	op     operation
-	back   bool // to the left, as in a look-behind
+	back   bool // leftwards, as in a look-behind
 	not    bool
 	lazy   bool
 	fold   bool
 	r      rune
-	x, y   int32 // of opLoop: least and most, -1 without bound
+	x, y   int32 // of opLoop: least and most, -1 is unbounded
 	set    Set
 	ascii  [2]uint64 // the part of set below 0x80
 	groups []int
 }
 
-// Compile makes a program of t. An error is a program that is too long.
+// Compile compiles t. The error means that the program is too long.
 func (t *Tree) Compile() (*Regexp, error) {
 	c := compiler{slots: 2 * len(t.Names)}
 	c.node(t.Root, false)
 	c.emit(instruction{op: opMatch})
 	if c.tooLong {
-		return nil, fmt.Errorf("it takes more than %d instructions", maxInstructions)
+		return nil, fmt.Errorf("the pattern needs more than %d instructions", maxInstructions)
 	}
 	re := &Regexp{program: c.program, groups: len(t.Names), slots: c.slots}
 	for i := range re.program {
@@ -65,7 +66,7 @@ func (t *Tree) Compile() (*Regexp, error) {
 	return re, nil
 }
 
-// Bytes is the memory that re takes, about.
+// Bytes is the approximate memory of re.
 func (re *Regexp) Bytes() int64 { return re.bytes }
 
 type compiler struct {
@@ -84,7 +85,7 @@ func (c *compiler) emit(i instruction) (at int) {
 
 func (c *compiler) here() int32 { return int32(len(c.program)) }
 
-// node writes the program of n, to the left with back.
+// node writes the program of n, leftwards if back.
 func (c *compiler) node(n *Node, back bool) {
 	switch n.Kind {
 	case Char, Class, Dot:
@@ -115,11 +116,11 @@ func (c *compiler) node(n *Node, back bool) {
 		c.node(n.Subs[0], back)
 		c.emit(instruction{op: opSave, x: last})
 	case Backref:
-		c.emit(instruction{op: opRefer, back: back, fold: n.Fold, groups: n.Groups})
+		c.emit(instruction{op: opBackref, back: back, fold: n.Fold, groups: n.Groups})
 	case Look:
-		c.apart(n, instruction{op: opLook, not: n.Not}, n.Behind)
+		c.subprogram(n, instruction{op: opLook, not: n.Not}, n.Behind)
 	case Atomic:
-		c.apart(n, instruction{op: opAtomic}, back)
+		c.subprogram(n, instruction{op: opAtomic}, back)
 	}
 }
 
@@ -131,16 +132,16 @@ func one(n *Node, back bool) instruction {
 	return instruction{op: opSet, back: back, set: n.Set, ascii: n.Set.ascii()}
 }
 
-// apart writes the program of n's sub as one that ends by itself.
-func (c *compiler) apart(n *Node, i instruction, back bool) {
+// subprogram writes the program of n's sub as one with an opMatch of its own.
+func (c *compiler) subprogram(n *Node, i instruction, back bool) {
 	at := c.emit(i)
 	c.node(n.Subs[0], back)
 	c.emit(instruction{op: opMatch})
-	c.land(at)
+	c.patch(at)
 }
 
-// land makes the instruction at lead to here.
-func (c *compiler) land(at int) {
+// patch sets the target of the instruction at to the next instruction.
+func (c *compiler) patch(at int) {
 	if c.tooLong {
 		return
 	}
@@ -161,19 +162,19 @@ func (c *compiler) alternate(n *Node, back bool) {
 		}
 		if c.node(sub, back); !last {
 			ends = append(ends, c.emit(instruction{op: opJump}))
-			c.land(split)
+			c.patch(split)
 		}
 		if c.tooLong {
 			return
 		}
 	}
 	for _, end := range ends {
-		c.land(end)
+		c.patch(end)
 	}
 }
 
-// repeat writes RepeatMatcher of ECMA-262, 22.2.2.3.1: the groups of a round begin
-// unset, and a round beyond the least that takes nothing fails.
+// repeat implements RepeatMatcher of ECMA-262, 22.2.2.3.1: each round begins with
+// its groups unset, and a round beyond the minimum fails on an empty match.
 func (c *compiler) repeat(n *Node, back bool) {
 	sub := n.Subs[0]
 	if sub.Kind == Char || sub.Kind == Class || sub.Kind == Dot {
@@ -188,7 +189,7 @@ func (c *compiler) repeat(n *Node, back bool) {
 			return
 		}
 		if len(c.program) == before {
-			break // further rounds are as empty
+			break // further rounds are empty too
 		}
 	}
 	if n.Max < 0 {
@@ -196,7 +197,7 @@ func (c *compiler) repeat(n *Node, back bool) {
 		split := c.split(n.Lazy)
 		c.checked(sub, back)
 		c.emit(instruction{op: opJump, x: again})
-		c.land(split)
+		c.patch(split)
 		return
 	}
 	var splits []int
@@ -207,12 +208,12 @@ func (c *compiler) repeat(n *Node, back bool) {
 		}
 	}
 	for _, split := range splits {
-		c.land(split)
+		c.patch(split)
 	}
 }
 
-// split goes on with the next instruction first, or last if lazy; the other way
-// is where it lands.
+// split tries the next instruction first, or last if lazy. Its other branch is set
+// by patch.
 func (c *compiler) split(lazy bool) (at int) {
 	i := instruction{op: opSplit, x: c.here() + 1}
 	if lazy {
@@ -228,7 +229,7 @@ func (c *compiler) round(sub *Node, back bool) {
 	c.node(sub, back)
 }
 
-// checked writes a round that fails where it takes nothing.
+// checked writes a round that fails on an empty match.
 func (c *compiler) checked(sub *Node, back bool) {
 	if !sub.nullable {
 		c.round(sub, back)
@@ -241,7 +242,7 @@ func (c *compiler) checked(sub *Node, back bool) {
 	c.emit(instruction{op: opCheck, x: slot})
 }
 
-// ascii is the part of s below 0x80, a bit for each character.
+// ascii is the part of s below 0x80, one bit per character.
 func (s Set) ascii() (bits [2]uint64) {
 	for i := 0; i < len(s) && s[i] < 0x80; i += 2 {
 		for r := s[i]; r <= min(s[i+1], 0x7f); r++ {

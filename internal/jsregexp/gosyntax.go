@@ -6,11 +6,10 @@ import (
 	"strings"
 )
 
-// GoSyntax returns a source with which Go's regexp matches the same texts with
-// the same groups, numbered and unnamed. ok is false where there is none: for
-// conditions, back references and atomic groups, and for repetitions with another
-// meaning in ECMAScript, where groups begin each round unset and a round of
-// nothing is none.
+// GoSyntax returns a source with which Go's regexp matches the same texts with the
+// same groups, numbered and unnamed. ok is false if none exists: for look-around,
+// back references and atomic groups, and for repetitions that differ in ECMAScript,
+// where groups begin each round unset and a round with an empty match fails.
 func (t *Tree) GoSyntax() (source string, ok bool) {
 	var b strings.Builder
 	ok = writeGo(&b, t.Root)

@@ -1,51 +1,51 @@
-// Package jsregexp matches regular expressions as ECMAScript defines them
-// (ECMA-262, 22.2 and Annex B.1.2), without the flag u: the meaning that the
-// sources of routes have where frameworks write them.
+// Package jsregexp matches regular expressions of ECMAScript (ECMA-262, 22.2 and
+// Annex B.1.2) without the flag u. Frameworks write the sources of routes in this
+// dialect.
 //
-// [Parse] makes a [Tree] of a source. [Tree.Compile] makes a program for a
-// backtracking machine, which runs for as many steps as its caller allows.
-// [Tree.GoSyntax] writes an equal source for Go's regexp, which takes linear time,
-// where there is one.
+// [Parse] parses a source into a [Tree]. [Tree.Compile] compiles a program for a
+// backtracking machine, with a limit of steps from its caller. [Tree.GoSyntax]
+// writes an equal source for Go's regexp, which takes linear time, if one exists.
 //
-// Two things differ. Texts are UTF-8 and a character is a code point, as with the
-// flag u. And what ECMAScript refuses but PCRE has is accepted with PCRE's meaning:
-// (?P<name>…), (?>…), possessive quantifiers, and (?i) up to the end of its group.
+// There are two differences. Texts are UTF-8 and a character is a code point, as
+// with the flag u. Syntax that ECMAScript rejects but PCRE accepts has PCRE's
+// meaning: (?P<name>…), (?>…), possessive quantifiers, and (?i) up to the end of its
+// group.
 package jsregexp
 
 import "slices"
 
-// Kind says what a node matches.
+// Kind is the kind of a node.
 type Kind uint8
 
 // The kinds of node.
 const (
-	Char      Kind = iota // one character, Rune; with Fold its other cases, too: Set
+	Char      Kind = iota // one character, Rune; with Fold also its other cases: Set
 	Class                 // one character of Set
-	Dot                   // one character that ends no line: Set
-	Begin                 // the begin of the text
+	Dot                   // one character except line terminators: Set
+	Begin                 // the start of the text
 	End                   // the end of the text
 	Word                  // \b
 	NotWord               // \B
-	Concat                // Subs one after the other; without these it always matches
+	Concat                // Subs one after the other; an empty one always matches
 	Alternate             // one of Subs, the first that leads to a match
 	Repeat                // Subs[0], Min to Max times
 	Capture               // Subs[0], as the group Group
-	Backref               // what one of Groups matched
-	Look                  // a condition: Subs[0] matches here; with Behind, up to here; with Not, it does not
-	Atomic                // Subs[0], in the first way that it matches
+	Backref               // the text that one of Groups matched
+	Look                  // look-around: Subs[0] matches here; with Behind, up to here; with Not, it does not
+	Atomic                // Subs[0], in the first way in which it matches
 )
 
-// Node is a part of a regular expression. A node is not changed once it is parsed.
+// Node is a part of a regular expression. It is immutable after parsing.
 type Node struct {
-	facts
+	properties
 
 	Kind   Kind
 	Rune   rune
-	Fold   bool // case is ignored: of Char, Class and Backref
+	Fold   bool // case is ignored, in Char, Class and Backref
 	Set    Set
 	Subs   []*Node
 	Min    int
-	Max    int // -1: without bound
+	Max    int // -1 is unbounded
 	Lazy   bool
 	Group  int
 	Groups []int
@@ -53,26 +53,26 @@ type Node struct {
 	Not    bool
 }
 
-// facts are known of a node from its subs, once [Node.settle] has been called.
-type facts struct {
+// properties are facts about a node that [Node.derive] computes from its subs.
+type properties struct {
 	nullable    bool // it may match the empty text
-	first, last int  // groups in it, whose numbers have no gap; 0 is none
-	unset       bool // it can match without one of them
+	first, last int  // first and last group in it, numbered without gaps; 0 is none
+	unset       bool // it can match with one of these groups unset
 }
 
 // Tree is a parsed regular expression.
 type Tree struct {
 	Root  *Node
-	Names []string // of each group by number, "" for none; [0] is the whole match
+	Names []string // names of the groups by number, "" for none; [0] is the whole match
 }
 
-// NewConcat returns what matches subs one after the other.
+// NewConcat returns a node that matches subs one after the other.
 func NewConcat(subs ...*Node) *Node {
-	return (&Node{Kind: Concat, Subs: subs}).settle()
+	return (&Node{Kind: Concat, Subs: subs}).derive()
 }
 
-// settle notes the facts of n. Its subs are settled.
-func (n *Node) settle() *Node {
+// derive sets the properties of n from its subs, which are settled.
+func (n *Node) derive() *Node {
 	switch n.Kind {
 	case Char, Class, Dot:
 	case Concat:

@@ -7,17 +7,18 @@ import (
 	"unicode/utf8"
 )
 
-// The bounds of the ways that a match has still to try, of 16 bytes each. Matches that
-// need more than smallStack are few at once: others wait for one to end.
+// The bounds of the stack of alternatives that a match has still to try, 16 bytes
+// each. A bounded number of matches may have more than smallStack at a time; further
+// ones wait for one of them to end.
 const (
 	maxStack    = 1 << 19
 	smallStack  = 1 << 12
 	largeStacks = 8
 )
 
-// large are the stacks of matches that need a large one.
+// large holds the stacks of matches that need a large one.
 //
-//nolint:gochecknoglobals // a bound of the process, as its memory is
+//nolint:gochecknoglobals // a bound of the process, like its memory
 var large = func() chan []entry {
 	stacks := make(chan []entry, largeStacks)
 	for range largeStacks {
@@ -26,14 +27,15 @@ var large = func() chan []entry {
 	return stacks
 }()
 
-// ErrTooLong is a match that takes more steps, or more memory, than it may.
+// ErrTooLong means that a match needs more steps, or more memory, than its limit.
 var ErrTooLong = errors.New("the pattern takes too many steps on this text")
 
-// Match reports whether re matches text from some place on, for sources that
-// begin with ^ the whole of it. Of *steps it takes one for each instruction, for
-// each character that a loop goes over, for each group that begins unset and for two loops
-// that do at each place to begin at, and fails with [ErrTooLong] when none is left. With into not nil, it is set to what the groups matched, "" for those
-// that are unset, in its own memory where that is enough.
+// Match reports whether re matches text, at any position unless the source begins
+// with ^. It takes one step of *steps for each instruction, for each character of a
+// loop, for each group that begins unset, and for every two loops at each start
+// position. It fails with [ErrTooLong] when no step is left. If into is not nil,
+// Match sets it to the texts of the groups, "" for unset ones, and reuses its memory
+// if that is large enough.
 func (re *Regexp) Match(text string, steps *int, into *[]string) (bool, error) {
 	m, _ := machines.Get().(*machine)
 	defer machines.Put(m)
@@ -77,32 +79,32 @@ func (m *machine) store(into *[]string) {
 
 var machines = sync.Pool{New: func() any { return new(machine) }} //nolint:gochecknoglobals // a cache
 
-// machine runs a program. Where a way leads nowhere, it takes from the stack what
-// was to be done otherwise.
+// machine runs a program. When an alternative fails, it continues with the last
+// entry of the stack.
 type machine struct {
 	re    *Regexp
 	text  string
-	steps int // left; below zero the match has failed for good
+	steps int // steps left; below zero the match has failed
 	slots []int32
 	stack []entry
 	small []entry // the machine's own stack, while stack is one of large
 }
 
-// entry is something to try, or to undo, when a way leads nowhere.
+// entry is an alternative to try, or a change to undo, after a failure.
 type entry struct {
 	kind entryKind
-	pc   int32 // to go on at; of undo the slot
-	at   int32 // the position; of undo the value
-	end  int32 // of loops: how far the loop may give back, or the rounds that it may still take
+	pc   int32 // instruction to continue at; for undo the slot
+	at   int32 // the position; for undo the value
+	end  int32 // for loops: the position down to which the loop may give back, or the rounds that it may still take
 }
 
 type entryKind uint8
 
 const (
 	try      entryKind = iota
-	undo               // a slot has its value of before
-	giveBack           // a loop takes a character less
-	takeMore           // a lazy loop takes a character more
+	undo               // restore the earlier value of a slot
+	giveBack           // a loop takes one character less
+	takeMore           // a lazy loop takes one character more
 )
 
 func (m *machine) push(e entry) {
@@ -117,7 +119,7 @@ func (m *machine) push(e entry) {
 	m.stack = append(m.stack, e)
 }
 
-// shrink gives a large stack back.
+// shrink returns a large stack.
 func (m *machine) shrink() {
 	if m.small != nil {
 		large <- m.stack[:0]
@@ -130,7 +132,7 @@ func (m *machine) set(slot int32, value int) {
 	m.slots[slot] = int32(value)
 }
 
-// group returns what a group matched; "" if it is unset.
+// group returns the text of a group; "" if it is unset.
 func (m *machine) group(i int) string {
 	from, to := m.slots[2*i], m.slots[2*i+1]
 	if from < 0 || to < 0 {
@@ -139,9 +141,9 @@ func (m *machine) group(i int) string {
 	return m.text[from:to]
 }
 
-// run runs the program from pc on, at a position of the text, up to its opMatch.
-// What it leaves on the stack then undoes what it stored; where it fails, it
-// leaves nothing.
+// run runs the program from pc at a position of the text up to its opMatch. After a
+// success, the entries that it leaves on the stack undo its changes; after a
+// failure, it leaves none.
 func (m *machine) run(pc int32, at int) (end int, ok bool) {
 	base := len(m.stack)
 	for {
@@ -180,10 +182,10 @@ func (m *machine) run(pc int32, at int) (end int, ok bool) {
 			ok = at == len(m.text)
 		case opWord:
 			ok = (m.isWord(at-1) != m.isWord(at)) != i.not
-		case opRefer:
-			at, ok = m.refer(i, at)
+		case opBackref:
+			at, ok = m.backReference(i, at)
 		case opLook, opAtomic:
-			at, ok = m.apart(i, pc, at)
+			at, ok = m.subprogram(i, pc, at)
 			pc = i.x
 		}
 		if !ok {
@@ -194,7 +196,7 @@ func (m *machine) run(pc int32, at int) (end int, ok bool) {
 	}
 }
 
-// back takes the last way that is left above base.
+// back continues with the last alternative above base.
 func (m *machine) back(base int) (pc int32, at int, ok bool) {
 	for len(m.stack) > base {
 		e := &m.stack[len(m.stack)-1]
@@ -224,7 +226,8 @@ func (m *machine) back(base int) (pc int32, at int, ok bool) {
 	return 0, 0, false
 }
 
-// keepUndo drops what is still to be tried above base, not what is to be undone.
+// keepUndo removes the alternatives above base from the stack, but not the changes
+// to undo.
 func (m *machine) keepUndo(base int) {
 	kept := m.stack[:base]
 	for _, e := range m.stack[base:] {
@@ -235,15 +238,15 @@ func (m *machine) keepUndo(base int) {
 	m.stack = kept
 }
 
-// apart runs the program at pc by itself.
-func (m *machine) apart(i *instruction, pc int32, at int) (int, bool) {
+// subprogram runs the program at pc separately.
+func (m *machine) subprogram(i *instruction, pc int32, at int) (int, bool) {
 	base := len(m.stack)
 	end, ok := m.run(pc, at)
 	switch {
 	case i.op == opAtomic:
 		return end, ok
 	case i.not && ok:
-		m.back(base) // only undoes
+		m.back(base) // undoes the changes
 		return at, false
 	}
 	return at, ok != i.not
@@ -284,7 +287,8 @@ func (m *machine) one(i *instruction, at int) (int, bool) {
 	return at + n, i.set.has(r)
 }
 
-// loop matches i.x to i.y characters: as many as there are, or as few if lazy.
+// loop matches i.x to i.y characters: as many as possible, or as few as possible if
+// lazy.
 func (m *machine) loop(i *instruction, pc int32, at int) (int, bool) {
 	least, most := int(i.x), int(i.y)
 	if most < 0 {
@@ -317,8 +321,8 @@ func (m *machine) loop(i *instruction, pc int32, at int) (int, bool) {
 	return at, true
 }
 
-// refer matches the text of a group again.
-func (m *machine) refer(i *instruction, at int) (int, bool) {
+// backReference matches the text of a group again.
+func (m *machine) backReference(i *instruction, at int) (int, bool) {
 	text := ""
 	for _, group := range i.groups {
 		text += m.group(group)

@@ -18,8 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/jsregexp"
 )
 
-// question is a pattern and a text. answer is how an engine answers it: nil groups
-// are no match.
+// question is a pattern and a text.
 type question struct {
 	Source string `json:"source"`
 	Fold   bool   `json:"fold"`
@@ -31,7 +30,7 @@ type answer struct {
 	Groups  []string `json:"groups"`
 }
 
-// ask has Node.js' own RegExp answer.
+// ask evaluates the questions with the RegExp of Node.js.
 const ask = `
 const answers = JSON.parse(require('fs').readFileSync(0, 'utf8')).map(({ source, fold, text }) => {
   let re
@@ -47,7 +46,7 @@ func askNode(t *testing.T, questions []question) []answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := filepath.Abs("../../.cache/node/bin/node") // older ones lack some of the syntax
+	node, err := filepath.Abs("../../.cache/node/bin/node") // older versions lack some of the syntax
 	if _, missing := os.Stat(node); err != nil || missing != nil {
 		node = "node"
 	}
@@ -64,11 +63,11 @@ func askNode(t *testing.T, questions []question) []answer {
 	return answers
 }
 
-// pcre is the syntax of PCRE that is accepted beside ECMAScript's.
+// pcre matches the syntax of PCRE that is accepted besides ECMAScript's.
 var pcre = regexp.MustCompile(`[*+?}]\+|\(\?>|\(\?P<|\(\?[is-]*\)|\(\?[is-]+:`)
 
-// compare asks node and this package, and Go's regexp where a source for that
-// can be written.
+// compare evaluates the questions with Node.js and this package, and with Go's
+// regexp if [Tree.GoSyntax] has a source.
 func compare(t *testing.T, questions []question) {
 	t.Helper()
 	matched, inGo := 0, 0
@@ -120,8 +119,8 @@ func answerOf(t *testing.T, q question) (got answer, linear *answer) {
 	return got, linear
 }
 
-// TestTheMeaningIsECMAScripts is a table of the places where other dialects differ.
-func TestTheMeaningIsECMAScripts(t *testing.T) {
+// The table has the cases in which other dialects differ.
+func TestTheDialectIsECMAScript(t *testing.T) {
 	texts := []string{
 		"", "a", "A", "ab", "aab", "aaa", "b", "ba", "ac", "a\n", "\n", "\r", "\u2028", "\u00a0", "\ufeff", "\u180e", " ", "k", "K", "\u212a", "s", "ſ", "ß", "ẞ",
 		"é", "É", "µ", "μ", "ǆ", "ǅ", "ᾀ", "ᾈ", "٣", "/ir", "/ir/", "/ir/x/y", "]", "[", "{", "a{", "a{,2}", "{1", "-", "\\", "\\c", "\\c1", "\x01", "\x00", "\b",
@@ -149,7 +148,7 @@ func TestTheMeaningIsECMAScripts(t *testing.T) {
 
 var seed = flag.Uint64("seed", 262, "of the generated patterns")
 
-// TestGeneratedPatternsMatchAsInNode compares 10,000 generated patterns on paths.
+// The test compares 10,000 generated patterns on paths.
 func TestGeneratedPatternsMatchAsInNode(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(*seed, 22))}
 	questions := make([]question, 10_000)

@@ -11,14 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxNesting bounds the groups in groups of one source, and so the stack that a
-// source takes to parse, to compile and to match.
+// maxNesting bounds the nesting of groups in a source, and so the stack depth in
+// parsing, compiling and matching it.
 const maxNesting = 1001
 
 // Parse parses source. With fold it ignores case, as with the flag i.
 func Parse(source string, fold bool) (*Tree, error) {
 	if !utf8.ValidString(source) {
-		return nil, errors.New("it is not UTF-8")
+		return nil, errors.New("the pattern is not UTF-8")
 	}
 	p := parser{source: source, fold: fold, names: []string{""}}
 	p.count()
@@ -31,7 +31,7 @@ func Parse(source string, fold bool) (*Tree, error) {
 	}
 	for _, ref := range p.references {
 		if ref.node.Groups = indexesOf(p.names, ref.name); len(ref.node.Groups) == 0 {
-			return nil, fmt.Errorf(`\k<%s> names no group`, ref.name)
+			return nil, fmt.Errorf(`\k<%s> refers to no group`, ref.name)
 		}
 	}
 	return &Tree{Root: root, Names: p.names}, nil
@@ -43,14 +43,14 @@ type parser struct {
 	fold   bool
 	dotAll bool
 	depth  int
-	names  []string // of the groups so far
+	names  []string // names of the groups so far
 
-	captures   int  // groups in all of source
-	named      bool // one of them has a name
+	captures   int  // number of groups in the whole source
+	named      bool // a group has a name
 	references []reference
 }
 
-// reference is a \k<name>, whose group may come later.
+// reference is a \k<name>, whose group may follow later.
 type reference struct {
 	node *Node
 	name string
@@ -65,7 +65,7 @@ func indexesOf(names []string, name string) (found []int) {
 	return found
 }
 
-// count finds how many groups the source has, which says what \1 and \k are.
+// count counts the groups of the source, which determine the meaning of \1 and \k.
 func (p *parser) count() {
 	class := false
 	for i := 0; i < len(p.source); i++ {
@@ -89,7 +89,7 @@ func (p *parser) count() {
 
 func (p *parser) rest() string { return p.source[p.at:] }
 
-// take reports whether text is next, and goes past it.
+// take consumes text if it is next, and reports whether it was.
 func (p *parser) take(text string) bool {
 	if !strings.HasPrefix(p.rest(), text) {
 		return false
@@ -112,11 +112,11 @@ func (p *parser) fail(format string, args ...any) error {
 	return fmt.Errorf("%q "+format, append([]any{near}, args...)...)
 }
 
-// disjunction parses up to a ')' or the end. names are those of its groups, each
-// of which may stand in several alternatives.
+// disjunction parses up to a ')' or the end. names are the names of its groups;
+// several alternatives may use the same name.
 func (p *parser) disjunction() (n *Node, names []string, err error) {
 	if p.depth++; p.depth > maxNesting {
-		return nil, nil, fmt.Errorf("groups are nested more than %d deep", maxNesting)
+		return nil, nil, fmt.Errorf("groups are nested more than %d levels deep", maxNesting)
 	}
 	fold, dotAll := p.fold, p.dotAll
 	defer func() { p.depth--; p.fold, p.dotAll = fold, dotAll }()
@@ -134,7 +134,7 @@ func (p *parser) disjunction() (n *Node, names []string, err error) {
 	if len(subs) == 1 {
 		return subs[0], names, nil
 	}
-	return (&Node{Kind: Alternate, Subs: subs}).settle(), names, nil
+	return (&Node{Kind: Alternate, Subs: subs}).derive(), names, nil
 }
 
 func (p *parser) alternative() (*Node, []string, error) {
@@ -147,7 +147,7 @@ func (p *parser) alternative() (*Node, []string, error) {
 		}
 		for _, name := range more {
 			if slices.Contains(names, name) {
-				return nil, nil, fmt.Errorf("two groups are called %s", name)
+				return nil, nil, fmt.Errorf("duplicate group name %s", name)
 			}
 		}
 		names = append(names, more...)
@@ -170,13 +170,13 @@ func (p *parser) term() (*Node, []string, error) {
 	var err error
 	switch {
 	case p.take("^"):
-		return (&Node{Kind: Begin}).settle(), nil, nil
+		return (&Node{Kind: Begin}).derive(), nil, nil
 	case p.take("$"):
-		return (&Node{Kind: End}).settle(), nil, nil
+		return (&Node{Kind: End}).derive(), nil, nil
 	case p.take(`\b`):
-		return (&Node{Kind: Word}).settle(), nil, nil
+		return (&Node{Kind: Word}).derive(), nil, nil
 	case p.take(`\B`):
-		return (&Node{Kind: NotWord}).settle(), nil, nil
+		return (&Node{Kind: NotWord}).derive(), nil, nil
 	case p.rest()[0] == '(':
 		var fixed bool
 		if n, names, fixed, err = p.group(); err != nil || fixed {
@@ -191,7 +191,7 @@ func (p *parser) term() (*Node, []string, error) {
 	return n, names, err
 }
 
-// group parses a group. fixed says that no quantifier may follow.
+// group parses a group. fixed means that no quantifier may follow.
 func (p *parser) group() (n *Node, names []string, fixed bool, err error) {
 	begun := p.at
 	p.at++
@@ -243,19 +243,19 @@ func (p *parser) group() (n *Node, names []string, fixed bool, err error) {
 	}
 	for _, name := range more {
 		if slices.Contains(names, name) {
-			return nil, nil, false, fmt.Errorf("two groups are called %s", name)
+			return nil, nil, false, fmt.Errorf("duplicate group name %s", name)
 		}
 	}
 	if names = append(names, more...); !wrap {
 		return sub, names, fixed, nil
 	}
 	n.Subs = []*Node{sub}
-	return n.settle(), names, fixed, nil
+	return n.derive(), names, fixed, nil
 }
 
-// modifiers parses what follows "(?" up to ':' or ')': i and s, which may be
-// taken back after '-'. open says that it was ':'; otherwise they hold up to the
-// end of the group around them.
+// modifiers parses the modifiers after "(?" up to ':' or ')': i and s, which '-'
+// turns off. open means that ':' ended them; otherwise they apply up to the end of
+// the enclosing group.
 func (p *parser) modifiers() (open bool, err error) {
 	on := true
 	for {
@@ -272,7 +272,7 @@ func (p *parser) modifiers() (open bool, err error) {
 			return false, nil
 		default:
 			p.at -= 2
-			return false, p.fail("is no group that is understood")
+			return false, p.fail("is not a supported group")
 		}
 	}
 }
@@ -281,7 +281,7 @@ func (p *parser) modifiers() (open bool, err error) {
 func (p *parser) groupName() (string, error) {
 	name, _, closed := strings.Cut(p.rest(), ">")
 	if !closed || !isName(name) {
-		return "", p.fail("is no name of a group")
+		return "", p.fail("is not a valid group name")
 	}
 	p.at += len(name) + 1
 	return name, nil
@@ -308,9 +308,9 @@ func (p *parser) quantified(n *Node) (*Node, error) {
 	case p.take("?"):
 		repeat.Lazy = true
 	case p.take("+"):
-		return (&Node{Kind: Atomic, Subs: []*Node{repeat.settle()}}).settle(), nil
+		return (&Node{Kind: Atomic, Subs: []*Node{repeat.derive()}}).derive(), nil
 	}
-	return repeat.settle(), nil
+	return repeat.derive(), nil
 }
 
 func (p *parser) quantifier() (least, most int, ok bool, err error) {
@@ -335,15 +335,15 @@ func (p *parser) quantifier() (least, most int, ok bool, err error) {
 		most = -1
 	default:
 		if most = atoi(high); most < least {
-			return 0, 0, false, p.fail("has its bounds out of order")
+			return 0, 0, false, p.fail("has bounds out of order")
 		}
 	}
 	p.at += n
 	return least, most, true, nil
 }
 
-// braces returns what is between the braces of a quantifier that text begins
-// with, and the length of all; 0 if there is none.
+// braces returns the text between the braces of a quantifier at the start of text,
+// and the length of the quantifier; 0 if there is none.
 func braces(text string) (bounds string, n int) {
 	if !strings.HasPrefix(text, "{") {
 		return "", 0
@@ -356,7 +356,7 @@ func braces(text string) (bounds string, n int) {
 	return bounds, len(bounds) + 2
 }
 
-// atoi is the number of digits, or the largest that is told apart.
+// atoi is the number of digits, at most the largest int32.
 func atoi(digits string) int {
 	n, err := strconv.Atoi(digits)
 	if err != nil || n > math.MaxInt32 {
@@ -397,17 +397,17 @@ func (p *parser) escape() (*Node, error) {
 	rest := p.rest()
 	switch {
 	case len(rest) == 1:
-		return nil, p.fail("is an escape of nothing")
+		return nil, p.fail("is an incomplete escape")
 	case rest[1] == 'k' && p.named:
 		p.at += 2
 		if !p.take("<") {
-			return nil, p.fail(`must be a name in angle brackets, since it is after \k`)
+			return nil, p.fail(`must be a group name in angle brackets after \k`)
 		}
 		name, err := p.groupName()
 		if err != nil {
 			return nil, err
 		}
-		n := (&Node{Kind: Backref, Fold: p.fold}).settle()
+		n := (&Node{Kind: Backref, Fold: p.fold}).derive()
 		p.references = append(p.references, reference{n, name})
 		return n, nil
 	case '1' <= rest[1] && rest[1] <= '9':
@@ -417,7 +417,7 @@ func (p *parser) escape() (*Node, error) {
 		}
 		if number := atoi(digits); number <= p.captures {
 			p.at += 1 + len(digits)
-			return (&Node{Kind: Backref, Fold: p.fold, Groups: []int{number}}).settle(), nil
+			return (&Node{Kind: Backref, Fold: p.fold, Groups: []int{number}}).derive(), nil
 		}
 	}
 	if set := classEscape(rest[1]); set != nil {
@@ -427,7 +427,7 @@ func (p *parser) escape() (*Node, error) {
 	return p.char(p.characterEscape(false)), nil
 }
 
-// classEscape returns the characters of \c, or nil if that is no class.
+// classEscape returns the characters of \c, or nil if it is not a class.
 func classEscape(c byte) Set {
 	switch c {
 	case 'd':
@@ -446,7 +446,7 @@ func classEscape(c byte) Set {
 	return nil
 }
 
-// characterEscape parses an escape that is one character.
+// characterEscape parses an escape of one character.
 func (p *parser) characterEscape(inClass bool) rune {
 	p.at++
 	switch r := p.next(); r {
@@ -496,7 +496,7 @@ func (p *parser) octal(value rune) rune {
 	return value
 }
 
-// hex parses n hexadecimal digits; without these the escape is its letter.
+// hex parses n hexadecimal digits; without them the escape is its letter.
 func (p *parser) hex(letter rune, n int) rune {
 	if len(p.rest()) < n {
 		return letter
@@ -509,7 +509,7 @@ func (p *parser) hex(letter rune, n int) rune {
 	return rune(value)
 }
 
-// utf16 parses what follows \u: a code unit, or two that make one character.
+// utf16 parses the digits after \u: a code unit, or a surrogate pair.
 func (p *parser) utf16() rune {
 	high := p.hex('u', 4)
 	if high < 0xd800 || high > 0xdbff || !strings.HasPrefix(p.rest(), `\u`) {
@@ -574,7 +574,7 @@ func (p *parser) classAtom(begun int) (set Set, single bool, err error) {
 		r := p.next()
 		return Set{r, r}, true, nil
 	case rest[1] == 'k' && p.named:
-		return nil, false, p.fail("is no escape, since a group has a name")
+		return nil, false, p.fail("is not a valid escape in a pattern with named groups")
 	default:
 		if set := classEscape(rest[1]); set != nil {
 			p.at += 2

@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// Set is a set of characters: sorted ranges that do not touch, as pairs of the
-// first and the last character.
+// Set is a set of characters: sorted ranges that do not touch, as pairs of the first
+// and the last character.
 type Set []rune
 
 //nolint:gochecknoglobals // constants in all but name
@@ -68,8 +68,8 @@ func (s Set) has(r rune) bool {
 	return 2*lo < len(s) && s[2*lo] <= r
 }
 
-// folded returns s with every character that is equal to one of s where case is
-// ignored. ASCII is equal to ASCII alone.
+// folded returns s with every character that equals one of s if case is ignored. An
+// ASCII character equals only ASCII characters.
 func (s Set) folded() Set {
 	more := slices.Clone(s)
 	for i := 0; i < len(s) && s[i] <= 'z'; i += 2 {
@@ -107,7 +107,8 @@ func foldedRune(r rune) Set {
 }
 
 // canonical is Canonicalize of ECMA-262, 22.2.2.7.3, without the flag u: the upper
-// case of a code unit, if that is one unit and no ASCII for what was not ASCII.
+// case of a code unit, if it is a single unit and does not turn non-ASCII into
+// ASCII.
 func canonical(r rune) rune {
 	if r < 0x80 {
 		if 'a' <= r && r <= 'z' {
@@ -115,8 +116,8 @@ func canonical(r rune) rune {
 		}
 		return r
 	}
-	// These have an upper case of several letters (SpecialCasing.txt), beside the
-	// single one that Go knows.
+	// These characters have an upper case of several letters (SpecialCasing.txt),
+	// besides the single one that Go has.
 	if r > 0xffff || 0x1f80 <= r && r <= 0x1faf || r == 0x1fb3 || r == 0x1fc3 || r == 0x1ff3 {
 		return r
 	}
@@ -126,8 +127,8 @@ func canonical(r rune) rune {
 	return r
 }
 
-// cases are the classes of two characters or more that are equal where case is
-// ignored, by their canonical form.
+// cases are the classes of two or more characters that are equal if case is ignored,
+// by their canonical form.
 //
 //nolint:gochecknoglobals // a constant in all but name
 var cases = sync.OnceValue(func() map[rune][]rune {

@@ -26,7 +26,7 @@ func benchLine(i int) lateen.LogLine {
 	}
 }
 
-// BenchmarkTake is what a request pays: its record and two lines, taken.
+// BenchmarkTake measures the cost for a request: accepting its record and two lines.
 func BenchmarkTake(b *testing.B) {
 	l, _ := start(b, observe.Options{})
 	b.ReportAllocs()
@@ -39,8 +39,8 @@ func BenchmarkTake(b *testing.B) {
 	}
 }
 
-// BenchmarkWrite is a request written, with its record and two lines, as fast
-// as the log can.
+// BenchmarkWrite measures writing a request with its record and two lines, at full
+// speed.
 func BenchmarkWrite(b *testing.B) {
 	l, _ := start(b, observe.Options{MaxBytes: 64 << 20})
 	b.ReportAllocs()
@@ -61,8 +61,8 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// BenchmarkWriteRecord is a request written that made nobody write a line, as
-// those for files are.
+// BenchmarkWriteRecord measures writing a request without lines, such as one for a
+// file.
 func BenchmarkWriteRecord(b *testing.B) {
 	l, _ := start(b, observe.Options{MaxBytes: 64 << 20})
 	b.ReportAllocs()

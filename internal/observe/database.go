@@ -13,17 +13,17 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
-// A file says these of itself; one that says otherwise is set aside.
+// Properties of a database file; a file with other values is moved aside.
 const (
 	schemaVersion = 2
-	incremental   = 2 // its kind of auto_vacuum
+	incremental   = 2 // a mode of auto_vacuum
 )
 
-// Ids grow in the order of arrival, which is about that of time: what is
-// oldest is found by them. The id of a line holds the batch that wrote it, as
-// [firstLine] says. A row of entries is a request or, with request "",
-// lines outside of any; its record is NULL until it comes. The columns before
-// it are copies to search by.
+// Ids grow in the order of arrival, approximately the order of time, so the oldest
+// entries have the least ids. The id of a line contains the batch that wrote it, see
+// [firstLine]. A row of entries is a request or, with request "", a group of lines
+// outside any request; its record is NULL until it arrives. The columns before the
+// record are copies for searches.
 const schema = `
 CREATE TABLE entries (
 	id         INTEGER PRIMARY KEY,
@@ -61,36 +61,36 @@ CREATE TABLE lines (
 CREATE INDEX lines_by_entry ON lines (entry);
 `
 
-// byBatch finds entries in the order of recording: those that a batch
+// byBatch finds entries in the order of recording: the entries that a batch
 // completed, and the few to which a later batch added lines.
 const byBatch = `
 CREATE INDEX entries_by_batch ON entries (project, batch);
 CREATE INDEX entries_by_change ON entries (project, changed) WHERE changed > batch;
 `
 
-// upgrade turns a file of version 1 into one of version 2.
+// upgrade migrates a file from version 1 to version 2.
 const upgrade = `
 ALTER TABLE entries ADD COLUMN batch INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE entries ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
 ` + byBatch
 
-// database is the log's file. One goroutine writes, any may read.
+// database is the log's file. One goroutine writes, any goroutine may read.
 type database struct {
 	file  *sqlite.File
 	usage usage
-	gone  func([]removal) // told of entries that were removed; nil: no need
+	gone  func([]removal) // callback with removed entries; nil: none
 }
 
-var errForeign = errors.New("it holds something else")
+var errForeign = errors.New("it is not a database of this log")
 
-// openDatabase opens the file in dir. One that is damaged or was made by
-// another program or version is set aside, and a new one takes its place.
+// openDatabase opens the file in dir. It moves a file aside that is damaged or of
+// another program or version, and creates a new one.
 func openDatabase(ctx context.Context, dir string, log *slog.Logger) (*database, error) {
 	db, err := tryDatabase(ctx, dir)
 	if err == nil || !sqlite.Damaged(err) && !errors.Is(err, errForeign) {
 		return db, err
 	}
-	log.WarnContext(ctx, "the log database cannot be used: a new one takes its place", "aside", name(dir)+".aside", "err", err)
+	log.WarnContext(ctx, "the log database is unusable: it is moved aside and replaced", "aside", name(dir)+".aside", "err", err)
 	if err := setAside(dir); err != nil {
 		return nil, fmt.Errorf("set the log database aside: %w", err)
 	}
@@ -99,7 +99,7 @@ func openDatabase(ctx context.Context, dir string, log *slog.Logger) (*database,
 
 func name(dir string) string { return filepath.Join(dir, "logs.db") }
 
-// setAside renames the file, over one that was set aside before.
+// setAside renames the file, and replaces one that was moved aside before.
 func setAside(dir string) error {
 	for _, sibling := range []string{"-wal", "-shm"} {
 		if err := os.Remove(name(dir) + sibling); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -110,8 +110,11 @@ func setAside(dir string) error {
 }
 
 func tryDatabase(ctx context.Context, dir string) (*database, error) {
-	file, err := sqlite.OpenFile(ctx, name(dir),
-		"_synchronous=NORMAL", "_auto_vacuum=INCREMENTAL", "_pragma=journal_size_limit(8388608)")
+	settings := []string{"_synchronous=NORMAL", "_pragma=journal_size_limit(8388608)"}
+	if info, err := os.Stat(name(dir)); err != nil || info.Size() == 0 { // setting it writes to the file, even if it is set already
+		settings = append(settings, "_auto_vacuum=INCREMENTAL")
+	}
+	file, err := sqlite.OpenFile(ctx, name(dir), settings...)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +125,7 @@ func tryDatabase(ctx context.Context, dir string) (*database, error) {
 	return db, nil
 }
 
-// migrate makes the tables in an empty file and refuses one that is not ours.
+// migrate creates the tables in an empty file and refuses a foreign file.
 func (db *database) migrate(ctx context.Context) error {
 	tx, err := db.file.Write.BeginTx(ctx, nil)
 	if err != nil {
@@ -149,7 +152,7 @@ func (db *database) migrate(ctx context.Context) error {
 	return tx.Commit()
 }
 
-// lastBatch returns the number of the batch that was written last, 0 for none.
+// lastBatch returns the number of the last written batch, 0 for none.
 func (db *database) lastBatch(ctx context.Context) (batch int64, err error) {
 	err = db.file.Read.QueryRowContext(ctx, `SELECT max((SELECT COALESCE(MAX(batch), 0) FROM entries),
 		(SELECT COALESCE(MAX(id), 0) FROM lines) >> ?)`, lineBits).Scan(&batch)
@@ -159,8 +162,8 @@ func (db *database) lastBatch(ctx context.Context) (batch int64, err error) {
 // Close closes the file.
 func (db *database) Close() error { return db.file.Close() }
 
-// size returns how many bytes the database uses of its file, which is no
-// larger for long, and how many it has free in it.
+// size returns the bytes of the file that the database uses, and the bytes that are
+// free in the file. The file shrinks to the used size with time.
 func (db *database) size(ctx context.Context) (used, free int64, err error) {
 	var pages, unused, pageSize int64
 	err = db.file.Read.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size

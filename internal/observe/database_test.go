@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
-func TestOpenSetsAsideWhatItCannotUse(t *testing.T) {
+func TestOpenMovesAnUnusableDatabaseAside(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T, path string){
 		"text": func(t *testing.T, path string) {
 			write(t, path, strings.Repeat("no database\n", 1000))
@@ -50,7 +50,7 @@ func TestOpenSetsAsideWhatItCannotUse(t *testing.T) {
 					t.Errorf("the warning is %q", out.String())
 				}
 				if after, err := os.ReadFile(path + ".aside"); err != nil || len(after) != len(before) {
-					t.Errorf("what was there is not set aside: %v", err)
+					t.Errorf("the previous file was not moved aside: %v", err)
 				}
 			})
 		})
@@ -107,7 +107,7 @@ func execute(t *testing.T, path, query string) {
 	}
 }
 
-// damage overwrites the whole database, its log too.
+// damage overwrites the whole database, including its WAL.
 func damage(t *testing.T, path string) {
 	t.Helper()
 	for _, name := range []string{path, path + "-wal"} {

@@ -1,5 +1,5 @@
-// Package observe keeps what requests leave behind, their records and the
-// lines that functions write, for a while, to be searched and followed.
+// Package observe stores the records of requests and the lines that functions write,
+// for a limited time. Callers search and follow them.
 package observe
 
 import (
@@ -18,44 +18,43 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
-// What is kept of a function's lines; more is cut off and marked.
+// Limits of a function's lines; longer text is truncated and marked.
 const (
 	MaxLineBytes    = 256 << 10 // of one line
 	MaxRequestLines = 256       // of one request
 	MaxRequestBytes = 1 << 20   // of all lines of one request
 )
 
-// Options say where logs are kept and for how long.
+// Options are the place and the retention of logs.
 type Options struct {
-	Dir      string        // made if it is not there
-	MaxBytes int64         // size of the database on disk; the oldest entries go first; 0: 1 GiB
+	Dir      string        // created if it does not exist
+	MaxBytes int64         // size of the database on disk; the oldest entries are removed first; 0: 1 GiB
 	MaxAge   time.Duration // age of the oldest entry; 0: 7 days
-	Log      *slog.Logger  // of the platform itself; nil: none
+	Log      *slog.Logger  // log of the platform itself; nil: none
 }
 
-// Log is the log of all tenants. It takes records and lines without ever
-// blocking, at the price of dropping some when more come than it can write.
-// What it has taken can be read within 200 ms. A crash of the machine may cost
-// the last moments, and a damaged database is set aside, not repaired: nothing
-// of the platform depends on its logs.
+// Log is the log of all tenants. It accepts records and lines without blocking, and
+// drops some if more arrive than it can write. Accepted entries can be read within
+// 200 ms. A crash of the machine may lose the last moments, and a damaged database
+// is moved aside, not repaired: no other part of the platform depends on its logs.
 //
-// Its methods may be called concurrently.
+// Its methods are safe for concurrent use.
 type Log struct {
 	options Options
 	queue   queue
 	readers readers
-	size    atomic.Int64 // bytes of the database that are in use
-	head    atomic.Int64 // number of the batch that was written last
+	size    atomic.Int64 // bytes in use in the database
+	head    atomic.Int64 // number of the last written batch
 
-	// Run's own:
-	failing bool // the last write failed
-	gone    bool // the database was damaged and there is no other yet
+	// Only used by Run:
+	failing bool // whether the last write failed
+	gone    bool // whether the database was damaged and not replaced yet
 
-	mu sync.RWMutex // guards below, which Run alone changes
+	mu sync.RWMutex // guards the fields below, which only Run changes
 	db *database
 }
 
-// Open opens the log. Close it when Run has ended.
+// Open opens the log. It must be closed after Run has ended.
 func Open(ctx context.Context, o Options) (*Log, error) {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = 1 << 30
@@ -90,21 +89,21 @@ func (l *Log) Close() error {
 	return l.db.Close()
 }
 
-// Record takes what a request leaves behind, once it has ended.
+// Record accepts the record of a request that has ended.
 func (l *Log) Record(r lateen.Record) {
 	r.Path, r.UserAgent, r.Referer = cut(r.Path, maxHeader), cut(r.UserAgent, maxHeader), cut(r.Referer, maxHeader)
 	text, err := json.Marshal(&r)
 	if err != nil {
-		panic(err) // a record holds nothing that JSON cannot say
+		panic(err) // a record contains only values that JSON can express
 	}
 	l.queue.addRecord(&r, text)
 }
 
-// maxHeader bounds what a client's request can put into a record.
+// maxHeader limits the parts of a record that a client's request controls.
 const maxHeader = 4 << 10
 
-// Log takes a line. The lines of a request may come before its record and
-// after it. A level that is none of lateen's becomes info.
+// Log accepts a line. The lines of a request may arrive before and after its record.
+// An unknown level becomes info.
 func (l *Log) Log(line lateen.LogLine) {
 	if len(line.Text) > MaxLineBytes {
 		line.Text, line.Truncated = cut(line.Text, MaxLineBytes), true
@@ -116,12 +115,12 @@ func (l *Log) Log(line lateen.LogLine) {
 }
 
 const (
-	flushPause = 100 * time.Millisecond // collects what is written together
+	flushPause = 100 * time.Millisecond // collects entries for one write
 	trimPause  = time.Minute
 )
 
-// Run writes what the log takes until ctx ends, and then what is left. What
-// comes afterwards is dropped.
+// Run writes accepted entries until ctx ends, and then the rest. Later entries are
+// dropped.
 func (l *Log) Run(ctx context.Context) error {
 	defer l.readers.close()
 	trim := time.NewTimer(0)
@@ -146,14 +145,14 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes what was taken since the last time and tells the readers.
+// flush writes the entries accepted since the last call and notifies the readers.
 func (l *Log) flush(ctx context.Context) {
 	b := l.queue.take()
 	if len(b.groups) == 0 {
 		return
 	}
-	// Numbers are taken from the clock, so that none repeats after the newest
-	// entries were removed and the program began again.
+	// Numbers are based on the clock, so that none repeats if the newest entries are
+	// removed and the program restarts.
 	number := max(l.head.Load()+1, int64(lateen.MillisOf(time.Now())))
 	projects, err := l.db.write(ctx, b, number)
 	if err != nil {
@@ -163,14 +162,14 @@ func (l *Log) flush(ctx context.Context) {
 	}
 	l.failing = false
 	l.head.Store(number)
-	l.readers.tell(projects)
+	l.readers.notify(projects)
 	if used, _, err := l.db.size(ctx); err == nil {
 		l.size.Store(used)
 	}
 }
 
-// fit removes entries until the log is no larger than it may be. Nothing is
-// written meanwhile: what comes waits in the queue, which has a bound.
+// fit removes entries until the log is within its limit. It blocks writes; new
+// entries wait in the queue, which is bounded.
 func (l *Log) fit(ctx context.Context) {
 	for before := int64(math.MaxInt64); l.size.Load() > l.options.MaxBytes && l.size.Load() < before && ctx.Err() == nil; {
 		before = l.size.Load()
@@ -178,8 +177,8 @@ func (l *Log) fit(ctx context.Context) {
 	}
 }
 
-// trim removes some of the entries that are too old or too many and returns
-// when to go on.
+// trim removes some of the entries beyond the limits of age and size, and returns
+// the time until the next call.
 func (l *Log) trim(ctx context.Context) time.Duration {
 	oldest := lateen.MillisOf(time.Now().Add(-l.options.MaxAge))
 	more, err := l.db.trim(ctx, l.options.MaxBytes, oldest)
@@ -195,8 +194,8 @@ func (l *Log) trim(ctx context.Context) time.Duration {
 	return trimPause
 }
 
-// failed reports the first of several failures and, where the database is
-// damaged, begins a new one.
+// failed logs the first of several failures. If the database is damaged, it creates
+// a new one.
 func (l *Log) failed(ctx context.Context, what string, err error) {
 	if !l.failing {
 		l.options.Log.ErrorContext(ctx, "the log database failed", "action", what, "err", err)
@@ -208,7 +207,7 @@ func (l *Log) failed(ctx context.Context, what string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = l.db.Close()
-	_ = setAside(l.options.Dir) // if it can't, neither can the next line
+	_ = setAside(l.options.Dir) // if it fails, openDatabase fails as well
 	db, err := openDatabase(ctx, l.options.Dir, l.options.Log)
 	if l.gone = err != nil; !l.gone {
 		db.gone = l.readers.removed
@@ -216,14 +215,14 @@ func (l *Log) failed(ctx context.Context, what string, err error) {
 	}
 }
 
-// Stats are counts since the log was opened, and its state now.
+// Stats are counts since the log was opened, and its current state.
 type Stats struct {
-	Records, Lines               uint64 // that came
-	DroppedRecords, DroppedLines uint64 // of them, that could not be kept
-	LostEntries                  uint64 // that were removed before slow readers of Tail came to them
+	Records, Lines               uint64 // arrived
+	DroppedRecords, DroppedLines uint64 // number of those that were not stored
+	LostEntries                  uint64 // removed before slow readers of Tail read them
 	Queued, QueuedBytes          int    // records and lines that are not written yet
-	Bytes                        int64  // of the database that are in use
-	Readers                      int    // of Tail
+	Bytes                        int64  // bytes in use in the database
+	Readers                      int    // readers of Tail
 }
 
 // Stats returns the counts.

@@ -54,7 +54,7 @@ func start(t testing.TB, o observe.Options) (l *observe.Log, stop func()) {
 	return l, stop
 }
 
-// settle waits as long as it may take until what a log was given can be read.
+// settle waits until accepted entries can be read.
 func settle() {
 	time.Sleep(200 * time.Millisecond)
 	synctest.Wait()
@@ -133,7 +133,7 @@ func TestLinesOutsideOfAnyRequestAreEntriesOfTheirOwn(t *testing.T) {
 	})
 }
 
-func TestStopKeepsWhatCameAndRefusesTheRest(t *testing.T) {
+func TestStopWritesAcceptedEntriesAndRefusesLaterOnes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l, stop := start(t, observe.Options{Dir: dir})
@@ -148,7 +148,7 @@ func TestStopKeepsWhatCameAndRefusesTheRest(t *testing.T) {
 		}
 		l, _ = start(t, observe.Options{Dir: dir})
 		if got := len(query(t, l, observe.Query{Project: "prj_1", Limit: 1000})); got != 1000 {
-			t.Errorf("%d of 1000 records are there after a restart", got)
+			t.Errorf("%d of 1000 records are left after a restart", got)
 		}
 	})
 }
@@ -170,10 +170,10 @@ func TestLinesAreCut(t *testing.T) {
 	})
 }
 
-func TestARequestHasSoManyLines(t *testing.T) {
+func TestTheLinesOfARequestAreBounded(t *testing.T) {
 	const big = observe.MaxRequestBytes / 5
 	for name, c := range map[string]struct {
-		size, count, every int // of a line, of lines, lines between two writes
+		size, count, every int // size of a line, number of lines, lines between two writes
 		want               int
 	}{
 		"all that may be":        {size: 10, count: 256, every: 1000, want: 256},
@@ -201,7 +201,7 @@ func TestARequestHasSoManyLines(t *testing.T) {
 					marked++
 				}
 				if len(lines) != marked {
-					t.Fatalf("%d lines of %d were kept, want %d", len(lines), c.count, marked)
+					t.Fatalf("%d lines of %d were stored, want %d", len(lines), c.count, marked)
 				}
 				for i, line := range lines {
 					if isMark := line.Source == "platform" && line.Truncated; isMark != (i == c.want) {
@@ -214,7 +214,7 @@ func TestARequestHasSoManyLines(t *testing.T) {
 }
 
 func TestNothingBlocksAndDropsAreCounted(t *testing.T) {
-	l, err := observe.Open(t.Context(), observe.Options{Dir: t.TempDir()}) // nobody writes
+	l, err := observe.Open(t.Context(), observe.Options{Dir: t.TempDir()}) // not running
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestNothingBlocksAndDropsAreCounted(t *testing.T) {
 	}
 	s := l.Stats()
 	if kept := s.Records - s.DroppedRecords; kept < 10_000 || s.DroppedRecords == 0 {
-		t.Errorf("beside a noisy request %d records of 20000 have room", kept)
+		t.Errorf("beside a noisy request %d records of 20000 were accepted", kept)
 	}
 	large := strings.Repeat("x", observe.MaxLineBytes)
 	for i := range 1000 {
@@ -244,7 +244,7 @@ func TestSizeIsBounded(t *testing.T) {
 		const limit = 1 << 20
 		l, _ := start(t, observe.Options{Dir: dir, MaxBytes: limit})
 		text := strings.Repeat("text ", 800)
-		for i := range 1000 { // four times what fits
+		for i := range 1000 { // four times the limit
 			id := lateen.RequestID(fmt.Sprint(i))
 			l.Log(lateen.LogLine{Request: id, Time: now(), Project: "prj_1", Text: text})
 			l.Record(lateen.Record{ID: id, Time: now(), Project: "prj_1"})
@@ -261,10 +261,10 @@ func TestSizeIsBounded(t *testing.T) {
 		}
 		entries := query(t, l, observe.Query{Project: "prj_1", Limit: 100})
 		if len(entries) != 100 || entries[0].ID != "999" || entries[99].ID != "900" {
-			t.Errorf("the newest 100 are not all there: %d", len(entries))
+			t.Errorf("of the newest 100 only %d are left", len(entries))
 		}
 		if got := query(t, l, observe.Query{Request: "0"}); len(got) != 0 {
-			t.Error("the oldest is still there")
+			t.Error("the oldest was not removed")
 		}
 	})
 }
@@ -348,13 +348,13 @@ func TestManyAtOnce(t *testing.T) {
 	tails.Wait()
 }
 
-// A reader of the live log tells lines apart by their rows.
+// A reader of the live log distinguishes lines by their rows.
 func TestNoTwoLinesShareARow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := t.TempDir()
 		rows := map[int64]string{}
 		for l := range startsOf(t, dir, 2) {
-			for _, request := range []lateen.RequestID{"req_1", "req_2", "", "req_1", "req_2", "req_1"} { // each of them late but the first
+			for _, request := range []lateen.RequestID{"req_1", "req_2", "", "req_1", "req_2", "req_1"} { // all late except the first
 				for range 2 {
 					l.Log(lateen.LogLine{Time: now(), Request: request, Project: "prj_1", Deployment: "dpl_1", Instance: "ins_1", Text: "line"})
 				}
@@ -376,7 +376,7 @@ func TestNoTwoLinesShareARow(t *testing.T) {
 	})
 }
 
-// startsOf yields the log of a directory, started as often as times says.
+// startsOf yields the log of a directory, started the given number of times.
 func startsOf(t *testing.T, dir string, times int) iter.Seq[*observe.Log] {
 	return func(yield func(*observe.Log) bool) {
 		for range times {

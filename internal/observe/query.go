@@ -10,46 +10,47 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Query chooses entries; a zero field chooses all.
+// Query is a filter of entries; a zero field selects all.
 type Query struct {
 	Project    lateen.ProjectID
 	Deployment lateen.DeploymentID
 	Request    lateen.RequestID
-	Since      lateen.Millis // at or after
-	Until      lateen.Millis // before
-	// Levels is what a request ended with or one of its lines has: info,
-	// warning or error. A status from 500, or an error of the platform, is an
-	// error; one from 400 a warning; no line and none of these is info.
+	Since      lateen.Millis // at or after this time
+	Until      lateen.Millis // before this time
+	// Levels selects entries by the level of the request's result or of one of its
+	// lines: info, warning or error. A status from 500, or an error of the platform,
+	// is an error; a status from 400 is a warning; an entry with neither of them nor
+	// lines is info.
 	Levels []string
-	Status string // "404", or "4xx" for all from 400 to 499
-	// Source is one or more, with commas, of the words of the vercel CLI
-	// (static, serverless, edge-function, edge-middleware) and the kinds of a
+	Status string // "404", or "4xx" for 400 to 499
+	// Source is a comma-separated list of the terms of the vercel CLI (static,
+	// serverless, edge-function, edge-middleware) and the kinds of a
 	// [lateen.Record].
 	Source      string
-	Search      string // part of the path or of a line, in any case of a to z
+	Search      string // part of the path or of a line, case-insensitive for a to z
 	Branch      string
-	Environment string // the deployment's target
-	Before      string // the Cursor of the last entry of the page before; "" is the first page
-	After       string // for [Log.Tail]: the Cursor of the last entry that Tail yielded, or one of [Log.Latest]; "" is Latest
-	Page        int    // from 0, of Limit entries each after Before; entries that come meanwhile move it
-	Limit       int    // 0: 100; 1,000 at most
+	Environment string // target of the deployment
+	Before      string // Cursor of the last entry of the previous page; "" is the first page
+	After       string // for [Log.Tail]: the Cursor of the last entry of Tail, or a result of [Log.Latest]; "" is Latest
+	Page        int    // number from 0 of a page of Limit entries after Before; new entries shift it
+	Limit       int    // 0: 100; the maximum is 1,000
 }
 
-// Entry is a request with its lines in order, or lines outside of any: of
-// those, and of a request that has not ended, the record has no more than the
-// ID if there is one, the time, project, deployment and, as Kind, the source of
-// the first line.
+// Entry is a request with its lines in order, or lines outside any request. The
+// record of such lines, and of a request that has not ended, has only the ID if
+// there is one, the time, project, deployment and, as Kind, the source of the first
+// line.
 type Entry struct {
 	lateen.Record
 
 	Lines []lateen.LogLine `json:"lines,omitempty"`
-	// Rows are the ids of Lines in the log, which no two lines share.
+	// Rows are the ids of Lines in the log, unique among all lines.
 	Rows []int64 `json:"-"`
-	// Cursor is where the entry is among all, for [Query.Before]. That of an
-	// entry which [Log.Tail] yields is also for [Query.After].
+	// Cursor is the position of the entry, for [Query.Before]. The Cursor of an
+	// entry from [Log.Tail] is also valid for [Query.After].
 	Cursor string `json:"cursor,omitempty"`
-	// Lost is how many entries of the project were removed before a reader of
-	// [Log.Tail] came to them, since the entry before this one.
+	// Lost is the number of entries of the project since the previous entry that
+	// were removed before a reader of [Log.Tail] could read them.
 	Lost int `json:"lost,omitempty"`
 }
 
@@ -58,14 +59,14 @@ const (
 	maxLimit     = 1000
 )
 
-// What a query may have.
+// Limits of a query.
 const (
 	maxSearch  = 1000 // bytes of Search
 	maxSources = 16   // words of Source
 )
 
-// Validate returns [lateen.ErrInvalid] for a Status, Before or After that is malformed,
-// a Search that is too long, or a Source of too many words.
+// Validate returns [lateen.ErrInvalid] for a malformed Status, Before or After, a
+// too long Search, or a Source with too many words.
 func (q *Query) Validate() error {
 	_, err := q.where()
 	if err == nil && q.After != "" {
@@ -74,8 +75,8 @@ func (q *Query) Validate() error {
 	return err
 }
 
-// Query returns entries, newest first, and whether there are more after them.
-// Errors: those of [Query.Validate].
+// Query returns entries, newest first, and whether there are more. Errors: those of
+// [Query.Validate].
 func (l *Log) Query(ctx context.Context, q Query) (entries []Entry, more bool, err error) {
 	w, err := q.where()
 	if err != nil {
@@ -121,7 +122,7 @@ func (w *where) equal(column, value string) {
 	}
 }
 
-// where translates a query, all but its page.
+// where translates a query, except its page.
 func (q *Query) where() (where, error) {
 	w := where{text: "TRUE"}
 	w.equal("project", string(q.Project))
@@ -150,19 +151,19 @@ func (q *Query) where() (where, error) {
 	if q.Source != "" {
 		words := strings.Split(q.Source, ",")
 		if len(words) > maxSources {
-			return w, lateen.ErrInvalid.With("source has %d words; %d are allowed", len(words), maxSources)
+			return w, lateen.ErrInvalid.With("source has %d words; the limit is %d", len(words), maxSources)
 		}
 		if err := w.sources(words); err != nil {
 			return w, err
 		}
 	}
 	if len(q.Search) > maxSearch {
-		return w, lateen.ErrInvalid.With("the search has %d bytes; %d are allowed", len(q.Search), maxSearch)
+		return w, lateen.ErrInvalid.With("the search has %d bytes; the limit is %d", len(q.Search), maxSearch)
 	}
 	if q.Before != "" {
 		var at, id int64
 		if n, err := fmt.Sscanf(q.Before, "%d-%d", &at, &id); n != 2 || err != nil {
-			return w, lateen.ErrInvalid.With("%.100q is not a cursor", q.Before).WithHint("take it from an entry of the page before")
+			return w, lateen.ErrInvalid.With("%.100q is not a cursor", q.Before).WithHint("use the cursor of an entry of the previous page")
 		}
 		w.and("(time, id) < (?, ?)", at, id)
 	}
@@ -186,7 +187,7 @@ func (w *where) levels(levels []string) {
 	}
 }
 
-// statuses reads "404" or "4xx".
+// statuses parses "404" or "4xx".
 func statuses(text string) (from, to int, err error) {
 	class, isClass := strings.CutSuffix(strings.ToLower(text), "xx")
 	n, err := strconv.Atoi(class)
@@ -196,7 +197,7 @@ func statuses(text string) (from, to int, err error) {
 	case err == nil && !isClass && n >= 100 && n <= 599:
 		return n, n, nil
 	}
-	return 0, 0, lateen.ErrInvalid.With("%q is not a status", text).WithHint("say 404, or 4xx for all from 400 to 499")
+	return 0, 0, lateen.ErrInvalid.With("%q is not a status", text).WithHint("use 404, or 4xx for 400 to 499")
 }
 
 func (w *where) sources(sources []string) error {
@@ -213,8 +214,8 @@ func (w *where) sources(sources []string) error {
 			or.text += " OR kind = ?"
 			or.args = append(or.args, source)
 		default:
-			return lateen.ErrInvalid.With("there is no source %.100q", source).
-				WithHint("say static, function, prerender, edge, middleware, redirect, external or error")
+			return lateen.ErrInvalid.With("source %.100q does not exist", source).
+				WithHint("use static, function, prerender, edge, middleware, redirect, external or error")
 		}
 	}
 	w.and("("+strings.TrimPrefix(or.text, " OR ")+")", or.args...)
@@ -226,12 +227,12 @@ type stored struct {
 	Entry
 
 	id       int64
-	batch    int64 // that completed it; 0: none yet
-	complete bool  // its record has come
-	size     int   // of its record as text
+	batch    int64 // batch that completed it; 0: none yet
+	complete bool  // whether its record has arrived
+	size     int   // size of its record as text
 }
 
-// entries returns the entries that w chooses, without lines.
+// entries returns the entries selected by w, without lines.
 func (db *database) entries(ctx context.Context, w where, order string, args ...any) ([]stored, error) {
 	rows, err := db.file.Read.QueryContext(ctx,
 		`SELECT id, request, time, project, deployment, kind, batch, record FROM entries WHERE `+w.text+` ORDER BY `+order,
@@ -259,13 +260,14 @@ func (db *database) entries(ctx context.Context, w where, order string, args ...
 	return found, rows.Err()
 }
 
-// What an answer holds in memory of the text of lines. Past it lines are cut short.
+// The limit of the text of lines that a reply holds in memory. Beyond it, lines are
+// truncated.
 const (
 	maxAnswer = 16 << 20
 	shortLine = 1 << 10
 )
 
-// addLines reads the lines of entries, those that and, a condition, chooses.
+// addLines reads the lines of entries that match the condition and.
 func (db *database) addLines(ctx context.Context, found []stored, and string, args ...any) error {
 	byID := make(map[int64]*stored, len(found))
 	ids := make([]int64, 0, len(found))

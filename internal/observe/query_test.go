@@ -104,7 +104,7 @@ func TestQueryPages(t *testing.T) {
 				got = append(got, string(e.ID))
 			}
 			if more != (page < 2) {
-				t.Errorf("after page %d there are more: %v", page, more)
+				t.Errorf("more entries after page %d: %v", page, more)
 			}
 			if !more {
 				break
@@ -116,7 +116,7 @@ func TestQueryPages(t *testing.T) {
 		}
 		same(t, want, got)
 		if n := len(query(t, l, observe.Query{})); n != 25 {
-			t.Errorf("without a limit there are %d", n)
+			t.Errorf("without a limit the query returns %d", n)
 		}
 		entries, more, err := l.Query(t.Context(), observe.Query{Limit: 25})
 		if len(entries) != 25 || more || err != nil {
@@ -128,7 +128,7 @@ func TestQueryPages(t *testing.T) {
 	})
 }
 
-func TestAnAnswerHasABound(t *testing.T) {
+func TestAReplyIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l, _ := start(t, observe.Options{})
 		text := string(make([]byte, observe.MaxLineBytes))

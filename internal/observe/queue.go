@@ -9,46 +9,46 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// What may wait to be written.
+// Limits of the queue.
 const (
-	maxQueued      = 32 << 10 // records and lines, of which a project has its share
-	maxQueuedBytes = 64 << 20 // likewise
-	overhead       = 300      // bytes that a record or line takes besides its text, about
+	maxQueued      = 32 << 10 // records and lines, shared by the projects
+	maxQueuedBytes = 64 << 20 // shared likewise
+	overhead       = 300      // approximate bytes of a record or line besides its text
 )
 
-// queue collects what comes until it is written, all of a request together.
+// queue collects entries until they are written, grouped by request.
 type queue struct {
-	some chan struct{} // has a value when there is something to write
-	much chan struct{} // and when it should not wait
+	some chan struct{} // has a value if the queue is not empty
+	much chan struct{} // has a value if the queue should be written immediately
 
-	mu     sync.Mutex // guards below
-	batch  batch
-	room   room
-	counts Stats
-	closed bool
+	mu       sync.Mutex // guards the fields below
+	batch    batch
+	capacity capacity
+	counts   Stats
+	closed   bool
 }
 
-// room is what may still be queued, by project.
-type room struct {
+// capacity is the free capacity of the queue, shared by projects.
+type capacity struct {
 	items, bytes *share.Shares[lateen.ProjectID]
 }
 
-func newRoom() room {
-	return room{items: share.New[lateen.ProjectID](maxQueued), bytes: share.New[lateen.ProjectID](maxQueuedBytes)}
+func newCapacity() capacity {
+	return capacity{items: share.New[lateen.ProjectID](maxQueued), bytes: share.New[lateen.ProjectID](maxQueuedBytes)}
 }
 
-// batch is what is written in one transaction.
+// batch is the content of one transaction.
 type batch struct {
-	groups []*group // in the order in which their first parts came
+	groups []*group // in the order of their first parts
 	index  map[groupKey]*group
-	held   int // records and lines in memory
-	bytes  int // of them, about
+	held   int // number of records and lines in memory
+	bytes  int // approximate size of them
 
-	records, lines int // that came, also lines that are cut off
+	records, lines int // arrived ones, including truncated lines
 }
 
-// groupKey says what belongs together: all of a request or, outside of any,
-// the lines of an instance.
+// groupKey identifies a group: all parts of a request or, outside any request, the
+// lines of an instance.
 type groupKey struct {
 	request    lateen.RequestID
 	deployment lateen.DeploymentID
@@ -56,17 +56,17 @@ type groupKey struct {
 	function   string
 }
 
-// group is what came of one request.
+// group is the queued parts of one request.
 type group struct {
-	record    *lateen.Record // nil: not yet
+	record    *lateen.Record // nil: not arrived yet
 	text      []byte         // the record as JSON
 	lines     []lateen.LogLine
-	seen      int // lines that came, with those that are cut off
+	seen      int // arrived lines, including truncated ones
 	seenBytes int
 }
 
 func newQueue() queue {
-	return queue{some: make(chan struct{}, 1), much: make(chan struct{}, 1), batch: newBatch(), room: newRoom()}
+	return queue{some: make(chan struct{}, 1), much: make(chan struct{}, 1), batch: newBatch(), capacity: newCapacity()}
 }
 
 func newBatch() batch { return batch{index: map[groupKey]*group{}} }
@@ -113,7 +113,7 @@ func (q *queue) addLine(line lateen.LogLine) {
 	}
 }
 
-// within reports whether a request may have so many lines and bytes.
+// within reports whether a request may have a number of lines and bytes.
 func within(lines, bytes int) bool { return lines <= MaxRequestLines && bytes <= MaxRequestBytes }
 
 func (b *batch) group(key groupKey) *group {
@@ -126,13 +126,14 @@ func (b *batch) group(key groupKey) *group {
 	return g
 }
 
-// takeLocked takes room for a record or line of a project, if its share has any.
+// takeLocked reserves capacity for a record or line of a project, if its share
+// allows.
 func (q *queue) takeLocked(project lateen.ProjectID, bytes int) bool {
 	n := int64(bytes + overhead)
-	if q.closed || !q.room.bytes.Has(n, project) || !q.room.items.Take(1, project) {
+	if q.closed || !q.capacity.bytes.Has(n, project) || !q.capacity.items.Take(1, project) {
 		return false
 	}
-	return q.room.bytes.Take(n, project)
+	return q.capacity.bytes.Take(n, project)
 }
 
 func (q *queue) addedLocked(bytes int) {
@@ -156,7 +157,7 @@ func (q *queue) take() batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	b := q.batch
-	q.batch, q.room = newBatch(), newRoom()
+	q.batch, q.capacity = newBatch(), newCapacity()
 	select {
 	case <-q.much:
 	default:
@@ -172,7 +173,7 @@ func (q *queue) dropped(b batch) {
 	q.counts.DroppedLines += uint64(b.lines)
 }
 
-// close makes the queue refuse what comes.
+// close makes the queue refuse further entries.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -187,8 +188,8 @@ func (q *queue) stats() Stats {
 	return s
 }
 
-// cut returns at most n bytes of text and never a part of a character. What
-// it returns keeps nothing of a longer text in memory.
+// cut returns at most n bytes of text, without a partial character. The result does
+// not keep a longer text in memory.
 func cut(text string, n int) string {
 	if len(text) <= n {
 		return text

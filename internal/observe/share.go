@@ -8,14 +8,14 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// weighed is what an entry takes in the file, about.
+// weighed is the approximate size of an entry in the file.
 const weighed = `min(bytes, ?) + lines * ? + COALESCE(length(record), 0) + ?`
 
-// usage is what the entries of each project take in the file, about. The one
-// goroutine that writes the database owns it; nil is not counted yet.
+// usage is the approximate size of each project's entries in the file. Only the
+// goroutine that writes the database uses it; nil is not counted yet.
 type usage map[lateen.ProjectID]int64
 
-// add notes that entries were written.
+// add adds written entries to the usage.
 func (u usage) add(groups []*group, projects []lateen.ProjectID) {
 	if u == nil {
 		return
@@ -29,8 +29,9 @@ func (u usage) add(groups []*group, projects []lateen.ProjectID) {
 	}
 }
 
-// greatest returns the project that takes most, and how much more than the next.
-func (u usage) greatest() (project lateen.ProjectID, ahead int64) {
+// largest returns the project with the largest size, and its distance to the next
+// project.
+func (u usage) largest() (project lateen.ProjectID, ahead int64) {
 	var most, next int64
 	for p, n := range u {
 		switch {
@@ -43,7 +44,7 @@ func (u usage) greatest() (project lateen.ProjectID, ahead int64) {
 	return project, most - next
 }
 
-// count counts what all entries take.
+// count returns the usage of all entries.
 func (db *database) count(ctx context.Context) (usage, error) {
 	rows, err := db.file.Read.QueryContext(ctx, `SELECT project, SUM(`+weighed+`) FROM entries GROUP BY project`, MaxRequestBytes, overhead, overhead)
 	if err != nil {
@@ -62,25 +63,26 @@ func (db *database) count(ctx context.Context) (usage, error) {
 	return u, rows.Err()
 }
 
-// leastCut is how much of the project that takes most goes at once, at least.
+// leastCut is the minimum number of bytes removed from the largest project at a
+// time.
 const leastCut = 64 << 10
 
-// trimGreatest removes the oldest entries of the project that takes most, and of
-// the next that takes most then, until excess bytes are gone or so many entries
-// that others may write in between. No project loses entries to one that has more.
-func (db *database) trimGreatest(ctx context.Context, excess int64) (more bool, err error) {
+// trimLargest removes the oldest entries of the largest project, and then of the
+// next largest one, until it has removed excess bytes or so many entries that it has
+// to let writers proceed. No project loses entries to a larger one.
+func (db *database) trimLargest(ctx context.Context, excess int64) (more bool, err error) {
 	if db.usage == nil {
 		if db.usage, err = db.count(ctx); err != nil {
 			return false, err
 		}
 	}
 	for left := trimEntries; excess > 0 && left > 0; {
-		project, ahead := db.usage.greatest()
+		project, ahead := db.usage.largest()
 		ids, size, err := db.oldest(ctx, project, min(excess, max(ahead, leastCut)), left)
 		if err != nil {
 			return false, err
 		}
-		if len(ids) == 0 { // what is counted is not there
+		if len(ids) == 0 { // the counted usage does not match the entries
 			db.usage = nil
 			return false, nil
 		}
@@ -96,8 +98,8 @@ func (db *database) trimGreatest(ctx context.Context, excess int64) (more bool, 
 	return excess > 0, nil
 }
 
-// oldest returns the oldest entries of a project that take so much, at least one
-// and at most so many.
+// oldest returns the oldest entries of a project with a total size of much: at least
+// one entry, and no more than most.
 func (db *database) oldest(ctx context.Context, project lateen.ProjectID, much int64, most int) (ids []int64, size int64, err error) {
 	rows, err := db.file.Read.QueryContext(ctx, `SELECT id, `+weighed+` FROM entries WHERE project = ? ORDER BY time, id LIMIT ?`,
 		MaxRequestBytes, overhead, overhead, project, most)

@@ -9,8 +9,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/observe"
 )
 
-// One project writes ten times what the log keeps. What another project wrote
-// before is still there, and the newest of the noisy one.
+// One project writes ten times the limit of the log. The earlier entries of another
+// project remain, and the newest of the noisy one.
 func TestLogsOfOneProjectDoNotPushThoseOfAnotherOut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const limit, quiet = 1 << 20, 50
@@ -37,7 +37,7 @@ func TestLogsOfOneProjectDoNotPushThoseOfAnotherOut(t *testing.T) {
 		}
 		noisy := query(t, l, observe.Query{Project: "noisy", Limit: 100})
 		if len(noisy) != 100 || noisy[0].ID != "noisy999" || noisy[99].ID != "noisy900" {
-			t.Errorf("of the noisy project %d of the newest 100 are there", len(noisy))
+			t.Errorf("of the newest 100 requests of the noisy project %d are left", len(noisy))
 		}
 		if s := l.Stats(); s.Bytes > 2*limit || s.DroppedRecords+s.DroppedLines != 0 {
 			t.Errorf("of %d bytes the log uses %d, and dropped %d records", limit, s.Bytes, s.DroppedRecords)
@@ -45,8 +45,8 @@ func TestLogsOfOneProjectDoNotPushThoseOfAnotherOut(t *testing.T) {
 	})
 }
 
-func TestAProjectThatFillsItsShareOfTheQueueLeavesRoomForOthers(t *testing.T) {
-	l, err := observe.Open(t.Context(), observe.Options{Dir: t.TempDir()}) // nothing writes
+func TestAProjectThatFillsItsShareOfTheQueueDoesNotBlockOthers(t *testing.T) {
+	l, err := observe.Open(t.Context(), observe.Options{Dir: t.TempDir()}) // not running
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// A reader takes so many entries from the database at once, and no more once they
-// and their lines have so many bytes: it holds them for as long as its caller pleases.
+// Limits of the entries that a reader takes from the database at a time. A reader
+// holds the entries, with their lines, in memory while its caller processes them.
 const (
 	tailPage  = 100
 	tailBytes = 256 << 10
@@ -19,27 +19,27 @@ const (
 // reader is a caller that follows the log.
 type reader struct {
 	project lateen.ProjectID // "": all
-	news    chan struct{}    // has a value when there may be something to read; closed when the log ends
+	news    chan struct{}    // has a value if there may be new entries; closed at the end of the log
 
 	at   position // in the order of recording, never late; guarded by readers.mu
-	lost int      // entries; guarded by readers.mu
+	lost int      // number of lost entries; guarded by readers.mu
 }
 
 // readers are all callers that follow the log.
 type readers struct {
-	mu     sync.Mutex // guards below
+	mu     sync.Mutex // guards the fields below
 	all    map[*reader]struct{}
 	lost   uint64
 	closed bool
 }
 
-// Tail follows what q chooses, its Page, Limit and Before aside, in the order of
-// recording: first what was recorded after q.After, then what comes, until ctx
-// or the log's Run ends. A request comes once it has ended, with its lines so
-// far; later lines of it, and lines outside of any request, come as they are
-// written. The sequence reads from the database at the pace of its caller, so a
-// slow caller loses only entries that are removed before their turn; Lost of the
-// next entry counts them. A malformed q chooses none.
+// Tail yields the entries of q in the order of recording: first those after q.After,
+// then new ones, until ctx or the log's Run ends. It ignores Page, Limit and Before.
+// A request is yielded when it has ended, with its lines so far; its later lines,
+// and lines outside any request, are yielded when they are written. The sequence
+// reads from the database at the pace of its caller. A slow caller therefore misses
+// only entries that are removed before it reads them; Lost of the next entry counts
+// those. A malformed q selects no entry.
 func (l *Log) Tail(ctx context.Context, q Query) iter.Seq[Entry] {
 	if q.After == "" {
 		q.After = l.Latest()
@@ -69,8 +69,8 @@ func (l *Log) Tail(ctx context.Context, q Query) iter.Seq[Entry] {
 	}
 }
 
-// yieldFrom yields what w chooses after c, as far as batches are written, and
-// returns how far it came and whether the caller wants more.
+// yieldFrom yields the written entries selected by w after c. It returns the new
+// cursor, and whether the caller wants more.
 func (l *Log) yieldFrom(ctx context.Context, r *reader, w where, c cursor, yield func(Entry) bool) (cursor, bool) {
 	for {
 		if c.at == end() {
@@ -81,7 +81,7 @@ func (l *Log) yieldFrom(ctx context.Context, r *reader, w where, c cursor, yield
 			c = c.next(head)
 		}
 		page, next, err := l.page(ctx, w, c)
-		if err != nil { // the next news are another try
+		if err != nil { // retried at the next notification
 			return c, true
 		}
 		l.readers.pass(r, next)
@@ -123,8 +123,8 @@ func (l *Log) page(ctx context.Context, w where, c cursor) ([]stored, cursor, er
 	return found, c, nil
 }
 
-// lateLines reads the lines that the batches of c's span added to entries that
-// were complete before.
+// lateLines reads the lines that the batches of c's span added to entries completed
+// before.
 func (db *database) lateLines(ctx context.Context, w where, c cursor) ([]stored, cursor, error) {
 	w.and("changed > batch AND changed > ? AND batch BETWEEN 1 AND ? AND id > ?", c.from, c.from, c.at.id)
 	found, err := db.entries(ctx, w, "id LIMIT ?", tailPage)
@@ -151,8 +151,8 @@ func (db *database) lateLines(ctx context.Context, w where, c cursor) ([]stored,
 	return list, c, nil
 }
 
-// addSomeLines is addLines for as many of the first as a reader takes at once, which
-// it returns.
+// addSomeLines adds the lines to the first entries, up to the limit of a reader, and
+// returns these entries.
 func (db *database) addSomeLines(ctx context.Context, found []stored, and string, args ...any) ([]stored, error) {
 	size := 0
 	for i := range found {
@@ -191,8 +191,8 @@ func (rs *readers) remove(r *reader) {
 	delete(rs.all, r)
 }
 
-// tell wakes the readers of some projects, and waits for none.
-func (rs *readers) tell(projects []lateen.ProjectID) {
+// notify notifies the readers of some projects, without blocking.
+func (rs *readers) notify(projects []lateen.ProjectID) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if len(rs.all) == 0 {
@@ -209,15 +209,14 @@ func (rs *readers) tell(projects []lateen.ProjectID) {
 	}
 }
 
-// pass notes that a reader has read as far as c.
+// pass records that a reader has read as far as c.
 func (rs *readers) pass(r *reader, c cursor) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	r.at = c.complete()
 }
 
-// removed counts an entry that was removed as lost to the readers that had not
-// come to it.
+// removed counts removed entries as lost for the readers that had not read them.
 func (rs *readers) removed(list []removal) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -239,7 +238,7 @@ func (rs *readers) takeLost(r *reader) int {
 	return n
 }
 
-// close ends all sequences after what is written.
+// close ends all sequences after the written entries.
 func (rs *readers) close() {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

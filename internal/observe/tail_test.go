@@ -16,7 +16,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/observe"
 )
 
-// follow collects what a query follows until stop.
+// follow collects the entries of a followed query until stop.
 func follow(t *testing.T, l *observe.Log, q observe.Query) (stop func() []observe.Entry) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -69,7 +69,7 @@ func TestTailFollowsRequests(t *testing.T) {
 	})
 }
 
-// lateOf is a line as its entry, which has no deployment, tells it.
+// lateOf returns a line as in a late entry, which has no deployment.
 func lateOf(line lateen.LogLine) lateen.LogLine {
 	line.Deployment = ""
 	return line
@@ -105,7 +105,7 @@ func TestTailEndsWithTheLog(t *testing.T) {
 		stop := follow(t, l, observe.Query{})
 		l.Record(lateen.Record{ID: "last", Time: now()})
 		end()
-		if got := stop(); len(got) > 1 { // the database may be closed before it is read
+		if got := stop(); len(got) > 1 { // the database may be closed before the read
 			t.Errorf("got %v", got)
 		}
 		for range l.Tail(t.Context(), observe.Query{}) {
@@ -155,7 +155,7 @@ func TestASlowReaderLosesNoEntry(t *testing.T) {
 	})
 }
 
-// recordAll records requests called 0, 1, ... with a batch for each.
+// recordAll records requests with the ids 0, 1, ..., each in its own batch.
 func recordAll(l *observe.Log, total int) {
 	for i := range total {
 		l.Record(lateen.Record{ID: lateen.RequestID(fmt.Sprint(i)), Time: now(), Project: "prj_1"})
@@ -189,10 +189,10 @@ func TestEntriesThatAreRemovedBeforeTheyAreReadAreCounted(t *testing.T) {
 	})
 }
 
-// A reader that was cut off after any entry goes on from its cursor: it reads
-// every later request and line once. That holds for
-// a request whose lines came long before its record, and for lines that came
-// after it, whether the log was closed in between or not.
+// A reader that was disconnected after any entry resumes at its cursor: it reads
+// every later request and line once. This holds for a request whose lines were
+// recorded long before its record, and for lines recorded after it, with or without
+// a restart of the log in between.
 func TestTailGoesOnAfterACursor(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -234,7 +234,8 @@ func TestTailGoesOnAfterACursor(t *testing.T) {
 		end()
 		l, _ = start(t, observe.Options{Dir: dir})
 		same(t, said(live[60:]), said(follow(t, l, observe.Query{Project: "prj_1", After: live[59].Cursor})()))
-		// From the beginning all is one span: late lines come with their requests.
+		// From the beginning, all batches are one span: late lines come with their
+		// requests.
 		all := follow(t, l, observe.Query{Project: "prj_1", After: begin})()
 		if len(all) != 123 || all[len(all)-1].ID != "slow" {
 			t.Errorf("%d entries were read at once, want 123 with the slow request last", len(all))
@@ -277,7 +278,7 @@ func TestTailGoesOnLiveAfterACursor(t *testing.T) {
 	})
 }
 
-func TestReadersThatDoNotReadHoldLittle(t *testing.T) {
+func TestStalledReadersUseLittleMemory(t *testing.T) {
 	t.Run("of long lines", func(t *testing.T) { holdsLittle(t, strings.Repeat("x", 100<<10), "/") })
 	t.Run("of long records", func(t *testing.T) { holdsLittle(t, "x", "/"+strings.Repeat("x", 4<<10)) })
 }
@@ -317,7 +318,7 @@ func holdsLittle(t *testing.T, line, path string) {
 	}
 }
 
-// heap is how many bytes are in use.
+// heap returns the number of bytes in use.
 func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats

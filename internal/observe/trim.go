@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	trimEntries = 2000 // removed at most by one call of trim
-	vacuumPages = 4096 // given back to the file system at most by one call
+	trimEntries = 2000 // maximum number of entries that one call of trim removes
+	vacuumPages = 4096 // maximum number of pages that one call returns to the file system
 )
 
-// trim removes the oldest entries: those from before a time, and as many of the
-// projects that take most as it takes to use no more than maxBytes. It does so in steps, between which
-// others may write, and reports whether there is more to do.
+// trim removes the entries before a time, and the oldest entries of the largest
+// projects until the database uses no more than maxBytes. It works in steps, between
+// which writers may proceed, and reports whether more steps are necessary.
 func (db *database) trim(ctx context.Context, maxBytes int64, before lateen.Millis) (more bool, err error) {
 	used, free, err := db.size(ctx)
 	if err != nil {
@@ -29,14 +29,14 @@ func (db *database) trim(ctx context.Context, maxBytes int64, before lateen.Mill
 		if err := db.remove(ctx, "<= ?", upTo); err != nil {
 			return false, err
 		}
-		db.usage = nil // it is counted anew when it is needed
+		db.usage = nil // counted again when needed
 	}
 	if used > maxBytes && upTo == 0 {
-		if more, err = db.trimGreatest(ctx, used-maxBytes); err != nil {
+		if more, err = db.trimLargest(ctx, used-maxBytes); err != nil {
 			return false, err
 		}
 	}
-	// What is free is used again, so it goes only where it is much.
+	// Free pages are reused, so only many of them are returned to the file system.
 	if free > maxBytes/8 {
 		if err := db.shrink(ctx); err != nil {
 			return false, fmt.Errorf("shrink the log database: %w", err)
@@ -46,8 +46,8 @@ func (db *database) trim(ctx context.Context, maxBytes int64, before lateen.Mill
 	return more, nil
 }
 
-// tooMuch returns the id up to which entries go: those from before a time, and
-// excess bytes at least. It is 0 for none.
+// tooMuch returns the largest id to remove: entries before a time, and at least
+// excess bytes. 0 is none.
 func (db *database) tooMuch(ctx context.Context, excess int64, before lateen.Millis) (upTo int64, more bool, err error) {
 	rows, err := db.file.Read.QueryContext(ctx,
 		`SELECT id, time, min(bytes, ?) + min(lines, ?) * ? + COALESCE(length(record), 0) FROM entries ORDER BY id LIMIT ?`,
@@ -77,7 +77,7 @@ type removal struct {
 	at      position
 }
 
-// remove deletes the entries that a condition on their id chooses, and their lines.
+// remove deletes the entries whose id matches a condition, and their lines.
 func (db *database) remove(ctx context.Context, condition string, arg any) error {
 	tx, err := db.file.Write.BeginTx(ctx, nil)
 	if err != nil {
@@ -116,8 +116,8 @@ func removeEntries(ctx context.Context, tx *sql.Tx, condition string, arg any) (
 	return list, rows.Err()
 }
 
-// shrink gives some of the file's free pages back. The file follows with the
-// checkpoint, as far as readers allow.
+// shrink returns free pages to the file system. The file shrinks at the checkpoint,
+// as far as readers allow.
 func (db *database) shrink(ctx context.Context) error {
 	for _, query := range []string{fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages), "PRAGMA wal_checkpoint(PASSIVE)"} {
 		if _, err := db.file.Write.ExecContext(ctx, query); err != nil {

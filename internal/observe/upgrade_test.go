@@ -8,7 +8,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/observe"
 )
 
-// version1 is what a log database held before entries had batches.
+// version1 is the content of a log database before entries had batches.
 const version1 = `
 PRAGMA auto_vacuum = INCREMENTAL; VACUUM;
 CREATE TABLE entries (id INTEGER PRIMARY KEY, request TEXT NOT NULL, time INTEGER NOT NULL, project TEXT NOT NULL,
@@ -25,7 +25,7 @@ INSERT INTO lines VALUES (1, 1, 946684799000, 'info', 'function', '', '', 'hello
 PRAGMA user_version = 1;
 `
 
-func TestALogOfVersion1IsKept(t *testing.T) {
+func TestALogOfVersion1IsUpgraded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := t.TempDir()
 		execute(t, filepath.Join(dir, "logs.db"), version1)

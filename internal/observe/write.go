@@ -8,12 +8,12 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// lineBits are the low bits of a line's id, which count the lines of a batch:
-// more than a queue holds, with a closing line for each of its requests. The
-// bits above are the batch.
+// lineBits is the number of low bits of a line's id, which count the lines of a
+// batch: more than a full queue has, with a closing line for each of its requests.
+// The higher bits are the batch.
 const lineBits = 17
 
-// firstLine returns the least id that a line of a batch may have.
+// firstLine returns the least possible line id of a batch.
 func firstLine(batch int64) int64 { return batch << lineBits }
 
 const (
@@ -32,8 +32,8 @@ const (
 	insertLine = `INSERT INTO lines (id, entry, time, level, source, function, instance, text, truncated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// write keeps a batch under a number above that of every batch before, all of
-// it or nothing, and returns the projects that it is about, one for each group.
+// write writes a batch, in one transaction, under a number greater than that of every
+// earlier batch. It returns the project of each group.
 func (db *database) write(ctx context.Context, b batch, number int64) ([]lateen.ProjectID, error) {
 	tx, err := db.file.Write.BeginTx(ctx, nil)
 	if err != nil {
@@ -64,7 +64,7 @@ type writer struct {
 	putNew, putRecord, putLines, putLine *sql.Stmt
 
 	batch    int64
-	nextLine int64 // id of the line that is written next
+	nextLine int64 // id of the next line
 }
 
 func newWriter(ctx context.Context, tx *sql.Tx, batch int64) (w *writer, err error) {
@@ -79,7 +79,7 @@ func newWriter(ctx context.Context, tx *sql.Tx, batch int64) (w *writer, err err
 	if err == nil {
 		w.putLine, err = tx.PrepareContext(ctx, insertLine)
 	}
-	return w, err // the transaction closes what it prepared
+	return w, err // the transaction closes its statements
 }
 
 // write writes a group and returns its project.
@@ -88,7 +88,7 @@ func (w *writer) write(ctx context.Context, g *group) (lateen.ProjectID, error) 
 	if r == nil {
 		r, put, text = partial(g.lines[0]), w.putLines, sql.NullString{}
 		if r.ID != "" {
-			completed = 0 // by the request's end
+			completed = 0 // completed by the request's end
 		}
 	}
 	values := []any{
@@ -108,8 +108,8 @@ func (w *writer) write(ctx context.Context, g *group) (lateen.ProjectID, error) 
 	return r.Project, w.writeLines(ctx, id, g, lines-g.seen, bytes-g.seenBytes)
 }
 
-// insert writes an entry, unless there is one of its request, and returns its
-// id or 0. Nearly all are new, and this costs half of what the upsert does.
+// insert inserts an entry, unless its request has one, and returns its id or 0.
+// Nearly all entries are new, and an insert costs half of an upsert.
 func (w *writer) insert(ctx context.Context, values []any) (int64, error) {
 	result, err := w.putNew.ExecContext(ctx, values...)
 	if err != nil {
@@ -121,8 +121,8 @@ func (w *writer) insert(ctx context.Context, values []any) (int64, error) {
 	return result.LastInsertId()
 }
 
-// writeLines writes the lines of a group whose entry had some before, as far
-// as a request may have lines, and says so where it ends.
+// writeLines adds the lines of a group to an existing entry, up to the limit of a
+// request, and marks the end if it truncates.
 func (w *writer) writeLines(ctx context.Context, entry int64, g *group, lines, bytes int) error {
 	before := within(lines, bytes)
 	for _, line := range g.lines {
@@ -137,7 +137,7 @@ func (w *writer) writeLines(ctx context.Context, entry int64, g *group, lines, b
 	if before && len(g.lines) > 0 && (!within(lines, bytes) || g.seen > len(g.lines)) {
 		end := g.lines[len(g.lines)-1]
 		end.Level, end.Source, end.Truncated = lateen.LevelWarning, "platform", true
-		end.Text = fmt.Sprintf("the rest is not kept: %d lines and %d KiB of a request are", MaxRequestLines, MaxRequestBytes>>10)
+		end.Text = fmt.Sprintf("the rest is dropped: the limits of a request are %d lines and %d KiB", MaxRequestLines, MaxRequestBytes>>10)
 		return w.writeLine(ctx, entry, end)
 	}
 	return nil
@@ -152,13 +152,13 @@ func (w *writer) writeLine(ctx context.Context, entry int64, line lateen.LogLine
 	return nil
 }
 
-// partial is what a line tells of its request.
+// partial returns the part of a request's record that a line contains.
 func partial(line lateen.LogLine) *lateen.Record {
 	return &lateen.Record{ID: line.Request, Time: line.Time, Project: line.Project, Deployment: line.Deployment, Kind: line.Source}
 }
 
-// levelsOf are the levels of what came of a request, as bits. A request that went
-// well and wrote nothing has none, and goes for info.
+// levelsOf returns the levels of a request's result and lines, as bits. A successful
+// request without lines has none, and counts as info.
 func levelsOf(g *group) int {
 	levels := 0
 	for _, line := range g.lines {

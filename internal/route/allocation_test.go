@@ -1,13 +1,13 @@
 //go:build !race
 
-// The race detector makes pools drop what they hold at random, so that
-// allocations count for something only without it.
+// The race detector makes pools drop items at random, so that allocations can be
+// counted only without it.
 
 package route_test
 
 import "testing"
 
-// Ceilings of allocations on a real table, one above what it takes. Raise one
+// Ceilings of allocations on a real table, one above the measured number. Raise one
 // only with a reason.
 func TestResolveAllocatesLittle(t *testing.T) {
 	table, _ := load(t, "testdata/nextjs.txtar")

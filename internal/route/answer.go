@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// serve decides for an output, with the headers of phase hit, whose routes look
-// at the output's own path.
+// serve decides for an output, with the headers of phase hit, whose routes match the
+// output's own path.
 func (w *walk) serve(out output) bool {
 	w.moveTo(out.path)
 	w.Output = out.path
@@ -18,18 +18,18 @@ func (w *walk) serve(out output) bool {
 	rules := w.router.table[hit]
 	for i := range rules {
 		if ok, err := w.matchesRule(&rules[i]); err != nil {
-			return w.tooMuch(err)
+			return w.exceedsBound(err)
 		} else if ok {
 			w.setFields(&rules[i], hit, before)
 			if err := w.transform(&rules[i]); err != nil {
-				return w.tooMuch(err)
+				return w.exceedsBound(err)
 			}
 		}
 	}
 	w.MatchedPath = w.matchedPath(out, before)
 	if out.kind == Prerender {
-		if !w.room.take(w.matches.size()) {
-			return w.tooMuch(errTooLong)
+		if !w.writeBudget.take(w.matches.size()) {
+			return w.exceedsBound(errTooLong)
 		}
 		w.RouteMatches = w.matches.String()
 		if !w.ownPath {
@@ -39,15 +39,15 @@ func (w *walk) serve(out output) bool {
 	return w.decide(out.kind)
 }
 
-// Page is how the function behind a kept output is asked for it on behalf of req, but for
-// the parameters: Output, MatchedPath and Path of a decision.
+// Page returns the request for the function of the prerender at, on behalf of req:
+// the Output, MatchedPath and Path of a decision, without parameters.
 func (r *Router) Page(req *Request, at string) *Decision {
 	w := newWalk(r, req, nil)
 	w.serve(output{kind: Prerender, path: at})
 	return &Decision{Kind: Prerender, Output: at, MatchedPath: w.MatchedPath, Path: w.Path}
 }
 
-// pagePath is the path of the URL by which a function is asked for a page that is kept.
+// pagePath is the path of the URL in a request to the function of a prerender.
 func (w *walk) pagePath(out output) string {
 	if base, ok := strings.CutSuffix(out.path, "/index"); ok && w.MatchedPath == "/" {
 		return cmp.Or(base, "/")
@@ -84,27 +84,27 @@ func (w *walk) decide(kind Kind) bool {
 			(*into)[f.key] = f.values
 		}
 	}
-	w.transforms, w.left = w.respond, w.room
+	w.transforms, w.left = w.respond, w.writeBudget
 	return true
 }
 
-// redirect decides for a redirection. The parameters of the client's URL go
-// along, but those that the target has itself.
+// redirect decides for a redirect. It appends the parameters of the client's URL
+// that the target does not have.
 func (w *walk) redirect(status int, to string) bool {
 	w.Status, w.Location = status, uri(mergeURL(to, w.ownQuery))
 	return w.decide(Redirect)
 }
 
-// mitigate decides against a request that a route refuses. There is nothing here
-// that a client could be challenged with, so both actions deny.
+// mitigate rejects a request by a route's mitigate. The platform has no challenge
+// for clients, so both actions deny.
 func (w *walk) mitigate(action string) bool {
 	w.fields = append(w.fields, field{key: "X-Vercel-Mitigated", values: []string{action}})
 	return w.fail(http.StatusForbidden, ReasonDenied)
 }
 
-// tooMuch decides for a request on whose path a pattern took too long, or of
-// which routes make too much.
-func (w *walk) tooMuch(err error) bool {
+// exceedsBound decides for an error: a pattern took too long on the path of the
+// request, or the routes write too much for it.
+func (w *walk) exceedsBound(err error) bool {
 	w.Cause, w.Status, w.Reason = err, http.StatusInternalServerError, ReasonRouteTimeout
 	if errors.Is(err, errTooLong) {
 		w.Reason, w.fields, w.respond = ReasonRouteTooLong, nil, nil
@@ -113,8 +113,8 @@ func (w *walk) tooMuch(err error) bool {
 	return w.decide(Error)
 }
 
-// fail decides for an error page of the table, else for the platform's. In a table
-// without a phase error a file 404.html is the page of a 404.
+// fail decides for an error page of the table, or else the platform's. In a table
+// without a phase error, a file 404.html is the page of a 404.
 func (w *walk) fail(status int, reason string) bool {
 	w.status, w.Status, w.Reason = status, status, reason
 	rules := w.router.table[failure]
@@ -125,7 +125,7 @@ func (w *walk) fail(status int, reason string) bool {
 		}
 		ok, err := w.matchesRule(rl)
 		if err != nil {
-			return w.tooMuch(err)
+			return w.exceedsBound(err)
 		}
 		if !ok {
 			continue
@@ -133,7 +133,7 @@ func (w *walk) fail(status int, reason string) bool {
 		saved := w.state
 		w.setFields(rl, failure, len(w.fields))
 		if err := w.transform(rl); err != nil {
-			return w.tooMuch(err)
+			return w.exceedsBound(err)
 		}
 		if rl.rewrites {
 			if w.follow(rl) {
@@ -143,7 +143,7 @@ func (w *walk) fail(status int, reason string) bool {
 				return w.serve(out)
 			}
 			w.state = saved
-		} else if !rl.goesOn {
+		} else if !rl.continues {
 			break
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// next answers as a middleware that lets everything pass.
+// next answers like a middleware that lets every request pass.
 func next(context.Context, string, *route.Request) (*route.MiddlewareResponse, error) {
 	return nil, nil
 }
@@ -48,7 +48,7 @@ func BenchmarkResolve(b *testing.B) {
 }
 
 // BenchmarkResolveManyRoutes has 300 pages below a language, two routes each, and
-// asks for the last.
+// requests the last.
 func BenchmarkResolveManyRoutes(b *testing.B) {
 	m := &lateen.Manifest{Outputs: map[string]string{}, Functions: map[string]lateen.Function{}}
 	m.Routes = append(m.Routes, lateen.Route{Handle: "rewrite"})
@@ -75,8 +75,8 @@ func BenchmarkResolveManyRoutes(b *testing.B) {
 	}
 }
 
-// BenchmarkManyParameters deletes as many parameters as the head of a request
-// holds: twice as many take twice the time.
+// BenchmarkManyParameters deletes the maximum number of parameters in the head of a
+// request: twice as many must take only twice the time.
 func BenchmarkManyParameters(b *testing.B) {
 	router, err := route.Compile(&lateen.Manifest{Routes: []lateen.Route{{Src: "/.*", Transforms: []lateen.Transform{
 		{Type: "request.query", Op: "delete", Target: lateen.TransformTarget{Key: lateen.TransformKey{Match: &lateen.Condition{Pre: "x"}}}},

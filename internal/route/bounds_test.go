@@ -10,7 +10,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// bounded fails the test unless r gives up on req.
+// bounded fails the test unless r rejects req with ReasonRouteTimeout.
 func bounded(t *testing.T, m *lateen.Manifest, req *route.Request) {
 	t.Helper()
 	r, err := route.Compile(m)
@@ -48,7 +48,7 @@ func TestManyConditionsTogetherAreBounded(t *testing.T) {
 	}
 }
 
-func TestManyTextsToLookForTogetherAreBounded(t *testing.T) {
+func TestManySearchesForTextTogetherAreBounded(t *testing.T) {
 	m := &lateen.Manifest{}
 	for range 1500 {
 		m.Routes = append(m.Routes, lateen.Route{Src: `^/(.*)\.1\.(.*)$`, Dest: "/x"})
@@ -65,6 +65,6 @@ func TestConditionsEndWithTheFirstThatTakesTooLong(t *testing.T) {
 	req := newRequest("GET", "/?"+strings.Repeat("a&", 30_000))
 	req.Header.Set("X-Last", "1")
 	if c.Any(req) {
-		t.Error("the last condition was looked at")
+		t.Error("the last condition was evaluated")
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// The bounds of a route, as the format has them.
+// The bounds of a route in the format.
 const (
 	maxPattern    = 4096 // bytes of src, dest and a condition's value
-	maxConditions = 16   // of has, and of missing
+	maxConditions = 16   // items of has, and of missing
 )
 
-// phase is a part of the route table; see [Router.Resolve] for their order.
+// phase is a part of the route table; see [Router.Resolve] for the order.
 type phase int
 
 const (
@@ -28,7 +28,7 @@ const (
 	resource
 	hit
 	failure // handle: error
-	phases  // how many there are
+	phases  // number of phases
 )
 
 // phaseOf returns the phase that a handle starts.
@@ -39,22 +39,22 @@ func phaseOf(handle string) (phase, bool) {
 
 // rule is a compiled route.
 type rule struct {
-	src       *pattern
-	grouped   bool // the groups of src are wanted when it matches
-	methods   []string
-	has       []condition
-	missing   []condition
-	captures  int // how many values the conditions capture
-	dest      template
-	rewrites  bool // there is a dest
-	external  bool // dest begins with a scheme
-	mayLeave  bool // or may, for it begins with a value of the environment
-	fields    []ruleField
-	important bool
-	status    int
-	check     bool
-	goesOn    bool // later routes of the phase are looked at after this one
-	guards    bool // see [rule.mayRefuse]
+	src           *pattern
+	grouped       bool // a match needs the groups of src
+	methods       []string
+	has           []condition
+	missing       []condition
+	captures      int // number of values that the conditions capture
+	dest          template
+	rewrites      bool // there is a dest
+	external      bool // dest begins with a scheme
+	mayBeExternal bool // dest begins with a value of the environment, which may have a scheme
+	fields        []ruleField
+	important     bool
+	status        int
+	check         bool
+	continues     bool // later routes of the phase are tried after this one
+	refuses       bool // see [rule.isRefusal]
 
 	middleware   string // path of its output
 	locale       *lateen.Locale
@@ -67,11 +67,11 @@ type rule struct {
 type ruleField struct {
 	key    string
 	value  template
-	values []string // of a value without parameters
+	values []string // the value if it has no parameters
 }
 
 // compileTable splits routes at their handles and compiles each, within b.
-func compileTable(m *lateen.Manifest, b *budget) (table [phases][]rule, err error) {
+func compileTable(m *lateen.Manifest, b *budget, p patterns) (table [phases][]rule, err error) {
 	at := start
 	var seen [phases]bool
 	routes := m.Routes
@@ -80,15 +80,15 @@ func compileTable(m *lateen.Manifest, b *budget) (table [phases][]rule, err erro
 			next, ok := phaseOf(routes[i].Handle)
 			switch {
 			case !ok:
-				return table, invalid(i, "handle", fmt.Errorf("there is no phase %q", routes[i].Handle))
+				return table, invalid(i, "handle", fmt.Errorf("unknown phase %q", routes[i].Handle))
 			case seen[next]:
-				return table, invalid(i, "handle", fmt.Errorf("%s is there twice", routes[i].Handle))
+				return table, invalid(i, "handle", fmt.Errorf("duplicate phase %s", routes[i].Handle))
 			}
 			at, seen[next] = next, true
 			continue
 		}
 		began := b.now()
-		rl, field, err := compileRule(&routes[i], at)
+		rl, field, err := compileRule(&routes[i], at, p)
 		output, _, _ := strings.Cut(routes[i].Dest, "?")
 		_, kept := m.Prerenders[output]
 		rl.dest.keepEscapes(kept)
@@ -110,16 +110,16 @@ func invalid(index int, field string, err error) error {
 	return e
 }
 
-// compileRule compiles r, a route of phase at. With an error comes the field
-// that is wrong.
-func compileRule(r *lateen.Route, at phase) (rl rule, field string, err error) {
+// compileRule compiles r, a route of phase at. An error comes with the name of the
+// invalid field.
+func compileRule(r *lateen.Route, at phase, p patterns) (rl rule, field string, err error) {
 	if field, err = checkRoute(r, at); err != nil {
 		return rl, field, err
 	}
-	if rl.src, err = compilePattern(anchored(r.Src), !r.CaseSensitive); err != nil {
+	if rl.src, err = p.compile(anchored(r.Src), !r.CaseSensitive); err != nil {
 		return rl, "src", err
 	}
-	names := &scope{groups: rl.src.names, env: r.Env}
+	names := &scope{groups: rl.src.names, env: r.Env, patterns: p}
 	if rl.has, err = compileConditions(r.Has, names); err != nil {
 		return rl, "has", err
 	}
@@ -150,44 +150,44 @@ func compileRule(r *lateen.Route, at phase) (rl rule, field string, err error) {
 		rl.middleware = rooted(r.MiddlewarePath)
 	}
 	rl.ignoreOrigin = r.RespectOriginCacheControl != nil && !*r.RespectOriginCacheControl
-	rl.goesOn = r.Continue || rl.onlyTransforms()
-	rl.grouped, rl.guards = rl.wantsGroups(), rl.mayRefuse()
+	rl.continues = r.Continue || rl.onlyTransforms()
+	rl.grouped, rl.refuses = rl.wantsGroups(), rl.isRefusal()
 	return rl, "", nil
 }
 
-// checkRoute checks what needs no compiling, with the rules of the format.
+// checkRoute checks a route by the rules of the format, without compiling it.
 func checkRoute(r *lateen.Route, at phase) (field string, err error) {
 	switch {
 	case r.Src == "":
-		return "src", errors.New("it is missing")
+		return "src", errors.New("missing")
 	case len(r.Src) > maxPattern:
-		return "src", fmt.Errorf("it is longer than %d bytes", maxPattern)
+		return "src", fmt.Errorf("longer than %d bytes", maxPattern)
 	case len(r.Dest) > maxPattern:
-		return "dest", fmt.Errorf("it is longer than %d bytes", maxPattern)
+		return "dest", fmt.Errorf("longer than %d bytes", maxPattern)
 	case len(r.Has) > maxConditions:
-		return "has", fmt.Errorf("there are more than %d", maxConditions)
+		return "has", fmt.Errorf("more than %d items", maxConditions)
 	case len(r.Missing) > maxConditions:
-		return "missing", fmt.Errorf("there are more than %d", maxConditions)
+		return "missing", fmt.Errorf("more than %d items", maxConditions)
 	case r.Status != 0 && (r.Status < 100 || r.Status > 999):
-		return "status", fmt.Errorf("%d is not from 100 to 999", r.Status)
+		return "status", fmt.Errorf("%d is not in the range 100 to 999", r.Status)
 	case r.Mitigate != nil && r.Mitigate.Action != "deny" && r.Mitigate.Action != "challenge":
-		return "mitigate", fmt.Errorf("there is no action %q", r.Mitigate.Action)
+		return "mitigate", fmt.Errorf("unknown action %q", r.Mitigate.Action)
 	case at == hit && r.Dest != "":
-		return "dest", errors.New("it has no place after handle: hit")
+		return "dest", errors.New("not allowed after handle: hit")
 	case at == hit && r.Status != 0:
-		return "status", errors.New("it has no place after handle: hit")
+		return "status", errors.New("not allowed after handle: hit")
 	case at == hit && !r.Continue:
-		return "continue", errors.New("it must be true after handle: hit")
+		return "continue", errors.New("must be true after handle: hit")
 	case at == miss && r.Dest != "" && !r.Check:
-		return "check", errors.New("it must be true with dest after handle: miss")
+		return "check", errors.New("must be true with dest after handle: miss")
 	case at == miss && r.Dest == "" && !r.Continue:
-		return "continue", errors.New("it must be true without dest after handle: miss")
+		return "continue", errors.New("must be true without dest after handle: miss")
 	}
 	return "", nil
 }
 
-// anchored returns src with the anchors that every route has. A src that begins
-// with a name, as in "api/(.*)", means the path with its slash.
+// anchored returns src with the anchors of a route. A src that begins with a name,
+// as in "api/(.*)", means the path with a leading slash.
 func anchored(src string) string {
 	src = strings.TrimPrefix(src, "^")
 	if src != "" && (isAlnum(src[0]) || src[0] == '_') {
@@ -199,7 +199,7 @@ func anchored(src string) string {
 	return "^" + src
 }
 
-// rooted returns path with a slash before it.
+// rooted returns path with a leading slash.
 func rooted(path string) string {
 	if strings.HasPrefix(path, "/") {
 		return path
@@ -227,25 +227,24 @@ func (rl *rule) setDest(dest string, names *scope) {
 	case plainText:
 		_, rl.external = cutScheme(first.text)
 	case envRef:
-		rl.mayLeave = true
+		rl.mayBeExternal = true
 	case groupRef, captureRef, wildcardRef:
-		// A client must not choose the host that is asked.
+		// A client must not choose the host of an origin.
 	}
 }
 
-// onlyTransforms reports whether a route does nothing but transform: such a one
-// does not end its phase, or it would keep the request from every later route.
+// onlyTransforms reports whether a route has only transforms. Such a route does not
+// end its phase, because it would hide every later route from the request.
 func (rl *rule) onlyTransforms() bool {
 	return len(rl.transforms) > 0 && !rl.rewrites && len(rl.fields) == 0 && rl.status == 0 &&
 		rl.middleware == "" && rl.mitigate == "" && rl.locale == nil
 }
 
-// mayRefuse reports whether rl may keep a request from an output: it runs a
-// middleware, refuses, or redirects or leads to an error, to the same place
-// whatever the request says. Outputs behind WSGI, ASGI and CGI see a path with its
-// encoded slashes decoded, so such a route is also for a path that it matches in
-// that form.
-func (rl *rule) mayRefuse() bool {
+// isRefusal reports whether rl may keep a request from an output: it runs a
+// middleware, refuses, or redirects or leads to an error with a constant target.
+// Outputs behind WSGI, ASGI and CGI see a path with its encoded slashes decoded, so
+// such a route also applies to a path that it matches in that form.
+func (rl *rule) isRefusal() bool {
 	if rl.middleware != "" || rl.mitigate != "" {
 		return true
 	}
@@ -260,8 +259,8 @@ func (rl *rule) mayRefuse() bool {
 	return rl.status >= 300 && leads && rl.dest.constant()
 }
 
-// wantsGroups reports whether a template refers to what src captures, or an
-// output's route matches may have it.
+// wantsGroups reports whether a template refers to a group of src, or the route
+// matches of an output may contain it.
 func (rl *rule) wantsGroups() bool {
 	if rl.rewrites && (len(rl.src.names) > 1 || rl.dest.uses(groupRef)) {
 		return true

@@ -13,18 +13,18 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// condition is one item of has or missing. A value that is a regular expression
-// must match as a whole, in this case; all operators of a value must hold. An
-// item on something that a request has several of holds if one of them does; on
-// something that it has not, it does not hold, whatever the operators.
+// condition is one item of has or missing. A regular expression must match the whole
+// value, case-sensitively; all operators of a value must hold. If a request has
+// several values for an item, one that holds is enough; if it has none, the item
+// does not hold, with any operators.
 type condition struct {
 	kind string // host, header, cookie, query
 	key  string
 	want *lateen.Condition // nil: any value
-	re   *pattern          // of want.Re
+	re   *pattern          // want.Re
 
-	// capture is where the value goes, or -1; captures is the same for each
-	// group of re.
+	// capture is the index of the captured value, or -1; captures has the index for
+	// each group of re.
 	capture  int
 	captures []int
 }
@@ -35,16 +35,16 @@ func compileCondition(h *lateen.HasField, s *scope) (condition, error) {
 	switch h.Type {
 	case "host":
 		if h.Value == nil {
-			return c, fmt.Errorf("a host needs a value")
+			return c, fmt.Errorf("type host requires a value")
 		}
 	case "header":
 		c.key = textproto.CanonicalMIMEHeaderKey(h.Key)
 	case "cookie", "query":
 	default:
-		return c, fmt.Errorf("there is no type %q", h.Type)
+		return c, fmt.Errorf("unknown type %q", h.Type)
 	}
 	if c.kind != "host" && c.key == "" {
-		return c, fmt.Errorf("a %s needs a key", c.kind)
+		return c, fmt.Errorf("type %s requires a key", c.kind)
 	}
 	if h.Value == nil {
 		c.capture = s.define(captureName(h.Key))
@@ -54,7 +54,7 @@ func compileCondition(h *lateen.HasField, s *scope) (condition, error) {
 		return c, nil
 	}
 	var err error
-	if c.re, err = compilePattern("^(?:"+h.Value.Re+")$", h.Type == "host"); err != nil {
+	if c.re, err = s.patterns.compile("^(?:"+h.Value.Re+")$", h.Type == "host"); err != nil {
 		return c, fmt.Errorf("value: %w", err)
 	}
 	if h.Type == "host" {
@@ -79,8 +79,8 @@ func (s *scope) define(name string) int {
 	return len(s.captures) - 1
 }
 
-// captureName is the parameter that a key without a value defines: the key
-// without what a parameter's name may not have.
+// captureName is the name of the parameter that a key without a value defines: the
+// key without the characters that a name must not have.
 func captureName(key string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x80 && (isAlnum(byte(r)) || r == '_') {
@@ -90,10 +90,10 @@ func captureName(key string) string {
 	}, key)
 }
 
-// holds reports whether c holds for the request at this point of w, without what
-// transforms made of it, and keeps what it captures in w.
+// holds reports whether c holds for the request at this point of w, before
+// transforms, and stores its captures in w.
 func (c *condition) holds(w *walk) (bool, error) {
-	if err := w.readOn(); err != nil {
+	if err := w.checkTextBound(); err != nil {
 		return false, err
 	}
 	switch c.kind {
@@ -162,7 +162,7 @@ func (c *condition) accepts(w *walk, value string) (bool, error) {
 	return true, nil
 }
 
-// meets reports whether value passes every operator of c but re.
+// meets reports whether value satisfies every operator of c except re.
 func meets(value string, c *lateen.Condition) bool {
 	return (c.Eq == nil || value == *c.Eq) &&
 		(c.Neq == nil || value != *c.Neq) &&
@@ -201,8 +201,8 @@ func cookies(lines []string, name string) iter.Seq[string] {
 	}
 }
 
-// cookieValue is the value of a cookie without quotes, percent-decoded as the
-// cookie libraries of the frameworks have it; as it is where that makes no text.
+// cookieValue is the value of a cookie without quotes, percent-decoded like in the
+// cookie libraries of the frameworks. An invalid encoding stays as it is.
 func cookieValue(value string) string {
 	value = strings.Trim(value, `"`)
 	if strings.IndexByte(value, '%') < 0 {

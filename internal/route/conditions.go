@@ -4,16 +4,22 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Conditions is a compiled list of conditions on a request. It is immutable and
-// safe for concurrent use; nil holds for no request.
+// Conditions is a compiled list of conditions on a request. It is immutable and safe
+// for concurrent use; nil holds for no request.
 type Conditions struct {
 	list     []condition
 	captures int
 }
 
-// CompileConditions prepares fields. A malformed one is [lateen.ErrInvalidRoute].
+// CompileConditions compiles fields. The error for a malformed one is
+// [lateen.ErrInvalidRoute].
 func CompileConditions(fields []lateen.HasField) (*Conditions, error) {
-	c, s := &Conditions{}, &scope{}
+	return patterns{}.conditions(fields)
+}
+
+// conditions is [CompileConditions] with the patterns of a table.
+func (p patterns) conditions(fields []lateen.HasField) (*Conditions, error) {
+	c, s := &Conditions{}, &scope{patterns: p}
 	for i := range fields {
 		one, err := compileCondition(&fields[i], s)
 		if err != nil {
@@ -25,8 +31,8 @@ func CompileConditions(fields []lateen.HasField) (*Conditions, error) {
 	return c, nil
 }
 
-// Any reports whether one of the conditions holds for req. Where one takes too long,
-// neither it nor those after it hold.
+// Any reports whether one of the conditions holds for req. If one takes too long, it
+// and the later ones do not hold.
 func (c *Conditions) Any(req *Request) bool {
 	if c == nil || len(c.list) == 0 {
 		return false

@@ -2,22 +2,22 @@ package route
 
 import "strings"
 
-// confined reports whether the values of t's parameters stay where t puts them
-// in the URL that it makes:
+// confined reports whether the values of t's parameters stay in their places in the
+// URL that t makes:
 //
 //   - No value makes a dot segment. A route that leads to "/public/$file" must
 //     not lead to "/private", past the routes and middleware that guard it. A
-//     segment may end with an encoded slash or backslash as well, because
-//     servers behind an external rewrite may decode those first.
-//   - No value changes which host is asked: "https://$name.example.com/" asks a
-//     host below example.com, whatever the value is.
+//     segment may also end with an encoded slash or backslash, because servers
+//     behind an external rewrite may decode those first.
+//   - No value changes the host: "https://$name.example.com/" leads to a host
+//     below example.com for every value.
 //
-// Values of the environment and of wildcard domains are the site's own.
+// Values of the environment and of wildcard domains are trusted.
 func (t *template) confined(v *values) bool {
 	return t.keepsHost(v) && t.keepsSegments(v)
 }
 
-// fromRequest reports whether the value of p is a client's.
+// fromRequest reports whether the value of p comes from a client.
 func (p *part) fromRequest() bool { return p.kind == groupRef || p.kind == captureRef }
 
 // keepsSegments reports whether no value of a parameter makes a dot segment.
@@ -35,7 +35,7 @@ func (t *template) keepsSegments(v *values) bool {
 	if !suspect {
 		return true
 	}
-	var filled, written strings.Builder // written is with a letter in place of each value
+	var filled, written strings.Builder // written has a letter in place of each value
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.inQuery {
@@ -63,13 +63,13 @@ func dotSegments(path string) (n int) {
 	return n
 }
 
-// keepsHost reports whether no value of a parameter ends the host of an
-// absolute URL early, or continues it where the host looks complete.
+// keepsHost reports whether no value of a parameter ends the host of an absolute URL
+// early, or extends a complete host.
 func (t *template) keepsHost(v *values) bool {
 	if len(t.parts) < 2 || t.parts[0].fromRequest() {
 		return true
 	}
-	var host string // so far, with the scheme
+	var host string // the host so far, with the scheme
 	for i := range t.parts {
 		p := &t.parts[i]
 		text := p.expand(v, forURL)
@@ -94,8 +94,8 @@ func endsHost(p *part) bool {
 	return p.kind == plainText && (p.text == "" || strings.IndexByte("/?#", p.text[0]) >= 0)
 }
 
-// fitsHost reports whether value may follow the text of a host. last says that
-// nothing of the host follows it.
+// fitsHost reports whether value may follow the text of a host. last means that
+// value ends the host.
 func fitsHost(before, value string, last bool) bool {
 	if last && before != "" && strings.IndexByte(".:-", before[len(before)-1]) < 0 {
 		return value == "" || value[0] == '/'

@@ -114,8 +114,8 @@ func FuzzResolve(f *testing.F) {
 	})
 }
 
-// FuzzConfined has values of every kind captured into paths below /public of
-// this site and of another host, and checks that what they lead to is there.
+// FuzzConfined captures values of every kind into paths below /public of this site
+// and of another host, and checks that the resulting paths are below /public.
 func FuzzConfined(f *testing.F) {
 	capture := func(kind string) []lateen.HasField {
 		return []lateen.HasField{{Type: kind, Key: "f", Value: &lateen.Condition{Re: "(?<f>[\\s\\S]*)"}}}
@@ -179,9 +179,9 @@ func FuzzConfined(f *testing.F) {
 	})
 }
 
-// below reports whether an encoded path stays below dir for a reader that
-// decodes all of it, encoded slashes and backslashes too, before it resolves
-// dot segments.
+// below reports whether an encoded path stays below dir for a reader that decodes
+// the whole path, including encoded slashes and backslashes, before it resolves dot
+// segments.
 func below(dir, encoded string) bool {
 	plain, err := url.PathUnescape(encoded)
 	return err == nil && strings.HasPrefix(path.Clean(strings.ReplaceAll(plain, `\`, "/"))+"/", dir)

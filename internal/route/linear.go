@@ -3,17 +3,17 @@ package route
 import "strings"
 
 // linear is a regular expression that can be matched from left to right without
-// ever going back: text, groups, whole segments ([^/]+), and at the end anything
-// (.*) and a slash or none. Most routes are of this form. It finds the same
-// groups that an engine would.
+// backtracking: text, groups, whole segments ([^/]+), and at the end .* and an
+// optional slash. Most routes have this form. Its groups are the same as those of a
+// regular expression engine.
 type linear []step
 
 type step struct {
 	kind  stepKind
-	text  string // of exactly
-	group int    // of opens and closes
-	least int    // of oneSegment and anything: fewest bytes, 0 or 1
-	lazy  bool   // of anything: it leaves a last slash to maySlash
+	text  string // text of exactly
+	group int    // group of opens and closes
+	least int    // fewest bytes of oneSegment and anything, 0 or 1
+	lazy  bool   // of anything: leaves a last slash to maySlash
 }
 
 type stepKind int
@@ -27,12 +27,12 @@ const (
 	maySlash            // a slash or nothing, at the end
 )
 
-// linearise returns the linear form of tokens, an expression without its anchors
-// and look-around, or nil if it has none. isText says which tokens are text that
+// linearise returns the linear form of tokens, an expression without its anchors and
+// look-around, or nil if it has none. isText reports whether a token is text that
 // can be compared as it is.
 func linearise(tokens []token, isText func(token) bool) linear {
 	steps := make(linear, 0, len(tokens))
-	numbers := map[int]int{} // of groups, by opening token
+	numbers := map[int]int{} // group numbers by opening token
 	for i := 0; i < len(tokens); i++ {
 		t := tokens[i]
 		s := step{least: strings.Count(t.quantifier, "+"), lazy: len(t.quantifier) == 2}
@@ -60,13 +60,13 @@ func linearise(tokens []token, isText func(token) bool) linear {
 		}
 		steps = append(steps, s)
 	}
-	if !steps.neverBack() {
+	if !steps.isBacktrackFree() {
 		return nil
 	}
 	return steps
 }
 
-// isMaySlash reports whether tokens begin with (?:/)?
+// isMaySlash reports whether tokens begin with (?:/)?.
 func isMaySlash(tokens []token) bool {
 	return len(tokens) >= 3 && tokens[0].flavour == "(?:" && tokens[1].text == "/" && tokens[1].quantifier == "" &&
 		tokens[2].kind == closing && tokens[2].quantifier == "?"
@@ -81,10 +81,9 @@ func isPlainRepeat(quantifier string) bool {
 	}
 }
 
-// neverBack reports whether each step can be taken without a look at how the
-// later ones fare: a segment ends where a slash or the end must be, and after
-// anything nothing is to come.
-func (l linear) neverBack() bool {
+// isBacktrackFree reports whether each step is independent of later ones: a segment
+// ends at a slash or at the end of the text, and no step follows anything.
+func (l linear) isBacktrackFree() bool {
 	for i, s := range l {
 		rest := l[i+1:]
 		for s.kind != maySlash && len(rest) > 0 && (rest[0].kind == opens || rest[0].kind == closes) {
@@ -110,8 +109,8 @@ func (l linear) neverBack() bool {
 	return true
 }
 
-// match reports whether l matches text, compared by same. With into not nil it
-// is set to the groups, count of them.
+// match reports whether l matches text, compared by same. If into is not nil, match
+// sets it to the count groups.
 func (l linear) match(text string, same func(text, literal string) bool, into *groups, count int) bool {
 	if into != nil {
 		*into = (*into)[:0]
@@ -165,8 +164,8 @@ func (l linear) match(text string, same func(text, literal string) bool, into *g
 	return at == len(text)
 }
 
-// hasLineEnd reports whether text has a character that no dot matches
-// (LineTerminator of ECMA-262, 12.3).
+// hasLineEnd reports whether text has a line terminator (LineTerminator of ECMA-262,
+// 12.3), which a dot does not match.
 func hasLineEnd(text string) bool {
 	return strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 ||
 		strings.IndexByte(text, 0xe2) >= 0 && (strings.Contains(text, "\u2028") || strings.Contains(text, "\u2029"))

@@ -9,11 +9,11 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// localeRedirect returns where l sends the client: to the entry of redirect for
-// the language of the cookie, else for the first language of Accept-Language,
-// by its weights, that has one ("fr-CA" finds "fr"), else for l.Default. It is
-// "" where no entry is found or the client is there already. Entries on other hosts
-// count where the request's own host is one of a locale.
+// localeRedirect returns the target to which l redirects the client: the entry of
+// redirect for the language of the cookie, else for the first language of
+// Accept-Language, by its weights, that has an entry ("fr-CA" finds "fr"), else for
+// l.Default. It is "" if no entry is found or the client is already at the target.
+// Entries on other hosts apply only if the request's own host belongs to a locale.
 func (w *walk) localeRedirect(l *lateen.Locale) string {
 	to, redirects := "", w.redirects(l)
 	if l.Cookie != "" {
@@ -35,7 +35,7 @@ func (w *walk) localeRedirect(l *lateen.Locale) string {
 	return to
 }
 
-// redirects returns the entries of l that count for the request.
+// redirects returns the entries of l that apply to the request.
 func (w *walk) redirects(l *lateen.Locale) map[string]string {
 	if _, own := w.router.wildcards[w.hostname()]; own {
 		return l.Redirect
@@ -54,7 +54,7 @@ func (w *walk) redirects(l *lateen.Locale) map[string]string {
 	return here
 }
 
-// redirectFor looks a language up, then the same with its last subtag cut off.
+// redirectFor looks up a language, and then the same with its last subtag cut off.
 func redirectFor(redirects map[string]string, language string) string {
 	for language != "" {
 		for locale, to := range redirects {
@@ -67,7 +67,7 @@ func redirectFor(redirects map[string]string, language string) string {
 	return ""
 }
 
-// isAt reports whether the request is for target or something below it.
+// isAt reports whether the request is for target or a path below it.
 func (w *walk) isAt(target string) bool {
 	if rest, ok := cutScheme(target); ok {
 		host, path, _ := strings.Cut(rest, "/")
@@ -82,7 +82,7 @@ func (w *walk) isAt(target string) bool {
 }
 
 // acceptedLanguages returns the languages of an Accept-Language header, the most
-// wanted first. Those of weight 0 are left out, and so is "*".
+// preferred first, without "*" and languages of weight 0.
 func acceptedLanguages(lines []string) []string {
 	type choice struct {
 		language string

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// matchedHeader is the header by which a framework's output learns which of its pages
-// is asked for.
+// matchedHeader is the header in which a framework's output receives the path of the
+// requested page.
 const matchedHeader = "X-Matched-Path"
 
-// matchedPath is the name by which out knows itself: what the routes of phase hit say in
-// the header X-Matched-Path, which leave a framework's base path out; else its own
-// path. since is how many fields there were before that phase.
+// matchedPath is the path by which out identifies itself: the value of
+// X-Matched-Path from the routes of phase hit, which omit a framework's base path;
+// else its own path. since is the number of fields before that phase.
 func (w *walk) matchedPath(out output, since int) string {
 	for _, f := range slices.Backward(w.fields[since:]) {
 		if f.key == matchedHeader && len(f.values) > 0 {
-			return spelledIn(out.path, f.values[0])
+			return decodedSuffix(out.path, f.values[0])
 		}
 	}
 	if out.path == "/index" || w.isFrontPage(out) {
@@ -24,9 +24,9 @@ func (w *walk) matchedPath(out output, since int) string {
 	return out.path
 }
 
-// spelledIn returns the end of an output's path that name, which is percent-encoded, stands
-// for; name itself where there is no such end.
-func spelledIn(path, name string) string {
+// decodedSuffix returns the end of an output's path that equals the percent-encoded
+// name; name itself if the path has no such end.
+func decodedSuffix(path, name string) string {
 	encoded := encodePath(path)
 	if encoded == name {
 		return path
@@ -37,8 +37,8 @@ func spelledIn(path, name string) string {
 	return name
 }
 
-// isFrontPage reports whether the routes of phase hit give the header X-Matched-Path the
-// value "/" for the index below out, and none for out itself: the index page of a base
+// isFrontPage reports whether the routes of phase hit set X-Matched-Path to "/" for
+// the index below out, and do not set it for out itself: the index page of a base
 // path may be an output of that name.
 func (w *walk) isFrontPage(out output) bool {
 	for i := range w.router.table[hit] {

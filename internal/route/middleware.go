@@ -12,25 +12,25 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// The headers that a middleware speaks to the platform with.
+// The headers in which a middleware instructs the platform.
 const (
-	headerNext      = "X-Middleware-Next"             // 1: go on
-	headerRewrite   = "X-Middleware-Rewrite"          // go on with this URL
-	headerOverride  = "X-Middleware-Override-Headers" // names of all request headers that go on
-	headerRequest   = "X-Middleware-Request-"         // and the value of each
-	headerSetCookie = "X-Middleware-Set-Cookie"       // cookies that the output sees at once
-	headerRefresh   = "X-Middleware-Refresh"          // next, in an older dialect
+	headerNext      = "X-Middleware-Next"             // 1: continue
+	headerRewrite   = "X-Middleware-Rewrite"          // continue with this URL
+	headerOverride  = "X-Middleware-Override-Headers" // names of all request headers to forward
+	headerRequest   = "X-Middleware-Request-"         // prefix of the value of each
+	headerSetCookie = "X-Middleware-Set-Cookie"       // cookies that the output sees in the same request
+	headerRefresh   = "X-Middleware-Refresh"          // the older form of next
 )
 
-// middleware runs the middleware at output and takes in what it answered. It is
-// true if that decides the request.
+// middleware runs the middleware at output and applies its response. It returns true
+// if that decides the request.
 //
-//   - Nothing, or x-middleware-next: the request goes on.
-//   - x-middleware-rewrite: it goes on with another path and query, which the
-//     output sees as its own; on another host it is External.
+//   - No response, or x-middleware-next: the request continues.
+//   - x-middleware-rewrite: it continues with another path and query, which the
+//     output sees as its own; on another host the decision is External.
 //   - x-middleware-override-headers: the request has these headers from here on.
 //   - Other headers are set on the response, and on the request.
-//   - None of the first two: the response is the Answer.
+//   - Neither of the first two: the response is the Answer.
 //   - An error, or a bare 500: the request fails.
 func (w *walk) middleware(ctx context.Context, output string) bool {
 	if slices.Contains(w.ran, output) {
@@ -56,12 +56,12 @@ func (w *walk) middleware(ctx context.Context, output string) bool {
 		return false
 	}
 	rewrite := resp.Header.Get(headerRewrite)
-	goesOn := rewrite != "" || resp.Header.Get(headerNext) == "1" || resp.Header.Get(headerRefresh) == "1"
+	continues := rewrite != "" || resp.Header.Get(headerNext) == "1" || resp.Header.Get(headerRefresh) == "1"
 	empty := resp.Body == nil || resp.Body == http.NoBody
-	if !goesOn && resp.Status == http.StatusInternalServerError && empty {
+	if !continues && resp.Status == http.StatusInternalServerError && empty {
 		return w.fail(http.StatusInternalServerError, ReasonMiddlewareFailed)
 	}
-	if !goesOn {
+	if !continues {
 		w.Status, w.Answer = resp.Status, &MiddlewareResponse{Status: resp.Status, Header: ownHeader(resp.Header), Body: resp.Body}
 		return w.decide(Answer)
 	}
@@ -74,14 +74,14 @@ func (w *walk) middleware(ctx context.Context, output string) bool {
 
 func (w *walk) runMiddleware(ctx context.Context, output string) (*MiddlewareResponse, error) {
 	if w.run == nil {
-		return nil, errors.New("there is nothing to run middleware with")
+		return nil, errors.New("middleware cannot run here")
 	}
 	req := *w.req
 	req.Path, req.RawQuery, req.Header = urlPath(newSubject(w.path).encoded), w.ownQuery, w.header
 	return w.run(ctx, output, &req)
 }
 
-// takeHeader takes a middleware's response header in, for the request and the response.
+// takeHeader applies a middleware's response header to the request and the response.
 func (w *walk) takeHeader(h http.Header) {
 	before := w.sent.header
 	w.header = afterMiddleware(w.header, h)
@@ -95,8 +95,8 @@ func (w *walk) takeHeader(h http.Header) {
 	}
 }
 
-// afterMiddleware returns the header of a request whose middleware answered with h:
-// overrides first, then what is set on request and response.
+// afterMiddleware returns the header of a request after a middleware's response with
+// h: first overrides, then the headers that are set on request and response.
 func afterMiddleware(request, h http.Header) http.Header {
 	if names, ok := h[headerOverride]; ok {
 		request = overridden(request, strings.Join(names, ","), h)
@@ -111,13 +111,14 @@ func afterMiddleware(request, h http.Header) http.Header {
 	return request
 }
 
-// passes reports whether a field of a middleware's response goes on.
+// passes reports whether a field of a middleware's response applies to the request
+// and the response.
 func passes(key string) bool {
 	return !isControlHeader(key) && !isConnectionHeader(key) && key != "Date" && key != "Content-Type" && key != "Content-Encoding"
 }
 
-// overridden returns the headers that names lists, each with the value that h
-// has for it, and of old those of the connection.
+// overridden returns the headers that names lists, each with its value from h, and
+// the headers of the connection from old.
 func overridden(old http.Header, names string, h http.Header) http.Header {
 	header := make(http.Header, len(old))
 	for key, values := range old {
@@ -135,8 +136,8 @@ func overridden(old http.Header, names string, h http.Header) http.Header {
 	return header
 }
 
-// rewrite goes on with target, absolute or from the root of the request's host.
-// It is true if that is on another host.
+// rewrite continues with target, absolute or relative to the root of the request's
+// host. It returns true if the target is on another host.
 func (w *walk) rewrite(target string) bool {
 	if _, absolute := cutScheme(target); absolute {
 		u, err := url.Parse(target)
@@ -157,8 +158,8 @@ func (w *walk) rewrite(target string) bool {
 	return false
 }
 
-// sameHost compares hosts without default ports: behind a proxy the scheme says
-// nothing.
+// sameHost compares hosts without default ports: behind a proxy the scheme is not
+// known.
 func sameHost(a, b string) bool {
 	strip := func(host string) string {
 		return strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(host), ":443"), ":80")
@@ -166,7 +167,7 @@ func sameHost(a, b string) bool {
 	return strip(a) == strip(b)
 }
 
-// ownHeader is the header of a middleware's final answer without what it says
+// ownHeader is the header of a middleware's final response without its instructions
 // to the platform.
 func ownHeader(h http.Header) http.Header {
 	own := make(http.Header, len(h))
@@ -187,8 +188,8 @@ func isControlHeader(key string) bool {
 	}
 }
 
-// isConnectionHeader reports whether key is about this connection and message
-// alone, which no middleware may change.
+// isConnectionHeader reports whether key concerns only this connection and message.
+// A middleware must not change it.
 func isConnectionHeader(key string) bool {
 	switch key {
 	case "Host", "Connection", "Content-Length", "Transfer-Encoding", "Keep-Alive", "Te", "Upgrade", "Trailer":

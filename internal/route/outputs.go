@@ -10,21 +10,21 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// output is what answers a path.
+// output is an output of the manifest.
 type output struct {
 	kind Kind
 	path string // in the manifest
 }
 
-// outputs are the outputs of a manifest by every path that reaches them, without
-// a trailing slash: "/index" is also "/", "/a/index" and "/a/index.html" are also
-// "/a", and so is "/a/index.js" or another extension where neither of these
-// exists (see [isIndex]). An exact path wins over the others, a prerender over a
-// file and a file over a function of the same path.
+// outputs maps every path to its output, without a trailing slash: "/index" is also
+// "/", "/a/index" and "/a/index.html" are also "/a", and so is "/a/index.js" or
+// another extension if neither of these exists (see [isIndex]). An exact path wins
+// over the others, a prerender over a file and a file over a function of the same
+// path.
 type outputs map[string]output
 
-// newOutputs indexes m without the outputs that hidden names and the functions
-// that only queues and schedules call.
+// newOutputs indexes m, without the outputs in hidden and without functions that
+// only queues and schedules call.
 func newOutputs(m *lateen.Manifest, hidden map[string]bool) outputs {
 	exact := make(outputs, len(m.Files)+len(m.Outputs)+len(m.Prerenders))
 	for p, name := range m.Outputs {
@@ -55,10 +55,10 @@ func newOutputs(m *lateen.Manifest, hidden map[string]bool) outputs {
 	return all
 }
 
-// isIndex reports whether the output at p is one that answers for its directory:
-// its base name without the last extension is "index". Builders name a function
-// after its source ("/api/index.js"). The exceptions are the forms of a page that
-// Next.js puts beside it or beneath /_next: payloads (.rsc) and data (.json).
+// isIndex reports whether the output at p answers for its directory: its base name
+// without the last extension is "index". Builders name a function after its source
+// ("/api/index.js"). The exceptions are the forms of a page that Next.js puts next
+// to it or below /_next: payloads (.rsc) and data (.json).
 func isIndex(p string) bool {
 	base := path.Base(p)
 	extension := path.Ext(base)
@@ -71,8 +71,8 @@ func byPrecedence(a, b string) int {
 	return cmp.Or(cmp.Compare(rank(b), rank(a)), cmp.Compare(a, b))
 }
 
-// find returns the output at path s. A manifest's paths are not percent-encoded,
-// but one that is stands for itself.
+// find returns the output at path s. The paths of a manifest are not
+// percent-encoded, but a manifest path that is percent-encoded matches literally.
 func (o outputs) find(s *subject) (output, bool) {
 	if out, ok := o.at(s.path); ok || s.path == s.encoded && strings.IndexByte(s.path, '%') < 0 {
 		return out, ok

@@ -6,17 +6,17 @@ import (
 	"unicode/utf8"
 )
 
-// subject is a path in the two forms that patterns and outputs are looked for.
+// subject is a path in the forms that patterns and outputs are compared with.
 //
-// Every percent-encoding of the same path has one canonical form: decoded,
-// except for the bytes that would change the meaning of the path ('/', '\',
-// '?', '#', '%', control characters, U+2028, U+2029 and what is not UTF-8), which stay encoded
-// with upper-case digits; slashes collapsed, dot segments removed. So a client
-// cannot step around a route by writing a path differently.
+// Every percent-encoding of the same path has one canonical form: decoded, except
+// for the bytes that would change the meaning of the path ('/', '\', '?', '#', '%',
+// control characters, U+2028, U+2029 and invalid UTF-8), which stay encoded with
+// upper-case digits; slashes collapsed, dot segments removed. A client therefore
+// cannot bypass a route by another spelling of the path.
 type subject struct {
 	path    string // canonical
-	encoded string // path percent-encoded as a URL has it; the same string where nothing needs it
-	decoded string // path with its encoded slashes decoded, as some outputs see it; "" where it has none
+	encoded string // percent-encoded path as in a URL; the same string if no byte needs encoding
+	decoded string // path with its encoded slashes decoded, as some outputs see it; "" if it has none
 }
 
 func newSubject(raw string) subject {
@@ -60,9 +60,9 @@ func canonical(raw string) string {
 	return removeDots(lineEnds.Replace(string(b)))
 }
 
-// lineEnds stay encoded, as control characters do: the dot of a pattern matches
-// none of them (LineTerminator of ECMA-262, 12.3), and a route for "/admin/.*" is
-// for all paths beneath /admin.
+// lineEnds stay encoded, like control characters: the dot of a pattern does not
+// match them (LineTerminator of ECMA-262, 12.3), and a route for "/admin/.*" must
+// apply to all paths below /admin.
 //
 //nolint:gochecknoglobals // a constant in all but name
 var lineEnds = strings.NewReplacer("\u2028", "%E2%80%A8", "\u2029", "%E2%80%A9")
@@ -106,8 +106,8 @@ func removeDots(p string) string {
 	return clean
 }
 
-// encodePath percent-encodes what a URL's path may not have as it is. It leaves
-// '%' alone: in a canonical path that always begins an escape.
+// encodePath percent-encodes the characters that a URL's path must not have. It does
+// not encode '%', which always begins an escape in a canonical path.
 func encodePath(p string) string {
 	return escape(p, charset{
 		lo: controls | 1<<' ' | 1<<'"' | 1<<'<' | 1<<'>',
@@ -115,14 +115,15 @@ func encodePath(p string) string {
 	})
 }
 
-// urlPath is [encodePath] and '|' (RFC 3986 §3.3). A reader that has to mend a path
-// decodes the whole of it: of "/a%2F..%2Fb|" net/url makes "/a/../b%7C".
+// urlPath is [encodePath] and '|' (RFC 3986 §3.3). A reader that repairs an invalid
+// path decodes the whole path: net/url turns "/a%2F..%2Fb|" into "/a/../b%7C".
 func urlPath(p string) string {
 	return escape(encodePath(p), charset{hi: 1 << ('|' - 64)})
 }
 
-// uri returns a reference as RFC 3986 (2.1) writes it: what no URI may have is
-// percent-encoded, and so is a '%' that begins no escape; escapes stay as they are.
+// uri returns a reference in the form of RFC 3986 (2.1): characters that a URI must
+// not have are percent-encoded, and so is a '%' that begins no escape; escapes stay
+// as they are.
 func uri(reference string) string {
 	reference = urlPath(reference)
 	if strings.IndexByte(reference, '%') < 0 {
@@ -165,7 +166,7 @@ func (s charset) has(c byte) bool {
 	return s.hi>>(c-64)&1 != 0
 }
 
-// escape percent-encodes the characters of set and all that is not ASCII.
+// escape percent-encodes the characters of set and all non-ASCII bytes.
 func escape(text string, set charset) string {
 	n := 0
 	for i := range len(text) {
@@ -187,8 +188,8 @@ func escape(text string, set charset) string {
 	return string(b)
 }
 
-// decode undoes percent-encoding; what is no valid escape stays as it is. The
-// bytes in keep stay encoded.
+// decode decodes percent-encoding. Invalid escapes stay as they are, and so do the
+// bytes in keep.
 func decode(text, keep string) string {
 	if strings.IndexByte(text, '%') < 0 {
 		return text
@@ -233,8 +234,8 @@ func unhex(c byte) byte {
 	}
 }
 
-// forImages reports whether a canonical path is one by which pages ask the platform for
-// images. No output of a deployment is asked for them.
+// forImages reports whether a canonical path is one of the platform's image paths.
+// The platform does not route them to outputs of a deployment.
 func forImages(path string) bool {
 	path = strings.TrimSuffix(path, "/")
 	return path == "/_next/image" || path == "/_vercel/image"

@@ -13,47 +13,69 @@ import (
 	"github.com/lateen-dev/lateen/internal/jsregexp"
 )
 
-// The bounds that keep one table from using up the time of all others.
+// The bounds that keep one table from using up the processor time of all others.
 const (
-	matchBudget = 100 * time.Millisecond // of a processor, for all costly runs for one request
-	matchSteps  = 4_000_000              // of the backtracking engine, for one request; tens of milliseconds
-	costly      = 1 << 17                // instructions times bytes from where on a run of Go's engine counts
-	cheap       = 1 << 22                // of runs below that, for one request, that do not count; milliseconds
-	matchText   = 1 << 25                // bytes of text and values that are looked through without an engine, for one request; tens of milliseconds
+	matchBudget = 100 * time.Millisecond // processor time of all timed runs for one request
+	matchSteps  = 4_000_000              // steps of the backtracking engine for one request; tens of milliseconds
+	timedWork   = 1 << 17                // instructions times bytes from which a run of Go's engine is timed
+	untimedWork = 1 << 22                // total of the runs below that, for one request, that are not timed; milliseconds
+	matchText   = 1 << 25                // bytes of text and values that are searched without an engine, for one request; tens of milliseconds
 	maxProgram  = 10_000                 // instructions of a pattern
 )
 
-// pattern is a compiled regular expression, anchored at both ends. Its flavour
-// is ECMAScript's, see [jsregexp].
+// pattern is a compiled regular expression, anchored at both ends. Its dialect is
+// ECMAScript's, see [jsregexp].
 //
-// Three engines give the same answer, the first that can takes the pattern:
-// comparing strings, Go's regexp (in linear time), and backtracking with a bound
-// of steps for what that cannot do (look-around, back references).
+// Three engines have the same results. The first one that supports the pattern is
+// used: comparing strings, Go's regexp (in linear time), and backtracking with a
+// bound of steps for the remaining syntax (look-around, back references).
 type pattern struct {
-	names []string // of each group by number, "" for none; names[0] is the whole match
+	names []string // names of the groups by number, "" for none; names[0] is the whole match
 	fold  bool     // case is ignored
 
-	// What every match has, to skip an engine; with fold this is ASCII, of which no
-	// other character is another case. infix comes after prefix.
+	// Text that every match has, to skip an engine. With fold it is ASCII that is
+	// not the other case of a non-ASCII character. infix follows prefix.
 	prefix, suffix, infix string
 	linear                linear // the whole pattern, or nil
-	// ahead are look-aheads at a fixed place in prefix, taken out of the rest.
+	// ahead are look-aheads at a fixed offset in prefix, removed from the rest.
 	ahead []lookAhead
 
-	re   *regexp.Regexp
-	slow *jsregexp.Regexp
-	size int // instructions of re
+	re           *regexp.Regexp
+	backtracking *jsregexp.Regexp
+	size         int // instructions of re
 
-	bytes int64 // of memory that all of it takes, about
+	bytes int64 // approximate memory of the pattern
 }
 
-// lookAhead is a condition on what a subject has at offset.
+// lookAhead is a condition on the text of a subject from offset on.
 type lookAhead struct {
 	offset int // bytes
 	wanted bool
 	re     *regexp.Regexp
 	size   int // instructions
 	bytes  int64
+}
+
+// patterns are the compiled patterns of one table by their source: frameworks repeat
+// a pattern in the routes and the conditions of many pages.
+type patterns map[patternSource]*pattern
+
+type patternSource struct {
+	text string
+	fold bool
+}
+
+// compile is [compilePattern], once for each source.
+func (p patterns) compile(text string, fold bool) (*pattern, error) {
+	source := patternSource{text: text, fold: fold}
+	if known := p[source]; known != nil {
+		return known, nil
+	}
+	compiled, err := compilePattern(text, fold)
+	if err == nil {
+		p[source] = compiled
+	}
+	return compiled, err
 }
 
 // compilePattern compiles source. fold makes it ignore case.
@@ -70,19 +92,19 @@ func compilePattern(source string, fold bool) (*pattern, error) {
 	}
 	if !ok {
 		rest, p.ahead = tree.Root, nil
-		if p.slow, err = tree.Compile(); err != nil {
+		if p.backtracking, err = tree.Compile(); err != nil {
 			return nil, err
 		}
-		p.bytes = patternBytes + p.slow.Bytes()
+		p.bytes = patternBytes + p.backtracking.Bytes()
 	}
 	if isAnchored(rest) {
-		p.learn(scan(jsregexp.NewConcat(rest.Subs[1 : len(rest.Subs)-1]...)))
+		p.deriveText(scan(jsregexp.NewConcat(rest.Subs[1 : len(rest.Subs)-1]...)))
 	}
 	return p, nil
 }
 
-// compile compiles root for Go's engine; ok is false where that has no equal
-// form. An error is a pattern that is too large for it.
+// compile compiles root for Go's engine; ok is false if that has no equal form. The
+// error means that the pattern is too large for it.
 func (p *pattern) compile(root *jsregexp.Node) (ok bool, err error) {
 	source, ok := (&jsregexp.Tree{Root: root, Names: p.names}).GoSyntax()
 	if !ok {
@@ -100,29 +122,29 @@ func (p *pattern) compile(root *jsregexp.Node) (ok bool, err error) {
 	return true, nil
 }
 
-// programSize returns how many instructions Go's engine has for source and how
-// many bytes these take, or an error if they are too many. Of what that engine
-// cannot read it says 0.
+// programSize returns the number of instructions of Go's engine for source and their
+// size in bytes, or an error if there are too many. For a source that Go's engine
+// cannot parse it returns 0.
 func programSize(source string) (size int, bytes int64, err error) {
 	instructions, classes, err := measure(source)
 	if err != nil {
 		return 0, 0, nil //nolint:nilerr // the other engine may read it
 	}
 	if instructions > maxProgram {
-		return 0, 0, fmt.Errorf("%d steps to match it are more than %d", instructions, maxProgram)
+		return 0, 0, fmt.Errorf("the pattern needs %d instructions, more than %d", instructions, maxProgram)
 	}
 	return int(instructions), patternBytes + instructionBytes*instructions + classes, nil
 }
 
-// isAnchored reports whether root is all between ^ and $.
+// isAnchored reports whether root is between ^ and $.
 func isAnchored(root *jsregexp.Node) bool {
 	n := len(root.Subs)
 	return root.Kind == jsregexp.Concat && n >= 2 && root.Subs[0].Kind == jsregexp.Begin && root.Subs[n-1].Kind == jsregexp.End
 }
 
-// cutLookAheads takes the look-aheads that follow a fixed text at the start of
-// root into ahead and returns root without them. Such a one depends on nothing
-// but the text from a known place on, so it can be tested on its own.
+// cutLookAheads moves the look-aheads that follow a fixed text at the start of root
+// into ahead and returns root without them. Such a look-ahead depends only on the
+// text from a known offset on, so it can be tested separately.
 func (p *pattern) cutLookAheads(root *jsregexp.Node) *jsregexp.Node {
 	if !isAnchored(root) {
 		return root
@@ -132,9 +154,9 @@ func (p *pattern) cutLookAheads(root *jsregexp.Node) *jsregexp.Node {
 	return rest
 }
 
-// cut is cutLookAheads of n, which begins at offset. goOn reports whether the text
-// up to the end of n is fixed.
-func (p *pattern) cut(n *jsregexp.Node, offset *int) (rest *jsregexp.Node, goOn bool) {
+// cut is cutLookAheads of n, which begins at offset. fixed means that the text up to
+// the end of n is fixed.
+func (p *pattern) cut(n *jsregexp.Node, offset *int) (rest *jsregexp.Node, fixed bool) {
 	switch n.Kind {
 	case jsregexp.Char:
 		*offset += len(string(n.Rune))
@@ -143,14 +165,14 @@ func (p *pattern) cut(n *jsregexp.Node, offset *int) (rest *jsregexp.Node, goOn 
 		return n, true
 	case jsregexp.Capture, jsregexp.Concat:
 		copied := *n
-		copied.Subs, goOn = nil, true
+		copied.Subs, fixed = nil, true
 		for _, sub := range n.Subs {
-			if goOn {
-				sub, goOn = p.cut(sub, offset)
+			if fixed {
+				sub, fixed = p.cut(sub, offset)
 			}
 			copied.Subs = append(copied.Subs, sub)
 		}
-		return &copied, goOn
+		return &copied, fixed
 	case jsregexp.Look:
 		ahead, ok := compileLookAhead(n)
 		if !ok {
@@ -164,21 +186,21 @@ func (p *pattern) cut(n *jsregexp.Node, offset *int) (rest *jsregexp.Node, goOn 
 	}
 }
 
-// isFixed reports whether n is one text that can be compared, in either case
-// with fold.
+// isFixed reports whether n is one text that can be compared, in either case with
+// fold.
 func (p *pattern) isFixed(n *jsregexp.Node) bool {
 	return n.Kind == jsregexp.Char && n.Fold == p.fold && (!p.fold || n.Rune < utf8.RuneSelf)
 }
 
-// isText reports whether t is text that a match certainly has.
+// isText reports whether t is text that every match has.
 func (p *pattern) isText(t token) bool {
 	return t.kind == literal && t.quantifier == "" && p.isFixed(t.node)
 }
 
-// compileLookAhead compiles n if it is a look-ahead that has no groups and does
-// not look at what comes before it.
+// compileLookAhead compiles n if it is a look-ahead without groups that does not
+// depend on the text before it.
 func compileLookAhead(n *jsregexp.Node) (ahead lookAhead, ok bool) {
-	if n.Behind || looksBack(n.Subs[0]) {
+	if n.Behind || dependsOnEarlierText(n.Subs[0]) {
 		return ahead, false
 	}
 	tree := jsregexp.Tree{Root: jsregexp.NewConcat(&jsregexp.Node{Kind: jsregexp.Begin}, n.Subs[0])}
@@ -195,20 +217,21 @@ func compileLookAhead(n *jsregexp.Node) (ahead lookAhead, ok bool) {
 	return ahead, err == nil
 }
 
-// looksBack reports whether n has a group, or a condition on what comes before it.
-func looksBack(n *jsregexp.Node) bool {
+// dependsOnEarlierText reports whether n has a group, or a condition on the text
+// before it.
+func dependsOnEarlierText(n *jsregexp.Node) bool {
 	switch n.Kind {
 	case jsregexp.Capture, jsregexp.Begin, jsregexp.Word, jsregexp.NotWord:
 		return true
 	default:
-		return slices.ContainsFunc(n.Subs, looksBack)
+		return slices.ContainsFunc(n.Subs, dependsOnEarlierText)
 	}
 }
 
-// learn finds out what every match of tokens has, which are all between the
-// anchors.
-func (p *pattern) learn(tokens []token) {
-	if p.linear = linearise(tokens, p.isText); p.slow != nil {
+// deriveText derives the text that every match has from tokens, which are all tokens
+// between the anchors.
+func (p *pattern) deriveText(tokens []token) {
+	if p.linear = linearise(tokens, p.isText); p.backtracking != nil {
 		p.linear = nil
 	}
 	first, last := 0, len(tokens)-1
@@ -221,8 +244,8 @@ func (p *pattern) learn(tokens []token) {
 	p.infix = p.infixOf(tokens, first, last)
 }
 
-// infixOf returns the longest text, of characters without case, that every match
-// of tokens[first:last+1] has: "." for (\.rsc|\.txt). A lone slash says nothing.
+// infixOf returns the longest text, of characters without case, that every match of
+// tokens[first:last+1] has: "." for (\.rsc|\.txt). A lone slash is ignored.
 func (p *pattern) infixOf(tokens []token, first, last int) (longest string) {
 	keep := func(text string) {
 		if len(text) > len(longest) && text != "/" {
@@ -249,8 +272,8 @@ func (p *pattern) infixOf(tokens []token, first, last int) (longest string) {
 	return longest
 }
 
-// commonStart returns the text, of characters without case, that all of the
-// alternatives in tokens begin with.
+// commonStart returns the longest text, of characters without case, with which all
+// alternatives in tokens begin.
 func (p *pattern) commonStart(tokens []token) (common string) {
 	start, begins, first := "", true, true
 	for i := 0; i <= len(tokens); i++ {
@@ -275,26 +298,26 @@ func (p *pattern) commonStart(tokens []token) (common string) {
 	return common
 }
 
-// isCaseless reports whether t is text that looks the same in either case.
+// isCaseless reports whether t is text without case.
 func (p *pattern) isCaseless(t token) bool {
 	return p.isText(t) && (!p.fold || t.text[0]|0x20 < 'a' || t.text[0]|0x20 > 'z')
 }
 
-// groups are what the groups of a pattern matched, by number; [0] is the whole.
+// groups are the texts of a pattern's groups by number; [0] is the whole match.
 type groups []string
 
-// match reports whether p matches text. With into not nil, it is set to the
-// groups, in its own memory where that is enough. The error is a pattern that
-// needs more steps of the backtracking engine than are left.
+// match reports whether p matches text. If into is not nil, match sets it to the
+// groups and reuses its memory if that is large enough. The error means that the
+// pattern needs more steps of the backtracking engine than are left.
 func (p *pattern) match(text string, steps *int, into *groups) (bool, error) {
-	if !p.mayMatch(text) || !p.looksAhead(text) {
+	if !p.mayMatch(text) || !p.matchesLookAheads(text) {
 		return false, nil
 	}
 	if p.linear != nil {
 		return p.linear.match(text, p.same, into, len(p.names)), nil
 	}
-	if p.slow != nil {
-		return p.slow.Match(text, steps, (*[]string)(into))
+	if p.backtracking != nil {
+		return p.backtracking.Match(text, steps, (*[]string)(into))
 	}
 	if into == nil {
 		return p.re.MatchString(text), nil
@@ -314,14 +337,14 @@ func (p *pattern) match(text string, steps *int, into *groups) (bool, error) {
 	return true, nil
 }
 
-// mayMatch is false where p certainly does not match; it costs next to nothing.
+// mayMatch is false if p does not match; it takes almost no time.
 func (p *pattern) mayMatch(text string) bool {
 	n := len(p.prefix)
 	return len(text) >= n+len(p.suffix) && p.same(text[:n], p.prefix) &&
 		p.same(text[len(text)-len(p.suffix):], p.suffix) && (p.infix == "" || strings.Contains(text[n:], p.infix))
 }
 
-func (p *pattern) looksAhead(text string) bool {
+func (p *pattern) matchesLookAheads(text string) bool {
 	for i := range p.ahead {
 		if p.ahead[i].re.MatchString(text[p.ahead[i].offset:]) != p.ahead[i].wanted {
 			return false
@@ -330,7 +353,7 @@ func (p *pattern) looksAhead(text string) bool {
 	return true
 }
 
-// timed is [pattern.match], and the processor time that it took.
+// timed is [pattern.match] with the processor time that it took.
 func (p *pattern) timed(text string, steps *int, into *groups) (ok bool, took time.Duration, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

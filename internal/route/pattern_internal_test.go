@@ -13,7 +13,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/jsregexp"
 )
 
-// sources are the patterns of all tables in testdata, and some that are hard.
+// sources returns the patterns of all tables in testdata, and some difficult ones.
 func sources(t testing.TB) []string {
 	t.Helper()
 	list := []string{
@@ -50,9 +50,9 @@ func sources(t testing.TB) []string {
 	return list
 }
 
-// plainly matches with the backtracking engine alone, which is compared with
-// Node.js in its own package: no shortcut, look-ahead in place.
-func plainly(source string, fold bool, text string) (groups, error) {
+// backtrackingOnly matches with the backtracking engine alone, without shortcuts and
+// with look-aheads in place. The engine's own package compares it with Node.js.
+func backtrackingOnly(source string, fold bool, text string) (groups, error) {
 	tree, err := jsregexp.Parse(source, fold)
 	if err != nil {
 		return nil, err
@@ -76,9 +76,9 @@ func comparePattern(t *testing.T, source string, fold bool, text string) {
 	if err != nil {
 		return
 	}
-	want, err := plainly(source, fold, text)
+	want, err := backtrackingOnly(source, fold, text)
 	if err != nil {
-		return // too slow for the one is too slow for the other
+		return // too slow for one is too slow for the other
 	}
 	var got groups
 	steps := matchSteps
@@ -149,7 +149,7 @@ func TestMalformedPatternIsRefused(t *testing.T) {
 	}
 }
 
-func TestNamedGroupsCountInTheirOrder(t *testing.T) {
+func TestNamedGroupsAreNumberedInOrder(t *testing.T) {
 	p, err := compilePattern(`^/(?<a>x)(y)(?P<b>z)(?:w)('?)\k<a>(?!q)$`, false)
 	if err != nil {
 		t.Fatal(err)
@@ -167,8 +167,8 @@ func TestNamedGroupsCountInTheirOrder(t *testing.T) {
 	}
 }
 
-// TestEnginesAreSkippedWhereTheyCan keeps the shortcuts from falling off.
-func TestEnginesAreSkippedWhereTheyCan(t *testing.T) {
+// The test ensures that the shortcuts stay in use.
+func TestEnginesAreSkippedIfPossible(t *testing.T) {
 	for _, tt := range []struct {
 		source string
 		linear bool
@@ -189,8 +189,37 @@ func TestEnginesAreSkippedWhereTheyCan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := p.linear != nil; got != tt.linear || len(p.ahead) != tt.ahead || (p.slow != nil) != tt.slow {
-			t.Errorf("%s: linear %t, %d look-aheads, slow %t", tt.source, got, len(p.ahead), p.slow != nil)
+		if got := p.linear != nil; got != tt.linear || len(p.ahead) != tt.ahead || (p.backtracking != nil) != tt.slow {
+			t.Errorf("%s: linear %t, %d look-aheads, slow %t", tt.source, got, len(p.ahead), p.backtracking != nil)
 		}
+	}
+}
+
+// Next.js writes the same conditions for each page; compiling each of them took half
+// of the time of its table.
+func TestAPatternOfManyPagesIsCompiledOnce(t *testing.T) {
+	action := []lateen.HasField{{Type: "header", Key: "Next-Action", Value: &lateen.Condition{Re: "[a-f0-9]{40}"}}}
+	r, err := Compile(&lateen.Manifest{
+		Routes: []lateen.Route{{Src: "/(.*)", Has: action, Status: 404}, {Src: "/(.*)", Has: action, CaseSensitive: true, Status: 405}},
+		Prerenders: map[string]lateen.Prerender{
+			"/a": {BypassFor: action},
+			"/b": {BypassFor: action},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := r.table[start][0].has[0].re
+	for name, got := range map[string]*pattern{
+		"the second route": r.table[start][1].has[0].re,
+		"page /a":          r.bypass["/a"].list[0].re,
+		"page /b":          r.bypass["/b"].list[0].re,
+	} {
+		if got != want {
+			t.Errorf("%s has a pattern of its own", name)
+		}
+	}
+	if r.table[start][0].src == r.table[start][1].src {
+		t.Error("a source that ignores case shares its pattern with one that does not")
 	}
 }

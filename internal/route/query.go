@@ -2,11 +2,11 @@ package route
 
 import "strings"
 
-// Queries are kept as they are written, never parsed into a map and built
-// again: "a" and "a=" are different, order and encoding are the sender's.
+// Queries stay in their original form and are never parsed into a map and rebuilt:
+// "a" and "a=" are different, and order and encoding are the sender's.
 
-// nextParam splits the first parameter off query. Empty ones are skipped; ok is
-// false at the end.
+// nextParam splits the first parameter off query. It skips empty ones; ok is false
+// at the end.
 func nextParam(query string) (param, rest string, ok bool) {
 	for query != "" {
 		param, query, _ = strings.Cut(query, "&")
@@ -45,9 +45,9 @@ func hasParam(query, key string) bool {
 	return false
 }
 
-// mergeQuery returns first with those parameters of second added whose name
-// first does not have. A destination comes first: what a route says about a
-// parameter holds, whatever the client sends under that name.
+// mergeQuery returns first with those parameters of second added whose name first
+// does not have. A destination comes first: the route's value of a parameter holds,
+// and the client cannot override it.
 func mergeQuery(first, second string) string {
 	if first == "" {
 		return second

@@ -1,28 +1,28 @@
-// Package route compiles a manifest's routes and resolves a request: which
-// output answers it, under which URL, with which headers and status. It is pure:
-// it reads no file, starts no goroutine and makes no request of its own; a
-// middleware runs through a function that the caller gives.
+// Package route compiles a manifest's routes and resolves a request: its output,
+// URL, headers and status. It has no side effects: it reads no file, starts no
+// goroutine and sends no request of its own; a middleware runs through a function of
+// the caller.
 //
 // # Paths
 //
-// Routes and outputs are matched with one canonical form of the path, whichever
-// way the client encodes it: decoded, slashes collapsed, dot segments removed,
-// with '/', '\\', '?', '#', '%', control characters and invalid UTF-8 staying
-// encoded where they are. A src that does not match it may match the form that a
-// URL has ("/caf%C3%A9"). A src is anchored at both ends and ignores case unless
-// caseSensitive says otherwise; what it captures is encoded again for where it
-// goes: a Location, an origin's URL, a query. The output itself sees the path as
-// the client sent it, without dot segments.
+// Routes and outputs are matched with one canonical form of the path, for every
+// encoding by the client: decoded, slashes collapsed, dot segments removed, while
+// '/', '\\', '?', '#', '%', control characters and invalid UTF-8 stay encoded where
+// they are. A src that does not match it may match the form of a URL ("/caf%C3%A9").
+// A src is anchored at both ends and ignores case unless caseSensitive is set; its
+// captures are encoded again for their destination: a Location, an origin's URL, a
+// query. The output itself sees the path as the client sent it, without dot
+// segments.
 //
 // An encoded slash is no separator, and a src such as "/private/.*" does not match
 // "/private%2Fx". Some interfaces of programs (WSGI, ASGI, CGI) decode it all the
-// same, so a route that may keep a request from an output is for "/private%2Fx",
-// too: one with a middleware or mitigate, or with a status from 300 on and a
-// constant dest or Location.
+// same, so a route that may keep a request from an output also applies to
+// "/private%2Fx": one with a middleware or mitigate, or with a status from 300 on
+// and a constant dest or Location.
 //
 // An output answers its path with and without a trailing slash; "/index" answers
 // "/", and "/a/index", "/a/index.html" or an index of another extension answers
-// "/a". The case of an output is its own. Middlewares, and functions that a queue
+// "/a". Paths of outputs are case-sensitive. Middlewares, and functions that a queue
 // or schedule calls, have no path.
 package route
 
@@ -46,30 +46,30 @@ type Router struct {
 	weight    int64
 }
 
-// Compile prepares the routes of m and the conditions of its prerenders. A
-// malformed route, or one with which the table takes too much memory, is
-// [lateen.ErrInvalidRoute] with the index of the route and the field in its
-// message. The router reads m later on; the caller no longer changes it.
+// Compile compiles the routes of m and the conditions of its prerenders. The error
+// for a malformed route, or for one with which the table takes too much memory, is
+// [lateen.ErrInvalidRoute] with the index of the route and the field in its message.
+// The router reads m later on; the caller must not change it any more.
 func Compile(m *lateen.Manifest) (*Router, error) {
 	return compile(m, &budget{bytes: maxTable})
 }
 
-// Prove is [Compile] for a deployment that is not accepted yet: it also refuses
-// a table that takes too much of a processor's time to compile. What it accepts
-// is not refused later on a machine that is slower.
+// Prove is [Compile] for a deployment that is not accepted yet: it also rejects a
+// table that takes too much processor time to compile. An accepted table is not
+// rejected later on a slower machine.
 func Prove(m *lateen.Manifest) (*Router, error) {
-	runtime.LockOSThread() // whose time is measured
+	runtime.LockOSThread() // the time of this thread is measured
 	defer runtime.UnlockOSThread()
 	return compile(m, &budget{bytes: maxTable, cpu: maxCPU, clock: cputime.Thread})
 }
 
 func compile(m *lateen.Manifest, b *budget) (*Router, error) {
-	r := &Router{}
+	r, p := &Router{}, patterns{}
 	var err error
-	if r.table, err = compileTable(m, b); err != nil {
+	if r.table, err = compileTable(m, b, p); err != nil {
 		return nil, err
 	}
-	if r.bypass, err = compileBypass(m, b); err != nil {
+	if r.bypass, err = compileBypass(m, b, p); err != nil {
 		return nil, err
 	}
 	r.weight = maxTable - b.bytes
@@ -77,7 +77,7 @@ func compile(m *lateen.Manifest, b *budget) (*Router, error) {
 	for i := range m.Routes {
 		if p := m.Routes[i].MiddlewarePath; p != "" {
 			if _, ok := m.Outputs[rooted(p)]; !ok {
-				return nil, invalid(i, "middlewarePath", fmt.Errorf("there is no function %s", rooted(p)))
+				return nil, invalid(i, "middlewarePath", fmt.Errorf("function %s not found", rooted(p)))
 			}
 			hidden[rooted(p)] = true
 		}
@@ -92,46 +92,45 @@ func compile(m *lateen.Manifest, b *budget) (*Router, error) {
 	return r, nil
 }
 
-// Resolve decides how req is answered. run is called for each middleware on the
-// way, in order, each once; it may be nil where the manifest has none.
+// Resolve decides how to answer req. It calls run for each middleware in order, at
+// most once each; run may be nil if the manifest has none.
 //
 // The platform's own paths for images, /_next/image and /_vercel/image, come before
-// every route, and wherever a route leads to one. A GET or HEAD whose path has "//" is
-// redirected to the path without (308);
-// with other methods the slashes collapse silently. Dot segments are resolved
-// silently: the output must not see another path than the routes that guard it.
-// Then, in order:
+// every route, and wherever a route leads to one. A GET or HEAD whose path has "//"
+// is redirected to the path without (308); for other methods the slashes collapse
+// silently. Dot segments are resolved silently: the output must not see another path
+// than the routes that guard it. Then, in order:
 //
-//  1. The routes before any handle. Then an output at the path the request has
-//     got; if there is none, the routes of phase miss may lead to one.
+//  1. The routes before any handle. Then an output at the current path of the
+//     request; if there is none, the routes of phase miss may lead to one.
 //  2. Phase filesystem, then an output as before; if there is none, the routes of
-//     phase rewrite may lead to one (these know the dynamic routes).
+//     phase rewrite may lead to one (these have the dynamic routes).
 //  3. Phase resource, and the same search again.
 //  4. With an output: the headers of phase hit. Without: 404.
-//  5. For a 404 or a status ≥ 400 that a route asked for: phase error, for a page.
+//  5. For a 404 or a route's status ≥ 400: phase error, for a page.
 //
-// In a phase the routes are tried in order. One that matches sets its headers and
-// status, goes to its dest and ends the phase; with continue the next ones are
-// tried at the new path; with check an output is looked for at once (as in step
-// 2; in phase rewrite as in step 1; in phase miss at the path only), and if there
-// is none the next ones are tried. Phases miss and rewrite leave nothing behind
-// where they lead to no output, except the 404 of a route in phase miss.
-// A status of 3xx with a Location or dest redirects at once, a dest on another
-// host is asked at once. Any other status without a dest is an error where no
-// output is found; an output that is there is sent, with that status. A route
-// that is to keep an output from being sent leads elsewhere by its dest.
+// In a phase the routes are tried in order. A matching route sets its headers and
+// status, continues at its dest and ends the phase; with continue the next routes
+// are tried at the new path; with check an output is looked for at once (as in step
+// 2; in phase rewrite as in step 1; in phase miss at the path only), and if there is
+// none the next routes are tried. Phases miss and rewrite have no effect if they
+// lead to no output, except for the 404 of a route in phase miss. A status of 3xx
+// with a Location or dest redirects at once, a dest on another host is requested at
+// once. Any other status without a dest is an error if no output is found; an output
+// that exists is sent, with that status. A route that is to keep an output from
+// being sent must lead elsewhere by its dest.
 //
-// A route's transforms of the request are made when it matches, before its dest:
-// deleting a parameter there deletes the client's and not the dest's.
+// A route's transforms of the request run when it matches, before its dest: deleting
+// a parameter there deletes the client's and not the dest's.
 //
 // Later headers replace earlier ones, but in the phases hit and miss those of
-// earlier phases stay; Set-Cookie and Vary add. The parameters of a dest replace those
-// that the request has under the same names, so that what a route says of a
-// request cannot be forged. A route's override says nothing more than that and
-// is ignored; middlewareRawSrc and middleware are for display.
+// earlier phases stay; Set-Cookie and Vary add. The parameters of a dest replace
+// those of the request under the same names, so that a client cannot forge a
+// parameter that a route sets. A route's override has no further meaning and is
+// ignored; middlewareRawSrc and middleware are for display.
 //
-// The error is only ever ctx's: whatever a request or a route table does wrong
-// is a decision of kind [Error].
+// The error is always that of ctx: any fault of a request or a route table is a
+// decision of kind [Error].
 func (r *Router) Resolve(ctx context.Context, req *Request, run RunMiddleware) (*Decision, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -158,11 +157,11 @@ func (r *Router) Resolve(ctx context.Context, req *Request, run RunMiddleware) (
 	return &w.Decision, nil
 }
 
-// ResolveError decides which error page answers req with status: the error
-// phase of the route table. It is false where the table has no page for it, and
-// the platform's own is due. The edge calls it when the platform fails a request
-// that Resolve had decided (a function crashed or timed out). A status that a
-// function or an origin chose itself is its answer and is passed on as it is.
+// ResolveError returns the error page for req with status, from the error phase of
+// the route table. It returns false if the table has no page for it; the caller then
+// sends the platform's own. The edge calls it when the platform fails a request that
+// Resolve had decided (a function crashed or timed out). An error status of a
+// function or an origin is a response like any other and is forwarded.
 func (r *Router) ResolveError(_ context.Context, req *Request, status int) (*Decision, bool) {
 	w := newWalk(r, req, nil)
 	w.fail(status, "")

@@ -79,14 +79,14 @@ func TestEndedContextIsTheOnlyError(t *testing.T) {
 		t.Errorf("during middleware: %v, %v", d, err)
 	}
 	if !late.closed {
-		t.Error("the body of an answer that came too late is open")
+		t.Error("the body of a late response is open")
 	}
 	if d, err := r.Resolve(ctx, newRequest("GET", "/"), gone); !errors.Is(err, context.Canceled) || d != nil {
 		t.Errorf("before: %v, %v", d, err)
 	}
 }
 
-// body tells whether it was closed.
+// body records whether it was closed.
 type body struct {
 	io.Reader
 
@@ -112,12 +112,12 @@ func TestMiddlewareBodyIsClosedUnlessItIsTheAnswer(t *testing.T) {
 			t.Errorf("%s: closed %t", key, b.closed)
 		}
 		if d.Answer != nil && d.Answer.Body != b {
-			t.Errorf("%s: the answer has another body", key)
+			t.Errorf("%s: the Answer has another body", key)
 		}
 	}
 }
 
-func TestFailedMiddlewareTellsWhyInTheDecision(t *testing.T) {
+func TestTheDecisionHasTheCauseOfAFailedMiddleware(t *testing.T) {
 	crash := errors.New("crash")
 	run := func(context.Context, string, *route.Request) (*route.MiddlewareResponse, error) { return nil, crash }
 	d, err := withMiddleware(t).Resolve(t.Context(), newRequest("GET", "/"), run)
@@ -126,11 +126,11 @@ func TestFailedMiddlewareTellsWhyInTheDecision(t *testing.T) {
 	}
 	d, err = withMiddleware(t).Resolve(t.Context(), newRequest("GET", "/"), nil)
 	if err != nil || d.Kind != route.Error || d.Reason != route.ReasonMiddlewareFailed {
-		t.Errorf("without a way to run it: %+v, %v", d, err)
+		t.Errorf("without RunMiddleware: %+v, %v", d, err)
 	}
 }
 
-func TestPatternsHaveATimeForAllOfThem(t *testing.T) {
+func TestPatternsShareATimeLimit(t *testing.T) {
 	var routes []lateen.Route
 	for range 100 {
 		routes = append(routes, lateen.Route{Src: `^/(?=a)(a+)+(?!b)c$`, Dest: "/x"})

@@ -23,7 +23,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the decisions in testdata")
 
-// The marks between the parts of a file in testdata, which is a txtar archive.
+// The separators between the parts of a file in testdata, which is a txtar archive.
 const (
 	configMark  = "-- config.json --\n"
 	outputsMark = "-- outputs --\n"
@@ -31,8 +31,8 @@ const (
 )
 
 // TestStories resolves the requests of every file in testdata. Each has a
-// config.json, a list of outputs, and stories: a request line with headers, what
-// a middleware answers ("< …"), and the decision ("> …").
+// config.json, a list of outputs, and stories: a request line with headers, the
+// response of a middleware ("< …"), and the decision ("> …").
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -56,8 +56,8 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// tell resolves each request of a stories section and returns the section with
-// the decisions written anew.
+// tell resolves each request of a stories section and returns the section with the
+// new decisions.
 func tell(t *testing.T, r *route.Router, m *lateen.Manifest, stories string) string {
 	t.Helper()
 	var out strings.Builder
@@ -93,7 +93,7 @@ func tell(t *testing.T, r *route.Router, m *lateen.Manifest, stories string) str
 				req.Header.Add(key, value)
 			}
 		default:
-			t.Fatalf("what is %q?", line)
+			t.Fatalf("unknown line %q", line)
 		}
 		out.WriteString(line + "\n")
 	}
@@ -109,8 +109,8 @@ func newRequest(method, url string) *route.Request {
 	}
 }
 
-// decide resolves req and writes the decision as lines. A request with method
-// ERROR asks for the error page of the status before its path.
+// decide resolves req and writes the decision as lines. A request with method ERROR
+// requests the error page of the status in its path.
 func decide(t *testing.T, r *route.Router, m *lateen.Manifest, req *route.Request, answers []string) string {
 	t.Helper()
 	var b strings.Builder
@@ -142,8 +142,8 @@ func decide(t *testing.T, r *route.Router, m *lateen.Manifest, req *route.Reques
 	return b.String()
 }
 
-// scripted is the middleware's answer that lines describe: status, headers, and
-// a body after an empty key.
+// scripted is the middleware's response that lines describe: status, headers, and a
+// body after an empty key.
 func scripted(lines []string) (*route.MiddlewareResponse, error) {
 	if len(lines) == 0 {
 		return nil, nil
@@ -227,7 +227,7 @@ func sayHeader(say func(string, ...any), what string, h http.Header) {
 	}
 }
 
-// check holds what is true of every decision.
+// check checks the properties of every decision.
 func check(t *testing.T, m *lateen.Manifest, d *route.Decision) {
 	t.Helper()
 	known := false
@@ -262,8 +262,8 @@ func joinURL(path, query string) string {
 	return path + "?" + query
 }
 
-// load splits a file of testdata into its table (configuration and outputs) and
-// its stories.
+// load splits a file of testdata into its table (configuration and outputs) and its
+// stories.
 func load(t testing.TB, file string) (table, stories string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -277,8 +277,8 @@ func load(t testing.TB, file string) (table, stories string) {
 	return table, stories
 }
 
-// compile builds the router of a table. The lines of its outputs are a kind and
-// a path.
+// compile builds the router of a table. The lines of its outputs are a kind and a
+// path.
 func compile(t testing.TB, table string) (*route.Router, *lateen.Manifest) {
 	t.Helper()
 	var config struct {
@@ -307,7 +307,7 @@ func compile(t testing.TB, table string) (*route.Router, *lateen.Manifest) {
 		case "queue":
 			m.Outputs[path], m.Functions[path] = path, lateen.Function{Triggers: []lateen.Trigger{{Type: "queue/v2beta"}}}
 		default:
-			t.Fatalf("what output is %q?", line)
+			t.Fatalf("unknown output %q", line)
 		}
 	}
 	router, err := route.Compile(m)

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// template is text with parameters: $1, $name, $wildcard, $NAME and ${NAME} of
-// the environment. A name that nothing defines is no parameter and stays as it
-// is written: output paths may hold a "$".
+// template is text with parameters: $1, $name, $wildcard, and $NAME and ${NAME} of
+// the environment. An undefined name is not a parameter and stays as it is: output
+// paths may contain a "$".
 type template struct {
 	parts []part
 }
 
 type part struct {
 	kind    partKind
-	text    string // of plainText, or the variable's name
-	index   int    // of a group or a condition's capture
+	text    string // plain text, or the name of the variable
+	index   int    // index of a group or of a condition's capture
 	inQuery bool   // the part comes after a "?"
-	keeps   bool   // escapes stay in it if it is rooted, see [template.keepEscapes]
-	rooted  bool   // whatever it begins with; else if that is a slash
+	keeps   bool   // a rooted value keeps its escapes, see [template.keepEscapes]
+	rooted  bool   // every value counts as rooted; else those with a leading slash
 }
 
 type partKind int
@@ -27,20 +27,21 @@ type partKind int
 const (
 	plainText  partKind = iota
 	groupRef            // a group of src
-	captureRef          // what a condition captured
+	captureRef          // a capture of a condition
 	envRef
 	wildcardRef
 )
 
-// scope is what the parameters of one route's templates may name.
+// scope is the names that the parameters of one route's templates may have.
 type scope struct {
 	groups   []string // names of src's groups by number
 	captures []string // names that conditions define, by index
 	env      []string
+	patterns patterns
 }
 
-// compileTemplate compiles text. Names are taken as long as they can be: with
-// the groups path and pathname, $pathname.rsc is pathname; $path_x is path.
+// compile compiles text. It takes the longest defined name: with the groups path and
+// pathname, $pathname.rsc is pathname; $path_x is path.
 func (s *scope) compile(text string) template {
 	var t template
 	add := func(p part) {
@@ -69,7 +70,7 @@ func (s *scope) compile(text string) template {
 	return t
 }
 
-// parameter reads one at the start of text; n is 0 if there is none.
+// parameter reads a parameter at the start of text; n is 0 if there is none.
 func (s *scope) parameter(text string) (p part, n int) {
 	if text[0] != '$' || len(text) == 1 {
 		return part{}, 0
@@ -96,8 +97,8 @@ func (s *scope) parameter(text string) (p part, n int) {
 	return part{}, 0
 }
 
-// number reads the longest number that is a group; a number beyond them is one
-// digit of nothing.
+// number reads the longest number of an existing group. For other numbers it reads
+// one digit as empty text.
 func (s *scope) number(text string) (p part, n int) {
 	p, n = part{kind: plainText}, 2
 	value := 0
@@ -123,13 +124,13 @@ func (s *scope) named(name string) (part, bool) {
 	return part{kind: wildcardRef}, name == "wildcard"
 }
 
-// keepEscapes is for the parameters of a query whose readers decode a value once
-// more than a query's: those of Next.js (nxtPslug=$nxtPslug) and, if t leads to a
-// kept page, those that are a path (__pathname=/posts/$1), which adapters take for
-// the path of a URL. The escapes of a canonical path stay in them, so that an
-// encoded slash or percent sign is what the client sent.
+// keepEscapes marks query parameters whose readers decode a value once more than the
+// query: those of Next.js (nxtPslug=$nxtPslug) and, if t leads to a prerender,
+// parameters with a path (__pathname=/posts/$1), which adapters use as the path of a
+// URL. The escapes of a canonical path stay in them, so that an encoded slash or
+// percent sign reaches the reader as the client sent it.
 func (t *template) keepEscapes(kept bool) {
-	name, value := "", "" // of the parameter so far; of value the first byte
+	name, value := "", "" // name of the current parameter, and the first byte of its value
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.kind != plainText {
@@ -151,7 +152,7 @@ func (t *template) keepEscapes(kept bool) {
 	}
 }
 
-// values fill the parameters of templates.
+// values are the values of the parameters of templates.
 type values struct {
 	groups   groups
 	captures []string
@@ -159,17 +160,18 @@ type values struct {
 	wildcard string
 }
 
-// escaping is how the values of parameters are written, literal text stays.
+// escaping is the encoding of the values of parameters; plain text stays as it is.
 type escaping int
 
 const (
 	forPath  escaping = iota // into a canonical path, a query after "?"
 	forURL                   // into an absolute URL
 	forField                 // into a header field, or as a whole URL
-	forText                  // decoded, for the caller to write
+	forText                  // decoded; the caller encodes it
 )
 
-// expand returns t with its parameters filled in. It allocates nothing if t has none.
+// expand returns t with the values of its parameters. It does not allocate if t has
+// none.
 func (t *template) expand(v *values, how escaping) string {
 	switch len(t.parts) {
 	case 0:
@@ -202,8 +204,8 @@ func (p *part) expand(v *values, how escaping) string {
 	}
 }
 
-// expandURL is [template.expand] for a URL. A parameter at its beginning is a
-// URL itself, which stays as it is.
+// expandURL is [template.expand] for a URL. A parameter at its start is a URL itself
+// and stays as it is.
 func (t *template) expandURL(v *values) string {
 	if len(t.parts) > 0 && t.parts[0].kind == captureRef {
 		return t.expand(v, forField)
@@ -211,9 +213,9 @@ func (t *template) expandURL(v *values) string {
 	return t.expand(v, forURL)
 }
 
-// escape writes a value. One of a path (fromPath) is percent-encoded where a
-// canonical path is; one of a condition is decoded, so that a "%" in it is a
-// character like any other.
+// escape encodes a value. A value from the path (fromPath) is percent-encoded like a
+// canonical path; a value of a condition is decoded, so that a "%" in it is an
+// ordinary character.
 func (p *part) escape(value string, how escaping, fromPath bool) string {
 	switch {
 	case how == forText && fromPath:
@@ -237,7 +239,7 @@ func (p *part) escape(value string, how escaping, fromPath bool) string {
 	}
 }
 
-// uses reports whether t names what is of the given kind.
+// uses reports whether t has a part of the given kind.
 func (t *template) uses(kind partKind) bool {
 	for i := range t.parts {
 		if t.parts[i].kind == kind {

@@ -10,24 +10,24 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// transform is a compiled change of the request that an output receives, or of
-// its response.
+// transform is a compiled change of the request that an output receives, or of its
+// response.
 //
-// A key that is a string names itself, in any case; an object of operators
-// picks every key that meets it, in lower case. set replaces the values of each
-// key, or adds a key that is a string; append adds values; delete removes the
-// keys, or with args only the values equal to one of them. A header name or
-// value with characters out of the ordinary makes set and append do nothing, and
-// so does a path that is not one.
+// A key that is a string selects the key of that name, in any case; an object of
+// operators selects every key, in lower case, that satisfies it. set replaces the
+// values of each key, or adds a key that is a string; append adds values; delete
+// removes the keys, or with args only the values equal to one of them. set and
+// append have no effect if a header name or value has unusual characters, or if a
+// path is invalid.
 type transform struct {
 	what string // request.headers, request.query, request.path, response.headers
 	op   string // set, append, delete
 	key  template
-	pick *lateen.Condition // nil: key names itself
+	pick *lateen.Condition // nil: key is a name
 	args []template
 }
 
-// change is a transform with its parameters filled in.
+// change is a transform with the values of its parameters.
 type change struct {
 	*transform
 
@@ -53,7 +53,7 @@ func compileTransform(t *lateen.Transform, s *scope) (transform, error) {
 		for _, arg := range args {
 			text, ok := arg.(string)
 			if !ok {
-				return c, fmt.Errorf("args: %v is no string", arg)
+				return c, fmt.Errorf("args: %v is not a string", arg)
 			}
 			c.args = append(c.args, s.compile(text))
 		}
@@ -63,19 +63,19 @@ func compileTransform(t *lateen.Transform, s *scope) (transform, error) {
 	switch {
 	case t.Type == "request.path":
 		if t.Op != "set" || len(c.args) != 1 {
-			return c, fmt.Errorf("request.path takes op set with one path in args")
+			return c, fmt.Errorf("request.path requires op set with one path in args")
 		}
 	case t.Type != "request.headers" && t.Type != "request.query" && t.Type != "response.headers":
-		return c, fmt.Errorf("there is no type %q", t.Type)
+		return c, fmt.Errorf("unknown type %q", t.Type)
 	case t.Op != "set" && t.Op != "append" && t.Op != "delete":
-		return c, fmt.Errorf("there is no op %q", t.Op)
+		return c, fmt.Errorf("unknown op %q", t.Op)
 	case t.Target.Key.Name == "" && t.Target.Key.Match == nil:
 		return c, fmt.Errorf("target.key is missing")
 	}
 	return c, nil
 }
 
-// fill fills in the parameters of t.
+// fill returns t with the values of its parameters.
 func (t *transform) fill(v *values) change {
 	how := forField
 	switch t.what {
@@ -87,7 +87,7 @@ func (t *transform) fill(v *values) change {
 	c := change{transform: t, key: t.key.expand(v, how)}
 	for i := range t.args {
 		if t.what == "request.path" && !t.args[i].confined(v) {
-			c.args = append(c.args, "") // which is no path
+			c.args = append(c.args, "") // an invalid path
 			continue
 		}
 		c.args = append(c.args, t.args[i].expand(v, how))
@@ -95,12 +95,12 @@ func (t *transform) fill(v *values) change {
 	return c
 }
 
-// uses reports whether a template of t names what is of the given kind.
+// uses reports whether a template of t has a part of the given kind.
 func (t *transform) uses(kind partKind) bool {
 	return t.key.uses(kind) || slices.ContainsFunc(t.args, func(arg template) bool { return arg.uses(kind) })
 }
 
-// picks reports whether the change is for key.
+// picks reports whether the change applies to key.
 func (c *change) picks(key string) bool {
 	if c.pick == nil {
 		return strings.EqualFold(key, c.key)
@@ -108,9 +108,9 @@ func (c *change) picks(key string) bool {
 	return meets(strings.ToLower(key), c.pick)
 }
 
-// header applies the change to h. It is false where there is no room for what
-// that writes; then a part of it is done.
-func (c *change) header(h http.Header, left *room) bool {
+// header applies the change to h. It returns false if that exceeds the bytes left; h
+// then has a part of the change.
+func (c *change) header(h http.Header, left *writeBudget) bool {
 	adds := c.op != "delete"
 	if adds && (len(c.args) == 0 || slices.ContainsFunc(c.args, unusualField)) {
 		return true
@@ -120,7 +120,7 @@ func (c *change) header(h http.Header, left *room) bool {
 		if !c.picks(key) {
 			continue
 		}
-		if adds && found && !left.take(c.argBytes()) { // the first is in the room that its route took
+		if adds && found && !left.take(c.argBytes()) { // the route has already taken the bytes for the first one
 			return false
 		}
 		found = true
@@ -168,8 +168,8 @@ func (c *change) deleteValues(h http.Header, key string) {
 
 // query applies the change to a query and returns the new one.
 func (c *change) query(query string) string {
-	var params, picked []string // picked are the keys that the change is for
-	seen := map[string]bool{}   // and whether a key is one of them
+	var params, picked []string // picked are the keys to which the change applies
+	seen := map[string]bool{}   // the keys in picked
 	for param, rest, ok := nextParam(query); ok; param, rest, ok = nextParam(rest) {
 		key := paramKey(param)
 		if !c.picks(key) {
@@ -207,7 +207,7 @@ func (c *change) appendParams(params []string, key string) []string {
 	return params
 }
 
-// path returns the path that the change sets; false if it is not one.
+// path returns the path that the change sets; false if it is invalid.
 func (c *change) path() (string, bool) {
 	p := c.args[0]
 	if p == "" || len(p) > maxTransformPath || p[0] != '/' || strings.HasPrefix(p, "//") {
@@ -221,7 +221,7 @@ func (c *change) path() (string, bool) {
 	return p, true
 }
 
-// plainName reports whether name is letters, digits, '-' and '_' only.
+// plainName reports whether name has only letters, digits, '-' and '_'.
 func plainName(name string) bool {
 	for i := range len(name) {
 		if !isAlnum(name[i]) && name[i] != '-' && name[i] != '_' {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// AddVary returns the values of a Vary field that name also what more names,
-// each name once, in any case (RFC 9110 §12.5.5). It changes neither.
+// AddVary returns the values of a Vary field with the names in more added, each name
+// once, in any case (RFC 9110 §12.5.5). It does not modify its arguments.
 func AddVary(values []string, more ...string) []string {
 	for _, list := range more {
 		var missing []string

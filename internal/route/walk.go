@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// maxHops bounds how often one request is rewritten.
+// maxHops bounds the rewrites of one request.
 const maxHops = 50
 
-// walk is the way of one request through the table. What it finds it writes into
-// its Decision.
+// walk is the state of one request in the table. It writes its results into its
+// Decision.
 type walk struct {
 	Decision
 	state
@@ -23,16 +23,16 @@ type walk struct {
 	req    *Request
 	run    RunMiddleware
 
-	ownQuery string        // of the URL that the client or a middleware gave
-	host     string        // see hostname
-	hops     int           // rewrites so far
-	ran      []string      // the middleware that ran, by output
-	spent    time.Duration // of a processor's time, in costly patterns
-	cheap    int           // instructions times bytes that runs of other patterns may still take before they count
-	steps    int           // that the backtracking engine may still take
-	text     int           // bytes and values that may still be looked through without an engine
-	room     room          // for what templates and transforms write
-	err      error         // of the context: there is no decision
+	ownQuery    string        // query of the client's or a middleware's URL
+	host        string        // see hostname
+	hops        int           // rewrites so far
+	ran         []string      // outputs of the middleware that ran
+	spent       time.Duration // processor time of timed runs
+	untimed     int           // instructions times bytes that runs of other patterns may take before they are timed
+	steps       int           // steps that the backtracking engine may still take
+	text        int           // bytes and values that may still be searched without an engine
+	writeBudget writeBudget   // bytes that templates and transforms may still write
+	err         error         // error of the context: there is no decision
 
 	values     values
 	scratch    groups
@@ -41,25 +41,25 @@ type walk struct {
 	captureBuf [2]string
 }
 
-// state is what a phase that leads nowhere leaves as it was.
+// state is restored after a phase that leads to no output.
 type state struct {
-	at      subject     // where the request is now
-	query   string      // its query now
-	header  http.Header // its header now; the client's map, or never changed again
-	sent    sent
-	path    string   // that the output sees
-	ownPath bool     // path is by a transform, for whatever output
-	status  int      // that routes asked for, or 0
-	fields  []field  // response headers so far
-	respond []change // transforms of the response, by the last route that has transforms
-	matches matches
-	lost    lost
+	at       subject     // the current path of the request
+	query    string      // the current query
+	header   http.Header // the current header; the client's map, or one that is never changed again
+	sent     sent
+	path     string   // path that the output sees
+	ownPath  bool     // a transform has set path, for any output
+	status   int      // status from routes, or 0
+	fields   []field  // response headers so far
+	respond  []change // transforms of the response, from the last route with transforms
+	matches  matches
+	searched searched
 
-	transformed bool // a transform has changed header, which is no longer that of sent
+	transformed bool // a transform has changed header, which differs from that of sent
 }
 
-// sent is a request without the changes of transforms, which are for outputs: it is what
-// conditions see.
+// sent is a request without the changes of transforms, which are for outputs.
+// Conditions read it.
 type sent struct {
 	header http.Header
 	query  string
@@ -72,22 +72,22 @@ type field struct {
 	important bool
 }
 
-// matches is what the last route with a dest captured.
+// matches is the captures of the last route with a dest.
 type matches struct{ names, groups []string }
 
-// lost remembers how far a search went that found nothing, so that it is not
-// made twice for the same URL.
-type lost struct {
+// searched records the depth of a search without a result, so that it is not repeated
+// for the same URL.
+type searched struct {
 	path, query string
 	depth       depth
 }
 
-// depth is where an output is looked for: at the path itself, then by the routes
-// of phase miss, then by those of phase rewrite.
+// depth is the extent of a search for an output: at the path itself, then by the
+// routes of phase miss, then by those of phase rewrite.
 type depth int
 
 const (
-	nowhere depth = iota
+	unsearched depth = iota
 	byPath
 	byMiss
 	byRewrite
@@ -98,7 +98,7 @@ func newWalk(r *Router, req *Request, run RunMiddleware) *walk {
 	w.path = rooted(req.Path)
 	w.at, w.query, w.header, w.fields = newSubject(w.path), req.RawQuery, req.Header, w.fieldBuf[:0]
 	w.sent = sent{w.header, w.query}
-	w.room, w.steps, w.cheap, w.text = maxWritten, matchSteps, cheap, matchText
+	w.writeBudget, w.steps, w.untimed, w.text = maxWritten, matchSteps, untimedWork, matchText
 	w.values = values{groups: w.groupBuf[:0], captures: w.captureBuf[:0], env: req.Env}
 	if len(r.wildcards) > 0 {
 		w.values.wildcard = r.wildcards[w.hostname()]
@@ -114,7 +114,7 @@ func (w *walk) hostname() string {
 	return w.host
 }
 
-// resolve goes through the phases until something decides.
+// resolve runs the phases until one decides.
 func (w *walk) resolve(ctx context.Context) bool {
 	for _, step := range [...]struct {
 		phase
@@ -135,7 +135,7 @@ func (w *walk) scan(ctx context.Context, at phase) (last *rule, decided bool) {
 	for i := range rules {
 		rl := &rules[i]
 		if ok, err := w.matchesRule(rl); err != nil {
-			return nil, w.tooMuch(err)
+			return nil, w.exceedsBound(err)
 		} else if !ok {
 			continue
 		}
@@ -146,13 +146,13 @@ func (w *walk) scan(ctx context.Context, at phase) (last *rule, decided bool) {
 	return nil, false
 }
 
-// matchesRule reports whether rl is for the request as it is now. If so, values
-// are what its templates need. A route is for no request whose values would lead
-// it somewhere else than its dest says.
+// matchesRule reports whether rl applies to the current request. If so, values has
+// the parameters of its templates. A route does not apply to a request whose values
+// would lead outside its dest.
 func (w *walk) matchesRule(rl *rule) (bool, error) {
-	plain, again := w.at.path == w.at.encoded, rl.guards && w.at.decoded != ""
+	plain, again := w.at.path == w.at.encoded, rl.refuses && w.at.decoded != ""
 	if plain && !again && !w.mayMatch(rl.src, w.at.path) {
-		return false, w.readOn()
+		return false, w.checkTextBound()
 	}
 	if rl.methods != nil && !slices.ContainsFunc(rl.methods, func(m string) bool { return strings.EqualFold(m, w.req.Method) }) {
 		return false, nil
@@ -183,14 +183,14 @@ func (w *walk) matchesRule(rl *rule) (bool, error) {
 	if !ok || err != nil {
 		return false, err
 	}
-	if !w.room.take(rl.writes(&w.values)) {
+	if !w.writeBudget.take(rl.writes(&w.values)) {
 		return false, errTooLong
 	}
 	return rl.confined(&w.values), nil
 }
 
-// confined reports whether the values that a match captured stay where the
-// route puts them: see [template.confined].
+// confined reports whether the captures of a match stay in their places in the
+// route: see [template.confined].
 func (rl *rule) confined(v *values) bool {
 	for i := range rl.fields {
 		if f := &rl.fields[i]; f.key == "Location" && f.values == nil && !f.value.keepsHost(v) {
@@ -200,13 +200,13 @@ func (rl *rule) confined(v *values) bool {
 	return rl.dest.confined(v)
 }
 
-// match is [pattern.match] within the time that a request may take for it.
+// match is [pattern.match] within the time limit of a request.
 func (w *walk) match(p *pattern, text string, into *groups) (bool, error) {
 	if !w.mayMatch(p, text) {
-		return false, w.readOn()
+		return false, w.checkTextBound()
 	}
-	if work := p.size * (len(text) + 1); work < costly && work <= w.cheap {
-		w.cheap -= work
+	if work := p.size * (len(text) + 1); work < timedWork && work <= w.untimed {
+		w.untimed -= work
 		return p.match(text, &w.steps, into)
 	}
 	ok, took, err := p.timed(text, &w.steps, into)
@@ -216,7 +216,7 @@ func (w *walk) match(p *pattern, text string, into *groups) (bool, error) {
 	return ok, err
 }
 
-// mayMatch is [pattern.mayMatch], of which it counts the bytes that that may look through.
+// mayMatch is [pattern.mayMatch]. It counts the bytes that the search may read.
 func (w *walk) mayMatch(p *pattern, text string) bool {
 	if p.infix != "" {
 		w.text -= len(text)
@@ -224,8 +224,8 @@ func (w *walk) mayMatch(p *pattern, text string) bool {
 	return p.mayMatch(text)
 }
 
-// readOn is an error where more was looked through than may be.
-func (w *walk) readOn() error {
+// checkTextBound returns an error once the limit of searched bytes is exceeded.
+func (w *walk) checkTextBound() error {
 	if w.text < 0 {
 		return errBudget
 	}
@@ -234,8 +234,8 @@ func (w *walk) readOn() error {
 
 var errBudget = errors.New("the patterns of this table took too long on this path")
 
-// apply does what rl says. It ends the phase unless later routes are to be looked
-// at; before is how many fields there were when the phase began.
+// apply applies rl. It ends the phase unless later routes are to be tried; before is
+// the number of fields at the start of the phase.
 func (w *walk) apply(ctx context.Context, rl *rule, at phase, before int) (ends, decided bool) {
 	if rl.mitigate != "" {
 		return true, w.mitigate(rl.mitigate)
@@ -258,7 +258,7 @@ func (w *walk) apply(ctx context.Context, rl *rule, at phase, before int) (ends,
 		}
 	}
 	if err := w.transform(rl); err != nil {
-		return true, w.tooMuch(err)
+		return true, w.exceedsBound(err)
 	}
 	if rl.rewrites {
 		if w.hops++; w.hops > maxHops {
@@ -268,8 +268,8 @@ func (w *walk) apply(ctx context.Context, rl *rule, at phase, before int) (ends,
 			return true, true
 		}
 	}
-	if rl.goesOn || !rl.check {
-		return !rl.goesOn, false
+	if rl.continues || !rl.check {
+		return !rl.continues, false
 	}
 	if w.find(ctx, depthFrom(at), false) {
 		return true, true
@@ -277,7 +277,7 @@ func (w *walk) apply(ctx context.Context, rl *rule, at phase, before int) (ends,
 	return rl.status >= 400 && at != miss, false
 }
 
-// depthFrom is how far a route of phase at that has check looks.
+// depthFrom is the depth of a search by a route with check in phase at.
 func depthFrom(at phase) depth {
 	switch at {
 	case miss:
@@ -289,13 +289,14 @@ func depthFrom(at phase) depth {
 	}
 }
 
-// find looks for an output at the request's path, as deep as to says, and
-// decides if there is one. outermost says that no route asked for it by check.
+// find looks for an output at the request's path, up to depth to, and decides if
+// there is one. outermost means that the search does not belong to a route with
+// check.
 func (w *walk) find(ctx context.Context, to depth, outermost bool) bool {
-	if w.lost.path != w.at.path || w.lost.query != w.query {
-		w.lost = lost{path: w.at.path, query: w.query}
+	if w.searched.path != w.at.path || w.searched.query != w.query {
+		w.searched = searched{path: w.at.path, query: w.query}
 	}
-	for from := w.lost.depth + 1; from <= to; from++ {
+	for from := w.searched.depth + 1; from <= to; from++ {
 		switch from {
 		case byPath:
 			if forImages(w.at.path) {
@@ -312,16 +313,16 @@ func (w *walk) find(ctx context.Context, to depth, outermost bool) bool {
 			if w.try(ctx, rewrite, outermost) {
 				return true
 			}
-		case nowhere:
+		case unsearched:
 		}
-		w.lost.depth = from
+		w.searched.depth = from
 	}
 	return false
 }
 
-// try applies phase at and looks for an output where that leads. If there is
-// none it leaves everything as it was; but a status of failure that the phase
-// set is the answer, except one of phase miss on behalf of a check.
+// try applies phase at and looks for an output at the resulting path. If there is
+// none, it restores the state; but an error status that the phase set decides,
+// except one of phase miss on behalf of a check.
 func (w *walk) try(ctx context.Context, at phase, outermost bool) bool {
 	if len(w.router.table[at]) == 0 {
 		return false
@@ -339,8 +340,8 @@ func (w *walk) try(ctx context.Context, at phase, outermost bool) bool {
 	return w.fail(status, reasonOf(status))
 }
 
-// refuse gives a request that found no output the status that routes asked for.
-// A route that ended the phase with a dest hopes for the next one.
+// refuse gives a request without an output the status that routes set. A route that
+// ended the phase with a dest leaves it to the next phase.
 func (w *walk) refuse(last *rule) bool {
 	switch {
 	case last != nil && last.rewrites:
@@ -362,8 +363,8 @@ func reasonOf(status int) string {
 	return ReasonRouteStatus
 }
 
-// setFields sets the headers of rl. In the phases hit and miss one that an
-// earlier phase set stays, unless it is important now.
+// setFields sets the headers of rl. In the phases hit and miss, a header of an
+// earlier phase stays, unless the new one is important.
 func (w *walk) setFields(rl *rule, at phase, before int) {
 	for i := range rl.fields {
 		f := &rl.fields[i]
@@ -382,8 +383,8 @@ func (w *walk) setFields(rl *rule, at phase, before int) {
 	}
 }
 
-// onThisHost keeps a Location that is written as a path ("/$1/") from becoming
-// one on another host ("//") where a parameter is empty.
+// onThisHost prevents a Location that is written as a path ("/$1/") from leading to
+// another host ("//") if a parameter is empty.
 func onThisHost(location, written string) string {
 	if written != "" && written[0] == '/' && !strings.HasPrefix(written, "//") {
 		return "/" + strings.TrimLeft(location, "/")
@@ -391,7 +392,7 @@ func onThisHost(location, written string) string {
 	return location
 }
 
-// location is where a route with a status of redirection points, or "".
+// location is the target of a route with a redirect status, or "".
 func (w *walk) location(rl *rule) string {
 	for _, f := range slices.Backward(w.fields) {
 		if f.key == "Location" {
@@ -401,7 +402,7 @@ func (w *walk) location(rl *rule) string {
 	return rl.dest.expandURL(&w.values)
 }
 
-// transform makes the transforms of rl on the request, and notes those on the
+// transform applies the transforms of rl to the request, and stores those of the
 // response. The error is [errTooLong].
 func (w *walk) transform(rl *rule) error {
 	if len(rl.transforms) == 0 {
@@ -415,11 +416,11 @@ func (w *walk) transform(rl *rule) error {
 			w.respond = append(w.respond, c)
 		case "request.headers":
 			w.header, w.transformed = cloneHeader(w.header), true
-			if !c.header(w.header, &w.room) {
+			if !c.header(w.header, &w.writeBudget) {
 				return errTooLong
 			}
 		case "request.query":
-			if !w.room.take(c.queryWrites(w.query)) {
+			if !w.writeBudget.take(c.queryWrites(w.query)) {
 				return errTooLong
 			}
 			w.query = c.query(w.query)
@@ -439,13 +440,13 @@ func cloneHeader(h http.Header) http.Header {
 	return maps.Clone(h)
 }
 
-// follow goes to the dest of rl. It is true if that is on another host.
+// follow continues at the dest of rl. It returns true if that is on another host.
 func (w *walk) follow(rl *rule) bool {
 	dest := ""
 	if !rl.external {
 		dest = rl.dest.expand(&w.values, forPath)
 	}
-	if _, absolute := cutScheme(dest); rl.external || rl.mayLeave && absolute {
+	if _, absolute := cutScheme(dest); rl.external || rl.mayBeExternal && absolute {
 		dest, _, _ = strings.Cut(rl.dest.expand(&w.values, forURL), "#")
 		base, own, _ := strings.Cut(dest, "?")
 		w.Target = base
@@ -464,7 +465,7 @@ func (w *walk) follow(rl *rule) bool {
 	return false
 }
 
-// merge puts the parameters of a dest before those that the request has.
+// merge puts the parameters of a dest before those of the request.
 func (w *walk) merge(own string) {
 	same := w.sent.query == w.query
 	w.query = mergeQuery(own, w.query)
@@ -475,7 +476,7 @@ func (w *walk) merge(own string) {
 	}
 }
 
-// moveTo goes on at path.
+// moveTo continues at path.
 func (w *walk) moveTo(path string) {
 	if path != w.at.path {
 		w.at = newSubject(path)

@@ -8,38 +8,39 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// The bounds of one compiled table. Its patterns hold far more memory than their
+// The bounds of one compiled table. Its patterns take far more memory than their
 // source: a{1000} has 7 bytes and 1,000 instructions.
 const (
-	maxTable = 128 << 20       // bytes of memory, about
-	maxCPU   = 5 * time.Second // of a processor's time to compile it
+	maxTable = 128 << 20       // approximate bytes of memory
+	maxCPU   = 5 * time.Second // processor time to compile it
 )
 
-// What the parts of a table take in memory, about, as measured.
+// The approximate, measured memory of the parts of a table, in bytes.
 const (
 	ruleBytes        = 512
 	patternBytes     = 1024
-	instructionBytes = 64 // of Go's engine
-	partBytes        = 64 // of a template
+	instructionBytes = 64 // an instruction of Go's engine
+	partBytes        = 64 // a part of a template
 )
 
-// budget is what one table may still take.
+// budget is the resources that one table may still take.
 type budget struct {
 	bytes int64
 	cpu   time.Duration
-	clock func() time.Duration // of the processor's time used so far; nil: it is not bounded
+	clock func() time.Duration // processor time used so far; nil: unbounded
 }
 
-// spend takes the size of what was compiled, and the processor time since began.
+// spend takes bytes, the size of a compiled part, and the processor time since
+// began.
 func (b *budget) spend(bytes int64, began time.Duration) error {
 	if b.bytes -= bytes; b.bytes < 0 {
-		return fmt.Errorf("the route table takes more than %d MiB of memory with it; repetitions such as {1000} take most", maxTable>>20)
+		return fmt.Errorf("the route table exceeds %d MiB of memory at this route; repetitions such as {1000} take most of it", maxTable>>20)
 	}
 	if b.clock == nil {
 		return nil
 	}
 	if b.cpu -= b.clock() - began; b.cpu < 0 {
-		return fmt.Errorf("the route table takes more than %s of a processor to compile with it", maxCPU)
+		return fmt.Errorf("the route table exceeds %s of processor time to compile at this route", maxCPU)
 	}
 	return nil
 }
@@ -51,7 +52,7 @@ func (b *budget) now() time.Duration {
 	return b.clock()
 }
 
-// bytes is the memory that rl takes, about.
+// bytes is the approximate memory of rl.
 func (rl *rule) bytes() int64 {
 	n := ruleBytes + rl.src.bytes + rl.dest.bytes() + conditionBytes(rl.has) + conditionBytes(rl.missing)
 	for i := range rl.fields {
@@ -82,19 +83,19 @@ func (t *template) bytes() (n int64) {
 	return n
 }
 
-// measure returns how many instructions Go's engine has for source and the bytes
-// of its classes of characters, or an error if it cannot read source. It does not
-// compile: that alone may take hundreds of megabytes.
+// measure returns the number of instructions of Go's engine for source and the bytes
+// of its character classes, or an error if the engine cannot parse source. It does
+// not compile: compiling alone may take hundreds of megabytes.
 func measure(source string) (instructions, bytes int64, err error) {
 	tree, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {
 		return 0, 0, err
 	}
 	instructions, bytes = weigh(tree)
-	return instructions + 2, bytes, nil // it begins with a fail and ends with a match
+	return instructions + 2, bytes, nil // the program begins with a fail and ends with a match
 }
 
-// weigh is [measure] of a tree. A class is one slice, however often it is repeated.
+// weigh is [measure] of a tree. Repetitions of a class share one slice.
 func weigh(re *syntax.Regexp) (instructions, bytes int64) {
 	for _, sub := range re.Sub {
 		n, b := weigh(sub)
@@ -116,14 +117,14 @@ func weigh(re *syntax.Regexp) (instructions, bytes int64) {
 		instructions++
 	case syntax.OpRepeat:
 		instructions = repeated(re, instructions)
-	default: // an assertion, any character, nothing
+	default: // an assertion, any character, an empty expression
 		instructions = 1
 	}
 	return instructions, bytes
 }
 
-// repeated is how many instructions a repetition of one with so many has: x{2,5}
-// is xx(x(x(x)?)?)?, and x{2,} is xx+.
+// repeated is the number of instructions of a repetition of an expression with once
+// instructions: x{2,5} is xx(x(x(x)?)?)?, and x{2,} is xx+.
 func repeated(re *syntax.Regexp, once int64) int64 {
 	least, most := int64(re.Min), int64(re.Max)
 	if most < 0 {
@@ -132,22 +133,23 @@ func repeated(re *syntax.Regexp, once int64) int64 {
 	return max(1, least*once+(most-least)*(once+1))
 }
 
-// Weight is the memory that r takes, about, in bytes.
+// Weight is the approximate memory of r, in bytes.
 func (r *Router) Weight() int64 { return r.weight }
 
-// Bypass returns the conditions under which requests go past the prerender of
-// an output; nil is never.
+// Bypass returns the conditions under which requests bypass the prerender of an
+// output; nil is never.
 func (r *Router) Bypass(output string) *Conditions { return r.bypass[output] }
 
-// compileBypass compiles the conditions of m's prerenders. An error names the output.
-func compileBypass(m *lateen.Manifest, b *budget) (map[string]*Conditions, error) {
+// compileBypass compiles the conditions of m's prerenders. An error names the
+// output.
+func compileBypass(m *lateen.Manifest, b *budget, p patterns) (map[string]*Conditions, error) {
 	all := map[string]*Conditions{}
-	for output, p := range m.Prerenders {
-		if len(p.BypassFor) == 0 {
+	for output, prerender := range m.Prerenders {
+		if len(prerender.BypassFor) == 0 {
 			continue
 		}
 		began := b.now()
-		c, err := CompileConditions(p.BypassFor)
+		c, err := p.conditions(prerender.BypassFor)
 		if err == nil {
 			err = b.spend(ruleBytes+conditionBytes(c.list), began)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// The source of the expected values is the compiler of regexp/syntax itself.
+// The compiler of regexp/syntax itself gives the expected values.
 func TestMeasureCountsTheInstructionsOfGosEngine(t *testing.T) {
 	for _, source := range []string{
 		"", "^$", "abc", "(?i)abc", "a|b|cd", "(a)(?:b)", "a*", "a+", "a?", "a{3}", "a{2,}", "a{0,}", "a{2,5}", "a{0}", "(a{10}b{3}){7}",
@@ -55,9 +55,9 @@ func TestATableThatTakesTooMuchMemoryIsRefusedWithItsRoute(t *testing.T) {
 		}
 	}
 	if most := maxTable / each; route > most+most/20 || route < most-most/20 {
-		t.Errorf("the route that is named is %d, want about %d", route, most)
+		t.Errorf("the error names route %d, want about %d", route, most)
 	}
-	// As many routes as a large application has, each with two parameters.
+	// The number of routes of a large application, each with two parameters.
 	large := &lateen.Manifest{Routes: make([]lateen.Route, 4000)}
 	for i := range large.Routes {
 		large.Routes[i] = lateen.Route{Src: fmt.Sprintf(`^(?:/(en|de|fr|nl-NL))?/part%d/([^/]+?)/list(?:/(.+?))?(?:/)?$`, i), Dest: "/part/[id]/list?id=$2&rest=$3"}
@@ -67,12 +67,12 @@ func TestATableThatTakesTooMuchMemoryIsRefusedWithItsRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Weight() <= 0 || r.Weight() > maxTable {
-		t.Errorf("a table of 4,000 routes weighs %d of %d bytes", r.Weight(), maxTable)
+		t.Errorf("a table of 4,000 routes takes %d of %d bytes", r.Weight(), maxTable)
 	}
 }
 
-// A template of parameters takes more than its text, and a class of characters
-// more than its name.
+// A template of parameters takes more memory than its text, and a class of
+// characters more than its name.
 func TestTemplatesAndClassesCount(t *testing.T) {
 	m := &lateen.Manifest{}
 	for range 2000 {
@@ -100,7 +100,7 @@ func TestATableThatTakesTooLongToCompileIsRefusedWithItsRoute(t *testing.T) {
 	_, err := compile(&lateen.Manifest{Routes: make20()}, b)
 	refused, ok := errors.AsType[*lateen.Error](err)
 	if !ok || refused.Fields["routes[20].src"] == "" {
-		t.Errorf("the error is %v, want one of the route that begins after 20 that took a twentieth each", err)
+		t.Errorf("the error is %v, want one of the route after 20 that took a twentieth of the time each", err)
 	}
 	if _, err := Prove(&lateen.Manifest{Routes: make20()}); err != nil {
 		t.Error(err)

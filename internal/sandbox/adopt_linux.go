@@ -12,10 +12,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/cgroup"
 )
 
-// Adopt makes a process of its own of one that p has started, by its id on this
-// host: with a group, and so limits and measures, of its own. It shares p's
-// walls, and ends with p. Its Wait must be called, too. Ids of processes that
-// are not in p's namespace are refused.
+// Adopt returns a Process for a descendant of p, given its id on this host, with a
+// cgroup, and so limits and usage, of its own. It shares p's sandbox and ends with p.
+// Its Wait must be called, too. Adopt refuses ids of processes outside p's namespace.
 func (p *Process) Adopt(pid int) (*Process, error) {
 	child, err := p.adopt(pid)
 	if err != nil {
@@ -26,26 +25,27 @@ func (p *Process) Adopt(pid int) (*Process, error) {
 
 func (p *Process) adopt(pid int) (_ *Process, err error) {
 	s := p.sandbox
-	if p.space == 0 {
-		return nil, fmt.Errorf("whose it is cannot be told without a process namespace: %w", errors.ErrUnsupported)
+	if p.pidNamespace == 0 {
+		return nil, fmt.Errorf("the owner of a process is unknown without a process namespace: %w", errors.ErrUnsupported)
 	}
 	pidfd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
-	child := &Process{sandbox: s, parent: p, id: pid, pidfd: pidfd, space: p.space}
+	child := &Process{sandbox: s, parent: p, id: pid, pidfd: pidfd, pidNamespace: p.pidNamespace}
 	defer func() {
 		if err != nil {
 			closeDescriptor(pidfd)
 		}
 	}()
-	if child.space, err = processSpace(pid); err != nil {
+	if child.pidNamespace, err = pidNamespaceOf(pid); err != nil {
 		return nil, err
 	}
-	if child.space != p.space || pid == p.id {
-		return nil, errors.New("it is another's")
+	if child.pidNamespace != p.pidNamespace || pid == p.id {
+		return nil, errors.New("it belongs to another process namespace")
 	}
-	// It is alive, so what was just read was of the process that pidfd is of.
+	// The process is alive, so the id still was that of pidfd's process when its
+	// namespace was read.
 	if err := unix.PidfdSendSignal(pidfd, 0, nil, 0); err != nil {
 		return nil, err
 	}
@@ -65,50 +65,50 @@ func (p *Process) adopt(pid int) (_ *Process, err error) {
 	return child, nil
 }
 
-// processSpace identifies the process namespace of a process.
-func processSpace(pid int) (uint64, error) {
+// pidNamespaceOf returns the inode of the process namespace of a process.
+func pidNamespaceOf(pid int) (uint64, error) {
 	var stat unix.Stat_t
 	if err := unix.Stat(fmt.Sprintf("/proc/%d/ns/pid", pid), &stat); err != nil {
-		return 0, fmt.Errorf("look at the namespaces of process %d: %w", pid, err)
+		return 0, fmt.Errorf("read the namespaces of process %d: %w", pid, err)
 	}
 	return stat.Ino, nil
 }
 
-// awaitAdopted waits for the end of a process that is another's child. How it
-// ended is told by kernels from 6.15 on, once its parent has taken note.
+// awaitAdopted waits for the end of a process that is a child of another process.
+// Kernels from 6.15 on report its exit once its parent has reaped it.
 func (p *Process) awaitAdopted() Exit {
 	fd, err := unix.FcntlInt(uintptr(p.pidfd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return Exit{Code: -1}
 	}
-	file := os.NewFile(uintptr(fd), "pidfd") // of which the runtime's poller takes care
+	file := os.NewFile(uintptr(fd), "pidfd") // the runtime's poller watches it
 	defer file.Close()
 	conn, err := file.SyscallConn()
 	if err != nil {
 		return Exit{Code: -1}
 	}
-	_ = conn.Read(func(fd uintptr) bool { return pollEnd(fd, unix.POLLIN, 0) }) // it ends: nothing else can be
-	pollEnd(uintptr(fd), 0, reapTime)                                           // hangs up, then
+	_ = conn.Read(func(fd uintptr) bool { return pollEnd(fd, unix.POLLIN, 0) }) // only the end of the process makes it readable
+	pollEnd(uintptr(fd), 0, reapTime)                                           // POLLHUP follows
 	return exitOfAdopted(fd)
 }
 
-const reapTime = 50 * time.Millisecond // that a parent may take
+const reapTime = 50 * time.Millisecond // time for the parent to reap its child
 
-// pollEnd reports whether something has happened to a process within a time.
+// pollEnd reports whether events, or a hangup, occurred on a pidfd within a time.
 func pollEnd(pidfd uintptr, events int16, within time.Duration) bool {
 	poll := []unix.PollFd{{Fd: int32(pidfd), Events: events}} //nolint:gosec // a descriptor
 	n, err := unix.Poll(poll, int(within.Milliseconds()))
 	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 }
 
-// pidfdInfo is the kernel's struct pidfd_info, as of its first version.
+// pidfdInfo is the kernel's struct pidfd_info, in its first version.
 type pidfdInfo struct {
 	mask, group uint64
 	ids         [11]uint32
-	exit        int32 // as wait(2) has it
+	exit        int32 // status as of wait(2)
 }
 
-// exitOfAdopted asks the kernel how a process ended.
+// exitOfAdopted asks the kernel for the exit of a process.
 func exitOfAdopted(pidfd int) Exit {
 	const (
 		getInfo  = 3<<30 | uint(unsafe.Sizeof(pidfdInfo{}))<<16 | 0xff<<8 | 11 // _IOWR(0xFF, 11, struct pidfd_info)

@@ -15,18 +15,17 @@ import (
 	"github.com/lateen-dev/lateen/internal/sandbox/child"
 )
 
-// visit is something to be put into the mounts of a process.
-type visit struct {
+// attachRequest is a request to mount a tree in the mount namespace of a process.
+type attachRequest struct {
 	process *Process
 	tree    *os.File
 	guest   string
 	result  chan error
 }
 
-// Attach shows the process a file or directory of the host, read-only, at one
-// of the places that it was started with: once for each, and not after it has
-// run what is not trusted. Where processes have no root of their own it does
-// nothing: they see the host's.
+// Attach mounts a file or directory of the host, read-only, at one of the places in
+// [Spec.Late]: once for each place, and only before the process has run untrusted code.
+// Where processes have no root of their own it does nothing: they see the host's root.
 func (p *Process) Attach(host, guest string) error {
 	if !p.sandbox.mode.Mounts {
 		return nil
@@ -46,36 +45,37 @@ func (p *Process) Attach(host, guest string) error {
 	return nil
 }
 
-// take claims a place.
+// take reserves a place.
 func (p *Process) take(guest string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd == nil || p.attached[guest] || !slices.ContainsFunc(p.late, func(l Place) bool { return l.Guest == guest }) {
-		return fmt.Errorf("there is no free place at %s", guest)
+		return fmt.Errorf("no free mount point at %s", guest)
 	}
 	p.attached[guest] = true
 	return nil
 }
 
-// attach has the visitor do it, a thread that belongs to nobody's mounts.
+// attach has the thread of visit mount the tree: that thread shares no file system
+// attributes with other threads, as setns(2) requires.
 func (p *Process) attach(host, guest string) error {
 	tree, err := child.OpenTree(host)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
-	v := visit{p, tree, guest, make(chan error, 1)}
+	v := attachRequest{p, tree, guest, make(chan error, 1)}
 	select {
-	case p.sandbox.visits <- v:
+	case p.sandbox.attachRequests <- v:
 		return <-v.result
 	case <-p.sandbox.ended:
 		return ErrEnded
 	}
 }
 
-// visit serves those who want something attached.
-func (s *Sandbox) visit(ctx context.Context) {
-	runtime.LockOSThread() // and the thread ends with it: it is not like others
+// serveAttach serves the requests of attach.
+func (s *Sandbox) serveAttach(ctx context.Context) {
+	runtime.LockOSThread() // never unlocked: the thread has other attributes, so it ends with this goroutine
 	home, err := os.Open("/proc/thread-self/ns/mnt")
 	if err == nil {
 		defer home.Close()
@@ -83,11 +83,11 @@ func (s *Sandbox) visit(ctx context.Context) {
 	}
 	for {
 		select {
-		case v := <-s.visits:
+		case v := <-s.attachRequests:
 			if err == nil {
-				v.result <- v.pay(home)
+				v.result <- v.mountTree(home)
 			} else {
-				v.result <- fmt.Errorf("prepare for it: %w", err)
+				v.result <- fmt.Errorf("unshare the file system attributes: %w", err)
 			}
 		case <-ctx.Done():
 			return
@@ -95,9 +95,9 @@ func (s *Sandbox) visit(ctx context.Context) {
 	}
 }
 
-// pay does it and returns to the mounts of the host, so that those of the
-// process end with it.
-func (v visit) pay(home *os.File) error {
+// mountTree mounts the tree and returns to the mount namespace of the host, so that this
+// thread does not keep the namespace of the process alive.
+func (v attachRequest) mountTree(home *os.File) error {
 	if err := unix.Setns(v.process.pidfd, unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("enter the mounts of process %d: %w", v.process.id, err)
 	}
@@ -105,8 +105,8 @@ func (v visit) pay(home *os.File) error {
 	return errors.Join(err, unix.Setns(int(home.Fd()), unix.CLONE_NEWNS))
 }
 
-// attachByKeeper has a process do it that becomes superuser of the other's
-// namespace, as a plain user's process of many threads cannot.
+// attachByKeeper runs the keeper, which becomes superuser of the process's user
+// namespace. The multithreaded process of a plain user cannot enter a user namespace.
 func (p *Process) attachByKeeper(host, guest string) error {
 	pidfd, err := unix.FcntlInt(uintptr(p.pidfd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

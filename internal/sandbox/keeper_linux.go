@@ -8,18 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keeper returns the keeper as a file that can be executed and not changed,
-// which lies in memory alone.
+// keeper returns the keeper as an executable, sealed file in memory.
 func keeper() (*os.File, error) {
 	fd, err := unix.MemfdCreate("keeper", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // a kernel before 6.3
 		fd, err = unix.MemfdCreate("keeper", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make a file in memory: %w", err)
+		return nil, fmt.Errorf("create a memory file: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "keeper")
-	defer file.Close() // what can be written to cannot be executed
+	defer file.Close() // a file that is open for writing cannot be executed
 	if _, err := file.Write(keeperObject); err != nil {
 		return nil, fmt.Errorf("write the keeper: %w", err)
 	}

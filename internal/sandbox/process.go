@@ -14,42 +14,42 @@ import (
 	"github.com/lateen-dev/lateen/internal/cgroup"
 )
 
-// Process is a process behind walls and all that it starts in turn.
+// Process is a process in a sandbox, together with its descendants.
 type Process struct {
-	sandbox    *Sandbox
-	parent     *Process  // that it was adopted from; nil if it was started
-	cmd        *exec.Cmd // nil if it was adopted
-	id         int
-	uid        int    // on the host, taken for it; 0: it has another's
-	pidfd      int    // -1 where there is no such thing
-	space      uint64 // its process namespace; 0 if that is the host's
-	group      *cgroup.Group
-	network    io.Closer
-	late       []Place
-	background bool
+	sandbox      *Sandbox
+	parent       *Process  // process from which it was adopted; nil if it was started
+	cmd          *exec.Cmd // nil if it was adopted
+	id           int
+	uid          int    // host user id reserved for it; 0: it has that of another process
+	pidfd        int    // -1 on systems without pidfds
+	pidNamespace uint64 // inode of its process namespace; 0: that of the host
+	group        *cgroup.Group
+	network      io.Closer
+	late         []Place
+	background   bool
 
-	mu       sync.Mutex // guards below
+	mu       sync.Mutex // guards the fields below
 	attached map[string]bool
-	gone     bool // waited for: its id may be another's
+	waited   bool // Wait has returned: the kernel may have reused the id
 }
 
-// Usage is what a process and all that it started have used.
+// Usage is the resource usage of a process and its descendants.
 type Usage struct {
 	CPU    time.Duration
-	Memory int64 // bytes now
-	Peak   int64 // the most Memory ever was since the last Limit; 0 if nobody knows
+	Memory int64 // bytes in use now
+	Peak   int64 // maximum of Memory since the last Limit; 0 if unknown
 }
 
-// Exit is how a process has ended.
+// Exit describes the end of a process.
 type Exit struct {
-	Code        int            // its status; -1 if it has none, or nobody knows
-	Signal      syscall.Signal // that killed it; 0 if none did
-	OutOfMemory bool           // the kernel killed some of it for reaching its bound on memory
-	CPU         time.Duration  // it has used
-	Peak        int64          // bytes, as in [Usage]
+	Code        int            // exit status; -1 if there is none or it is unknown
+	Signal      syscall.Signal // signal that killed it; 0 if none did
+	OutOfMemory bool           // the kernel killed a process of it at its memory limit
+	CPU         time.Duration  // CPU time used
+	Peak        int64          // maximum memory in bytes, as in [Usage]
 }
 
-// String says it for people.
+// String returns a sentence for an error message.
 func (x Exit) String() string {
 	switch {
 	case x.OutOfMemory:
@@ -63,11 +63,11 @@ func (x Exit) String() string {
 	}
 }
 
-// ID returns the process id of its first process, on this host.
+// ID returns the process id of the first process, on this host.
 func (p *Process) ID() int { return p.id }
 
-// Background gives an adopted process a low priority until [Process.Foreground],
-// where the host has groups for that.
+// Background gives an adopted process a low priority until [Process.Foreground], where
+// the host has cgroups for it.
 func (p *Process) Background() error {
 	err := p.group.Background(true)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -76,7 +76,7 @@ func (p *Process) Background() error {
 	return err
 }
 
-// Foreground ends the low priority of a process in the background.
+// Foreground restores the usual priority of a process in the background.
 func (p *Process) Foreground() error {
 	err := p.group.Background(false)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -88,13 +88,13 @@ func (p *Process) Foreground() error {
 	return err
 }
 
-// Limit bounds the process anew, as far as the host has means for it.
+// Limit replaces the limits of the process, as far as the host can enforce them.
 func (p *Process) Limit(l Limits) error {
 	l.Tasks = cmp.Or(l.Tasks, defaultTasks)
 	return p.group.Limit(cgroup.Limits(l))
 }
 
-// Usage is what the process has used so far.
+// Usage returns the resource usage of the process so far.
 func (p *Process) Usage() (Usage, error) {
 	if p.sandbox.groups.Missing(cgroup.Accounting) != "" {
 		return usageOf(p.id), nil
@@ -106,7 +106,7 @@ func (p *Process) Usage() (Usage, error) {
 	return Usage(u), err
 }
 
-// CPU is the CPU time it has used so far; cheaper than Usage.
+// CPU returns the CPU time used so far; it is cheaper than Usage.
 func (p *Process) CPU() time.Duration {
 	cpu, err := p.group.CPU()
 	if err != nil {
@@ -115,18 +115,18 @@ func (p *Process) CPU() time.Duration {
 	return cpu
 }
 
-// Freeze stops the process and all that it started where they are, until
-// [Process.Thaw]. [errors.ErrUnsupported] where the host cannot.
+// Freeze stops the process and its descendants until [Process.Thaw]. The error is
+// [errors.ErrUnsupported] where the host has no freezer.
 func (p *Process) Freeze() error { return p.group.Freeze() }
 
-// Thaw lets a frozen process go on.
+// Thaw resumes a frozen process.
 func (p *Process) Thaw() error { return p.group.Thaw() }
 
-// Reclaim pushes memory of the process out to swap; [errors.ErrUnsupported]
-// where the host cannot.
+// Reclaim moves memory of the process to swap. The error is [errors.ErrUnsupported]
+// where the host cannot do that.
 func (p *Process) Reclaim() error { return p.group.Reclaim() }
 
-// Terminate asks the process to end, a frozen one too.
+// Terminate sends SIGTERM to the process and thaws it if it is frozen.
 func (p *Process) Terminate() error {
 	err := p.signal(syscall.SIGTERM)
 	if thaw := p.Thaw(); !errors.Is(thaw, errors.ErrUnsupported) {
@@ -135,13 +135,13 @@ func (p *Process) Terminate() error {
 	return err
 }
 
-// Kill ends the process and all that it started, unless Wait has returned.
+// Kill kills the process and its descendants, unless Wait has returned.
 func (p *Process) Kill() error { return p.kill() }
 
 func (p *Process) kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gone {
+	if p.waited {
 		return nil
 	}
 	return p.killLocked()
@@ -150,18 +150,18 @@ func (p *Process) kill() error {
 func (p *Process) signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.gone {
+	if p.waited {
 		return nil
 	}
 	return p.signalLocked(sig)
 }
 
-// Wait waits for the end of the process, releases what it held, and says how
-// it ended. It must be called once.
+// Wait waits for the end of the process, releases its resources and returns its exit.
+// It must be called once.
 func (p *Process) Wait() Exit {
 	exit := p.await()
 	p.mu.Lock()
-	p.gone = true
+	p.waited = true
 	p.mu.Unlock()
 	p.sandbox.mu.Lock()
 	delete(p.sandbox.live, p)
@@ -174,18 +174,18 @@ func (p *Process) Wait() Exit {
 	return exit
 }
 
-// release gives back what belongs to the process alone. What cannot be given
-// back now is swept away when the next sandbox opens.
+// release frees the resources of the process. The next sandbox that opens removes the
+// cgroups that could not be removed now.
 func (p *Process) release() {
 	if p.network != nil {
-		_ = p.network.Close() // nobody is there to hear of it
+		_ = p.network.Close() // no caller could handle the error
 	}
 	_ = errors.Join(p.group.End(), p.group.Close())
 	closeDescriptor(p.pidfd)
 }
 
-// exitOf reads how a child ended. The keeper tells of a signal by a status as
-// shells do.
+// exitOf returns the exit of a child. The keeper reports a signal as a status above
+// 128, as shells do.
 func exitOf(state *os.ProcessState) Exit {
 	exit := Exit{Code: state.ExitCode(), CPU: state.UserTime() + state.SystemTime()}
 	status, ok := state.Sys().(syscall.WaitStatus)

@@ -24,14 +24,14 @@ func (p *Process) signalLocked(sig syscall.Signal) error {
 	return nil
 }
 
-// killLocked kills the process and all that it started: by its group, by the
-// first process of its namespace, by its session, whatever there is of these.
+// killLocked kills the process and its descendants: by the cgroup, by the first process
+// of the namespace, and by the session, as far as the process has them.
 func (p *Process) killLocked() error {
 	err := p.signalLocked(unix.SIGKILL)
 	if p.group != nil {
 		err = errors.Join(err, p.group.Kill())
 	}
-	if p.cmd != nil && p.space == 0 {
+	if p.cmd != nil && p.pidNamespace == 0 {
 		err = errors.Join(err, killSession(p.id))
 	}
 	return err
@@ -50,15 +50,15 @@ func (p *Process) await() Exit {
 	if p.cmd == nil {
 		return p.awaitAdopted()
 	}
-	if p.space == 0 { // what it started does not end with it
-		_ = unix.Waitid(unix.P_PID, p.id, nil, unix.WEXITED|unix.WNOWAIT, nil) // while its id is its own
+	if p.pidNamespace == 0 { // its descendants do not end with it
+		_ = unix.Waitid(unix.P_PID, p.id, nil, unix.WEXITED|unix.WNOWAIT, nil) // before the kernel can reuse its id
 		_ = killSession(p.id)
 	}
-	_ = p.cmd.Wait() // what it has to say is in the state
+	_ = p.cmd.Wait() // the state has the result
 	return exitOf(p.cmd.ProcessState)
 }
 
-// mayRaisePriority reports whether this process may undo what nice does.
+// mayRaisePriority reports whether this process may lower a niceness again.
 func mayRaisePriority() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -66,8 +66,8 @@ func mayRaisePriority() bool {
 	return err == nil && data[0].Effective&(1<<unix.CAP_SYS_NICE) != 0
 }
 
-// foreground gives every thread of the processes of a session the usual
-// priority: those of the child, where the keeper is between.
+// foreground gives every thread of a process and of its descendants the usual priority:
+// the keeper may be between p and its program.
 func foreground(id int) error {
 	err := raise(id)
 	for _, child := range childrenOf(id) {
@@ -82,12 +82,12 @@ func raise(id int) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look at the threads of process %d: %w", id, err)
+		return fmt.Errorf("list the threads of process %d: %w", id, err)
 	}
 	for _, thread := range threads {
 		tid, err := strconv.Atoi(thread.Name())
 		if err != nil {
-			return fmt.Errorf("look at the threads of process %d: %w", id, err)
+			return fmt.Errorf("list the threads of process %d: %w", id, err)
 		}
 		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("raise the priority of process %d: %w", id, err)

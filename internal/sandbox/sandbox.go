@@ -1,10 +1,10 @@
-// Package sandbox starts processes behind walls: namespaces of their own, in
-// which they see a small root that cannot be written to but for a private
-// /tmp, none of the host's processes, and no network but what is handed to
-// them; no privileges, few system calls; limits. Where the host does not
-// permit a wall it says so, and starts the process behind those that stand.
+// Package sandbox starts processes in a sandbox of several layers: namespaces of their
+// own with a small read-only root and a private /tmp, without the host's processes, and
+// without a network except a device that the caller connects; no privileges; a short
+// list of system calls; resource limits. Where the host does not permit a layer, the
+// package reports it and starts the process in the other layers.
 //
-// The walls are built by a child that is this same program, see package child.
+// A child process builds the layers. It executes this same program, see package child.
 package sandbox
 
 import (
@@ -28,87 +28,86 @@ import (
 // Mount makes a file or directory of the host visible at another path.
 type Mount = child.Mount
 
-// MountRoot is the directory for what Lateen itself shows to processes.
+// MountRoot is the directory for the files that Lateen itself mounts.
 const MountRoot = "/var"
 
-// Place is where [Process.Attach] puts something later on.
+// Place is a path at which [Process.Attach] can mount something after the start.
 type Place = child.Place
 
-// Limits bound a process and all that it starts.
+// Limits bound a process together with its descendants.
 type Limits struct {
-	Memory int64   // bytes, those of files in /tmp among them; 0: no bound
-	CPU    float64 // CPUs; 0: no bound
+	Memory int64   // bytes, including files in /tmp; 0: unlimited
+	CPU    float64 // CPUs; 0: unlimited
 	Tasks  int     // processes and threads; 0: 512
 }
 
 // Spec is a process to start.
 type Spec struct {
-	Path   string   // the program, as the process sees it; see [Sandbox.Inside]
-	Args   []string // its arguments, without its name
-	Env    []string // its whole environment
+	Path   string   // path of the program inside the sandbox; see [Sandbox.Inside]
+	Args   []string // arguments, without the program's name
+	Env    []string // whole environment
 	Mounts []Mount
 	Late   []Place
 
-	// Files are its descriptors from 3 on; all others are closed.
+	// Files are the process's descriptors from 3 on; all others are closed.
 	Files  []*os.File
 	Stdout *os.File // nil: the null device
 	Stderr *os.File // nil: the null device
 
-	// Network is given the device that is the process's network, before the
-	// program runs: see package link. What it returns is closed once the
-	// process is gone; an error fails the start. nil, or where the host has no
-	// such devices: the process has no network but its own loopback.
+	// Network gets the network device of the process before the program runs: see
+	// package netdev. The sandbox closes the returned value after the process has
+	// ended; an error fails the start. If Network is nil, or the host has no such
+	// devices, the process has no network except its own loopback.
 	Network func(device *os.File) (io.Closer, error)
 
-	Limits   Limits // from the start on
-	TmpBytes int64  // size of its /tmp; 0 is 512 MiB
-	MaxFiles uint64 // open files; 0 is 4096
-	// Background gives the process a low priority until [Process.Foreground],
-	// where the host lets that be undone.
+	Limits   Limits // limits from the start on
+	TmpBytes int64  // size of /tmp in bytes; 0: 512 MiB
+	MaxFiles uint64 // open files; 0: 4096
+	// Background gives the process a low priority until [Process.Foreground], where the
+	// host permits raising it again.
 	Background bool
-	// Empty has no program run: the sandbox waits for what a zygote forks into it.
-	// See [Process.Order].
+	// Empty runs no program: the sandbox waits for a process that a zygote forks into
+	// it. See [Process.Order].
 	Empty bool
-	// Zygote is for a program of our own that runs nothing else and forks into
-	// empty sandboxes. It sees no more files than others, and has a network that
-	// reaches nothing, but it is in the user and process namespaces of the host,
-	// under the user id of this process without its privileges, and may make any
-	// system call. It takes [Sandbox.Zygotes].
+	// Zygote is for a program of the platform that runs no user code and forks into
+	// empty sandboxes. It sees no more files than other processes, and its network has
+	// no route, but it is in the user and process namespaces of the host, has the user
+	// id of this process without its privileges, and may make any system call. It
+	// requires that [Sandbox.Zygotes] returns nil.
 	Zygote bool
-	// Handover lets processes take descriptors of each other (pidfd_getfd(2)),
-	// as far as they may look into each other.
+	// Handover lets processes copy descriptors of each other (pidfd_getfd(2)), as far
+	// as they may trace each other.
 	Handover bool
 }
 
 // Options are the settings of a [Sandbox].
 type Options struct {
-	// FirstUID and UIDs are the range of user ids, each of which serves one
-	// process at a time, that a sandbox of the superuser draws from. 0: a range
-	// that no distribution hands out.
+	// FirstUID and UIDs are the range of host user ids from which a sandbox of the
+	// superuser takes one for each running process. 0: a range that no distribution
+	// assigns.
 	FirstUID, UIDs int
-	// Unwalled starts processes without walls, whatever this host permits; root
-	// is still not what they run as. Otherwise Open is refused with
-	// [ErrUnwalled] where walls are missing that are needed, as on systems other
-	// than Linux.
+	// Unwalled starts processes without a sandbox, even if the host permits one; they
+	// still do not run as root. Without it, Open fails with [ErrUnwalled] where a
+	// needed layer is missing, as on systems other than Linux.
 	Unwalled bool
 }
 
-// Sandbox starts processes, while [Sandbox.Run] runs.
+// Sandbox starts processes while [Sandbox.Run] runs.
 type Sandbox struct {
-	options Options
-	mode    child.Mode
-	permits child.Mode // what the host does, wanted or not
-	walls   []Wall
-	groups  *cgroup.Tree
-	keeper  *os.File
-	starts  chan start
-	visits  chan visit
-	spare   chan *cgroup.Group // made ahead: one of them takes as long as a fork
-	ended   chan struct{}      // closed once no more are taken
-	made    atomic.Int64       // groups
-	nextUID int
+	options        Options
+	mode           child.Mode
+	permits        child.Mode // layers that the host permits, used or not
+	layers         []Wall
+	groups         *cgroup.Tree
+	keeper         *os.File
+	starts         chan start
+	attachRequests chan attachRequest
+	freeGroups     chan *cgroup.Group // cgroups created in advance: creating one takes as long as a fork
+	ended          chan struct{}      // closed when no more starts are accepted
+	made           atomic.Int64       // number of cgroups created
+	nextUID        int
 
-	mu   sync.Mutex // guards below
+	mu   sync.Mutex // guards the fields below
 	live map[*Process]struct{}
 }
 
@@ -116,7 +115,7 @@ type start struct {
 	plan   child.Plan
 	spec   Spec
 	group  *cgroup.Group
-	extra  []*os.File // descriptors for the child alone, behind the program's
+	extra  []*os.File // descriptors for the child only, after the program's
 	result chan started
 }
 
@@ -125,27 +124,27 @@ type started struct {
 	err     error
 }
 
-// Open finds out what this host permits, by trying it.
+// Open detects by probing which layers this host permits.
 func Open(o Options) (*Sandbox, error) {
 	o.FirstUID = cmp.Or(o.FirstUID, 0x70000000)
 	o.UIDs = cmp.Or(o.UIDs, 1<<16)
 	s := &Sandbox{
-		options: o, starts: make(chan start), visits: make(chan visit), spare: make(chan *cgroup.Group, spareGroups), ended: make(chan struct{}),
+		options: o, starts: make(chan start), attachRequests: make(chan attachRequest), freeGroups: make(chan *cgroup.Group, maxFreeGroups), ended: make(chan struct{}),
 		live: map[*Process]struct{}{},
 	}
-	s.nextUID = rand.N(o.UIDs) // so that two sandboxes of a host seldom meet
+	s.nextUID = rand.N(o.UIDs) // two sandboxes of a host rarely use the same ids
 	var err error
 	if s.groups, err = cgroup.Open(cgroup.Options{Name: "lateen"}); err != nil {
 		return nil, fmt.Errorf("open the sandbox: %w", err)
 	}
-	// Functions together weigh as much as one group for each CPU does, so that
-	// many of them do not starve what serves them, nor it them.
+	// All functions together weigh as much as one group for each CPU, so that many
+	// functions do not starve the platform's own processes, nor the reverse.
 	if err := s.groups.Share(float64(runtime.NumCPU())); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, errors.Join(fmt.Errorf("open the sandbox: %w", err), s.groups.Close())
 	}
 	err = s.detect()
 	if err == nil {
-		err = s.settleFor()
+		err = s.applyOptions()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the sandbox: %w", err), s.Close())
@@ -153,11 +152,11 @@ func Open(o Options) (*Sandbox, error) {
 	return s, nil
 }
 
-// settleFor refuses what is less than needed, or gives up what there is if
-// that was asked for.
-func (s *Sandbox) settleFor() error {
+// applyOptions fails if a needed layer is missing, or disables all layers if the options
+// say so.
+func (s *Sandbox) applyOptions() error {
 	if !s.options.Unwalled {
-		return s.needed()
+		return s.requireLayers()
 	}
 	s.mode = child.Mode{Identity: s.mode.Identity, Background: mayRaisePriority()}
 	err := s.groups.Close()
@@ -165,8 +164,8 @@ func (s *Sandbox) settleFor() error {
 	return err
 }
 
-// Close gives back what Open took, once Run has returned and all processes were
-// waited for.
+// Close releases the resources of Open. The caller first waits for Run and for all
+// processes.
 func (s *Sandbox) Close() error {
 	if s.keeper != nil {
 		s.keeper.Close()
@@ -174,7 +173,7 @@ func (s *Sandbox) Close() error {
 	return s.groups.Close()
 }
 
-// Inside returns the path by which a process with these mounts knows path.
+// Inside returns the path by which a process with these mounts reaches path.
 func (s *Sandbox) Inside(mounts []Mount, path string) string {
 	if !s.mode.Mounts {
 		return path
@@ -187,18 +186,18 @@ func (s *Sandbox) Inside(mounts []Mount, path string) string {
 	return path
 }
 
-// Run starts the processes that [Sandbox.Start] asks for. They end with it, and
-// with this process, however that ends. It runs once.
+// Run starts the processes that callers request by [Sandbox.Start]. The processes end
+// when Run ends, and when this process ends for any reason. Run may be called once.
 func (s *Sandbox) Run(ctx context.Context) error {
 	var threads sync.WaitGroup
 	threads.Go(func() {
-		// The kernel ties a child's life to the thread that made it: this one,
-		// which nothing else uses, and which ends with its goroutine.
+		// The kernel kills a child (PR_SET_PDEATHSIG) when the thread that forked it
+		// ends: this thread, which runs nothing else, and ends with its goroutine.
 		runtime.LockOSThread()
 		s.serve(ctx)
 	})
-	threads.Go(func() { s.visit(ctx) })
-	threads.Go(func() { s.stock(ctx) })
+	threads.Go(func() { s.serveAttach(ctx) })
+	threads.Go(func() { s.fillGroups(ctx) })
 	<-ctx.Done()
 	close(s.ended)
 	threads.Wait()
@@ -206,26 +205,26 @@ func (s *Sandbox) Run(ctx context.Context) error {
 	return nil
 }
 
-const spareGroups = 3
+const maxFreeGroups = 3
 
-// stock makes groups ahead.
-func (s *Sandbox) stock(ctx context.Context) {
+// fillGroups creates cgroups in advance.
+func (s *Sandbox) fillGroups(ctx context.Context) {
 	for {
 		group, err := s.makeGroup()
-		if err != nil { // whoever needs one finds out why
+		if err != nil { // the start that needs one reports the error
 			<-ctx.Done()
 			break
 		}
 		select {
-		case s.spare <- group:
+		case s.freeGroups <- group:
 			continue
 		case <-ctx.Done():
-			_ = group.Close() // the next sandbox sweeps what stays
+			_ = group.Close() // the next sandbox removes the rest
 		}
 		break
 	}
-	for len(s.spare) > 0 {
-		_ = (<-s.spare).Close() // as above
+	for len(s.freeGroups) > 0 {
+		_ = (<-s.freeGroups).Close() // as above
 	}
 }
 
@@ -233,10 +232,10 @@ func (s *Sandbox) makeGroup() (*cgroup.Group, error) {
 	return s.groups.New(strconv.FormatInt(s.made.Add(1), 10))
 }
 
-// takeGroup returns a group without processes and bounds.
+// takeGroup returns a cgroup without processes and limits.
 func (s *Sandbox) takeGroup() (*cgroup.Group, error) {
 	select {
-	case group := <-s.spare:
+	case group := <-s.freeGroups:
 		return group, nil
 	default:
 		return s.makeGroup()
@@ -255,7 +254,7 @@ func (s *Sandbox) serve(ctx context.Context) {
 	}
 }
 
-// enter makes the child and keeps it in mind until it was waited for.
+// enter starts the child and records it until Wait returns.
 func (s *Sandbox) enter(req start) (*Process, error) {
 	p := &Process{
 		sandbox: s, pidfd: -1, group: req.group, late: req.spec.Late, attached: map[string]bool{},
@@ -270,21 +269,21 @@ func (s *Sandbox) enter(req start) (*Process, error) {
 	return p, nil
 }
 
-// killAll does what the kernel does at the end of this process, and does it too
-// for children that have not asked for that yet.
+// killAll kills all processes. The kernel does the same when this process ends, except
+// for children that have not called prctl(PR_SET_PDEATHSIG) yet.
 func (s *Sandbox) killAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p := range s.live {
-		_ = p.kill() // there is no more that could be done
+		_ = p.kill() // a failure has no remedy
 	}
 }
 
-// ErrEnded says that no more processes are started.
-var ErrEnded = errors.New("the sandbox has ended")
+// ErrEnded is the error of a start after the end of [Sandbox.Run].
+var ErrEnded = errors.New("the sandbox is closed")
 
-// Start starts a process, once Run runs; after it, the error is [ErrEnded]. The
-// walls stand when it returns.
+// Start starts a process while Run runs; after it, the error is [ErrEnded]. When Start
+// returns, all layers are in place.
 func (s *Sandbox) Start(ctx context.Context, spec Spec) (*Process, error) {
 	spec.TmpBytes = cmp.Or(spec.TmpBytes, defaultTmpBytes)
 	spec.MaxFiles = cmp.Or(spec.MaxFiles, defaultMaxFiles)
@@ -300,7 +299,7 @@ func (s *Sandbox) Start(ctx context.Context, spec Spec) (*Process, error) {
 	return p, nil
 }
 
-// group makes the group of a process.
+// group returns the cgroup of a process, with its limits.
 func (s *Sandbox) group(spec Spec) (*cgroup.Group, error) {
 	group, err := s.takeGroup()
 	if err != nil {
@@ -309,7 +308,7 @@ func (s *Sandbox) group(spec Spec) (*cgroup.Group, error) {
 	err = group.Limit(cgroup.Limits(spec.Limits))
 	if spec.Background && err == nil {
 		if err = group.Background(true); errors.Is(err, errors.ErrUnsupported) {
-			err = nil // it is nice instead
+			err = nil // the child sets its niceness instead
 		}
 	}
 	if err != nil {
@@ -318,12 +317,12 @@ func (s *Sandbox) group(spec Spec) (*cgroup.Group, error) {
 	return group, nil
 }
 
-// fork has the thread that children belong to make one.
+// fork has the thread of Run fork a child.
 func (s *Sandbox) fork(ctx context.Context, req start) (*Process, error) {
 	req.result = make(chan started, 1)
 	select {
 	case s.starts <- req:
-		r := <-req.result // takes but the time of a fork
+		r := <-req.result // takes only the time of a fork
 		return r.process, r.err
 	case <-s.ended:
 		return nil, ErrEnded

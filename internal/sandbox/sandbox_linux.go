@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen/internal/cgroup"
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 	"github.com/lateen-dev/lateen/internal/sandbox/child"
 )
 
@@ -27,11 +27,11 @@ const (
 	defaultMaxFiles = 4096
 	defaultTasks    = 512
 
-	insideID     = 1000 // the user and group id that a process finds itself under
+	insideID     = 1000 // user and group id of a process inside its sandbox
 	buildTimeout = 30 * time.Second
 )
 
-// detect finds the most that this host permits, and why not more.
+// detect finds the layers that this host permits, and the reasons for the others.
 func (s *Sandbox) detect() error {
 	var err error
 	if s.keeper, err = keeper(); err != nil {
@@ -42,9 +42,9 @@ func (s *Sandbox) detect() error {
 	if !root {
 		why["identity"] = "Lateen was not started by root"
 	}
-	most := child.Mode{User: true, Mounts: true, Processes: true, Network: true, Names: true, Calls: true, Identity: root}
-	s.mode = most
-	if refused := s.probe(most); refused != nil {
+	maximum := child.Mode{User: true, Mounts: true, Processes: true, Network: true, Names: true, Calls: true, Identity: root}
+	s.mode = maximum
+	if refused := s.probe(maximum); refused != nil {
 		if err := s.detectOneByOne(why); err != nil {
 			return err
 		}
@@ -60,17 +60,17 @@ func (s *Sandbox) detect() error {
 	}
 	s.permits = s.mode
 	s.mode.Background = mayRaisePriority() && s.groups.Missing(cgroup.CPU) != ""
-	s.walls = wallsOf(why, s.groups)
+	s.layers = layersOf(why, s.groups)
 	return nil
 }
 
-// detectOneByOne adds one wall after the other, as far as they stand.
+// detectOneByOne adds one layer after the other, and skips those that the host refuses.
 func (s *Sandbox) detectOneByOne(why map[string]string) error {
 	s.mode = child.Mode{Identity: os.Geteuid() == 0}
 	if err := s.probe(s.mode); err != nil {
 		return err
 	}
-	for _, wall := range []struct {
+	for _, layer := range []struct {
 		name string
 		add  func(*child.Mode)
 	}{
@@ -82,13 +82,13 @@ func (s *Sandbox) detectOneByOne(why map[string]string) error {
 		{"calls", func(m *child.Mode) { m.Calls = true }},
 	} {
 		m := s.mode
-		wall.add(&m)
+		layer.add(&m)
 		if m.Processes && !m.Mounts {
-			why[wall.name] = "it takes a root of its own"
+			why[layer.name] = "it requires a root of its own"
 			continue
 		}
 		if err := s.probe(m); err != nil {
-			why[wall.name] = err.Error()
+			why[layer.name] = err.Error()
 			continue
 		}
 		s.mode = m
@@ -96,7 +96,7 @@ func (s *Sandbox) detectOneByOne(why map[string]string) error {
 	return nil
 }
 
-// probe starts a child that builds the walls of m and ends.
+// probe starts a child that builds the layers of m and exits.
 func (s *Sandbox) probe(m child.Mode) error {
 	before := s.mode
 	s.mode = m
@@ -111,7 +111,7 @@ func (s *Sandbox) probe(m child.Mode) error {
 	if err != nil {
 		return errors.Join(err, group.Close())
 	}
-	defer ours.Close() //nolint:errcheck // all is said by then
+	defer ours.Close() //nolint:errcheck // the exchange is complete by then
 	p, err := s.construct(spec, group, ours, theirs, s.enter)
 	if err != nil {
 		return errors.Join(fmt.Errorf("this host refuses it: %w", err), group.Close())
@@ -122,13 +122,13 @@ func (s *Sandbox) probe(m child.Mode) error {
 	return nil
 }
 
-// build makes a process whose walls stand.
+// build starts a process with all its layers.
 func (s *Sandbox) build(ctx context.Context, spec Spec, group *cgroup.Group) (*Process, error) {
 	ours, theirs, err := setupSocket()
 	if err != nil {
 		return nil, err
 	}
-	defer ours.Close()                                                               //nolint:errcheck // all is said by then
+	defer ours.Close()                                                               //nolint:errcheck // the exchange is complete by then
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) }) // it is open
 	defer stop()
 	p, err := s.construct(spec, group, ours, theirs, func(req start) (*Process, error) { return s.fork(ctx, req) })
@@ -138,14 +138,14 @@ func (s *Sandbox) build(ctx context.Context, spec Spec, group *cgroup.Group) (*P
 	return p, err
 }
 
-// construct talks a child that fork makes through the building of its walls.
+// construct starts a child by fork and supervises its setup.
 func (s *Sandbox) construct(spec Spec, group *cgroup.Group, ours *net.UnixConn, theirs *os.File, fork func(start) (*Process, error)) (*Process, error) {
 	if err := ours.SetDeadline(time.Now().Add(buildTimeout)); err != nil {
 		return nil, errors.Join(err, theirs.Close())
 	}
 	req, err := s.request(spec, theirs)
 	req.group = group
-	defer closeAll(req.extra) // the child has its own
+	defer closeAll(req.extra) // the child has copies
 	if err != nil {
 		return nil, err
 	}
@@ -154,46 +154,46 @@ func (s *Sandbox) construct(spec Spec, group *cgroup.Group, ours *net.UnixConn, 
 	if err != nil {
 		return nil, err
 	}
-	if err := p.settle(ours, spec); err != nil {
-		_ = p.kill() // it may have ended by itself
+	if err := p.superviseSetup(ours, spec); err != nil {
+		_ = p.kill() // it may have exited by itself
 		exit := p.await()
 		p.forget()
-		return nil, errors.Join(err, sayOf(exit))
+		return nil, errors.Join(err, unexplained(exit))
 	}
 	return p, nil
 }
 
-// sayOf is an error if a child ended in a way that it did not explain.
-func sayOf(exit Exit) error {
+// unexplained returns an error if a child ended without an explanation of its own.
+func unexplained(exit Exit) error {
 	if exit.Code == child.SetupFailed || exit.Signal == unix.SIGKILL {
 		return nil
 	}
 	return errors.New(exit.String())
 }
 
-// forget is for a process that never was one.
+// forget releases a process whose setup failed.
 func (p *Process) forget() {
 	p.mu.Lock()
-	p.gone = true
+	p.waited = true
 	p.mu.Unlock()
 	p.sandbox.mu.Lock()
 	delete(p.sandbox.live, p)
 	p.sandbox.mu.Unlock()
 	if p.network != nil {
-		_ = p.network.Close() // it never carried anything
+		_ = p.network.Close() // no data went through it
 	}
 	closeDescriptor(p.pidfd)
 }
 
-// settle leads the child through the building of its walls: it goes on once it
-// is in its group, hands over its network, and ends the conversation by
-// executing the program, or by saying what went wrong.
-func (p *Process) settle(setup *net.UnixConn, spec Spec) error {
+// superviseSetup supervises the setup of the child. The child continues once it is in its
+// cgroup, sends its network device, and closes the socket by executing the program, or
+// writes an error.
+func (p *Process) superviseSetup(setup *net.UnixConn, spec Spec) error {
 	if err := p.group.Enter(p.id); err != nil {
 		return err
 	}
 	if _, err := setup.Write([]byte{1}); err != nil {
-		return fmt.Errorf("talk to the child: %w", err)
+		return fmt.Errorf("exchange data with the child: %w", err)
 	}
 	if p.sandbox.hasDevice(spec) {
 		device, err := receiveFile(setup)
@@ -209,10 +209,10 @@ func (p *Process) settle(setup *net.UnixConn, spec Spec) error {
 	case len(said) > 0:
 		return fmt.Errorf("%s", bytes.TrimSpace(said))
 	case err != nil:
-		return fmt.Errorf("talk to the child: %w", err)
+		return fmt.Errorf("exchange data with the child: %w", err)
 	}
 	if p.sandbox.modeOf(spec).Processes {
-		p.space, _ = processSpace(p.id) // one that is at its end already has none, and adopts nobody
+		p.pidNamespace, _ = pidNamespaceOf(p.id) // a process that has already ended has none, and Adopt refuses it
 	}
 	return nil
 }
@@ -222,10 +222,10 @@ func (s *Sandbox) hasDevice(spec Spec) bool { return spec.Network != nil && s.mo
 // localHosts is the /etc/hosts of a process without a network device.
 const localHosts = "127.0.0.1\tlocalhost lateen\n::1\tlocalhost\n"
 
-// clean is a path inside, absolute.
+// clean returns guest as an absolute path inside the sandbox.
 func clean(guest string) string { return filepath.Clean("/" + guest) }
 
-// request puts together what a child gets, setup among it.
+// request assembles the plan and the descriptors of a child, including setup.
 func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
 	p := child.Plan{
 		Path: spec.Path, Args: spec.Args, Env: spec.Env, TmpBytes: spec.TmpBytes, MaxFiles: spec.MaxFiles,
@@ -233,7 +233,7 @@ func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
 		Mode: s.modeOf(spec), Descriptors: 3 + len(spec.Files), Device: s.hasDevice(spec),
 	}
 	if p.Device {
-		p.Hosts, p.Resolver = link.Hosts, link.ResolvConf
+		p.Hosts, p.Resolver = netdev.Hosts, netdev.ResolvConf
 	}
 	if s.groups.Missing(cgroup.Tasks) != "" && (s.mode.Identity || s.mode.User) {
 		p.Tasks = spec.Limits.Tasks
@@ -248,7 +248,7 @@ func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
 	p.Setup = p.Descriptors
 	p.Keeper = p.Setup + 1
 	if s.mode.Mounts && os.Geteuid() == 0 {
-		for _, m := range spec.Mounts { // which the child, as another user, might not reach
+		for _, m := range spec.Mounts { // the child, as another user, might not reach the path
 			tree, err := child.OpenTree(m.Host)
 			if err != nil {
 				return req, err
@@ -261,8 +261,8 @@ func (s *Sandbox) request(spec Spec, setup *os.File) (start, error) {
 	return req, nil
 }
 
-// launch starts the child that builds the walls and becomes the process. It
-// runs on the thread that the child's life is tied to.
+// launch starts the child that builds the layers and becomes the process. It must run
+// on the thread of Run.
 func (s *Sandbox) launch(p *Process, req start) error {
 	mode := req.plan.Mode
 	if mode.Identity {
@@ -295,8 +295,8 @@ func (s *Sandbox) launch(p *Process, req start) error {
 	return nil
 }
 
-// takeUID returns a user id that no process has which was started and not waited
-// for yet. Only the thread that starts processes calls it.
+// takeUID returns a user id that no started process holds before its Wait has returned.
+// Only the thread that starts processes calls it.
 func (s *Sandbox) takeUID() (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -311,10 +311,10 @@ func (s *Sandbox) takeUID() (int, error) {
 			return uid, nil
 		}
 	}
-	return 0, fmt.Errorf("all %d user ids are those of running processes", s.options.UIDs)
+	return 0, fmt.Errorf("all %d user ids are in use", s.options.UIDs)
 }
 
-// attributes are how a child comes to be in its namespaces.
+// attributes are the settings by which clone(2) puts a child into its namespaces.
 func attributes(m child.Mode, uid int, pidfd *int) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: pidfd}
 	for flag, wanted := range map[uintptr]bool{
@@ -336,12 +336,12 @@ func attributes(m child.Mode, uid int, pidfd *int) *syscall.SysProcAttr {
 	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: hostGID, Size: 1}}
 	a.GidMappingsEnableSetgroups = m.Identity
 	a.Credential = &syscall.Credential{Uid: insideID, Gid: insideID, NoSetGroups: !m.Identity}
-	// Until it executes the program, and within its namespaces alone.
+	// The child has these until it executes the program, within its namespaces only.
 	a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SETPCAP}
 	return a
 }
 
-// setupSocket returns a connected pair.
+// setupSocket returns a connected pair of Unix sockets.
 func setupSocket() (*net.UnixConn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -357,26 +357,26 @@ func setupSocket() (*net.UnixConn, *os.File, error) {
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
 		theirs.Close()
-		return nil, nil, errors.Join(errors.New("make a socket pair: it is no unix socket"), conn.Close())
+		return nil, nil, errors.Join(errors.New("make a socket pair: not a Unix socket"), conn.Close())
 	}
 	return unixConn, theirs, nil
 }
 
-// receiveFile takes a descriptor from the child, or what the child says instead.
+// receiveFile receives a descriptor from the child, or its error message.
 func receiveFile(from *net.UnixConn) (*os.File, error) {
 	data, control := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
 	n, controlled, _, _, err := from.ReadMsgUnix(data, control)
 	if err != nil {
-		return nil, fmt.Errorf("take the network from the child: %w", err)
+		return nil, fmt.Errorf("receive the network device from the child: %w", err)
 	}
 	messages, err := unix.ParseSocketControlMessage(control[:controlled])
 	if err != nil || len(messages) != 1 {
-		rest, _ := io.ReadAll(from) // what is lost of it explains nothing more
+		rest, _ := io.ReadAll(from) // a failed read loses nothing important
 		return nil, fmt.Errorf("%s", bytes.TrimSpace(append(data[:n], rest...)))
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) != 1 {
-		return nil, errors.Join(errors.New("take the network from the child: it sent something else"), err)
+		return nil, errors.Join(errors.New("receive the network device from the child: the message has no descriptor"), err)
 	}
 	unix.CloseOnExec(fds[0])
 	return os.NewFile(uintptr(fds[0]), "network"), nil
@@ -390,6 +390,6 @@ func closeAll(files []*os.File) {
 
 func closeDescriptor(fd int) {
 	if fd >= 0 {
-		_ = unix.Close(fd) // nothing was written to it
+		_ = unix.Close(fd) // a failed close loses no data
 	}
 }

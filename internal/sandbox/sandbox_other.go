@@ -20,15 +20,15 @@ const (
 	defaultTasks    = 512
 )
 
-// visit is of no use here.
-type visit struct{}
+// attachRequest is unused on this system.
+type attachRequest struct{}
 
 func (s *Sandbox) detect() error {
 	why := map[string]string{}
 	for _, name := range []string{"user", "mounts", "processes", "network", "device", "names", "calls", "identity", "privileges"} {
 		why[name] = "sandboxes are for Linux only, this is " + runtime.GOOS
 	}
-	s.walls = wallsOf(why, s.groups)
+	s.layers = layersOf(why, s.groups)
 	return nil
 }
 
@@ -54,21 +54,21 @@ func (s *Sandbox) launch(p *Process, req start) error {
 	return nil
 }
 
-func (s *Sandbox) visit(ctx context.Context) { <-ctx.Done() }
+func (s *Sandbox) serveAttach(ctx context.Context) { <-ctx.Done() }
 
-// Attach does nothing here: processes see what the host has.
+// Attach does nothing on this system: processes see the files of the host.
 func (p *Process) Attach(string, string) error { return nil }
 
-// Adopt is not supported here.
+// Adopt is not supported on this system.
 func (p *Process) Adopt(int) (*Process, error) { return nil, errors.ErrUnsupported }
 
-// Zygotes is an error: there are none here.
+// Zygotes returns an error: this system has none.
 func (s *Sandbox) Zygotes() error { return errors.ErrUnsupported }
 
-// Order is not supported here.
+// Order is not supported on this system.
 func (p *Process) Order() ([]byte, *os.File, error) { return nil, nil, errors.ErrUnsupported }
 
-// Settle is not supported here.
+// Settle is not supported on this system.
 func (p *Process) Settle(int) error { return errors.ErrUnsupported }
 
 func (p *Process) signalLocked(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
@@ -76,7 +76,7 @@ func (p *Process) signalLocked(sig syscall.Signal) error { return p.cmd.Process.
 func (p *Process) killLocked() error { return p.cmd.Process.Kill() }
 
 func (p *Process) await() Exit {
-	_ = p.cmd.Wait() // what it has to say is in the state
+	_ = p.cmd.Wait() // the state has the result
 	return exitOf(p.cmd.ProcessState)
 }
 
@@ -84,7 +84,7 @@ func foreground(int) error { return nil }
 
 func mayRaisePriority() bool { return false }
 
-// usageOf is unknown here.
+// usageOf is unknown on this system.
 func usageOf(int) Usage { return Usage{} }
 
 func closeDescriptor(int) {}

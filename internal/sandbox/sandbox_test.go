@@ -59,10 +59,10 @@ func runWith(t *testing.T, o Options) *Sandbox {
 	return s
 }
 
-// tools are programs for scripts.
+// tools are mounts of programs for scripts.
 func tools() []Mount { return []Mount{{Host: "/usr/bin", Guest: "/usr/bin"}} }
 
-// shell runs a script in the sandbox and returns what it says and its state.
+// shell runs a script in the sandbox and returns its output and its exit.
 func shell(t *testing.T, s *Sandbox, spec Spec, script string) (string, Exit) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -95,7 +95,7 @@ func needMounts(t *testing.T, s *Sandbox) {
 
 func TestEnvironmentAndDescriptorsAreThoseGiven(t *testing.T) {
 	s := run(t)
-	leak, err := os.Open("/dev/null") // as a careless parent would have left open
+	leak, err := os.Open("/dev/null") // as a careless parent may leave open
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,11 +116,11 @@ func TestProcessCannotGainPrivileges(t *testing.T) {
 	out, _ := shell(t, s, Spec{Env: []string{"PATH=/usr/bin:/bin"}}, "id -u; id -G; grep -E 'NoNewPrivs|CapEff|CapPrm|CapAmb' /proc/self/status | tr -d '\\t'")
 	lines := strings.Split(out, "\n")
 	if os.Geteuid() == 0 && (lines[0] == "0" || lines[1] != lines[0]) {
-		t.Errorf("it runs as user %s in groups %s, want an unprivileged one alone", lines[0], lines[1])
+		t.Errorf("the process runs as user %s in groups %s, want one unprivileged group", lines[0], lines[1])
 	}
 	for _, want := range []string{"NoNewPrivs:1", "CapPrm:0000000000000000", "CapEff:0000000000000000", "CapAmb:0000000000000000"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("its status is\n%s\nwant %s", out, want)
+			t.Errorf("the status of the process is\n%s\nwant %s", out, want)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func TestTwoProcessesAreDifferentUsers(t *testing.T) {
 	first, _ := shell(t, s, Spec{}, script)
 	second, _ := shell(t, s, Spec{}, script)
 	if first == second {
-		t.Errorf("both are the user of %s", first)
+		t.Errorf("both processes have the user id %s", first)
 	}
 }
 
@@ -148,14 +148,14 @@ func TestTmpIsPrivateAndBounded(t *testing.T) {
 	defer os.Remove(host)
 	out, _ := shell(t, s, Spec{TmpBytes: 1 << 20}, "ls -A /tmp; echo x > /tmp/mine; ls /tmp; head -c 2000000 /dev/zero > /tmp/big && echo no bound")
 	if !strings.HasPrefix(out, "mine") || strings.Contains(out, "no bound") {
-		t.Errorf("in /tmp it found: %s", out)
+		t.Errorf("the process finds in /tmp: %s", out)
 	}
 	if out, _ := shell(t, s, Spec{}, "ls -A /tmp"); out != "" {
 		t.Errorf("the next process finds %s in its /tmp", out)
 	}
 }
 
-func TestNothingElseCanBeWritten(t *testing.T) {
+func TestAllPathsExceptTmpAreReadOnly(t *testing.T) {
 	s := run(t)
 	needMounts(t, s)
 	code := filepath.Join(t.TempDir(), "code")
@@ -231,7 +231,7 @@ func TestKillTakesTheWholeSession(t *testing.T) {
 func TestBackgroundPriorityCanBeUndone(t *testing.T) {
 	s := run(t)
 	if !s.mode.Background {
-		t.Skip("this host does not let it be undone")
+		t.Skip("this host does not permit raising a priority")
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -256,12 +256,12 @@ func TestBackgroundPriorityCanBeUndone(t *testing.T) {
 	more.WriteString("go\n")
 	after, _ := lines.ReadString('\n')
 	if before != "10\n" || after != "0\n" {
-		t.Errorf("its niceness was %q, then %q; want 10, then 0", before, after)
+		t.Errorf("the niceness was %q, then %q; want 10, then 0", before, after)
 	}
 }
 
-// TestAUserIDIsNotGivenToASecondProcessWhileItsFirstRuns starts more processes
-// than there are user ids.
+// TestAUserIDIsNotGivenToASecondProcessWhileItsFirstRuns starts more processes than
+// there are user ids.
 func TestAUserIDIsNotGivenToASecondProcessWhileItsFirstRuns(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("a plain user has one id")
@@ -307,7 +307,7 @@ func TestAUserIDIsNotGivenToASecondProcessWhileItsFirstRuns(t *testing.T) {
 	}
 }
 
-func TestAProgramThatCannotBeExecutedSaysWhy(t *testing.T) {
+func TestAProgramThatCannotBeExecutedIsReported(t *testing.T) {
 	s := run(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -320,7 +320,7 @@ func TestAProgramThatCannotBeExecutedSaysWhy(t *testing.T) {
 	w.Close()
 	out, _ := io.ReadAll(r)
 	if state := p.Wait(); state.Code != 126 || !strings.Contains(string(out), "/no/such/program") {
-		t.Errorf("it said %q and ended with %v", out, state)
+		t.Errorf("the process wrote %q and ended with %v", out, state)
 	}
 }
 
@@ -349,7 +349,7 @@ func TestEndOfRunEndsTheProcesses(t *testing.T) {
 	}
 }
 
-func TestDeathOfTheSupervisorEndsTheProcesses(t *testing.T) {
+func TestProcessesEndWithTheirSupervisor(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -360,7 +360,7 @@ func TestDeathOfTheSupervisorEndsTheProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := supervisor.StdinPipe(); err != nil { // it lives until this closes
+	if _, err := supervisor.StdinPipe(); err != nil { // it runs until this closes
 		t.Fatal(err)
 	}
 	if err := supervisor.Start(); err != nil {

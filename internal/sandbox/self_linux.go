@@ -2,5 +2,5 @@
 
 package sandbox
 
-// self is the program that builds the walls of a process: this one.
+// self is the program that builds the layers of a process: this one.
 const self = "/proc/self/exe"

@@ -11,16 +11,16 @@ import (
 	"github.com/lateen-dev/lateen/internal/sandbox/child"
 )
 
-// spaces are the namespaces of a sandbox all of whose walls stand.
-const spaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC |
+// namespaceFlags are the namespaces of a sandbox with all layers.
+const namespaceFlags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
-// Zygotes returns an error that says why this host permits no zygotes, or nil.
+// Zygotes returns nil if this host permits zygotes, or an error with the reason.
 //
-// Whoever has made a user namespace has all rights in it, as long as it is not
-// in one itself. A zygote must not be in one, then; and without one it takes
-// root to have mounts of one's own, which it must have: children keep the
-// program's file, and could change its mode through the host's mount of it.
+// The creator of a user namespace has all rights in it, unless the creator is in a user
+// namespace itself, so a zygote must not be in one. Without one, only root can create a
+// mount namespace, and a zygote needs one: its children inherit the program's file, and
+// could change its mode through the host's mount of it.
 func (s *Sandbox) Zygotes() error {
 	all := child.Mode{User: true, Mounts: true, Processes: true, Network: true, Names: true, Calls: true, Identity: true}
 	have := s.permits
@@ -35,7 +35,7 @@ func (s *Sandbox) Zygotes() error {
 	}
 }
 
-// modeOf is which walls a child builds for spec.
+// modeOf returns the layers that a child builds for spec.
 func (s *Sandbox) modeOf(spec Spec) child.Mode {
 	if spec.Zygote {
 		return child.Mode{Mounts: true, Network: true, Names: true}
@@ -43,32 +43,32 @@ func (s *Sandbox) modeOf(spec Spec) child.Mode {
 	return s.mode
 }
 
-// Order returns what to tell a zygote, so that it forks a child into p, which
-// stands empty: a message, and the descriptor that comes last of those that go
-// with it (guest/native/zygote.c). The caller closes that.
+// Order returns a request for a zygote to fork a child into the empty sandbox p: a
+// message, and the descriptor to send last of those of the message
+// (guest/native/zygote.c). The caller closes the descriptor.
 func (p *Process) Order() ([]byte, *os.File, error) {
 	filter := child.Filter()
-	message := binary.NativeEndian.AppendUint32(nil, spaces)
+	message := binary.NativeEndian.AppendUint32(nil, namespaceFlags)
 	message = binary.NativeEndian.AppendUint32(message, insideID)
-	message = binary.NativeEndian.AppendUint32(message, uint32(len(filter))) //nolint:gosec // some hundred
+	message = binary.NativeEndian.AppendUint32(message, uint32(len(filter))) //nolint:gosec // a few hundred
 	message, err := binary.Append(message, binary.NativeEndian, filter)
 	if err != nil {
 		return nil, nil, fmt.Errorf("write the filter of system calls: %w", err)
 	}
 	keeper, err := unix.FcntlInt(uintptr(p.pidfd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("hand over process %d: %w", p.id, err)
+		return nil, nil, fmt.Errorf("duplicate the pidfd of process %d: %w", p.id, err)
 	}
 	return message, os.NewFile(uintptr(keeper), "pidfd"), nil
 }
 
-// Settle makes the process that a zygote has forked into p, by its id on this
-// host, p's program: it moves to p's group. Ids of processes that are not in
-// p's namespace are refused.
+// Settle makes a process that a zygote has forked into p, given its id on this host,
+// p's program: it moves to p's cgroup. Settle refuses ids of processes outside p's
+// namespace.
 func (p *Process) Settle(pid int) error {
-	space, err := processSpace(pid)
-	if err == nil && (space != p.space || p.space == 0 || pid == p.id) {
-		err = errors.New("it is another's")
+	pidNamespace, err := pidNamespaceOf(pid)
+	if err == nil && (pidNamespace != p.pidNamespace || p.pidNamespace == 0 || pid == p.id) {
+		err = errors.New("it belongs to another process namespace")
 	}
 	if err == nil {
 		err = p.group.Enter(pid)

@@ -25,9 +25,9 @@ var ErrKeyFile = &lateen.Error{Code: lateen.Internal, Reason: "key_file_unusable
 
 // FileKeeper is a [Keeper] with its keys in a file.
 //
-// The file has a line for each key, "<id> <base64 of 32 bytes>", where an id
-// is eight hex digits of chance and a line that starts with '#' a comment. The
-// last key seals, all open; [AddKey] adds one. A sealed value is
+// The file has a line for each key, "<id> <base64 of 32 bytes>". An id is eight
+// random hex digits, and a line that starts with '#' is a comment. The last key
+// seals, every key opens; [AddKey] adds a key. A sealed value is
 //
 //	version 1 | key id, 4 bytes | nonce, 12 bytes | AES-256-GCM ciphertext and tag
 //
@@ -50,13 +50,13 @@ const fileHead = `# Keys that seal the secrets of this data directory. Whoever h
 # read them; without it they are lost. Back it up, but not beside the data.
 `
 
-// OpenFile reads the key file at path, which it makes with one new key if it
-// is not there, durably and never by half. Errors: [ErrKeyFile] if others may
-// read the file or it is malformed.
+// OpenFile reads the key file at path. If the file is missing, OpenFile creates it
+// with a new key, durably and atomically. Errors: [ErrKeyFile] if other users may
+// read the file or if it is malformed.
 func OpenFile(path string) (*FileKeeper, error) {
 	text, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		// Of several processes that come here, one makes the file and all read it.
+		// Of several concurrent processes, one creates the file and all read it.
 		err = createFile(path, []byte(fileHead+newKeyLine()))
 		if err == nil || errors.Is(err, fs.ErrExist) {
 			text, err = readFile(path)
@@ -68,8 +68,7 @@ func OpenFile(path string) (*FileKeeper, error) {
 	return parse(path, text)
 }
 
-// AddKey adds a new key to the file at path. Who opens the file afterwards
-// seals with it.
+// AddKey adds a new key to the file at path. Keepers opened afterwards seal with it.
 func AddKey(path string) error {
 	text, err := readFile(path)
 	if err == nil {
@@ -104,7 +103,7 @@ func (k *FileKeeper) Open(sealed, context []byte) ([]byte, error) {
 	return plaintext, nil
 }
 
-// parse reads the lines of a key file. Its errors name lines, never keys.
+// parse reads the lines of a key file. Its errors contain line numbers, never keys.
 func parse(path string, text []byte) (*FileKeeper, error) {
 	k := &FileKeeper{keys: map[keyID]cipher.AEAD{}}
 	number := 0
@@ -116,7 +115,7 @@ func parse(path string, text []byte) (*FileKeeper, error) {
 		}
 		id, key, ok := parseKey(line)
 		if _, twice := k.keys[id]; !ok || twice {
-			return nil, ErrKeyFile.With("%s: line %d is not a key of its own", path, number).
+			return nil, ErrKeyFile.With("%s: line %d is not a key or repeats an id", path, number).
 				WithHint("restore the file from a backup")
 		}
 		block, err := aes.NewCipher(key)
@@ -152,7 +151,7 @@ func newKeyLine() string {
 	return hex.EncodeToString(id[:]) + " " + base64.StdEncoding.EncodeToString(key[:]) + "\n"
 }
 
-// readFile returns the text of a key file that nobody else may read.
+// readFile returns the text of a key file, which only its owner may read.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -164,8 +163,8 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if mode := info.Mode(); !mode.IsRegular() || mode.Perm()&0o077 != 0 {
-		return nil, ErrKeyFile.With("%s has mode %v: it must be a file that only its owner may use", path, mode).
-			WithHint("chmod 600 %s, and if others could read it, replace what was sealed", path)
+		return nil, ErrKeyFile.With("%s has mode %v: only its owner may have access", path, mode).
+			WithHint("chmod 600 %s, and replace the sealed values if other users could read it", path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFileSize))
 	if err == nil && !bytes.HasSuffix(text, []byte("\n")) {
@@ -174,8 +173,8 @@ func readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-// createFile makes a whole, durable file at path unless there is one: then
-// the error is fs.ErrExist.
+// createFile creates a complete, durable file at path. If the file exists, the error
+// is [fs.ErrExist].
 func createFile(path string, text []byte) error {
 	f, err := atomicfile.Create(filepath.Dir(path))
 	if err != nil {

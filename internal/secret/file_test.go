@@ -164,7 +164,7 @@ func TestOpenFileRefuses(t *testing.T) {
 			if _, err := secret.OpenFile(path); !errors.Is(err, secret.ErrKeyFile) {
 				t.Errorf("got %v", err)
 			} else if strings.Contains(err.Error(), "AAAA") {
-				t.Errorf("the error tells the key: %v", err)
+				t.Errorf("the error contains the key: %v", err)
 			}
 			if err := secret.AddKey(path); !errors.Is(err, secret.ErrKeyFile) {
 				t.Errorf("adding a key: %v", err)
@@ -178,7 +178,7 @@ func TestOpenFileRefuses(t *testing.T) {
 		t.Errorf("a directory: %v", err)
 	}
 	if _, err := secret.OpenFile(filepath.Join(t.TempDir(), "none", "key")); err == nil {
-		t.Error("opened in a directory that is not there")
+		t.Error("opened in a missing directory")
 	}
 }
 

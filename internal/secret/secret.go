@@ -1,4 +1,4 @@
-// Package secret seals what must not be readable at rest, and makes and
+// Package secret seals values that must not be readable at rest, and creates and
 // hashes tokens.
 package secret
 
@@ -10,22 +10,21 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Keeper seals values with keys of its own. Its methods may be called
-// concurrently.
+// Keeper seals values with its own keys. Its methods are safe for concurrent use.
 type Keeper interface {
-	// Seal encrypts plaintext and binds it to context: the name of the place it
-	// is for, which is not secret. Two seals of one value differ.
+	// Seal encrypts plaintext and binds it to context, the non-secret name of its
+	// place. Two seals of one value differ.
 	Seal(plaintext, context []byte) ([]byte, error)
-	// Open returns what Seal was given. Errors: [ErrSealed] if sealed was cut
-	// or changed or was made for another context, [ErrKeyMissing] if the key it
-	// was sealed with is not here.
+	// Open returns the plaintext of Seal. Errors: [ErrSealed] if sealed is
+	// truncated, changed or of another context, [ErrKeyMissing] if the keeper lacks
+	// its key.
 	Open(sealed, context []byte) ([]byte, error)
 }
 
 // Errors of a [Keeper].
 var (
-	ErrSealed     = &lateen.Error{Code: lateen.Internal, Reason: "sealed_value_damaged", Message: "a sealed value is damaged or belongs elsewhere", Hint: "restore the database and the key file from the same backup"}
-	ErrKeyMissing = &lateen.Error{Code: lateen.Internal, Reason: "sealing_key_missing", Message: "the key that a value is sealed with is not in the key file", Hint: "restore the key file of this data directory"}
+	ErrSealed     = &lateen.Error{Code: lateen.Internal, Reason: "sealed_value_damaged", Message: "a sealed value is damaged or of another context", Hint: "restore the database and the key file from the same backup"}
+	ErrKeyMissing = &lateen.Error{Code: lateen.Internal, Reason: "sealing_key_missing", Message: "the key of a sealed value is not in the key file", Hint: "restore the key file of this data directory"}
 )
 
 const (
@@ -34,8 +33,8 @@ const (
 	tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 )
 
-// NewToken returns the secret of a new token, "ltn_" and 40 letters and digits
-// (238 bits), and the hash to keep of it.
+// NewToken returns the secret of a new token, "ltn_" and 40 letters and digits (238
+// bits), and its hash for the store.
 func NewToken() (secret, hash string) {
 	token := make([]byte, 0, len(tokenPrefix)+tokenLength)
 	token = append(token, tokenPrefix...)
@@ -43,7 +42,7 @@ func NewToken() (secret, hash string) {
 		var chance [tokenLength]byte
 		_, _ = rand.Read(chance[:]) // never fails
 		for _, b := range chance {
-			// The 62 characters fit four times into a byte; the rest would favour some.
+			// A byte has four times 62 values; the rest is rejected to avoid a bias.
 			if b < 4*byte(len(tokenAlphabet)) && len(token) < cap(token) {
 				token = append(token, tokenAlphabet[int(b)%len(tokenAlphabet)])
 			}
@@ -52,9 +51,9 @@ func NewToken() (secret, hash string) {
 	return string(token), HashToken(string(token))
 }
 
-// HashToken returns the hash under which a token is looked up: hex SHA-256. A
-// token has so much chance in it that a fast hash cannot be searched, and a
-// lookup by hash tells nothing about the secret by its timing.
+// HashToken returns the hash for the lookup of a token: hex SHA-256. A token is long
+// and random enough that a fast hash is safe, and the timing of a lookup by hash
+// reveals nothing about the secret.
 func HashToken(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

@@ -20,7 +20,7 @@ func TestNewToken(t *testing.T) {
 		seen[token] = true
 		all.WriteString(token[4:])
 	}
-	for _, c := range "AZaz09" { // 20,000 characters have 322 of each, give or take
+	for _, c := range "AZaz09" { // 20,000 characters have about 322 of each
 		if n := strings.Count(all.String(), string(c)); n < 200 || n > 450 {
 			t.Errorf("%c comes %d times in 20,000", c, n)
 		}

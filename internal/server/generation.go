@@ -12,85 +12,86 @@ import (
 
 // generation is an HTTP server and the loops that accept its connections.
 type generation struct {
-	server *http.Server
-	doors  []net.Listener
-	loops  sync.WaitGroup
-	ending atomic.Bool // it accepts nothing more
-	open   sync.Map    // of net.Conn to *Connection
+	server    *http.Server
+	listeners []net.Listener
+	loops     sync.WaitGroup
+	ending    atomic.Bool // whether it accepts no further connections
+	open      sync.Map    // open connections: net.Conn to *Connection
 }
 
-// How long connections on which no request is under way are left open at the
-// end, for what their clients may just be sending: where nobody waits for the
-// end but who gave the signal, and where clients do.
+// The time that idle connections stay open at the end, for requests that their
+// clients are sending at that moment: when the process stops, and after Renew, when
+// new connections wait for the next process.
 const (
 	lingerAtEnd     = 250 * time.Millisecond
 	lingerAtRenewal = time.Second
 )
 
-// generation accepts connections for a server of their own.
+// generation starts a generation, which accepts connections on all listeners.
 func (s *Server) generation() *generation {
 	g := &generation{}
 	g.server = s.server(g)
-	loop := func(door net.Listener, serve func(net.Listener) error) {
-		g.doors = append(g.doors, door)
+	loop := func(wrapped net.Listener, serve func(net.Listener) error) {
+		g.listeners = append(g.listeners, wrapped)
 		g.loops.Go(func() {
-			if err := serve(door); !g.ending.Load() {
-				s.tell(err)
+			if err := serve(wrapped); !g.ending.Load() {
+				s.fail(err)
 			}
 		})
 	}
 	for _, l := range s.o.Plain {
-		loop(s.door(g, l, s.o.FunctionTLS), g.server.Serve)
+		loop(s.listen(g, l, s.o.FunctionTLS), g.server.Serve)
 	}
 	for _, l := range s.o.Secure {
-		loop(s.door(g, l, s.o.TLS), func(l net.Listener) error { return g.server.ServeTLS(l, "", "") })
+		loop(s.listen(g, l, s.o.TLS), func(l net.Listener) error { return g.server.ServeTLS(l, "", "") })
 	}
 	loop(&inside{conns: s.inside, closed: make(chan struct{})}, g.server.Serve)
 	return g
 }
 
-// door is l for g. Functions that come by it over TLS get secure.
-func (s *Server) door(g *generation, l net.Listener, secure *tls.Config) *listener {
-	door := newListener(l, s.slots, s.callers, g.shed, s.o.Log)
+// listen returns the listener of g on l. Functions that connect to it over TLS get the
+// configuration secure.
+func (s *Server) listen(g *generation, l net.Listener, secure *tls.Config) *listener {
+	wrapped := newListener(l, s.slots, s.clients, g.closeIdle, s.o.Log)
 	if s.o.FunctionTLS != nil {
-		door.greet = func(c net.Conn) { s.greet(c, secure) }
+		wrapped.detectTLS = func(c net.Conn) { s.detectTLS(c, secure) }
 	}
-	return door
+	return wrapped
 }
 
-// welcome notes a connection that was accepted. It is a hook of [http.Server].
-func (g *generation) welcome(ctx context.Context, c net.Conn) context.Context {
-	known := &Connection{from: c.RemoteAddr(), shed: g.shed}
-	known.quiet.Store(time.Now().UnixNano())
-	if _, known.inside = c.(*pipe); !known.inside { // whose requests are parts of others
+// onAccept registers an accepted connection. It is a hook of [http.Server].
+func (g *generation) onAccept(ctx context.Context, c net.Conn) context.Context {
+	known := &Connection{from: c.RemoteAddr(), closeIdle: g.closeIdle}
+	known.idleSince.Store(time.Now().UnixNano())
+	if _, known.inside = c.(*pipe); !known.inside { // the requests of a pipe are parts of others
 		g.open.Store(c, known)
 	}
 	return context.WithValue(ctx, connectionKey{}, known)
 }
 
-// watch notes what becomes of connections. It is a hook of [http.Server].
+// watch notes the state changes of connections. It is a hook of [http.Server].
 func (g *generation) watch(c net.Conn, state http.ConnState) {
 	if known, ok := g.open.Load(c); ok && state == http.StateIdle {
-		known.(*Connection).sends.Store(false) //nolint:errcheck,forcetypeassert // nothing else is in there
+		known.(*Connection).sending.Store(false) //nolint:errcheck,forcetypeassert // nothing else is in there
 	}
 	if state == http.StateClosed || state == http.StateHijacked {
 		g.open.Delete(c)
 	}
 }
 
-// shed closes the connection that has been without a request for longest, and
-// reports whether there was one.
-func (g *generation) shed() bool {
+// closeIdle closes the connection that has been idle longest, and reports whether there
+// was an idle one.
+func (g *generation) closeIdle() bool {
 	var oldest net.Conn
 	var since int64
 	g.open.Range(func(key, value any) bool {
 		c, _ := key.(net.Conn)
 		known, ok := value.(*Connection)
-		if !ok || known.busy.Load() > 0 || known.sends.Load() && time.Now().UnixNano()-known.quiet.Load() < int64(time.Second) {
+		if !ok || known.busy.Load() > 0 || known.sending.Load() && time.Now().UnixNano()-known.idleSince.Load() < int64(time.Second) {
 			return true
 		}
-		if quiet := known.quiet.Load(); oldest == nil || quiet < since {
-			oldest, since = c, quiet
+		if idle := known.idleSince.Load(); oldest == nil || idle < since {
+			oldest, since = c, idle
 		}
 		return true
 	})
@@ -99,45 +100,45 @@ func (g *generation) shed() bool {
 	}
 	g.open.Delete(oldest)
 	if secure, ok := oldest.(*tls.Conn); ok {
-		oldest = secure.NetConn() // which does not wait for its client
+		oldest = secure.NetConn() // its Close does not wait for the client
 	}
-	_ = oldest.Close() // its client sees that, and its slot is free
+	_ = oldest.Close() // frees the slot even after an error
 	return true
 }
 
-// shut accepts nothing more. All connections that were accepted are open by the
-// time it returns.
+// shut stops accepting connections. When it returns, all accepted connections are in
+// g.open.
 func (g *generation) shut() {
 	g.ending.Store(true)
-	for _, door := range g.doors {
-		_ = door.Close() // accepting ends in any case
+	for _, l := range g.listeners {
+		_ = l.Close() // Accept ends even after an error
 	}
 	g.loops.Wait()
 }
 
-// linger leaves connections open on which no request is under way, for d or
-// until ctx ends: [http.Server.Shutdown] drops even a request that arrives just
-// before it. Then it closes those that never had one, for which that would wait.
+// linger leaves idle connections open for d or until ctx ends, because
+// [http.Server.Shutdown] drops even a request that arrives just before it. Then linger
+// closes the connections that never had a request, for which Shutdown would wait.
 func (g *generation) linger(ctx context.Context, d time.Duration) {
 	limit, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	if await(limit, 5*time.Millisecond, func() bool {
-		quiet, _ := g.count()
-		return quiet == 0
+		idle, _ := g.count()
+		return idle == 0
 	}) {
 		return
 	}
 	g.open.Range(func(key, value any) bool {
 		c, _ := key.(net.Conn)
-		if known, ok := value.(*Connection); ok && known.begun.Load() == 0 {
-			_ = c.Close() // its client sees that
+		if known, ok := value.(*Connection); ok && known.requests.Load() == 0 {
+			_ = c.Close() // closed even after an error
 		}
 		return true
 	})
 }
 
-// lull waits for a moment when no request is under way, for d or until ctx ends.
-func (g *generation) lull(ctx context.Context, d time.Duration) {
+// awaitIdle waits for a moment without requests in progress, for d or until ctx ends.
+func (g *generation) awaitIdle(ctx context.Context, d time.Duration) {
 	limit, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	await(limit, time.Millisecond, func() bool {
@@ -146,32 +147,33 @@ func (g *generation) lull(ctx context.Context, d time.Duration) {
 	})
 }
 
-// count returns on how many connections no request is under way, and on how many one is.
-func (g *generation) count() (quiet, busy int) {
+// count returns the number of idle and of busy connections.
+func (g *generation) count() (idle, busy int) {
 	g.open.Range(func(_, known any) bool {
 		if c, ok := known.(*Connection); ok && c.busy.Load() > 0 {
 			busy++
 		} else {
-			quiet++
+			idle++
 		}
 		return true
 	})
-	return quiet, busy
+	return idle, busy
 }
 
-// resting reports whether no connection has a request under way, or a response.
-func (g *generation) resting() bool {
-	rests := true
+// isIdle reports whether no connection has a request in progress or an unsent
+// response.
+func (g *generation) isIdle() bool {
+	idle := true
 	g.open.Range(func(_, known any) bool {
 		c, ok := known.(*Connection)
-		rests = ok && c.busy.Load() == 0 && !c.sends.Load()
-		return rests
+		idle = ok && c.busy.Load() == 0 && !c.sending.Load()
+		return idle
 	})
-	return rests
+	return idle
 }
 
-// await looks every so often whether something is so, and returns whether it
-// was before ctx ended.
+// await calls is at the interval every until it returns true, and reports whether it
+// did before ctx ended.
 func await(ctx context.Context, every time.Duration, is func() bool) bool {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -11,10 +11,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/address"
 )
 
-// inside accepts the connections of [Server.Dial], and those of functions once it is
-// known whether they are over TLS.
+// inside accepts the connections from [Server.Dial], and those of functions after the
+// detection of TLS.
 type inside struct {
-	conns  chan net.Conn // of the server: generations take turns
+	conns  chan net.Conn // channel of the server, which all generations share
 	closed chan struct{}
 	once   sync.Once
 }
@@ -35,16 +35,16 @@ func (l *inside) Close() error {
 	return nil
 }
 
-// Addr is where connections of functions lead.
+// Addr implements [net.Listener] with an address of [address.Functions].
 func (l *inside) Addr() net.Addr { return functions() }
 
-// functions is an address from which functions come.
+// functions returns an address of [address.Functions].
 func functions() net.Addr {
 	return &net.TCPAddr{IP: address.Functions.Addr().Next().AsSlice()}
 }
 
-// Dial connects to the server without a network. The connection is seen to come from
-// [address.Functions], an address that gives no trust.
+// Dial connects to the server through memory. The connection has a peer address of
+// [address.Functions], which is never trusted.
 func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
@@ -57,50 +57,51 @@ func (s *Server) Dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-var errEnding = errors.New("the server ends")
+var errEnding = errors.New("the server is shutting down")
 
 // pipe is the server's end of a connection of [Server.Dial].
 type pipe struct{ net.Conn }
 
-// RemoteAddr is an address of functions.
+// RemoteAddr implements [net.Conn] with an address of [address.Functions].
 func (*pipe) RemoteAddr() net.Addr { return functions() }
 
-// LocalAddr is as good as any.
+// LocalAddr implements [net.Conn]; no code uses its value.
 func (*pipe) LocalAddr() net.Addr { return functions() }
 
-// greet hands a function's connection on once its first byte tells whether it is over
-// TLS: frameworks call their own site by https, however clients reach that.
-func (s *Server) greet(c net.Conn, secure *tls.Config) {
+// detectTLS reads the first byte of a function's connection to detect TLS, and passes the
+// connection to the listener inside. Frameworks call their own site by https even if
+// its clients use http.
+func (s *Server) detectTLS(c net.Conn, secure *tls.Config) {
 	first := make([]byte, 1)
-	_ = c.SetReadDeadline(time.Now().Add(s.o.HeaderTimeout)) // else the read fails
+	_ = c.SetReadDeadline(time.Now().Add(s.o.HeaderTimeout)) // after an error, the read fails
 	if _, err := c.Read(first); err != nil {
-		_ = c.Close() // its client sees that
+		_ = c.Close() // closed even after an error
 		return
 	}
-	_ = c.SetReadDeadline(time.Time{}) // else the next read fails
-	var greeted net.Conn = &begun{Conn: c, first: first}
+	_ = c.SetReadDeadline(time.Time{}) // after an error, the next read fails
+	var conn net.Conn = &prefixedConn{Conn: c, first: first}
 	if first[0] == handshake {
-		greeted = tls.Server(greeted, secure)
+		conn = tls.Server(conn, secure)
 	}
 	select {
-	case s.inside <- greeted:
+	case s.inside <- conn:
 	case <-s.draining:
 		_ = c.Close()
 	}
 }
 
-// handshake is the first byte of a connection over TLS (RFC 8446 §5.1).
+// handshake is the first byte of a TLS connection (RFC 8446 §5.1).
 const handshake = 22
 
-// begun is a connection whose first bytes were read.
-type begun struct {
+// prefixedConn is a connection whose first bytes have been read.
+type prefixedConn struct {
 	net.Conn
 
 	first []byte
 }
 
-// Read reads on.
-func (c *begun) Read(p []byte) (int, error) {
+// Read implements [net.Conn].
+func (c *prefixedConn) Read(p []byte) (int, error) {
 	if len(c.first) > 0 && len(p) > 0 {
 		n := copy(p, c.first)
 		c.first = c.first[n:]

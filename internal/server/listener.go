@@ -10,47 +10,48 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// listener accepts no more connections than there are slots, and not too many
-// of one client.
+// listener bounds the accepted connections by the slots, and those of one client by
+// clients.
 type listener struct {
 	net.Listener
 
-	slots   chan struct{}
-	callers *share.Callers
-	shed    func() bool      // closes a connection without a request under way, if there is one
-	greet   func(c net.Conn) // takes the connections of functions over; nil: Accept returns them
-	log     *slog.Logger
-	full    bool // and said so
-	once    sync.Once
-	closed  chan struct{}
+	slots     chan struct{}
+	clients   *share.Callers
+	closeIdle func() bool      // closes an idle connection, if there is one
+	detectTLS func(c net.Conn) // takes over connections of functions; if nil, Accept returns them
+	log       *slog.Logger
+	full      bool // whether the slots are used up and a message was logged
+	once      sync.Once
+	closed    chan struct{}
 }
 
-func newListener(l net.Listener, slots chan struct{}, c *share.Callers, shed func() bool, log *slog.Logger) *listener {
+func newListener(l net.Listener, slots chan struct{}, c *share.Callers, closeIdle func() bool, log *slog.Logger) *listener {
 	if d, ok := l.(deadliner); ok {
-		_ = d.SetDeadline(time.Time{}) // of one before; where that fails, so does Accept
+		_ = d.SetDeadline(time.Time{}) // remove the deadline of an earlier listener; after an error, Accept fails
 	}
-	return &listener{Listener: l, slots: slots, callers: c, shed: shed, log: log, closed: make(chan struct{})}
+	return &listener{Listener: l, slots: slots, clients: c, closeIdle: closeIdle, log: log, closed: make(chan struct{})}
 }
 
-// shedEvery is how often a connection that waits for a slot looks for one whose
-// requests have ended.
-const shedEvery = 100 * time.Millisecond
+// closeIdleEvery is the interval at which a connection that waits for a slot looks for an
+// idle one to close.
+const closeIdleEvery = 100 * time.Millisecond
 
-// Accept waits for a connection and a slot. Where no slot is free the new
-// connection gets that of one that has been quiet for longest. While all have
-// requests under way the kernel's backlog holds further connections, and refuses
+// Accept waits for a connection and a slot. If no slot is free, it closes the
+// connection that has been idle longest and takes its slot. While all connections have
+// requests in progress, further connections wait in the kernel's backlog, which drops
 // them when it is full.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.next()
-		if err != nil || l.greet == nil || !isFunction(c.RemoteAddr()) {
+		if err != nil || l.detectTLS == nil || !isFunction(c.RemoteAddr()) {
 			return c, err
 		}
-		go l.greet(c) // which ends within a time limit
+		go l.detectTLS(c) // it has a time limit
 	}
 }
 
-// isFunction reports whether a connection from there is one of a function.
+// isFunction reports whether a connection with the peer address from is one of a
+// function.
 func isFunction(from net.Addr) bool {
 	tcp, ok := from.(*net.TCPAddr)
 	return ok && address.Functions.Contains(address.Canonical(tcp.AddrPort().Addr()))
@@ -76,7 +77,7 @@ func (l *listener) next() (net.Conn, error) {
 	return &otherConn{Conn: c, release: release}, nil
 }
 
-// take waits for a slot, and reports false when the listener is closed first.
+// take waits for a slot. It returns false if the listener is closed first.
 func (l *listener) take() bool {
 	select {
 	case l.slots <- struct{}{}:
@@ -86,16 +87,16 @@ func (l *listener) take() bool {
 	}
 	if !l.full {
 		l.full = true
-		l.log.Warn("the limit of open connections is reached: connections without a request make room")
+		l.log.Warn("the limit of open connections is reached: closing idle connections")
 	}
 	for {
-		shed := l.shed()
+		freed := l.closeIdle()
 		select {
 		case l.slots <- struct{}{}:
 			return true
 		default:
 		}
-		if shed {
+		if freed {
 			continue // another listener took the slot
 		}
 		select {
@@ -103,27 +104,28 @@ func (l *listener) take() bool {
 			return true
 		case <-l.closed:
 			return false
-		case <-time.After(shedEvery):
+		case <-time.After(closeIdleEvery):
 		}
 	}
 }
 
-// accept waits for a connection of a client that has not too many.
+// accept waits for a connection of a client that is below its limit, and closes those
+// of clients that are not.
 func (l *listener) accept() (c net.Conn, leave func(), err error) {
 	for {
 		if c, err = l.Listener.Accept(); err != nil {
 			return nil, nil, err
 		}
-		if leave = l.callers.Enter(c.RemoteAddr()); leave != nil {
+		if leave = l.clients.Enter(c.RemoteAddr()); leave != nil {
 			return c, leave, nil
 		}
 		l.log.Debug("a client has too many connections", "client", c.RemoteAddr().String())
-		_ = c.Close() // its client sees that
+		_ = c.Close() // closed even after an error
 	}
 }
 
-// Close ends Accept. The socket stays open, where that can be done, for another
-// listener on it.
+// Close ends Accept. The socket stays open for another listener if the listener is a
+// [deadliner].
 func (l *listener) Close() (err error) {
 	l.once.Do(func() {
 		close(l.closed)
@@ -150,8 +152,8 @@ func (l *listener) isClosed() bool {
 	}
 }
 
-// tcpConn gives its slot back when it closes. It embeds the connection so that
-// files still reach it by sendfile(2).
+// tcpConn releases its slot when it closes. It embeds the connection so that
+// sendfile(2) still works.
 type tcpConn struct {
 	*net.TCPConn
 
@@ -164,7 +166,8 @@ func (c *tcpConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// otherConn is the same for what is not TCP.
+// otherConn releases its slot when it closes, as tcpConn does, for other connections
+// than TCP.
 type otherConn struct {
 	net.Conn
 

@@ -1,6 +1,6 @@
-// Package server accepts connections, no more than there is room for and not too
-// many of one client, and has a handler answer the requests on them. Its connections
-// end in generations, so that a program can be replaced without losing a request.
+// Package server accepts connections, up to a limit in total and per client, and
+// passes their requests to a handler. It drains its connections by generation, so that
+// a program can be replaced without losing a request.
 package server
 
 import (
@@ -20,34 +20,35 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// Options says whose requests a server has answered, and by whom. All fields are set
-// but where their comment says what zero means.
+// Options configures a server: its handler, listeners and limits. The caller sets all
+// fields, except those whose comment defines the zero value.
 type Options struct {
 	Handler http.Handler
 	// Plain are listeners for HTTP/1.1 and for HTTP/2 without TLS, with prior
 	// knowledge; Secure are for both over TLS. Run closes them.
 	Plain, Secure []net.Listener
-	TLS           *tls.Config // of Secure
-	// FunctionTLS is what functions get that come to Plain over TLS; those that come to
-	// Secure without it are served, too. nil: they get nothing of that.
+	TLS           *tls.Config // configuration of Secure
+	// FunctionTLS is the configuration for functions that connect to Plain over TLS. If
+	// it is set, the server also accepts functions that connect to Secure without TLS.
+	// If nil, it accepts neither.
 	FunctionTLS *tls.Config
 
-	MaxConnections int                      // open at once
-	MaxPerClient   int                      // of one address, or network of 64 bits
-	Unlimited      func(ip netip.Addr) bool // clients that may have any number of connections
-	MaxHeaderBytes int                      // of a request
+	MaxConnections int                      // maximum open connections
+	MaxPerClient   int                      // maximum connections of one IPv4 address or IPv6 /64 network
+	Unlimited      func(ip netip.Addr) bool // reports clients without a maximum of connections
+	MaxHeaderBytes int                      // maximum size of a request's header
 
-	HeaderTimeout time.Duration // to receive a request's header
-	IdleTimeout   time.Duration // of a connection between requests
-	StallTimeout  time.Duration // for a client of HTTP/2 to take what is sent
-	// Grace is how long Run lets requests in flight go on when it has to end, and
-	// Renew those of connections that were there before.
+	HeaderTimeout time.Duration // time limit for receiving a request's header
+	IdleTimeout   time.Duration // maximum time between two requests of a connection
+	StallTimeout  time.Duration // maximum time in which an HTTP/2 client receives nothing
+	// Grace is the time limit for requests in flight when Run ends and, on older
+	// connections, during Renew.
 	Grace time.Duration
-	// Pause is Run's grace after Renew, while new connections wait for another
-	// process to accept them.
+	// Pause replaces Grace when Run ends after Renew, while new connections wait for
+	// another process to accept them.
 	Pause time.Duration
-	// Linger is how long Renew leaves connections open that are idle, for their clients
-	// to find another with their next request.
+	// Linger is how long Renew leaves idle connections open, so that a client learns
+	// from its next response that the connection ends.
 	Linger time.Duration
 
 	Log *slog.Logger
@@ -56,30 +57,30 @@ type Options struct {
 // Server serves listeners. Use [New].
 type Server struct {
 	o        Options
-	slots    chan struct{} // of connections
-	callers  *share.Callers
-	broken   chan error    // of one: why a listener does not accept any more
-	inside   chan net.Conn // see the listener of that name
+	slots    chan struct{} // one element for each used connection slot
+	clients  *share.Callers
+	broken   chan error    // error of the first listener that failed
+	inside   chan net.Conn // connections for the listener inside
 	draining chan struct{} // closed when Run begins to end
 	ends     atomic.Bool   // see Ends
 
-	// All connections that are accepted belong to the generation there is now; one
-	// before it, if any, ends.
-	mu          sync.Mutex // guards below
+	// Accepted connections belong to the generation now. The generation before, if any,
+	// is ending.
+	mu          sync.Mutex // guards the fields below
 	now, before *generation
-	renewed     bool // and none is left of those before
+	renewed     bool // whether Renew has completed
 }
 
-// New returns a server that accepts nothing yet.
+// New returns a server that accepts connections once Run is called.
 func New(o Options) *Server {
 	return &Server{
-		o: o, slots: make(chan struct{}, o.MaxConnections), callers: share.NewCallers(o.MaxPerClient, o.Unlimited),
+		o: o, slots: make(chan struct{}, o.MaxConnections), clients: share.NewCallers(o.MaxPerClient, o.Unlimited),
 		broken: make(chan error, 1), inside: make(chan net.Conn), draining: make(chan struct{}),
 	}
 }
 
-// Run serves the listeners until ctx ends; then it accepts nothing more, lets
-// requests in flight finish for the grace period, and returns when none is left.
+// Run serves the listeners until ctx ends. Then it accepts no further connections,
+// drains the requests in flight for the grace period, cuts off the rest and returns.
 // It closes the listeners. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
 	s.begin()
@@ -95,18 +96,18 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// Draining is closed when Run begins to end.
+// Draining returns a channel that is closed when Run begins to end.
 func (s *Server) Draining() <-chan struct{} { return s.draining }
 
 // Ends reports whether every response is the last one of its connection.
 func (s *Server) Ends() bool { return s.ends.Load() }
 
-// drain ends what is in flight: by itself within the grace, else by force.
+// drain waits for the requests in flight for the grace period, and cuts off the rest.
 func (s *Server) drain(ctx context.Context) {
 	close(s.draining)
 	left, renewed := s.end()
 	for _, l := range slices.Concat(s.o.Plain, s.o.Secure) {
-		_ = l.Close() // it accepts no more
+		_ = l.Close() // its accept loop has ended
 	}
 	s.ends.Store(true)
 	grace, linger := s.o.Grace, lingerAtEnd
@@ -120,26 +121,27 @@ func (s *Server) drain(ctx context.Context) {
 		all.Go(func() {
 			g.linger(ctx, linger)
 			if err := g.server.Shutdown(ctx); err != nil {
-				s.cut(ctx, g, err)
+				s.closeRemaining(ctx, g, err)
 			}
 		})
 	}
 	all.Wait()
 }
 
-// cut ends what is left of g by force.
-func (s *Server) cut(ctx context.Context, g *generation, reason error) {
-	s.o.Log.WarnContext(ctx, "requests are cut off at the end of the grace", "err", errors.Join(reason, g.server.Close()))
+// closeRemaining closes the remaining connections of g.
+func (s *Server) closeRemaining(ctx context.Context, g *generation, reason error) {
+	s.o.Log.WarnContext(ctx, "requests cut off at the end of the grace period", "err", errors.Join(reason, g.server.Close()))
 }
 
-// Renew ends every connection that there is, once its requests have ended and
-// its client has been told, while new ones are served as ever. What is left of them after the
-// grace is cut off. It returns when none is left, at a moment when no request is under
-// way, if there is one soon: so Run can end within its pause, and no request waits
-// for one of its own that waits to be accepted. Where ctx ends before, Run has the rest to end. It does nothing unless Run
-// runs.
+// Renew ends every open connection after its requests, with a notice to its client in
+// the last response, while the server serves new connections. It cuts off the old
+// connections that remain after the grace period. Renew returns when the old
+// connections are closed, at a moment without requests in progress if one comes soon:
+// then Run can end within its pause, and no request waits for a connection of its own
+// that waits to be accepted. If ctx ends first, Run ends the remaining connections.
+// Renew does nothing unless Run is running.
 func (s *Server) Renew(ctx context.Context) {
-	old := s.succeed()
+	old := s.replaceGeneration()
 	if old == nil {
 		return
 	}
@@ -150,33 +152,33 @@ func (s *Server) Renew(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.cut(ctx, old, err)
+		s.closeRemaining(ctx, old, err)
 	}
 	s.mu.Lock()
 	now := s.now
 	s.before, s.renewed = nil, true
 	s.mu.Unlock()
 	if now != nil {
-		now.lull(ctx, s.o.Linger)
+		now.awaitIdle(ctx, s.o.Linger)
 	}
 }
 
-// Renewing reports whether there are connections that Renew ends.
+// Renewing reports whether Renew is ending connections.
 func (s *Server) Renewing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.before != nil
 }
 
-// Resting reports whether no request is under way, and every response has been sent.
+// Resting reports whether no request is in progress and every response has been sent.
 func (s *Server) Resting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.now == nil || s.now.resting()
+	return s.now == nil || s.now.isIdle()
 }
 
-// succeed puts another generation in place of the one there is, and returns that.
-func (s *Server) succeed() (old *generation) {
+// replaceGeneration replaces the current generation with a new one, and returns the old one.
+func (s *Server) replaceGeneration() (old *generation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now == nil || s.before != nil || s.ends.Swap(true) {
@@ -187,15 +189,16 @@ func (s *Server) succeed() (old *generation) {
 	return s.before
 }
 
-// begin makes the first generation.
+// begin starts the first generation.
 func (s *Server) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now = s.generation()
 }
 
-// end has the generations accept nothing more and returns those that are left. renewed
-// is whether others wait for that.
+// end stops accepting connections and returns the remaining generations. renewed
+// reports whether Renew has completed, so that new connections wait for the next
+// process.
 func (s *Server) end() (left []*generation, renewed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -208,16 +211,16 @@ func (s *Server) end() (left []*generation, renewed bool) {
 	return left, s.renewed
 }
 
-// tell notes that a listener is broken; the first counts.
-func (s *Server) tell(err error) {
+// fail reports the error of a listener to Run, which takes the first one.
+func (s *Server) fail(err error) {
 	select {
 	case s.broken <- err:
 	default:
 	}
 }
 
-// server is the HTTP server of all listeners. It sets no deadline on a whole
-// request or response: those are for its handler to set, by progress.
+// server returns the HTTP server of g. It sets no deadline on a whole request or
+// response: the handler sets deadlines by progress.
 func (s *Server) server(g *generation) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -227,12 +230,12 @@ func (s *Server) server(g *generation) *http.Server {
 		Handler:           s.o.Handler,
 		Protocols:         &protocols,
 		TLSConfig:         s.o.TLS,
-		ConnContext:       g.welcome,
+		ConnContext:       g.onAccept,
 		ConnState:         g.watch,
 		ReadHeaderTimeout: s.o.HeaderTimeout,
 		IdleTimeout:       s.o.IdleTimeout,
 		MaxHeaderBytes:    s.o.MaxHeaderBytes,
-		// whose answer to "OPTIONS *" would not end the connection where the handler's does
+		// the general handler would not end the connection after "OPTIONS *" where s.o.Handler does
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
@@ -246,5 +249,6 @@ func (s *Server) server(g *generation) *http.Server {
 	}
 }
 
-// UnreadBody bounds the unread request bodies that a connection of HTTP/2 buffers, in bytes.
+// UnreadBody bounds, in bytes, the unread request bodies that an HTTP/2 connection
+// buffers.
 const UnreadBody = 256 << 10

@@ -8,7 +8,7 @@ type Amount[K comparable] struct {
 	shares *Shares[K]
 }
 
-// NewAmount returns an amount of which nothing is held.
+// NewAmount returns an amount without holders.
 func NewAmount[K comparable](amount int64) *Amount[K] { return &Amount[K]{shares: New[K](amount)} }
 
 // Take is [Shares.Take].

@@ -33,22 +33,22 @@ func TestATenantThatUsesMostLosesItsOwnValues(t *testing.T) {
 	c := share.NewCache[string, string, int](1000)
 	flood(c, "alone", 2000, 1)
 	if n := count(c, "alone", 2000); n < 950 || n > 1000 {
-		t.Errorf("one tenant alone keeps %d of a cache for 1000", n)
+		t.Errorf("one tenant alone has %d values in a cache for 1000", n)
 	}
 	flood(c, "quiet", 100, 1)
 	flood(c, "noisy", 100_000, 1)
 	if n := count(c, "quiet", 100); n != 100 {
-		t.Errorf("of 100 values of a tenant that uses little, 100,000 of another left %d", n)
+		t.Errorf("%d of 100 values of a small tenant are cached after 100,000 of another", n)
 	}
 	if used := c.Used(); used > 1000 {
 		t.Errorf("the values weigh %d", used)
 	}
 	if alone, noisy := count(c, "alone", 2000), count(c, "noisy", 100_000); alone < 400 || noisy < 400 {
-		t.Errorf("two that use much keep %d and %d, want about 450 each", alone, noisy)
+		t.Errorf("two large tenants have %d and %d values, want about 450 each", alone, noisy)
 	}
 }
 
-func TestWhatIsUsedStays(t *testing.T) {
+func TestAFrequentlyUsedValueIsNotEvicted(t *testing.T) {
 	c := share.NewCache[string, string, int](1000)
 	c.Set("a", "hot", 1, 1)
 	for i := range 20_000 {
@@ -56,23 +56,23 @@ func TestWhatIsUsedStays(t *testing.T) {
 		c.Get("hot")
 	}
 	if _, ok := c.Get("hot"); !ok {
-		t.Error("a value that is used all the time was evicted by those that are used once")
+		t.Error("a frequently used value was evicted by values without hits")
 	}
 }
 
-func TestAValueLargerThanTheCacheIsKeptAndOthersAreToo(t *testing.T) {
+func TestAValueLargerThanTheCacheDoesNotEvictAllOthers(t *testing.T) {
 	c := share.NewCache[string, string, int](1000)
 	flood(c, "quiet", 100, 1)
 	c.Set("large", "large", 1, 1_000_000)
 	if n := count(c, "quiet", 100); n != 100 {
-		t.Errorf("it left %d of 100 values of another tenant", n)
+		t.Errorf("%d of 100 values of another tenant are left", n)
 	}
 	if _, ok := c.Get("large"); !ok {
-		t.Error("it is not kept, so that it is loaded again and again")
+		t.Error("it is not cached, so it is loaded again and again")
 	}
 }
 
-func TestAValueIsLoadedOnceForAllThatAsk(t *testing.T) {
+func TestAValueIsLoadedOnceForConcurrentCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := share.NewCache[string, string, int](1000)
 		gone, leave := context.WithCancel(t.Context())
@@ -88,7 +88,7 @@ func TestAValueIsLoadedOnceForAllThatAsk(t *testing.T) {
 		}
 		go func() {
 			if _, err := c.Load(gone, "k", fetch); !errors.Is(err, context.Canceled) {
-				t.Errorf("the first caller, which left, has %v", err)
+				t.Errorf("the canceled caller got %v", err)
 			}
 		}()
 		synctest.Wait()
@@ -96,7 +96,7 @@ func TestAValueIsLoadedOnceForAllThatAsk(t *testing.T) {
 		for range 10 {
 			all.Go(func() {
 				if v, err := c.Load(t.Context(), "k", fetch); v != 7 || err != nil {
-					t.Errorf("a later caller has %d, %v", v, err)
+					t.Errorf("a later caller got %d, %v", v, err)
 				}
 			})
 		}
@@ -106,20 +106,56 @@ func TestAValueIsLoadedOnceForAllThatAsk(t *testing.T) {
 		close(open)
 		all.Wait()
 		if loads != 2 {
-			t.Errorf("it was loaded %d times, want once for the caller that left and once for the others", loads)
+			t.Errorf("it was loaded %d times, want once for the canceled caller and once for the others", loads)
 		}
 	})
 }
 
-func TestAValueThatIsDeletedWhileItIsLoadedIsNotKept(t *testing.T) {
+func TestAValueDeletedDuringItsLoadIsNotCached(t *testing.T) {
 	c := share.NewCache[string, string, int](1000)
 	v, err := c.Load(t.Context(), "k", func(context.Context) (string, int, int64, error) {
 		c.Delete("k")
 		return "a", 7, 1, nil
 	})
 	if _, kept := c.Get("k"); v != 7 || err != nil || kept {
-		t.Errorf("%d, %v, kept: %v", v, err, kept)
+		t.Errorf("%d, %v, cached: %v", v, err, kept)
 	}
+}
+
+func TestValuesOfADeletedTenantAreLoadedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := share.NewCache[string, string, int](1000)
+		c.Set("a", "cached", 1, 1)
+		c.Set("b", "other", 1, 1)
+		version, open := 1, make(chan struct{})
+		fetch := func(context.Context) (string, int, int64, error) {
+			read := version
+			<-open
+			return "a", read, 1, nil
+		}
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = c.Load(t.Context(), "k", fetch) })
+		synctest.Wait()
+		version = 2
+		c.DeleteTenant("a")
+		all.Go(func() {
+			if v, err := c.Load(t.Context(), "k", fetch); v != 2 || err != nil {
+				t.Errorf("a caller after the deletion got %d, %v, want the new value", v, err)
+			}
+		})
+		synctest.Wait()
+		close(open)
+		all.Wait()
+		if _, ok := c.Get("cached"); ok {
+			t.Error("a value of the deleted tenant is cached")
+		}
+		if _, ok := c.Get("other"); !ok {
+			t.Error("a value of another tenant is gone")
+		}
+		if v, ok := c.Get("k"); v != 2 || !ok {
+			t.Errorf("cached is %d, %v", v, ok)
+		}
+	})
 }
 
 func TestACacheUnderConcurrentUseStaysWithinItsBound(t *testing.T) {

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Lines bounds how many lines each tenant has in a log of all. Its method may be
+// Lines bounds the number of lines of each tenant in a shared log. Its method may be
 // called concurrently.
 type Lines[K comparable] struct {
 	Most   int           // lines of one tenant in a window
-	Window time.Duration // how long that is
+	Window time.Duration // length of a window
 
-	mu      sync.Mutex // guards below
-	until   time.Time  // the end of the window
+	mu      sync.Mutex // guards the fields below
+	until   time.Time  // end of the window
 	written map[K]int
-	left    int // lines of the last windows that were not written
+	dropped int // dropped lines since the last written one
 }
 
-// Admit reports whether a line of a tenant is written at now, and how many were
-// not since the last that was.
+// Admit reports whether a tenant's line at the time now is to be written, and the
+// number of dropped lines of all tenants since the last written one.
 func (l *Lines[K]) Admit(tenant K, now time.Time) (left int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -26,9 +26,9 @@ func (l *Lines[K]) Admit(tenant K, now time.Time) (left int, ok bool) {
 		l.until, l.written = now.Add(l.Window), map[K]int{}
 	}
 	if l.written[tenant]++; l.written[tenant] > l.Most {
-		l.left++
+		l.dropped++
 		return 0, false
 	}
-	left, l.left = l.left, 0
+	left, l.dropped = l.dropped, 0
 	return left, true
 }

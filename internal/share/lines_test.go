@@ -19,9 +19,9 @@ func TestTheLinesOfOneTenantDoNotFillALog(t *testing.T) {
 		t.Errorf("%d lines of one tenant are written at once, want 10", written)
 	}
 	if left, ok := l.Admit("quiet", now); !ok || left != 10_000-10 {
-		t.Errorf("the line of another tenant: written %v, with %d that were not", ok, left)
+		t.Errorf("the line of another tenant: written %v, after %d dropped ones", ok, left)
 	}
 	if _, ok := l.Admit("noisy", now.Add(10*time.Second)); !ok {
-		t.Error("in the next window nothing of the tenant is written")
+		t.Error("in the next window no line of the tenant is written")
 	}
 }

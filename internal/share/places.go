@@ -7,47 +7,47 @@ import (
 	"sync"
 )
 
-// ErrFull is that a tenant has as many claims waiting as it may.
-var ErrFull = errors.New("too much of this tenant is waiting already")
+// ErrFull means that the tenant's share of the queue is used up.
+var ErrFull = errors.New("the tenant's queue is full")
 
-// Places are how much work may be done at once. Work that finds no place waits;
-// a place that becomes free goes to the tenant that holds the fewest, of equal
-// ones to the one that was served longest ago, and of its own work to the
-// first. All methods may be called concurrently. Use [NewPlaces] or [NewTurns].
+// Places bounds the concurrency of work. Work without a place waits. A free place
+// goes to the tenant that holds the fewest, of equal ones to the tenant whose last
+// grant is the oldest, and within the tenant to the claim that came first. All
+// methods may be called concurrently. Use [NewPlaces] or [NewTurns].
 type Places[K comparable] struct {
-	bounded bool // a tenant has its share only
+	bounded bool // a tenant holds at most its share
 
-	mu      sync.Mutex // guards below
+	mu      sync.Mutex // guards the fields below
 	places  *Shares[K]
-	queue   *Shares[K] // of claims that wait
+	queue   *Shares[K] // queue of waiting claims
 	waiting []*claim[K]
 	turn    uint64
-	served  map[K]uint64 // turn in which a tenant was served last; of those that hold a place or wait
+	served  map[K]uint64 // turn of a tenant's last grant, for tenants that hold a place or wait
 }
 
-// claim is work that waits.
+// claim is waiting work.
 type claim[K comparable] struct {
 	tenants []K
-	granted chan struct{} // closed once it has a place
+	granted chan struct{} // closed when it gets a place
 }
 
-// NewPlaces returns places of which a tenant may hold its share, see [Shares].
-// At most queue claims wait, of which a tenant may have its share, too.
+// NewPlaces returns places of which a tenant may hold its share, see [Shares]. At
+// most queue claims wait, and a tenant may have its share of these, too.
 func NewPlaces[K comparable](places, queue int) *Places[K] {
 	return &Places[K]{bounded: true, places: New[K](int64(places)), queue: New[K](int64(queue)), served: map[K]uint64{}}
 }
 
-// NewTurns returns places of which one tenant may hold all: for work of which
-// each piece is so short that others may wait for its end.
+// NewTurns returns places of which one tenant may hold all: for work in pieces so
+// short that other tenants can wait for their end.
 func NewTurns[K comparable](places, queue int) *Places[K] {
 	p := NewPlaces[K](places, queue)
 	p.bounded = false
 	return p
 }
 
-// Take waits for a place for the last of tenants, each a part of the one before
-// it, and returns what gives it back, to be called once. The error is [ErrFull],
-// or why ctx ended.
+// Take waits for a place for the last of tenants, each of which is a part of the one
+// before it, and returns a function that gives it back, to be called once. The error
+// is [ErrFull] or the cause of ctx.
 func (p *Places[K]) Take(ctx context.Context, tenants ...K) (release func(), err error) {
 	c, err := p.claim(tenants)
 	if err != nil {
@@ -68,7 +68,7 @@ func (p *Places[K]) Take(ctx context.Context, tenants ...K) (release func(), err
 	}
 }
 
-// TryTake takes a place if there is one for the last of tenants now.
+// TryTake takes a place for the last of tenants if one is free for it now.
 func (p *Places[K]) TryTake(tenants ...K) (release func(), ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +83,7 @@ func (p *Places[K]) claim(tenants []K) (*claim[K], error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := &claim[K]{tenants: tenants, granted: make(chan struct{})}
-	if p.has(tenants) { // whatever waits has no room in its share
+	if p.has(tenants) { // the waiting claims are beyond the shares of their tenants
 		p.grantLocked(tenants)
 		close(c.granted)
 		return c, nil
@@ -95,7 +95,7 @@ func (p *Places[K]) claim(tenants []K) (*claim[K], error) {
 	return c, nil
 }
 
-// has reports whether there is a place for the last of tenants.
+// has reports whether a place is free for the last of tenants.
 func (p *Places[K]) has(tenants []K) bool {
 	if p.bounded {
 		return p.places.Has(1, tenants...)
@@ -119,13 +119,13 @@ func (p *Places[K]) release(tenants []K) {
 	p.forgetLocked(tenants)
 }
 
-// drop takes back a claim whose owner no longer waits.
+// drop removes a claim whose context has ended.
 func (p *Places[K]) drop(c *claim[K]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if i := slices.Index(p.waiting, c); i >= 0 {
 		p.unqueueLocked(i)
-	} else { // it was granted meanwhile
+	} else { // it was granted at the same moment
 		p.places.Give(1, c.tenants...)
 		p.serveLocked()
 	}
@@ -137,7 +137,7 @@ func (p *Places[K]) unqueueLocked(i int) {
 	p.waiting = slices.Delete(p.waiting, i, i+1)
 }
 
-// serveLocked gives the places that are free to the claims that are next.
+// serveLocked gives the free places to the next claims.
 func (p *Places[K]) serveLocked() {
 	for p.places.Free() > 0 {
 		next := -1
@@ -170,7 +170,7 @@ func (p *Places[K]) before(a, b []K) bool {
 	return false
 }
 
-// forgetLocked forgets when tenants were served that neither hold nor want anything.
+// forgetLocked removes the turns of tenants that neither hold a place nor wait.
 func (p *Places[K]) forgetLocked(tenants []K) {
 	for _, tenant := range tenants {
 		waits := slices.ContainsFunc(p.waiting, func(c *claim[K]) bool { return slices.Contains(c.tenants, tenant) })

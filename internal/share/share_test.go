@@ -12,7 +12,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// takeAll takes for a tenant as often as it may.
+// takeAll takes for a tenant until it is refused, and returns the number.
 func takeAll(s *share.Shares[string], tenants ...string) (n int) {
 	for s.Take(1, tenants...) {
 		n++
@@ -20,8 +20,8 @@ func takeAll(s *share.Shares[string], tenants ...string) (n int) {
 	return n
 }
 
-// The shares are those of dynamic thresholds with a factor of 1: of 64, the
-// first tenant may hold 64/2, and each later one half of what is left free.
+// The shares are those of dynamic thresholds with a factor of 1: of 64, the first
+// tenant may hold 64/2, and each later one half of the free rest.
 func TestATenantMayHoldAsMuchAsItLeavesFree(t *testing.T) {
 	s := share.New[string](64)
 	var got []int
@@ -36,14 +36,14 @@ func TestATenantMayHoldAsMuchAsItLeavesFree(t *testing.T) {
 	}
 	s.Give(10, "0")
 	if !s.Take(1, "late") || s.Take(1, "0") {
-		t.Error("what the first tenant gives back is not for the tenant that holds nothing")
+		t.Error("a tenant that holds nothing does not get the released amount")
 	}
 }
 
 func TestAPartOfATenantLeavesSomeForItsOtherParts(t *testing.T) {
 	s := share.New[string](64)
 	if n := takeAll(s, "team", "token 1"); n != 22 {
-		t.Errorf("one token of a team holds %d of 64, want 22: half of what the team has left", n)
+		t.Errorf("one token of a team holds %d of 64, want 22", n)
 	}
 	if n := takeAll(s, "team", "token 2"); n != 7 {
 		t.Errorf("another token holds %d, want 7", n)
@@ -53,7 +53,7 @@ func TestAPartOfATenantLeavesSomeForItsOtherParts(t *testing.T) {
 	}
 }
 
-// hold takes places until one has to wait.
+// hold takes places until none is free for the tenant.
 func hold(t *testing.T, p *share.Places[string], tenants ...string) (releases []func()) {
 	t.Helper()
 	for {
@@ -100,7 +100,7 @@ func TestAPlaceGoesToTheTenantWithTheFewestAndThenInTurn(t *testing.T) {
 		wait("a", "a2")
 		wait("b", "b1")
 		wait("b", "b1")
-		for _, release := range first { // one at a time, or both that are served next tell so in any order
+		for _, release := range first { // one after the other, since two grants at once could arrive in any order
 			release()
 			synctest.Wait()
 		}
@@ -112,7 +112,8 @@ func TestAPlaceGoesToTheTenantWithTheFewestAndThenInTurn(t *testing.T) {
 		for range len(order) {
 			got = append(got, <-order)
 		}
-		// a holds one and b none: b. Then each has one: a was served longer ago, and in a the project a2.
+		// a holds one place and b none, so b is next. Then each holds one: the last
+		// grant of a is older, and within a that of a2.
 		if diff := cmp.Diff([]string{"b1", "a2", "b1", "a1", "a1", "a1"}, got); diff != "" {
 			t.Errorf("the order (-want +got):\n%s", diff)
 		}
@@ -122,7 +123,7 @@ func TestAPlaceGoesToTheTenantWithTheFewestAndThenInTurn(t *testing.T) {
 	})
 }
 
-func TestAClaimThatIsGivenUpLeavesNoPlaceTaken(t *testing.T) {
+func TestACanceledClaimReleasesItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := share.NewTurns[string](1, 4)
 		release, ok := p.TryTake("a")
@@ -137,7 +138,7 @@ func TestAClaimThatIsGivenUpLeavesNoPlaceTaken(t *testing.T) {
 		}
 		synctest.Wait()
 		if _, err := p.Take(ctx, "b"); !errors.Is(err, share.ErrFull) {
-			t.Errorf("a third claim of a tenant waits in a queue of 4: %v", err)
+			t.Errorf("the error of a third claim in a queue of 4 is %v", err)
 		}
 		cancel(why)
 		for range 2 {

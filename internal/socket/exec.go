@@ -15,20 +15,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exec executes a program in place of this one, in the same process, and passes
-// it the sockets: by the protocol's descriptors, and by its variables beside those of
-// environ. It returns only if that fails; this process is as it was then.
+// Exec executes a program in place of this one, in the same process, and passes it the
+// sockets with the descriptors and variables of the protocol, besides the variables of
+// environ. It returns only on failure, and leaves this process unchanged then.
 func (s *Set) Exec(program string, args, environ []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	names := make([]string, len(s.held))
 	sources := make([]int, len(s.held))
 	for i, h := range s.held {
-		copied, err := duplicate(h.fd) // out of the way of the places they go to
+		copied, err := duplicate(h.fd) // a descriptor above the target range
 		if err != nil {
 			return err
 		}
-		defer func() { _ = unix.Close(copied) }() // which frees it in any case
+		defer func() { _ = unix.Close(copied) }() // frees the descriptor even after an error
 		names[i], sources[i] = h.name, copied
 	}
 	environ = slices.DeleteFunc(slices.Clone(environ), func(line string) bool {
@@ -37,9 +37,9 @@ func (s *Set) Exec(program string, args, environ []string) error {
 	})
 	environ = append(environ, envPID+"="+strconv.Itoa(os.Getpid()), envCount+"="+strconv.Itoa(len(names)), envNames+"="+strings.Join(names, ":"))
 
-	// What is in those places may be the runtime's own, which it must not miss: no
-	// other thread runs Go from here on, and where the program cannot be executed all
-	// goes back to where it was.
+	// The descriptors in the target range may belong to the Go runtime, which must never
+	// see them replaced: from here on no other thread runs Go code, and if the program
+	// cannot be executed, restore puts the descriptors back.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	restore, err := occupy(sources)
 	if err == nil {
@@ -49,14 +49,14 @@ func (s *Set) Exec(program string, args, environ []string) error {
 	return fmt.Errorf("execute %s: %w", program, err)
 }
 
-// occupy puts sources where the protocol has them, open for the next program.
-// restore puts back what was there.
+// occupy duplicates sources to the descriptors of the protocol, open for the next
+// program. restore puts the former descriptors back.
 func occupy(sources []int) (restore func(), err error) {
-	former := make([]int, 0, len(sources)) // copies; -1: nothing was there
+	former := make([]int, 0, len(sources)) // copies of the former descriptors; -1 for one that was closed
 	restore = func() {
 		for i, copied := range former {
 			if copied < 0 {
-				_ = unix.Close(first + i) // which frees it in any case
+				_ = unix.Close(first + i) // frees the descriptor even after an error
 				continue
 			}
 			_ = unix.Dup2(copied, first+i) // both are open

@@ -1,8 +1,8 @@
 //go:build unix
 
-// Package socket holds listening sockets that outlive a process: it takes those
-// that a supervisor opened beforehand, and hands its own to the program that is
-// executed next, in the way of sd_listen_fds(3).
+// Package socket passes listening sockets between programs by the protocol of
+// sd_listen_fds(3): it takes those that a supervisor has opened, and passes its own to
+// the program that this process executes next.
 package socket
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// The variables of the protocol. The last is of systemd 258 and later.
+// The environment variables of the protocol. The last one exists since systemd 258.
 const (
 	envCount = "LISTEN_FDS"
 	envPID   = "LISTEN_PID"
@@ -30,26 +30,26 @@ const (
 )
 
 const (
-	first   = 3  // descriptor of the protocol
-	most    = 64 // sockets that are taken
+	first   = 3  // first descriptor of the protocol
+	most    = 64 // maximum number of sockets
 	unnamed = "unknown"
 )
 
-// Vars are the names of the variables of the protocol. Whoever took the sockets
-// removes them, so that no child believes them to be its own.
+// Vars returns the names of the variables of the protocol. The caller of [Inherit]
+// removes them from the environment, so that no child process takes them for its own.
 func Vars() []string { return []string{envCount, envPID, envNames, envProof} }
 
-// ErrInherited is a set of sockets that cannot be taken.
+// ErrInherited is the error of inherited sockets that cannot be used.
 var ErrInherited = &lateen.Error{
-	Code: lateen.Invalid, Reason: "sockets_unusable", Message: "the sockets that were passed cannot be used",
-	Hint: "LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES are as of sd_listen_fds(3), for listening TCP sockets; without them --listen says where to serve",
+	Code: lateen.Invalid, Reason: "sockets_unusable", Message: "the inherited sockets cannot be used",
+	Hint: "set LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES for listening TCP sockets, as in sd_listen_fds(3), or unset them and use --listen",
 }
 
-// Set is listening sockets, in order. Its descriptors are its own: closing a
-// listener leaves the socket open, and connections wait in its backlog. The zero
-// Set has none. Its methods may be called at once.
+// Set is an ordered set of listening sockets. It has descriptors of its own: after a
+// listener is closed, its socket stays open, and connections wait in the backlog. The
+// zero Set is empty. Its methods may be called concurrently.
 type Set struct {
-	mu   sync.Mutex // guards below
+	mu   sync.Mutex // guards held
 	held []held
 }
 
@@ -59,10 +59,10 @@ type held struct {
 	name string
 }
 
-// Inherit takes the sockets that environ says were passed to the process with
-// the id pid, this one. None is not an error, nor are sockets for another
-// process, whose variables have leaked: the set is empty then. It is
-// [ErrInherited] if what is said is malformed or not so; nothing is taken then.
+// Inherit takes the sockets that the variables in environ pass to this process, whose
+// ID is pid. The set is empty if there are no variables, or if they name another
+// process, from which they have leaked. The error is [ErrInherited] if the variables are
+// malformed or do not match the open descriptors; Inherit takes no socket then.
 func Inherit(environ []string, pid int) (*Set, error) {
 	n, names, err := parse(environ, pid)
 	if err != nil {
@@ -81,7 +81,7 @@ func Inherit(environ []string, pid int) (*Set, error) {
 	return s, nil
 }
 
-// parse reads how many sockets there are for pid, and their names.
+// parse reads the number of sockets for pid and their names.
 func parse(environ []string, pid int) (n int, names []string, err error) {
 	count, ok := lookup(environ, envCount)
 	if !ok {
@@ -93,13 +93,13 @@ func parse(environ []string, pid int) (n int, names []string, err error) {
 	}
 	switch to, err := strconv.ParseUint(owner, 10, 31); {
 	case err != nil || to == 0:
-		return 0, nil, ErrInherited.With("%s is %q, which is no process id", envPID, owner)
+		return 0, nil, ErrInherited.With("%s is %q, not a process ID", envPID, owner)
 	case int(to) != pid:
 		return 0, nil, nil
 	}
 	n, err = strconv.Atoi(count)
 	if err != nil || n < 0 || n > most {
-		return 0, nil, ErrInherited.With("%s is %q, which is no number from 0 to %d", envCount, count, most)
+		return 0, nil, ErrInherited.With("%s is %q, not a number from 0 to %d", envCount, count, most)
 	}
 	list, ok := lookup(environ, envNames)
 	if !ok {
@@ -114,7 +114,7 @@ func parse(environ []string, pid int) (n int, names []string, err error) {
 	return n, names, nil
 }
 
-// lookup finds a variable; the last one of a name counts.
+// lookup returns the value of a variable; if the name is repeated, the last one counts.
 func lookup(environ []string, name string) (value string, ok bool) {
 	for _, line := range slices.Backward(environ) {
 		if key, value, found := strings.Cut(line, "="); found && key == name {
@@ -124,7 +124,7 @@ func lookup(environ []string, name string) (value string, ok bool) {
 	return "", false
 }
 
-// inspect reports why fd is not a TCP socket that listens.
+// inspect returns an error if fd is not a listening TCP socket.
 func inspect(fd int) error {
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil {
@@ -132,12 +132,12 @@ func inspect(fd int) error {
 	}
 	at, err := unix.Getsockname(fd)
 	if err != nil {
-		return fmt.Errorf("ask for its address: %w", err)
+		return fmt.Errorf("get its address: %w", err)
 	}
 	switch at.(type) {
 	case *unix.SockaddrInet4, *unix.SockaddrInet6:
 	default:
-		return fmt.Errorf("not a socket of the Internet protocols")
+		return fmt.Errorf("not an Internet socket")
 	}
 	listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	if kind != unix.SOCK_STREAM || err != nil || listens == 0 {
@@ -146,14 +146,14 @@ func inspect(fd int) error {
 	return nil
 }
 
-// Len is the number of sockets.
+// Len returns the number of sockets.
 func (s *Set) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.held)
 }
 
-// Listeners are listeners on all sockets, in order. The caller closes them.
+// Listeners returns listeners on all sockets, in order. The caller closes them.
 func (s *Set) Listeners() (all []net.Listener, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +170,7 @@ func (s *Set) Listeners() (all []net.Listener, err error) {
 			return all, err
 		}
 		f := os.NewFile(uintptr(copied), h.name)
-		l, err := net.FileListener(f) // which makes a copy of its own
+		l, err := net.FileListener(f) // duplicates the descriptor
 		f.Close()
 		if err != nil {
 			return all, fmt.Errorf("listen on the socket %q: %w", h.name, err)
@@ -200,20 +200,19 @@ func (s *Set) Keep(name string, l syscall.Conn) error {
 	return nil
 }
 
-// Close closes the sockets: unless others have them too, connections are
-// refused from then on.
+// Close closes the sockets. Unless another process has them open, the kernel refuses
+// connections from then on.
 func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.held {
-		_ = unix.Close(h.fd) // which frees it in any case
+		_ = unix.Close(h.fd) // frees the descriptor even after an error
 	}
 	s.held = nil
 	return nil
 }
 
-// duplicate makes a descriptor above all of the protocol's for what fd stands
-// for, which children do not get.
+// duplicate duplicates fd to a close-on-exec descriptor above those of the protocol.
 func duplicate(fd int) (int, error) {
 	copied, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, first+most)
 	if err != nil {

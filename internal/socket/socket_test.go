@@ -21,7 +21,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/socket"
 )
 
-// The test program is the server as well.
+// serve is the argument with which the test program runs as the server.
 const serve = "serve-sockets"
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// server answers a line on each connection, and does what it says.
+// server reads a line of each connection, and executes and answers the command in it.
 func server() error {
 	s, err := socket.Inherit(os.Environ(), os.Getpid())
 	if err != nil {
@@ -72,12 +72,12 @@ func answer(s *socket.Set, c net.Conn, i int) error {
 		return err
 	}
 	switch line = strings.TrimSpace(line); line {
-	case "who":
+	case "identity":
 		_, err = fmt.Fprintf(c, "%d %s\n", i, os.Args[2])
-	case "again":
+	case "exec":
 		generation, _ := strconv.Atoi(os.Args[2])
 		err = s.Exec(os.Args[0], []string{os.Args[0], serve, strconv.Itoa(generation + 1)}, append(os.Environ(), "LISTEN_FDS=77"))
-	case "nothing there":
+	case "missing program":
 		failure := s.Exec("/nowhere/at/all", []string{"all"}, os.Environ())
 		_, err = fmt.Fprintf(c, "%v\n", failure)
 	case "child":
@@ -87,7 +87,7 @@ func answer(s *socket.Set, c net.Conn, i int) error {
 	return err
 }
 
-// started is a server on sockets that the test holds, as a supervisor does.
+// started is a server on sockets that the test has opened, as a supervisor does.
 type started struct {
 	t    *testing.T
 	cmd  *exec.Cmd
@@ -97,7 +97,7 @@ type started struct {
 func start(t *testing.T, n int, names string) *started {
 	t.Helper()
 	s := &started{t: t}
-	// A shell has the process id that the program will have.
+	// LISTEN_PID must be the process ID of the program, which is that of the shell.
 	s.cmd = exec.CommandContext(t.Context(), "/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, os.Args[0], serve, "0")
 	for range n {
 		l, f := listening(t)
@@ -156,25 +156,25 @@ func (s *started) says(addr, line, want string) {
 func TestSocketsPassFromProgramToProgramInOneProcess(t *testing.T) {
 	s := start(t, 2, "web:admin")
 	for generation := range 4 {
-		s.says(s.addr[0], "who", fmt.Sprintf("0 %d", generation))
-		s.says(s.addr[1], "who", fmt.Sprintf("1 %d", generation))
-		if got, err := ask(t.Context(), s.addr[0], "again"); got != "" {
-			t.Errorf("the connection it had went on: %q, %v", got, err)
+		s.says(s.addr[0], "identity", fmt.Sprintf("0 %d", generation))
+		s.says(s.addr[1], "identity", fmt.Sprintf("1 %d", generation))
+		if got, err := ask(t.Context(), s.addr[0], "exec"); got != "" {
+			t.Errorf("the connection continued after the exec: %q, %v", got, err)
 		}
 	}
-	s.says(s.addr[0], "who", "0 4")
+	s.says(s.addr[0], "identity", "0 4")
 	if err := s.cmd.Process.Signal(syscall.Signal(0)); err != nil {
-		t.Errorf("the process is another: %v", err)
+		t.Errorf("the process has ended: %v", err)
 	}
 }
 
-func TestAProgramThatCannotBeExecutedLeavesAllAsItWas(t *testing.T) {
+func TestAFailedExecLeavesTheSocketsUnchanged(t *testing.T) {
 	s := start(t, 3, "a:b:c")
-	for range 20 { // the runtime's own descriptors among what was moved
-		s.says(s.addr[0], "nothing there", "execute /nowhere/at/all: no such file or directory")
+	for range 20 { // the target range includes descriptors of the Go runtime
+		s.says(s.addr[0], "missing program", "execute /nowhere/at/all: no such file or directory")
 	}
 	for i, addr := range s.addr {
-		s.says(addr, "who", fmt.Sprintf("%d 0", i))
+		s.says(addr, "identity", fmt.Sprintf("%d 0", i))
 	}
 }
 
@@ -183,15 +183,15 @@ func TestChildrenGetNeitherSocketsNorVariables(t *testing.T) {
 	for range 2 {
 		got, err := ask(t.Context(), s.addr[0], "child")
 		if err != nil || strings.Contains(got, "LISTEN_") || strings.Contains(got, "socket:") {
-			t.Errorf("a child has\n%s\n%v", got, err)
+			t.Errorf("a child process has\n%s\n%v", got, err)
 		}
-		if _, err := ask(t.Context(), s.addr[0], "again"); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		if _, err := ask(t.Context(), s.addr[0], "exec"); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 			t.Fatal(err)
 		}
 	}
 }
 
-func TestWhoConnectsBetweenTwoProcessesIsServedByTheNext(t *testing.T) {
+func TestAClientThatConnectsBetweenTwoProcessesIsServedByTheNext(t *testing.T) {
 	l, f := listening(t)
 	first := exec.CommandContext(t.Context(), "/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, os.Args[0], serve, "first")
 	second := exec.CommandContext(t.Context(), "/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, os.Args[0], serve, "second")
@@ -202,14 +202,14 @@ func TestWhoConnectsBetweenTwoProcessesIsServedByTheNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	if got, err := ask(t.Context(), addr, "who"); got != "0 first" {
+	if got, err := ask(t.Context(), addr, "identity"); got != "0 first" {
 		t.Fatal(got, err)
 	}
 	_ = first.Process.Kill()
 	_ = first.Wait()
 	got := make(chan string, 1)
 	go func() {
-		text, err := ask(t.Context(), addr, "who")
+		text, err := ask(t.Context(), addr, "identity")
 		got <- fmt.Sprint(text, err)
 	}()
 	if err := second.Start(); err != nil {
@@ -222,7 +222,7 @@ func TestWhoConnectsBetweenTwoProcessesIsServedByTheNext(t *testing.T) {
 	_ = second.Wait()
 }
 
-func TestWhatIsNoSetOfSocketsIsRefused(t *testing.T) {
+func TestMalformedVariablesAreRefused(t *testing.T) {
 	pid := os.Getpid()
 	own := fmt.Sprintf("LISTEN_PID=%d", pid)
 	for _, row := range []struct {
@@ -230,7 +230,7 @@ func TestWhatIsNoSetOfSocketsIsRefused(t *testing.T) {
 		want    string // in the error; "": none
 	}{
 		{nil, ""},
-		{[]string{"LISTEN_FDS=1", "LISTEN_PID=1"}, ""}, // another's
+		{[]string{"LISTEN_FDS=1", "LISTEN_PID=1"}, ""}, // for another process
 		{[]string{"LISTEN_FDS=-1", "LISTEN_PID=1"}, ""},
 		{[]string{"LISTEN_FDS=0", own, "LISTEN_FDNAMES="}, ""},
 		{[]string{"LISTEN_FDS=0", own}, ""},
@@ -239,7 +239,7 @@ func TestWhatIsNoSetOfSocketsIsRefused(t *testing.T) {
 		{[]string{"LISTEN_FDS=1", "LISTEN_PID=me"}, `LISTEN_PID is "me"`},
 		{[]string{"LISTEN_FDS=1", "LISTEN_PID=0"}, `LISTEN_PID is "0"`},
 		{[]string{"LISTEN_FDS=1", "LISTEN_PID=-5"}, `LISTEN_PID is "-5"`},
-		{[]string{"LISTEN_FDS=1", "LISTEN_PID=99999999999999999999"}, "no process id"},
+		{[]string{"LISTEN_FDS=1", "LISTEN_PID=99999999999999999999"}, "not a process ID"},
 		{[]string{"LISTEN_FDS=", own}, `LISTEN_FDS is ""`},
 		{[]string{"LISTEN_FDS=one", own}, `LISTEN_FDS is "one"`},
 		{[]string{"LISTEN_FDS=-1", own}, `LISTEN_FDS is "-1"`},
@@ -247,7 +247,7 @@ func TestWhatIsNoSetOfSocketsIsRefused(t *testing.T) {
 		{[]string{"LISTEN_FDS=1000000", own}, "from 0 to 64"},
 		{[]string{"LISTEN_FDS=2", own, "LISTEN_FDNAMES=web"}, "1 names"},
 		{[]string{"LISTEN_FDS=0", own, "LISTEN_FDNAMES=web"}, "1 names"},
-		{[]string{"LISTEN_FDS=64", own}, "not a socket"}, // there are not so many
+		{[]string{"LISTEN_FDS=64", own}, "not a socket"}, // so many sockets are not open
 	} {
 		s, err := socket.Inherit(row.environ, pid)
 		switch {
@@ -259,7 +259,7 @@ func TestWhatIsNoSetOfSocketsIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoListeningTCPSocketIsRefused(t *testing.T) {
+func TestDescriptorsThatAreNotListeningTCPSocketsAreRefused(t *testing.T) {
 	packets, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -314,7 +314,7 @@ func TestAKeptSocketOutlivesItsListener(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr) // into the backlog
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr) // waits in the backlog
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,6 +336,6 @@ func TestAKeptSocketOutlivesItsListener(t *testing.T) {
 		t.Error(err)
 	}
 	if e, ok := errors.AsType[*lateen.Error](error(socket.ErrInherited)); !ok || e.Hint == "" {
-		t.Error("the error does not say what to do")
+		t.Error("the error has no hint")
 	}
 }

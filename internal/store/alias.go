@@ -7,19 +7,20 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// AliasFilter chooses aliases; a zero field chooses all.
+// AliasFilter selects aliases; a zero field selects all.
 type AliasFilter struct {
 	Team       lateen.TeamID
 	Project    lateen.ProjectID
 	Deployment lateen.DeploymentID
-	Until      lateen.Millis // created before
+	Until      lateen.Millis // created before this time
 	Limit      int           // as in [Queries.ListProjects]
 }
 
-// PutAlias points a host at a deployment. If the project has the alias, it
-// moves and keeps its id and creation, which are written into a; previous is
-// where it pointed, "" for a new one. Errors: [lateen.ErrAliasTaken] if another
-// project has it, [lateen.ErrDeploymentNotFound].
+// PutAlias points a host at a deployment. An alias that the project has already
+// keeps its id and creation time, which PutAlias writes into a. previous is the
+// deployment that the host led to before, "" for a new alias. Errors:
+// [lateen.ErrAliasTaken] if another project has the alias,
+// [lateen.ErrDeploymentNotFound].
 func (q *Queries) PutAlias(ctx context.Context, a *lateen.Alias) (previous lateen.DeploymentID, err error) {
 	err = q.write(ctx, func(q *Queries) error {
 		previous, err = q.putAlias(ctx, a)
@@ -51,7 +52,7 @@ func (q *Queries) putAlias(ctx context.Context, a *lateen.Alias) (lateen.Deploym
 // GetAlias returns an alias of any team by id or host.
 // Errors: [lateen.ErrAliasNotFound].
 func (q *Queries) GetAlias(ctx context.Context, idOrHost string) (*lateen.Alias, error) {
-	return one(ctx, q, lateen.ErrAliasNotFound.With("there is no alias %q", idOrHost), scanAlias, selectAlias+` WHERE id = ? OR host = ?`, idOrHost, idOrHost)
+	return one(ctx, q, lateen.ErrAliasNotFound.With("alias %q not found", idOrHost), scanAlias, selectAlias+` WHERE id = ? OR host = ?`, idOrHost, idOrHost)
 }
 
 // ListAliases returns aliases, newest first, in pages like those of

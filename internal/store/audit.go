@@ -7,28 +7,28 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// AuditFilter chooses rows of the audit log of one team; a zero field but Team
-// chooses all.
+// AuditFilter selects rows of the audit log of one team; a zero field, except Team,
+// selects all.
 type AuditFilter struct {
 	Team     lateen.TeamID      // required
-	Projects []lateen.ProjectID // ids, or names as they were then
-	Users    []lateen.UserID    // ids of actors, or usernames as they were then
+	Projects []lateen.ProjectID // ids, or names at the time of the row
+	Users    []lateen.UserID    // ids of actors, or usernames at the time of the row
 	Actions  []lateen.Action
-	Since    lateen.Millis // at or after
-	Until    lateen.Millis // at or before
-	Before   AuditCursor   // rows after this one in the order of the list
-	Limit    int           // rows at most; 0 is all
+	Since    lateen.Millis // at or after this time
+	Until    lateen.Millis // at or before this time
+	Before   AuditCursor   // only rows after this one in the order of the list
+	Limit    int           // maximum number of rows; 0 is all
 }
 
-// AuditCursor is the place of a row in the audit log. The zero value is the
-// start of the list.
+// AuditCursor is the position of a row in the audit log. The zero value is the start
+// of the list.
 type AuditCursor struct {
 	CreatedAt lateen.Millis
 	ID        lateen.AuditID
 }
 
-// AppendAudit adds a row to the audit log. The names of the user, the token and
-// the project are those that the store has at that time. No call alters a row.
+// AppendAudit adds a row to the audit log, with the current names of the user, the
+// token and the project. No call changes a row.
 func (q *Queries) AppendAudit(ctx context.Context, e *lateen.AuditEvent) error {
 	return q.exec(ctx, meaning{},
 		`INSERT INTO audit_events (id, team_id, created_at, user_id, username, token_id, token_name, project_id, project_name,
@@ -64,8 +64,8 @@ func (q *Queries) ListAudit(ctx context.Context, f AuditFilter) ([]lateen.AuditE
 	return list(ctx, q, scanAudit, query, w.args...)
 }
 
-// named chooses the rows of nouns by id, which begins with a prefix, or else by name:
-// a row outlives its nouns, whose names lead to no id then.
+// named selects rows by the id of an object, which begins with a prefix, or else by
+// its name. A row outlives its objects, so the name may no longer lead to an id.
 func named[T ~string](w *where, id, name, prefix string, values []T) {
 	var ids, names []T
 	for _, v := range values {
@@ -75,7 +75,7 @@ func named[T ~string](w *where, id, name, prefix string, values []T) {
 			names = append(names, v)
 		}
 	}
-	if len(ids) == 0 || len(names) == 0 { // an index serves either, and not both
+	if len(ids) == 0 || len(names) == 0 { // one index per column, none for both
 		among(w, id, ids)
 		among(w, name, names)
 		return
@@ -86,8 +86,8 @@ func named[T ~string](w *where, id, name, prefix string, values []T) {
 	w.and("("+strings.Join(either.conditions, " OR ")+")", either.args...)
 }
 
-// ExpireAudit removes the rows of the audit log from before a time, which is
-// how long the platform keeps them, and returns their number.
+// ExpireAudit removes the rows of the audit log before a time, the end of their
+// retention, and returns their number.
 func (q *Queries) ExpireAudit(ctx context.Context, before lateen.Millis) (int64, error) {
 	return q.execAny(ctx, meaning{}, `DELETE FROM audit_events WHERE created_at < ?`, before)
 }

@@ -9,22 +9,22 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// DeploymentFilter chooses deployments; a zero field chooses all.
+// DeploymentFilter selects deployments; a zero field selects all.
 type DeploymentFilter struct {
 	Team    lateen.TeamID
 	Project lateen.ProjectID
-	App     string              // the project's name when it was deployed
+	App     string              // the project's name at the time of the deployment
 	States  []lateen.ReadyState // one of these
 	Target  string
 	Branch  string            // of its Git metadata
-	Users   []lateen.UserID   // created by one of these
-	Meta    map[string]string // all of these
-	Since   lateen.Millis     // created at or after
-	Until   lateen.Millis     // created before
+	Users   []lateen.UserID   // creators
+	Meta    map[string]string // required metadata
+	Since   lateen.Millis     // created at or after this time
+	Until   lateen.Millis     // created before this time
 	Limit   int               // as in [Queries.ListProjects]
 }
 
-// CreateDeployment adds a deployment and sets its Serial to the next of its
+// CreateDeployment adds a deployment and sets its Serial to the next one of its
 // project. Errors: [lateen.ErrDeploymentTaken] if its host or id exists,
 // [lateen.ErrProjectNotFound].
 func (q *Queries) CreateDeployment(ctx context.Context, d *lateen.Deployment) error {
@@ -49,8 +49,8 @@ func (q *Queries) CreateDeployment(ctx context.Context, d *lateen.Deployment) er
 	})
 }
 
-// LastCreated returns the greatest CreatedAt of the deployments of a project, 0
-// where there is none.
+// LastCreated returns the greatest CreatedAt of the deployments of a project, 0 if
+// there is none.
 func (q *Queries) LastCreated(ctx context.Context, project lateen.ProjectID) (lateen.Millis, error) {
 	last, err := one(ctx, q, lateen.ErrProjectNotFound, scanSerial,
 		`SELECT COALESCE(MAX(created_at), 0) FROM deployments WHERE project_id = ?`, project)
@@ -63,11 +63,10 @@ func (q *Queries) GetDeployment(ctx context.Context, id lateen.DeploymentID) (*l
 	return one(ctx, q, lateen.ErrDeploymentNotFound, scanDeployment, selectDeployment+` WHERE id = ?`, id)
 }
 
-// FindDeployment returns a deployment of a team by its id or own host; what
-// an alias points to is for [Queries.GetAlias] to say.
-// Errors: [lateen.ErrDeploymentNotFound].
+// FindDeployment returns a deployment of a team by its id or own host, not by an
+// alias ([Queries.GetAlias]). Errors: [lateen.ErrDeploymentNotFound].
 func (q *Queries) FindDeployment(ctx context.Context, team lateen.TeamID, idOrHost string) (*lateen.Deployment, error) {
-	return one(ctx, q, lateen.ErrDeploymentNotFound.With("there is no deployment %q", idOrHost), scanDeployment,
+	return one(ctx, q, lateen.ErrDeploymentNotFound.With("deployment %q not found", idOrHost), scanDeployment,
 		selectDeployment+` WHERE team_id = ? AND (id = ? OR host = ?)`, team, idOrHost, idOrHost)
 }
 
@@ -95,7 +94,7 @@ func (q *Queries) ListDeployments(ctx context.Context, f DeploymentFilter) ([]*l
 		w.and("created_at >= ?", f.Since)
 	}
 	for key, value := range f.Meta {
-		// A planner without statistics goes through all deployments of the team.
+		// A planner without statistics would scan all deployments of the team.
 		if found, err := q.hasMeta(ctx, key, value); err != nil || !found {
 			return nil, err
 		}
@@ -111,11 +110,11 @@ func (q *Queries) hasMeta(ctx context.Context, key, value string) (bool, error) 
 	return len(found) > 0, err
 }
 
-// listByState merges the lists of several states: an index has each of them in
-// order, but not all together.
+// listByState merges the lists of several states: an index sorts each state, but not
+// all of them together.
 func (q *Queries) listByState(ctx context.Context, f DeploymentFilter) ([]*lateen.Deployment, error) {
 	var all []*lateen.Deployment
-	for _, state := range lifecycle() { // in this order one that moves on meanwhile is not missed
+	for _, state := range lifecycle() { // in this order, a deployment that changes its state meanwhile is not missed
 		if !slices.Contains(f.States, state) {
 			continue
 		}
@@ -141,14 +140,14 @@ func (q *Queries) listByState(ctx context.Context, f DeploymentFilter) ([]*latee
 	return all[:end], nil
 }
 
-// lifecycle is every state, each after those that a deployment may have before it.
+// lifecycle returns all states, each after its possible predecessors.
 func lifecycle() []lateen.ReadyState {
 	return []lateen.ReadyState{lateen.Queued, lateen.Initializing, lateen.Building, lateen.Deploying, lateen.Ready, lateen.Failed, lateen.Canceled}
 }
 
-// UpdateDeployment writes all of a deployment but its id, project, team, host,
-// creator, creation, Serial and Env, which never change.
-// Errors: [lateen.ErrDeploymentNotFound].
+// UpdateDeployment writes all fields of a deployment except the immutable ones: id,
+// project, team, host, creator, creation time, Serial and Env. Errors:
+// [lateen.ErrDeploymentNotFound].
 func (q *Queries) UpdateDeployment(ctx context.Context, d *lateen.Deployment) error {
 	return q.write(ctx, func(q *Queries) error {
 		err := q.exec(ctx, meaning{missing: lateen.ErrDeploymentNotFound},
@@ -168,8 +167,9 @@ func (q *Queries) UpdateDeployment(ctx context.Context, d *lateen.Deployment) er
 	})
 }
 
-// DeleteDeployment removes a deployment with its events and aliases; a project
-// whose production it was has none then. Errors: [lateen.ErrDeploymentNotFound].
+// DeleteDeployment removes a deployment with its events and aliases. If it was in
+// production, its project has no production deployment afterwards. Errors:
+// [lateen.ErrDeploymentNotFound].
 func (q *Queries) DeleteDeployment(ctx context.Context, id lateen.DeploymentID) error {
 	return q.exec(ctx, meaning{missing: lateen.ErrDeploymentNotFound}, `DELETE FROM deployments WHERE id = ?`, id)
 }
@@ -180,8 +180,8 @@ type Host struct {
 	Deployment lateen.DeploymentID
 }
 
-// ListHosts returns every host of every READY deployment: their own and the
-// aliases that point to them.
+// ListHosts returns the hosts of all READY deployments: their own hosts and their
+// aliases.
 func (q *Queries) ListHosts(ctx context.Context) ([]Host, error) {
 	return list(ctx, q, scanHost, `SELECT host, id FROM deployments WHERE state = ?
 		UNION ALL
@@ -195,26 +195,26 @@ func scanHost(r row) (Host, error) {
 	return h, err
 }
 
-// Root is what a deployment keeps from being swept; either may be "".
+// Root is the artifacts that a deployment references; either may be "".
 type Root struct {
 	Manifest lateen.Digest
 	Files    lateen.Digest
 }
 
-// ListRoots returns the roots of all deployments, each once.
+// ListRoots returns the roots of all deployments without duplicates.
 func (q *Queries) ListRoots(ctx context.Context) ([]Root, error) {
 	return list(ctx, q, scanRoot, `SELECT DISTINCT manifest, files FROM deployments ORDER BY manifest, files`)
 }
 
-// Holder is a deployment and what it keeps from being swept.
+// Holder is a deployment with the artifacts that it references.
 type Holder struct {
 	Root
 
 	ID   lateen.DeploymentID
-	Name string // of its project, when it was deployed
+	Name string // of its project, at the time of the deployment
 }
 
-// ListHolders returns all deployments, in any state, by id.
+// ListHolders returns all deployments, in any state, sorted by id.
 func (q *Queries) ListHolders(ctx context.Context) ([]Holder, error) {
 	return list(ctx, q, scanHolder, `SELECT id, name, manifest, files FROM deployments ORDER BY id`)
 }
@@ -271,8 +271,8 @@ func scanDeployment(r row) (*lateen.Deployment, error) {
 		asJSON[*lateen.GitMetadata]{&d.Git}, &d.SkipAliases, &d.ServedAt, &d.Manifest, &d.Files, &d.Serial, &d.Env)
 }
 
-// FindSealed returns a deployment with its sealed environment, the newest; ok is
-// false if there is none.
+// FindSealed returns the newest deployment with a sealed environment; ok is false if
+// there is none.
 func (q *Queries) FindSealed(ctx context.Context) (d *lateen.Deployment, ok bool, err error) {
 	found, err := list(ctx, q, scanDeployment, selectDeployment+` WHERE env IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT 1`)
 	if err != nil || len(found) == 0 {

@@ -7,9 +7,9 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// CreateEnv adds a variable. Its value is stored as given: the caller seals
-// it. Errors: [lateen.ErrEnvTaken] if the project has one of the same key and
-// branch in one of its environments, [lateen.ErrProjectNotFound].
+// CreateEnv adds a variable. The caller seals its value. Errors:
+// [lateen.ErrEnvTaken] if the project has a variable of the same key and branch in
+// one of its environments, [lateen.ErrProjectNotFound].
 func (q *Queries) CreateEnv(ctx context.Context, e *lateen.EnvVar) error {
 	return q.write(ctx, func(q *Queries) error {
 		err := q.exec(ctx, meaning{dangling: lateen.ErrProjectNotFound},
@@ -28,13 +28,13 @@ func (q *Queries) GetEnv(ctx context.Context, project lateen.ProjectID, id latee
 	return one(ctx, q, lateen.ErrEnvNotFound, scanEnv, selectEnv+` WHERE project_id = ? AND id = ?`, project, id)
 }
 
-// ListEnv returns the variables of a project by key, then oldest first.
+// ListEnv returns the variables of a project, sorted by key, then oldest first.
 func (q *Queries) ListEnv(ctx context.Context, project lateen.ProjectID) ([]*lateen.EnvVar, error) {
 	return list(ctx, q, scanEnv, selectEnv+` WHERE project_id = ? ORDER BY key, created_at, id`, project)
 }
 
-// UpdateEnv writes all of a variable but its id, project and creation.
-// Errors: [lateen.ErrEnvNotFound], [lateen.ErrEnvTaken] as for CreateEnv.
+// UpdateEnv writes all fields of a variable except its id, project and creation
+// time. Errors: [lateen.ErrEnvNotFound], [lateen.ErrEnvTaken] as for CreateEnv.
 func (q *Queries) UpdateEnv(ctx context.Context, e *lateen.EnvVar) error {
 	return q.write(ctx, func(q *Queries) error {
 		err := q.exec(ctx, meaning{missing: lateen.ErrEnvNotFound},
@@ -57,8 +57,8 @@ func (q *Queries) DeleteEnv(ctx context.Context, project lateen.ProjectID, id la
 		`DELETE FROM env_vars WHERE project_id = ? AND id = ?`, project, id)
 }
 
-// putEnvTargets writes one row an environment, where the database sees to it
-// that no two variables say different things about the same one.
+// putEnvTargets writes one row per environment. A constraint of the database ensures
+// that an environment has one variable per key and branch.
 func (q *Queries) putEnvTargets(ctx context.Context, e *lateen.EnvVar) error {
 	for i, target := range e.Target {
 		err := q.exec(ctx, meaning{taken: lateen.ErrEnvTaken},

@@ -6,22 +6,26 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// AppendEvents adds events to a deployment and writes their deployment and
-// serials into them, counting on from the last. Errors: [lateen.ErrDeploymentNotFound].
-func (q *Queries) AppendEvents(ctx context.Context, id lateen.DeploymentID, events []lateen.DeploymentEvent) error {
+// AppendEvents records events and sets their serials. It belongs into the transaction
+// of the changes that the events report.
+func (q *Queries) AppendEvents(ctx context.Context, events []lateen.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
 	return q.write(ctx, func(q *Queries) error {
-		last, err := one(ctx, q, lateen.ErrDeploymentNotFound, scanSerial,
-			`SELECT COALESCE(MAX(serial), 0) FROM deployment_events WHERE deployment_id = ?`, id)
+		if _, err := q.execAny(ctx, meaning{}, `UPDATE event_head SET serial = serial + ? WHERE id = 1`, len(events)); err != nil {
+			return err
+		}
+		last, err := q.LastEvent(ctx)
 		if err != nil {
 			return err
 		}
 		for i := range events {
 			e := &events[i]
-			e.Deployment, e.Serial = id, last+int64(i)+1
-			err := q.exec(ctx, meaning{dangling: lateen.ErrDeploymentNotFound},
-				`INSERT INTO deployment_events (deployment_id, serial, type, created_at, text, level, info) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-				id, e.Serial, e.Type, e.CreatedAt, e.Text, e.Level, asJSON[map[string]string]{&e.Info})
-			if err != nil {
+			e.Serial = last - int64(len(events)-1-i)
+			if err := q.exec(ctx, meaning{},
+				`INSERT INTO events (serial, type, created_at, team_id, project_id, subject, deployment_id, binding) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+				e.Serial, e.Type, e.CreatedAt, e.Team, e.Project, e.Subject, e.Deployment, asJSON[lateen.Binding]{&e.Binding}); err != nil {
 				return err
 			}
 		}
@@ -29,25 +33,28 @@ func (q *Queries) AppendEvents(ctx context.Context, id lateen.DeploymentID, even
 	})
 }
 
-// ListEvents returns the events of a deployment after a serial in order,
-// limit of them (0: all).
-func (q *Queries) ListEvents(ctx context.Context, id lateen.DeploymentID, afterSerial int64, limit int) ([]lateen.DeploymentEvent, error) {
-	query := `SELECT deployment_id, serial, type, created_at, text, level, info FROM deployment_events
-		WHERE deployment_id = ? AND serial > ? ORDER BY serial`
-	if limit <= 0 {
-		return list(ctx, q, scanEvent, query, id, afterSerial)
-	}
-	return list(ctx, q, scanEvent, query+` LIMIT ?`, id, afterSerial, limit)
+// LastEvent returns the serial of the latest event; 0 if there was none.
+func (q *Queries) LastEvent(ctx context.Context) (int64, error) {
+	return one(ctx, q, lateen.ErrInternal, scanSerial, `SELECT serial FROM event_head WHERE id = 1`)
 }
 
-func scanSerial(r row) (int64, error) {
-	var serial int64
-	err := r.Scan(&serial)
-	return serial, err
+// ListEvents returns at most limit events after a serial, in order.
+func (q *Queries) ListEvents(ctx context.Context, after int64, limit int) ([]lateen.Event, error) {
+	return list(ctx, q, scanEvent,
+		`SELECT serial, type, created_at, team_id, project_id, subject, deployment_id, binding FROM events
+		WHERE serial > ? ORDER BY serial LIMIT ?`, after, limit)
 }
 
-func scanEvent(r row) (lateen.DeploymentEvent, error) {
-	var e lateen.DeploymentEvent
-	err := r.Scan(&e.Deployment, &e.Serial, &e.Type, &e.CreatedAt, &e.Text, &e.Level, asJSON[map[string]string]{&e.Info})
+// DeleteEvents removes at most limit events that are older than a time and not among
+// the latest keep, and returns their number.
+func (q *Queries) DeleteEvents(ctx context.Context, before lateen.Millis, keep int64, limit int) (int64, error) {
+	return q.execAny(ctx, meaning{},
+		`DELETE FROM events WHERE serial IN (SELECT serial FROM events
+			WHERE created_at < ? AND serial <= (SELECT serial FROM event_head WHERE id = 1) - ? ORDER BY created_at LIMIT ?)`, before, keep, limit)
+}
+
+func scanEvent(r row) (lateen.Event, error) {
+	var e lateen.Event
+	err := r.Scan(&e.Serial, &e.Type, &e.CreatedAt, &e.Team, &e.Project, &e.Subject, &e.Deployment, asJSON[lateen.Binding]{&e.Binding})
 	return e, err
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// PutHoldings notes content that a team has brought at a time, and returns how
-// many bytes of it the team did not have. Errors: [lateen.ErrTeamNotFound].
+// PutHoldings records content that a team has stored at a time, and returns the
+// bytes of the content that is new to the team. Errors: [lateen.ErrTeamNotFound].
 func (q *Queries) PutHoldings(ctx context.Context, team lateen.TeamID, blobs []lateen.Blob, at lateen.Millis) (added int64, err error) {
 	err = q.write(ctx, func(q *Queries) error {
 		added = 0
@@ -33,18 +33,18 @@ func (q *Queries) PutHoldings(ctx context.Context, team lateen.TeamID, blobs []l
 	return added, err
 }
 
-// SumHoldings returns how many bytes a team has brought.
+// SumHoldings returns the bytes of content that a team has stored.
 func (q *Queries) SumHoldings(ctx context.Context, team lateen.TeamID) (int64, error) {
 	return one(ctx, q, lateen.ErrTeamNotFound, func(r row) (n int64, err error) { return n, r.Scan(&n) },
 		`SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM holdings WHERE team_id = ?`, team)
 }
 
-// ListHoldings returns the digests of what teams brought before a time.
+// ListHoldings returns the digests of content that teams stored before a time.
 func (q *Queries) ListHoldings(ctx context.Context, before lateen.Millis) ([]lateen.Digest, error) {
 	return list(ctx, q, scanText[lateen.Digest], `SELECT DISTINCT digest FROM holdings WHERE created_at < ? ORDER BY digest`, before)
 }
 
-// DeleteHoldings forgets of digests what teams brought before a time.
+// DeleteHoldings removes the records of digests that teams stored before a time.
 func (q *Queries) DeleteHoldings(ctx context.Context, digests []lateen.Digest, before lateen.Millis) error {
 	for chunk := range slices.Chunk(digests, maxParameters-1) {
 		var w where

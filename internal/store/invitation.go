@@ -19,7 +19,8 @@ func (q *Queries) GetInvitationByHash(ctx context.Context, hash string) (*lateen
 	return one(ctx, q, lateen.ErrInvitationInvalid, scanInvitation, selectInvitation+` WHERE hash = ?`, hash)
 }
 
-// ListInvitations returns the invitations of a team, expired ones too, newest first.
+// ListInvitations returns the invitations of a team, also expired ones, newest
+// first.
 func (q *Queries) ListInvitations(ctx context.Context, team lateen.TeamID) ([]*lateen.Invitation, error) {
 	return list(ctx, q, scanInvitation, selectInvitation+` WHERE team_id = ? ORDER BY created_at DESC, id DESC`, team)
 }

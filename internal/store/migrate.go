@@ -13,9 +13,9 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate brings a database's schema up to date. Of processes that start
-// together only one may be in it at a time: the dialect sees to that, by an
-// option or by itself.
+// Migrate migrates the schema of a database to the latest version. Concurrent
+// processes must migrate one after another: the dialect ensures this by an option or
+// by itself.
 func Migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, options ...goose.ProviderOption) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -33,7 +33,7 @@ func Migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, options ...
 		return fmt.Errorf("read the database's version: %w", err)
 	}
 	if current > target {
-		return fmt.Errorf("the database has version %d and this program knows %d: start a newer one", current, target)
+		return fmt.Errorf("the database has schema version %d, but this program supports only %d: start a newer one", current, target)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (w *where) and(condition string, args ...any) {
 	w.args = append(w.args, args...)
 }
 
-// equal asks for column = value, unless value is zero.
+// equal adds the condition column = value, unless value is zero.
 func equal[T comparable](w *where, column string, value T) {
 	var zero T
 	if value != zero {
@@ -30,7 +30,7 @@ func equal[T comparable](w *where, column string, value T) {
 	}
 }
 
-// among asks for a column that is one of values, unless there are none.
+// among adds the condition that a column is one of values, unless values is empty.
 func among[T any](w *where, column string, values []T) {
 	if len(values) == 0 {
 		return
@@ -52,10 +52,10 @@ func placeholders(n int) string {
 	return strings.TrimSuffix(strings.Repeat("?, ", n), ", ")
 }
 
-// page returns rows by created_at, newest first: those before until (0: all),
-// limit of them (0: all). Rows created in the same millisecond are never torn
-// apart, so a page may be longer than limit; the page before it starts at the
-// last row's created_at and neither misses nor repeats any.
+// page returns rows by created_at, newest first: rows before until (0: all), and at
+// most limit rows (0: all) plus the rows created in the same millisecond as the last
+// one. A caller gets the next page with until set to the last row's created_at,
+// without missing or repeated rows.
 func page[T any](ctx context.Context, q *Queries, scan func(row) (T, error), key func(T) (lateen.Millis, string),
 	from string, w where, until lateen.Millis, limit int,
 ) ([]T, error) {
@@ -77,7 +77,7 @@ func page[T any](ctx context.Context, q *Queries, scan func(row) (T, error), key
 	return append(items, ties...), err
 }
 
-// asJSON keeps what v points to in a text column.
+// asJSON stores the value that v points to as JSON in a text column.
 type asJSON[T any] struct{ v *T }
 
 // Value implements [driver.Valuer].

@@ -7,12 +7,12 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// ProjectFilter chooses projects; a zero field chooses all.
+// ProjectFilter selects projects; a zero field selects all.
 type ProjectFilter struct {
 	Team    lateen.TeamID
 	Project lateen.ProjectID
-	Search  string        // part of the name, in any case
-	Until   lateen.Millis // created before
+	Search  string        // part of the name, case-insensitive
+	Until   lateen.Millis // created before this time
 	Limit   int           // see [Queries.ListProjects]
 }
 
@@ -26,10 +26,10 @@ func (q *Queries) CreateProject(ctx context.Context, p *lateen.Project) error {
 		p.Production, p.PinnedByRollback, asJSON[*lateen.AliasRequest]{&p.LastAliasRequest})
 }
 
-// GetProject returns a project of a team by id or name; the id goes first.
+// GetProject returns a project of a team by id or name; an id takes precedence.
 // Errors: [lateen.ErrProjectNotFound].
 func (q *Queries) GetProject(ctx context.Context, team lateen.TeamID, idOrName string) (*lateen.Project, error) {
-	return one(ctx, q, lateen.ErrProjectNotFound.With("there is no project %q", idOrName), scanProject,
+	return one(ctx, q, lateen.ErrProjectNotFound.With("project %q not found", idOrName), scanProject,
 		selectProject+` WHERE team_id = ? AND (id = ? OR name = ?) ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END`,
 		team, idOrName, idOrName, idOrName)
 }
@@ -39,13 +39,14 @@ func (q *Queries) FindProject(ctx context.Context, id lateen.ProjectID) (*lateen
 	return one(ctx, q, lateen.ErrProjectNotFound, scanProject, selectProject+` WHERE id = ?`, id)
 }
 
-// ListProjects returns projects, newest first, Limit of them (0: all) and
-// those created in the same millisecond as the last: to go on, ask until that time.
+// ListProjects returns projects, newest first: at most Limit (0: all) plus those
+// created in the same millisecond as the last one. The next page has the last one's
+// creation time as Until.
 func (q *Queries) ListProjects(ctx context.Context, f ProjectFilter) ([]*lateen.Project, error) {
 	var w where
 	equal(&w, "team_id", f.Team)
 	if len(f.Search) > maxSearch {
-		return nil, nil // no name is that long, and databases refuse a pattern that is
+		return nil, nil // longer than any name, and databases refuse long patterns
 	}
 	equal(&w, "id", f.Project)
 	if f.Search != "" {
@@ -55,12 +56,12 @@ func (q *Queries) ListProjects(ctx context.Context, f ProjectFilter) ([]*lateen.
 	return page(ctx, q, scanProject, key, selectProject, w, f.Until, f.Limit)
 }
 
-// maxSearch is more bytes than a name has.
+// maxSearch is a number of bytes beyond the length of any name.
 const maxSearch = 1000
 
-// UpdateProject writes all of a project but its id, team and creation.
-// Errors: [lateen.ErrProjectNotFound], [lateen.ErrProjectTaken],
-// [lateen.ErrDeploymentNotFound] of its Production.
+// UpdateProject writes all fields of a project except its id, team and creation
+// time. Errors: [lateen.ErrProjectNotFound], [lateen.ErrProjectTaken],
+// [lateen.ErrDeploymentNotFound] for its Production.
 func (q *Queries) UpdateProject(ctx context.Context, p *lateen.Project) error {
 	return q.exec(ctx, meaning{taken: lateen.ErrProjectTaken, dangling: lateen.ErrDeploymentNotFound, missing: lateen.ErrProjectNotFound},
 		`UPDATE projects SET name = ?, updated_at = ?, settings = ?, production_id = NULLIF(?, ''), pinned = ?, alias_request = ?
@@ -81,7 +82,7 @@ type Production struct {
 	Deployment lateen.DeploymentID
 }
 
-// ListProductions returns the projects that have a deployment in production.
+// ListProductions returns the production deployments of all projects that have one.
 func (q *Queries) ListProductions(ctx context.Context) ([]Production, error) {
 	return list(ctx, q, scanProduction, `SELECT id, production_id FROM projects WHERE production_id IS NOT NULL ORDER BY id`)
 }
@@ -101,7 +102,7 @@ func scanProject(r row) (*lateen.Project, error) {
 		&p.Production, &p.PinnedByRollback, asJSON[*lateen.AliasRequest]{&p.LastAliasRequest})
 }
 
-// escapeLike makes text match itself in LIKE … ESCAPE '\'.
+// escapeLike escapes text for a literal match in LIKE … ESCAPE '\'.
 func escapeLike(text string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(text)
 }

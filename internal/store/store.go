@@ -1,6 +1,6 @@
-// Package store keeps the platform's state in a SQL database: one file a
-// noun, the same hand-written SQL for every dialect. Its subpackages sqlite and
-// postgres open it; storetest is the suite both must pass.
+// Package store stores the platform's state in a SQL database. Each kind of object
+// has a file, with the same SQL for all dialects. The subpackages sqlite and
+// postgres open the database; storetest is the test suite of both.
 package store
 
 import (
@@ -17,51 +17,52 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Database is what a dialect opens: connections and what differs about them.
+// Database is the database of a dialect: its connections and its differences from
+// other dialects.
 type Database struct {
-	// Write starts the transactions that change something, Read answers
-	// single queries. They may be the same.
+	// Write is for transactions that change rows, Read for single queries. They may
+	// be the same.
 	Write, Read *sql.DB
-	// TxOptions are those of a write transaction; nil is the driver's default.
-	// Together with Write they must make such transactions serializable.
+	// TxOptions are the options of a write transaction; nil is the driver's default.
+	// With Write they must make these transactions serializable.
 	TxOptions *sql.TxOptions
-	// Numbered is true where a parameter is written $1 instead of ?.
+	// Numbered is true if parameters are written $1 instead of ?.
 	Numbered bool
-	// Classify says what an error of the driver means.
+	// Classify returns the fault of a driver's error.
 	Classify func(error) Fault
 
-	// Optimize refreshes the statistics by which queries are planned; nil is a
-	// database that does so by itself.
+	// Optimize refreshes the statistics of the query planner; nil if the database
+	// does so by itself.
 	Optimize func(ctx context.Context) error
 
 	trace func(query string, args []any) // see [Store.Trace]; nil: no trace
 }
 
-// Fault is what an error of a driver means to the store.
+// Fault is the class of a driver's error.
 type Fault int
 
 // The faults.
 const (
-	Other       Fault = iota // none of these
+	Other       Fault = iota // any other error
 	Duplicate                // a row breaks a unique constraint
-	Dangling                 // a row names another that is not there
-	Contended                // another transaction was in the way: try again
-	Unstorable               // text that no row can hold
-	Full                     // there is no room on the disk
+	Dangling                 // a row refers to a missing row
+	Contended                // a concurrent transaction conflicted: retry
+	Unstorable               // text that the database cannot store
+	Full                     // the disk is full
 	Unreachable              // the database's server does not answer
 )
 
-// Store is the state of the platform. Every method of the embedded [Queries]
-// is a transaction of its own, durable when it returns; [Store.Update] makes
-// several into one. Times and ids are the caller's; what is absent is reported
-// as the noun's not-found error, a broken unique constraint as its taken error,
+// Store is the state of the platform. Every method of the embedded [Queries] is a
+// transaction of its own, durable on return; [Store.Update] combines several into
+// one. The caller provides times and ids. A missing object is reported as the
+// not-found error of its kind, a violated unique constraint as its taken error, and
 // a full disk as [lateen.ErrStorageFull].
 type Store struct {
 	*Queries
 }
 
-// Optimize refreshes the statistics by which the database plans queries, where
-// the database does not do so by itself. It is for now and then: each hour.
+// Optimize refreshes the statistics of the query planner, if the database does not
+// do so by itself. Callers run it about once an hour.
 func (s *Store) Optimize(ctx context.Context) error {
 	if s.db.Optimize == nil {
 		return nil
@@ -69,10 +70,10 @@ func (s *Store) Optimize(ctx context.Context) error {
 	return s.db.Optimize(ctx)
 }
 
-// New returns the store in db, whose schema [Migrate] has brought up to date.
+// New returns the store in db, which [Migrate] has migrated.
 func New(db *Database) *Store { return &Store{Queries: &Queries{db: db}} }
 
-// Close closes the connections. The store is not used afterwards.
+// Close closes the connections. The store must not be used afterwards.
 func (s *Store) Close() error {
 	if s.db.Read == s.db.Write {
 		return s.db.Write.Close()
@@ -80,27 +81,26 @@ func (s *Store) Close() error {
 	return errors.Join(s.db.Read.Close(), s.db.Write.Close())
 }
 
-// Trace has fn called with the text and the arguments of every statement, as
-// the database gets them. It is for tests, and set before the store is used.
+// Trace calls fn with the text and the arguments of every statement, as sent to the
+// database. It is for tests, and must be set before the store is used.
 func (s *Store) Trace(fn func(query string, args []any)) { s.db.trace = fn }
 
-// Update runs fn in one transaction, which is as if it ran alone: it commits if fn
-// returns nil and rolls back otherwise. fn must use q, never s, may run more
-// than once, and ends at its first error: a transaction in which a
-// write failed never commits.
+// Update runs fn in one serializable transaction: it commits if fn returns nil and
+// rolls back otherwise. fn must use q, not s. fn may run more than once, and should
+// return at its first error: a transaction with a failed write never commits.
 func (s *Store) Update(ctx context.Context, fn func(q *Queries) error) error {
 	return s.write(ctx, fn)
 }
 
-// Queries are the reads and writes, by noun. See [Store].
+// Queries are the reads and writes of all kinds of objects. See [Store].
 type Queries struct {
 	db *Database
 
-	tx     *sql.Tx // nil outside of Update
-	failed error   // of the first write of tx that failed
+	tx     *sql.Tx // nil outside Update
+	failed error   // first failed write of tx
 }
 
-// A contended transaction is tried this often, after pauses that start at
+// A contended transaction is tried up to attempts times, with pauses that start at
 // firstPause and double.
 const (
 	attempts   = 10
@@ -114,11 +114,11 @@ var errContended = &lateen.Error{
 
 var errUnreachable = &lateen.Error{
 	Code: lateen.Unavailable, Reason: "database_unreachable",
-	Message: "the platform's database does not answer", Hint: "start the server that --database names: the platform connects again by itself",
+	Message: "the platform's database does not answer", Hint: "start the database server of --database; the platform reconnects by itself",
 }
 
-// write runs fn in q's transaction, which does not commit if it fails, or,
-// outside of any, in one of its own.
+// write runs fn in q's transaction, which does not commit if fn fails, or in a
+// transaction of its own if q has none.
 func (q *Queries) write(ctx context.Context, fn func(q *Queries) error) error {
 	if q.tx != nil {
 		err := fn(q)
@@ -150,18 +150,18 @@ func (q *Queries) write(ctx context.Context, fn func(q *Queries) error) error {
 	}
 }
 
-// settleWithin is how long a transaction may go on once its caller has left.
+// settleWithin is the time limit of a transaction whose caller has left.
 const settleWithin = 10 * time.Second
 
-// transact runs fn in a transaction. A caller that leaves ends the statement that
-// is under way and no later one begins, but a commit goes on: whether it was made
-// would be unknown otherwise.
+// transact runs fn in a transaction. If ctx ends, the current statement is canceled
+// and no further one begins. A commit continues, as its result would be unknown
+// otherwise.
 func (q *Queries) transact(ctx context.Context, fn func(q *Queries) error) error {
 	conn, err := q.db.Write.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	defer conn.Close() //nolint:errcheck // what it carried has succeeded or failed already
+	defer conn.Close() //nolint:errcheck // the transaction has succeeded or failed already
 	staying, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(settleWithin, end) })()
@@ -186,11 +186,11 @@ func (q *Queries) transact(ctx context.Context, fn func(q *Queries) error) error
 	return nil
 }
 
-// meaning is how the faults of a write read to its caller; nil means that
-// the fault has no meaning there.
+// meaning maps the faults of a write to errors for the caller; a nil error means
+// that the fault is not expected.
 type meaning struct {
-	taken    *lateen.Error // a unique constraint is broken
-	dangling *lateen.Error // a row it refers to is not there
+	taken    *lateen.Error // a unique constraint is violated
+	dangling *lateen.Error // a row refers to a missing row
 	missing  *lateen.Error // no row was changed
 }
 
@@ -240,7 +240,7 @@ func (q *Queries) query(ctx context.Context, query string, args ...any) (*sql.Ro
 	return q.db.Read.QueryContext(ctx, q.db.statement(query, args), args...)
 }
 
-// statement is a query as the database gets it.
+// statement returns a query in the form of the database.
 func (db *Database) statement(query string, args []any) string {
 	query = db.rebind(query)
 	if db.trace != nil {
@@ -249,12 +249,12 @@ func (db *Database) statement(query string, args []any) string {
 	return query
 }
 
-// row is what a scan function reads: one row of a result.
+// row is one row of a result, read by a scan function.
 type row interface {
 	Scan(dest ...any) error
 }
 
-// list returns every row of a query, read by scan.
+// list returns all rows of a query, read by scan.
 func list[T any](ctx context.Context, q *Queries, scan func(row) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := q.query(ctx, query, args...)
 	if err != nil {
@@ -278,7 +278,7 @@ func list[T any](ctx context.Context, q *Queries, scan func(row) (T, error), que
 	return out, nil
 }
 
-// unread is the error of a read that failed.
+// unread returns the error of a failed read.
 func (q *Queries) unread(err error) error {
 	if q.db.Classify(err) == Unreachable {
 		return errUnreachable.Because(err)
@@ -299,8 +299,8 @@ func one[T any](ctx context.Context, q *Queries, missing *lateen.Error, scan fun
 	return found[0], nil
 }
 
-// rebind writes the parameters of a query the way the database reads them.
-// A ? in the store's SQL is always a parameter.
+// rebind rewrites the parameters of a query for the database. A ? in the store's SQL
+// is always a parameter.
 func (db *Database) rebind(query string) string {
 	if !db.Numbered {
 		return query
@@ -318,7 +318,8 @@ func (db *Database) rebind(query string) string {
 	}
 }
 
-// storable makes free text what every database can hold: UTF-8 without NUL.
+// storable converts free text to a form that every database can store: UTF-8 without
+// NUL.
 func storable(args []any) []any {
 	for i, arg := range args {
 		if s, ok := arg.(string); ok {

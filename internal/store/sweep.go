@@ -10,17 +10,16 @@ import (
 
 // The kinds of a [Candidate].
 const (
-	SweepManifest   = "manifest"   // digest of a manifest that a deployment had
-	SweepFiles      = "files"      // digest of a listing that a deployment had
-	SweepContent    = "content"    // digest of content that was put or uploaded
-	SweepDeployment = "deployment" // id of a deployment that was deleted
+	SweepManifest = "manifest" // digest of a deployment's former manifest
+	SweepFiles    = "files"    // digest of a deployment's former listing
+	SweepContent  = "content"  // digest of stored or uploaded content
 )
 
-// Candidate is what may be of no use any more. Only candidates are swept: what a
-// store never knew is not its to remove.
+// Candidate is an object that may be unreferenced. A sweep removes only candidates:
+// it does not touch artifacts unknown to the store.
 type Candidate struct{ Kind, Name string }
 
-// NoteCandidates adds candidates of a kind; those that are noted keep their time.
+// NoteCandidates adds candidates of a kind; existing candidates keep their time.
 func (q *Queries) NoteCandidates(ctx context.Context, kind string, names []string, at lateen.Millis) error {
 	return q.write(ctx, func(q *Queries) error {
 		for chunk := range slices.Chunk(names, maxParameters/3) {
@@ -38,11 +37,11 @@ func (q *Queries) NoteCandidates(ctx context.Context, kind string, names []strin
 	})
 }
 
-// NoteDeployment adds a deployment, which is about to be deleted, and what it
-// names to the candidates.
+// NoteDeployment adds the artifacts that a deployment references, which is about to be
+// deleted, to the candidates.
 func (q *Queries) NoteDeployment(ctx context.Context, id lateen.DeploymentID, at lateen.Millis) error {
 	return q.write(ctx, func(q *Queries) error {
-		for _, of := range [][2]string{{SweepManifest, "manifest"}, {SweepFiles, "files"}, {SweepDeployment, "id"}} {
+		for _, of := range [][2]string{{SweepManifest, "manifest"}, {SweepFiles, "files"}} {
 			_, err := q.execAny(ctx, meaning{}, `INSERT INTO sweep_candidates (kind, name, noted_at)
 				SELECT '`+of[0]+`', `+of[1]+`, CAST(? AS BIGINT) FROM deployments WHERE id = ? AND `+of[1]+` <> ''
 				ON CONFLICT DO NOTHING`, at, id)
@@ -54,8 +53,8 @@ func (q *Queries) NoteDeployment(ctx context.Context, id lateen.DeploymentID, at
 	})
 }
 
-// ListCandidates returns the candidates of a kind, or of all kinds if that is
-// "", that were noted before a time, the oldest first, at most limit.
+// ListCandidates returns the candidates of a kind ("": all kinds) that were added
+// before a time, oldest first, at most limit.
 func (q *Queries) ListCandidates(ctx context.Context, kind string, before lateen.Millis, limit int) ([]Candidate, error) {
 	var w where
 	equal(&w, "kind", kind)
@@ -64,7 +63,7 @@ func (q *Queries) ListCandidates(ctx context.Context, kind string, before lateen
 		`SELECT kind, name FROM sweep_candidates`+w.String()+` ORDER BY noted_at, kind, name LIMIT ?`, append(w.args, limit)...)
 }
 
-// DeleteCandidates removes candidates that were looked at.
+// DeleteCandidates removes candidates that were examined.
 func (q *Queries) DeleteCandidates(ctx context.Context, done []Candidate) error {
 	return q.write(ctx, func(q *Queries) error {
 		for _, c := range done {

@@ -42,16 +42,15 @@ func (q *Queries) GetTeam(ctx context.Context, idOrSlug string) (*lateen.Team, e
 	return one(ctx, q, lateen.ErrTeamNotFound, scanTeam, selectTeam+` WHERE id = ? OR slug = ?`, idOrSlug, idOrSlug)
 }
 
-// ListTeams returns the teams that user is a member of, in the order in which the
-// user came into them.
+// ListTeams returns the teams of a user in the order of joining.
 func (q *Queries) ListTeams(ctx context.Context, user lateen.UserID) ([]*lateen.Team, error) {
 	return list(ctx, q, scanTeam,
 		`SELECT id, slug, name, created_at FROM teams JOIN members ON members.team_id = teams.id WHERE user_id = ?
 		 ORDER BY members.serial, teams.serial`, user)
 }
 
-// FirstTeam returns the team that [Queries.CreateTeam] made first, at the first
-// start of the platform. Errors: [lateen.ErrTeamNotFound].
+// FirstTeam returns the team that was created first, at the first start of the
+// platform. Errors: [lateen.ErrTeamNotFound].
 func (q *Queries) FirstTeam(ctx context.Context) (*lateen.Team, error) {
 	return one(ctx, q, lateen.ErrTeamNotFound, scanTeam, selectTeam+` ORDER BY serial LIMIT 1`)
 }
@@ -61,9 +60,9 @@ func (q *Queries) RenameTeam(ctx context.Context, id lateen.TeamID, name string)
 	return q.exec(ctx, meaning{missing: lateen.ErrTeamNotFound}, `UPDATE teams SET name = ? WHERE id = ?`, name, id)
 }
 
-// DeleteTeam removes a team with its members, invitations and uploads, whose content
-// becomes a candidate at once. Errors: [lateen.ErrTeamNotFound],
-// [lateen.ErrTeamNotEmpty] if it has projects.
+// DeleteTeam removes a team with its members, invitations and uploads. The content
+// of the uploads becomes a candidate of the next sweep. Errors:
+// [lateen.ErrTeamNotFound], [lateen.ErrTeamNotEmpty] if it has projects.
 func (q *Queries) DeleteTeam(ctx context.Context, id lateen.TeamID) error {
 	return q.write(ctx, func(q *Queries) error {
 		_, err := q.execAny(ctx, meaning{}, `INSERT INTO sweep_candidates (kind, name, noted_at)
@@ -82,8 +81,8 @@ func scanTeam(r row) (*lateen.Team, error) {
 	return t, r.Scan(&t.ID, &t.Slug, &t.Name, &t.CreatedAt)
 }
 
-// PutMember makes a user a member of a team, or changes the role of one.
-// Errors: [lateen.ErrUserNotFound] if the user or the team is not there.
+// PutMember adds a user to a team, or changes the role of a member. Errors:
+// [lateen.ErrUserNotFound] if the user or the team does not exist.
 func (q *Queries) PutMember(ctx context.Context, m lateen.Member) error {
 	return q.exec(ctx, meaning{dangling: lateen.ErrUserNotFound},
 		`INSERT INTO members (team_id, user_id, role, serial)
@@ -91,8 +90,8 @@ func (q *Queries) PutMember(ctx context.Context, m lateen.Member) error {
 		 ON CONFLICT (team_id, user_id) DO UPDATE SET role = excluded.role`, m.Team, m.User, m.Role, m.User)
 }
 
-// GetMember returns a user's place in a team. Errors:
-// [lateen.ErrTeamNotFound], since a team is not there for who is not in it.
+// GetMember returns a user's membership of a team. Errors: [lateen.ErrTeamNotFound],
+// as a team is hidden from users outside it.
 func (q *Queries) GetMember(ctx context.Context, team lateen.TeamID, user lateen.UserID) (lateen.Member, error) {
 	return one(ctx, q, lateen.ErrTeamNotFound, scanMember, selectMember+` WHERE team_id = ? AND user_id = ?`, team, user)
 }
@@ -102,7 +101,7 @@ func (q *Queries) ListMembers(ctx context.Context, team lateen.TeamID) ([]lateen
 	return list(ctx, q, scanMember, selectMember+` WHERE team_id = ? ORDER BY user_id`, team)
 }
 
-// DeleteMember ends the membership of a user. Errors: [lateen.ErrMemberNotFound].
+// DeleteMember removes a user from a team. Errors: [lateen.ErrMemberNotFound].
 func (q *Queries) DeleteMember(ctx context.Context, team lateen.TeamID, user lateen.UserID) error {
 	return q.exec(ctx, meaning{missing: lateen.ErrMemberNotFound}, `DELETE FROM members WHERE team_id = ? AND user_id = ?`, team, user)
 }

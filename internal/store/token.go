@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// CreateToken adds a token; a Scope of "" is kept as [lateen.ScopeFull]. Errors:
+// CreateToken adds a token; a Scope of "" is stored as [lateen.ScopeFull]. Errors:
 // [lateen.ErrUserNotFound].
 func (q *Queries) CreateToken(ctx context.Context, t *lateen.Token) error {
 	return q.exec(ctx, meaning{dangling: lateen.ErrUserNotFound},
@@ -26,7 +26,7 @@ func (q *Queries) ListTokens(ctx context.Context, user lateen.UserID) ([]*lateen
 	return list(ctx, q, scanToken, selectToken+` WHERE user_id = ? ORDER BY created_at DESC, id DESC`, user)
 }
 
-// TouchToken notes that a token was used. Errors: [lateen.ErrTokenNotFound].
+// TouchToken sets the time of a token's last use. Errors: [lateen.ErrTokenNotFound].
 func (q *Queries) TouchToken(ctx context.Context, id lateen.TokenID, at lateen.Millis) error {
 	return q.exec(ctx, meaning{missing: lateen.ErrTokenNotFound},
 		`UPDATE tokens SET active_at = ? WHERE id = ?`, at, id)

@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Upload is content a team has sent, by the SHA-1 its client knows it by.
+// Upload is content that a team has sent, with the SHA-1 of the client.
 type Upload struct {
 	Team      lateen.TeamID
 	SHA1      lateen.SHA1
@@ -16,7 +16,7 @@ type Upload struct {
 	CreatedAt lateen.Millis
 }
 
-// PutUpload notes content a team has sent, anew if it is known.
+// PutUpload records content that a team has sent, and replaces an earlier record.
 // Errors: [lateen.ErrTeamNotFound].
 func (q *Queries) PutUpload(ctx context.Context, u Upload) error {
 	return q.exec(ctx, meaning{dangling: lateen.ErrTeamNotFound},
@@ -25,7 +25,7 @@ func (q *Queries) PutUpload(ctx context.Context, u Upload) error {
 		u.Team, u.SHA1, u.Digest, u.Size, u.CreatedAt)
 }
 
-// FindUploads returns what a team has sent among names; others are absent.
+// FindUploads returns the uploads of a team among names; missing ones are absent.
 func (q *Queries) FindUploads(ctx context.Context, team lateen.TeamID, names []lateen.SHA1) (map[lateen.SHA1]lateen.Blob, error) {
 	found := make(map[lateen.SHA1]lateen.Blob, len(names))
 	for chunk := range slices.Chunk(names, maxParameters) {
@@ -43,8 +43,8 @@ func (q *Queries) FindUploads(ctx context.Context, team lateen.TeamID, names []l
 	return found, nil
 }
 
-// DeleteUploads forgets what was sent before a time, whose content becomes a
-// candidate at once, and returns how many uploads that were.
+// DeleteUploads removes the uploads before a time and returns their number. Their
+// content becomes a candidate of the next sweep.
 func (q *Queries) DeleteUploads(ctx context.Context, before lateen.Millis) (int, error) {
 	var n int64
 	err := q.write(ctx, func(q *Queries) (err error) {
@@ -58,12 +58,12 @@ func (q *Queries) DeleteUploads(ctx context.Context, before lateen.Millis) (int,
 	return int(n), err
 }
 
-// ListUploadDigests returns the digest of everything that teams have sent.
+// ListUploadDigests returns the digests of all uploads.
 func (q *Queries) ListUploadDigests(ctx context.Context) ([]lateen.Digest, error) {
 	return list(ctx, q, scanText[lateen.Digest], `SELECT DISTINCT digest FROM uploads ORDER BY digest`)
 }
 
-// maxParameters is how many parameters the store gives one statement.
+// maxParameters is the maximum number of parameters of one statement.
 const maxParameters = 1000
 
 func scanUpload(r row) (Upload, error) {

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// The bounds of one value in the daemon's log: what visitors and user code send
-// is in some of them.
+// The limits of one value in the daemon's log: some values contain input of visitors
+// and of user code.
 const (
 	maxValue = 2 << 10
-	maxStack = 16 << 10 // of the stack of a panic
+	maxStack = 16 << 10 // limit for the stack of a panic
 )
 
-// cutValue bounds the texts of a log record.
+// cutValue truncates the texts of a log record.
 func cutValue(_ []string, a slog.Attr) slog.Attr {
 	limit := maxValue
 	if a.Key == "stack" {

@@ -1,15 +1,17 @@
 package telemetry
 
 import (
+	"regexp"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/lateen-dev/lateen"
 )
 
-// requestMetrics are the metrics of what was served, per project. Paths and
-// hosts are no labels: a client chooses them.
+// requestMetrics are the metrics of requests, per project. Paths and hosts are not
+// labels, because a client chooses them.
 type requestMetrics struct {
 	requests   *prometheus.CounterVec   // project, source, status class
 	durations  *prometheus.HistogramVec // project, source
@@ -21,6 +23,16 @@ type requestMetrics struct {
 	outbound   *prometheus.CounterVec   // project
 	errors     *prometheus.CounterVec   // reason
 	bytes      *prometheus.CounterVec   // project, direction
+}
+
+// runtimeMetrics are the metrics of the Go runtime besides the default ones: the wait
+// of goroutines for a thread, the pauses, and the cost of garbage collection and of
+// contended mutexes.
+//
+//nolint:gochecknoglobals // a constant in all but name
+var runtimeMetrics = []collectors.GoRuntimeMetricsRule{
+	collectors.MetricsScheduler,
+	{Matcher: regexp.MustCompile(`^/(gc/heap/live:bytes|cpu/classes/gc/total:cpu-seconds|sync/mutex/wait/total:seconds)$`)},
 }
 
 func newRequestMetrics(registry *prometheus.Registry) requestMetrics {
@@ -43,12 +55,12 @@ func newRequestMetrics(registry *prometheus.Registry) requestMetrics {
 		requests:   counter("lateen_requests_total", "Requests answered.", "project", "source", "status"),
 		durations:  histogram("lateen_request_duration_seconds", "Time to the last byte of a response.", durations, "project", "source"),
 		cache:      counter("lateen_cache_total", "Requests by cache state.", "project", "state"),
-		starts:     counter("lateen_function_starts_total", "Function invocations by how they came by their instance.", "project", "kind"),
-		startTimes: histogram("lateen_function_start_seconds", "Time from a request's arrival to a loaded instance, where one was started.", starts, "kind"),
-		cpu:        counter("lateen_function_cpu_seconds_total", "CPU time of function instances, each request's share of it.", "project"),
-		memory:     histogram("lateen_function_memory_bytes", "The most an instance had used by the end of an invocation.", prometheus.ExponentialBuckets(16*mib, 2, 9), "project"),
+		starts:     counter("lateen_function_starts_total", "Function invocations by kind of start.", "project", "kind"),
+		startTimes: histogram("lateen_function_start_seconds", "Time from a request's arrival to a loaded instance, for requests that started one.", starts, "kind"),
+		cpu:        counter("lateen_function_cpu_seconds_total", "CPU time of function instances, divided among their requests.", "project"),
+		memory:     histogram("lateen_function_memory_bytes", "Peak memory of an instance at the end of an invocation.", prometheus.ExponentialBuckets(16*mib, 2, 9), "project"),
 		outbound:   counter("lateen_function_outbound_total", "Connections that functions made to other hosts.", "project"),
-		errors:     counter("lateen_errors_total", "Requests that ended in an error of the platform's, by reason.", "reason"),
+		errors:     counter("lateen_errors_total", "Requests that ended in an error of the platform, by reason.", "reason"),
 		bytes:      counter("lateen_bytes_total", "Bytes of bodies.", "project", "direction"),
 	}
 }
@@ -77,7 +89,7 @@ func (m *requestMetrics) observe(r lateen.Record) {
 	}
 }
 
-// use counts what an invocation used, as far as that was measured.
+// use counts the measured resource usage of an invocation.
 func (m *requestMetrics) use(project string, inv *lateen.Invocation) {
 	if inv.CPU > 0 {
 		m.cpu.WithLabelValues(project).Add(inv.CPU.Seconds())

@@ -22,9 +22,9 @@ func serviceAttributes(o Options) []attribute.KeyValue {
 	return []attribute.KeyValue{semconv.ServiceName(name), semconv.ServiceVersion(o.Version)}
 }
 
-// tell makes the spans of a request from its record: one for the request and,
-// beneath it, one for each phase of its invocation.
-func tell(tracer trace.Tracer, r lateen.Record) {
+// createSpans creates the spans of a request from its record: one for the request and a
+// child span for each phase of its invocation.
+func createSpans(tracer trace.Tracer, r lateen.Record) {
 	ctx := spanContext(r)
 	begin := r.Time.Time()
 	ctx, span := tracer.Start(ctx, r.Method+" "+orElse(r.Output, r.Kind), trace.WithTimestamp(begin),
@@ -41,19 +41,19 @@ func tell(tracer trace.Tracer, r lateen.Record) {
 	at := begin
 	if inv := r.Middleware; inv != nil {
 		inside, child := tracer.Start(ctx, "middleware", trace.WithTimestamp(at), trace.WithAttributes(invocationAttributes(inv)...))
-		at = tellPhases(inside, tracer, at, inv)
+		at = createPhaseSpans(inside, tracer, at, inv)
 		child.End(trace.WithTimestamp(at))
 	}
 	if inv := r.Invocation; inv != nil {
 		span.SetAttributes(invocationAttributes(inv)...)
-		tellPhases(ctx, tracer, at, inv)
+		createPhaseSpans(ctx, tracer, at, inv)
 	}
 	span.End(trace.WithTimestamp(begin.Add(r.Duration)))
 }
 
-// tellPhases makes a span for each phase of an invocation, one after the other
-// from at on, and returns when the last ends.
-func tellPhases(ctx context.Context, tracer trace.Tracer, at time.Time, inv *lateen.Invocation) time.Time {
+// createPhaseSpans creates a span for each phase of an invocation, in sequence from the
+// time at, and returns the end of the last.
+func createPhaseSpans(ctx context.Context, tracer trace.Tracer, at time.Time, inv *lateen.Invocation) time.Time {
 	for _, phase := range []struct {
 		name string
 		took time.Duration
@@ -69,8 +69,8 @@ func tellPhases(ctx context.Context, tracer trace.Tracer, at time.Time, inv *lat
 	return at
 }
 
-// invocationAttributes are what an invocation was and used. Whom it called is a
-// list of "host count".
+// invocationAttributes returns the attributes of an invocation and its resource
+// usage. The called hosts are a list of "host count".
 func invocationAttributes(inv *lateen.Invocation) []attribute.KeyValue {
 	all := []attribute.KeyValue{
 		semconv.FaaSInvokedName(inv.Function), semconv.FaaSInstance(string(inv.Instance)),
@@ -99,7 +99,7 @@ type givenKey struct{}
 
 // spanContext returns a context in which the next span has the ids of r.
 func spanContext(r lateen.Record) context.Context {
-	ctx := context.WithValue(context.Background(), givenKey{}, r) //nolint:forbidigo // spans are told after the request is over
+	ctx := context.WithValue(context.Background(), givenKey{}, r) //nolint:forbidigo // spans are created after the request
 	traceID, err := trace.TraceIDFromHex(r.TraceID)
 	parent, parentErr := trace.SpanIDFromHex(r.ParentSpan)
 	if err != nil || parentErr != nil {
@@ -110,8 +110,8 @@ func spanContext(r lateen.Record) context.Context {
 	}))
 }
 
-// givenIDs gives a request's span the ids that its functions were told, and
-// others fresh ones.
+// givenIDs generates the ids of spans: the span of a request has the ids that its
+// functions got, other spans have new ids.
 type givenIDs struct{}
 
 // NewIDs implements the SDK's IDGenerator for a span without a parent.

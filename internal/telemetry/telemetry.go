@@ -1,5 +1,5 @@
-// Package telemetry is what the operator sees of the daemon itself: its log,
-// its metrics for Prometheus, and both metrics and traces over OTLP.
+// Package telemetry provides the operator's view of the daemon itself: its log, its
+// metrics for Prometheus, and metrics and traces over OTLP.
 package telemetry
 
 import (
@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/expfmt"
 	bridge "go.opentelemetry.io/contrib/bridges/prometheus"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
@@ -25,14 +26,14 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Options says where telemetry goes.
+// Options are the settings of the log and of exporters.
 type Options struct {
 	Out    io.Writer // of the log; nil discards
 	Level  string    // debug, info, warn, error; "" is info
 	Format string    // text, json; "" is text
-	// Getenv reads the OTEL_* variables of the OpenTelemetry specification.
-	// OTLP is exported only where one of them names an endpoint or an
-	// exporter; nil exports nothing.
+	// Getenv reads the OTEL_* variables of the OpenTelemetry specification. OTLP is
+	// exported only if one of them names an endpoint or an exporter; nil exports
+	// nothing.
 	Getenv  func(string) string
 	Version string
 }
@@ -40,22 +41,27 @@ type Options struct {
 // Telemetry is the daemon's log, metrics and traces.
 type Telemetry struct {
 	log      *slog.Logger
+	recent   *recent
 	registry *prometheus.Registry
 	requests requestMetrics
 	spans    *trace.TracerProvider // nil without OTLP
 	metrics  *metric.MeterProvider // nil without OTLP
 }
 
-// New returns telemetry that is ready to be written to. [Telemetry.Run] sends
-// what is left at the end.
+// New returns telemetry that is ready for use. [Telemetry.Run] flushes it at the
+// end.
 func New(ctx context.Context, o Options) (*Telemetry, error) {
+	kept := &recent{next: o.Out}
+	if o.Out != nil {
+		o.Out = kept
+	}
 	log, err := newLogger(o)
 	if err != nil {
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	t := &Telemetry{log: log, registry: registry, requests: newRequestMetrics(registry)}
+	registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(runtimeMetrics...)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	t := &Telemetry{log: log, recent: kept, registry: registry, requests: newRequestMetrics(registry)}
 	if o.Getenv == nil {
 		return t, nil
 	}
@@ -64,14 +70,14 @@ func New(ctx context.Context, o Options) (*Telemetry, error) {
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
 		return nil, fmt.Errorf("describe this process to OpenTelemetry: %w", err)
 	}
-	if asked(o.Getenv, "TRACES") {
+	if exportEnabled(o.Getenv, "TRACES") {
 		exporter, err := autoexport.NewSpanExporter(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("set up the export of traces: %w", err)
 		}
 		t.spans = trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(described), trace.WithIDGenerator(givenIDs{}))
 	}
-	if asked(o.Getenv, "METRICS") {
+	if exportEnabled(o.Getenv, "METRICS") {
 		exporter, err := otlpmetrichttp.New(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("set up the export of metrics: %w", err)
@@ -83,8 +89,8 @@ func New(ctx context.Context, o Options) (*Telemetry, error) {
 	return t, nil
 }
 
-// asked reports whether the environment asks for the export of a signal.
-func asked(getenv func(string) string, signal string) bool {
+// exportEnabled reports whether the environment enables the export of a signal.
+func exportEnabled(getenv func(string) string, signal string) bool {
 	switch exporter := getenv("OTEL_" + signal + "_EXPORTER"); {
 	case getenv("OTEL_SDK_DISABLED") == "true" || exporter == "none":
 		return false
@@ -111,33 +117,47 @@ func newLogger(o Options) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(o.Out, options)), nil
 }
 
-// Log is the log of one part of the daemon.
+// Log returns the logger of a component of the daemon.
 func (t *Telemetry) Log(part string) *slog.Logger { return t.log.With("part", part) }
 
-// Gauge shows what read returns as a metric of that name.
+// Gauge registers a gauge with the values of read.
 func (t *Telemetry) Gauge(name, help string, read func() float64) {
 	t.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
 }
 
-// Counter shows what read returns as a metric of that name that only grows.
+// Counter registers a counter with the values of read, which only grow.
 func (t *Telemetry) Counter(name, help string, read func() float64) {
 	t.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
 }
 
-// Handler answers with the metrics in the format that Accept asks for.
+// Handler serves the metrics in the format of the Accept field.
 func (t *Telemetry) Handler() http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// Record counts a request and, where traces are exported, tells its spans.
+// WriteMetrics writes the metrics in the text format of Prometheus.
+func (t *Telemetry) WriteMetrics(w io.Writer) error {
+	families, err := t.registry.Gather()
+	if err != nil {
+		return err
+	}
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(w, family); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Record counts a request and, if traces are exported, creates its spans.
 func (t *Telemetry) Record(r lateen.Record) {
 	t.requests.observe(r)
 	if t.spans != nil {
-		tell(t.spans.Tracer("github.com/lateen-dev/lateen"), r)
+		createSpans(t.spans.Tracer("github.com/lateen-dev/lateen"), r)
 	}
 }
 
-// Run waits for ctx to end and sends what was not sent yet.
+// Run waits for the end of ctx and flushes the telemetry.
 func (t *Telemetry) Run(ctx context.Context) error {
 	<-ctx.Done()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

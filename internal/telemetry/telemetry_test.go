@@ -22,13 +22,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/telemetry"
 )
 
-// collector is an OTLP endpoint that keeps what it is sent.
+// collector is an OTLP endpoint that records its input.
 type collector struct {
 	*httptest.Server
 
-	mu    sync.Mutex // guards below
+	mu    sync.Mutex // guards the fields below
 	spans map[string]span
-	names map[string]bool // of metrics
+	names map[string]bool // names of metrics
 }
 
 type span struct {
@@ -143,7 +143,7 @@ func TestTracesAndMetricsGoToTheEndpointThatTheEnvironmentNames(t *testing.T) {
 	}
 }
 
-func TestNothingIsExportedUnlessAsked(t *testing.T) {
+func TestNothingIsExportedUnlessConfigured(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
 	c := startCollector(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", c.URL+"/v1/traces")

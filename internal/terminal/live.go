@@ -15,9 +15,8 @@ const (
 	barWidth  = 28
 )
 
-// Live is a line that says how far something is. On a terminal it is rewritten
-// until it is finished, at the bottom, beneath what is printed meanwhile;
-// elsewhere it is printed when it begins and when it ends.
+// Live is a progress line. On a terminal it is rewritten at the bottom, below all other
+// output, until it is finished; elsewhere it is printed at its start and at its end.
 type Live struct {
 	term  *Term
 	since time.Time
@@ -31,7 +30,7 @@ type Live struct {
 	frame       int
 }
 
-// Live begins a line. There is one at a time: another one ends this.
+// Live starts a progress line. There is one at a time: a new one ends the previous one.
 func (t *Term) Live(label string) *Live {
 	t.Close()
 	l := &Live{term: t, since: t.now(), label: label, quit: make(chan struct{}), ended: make(chan struct{})}
@@ -48,7 +47,7 @@ func (t *Term) Live(label string) *Live {
 	return l
 }
 
-// tick moves the line until it is to end.
+// tick redraws the line until it ends.
 func (l *Live) tick() {
 	defer close(l.ended)
 	ticker := time.NewTicker(frameTime)
@@ -68,14 +67,14 @@ func (l *Live) tick() {
 	}
 }
 
-// Set says how far it is: done of total, and a note. A total of 0 is unknown.
+// Set sets the progress, done of total, and a note. A total of 0 is unknown.
 func (l *Live) Set(done, total int64, note string) {
 	l.term.mu.Lock()
 	defer l.term.mu.Unlock()
 	l.done, l.total, l.note = done, total, note
 }
 
-// Stop takes the line away. It may be called again, and on nil.
+// Stop removes the line. It may be called again, and on nil.
 func (l *Live) Stop() {
 	if l == nil {
 		return
@@ -90,7 +89,7 @@ func (l *Live) Stop() {
 	<-l.ended
 }
 
-// Finish replaces the line by what has been done, and the time it took.
+// Finish replaces the line by its result and its duration.
 func (l *Live) Finish(format string, args ...any) {
 	l.Stop()
 	took := l.term.now().Sub(l.since)
@@ -113,7 +112,7 @@ func (l *Live) draw() {
 	_, _ = io.WriteString(s, "\r"+s.text(l.text(s.width()))+"\x1b[K")
 }
 
-// text is the line in at most width columns: what matters least goes first.
+// text is the line in at most width columns: the least important parts go first.
 func (l *Live) text(width int) string {
 	symbols := []rune(frames)
 	head := Paint(Code, string(symbols[l.frame%len(symbols)])) + " " + l.label

@@ -7,12 +7,12 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Style is how text looks, as parameters of SGR (ECMA-48 §8.3.117). Only the
-// sixteen colours are used: they are the user's own choice. A colour means one
-// thing everywhere.
+// Style is a text style, as parameters of SGR (ECMA-48 §8.3.117). Only the sixteen
+// colours of the user's terminal theme are used. Each colour has one meaning in all
+// commands.
 type Style string
 
-// The styles there are.
+// The styles.
 const (
 	Bold Style = "1"  // a title
 	Dim  Style = "2"  // beside the point
@@ -22,7 +22,7 @@ const (
 	Code Style = "36" // to be typed or clicked
 )
 
-// Paint returns text in a style. [Term] takes it away where there is no colour.
+// Paint returns text in a style. [Term] removes styles from outputs without colour.
 func Paint(s Style, text string) string {
 	if text == "" {
 		return ""
@@ -30,8 +30,7 @@ func Paint(s Style, text string) string {
 	return "\x1b[" + string(s) + "m" + text + "\x1b[m"
 }
 
-// Quoted paints what is between backticks as something to type; without colour
-// the backticks stay.
+// Quoted paints text between backticks as a command; without colour the backticks stay.
 func Quoted(text string, color bool) string {
 	if !color {
 		return text
@@ -43,8 +42,8 @@ func Quoted(text string, color bool) string {
 	return strings.Join(parts, "")
 }
 
-// Clean makes text that came from elsewhere safe to show: a log line must not
-// move the cursor or change the title. Line breaks become spaces.
+// Clean makes foreign text safe for a terminal: a log line must not move the cursor or
+// change the title. Line breaks become spaces.
 func Clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -83,8 +82,8 @@ func Pad(text string, width int, right bool) string {
 	return text + space
 }
 
-// Wrap breaks painted text at spaces into lines of at most width columns; what
-// has no space in it may be longer.
+// Wrap breaks painted text at spaces into lines of at most width columns; a longer word
+// makes a longer line.
 func Wrap(text string, width int) string {
 	var b strings.Builder
 	used := 0

@@ -7,25 +7,25 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// Gap is between the columns of a table.
+// Gap is the number of spaces between the columns of a table.
 const Gap = 3
 
 // Column is a column of a table.
 type Column struct {
 	Title string
 	Right bool // numbers
-	// drop says when it goes where the terminal is narrow: the highest first; 0
-	// stays and is cut off if it must be.
+	// Drop is the order in which columns are dropped from narrow terminals: the highest
+	// first. A column with 0 is never dropped, but may be truncated.
 	Drop int
 }
 
-// Table prints rows of painted cells under their titles. Where standard output
-// is no terminal, every column is there in full.
+// Table prints rows of painted cells below their titles. If standard output is not a
+// terminal, every column is printed in full.
 func (t *Term) Table(columns []Column, rows [][]string) {
 	t.print(&t.stdout, layOut(columns, rows, t.stdout.width()))
 }
 
-// layOut returns the lines of a table in at most width columns; 0 is no bound.
+// layOut returns the lines of a table in at most width columns; 0 is unlimited.
 func layOut(columns []Column, rows [][]string, width int) string {
 	shown := make([]int, 0, len(columns))
 	widths := make([]int, len(columns))
@@ -90,7 +90,7 @@ func fit(columns []Column, shown, widths []int, width int) []int {
 // Field is a fact: its name, and its value.
 type Field [2]string
 
-// Fields prints facts one a line, those without a value left out. A value of
+// Fields prints facts, one per line, without those that have no value. A value of
 // several lines is indented.
 func (t *Term) Fields(fields []Field) {
 	width := 0

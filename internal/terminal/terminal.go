@@ -1,5 +1,5 @@
-// Package terminal prints what a command says: its answer, which a script may
-// read, and for people words, tables and lines that move.
+// Package terminal prints the output of commands: results, which scripts may read, and
+// messages, tables and progress lines for users.
 package terminal
 
 import (
@@ -15,10 +15,9 @@ import (
 	"golang.org/x/term"
 )
 
-// Term does all the printing of commands. The answer of a command, which a
-// script may read, goes to standard output and nothing else does. What is for
-// people goes to standard error: on a terminal with colour and lines that move,
-// elsewhere as plain lines.
+// Term prints all output of commands. Standard output contains only the result of a
+// command, which a script may read. Messages go to standard error: on a terminal with
+// colour and progress lines, elsewhere as plain lines.
 type Term struct {
 	stdin  int // descriptor of a terminal, or -1
 	stdout stream
@@ -83,7 +82,7 @@ func colorful(terminal bool, getenv func(string) string) bool {
 	return terminal && getenv("TERM") != "dumb" && getenv("CLICOLOR") != "0"
 }
 
-// text is what is written for painted text.
+// text returns painted text in the form for this stream.
 func (s *stream) text(text string) string {
 	if s.color {
 		return text
@@ -91,41 +90,40 @@ func (s *stream) text(text string) string {
 	return ansi.Strip(text)
 }
 
-// Moves reports whether lines on standard error can be rewritten.
+// Moves reports whether standard error is a terminal on which lines can be rewritten.
 func (t *Term) Moves() bool { return t.stderr.fd >= 0 }
 
 // Shown reports whether standard output is a terminal.
 func (t *Term) Shown() bool { return t.stdout.fd >= 0 }
 
-// Width is how many columns there are for people; 0 is no bound.
+// Width is the number of columns of standard error; 0 is unlimited.
 func (t *Term) Width() int { return t.stderr.width() }
 
-// AnswerWidth is how many columns there are on standard output; 0 is no bound.
+// AnswerWidth is the number of columns of standard output; 0 is unlimited.
 func (t *Term) AnswerWidth() int { return t.stdout.width() }
 
-// Input returns the descriptor of the terminal that is standard input; false
-// if it is none.
+// Input returns the descriptor of standard input if it is a terminal, else false.
 func (t *Term) Input() (fd int, ok bool) { return t.stdin, t.stdin >= 0 }
 
-// Colorful reports whether what is printed by [Term.Print] keeps its colours.
+// Colorful reports whether text printed by [Term.Print] keeps its colours.
 func (t *Term) Colorful() bool { return t.stdout.color }
 
-// Prompt prints painted text for people, with no line break of its own.
+// Prompt prints painted text to standard error without a line break.
 func (t *Term) Prompt(text string) { t.print(&t.stderr, text) }
 
-// Print prints painted text that was asked for.
+// Print prints painted text to standard output.
 func (t *Term) Print(text string) { t.print(&t.stdout, text) }
 
-// Log prints text for people as it is.
+// Log prints text to standard error unchanged.
 func (t *Term) Log(text string) { t.write(&t.stderr, text) }
 
-// Interactive reports whether somebody is there to answer a question.
+// Interactive reports whether a user can answer a prompt.
 func (t *Term) Interactive() bool { return t.stdin >= 0 && t.stderr.fd >= 0 }
 
-// Answer prints a line of what the command was asked for.
+// Answer prints a line of the result.
 func (t *Term) Answer(line string) { t.print(&t.stdout, line+"\n") }
 
-// JSON prints what the command was asked for, for a program.
+// JSON prints the result as JSON.
 func (t *Term) JSON(v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -135,7 +133,7 @@ func (t *Term) JSON(v any) error {
 	return nil
 }
 
-// JSONLine prints a value of a stream of them, each on a line.
+// JSONLine prints one value of a stream of JSON lines.
 func (t *Term) JSONLine(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -145,10 +143,10 @@ func (t *Term) JSONLine(v any) error {
 	return nil
 }
 
-// Raw prints text for a program as it is.
+// Raw prints text to standard output unchanged.
 func (t *Term) Raw(text string) { t.write(&t.stdout, text) }
 
-// ErrJSON prints an error, for a program.
+// ErrJSON prints an error as JSON.
 func (t *Term) ErrJSON(v any) {
 	b, err := json.Marshal(v)
 	if err == nil {
@@ -156,8 +154,8 @@ func (t *Term) ErrJSON(v any) {
 	}
 }
 
-// escapeControls escapes the control characters that JSON allows as they are,
-// U+007F to U+009F: terminals take U+009B for the beginning of a sequence.
+// escapeControls escapes the control characters that JSON allows unescaped, U+007F to
+// U+009F: terminals interpret U+009B as the beginning of a sequence.
 func escapeControls(document []byte) string {
 	var b strings.Builder
 	for _, r := range string(document) {
@@ -170,25 +168,25 @@ func escapeControls(document []byte) string {
 	return b.String()
 }
 
-// Linef prints a line for people.
+// Linef prints a line to standard error.
 func (t *Term) Linef(format string, args ...any) {
 	t.print(&t.stderr, Quoted(fmt.Sprintf(format, args...), t.stderr.color)+"\n")
 }
 
-// Donef prints that something succeeded.
+// Donef prints a success message.
 func (t *Term) Donef(format string, args ...any) { t.Linef(Paint(Good, "✓")+" "+format, args...) }
 
-// Warnf prints that something is odd.
+// Warnf prints a warning.
 func (t *Term) Warnf(format string, args ...any) {
 	t.Linef(Paint(Warn, "Warning:")+" "+format, args...)
 }
 
-// Errorf prints what went wrong.
+// Errorf prints an error.
 func (t *Term) Errorf(format string, args ...any) {
 	t.labeled(Paint(Bad+";1", "Error:"), format, args...)
 }
 
-// Hintf prints what to do next.
+// Hintf prints a hint.
 func (t *Term) Hintf(format string, args ...any) { t.labeled(Paint(Warn, "Hint:"), format, args...) }
 
 // labeled prints text after a label, aligned with other labels, in lines that fit
@@ -206,16 +204,16 @@ func (t *Term) labeled(label, format string, args ...any) {
 // print writes painted text.
 func (t *Term) print(s *stream, text string) { t.write(s, s.text(text)) }
 
-// write writes text above the line that is being rewritten.
+// write writes text above the progress line.
 func (t *Term) write(s *stream, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.live.erase()
-	_, _ = io.WriteString(s, text) // whoever reads it may be gone: that is no failure of the command
+	_, _ = io.WriteString(s, text) // the reader may be gone: that is no failure of the command
 	t.live.draw()
 }
 
-// Close ends what is being rewritten.
+// Close ends the progress line.
 func (t *Term) Close() {
 	t.mu.Lock()
 	live := t.live

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// screen is a terminal that understands what the commands use: lines, the
+// screen is a terminal that implements the sequences of the commands: lines, the
 // return to a line's start, clearing to its end.
 func screen(output string) []string {
 	lines := []string{""}
@@ -41,7 +41,7 @@ func screen(output string) []string {
 	return lines
 }
 
-// tape keeps what is written.
+// tape records written text.
 type tape struct {
 	mu   sync.Mutex // guards below
 	text strings.Builder
@@ -60,7 +60,7 @@ func (p *tape) String() string {
 	return p.text.String()
 }
 
-// terminalTerm is a Term on a terminal of some width, with what it printed.
+// terminalTerm is a Term on a terminal of some width, with its output.
 func terminalTerm(width int, color bool) (*Term, *tape) {
 	var out tape
 	s := stream{Writer: &out, fd: 1, color: color, width: func() int { return width }}

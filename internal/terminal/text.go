@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Elapsed is a duration as people say it: 850ms, 3.2s, 4m 10s, 2h 5m.
+// Elapsed formats a duration: 850ms, 3.2s, 4m 10s, 2h 5m.
 func Elapsed(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Millisecond:
@@ -23,7 +23,7 @@ func Elapsed(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// Precise is a short duration to three digits: 0.4ms, 12.3ms, 340ms, 1.25s.
+// Precise formats a short duration with three digits: 0.4ms, 12.3ms, 340ms, 1.25s.
 func Precise(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	switch {
@@ -37,7 +37,7 @@ func Precise(d time.Duration) string {
 	return strconv.FormatFloat(ms/1000, 'f', 2, 64) + "s"
 }
 
-// Amount is a number of bytes in units of a thousand: 840 B, 12.3 kB, 4.0 MB.
+// Amount formats a number of bytes in decimal units: 840 B, 12.3 kB, 4.0 MB.
 func Amount(bytes int64) string {
 	if bytes < 1000 {
 		return strconv.FormatInt(bytes, 10) + " B"
@@ -49,7 +49,7 @@ func Amount(bytes int64) string {
 	return strconv.FormatFloat(value, 'f', 1, 64) + " " + []string{"kB", "MB", "GB", "TB"}[unit]
 }
 
-// Count is a number of things: 1 file, 12 files.
+// Count formats a number with a noun: 1 file, 12 files.
 func Count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

@@ -6,16 +6,16 @@ import (
 	"strconv"
 )
 
-// Python is a Python of this host, which is not fetched.
+// Python is a Python installation of this host.
 type Python struct {
-	Minor   int // version
+	Minor   int // minor version
 	Program string
 	Stdlib  string // directory of its standard library
-	Shared  string // what it is linked to, beside that directory; "" if it is whole
+	Shared  string // shared library of the interpreter, beside that directory; "" if it is statically linked
 }
 
-// FindPythons returns the newest patch of each of these minor versions of Python 3
-// in the directories, the first that has it. The newest comes first.
+// FindPythons returns one installation of each minor version of Python 3 in the range,
+// from the first directory that has it. The newest comes first.
 func FindPythons(dirs []string, oldest, newest int) []Python {
 	var found []Python
 	for minor := newest; minor >= oldest; minor-- {
@@ -29,8 +29,8 @@ func FindPythons(dirs []string, oldest, newest int) []Python {
 	return found
 }
 
-// pythonIn looks for a version of Python that is a program, with its library
-// beside it; a script that chooses one is neither.
+// pythonIn returns the Python in dir if it is a binary with a standard library beside
+// it; wrapper scripts are ignored.
 func pythonIn(dir string, minor int) (Python, bool) {
 	name := "python3." + strconv.Itoa(minor)
 	program, err := filepath.EvalSymlinks(filepath.Join(dir, name))
@@ -48,7 +48,7 @@ func pythonIn(dir string, minor int) (Python, bool) {
 	return p, true
 }
 
-// isBinary reports whether a file is no script.
+// isBinary reports whether a file is readable and no script.
 func isBinary(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {

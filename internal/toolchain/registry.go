@@ -17,15 +17,15 @@ import (
 	"time"
 )
 
-// Bounds on what a registry may send.
+// Bounds on responses of a registry, in bytes where not said otherwise.
 const (
 	maxPackument = 64 << 20
 	maxArchive   = 256 << 20
 	maxTries     = 4
-	maxStall     = 30 * time.Second // without a byte
+	maxStall     = 30 * time.Second // time without a byte
 )
 
-// registry speaks the read side of the npm registry protocol.
+// registry is a client of the read side of the npm registry protocol.
 type registry struct {
 	base    string // without trailing slash
 	client  *http.Client
@@ -49,7 +49,7 @@ type packument struct {
 	} `json:"versions"`
 }
 
-// newest returns the newest release of name that want admits.
+// newest returns the newest release of name in want.
 func (r registry) newest(ctx context.Context, name string, want versionRange) (release, error) {
 	var doc packument
 	err := r.retry(ctx, func(ctx context.Context) error {
@@ -98,8 +98,8 @@ func parseIntegrity(s string) []byte {
 	return nil
 }
 
-// locate resolves a tarball's URL. Mirrors often pass on the public registry's
-// metadata as it is, so what it says lies there is asked of the mirror.
+// locate resolves a tarball's URL. Mirrors often serve the public registry's metadata
+// unchanged, so locate replaces the public registry's host with that of the mirror.
 func (r registry) locate(tarball string) (string, error) {
 	base, err := url.Parse(r.base + "/")
 	if err != nil {
@@ -158,20 +158,20 @@ func rewindRead(file *os.File) error {
 	return nil
 }
 
-// counter reports how many bytes were written to it.
+// counter reports the number of bytes written to it.
 type counter struct {
 	done, total int64
 	tell        func(done, total int64)
 }
 
-// Write counts.
+// Write counts the bytes of p.
 func (c *counter) Write(p []byte) (int, error) {
 	c.done += int64(len(p))
 	c.tell(c.done, c.total)
 	return len(p), nil
 }
 
-// final marks an error that no further try would mend.
+// final marks an error that another try would repeat.
 type final struct{ error }
 
 // Unwrap returns the error itself.
@@ -197,7 +197,7 @@ func (r registry) retry(ctx context.Context, f func(context.Context) error) erro
 	return err
 }
 
-// wait passes between half and all of d.
+// wait waits between half and all of d.
 func wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d/2 + rand.N(d/2+1))
 	defer timer.Stop()
@@ -209,7 +209,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// body is a response's content; a read that gets nothing for maxStall fails.
+// body is the body of a response; a read fails after maxStall without a byte.
 type body struct {
 	io.ReadCloser
 
@@ -217,7 +217,7 @@ type body struct {
 	cancel context.CancelCauseFunc
 }
 
-// Read reads, and is glad of every byte.
+// Read reads from the body and restarts the time of maxStall.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.stall.Reset(maxStall)
@@ -232,10 +232,10 @@ func (b *body) Close() error {
 	return err
 }
 
-// get opens what lies at an address; its size is 0 while unknown.
+// get requests an address; size is 0 if unknown.
 func (r registry) get(ctx context.Context, address, accept string) (content io.ReadCloser, size int64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stall := time.AfterFunc(maxStall, func() { cancel(fmt.Errorf("nothing came for %v", maxStall)) })
+	stall := time.AfterFunc(maxStall, func() { cancel(fmt.Errorf("no data for %v", maxStall)) })
 	fail := func(err error) (io.ReadCloser, int64, error) {
 		stall.Stop()
 		cancel(nil)
@@ -243,7 +243,7 @@ func (r registry) get(ctx context.Context, address, accept string) (content io.R
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return fail(final{fmt.Errorf("ask the registry: %w", err)})
+		return fail(final{fmt.Errorf("request the registry: %w", err)})
 	}
 	req.Header.Set("Accept", accept)
 	resp, err := r.client.Do(req)
@@ -257,7 +257,7 @@ func (r registry) get(ctx context.Context, address, accept string) (content io.R
 	return &body{ReadCloser: resp.Body, stall: stall, cancel: cancel}, max(resp.ContentLength, 0), nil
 }
 
-// statusError says what an answer without content means.
+// statusError returns the error of a response with a status other than 200.
 func statusError(status int, address string) error {
 	switch {
 	case status == http.StatusNotFound:

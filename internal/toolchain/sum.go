@@ -13,12 +13,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/atomicfile"
 )
 
-// sumSuffix ends the name of the file with the digest of an installed package,
-// which is beside its directory.
+// sumSuffix is the suffix of the file with the digest of an installed package; the file
+// is beside the package's directory.
 const sumSuffix = ".sha256"
 
-// sum is the digest of all files of a directory: their paths, whether they can be
-// executed, and their content.
+// sum returns the digest of all files of a directory: their paths, executable bits and
+// content.
 func sum(dir string) (string, error) {
 	all := sha256.New()
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -38,27 +38,27 @@ func sum(dir string) (string, error) {
 		if err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintf(all, "%q %03o %d\n", filepath.ToSlash(name), info.Mode().Perm()&0o111, info.Size()) // a hash takes anything
+		_, _ = fmt.Fprintf(all, "%q %03o %d\n", filepath.ToSlash(name), info.Mode().Perm()&0o111, info.Size()) // writes to a hash do not fail
 		_, err = io.Copy(all, file)
 		return err
 	})
 	return hex.EncodeToString(all.Sum(nil)), err
 }
 
-// note keeps the digest of a package that is about to be published as dir.
-func note(unpacked, dir string) error {
+// storeDigest stores the digest of a package that is about to be published as dir.
+func storeDigest(unpacked, dir string) error {
 	digest, err := sum(unpacked)
 	if err == nil {
 		err = atomicfile.Write(dir+sumSuffix, []byte(digest+"\n"), 0o644)
 	}
 	if err != nil {
-		return fmt.Errorf("note the digest of %s: %w", filepath.Base(dir), err)
+		return fmt.Errorf("store the digest of %s: %w", filepath.Base(dir), err)
 	}
 	return nil
 }
 
-// intact reports whether an installed package is what was unpacked. It is read once
-// for each [Toolchain]. One without a digest, of an earlier version, is taken as it is.
+// intact reports whether an installed package has its digest. Each [Toolchain] checks a
+// package once. A package without a digest, of an earlier Lateen, counts as intact.
 func (t *Toolchain) intact(dir string) (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,15 +79,15 @@ func (t *Toolchain) intact(dir string) (bool, error) {
 	return true, nil
 }
 
-// discard moves a damaged package aside, so that it is downloaded again. Processes
-// that use it keep their files until [Toolchain.sweep] removes them.
+// discard moves a damaged package away, so that it is downloaded again. Processes that
+// use it keep their files until [Toolchain.sweep] removes them.
 func (t *Toolchain) discard(dir string) error {
 	aside, err := os.MkdirTemp(t.options.Dir, unfinished)
 	if err == nil {
 		err = os.Rename(dir, filepath.Join(aside, "damaged"))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // another process was first
-		return fmt.Errorf("take the damaged package %s away: %w", filepath.Base(dir), err)
+		return fmt.Errorf("move the damaged package %s away: %w", filepath.Base(dir), err)
 	}
 	return nil
 }

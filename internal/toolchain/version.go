@@ -8,10 +8,10 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// version is a released version; those with a pre-release tag are not.
+// version is a released version, without a pre-release tag.
 type version [3]int // major, minor, patch
 
-// parseVersion reads major.minor.patch and nothing more.
+// parseVersion parses exactly major.minor.patch.
 func parseVersion(s string) (version, bool) {
 	var v version
 	parts, ok := parseNumbers(s)
@@ -45,14 +45,13 @@ func (v version) less(w version) bool {
 	return false
 }
 
-// versionRange admits the versions that begin with prefix and are no older
-// than least.
+// versionRange is the versions with a prefix that are not older than least.
 type versionRange struct {
 	prefix []int
 	least  version
 }
 
-// parseRange reads a version, the beginning of one, a caret range or "".
+// parseRange parses a version, a prefix of one, a caret range or "".
 func parseRange(s string) (versionRange, error) {
 	if s == "" {
 		return versionRange{}, nil
@@ -65,7 +64,7 @@ func parseRange(s string) (versionRange, error) {
 	if !caret {
 		return versionRange{prefix: numbers}, nil
 	}
-	fixed := 1 // a caret lets change what is right of the first number that is not 0
+	fixed := 1 // a caret fixes all numbers up to the first that is not 0
 	for fixed < 3 && numbers[fixed-1] == 0 {
 		fixed++
 	}
@@ -81,8 +80,8 @@ func (r versionRange) admits(v version) bool {
 	return !v.less(r.least)
 }
 
-// validName reports whether name has the form of a package's name, with or
-// without a scope; only then may it be part of a path or a URL.
+// validName reports whether name has the form of a package's name, with or without a
+// scope; only such a name may be part of a path or a URL.
 func validName(name string) bool {
 	scope, rest, scoped := strings.Cut(name, "/")
 	if !scoped {

@@ -14,8 +14,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// numbered answers each request on a connection with the number of the
-// connection, until it has answered as many requests as limit says.
+// numbered answers each request on a connection with the number of the connection,
+// up to limit requests.
 func numbered(limit func(n int) int) func(int, net.Conn) {
 	return func(n int, conn net.Conn) {
 		defer conn.Close()
@@ -31,10 +31,9 @@ func numbered(limit func(n int) int) func(int, net.Conn) {
 	}
 }
 
-// TestOnlyAGetWithoutABodyAsksForAnotherProtocol: RFC 6455 §4.1 has GET, and a
-// server that changes the protocol takes the bytes behind the head for that
-// protocol, or for the next request.
-func TestOnlyAGetWithoutABodyAsksForAnotherProtocol(t *testing.T) {
+// RFC 6455 §4.1 requires GET. A server that switches the protocol reads the bytes
+// after the head as that protocol, or as the next request.
+func TestOnlyAGetWithoutABodyUpgrades(t *testing.T) {
 	for _, c := range []struct {
 		method, body string
 		upgrade      bool
@@ -72,28 +71,27 @@ func TestOnlyAGetWithoutABodyAsksForAnotherProtocol(t *testing.T) {
 			roundTrip(t, u, req)
 			head := <-heads
 			if got := strings.Contains(head, "\r\nUpgrade: websocket\r\n") && strings.Contains(head, "\r\nConnection: Upgrade\r\n"); got != c.upgrade {
-				t.Errorf("it asks for another protocol: %v\n%s", got, head)
+				t.Errorf("the request upgrades: %v\n%s", got, head)
 			}
 			if strings.Contains(head, "pgrade") && !c.upgrade {
-				t.Errorf("some of the upgrade is left\n%s", head)
+				t.Errorf("the request has a field of an upgrade\n%s", head)
 			}
 			if c.framing != "" && !strings.Contains(head, "\r\n"+c.framing+"\r\n") {
-				t.Errorf("its length is not %s\n%s", c.framing, head)
+				t.Errorf("the framing is not %s\n%s", c.framing, head)
 			}
 		})
 	}
 }
 
-// TestADoubtfulResponseIsTheLastOfItsConnection: the process may take another
-// view than HTTP of where these responses end.
-func TestADoubtfulResponseIsTheLastOfItsConnection(t *testing.T) {
+// The process may see the end of these responses at another byte than HTTP defines.
+func TestAnAmbiguousResponseIsTheLastOfItsConnection(t *testing.T) {
 	for name, c := range map[string]struct {
 		method, reply string
 		upgrade       bool
 		foreign       bool
 		want          int32 // connections for this request and one more
 	}{
-		"an upgrade that was not taken":         {"GET", ok, true, false, 2},
+		"an upgrade that was not accepted":      {"GET", ok, true, false, 2},
 		"a body with 204":                       {"GET", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n", false, false, 2},
 		"chunks with 204":                       {"GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", false, false, 2},
 		"a length with 304":                     {"GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n", false, false, 2},
@@ -122,18 +120,18 @@ func TestADoubtfulResponseIsTheLastOfItsConnection(t *testing.T) {
 			}
 			roundTrip(t, u, req)
 			if got := roundTrip(t, u, newRequest(t, "GET", nil)); got != "ok" {
-				t.Errorf("the next answer is %q", got)
+				t.Errorf("the next response is %q", got)
 			}
 			if n := connections.Load(); n != c.want {
-				t.Errorf("%d connections were made, want %d", n, c.want)
+				t.Errorf("there were %d connections, want %d", n, c.want)
 			}
 		})
 	}
 }
 
-// TestBytesThatNoRequestAskedForEndTheirConnection: they arrive while the
-// connection is idle, and the next request would take them for its response.
-func TestBytesThatNoRequestAskedForEndTheirConnection(t *testing.T) {
+// The bytes arrive while the connection is idle, and the next request would read
+// them as its response.
+func TestUnexpectedBytesEndAnIdleConnection(t *testing.T) {
 	forge, forged := make(chan struct{}), make(chan struct{})
 	u := peer(t, func(n int, conn net.Conn) {
 		if n == 0 {
@@ -146,20 +144,20 @@ func TestBytesThatNoRequestAskedForEndTheirConnection(t *testing.T) {
 		numbered(func(int) int { return 100 })(n, conn)
 	})
 	if got := roundTrip(t, u, newRequest(t, "GET", nil)); got != "0" {
-		t.Fatalf("the first answer is %q", got)
+		t.Fatalf("the first response is %q", got)
 	}
 	awaitIdle(t, u)
 	close(forge)
 	<-forged
 	if got := roundTrip(t, u, newRequest(t, "GET", nil)); got != "1" {
-		t.Errorf("the answer is %q, want that of a new connection", got)
+		t.Errorf("the response is %q, want that of a new connection", got)
 	}
 }
 
-// TestABodyThatAProgramDoesNotReadIsNoRequest: Python's http.server leaves the body of a
-// POST to its handler, and one that does not read it finds a request there. The answer
-// to that may come when the next visitor's request is on the connection.
-func TestABodyThatAProgramDoesNotReadIsNoRequest(t *testing.T) {
+// Python's http.server leaves the body of a POST to its handler. After a handler
+// that does not read it, the server reads the body as the next request. Its response
+// may arrive when the request of another client is on the connection.
+func TestAnUnreadBodyIsNotTheNextRequest(t *testing.T) {
 	u := peer(t, func(_ int, conn net.Conn) {
 		defer conn.Close()
 		for r := bufio.NewReader(conn); ; {
@@ -168,22 +166,22 @@ func TestABodyThatAProgramDoesNotReadIsNoRequest(t *testing.T) {
 				return
 			}
 			if req.URL.Path == "/smuggled" {
-				_, _ = r.Peek(1) // until a request is there, or none comes
+				_, _ = r.Peek(1) // until a request arrives, or the connection ends
 			}
 			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(req.URL.Path), req.URL.Path)
-			req.Body = nil // nothing is read of it
+			req.Body = nil // leaves the body unread
 		}
 	})
 	u.Foreign = true
 	if got := roundTrip(t, u, newRequest(t, "POST", strings.NewReader("GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"))); got != "/p" {
-		t.Fatalf("the answer to POST is %q", got)
+		t.Fatalf("the response to POST is %q", got)
 	}
 	if got := roundTrip(t, u, newRequest(t, "GET", nil)); got != "/p" {
-		t.Errorf("the next visitor's answer is %q", got)
+		t.Errorf("the next client's response is %q", got)
 	}
 }
 
-func TestAProtocolThatWasNotAskedForIsNoResponse(t *testing.T) {
+func TestAnUnrequestedProtocolSwitchIsAnError(t *testing.T) {
 	u := peer(t, answering(func(*http.Request) string {
 		return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 	}))
@@ -195,8 +193,8 @@ func TestAProtocolThatWasNotAskedForIsNoResponse(t *testing.T) {
 	}
 }
 
-// TestARequestThatHTTPCannotSayIsRefused: nothing of it reaches the process.
-func TestARequestThatHTTPCannotSayIsRefused(t *testing.T) {
+// No part of the request reaches the process.
+func TestARequestThatHTTPCannotExpressIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*http.Request){
 		"a method that tunnels": func(r *http.Request) { r.Method = "CONNECT" },
 		"a method of two lines": func(r *http.Request) { r.Method = "GET / HTTP/1.1\r\nX:" },
@@ -223,8 +221,8 @@ func TestARequestThatHTTPCannotSayIsRefused(t *testing.T) {
 	}
 }
 
-// TestAForeignServerMayCloseIdleConnections: RFC 9112 §9.3.1 has a client send
-// again what is idempotent where a reused connection ends without a response.
+// RFC 9112 §9.3.1: a client repeats an idempotent request if a reused connection
+// ends without a response.
 func TestAForeignServerMayCloseIdleConnections(t *testing.T) {
 	for name, c := range map[string]struct {
 		method, body string
@@ -248,7 +246,7 @@ func TestAForeignServerMayCloseIdleConnections(t *testing.T) {
 					}
 					io.Copy(io.Discard, req.Body)
 					if n == 0 && i == 1 {
-						return // as a server does whose idle timeout passes at this moment
+						return // like a server whose idle timeout passes at this moment
 					}
 					io.WriteString(conn, ok)
 				}

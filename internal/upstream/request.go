@@ -16,11 +16,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// writeHead writes a request's head, and last what is for the agent, if there
-// is one: the number of the request, its id and how far it has come.
+// writeHead writes the head of a request. For an agent, the last fields are the ID
+// of the request, its number and its hop count.
 func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	uri := req.URL.RequestURI()
-	if req.Method == http.MethodConnect || !httpguts.ValidHeaderFieldName(req.Method) { // whose grammar is the same
+	if req.Method == http.MethodConnect || !httpguts.ValidHeaderFieldName(req.Method) { // a method has the grammar of a field name
 		return lateen.ErrInvalid.With("the request's method is malformed")
 	}
 	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f }) || !httpguts.ValidHostHeader(req.Host) {
@@ -36,7 +36,7 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 			continue
 		}
 		for _, value := range values {
-			absent := value == "" && name == "User-Agent" // as net/http has it said
+			absent := value == "" && name == "User-Agent" // the convention of net/http to omit the field
 			if httpguts.ValidHeaderFieldValue(value) && !absent {
 				out = appendField(out, name, value)
 			}
@@ -55,13 +55,13 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	case req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch:
 		out = appendField(out, "Content-Length", "0")
 	}
-	if question := req.Header.Get(guest.HeaderQuestion); question != "" && id == 0 { // ours: a client's requests have numbers
+	if question := req.Header.Get(guest.HeaderQuestion); question != "" && id == 0 { // a request of the platform: requests of clients have numbers
 		out = appendField(out, guest.HeaderQuestion, question)
 	}
 	if agent {
 		out = appendField(out, guest.HeaderInvocation, string(lateen.RequestIDFrom(req.Context())))
 		out = appendField(out, guest.HeaderRequest, strconv.FormatUint(id, 10))
-		if hops := req.Header[hopsKey]; len(hops) > 0 { // the edge's: a client's was removed there
+		if hops := req.Header[hopsKey]; len(hops) > 0 { // set by the edge, which removes a client's own
 			out = appendField(out, guest.HeaderHops, hops[0])
 		}
 	}
@@ -72,14 +72,15 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	return nil
 }
 
-// upgrades reports whether a request is sent as one for another protocol: it asks
-// for one, and has no body, whose end the process might see elsewhere. Only GET
-// may (RFC 6455 §4.1).
+// upgrades reports whether a request is sent as a protocol upgrade. It must ask for
+// one, and have no body, because the process might see the end of the body at
+// another byte. Only GET may upgrade (RFC 6455 §4.1).
 func upgrades(req *http.Request) bool {
 	return req.Method == http.MethodGet && !HasBody(req) && httpguts.HeaderValuesContainsToken(req.Header["Connection"], "upgrade")
 }
 
-// escapeNonASCII escapes what clients do send as it is, and parsers refuse.
+// escapeNonASCII escapes non-ASCII bytes, which some clients send and which parsers
+// reject.
 func escapeNonASCII(uri string) string {
 	if strings.IndexFunc(uri, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
 		return uri
@@ -99,8 +100,8 @@ func appendField(out []byte, name, value string) []byte {
 	return append(append(append(append(out, name...), ": "...), value...), "\r\n"...)
 }
 
-// ownHeader reports whether a header of a request is about the connection it
-// came on, or for nobody but the agent.
+// ownHeader reports whether a header of a request belongs to the connection on which
+// it arrived, or is reserved for the agent.
 func ownHeader(name string) bool {
 	switch http.CanonicalHeaderKey(name) {
 	case "Connection", "Content-Length", "Expect", "Host", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding":
@@ -109,8 +110,8 @@ func ownHeader(name string) bool {
 	return len(name) >= len(guest.HeaderPrefix) && strings.EqualFold(name[:len(guest.HeaderPrefix)], guest.HeaderPrefix)
 }
 
-// trailerNames are the fields that a request announces for its trailer section,
-// and may have there. Others that come are not sent: the router has not checked them.
+// trailerNames returns the permitted names that a request announces for its trailer
+// section. Other trailer fields are not sent: the router has not checked them.
 func trailerNames(req *http.Request) []string {
 	var names []string
 	if HasBody(req) && req.ContentLength < 0 {
@@ -124,9 +125,9 @@ func trailerNames(req *http.Request) []string {
 	return names
 }
 
-// writeBody sends a request's body, each piece as soon as it is there, and then
-// the trailer fields of these names. An error is of reading the body, unless the
-// process has hung up.
+// writeBody sends the body of a request, each piece as soon as it arrives, and then
+// the trailer fields with the given names. The error is a failure to read the body,
+// unless hungUp is true.
 func (c *connection) writeBody(req *http.Request, trailers []string) (hungUp bool, err error) {
 	buf := make([]byte, 32<<10)
 	chunked := req.ContentLength < 0

@@ -13,15 +13,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// late is a body at whose end there are trailer fields.
-type late struct {
+// trailerBody is a body with trailer fields at its end.
+type trailerBody struct {
 	io.Reader
 
 	req    *http.Request
 	fields http.Header
 }
 
-func (l *late) Read(p []byte) (int, error) {
+func (l *trailerBody) Read(p []byte) (int, error) {
 	n, err := l.Reader.Read(p)
 	if err == io.EOF {
 		maps.Copy(l.req.Trailer, l.fields)
@@ -29,7 +29,8 @@ func (l *late) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// withTrailer is a request that announces fields, and after whose body others come, too.
+// withTrailer returns a request that announces some trailer fields and sends further
+// ones after its body.
 func withTrailer(t *testing.T, announced []string, fields http.Header) *http.Request {
 	t.Helper()
 	req := newRequest(t, http.MethodPost, http.NoBody)
@@ -37,7 +38,7 @@ func withTrailer(t *testing.T, announced []string, fields http.Header) *http.Req
 	for _, name := range announced {
 		req.Trailer[name] = nil
 	}
-	req.Body = io.NopCloser(&late{strings.NewReader("body"), req, fields})
+	req.Body = io.NopCloser(&trailerBody{strings.NewReader("body"), req, fields})
 	return req
 }
 

@@ -1,4 +1,4 @@
-// Package upstream speaks HTTP/1.1 to the processes that answer requests.
+// Package upstream is an HTTP/1.1 client of the processes that answer requests.
 package upstream
 
 import (
@@ -16,66 +16,69 @@ import (
 )
 
 const (
-	maxIdle = 64      // connections that wait for a request
+	maxIdle = 64      // idle connections
 	maxHead = 1 << 20 // bytes of the head of a response
 
 	hopsKey = "X-Vercel-Internal-Hops" // guest.HeaderHops in a header
 )
 
 var (
-	// ErrUnsent says that nothing of a request was sent that could be acted on.
+	// ErrUnsent means that the process received no part of the request that it could
+	// act on.
 	ErrUnsent = errors.New("the request could not be sent")
-	// errSwitched ends a connection whose process changes the protocol unasked.
-	errSwitched = errors.New("the response switches to a protocol that the request does not ask for")
-	// errHead ends a response whose head knows no bounds.
+	// errSwitched ends a connection whose process switches the protocol without a
+	// request for it.
+	errSwitched = errors.New("the response switches the protocol without a request for it")
+	// errHead ends a response whose head is too long.
 	errHead = errors.New("the head of the response is too long")
 )
 
-// Client is an HTTP/1.1 client of one process. Unlike [http.Transport] it
-// sends nothing twice, adds no header, and runs no goroutine but the one that
-// sends a body. Dial is required; its methods may be called concurrently.
+// Client is an HTTP/1.1 client of one process. Unlike [http.Transport] it sends no
+// request twice, with the exception in [Client.RoundTrip], adds no header fields,
+// and runs no goroutine besides one that sends a body. Dial is required. The methods
+// may be called concurrently.
 type Client struct {
 	Dial func(context.Context) (net.Conn, error)
-	// Ended is told when each request has ended, by its number, where the process
-	// says nothing of that, and whether its connection broke; the process is told
-	// of no number then. nil: the process does.
+	// Ended is called when a request has ended, with its number and whether its
+	// connection broke, for a process that does not report this itself. Requests
+	// then have no fields for the agent. nil means that the process reports the end.
 	Ended func(id uint64, broke bool)
-	// Foreign says that the server is a program of the user's, which may close
-	// idle connections at any time and may delimit its messages badly. False: the
-	// server is an agent of ours.
+	// Foreign means that the server is a user's program, which may close idle
+	// connections at any time and may delimit its messages incorrectly. False means
+	// that the server is an agent of the platform.
 	Foreign bool
 
-	mu     sync.Mutex // guards below
+	mu     sync.Mutex // guards the fields below
 	idle   []*connection
 	closed bool
 }
 
-// BodyError is the failure to read the body of a request, which ended it.
+// BodyError is a failure to read the body of a request. It ends the request.
 type BodyError struct{ error }
 
-// Unwrap returns the failure itself.
+// Unwrap returns the cause.
 func (e *BodyError) Unwrap() error { return e.error }
 
 // connection is a connection that carries one request at a time.
 type connection struct {
 	net.Conn
 
-	r     *bufio.Reader // of the connection itself
-	out   []byte        // what is put together to be written at once
-	left  int64         // bytes that may be read
-	heard bool          // bytes have come since the head of the last request
+	r         *bufio.Reader // reads through [connection.Read]
+	out       []byte        // buffer for bytes that are written at once
+	left      int64         // bytes that may still be read
+	responded bool          // bytes have arrived since the head of the last request
 
-	raw    syscall.RawConn    // nil: the connection has no descriptor to look at
+	raw    syscall.RawConn    // nil: the connection has no descriptor to poll
 	peek   func(uintptr) bool // for raw: sets silent
-	silent bool               // the connection is open, and no byte is there to be read
+	silent bool               // the connection is open, and no byte is available
 }
 
-// newConnection wraps a connection that has carried nothing yet.
+// newConnection wraps a new connection.
 func newConnection(conn net.Conn) *connection {
 	c := &connection{Conn: conn}
 	c.r = bufio.NewReader(c)
 	if s, ok := conn.(syscall.Conn); ok {
-		c.raw, _ = s.SyscallConn() // nil where that fails
+		c.raw, _ = s.SyscallConn() // nil after an error
 	}
 	var b [1]byte
 	c.peek = func(fd uintptr) bool {
@@ -86,9 +89,9 @@ func newConnection(conn net.Conn) *connection {
 	return c
 }
 
-// reusable reports whether an idle connection can carry another request: it is
-// open, and no byte has arrived since the last response. Such a byte belongs to
-// no request and would be read as the start of the next response.
+// reusable reports whether an idle connection can carry another request: it is open,
+// and no byte has arrived since the last response. Such a byte belongs to no request
+// and would be read as the start of the next response.
 func (c *connection) reusable() bool {
 	if c.raw == nil || c.r.Buffered() > 0 {
 		return false
@@ -97,36 +100,36 @@ func (c *connection) reusable() bool {
 	return c.raw.Read(c.peek) == nil && c.silent
 }
 
-// Read reads as much as may be read.
+// Read reads up to the remaining limit.
 func (c *connection) Read(p []byte) (int, error) {
 	if c.left <= 0 {
 		return 0, errHead
 	}
 	n, err := c.Conn.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
-	c.heard = c.heard || n > 0
+	c.responded = c.responded || n > 0
 	return n, err
 }
 
-// drop closes the connection, of which nothing more is wanted.
-func (c *connection) drop() { _ = c.Close() }
+// close closes the connection.
+func (c *connection) close() { _ = c.Close() }
 
-// take returns a connection and whether it has carried a request before: the
-// one used last, which is warmest, or a new one. Idle connections that the
-// process has closed, or on which it sent bytes unasked, are closed.
+// take returns a connection and whether it has carried a request before: the most
+// recently used one, or a new one. It closes idle connections that the process has
+// closed, or on which the process sent unexpected bytes.
 func (u *Client) take(ctx context.Context) (c *connection, reused bool, err error) {
 	for c := u.pop(); c != nil; c = u.pop() {
 		if c.reusable() {
 			return c, true, nil
 		}
-		c.drop()
+		c.close()
 	}
 	c, err = u.dial(ctx)
 	return c, false, err
 }
 
-// pop removes the connection that was used last from the idle ones; nil: there
-// is none.
+// pop removes the most recently used connection from the idle ones; nil means that
+// none is idle.
 func (u *Client) pop() *connection {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -147,19 +150,19 @@ func (u *Client) dial(ctx context.Context) (*connection, error) {
 	return newConnection(conn), nil
 }
 
-// put takes back a connection that has nothing left on it: more than was asked
-// for would be taken for the next answer.
+// put adds c to the idle connections. It closes a connection with unread bytes,
+// which would be read as the next response.
 func (u *Client) put(c *connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || len(u.idle) == maxIdle || c.r.Buffered() > 0 {
-		c.drop()
+		c.close()
 		return
 	}
 	u.idle = append(u.idle, c)
 }
 
-// Close closes the idle connections; those in use end by themselves.
+// Close closes the idle connections. Connections in use close after their requests.
 func (u *Client) Close() {
 	u.mu.Lock()
 	u.closed = true
@@ -170,19 +173,20 @@ func (u *Client) Close() {
 // CloseIdle closes the idle connections. Later requests dial new ones.
 func (u *Client) CloseIdle() {
 	for c := u.pop(); c != nil; c = u.pop() {
-		c.drop()
+		c.close()
 	}
 }
 
-// RoundTrip sends req as the process's request number id, 0 for one that is the
-// platform's own. The response's body is a [Body], or an [io.ReadWriteCloser] for
-// another protocol. Ending the context breaks the connection, as does a request's
-// body that breaks off. Errors: [ErrUnsent], a [BodyError], [lateen.ErrInvalid]
-// for what HTTP cannot say, anything else of the connection.
+// RoundTrip sends req to the process as its request number id; 0 is a request of the
+// platform. The body of the response is a [Body], or an [io.ReadWriteCloser] after a
+// protocol switch. The end of the context breaks the connection, and so does an
+// error in reading the body of the request. Errors are [ErrUnsent], a [BodyError],
+// [lateen.ErrInvalid] for a request that HTTP cannot express, and errors of the
+// connection.
 //
-// A request of a [Client.Foreign] process whose reused connection ends before the
-// first byte of a response is sent once more, on a new connection, where that can
-// have no effect twice: see [exchange.repeatable].
+// For a [Client.Foreign] process, RoundTrip sends a request a second time, on a new
+// connection, if a reused connection ended before the first byte of a response and
+// the request cannot take effect twice: see [exchange.repeatable].
 func (u *Client) RoundTrip(req *http.Request, id uint64) (*http.Response, error) {
 	c, reused, err := u.take(req.Context())
 	if err != nil {
@@ -190,13 +194,13 @@ func (u *Client) RoundTrip(req *http.Request, id uint64) (*http.Response, error)
 		return nil, err
 	}
 	x := u.begin(c, req, id)
-	resp, err := x.trip(req)
+	resp, err := x.roundTrip(req)
 	if err != nil && reused && u.Foreign && x.repeatable(req, err) {
 		if again, dialErr := u.dial(req.Context()); dialErr == nil {
 			x.stop()
-			c.drop()
+			c.close()
 			x = u.begin(again, req, id)
-			resp, err = x.trip(req)
+			resp, err = x.roundTrip(req)
 		}
 	}
 	if err != nil {
@@ -207,29 +211,29 @@ func (u *Client) RoundTrip(req *http.Request, id uint64) (*http.Response, error)
 
 func (u *Client) begin(c *connection, req *http.Request, id uint64) *exchange {
 	x := &exchange{client: u, conn: c, id: id, sending: true, receiving: true, upgrade: upgrades(req)}
-	x.stop = context.AfterFunc(req.Context(), c.drop)
+	x.stop = context.AfterFunc(req.Context(), c.close)
 	return x
 }
 
-// exchange is a request and its response on a connection. Each half ends by
-// itself; after both the connection is of further use if it is clean.
+// exchange is a request and its response on a connection. Each half ends separately;
+// after both the connection is reused if it is clean.
 type exchange struct {
 	client *Client
 	conn   *connection
 	id     uint64
-	stop   func() bool // undoes the wait for the context's end
+	stop   func() bool // cancels the wait for the end of the context
 
 	upgrade bool // the request asks for another protocol
 	sent    bool // the head of the request was written
 
-	mu                 sync.Mutex // guards below
-	sending, receiving bool       // halves under way
+	mu                 sync.Mutex // guards the fields below
+	sending, receiving bool       // halves in progress
 	worst              outcome
-	bodyErr            error // of reading the request's body
+	bodyErr            error // error in reading the body of the request
 }
 
-// trip sends the request and reads the head of the response.
-func (x *exchange) trip(req *http.Request) (*http.Response, error) {
+// roundTrip sends the request and reads the head of the response.
+func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	if err := x.conn.writeHead(req, x.id, x.client.Ended == nil); err != nil {
 		return nil, err
 	}
@@ -248,10 +252,10 @@ func (x *exchange) trip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// repeatable reports, of a request that failed on a reused connection, whether
-// it can be sent again: its head could not be written, or its method is
-// idempotent (RFC 9110 §9.2.2), it has no body, and the connection ended before
-// a byte of a response came (RFC 9112 §9.3.1).
+// repeatable reports whether a request that failed on a reused connection can be
+// sent again: its head could not be written, or its method is idempotent (RFC 9110
+// §9.2.2), it has no body, and the connection ended before a byte of a response
+// arrived (RFC 9112 §9.3.1).
 func (x *exchange) repeatable(req *http.Request, err error) bool {
 	if req.Context().Err() != nil {
 		return false
@@ -261,31 +265,31 @@ func (x *exchange) repeatable(req *http.Request, err error) bool {
 	}
 	switch req.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
-		return !HasBody(req) && !x.conn.heard
+		return !HasBody(req) && !x.conn.responded
 	}
 	return false
 }
 
-// fail ends an exchange that has no response, and returns why that is.
+// fail ends an exchange without a response, and returns the cause.
 func (x *exchange) fail(req *http.Request, err error) error {
-	if !x.sent || !HasBody(req) { // nothing else reads the body
+	if !x.sent || !HasBody(req) { // no goroutine reads the body
 		CloseBody(req)
 		x.end(&x.sending, broken)
 	}
 	x.end(&x.receiving, broken)
 	if bodyErr := x.bodyError(); bodyErr != nil {
-		return fmt.Errorf("read the request's body: %w", &BodyError{bodyErr}) // the cause of it all
+		return fmt.Errorf("read the request's body: %w", &BodyError{bodyErr}) // the cause of err
 	}
 	return err
 }
 
-// outcome is how half of an exchange has ended.
+// outcome is the result of one half of an exchange.
 type outcome int
 
 const (
-	clean   outcome = iota // nothing of it is left on the connection
-	spoiled                // the other half may go on, but nothing after it
-	broken                 // nothing may go on
+	clean   outcome = iota // no unread or unsent bytes are left on the connection
+	spoiled                // the other half may continue, but no further request
+	broken                 // neither half may continue
 )
 
 // end ends a half, once.
@@ -298,7 +302,7 @@ func (x *exchange) end(half *bool, how outcome) {
 	*half = false
 	x.worst = max(x.worst, how)
 	if how == broken {
-		x.conn.drop()
+		x.conn.close()
 	}
 	if x.sending || x.receiving {
 		return
@@ -306,23 +310,24 @@ func (x *exchange) end(half *bool, how outcome) {
 	if x.stop() && x.worst == clean {
 		x.client.put(x.conn)
 	} else {
-		x.conn.drop()
+		x.conn.close()
 	}
 	if x.client.Ended != nil {
 		x.client.Ended(x.id, x.worst == broken)
 	}
 }
 
-// send sends the body of a request as it comes, and the trailer fields of these names.
+// send sends the body of a request as it arrives, and then the trailer fields with
+// the given names.
 func (x *exchange) send(req *http.Request, trailers []string) {
 	defer CloseBody(req)
 	hungUp, err := x.conn.writeBody(req, trailers)
 	switch {
-	case err == nil && len(trailers) > 0 && x.client.Foreign: // which may not know of them
+	case err == nil && len(trailers) > 0 && x.client.Foreign: // the program may not support trailers
 		x.end(&x.sending, spoiled)
 	case err == nil:
 		x.end(&x.sending, clean)
-	case hungUp: // it may have answered all the same
+	case hungUp: // the process may have answered all the same
 		x.end(&x.sending, spoiled)
 	default:
 		x.mu.Lock()
@@ -338,14 +343,14 @@ func (x *exchange) bodyError() error {
 	return x.bodyErr
 }
 
-// wrap makes resp the caller's.
+// wrap prepares resp for the caller.
 func (x *exchange) wrap(resp *http.Response) *http.Response {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body = &upgraded{x}
 		return resp
 	}
 	body := &Body{ReadCloser: resp.Body, exchange: x, atEnd: clean}
-	if resp.Close || x.doubtful(resp) {
+	if resp.Close || x.ambiguous(resp) {
 		body.atEnd = spoiled
 	}
 	for _, list := range resp.Header["Connection"] {
@@ -362,12 +367,13 @@ func (x *exchange) wrap(resp *http.Response) *http.Response {
 	return resp
 }
 
-// doubtful reports whether the process may take another view of where resp ends,
-// so that the connection carries no other request: it was asked to change the
-// protocol and has not, or it announces a body with a status that has none
-// (RFC 9110 §6.4.1), or it is a program that answers HEAD, or one that may have left a
-// request's body unread and take it for the next request.
-func (x *exchange) doubtful(resp *http.Response) bool {
+// ambiguous reports whether the process may see the end of the messages at another
+// byte, so that the connection must not carry another request. This holds for an
+// upgrade that the process did not accept, for a body announced with a status that
+// has none (RFC 9110 §6.4.1), for a foreign program's response to HEAD, and for a
+// foreign program that may have left the body of the request unread and may take it
+// for the next request.
+func (x *exchange) ambiguous(resp *http.Response) bool {
 	announced := resp.Header["Content-Length"] != nil || len(resp.TransferEncoding) > 0
 	switch {
 	case x.upgrade, x.client.Foreign && HasBody(resp.Request):
@@ -380,18 +386,19 @@ func (x *exchange) doubtful(resp *http.Response) bool {
 	return false
 }
 
-// Body is the body of a response; its end or its closing ends the exchange.
+// Body is the body of a response. Its end or Close ends the exchange.
 type Body struct {
 	io.ReadCloser
 
-	// Explain says why it broke off; nil: as the connection does.
+	// Explain returns the reason of a broken response; nil: the connection's error.
 	Explain func(error) error
 
 	exchange *exchange
-	atEnd    outcome // of the exchange, once all is read
+	atEnd    outcome // outcome at the end of the body
 }
 
-// Read reads; an error other than io.EOF says that the response broke off.
+// Read implements [io.Reader]. An error other than io.EOF means that the response
+// broke off.
 func (b *Body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
@@ -406,13 +413,13 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close breaks off what has not been read.
+// Close cancels the unread part of the body.
 func (b *Body) Close() error {
 	b.exchange.end(&b.exchange.receiving, broken)
 	return nil
 }
 
-// upgraded is a connection that speaks another protocol from now on.
+// upgraded is a connection after a protocol switch.
 type upgraded struct{ exchange *exchange }
 
 // Read reads from the process.
@@ -427,22 +434,22 @@ func (u *upgraded) Close() error {
 	return nil
 }
 
-// HasBody reports whether a request has a body to be sent.
+// HasBody reports whether a request has a body to send.
 func HasBody(req *http.Request) bool {
 	return req.Body != nil && req.Body != http.NoBody && req.ContentLength != 0
 }
 
-// CloseBody closes the body of a request, which nobody reads any more.
+// CloseBody closes the body of a request.
 func CloseBody(req *http.Request) {
 	if req.Body != nil {
 		req.Body.Close()
 	}
 }
 
-// readResponse reads a response's head, past interim ones. A change of protocol
-// is no response to a request that does not ask for one (RFC 9110 §15.2.2).
+// readResponse reads the head of a response after any interim responses. A protocol
+// switch is an error for a request that does not ask for one (RFC 9110 §15.2.2).
 func (c *connection) readResponse(req *http.Request, upgrade bool) (*http.Response, error) {
-	c.left, c.heard = maxHead, false
+	c.left, c.responded = maxHead, false
 	defer func() { c.left = math.MaxInt64 }()
 	for {
 		resp, err := http.ReadResponse(c.r, req)

@@ -20,8 +20,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// peer is the other end of an upstream: it is handed one connection after the
-// other and does what a test wants.
+// peer is a client whose server is a test: serve handles one connection after the
+// other.
 func peer(t *testing.T, serve func(n int, conn net.Conn)) *Client {
 	t.Helper()
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "peer"))
@@ -43,7 +43,7 @@ func peer(t *testing.T, serve func(n int, conn net.Conn)) *Client {
 	}}
 }
 
-// answering reads requests and answers each with what reply says.
+// answering reads requests and answers each with the result of reply.
 func answering(reply func(req *http.Request) string) func(int, net.Conn) {
 	return func(_ int, conn net.Conn) {
 		defer conn.Close()
@@ -82,7 +82,7 @@ func roundTrip(t *testing.T, u *Client, req *http.Request) string {
 	return string(body)
 }
 
-// awaitIdle waits until a connection is at hand.
+// awaitIdle waits until the client has an idle connection.
 func awaitIdle(t *testing.T, u *Client) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
@@ -97,14 +97,14 @@ func awaitIdle(t *testing.T, u *Client) {
 		select {
 		case <-ticker.C:
 		case <-t.Context().Done():
-			t.Fatal("no connection came back")
+			t.Fatal("no connection became idle")
 		}
 	}
 }
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-func TestConnectionsAreUsedAgain(t *testing.T) {
+func TestConnectionsAreReused(t *testing.T) {
 	var connections atomic.Int32
 	u := peer(t, func(n int, conn net.Conn) {
 		connections.Add(1)
@@ -121,14 +121,14 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 			body = strings.NewReader(strings.Repeat("x", 100_000))
 		}
 		roundTrip(t, u, newRequest(t, method, body))
-		awaitIdle(t, u) // the sender of a body may take a moment longer
+		awaitIdle(t, u) // the sender of a body may end a moment later
 	}
 	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections were made for requests one after the other", n)
+		t.Errorf("there were %d connections for consecutive requests", n)
 	}
 }
 
-func TestConnectionsAreNotUsedAgainAfterWhatLeavesThemUnclean(t *testing.T) {
+func TestUncleanConnectionsAreNotReused(t *testing.T) {
 	for name, c := range map[string]struct {
 		reply string
 		read  bool
@@ -159,7 +159,7 @@ func TestConnectionsAreNotUsedAgainAfterWhatLeavesThemUnclean(t *testing.T) {
 			resp.Body.Close()
 			roundTrip(t, u, newRequest(t, "GET", nil))
 			if n := connections.Load(); n != 2 {
-				t.Errorf("%d connections were made, want 2", n)
+				t.Errorf("there were %d connections, want 2", n)
 			}
 		})
 	}
@@ -174,7 +174,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 				return
 			}
 			if requests.Add(1) == 2 {
-				return // hangs up on a connection that was used before
+				return // disconnects a reused connection
 			}
 			io.WriteString(conn, ok)
 		}
@@ -203,7 +203,7 @@ func TestFieldsThatConnectionNominatesEndWithTheConnection(t *testing.T) { // RF
 	}
 }
 
-func TestAClosedIdleConnectionCarriesNothing(t *testing.T) {
+func TestAClosedIdleConnectionIsNotReused(t *testing.T) {
 	closed := make(chan struct{})
 	u := peer(t, func(n int, conn net.Conn) {
 		if n > 0 {
@@ -221,27 +221,27 @@ func TestAClosedIdleConnectionCarriesNothing(t *testing.T) {
 	roundTrip(t, u, newRequest(t, "GET", nil))
 	<-closed
 	if got := roundTrip(t, u, newRequest(t, "POST", strings.NewReader("whole"))); got != "whole" {
-		t.Errorf("the answer is %q, want all of the body on a new connection", got)
+		t.Errorf("the response is %q, want all of the body on a new connection", got)
 	}
 }
 
 func TestARequestThatCannotBeSentKeepsItsBody(t *testing.T) {
 	u := &Client{Dial: func(context.Context) (net.Conn, error) { return nil, errors.New("refused") }}
-	body := &spent{}
+	body := &trackedBody{}
 	req := newRequest(t, "POST", body)
 	req.ContentLength = -1
 	if _, err := u.RoundTrip(req, 2); !errors.Is(err, ErrUnsent) {
-		t.Errorf("the error is %v, want that nothing was sent", err)
+		t.Errorf("the error is %v, want ErrUnsent", err)
 	}
 	if body.read {
-		t.Error("some of the body is spent")
+		t.Error("a part of the body was read")
 	}
 }
 
-// spent is a body that knows whether it was read.
-type spent struct{ read bool }
+// trackedBody is a body that records whether it was read.
+type trackedBody struct{ read bool }
 
-func (s *spent) Read([]byte) (int, error) {
+func (s *trackedBody) Read([]byte) (int, error) {
 	s.read = true
 	return 0, io.EOF
 }
@@ -263,7 +263,7 @@ func TestHeadsAreBounded(t *testing.T) {
 			})
 			if resp, err := u.RoundTrip(newRequest(t, "GET", nil), 1); err == nil {
 				resp.Body.Close()
-				t.Error("it was read to its end")
+				t.Error("the head was read to its end")
 			}
 		})
 	}
@@ -324,7 +324,7 @@ func TestRequestsArriveAsTheyWereMade(t *testing.T) {
 	}
 }
 
-func TestInterimResponsesArePassedOver(t *testing.T) {
+func TestInterimResponsesAreSkipped(t *testing.T) {
 	u := peer(t, answering(func(*http.Request) string {
 		return "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + ok
 	}))
@@ -334,11 +334,11 @@ func TestInterimResponsesArePassedOver(t *testing.T) {
 	}
 }
 
-func TestAnswerBeforeTheBodyIsSentIsHeard(t *testing.T) {
+func TestAResponseBeforeTheEndOfTheBodyIsRead(t *testing.T) {
 	u := peer(t, func(_ int, conn net.Conn) {
 		http.ReadRequest(bufio.NewReader(conn))
 		io.WriteString(conn, "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-		conn.Close() // with most of the body unread
+		conn.Close() // most of the body is unread
 	})
 	req := newRequest(t, "POST", endless{})
 	req.ContentLength = -1
@@ -356,7 +356,7 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-func TestBodyThatBreaksOffBreaksOffTheRequest(t *testing.T) {
+func TestABrokenBodyBreaksTheRequest(t *testing.T) {
 	lost := errors.New("lost")
 	for name, body := range map[string]io.Reader{
 		"by an error": io.MultiReader(strings.NewReader("some"), failing{lost}),
@@ -426,7 +426,7 @@ func TestMalformedResponsesAreErrors(t *testing.T) {
 			})
 			if resp, err := u.RoundTrip(newRequest(t, "GET", nil), 1); err == nil {
 				resp.Body.Close()
-				t.Error("it was taken")
+				t.Error("the response was accepted")
 			}
 		})
 	}

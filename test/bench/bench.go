@@ -1,10 +1,10 @@
-// Bench measures Lateen as a process of its own, side by side with what one
-// would use instead, prints tables and writes docs/benchmarks.md.
+// Bench measures Lateen as a process of its own, side by side with its
+// alternatives, prints tables and writes docs/benchmarks.md.
 //
 //	go run ./test/bench [-n 1] [-only static,warm] [-out docs/benchmarks.md]
 //	go run ./test/bench -engine [-n 1] [-only starts,wakes] [-out docs/benchmarks-engine.md]
 //
-// It needs what `make bench` prepares: bin/lateen and the built examples. It
+// It needs the results of `make bench`: bin/lateen and the built examples. It
 // runs on Linux, whose /proc it reads.
 package main
 
@@ -43,7 +43,7 @@ type bench struct {
 	line    *progress
 }
 
-// chapter is one subject: how it is measured, and what came of it.
+// chapter is one subject: its measurement and its result.
 type chapter struct {
 	name    string // for -only
 	title   string
@@ -51,7 +51,7 @@ type chapter struct {
 	measure func(ctx context.Context, b *bench) ([]table, error)
 }
 
-// book is what one page of the documentation is made of.
+// book is the content of one page of the documentation.
 type book struct {
 	introduction string
 	page         string // file to write
@@ -72,7 +72,7 @@ func (b book) names() string {
 	return strings.Join(names, ", ")
 }
 
-// choices are what a run was asked for.
+// choices are the options of a run.
 type choices struct {
 	scale     float64
 	only, out string
@@ -143,7 +143,8 @@ func run(ctx context.Context, args []string) (err error) {
 	return r.write(c.out)
 }
 
-// measure runs a chapter. What fails is reported with what was measured before.
+// measure runs a chapter. A failure is reported together with the measurements
+// before it.
 func (b *bench) measure(ctx context.Context, c chapter) result {
 	b.line.begin(c.title)
 	began := b.machine.begin()
@@ -151,7 +152,7 @@ func (b *bench) measure(ctx context.Context, c chapter) result {
 	return result{chapter: c, tables: tables, err: err, state: b.machine.end(began)}
 }
 
-// times is how often to do what is done n times by default, at least once.
+// times returns n scaled by the option -n, at least 1.
 func (b *bench) times(n int) int { return max(1, int(math.Round(float64(n)*b.scale))) }
 
 // choose returns the chapters that only names; all if it is empty.

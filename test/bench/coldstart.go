@@ -14,7 +14,7 @@ import (
 
 const (
 	keepAlive = 100 * time.Millisecond // of instances, so that each request finds none
-	rest      = 20 * time.Millisecond  // in which nobody does anything, before a start
+	rest      = 20 * time.Millisecond  // idle time of the platform before a start
 
 	coldBudget = 6 * time.Minute // of all rounds: a slow machine does fewer
 )
@@ -24,15 +24,15 @@ func coldChapter() chapter {
 		name: "coldstart", title: "Cold starts",
 		method: `From a request at the public listener, on a connection that is open, to the first byte of the response,
 while no instance of the function runs. Instances stop ` + keepAlive.String() + ` after their last request; before each request all of them are
-gone, the pool of blank processes is full, and no process of the platform has done anything for ` + rest.String() + `. Applications take
+gone, the pool of blank processes is full, and no process of the platform has used CPU time for ` + rest.String() + `. Applications take
 turns, round by round. Each application had one start that is not counted, so its files are in the page cache.
 
 Plain node, among them in the same rounds, is the same function, file for file, loaded by a script of ten lines into ` + "`node:http`" + `
 on a unix socket: from the start of the process, which says when it listens, to the first byte. It runs as root without a sandbox, has no
 platform in front of it, and no middleware.
 
-What kind each start was is read from the platform's own record of the request: *blank* took a process that had been booted
-beforehand, *cold* booted one for the request (here: ` + "`--pool 0`" + `). The Next.js application has middleware on the edge runtime in front of
+The kind of each start is read from the platform's own record of the request: *blank* took a process of the
+pool, *cold* booted one for the request (here: ` + "`--pool 0`" + `). The Next.js application has middleware on the edge runtime in front of
 every page, which starts from nothing as well: both are in its number.`,
 		measure: measureCold,
 	}
@@ -71,7 +71,7 @@ const (
 	smallFetch  = "small function, fetch"
 )
 
-// thrice is how many rounds lie between the starts of what is slow and only
+// thrice is the number of rounds between starts of the slow functions that are only
 // compared with.
 const thrice = 3
 
@@ -221,7 +221,7 @@ func (c *coldStage) calm(ctx context.Context) error {
 	return err
 }
 
-// readRecords fills in what the platform noted of each start.
+// readRecords fills in the platform's record of each start.
 func (c *coldStage) readRecords(ctx context.Context) error {
 	for _, s := range c.subjects {
 		for i, r := range s.records {
@@ -256,7 +256,7 @@ func coldTables(pooled, bare *coldStage, alone map[string]*plain) []table {
 		head: []string{"function", "start", "starts", "min", "p50", "p90", "p99", "max", "last", "÷ plain node"},
 	}
 	split := table{
-		caption: "Where the time goes: medians, from the platform's records. *Middleware* is all of it, its start included; *rest* is the edge, the connection and what is between the others.",
+		caption: "Phases: medians, from the platform's records. *Middleware* includes its start; *rest* is the edge, the connection and the time between the other phases.",
 		head:    []string{"function", "start", "middleware", "queue", "claim", "load", "handler", "rest"}, text: 2,
 	}
 	for i, s := range pooled.subjects {

@@ -28,8 +28,8 @@ const (
 func hundredChapter() chapter {
 	return chapter{
 		name: "hundred", title: "A hundred idle functions at once",
-		method: fmt.Sprintf(`%d small functions of %d projects, none of which has an instance, are asked in the same moment, each over a
-connection of its own that is open before. Instances stop %v after their answer; then again.`, hundred, tenants, crowdKeepAlive),
+		method: fmt.Sprintf(`%d small functions of %d projects, none of which has an instance, get a request at the same moment, each over an
+open connection of its own. Instances stop %v after their answer; then again.`, hundred, tenants, crowdKeepAlive),
 		measure: measureHundred,
 	}
 }
@@ -37,13 +37,13 @@ connection of its own that is open before. Instances stop %v after their answer;
 func burstChapter() chapter {
 	return chapter{
 		name: "burst", title: "A burst on one idle function",
-		method: fmt.Sprintf(`%d requests in the same moment, each over a connection of its own that is open before, for one small function that
-has no instance. *Instances* is how many it has afterwards: what such a burst needs is one or a few, not %[1]d.`, burst),
+		method: fmt.Sprintf(`%d requests at the same moment, each over an open connection of its own, for one small function without
+an instance. *Instances* is their number afterwards: such a burst needs one or a few, not %[1]d.`, burst),
 		measure: measureBurst,
 	}
 }
 
-// outcome is what came of one of many requests.
+// outcome is the result of one of many requests.
 type outcome struct {
 	took  time.Duration
 	start startOf
@@ -82,7 +82,7 @@ func together(ctx context.Context, addr string, requests []request) []outcome {
 	return out
 }
 
-// crowd is what came of several rounds of many requests.
+// crowd is the results of several rounds of many requests.
 type crowd struct {
 	took     sample
 	worst    time.Duration // p95 of the worst round

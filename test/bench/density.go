@@ -13,7 +13,8 @@ import (
 const (
 	smallInstances = 60
 	appInstances   = 8
-	// after the last request: what can be frozen is, and nothing has stopped.
+	// delay after the last request at which idle instances are frozen, and none has
+	// stopped.
 	restedFor = 3 * time.Second
 	crewStays = 25 * time.Second // keep-alive
 )
@@ -21,11 +22,11 @@ const (
 func densityChapter() chapter {
 	return chapter{
 		name: "density", title: "Instances in memory",
-		method: fmt.Sprintf(`From `+"`/proc/PID/smaps_rollup`"+`: PSS divides what processes share among them, so that a sum of it is what is really used. What an
-instance costs is the growth of the sum over all processes of the platform while so many are started, one for each
-function, divided by their number, on a platform that keeps no blank processes; *at rest* is the same %s after the last request, when
-they are frozen. Then all stop, templates are made where they are worth it, and all are started again, twice: what stays while none
-runs is beneath *template*. The smallest functions are not worth one. Each of the applications is a project of its own.`, restedFor),
+		method: fmt.Sprintf(`From `+"`/proc/PID/smaps_rollup`"+`: PSS divides shared pages between processes, so that its sum is the real usage. The cost of an
+instance is the growth of the sum over all processes of the platform while this number is started, one for each
+function, divided by their number, on a platform without blank processes; *at rest* is the same %s after the last request, when
+they are frozen. Then all stop, templates are created where they pay off, and all are started again, twice: *template* is the memory that remains while no
+instance runs. The smallest functions get no template. Each of the applications is a project of its own.`, restedFor),
 		measure: measureDensity,
 	}
 }
@@ -104,7 +105,7 @@ func (p *platform) stock(ctx context.Context) (int64, error) {
 	return p.usage().sum(), err
 }
 
-// density starts a crew some times and returns the cells of what it costs.
+// density starts a crew several times and returns the cells of its cost.
 func (p *platform) density(ctx context.Context, n, turns int, assemble func(ctx context.Context, p *platform, n int) (*crew, error)) ([][]string, error) {
 	c, err := assemble(ctx, p, n)
 	if err != nil {
@@ -124,7 +125,7 @@ func (p *platform) density(ctx context.Context, n, turns int, assemble func(ctx 
 		if turn > 0 {
 			template = mib((before - bare) / int64(n))
 		}
-		cells, err := p.muster(ctx, c, before)
+		cells, err := p.startCrew(ctx, c, before)
 		if err != nil {
 			return rows, err
 		}
@@ -139,8 +140,8 @@ func (p *platform) density(ctx context.Context, n, turns int, assemble func(ctx 
 	return rows, nil
 }
 
-// muster starts a crew and returns the cells of what it costs beyond before.
-func (p *platform) muster(ctx context.Context, c *crew, before int64) ([]string, error) {
+// startCrew starts a crew and returns the cells of its cost beyond before.
+func (p *platform) startCrew(ctx context.Context, c *crew, before int64) ([]string, error) {
 	kinds, n := map[lateen.StartKind]int{}, len(c.sites)
 	for i, s := range c.sites {
 		p.bench.line.say("starting %d of %d", i+1, n)

@@ -55,7 +55,7 @@ func deployers() []deployer {
 	}
 }
 
-// deployed is what came of deploying by one CLI.
+// deployed is the result of deploying by one CLI.
 type deployed struct {
 	took    [2]sample // first, unchanged
 	uploads [2]int
@@ -140,7 +140,7 @@ func (b *bench) deployOnce(ctx context.Context, d deployer, r *deployed, count b
 	return nil
 }
 
-// countUploads stands before a platform and counts the files that are sent to it.
+// countUploads is a proxy in front of a platform that counts uploaded files.
 func countUploads(addr string, uploads *atomic.Int64) *httptest.Server {
 	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: addr})

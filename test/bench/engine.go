@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen/client"
 )
 
-// engineBook is what `make bench-engine` measures.
+// engineBook is the chapters of `make bench-engine`.
 func engineBook() book {
 	return book{engineIntroduction, "docs/benchmarks-engine.md", []chapter{
 		startsChapter(), openChapter(), freshChapter(), hundredChapter(), burstChapter(), wakesChapter(),
@@ -24,24 +24,23 @@ func engineBook() book {
 
 const engineIntroduction = `# Benchmarks of the function engine
 
-Written by ` + "`make bench-engine`" + `; do not edit. How functions start, are found idle again, and what they
-cost while they are. What was to be reached, what was not, what bounds it and what was tried is in
-[goals](goals.md). Every number comes from one run on one machine, with Lateen as a process of its
+Written by ` + "`make bench-engine`" + `; do not edit. This page measures how functions start and idle, and their cost while
+idle. [Goals](goals.md) lists the goals, met and missed, with their limiting factors. Every number comes from one run on one machine, with Lateen as a process of its
 own, its sandbox on unless a row says otherwise, and the load generator on the same processors.
 
 How to read it:
 
-- *Start* is how a request came by its instance, as the response header ` + "`x-lateen-start`" + ` says: **template**, forked
-  from a warmed process of the same deployment; **blank**, a booted process that was handed the function
-  and its code cache; **cold**, booted for the request; **thawed**, frozen before; **prewarmed**, started while the
-  request was on its way; **warm**, running.
-- Times are milliseconds from a request at the public listener, on a connection that is open, to the
+- *Start* is the kind of start of the instance, from the response header ` + "`x-lateen-start`" + `: **template**, forked
+  from a template process of the same deployment; **blank**, a blank process that loaded the function
+  and its code cache; **cold**, booted for the request; **thawed**, frozen before; **prewarmed**, started before the
+  request arrived; **warm**, running.
+- Times are milliseconds from a request at the public listener, on an open connection, to the
   first byte of the response, unless the head of a column says otherwise.
 - A virtual machine's speed drifts between minutes. Trust ratios within a table more than numbers; differences
-  below 20 % are noise; the least is what the code takes when nobody else wants the processors.
+  below 20 % are noise; the minimum is the time of the code without competition for the processors.
 `
 
-// The flags of `lateen up` that tell one tier or wall from another.
+// The flags of `lateen up` that select tiers and sandbox layers.
 const (
 	flagOpen      = "--unsandboxed"
 	flagTemplates = "--templates"
@@ -55,15 +54,15 @@ func (b *bench) knows(ctx context.Context, flag string) bool {
 
 var errFlag = errors.New("this build of lateen up has no such flag")
 
-// showStarts has a site's responses say how its functions were started.
+// showStarts enables the header of starts in a site's responses.
 func (s *site) showStarts(ctx context.Context) error {
 	_, err := s.platform.lateen(ctx, s.platform.dir, "http://"+s.platform.addr, "project", "set", s.project, "--start-header", "always")
 	return err
 }
 
-// startOf is what x-lateen-start says of a response.
+// startOf returns the x-lateen-start field of a response.
 type startOf struct {
-	kind               lateen.StartKind // "" where it says nothing
+	kind               lateen.StartKind // "" without the header
 	queue, claim, load time.Duration
 }
 

@@ -23,7 +23,7 @@ const (
 func overheadChapter() chapter {
 	return chapter{
 		name: "warm", title: "Warm functions",
-		method: `What Lateen adds to a function that is running, with its sandbox and without: the smallest ` + "`(req, res)`" + ` function through
+		method: `The overhead of Lateen for a running function, with its sandbox and without: the smallest ` + "`(req, res)`" + ` function through
 Lateen's listener (host, routes, fleet, unix socket, agent, record of the request), against the same file on the same Node.js behind
 ` + "`node:http`" + ` on a TCP port, called directly. One instance of the function, ` + "`wrk -t1`" + ` with kept connections, five rounds of two
 seconds in turns, medians of them. The goal is 0.150 ms at p50 with one connection.`,
@@ -84,8 +84,8 @@ func measureOverhead(ctx context.Context, b *bench) ([]table, error) {
 func thawChapter() chapter {
 	return chapter{
 		name: "thaw", title: "Thawing",
-		method: fmt.Sprintf(`%d small functions are asked in turns, each %s after its last request, with the keep-alive as it comes: by then an idle instance
-is frozen. Right after each such request the same function is asked once more, while it runs. The goal is a thaw in under 2 ms.`, thawCopies, thawPause),
+		method: fmt.Sprintf(`%d small functions are called in turns, each %s after its last request, with the default keep-alive: by then an idle instance
+is frozen. Right after each such request the same function is called once more, while it runs. The goal is a thaw in under 2 ms.`, thawCopies, thawPause),
 		measure: measureThaw,
 	}
 }
@@ -141,9 +141,9 @@ func measureThaw(ctx context.Context, b *bench) ([]table, error) {
 func refillChapter() chapter {
 	return chapter{
 		name: "refill", title: "Refilling the pool of blank processes",
-		method: fmt.Sprintf(`A platform that keeps %d blank processes (`+"`--pool %[1]d`"+`) is asked for %[1]d idle functions in the same moment, which takes them all. From then on
-until as many blank processes stand as the platform wants by then, by its own metrics; it waits a moment
-before it boots the first, so as not to slow those who ask. CPU is that of all processes of the platform meanwhile.`, refillPool),
+		method: fmt.Sprintf(`A platform that keeps %d blank processes (`+"`--pool %[1]d`"+`) is asked for %[1]d idle functions at the same moment, which takes them all. Measured from then on
+until the pool has its target size, by the platform's own metrics; the platform waits a moment
+before it boots the first process, to not slow down the requests. CPU is that of all processes of the platform during that time.`, refillPool),
 		measure: measureRefill,
 	}
 }
@@ -195,7 +195,7 @@ func measureRefill(ctx context.Context, b *bench) ([]table, error) {
 		all, each = append(all, took), append(each, took/time.Duration(booted))
 		cpus = append(cpus, (proc.CPU(p.cmd.Process.Pid)-before)/time.Duration(booted))
 	}
-	t := table{head: []string{"what", "min", "median", "max", "times"}}
+	t := table{head: []string{"quantity", "min", "median", "max", "times"}}
 	row := func(name string, s sample) {
 		t.add(ours, name, ms(s.quantile(0)), ms(s.median()), ms(s.quantile(1)), strconv.Itoa(len(s)))
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen/test/bench/proc"
 )
 
-// load is what wrk measured against one server: closed loop, kept connections.
+// load is wrk's measurement of one server: closed loop, kept connections.
 type load struct {
 	requests int
 	rate     float64 // requests a second
@@ -34,7 +34,7 @@ type target struct {
 	err     error // why it is not there
 }
 
-// aim is what to load a target with.
+// aim is the parameters of a load on a target.
 type aim struct {
 	path        string
 	header      string // one more, "" is none
@@ -42,7 +42,7 @@ type aim struct {
 	seconds     int
 }
 
-// wrkReport makes wrk print what its own summary rounds.
+// wrkReport makes wrk print the numbers that its own summary rounds.
 const wrkReport = `done = function(summary, latency)
   local e = summary.errors
   io.write(string.format("\nRESULT %d %d %d %d %d %d\n", summary.requests, summary.duration,
@@ -102,8 +102,8 @@ func typical(rounds []load) load {
 	return sum
 }
 
-// contest loads targets in turns, round by round, with each of the aims, and
-// returns what is typical of each aim and target.
+// contest loads targets in turns, round by round, with each of the aims, and returns
+// the median of each aim and target.
 func (b *bench) contest(ctx context.Context, targets []*target, aims []aim, rounds int) ([][]load, error) {
 	runs := make([][][]load, len(aims))
 	for i := range runs {
@@ -112,7 +112,7 @@ func (b *bench) contest(ctx context.Context, targets []*target, aims []aim, roun
 	for round := range rounds {
 		for i, a := range aims {
 			for j := range targets {
-				j = (j + round) % len(targets) // each goes first at times
+				j = (j + round) % len(targets) // each is first in some rounds
 				t := targets[j]
 				if t.err != nil {
 					continue

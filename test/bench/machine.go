@@ -16,14 +16,14 @@ const (
 	quietBudget = 90 * time.Second       // of a whole run
 )
 
-// machine is watched for what others do on it.
+// machine monitors the load that other processes cause.
 type machine struct {
 	patience time.Duration // of one batch
 	left     time.Duration // of the run's budget for waiting
 	moments  []moment      // before each batch of this chapter
 }
 
-// moment is what a machine did in a window of time.
+// moment is the activity of a machine in a window of time.
 type moment struct {
 	idle, steal float64 // shares of all processors
 	load        float64 // average of the last minute
@@ -34,7 +34,7 @@ func newMachine(patience time.Duration) *machine {
 	return &machine{patience: patience, left: quietBudget}
 }
 
-// span is a chapter's begin, and at its end what the machine was like.
+// span is a chapter's begin, and at its end the state of the machine.
 type span struct {
 	moments []moment
 	steal   float64 // share over all of it
@@ -51,7 +51,7 @@ func (m *machine) end(began ticks) span {
 }
 
 // quiet waits until the machine idles, as long as patience and budget last, and
-// notes what it was like.
+// records its state.
 func (m *machine) quiet(ctx context.Context) error {
 	limit := min(m.patience, m.left)
 	for began := time.Now(); ; {
@@ -116,7 +116,7 @@ func readTicks() (t ticks) {
 	line, _, _ := strings.Cut(proc.Text("/proc/stat"), "\n")
 	for i, field := range strings.Fields(line) {
 		if i == 0 || i > 8 {
-			continue // its name; guests, who are counted as users already
+			continue // the line's name; guest time is part of user time already
 		}
 		n, _ := strconv.ParseFloat(field, 64)
 		t.all += n

@@ -14,8 +14,8 @@ import (
 func memoryChapter() chapter {
 	return chapter{
 		name: "memory", title: "Memory",
-		method: `From ` + "`/proc/PID/smaps_rollup`" + `. RSS is what is resident; PSS divides what processes share (the Node.js binary) among them,
-so that a sum of it is what is really used. What a running function costs is the growth of the sum over all processes from before
+		method: `From ` + "`/proc/PID/smaps_rollup`" + `. RSS is resident memory; PSS divides shared pages (the Node.js binary) between processes,
+so that its sum is the real usage. The cost of a running function is the growth of the sum over all processes from before
 ` + strconv.Itoa(copies) + ` small functions were started, with the pool of blank processes full both times, divided by their number.`,
 		measure: measureMemory,
 	}
@@ -58,7 +58,7 @@ func (u usage) sum() int64 {
 }
 
 func measureMemory(ctx context.Context, b *bench) ([]table, error) {
-	p, err := b.up(ctx, "--keep-alive", "10m") // none stops while others are asked
+	p, err := b.up(ctx, "--keep-alive", "10m") // none stops while others get requests
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func measureMemory(ctx context.Context, b *bench) ([]table, error) {
 	if n, err := s.instances(ctx); err != nil || n != copies {
 		return nil, errors.Join(err, fmt.Errorf("%d functions run, not %d", n, copies))
 	}
-	t := table{head: []string{"what", "MiB", "measured"}}
+	t := table{head: []string{"quantity", "MiB", "measured"}}
 	t.add(ours, "lateen, just started, RSS", mib(idle.rss), "1")
 	t.add(ours, fmt.Sprintf("lateen with a deployment and %d functions running, RSS", copies), mib(after.rss), "1")
 	t.add(ours, "a blank process, PSS, median", mib(median(idle.others)), strconv.Itoa(len(idle.others)))

@@ -17,7 +17,8 @@ import (
 	"github.com/lateen-dev/lateen/test/link"
 )
 
-// direct is what runs a function without a platform: node FILE HANDLER ADDRESS.
+// direct is the script that runs a function without a platform: node FILE HANDLER
+// ADDRESS.
 const direct = `import http from "node:http";
 import { pathToFileURL } from "node:url";
 const [, , file, address] = process.argv;
@@ -164,7 +165,7 @@ func (p *plain) once(ctx context.Context) (time.Duration, error) {
 	return listens + resp.first, nil
 }
 
-// awaitLine reads until a line says text.
+// awaitLine reads until a line equals text.
 func awaitLine(r io.Reader, text string) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {

@@ -44,7 +44,7 @@ func (b *bench) up(ctx context.Context, flags ...string) (*platform, error) {
 	return p, p.start(ctx)
 }
 
-// place makes room for a platform that has not been started.
+// place creates the directory of a platform that has not been started.
 func (b *bench) place(ctx context.Context, flags ...string) (*platform, error) {
 	dir, err := os.MkdirTemp(b.dir, "data-")
 	if err != nil {
@@ -91,8 +91,8 @@ func (p *platform) start(ctx context.Context) (err error) {
 	return err
 }
 
-// hold opens the platform's socket for it, as a supervisor does: while no
-// process serves it, who connects waits.
+// hold opens the platform's socket for it, as a supervisor does: while no process
+// serves it, new connections wait.
 func (p *platform) hold(ctx context.Context) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", p.addr)
 	if err != nil {
@@ -114,7 +114,7 @@ func (p *platform) stop() {
 	for _, f := range p.held {
 		f.Close()
 	}
-	_ = os.RemoveAll(p.dir) // beneath what the run removes
+	_ = os.RemoveAll(p.dir) // part of the directory that the run removes
 }
 
 // rest waits until the platform has done everything and the pool of blank
@@ -173,8 +173,7 @@ func (p *platform) deploy(ctx context.Context, dir string) (*site, error) {
 	return &site{platform: p, host: strings.TrimSuffix(host, "/"), project: reply.Project}, nil
 }
 
-// lateen runs the lateen CLI in a directory against api and returns what it
-// answers.
+// lateen runs the lateen CLI in a directory against api and returns its output.
 func (p *platform) lateen(ctx context.Context, dir, api string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, p.bench.tools.lateen, append(args, "--api", api)...)
 	cmd.Dir = dir
@@ -195,8 +194,8 @@ func (p *platform) vercel(ctx context.Context, dir, api string, args ...string) 
 	return answer(cmd)
 }
 
-// answer runs a command and returns its standard output, or an error with the
-// end of what it wrote.
+// answer runs a command and returns its standard output, or an error with the end of
+// its output.
 func answer(cmd *exec.Cmd) ([]byte, error) {
 	out, err := cmd.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -206,7 +205,7 @@ func answer(cmd *exec.Cmd) ([]byte, error) {
 	return out, err
 }
 
-// record is what the platform noted of a request, waiting until it did.
+// record waits for and returns the platform's record of a request.
 func (s *site) record(ctx context.Context, id lateen.RequestID) (*lateen.Record, error) {
 	c := &client.Client{BaseURL: "http://" + s.platform.addr, Token: s.platform.token}
 	project, err := c.Project(ctx, s.project)
@@ -235,7 +234,7 @@ type request struct {
 	header string // lines, each with its end
 }
 
-// response is what came, and when.
+// response is the received response, with its times.
 type response struct {
 	status      int
 	header      http.Header
@@ -299,7 +298,7 @@ func exchange(conn net.Conn, reader *bufio.Reader, r request) (*response, error)
 	return out, err
 }
 
-// get asks a site for a path and insists on 200.
+// get requests a path of a site and returns an error unless the status is 200.
 func (s *site) get(ctx context.Context, path, header string) (*response, error) {
 	resp, err := send(ctx, s.platform.addr, request{host: s.host, path: path, header: header})
 	if err == nil && resp.status != http.StatusOK {

@@ -20,7 +20,7 @@ import (
 type process struct {
 	name   string
 	cmd    *exec.Cmd
-	log    string // file of what it writes
+	log    string // file of the output
 	exited chan struct{}
 }
 
@@ -73,7 +73,7 @@ func (p *process) ready(ctx context.Context, limit time.Duration, try func() err
 	}
 }
 
-// listening waits until somebody accepts connections on addr.
+// listening waits until a process accepts connections on addr.
 func (p *process) listening(ctx context.Context, addr string) error {
 	return p.ready(ctx, 10*time.Second, func() error {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
@@ -113,7 +113,7 @@ func (p *process) tail() string {
 // portOf is the port in an address.
 func portOf(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 
-// freePort is a port that nobody listened on a moment ago.
+// freePort returns a port that was free a moment ago.
 func freePort(ctx context.Context) (string, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// progress is a line on a terminal that says what is being done.
+// progress is a line on a terminal that shows the current step.
 type progress struct {
 	f    *os.File
 	live bool
@@ -21,7 +21,7 @@ func newProgress(f *os.File) *progress {
 	return &progress{f: f, live: terminal(f), began: time.Now()}
 }
 
-// begin names the chapter of what follows.
+// begin names the current chapter.
 func (p *progress) begin(chapter string) {
 	p.mu.Lock()
 	p.chapter = chapter

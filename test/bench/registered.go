@@ -18,7 +18,7 @@ import (
 const (
 	registered = 100_000
 	batch      = 5000
-	sampled    = 300 // of them that are asked
+	sampled    = 300 // functions that get a request
 )
 
 func registeredChapter() chapter {
@@ -26,14 +26,14 @@ func registeredChapter() chapter {
 		name: "registered", title: "A hundred thousand registered functions",
 		method: fmt.Sprintf(`A small function is deployed; then, with the platform stopped, %d further projects of one production deployment with that function each
 are written to its database, through the platform's own store, each with a host of its own and an alias. All share one manifest and one
-tree, which real ones do not: what those take is beside, in the directory of artefacts, and none of it is in memory until a
-function is asked for. Then the platform is started on it, %d of them are asked once, and all stop.`, registered, sampled),
+tree, unlike real ones: those take additional space in the artifact directory, and are not in memory until a
+function gets a request. Then the platform is started on it, %d of them get one request each, and all stop.`, registered, sampled),
 		measure: measureRegistered,
 	}
 }
 
-// ledger is what a platform takes at a moment.
-type ledger struct {
+// footprint is the resource usage of a platform at one time.
+type footprint struct {
 	memory, disk int64
 	start        time.Duration // until it answered
 }
@@ -82,30 +82,30 @@ func measureRegistered(ctx context.Context, b *bench) ([]table, error) {
 		return nil, err
 	}
 	after := p.usage().rss
-	t := table{head: []string{"what", "value"}}
+	t := table{head: []string{"quantity", "value"}}
 	each := func(bytes int64, n int) string { return fmt.Sprintf("%.2f KiB", float64(bytes)/1024/float64(n)) }
 	t.add(ours, "**memory of one registered, idle function**", each(many.memory-few.memory, n))
 	t.add(ours, "disk of one, in the database", each(many.disk-few.disk, n))
 	t.add(ours, fmt.Sprintf("memory of lateen with 1 and with %d registered, RSS", n), mib(few.memory)+" and "+mib(many.memory)+" MiB")
 	t.add(ours, "start of the platform until it answers, with 1 and with all", fmt.Sprintf("%s and %s ms", ms(few.start), ms(many.start)))
-	t.add(ours, fmt.Sprintf("memory of one that was asked and has stopped (%d of them)", sampled), each(max(0, after-many.memory), sampled))
+	t.add(ours, fmt.Sprintf("memory of a stopped function after a request (%d functions)", sampled), each(max(0, after-many.memory), sampled))
 	t.add(ours, "first byte of those that were asked, p50, p99, max", fmt.Sprintf("%s, %s, %s ms", ms(took.median()), ms(took.quantile(0.99)), ms(took.quantile(1))))
 	t.notes = append(t.notes, fmt.Sprintf("The goal is 4 KiB of memory each. %d were asked in %s, one after the other; each of them loads its deployment from the database first.", sampled, asking.Round(time.Second)))
 	return []table{t}, nil
 }
 
-// again stops the platform, does something to its data, starts it and returns
-// what it takes then.
-func (p *platform) again(ctx context.Context, do func() error) (ledger, error) {
+// again stops the platform, changes its data by do, starts it and returns its
+// resource usage.
+func (p *platform) again(ctx context.Context, do func() error) (footprint, error) {
 	p.process.stop()
 	if err := do(); err != nil {
-		return ledger{}, err
+		return footprint{}, err
 	}
 	began := time.Now()
 	if err := p.start(ctx); err != nil {
-		return ledger{}, err
+		return footprint{}, err
 	}
-	l := ledger{start: time.Since(began)}
+	l := footprint{start: time.Since(began)}
 	if err := ignoreRestless(p.rest(ctx)); err != nil {
 		return l, err
 	}

@@ -22,7 +22,7 @@ type report struct {
 // fact is something to know about a run: the processor, a version.
 type fact struct{ name, value string }
 
-// result is what came of a chapter.
+// result is the result of a chapter.
 type result struct {
 	chapter
 
@@ -55,7 +55,7 @@ func (r *report) write(name string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(name, []byte(r.markdown()), 0o644) //nolint:gosec // documentation is for everybody
+	return os.WriteFile(name, []byte(r.markdown()), 0o644) //nolint:gosec // documentation is public
 }
 
 func (r *report) markdown() string {
@@ -86,16 +86,16 @@ const introduction = `# Benchmarks
 
 Written by ` + "`make bench`" + `; do not edit. Every number comes from one run on one machine, with Lateen as a
 process of its own and its peers beside it, measured in turns so that all of them see the same
-weather. Run it on yours: ` + "`make bench`" + ` takes about ten minutes on a machine that has nothing else to do.
-How functions start and idle is in [benchmarks of the function engine](benchmarks-engine.md); what was to be
-reached there, what was not, what bounds it and what was tried is in [goals](goals.md).
+conditions. Run it on yours: ` + "`make bench`" + ` takes about ten minutes on an otherwise idle machine.
+[Benchmarks of the function engine](benchmarks-engine.md) measures how functions start and idle;
+[goals](goals.md) lists its goals, met and missed, with their limiting factors.
 
 How to read it:
 
 - Trust ratios within a table more than numbers. The load generator, Lateen and the peers share the
-  machine's processors, so throughput is that of a machine that does both ends; a virtual machine's
+  machine's processors, so throughput is that of a machine that runs both ends; a virtual machine's
   speed drifts between minutes, which moves all rows of a table alike.
 - Differences below 20 % are noise.
-- p99 of less than a few hundred measurements is close to their maximum; that is why counts stand beside it.
+- p99 of less than a few hundred measurements is close to their maximum; that is why counts are beside it.
 - Times are milliseconds unless the head of a column says otherwise.
 `

@@ -23,7 +23,7 @@ import (
 func routerChapter() chapter {
 	return chapter{
 		name: "router", title: "Router",
-		method: `Deciding which output answers a request, with the routes that Next.js wrote for examples/nextjs:
+		method: `Resolving a request to an output, with the routes that Next.js wrote for examples/nextjs:
 ` + "`route.Router.Resolve`" + ` in a loop, in this program, one goroutine, ` + "`testing.Benchmark`" + ` three times each, the
 median of them. The application's middleware is consulted each time and answers at once; running it is not counted.`,
 		measure: measureRouter,
@@ -47,9 +47,9 @@ func measureRouter(ctx context.Context, b *bench) ([]table, error) {
 	}
 	cases := []routed{
 		{"static file", anyScript(manifest), route.Static},
-		{"kept page", "/isr", route.Prerender},
+		{"cached page", "/isr", route.Prerender},
 		{"function", "/api/hello", route.Function},
-		{"kept page of a dynamic route", "/posts/another", route.Prerender},
+		{"cached page of a dynamic route", "/posts/another", route.Prerender},
 		{"miss: the page for it", "/no/such/page", route.Static},
 	}
 	testing.Init() // flags of its own, which testing.Benchmark reads

@@ -14,7 +14,7 @@ type foreign struct {
 	name, project string
 	config        string                                                // .vc-config.json
 	source        map[string]string                                     // files by name
-	build         func(ctx context.Context, b *bench, dir string) error // makes what is no text; nil: nothing
+	build         func(ctx context.Context, b *bench, dir string) error // builds binaries; nil: none
 }
 
 const (
@@ -43,8 +43,8 @@ func main() { os.Stdout.WriteString("Content-Type: text/plain\n\nhello\n") }
 `
 )
 
-// foreigners are the functions of other runtimes: the names of Python and Bun
-// are those of what the host or the registry has.
+// foreigners are the functions of other runtimes: the names of Python and Bun are
+// those of the versions that the host or the registry has.
 func foreigners(ctx context.Context, b *bench) []foreign {
 	python := "python3.11"
 	if fields := strings.Fields(b.output(ctx, "python3", "--version")); len(fields) == 2 {

@@ -67,5 +67,5 @@ func times(a, b float64) string {
 	return fmt.Sprintf("%.2f×", a/b)
 }
 
-// none is the cell of what there is no number for.
+// none is a cell without a number.
 const none = "–"

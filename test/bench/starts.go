@@ -35,20 +35,20 @@ const (
 func startsChapter() chapter {
 	return chapter{
 		name: "starts", title: "Starts",
-		method: `Functions take turns, each start ` + startGap.String() + ` after the answer before, on two platforms one after the other: one as it comes, which forks
-templates, and one that has none (` + "`" + flagTemplates + ` 0` + "`" + `), which is left with blank processes and code caches. Instances stop ` + keepAlive.String() + `
+		method: `Functions take turns, each start ` + startGap.String() + ` after the answer before, on two platforms one after the other: one with default settings, which forks
+templates, and one without templates (` + "`" + flagTemplates + ` 0` + "`" + `), which uses blank processes and code caches. Instances stop ` + keepAlive.String() + `
 after their last request, so each request finds none. Every application was started a few times before, so its files
-are in the page cache, its code cache is written and its template stands. Before each round the
-pool of blank processes (` + strconv.Itoa(startPool) + ` for each runtime) is at least half full, or ` + refillPatience.String() + ` have passed; within one nobody waits for it, as traffic does
-not. What many starts at once do to each other, the chapters below tell. The smallest functions of other runtimes come last: a WSGI application, a web handler, an HTTP server written in Go, and a
+are in the page cache, its code cache is written and its template is ready. Before each round the
+pool of blank processes (` + strconv.Itoa(startPool) + ` for each runtime) is at least half full, or ` + refillPatience.String() + ` have passed; within a round no start waits for the pool, as in real
+traffic. The chapters below measure many starts at once. The smallest functions of other runtimes come last: a WSGI application, a web handler, an HTTP server written in Go, and a
 WASI command written in Go.
 
 Plain node, among them in the same rounds, is the same function, file for file, loaded by a script of ten lines into ` + "`node:http`" + `
-on a unix socket: from the start of the process to the first byte. It runs without a sandbox, has no
-platform in front of it, and no middleware. The Next.js application has middleware on the edge runtime in front of every page, which starts from
-nothing as well: both are in its number.
+on a unix socket: from the start of the process to the first byte. It runs without a sandbox, without a
+platform in front of it, and without middleware. The Next.js application has middleware on the edge runtime in front of every page, which has a
+cold start as well: its number includes both.
 
-*Goal* is the p50 that the engine is built to reach on two processors.`,
+*Goal* is the target p50 of the engine on two processors.`,
 		measure: measureStarts,
 	}
 }
@@ -156,8 +156,8 @@ func (s *startStage) acquaint(ctx context.Context) error {
 	return pause(ctx, startPause)
 }
 
-// fromElsewhere is the header of a visitor who comes from another site: that
-// one function is asked after the other is no habit to be learned.
+// fromElsewhere is the header of a visitor that comes from another site, so that the
+// order of the functions is not learned as a prediction.
 const fromElsewhere = "Accept: text/html\r\nReferer: https://elsewhere.example/\r\n"
 
 // round starts each function once.
@@ -272,7 +272,7 @@ func startTables(stages []*startStage, alone map[string]*plain) []table {
 		head: []string{"function", "start", "starts", "min", "p50", "p90", "p99", "max", "goal", "÷ plain node"},
 	}
 	split := table{
-		caption: "Where the time goes: medians. *Rest* is the handler, the edge and the connection, and a middleware where there is one.",
+		caption: "Phases: medians. *Rest* is the handler, the edge and the connection, and the middleware if there is one.",
 		text:    2, head: []string{"function", "start", "queue", "claim", "load", "rest"},
 	}
 	for i, first := range stages[0].starters {
@@ -308,8 +308,8 @@ type group struct {
 	phases []startOf
 }
 
-// gather are the i-th function's starts by kind. How long one takes that was
-// prewarmed depends on what there was to start it from: those of the platforms are apart.
+// gather returns the i-th function's starts by kind. The duration of a prewarmed
+// start depends on the available processes, so those of the platforms are separate.
 func gather(stages []*startStage, i int) []group {
 	var groups []group
 	for _, kind := range startKinds() {
@@ -335,7 +335,7 @@ func gather(stages []*startStage, i int) []group {
 	return slices.DeleteFunc(groups, func(g group) bool { return len(g.took) == 0 })
 }
 
-// goalText says what p50 is to be reached, and whether it was.
+// goalText returns the goal for p50, and whether it was met.
 func goalText(name string, kind lateen.StartKind, took sample) string {
 	goal := goals()[name][kind]
 	if goal == 0 {

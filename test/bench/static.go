@@ -23,9 +23,9 @@ func staticChapter() chapter {
 		name: "static", title: "Static files",
 		method: `The same bytes from Lateen, nginx and Caddy over HTTP/1.1 on loopback, by ` + "`wrk -t1`" + ` with kept connections: three
 rounds in turns for each file and number of connections, medians of them (max: of all). The compressed bodies are those that
-Lateen made at deployment, put beside the file for the peers (` + "`gzip_static`, `brotli_static`, `precompressed`" + `), so nobody
-compresses while serving. nginx: a worker for each processor, ` + "`sendfile`, `tcp_nopush`, `open_file_cache`" + `; Caddy: its
-defaults. **The peers write no access log; Lateen does all that it always does**: it finds the deployment by its
+Lateen made at deployment, put beside the file for the peers (` + "`gzip_static`, `brotli_static`, `precompressed`" + `), so that no
+server compresses while serving. nginx: a worker for each processor, ` + "`sendfile`, `tcp_nopush`, `open_file_cache`" + `; Caddy: its
+defaults. **The peers write no access log; Lateen does its full work**: it finds the deployment by its
 host, matches routes, counts metrics and keeps a record of each request on disk. CPU is that of the server's processes,
 kernel included, for 10 000 requests.`,
 		measure: measureStatic,
@@ -36,7 +36,7 @@ kernel included, for 10 000 requests.`,
 type staticFile struct {
 	caption  string
 	path     string
-	encoding string // to ask for; "" is none
+	encoding string // Accept-Encoding of requests; "" is none
 }
 
 func (f staticFile) header() string {
@@ -95,8 +95,8 @@ func measureStatic(ctx context.Context, b *bench) ([]table, error) {
 	return tables, nil
 }
 
-// makeFiles writes the files of the site. The script is real code: what
-// Next.js ships for its example, cut to size.
+// makeFiles writes the files of the site. The script is real code from Next.js's
+// example, cut to size.
 func (b *bench) makeFiles(dir string) error {
 	scripts, err := filepath.Glob(filepath.Join(b.root, "examples", "nextjs", ".vercel", "output", "static", "_next", "static", "chunks", "*.js"))
 	if err != nil {
@@ -140,7 +140,7 @@ func (b *bench) copyFor(ctx context.Context, s *site, dir string) (string, error
 		}
 	}
 	return www, filepath.WalkDir(www, func(name string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, os.Chmod(name, 0o755)) //nolint:gosec // nginx's workers read as nobody
+		return errors.Join(err, os.Chmod(name, 0o755)) //nolint:gosec // nginx's workers read as an unprivileged user
 	})
 }
 

@@ -27,14 +27,14 @@ type row struct {
 type kind int
 
 const (
-	peer kind = iota // somebody else's
+	peer kind = iota // another server
 	ours
 	failed
 )
 
 func (t *table) add(k kind, cells ...string) { t.rows = append(t.rows, row{cells, k}) }
 
-// fail adds a row that says why there are no numbers.
+// fail adds a row with the reason for missing numbers.
 func (t *table) fail(err error, cells ...string) {
 	reason := strings.Join(strings.Fields(err.Error()), " ")
 	if len(reason) > maxReason {
@@ -48,7 +48,7 @@ const maxReason = 160
 
 func (t *table) textColumns() int { return max(1, t.text) }
 
-// widths are the columns' widths. What a failed row says may be wider.
+// widths are the columns' widths. The text of a failed row may be wider.
 func (t *table) widths() []int {
 	widths := make([]int, len(t.head))
 	for _, cells := range append([][]string{t.head}, t.measured()...) {

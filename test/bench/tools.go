@@ -34,7 +34,7 @@ type tools struct {
 	libraries         string // further LD_LIBRARY_PATH
 }
 
-// findTools finds the programs and fetches those that can be fetched.
+// findTools finds the programs and downloads missing ones where possible.
 func findTools(ctx context.Context, root, lateen string) (*tools, error) {
 	cache := filepath.Join(root, ".cache", "bench")
 	t := &tools{
@@ -106,7 +106,7 @@ func (t *tools) env() []string {
 
 var errMissing = errors.New("it is not here and could not be fetched")
 
-// facts say what was measured on what.
+// facts describe the machine and the programs.
 func (b *bench) facts(ctx context.Context) []fact {
 	t := b.tools
 	commit := strings.TrimSpace(b.output(ctx, "git", "-C", b.root, "log", "-1", "--format=%h, %cs"))
@@ -142,14 +142,14 @@ func brotliNote(t *tools) string {
 	return ", with Debian's brotli_static"
 }
 
-// output is what a command says, on whichever stream, "" if it cannot be run.
+// output is the output of a command on both streams, "" if it cannot be run.
 func (b *bench) output(ctx context.Context, name string, args ...string) string {
 	if name == "" {
 		return ""
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(b.tools.env(), "HOME="+b.dir)
-	out, _ := cmd.CombinedOutput() // some say their version and fail
+	out, _ := cmd.CombinedOutput() // some programs print their version and fail
 	return string(out)
 }
 

@@ -30,7 +30,7 @@ const (
 	crashEvery   = 40 // requests of a visitor
 )
 
-// What happens meanwhile.
+// Events during the wakes.
 const (
 	eventDeploy  = "deployments"
 	eventCrash   = "processes that ended themselves"
@@ -40,8 +40,8 @@ const (
 	eventDeath   = "times the platform was killed"
 )
 
-// wakeEvents are in what order these happen. The platform itself lives for some of
-// them, or there would be nothing but starts without a process to start from.
+// wakeEvents are the order of the events. The platform stays up during some of them,
+// since otherwise every start would lack a process to start from.
 func wakeEvents() []string {
 	quiet := []string{eventKill, eventDeploy, eventKill}
 	var all []string
@@ -54,19 +54,19 @@ func wakeEvents() []string {
 func wakesChapter() chapter {
 	return chapter{
 		name: "wakes", title: "Ten thousand wakes",
-		method: fmt.Sprintf(`%d visitors, each with %d functions of a project of its own, ask for one after the other, so that nearly each has
-stopped since its last request (%s before). Every second visitor keeps its connection while it may. Meanwhile, by turns: a project is
-deployed anew; a function answers and ends its process at once, by exit, by an exception or by a signal; every third process
-beneath the platform is killed; the platform is reloaded (`+"`lateen reload`"+`) while a deployment is under way; it is ended with SIGTERM and started
-again; it is killed with SIGKILL and started again. Its socket is held as systemd does. A visitor who finds nobody
-listening tries again, as a browser or a balancer does, and so does one whose connection is reset before a byte of the response came: both are
-counted apart. A wake has failed if its response is not the whole one, with status 200. A request that was under way in a process when that was killed
-from outside, or in the platform, is the victim of that, not a wake: it is counted apart as well.`, wakeVisitors, wakeCopies, keepAlive),
+		method: fmt.Sprintf(`%d visitors, each with %d functions of a project of its own, request one after the other, so that nearly each has
+stopped since its last request (%s before). Every second visitor keeps its connection as long as possible. Meanwhile, in turns: a project is
+deployed again; a function answers and ends its process at once, by exit, by an exception or by a signal; every third process
+of the platform is killed; the platform is reloaded (`+"`lateen reload`"+`) during a deployment; it is stopped with SIGTERM and started
+again; it is killed with SIGKILL and started again. A supervisor holds its socket, like systemd. A visitor whose connection is refused
+tries again, like a browser or a load balancer, and so does one whose connection is reset before the first byte of the response: both are
+counted separately. A wake has failed if its response is incomplete or has another status than 200. A request that was in progress in a process, or in
+the platform, when that was killed from outside is a casualty of the kill, not a wake: it is counted separately as well.`, wakeVisitors, wakeCopies, keepAlive),
 		measure: measureWakes,
 	}
 }
 
-// wakeHandler says its version, and ends its process if asked.
+// wakeHandler answers with its version, and ends its process on request.
 const wakeHandler = `export default (req, res) => {
   res.end("hello from version %d\n");
   if (req.url.includes("exit")) setImmediate(() => process.exit(1));
@@ -86,9 +86,9 @@ type vigil struct {
 	mu      sync.Mutex // guards below
 	took    map[lateen.StartKind]sample
 	failed  []error
-	refused int // tries while nobody listened
+	refused int // connections refused
 	reset   int // connections without a byte of a response
-	victims int // requests under way in a process that was killed
+	victims int // requests in progress in a process
 	lost    int // requests on a connection to a platform that was killed
 	events  map[string]int
 	now     string            // the event that happens
@@ -167,7 +167,7 @@ func (c *caller) leave() {
 	}
 }
 
-// visit asks for the functions of s in turns until there are enough requests.
+// visit requests the functions of s in turns until there are enough requests.
 func (v *vigil) visit(ctx context.Context, s *site, c *caller) {
 	defer c.leave()
 	crashes := []string{"?exit", "?throw", "?abort"}
@@ -187,7 +187,7 @@ func (v *vigil) visit(ctx context.Context, s *site, c *caller) {
 	}
 }
 
-// wake sends a request until somebody takes it.
+// wake sends a request until the platform takes it.
 func (v *vigil) wake(ctx context.Context, c *caller, r request) {
 	for deadline := time.Now().Add(30 * time.Second); ctx.Err() == nil; {
 		began := time.Now()
@@ -217,7 +217,7 @@ func (v *vigil) wake(ctx context.Context, c *caller, r request) {
 	}
 }
 
-// judge notes what a response is worth.
+// judge records the assessment of a response.
 func (v *vigil) judge(resp *response, began time.Time) {
 	if resp.status == http.StatusOK && strings.HasPrefix(string(resp.body), "hello from version ") {
 		v.mu.Lock()
@@ -255,7 +255,7 @@ func (v *vigil) fail(err error) {
 	v.failed = append(v.failed, err)
 }
 
-// happens notes what happens now; "" is nothing.
+// happens records the current event; "" is none.
 func (v *vigil) happens(event string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -313,7 +313,7 @@ func (v *vigil) redeploy(ctx context.Context, version int) error {
 	return err
 }
 
-// kill kills every third process beneath the platform's own, blank ones too.
+// kill kills every third descendant process of the platform's own, blank ones too.
 func (v *vigil) kill() {
 	pids := proc.Tree(v.platform.cmd.Process.Pid)[1:]
 	v.killed.Store(time.Now().Add(time.Hour).UnixNano())
@@ -334,13 +334,13 @@ func (v *vigil) tables(took time.Duration) []table {
 		total += len(v.took[kind])
 		t.add(ours, append([]string{string(kind)}, v.took[kind].quantiles()...)...)
 	}
-	counts := table{head: []string{"what happened", "times"}}
+	counts := table{head: []string{"event", "times"}}
 	counts.add(ours, "requests answered in full", strconv.Itoa(total))
 	counts.add(ours, "**failed**", strconv.Itoa(len(v.failed)))
-	counts.add(ours, "requests in a process that was killed from outside meanwhile", strconv.Itoa(v.victims))
-	counts.add(ours, "requests on a connection to a platform that was killed, asked again", strconv.Itoa(v.lost))
-	counts.add(ours, "connections reset without a byte, asked again", strconv.Itoa(v.reset))
-	counts.add(ours, "tries while nobody listened", strconv.Itoa(v.refused))
+	counts.add(ours, "requests in a process that was killed from outside", strconv.Itoa(v.victims))
+	counts.add(ours, "requests on a connection to a killed platform, sent again", strconv.Itoa(v.lost))
+	counts.add(ours, "connections reset without a byte, requests sent again", strconv.Itoa(v.reset))
+	counts.add(ours, "connections refused", strconv.Itoa(v.refused))
 	for _, event := range slices.Sorted(maps.Keys(v.events)) {
 		counts.add(ours, event, strconv.Itoa(v.events[event]))
 	}
@@ -352,7 +352,7 @@ func (v *vigil) tables(took time.Duration) []table {
 		counts.notes = append(counts.notes, fmt.Sprintf("Failed %d times: %.200s.", n, reason))
 	}
 	counts.notes = append(counts.notes, fmt.Sprintf("All of it took %s.", took.Round(time.Second)))
-	met := table{caption: "What visitors saw while the platform was about something: to the first byte, the wait for it included.", head: []string{"meanwhile", "requests", "min", "p50", "p90", "p99", "max"}}
+	met := table{caption: "Latencies of visitors during events of the platform: to the first byte, including the wait.", head: []string{"meanwhile", "requests", "min", "p50", "p90", "p99", "max"}}
 	for _, event := range slices.Sorted(maps.Keys(v.during)) {
 		met.add(ours, append([]string{event}, v.during[event].quantiles()...)...)
 	}

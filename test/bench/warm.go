@@ -9,7 +9,7 @@ import (
 func warmChapter() chapter {
 	return chapter{
 		name: "warm", title: "Warm functions",
-		method: `What Lateen adds to a function that is running: the smallest ` + "`(req, res)`" + ` function through Lateen's listener (host,
+		method: `The overhead of Lateen for a running function: the smallest ` + "`(req, res)`" + ` function through Lateen's listener (host,
 routes, fleet, unix socket, agent, record of the request), against the same file on the same Node.js behind
 ` + "`node:http`" + ` on a TCP port, called directly. One instance of the function, ` + "`wrk -t1`" + ` with kept connections, five rounds of two
 seconds in turns, medians of them. One processor is Node's in both cases; at 32 connections the other one is shared by

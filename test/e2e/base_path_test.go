@@ -18,7 +18,7 @@ type basePath struct {
 	data string // the path of its data: /docs/_next/data and the ID of the build
 }
 
-// The values are those of `next start`, but where the build output itself says otherwise.
+// The values are those of `next start`, except where the build output itself differs.
 func TestNextjsUnderABasePath(t *testing.T) {
 	t.Parallel()
 	p := common(t)
@@ -98,7 +98,8 @@ func momentOf(t *testing.T, r *response) string {
 	return at
 }
 
-// checkMaking tells that a page and its data are made together, whichever is asked for.
+// checkMaking checks that a page and its data are rendered together by a request for
+// either.
 func (s basePath) checkMaking(t *testing.T) {
 	s.tell(t)
 	document, data, rsc := []option(nil), []option{withHeader("X-Nextjs-Data", "1")}, []option{withHeader("Rsc", "1")}
@@ -139,7 +140,8 @@ func (s basePath) checkRegeneration(t *testing.T) {
 	}
 }
 
-// checkRevalidate tells that a page is made anew by an endpoint that asks for it by https.
+// checkRevalidate checks that an endpoint that calls the page by https has it
+// rendered again.
 func (s basePath) checkRevalidate(t *testing.T) {
 	s.tell(t)
 	first, _ := s.kept(t, "/docs/b/40/")

@@ -47,7 +47,7 @@ func newBrowser(t *testing.T) *browser {
 	return b
 }
 
-// notice keeps what no page should cause.
+// notice records events that no page should cause.
 func (b *browser) notice(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,7 +98,7 @@ func (b *browser) shows(expression string) {
 	if err == nil {
 		return
 	}
-	at, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`)) // the first error tells more
+	at, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`)) // the first error has more detail
 	b.t.Fatalf("not so: %s: %v\n%s\nthe browser noticed: %s", expression, err, clip(at), b.noticed())
 }
 

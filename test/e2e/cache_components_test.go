@@ -21,7 +21,7 @@ func TestNextjsWithCacheComponents(t *testing.T) {
 	t.Parallel()
 	s := lateenCLI(t, common(t), project(t, "next-cache-components", "cache-components", "preview")).deploy("deploy")
 	for _, path := range append([]string{"/static"}, partial...) {
-		s.get(t, path) // which makes its shell
+		s.get(t, path) // which renders its shell
 	}
 	t.Run("documents", func(t *testing.T) { checkPartialDocuments(t, s) })
 	t.Run("navigation", func(t *testing.T) { checkPartialNavigation(t, s) })
@@ -75,7 +75,7 @@ func checkPartialNavigation(t *testing.T, s site) {
 	}
 }
 
-// checkUseCache tells that what 'use cache' remembers is invalidated.
+// checkUseCache checks that data cached by 'use cache' is invalidated.
 func checkUseCache(t *testing.T, s site) {
 	s.tell(t)
 	value := func(path string) string {

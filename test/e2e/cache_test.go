@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// kept asks for a page that the platform keeps and returns it with what the
-// platform says of its cache.
+// kept requests a cached page and returns it with its cache state.
 func (s site) kept(t *testing.T, path string, options ...option) (r *response, state string) {
 	t.Helper()
 	r = s.get(t, path, options...)
@@ -20,13 +19,13 @@ func (s site) kept(t *testing.T, path string, options ...option) (r *response, s
 	return r, r.Header.Get("X-Vercel-Cache")
 }
 
-// checkRegeneration tells that a page which is kept for two seconds is served
-// from memory while fresh, once more while it is made anew in the background,
-// and then in its new form.
+// checkRegeneration checks that a page with a lifetime of two seconds is served from
+// the cache while fresh, once more while it is regenerated in the background, and
+// then in its new form.
 func checkRegeneration(t *testing.T, s site, path string) {
 	t.Helper()
 	s.tell(t)
-	var fresh, stale string // when what was served so was rendered
+	var fresh, stale string // render time of the response served so
 	kept := false           // fresh was served twice
 	eventually(t, func() error {
 		r, state := s.kept(t, path)
@@ -35,7 +34,7 @@ func checkRegeneration(t *testing.T, s site, path string) {
 		case state == "HIT" && r.Header.Get("Age") == "":
 			t.Fatal("a kept page does not tell its age")
 		case state == "HIT" && stale != "" && now != stale:
-			return nil // made anew
+			return nil // regenerated
 		case state == "HIT" && now != fresh:
 			fresh, kept = now, false
 		case state == "HIT":

@@ -20,13 +20,13 @@ type command struct {
 	p    *platform
 	name string // vercel or lateen
 	dir  string
-	api  string   // the platform's, or what stands before it
+	api  string   // the platform's, or a proxy's in front of it
 	args []string // before and after those of each run
 	tail []string
 	env  []string
 }
 
-// result is what a command did.
+// result is the result of a command.
 type result struct {
 	Stdout, Stderr string
 	Code           int
@@ -69,7 +69,7 @@ func (c *command) prepare(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// input runs the command with text to read, and tells how it went.
+// input runs the command with text on standard input, and returns the result.
 func (c *command) input(text string, args ...string) result {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Minute)
@@ -101,7 +101,7 @@ func (c *command) run(args ...string) result {
 	return r
 }
 
-// refuse runs the command, which has to fail and say why.
+// refuse runs the command, which must fail with a reason.
 func (c *command) refuse(reason string, args ...string) result {
 	c.t.Helper()
 	r := c.try(args...)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// assault is what an attacker writes to a connection: requests whose end is seen
-// elsewhere by a server that is not as strict as RFC 9112.
+// assault is the bytes that an attacker writes to a connection: requests whose end
+// is seen elsewhere by a server that is not as strict as RFC 9112.
 type assault struct {
 	parts    [][]byte // written one after the other
 	pause    time.Duration
@@ -18,7 +18,7 @@ type assault struct {
 	abort    bool          // closes the connection behind the last part
 }
 
-// String is the assault for whoever reads of a fault.
+// String describes the assault for a failure message.
 func (a *assault) String() string {
 	texts := make([]string, len(a.parts))
 	for i, part := range a.parts {
@@ -81,7 +81,7 @@ func request(r *rand.Rand, wire *strings.Builder, host, path string) {
 		chunks = "0\r\n\r\n"
 	}
 	switch r.IntN(12) {
-	case 0: // nobody says how long it is
+	case 0: // no field gives the length
 		wire.WriteString("\r\n" + body)
 	case 1: // shorter than it is
 		fmt.Fprintf(wire, "Content-Length: %d\r\n\r\n%s", len(body)/2, body)

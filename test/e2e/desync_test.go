@@ -38,9 +38,9 @@ const (
 // desyncFunctions are the paths of functions.txtar.
 var desyncFunctions = []string{"node", "listen", "web", "edge", "wsgi", "asgi", "handler", "bun", "server", "lambda", "module"}
 
-// TestEveryVisitorGetsTheAnswerToItsOwnRequest: whatever a neighbour sends on
-// connections of its own, the edge and the function's process agree on where each
-// message ends (RFC 9112 §11.2), so that visitors get their own answers and no
+// TestEveryVisitorGetsTheAnswerToItsOwnRequest: for any bytes that a neighbour sends
+// on connections of its own, the edge and the function's process agree on the end of
+// each message (RFC 9112 §11.2), so that visitors get their own answers and no
 // request reaches a function past the edge.
 func TestEveryVisitorGetsTheAnswerToItsOwnRequest(t *testing.T) {
 	p := start(t, "LATEEN_POOL=1")
@@ -90,7 +90,7 @@ func deployDesync(t *testing.T, p *platform) site {
 	return lateenCLI(t, p, dir).deploy("deploy", "--yes")
 }
 
-// rivalry is a function that attackers and visitors ask at the same time.
+// rivalry is a function that attackers and visitors call at the same time.
 type rivalry struct {
 	site site
 	path string
@@ -199,7 +199,7 @@ func (r *rivalry) visit(ctx context.Context, c *http.Client, n int, method strin
 	return nil
 }
 
-// attack sends one attack on a connection of its own, and looks at what comes back.
+// attack sends one attack on a connection of its own, and checks the responses.
 func (r *rivalry) attack(ctx context.Context, t *testing.T, random *rand.Rand) {
 	host := fmt.Sprintf("%s:%d", r.site.host, r.site.port)
 	a := newAssault(random, host, r.path)
@@ -231,7 +231,7 @@ func (r *rivalry) attack(ctx context.Context, t *testing.T, random *rand.Rand) {
 	if a.abort {
 		conn.Close()
 	} else {
-		_ = conn.SetReadDeadline(time.Now().Add(a.patience)) // what has not come by then does not come
+		_ = conn.SetReadDeadline(time.Now().Add(a.patience)) // later bytes are not expected
 	}
 	if got := <-came; bytes.Contains(got, []byte("honest-")) {
 		r.report(t, fmt.Errorf("an attacker got a visitor's answer: %.400q", got))

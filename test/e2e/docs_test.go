@@ -17,7 +17,7 @@ import (
 // notRun is before a block of commands that this machine cannot run, with the reason.
 const notRun = "<!-- not run: "
 
-// shellBlocks are the blocks of commands in a page, but those that are not run.
+// shellBlocks are the command blocks of a page, except those marked as not run.
 func shellBlocks(page string) []string {
 	var blocks []string
 	before, open, skip := "", false, false
@@ -111,7 +111,7 @@ func (p *platform) types(t *testing.T, tools string, blocks []string) {
 		for _, dir := range entered.FindAllStringSubmatch(block, -1) {
 			smallApp(t, filepath.Join(home, dir[1]))
 		}
-		if strings.HasPrefix(block, "cd ") { // it begins anew
+		if strings.HasPrefix(block, "cd ") { // it starts again
 			script += "cd \"$HOME\"\n"
 		}
 		script += fmt.Sprintf("echo '# block %d' >&2\n%s\n", i+1, block)

@@ -27,7 +27,7 @@ import (
 	"github.com/lateen-dev/lateen/client"
 )
 
-// cargo is something to deploy, with what came of it.
+// cargo is something to deploy, with the results of its deployment.
 type cargo struct {
 	name  string // also its meta data
 	dir   string
@@ -57,7 +57,7 @@ func load(t *testing.T, name string) *cargo {
 	return c
 }
 
-// ship deploys the cargo, and notes what the platform acknowledged.
+// ship deploys the cargo, and records the acknowledged results.
 func (c *cargo) ship(ctx context.Context, p *platform) error {
 	already := c.uploaded
 	c.uploaded = 0
@@ -322,7 +322,7 @@ func descendants(t *testing.T, pid int) []process {
 	return all
 }
 
-// readStat reads who a process is and who started it; see proc(5).
+// readStat reads the identity of a process and of its parent; see proc(5).
 func readStat(name string) (p process, parent string, ok bool) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -357,9 +357,10 @@ func TestASecondPlatformOnTheSameDataRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fresh := filepath.Join(t.TempDir(), "data")
 	for name, args := range map[string][]string{
 		"uses " + p.data() + " already": {"--data", p.data(), "--listen", "127.0.0.1:" + strconv.Itoa(port)},
-		"cannot listen on " + p.addr():  {"--data", t.TempDir(), "--listen", p.addr()},
+		"cannot listen on " + p.addr():  {"--data", fresh, "--listen", p.addr()},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		second := exec.CommandContext(ctx, binary, append([]string{"up"}, args...)...)
@@ -369,6 +370,9 @@ func TestASecondPlatformOnTheSameDataRefuses(t *testing.T) {
 		if second.ProcessState.ExitCode() != 5 || !strings.Contains(string(out), name) || !strings.Contains(string(out), "Hint") {
 			t.Errorf("a second `lateen up`: %v\n%s\nwant %q", err, out, name)
 		}
+	}
+	if _, err := os.Stat(fresh); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a start that cannot listen leaves a data directory: %v", err)
 	}
 	if err := p.ready(time.Minute); err != nil {
 		t.Errorf("the first does not answer any more: %v", err)

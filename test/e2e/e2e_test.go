@@ -1,10 +1,10 @@
 //go:build e2e
 
-// Package e2e_test tells what Lateen does as its users see it: the real binary
+// Package e2e_test tests Lateen as its users see it: the real binary
 // in a process of its own, real frameworks' builds, the unmodified vercel CLI,
 // a real browser.
 //
-// It needs what `make e2e` prepares: the examples built by scripts/examples.sh
+// It needs the results of `make e2e`: the examples built by scripts/examples.sh
 // and Node.js in .cache/node.
 package e2e_test
 
@@ -73,8 +73,8 @@ func nodeDir(t *testing.T) string {
 	return dir
 }
 
-// eventually tries until try returns nil, and fails the test with the last
-// error after three minutes: it tells what comes to be, not how soon.
+// eventually tries until try returns nil, and fails the test with the last error
+// after three minutes: it tests the final state, not the time to reach it.
 func eventually(t *testing.T, try func() error) {
 	t.Helper()
 	if err := within(t.Context(), 3*time.Minute, try); err != nil {

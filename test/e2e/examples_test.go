@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// example is an application with what it shows.
+// example is an application with the checks of its features.
 type example struct {
 	name  string
 	check func(t *testing.T, s site)
 }
 
-// examples are the applications in examples/ and what each of them shows, with those of
+// examples are the applications in examples/ with their checks, and those of
 // testdata/apps whose frameworks have no example.
 var examples = []example{
 	{"nextjs", checkNextjs},

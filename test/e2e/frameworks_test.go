@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// checkSvelteKit tells what the SvelteKit example does.
+// checkSvelteKit checks the SvelteKit example.
 func checkSvelteKit(t *testing.T, s site) {
 	own := origin(t, s)
 	host := fmt.Sprintf("%s:%d", s.host, s.port)
@@ -91,7 +91,7 @@ func checkFormAction(t *testing.T, s site) {
 	}
 }
 
-// checkAstro tells what the Astro example does.
+// checkAstro checks the Astro example.
 func checkAstro(t *testing.T, s site) {
 	host := fmt.Sprintf("%s:%d", s.host, s.port)
 	s.expect(t,
@@ -112,7 +112,7 @@ func checkAstro(t *testing.T, s site) {
 	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/stream", 2) })
 }
 
-// checkNuxt tells what the Nuxt example does.
+// checkNuxt checks the Nuxt example.
 func checkNuxt(t *testing.T, s site) {
 	host := fmt.Sprintf("%s:%d", s.host, s.port)
 	s.expect(t,
@@ -135,7 +135,7 @@ func checkNuxt(t *testing.T, s site) {
 	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/stream", 5) })
 }
 
-// checkHono tells what the Hono example does.
+// checkHono checks the Hono example.
 func checkReactRouter(t *testing.T, s site) {
 	s.expect(t,
 		want{path: "/?x=1", header: []string{"User-Agent", "e2e"}, facts: map[string]string{"url": s.address("/?x=1"), "user-agent": "e2e"}},
@@ -232,7 +232,7 @@ func checkSolidStart(t *testing.T, s site) {
 	})
 }
 
-// checkQwikCity tells what an application of Qwik City does in its edge function.
+// checkQwikCity checks an application of Qwik City in its edge function.
 func checkQwikCity(t *testing.T, s site) {
 	own := strings.TrimSuffix(s.address("/"), "/")
 	s.expect(t,

@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// checkFunctions tells what the functions example does: every way to write a
-// function, and to break one.
+// checkFunctions checks the functions example: every way to write a function, and to
+// break one.
 func checkFunctions(t *testing.T, s site) {
 	t.Run("exports", func(t *testing.T) { checkExports(t, s) })
 	t.Run("helpers", func(t *testing.T) { checkHelpers(t, s) })
@@ -168,7 +168,7 @@ func checkStreams(t *testing.T, s site) {
 					return
 				}
 				select {
-				case <-said: // what was sent has come back, before more is sent
+				case <-said: // the sent bytes have come back, before more are sent
 				case <-t.Context().Done():
 					return
 				}
@@ -210,7 +210,7 @@ func checkStreams(t *testing.T, s site) {
 	})
 }
 
-// checkFailures tells that what fails one request harms no other.
+// checkFailures checks that a failure of one request affects no other.
 func checkFailures(t *testing.T, s site) {
 	failed := map[string]string{"X-Vercel-Error": "FUNCTION_INVOCATION_FAILED"}
 	s.expect(t,
@@ -313,7 +313,7 @@ func checkLimits(t *testing.T, s site) {
 	})
 }
 
-// checkClaims tells that clients cannot pass for the platform.
+// checkClaims checks that clients cannot impersonate the platform.
 func checkClaims(t *testing.T, s site) {
 	s.tell(t)
 	claims := map[string]string{

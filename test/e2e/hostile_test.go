@@ -26,7 +26,7 @@ import (
 	"github.com/lateen-dev/lateen/client"
 )
 
-// caller asks the API whatever a client might, well-behaved or not.
+// caller sends any request to the API, well-formed or not.
 type caller struct {
 	*platform
 
@@ -101,7 +101,7 @@ func (c caller) link(t *testing.T, path, target string) file {
 	return file{"file": path, "sha": c.upload(t, target), "size": len(target), "mode": 0o120777}
 }
 
-// deploy asks for a deployment of files.
+// deploy requests a deployment of files.
 func (c caller) deploy(t *testing.T, files ...file) *response {
 	t.Helper()
 	return c.call(t, http.MethodPost, "/v13/deployments?prebuilt=1", map[string]any{"name": "harbour", "target": "preview", "files": files}, withHeader("Content-Type", "application/json"))
@@ -128,7 +128,7 @@ func (c caller) failed(t *testing.T, reason, words string, files ...file) {
 // activity is when a token was last used, which is noted once a minute.
 var activity = regexp.MustCompile(`"activeAt":\d+`)
 
-// state is all that must not change by what is refused.
+// state is the data that refused requests must not change.
 func (c caller) state(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
@@ -255,7 +255,7 @@ func hostileUploads(t *testing.T, own caller) {
 		if half, ok := conn.(*net.TCPConn); ok {
 			half.CloseWrite()
 		}
-		_, _ = io.Copy(io.Discard, conn) // whatever it says, it is of no use
+		_, _ = io.Copy(io.Discard, conn) // the response is not needed
 	})
 	missing := own.deploy(t, file{"file": outputDir + "config.json", "sha": sha1Of(content), "size": len(content), "mode": 0o100644})
 	refused(t, missing, 400, "missing_files")
@@ -369,7 +369,7 @@ func gzipped(text string) string {
 	return b.String()
 }
 
-// hostileConnections sends what is not, or not quite, HTTP to a site.
+// hostileConnections sends malformed HTTP and other protocols to a site.
 func hostileConnections(t *testing.T, s site) {
 	host := s.host + ":" + strconv.Itoa(s.port)
 	for name, row := range map[string]struct {

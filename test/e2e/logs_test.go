@@ -19,7 +19,7 @@ func queryOf(d *client.Deployment, request string) client.LogQuery {
 	return client.LogQuery{Project: d.Project, Deployment: d.ID, Request: lateen.RequestID(request)}
 }
 
-// follow runs a command that goes on until the test ends, and returns what it prints.
+// follow runs a command that continues until the test ends, and returns its output.
 func (c *command) follow(args ...string) <-chan string {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
@@ -41,13 +41,13 @@ func (c *command) follow(args ...string) <-chan string {
 	}()
 	c.t.Cleanup(func() {
 		cancel()
-		_ = cmd.Wait() // it was told to end
+		_ = cmd.Wait() // it was stopped
 	})
 	return heard
 }
 
-// hears asks the site for path and a marker, again and again until a follower
-// is connected and prints what that made the function write.
+// hears requests path with a marker from the site, again and again until a follower
+// is connected and prints the function's log line.
 func (s site) hears(t *testing.T, heard <-chan string, path, text string) {
 	t.Helper()
 	var markers []string

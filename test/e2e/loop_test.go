@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// asks are functions that ask the URL in their query, or their own, and tell what
-// came of it and how deep they are in it.
+// asks are functions that request the URL in their query, or their own, and return
+// the result and their depth.
 var asks = map[string]string{
 	"fetch": `const ask = async (url) => { const r = await fetch(url); return [r.status, r.headers.get('x-vercel-error'), await r.text()]; };`,
 	"http": `const http = require('node:http');

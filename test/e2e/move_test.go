@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen/client"
 )
 
-// While production moves forth and back, and what is behind it is removed, every
+// While production moves forth and back and earlier deployments are removed, every
 // request is answered, by the version before or the version after.
 func TestProductionAnswersWhileItMoves(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// checkNextjs tells what the Next.js example does.
+// checkNextjs checks the Next.js example.
 func checkNextjs(t *testing.T, s site) {
 	t.Run("pages", func(t *testing.T) { checkNextPages(t, s) })
 	t.Run("endpoints", func(t *testing.T) { checkNextEndpoints(t, s) })
@@ -106,7 +106,7 @@ func checkNextMiddleware(t *testing.T, s site) {
 	)
 }
 
-// checkNextNavigation asks as Next.js's own router does in a browser.
+// checkNextNavigation sends the requests of Next.js's own router in a browser.
 func checkNextNavigation(t *testing.T, s site) {
 	rsc := func(path string, further ...string) want {
 		return want{
@@ -169,7 +169,8 @@ func checkServerAction(t *testing.T, s site) {
 	}
 }
 
-// checkRevalidation tells that a page is made anew when its tag or path is revalidated.
+// checkRevalidation checks that a page is regenerated when its tag or path is
+// revalidated.
 func checkRevalidation(t *testing.T, s site) {
 	s.tell(t)
 	if tested(t) == "nextjs-14" { // which answers with the page that it made less than a second ago
@@ -195,7 +196,7 @@ func checkRevalidation(t *testing.T, s site) {
 	}
 }
 
-// checkTag tells that data is read anew once its tag is revalidated.
+// checkTag checks that data is read again once its tag is revalidated.
 func checkTag(t *testing.T, s site) {
 	before, _ := s.kept(t, "/isr")
 	if r := s.get(t, "/api/revalidate?tag=clock"); r.Status != http.StatusOK {
@@ -209,7 +210,8 @@ func checkTag(t *testing.T, s site) {
 	})
 }
 
-// checkFirstVisits tells that a page of many is made when it is first asked for, once.
+// checkFirstVisits checks that a page of many is rendered at its first request,
+// once.
 func checkFirstVisits(t *testing.T, s site) {
 	s.tell(t)
 	path := fmt.Sprintf("/posts/p%d", time.Now().UnixNano())

@@ -34,7 +34,7 @@ type platform struct {
 	url   string // of the API
 	token string // of the owner, once started
 
-	http *http.Client // reaches the platform whatever the host; follows no redirect
+	http *http.Client // reaches the platform for every host; follows no redirect
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process is gone
@@ -68,7 +68,7 @@ func newPlatform(env ...string) (*platform, error) {
 	return p, errors.Join(os.Mkdir(p.home(), 0o700), linkRuntimes(p.data()))
 }
 
-// freePort is a port that nobody listened on a moment ago.
+// freePort returns a port that was free a moment ago.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -167,7 +167,7 @@ func (p *platform) signal(s os.Signal, limit time.Duration) error {
 	case <-p.exited:
 		return nil
 	case <-time.After(limit):
-		_ = p.cmd.Process.Kill() // the error below tells of it
+		_ = p.cmd.Process.Kill() // the error below reports it
 		<-p.exited
 		return fmt.Errorf("lateen did not end within %s of %s", limit, s)
 	}
@@ -186,7 +186,7 @@ func (p *platform) stop() error {
 	return errors.Join(err, os.RemoveAll(p.dir))
 }
 
-// logTail is the end of what the process wrote.
+// logTail is the end of the process's output.
 func (p *platform) logTail(lines int) string {
 	text, err := os.ReadFile(p.logFile())
 	if err != nil {
@@ -197,7 +197,7 @@ func (p *platform) logTail(lines int) string {
 	return "the end of the platform's log:\n" + string(bytes.Join(all, []byte("\n")))
 }
 
-// tell makes a test that fails show the end of the platform's log.
+// tell prints the end of the platform's log when a test fails.
 func (p *platform) tell(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// watcher stands before a platform's API and notes what is asked of it.
+// watcher is a proxy in front of a platform's API that records the requests.
 type watcher struct {
 	url string
 
@@ -41,7 +41,7 @@ func watch(t *testing.T, p *platform) *watcher {
 	return w
 }
 
-// uploads is how many files were sent since it was last asked.
+// uploads returns the number of files sent since its last call.
 func (w *watcher) uploads() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// checkRuntimes tells what the runtimes example does: a function for each
-// runtime beyond Node.js.
+// checkRuntimes checks the runtimes example: a function for each runtime besides
+// Node.js.
 func checkRuntimes(t *testing.T, s site) {
 	s.expect(t,
 		want{path: "/index.txt", contains: []string{"one function for each runtime"}},

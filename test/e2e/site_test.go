@@ -44,7 +44,7 @@ type response struct {
 	Body   string
 }
 
-// get asks for a path.
+// get requests a path.
 func (s site) get(t *testing.T, path string, options ...option) *response {
 	t.Helper()
 	return s.send(t, http.MethodGet, path, nil, options...)
@@ -134,7 +134,7 @@ func clip(text string) string {
 	return text
 }
 
-// want is what a row of a table expects of one request.
+// want is the expected result of one request in a row of a table.
 type want struct {
 	name   string // "" is the method and path
 	method string // "" is GET
@@ -150,7 +150,7 @@ type want struct {
 	json     any               // the body, decoded
 }
 
-// expect sends each request and compares what comes.
+// expect sends each request and checks the response.
 func (s site) expect(t *testing.T, rows ...want) {
 	t.Helper()
 	for _, row := range rows {

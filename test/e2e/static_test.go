@@ -16,7 +16,7 @@ import (
 	"github.com/andybalholm/brotli"
 )
 
-// checkStatic tells what the static example does.
+// checkStatic checks the static example.
 func checkStatic(t *testing.T, s site) {
 	all := map[string]string{"X-Example": "static"}
 	s.expect(t,
@@ -52,8 +52,7 @@ func checkStatic(t *testing.T, s site) {
 	})
 }
 
-// checkFiles tells what holds for the file at path of every site; original is
-// what was deployed.
+// checkFiles checks the file at path of every site; original is the deployed file.
 func checkFiles(t *testing.T, s site, path, original string) {
 	t.Helper()
 	s.tell(t)

@@ -25,7 +25,7 @@ func voyage(t *testing.T, dir, target, text string) {
 	})
 }
 
-// says fails unless the site's page says text.
+// says fails unless the site's page has text.
 func (s site) says(t *testing.T, text string) {
 	t.Helper()
 	if r := s.get(t, "/"); r.Status != http.StatusOK || !strings.Contains(r.Body, "<h1>"+text+"</h1>") {
@@ -33,7 +33,7 @@ func (s site) says(t *testing.T, text string) {
 	}
 }
 
-// env is what the site's function finds in its environment.
+// env is the environment of the site's function.
 func (s site) env(t *testing.T) map[string]string {
 	t.Helper()
 	r := s.get(t, "/api/env")
@@ -97,7 +97,7 @@ func TestVercelCLIManagesAProjectFromLinkToRemoval(t *testing.T) {
 	voyage(t, dir, "production", "second")
 	second := cli.deploy("deploy", "--prebuilt", "--prod", "--meta", "berth=42", "--env", "EXTRA=yes")
 	production.says(t, "second")
-	first.says(t, "first") // what was deployed stays as it was
+	first.says(t, "first") // the deployment did not change
 	if got := second.env(t); got["EXTRA"] != "yes" || got["COLOR"] != "purple" {
 		t.Errorf("the second deployment finds EXTRA=%q COLOR=%q", got["EXTRA"], got["COLOR"])
 	}
@@ -159,7 +159,7 @@ func environmentByVercel(t *testing.T, cli *command, dir string) {
 	cli.run("pull", "--yes")
 }
 
-// lookWithVercel reads what is there.
+// lookWithVercel runs the reading commands.
 func lookWithVercel(t *testing.T, cli *command, production, preview site) {
 	t.Helper()
 	cli.run("inspect", production.host).says(t, "voyage.localhost", "api/env", "Ready")

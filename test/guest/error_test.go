@@ -10,7 +10,7 @@ import (
 )
 
 // An edge function that throws fails as any other function does: with the error
-// page of the deployment or of the platform, and a code that says whose fault it is.
+// page of the deployment or of the platform, and a code that attributes the fault.
 func TestAFailingEdgeFunctionIsAnsweredWithAnErrorPageAndItsCode(t *testing.T) {
 	p := newPlatform(t)
 	p.function("/throws", edgeFunction(), `export default async () => { throw new Error('secret text'); };`)

@@ -51,8 +51,8 @@ func origin(t *testing.T) *httptest.Server {
 	return s
 }
 
-// relayed answers, in the way that its query says, with what it fetches from the
-// URL in its query.
+// relayed answers, in the way that its query selects, with the response of the URL
+// in its query.
 const relayed = `const ways = {
   returned: (response) => response,
   copied: (response) => new Response(response.body, response),
@@ -164,7 +164,7 @@ func TestABodyShorterThanItsContentLengthBreaksTheResponse(t *testing.T) {
 	}
 }
 
-// cut returns what came of a response, and why it broke off.
+// cut returns the received part of a response, and the reason of its end.
 func (p *platform) cut(path string) (string, error) {
 	p.t.Helper()
 	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://app.localhost"+path, nil)

@@ -1,6 +1,5 @@
-// Package guest_test sends visitors' requests through a real edge, a real fleet
-// and real processes, and checks what each visitor gets back when user code
-// misbehaves.
+// Package guest_test sends visitors' requests through a real edge, a real fleet and
+// real processes, and checks the response of each visitor when user code misbehaves.
 package guest_test
 
 import (
@@ -82,7 +81,7 @@ func newPlatform(t *testing.T, reach ...net.Addr) *platform {
 		Artifacts: store, Source: p, Fleet: f, Cache: kept, Plain: []net.Listener{listener}, Port: portOf(listener),
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
-	e.Route(map[string]lateen.DeploymentID{"app.localhost": "dpl_1"})
+	e.Route(map[string]lateen.Binding{"app.localhost": {Deployment: "dpl_1"}})
 	p.run(e.Run)
 	transport := &http.Transport{DisableCompression: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", p.address)
@@ -132,6 +131,10 @@ func (p *platform) run(part func(context.Context) error) {
 }
 
 // Site returns the one deployment.
+func (p *platform) Owner(context.Context, lateen.DeploymentID) (lateen.TeamID, lateen.ProjectID, error) {
+	return "team_1", "prj_1", nil
+}
+
 func (p *platform) Site(context.Context, lateen.DeploymentID) (*lateen.Site, error) {
 	return &lateen.Site{
 		Team: "team_1", Project: "prj_1", Deployment: "dpl_1", Host: "app-abc-team.localhost", Target: "production", Manifest: p.manifest,
@@ -156,7 +159,7 @@ func (p *platform) withPort(code string) string {
 	return strings.ReplaceAll(code, "PORT", port)
 }
 
-// get asks for a path of the deployment. Headers are "Name: value".
+// get requests a path of the deployment. Headers are "Name: value".
 func (p *platform) get(path string, headers ...string) (*http.Response, string) {
 	p.t.Helper()
 	return p.send(http.MethodGet, path, "", headers...)

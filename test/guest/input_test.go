@@ -36,7 +36,7 @@ func TestAParameterMayHaveTheNameOfAPropertyOfEveryObject(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 	}
-	many := strings.Repeat("a&", 30_000) // as many as a request's header has room for
+	many := strings.Repeat("a&", 30_000) // the limit of a request's header
 	if resp, body := p.get("/helpers?" + many); resp.StatusCode != http.StatusOK || len(body) < len(many) {
 		t.Errorf("many parameters of one name: %s, %d bytes", resp.Status, len(body))
 	}

@@ -32,8 +32,8 @@ module.exports = (req, res) => {
 };
 `
 
-// A listener of a request runs outside of the asynchronous context in which
-// user code added it, and what it throws is still the request's.
+// A listener of a request runs outside of the asynchronous context in which user
+// code added it, and its exceptions still belong to the request.
 func TestAnErrorInAListenerOfARequestFailsThatRequestAtOnce(t *testing.T) {
 	p := newPlatform(t)
 	f := node()

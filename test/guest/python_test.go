@@ -72,7 +72,7 @@ func TestAnInterimStatusOfPythonFailsItsRequestAtOnce(t *testing.T) {
 	}
 }
 
-// An error in what runs behind a complete response leaves the response as it is.
+// An error after a complete response leaves the response unchanged.
 func TestAnErrorBehindACompleteResponseOfPythonLeavesItWhole(t *testing.T) {
 	p := newPlatform(t)
 	p.python("/wsgi", `class Body:
@@ -100,8 +100,9 @@ def app(environ, start_response):
 	p.awaitLine("ValueError: after the end")
 }
 
-// WSGI (PEP 3333) and ASGI decode an encoded slash, which is none for routes (RFC
-// 3986, section 2.2): what a route refuses, it refuses in that spelling, too.
+// WSGI (PEP 3333) and ASGI decode an encoded slash, which is not a slash for routes
+// (RFC 3986, section 2.2): a route that refuses a path also refuses it in that
+// spelling.
 func TestAnEncodedSlashDoesNotLeadPastRoutesToPython(t *testing.T) {
 	p := newPlatform(t)
 	p.python("/wsgi", `def app(environ, start_response):

@@ -49,7 +49,7 @@ func (p *platform) identity(t *testing.T) {
 	except := map[string]string{
 		"Uid": ownUser(p, t), "Gid": ownUser(p, t), "CapInh": noCapability, "CapPrm": noCapability, "CapEff": noCapability, "CapAmb": noCapability,
 		"CapBnd": noCapability, "NoNewPrivs": "1", "Seccomp": "2",
-		"Groups":               "(65534 ?)*", // what is not mapped
+		"Groups":               "(65534 ?)*", // ids outside of the mapping
 		"allow new privileges": "EINVAL",
 		"ambient capability":   "EPERM",
 		"setuid":               "EPERM|EINVAL", "setgid": "EPERM|EINVAL", "setresuid": "EPERM|EINVAL", "setgroups": "EPERM|EINVAL",
@@ -63,7 +63,7 @@ func (p *platform) identity(t *testing.T) {
 // ownUser is the user that every function is to itself.
 func ownUser(p *platform, t *testing.T) string {
 	t.Helper()
-	if p.wall(t, "a user namespace").Missing != "" {
+	if p.layer(t, "a user namespace").Missing != "" {
 		return `(\d{4,}) \d+ \d+ \d+`
 	}
 	return "1000 1000 1000 1000"
@@ -179,7 +179,7 @@ func (p *platform) kill(t *testing.T) {
 		t.Run(who, func(t *testing.T) {
 			f := p.hostile(t, "kill.cjs")
 			if body, err := f.try(t.Context(), target("/", who)); err == nil && who != "-1" && strings.Contains(body, "ESRCH") {
-				t.Errorf("%s", body) // of -1 that is right: there is nobody else
+				t.Errorf("%s", body) // the sandbox has no other process
 			}
 			f.end()
 		})

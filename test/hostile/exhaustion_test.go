@@ -31,8 +31,8 @@ func (f *function) died(t *testing.T, err error) {
 	f.gone(t)
 }
 
-// memory is bounded, whatever it is called: a heap, buffers, files in /tmp and
-// /dev/shm.
+// memory checks the limit on every kind of memory: a heap, buffers, files in /tmp
+// and /dev/shm.
 func (p *platform) memory(t *testing.T) {
 	for _, kind := range []string{"/heap", "/buffers"} {
 		t.Run(kind, func(t *testing.T) {
@@ -58,7 +58,7 @@ func (p *platform) memory(t *testing.T) {
 	}
 }
 
-// childMemory is taken by what a function has started.
+// childMemory is memory of the processes that a function has started.
 func (p *platform) childMemory(t *testing.T) {
 	f := p.sail(t, little)
 	if body, err := f.try(t.Context(), target("/", "memory", "400")); err == nil || errors.Is(err, errPatience) {
@@ -118,7 +118,7 @@ func (p *platform) openFiles(t *testing.T) {
 	}
 }
 
-// threads are bounded, however many are asked for.
+// threads checks the limit on threads.
 func (p *platform) threads(t *testing.T) {
 	f := p.small(t, "threads.cjs")
 	body, err := f.try(t.Context(), "/")
@@ -162,7 +162,7 @@ func (p *platform) forks(t *testing.T) {
 	until(t, "all forks are gone", func() bool { return len(named(name)) == 0 })
 }
 
-// busy loops leave others their time, and end when they are told to.
+// busy checks that loops leave others their CPU time, and end when they are stopped.
 func (p *platform) busy(t *testing.T) {
 	loop := p.hostile(t, "busy.cjs")
 	threads := p.hostile(t, "busy.cjs")
@@ -201,7 +201,7 @@ func (p *platform) survivors(t *testing.T) {
 	}
 }
 
-// loading hostile code fails, at the latest when nobody waits for it any more.
+// loading hostile code fails, at the latest once no request waits for it.
 func (p *platform) loading(t *testing.T) {
 	var all sync.WaitGroup
 	for _, how := range []string{"loop", "wait", "exit", "kill", "stop", "control", "memory", "deep"} {

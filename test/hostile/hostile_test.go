@@ -1,8 +1,8 @@
 //go:build linux && e2e
 
 // Package hostile_test runs functions that attack the platform and each other
-// through the real engine, and shows what each of them achieves: nothing that
-// a neighbour notices.
+// through the real engine, and checks that no attack has an effect that a neighbour
+// notices.
 package hostile_test
 
 import (
@@ -29,52 +29,52 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The walls that attacks are stopped by.
+// The sandbox layers that stop attacks.
 const (
-	wallRoot      = "a root of its own"
-	wallProcesses = "a process namespace"
-	wallNetwork   = "a network namespace"
-	wallCalls     = "a list of system calls"
-	wallMemory    = "a bound on memory"
+	layerRoot      = "a root of its own"
+	layerProcesses = "a process namespace"
+	layerNetwork   = "a network namespace"
+	layerCalls     = "a list of system calls"
+	layerMemory    = "a bound on memory"
 )
 
 // attack is a way to attack.
 type attack struct {
-	name  string
-	run   func(*platform, *testing.T)
-	walls []string // without which it would succeed, as the platform says at its start
+	name   string
+	run    func(*platform, *testing.T)
+	layers []string // layers without which the attack would succeed, as the platform's start names them
 }
 
 func attacks() []attack {
 	return []attack{
-		{"System calls", (*platform).calls, []string{wallCalls}},
-		{"Mounts", (*platform).mounts, []string{wallCalls}},
-		{"Namespaces", (*platform).namespaces, []string{wallCalls}},
-		{"Identity", (*platform).identity, []string{wallCalls}},
-		{"Setuid programs", (*platform).setuid, []string{wallRoot}},
-		{"Other architectures' calls", (*platform).foreign, []string{wallCalls}},
-		{"Terminals", (*platform).terminals, []string{wallCalls, wallRoot}},
-		{"Devices", (*platform).devices, []string{wallRoot}},
+		{"System calls", (*platform).calls, []string{layerCalls}},
+		{"Mounts", (*platform).mounts, []string{layerCalls}},
+		{"Namespaces", (*platform).namespaces, []string{layerCalls}},
+		{"Identity", (*platform).identity, []string{layerCalls}},
+		{"Setuid programs", (*platform).setuid, []string{layerRoot}},
+		{"Other architectures' calls", (*platform).foreign, []string{layerCalls}},
+		{"Terminals", (*platform).terminals, []string{layerCalls, layerRoot}},
+		{"Devices", (*platform).devices, []string{layerRoot}},
 		{"Raised limits", (*platform).limits, nil},
-		{"Proc", (*platform).proc, []string{wallProcesses, wallRoot}},
-		{"Other processes", (*platform).processes, []string{wallProcesses, wallCalls}},
-		{"Kill", (*platform).kill, []string{wallProcesses}},
+		{"Proc", (*platform).proc, []string{layerProcesses, layerRoot}},
+		{"Other processes", (*platform).processes, []string{layerProcesses, layerCalls}},
+		{"Kill", (*platform).kill, []string{layerProcesses}},
 		{"Inherited descriptors", (*platform).inherited, nil},
 		{"Closed descriptors", (*platform).descriptors, nil},
-		{"Others' files", (*platform).files, []string{wallRoot}},
+		{"Others' files", (*platform).files, []string{layerRoot}},
 		{"Links", (*platform).links, nil},
-		{"Full disk", (*platform).disk, []string{wallRoot}},
-		{"Sockets", (*platform).sockets, []string{wallCalls}},
-		{"Connections", (*platform).connections, []string{wallNetwork, wallRoot}},
-		{"Connection floods", (*platform).flood, []string{wallNetwork}},
-		{"Network changes", (*platform).netlink, []string{wallNetwork}},
+		{"Full disk", (*platform).disk, []string{layerRoot}},
+		{"Sockets", (*platform).sockets, []string{layerCalls}},
+		{"Connections", (*platform).connections, []string{layerNetwork, layerRoot}},
+		{"Connection floods", (*platform).flood, []string{layerNetwork}},
+		{"Network changes", (*platform).netlink, []string{layerNetwork}},
 		{"Memory", (*platform).memory, nil},
-		{"Memory that is no process's", (*platform).hiddenMemory, []string{wallMemory}},
+		{"Memory that is no process's", (*platform).hiddenMemory, []string{layerMemory}},
 		{"Open files", (*platform).openFiles, nil},
 		{"Threads", (*platform).threads, nil},
-		{"Forks", (*platform).forks, []string{wallProcesses}},
+		{"Forks", (*platform).forks, []string{layerProcesses}},
 		{"Busy loops", (*platform).busy, nil},
-		{"Survivors", (*platform).survivors, []string{wallProcesses}},
+		{"Survivors", (*platform).survivors, []string{layerProcesses}},
 		{"Loading", (*platform).loading, nil},
 		{"Rehearsals", (*platform).rehearsals, nil},
 		{"Forged messages", (*platform).control, nil},
@@ -85,17 +85,17 @@ func attacks() []attack {
 // abroad are the attacks that a vessel other than Node.js sets out to.
 func abroad(v vessel) []attack {
 	attacks := []attack{
-		{"System calls", (*platform).calls, []string{wallCalls}},
-		{"Identity", (*platform).identity, []string{wallCalls}},
-		{"Other processes", (*platform).processes, []string{wallProcesses, wallCalls}},
+		{"System calls", (*platform).calls, []string{layerCalls}},
+		{"Identity", (*platform).identity, []string{layerCalls}},
+		{"Other processes", (*platform).processes, []string{layerProcesses, layerCalls}},
 		{"Inherited descriptors", (*platform).inherited, nil},
-		{"Others' files", (*platform).files, []string{wallRoot}},
-		{"Connections", (*platform).connections, []string{wallNetwork, wallRoot}},
+		{"Others' files", (*platform).files, []string{layerRoot}},
+		{"Connections", (*platform).connections, []string{layerNetwork, layerRoot}},
 		{"Memory", (*platform).bombs, nil},
 		{"Memory of a child", (*platform).childMemory, nil},
 	}
 	if v.forks != "" {
-		attacks = append(attacks, attack{"Forks", (*platform).forks, []string{wallProcesses}})
+		attacks = append(attacks, attack{"Forks", (*platform).forks, []string{layerProcesses}})
 	}
 	return attacks
 }
@@ -109,7 +109,7 @@ func origins() []origin {
 	}
 }
 
-// TestFunctionsAreContained runs all attacks as whoever runs the test.
+// TestFunctionsAreContained runs all attacks as the user that runs the test.
 func TestFunctionsAreContained(t *testing.T) {
 	program := attacker(t)
 	for n, o := range origins() {
@@ -140,11 +140,11 @@ func TestFunctionsAreContained(t *testing.T) {
 	}
 }
 
-// on runs an attack, unless this host lacks a wall against it.
+// on runs an attack, unless this host lacks a sandbox layer against it.
 func (a attack) on(t *testing.T, p *platform) {
-	for _, name := range a.walls {
-		if wall := p.wall(t, name); wall.Missing != "" {
-			t.Skipf("there is not %s here: %s", name, wall.Missing)
+	for _, name := range a.layers {
+		if layer := p.layer(t, name); layer.Missing != "" {
+			t.Skipf("sandbox layer %s missing: %s", name, layer.Missing)
 		}
 	}
 	began := time.Now()
@@ -153,17 +153,17 @@ func (a attack) on(t *testing.T, p *platform) {
 		time.Since(began).Round(time.Millisecond), w.asked, w.slowest.Round(time.Millisecond))
 }
 
-// TestThePlatformSaysWhatItCannotKeepFunctionsFrom is about hosts where some
-// walls do not stand.
+// TestThePlatformSaysWhatItCannotKeepFunctionsFrom is about hosts without some
+// sandbox layers.
 func TestThePlatformSaysWhatItCannotKeepFunctionsFrom(t *testing.T) {
 	p := open(t, attacker(t), origins()[0])
 	said := p.engine.Missing()
-	for _, wall := range p.engine.Walls() {
-		if (wall.Missing != "") != strings.Contains(said, wall.Name) {
-			t.Errorf("%s is missing (%s), and it says %q", wall.Name, wall.Missing, said)
+	for _, layer := range p.engine.Walls() {
+		if (layer.Missing != "") != strings.Contains(said, layer.Name) {
+			t.Errorf("%s is missing (%s), and the start reports %q", layer.Name, layer.Missing, said)
 		}
-		if wall.Stops == "" || wall.Missing != "" && wall.Remedy == "" {
-			t.Errorf("%+v says not what it is for, or what to do", wall)
+		if layer.Stops == "" || layer.Missing != "" && layer.Remedy == "" {
+			t.Errorf("%+v has no purpose or no remedy", layer)
 		}
 	}
 	if os.Geteuid() == 0 && said != "" {
@@ -174,8 +174,8 @@ func TestThePlatformSaysWhatItCannotKeepFunctionsFrom(t *testing.T) {
 	}
 }
 
-// attacker returns the attacker, built, where anybody may execute it. Beside it
-// is the module.
+// attacker builds the attacker in a directory where every user may execute it, with
+// the module beside it, and returns its path.
 func attacker(t *testing.T) string {
 	t.Helper()
 	if built := os.Getenv("LATEEN_TEST_ATTACKER"); built != "" {

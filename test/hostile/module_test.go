@@ -132,7 +132,7 @@ func (p *platform) answers(t *testing.T, module string) {
 }
 
 // explode starts one of the functions of a hostile module and sends it two
-// requests at once. It tells how they have ended.
+// requests at once. It returns how they have ended.
 func (p *platform) explode(ctx context.Context, handler string, spec func(*lateen.FunctionSpec), tell func(how string)) {
 	i, err := p.begin(ctx, "hostile", handler, spec)
 	if ctx.Err() != nil && err != nil {
@@ -162,7 +162,7 @@ func (p *platform) explode(ctx context.Context, handler string, spec func(*latee
 	both.Wait()
 }
 
-// module is hostile WebAssembly: a program that tries what a module can try.
+// module is hostile WebAssembly: a program with all attacks a module can try.
 func (p *platform) module(t *testing.T) {
 	f := p.start(t, "hostile", hostileModule, asModule)
 	paths := []string{p.data + "/key", p.dir, p.trees + "/neighbour/secret.txt", "/../neighbour/secret.txt", "/etc/passwd", "/proc/self/environ", "/neighbour.cjs"}

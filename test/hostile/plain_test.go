@@ -18,8 +18,7 @@ import (
 // plainUser is a user id that nothing else on a host has.
 const plainUser = 0x6c617465
 
-// TestFunctionsOfAPlainUserAreContained runs all attacks as somebody who is
-// not the superuser.
+// TestFunctionsOfAPlainUserAreContained runs all attacks as an ordinary user.
 func TestFunctionsOfAPlainUserAreContained(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("whoever runs this is a plain user already")
@@ -39,17 +38,22 @@ func TestFunctionsOfAPlainUserAreContained(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "hostile.test")
-	data, err := os.ReadFile(self)
-	if err == nil {
-		err = os.WriteFile(program, data, 0o755) //nolint:gosec // a program
-	}
-	if err != nil {
+	if err := copyProgram(self, program); err != nil {
 		t.Fatal(err)
+	}
+	platform := os.Getenv("LATEEN_TEST_PROGRAM") // see package sandbox
+	if platform != "" {
+		own := filepath.Join(dir, "lateen")
+		if err := copyProgram(platform, own); err != nil {
+			t.Fatal(err)
+		}
+		platform = own
 	}
 	cmd := exec.CommandContext(t.Context(), program, "-test.run=^(TestFunctionsAreContained|TestThePlatformSays.*)$", "-test.v")
 	cmd.Env = []string{
 		"HOME=" + filepath.Join(dir, "home"), "TMPDIR=" + filepath.Join(dir, "tmp"), "PATH=" + os.Getenv("PATH"),
 		"LATEEN_TEST_RUNTIMES=" + filepath.Join(dir, "runtimes"), "LATEEN_TEST_ATTACKER=" + attacker(t),
+		"LATEEN_TEST_PROGRAM=" + platform,
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: plainUser, Gid: plainUser, Groups: []uint32{}}}
 	out, err := cmd.CombinedOutput()
@@ -67,6 +71,15 @@ func TestFunctionsOfAPlainUserAreContained(t *testing.T) {
 			t.Errorf("%s did not pass", name)
 		}
 	}
+}
+
+// copyProgram copies a program to a path that every user may execute.
+func copyProgram(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755) //nolint:gosec // a program
 }
 
 // runtimesDir is where the toolchain of tests has put the runtimes.
@@ -97,7 +110,7 @@ func mirror(from, to string) error {
 		at := filepath.Join(to, rel)
 		switch {
 		case d.IsDir():
-			return os.MkdirAll(at, 0o755) //nolint:gosec // for everybody
+			return os.MkdirAll(at, 0o755) //nolint:gosec // for all users
 		case d.Type()&fs.ModeSymlink != 0:
 			aim, err := os.Readlink(path)
 			if err != nil {

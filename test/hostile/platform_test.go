@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	patience = 2 * time.Minute // for whatever must come
+	patience = 2 * time.Minute // upper limit of a wait for an expected event
 	secret   = "of the neighbour"
 )
 
@@ -43,7 +43,7 @@ type platform struct {
 	logs   *sink
 	trees  string
 	dir    string // the engine's
-	data   string // as the platform's data directory, only that anybody who sees it may read it
+	data   string // a copy of the platform's data directory that every user may read
 
 	service netip.AddrPort // of this host, the only one that functions may call
 
@@ -60,7 +60,7 @@ type origin struct {
 // memory without end itself, at forks it forks; "" where it does not.
 type vessel struct{ name, runtime, handler, bomb, forks string }
 
-// node is what attacks set out from as a rule.
+// node is the usual starting point of attacks.
 func node() vessel { return vessel{"Node.js", "nodejs24.x", "attacker.cjs", "", ""} }
 
 // vessels are the others.
@@ -144,18 +144,18 @@ func (p *platform) layOut(t *testing.T, attacker string) {
 	write(filepath.Join(p.data, "key"), []byte("of the platform"), 0o644)
 }
 
-// wall returns the wall of that name.
-func (p *platform) wall(t *testing.T, name string) sandbox.Wall {
+// layer returns the sandbox layer of that name.
+func (p *platform) layer(t *testing.T, name string) sandbox.Wall {
 	t.Helper()
-	walls := p.engine.Walls()
-	i := slices.IndexFunc(walls, func(w sandbox.Wall) bool { return w.Name == name })
+	layers := p.engine.Walls()
+	i := slices.IndexFunc(layers, func(w sandbox.Wall) bool { return w.Name == name })
 	if i < 0 {
-		t.Fatalf("there is no wall %q among %v", name, walls)
+		t.Fatalf("no sandbox layer %q among %v", name, layers)
 	}
-	return walls[i]
+	return layers[i]
 }
 
-// sink keeps the lines that somebody forged, and counts all.
+// sink records forged lines, and counts all lines.
 type sink struct {
 	mu     sync.Mutex // guards below
 	count  int
@@ -172,7 +172,7 @@ func (s *sink) Log(line lateen.LogLine) {
 	}
 }
 
-// forgeries returns the lines that somebody forged.
+// forgeries returns the forged lines.
 func (s *sink) forgeries() []lateen.LogLine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -278,7 +278,7 @@ func (f *function) open(ctx context.Context, target string) (*http.Response, err
 
 var errPatience = errors.New("the test has no more patience")
 
-// try asks and returns the answer's body.
+// try sends a request and returns the body of the response.
 func (f *function) try(ctx context.Context, target string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
@@ -304,10 +304,10 @@ func (f *function) get(t *testing.T, target string) string {
 	return body
 }
 
-// outcomes is what became of attempts, by name.
+// outcomes holds the results of attempts, by name.
 type outcomes map[string]string
 
-// attempts asks for outcomes.
+// attempts requests outcomes.
 func (f *function) attempts(t *testing.T, target string) outcomes {
 	t.Helper()
 	body := f.get(t, target)
@@ -318,9 +318,8 @@ func (f *function) attempts(t *testing.T, target string) outcomes {
 	return got
 }
 
-// want fails the test where an outcome is not as a whole what the pattern
-// says. except has the patterns of those that are not like the rest, each of
-// which must have been tried.
+// want fails the test if an outcome does not match the pattern as a whole. except
+// has the patterns of exceptions, each of which must have been tried.
 func (o outcomes) want(t *testing.T, pattern string, except map[string]string) {
 	t.Helper()
 	for name := range except {
@@ -359,7 +358,7 @@ func (f *function) gone(t *testing.T) {
 	}
 }
 
-// watch is what the neighbour noticed during an attack.
+// watch records the effects of an attack on the neighbour.
 type watch struct {
 	mu      sync.Mutex // guards below
 	asked   int
@@ -367,7 +366,7 @@ type watch struct {
 	failed  []error
 }
 
-// during runs an attack while the neighbour is asked ten times a second and
+// during runs an attack while the neighbour gets requests ten times a second and
 // more. It, and a new instance of it, must answer then and afterwards.
 func (p *platform) during(t *testing.T, attack func(t *testing.T)) *watch {
 	t.Helper()

@@ -16,8 +16,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// control messages that the agent has not written concern nobody but the
-// instance that they come from.
+// control checks that control messages that the agent has not written affect only
+// the instance that sends them.
 func (p *platform) control(t *testing.T) {
 	for _, how := range []string{"/names", "/flood", "/malformed", "/wrong", "/deep", "/lies", "/huge", "/endless"} {
 		t.Run(how, func(t *testing.T) {
@@ -59,8 +59,8 @@ func (p *platform) heap() int64 {
 	return int64(m.HeapAlloc) //nolint:gosec // far below
 }
 
-// endless answers end when nobody wants them any more, and cost nothing
-// meanwhile.
+// endless checks that endless responses end once their client is gone, and cost
+// nothing until then.
 func (p *platform) endless(t *testing.T) {
 	var all sync.WaitGroup
 	for _, how := range []string{"/body", "/slowly"} {
@@ -95,7 +95,7 @@ func (p *platform) endless(t *testing.T) {
 		if got := f.get(t, "/twice"); got != "first" {
 			t.Errorf("the answer is %q", got)
 		}
-		if got := f.get(t, "/"); got != "short" { // the second one answers nobody
+		if got := f.get(t, "/"); got != "short" { // the second response has no request
 			t.Errorf("the next answer is %q", got)
 		}
 	})
@@ -132,8 +132,8 @@ func (f *function) streams(t *testing.T, how string) {
 	}
 }
 
-// rehearsals are where a function is asked for what it compiled to; what it
-// answers is stored, and read by nobody but itself.
+// rehearsals checks training runs: the function returns its code cache, and only
+// this function reads the stored data.
 func (p *platform) rehearsals(t *testing.T) {
 	for _, how := range []string{"endless", "climbing", "deep", "many", "garbage", "silence"} {
 		t.Run(how, func(t *testing.T) {
@@ -149,7 +149,7 @@ func (p *platform) rehearsals(t *testing.T) {
 			defer cancel()
 			err := p.engine.Prepare(ctx, p.spec("hostile", "rehearse.cjs", of))
 			t.Logf("it is prepared: %v", err)
-			if err == nil && how != "garbage" && how != "endless" { // of the latter what was announced
+			if err == nil && how != "garbage" && how != "endless" { // an endless body is cut at the announced length
 				t.Error("it was taken")
 			}
 			f := p.start(t, "hostile", "rehearse.cjs", of)

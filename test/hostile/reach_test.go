@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lateen-dev/lateen/internal/link"
+	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
 // files of others are not there: those of the neighbour, of the platform, of
@@ -26,7 +26,7 @@ func (p *platform) files(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{outside, filepath.Dir(outside), filepath.Dir(filepath.Dir(outside))} {
-		if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // so that only the walls protect it
+		if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // so that only the sandbox protects it
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +69,7 @@ func (p *platform) files(t *testing.T) {
 	}
 }
 
-// links and traps left in /tmp lead nobody anywhere.
+// links and traps left in /tmp lead no program anywhere.
 func (p *platform) links(t *testing.T) {
 	outside := t.TempDir()
 	key := filepath.Join(outside, "key")
@@ -106,11 +106,11 @@ func (p *platform) connections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway, gateway6 := link.Gateway.String(), link.Gateway6.String()
+	gateway, gateway6 := netdev.Gateway.String(), netdev.Gateway6.String()
 	targets := []string{
 		"tcp:" + api.Listener.Addr().String(), "tcp:localhost:" + port, "tcp:0.0.0.0:" + port, "tcp:[::]:" + port, "tcp:[::ffff:127.0.0.1]:" + port,
 		"tcp:169.254.169.254:80", "tcp:[::ffff:169.254.169.254]:80", "tcp:[fd00:ec2::254]:80", "tcp:10.0.0.1:80", "tcp:192.168.0.1:80", "tcp:172.17.0.1:2375", "tcp:100.100.100.200:80",
-		"tcp:" + gateway + ":" + port, "tcp:[" + gateway6 + "]:" + port, "tcp:" + link.Host + ":" + port, "tcp:" + gateway + ":22", "tcp:255.255.255.255:80", "tcp:224.0.0.1:80",
+		"tcp:" + gateway + ":" + port, "tcp:[" + gateway6 + "]:" + port, "tcp:" + netdev.Host + ":" + port, "tcp:" + gateway + ":22", "tcp:255.255.255.255:80", "tcp:224.0.0.1:80",
 	}
 	everywhere := greeter(t, "tcp", ":0")
 	_, open, err := net.SplitHostPort(everywhere.Addr().String())
@@ -129,7 +129,7 @@ func (p *platform) connections(t *testing.T) {
 	abstract := greeter(t, "unix", "@lateen-hostile-"+open)
 	pathname := filepath.Join(reachable(t), "socket")
 	greeter(t, "unix", pathname)
-	if err := os.Chmod(pathname, 0o777); err != nil { //nolint:gosec // so that only the walls protect it
+	if err := os.Chmod(pathname, 0o777); err != nil { //nolint:gosec // so that only the sandbox protects it
 		t.Fatal(err)
 	}
 	targets = append(targets, "unix:"+abstract.Addr().String(), "unix:"+pathname, "unix:/proc/1/root"+pathname, "unix:/run/docker.sock", "unix:/run/dbus/system_bus_socket")
@@ -137,28 +137,28 @@ func (p *platform) connections(t *testing.T) {
 	if got := other.get(t, target("/", "listen", "0.0.0.0:9999")); got != "listening\n" {
 		t.Fatal(got)
 	}
-	targets = append(targets, "tcp:127.0.0.1:9999", "tcp:"+link.Guest.Addr().String()+":9999", "tcp:["+link.Guest6.Addr().String()+"]:9999", "tcp:"+gateway+":9999")
+	targets = append(targets, "tcp:127.0.0.1:9999", "tcp:"+netdev.Guest.Addr().String()+":9999", "tcp:["+netdev.Guest6.Addr().String()+"]:9999", "tcp:"+gateway+":9999")
 	got := p.attack(t, append([]string{"connect"}, targets...)...)
 	if len(got) != len(targets) {
 		t.Errorf("%d of %d were tried", len(got), len(targets))
 	}
 	got.want(t, "ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EACCES|EPERM|ECONNRESET|ENOENT|EADDRNOTAVAIL|EINVAL", nil)
-	// The network is there, and what the operator allows can be reached.
-	allowed := "tcp:" + netip.AddrPortFrom(link.Gateway, p.service.Port()).String()
+	// The network works, and the networks that the operator allows are reachable.
+	allowed := "tcp:" + netip.AddrPortFrom(netdev.Gateway, p.service.Port()).String()
 	p.attack(t, "connect", allowed).want(t, "done", nil)
-	// What a function listens on, it itself may reach: the network is its own.
+	// A function may reach its own listeners: the network is its own.
 	own := p.sail(t, unchanged)
 	own.get(t, target("/", "listen", "127.0.0.1:9998"))
 	own.attempts(t, target("/", "connect", "tcp:127.0.0.1:9998")).want(t, "done", nil)
 }
 
-// flood makes as many connections as it can, to what it may and may not reach:
-// the platform holds few, and none once the function is gone.
+// flood opens as many connections as possible, to permitted and forbidden addresses:
+// the platform holds few, and none once the function has ended.
 func (p *platform) flood(t *testing.T) {
 	before := descriptors(t)
 	f := p.hostile(t, "attacker.cjs")
 	port := strconv.Itoa(int(p.service.Port()))
-	got := f.attempts(t, target("/", "flood", link.Gateway.String()+":"+port, "1500"))
+	got := f.attempts(t, target("/", "flood", netdev.Gateway.String()+":"+port, "1500"))
 	t.Logf("%v, and the platform has %d descriptors more", got, descriptors(t)-before)
 	if made, err := strconv.Atoi(got["made"]); err != nil || made == 0 || made > 1024 {
 		t.Errorf("it made %s connections", got["made"])
@@ -180,7 +180,7 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// greeter greets whoever connects.
+// greeter sends a greeting on each connection.
 func greeter(t *testing.T, network, address string) net.Listener {
 	t.Helper()
 	l, err := net.Listen(network, address)
@@ -205,8 +205,8 @@ func greeter(t *testing.T, network, address string) net.Listener {
 	return l
 }
 
-// reachable returns a directory that anybody may pass through to; its name is
-// short, as those of sockets must be.
+// reachable returns a directory that every user may enter; its name is short, since
+// names of sockets must be.
 func reachable(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "h") //nolint:usetesting // its names are too long
@@ -220,13 +220,13 @@ func reachable(t *testing.T) string {
 	return dir
 }
 
-// netlink asks the kernel for another network, and gets none.
+// netlink requests another network from the kernel, and gets none.
 func (p *platform) netlink(t *testing.T) {
 	p.attack(t, "netlink").want(t, "EPERM", nil)
 }
 
-// inherited descriptors are the three that every program has: those of the
-// platform do not reach what a function starts.
+// inherited checks that descriptors are the three of every program: those of the
+// platform are not inherited by the processes that a function starts.
 func (p *platform) inherited(t *testing.T) {
 	got := p.attack(t, "inherited")
 	got.each(t, func(fd string) string {
@@ -241,7 +241,8 @@ func (p *platform) inherited(t *testing.T) {
 	})
 }
 
-// descriptors of the agent are the function's to break, and nobody else's.
+// descriptors checks that a function that breaks the agent's descriptors harms only
+// itself.
 func (p *platform) descriptors(t *testing.T) {
 	t.Run("opened again", func(t *testing.T) {
 		f := p.hostile(t, "descriptors.cjs")
@@ -257,7 +258,7 @@ func (p *platform) descriptors(t *testing.T) {
 			if _, err := f.try(t.Context(), "/"+fds); err != nil {
 				t.Logf("its own request: %v", err)
 			}
-			f.end() // which must not take for ever
+			f.end() // this must end
 			f.gone(t)
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// transcript is what a test program has printed, with -test.v.
+// transcript is the output of a test program with -test.v.
 type transcript struct {
 	names    []string          // of the tests, as they began
 	verdicts map[string]string // PASS, FAIL, SKIP; none of a test that did not end
@@ -20,7 +20,7 @@ type transcript struct {
 	said     map[string][]string
 }
 
-// transcribe sorts what a test program has printed.
+// transcribe sorts the output of a test program by test.
 func transcribe(out string) *transcript {
 	s := &transcript{verdicts: map[string]string{}, took: map[string]string{}, said: map[string][]string{}}
 	turn, verdict := regexp.MustCompile(`^=== (RUN|NAME|CONT|PAUSE) +(\S*)$`), regexp.MustCompile(`^ *--- (PASS|FAIL|SKIP): (\S+) \((.*)\)$`)
@@ -40,7 +40,7 @@ func transcribe(out string) *transcript {
 	return s
 }
 
-// table is each test's verdict and how long it took.
+// table is the result and the duration of each test.
 func (s *transcript) table() string {
 	var b strings.Builder
 	for _, name := range s.names {
@@ -66,7 +66,7 @@ func (s *transcript) failed() []string {
 	return failed
 }
 
-// words is the beginning and the end of what a test said.
+// words is the beginning and the end of a test's output.
 func (s *transcript) words(name string) string {
 	const most = 60
 	said := s.said[name]

@@ -1,5 +1,5 @@
 // Keepalive replays traces of real arrivals through the keep-alive policy, in
-// virtual time, prints what it costs beside fixed keep-alives, and writes
+// virtual time, prints its costs beside those of fixed keep-alives, and writes
 // docs/keep-alive.md.
 //
 //	go run ./test/keepalive -traces DIR [-out docs/keep-alive.md]
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// rival is the keep-alive to beat. A trace that is hardly longer says nothing of it.
+// rival is the keep-alive to beat. A shorter trace is no test of it.
 const rival = 10 * time.Minute
 
 func main() {

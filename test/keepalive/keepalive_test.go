@@ -16,7 +16,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// byTheMinute is a trace of one function that was asked once in each of these minutes of so many.
+// byTheMinute is a trace of one function with one request in each of the given
+// minutes of length.
 func byTheMinute(length int, minutes ...int) *trace {
 	t := &trace{functions: make([]function, 1), end: minute(length), coarse: true}
 	for _, m := range minutes {
@@ -62,23 +63,23 @@ func TestReplayCountsAsByHand(t *testing.T) {
 			want: outcome{requests: 5, colds: 1, shares: []float64{20}, warm: minute(5), begun: 5},
 		},
 		{
-			name: "started ahead and asked", trace: byTheMinute(61, 0, 30, 60), policy: script{2, 28, 32},
+			name: "prewarmed and used", trace: byTheMinute(61, 0, 30, 60), policy: script{2, 28, 32},
 			want: outcome{requests: 3, colds: 1, shares: []float64{100. / 3}, warm: minute(1 + 2 + 2 + 2 + 2), begun: 3 + 5 + 3, ahead: minute(4), prewarms: 2},
 		},
 		{
-			name: "started ahead in vain", trace: byTheMinute(61, 0, 40), policy: script{2, 28, 32},
+			name: "prewarmed and unused", trace: byTheMinute(61, 0, 40), policy: script{2, 28, 32},
 			want: outcome{requests: 2, colds: 2, shares: []float64{100}, warm: minute(1 + 2 + 4 + 2), begun: 3 + 5 + 3, ahead: minute(4), prewarms: 1, wasted: 1},
 		},
 		{
-			name: "started in the minute it is asked in: too late", trace: byTheMinute(31, 0, 28), policy: script{2, 28, 32},
+			name: "prewarmed in the minute of the request: too late", trace: byTheMinute(31, 0, 28), policy: script{2, 28, 32},
 			want: outcome{requests: 2, colds: 2, shares: []float64{100}, warm: minute(1 + 2 + 2), begun: 3 + 3},
 		},
 		{
-			name: "started ahead before it is stopped: not stopped", trace: byTheMinute(41, 0, 30), policy: script{10, 10, 30},
+			name: "prewarmed before it is stopped: not stopped", trace: byTheMinute(41, 0, 30), policy: script{10, 10, 30},
 			want: outcome{requests: 2, colds: 1, shares: []float64{50}, warm: minute(1 + 30 + 10), begun: 41},
 		},
 		{
-			name: "started ahead when the trace ends", trace: byTheMinute(30, 0), policy: script{2, 28, 32},
+			name: "prewarmed when the trace ends", trace: byTheMinute(30, 0), policy: script{2, 28, 32},
 			want: outcome{requests: 1, colds: 1, shares: []float64{100}, warm: minute(1 + 2 + 1), begun: 3 + 2, ahead: minute(1), prewarms: 1, wasted: 1},
 		},
 	} {
@@ -90,8 +91,9 @@ func TestReplayCountsAsByHand(t *testing.T) {
 	}
 }
 
-// By the minute a fixed keep-alive has a formula: a cold start at first and
-// after each longer pause, and a minute, each pause as far as it is kept, and the rest.
+// By the minute, a fixed keep-alive has a formula: a cold start for the first
+// request and after each longer pause; and warm time of a minute, each pause up to
+// the keep-alive, and the remainder.
 func TestFixedKeepAliveFollowsItsFormula(t *testing.T) {
 	chance := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
@@ -152,7 +154,7 @@ func TestMemoryIsHeldWithinItsBound(t *testing.T) {
 	}
 }
 
-// crowd is a trace of functions of one kind, that has nothing of a recorded one.
+// crowd is a synthetic trace of functions of one kind.
 func crowd(seed uint64, pause func(chance *rand.Rand, n int) time.Duration) *trace {
 	chance := rand.New(rand.NewPCG(seed, seed))
 	t := &trace{functions: make([]function, 20), end: 48 * time.Hour}
@@ -229,7 +231,7 @@ const (
 	perCall   = "app,func,end_timestamp,duration\na,f,90.5,30.5\na,g,10,9\nb,f,61,0.25\n"
 )
 
-// put writes a file, compressed if its name says so.
+// put writes a file, compressed if its name ends in .gz.
 func put(t *testing.T, dir, name, text string) {
 	t.Helper()
 	data := []byte(text)
@@ -325,7 +327,7 @@ func TestPolicyThatDoesNotBeatItsRivalIsAnError(t *testing.T) {
 	result := func(learned outcome) *result {
 		return &result{lines: []line{
 			{&outcome{warm: minute(100), shares: []float64{80}}, fixedName(10)},
-			{&outcome{warm: minute(900), shares: []float64{20}}, "for ever"},
+			{&outcome{warm: minute(900), shares: []float64{20}}, "no limit"},
 			{&learned, "**learned**"},
 		}}
 	}
@@ -333,11 +335,11 @@ func TestPolicyThatDoesNotBeatItsRivalIsAnError(t *testing.T) {
 		true:  {warm: minute(99), shares: []float64{79}},
 		false: {warm: minute(99), shares: []float64{80}},
 	} {
-		if err := result(learned).verdict(); (err == nil) != want {
+		if err := result(learned).check(); (err == nil) != want {
 			t.Errorf("%+v: %v", learned, err)
 		}
 	}
-	if result(outcome{warm: minute(100), shares: []float64{10}}).verdict() == nil {
+	if result(outcome{warm: minute(100), shares: []float64{10}}).check() == nil {
 		t.Error("as many minutes as the rival are fine")
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// The picture's size, and the room around the plot.
+// The picture's size, and the margin around the plot.
 const (
 	width, height = 720, 400
 	left, bottom  = 64, 56

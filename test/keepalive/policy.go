@@ -11,7 +11,7 @@ import (
 type policy interface {
 	arrive(function int, at time.Time)
 	keep(function int, now time.Time) autoscale.Plan    // the instance came to rest
-	prewarm(function int, now time.Time) autoscale.Plan // there is none, and none was asked for
+	prewarm(function int, now time.Time) autoscale.Plan // no instance, and no request
 	priority(function int, now time.Time, clock float64) float64
 }
 
@@ -37,7 +37,7 @@ func (greedy) keep(_ int, now time.Time) autoscale.Plan {
 	return autoscale.Plan{KeepUntil: now.Add(forever)}
 }
 
-// learned is what the platform does.
+// learned is the policy of the platform.
 type learned struct {
 	policy    autoscale.Policy
 	histories []autoscale.History

@@ -10,15 +10,15 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// settle is how long after it came to rest an instance's plan is made, where
-// time is known better than by the minute: what is asked for all the time is
-// not planned for all the time.
+// settle is the delay from the begin of an idle period to its plan, for traces with
+// times finer than a minute: a continuously busy function needs no plan after each
+// request.
 const settle = time.Second
 
 // start is how long an instance takes to start.
 const start = time.Second
 
-// outcome is what a policy did with a trace.
+// outcome is the result of a policy on a trace.
 type outcome struct {
 	requests int
 	colds    int
@@ -26,10 +26,10 @@ type outcome struct {
 
 	warm  time.Duration // instances were there
 	begun int           // minutes in which one was, of each function; only by the minute
-	ahead time.Duration // of warm, for instances started ahead, until they were asked or stopped
+	ahead time.Duration // part of warm, for prewarmed instances until their first request or stop
 
-	prewarms int // instances started ahead
-	wasted   int // those that nobody asked
+	prewarms int // prewarmed instances
+	wasted   int // unused prewarms
 
 	evicted int // for lack of memory
 	over    int // starts beyond the bound because nothing rested
@@ -49,22 +49,22 @@ func (o *outcome) mean() float64 {
 	return sum / float64(len(o.shares))
 }
 
-// deed is what comes due for a function.
-type deed int
+// action is a scheduled action of a function.
+type action int
 
 const (
-	rest  deed = iota // make a plan, if the instance rests
-	stop              // the instance
-	begin             // an instance, ahead
+	rest  action = iota // make a plan, if the instance is idle
+	stop                // stop the instance
+	begin               // prewarm an instance
 )
 
-// due is a deed and its time.
+// due is an action and its time.
 type due struct {
 	at       time.Duration
 	serial   int // breaks ties in order of entry
 	function int
 	version  int // of the function's plan; an old one is void
-	deed     deed
+	action   action
 }
 
 type agenda []due
@@ -88,7 +88,7 @@ func (a *agenda) Pop() any {
 // place is where a function's one instance is, or would be.
 type place struct {
 	alive    bool
-	unasked  bool          // started ahead, and nobody has come yet
+	unasked  bool          // prewarmed and not used yet
 	since    time.Duration // it was started
 	busy     time.Duration // until then it answers
 	seen     time.Duration // the last arrival
@@ -136,7 +136,7 @@ func run(t *trace, p policy, bound int64) *outcome {
 	return r.count()
 }
 
-// advance does what is due before a time.
+// advance does all actions that are due before a time.
 func (r *replay) advance(to time.Duration) {
 	for len(r.agenda) > 0 && r.agenda[0].at < to {
 		d, _ := heap.Pop(&r.agenda).(due)
@@ -148,7 +148,7 @@ func (r *replay) advance(to time.Duration) {
 	r.now = to
 }
 
-func (r *replay) later(f int, at time.Duration, d deed) {
+func (r *replay) later(f int, at time.Duration, d action) {
 	r.serial++
 	heap.Push(&r.agenda, due{max(at, r.now), r.serial, f, r.places[f].version, d})
 }
@@ -163,7 +163,7 @@ func (r *replay) arrive(a arrival) {
 		r.start(a.function)
 	case p.unasked:
 		if r.now-p.since < start {
-			p.colds++ // too late to spare it the wait
+			p.colds++ // too late to save the wait
 		}
 		r.out.ahead += r.now - p.since
 	}
@@ -187,10 +187,10 @@ func (r *replay) patience() time.Duration {
 	return settle
 }
 
-// do does what is due.
+// do does one due action.
 func (r *replay) do(d due) {
 	f, p := d.function, &r.places[d.function]
-	switch d.deed {
+	switch d.action {
 	case rest:
 		if at := p.busy + r.patience(); at > r.now {
 			r.later(f, at, rest)
@@ -226,7 +226,7 @@ func (r *replay) follow(f int, plan autoscale.Plan) {
 	r.later(f, r.instant(plan.KeepUntil, true), stop)
 }
 
-// absent notes when an instance is started ahead.
+// absent records the time of the next prewarm.
 func (r *replay) absent(f int) {
 	p := &r.places[f]
 	if p.plan.PrewarmAt.IsZero() {
@@ -257,7 +257,7 @@ func (r *replay) stop(f int) {
 	r.used -= r.trace.functions[f].memory
 }
 
-// makeRoom evicts instances that rest until there is room for f's.
+// makeRoom evicts idle instances until f's instance fits into memory.
 func (r *replay) makeRoom(f int) {
 	need := r.used + r.trace.functions[f].memory - r.bound
 	if r.bound == 0 || need <= 0 {
@@ -279,7 +279,7 @@ func (r *replay) makeRoom(f int) {
 		r.out.over++
 	}
 	for _, i := range chosen {
-		r.stop(idle[i]) // and nothing is started ahead of its next arrival
+		r.stop(idle[i]) // and its next arrival gets no prewarm
 		r.out.evicted++
 	}
 }
@@ -287,7 +287,8 @@ func (r *replay) makeRoom(f int) {
 // moment is a time of the trace as one of the world.
 func moment(at time.Duration) time.Time { return time.Unix(1, 0).Add(at) }
 
-// instant is a time of the world as one of the trace: by the minute, whole ones that hold what was planned.
+// instant converts a time of the world to a time of the trace; a coarse trace has
+// whole minutes, which contain the planned time.
 func (r *replay) instant(at time.Time, up bool) time.Duration {
 	d := max(r.now, at.Sub(moment(0)))
 	switch {

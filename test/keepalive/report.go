@@ -20,12 +20,12 @@ import (
 //go:embed keep-alive.md.tmpl
 var page string
 
-// report is all that was measured.
+// report is all measurements.
 type report struct {
 	Studies []*study
 }
 
-// study is what came of one trace.
+// study is the results of one trace.
 type study struct {
 	Trace string
 	Main  *result
@@ -43,7 +43,7 @@ type result struct {
 	lines   []line
 }
 
-// line is a policy and what it did.
+// line is a policy and its outcome.
 type line struct {
 	*outcome
 
@@ -60,8 +60,8 @@ func minute(n int) time.Duration { return time.Duration(n) * time.Minute }
 // ours returns the policy of the platform.
 func ours(t *trace, p autoscale.Policy) policy { return newLearned(p, t.functions, false) }
 
-// measure replays a trace in every way there is, and returns an error if the
-// policy of the platform does not beat its rival.
+// measure replays a trace in every way, and returns an error if the policy of the
+// platform does not beat its rival.
 func (rep *report) measure(t *trace) error {
 	coarse, fine := t.byMinute(), t.bySecond(1)
 	s := &study{Trace: fmt.Sprintf("%s: %d functions, %s requests, %d minutes", t.name, len(t.functions), count(fine.requests()), minutes(coarse.end))}
@@ -70,7 +70,7 @@ func (rep *report) measure(t *trace) error {
 	s.Ways = ways(t, coarse, fine)
 	s.Memory = short(fine)
 	s.Main = compare(coarse)
-	return s.Main.verdict()
+	return s.Main.check()
 }
 
 // compare replays fixed keep-alives and ours.
@@ -79,14 +79,14 @@ func compare(t *trace) *result {
 	for _, n := range []int{1, 5, 10, 20, 60} {
 		r.add(fixedName(n), run(t, fixed{minute(n)}, 0))
 	}
-	r.add("for ever", run(t, fixed{forever}, 0))
+	r.add("no limit", run(t, fixed{forever}, 0))
 	r.add("**learned**", run(t, ours(t, autoscale.Policy{}), 0))
 	return r
 }
 
 func fixedName(minutes int) string { return fmt.Sprintf("%d min", minutes) }
 
-// named returns what the policy of this name did.
+// named returns the outcome of the policy of this name.
 func (r *result) named(name string) *outcome {
 	for _, l := range r.lines {
 		if l.name == name {
@@ -96,11 +96,11 @@ func (r *result) named(name string) *outcome {
 	return nil
 }
 
-// verdict returns an error unless what is learned beats the rival: it holds
-// instances for less time, and fewer requests of the 75th percentile of
-// functions find none, or as few as if none was ever stopped.
-func (r *result) verdict() error {
-	against, floor, mine := r.named(fixedName(minutes(rival))), r.named("for ever"), r.named("**learned**")
+// check returns an error unless the learned policy beats the rival: it holds
+// instances for less time, and fewer requests of the 75th percentile of functions
+// find no instance, or as few as if instances were never stopped.
+func (r *result) check() error {
+	against, floor, mine := r.named(fixedName(minutes(rival))), r.named("no limit"), r.named("**learned**")
 	switch {
 	case mine.warm >= against.warm:
 		return fmt.Errorf("learned: %d minutes with an instance; %s for all: %d", minutes(mine.warm), rival, minutes(against.warm))
@@ -110,19 +110,20 @@ func (r *result) verdict() error {
 	return nil
 }
 
-// settings replays ours as an operator may set it.
+// settings replays our policy with other settings of the operator.
 func settings(t *trace) *result {
 	r := &result{minutes: true}
 	for _, n := range []int{2, 5, 10, 15, 20, 30, 40, 60, 120} {
 		r.add(fmt.Sprintf("a second is worth %d min", n), run(t, ours(t, autoscale.Policy{Worth: minute(n)}), 0))
 	}
 	for _, ahead := range []float64{0.1, 0.5, 1} {
-		r.add(fmt.Sprintf("a start ahead costs %g of another", ahead), run(t, ours(t, autoscale.Policy{Ahead: ahead}), 0))
+		r.add(fmt.Sprintf("a prewarm costs %g of a start", ahead), run(t, ours(t, autoscale.Policy{Ahead: ahead}), 0))
 	}
 	return r
 }
 
-// ways replays the rival and ours on other looks at a trace, and on parts of it.
+// ways replays the rival and our policy on the trace at other resolutions and on
+// parts of it.
 func ways(t, coarse, fine *trace) *result {
 	r := &result{}
 	duel := func(name string, t *trace) {
@@ -131,7 +132,7 @@ func ways(t, coarse, fine *trace) *result {
 	}
 	duel("to the second", fine)
 	if t.coarse {
-		duel("to the second, drawn again", t.bySecond(2))
+		duel("to the second, another seed", t.bySecond(2))
 	}
 	all := func(int) bool { return true }
 	duel("every other function", coarse.only(func(f int) bool { return f%2 == 0 }, 0, t.end))
@@ -143,7 +144,7 @@ func ways(t, coarse, fine *trace) *result {
 	return r
 }
 
-// short replays what is done when memory is short.
+// short replays the policies with a memory limit.
 func short(t *trace) []*result {
 	var total int64
 	for _, f := range t.functions {
@@ -155,9 +156,9 @@ func short(t *trace) []*result {
 	var all []*result
 	for _, share := range []int64{60, 40, 20} {
 		bound := total * share / 100
-		r := &result{Title: fmt.Sprintf("%.1f GiB, %d %% of what all functions have together", float64(bound)/(1<<30), share), memory: true}
-		r.add("10 min; least recently used goes", run(t, fixed{rival}, bound))
-		r.add("for ever; greedy-dual", run(t, greedy{newLearned(autoscale.Policy{}, t.functions, true)}, bound))
+		r := &result{Title: fmt.Sprintf("%.1f GiB, %d %% of the memory of all functions", float64(bound)/(1<<30), share), memory: true}
+		r.add("10 min; least recently used", run(t, fixed{rival}, bound))
+		r.add("no limit; greedy-dual", run(t, greedy{newLearned(autoscale.Policy{}, t.functions, true)}, bound))
 		r.add("**learned; greedy-dual**", run(t, newLearned(autoscale.Policy{}, t.functions, true), bound))
 		all = append(all, r)
 	}
@@ -170,7 +171,7 @@ type column struct {
 	cell func(l line) string
 }
 
-// columns are those that say something in r.
+// columns are the columns that are meaningful in r.
 func (r *result) columns() []column {
 	percent := func(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) + " %" }
 	all := []column{
@@ -181,9 +182,9 @@ func (r *result) columns() []column {
 		{"p75", func(l line) string { return percent(l.share(75)) }},
 		{"mean", func(l line) string { return percent(l.mean()) }},
 		{"warm minutes", func(l line) string { return count(minutes(l.warm)) }},
-		{"started ahead", func(l line) string { return count(l.prewarms) }},
-		{"in vain", func(l line) string { return count(l.wasted) }},
-		{"warm ahead", func(l line) string { return count(minutes(l.ahead)) }},
+		{"prewarmed", func(l line) string { return count(l.prewarms) }},
+		{"unused", func(l line) string { return count(l.wasted) }},
+		{"warm before use", func(l line) string { return count(minutes(l.ahead)) }},
 	}
 	if r.minutes {
 		all = slices.Insert(all, 7, column{"begun minutes", func(l line) string { return count(l.begun) }})
@@ -194,7 +195,7 @@ func (r *result) columns() []column {
 	return all
 }
 
-// String returns the table in Markdown, aligned for those who read it as it is.
+// String returns the table in Markdown, with aligned columns.
 func (r *result) String() string {
 	columns := r.columns()
 	rows := make([]strings.Builder, len(r.lines)+2)

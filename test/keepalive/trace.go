@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// trace is what arrived at some functions, on a clock of its own that starts at 0.
+// trace is the arrivals at some functions, on a clock of its own that starts at 0.
 type trace struct {
 	name      string
 	functions []function
@@ -33,7 +33,7 @@ type function struct {
 	memory   int64         // bytes; 0 is not known
 }
 
-// arrival is a request, or those that came in one minute.
+// arrival is a request, or the requests of one minute.
 type arrival struct {
 	function int
 	at       time.Duration
@@ -48,7 +48,7 @@ type table struct {
 	rows    [][]string
 }
 
-// traces reads every trace below dir, told by the names of its columns.
+// traces reads every trace below dir, recognized by the names of its columns.
 func traces(dir string) ([]*trace, error) {
 	var all []*trace
 	facts := map[string]function{}
@@ -123,7 +123,7 @@ func (t *table) number(row []string, column string) float64 {
 	return x
 }
 
-// enter adds what t is to the traces or to the facts of functions.
+// enter adds the content of t to the traces or to the facts of functions.
 func (t *table) enter(all []*trace, facts map[string]function) ([]*trace, error) {
 	switch {
 	case t.has("HashFunction", "Trigger"):
@@ -229,10 +229,10 @@ func (t *trace) byMinute() *trace {
 	return c
 }
 
-// bySecond is t with a time for each arrival. What is only known by the minute
-// is spread over it by chance: a timer's first request of a minute at the same
-// second of each, everything else anywhere in it, each as long as the
-// function's average.
+// bySecond returns t with a time for each arrival. Arrivals with a resolution of a
+// minute are spread over it at random: a timer's first request of a minute at the
+// same second of each, all others anywhere in it, each as long as the function's
+// average.
 func (t *trace) bySecond(seed uint64) *trace {
 	if !t.coarse {
 		return t

@@ -1,5 +1,5 @@
-// Package link copies what the examples have built without moving a byte where
-// the file system has hard links, for tests and benchmarks that deploy it.
+// Package link copies the built examples without moving a byte where the file system
+// has hard links, for tests and benchmarks that deploy them.
 package link
 
 import (
@@ -50,8 +50,8 @@ func mapped(src, dst string) error {
 	})
 }
 
-// Tree makes dst the same as src with hard links, or copies where the file
-// system has none. What is in dst already stays.
+// Tree makes dst the same as src with hard links, or copies where the file system
+// has none. Files that dst already has stay.
 func Tree(src, dst string) error {
 	return filepath.WalkDir(src, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/fleet"
 )
 
-// How long these take to answer says nothing of their company: some wait ten
-// times as long as others. What they compute at once does.
+// The response times of these requests are no signal for the limit: some wait ten
+// times as long as others. Their computation at once is one.
 func TestTheLimitFollowsWhatTheEventLoopOfAProcessSays(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds of a processor")

@@ -1,5 +1,5 @@
-// Package wake_test wakes functions on real processes, whatever happens to
-// these meanwhile.
+// Package wake_test wakes functions on real processes while these end, crash or
+// restart.
 package wake_test
 
 import (
@@ -104,7 +104,8 @@ func run(t *testing.T, o fleet.Options) (f *fleet.Fleet, stop func()) {
 	return f, stop
 }
 
-// Whatever happens to instances meanwhile, whoever wakes a function is answered.
+// Every request that wakes a function is answered, regardless of the ends of
+// instances.
 func TestEveryWakeIsAnswered(t *testing.T) {
 	if testing.Short() {
 		t.Skip("hundreds of processes")
@@ -122,7 +123,7 @@ func TestEveryWakeIsAnswered(t *testing.T) {
 		all.Go(func() {
 			project := lateen.ProjectID(fmt.Sprintf("prj_%d", v%3))
 			for n := range wakes {
-				d := lateen.DeploymentID(fmt.Sprintf("dpl_%d_%d", v%3, n/10)) // deployed anew from time to time
+				d := lateen.DeploymentID(fmt.Sprintf("dpl_%d_%d", v%3, n/10)) // deployed again from time to time
 				s := specOf(project, d, fmt.Sprintf("/%d", n%5))
 				begun := time.Now()
 				kind, err := visit(t, f, s, n%4 == 0)
@@ -223,7 +224,7 @@ func await(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// visit asks s for its answer, after which it may end its process.
+// visit sends a request to s, after which s may end its process.
 func visit(t *testing.T, f *fleet.Fleet, s lateen.FunctionSpec, exit bool) (lateen.StartKind, error) {
 	query := ""
 	if exit {
@@ -232,7 +233,7 @@ func visit(t *testing.T, f *fleet.Fleet, s lateen.FunctionSpec, exit bool) (late
 	return ask(t, f, s, query)
 }
 
-// ask asks s with a query for its answer.
+// ask sends a request with a query to s and returns the kind of start.
 func ask(t *testing.T, f *fleet.Fleet, s lateen.FunctionSpec, query string) (lateen.StartKind, error) {
 	ctx := lateen.WithRequestID(t.Context(), lateen.NewID[lateen.RequestID]("req_", time.Now()))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/?"+query, nil)

@@ -40,7 +40,7 @@ const (
 	page = 64 << 10
 )
 
-// module is what differs between modules.
+// module is the differences between modules.
 type module struct {
 	text   string   // at address text
 	pages  int      // of memory

@@ -1,4 +1,4 @@
-// Package apitest serves a whole API for tests.
+// Package apitest serves a complete API in tests.
 package apitest
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/observe"
 )
 
-// Server is an API over a running control, on a port of its own.
+// Server is an API with a running control, on a port of its own.
 type Server struct {
 	*controltest.Platform
 
@@ -25,7 +25,7 @@ type Server struct {
 
 	stopping chan struct{}
 
-	mu        sync.Mutex // guards below
+	mu        sync.Mutex // guards the fields below
 	calls     []Call
 	functions []lateen.FunctionState
 }
@@ -36,13 +36,13 @@ type Call struct {
 	Status              int
 }
 
-// New starts a server that ends with the test.
+// New starts a server that stops at the end of the test.
 func New(t *testing.T, change ...func(*control.Options)) *Server {
 	t.Helper()
 	return Serve(t, controltest.New(t, change...))
 }
 
-// Serve starts a server over a platform and runs it.
+// Serve starts a server for a platform and runs both.
 func Serve(t *testing.T, p *controltest.Platform) *Server {
 	t.Helper()
 	logs, err := observe.Open(t.Context(), observe.Options{Dir: filepath.Join(p.Dir, "logs"), Log: p.Log})
@@ -84,7 +84,7 @@ func Serve(t *testing.T, p *controltest.Platform) *Server {
 // BeginStop tells the API that the platform begins to stop.
 func (s *Server) BeginStop() { close(s.stopping) }
 
-// SetFunctions says what functions are doing.
+// SetFunctions sets the states of functions.
 func (s *Server) SetFunctions(functions ...lateen.FunctionState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +104,7 @@ func (s *Server) Functions(project lateen.ProjectID) []lateen.FunctionState {
 	return of
 }
 
-// Prepared implements [api.Functions] with what SetFunctions said.
+// Prepared implements [api.Functions] with the states of SetFunctions.
 func (s *Server) Prepared(key lateen.FunctionKey, _ string) *lateen.Preparation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *Server) Prepared(key lateen.FunctionKey, _ string) *lateen.Preparation 
 	return nil
 }
 
-// Calls returns the requests answered since the last time it was asked.
+// Calls returns the requests answered since its last call.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package artifacttest is what every [artifact.Store] must do.
+// Package artifacttest is the test suite of [artifact.Store] implementations.
 package artifacttest
 
 import (
@@ -19,25 +19,25 @@ import (
 	"github.com/lateen-dev/lateen/internal/artifact"
 )
 
-// Run runs the suite on the stores that open returns: a new, empty one each time.
+// Run runs the suite. open must return a new, empty store for each test.
 func Run(t *testing.T, open func(t *testing.T) artifact.Store) {
 	for name, test := range map[string]func(t *testing.T, s artifact.Store){
-		"returns what was put":                          returnsWhatWasPut,
-		"keeps the empty file":                          keepsTheEmptyFile,
-		"refuses content of another digest":             refusesAnotherDigest,
-		"verifies what is there already":                verifiesWhatIsThere,
-		"keeps nothing of a broken stream":              keepsNothingOfABrokenStream,
-		"ends a put when its context ends":              endsWithItsContext,
-		"does not know what was not put":                doesNotKnowTheAbsent,
-		"takes the same content many times at once":     takesTheSameManyTimes,
-		"takes many contents at once":                   takesManyAtOnce,
-		"streams content larger than a buffer":          streamsLargeContent,
-		"sweeps what is old and unwanted":               sweepsOldAndUnwanted,
-		"does not sweep what was put again":             doesNotSweepWhatWasPutAgain,
-		"does not sweep what is being put":              doesNotSweepWhatIsBeingPut,
-		"loses nothing to sweeps during puts":           losesNothingToSweeps,
-		"ends a sweep when its context ends":            endsASweepWithItsContext,
-		"keeps values as JSON and notices damaged ones": keepsJSON,
+		"returns the content put":                        returnsWhatWasPut,
+		"stores the empty file":                          keepsTheEmptyFile,
+		"refuses content of another digest":              refusesAnotherDigest,
+		"verifies existing content":                      verifiesWhatIsThere,
+		"stores nothing of a broken stream":              keepsNothingOfABrokenStream,
+		"ends a put when its context ends":               endsWithItsContext,
+		"does not know absent content":                   doesNotKnowTheAbsent,
+		"accepts concurrent puts of the same content":    takesTheSameManyTimes,
+		"accepts concurrent puts":                        takesManyAtOnce,
+		"streams content larger than a buffer":           streamsLargeContent,
+		"sweeps old unreferenced content":                sweepsOldAndUnwanted,
+		"does not sweep content put again":               doesNotSweepWhatWasPutAgain,
+		"does not sweep content being put":               doesNotSweepWhatIsBeingPut,
+		"loses nothing to sweeps during puts":            losesNothingToSweeps,
+		"ends a sweep when its context ends":             endsASweepWithItsContext,
+		"stores values as JSON and detects damaged ones": keepsJSON,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,19 +46,20 @@ func Run(t *testing.T, open func(t *testing.T) artifact.Store) {
 	}
 }
 
-// Sweep drops what s keeps, keep does not want, and was last put before a time.
+// Sweep removes the artifacts of s that keep rejects and that were last put before a
+// time.
 func Sweep(ctx context.Context, s artifact.Store, keep func(lateen.Digest) bool, before time.Time) (artifact.Swept, error) {
-	var doomed []lateen.Digest
+	var unwanted []lateen.Digest
 	err := s.Each(ctx, func(d lateen.Digest) error {
 		if !keep(d) {
-			doomed = append(doomed, d)
+			unwanted = append(unwanted, d)
 		}
 		return nil
 	})
 	if err != nil {
 		return artifact.Swept{}, err
 	}
-	swept, _, err := s.Sweep(ctx, doomed, before)
+	swept, _, err := s.Sweep(ctx, unwanted, before)
 	return swept, err
 }
 
@@ -96,10 +97,10 @@ func read(t *testing.T, s artifact.Store, d lateen.Digest) string {
 func wantAbsent(t *testing.T, s artifact.Store, d lateen.Digest) {
 	t.Helper()
 	if _, err := s.Open(t.Context(), d); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("open of what is not kept: %v, want fs.ErrNotExist", err)
+		t.Errorf("open of absent content: %v, want fs.ErrNotExist", err)
 	}
 	if _, err := s.Size(t.Context(), d); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("size of what is not kept: %v, want fs.ErrNotExist", err)
+		t.Errorf("size of absent content: %v, want fs.ErrNotExist", err)
 	}
 }
 
@@ -150,7 +151,7 @@ func refusesAnotherDigest(t *testing.T, s artifact.Store) {
 func verifiesWhatIsThere(t *testing.T, s artifact.Store) {
 	blob := put(t, s, "original")
 	if _, err := s.Put(t.Context(), strings.NewReader("forgery!"), blob.Digest); !errors.Is(err, lateen.ErrUploadDigest) {
-		t.Errorf("forgery of what is there: %v, want ErrUploadDigest", err)
+		t.Errorf("forgery of existing content: %v, want ErrUploadDigest", err)
 	}
 	if got := read(t, s, blob.Digest); got != "original" {
 		t.Errorf("content is now %q", got)
@@ -176,7 +177,7 @@ func endsWithItsContext(t *testing.T, s artifact.Store) {
 		t.Errorf("put: %v, want context.Canceled", err)
 	}
 	if swept, err := Sweep(t.Context(), s, none, later()); err != nil || swept.Files != 0 {
-		t.Errorf("something was kept: %v, %v", swept, err)
+		t.Errorf("content was stored: %v, %v", swept, err)
 	}
 }
 
@@ -244,7 +245,7 @@ func sweepsOldAndUnwanted(t *testing.T, s artifact.Store) {
 	wanted, unwanted := put(t, s, "wanted"), put(t, s, "unwanted")
 	keep := func(d lateen.Digest) bool { return d == wanted.Digest }
 	if swept, err := Sweep(t.Context(), s, keep, time.Now().Add(-time.Hour)); err != nil || swept != (artifact.Swept{}) {
-		t.Errorf("sweep of what is older than an hour: %v, %v", swept, err)
+		t.Errorf("sweep of content older than an hour: %v, %v", swept, err)
 	}
 	if swept, err := Sweep(t.Context(), s, keep, later()); err != nil || swept != (artifact.Swept{Files: 1, Bytes: unwanted.Size}) {
 		t.Errorf("sweep: %v, %v", swept, err)
@@ -287,8 +288,8 @@ func doesNotSweepWhatIsBeingPut(t *testing.T, s artifact.Store) {
 	}
 }
 
-// losesNothingToSweeps puts again and again what sweeps, which each take only
-// what is older than their begin, want to drop.
+// losesNothingToSweeps repeatedly puts content while sweeps try to remove it, each
+// limited to content older than the sweep's start.
 func losesNothingToSweeps(t *testing.T, s artifact.Store) {
 	ctx, stop := context.WithCancel(t.Context())
 	var sweeper, putters sync.WaitGroup

@@ -1,5 +1,5 @@
-// Package account is the commands of users: who they are and which tokens they
-// have.
+// Package account implements the commands of accounts: logins, tokens, teams, members
+// and the audit log.
 package account
 
 import "github.com/lateen-dev/lateen/internal/cli/command"
@@ -7,7 +7,7 @@ import "github.com/lateen-dev/lateen/internal/cli/command"
 // session is one run of a command of this package.
 type session struct{ *command.Session }
 
-// all is the pagination of a list that came whole, as in the replies of the API.
+// all is the pagination of a complete list, as in responses of the API.
 func all(count int) map[string]any {
 	return map[string]any{"count": count, "next": nil, "prev": nil}
 }

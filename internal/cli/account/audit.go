@@ -15,7 +15,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// auditFlags choose rows of the audit log.
+// auditFlags filter the audit log.
 type auditFlags struct {
 	actor, since string
 	actions      []string
@@ -30,8 +30,9 @@ func Audit(with *command.Session) *cobra.Command {
 		Use:     "audit",
 		GroupID: command.Look,
 		Short:   "Show the audit log of a team",
-		Long: "Lists the changes of a team, and the times that values of variables were read, newest\n" +
-			"first: when, by which user with which token, from which address. Owners may read it.\n\n" +
+		Long: "Lists the entries of a team's audit log, newest first: each change and each read of\n" +
+			"a variable's value, with its time, user, token and client address. Only owners of\n" +
+			"the team may read it.\n\n" +
 			"The actions are:\n" + actionList() + ".",
 		Example: "lateen audit\nlateen audit --project shop --since 7d\nlateen audit --actor bob --action env.read --json",
 		Args:    command.Takes(0, 0, ""),
@@ -39,18 +40,18 @@ func Audit(with *command.Session) *cobra.Command {
 			return s.runAudit(c.Context(), &f)
 		},
 	}
-	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "of the project with this `name` or id, removed projects included")
-	c.Flags().StringVar(&f.actor, "actor", "", "of the user with this `name` or id, former members included")
-	c.Flags().StringArrayVar(&f.actions, "action", nil, "of this `action`, as env.read; may be repeated")
+	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "filter by `name` or id of the project, which may be a removed one")
+	c.Flags().StringVar(&f.actor, "actor", "", "filter by `name` or id of a current or former member")
+	c.Flags().StringArrayVar(&f.actions, "action", nil, "filter by `action`, as env.read; repeatable")
 	_ = c.RegisterFlagCompletionFunc("action", cobra.FixedCompletions(words(lateen.Actions()), cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
-	c.Flags().StringVar(&f.since, "since", "", "`time` of the oldest row: 30m or 7d ago, or 2026-01-31T08:00:00Z")
-	c.Flags().IntVarP(&f.limit, "limit", "n", 50, "`number` of rows at most")
+	c.Flags().StringVar(&f.since, "since", "", "start `time`: an age, as 30m or 7d, or a date, as 2026-01-31T08:00:00Z")
+	c.Flags().IntVarP(&f.limit, "limit", "n", 50, "maximum `number` of entries")
 	return c
 }
 
 func (s *session) runAudit(ctx context.Context, f *auditFlags) error {
 	if f.limit < 1 {
-		return command.ErrUsage.With("--limit does not take %d: it is 1 or more", f.limit)
+		return command.ErrUsage.With("--limit %d is out of range", f.limit).WithHint("use 1 or more")
 	}
 	api, t, err := s.team(ctx, nil)
 	if err != nil {
@@ -96,15 +97,15 @@ func (s *session) runAudit(ctx context.Context, f *auditFlags) error {
 	return nil
 }
 
-// auditQuery is the query of flags. A project that is not there may have rows from
-// when it was: absent is the error where it has none.
+// auditQuery returns the query of the flags. A removed project may still have entries;
+// absent is the error to return if it has none.
 func (s *session) auditQuery(ctx context.Context, api *client.Client, f *auditFlags) (q client.AuditQuery, absent, err error) {
 	if q.Since, err = s.Moment("--since", f.since); err != nil {
 		return q, nil, err
 	}
 	for _, action := range f.actions {
 		if !slices.Contains(lateen.Actions(), lateen.Action(action)) {
-			return q, nil, command.ErrUsage.With("--action does not take %q", action).WithHint("`lateen audit --help` lists the actions")
+			return q, nil, command.ErrUsage.With("action %q does not exist", action).WithHint("list the actions with `lateen audit --help`")
 		}
 		q.Actions = append(q.Actions, lateen.Action(action))
 	}
@@ -124,13 +125,13 @@ func (s *session) auditQuery(ctx context.Context, api *client.Client, f *auditFl
 	return q, nil, nil
 }
 
-// knownActor is an error where a team has no member of a name or id.
+// knownActor returns an error if a team has no member with a name or id.
 func knownActor(ctx context.Context, api *client.Client, actor string) error {
 	members, _, err := api.Members(ctx, api.Team)
 	if err != nil || slices.ContainsFunc(members, func(m client.Member) bool { return m.Username == actor || string(m.UID) == actor }) {
 		return err
 	}
-	return lateen.ErrMemberNotFound.With("the team has no member %q, and no row that was asked for has that actor", actor)
+	return lateen.ErrMemberNotFound.With("member %q not found in the team, and no entry has that actor", actor)
 }
 
 func words(actions []lateen.Action) []string {

@@ -24,19 +24,18 @@ func Login(with *command.Session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "login [url]",
 		GroupID: command.Platform,
-		Short:   "Keep a token for later commands",
-		Long: "Checks a token and keeps it for later commands, with the URL of the platform it\n" +
-			"belongs to. The token comes from --token, from standard input, or you are asked\n" +
-			"for it. `lateen up` does this by itself on the machine it runs on; its token is in\n" +
-			"the file `token` of the data directory.\n\n" +
-			"With --invite an invitation is accepted: a logged-in user joins the\n" +
-			"team; otherwise a user is created and logged in.\n\n" +
-			"With --vercel the unmodified vercel CLI is logged in as well. Where it is logged in\n" +
-			"elsewhere, as to vercel.com, give it a directory of its own: -Q DIR, here and there.",
+		Short:   "Log in to a platform",
+		Long: "Checks a token and stores it with the URL of its platform for later commands. The\n" +
+			"token is read from --token, standard input or a prompt. `lateen up` logs in on its\n" +
+			"own machine; the token of the owner is in the file `token` of the data directory.\n\n" +
+			"With --invite, a logged-in user accepts an invitation and joins the team. Without a\n" +
+			"login, a user is created and logged in.\n\n" +
+			"With --vercel, the unmodified vercel CLI is logged in too. To keep its login at\n" +
+			"vercel.com, pass a separate directory: `lateen login -Q DIR`, `vercel -Q DIR`.",
 		Example: "lateen login https://api.example.com\n" +
 			"lateen login < /var/lib/lateen/token   # on the machine of the platform\n" +
-			"lateen login https://api.example.com --invite lti_… # what `lateen members invite` printed\n" +
-			"lateen login --vercel                  # vercel CLI too",
+			"lateen login https://api.example.com --invite lti_…\n" +
+			"lateen login --vercel                  # also log in the vercel CLI",
 		Args: command.Takes(0, 1, ""),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -56,10 +55,10 @@ func Login(with *command.Session) *cobra.Command {
 			return s.runLogin(c.Context(), vercelDir, yes)
 		},
 	}
-	c.Flags().StringVar(&invitation, "invite", "", "accept this `invitation`")
-	c.Flags().StringVar(&username, "username", "", "with --invite: make a user of this `name`, even if you are logged in")
-	c.Flags().BoolVar(&vercel, "vercel", false, "log the vercel CLI in as well")
-	c.Flags().StringVarP(&vercelDir, "global-config", "Q", "", "`directory` of the vercel CLI's settings; implies --vercel")
+	c.Flags().StringVar(&invitation, "invite", "", "accept an `invitation` from `lateen members invite`")
+	c.Flags().StringVar(&username, "username", "", "with --invite: create a user with this `name`, even if you are logged in")
+	c.Flags().BoolVar(&vercel, "vercel", false, "also log in the vercel CLI")
+	c.Flags().StringVarP(&vercelDir, "global-config", "Q", "", "settings `directory` of the vercel CLI; implies --vercel")
 	command.YesFlag(c, &yes)
 	return c
 }
@@ -73,8 +72,8 @@ type loginReport struct {
 	File  string        `json:"file,omitempty"` // where the token is kept
 }
 
-// runLogin logs in here and, unless vercelDir is "", the vercel CLI whose
-// settings are there.
+// runLogin logs in and, unless vercelDir is "", also logs in the vercel CLI with settings
+// in vercelDir.
 func (s *session) runLogin(ctx context.Context, vercelDir string, yes bool) error {
 	asked, err := s.Settings()
 	if err != nil {
@@ -109,8 +108,8 @@ func (s *session) runLogin(ctx context.Context, vercelDir string, yes bool) erro
 	return nil
 }
 
-// loginToken returns a token from standard input, or asks for it. Where the vercel
-// CLI is to be logged in, the token that is kept does as well.
+// loginToken reads a token from standard input or a prompt. For a login of the vercel
+// CLI, the stored token is the default.
 func (s *session) loginToken(ctx context.Context, api, kept string, vercel bool) (string, error) {
 	if vercel && kept != "" && s.Term.Interactive() {
 		return kept, nil
@@ -123,13 +122,13 @@ func (s *session) loginToken(ctx context.Context, api, kept string, vercel bool)
 		secret = kept
 	}
 	if secret == "" {
-		return "", lateen.ErrTokenInvalid.With("no token was given").
-			WithHint("pass it by --token or standard input; `lateen up` keeps one in the file `token` of its data directory")
+		return "", lateen.ErrTokenInvalid.With("token missing").
+			WithHint("pass it with --token or on standard input; the token of the owner is in the file `token` of the data directory")
 	}
 	return secret, nil
 }
 
-// accept uses an invitation and has runLogin log in as the user who joined.
+// accept uses an invitation and lets runLogin log in as the user that joined.
 func (s *session) accept(ctx context.Context, invitation, username string) error {
 	settings, err := s.Settings()
 	if err != nil {
@@ -150,7 +149,7 @@ func (s *session) accept(ctx context.Context, invitation, username string) error
 			return err
 		}
 		s.Flags.Client.Token = settings.Token
-		s.Term.Donef("Joined the team %s as %s", terminal.Paint(terminal.Bold, team.Slug), strings.ToLower(string(team.Membership.Role)))
+		s.Term.Donef("Joined team %s as %s", terminal.Paint(terminal.Bold, team.Slug), strings.ToLower(string(team.Membership.Role)))
 		return nil
 	}
 	settings.Token = ""
@@ -158,7 +157,7 @@ func (s *session) accept(ctx context.Context, invitation, username string) error
 	return err
 }
 
-// identify asks the platform who a token belongs to, and for which team it acts.
+// identify asks the platform for the user and the team of a token.
 func (s *session) identify(ctx context.Context, c config.Client) (*loginReport, error) {
 	api := s.Connect(c)
 	user, err := api.WhoAmI(ctx)
@@ -178,7 +177,7 @@ func (s *session) identify(ctx context.Context, c config.Client) (*loginReport, 
 		}
 	}
 	if c.Team != "" {
-		return nil, lateen.ErrTeamNotFound.With("%s is in no team %q", user.Username, c.Team).WithHint("choose one with --team: %s", slugs(teams))
+		return nil, lateen.ErrTeamNotFound.With("%s is not a member of team %q", user.Username, c.Team).WithHint("choose a team with --team: %s", slugs(teams))
 	}
 	return report, nil
 }
@@ -191,8 +190,8 @@ func slugs(teams []client.Team) string {
 	return strings.Join(list, ", ")
 }
 
-// loginVercel logs the vercel CLI in whose settings are in dir. Where it is
-// logged in elsewhere, that is asked first.
+// loginVercel logs in the vercel CLI with settings in dir. If it is logged in to another
+// platform, loginVercel asks for confirmation.
 func (s *session) loginVercel(ctx context.Context, c config.Client, report *loginReport, dir string, yes bool) error {
 	dir, err := s.Path(dir)
 	if err != nil {
@@ -214,7 +213,7 @@ func (s *session) loginVercel(ctx context.Context, c config.Client, report *logi
 	if err := now.write(c, team); err != nil {
 		return err
 	}
-	s.Term.Donef("The vercel CLI is logged in there too")
+	s.Term.Donef("Logged in the vercel CLI")
 	return nil
 }
 
@@ -225,15 +224,15 @@ func Logout(with *command.Session) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "logout",
 		GroupID: command.Platform,
-		Short:   "Forget the token that is kept",
-		Long: "Forgets the token that `lateen login` keeps. The token itself stays valid, unless\n" +
-			"--revoke ends it everywhere.",
+		Short:   "Log out and delete the stored token",
+		Long: "Deletes the token that `lateen login` stored. The token stays valid, unless --revoke\n" +
+			"revokes it.",
 		Args: command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return s.runLogout(c.Context(), revoke)
 		},
 	}
-	c.Flags().BoolVar(&revoke, "revoke", false, "end the token itself as well")
+	c.Flags().BoolVar(&revoke, "revoke", false, "also revoke the token")
 	return c
 }
 
@@ -244,7 +243,7 @@ func (s *session) runLogout(ctx context.Context, revoke bool) error {
 		return err
 	}
 	if kept.Token == "" {
-		s.Term.Linef("Nobody is logged in.")
+		s.Term.Linef("Not logged in.")
 		return nil
 	}
 	if revoke {
@@ -266,7 +265,7 @@ func Whoami(with *command.Session) *cobra.Command {
 		Use:     "whoami",
 		GroupID: command.Platform,
 		Short:   "Show the current user, team and API address",
-		Long:    "Prints the name of the user that commands act as, and to people also the team\nand the platform.",
+		Long:    "Prints the name of the current user to standard output, and the team and the API\naddress to standard error.",
 		Args:    command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			settings, err := s.Settings()

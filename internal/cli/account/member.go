@@ -19,8 +19,7 @@ func Members(with *command.Session) *cobra.Command {
 		Aliases: []string{"member"},
 		GroupID: command.Settings,
 		Short:   "List, invite, change and remove members of a team",
-		Long: "Members of a team are owners, developers or viewers. --team names the team, as with\n" +
-			"every command.",
+		Long:    "Members of a team are owners, developers or viewers. --team selects the team.",
 		Example: "lateen members ls\nlateen members invite bob@example.com --role viewer\nlateen members role bob owner",
 	}
 	command.Family(c)
@@ -33,7 +32,7 @@ func (s *session) memberList() *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List members and open invitations",
-		Long:    "Lists the members of the team with their roles, and the invitations that can still\nbe accepted.",
+		Long:    "Lists the members of the team with their roles, and its open invitations.",
 		Args:    command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			api, t, err := s.team(c.Context(), nil)
@@ -66,8 +65,8 @@ func (s *session) memberInvite() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "invite <email>",
 		Short: "Invite a person to the team",
-		Long: "Prints the command that the invited person runs to log in, with a secret that can be\n" +
-			"used once, for 7 days. No mail is sent.",
+		Long: "Creates an invitation and prints the command that accepts it. An invitation can be\n" +
+			"used once and expires after 7 days. No e-mail is sent.",
 		Example: "lateen members invite bob@example.com\nlateen members invite eve@example.com --role owner --team acme",
 		Args:    command.Takes(1, 1, "the e-mail address"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -90,13 +89,13 @@ func (s *session) memberInvite() *cobra.Command {
 				s.Term.Answer(i.Secret)
 				return nil
 			}
-			s.Term.Donef("Invited %s to %s as %s. This command accepts the invitation, once:", terminal.Clean(i.Email), t.Slug, strings.ToLower(string(i.Role)))
+			s.Term.Donef("Invited %s to %s as %s. Accept the invitation with:", terminal.Clean(i.Email), t.Slug, strings.ToLower(string(i.Role)))
 			s.Term.Answer("lateen login " + api.BaseURL + " --invite " + i.Secret)
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&secret, "secret", false, "print the secret of the invitation alone")
-	c.Flags().StringVar(&role, "role", "developer", "`role` in the team: owner, developer, viewer")
+	c.Flags().BoolVar(&secret, "secret", false, "print only the secret of the invitation")
+	c.Flags().StringVar(&role, "role", "developer", "`role` in the team: owner, developer or viewer")
 	_ = c.RegisterFlagCompletionFunc("role", completeRoles) // fails for unknown flags only
 	return c
 }
@@ -105,7 +104,7 @@ func (s *session) memberRole() *cobra.Command {
 	return &cobra.Command{
 		Use:               "role <member> <role>",
 		Short:             "Change the role of a member",
-		Long:              "Gives a member, by username or id, another role: owner, developer or viewer. A team\nkeeps at least one owner.",
+		Long:              "Changes the role of a member, by username or id, to owner, developer or viewer. A\nteam keeps at least one owner.",
 		Example:           "lateen members role bob viewer",
 		Args:              command.Takes(2, 2, "the member and the role"),
 		ValidArgsFunction: s.completeMemberRole,
@@ -137,8 +136,8 @@ func (s *session) memberRemove() *cobra.Command {
 		Use:               "rm <member|invitation>",
 		Aliases:           []string{"remove"},
 		Short:             "Remove a member, or revoke an invitation",
-		Long:              "Removes a member, by username or id: the tokens of that user have no access to the\nteam from then on. The id of an invitation revokes that.",
-		Args:              command.Takes(1, 1, "which member"),
+		Long:              "Removes a member, by username or id, or revokes an invitation, by its id. Tokens of a\nremoved user lose access to the team at once.",
+		Args:              command.Takes(1, 1, "the member or the invitation"),
 		ValidArgsFunction: command.CompleteFirst(s.completeMembers),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, t, err := s.team(c.Context(), nil)

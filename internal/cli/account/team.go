@@ -21,10 +21,10 @@ func Teams(with *command.Session) *cobra.Command {
 		Use:     "teams",
 		Aliases: []string{"team"},
 		GroupID: command.Settings,
-		Short:   "List, create, rename, choose and remove teams",
-		Long: "A team owns projects. Its members have a role: owners do everything, developers\n" +
-			"change projects, deployments, variables and aliases, viewers read everything but\n" +
-			"secrets. `lateen members` lists and invites members.",
+		Short:   "List, create, rename, switch and remove teams",
+		Long: "A team owns projects. Each member has a role: owners may do everything, developers\n" +
+			"may change projects, deployments, variables and aliases, viewers may read everything\n" +
+			"but secrets. Manage members with `lateen members`.",
 		Example: "lateen teams ls\nlateen teams add acme --title \"Acme Inc.\"\nlateen teams switch acme",
 	}
 	command.Family(c)
@@ -37,7 +37,7 @@ func (s *session) teamList() *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List your teams",
-		Long:    "Lists the teams that you are a member of, with your role. The team that commands\nact for is marked.",
+		Long:    "Lists the teams that you are a member of, with your role. The current team is marked.",
 		Args:    command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			api, err := s.Client()
@@ -70,7 +70,7 @@ func (s *session) teamShow() *cobra.Command {
 		Use:               "inspect [team]",
 		Aliases:           []string{"show"},
 		Short:             "Show a team",
-		Long:              "Shows a team by slug or id: the team that commands act for unless you name another.",
+		Long:              "Shows a team by slug or id. The default is the current team.",
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: command.CompleteFirst(s.completeTeams),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -93,8 +93,7 @@ func (s *session) teamShow() *cobra.Command {
 	}
 }
 
-// team returns the team that the first argument names, or the one that
-// commands act for.
+// team returns the team of the first argument, or the current team.
 func (s *session) team(ctx context.Context, args []string) (*client.Client, *client.Team, error) {
 	api, err := s.Client()
 	if err != nil {
@@ -110,7 +109,7 @@ func (s *session) team(ctx context.Context, args []string) (*client.Client, *cli
 			return nil, nil, err
 		}
 		if name = string(user.DefaultTeam); name == "" {
-			return nil, nil, lateen.ErrTeamNotFound.With("%s is in no team", user.Username).WithHint("ask an owner of a team for an invitation")
+			return nil, nil, lateen.ErrTeamNotFound.With("%s is not a member of any team", user.Username).WithHint("ask an owner of a team for an invitation")
 		}
 	}
 	t, err := api.TeamOf(ctx, name)
@@ -139,20 +138,20 @@ func (s *session) teamAdd() *cobra.Command {
 			if s.Flags.JSON {
 				return s.Term.JSON(t)
 			}
-			s.Term.Donef("Created the team %s", terminal.Paint(terminal.Bold, t.Slug))
-			s.Term.Linef("%s", terminal.Paint(terminal.Dim, "`lateen teams switch "+t.Slug+"` makes commands act for it."))
+			s.Term.Donef("Created team %s", terminal.Paint(terminal.Bold, t.Slug))
+			s.Term.Linef("%s", terminal.Paint(terminal.Dim, "Switch to it with `lateen teams switch "+t.Slug+"`."))
 			return nil
 		},
 	}
-	c.Flags().StringVar(&title, "title", "", "`name` of the team for people; default: the slug")
+	c.Flags().StringVar(&title, "title", "", "display `name` of the team (default: the slug)")
 	return c
 }
 
 func (s *session) teamRename() *cobra.Command {
 	return &cobra.Command{
 		Use:               "rename <team> <name>",
-		Short:             "Change the name of a team",
-		Long:              "Changes the name of a team for people. Its slug stays, since generated hosts contain it.",
+		Short:             "Change the display name of a team",
+		Long:              "Changes the display name of a team. The slug cannot be changed: generated hosts\ncontain it.",
 		Example:           "lateen teams rename acme \"Acme Limited\"",
 		Args:              command.Takes(2, 2, "the team and its new name"),
 		ValidArgsFunction: command.CompleteFirst(s.completeTeams),
@@ -168,7 +167,7 @@ func (s *session) teamRename() *cobra.Command {
 			if s.Flags.JSON {
 				return s.Term.JSON(t)
 			}
-			s.Term.Donef("Renamed the team %s to %s", terminal.Paint(terminal.Bold, t.Slug), terminal.Clean(t.Name))
+			s.Term.Donef("Renamed team %s to %s", terminal.Paint(terminal.Bold, t.Slug), terminal.Clean(t.Name))
 			return nil
 		},
 	}
@@ -177,9 +176,9 @@ func (s *session) teamRename() *cobra.Command {
 func (s *session) teamSwitch() *cobra.Command {
 	return &cobra.Command{
 		Use:               "switch <team>",
-		Short:             "Choose the team that commands act for",
-		Long:              "Keeps a team, by slug or id, as the one that later commands act for. --team and the\nlink of a directory go before it.",
-		Args:              command.Takes(1, 1, "which team"),
+		Short:             "Switch the current team",
+		Long:              "Makes a team, by slug or id, the default of later commands. --team and the link of a\ndirectory take precedence.",
+		Args:              command.Takes(1, 1, "the team"),
 		ValidArgsFunction: command.CompleteFirst(s.completeTeams),
 		RunE: func(c *cobra.Command, args []string) error {
 			_, t, err := s.team(c.Context(), args)
@@ -197,7 +196,7 @@ func (s *session) teamSwitch() *cobra.Command {
 			if s.Flags.JSON {
 				return s.Term.JSON(t)
 			}
-			s.Term.Donef("Commands act for the team %s", terminal.Paint(terminal.Bold, t.Slug))
+			s.Term.Donef("Switched to team %s", terminal.Paint(terminal.Bold, t.Slug))
 			return nil
 		},
 	}
@@ -209,21 +208,21 @@ func (s *session) teamRemove() *cobra.Command {
 		Use:               "rm <team>",
 		Aliases:           []string{"remove"},
 		Short:             "Remove a team",
-		Long:              "Removes a team that has no projects, with its memberships and invitations. The first\nteam of the platform cannot be removed.",
-		Args:              command.Takes(1, 1, "which team"),
+		Long:              "Removes a team without projects, with its memberships and invitations. The first team\nof the platform cannot be removed.",
+		Args:              command.Takes(1, 1, "the team"),
 		ValidArgsFunction: command.CompleteFirst(s.completeTeams),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, t, err := s.team(c.Context(), args)
 			if err != nil {
 				return err
 			}
-			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove the team %s?", terminal.Paint(terminal.Bold, t.Slug))); err != nil {
+			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove team %s?", terminal.Paint(terminal.Bold, t.Slug))); err != nil {
 				return err
 			}
 			if err := api.DeleteTeam(c.Context(), string(t.ID)); err != nil {
 				return err
 			}
-			s.Term.Donef("Removed the team %s", t.Slug)
+			s.Term.Donef("Removed team %s", t.Slug)
 			return nil
 		},
 	}

@@ -21,9 +21,9 @@ func Token(with *command.Session) *cobra.Command {
 		Use:     "token",
 		Aliases: []string{"tokens"},
 		GroupID: command.Settings,
-		Short:   "List, make and end your tokens",
-		Long: "A token lets its bearer act as you. Make one for each machine and program that\n" +
-			"needs one, so that each can be ended by itself.",
+		Short:   "List, create and revoke tokens",
+		Long: "A token authenticates a machine or a program as you, within a scope. Create a\n" +
+			"separate token for each, so that you can revoke it separately.",
 		Example: "lateen token ls\nlateen token add ci\nlateen token rm ci",
 	}
 	command.Family(c)
@@ -35,7 +35,7 @@ func newTokenListCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
 		Short: "List tokens",
-		Long:  "Lists your tokens. Their secrets are not kept and can't be shown.",
+		Long:  "Lists your tokens. Their secrets are not stored and cannot be shown.",
 		Args:  command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			api, err := s.Client()
@@ -56,7 +56,7 @@ func newTokenListCommand(s *session) *cobra.Command {
 				rows = append(rows, []string{terminal.Paint(terminal.Bold, terminal.Clean(t.Name)), scopeText(t, named(t.Project)), s.expiry(t), string(t.ID), s.Age(t.CreatedAt), s.used(t)})
 			}
 			s.Term.Table([]terminal.Column{
-				{Title: "name"}, {Title: "scope"}, {Title: "expires", Drop: 2}, {Title: "id", Drop: 1}, {Title: "made", Right: true, Drop: 4}, {Title: "used", Right: true, Drop: 3},
+				{Title: "name"}, {Title: "scope"}, {Title: "expires", Drop: 2}, {Title: "id", Drop: 1}, {Title: "created", Right: true, Drop: 4}, {Title: "used", Right: true, Drop: 3},
 			}, rows)
 			return nil
 		},
@@ -86,7 +86,7 @@ func projectNames(ctx context.Context, api *client.Client) func(lateen.ProjectID
 	}
 }
 
-// expiry is when a token ends.
+// expiry is the expiry of a token.
 func (s *session) expiry(t *lateen.Token) string {
 	switch {
 	case t.ExpiresAt == 0:
@@ -97,7 +97,8 @@ func (s *session) expiry(t *lateen.Token) string {
 	return t.ExpiresAt.Time().Format(time.DateOnly)
 }
 
-// used is how long ago a token was used. A new token has its making in place of a use.
+// used is the time since the last use of a token. An unused token has its creation time
+// there.
 func (s *session) used(t *lateen.Token) string {
 	if t.ActiveAt == t.CreatedAt {
 		return "never"
@@ -109,16 +110,16 @@ func newTokenAddCommand(s *session) *cobra.Command {
 	var scope, expires string
 	c := &cobra.Command{
 		Use:   "add <name>",
-		Short: "Make a token",
-		Long: "Makes a token that acts as you, within a scope, and prints its secret, this once.\n\n" +
-			"The scope full is everything that your role allows; read-only is no change and no\n" +
-			"secret value; project is one project with its variables, deployments, aliases and\n" +
-			"logs; deploy is to deploy, promote and roll back projects that exist; metrics is\n" +
-			"GET /metrics alone, for Prometheus.",
+		Short: "Create a token",
+		Long: "Creates a token and prints its secret, which cannot be shown again.\n\n" +
+			"Scopes: full allows everything that your role allows; read-only allows reads except\n" +
+			"of secret values; project is limited to one project with its variables, deployments,\n" +
+			"aliases and logs; deploy allows deployments, promotions and rollbacks of existing\n" +
+			"projects; metrics allows only GET /metrics, for Prometheus.",
 		Example: "lateen token add laptop\n" +
 			"lateen token add ci --scope deploy --project shop --expires 90d\n" +
 			"lateen token add prometheus --scope metrics",
-		Args: command.Takes(1, 1, "what it is for"),
+		Args: command.Takes(1, 1, "the name of the token"),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
 			if err != nil {
@@ -135,15 +136,15 @@ func newTokenAddCommand(s *session) *cobra.Command {
 			if s.Flags.JSON {
 				return s.Term.JSON(map[string]any{"token": made, "bearerToken": secret})
 			}
-			s.Term.Donef("Made the token %s, scope %s. It can't be shown again:", terminal.Paint(terminal.Bold, terminal.Clean(made.Name)), scopeText(made, projectNames(c.Context(), api)(made.Project)))
+			s.Term.Donef("Created token %s with scope %s. The secret cannot be shown again:", terminal.Paint(terminal.Bold, terminal.Clean(made.Name)), scopeText(made, projectNames(c.Context(), api)(made.Project)))
 			s.Term.Answer(secret)
 			return nil
 		},
 	}
-	c.Flags().StringVar(&scope, "scope", "", "`scope` of the token: full, read-only, project, deploy, metrics; default: full, or project with --project")
+	c.Flags().StringVar(&scope, "scope", "", "`scope` of the token: full, read-only, project, deploy or metrics (default: full, or project with --project)")
 	_ = c.RegisterFlagCompletionFunc("scope", completeScopes) // fails for unknown flags only
-	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "`name` or id of the only project that the token reaches")
-	c.Flags().StringVar(&expires, "expires", "", "`time` until the token ends: 12h, 30d, 2w, 1y; default: never")
+	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "limit the token to the project with this `name` or id")
+	c.Flags().StringVar(&expires, "expires", "", "`time` until the token expires, as 12h, 30d, 2w or 1y (default: never)")
 	return c
 }
 
@@ -153,7 +154,8 @@ const mostUnits = 10_000
 // daysIn is the length in days of the units of time that [time.ParseDuration] does not know.
 var daysIn = map[string]int{"d": 1, "w": 7, "y": 365}
 
-// after reads how long from now a time is: 30d, 2w, 1y, 12h. "" is never, which is 0.
+// after parses a duration such as 30d, 2w, 1y or 12h, and returns the time after it. ""
+// is never, which is 0.
 func (s *session) after(flag, text string) (lateen.Millis, error) {
 	if text == "" {
 		return 0, nil
@@ -166,7 +168,7 @@ func (s *session) after(flag, text string) (lateen.Millis, error) {
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return lateen.MillisOf(s.Time().Add(d)), nil
 	}
-	return 0, command.ErrUsage.With("%s does not take %q", flag, text).WithHint("say after how long: 12h, 30d, 2w or 1y")
+	return 0, command.ErrUsage.With("%s %q is malformed", flag, text).WithHint("use a duration such as 12h, 30d, 2w or 1y")
 }
 
 func newTokenRemoveCommand(s *session) *cobra.Command {
@@ -174,9 +176,9 @@ func newTokenRemoveCommand(s *session) *cobra.Command {
 	c := &cobra.Command{
 		Use:               "rm <name|id>",
 		Aliases:           []string{"remove"},
-		Short:             "End a token",
-		Long:              "Ends a token: requests with it are refused from then on.",
-		Args:              command.Takes(1, 1, "which token"),
+		Short:             "Revoke a token",
+		Long:              "Revokes a token. Requests with it are refused at once.",
+		Args:              command.Takes(1, 1, "the token"),
 		ValidArgsFunction: command.CompleteFirst(s.completeTokens),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
@@ -187,13 +189,13 @@ func newTokenRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("End the token %s?", terminal.Paint(terminal.Bold, terminal.Clean(t.Name)))); err != nil {
+			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Revoke token %s?", terminal.Paint(terminal.Bold, terminal.Clean(t.Name)))); err != nil {
 				return err
 			}
 			if err := api.RevokeToken(c.Context(), string(t.ID)); err != nil {
 				return err
 			}
-			s.Term.Donef("Ended the token %s", terminal.Clean(t.Name))
+			s.Term.Donef("Revoked token %s", terminal.Clean(t.Name))
 			return nil
 		},
 	}
@@ -215,13 +217,13 @@ func findToken(ctx context.Context, api *client.Client, idOrName string) (*latee
 			return t, nil
 		case t.Name != idOrName:
 		case found != nil:
-			return nil, lateen.ErrInvalid.With("several tokens are called %s", idOrName).WithHint("name one by its id; see them with `lateen token ls`")
+			return nil, lateen.ErrInvalid.With("token name %s is ambiguous", idOrName).WithHint("use an id from `lateen token ls`")
 		default:
 			found = t
 		}
 	}
 	if found == nil {
-		return nil, lateen.ErrTokenNotFound.WithHint("see yours with `lateen token ls`")
+		return nil, lateen.ErrTokenNotFound.WithHint("list your tokens with `lateen token ls`")
 	}
 	return found, nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 )
 
-// vercelLogin is where a vercel CLI is logged in.
+// vercelLogin is the login of a vercel CLI.
 type vercelLogin struct {
 	dir      string
 	token    string         // "" where it is not
@@ -42,7 +42,7 @@ func (l *vercelLogin) api() string {
 	return cmp.Or(api, "https://api.vercel.com")
 }
 
-// write makes it talk to a platform. What else its settings say stays.
+// write logs the vercel CLI in to a platform. It preserves other settings.
 func (l *vercelLogin) write(c config.Client, team lateen.TeamID) error {
 	l.settings["api"] = c.API
 	l.settings["credStorage"] = "file" // where the token is written below
@@ -50,7 +50,7 @@ func (l *vercelLogin) write(c config.Client, team lateen.TeamID) error {
 	if team != "" {
 		l.settings["currentTeam"] = team
 	}
-	// Between the two files neither platform's token may go to the other.
+	// Between the two writes, neither platform's token may reach the other platform.
 	auth := filepath.Join(l.dir, "auth.json")
 	if err := os.Remove(auth); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("log the vercel CLI out: %w", err)
@@ -61,8 +61,7 @@ func (l *vercelLogin) write(c config.Client, team lateen.TeamID) error {
 	return command.WriteJSON(auth, map[string]string{"token": c.Token})
 }
 
-// readObject reads a file that holds a JSON object; one that is not there is
-// an empty object.
+// readObject reads a file with a JSON object; a missing file is an empty object.
 func readObject(file string) (map[string]any, error) {
 	object := map[string]any{}
 	b, err := os.ReadFile(file)
@@ -73,7 +72,7 @@ func readObject(file string) (map[string]any, error) {
 		return nil, fmt.Errorf("read the settings of the vercel CLI: %w", err)
 	}
 	if err := json.Unmarshal(b, &object); err != nil {
-		return nil, config.ErrInvalid.With("%s is not JSON", file).WithHint("mend or remove it").Because(err)
+		return nil, config.ErrInvalid.With("%s is not JSON", file).WithHint("repair or remove the file").Because(err)
 	}
 	return object, nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Age is how long ago something was, in one unit: 12s, 5m, 3h, 2d.
+// Age is the time since at in one unit: 12s, 5m, 3h, 2d.
 func (s *Session) Age(at lateen.Millis) string {
 	d := max(s.process.Now().Sub(at.Time()), 0)
 	switch {
@@ -28,7 +28,7 @@ func (s *Session) Age(at lateen.Millis) string {
 // Time is the present time.
 func (s *Session) Time() time.Time { return s.process.Now() }
 
-// Moment reads a time: how long ago, or when.
+// Moment parses an age or a date.
 func (s *Session) Moment(flag, text string) (lateen.Millis, error) {
 	if text == "" {
 		return 0, nil
@@ -46,5 +46,5 @@ func (s *Session) Moment(flag, text string) (lateen.Millis, error) {
 			return lateen.MillisOf(t), nil
 		}
 	}
-	return 0, ErrUsage.With("%s does not take %q", flag, text).WithHint("say how long ago, as 30m or 7d, or when, as 2026-01-31T08:00:00Z")
+	return 0, ErrUsage.With("%s %q is malformed", flag, text).WithHint("use an age such as 30m or 7d, or a date such as 2026-01-31T08:00:00Z")
 }

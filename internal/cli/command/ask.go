@@ -12,8 +12,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-// Ask puts a question to the person at the terminal; an empty answer is
-// otherwise.
+// Ask prompts the user at the terminal; an empty answer selects the default otherwise.
 func (s *Session) Ask(ctx context.Context, question, otherwise string) (string, error) {
 	prompt := terminal.Paint(terminal.Code, "?") + " " + question + " "
 	if otherwise != "" {
@@ -31,14 +30,14 @@ func (s *Session) Ask(ctx context.Context, question, otherwise string) (string, 
 	return line, nil
 }
 
-// Confirm asks whether to do something that can't be undone. Where nobody can
-// answer it fails and says how to answer beforehand.
+// Confirm asks for confirmation of an irreversible action. Without a terminal it returns
+// an error with the flag that confirms.
 func (s *Session) Confirm(ctx context.Context, yes bool, question string) error {
 	if yes {
 		return nil
 	}
 	if !s.Term.Interactive() {
-		return ErrUsage.With("this asks before it acts, and nobody is there to answer").WithHint("say --yes")
+		return ErrUsage.With("confirmation needs a terminal").WithHint("confirm with --yes")
 	}
 	answer, err := s.Ask(ctx, question, "y/N")
 	if err != nil {
@@ -50,7 +49,7 @@ func (s *Session) Confirm(ctx context.Context, yes bool, question string) error 
 	return nil
 }
 
-// readLine returns the next line of standard input without what ends it. The
+// readLine returns the next line of standard input without its line break. The
 // end of the input is an empty line.
 func (s *Session) readLine(ctx context.Context) (string, error) {
 	return within(ctx, func() (string, error) {
@@ -62,7 +61,7 @@ func (s *Session) readLine(ctx context.Context) (string, error) {
 	})
 }
 
-// readAll returns what is left of standard input, without a line break at its end.
+// readAll returns the rest of standard input, without a line break at its end.
 func (s *Session) readAll(ctx context.Context) (string, error) {
 	return within(ctx, func() (string, error) {
 		b, err := io.ReadAll(s.input)
@@ -73,8 +72,8 @@ func (s *Session) readAll(ctx context.Context) (string, error) {
 	})
 }
 
-// ReadSecret asks for something that must not be seen, or reads it from an
-// input that is no terminal.
+// ReadSecret prompts for a secret without echo, or reads it from an input that is not a
+// terminal.
 func (s *Session) ReadSecret(ctx context.Context, question string) (string, error) {
 	fd, ok := s.Term.Input()
 	if !ok {
@@ -99,8 +98,8 @@ func (s *Session) ReadSecret(ctx context.Context, question string) (string, erro
 	return secret, err
 }
 
-// within waits for a read that nothing can interrupt, but not beyond ctx. What
-// is left of it ends with the process.
+// within waits for an uninterruptible read until ctx ends. An unfinished read ends with
+// the process.
 func within(ctx context.Context, read func() (string, error)) (string, error) {
 	type result struct {
 		text string

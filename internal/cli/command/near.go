@@ -1,6 +1,6 @@
 package command
 
-// Nearest is the name that a typing mistake makes text of, or "": one letter in
+// Nearest returns the name that text is a likely misspelling of, or "". One letter in
 // three of text may differ.
 func Nearest(text string, names []string) string {
 	nearest, least := "", len(text)/3+1
@@ -13,10 +13,9 @@ func Nearest(text string, names []string) string {
 	return nearest
 }
 
-// Edits is how many bytes are to be put in, taken out or changed to make b of a:
-// the distance of Levenshtein.
+// Edits is the Levenshtein distance of a and b in bytes.
 func Edits(a, b string) int {
-	row := make([]int, len(b)+1) // from what was read of a to each beginning of b
+	row := make([]int, len(b)+1) // from the part of a read so far to each prefix of b
 	for i := range row {
 		row[i] = i
 	}

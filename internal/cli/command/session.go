@@ -1,5 +1,5 @@
-// Package command is what the groups of commands share: the run of a command
-// with its flags, questions and client, and how commands are put together.
+// Package command contains the parts that all commands share: the session of a command
+// with its flags, prompts and client, and the construction of the command tree.
 package command
 
 import (
@@ -17,17 +17,17 @@ import (
 
 // Errors of every command.
 var (
-	ErrUsage    = &lateen.Error{Code: lateen.Invalid, Reason: "usage", Message: "the command is not complete"}
+	ErrUsage    = &lateen.Error{Code: lateen.Invalid, Reason: "usage", Message: "the command is malformed"}
 	ErrDeclined = &lateen.Error{Code: lateen.Invalid, Reason: "declined", Message: "nothing was changed"}
 )
 
-// Process is what a session uses of the process that it runs in. No field is optional.
+// Process is the part of the process that a session uses. No field is optional.
 type Process struct {
 	Env            []string // KEY=value, as of [os.Environ]
 	Dir            string   // working directory; "" is the process's
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	HTTP           *http.Client // talks to the platform
+	HTTP           *http.Client // for calls to the platform
 	UserAgent      string       // of calls to the platform
 	Now            func() time.Time
 }
@@ -66,7 +66,19 @@ func (s *Session) Getenv(name string) string {
 	return ""
 }
 
-// Path is a path that a user wrote, as a command may use it.
+// WarnOfUnknown warns of the variables of the environment that look like settings and
+// are none.
+func (s *Session) WarnOfUnknown() {
+	for _, name := range config.Unknown(s.process.Env) {
+		if meant := Nearest(name, config.Variables()); meant != "" {
+			s.Term.Warnf("%s is not a setting and is ignored. Did you mean %s?", name, meant)
+		} else {
+			s.Term.Warnf("%s is not a setting and is ignored.", name)
+		}
+	}
+}
+
+// Path resolves a path of user input against the directory of the command.
 func (s *Session) Path(name string) (string, error) {
 	for _, dir := range []string{s.Flags.CWD, s.process.Dir} {
 		if filepath.IsAbs(name) {

@@ -15,11 +15,11 @@ import (
 
 // Errors of reaching a platform.
 var (
-	ErrLoggedOut = &lateen.Error{Code: lateen.Unauthenticated, Reason: "logged_out", Message: "nobody is logged in", Hint: "log in with `lateen login`, or pass a token by --token or LATEEN_TOKEN"}
-	ErrNoHome    = &lateen.Error{Code: lateen.Invalid, Reason: "no_home", Message: "there is no directory for the settings of this user", Hint: "set HOME or XDG_CONFIG_HOME"}
+	ErrLoggedOut = &lateen.Error{Code: lateen.Unauthenticated, Reason: "logged_out", Message: "not logged in", Hint: "log in with `lateen login`, or pass a token with --token or LATEEN_TOKEN"}
+	ErrNoHome    = &lateen.Error{Code: lateen.Invalid, Reason: "no_home", Message: "settings directory of this user unknown", Hint: "set HOME or XDG_CONFIG_HOME"}
 )
 
-// Asked is how to reach the platform as flags say, over the environment.
+// Asked returns the platform and the login of flags, which override the environment.
 func (s *Session) Asked() (config.Client, error) {
 	flags, env := s.Flags.Client, config.ClientEnv(s.Getenv)
 	if err := errors.Join(flags.Validate(), env.Validate()); err != nil {
@@ -28,8 +28,8 @@ func (s *Session) Asked() (config.Client, error) {
 	return flags.Over(env), nil
 }
 
-// Settings are how to reach the platform: what was asked for over what
-// `lateen login` kept over the platform on this machine.
+// Settings returns the platform and the login to use: flags and the environment override
+// the stored login, which overrides the platform on this machine.
 func (s *Session) Settings() (config.Client, error) {
 	kept, err := config.ReadClient(config.ClientFile(s.Getenv))
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *Session) Settings() (config.Client, error) {
 	return asked.Over(kept), err
 }
 
-// Keep writes how to reach a platform for later commands.
+// Keep stores a login for later commands.
 func (s *Session) Keep(c config.Client) (file string, err error) {
 	file = config.ClientFile(s.Getenv)
 	if file == "" {
@@ -51,15 +51,15 @@ func (s *Session) Keep(c config.Client) (file string, err error) {
 	return file, WriteJSON(file, c)
 }
 
-// WriteJSON makes v the content of a file that its owner alone can read, in
-// directories that are made where they are missing.
+// WriteJSON writes v to a file that only its owner can read, and creates missing
+// directories.
 func WriteJSON(file string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return fmt.Errorf("make a directory for %s: %w", filepath.Base(file), err)
+		return fmt.Errorf("create a directory for %s: %w", filepath.Base(file), err)
 	}
 	return atomicfile.Write(file, append(b, '\n'), 0o600)
 }
@@ -71,7 +71,7 @@ func (s *Session) Client() (*client.Client, error) {
 		return nil, err
 	}
 	if settings.Token == "" {
-		return nil, ErrLoggedOut.With("nobody is logged in to %s", settings.API)
+		return nil, ErrLoggedOut.With("not logged in to %s", settings.API)
 	}
 	return s.Connect(settings), nil
 }

@@ -15,8 +15,8 @@ const (
 	Settings = "settings"
 )
 
-// OrderKey is the annotation that keeps the place of a command among its
-// siblings; cobra sorts them by name.
+// OrderKey is the annotation with the position of a command among its siblings; cobra
+// sorts them by name.
 const OrderKey = "order"
 
 // Adopt adds commands to a parent, in order.
@@ -29,13 +29,13 @@ func Adopt(parent *cobra.Command, commands ...*cobra.Command) {
 	}
 }
 
-// Family makes a command of one that has others: by itself it shows its help.
+// Family configures a command with subcommands: without a subcommand it shows its help.
 func Family(c *cobra.Command) {
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
 		}
-		err := ErrUsage.With("there is no command `%s %s`", c.CommandPath(), args[0])
+		err := ErrUsage.With("unknown command `%s %s`", c.CommandPath(), args[0])
 		var names []string
 		for _, sub := range c.Commands() {
 			if slices.Contains(sub.SuggestFor, args[0]) {
@@ -46,25 +46,25 @@ func Family(c *cobra.Command) {
 		if meant := Nearest(args[0], names); meant != "" {
 			return err.WithHint("did you mean `%s %s`?", c.CommandPath(), meant)
 		}
-		return err.WithHint("`%s --help` lists what there is", c.CommandPath())
+		return err.WithHint("list the commands with `%s --help`", c.CommandPath())
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 }
 
-// Takes checks the number of arguments; what says what is missing.
-func Takes(least, most int, what string) cobra.PositionalArgs {
+// Takes checks the number of arguments; missing names those that are required.
+func Takes(least, most int, missing string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return ErrUsage.With("say %s: `%s`", what, c.UseLine())
+			return ErrUsage.With("argument missing: %s", missing).WithHint("use `%s`", c.UseLine())
 		case most >= 0 && len(args) > most:
-			return ErrUsage.With("%q is more than `%s` takes", args[most], c.CommandPath())
+			return ErrUsage.With("unexpected argument %q", args[most])
 		}
 		return nil
 	}
 }
 
-// YesFlag gives a command the flag that answers its question.
+// YesFlag adds the flag that skips the confirmation.
 func YesFlag(c *cobra.Command, yes *bool) {
-	c.Flags().BoolVarP(yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVarP(yes, "yes", "y", false, "skip the confirmation")
 }

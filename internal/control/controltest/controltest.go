@@ -1,5 +1,5 @@
-// Package controltest starts a whole control for tests: the real store,
-// artefacts, builder and keeper on a temporary directory.
+// Package controltest runs a complete control in tests: the real store, artifacts,
+// builder and keeper on a temporary directory.
 package controltest
 
 import (
@@ -14,108 +14,120 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
-	"github.com/lateen-dev/lateen/internal/build"
+	"github.com/lateen-dev/lateen/internal/assemble"
+	"github.com/lateen-dev/lateen/internal/bus"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/secret"
 	"github.com/lateen-dev/lateen/internal/store"
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
-// Platform is a control with what it stands on.
+// Platform is a control with its dependencies.
 type Platform struct {
 	*control.Control
 
 	Store     *store.Store
 	Artifacts artifact.Store
+	Bus       *bus.Bus
 	Traffic   *Traffic
 	Dir       string
-	Token     string // of the owner; "" when the directory was bootstrapped before
+	Token     string // of the owner; "" if the directory was bootstrapped before
 	Log       *slog.Logger
 }
 
-// Traffic remembers where hosts lead.
+// Traffic is a subscriber that records the events and applies the changes of hosts.
 type Traffic struct {
-	mu        sync.Mutex // guards below
-	hosts     map[string]lateen.DeploymentID
-	refreshed []lateen.DeploymentID
-	forgotten []lateen.DeploymentID
-	produced  map[lateen.ProjectID]lateen.DeploymentID
+	mu      sync.Mutex // guards the fields below
+	hosts   map[string]lateen.DeploymentID
+	events  []lateen.Event
+	most    int
+	forward func([]lateen.Event)
 }
 
-// Route implements [control.Traffic].
-func (t *Traffic) Route(hosts map[string]lateen.DeploymentID) {
+// Apply records events.
+func (t *Traffic) Apply(events []lateen.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for host, d := range hosts {
-		if d == "" {
-			delete(t.hosts, host)
-		} else {
-			t.hosts[host] = d
+	t.events, t.most = append(t.events, events...), max(t.most, len(events))
+	if t.forward != nil {
+		t.forward(events)
+	}
+	for i := range events {
+		switch e := &events[i]; e.Type {
+		case lateen.HostBound:
+			t.hosts[e.Subject] = e.Binding.Deployment
+		case lateen.HostUnbound:
+			delete(t.hosts, e.Subject)
+		default: // recorded only
 		}
 	}
 }
 
-// Refresh implements [control.Traffic].
-func (t *Traffic) Refresh(d lateen.DeploymentID) {
+// Events returns the events of a type, or all events if the type is "".
+func (t *Traffic) Events(of lateen.EventType) []lateen.Event {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.refreshed = append(t.refreshed, d)
-}
-
-// Forget implements [control.Traffic].
-func (t *Traffic) Forget(d lateen.DeploymentID) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.forgotten = append(t.forgotten, d)
-}
-
-// Produce implements [control.Traffic].
-func (t *Traffic) Produce(p lateen.ProjectID, d lateen.DeploymentID) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.produced == nil {
-		t.produced = map[lateen.ProjectID]lateen.DeploymentID{}
+	var some []lateen.Event
+	for i := range t.events {
+		if of == "" || t.events[i].Type == of {
+			some = append(some, t.events[i])
+		}
 	}
-	t.produced[p] = d
+	return some
 }
 
-// Produced returns the deployment that is in production, as was told last.
-func (t *Traffic) Produced(p lateen.ProjectID) lateen.DeploymentID {
+// Most returns the maximum number of events of one delivery.
+func (t *Traffic) Most() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.produced[p]
+	return t.most
 }
 
-// Hosts returns where every host leads.
+// Forward passes later events to another subscriber as well.
+func (t *Traffic) Forward(to func([]lateen.Event)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forward = to
+}
+
+// Produced returns the last production deployment of a project.
+func (t *Traffic) Produced(p lateen.ProjectID) (d lateen.DeploymentID) {
+	for _, e := range t.Events(lateen.DeploymentPromoted) {
+		if e.Project == p {
+			d = e.Deployment
+		}
+	}
+	return d
+}
+
+// Hosts returns the deployment of every host.
 func (t *Traffic) Hosts() map[string]lateen.DeploymentID {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return maps.Clone(t.hosts)
 }
 
-// Refreshed returns the deployments whose sites were to be read anew.
-func (t *Traffic) Refreshed() []lateen.DeploymentID {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return append([]lateen.DeploymentID(nil), t.refreshed...)
-}
-
-// Forgotten returns the deployments that were to be forgotten.
-func (t *Traffic) Forgotten() []lateen.DeploymentID {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return append([]lateen.DeploymentID(nil), t.forgotten...)
-}
-
-// New returns a platform on a fresh directory, for a test to run.
+// New returns a platform on a new directory; the test runs it.
 func New(t *testing.T, change ...func(*control.Options)) *Platform {
 	t.Helper()
 	return Open(t, t.TempDir(), change...)
 }
 
-// Open returns a platform on a directory, with the hosts that it left there.
+// Open returns a platform on a directory, with the stored hosts.
 func Open(t *testing.T, dir string, change ...func(*control.Options)) *Platform {
 	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "lateen.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return On(t, dir, db, 0, change...)
+}
+
+// On returns a platform on a directory and a store, which it closes. poll is the
+// interval of looking for events of other processes; 0 if there are none.
+func On(t *testing.T, dir string, db *store.Store, poll time.Duration, change ...func(*control.Options)) *Platform {
+	t.Helper()
+	t.Cleanup(func() { db.Close() })
 	ctx := t.Context()
 	check := func(err error) {
 		t.Helper()
@@ -123,58 +135,61 @@ func Open(t *testing.T, dir string, change ...func(*control.Options)) *Platform 
 			t.Fatal(err)
 		}
 	}
-	db, err := sqlite.Open(ctx, filepath.Join(dir, "lateen.db"))
-	check(err)
-	t.Cleanup(func() { db.Close() })
 	disk, err := artifact.OpenDisk(filepath.Join(dir, "artifacts"))
 	check(err)
 	keeper, err := secret.OpenFile(filepath.Join(dir, "keys"))
 	check(err)
 	trees := artifact.NewTrees(filepath.Join(dir, "trees"), disk)
 	log := slog.New(slog.NewTextHandler(testWriter{t}, nil))
-	builder, err := build.New(build.Options{Artifacts: disk, Trees: trees, Dir: filepath.Join(dir, "builds"), Log: log})
+	builder, err := assemble.New(assemble.Options{Artifacts: disk, Trees: trees, Dir: filepath.Join(dir, "builds"), Log: log})
 	check(err)
 	options := control.Options{
 		Store: db, Artifacts: disk, Trees: trees, Builder: builder, Keeper: keeper,
 		Keep: func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error) {
-			return build.Keep(ctx, disk, manifest)
+			return assemble.Keep(ctx, disk, manifest)
 		},
-		Traffic: &Traffic{hosts: make(map[string]lateen.DeploymentID)}, Log: log,
+		Log: log,
 	}
+	events := bus.New(bus.Options{Events: db, Poll: poll, Log: log})
+	traffic := &Traffic{hosts: make(map[string]lateen.DeploymentID)}
+	events.Subscribe(traffic.Apply)
+	options.Events = events
 	for _, fn := range change {
 		fn(&options)
 	}
 	c, err := control.New(options)
 	check(err)
-	p := &Platform{Control: c, Store: db, Artifacts: disk, Dir: dir, Log: log}
-	p.Traffic, _ = options.Traffic.(*Traffic)
+	p := &Platform{Control: c, Store: db, Artifacts: disk, Bus: events, Traffic: traffic, Dir: dir, Log: log}
 	p.Token, _, err = c.Bootstrap(ctx)
 	check(err)
+	check(events.Open(ctx))
 	hosts, err := c.Hosts(ctx)
 	check(err)
-	p.Traffic.Route(hosts)
+	for host, to := range hosts {
+		traffic.hosts[host] = to.Deployment
+	}
 	return p
 }
 
-// Start runs the platform until the test ends or the returned function is
-// called, which waits for it.
+// Start runs the platform until the end of the test or a call of stop, which waits
+// for its end.
 func (p *Platform) Start(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := p.Run(ctx); err != nil {
-			t.Errorf("control ended: %v", err)
-		}
-	}()
-	stop = func() { cancel(); <-ended }
+	var parts sync.WaitGroup
+	for _, part := range []func(context.Context) error{p.Bus.Run, p.Run} {
+		parts.Go(func() {
+			if err := part(ctx); err != nil {
+				t.Errorf("a part ended: %v", err)
+			}
+		})
+	}
+	stop = func() { cancel(); parts.Wait() }
 	t.Cleanup(stop)
 	return stop
 }
 
-// As returns a context that acts as the bearer of a token in the first of
-// their teams.
+// As returns a context with the principal of a token, in the first team of its user.
 func (p *Platform) As(t *testing.T, token string) context.Context {
 	t.Helper()
 	principal, err := p.Authenticate(t.Context(), token, "")
@@ -184,8 +199,8 @@ func (p *Platform) As(t *testing.T, token string) context.Context {
 	return lateen.WithPrincipal(t.Context(), principal)
 }
 
-// Member makes a user with a role in a team, which is made if slug is new, and
-// returns a token of theirs.
+// Member creates a user with a role in a team, and the team if slug is new, and
+// returns a token of the user.
 func (p *Platform) Member(t *testing.T, name, slug string, role lateen.Role) string {
 	t.Helper()
 	now := time.Now()
@@ -230,7 +245,7 @@ func Output(t *testing.T, dir, target string) {
 	}
 }
 
-// Files are the files of a small build output by path.
+// Files returns the files of a small build output by path.
 func Files(target string) map[string]string {
 	return map[string]string{
 		".vercel/output/config.json":                              `{"version":3,"routes":[{"handle":"filesystem"}],"crons":[{"path":"/api/hello","schedule":"0 5 * * *"}]}`,

@@ -11,7 +11,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// alive reports whether a process is there and no zombie.
+// alive reports whether a process exists and is no zombie.
 func alive(pid string) bool {
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	return err == nil && !strings.Contains(string(stat), ") Z ")
@@ -51,18 +51,18 @@ func (s *Suite) files(t *testing.T) {
 	}
 	first, second := look(t), look(t)
 	if first.Before || second.Before {
-		t.Error("an instance finds the temporary files of another")
+		t.Error("an instance can read the temporary files of another")
 	}
 	if !first.Cwd {
-		t.Error("it does not run in the directory of its files")
+		t.Error("the working directory is not the function's directory")
 	}
 	for what, result := range map[string]string{"overwrite": first.Overwrite, "create": first.Create, "unlink": first.Unlink, "chmod": first.Chmod} {
 		if result == "done" {
-			t.Errorf("it could %s in its code", what)
+			t.Errorf("the function could %s in its code", what)
 		}
 	}
 	if os.Geteuid() == 0 && first.UID == 0 {
-		t.Error("it runs as root")
+		t.Error("the function runs as root")
 	}
 }
 
@@ -81,7 +81,7 @@ func (s *Suite) environment(t *testing.T) {
 		t.Fatal(err)
 	}
 	tmp := got.Env["TMPDIR"]
-	_, got.Env["PATH"], _ = strings.Cut(got.Env["PATH"], ":") // behind where the runtime is
+	_, got.Env["PATH"], _ = strings.Cut(got.Env["PATH"], ":") // after the directory of the runtime
 	want := map[string]string{
 		"GREETING": "hello", "NODE_ENV": "staging", "ODD": "a=b\nc",
 		"HOME": tmp, "TMPDIR": tmp, "PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC", "LANG": "C.UTF-8",
@@ -91,14 +91,14 @@ func (s *Suite) environment(t *testing.T) {
 		t.Errorf("the environment (-want +got):\n%s", diff)
 	}
 	if got.Argv != 2 || got.Zone != 0 || got.FDs > 40 {
-		t.Errorf("it has %d arguments, %d descriptors and the time zone %d", got.Argv, got.FDs, got.Zone)
+		t.Errorf("%d arguments, %d descriptors, time zone %d", got.Argv, got.FDs, got.Zone)
 	}
-	t.Run("what counts only at boot", func(t *testing.T) {
+	t.Run("variables that count only at boot", func(t *testing.T) {
 		f := s.start(t, "node", "environment.js", func(spec *lateen.FunctionSpec) {
 			spec.Env = map[string]string{"NODE_OPTIONS": "--stack-trace-limit=7"}
 		})
 		if f.Started().Kind != lateen.StartCold {
-			t.Errorf("the start was %s, want one that boots a process for it", f.Started().Kind)
+			t.Errorf("kind of start: %s, want a new boot", f.Started().Kind)
 		}
 	})
 }

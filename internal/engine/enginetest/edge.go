@@ -26,7 +26,7 @@ func (s *Suite) edge(t *testing.T) {
 			"absent":  []any{"undefined", "undefined", "undefined", "undefined", "undefined"},
 			"inspect": "{ a: 1 }", "required": "function", "env": "hello", "secret": nil, "waitUntil": "function",
 		}, got); diff != "" {
-			t.Errorf("what it sees (-want +got):\n%s", diff)
+			t.Errorf("request (-want +got):\n%s", diff)
 		}
 	})
 	for _, c := range []struct{ handler, want string }{
@@ -81,10 +81,10 @@ func (s *Suite) edge(t *testing.T) {
 	t.Run("middleware", func(t *testing.T) {
 		f := s.start(t, "edge", "middleware.js", func(spec *lateen.FunctionSpec) { spec.Name = "/middleware" })
 		if got := f.get("/go"); got.String() != "200 " || got.header.Get("X-Middleware-Next") != "1" {
-			t.Errorf("no answer: %s %v", got, got.header)
+			t.Errorf("no response: %s %v", got, got.header)
 		}
 		if got := f.get("/stop"); got.String() != "403 stopped" {
-			t.Errorf("an answer: %s", got)
+			t.Errorf("response: %s", got)
 		}
 	})
 	t.Run("streaming", func(t *testing.T) {
@@ -103,12 +103,12 @@ func (s *Suite) edge(t *testing.T) {
 		w.Close()
 		readAll(t, resp)
 	})
-	t.Run("its lines", func(t *testing.T) {
+	t.Run("log lines", func(t *testing.T) {
 		f := s.start(t, "edge", "log.js", nil)
 		r := f.wait(f.begin("/"))
 		s.Logs.await(t, f.ID(), "careful")
 		if line := s.Logs.await(t, f.ID(), "at the edge"); line.Source != "edge" || line.Request != r.request {
-			t.Errorf("the line is %+v", line)
+			t.Errorf("log line: %+v", line)
 		}
 	})
 }

@@ -1,9 +1,9 @@
-// Package enginetest is the conformance suite of engines: real functions, in
-// every style there is, doing what functions do and what they should not.
+// Package enginetest is the conformance suite of engines. It runs real functions of
+// every style, with correct and with forbidden behavior.
 //
 // Runtimes come from the npm registry (NPM_CONFIG_REGISTRY) and stay in the
-// directory LATEEN_TEST_RUNTIMES, by default lateen/runtimes in the user's
-// cache directory, for all tests of this machine.
+// directory LATEEN_TEST_RUNTIMES, by default lateen/runtimes in the user's cache
+// directory, for all tests of this machine.
 package enginetest
 
 import (
@@ -22,10 +22,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
-// patience bounds every wait of the suite.
+// patience is the timeout of every wait of the suite.
 const patience = 5 * time.Minute
 
-// Fixture is what an engine under test is given.
+// Fixture holds the dependencies of an engine under test.
 type Fixture struct {
 	Trees    func(context.Context, lateen.Digest) (string, error)
 	TreesDir string
@@ -35,7 +35,7 @@ type Fixture struct {
 // Open returns a running engine that ends with the test.
 type Open func(testing.TB, Fixture) engine.Engine
 
-// Run holds an engine to its contract.
+// Run tests an engine against its contract.
 func Run(t *testing.T, open Open) {
 	s := NewSuite(t, open)
 	for _, part := range []struct {
@@ -76,7 +76,7 @@ type Suite struct {
 //go:embed testdata
 var testdata embed.FS
 
-// NewSuite opens an engine on the suite's functions.
+// NewSuite opens an engine with the functions of the suite.
 func NewSuite(t testing.TB, open Open) *Suite {
 	t.Helper()
 	trees := filepath.Join(Reachable(t), "trees")
@@ -92,8 +92,8 @@ func NewSuite(t testing.TB, open Open) *Suite {
 	})}
 }
 
-// Reachable returns a directory that other users may pass through to, as
-// functions must where they have no mounts of their own.
+// Reachable returns a directory that other users can reach, as functions without
+// mounts of their own require.
 func Reachable(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -105,10 +105,10 @@ func Reachable(t testing.TB) string {
 	return dir
 }
 
-// treeOf returns the digest under which an archive of testdata is a tree.
+// treeOf returns the digest of the tree of a txtar file in testdata.
 func treeOf(name string) lateen.Digest { return lateen.DigestOf([]byte(name)) }
 
-// layOut makes an archive of testdata a tree of files that anybody may read.
+// layOut unpacks a txtar file of testdata to a world-readable tree.
 func layOut(t testing.TB, dir, name string) {
 	t.Helper()
 	source, err := testdata.ReadFile(path.Join("testdata", name+".txtar"))
@@ -136,7 +136,7 @@ func adder() []byte {
 		"\x07\x07\x01\x03add\x00\x00\x0a\x09\x01\x07\x00\x20\x00\x20\x01\x6a\x0b")
 }
 
-// Toolchain returns the toolchain that tests share.
+// Toolchain returns the toolchain that all tests share.
 func Toolchain(t testing.TB) *toolchain.Toolchain {
 	t.Helper()
 	dir := os.Getenv("LATEEN_TEST_RUNTIMES")

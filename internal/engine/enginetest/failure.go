@@ -26,9 +26,9 @@ func (s *Suite) concurrency(t *testing.T) {
 		s.Logs.await(t, f.ID(), fmt.Sprintf("waits at %d", k))
 	}
 	if f.Busy() != n {
-		t.Errorf("%d requests are under way, want %d", f.Busy(), n)
+		t.Errorf("%d open requests, want %d", f.Busy(), n)
 	}
-	for k := n - 1; k >= 0; k-- { // in the other order
+	for k := n - 1; k >= 0; k-- { // in reverse order
 		f.get(fmt.Sprintf("/knock?door=%d", k))
 		r := f.wait(waiting[k])
 		if want := fmt.Sprintf("200 /wait %d", k); r.err != nil || r.answer.String() != want {
@@ -61,7 +61,7 @@ func (s *Suite) concurrency(t *testing.T) {
 
 func (s *Suite) logging(t *testing.T) {
 	f := s.start(t, "node", "logs.js", nil)
-	both := []<-chan result{f.begin("/?id=a"), f.begin("/?id=b")} // so that their pieces mix
+	both := []<-chan result{f.begin("/?id=a"), f.begin("/?id=b")} // so that their output interleaves
 	for k, id := range []string{"a", "b"} {
 		r := f.wait(both[k])
 		if r.err != nil {
@@ -84,12 +84,12 @@ func (s *Suite) logging(t *testing.T) {
 			t.Errorf("a line (-want +got):\n%s", diff)
 		}
 		if child := s.Logs.await(t, f.ID(), "child "+id); child.Request != "" || child.Level != lateen.LevelInfo {
-			t.Errorf("a child's line is %+v", child)
+			t.Errorf("log line of a child process: %+v", child)
 		}
 	}
 }
 
-// failures of one request, after which the instance is or is not retired.
+// failures tests failed requests, and whether each one retires the instance.
 func (s *Suite) failures(t *testing.T) {
 	for _, c := range []struct {
 		target  string
@@ -112,7 +112,7 @@ func (s *Suite) failures(t *testing.T) {
 	} {
 		t.Run(c.target, func(t *testing.T) {
 			f := s.start(t, "node", "fail.js", nil)
-			f.get("/ok") // a connection that was used before
+			f.get("/ok") // opens a connection that the next request reuses
 			r := f.wait(f.begin(c.target))
 			fails(t, r.err, c.want, c.text)
 			f.idles()
@@ -128,23 +128,23 @@ func (s *Suite) failures(t *testing.T) {
 			}
 		})
 	}
-	t.Run("an error that a listener takes fails nothing", func(t *testing.T) {
+	t.Run("an error that a listener handles fails no request", func(t *testing.T) {
 		f := s.start(t, "node", "fail.js", nil)
 		if got := f.get("/handled"); got.body != "handled" {
 			t.Errorf("got %s", got)
 		}
 	})
-	t.Run("an error after the end of the response is a line", func(t *testing.T) {
+	t.Run("an error after the end of the response is logged", func(t *testing.T) {
 		f := s.start(t, "node", "fail.js", nil)
 		r := f.wait(f.begin("/answered"))
 		if r.err != nil || r.answer.body != "complete" {
 			t.Errorf("got %s, %v", r.answer, r.err)
 		}
 		if line := s.Logs.await(t, f.ID(), "thrown after the end"); line.Request != r.request {
-			t.Errorf("the line is %+v", line)
+			t.Errorf("log line: %+v", line)
 		}
 	})
-	t.Run("an error outside of every request fails those under way", func(t *testing.T) {
+	t.Run("an error outside of requests fails the open ones", func(t *testing.T) {
 		f := s.start(t, "node", "outside.js", nil)
 		neighbour := f.begin("/neighbour")
 		s.Logs.await(t, f.ID(), "in /neighbour")
@@ -168,33 +168,33 @@ func (s *Suite) failures(t *testing.T) {
 			defer resp.Body.Close()
 			body, err := io.ReadAll(resp.Body)
 			if string(body) != "begun" {
-				t.Errorf("the body is %q", body)
+				t.Errorf("body: %q", body)
 			}
 			fails(t, err, lateen.ErrFunctionFailed, map[string]string{"/late": "thrown after the head", "/cut": "broke off"}[target])
 		})
 	}
 }
 
-// neighbours of a failing request finish.
+// neighbours tests that other requests of an instance finish after one has failed.
 func (s *Suite) neighbours(t *testing.T) {
 	for _, target := range []string{"/reject", "/timer", "/exit?code=1", "/exit-caught", "/throw"} {
 		t.Run(target, func(t *testing.T) {
 			f := s.start(t, "node", "fail.js", nil)
 			neighbour := f.begin("/neighbour")
 			s.Logs.await(t, f.ID(), "in /neighbour")
-			release := f.begin("/reserve") // no such path: it waits for ever
+			release := f.begin("/reserve") // no such path: the request waits until the release
 			s.Logs.await(t, f.ID(), "in /reserve")
 			if r := f.wait(f.begin(target)); r.err == nil {
-				t.Errorf("%s was answered with %s", target, r.answer)
+				t.Errorf("%s: response %s", target, r.answer)
 			}
 			if target != "/throw" {
-				f.ends() // for others; those within go on
+				f.ends() // the instance takes no new requests; open ones continue
 			}
 			select {
 			case r := <-neighbour:
-				t.Fatalf("the neighbour ended with it: %s, %v", r.answer, r.err)
+				t.Fatalf("the neighbour failed too: %s, %v", r.answer, r.err)
 			case r := <-release:
-				t.Fatalf("the other neighbour ended with it: %s, %v", r.answer, r.err)
+				t.Fatalf("the other neighbour failed too: %s, %v", r.answer, r.err)
 			default:
 			}
 			f.until("only the neighbours are under way", func() bool { return f.Busy() == 2 })
@@ -207,10 +207,10 @@ func (s *Suite) neighbours(t *testing.T) {
 		releasing := f.begin("/release-later")
 		s.Logs.await(t, f.ID(), "in /release-later")
 		if r := f.wait(f.begin("/timer")); r.err == nil {
-			t.Error("the failing request was answered")
+			t.Error("the failing request got a response")
 		}
 		if r := f.wait(releasing); r.err != nil || r.answer.body != "released" {
-			t.Errorf("releasing: %s, %v", r.answer, r.err)
+			t.Errorf("release: %s, %v", r.answer, r.err)
 		}
 		if r := f.wait(neighbour); r.err != nil || r.answer.body != "finished" {
 			t.Errorf("the neighbour: %s, %v", r.answer, r.err)
@@ -218,7 +218,7 @@ func (s *Suite) neighbours(t *testing.T) {
 	})
 }
 
-// deaths of the whole process fail all it was doing, and say why.
+// deaths tests that the end of the process fails all its requests, with the reason.
 func (s *Suite) deaths(t *testing.T) {
 	for target, text := range map[string]string{"/kill": "killed", "/abort": "abort"} {
 		t.Run(target, func(t *testing.T) {
@@ -230,14 +230,14 @@ func (s *Suite) deaths(t *testing.T) {
 			}
 			f.ends()
 			if f.Busy() != 0 {
-				t.Errorf("%d requests are under way in a dead process", f.Busy())
+				t.Errorf("%d open requests in a dead process", f.Busy())
 			}
 			if line := s.Logs.await(t, f.ID(), "ended unexpectedly"); line.Source != "platform" || line.Level != lateen.LevelError {
-				t.Errorf("the platform says %+v", line)
+				t.Errorf("log line of the platform: %+v", line)
 			}
 		})
 	}
-	t.Run("what a dead process has not read may be sent to another", func(t *testing.T) {
+	t.Run("a request that a dead process has not read may be retried", func(t *testing.T) {
 		f := s.start(t, "node", "fail.js", nil)
 		blocks := f.begin("/block")
 		s.Logs.await(t, f.ID(), "in /block")
@@ -249,7 +249,7 @@ func (s *Suite) deaths(t *testing.T) {
 		fails(t, f.wait(blocks).err, lateen.ErrFunctionFailed, "before it answered")
 		fails(t, f.wait(unread).err, engine.ErrNotTaken, "")
 	})
-	t.Run("a process that hangs past the time of a request is ended", func(t *testing.T) {
+	t.Run("a process that hangs past the duration limit is killed", func(t *testing.T) {
 		f := s.start(t, "node", "fail.js", nil)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
@@ -261,7 +261,7 @@ func (s *Suite) deaths(t *testing.T) {
 		s.Logs.await(t, f.ID(), "blocks its event loop")
 		s.Logs.await(t, f.ID(), "ended unexpectedly")
 	})
-	t.Run("a request that takes too long ends nothing else", func(t *testing.T) {
+	t.Run("a request past its duration limit affects no other", func(t *testing.T) {
 		f := s.start(t, "node", "fail.js", nil)
 		neighbour := f.begin("/neighbour")
 		s.Logs.await(t, f.ID(), "in /neighbour")
@@ -272,16 +272,16 @@ func (s *Suite) deaths(t *testing.T) {
 		fails(t, err, lateen.ErrFunctionTimeout, "")
 		f.get("/release-later")
 		if r := f.wait(neighbour); r.err != nil || r.answer.body != "finished" {
-			t.Errorf("its neighbour: %s, %v", r.answer, r.err)
+			t.Errorf("neighbour: %s, %v", r.answer, r.err)
 		}
 		if got := f.get("/ok"); got.body != "ok" {
 			t.Errorf("the next request: %s", got)
 		}
 	})
-	t.Run("children die with it", func(t *testing.T) {
+	t.Run("child processes end with the instance", func(t *testing.T) {
 		f := s.start(t, "node", "children.js", nil)
 		pid := f.get("/").body
 		f.Stop(t.Context())
-		f.until("the child is gone", func() bool { return !alive(pid) })
+		f.until("the child process has ended", func() bool { return !alive(pid) })
 	})
 }

@@ -22,8 +22,8 @@ type function struct {
 	t *testing.T
 }
 
-// Spec describes a function of the suite: an archive of testdata and a file in
-// it. change, where not nil, has the last word.
+// Spec returns a function of the suite: a file of a tree in testdata. change, if not
+// nil, edits the spec.
 func Spec(tree, handler string, change func(*lateen.FunctionSpec)) lateen.FunctionSpec {
 	spec := lateen.FunctionSpec{
 		Key: lateen.FunctionKey(tree + "/" + handler), Team: "team_1", Project: "prj_1", Deployment: "dpl_1",
@@ -43,7 +43,7 @@ func Spec(tree, handler string, change func(*lateen.FunctionSpec)) lateen.Functi
 	return spec
 }
 
-// start starts an instance that is stopped with the test.
+// start starts an instance that ends with the test.
 func (s *Suite) start(t *testing.T, tree, handler string, change func(*lateen.FunctionSpec)) *function {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -62,7 +62,7 @@ func (s *Suite) start(t *testing.T, tree, handler string, change func(*lateen.Fu
 
 func newRequestID() lateen.RequestID { return lateen.NewID[lateen.RequestID]("req_", time.Now()) }
 
-// request makes a request as the edge hands it to an engine.
+// request returns a request in the form in which the edge passes it to an engine.
 func (f *function) request(method, target string, body io.Reader) *http.Request {
 	f.t.Helper()
 	u, err := url.Parse(target)
@@ -82,7 +82,7 @@ func (f *function) request(method, target string, body io.Reader) *http.Request 
 	return req
 }
 
-// answer is a response read whole.
+// answer is a complete response.
 type answer struct {
 	status int
 	header http.Header
@@ -91,7 +91,7 @@ type answer struct {
 
 func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.body) }
 
-// try sends a request and reads the answer.
+// try sends a request and reads the response.
 func (f *function) try(req *http.Request) (answer, error) {
 	resp, err := f.RoundTrip(req)
 	if err != nil {
@@ -102,7 +102,7 @@ func (f *function) try(req *http.Request) (answer, error) {
 	return answer{resp.StatusCode, resp.Header, string(body)}, err
 }
 
-// do sends a request that is answered.
+// do sends a request that must get a response.
 func (f *function) do(req *http.Request) answer {
 	f.t.Helper()
 	a, err := f.try(req)
@@ -126,7 +126,7 @@ func (f *function) post(target, contentType, body string) answer {
 	return f.do(req)
 }
 
-// begin sends a request without waiting for what comes of it.
+// begin sends a request without waiting for the result.
 func (f *function) begin(target string) <-chan result {
 	f.t.Helper()
 	return f.send(f.request(http.MethodGet, target, nil))
@@ -147,14 +147,14 @@ type result struct {
 	request lateen.RequestID
 }
 
-// wait returns what comes of a request that was begun.
+// wait returns the result of a request that begin has sent.
 func (f *function) wait(done <-chan result) result {
 	f.t.Helper()
 	select {
 	case r := <-done:
 		return r
 	case <-time.After(patience):
-		f.t.Fatal("the request does not end")
+		f.t.Fatal("timeout: the request is still open")
 		return result{}
 	}
 }
@@ -165,17 +165,17 @@ func (f *function) ends() {
 	select {
 	case <-f.Done():
 	case <-time.After(patience):
-		f.t.Fatal("the instance goes on")
+		f.t.Fatal("timeout: the instance is still running")
 	}
 }
 
-// idles waits until no request is under way.
+// idles waits until no request is open.
 func (f *function) idles() {
 	f.t.Helper()
-	f.until("it is idle", func() bool { return f.Busy() == 0 })
+	f.until("the instance is idle", func() bool { return f.Busy() == 0 })
 }
 
-// until waits for what no channel tells of.
+// until polls a condition that has no channel.
 func (f *function) until(what string, holds func() bool) {
 	f.t.Helper()
 	timeout := time.After(patience)
@@ -185,15 +185,15 @@ func (f *function) until(what string, holds func() bool) {
 		select {
 		case <-ticker.C:
 		case <-timeout:
-			f.t.Fatalf("waited in vain until %s", what)
+			f.t.Fatalf("timeout while waiting until %s", what)
 		}
 	}
 }
 
-// fails checks what an error is and says.
+// fails checks an error and its text.
 func fails(t *testing.T, err, want error, text string) {
 	t.Helper()
 	if !errors.Is(err, want) || !strings.Contains(err.Error(), text) {
-		t.Errorf("the error is %v, want %q with %q in it", err, want, text)
+		t.Errorf("error: %v, want %q that contains %q", err, want, text)
 	}
 }

@@ -22,28 +22,28 @@ func (s *Suite) background(t *testing.T) {
 				t.Fatal(r.answer, r.err)
 			}
 			if f.Busy() != 1 {
-				t.Errorf("%d requests are under way, want the one at work", f.Busy())
+				t.Errorf("%d open requests, want 1", f.Busy())
 			}
 			f.get("/finish")
 			if line := s.Logs.await(t, f.ID(), how+" done"); line.Request != r.request {
-				t.Errorf("its line belongs to %q, want %q", line.Request, r.request)
+				t.Errorf("request of the log line: %q, want %q", line.Request, r.request)
 			}
 			f.idles()
 		})
 	}
-	t.Run("its failure is a line", func(t *testing.T) {
+	t.Run("its failure is logged", func(t *testing.T) {
 		f := s.start(t, "node", "background.mjs", nil)
 		r := f.wait(f.begin("/fails"))
 		f.get("/finish")
 		if line := s.Logs.await(t, f.ID(), "background failure"); line.Request != r.request || line.Level != lateen.LevelError {
-			t.Errorf("the line is %+v", line)
+			t.Errorf("log line: %+v", line)
 		}
 		f.idles()
 		if got := f.get("/ok"); got.body != "/ok" {
 			t.Errorf("the next request: %s", got)
 		}
 	})
-	t.Run("it takes promises only", func(t *testing.T) {
+	t.Run("only promises are accepted", func(t *testing.T) {
 		if got := s.start(t, "node", "background.mjs", nil).get("/bad"); got.body != "TypeError" {
 			t.Errorf("got %s", got)
 		}
@@ -86,7 +86,7 @@ func (s *Suite) loading(t *testing.T) {
 			fails(t, err, lateen.ErrFunctionFailed, c.text)
 			fails(t, err, lateen.ErrFunctionFailed, c.words)
 			if c.words != "" && !strings.Contains(strings.Join(s.Logs.texts(request), "\n"), c.words) {
-				t.Errorf("the lines of the request that waited are %q", s.Logs.texts(request))
+				t.Errorf("log lines of the waiting request: %q", s.Logs.texts(request))
 			}
 		})
 	}
@@ -96,13 +96,13 @@ func (s *Suite) loading(t *testing.T) {
 		stop := time.AfterFunc(200*time.Millisecond, func() { cancel(enough) })
 		defer stop.Stop()
 		if _, err := s.Engine.Start(ctx, Spec("load", "hangs.mjs", nil)); !errors.Is(err, enough) {
-			t.Errorf("the error is %v, want the context's cause", err)
+			t.Errorf("error: %v, want the context's cause", err)
 		}
 	})
 }
 
 func (s *Suite) stop(t *testing.T) {
-	t.Run("what is under way finishes", func(t *testing.T) {
+	t.Run("open requests finish", func(t *testing.T) {
 		f := s.start(t, "node", "stop.js", nil)
 		waiting := f.begin("/wait")
 		s.Logs.await(t, f.ID(), "waiting")
@@ -119,13 +119,13 @@ func (s *Suite) stop(t *testing.T) {
 		}
 		select {
 		case <-stopped:
-			t.Error("it stopped over a request")
+			t.Error("the instance stopped before an open request ended")
 		case r := <-waiting:
-			t.Errorf("the request ended: %s, %v", r.answer, r.err)
+			t.Errorf("request: %s, %v", r.answer, r.err)
 		default:
 		}
 	})
-	t.Run("code is told, and soon all is over", func(t *testing.T) {
+	t.Run("user code gets SIGTERM, and the process ends soon after", func(t *testing.T) {
 		for try := 1; ; try++ {
 			f := s.start(t, "node", "stop.js", nil)
 			f.get("/")
@@ -133,22 +133,22 @@ func (s *Suite) stop(t *testing.T) {
 			if strings.Contains(s.Logs.all(f.ID()), "asked to end") {
 				return
 			}
-			if try == 20 { // on a busy host the time that it is given may pass before it gets any
-				t.Fatalf("it has not said that it was asked to end:\n%s", s.Logs.all(f.ID()))
+			if try == 20 { // on a busy host the grace period may pass before the process runs
+				t.Fatalf("the function has not logged SIGTERM:\n%s", s.Logs.all(f.ID()))
 			}
 		}
 	})
-	t.Run("the grace is bounded", func(t *testing.T) {
+	t.Run("the grace period is bounded", func(t *testing.T) {
 		f := s.start(t, "node", "stubborn.js", nil)
 		waiting := f.begin("/for-ever")
 		s.Logs.await(t, f.ID(), "for ever")
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		f.Stop(ctx) // though it does not obey SIGTERM
+		f.Stop(ctx) // the function ignores SIGTERM
 		if r := f.wait(waiting); r.err == nil {
-			t.Errorf("the request was answered: %s", r.answer)
+			t.Errorf("the request got a response: %s", r.answer)
 		}
-		f.Stop(ctx) // again: it is gone
+		f.Stop(ctx) // again, after the process has ended
 	})
 }
 
@@ -156,10 +156,10 @@ func (s *Suite) usage(t *testing.T) {
 	f := s.start(t, "node", "spin.js", nil)
 	before := f.Usage()
 	if before.Memory < 1<<20 || before.Memory > 500<<20 {
-		t.Errorf("it uses %d bytes", before.Memory)
+		t.Errorf("memory: %d bytes", before.Memory)
 	}
 	if before.CPU > 5*time.Second {
-		t.Errorf("it has used %v of CPU time before its first request", before.CPU)
+		t.Errorf("CPU time before the first request: %v", before.CPU)
 	}
 	f.get("/")
 	if used := f.Usage().CPU - before.CPU; used < 30*time.Millisecond || used > 5*time.Second {
@@ -167,10 +167,10 @@ func (s *Suite) usage(t *testing.T) {
 	}
 	p := f.Started()
 	if p.Kind != lateen.StartBlank && p.Kind != lateen.StartCold || p.Load <= 0 || p.Claim < 0 {
-		t.Errorf("it was started like this: %+v", p)
+		t.Errorf("phases of the start: %+v", p)
 	}
 	if other := s.start(t, "node", "spin.js", nil); other.ID() == f.ID() || !strings.HasPrefix(string(f.ID()), "ins_") {
-		t.Errorf("the ids are %s and %s", f.ID(), other.ID())
+		t.Errorf("IDs: %s and %s", f.ID(), other.ID())
 	}
 }
 

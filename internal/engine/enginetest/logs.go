@@ -10,14 +10,14 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Logs is a sink that keeps all lines. The zero value is ready.
+// Logs is a sink that stores all lines. The zero value is ready.
 type Logs struct {
-	mu      sync.Mutex // guards below
+	mu      sync.Mutex // guards the fields below
 	lines   []lateen.LogLine
-	changed chan struct{} // closed with the next line; nil while nobody waits
+	changed chan struct{} // closed with the next line; nil if nothing waits
 }
 
-// Log keeps a line.
+// Log stores a line.
 func (l *Logs) Log(line lateen.LogLine) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -34,7 +34,8 @@ func (l *Logs) Lines() []lateen.LogLine {
 	return lines
 }
 
-// of returns the lines so far that which admits, and what tells of more.
+// of returns the lines so far that match which, and a channel that announces the
+// next line.
 func (l *Logs) of(which func(lateen.LogLine) bool) ([]lateen.LogLine, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,7 +51,7 @@ func (l *Logs) of(which func(lateen.LogLine) bool) ([]lateen.LogLine, <-chan str
 	return found, l.changed
 }
 
-// await returns the first line of an instance that contains text, once it is there.
+// await waits for a line of an instance that contains text, and returns it.
 func (l *Logs) await(t *testing.T, instance lateen.InstanceID, text string) lateen.LogLine {
 	t.Helper()
 	timeout := time.After(patience)
@@ -64,7 +65,7 @@ func (l *Logs) await(t *testing.T, instance lateen.InstanceID, text string) late
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("no line with %q came; there are:\n%s", text, l.all(instance))
+			t.Fatalf("timeout: no log line with %q in:\n%s", text, l.all(instance))
 		}
 	}
 }
@@ -79,7 +80,7 @@ func (l *Logs) all(instance lateen.InstanceID) string {
 	return strings.Join(texts, "\n")
 }
 
-// texts returns what was written for a request, in order.
+// texts returns the texts of the lines of a request, in order.
 func (l *Logs) texts(request lateen.RequestID) []string {
 	lines, _ := l.of(func(line lateen.LogLine) bool { return line.Request == request })
 	var texts []string

@@ -45,7 +45,7 @@ func (s *Suite) exports(t *testing.T) {
 	} {
 		t.Run(c.handler, func(t *testing.T) {
 			f := s.start(t, "exports", c.handler, c.change)
-			for range 2 { // what works once need not work twice
+			for range 2 { // the second request may fail even if the first succeeded
 				if got := f.get("/a/b?q=1").String(); got != c.want {
 					t.Errorf("got %q, want %q", got, c.want)
 				}
@@ -96,7 +96,7 @@ func (s *Suite) helpers(t *testing.T) {
 				t.Fatal(err)
 			}
 			if text := string(got.Body) + " " + got.Kind; text != c.want {
-				t.Errorf("%s %q: the body is %s, want %s", c.contentType, c.body, text, c.want)
+				t.Errorf("%s %q: body %s, want %s", c.contentType, c.body, text, c.want)
 			}
 		}
 		req := f.request(http.MethodGet, "/request?a=1&b=&a=2&c=%26", nil)
@@ -134,7 +134,7 @@ func (s *Suite) helpers(t *testing.T) {
 			}
 		}
 		if got := f.get("/redirect").header.Get("Location"); got != "/there" {
-			t.Errorf("the redirect leads to %q", got)
+			t.Errorf("redirect to %q", got)
 		}
 		if got := f.do(f.request(http.MethodHead, "/text", nil)); got.body != "" || got.header.Get("Content-Length") != "6" {
 			t.Errorf("HEAD: %s %v", got, got.header)
@@ -161,10 +161,10 @@ func (s *Suite) headers(t *testing.T) {
 		}
 		want := map[string]any{"host": "example.com", "accept": "a, b", "user-agent": "me", "x-long": strings.Repeat("x", 50_000), "x-latin": "café"}
 		if diff := cmp.Diff([3]any{want, 6.0, 5.0}, seen); diff != "" {
-			t.Errorf("the function sees (-want +got):\n%s", diff)
+			t.Errorf("request (-want +got):\n%s", diff)
 		}
 		if !slices.Equal(got.header["Set-Cookie"], []string{"a=1", "b=2"}) || got.header.Get("Connection") != "" || got.header.Get("Keep-Alive") != "" {
-			t.Errorf("the response's header is %v", got.header)
+			t.Errorf("response header: %v", got.header)
 		}
 	})
 	t.Run("responses without a body", func(t *testing.T) {
@@ -194,7 +194,7 @@ func (s *Suite) headers(t *testing.T) {
 		req = f.request(http.MethodGet, "/", nil)
 		req.Header["X-Evil"] = []string{"a\r\nX-Injected: 1"}
 		if got := f.do(req).header.Get("X-Seen"); strings.Contains(got, "injected") {
-			t.Errorf("the function sees %s", got)
+			t.Errorf("the function got %s", got)
 		}
 		f.idles()
 	})
@@ -202,12 +202,12 @@ func (s *Suite) headers(t *testing.T) {
 		f := s.start(t, "node", "headers-web.mjs", nil)
 		got := f.get("/p/a?q=1")
 		if got.header.Get("X-Url") != "https://example.com/p/a?q=1" || got.header.Get("X-Internal") != "0" || !slices.Equal(got.header["Set-Cookie"], []string{"a=1", "b=2"}) {
-			t.Errorf("the response's header is %v", got.header)
+			t.Errorf("response header: %v", got.header)
 		}
 		req := f.request(http.MethodGet, "/", nil)
 		req.URL.Path = "//other.example/x"
 		if got := f.do(req).header.Get("X-Url"); got != "https://example.com//other.example/x" {
-			t.Errorf("a path of two slashes is at %s", got)
+			t.Errorf("URL of a path with two slashes: %s", got)
 		}
 		if got := f.do(f.request(http.MethodHead, "/", nil)); got.header.Get("X-Head") != "yes" {
 			t.Errorf("HEAD: %s %v", got, got.header)

@@ -25,7 +25,7 @@ func readAll(t *testing.T, resp *http.Response) string {
 	return string(body)
 }
 
-// readExactly reads as many bytes as want has, which must be want.
+// readExactly reads len(want) bytes, which must equal want.
 func readExactly(t *testing.T, r io.Reader, want string) {
 	t.Helper()
 	got := make([]byte, len(want))
@@ -34,9 +34,9 @@ func readExactly(t *testing.T, r io.Reader, want string) {
 	}
 }
 
-// Shouts holds an instance to answering while it is asked: whatever it is sent
-// comes back in capitals, each piece before the next is sent. The request is
-// what ask makes of a body of unknown length.
+// Shouts checks that an instance responds while it receives a request: the function
+// returns its input in capitals, each piece before the next is sent. ask makes the
+// request from a body of unknown length.
 func Shouts(t *testing.T, i engine.Instance, ask func(body io.Reader) *http.Request) {
 	t.Helper()
 	body, w := io.Pipe()
@@ -51,7 +51,7 @@ func Shouts(t *testing.T, i engine.Instance, ask func(body io.Reader) *http.Requ
 			}
 		}
 	}()
-	pieces <- "one" // some answer nothing before they are sent something
+	pieces <- "one" // some functions send no response before the first piece
 	resp, err := i.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
@@ -61,13 +61,13 @@ func Shouts(t *testing.T, i engine.Instance, ask func(body io.Reader) *http.Requ
 	readExactly(t, resp.Body, "TWO")
 	close(pieces)
 	if rest := readAll(t, resp); rest != "" {
-		t.Errorf("%q is left", rest)
+		t.Errorf("unread: %q", rest)
 	}
 }
 
 func (s *Suite) streaming(t *testing.T) {
 	for _, handler := range []string{"echo.js", "echo-web.mjs"} {
-		t.Run(handler+" answers while it is asked", func(t *testing.T) {
+		t.Run(handler+" responds while it receives", func(t *testing.T) {
 			f := s.start(t, "node", handler, nil)
 			for range 2 {
 				r, w := io.Pipe()
@@ -79,11 +79,11 @@ func (s *Suite) streaming(t *testing.T) {
 					if _, err := io.WriteString(w, piece); err != nil {
 						t.Fatal(err)
 					}
-					readExactly(t, resp.Body, piece) // before the next is sent
+					readExactly(t, resp.Body, piece) // before the next piece is sent
 				}
 				w.Close()
 				if rest := readAll(t, resp); rest != "" {
-					t.Errorf("%q is left", rest)
+					t.Errorf("unread: %q", rest)
 				}
 			}
 		})
@@ -92,7 +92,7 @@ func (s *Suite) streaming(t *testing.T) {
 			body := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // 4 MiB
 			for range 2 {
 				if got := f.do(f.request(http.MethodPost, "/", bytes.NewReader(body))); got.body != string(body) {
-					t.Errorf("%d bytes came back, not the %d that were sent", len(got.body), len(body))
+					t.Errorf("got %d bytes, want %d", len(got.body), len(body))
 				}
 			}
 		})
@@ -113,12 +113,12 @@ func (s *Suite) streaming(t *testing.T) {
 			return err == nil && before == after
 		})
 		if after > 64 { // 64 KiB each; sockets and buffers hold some
-			t.Errorf("%d pieces were made for the 16 that were read", after)
+			t.Errorf("%d pieces were written, 16 were read", after)
 		}
 		resp.Body.Close()
 		f.idles()
 	})
-	t.Run("a body that is not read to its end blocks nobody", func(t *testing.T) {
+	t.Run("an unread body blocks no other request", func(t *testing.T) {
 		f := s.start(t, "node", "echo-web.mjs", nil)
 		body := bytes.Repeat([]byte("x"), 3<<20)
 		for range 3 {
@@ -152,7 +152,7 @@ func (s *Suite) upgrade(t *testing.T) {
 		readExactly(t, conn, "echo "+word)
 	}
 	if f.Busy() != 1 {
-		t.Errorf("%d requests are under way, want the upgraded one", f.Busy())
+		t.Errorf("%d open requests, want 1", f.Busy())
 	}
 	if _, err := io.WriteString(conn, "bye"); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func (s *Suite) abort(t *testing.T) {
 		gone := errors.New("the client has gone")
 		cancel(gone)
 		if _, err := resp.Body.Read(make([]byte, 1)); !errors.Is(err, gone) {
-			t.Errorf("reading on: %v, want the context's cause", err)
+			t.Errorf("read error: %v, want the context's cause", err)
 		}
 		s.Logs.await(t, f.ID(), "aborted AbortError")
 		s.Logs.await(t, f.ID(), "cancelled")
@@ -195,7 +195,7 @@ func (s *Suite) abort(t *testing.T) {
 		s.Logs.await(t, f.ID(), "aborted AbortError")
 		f.idles()
 	})
-	t.Run("a request without an answer is cut off", func(t *testing.T) {
+	t.Run("a request without a response is aborted", func(t *testing.T) {
 		f := s.start(t, "node", "meet.js", nil)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, lateen.ErrFunctionTimeout)
 		defer cancel()
@@ -203,23 +203,23 @@ func (s *Suite) abort(t *testing.T) {
 		fails(t, err, lateen.ErrFunctionTimeout, "")
 		f.idles()
 	})
-	t.Run("a request that nobody waits for is not begun", func(t *testing.T) {
+	t.Run("a canceled request is not sent", func(t *testing.T) {
 		f := s.start(t, "exports", "cjs.js", nil)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		gone := errors.New("gone before")
 		cancel(gone)
 		for range 3 {
 			if _, err := f.try(f.request(http.MethodGet, "/", nil).WithContext(ctx)); !errors.Is(err, gone) {
-				t.Errorf("the error is %v, want the context's cause", err)
+				t.Errorf("error: %v, want the context's cause", err)
 			}
 		}
 		f.idles()
 	})
-	t.Run("requests cut off at any moment leave nothing behind", func(t *testing.T) {
+	t.Run("requests aborted at any moment leave no open request", func(t *testing.T) {
 		f := s.start(t, "exports", "async.js", nil)
 		for k := range 50 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(k*10)*time.Microsecond)
-			_, _ = f.try(f.request(http.MethodGet, "/", nil).WithContext(ctx)) // either way
+			_, _ = f.try(f.request(http.MethodGet, "/", nil).WithContext(ctx)) // with a response or an error
 			cancel()
 		}
 		f.idles()
@@ -227,7 +227,7 @@ func (s *Suite) abort(t *testing.T) {
 			t.Errorf("the next request: %s", got)
 		}
 	})
-	t.Run("an upload that breaks off is one in the function", func(t *testing.T) {
+	t.Run("an aborted upload is an error in the function", func(t *testing.T) {
 		f := s.start(t, "node", "abort.mjs", nil)
 		lost := errors.New("lost the client")
 		r, w := io.Pipe()
@@ -244,7 +244,7 @@ func (s *Suite) abort(t *testing.T) {
 		w.CloseWithError(lost)
 		s.Logs.await(t, f.ID(), "upload broke off")
 		if err := <-done; !errors.Is(err, lost) {
-			t.Errorf("the error is %v, want that of the body", err)
+			t.Errorf("error: %v, want the error of the body", err)
 		}
 		f.idles()
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
-// openPools makes the pools of all runtimes.
+// openPools creates the pools of all runtimes.
 func (e *Engine) openPools() {
 	total, _ := cgroup.HostMemory()
 	o := pool.Options[*worker]{
@@ -30,8 +30,8 @@ func (e *Engine) openPools() {
 		Forks:    func(name string) bool { return e.zygotes.of(e.runner(name)) != nil },
 		Reserved: e.reserved,
 		Spare: func() int64 {
-			_, spare := cgroup.HostMemory()
-			return spare
+			_, standby := cgroup.HostMemory()
+			return standby
 		},
 	}
 	e.runners = e.findRunners()
@@ -48,7 +48,7 @@ func (e *Engine) openPools() {
 type PoolStats struct {
 	pool.Stats
 
-	Zygotes int // that others can be forked from
+	Zygotes int // number of zygotes
 }
 
 // Pools returns the state of the blank processes.
@@ -64,8 +64,8 @@ func (e *Engine) Pools() PoolStats {
 
 // bootBlank boots a process for a pool; see [pool.Options].
 func (e *Engine) bootBlank(ctx context.Context, r *runner, background bool, spawned func(*worker)) (*worker, error) {
-	if !background || e.rush.On() { // or nobody is in the way of a boot
-		if w := e.bear(ctx, r); w != nil {
+	if !background || e.rush.On() { // otherwise booting delays no start
+		if w := e.forkBlank(ctx, r); w != nil {
 			return w, nil
 		}
 	}
@@ -73,16 +73,15 @@ func (e *Engine) bootBlank(ctx context.Context, r *runner, background bool, spaw
 	if err != nil {
 		return nil, err
 	}
-	if !w.Claim() { // it is ready: at a claim there is no time for that
-		return nil, errors.New("it ended as soon as it was booted")
+	if !w.Claim() { // a ready process leaves the background now, as a claim must be fast
+		return nil, errors.New("the process ended right after its boot")
 	}
 	e.zygotes.tag(r, w.tag)
 	return w, nil
 }
 
-// fetch gets every runtime that most need, so that no request waits for a
-// download.
-func (e *Engine) fetch(ctx context.Context) {
+// downloadRuntimes downloads the usual runtimes before a request needs one.
+func (e *Engine) downloadRuntimes(ctx context.Context) {
 	for _, r := range e.runners {
 		for failures := 0; r.eager && ctx.Err() == nil; {
 			err := r.blanks.Find(ctx)
@@ -91,15 +90,15 @@ func (e *Engine) fetch(ctx context.Context) {
 			}
 			failures++
 			if ctx.Err() == nil {
-				e.o.Log.WarnContext(ctx, "a runtime is not there yet", "runtime", r.name, "err", err)
+				e.o.Log.WarnContext(ctx, "runtime not available yet", "runtime", r.name, "err", err)
 			}
 			pool.Pause(ctx, pool.Backoff(failures))
 		}
 	}
 }
 
-// claim returns a booted process: a blank one, or where the environment has
-// what a process reads only when it boots, one of its own.
+// claim returns a booted process: a blank process, or a newly booted one if the
+// environment has variables that a process reads only at boot.
 func (e *Engine) claim(ctx context.Context, r *runner, spec *lateen.FunctionSpec) (*worker, lateen.StartKind, error) {
 	tenant := pool.Tenant{Name: string(spec.Project), Weight: spec.Weight}
 	if special := r.bootEnv(spec.Env); len(special) > 0 {
@@ -111,13 +110,13 @@ func (e *Engine) claim(ctx context.Context, r *runner, spec *lateen.FunctionSpec
 		return nil, "", fmt.Errorf("boot a process: %w", err)
 	}
 	kind := lateen.StartCold
-	if ready || w.usual != "" {
+	if ready || w.bootedTag != "" {
 		kind = lateen.StartBlank
 	}
 	return w, kind, nil
 }
 
-// bootAlone boots a process for somebody who waits for it, in turn.
+// bootAlone boots a process for a waiting request, in the fair order of the pool.
 func (e *Engine) bootAlone(ctx context.Context, t pool.Tenant, o bootOptions) (*worker, error) {
 	if err := o.runner.blanks.Find(ctx); err != nil {
 		return nil, fmt.Errorf("boot a process: %w", err)
@@ -134,10 +133,10 @@ func (e *Engine) bootAlone(ctx context.Context, t pool.Tenant, o bootOptions) (*
 	return w, nil
 }
 
-// bootEnv returns what of an environment counts only when a process boots.
+// bootEnv returns the variables of an environment that a process reads only at boot.
 func (r *runner) bootEnv(env map[string]string) []string {
 	var special []string
-	for _, name := range r.reads {
+	for _, name := range r.bootVars {
 		if value, ok := env[name]; ok {
 			special = append(special, name+"="+value)
 		}
@@ -145,13 +144,12 @@ func (r *runner) bootEnv(env map[string]string) []string {
 	return special
 }
 
-// Claim takes the process out of the background for a function; false if it is
-// gone.
+// Claim ends the background priority; false if the process has ended.
 func (w *worker) Claim() bool {
 	if w.Lost() {
 		return false
 	}
-	if w.raised.Swap(true) {
+	if w.foreground.Swap(true) {
 		return true
 	}
 	if err := w.process.Foreground(); err != nil {
@@ -161,13 +159,13 @@ func (w *worker) Claim() bool {
 	return true
 }
 
-// Lost reports whether the process is gone: its end is waited for elsewhere,
-// but the kernel closes its side of a connection first.
+// Lost reports whether the process has ended. It asks the control connection,
+// because the kernel closes the process's end before Wait returns.
 func (w *worker) Lost() bool {
 	if isClosed(w.exited) {
 		return true
 	}
-	conn, ok := w.ends.control.(*net.UnixConn)
+	conn, ok := w.handles.control.(*net.UnixConn)
 	if !ok {
 		return false
 	}
@@ -183,14 +181,14 @@ func (w *worker) Lost() bool {
 	return ended || err != nil
 }
 
-// Memory is how many bytes the process holds; 0 if nobody knows.
+// Memory is the number of bytes that the process holds; 0 if unknown.
 func (w *worker) Memory() int64 {
 	u, err := w.process.Usage()
 	if err != nil {
-		return 0 // it has just ended
+		return 0 // the process has just ended
 	}
 	return u.Memory
 }
 
-// Kill ends the process at once.
-func (w *worker) Kill() { _ = w.process.Kill() } // fails only where it is gone
+// Kill kills the process.
+func (w *worker) Kill() { _ = w.process.Kill() } // it fails only if the process has ended

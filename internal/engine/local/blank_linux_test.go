@@ -13,10 +13,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
-// killOnceAddressed ends a process that stands still as soon as it has been told
-// something, which it has not read.
+// killOnceAddressed kills a frozen process as soon as it has an unread message.
 func killOnceAddressed(ctx context.Context, w *worker) error {
-	conn, err := w.ends.control.(*net.UnixConn).SyscallConn()
+	conn, err := w.handles.control.(*net.UnixConn).SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -28,9 +27,9 @@ func killOnceAddressed(ctx context.Context, w *worker) error {
 	return err
 }
 
-// doomed has the pool of a runtime boot so many processes that stand still and
-// end once they were handed a function, and sound ones from then on.
-func (s *stage) doomed(r *runner, count int) {
+// bootDying makes the pool of a runtime boot this many frozen processes that end when
+// they get a function, and healthy processes after them.
+func (s *stage) bootDying(r *runner, count int) {
 	s.t.Helper()
 	o := pool.Options[*worker]{
 		Runtimes: []string{r.name}, Floor: -1, Processors: 1, Rush: new(pool.Rush), Log: s.o.Log,
@@ -41,7 +40,7 @@ func (s *stage) doomed(r *runner, count int) {
 			if err == nil && count > 0 {
 				count--
 				if err = w.process.Freeze(); err == nil {
-					go func() { _ = killOnceAddressed(s.t.Context(), w) }() // it fails once the engine has closed its end
+					go func() { _ = killOnceAddressed(s.t.Context(), w) }() // it fails when the engine has closed its end
 				}
 			}
 			return w, err
@@ -61,7 +60,7 @@ func (s *stage) doomed(r *runner, count int) {
 	r.blanks = pools.Of(r.name)
 }
 
-func TestStartsOutliveBlankProcessesThatEndBeforeTheyHaveTheFunction(t *testing.T) {
+func TestStartsSurviveBlankProcessesThatEndBeforeActivation(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Pool, o.NoZygotes = -1, true })
 	spec := s.function("taken", "nodejs24.x", small)
 	r, _, err := s.runtimeFor(&spec.Function)
@@ -71,14 +70,14 @@ func TestStartsOutliveBlankProcessesThatEndBeforeTheyHaveTheFunction(t *testing.
 	if err := s.start(spec, "").process.Freeze(); err != nil {
 		t.Skip("this host cannot freeze a process")
 	}
-	s.doomed(r, maxClaims-1)
-	consult(t, s.start(spec, ""), "/")
-	s.doomed(r, maxClaims)
+	s.bootDying(r, maxClaims-1)
+	askProbe(t, s.start(spec, ""), "/")
+	s.bootDying(r, maxClaims)
 	if i, err := s.Start(t.Context(), spec); !errors.Is(err, errGone) || errors.Is(err, lateen.ErrFunctionFailed) {
-		t.Errorf("where all end it has %v, %v", i, err)
+		t.Errorf("with dying processes only: %v, %v", i, err)
 	}
 	dying := s.function("dying", "nodejs24.x", "process.kill(process.pid, 'SIGKILL');\n")
 	if _, err := s.Start(t.Context(), dying); !errors.Is(err, lateen.ErrFunctionFailed) {
-		t.Errorf("one that has ended its process fails as %v", err)
+		t.Errorf("start of a function that ends its process: %v", err)
 	}
 }

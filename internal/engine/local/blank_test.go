@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// awaitPool waits until as many blank processes are ready as should be, and the
-// machine is at rest.
+// awaitPool waits until the pools are full and the machine is quiet.
 func awaitPool(tb testing.TB, e *Engine) {
 	tb.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
@@ -23,7 +22,7 @@ func awaitPool(tb testing.TB, e *Engine) {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			tb.Fatalf("the pools stay at %+v", e.Pools())
+			tb.Fatalf("the pools are not full: %+v", e.Pools())
 		}
 	}
 }
@@ -35,17 +34,17 @@ func TestDeadBlankProcessesCannotBeClaimed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if w.Lost() || !w.Claim() {
-		t.Error("it is lost before its end")
+		t.Error("a live process is reported as lost")
 	}
 	w.Kill()
 	<-w.exited
 	if !w.Lost() || w.Claim() {
-		t.Error("it is there after its end")
+		t.Error("an ended process was claimed")
 	}
 }
 
-// TestBlankProcessesBootInTheBackground looks at the weight that the kernel
-// gives a process while it boots and when it is ready.
+// TestBlankProcessesBootInTheBackground reads the CPU weight of a process while it
+// boots and when it is ready.
 func TestBlankProcessesBootInTheBackground(t *testing.T) {
 	_, e := newSuite(t)
 	awaitPool(t, e)
@@ -62,11 +61,11 @@ func TestBlankProcessesBootInTheBackground(t *testing.T) {
 	defer usual.Kill()
 	ready, want := weightOf(t, b), weightOf(t, usual)
 	if len(booting) >= len(want) || ready != want {
-		t.Errorf("it weighs %s while it boots, %s when it is ready, and another %s", booting, ready, want)
+		t.Errorf("weight: %s while booting, %s when ready, %s of another process", booting, ready, want)
 	}
 }
 
-// weightOf returns the share of the CPUs that a process's group has against others.
+// weightOf returns the CPU weight of a process's cgroup.
 func weightOf(t *testing.T, w *worker) string {
 	t.Helper()
 	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", w.process.ID()))
@@ -83,6 +82,6 @@ func weightOf(t *testing.T, w *worker) string {
 			}
 		}
 	}
-	t.Skip("this host bounds no group's share of the CPUs")
+	t.Skip("this host has no CPU weights")
 	return ""
 }

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	bunName       = "Bun 1" // of the runner
+	bunName       = "Bun 1" // name of the runner
 	guestBun      = sandbox.MountRoot + "/runtime/bun"
 	guestBunAgent = sandbox.MountRoot + "/runtime/agent"
 )
@@ -16,8 +16,8 @@ const (
 // isBun reports whether functions with this runtime run in Bun.
 func isBun(runtime string) bool { return runtime == "bun1.x" || runtime == "bun1" }
 
-// bun runs functions in Bun: what boots is the relay, which starts that as the
-// function's program. It is fetched when the first of them asks for it.
+// bun runs functions in Bun. The process boots the relay, which starts Bun as the
+// function's program. The first function that needs Bun triggers its download.
 func (e *Engine) bun() *runner {
 	r := e.programs()
 	relay := r.find

@@ -10,7 +10,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// TestBun fetches Bun at its first run.
+// TestBun downloads Bun on its first run.
 func TestBun(t *testing.T) {
 	r := newRig(t)
 	if _, err := r.o.Toolchain.Bun(t.Context()); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
-// BenchmarkBurst starts many idle functions at once: the first time, when
-// nothing foretold it, and again once the pool has learnt from that.
+// BenchmarkBurst starts many idle functions at once: first without a history, then
+// after the pool has learned the demand.
 func BenchmarkBurst(b *testing.B) {
 	const functions = 100
 	for b.Loop() {
@@ -39,7 +39,8 @@ func BenchmarkBurst(b *testing.B) {
 	}
 }
 
-// burst starts functions at once and returns how long each took until its first byte.
+// burst starts functions at once, and returns the duration of each to its first
+// byte.
 func burst(b *testing.B, e engine.Engine, functions int) []time.Duration {
 	b.Helper()
 	took := make([]time.Duration, functions)

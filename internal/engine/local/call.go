@@ -7,22 +7,22 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// call is a request that an instance has not ended yet.
+// call is an open request of an instance.
 type call struct {
 	id      uint64
 	request lateen.RequestID
-	ended   chan struct{} // closed once it is over; fault is set before
+	ended   chan struct{} // closed when the call has ended; fault is set before
 	fault   *guest.Fault
-	due     time.Time // when it is over, whatever the process says
+	due     time.Time // time at which the engine ends the call without a message of the process
 }
 
 func (c *call) over() bool { return isClosed(c.ended) }
 
-// calls are the requests of an instance; their owner guards them.
+// calls are the requests of an instance; the owner must hold its lock.
 type calls struct {
-	last uint64
-	open map[uint64]*call
-	past [64]struct { // the last to end: what runs on behind them may still write
+	last   uint64
+	open   map[uint64]*call
+	recent [64]struct { // the latest calls to end, as background work of them may still write logs
 		id      uint64
 		request lateen.RequestID
 	}
@@ -46,13 +46,13 @@ func (c *calls) end(id uint64, fault *guest.Fault) {
 		return
 	}
 	delete(c.open, id)
-	past := &c.past[id%uint64(len(c.past))]
+	past := &c.recent[id%uint64(len(c.recent))]
 	past.id, past.request = id, opened.request
 	opened.fault = fault
 	close(opened.ended)
 }
 
-// endDue closes those that are due, and says how many there were.
+// endDue ends the calls that are due, and returns their number.
 func (c *calls) endDue(now time.Time) (running int) {
 	for id, opened := range c.open {
 		if now.Before(opened.due) {
@@ -64,19 +64,19 @@ func (c *calls) endDue(now time.Time) (running int) {
 	return running
 }
 
-// endAll closes all.
+// endAll ends all calls.
 func (c *calls) endAll() {
 	for id := range c.open {
 		c.end(id, nil)
 	}
 }
 
-// request returns which request a number stands for; "" for none, or one long past.
+// request returns the request ID of a call; "" if it is unknown or ended long ago.
 func (c *calls) request(id uint64) lateen.RequestID {
 	if opened := c.open[id]; opened != nil {
 		return opened.request
 	}
-	if past := c.past[id%uint64(len(c.past))]; past.id == id {
+	if past := c.recent[id%uint64(len(c.recent))]; past.id == id {
 		return past.request
 	}
 	return ""

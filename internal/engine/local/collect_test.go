@@ -6,8 +6,8 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// collects tells how often V8 has collected all garbage of a process that does
-// nothing for longer than it waits for that (--gc-memory-reducer-start-delay-ms, 8 s).
+// collects returns the number of full garbage collections in a process that idles
+// for longer than V8's delay (--gc-memory-reducer-start-delay-ms, 8 s).
 const collects = `const { PerformanceObserver, constants: { NODE_PERFORMANCE_GC_MINOR } } = require('node:perf_hooks');
 module.exports = (req, res) => {
   const failed = [];
@@ -18,8 +18,8 @@ module.exports = (req, res) => {
 };
 `
 
-// A process that forks stands still for longer than that, so that all its children
-// would begin with a collection.
+// A template waits for longer than that, so every forked process would begin with a
+// collection.
 func TestForkedProcessesDoNotCollectGarbageForLackOfWork(t *testing.T) {
 	needForks(t)
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
@@ -27,18 +27,18 @@ func TestForkedProcessesDoNotCollectGarbageForLackOfWork(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, nil)
 			spec := s.function("forked", runtime, collects)
-			if err := s.mold(spec); err != nil {
+			if err := s.addTemplate(spec); err != nil {
 				t.Fatal(err)
 			}
-			children := map[string]*instance{"template": s.start(spec, lateen.StartTemplate)}
+			forks := map[string]*instance{"template": s.start(spec, lateen.StartTemplate)}
 			if s.Zygotes() == nil {
-				children["zygote"] = s.birth(s.breed(spec), spec)
+				forks["zygote"] = s.forkFunction(s.makeZygote(spec), spec)
 			}
-			for parent, child := range children {
+			for parent, child := range forks {
 				t.Run(parent, func(t *testing.T) {
 					t.Parallel()
-					if got := consult(t, child, "/idle").Failed; len(got) > 0 {
-						t.Errorf("it collects: %q", got)
+					if got := askProbe(t, child, "/idle").Failed; len(got) > 0 {
+						t.Errorf("garbage collections: %q", got)
 					}
 				})
 			}

@@ -11,12 +11,12 @@ import (
 	"github.com/lateen-dev/lateen/test/wasm"
 )
 
-// smallModule is a module as function of a deployment, which is compiled at once.
+// smallModule returns a module that compiles immediately, as a function.
 func smallModule(r *rig) lateen.FunctionSpec {
 	return moduleOf(r.tree("small", map[string]string{"program.wasm": string(wasm.Hello("hello", "a line of it\n"))}))
 }
 
-// moduleOf is the module of a tree as function of a deployment.
+// moduleOf returns the module of a tree as a function.
 func moduleOf(tree lateen.Digest) lateen.FunctionSpec {
 	return lateen.FunctionSpec{
 		Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Deployment: "dpl_1", Name: "/module",
@@ -24,15 +24,15 @@ func moduleOf(tree lateen.Digest) lateen.FunctionSpec {
 	}
 }
 
-// TestAModuleThatWaitsForAPlaceIsDroppedWithItsLastStart has two starts wait for a
-// compilation that waits for a place.
-func TestAModuleThatWaitsForAPlaceIsDroppedWithItsLastStart(t *testing.T) {
+// TestACompilationThatWaitsForASlotEndsWithItsLastStart runs two starts that wait
+// for a compilation without a slot.
+func TestACompilationThatWaitsForASlotEndsWithItsLastStart(t *testing.T) {
 	r := newRig(t)
-	r.modules.places.all = 1
-	if err := r.modules.places.take(t.Context(), "prj_2"); err != nil {
+	r.modules.slots.all = 1
+	if err := r.modules.slots.take(t.Context(), "prj_2"); err != nil {
 		t.Fatal(err)
 	}
-	defer r.modules.places.give("prj_2")
+	defer r.modules.slots.give("prj_2")
 	spec := smallModule(r)
 	ended := make(chan error, 2)
 	wait := func() context.CancelFunc {
@@ -44,13 +44,13 @@ func TestAModuleThatWaitsForAPlaceIsDroppedWithItsLastStart(t *testing.T) {
 		for {
 			r.modules.mu.Lock()
 			has := 0
-			if c := r.modules.under[spec.Key]; c != nil {
+			if c := r.modules.running[spec.Key]; c != nil {
 				has = c.waiters
 			}
 			r.modules.mu.Unlock()
-			r.modules.places.mu.Lock()
-			waiting := len(r.modules.places.waiting)
-			r.modules.places.mu.Unlock()
+			r.modules.slots.mu.Lock()
+			waiting := len(r.modules.slots.waiting)
+			r.modules.slots.mu.Unlock()
 			if has == starts && waiting == compilations {
 				return
 			}

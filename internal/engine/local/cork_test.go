@@ -7,8 +7,7 @@ import (
 )
 
 // Node.js 22 writes the end of a chunked body before the pieces that cork holds
-// back: the page lacks them, and the next response of the connection begins with
-// them.
+// back: the page lacks them, and they precede the next response on the connection.
 func TestACorkedBodyIsWhole(t *testing.T) {
 	const pieces = `
 const pieces = ['<a>', '<b>', '<c>'];

@@ -19,7 +19,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
-// data uses the data cache as Next.js does.
+// data uses the data cache in the way of Next.js.
 const data = `const { FetchCache } = globalThis[Symbol.for('@next/cache-handlers')];
 module.exports = async (req, res) => {
   const cache = new FetchCache({ _requestHeaders: req.headers, maxMemoryCacheSize: 4096 });
@@ -49,14 +49,14 @@ module.exports = async (req, res) => {
 };
 `
 
-// purged is what an engine was told.
+// purged is an invalidation that an engine has reported.
 type purged struct {
 	deployment lateen.DeploymentID
 	tags       string
 	grace      time.Duration
 }
 
-// oneTree is a directory of trees with one in it, of one file, which is the
+// oneTree creates a tree with one file, and returns a function that serves it as the
 // tree of every function.
 func oneTree(t *testing.T, text string) (dir string, trees func(context.Context, lateen.Digest) (string, error)) {
 	t.Helper()
@@ -68,13 +68,13 @@ func oneTree(t *testing.T, text string) (dir string, trees func(context.Context,
 	return dir, func(context.Context, lateen.Digest) (string, error) { return tree, nil }
 }
 
-// alone starts an instance of one file.
+// alone starts an instance of a function with one file.
 func alone(t *testing.T, runtime, text string, purge func(lateen.DeploymentID, []string, time.Duration)) engine.Instance {
 	t.Helper()
 	return aloneAs(t, "index.js", runtime, text, purge)
 }
 
-// aloneAs starts an instance of one file of the name.
+// aloneAs starts an instance of a function with one file, under a name.
 func aloneAs(t *testing.T, name, runtime, text string, purge func(lateen.DeploymentID, []string, time.Duration)) engine.Instance {
 	t.Helper()
 	o := fixture(t)
@@ -102,7 +102,7 @@ func aloneAs(t *testing.T, name, runtime, text string, purge func(lateen.Deploym
 	return i
 }
 
-// ask sends a request whose header has names and values in turn.
+// ask sends a request; header alternates names and values.
 func ask(t testing.TB, i engine.Instance, method, target, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	u, err := url.Parse(target)
@@ -129,7 +129,7 @@ func ask(t testing.TB, i engine.Instance, method, target, body string, header ..
 	return resp, string(text)
 }
 
-func TestDataIsKeptInTheInstanceUntilItIsInvalidated(t *testing.T) {
+func TestDataIsCachedInTheInstanceUntilInvalidation(t *testing.T) {
 	i := alone(t, "nodejs24.x", data, nil)
 	get := func(want, target string, header ...string) {
 		t.Helper()
@@ -155,13 +155,13 @@ func TestDataIsKeptInTheInstanceUntilItIsInvalidated(t *testing.T) {
 	get("none", "/get?key=a")
 	get("none", "/get?key=b")
 
-	// What others invalidated is told with the request.
+	// The request carries the invalidations of other instances.
 	get("ok", "/set?key=c&text=3")
 	now := time.Now().Add(time.Second).UnixMilli()
 	get("fresh 3", "/get?key=c", "X-Lateen-Invalidated", strconv.FormatInt(now-60_000, 10))
 	get("none", "/get?key=c", "X-Lateen-Invalidated", strconv.FormatInt(now, 10))
 
-	// The oldest make room, and what is too large is not kept.
+	// The oldest entries are evicted, and an entry that is too large is not stored.
 	for n := range 10 {
 		get("ok", fmt.Sprintf("/set?key=n%d&text=%s", n, strings.Repeat("n", 500)))
 	}
@@ -171,7 +171,7 @@ func TestDataIsKeptInTheInstanceUntilItIsInvalidated(t *testing.T) {
 	get("none", "/get?key=n9")
 }
 
-func TestWhatIsInvalidatedIsTold(t *testing.T) {
+func TestInvalidationsAreReported(t *testing.T) {
 	told := make(chan purged, 10)
 	i := alone(t, "nodejs24.x", data, func(d lateen.DeploymentID, tags []string, grace time.Duration) {
 		told <- purged{d, strings.Join(tags, " "), grace}
@@ -183,7 +183,7 @@ func TestWhatIsInvalidatedIsTold(t *testing.T) {
 		"/revalidate?tag=a&expire=never": "tag=a",
 	} {
 		if resp, _ := ask(t, i, "GET", target, ""); resp.Header.Get("X-Lateen-Purge") != want {
-			t.Errorf("%s: told %q, want %q", target, resp.Header.Get("X-Lateen-Purge"), want)
+			t.Errorf("%s: purge header %q, want %q", target, resp.Header.Get("X-Lateen-Purge"), want)
 		}
 	}
 	for target, want := range map[string]purged{
@@ -195,10 +195,10 @@ func TestWhatIsInvalidatedIsTold(t *testing.T) {
 		select {
 		case got := <-told:
 			if got != want || resp.Header.Get("X-Lateen-Purge") != "" {
-				t.Errorf("%s: told %+v, want %+v", target, got, want)
+				t.Errorf("%s: purged %+v, want %+v", target, got, want)
 			}
 		case <-time.After(patience):
-			t.Fatalf("%s: told nothing", target)
+			t.Fatalf("%s: no purge", target)
 		}
 	}
 }
@@ -214,6 +214,6 @@ export default (request) => {
 `, nil)
 	resp, body := ask(t, i, "POST", "/", "streamed")
 	if resp.StatusCode != http.StatusOK || body != "streamed" || resp.Header.Get("Is") != "true" {
-		t.Errorf("%s, %q, classes kept: %s", resp.Status, body, resp.Header.Get("Is"))
+		t.Errorf("%s, %q, classes unchanged: %s", resp.Status, body, resp.Header.Get("Is"))
 	}
 }

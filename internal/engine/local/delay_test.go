@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// busy computes or waits for as long as it is told.
+// busy computes or waits for the durations in its query.
 const busy = `module.exports = async (req, res) => {
   const { compute, wait } = req.query;
   await new Promise((resolve) => setTimeout(resolve, Number(wait)));
@@ -28,7 +28,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"done"})
 `
 
-func TestAnInstanceSaysHowLateItsEventLoopIs(t *testing.T) {
+func TestAnInstanceReportsItsEventLoopDelay(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("busy", map[string]string{"index.js": busy, "asgi.py": busyASGI})
 	for name, f := range map[string]lateen.Function{
@@ -47,23 +47,23 @@ func TestAnInstanceSaysHowLateItsEventLoopIs(t *testing.T) {
 					all.Go(func() { whole(t, i, to(t, http.MethodGet, target, nil)) })
 				}
 				all.Wait()
-				whole(t, i, to(t, http.MethodGet, "/?wait=40&compute=0", nil)) // a turn that tells what is left to tell
+				whole(t, i, to(t, http.MethodGet, "/?wait=40&compute=0", nil)) // a turn of the event loop that flushes the last report
 				rests(t, i)
 				after := i.Usage()
 				return after.Ticks - before.Ticks, after.Late - before.Late
 			}
 			ticks, late := ask("/?wait=0&compute=100")
 			if mean := late / time.Duration(max(1, ticks)); ticks < 1 || ticks > 20 || mean < 30*time.Millisecond || late > time.Minute {
-				t.Errorf("four that compute for 100ms: %v ticks, %s late in all", ticks, late)
+				t.Errorf("four requests that compute for 100 ms: %v ticks, %s total delay", ticks, late)
 			}
 			if ticks, late := ask("/?wait=500&compute=0"); ticks < 2 || late < 0 {
-				t.Errorf("four that wait for 500ms: %v ticks, %s late in all", ticks, late)
+				t.Errorf("four requests that wait for 500 ms: %v ticks, %s total delay", ticks, late)
 			}
 			ticks = i.Usage().Ticks
 			whole(t, i, to(t, http.MethodGet, "/?wait=0&compute=0", nil))
 			rests(t, i)
 			if more := i.Usage().Ticks - ticks; more > 1 {
-				t.Errorf("%v ticks although it had nothing to do", more)
+				t.Errorf("%v ticks in an idle instance", more)
 			}
 		})
 	}

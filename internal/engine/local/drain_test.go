@@ -11,10 +11,10 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// TestAConnectionOutlivesABodyThatNobodyReads: a response that does not say so ends
-// no connection (RFC 9112 §9.3), so the supervisor may send a request behind a body
-// that it has sent whole, and that request would get no answer.
-func TestAConnectionOutlivesABodyThatNobodyReads(t *testing.T) {
+// TestAConnectionSurvivesAnUnreadBody: a response without Connection: close
+// keeps the connection open (RFC 9112 §9.3), so the upstream client may send a
+// request after a complete body, and that request must get a response.
+func TestAConnectionSurvivesAnUnreadBody(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("early", map[string]string{
 		"node.js": `module.exports = (req, res) => res.end('ok');`,
@@ -49,7 +49,7 @@ class handler(BaseHTTPRequestHandler):
 	}
 	for name, f := range functions {
 		t.Run(name, func(t *testing.T) {
-			i := r.start(t, f, nil).(*instance) //nolint:forcetypeassert // the engine's own
+			i := r.start(t, f, nil).(*instance) //nolint:forcetypeassert // an instance of this engine
 			conn, err := i.upstream.Dial(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -61,10 +61,10 @@ class handler(BaseHTTPRequestHandler):
 				fmt.Fprintf(conn, "POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", n, len(body), body[:10])
 				resp, err := http.ReadResponse(in, nil)
 				if err != nil {
-					t.Fatalf("request %d has no answer: %v", n, err)
+					t.Fatalf("request %d: no response: %v", n, err)
 				}
 				if text, err := io.ReadAll(resp.Body); string(text) != "ok" || resp.Close {
-					t.Fatalf("request %d: %q, %v, and the connection ends: %v", n, text, err, resp.Close)
+					t.Fatalf("request %d: %q, %v, connection closed: %v", n, text, err, resp.Close)
 				}
 				if _, err := io.WriteString(conn, body[10:]); err != nil {
 					t.Fatalf("the rest of body %d: %v", n, err)

@@ -11,9 +11,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
 )
 
-// platformEnv is the environment that every process boots with. What a
-// function sets comes on top. bin is where a program is that functions find by
-// its name, "" for none.
+// platformEnv is the environment of every boot; a function's variables come on top.
+// bin is the path of a program that functions find by name, "" for none.
 func platformEnv(tmp, bin string) []string {
 	tmp = cmp.Or(tmp, "/tmp")
 	path := "/usr/local/bin:/usr/bin:/bin"
@@ -23,8 +22,8 @@ func platformEnv(tmp, bin string) []string {
 	return []string{"HOME=" + tmp, "LANG=C.UTF-8", "PATH=" + path, "TMPDIR=" + tmp, "TZ=UTC"}
 }
 
-// environment returns what user code finds in its environment. An edge function
-// that says which variables it uses gets those, its own and the platform's.
+// environment returns the environment of user code. An edge function that lists its
+// variables gets those, its own and the platform's.
 func (i *instance) environment() map[string]string {
 	f := i.spec.Function
 	switch {
@@ -43,9 +42,9 @@ func (i *instance) environment() map[string]string {
 	return env
 }
 
-// described is the environment with the variables by which AWS Lambda describes
-// a function, as libraries look there for its memory and for whether they run in
-// one. Those that the function sets are its own.
+// described returns the environment with the variables by which AWS Lambda describes
+// a function; libraries read them to find the memory limit and to detect Lambda.
+// Variables that the function sets take precedence.
 func (i *instance) described() map[string]string {
 	env := map[string]string{
 		"AWS_EXECUTION_ENV":               "AWS_Lambda_" + i.spec.Function.Runtime,

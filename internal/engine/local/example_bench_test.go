@@ -18,7 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/test/link"
 )
 
-// example is a function that a framework has built, and a path it answers.
+// example is a function that a framework has built, and a path that it answers.
 type example struct{ name, function, path string }
 
 func examples() []example {
@@ -33,7 +33,7 @@ func examples() []example {
 	}
 }
 
-// layOutExample makes the built function a tree in dir and describes it.
+// layOutExample creates the tree of a built function in dir and returns its spec.
 func layOutExample(t testing.TB, dir string, x example) lateen.FunctionSpec {
 	t.Helper()
 	project := filepath.Join("..", "..", "..", "examples", x.name)
@@ -81,7 +81,7 @@ func layOutExample(t testing.TB, dir string, x example) lateen.FunctionSpec {
 	}
 }
 
-// page gets a page as the edge would and reads it whole.
+// page requests a page in the form of the edge and reads it to the end.
 func page(t testing.TB, i engine.Instance, path string) (first time.Duration, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://example.com", nil)
@@ -104,7 +104,7 @@ func page(t testing.TB, i engine.Instance, path string) (first time.Duration, bo
 	return first, string(text)
 }
 
-// openExamples returns an engine with the functions of examples.
+// openExamples returns an engine with the functions of all examples.
 func openExamples(t testing.TB, change func(*Options)) (*Engine, map[example]lateen.FunctionSpec) {
 	t.Helper()
 	trees := filepath.Join(enginetest.Reachable(t), "trees")
@@ -125,8 +125,9 @@ func openExamples(t testing.TB, change func(*Options)) (*Engine, map[example]lat
 	return running(t, o), specs
 }
 
-// BenchmarkExamples is from the decision to start a framework's function to the
-// head of its first answer: from a blank process, with an archive, forked.
+// BenchmarkExamples measures from the decision to start a framework's function to
+// the head of its first response: from a blank process, with a code cache, and
+// forked.
 func BenchmarkExamples(b *testing.B) {
 	for _, kind := range []string{"plain", "archive", "template"} {
 		e, specs := openExamples(b, func(o *Options) {
@@ -153,7 +154,7 @@ func BenchmarkExamples(b *testing.B) {
 					cpu += i.Usage().CPU
 					n++
 					if template := i.Started().Kind == lateen.StartTemplate; template != (kind == "template") {
-						b.Fatalf("it was started by %s", i.Started().Kind)
+						b.Fatalf("kind of start: %s", i.Started().Kind)
 					}
 					end(i)
 				}
@@ -166,10 +167,11 @@ func BenchmarkExamples(b *testing.B) {
 	}
 }
 
-// learn has the engine learn of a function all that it may.
+// learn makes the engine complete all preparations of a function that the kind
+// allows.
 func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path string) {
 	b.Helper()
-	e.known.with(spec.Key, func(a *acquaintance) { a.busy = kind == "plain" }) // which nobody ends
+	e.profiles.with(spec.Key, func(a *functionProfile) { a.preparing = kind == "plain" }) // stays busy, so that nothing is prepared
 	if kind == "plain" {
 		return
 	}
@@ -184,10 +186,10 @@ func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path
 		tag := i.(*instance).tag
 		end(i)
 		var done bool
-		e.known.with(spec.Key, func(a *acquaintance) {
-			done = a.refined && !a.busy && (kind == "archive" || a.template != nil)
+		e.profiles.with(spec.Key, func(a *functionProfile) {
+			done = a.trained && !a.preparing && (kind == "archive" || a.template != nil)
 			if a.forkable != unknown {
-				b.Logf("it has no template: %s", a.why)
+				b.Logf("it has no template: %s", a.unforkable)
 			}
 		})
 		if done && (kind == "template" || e.archives.Find(spec.Key, tag) != nil) {
@@ -199,7 +201,7 @@ func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			b.Fatal("it learns nothing")
+			b.Fatal("the function was not prepared")
 		}
 	}
 }

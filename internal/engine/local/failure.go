@@ -18,21 +18,21 @@ import (
 )
 
 const (
-	settleTimeout  = 2 * time.Second // to learn why a connection broke
+	endTimeout     = 2 * time.Second // to wait for the reason of a broken connection
 	maxFailureText = 64 << 10
-	blockedAfter   = 2 * time.Second // without an answer of its agent, a process hangs
+	blockedAfter   = 2 * time.Second // a process whose agent does not answer for so long hangs
 )
 
-// explain turns the failure of an exchange into what it means for the request.
+// explain turns the failure of an exchange into the error of the request.
 func (i *instance) explain(req *http.Request, c *call, err error) error {
 	ctx := req.Context()
 	var body *upstream.BodyError
 	switch {
 	case ctx.Err() != nil:
 		if errors.Is(err, upstream.ErrUnsent) {
-			i.forget(c) // the process will say nothing about it
-		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.answers {
-			i.doubt(ctx)
+			i.forget(c) // the process sends no end of this request
+		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.questions {
+			i.checkAlive(ctx)
 		}
 		return context.Cause(ctx)
 	case errors.As(err, &body):
@@ -43,7 +43,7 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	case errors.Is(err, upstream.ErrUnsent):
 		i.forget(c)
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, guest.ErrRefused) {
-			i.end() // it listens no more; if it is exiting, its status is not lost
+			i.end() // the process no longer listens; if it is exiting, end preserves its exit status
 		}
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
@@ -51,40 +51,40 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 		i.forget(c)
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
-	i.settle(ctx, c)
+	i.awaitEnd(ctx, c)
 	switch {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
-	case i.doomed():
-		return i.tell(c, lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.death()))
+	case i.ended():
+		return i.logFailure(c, lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.exitError()))
 	default:
-		return i.tell(c, errHungUp).Because(err)
+		return i.logFailure(c, errHungUp).Because(err)
 	}
 }
 
-var errHungUp = lateen.ErrFunctionNoResponse.With("the function closed the connection without an answer")
+var errHungUp = lateen.ErrFunctionNoResponse.With("the function closed the connection without a response")
 
-// tell writes into the log of a request why the process gave no answer, or half of
-// one, which it could not say itself.
-func (i *instance) tell(c *call, why *lateen.Error) *lateen.Error {
+// logFailure logs, in the name of a request, why the process gave no response or an
+// incomplete one; the process itself could not.
+func (i *instance) logFailure(c *call, why *lateen.Error) *lateen.Error {
 	i.output.write(lateen.LogLine{Request: c.request, Level: lateen.LevelError, Source: "platform", Text: why.Message})
 	return why
 }
 
-// doubt has the process asked whether it hangs, unless it is being asked.
-func (i *instance) doubt(ctx context.Context) {
-	if !i.doubted.CompareAndSwap(false, true) {
+// checkAlive starts a check whether the process hangs, unless one is running.
+func (i *instance) checkAlive(ctx context.Context) {
+	if !i.checkingAlive.CompareAndSwap(false, true) {
 		return
 	}
-	i.engine.attend(func() {
-		defer i.doubted.Store(false)
-		i.unblock(context.WithoutCancel(ctx))
+	i.engine.runTracked(func() {
+		defer i.checkingAlive.Store(false)
+		i.killIfBlocked(context.WithoutCancel(ctx))
 	})
 }
 
-// unblock ends the process if it is so busy that it answers nothing at all: a
-// request that takes too long is one thing, an event loop that hangs another.
-func (i *instance) unblock(ctx context.Context) {
+// killIfBlocked kills the process if its agent does not answer either: a request that
+// takes too long is no reason to kill it, but a blocked event loop is.
+func (i *instance) killIfBlocked(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, blockedAfter)
 	defer cancel()
 	resp, err := i.question(ctx, guest.QuestionAlive)
@@ -93,41 +93,41 @@ func (i *instance) unblock(ctx context.Context) {
 		return
 	}
 	if ctx.Err() == nil || isClosed(i.exited) {
-		return // it has ended, or ends
+		return // the process has ended, or is ending
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.cause != nil {
-		return // it was killed already
+		return // another failure has killed it
 	}
-	what, why := "the function blocks its event loop", "it blocked its event loop past the time a request may take"
+	what, why := "the function blocks its event loop", "its event loop was blocked past the duration limit of a request"
 	if i.spec.Function.Runtime == wasi.Runtime {
-		what, why = "the module does not end with its request", "its module ran past the time a request may take"
+		what, why = "the module does not end with its request", "its module ran past the duration limit of a request"
 	}
-	i.say(lateen.LevelError, fmt.Sprintf("%s: a request took longer than it may, and nothing else was answered for %v", what, blockedAfter))
+	i.logPlatform(lateen.LevelError, fmt.Sprintf("%s: a request exceeded its duration limit, and the process answered nothing for %v", what, blockedAfter))
 	i.killLocked(errors.New(why))
 }
 
-// explainCut says why a response broke off.
+// explainCut turns a broken response into the error of the request.
 func (i *instance) explainCut(ctx context.Context, c *call, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	i.settle(ctx, c)
+	i.awaitEnd(ctx, c)
 	switch {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
-	case i.doomed():
-		return i.tell(c, lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", i.death()))
+	case i.ended():
+		return i.logFailure(c, lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", i.exitError()))
 	default:
 		return lateen.ErrFunctionFailed.With("the function broke off its response").Because(err)
 	}
 }
 
-// settle waits until it is known how a call ended whose connection has broken:
-// what the process says about that comes by another way.
-func (i *instance) settle(ctx context.Context, c *call) {
-	timer := time.NewTimer(settleTimeout)
+// awaitEnd waits, after the connection of a call broke, for the process's report of
+// the call's end, which arrives on the control connection.
+func (i *instance) awaitEnd(ctx context.Context, c *call) {
+	timer := time.NewTimer(endTimeout)
 	defer timer.Stop()
 	select {
 	case <-c.ended:
@@ -142,18 +142,18 @@ func (i *instance) forget(c *call) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.calls.end(c.id, nil)
-	i.restLocked()
+	i.endIfIdleLocked()
 }
 
-// untouched reports whether a connection broke before the process had read any
-// of the request, which the kernel knows: it resets a connection whose other
-// end is closed with something unread. Of a body some may have been read. A
-// program that is talked to over TCP may reset what it has read, too.
+// untouched reports whether a connection broke before the process read any byte of
+// the request. The kernel resets a connection if the peer closes it with unread
+// data. A request with a body may have been read in part. A program behind TCP may
+// also reset a connection after it read the request.
 func untouched(req *http.Request, err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) && !upstream.HasBody(req)
 }
 
-// failureIn reads the agent's answer in the function's place.
+// failureIn reads the agent's error message from a response.
 func failureIn(resp *http.Response, reason string) error {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxFailureText))
 	resp.Body.Close()
@@ -163,7 +163,7 @@ func failureIn(resp *http.Response, reason string) error {
 	return failure(reason, string(text))
 }
 
-// failure is the error of a request that failed as the agent says.
+// failure returns the error of a request that failed for a reason of the agent.
 func failure(reason, message string) error {
 	if reason == guest.FaultNoResponse {
 		return lateen.ErrFunctionNoResponse.With("the function ended without a response: %s", message)
@@ -171,9 +171,9 @@ func failure(reason, message string) error {
 	return lateen.ErrFunctionFailed.With("the function failed: %s", message)
 }
 
-// doomed reports whether the process has ended, or was told to: a busy host
-// may take its time over that.
-func (i *instance) doomed() bool {
+// ended reports whether the process has ended or the engine has killed it: on a
+// busy host a killed process may take a while to end.
+func (i *instance) ended() bool {
 	if isClosed(i.exited) {
 		return true
 	}
@@ -182,18 +182,18 @@ func (i *instance) doomed() bool {
 	return i.cause != nil
 }
 
-// death says why the process has ended, or shall; see doomed.
-func (i *instance) death() error {
+// exitError returns the reason for the end of the process; see ended.
+func (i *instance) exitError() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.deathLocked()
+	return i.exitErrorLocked()
 }
 
-func (i *instance) deathLocked() error {
+func (i *instance) exitErrorLocked() error {
 	switch {
 	case i.cause != nil:
 		return i.cause
-	case i.state.OutOfMemory, i.state.Signal != 0 && strings.Contains(i.output.lastWords(), "heap out of memory"):
+	case i.state.OutOfMemory, i.state.Signal != 0 && strings.Contains(i.output.lastOutput(), "heap out of memory"):
 		return i.memoryExceeded()
 	default:
 		return errors.New(i.state.String())

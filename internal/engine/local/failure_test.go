@@ -12,9 +12,9 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// TestAModuleThatHangsHasNoEventLoop freezes the process of a module, so that it
-// answers nothing, and reads what its log says of that.
-func TestAModuleThatHangsHasNoEventLoop(t *testing.T) {
+// TestTheLogOfAHangingModuleNamesNoEventLoop freezes the process of a module, so
+// that it answers nothing, and reads the resulting log line.
+func TestTheLogOfAHangingModuleNamesNoEventLoop(t *testing.T) {
 	r := newRig(t)
 	started, _ := beginModule(t, r, moduleOf(modulesTree(t, r)))
 	i := started.(*instance)
@@ -32,18 +32,18 @@ func TestAModuleThatHangsHasNoEventLoop(t *testing.T) {
 	}
 	cancel(lateen.ErrFunctionTimeout)
 	if err := <-ended; !errors.Is(err, lateen.ErrFunctionTimeout) {
-		t.Errorf("the error is %v", err)
+		t.Errorf("error: %v", err)
 	}
 	<-i.exited
-	r.awaitLine(t, i, "the module does not end with its request: a request took longer than it may")
+	r.awaitLine(t, i, "the module does not end with its request: a request exceeded its duration limit")
 	for _, line := range r.logs.Lines() {
 		if strings.Contains(line.Text, "event loop") {
-			t.Errorf("a line of a module says %q", line.Text)
+			t.Errorf("log line of a module: %q", line.Text)
 		}
 	}
 }
 
-func TestABlockedEventLoopIsSaidOnce(t *testing.T) {
+func TestABlockedEventLoopIsLoggedOnce(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
 	i := s.start(s.function("blocks", "nodejs24.x", "module.exports = () => { console.log('in'); for (;;); };\n"), "")
 	said := func(text string) (n int) {
@@ -61,23 +61,23 @@ func TestABlockedEventLoopIsSaidOnce(t *testing.T) {
 		asked.Go(func() {
 			_, err := i.RoundTrip(to(t, http.MethodGet, "http://example.com/", nil).WithContext(ctx))
 			if !errors.Is(err, lateen.ErrFunctionTimeout) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("error: %v", err)
 			}
 		})
 	}
-	waitFor(t, "it hangs", func() bool { return i.Busy() == 8 && said("in") == 1 })
+	waitFor(t, "the event loop is blocked", func() bool { return i.Busy() == 8 && said("in") == 1 })
 	cancel(lateen.ErrFunctionTimeout)
 	asked.Wait()
 	<-i.exited
 	end(i)
 	if n := said("blocks its event loop"); n != 1 {
-		t.Errorf("it is said %d times", n)
+		t.Errorf("%d log lines, want 1", n)
 	}
 }
 
-// TestAnEndOfTheProcessIsInTheLogsOfItsRequests: the process cannot say there why
-// it ended, and the line about the instance is of no request.
-func TestAnEndOfTheProcessIsInTheLogsOfItsRequests(t *testing.T) {
+// TestTheEndOfAProcessIsLoggedForItsRequests: the process cannot log the reason
+// for its end, and the log line about the instance belongs to no request.
+func TestTheEndOfAProcessIsLoggedForItsRequests(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("ends", map[string]string{"ends.js": `module.exports = (req, res) => {
   if (req.query.way === 'kill') process.kill(process.pid, 'SIGKILL');
@@ -87,7 +87,7 @@ func TestAnEndOfTheProcessIsInTheLogsOfItsRequests(t *testing.T) {
 };`})
 	f := lateen.Function{Runtime: "nodejs24.x", Handler: "ends.js", Tree: tree, LauncherType: "Nodejs", AddHelpers: true, Memory: 128}
 	for way, want := range map[string]string{
-		"kill": "ended before it answered: ", "middle": "ended in the middle of its response: ", "hang-up": "closed the connection without an answer", "memory": "before it answered: it used more than 128 MiB of memory",
+		"kill": "ended before it answered: ", "middle": "ended in the middle of its response: ", "hang-up": "closed the connection without a response", "memory": "before it answered: it used more than 128 MiB of memory",
 	} {
 		t.Run(way, func(t *testing.T) {
 			if way == "memory" && r.sandbox.Missing() != "" {
@@ -101,7 +101,7 @@ func TestAnEndOfTheProcessIsInTheLogsOfItsRequests(t *testing.T) {
 				resp.Body.Close()
 			}
 			if !errors.Is(err, lateen.ErrFunctionFailed) && !errors.Is(err, lateen.ErrFunctionNoResponse) {
-				t.Errorf("the error is %v", err)
+				t.Errorf("error: %v", err)
 			}
 			line := r.awaitLine(t, i, want)
 			if own := lateen.RequestIDFrom(req.Context()); line.Request != own || line.Level != lateen.LevelError || line.Source != "platform" {

@@ -18,7 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
-// nodeRegistry is an npm registry of Node.js packages that hold next to nothing.
+// nodeRegistry serves an npm registry with nearly empty Node.js packages.
 func nodeRegistry(t *testing.T, versions ...string) *httptest.Server {
 	t.Helper()
 	var packed bytes.Buffer
@@ -60,7 +60,7 @@ func nodeRegistry(t *testing.T, versions ...string) *httptest.Server {
 	return server
 }
 
-func TestEveryRuntimeIsFetchedBeforeARequestAsksForIt(t *testing.T) {
+func TestRuntimesAreDownloadedBeforeTheFirstRequest(t *testing.T) {
 	registry := nodeRegistry(t, "22.1.0", "24.1.0")
 	dir := filepath.Join(t.TempDir(), "runtimes")
 	tools, err := toolchain.New(toolchain.Options{Dir: dir, Registry: registry.URL})
@@ -73,16 +73,16 @@ func TestEveryRuntimeIsFetchedBeforeARequestAsksForIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.fetch(t.Context())
+	e.downloadRuntimes(t.Context())
 	registry.Close()
 	for _, major := range nodeVersions() {
 		if _, err := tools.Node(t.Context(), major); err != nil {
-			t.Errorf("Node.js %d is not there: %v", major, err)
+			t.Errorf("Node.js %d was not downloaded: %v", major, err)
 		}
 	}
 }
 
-func TestARegistryThatIsAwayIsAskedAgainUntilTheEngineEnds(t *testing.T) {
+func TestAnUnavailableRegistryIsRetriedUntilTheEngineEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := 0
@@ -101,9 +101,9 @@ func TestARegistryThatIsAwayIsAskedAgainUntilTheEngineEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.fetch(ctx)
+		e.downloadRuntimes(ctx)
 		if asked < 20 {
-			t.Errorf("it gave up after asking %d times", asked)
+			t.Errorf("the engine gave up after %d attempts", asked)
 		}
 	})
 }

@@ -14,28 +14,28 @@ import (
 const (
 	maxFootprint = 4096     // ranges
 	maxWritten   = 32 << 20 // bytes of them
-	maxMapped    = 16 << 30 // bytes that are looked at: address space costs a process nothing
+	maxMapped    = 16 << 30 // bytes of mappings to inspect: address space costs a process nothing
 )
 
-// Of an entry of /proc/PID/pagemap.
+// Flags of an entry of /proc/PID/pagemap.
 const (
 	pagePresent   = 1 << 63
-	pageOfFile    = 1 << 61 // or of memory that is shared
+	pageOfFile    = 1 << 61 // or a page of shared memory
 	pageExclusive = 1 << 56
 )
 
-// footprintOf reads which memory a process that was forked has come to use: the
-// pages it has written to, which are its own, and those it has of files, which
-// a fork does not bring along. What else it has it came with.
+// footprintOf returns the memory that a forked process has used since the fork: the
+// private pages that it has written to, and the pages of files, which a fork does
+// not copy into the page table. It inherited all other pages.
 func footprintOf(pid int) ([]guest.Range, error) {
 	maps, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {
-		return nil, fmt.Errorf("learn a footprint: %w", err)
+		return nil, fmt.Errorf("read the memory footprint: %w", err)
 	}
 	defer maps.Close()
 	pages, err := os.Open(fmt.Sprintf("/proc/%d/pagemap", pid))
 	if err != nil {
-		return nil, fmt.Errorf("learn a footprint: %w", err)
+		return nil, fmt.Errorf("read the memory footprint: %w", err)
 	}
 	defer pages.Close()
 	var f footprint
@@ -43,29 +43,29 @@ func footprintOf(pid int) ([]guest.Range, error) {
 		var from, to uint64
 		var rights string
 		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &from, &to, &rights); err != nil {
-			return nil, fmt.Errorf("learn a footprint from %q: %w", lines.Text(), err)
+			return nil, fmt.Errorf("read the memory footprint from %q: %w", lines.Text(), err)
 		}
 		if rights[0] != 'r' || strings.HasSuffix(lines.Text(), "]") && strings.Contains(lines.Text(), "[v") { // the kernel's own
 			continue
 		}
 		if f.mapped += to - from; f.mapped > maxMapped {
-			return nil, fmt.Errorf("learn a footprint: it maps more than %d GiB", maxMapped>>30)
+			return nil, fmt.Errorf("read the memory footprint: the process maps more than %d GiB", maxMapped>>30)
 		}
 		if err := f.walk(pages, from, to, rights[1] == 'w' && rights[3] == 'p'); err != nil {
-			return nil, fmt.Errorf("learn a footprint: %w", err)
+			return nil, fmt.Errorf("read the memory footprint: %w", err)
 		}
 	}
 	return f.ranges, nil
 }
 
-// footprint is what footprintOf has found so far.
+// footprint accumulates the result of footprintOf.
 type footprint struct {
 	ranges  []guest.Range
 	written uint64 // bytes
-	mapped  uint64 // bytes that may be read
+	mapped  uint64 // readable bytes of mappings
 }
 
-// walk adds what is used of a mapping.
+// walk adds the used pages of a mapping.
 func (f *footprint) walk(pages io.ReaderAt, from, to uint64, private bool) error {
 	size := uint64(os.Getpagesize()) //nolint:gosec // a power of two
 	var buffer [8 << 10]byte
@@ -87,7 +87,7 @@ func (f *footprint) walk(pages io.ReaderAt, from, to uint64, private bool) error
 	return nil
 }
 
-// add adds a page, unless there are too many.
+// add adds a page, up to the limits.
 func (f *footprint) add(r guest.Range) {
 	if r.Written {
 		if f.written += r.Bytes; f.written > maxWritten {

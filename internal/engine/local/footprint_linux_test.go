@@ -10,7 +10,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-func TestFootprintIsWhatWasTouched(t *testing.T) {
+func TestFootprintIsTheTouchedMemory(t *testing.T) {
 	size := uint64(os.Getpagesize())
 	var f footprint
 	for _, page := range []struct {
@@ -28,13 +28,13 @@ func TestFootprintIsWhatWasTouched(t *testing.T) {
 		f.add(guest.Range{From: 2 * at * size, Bytes: size, Written: true})
 	}
 	if len(f.ranges) != maxFootprint || f.written > 2*maxWritten {
-		t.Errorf("%d ranges of %d bytes are kept", len(f.ranges), f.written)
+		t.Errorf("%d ranges of %d bytes recorded", len(f.ranges), f.written)
 	}
 }
 
-// TestAddressSpaceIsNotWalkedWithoutEnd: to map 64 TiB costs a function nothing, and to
-// look at every page of that takes the platform minutes of a processor.
-func TestAddressSpaceIsNotWalkedWithoutEnd(t *testing.T) {
+// TestTheFootprintOfAHugeAddressSpaceIsAnError: mapping 64 TiB costs a function
+// nothing, but inspecting all of its pages takes minutes of CPU time.
+func TestTheFootprintOfAHugeAddressSpaceIsAnError(t *testing.T) {
 	mapped, err := unix.MmapPtr(-1, 0, nil, 64<<40, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passCredentials has the kernel say who sends what arrives on a socket.
+// passCredentials makes the kernel attach credentials to the messages of a socket.
 func passCredentials(conn *net.UnixConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -21,22 +21,23 @@ func passCredentials(conn *net.UnixConn) error {
 		inner = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 	})
 	if err := errors.Join(err, inner); err != nil {
-		return fmt.Errorf("learn who speaks: %w", err)
+		return fmt.Errorf("read the sender's credentials: %w", err)
 	}
 	return nil
 }
 
-// sender is the process that sent what came with control, by the kernel's word.
-// Descriptors that came, too, are closed: nobody asked for them.
+// sender returns the process ID of a message's sender, as the kernel attests it in
+// the control data. It closes descriptors that the message carries, as the engine
+// expects none.
 func sender(control []byte) (int, error) {
 	messages, err := syscall.ParseSocketControlMessage(control)
 	if err != nil {
-		return 0, fmt.Errorf("learn who speaks: %w", err)
+		return 0, fmt.Errorf("read the sender's credentials: %w", err)
 	}
 	for _, m := range messages {
 		fds, err := syscall.ParseUnixRights(&m)
 		if err != nil {
-			continue // it is something else
+			continue // the control message has another type
 		}
 		for _, fd := range fds {
 			_ = syscall.Close(fd)
@@ -47,7 +48,7 @@ func sender(control []byte) (int, error) {
 			return int(credentials.Pid), nil
 		}
 	}
-	return 0, errors.New("nobody knows who speaks")
+	return 0, errors.New("no credentials in the message")
 }
 
 func rightsOf(files []*os.File) []byte {
@@ -58,9 +59,9 @@ func rightsOf(files []*os.File) []byte {
 	return unix.UnixRights(fds...)
 }
 
-// crowded reports whether temporary files take more than a quarter of the space
-// that a process behind walls has for them.
-func crowded(pid int) bool {
+// tmpNearlyFull reports whether temporary files use more than a quarter of a
+// sandboxed process's space for them.
+func tmpNearlyFull(pid int) bool {
 	var s unix.Statfs_t
 	err := unix.Statfs(fmt.Sprintf("/proc/%d/root/tmp", pid), &s)
 	return err == nil && s.Bfree < s.Blocks/4*3

@@ -8,7 +8,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest/guesttest"
 )
 
-func TestDescriptorsThatComeWithFirstWordsAreClosed(t *testing.T) {
+func TestDescriptorsInTheFirstMessageAreClosed(t *testing.T) {
 	ours, theirs := guesttest.Pair(t)
 	if err := passCredentials(ours); err != nil {
 		t.Fatal(err)
@@ -26,12 +26,12 @@ func TestDescriptorsThatComeWithFirstWordsAreClosed(t *testing.T) {
 		if _, _, err := theirs.WriteMsgUnix([]byte("words"), rightsOf(files), nil); err != nil {
 			t.Fatal(err)
 		}
-		pid, said, err := firstWords(ours, time.Now().Add(patience))
+		pid, said, err := firstMessage(ours, time.Now().Add(patience))
 		if err != nil || pid != os.Getpid() || string(said) != "words" {
-			t.Errorf("process %d says %q, %v", pid, said, err)
+			t.Errorf("process %d sent %q, %v", pid, said, err)
 		}
 		if n := guesttest.Open(t, passed.Name()); n != 1 {
-			t.Errorf("with %d descriptors, %d stay open", count, n-1)
+			t.Errorf("with %d descriptors, %d remain open", count, n-1)
 		}
 	}
 }

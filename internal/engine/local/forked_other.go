@@ -10,7 +10,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// There are no templates here.
+// Template processes exist only on Linux.
 
 func passCredentials(*net.UnixConn) error { return errors.ErrUnsupported }
 
@@ -20,4 +20,4 @@ func rightsOf([]*os.File) []byte { return nil }
 
 func footprintOf(int) ([]guest.Range, error) { return nil, errors.ErrUnsupported }
 
-func crowded(int) bool { return false }
+func tmpNearlyFull(int) bool { return false }

@@ -13,12 +13,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
-// The gates of processes that are forked, at the size that templates and zygotes
-// are on by default for. Other tests hold a few children to the same.
+// Large runs of the tests of forked processes, at the size that justifies templates
+// and zygotes as defaults. Other tests run the same checks on a few processes.
 
-// lottery draws at random in every way that packages do, and tells the bytes of
-// which each value must be another in each process: what was drawn when it was
-// loaded was drawn to be used up later.
+// lottery draws random values in every way that packages do, and returns the bytes
+// that must differ between processes, including values drawn when the module was
+// loaded.
 const lottery = `const crypto = require('node:crypto'), { webcrypto, randomUUID, randomInt, randomBytes } = crypto, { random } = Math;
 // As nanoid does.
 let pool, at;
@@ -44,83 +44,83 @@ module.exports = (req, res) => res.end(JSON.stringify({ env: process.env.WHO, ra
 ].map(String) }));
 `
 
-// winners are all values that were drawn, and by which child.
+// winners maps each drawn value to the process that drew it.
 type winners struct {
 	t testing.TB
 
-	mu   sync.Mutex // guards below
+	mu   sync.Mutex // guards the fields below
 	seen map[string]int
 }
 
-// draw has a child draw.
-func (w *winners) draw(i *instance, child int) {
-	values := consult(w.t, i, "/").Random
+// draw makes one forked process draw values.
+func (w *winners) draw(i *instance, fork int) {
+	values := askProbe(w.t, i, "/").Random
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(values) < 10 {
-		w.t.Errorf("child %d drew but %q", child, values)
+		w.t.Errorf("process %d drew only %q", fork, values)
 	}
 	for _, value := range values {
 		if before, again := w.seen[value]; again {
-			w.t.Errorf("children %d and %d both drew %s", before, child, value)
+			w.t.Errorf("processes %d and %d both drew %s", before, fork, value)
 		}
-		w.seen[value] = child
+		w.seen[value] = fork
 	}
 }
 
-// each calls f for as many children, a few at once.
-func each(children int, f func(child int)) {
+// each calls f for a number of processes, a few at a time.
+func each(forks int, f func(fork int)) {
 	var all sync.WaitGroup
 	for worker := range 2 * runtime.GOMAXPROCS(0) {
 		all.Go(func() {
-			for child := worker; child < children; child += 2 * runtime.GOMAXPROCS(0) {
-				f(child)
+			for fork := worker; fork < forks; fork += 2 * runtime.GOMAXPROCS(0) {
+				f(fork)
 			}
 		})
 	}
 	all.Wait()
 }
 
-// TestAThousandForkedProcessesNeverDrawTheSame has children drawn from by each of
-// the ways that they come to be.
+// TestAThousandForkedProcessesNeverDrawTheSame draws from processes of every kind of
+// fork.
 func TestAThousandForkedProcessesNeverDrawTheSame(t *testing.T) {
-	const children = 1000
+	const forks = 1000
 	for _, version := range []string{"nodejs22.x", "nodejs24.x"} {
 		t.Run("templates "+version, func(t *testing.T) {
 			s, spec := newLottery(t, version)
 			s.templates.mu.Lock()
-			s.templates.limit = s.templateOfLocked(spec).holds.template // none for spares
+			s.templates.limit = s.templateOfLocked(spec).memory.template // no memory for standbys
 			s.templates.trimLocked()
 			s.templates.mu.Unlock()
 			drawn := winners{t: t, seen: map[string]int{}}
-			each(children, func(child int) {
+			each(forks, func(fork int) {
 				i := s.start(spec, lateen.StartTemplate)
-				drawn.draw(i, child)
+				drawn.draw(i, fork)
 				end(i)
 			})
 		})
-		t.Run("spares "+version, func(t *testing.T) {
+		t.Run("standbys "+version, func(t *testing.T) {
 			s, spec := newLottery(t, version)
-			defer s.rush.Enter()() // or others are bred beside
+			defer s.rush.Enter()() // prevents the background from forking others
 			drawn := winners{t: t, seen: map[string]int{}}
 			template := s.templateOf(spec)
-			for first := 0; first < children; first += 10 {
-				raised := make(chan *worker, 10)
-				each(cap(raised), func(int) {
-					spare, err := s.Engine.raise(t.Context(), template)
+			for first := 0; first < forks; first += 10 {
+				standbys := make(chan *worker, 10)
+				each(cap(standbys), func(int) {
+					standby, err := s.forkStandby(t.Context(), template)
 					if err != nil {
 						t.Error(err)
 					}
-					raised <- spare
+					standbys <- standby
 				})
-				for child := first; child < first+10; child++ {
-					spare := <-raised
-					s.templates.give(template, spare)
+				for fork := first; fork < first+10; fork++ {
+					standby := <-standbys
+					s.templates.setStandby(template, standby)
 					i := s.start(spec, lateen.StartTemplate)
-					if i.worker != spare {
-						t.Fatal("it is not the spare")
+					if i.worker != standby {
+						t.Fatal("the process is not the standby")
 					}
-					drawn.draw(i, child)
+					drawn.draw(i, fork)
 					end(i)
 				}
 			}
@@ -128,52 +128,52 @@ func TestAThousandForkedProcessesNeverDrawTheSame(t *testing.T) {
 		t.Run("zygotes "+version, func(t *testing.T) {
 			s := newStage(t, nil)
 			spec := s.function("lottery", version, lottery)
-			r := s.breed(spec)
+			r := s.makeZygote(spec)
 			drawn := winners{t: t, seen: map[string]int{}}
-			each(children, func(child int) {
-				w := s.bear(t.Context(), r)
-				for ; w == nil && t.Context().Err() == nil; w = s.bear(t.Context(), r) { // it is being replaced
+			each(forks, func(fork int) {
+				w := s.forkBlank(t.Context(), r)
+				for ; w == nil && t.Context().Err() == nil; w = s.forkBlank(t.Context(), r) { // the zygote is being replaced
 					pool.Pause(t.Context(), 10*time.Millisecond)
 				}
-				i := s.raise(w, spec)
-				drawn.draw(i, child)
+				i := s.loadInto(w, spec)
+				drawn.draw(i, fork)
 				end(i)
 			})
 		})
 	}
 }
 
-// newLottery has a function with a template that draws.
+// newLottery returns a function with a template that draws values.
 func newLottery(t *testing.T, version string) (*stage, lateen.FunctionSpec) {
 	needForks(t)
 	s := newStage(t, nil)
 	spec := s.function("lottery", version, lottery)
-	if err := s.mold(spec); err != nil {
+	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}
 	return s, spec
 }
 
-// TestHundredsOfTemplatesHaveThousandsOfChildren keeps as many templates as
-// there is memory for, and replaces them; none of their children may crash.
-func TestHundredsOfTemplatesHaveThousandsOfChildren(t *testing.T) {
+// TestHundredsOfTemplatesForkThousandsOfProcesses fills the memory with templates and
+// replaces them; no forked process may crash.
+func TestHundredsOfTemplatesForkThousandsOfProcesses(t *testing.T) {
 	needForks(t)
-	const functions, children = 200, 10
+	const functions, forks = 200, 10
 	s := newStage(t, nil)
 	drawn := winners{t: t, seen: map[string]int{}}
 	each(functions, func(n int) {
 		name := fmt.Sprintf("many%d", n)
 		spec := s.function(name, "nodejs24.x", lottery)
-		if err := s.mold(spec); err != nil {
+		if err := s.addTemplate(spec); err != nil {
 			t.Error(err)
 			return
 		}
-		for child := range children {
+		for fork := range forks {
 			i := s.start(spec, lateen.StartTemplate)
-			if got := consult(t, i, "/"); got.Env != name {
+			if got := askProbe(t, i, "/"); got.Env != name {
 				t.Errorf("%s was answered by %s", name, got.Env)
 			}
-			drawn.draw(i, n*children+child)
+			drawn.draw(i, n*forks+fork)
 			end(i)
 		}
 	})

@@ -9,8 +9,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// hoarder tells what it may use, and on demand makes much garbage beside 20 MB
-// that live, pieces of which survive for a while.
+// hoarder returns its heap limit, and on demand produces much garbage besides 20 MB
+// of live data, parts of which survive for a while.
 const hoarder = `const v8 = require('node:v8');
 const live = [];
 for (let i = 0; i < 200000; i++) live.push({ i, s: 'x' + i });
@@ -25,9 +25,9 @@ module.exports = (req, res) => {
 };
 `
 
-func TestTheHeapHasTheBoundOfTheFunction(t *testing.T) {
+func TestTheHeapLimitIsThatOfTheFunction(t *testing.T) {
 	if !guest.Forks() {
-		t.Skip("there is no way to set it on this machine")
+		t.Skip("this machine has no fork library, which sets the heap limit")
 	}
 	const memory = 256
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
@@ -37,9 +37,9 @@ func TestTheHeapHasTheBoundOfTheFunction(t *testing.T) {
 			spec.Function.Memory = memory
 			instances := map[string]*instance{"booted": s.start(spec, "")}
 			if s.Zygotes() == nil {
-				instances["of a zygote"] = s.birth(s.breed(spec), spec)
+				instances["of a zygote"] = s.forkFunction(s.makeZygote(spec), spec)
 			}
-			if err := s.mold(spec); err != nil {
+			if err := s.addTemplate(spec); err != nil {
 				t.Fatal(err)
 			}
 			instances["of a template"] = s.start(spec, lateen.StartTemplate)
@@ -50,7 +50,7 @@ func TestTheHeapHasTheBoundOfTheFunction(t *testing.T) {
 					if err := json.Unmarshal([]byte(body), &got); err != nil { //nolint:musttag // names fit but for case
 						t.Fatal(err)
 					}
-					if got.Limit >= 2*memory<<20 || // with what V8 reserves for young objects
+					if got.Limit >= 2*memory<<20 || // includes V8's reserve for young objects
 						got.Limit < memory<<19 || got.Constrained != memory<<20 || got.Available <= 0 || got.Available >= memory<<20 {
 						t.Errorf("%s: %s", name, body)
 					}

@@ -15,7 +15,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// askers ask for the URL in their query, each in another way.
+// askers request the URL in their query, each with another API.
 var askers = map[string]string{
 	"fetch.js": `module.exports = async (req, res) => res.end(await (await fetch(req.query.url)).text())`,
 	"http.js": `const http = require('node:http');
@@ -47,7 +47,7 @@ async def app(scope, receive, send):
 `,
 }
 
-func TestRequestsOfAFunctionSayHowFarTheyHaveCome(t *testing.T) {
+func TestRequestsOfAFunctionCarryTheHopCount(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.Header.Get("X-Lateen-Hops"))
 	}))
@@ -78,14 +78,14 @@ func TestRequestsOfAFunctionSayHowFarTheyHaveCome(t *testing.T) {
 			for _, hops := range []string{"1.aa", "4.bb", ""} {
 				want := hops
 				if name == "array.js" {
-					want = "none" // its head is written before anybody could add to it
+					want = "none" // the function writes the head itself, so the agent cannot add a field
 				}
 				req := to(t, http.MethodGet, target, nil)
 				if hops != "" {
 					req.Header.Set(guest.HeaderHops, hops)
 				}
 				if _, got := whole(t, i, req); got != want {
-					t.Errorf("told to say %q it says %q, want %q", hops, got, want)
+					t.Errorf("with hop header %q: got %q, want %q", hops, got, want)
 				}
 			}
 		})

@@ -1,8 +1,8 @@
 package local
 
-// Freeze stops the instance's processes where they are.
+// Freeze stops all processes of the instance.
 func (i *instance) Freeze() error {
-	if i.upstream.Foreign { // its idle timeouts pass meanwhile, and its connections end when it runs again
+	if i.upstream.Foreign { // a frozen server misses its idle timeouts and closes the connections when it runs again
 		i.upstream.CloseIdle()
 	}
 	return i.process.Freeze()
@@ -11,5 +11,5 @@ func (i *instance) Freeze() error {
 // Thaw lets a frozen instance run again.
 func (i *instance) Thaw() error { return i.process.Thaw() }
 
-// Reclaim pushes the memory of a frozen instance out.
+// Reclaim asks the host to reclaim the memory of a frozen instance.
 func (i *instance) Reclaim() error { return i.process.Reclaim() }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/archive"
+	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/upstream"
@@ -22,83 +22,83 @@ import (
 type instance struct {
 	*worker
 
-	engine *Engine
-	spec   lateen.FunctionSpec
-	id     lateen.InstanceID
-	phases engine.Phases
-	memory int64         // bytes it may use
-	booted time.Duration // CPU time the process had used before it was a function
+	engine  *Engine
+	spec    lateen.FunctionSpec
+	id      lateen.InstanceID
+	phases  engine.Phases
+	memory  int64         // memory limit in bytes
+	bootCPU time.Duration // CPU time that the process used before it got the function
 
-	asked     atomic.Bool // it has had a request
-	doubted   atomic.Bool // it is being asked whether it hangs
-	first     sync.Once   // answer
-	began     time.Time
-	prepares  bool      // later starts of it can be made cheaper
-	answers   bool      // its agent answers questions
-	template  *template // it was forked from; nil: from none
-	spare     bool      // before anybody asked for it
-	lesson    lesson
-	rehearsal bool // nobody hears of it, and nothing that it says counts
+	requested     atomic.Bool // the instance has had a request
+	checkingAlive atomic.Bool // killIfBlocked is running
+	first         sync.Once   // runs at the first response
+	startedAt     time.Time
+	preparable    bool      // preparation can make later starts cheaper
+	questions     bool      // the agent supports questions
+	template      *template // template that forked the process; nil if none did
+	standby       bool      // the process was forked ahead of demand
+	activation    activation
+	training      bool // training run: logs, purges and learned facts are discarded
 
-	loadWithin time.Duration // that loading may take
+	loadWithin time.Duration // load timeout
 
-	loaded chan error    // takes one value: nil once the code is loaded
-	done   chan struct{} // closed once it takes no more requests
-	idle   chan struct{} // closed once it takes none and has none left
+	loaded chan error    // takes one value: nil when the code is loaded
+	done   chan struct{} // closed when the instance takes no more requests
+	idle   chan struct{} // closed when the instance takes no more requests and has none open
 
-	mu    sync.Mutex // guards below
-	calls calls
-	ticks float64       // see [engine.Usage]
-	late  time.Duration // so
-	ready bool          // the code is loaded
-	over  bool          // takes no more requests
-	cause error         // why the engine has killed it
+	mu      sync.Mutex // guards the fields below
+	calls   calls
+	ticks   float64       // see [engine.Usage]
+	late    time.Duration // see [engine.Usage]
+	ready   bool          // loading has finished
+	retired bool          // the instance takes no more requests
+	cause   error         // reason for which the engine killed the process
 }
 
-// newInstance makes w the instance that spec wants; load makes it so.
+// newInstance wraps w as an instance of spec; load loads the function.
 func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *worker) *instance {
-	i := unlisted(ctx, e, spec, w)
-	e.enlist(i)
-	if !e.attend(i.seeOff) {
-		go i.seeOff() // at once: the process is as good as dead
+	i := newUnregistered(ctx, e, spec, w)
+	e.register(i)
+	if !e.runTracked(i.awaitExit) {
+		go i.awaitExit() // returns immediately: the process is being killed
 	}
 	return i
 }
 
-// unlisted returns an instance that the engine does not watch over: no request
-// may be sent to it.
-func unlisted(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *worker) *instance {
+// newUnregistered returns an instance that watch does not check; it must get no
+// request.
+func newUnregistered(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *worker) *instance {
 	i := &instance{
 		worker: w, engine: e, spec: spec,
-		id:     lateen.NewID[lateen.InstanceID]("ins_", time.Now()),
-		memory: int64(cmp.Or(spec.Function.Memory, e.o.Memory)) << 20,
-		booted: w.process.CPU(), loadWithin: e.patient(e.o.LoadTimeout),
+		id:      lateen.NewID[lateen.InstanceID]("ins_", time.Now()),
+		memory:  int64(cmp.Or(spec.Function.Memory, e.o.Memory)) << 20,
+		bootCPU: w.process.CPU(), loadWithin: e.scaled(e.o.LoadTimeout),
 		loaded: make(chan error, 1), done: make(chan struct{}), idle: make(chan struct{}),
 	}
 	source := "function"
 	if spec.Function.Edge() {
 		source = "edge"
 	}
-	w.output.become(lateen.LogLine{
-		Request: lateen.RequestIDFrom(ctx), // that of whoever waits for it, while it loads
+	w.output.assign(lateen.LogLine{
+		Request: lateen.RequestIDFrom(ctx), // while the code loads, log lines belong to the request that waits for the instance
 		Project: spec.Project, Deployment: spec.Deployment, Function: spec.Name, Instance: i.id, Source: source,
 	})
 	return i
 }
 
-// load hands the function over and returns once its code is loaded. After an
-// error there is no instance.
-func (i *instance) load(ctx context.Context, tree string, l lesson) error {
+// load sends the function to the process and returns when its code is loaded. On an
+// error it ends the instance.
+func (i *instance) load(ctx context.Context, tree string, l activation) error {
 	f := i.spec.Function
-	i.lesson = l
-	root, archive, err := i.moveIn(tree, l.archive)
+	i.activation = l
+	root, archive, err := i.mountFiles(tree, l.archive)
 	if err != nil {
 		return i.abandon(err)
 	}
 	err = i.activate(guest.Activate{
 		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
 		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(), Interpreter: i.interpreter,
-		Archive: archive, Record: l.record, Ahead: l.ahead, Template: l.template, Memory: cmp.Or(f.Memory, i.engine.o.Memory),
+		Archive: archive, Record: l.record, Ahead: l.standby, Template: l.template, Memory: cmp.Or(f.Memory, i.engine.o.Memory),
 	}, i.receive)
 	if err != nil {
 		return i.abandon(err)
@@ -106,8 +106,8 @@ func (i *instance) load(ctx context.Context, tree string, l lesson) error {
 	return i.await(ctx)
 }
 
-// abandon ends a process that could not be given its function, and says whether
-// that is because it is gone.
+// abandon kills a process that could not take its function. The error is errGone if
+// the process has ended.
 func (i *instance) abandon(err error) error {
 	if i.Lost() {
 		err = fmt.Errorf("%w: %w", errGone, err)
@@ -116,7 +116,7 @@ func (i *instance) abandon(err error) error {
 	return err
 }
 
-// await returns once the code is loaded. After an error there is no instance.
+// await returns when the code is loaded. On an error it ends the instance.
 func (i *instance) await(ctx context.Context) error {
 	var err error
 	timeout := time.NewTimer(i.loadWithin)
@@ -125,15 +125,15 @@ func (i *instance) await(ctx context.Context) error {
 	case err = <-i.loaded:
 	case <-i.exited:
 		select {
-		case err = <-i.loaded: // the process's own reason comes first: its messages are read before it is waited for
+		case err = <-i.loaded: // the process's own reason wins: its messages are read before Wait returns
 		default:
 			if i.unread {
 				return fmt.Errorf("%w: %s", errGone, i.state)
 			}
-			err = i.death()
+			err = i.exitError()
 		}
 	case <-timeout.C:
-		err = fmt.Errorf("it took longer than %v", i.loadWithin)
+		err = fmt.Errorf("timeout after %v", i.loadWithin)
 	case <-ctx.Done():
 		i.Kill()
 		return context.Cause(ctx)
@@ -142,32 +142,31 @@ func (i *instance) await(ctx context.Context) error {
 		return nil
 	}
 	i.end()
-	<-i.exited // so that all it wrote is there
-	return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s%s", err.Error(), i.output.lastWords())
+	<-i.exited // the output is complete after exited is closed
+	return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s%s", err.Error(), i.output.lastOutput())
 }
 
-// lesson is what a process is told besides its function.
-type lesson struct {
-	archive  *archive.Archive // to load it from
-	record   bool             // remember for an archive
-	template string           // prepare to fork, with this library
-	ahead    bool             // it waits for its first request
+// activation holds the options of an activation besides the function.
+type activation struct {
+	archive  *codecache.Archive // code cache to load from
+	record   bool               // record a code cache
+	template string             // path of the library for forking; the process becomes a template
+	standby  bool               // the process waits for its first request
 }
 
-// isMiddleware reports whether a function has a name that builders give to
-// middleware alone.
+// isMiddleware reports whether builders give this function name to middleware only.
 func isMiddleware(name string) bool {
 	base := path.Base(name)
 	return base == "middleware" || base == "_middleware"
 }
 
-// ID returns the instance's id.
+// ID returns the ID of the instance.
 func (i *instance) ID() lateen.InstanceID { return i.id }
 
-// Started says how it came to be.
+// Started returns the phases of the start.
 func (i *instance) Started() engine.Phases { return i.phases }
 
-// Done is closed once it takes no more requests.
+// Done is closed when the instance takes no more requests.
 func (i *instance) Done() <-chan struct{} { return i.done }
 
 // Busy is the number of requests that have not ended.
@@ -202,7 +201,7 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 		upstream.CloseBody(req)
 		return nil, engine.ErrNotTaken
 	}
-	if !i.rehearsal && i.asked.CompareAndSwap(false, true) { // the start goes on until there is an answer
+	if !i.training && i.requested.CompareAndSwap(false, true) { // a start counts until its first response
 		defer i.engine.rush.Enter()()
 	}
 	resp, err := i.upstream.RoundTrip(req, c.id)
@@ -213,22 +212,22 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	case "":
 	case guest.FaultRefused:
 		resp.Header.Del(guest.HeaderFailure)
-		i.forget(c) // the process will say nothing about it
+		i.forget(c) // the process sends no end of this request
 	default:
 		return nil, failureIn(resp, reason)
 	}
-	i.answered(req, resp)
+	i.learnFrom(req, resp)
 	if body, ok := resp.Body.(*upstream.Body); ok {
 		body.Explain = func(err error) error { return i.explainCut(req.Context(), c, err) }
 	}
 	return resp, nil
 }
 
-// call opens a call, unless the instance takes none.
+// call opens a call, unless the instance takes no more requests.
 func (i *instance) call(request lateen.RequestID) (*call, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.over {
+	if i.retired {
 		return nil, false
 	}
 	c := i.calls.add(request, time.Now().Add(i.duration()+overdueAfter))
@@ -236,7 +235,7 @@ func (i *instance) call(request lateen.RequestID) (*call, bool) {
 	return c, true
 }
 
-// receive deals with what the process says.
+// receive handles a message of the process.
 func (i *instance) receive(m guest.Message) {
 	if m.Type == guest.TypePurge {
 		i.purge(m)
@@ -269,8 +268,8 @@ func (i *instance) receive(m guest.Message) {
 			Request: i.calls.request(l.Context.RequestID), Level: levelOf(l), Text: string(l.Message), Truncated: l.Truncated,
 		})
 	case guest.TypeArchiveRejected:
-		if i.lesson.archive != nil && !i.rehearsal {
-			i.engine.reject(i)
+		if i.activation.archive != nil && !i.training {
+			i.engine.dropCache(i)
 		}
 	case guest.TypeUnrecoverable:
 		var u guest.Unrecoverable
@@ -283,15 +282,15 @@ func (i *instance) receive(m guest.Message) {
 	}
 }
 
-// endedLocked draws the conclusions from the end of requests.
+// endedLocked records the delay of the event loop after requests have ended.
 func (i *instance) endedLocked(d *guest.Delay) {
 	ticks, late := d.Believable()
 	i.ticks += ticks
 	i.late += late
-	i.restLocked()
+	i.endIfIdleLocked()
 }
 
-// purge passes on what user code has invalidated.
+// purge forwards the cache tags that user code has invalidated.
 func (i *instance) purge(m guest.Message) {
 	var p guest.Purge
 	if err := m.Into(&p); err != nil {
@@ -300,41 +299,41 @@ func (i *instance) purge(m guest.Message) {
 		i.killLocked(fmt.Errorf("the process broke the protocol: %w", err))
 		return
 	}
-	if i.engine.o.Purge != nil && len(p.Tags) > 0 && !i.rehearsal {
+	if i.engine.o.Purge != nil && len(p.Tags) > 0 && !i.training {
 		i.engine.o.Purge(i.spec.Deployment, p.Tags, p.Grace())
 	}
 }
 
-// settleLoadLocked says how loading went, once.
+// settleLoadLocked reports the result of loading, once.
 func (i *instance) settleLoadLocked(err error, s guest.ServerStarted) {
 	if i.ready {
 		return
 	}
 	i.ready = true
-	i.meet(s)
+	i.configureUpstream(s)
 	i.output.loaded()
 	i.loaded <- err
 }
 
-// retireLocked takes no more requests; after the last it has, the process ends.
+// retireLocked stops taking requests; the process ends after its last open request.
 func (i *instance) retireLocked() {
-	if i.over {
+	if i.retired {
 		return
 	}
-	i.over = true
+	i.retired = true
 	close(i.done)
-	i.restLocked()
+	i.endIfIdleLocked()
 }
 
-// restLocked ends the process of a retired instance without requests.
-func (i *instance) restLocked() {
-	if i.over && len(i.calls.open) == 0 && !isClosed(i.idle) {
+// endIfIdleLocked ends the process of a retired instance that has no open requests.
+func (i *instance) endIfIdleLocked() {
+	if i.retired && len(i.calls.open) == 0 && !isClosed(i.idle) {
 		close(i.idle)
 		i.end()
 	}
 }
 
-// killLocked kills the process, for a reason that its requests are told.
+// killLocked kills the process; its requests fail with the reason.
 func (i *instance) killLocked(why error) {
 	if i.cause == nil {
 		i.cause = why
@@ -342,27 +341,27 @@ func (i *instance) killLocked(why error) {
 	i.Kill()
 }
 
-// seeOff waits for the end of the process and draws the conclusions.
-func (i *instance) seeOff() {
+// awaitExit waits for the end of the process and cleans up after it.
+func (i *instance) awaitExit() {
 	<-i.exited
-	i.engine.discharge(i)
-	if i.template != nil && i.engine.sandbox.PrivateTmp() && crowded(i.template.process.ID()) {
-		i.engine.dropTemplate(i.template) // what siblings leave is theirs to find, but not without end
+	i.engine.unregister(i)
+	if i.template != nil && i.engine.sandbox.PrivateTmp() && tmpNearlyFull(i.template.process.ID()) {
+		i.engine.dropTemplate(i.template) // all processes of a template share its temporary files; this bounds their size
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.template != nil && !i.over && i.cause == nil && time.Since(i.began) < soon && (i.ready || !i.spare) {
-		i.engine.blame(i.template) // before anybody can start another of it
+	if i.template != nil && !i.retired && i.cause == nil && time.Since(i.startedAt) < earlyExit && (i.ready || !i.standby) {
+		i.engine.disableTemplates(i.template) // before another start can use the template
 	}
-	if !i.over && i.ready && !i.engine.ending() {
-		i.say(lateen.LevelError, "the instance ended unexpectedly: "+i.deathLocked().Error())
+	if !i.retired && i.ready && !i.engine.ending() {
+		i.logPlatform(lateen.LevelError, "the instance ended unexpectedly: "+i.exitErrorLocked().Error())
 	}
 	i.calls.endAll()
 	i.retireLocked()
-	i.restLocked()
+	i.endIfIdleLocked()
 }
 
-// say writes a line of the platform's own among those of the function.
-func (i *instance) say(level, text string) {
+// logPlatform writes a log line of the platform into the function's log.
+func (i *instance) logPlatform(level, text string) {
 	i.output.write(lateen.LogLine{Level: level, Source: "platform", Text: text})
 }

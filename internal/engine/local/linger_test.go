@@ -8,10 +8,10 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// TestNoReadOfThePlatformWaitsForASocketToLinger: the last descriptor of a socket
-// that comes on a connection, as SCM_RIGHTS, and that no read takes, is closed by the
-// thread that reads (unix(7)). With SO_LINGER (socket(7)) that thread stood still for
-// as long as the function said, whatever the deadline, and Go has 10,000 of them.
+// TestNoReadOfThePlatformWaitsForASocketToLinger: if a read drops the last
+// descriptor of a socket (SCM_RIGHTS), the reading thread closes the socket
+// (unix(7)). With SO_LINGER (socket(7)) that thread would block for a time that the
+// function chooses, regardless of the deadline, and Go has 10,000 threads.
 func TestNoReadOfThePlatformWaitsForASocketToLinger(t *testing.T) {
 	r := newRig(t)
 	if len(r.pythons) == 0 {
@@ -74,5 +74,5 @@ def app(environ, start_response):
 	case <-time.After(patience):
 		t.Fatal("the read of the response does not return")
 	}
-	r.awaitLine(t, i, "heard") // on the control socket
+	r.awaitLine(t, i, "heard") // from the control socket
 }

@@ -1,6 +1,6 @@
-// Package local runs instances of functions as sandboxed processes on this
-// machine. A start takes a blank runtime process, booted beforehand, and makes
-// it the function; requests reach it over a unix socket.
+// Package local runs instances of functions as sandboxed processes on this machine.
+// A start takes a blank process, which has booted before, and loads the function
+// into it; requests reach the process over a unix socket.
 package local
 
 import (
@@ -15,107 +15,105 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/cgroup"
+	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
+	"github.com/lateen-dev/lateen/internal/fairqueue"
 	"github.com/lateen-dev/lateen/internal/guest"
-	"github.com/lateen-dev/lateen/internal/rounds"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
 // Options are the settings of an [Engine].
 type Options struct {
-	// Dir keeps sockets and the like while the engine runs, and nothing that
-	// outlives it. Required; emptied and made by New.
+	// Dir holds sockets and other files that last as long as the engine. Required;
+	// New creates and empties it.
 	Dir string
-	// Trees returns the directory of a function's files, which is readable by
-	// everybody and lies in TreesDir. Both are required.
+	// Trees returns the directory of a function's files, which all users of the host
+	// can read and which is inside TreesDir. Both are required.
 	Trees    func(ctx context.Context, tree lateen.Digest) (string, error)
 	TreesDir string
-	// Toolchain has the runtimes. Required.
+	// Toolchain provides the runtimes. Required.
 	Toolchain *toolchain.Toolchain
-	// Path is where runtimes of this host are looked for, besides the usual
-	// directories.
+	// Path lists directories to search for runtimes, besides the usual ones.
 	Path []string
-	// Logs takes what functions write. Required.
+	// Logs takes the log lines of functions. Required.
 	Logs engine.LogSink
-	// Purge is told what functions invalidate after they answered: tags of
-	// their deployment, which may be served stale for the grace, negative for
-	// ever. It may block. nil: nobody is.
+	// Purge receives the cache tags that functions invalidate after their response.
+	// The tags belong to the deployment; pages may be served stale for the grace
+	// period, without limit if it is negative. Purge may block. nil ignores the
+	// tags.
 	Purge func(d lateen.DeploymentID, tags []string, grace time.Duration)
-	// Network is functions' way to the outside. nil: those with a network of
-	// their own, which the host decides, have none.
+	// Network connects functions to the outside. nil: functions in a network
+	// namespace have no network; the host decides which ones have such a namespace.
 	Network *egress.Network
-	// Platform is what functions of Node.js know of the platform; nil is nothing.
+	// Platform describes the platform to functions of Node.js; may be nil.
 	Platform *guest.Platform
-	// Log is for the engine's own troubles; nil discards them.
+	// Log takes the problems of the engine itself; nil discards them.
 	Log *slog.Logger
-	// Pool is how many blank processes wait for each runtime in use, at least:
-	// bursts make it more for a while. 0 is 2, less is none ever.
+	// Pool is the minimum number of blank processes for each runtime in use; bursts
+	// raise the number for a while. 0 is 2, less is no pool.
 	Pool int
-	// PoolMemory bounds what blank processes beyond that hold, in bytes; 0 is an
-	// eighth of the host's memory.
+	// PoolMemory bounds the memory of the blank processes above that number, in
+	// bytes; 0 is an eighth of the host's memory.
 	PoolMemory int64
-	// PoolPast is the file that keeps what was learned of the demand for blank
-	// processes. It outlives the engine; "" keeps nothing.
+	// PoolPast is the file with the history of the demand for blank processes. The
+	// file outlives the engine; "" stores no history.
 	PoolPast string
-	// Unsandboxed runs functions without walls; see [sandbox.Options].
+	// Unsandboxed runs functions without a sandbox; see [sandbox.Options].
 	Unsandboxed bool
-	// Memory is what an instance may use, in MiB, where its function does not
-	// say; 0 is 1024.
+	// Memory is the default memory limit of an instance, in MiB; 0 is 1024.
 	Memory int
-	// Archives is where what functions compiled to is kept. It outlives the
-	// engine; "" is a directory of Dir, which does not.
+	// Archives is the directory of the code caches. It outlives the engine; "" is a
+	// directory inside Dir, which does not.
 	Archives string
-	// MaxArchives bounds them, in bytes; 0 is 1 GiB.
+	// MaxArchives bounds the code caches, in bytes; 0 is 1 GiB.
 	MaxArchives int64
-	// Templates is how much memory processes may use that have loaded a function
-	// and wait to be forked or started, in MiB; 0 is 1024, less is none: no templates.
+	// Templates is the memory of template processes and standby processes, in MiB; 0
+	// is 1024, less disables templates.
 	Templates int
-	// NoZygotes has blank processes booted only, never forked.
+	// NoZygotes makes the engine boot all blank processes, and fork none.
 	NoZygotes bool
 	// LoadTimeout bounds the loading of user code; 0 is 30 s.
 	LoadTimeout time.Duration
-	// Patience multiplies every limit of the time that a start may take, for a
-	// slow machine; 0 is 1.
+	// Patience multiplies every timeout of a start, for a slow machine; 0 is 1.
 	Patience int
 }
 
-// Engine is an [engine.Engine] of processes. It starts them while Run runs.
+// Engine is an [engine.Engine] of processes. It can start instances while Run runs.
 type Engine struct {
 	o       Options
 	sandbox *sandbox.Sandbox
-	agent   string // the agent's main module, on this host
+	agent   string // path of the agent's main module on this host
 	sockets *os.File
-	runners []*runner // all there are, the first wanted first
+	runners []*runner // all runners; the preferred runner is first
 	blanks  *pool.Pools[*worker]
 	rush    pool.Rush
 	work    sync.WaitGroup
 
-	// pythons are those of this host, the newest first; pythonAgent is the
-	// main module of theirs.
+	// pythons are the Pythons of this host, the newest first; pythonAgent is the
+	// path of the main module of the Python agent.
 	pythons     []python
 	pythonAgent string
-	bunAgent    string // what Bun runs
+	bunAgent    string // path of the agent for Bun
 
-	archives    *archive.Store
-	archiveFrom int64 // bytes from which on one is used
-	templates   templates
-	zygotes     zygotes
-	known       known
-	modules     modules
-	visitTime   time.Duration // that a function has to answer while it is prepared
-	preparing   *rounds.Line[lateen.ProjectID, preparation]
+	archives     *codecache.Store
+	minCodeCache int64 // minimum bytes of a code cache that is used
+	templates    templates
+	zygotes      zygotes
+	profiles     profiles
+	modules      modules
+	sampleTime   time.Duration // time limit of a sample request in a training run
+	preparing    *fairqueue.Line[lateen.ProjectID, preparation]
 
-	mu        sync.Mutex // guards below
+	mu        sync.Mutex // guards the fields below
 	instances map[*instance]struct{}
-	ended     bool // attends to no more
+	ended     bool // runTracked accepts no more goroutines
 }
 
-// New returns an engine after finding out what this host permits.
+// New detects the sandbox layers of this host and returns an engine.
 func New(o Options) (*Engine, error) {
 	if o.Dir == "" || o.Trees == nil || o.TreesDir == "" || o.Toolchain == nil || o.Logs == nil {
 		return nil, errors.New("engine: a required option is missing")
@@ -134,11 +132,11 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, sandbox: walls, instances: map[*instance]struct{}{}}
 	e.pythons = findPythons(pythonDirs(o.Path))
-	e.preparing = rounds.New[lateen.ProjectID, preparation](maxPreparing)
-	e.archiveFrom, e.visitTime = defaultWorthwhile, visitTimeout
+	e.preparing = fairqueue.New[lateen.ProjectID, preparation](maxPreparing)
+	e.minCodeCache, e.sampleTime = minCodeCache, sampleTimeout
 	e.templates.wake = make(chan struct{}, 1)
 	total, _ := cgroup.HostMemory()
-	e.modules.places.all, _ = compileWithin(total)
+	e.modules.slots.all, _ = compileWithin(total)
 	if guest.Forks() {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}
@@ -146,32 +144,32 @@ func New(o Options) (*Engine, error) {
 	e.openPools()
 	if o.PoolPast != "" {
 		if err := e.blanks.Recall(o.PoolPast, time.Now()); err != nil {
-			o.Log.Warn("a burst like the last will wait for boots", "err", err)
+			o.Log.Warn("pool demand history not loaded; starting at the default size", "err", err)
 		}
 	}
-	if err := e.prepare(); err != nil {
+	if err := e.initDir(); err != nil {
 		return nil, fmt.Errorf("prepare the engine's directory: %w", err)
 	}
 	return e, nil
 }
 
-// patient is how long something may take on this machine.
-func (e *Engine) patient(usual time.Duration) time.Duration {
+// scaled scales a timeout for this machine.
+func (e *Engine) scaled(usual time.Duration) time.Duration {
 	return usual * time.Duration(e.o.Patience)
 }
 
-// within is ctx until that time is over.
-func (e *Engine) within(ctx context.Context, usual time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, e.patient(usual), fmt.Errorf("it took longer than %v", e.patient(usual)))
+// withTimeout returns ctx with a scaled timeout.
+func (e *Engine) withTimeout(ctx context.Context, usual time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, e.scaled(usual), fmt.Errorf("timeout after %v", e.scaled(usual)))
 }
 
-// prepare empties the directory and puts into it what guests need.
-func (e *Engine) prepare() error {
+// initDir empties the directory and installs the agents of the guests in it.
+func (e *Engine) initDir() error {
 	if err := os.RemoveAll(e.o.Dir); err != nil {
 		return err
 	}
-	// Guests pass through, where they have no mounts; no other user of the host
-	// has any business with what functions are made of.
+	// Without mounts of their own, guests pass through these directories. With
+	// mounts, no other user of the host needs access to the files of functions.
 	trees := os.FileMode(0o755)
 	if e.sandbox.PrivateTmp() {
 		trees = 0o700
@@ -199,21 +197,21 @@ func (e *Engine) prepare() error {
 	if e.bunAgent, err = guest.InstallBun(e.o.Dir); err != nil {
 		return err
 	}
-	if e.archives, err = archive.Open(e.o.Archives, e.o.MaxArchives, filepath.Base(filepath.Dir(e.agent))); err != nil {
+	if e.archives, err = codecache.Open(e.o.Archives, e.o.MaxArchives, filepath.Base(filepath.Dir(e.agent))); err != nil {
 		return err
 	}
 	e.sockets, err = os.Open(sockets)
 	return err
 }
 
-// Missing says which walls around functions do not stand on this host, or "".
+// Missing lists the sandbox layers that are not active on this host, or returns "".
 func (e *Engine) Missing() string { return e.sandbox.Missing() }
 
-// Walls tells which walls around functions there are, and which of them stand.
+// Walls returns all sandbox layers, each with its state on this host.
 func (e *Engine) Walls() []sandbox.Wall { return e.sandbox.Walls() }
 
-// Run keeps blank processes at hand and watches over instances until ctx ends.
-// Then it ends every process that is left and returns.
+// Run keeps the pools filled and enforces the limits of instances until ctx ends.
+// Then it kills all remaining processes and returns.
 func (e *Engine) Run(ctx context.Context) error {
 	starts, end := context.WithCancel(context.WithoutCancel(ctx))
 	started := make(chan struct{})
@@ -227,11 +225,11 @@ func (e *Engine) Run(ctx context.Context) error {
 		background.Go(func() { e.blanks.Remember(ctx, e.o.PoolPast) })
 	}
 	background.Go(func() { e.watch(ctx) })
-	background.Go(func() { e.tendZygotes(ctx) })
-	background.Go(func() { e.stock(ctx) })
-	background.Go(func() { e.fetch(ctx) })
-	background.Go(func() { e.prepareAll(ctx) })
-	background.Go(func() { e.keepSpares(ctx) })
+	background.Go(func() { e.manageZygotes(ctx) })
+	background.Go(func() { e.stockSandboxes(ctx) })
+	background.Go(func() { e.downloadRuntimes(ctx) })
+	background.Go(func() { e.runPreparations(ctx) })
+	background.Go(func() { e.keepStandbys(ctx) })
 	e.runner(nodeName(newestNode)).blanks.Need()
 	if missing := e.Missing(); missing != "" {
 		e.o.Log.WarnContext(ctx, "layers of the sandbox are missing", "missing", missing)
@@ -243,14 +241,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	e.modules.endAll()
 	end()
-	<-started // which has killed what was left
+	<-started // all remaining processes have been killed
 	e.work.Wait()
-	_ = e.sandbox.Close() // what it cannot give back now, the next one sweeps away
+	_ = e.sandbox.Close() // the next sandbox sweeps the rest
 	return e.sockets.Close()
 }
 
-// attend runs f on a goroutine that Run waits for; false if it waits no more.
-func (e *Engine) attend(f func()) bool {
+// runTracked runs f on a goroutine that Run waits for; false if Run waits no more.
+func (e *Engine) runTracked(f func()) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.ended {
@@ -284,14 +282,14 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 	return e.start(ctx, r, spec, tree, notice)
 }
 
-// enlist and discharge keep the list of instances to watch over.
-func (e *Engine) enlist(i *instance) {
+// register and unregister maintain the set of instances whose limits watch enforces.
+func (e *Engine) register(i *instance) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.instances[i] = struct{}{}
 }
 
-func (e *Engine) discharge(i *instance) {
+func (e *Engine) unregister(i *instance) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.instances, i)

@@ -22,7 +22,7 @@ func (d times) report(b *testing.B) {
 	b.ReportMetric(ms(0), "min-ms")
 	b.ReportMetric(ms(0.5), "p50-ms")
 	b.ReportMetric(ms(0.99), "p99-ms")
-	b.ReportMetric(0, "ns/op") // means nothing beside the quantiles
+	b.ReportMetric(0, "ns/op") // meaningless beside the quantiles
 }
 
 // of reports the median under a name.
@@ -52,8 +52,8 @@ func get(b *testing.B, i engine.Instance) time.Duration {
 	return took
 }
 
-// BenchmarkColdStart is from the decision to start a small function to the
-// first byte of its first answer, out of a pool that is full.
+// BenchmarkColdStart measures from the decision to start a small function to the
+// first byte of its first response, with a full pool.
 func BenchmarkColdStart(b *testing.B) {
 	for name, handler := range map[string]string{"cjs": "cjs.js", "esm": "esm.mjs", "fetch": "fetch.mjs"} {
 		b.Run(name, func(b *testing.B) {
@@ -78,7 +78,7 @@ func BenchmarkColdStart(b *testing.B) {
 	}
 }
 
-// BenchmarkBoot is the boot of a blank process, at the usual priority.
+// BenchmarkBoot measures the boot of a blank process at normal priority.
 func BenchmarkBoot(b *testing.B) {
 	_, e := newSuite(b)
 	var took times
@@ -96,7 +96,7 @@ func BenchmarkBoot(b *testing.B) {
 	took.report(b)
 }
 
-// BenchmarkRoundTrip is a warm request, one at a time.
+// BenchmarkRoundTrip measures sequential requests to a running instance.
 func BenchmarkRoundTrip(b *testing.B) {
 	for name, handler := range map[string]string{"node": "cjs.js", "web": "fetch.mjs"} {
 		b.Run(name, func(b *testing.B) {
@@ -119,7 +119,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 }
 
-// BenchmarkThroughput is warm requests, sixteen at a time.
+// BenchmarkThroughput measures requests to a running instance, sixteen at a time.
 func BenchmarkThroughput(b *testing.B) {
 	s, _ := newSuite(b)
 	i, err := s.Engine.Start(b.Context(), enginetest.Spec("exports", "cjs.js", nil))
@@ -137,7 +137,7 @@ func BenchmarkThroughput(b *testing.B) {
 }
 
 func end(i engine.Instance) {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // also after the benchmark's own
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // also after the end of the benchmark's context
 	cancel()
 	i.Stop(ctx)
 }

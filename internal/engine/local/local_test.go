@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// open returns an engine that runs as long as the test.
+// open returns an engine that runs until the test ends.
 func open(t testing.TB, f enginetest.Fixture) *Engine {
 	t.Helper()
 	return running(t, Options{
@@ -41,7 +41,7 @@ func open(t testing.TB, f enginetest.Fixture) *Engine {
 	})
 }
 
-// running is an engine with these options, as long as the test.
+// running returns an engine with these options that runs until the test ends.
 func running(t testing.TB, o Options) *Engine {
 	t.Helper()
 	o.Patience = slowness
@@ -52,7 +52,7 @@ func running(t testing.TB, o Options) *Engine {
 	if missing := e.Missing(); missing != "" {
 		t.Log(missing)
 	}
-	for _, major := range nodeVersions() { // a start has no time for a download
+	for _, major := range nodeVersions() { // downloads exceed the timeout of a start
 		if _, err := e.o.Toolchain.Node(t.Context(), major); err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestRuntimesMapToVersionsOfNode(t *testing.T) {
 	}
 }
 
-// fixture is what New needs to know of a platform without functions.
+// fixture returns the options that New requires.
 func fixture(t *testing.T) Options {
 	t.Helper()
 	return Options{
@@ -95,7 +95,7 @@ func fixture(t *testing.T) Options {
 	}
 }
 
-func TestNewNamesWhatIsMissing(t *testing.T) {
+func TestNewRequiresOptions(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"Dir": func(o *Options) { o.Dir = "" }, "Trees": func(o *Options) { o.Trees = nil }, "TreesDir": func(o *Options) { o.TreesDir = "" },
 		"Toolchain": func(o *Options) { o.Toolchain = nil }, "Logs": func(o *Options) { o.Logs = nil },
@@ -103,7 +103,7 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 		o := fixture(t)
 		change(&o)
 		if _, err := New(o); err == nil {
-			t.Errorf("without %s it was made", name)
+			t.Errorf("New succeeds without %s", name)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func TestOtherUsersOfTheHostCannotReadFunctions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := fs.FileMode(0o755) // guests without mounts pass like anybody else
+	want := fs.FileMode(0o755) // guests without mounts read them as other users
 	if e.sandbox.PrivateTmp() {
 		want = 0o700
 	}
@@ -133,7 +133,7 @@ func TestMissingFilesAreNoFaultOfTheFunction(t *testing.T) {
 	}
 	_, err = e.Start(t.Context(), enginetest.Spec("exports", "cjs.js", nil))
 	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, lateen.ErrFunctionFailed) {
-		t.Errorf("the error is %v", err)
+		t.Errorf("error: %v", err)
 	}
 }
 
@@ -152,9 +152,9 @@ func TestEndOfRunLeavesNothingBehind(t *testing.T) {
 	var dir string
 	t.Run("engine", func(t *testing.T) {
 		t.TempDir()        // removed last
-		t.Cleanup(func() { // when the engine has ended
+		t.Cleanup(func() { // runs after the engine has ended
 			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-				t.Errorf("%v is left, %v", left, err)
+				t.Errorf("%v remains, %v", left, err)
 			}
 		})
 		s, e := newSuite(t)
@@ -167,12 +167,12 @@ func TestEndOfRunLeavesNothingBehind(t *testing.T) {
 			pids = append(pids, i.(*instance).process.ID())
 		}
 		if sockets, _ := os.ReadDir(dir); len(sockets) < 2 {
-			t.Errorf("there are %d sockets", len(sockets))
+			t.Errorf("%d sockets", len(sockets))
 		}
 	})
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-			t.Errorf("process %d is left (%v)", pid, err)
+			t.Errorf("process %d remains (%v)", pid, err)
 		}
 	}
 }
@@ -195,7 +195,7 @@ func TestDirectoriesWithLongNamesWork(t *testing.T) {
 	}
 	conn.Close()
 	if e.clean("socket", ""); !missing(filepath.Join(e.sockets.Name(), "socket")) {
-		t.Error("the socket is left")
+		t.Error("the socket remains")
 	}
 }
 
@@ -204,20 +204,20 @@ func missing(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-func TestLastWordsAreTheLast(t *testing.T) {
+func TestTheTailOfTheOutputIsItsEnd(t *testing.T) {
 	var o output
 	for n := range 10_000 {
 		o.write(lateen.LogLine{Text: fmt.Sprintf("line %d", n)})
 	}
-	if words := o.lastWords(); len(words) > maxTail+2 || !strings.HasSuffix(words, "line 9998\nline 9999") {
-		t.Errorf("they are %d bytes, the end of them %q", len(words), words[max(len(words)-40, 0):])
+	if words := o.lastOutput(); len(words) > maxTailBytes+2 || !strings.HasSuffix(words, "line 9998\nline 9999") {
+		t.Errorf("%d bytes that end in %q", len(words), words[max(len(words)-40, 0):])
 	}
 }
 
-func TestLinesPastTheAgentAreBounded(t *testing.T) {
+func TestLinesThatBypassTheAgentAreBounded(t *testing.T) {
 	logs := &enginetest.Logs{}
 	o := output{sink: logs}
-	o.become(lateen.LogLine{Instance: "ins_1"})
+	o.assign(lateen.LogLine{Instance: "ins_1"})
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -236,12 +236,11 @@ func TestLinesPastTheAgentAreBounded(t *testing.T) {
 	}
 	want := []string{"error 5 false", fmt.Sprintf("error %d true", maxLine), "error 10 false", "error 4 false"}
 	if !slices.Equal(got, want) {
-		t.Errorf("the lines are %v, want %v", got, want)
+		t.Errorf("lines: %v, want %v", got, want)
 	}
 }
 
-// TestDeathOfTheEngineEndsItsProcesses kills a process that runs an engine, in
-// the way the kernel does.
+// TestDeathOfTheEngineEndsItsProcesses kills the process of an engine with SIGKILL.
 func TestDeathOfTheEngineEndsItsProcesses(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -253,7 +252,7 @@ func TestDeathOfTheEngineEndsItsProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := host.StdinPipe(); err != nil { // it lives until this closes
+	if _, err := host.StdinPipe(); err != nil { // the host runs until this closes
 		t.Fatal(err)
 	}
 	if err := host.Start(); err != nil {
@@ -270,7 +269,7 @@ func TestDeathOfTheEngineEndsItsProcesses(t *testing.T) {
 		}
 	}
 	if len(pids) < 3 {
-		t.Fatalf("the host named the processes %v", pids)
+		t.Fatalf("processes of the host: %v", pids)
 	}
 	if err := host.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -290,8 +289,8 @@ func TestDeathOfTheEngineEndsItsProcesses(t *testing.T) {
 	}
 }
 
-// zombie reports whether a process has ended and only its parent, whom this
-// test has no power over, keeps its number.
+// zombie reports whether a process has ended and is only waiting for its parent,
+// which this test does not control.
 func zombie(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && strings.Contains(string(stat), ") Z ")

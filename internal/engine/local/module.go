@@ -7,29 +7,30 @@ import (
 	"sync"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/archive"
 	"github.com/lateen-dev/lateen/internal/cgroup"
+	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 const (
-	modulesName = "WebAssembly" // of the runner
+	modulesName = "WebAssembly" // name of the runner
 
-	compileAtOnce = 4       // modules, at most
-	compileMemory = 1 << 30 // bytes that compiling a module may take, at most
+	compileAtOnce = 4       // maximum number of concurrent compilations
+	compileMemory = 1 << 30 // maximum memory of one compilation, in bytes
 )
 
-// compileWithin is how many modules are compiled at once on a host with so much memory,
-// and how much of it each may take: all together no more than half.
+// compileWithin returns the number of concurrent compilations on a host with this
+// much memory, and the memory limit of each. All compilations together get at most
+// half of the memory.
 func compileWithin(total int64) (places int, memory int64) {
 	memory = min(compileMemory, max(total/4, 1))
 	return int(min(compileAtOnce, max(total/2/memory, 1))), memory
 }
 
-// webAssembly runs functions that are WebAssembly modules: what boots is their
-// guest, which is this same program.
+// webAssembly runs functions that are WebAssembly modules. The process boots their
+// guest, which is this binary.
 func (e *Engine) webAssembly() *runner {
 	return &runner{
 		name: modulesName, compiles: true, offline: true,
@@ -37,52 +38,52 @@ func (e *Engine) webAssembly() *runner {
 	}
 }
 
-// modules are the WebAssembly modules that are being compiled. Each is compiled
-// once, in a process that runs nothing else and ends after it, and what it
-// compiled to is kept in the archive of its function alone.
+// modules are the WebAssembly modules in compilation. A separate process compiles
+// each module once and ends; the result goes to the code cache of its function only.
 type modules struct {
-	places turns // that there are for compilations
+	slots turns // slots for compilations
 
-	mu    sync.Mutex // guards below
-	under map[lateen.FunctionKey]*compilation
-	ended bool // no more are compiled
+	mu      sync.Mutex // guards the fields below
+	running map[lateen.FunctionKey]*compilation
+	ended   bool // no compilation may begin any more
 }
 
-// compilation is a module that is being compiled, whether or not a start waits
-// for it, or that waits for a place, as long as a start waits for it.
+// compilation is a module that is being compiled or that waits for a slot. A
+// compilation without a slot ends with its last waiting caller; one with a slot runs
+// to its end.
 type compilation struct {
-	done   chan struct{} // closed once it has ended; err is set before
+	done   chan struct{} // closed when the compilation has ended; err is set before
 	err    error
 	cancel context.CancelCauseFunc
 
 	// Guarded by modules.
-	waiters int  // that wait for its end
-	placed  bool // it has a place
+	waiters int  // callers that wait for the end
+	hasSlot bool // the compilation has a slot
 
-	mu      sync.Mutex // guards below
-	waited  bool       // a start waits for it
+	mu      sync.Mutex // guards the fields below
+	awaited bool       // a start waits for the compilation
 	process *sandbox.Process
 }
 
-// errAbandoned ends a compilation without a place once nothing waits for it.
-var errAbandoned = errors.New("no start waits for it")
+// errAbandoned cancels a compilation without a slot that nothing waits for.
+var errAbandoned = errors.New("no start waits for the compilation")
 
-// compiled returns once the function's module is compiled. Where that takes
-// longer than ctx it goes on, for the next start, if it has begun. waited says that
-// a start waits.
+// compiled returns when the function's module is compiled. If ctx ends first, a
+// compilation with a slot continues for the next start. waited means that a start
+// waits, rather than a preparation.
 func (e *Engine) compiled(ctx context.Context, r *runner, spec lateen.FunctionSpec, waited bool) error {
 	if tag := e.zygotes.tag(r, ""); e.archives.Find(spec.Key, tag) != nil {
 		return nil
 	}
 	c, err := e.modules.join(ctx, spec.Key, func(ctx context.Context, c *compilation) bool {
-		return e.attend(func() { e.modules.end(spec.Key, c, e.compileModule(ctx, c, r, spec)) })
+		return e.runTracked(func() { e.modules.end(spec.Key, c, e.compileModule(ctx, c, r, spec)) })
 	})
 	if err != nil {
 		return err
 	}
 	defer e.modules.leave(spec.Key, c)
 	if waited {
-		c.hurry()
+		c.prioritize()
 	}
 	select {
 	case <-c.done:
@@ -92,12 +93,11 @@ func (e *Engine) compiled(ctx context.Context, r *runner, spec lateen.FunctionSp
 	}
 }
 
-// join returns the compilation of a function's module that is under way, or has
-// one begun.
+// join returns the running compilation of a function's module, or begins one.
 func (ms *modules) join(ctx context.Context, key lateen.FunctionKey, begin func(context.Context, *compilation) bool) (*compilation, error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if c := ms.under[key]; c != nil {
+	if c := ms.running[key]; c != nil {
 		c.waiters++
 		return c, nil
 	}
@@ -107,86 +107,85 @@ func (ms *modules) join(ctx context.Context, key lateen.FunctionKey, begin func(
 		c.cancel(sandbox.ErrEnded)
 		return nil, sandbox.ErrEnded
 	}
-	if ms.under == nil {
-		ms.under = map[lateen.FunctionKey]*compilation{}
+	if ms.running == nil {
+		ms.running = map[lateen.FunctionKey]*compilation{}
 	}
-	ms.under[key] = c
+	ms.running[key] = c
 	return c, nil
 }
 
-// leave drops a compilation that has no place yet and for which nothing waits
-// any more.
+// leave cancels a compilation that has no slot when its last waiting caller leaves.
 func (ms *modules) leave(key lateen.FunctionKey, c *compilation) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if c.waiters--; c.waiters == 0 && !c.placed && ms.under[key] == c {
-		delete(ms.under, key)
+	if c.waiters--; c.waiters == 0 && !c.hasSlot && ms.running[key] == c {
+		delete(ms.running, key)
 		c.cancel(errAbandoned)
 	}
 }
 
-// place says that a compilation has a place. It fails where the compilation was
-// dropped at that moment.
-func (ms *modules) place(ctx context.Context, c *compilation) error {
+// takeSlot records that a compilation has a slot. It fails if leave has just canceled
+// the compilation.
+func (ms *modules) takeSlot(ctx context.Context, c *compilation) error {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	c.placed = true
+	c.hasSlot = true
 	return context.Cause(ctx)
 }
 
-// end tells those who wait how a compilation has ended.
+// end publishes the result of a compilation to the waiting callers.
 func (ms *modules) end(key lateen.FunctionKey, c *compilation, err error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if ms.under[key] == c {
-		delete(ms.under, key)
+	if ms.running[key] == c {
+		delete(ms.running, key)
 	}
 	c.err = err
 	close(c.done)
 	c.cancel(nil)
 }
 
-// endAll breaks off what is being compiled, and has no more compiled.
+// endAll cancels all compilations and prevents new ones.
 func (ms *modules) endAll() {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	ms.ended = true
-	for _, c := range ms.under {
+	for _, c := range ms.running {
 		c.cancel(sandbox.ErrEnded)
 	}
 }
 
-// hurry has the compilation take its part of the processors like a start.
-func (c *compilation) hurry() {
+// prioritize gives the compilation the CPU priority of a start.
+func (c *compilation) prioritize() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waited = true
+	c.awaited = true
 	if c.process != nil {
-		_ = c.process.Foreground() // it is slower, or has ended
+		_ = c.process.Foreground() // on an error the compilation is only slower, or has ended
 	}
 }
 
-// is says which process compiles. It leaves others the processors while no start
-// waits for it.
-func (c *compilation) is(p *sandbox.Process) {
+// setProcess records the process of a compilation. It has background priority until a
+// start waits for it.
+func (c *compilation) setProcess(p *sandbox.Process) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.process = p; !c.waited {
-		_ = p.Background() // as above
+	if c.process = p; !c.awaited {
+		_ = p.Background() // on an error the compilation only has a higher priority
 	}
 }
 
-// compileModule compiles a function's module in a blank process, and keeps the
+// compileModule compiles a function's module in a blank process and stores the
 // result for the function.
 func (e *Engine) compileModule(ctx context.Context, c *compilation, r *runner, spec lateen.FunctionSpec) error {
-	if err := e.modules.places.take(ctx, spec.Project); err != nil {
+	if err := e.modules.slots.take(ctx, spec.Project); err != nil {
 		return err
 	}
-	defer e.modules.places.give(spec.Project)
-	if err := e.modules.place(ctx, c); err != nil {
+	defer e.modules.slots.give(spec.Project)
+	if err := e.modules.takeSlot(ctx, c); err != nil {
 		return err
 	}
-	ctx, cancel := e.within(ctx, prepareTimeout)
+	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
 	defer cancel()
 	tree, err := e.o.Trees(ctx, spec.Function.Tree)
 	if err != nil {
@@ -204,29 +203,29 @@ func (e *Engine) compileIn(ctx context.Context, c *compilation, r *runner, spec 
 	if err != nil {
 		return err
 	}
-	if e.archives.Find(spec.Key, w.tag) != nil { // which was not known before a process had booted
+	if e.archives.Find(spec.Key, w.tag) != nil { // the tag was unknown before the first boot
 		w.Kill()
 		return nil
 	}
-	c.is(w.process)
+	c.setProcess(w.process)
 	w.output.mute()
 	i := newInstance(ctx, e, spec, w)
-	i.rehearsal, i.loadWithin = true, e.patient(prepareTimeout)
+	i.training, i.loadWithin = true, e.scaled(prepareTimeout)
 	total, _ := cgroup.HostMemory()
 	i.mu.Lock()
 	_, i.memory = compileWithin(total)
 	i.mu.Unlock()
-	if err := i.load(ctx, tree, lesson{record: true}); err != nil {
+	if err := i.load(ctx, tree, activation{record: true}); err != nil {
 		return err
 	}
-	defer i.dismiss()
+	defer i.killAndWait()
 	resp, err := i.question(ctx, guest.QuestionArchive)
 	if why := refusal(""); errors.As(err, &why) {
 		return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s", string(why))
 	}
 	if err != nil {
-		return fmt.Errorf("keep the compiled module of %s: %w", spec.Name, err)
+		return fmt.Errorf("store the compiled module of %s: %w", spec.Name, err)
 	}
 	defer resp.Body.Close()
-	return e.archives.Put(spec.Key, i.tag, resp.Body, archive.MaxModule)
+	return e.archives.Put(spec.Key, i.tag, resp.Body, codecache.MaxModule)
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/lateen-dev/lateen/test/wasm"
 )
 
-// moduleBench is an engine with a function that was compiled: the module of
+// moduleBench returns an engine with a compiled function: the module of
 // LATEEN_TEST_MODULE, or one of some hundred bytes.
-func moduleBench(b *testing.B, ahead bool) (*Engine, lateen.FunctionSpec) {
+func moduleBench(b *testing.B, ready bool) (*Engine, lateen.FunctionSpec) {
 	trees := enginetest.Reachable(b)
 	dir := filepath.Join(trees, "module")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -41,7 +41,7 @@ func moduleBench(b *testing.B, ahead bool) (*Engine, lateen.FunctionSpec) {
 		Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Deployment: "dpl_1", Name: "/module",
 		Function: lateen.Function{Runtime: wasi.Runtime, Handler: "hello.wasm", Tree: "module"},
 	}
-	if !ahead {
+	if !ready {
 		e.templates.mu.Lock()
 		e.templates.limit = 0
 		e.templates.mu.Unlock()
@@ -52,29 +52,28 @@ func moduleBench(b *testing.B, ahead bool) (*Engine, lateen.FunctionSpec) {
 	return e, spec
 }
 
-// BenchmarkModuleStart is from the decision to start a module that was compiled
-// to the first byte of its first answer, out of a pool that is full, and from a
-// process that has loaded it.
+// BenchmarkModuleStart measures from the decision to start a compiled module to the
+// first byte of its first response, with a full pool, and from its standby.
 func BenchmarkModuleStart(b *testing.B) {
 	b.Run("blank", func(b *testing.B) { benchmarkModuleStart(b, false) })
 	b.Run("loaded", func(b *testing.B) { benchmarkModuleStart(b, true) })
 }
 
-func benchmarkModuleStart(b *testing.B, ahead bool) {
-	e, spec := moduleBench(b, ahead)
+func benchmarkModuleStart(b *testing.B, ready bool) {
+	e, spec := moduleBench(b, ready)
 	r := e.runner(modulesName)
-	if ahead {
-		e.templates.keepLoaded(r, spec)
+	if ready {
+		e.templates.keepModuleStandby(r, spec)
 	}
 	var took, claim, load times
-	var holds float64
+	var memory float64
 	for b.Loop() {
 		awaitPool(b, e)
-		for ready := !ahead; !ready; pool.Pause(b.Context(), 5*time.Millisecond) {
+		for ready := !ready; !ready; pool.Pause(b.Context(), 5*time.Millisecond) {
 			e.templates.mu.Lock()
-			t := e.templates.loadedLocked(spec)
-			if ready = t != nil && t.spare != nil; ready {
-				holds = float64(t.holds.template) / (1 << 20)
+			t := e.templates.moduleLocked(spec)
+			if ready = t != nil && t.standby != nil; ready {
+				memory = float64(t.memory.template) / (1 << 20)
 			}
 			e.templates.mu.Unlock()
 		}
@@ -91,13 +90,14 @@ func benchmarkModuleStart(b *testing.B, ahead bool) {
 	took.report(b)
 	claim.of(b, "claim")
 	load.of(b, "load")
-	if ahead {
-		b.ReportMetric(holds, "MiB/spare")
+	if ready {
+		b.ReportMetric(memory, "MiB/spare")
 	}
 }
 
-// BenchmarkModuleMemory is what an instance holds that has answered once, at once
-// and after two seconds, in which it gives back what loading took.
+// BenchmarkModuleMemory measures the memory of an instance after one response,
+// immediately and after two seconds, in which it releases memory that loading
+// needed.
 func BenchmarkModuleMemory(b *testing.B) {
 	e, spec := moduleBench(b, false)
 	var all []engine.Instance

@@ -23,7 +23,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
-// modulesTree makes a tree of the tests' module, and of files that are none.
+// modulesTree creates a tree with the module of the tests, and with files that are
+// no modules.
 func modulesTree(t testing.TB, r *rig) lateen.Digest {
 	t.Helper()
 	tree := r.tree("modules", map[string]string{"data/note.txt": "a note", "text.wasm": "no module"})
@@ -70,14 +71,15 @@ func testModuleNotLoaded(t *testing.T, r *rig, module lateen.Function) {
 	}
 	r.modules.mu.Lock()
 	defer r.modules.mu.Unlock()
-	r.modules.places.mu.Lock()
-	defer r.modules.places.mu.Unlock()
-	if len(r.modules.under) > 0 || r.modules.places.taken > 0 {
-		t.Errorf("%d compilations and %d places stay", len(r.modules.under), r.modules.places.taken)
+	r.modules.slots.mu.Lock()
+	defer r.modules.slots.mu.Unlock()
+	if len(r.modules.running) > 0 || r.modules.slots.taken > 0 {
+		t.Errorf("%d compilations and %d slots remain", len(r.modules.running), r.modules.slots.taken)
 	}
 }
 
-// visitor makes a request as the edge does, with what a client may have sent.
+// visitor returns a request in the form of the edge, with possible fields of a
+// client.
 func visitor(t *testing.T, target string) *http.Request {
 	req := to(t, http.MethodPost, target, strings.NewReader("a body"))
 	req.Header.Set("X-Real-Ip", "192.0.2.1")
@@ -101,7 +103,7 @@ func testModuleAnswers(t *testing.T, r *rig, module lateen.Function) {
 			"proxy": "", "client": "192.0.2.1", "https": "on", "file": "a note", "outside": "refused", "above": "refused", "link": "refused",
 			"write": "false",
 		}, got); diff != "" {
-			t.Errorf("it finds (-want +got):\n%s", diff)
+			t.Errorf("environment (-want +got):\n%s", diff)
 		}
 		if resp.StatusCode != http.StatusCreated || len(resp.Header["Set-Cookie"]) != 2 || resp.Header.Get("Status") != "" {
 			t.Errorf("the response: %s %v", resp.Status, resp.Header)
@@ -113,15 +115,15 @@ func testModuleAnswers(t *testing.T, r *rig, module lateen.Function) {
 	}
 	rests(t, i)
 	if u := i.Usage(); u.Peak < 1<<20 || u.Memory <= 0 {
-		t.Errorf("its usage is %+v", u)
+		t.Errorf("usage: %+v", u)
 	}
 	if line := r.awaitLine(t, i, "a line of it"); line.Text != "a line of it" || line.Request == "" || line.Level != lateen.LevelError || line.Source != "function" {
-		t.Errorf("the line is %+v", line)
+		t.Errorf("log line: %+v", line)
 	}
 }
 
 func testModuleFails(t *testing.T, r *rig, module lateen.Function) {
-	module.Memory = 192 // with the race detector
+	module.Memory = 192 // the race detector needs more memory
 	i := r.start(t, module, nil)
 	for _, c := range []struct {
 		target string
@@ -138,14 +140,14 @@ func testModuleFails(t *testing.T, r *rig, module lateen.Function) {
 	} {
 		fails(t, i, c.target, c.want, c.text)
 	}
-	whole(t, i, to(t, http.MethodGet, "/", nil)) // the same instance goes on
+	whole(t, i, to(t, http.MethodGet, "/", nil)) // the same instance continues
 	if u := i.Usage(); u.Peak > 192<<20 {
-		t.Errorf("it used %d bytes", u.Peak)
+		t.Errorf("peak memory: %d bytes", u.Peak)
 	}
 }
 
-// testModuleEnds: a busy loop, a sleep and a wait for input end with their
-// request, and the instance answers others meanwhile.
+// testModuleEnds: a busy loop, a sleep and a wait for input end with their request,
+// and the instance answers other requests meanwhile.
 func testModuleEnds(t *testing.T, r *rig, module lateen.Function) {
 	i := r.start(t, module, nil)
 	for _, target := range []string{"/busy", "/sleep", "/stream"} {
@@ -155,13 +157,13 @@ func testModuleEnds(t *testing.T, r *rig, module lateen.Function) {
 		go func() {
 			<-time.After(300 * time.Millisecond)
 			for target == "/busy" && i.Usage().CPU < before+10*time.Millisecond && ctx.Err() == nil {
-				<-time.After(time.Millisecond) // others want the processors, too
+				<-time.After(time.Millisecond) // other tests need the processors, too
 			}
 			cancel(why)
 		}()
 		body, w := io.Pipe()
 		req := to(t, http.MethodPost, target, body)
-		req.ContentLength = -1 // its length is not known
+		req.ContentLength = -1 // unknown length
 		resp, err := i.RoundTrip(req.WithContext(lateen.WithRequestID(ctx, lateen.RequestIDFrom(req.Context()))))
 		if err == nil {
 			_, err = io.ReadAll(resp.Body)
@@ -191,12 +193,12 @@ func testModuleEnds(t *testing.T, r *rig, module lateen.Function) {
 	}
 }
 
-// TestAModuleIsCompiledOnceForAllItsStarts has several starts wait for a module
-// at once, one of which gives up.
+// TestAModuleIsCompiledOnceForAllItsStarts makes several starts wait for one
+// compilation; one start is canceled.
 func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 	r := newRig(t)
-	r.modules.places.all = 1
-	if err := r.modules.places.take(t.Context(), "prj_2"); err != nil { // another is compiled
+	r.modules.slots.all = 1
+	if err := r.modules.slots.take(t.Context(), "prj_2"); err != nil { // another compilation
 		t.Fatal(err)
 	}
 	spec := smallModule(r)
@@ -210,7 +212,7 @@ func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 	under := func() *compilation {
 		r.modules.mu.Lock()
 		defer r.modules.mu.Unlock()
-		return r.modules.under[spec.Key]
+		return r.modules.running[spec.Key]
 	}
 	for under() == nil {
 		runtime.Gosched()
@@ -224,15 +226,15 @@ func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 	}
 	cancel(why)
 	if err := <-gaveUp; !errors.Is(err, why) {
-		t.Errorf("a start that gives up: %v", err)
+		t.Errorf("canceled start: %v", err)
 	}
-	r.modules.places.give("prj_2")
+	r.modules.slots.give("prj_2")
 	if err := <-started; err != nil || c.err != nil || !isClosed(c.done) {
-		t.Errorf("the module is compiled: %v, and for the start that gave up: %v", err, c.err)
+		t.Errorf("compilation: %v, for the canceled start: %v", err, c.err)
 	}
 	a := r.archives.Find(spec.Key, r.zygotes.tag(r.runner(modulesName), ""))
 	if a == nil || !a.Modules {
-		t.Fatalf("the archive is %+v", a)
+		t.Fatalf("code cache: %+v", a)
 	}
 	i, err := r.Start(t.Context(), spec)
 	if err != nil {
@@ -241,12 +243,12 @@ func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 	defer end(i)
 	whole(t, i, to(t, http.MethodGet, "/", nil))
 	if under() != nil || !r.archives.Has(spec.Key) {
-		t.Error("the next start compiles the module again, or could not use what was compiled")
+		t.Error("the next start compiled the module again or could not use the result")
 	}
 }
 
-// TestADamagedArchiveIsReplaced starts a module whose compiled code was
-// damaged on disk.
+// TestADamagedArchiveIsReplaced starts a module after its code cache was damaged on
+// disk.
 func TestADamagedArchiveIsReplaced(t *testing.T) {
 	r := newRig(t)
 	spec := smallModule(r)
@@ -273,30 +275,29 @@ func TestADamagedArchiveIsReplaced(t *testing.T) {
 	defer end(i)
 	whole(t, i, to(t, http.MethodGet, "/", nil))
 	if r.archives.Find(spec.Key, tag) != nil {
-		t.Error("the damaged archive is kept")
+		t.Error("the damaged code cache remains")
 	}
 }
 
-// TestTheEndOfTheEngineEndsCompilations ends an engine while a module waits to
-// be compiled.
+// TestTheEndOfTheEngineEndsCompilations ends an engine while a compilation waits.
 func TestTheEndOfTheEngineEndsCompilations(t *testing.T) {
 	ended := make(chan error, 1)
 	t.Run("engine", func(t *testing.T) {
 		r := newRig(t)
-		r.modules.places.all = 1
-		if err := r.modules.places.take(t.Context(), "prj_2"); err != nil {
+		r.modules.slots.all = 1
+		if err := r.modules.slots.take(t.Context(), "prj_2"); err != nil {
 			t.Fatal(err)
 		}
 		module := lateen.Function{Runtime: wasi.Runtime, Handler: "program.wasm", Tree: "none"}
 		spec := lateen.FunctionSpec{Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Function: module}
 		go func() { ended <- r.Prepare(context.WithoutCancel(t.Context()), spec) }()
 		for waits := false; !waits; runtime.Gosched() {
-			r.modules.places.mu.Lock()
-			waits = len(r.modules.places.waiting) > 0
-			r.modules.places.mu.Unlock()
+			r.modules.slots.mu.Lock()
+			waits = len(r.modules.slots.waiting) > 0
+			r.modules.slots.mu.Unlock()
 		}
-	}) // the engine has ended when it returns
+	}) // the subtest returns after the end of the engine
 	if err := <-ended; !errors.Is(err, sandbox.ErrEnded) {
-		t.Errorf("what waits ends with %v", err)
+		t.Errorf("waiting compilation: %v", err)
 	}
 }

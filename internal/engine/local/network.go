@@ -9,18 +9,19 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 )
 
-// egressShare is the part of a function's memory that the platform may hold for
-// its connections, beside what the function itself uses: a fourth.
+// egressShare divides a function's memory limit: the platform may hold a fourth of
+// it for the function's connections, in addition to the function's own memory.
 const egressShare = 4
 
-// outside is a process's way to the rest of the world. The zero value is none.
-type outside struct {
+// networkLink is a process's attachment to the egress network. The zero value has
+// none.
+type networkLink struct {
 	attachment *egress.Attachment
 }
 
-// connector returns what is given the process's network device, or nil. What
-// it makes ends with the process.
-func (o *outside) connector(ctx context.Context, network *egress.Network) func(*os.File) (io.Closer, error) {
+// connector returns a function that attaches the process's network device to the
+// egress stack, or nil. The attachment ends with the process.
+func (o *networkLink) connector(ctx context.Context, network *egress.Network) func(*os.File) (io.Closer, error) {
 	if network == nil {
 		return nil
 	}
@@ -34,30 +35,31 @@ func (o *outside) connector(ctx context.Context, network *egress.Network) func(*
 	}
 }
 
-// goOut lets the function connect to the outside. It reads in its log what is
-// refused.
-func (i *instance) goOut() {
-	if i.outside.attachment != nil {
-		i.outside.attachment.Permit(egress.Grant{
+// enableNetwork permits the function to open connections. Refused connections go to
+// its log.
+func (i *instance) enableNetwork() {
+	if i.link.attachment != nil {
+		i.link.attachment.Permit(egress.Grant{
 			Project: string(i.spec.Project), Bytes: i.memory / egressShare,
-			Refused: func(r egress.Refusal) { i.say(lateen.LevelWarning, r.String()) },
+			Refused: func(r egress.Refusal) { i.logPlatform(lateen.LevelWarning, r.String()) },
 		})
 	}
 }
 
-// tried reports whether the process has tried to go out, permitted or not.
-func (o *outside) tried() bool { return o.attachment != nil && o.attachment.Used() }
+// used reports whether the process has tried to use the network, permitted or not.
+func (o *networkLink) used() bool { return o.attachment != nil && o.attachment.Used() }
 
-// held is how much memory the platform holds for it, now and at most so far.
-func (o *outside) held() (now, peak int64) {
+// held returns the memory that the platform holds for the process's connections, now
+// and at its peak.
+func (o *networkLink) held() (now, peak int64) {
 	if o.attachment == nil {
 		return 0, 0
 	}
 	return o.attachment.Held()
 }
 
-// outbound is whom the function has connected to.
-func (o *outside) outbound() []lateen.Outbound {
+// outbound counts the connections of the function by host.
+func (o *networkLink) outbound() []lateen.Outbound {
 	if o.attachment == nil {
 		return nil
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
-// caller connects to where it is told to.
+// caller connects to the address in its query.
 const caller = `const { promises: dns } = require('node:dns');
 const { connect } = require('node:net');
 const { createSocket } = require('node:dgram');
@@ -75,7 +75,7 @@ func callerBehind(t *testing.T, network *egress.Network) (engine.Instance, *engi
 	return i, logs
 }
 
-func TestAFunctionReachesWhatThePolicyPermitsAndNothingElse(t *testing.T) {
+func TestAFunctionReachesOnlyPermittedAddresses(t *testing.T) {
 	large := strings.Repeat("0123456789abcdef", 1<<16)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/large" {
@@ -145,7 +145,7 @@ func TestAFunctionReachesWhatThePolicyPermitsAndNothingElse(t *testing.T) {
 		}
 	}
 	if told != 1 {
-		t.Errorf("the refusal was told %d times: %v", told, logs.Lines())
+		t.Errorf("the refusal was logged %d times: %v", told, logs.Lines())
 	}
 	counted := map[string]bool{}
 	for _, o := range i.Usage().Outbound {
@@ -156,7 +156,7 @@ func TestAFunctionReachesWhatThePolicyPermitsAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestTheMemoryOfConnectionsCountsAsTheInstances(t *testing.T) {
+func TestConnectionBuffersCountAsMemoryOfTheInstance(t *testing.T) {
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -172,11 +172,11 @@ func TestTheMemoryOfConnectionsCountsAsTheInstances(t *testing.T) {
 			return
 		}
 		defer c.Close()
-		_, _ = c.Read(make([]byte, 5)) // the connection is there
-		held, _ := i.(*instance).outside.held()
+		_, _ = c.Read(make([]byte, 5)) // the connection is established
+		held, _ := i.(*instance).link.held()
 		process, err := i.(*instance).process.Usage()
 		if u := i.Usage(); err != nil || held < 32<<10 || u.Peak < process.Peak+held {
-			t.Errorf("the peak is %d with %d of the process and %d of its connection, %v", u.Peak, process.Peak, held, err)
+			t.Errorf("peak: %d, with %d of the process and %d of its connection, %v", u.Peak, process.Peak, held, err)
 		}
 		_, _ = c.Write([]byte("seen"))
 	}()

@@ -9,14 +9,13 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// newestNode runs edge functions, too.
+// newestNode is the newest version of Node.js; it runs edge functions as well.
 const newestNode = 24
 
-// nodeVersions are the major versions of Node.js that functions run on, in order.
+// nodeVersions are the supported major versions of Node.js, in ascending order.
 func nodeVersions() []int { return []int{22, newestNode} }
 
-// nodeFor returns the Node.js that runs a runtime, and what its user should
-// know about that.
+// nodeFor returns the Node.js for a runtime, and a notice for the function's log.
 func nodeFor(runtime string) (major int, notice string, err error) {
 	if runtime == "edge" {
 		return newestNode, "", nil

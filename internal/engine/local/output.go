@@ -15,65 +15,65 @@ import (
 )
 
 const (
-	maxLine = 64 << 10 // bytes of what is written past the agent
-	maxTail = 4 << 10  // bytes of its last words
+	maxLine      = 64 << 10 // maximum bytes of a line that bypasses the agent
+	maxTailBytes = 4 << 10  // maximum bytes of the tail
 )
 
-// output takes what a process writes: through the agent, and past it.
+// output takes the log lines of a process: from the agent, stdout and stderr.
 type output struct {
 	sink engine.LogSink
 
-	mu   sync.Mutex      // guards below
-	line *lateen.LogLine // whose lines are a function's; nil while it is none
-	tail []byte
-	dumb bool // only the tail is kept
+	mu    sync.Mutex      // guards the fields below
+	line  *lateen.LogLine // fields of the function's log lines; nil for a process without a function
+	tail  []byte
+	muted bool // only the tail is updated
 }
 
-// mute has nobody hear what the process writes from now on.
+// mute discards the following lines of the process, except for the tail.
 func (o *output) mute() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.dumb = true
+	o.muted = true
 }
 
-// unmute passes on lines again.
+// unmute forwards lines again.
 func (o *output) unmute() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.dumb = false
+	o.muted = false
 }
 
-// become says which function the process is: line is a line without its text.
-func (o *output) become(line lateen.LogLine) {
+// assign assigns the process to a function: line is a log line without its text.
+func (o *output) assign(line lateen.LogLine) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.line, o.tail = &line, nil
 }
 
-// loaded says that lines no longer belong to the request that waits for the
-// function, unless they say so.
+// loaded ends the default that lines belong to the request that waits for the
+// function.
 func (o *output) loaded() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.line.Request = ""
 }
 
-// attribute says whose request lines are about from now on that do not say so.
+// attribute sets the default request of the following lines.
 func (o *output) attribute(request lateen.RequestID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.line.Request = request
 }
 
-// write passes on an entry, which says what is particular to it.
+// write forwards an entry, completed with the fields of the function.
 func (o *output) write(entry lateen.LogLine) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tail = append(append(o.tail, entry.Text...), '\n')
-	if extra := len(o.tail) - maxTail; extra > 0 {
+	if extra := len(o.tail) - maxTailBytes; extra > 0 {
 		o.tail = o.tail[:copy(o.tail, o.tail[extra:])]
 	}
-	if o.line == nil || o.dumb {
+	if o.line == nil || o.muted {
 		return
 	}
 	line := *o.line
@@ -82,8 +82,7 @@ func (o *output) write(entry lateen.LogLine) {
 	o.sink.Log(line)
 }
 
-// copy passes on what is written past the agent, line by line, until all who
-// may write have ended.
+// copy forwards the lines of stdout or stderr, until all writers have ended.
 func (o *output) copy(from *os.File, level string) {
 	lines := bufio.NewReaderSize(&pipeReader{file: from}, maxLine)
 	for {
@@ -97,9 +96,8 @@ func (o *output) copy(from *os.File, level string) {
 	}
 }
 
-// lastWords is the end of what the process wrote, set off from what is said
-// before; "" if it wrote nothing.
-func (o *output) lastWords() string {
+// lastOutput returns the tail of the output after an empty line; "" if it is empty.
+func (o *output) lastOutput() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	text := strings.TrimSpace(strings.ToValidUTF8(string(o.tail), ""))
@@ -109,7 +107,7 @@ func (o *output) lastWords() string {
 	return "\n\n" + text
 }
 
-// levelOf is the level of an entry.
+// levelOf returns the level of an entry.
 func levelOf(l guest.Log) string {
 	switch {
 	case l.Level == "warn":

@@ -12,22 +12,22 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/archive"
+	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
 const (
-	warmRounds     = 6                // of the requests that warm a process up for an archive
-	templateRounds = 20               // and for a template, whose children have no time to
-	visitTimeout   = 10 * time.Second // of one of them; one that has no answer then is the last
-	prepareTimeout = 60 * time.Second // of all there is to it
-	maxPreparing   = 256              // functions that wait for it
-	retryPrepare   = time.Minute      // after which it is tried again, and twice as long after each failure
-	retryDoublings = 6                // at most
+	warmRounds     = 6                // rounds of sample requests for a code cache
+	templateRounds = 20               // rounds for a template, as its forked processes have no time to warm up
+	sampleTimeout  = 10 * time.Second // time limit of one sample request; after a timeout no others follow
+	prepareTimeout = 60 * time.Second // time limit of one preparation
+	maxPreparing   = 256              // maximum length of the queue of functions
+	retryPrepare   = time.Minute      // backoff after a failure, doubled after each further one
+	retryDoublings = 6                // maximum number of doublings
 )
 
-// Prepare makes an archive of a function; see [engine.Engine].
+// Prepare makes a code cache of a function; see [engine.Engine].
 func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 	r, _, err := e.runtimeFor(&spec.Function)
 	if err != nil {
@@ -37,49 +37,49 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 		return e.compiled(ctx, r, spec, false)
 	}
 	if !r.warm {
-		return r.blanks.Find(ctx) // it is not the agent of Node.js that loads it
+		return r.blanks.Find(ctx) // only the agent of Node.js supports training runs
 	}
 	var busy bool
-	e.known.with(spec.Key, func(a *acquaintance) { busy, a.busy = a.busy, true })
+	e.profiles.with(spec.Key, func(a *functionProfile) { busy, a.preparing = a.preparing, true })
 	if busy {
-		return nil // by what set that off before
+		return nil // another call is preparing it
 	}
 	err = e.compile(ctx, r, spec)
-	e.known.with(spec.Key, func(a *acquaintance) { a.tried(err) })
+	e.profiles.with(spec.Key, func(a *functionProfile) { a.record(err) })
 	return err
 }
 
-// compile runs a function where nobody sees it and stores what it compiled to.
+// compile makes a training run of a function and stores its code cache.
 func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
-	ctx, cancel := e.within(ctx, prepareTimeout)
+	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
 	defer cancel()
-	i, err := e.rehearse(ctx, r, spec, lesson{record: true})
+	i, err := e.startTraining(ctx, r, spec, activation{record: true})
 	if err != nil {
 		return fmt.Errorf("run %s to prepare it: %w", spec.Name, err)
 	}
-	defer i.dismiss()
-	visits := e.visits(spec)
-	if err := i.exercise(ctx, visits, warmRounds); err != nil {
+	defer i.killAndWait()
+	samples := e.samples(spec)
+	if err := i.sendSamples(ctx, samples, warmRounds); err != nil {
 		return fmt.Errorf("warm %s up: %w", spec.Name, err)
 	}
 	resp, err := i.question(ctx, guest.QuestionArchive)
 	if err != nil {
-		return fmt.Errorf("archive %s: %w", spec.Name, err)
+		return fmt.Errorf("make a code cache of %s: %w", spec.Name, err)
 	}
 	defer resp.Body.Close()
-	if err := e.archives.Put(spec.Key, i.tag, resp.Body, archive.Max); err != nil {
+	if err := e.archives.Put(spec.Key, i.tag, resp.Body, codecache.Max); err != nil {
 		return err
 	}
-	e.known.with(spec.Key, func(a *acquaintance) {
-		a.refined = a.refined || len(a.visits) > 0 || !mayVisit(&spec.Function)
-		a.cost = 0 // that was without it
+	e.profiles.with(spec.Key, func(a *functionProfile) {
+		a.trained = a.trained || len(a.samples) > 0 || !maySample(&spec.Function)
+		a.cost = 0 // the known cost is that of starts without the code cache
 	})
 	return nil
 }
 
-// rehearse starts an instance of which nobody hears, and which cannot go out,
-// once nobody waits for a start.
-func (e *Engine) rehearse(ctx context.Context, r *runner, spec lateen.FunctionSpec, l lesson) (*instance, error) {
+// startTraining starts an instance for a training run, muted and without a network,
+// at a moment when no start is in progress.
+func (e *Engine) startTraining(ctx context.Context, r *runner, spec lateen.FunctionSpec, l activation) (*instance, error) {
 	tree, err := e.o.Trees(ctx, spec.Function.Tree)
 	if err != nil {
 		return nil, fmt.Errorf("lay out its files: %w", err)
@@ -93,48 +93,48 @@ func (e *Engine) rehearse(ctx context.Context, r *runner, spec lateen.FunctionSp
 	}
 	w.output.mute()
 	i := newInstance(ctx, e, spec, w)
-	i.rehearsal = true
+	i.training = true
 	return i, i.load(ctx, tree, l)
 }
 
-// dismiss ends an instance that served its purpose.
-func (i *instance) dismiss() {
+// killAndWait kills an instance after its training run.
+func (i *instance) killAndWait() {
 	i.Kill()
 	<-i.exited
 }
 
-// mayVisit reports whether requests may be made up for a function. Those that a
-// framework has built render pages; what a user wrote for others to call, and
-// has @vercel/node's helpers, may do anything on a GET.
-func mayVisit(f *lateen.Function) bool { return f.Framework != nil || !f.AddHelpers }
+// maySample reports whether the engine may send sample requests to a function.
+// Functions that a framework has built render pages; a function that a user wrote
+// for other clients, with the helpers of @vercel/node, may have any effect on a GET.
+func maySample(f *lateen.Function) bool { return f.Framework != nil || !f.AddHelpers }
 
-// visits are the requests that warm a function up.
-func (e *Engine) visits(spec lateen.FunctionSpec) []visit {
-	if !mayVisit(&spec.Function) {
+// samples returns the sample requests that warm a function up.
+func (e *Engine) samples(spec lateen.FunctionSpec) []sampleRequest {
+	if !maySample(&spec.Function) {
 		return nil
 	}
-	var visits []visit
-	e.known.with(spec.Key, func(a *acquaintance) { visits = append(visits, a.visits...) })
-	if len(visits) == 0 {
-		visits = []visit{guess(spec.Name)}
+	var samples []sampleRequest
+	e.profiles.with(spec.Key, func(a *functionProfile) { samples = append(samples, a.samples...) })
+	if len(samples) == 0 {
+		samples = []sampleRequest{guessSample(spec.Name)}
 	}
-	return visits
+	return samples
 }
 
-// errHangs says that a function has no answer to what it is asked.
+// errHangs means that a function did not answer a sample request.
 var errHangs = errors.New("it does not answer")
 
-// exercise has an instance answer requests, whatever the answers are, so many
-// times or as often as there is time for. It fails if one has no answer: others
-// would wait for the next to hang as well.
-func (i *instance) exercise(ctx context.Context, visits []visit, rounds int) error {
+// sendSamples sends the sample requests to an instance for a number of rounds, or
+// until the time is over; the responses do not matter. It fails at the first request
+// without a response, since the following ones would probably hang too.
+func (i *instance) sendSamples(ctx context.Context, samples []sampleRequest, rounds int) error {
 	began := time.Now()
 	for range rounds {
-		for _, v := range visits {
-			if isClosed(i.done) || time.Since(began) > i.engine.visitTime {
+		for _, v := range samples {
+			if isClosed(i.done) || time.Since(began) > i.engine.sampleTime {
 				return nil
 			}
-			if err := i.visit(ctx, v); err != nil {
+			if err := i.sendSample(ctx, v); err != nil {
 				return err
 			}
 		}
@@ -142,8 +142,8 @@ func (i *instance) exercise(ctx context.Context, visits []visit, rounds int) err
 	return nil
 }
 
-func (i *instance) visit(ctx context.Context, v visit) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, i.engine.visitTime, errHangs)
+func (i *instance) sendSample(ctx context.Context, v sampleRequest) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, i.engine.sampleTime, errHangs)
 	defer cancel()
 	header := http.Header{"X-Forwarded-Host": {v.host}, "X-Forwarded-Proto": {"https"}}
 	if v.matched != "" {
@@ -158,11 +158,11 @@ func (i *instance) visit(ctx context.Context, v visit) error {
 		return context.Cause(ctx) // a function that fails is warm, too
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, archive.Max)) // as above, or streams for ever
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, codecache.Max)) // an error does not matter either, and a stream may have no end
 	return nil
 }
 
-// question asks the agent something; a refusal is an error.
+// question sends a request to the agent; a refusal is an error.
 func (w *worker) question(ctx context.Context, what string) (*http.Response, error) {
 	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: "agent", Header: http.Header{}}).WithContext(ctx)
 	req.Header.Set(guest.HeaderQuestion, what)
@@ -181,67 +181,66 @@ func (w *worker) question(ctx context.Context, what string) (*http.Response, err
 	return nil, refusal(bytes.ToValidUTF8(why, nil))
 }
 
-// refusal is an agent's reason not to do what it was asked.
+// refusal is an agent's reason to refuse a request.
 type refusal string
 
 // Error returns the reason.
 func (r refusal) Error() string { return string(r) }
 
-// consider has done for a function what would make its next starts cheaper, in
-// the background, one function after the other and one of each project in turn.
-func (e *Engine) consider(spec lateen.FunctionSpec, tag string) {
-	l := learned{archived: e.archives.Find(spec.Key, tag) != nil, templates: e.templates.limit > 0}
-	wanted := rest
-	e.known.with(spec.Key, func(a *acquaintance) {
-		if a.busy || !a.due(time.Now()) {
+// queuePreparation queues the next preparation of a function, if any would make its
+// later starts cheaper. Preparations run one at a time, and the projects take turns.
+func (e *Engine) queuePreparation(spec lateen.FunctionSpec, tag string) {
+	l := preparedState{cached: e.archives.Find(spec.Key, tag) != nil, templates: e.templates.limit > 0}
+	wanted := actionNone
+	e.profiles.with(spec.Key, func(a *functionProfile) {
+		if a.preparing || !a.due(time.Now()) {
 			return
 		}
-		l.refined, l.visits, l.cost, l.template, l.forkable = a.refined, len(a.visits), a.cost, a.template != nil, a.forkable
-		wanted = next(l)
-		a.busy = wanted != rest
+		l.trained, l.samples, l.cost, l.template, l.forkable = a.trained, len(a.samples), a.cost, a.template != nil, a.forkable
+		wanted = nextAction(l)
+		a.preparing = wanted != actionNone
 	})
-	if wanted == rest {
+	if wanted == actionNone {
 		return
 	}
-	if out, full := e.preparing.Put(spec.Project, preparation{spec, wanted}); full { // another time
-		e.known.with(out.spec.Key, func(a *acquaintance) { a.busy = false })
+	if out, full := e.preparing.Put(spec.Project, preparation{spec, wanted}); full { // a later start tries again
+		e.profiles.with(out.spec.Key, func(a *functionProfile) { a.preparing = false })
 	}
 }
 
-// preparation is what is to be done for a function.
+// preparation is a queued action for a function.
 type preparation struct {
 	spec   lateen.FunctionSpec
-	course course
+	action action
 }
 
-// prepareAll does what was considered, until ctx ends.
-func (e *Engine) prepareAll(ctx context.Context) {
+// runPreparations runs the queued preparations until ctx ends.
+func (e *Engine) runPreparations(ctx context.Context) {
 	for {
 		p, err := e.preparing.Next(ctx)
 		if err != nil {
 			return
 		}
-		err = e.carryOut(ctx, p)
-		e.known.with(p.spec.Key, func(a *acquaintance) { a.tried(err) })
+		err = e.runPreparation(ctx, p)
+		e.profiles.with(p.spec.Key, func(a *functionProfile) { a.record(err) })
 		if err != nil && ctx.Err() == nil {
-			e.o.Log.InfoContext(ctx, "a function is not prepared", "function", p.spec.Name, "deployment_id", p.spec.Deployment, "err", err)
+			e.o.Log.InfoContext(ctx, "function not prepared", "function", p.spec.Name, "deployment_id", p.spec.Deployment, "err", err)
 		}
 	}
 }
 
-func (e *Engine) carryOut(ctx context.Context, p preparation) error {
+func (e *Engine) runPreparation(ctx context.Context, p preparation) error {
 	r, _, err := e.runtimeFor(&p.spec.Function)
 	if err != nil {
 		return err
 	}
-	if p.course == shape {
-		return e.shape(ctx, r, p.spec)
+	if p.action == actionTemplate {
+		return e.makeTemplate(ctx, r, p.spec)
 	}
 	return e.compile(ctx, r, p.spec)
 }
 
-// sameFunction reports whether two specs are of one function that would behave
-// alike.
+// sameFunction reports whether two specs describe a function of equal behavior.
 func sameFunction(x, y lateen.FunctionSpec) bool { return reflect.DeepEqual(x, y) }
 
 var _ engine.Engine = (*Engine)(nil)

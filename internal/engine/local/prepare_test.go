@@ -6,59 +6,59 @@ import (
 	"time"
 )
 
-func TestAFunctionThatHangsIsGivenUp(t *testing.T) {
+func TestAHangingFunctionIsNotPrepared(t *testing.T) {
 	s := newStage(t, nil)
-	s.visitTime = 2 * time.Second
+	s.sampleTime = 2 * time.Second
 	spec := s.function("hangs", "nodejs24.x", "module.exports = (req, res) => { for (;;); };\n")
 	if err := s.Prepare(t.Context(), spec); !errors.Is(err, errHangs) {
-		t.Errorf("the error is %v, want that it does not answer the first time", err)
+		t.Errorf("error: %v, want errHangs after the first request", err)
 	}
-	if err := s.mold(spec); !errors.Is(err, errHangs) {
-		t.Errorf("as a template the error is %v", err)
+	if err := s.addTemplate(spec); !errors.Is(err, errHangs) {
+		t.Errorf("error of the template: %v", err)
 	}
-	s.consider(spec, "")
-	s.known.with(spec.Key, func(a *acquaintance) {
-		if a.busy || a.failed != 1 {
-			t.Errorf("it is tried again at once: %+v", a)
+	s.queuePreparation(spec, "")
+	s.profiles.with(spec.Key, func(a *functionProfile) {
+		if a.preparing || a.failures != 1 {
+			t.Errorf("prepared again without backoff: %+v", a)
 		}
 	})
 }
 
-func TestWhatIsBeingPreparedIsNoFailure(t *testing.T) {
+func TestARunningPreparationIsNoFailure(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.function("busy", "nodejs24.x", "throw new Error('it is run');\n")
-	s.known.with(spec.Key, func(a *acquaintance) { a.busy = true })
+	s.profiles.with(spec.Key, func(a *functionProfile) { a.preparing = true })
 	if err := s.Prepare(t.Context(), spec); err != nil {
-		t.Errorf("the error is %v", err)
+		t.Errorf("error: %v", err)
 	}
-	s.known.with(spec.Key, func(a *acquaintance) {
-		if !a.busy || a.failed > 0 {
-			t.Errorf("it is done with: %+v", a)
+	s.profiles.with(spec.Key, func(a *functionProfile) {
+		if !a.preparing || a.failures > 0 {
+			t.Errorf("the running preparation was recorded as ended: %+v", a)
 		}
 	})
 }
 
-func TestWhatStreamsForEverIsPrepared(t *testing.T) {
+func TestAnEndlessStreamDoesNotPreventPreparation(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
-	s.visitTime = 2 * time.Second
+	s.sampleTime = 2 * time.Second
 	spec := s.function("streams", "nodejs24.x", "module.exports = (req, res) => { res.write('first'); setInterval(() => res.write('more'), 100); };\n")
 	if err := s.Prepare(t.Context(), spec); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestWhatCannotBePreparedIsTriedLessAndLessOften(t *testing.T) {
-	var a acquaintance
+func TestFailedPreparationsBackOff(t *testing.T) {
+	var a functionProfile
 	if !a.due(time.Now()) {
-		t.Error("it is never tried")
+		t.Error("not due before any preparation")
 	}
 	for n, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute, 64 * time.Minute, 64 * time.Minute} {
-		a.tried(errHangs)
-		if a.due(a.prepared.Add(want-time.Second)) || !a.due(a.prepared.Add(want)) {
-			t.Errorf("after %d failures it is not due after %v", n+1, want)
+		a.record(errHangs)
+		if a.due(a.lastTried.Add(want-time.Second)) || !a.due(a.lastTried.Add(want)) {
+			t.Errorf("after %d failures: not due after %v", n+1, want)
 		}
 	}
-	if a.tried(nil); !a.due(time.Now()) {
-		t.Error("a success does not count")
+	if a.record(nil); !a.due(time.Now()) {
+		t.Error("a success did not reset the failures")
 	}
 }

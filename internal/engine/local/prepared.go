@@ -10,13 +10,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// Prepared says what makes starts of a function cheaper; see [engine.Engine].
+// Prepared describes the stored preparations of a function; see [engine.Engine].
 func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
 	r, _, err := e.runtimeFor(&lateen.Function{Runtime: runtime})
 	if err != nil || !r.warm {
 		return nil
 	}
-	a := e.known.look(key)
+	a := e.profiles.lookup(key)
 	p := &lateen.Preparation{Archive: e.archives.Has(key), Template: a.template != nil}
 	if !p.Archive {
 		p.NoArchive = a.noArchive()
@@ -26,63 +26,63 @@ func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Prepar
 	case !guest.Forks():
 		p.NoTemplate = "this machine cannot fork processes"
 	case e.templates.limit == 0:
-		p.NoTemplate = "there are no templates: --templates is 0"
+		p.NoTemplate = "templates are disabled: --templates is 0"
 	default:
 		p.NoTemplate = a.noTemplate()
 	}
 	return p
 }
 
-// noArchive says why a function has none.
-func (a *acquaintance) noArchive() string {
+// noArchive returns the reason for which a function has no code cache.
+func (a *functionProfile) noArchive() string {
 	switch {
-	case a.busy:
-		return "it is being prepared"
-	case a.trouble != "":
-		return a.trouble
-	case a.refined:
-		return "there was nothing to compile, or others took its place"
+	case a.preparing:
+		return "preparation in progress"
+	case a.lastError != "":
+		return a.lastError
+	case a.trained:
+		return "nothing to compile, or evicted"
 	default:
-		return "it was not prepared yet"
+		return "not prepared yet"
 	}
 }
 
-// noTemplate says why a function has none.
-func (a *acquaintance) noTemplate() string {
+// noTemplate returns the reason for which a function has no template.
+func (a *functionProfile) noTemplate() string {
 	switch {
 	case a.forkable == never:
-		return a.why
-	case a.busy:
-		return "it is being prepared"
-	case a.trouble != "":
-		return a.trouble
+		return a.unforkable
+	case a.preparing:
+		return "preparation in progress"
+	case a.lastError != "":
+		return a.lastError
 	case a.cost == 0:
-		return "no start without one has taken its time yet"
-	case a.cost <= templateFrom:
-		return fmt.Sprintf("a start without one takes %v of CPU time: it would spare nothing", a.cost.Round(100*time.Microsecond))
+		return "no start without a template has been measured yet"
+	case a.cost <= minTemplateCost:
+		return fmt.Sprintf("a start without a template takes %v of CPU time: a template would save nothing", a.cost.Round(100*time.Microsecond))
 	default:
-		return "others took its place, or its next start makes one"
+		return "evicted, or created after the next start"
 	}
 }
 
-// look returns what is known of a function, nothing if it is none.
-func (k *known) look(key lateen.FunctionKey) acquaintance {
+// lookup returns a copy of the entry of a function; zero for an unknown function.
+func (k *profiles) lookup(key lateen.FunctionKey) functionProfile {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if a := k.all[key]; a != nil {
 		return *a
 	}
-	return acquaintance{}
+	return functionProfile{}
 }
 
-// reason is what the owner of a function is told of an error that kept it from
-// being prepared, in a line; "" of nil. What is the host's own is for its log.
+// reason describes a failed preparation to the owner of the function, in one line;
+// "" for nil. Errors of the host appear only in the platform's log.
 func reason(err error) string {
 	const most = 300 // bytes
 	if err == nil {
 		return ""
 	}
-	text := "the platform's log says why"
+	text := "see the platform's log"
 	var why refusal
 	if e, ok := errors.AsType[*lateen.Error](err); ok {
 		text = e.Message

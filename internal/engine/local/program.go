@@ -17,15 +17,15 @@ import (
 
 const (
 	guestRelay   = sandbox.MountRoot + "/runtime/relay"
-	programsName = "programs" // of the runner
+	programsName = "programs" // name of the runner
 
-	// silentSettle is how long the end of a program may take to show after a
-	// connection to it has broken.
-	silentSettle = 250 * time.Millisecond
+	// silentEndDelay is how long to wait, after a connection to a program broke, for
+	// the program's exit status.
+	silentEndDelay = 250 * time.Millisecond
 )
 
-// programs runs functions that bring a program of their own: what boots is the
-// relay, which starts that.
+// programs runs functions that bring a program of their own. The process boots the
+// relay, which starts the program.
 func (e *Engine) programs() *runner {
 	return &runner{
 		name: programsName, watches: true,
@@ -33,7 +33,7 @@ func (e *Engine) programs() *runner {
 	}
 }
 
-// self is this same program as a guest, which the argument tells it to be.
+// self is the command that runs this binary as a guest, selected by the argument.
 func (e *Engine) self(argument string) (command, error) {
 	self, err := os.Executable()
 	if err == nil {
@@ -45,14 +45,14 @@ func (e *Engine) self(argument string) (command, error) {
 	return command{path: self, args: []string{argument}, mounts: []sandbox.Mount{{Host: self, Guest: guestRelay}}}, nil
 }
 
-// isProgram reports whether functions with this runtime bring a program.
+// isProgram reports whether functions of this runtime bring a program.
 func isProgram(runtime string) bool { return runtime == "executable" || isLambda(runtime) }
 
-// isLambda reports whether that asks the AWS Lambda Runtime API for its requests.
+// isLambda reports whether the program uses the AWS Lambda Runtime API.
 func isLambda(runtime string) bool { return strings.HasPrefix(runtime, "provided.") }
 
-// lambda is what a program that speaks the AWS Lambda Runtime API is told; nil
-// for others.
+// lambda returns the settings of a program that uses the AWS Lambda Runtime API; nil
+// for other programs.
 func (i *instance) lambda() *guest.Lambda {
 	f := i.spec.Function
 	if !isLambda(f.Runtime) {
@@ -63,8 +63,8 @@ func (i *instance) lambda() *guest.Lambda {
 	}
 }
 
-// meet takes note of how a server that has started wants to be talked to.
-func (i *instance) meet(s guest.ServerStarted) {
+// configureUpstream configures the upstream client for a server that has started.
+func (i *instance) configureUpstream(s guest.ServerStarted) {
 	if s.Connects {
 		dial := i.upstream.Dial
 		i.upstream.Dial = func(ctx context.Context) (net.Conn, error) {
@@ -77,28 +77,28 @@ func (i *instance) meet(s guest.ServerStarted) {
 		i.upstream.Foreign = true
 	}
 	if s.Silent {
-		i.upstream.Ended = i.exchanged
+		i.upstream.Ended = i.exchangeEnded
 	}
 }
 
-// exchanged ends the call of a server that says nothing of calls. Where its
-// connection broke, that is left to whoever explains it, for a moment.
-func (i *instance) exchanged(id uint64, broke bool) {
+// exchangeEnded ends the call of a server that reports no end of calls. After a
+// broken connection it waits a moment, so that explain can find the reason first.
+func (i *instance) exchangeEnded(id uint64, broke bool) {
 	end := func() {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.calls.end(id, nil)
-		i.restLocked()
+		i.endIfIdleLocked()
 	}
 	if broke {
-		time.AfterFunc(silentSettle, end)
+		time.AfterFunc(silentEndDelay, end)
 		return
 	}
 	end()
 }
 
-// attribute says whose lines a program's are that are read from now on, if
-// there is but one request they can be of. Others are nobody's.
+// attributeLocked assigns the following output of a program to a request if it is
+// the only open one. Otherwise the output belongs to no request.
 func (i *instance) attributeLocked(request lateen.RequestID) {
 	if i.upstream.Ended == nil {
 		return

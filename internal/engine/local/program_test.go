@@ -20,7 +20,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
-// programs makes a tree of the test's program under all its names.
+// programs creates a tree with the test program under all its names.
 func programs(t *testing.T, r *rig) lateen.Digest {
 	t.Helper()
 	tree := r.tree("programs", map[string]string{"text": "no program", "script": "#!/no/such/interpreter\n", "foreign": "\x7fELF nothing"})
@@ -60,7 +60,7 @@ func TestPrograms(t *testing.T) {
 	t.Run("failures", func(t *testing.T) { testServerFails(t, r, program("server")) })
 	t.Run("a server that closes idle connections", func(t *testing.T) { testServerIdles(t, r, program("idle")) })
 	t.Run("a wrapper that speaks the protocol", func(t *testing.T) { testWrapper(t, r, program("wrapper")) })
-	t.Run("what cannot start", func(t *testing.T) {
+	t.Run("unusable programs", func(t *testing.T) {
 		for handler, text := range map[string]string{
 			"text": "text is not executable", "script": "needs an interpreter or loader that is not here", "foreign": "is no program for",
 			"exits": "it exited with status 7\n\n",
@@ -87,18 +87,18 @@ func testServer(t *testing.T, r *rig, f lateen.Function) {
 			t.Fatal(err)
 		}
 		if got.Method != "POST" || got.Target != "/path/a%20b?x=1&y" || got.Host != "example.com" || got.Body != "a body" || got.Greeting != "hello" || got.Node != "" {
-			t.Errorf("it got %+v", got)
+			t.Errorf("got %+v", got)
 		}
 		if cookies := resp.Header["Set-Cookie"]; len(cookies) != 2 || resp.Header.Get("Connection") != "" {
-			t.Errorf("the response has %v", resp.Header)
+			t.Errorf("response header: %v", resp.Header)
 		}
 		for name := range got.Header {
 			if strings.HasPrefix(strings.ToLower(name), "x-vercel-internal") {
-				t.Errorf("it got %s", name)
+				t.Errorf("got %s", name)
 			}
 		}
 		if os.Geteuid() == 0 && got.UID == 0 {
-			t.Error("it runs as root")
+			t.Error("the program runs as root")
 		}
 		if line := r.awaitLine(t, i, "line of /path"); line.Request == "" {
 			t.Errorf("the line %+v belongs to no request", line)
@@ -106,12 +106,12 @@ func testServer(t *testing.T, r *rig, f lateen.Function) {
 	}
 	rests(t, i)
 	if u := i.Usage(); u.Memory <= 0 {
-		t.Errorf("its usage is %+v", u)
+		t.Errorf("usage: %+v", u)
 	}
 }
 
-// testServerIdles: every request is answered although the server has closed the
-// connection of the one before, while the instance ran or while it was frozen.
+// testServerIdles: every request gets a response although the server has closed the
+// previous connection, while the instance ran or while it was frozen.
 func testServerIdles(t *testing.T, r *rig, f lateen.Function) {
 	i := r.start(t, f, nil)
 	for n := range 4 {
@@ -149,10 +149,10 @@ func testServerStreams(t *testing.T, r *rig, f lateen.Function) {
 	}
 	echo := make([]byte, 4)
 	if _, err := io.ReadFull(conn, echo); err != nil || string(echo) != "ping" {
-		t.Errorf("the echo is %q, %v", echo, err)
+		t.Errorf("echo: %q, %v", echo, err)
 	}
 	if i.Busy() != 1 {
-		t.Errorf("%d requests are under way", i.Busy())
+		t.Errorf("%d open requests", i.Busy())
 	}
 	conn.Close()
 	rests(t, i)
@@ -167,7 +167,7 @@ func testServerFails(t *testing.T, r *rig, f lateen.Function) {
 	}{
 		{"/exit", lateen.ErrFunctionFailed, "it exited with status 3", true},
 		{"/cut", lateen.ErrFunctionFailed, "in the middle of its response: it exited with status 4", true},
-		{"/hang-up", lateen.ErrFunctionNoResponse, "without an answer", false},
+		{"/hang-up", lateen.ErrFunctionNoResponse, "without a response", false},
 	} {
 		t.Run(c.target, func(t *testing.T) {
 			i := r.start(t, f, nil)
@@ -184,10 +184,10 @@ func testServerFails(t *testing.T, r *rig, f lateen.Function) {
 			}
 		})
 	}
-	t.Run("what it has read and reset is sent to no other", func(t *testing.T) {
+	t.Run("a request that was read and reset is not retried", func(t *testing.T) {
 		i := r.start(t, f, nil)
 		if _, err := i.RoundTrip(to(t, http.MethodGet, "/reset", nil)); !errors.Is(err, lateen.ErrFunctionNoResponse) || errors.Is(err, engine.ErrNotTaken) {
-			t.Errorf("the error is %v", err)
+			t.Errorf("error: %v", err)
 		}
 		rests(t, i)
 	})
@@ -196,7 +196,7 @@ func testServerFails(t *testing.T, r *rig, f lateen.Function) {
 		f.Memory = 128
 		fails(t, r.start(t, f, nil), "/memory", lateen.ErrFunctionFailed, "it used more than 128 MiB of memory")
 	})
-	t.Run("the client goes", func(t *testing.T) {
+	t.Run("the client disconnects", func(t *testing.T) {
 		i := r.start(t, f, nil)
 		req := to(t, http.MethodGet, "/wait", nil)
 		ctx, cancel := context.WithCancel(req.Context())
@@ -208,18 +208,18 @@ func testServerFails(t *testing.T, r *rig, f lateen.Function) {
 		r.awaitLine(t, i, "waiting")
 		cancel()
 		if err := <-failed; err == nil {
-			t.Error("the request ended well")
+			t.Error("the request succeeded")
 		}
 		r.awaitLine(t, i, "gone")
 		rests(t, i)
 	})
-	t.Run("it does not listen at $PORT", func(t *testing.T) {
-		r.o.LoadTimeout = 2 * time.Second // ten times that it has to listen
+	t.Run("no listener on $PORT", func(t *testing.T) {
+		r.o.LoadTimeout = 2 * time.Second // ten times the limit to listen
 		defer func() { r.o.LoadTimeout = 30 * time.Second }()
 		f := f
 		f.Handler = "elsewhere"
 		if _, err := r.begin(t, f, nil); !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), "instead of $PORT") {
-			t.Errorf("the error is %v", err)
+			t.Errorf("error: %v", err)
 		}
 	})
 }
@@ -281,7 +281,7 @@ func TestLambdas(t *testing.T) {
 		i := r.start(t, f, nil)
 		fails(t, i, "/throw", lateen.ErrFunctionFailed, "TypeError: thrown")
 		if line := r.awaitLine(t, i, "TypeError: thrown"); line.Request == "" || line.Level != lateen.LevelError {
-			t.Errorf("the line is %+v", line)
+			t.Errorf("log line: %+v", line)
 		}
 		fails(t, i, "/nonsense", lateen.ErrFunctionFailed, "the program's response is not")
 		fails(t, i, "/exit", lateen.ErrFunctionFailed, "it exited with status 5")
@@ -289,7 +289,7 @@ func TestLambdas(t *testing.T) {
 		broken := f
 		broken.Handler = "broken"
 		if _, err := r.begin(t, broken, nil); !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), "InitError: no database") {
-			t.Errorf("the error is %v", err)
+			t.Errorf("error: %v", err)
 		}
 	})
 }
@@ -309,13 +309,13 @@ func testVercelEvent(t *testing.T, i engine.Instance) {
 	}
 	in := got.Inner
 	if in.Method != "POST" || in.Host != "example.com" || in.Path != "/p?q=1" || in.Encoding != "base64" || !bytes.Equal(in.Body, []byte{0xff, 1}) || in.Headers["x-forwarded-proto"] != "https" {
-		t.Errorf("the event is %+v", in)
+		t.Errorf("event: %+v", in)
 	}
 	if got.Task == "" || got.Handler != "bootstrap" || got.Name != "programs" || got.Size != "256" || got.Deadline == "" {
-		t.Errorf("it is told %+v", got)
+		t.Errorf("got %+v", got)
 	}
 	if len(resp.Header["Set-Cookie"]) != 2 || resp.Header.Get("X-One") != "1" {
-		t.Errorf("the response has %v", resp.Header)
+		t.Errorf("response header: %v", resp.Header)
 	}
 }
 
@@ -336,9 +336,9 @@ func testGatewayEvent(t *testing.T, i engine.Instance) {
 		t.Fatal(err)
 	}
 	if got.Version != "2.0" || got.RawPath != "/p%20q/r" || got.RawQueryString != "a=1&a=2&b=" || got.Path != "/p q/r" || got.HTTPMethod != "PUT" || got.Body != "text" || got.IsBase64Encoded {
-		t.Errorf("the event is %+v", got)
+		t.Errorf("event: %+v", got)
 	}
 	if len(got.Cookies) != 2 || got.QueryStringParameters["a"] != "1,2" || len(got.MultiValueQueryStringParameters["a"]) != 2 || got.RequestContext.HTTP.Method != "PUT" || got.Handler != "any" {
-		t.Errorf("the event is %+v", got)
+		t.Errorf("event: %+v", got)
 	}
 }

@@ -6,8 +6,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Provide sees to it that the runtime of a function is on this host: it fetches
-// what is not.
+// Provide downloads the runtime of a function if this host does not have it.
 func (e *Engine) Provide(ctx context.Context, f *lateen.Function) error {
 	r, _, err := e.runtimeFor(f)
 	if err != nil {

@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	oldestPython = 11 // minor version that functions run on
+	oldestPython = 11 // oldest supported minor version
 	newestPython = 14
 
 	guestPython      = sandbox.MountRoot + "/runtime/python"
 	guestPythonAgent = sandbox.MountRoot + "/runtime/agent"
 )
 
-// python is a Python of this host.
+// python is an installation of Python on this host.
 type python struct{ toolchain.Python }
 
-// findPythons returns those of this host that functions run on, the newest first.
+// findPythons returns the supported Pythons of this host, the newest first.
 func findPythons(dirs []string) []python {
 	var found []python
 	for _, p := range toolchain.FindPythons(dirs, oldestPython, newestPython) {
@@ -33,8 +33,7 @@ func findPythons(dirs []string) []python {
 	return found
 }
 
-// isPython reports whether functions with this runtime are in Python, and of
-// which minor version, 0 for any.
+// isPython reports whether a runtime is a Python, and its minor version, 0 for any.
 func isPython(runtime string) (minor int, ok bool) {
 	text, ok := strings.CutPrefix(runtime, "python3")
 	if !ok || text == "" {
@@ -44,11 +43,11 @@ func isPython(runtime string) (minor int, ok bool) {
 	return minor, err == nil && text[0] == '.' && minor > 0
 }
 
-// pythonFor returns what runs functions in a version of Python: that one, or
-// the next newer, or else the newest there is.
+// pythonFor returns the runner for a version of Python: the same version, or the
+// next newer one, or else the newest one on this host.
 func (e *Engine) pythonFor(minor int) (r *runner, notice string, err error) {
 	if len(e.pythons) == 0 {
-		return nil, "", lateen.ErrFunctionRuntime.With("there is no Python on this host for the runtime %q", fmt.Sprintf("python3.%d", minor)).
+		return nil, "", lateen.ErrFunctionRuntime.With("no Python found on this host for the runtime %q", fmt.Sprintf("python3.%d", minor)).
 			WithHint("install one that is found on PATH, python3.%d to python3.%d: on Debian, `apt-get install python3`", oldestPython, newestPython)
 	}
 	use := e.pythons[0]
@@ -65,8 +64,8 @@ func (e *Engine) pythonFor(minor int) (r *runner, notice string, err error) {
 
 func (p python) name() string { return fmt.Sprintf("Python 3.%d", p.Minor) }
 
-// runner is the runtime of one Python. Where it has mounts it finds its library
-// beside itself, as it does everywhere.
+// runner returns the runner of one Python. Inside a sandbox with mounts, Python
+// finds its library relative to its program, as on the host.
 func (p python) runner(e *Engine) *runner {
 	r := &runner{name: p.name()}
 	mounts := []sandbox.Mount{
@@ -86,7 +85,7 @@ func (p python) runner(e *Engine) *runner {
 	return r
 }
 
-// pythonDirs are where Pythons are looked for.
+// pythonDirs are the directories to search for Pythons.
 func pythonDirs(path []string) []string {
 	return append(slices.Clone(path), "/usr/local/bin", "/usr/bin")
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 )
 
-// framings are applications that get the delimiting of messages wrong, or leave
-// it to the server. Each answers /own with the path and the header X-Own.
+// framings are applications that delimit messages incorrectly or leave it to the
+// server. Each answers /own with the path and the header X-Own.
 const framings = `
 -- wsgi.py --
 CASES = {
@@ -115,9 +115,9 @@ class handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 `
 
-// TestPythonResponsesAreDelimitedOnce: a response that HTTP cannot say is a
+// TestPythonResponsesAreDelimitedOnce: a response that HTTP cannot express is a
 // failure of the function (RFC 9110 §5.5, §5.1, §8.6, §15), and the next request
-// gets its own answer.
+// gets its own response.
 func TestPythonResponsesAreDelimitedOnce(t *testing.T) {
 	r := newRig(t)
 	if len(r.pythons) == 0 {
@@ -136,7 +136,7 @@ func TestPythonResponsesAreDelimitedOnce(t *testing.T) {
 		req := to(t, http.MethodGet, "/own", nil)
 		req.Header.Set("X-Own", fmt.Sprint(n))
 		if resp, body := whole(t, i, req); body != fmt.Sprintf("GET %d", n) || resp.Header.Get("X-Forged") != "" {
-			t.Errorf("the answer to request %d is %q, %v", n, body, resp.Header)
+			t.Errorf("response to request %d: %q, %v", n, body, resp.Header)
 		}
 	}
 	for _, handler := range []string{"wsgi.py", "asgi.py"} {
@@ -146,19 +146,19 @@ func TestPythonResponsesAreDelimitedOnce(t *testing.T) {
 				"/crlf-value", "/lf-value", "/nul-value", "/crlf-name", "/space-name", "/crlf-reason", "/interim", "/switch", "/lengths", "/plus", "/underscore", "/long",
 			} {
 				if handler == "asgi.py" && path == "/crlf-reason" {
-					continue // ASGI has none
+					continue // no ASGI variant exists
 				}
 				resp, err := i.RoundTrip(to(t, http.MethodGet, path, nil))
-				if err == nil { // it has begun, at best
+				if err == nil { // the response has at most begun
 					var text []byte
 					text, err = io.ReadAll(resp.Body)
 					resp.Body.Close()
 					if strings.Contains(string(text), "forged") || resp.Header.Get("X-Forged") != "" {
-						t.Errorf("%s: it answers %q, %v", path, text, resp.Header)
+						t.Errorf("%s: response %q, %v", path, text, resp.Header)
 					}
 				}
 				if !errors.Is(err, lateen.ErrFunctionFailed) {
-					t.Errorf("%s: the error is %v", path, err)
+					t.Errorf("%s: error: %v", path, err)
 				}
 				own(t, i, n)
 			}
@@ -174,8 +174,8 @@ func TestPythonResponsesAreDelimitedOnce(t *testing.T) {
 	t.Run("handler.py", func(t *testing.T) { testHandlersAreOneRequest(t, begin(t, "handler.py"), own) })
 }
 
-// testHandlersAreOneRequest: http.server would read what a handler leaves of a
-// body as the next request.
+// testHandlersAreOneRequest: http.server would read the unread rest of a body as the
+// next request.
 func testHandlersAreOneRequest(t *testing.T, i engine.Instance, own func(*testing.T, engine.Instance, int)) {
 	const smuggled = "GET /own HTTP/1.1\r\nHost: x\r\nX-Own: smuggled\r\n\r\n"
 	for n := range 5 {
@@ -191,13 +191,13 @@ func testHandlersAreOneRequest(t *testing.T, i engine.Instance, own func(*testin
 		own(t, i, n)
 	}
 	if resp, body := whole(t, i, to(t, http.MethodGet, "/chunked", nil)); body != "hello " {
-		t.Errorf("the handler's own chunks are %q, %v", body, resp.Header)
+		t.Errorf("chunks of the handler: %q, %v", body, resp.Header)
 	}
 	if resp, body := whole(t, i, to(t, http.MethodHead, "/own", nil)); resp.StatusCode != 501 || body != "" {
 		t.Errorf("HEAD is answered with %s, %q", resp.Status, body)
 	}
 	if _, body := whole(t, i, to(t, http.MethodGet, "/hints", nil)); body != "ok" {
-		t.Errorf("a response behind an interim one is %q", body)
+		t.Errorf("response after an interim one: %q", body)
 	}
 	fails(t, i, "/no-last-chunk", lateen.ErrFunctionFailed, "no last chunk")
 	own(t, i, 100)

@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// callables are applications in every form that servers of the two interfaces take.
+// callables are applications in every form that servers of both interfaces accept.
 var callables = map[string]string{
 	"asgi_instance.py": `class Middleware:  # as Sentry's
     __slots__ = ("app", "__call__")
@@ -97,7 +97,7 @@ app = Application().answer
 `,
 }
 
-func TestPythonApplicationsAreWhatServersTake(t *testing.T) {
+func TestPythonApplicationsInAllFormsOfServers(t *testing.T) {
 	r := newRig(t)
 	if len(r.pythons) == 0 {
 		t.Skip("there is no Python on this host: scripts/setup.sh installs one")
@@ -119,9 +119,9 @@ func TestPythonApplicationsAreWhatServersTake(t *testing.T) {
 	}
 }
 
-// TestWorkBehindAResponseHoldsNoRequestUp: the connection is free once the
-// response has ended, and the call is not.
-func TestWorkBehindAResponseHoldsNoRequestUp(t *testing.T) {
+// TestBackgroundWorkBlocksNoRequest: at the end of the response the connection
+// is free, but the call is open.
+func TestBackgroundWorkBlocksNoRequest(t *testing.T) {
 	r := newRig(t)
 	if len(r.pythons) == 0 {
 		t.Skip("there is no Python on this host: scripts/setup.sh installs one")
@@ -176,7 +176,7 @@ def app(environ, start_response):
 				ask(fmt.Sprintf("/%d", n), "x")
 			}
 			if i.Busy() == 0 {
-				t.Error("the call does not wait for its work")
+				t.Error("the call ended before its background work")
 			}
 			ask("/fail", "")
 			r.awaitLine(t, i, "the work failed")

@@ -42,12 +42,12 @@ func TestRuntimesMapToVersionsOfPython(t *testing.T) {
 		}
 	}
 	e.pythons = nil
-	if _, _, err := e.runtimeFor(&lateen.Function{Runtime: "python3.12"}); !errors.Is(err, lateen.ErrFunctionRuntime) || !strings.Contains(err.Error(), "no Python on this host") {
+	if _, _, err := e.runtimeFor(&lateen.Function{Runtime: "python3.12"}); !errors.Is(err, lateen.ErrFunctionRuntime) || !strings.Contains(err.Error(), "no Python found on this host") {
 		t.Errorf("without any: %v", err)
 	}
 }
 
-func TestScriptsThatChooseAPythonAreNone(t *testing.T) {
+func TestScriptsAreNoPythons(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "python3.12"), []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestPython(t *testing.T) {
 				awaitPool(t, r.Engine)
 				i := r.start(t, f("wsgi.py"), nil)
 				if t.Logf("%+v", i.Started()); i.Started().Kind != lateen.StartBlank {
-					t.Errorf("the start was %s", i.Started().Kind)
+					t.Errorf("kind of start: %s", i.Started().Kind)
 				}
 			})
 		})
@@ -122,14 +122,14 @@ func testPythonAnswers(t *testing.T, r *rig, f lateen.Function) {
 			want["cwd"] = "task"
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("it got (-want +got):\n%s", diff)
+			t.Errorf("request (-want +got):\n%s", diff)
 		}
 		if resp.StatusCode != http.StatusCreated || len(resp.Header["Set-Cookie"]) != 2 {
 			t.Errorf("the response: %s %v", resp.Status, resp.Header)
 		}
 		for text, level := range map[string]string{"printed": lateen.LevelInfo, "to stderr": lateen.LevelError, "logged": lateen.LevelWarning} {
 			if line := r.awaitLine(t, i, text); line.Request == "" || line.Level != level {
-				t.Errorf("the line is %+v", line)
+				t.Errorf("log line: %+v", line)
 			}
 		}
 	}
@@ -160,7 +160,7 @@ func testPythonAnswers(t *testing.T, r *rig, f lateen.Function) {
 	}
 	rests(t, i)
 	if u := i.Usage(); u.Memory <= 0 && u.CPU <= 0 {
-		t.Errorf("its usage is %+v", u)
+		t.Errorf("usage: %+v", u)
 	}
 }
 
@@ -174,7 +174,7 @@ func testPythonFails(t *testing.T, r *rig, f lateen.Function) {
 	i := r.start(t, f, nil)
 	fails(t, i, "/throw", lateen.ErrFunctionFailed, "ValueError: thrown in the handler")
 	if line := r.awaitLine(t, i, "Traceback"); line.Request == "" || line.Level != lateen.LevelError || !strings.Contains(line.Text, f.Handler) {
-		t.Errorf("the line is %+v", line)
+		t.Errorf("log line: %+v", line)
 	}
 	fails(t, i, "/cut", lateen.ErrFunctionFailed, "ValueError: cut")
 	fails(t, i, "/nothing", lateen.ErrFunctionNoResponse, "")
@@ -204,7 +204,7 @@ func testPythonFails(t *testing.T, r *rig, f lateen.Function) {
 	r.awaitLine(t, gone, "waiting")
 	cancel()
 	if err := <-failed; err == nil {
-		t.Error("the request ended well")
+		t.Error("the request succeeded")
 	}
 	rests(t, gone)
 }
@@ -213,11 +213,11 @@ func testPythonWaits(t *testing.T, r *rig, f lateen.Function) {
 	i := r.start(t, f, nil)
 	whole(t, i, to(t, http.MethodGet, "/later", nil))
 	if i.Busy() != 1 {
-		t.Errorf("%d requests are under way, want the one at work", i.Busy())
+		t.Errorf("%d open requests, want 1", i.Busy())
 	}
 	whole(t, i, to(t, http.MethodGet, "/finish", nil))
 	if line := r.awaitLine(t, i, "later done"); line.Request == "" {
-		t.Errorf("the line is %+v", line)
+		t.Errorf("log line: %+v", line)
 	}
 	rests(t, i)
 }
@@ -237,13 +237,13 @@ func testPythonLoads(t *testing.T, r *rig, f func(string) lateen.Function) {
 func testLifespan(t *testing.T, r *rig, f lateen.Function) {
 	i := r.start(t, f, nil)
 	if _, body := whole(t, i, to(t, http.MethodGet, "/state", nil)); body != "begun" {
-		t.Errorf("its state is %q", body)
+		t.Errorf("state: %q", body)
 	}
 	end(i)
 	r.awaitLine(t, i, "shut down")
 }
 
-// TestPythonFrameworks runs what Debian packages, for Debian's own Python.
+// TestPythonFrameworks runs the frameworks that Debian packages, on Debian's Python.
 func TestPythonFrameworks(t *testing.T) {
 	const packages = "/usr/lib/python3/dist-packages"
 	r := newRig(t)
@@ -273,7 +273,7 @@ app = Starlette(routes=[Route("/hello/{name}", hello, methods=["POST"])])
 		name := c.needs[0]
 		t.Run(name, func(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(packages, name)); err != nil {
-				t.Skipf("it is not on this host (python3-%s): %v", name, err)
+				t.Skipf("python3-%s is not on this host: %v", name, err)
 			}
 			version, err := exec.Command("/usr/bin/python3", "-c", "import sys; print(sys.version_info.minor)").Output()
 			if err != nil {
@@ -283,7 +283,7 @@ app = Starlette(routes=[Route("/hello/{name}", hello, methods=["POST"])])
 			for _, need := range c.needs {
 				from, to := filepath.Join(packages, need), filepath.Join(r.trees, name, "_vendor", need)
 				if info, err := os.Stat(from); err != nil {
-					continue // not all versions need it
+					continue // some versions do not need it
 				} else if info.IsDir() {
 					err = os.CopyFS(to, os.DirFS(from))
 					if err != nil {
@@ -302,7 +302,7 @@ app = Starlette(routes=[Route("/hello/{name}", hello, methods=["POST"])])
 				t.Fatalf("%s: %v in %q", resp.Status, err, body)
 			}
 			if diff := cmp.Diff(map[string]any{"hello": "Ada", "sent": []any{1.0}, "url": "https://example.com/hello/Ada"}, got); diff != "" {
-				t.Errorf("it got (-want +got):\n%s", diff)
+				t.Errorf("request (-want +got):\n%s", diff)
 			}
 			t.Logf("%+v", i.Started())
 		})

@@ -12,7 +12,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// readers read the body of a request, each in another way, and answer with it.
+// readers read the body of a request, each with another API, and send it back.
 const readers = `
 const { once } = require('node:events');
 const { Readable, Writable } = require('node:stream');
@@ -92,8 +92,8 @@ const ways = {
 module.exports = (req, res) => ways[req.query.way](req, res);
 `
 
-// TestABodyIsReadAsOnAPlainServer: the helpers take nothing of a request's body
-// from code that reads the request itself.
+// TestABodyIsReadAsOnAPlainServer: the helpers leave the whole body to code that
+// reads the request itself.
 func TestABodyIsReadAsOnAPlainServer(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("readers", map[string]string{"readers.js": readers})
@@ -114,7 +114,7 @@ func TestABodyIsReadAsOnAPlainServer(t *testing.T) {
 		_, got := whole(t, i, req)
 		return got
 	}
-	long := `"` + strings.Repeat("0123456789abcdef", 1<<15) + `"` // more than a stream keeps ahead
+	long := `"` + strings.Repeat("0123456789abcdef", 1<<15) + `"` // more than the read-ahead of a stream
 	for _, way := range []string{
 		"iterate", "pipe", "pipeline", "consumers", "toWeb", "readable", "events", "once", "prepended", "later", "collect", "decode", "unpipe", "parse", "both",
 	} {
@@ -124,7 +124,7 @@ func TestABodyIsReadAsOnAPlainServer(t *testing.T) {
 					if got := send(t, way, kind, "", strings.NewReader(want)); got != want {
 						t.Errorf("%q: %d bytes were read, %.40q", kind, len(got), got)
 					}
-					if got := send(t, way, kind, "", bufio.NewReader(strings.NewReader(want))); got != want { // of unknown length
+					if got := send(t, way, kind, "", bufio.NewReader(strings.NewReader(want))); got != want { // unknown length
 						t.Errorf("%q in chunks: %d bytes were read, %.40q", kind, len(got), got)
 					}
 				}
@@ -154,9 +154,9 @@ func TestABodyIsReadAsOnAPlainServer(t *testing.T) {
 	}
 }
 
-// TestAFunctionStreamsWhatTheHelpersDoNotParse: it is called before the body
-// has come where req.body is undefined anyway.
-func TestAFunctionStreamsWhatTheHelpersDoNotParse(t *testing.T) {
+// TestAFunctionStreamsBodiesThatTheHelpersDoNotParse: if req.body stays undefined,
+// the function is called before the body has arrived.
+func TestAFunctionStreamsBodiesThatTheHelpersDoNotParse(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("streams", map[string]string{"streams.js": `module.exports = (req, res) => { res.flushHeaders(); req.pipe(res); };`})
 	f := lateen.Function{Runtime: "nodejs24.x", Handler: "streams.js", Tree: tree, LauncherType: "Nodejs", AddHelpers: true}

@@ -9,9 +9,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// TestARequestThatTheParserRefusesDoesNotStay: an instance with a request is neither
-// frozen nor stopped, and the agent reports no end of a request that no code has seen.
-func TestARequestThatTheParserRefusesDoesNotStay(t *testing.T) {
+// TestARequestThatTheParserRefusesEnds: an instance with an open request is
+// neither frozen nor stopped, and the agent reports no end of a request that user
+// code has not seen.
+func TestARequestThatTheParserRefusesEnds(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("methods", map[string]string{"index.js": `module.exports = (req, res) => res.end(req.method);`})
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
@@ -23,7 +24,7 @@ func TestARequestThatTheParserRefusesDoesNotStay(t *testing.T) {
 					t.Errorf("%s: %s, want %d", method, resp.Status, want)
 				}
 				if values := resp.Header.Values(guest.HeaderFailure); len(values) > 0 {
-					t.Errorf("%s: the response says %s to the client", method, values)
+					t.Errorf("%s: the client gets the fields %s", method, values)
 				}
 				rests(t, i)
 			}
@@ -31,8 +32,8 @@ func TestARequestThatTheParserRefusesDoesNotStay(t *testing.T) {
 	}
 }
 
-// TestARequestMayHaveManyFields: Node.js takes 1,000 unless it is told otherwise, and
-// those of the platform are the last.
+// TestARequestMayHaveManyFields: the default limit of Node.js is 1,000 fields, and
+// the platform's fields are the last.
 func TestARequestMayHaveManyFields(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("fields", map[string]string{"index.js": `module.exports = (req, res) => {
@@ -48,10 +49,10 @@ func TestARequestMayHaveManyFields(t *testing.T) {
 			}
 			resp, body := whole(t, i, req)
 			if resp.StatusCode != http.StatusOK || body != "5000 0" {
-				t.Errorf("%s %q, want 200 and 5000 fields of the client's", resp.Status, body)
+				t.Errorf("%s %q, want 200 and 5000 fields of the client", resp.Status, body)
 			}
 			if line, want := r.awaitLine(t, i, "asked"), lateen.RequestIDFrom(req.Context()); line.Request != want {
-				t.Errorf("the line is of the request %q, want %q", line.Request, want)
+				t.Errorf("request of the log line: %q, want %q", line.Request, want)
 			}
 			rests(t, i)
 		})

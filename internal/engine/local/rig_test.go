@@ -19,8 +19,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
 
-// A machine may be busy with other tests, which use the race detector as well:
-// waits have their patience, and the limits of starts are multiplied.
+// The machine may be busy with other tests, under the race detector as well: waits
+// have a long timeout, and the timeouts of starts are multiplied.
 const (
 	patience = 5 * time.Minute
 	slowness = 10
@@ -40,7 +40,7 @@ func newRig(t *testing.T) *rig {
 	return newRigIn(t, nil)
 }
 
-// newRigIn is a rig whose functions have a network.
+// newRigIn returns a rig whose functions have a network.
 func newRigIn(t *testing.T, network *egress.Network) *rig {
 	t.Helper()
 	r := &rig{t: t, logs: &enginetest.Logs{}, trees: enginetest.Reachable(t)}
@@ -54,7 +54,7 @@ func newRigIn(t *testing.T, network *egress.Network) *rig {
 	return r
 }
 
-// tree makes files that anybody may read the tree of a function.
+// tree creates the tree of a function from world-readable files.
 func (r *rig) tree(name string, files map[string]string) lateen.Digest {
 	r.t.Helper()
 	for path, content := range files {
@@ -81,7 +81,7 @@ func (r *rig) begin(t *testing.T, f lateen.Function, env map[string]string) (eng
 	return i, err
 }
 
-// start is begin where that must succeed.
+// start is begin with t.Fatal on an error.
 func (r *rig) start(t *testing.T, f lateen.Function, env map[string]string) engine.Instance {
 	t.Helper()
 	i, err := r.begin(t, f, env)
@@ -91,7 +91,7 @@ func (r *rig) start(t *testing.T, f lateen.Function, env map[string]string) engi
 	return i
 }
 
-// to makes a request as the edge does.
+// to returns a request in the form of the edge.
 func to(t *testing.T, method, target string, body io.Reader) *http.Request {
 	t.Helper()
 	ctx := lateen.WithRequestID(t.Context(), lateen.NewID[lateen.RequestID]("req_", time.Now()))
@@ -106,7 +106,7 @@ func to(t *testing.T, method, target string, body io.Reader) *http.Request {
 	return req
 }
 
-// whole reads a response.
+// whole reads a response to its end.
 func whole(t *testing.T, i engine.Instance, req *http.Request) (*http.Response, string) {
 	t.Helper()
 	resp, err := i.RoundTrip(req)
@@ -121,7 +121,7 @@ func whole(t *testing.T, i engine.Instance, req *http.Request) (*http.Response, 
 	return resp, string(body)
 }
 
-// fails sends a request that must fail as told, or break off as told.
+// fails sends a request that must fail, or break off, with an error and a text.
 func fails(t *testing.T, i engine.Instance, target string, want error, text string) {
 	t.Helper()
 	resp, err := i.RoundTrip(to(t, http.MethodPost, target, strings.NewReader("x")))
@@ -134,7 +134,7 @@ func fails(t *testing.T, i engine.Instance, target string, want error, text stri
 	}
 }
 
-// awaitLine waits for a line of an instance.
+// awaitLine waits for a log line of an instance.
 func (r *rig) awaitLine(t *testing.T, i engine.Instance, text string) lateen.LogLine {
 	t.Helper()
 	deadline := time.After(patience)
@@ -154,7 +154,7 @@ func (r *rig) awaitLine(t *testing.T, i engine.Instance, text string) lateen.Log
 	}
 }
 
-// rests waits until an instance has no request.
+// rests waits until an instance has no open request.
 func rests(t *testing.T, i engine.Instance) {
 	t.Helper()
 	deadline := time.After(patience)
@@ -164,7 +164,7 @@ func rests(t *testing.T, i engine.Instance) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%d requests stay", i.Busy())
+			t.Fatalf("%d open requests", i.Busy())
 		}
 	}
 }

@@ -11,41 +11,41 @@ import (
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
-// runner is a program that processes boot before they are functions. All
-// functions with the same runtime draw from the same blank processes.
+// runner is a runtime, the program that a process boots before it loads a function.
+// All functions of a runtime share its blank processes.
 type runner struct {
-	name  string // in logs, unique: Node.js 24
-	eager bool   // fetched before a function asks for it
-	warm  bool   // wants [guest.WarmUp]
-	// watches says that a process takes descriptors of those that it starts, to
-	// know when they listen.
+	name  string // unique name in logs: Node.js 24
+	eager bool   // downloaded before a function needs it
+	warm  bool   // needs the requests of [guest.WarmUp]
+	// watches means that a process receives descriptors from its child processes, to
+	// learn when they listen.
 	watches bool
 	forks   bool // can be a zygote
-	// compiles says that a function's code is compiled in a process of its own,
-	// before the first process runs it.
+	// compiles means that a separate process compiles a function's code before the
+	// first start.
 	compiles bool
-	offline  bool     // has no network but its own loopback
-	env      []string // besides what every process has
-	reads    []string // variables that count only when a process boots
-	// find returns what to execute. It may take as long as a download.
+	offline  bool     // has only the loopback network
+	env      []string // variables besides those of every process
+	bootVars []string // variables that a process reads only at boot
+	// find returns the command to execute. It may download the runtime first.
 	find func(ctx context.Context) (command, error)
 
-	blanks *pool.Pool[*worker]
-	shells *shells // ahead, for a zygote's children
+	blanks    *pool.Pool[*worker]
+	sandboxes *emptySandboxes // empty sandboxes for processes that are forked from the zygote
 }
 
-// command is what to execute, in paths of this host.
+// command is a program to execute, with paths of this host.
 type command struct {
 	path   string
 	args   []string
-	mounts []sandbox.Mount // besides those that every process has
-	named  string          // the program that functions find by its name; "": none
-	// interpreter is what a relay executes the function's entry with, a program
-	// and its arguments; nil where the entry is a program.
+	mounts []sandbox.Mount // besides those of every process
+	named  string          // path of the program that functions find by name; "": none
+	// interpreter is the program with arguments with which a relay executes the
+	// function's entry; nil if the entry is a program.
 	interpreter []string
 }
 
-// findRunners returns all there are on this host, the first wanted first.
+// findRunners returns all runners of this host, the preferred one first.
 func (e *Engine) findRunners() []*runner {
 	var all []*runner
 	versions := nodeVersions()
@@ -58,12 +58,12 @@ func (e *Engine) findRunners() []*runner {
 		all = append(all, p.runner(e))
 	}
 	for _, r := range all {
-		r.shells = new(shells)
+		r.sandboxes = new(emptySandboxes)
 	}
 	return all
 }
 
-// runner returns the one with that name, nil if there is none.
+// runner returns the runner of that name; nil if there is none.
 func (e *Engine) runner(name string) *runner {
 	for _, r := range e.runners {
 		if r.name == name {
@@ -73,8 +73,8 @@ func (e *Engine) runner(name string) *runner {
 	return nil
 }
 
-// runtimeFor returns what runs a function's runtime, and what its user should
-// know about that.
+// runtimeFor returns the runner of a function's runtime, and a notice for the
+// function's log.
 func (e *Engine) runtimeFor(f *lateen.Function) (r *runner, notice string, err error) {
 	if isProgram(f.Runtime) {
 		return e.runner(programsName), "", nil
@@ -99,8 +99,8 @@ func (e *Engine) runtimeFor(f *lateen.Function) (r *runner, notice string, err e
 func (e *Engine) node(major int) *runner {
 	return &runner{
 		name: nodeName(major), eager: true, warm: true, forks: true,
-		env:   []string{"NODE_ENV=production"},
-		reads: []string{"NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "UV_THREADPOOL_SIZE"},
+		env:      []string{"NODE_ENV=production"},
+		bootVars: []string{"NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "UV_THREADPOOL_SIZE"},
 		find: func(ctx context.Context) (command, error) {
 			node, err := e.o.Toolchain.Node(ctx, major)
 			if err == nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// listeners export what is told to listen, and does not do so itself.
+// listeners export a server and do not call listen.
 var listeners = map[string]string{
 	"object.js": `const http = require('node:http');
 module.exports = { listen(...args) { return http.createServer((req, res) => res.end('object ' + req.url)).listen(...args); } };`,
@@ -37,7 +37,7 @@ module.exports = { listen() { throw new Error('it listens already'); } };`,
 	"throws.js":  `exports.listen = () => { throw new RangeError('it cannot listen'); };`,
 }
 
-func TestWhatListensIsToldTo(t *testing.T) {
+func TestExportedServersListen(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("listeners", listeners)
 	f := func(handler string) lateen.Function {
@@ -55,8 +55,8 @@ func TestWhatListensIsToldTo(t *testing.T) {
 	}
 }
 
-// compiled are edge functions as compilers write them, and packages of which
-// only a part is there, as tracers leave it that follow what bundlers read.
+// compiled are edge functions in the form of compilers' output, and packages with
+// only the files that a tracer selects when it follows the conditions of bundlers.
 var compiled = map[string]string{
 	"default.js": `"use strict";
 Object.defineProperty(exports, "__esModule", { value: true });
@@ -204,7 +204,7 @@ func TestTrailerFieldsReachAFunction(t *testing.T) {
 				t.Skip("there is no Python on this host: scripts/setup.sh installs one")
 			}
 			i := r.start(t, lateen.Function{Runtime: c.runtime, Handler: handler, Tree: tree, LauncherType: "Nodejs", AddHelpers: true}, nil)
-			for range 3 { // over one connection
+			for range 3 { // on one connection
 				req := to(t, http.MethodPost, "/", http.NoBody)
 				req.ContentLength, req.Trailer = -1, http.Header{"X-Sum": {"1"}}
 				req.Body = io.NopCloser(io.MultiReader(strings.NewReader("bo"), strings.NewReader("dy")))
@@ -217,7 +217,7 @@ func TestTrailerFieldsReachAFunction(t *testing.T) {
 	}
 }
 
-func TestAFunctionThatReturnsAnAnswerInsteadOfSendingItIsTold(t *testing.T) {
+func TestAReturnedResponseIsLoggedAsAMistake(t *testing.T) {
 	r := newRig(t)
 	tree := r.tree("returns", map[string]string{"returns.js": `let release;
 const values = {
@@ -250,10 +250,10 @@ module.exports = async (req, res) => {
 			}
 			whole(t, i, to(t, http.MethodGet, "/?way=release", nil))
 			if got := <-done; got != "answered "+way {
-				t.Errorf("the answer that comes later is %q", got)
+				t.Errorf("late response: %q", got)
 			}
 			if n := strings.Count(fmt.Sprint(r.logs.Lines()), "without answering"); want == "" && n != told {
-				t.Errorf("%d lines say that there is no answer, want %d", n, told)
+				t.Errorf("%d log lines report a missing response, want %d", n, told)
 			}
 			if want != "" {
 				told++

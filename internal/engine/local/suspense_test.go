@@ -2,7 +2,7 @@ package local
 
 import "testing"
 
-// suspense uses the data cache as Next.js 14 does.
+// suspense uses the data cache in the way of Next.js 14.
 const suspense = `const base = 'https://' + process.env.SUSPENSE_CACHE_URL + '/v1/suspense-cache/';
 module.exports = async (req, res) => {
   const { pathname, searchParams } = new URL(req.url, 'http://x');
@@ -38,7 +38,7 @@ func TestTheCacheOfNextjs14IsThatOfLaterVersions(t *testing.T) {
 	get("fresh 1", "/get?key=a&tag=/page")
 	resp, _ := ask(t, i, "GET", "/revalidate?tag=w,x", "")
 	if got := resp.Header.Get("X-Lateen-Purge"); got != "tag=w&tag=x&expire=0" {
-		t.Errorf("the platform is told %q", got)
+		t.Errorf("purges: %q", got)
 	}
 	get("404", "/get?key=a")
 }

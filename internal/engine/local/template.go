@@ -21,45 +21,44 @@ import (
 const (
 	forkTimeout      = 5 * time.Second
 	defaultTemplates = 1024            // MiB of all templates
-	soon             = 5 * time.Second // within which a child that dies is its template's fault
+	earlyExit        = 5 * time.Second // a forked process that ends within this time is a fault of its template
 )
 
-// templates are the processes that instances are forked from, the most recently
-// used of them.
+// templates are the most recently used processes from which instances are forked.
 type templates struct {
-	limit int64         // bytes of all, spares included; 0: there are none
-	wake  chan struct{} // holds a token while spares are to be looked after
+	limit int64         // bytes of all templates and standbys; 0 disables templates
+	wake  chan struct{} // holds a token when keepSpares has work
 
-	mu  sync.Mutex // guards below
+	mu  sync.Mutex // guards the fields below
 	all []*template
 }
 
-// template is a process that has loaded a function and only forks. That of a
-// WebAssembly module has no process but its spare: see loaded.go.
+// template is a process that has loaded a function and only forks. The template of a
+// WebAssembly module has no process except for its standby: see module_standby.go.
 type template struct {
-	*instance // nil: of a module
+	*instance // nil for a module
 
 	spec      lateen.FunctionSpec
-	runner    *runner       // of a module
-	footprint []guest.Range // what a child has touched when it has answered
+	runner    *runner       // only of a module
+	footprint []guest.Range // memory that a forked process has touched after its first response
 
-	// Guarded by templates.
-	holds    holding
-	used     time.Time
-	spare    *worker // nil: it has none
-	lack     lack    // of one
-	failures int     // of spares, in a row
-	children int     // that there are, spares among them
-	retired  bool    // it has no more
+	// The mutex of templates guards the fields below.
+	memory   memoryUse
+	lastUsed time.Time
+	standby  *worker    // nil: the template has none
+	gap      standbyGap // state while spare is nil
+	failures int        // number of failed standbys in a row
+	forks    int        // number of forked processes, including the standby
+	retired  bool       // no process is forked any more
 
-	speak sync.Mutex // one message at a time
+	sending sync.Mutex // serializes messages to the process
 }
 
-// forking returns the runtime with what its processes need to fork. V8's helper
-// threads would be missing in children, so there are none. Nor is there what
-// collects garbage for lack of work: it counts the time in which a process stands
-// still to be forked, so that each child would begin with a full collection.
-func (e *Engine) forking(r *runner) *runner {
+// forkRunner returns the runtime with the flags that its processes need to fork. A
+// forked process would lack the helper threads of V8, so there are none. V8's memory
+// reducer is off, too: it counts the time in which a process waits to be forked as
+// idle time, so each forked process would begin with a full garbage collection.
+func (e *Engine) forkRunner(r *runner) *runner {
 	shaped := *r
 	shaped.name += " template"
 	shaped.find = func(ctx context.Context) (command, error) {
@@ -71,7 +70,7 @@ func (e *Engine) forking(r *runner) *runner {
 	return &shaped
 }
 
-// forkLibrary is where a process finds it.
+// forkLibrary returns the path of the library inside the sandbox.
 func (e *Engine) forkLibrary() string {
 	if e.sandbox.PrivateTmp() {
 		return guestAgent + "/" + guest.ForkLibrary
@@ -79,23 +78,22 @@ func (e *Engine) forkLibrary() string {
 	return filepath.Join(filepath.Dir(e.agent), guest.ForkLibrary)
 }
 
-// shape makes a template of a function, unless the function is not one for
-// templates.
-func (e *Engine) shape(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
-	ctx, cancel := e.within(ctx, prepareTimeout)
+// makeTemplate makes a template of a function, unless the function cannot be forked.
+func (e *Engine) makeTemplate(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
+	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
 	defer cancel()
 	var forkable forkability
-	e.known.with(spec.Key, func(a *acquaintance) { forkable = a.forkable })
-	visits := e.visits(spec)
+	e.profiles.with(spec.Key, func(a *functionProfile) { forkable = a.forkable })
+	samples := e.samples(spec)
 	if forkable == whenLoaded {
-		visits = nil
+		samples = nil
 	}
-	t, err := e.cast(ctx, r, spec, visits)
+	t, err := e.newTemplate(ctx, r, spec, samples)
 	var why refusal
 	if errors.As(err, &why) {
-		e.known.with(spec.Key, func(a *acquaintance) {
-			a.forkable, a.why = never, string(why)
-			if len(visits) > 0 {
+		e.profiles.with(spec.Key, func(a *functionProfile) {
+			a.forkable, a.unforkable = never, string(why)
+			if len(samples) > 0 {
 				a.forkable = whenLoaded
 			}
 		})
@@ -105,103 +103,102 @@ func (e *Engine) shape(ctx context.Context, r *runner, spec lateen.FunctionSpec)
 		return err
 	}
 	e.templates.add(t)
-	e.known.with(spec.Key, func(a *acquaintance) { a.template = t })
-	if !e.attend(func() {
+	e.profiles.with(spec.Key, func(a *functionProfile) { a.template = t })
+	if !e.runTracked(func() {
 		<-t.exited
 		if e.dropTemplate(t) && !e.ending() {
-			e.o.Log.Warn("a template ended", "function", spec.Name, "deployment_id", spec.Deployment, "how", t.death())
+			e.o.Log.Warn("template ended", "function", spec.Name, "deployment_id", spec.Deployment, "how", t.exitError())
 		}
 	}) {
 		e.dropTemplate(t)
 	}
-	e.o.Log.InfoContext(ctx, "a function has a template", "function", spec.Name, "deployment_id", spec.Deployment, "bytes", t.holds.template)
+	e.o.Log.InfoContext(ctx, "template created", "function", spec.Name, "deployment_id", spec.Deployment, "bytes", t.memory.template)
 	return nil
 }
 
-// cast boots a process, warms it up and has it fork from then on.
-func (e *Engine) cast(ctx context.Context, r *runner, spec lateen.FunctionSpec, visits []visit) (*template, error) {
-	i, err := e.rehearse(ctx, e.forking(r), spec, lesson{template: e.forkLibrary()})
+// newTemplate boots a process, warms it up and turns it into a template.
+func (e *Engine) newTemplate(ctx context.Context, r *runner, spec lateen.FunctionSpec, samples []sampleRequest) (*template, error) {
+	i, err := e.startTraining(ctx, e.forkRunner(r), spec, activation{template: e.forkLibrary()})
 	if err != nil {
 		return nil, fmt.Errorf("run %s for a template: %w", spec.Name, err)
 	}
-	if err := i.exercise(ctx, visits, templateRounds); err != nil {
-		i.dismiss()
+	if err := i.sendSamples(ctx, samples, templateRounds); err != nil {
+		i.killAndWait()
 		return nil, fmt.Errorf("warm %s up for a template: %w", spec.Name, err)
 	}
 	resp, err := i.question(ctx, guest.QuestionFork)
 	if err != nil {
-		i.dismiss()
+		i.killAndWait()
 		return nil, err
 	}
 	resp.Body.Close()
-	if i.outside.tried() { // in vain: children would inherit what it made of that
-		i.dismiss()
+	if i.link.used() { // forked processes would inherit the function's reaction to the failed attempt
+		i.killAndWait()
 		return nil, refusal("it tried to reach the network")
 	}
-	if err := i.process.Foreground(); err != nil { // children inherit it
-		i.dismiss()
+	if err := i.process.Foreground(); err != nil { // forked processes inherit the priority
+		i.killAndWait()
 		return nil, err
 	}
-	t := &template{instance: i, spec: spec, holds: holding{i.Usage().Memory, firstSpare}, used: time.Now()}
-	if t.footprint, err = e.scout(ctx, t, visits); err != nil {
-		i.dismiss()
+	t := &template{instance: i, spec: spec, memory: memoryUse{i.Usage().Memory, assumedStandbyMemory}, lastUsed: time.Now()}
+	if t.footprint, err = e.recordFootprint(ctx, t, samples); err != nil {
+		i.killAndWait()
 		return nil, err
 	}
 	return t, nil
 }
 
-// scout has a child of a template answer requests where nobody sees it, and
-// returns which memory that took.
-func (e *Engine) scout(ctx context.Context, t *template, visits []visit) ([]guest.Range, error) {
+// recordFootprint forks a process in a training run, lets it answer requests, and
+// returns the memory that it has touched.
+func (e *Engine) recordFootprint(ctx context.Context, t *template, samples []sampleRequest) ([]guest.Range, error) {
 	w, err := e.fork(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	w.output.mute()
 	i := newInstance(ctx, e, t.spec, w)
-	i.rehearsal = true
-	defer i.dismiss()
-	if err := errors.Join(guest.Settle(w.ends.control, nil), i.emerge(ctx)); err != nil {
+	i.training = true
+	defer i.killAndWait()
+	if err := errors.Join(guest.Settle(w.handles.control, nil), i.resume(ctx)); err != nil {
 		return nil, err
 	}
-	if err := i.exercise(ctx, visits, 1); err != nil || i.Lost() {
-		return nil, refusal("its children do not answer")
+	if err := i.sendSamples(ctx, samples, 1); err != nil || i.Lost() {
+		return nil, refusal("its forked processes do not answer")
 	}
 	footprint, err := footprintOf(i.process.ID())
-	if err != nil { // children go without, fault by fault
-		e.o.Log.InfoContext(ctx, "a template's children touch memory anew", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
+	if err != nil { // without a footprint the forked processes take page faults instead
+		e.o.Log.InfoContext(ctx, "memory footprint of a template unknown; its forked processes take page faults", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
 	}
 	return footprint, nil
 }
 
-// add keeps a template, and gives up those that were not used for longest where
-// there is no room for all.
+// add adds a template, and retires the least recently used ones if memory is short.
 func (ts *templates) add(t *template) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	t.lack.since = time.Now()
+	t.gap.since = time.Now()
 	ts.all = append(ts.all, t)
 	ts.trimLocked()
-	ts.look()
+	ts.wakeUp()
 }
 
-// fitLocked says how many of the templates there is room for, and for how many
-// of their spares, after it has put them in order.
-func (ts *templates) fitLocked() (templates, spares int) {
-	slices.SortFunc(ts.all, func(x, y *template) int { return y.used.Compare(x.used) })
-	all := make([]holding, len(ts.all))
+// fitLocked sorts the templates, and returns how many of them, and of their
+// standbys, fit into the memory.
+func (ts *templates) fitLocked() (templates, standbys int) {
+	slices.SortFunc(ts.all, func(x, y *template) int { return y.lastUsed.Compare(x.lastUsed) })
+	all := make([]memoryUse, len(ts.all))
 	for n, t := range ts.all {
-		all[n] = t.holds
+		all[n] = t.memory
 	}
-	return room(ts.limit, all)
+	return fitTemplates(ts.limit, all)
 }
 
-// trimLocked gives up what there is no room for.
+// trimLocked retires the templates and standbys that do not fit into the memory.
 func (ts *templates) trimLocked() {
-	templates, spares := ts.fitLocked()
-	for _, t := range ts.all[spares:] {
+	templates, standbys := ts.fitLocked()
+	for _, t := range ts.all[standbys:] {
 		if t.instance != nil {
-			t.dropSpareLocked()
+			t.dropStandbyLocked()
 		}
 	}
 	for _, extra := range ts.all[templates:] {
@@ -210,7 +207,7 @@ func (ts *templates) trimLocked() {
 	ts.all = ts.all[:templates]
 }
 
-// remove takes a template out of what there is, and its spare.
+// remove removes a template and its standby.
 func (ts *templates) remove(t *template) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -218,52 +215,51 @@ func (ts *templates) remove(t *template) {
 	t.retireLocked()
 }
 
-// retireLocked ends a template once its last child has ended: they follow it.
+// retireLocked ends a template after its last forked process: they depend on it.
 func (t *template) retireLocked() {
 	t.retired = true
-	t.dropSpareLocked()
-	if t.children == 0 {
+	t.dropStandbyLocked()
+	if t.forks == 0 {
 		t.Kill()
 	}
 }
 
-// born and died count a template's children.
-func (ts *templates) born(t *template) {
+// addFork and removeFork count the forked processes of a template.
+func (ts *templates) addFork(t *template) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	t.children++
+	t.forks++
 }
 
-func (ts *templates) died(t *template) {
+func (ts *templates) removeFork(t *template) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if t.children--; t.children == 0 && t.retired {
+	if t.forks--; t.forks == 0 && t.retired {
 		t.Kill()
 	}
 }
 
-// Kill ends the template's process.
+// Kill ends the process of a template.
 func (t *template) Kill() {
 	if t.instance != nil {
 		t.instance.Kill()
 	}
 }
 
-// gone reports whether its process has ended.
+// gone reports whether the process of a template has ended.
 func (t *template) gone() bool { return t.instance != nil && isClosed(t.exited) }
 
-func (t *template) dropSpareLocked() {
-	if t.spare != nil {
-		t.spare.Kill()
-		t.spare = nil
+func (t *template) dropStandbyLocked() {
+	if t.standby != nil {
+		t.standby.Kill()
+		t.standby = nil
 	}
 }
 
-// dropTemplate has no more instances forked from a template; false if none were
-// any more.
+// dropTemplate ends the use of a template; false if it was dropped before.
 func (e *Engine) dropTemplate(t *template) (dropped bool) {
 	e.templates.remove(t)
-	e.known.with(t.spec.Key, func(a *acquaintance) {
+	e.profiles.with(t.spec.Key, func(a *functionProfile) {
 		if a.template == t {
 			a.template, dropped = nil, true
 		}
@@ -271,16 +267,16 @@ func (e *Engine) dropTemplate(t *template) (dropped bool) {
 	return dropped
 }
 
-// Forget drops what is known and kept of a deployment that is gone.
+// Forget drops all facts, code caches and templates of a deleted deployment.
 func (e *Engine) Forget(d lateen.DeploymentID) {
 	e.archives.Forget(d)
 	for _, t := range e.templates.of(d) {
 		e.dropTemplate(t)
 	}
-	e.known.forget(d)
+	e.profiles.forget(d)
 }
 
-// of are the templates of a deployment.
+// of returns the templates of a deployment.
 func (ts *templates) of(d lateen.DeploymentID) []*template {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -296,7 +292,7 @@ func (ts *templates) of(d lateen.DeploymentID) []*template {
 // templateOf returns the template of a function, nil if there is none.
 func (e *Engine) templateOf(spec lateen.FunctionSpec) *template {
 	var t *template
-	e.known.with(spec.Key, func(a *acquaintance) { t = a.template })
+	e.profiles.with(spec.Key, func(a *functionProfile) { t = a.template })
 	if t == nil {
 		return nil
 	}
@@ -307,55 +303,54 @@ func (e *Engine) templateOf(spec lateen.FunctionSpec) *template {
 	return t
 }
 
-// fork has a template fork a child, which stands still until it is told to
-// settle.
+// fork forks a process from a template. The process waits until guest.Settle.
 func (e *Engine) fork(ctx context.Context, t *template) (*worker, error) {
 	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
-	ends, err := e.open(name)
+	handles, err := e.open(name)
 	if err != nil {
 		return nil, err
 	}
-	e.templates.born(t)
-	w, err := e.adopt(ctx, t, name, ends)
+	e.templates.addFork(t)
+	w, err := e.adopt(ctx, t, name, handles)
 	if err != nil {
-		e.templates.died(t)
-		ends.handOver()
-		ends.close()
+		e.templates.removeFork(t)
+		handles.closeRemote()
+		handles.close()
 		e.clean(name, "")
 		return nil, fmt.Errorf("fork %s: %w", t.spec.Name, err)
 	}
-	if !e.attend(func() {
-		w.listen()
+	if !e.runTracked(func() {
+		w.readMessages()
 		e.clean(name, "")
-		e.templates.miss(t, w)
-		e.templates.died(t)
+		e.templates.standbyEnded(t, w)
+		e.templates.removeFork(t)
 	}) {
 		w.Kill()
-		w.listen()
+		w.readMessages()
 		e.clean(name, "")
-		e.templates.died(t)
+		e.templates.removeFork(t)
 		return nil, sandbox.ErrEnded
 	}
 	return w, nil
 }
 
-func (e *Engine) adopt(ctx context.Context, t *template, name string, ends *ends) (*worker, error) {
-	conn, ok := ends.control.(*net.UnixConn)
+func (e *Engine) adopt(ctx context.Context, t *template, name string, handles *handles) (*worker, error) {
+	conn, ok := handles.control.(*net.UnixConn)
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
 	if err := passCredentials(conn); err != nil {
 		return nil, err
 	}
-	if err := t.order(ends, e.patient(forkTimeout)); err != nil {
+	if err := t.orderFork(handles, e.scaled(forkTimeout)); err != nil {
 		return nil, err
 	}
-	ends.handOver()
-	deadline := time.Now().Add(e.patient(forkTimeout))
+	handles.closeRemote()
+	deadline := time.Now().Add(e.scaled(forkTimeout))
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
-	pid, first, err := firstWords(conn, deadline)
+	pid, first, err := firstMessage(conn, deadline)
 	if err != nil {
 		return nil, err
 	}
@@ -364,7 +359,7 @@ func (e *Engine) adopt(ctx context.Context, t *template, name string, ends *ends
 		return nil, err
 	}
 	w := &worker{
-		name: name, process: process, ends: ends, inside: t.inside, output: &output{sink: e.o.Logs}, outside: t.outside, tag: t.tag,
+		name: name, process: process, handles: handles, inside: t.inside, output: &output{sink: e.o.Logs}, link: t.link, tag: t.tag,
 		messages: guest.NewReader(io.MultiReader(bytes.NewReader(first), conn)),
 		parked:   make(chan struct{}), exited: make(chan struct{}),
 	}
@@ -377,26 +372,26 @@ func (e *Engine) adopt(ctx context.Context, t *template, name string, ends *ends
 	return w, nil
 }
 
-// order has the template fork a child with these ends.
-func (t *template) order(ends *ends, within time.Duration) error {
-	t.speak.Lock()
-	defer t.speak.Unlock()
-	conn, ok := t.ends.control.(*net.UnixConn)
+// orderFork makes the template fork a process with these ends.
+func (t *template) orderFork(handles *handles, within time.Duration) error {
+	t.sending.Lock()
+	defer t.sending.Unlock()
+	conn, ok := t.handles.control.(*net.UnixConn)
 	if !ok {
 		return errors.ErrUnsupported
 	}
-	if err := conn.SetWriteDeadline(time.Now().Add(within)); err != nil { // it may not read
-		return fmt.Errorf("ask the template: %w", err)
+	if err := conn.SetWriteDeadline(time.Now().Add(within)); err != nil { // the process may not be reading
+		return fmt.Errorf("order a fork: %w", err)
 	}
-	if _, _, err := conn.WriteMsgUnix([]byte{0}, rightsOf(ends.theirs[:]), nil); err != nil {
-		return fmt.Errorf("ask the template: %w", err)
+	if _, _, err := conn.WriteMsgUnix([]byte{0}, rightsOf(handles.remote[:]), nil); err != nil {
+		return fmt.Errorf("order a fork: %w", err)
 	}
 	return nil
 }
 
-// firstWords returns what a child says first, and its process id by the
-// kernel's word, not its own.
-func firstWords(conn *net.UnixConn, deadline time.Time) (pid int, said []byte, err error) {
+// firstMessage returns the first message of a forked process, and the process ID that
+// the kernel attests.
+func firstMessage(conn *net.UnixConn, deadline time.Time) (pid int, said []byte, err error) {
 	if err := conn.SetReadDeadline(deadline); err != nil {
 		return 0, nil, err
 	}
@@ -406,7 +401,7 @@ func firstWords(conn *net.UnixConn, deadline time.Time) (pid int, said []byte, e
 		err = io.EOF
 	}
 	if err != nil {
-		return 0, nil, fmt.Errorf("hear of the child: %w", err)
+		return 0, nil, fmt.Errorf("read from the forked process: %w", err)
 	}
 	if pid, err = sender(oob[:oobn]); err != nil {
 		return 0, nil, err
@@ -414,10 +409,10 @@ func firstWords(conn *net.UnixConn, deadline time.Time) (pid int, said []byte, e
 	return pid, buf[:n], conn.SetReadDeadline(time.Time{})
 }
 
-// blame gives up a template for good, since a child of it died without having
-// been asked to.
-func (e *Engine) blame(t *template) {
+// disableTemplates disables templates for a function after a forked process ended
+// unexpectedly.
+func (e *Engine) disableTemplates(t *template) {
 	e.dropTemplate(t)
-	e.known.with(t.spec.Key, func(a *acquaintance) { a.forkable, a.why = never, "its children die" })
-	e.o.Log.Warn("a function has no templates any more: a child died", "function", t.spec.Name, "deployment_id", t.spec.Deployment)
+	e.profiles.with(t.spec.Key, func(a *functionProfile) { a.forkable, a.unforkable = never, "its forked processes exit unexpectedly" })
+	e.o.Log.Warn("templates disabled for function: forked process exited unexpectedly", "function", t.spec.Name, "deployment_id", t.spec.Deployment)
 }

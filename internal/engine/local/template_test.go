@@ -21,7 +21,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// probe tries what a process can do, and tells who it is.
+// probe checks the abilities of its process, and returns its identity.
 const probe = `const fs = require('node:fs'), zlib = require('node:zlib'), crypto = require('node:crypto'), dns = require('node:dns');
 const { execFile } = require('node:child_process'), { Worker } = require('node:worker_threads'), { promisify } = require('node:util');
 const http = require('node:http'), net = require('node:net');
@@ -72,8 +72,8 @@ module.exports = async (req, res) => {
 };
 `
 
-// told is what the probe answers.
-type told struct {
+// probeResult is the response of probe.
+type probeResult struct {
 	Failed []string `json:"failed"`
 	Loop   float64  `json:"loop"` // ms of CPU time of a hot loop
 	Env    string   `json:"env"`
@@ -103,11 +103,11 @@ func newStage(t testing.TB, change func(*Options)) *stage {
 		change(&o)
 	}
 	s := &stage{running(t, o), t, trees, logs}
-	s.archiveFrom = 0 // however small
+	s.minCodeCache = 0 // includes small code caches
 	return s
 }
 
-// function describes a function of one file, of a deployment of its own.
+// function returns the spec of a function with one file, in a deployment of its own.
 func (s *stage) function(name, runtime, text string) lateen.FunctionSpec {
 	s.t.Helper()
 	tree := lateen.DigestOf([]byte(text))
@@ -126,15 +126,15 @@ func (s *stage) function(name, runtime, text string) lateen.FunctionSpec {
 	}
 }
 
-// mold makes a template of a function, and has starts use it.
-func (s *stage) mold(spec lateen.FunctionSpec) error {
+// addTemplate makes a template of a function, and makes starts use it.
+func (s *stage) addTemplate(spec lateen.FunctionSpec) error {
 	s.t.Helper()
 	r, _, err := s.runtimeFor(&spec.Function)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.known.with(spec.Key, func(a *acquaintance) { a.cost = time.Second })
-	return s.shape(s.t.Context(), r, spec)
+	s.profiles.with(spec.Key, func(a *functionProfile) { a.cost = time.Second })
+	return s.makeTemplate(s.t.Context(), r, spec)
 }
 
 // start starts an instance that ends with the test.
@@ -147,12 +147,12 @@ func (s *stage) start(spec lateen.FunctionSpec, want lateen.StartKind) *instance
 	i := started.(*instance)
 	s.t.Cleanup(func() { end(i) })
 	if kind := i.Started().Kind; want != "" && kind != want {
-		s.t.Fatalf("it was started by %s, want %s", kind, want)
+		s.t.Fatalf("kind of start: %s, want %s", kind, want)
 	}
 	return i
 }
 
-func tryConsult(t testing.TB, i engine.Instance, path string) (told, error) {
+func tryProbe(t testing.TB, i engine.Instance, path string) (probeResult, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://example.com"+path, nil)
 	if err != nil {
@@ -160,23 +160,23 @@ func tryConsult(t testing.TB, i engine.Instance, path string) (told, error) {
 	}
 	resp, err := i.RoundTrip(req)
 	if err != nil {
-		return told{}, err
+		return probeResult{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return told{}, err
+		return probeResult{}, err
 	}
-	var x told
+	var x probeResult
 	if err := json.Unmarshal(text, &x); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return x, nil
 }
 
-func consult(t testing.TB, i engine.Instance, path string) told {
+func askProbe(t testing.TB, i engine.Instance, path string) probeResult {
 	t.Helper()
-	x, err := tryConsult(t, i, path)
+	x, err := tryProbe(t, i, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,74 +186,74 @@ func consult(t testing.TB, i engine.Instance, path string) told {
 func needForks(t testing.TB) {
 	t.Helper()
 	if !guest.Forks() {
-		t.Skip("this machine has no templates")
+		t.Skip("this machine does not support templates")
 	}
 }
 
-func TestChildrenOfTemplatesDoWhatProcessesDo(t *testing.T) {
+func TestForksOfTemplatesBehaveLikeBootedProcesses(t *testing.T) {
 	needForks(t)
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
 		t.Run(runtime, func(t *testing.T) {
 			s := newStage(t, nil)
 			spec := s.function("probe", runtime, probe)
-			usual := consult(t, s.start(s.function("usual", runtime, probe), ""), "/all")
+			usual := askProbe(t, s.start(s.function("usual", runtime, probe), ""), "/all")
 			if len(usual.Failed) > 0 {
-				t.Fatalf("an ordinary process fails at %q", usual.Failed)
+				t.Fatalf("a booted process failed the checks %q", usual.Failed)
 			}
-			if err := s.mold(spec); err != nil {
+			if err := s.addTemplate(spec); err != nil {
 				t.Fatal(err)
 			}
 			for range 3 {
 				i := s.start(spec, lateen.StartTemplate)
-				got := consult(t, i, "/all")
+				got := askProbe(t, i, "/all")
 				if len(got.Failed) > 0 {
-					t.Errorf("a child fails at %q", got.Failed)
+					t.Errorf("a forked process failed the checks %q", got.Failed)
 				}
-				if got.Loop > 4*usual.Loop+100 { // ten times as long, if it were not optimised
-					t.Errorf("a hot loop takes %.1f ms in a child, %.1f otherwise", got.Loop, usual.Loop)
+				if got.Loop > 4*usual.Loop+100 { // it would be ten times as long without optimization
+					t.Errorf("a hot loop takes %.1f ms in a forked process, %.1f ms in a booted one", got.Loop, usual.Loop)
 				}
 				if got.Env != "probe" {
-					t.Errorf("it is %q", got.Env)
+					t.Errorf("environment: %q", got.Env)
 				}
 			}
 			i := s.start(spec, lateen.StartTemplate)
-			if _, err := tryConsult(t, i, "/exit"); !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), "process.exit(3)") {
-				t.Errorf("after process.exit the error is %v", err)
+			if _, err := tryProbe(t, i, "/exit"); !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), "process.exit(3)") {
+				t.Errorf("error after process.exit: %v", err)
 			}
 			<-i.exited
 		})
 	}
 }
 
-func TestChildrenNeverRepeatEachOther(t *testing.T) {
+func TestForksOfTemplatesNeverRepeatEachOther(t *testing.T) {
 	needForks(t)
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
 		t.Run(runtime, func(t *testing.T) {
 			s := newStage(t, nil)
 			spec := s.function("random", runtime, probe)
-			if err := s.mold(spec); err != nil {
+			if err := s.addTemplate(spec); err != nil {
 				t.Fatal(err)
 			}
-			s.unrepeated(spec, 100)
+			s.unrepeatedTemplateForks(spec, 100)
 		})
 	}
 }
 
-// unrepeated starts children and has each draw what is random.
-func (s *stage) unrepeated(spec lateen.FunctionSpec, children int) {
+// unrepeatedTemplateForks starts forked processes and makes each draw random values.
+func (s *stage) unrepeatedTemplateForks(spec lateen.FunctionSpec, forks int) {
 	s.t.Helper()
 	seen := map[string]int{}
-	for n := range children {
+	for n := range forks {
 		started, err := s.Start(s.t.Context(), spec)
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		if kind := started.Started().Kind; kind != lateen.StartTemplate {
-			s.t.Fatalf("child %d was started by %s", n, kind)
+			s.t.Fatalf("process %d: kind of start: %s", n, kind)
 		}
-		for _, value := range consult(s.t, started, "/").Random {
+		for _, value := range askProbe(s.t, started, "/").Random {
 			if before, again := seen[value]; again {
-				s.t.Errorf("children %d and %d both drew %s", before, n, value)
+				s.t.Errorf("processes %d and %d both drew %s", before, n, value)
 			}
 			seen[value] = n
 		}
@@ -261,25 +261,25 @@ func (s *stage) unrepeated(spec lateen.FunctionSpec, children int) {
 	}
 }
 
-func TestManyTemplatesHaveManyChildren(t *testing.T) {
+func TestManyTemplatesForkManyProcesses(t *testing.T) {
 	needForks(t)
-	const functions, children = 20, 25
-	s := newStage(t, func(o *Options) { o.Templates = 150 }) // so that some are given up meanwhile
+	const functions, forks = 20, 25
+	s := newStage(t, func(o *Options) { o.Templates = 150 }) // small enough to retire some during the test
 	for n := range functions {
 		spec := s.function(fmt.Sprintf("many%d", n), "nodejs24.x", probe)
-		if err := s.mold(spec); err != nil {
+		if err := s.addTemplate(spec); err != nil {
 			t.Fatal(err)
 		}
-		for range children {
+		for range forks {
 			started, err := s.Start(t.Context(), spec)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if kind := started.Started().Kind; kind != lateen.StartTemplate {
-				t.Fatalf("it was started by %s", kind)
+				t.Fatalf("kind of start: %s", kind)
 			}
-			if got := consult(t, started, "/"); got.Env != fmt.Sprintf("many%d", n) {
-				t.Fatalf("function %d was answered by %s", n, got.Env)
+			if got := askProbe(t, started, "/"); got.Env != fmt.Sprintf("many%d", n) {
+				t.Fatalf("response to function %d from %s", n, got.Env)
 			}
 			end(started)
 		}
@@ -287,42 +287,42 @@ func TestManyTemplatesHaveManyChildren(t *testing.T) {
 	s.templates.mu.Lock()
 	defer s.templates.mu.Unlock()
 	if n := len(s.templates.all); n == 0 || n == functions {
-		t.Errorf("%d templates are kept", n)
+		t.Errorf("%d templates remain", n)
 	}
 }
 
 func TestTemplateServesItsOwnFunctionAlone(t *testing.T) {
 	needForks(t)
 	s := newStage(t, nil)
-	mine, other := s.function("mine", "nodejs24.x", probe), s.function("other", "nodejs24.x", probe) // of the same files
-	if err := s.mold(mine); err != nil {
+	mine, other := s.function("mine", "nodejs24.x", probe), s.function("other", "nodejs24.x", probe) // with the same files
+	if err := s.addTemplate(mine); err != nil {
 		t.Fatal(err)
 	}
-	if got := consult(t, s.start(other, ""), "/"); got.Env != "other" {
-		t.Errorf("another deployment's function is %s", got.Env)
+	if got := askProbe(t, s.start(other, ""), "/"); got.Env != "other" {
+		t.Errorf("response of another deployment's function: %s", got.Env)
 	}
 	if i := s.start(other, ""); i.Started().Kind == lateen.StartTemplate {
-		t.Error("it was forked from another's template")
+		t.Error("the process was forked from another function's template")
 	}
-	if got := consult(t, s.start(mine, lateen.StartTemplate), "/"); got.Env != "mine" {
-		t.Errorf("it is %s", got.Env)
+	if got := askProbe(t, s.start(mine, lateen.StartTemplate), "/"); got.Env != "mine" {
+		t.Errorf("environment: %s", got.Env)
 	}
 	changed := mine
 	changed.Env = map[string]string{"WHO": "changed"}
-	if got := consult(t, s.start(changed, ""), "/"); got.Env != "changed" {
-		t.Errorf("with another environment it is %s", got.Env)
+	if got := askProbe(t, s.start(changed, ""), "/"); got.Env != "changed" {
+		t.Errorf("changed environment: %s", got.Env)
 	}
 }
 
-func TestOthersTakeOverWhenATemplateDies(t *testing.T) {
+func TestStartsSurviveTheEndOfATemplate(t *testing.T) {
 	needForks(t)
 	s := newStage(t, nil)
 	spec := s.function("mortal", "nodejs24.x", probe)
-	if err := s.mold(spec); err != nil {
+	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}
 	dead := s.templateOf(spec)
-	t.Run("frozen in the middle", func(t *testing.T) {
+	t.Run("frozen during a start", func(t *testing.T) {
 		defer dead.Kill()
 		if err := dead.process.Freeze(); errors.Is(err, errors.ErrUnsupported) {
 			t.Skip("this host cannot freeze a process")
@@ -333,59 +333,59 @@ func TestOthersTakeOverWhenATemplateDies(t *testing.T) {
 		defer stop.Stop()
 		i := s.start(spec, "")
 		if kind := i.Started().Kind; kind == lateen.StartTemplate {
-			t.Error("it was forked from a dead process")
+			t.Error("the process was forked from a dead template")
 		}
-		consult(t, i, "/")
+		askProbe(t, i, "/")
 	})
 	<-dead.exited
 	if s.templateOf(spec) == dead {
-		t.Error("the template is kept")
+		t.Error("the template remains")
 	}
-	consult(t, s.start(spec, ""), "/")
+	askProbe(t, s.start(spec, ""), "/")
 }
 
-func TestTemplateWhoseChildrenDieIsGivenUp(t *testing.T) {
+func TestATemplateWhoseForksCrashIsDropped(t *testing.T) {
 	needForks(t)
 	s := newStage(t, nil)
 	spec := s.function("deadly", "nodejs24.x", probe)
-	if err := s.mold(spec); err != nil {
+	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}
 	i := s.start(spec, lateen.StartTemplate)
-	if _, err := tryConsult(t, i, "/die"); !errors.Is(err, lateen.ErrFunctionFailed) {
-		t.Errorf("the error is %v", err)
+	if _, err := tryProbe(t, i, "/die"); !errors.Is(err, lateen.ErrFunctionFailed) {
+		t.Errorf("error: %v", err)
 	}
 	<-i.idle
 	if again := s.start(spec, ""); again.Started().Kind == lateen.StartTemplate {
-		t.Error("it has another child")
+		t.Error("another process was forked")
 	}
-	s.known.with(spec.Key, func(a *acquaintance) {
+	s.profiles.with(spec.Key, func(a *functionProfile) {
 		if a.forkable != never {
-			t.Errorf("it may have another template (%d, %s)", a.forkable, a.why)
+			t.Errorf("templates are not disabled (%d, %s)", a.forkable, a.unforkable)
 		}
 	})
 }
 
-func TestChildrenOutliveTheirTemplate(t *testing.T) {
+func TestForksSurviveTheirTemplate(t *testing.T) {
 	needForks(t)
 	s := newStage(t, nil)
 	spec := s.function("orphan", "nodejs24.x", probe)
-	if err := s.mold(spec); err != nil {
+	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}
 	i := s.start(spec, lateen.StartTemplate)
 	given := s.templateOf(spec)
 	s.dropTemplate(given)
-	consult(t, i, "/all")
+	askProbe(t, i, "/all")
 	end(i)
 	select {
 	case <-given.exited:
 	case <-time.After(patience):
-		t.Error("the template stays when its last child has ended")
+		t.Error("the template is still running after its last forked process")
 	}
 }
 
-func TestWhatNoForkCarriesOverForbidsTemplates(t *testing.T) {
+func TestStateThatAForkLosesForbidsTemplates(t *testing.T) {
 	needForks(t)
 	s := newStage(t, nil)
 	const answer = "module.exports = (req, res) => res.end('{}');\n"
@@ -401,117 +401,117 @@ func TestWhatNoForkCarriesOverForbidsTemplates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			spec := s.function(name, "nodejs24.x", c.text+answer)
 			for range 2 { // with requests, and without
-				if err := s.mold(spec); err == nil || !strings.Contains(err.Error(), c.why) {
-					t.Errorf("the error is %v, want %q", err, c.why)
+				if err := s.addTemplate(spec); err == nil || !strings.Contains(err.Error(), c.why) {
+					t.Errorf("error: %v, want %q", err, c.why)
 				}
 			}
-			s.known.with(spec.Key, func(a *acquaintance) {
+			s.profiles.with(spec.Key, func(a *functionProfile) {
 				if a.forkable != never || a.template != nil {
-					t.Errorf("it is forkable: %d", a.forkable)
+					t.Errorf("forkability: %d", a.forkable)
 				}
 			})
-			consult(t, s.start(spec, ""), "/")
+			askProbe(t, s.start(spec, ""), "/")
 		})
 	}
-	t.Run("files that answers leave", func(t *testing.T) {
+	t.Run("files of earlier requests", func(t *testing.T) {
 		spec := s.function("files", "nodejs24.x", "const fs = require('node:fs'); fs.writeFileSync('/tmp/loaded', ''); let n = 0;\n"+
 			"module.exports = (req, res) => { fs.writeFileSync('/tmp/' + process.pid + '-' + n++, ''); res.end(JSON.stringify({ random: fs.readdirSync('/tmp') })); };\n")
-		if err := s.mold(spec); err == nil || !strings.Contains(err.Error(), "temporary files") {
-			t.Errorf("the error is %v", err)
+		if err := s.addTemplate(spec); err == nil || !strings.Contains(err.Error(), "temporary files") {
+			t.Errorf("error: %v", err)
 		}
-		if err := s.mold(spec); err != nil {
-			t.Errorf("without requests: %v", err)
+		if err := s.addTemplate(spec); err != nil {
+			t.Errorf("error without requests: %v", err)
 		}
-		if got := consult(t, s.start(spec, lateen.StartTemplate), "/"); len(got.Random) != 2 {
-			t.Errorf("a child finds %q", got.Random)
+		if got := askProbe(t, s.start(spec, lateen.StartTemplate), "/"); len(got.Random) != 2 {
+			t.Errorf("a forked process found %q", got.Random)
 		}
 	})
-	t.Run("by a request alone", func(t *testing.T) {
+	t.Run("only during a request", func(t *testing.T) {
 		spec := s.function("late", "nodejs24.x", "module.exports = (req, res) => {\n"+
 			"  require('node:net').connect('/tmp/nobody').on('error', () => res.end('{}'));\n};\n")
-		if err := s.mold(spec); err == nil || !strings.Contains(err.Error(), "opened a connection") {
-			t.Errorf("the error is %v", err)
+		if err := s.addTemplate(spec); err == nil || !strings.Contains(err.Error(), "opened a connection") {
+			t.Errorf("error: %v", err)
 		}
-		if err := s.mold(spec); err != nil {
-			t.Errorf("without requests: %v", err)
+		if err := s.addTemplate(spec); err != nil {
+			t.Errorf("error without requests: %v", err)
 		}
-		consult(t, s.start(spec, lateen.StartTemplate), "/")
+		askProbe(t, s.start(spec, lateen.StartTemplate), "/")
 	})
 }
 
-// BenchmarkChildren holds as many children as it is told to the gates that the
-// tests hold a few to: -benchtime 1000x.
-func BenchmarkChildren(b *testing.B) {
+// BenchmarkTemplateForks runs the checks of the tests on any number of forked
+// processes: -benchtime 1000x.
+func BenchmarkTemplateForks(b *testing.B) {
 	needForks(b)
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
 		b.Run(runtime, func(b *testing.B) {
 			s := newStage(b, nil)
 			spec := s.function("bench", runtime, probe)
-			if err := s.mold(spec); err != nil {
+			if err := s.addTemplate(spec); err != nil {
 				b.Fatal(err)
 			}
 			b.ResetTimer()
-			s.unrepeated(spec, b.N)
+			s.unrepeatedTemplateForks(spec, b.N)
 		})
 	}
 }
 
-// BenchmarkTemplates makes templates, each with children.
+// BenchmarkTemplates makes templates, each with forked processes.
 func BenchmarkTemplates(b *testing.B) {
 	needForks(b)
 	s := newStage(b, nil)
 	for n := range b.N {
 		spec := s.function(fmt.Sprintf("t%d", n), "nodejs24.x", probe)
-		if err := s.mold(spec); err != nil {
+		if err := s.addTemplate(spec); err != nil {
 			b.Fatal(err)
 		}
-		s.unrepeated(spec, 10)
+		s.unrepeatedTemplateForks(spec, 10)
 		s.dropTemplate(s.templateOf(spec))
 	}
 }
 
-func TestWhatChildrenStartHasNoneOfTheirDescriptors(t *testing.T) {
+func TestProcessesStartedByForksInheritNoDescriptors(t *testing.T) {
 	needForks(t)
 	s := newStage(t, nil)
 	const text = "const { execFileSync } = require('node:child_process');\n" +
 		"module.exports = (req, res) => res.end(JSON.stringify({ env: execFileSync('/bin/sh', ['-c', 'echo /proc/self/fd/*'], { encoding: 'utf8' }) }));\n"
 	spec := s.function("heirs", "nodejs24.x", text)
-	s.known.with(spec.Key, func(a *acquaintance) { a.forkable = whenLoaded }) // or it would have no template
-	if err := s.mold(spec); err != nil {
+	s.profiles.with(spec.Key, func(a *functionProfile) { a.forkable = whenLoaded }) // otherwise it would get no template
+	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}
-	want := consult(t, s.start(s.function("usual", "nodejs24.x", text), ""), "/").Env
-	if got := consult(t, s.start(spec, lateen.StartTemplate), "/").Env; want == "" || got != want {
-		t.Errorf("it has %q, of a booted process %q", got, want)
+	want := askProbe(t, s.start(s.function("usual", "nodejs24.x", text), ""), "/").Env
+	if got := askProbe(t, s.start(spec, lateen.StartTemplate), "/").Env; want == "" || got != want {
+		t.Errorf("descriptors: %q, in a booted process %q", got, want)
 	}
 }
 
-func TestTemplateWhoseChildrenFillItsSpaceIsGivenUp(t *testing.T) {
+func TestATemplateWithFullTemporarySpaceIsDropped(t *testing.T) {
 	needForks(t)
 	s := newStage(t, nil)
 	if !s.sandbox.PrivateTmp() {
-		t.Skip("processes have no space of their own here")
+		t.Skip("processes on this host have no space limit")
 	}
 	spec := s.function("fill", "nodejs24.x", "const fs = require('node:fs');\n"+
 		"module.exports = (req, res) => { if (req.url === '/fill') fs.writeFileSync('/tmp/full', Buffer.alloc(200 << 20)); res.end('{}'); };\n")
-	if err := s.mold(spec); err != nil {
+	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}
 	crowd := s.templateOf(spec)
 	i := s.start(spec, lateen.StartTemplate)
-	consult(t, i, "/fill")
+	askProbe(t, i, "/fill")
 	end(i)
 	select {
 	case <-crowd.exited:
 	case <-time.After(patience):
-		t.Error("it stays")
+		t.Error("the template is still running")
 	}
 	if i := s.start(spec, ""); i.Started().Kind == lateen.StartTemplate {
-		t.Error("it has another child")
+		t.Error("another process was forked")
 	}
 }
 
-func TestWhatTriedToGoOutInVainIsNoTemplate(t *testing.T) {
+func TestAFunctionThatTriedTheNetworkIsNoTemplate(t *testing.T) {
 	needForks(t)
 	s := newStage(t, func(o *Options) { o.Network = egress.New(egress.Options{}) })
 	if !s.sandbox.Networks() {
@@ -519,16 +519,16 @@ func TestWhatTriedToGoOutInVainIsNoTemplate(t *testing.T) {
 	}
 	const once = "const { promises: dns } = require('node:dns'); let once;\n"
 	for name, text := range map[string]string{
-		"asked":  once + "module.exports = async (req, res) => { once ??= dns.lookup('functions.localhost.example').catch(() => {}); await once; res.end('{}'); };\n",
-		"loaded": once + "once = dns.lookup('functions.localhost.example').catch(() => {}); module.exports = async (req, res) => { await once; res.end('{}'); };\n",
+		"request": once + "module.exports = async (req, res) => { once ??= dns.lookup('functions.localhost.example').catch(() => {}); await once; res.end('{}'); };\n",
+		"loading": once + "once = dns.lookup('functions.localhost.example').catch(() => {}); module.exports = async (req, res) => { await once; res.end('{}'); };\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := s.function("out"+name, "nodejs24.x", text)
-			if err := s.mold(spec); err == nil || !strings.Contains(err.Error(), "tried to reach the network") {
-				t.Errorf("the error is %v", err)
+			if err := s.addTemplate(spec); err == nil || !strings.Contains(err.Error(), "tried to reach the network") {
+				t.Errorf("error: %v", err)
 			}
-			if err := s.mold(spec); (err == nil) != (name == "asked") {
-				t.Errorf("without requests the error is %v", err)
+			if err := s.addTemplate(spec); (err == nil) != (name == "request") {
+				t.Errorf("error without requests: %v", err)
 			}
 		})
 	}

@@ -6,25 +6,25 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// defaultWorthwhile is how many bytes of archive save more than it takes to
-// show it to a process, which is most of a millisecond.
-const defaultWorthwhile = 32 << 10
+// minCodeCache is the size, in bytes, above which a code cache saves more time
+// than mounting it in a sandbox costs, which is most of a millisecond.
+const minCodeCache = 32 << 10
 
-// templateFrom is the start without a template from which on one is worth its
-// memory: what is shorter, a blank process does as fast.
-const templateFrom = 15 * time.Millisecond
+// minTemplateCost is the duration of a start above which a template is worth its
+// memory: below it, a start from a blank process is as fast.
+const minTemplateCost = 15 * time.Millisecond
 
-// atHand is what there is to start a function from.
-type atHand struct {
-	template bool          // a template of it
-	blank    bool          // a blank process of its runtime
-	cost     time.Duration // what a start from a blank process takes; 0 is unknown
+// startOptions lists the available ways to start a function.
+type startOptions struct {
+	template bool          // the function has a template
+	blank    bool          // its runtime has a blank process
+	cost     time.Duration // CPU time of a start from a blank process; 0 is unknown
 }
 
-// tier decides how a function is started: the shortest way there is.
-func tier(h atHand) lateen.StartKind {
+// tier selects the fastest available way to start a function.
+func tier(h startOptions) lateen.StartKind {
 	switch {
-	case h.template && (!h.blank || h.cost == 0 || h.cost > templateFrom):
+	case h.template && (!h.blank || h.cost == 0 || h.cost > minTemplateCost):
 		return lateen.StartTemplate
 	case h.blank:
 		return lateen.StartBlank
@@ -33,37 +33,37 @@ func tier(h atHand) lateen.StartKind {
 	}
 }
 
-// course is what to do for a function after a start.
-type course int
+// action is the next preparation of a function.
+type action int
 
 const (
-	rest    course = iota
-	compile        // make an archive
-	recast         // make an archive anew, now that requests are known that warm it up
-	shape          // make a template
+	actionNone      action = iota
+	actionCompile          // make a code cache
+	actionRecompile        // make a new code cache with the sample requests of real clients
+	actionTemplate         // make a template
 )
 
-// learned is what decides about that.
-type learned struct {
-	archived  bool          // it has an archive
-	refined   bool          // made after requests as it gets them
-	visits    int           // how many such requests are known
-	cost      time.Duration // of a start from a blank process, with the archive if there is one; 0 is unknown
-	template  bool          // it has one
-	templates bool          // templates are made
+// preparedState holds the inputs of nextAction.
+type preparedState struct {
+	cached    bool          // the function has a code cache
+	trained   bool          // the code cache was made with sample requests
+	samples   int           // number of sample requests
+	cost      time.Duration // CPU time of a start from a blank process, with the code cache if there is one; 0 is unknown
+	template  bool          // the function has a template
+	templates bool          // templates are enabled
 	forkable  forkability
 }
 
-// next decides what would make later starts of a function cheaper.
-func next(l learned) course {
+// nextAction selects the action that would make later starts of a function cheaper.
+func nextAction(l preparedState) action {
 	switch {
-	case !l.archived && !l.refined:
-		return compile
-	case !l.refined && l.visits > 0:
-		return recast
-	case l.templates && !l.template && l.forkable != never && l.cost > templateFrom:
-		return shape
+	case !l.cached && !l.trained:
+		return actionCompile
+	case !l.trained && l.samples > 0:
+		return actionRecompile
+	case l.templates && !l.template && l.forkable != never && l.cost > minTemplateCost:
+		return actionTemplate
 	default:
-		return rest
+		return actionNone
 	}
 }

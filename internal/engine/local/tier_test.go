@@ -8,20 +8,20 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-func TestTierIsTheShortestWayThereIs(t *testing.T) {
-	const short, long = templateFrom, templateFrom + 1
+func TestTierIsTheFastestAvailable(t *testing.T) {
+	const short, long = minTemplateCost, minTemplateCost + 1
 	for _, c := range []struct {
-		hand atHand
+		hand startOptions
 		want lateen.StartKind
 	}{
-		{atHand{}, lateen.StartCold},
-		{atHand{blank: true}, lateen.StartBlank},
-		{atHand{blank: true, cost: long}, lateen.StartBlank},
-		{atHand{template: true}, lateen.StartTemplate},
-		{atHand{template: true, blank: true}, lateen.StartTemplate},
-		{atHand{template: true, blank: true, cost: short}, lateen.StartBlank},
-		{atHand{template: true, blank: true, cost: long}, lateen.StartTemplate},
-		{atHand{template: true, cost: short}, lateen.StartTemplate},
+		{startOptions{}, lateen.StartCold},
+		{startOptions{blank: true}, lateen.StartBlank},
+		{startOptions{blank: true, cost: long}, lateen.StartBlank},
+		{startOptions{template: true}, lateen.StartTemplate},
+		{startOptions{template: true, blank: true}, lateen.StartTemplate},
+		{startOptions{template: true, blank: true, cost: short}, lateen.StartBlank},
+		{startOptions{template: true, blank: true, cost: long}, lateen.StartTemplate},
+		{startOptions{template: true, cost: short}, lateen.StartTemplate},
 	} {
 		if got := tier(c.hand); got != c.want {
 			t.Errorf("%+v: %s, want %s", c.hand, got, c.want)
@@ -29,38 +29,38 @@ func TestTierIsTheShortestWayThereIs(t *testing.T) {
 	}
 }
 
-func TestWhatWouldHelpAFunctionNext(t *testing.T) {
-	const long = templateFrom + time.Millisecond
+func TestTheNextPreparationOfAFunction(t *testing.T) {
+	const long = minTemplateCost + time.Millisecond
 	for n, c := range []struct {
-		learned learned
-		want    course
+		learned preparedState
+		want    action
 	}{
-		{learned{}, compile},
-		{learned{cost: long, templates: true}, compile}, // what it costs with an archive comes first
-		{learned{archived: true}, rest},
-		{learned{archived: true, visits: 1}, recast},
-		{learned{archived: true, visits: 1, refined: true}, rest},
-		{learned{archived: true, refined: true, cost: long, templates: true}, shape},
-		{learned{refined: true, cost: long, templates: true}, shape}, // there was nothing to archive
-		{learned{archived: true, refined: true, cost: templateFrom, templates: true}, rest},
-		{learned{archived: true, refined: true, cost: long}, rest},
-		{learned{archived: true, refined: true, cost: long, templates: true, template: true}, rest},
-		{learned{archived: true, refined: true, cost: long, templates: true, forkable: whenLoaded}, shape},
-		{learned{archived: true, refined: true, cost: long, templates: true, forkable: never}, rest},
+		{preparedState{}, actionCompile},
+		{preparedState{cost: long, templates: true}, actionCompile}, // the cost with a code cache must be known first
+		{preparedState{cached: true}, actionNone},
+		{preparedState{cached: true, samples: 1}, actionRecompile},
+		{preparedState{cached: true, samples: 1, trained: true}, actionNone},
+		{preparedState{cached: true, trained: true, cost: long, templates: true}, actionTemplate},
+		{preparedState{trained: true, cost: long, templates: true}, actionTemplate}, // there was nothing to compile
+		{preparedState{cached: true, trained: true, cost: minTemplateCost, templates: true}, actionNone},
+		{preparedState{cached: true, trained: true, cost: long}, actionNone},
+		{preparedState{cached: true, trained: true, cost: long, templates: true, template: true}, actionNone},
+		{preparedState{cached: true, trained: true, cost: long, templates: true, forkable: whenLoaded}, actionTemplate},
+		{preparedState{cached: true, trained: true, cost: long, templates: true, forkable: never}, actionNone},
 	} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			if got := next(c.learned); got != c.want {
+			if got := nextAction(c.learned); got != c.want {
 				t.Errorf("%+v: %d, want %d", c.learned, got, c.want)
 			}
 		})
 	}
 }
 
-func TestVisitsAreGuessedByName(t *testing.T) {
+func TestSampleRequestsAreGuessedByName(t *testing.T) {
 	for name, want := range map[string]string{
 		"index": "/", "dynamic": "/dynamic", "api/hello": "/api/hello", "/about/index": "/about", "__fallback": "/", "_render": "/", "posts/[id]": "/",
 	} {
-		if got := guess(name).path; got != want {
+		if got := guessSample(name).path; got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}

@@ -8,26 +8,26 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// turns bounds how many modules are compiled at once: nothing but its end, or the
-// time that it may take, ends a compilation. A project gets no more turns than
-// are left for others, so that however many it asks for, a few projects that come
-// later find some, and of projects that wait the one with the fewest turns is next.
+// turns bounds the number of concurrent compilations: only the end of a compilation
+// or its time limit frees a turn. A project gets at most as many turns as are free
+// for others, so a project with many modules leaves some for projects that come
+// later. Among the waiting projects, the one with the fewest turns is next.
 type turns struct {
 	all int
 
-	mu      sync.Mutex // guards below
+	mu      sync.Mutex // guards the fields below
 	taken   int
-	has     map[lateen.ProjectID]int // without those that have none
+	held    map[lateen.ProjectID]int // turns by project, without zeros
 	waiting []*turn                  // in order of arrival
 }
 
-// turn is a compilation that waits for its own.
+// turn is a compilation that waits for its turn.
 type turn struct {
 	project lateen.ProjectID
-	comes   chan struct{} // closed once it has it
+	granted chan struct{} // closed when the compilation has its turn
 }
 
-// take returns once a module of a project may be compiled, or ctx has ended.
+// take returns when a module of a project may be compiled, or when ctx has ended.
 func (t *turns) take(ctx context.Context, project lateen.ProjectID) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -38,7 +38,7 @@ func (t *turns) take(ctx context.Context, project lateen.ProjectID) error {
 	t.serveLocked()
 	t.mu.Unlock()
 	select {
-	case <-w.comes:
+	case <-w.granted:
 		return nil
 	case <-ctx.Done():
 	}
@@ -50,11 +50,11 @@ func (t *turns) take(ctx context.Context, project lateen.ProjectID) error {
 			return context.Cause(ctx)
 		}
 	}
-	t.giveLocked(project) // it came at the same moment
+	t.giveLocked(project) // the turn came at the same moment
 	return context.Cause(ctx)
 }
 
-// give ends a turn.
+// give returns a turn.
 func (t *turns) give(project lateen.ProjectID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,18 +63,18 @@ func (t *turns) give(project lateen.ProjectID) {
 
 func (t *turns) giveLocked(project lateen.ProjectID) {
 	t.taken--
-	if t.has[project]--; t.has[project] == 0 {
-		delete(t.has, project)
+	if t.held[project]--; t.held[project] == 0 {
+		delete(t.held, project)
 	}
 	t.serveLocked()
 }
 
-// serveLocked gives out the turns that there are.
+// serveLocked hands out the free turns.
 func (t *turns) serveLocked() {
 	for t.taken < t.all {
 		next := -1
 		for i, w := range t.waiting {
-			if has := t.has[w.project]; (has == 0 || has < t.all-t.taken) && (next < 0 || has < t.has[t.waiting[next].project]) {
+			if has := t.held[w.project]; (has == 0 || has < t.all-t.taken) && (next < 0 || has < t.held[t.waiting[next].project]) {
 				next = i
 			}
 		}
@@ -83,11 +83,11 @@ func (t *turns) serveLocked() {
 		}
 		w := t.waiting[next]
 		t.waiting = slices.Delete(t.waiting, next, next+1)
-		if t.has == nil {
-			t.has = map[lateen.ProjectID]int{}
+		if t.held == nil {
+			t.held = map[lateen.ProjectID]int{}
 		}
-		t.has[w.project]++
+		t.held[w.project]++
 		t.taken++
-		close(w.comes)
+		close(w.granted)
 	}
 }

@@ -31,18 +31,18 @@ func TestUptimeIsThatOfTheInstance(t *testing.T) {
 		since := time.Since(began).Seconds()
 		var ages []float64
 		if err := json.Unmarshal(text, &ages); err != nil || len(ages) != 2 {
-			t.Fatalf("it says %s: %v", text, err)
+			t.Fatalf("response %s: %v", text, err)
 		}
 		for _, age := range ages {
 			if age <= 0 || age > since {
-				t.Errorf("%s after %g s it is %g s old", kind, since, age)
+				t.Errorf("%s: uptime after %g s: %g s", kind, since, age)
 			}
 		}
 	}
 	waitFor(t, "a blank process is ready", r.blanks.Ready)
 	young(lateen.StartBlank)
-	if needForks(t); s.mold(spec) != nil {
-		t.Fatal("it has no template")
+	if needForks(t); s.addTemplate(spec) != nil {
+		t.Fatal("no template")
 	}
 	young(lateen.StartTemplate)
 }

@@ -2,21 +2,21 @@ package local
 
 import "github.com/lateen-dev/lateen/internal/engine"
 
-// Usage is what it has used since it became a function. Its memory is that of
-// its processes and what the platform holds for its connections.
+// Usage returns the resources that the process has used since it got the function.
+// The memory includes the platform's buffers for its connections.
 func (i *instance) Usage() engine.Usage {
-	held, peak := i.outside.held()
+	held, peak := i.link.held()
 	if isClosed(i.exited) {
-		return i.withDelay(engine.Usage{CPU: max(i.state.CPU-i.booted, 0), Peak: i.state.Peak + peak, Outbound: i.outside.outbound()})
+		return i.withDelay(engine.Usage{CPU: max(i.state.CPU-i.bootCPU, 0), Peak: i.state.Peak + peak, Outbound: i.link.outbound()})
 	}
 	u, err := i.process.Usage()
 	if err != nil {
-		return engine.Usage{} // it ends at this very moment
+		return engine.Usage{} // the process is ending at this moment
 	}
-	return i.withDelay(engine.Usage{CPU: max(u.CPU-i.booted, 0), Memory: u.Memory + held, Peak: u.Peak + peak, Outbound: i.outside.outbound()})
+	return i.withDelay(engine.Usage{CPU: max(u.CPU-i.bootCPU, 0), Memory: u.Memory + held, Peak: u.Peak + peak, Outbound: i.link.outbound()})
 }
 
-// withDelay adds what the process has said of its event loop.
+// withDelay adds the event loop delay that the process has reported.
 func (i *instance) withDelay(u engine.Usage) engine.Usage {
 	i.mu.Lock()
 	defer i.mu.Unlock()

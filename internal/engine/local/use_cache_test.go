@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// useCache uses the handlers of 'use cache' as Next.js does.
+// useCache uses the handlers of 'use cache' in the way of Next.js.
 const useCache = `const { DefaultCache, RemoteCache } = globalThis[Symbol.for('@next/cache-handlers')];
 module.exports = async (req, res) => {
   const { pathname, searchParams } = new URL(req.url, 'http://x');
@@ -37,7 +37,7 @@ module.exports = async (req, res) => {
 };
 `
 
-func TestWhatUseCacheRemembersIsInvalidatedByTagsAndByOtherInstances(t *testing.T) {
+func TestUseCacheEntriesAreInvalidatedByTagsAndByOtherInstances(t *testing.T) {
 	i := alone(t, "nodejs24.x", useCache, nil)
 	get := func(want, target string, header ...string) {
 		t.Helper()
@@ -48,7 +48,7 @@ func TestWhatUseCacheRemembersIsInvalidatedByTagsAndByOtherInstances(t *testing.
 	get("none", "/get?key=a")
 	get("ok", "/set?key=a&text=1&tag=x")
 	get("60 1", "/get?key=a")
-	get("60 1", "/get?key=a") // its stream is another each time
+	get("60 1", "/get?key=a") // each read has another stream
 
 	get("ok", "/stale?tag=x")
 	get("-1 1", "/get?key=a") // Next.js regenerates it after the response
@@ -63,7 +63,7 @@ func TestWhatUseCacheRemembersIsInvalidatedByTagsAndByOtherInstances(t *testing.
 	get("ok", "/expire?tag=soft")
 	get("none", "/get?key=b&tag=soft") // a tag of its path
 	get("60 2", "/get?key=b")
-	get("none", "/get?key=b", "X-Lateen-Invalidated", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10)) // by whichever instance
+	get("none", "/get?key=b", "X-Lateen-Invalidated", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10)) // by any instance
 
 	get("ok", "/set?key=c&text=3&age=10&expire=5")
 	get("none", "/get?key=c")
@@ -72,9 +72,15 @@ func TestWhatUseCacheRemembersIsInvalidatedByTagsAndByOtherInstances(t *testing.
 	get("ok", "/set?key=d&text=4")
 	get("ok", "/fail?key=d")
 	get("60 4", "/get?key=d")
+
+	get("ok", "/set?key=e&text=5&tag=z&age=-5") // Next.js' clock is ahead
+	get("60 5", "/get?key=e")
+	get("ok", "/expire?tag=z")
+	get("none", "/get?key=e")
 }
 
-// partialPages gives pages to the platform as Next.js does that prerenders in part.
+// partialPages sends pages to the platform in the way of Next.js with partial
+// prerendering.
 const partialPages = `module.exports = (req, res) => res.end('without metadata');
 module.exports.getRequestHandlerWithMetadata = (metadata) => async (req, res) => {
   const entry = (postponed) => ({
@@ -98,11 +104,11 @@ func TestAPageThatWaitsForVisitorsIsGivenWithItsState(t *testing.T) {
 	if body != `{"of": "ü"}<html>` || resp.StatusCode != 404 || h.Get("X-Next-Cache-Tags") != "a,b" ||
 		h.Get("Content-Type") != `application/x-nextjs-pre-render; state-length=12; origin="text/html; charset=utf-8"` ||
 		h.Get("Cache-Control") != "s-maxage=60, stale-while-revalidate=3540" {
-		t.Errorf("a page: %d %q %v", resp.StatusCode, body, h)
+		t.Errorf("page: %d %q %v", resp.StatusCode, body, h)
 	}
 	resp, body = ask(t, i, "GET", "/page.rsc", "")
 	if body != `{"of": "ü"}` || resp.Header.Get("Content-Type") != `application/x-nextjs-pre-render; state-length=12; origin="text/x-component"` {
-		t.Errorf("its data: %q %v", body, resp.Header)
+		t.Errorf("data: %q %v", body, resp.Header)
 	}
 	for target, want := range map[string]string{"/whole": "whole", "/first": `{"of": "ü"}<html>`, "/first.rsc": "left to Next.js"} {
 		if _, got := ask(t, i, "GET", target, ""); got != want {

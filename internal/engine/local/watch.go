@@ -14,13 +14,12 @@ const (
 	watchEvery     = 100 * time.Millisecond
 	watchIdleEvery = 20 // ticks
 
-	defaultDuration = 5 * time.Minute // of a request whose function names none
+	defaultDuration = 5 * time.Minute // duration limit of a request whose function sets none
 	longestDuration = time.Hour
-	overdueAfter    = 10 * time.Second // past its duration a request no longer counts
+	overdueAfter    = 10 * time.Second // time past the duration limit after which a request no longer counts
 )
 
-// watch looks after instances until ctx ends: memory above the limit, requests
-// that never end.
+// watch enforces the memory and duration limits of instances until ctx ends.
 func (e *Engine) watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
@@ -33,7 +32,7 @@ func (e *Engine) watch(ctx context.Context) {
 			instances := slices.Collect(maps.Keys(e.instances))
 			e.mu.Unlock()
 			for _, i := range instances {
-				if i.Busy() > 0 || tick%watchIdleEvery == 0 { // an idle one changes little
+				if i.Busy() > 0 || tick%watchIdleEvery == 0 { // an idle instance changes little
 					i.check(now)
 				}
 			}
@@ -41,9 +40,9 @@ func (e *Engine) watch(ctx context.Context) {
 	}
 }
 
-// check holds the instance to its limits. Memory is watched from outside where
-// the kernel does not bound it: the heap limit of V8 is fixed when a process
-// boots, before it has a function.
+// check enforces the limits of one instance. It measures the memory only if the
+// kernel does not bound it: V8 fixes its heap limit at boot, before the process has
+// a function.
 func (i *instance) check(now time.Time) {
 	var memory int64
 	if !i.engine.sandbox.MemoryBound() {
@@ -56,12 +55,12 @@ func (i *instance) check(now time.Time) {
 		return
 	}
 	if running := i.calls.endDue(now); running > 0 {
-		i.say(lateen.LevelWarning, fmt.Sprintf("%d requests were still at work %v after their time: they are no longer waited for", running, overdueAfter))
+		i.logPlatform(lateen.LevelWarning, fmt.Sprintf("%d requests are still open %v after their duration limit: the platform no longer counts them", running, overdueAfter))
 	}
-	i.restLocked()
+	i.endIfIdleLocked()
 }
 
-// duration is how long a request may take.
+// duration returns the duration limit of a request.
 func (i *instance) duration() time.Duration {
 	switch seconds := i.spec.Function.MaxDuration; {
 	case seconds > 0:

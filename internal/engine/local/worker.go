@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/archive"
+	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/upstream"
@@ -22,13 +22,13 @@ import (
 
 const (
 	bootTimeout = 30 * time.Second
-	killAfter   = 500 * time.Millisecond // of a request to end
-	lingerTime  = time.Second            // that a process which hung up has to exit by itself, so that its status is not lost; a busy host takes its time
+	killAfter   = 500 * time.Millisecond // from SIGTERM to SIGKILL
+	lingerTime  = time.Second            // for a process that closed its control connection to exit by itself, so that its status is not lost; generous for a busy host
 
-	memoryOfCPU = 1769 << 20 // with which a function has a CPU of its own
+	memoryOfCPU = 1769 << 20 // memory per CPU
 )
 
-// Where guests find what they need, if they have mounts of their own.
+// Paths of the guests' files in a sandbox with mounts.
 const (
 	guestNode    = sandbox.MountRoot + "/runtime/node"
 	guestAgent   = sandbox.MountRoot + "/runtime/agent"
@@ -36,39 +36,39 @@ const (
 	guestArchive = sandbox.MountRoot + "/archive"
 )
 
-// worker is a booted runtime process: blank until it is made a function.
+// worker is a booted runtime process: blank until it gets a function.
 type worker struct {
-	name     string // of its socket
+	name     string // name of its socket
 	process  *sandbox.Process
-	ends     *ends
+	handles  *handles
 	upstream *upstream.Client
 	output   *output
-	outside  *outside
-	inside   func(path string) string // how the process knows a path of the host
-	// interpreter is that of its command, in the process's paths.
+	link     *networkLink
+	inside   func(path string) string // translates a path of the host into the process's view
+	// interpreter is the interpreter of the command, with paths of the process.
 	interpreter []string
 
-	messages *guest.Reader // of the control connection
-	tag      string        // of the archives it can read; set before parked
-	usual    string        // of those that booted processes can; "": it was booted
+	messages  *guest.Reader // messages of the control connection
+	tag       string        // tag of the code caches that the process can read; set before parked
+	bootedTag string        // tag of the code caches that booted processes can read; "": the process was booted
 
-	parked chan struct{} // closed once it waits for a function
-	exited chan struct{} // closed once it is gone; state and unread are set before
-	raised atomic.Bool   // out of the background
-	state  sandbox.Exit
-	unread bool // it ended before it had read all that it was told
+	parked     chan struct{} // closed when the process waits for a function
+	exited     chan struct{} // closed when the process has ended; state and unread are set before
+	foreground atomic.Bool   // moved out of the background priority
+	state      sandbox.Exit
+	unread     bool // the process ended before it read all messages
 
-	mu       sync.Mutex // guards below
+	mu       sync.Mutex // guards the fields below
 	receiver func(guest.Message)
-	killer   *time.Timer // of a process that was asked to end
+	killer   *time.Timer // runs after SIGTERM
 }
 
 type bootOptions struct {
 	runner     *runner
-	background bool     // at a low priority, for later
-	env        []string // besides what every process has
+	background bool     // low priority, for a process that no start waits for
+	env        []string // variables besides those of every process
 	zygote     bool
-	spawned    func(*worker) // is told of the process before it is booted; nil: nobody is
+	spawned    func(*worker) // called with the process before it has booted; may be nil
 }
 
 // boot starts a process and returns it when it waits for a function.
@@ -77,7 +77,7 @@ func (e *Engine) boot(ctx context.Context, o bootOptions) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := e.within(ctx, bootTimeout)
+	ctx, cancel := e.withTimeout(ctx, bootTimeout)
 	defer cancel()
 	w, err := e.spawn(ctx, program, o)
 	if err != nil {
@@ -92,19 +92,19 @@ func (e *Engine) boot(ctx context.Context, o bootOptions) (*worker, error) {
 		}
 		w.Kill()
 		<-w.exited
-		return nil, fmt.Errorf("boot %s: %w%s", o.runner.name, err, w.output.lastWords())
+		return nil, fmt.Errorf("boot %s: %w%s", o.runner.name, err, w.output.lastOutput())
 	}
 	return w, nil
 }
 
-// spawn starts a process and what listens to it.
+// spawn starts a process and the goroutines that serve it.
 func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*worker, error) {
 	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
 	tmp, err := e.makeTmp(name)
 	if err != nil {
 		return nil, err
 	}
-	ends, err := e.open(name)
+	handles, err := e.open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -113,21 +113,21 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 	for i, arg := range program.args {
 		args[i] = inside(arg)
 	}
-	outside := new(outside)
-	network := outside.connector(ctx, e.o.Network)
+	link := new(networkLink)
+	network := link.connector(ctx, e.o.Network)
 	if o.zygote || o.runner.offline {
 		network = nil
 	}
 	process, err := e.sandbox.Start(ctx, sandbox.Spec{
 		Path: inside(program.path), Args: args, Env: slices.Concat(platformEnv(tmp, inside(program.named)), o.runner.env, o.env),
 		Mounts: program.mounts, Late: []sandbox.Place{{Guest: guestTree}, {Guest: guestArchive}},
-		Limits: sandbox.Limits{CPU: cpus(int64(e.o.Memory) << 20)}, // as most are bound later, which then costs nothing
-		Files:  ends.theirs[:2], Stdout: ends.theirs[2], Stderr: ends.theirs[3], Background: o.background,
+		Limits: sandbox.Limits{CPU: cpus(int64(e.o.Memory) << 20)}, // most functions get the default limit later, which then costs nothing
+		Files:  handles.remote[:2], Stdout: handles.remote[2], Stderr: handles.remote[3], Background: o.background,
 		Network: network, Zygote: o.zygote, Handover: o.runner.watches,
 	})
-	ends.handOver()
+	handles.closeRemote()
 	if err != nil {
-		ends.close()
+		handles.close()
 		e.clean(name, tmp)
 		return nil, err
 	}
@@ -135,30 +135,31 @@ func (e *Engine) spawn(ctx context.Context, program command, o bootOptions) (*wo
 	for i, part := range program.interpreter {
 		interpreter[i] = inside(part)
 	}
-	w := &worker{interpreter: interpreter, name: name, process: process, ends: ends, inside: inside, outside: outside}
-	w.raised.Store(!o.background)
-	return w, e.employ(w, tmp)
+	w := &worker{interpreter: interpreter, name: name, process: process, handles: handles, inside: inside, link: link}
+	w.foreground.Store(!o.background)
+	return w, e.serve(w, tmp)
 }
 
-// employ has somebody listen to a process that is not parked yet, and see it off.
-func (e *Engine) employ(w *worker, tmp string) error {
-	w.output, w.messages = &output{sink: e.o.Logs}, guest.NewReader(w.ends.control)
+// serve starts to read the messages of a process, and to wait for its end.
+func (e *Engine) serve(w *worker, tmp string) error {
+	w.output, w.messages = &output{sink: e.o.Logs}, guest.NewReader(w.handles.control)
 	w.parked, w.exited = make(chan struct{}), make(chan struct{})
 	w.upstream = &upstream.Client{Dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, w.name) }}
 	w.receiver = w.receiveBlank
 	attend := func() {
-		w.listen()
+		w.readMessages()
 		e.clean(w.name, tmp)
 	}
-	if !e.attend(attend) {
-		attend() // the process is as good as dead
+	if !e.runTracked(attend) {
+		attend() // the process is being killed
 		return sandbox.ErrEnded
 	}
 	return nil
 }
 
-// warmUp is what a process answers before it waits for a function. Where
-// somebody waits for the process it warms nothing that the function may not need.
+// warmUp returns the requests that a process answers before it waits for a function.
+// If a start waits for the process, they warm up only the parts that every function
+// needs.
 func (o bootOptions) warmUp() []*http.Request {
 	switch {
 	case !o.runner.warm:
@@ -170,7 +171,7 @@ func (o bootOptions) warmUp() []*http.Request {
 	}
 }
 
-// warmUp has the process answer requests, and waits until it waits for a function.
+// warmUp sends the requests, and returns when the process waits for a function.
 func (w *worker) warmUp(ctx context.Context, requests []*http.Request) error {
 	for _, req := range requests {
 		if err := w.ask(req.WithContext(ctx)); err != nil {
@@ -187,8 +188,8 @@ func (w *worker) warmUp(ctx context.Context, requests []*http.Request) error {
 	}
 }
 
-// explainAsk returns how the process ended if that is why its connection broke,
-// which is noticed first. It waits no longer than a process may linger.
+// explainAsk returns the exit status if the end of the process broke the connection,
+// which the engine notices first. It waits no longer than a process may linger.
 func (w *worker) explainAsk(ctx context.Context, broken error) error {
 	timer := time.NewTimer(lingerTime)
 	defer timer.Stop()
@@ -214,25 +215,25 @@ func (w *worker) ask(req *http.Request) error {
 	return err
 }
 
-// listen hears what the process has to say until it has ended, and sees it off.
-func (w *worker) listen() {
+// readMessages handles messages until the process has ended, then cleans up.
+func (w *worker) readMessages() {
 	var written sync.WaitGroup
-	written.Go(func() { w.output.copy(w.ends.stdout, lateen.LevelInfo) })
-	written.Go(func() { w.output.copy(w.ends.stderr, lateen.LevelError) })
+	written.Go(func() { w.output.copy(w.handles.stdout, lateen.LevelInfo) })
+	written.Go(func() { w.output.copy(w.handles.stderr, lateen.LevelError) })
 	for {
 		m, err := w.messages.Next()
-		if err != nil { // it has ended, or shall: there is no talking to it any more
+		if err != nil { // the process has ended, or its connection is unusable
 			w.unread = errors.Is(err, syscall.ECONNRESET)
 			break
 		}
 		w.receive(m)
 	}
-	lingers := time.AfterFunc(lingerTime, w.Kill) // what has hung up is ending, and may say how
+	lingers := time.AfterFunc(lingerTime, w.Kill) // a process that closed the connection is exiting, and its status matters
 	w.state = w.process.Wait()
 	lingers.Stop()
-	w.ends.hangUp()
+	w.handles.endOutput()
 	written.Wait()
-	w.ends.close()
+	w.handles.close()
 	w.upstream.Close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -249,35 +250,35 @@ func (w *worker) receive(m guest.Message) {
 	receiver(m)
 }
 
-// receiveBlank is the receiver of a process that is no function yet.
+// receiveBlank handles the messages of a process without a function.
 func (w *worker) receiveBlank(m guest.Message) {
 	if m.Type == guest.TypeParked {
 		var p guest.Parked
-		_ = m.Into(&p) // without a tag it reads no archives
+		_ = m.Into(&p) // without a tag the process reads no code caches
 		w.tag = p.Tag
 		w.mu.Lock()
-		w.receiver = func(guest.Message) {} // there is no more to be said
+		w.receiver = func(guest.Message) {} // a parked process sends nothing more
 		w.mu.Unlock()
 		close(w.parked)
 	}
 }
 
-// activate makes the process a function, whose messages go to receiver.
+// activate sends a function to the process; receiver gets the messages.
 func (w *worker) activate(a guest.Activate, receiver func(guest.Message)) error {
 	w.mu.Lock()
 	w.receiver = receiver
 	w.mu.Unlock()
-	return guest.Write(w.ends.control, guest.TypeActivate, a)
+	return guest.Write(w.handles.control, guest.TypeActivate, a)
 }
 
-// moveIn shows the process its function's files and archive, which it has not
-// seen until now, bounds it as the function is, and returns where they are to it.
-func (i *instance) moveIn(tree string, a *archive.Archive) (root string, known *guest.Archive, err error) {
+// mountFiles mounts the function's files and code cache in the sandbox, sets the
+// limits of the function, and returns the paths inside the sandbox.
+func (i *instance) mountFiles(tree string, a *codecache.Archive) (root string, known *guest.Archive, err error) {
 	if err := errors.Join(i.process.Limit(i.limits()), i.process.Attach(tree, guestTree)); err != nil {
 		return "", nil, err
 	}
 	private := i.engine.sandbox.PrivateTmp()
-	if a != nil && i.process.Attach(a.Dir, guestArchive) == nil { // it may be gone by now
+	if a != nil && i.process.Attach(a.Dir, guestArchive) == nil { // the code cache may have been removed
 		known = &guest.Archive{Dir: guestArchive, Scripts: a.Scripts, Imports: a.Imports, Modules: a.Modules}
 		if !private {
 			known.Dir = a.Dir
@@ -289,21 +290,21 @@ func (i *instance) moveIn(tree string, a *archive.Archive) (root string, known *
 	return tree, known, nil
 }
 
-// limits are those of the function.
+// limits are the limits of the function.
 func (i *instance) limits() sandbox.Limits {
 	return sandbox.Limits{Memory: i.memory, CPU: cpus(i.memory)}
 }
 
-// cpus is how many CPUs come with so many bytes of memory.
+// cpus returns the number of CPUs for a memory limit.
 func cpus(memory int64) float64 { return max(1, float64(memory)/memoryOfCPU) }
 
-// end asks the process to end, and ends it soon after if it does not.
+// end sends SIGTERM to the process, and SIGKILL soon after.
 func (w *worker) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.killer != nil {
 		return
 	}
-	_ = w.process.Terminate() // as for kill
+	_ = w.process.Terminate() // it fails only if the process has ended
 	w.killer = time.AfterFunc(killAfter, w.Kill)
 }

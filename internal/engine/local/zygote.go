@@ -18,66 +18,66 @@ import (
 )
 
 const (
-	tendZygotes  = time.Second
-	birthTimeout = 10 * time.Second // of a child, and the walls around it
+	zygoteInterval    = time.Second
+	zygoteForkTimeout = 10 * time.Second // for a fork and its sandbox
 
-	// Children of a zygote share its layout of memory, and with it what V8 seeds
-	// its hashes with: so there are not many of one.
-	maxBirths    = 100
-	maxZygoteAge = 10 * time.Minute // since its first child
+	// Processes that are forked from one zygote share its memory layout, and the
+	// seed of V8's hash functions: so their number is limited.
+	maxZygoteForks = 100
+	maxZygoteAge   = 10 * time.Minute // since its first fork
 
-	maxStillbirths = 3 // that the kernel refused, in a row, after which there are no zygotes any more
+	maxRefusals = 3 // number of forks that the kernel refused in a row, after which zygotes are disabled
 )
 
-// zygotes are the processes that blank processes are forked from, one of a
-// runtime. They are for when no booted one is at hand.
+// zygotes are the processes from which blank processes are forked, one for each
+// runtime. They serve starts that find no blank process in the pool.
 type zygotes struct {
-	mu    sync.Mutex // guards below, and what zygotes say so of
-	off   error      // why there are none; nil: there are
-	all   map[string]*zygote
-	fails int               // births that the kernel refused, in a row
-	usual map[string]string // the tags of archives that booted processes can read
+	mu         sync.Mutex // guards the fields below, and some of each zygote
+	off        error      // reason for which zygotes are disabled; nil: they are enabled
+	all        map[string]*zygote
+	refusals   int               // number of forks that the kernel refused in a row
+	bootedTags map[string]string // tags of the code caches that booted processes can read, by runtime
 }
 
-// zygote is a blank process that only forks. Nothing of a tenant runs in it.
+// zygote is a blank process that only forks. It never runs user code.
 type zygote struct {
 	*worker
 
-	mounts []sandbox.Mount // of its runtime
-	size   int64           // bytes it holds
-	born   chan guest.Born // answers to orders
+	mounts  []sandbox.Mount // mounts of its runtime
+	size    int64           // bytes that it holds
+	results chan guest.Born // results of forks
 
-	speak   sync.Mutex     // one order at a time
-	retired bool           // it takes no more; guarded by speak
-	under   sync.WaitGroup // births; none begins once it is retired
+	sending sync.Mutex     // serializes orders
+	retired bool           // the zygote takes no more orders; guarded by sending
+	pending sync.WaitGroup // forks in progress; none begins after retired
 
-	births int       // guarded by zygotes
-	first  time.Time // of them; guarded by zygotes
+	forks     int       // number of forks; guarded by zygotes
+	firstFork time.Time // time of the first fork; guarded by zygotes
 }
 
-// openZygotes finds out whether there can be any.
+// openZygotes detects whether this host supports zygotes.
 func (e *Engine) openZygotes() {
-	e.zygotes.all, e.zygotes.usual = map[string]*zygote{}, map[string]string{}
+	e.zygotes.all, e.zygotes.bootedTags = map[string]*zygote{}, map[string]string{}
 	switch {
 	case e.o.NoZygotes:
-		e.zygotes.off = errors.New("it was asked for")
+		e.zygotes.off = errors.New("disabled by the configuration")
 	case e.o.Unsandboxed:
 		e.zygotes.off = errors.New("functions run without a sandbox")
 	case !guest.Forks():
-		e.zygotes.off = errors.New("there is no object for this architecture")
+		e.zygotes.off = errors.New("no fork library for this architecture")
 	default:
 		e.zygotes.off = e.sandbox.Zygotes()
 	}
 }
 
-// Zygotes returns an error that says why there are none, or nil.
+// Zygotes returns the reason for which zygotes are disabled, or nil.
 func (e *Engine) Zygotes() error {
 	e.zygotes.mu.Lock()
 	defer e.zygotes.mu.Unlock()
 	return e.zygotes.off
 }
 
-// of returns the zygote of a runtime that is at hand, or nil.
+// of returns the live zygote of a runtime, or nil.
 func (zs *zygotes) of(r *runner) *zygote {
 	zs.mu.Lock()
 	defer zs.mu.Unlock()
@@ -87,7 +87,7 @@ func (zs *zygotes) of(r *runner) *zygote {
 	return nil
 }
 
-// memory is how many bytes all of them hold.
+// memory returns the bytes that all zygotes hold.
 func (zs *zygotes) memory() (sum int64) {
 	zs.mu.Lock()
 	defer zs.mu.Unlock()
@@ -97,46 +97,46 @@ func (zs *zygotes) memory() (sum int64) {
 	return sum
 }
 
-// reserved is how many bytes zygotes and shells hold.
+// reserved returns the bytes that zygotes and empty sandboxes hold.
 func (e *Engine) reserved() int64 {
 	sum := e.zygotes.memory()
 	for _, r := range e.runners {
-		sum += int64(r.shells.count()) * shellMemory
+		sum += int64(r.sandboxes.count()) * emptySandboxMemory
 	}
 	return sum
 }
 
-// worn reports whether a zygote has had enough children.
-func (zs *zygotes) worn(z *zygote, now time.Time) bool {
+// exhausted reports whether a zygote has reached its limit of forks or of age.
+func (zs *zygotes) exhausted(z *zygote, now time.Time) bool {
 	zs.mu.Lock()
 	defer zs.mu.Unlock()
-	return z.births >= maxBirths || z.births > 0 && now.Sub(z.first) > maxZygoteAge
+	return z.forks >= maxZygoteForks || z.forks > 0 && now.Sub(z.firstFork) > maxZygoteAge
 }
 
-// count takes note of how a birth went. Where the kernel refuses it again and
-// again there are no more; false if so. A zygote that is slow, or ends, is followed by another.
-func (zs *zygotes) count(z *zygote, err error) bool {
+// record records the result of a fork. After repeated refusals of the kernel it
+// disables zygotes and returns false. A zygote that is slow, or that ends, gets a
+// successor.
+func (zs *zygotes) record(z *zygote, err error) bool {
 	zs.mu.Lock()
 	defer zs.mu.Unlock()
 	if err == nil {
-		if zs.fails = 0; z.births == 0 {
-			z.first = time.Now()
+		if zs.refusals = 0; z.forks == 0 {
+			z.firstFork = time.Now()
 		}
-		z.births++
+		z.forks++
 		return true
 	}
-	var refused stillbirth
+	var refused refusedError
 	if !errors.As(err, &refused) {
 		return zs.off == nil
 	}
-	if zs.fails++; zs.fails == maxStillbirths {
-		zs.off = fmt.Errorf("births fail: %w", err)
+	if zs.refusals++; zs.refusals == maxRefusals {
+		zs.off = fmt.Errorf("forks failed repeatedly: %w", err)
 	}
 	return zs.off == nil
 }
 
-// put makes z the zygote of a runtime, or none if it is nil, and retires the
-// one before.
+// put replaces the zygote of a runtime, by none if z is nil, and retires the old one.
 func (zs *zygotes) put(r *runner, z *zygote) {
 	zs.mu.Lock()
 	before := zs.all[r.name]
@@ -149,82 +149,83 @@ func (zs *zygotes) put(r *runner, z *zygote) {
 	}
 }
 
-// tag takes note of the archives that booted processes of a runtime can read,
-// and tells which those are.
+// tag records the tag of the code caches that booted processes of a runtime can
+// read, if it is not "", and returns the latest one.
 func (zs *zygotes) tag(r *runner, booted string) string {
 	zs.mu.Lock()
 	defer zs.mu.Unlock()
 	if booted != "" {
-		zs.usual[r.name] = booted
+		zs.bootedTags[r.name] = booted
 	}
-	return zs.usual[r.name]
+	return zs.bootedTags[r.name]
 }
 
-// tendZygotes sees to it that every runtime in use has a zygote, until ctx ends.
-func (e *Engine) tendZygotes(ctx context.Context) {
+// manageZygotes starts and replaces the zygotes of the runtimes in use until ctx
+// ends.
+func (e *Engine) manageZygotes(ctx context.Context) {
 	if why := e.Zygotes(); why != nil {
-		e.o.Log.InfoContext(ctx, "blank processes are booted, never forked", "why", why)
+		e.o.Log.InfoContext(ctx, "zygotes disabled; all blank processes are booted", "why", why)
 		return
 	}
 	for failures := 0; ctx.Err() == nil; {
 		var err error
 		for _, r := range e.runners {
 			if r.forks {
-				err = errors.Join(err, e.tendZygote(ctx, r))
+				err = errors.Join(err, e.manageZygote(ctx, r))
 			}
 		}
-		wait := tendZygotes
+		wait := zygoteInterval
 		if failures++; err == nil {
 			failures = 0
 		} else if ctx.Err() == nil {
-			e.o.Log.WarnContext(ctx, "a runtime has no zygote", "err", err)
+			e.o.Log.WarnContext(ctx, "could not start a zygote", "err", err)
 			wait += pool.Backoff(failures)
 		}
 		pool.Pause(ctx, wait)
 	}
 }
 
-func (e *Engine) tendZygote(ctx context.Context, r *runner) error {
+func (e *Engine) manageZygote(ctx context.Context, r *runner) error {
 	z := e.zygotes.of(r)
 	switch used, filled := r.blanks.Use(); {
 	case !used || e.Zygotes() != nil:
 		e.zygotes.put(r, nil)
 		return nil
-	case !filled, z != nil && !e.zygotes.worn(z, time.Now()):
-		return nil // what is there comes before what may be
+	case !filled, z != nil && !e.zygotes.exhausted(z, time.Now()):
+		return nil // filling the pool has priority over a zygote
 	}
-	z, err := e.conceive(ctx, r)
+	z, err := e.bootZygote(ctx, r)
 	if err == nil {
 		e.zygotes.put(r, z)
 	}
 	return err
 }
 
-// conceive boots a zygote.
-func (e *Engine) conceive(ctx context.Context, r *runner) (*zygote, error) {
-	ctx, cancel := e.within(ctx, prepareTimeout)
+// bootZygote boots a zygote.
+func (e *Engine) bootZygote(ctx context.Context, r *runner) (*zygote, error) {
+	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
 	defer cancel()
 	program, err := r.find(ctx)
 	if err != nil {
 		return nil, err
 	}
-	shaped := e.forking(r)
+	shaped := e.forkRunner(r)
 	shaped.name = r.name + " zygote"
 	w, err := e.boot(ctx, bootOptions{runner: shaped, background: true, zygote: true})
 	if err != nil {
 		return nil, err
 	}
-	z := &zygote{worker: w, mounts: program.mounts, size: w.Memory(), born: make(chan guest.Born, 1)}
+	z := &zygote{worker: w, mounts: program.mounts, size: w.Memory(), results: make(chan guest.Born, 1)}
 	w.mu.Lock()
 	w.receiver = z.receive
 	w.mu.Unlock()
 	library := func(name string) string { return guestAgent + "/" + name }
-	err = guest.Write(w.ends.control, guest.TypeZygote, guest.Zygote{Fork: library(guest.ForkLibrary), Enter: library(guest.ZygoteLibrary)})
+	err = guest.Write(w.handles.control, guest.TypeZygote, guest.Zygote{Fork: library(guest.ForkLibrary), Enter: library(guest.ZygoteLibrary)})
 	if err == nil {
-		err = z.delivered(ctx)
+		err = z.awaitResult(ctx)
 	}
-	if err == nil && !w.Claim() { // or its children would be in the background
-		err = errors.New("it ended as soon as it was booted")
+	if err == nil && !w.Claim() { // otherwise the forked processes would have background priority
+		err = errors.New("the process ended right after its boot")
 	}
 	if err != nil {
 		w.Kill()
@@ -239,111 +240,111 @@ func (z *zygote) receive(m guest.Message) {
 		return
 	}
 	select {
-	case z.born <- b:
-	default: // nobody has asked
+	case z.results <- b:
+	default: // the engine expects no result
 	}
 }
 
-// stillbirth is why the kernel has refused one.
-type stillbirth struct{ error }
+// refusedError is a fork that the kernel refused.
+type refusedError struct{ error }
 
-// Error says so.
-func (s stillbirth) Error() string { return "fork into the sandbox: " + s.error.Error() }
+// Error returns the kernel's error.
+func (s refusedError) Error() string { return "fork into the sandbox: " + s.error.Error() }
 
-// errRetired says that a zygote takes no more orders: another has its place.
-var errRetired = errors.New("it is retired")
+// errRetired means that another zygote has replaced this one.
+var errRetired = errors.New("the zygote is retired")
 
-// retire ends a zygote. Its children do not need it.
+// retire ends a zygote. Processes that it forked keep running.
 func (z *zygote) retire() {
-	z.speak.Lock()
+	z.sending.Lock()
 	z.retired = true
-	z.speak.Unlock()
-	z.under.Wait() // until it has a group of its own, a child ends with its zygote
-	z.speak.Lock()
-	defer z.speak.Unlock()
-	if c, ok := z.ends.control.(*net.UnixConn); ok {
-		_ = c.CloseWrite() // fails only where it is gone
+	z.sending.Unlock()
+	z.pending.Wait() // until a forked process has its own cgroup, it ends with the zygote
+	z.sending.Lock()
+	defer z.sending.Unlock()
+	if c, ok := z.handles.control.(*net.UnixConn); ok {
+		_ = c.CloseWrite() // it fails only if the zygote has ended
 	}
 }
 
-// bear forks a blank process from the zygote of a runtime; nil where there is
-// none, or it fails, and one has to be booted.
-func (e *Engine) bear(ctx context.Context, r *runner) *worker {
+// forkBlank forks a blank process from the zygote of a runtime; nil if the runtime
+// has none or the fork fails, and the caller must boot a process.
+func (e *Engine) forkBlank(ctx context.Context, r *runner) *worker {
 	z := e.zygotes.of(r)
 	if z == nil {
 		return nil
 	}
-	w, err := e.deliver(ctx, z, r.shells)
+	w, err := e.forkIntoSandbox(ctx, z, r.sandboxes)
 	if errors.Is(err, errRetired) {
-		return e.bear(ctx, r)
+		return e.forkBlank(ctx, r)
 	}
 	if err != nil && (ctx.Err() != nil || e.ending()) {
 		return nil
 	}
-	more := e.zygotes.count(z, err)
+	more := e.zygotes.record(z, err)
 	if err == nil {
-		w.usual = e.zygotes.tag(r, "")
+		w.bootedTag = e.zygotes.tag(r, "")
 		return w
 	}
 	z.Kill()
-	e.o.Log.WarnContext(ctx, "a zygote is given up", "runtime", r.name, "err", err, "others_follow", more)
+	e.o.Log.WarnContext(ctx, "zygote dropped", "runtime", r.name, "err", err, "others_follow", more)
 	return nil
 }
 
-// deliver has a zygote fork a process into a sandbox of its own, and returns it
-// once it waits for a function.
-func (e *Engine) deliver(ctx context.Context, z *zygote, ahead *shells) (*worker, error) {
-	ctx, cancel := e.within(ctx, birthTimeout)
+// forkIntoSandbox forks a process from a zygote into a sandbox of its own, and
+// returns it when it waits for a function.
+func (e *Engine) forkIntoSandbox(ctx context.Context, z *zygote, ready *emptySandboxes) (*worker, error) {
+	ctx, cancel := e.withTimeout(ctx, zygoteForkTimeout)
 	defer cancel()
 	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
-	ends, err := e.open(name)
+	handles, err := e.open(name)
 	if err != nil {
 		return nil, err
 	}
-	into, err := e.shell(ctx, ahead, z.mounts)
+	into, err := e.takeSandbox(ctx, ready, z.mounts)
 	if err == nil {
-		if err = z.bring(ctx, into.process, ends); err != nil {
-			into.tear()
+		if err = z.fork(ctx, into.process, handles); err != nil {
+			into.destroy()
 		}
 	}
-	ends.handOver()
+	handles.closeRemote()
 	if err != nil {
-		ends.close()
+		handles.close()
 		e.clean(name, "")
 		return nil, err
 	}
-	w := &worker{name: name, process: into.process, ends: ends, inside: z.inside, outside: into.outside}
-	w.raised.Store(true)
-	if err := e.employ(w, ""); err != nil {
+	w := &worker{name: name, process: into.process, handles: handles, inside: z.inside, link: into.link}
+	w.foreground.Store(true)
+	if err := e.serve(w, ""); err != nil {
 		return nil, err
 	}
 	if err := w.warmUp(ctx, nil); err != nil {
 		w.Kill()
 		<-w.exited
-		return nil, fmt.Errorf("%w%s", err, w.output.lastWords())
+		return nil, fmt.Errorf("%w%s", err, w.output.lastOutput())
 	}
 	return w, nil
 }
 
-// bring has the zygote fork a process with these ends into a sandbox that stands
-// empty, in whose group it then is.
-func (z *zygote) bring(ctx context.Context, into *sandbox.Process, ends *ends) error {
-	conn, ok := ends.control.(*net.UnixConn)
+// fork makes the zygote fork a process with these ends into an empty sandbox, and
+// moves the process into the sandbox's cgroup.
+func (z *zygote) fork(ctx context.Context, into *sandbox.Process, handles *handles) error {
+	conn, ok := handles.control.(*net.UnixConn)
 	if !ok {
 		return errors.ErrUnsupported
 	}
-	if !z.admit() {
+	if !z.beginFork() {
 		return errRetired
 	}
-	defer z.under.Done()
+	defer z.pending.Done()
 	if err := passCredentials(conn); err != nil {
 		return err
 	}
-	if err := z.order(ctx, into, ends); err != nil {
+	if err := z.order(ctx, into, handles); err != nil {
 		return err
 	}
 	deadline, _ := ctx.Deadline()
-	pid, _, err := firstWords(conn, deadline)
+	pid, _, err := firstMessage(conn, deadline)
 	if err == nil {
 		err = into.Settle(pid)
 	}
@@ -354,47 +355,47 @@ func (z *zygote) bring(ctx context.Context, into *sandbox.Process, ends *ends) e
 	return err
 }
 
-// admit has a retirement wait for a birth; false if it is too late for one.
-func (z *zygote) admit() bool {
-	z.speak.Lock()
-	defer z.speak.Unlock()
+// beginFork registers a fork for which retire waits; false if the zygote is retired.
+func (z *zygote) beginFork() bool {
+	z.sending.Lock()
+	defer z.sending.Unlock()
 	if !z.retired {
-		z.under.Add(1)
+		z.pending.Add(1)
 	}
 	return !z.retired
 }
 
-// order has the zygote fork, and returns once it is through with that.
-func (z *zygote) order(ctx context.Context, into *sandbox.Process, ends *ends) error {
+// order makes the zygote fork, and returns when it has reported the result.
+func (z *zygote) order(ctx context.Context, into *sandbox.Process, handles *handles) error {
 	message, keeper, err := into.Order()
 	if err != nil {
 		return err
 	}
 	defer keeper.Close()
-	z.speak.Lock()
-	defer z.speak.Unlock()
-	conn, ok := z.ends.control.(*net.UnixConn)
+	z.sending.Lock()
+	defer z.sending.Unlock()
+	conn, ok := z.handles.control.(*net.UnixConn)
 	if !ok {
 		return errors.ErrUnsupported
 	}
 	deadline, _ := ctx.Deadline()
-	if err := conn.SetWriteDeadline(deadline); err != nil { // it may not read
-		return fmt.Errorf("ask the zygote: %w", err)
+	if err := conn.SetWriteDeadline(deadline); err != nil { // the zygote may not be reading
+		return fmt.Errorf("order a fork: %w", err)
 	}
-	if _, _, err := conn.WriteMsgUnix(message, rightsOf(slices.Concat(ends.theirs[:], []*os.File{keeper})), nil); err != nil {
-		return fmt.Errorf("ask the zygote: %w", err)
+	if _, _, err := conn.WriteMsgUnix(message, rightsOf(slices.Concat(handles.remote[:], []*os.File{keeper})), nil); err != nil {
+		return fmt.Errorf("order a fork: %w", err)
 	}
-	return z.delivered(ctx)
+	return z.awaitResult(ctx)
 }
 
-// delivered waits until the zygote is through with what it was told.
-func (z *zygote) delivered(ctx context.Context) error {
+// awaitResult waits for the result of the last order.
+func (z *zygote) awaitResult(ctx context.Context) error {
 	var b guest.Born
 	select {
-	case b = <-z.born:
+	case b = <-z.results:
 	case <-z.exited:
 		select {
-		case b = <-z.born: // it answered, and then ended
+		case b = <-z.results: // the zygote answered, and then ended
 		default:
 			return fmt.Errorf("the zygote ended: %s", z.state)
 		}
@@ -402,7 +403,7 @@ func (z *zygote) delivered(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	if b.Error != 0 {
-		return stillbirth{syscall.Errno(b.Error)}
+		return refusedError{syscall.Errno(b.Error)}
 	}
 	return nil
 }

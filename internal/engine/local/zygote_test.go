@@ -21,7 +21,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
-// needZygotes skips a test where there can be none.
+// needZygotes skips a test if the host does not support zygotes.
 func needZygotes(t testing.TB, e *Engine) {
 	t.Helper()
 	if why := e.Zygotes(); why != nil {
@@ -29,16 +29,16 @@ func needZygotes(t testing.TB, e *Engine) {
 	}
 }
 
-// breed makes a zygote of the runtime of a function.
-func (s *stage) breed(spec lateen.FunctionSpec) *runner {
+// makeZygote makes a zygote for the runtime of a function.
+func (s *stage) makeZygote(spec lateen.FunctionSpec) *runner {
 	s.t.Helper()
 	needZygotes(s.t, s.Engine)
 	r, _, err := s.runtimeFor(&spec.Function)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r.blanks.Need() // or the zygote would be retired
-	z, err := s.conceive(s.t.Context(), r)
+	r.blanks.Need() // otherwise the zygote would be retired
+	z, err := s.bootZygote(s.t.Context(), r)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -46,67 +46,68 @@ func (s *stage) breed(spec lateen.FunctionSpec) *runner {
 	return r
 }
 
-// birth makes a function of a process that the zygote of its runtime has forked.
-func (s *stage) birth(r *runner, spec lateen.FunctionSpec) *instance {
+// forkFunction starts a function in a process that the zygote of its runtime has
+// forked.
+func (s *stage) forkFunction(r *runner, spec lateen.FunctionSpec) *instance {
 	s.t.Helper()
-	for range maxStillbirths { // a machine may be too busy for it
-		if w := s.bear(s.t.Context(), r); w != nil {
-			return s.raise(w, spec)
+	for range maxRefusals { // the machine may be too busy
+		if w := s.forkBlank(s.t.Context(), r); w != nil {
+			return s.loadInto(w, spec)
 		}
-		s.breed(spec)
+		s.makeZygote(spec)
 	}
-	s.t.Fatal("it is not born")
+	s.t.Fatal("fork failed")
 	return nil
 }
 
-// raise makes a process a function.
-func (s *stage) raise(w *worker, spec lateen.FunctionSpec) *instance {
+// loadInto loads a function into a process.
+func (s *stage) loadInto(w *worker, spec lateen.FunctionSpec) *instance {
 	s.t.Helper()
 	i := newInstance(s.t.Context(), s.Engine, spec, w)
-	if err := i.load(s.t.Context(), filepath.Join(s.trees, string(spec.Function.Tree)), lesson{}); err != nil {
+	if err := i.load(s.t.Context(), filepath.Join(s.trees, string(spec.Function.Tree)), activation{}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { end(i) })
 	return i
 }
 
-func TestChildrenOfZygotesDoWhatProcessesDo(t *testing.T) {
+func TestForksOfZygotesBehaveLikeBootedProcesses(t *testing.T) {
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
 		t.Run(runtime, func(t *testing.T) {
 			s := newStage(t, nil)
 			spec := s.function("probe", runtime, probe)
-			r := s.breed(spec)
-			usual := consult(t, s.start(s.function("usual", runtime, probe), ""), "/all")
+			r := s.makeZygote(spec)
+			usual := askProbe(t, s.start(s.function("usual", runtime, probe), ""), "/all")
 			for range 3 {
-				i := s.birth(r, spec)
-				got := consult(t, i, "/all")
+				i := s.forkFunction(r, spec)
+				got := askProbe(t, i, "/all")
 				if len(got.Failed) > 0 {
-					t.Errorf("a child fails at %q", got.Failed)
+					t.Errorf("a forked process failed the checks %q", got.Failed)
 				}
-				if got.Loop > 4*usual.Loop+100 { // ten times as long, if it were not optimised
-					t.Errorf("a hot loop takes %.1f ms in a child, %.1f otherwise", got.Loop, usual.Loop)
+				if got.Loop > 4*usual.Loop+100 { // it would be ten times as long without optimization
+					t.Errorf("a hot loop takes %.1f ms in a forked process, %.1f ms in a booted one", got.Loop, usual.Loop)
 				}
 			}
-			i := s.birth(r, spec)
-			if _, err := tryConsult(t, i, "/exit"); !errors.Is(err, lateen.ErrFunctionFailed) {
-				t.Errorf("after process.exit the error is %v", err)
+			i := s.forkFunction(r, spec)
+			if _, err := tryProbe(t, i, "/exit"); !errors.Is(err, lateen.ErrFunctionFailed) {
+				t.Errorf("error after process.exit: %v", err)
 			}
 			if <-i.exited; i.state.Code != 3 {
-				t.Errorf("it ended so: %s", i.state)
+				t.Errorf("exit state: %s", i.state)
 			}
-			i = s.birth(r, spec)
-			if _, err := tryConsult(t, i, "/die"); !errors.Is(err, lateen.ErrFunctionFailed) {
-				t.Errorf("after its death the error is %v", err)
+			i = s.forkFunction(r, spec)
+			if _, err := tryProbe(t, i, "/die"); !errors.Is(err, lateen.ErrFunctionFailed) {
+				t.Errorf("error after its end: %v", err)
 			}
 			if <-i.exited; i.state.Signal == 0 {
-				t.Errorf("it ended so: %s", i.state)
+				t.Errorf("exit state: %s", i.state)
 			}
 		})
 	}
 }
 
-// looks tells of a process what its walls are to it.
-const looks = `const fs = require('node:fs'), os = require('node:os');
+// sandboxView returns a process's view of its sandbox.
+const sandboxView = `const fs = require('node:fs'), os = require('node:os');
 const read = (path) => { try { return fs.readFileSync(path, 'utf8'); } catch (error) { return error.code; } };
 const tried = (f) => { try { f(); return 'it can'; } catch (error) { return error.code || error.message; } };
 const status = read('/proc/self/status').split('\n').filter((l) => /^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|Umask|Sig(Blk|Ign)|CoreDumping|THP|TracerPid)/.test(l));
@@ -130,61 +131,61 @@ module.exports = (req, res) => res.end(JSON.stringify({ failed: [], random: [
 ]}));
 `
 
-func TestChildrenOfZygotesAreWithinTheSameWalls(t *testing.T) {
+func TestForksOfZygotesHaveTheSameSandbox(t *testing.T) {
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
 		t.Run(runtime, func(t *testing.T) {
 			s := newStage(t, func(o *Options) { o.Pool = -1 })
-			spec := s.function("looks", runtime, looks)
-			r := s.breed(spec)
+			spec := s.function("looks", runtime, sandboxView)
+			r := s.makeZygote(spec)
 			booted, err := s.boot(t.Context(), bootOptions{runner: r})
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := consult(t, s.raise(booted, spec), "/").Random
-			got := consult(t, s.birth(r, spec), "/").Random
+			want := askProbe(t, s.loadInto(booted, spec), "/").Random
+			got := askProbe(t, s.forkFunction(r, spec), "/").Random
 			if len(got) < 40 || len(got) != len(want) {
-				t.Fatalf("it tells %d things, want %d", len(got), len(want))
+				t.Fatalf("%d properties, want %d", len(got), len(want))
 			}
 			for n := range want {
 				if got[n] != want[n] {
-					t.Errorf("a child has\n%s\nwhat was booted\n%s", got[n], want[n])
+					t.Errorf("forked process:\n%s\nbooted process:\n%s", got[n], want[n])
 				}
 			}
 		})
 	}
 }
 
-func TestChildrenOfZygotesShareNoNamespace(t *testing.T) {
+func TestForksOfZygotesShareNoNamespace(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.function("probe", "nodejs24.x", probe)
-	r := s.breed(spec)
+	r := s.makeZygote(spec)
 	seen := map[string]bool{}
 	for range 3 {
-		i := s.birth(r, spec)
+		i := s.forkFunction(r, spec)
 		for _, name := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
 			link, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(i.process.ID()), "ns", name))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if seen[link] {
-				t.Errorf("two have %s", link)
+				t.Errorf("two processes share %s", link)
 			}
 			seen[link] = true
 		}
 	}
 }
 
-func TestChildrenOfZygotesNeverRepeatEachOther(t *testing.T) {
+func TestForksOfZygotesNeverRepeatEachOther(t *testing.T) {
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
 		t.Run(runtime, func(t *testing.T) {
 			s := newStage(t, nil)
 			spec := s.function("random", runtime, probe)
-			s.unlike(s.breed(spec), spec, 100)
+			s.unrepeatedForks(s.makeZygote(spec), spec, 100)
 		})
 	}
 }
 
-// contexts tells what is random in contexts of their own, and in a worker.
+// contexts returns random values of separate V8 contexts and of a worker.
 const contexts = `const vm = require('node:vm'), { Worker } = require('node:worker_threads');
 const context = vm.createContext({});
 module.exports = (req, res) => new Worker('require("node:worker_threads").parentPort.postMessage(Math.random())', { eval: true }).on('message', (n) => res.end(JSON.stringify({ failed: [], random: [
@@ -193,25 +194,25 @@ module.exports = (req, res) => new Worker('require("node:worker_threads").parent
 ].map(String) })));
 `
 
-func TestContextsInChildrenOfZygotesNeverRepeatEachOther(t *testing.T) {
+func TestContextsInForksOfZygotesNeverRepeatEachOther(t *testing.T) {
 	for _, runtime := range []string{"nodejs22.x", "nodejs24.x"} {
 		t.Run(runtime, func(t *testing.T) {
 			s := newStage(t, nil)
 			spec := s.function("contexts", runtime, contexts)
-			s.unlike(s.breed(spec), spec, 5)
+			s.unrepeatedForks(s.makeZygote(spec), spec, 5)
 		})
 	}
 }
 
-// unlike has children of a zygote draw what is random.
-func (s *stage) unlike(r *runner, spec lateen.FunctionSpec, children int) {
+// unrepeatedForks makes forked processes of a zygote draw random values.
+func (s *stage) unrepeatedForks(r *runner, spec lateen.FunctionSpec, forks int) {
 	s.t.Helper()
 	seen := map[string]int{}
-	for n := range children {
-		i := s.birth(r, spec)
-		for _, value := range consult(s.t, i, "/").Random {
+	for n := range forks {
+		i := s.forkFunction(r, spec)
+		for _, value := range askProbe(s.t, i, "/").Random {
 			if before, again := seen[value]; again {
-				s.t.Errorf("children %d and %d both drew %s", before, n, value)
+				s.t.Errorf("processes %d and %d both drew %s", before, n, value)
 			}
 			seen[value] = n
 		}
@@ -219,17 +220,18 @@ func (s *stage) unlike(r *runner, spec lateen.FunctionSpec, children int) {
 	}
 }
 
-// ahead waits until a runtime has so many shells.
-func (s *stage) ahead(r *runner, shells int) {
+// awaitSandboxes waits until a runtime has this many empty sandboxes.
+func (s *stage) awaitSandboxes(r *runner, sandboxes int) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); r.shells.count() < shells; pool.Pause(s.t.Context(), 10*time.Millisecond) {
+	for deadline := time.Now().Add(patience); r.sandboxes.count() < sandboxes; pool.Pause(s.t.Context(), 10*time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d shells are ahead", r.shells.count())
+			s.t.Fatalf("%d empty sandboxes", r.sandboxes.count())
 		}
 	}
 }
 
-// burst starts functions all at once, asks each once, and returns how they started.
+// burst starts functions at once, sends each one request, and counts the kinds of
+// the starts.
 func (s *stage) burst(spec lateen.FunctionSpec, size int) map[lateen.StartKind]int {
 	s.t.Helper()
 	kinds := make([]lateen.StartKind, size)
@@ -243,7 +245,7 @@ func (s *stage) burst(spec lateen.FunctionSpec, size int) map[lateen.StartKind]i
 			}
 			s.t.Cleanup(func() { end(started) })
 			kinds[n] = started.Started().Kind
-			if _, err := tryConsult(s.t, started, "/"); err != nil {
+			if _, err := tryProbe(s.t, started, "/"); err != nil {
 				s.t.Error(err)
 			}
 		})
@@ -262,89 +264,89 @@ func TestBurstIsForked(t *testing.T) {
 	const size = 100
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
 	spec := s.function("burst", "nodejs24.x", small)
-	s.breed(spec)
-	if kinds := s.burst(spec, size); kinds[lateen.StartBlank] < size*3/4 { // a machine may be too busy for all
-		t.Errorf("they started so: %v", kinds)
+	s.makeZygote(spec)
+	if kinds := s.burst(spec, size); kinds[lateen.StartBlank] < size*3/4 { // the machine may be too busy for some
+		t.Errorf("kinds of starts: %v", kinds)
 	}
 }
 
-func TestBurstOutlivesItsZygote(t *testing.T) {
+func TestABurstSurvivesTheEndOfItsZygote(t *testing.T) {
 	const size = 20
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
 	spec := s.function("burst", "nodejs24.x", small)
-	r := s.breed(spec)
+	r := s.makeZygote(spec)
 	stop := time.AfterFunc(30*time.Millisecond, s.zygotes.of(r).Kill)
 	defer stop.Stop()
 	kinds := s.burst(spec, size)
 	if kinds[lateen.StartBlank]+kinds[lateen.StartCold] != size {
-		t.Errorf("they started so: %v", kinds)
+		t.Errorf("kinds of starts: %v", kinds)
 	}
 }
 
-func TestZygotesThatFailAreGivenUp(t *testing.T) {
+func TestFailingZygotesAreDisabled(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
 	spec := s.function("failing", "nodejs24.x", small)
-	for range maxStillbirths {
-		r := s.breed(spec)
+	for range maxRefusals {
+		r := s.makeZygote(spec)
 		z := s.zygotes.of(r)
-		z.Kill() // which the platform is not told
-		if w, err := s.deliver(t.Context(), z, r.shells); err == nil {
+		z.Kill() // the engine does not know of this
+		if w, err := s.forkIntoSandbox(t.Context(), z, r.sandboxes); err == nil {
 			w.Kill()
-			t.Fatal("a dead process has a child")
+			t.Fatal("a dead zygote forked a process")
 		}
-		if s.zygotes.count(z, errors.New("it was too slow")); s.Zygotes() != nil {
-			t.Fatal("a slow one costs all others")
+		if s.zygotes.record(z, errors.New("it was too slow")); s.Zygotes() != nil {
+			t.Fatal("a slow zygote disabled all zygotes")
 		}
-		s.zygotes.count(z, fmt.Errorf("bear: %w", stillbirth{syscall.EPERM}))
-		consult(t, s.start(spec, ""), "/")
+		s.zygotes.record(z, fmt.Errorf("fork: %w", refusedError{syscall.EPERM}))
+		askProbe(t, s.start(spec, ""), "/")
 	}
 	if s.Zygotes() == nil {
-		t.Error("they are tried for ever")
+		t.Error("zygotes are not disabled")
 	}
-	consult(t, s.start(spec, ""), "/")
+	askProbe(t, s.start(spec, ""), "/")
 }
 
 func TestWornZygotesAreReplaced(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.function("worn", "nodejs24.x", small)
-	r := s.breed(spec)
+	r := s.makeZygote(spec)
 	before := s.zygotes.of(r)
-	i := s.birth(r, spec)
+	i := s.forkFunction(r, spec)
 	s.zygotes.mu.Lock()
-	before.first = time.Now().Add(-maxZygoteAge - time.Second)
+	before.firstFork = time.Now().Add(-maxZygoteAge - time.Second)
 	s.zygotes.mu.Unlock()
 	select {
 	case <-before.exited:
 	case <-time.After(patience):
-		t.Fatal("it stays")
+		t.Fatal("the worn zygote is still running")
 	}
 	if s.zygotes.of(r) == nil {
-		t.Error("there is none in its place")
+		t.Error("no zygote replaced it")
 	}
-	if w, err := s.deliver(t.Context(), before, r.shells); !errors.Is(err, errRetired) {
-		t.Errorf("a retired one has %v, %v", w, err)
+	if w, err := s.forkIntoSandbox(t.Context(), before, r.sandboxes); !errors.Is(err, errRetired) {
+		t.Errorf("fork of a retired zygote: %v, %v", w, err)
 	}
-	if got := consult(t, i, "/"); len(got.Failed) > 0 { // its child does not need it
-		t.Errorf("its child fails at %q", got.Failed)
+	if got := askProbe(t, i, "/"); len(got.Failed) > 0 { // a forked process does not need its zygote
+		t.Errorf("the forked process failed the checks %q", got.Failed)
 	}
 }
 
-// TestZygotesAndChildrenEndWithThePlatform runs itself again, as a platform that
-// is killed.
-func TestZygotesAndChildrenEndWithThePlatform(t *testing.T) {
+// TestZygotesAndTheirForksEndWithThePlatform runs the test binary again as a platform
+// and kills it.
+func TestZygotesAndTheirForksEndWithThePlatform(t *testing.T) {
 	const role = "LATEEN_TEST_PLATFORM"
 	if os.Getenv(role) != "" {
 		s := newStage(t, nil)
 		spec := s.function("killed", "nodejs24.x", small)
-		r := s.breed(spec)
+		r := s.makeZygote(spec)
 		pids := []int{s.zygotes.of(r).process.ID()}
 		for range 2 {
-			keeper := s.birth(r, spec).process.ID()
-			children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", keeper))
+			keeper := s.forkFunction(r, spec).process.ID()
+			forks, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", keeper))
 			if err != nil {
 				t.Fatal(err)
 			}
-			child, err := strconv.Atoi(strings.TrimSpace(string(children)))
+			child, err := strconv.Atoi(strings.TrimSpace(string(forks)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -372,22 +374,22 @@ func TestZygotesAndChildrenEndWithThePlatform(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // it was killed
+	_ = cmd.Wait() // the process was killed
 	if len(pids) != 5 {
-		t.Fatalf("there are %d processes", len(pids))
+		t.Fatalf("%d processes", len(pids))
 	}
 	deadline := time.Now().Add(patience)
 	for _, pid := range pids {
 		for alive(pid) {
 			if time.Now().After(deadline) {
-				t.Fatalf("process %s lives on", pid)
+				t.Fatalf("process %s is still running", pid)
 			}
 			pool.Pause(t.Context(), 10*time.Millisecond)
 		}
 	}
 }
 
-// alive reports whether a process is there, and no zombie.
+// alive reports whether a process exists and is no zombie.
 func alive(pid string) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
 	if err != nil {
@@ -397,16 +399,16 @@ func alive(pid string) bool {
 	return !strings.HasPrefix(rest, "Z")
 }
 
-// BenchmarkBursts starts functions all at once, and tells what CPU time all
-// that has used for each.
+// BenchmarkBursts starts functions at once, and reports the total CPU time per
+// function.
 func BenchmarkBursts(b *testing.B) {
 	const size = 100
 	s := newStage(b, func(o *Options) { o.Templates = -1 })
 	spec := s.function("burst", "nodejs24.x", small)
-	r := s.breed(spec)
+	r := s.makeZygote(spec)
 	for b.Loop() {
 		b.StopTimer()
-		s.ahead(r, maxShells)
+		s.awaitSandboxes(r, maxEmptySandboxes)
 		pool.Pause(b.Context(), time.Second)
 		before, zygote := usedCPU(b), s.zygotes.of(r).process.CPU()
 		b.StartTimer()
@@ -429,16 +431,16 @@ func BenchmarkBursts(b *testing.B) {
 	}
 }
 
-// BenchmarkBirths forks processes, none of which becomes a function, and tells
-// what CPU time the platform and they have used for it.
-func BenchmarkBirths(b *testing.B) {
+// BenchmarkZygoteForks forks processes that get no function, and reports the CPU
+// time of the platform and of the processes.
+func BenchmarkZygoteForks(b *testing.B) {
 	s := newStage(b, nil)
-	r := s.breed(s.function("births", "nodejs24.x", probe))
+	r := s.makeZygote(s.function("forks", "nodejs24.x", probe))
 	before := usedCPU(b)
 	for b.Loop() {
-		w := s.bear(b.Context(), r)
+		w := s.forkBlank(b.Context(), r)
 		if w == nil {
-			b.Fatal("it is not born")
+			b.Fatal("fork failed")
 		}
 		w.Kill()
 		<-w.exited
@@ -446,7 +448,7 @@ func BenchmarkBirths(b *testing.B) {
 	b.ReportMetric(float64((usedCPU(b)-before).Microseconds())/1e3/float64(b.N), "cpu-ms/op")
 }
 
-// usedCPU is what this process has used, and those it has waited for.
+// usedCPU returns the CPU time of this process and of its children that have ended.
 func usedCPU(t testing.TB) (sum time.Duration) {
 	t.Helper()
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {

@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// boot is a process on its way into a pool.
+// boot is the boot of one process for a pool.
 type boot[P Process] struct {
 	background bool
 	hurried    bool
 	spawned    bool
-	blank      P // once it is spawned
+	blank      P // set when spawned
 }
 
-// serveLocked boots for those who wait: as many at once as do not slow each
-// other down, for whose turn it is.
+// serveLocked starts boots for the waiting starts in fair order, at most one for each
+// processor at a time, since more would slow each other down.
 func (ps *Pools[P]) serveLocked(ctx context.Context) {
-	urgent := ps.alone
+	urgent := ps.soloBoots
 	for _, p := range ps.all {
 		urgent += min(p.comingLocked(), len(p.waiters))
 	}
 	for ; urgent < ps.o.Processors; urgent++ {
-		var in *Pool[P] // nil: it waits for leave
+		var in *Pool[P] // nil: next waits for leave
 		var next *waiter[P]
-		if len(ps.line) > 0 {
-			next = ps.line[0]
+		if len(ps.queue) > 0 {
+			next = ps.queue[0]
 		}
 		for _, p := range ps.all {
 			if n := p.comingLocked(); n < len(p.waiters) && (next == nil || p.waiters[n].isBefore(next)) {
@@ -40,14 +40,14 @@ func (ps *Pools[P]) serveLocked(ctx context.Context) {
 		case in != nil:
 			ps.bootLocked(ctx, in, false)
 		default:
-			ps.alone++
-			ps.line = ps.serveFirstLocked(ps.line, delivery[P]{leave: true})
+			ps.soloBoots++
+			ps.queue = ps.serveFirstLocked(ps.queue, delivery[P]{leave: true})
 		}
 	}
 }
 
-// comingLocked is how many boots those who wait may hope for: a fork is there
-// before a refill is.
+// comingLocked returns the number of boots that can serve waiting claims. Where boots
+// fork, a refill in the background does not count: a fork finishes before it.
 func (p *Pool[P]) comingLocked() (n int) {
 	if !p.pools.o.Forks(p.name) {
 		return len(p.boots)
@@ -60,8 +60,8 @@ func (p *Pool[P]) comingLocked() (n int) {
 	return n
 }
 
-// overtakenLocked returns refills that somebody has come to wait for.
-func (ps *Pools[P]) overtakenLocked() (hurried []P) {
+// lateRefillsLocked returns the refills for which a claim waits by now.
+func (ps *Pools[P]) lateRefillsLocked() (hurried []P) {
 	for _, p := range ps.all {
 		if ps.o.Forks(p.name) {
 			continue
@@ -76,16 +76,16 @@ func (ps *Pools[P]) overtakenLocked() (hurried []P) {
 	return hurried
 }
 
-// refillLocked boots what pools are short of once nobody is in its way, and
-// says when to look again.
+// refillLocked starts refills if no start is waiting, and returns the time until the
+// next check.
 func (ps *Pools[P]) refillLocked(ctx context.Context, now time.Time) time.Duration {
 	again := tendEvery
-	urgent := ps.alone > 0 || len(ps.line) > 0
+	urgent := ps.soloBoots > 0 || len(ps.queue) > 0
 	for _, p := range ps.all {
 		urgent = urgent || len(p.waiters) > 0
 	}
 	if urgent {
-		return again // its end is told
+		return again // the end of the waiting wakes Run
 	}
 	quiet, under := ps.o.Rush.Quiet(now), 0
 	for _, p := range ps.all {
@@ -109,7 +109,7 @@ func (ps *Pools[P]) refillLocked(ctx context.Context, now time.Time) time.Durati
 	return again
 }
 
-// byNeed orders pools by how much of what they should have they lack.
+// byNeed orders pools by the ratio of ready processes to their size.
 func byNeed[P Process](a, b *Pool[P]) int {
 	return cmp.Compare(len(a.ready)*b.size, len(b.ready)*a.size)
 }
@@ -123,8 +123,8 @@ func (p *Pool[P]) wishLocked(now time.Time) wish {
 	return w
 }
 
-// shortLocked reports whether the pool is short of what could be booted now,
-// but for a wait after a failure.
+// shortLocked reports whether the pool lacks processes that no boot in progress will
+// provide, and the remaining wait after a failure.
 func (p *Pool[P]) shortLocked(now time.Time) (wait time.Duration, short bool) {
 	switch {
 	case len(p.ready) >= p.size || !p.found:
@@ -142,8 +142,8 @@ func (ps *Pools[P]) bootLocked(ctx context.Context, p *Pool[P], background bool)
 	ps.boots.Go(func() { ps.boot(ctx, p, b) })
 }
 
-// boot boots a process and gives it to whoever waits for one. What it booted for
-// may be served or gone by then.
+// boot boots a process and gives it to the first waiting claim or to the pool. The
+// claim that caused the boot may have been served or canceled by then.
 func (ps *Pools[P]) boot(ctx context.Context, p *Pool[P], b *boot[P]) {
 	began := time.Now()
 	got, err := ps.o.Boot(ctx, p.name, b.background, func(spawned P) {
@@ -151,7 +151,7 @@ func (ps *Pools[P]) boot(ctx context.Context, p *Pool[P], b *boot[P]) {
 		defer ps.mu.Unlock()
 		b.blank, b.spawned = spawned, true
 		if len(p.waiters) > 0 {
-			ps.look()
+			ps.signal()
 		}
 	})
 	var holds int64
@@ -160,7 +160,7 @@ func (ps *Pools[P]) boot(ctx context.Context, p *Pool[P], b *boot[P]) {
 	}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	defer ps.look()
+	defer ps.signal()
 	p.boots = slices.DeleteFunc(p.boots, func(other *boot[P]) bool { return other == b })
 	if err == nil {
 		p.learn(time.Since(began), holds)
@@ -173,11 +173,12 @@ func (ps *Pools[P]) boot(ctx context.Context, p *Pool[P], b *boot[P]) {
 	case ctx.Err() == nil:
 		p.failures++
 		p.retry = time.Now().Add(Backoff(p.failures))
-		ps.o.Log.WarnContext(ctx, "no blank process", "runtime", p.name, "err", err)
+		ps.o.Log.WarnContext(ctx, "could not boot a blank process", "runtime", p.name, "err", err)
 	}
 }
 
-// learn takes note of what a boot took and what the process holds, if known.
+// learn updates the averages with the duration of a boot and, if known, the memory of
+// the process.
 func (p *Pool[P]) learn(took time.Duration, holds int64) {
 	p.failures = 0
 	p.took = (3*p.took + took) / 4
@@ -186,7 +187,7 @@ func (p *Pool[P]) learn(took time.Duration, holds int64) {
 	}
 }
 
-// Backoff is longer the more often something has failed, up to a minute.
+// Backoff returns a random wait that grows with the number of failures, up to a minute.
 func Backoff(failures int) time.Duration {
 	most := min(time.Minute, time.Second<<min(failures, 6))
 	return most/2 + rand.N(most/2)

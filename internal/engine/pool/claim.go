@@ -5,32 +5,32 @@ import (
 	"slices"
 	"time"
 
-	"github.com/lateen-dev/lateen/internal/rounds"
+	"github.com/lateen-dev/lateen/internal/fairqueue"
 )
 
-// Pool is the blank processes of one runtime. Its pools guard it.
+// Pool holds the blank processes of one runtime. The mutex of its Pools guards it.
 type Pool[P Process] struct {
 	pools *Pools[P]
-	name  string // of the runtime
+	name  string // name of the runtime
 
-	always  bool         // also where nobody has claimed one yet
-	found   bool         // the runtime is here
-	ready   []P          // the latest last
-	boots   []*boot[P]   // under way, the furthest along first
-	waiters []*waiter[P] // by turn
+	always  bool         // the pool keeps its floor even without claims
+	found   bool         // the runtime is available on this host
+	ready   []P          // ready processes, the newest last
+	boots   []*boot[P]   // boots in progress, the oldest first
+	waiters []*waiter[P] // waiting claims in fair order
 	demand  demand
-	size    int       // how many should be ready
-	short   time.Time // since when they are fewer; zero if they are not
+	size    int       // wanted number of ready processes
+	short   time.Time // time since which fewer are ready; zero if enough are
 
-	took     time.Duration // by a boot, on average
-	each     int64         // bytes that one holds, on average
-	failures int           // of refills, in a row
-	retry    time.Time     // after the last
-	claimed  [2]uint64     // claims that found none ready, and that did
+	took     time.Duration // average duration of a boot
+	each     int64         // average memory of a process in bytes
+	failures int           // consecutive failures of refills
+	retry    time.Time     // time of the next refill after a failure
+	claimed  [2]uint64     // number of claims that found no ready process, and that did
 }
 
-// Tenant is on whose behalf somebody waits: tenants are served by their weights,
-// and who brings many of its own waits for itself.
+// Tenant is the tenant for which a start waits. Tenants are served by their weights, so
+// a tenant with many starts delays only itself.
 type Tenant struct {
 	Name   string
 	Weight int // 0 is 1
@@ -38,32 +38,32 @@ type Tenant struct {
 
 // waiter is a start that waits for a process, or for leave to boot one.
 type waiter[P Process] struct {
-	turn rounds.Turn
-	came uint64           // before those of the same turn with a greater one
-	got  chan delivery[P] // takes one
+	turn     fairqueue.Turn
+	sequence uint64           // tie-breaker among equal turns: the lower is first
+	got      chan delivery[P] // receives exactly one value
 }
 
-// isBefore reports whether it is w's turn before it is other's.
+// isBefore reports whether w is served before other.
 func (w *waiter[P]) isBefore(other *waiter[P]) bool {
-	return w.turn < other.turn || w.turn == other.turn && w.came < other.came
+	return w.turn < other.turn || w.turn == other.turn && w.sequence < other.sequence
 }
 
-// delivery is what it gets: a process, leave, or an error.
+// delivery is the result of a wait: a process, leave to boot one, or an error.
 type delivery[P Process] struct {
 	blank P
 	leave bool
 	err   error
 }
 
-// Need has the pool keep its floor from now on, whether or not anybody claims.
+// Need has the pool keep its floor from now on, with or without claims.
 func (p *Pool[P]) Need() {
 	p.pools.mu.Lock()
 	defer p.pools.mu.Unlock()
 	p.always = true
-	p.pools.look()
+	p.pools.signal()
 }
 
-// Find makes sure that the runtime is here, which may take a download.
+// Find makes the runtime available on this host, by a download if necessary.
 func (p *Pool[P]) Find(ctx context.Context) error {
 	if err := p.pools.o.Find(ctx, p.name); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (p *Pool[P]) Find(ctx context.Context) error {
 	defer p.pools.mu.Unlock()
 	if !p.found {
 		p.found = true
-		p.pools.look()
+		p.pools.signal()
 	}
 	return nil
 }
@@ -84,9 +84,9 @@ func (p *Pool[P]) Ready() bool {
 	return len(p.ready) > 0
 }
 
-// Use reports whether the runtime is in use, even where no blank processes are
-// kept, and whether its pool has its floor, or has been short of it for so long
-// that others need not wait for that.
+// Use reports whether the runtime is in use, even if its pool is disabled, and whether
+// its pool has its floor, or has lacked it for longer than [Patience], so that other
+// work need not wait for it.
 func (p *Pool[P]) Use() (used, filled bool) {
 	p.pools.mu.Lock()
 	defer p.pools.mu.Unlock()
@@ -96,8 +96,8 @@ func (p *Pool[P]) Use() (used, filled bool) {
 	return used, enough || !p.short.IsZero() && now.Sub(p.short) > Patience
 }
 
-// Claim returns a blank process for a tenant, and whether it was ready. Where none
-// is, the boot that is furthest along is waited for.
+// Claim returns a blank process for a tenant, and whether it was ready. If none is
+// ready, Claim waits for the oldest boot.
 func (p *Pool[P]) Claim(ctx context.Context, t Tenant) (b P, ready bool, err error) {
 	p.arrive()
 	for b, ok := p.take(); ok; b, ok = p.take() {
@@ -107,13 +107,13 @@ func (p *Pool[P]) Claim(ctx context.Context, t Tenant) (b P, ready bool, err err
 		}
 	}
 	p.count(false)
-	if err := p.Find(ctx); err != nil { // nobody waits in line for a download
+	if err := p.Find(ctx); err != nil { // a claim does not hold a place in the queue during a download
 		return b, false, err
 	}
 	for {
 		d, err := p.pools.wait(ctx, t, &p.waiters)
 		switch {
-		case err != nil && d.err == nil: // it came when ctx had ended
+		case err != nil && d.err == nil: // the process arrived after the end of ctx
 			p.put(d.blank)
 			return b, false, err
 		case err != nil:
@@ -124,15 +124,15 @@ func (p *Pool[P]) Claim(ctx context.Context, t Tenant) (b P, ready bool, err err
 	}
 }
 
-// arrive takes note of a claim.
+// arrive records a claim.
 func (p *Pool[P]) arrive() {
 	p.pools.mu.Lock()
 	defer p.pools.mu.Unlock()
 	p.demand.claim(time.Now(), p.took/time.Duration(p.pools.o.Processors))
-	p.pools.look()
+	p.pools.signal()
 }
 
-// take takes the process out that is ready since the shortest time.
+// take removes the newest ready process from the pool.
 func (p *Pool[P]) take() (b P, ok bool) {
 	p.pools.mu.Lock()
 	defer p.pools.mu.Unlock()
@@ -145,7 +145,7 @@ func (p *Pool[P]) take() (b P, ok bool) {
 	return b, true
 }
 
-// put puts a process in, or gives it to whoever waits for one.
+// put adds a process to the pool, or gives it to the first waiting claim.
 func (p *Pool[P]) put(b P) {
 	p.pools.mu.Lock()
 	defer p.pools.mu.Unlock()
@@ -163,7 +163,7 @@ func (p *Pool[P]) putLocked(b P) {
 	}
 }
 
-// nextLocked gives the first of those who wait what there is.
+// nextLocked serves the first waiting claim.
 func (p *Pool[P]) nextLocked(d delivery[P]) {
 	p.waiters = p.pools.serveFirstLocked(p.waiters, d)
 }
@@ -178,39 +178,39 @@ func (p *Pool[P]) count(ready bool) {
 	}
 }
 
-// waitedLocked reports whether anybody waits.
-func (ps *Pools[P]) waitedLocked() bool {
-	return len(ps.line) > 0 || slices.ContainsFunc(ps.all, func(p *Pool[P]) bool { return len(p.waiters) > 0 })
+// hasWaitersLocked reports whether any start waits.
+func (ps *Pools[P]) hasWaitersLocked() bool {
+	return len(ps.queue) > 0 || slices.ContainsFunc(ps.all, func(p *Pool[P]) bool { return len(p.waiters) > 0 })
 }
 
-// serveFirstLocked gives the first of a line what there is, and returns the others.
-func (ps *Pools[P]) serveFirstLocked(line []*waiter[P], d delivery[P]) []*waiter[P] {
-	ps.turns.Serve(line[0].turn)
-	line[0].got <- d
-	return slices.Delete(line, 0, 1)
+// serveFirstLocked gives d to the first waiter of a queue, and returns the others.
+func (ps *Pools[P]) serveFirstLocked(queue []*waiter[P], d delivery[P]) []*waiter[P] {
+	ps.turns.Serve(queue[0].turn)
+	queue[0].got <- d
+	return slices.Delete(queue, 0, 1)
 }
 
-// wait waits in a line for what its first gets. Where ctx ends while that comes,
-// it is returned beside the error; else the delivery has the error, too.
-func (ps *Pools[P]) wait(ctx context.Context, t Tenant, line *[]*waiter[P]) (delivery[P], error) {
+// wait waits in a queue. If ctx ends while a delivery is on its way, wait returns the
+// delivery together with the error; otherwise the returned delivery contains the error.
+func (ps *Pools[P]) wait(ctx context.Context, t Tenant, queue *[]*waiter[P]) (delivery[P], error) {
 	w := &waiter[P]{got: make(chan delivery[P], 1)}
 	ps.mu.Lock()
 	if ps.ended {
 		ps.mu.Unlock()
 		return delivery[P]{err: ErrEnded}, ErrEnded
 	}
-	if !ps.waitedLocked() {
-		ps.turns = rounds.Turns[string]{} // nobody owes anything, nor for what was not waited for to the end
+	if !ps.hasWaitersLocked() {
+		ps.turns = fairqueue.Turns[string]{} // an empty queue resets the shares, including those of canceled waits
 	}
-	ps.came++
-	w.came, w.turn = ps.came, ps.turns.Take(t.Name, float64(t.Weight))
-	at := slices.IndexFunc(*line, w.isBefore)
+	ps.sequence++
+	w.sequence, w.turn = ps.sequence, ps.turns.Take(t.Name, float64(t.Weight))
+	at := slices.IndexFunc(*queue, w.isBefore)
 	if at < 0 {
-		at = len(*line)
+		at = len(*queue)
 	}
-	*line = slices.Insert(*line, at, w)
+	*queue = slices.Insert(*queue, at, w)
 	ps.mu.Unlock()
-	ps.look()
+	ps.signal()
 	select {
 	case d := <-w.got:
 		return d, d.err
@@ -218,9 +218,9 @@ func (ps *Pools[P]) wait(ctx context.Context, t Tenant, line *[]*waiter[P]) (del
 	}
 	err := context.Cause(ctx)
 	ps.mu.Lock()
-	at = slices.Index(*line, w)
+	at = slices.Index(*queue, w)
 	if at >= 0 {
-		*line = slices.Delete(*line, at, at+1)
+		*queue = slices.Delete(*queue, at, at+1)
 	}
 	ps.mu.Unlock()
 	if at < 0 {
@@ -229,15 +229,15 @@ func (ps *Pools[P]) wait(ctx context.Context, t Tenant, line *[]*waiter[P]) (del
 	return delivery[P]{err: err}, err
 }
 
-// Leave waits for leave to boot a process that no pool has for a tenant, and
-// returns what gives it back. It is for what somebody waits for.
+// Leave waits for leave to boot a process outside the pools for a tenant. The caller
+// calls done after the boot. Leave is for starts for which a request waits.
 func (ps *Pools[P]) Leave(ctx context.Context, t Tenant) (done func(), err error) {
-	d, err := ps.wait(ctx, t, &ps.line)
+	d, err := ps.wait(ctx, t, &ps.queue)
 	done = func() {
 		ps.mu.Lock()
 		defer ps.mu.Unlock()
-		ps.alone--
-		ps.look()
+		ps.soloBoots--
+		ps.signal()
 	}
 	if err != nil {
 		if d.leave {

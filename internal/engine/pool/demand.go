@@ -6,34 +6,35 @@ import (
 )
 
 const (
-	peakHalves  = 15 * time.Minute // the most there was to make up for counts half
-	headroom    = 1.25             // no burst is like the last
-	forgetAfter = 24 * time.Hour   // without a claim nobody uses a runtime
+	peakHalves  = 15 * time.Minute // half-life of the peak
+	headroom    = 1.25             // factor on the peak, since bursts vary
+	forgetAfter = 24 * time.Hour   // time without claims after which a runtime is not in use
 )
 
-// demand is what is known of the claims on a pool: how far they have been ahead
-// of its refills. A pool of that size would have met them all.
+// demand measures the claims on a pool: the backlog of claims that refills have not
+// replaced yet. A pool as large as the peak backlog would have served every claim at
+// once.
 type demand struct {
-	last  time.Time // of the claims; zero: there was none
-	since time.Time // when the debt began
-	debt  float64   // claims that no refill can have made up for, at last
-	peak  float64   // the most that has been, faded, at last
+	last    time.Time // time of the last claim; zero: no claim so far
+	since   time.Time // time at which the backlog began
+	backlog float64   // backlog at the last claim: claims that refills cannot have replaced
+	peak    float64   // maximum backlog, decayed to the last claim
 }
 
-// claim counts one at a time when a refill takes each.
+// claim records a claim, with each as the duration of a refill.
 func (d *demand) claim(now time.Time, each time.Duration) {
-	d.debt = d.owed(now, each)
-	if d.debt == 0 {
+	d.backlog = d.backlogAt(now, each)
+	if d.backlog == 0 {
 		d.since = now
 	}
-	d.debt++
-	d.peak = max(d.faded(now), d.debt)
+	d.backlog++
+	d.peak = max(d.faded(now), d.backlog)
 	d.last = now
 }
 
-// owed is what of the debt refills cannot have made up for by now. They wait
-// for quiet, but not for ever.
-func (d *demand) owed(now time.Time, each time.Duration) float64 {
+// backlogAt returns the part of the backlog that refills cannot have replaced by now.
+// Refills wait for the end of a rush, up to [Patience].
+func (d *demand) backlogAt(now time.Time, each time.Duration) float64 {
 	begin := d.last.Add(QuietAfter)
 	if latest := d.since.Add(Patience); latest.Before(begin) {
 		begin = latest
@@ -41,15 +42,15 @@ func (d *demand) owed(now time.Time, each time.Duration) float64 {
 	if begin.Before(d.last) {
 		begin = d.last
 	}
-	return max(0, d.debt-max(0, now.Sub(begin).Seconds())/each.Seconds())
+	return max(0, d.backlog-max(0, now.Sub(begin).Seconds())/each.Seconds())
 }
 
 func (d *demand) faded(now time.Time) float64 {
 	return d.peak * math.Exp2(-max(0, now.Sub(d.last).Seconds())/peakHalves.Seconds())
 }
 
-// size is how many blank processes meet the demand: at least the floor, unless
-// nobody has claimed one for long. A floor of 0 keeps none.
+// size returns the number of blank processes that the demand requires: at least the
+// floor, unless the last claim is older than [forgetAfter]. A floor of 0 requires none.
 func (d *demand) size(now time.Time, floor int) int {
 	if floor <= 0 || d.last.IsZero() || now.Sub(d.last) > forgetAfter {
 		return 0
@@ -57,14 +58,14 @@ func (d *demand) size(now time.Time, floor int) int {
 	return max(floor, int(math.Ceil(d.faded(now)*headroom)))
 }
 
-// wish is how many blank processes a pool should have, were memory no matter.
+// wish is the wanted size of a pool without a bound on memory.
 type wish struct {
 	floor, size int
-	each        int64 // bytes of one
+	each        int64 // bytes of one process
 }
 
-// within returns the sizes of pools that wish for so much and may use a budget
-// of memory. All have their floors, and the same part of what is above them.
+// within returns the sizes of pools for a memory budget. Each pool gets its floor, and
+// all get the same fraction of their wishes above it.
 func within(budget int64, wishes []wish) []int {
 	var extra int64
 	for _, w := range wishes {
@@ -83,9 +84,9 @@ func within(budget int64, wishes []wish) []int {
 	return sizes
 }
 
-// refills says how many processes to boot at once for a pool: one after the
-// other, so that they take little from those that work, but one on each
-// processor once less than half is left.
+// refills returns the number of concurrent boots for a pool: one, which takes little
+// CPU time from running functions, but one on each processor while less than half of
+// the pool is ready.
 func refills(ready, size, processors int) int {
 	switch {
 	case ready >= size:

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-const eachTest = 65 * time.Millisecond // of a refill, as two processors boot in 130 ms
+const eachTest = 65 * time.Millisecond // duration of a refill when two processors boot in 130 ms
 
-// start is a time to count from.
+// start is the time at which tests begin.
 func start() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 func TestUnusedPoolsAreEmpty(t *testing.T) {
 	var d demand
 	if size := d.size(start(), 2); size != 0 {
-		t.Errorf("a runtime nobody has claimed has %d", size)
+		t.Errorf("a runtime without claims has %d", size)
 	}
 	d.claim(start(), eachTest)
 	for _, test := range []struct {
@@ -23,7 +23,7 @@ func TestUnusedPoolsAreEmpty(t *testing.T) {
 		want  int
 	}{{0, 2, 2}, {0, 7, 7}, {0, 0, 0}, {0, -1, 0}, {forgetAfter - 1, 2, 2}, {forgetAfter + 1, 2, 0}} {
 		if size := d.size(start().Add(test.after), test.floor); size != test.want {
-			t.Errorf("%v after its claim, with a floor of %d, it has %d; want %d", test.after, test.floor, size, test.want)
+			t.Errorf("%v after a claim, with a floor of %d, the size is %d; want %d", test.after, test.floor, size, test.want)
 		}
 	}
 }
@@ -37,26 +37,26 @@ func TestBurstsMakePoolsGrowAndQuietShrinksThem(t *testing.T) {
 		}
 		size := d.size(now, 2)
 		if size < burst || size > max(2, burst*2) {
-			t.Errorf("after a burst of %d it has %d", burst, size)
+			t.Errorf("after a burst of %d the size is %d", burst, size)
 		}
 		for range 200 {
 			now = now.Add(time.Minute)
 			after := d.size(now, 2)
 			if after > size {
-				t.Fatalf("it grows from %d to %d without a claim", size, after)
+				t.Fatalf("the size grows from %d to %d without a claim", size, after)
 			}
 			if 2*after < size-2 {
-				t.Fatalf("it shrinks from %d to %d in a minute", size, after)
+				t.Fatalf("the size shrinks from %d to %d in a minute", size, after)
 			}
 			size = after
 		}
 		if size != 2 {
-			t.Errorf("after a burst of %d it never got back to its floor, but to %d", burst, size)
+			t.Errorf("after a burst of %d the size does not return to the floor, but to %d", burst, size)
 		}
 	}
 }
 
-func TestClaimsThatRefillsKeepUpWithAskForNoMore(t *testing.T) {
+func TestSlowClaimsDoNotGrowThePool(t *testing.T) {
 	var d demand
 	now := start()
 	for range 10_000 {
@@ -64,11 +64,11 @@ func TestClaimsThatRefillsKeepUpWithAskForNoMore(t *testing.T) {
 		now = now.Add(QuietAfter + eachTest)
 	}
 	if size := d.size(now, 2); size != 2 {
-		t.Errorf("it has %d", size)
+		t.Errorf("the size is %d", size)
 	}
 }
 
-func TestClaimsWithoutQuietAreMadeUpForAfterAWhile(t *testing.T) {
+func TestSteadyClaimsGrowThePoolUpToPatience(t *testing.T) {
 	var d demand
 	now, gap := start(), QuietAfter*3/4 // never quiet, and slower than refills
 	for range 1000 {
@@ -76,13 +76,13 @@ func TestClaimsWithoutQuietAreMadeUpForAfterAWhile(t *testing.T) {
 		now = now.Add(gap)
 	}
 	if size, most := d.size(now, 2), headroom*(float64(Patience/gap)+2); float64(size) > most {
-		t.Errorf("it has %d, more than the %v of the claims that refills wait for", size, most)
+		t.Errorf("the size is %d, more than %v, the claims during Patience", size, most)
 	}
 }
 
-// TestAPoolOfThePeakMeetsTheClaimsThatMadeIt replays random claims on a pool of
-// the size that they have taught, which refills as it may.
-func TestAPoolOfThePeakMeetsTheClaimsThatMadeIt(t *testing.T) {
+// TestAPoolOfThePeakServesItsClaimsAtOnce replays random claims on a pool of the
+// size that demand computed from them, with the refills that the pool would start.
+func TestAPoolOfThePeakServesItsClaimsAtOnce(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var claims []time.Time
@@ -96,7 +96,7 @@ func TestAPoolOfThePeakMeetsTheClaimsThatMadeIt(t *testing.T) {
 			d.claim(at, eachTest)
 		}
 		size := d.size(claims[len(claims)-1], 1)
-		ready, done := float64(size), claims[0] // when refills were at, last
+		ready, done := float64(size), claims[0] // ready processes and time at the last step
 		short := claims[0]
 		for n, at := range claims {
 			begin := done
@@ -143,7 +143,7 @@ func TestPoolsShareTheirMemory(t *testing.T) {
 			}
 			used += int64(size) * w.each
 			if all <= budget && size != w.size {
-				t.Fatalf("%+v have room in %d, but one has %d", wishes, budget, size)
+				t.Fatalf("%+v fit into %d, but one has %d", wishes, budget, size)
 			}
 		}
 		if used > max(budget, floors) {
@@ -152,7 +152,7 @@ func TestPoolsShareTheirMemory(t *testing.T) {
 	}
 }
 
-func TestRefillsAreManyOnlyWhereLittleIsLeft(t *testing.T) {
+func TestRefillsAreConcurrentOnlyBelowHalf(t *testing.T) {
 	for _, test := range []struct{ ready, size, processors, want int }{
 		{0, 0, 8, 0}, {2, 2, 8, 0}, {3, 2, 8, 0}, {1, 2, 8, 1}, {0, 2, 8, 2}, {0, 100, 8, 8}, {49, 100, 8, 8}, {50, 100, 8, 1}, {0, 1, 8, 1}, {0, 100, 1, 1},
 	} {

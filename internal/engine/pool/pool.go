@@ -1,7 +1,7 @@
-// Package pool keeps blank processes ahead of those who will claim one: a pool
-// of each runtime, as large as its demand was and as memory permits. It boots
-// what somebody waits for, one tenant's after the other's, and refills when all is
-// quiet. It knows of a runtime but its name.
+// Package pool keeps blank processes ready to be claimed: one pool for each runtime,
+// sized by recent demand and available memory. It boots processes for waiting claims in
+// fair order among tenants, and refills pools when no start is in progress. It knows
+// nothing about a runtime except its name.
 package pool
 
 import (
@@ -12,55 +12,55 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lateen-dev/lateen/internal/rounds"
+	"github.com/lateen-dev/lateen/internal/fairqueue"
 )
 
 const (
-	firstBoot   = 130 * time.Millisecond // a boot takes until one was measured
-	firstMemory = 16 << 20               // bytes it holds until one was measured
+	firstBoot   = 130 * time.Millisecond // assumed duration of a boot before the first measurement
+	firstMemory = 16 << 20               // assumed memory of a process in bytes before the first measurement
 
-	tendEvery  = time.Second     // pools fade and processes die unasked
-	spareEvery = 5 * time.Second // the host's memory is read
+	tendEvery      = time.Second     // interval at which pools shrink and lost processes are noticed
+	availableEvery = 5 * time.Second // interval at which the host's available memory is read
 )
 
 // ErrEnded is the error of claims once [Pools.Run] has ended.
-var ErrEnded = errors.New("no more processes are booted")
+var ErrEnded = errors.New("the process pools have ended")
 
 // Process is a blank process. Its methods may be called concurrently.
 type Process interface {
-	// Claim takes it out of the background; false if it is gone.
+	// Claim takes the process out of the background; false if it has ended.
 	Claim() bool
-	// Lost reports whether it is gone.
+	// Lost reports whether the process has ended.
 	Lost() bool
-	// Memory is how many bytes it holds; 0 if nobody knows.
+	// Memory returns the bytes that the process holds; 0 if unknown.
 	Memory() int64
-	// Kill ends it at once.
+	// Kill kills the process.
 	Kill()
 }
 
 // Options are the settings of [Pools]. All are required.
 type Options[P Process] struct {
-	// Runtimes are the names of the runtimes, the first wanted first.
+	// Runtimes are the names of the runtimes, the most important first.
 	Runtimes []string
-	// Floor is how many blank processes a runtime in use has, at least; 0 or
-	// less: none ever.
+	// Floor is the minimum number of blank processes of a runtime in use; 0 or less
+	// disables pools.
 	Floor int
-	// Processors is how many boots there are at once.
+	// Processors is the number of concurrent boots.
 	Processors int
-	// Budget bounds what pools hold beyond their floors, in bytes.
+	// Budget bounds the memory of pools beyond their floors, in bytes.
 	Budget int64
-	// Find makes sure that a runtime is on this host, which may take a download.
+	// Find makes a runtime available on this host, by a download if necessary.
 	Find func(ctx context.Context, runtime string) error
-	// Boot returns a blank process, and tells of it as soon as there is one. In
-	// the background it has time.
+	// Boot returns a blank process. It calls spawned as soon as the process exists.
+	// Boots in the background have a low priority.
 	Boot func(ctx context.Context, runtime string, background bool, spawned func(P)) (P, error)
-	// Forks reports whether Boot, if not in the background, takes but a fork.
+	// Forks reports whether Boot, if not in the background, only forks a process.
 	Forks func(runtime string) bool
-	// Reserved is how much of the budget others hold, in bytes.
+	// Reserved returns the part of the budget that other components hold, in bytes.
 	Reserved func() int64
-	// Spare is how much memory the host has left, in bytes.
+	// Spare returns the available memory of the host, in bytes.
 	Spare func() int64
-	// Rush is those who start: refills wait for its end, but not for ever.
+	// Rush tracks the starts in progress: refills wait for their end, up to [Patience].
 	Rush *Rush
 	Log  *slog.Logger
 }
@@ -69,17 +69,17 @@ type Options[P Process] struct {
 type Pools[P Process] struct {
 	o     Options[P]
 	all   []*Pool[P]
-	wake  chan struct{} // holds a token while there is something to look after
+	wake  chan struct{} // holds a token while Run has work
 	boots sync.WaitGroup
 
-	mu     sync.Mutex // guards below and all that pools have
-	turns  rounds.Turns[string]
-	came   uint64       // to wait, ever
-	line   []*waiter[P] // for leave to boot a process of their own, by turn
-	alone  int          // boots with such leave
-	spared time.Time    // when the spare memory was read
-	spare  int64
-	ended  bool
+	mu          sync.Mutex // guards the fields below and the fields of the pools
+	turns       fairqueue.Turns[string]
+	sequence    uint64       // number of waiters so far
+	queue       []*waiter[P] // starts that wait for leave to boot a process of their own, in fair order
+	soloBoots   int          // number of boots with such leave in progress
+	availableAt time.Time    // time at which available was read
+	available   int64
+	ended       bool
 }
 
 // New returns pools that are empty until Run runs.
@@ -91,7 +91,7 @@ func New[P Process](o Options[P]) *Pools[P] {
 	return ps
 }
 
-// Of returns the pool of a runtime, nil if it has none.
+// Of returns the pool of a runtime, or nil if it has none.
 func (ps *Pools[P]) Of(runtime string) *Pool[P] {
 	for _, p := range ps.all {
 		if p.name == runtime {
@@ -103,11 +103,11 @@ func (ps *Pools[P]) Of(runtime string) *Pool[P] {
 
 // Stats is the state of all pools together.
 type Stats struct {
-	Ready   int // wait for a function
-	Booting int // will be
-	Target  int // should be ready
-	// Blank and Cold count claims, ever: those that found one ready, and those
-	// that had to wait for a boot or a fork.
+	Ready   int // processes that can be claimed
+	Booting int // processes being booted
+	Target  int // wanted number of ready processes
+	// Blank and Cold count all claims so far: those that found a ready process, and
+	// those that waited for a boot or a fork.
 	Blank, Cold uint64
 }
 
@@ -126,16 +126,16 @@ func (ps *Pools[P]) Stats() Stats {
 	return s
 }
 
-// look has Run look after the pools.
-func (ps *Pools[P]) look() {
+// signal wakes Run.
+func (ps *Pools[P]) signal() {
 	select {
 	case ps.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Run keeps the pools until ctx ends. Then it ends the processes in them, and
-// nobody waits any more.
+// Run maintains the pools until ctx ends. Then it kills the processes in them and fails
+// all waiting claims.
 func (ps *Pools[P]) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -156,7 +156,7 @@ func (ps *Pools[P]) end() {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	ps.ended = true
-	waiting := ps.line
+	waiting := ps.queue
 	for _, p := range ps.all {
 		waiting = append(waiting, p.waiters...)
 		for _, b := range p.ready {
@@ -167,19 +167,19 @@ func (ps *Pools[P]) end() {
 	for _, w := range waiting {
 		w.got <- delivery[P]{err: ErrEnded}
 	}
-	ps.line = nil
+	ps.queue = nil
 }
 
-// tend does what is to be done now, and says when to look again at the latest.
+// tend does the work that is due and returns the time until it is due again.
 func (ps *Pools[P]) tend(ctx context.Context, now time.Time) time.Duration {
 	ps.mu.Lock()
 	surplus := ps.sizeLocked(now)
 	ps.serveLocked(ctx)
-	hurried := ps.overtakenLocked()
+	hurried := ps.lateRefillsLocked()
 	again := ps.refillLocked(ctx, now)
 	ps.mu.Unlock()
 	for _, b := range hurried {
-		b.Claim() // one that is gone is noticed by whoever waits for it
+		b.Claim() // the waiting claim notices an ended process
 	}
 	for _, b := range surplus {
 		b.Kill()
@@ -187,7 +187,7 @@ func (ps *Pools[P]) tend(ctx context.Context, now time.Time) time.Duration {
 	return again
 }
 
-// sizeLocked sets how large the pools are to be, and returns what is too much.
+// sizeLocked sets the sizes of the pools and returns the surplus processes.
 func (ps *Pools[P]) sizeLocked(now time.Time) (surplus []P) {
 	var wishes []wish
 	var held, wanted int64
@@ -198,13 +198,13 @@ func (ps *Pools[P]) sizeLocked(now time.Time) (surplus []P) {
 		wanted += int64(w.size) * w.each
 		wishes = append(wishes, w)
 	}
-	if wanted > held && now.Sub(ps.spared) > spareEvery {
-		ps.spare, ps.spared = ps.o.Spare(), now
+	if wanted > held && now.Sub(ps.availableAt) > availableEvery {
+		ps.available, ps.availableAt = ps.o.Spare(), now
 	}
-	for i, size := range within(min(ps.o.Budget-ps.o.Reserved(), held+ps.spare/2), wishes) {
+	for i, size := range within(min(ps.o.Budget-ps.o.Reserved(), held+ps.available/2), wishes) {
 		p := ps.all[i]
 		p.size = size
-		// Some stay: what is killed now is booted anew at the next claim.
+		// An eighth more may stay: a killed process costs the next claim a boot.
 		if extra := len(p.ready) - size - size/8; extra > 0 {
 			surplus = append(surplus, p.ready[:extra]...)
 			p.ready = slices.Clone(p.ready[extra:])

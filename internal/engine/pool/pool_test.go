@@ -11,57 +11,57 @@ import (
 	"time"
 )
 
-// yard is pools whose processes are made of nothing but time.
-type yard struct {
-	*Pools[*husk]
+// fakePools runs pools with fake processes that take only time.
+type fakePools struct {
+	*Pools[*fakeProcess]
 
 	t     *testing.T
-	takes time.Duration // a boot
-	fails error         // of boots, if any
-	end   func()        // of the pools
+	takes time.Duration // duration of a boot
+	fails error         // error of boots, if any
+	end   func()        // ends Run
 
-	mu       sync.Mutex // guards below
-	boots    int        // ever
-	at, most int        // at once: now, and ever
+	mu       sync.Mutex // guards the fields below
+	boots    int        // number of boots so far
+	at, most int        // concurrent boots: now, and the maximum so far
 	forks    bool
 	killed   int
 
 	rush Rush
 }
 
-// husk is such a process.
-type husk struct {
-	yard       *yard
+// fakeProcess is a fake process.
+type fakeProcess struct {
+	pools      *fakePools
 	background bool
 	dead       bool
 	claims     int
 }
 
-func (h *husk) Claim() bool {
-	h.yard.mu.Lock()
-	defer h.yard.mu.Unlock()
+func (h *fakeProcess) Claim() bool {
+	h.pools.mu.Lock()
+	defer h.pools.mu.Unlock()
 	h.claims++
 	h.background = false
 	return !h.dead
 }
 
-func (h *husk) Lost() bool {
-	h.yard.mu.Lock()
-	defer h.yard.mu.Unlock()
+func (h *fakeProcess) Lost() bool {
+	h.pools.mu.Lock()
+	defer h.pools.mu.Unlock()
 	return h.dead
 }
 
-func (h *husk) Memory() int64 { return 1 << 20 }
+func (h *fakeProcess) Memory() int64 { return 1 << 20 }
 
-func (h *husk) Kill() {
-	h.yard.mu.Lock()
-	defer h.yard.mu.Unlock()
+func (h *fakeProcess) Kill() {
+	h.pools.mu.Lock()
+	defer h.pools.mu.Unlock()
 	h.dead = true
-	h.yard.killed++
+	h.pools.killed++
 }
 
-func (y *yard) bootOne(ctx context.Context, _ string, background bool, spawned func(*husk)) (*husk, error) {
-	h := &husk{yard: y, background: background}
+func (y *fakePools) bootOne(ctx context.Context, _ string, background bool, spawned func(*fakeProcess)) (*fakeProcess, error) {
+	h := &fakeProcess{pools: y, background: background}
 	y.mu.Lock()
 	y.boots++
 	y.at++
@@ -83,11 +83,11 @@ func (y *yard) bootOne(ctx context.Context, _ string, background bool, spawned f
 	return h, nil
 }
 
-// newYard returns a keeper that runs until the bubble's test ends.
-func newYard(t *testing.T, floor, runtimes int) *yard {
+// newFakePools returns pools that run until the end of the test's bubble.
+func newFakePools(t *testing.T, floor, runtimes int) *fakePools {
 	t.Helper()
-	y := &yard{t: t, takes: firstBoot}
-	o := Options[*husk]{
+	y := &fakePools{t: t, takes: firstBoot}
+	o := Options[*fakeProcess]{
 		Floor: floor, Processors: 2, Budget: 1 << 40, Boot: y.bootOne, Log: slog.New(slog.DiscardHandler), Rush: &y.rush,
 		Find:  func(context.Context, string) error { return nil },
 		Spare: func() int64 { return 1 << 40 }, Reserved: func() int64 { return 0 },
@@ -115,8 +115,8 @@ func newYard(t *testing.T, floor, runtimes int) *yard {
 	return y
 }
 
-// needed is the pool of a runtime that is always needed, and found.
-func (y *yard) needed(n int) *Pool[*husk] {
+// needed returns the pool of a runtime that is found and that [Pool.Need] holds.
+func (y *fakePools) needed(n int) *Pool[*fakeProcess] {
 	p := y.all[n]
 	p.Need()
 	if err := p.Find(y.t.Context()); err != nil {
@@ -126,13 +126,13 @@ func (y *yard) needed(n int) *Pool[*husk] {
 }
 
 // read reads a number that boots change.
-func (y *yard) read(n *int) int {
+func (y *fakePools) read(n *int) int {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	return *n
 }
 
-func (y *yard) claim(ctx context.Context, p *Pool[*husk]) (*husk, bool) {
+func (y *fakePools) claim(ctx context.Context, p *Pool[*fakeProcess]) (*fakeProcess, bool) {
 	y.t.Helper()
 	defer y.rush.Enter()()
 	h, ready, err := p.Claim(ctx, Tenant{})
@@ -142,8 +142,8 @@ func (y *yard) claim(ctx context.Context, p *Pool[*husk]) (*husk, bool) {
 	return h, ready
 }
 
-// killFrom kills the processes of a pool, all but the first n.
-func (y *yard) killFrom(p *Pool[*husk], n int) {
+// killFrom kills the processes of a pool after the first n.
+func (y *fakePools) killFrom(p *Pool[*fakeProcess], n int) {
 	y.Pools.mu.Lock()
 	defer y.Pools.mu.Unlock()
 	for _, b := range p.ready[n:] {
@@ -151,8 +151,8 @@ func (y *yard) killFrom(p *Pool[*husk], n int) {
 	}
 }
 
-// has waits and then says what is in a pool.
-func (y *yard) has(p *Pool[*husk], after time.Duration) (ready, booting int) {
+// has waits and then returns the state of a pool.
+func (y *fakePools) has(p *Pool[*fakeProcess], after time.Duration) (ready, booting int) {
 	time.Sleep(after)
 	synctest.Wait()
 	y.Pools.mu.Lock()
@@ -162,14 +162,14 @@ func (y *yard) has(p *Pool[*husk], after time.Duration) (ready, booting int) {
 
 func TestPoolsFillOnceTheirRuntimeIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 2, 2)
+		y := newFakePools(t, 2, 2)
 		used, unused := y.all[0], y.all[1]
 		if ready, booting := y.has(used, time.Hour); ready+booting > 0 {
 			t.Errorf("before any claim %d are ready, %d boot", ready, booting)
 		}
 		began := time.Now()
 		if _, ready := y.claim(t.Context(), used); ready {
-			t.Error("one was ready out of nowhere")
+			t.Error("a process was ready before the first boot")
 		}
 		if took := time.Since(began); took != firstBoot {
 			t.Errorf("the first claim took %v", took)
@@ -178,13 +178,13 @@ func TestPoolsFillOnceTheirRuntimeIsUsed(t *testing.T) {
 			t.Errorf("%d are ready after a claim", ready)
 		}
 		if _, ready := y.claim(t.Context(), used); !ready {
-			t.Error("the second claim found none")
+			t.Error("the second claim found no ready process")
 		}
 		if ready, booting := y.has(unused, time.Minute); ready+booting > 0 {
-			t.Errorf("of a runtime nobody uses %d are ready, %d boot", ready, booting)
+			t.Errorf("of an unused runtime %d are ready, %d boot", ready, booting)
 		}
 		if ready, _ := y.has(used, forgetAfter); ready != 0 {
-			t.Errorf("%d are ready of a runtime that nobody has used for long", ready)
+			t.Errorf("%d are ready of a runtime without recent claims", ready)
 		}
 		used.Need()
 		used.Find(t.Context())
@@ -194,9 +194,9 @@ func TestPoolsFillOnceTheirRuntimeIsUsed(t *testing.T) {
 	})
 }
 
-func TestPoolsOfNoSizeBootWhatIsAskedFor(t *testing.T) {
+func TestDisabledPoolsBootOneProcessPerClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, -1, 1)
+		y := newFakePools(t, -1, 1)
 		for n := range 3 {
 			y.claim(t.Context(), y.all[0])
 			if y.has(y.all[0], time.Minute); y.read(&y.boots) != n+1 {
@@ -208,7 +208,7 @@ func TestPoolsOfNoSizeBootWhatIsAskedFor(t *testing.T) {
 
 func TestRefillsWaitForQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 2, 1)
+		y := newFakePools(t, 2, 1)
 		p := y.needed(0)
 		y.has(p, time.Second)
 		y.claim(t.Context(), p)
@@ -226,14 +226,14 @@ func TestRefillsWaitForQuiet(t *testing.T) {
 			t.Error("a refill began while a start was under way")
 		}
 		if _, booting := y.has(p, 20*time.Millisecond); booting != 1 {
-			t.Error("it waits for ever")
+			t.Error("the refill waits longer than Patience")
 		}
 	})
 }
 
 func TestClaimsTakeOverRefills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 1, 1)
+		y := newFakePools(t, 1, 1)
 		p := y.needed(0)
 		if _, booting := y.has(p, firstBoot*3/4); booting != 1 {
 			t.Fatal("no refill is under way")
@@ -241,20 +241,20 @@ func TestClaimsTakeOverRefills(t *testing.T) {
 		began := time.Now()
 		h, ready := y.claim(t.Context(), p)
 		if took := time.Since(began); took != firstBoot/4+firstBoot%4 && took != firstBoot/4 {
-			t.Errorf("it took %v", took)
+			t.Errorf("the claim took %v", took)
 		}
 		if ready || h.background || y.read(&y.boots) != 1 {
 			t.Errorf("ready %v, in the background %v, after %d boots", ready, h.background, y.read(&y.boots))
 		}
 		if h.claims != 2 {
-			t.Errorf("it was hurried %d times", h.claims-1)
+			t.Errorf("the process left the background %d times", h.claims-1)
 		}
 	})
 }
 
 func TestBurstsBootAFewAtOnceFirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 2, 2)
+		y := newFakePools(t, 2, 2)
 		y.needed(0)
 		y.needed(1)
 		y.has(y.all[0], time.Minute)
@@ -296,16 +296,16 @@ func TestBurstsBootAFewAtOnceFirstComeFirstServed(t *testing.T) {
 	})
 }
 
-func TestWhoeverGivesUpLeavesTheLine(t *testing.T) {
+func TestCanceledClaimsLeaveTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 1, 1)
+		y := newFakePools(t, 1, 1)
 		p := y.all[0]
 		gone, leave := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
 				if b, _, err := p.Claim(gone, Tenant{}); !errors.Is(err, context.Canceled) {
-					t.Errorf("it got %v, %v", b, err)
+					t.Errorf("the claim got %v, %v", b, err)
 				}
 			})
 		}
@@ -318,20 +318,20 @@ func TestWhoeverGivesUpLeavesTheLine(t *testing.T) {
 		began := time.Now()
 		y.claim(t.Context(), p)
 		if took := time.Since(began); took > firstBoot {
-			t.Errorf("who came next waited %v", took)
+			t.Errorf("the next claim waited %v", took)
 		}
 		y.has(p, time.Minute)
 		y.Pools.mu.Lock()
 		defer y.Pools.mu.Unlock()
-		if y.alone != 0 || len(y.line) != 0 || len(p.waiters) != 0 {
-			t.Errorf("%d boot alone, %d and %d wait", y.alone, len(y.line), len(p.waiters))
+		if y.soloBoots != 0 || len(y.queue) != 0 || len(p.waiters) != 0 {
+			t.Errorf("%d boot alone, %d and %d wait", y.soloBoots, len(y.queue), len(p.waiters))
 		}
 	})
 }
 
-func TestLeaveIsGivenInTurnToo(t *testing.T) {
+func TestLeaveIsGrantedInFairOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 1, 1)
+		y := newFakePools(t, 1, 1)
 		p := y.all[0]
 		first, err := y.Leave(t.Context(), Tenant{})
 		if err != nil {
@@ -350,7 +350,7 @@ func TestLeaveIsGivenInTurnToo(t *testing.T) {
 			}
 			defer third()
 			if y.read(&y.boots) != 0 {
-				t.Error("it was overtaken")
+				t.Error("a later start was served first")
 			}
 			Pause(t.Context(), time.Second)
 		})
@@ -371,9 +371,9 @@ func TestLeaveIsGivenInTurnToo(t *testing.T) {
 	})
 }
 
-func TestTheDeadAreNeverHandedOutAndReplaced(t *testing.T) {
+func TestLostProcessesAreReplacedAndNeverClaimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 3, 1)
+		y := newFakePools(t, 3, 1)
 		p := y.needed(0)
 		y.has(p, time.Second)
 		y.killFrom(p, 1)
@@ -385,25 +385,25 @@ func TestTheDeadAreNeverHandedOutAndReplaced(t *testing.T) {
 		}
 		y.killFrom(p, 0)
 		if h, ready := y.claim(t.Context(), p); h.dead || ready {
-			t.Errorf("where all are dead: dead %v, ready %v", h.dead, ready)
+			t.Errorf("with only lost processes: lost %v, ready %v", h.dead, ready)
 		}
 		y.killFrom(p, 0)
 		if ready, _ := y.has(p, time.Minute); ready != 3 {
-			t.Errorf("unasked, %d are ready", ready)
+			t.Errorf("without a claim %d are ready", ready)
 		}
 	})
 }
 
-func TestFailingBootsAreToldAndTriedAgainLater(t *testing.T) {
+func TestFailedBootsAreReportedAndRetriedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 2, 1)
+		y := newFakePools(t, 2, 1)
 		y.fails = errors.New("no process")
 		if _, _, err := y.all[0].Claim(t.Context(), Tenant{}); !errors.Is(err, y.fails) {
 			t.Errorf("a claim fails as %v", err)
 		}
 		y.has(y.all[0], 10*time.Minute)
 		if tries := y.read(&y.boots); tries < 10 || tries > 100 {
-			t.Errorf("it was tried %d times in ten minutes", tries)
+			t.Errorf("boots were tried %d times in ten minutes", tries)
 		}
 		y.mu.Lock()
 		y.fails = nil
@@ -414,9 +414,9 @@ func TestFailingBootsAreToldAndTriedAgainLater(t *testing.T) {
 	})
 }
 
-func TestMemoryBoundsWhatBurstsMakeOfPools(t *testing.T) {
+func TestMemoryBoundsThePoolsAfterABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 2, 1)
+		y := newFakePools(t, 2, 1)
 		y.Pools.mu.Lock()
 		y.o.Budget, y.all[0].each = 10<<20, 1<<20
 		y.Pools.mu.Unlock()
@@ -431,9 +431,9 @@ func TestMemoryBoundsWhatBurstsMakeOfPools(t *testing.T) {
 	})
 }
 
-func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
+func TestTheEndFailsWaitingClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y := newYard(t, 2, 1)
+		y := newFakePools(t, 2, 1)
 		p := y.needed(0)
 		y.has(p, time.Minute)
 		y.mu.Lock()
@@ -444,12 +444,12 @@ func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
 			all.Go(func() {
 				b, _, err := p.Claim(t.Context(), Tenant{})
 				if err == nil == (b == nil) || err != nil && !errors.Is(err, ErrEnded) && !errors.Is(err, context.Canceled) {
-					t.Errorf("it got %v, %v", b, err)
+					t.Errorf("the claim got %v, %v", b, err)
 				}
 			})
 		}
 		synctest.Wait()
-		p.put(&husk{yard: y}) // for the first of them
+		p.put(&fakeProcess{pools: y}) // for the first of the claims
 		y.end()
 		all.Wait()
 		if _, _, err := p.Claim(t.Context(), Tenant{}); !errors.Is(err, ErrEnded) {
@@ -461,21 +461,21 @@ func TestTheEndIsToldToThoseWhoWait(t *testing.T) {
 	})
 }
 
-func TestWhoBringsManyWaitsForItself(t *testing.T) {
+func TestATenantWithManyClaimsDelaysOnlyItself(t *testing.T) {
 	for name, forks := range map[string]bool{"booted": false, "forked": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				y := newYard(t, -1, 2)
+				y := newFakePools(t, -1, 2)
 				y.mu.Lock()
 				y.forks = forks
 				y.mu.Unlock()
 				var mu sync.Mutex
 				var order []string
 				var all sync.WaitGroup
-				bring := func(who Tenant, n, runtime int, alone bool) {
+				bring := func(who Tenant, n, runtime int, solo bool) {
 					for range n {
 						all.Go(func() {
-							if alone {
+							if solo {
 								done, err := y.Leave(t.Context(), who)
 								if err != nil {
 									t.Error(err)
@@ -488,7 +488,7 @@ func TestWhoBringsManyWaitsForItself(t *testing.T) {
 							mu.Lock()
 							order = append(order, who.Name)
 							mu.Unlock()
-							if alone {
+							if solo {
 								time.Sleep(firstBoot)
 							}
 						})
@@ -510,7 +510,8 @@ func TestWhoBringsManyWaitsForItself(t *testing.T) {
 					}
 					return last
 				}
-				// Two of the flood are being booted, and two more may have begun in a tie.
+				// Two boots of the flood are in progress, and two more may have begun
+				// in a tie.
 				for who, most := range map[string]int{"neighbour": 8, "another": 8, "special": 8, "heavy": 16} {
 					if at(who) > most {
 						t.Errorf("%s is served as number %d behind a flood of 64, want %d at most: %v", who, at(who)+1, most+1, order)

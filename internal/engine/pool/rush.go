@@ -7,23 +7,24 @@ import (
 )
 
 const (
-	// QuietAfter is how long after the last start a [Rush] is over: where two
-	// processors share a core, a process that boots doubles the time of a start.
+	// QuietAfter is the time after the last start at which a [Rush] ends: where two
+	// processors share a core, a booting process doubles the time of a start.
 	QuietAfter = 100 * time.Millisecond
-	// Patience is how long what waits for quiet waits where it never gets quiet.
+	// Patience is the longest time for which background work waits for the end of a
+	// rush.
 	Patience = 2 * time.Second
 
-	askBusy = 20 * time.Millisecond // whether starts are still under way
+	busyInterval = 20 * time.Millisecond // interval of checks while starts are in progress
 )
 
-// Rush is those who wait for a start: what can be done later is not done while
-// there are any, nor for a while after the last. The zero Rush is over.
+// Rush tracks starts in progress: background work waits while there are any, and for
+// [QuietAfter] after the last. The zero Rush has no starts.
 type Rush struct {
-	under atomic.Int64 // starts and first requests under way
-	last  atomic.Int64 // when one ended, in Unix ns
+	under atomic.Int64 // starts and first requests in progress
+	last  atomic.Int64 // end of the last one, in Unix ns
 }
 
-// Enter takes note of one; leave, of its end.
+// Enter records the beginning of a start; leave records its end.
 func (r *Rush) Enter() (leave func()) {
 	r.under.Add(1)
 	return func() {
@@ -32,13 +33,13 @@ func (r *Rush) Enter() (leave func()) {
 	}
 }
 
-// On reports whether any is under way.
+// On reports whether any start is in progress.
 func (r *Rush) On() bool { return r.under.Load() > 0 }
 
-// Quiet is in how long a time to look whether it is over; 0 where it is.
+// Quiet returns the time after which to check again; 0 if the rush is over.
 func (r *Rush) Quiet(now time.Time) time.Duration {
 	if r.On() {
-		return askBusy
+		return busyInterval
 	}
 	since := now.Sub(time.Unix(0, r.last.Load()))
 	if since < -QuietAfter { // the clock was set back
@@ -47,8 +48,8 @@ func (r *Rush) Quiet(now time.Time) time.Duration {
 	return max(0, QuietAfter-since)
 }
 
-// Over waits for the end of the rush, though not longer than [Patience]; the
-// error is why ctx ended.
+// Over waits for the end of the rush, at most for [Patience]. The error is the cause of
+// the end of ctx.
 func (r *Rush) Over(ctx context.Context) error {
 	for latest := time.Now().Add(Patience); ; {
 		now := time.Now()

@@ -14,16 +14,16 @@ func TestARushEndsAWhileAfterItsLastStart(t *testing.T) {
 		quiet := func(want time.Duration) {
 			t.Helper()
 			if got := r.Quiet(time.Now()); got != want {
-				t.Errorf("it is quiet in %v, want %v", got, want)
+				t.Errorf("the rush is over in %v, want %v", got, want)
 			}
 		}
 		quiet(0)
 		first, second := r.Enter(), r.Enter()
-		quiet(askBusy)
+		quiet(busyInterval)
 		first()
-		quiet(askBusy)
+		quiet(busyInterval)
 		time.Sleep(time.Hour)
-		quiet(askBusy)
+		quiet(busyInterval)
 		second()
 		quiet(QuietAfter)
 		time.Sleep(QuietAfter / 4)
@@ -33,15 +33,15 @@ func TestARushEndsAWhileAfterItsLastStart(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsForTheEndOfARushDoesNotForEver(t *testing.T) {
+func TestTheWaitForTheEndOfARushIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r Rush
 		waits := func(ctx context.Context, want time.Duration) error {
 			t.Helper()
 			began := time.Now()
 			err := r.Over(ctx)
-			if took := time.Since(began); took < want || took >= want+askBusy {
-				t.Errorf("it waited %v, want %v", took, want)
+			if took := time.Since(began); took < want || took >= want+busyInterval {
+				t.Errorf("the wait took %v, want %v", took, want)
 			}
 			return err
 		}
@@ -69,6 +69,6 @@ func TestARushIsOverWhereTheClockIsSetBack(t *testing.T) {
 	var r Rush
 	r.Enter()()
 	if got := r.Quiet(time.Now().Add(-2 * time.Hour)); got > QuietAfter {
-		t.Errorf("it is quiet in %v", got)
+		t.Errorf("the rush is over in %v", got)
 	}
 }

@@ -3,7 +3,7 @@
 
 const process = require('node:process');
 
-/** What the object in a file exports. */
+/** Returns the exports of the shared object in a file. */
 function load(file) {
   const module = { exports: {} };
   process.dlopen(module, file);

@@ -1,7 +1,7 @@
 'use strict';
-// The agent: what runs in a Node.js process beside the user's code. It boots,
-// warms up whatever any function needs, and parks in a blocking read of the
-// control socket, costing nothing. A message then says which function it is.
+// The agent runs in a Node.js process beside the user code. It boots, warms up the
+// modules that every function needs, and blocks in a read of the control socket
+// without using CPU. A message then activates a function.
 //
 //   descriptor 3  control socket (control.cjs)
 //   descriptor 4  the listening socket, made by the supervisor, whose requests
@@ -32,7 +32,7 @@ const zygote = require('./zygote.cjs');
 const LISTENER = 4;
 
 let handler = new WarmHandler(); // until there is a function
-let warmed; // settles when all is warm; undefined where nobody asks for that
+let warmed; // settles when the warm-up is done; undefined unless it was requested
 
 // The supervisor is the only client, and decides how long anything may take.
 const server = http.createServer({
@@ -56,8 +56,8 @@ server.on('request', (req, res) => {
 });
 
 /**
- * Answers what the parser takes for no request, as an unknown method: there is no
- * call, of whose end the supervisor would hear.
+ * Answers a message that the parser rejects, such as one with an unknown method: it
+ * has no call whose end would be reported to the supervisor.
  */
 function refuse(error, socket) {
   if (socket.writable && !socket._httpMessage) {
@@ -67,7 +67,7 @@ function refuse(error, socket) {
   socket.destroy(error);
 }
 
-/** Answers what the supervisor asks the agent itself. */
+/** Answers requests of the supervisor to the agent itself. */
 async function answer(question, res) {
   switch (question) {
     case 'alive': return res.end();

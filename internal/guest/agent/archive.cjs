@@ -27,7 +27,7 @@ const builtins = new Set(module_.builtinModules);
 const compile = Module.prototype._compile;
 const resolve = Module._resolveFilename;
 
-/** The tag of what this process makes. */
+/** The tag of the code caches that this process writes. */
 function tag() {
   return cachedDataVersionTag().toString(16);
 }
@@ -104,7 +104,7 @@ class Modules {
     return found;
   }
 
-  /** The archive of what was compiled, with all that was compiled late. */
+  /** The code cache of the compiled modules, lazily compiled functions included. */
   pack() {
     const caches = [];
     let size = 0;
@@ -168,9 +168,9 @@ function useImports(dir) {
   module_.enableCompileCache(dir);
 }
 
-let recording; // { modules, imports }: what an archive will be made of
+let recording; // { modules, imports }: the contents of the next code cache
 
-/** Remembers from now on what an archive is made of. */
+/** Starts recording the contents of a code cache. */
 function record(root) {
   const imports = fs.mkdtempSync(path.join(tmpdir(), 'imports-'));
   recording = { modules: new Modules(root, { files: {}, paths: {} }, undefined, () => {}), imports };

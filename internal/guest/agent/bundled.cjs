@@ -40,7 +40,7 @@ function fileAt(base) {
   return SUFFIXES.map((suffix) => base + suffix).find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
 }
 
-/** What the package.json of a directory names as the package's file. */
+/** Returns the main files that the package.json of a directory names. */
 function fields(dir) {
   try {
     const description = JSON.parse(readFileSync(path.join(dir, 'package.json'), 'utf8'));

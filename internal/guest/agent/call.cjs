@@ -1,6 +1,6 @@
 'use strict';
-// A call is one request: whose console lines are whose, when it ends, and what
-// its failure means. Code finds the call it runs for by asynchronous context.
+// A call is one request: it collects the request's console lines, and decides its end
+// and the meaning of its failure. Code finds its call by asynchronous context.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { Buffer } = require('node:buffer');
@@ -33,7 +33,7 @@ class Call {
     const internal = takeInternalHeaders(req);
     this.id = Number(internal['request-id'] ?? 0);
     this.invocation = internal['invocation-id'] ?? '';
-    this.hops = internal.hops; // what its own requests say, see hops.cjs
+    this.hops = internal.hops; // the hop count of its own requests, see hops.cjs
     this.question = internal.question; // of the supervisor to the agent; undefined: user code is meant
     this.req = req;
     this.res = res;
@@ -65,7 +65,7 @@ class Call {
     const fault = interim ? `the response ended with the interim status ${res.statusCode}` : length.fault;
     if (!fault) return;
     complain(new Error(fault));
-    if (length.cut && !interim) return; // what was declared has been sent
+    if (length.cut && !interim) return; // the declared length has been sent
     this.error ??= { reason: interim ? 'no-response' : 'failed', message: fault };
     socket.destroy();
   }
@@ -142,7 +142,7 @@ class NoResponse extends Error {
   name = 'NoResponse';
 }
 
-/** Takes what the platform says to the agent out of the headers user code sees. */
+/** Removes the platform's own fields from the headers that user code sees. */
 function takeInternalHeaders(req) {
   const { headers, rawHeaders } = req;
   const taken = {};

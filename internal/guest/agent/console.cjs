@@ -1,6 +1,6 @@
 'use strict';
-// What code writes to its console and standard streams, told to the platform
-// with the request it was written for.
+// Sends the output of code to its console and standard streams to the platform, with
+// the request that wrote it.
 
 const process = require('node:process');
 const { Buffer } = require('node:buffer');
@@ -36,9 +36,9 @@ function install() {
 }
 
 /**
- * Capture turns what is written to a stream into entries. A write that ends
- * with a line break is one entry, its inner line breaks kept; what comes
- * without one waits for it, apart for every call.
+ * Capture turns writes to a stream into entries. A write that ends with a line break
+ * is one entry with its inner line breaks. Text without a line break is buffered until
+ * one follows, separately for each call.
  */
 class Capture {
   constructor(level) {

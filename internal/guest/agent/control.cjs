@@ -1,7 +1,7 @@
 'use strict';
 // The control socket: descriptor 3, JSON messages that end with a NUL byte, in
-// both directions. Writes are synchronous, so that what was said is said, also
-// when the process dies in the next line.
+// both directions. Writes are synchronous, so that a message is sent even if the
+// process ends in the next line.
 
 const process = require('node:process');
 const { Buffer } = require('node:buffer');
@@ -47,7 +47,7 @@ function watch() {
   socket.resume();
 }
 
-/** From now on the process ends by f(status), whatever ends it. */
+/** From now on every exit of the process calls f(status). */
 function exitBy(f) {
   reallyExit = f;
 }

@@ -29,13 +29,13 @@ function next() {
 }
 
 function tick() {
-  noticed.ticks++; // also behind the last call, which may be what it is late for
+  noticed.ticks++; // also after the last call, which may have caused the delay
   noticed.late += Math.max(0, performance.now() - due);
   if (busy()) next();
   else ticking = false;
 }
 
-/** Returns what was noticed since the last time; undefined where that is nothing. */
+/** Returns the measurements since the last call; undefined if there are none. */
 function take() {
   if (noticed.ticks === 0) return undefined;
   const told = noticed;
@@ -43,7 +43,7 @@ function take() {
   return told;
 }
 
-/** Begins anew: the process stood still. */
+/** Restarts the measurement after the process was frozen. */
 function restart() {
   take();
   if (ticking) next();

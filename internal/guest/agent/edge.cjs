@@ -27,7 +27,7 @@ const WASM = Symbol.for('lateen.wasm'); // where modules made for .wasm files fi
 // Buffer stays, as in the edge runtimes of others; setImmediate stays because Node's own fetch calls it.
 const ABSENT = ['global', 'process', 'navigator', 'Navigator', 'localStorage', 'sessionStorage', 'Storage'];
 
-// What the code may require; loaded while everything is still there.
+// The modules that the code may require; loaded before the globals are removed.
 const builtins = Object.fromEntries(ALLOWED.map((name) => [name, require('node:' + name)]));
 
 class EdgeHandler {
@@ -96,7 +96,7 @@ function install(entry, spec, script) {
   globalThis[WASM] = compile;
 }
 
-/** Decides what imports of the function's modules may reach. */
+/** Returns the hooks that restrict the imports of the function's modules. */
 function hooks(entry, format) {
   const entryURL = pathToFileURL(entry).href;
   return {

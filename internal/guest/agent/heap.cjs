@@ -20,7 +20,7 @@ function install() {
   ({ limit } = addon.load(LIBRARY));
 }
 
-/** Says what the process may use, in MiB, to V8 and to code that asks. */
+/** Sets the memory limit, in MiB, in V8 and in the API that reports it to code. */
 function bound(memory) {
   if (!memory) return;
   limit((memory - Math.max(OTHER, Math.floor(memory / 8))) * MIB);

@@ -1,7 +1,7 @@
 'use strict';
-// The data caches of Next.js: what its fetch, unstable_cache and 'use cache' remember,
-// kept in this process, and what its revalidateTag and revalidatePath invalidate,
-// told to the platform, which keeps the pages made of it.
+// The data caches of Next.js: the values of fetch, unstable_cache and 'use cache' are
+// cached in this process, and the invalidations of revalidateTag and revalidatePath are
+// sent to the platform, which caches the pages made of them.
 
 const { ServerResponse } = require('node:http');
 const control = require('./control.cjs');
@@ -71,7 +71,7 @@ const DataCache = {
   },
 
   async set(key, pending) {
-    const set = store(key, pending).catch(() => {}); // the render that has it reports the error
+    const set = store(key, pending, Date.now()).catch(() => {}); // the render that has it reports the error
     sets.set(key, set);
     await set;
     if (sets.get(key) === set) sets.delete(key);
@@ -88,19 +88,24 @@ const DataCache = {
     mark(tags, durations);
   },
 
-  /** What Next.js 15 asks instead: at once. */
+  /** The call of Next.js 15 instead: invalidates at once. */
   async expireTags(...tags) {
     mark(tags);
   },
 };
 
-async function store(key, pending) {
+/**
+ * Remembers an entry that is being made. Next.js dates entries by the clock of
+ * performance, which may be ahead of the clock that dates invalidations: an entry is
+ * never newer than the call that sets it.
+ */
+async function store(key, pending, began) {
   const { value, ...entry } = await pending;
   const bytes = Buffer.from(await new Response(value).arrayBuffer());
   forget(USE + key);
   const size = OVERHEAD + bytes.length;
   if (entry.expire === 0 || size > MAX_BYTES) return;
-  remember(USE + key, { value: { ...entry, bytes }, tags: entry.tags, at: Math.floor(entry.timestamp), size }, MAX_BYTES);
+  remember(USE + key, { value: { ...entry, bytes }, tags: entry.tags, at: Math.floor(Math.min(entry.timestamp, began)), size }, MAX_BYTES);
 }
 
 /** What is remembered, and whether it is stale, unless something was invalidated since. */

@@ -35,7 +35,7 @@ function next() {
   return result;
 }
 
-/** Replaces what gives the same to all. Everything before user code may keep a reference. */
+/** Replaces the generators that give all children the same values. Code before user code may keep a reference. */
 function install() {
   crypto.randomFillSync(state);
   Math.random = function random() {
@@ -119,15 +119,15 @@ function remember([buffer, offset, size]) {
   });
 }
 
-/** Forgets what is gone. Returns why children would repeat each other, or "". */
+/** Forgets collected buffers. Returns the reason that children would repeat each other, or "". */
 function settle() {
-  if (!remembering) return 'it fills more buffers with random bytes than can be filled anew';
+  if (!remembering) return 'it fills more buffers with random bytes than can be refilled';
   remembering = false;
   pools = pools.filter((pool) => pool.buffer.deref());
   return '';
 }
 
-/** Draws everything anew. */
+/** Draws all random state again. */
 function renew() {
   crypto.randomFillSync(state);
   for (const { buffer, offset, size } of pools) {

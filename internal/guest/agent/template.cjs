@@ -25,11 +25,11 @@ let native;
 let collect; // garbage
 let reason = ''; // why there can be no children
 let undo = [];
-let written; // what loading left in the directory for temporary files
+let written; // files that loading left in the directory for temporary files
 
 const { TMPDIR } = process.env; // the platform's
 
-/** Before the function is loaded: takes note of what forbids children. */
+/** Before the function is loaded: starts to record state that prevents forks. */
 function install(library) {
   delete process.env.LD_PRELOAD; // this process's own: see native/fork.c
   setFlagsFromString('--expose-gc'); // for contexts made from now on
@@ -68,7 +68,7 @@ function files() {
   return TMPDIR ? readdirSync(TMPDIR, { recursive: true }).sort().join('\n') : '';
 }
 
-/** Waits for what is under way; returns why there can be no children, or "". */
+/** Waits for pending work; returns the reason that forks are impossible, or "". */
 async function check() {
   let active = [];
   for (let turn = 0; turn < PATIENCE && !reason; turn++) {
@@ -85,8 +85,8 @@ async function check() {
 
 /**
  * Serves forks. It goes on in children alone, which are instances from then on.
- * A child may have to wait until somebody asks for it: standing still, so that
- * nothing of the function runs before.
+ * A child may have to wait until a start takes it. It blocks, so that no code of the
+ * function runs before.
  */
 async function serve(server) {
   server.closeAllConnections();

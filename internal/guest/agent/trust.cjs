@@ -9,7 +9,7 @@ const path = require('node:path');
 const { current } = require('./call.cjs');
 
 const FILE = path.join(__dirname, 'platform.json'); // { domain, certificate }: see guest.InstallNode
-const OWN = ['ca', 'cert', 'key', 'pfx', 'secureContext']; // options by which code chooses whom it trusts
+const OWN = ['ca', 'cert', 'key', 'pfx', 'secureContext']; // options by which code selects trusted certificates
 
 let hooked = false;
 let context; // that trusts the platform besides all others; made when it is first needed

@@ -9,7 +9,7 @@ const { isDecoded, decoderOf, isEncoded } = require('./decoded.cjs');
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH'];
 
-/** A function that answers Requests: what to do with a call for each method. */
+/** A function that answers Requests, with a handler for each method. */
 class WebHandler {
   /**
    * @param {object|Function} exported named methods, fetch, or a function for all

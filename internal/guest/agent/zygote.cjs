@@ -27,7 +27,7 @@ async function serve(server, { fork, enter }, park) {
   control.send('born', { error: 0 }); // orders may come: whatever reads this socket from now on takes descriptors, too
   bear(control.DESCRIPTOR);
   Object.defineProperty(process, 'pid', { value: pid(), enumerable: true, configurable: true });
-  process.execArgv = []; // what made it a zygote, and would not make its workers anything
+  process.execArgv = []; // the flags of the zygote do not apply to worker threads
   process.reallyExit = exit; // the runtime's own waits for threads that a fork does not have
   control.exitBy(exit);
   random.renew();

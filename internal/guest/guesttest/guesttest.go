@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package guesttest has what tests of guests and of their supervisors both
-// want: sockets to pass descriptors over, and a look at what is open.
+// Package guesttest has helpers for tests of guests and of their supervisors: socket
+// pairs for passing descriptors, and a count of open descriptors.
 package guesttest
 
 import (
@@ -40,8 +40,8 @@ func Pair(t testing.TB) (ours, theirs *net.UnixConn) {
 	return ends[0], ends[1]
 }
 
-// Open counts this process's descriptors of what has a part in its name:
-// "socket:", or the path of a file.
+// Open counts this process's descriptors whose target contains part: "socket:", or the
+// path of a file.
 func Open(t testing.TB, part string) (n int) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

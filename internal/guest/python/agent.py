@@ -1,7 +1,7 @@
-"""The agent: what runs in a Python process beside the user's code.
+"""The agent runs in a Python process beside the user code.
 
-It boots, loads what functions commonly import, and parks in a blocking read of
-the control socket, costing nothing. A message then says which function it is.
+It boots, imports the modules that functions commonly import, and blocks in a read
+of the control socket without using CPU. A message then activates a function.
 
   descriptor 3  control socket (control.py)
   descriptor 4  the listening socket, made by the supervisor, whose requests

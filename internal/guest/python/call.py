@@ -1,4 +1,4 @@
-"""A call is one request: whose lines are whose, when it ends, and what its failure means."""
+"""A call is one request: it collects the request's lines, and decides its end and the meaning of its failure."""
 
 import asyncio
 import base64
@@ -31,16 +31,16 @@ class Call:
             name, value = headers.pop()
             internal[name[len(PREFIX):]] = value
         self.id = int(internal.get("request-id", 0))
-        self.hops = internal.get("hops")  # what its own requests say, see hops.py
+        self.hops = internal.get("hops")  # the hop count of its own requests, see hops.py
         self.invocation = internal.get("invocation-id", "")
         self.reference = {"invocationId": self.invocation, "requestId": self.id}
         self.error = None
-        self.waiting = 1  # the response, and what was given to wait_until
+        self.waiting = 1  # number of pending parts: the response, and arguments of wait_until
         with _lock:
             live.add(self)
 
     def settle(self):
-        """Takes note that one of what the call waits for is through."""
+        """Records the end of one pending part of the call."""
         with _lock:
             self.waiting -= 1
             if self.waiting > 0:
@@ -87,7 +87,7 @@ class Call:
             self.settle()
 
     def fail(self, error):
-        """Fails the call, once, and returns what to answer in the function's place."""
+        """Fails the call, once, and returns the response in place of the function's."""
         complain(error)
         reason, message = "failed", summary(error)
         if isinstance(error, SystemExit):
@@ -143,7 +143,7 @@ def complain(error):
 
 
 def log(text, level, call=None):
-    """Tells the platform what was written."""
+    """Sends output to the platform."""
     call = call or current.get()
     control.send("log", {
         "context": call.reference if call else OUTSIDE,

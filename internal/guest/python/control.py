@@ -22,7 +22,7 @@ def send(kind, payload):
 
 
 def receive():
-    """Blocks until a message has come, and returns what it carries."""
+    """Blocks until a message arrives, and returns its content."""
     data = bytearray()
     while not data.endswith(b"\0"):
         chunk = _socket.recv(1 << 16)

@@ -32,7 +32,7 @@ def _tick(loop, busy, due):
 
 
 def take():
-    """Returns what was noticed since the last time; None where that is nothing."""
+    """Returns the measurements since the last call; None if there are none."""
     ticks, late = _noticed
     if ticks == 0:
         return None

@@ -1,4 +1,4 @@
-"""From what a module holds to something that answers requests."""
+"""Turns the contents of a module into a server of requests."""
 
 import functools
 import importlib
@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler
 from _lateen import call, control, output
 
 NAMES = ("app", "application", "handler", "Handler")
-TRAMPOLINE = "vc__handler__python"  # what Vercel's builder writes
+TRAMPOLINE = "vc__handler__python"  # the module that Vercel's builder writes
 
 
 def activate(spec):
@@ -40,7 +40,7 @@ def activate(spec):
 
 
 def prepare(spec):
-    """Loads the function's code and returns what serves it."""
+    """Loads the function's code and returns its server."""
     env = spec.get("env") or {}
     os.environ.update(env)
     if "TZ" in env:
@@ -102,7 +102,7 @@ def load(name, path):
 
 
 def follow():
-    """The function that a trampoline leads to, by what it has put into the environment."""
+    """The function that a trampoline leads to, by the variables that it has set."""
     env = os.environ
     name, path = env["__VC_HANDLER_MODULE_NAME"], env["__VC_HANDLER_ENTRYPOINT_ABS"]
     return load(name, path), env.get("__VC_HANDLER_VARIABLE_NAME") or None, path
@@ -144,7 +144,7 @@ stand_in()
 
 
 def server(module, name, path):
-    """What serves the application that is in a module: a function to call with one to be told once it does."""
+    """Returns the server of a module's application: a function that takes a callback for its start."""
     from _lateen import loop, threads
 
     names = (name,) if name and hasattr(module, name) else NAMES
@@ -163,7 +163,7 @@ def server(module, name, path):
         return lambda started: loop.serve(found, started)
     if kind == "asgi2":
         return lambda started: loop.serve(doubled(found), started)
-    raise TypeError(f"{where}: what it defines is neither a WSGI application, (environ, start_response), "
+    raise TypeError(f"{where}: the application is neither a WSGI application, (environ, start_response), "
                     "nor an ASGI one, async (scope, receive, send)")
 
 
@@ -184,7 +184,7 @@ def interface(application):
     if least <= 2 <= most:
         return "wsgi"
     if least == 3:
-        return "asgi"  # it returns what another has made
+        return "asgi"  # a wrapper that returns the result of another application
     return "asgi2" if least == most == 1 else None
 
 

@@ -67,7 +67,7 @@ class Body(io.RawIOBase):
         self._chunked = head.chunked
         self._left = 0 if self._chunked else head.length
         self._last = not self._chunked
-        self.cut = False  # who sends it has gone
+        self.cut = False  # the sender has disconnected
 
     def readable(self):
         return True
@@ -97,7 +97,7 @@ class Body(io.RawIOBase):
                 pass
 
     def detach(self):
-        """What is left of the body, as another one; here it ends."""
+        """Returns the rest of the body as a new body, and ends this one."""
         rest = copy.copy(self)
         self._left, self._last = 0, True
         return rest
@@ -170,7 +170,7 @@ class Chunks:
         self.through = False  # the last chunk was there
 
     def feed(self, data):
-        """Returns what of the content is in data."""
+        """Returns the part of the content in data."""
         self._buffer += data
         content = b""
         while not self.through:

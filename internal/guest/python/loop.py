@@ -10,7 +10,7 @@ from _lateen import call, delay
 from _lateen.http1 import Framing, Head
 
 HIGH = 256 * 1024  # bytes of a body that wait for the application before the connection does
-GRACE = 0.4  # s for what an application does at its end
+GRACE = 0.4  # s for the shutdown handlers of an application
 
 
 def serve(application, started):
@@ -63,7 +63,7 @@ class Lifespan:
         try:
             await self.application(scope, self.inbox.get, self.outbox.put)
         except Exception:
-            pass  # it knows no such scope, or has said what failed
+            pass  # it does not support this scope, or has reported its failure
         await self.outbox.put({"type": "none"})
 
 
@@ -97,7 +97,7 @@ class Connection(asyncio.Protocol):
         self.writable.set()
 
     def advance(self):
-        """Does with what has come what can be done."""
+        """Processes the received data."""
         if self.request is None:
             end = self.buffer.find(b"\r\n\r\n")
             if end < 0:
@@ -129,12 +129,12 @@ class Request:
         self.given = False  # and the application knows
         self.parts = bytearray()
         self.news = asyncio.Event()
-        self.gone = False  # nobody waits for the response
+        self.gone = False  # the client has disconnected
         self.framing = None
         self.pending = None  # the head, not sent yet
         self.begun = False
         self.ended = False
-        self.draining = False  # the response is through: what is left of the body is discarded, and what follows it is another request
+        self.draining = False  # the response has ended: the rest of the body is discarded, and the data after it is another request
         context = contextvars.copy_context()
         context.run(call.current.set, self.owner)
         loop = asyncio.get_running_loop()
@@ -153,7 +153,7 @@ class Request:
         }
 
     def feed(self, buffer):
-        """Takes what of the buffer is of the body."""
+        """Moves the body's part of the buffer to the body."""
         while not self.whole and buffer:
             if self.left == 0 and not self.next(buffer):
                 break
@@ -171,8 +171,8 @@ class Request:
         self.news.set()
 
     def drain(self):
-        """Passes over the body and leaves the connection to the next request, whatever the
-        application still does. The response has not said that the connection ends, so it
+        """Discards the body and passes the connection to the next request, even if the
+        application still runs. The response has not said that the connection ends, so it
         must not: the supervisor, which may have sent all of the body, would send the next
         request."""
         self.draining = True

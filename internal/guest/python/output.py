@@ -1,4 +1,4 @@
-"""What code writes to its standard streams and its loggers, told to the platform with the request it was written for."""
+"""Sends the output of code to its standard streams and loggers to the platform, with the request that wrote it."""
 
 import faulthandler
 import io
@@ -22,15 +22,15 @@ def install():
 
 
 def finish():
-    """Writes what has no line break yet and belongs to no request."""
+    """Flushes unfinished lines that belong to no request."""
     for stream in (sys.__stdout__, sys.__stderr__):
         stream.finish(None)
 
 
 class Stream(io.TextIOBase):
-    """Turns what is written into entries. A write that ends with a line break
-    is one entry, its inner line breaks kept; what comes without one waits for
-    it, apart for every call."""
+    """Turns writes into entries. A write that ends with a line break is one
+    entry with its inner line breaks. Text without a line break is buffered
+    until one follows, separately for each call."""
 
     encoding = "utf-8"
     errors = "replace"
@@ -59,7 +59,7 @@ class Stream(io.TextIOBase):
         return len(text)
 
     def finish(self, owner):
-        """Writes what has no line break yet."""
+        """Flushes unfinished lines."""
         with self._lock:
             rest = self._begun.pop(owner, "")
         if rest:
@@ -79,7 +79,7 @@ class Stream(io.TextIOBase):
 
 
 class Bytes(io.RawIOBase):
-    """The stream for who writes bytes."""
+    """The stream for code that writes bytes."""
 
     def __init__(self, stream):
         self._text = stream

@@ -1,4 +1,4 @@
-"""Serves what blocks, WSGI applications and handler classes, with a thread for each request under way."""
+"""Serves blocking code, WSGI applications and handler classes, with a thread for each request in progress."""
 
 import contextvars
 import io
@@ -42,7 +42,7 @@ def serve(application, started):
 
 
 class Conversation:
-    """One of the supervisor's connections: a request at a time, in whatever thread."""
+    """One of the supervisor's connections: one request at a time, in any thread."""
 
     def __init__(self, connection, application):
         self.connection = connection
@@ -50,7 +50,7 @@ class Conversation:
         self.source = connection.makefile("rb", 1 << 16)
 
     def go_on(self, unread=None):
-        """Passes over what is unread of a body, and answers requests while there can be more."""
+        """Discards the unread rest of a body, and answers requests until the connection ends."""
         stays = True
         try:
             stays = unread is None or drained(unread)
@@ -64,7 +64,7 @@ class Conversation:
                 self.connection.close()
 
 
-HANDED_OVER = object()  # what an exchange returns that has left its connection to another thread
+HANDED_OVER = object()  # the result of an exchange that has passed its connection to another thread
 
 
 def exchange(conversation):
@@ -98,7 +98,7 @@ def exchange(conversation):
 
 
 def drained(raw):
-    """Reads what is left of a body; false if it breaks off. The response has not
+    """Reads the rest of a body; false if it is truncated. The response has not
     said that the connection ends, so it must not: the supervisor, which may have
     sent all of the body, would send the next request."""
     buffer = bytearray(1 << 14)
@@ -120,7 +120,7 @@ class Response:
         self.raw = raw  # the body of its request
         self.framing = None
         self.begun = False  # something was sent
-        self.cut = False  # nobody reads on
+        self.cut = False  # the supervisor has stopped reading
         self.ended = False
         self.left = None  # HANDED_OVER once the connection is another thread's
         self.head = None
@@ -156,8 +156,8 @@ class Response:
 
 
     def leave(self):
-        """Leaves the connection to another thread once the response has ended: what the
-        application still does holds no request up."""
+        """Passes the connection to another thread once the response has ended, so that
+        remaining work of the application delays no request."""
         self.left = HANDED_OVER
         rest = self.raw.detach()
         work(lambda: self.conversation.go_on(rest))
@@ -270,7 +270,7 @@ class HandlerClass:
 
 
 class Socket:
-    """What a handler takes for its connection."""
+    """The connection that a handler sees."""
 
     def __init__(self, response, first, body):
         self.rfile = io.BufferedReader(Joined(io.BytesIO(first), body))

@@ -1,4 +1,4 @@
-"""What a blank process does before it is needed: import what functions import."""
+"""The warm-up of a blank process: imports the modules that functions commonly import."""
 
 import gc
 import importlib
@@ -30,4 +30,4 @@ def warm():
     for name in ("entry", "http1", "threads", "loop"):
         importlib.import_module("_lateen." + name)
     gc.collect()
-    gc.freeze()  # what is there now stays
+    gc.freeze()  # exempt all current objects from collection

@@ -18,13 +18,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// event is a form that requests and responses have as JSON.
+// event is an encoding of requests and responses as JSON.
 type event interface {
 	encode(r *http.Request, body []byte, about guest.Context) ([]byte, error)
 	decode(result []byte) (*response, error)
 }
 
-// response is a whole response.
+// response is a complete response.
 type response struct {
 	status int
 	header http.Header
@@ -34,13 +34,13 @@ type response struct {
 func (r *response) writeTo(w http.ResponseWriter) {
 	maps.Copy(w.Header(), r.header)
 	for _, name := range []string{"Connection", "Content-Length", "Transfer-Encoding"} {
-		w.Header().Del(name) // of the connection, whose ends are other ones
+		w.Header().Del(name) // headers of the program's connection do not apply to this one
 	}
 	w.WriteHeader(r.status)
-	_, _ = w.Write(r.body) // whoever reads it may be gone
+	_, _ = w.Write(r.body) // the reader may be gone
 }
 
-// result is a response as programs give it, in any of the forms there are.
+// result is a response of a program, with the fields of all supported encodings.
 type result struct {
 	StatusCode   *int                       `json:"statusCode"`
 	Headers      map[string]json.RawMessage `json:"headers"`
@@ -51,7 +51,7 @@ type result struct {
 	Encoding     string                     `json:"encoding"`
 }
 
-// response makes it one. Without a status it is the default.
+// response converts it to a response. Without a status, the status is 200.
 func (x *result) response() (*response, error) {
 	r := &response{status: http.StatusOK, header: http.Header{}, body: []byte(x.Body)}
 	if x.StatusCode != nil {
@@ -80,7 +80,7 @@ func (x *result) response() (*response, error) {
 	return r, nil
 }
 
-// headerValues reads a value, or several; a number or truth is its text.
+// headerValues reads one value or several; a number or a boolean becomes its text.
 func headerValues(raw json.RawMessage) ([]string, error) {
 	var many []any
 	if err := json.Unmarshal(raw, &many); err != nil {
@@ -97,13 +97,13 @@ func headerValues(raw json.RawMessage) ([]string, error) {
 			values = append(values, fmt.Sprint(v))
 		case nil:
 		default:
-			return nil, errors.New("it is neither a text nor a list of them")
+			return nil, errors.New("it is neither a string nor a list of strings")
 		}
 	}
 	return values, nil
 }
 
-// vercelEvent is the form of Vercel's runtimes.
+// vercelEvent is the encoding of Vercel's runtimes.
 type vercelEvent struct{}
 
 func (vercelEvent) encode(r *http.Request, body []byte, _ guest.Context) ([]byte, error) {
@@ -134,8 +134,8 @@ func (vercelEvent) decode(text []byte) (*response, error) {
 	return x.response()
 }
 
-// gatewayEvent is the form of AWS's API gateway and function URLs: one event
-// that has what either version of the payload has.
+// gatewayEvent is the encoding of AWS's API gateway and function URLs: one event with
+// the fields of both versions of the payload.
 type gatewayEvent struct{}
 
 func (gatewayEvent) encode(r *http.Request, body []byte, about guest.Context) ([]byte, error) {
@@ -189,7 +189,8 @@ func requestContext(r *http.Request, about guest.Context) map[string]any {
 	}
 }
 
-// decode takes what a gateway does: a response, or anything else as the body of one.
+// decode accepts the results that a gateway accepts: a response, or any other value as
+// the body of one.
 func (gatewayEvent) decode(text []byte) (*response, error) {
 	var x result
 	if err := json.Unmarshal(text, &x); err == nil && x.StatusCode != nil {
@@ -203,11 +204,12 @@ func (gatewayEvent) decode(text []byte) (*response, error) {
 	return r, nil
 }
 
-// prelude is the content type of a streamed answer that begins with its head.
+// prelude is the content type of a streamed response that begins with its status and
+// headers.
 const prelude = "application/vnd.awslambda.http-integration-response"
 
-// streamResponse passes on an answer as it comes. Its head, if it has one, is
-// JSON that ends with eight NULs.
+// streamResponse forwards a response while it arrives. Its status and headers, if it
+// has them, are JSON that ends with eight NULs.
 func streamResponse(w http.ResponseWriter, a answer) error {
 	body := bufio.NewReader(a.body)
 	resp := &response{status: http.StatusOK, header: http.Header{"Content-Type": {"application/octet-stream"}}}
@@ -228,19 +230,19 @@ func streamResponse(w http.ResponseWriter, a answer) error {
 	}
 	resp.writeTo(w)
 	control := http.NewResponseController(w)
-	_ = control.Flush() // of what is to be seen as it comes
+	_ = control.Flush() // the client sees output as it arrives
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
-			_, _ = w.Write(buf[:n]) // where nobody reads on, the program is not to blame
+			_, _ = w.Write(buf[:n]) // the program is not at fault if the client is gone
 			_ = control.Flush()     // as above
 		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			panic(http.ErrAbortHandler) // what has begun cannot be taken back, but broken off
+			panic(http.ErrAbortHandler) // the response has begun, so only breaking the connection reports the failure
 		}
 	}
 }

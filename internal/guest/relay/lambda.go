@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	lambdaPath   = "/2018-06-01/runtime"
-	maxEvent     = 128 << 20 // bytes of a request's body, or of a whole response
-	maxLambdaErr = 64 << 10
-	maxMissed    = 1024 // more than there are requests at a time
+	lambdaPath     = "/2018-06-01/runtime"
+	maxEvent       = 128 << 20 // bytes of a request's body, or of a whole response
+	maxLambdaErr   = 64 << 10
+	maxUndelivered = 1024 // more than the number of concurrent requests
 )
 
 // lambda is the face of a program that asks the AWS Lambda Runtime API for its
@@ -29,35 +29,35 @@ const (
 type lambda struct {
 	spec    guest.Activate
 	control *guest.Sender
-	events  event // how requests look to the program
+	events  event // encoding of requests for the program
 	api     net.Listener
 
-	began   sync.Once
-	asked   chan struct{}    // closed once the program has asked for its first request
-	failed  chan error       // takes one: why the program could not be initialised
-	waiting chan *invocation // requests for the program
-	missed  chan *invocation // holds one that the program has not received, if any
-	current chan *invocation // holds the one the program has, if any
+	began       sync.Once
+	asked       chan struct{}    // closed once the program has asked for its first request
+	failed      chan error       // receives the reason of a failed initialization, once
+	waiting     chan *invocation // requests for the program
+	undelivered chan *invocation // invocations that the program did not receive
+	current     chan *invocation // the program's current invocation, if any
 }
 
-// invocation is a request on its way through the program.
+// invocation is a request in progress in the program.
 type invocation struct {
 	id       string
 	event    []byte
 	deadline time.Time
-	answer   chan answer // takes one
+	answer   chan answer // receives exactly one value
 }
 
-// answer is what the program makes of a request.
+// answer is the program's response to a request.
 type answer struct {
-	body    io.Reader // all of it, or of a streamed one what comes
-	kind    string    // its content type
+	body    io.Reader // complete, or a stream
+	kind    string    // content type
 	streams bool
 	err     *lambdaError
 	done    chan struct{} // closed once body is read
 }
 
-// lambdaError is an error as the API has it.
+// lambdaError is an error in the form of the API.
 type lambdaError struct {
 	Message string `json:"errorMessage"`
 	Type    string `json:"errorType"`
@@ -73,13 +73,13 @@ func (e *lambdaError) text() string {
 }
 
 func newLambda(spec guest.Activate, c *guest.Sender) (*lambda, error) {
-	api, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // as long as the process lives
+	api, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // open for the life of the process
 	if err != nil {
 		return nil, fmt.Errorf("listen for the program: %w", err)
 	}
 	l := &lambda{
 		spec: spec, control: c, events: vercelEvent{}, api: api, asked: make(chan struct{}),
-		failed: make(chan error, 1), waiting: make(chan *invocation), missed: make(chan *invocation, maxMissed), current: make(chan *invocation, 1),
+		failed: make(chan error, 1), waiting: make(chan *invocation), undelivered: make(chan *invocation, maxUndelivered), current: make(chan *invocation, 1),
 	}
 	if spec.Lambda.Gateway {
 		l.events = gatewayEvent{}
@@ -90,7 +90,7 @@ func newLambda(spec guest.Activate, c *guest.Sender) (*lambda, error) {
 
 // serveHTTP answers all requests until the process ends.
 func serveHTTP(at net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler} //nolint:gosec // both sides are of this sandbox; who they serve sets the limits
+	server := &http.Server{Handler: handler} //nolint:gosec // both peers are in this sandbox; the supervisor sets the limits
 	_ = server.Serve(at)
 }
 
@@ -114,7 +114,7 @@ func (l *lambda) ready(ctx context.Context) (guest.ServerStarted, error) {
 		return guest.ServerStarted{}, err
 	case <-ctx.Done():
 		select {
-		case err := <-l.failed: // why the program exits, which is often noticed at the same time
+		case err := <-l.failed: // the reason of the exit, which often arrives at the same time
 			return guest.ServerStarted{}, err
 		default:
 			return guest.ServerStarted{}, context.Cause(ctx)
@@ -124,7 +124,7 @@ func (l *lambda) ready(ctx context.Context) (guest.ServerStarted, error) {
 
 func (l *lambda) serve(supervisor net.Listener) { serveHTTP(supervisor, http.HandlerFunc(l.answer)) }
 
-// answer takes a request of the supervisor through the program.
+// answer sends a request of the supervisor to the program and its response back.
 func (l *lambda) answer(w http.ResponseWriter, r *http.Request) {
 	about := guest.Context{InvocationID: r.Header.Get(guest.HeaderInvocation)}
 	about.RequestID, _ = strconv.ParseUint(r.Header.Get(guest.HeaderRequest), 10, 64)
@@ -147,15 +147,15 @@ func (l *lambda) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	inv := &invocation{id: about.InvocationID, event: event, answer: make(chan answer, 1)}
 	inv.deadline = time.Now().Add(time.Duration(l.spec.Lambda.Timeout) * time.Second)
-	select { // a client that goes away before the program has it costs nothing
+	select { // a request whose client leaves before this never reaches the program
 	case l.waiting <- inv:
 	case <-r.Context().Done():
 		return
 	}
-	a := <-inv.answer // also if the client is gone: the program is at it until then
+	a := <-inv.answer // even if the client is gone: the program works on it until then
 	defer close(a.done)
 	if a.err != nil {
-		l.complain(about, a.err)
+		l.logError(about, a.err)
 		end.Error = fail(w, a.err.text())
 		return
 	}
@@ -164,7 +164,8 @@ func (l *lambda) answer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// write makes the program's answer a response. After an error there is none yet.
+// write writes the program's answer as a response. If it returns an error, it has
+// written nothing.
 func (l *lambda) write(w http.ResponseWriter, a answer) error {
 	if a.streams {
 		return streamResponse(w, a)
@@ -181,16 +182,16 @@ func (l *lambda) write(w http.ResponseWriter, a answer) error {
 	return nil
 }
 
-// fail answers in the program's place.
+// fail writes a failure instead of the program's response.
 func fail(w http.ResponseWriter, message string) *guest.Fault {
 	w.Header().Set(guest.HeaderFailure, guest.FaultFailed)
 	w.WriteHeader(http.StatusInternalServerError)
-	_, _ = io.WriteString(w, message) // whoever reads it may be gone
+	_, _ = io.WriteString(w, message) // the reader may be gone
 	return &guest.Fault{Reason: guest.FaultFailed, Message: message}
 }
 
-// complain writes an error where the program's own output goes.
-func (l *lambda) complain(about guest.Context, e *lambdaError) {
+// logError writes an error to the log, like output of the program.
+func (l *lambda) logError(about guest.Context, e *lambdaError) {
 	text := []byte(e.text())
 	for _, frame := range e.Stack {
 		if line, err := json.Marshal(frame); err == nil {
@@ -200,7 +201,7 @@ func (l *lambda) complain(about guest.Context, e *lambdaError) {
 	l.control.Send(guest.TypeLog, guest.Log{Context: about, Message: text, Level: "error"})
 }
 
-// routes is the API, for the program.
+// routes returns the handler of the API for the program.
 func (l *lambda) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+lambdaPath+"/invocation/next", l.next)
@@ -210,27 +211,27 @@ func (l *lambda) routes() http.Handler {
 	return mux
 }
 
-// next gives the program its next request, whenever there is one. An invocation
-// that does not reach the program, which has broken its question off, is for the
-// next one.
+// next gives the program its next request, once there is one. If the program has
+// canceled the call, the invocation does not reach it, and the next call gets that
+// invocation.
 func (l *lambda) next(w http.ResponseWriter, r *http.Request) {
 	l.began.Do(func() { close(l.asked) })
 	var inv *invocation
 	select {
-	case inv = <-l.missed:
+	case inv = <-l.undelivered:
 	case inv = <-l.waiting:
 	case <-r.Context().Done():
 		return
 	}
 	if r.Context().Err() != nil {
-		l.missed <- inv
+		l.undelivered <- inv
 		return
 	}
 	select {
 	case l.current <- inv:
 	default:
 		inv.answer <- answer{err: &lambdaError{Message: "the program asked for a request while it had one"}, done: make(chan struct{})}
-		accepted(w, http.StatusConflict)
+		acknowledge(w, http.StatusConflict)
 		return
 	}
 	h := w.Header()
@@ -243,11 +244,11 @@ func (l *lambda) next(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if held := l.take(inv.id); held != nil {
-		l.missed <- held
+		l.undelivered <- held
 	}
 }
 
-// take returns the invocation the program is at, if that has this id.
+// take returns the program's current invocation if it has this id.
 func (l *lambda) take(id string) *invocation {
 	select {
 	case inv := <-l.current:
@@ -260,11 +261,11 @@ func (l *lambda) take(id string) *invocation {
 	return nil
 }
 
-// respond takes the answer to a request.
+// respond receives the response to a request.
 func (l *lambda) respond(w http.ResponseWriter, r *http.Request) {
 	inv := l.take(r.PathValue("id"))
 	if inv == nil {
-		accepted(w, http.StatusBadRequest)
+		acknowledge(w, http.StatusBadRequest)
 		return
 	}
 	a := answer{body: r.Body, kind: r.Header.Get("Content-Type"), done: make(chan struct{})}
@@ -278,29 +279,29 @@ func (l *lambda) respond(w http.ResponseWriter, r *http.Request) {
 	}
 	inv.answer <- a
 	<-a.done
-	accepted(w, http.StatusAccepted)
+	acknowledge(w, http.StatusAccepted)
 }
 
-// respondError takes the failure of a request.
+// respondError receives the failure of a request.
 func (l *lambda) respondError(w http.ResponseWriter, r *http.Request) {
 	inv := l.take(r.PathValue("id"))
 	if inv == nil {
-		accepted(w, http.StatusBadRequest)
+		acknowledge(w, http.StatusBadRequest)
 		return
 	}
 	inv.answer <- answer{err: readError(r), done: make(chan struct{})}
-	accepted(w, http.StatusAccepted)
+	acknowledge(w, http.StatusAccepted)
 }
 
-// initError takes the reason why the program cannot be of service.
+// initError receives the reason of a failed initialization.
 func (l *lambda) initError(w http.ResponseWriter, r *http.Request) {
 	e := readError(r)
-	l.complain(guest.Context{}, e)
+	l.logError(guest.Context{}, e)
 	select {
 	case l.failed <- errors.New(e.text()):
 	default:
 	}
-	accepted(w, http.StatusAccepted)
+	acknowledge(w, http.StatusAccepted)
 }
 
 func readError(r *http.Request) *lambdaError {
@@ -312,8 +313,8 @@ func readError(r *http.Request) *lambdaError {
 	return e
 }
 
-// accepted answers the program.
-func accepted(w http.ResponseWriter, status int) {
+// acknowledge answers the program.
+func acknowledge(w http.ResponseWriter, status int) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintf(w, `{"status":%q}`, http.StatusText(status))

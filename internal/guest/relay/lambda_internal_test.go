@@ -16,9 +16,9 @@ type brokenWriter struct{ http.ResponseWriter }
 func (brokenWriter) Write([]byte) (int, error) { return 0, http.ErrHandlerTimeout }
 func (brokenWriter) FlushError() error         { return http.ErrHandlerTimeout }
 
-// TestAnInvocationThatDidNotReachTheProgramIsForItsNextQuestion has a program
-// break `next` off, before and while the invocation is written.
-func TestAnInvocationThatDidNotReachTheProgramIsForItsNextQuestion(t *testing.T) {
+// TestAnUndeliveredInvocationIsGivenToTheNextCall has a program cancel
+// `next`, before and during the write of the invocation.
+func TestAnUndeliveredInvocationIsGivenToTheNextCall(t *testing.T) {
 	l, err := newLambda(guest.Activate{Lambda: &guest.Lambda{Name: "f", Timeout: 10}}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -30,8 +30,8 @@ func TestAnInvocationThatDidNotReachTheProgramIsForItsNextQuestion(t *testing.T)
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	inv := &invocation{id: "one", event: []byte("event"), deadline: time.Now(), answer: make(chan answer, 1)}
-	l.missed <- inv
-	for range 50 { // which of two that are ready is taken is random
+	l.undelivered <- inv
+	for range 50 { // select chooses randomly between two ready channels
 		ask(httptest.NewRecorder(), gone)
 	}
 	ask(brokenWriter{httptest.NewRecorder()}, t.Context())
@@ -40,7 +40,7 @@ func TestAnInvocationThatDidNotReachTheProgramIsForItsNextQuestion(t *testing.T)
 	if w.Body.String() != "event" || w.Header().Get("Lambda-Runtime-Aws-Request-Id") != "one" {
 		t.Errorf("the next question is answered %q with %v", w.Body.String(), w.Header())
 	}
-	if l.take("one") != inv || len(l.missed) != 0 {
+	if l.take("one") != inv || len(l.undelivered) != 0 {
 		t.Error("the program does not have the invocation alone")
 	}
 }

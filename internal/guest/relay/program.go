@@ -14,12 +14,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// bootstrap is what AWS Lambda runs whatever the handler is called.
+// bootstrap is the program that AWS Lambda runs, regardless of the handler's name.
 const bootstrap = "bootstrap"
 
-// starter starts the program from a thread that nothing else uses and that
-// lives as long as the process: listening is watched for what this thread
-// starts, and the kernel ends that with this thread.
+// starter starts the program from a thread that runs nothing else and lasts as long as
+// the process: the watch covers the descendants of this thread, and the kernel kills
+// the program when this thread ends.
 type starter struct {
 	watch *watch
 	jobs  chan *exec.Cmd
@@ -47,7 +47,7 @@ type program struct {
 	done chan struct{} // closed once it has ended
 }
 
-// start starts what spec names. Its output goes where the relay's goes.
+// start starts the program of spec. The program inherits the relay's output.
 func (s *starter) start(spec guest.Activate, env []string) (*program, error) {
 	path, err := entry(spec)
 	if err != nil {
@@ -65,12 +65,12 @@ func (s *starter) start(spec guest.Activate, env []string) (*program, error) {
 	p := &program{cmd: cmd, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		_ = cmd.Wait() // its state says how it ended
+		_ = cmd.Wait() // the state has the result
 	}()
 	return p, nil
 }
 
-// entry is the file to execute: the handler, or as AWS Lambda has it.
+// entry returns the file to execute: the handler, or bootstrap as in AWS Lambda.
 func entry(spec guest.Activate) (string, error) {
 	for _, name := range []string{spec.Handler, bootstrap} {
 		path := filepath.Join(spec.Root, name)
@@ -84,7 +84,7 @@ func entry(spec guest.Activate) (string, error) {
 	return "", fmt.Errorf("the program %s is not among the function's files", spec.Handler)
 }
 
-// startError says why a program that is there does not start.
+// startError explains why an existing program does not start.
 func startError(spec guest.Activate, path string, err error) error {
 	name := strings.TrimPrefix(path, spec.Root+"/")
 	switch {
@@ -97,8 +97,8 @@ func startError(spec guest.Activate, path string, err error) error {
 	}
 }
 
-// environment is what every process here has, then what the function sets,
-// then what the platform says; of a name, the last counts.
+// environment is the environment of the sandbox, then the variables of the function,
+// then those of the platform; the last value of a name is in effect.
 func environment(spec guest.Activate, own []string) []string {
 	env := os.Environ() //nolint:forbidigo // that of the sandbox, to pass on
 	for name, value := range spec.Env {
@@ -107,12 +107,12 @@ func environment(spec guest.Activate, own []string) []string {
 	return append(append(env, "PWD="+spec.Root), own...)
 }
 
-func (p *program) terminate() { _ = p.cmd.Process.Signal(syscall.SIGTERM) } // fails only where it has ended
+func (p *program) terminate() { _ = p.cmd.Process.Signal(syscall.SIGTERM) } // fails only if it has ended
 
 func (p *program) kill() { _ = p.cmd.Process.Kill() } // as above
 
-// end says how the program, which has ended, did that: in words, and as a
-// status in the way of shells.
+// end describes the exit of the program, which has ended: in words, and as a status
+// above 128 for a signal, as shells do.
 func (p *program) end() (how string, status int) {
 	state := p.cmd.ProcessState
 	if s, ok := state.Sys().(syscall.WaitStatus); ok && s.Signaled() {

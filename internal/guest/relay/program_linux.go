@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guard keeps the program, which has the same user, out of this process.
+// guard protects this process from ptrace(2) by the program, which has the same user.
 func guard() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("refuse to be looked into: %w", err)
+		return fmt.Errorf("disable ptrace: %w", err)
 	}
 	return nil
 }
 
-// attributes ties the program's life to the thread that starts it.
+// attributes have the kernel kill the program when the thread that started it ends.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

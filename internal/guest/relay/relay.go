@@ -1,14 +1,12 @@
-// Package relay is the guest of functions that bring their own program. It
-// stands in the sandbox between the supervisor and that program, which may be
-// any of three: an HTTP server on $PORT, an HTTP server that speaks the guest
-// protocol itself over $VERCEL_IPC_PATH, or a client of the AWS Lambda Runtime
-// API.
+// Package relay is the guest of functions that bring their own program. It runs in the
+// sandbox between the supervisor and that program, which may be one of three: an HTTP
+// server on $PORT, an HTTP server that speaks the guest protocol itself over
+// $VERCEL_IPC_PATH, or a client of the AWS Lambda Runtime API.
 //
-// Requests do not pass through it where the program is a server: the relay
-// hands the supervisor sockets that are connected to it ([handover]), which
-// work across network namespaces.
+// Requests to a server do not pass through the relay: it sends the supervisor sockets
+// that are connected to the server ([handover]), which work across network namespaces.
 //
-// It is this same program: whoever starts relays calls [Main] first thing in
+// The relay is this same program: a program that starts relays calls [Main] first in
 // main, and in TestMain.
 package relay
 
@@ -26,7 +24,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// Argument is the one argument a relay is started with.
+// Argument is the only argument of a relay.
 const Argument = "lateen-relay"
 
 // Main does not return in a process that is a relay. In any other it does nothing.
@@ -42,16 +40,16 @@ func Main() {
 	os.Exit(status) //nolint:forbidigo // a relay is its own main program
 }
 
-// relay is the state of one.
+// relay is the state of a relay.
 type relay struct {
 	control  *guest.Sender
 	messages *guest.Reader
-	listener net.Listener // of the supervisor's connections
+	listener net.Listener // listener of the supervisor's connections
 	spec     guest.Activate
 	program  *program
 }
 
-// run is the life of a relay; its result is the status to exit with.
+// run runs a relay and returns its exit status.
 func run() (int, error) {
 	conn, listener, err := guest.Inherit()
 	if err != nil {
@@ -61,7 +59,7 @@ func run() (int, error) {
 		return 0, err
 	}
 	r := &relay{control: guest.NewSender(conn), messages: guest.NewReader(conn), listener: listener}
-	starter := newStarter() // what takes time is done before there is a function
+	starter := newStarter() // slow work happens before the relay has a function
 	r.control.Send(guest.TypeParked, struct{}{})
 	m, err := r.messages.Next()
 	if errors.Is(err, io.EOF) {
@@ -76,14 +74,14 @@ func run() (int, error) {
 	return r.serve(starter)
 }
 
-// serve starts the program, says when it takes requests, and ends with it.
+// serve starts the program, reports when it takes requests, and ends with it.
 func (r *relay) serve(starter *starter) (int, error) {
 	began := time.Now()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM) //nolint:forbidigo // the root of this process
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() { // the end of the supervisor is the end of it all
+	go func() { // the relay ends with its supervisor
 		_, err := r.messages.Next()
 		cancel(err)
 	}()
@@ -108,7 +106,7 @@ func (r *relay) serve(starter *starter) (int, error) {
 	select {
 	case <-r.program.done:
 		cancel(errExited)
-		if err := <-ready; err != nil && !errors.Is(err, context.Cause(ctx)) { // the program has said why it ends
+		if err := <-ready; err != nil && !errors.Is(err, context.Cause(ctx)) { // the program has reported why it ends
 			_, status := r.program.end()
 			r.control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: status, Message: err.Error()})
 			return status, nil
@@ -117,7 +115,7 @@ func (r *relay) serve(starter *starter) (int, error) {
 	case err = <-ready:
 	case <-ctx.Done():
 		if err := <-ready; err != nil && !errors.Is(err, context.Cause(ctx)) {
-			fmt.Fprintln(os.Stderr, err) // the last words of a program that was too long in starting
+			fmt.Fprintln(os.Stderr, err) // the last error of a program that started too slowly
 		}
 	}
 	if err != nil && ctx.Err() == nil {
@@ -129,7 +127,7 @@ func (r *relay) serve(starter *starter) (int, error) {
 	select {
 	case <-r.program.done:
 	case <-ctx.Done():
-		r.program.terminate() // the supervisor kills what does not listen
+		r.program.terminate() // the supervisor kills a program that ignores it
 		<-r.program.done
 	}
 	return r.exited(), nil
@@ -138,14 +136,14 @@ func (r *relay) serve(starter *starter) (int, error) {
 // errExited ends the wait for a program that has exited.
 var errExited = errors.New("the program has exited")
 
-// exited tells how the program ended, and returns a status that tells it, too.
+// exited reports the exit of the program and returns its status.
 func (r *relay) exited() int {
 	how, status := r.program.end()
 	r.control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: status, Message: how})
 	return status
 }
 
-// face is a way to talk to a program.
+// face is a protocol between the relay and a program.
 type face interface {
 	// ready returns once the program takes requests.
 	ready(ctx context.Context) (guest.ServerStarted, error)
@@ -153,7 +151,7 @@ type face interface {
 	serve(supervisor net.Listener)
 }
 
-// face returns the one for this program and what it adds to its environment.
+// face returns the face for this program and its additional environment.
 func (r *relay) face(s *starter) (face, []string, error) {
 	if r.spec.Lambda != nil {
 		l, err := newLambda(r.spec, r.control)

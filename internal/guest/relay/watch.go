@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// Where the kernel does not tell, the wait between two looks grows from the
-// first to the last.
+// Bounds of the growing wait between two attempts to connect, where the kernel does not
+// report listen(2).
 const (
 	firstLook = time.Millisecond
 	lastLook  = 50 * time.Millisecond
 )
 
-// watch knows where the program listens. On Linux the kernel holds every
-// listen(2) of the program until the watch has carried it out, so that it
-// knows the moment, with no look too early or too late; elsewhere it tries.
+// watch records the ports at which the program listens. On Linux the kernel suspends
+// every listen(2) of the program until the watch has executed it, so the watch learns
+// of a port at once. On other systems it tries to connect.
 type watch struct {
 	source source
 
-	mu      sync.Mutex        // guards below
-	blind   bool              // the kernel does not tell
-	at      map[uint16]net.IP // where something listens, by port
+	mu      sync.Mutex        // guards the fields below
+	polling bool              // the kernel does not report listen(2)
+	at      map[uint16]net.IP // addresses of listeners by port
 	changed chan struct{}     // closed at the next change, and replaced
 }
 
-// record takes note of something that listens.
+// record records a listener.
 func (w *watch) record(ip net.IP, port uint16) {
 	switch {
 	case ip.IsUnspecified() && ip.To4() != nil:
@@ -45,19 +45,19 @@ func (w *watch) update(change func()) {
 	w.changed = make(chan struct{})
 }
 
-// await returns the address of what listens at a port, once something does.
+// await returns the address of the listener at a port, once there is one.
 func (w *watch) await(ctx context.Context, port uint16) (*net.TCPAddr, error) {
 	for {
 		w.mu.Lock()
 		ip, ok := w.at[port]
-		blind, changed := w.blind, w.changed
+		polling, changed := w.polling, w.changed
 		w.mu.Unlock()
-		if blind {
+		if polling {
 			return try(ctx, port)
 		}
-		if address := (&net.TCPAddr{IP: ip, Port: int(port)}); ok && takes(address) {
+		if address := (&net.TCPAddr{IP: ip, Port: int(port)}); ok && accepts(address) {
 			return address, nil
-		} // or what listened there has gone: programs look for free ports that way
+		} // a port may be closed again: programs look for free ports that way
 		select {
 		case <-changed:
 		case <-ctx.Done():
@@ -66,8 +66,8 @@ func (w *watch) await(ctx context.Context, port uint16) (*net.TCPAddr, error) {
 	}
 }
 
-// takes reports whether something takes connections at an address of this host.
-func takes(address *net.TCPAddr) bool {
+// accepts reports whether a connection to an address of this host succeeds.
+func accepts(address *net.TCPAddr) bool {
 	conn, err := net.DialTCP("tcp", nil, address)
 	return err == nil && conn.Close() == nil
 }

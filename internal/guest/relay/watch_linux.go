@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// source is where the kernel tells of calls of listen: a seccomp filter's
-// listener (seccomp_unotify(2)); -1 where it cannot.
+// source is the notification descriptor of a seccomp filter (seccomp_unotify(2)), by
+// which the kernel reports calls of listen; -1 if it cannot.
 type source struct{ fd int }
 
 // call is a struct seccomp_notif.
 type call struct {
 	id    uint64
-	pid   uint32 // of the thread
+	pid   uint32 // id of the thread
 	flags uint32
 	nr    int32
 	arch  uint32
@@ -36,23 +36,23 @@ type reply struct {
 	flags uint32
 }
 
-// newWatch has the kernel watch the calling thread and all that it starts.
+// newWatch has the kernel watch the calling thread and its descendants.
 func newWatch() *watch {
 	w := &watch{at: map[uint16]net.IP{}, changed: make(chan struct{})}
 	fd, err := filterListens()
-	w.source, w.blind = source{fd}, err != nil
+	w.source, w.polling = source{fd}, err != nil
 	return w
 }
 
-// filterListens puts a filter on the calling thread, and returns what tells of
-// the calls of listen that it holds.
+// filterListens installs a filter on the calling thread, and returns the notification
+// descriptor for its calls of listen.
 func filterListens() (int, error) {
 	arch, ok := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
 	if !ok {
 		return -1, errors.ErrUnsupported
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return -1, fmt.Errorf("refuse new privileges: %w", err)
+		return -1, fmt.Errorf("set no_new_privs: %w", err)
 	}
 	const load, jump, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	filter := []unix.SockFilter{
@@ -72,7 +72,7 @@ func filterListens() (int, error) {
 	return int(fd), nil
 }
 
-// run carries out the program's calls of listen, as long as the process lives.
+// run executes the program's calls of listen for the life of the process.
 func (w *watch) run() {
 	if w.source.fd < 0 {
 		return
@@ -83,20 +83,20 @@ func (w *watch) run() {
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EINTR):
 			continue // the caller was interrupted, and will call again
 		case err != nil:
-			w.update(func() { w.blind = true })
+			w.update(func() { w.polling = true })
 			return
 		}
 		answer := w.listen(c)
-		_ = w.source.control(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&answer)) // fails where the caller is gone
+		_ = w.source.control(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&answer)) // fails if the caller is gone
 	}
 }
 
-// listen does what the program asks the kernel for. Where it may not, it lets
-// the kernel do it, and has the moment looked for.
+// listen executes a call of listen for the program. If it cannot, it lets the kernel
+// execute the call, and await falls back to attempts to connect.
 func (w *watch) listen(c call) reply {
 	fd, err := descriptor(int(c.pid), int(c.args[0]))
 	if err != nil {
-		w.update(func() { w.blind = true })
+		w.update(func() { w.polling = true })
 		return reply{id: c.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing is written to it
@@ -113,10 +113,10 @@ func (w *watch) listen(c call) reply {
 	return reply{id: c.id}
 }
 
-// descriptor returns a descriptor of our own for what a thread knows as fd.
+// descriptor duplicates the descriptor fd of another thread into this process.
 func descriptor(thread, fd int) (int, error) {
 	pidfd, err := unix.PidfdOpen(thread, unix.PIDFD_THREAD)
-	if errors.Is(err, unix.EINVAL) { // a kernel that knows processes alone
+	if errors.Is(err, unix.EINVAL) { // a kernel without pidfds of threads
 		process, err := processOf(thread)
 		if err != nil {
 			return -1, err
@@ -128,7 +128,7 @@ func descriptor(thread, fd int) (int, error) {
 	} else if err != nil {
 		return -1, fmt.Errorf("open thread %d: %w", thread, err)
 	}
-	defer unix.Close(pidfd) //nolint:errcheck // as there
+	defer unix.Close(pidfd) //nolint:errcheck // nothing is written to it
 	own, err := unix.PidfdGetfd(pidfd, fd, 0)
 	if err != nil {
 		return -1, fmt.Errorf("take descriptor %d: %w", fd, err)
@@ -157,8 +157,8 @@ func (s source) control(request uintptr, argument unsafe.Pointer) error {
 	return nil
 }
 
-// listening names the ports that processes of this user listen at, and that
-// are visible from here.
+// listening returns the ports at which processes of this user listen in this network
+// namespace.
 func listening() string {
 	uid, listen := strconv.Itoa(os.Getuid()), "0A"
 	var ports []string

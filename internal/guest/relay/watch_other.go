@@ -7,7 +7,7 @@ import "net"
 type source struct{}
 
 func newWatch() *watch {
-	return &watch{blind: true, at: map[uint16]net.IP{}, changed: make(chan struct{})}
+	return &watch{polling: true, at: map[uint16]net.IP{}, changed: make(chan struct{})}
 }
 
 func (w *watch) run() {}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// environment is what the module finds in its environment: what the function
-// sets, and on top of it the request as CGI/1.1 (RFC 3875) and WAGI have it.
+// environment returns the environment of the module: the variables of the function,
+// overridden by the request's variables of CGI/1.1 (RFC 3875) and WAGI.
 func environment(own map[string]string, req *http.Request) map[string]string {
 	host, port, err := net.SplitHostPort(req.Host)
 	scheme := req.Header.Get("X-Forwarded-Proto")
@@ -27,8 +27,8 @@ func environment(own map[string]string, req *http.Request) map[string]string {
 		env = map[string]string{}
 	}
 	for name, values := range req.Header {
-		hidden := name == "Proxy" || // it would be taken for the setting of a proxy
-			strings.Contains(name, "_") || // it would be taken for a header with "-" in that place
+		hidden := name == "Proxy" || // programs would take it for the setting of a proxy
+			strings.Contains(name, "_") || // programs would take it for a header with "-" in that place
 			strings.HasPrefix(name, "X-Vercel-Internal-") // they are for agents
 		if !hidden {
 			env["HTTP_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = strings.Join(values, ", ")

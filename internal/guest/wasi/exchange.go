@@ -29,15 +29,15 @@ type exchange struct {
 	memory *memory
 	out    *response
 	stderr *lines
-	fault  atomic.Pointer[guest.Fault] // why the request failed; nil: it did not
+	fault  atomic.Pointer[guest.Fault] // failure of the request; nil: none
 }
 
 func newExchange(s *server, conn *connection, about guest.Context, w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{server: s, conn: conn, about: about, req: r, memory: &memory{budget: s.module.memory}}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
 	x.out = newResponse(w)
-	x.stderr = &lines{say: x.log, gone: x.ctx.Err}
-	conn.owe(x.tell)
+	x.stderr = &lines{emit: x.log, requestErr: x.ctx.Err}
+	conn.onEnd(x.reportEnd)
 	if r.ContentLength != 0 {
 		go conn.watch(x.ctx, x.cancel)
 	}
@@ -57,7 +57,7 @@ func (x *exchange) answer() {
 		return
 	}
 	if x.out.begun || fault == nil {
-		panic(http.ErrAbortHandler) // which breaks the connection
+		panic(http.ErrAbortHandler) // breaks the connection
 	}
 	h := x.out.w.Header()
 	clear(h)
@@ -67,9 +67,9 @@ func (x *exchange) answer() {
 	_, _ = x.out.w.Write([]byte(fault.Message)) // the supervisor may be gone
 }
 
-// drain reads what has come of a body that the module left, so that the
-// connection can be used again. Of a body that has not come to its end, the
-// supervisor notices that the connection closes: it still sends.
+// drain reads the rest of a body that the module did not read, so that the connection
+// can be used again. If the body is not complete by then, the supervisor, which is
+// still sending, sees the connection close.
 func (x *exchange) drain() {
 	if x.req.ContentLength == 0 {
 		return
@@ -79,12 +79,12 @@ func (x *exchange) drain() {
 	}
 	_, err := io.CopyN(io.Discard, x.req.Body, maxDrained)
 	if errors.Is(err, io.EOF) {
-		_ = x.out.rest.SetReadDeadline(time.Time{}) // or the connection is of no more use
+		_ = x.out.rest.SetReadDeadline(time.Time{}) // otherwise the connection is unusable
 	}
 }
 
-// bound has the process take no more requests where the module goes on although
-// its request has ended. The caller closes what is returned once it has ended.
+// bound has the process take no more requests if the module runs on after the end of
+// its request. The caller closes the returned channel once the module has ended.
 func (x *exchange) bound() (ended chan struct{}) {
 	ended = make(chan struct{})
 	context.AfterFunc(x.ctx, func() {
@@ -95,18 +95,18 @@ func (x *exchange) bound() (ended chan struct{}) {
 		case <-timer.C:
 			x.log("the module does not end with its request: the instance is replaced")
 			x.server.control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: 1, Message: "a module does not end with its request"})
-			x.conn.settle()
+			x.conn.sendEnd()
 		}
 	})
 	return ended
 }
 
-// tell tells the supervisor that the request has ended.
-func (x *exchange) tell() {
+// reportEnd reports the end of the request to the supervisor.
+func (x *exchange) reportEnd() {
 	x.server.control.Send(guest.TypeEnd, guest.End{Context: x.about, Error: x.fault.Load()})
 }
 
-// log writes a line of the request.
+// log writes a line to the log of the request.
 func (x *exchange) log(text string) {
 	x.server.control.Send(guest.TypeLog, guest.Log{Context: x.about, Message: []byte(text), Stream: "stderr"})
 }
@@ -123,7 +123,7 @@ func (x *exchange) call() (err error) {
 	config := wazero.NewModuleConfig().WithName("").
 		WithArgs(m.spec.Handler).
 		WithStdin(x.req.Body).WithStdout(x).WithStderr(x.stderr).
-		WithFSConfig(wazero.NewFSConfig().WithFSMount(m.root.FS(), "/")). // which cannot be left, nor written to
+		WithFSConfig(wazero.NewFSConfig().WithFSMount(m.root.FS(), "/")). // the module can neither leave it nor write to it
 		WithSysWalltime().WithSysNanotime().WithNanosleep(x.sleep).WithRandSource(rand.Reader)
 	for name, value := range environment(m.spec.Env, x.req) {
 		config = config.WithEnv(name, value)
@@ -136,7 +136,7 @@ func (x *exchange) call() (err error) {
 	return err
 }
 
-// sleep is the module's way to wait, which ends with the request.
+// sleep is the module's sleep, which ends with the request.
 func (x *exchange) sleep(ns int64) {
 	timer := time.NewTimer(time.Duration(ns))
 	defer timer.Stop()
@@ -146,7 +146,8 @@ func (x *exchange) sleep(ns int64) {
 	}
 }
 
-// Write writes to the response. A response that cannot be one ends the module.
+// Write writes to the response. A failure, such as a malformed response, ends the
+// module.
 func (x *exchange) Write(p []byte) (int, error) {
 	n, err := x.out.Write(p)
 	if err != nil {
@@ -155,8 +156,8 @@ func (x *exchange) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// explain says how the request failed; nil if it did not, or has ended before
-// the module.
+// explain returns the failure of the request; nil if it succeeded, or ended before the
+// module.
 func (x *exchange) explain(err error) *guest.Fault {
 	var exit *sys.ExitError
 	exited := errors.As(err, &exit)

@@ -7,18 +7,17 @@ import (
 
 const maxLine = 64 << 10 // bytes
 
-// lines splits what a module writes into lines.
+// lines splits the output of a module into lines.
 type lines struct {
-	say  func(text string)
-	gone func() error // returns an error once the request has ended
-	part []byte       // of a line, at most maxLine bytes
+	emit       func(text string)
+	requestErr func() error // returns an error once the request has ended
+	part       []byte       // incomplete line, at most maxLine bytes
 }
 
-// Write takes a piece of text. It returns in the middle of it once the request
-// has ended.
+// Write writes text. It stops before the end once the request has ended.
 func (l *lines) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
-		if err := l.gone(); err != nil {
+		if err := l.requestErr(); err != nil {
 			return len(p) - len(rest), err
 		}
 		piece, whole := rest[:min(len(rest), maxLine-len(l.part))], false
@@ -34,10 +33,10 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush passes on what there is of a line.
+// flush writes an incomplete line.
 func (l *lines) flush() {
 	if line := strings.TrimRight(strings.ToValidUTF8(string(l.part), "\uFFFD"), "\r\n"); line != "" {
-		l.say(line)
+		l.emit(line)
 	}
 	l.part = l.part[:0]
 }

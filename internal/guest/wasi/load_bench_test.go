@@ -11,9 +11,9 @@ import (
 	"github.com/lateen-dev/lateen/test/wasm"
 )
 
-// BenchmarkLoad is what a process does between its activation and its first
-// request: it loads the module of LATEEN_TEST_MODULE, or one of some hundred
-// bytes, from an archive.
+// BenchmarkLoad measures the time from a process's activation to its first request: it
+// loads the module of LATEEN_TEST_MODULE, or one of a few hundred bytes, from a code
+// cache.
 func BenchmarkLoad(b *testing.B) {
 	root, dir := b.TempDir(), b.TempDir()
 	code := wasm.Hello("hello", "")

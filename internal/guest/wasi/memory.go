@@ -14,46 +14,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// budget bounds the memory of all modules that run in this process, so that a
-// module is refused more memory before the kernel ends the process for it.
+// budget bounds the memory of all modules that run in this process, so that a module is
+// refused more memory before the kernel kills the process at its limit.
 type budget struct {
 	limit int64 // bytes
 
-	mu    sync.Mutex // guards below
+	mu    sync.Mutex // guards the fields below
 	taken int64
 }
 
-// headroom is how many bytes the process itself may grow by while it answers
-// requests, which modules leave it, or an eighth of all if that is less.
+// headroom is the memory in bytes that modules leave for the growth of the process
+// itself while it answers requests; at most an eighth of the limit.
 const headroom = 16 << 20
 
-// newBudget returns what a process that may use limit bytes has left for
-// modules; limit 0 is no bound.
+// newBudget returns the budget for modules in a process with a limit in bytes; limit 0
+// is unlimited.
 func newBudget(limit int64) *budget {
 	if limit == 0 {
 		return &budget{limit: math.MaxInt64}
 	}
-	if resident() > limit/4 { // what compiling has left goes first
+	if resident() > limit/4 { // garbage of the compiler is freed first
 		debug.FreeOSMemory()
 	}
 	return &budget{limit: max(0, limit-resident()-min(headroom, limit/8))}
 }
 
-// giveBackAfter is how long a process that a request waits for keeps the memory
-// that loading took.
-const giveBackAfter = time.Second
+// freeMemoryAfter is the time after which a process for which a request waits frees the
+// memory of loading.
+const freeMemoryAfter = time.Second
 
-// giveBack returns memory that loading took to the kernel: at once where no
-// request waits for the process, which takes some milliseconds.
-func giveBack(now bool) {
+// freeMemory returns the memory of loading to the kernel: with now, at once, which takes
+// some milliseconds.
+func freeMemory(now bool) {
 	if now {
 		debug.FreeOSMemory()
 		return
 	}
-	time.AfterFunc(giveBackAfter, debug.FreeOSMemory)
+	time.AfterFunc(freeMemoryAfter, debug.FreeOSMemory)
 }
 
-// resident is how many bytes this process holds.
+// resident returns the resident memory of this process in bytes.
 func resident() int64 {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err == nil {
@@ -65,11 +65,11 @@ func resident() int64 {
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.Sys - m.HeapReleased) //nolint:gosec // far from the bounds
+	return int64(m.Sys - m.HeapReleased) //nolint:gosec // far below the maximum of int64
 }
 
-// take takes so many bytes, or gives them back where they are negative; false if
-// there are not so many left.
+// take takes bytes from the budget, or returns them if bytes is negative; false if the
+// budget has fewer.
 func (b *budget) take(bytes int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,39 +80,39 @@ func (b *budget) take(bytes int64) bool {
 	return true
 }
 
-// memory is the memory of one module that runs.
+// memory is the memory of one running module.
 type memory struct {
 	budget  *budget
 	buffers []*buffer
-	refused bool // the module asked for more than there was
+	refused bool // the module asked for more than the budget had
 }
 
-// Allocate returns memory that may grow to most bytes.
-func (m *memory) Allocate(_, most uint64) experimental.LinearMemory {
-	b := &buffer{memory: m, most: min(most, uint64(m.budget.limit))} //nolint:gosec // a limit is not negative
+// Allocate returns a memory that may grow to maximum bytes.
+func (m *memory) Allocate(_, maximum uint64) experimental.LinearMemory {
+	b := &buffer{memory: m, maximum: min(maximum, uint64(m.budget.limit))} //nolint:gosec // a limit is not negative
 	m.buffers = append(m.buffers, b)
 	return b
 }
 
-// free gives back what the module, which has ended, has not.
+// free returns the memory that the module still had at its end.
 func (m *memory) free() {
 	for _, b := range m.buffers {
 		b.Free()
 	}
 }
 
-// buffer is one memory of a module: a reserved range of addresses, of which the
-// first bytes can be accessed.
+// buffer is one memory of a module: a reserved range of addresses, of which the first
+// bytes are accessible.
 type buffer struct {
-	memory *memory
-	most   uint64
-	room   []byte // the range
-	size   uint64 // bytes that can be accessed
+	memory   *memory
+	maximum  uint64
+	reserved []byte // reserved range of addresses
+	size     uint64 // accessible bytes
 }
 
-// Reallocate makes the memory longer; nil if there is no more.
+// Reallocate makes the memory larger; nil if it cannot.
 func (b *buffer) Reallocate(size uint64) []byte {
-	if size > b.most || !b.memory.budget.take(int64(size)-int64(b.size)) { //nolint:gosec // most is no more than a limit
+	if size > b.maximum || !b.memory.budget.take(int64(size)-int64(b.size)) { //nolint:gosec // maximum is at most a limit
 		b.memory.refused = true
 		return nil
 	}
@@ -122,29 +122,29 @@ func (b *buffer) Reallocate(size uint64) []byte {
 		return nil
 	}
 	b.size = size
-	return b.room[:size]
+	return b.reserved[:size]
 }
 
 // extend makes the first size bytes accessible.
 func (b *buffer) extend(size uint64) (err error) {
-	if b.room == nil && b.most > 0 {
-		if b.room, err = unix.Mmap(-1, 0, int(b.most), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil { //nolint:gosec // as above
+	if b.reserved == nil && b.maximum > 0 {
+		if b.reserved, err = unix.Mmap(-1, 0, int(b.maximum), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil { //nolint:gosec // as above
 			return err
 		}
 	}
 	if size == b.size {
 		return nil
 	}
-	return unix.Mprotect(b.room[:size], unix.PROT_READ|unix.PROT_WRITE)
+	return unix.Mprotect(b.reserved[:size], unix.PROT_READ|unix.PROT_WRITE)
 }
 
-// Free gives the memory back.
+// Free returns the memory to the kernel and to the budget.
 func (b *buffer) Free() {
-	if b.room != nil {
-		_ = unix.Munmap(b.room) // fails only for what is no mapping
+	if b.reserved != nil {
+		_ = unix.Munmap(b.reserved) // fails only for addresses without a mapping
 	}
 	b.memory.budget.take(-int64(b.size)) //nolint:gosec // as above
-	b.room, b.size = nil, 0
+	b.reserved, b.size = nil, 0
 }
 
 var _ experimental.MemoryAllocator = (*memory)(nil)

@@ -2,20 +2,20 @@ package wasi
 
 import "testing"
 
-// TestModulesLeaveRoomToTheirProcess asks a budget for all of its memory.
-func TestModulesLeaveRoomToTheirProcess(t *testing.T) {
+// TestModulesLeaveMemoryToTheirProcess asks a budget for all of its memory.
+func TestModulesLeaveMemoryToTheirProcess(t *testing.T) {
 	const limit = 256 << 20
 	b := newBudget(limit)
-	if most := limit - resident(); b.limit <= 0 || b.limit > most-headroom/2 { // the process may shrink meanwhile
-		t.Errorf("modules may take %d of the %d bytes that are left", b.limit, most)
+	if maximum := limit - resident(); b.limit <= 0 || b.limit > maximum-headroom/2 { // the process may shrink meanwhile
+		t.Errorf("modules may take %d of the %d bytes that are left", b.limit, maximum)
 	}
 	m := &memory{budget: b}
 	memory := m.Allocate(0, limit)
 	if memory.Reallocate(uint64(b.limit)) == nil || m.refused {
-		t.Error("the memory that modules may take is refused")
+		t.Error("the budget refuses memory below its limit")
 	}
 	if m.Allocate(0, limit).Reallocate(pageSize) != nil || !m.refused {
-		t.Error("more memory than modules may take is given")
+		t.Error("the budget gives more memory than its limit")
 	}
 	m.free()
 	if b.taken != 0 {

@@ -24,18 +24,18 @@ const (
 	maxModule = 128 << 20 // bytes
 	pageSize  = 64 << 10  // of WebAssembly
 
-	// archived is the directory of an archive that has the compiled module.
+	// archived is the directory of a code cache that has the compiled module.
 	archived = "modules"
 )
 
-// compiler compiles modules, and reads and writes what it has compiled.
+// compiler compiles modules, and reads and writes compiled modules.
 type compiler struct {
 	runtime wazero.Runtime
-	version string // of what it compiles to
-	dir     string // of compiled modules
+	version string // version of the compiled format
+	dir     string // directory of compiled modules
 }
 
-// newCompiler returns a compiler whose directory is empty.
+// newCompiler returns a compiler with an empty directory.
 func newCompiler(ctx context.Context) (*compiler, error) {
 	home, err := os.MkdirTemp("", ".lateen-")
 	if err != nil {
@@ -50,9 +50,9 @@ func newCompiler(ctx context.Context) (*compiler, error) {
 		return nil, fmt.Errorf("find the directory of compiled modules: %d entries: %w", len(entries), err)
 	}
 	c := &compiler{version: entries[0].Name(), dir: filepath.Join(home, entries[0].Name())}
-	// Without the checks that WithCloseOnContextDone adds to loops, a module that
-	// loops could not be ended with its request, and would stop the garbage
-	// collector for the requests beside it.
+	// Without the checks that WithCloseOnContextDone adds to loops, an endless loop
+	// would run on after its request, and would stop the garbage collector for the
+	// other requests.
 	c.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
 		WithCompilationCache(cache).WithCloseOnContextDone(true).WithDebugInfoEnabled(false))
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, c.runtime); err != nil {
@@ -61,14 +61,14 @@ func newCompiler(ctx context.Context) (*compiler, error) {
 	return c, nil
 }
 
-// tag names what compiled modules depend on: the version of the compiler and the
-// features of the processor.
+// tag identifies the inputs on which compiled modules depend: the version of the
+// compiler and the features of the processor.
 func (c *compiler) tag() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %+v %+v", c.version, runtime.GOARCH, cpu.X86, cpu.ARM64))
 	return "wasi" + hex.EncodeToString(sum[:8])
 }
 
-// use has the compiler read compiled modules from an archive.
+// use has the compiler read compiled modules from a code cache.
 func (c *compiler) use(a *guest.Archive) error {
 	if err := os.Remove(c.dir); err != nil {
 		return err
@@ -76,19 +76,18 @@ func (c *compiler) use(a *guest.Archive) error {
 	return os.Symlink(filepath.Join(a.Dir, archived), c.dir)
 }
 
-// module is a function's module, compiled.
+// module is a function's compiled module.
 type module struct {
 	spec     *guest.Activate
 	root     *os.Root // the function's files
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
-	memory   *budget // of all requests
-	dir      string  // of the compiled module; "" where it came from an archive
+	memory   *budget // shared by all requests
+	dir      string  // directory of the compiled module; "" if it came from a code cache
 }
 
-// load returns the function's module, from the archive where there is one that
-// the compiler can read. Otherwise the module is compiled, and an archive that
-// was of no use is reported to reject.
+// load returns the function's module, from the code cache if the compiler can read it.
+// Otherwise load compiles the module, and calls reject if there was a code cache.
 func (c *compiler) load(ctx context.Context, spec *guest.Activate, reject func()) (*module, error) {
 	m := &module{spec: spec, runtime: c.runtime, dir: c.dir}
 	var err error
@@ -122,7 +121,7 @@ func (c *compiler) load(ctx context.Context, spec *guest.Activate, reject func()
 			return nil, fmt.Errorf("the function's module begins with %d MiB of memory and may use %d", least>>20, spec.Memory)
 		}
 	}
-	giveBack(spec.Ahead)
+	freeMemory(spec.Ahead)
 	m.memory = newBudget(limit)
 	return m, nil
 }
@@ -148,17 +147,17 @@ func readModule(root *os.Root, handler string) ([]byte, error) {
 	return code, nil
 }
 
-// maxKept is how many bytes a compiled module has at most, so that it can be kept.
-const maxKept = 250 << 20
+// maxCompiled is the maximum size in bytes of a compiled module in a code cache.
+const maxCompiled = 250 << 20
 
 var (
-	// errNoArchive says that a guest has compiled nothing that could be kept.
-	errNoArchive = errors.New("the module was not compiled to be kept")
-	errTooLarge  = fmt.Errorf("the module compiles to more than %d MiB", maxKept>>20)
+	// errNoArchive says that a guest has no compiled module for a code cache.
+	errNoArchive = errors.New("the module was not compiled for a code cache")
+	errTooLarge  = fmt.Errorf("the module compiles to more than %d MiB", maxCompiled>>20)
 )
 
-// pack writes the compiled module in the form that package archive unpacks: the
-// length of an index, the index, the files.
+// pack writes the compiled module in the format of package codecache: the length of an
+// index, the index, the files.
 func (m *module) pack(w io.Writer) error {
 	if !m.spec.Record || m.dir == "" {
 		return errNoArchive
@@ -179,7 +178,7 @@ func (m *module) pack(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("open the compiled module: %w", err)
 	}
-	if info.Size() > maxKept {
+	if info.Size() > maxCompiled {
 		return errTooLarge
 	}
 	index, err := json.Marshal([][2]any{{archived + "/" + entries[0].Name(), info.Size()}})

@@ -13,28 +13,28 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// response is what a module writes: a head as CGI programs write it (RFC 3875,
+// response parses a module's output: a head in the form of CGI programs (RFC 3875,
 // section 6), and a body.
 type response struct {
 	w    http.ResponseWriter
 	rest *http.ResponseController
 
-	head      []byte // what there is of it
+	head      []byte // part of the head received so far
 	begun     bool   // the head is sent
-	malformed string // how it is no response; "": it is one
-	left      int64  // bytes of the body that may come; negative: any number
+	malformed string // description of a malformed response; "": none is known
+	left      int64  // bytes of the body still allowed; negative: unlimited
 }
 
 func newResponse(w http.ResponseWriter) *response {
 	r := &response{w: w, rest: http.NewResponseController(w), left: -1}
-	_ = r.rest.EnableFullDuplex() // the server speaks HTTP/1, which can
+	_ = r.rest.EnableFullDuplex() // HTTP/1 servers support it
 	return r
 }
 
-// errMalformed ends a module whose response is none.
+// errMalformed ends a module with a malformed response.
 var errMalformed = errors.New("the response is malformed")
 
-// Write takes a piece of the response and sends it on at once.
+// Write receives a part of the response and sends it at once.
 func (r *response) Write(p []byte) (int, error) {
 	n := len(p)
 	if !r.begun {
@@ -44,7 +44,7 @@ func (r *response) Write(p []byte) (int, error) {
 		}
 		p = body
 	}
-	if r.left >= 0 { // a byte more would be taken for the next response
+	if r.left >= 0 { // the client would take more bytes for the next response
 		p = p[:min(int64(len(p)), r.left)]
 		r.left -= int64(len(p))
 	}
@@ -56,8 +56,8 @@ func (r *response) Write(p []byte) (int, error) {
 	return n, r.rest.Flush()
 }
 
-// begin takes a piece of the head, and sends the head once it is whole. It
-// returns what of the piece comes after the head.
+// begin receives a part of the head, and sends the head once it is complete. It returns
+// the bytes after the head.
 func (r *response) begin(p []byte) (body []byte, err error) {
 	before := max(0, len(r.head)-3)
 	r.head = append(r.head, p...)
@@ -77,8 +77,8 @@ func (r *response) begin(p []byte) (body []byte, err error) {
 	return body, nil
 }
 
-// headEnd is where a head ends, behind its empty line, that does not end before
-// from; negative if it does not end.
+// headEnd returns the offset after the empty line that ends a head, at or after from;
+// negative if there is none.
 func headEnd(head []byte, from int) int {
 	for at := from; at < len(head); at++ {
 		if head[at] != '\n' {
@@ -93,7 +93,7 @@ func headEnd(head []byte, from int) int {
 	return -1
 }
 
-// send sends the head, or says why it is none.
+// send sends the head, or returns a description of its fault.
 func (r *response) send(head []byte) (malformed string) {
 	fields, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(head))).ReadMIMEHeader()
 	switch {
@@ -123,7 +123,7 @@ func (r *response) send(head []byte) (malformed string) {
 	} else {
 		h.Del("Content-Length")
 	}
-	for _, name := range []string{"Date", "Content-Type"} { // the server adds none of its own
+	for _, name := range []string{"Date", "Content-Type"} { // prevents the server's default values
 		if _, ok := h[name]; !ok {
 			h[name] = nil
 		}
@@ -133,7 +133,7 @@ func (r *response) send(head []byte) (malformed string) {
 }
 
 // ofConnection reports whether a field of a head is about the connection, the
-// response's status or the guest, and no header of the response.
+// response's status or the guest, and so not a header of the response.
 func ofConnection(name string) bool {
 	switch name {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Status", "Te", "Trailer", "Transfer-Encoding", "Upgrade":

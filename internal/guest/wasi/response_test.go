@@ -11,12 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestResponseHeads parses heads of responses as RFC 3875, section 6, has them.
+// TestResponseHeads parses heads of responses in the form of RFC 3875, section 6.
 func TestResponseHeads(t *testing.T) {
 	for name, c := range map[string]struct {
 		output  string
 		status  int
-		headers http.Header // besides those that are nil
+		headers http.Header // without those that are nil
 		body    string
 	}{
 		"document (6.2.1)": {
@@ -56,7 +56,7 @@ func TestResponseHeads(t *testing.T) {
 			"Content-Type: a/b\nContent-Length: 3\nContent-Length: 4\n\nhello", 200, http.Header{"Content-Type": {"a/b"}}, "hello",
 		},
 	} {
-		for _, size := range []int{1, 3, len(c.output)} { // bytes that come at once
+		for _, size := range []int{1, 3, len(c.output)} { // bytes per write
 			w := httptest.NewRecorder()
 			r := newResponse(w)
 			for piece := range pieces(c.output, size) {
@@ -80,7 +80,7 @@ func TestResponseHeads(t *testing.T) {
 	}
 }
 
-// pieces cuts a text into pieces of some bytes.
+// pieces cuts a text into pieces of size bytes.
 func pieces(text string, size int) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		for len(text) > 0 {
@@ -93,14 +93,13 @@ func pieces(text string, size int) func(yield func(string) bool) {
 	}
 }
 
-// TestMalformedResponseHeads parses heads that RFC 3875, section 6, does not
-// permit.
+// TestMalformedResponseHeads parses heads that RFC 3875, section 6, does not permit.
 func TestMalformedResponseHeads(t *testing.T) {
 	for output, want := range map[string]string{
 		"\nhello":                   "has no head",
 		"no field\n\n":              "the head of its response is malformed",
 		"Status: nonsense\n\n":      `the status "nonsense"`,
-		"Status: 101 Switch\n\n":    `the status "101 Switch"`, // it would end the exchange of HTTP
+		"Status: 101 Switch\n\n":    `the status "101 Switch"`, // it would end the HTTP exchange
 		"Status: 1000\n\n":          `the status "1000"`,
 		" Content-Type: a/b\n\nabc": "the head of its response is malformed",
 		"X: " + strings.Repeat("x", maxHead) + "\n\n": "too long",
@@ -114,9 +113,9 @@ func TestMalformedResponseHeads(t *testing.T) {
 	}
 }
 
-// TestEnvironmentOfHeaderFields maps the header of a request to variables (RFC
-// 3875, section 4.1.18). A field with "_" in its name would have the variable of one
-// with "-", and Proxy that of a proxy's setting.
+// TestEnvironmentOfHeaderFields maps the header of a request to variables (RFC 3875,
+// section 4.1.18). A field with "_" in its name would get the variable of one with "-",
+// and Proxy that of a proxy's setting.
 func TestEnvironmentOfHeaderFields(t *testing.T) {
 	req := httptest.NewRequest(http.MethodPost, "https://example.com:8443/a%20b?x=1", bytes.NewReader([]byte("body")))
 	req.Header = http.Header{
@@ -136,8 +135,7 @@ func TestEnvironmentOfHeaderFields(t *testing.T) {
 	}
 }
 
-// TestLinesOfStandardError cuts what a module writes into lines, the longest of
-// which are 64 KiB.
+// TestLinesOfStandardError cuts a module's output into lines of at most 64 KiB.
 func TestLinesOfStandardError(t *testing.T) {
 	long := strings.Repeat("x", maxLine)
 	for name, c := range map[string]struct {
@@ -153,7 +151,7 @@ func TestLinesOfStandardError(t *testing.T) {
 	} {
 		for _, size := range []int{7, len(c.text)} {
 			var got []string
-			l := &lines{say: func(text string) { got = append(got, text) }, gone: func() error { return nil }}
+			l := &lines{emit: func(text string) { got = append(got, text) }, requestErr: func() error { return nil }}
 			for piece := range pieces(c.text, size) {
 				if n, err := l.Write([]byte(piece)); n != len(piece) || err != nil {
 					t.Fatal(n, err)
@@ -167,12 +165,12 @@ func TestLinesOfStandardError(t *testing.T) {
 	}
 }
 
-// TestLinesEndWithTheirRequest writes lines of which the second comes after the
-// request has ended.
+// TestLinesEndWithTheirRequest writes two lines, the second after the request has
+// ended.
 func TestLinesEndWithTheirRequest(t *testing.T) {
 	over := errors.New("the request has ended")
 	said := 0
-	l := &lines{say: func(string) { said++ }, gone: func() error {
+	l := &lines{emit: func(string) { said++ }, requestErr: func() error {
 		if said > 0 {
 			return over
 		}

@@ -18,10 +18,10 @@ import (
 
 const (
 	maxHead     = 1 << 20                // bytes of the head of a request, and of a response
-	hangUpsIn   = 250 * time.Millisecond // between two looks whether the supervisor has hung up
-	drainWithin = time.Second            // for what the supervisor has sent to be read on a busy host
+	hangUpsIn   = 250 * time.Millisecond // interval of checks whether the supervisor has closed the connection
+	drainWithin = time.Second            // time for reading the rest of a body on a busy host
 	maxDrained  = 256 << 10              // bytes
-	cutWithin   = 2 * time.Second        // that a module may take to end after its request has
+	cutWithin   = 2 * time.Second        // time for a module to end after its request
 )
 
 // server answers the requests of the supervisor.
@@ -34,13 +34,13 @@ type server struct {
 func (s *server) serve(listener net.Listener) error {
 	h := http.Server{
 		Handler: s, MaxHeaderBytes: maxHead, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0),
-		ReadHeaderTimeout: 0, // the supervisor keeps connections, and is trusted
+		ReadHeaderTimeout: 0, // the supervisor keeps connections open, and is trusted
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connectionKey{}, c)
 		},
 		ConnState: func(c net.Conn, state http.ConnState) {
 			if conn, ok := c.(*connection); ok && (state == http.StateIdle || state == http.StateClosed) {
-				conn.settle()
+				conn.sendEnd()
 			}
 		},
 	}
@@ -66,7 +66,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	about := guest.Context{InvocationID: r.Header.Get(guest.HeaderInvocation)}
-	about.RequestID, _ = strconv.ParseUint(r.Header.Get(guest.HeaderRequest), 10, 64) // 0 is of the supervisor itself
+	about.RequestID, _ = strconv.ParseUint(r.Header.Get(guest.HeaderRequest), 10, 64) // 0 is a request of the supervisor itself
 	x := newExchange(s, conn, about, w, r)
 	defer x.cancel(nil)
 	x.answer()
@@ -79,7 +79,7 @@ func (s *server) archive(w http.ResponseWriter) {
 	case errors.Is(err, errNoArchive), errors.Is(err, errTooLarge):
 		http.Error(w, err.Error(), http.StatusConflict)
 	case err != nil:
-		panic(http.ErrAbortHandler) // which breaks the connection: it would be taken for a whole one
+		panic(http.ErrAbortHandler) // breaks the connection: the client must not take a part for a complete archive
 	}
 }
 
@@ -102,20 +102,20 @@ type connectionKey struct{}
 type connection struct {
 	net.Conn
 
-	mu  sync.Mutex // guards below
-	end func()     // tells of the end of the request; nil: it was told, or there is none
+	mu  sync.Mutex // guards the fields below
+	end func()     // reports the end of the current request; nil: it was reported, or there is none
 }
 
-// owe has the end of a request told once its response is written, or the
-// connection closed.
-func (c *connection) owe(end func()) {
+// onEnd sets the function that reports the end of a request. The connection calls it once
+// the response is written or the connection is closed.
+func (c *connection) onEnd(end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end = end
 }
 
-// settle tells of the end of the request, once.
-func (c *connection) settle() {
+// sendEnd reports the end of the request, once.
+func (c *connection) sendEnd() {
 	c.mu.Lock()
 	end := c.end
 	c.end = nil
@@ -125,8 +125,8 @@ func (c *connection) settle() {
 	}
 }
 
-// hungUp reports whether the supervisor has closed its end. The server notices
-// by itself while a request has no body, or all of it was read.
+// hungUp reports whether the supervisor has closed its end. The server notices that by
+// itself only for a request without a body, or after the end of the body.
 func (c *connection) hungUp() bool {
 	with, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -147,7 +147,8 @@ func (c *connection) hungUp() bool {
 
 var errHungUp = errors.New("the supervisor has hung up")
 
-// watch ends a request that the supervisor has hung up on, until ctx ends.
+// watch cancels a request after the supervisor has closed the connection, until ctx
+// ends.
 func (c *connection) watch(ctx context.Context, end context.CancelCauseFunc) {
 	tick := time.NewTicker(hangUpsIn)
 	defer tick.Stop()

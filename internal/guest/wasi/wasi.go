@@ -1,14 +1,14 @@
-// Package wasi is the guest of functions that are WebAssembly modules: commands
-// of WASI preview 1 that read a request as CGI programs do, from the environment
-// and standard input, and write the response to standard output.
+// Package wasi is the guest of functions that are WebAssembly modules: commands of WASI
+// preview 1 that read a request as CGI programs do, from the environment and standard
+// input, and write the response to standard output.
 //
-// The guest compiles the module and runs it, in a sandbox of its own like every
-// other runtime. A module has its function's files, read-only, its clock and its
-// memory, and neither a network nor other files. Every request gets an instance
-// of the module, whose memory no other request has used.
+// The guest compiles the module and runs it, in a sandbox of its own like every other
+// runtime. A module has read-only access to its function's files, a clock and its own
+// memory, and neither a network nor other files. Every request gets a new instance of
+// the module, with memory that no other request has used.
 //
-// The guest is this same program: a program that starts such guests calls [Main]
-// first thing in main, and in TestMain.
+// The guest is this same program: a program that starts such guests calls [Main] first
+// in main, and in TestMain.
 package wasi
 
 import (
@@ -21,14 +21,14 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// Argument is the one argument that the guest is started with.
+// Argument is the only argument of the guest.
 const Argument = "lateen-wasi"
 
 // Runtime is the name of the runtime in a function's configuration.
 const Runtime = "wasi"
 
-// Main does not return in a process that is a guest of this package. In any
-// other process it does nothing.
+// Main does not return in a process that is a guest of this package. In any other
+// process it does nothing.
 func Main() {
 	if len(os.Args) != 2 || os.Args[1] != Argument {
 		return
@@ -41,7 +41,7 @@ func Main() {
 	os.Exit(status) //nolint:forbidigo // a guest is its own main program
 }
 
-// run is the life of a guest.
+// run runs a guest until its supervisor ends.
 func run(ctx context.Context) error {
 	conn, listener, err := guest.Inherit()
 	if err != nil {
@@ -64,14 +64,14 @@ func run(ctx context.Context) error {
 	if err := m.Into(&spec); err != nil {
 		return err
 	}
-	go func() { // the end of the supervisor ends this process
+	go func() { // the guest ends with its supervisor
 		_, _ = messages.Next()
 		os.Exit(0) //nolint:forbidigo // as in Main
 	}()
 	loaded, err := c.load(ctx, &spec, func() { control.Send(guest.TypeArchiveRejected, struct{}{}) })
 	if err != nil {
 		control.Send(guest.TypeUnrecoverable, guest.Unrecoverable{ExitCode: 1, Message: err.Error()})
-		return nil //nolint:nilerr // the supervisor was told, and says it
+		return nil //nolint:nilerr // the supervisor has received the error, and logs it
 	}
 	s := &server{module: loaded, control: control}
 	control.Send(guest.TypeServerStarted, guest.ServerStarted{})

@@ -12,26 +12,26 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/lateen-dev/lateen/internal/link/inner"
+	"github.com/lateen-dev/lateen/internal/netdev/inner"
 )
 
 const (
 	backgroundNice = 10
 
-	maxLocked  = 8 << 20 // bytes of memory that cannot be pushed out
-	maxSignals = 4096    // that wait to be taken
+	maxLocked  = 8 << 20 // bytes of locked memory
+	maxSignals = 4096    // pending signals
 )
 
-// A process that is a child ends here, or becomes the program.
-func init() { //nolint:gochecknoinits // before any other package is initialized, as the package says
+// If this process is a child, init does not return: it becomes the program or exits.
+func init() { //nolint:gochecknoinits // before any other package is initialized, see the package comment
 	if len(os.Args) == 2 && os.Args[0] == Name {
 		run(os.Args[1])
 	}
 }
 
-// run builds the walls of a plan and becomes the program. It does not return.
+// run builds the layers of a plan and becomes the program. It does not return.
 func run(text string) {
-	runtime.LockOSThread() // what follows is said of one thread, the one that executes the program
+	runtime.LockOSThread() // the calls below change one thread, which executes the program
 	var p Plan
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		unix.Exit(SetupFailed)
@@ -44,16 +44,16 @@ func run(text string) {
 	if err == nil {
 		err = p.become()
 	}
-	_, _ = fmt.Fprintln(setup, err) // if nobody hears it, nobody is there
+	_, _ = fmt.Fprintln(setup, err) // a failed write means that the parent is gone
 	unix.Exit(SetupFailed)
 }
 
-// become executes the program: under the keeper, where it would be the first
-// process of a namespace otherwise.
+// become executes the program. Where the program would be the first process of a
+// namespace, become executes the keeper, which starts it.
 func (p *Plan) become() error {
 	args := append([]string{p.Path}, p.Args...)
 	if !p.Mode.Processes {
-		// Who waits for the walls need not wait for the program.
+		// The parent waits for the layers only, so this error goes to stderr.
 		if err := unix.Exec(p.Path, args, p.Env); err != nil {
 			fmt.Fprintf(os.Stderr, "sandbox: execute %s: %v\n", p.Path, err)
 		}
@@ -84,14 +84,14 @@ func (p *Plan) become() error {
 	return fmt.Errorf("execute the keeper: %w", errno)
 }
 
-// confine builds the walls around the calling thread, the outermost first.
+// confine builds the layers around the calling thread, the outermost first.
 func (p *Plan) confine(setup *os.File) error {
 	unix.Umask(0o022)
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return fmt.Errorf("follow the parent: %w", err)
+		return fmt.Errorf("set the parent death signal: %w", err)
 	}
-	if _, err := io.ReadFull(setup, make([]byte, 1)); err != nil { // it is in its group now
-		return fmt.Errorf("hear from the parent: %w", err)
+	if _, err := io.ReadFull(setup, make([]byte, 1)); err != nil { // this process is in its cgroup now
+		return fmt.Errorf("wait for the parent: %w", err)
 	}
 	if err := p.connect(setup); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (p *Plan) confine(setup *os.File) error {
 	if err := p.drop(); err != nil {
 		return err
 	}
-	// Whatever this program was itself started with ends at the program's door.
+	// Descriptors that this program inherited are closed when the program is executed.
 	if err := unix.CloseRange(uint(p.Descriptors), ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close inherited descriptors: %w", err)
 	}
@@ -125,35 +125,35 @@ func (p *Plan) confine(setup *os.File) error {
 	return nil
 }
 
-// connect makes the network of the process, and hands it to the supervisor.
+// connect creates the network of the process and sends its device to the supervisor.
 func (p *Plan) connect(setup *os.File) error {
 	if !p.Mode.Network {
 		return nil
 	}
 	if !p.Device {
 		if err := inner.Loopback(); err != nil {
-			return fmt.Errorf("make a loopback: %w", err)
+			return fmt.Errorf("bring up the loopback device: %w", err)
 		}
 		return nil
 	}
 	device, err := inner.Open()
 	if err != nil {
-		return fmt.Errorf("make a network: %w", err)
+		return fmt.Errorf("create the network device: %w", err)
 	}
 	defer device.Close()
 	if err := unix.Sendmsg(int(setup.Fd()), []byte{0}, unix.UnixRights(int(device.Fd())), nil, 0); err != nil {
-		return fmt.Errorf("hand over the network: %w", err)
+		return fmt.Errorf("send the network device: %w", err)
 	}
 	return nil
 }
 
-// names gives the process a name for its host, and groups that end at its own.
+// names sets a host name and makes the own cgroup the root of the cgroup namespace.
 func (p *Plan) names() error {
 	if !p.Mode.Names {
 		return nil
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
-		return fmt.Errorf("hide the groups: %w", err)
+		return fmt.Errorf("unshare the cgroup namespace: %w", err)
 	}
 	if err := unix.Sethostname([]byte("lateen")); err != nil {
 		return fmt.Errorf("set the host name: %w", err)
@@ -170,21 +170,21 @@ func (p *Plan) limit() error {
 	if p.Tasks > 0 { // counted by user id, so only where each process has its own
 		limits[unix.RLIMIT_NPROC] = uint64(p.Tasks)
 	}
-	for resource, most := range limits {
+	for resource, maximum := range limits {
 		var now unix.Rlimit
 		if err := unix.Getrlimit(resource, &now); err != nil {
 			return fmt.Errorf("read a limit: %w", err)
 		}
-		most = min(most, now.Max)
-		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: most, Max: most}); err != nil {
+		maximum = min(maximum, now.Max)
+		if err := unix.Setrlimit(resource, &unix.Rlimit{Cur: maximum, Max: maximum}); err != nil {
 			return fmt.Errorf("set a limit: %w", err)
 		}
 	}
 	return nil
 }
 
-// drop gives up every privilege for good, and ties the process's life to its
-// parent's: a change of user had undone that.
+// drop gives up every privilege for good, and asks again for a SIGKILL at the end of
+// the parent: a change of the user id has undone that.
 func (p *Plan) drop() error {
 	if err := dropBounding(); err != nil {
 		return err
@@ -203,19 +203,19 @@ func (p *Plan) drop() error {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("refuse new privileges: %w", err)
+		return fmt.Errorf("set no_new_privs: %w", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return fmt.Errorf("follow the parent: %w", err)
+		return fmt.Errorf("set the parent death signal: %w", err)
 	}
-	// A parent that died before this is one whose end of the socket is closed.
-	return p.parentLives()
+	// If the parent died before this call, its end of the socket is closed.
+	return p.checkParent()
 }
 
-func (p *Plan) parentLives() error {
+func (p *Plan) checkParent() error {
 	poll := []unix.PollFd{{Fd: int32(p.Setup)}}
 	if _, err := unix.Poll(poll, 0); err != nil && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("look at the parent: %w", err)
+		return fmt.Errorf("check the parent: %w", err)
 	}
 	if poll[0].Revents&unix.POLLHUP != 0 {
 		return errors.New("the parent is gone")
@@ -223,23 +223,23 @@ func (p *Plan) parentLives() error {
 	return nil
 }
 
-// dropBounding leaves no capability that a program could ever bring back.
+// dropBounding empties the bounding set, so that no program can regain a capability.
 func dropBounding() error {
-	const most = 64 // there are never more
-	for c := range uintptr(most) {
+	const maximum = 64 // more than the kernel has
+	for c := range uintptr(maximum) {
 		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
-		if err != nil { // the last is behind us
-			return nil //nolint:nilerr // as said
+		if err != nil { // c is past the last capability
+			return nil //nolint:nilerr // the end of the list
 		}
 		if has == 0 {
 			continue
 		}
 		err = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
 		if errors.Is(err, unix.EPERM) {
-			return nil // a plain user without a namespace, whom no_new_privs keeps from them
+			return nil // a plain user without a namespace; no_new_privs prevents new capabilities
 		}
 		if err != nil {
-			return fmt.Errorf("bound capabilities: %w", err)
+			return fmt.Errorf("drop a capability from the bounding set: %w", err)
 		}
 	}
 	return nil

@@ -1,46 +1,46 @@
-// Package child is the process that builds walls around itself and becomes a
-// program. It is the platform's program, started once more under another name:
-// for each of many sandboxes that start at once.
+// Package child is the process that builds the sandbox around itself and becomes a
+// program. It is the platform's program, executed under another name once for each
+// sandbox; many may start at once.
 //
-// The walls are built while Go initializes this package, and nothing that comes
-// later is ever initialized: that of all other packages takes longer than the walls.
-// Go initializes the packages that have what they import by the order of their
-// paths, so this one imports only what the runtime needs anyway and x/sys/unix.
+// The package builds the layers while Go initializes it, and the packages after it are
+// never initialized: their initialization takes longer than the layers. Go initializes
+// packages whose imports are ready in the order of their paths, so this one imports
+// only packages that the runtime needs anyway, and x/sys/unix.
 package child
 
 // Name is the argv[0] of a child; its only argument is a [Plan] as JSON.
 const Name = "lateen-sandbox"
 
-// SetupFailed is the status of a child that could not build its walls.
+// SetupFailed is the status of a child that could not build its layers.
 const SetupFailed = 125
 
-// Plan is what a child is to do. The descriptors that it names are behind those
-// of the program.
+// Plan is the configuration of a child. Its descriptors have numbers above those of the
+// program.
 type Plan struct {
-	Path   string   `json:"path"`   // the program; "" with Empty or, to try the walls, without: the child ends once they stand
-	Args   []string `json:"args"`   // without its name
-	Env    []string `json:"env"`    // its whole environment
-	Mounts []Mount  `json:"mounts"` // Guest is absolute and clean
-	Late   []Place  `json:"late"`   // likewise
+	Path   string   `json:"path"`   // the program; "": nothing with Empty, else a probe, which exits once the layers are in place
+	Args   []string `json:"args"`   // arguments, without the program's name
+	Env    []string `json:"env"`    // whole environment
+	Mounts []Mount  `json:"mounts"` // mounts with an absolute, clean Guest
+	Late   []Place  `json:"late"`   // places with an absolute, clean Guest
 
-	Tasks      int    `json:"tasks"`      // processes and threads, by a resource limit, since nothing else bounds them; 0: something does
-	TmpBytes   int64  `json:"tmpBytes"`   // size of /tmp
+	Tasks      int    `json:"tasks"`      // resource limit of processes and threads where no cgroup bounds them; 0: a cgroup does
+	TmpBytes   int64  `json:"tmpBytes"`   // size of /tmp in bytes
 	MaxFiles   uint64 `json:"maxFiles"`   // open files
-	Background bool   `json:"background"` // with a low priority
-	Empty      bool   `json:"empty"`      // the keeper waits for what a zygote forks
+	Background bool   `json:"background"` // low priority
+	Empty      bool   `json:"empty"`      // the keeper waits for a process that a zygote forks
 	Handover   bool   `json:"handover"`   // pidfd_getfd(2) is allowed
 
-	// Hosts and Resolver are its /etc/hosts and /etc/resolv.conf.
+	// Hosts and Resolver are the contents of /etc/hosts and /etc/resolv.conf.
 	Hosts    string `json:"hosts"`
 	Resolver string `json:"resolver"`
 
 	Mode        Mode  `json:"mode"`
-	UID         int   `json:"uid"`         // on the host, where there is no user namespace
-	Descriptors int   `json:"descriptors"` // that the program keeps
-	Setup       int   `json:"setup"`       // the socket to the supervisor
-	Keeper      int   `json:"keeper"`      // the program that is the first process
-	Trees       []int `json:"trees"`       // detached mounts, as Mounts has them; none where the child opens them itself
-	Device      bool  `json:"device"`      // it hands over its network
+	UID         int   `json:"uid"`         // host user id, if there is no user namespace
+	Descriptors int   `json:"descriptors"` // number of descriptors of the program
+	Setup       int   `json:"setup"`       // descriptor of the socket to the supervisor
+	Keeper      int   `json:"keeper"`      // descriptor of the program that is the first process
+	Trees       []int `json:"trees"`       // descriptors of detached mounts, in the order of Mounts; none if the child opens them itself
+	Device      bool  `json:"device"`      // the child sends its network device to the supervisor
 }
 
 // Mount makes a file or directory of the host visible at another path.
@@ -49,21 +49,21 @@ type Mount struct {
 	Guest string `json:"guest"`
 }
 
-// Place is where something can be mounted later on.
+// Place is a path at which something can be mounted later.
 type Place struct {
 	Guest string `json:"guest"`
-	File  bool   `json:"file"` // it is for a file, not for a directory
+	File  bool   `json:"file"` // a file, not a directory
 }
 
-// Mode is which walls there are.
+// Mode is the set of layers to build.
 type Mode struct {
-	User       bool `json:"user"`       // a user namespace, in which it is an unprivileged user
+	User       bool `json:"user"`       // a user namespace with an unprivileged user
 	Mounts     bool `json:"mounts"`     // a root of its own
 	Processes  bool `json:"processes"`  // a process namespace
 	Network    bool `json:"network"`    // a network namespace
-	Device     bool `json:"device"`     // in which there can be a device
+	Device     bool `json:"device"`     // a network device in that namespace
 	Names      bool `json:"names"`      // ipc, uts and cgroup namespaces
 	Calls      bool `json:"calls"`      // a list of system calls
 	Identity   bool `json:"identity"`   // a user id of its own
-	Background bool `json:"background"` // a low priority by niceness, which can be undone
+	Background bool `json:"background"` // a low priority by niceness, which can be raised again
 }

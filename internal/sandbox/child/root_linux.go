@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	base = "/tmp" // where the root is built; everywhere, and of no use in the meantime
+	base = "/tmp" // path at which the root is built; it exists on all hosts and is unused meanwhile
 
 	closed = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
 )
 
-// shown is what processes see of the host besides their mounts, where it is
-// there: libraries and their loader, a shell, certificates, time zones.
-func shown() []string {
+// hostPaths lists the paths of the host, besides the mounts, that processes see if they
+// exist: libraries and their loader, a shell, certificates, time zones.
+func hostPaths() []string {
 	return []string{
 		"/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store",
-		"/usr/bin/sh", "/usr/bin/env", "/bin", "/bin/sh", // what a link leads to comes before the link
+		"/usr/bin/sh", "/usr/bin/env", "/bin", "/bin/sh", // the target of a link comes before the link
 		"/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted", "/etc/ca-certificates/extracted",
 		"/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/share/pki", "/usr/share/zoneinfo",
 	}
 }
 
-// written is what processes find in their /etc.
-func (p *Plan) written() map[string]string {
+// etcFiles returns the files of /etc.
+func (p *Plan) etcFiles() map[string]string {
 	return map[string]string{
 		"passwd":        "root:x:0:0:root:/root:/bin/false\nlateen:x:1000:1000:function:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 		"group":         "root:x:0:\nlateen:x:1000:\nnogroup:x:65534:\n",
@@ -38,26 +38,26 @@ func (p *Plan) written() map[string]string {
 	}
 }
 
-// root builds a root of mounts that cannot be written to, and a /tmp, and makes
-// it all that there is.
+// root builds a read-only root of mounts and a /tmp, and makes it the root of this
+// mount namespace.
 func (p *Plan) root() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("detach the mounts: %w", err)
 	}
-	trees, err := p.trees() // first: what is mounted next may hide them
+	trees, err := p.trees() // opened first: later mounts may hide the paths
 	if err != nil {
 		return err
 	}
 	if err := tmpfs(base, "mode=0755,size=1m"); err != nil {
 		return err
 	}
-	for _, path := range shown() {
+	for _, path := range hostPaths() {
 		if err := show(path); err != nil {
 			return err
 		}
 	}
 	for i, m := range p.Mounts {
-		if err := place(trees[i], m.Guest); err != nil {
+		if err := mountAt(trees[i], m.Guest); err != nil {
 			return err
 		}
 	}
@@ -91,8 +91,7 @@ func (p *Plan) trees() ([]*os.File, error) {
 	return trees, nil
 }
 
-// OpenTree returns a mount of its own of a file or directory, which cannot be
-// written to.
+// OpenTree returns a detached, read-only copy of the mounts at path.
 func OpenTree(path string) (*os.File, error) {
 	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
@@ -107,8 +106,8 @@ func OpenTree(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// show puts something of the host where it is there, or a link where the host
-// has one. What is there already, or not on the host, is left.
+// show mounts a path of the host in the root, or copies it if it is a symbolic link. It
+// does nothing if the path is already in the root or not on the host.
 func show(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -124,7 +123,7 @@ func show(path string) error {
 	if err := os.MkdirAll(parent(inside), 0o755); err != nil {
 		return err
 	}
-	// A link to a directory is one inside; a link to a program is the program.
+	// Links to directories are copied; a link to a program is replaced by the program.
 	target, err := os.Readlink(path)
 	if err == nil && !strings.HasPrefix(path, "/usr/bin/") && !strings.HasPrefix(path, "/bin/") {
 		return os.Symlink(target, inside)
@@ -136,11 +135,11 @@ func show(path string) error {
 	if err != nil {
 		return err
 	}
-	return place(tree, path)
+	return mountAt(tree, path)
 }
 
-// place puts a detached mount where it belongs, which it makes.
-func place(tree *os.File, guest string) error {
+// mountAt creates the mount point of a detached mount and mounts it.
+func mountAt(tree *os.File, guest string) error {
 	defer tree.Close()
 	info, err := tree.Stat()
 	if err != nil {
@@ -155,10 +154,10 @@ func place(tree *os.File, guest string) error {
 	return nil
 }
 
-// parent is the directory that an absolute, clean path is in.
+// parent returns the directory of an absolute, clean path.
 func parent(path string) string { return path[:strings.LastIndexByte(path, '/')] }
 
-// makePlace makes something that can be mounted over.
+// makePlace creates an empty directory or file as a mount point.
 func makePlace(guest string, dir bool) error {
 	inside := base + guest
 	if dir {
@@ -176,7 +175,7 @@ func makePlace(guest string, dir bool) error {
 
 // write writes the files of /etc.
 func (p *Plan) write() error {
-	for name, text := range p.written() {
+	for name, text := range p.etcFiles() {
 		if err := os.MkdirAll(base+"/etc", 0o755); err != nil {
 			return err
 		}
@@ -187,7 +186,7 @@ func (p *Plan) write() error {
 	return nil
 }
 
-// devices makes a /dev without hardware.
+// devices creates a /dev without hardware.
 func (p *Plan) devices() error {
 	for _, name := range []string{"null", "zero", "full", "random", "urandom"} {
 		fd, err := unix.OpenTree(unix.AT_FDCWD, "/dev/"+name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
@@ -198,7 +197,7 @@ func (p *Plan) devices() error {
 		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attributes); err != nil {
 			return &os.PathError{Op: "protect the mount", Path: "/dev/" + name, Err: err}
 		}
-		if err := place(os.NewFile(uintptr(fd), name), "/dev/"+name); err != nil {
+		if err := mountAt(os.NewFile(uintptr(fd), name), "/dev/"+name); err != nil {
 			return err
 		}
 	}
@@ -210,19 +209,19 @@ func (p *Plan) devices() error {
 	return nil
 }
 
-// proc shows the processes of the namespace, and of the kernel what cannot be
-// changed and tells little.
+// proc mounts the processes of the namespace and a read-only part of the kernel's
+// files; files that reveal other processes or the hardware are hidden.
 func (p *Plan) proc() error {
 	at := base + "/proc"
 	if err := os.MkdirAll(at, 0o755); err != nil {
 		return err
 	}
-	if !p.Mode.Processes { // all there is to show is the host's
+	if !p.Mode.Processes { // only the host's /proc is available
 		tree, err := OpenTree("/proc")
 		if err != nil {
 			return err
 		}
-		return place(tree, "/proc")
+		return mountAt(tree, "/proc")
 	}
 	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY)
 	if err := unix.Mount("proc", at, "proc", flags, "hidepid=2"); err != nil {
@@ -237,8 +236,8 @@ func (p *Plan) proc() error {
 	return nil
 }
 
-// enter closes the root, puts the few places in that can be written to, and
-// leaves the host's for it.
+// enter makes the root read-only, mounts the few writable directories, and replaces the
+// host's root with it.
 func (p *Plan) enter() error {
 	for _, dir := range []string{"/tmp", "/dev/shm"} {
 		if err := os.MkdirAll(base+dir, 0o755); err != nil {

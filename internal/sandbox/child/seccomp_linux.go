@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The filter of system calls (seccomp(2)): what is not listed fails. What the
-// kernel learned after the last that is listed here fails as on a kernel that
-// never did, so that libraries fall back to what is.
+// The filter of system calls (seccomp(2)) refuses all calls that are not listed. Calls
+// newer than lastKnown fail as on a kernel without them, so that libraries fall back to
+// older ones.
 const (
 	allow = unix.SECCOMP_RET_ALLOW
 	kill  = unix.SECCOMP_RET_KILL_PROCESS
 
-	offsetCall = 0 // in seccomp_data
+	offsetCall = 0 // offset in seccomp_data
 	offsetArch = 4
 	offsetArgs = 16
 )
@@ -30,30 +30,30 @@ func (p *program) load(offset uint32) {
 	*p = append(*p, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset})
 }
 
-func (p *program) end(verdict uint32) {
-	*p = append(*p, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: verdict})
+func (p *program) end(returning uint32) {
+	*p = append(*p, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: returning})
 }
 
-// jump skips so many instructions, by whether a comparison with k holds.
+// jump skips then or otherwise instructions, depending on a comparison with k.
 func (p *program) jump(comparison uint16, k uint32, then, otherwise uint8) {
 	*p = append(*p, unix.SockFilter{Code: unix.BPF_JMP | comparison | unix.BPF_K, Jt: then, Jf: otherwise, K: k})
 }
 
-// on puts what is to be done at a call, which must come to a verdict.
+// on adds a body for one call. The body must end with a return.
 func (p *program) on(call uint32, body program) {
 	p.jump(unix.BPF_JEQ, call, 0, uint8(len(body))) //nolint:gosec // bodies are short
 	*p = append(*p, body...)
 }
 
-// verdict is a body that is nothing else.
-func verdict(v uint32) program {
+// returning is a body of one return.
+func returning(v uint32) program {
 	var p program
 	p.end(v)
 	return p
 }
 
-// byArgument comes to a verdict by the low word of an argument, compared with
-// each of the values.
+// byArgument returns found if the low word of an argument compares with one of the
+// values, else otherwise.
 func byArgument(argument, comparison int, values []uint32, found, otherwise uint32) program {
 	var p program
 	p.load(uint32(offsetArgs + 8*argument)) //nolint:gosec // there are six
@@ -65,13 +65,13 @@ func byArgument(argument, comparison int, values []uint32, found, otherwise uint
 	return p
 }
 
-// Filter returns the filter; more are calls that are allowed besides those of
-// the list.
+// Filter returns the filter; more lists calls that are allowed besides those of the
+// list.
 func Filter(more ...uint32) []unix.SockFilter {
 	var p program
 	p.load(offsetArch)
 	p.jump(unix.BPF_JEQ, arch, 1, 0)
-	p.end(kill) // another calling convention, another numbering
+	p.end(kill) // another calling convention has other numbers
 	p.load(offsetCall)
 	if runtime.GOARCH == "amd64" {
 		const x32 = 0x40000000
@@ -81,7 +81,7 @@ func Filter(more ...uint32) []unix.SockFilter {
 	const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUTS |
 		unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP
 	p.on(unix.SYS_CLONE, byArgument(0, unix.BPF_JSET, []uint32{namespaces}, fail(unix.EPERM), allow))
-	p.on(unix.SYS_CLONE3, verdict(fail(unix.ENOSYS))) // whose flags no filter can see: clone will do
+	p.on(unix.SYS_CLONE3, returning(fail(unix.ENOSYS))) // its flags are in memory, where no filter sees them; libraries fall back to clone
 	p.on(unix.SYS_SOCKET, socketBody())
 	p.on(unix.SYS_SOCKETPAIR, byArgument(0, unix.BPF_JEQ, []uint32{unix.AF_UNIX}, allow, fail(unix.EAFNOSUPPORT)))
 	p.on(unix.SYS_SETSOCKOPT, optionBody())
@@ -91,17 +91,17 @@ func Filter(more ...uint32) []unix.SockFilter {
 	return p
 }
 
-// socketBody allows the families that need no privileges and stay within the
-// process's own network: unix, internet, and netlink to look at its routes. Of
-// the internet's protocols it is those everybody has: for others the kernel
-// would load modules into the host.
+// socketBody allows the families that need no privileges and stay within the process's
+// own network: unix, internet, and netlink to read its routes. Of the internet
+// protocols it allows TCP and UDP: for others the kernel would load modules into the
+// host.
 func socketBody() program {
-	const protocol = 2 // the argument
+	const protocol = 2 // index of the argument
 	internet := byArgument(protocol, unix.BPF_JEQ, []uint32{0, unix.IPPROTO_TCP, unix.IPPROTO_UDP}, allow, fail(unix.EPROTONOSUPPORT))
 	routes := byArgument(protocol, unix.BPF_JEQ, []uint32{unix.NETLINK_ROUTE}, allow, fail(unix.EPROTONOSUPPORT))
 	var p program
 	p.load(offsetArgs)
-	p.on(unix.AF_UNIX, verdict(allow))
+	p.on(unix.AF_UNIX, returning(allow))
 	p.on(unix.AF_INET, internet)
 	p.on(unix.AF_INET6, internet)
 	p.on(unix.AF_NETLINK, routes)
@@ -109,17 +109,16 @@ func socketBody() program {
 	return p
 }
 
-// optionBody allows all options of sockets but two, by which a thread of the platform
-// would wait for a function. Descriptors that it keeps of a socket are of the same
-// socket as the platform's.
+// optionBody allows all socket options except two, by which a function could block a
+// thread of the platform. A function may hold a descriptor of a socket of the platform.
 //
-// SO_LINGER is taken and does nothing (socket(7)): the last close of such a socket
-// waits, and no signal or deadline of Go ends that. Any socket that the platform reads
-// may bring one with SCM_RIGHTS, whose last descriptor the kernel closes in the thread
-// that reads. TCP_ULP fails: a send with the kernel's TLS waits for the sender before
-// it, MSG_DONTWAIT or not (tls_sw_sendmsg).
+// SO_LINGER succeeds without an effect (socket(7)): the last close of such a socket
+// blocks, and no signal or deadline of Go interrupts it. Any socket from which the
+// platform reads may carry one with SCM_RIGHTS, and the kernel closes its last
+// descriptor in the reading thread. TCP_ULP fails: a send with the kernel's TLS waits
+// for an earlier sender, with or without MSG_DONTWAIT (tls_sw_sendmsg).
 func optionBody() program {
-	const level, option = 1, 2 // the arguments
+	const level, option = 1, 2 // indexes of the arguments
 	lingers := byArgument(option, unix.BPF_JEQ, []uint32{unix.SO_LINGER}, fail(0), allow)
 	protocols := byArgument(option, unix.BPF_JEQ, []uint32{unix.TCP_ULP}, fail(unix.EPERM), allow)
 	var p program
@@ -130,7 +129,7 @@ func optionBody() program {
 	return p
 }
 
-// ranges allows calls, as ranges of their numbers.
+// ranges allows calls by ranges of their numbers.
 func (p *program) ranges(calls []uint32) {
 	slices.Sort(calls)
 	calls = slices.Compact(calls)
@@ -150,14 +149,14 @@ func (p *program) ranges(calls []uint32) {
 	p.end(fail(unix.EPERM))
 }
 
-// filter applies the filter to this thread, and what it becomes.
+// filter applies the filter to this thread and the program that it executes.
 func (p *Plan) filter() error {
 	var more []uint32
 	if p.Handover {
 		more = append(more, unix.SYS_PIDFD_GETFD)
 	}
 	filter := Filter(more...)
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // some hundred
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // a few hundred
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
 	if errno != 0 {
 		return fmt.Errorf("filter system calls: %w", errno)
@@ -165,9 +164,9 @@ func (p *Plan) filter() error {
 	return nil
 }
 
-const lastKnown = unix.SYS_LSM_LIST_MODULES // the newest call when the list was made
+const lastKnown = unix.SYS_LSM_LIST_MODULES // the newest call at the time of the list
 
-// commonCalls are allowed on every architecture.
+// commonCalls are the calls that are allowed on every architecture.
 func commonCalls() []uint32 {
 	return []uint32{
 		// files
@@ -211,7 +210,7 @@ func commonCalls() []uint32 {
 		unix.SYS_SCHED_GET_PRIORITY_MAX, unix.SYS_SCHED_GET_PRIORITY_MIN, unix.SYS_SCHED_RR_GET_INTERVAL, unix.SYS_SCHED_GETATTR,
 		unix.SYS_SCHED_SETATTR, unix.SYS_GETCPU, unix.SYS_LANDLOCK_CREATE_RULESET, unix.SYS_LANDLOCK_ADD_RULE,
 		unix.SYS_LANDLOCK_RESTRICT_SELF,
-		// sockets, but for their making and their options
+		// sockets, without their creation and their options
 		unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT, unix.SYS_ACCEPT4, unix.SYS_CONNECT, unix.SYS_GETSOCKNAME,
 		unix.SYS_GETPEERNAME, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SENDMSG, unix.SYS_RECVMSG, unix.SYS_SENDMMSG,
 		unix.SYS_RECVMMSG, unix.SYS_GETSOCKOPT, unix.SYS_SHUTDOWN,

@@ -4,7 +4,7 @@ import "golang.org/x/sys/unix"
 
 const arch = unix.AUDIT_ARCH_X86_64
 
-// archCalls are allowed besides: older forms of what is common.
+// archCalls are allowed in addition: older forms of the common calls.
 func archCalls() []uint32 {
 	return []uint32{
 		unix.SYS_OPEN, unix.SYS_CREAT, unix.SYS_STAT, unix.SYS_LSTAT, unix.SYS_NEWFSTATAT, unix.SYS_ACCESS, unix.SYS_PIPE, unix.SYS_SELECT,

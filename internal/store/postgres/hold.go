@@ -6,44 +6,44 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrHeld says that another process holds the database.
+// ErrHeld means that another process holds the database.
 var ErrHeld = errors.New("another process uses it")
 
 const (
-	leftTime = 5 * time.Second  // in which a server notices that a holder has ended
-	retry    = time.Second      // between attempts to connect, at least
-	unheld   = 10 * time.Second // that one connection attempt may take
+	leftTime = 5 * time.Second  // wait for the server to notice the end of an earlier holder
+	retry    = time.Second      // minimum interval of connection attempts
+	unheld   = 10 * time.Second // limit of one connection attempt
 )
 
 // Held is a database that one process holds: its connection has an advisory lock.
 type Held struct {
 	config *pgx.ConnConfig
 	conn   *pgx.Conn
-	last   session // that asked for the lock
+	last   session // session that requested the lock
 }
 
-// session is a connection as the server knows it. Servers use process ids again.
+// session identifies a connection at the server. Servers reuse process ids.
 type session struct {
 	pid   int32
 	began time.Time
 }
 
-// Hold takes the database that dsn names for this process alone, until the result is
-// closed or the process ends. Stores are opened beside it. The error is [ErrHeld]
-// where another process has it.
+// Hold locks the database of dsn for this process until the result is closed or the
+// process ends. Stores are opened separately. If another process has the lock, the
+// error is [ErrHeld].
 func Hold(ctx context.Context, dsn string) (*Held, error) {
 	config, err := pgx.ParseConfig(dsn) // its errors hide the password
 	if err != nil {
 		return nil, fmt.Errorf("read the database's address: %w", err)
 	}
-	config.RuntimeParams["tcp_keepalives_idle"] = "20" // seconds, after which the server looks whether this host is there
-	config.RuntimeParams["tcp_keepalives_interval"] = "5"
-	config.RuntimeParams["tcp_keepalives_count"] = "4"
+	probeBothWays(config)
 	h := &Held{config: config}
 	if h.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("open database %s on %s: %w", config.Database, config.Host, err)
@@ -54,12 +54,24 @@ func Hold(ctx context.Context, dsn string) (*Held, error) {
 	return h, nil
 }
 
-// Run holds the database until ctx ends. Where the connection breaks, as it does when
-// the server restarts, it connects and takes the lock again, however long that takes.
-// The error is [ErrHeld] where another process has taken the database meanwhile.
+// probeBothWays makes the server and this host detect a broken network within the
+// same time. The connection of the lock is idle: without probes the server could
+// give the lock to another process while this process still relies on it.
+func probeBothWays(config *pgx.ConnConfig) {
+	probes := net.KeepAliveConfig{Enable: true, Idle: 20 * time.Second, Interval: 5 * time.Second, Count: 4}
+	seconds := func(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
+	config.RuntimeParams["tcp_keepalives_idle"] = seconds(probes.Idle)
+	config.RuntimeParams["tcp_keepalives_interval"] = seconds(probes.Interval)
+	config.RuntimeParams["tcp_keepalives_count"] = strconv.Itoa(probes.Count)
+	config.DialFunc = (&net.Dialer{KeepAliveConfig: probes}).DialContext
+}
+
+// Run holds the database until ctx ends. If the connection breaks, for example at a
+// restart of the server, Run connects and locks again, without a time limit. If
+// another process has taken the lock meanwhile, the error is [ErrHeld].
 func (h *Held) Run(ctx context.Context, log *slog.Logger) error {
 	for ctx.Err() == nil {
-		_, broken := h.conn.WaitForNotification(ctx) // none is asked for: it returns when the connection breaks
+		_, broken := h.conn.WaitForNotification(ctx) // it listens on no channel, so it returns when the connection breaks
 		if broken == nil || ctx.Err() != nil {
 			continue
 		}
@@ -74,7 +86,8 @@ func (h *Held) Run(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-// regain connects and locks until both are done. It returns nil if ctx ends before.
+// regain retries to connect and lock until it succeeds. It returns nil if ctx ends
+// first.
 func (h *Held) regain(ctx context.Context) error {
 	for {
 		err := h.connect(ctx)
@@ -104,8 +117,8 @@ func (h *Held) connect(ctx context.Context) error {
 	return h.lock(ctx)
 }
 
-// endLast ends the session that had the lock before. Where the network broke its connection, the
-// server knows nothing of that for a while.
+// endLast terminates the session that had the lock before. After a network failure,
+// the server may not have noticed its end yet.
 func (h *Held) endLast(ctx context.Context) error {
 	_, err := h.conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2`, h.last.pid, h.last.began)
 	if err != nil {
@@ -114,7 +127,8 @@ func (h *Held) endLast(ctx context.Context) error {
 	return nil
 }
 
-// lock takes the lock. A former holder may be known to the server for a while.
+// lock takes the lock. The server may need some time to notice the end of an earlier
+// holder.
 func (h *Held) lock(ctx context.Context) error {
 	if err := h.note(ctx); err != nil {
 		return err
@@ -140,7 +154,7 @@ func (h *Held) lock(ctx context.Context) error {
 	}
 }
 
-// note keeps how the server knows the session.
+// note records the identity of the session at the server.
 func (h *Held) note(ctx context.Context) error {
 	err := h.conn.QueryRow(ctx, `SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()`).Scan(&h.last.pid, &h.last.began)
 	if err != nil {
@@ -149,5 +163,5 @@ func (h *Held) note(ctx context.Context) error {
 	return nil
 }
 
-// Close frees the database, as soon as the server notices. It is called after Run.
+// Close releases the database, once the server notices. It must be called after Run.
 func (h *Held) Close() error { return h.conn.PgConn().Conn().Close() }

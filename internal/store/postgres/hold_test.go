@@ -17,12 +17,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/postgres"
 )
 
-// holders are the processes of the server that have the lock of a platform.
+// holders selects the server processes that have the lock of a platform.
 const holders = `FROM pg_locks WHERE locktype = 'advisory' AND granted
 	AND classid::bigint = hashtext('lateen.platform')::bigint & 4294967295
 	AND objid::bigint = hashtext(current_schema())::bigint & 4294967295`
 
-// held is a database that is held while the test runs, and a connection beside it.
+// held is a database that is held during the test, with a second connection.
 type held struct {
 	t     *testing.T
 	dsn   string
@@ -36,7 +36,7 @@ func hold(t *testing.T) *held {
 	return holdAs(t, dsn, dsn)
 }
 
-// holdAs holds the database of dsn by another address of it.
+// holdAs holds the database of dsn through another address.
 func holdAs(t *testing.T, dsn, through string) *held {
 	t.Helper()
 	h := &held{t: t, dsn: dsn, ended: make(chan error, 1)}
@@ -61,7 +61,7 @@ func holdAs(t *testing.T, dsn, through string) *held {
 	return h
 }
 
-// holder is the server's process that has the lock; 0 is none.
+// holder returns the server process that has the lock; 0 is none.
 func (h *held) holder() (pid int) {
 	h.t.Helper()
 	if err := h.db.QueryRowContext(h.t.Context(), "SELECT coalesce(max(pid), 0) "+holders).Scan(&pid); err != nil {
@@ -70,7 +70,7 @@ func (h *held) holder() (pid int) {
 	return pid
 }
 
-// breakConnection ends the connection that has the lock.
+// breakConnection terminates the connection that has the lock.
 func (h *held) breakConnection() {
 	h.t.Helper()
 	if _, err := h.db.ExecContext(h.t.Context(), "SELECT pg_terminate_backend(pid) "+holders); err != nil {
@@ -102,7 +102,7 @@ func TestALockThatAnotherProcessHasTakenEndsTheHolder(t *testing.T) {
 	}
 	defer other.Close()
 	taken := make(chan error, 1)
-	go func() { // waits in line
+	go func() { // queues for the lock
 		_, err := other.ExecContext(t.Context(), "SELECT pg_advisory_lock(hashtext('lateen.platform'), hashtext(current_schema()))")
 		taken <- err
 	}()
@@ -120,9 +120,9 @@ func TestALockThatAnotherProcessHasTakenEndsTheHolder(t *testing.T) {
 	}
 }
 
-// halfOpen relays connections to the server of dsn, and returns the address by which it
-// is reached and a function that breaks all connections towards the client, of which the
-// server is not told.
+// halfOpen relays connections to the server of dsn. It returns the address of the
+// relay, and a function that closes all connections on the client's side without
+// notice to the server.
 func halfOpen(t *testing.T, dsn string) (through string, breakAll func()) {
 	t.Helper()
 	config, err := pgconn.ParseConfig(dsn)
@@ -180,7 +180,7 @@ func halfOpen(t *testing.T, dsn string) (through string, breakAll func()) {
 	}
 }
 
-func TestALockIsTakenFromAnOwnConnectionThatTheServerBelievesInStill(t *testing.T) {
+func TestALockIsTakenFromAnOwnBrokenConnection(t *testing.T) {
 	dsn := newSchema(t)
 	through, breakAll := halfOpen(t, dsn)
 	h := holdAs(t, dsn, through)

@@ -19,18 +19,18 @@ import (
 
 const connections = 20
 
-// Open opens the store in the database that dsn names, as a URL or as
-// "key=value" pairs, and migrates it. It needs PostgreSQL 13 or newer.
+// Open opens the store in the database of dsn, a URL or "key=value" pairs, and
+// migrates it. It needs PostgreSQL 13 or newer.
 func Open(ctx context.Context, dsn string) (*store.Store, error) {
 	return open(ctx, dsn, migrate)
 }
 
-// View is [Open] for reading: the store is not migrated, and every write fails.
+// View is [Open] for reading: it does not migrate the store, and every write fails.
 func View(ctx context.Context, dsn string) (*store.Store, error) {
 	return open(ctx, dsn, func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }, "default_transaction_read_only")
 }
 
-// open opens a database with some parameters of the session on, and prepares it.
+// open opens a database with some session parameters set to "on", and prepares it.
 func open(ctx context.Context, dsn string, prepare func(context.Context, *sql.DB) error, on ...string) (*store.Store, error) {
 	config, err := pgx.ParseConfig(dsn) // its errors hide the password
 	if err != nil {
@@ -50,7 +50,7 @@ func open(ctx context.Context, dsn string, prepare func(context.Context, *sql.DB
 	}), nil
 }
 
-// migrate takes a lock that ends with its transaction, and migrates.
+// migrate migrates the store under a lock that ends with its transaction.
 func migrate(ctx context.Context, db *sql.DB) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -63,7 +63,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return store.Migrate(ctx, db, goose.DialectPostgres)
 }
 
-// classify reads the codes of PostgreSQL's manual, appendix A.
+// classify maps the error codes of PostgreSQL's manual, appendix A.
 func classify(err error) store.Fault {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) {
 		return store.Unreachable

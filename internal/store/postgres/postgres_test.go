@@ -22,7 +22,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-func TestNoStatementReadsAGrowingTableWhole(t *testing.T) {
+func TestNoStatementScansAGrowingTable(t *testing.T) {
 	dsn := newSchema(t)
 	s, err := postgres.Open(t.Context(), dsn)
 	if err != nil {
@@ -53,7 +53,7 @@ func BenchmarkStore(b *testing.B) {
 	storetest.Benchmark(b, s)
 }
 
-// newSchema makes an empty schema and returns the address that leads to it.
+// newSchema creates an empty schema and returns its address.
 func newSchema(t testing.TB) (dsn string) {
 	t.Helper()
 	server := os.Getenv("LATEEN_TEST_POSTGRES")
@@ -86,7 +86,7 @@ func newSchema(t testing.TB) (dsn string) {
 
 func TestOpenFails(t *testing.T) {
 	for _, dsn := range []string{
-		"postgres://ada:hunter2@127.0.0.1:1/lateen?connect_timeout=1", // nobody listens
+		"postgres://ada:hunter2@127.0.0.1:1/lateen?connect_timeout=1", // no listener
 		"postgres://ada:hunter2@127.0.0.1:port/lateen",
 		"host=127.0.0.1 password=hunter2 port=port",
 	} {

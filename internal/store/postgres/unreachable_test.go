@@ -14,15 +14,15 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/postgres"
 )
 
-// road is the way to the server of a test, which can be cut.
+// road is a relay to the test's server that can be cut.
 type road struct {
 	net.Listener
 
-	mu    sync.Mutex // guards below
+	mu    sync.Mutex // guards the fields below
 	conns []net.Conn
 }
 
-// newRoad returns a road to the server of dsn, and the address that leads over it.
+// newRoad returns a relay to the server of dsn, and the address of the relay.
 func newRoad(t *testing.T, dsn string) (*road, string) {
 	t.Helper()
 	address, err := url.Parse(dsn)
@@ -65,7 +65,7 @@ func (r *road) serve(socket string) {
 	}
 }
 
-// cut ends all connections, and permits no other.
+// cut closes all connections and accepts no more.
 func (r *road) cut() {
 	r.Close()
 	r.mu.Lock()
@@ -83,7 +83,7 @@ func TestADatabaseThatDoesNotAnswerIsUnavailable(t *testing.T) {
 	}
 	defer s.Close()
 	road.cut()
-	for range 3 { // also on the connections that were open
+	for range 3 { // also on open connections
 		if _, err := s.GetTeam(t.Context(), "team"); lateen.CodeOf(err) != lateen.Unavailable {
 			t.Errorf("a read fails with %v", err)
 		}

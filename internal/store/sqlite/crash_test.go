@@ -18,8 +18,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 )
 
-// TestCrash kills a process that writes, several times, and looks for
-// everything that was acknowledged and for halves of what was not.
+// TestCrash kills a writing process several times, and checks that every
+// acknowledged deployment is complete and no other one is incomplete.
 func TestCrash(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lateen.db")
 	total := 0
@@ -42,8 +42,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// crash runs a writer until it has acknowledged n deployments, kills it, and
-// returns all it had acknowledged by then.
+// crash runs a writer until it has acknowledged n deployments, kills it, and returns
+// all acknowledged deployments.
 func crash(t *testing.T, path string, n int) []lateen.DeploymentID {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashWriter$", "-test.v=false")
@@ -60,7 +60,7 @@ func crash(t *testing.T, path string, n int) []lateen.DeploymentID {
 	var ids []lateen.DeploymentID
 	for {
 		line, err := lines.ReadString('\n')
-		if err == io.EOF { // a line without an end was not said
+		if err == io.EOF { // an incomplete line is not an acknowledgment
 			break
 		}
 		if err != nil {
@@ -78,7 +78,7 @@ func crash(t *testing.T, path string, n int) []lateen.DeploymentID {
 	return ids
 }
 
-// checkWhole finds at least n deployments, each with its events.
+// checkWhole checks that there are at least n deployments, each with its events.
 func checkWhole(t *testing.T, s *store.Store, n int) {
 	t.Helper()
 	all, err := s.ListDeployments(t.Context(), store.DeploymentFilter{})
@@ -89,14 +89,14 @@ func checkWhole(t *testing.T, s *store.Store, n int) {
 		t.Errorf("%d deployments are left of %d", len(all), n)
 	}
 	for _, d := range all {
-		if events, err := s.ListEvents(t.Context(), d.ID, 0, 0); err != nil || len(events) != 3 {
+		if events, err := s.ListBuildLog(t.Context(), d.ID, 0, 0); err != nil || len(events) != 3 {
 			t.Errorf("%s has %d events of 3: %v", d.ID, len(events), err)
 		}
 	}
 }
 
-// TestCrashWriter is the process that TestCrash kills: it writes deployments
-// for ever and says which are safe.
+// TestCrashWriter is the process that TestCrash kills: it writes deployments until
+// its end and prints the durable ones.
 func TestCrashWriter(t *testing.T) {
 	path := os.Getenv("LATEEN_TEST_CRASH")
 	if path == "" {
@@ -123,6 +123,6 @@ func writeDeployment(ctx context.Context, s *store.Store, id lateen.DeploymentID
 		if err := q.CreateDeployment(ctx, d); err != nil {
 			return err
 		}
-		return q.AppendEvents(ctx, id, make([]lateen.DeploymentEvent, 3))
+		return q.AppendBuildLog(ctx, id, make([]lateen.BuildLogLine, 3))
 	})
 }

@@ -1,4 +1,5 @@
-// Package sqlite opens the store, and databases of other parts, in SQLite files.
+// Package sqlite opens the store, and databases of other components, in SQLite
+// files.
 package sqlite
 
 import (
@@ -20,9 +21,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// Open opens the store in the file at path, which it makes with mode 0600 if
-// it is not there, and migrates it. What a call of the store has acknowledged
-// survives a crash of the process and of the machine.
+// Open opens the store in the file at path and migrates it. It creates a missing
+// file with mode 0600. Acknowledged writes survive a crash of the process and of the
+// machine.
 func Open(ctx context.Context, path string) (*store.Store, error) {
 	unlock, err := lock(ctx, path+".lock")
 	if err != nil {
@@ -39,14 +40,14 @@ func Open(ctx context.Context, path string) (*store.Store, error) {
 	if err := store.Migrate(ctx, file.Write, goose.DialectSQLite3); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
-	if err := file.optimize(ctx); err != nil {
+	if err := file.optimize(ctx); err != nil && classify(err) != store.Full { // a full disk can still be read
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
 	return store.New(&store.Database{Write: file.Write, Read: file.Read, Classify: classify, Optimize: file.optimize}), nil
 }
 
-// optimize gives the planner statistics of the tables that have none or have
-// grown tenfold, from some hundred rows of each index; see
+// optimize refreshes the planner's statistics of tables that have none or have grown
+// tenfold, from a few hundred rows of each index; see
 // https://www.sqlite.org/pragma.html#pragma_optimize.
 func (f *File) optimize(ctx context.Context) error {
 	const allTables, analyze = 0x10000, 0x02
@@ -55,14 +56,14 @@ func (f *File) optimize(ctx context.Context) error {
 			return fmt.Errorf("refresh the statistics of the planner: %w", err)
 		}
 	}
-	// A connection reads statistics when it is opened.
+	// A connection reads statistics only when it is opened.
 	f.Read.SetMaxIdleConns(0)
 	f.Read.SetMaxIdleConns(readers)
 	return nil
 }
 
-// View opens the store in the file at path for reading, whether or not another
-// process has it open, and as it is: it is not migrated. Every write fails.
+// View opens the store in the file at path read-only and without a migration, also
+// if another process has it open. Every write fails.
 func View(ctx context.Context, path string) (*store.Store, error) {
 	db, err := openReadOnly(ctx, path, "_query_only=1")
 	if err != nil {
@@ -71,16 +72,16 @@ func View(ctx context.Context, path string) (*store.Store, error) {
 	return store.New(&store.Database{Write: db, Read: db, Classify: classify}), nil
 }
 
-// Copy writes the content that the SQLite file at from has at one moment to the
-// file at to, durably and with mode 0600. Writers of the original go on
-// meanwhile. to must not exist.
+// Copy writes a consistent snapshot of the SQLite file at from to the file at to,
+// durably and with mode 0600. It does not block writers of the original. to must not
+// exist.
 func Copy(ctx context.Context, from, to string) error {
 	db, err := openReadOnly(ctx, from)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // SQLite takes an empty file
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // SQLite accepts an empty file
 	if err != nil {
 		return fmt.Errorf("copy database: %w", err)
 	}
@@ -94,9 +95,9 @@ func Copy(ctx context.Context, from, to string) error {
 	return f.Sync()
 }
 
-// lock keeps other processes from opening the store until unlock is called. It
-// is the write lock of an empty database, so it ends with the process; without a
-// journal it takes no room on a disk.
+// lock keeps other processes from opening the store until unlock is called. It is
+// the write lock of an empty database, so it ends with the process. Without a
+// journal it needs no disk space.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	db, err := open(ctx, path, 1, []string{"_busy_timeout=60000", "_journal_mode=OFF", "_txlock=exclusive"})
 	if err != nil {
@@ -109,17 +110,16 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	return func() { _ = tx.Rollback(); _ = db.Close() }, nil
 }
 
-// File is a SQLite file in WAL mode: one connection that writes, each of its
-// transactions begun as a writer, and some that can only read.
+// File is a SQLite file in WAL mode with one writing connection, all of whose
+// transactions begin as writers, and several read-only connections.
 type File struct {
 	Write, Read *sql.DB
 }
 
 const readers = 8
 
-// OpenFile opens the SQLite file at path, which it makes with mode 0600 if it
-// is not there. Settings are parameters of the driver's data source name:
-// "_synchronous=NORMAL".
+// OpenFile opens the SQLite file at path, and creates a missing file with mode 0600.
+// Settings are parameters of the driver's data source name: "_synchronous=NORMAL".
 func OpenFile(ctx context.Context, path string, settings ...string) (*File, error) {
 	settings = append(settings, "_busy_timeout=20000", "_journal_mode=WAL", "_txlock=immediate")
 	write, err := open(ctx, path, 1, settings)
@@ -141,7 +141,7 @@ func open(ctx context.Context, path string, connections int, settings []string) 
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // the files that SQLite makes beside it take its mode
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite's other files get the mode of this file
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
@@ -151,7 +151,7 @@ func open(ctx context.Context, path string, connections int, settings []string) 
 	return connect(ctx, path, connections, settings)
 }
 
-// openReadOnly opens a database file that is there.
+// openReadOnly opens an existing database file.
 func openReadOnly(ctx context.Context, path string, settings ...string) (*sql.DB, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -177,14 +177,14 @@ func connect(ctx context.Context, path string, connections int, settings []strin
 	return db, nil
 }
 
-// checkTime bounds how long opening a store looks for damage.
+// checkTime limits the check for damage at the opening of a store.
 const checkTime = 2 * time.Second
 
-// errDamaged is what quickCheck found.
+// errDamaged is the error of quickCheck for a damaged database.
 var errDamaged = errors.New("the database is damaged")
 
-// quickCheck looks for damage to the structure of a database, for as long as
-// checkTime: what is not looked at until then is taken for whole.
+// quickCheck checks the structure of a database for damage for at most checkTime. It
+// takes the unchecked rest as intact.
 func quickCheck(ctx context.Context, db *sql.DB) error {
 	limited, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -199,8 +199,8 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// Damaged reports whether err says that a file is no SQLite database or a
-// broken one.
+// Damaged reports whether err means that a file is not a SQLite database or is a
+// damaged one.
 func Damaged(err error) bool {
 	if errors.Is(err, errDamaged) {
 		return true
@@ -219,7 +219,7 @@ func classify(err error) store.Fault {
 		return store.Duplicate
 	case code.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return store.Dangling
-	case code.SQLITE_FULL, code.SQLITE_IOERR_SHMSIZE: // the latter: of the index of its log
+	case code.SQLITE_FULL, code.SQLITE_IOERR_SHMSIZE: // the latter: of the index of the WAL
 		return store.Full
 	}
 	if primary := e.Code() & 0xff; primary == code.SQLITE_BUSY || primary == code.SQLITE_LOCKED {

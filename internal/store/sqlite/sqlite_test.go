@@ -20,7 +20,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-func TestNoStatementReadsAGrowingTableWhole(t *testing.T) {
+func TestNoStatementScansAGrowingTable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lateen.db")
 	s, err := sqlite.Open(t.Context(), path)
 	if err != nil {
@@ -32,8 +32,8 @@ func TestNoStatementReadsAGrowingTableWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	// "SCAN t" reads all of t, "SEARCH t" what an index leads to; see
-	// https://www.sqlite.org/eqp.html. A partial index is scanned whole by intent.
+	// "SCAN t" reads all of t, "SEARCH t" uses an index; see
+	// https://www.sqlite.org/eqp.html. A scan of a partial index is intended.
 	storetest.Plans(t, s, file.Write, "EXPLAIN QUERY PLAN ", func(plan string) (whole []string) {
 		for line := range strings.Lines(plan) {
 			words := strings.Fields(line)
@@ -98,7 +98,7 @@ func TestOpenRefuses(t *testing.T) {
 			s.Close()
 			t.Errorf("%s: opened", path)
 		} else if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: the error does not say %q and the path: %v", path, want, err)
+			t.Errorf("%s: the error does not contain %q and the path: %v", path, want, err)
 		}
 	}
 	if got, err := os.ReadFile(foreign); err != nil || !strings.HasPrefix(string(got), "this is no database") {
@@ -106,7 +106,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// newerDatabase returns a database that a later version has migrated.
+// newerDatabase returns a database migrated by a later version.
 func newerDatabase(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "newer.db")
@@ -145,8 +145,8 @@ func TestOpenFile(t *testing.T) {
 	}
 }
 
-// A store that grew without statistics has them after it is opened again, and
-// after Optimize.
+// A store that grew without statistics has them after it is reopened, and after
+// Optimize.
 func TestTheStoreHasStatistics(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lateen.db")
 	s, err := sqlite.Open(t.Context(), path)

@@ -29,7 +29,7 @@ func testAudit(t *testing.T, s *store.Store) {
 	is(t, []lateen.AuditEvent{second})(rows(store.AuditFilter{Since: 6}))
 	is(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Until: 5}))
 
-	// A row belongs to the transaction of its change, and outlives its nouns.
+	// A row belongs to the transaction of its change, and outlives its objects.
 	failed := errors.New("failed")
 	err := s.Update(ctx, func(q *store.Queries) error {
 		check(t, q.AppendAudit(ctx, &lateen.AuditEvent{ID: "aud_4", Team: team, CreatedAt: 8}))
@@ -47,8 +47,8 @@ func testAudit(t *testing.T, s *store.Store) {
 	is(t, []lateen.AuditEvent{second})(rows(store.AuditFilter{}))
 }
 
-// testAuditPages reads the log page by page while rows are added: each row that
-// was there at the start is read once.
+// testAuditPages reads the log page by page while rows are added: each row of the
+// start is read once.
 func testAuditPages(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	var want []lateen.AuditID

@@ -8,7 +8,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// Benchmark measures an empty store after filling it with a project of 1,000
+// Benchmark measures an empty store after it has added a project of 1,000
 // deployments.
 func Benchmark(b *testing.B, s *store.Store) {
 	fill(b, s)

@@ -34,7 +34,7 @@ func testDeployment(t *testing.T, s *store.Store) {
 	d.Manifest, d.Files, d.Target = lateen.DigestOf([]byte("m")), lateen.DigestOf([]byte("f")), lateen.Production
 	d.Meta, d.Git = map[string]string{"a": "z"}, nil
 	env := d.Env
-	d.Env = nil // as a list returns it
+	d.Env = nil // as in a list
 	check(t, s.UpdateDeployment(ctx, d))
 	d.Env = env
 	is(t, d)(s.GetDeployment(ctx, "dpl_1"))
@@ -90,7 +90,7 @@ func testDeploymentDelete(t *testing.T, s *store.Store) {
 	d := newDeployment("dpl_1", 1)
 	d.Meta = map[string]string{"a": "b"}
 	check(t, s.CreateDeployment(ctx, d))
-	check(t, s.AppendEvents(ctx, "dpl_1", []lateen.DeploymentEvent{{Type: "stdout"}}))
+	check(t, s.AppendBuildLog(ctx, "dpl_1", []lateen.BuildLogLine{{Type: "stdout"}}))
 	_, err := s.PutAlias(ctx, &lateen.Alias{ID: "als_1", Host: "a.example.com", Project: project, Team: team, Deployment: "dpl_1"})
 	check(t, err)
 	check(t, s.UpdateProject(ctx, &lateen.Project{ID: project, Name: "site", Production: "dpl_1"}))
@@ -98,7 +98,7 @@ func testDeploymentDelete(t *testing.T, s *store.Store) {
 	check(t, s.DeleteDeployment(ctx, "dpl_1"))
 	_, err = s.GetAlias(ctx, "a.example.com")
 	fails(t, err, lateen.ErrAliasNotFound)
-	is(t, []lateen.DeploymentEvent(nil))(s.ListEvents(ctx, "dpl_1", 0, 0))
+	is(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 0, 0))
 	p, err := s.FindProject(ctx, project)
 	check(t, err)
 	if p.Production != "" {

@@ -23,8 +23,8 @@ func testEnv(t *testing.T, s *store.Store) {
 	clash := &lateen.EnvVar{ID: "env_2", Project: project, Key: "KEY", Target: []string{lateen.Development, lateen.Preview}}
 	fails(t, s.CreateEnv(ctx, clash), lateen.ErrEnvTaken)
 	_, err = s.GetEnv(ctx, project, "env_2")
-	fails(t, err, lateen.ErrEnvNotFound) // nothing of it was kept
-	clash.GitBranch = "feature"          // says something else
+	fails(t, err, lateen.ErrEnvNotFound) // no part of it was stored
+	clash.GitBranch = "feature"          // no longer conflicts
 	clash.Target = []string{lateen.Preview}
 	check(t, s.CreateEnv(ctx, clash))
 	other := &lateen.EnvVar{ID: "env_3", Project: project, Key: "ANOTHER", Target: []string{lateen.Preview}, CreatedAt: 3}

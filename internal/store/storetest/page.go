@@ -8,8 +8,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// testPages walks pages of every length through projects of which several
-// share a moment: none may be missing and none come twice.
+// testPages reads pages of every length from projects of which several have the same
+// creation time: none may be missing or repeated.
 func testPages(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	check(t, s.CreateTeam(ctx, &lateen.Team{ID: team, Slug: "team"}))
@@ -37,8 +37,8 @@ func testPages(t *testing.T, s *store.Store) {
 	}
 }
 
-// testText keeps free text that not every database can hold as it is, and
-// asks for names that no row can have.
+// testText stores free text that not every database accepts unchanged, and requests
+// names that no row can have.
 func testText(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	seed(t, s)

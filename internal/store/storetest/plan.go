@@ -13,12 +13,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// large is how many rows the tables have that grow, but for events: enough that
-// a database which knows it never prefers to read such a table whole.
+// large is the number of rows of the growing tables, except events. At this size, a
+// database with statistics never prefers a full scan.
 const large = 20_000
 
-// largeTables fills the tables of a store that has user, team and project. It
-// is SQL of both databases.
+// largeTables returns statements that fill the tables of a store with user, team and
+// project, in SQL for both databases.
 func largeTables() []string {
 	numbers := fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) `, large)
 	return []string{
@@ -43,24 +43,28 @@ func largeTables() []string {
 		`INSERT INTO audit_events (id, team_id, created_at, user_id, username, token_id, token_name, project_id, project_name,
 			action, target, client_ip, request_id)
 			` + numbers + `SELECT 'aud_n' || i, 'team_1', i, 'usr_' || (i % 100), 'user-' || (i % 100), '', '', 'prj_n' || i, 'site-' || (i % 100), 'env.read', '', '', '' FROM n`,
+		`INSERT INTO usage_hours (project_id, hour, deployment_id, function, team_id, starting_time, starting_memory, starting_cpu,
+			busy_time, busy_memory, busy_cpu, idle_time, idle_memory, idle_cpu, frozen_time, frozen_memory, frozen_cpu)
+			` + numbers + `SELECT 'prj_n' || (i % 100), i, 'dpl_n' || i, '/fn', 'team_' || (i % 50), 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 FROM n`,
+		`INSERT INTO usage_writers (id, serial, written_at) ` + numbers + `SELECT 'w' || i, 1, i FROM n`,
 		`ANALYZE`,
 	}
 }
 
-// call is a method of [store.Queries] with some arguments.
+// call is a call of a method of [store.Queries].
 type call func(ctx context.Context, q *store.Queries) error
 
-// planned is a call whose plans are looked at.
+// planned is a call whose query plans are checked.
 type planned struct {
 	method string
 	call   call
-	whole  string // why it reads a growing table whole; "": it does not
+	whole  string // reason for a full scan of a growing table; "": no full scan
 }
 
 func ignore[T any](_ T, err error) error { return err }
 
-// calls, [sweepCalls] and [accessCalls] have every method of [store.Queries], some
-// more than once, in the order in which they can be made.
+// calls, [sweepCalls] and [accessCalls] cover every method of [store.Queries], some
+// repeatedly, in an executable order.
 func calls() []planned {
 	d := newDeployment("dpl_1", 1)
 	d.Meta = map[string]string{"a": "b"}
@@ -129,9 +133,9 @@ func calls() []planned {
 		{"ListHosts", func(c c, q q) error { return ignore(q.ListHosts(c)) }, "a start reads where every host leads"},
 		{"ListProductions", func(c c, q q) error { return ignore(q.ListProductions(c)) }, "a start reads the production deployment of every project"},
 		{"ListRoots", func(c c, q q) error { return ignore(q.ListRoots(c)) }, "a sweep reads what every deployment keeps"},
-		{"AppendEvents", func(c c, q q) error { return q.AppendEvents(c, "dpl_1", []lateen.DeploymentEvent{{Type: "stdout"}}) }, ""},
-		{"ListEvents", func(c c, q q) error { return ignore(q.ListEvents(c, "dpl_1", 0, 10)) }, ""},
-		{"ListEvents", func(c c, q q) error { return ignore(q.ListEvents(c, "dpl_1", 0, 0)) }, ""},
+		{"AppendBuildLog", func(c c, q q) error { return q.AppendBuildLog(c, "dpl_1", []lateen.BuildLogLine{{Type: "stdout"}}) }, ""},
+		{"ListBuildLog", func(c c, q q) error { return ignore(q.ListBuildLog(c, "dpl_1", 0, 10)) }, ""},
+		{"ListBuildLog", func(c c, q q) error { return ignore(q.ListBuildLog(c, "dpl_1", 0, 0)) }, ""},
 		{"PutAlias", func(c c, q q) error { return ignore(q.PutAlias(c, alias)) }, ""},
 		{"PutAlias", func(c c, q q) error { return ignore(q.PutAlias(c, alias)) }, ""},
 		{"GetAlias", func(c c, q q) error { return ignore(q.GetAlias(c, "www.example.com")) }, ""},
@@ -148,7 +152,7 @@ func calls() []planned {
 	}
 }
 
-// sweepCalls are those of [calls] that only sweeps, scrubs and starts make.
+// sweepCalls are the calls made only by sweeps, scrubs and starts.
 func sweepCalls() []planned {
 	type c = context.Context
 	type q = *store.Queries
@@ -156,8 +160,16 @@ func sweepCalls() []planned {
 	return []planned{
 		{"NoteCandidates", func(c c, q q) error { return q.NoteCandidates(c, store.SweepContent, []string{"d1", "e1"}, 1) }, ""},
 		{"NoteDeployment", func(c c, q q) error { return q.NoteDeployment(c, "dpl_n7", 1) }, ""},
-		{"ListCandidates", func(c c, q q) error { return ignore(q.ListCandidates(c, store.SweepDeployment, 50, 10)) }, ""},
+		{"ListCandidates", func(c c, q q) error { return ignore(q.ListCandidates(c, store.SweepManifest, 50, 10)) }, ""},
 		{"ListCandidates", func(c c, q q) error { return ignore(q.ListCandidates(c, "", 50, 10)) }, "a sweep looks at every candidate"},
+		{"AppendEvents", func(c c, q q) error { return q.AppendEvents(c, []lateen.Event{{Type: lateen.HostUnbound}}) }, ""},
+		{"TakeLease", func(c c, q q) error { return ignore(q.TakeLease(c, "dpl_1", store.Lease{}, "a")) }, ""},
+		{"RenewLease", func(c c, q q) error { return ignore(q.RenewLease(c, "dpl_1", "a")) }, ""},
+		{"LeaseOwner", func(c c, q q) error { return ignore(q.LeaseOwner(c, "dpl_n7")) }, ""},
+		{"EndLease", func(c c, q q) error { return q.EndLease(c, "dpl_1", "a") }, ""},
+		{"LastEvent", func(c c, q q) error { return ignore(q.LastEvent(c)) }, ""},
+		{"ListEvents", func(c c, q q) error { return ignore(q.ListEvents(c, 0, 10)) }, ""},
+		{"DeleteEvents", func(c c, q q) error { return ignore(q.DeleteEvents(c, 5, 1, 10)) }, ""},
 		{"DeleteCandidates", func(c c, q q) error {
 			return q.DeleteCandidates(c, []store.Candidate{{Kind: store.SweepContent, Name: "d1"}})
 		}, ""},
@@ -168,11 +180,21 @@ func sweepCalls() []planned {
 		{"ListHolders", func(c c, q q) error { return ignore(q.ListHolders(c)) }, "a scrub reads what every deployment needs"},
 		{"FindSealed", func(c c, q q) error { _, _, err := q.FindSealed(c); return err }, "a start reads it once, in a store of an earlier version"},
 		{"HasEnv", func(c c, q q) error { return ignore(q.HasEnv(c)) }, "one row ends it"},
+		{"AddUsage", func(c c, q q) error {
+			return q.AddUsage(c, store.UsageBatch{Writer: "w", Serial: 1, Rows: []lateen.UsageHour{usageOf(project, "dpl_1", "/a", 1)}})
+		}, ""},
+		{"ListUsage", func(c c, q q) error {
+			return ignore(q.ListUsage(c, store.UsageFilter{Team: "team_7", Since: 5, Until: 50}))
+		}, ""},
+		{"ListUsage", func(c c, q q) error {
+			return ignore(q.ListUsage(c, store.UsageFilter{Team: "team_7", Project: "prj_n7", Since: 5, Until: 50}))
+		}, ""},
+		{"ExpireUsage", func(c c, q q) error { return ignore(q.ExpireUsage(c, 5)) }, ""},
 		{"ExpireAudit", func(c c, q q) error { return ignore(q.ExpireAudit(c, 5)) }, ""},
 	}
 }
 
-// accessCalls are those of [calls] about members, invitations and the audit log.
+// accessCalls are the calls for members, invitations and the audit log.
 func accessCalls() []planned {
 	type c = context.Context
 	type q = *store.Queries
@@ -202,13 +224,13 @@ func accessCalls() []planned {
 	}
 }
 
-// Plans checks that no statement of the store reads a growing table from end to
-// end, on large tables of which the database has statistics. explain returns
-// the plan of a statement and of the ones that its foreign keys lead to, as far
-// as the database tells; scans returns the tables that a plan reads whole.
+// Plans checks that no statement of the store scans a growing table completely, on
+// large tables with statistics. explain returns the plan of a statement and, if the
+// database tells, of the statements that its foreign keys cause; scans returns the
+// tables that a plan scans completely.
 //
-// Without a metadata value that is asked for, no deployment is read at all, and
-// this needs no statistics.
+// A request for a metadata value that no deployment has reads no deployment, even
+// without statistics.
 func Plans(t *testing.T, s *store.Store, db *sql.DB, explain string, scans func(plan string) []string) {
 	ctx := t.Context()
 	seed(t, s)
@@ -266,16 +288,16 @@ func planOf(t *testing.T, db *sql.DB, query string, args []any) string {
 			values[i] = new(any)
 		}
 		check(t, rows.Scan(values...))
-		fmt.Fprintln(&plan, *values[len(values)-1].(*any)) //nolint:forcetypeassert // made above
+		fmt.Fprintln(&plan, *values[len(values)-1].(*any)) //nolint:forcetypeassert // created above
 	}
 	check(t, rows.Err())
 	return plan.String()
 }
 
-// Growing are the tables that grow with what users do.
+// Growing returns the tables that grow with the users' activity.
 func Growing() []string {
 	return []string{
 		"projects", "deployments", "deployment_meta", "deployment_events", "aliases", "uploads", "env_vars", "env_targets",
-		"holdings", "sweep_candidates", "audit_events",
+		"holdings", "sweep_candidates", "audit_events", "usage_hours", "usage_writers",
 	}
 }

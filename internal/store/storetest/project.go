@@ -26,7 +26,7 @@ func testProject(t *testing.T, s *store.Store) {
 	fails(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: team, Name: "shop"}), lateen.ErrProjectTaken)
 	fails(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: "team_2", Name: "b"}), lateen.ErrTeamNotFound)
 
-	mimic := &lateen.Project{ID: "prj_c", Team: team, Name: "prj_a"} // a name that is another's id
+	mimic := &lateen.Project{ID: "prj_c", Team: team, Name: "prj_a"} // a name equal to another project's id
 	check(t, s.CreateProject(ctx, mimic))
 	is(t, p)(s.GetProject(ctx, team, "prj_a"))
 
@@ -73,7 +73,7 @@ func testProjectDelete(t *testing.T, s *store.Store) {
 	d := newDeployment("dpl_1", 1)
 	d.Meta = map[string]string{"a": "b"}
 	check(t, s.CreateDeployment(ctx, d))
-	check(t, s.AppendEvents(ctx, "dpl_1", []lateen.DeploymentEvent{{Type: "stdout"}}))
+	check(t, s.AppendBuildLog(ctx, "dpl_1", []lateen.BuildLogLine{{Type: "stdout"}}))
 	_, err := s.PutAlias(ctx, &lateen.Alias{ID: "als_1", Host: "a.example.com", Project: project, Team: team, Deployment: "dpl_1"})
 	check(t, err)
 	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: project, Key: "K", Target: []string{lateen.Preview}}))
@@ -87,7 +87,7 @@ func testProjectDelete(t *testing.T, s *store.Store) {
 	_, err = s.GetAlias(ctx, "als_1")
 	fails(t, err, lateen.ErrAliasNotFound)
 	is(t, []*lateen.EnvVar(nil))(s.ListEnv(ctx, project))
-	is(t, []lateen.DeploymentEvent(nil))(s.ListEvents(ctx, "dpl_1", 0, 0))
+	is(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 0, 0))
 	fails(t, s.DeleteProject(ctx, project), lateen.ErrProjectNotFound)
 	check(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_2", Team: team, Name: "site"})) // the name is free
 	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: "prj_2", Key: "K", Target: []string{lateen.Preview}}))

@@ -1,4 +1,4 @@
-// Package storetest is the suite that every dialect of the store passes.
+// Package storetest is the test suite of all dialects of the store.
 package storetest
 
 import (
@@ -12,18 +12,18 @@ import (
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
-// Open opens a database, the same one every time.
+// Open opens a database, the same one in each call.
 type Open func(t *testing.T) (*store.Store, error)
 
-// Run runs the suite. Each part of it prepares an empty database of its own.
+// Run runs the suite. Each test prepares an empty database of its own.
 func Run(t *testing.T, prepare func(t *testing.T) Open) {
 	for name, test := range map[string]func(*testing.T, *store.Store){
 		"user": testUser, "team": testTeam, "member": testMember, "token": testToken, "setting": testSetting,
 		"invitation": testInvitation, "audit": testAudit, "audit pages": testAuditPages,
 		"project": testProject, "project list": testProjectList, "project delete": testProjectDelete, "env": testEnv,
 		"deployment": testDeployment, "deployment list": testDeploymentList, "deployment delete": testDeploymentDelete,
-		"deployment hosts and roots": testHostsAndRoots, "event": testEvent,
-		"alias": testAlias, "alias list": testAliasList, "upload": testUpload, "candidates": testCandidates, "holding": testHolding,
+		"deployment hosts and roots": testHostsAndRoots, "build log": testBuildLog, "lease": testLease, "event": testEvent,
+		"alias": testAlias, "alias list": testAliasList, "upload": testUpload, "usage": testUsage, "usage writers": testUsageWriters, "candidates": testCandidates, "holding": testHolding,
 		"pages": testPages, "text": testText,
 		"update": testUpdate, "update fails": testUpdateFails, "update canceled": testUpdateCanceled,
 	} {
@@ -33,7 +33,7 @@ func Run(t *testing.T, prepare func(t *testing.T) Open) {
 		})
 	}
 	for name, test := range map[string]func(*testing.T, Open){
-		"reopen": testReopen, "open together": testOpenTogether, "many writers": testManyWriters,
+		"reopen": testReopen, "open together": testOpenTogether, "many writers": testManyWriters, "event order": testEventOrder,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -50,7 +50,7 @@ func mustOpen(t *testing.T, open Open) *store.Store {
 	return s
 }
 
-// The nouns that others hang on.
+// Objects that other objects refer to.
 const (
 	user    lateen.UserID    = "usr_1"
 	team    lateen.TeamID    = "team_1"
@@ -65,7 +65,7 @@ func seed(t *testing.T, s *store.Store) {
 	check(t, s.CreateProject(t.Context(), &lateen.Project{ID: project, Team: team, Name: "site", CreatedAt: 1}))
 }
 
-// newDeployment returns a deployment of project that is in no store yet.
+// newDeployment returns a deployment of project that is not stored yet.
 func newDeployment(id lateen.DeploymentID, at lateen.Millis) *lateen.Deployment {
 	return &lateen.Deployment{
 		ID: id, Project: project, Team: team, Name: "site", Host: string(id) + ".example.com",
@@ -87,7 +87,7 @@ func fails(t *testing.T, err, want error) {
 	}
 }
 
-// is checks what a call returned, where an empty list is as good as none.
+// is compares the result of a call with want; an empty list equals nil.
 func is[T any](t *testing.T, want T) func(got T, err error) {
 	t.Helper()
 	return func(got T, err error) {
@@ -99,7 +99,7 @@ func is[T any](t *testing.T, want T) func(got T, err error) {
 	}
 }
 
-// ids returns what key says of each item, for lists that are long to write.
+// ids returns the key of each item, to compare long lists.
 func ids[T any, K any](key func(T) K) func([]T, error) ([]K, error) {
 	return func(items []T, err error) ([]K, error) {
 		var out []K

@@ -33,26 +33,26 @@ func testCandidates(t *testing.T, s *store.Store) {
 	check(t, s.NoteDeployment(ctx, "dpl_1", 10))
 	check(t, s.NoteDeployment(ctx, "dpl_2", 10))
 	check(t, s.NoteDeployment(ctx, "dpl_3", 20))
-	check(t, s.NoteDeployment(ctx, "dpl_1", 30)) // is noted
+	check(t, s.NoteDeployment(ctx, "dpl_1", 30)) // already a candidate
 	check(t, s.NoteCandidates(ctx, store.SweepContent, []string{"c1", "c2", "c1"}, 40))
 	check(t, s.NoteCandidates(ctx, store.SweepContent, nil, 40))
 	is(t, []store.Candidate(nil))(s.ListCandidates(ctx, "", 10, 100))
-	first := candidates("deployment", "dpl_1", "deployment", "dpl_2", "files", "f1", "manifest", "m1")
+	first := candidates("files", "f1", "manifest", "m1")
 	is(t, first)(s.ListCandidates(ctx, "", 20, 100))
-	is(t, first[:2])(s.ListCandidates(ctx, "", 20, 2))
-	is(t, candidates("deployment", "dpl_1", "deployment", "dpl_2", "deployment", "dpl_3"))(s.ListCandidates(ctx, store.SweepDeployment, 100, 100))
+	is(t, first[:1])(s.ListCandidates(ctx, "", 20, 1))
+	is(t, candidates("manifest", "m1", "manifest", "m3"))(s.ListCandidates(ctx, store.SweepManifest, 100, 100))
 	check(t, s.DeleteCandidates(ctx, append(first, store.Candidate{Kind: "content", Name: "absent"})))
-	is(t, candidates("deployment", "dpl_3", "manifest", "m3", "content", "c1", "content", "c2"))(s.ListCandidates(ctx, "", 100, 100))
+	is(t, candidates("manifest", "m3", "content", "c1", "content", "c2"))(s.ListCandidates(ctx, "", 100, 100))
 
-	is(t, 1)(s.DeleteUploads(ctx, 2)) // its content is a candidate at once
+	is(t, 1)(s.DeleteUploads(ctx, 2)) // its content is a candidate immediately
 	is(t, candidates("content", "u1"))(s.ListCandidates(ctx, "", 1, 100))
-	many := make([]string, 2500) // more than one statement takes
+	many := make([]string, 2500) // more than the parameters of one statement
 	for i := range many {
 		many[i] = fmt.Sprint("many ", i)
 	}
 	check(t, s.NoteCandidates(ctx, store.SweepContent, many, 50))
 	got, err := s.ListCandidates(ctx, "", 51, 5000)
-	if err != nil || len(got) != 2505 {
-		t.Errorf("%d candidates, %v; want 2505", len(got), err)
+	if err != nil || len(got) != 2504 {
+		t.Errorf("%d candidates, %v; want 2504", len(got), err)
 	}
 }

@@ -34,14 +34,14 @@ func testTeam(t *testing.T, s *store.Store) {
 	_, err := s.GetTeam(ctx, "team_c")
 	fails(t, err, lateen.ErrTeamNotFound)
 
-	is(t, a)(s.FirstTeam(ctx)) // which was made first, whatever the clock said
+	is(t, a)(s.FirstTeam(ctx)) // the first created, independent of the clock
 
 	check(t, s.CreateUser(ctx, &lateen.User{ID: user, Username: "ada"}))
 	is(t, []*lateen.Team(nil))(s.ListTeams(ctx, user))
 	check(t, s.PutMember(ctx, lateen.Member{Team: "team_b", User: user, Role: lateen.Viewer}))
 	check(t, s.PutMember(ctx, lateen.Member{Team: "team_a", User: user, Role: lateen.Viewer}))
 	check(t, s.PutMember(ctx, lateen.Member{Team: "team_b", User: user, Role: lateen.Owner}))
-	is(t, []*lateen.Team{b, a})(s.ListTeams(ctx, user)) // as the user came into them
+	is(t, []*lateen.Team{b, a})(s.ListTeams(ctx, user)) // in the order of joining
 
 	check(t, s.RenameTeam(ctx, "team_b", "B"))
 	b.Name = "B"

@@ -14,7 +14,7 @@ func testToken(t *testing.T, s *store.Store) {
 	fresh := &lateen.Token{ID: "tok_2", User: user, Name: "ci", Hash: "bb", CreatedAt: 2}
 	check(t, s.CreateToken(ctx, old))
 	check(t, s.CreateToken(ctx, fresh))
-	fresh.Scope = lateen.ScopeFull // which is how a token without a scope is kept
+	fresh.Scope = lateen.ScopeFull // the stored form of a token without a scope
 	is(t, old)(s.GetTokenByHash(ctx, "aa"))
 	is(t, []*lateen.Token{fresh, old})(s.ListTokens(ctx, user))
 	_, err := s.GetTokenByHash(ctx, "cc")
@@ -26,7 +26,7 @@ func testToken(t *testing.T, s *store.Store) {
 	is(t, old)(s.GetTokenByHash(ctx, "aa"))
 	fails(t, s.TouchToken(ctx, "tok_3", 9), lateen.ErrTokenNotFound)
 
-	fails(t, s.DeleteToken(ctx, "usr_2", "tok_1"), lateen.ErrTokenNotFound) // not theirs
+	fails(t, s.DeleteToken(ctx, "usr_2", "tok_1"), lateen.ErrTokenNotFound) // a token of another user
 	check(t, s.DeleteToken(ctx, user, "tok_1"))
 	fails(t, s.DeleteToken(ctx, user, "tok_1"), lateen.ErrTokenNotFound)
 	is(t, []*lateen.Token{fresh})(s.ListTokens(ctx, user))

@@ -17,10 +17,10 @@ func testUpdate(t *testing.T, s *store.Store) {
 		if err := q.CreateTeam(ctx, &lateen.Team{ID: team, Slug: "team"}); err != nil {
 			return err
 		}
-		if _, err := q.GetTeam(ctx, "team"); err != nil { // it sees what it wrote
+		if _, err := q.GetTeam(ctx, "team"); err != nil { // it sees its own write
 			return err
 		}
-		if _, err := s.GetTeam(ctx, "team"); !errors.Is(err, lateen.ErrTeamNotFound) { // nobody else does
+		if _, err := s.GetTeam(ctx, "team"); !errors.Is(err, lateen.ErrTeamNotFound) { // other transactions do not
 			t.Errorf("before the commit: %v", err)
 		}
 		return q.CreateProject(ctx, &lateen.Project{ID: project, Team: team, Name: "site"})
@@ -37,7 +37,7 @@ func testUpdateFails(t *testing.T, s *store.Store) {
 		check(t, q.PutSetting(ctx, "key", "1"))
 		return boom
 	}), boom)
-	fails(t, s.Update(ctx, func(q *store.Queries) error { // it goes on after a failed write
+	fails(t, s.Update(ctx, func(q *store.Queries) error { // it continues after a failed write
 		check(t, q.PutSetting(ctx, "key", "2"))
 		_ = q.CreateProject(ctx, &lateen.Project{ID: "prj_2", Team: team, Name: "site"})
 		return nil
@@ -64,7 +64,7 @@ func testUpdateFails(t *testing.T, s *store.Store) {
 		})
 	}()
 	if value, ok, err := s.GetSetting(ctx, "key"); ok || err != nil {
-		t.Errorf("kept %q, %v", value, err)
+		t.Errorf("stored %q, %v", value, err)
 	}
 	check(t, s.PutSetting(ctx, "key", "5"))
 }
@@ -80,7 +80,7 @@ func testUpdateCanceled(t *testing.T, s *store.Store) {
 		t.Error("a canceled transaction succeeded")
 	}
 	if _, ok, err := s.GetSetting(t.Context(), "key"); ok || err != nil {
-		t.Errorf("it was kept, %v", err)
+		t.Errorf("it was stored, %v", err)
 	}
 	fails(t, s.PutSetting(ctx, "key", "2"), context.Canceled)
 	check(t, s.PutSetting(t.Context(), "key", "3"))
@@ -96,8 +96,8 @@ func testReopen(t *testing.T, open Open) {
 	check(t, err)
 }
 
-// testOpenTogether opens an empty database as processes would that start at
-// the same time.
+// testOpenTogether opens an empty database concurrently, like processes that start
+// at the same time.
 func testOpenTogether(t *testing.T, open Open) {
 	var wg sync.WaitGroup
 	for range 8 {
@@ -116,8 +116,8 @@ func testOpenTogether(t *testing.T, open Open) {
 	wg.Wait()
 }
 
-// testManyWriters counts up through stores that do not know of each other:
-// every transaction is as if alone, and no writer hears of the others.
+// testManyWriters counts up through independent stores: every transaction is
+// serializable, and no writer sees a conflict.
 func testManyWriters(t *testing.T, open Open) {
 	const stores, writers, rounds = 2, 4, 10
 	var wg sync.WaitGroup

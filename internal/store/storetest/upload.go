@@ -22,13 +22,13 @@ func testUpload(t *testing.T, s *store.Store) {
 	is(t, want)(s.FindUploads(ctx, team, []lateen.SHA1{"aa", "bb", "cc", "dd"}))
 	is(t, map[lateen.SHA1]lateen.Blob{})(s.FindUploads(ctx, team, nil))
 	many := []lateen.SHA1{"bb"}
-	for i := range 2500 { // more than one statement takes
+	for i := range 2500 { // more than the parameters of one statement
 		many = append(many, lateen.SHA1(fmt.Sprint(i)))
 	}
 	is(t, want)(s.FindUploads(ctx, team, append(many, "aa")))
 	is(t, []lateen.Digest{"digest a", "digest b"})(s.ListUploadDigests(ctx))
 
-	a.CreatedAt = 5 // sent anew
+	a.CreatedAt = 5 // sent again
 	check(t, s.PutUpload(ctx, a))
 	is(t, 1)(s.DeleteUploads(ctx, 3))
 	is(t, 0)(s.DeleteUploads(ctx, 3))

@@ -1,5 +1,5 @@
-// Package proc reads what Linux tells of running processes (proc(5)). What cannot
-// be read, since a process has ended, counts for nothing.
+// Package proc reads the data of Linux about running processes (proc(5)). Data of a
+// process that has ended counts as zero.
 package proc
 
 import (
@@ -32,8 +32,8 @@ func Tree(pid int) []int {
 	return all
 }
 
-// statOf is /proc/PID/stat from its third field on: what comes before may
-// contain spaces.
+// statOf is /proc/PID/stat from its third field on: the fields before may contain
+// spaces.
 func statOf(name string) []string {
 	text := Text(name)
 	return strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
@@ -75,8 +75,8 @@ func Ran(pids []int) time.Duration {
 	return sum
 }
 
-// Resident is a process's memory in bytes: all of it, and with what it shares
-// divided among those that share it.
+// Resident is a process's memory in bytes: all of it (RSS), and with shared pages
+// divided among the processes that share them (PSS).
 func Resident(pid int) (rss, pss int64) {
 	for line := range strings.Lines(Text(fmt.Sprintf("/proc/%d/smaps_rollup", pid))) {
 		var kib int64

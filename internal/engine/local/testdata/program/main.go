@@ -1,5 +1,4 @@
-// Program is a function's own program as tests want it: what it does is the
-// name it is executed by.
+// Program is the program of functions in tests. Its name selects its behavior.
 package main
 
 import (
@@ -47,7 +46,7 @@ func serve(at string) {
 	panic(http.Serve(listener, http.HandlerFunc(answer)))
 }
 
-// serveIdle closes connections that are idle for a moment, and says so.
+// serveIdle closes connections after a short idle timeout, and logs that.
 func serveIdle(at string) {
 	listener, err := net.Listen("tcp", at)
 	if err != nil {
@@ -125,7 +124,7 @@ func cwd() string {
 	return filepath.Base(dir)
 }
 
-// wrapper speaks the guest protocol itself, in front of a server that listens at $PORT, too.
+// wrapper speaks the guest protocol itself, in front of a server on $PORT.
 func wrapper() {
 	ipc, err := net.Dial("unix", os.Getenv("VERCEL_IPC_PATH"))
 	if err != nil {
@@ -141,7 +140,7 @@ func wrapper() {
 		panic(err)
 	}
 	listener.Close()
-	say("server-started", map[string]any{"initDuration": 1, "httpPort": listener.Addr().(*net.TCPAddr).Port}) // before it listens
+	say("server-started", map[string]any{"initDuration": 1, "httpPort": listener.Addr().(*net.TCPAddr).Port}) // before the server listens
 	panic(http.ListenAndServe(listener.Addr().String(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		about := map[string]any{"invocationId": r.Header.Get("X-Vercel-Internal-Invocation-Id"), "requestId": json.RawMessage(r.Header.Get("X-Vercel-Internal-Request-Id"))}
 		say("log", map[string]any{"context": about, "message": []byte("told by the wrapper"), "stream": "stdout"})

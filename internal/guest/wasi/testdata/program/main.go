@@ -1,5 +1,5 @@
-// Program is a function as tests want it: a CGI program. It is small, since
-// modules take long to be compiled under the race detector.
+// Program is a function for tests: a CGI program. It is small, since modules take long
+// to compile under the race detector.
 package main
 
 import (
@@ -55,7 +55,7 @@ func main() {
 	answer()
 }
 
-// answer says what it was asked and what it found, as a CGI program does.
+// answer prints the request and the environment as a CGI response.
 func answer() {
 	body, _ := io.ReadAll(os.Stdin)
 	os.Stderr.WriteString("a line of it\n")

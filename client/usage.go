@@ -1,0 +1,44 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Usage is the resources that the instances of a project held and used: by hour, and by function.
+type Usage struct {
+	Hours     []UsageOfHour     `json:"hours"`     // oldest first; hours without usage are left out
+	Functions []UsageOfFunction `json:"functions"` // by name; all deployments together
+}
+
+// UsageOfHour is the usage of all functions in one hour.
+type UsageOfHour struct {
+	lateen.Usage
+
+	Hour lateen.Millis `json:"hour"` // beginning of the hour, in UTC
+}
+
+// UsageOfFunction is the usage of one function in all hours.
+type UsageOfFunction struct {
+	lateen.Usage
+
+	Function string `json:"function"` // name in the manifest; "" is usage that could not be stored by function
+}
+
+// Usage returns the usage of a project in the hours that begin from since until
+// until, at most 31 days; 0 is 24 hours before until, and now.
+func (c *Client) Usage(ctx context.Context, project string, since, until lateen.Millis) (*Usage, error) {
+	query := url.Values{}
+	for name, at := range map[string]lateen.Millis{"since": since, "until": until} {
+		if at != 0 {
+			query.Set(name, strconv.FormatInt(int64(at), 10))
+		}
+	}
+	var reply Usage
+	err := c.do(ctx, call{method: http.MethodGet, path: "/v1/projects" + path(project, "usage"), query: query, out: &reply})
+	return &reply, err
+}

@@ -1,0 +1,186 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/artifact"
+	"github.com/lateen-dev/lateen/internal/authority"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/engine/local"
+	"github.com/lateen-dev/lateen/internal/fleet"
+	"github.com/lateen-dev/lateen/internal/telemetry"
+	"github.com/lateen-dev/lateen/internal/worker"
+)
+
+// functions runs functions: in this process, or on a worker.
+type functions interface {
+	worker.Backend
+
+	// Retire ends the instances of a deleted deployment that run in this process. It
+	// never blocks; the files of the deployment are left to Forget.
+	Retire(d lateen.DeploymentID)
+	// Hasten sets a deadline for stops in this process.
+	Hasten(then time.Time)
+	// Stats and Pools describe this process; they are zero if functions run elsewhere.
+	Stats() fleet.Stats
+	Pools() local.PoolStats
+}
+
+// localFunctions runs functions in this process.
+type localFunctions struct {
+	*fleet.Fleet
+
+	engine *local.Engine
+}
+
+// Retire implements [functions].
+func (f *localFunctions) Retire(d lateen.DeploymentID) { f.Fleet.Forget(d) }
+
+// Forget implements [worker.Backend]. It ends instances again: a request that had found
+// its site before the deletion may have started one.
+func (f *localFunctions) Forget(d lateen.DeploymentID) {
+	f.Fleet.Forget(d)
+	f.engine.Forget(d)
+}
+
+// Provide implements [worker.Backend].
+func (f *localFunctions) Provide(ctx context.Context, fn *lateen.Function) error {
+	return f.engine.Provide(ctx, fn)
+}
+
+// Pools returns the state of the blank processes.
+func (f *localFunctions) Pools() local.PoolStats { return f.engine.Pools() }
+
+// remoteFunctions runs functions on a worker.
+type remoteFunctions struct{ *worker.Client }
+
+// Retire does nothing: Forget reaches the worker a moment later.
+func (remoteFunctions) Retire(lateen.DeploymentID) {}
+
+// Hasten does nothing: the instances of a worker outlive this process.
+func (remoteFunctions) Hasten(time.Time) {}
+
+// Stats returns zero.
+func (remoteFunctions) Stats() (none fleet.Stats) { return none }
+
+// Pools returns zero.
+func (remoteFunctions) Pools() (none local.PoolStats) { return none }
+
+// newFunctions returns the functions of the roles of this process, and the parts that
+// run them. Invalidations go to the cache.
+func (d *Daemon) newFunctions(at paths, c *capabilities, trusted *authority.Authority) (functions, []part, error) {
+	if !d.o.Config.Has(config.Worker) {
+		d.network = newNetwork(d.o.Config, c.tel.Log("egress"))
+		client := d.newClient(c)
+		return remoteFunctions{client}, []part{{"meter", c.usage.Run}, {"worker", client.Run}}, nil
+	}
+	purge := purger(c)
+	e, err := d.newEngine(at, c.tel, c.trees, c.logs, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
+		purge(worker.Purge{Deployment: id, Tags: tags, Grace: grace})
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	f := d.newFleet(at, c.tel, e, c.logs, c.usage)
+	gauges(c.tel, f, e.Pools)
+	return &localFunctions{f, e}, []part{
+		{"engine", e.Run},
+		{"meter", c.usage.Run}, // ends after the fleet, whose instances report their usage at their end
+		{"fleet", f.Run},
+	}, nil
+}
+
+// newClient returns the client of the configured worker.
+func (d *Daemon) newClient(c *capabilities) *worker.Client {
+	return worker.New(worker.ClientOptions{
+		Dial: worker.Dial(d.o.Config.WorkerSocket(d.o.Config.Workers)), Lines: c.logs, Purge: purger(c), Log: c.tel.Log("worker"),
+		Expose: d.services,
+	})
+}
+
+// purger returns a function that applies invalidations of functions.
+func purger(c *capabilities) func(worker.Purge) {
+	log := c.tel.Log("engine")
+	return func(p worker.Purge) {
+		if err := c.pages.Invalidate([]string{string(p.Deployment)}, p.Tags, p.Grace); err != nil {
+			log.Error("an invalidation may not survive a restart", "deployment_id", p.Deployment, "err", err)
+		}
+	}
+}
+
+// workerLock is the lock file of the files that a worker writes: the instances'
+// directory, the runtimes and the code caches. lockName is that of all others. Both
+// roles lay out trees.
+const workerLock = "worker.lock"
+
+// buildWorker creates the components of a process that has only the role worker.
+func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
+	o := d.o.Config
+	tel, err := telemetry.New(ctx, telemetry.Options{Out: d.o.Out, Level: o.LogLevel, Format: o.LogFormat, Getenv: d.o.Getenv, Version: d.o.Version})
+	if err != nil {
+		return err
+	}
+	d.log = tel.Log("daemon")
+	trusted, err := openAuthority(at)
+	if err != nil {
+		return err
+	}
+	events := new(worker.Events)
+	e, err := d.newEngine(at, tel, artifact.NewTrees(at.trees, artifact.ViewDisk(at.artifacts)), events, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
+		events.Purge(worker.Purge{Deployment: id, Tags: tags, Grace: grace})
+	})
+	if err != nil {
+		return err
+	}
+	f := d.newFleet(at, tel, e, events, nil) // a worker does not report usage yet
+	gauges(tel, f, e.Pools)
+	listener, err := worker.Listen(ctx, o.WorkerSocket(o.WorkerListen))
+	if err != nil {
+		return errListen.With("cannot listen on %s", o.WorkerListen).WithHint("set --worker-listen to unix: and a path that this user may create").Because(err)
+	}
+	d.closers = append(d.closers, listener)
+	d.addr = listener.Addr()
+	server := worker.NewServer(worker.ServerOptions{
+		Backend: &localFunctions{f, e}, Listener: listener, Events: events, Expose: d.network.Expose, Metrics: tel.Handler(), Log: tel.Log("worker"),
+	})
+	d.parts = []part{
+		{"telemetry", tel.Run},
+		{"worker", server.Run}, // ends last, so that the last log lines reach the edge
+		{"engine", e.Run},
+		{"fleet", f.Run},
+	}
+	return nil
+}
+
+// lockRoles locks the files of the roles of this process.
+func (d *Daemon) lockRoles(root string) (err error) {
+	if !d.o.Config.Has(config.Control) {
+		return d.lockFile(root, workerLock, new(*dirLock))
+	}
+	if err := d.lockFile(root, lockName, &d.lock); err != nil || !d.o.Config.Has(config.Worker) {
+		return err
+	}
+	return d.lockFile(root, workerLock, new(*dirLock))
+}
+
+func (d *Daemon) lockFile(root, name string, to **dirLock) error {
+	l, err := lock(root, name)
+	if err != nil {
+		return err
+	}
+	d.closers = append(d.closers, l)
+	*to = l
+	return nil
+}
+
+// openAuthority opens the certificate authority, which processes of both roles use.
+func openAuthority(at paths) (*authority.Authority, error) {
+	unlock, err := awaitLock(at.authority + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return authority.Open(at.authority)
+}

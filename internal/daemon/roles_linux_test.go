@@ -1,0 +1,240 @@
+package daemon_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/daemon"
+	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/test/link"
+)
+
+// linkNode puts Node.js into a data directory.
+func linkNode(t testing.TB, data string) {
+	t.Helper()
+	node, err := enginetest.Toolchain(t).Node(t.Context(), 24)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := link.Tree(filepath.Join(node, "..", "..", ".."), filepath.Join(data, "runtimes")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startWorker runs a worker in a process of its own.
+func startWorker(t *testing.T, c *config.Config) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], platformMode, c.Data)
+	cmd.Env = append(os.Environ(), "LATEEN_ROLES=worker", "LATEEN_WORKER_LISTEN="+c.Workers, "LATEEN_POOL=0", "LATEEN_DRAIN_TIMEOUT=1s")
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // SIGTERM, so that the processes of functions end as well
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// site sends requests to a deployment.
+type site struct {
+	t          *testing.T
+	host, addr string
+}
+
+func (s *site) get(path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.addr+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Host = s.host
+	req.Header.Set("Accept", "application/json")
+	return new(http.Client).Do(req)
+}
+
+// text returns the status and the text of a response.
+func (s *site) text(path string) (int, string) {
+	s.t.Helper()
+	resp, err := s.get(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// await requests a path until the response has a status and a text.
+func (s *site) await(path string, status int, text string) {
+	s.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		gotStatus, got := s.text(path)
+		if gotStatus == status && strings.Contains(got, text) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-s.t.Context().Done():
+			s.t.Fatalf("%s: %d %s", path, gotStatus, got)
+		}
+	}
+}
+
+// deployApp deploys functions that are given by their path and code.
+func deployApp(t *testing.T, d *daemon.Daemon, functions map[string]string) *site {
+	t.Helper()
+	dir := t.TempDir()
+	files := map[string]string{"config.json": `{"version":3}`, "static/file.txt": "static"}
+	for path, code := range functions {
+		files["functions"+path+".func/index.mjs"] = code
+		files["functions"+path+".func/.vc-config.json"] = `{"runtime":"nodejs24.x","handler":"index.mjs","launcherType":"Nodejs","supportsResponseStreaming":true}`
+	}
+	for name, text := range files {
+		file := filepath.Join(dir, ".vercel", "output", filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token, _ := d.Token()
+	deployed, err := (&client.Client{BaseURL: "http://" + d.Addr(), Token: token}).Deploy(t.Context(), client.DeployOptions{Dir: dir, Project: "small"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &site{t, deployed.Host, d.Addr()}
+}
+
+func TestAPlatformServesWithItsRolesInTwoProcesses(t *testing.T) {
+	c := settings(t)
+	c.Data = filepath.Join(enginetest.Reachable(t), "data")
+	linkNode(t, c.Data)
+	c.Roles, c.Workers = "control,edge", "unix:"+filepath.Join(t.TempDir(), "w", "worker.sock")
+	worker := startWorker(t, c)
+	awaitSocket(t, c)
+	d, _ := start(t, c)
+	app := deployApp(t, d, map[string]string{
+		"/fn":   "export default (req, res) => res.end('hello from ' + process.env.VERCEL);\n",
+		"/hang": "export default (req, res) => { if (req.url.includes('begun')) res.write('begun\\n'); };\n",
+	})
+	if status, text := app.text("/fn"); status != http.StatusOK || text != "hello from 1" {
+		t.Fatalf("the function answers %d %s", status, text)
+	}
+
+	begun, err := app.get("/hang?begun")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer begun.Body.Close()
+	body := bufio.NewReader(begun.Body)
+	if line, err := body.ReadString('\n'); line != "begun\n" {
+		t.Fatal(line, err)
+	}
+	interrupted := make(chan string, 1)
+	go func() {
+		status, text := app.text("/hang")
+		interrupted <- http.StatusText(status) + " " + faultOf(text)
+	}()
+	awaitInFlight(t, d, 2)
+	if err := worker.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = worker.Wait()
+	if got := <-interrupted; got != "Bad Gateway platform" {
+		t.Errorf("a request in flight gets %s", got)
+	}
+	if _, err := body.ReadString('\n'); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("a response in progress ends with %v, like a complete one", err)
+	}
+	if status, text := app.text("/fn"); status != http.StatusServiceUnavailable || faultOf(text) != "platform" {
+		t.Errorf("without a worker the function answers %d %s", status, text)
+	}
+	if status, text := app.text("/file.txt"); status != http.StatusOK || text != "static" {
+		t.Errorf("without a worker a file is %d %s", status, text)
+	}
+	startWorker(t, c)
+	app.await("/fn", http.StatusOK, "hello from 1")
+}
+
+// faultOf returns the party that an error response blames.
+func faultOf(text string) string {
+	var page struct {
+		Error struct {
+			Fault string `json:"fault"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal([]byte(text), &page) // "" differs from every party
+	return page.Error.Fault
+}
+
+// awaitSocket waits for the socket of the worker.
+func awaitSocket(t *testing.T, c *config.Config) {
+	t.Helper()
+	await(t, "no socket", func() bool {
+		info, err := os.Stat(c.WorkerSocket(c.Workers))
+		if err != nil {
+			return false
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("the socket's mode is %v", info.Mode())
+		}
+		return true
+	})
+}
+
+// awaitInFlight waits until functions answer n requests.
+func awaitInFlight(t *testing.T, d *daemon.Daemon, n int) {
+	t.Helper()
+	token, _ := d.Token()
+	await(t, "too few requests in flight", func() bool {
+		status, text := get(t, "http://"+d.Addr()+"/v1/projects/small/functions", token)
+		if status != http.StatusOK {
+			t.Fatalf("the state of functions: %d %s", status, text)
+		}
+		var list struct {
+			Functions []struct {
+				InFlight int `json:"inFlight"`
+			} `json:"functions"`
+		}
+		if err := json.Unmarshal([]byte(text), &list); err != nil {
+			t.Fatal(err)
+		}
+		sum := 0
+		for _, f := range list.Functions {
+			sum += f.InFlight
+		}
+		return sum == n
+	})
+}
+
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(time.Minute)
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("timeout: %s", what)
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package edge
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cache"
+)
+
+func TestAFailedRegenerationKeepsThePage(t *testing.T) {
+	for name, answer := range map[string]func(*http.Request, int) *http.Response{
+		"500":                  func(*http.Request, int) *http.Response { return reply(500, "boom") },
+		"403":                  func(*http.Request, int) *http.Response { return reply(403, "no") },
+		"a crash":              func(*http.Request, int) *http.Response { return nil },
+		"no-store":             func(*http.Request, int) *http.Response { return reply(200, "mine", "Cache-Control: private, no-store") },
+		"a truncated response": func(*http.Request, int) *http.Response { r := reply(200, "ha"); r.Body = &brokenBody{}; return r },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withPages(t, func(p *pageStage) {
+				p.page("/isr", "built", lateen.Prerender{Expiration: new(1)})
+			}, func(p *pageStage) {
+				p.answer = answer
+				p.pass(time.Second)
+				p.want("PRERENDER (stale_time): built", "/isr")
+				p.want("STALE (stale_error): built", "/isr")
+				p.pass(30*time.Second - 1)
+				p.want("STALE (stale_error): built", "/isr")
+				if n := p.called(); n != 1 {
+					t.Errorf("the function was called %d times", n)
+				}
+				p.answer = nil
+				p.pass(time.Nanosecond)
+				p.want("STALE (stale_time): built", "/isr")
+				p.want("HIT: call 2", "/isr")
+			})
+		})
+	}
+}
+
+func TestAFailedFirstFillIsSentAndNotCached(t *testing.T) {
+	withPages(t, func(p *pageStage) {
+		p.page("/isr", "", lateen.Prerender{})
+	}, func(p *pageStage) {
+		p.answer = func(*http.Request, int) *http.Response { return reply(500, "boom", "Set-Cookie: a=b") }
+		p.want("500 MISS (error): boom", "/isr")
+		if cookies := p.send("GET", "/isr").Header["Set-Cookie"]; cookies != nil {
+			t.Errorf("an error for all waiting requests has the cookies %q", cookies)
+		}
+		p.answer = func(*http.Request, int) *http.Response { return nil }
+		if resp := p.send("GET", "/isr"); resp.StatusCode != 500 || resp.Header.Get("X-Vercel-Error") != "FUNCTION_INVOCATION_FAILED" {
+			t.Errorf("a crash is %d %s", resp.StatusCode, resp.Header.Get("X-Vercel-Error"))
+		}
+		p.answer = func(*http.Request, int) *http.Response {
+			return reply(200, "mine", "Cache-Control: private, no-store", "Set-Cookie: a=b")
+		}
+		p.want("MISS (cold): mine", "/isr")
+		p.answer = nil
+		p.want("MISS (cold): call 5", "/isr")
+		p.want("HIT: call 5", "/isr")
+	})
+}
+
+func TestOnlySevenStatusesAreCached(t *testing.T) {
+	kept := map[int]bool{200: true, 301: true, 302: true, 307: true, 308: true, 404: true, 410: true}
+	for status := 200; status < 600; status++ {
+		if http.StatusText(status) == "" || storable[status] == kept[status] {
+			continue
+		}
+		t.Errorf("%d is storable: %v", status, storable[status])
+	}
+	withPages(t, func(p *pageStage) {
+		p.page("/gone", "", lateen.Prerender{})
+	}, func(p *pageStage) {
+		p.answer = func(*http.Request, int) *http.Response { return reply(404, "nothing", "Location: /x") }
+		p.want("404 MISS (cold): nothing", "/gone")
+		p.want("404 HIT: nothing", "/gone")
+	})
+}
+
+func TestTheResponseSetsItsLifetime(t *testing.T) {
+	for name, tt := range map[string]struct {
+		header        string
+		fresh, usable time.Duration
+		once          bool
+	}{
+		"no field":       {"X-A: b", 5 * time.Second, 50 * time.Second, false},
+		"max-age only":   {"Cache-Control: max-age=9, must-revalidate", 5 * time.Second, 50 * time.Second, false},
+		"shared":         {"Cache-Control: s-maxage=9", 9 * time.Second, 50 * time.Second, false},
+		"stale":          {"Cache-Control: s-maxage=9, stale-while-revalidate=11", 9 * time.Second, 20 * time.Second, false},
+		"other spelling": {`Cache-Control: S-MaxAge="9" , Stale-While-Revalidate=11`, 9 * time.Second, 20 * time.Second, false},
+		"a year":         {"Cache-Control: s-maxage=31536000", 31536000 * time.Second, 50 * time.Second, false},
+		"too long":       {"Cache-Control: s-maxage=999999999999", maxSeconds * time.Second, 50 * time.Second, false},
+		"negative":       {"Cache-Control: s-maxage=-1, stale-while-revalidate=4", 0, 4 * time.Second, false},
+		"targeted":       {"Vercel-CDN-Cache-Control: max-age=7", 7 * time.Second, 50 * time.Second, false},
+		"private":        {"Cache-Control: private", 0, 0, true},
+		"no-store":       {"CDN-Cache-Control: no-store", 0, 0, true},
+		"zero":           {"Cache-Control: s-maxage=0", 0, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := draftOf(reply(200, "", tt.header), &lateen.Prerender{Expiration: new(5), StaleExpiration: 50}, "")
+			if once := d.Use == cache.Once; once != tt.once {
+				t.Fatalf("use is private: %v", once)
+			}
+			if !tt.once && (d.Entry.Fresh != tt.fresh || d.Entry.Usable != tt.usable) {
+				t.Errorf("fresh for %v of %v, want %v of %v", d.Entry.Fresh, d.Entry.Usable, tt.fresh, tt.usable)
+			}
+		})
+	}
+}
+
+func TestTheRecordOfACacheFillHasItsCost(t *testing.T) {
+	withPages(t, func(p *pageStage) {
+		p.page("/isr", "", lateen.Prerender{})
+		p.page("/private", "", lateen.Prerender{})
+		p.answer = func(r *http.Request, _ int) *http.Response {
+			if r.URL.Path == "/private" {
+				return reply(200, "mine", "Cache-Control: private")
+			}
+			return reply(200, "ours")
+		}
+	}, func(p *pageStage) {
+		for _, path := range []string{"/isr", "/private"} {
+			p.get(path)
+			if inv := p.record().Invocation; inv == nil || inv.CPU != 7*time.Millisecond {
+				t.Errorf("%s: %+v", path, inv)
+			}
+		}
+		p.get("/isr")
+		if inv := p.record().Invocation; inv != nil {
+			t.Errorf("a hit called a function: %+v", inv)
+		}
+	})
+}
+
+// The page streams to the leading client while it is being cached.
+func TestAMissStreams(t *testing.T) {
+	s := newStage(t)
+	s.manifest.Prerenders = map[string]lateen.Prerender{"/isr": {}}
+	s.function("/isr", lateen.Function{})
+	release := make(chan struct{})
+	s.handle(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "first ")
+		http.NewResponseController(w).Flush()
+		<-release
+		io.WriteString(w, "second")
+	})
+	var err error
+	if s.options.Cache, err = cache.Open(cache.Options{Dir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	go func() { defer close(done); s.options.Cache.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	s.open()
+	resp, err := s.client.Do(s.request("GET", "/isr", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	first := make([]byte, 6)
+	if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "first " {
+		t.Fatalf("read %q, %v", first, err)
+	}
+	close(release)
+	rest, err := io.ReadAll(resp.Body)
+	if err != nil || string(rest) != "second" {
+		t.Fatalf("then %q, %v", rest, err)
+	}
+	for range 2 {
+		resp, err := s.client.Do(s.request("GET", "/isr", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || string(b) != "first second" {
+			t.Errorf("afterwards %q, %v", b, err)
+		}
+	}
+}
+
+type brokenBody struct{}
+
+func (*brokenBody) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (*brokenBody) Close() error             { return nil }
+
+func TestTheFirstHitOfAnOldBuildIsLabeledPrerender(t *testing.T) {
+	withPages(t, func(p *pageStage) {
+		p.page("/isr", "built", lateen.Prerender{Expiration: new(2)})
+		p.page("/tagged", "built", lateen.Prerender{Fallback: &lateen.Fallback{Headers: map[string]string{"x-next-cache-tags": "a"}}})
+	}, func(p *pageStage) {
+		p.pass(time.Minute)
+		p.want("PRERENDER (stale_time): built", "/isr")
+		p.want("HIT: call 1", "/isr")
+		p.pass(2 * time.Second)
+		p.want("STALE (stale_time): call 1", "/isr")
+		if err := p.cache.Invalidate([]string{"dpl_1"}, []string{"a"}, cache.Soft); err != nil {
+			p.t.Fatal(err)
+		}
+		p.want("STALE (stale_tag): built", "/tagged")
+	})
+}
+
+// No client sees the response of a failed background refresh.
+func TestAFailedBackgroundRefreshIsInTheLogOfTheSite(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func() *http.Response
+		says   string
+	}{
+		"an error":             {func() *http.Response { return reply(500, "oops") }, "its function answered 500"},
+		"a private response":   {func() *http.Response { return reply(404, "no", "Cache-Control: private, no-store") }, "its function answered 404, with a response that must not be cached"},
+		"a crash":              {func() *http.Response { return nil }, "the function crashed"},
+		"a truncated response": {func() *http.Response { r := reply(200, "ha"); r.Body = &brokenBody{}; return r }, "its function's response ended early"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withPages(t, func(p *pageStage) {
+				p.page("/isr", "built", lateen.Prerender{Expiration: new(2)})
+			}, func(p *pageStage) {
+				p.answer = func(*http.Request, int) *http.Response { return c.answer() }
+				p.pass(2 * time.Second)
+				p.get("/isr")
+				if len(p.lines.all) != 1 {
+					t.Fatalf("the log of the site has %+v", p.lines.all)
+				}
+				line := p.lines.all[0]
+				if !strings.HasPrefix(line.Text, "the page /isr could not be refreshed") || !strings.Contains(line.Text, c.says) || line.Request == "" || line.Project != "prj_1" || line.Deployment != "dpl_1" || line.Level != lateen.LevelError {
+					t.Errorf("the log of the site has %+v", line)
+				}
+				p.want("STALE (stale_error): built", "/isr")
+				if p.called() != 1 {
+					t.Errorf("%d calls", p.called())
+				}
+			})
+		})
+	}
+}

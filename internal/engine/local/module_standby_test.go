@@ -1,0 +1,100 @@
+package local
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine"
+)
+
+// beginModule starts a module and returns the kind of the start.
+func beginModule(t *testing.T, r *rig, spec lateen.FunctionSpec) (engine.Instance, lateen.StartKind) {
+	t.Helper()
+	i, err := r.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { end(i) })
+	return i, i.Started().Kind
+}
+
+// moduleStandby waits for the standby of a module.
+func moduleStandby(t *testing.T, r *rig, spec lateen.FunctionSpec) *worker {
+	t.Helper()
+	for deadline := time.After(patience); ; {
+		r.templates.mu.Lock()
+		m := r.templates.moduleLocked(spec)
+		if m != nil {
+			m.gap.retry = time.Time{}
+			if m.standby != nil {
+				defer r.templates.mu.Unlock()
+				return m.standby
+			}
+		}
+		r.templates.mu.Unlock()
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("no standby has loaded the module")
+		}
+	}
+}
+
+// TestAModuleStartsInItsStandby starts a module repeatedly: each start
+// after the first takes a process that has loaded it.
+func TestAModuleStartsInItsStandby(t *testing.T) {
+	r := newRig(t)
+	spec := moduleOf(modulesTree(t, r))
+	if _, kind := beginModule(t, r, spec); kind == lateen.StartTemplate {
+		t.Fatal("a process has loaded the module before its first start")
+	}
+	used := map[*worker]bool{}
+	for range 2 {
+		standby := moduleStandby(t, r, spec)
+		if u, err := standby.process.Usage(); err != nil || u.Memory <= 0 {
+			t.Errorf("memory of the standby: %d bytes, %v", u.Memory, err)
+		}
+		i, kind := beginModule(t, r, spec)
+		if own := i.(*instance); kind != lateen.StartTemplate || own.worker != standby || used[standby] {
+			t.Errorf("kind of start: %s, in the standby: %v", kind, own.worker == standby)
+		}
+		used[standby] = true
+		whole(t, i, to(t, http.MethodPost, "/", nil))
+		if line := r.awaitLine(t, i, "a line of it"); line.Request == "" || line.Instance != i.ID() {
+			t.Errorf("log line: %+v", line)
+		}
+		if u := i.Usage(); u.Peak < 1<<20 || u.Memory <= 0 {
+			t.Errorf("usage: %+v", u)
+		}
+	}
+	killed := moduleStandby(t, r, spec)
+	killed.Kill()
+	<-killed.exited
+	if i, _ := beginModule(t, r, spec); i.(*instance).worker == killed {
+		t.Error("a dead standby was started")
+	}
+}
+
+// TestTheStandbyOfAModuleIsDropped changes the settings of a module, and forgets its
+// deployment.
+func TestTheStandbyOfAModuleIsDropped(t *testing.T) {
+	r := newRig(t)
+	spec := moduleOf(modulesTree(t, r))
+	beginModule(t, r, spec)
+	standby := moduleStandby(t, r, spec)
+	spec.Env = map[string]string{"GREETING": "hello"}
+	if _, kind := beginModule(t, r, spec); kind == lateen.StartTemplate {
+		t.Error("a standby with former settings was started")
+	}
+	<-standby.exited
+	standby = moduleStandby(t, r, spec)
+	r.Forget(spec.Deployment)
+	<-standby.exited
+	r.templates.mu.Lock()
+	defer r.templates.mu.Unlock()
+	if len(r.templates.all) > 0 {
+		t.Errorf("%d functions have a standby", len(r.templates.all))
+	}
+}

@@ -1,0 +1,203 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lateen-dev/lateen/internal/engine/pool"
+	"github.com/lateen-dev/lateen/internal/guest"
+)
+
+const (
+	assumedStandbyMemory = 8 << 20     // assumed memory of a standby in bytes, until the engine has measured one
+	standbyInterval      = time.Second // interval of the search for templates without a standby
+)
+
+// A spare is a standby: a process that a template has forked ahead of demand. It has
+// its own cgroup, its own randomness, and writable copies of the pages that a first
+// response touches. It executes nothing, so no code of the function runs in it, and
+// it is not an instance until a start takes it.
+
+// memoryUse is the memory of a template and of its standby.
+type memoryUse struct{ template, standby int64 }
+
+// fitTemplates returns how many of the templates fit into the limit, the most
+// recently used ones first, and for how many of these a standby fits into the rest.
+func fitTemplates(limit int64, all []memoryUse) (templates, standbys int) {
+	for _, h := range all {
+		if limit -= h.template; limit < 0 {
+			return templates, 0
+		}
+		templates++
+	}
+	for _, h := range all {
+		if limit -= h.standby; limit < 0 {
+			return templates, standbys
+		}
+		standbys++
+	}
+	return templates, standbys
+}
+
+// standbyGap is the state of a template without a standby.
+type standbyGap struct {
+	since time.Time // time since which it has none
+	retry time.Time // earliest next attempt
+}
+
+// wait returns the time until the next attempt, which prefers a quiet moment. After
+// the patience of the pool it does not wait for one.
+func (l standbyGap) wait(now time.Time, quiet time.Duration) time.Duration {
+	return max(l.retry.Sub(now), min(quiet, l.since.Add(pool.Patience).Sub(now)))
+}
+
+// keepStandbys forks a standby for each template without one, one after the other in
+// quiet moments, until ctx ends.
+func (e *Engine) keepStandbys(ctx context.Context) {
+	timer := time.NewTimer(standbyInterval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-e.templates.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		now := time.Now()
+		t, again := e.templates.needsStandby(now, e.rush.Quiet(now))
+		if t != nil {
+			e.startStandby(ctx, t)
+			again = 0
+		}
+		timer.Reset(again)
+	}
+}
+
+// needsStandby returns the most recently used template that is due for a standby, or
+// else the time until the next check.
+func (ts *templates) needsStandby(now time.Time, quiet time.Duration) (*template, time.Duration) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	again := standbyInterval
+	templates, standbys := ts.fitLocked()
+	for n, t := range ts.all[:templates] {
+		if t.standby != nil || n >= standbys && t.instance != nil {
+			continue
+		}
+		wait := t.gap.wait(now, quiet)
+		if wait <= 0 {
+			return t, 0
+		}
+		again = min(again, wait)
+	}
+	return nil, again
+}
+
+// startStandby forks a standby for a template.
+func (e *Engine) startStandby(ctx context.Context, t *template) {
+	start := e.forkStandby
+	if t.instance == nil {
+		start = e.loadModuleStandby
+	}
+	w, err := start(ctx, t)
+	if err == nil {
+		e.templates.setStandby(t, w)
+		return
+	}
+	e.templates.mu.Lock()
+	t.failures++
+	t.gap.retry = time.Now().Add(pool.Backoff(t.failures))
+	e.templates.mu.Unlock()
+	if ctx.Err() == nil && !t.gone() {
+		e.o.Log.WarnContext(ctx, "could not start a standby of a template", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
+	}
+}
+
+// forkStandby forks a process from a template and returns it when it is parked.
+func (e *Engine) forkStandby(ctx context.Context, t *template) (*worker, error) {
+	w, err := e.fork(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(w.process.Background(), guest.Settle(w.handles.control, t.footprint))
+	timeout := time.NewTimer(e.scaled(forkTimeout))
+	defer timeout.Stop()
+	if err == nil {
+		select {
+		case <-w.parked:
+			err = w.process.Foreground()
+		case <-w.exited:
+			err = fmt.Errorf("the process ended: %s", w.state)
+		case <-timeout.C:
+			err = fmt.Errorf("timeout after %v", e.scaled(forkTimeout))
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		w.Kill()
+		return nil, fmt.Errorf("fork %s: %w", t.spec.Name, err)
+	}
+	return w, nil
+}
+
+// setStandby assigns a standby to its template, unless the template is retired or the
+// standby has ended.
+func (ts *templates) setStandby(t *template, w *worker) {
+	memory := w.Memory()
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if t.retired || isClosed(w.exited) {
+		w.Kill()
+		return
+	}
+	t.standby = w
+	switch {
+	case memory == 0: // it was not measured
+	case t.instance == nil:
+		t.memory.template = memory
+	default:
+		t.memory.standby = memory
+	}
+	ts.trimLocked()
+}
+
+// standbyEnded records the end of a forked process if it is the standby.
+func (ts *templates) standbyEnded(t *template, w *worker) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if t.standby != w {
+		return
+	}
+	t.failures++
+	now := time.Now()
+	t.standby, t.gap = nil, standbyGap{since: now, retry: now.Add(pool.Backoff(t.failures))}
+	ts.wakeUp()
+}
+
+// takeStandby removes and returns the standby of a template, or nil.
+func (ts *templates) takeStandby(t *template) *worker {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	w := t.standby
+	t.standby, t.lastUsed = nil, time.Now()
+	if w != nil {
+		t.gap.since = t.lastUsed
+	}
+	ts.wakeUp()
+	if w == nil || w.Lost() {
+		return nil
+	}
+	t.failures = 0
+	return w
+}
+
+// wakeUp wakes keepSpares.
+func (ts *templates) wakeUp() {
+	select {
+	case ts.wake <- struct{}{}:
+	default:
+	}
+}

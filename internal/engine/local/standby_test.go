@@ -1,0 +1,300 @@
+package local
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/pool"
+)
+
+func TestTheMemoryIsForTemplatesFirstAndThenForStandbys(t *testing.T) {
+	two := []memoryUse{{10, 3}, {10, 3}}
+	for _, c := range []struct {
+		limit             int64
+		templates, spares int
+	}{{9, 0, 0}, {10, 1, 0}, {19, 1, 0}, {20, 2, 0}, {22, 2, 0}, {23, 2, 1}, {25, 2, 1}, {26, 2, 2}, {100, 2, 2}} {
+		templates, standbys := fitTemplates(c.limit, two)
+		if templates != c.templates || standbys != c.spares {
+			t.Errorf("%d bytes fit %d templates and %d standbys, want %d and %d", c.limit, templates, standbys, c.templates, c.spares)
+		}
+	}
+	if templates, standbys := fitTemplates(0, nil); templates != 0 || standbys != 0 {
+		t.Errorf("without templates: %d and %d", templates, standbys)
+	}
+}
+
+func TestAStandbyWaitsForQuietWithALimit(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		lack  standbyGap
+		quiet time.Duration
+		want  time.Duration
+	}{
+		"quiet":                               {standbyGap{since: now}, 0, 0},
+		"quiet for a while":                   {standbyGap{since: now}, -time.Second, -time.Second},
+		"soon":                                {standbyGap{since: now}, 40 * time.Millisecond, 40 * time.Millisecond},
+		"never quiet":                         {standbyGap{since: now.Add(-pool.Patience)}, 40 * time.Millisecond, 0},
+		"after a failure":                     {standbyGap{since: now.Add(-time.Hour), retry: now.Add(time.Second)}, 0, time.Second},
+		"patience is over before it is quiet": {standbyGap{since: now.Add(-pool.Patience / 2)}, time.Hour, pool.Patience / 2},
+	} {
+		if got := c.lack.wait(now, c.quiet); got != c.want {
+			t.Errorf("%s: wait %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// awaitStandby waits until the template of a function has a standby, and returns it.
+func (s *stage) awaitStandby(spec lateen.FunctionSpec) *worker {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
+		if w := s.standbyOf(spec); w != nil {
+			return w
+		}
+	}
+	s.t.Fatal("the template has no standby")
+	return nil
+}
+
+func (s *stage) standbyOf(spec lateen.FunctionSpec) *worker {
+	s.templates.mu.Lock()
+	defer s.templates.mu.Unlock()
+	return s.templateOfLocked(spec).standby
+}
+
+// clearBackoff clears the backoff of a template's next standby.
+func (s *stage) clearBackoff(spec lateen.FunctionSpec) {
+	s.templates.mu.Lock()
+	defer s.templates.mu.Unlock()
+	s.templateOfLocked(spec).gap.retry = time.Time{}
+}
+
+func (s *stage) functionWithTemplate(name, text string) lateen.FunctionSpec {
+	s.t.Helper()
+	needForks(s.t)
+	spec := s.function(name, "nodejs24.x", text)
+	if err := s.addTemplate(spec); err != nil {
+		s.t.Fatal(err)
+	}
+	return spec
+}
+
+func TestAStandbyIsTakenAndReplaced(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.functionWithTemplate("spare", probe)
+	for range 3 {
+		standby := s.awaitStandby(spec)
+		s.mu.Lock()
+		for i := range s.instances {
+			if i.worker == standby {
+				t.Error("the standby is an instance before a start")
+			}
+		}
+		s.mu.Unlock()
+		i := s.start(spec, lateen.StartTemplate)
+		if i.worker != standby {
+			t.Error("the process is not the standby")
+		}
+		if got := askProbe(t, i, "/all"); len(got.Failed) > 0 || got.Env != "spare" {
+			t.Errorf("%s: failed checks %q", got.Env, got.Failed)
+		}
+		if u := i.Usage(); u.CPU <= 0 || u.Memory <= 0 {
+			t.Errorf("usage: %+v", u)
+		}
+		if i.bootCPU <= 0 {
+			t.Error("the usage includes the time before the start")
+		}
+		end(i)
+	}
+}
+
+func TestABurstForksBeyondTheStandby(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.functionWithTemplate("burst", probe)
+	standby := s.awaitStandby(spec)
+	seen := map[*worker]bool{}
+	for range 5 {
+		i := s.start(spec, lateen.StartTemplate)
+		askProbe(t, i, "/")
+		seen[i.worker] = true
+	}
+	if len(seen) != 5 || !seen[standby] {
+		t.Errorf("%d processes are instances, including the standby: %t", len(seen), seen[standby])
+	}
+}
+
+func TestAStandbyRunsNoUserCode(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.functionWithTemplate("timers", "let ticks = 0; const at = process.pid; let early = 0, asked = false;\n"+
+		"setInterval(() => { ticks++; if (!asked && process.pid !== at) early++; }, 1).unref();\n"+
+		"module.exports = (req, res) => { asked = true; res.end(JSON.stringify({ env: 'early ' + early, loop: process.uptime() })); };\n")
+	standby := s.awaitStandby(spec)
+	before := standby.process.CPU()
+	<-time.After(300 * time.Millisecond)
+	if used := standby.process.CPU() - before; used > 2*time.Millisecond {
+		t.Errorf("CPU time: %v", used)
+	}
+	began := time.Now()
+	got := askProbe(t, s.start(spec, lateen.StartTemplate), "/")
+	since := time.Since(began).Seconds()
+	if got.Env != "early 0" && got.Env != "early 1" { // one value is due when the process continues
+		t.Error(got.Env)
+	}
+	if got.Loop > since {
+		t.Errorf("uptime after %v s: %v s", since, got.Loop)
+	}
+}
+
+func TestADeadStandbyFailsNoStart(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.functionWithTemplate("dead", probe)
+	t.Run("before the start", func(t *testing.T) {
+		standby := s.awaitStandby(spec)
+		standby.Kill()
+		<-standby.exited
+		askProbe(t, s.start(spec, lateen.StartTemplate), "/")
+	})
+	t.Run("at the start", func(t *testing.T) {
+		s.clearBackoff(spec)
+		standby := s.awaitStandby(spec)
+		standby.Kill()
+		askProbe(t, s.start(spec, lateen.StartTemplate), "/")
+	})
+	t.Run("on resume", func(t *testing.T) {
+		s.clearBackoff(spec)
+		standby := s.awaitStandby(spec)
+		if err := standby.process.Freeze(); err != nil {
+			t.Skip("this host cannot freeze a process")
+		}
+		time.AfterFunc(100*time.Millisecond, standby.Kill)
+		if i := s.start(spec, lateen.StartTemplate); i.worker == standby {
+			t.Error("the start used the dead standby")
+		}
+	})
+	if s.templateOf(spec) == nil {
+		t.Error("the template was dropped")
+	}
+}
+
+// templateOfLocked returns the template of a function, which must exist.
+func (s *stage) templateOfLocked(spec lateen.FunctionSpec) *template {
+	for _, t := range s.templates.all {
+		if t.spec.Key == spec.Key {
+			return t
+		}
+	}
+	s.t.Fatal("no template")
+	return nil
+}
+
+func TestADeadStandbyIsReplaced(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.functionWithTemplate("replaced", probe)
+	dead := s.awaitStandby(spec)
+	dead.Kill()
+	<-dead.exited
+	for deadline := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
+		if s.awaitStandby(spec) != dead {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the standby was not replaced")
+		}
+	}
+}
+
+func TestAStandbyEndsWithItsTemplate(t *testing.T) {
+	s := newStage(t, nil)
+	for name, drop := range map[string]func(lateen.FunctionSpec){
+		"forgotten": func(spec lateen.FunctionSpec) { s.Forget(spec.Deployment) },
+		"given up":  func(spec lateen.FunctionSpec) { s.dropTemplate(s.templateOf(spec)) },
+		"killed":    func(spec lateen.FunctionSpec) { s.templateOf(spec).Kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := s.functionWithTemplate(name[:4], probe)
+			standby, template := s.awaitStandby(spec), s.templateOf(spec)
+			drop(spec)
+			for what, exited := range map[string]<-chan struct{}{"spare": standby.exited, "template": template.exited} {
+				select {
+				case <-exited:
+				case <-time.After(patience):
+					t.Errorf("the %s is still running", what)
+				}
+			}
+			askProbe(t, s.start(spec, ""), "/")
+		})
+	}
+}
+
+func TestAClaimedStandbySurvivesItsTemplate(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.functionWithTemplate("claimed", probe)
+	s.awaitStandby(spec)
+	template := s.templateOf(spec)
+	i := s.start(spec, lateen.StartTemplate)
+	s.dropTemplate(template)
+	askProbe(t, i, "/all")
+	end(i)
+	select {
+	case <-template.exited:
+	case <-time.After(patience):
+		t.Error("the template is still running after its last forked process")
+	}
+}
+
+func TestStandbysGetTheMemoryThatTemplatesLeave(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.functionWithTemplate("budget", probe)
+	standby := s.awaitStandby(spec)
+	template := s.templateOf(spec)
+	s.templates.mu.Lock()
+	if template.memory.standby <= 0 || template.memory.standby == assumedStandbyMemory {
+		t.Errorf("memory of a standby: %d bytes", template.memory.standby)
+	}
+	s.templates.limit = template.memory.template
+	s.templates.trimLocked()
+	kept := len(s.templates.all)
+	s.templates.mu.Unlock()
+	if kept != 1 {
+		t.Errorf("%d templates remain", kept)
+	}
+	select {
+	case <-standby.exited:
+	case <-time.After(patience):
+		t.Error("the standby is still running")
+	}
+	if i := s.start(spec, lateen.StartTemplate); i.worker == standby {
+		t.Error("a dead standby was taken")
+	}
+}
+
+func TestStandbysNeverRepeatEachOther(t *testing.T) {
+	s := newStage(t, nil)
+	spec := s.functionWithTemplate("sparerandom", probe)
+	seen := map[string]int{}
+	for n := range 50 {
+		standby := s.awaitStandby(spec)
+		i := s.start(spec, lateen.StartTemplate)
+		if i.worker != standby {
+			t.Fatal("the process is not the standby")
+		}
+		for _, value := range askProbe(t, i, "/").Random {
+			if before, again := seen[value]; again {
+				t.Errorf("standbys %d and %d both drew %s", before, n, value)
+			}
+			seen[value] = n
+		}
+		end(i)
+	}
+}
+
+func TestATemplateWhoseForksDoNotAnswerIsRefused(t *testing.T) {
+	needForks(t)
+	s := newStage(t, nil)
+	spec := s.function("mutechild", "nodejs24.x", "const at = process.pid;\n"+
+		"module.exports = (req, res) => { if (process.pid !== at) process.kill(process.pid, 'SIGKILL'); res.end('{}'); };\n")
+	if err := s.addTemplate(spec); err == nil || !strings.Contains(err.Error(), "forked processes do not answer") {
+		t.Errorf("error: %v", err)
+	}
+}

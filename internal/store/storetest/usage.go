@@ -1,0 +1,95 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/store"
+)
+
+// usageOf returns a row with different values in all fields of its usage.
+func usageOf(p lateen.ProjectID, d lateen.DeploymentID, function string, hour lateen.Millis) lateen.UsageHour {
+	u := lateen.UsageHour{Team: team, Project: p, Deployment: d, Function: function, Hour: hour}
+	for i, state := range u.States() {
+		n := int64(i)
+		*state = lateen.StateUsage{Time: time.Duration(1<<40 + n), Memory: 1<<61 + n, CPU: time.Duration(1<<30 + n)}
+	}
+	return u
+}
+
+// twice returns a row with the sums of two equal ones.
+func twice(u lateen.UsageHour) lateen.UsageHour {
+	u.Add(u.Usage)
+	return u
+}
+
+func testUsage(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	a, b, c := usageOf(project, "dpl_1", "/a", 100), usageOf(project, "dpl_1", "/b", 100), usageOf("prj_2", "dpl_2", "/a", 200)
+	other := usageOf("prj_3", "dpl_3", "/a", 100)
+	other.Team = "team_2"
+	add := func(writer string, serial int64, rows ...lateen.UsageHour) {
+		t.Helper()
+		check(t, s.AddUsage(ctx, store.UsageBatch{Writer: writer, Serial: serial, At: lateen.Millis(serial), Rows: rows}))
+	}
+	all := store.UsageFilter{Team: team}
+	add("w1", 1, a, c)
+	add("w1", 1, a, c) // the same batch again
+	is(t, []lateen.UsageHour{a, c})(s.ListUsage(ctx, all))
+	add("w1", 3, a, b, other)
+	add("w1", 2, b) // a serial below the last one was added before
+	is(t, []lateen.UsageHour{twice(a), b, c})(s.ListUsage(ctx, all))
+	add("w2", 1, b) // another writer has serials of its own
+	add("w2", 2)
+	is(t, []lateen.UsageHour{twice(a), twice(b), c})(s.ListUsage(ctx, all))
+	is(t, []lateen.UsageHour{twice(a), twice(b)})(s.ListUsage(ctx, store.UsageFilter{Team: team, Project: project}))
+	is(t, []lateen.UsageHour{c})(s.ListUsage(ctx, store.UsageFilter{Team: team, Since: 101, Until: 201}))
+	is(t, []lateen.UsageHour{})(s.ListUsage(ctx, store.UsageFilter{Team: team, Since: 101, Until: 200}))
+	is(t, []lateen.UsageHour{other})(s.ListUsage(ctx, store.UsageFilter{Team: "team_2"}))
+	is(t, []lateen.UsageHour{})(s.ListUsage(ctx, store.UsageFilter{Team: "team_2", Project: project}))
+
+	// A batch and its serial are stored together.
+	failed := errors.New("failed")
+	fails(t, s.Update(ctx, func(q *store.Queries) error {
+		check(t, q.AddUsage(ctx, store.UsageBatch{Writer: "w2", Serial: 3, Rows: []lateen.UsageHour{c}}))
+		return failed
+	}), failed)
+	add("w2", 3, c)
+	add("w2", 3, c)
+	is(t, []lateen.UsageHour{twice(c)})(s.ListUsage(ctx, store.UsageFilter{Team: team, Project: "prj_2"}))
+
+	is(t, int64(3))(s.ExpireUsage(ctx, 200))
+	is(t, []lateen.UsageHour{twice(c)})(s.ListUsage(ctx, all))
+}
+
+// testUsageWriters has several writers add to the same hours at the same time, and
+// repeat each batch.
+func testUsageWriters(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	const writers, batches = 4, 10
+	row := usageOf(project, "dpl_1", "/a", 100)
+	for _, state := range row.States() {
+		state.Memory = 1
+	}
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for serial := range int64(batches) {
+				b := store.UsageBatch{Writer: fmt.Sprint("w", w), Serial: serial + 1, Rows: []lateen.UsageHour{row}}
+				if err := errors.Join(s.AddUsage(ctx, b), s.AddUsage(ctx, b)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	want := row
+	for range writers*batches - 1 {
+		want.Add(row.Usage)
+	}
+	is(t, []lateen.UsageHour{want})(s.ListUsage(ctx, store.UsageFilter{Team: team}))
+}

@@ -1,0 +1,144 @@
+package worker
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// Limits of the events that wait for the client.
+const (
+	maxLines      = 8192    // log lines
+	maxLineBytes  = 8 << 20 // bytes of their texts
+	maxPurges     = 8192    // invalidations, besides the lines
+	maxBatch      = 512     // events of one response
+	eventsTimeout = 20 * time.Second
+)
+
+// Events are the messages of a worker, in order, until its client has acknowledged
+// them. Past their limits, further log lines are dropped, and the oldest invalidation.
+// The zero value is ready.
+type Events struct {
+	mu      sync.Mutex // guards the fields below
+	list    []Event
+	seq     uint64
+	lines   int
+	bytes   int
+	purges  int
+	dropped int
+	added   chan struct{} // closed with the next event; nil if nothing waits
+	closed  bool
+	emptied chan struct{} // closed when, after close, no event is left; nil before close
+}
+
+// Log adds a log line. It never blocks.
+func (e *Events) Log(line lateen.LogLine) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.lines >= maxLines || e.bytes+len(line.Text) > maxLineBytes {
+		e.dropped++
+		return
+	}
+	e.lines++
+	e.bytes += len(line.Text)
+	e.addLocked(Event{Line: &line})
+}
+
+// Purge adds an invalidation. It never blocks.
+func (e *Events) Purge(p Purge) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.purges >= maxPurges {
+		oldest := slices.IndexFunc(e.list, func(old Event) bool { return old.Purge != nil })
+		e.forgetLocked(e.list[oldest])
+		e.list = slices.Delete(e.list, oldest, oldest+1)
+		e.dropped++
+	}
+	e.purges++
+	e.addLocked(Event{Purge: &p})
+}
+
+func (e *Events) addLocked(event Event) {
+	e.seq++
+	event.Seq = e.seq
+	e.list = append(e.list, event)
+	e.wakeLocked()
+}
+
+func (e *Events) wakeLocked() {
+	if e.added != nil {
+		close(e.added)
+		e.added = nil
+	}
+}
+
+// forgetLocked removes an event from the counts.
+func (e *Events) forgetLocked(event Event) {
+	if event.Line != nil {
+		e.lines--
+		e.bytes -= len(event.Line.Text)
+		return
+	}
+	e.purges--
+}
+
+// close ends the wait for events. The channel is closed when all are acknowledged.
+func (e *Events) close() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed, e.emptied = true, make(chan struct{})
+	if len(e.list) == 0 {
+		close(e.emptied)
+	}
+	e.wakeLocked()
+	return e.emptied
+}
+
+// after removes the events up to seq and returns those behind it. It waits a while for
+// the first one. dropped is the number of events that were dropped since the last
+// call.
+func (e *Events) after(ctx context.Context, seq uint64) (events []Event, dropped int) {
+	timer := time.NewTimer(eventsTimeout)
+	defer timer.Stop()
+	for {
+		events, dropped, added := e.take(seq)
+		if len(events) > 0 || dropped > 0 || added == nil {
+			return events, dropped
+		}
+		select {
+		case <-added:
+		case <-timer.C:
+			return nil, 0
+		case <-ctx.Done():
+			return nil, 0
+		}
+	}
+}
+
+// take removes the events up to seq and returns a copy of those behind it, and a
+// channel that announces the next one; nil if none will come.
+func (e *Events) take(seq uint64) (events []Event, dropped int, added <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	done := 0
+	for done < len(e.list) && e.list[done].Seq <= seq {
+		e.forgetLocked(e.list[done])
+		done++
+	}
+	e.list = slices.Delete(e.list, 0, done)
+	if done > 0 && len(e.list) == 0 && e.closed {
+		close(e.emptied)
+	}
+	events = append(events, e.list[:min(len(e.list), maxBatch)]...)
+	dropped, e.dropped = e.dropped, 0
+	if e.closed {
+		return events, dropped, nil
+	}
+	if e.added == nil {
+		e.added = make(chan struct{})
+	}
+	return events, dropped, e.added
+}

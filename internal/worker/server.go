@@ -1,0 +1,188 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// ServerOptions configures a [Server].
+type ServerOptions struct {
+	Backend  Backend
+	Listener net.Listener // see [Listen]; Run closes it
+	Events   *Events      // passed on to the client
+	// Expose permits functions to reach services of the platform. It may be called
+	// again with the same services. nil ignores them.
+	Expose  func(services ...netip.AddrPort)
+	Metrics http.Handler  // answers /metrics; may be nil
+	Grace   time.Duration // time limit for that after the end of Run's context; 0 is 2 seconds
+	Log     *slog.Logger  // nil discards
+}
+
+// Server serves the functions of this process. All clients that can connect to its
+// listener are trusted.
+type Server struct {
+	o       ServerOptions
+	process string
+	http    *http.Server
+	buffers sync.Pool // buffers for the frames of bodies
+
+	mu      sync.Mutex // guards the fields below
+	running map[string]context.CancelCauseFunc
+	early   [maxEarly]cancelRequest // cancellations whose invocations have not begun, or have ended
+	next    int                     // index in early
+	exposed map[netip.AddrPort]struct{}
+}
+
+// maxEarly is the number of cancellations that are remembered in case that they have
+// overtaken their invocations.
+const maxEarly = 64
+
+// NewServer returns a server.
+func NewServer(o ServerOptions) *Server {
+	o.Grace = cmp.Or(o.Grace, 2*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{o: o, process: rand.Text(), running: map[string]context.CancelCauseFunc{}, exposed: map[netip.AddrPort]struct{}{}}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetHTTP2(true)
+	s.http = &http.Server{
+		Handler: s.routes(), Protocols: protocols, HTTP2: http2(), ReadHeaderTimeout: callTimeout,
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Run serves until ctx ends. Then the backend must have ended, so that no further
+// events come: Run passes the remaining ones to the client, if there is one, and lets
+// the last responses be read within the grace period.
+func (s *Server) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.http.Serve(s.o.Listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Grace)
+	defer cancel()
+	select {
+	case <-s.o.Events.close():
+	case <-grace.Done():
+	}
+	if err := s.http.Shutdown(grace); err != nil {
+		s.o.Log.WarnContext(ctx, "responses cut off at the end of the grace period", "err", errors.Join(err, s.http.Close()))
+	}
+	<-ended
+	return nil
+}
+
+func (s *Server) routes() http.Handler {
+	mux, b := http.NewServeMux(), s.o.Backend
+	mux.HandleFunc("POST "+pathInvoke, s.invoke)
+	handle(mux, pathCancel, s.cancel)
+	handle(mux, pathEvents, s.events)
+	handle(mux, pathPrewarm, func(_ context.Context, spec lateen.FunctionSpec) (any, error) { b.Prewarm(spec); return nil, nil })
+	handle(mux, pathPrepare, func(_ context.Context, spec lateen.FunctionSpec) (any, error) { b.Prepare(spec); return nil, nil })
+	handle(mux, pathProduce, func(_ context.Context, p produceRequest) (any, error) {
+		b.Produce(p.Project, p.Deployment, p.Functions)
+		return nil, nil
+	})
+	handle(mux, pathForget, func(_ context.Context, d lateen.DeploymentID) (any, error) { b.Forget(d); return nil, nil })
+	handle(mux, pathProvide, func(ctx context.Context, f lateen.Function) (any, error) { return nil, b.Provide(ctx, &f) })
+	handle(mux, pathFunction, func(_ context.Context, p lateen.ProjectID) (any, error) { return b.Functions(p), nil })
+	handle(mux, pathPrepared, func(_ context.Context, r preparedRequest) (any, error) { return b.Prepared(r.Key, r.Runtime), nil })
+	if s.o.Metrics != nil {
+		mux.Handle("GET /metrics", s.o.Metrics)
+	}
+	return mux
+}
+
+// reply is the body of the response to a call.
+type reply struct {
+	Value any    `json:"value,omitempty"`
+	Fault *fault `json:"fault,omitempty"`
+}
+
+// handle adds a call, whose request and reply are JSON.
+func handle[T any](mux *http.ServeMux, path string, f func(context.Context, T) (any, error)) {
+	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+		var in T
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(&in); err != nil {
+			http.Error(w, "the request is malformed", http.StatusBadRequest)
+			return
+		}
+		value, err := f(r.Context(), in)
+		_ = json.NewEncoder(w).Encode(reply{value, faultOf(err)}) // the client may have gone
+	})
+}
+
+// cancel ends an invocation, also one that begins a moment later.
+func (s *Server) cancel(_ context.Context, r cancelRequest) (any, error) {
+	r.Fault = cmp.Or(r.Fault, faultOf(context.Canceled))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if end := s.running[r.ID]; end != nil {
+		end(r.Fault.err())
+		return nil, nil
+	}
+	s.early[s.next%maxEarly] = r
+	s.next++
+	return nil, nil
+}
+
+// events waits for events after the last acknowledged one.
+func (s *Server) events(ctx context.Context, r eventsRequest) (any, error) {
+	s.expose(r.Expose)
+	if r.Process != s.process {
+		r.After = 0
+	}
+	events, dropped := s.o.Events.after(ctx, r.After)
+	return eventsResponse{Process: s.process, Events: events, Dropped: dropped}, nil
+}
+
+// expose permits the services that were not permitted before.
+func (s *Server) expose(services []netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, at := range services {
+		if _, known := s.exposed[at]; !known && s.o.Expose != nil {
+			s.exposed[at] = struct{}{}
+			s.o.Expose(at)
+		}
+	}
+}
+
+// begin registers an invocation; false if its ID is in use.
+func (s *Server) begin(id string, end context.CancelCauseFunc) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running[id] != nil {
+		return false
+	}
+	s.running[id] = end
+	if i := slices.IndexFunc(s.early[:], func(r cancelRequest) bool { return r.ID == id }); i >= 0 {
+		end(s.early[i].Fault.err())
+	}
+	return true
+}
+
+func (s *Server) ended(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, id)
+}
