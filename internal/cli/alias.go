@@ -33,7 +33,7 @@ func newAliasCommand(s *session) *cobra.Command {
 
 func newAliasListCommand(s *session) *cobra.Command {
 	var all bool
-	var page pageFlags
+	var page command.PageFlags
 	c := &cobra.Command{
 		Use:   "ls",
 		Short: "List aliases",
@@ -43,17 +43,17 @@ func newAliasListCommand(s *session) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return s.listAliases(c.Context(), all, &page) },
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "list all aliases of the team")
-	page.add(c, 50, "aliases")
+	page.Add(c, 50, "aliases")
 	s.projectFlag(c)
 	return c
 }
 
-func (s *session) listAliases(ctx context.Context, all bool, page *pageFlags) error {
+func (s *session) listAliases(ctx context.Context, all bool, page *command.PageFlags) error {
 	api, filter, err := s.listFilter(ctx, &listFlags{all: all})
 	if err != nil {
 		return err
 	}
-	aliases, next, err := pages(page, func(p client.Page) ([]client.Alias, lateen.Millis, error) {
+	aliases, next, err := command.Pages(page, func(p client.Page) ([]client.Alias, lateen.Millis, error) {
 		return api.Aliases(ctx, filter.Project, p)
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *session) listAliases(ctx context.Context, all bool, page *pageFlags) er
 		rows = append(rows, []string{terminal.Paint(terminal.Code, a.SiteURL), terminal.Clean(a.Target.Host), s.Age(a.UpdatedAt)})
 	}
 	s.Term.Table([]terminal.Column{{Title: "alias"}, {Title: "leads to"}, {Title: "since", Right: true, Drop: 1}}, rows)
-	s.tellMore(next, len(aliases), "alias host")
+	s.TellMore(next, len(aliases), "alias host")
 	return nil
 }
 

@@ -115,6 +115,6 @@ func newSession(s State) *session {
 	}
 	return &session{State: s, Session: command.NewSession(command.Process{
 		Env: s.Env, Dir: s.Dir, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
-		HTTP: s.HTTP, UserAgent: "lateen/" + ReadBuild().Version, Now: s.Now,
+		HTTP: s.HTTP, UserAgent: "lateen/" + command.ReadBuild().Version, Now: s.Now,
 	})}
 }

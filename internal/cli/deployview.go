@@ -8,6 +8,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -86,23 +87,15 @@ func (v *deployView) event(e *lateen.BuildLogLine) {
 		if width := v.Term.Width(); width > 0 {
 			line = strings.ReplaceAll(terminal.Wrap(line, width-4), "\n", "\n    ")
 		}
-		v.Term.Linef("  %s", logText(e.Level, line))
+		if e.Level != lateen.LevelError && e.Level != lateen.LevelWarning {
+			line = terminal.Paint(terminal.Dim, line)
+		}
+		v.Term.Linef("  %s", command.PaintLevel(e.Level, line))
 	}
 }
 
 // failurePrefix begins the last line of the build log of a deployment that failed.
 const failurePrefix = "Error: "
-
-// logText paints a line of a log by its level.
-func logText(level, line string) string {
-	switch level {
-	case lateen.LevelError:
-		return terminal.Paint(terminal.Bad, line)
-	case lateen.LevelWarning:
-		return terminal.Paint(terminal.Warn, line)
-	}
-	return terminal.Paint(terminal.Dim, line)
-}
 
 // finish prints the URLs of the deployment.
 func (v *deployView) finish(d *client.Deployment) {
@@ -165,7 +158,7 @@ func urls(d *client.Deployment) []terminal.Field {
 }
 
 // label is an environment's name at the beginning of a line.
-func label(environment string) string { return capital(environment) }
+func label(environment string) string { return terminal.Capital(environment) }
 
 // urlOf returns the URL of an alias of a deployment, with the scheme and the port of
 // the deployment's own URL.

@@ -97,7 +97,7 @@ func (s *session) findings(title string, found []lateen.Finding) {
 			b.WriteString(fold(terminal.Clean(f.Detail), text) + "\n")
 		}
 		if f.Verdict != lateen.Fit && f.Remedy != "" {
-			remedy := terminal.Quoted(fold(capital(terminal.Clean(f.Remedy)), text+2), s.Term.Colorful())
+			remedy := terminal.Quoted(fold(terminal.Capital(terminal.Clean(f.Remedy)), text+2), s.Term.Colorful())
 			b.WriteString(strings.Repeat(" ", text) + terminal.Paint(terminal.Warn, "→") + " " + remedy + "\n")
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
@@ -91,7 +92,7 @@ func (v *logView) consoleLine(e *client.Entry, l *lateen.LogLine, text string) s
 	if e.Method == "" {
 		start = v.at(l.Time) + v.margin[len(v.layout):]
 	}
-	text = levelText(l.Level, text)
+	text = command.PaintLevel(l.Level, text)
 	if room := v.width - ansi.StringWidth(v.margin); v.width > 0 && room > 20 {
 		text = strings.ReplaceAll(ansi.Hardwrap(text, room, true), "\n", "\n"+v.margin)
 	}

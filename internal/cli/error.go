@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -92,7 +91,7 @@ func (s *session) fail(cmd *cobra.Command, err error) {
 		return
 	}
 	if errors.Is(err, command.ErrDeclined) || errors.Is(err, errInterrupted) {
-		s.Term.Linef("%s.", capital(message)) // as they wanted
+		s.Term.Linef("%s.", terminal.Capital(message)) // as they wanted
 		return
 	}
 	s.Term.Errorf("%s", message)
@@ -102,15 +101,6 @@ func (s *session) fail(cmd *cobra.Command, err error) {
 		}
 	}
 	if hint != "" {
-		s.Term.Hintf("%s", capital(hint))
+		s.Term.Hintf("%s", terminal.Capital(hint))
 	}
-}
-
-// capital returns text with its first letter in upper case, unless that begins
-// a command or a flag.
-func capital(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
 }

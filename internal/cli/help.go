@@ -163,22 +163,12 @@ func (h *help) flags(title string, set *pflag.FlagSet, without ...*pflag.FlagSet
 			name += " " + kind
 		}
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" && !strings.Contains(usage, "default") {
-			usage += terminal.Paint(terminal.Dim, " (default "+plain(f.DefValue)+")")
+			usage += terminal.Paint(terminal.Dim, " (default "+terminal.TrimDuration(f.DefValue)+")")
 		}
 		width = max(width, ansi.StringWidth(name))
 		rows = append(rows, row{name, usage})
 	})
 	h.rows(title, rows, min(width, 36))
-}
-
-// plain returns a default value; durations lose their trailing zero units.
-func plain(value string) string {
-	for _, zero := range []string{"m0s", "h0m"} {
-		if short, ok := strings.CutSuffix(value, zero); ok {
-			value = short + zero[:1]
-		}
-	}
-	return value
 }
 
 // choices returns the values of a flag, if its type lists them.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
@@ -99,19 +98,11 @@ func (s *session) buildLog(ctx context.Context, api *client.Client, d *client.De
 			}
 		case e.Text != "":
 			for _, line := range terminal.CleanLines(e.Text) {
-				s.Term.Answer(terminal.Paint(terminal.Dim, e.CreatedAt.Time().Local().Format("15:04:05.000")) + "  " + levelText(e.Level, line))
+				s.Term.Answer(terminal.Paint(terminal.Dim, e.CreatedAt.Time().Local().Format("15:04:05.000")) + "  " + command.PaintLevel(e.Level, line))
 			}
 		}
 	}
 	return nil
-}
-
-// levelText paints levels above info.
-func levelText(level, line string) string {
-	if level == lateen.LevelError || level == lateen.LevelWarning {
-		return logText(level, line)
-	}
-	return line
 }
 
 // inspected prints the facts of a deployment.

@@ -22,7 +22,7 @@ type listFlags struct {
 	branch string
 	state  string
 	meta   []string
-	page   pageFlags
+	page   command.PageFlags
 }
 
 func newListCommand(s *session) *cobra.Command {
@@ -52,7 +52,7 @@ func newListCommand(s *session) *cobra.Command {
 	flags.StringVar(&f.branch, "branch", "", "filter by Git `branch`")
 	flags.StringVar(&f.state, "state", "", "filter by `state`: ready, error, building, queued, canceled")
 	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "filter by metadata `key=value`; repeatable")
-	f.page.add(c, 20, "deployments")
+	f.page.Add(c, 20, "deployments")
 	s.projectFlag(c)
 	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                                      // fails for unknown flags only
 	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(slices.Sorted(maps.Keys(deploymentStates())), command.NoFiles)) // as above
@@ -64,7 +64,7 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 	if err != nil {
 		return err
 	}
-	deployments, next, err := pages(&f.page, func(p client.Page) ([]client.Deployment, lateen.Millis, error) {
+	deployments, next, err := command.Pages(&f.page, func(p client.Page) ([]client.Deployment, lateen.Millis, error) {
 		return api.Deployments(ctx, filter, p)
 	})
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 		{Title: "took", Right: true, Drop: 4},
 		{Title: "by", Drop: 5},
 	}, rows)
-	s.tellMore(next, len(deployments), "deployment")
+	s.TellMore(next, len(deployments), "deployment")
 	return nil
 }
 

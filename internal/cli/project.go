@@ -28,7 +28,7 @@ func newProjectCommand(s *session) *cobra.Command {
 }
 
 func newProjectListCommand(s *session) *cobra.Command {
-	var page pageFlags
+	var page command.PageFlags
 	c := &cobra.Command{
 		Use:   "ls [search]",
 		Short: "List projects",
@@ -42,16 +42,16 @@ func newProjectListCommand(s *session) *cobra.Command {
 			return s.listProjects(c.Context(), search, &page)
 		},
 	}
-	page.add(c, 50, "projects")
+	page.Add(c, 50, "projects")
 	return c
 }
 
-func (s *session) listProjects(ctx context.Context, search string, page *pageFlags) error {
+func (s *session) listProjects(ctx context.Context, search string, page *command.PageFlags) error {
 	api, err := s.Client()
 	if err != nil {
 		return err
 	}
-	projects, next, err := pages(page, func(p client.Page) ([]client.Project, lateen.Millis, error) {
+	projects, next, err := command.Pages(page, func(p client.Page) ([]client.Project, lateen.Millis, error) {
 		return api.Projects(ctx, search, p)
 	})
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *session) listProjects(ctx context.Context, search string, page *pageFla
 		rows = append(rows, []string{terminal.Paint(terminal.Bold, p.Name), address, fw, s.Age(p.UpdatedAt)})
 	}
 	s.Term.Table([]terminal.Column{{Title: "name"}, {Title: "production"}, {Title: "framework", Drop: 1}, {Title: "changed", Right: true, Drop: 2}}, rows)
-	s.tellMore(next, len(projects), "project")
+	s.TellMore(next, len(projects), "project")
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 var update = flag.Bool("update", false, "write the reference pages")
@@ -143,7 +144,7 @@ func flagTable(set *pflag.FlagSet) string {
 			name = "`-" + f.Shorthand + "`, " + name
 		}
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0" {
-			usage += " (default `" + plain(f.DefValue) + "`)"
+			usage += " (default `" + terminal.TrimDuration(f.DefValue) + "`)"
 		}
 		fmt.Fprintf(&b, "| %s | %s |\n", name, strings.ReplaceAll(usage, "|", `\|`))
 	})
@@ -167,7 +168,7 @@ func TestReferenceOfTheSettings(t *testing.T) {
 				value = "/var/lib/lateen for root, ~/.local/share/lateen for others"
 			}
 			if value != "" {
-				value = "`" + plain(value) + "`"
+				value = "`" + terminal.TrimDuration(value) + "`"
 			}
 			fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s |\n", k.Name, k.Env, value, k.Usage+choices(k.Value.Type()))
 		}

@@ -98,7 +98,7 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	if c.Data, err = s.Path(c.Data); err != nil {
 		return err
 	}
-	build := ReadBuild()
+	build := command.ReadBuild()
 	fetching := &fetchView{term: s.Term, log: c.LogFormat == "json"}
 	platform, err := s.Up(ctx, UpOptions{
 		Config: c, Out: logWriter{s.Term}, Getenv: s.Getenv, Version: build.Version, Progress: fetching.progress,
@@ -107,7 +107,7 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	if !c.Has(config.Edge) {
-		s.Term.Linef("The worker listens on %s.", plain(platform.Addr()))
+		s.Term.Linef("The worker listens on %s.", platform.Addr())
 		return platform.Run(ctx)
 	}
 	token, first := platform.Token()
@@ -119,10 +119,10 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	}
 	s.banner(c, api, first, s.logInHere(api, token), build)
 	if missing := platform.Missing(); missing != "" {
-		s.Term.Warnf("%s. Show the reasons with `lateen doctor`.", capital(missing))
+		s.Term.Warnf("%s. Show the reasons with `lateen doctor`.", terminal.Capital(missing))
 	}
 	quiet := context.AfterFunc(ctx, func() {
-		s.Term.Linef("\nStopping: draining requests for up to %s. Press Ctrl-C again to stop at once.", plain(c.DrainTimeout.String()))
+		s.Term.Linef("\nStopping: draining requests for up to %s. Press Ctrl-C again to stop at once.", terminal.TrimDuration(c.DrainTimeout.String()))
 	})
 	defer quiet()
 	err = platform.Run(ctx)
@@ -175,7 +175,7 @@ func (s *session) logInHere(api, token string) string {
 }
 
 // banner prints the addresses, the directories and the next command.
-func (s *session) banner(c *config.Config, api string, first bool, loggedInTo string, build Build) {
+func (s *session) banner(c *config.Config, api string, first bool, loggedInTo string, build command.Build) {
 	version := build.Version
 	if version == "dev" && build.Commit != "" {
 		version += " " + build.Commit[:min(7, len(build.Commit))]

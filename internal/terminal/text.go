@@ -3,6 +3,7 @@ package terminal
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -55,4 +56,24 @@ func Count(n int, thing string) string {
 		return "1 " + thing
 	}
 	return strconv.Itoa(n) + " " + thing + "s"
+}
+
+// TrimDuration removes the trailing zero units of a duration: 1h0m0s becomes 1h. Other texts
+// stay as they are.
+func TrimDuration(value string) string {
+	for _, zero := range []string{"m0s", "h0m"} {
+		if short, ok := strings.CutSuffix(value, zero); ok {
+			value = short + zero[:1]
+		}
+	}
+	return value
+}
+
+// Capital returns text with its first letter in upper case, unless that begins
+// a command or a flag.
+func Capital(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }
