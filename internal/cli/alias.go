@@ -44,17 +44,17 @@ func newAliasListCommand(s *session) *cobra.Command {
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "list all aliases of the team")
 	page.Add(c, 50, "aliases")
-	s.projectFlag(c)
+	s.ProjectFlag(c)
 	return c
 }
 
 func (s *session) listAliases(ctx context.Context, all bool, page *command.PageFlags) error {
-	api, filter, err := s.listFilter(ctx, &listFlags{all: all})
+	api, project, err := s.Scope(ctx, all)
 	if err != nil {
 		return err
 	}
 	aliases, next, err := command.Pages(page, func(p client.Page) ([]client.Alias, lateen.Millis, error) {
-		return api.Aliases(ctx, filter.Project, p)
+		return api.Aliases(ctx, project, p)
 	})
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func newAliasSetCommand(s *session) *cobra.Command {
 			"domain. The DNS of any other host must lead to the platform.",
 		Example:           "lateen alias set shop-4k2j9x1ab-team.localhost beta",
 		Args:              command.Takes(2, 2, "the deployment and the host"),
-		ValidArgsFunction: s.completeDeployments,
+		ValidArgsFunction: s.CompleteDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
 			if err != nil {
@@ -93,7 +93,7 @@ func newAliasSetCommand(s *session) *cobra.Command {
 			if path != "" {
 				return command.ErrUsage.With("%s has a path", args[1]).WithHint("an alias is a host: `%s %s %s`", c.CommandPath(), args[0], name)
 			}
-			a, err := api.SetAlias(c.Context(), host(args[0]), name)
+			a, err := api.SetAlias(c.Context(), command.Host(args[0]), name)
 			if err != nil {
 				return err
 			}
@@ -103,7 +103,7 @@ func newAliasSetCommand(s *session) *cobra.Command {
 				}
 				return s.Term.JSON(a)
 			}
-			s.Term.Donef("%s leads to %s", a.Host, host(args[0]))
+			s.Term.Donef("%s leads to %s", a.Host, command.Host(args[0]))
 			s.Term.Answer(terminal.Paint(terminal.Code, a.SiteURL))
 			return nil
 		},
@@ -115,7 +115,7 @@ func newAliasSetCommand(s *session) *cobra.Command {
 func splitURL(text string) (name, path string) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
-		return host(text), ""
+		return command.Host(text), ""
 	}
 	return u.Hostname(), strings.Trim(u.Path, "/")
 }
@@ -141,7 +141,7 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 			}
 			name = alias.Host
 			d, err := api.Deployment(c.Context(), name)
-			if err != nil && !isGone(err) {
+			if err != nil && !command.IsGone(err) {
 				return err
 			}
 			if err == nil && d.Live {

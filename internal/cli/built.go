@@ -40,7 +40,7 @@ func checkBuilt(dir, root, target string) error {
 		what = "this " + fw.Name + " app"
 	}
 	link := ""
-	if l, err := readLink(dir); err == nil && (l == nil || l.Settings == nil) {
+	if l, err := command.ReadLink(dir); err == nil && (l == nil || l.Settings == nil) {
 		link = "link the directory with `lateen link`, "
 	}
 	return lateen.ErrBuildOutputMissing.With("%s has no build output (.vercel/output)", filepath.Base(dir)).

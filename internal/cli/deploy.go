@@ -64,8 +64,8 @@ func newDeployCommand(s *session) *cobra.Command {
 	flags.Bool("prebuilt", true, "deploy the build output (always on)") // as people type it for the vercel CLI
 	_ = flags.MarkHidden("prebuilt")                                    // fails for unknown flags only
 	command.YesFlag(c, &f.yes)
-	s.projectFlag(c)
-	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
+	s.ProjectFlag(c)
+	_ = c.RegisterFlagCompletionFunc("target", command.CompleteTargets) // fails for unknown flags only
 	return c
 }
 
@@ -82,11 +82,11 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 	if err != nil {
 		return err
 	}
-	l, err := readLink(dir)
+	l, err := command.ReadLink(dir)
 	if err != nil {
 		return err
 	}
-	if !l.real() { // no project is made for nothing
+	if !l.Real() { // no project is made for nothing
 		if err := checkBuilt(dir, "", target); err != nil {
 			return err
 		}
@@ -95,18 +95,18 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 	if err != nil {
 		return err
 	}
-	root := builtRoot(dir, on.project)
+	root := builtRoot(dir, on.Project)
 	if err := checkBuilt(dir, root, target); err != nil {
 		return err
 	}
 	if target == "" {
-		if target, err = targetFor(on.project, builtFor(filepath.Join(dir, root))); err != nil {
+		if target, err = targetFor(on.Project, builtFor(filepath.Join(dir, root))); err != nil {
 			return err
 		}
 	}
 	show := &deployView{session: s}
-	d, err := on.client.Deploy(ctx, client.DeployOptions{
-		Dir: dir, Root: root, Project: string(on.project.ID), Target: target, Meta: meta, Env: env, Git: framework.Commit(ctx, dir),
+	d, err := on.Client.Deploy(ctx, client.DeployOptions{
+		Dir: dir, Root: root, Project: string(on.Project.ID), Target: target, Meta: meta, Env: env, Git: framework.Commit(ctx, dir),
 		Config: framework.Config(filepath.Join(dir, root)), SkipHosts: f.skipDomain, NoWait: f.noWait, Progress: show.progress,
 	})
 	return s.deployed(ctx, on, d, err, show, target == lateen.Production)
@@ -114,7 +114,7 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 
 // deployed reports the result of a command that created a deployment. asked is true if
 // the user requested production or a copy of a deployment.
-func (s *session) deployed(ctx context.Context, on *site, d *client.Deployment, err error, show *deployView, asked bool) error {
+func (s *session) deployed(ctx context.Context, on *command.Site, d *client.Deployment, err error, show *deployView, asked bool) error {
 	s.Term.Close()
 	switch {
 	case err == nil:
@@ -171,13 +171,13 @@ func targetOf(prod bool, target string) (string, error) {
 // siteToDeploy returns the project to deploy a directory to: the linked project, the
 // project of --project, or the project with the name of the directory. A directory
 // without a link is linked to that project; an existing link does not change.
-func (s *session) siteToDeploy(ctx context.Context, dir string, l *link, yes bool) (*site, error) {
-	found, err := s.site(ctx, dir)
+func (s *session) siteToDeploy(ctx context.Context, dir string, l *command.Link, yes bool) (*command.Site, error) {
+	found, err := s.Site(ctx, dir)
 	name := s.Flags.Project
 	switch {
-	case err == nil && (name == "" || l.real()):
+	case err == nil && (name == "" || l.Real()):
 		return found, nil
-	case err == nil, errors.Is(err, errNotLinked), errors.Is(err, lateen.ErrProjectNotFound), errors.Is(err, errLinkedElsewhere) && yes:
+	case err == nil, errors.Is(err, command.ErrNotLinked), errors.Is(err, lateen.ErrProjectNotFound), errors.Is(err, command.ErrLinkedElsewhere) && yes:
 	default:
 		return nil, err
 	}
@@ -191,16 +191,16 @@ func (s *session) siteToDeploy(ctx context.Context, dir string, l *link, yes boo
 			return nil, err
 		}
 	}
-	if s.Flags.Project != "" && l.real() {
+	if s.Flags.Project != "" && l.Real() {
 		p, err := c.CreateProject(ctx, name, lateen.ProjectSettings{})
-		return &site{c, p}, err
+		return &command.Site{Client: c, Project: p}, err
 	}
 	p, made, err := s.linkTo(ctx, c, dir, name)
 	if err != nil {
 		return nil, err
 	}
 	s.tellLinked(dir, p, made)
-	return &site{c, p}, nil
+	return &command.Site{Client: c, Project: p}, nil
 }
 
 // confirmExisting asks for confirmation before a directory without a link is deployed

@@ -2,23 +2,14 @@ package cli
 
 import (
 	"context"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
+	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
-
-// host returns the id or the host of a deployment, as the API accepts it, from user
-// input, which may be a URL.
-func host(text string) string {
-	if u, err := url.Parse(text); err == nil && u.Host != "" {
-		return u.Host
-	}
-	return strings.TrimSuffix(text, "/")
-}
 
 // stateText is the state of a deployment as tables show it.
 func stateText(d *client.Deployment) string {
@@ -74,8 +65,8 @@ func branch(d *client.Deployment) string {
 // find returns a deployment by its id, URL or host, or the production deployment of a
 // project by the project's name.
 func (s *session) find(ctx context.Context, api *client.Client, text string) (*client.Deployment, error) {
-	d, err := api.Deployment(ctx, host(text))
-	if !isGone(err) || strings.HasPrefix(text, "dpl_") {
+	d, err := api.Deployment(ctx, command.Host(text))
+	if !command.IsGone(err) || strings.HasPrefix(text, "dpl_") {
 		return d, err
 	}
 	p, projectErr := api.Project(ctx, text)
@@ -99,13 +90,13 @@ func (s *session) named(ctx context.Context, name string) (*client.Client, *clie
 		d, err := s.find(ctx, api, name)
 		return api, d, err
 	}
-	on, err := s.here(ctx)
+	on, err := s.Here(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	d := on.project.Targets[lateen.Production]
+	d := on.Project.Targets[lateen.Production]
 	if d == nil {
-		return nil, nil, lateen.ErrDeploymentNotFound.With("no deployment serves production of %s yet", on.project.Name).WithHint("create one with `lateen deploy --prod`")
+		return nil, nil, lateen.ErrDeploymentNotFound.With("no deployment serves production of %s yet", on.Project.Name).WithHint("create one with `lateen deploy --prod`")
 	}
-	return on.client, d, nil
+	return on.Client, d, nil
 }

@@ -117,16 +117,16 @@ func (v *deployView) finish(d *client.Deployment) {
 
 // tellProduction explains why a deployment serves production without a flag, or how to
 // promote a deployment that does not.
-func (s *session) tellProduction(ctx context.Context, on *site, d *client.Deployment, asked bool) error {
+func (s *session) tellProduction(ctx context.Context, on *command.Site, d *client.Deployment, asked bool) error {
 	if d.State != lateen.Ready || d.Live && (asked || d.Environment() != lateen.Production) {
 		return nil
 	}
 	if d.Live {
-		s.Term.Linef("The first deployment of %s serves production. From now on, `lateen deploy` creates previews.", on.project.Name)
+		s.Term.Linef("The first deployment of %s serves production. From now on, `lateen deploy` creates previews.", on.Project.Name)
 		s.Term.Linef("")
 		return nil
 	}
-	p, err := on.client.Project(ctx, string(d.Project))
+	p, err := on.Client.Project(ctx, string(d.Project))
 	if err != nil {
 		return err
 	}
@@ -154,17 +154,11 @@ func urls(d *client.Deployment) []terminal.Field {
 	case len(d.Alias) == 0 || d.State != lateen.Ready:
 		return []terminal.Field{{label(d.Environment()), d.SiteURL}}
 	}
-	return []terminal.Field{{label(d.Environment()), urlOf(d, d.Alias[0])}, own}
+	return []terminal.Field{{label(d.Environment()), command.URLOf(d, d.Alias[0])}, own}
 }
 
 // label is an environment's name at the beginning of a line.
 func label(environment string) string { return terminal.Capital(environment) }
-
-// urlOf returns the URL of an alias of a deployment, with the scheme and the port of
-// the deployment's own URL.
-func urlOf(d *client.Deployment, host string) string {
-	return strings.Replace(d.SiteURL, "://"+d.Host, "://"+host, 1)
-}
 
 // tellUploaded explains how to continue an interrupted upload.
 func (v *deployView) tellUploaded() {

@@ -39,26 +39,26 @@ func newEnvListCommand(s *session) *cobra.Command {
 		Short:             "List variables",
 		Long:              "Lists the variables of a project or of one environment, without their values.\n\n--values adds the values that the role of the user and the scope of the token may\nread; sensitive values are never shown. The audit log records each read.",
 		Args:              command.Takes(0, 1, ""),
-		ValidArgsFunction: completeTargets,
+		ValidArgsFunction: command.CompleteTargets,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.listEnv(c.Context(), strings.Join(args, ""), values)
 		},
 	}
 	c.Flags().BoolVar(&values, "values", false, "show values")
-	s.projectFlag(c)
+	s.ProjectFlag(c)
 	return c
 }
 
 func (s *session) listEnv(ctx context.Context, target string, values bool) error {
-	on, err := s.here(ctx)
+	on, err := s.Here(ctx)
 	if err != nil {
 		return err
 	}
-	read := on.client.EnvVars
+	read := on.Client.EnvVars
 	if values {
-		read = on.client.DecryptedEnvVars
+		read = on.Client.DecryptedEnvVars
 	}
-	vars, err := read(ctx, string(on.project.ID), target)
+	vars, err := read(ctx, string(on.Project.ID), target)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (s *session) listEnv(ctx context.Context, target string, values bool) error
 		return s.Term.JSON(map[string]any{"envs": listedEnv(vars, values)})
 	}
 	if len(vars) == 0 {
-		s.Term.Linef("%s has no variables%s. Add one with `lateen env add`.", on.project.Name, in(target))
+		s.Term.Linef("%s has no variables%s. Add one with `lateen env add`.", on.Project.Name, in(target))
 		return nil
 	}
 	slices.SortFunc(vars, func(a, b lateen.EnvVar) int { return strings.Compare(a.Key, b.Key) })
@@ -142,7 +142,7 @@ func (s *session) envFlags(c *cobra.Command, f *envFlags) {
 	c.Flags().StringVar(&f.branch, "git-branch", "", "Git `branch` of the previews that get the variable")
 	c.Flags().BoolVar(&f.sensitive, "sensitive", false, "make the value readable by deployments only")
 	c.Flags().BoolVar(&f.plain, "plain", false, "make the value readable by all members of the team")
-	s.projectFlag(c)
+	s.ProjectFlag(c)
 }
 
 func newEnvAddCommand(s *session) *cobra.Command {
@@ -157,7 +157,7 @@ func newEnvAddCommand(s *session) *cobra.Command {
 			"lateen env add LOG_LEVEL --value debug --plain\n" +
 			"lateen env add DATABASE_URL preview --git-branch next --sensitive",
 		Args:              command.Takes(1, -1, "the name of the variable"),
-		ValidArgsFunction: completeAfterFirst(completeTargets),
+		ValidArgsFunction: completeAfterFirst(command.CompleteTargets),
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.addEnv(c.Context(), args[0], args[1:], &f, c.Flags().Changed("value"))
 		},
@@ -177,7 +177,7 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 			return command.ErrUsage.With("environment %q looks like a misspelled %s", target, meant).WithHint("use %s, or a custom environment with a less similar name", meant)
 		}
 	}
-	on, err := s.here(ctx)
+	on, err := s.Here(ctx)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 	if v.Value, err = s.envValue(ctx, key, f.value, given); err != nil {
 		return err
 	}
-	added, err := on.client.AddEnv(ctx, string(on.project.ID), v, f.force)
+	added, err := on.Client.AddEnv(ctx, string(on.Project.ID), v, f.force)
 	if err != nil {
 		return err
 	}
@@ -233,11 +233,11 @@ func (s *session) envValue(ctx context.Context, key, value string, given bool) (
 	return value, err
 }
 
-func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *site) error {
+func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *command.Site) error {
 	if s.Flags.JSON {
 		return s.Term.JSON(listedEnv([]lateen.EnvVar{*v}, false)[0])
 	}
-	s.Term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), on.project.Name)
+	s.Term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), on.Project.Name)
 	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "New deployments use the new value. Existing deployments keep the old one."))
 	for _, target := range v.Target {
 		if !slices.Contains(defaultTargets("", ""), target) {
@@ -250,8 +250,8 @@ func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *site) error {
 
 // findEnv returns the variable with the name key in target, or the only one with that
 // name.
-func findEnv(ctx context.Context, on *site, key, target, branch string) (*lateen.EnvVar, error) {
-	vars, err := on.client.EnvVars(ctx, string(on.project.ID), target)
+func findEnv(ctx context.Context, on *command.Site, key, target, branch string) (*lateen.EnvVar, error) {
+	vars, err := on.Client.EnvVars(ctx, string(on.Project.ID), target)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +260,7 @@ func findEnv(ctx context.Context, on *site, key, target, branch string) (*lateen
 	})
 	switch len(vars) {
 	case 0:
-		return nil, lateen.ErrEnvNotFound.With("%s has no variable %s%s", on.project.Name, key, in(target))
+		return nil, lateen.ErrEnvNotFound.With("%s has no variable %s%s", on.Project.Name, key, in(target))
 	case 1:
 		return &vars[0], nil
 	}
@@ -297,7 +297,7 @@ func (s *session) updateEnv(ctx context.Context, key, target string, f *envFlags
 	if err != nil {
 		return err
 	}
-	on, err := s.here(ctx)
+	on, err := s.Here(ctx)
 	if err != nil {
 		return err
 	}
@@ -313,7 +313,7 @@ func (s *session) updateEnv(ctx context.Context, key, target string, f *envFlags
 	if kind != "" {
 		change.Type = &kind
 	}
-	changed, err := on.client.UpdateEnv(ctx, string(on.project.ID), v.ID, change)
+	changed, err := on.Client.UpdateEnv(ctx, string(on.Project.ID), v.ID, change)
 	if err != nil {
 		return err
 	}
@@ -331,7 +331,7 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 		Args:              command.Takes(1, 2, "the name of the variable"),
 		ValidArgsFunction: s.completeEnv,
 		RunE: func(c *cobra.Command, args []string) error {
-			on, err := s.here(c.Context())
+			on, err := s.Here(c.Context())
 			if err != nil {
 				return err
 			}
@@ -340,10 +340,10 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 				return err
 			}
 			where := terminal.Clean(strings.Join(v.Target, ", "))
-			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s from %s of %s?", terminal.Paint(terminal.Bold, v.Key), where, on.project.Name)); err != nil {
+			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s from %s of %s?", terminal.Paint(terminal.Bold, v.Key), where, on.Project.Name)); err != nil {
 				return err
 			}
-			if err := on.client.RemoveEnv(c.Context(), string(on.project.ID), v.ID); err != nil {
+			if err := on.Client.RemoveEnv(c.Context(), string(on.Project.ID), v.ID); err != nil {
 				return err
 			}
 			s.Term.Donef("Removed %s from %s", v.Key, where)
@@ -352,6 +352,6 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 	}
 	c.Flags().StringVar(&branch, "git-branch", "", "Git `branch` of the variable to remove")
 	command.YesFlag(c, &yes)
-	s.projectFlag(c)
+	s.ProjectFlag(c)
 	return c
 }

@@ -42,17 +42,17 @@ func newEnvPullCommand(s *session) *cobra.Command {
 	c.Flags().StringVar(&target, "target", lateen.Development, "`environment` of the variables")
 	c.Flags().StringVar(&branch, "git-branch", "", "include the variables of one Git `branch`")
 	command.YesFlag(c, &yes)
-	s.projectFlag(c)
-	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
+	s.ProjectFlag(c)
+	_ = c.RegisterFlagCompletionFunc("target", command.CompleteTargets) // fails for unknown flags only
 	return c
 }
 
 func (s *session) pullEnv(ctx context.Context, name, target, branch string, yes bool) error {
-	on, err := s.here(ctx)
+	on, err := s.Here(ctx)
 	if err != nil {
 		return err
 	}
-	values, err := on.client.PullEnv(ctx, string(on.project.ID), target, branch)
+	values, err := on.Client.PullEnv(ctx, string(on.Project.ID), target, branch)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *session) pullEnv(ctx context.Context, name, target, branch string, yes 
 	if err := atomicfile.Write(file, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	if err := ignore(filepath.Dir(file), filepath.Base(file)); err != nil {
+	if err := command.Ignore(filepath.Dir(file), filepath.Base(file)); err != nil {
 		return err
 	}
 	s.Term.Donef("Wrote %s of %s to %s", terminal.Count(len(values), "variable"), target, terminal.Paint(terminal.Bold, name))
@@ -97,8 +97,8 @@ func isOrAre(names []string) string {
 
 // sensitive removes the variables with unreadable values from values and returns their
 // names.
-func (s *session) sensitive(ctx context.Context, on *site, target string, values map[string]string) ([]string, error) {
-	vars, err := on.client.EnvVars(ctx, string(on.project.ID), target)
+func (s *session) sensitive(ctx context.Context, on *command.Site, target string, values map[string]string) ([]string, error) {
+	vars, err := on.Client.EnvVars(ctx, string(on.Project.ID), target)
 	if err != nil {
 		return nil, err
 	}

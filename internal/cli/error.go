@@ -35,7 +35,6 @@ const exitInterrupted = 130
 var (
 	errInterrupted = &lateen.Error{Code: lateen.Internal, Reason: "interrupted", Message: "interrupted"}
 	errNoAccess    = &lateen.Error{Code: lateen.Forbidden, Reason: "file_forbidden", Message: "permission denied", Hint: "check the owner and the mode of the file"}
-	errNotLinked   = &lateen.Error{Code: lateen.Invalid, Reason: "not_linked", Message: "the directory is not linked to a project", Hint: "link it with `lateen link`, or name a project with --project"}
 )
 
 // explained gives a correctable error of the file system its class.

@@ -42,7 +42,7 @@ func newFunctionsListCommand(s *session) *cobra.Command {
 			"instances. The columns of the kinds of start show the median and the 99th percentile\n" +
 			"of the time to the first byte of the response.",
 		Args:              command.Takes(0, 1, ""),
-		ValidArgsFunction: s.completeProjects,
+		ValidArgsFunction: s.CompleteProjects,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				s.Flags.Project = args[0]
@@ -50,7 +50,7 @@ func newFunctionsListCommand(s *session) *cobra.Command {
 			return s.listFunctions(c.Context())
 		},
 	}
-	s.projectFlag(c)
+	s.ProjectFlag(c)
 	return c
 }
 
@@ -62,11 +62,11 @@ func startKinds() []lateen.StartKind {
 }
 
 func (s *session) listFunctions(ctx context.Context) error {
-	on, err := s.here(ctx)
+	on, err := s.Here(ctx)
 	if err != nil {
 		return err
 	}
-	functions, err := on.client.Functions(ctx, string(on.project.ID))
+	functions, err := on.Client.Functions(ctx, string(on.Project.ID))
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (s *session) listFunctions(ctx context.Context) error {
 		return s.Term.JSON(map[string]any{"functions": functions})
 	}
 	if len(functions) == 0 {
-		s.Term.Linef("Production of %s has no functions.", on.project.Name)
+		s.Term.Linef("Production of %s has no functions.", on.Project.Name)
 		return nil
 	}
 	columns := []terminal.Column{
@@ -162,22 +162,22 @@ func newFunctionsInspectCommand(s *session) *cobra.Command {
 			return s.inspectFunction(c.Context(), args[0])
 		},
 	}
-	s.projectFlag(c)
+	s.ProjectFlag(c)
 	return c
 }
 
 func (s *session) inspectFunction(ctx context.Context, name string) error {
-	on, err := s.here(ctx)
+	on, err := s.Here(ctx)
 	if err != nil {
 		return err
 	}
-	functions, err := on.client.Functions(ctx, string(on.project.ID))
+	functions, err := on.Client.Functions(ctx, string(on.Project.ID))
 	if err != nil {
 		return err
 	}
 	functions = slices.DeleteFunc(functions, func(f client.Function) bool { return !leadsTo(&f, name) })
 	if len(functions) == 0 {
-		return errNoFunction.With("function %s not found in %s", name, on.project.Name)
+		return errNoFunction.With("function %s not found in %s", name, on.Project.Name)
 	}
 	if s.Flags.JSON {
 		return s.Term.JSON(map[string]any{"functions": functions})
@@ -358,11 +358,11 @@ func (s *session) startsTable(starts []lateen.StartState) {
 // completeFunctions completes the names of functions.
 func (s *session) completeFunctions(c *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	return s.Complete(c, prefix, func(ctx context.Context, _ *client.Client) ([]string, error) {
-		on, err := s.here(ctx)
+		on, err := s.Here(ctx)
 		if err != nil {
 			return nil, err
 		}
-		functions, err := on.client.Functions(ctx, string(on.project.ID))
+		functions, err := on.Client.Functions(ctx, string(on.Project.ID))
 		if err != nil {
 			return nil, err
 		}

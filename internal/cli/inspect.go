@@ -26,7 +26,7 @@ func newInspectCommand(s *session) *cobra.Command {
 			"production of the linked project.",
 		Example:           "lateen inspect shop.localhost\nlateen inspect dpl_06f2… --logs",
 		Args:              command.Takes(0, 1, ""),
-		ValidArgsFunction: s.completeDeployments,
+		ValidArgsFunction: s.CompleteDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runInspect(c.Context(), strings.Join(args, ""), logs, wait)
 		},
@@ -109,7 +109,7 @@ func (s *session) buildLog(ctx context.Context, api *client.Client, d *client.De
 func (s *session) inspected(d *client.Deployment) {
 	aliases := make([]string, 0, len(d.Alias))
 	for _, h := range d.Alias {
-		aliases = append(aliases, terminal.Paint(terminal.Code, urlOf(d, h)))
+		aliases = append(aliases, terminal.Paint(terminal.Code, command.URLOf(d, h)))
 	}
 	s.Term.Answer(terminal.Paint(terminal.Bold, terminal.Clean(d.Name)) + "  " + stateText(d) + "  " + targetText(d))
 	s.Term.Answer("")

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -38,7 +37,7 @@ func newListCommand(s *session) *cobra.Command {
 			"lateen ls shop --target production\n" +
 			"lateen ls --meta release=42 --json",
 		Args:              command.Takes(0, 1, ""),
-		ValidArgsFunction: s.completeProjects,
+		ValidArgsFunction: s.CompleteProjects,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				s.Flags.Project = args[0]
@@ -53,8 +52,8 @@ func newListCommand(s *session) *cobra.Command {
 	flags.StringVar(&f.state, "state", "", "filter by `state`: ready, error, building, queued, canceled")
 	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "filter by metadata `key=value`; repeatable")
 	f.page.Add(c, 20, "deployments")
-	s.projectFlag(c)
-	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                                      // fails for unknown flags only
+	s.ProjectFlag(c)
+	_ = c.RegisterFlagCompletionFunc("target", command.CompleteTargets)                                                              // fails for unknown flags only
 	_ = c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(slices.Sorted(maps.Keys(deploymentStates())), command.NoFiles)) // as above
 	return c
 }
@@ -107,16 +106,9 @@ func (s *session) listFilter(ctx context.Context, f *listFlags) (*client.Client,
 	if filter.States, err = statesOf(f.state); err != nil {
 		return nil, filter, err
 	}
-	on, err := s.here(ctx)
-	switch {
-	case f.all || s.Flags.Project == "" && errors.Is(err, errNotLinked):
-		api, err := s.Client()
-		return api, filter, err
-	case err != nil:
-		return nil, filter, err
-	}
-	filter.Project = on.project.ID
-	return on.client, filter, nil
+	api, project, err := s.Scope(ctx, f.all)
+	filter.Project = project
+	return api, filter, err
 }
 
 // environmentText is an environment's name; production stands out.

@@ -47,7 +47,7 @@ func newLogsCommand(s *session) *cobra.Command {
 			"lateen logs --request req_01m8…   # id on an error page\n" +
 			"lateen logs shop --json | jq .requestPath",
 		Args:              command.Takes(0, 1, ""),
-		ValidArgsFunction: s.completeDeployments,
+		ValidArgsFunction: s.CompleteDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runLogs(c.Context(), strings.Join(args, ""), &f)
 		},
@@ -65,8 +65,8 @@ func newLogsCommand(s *session) *cobra.Command {
 	flags.StringVar(&f.request, "request", "", "show the request with this `id`, from an error page or x-vercel-id, in any project")
 	flags.IntVarP(&f.limit, "limit", "n", 50, "maximum `number` of requests")
 	flags.BoolVarP(&f.usage, "usage", "u", false, "show CPU, memory and outbound connections of functions")
-	s.projectFlag(c)
-	_ = c.RegisterFlagCompletionFunc("target", completeTargets)                                                              // fails for unknown flags only
+	s.ProjectFlag(c)
+	_ = c.RegisterFlagCompletionFunc("target", command.CompleteTargets)                                                      // fails for unknown flags only
 	_ = c.RegisterFlagCompletionFunc("source", cobra.FixedCompletions(logSources(), command.NoFiles))                        // as above
 	_ = c.RegisterFlagCompletionFunc("level", cobra.FixedCompletions([]string{"error", "warning", "info"}, command.NoFiles)) // as above
 	return c
@@ -144,12 +144,12 @@ func (s *session) readLogFlags(f *logFlags) error {
 // linked project.
 func (s *session) logScope(ctx context.Context, name string, q *client.LogQuery) (*client.Client, error) {
 	if name == "" {
-		on, err := s.here(ctx)
+		on, err := s.Here(ctx)
 		if err != nil {
 			return nil, err
 		}
-		q.Project = on.project.ID
-		return on.client, nil
+		q.Project = on.Project.ID
+		return on.Client, nil
 	}
 	api, err := s.Client()
 	if err != nil {
@@ -165,7 +165,7 @@ func (s *session) logScope(ctx context.Context, name string, q *client.LogQuery)
 			return nil, err
 		}
 	}
-	d, err := api.Deployment(ctx, host(name))
+	d, err := api.Deployment(ctx, command.Host(name))
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func newOpenCommand(s *session) *cobra.Command {
 			"the linked project.",
 		Example:           "lateen open\nlateen open dpl_06f2…",
 		Args:              command.Takes(0, 1, ""),
-		ValidArgsFunction: s.completeDeployments,
+		ValidArgsFunction: s.CompleteDeployments,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		target, err := s.openTarget(c.Context(), args)
@@ -40,7 +40,7 @@ func newOpenCommand(s *session) *cobra.Command {
 		}
 		return nil
 	}
-	s.projectFlag(c)
+	s.ProjectFlag(c)
 	return c
 }
 
@@ -52,10 +52,7 @@ func (s *session) openTarget(ctx context.Context, args []string) (string, error)
 	if len(args) > 0 {
 		return d.SiteURL, nil
 	}
-	if len(d.Alias) > 0 {
-		return urlOf(d, d.Alias[0]), nil
-	}
-	return d.SiteURL, nil
+	return command.Address(d), nil
 }
 
 // browse shows a URL in the desktop's browser, if there is a desktop.

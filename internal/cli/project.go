@@ -69,11 +69,7 @@ func (s *session) listProjects(ctx context.Context, search string, page *command
 		p := &projects[i]
 		address := terminal.Paint(terminal.Dim, "no production yet")
 		if d := p.Targets[lateen.Production]; d != nil {
-			address = d.SiteURL
-			if len(d.Alias) > 0 {
-				address = urlOf(d, d.Alias[0])
-			}
-			address = terminal.Paint(terminal.Code, address)
+			address = terminal.Paint(terminal.Code, command.Address(d))
 		}
 		fw := ""
 		if p.Framework != nil {
@@ -126,7 +122,7 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			"may change it.",
 		Example:           "lateen project set shop --start-header always\nlateen project set shop --weight 3",
 		Args:              command.Takes(0, 1, ""),
-		ValidArgsFunction: s.completeProjects,
+		ValidArgsFunction: s.CompleteProjects,
 		RunE: func(c *cobra.Command, args []string) error {
 			change := client.ProjectChange{}
 			if c.Flags().Changed("start-header") {
@@ -144,11 +140,11 @@ func newProjectSetCommand(s *session) *cobra.Command {
 			if len(args) > 0 {
 				s.Flags.Project = args[0]
 			}
-			on, err := s.here(c.Context())
+			on, err := s.Here(c.Context())
 			if err != nil {
 				return err
 			}
-			p, err := on.client.ChangeProject(c.Context(), string(on.project.ID), change)
+			p, err := on.Client.ChangeProject(c.Context(), string(on.Project.ID), change)
 			if err != nil {
 				return err
 			}
@@ -175,7 +171,7 @@ func newProjectRemoveCommand(s *session) *cobra.Command {
 		Short:             "Remove a project and everything in it",
 		Long:              "Removes a project with its deployments, aliases and variables. This cannot be undone.",
 		Args:              command.Takes(1, 1, "the name of the project"),
-		ValidArgsFunction: s.completeProjects,
+		ValidArgsFunction: s.CompleteProjects,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := s.Client()
 			if err != nil {

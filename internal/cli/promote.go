@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +23,7 @@ func newPromoteCommand(s *session) *cobra.Command {
 			"A promotion also ends the pin of a rollback: new deployments reach production again.",
 		Example:           "lateen promote shop-4k2j9x1ab-team.localhost",
 		Args:              command.Takes(1, 1, "the deployment"),
-		ValidArgsFunction: s.completeDeployments,
+		ValidArgsFunction: s.CompleteDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runPromote(c.Context(), args[0], yes)
 		},
@@ -38,7 +37,7 @@ func (s *session) runPromote(ctx context.Context, idOrURL string, yes bool) erro
 	if err != nil {
 		return err
 	}
-	d, err := api.Deployment(ctx, host(idOrURL))
+	d, err := api.Deployment(ctx, command.Host(idOrURL))
 	if err != nil {
 		return err
 	}
@@ -70,11 +69,7 @@ func (s *session) nowServes(ctx context.Context, api *client.Client, d *client.D
 		return s.Term.JSON(d)
 	}
 	s.Term.Donef("%s: %s serves production of %s", verb, d.Host, terminal.Paint(terminal.Bold, d.Name))
-	address := d.SiteURL
-	if len(d.Alias) > 0 {
-		address = urlOf(d, d.Alias[0])
-	}
-	s.Term.Answer(terminal.Paint(terminal.Code, address))
+	s.Term.Answer(terminal.Paint(terminal.Code, command.Address(d)))
 	return nil
 }
 
@@ -89,7 +84,7 @@ func newRollbackCommand(s *session) *cobra.Command {
 			"A rollback pins production: new deployments do not reach it until `lateen promote`.",
 		Example:           "lateen rollback\nlateen rollback dpl_06f2…",
 		Args:              command.Takes(0, 1, ""),
-		ValidArgsFunction: s.completeDeployments,
+		ValidArgsFunction: s.CompleteDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			api, to, err := s.rollbackTarget(c.Context(), args)
 			if err != nil {
@@ -106,7 +101,7 @@ func newRollbackCommand(s *session) *cobra.Command {
 			return nil
 		},
 	}
-	s.projectFlag(c)
+	s.ProjectFlag(c)
 	return c
 }
 
@@ -120,26 +115,26 @@ func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Cl
 		if err != nil {
 			return nil, nil, err
 		}
-		d, err := api.Deployment(ctx, host(args[0]))
+		d, err := api.Deployment(ctx, command.Host(args[0]))
 		return api, d, err
 	}
-	on, err := s.here(ctx)
+	on, err := s.Here(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	filter := client.DeploymentFilter{Project: on.project.ID, Target: lateen.Production, States: []lateen.ReadyState{lateen.Ready}}
-	now := on.project.Targets[lateen.Production]
+	filter := client.DeploymentFilter{Project: on.Project.ID, Target: lateen.Production, States: []lateen.ReadyState{lateen.Ready}}
+	now := on.Project.Targets[lateen.Production]
 	if now == nil {
 		return nil, nil, nothingLive(ctx, on, filter)
 	}
 	for until := now.CreatedAt; until != 0; {
 		var before []client.Deployment
-		if before, until, err = on.client.Deployments(ctx, filter, client.Page{Until: until, Limit: 100}); err != nil {
+		if before, until, err = on.Client.Deployments(ctx, filter, client.Page{Until: until, Limit: 100}); err != nil {
 			return nil, nil, err
 		}
 		for i := range before {
 			if before[i].CanRollBack {
-				return on.client, &before[i], nil
+				return on.Client, &before[i], nil
 			}
 		}
 	}
@@ -148,9 +143,9 @@ func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Cl
 
 // nothingLive returns the error of a rollback without a production deployment; its hint
 // is the command that publishes one.
-func nothingLive(ctx context.Context, on *site, ready client.DeploymentFilter) error {
-	err := errNoEarlier.With("no deployment serves production of %s", on.project.Name)
-	list, _, failed := on.client.Deployments(ctx, ready, client.Page{Limit: 1})
+func nothingLive(ctx context.Context, on *command.Site, ready client.DeploymentFilter) error {
+	err := errNoEarlier.With("no deployment serves production of %s", on.Project.Name)
+	list, _, failed := on.Client.Deployments(ctx, ready, client.Page{Limit: 1})
 	switch {
 	case failed != nil:
 		return failed
@@ -158,9 +153,4 @@ func nothingLive(ctx context.Context, on *site, ready client.DeploymentFilter) e
 		return err.WithHint("create one with `lateen deploy --prod`")
 	}
 	return err.WithHint("promote the newest deployment with `lateen promote %s`", list[0].Host)
-}
-
-// isGone reports whether the requested deployment or project does not exist.
-func isGone(err error) bool {
-	return errors.Is(err, lateen.ErrDeploymentNotFound) || errors.Is(err, lateen.ErrProjectNotFound)
 }

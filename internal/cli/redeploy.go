@@ -20,14 +20,14 @@ func newRedeployCommand(s *session) *cobra.Command {
 			"variables of the project, and prints its URL.",
 		Example:           "lateen redeploy shop.localhost\nlateen redeploy dpl_06f2… --target production",
 		Args:              command.Takes(1, 1, "the deployment"),
-		ValidArgsFunction: s.completeDeployments,
+		ValidArgsFunction: s.CompleteDeployments,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		api, err := s.Client()
 		if err != nil {
 			return err
 		}
-		d, err := api.Redeploy(c.Context(), host(args[0]), target)
+		d, err := api.Redeploy(c.Context(), command.Host(args[0]), target)
 		if err != nil {
 			return err
 		}
@@ -35,7 +35,7 @@ func newRedeployCommand(s *session) *cobra.Command {
 	}
 	c.Flags().StringVar(&target, "target", "", "`environment` to deploy to (default: the environment of the deployment)")
 	c.Flags().BoolVar(&noWait, "no-wait", false, "return before the deployment is ready")
-	_ = c.RegisterFlagCompletionFunc("target", completeTargets) // fails for unknown flags only
+	_ = c.RegisterFlagCompletionFunc("target", command.CompleteTargets) // fails for unknown flags only
 	return c
 }
 
@@ -49,5 +49,5 @@ func (s *session) await(ctx context.Context, api *client.Client, d *client.Deplo
 	if !noWait {
 		d, err = api.Await(ctx, d, show.progress)
 	}
-	return s.deployed(ctx, &site{api, p}, d, err, show, true)
+	return s.deployed(ctx, &command.Site{Client: api, Project: p}, d, err, show, true)
 }

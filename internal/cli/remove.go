@@ -23,7 +23,7 @@ func newRemoveCommand(s *session) *cobra.Command {
 			"canceled. Remove a whole project with `lateen project rm`.",
 		Example:           "lateen rm dpl_06f2…\nlateen rm shop-4k2j9x1ab-team.localhost --safe",
 		Args:              command.Takes(1, -1, "the deployment"),
-		ValidArgsFunction: s.completeDeployments,
+		ValidArgsFunction: s.CompleteDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.runRemove(c.Context(), args, yes, safe)
 		},
@@ -73,8 +73,8 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 
 // removable returns the deployment of a name. The name of a project is an error.
 func (s *session) removable(ctx context.Context, api *client.Client, name string) (*client.Deployment, error) {
-	d, err := api.Deployment(ctx, host(name))
-	if !isGone(err) {
+	d, err := api.Deployment(ctx, command.Host(name))
+	if !command.IsGone(err) {
 		return d, err
 	}
 	if p, other := api.Project(ctx, name); other == nil {

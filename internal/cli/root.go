@@ -175,12 +175,6 @@ func dashes(name string) string {
 	return "--" + name
 }
 
-// projectFlag gives a command the flag that names a project.
-func (s *session) projectFlag(c *cobra.Command) {
-	c.Flags().StringVarP(&s.Flags.Project, "project", "p", "", "`name` or id of the project (default: the linked project)")
-	_ = c.RegisterFlagCompletionFunc("project", s.completeProjects) // fails for unknown flags only
-}
-
 func newHelpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [command]",

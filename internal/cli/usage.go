@@ -25,11 +25,11 @@ func newUsageCommand(s *session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		on, err := s.here(c.Context())
+		on, err := s.Here(c.Context())
 		if err != nil {
 			return err
 		}
-		usage, err := on.client.Usage(c.Context(), string(on.project.ID), from, 0)
+		usage, err := on.Client.Usage(c.Context(), string(on.Project.ID), from, 0)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func newUsageCommand(s *session) *cobra.Command {
 		s.Term.Table(columns, rows)
 		return nil
 	}
-	s.projectFlag(c)
+	s.ProjectFlag(c)
 	c.Flags().StringVar(&since, "since", "", "`time` of the first hour: 12h or 7d ago, or 2026-01-31T08:00:00Z")
 	return c
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 )
 
@@ -46,4 +47,48 @@ func CompleteFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
 		}
 		return complete(c, args, prefix)
 	}
+}
+
+// CompleteTargets completes the environments that every project has.
+func CompleteTargets(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{lateen.Production, lateen.Preview, lateen.Development}, NoFiles
+}
+
+// CompleteProjects completes the name of a project.
+func (s *Session) CompleteProjects(c *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	return s.Complete(c, prefix, func(ctx context.Context, api *client.Client) ([]string, error) {
+		projects, _, err := api.Projects(ctx, prefix, client.Page{Limit: 100})
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for i := range projects {
+			names = append(names, projects[i].Name)
+		}
+		return names, nil
+	})
+}
+
+// CompleteDeployments completes the host or the id of a deployment; `rm` takes several.
+func (s *Session) CompleteDeployments(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 && c.Name() != "rm" {
+		return nil, NoFiles
+	}
+	return s.Complete(c, prefix, func(ctx context.Context, api *client.Client) ([]string, error) {
+		var filter client.DeploymentFilter
+		if on, err := s.Here(ctx); err == nil {
+			filter.Project, api = on.Project.ID, on.Client
+		}
+		deployments, _, err := api.Deployments(ctx, filter, client.Page{Limit: 50})
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for i := range deployments {
+			d := &deployments[i]
+			about := d.Environment() + " " + strings.ToLower(string(d.State)) + " " + s.Age(d.CreatedAt)
+			names = append(names, d.Host+"\t"+about, string(d.ID)+"\t"+about)
+		}
+		return names, nil
+	})
 }
