@@ -92,8 +92,7 @@ type Options struct {
 	// Plain are listeners for HTTP/1.1 and for HTTP/2 without TLS, with prior
 	// knowledge; Secure are for both over TLS. Run closes them.
 	Plain, Secure []net.Listener
-	// TLS configures the Secure listeners and must be able to find a certificate, as
-	// [Certificate] does.
+	// TLS configures the Secure listeners and must be able to find a certificate.
 	TLS *tls.Config
 
 	// MaxConnections bounds the open connections. A further connection takes the slot

@@ -1,4 +1,5 @@
-package edge
+// Package certificate reads the TLS certificate of a server from files.
+package certificate
 
 import (
 	"crypto/tls"
@@ -11,9 +12,9 @@ import (
 // recheck is the interval between checks of a certificate's files for changes.
 const recheck = time.Minute
 
-// Certificate is a certificate in PEM files. It reloads the files when they
-// change, so that a renewal takes no restart.
-type Certificate struct {
+// Files is a certificate in PEM files. It reloads the files when they change, so that
+// a renewal takes no restart.
+type Files struct {
 	certFile, keyFile string
 
 	mu      sync.Mutex // guards below
@@ -22,20 +23,20 @@ type Certificate struct {
 	checked time.Time // time of the last check of the files
 }
 
-// OpenCertificate reads a certificate with its chain and its private key.
-func OpenCertificate(certFile, keyFile string) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile}
+// Open reads a certificate with its chain and its private key.
+func Open(certFile, keyFile string) (*Files, error) {
+	c := &Files{certFile: certFile, keyFile: keyFile}
 	return c, c.load(time.Now())
 }
 
 // Config returns a TLS server configuration with this certificate.
-func (c *Certificate) Config() *tls.Config {
+func (c *Files) Config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
 }
 
 // get returns the current certificate. While the two files do not match, as
 // between the writes of one and of the other, it returns the last valid one.
-func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *Files) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Sub(c.checked) >= recheck {
@@ -45,7 +46,7 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 // load reads the files if they have changed since the last load.
-func (c *Certificate) load(now time.Time) error {
+func (c *Files) load(now time.Time) error {
 	c.checked = now
 	changed, err := newest(c.certFile, c.keyFile)
 	if err != nil {
@@ -74,20 +75,4 @@ func newest(files ...string) (at time.Time, err error) {
 		}
 	}
 	return at, nil
-}
-
-// functionTLS returns the TLS configuration for functions that call a host of this
-// platform over TLS on a Plain listener; nil if the platform has no certificates
-// for such calls.
-func (e *Edge) functionTLS() *tls.Config {
-	if e.o.FunctionCertificate == nil {
-		return nil
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		host := hostname(hello.ServerName)
-		if _, own := e.hosts.get(host); !own {
-			return nil, errUnknownHost
-		}
-		return e.o.FunctionCertificate(host)
-	}}
 }

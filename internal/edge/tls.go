@@ -1,0 +1,19 @@
+package edge
+
+import "crypto/tls"
+
+// functionTLS returns the TLS configuration for functions that call a host of this
+// platform over TLS on a Plain listener; nil if the platform has no certificates
+// for such calls.
+func (e *Edge) functionTLS() *tls.Config {
+	if e.o.FunctionCertificate == nil {
+		return nil
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		host := hostname(hello.ServerName)
+		if _, own := e.hosts.get(host); !own {
+			return nil, errUnknownHost
+		}
+		return e.o.FunctionCertificate(host)
+	}}
+}
