@@ -66,15 +66,17 @@ var layers = map[string]string{
 	"internal/store/postgres": "internal/store",
 
 	// Ring 3: planes, which implement the operations.
-	"internal/assemble":         "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",
-	"internal/control":          "internal/artifact internal/assemble internal/pause internal/secret internal/share internal/store",
-	"internal/edge":             "internal/accept internal/address internal/artifact internal/cache internal/predict internal/route internal/server internal/share",
-	"internal/edge/certificate": "",
+	"internal/assemble": "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",
+	"internal/control":  "internal/artifact internal/assemble internal/pause internal/secret internal/share internal/store",
+	"internal/edge":     "internal/accept internal/address internal/artifact internal/cache internal/edge/header internal/edge/problem internal/predict internal/route internal/server internal/share",
+	"internal/fleet":    "internal/atomicfile internal/autoscale internal/engine internal/fairqueue internal/pause",
+	"internal/meter":    "internal/pause internal/store",
+	"internal/observe":  "internal/share internal/store/sqlite",
+	"internal/worker":   "internal/pause",
 
-	"internal/fleet":   "internal/atomicfile internal/autoscale internal/engine internal/fairqueue internal/pause",
-	"internal/meter":   "internal/pause internal/store",
-	"internal/observe": "internal/share internal/store/sqlite",
-	"internal/worker":  "internal/pause",
+	"internal/edge/certificate": "",
+	"internal/edge/header":      "",
+	"internal/edge/problem":     "internal/accept internal/route",
 
 	// Ring 4: interfaces to users and programs.
 	"internal/api": "internal/accept internal/control internal/observe internal/share internal/store",

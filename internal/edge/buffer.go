@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 )
 
 // bodyMemory bounds, in bytes, the memory of buffered bodies: request bodies for
@@ -13,12 +15,12 @@ const bodyMemory = 512 << 20
 
 // gather reads r to its end. It reserves memory in pieces of copyBuffer as the bytes
 // arrive, until the exchange ends; an announced body that does not arrive costs one
-// piece. The error is [errOverloaded] if the site's share is used up.
+// piece. The error is [problem.ErrOverloaded] if the site's share is used up.
 func (x *exchange) gather(r io.Reader) ([]byte, error) {
 	var b bytes.Buffer
 	for {
 		if !x.edge.memory.Take(copyBuffer, string(x.site.Team), string(x.site.Project)) {
-			return nil, errOverloaded
+			return nil, problem.ErrOverloaded
 		}
 		x.held += copyBuffer
 		switch n, err := io.CopyN(&b, r, copyBuffer); {

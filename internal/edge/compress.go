@@ -15,6 +15,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/lateen-dev/lateen/internal/accept"
+	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 	"github.com/lateen-dev/lateen/internal/share"
 )
@@ -94,7 +96,7 @@ func (c *codings) notModified(x *exchange, h http.Header) {
 		if compressible(h) {
 			c.choose(x, h, false)
 		}
-	case h["Content-Encoding"] != nil, noTransform(h):
+	case h["Content-Encoding"] != nil, cache.NoTransform(h):
 	default:
 		varyByEncoding(h)
 		if etag := h.Get("Etag"); etag != "" && slices.ContainsFunc(x.req.Header["If-None-Match"], func(list string) bool { return strings.Contains(list, "W/"+etag) }) {
@@ -140,7 +142,7 @@ func compressible(h http.Header) bool {
 	if n, err := strconv.Atoi(h.Get("Content-Length")); err == nil && n < minCompressed {
 		return false
 	}
-	if noTransform(h) {
+	if cache.NoTransform(h) {
 		return false
 	}
 	kind, _, _ := strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
@@ -154,16 +156,6 @@ var compressibleTypes = map[string]bool{
 	"application/json": true, "application/javascript": true, "application/xml": true, "application/ndjson": true,
 	"application/x-ndjson": true, "application/x-javascript": true, "application/wasm": true, "application/vnd.ms-fontobject": true,
 	"application/manifest+json": true, "font/ttf": true, "font/otf": true, "image/bmp": true, "image/x-icon": true, "application/graphql": true,
-}
-
-// noTransform reports whether h has the no-transform directive (RFC 9111 §5.2.2.6).
-func noTransform(h http.Header) bool {
-	for _, v := range h["Cache-Control"] {
-		if strings.Contains(strings.ToLower(v), "no-transform") {
-			return true
-		}
-	}
-	return false
 }
 
 // copy sends body to w in a coding; "" is no coding. If live, it flushes after each
@@ -209,7 +201,7 @@ func (c *codings) pour(dst io.Writer, flush func(), src io.Reader, live bool) er
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return truncated(err)
+			return problem.Truncated(err)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/server"
 	"github.com/lateen-dev/lateen/internal/share"
 )
@@ -84,7 +84,7 @@ type Options struct {
 	// uses. If nil, it ignores these fields of all peers.
 	TrustedProxies []netip.Prefix
 	// DialOrigin connects to the origins of external rewrites. It returns
-	// [ErrOriginRefused] for an origin that sites may not reach, which it decides by
+	// [problem.ErrOriginRefused] for an origin that sites may not reach, which it decides by
 	// the resolved address. Its connections to the platform itself come from
 	// [address.Functions]. If nil, every origin is refused.
 	DialOrigin func(ctx context.Context, network, address string) (net.Conn, error)
@@ -136,7 +136,7 @@ type Edge struct {
 	origins  http.RoundTripper
 	inside   http.RoundTripper // client of this platform's own hosts
 	codings  *codings
-	page     *template.Template // error page
+	pages    *problem.Pages // error pages
 	hops     hops
 	failures share.Lines[lateen.ProjectID]
 	memory   *share.Amount[string] // memory of buffered bodies, by team and project
@@ -149,7 +149,7 @@ func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
 		o: o, hosts: newHostTable(), sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
-		page: template.Must(template.New("error").Parse(errorPageHTML)), memory: share.NewAmount[string](bodyMemory),
+		pages: problem.NewPages(), memory: share.NewAmount[string](bodyMemory),
 		failures: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow},
 	}
 	e.server = server.New(server.Options{
@@ -179,7 +179,7 @@ func (o *Options) setDefaults() {
 		o.Now = time.Now
 	}
 	if o.DialOrigin == nil {
-		o.DialOrigin = func(context.Context, string, string) (net.Conn, error) { return nil, ErrOriginRefused }
+		o.DialOrigin = func(context.Context, string, string) (net.Conn, error) { return nil, problem.ErrOriginRefused }
 	}
 	o.Domain = cmp.Or(o.Domain, "localhost")
 	o.Scheme = cmp.Or(o.Scheme, "http")

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 	"github.com/lateen-dev/lateen/internal/server"
 )
@@ -48,17 +50,17 @@ type exchange struct {
 	decision   *route.Decision // result of routing; nil before
 	record     lateen.Record
 	began      time.Time
-	first      bool     // whether this is the connection's first request for a deployment
-	codings    bool     // whether the static file of the response has compressed forms
-	hops       int      // hop count of the request
-	within     string   // ID of the cache fill that sent the request; "" if none did
-	held       int64    // bytes taken from the edge's memory
-	encodes    bool     // whether the exchange holds a place for an encoder
-	problem    *problem // first error; nil if there is none
-	status     int      // status that was sent; 0 before the header is sent
-	done       bool     // whether the whole response was sent
-	clientGone bool     // whether sending failed because of the client
-	upgraded   int64    // bytes received after a switch of protocols
+	first      bool             // whether this is the connection's first request for a deployment
+	codings    bool             // whether the static file of the response has compressed forms
+	hops       int              // hop count of the request
+	within     string           // ID of the cache fill that sent the request; "" if none did
+	held       int64            // bytes taken from the edge's memory
+	encodes    bool             // whether the exchange holds a place for an encoder
+	problem    *problem.Problem // first error; nil if there is none
+	status     int              // status that was sent; 0 before the header is sent
+	done       bool             // whether the whole response was sent
+	clientGone bool             // whether sending failed because of the client
+	upgraded   int64            // bytes received after a switch of protocols
 }
 
 // ServeHTTP answers a request for any host; a function's request to the API gets an
@@ -92,9 +94,9 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.end()
 	switch {
 	case !admitted:
-		x.fail(errTooManyRequests)
+		x.fail(problem.ErrTooManyRequests)
 	case toAPI:
-		x.fail(errFunctionToAPI)
+		x.fail(problem.ErrFunctionToAPI)
 	default:
 		x.serve()
 	}
@@ -104,12 +106,12 @@ func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
 	now := e.o.Now()
 	x := &exchange{edge: e, id: lateen.NewID[lateen.RequestID]("req_", now), client: from, w: w, began: now}
 	r = r.WithContext(lateen.WithRequestID(r.Context(), x.id))
-	for name := range nominated(r.Header) {
+	for name := range header.Nominated(r.Header) {
 		delete(r.Trailer, name)
 	}
-	cleanTrailer(r.Trailer)
+	header.CleanTrailer(r.Trailer)
 	x.hops, x.within = e.hops.of(r.Header)
-	r.Header = cleanRequest(r.Header)
+	r.Header = header.CleanRequest(r.Header)
 	x.body = newUpload(w, r, e.o.MaxBody)
 	x.req = x.body.request(r)
 	x.record = lateen.Record{
@@ -141,7 +143,7 @@ func (x *exchange) serve() {
 		return
 	}
 	if x.hops >= maxHops {
-		x.fail(errLoop)
+		x.fail(problem.ErrLoop)
 		return
 	}
 	d, err := x.site.router.Resolve(ctx, x.routeRequest(), x.runMiddleware)
@@ -156,7 +158,7 @@ func (x *exchange) serve() {
 func (x *exchange) enter(ctx context.Context) error {
 	to, ok := x.edge.hosts.get(x.client.hostname)
 	if !ok {
-		return errUnknownHost
+		return problem.ErrUnknownHost
 	}
 	s, err := x.edge.sites.get(ctx, to.Deployment)
 	if err != nil {
@@ -202,18 +204,18 @@ func (x *exchange) explain(d *route.Decision) {
 	if x.problem != nil {
 		return // an earlier error led to d
 	}
-	x.problem = new(problemFor(d))
+	x.problem = new(problem.OfDecision(d))
 	switch {
 	case d.Cause == nil || lateen.CodeOf(d.Cause) != lateen.Internal:
-	case x.problem.blame == blameCode: // an error of the site goes to the log of the site, not to the daemon's
+	case x.problem.Blame == problem.ByCode: // an error of the site goes to the log of the site, not to the daemon's
 		x.logFault(d.Cause)
 	default:
 		x.logFailure(d.Cause)
 	}
-	if d.Kind != route.Error && x.problem.blame == blameRequest {
+	if d.Kind != route.Error && x.problem.Blame == problem.ByRequest {
 		return
 	}
-	x.record.Error = x.problem.reason
+	x.record.Error = x.problem.Reason
 }
 
 func (x *exchange) redirect(d *route.Decision) {
@@ -297,7 +299,7 @@ func bodyAllowed(status int) bool {
 // complete applies the decision's and the platform's rules to an output's own
 // header h and returns the status to send.
 func (x *exchange) complete(status int, h http.Header) int {
-	cleanResponse(h)
+	header.CleanResponse(h)
 	if d := x.decision; d != nil {
 		length := h["Content-Length"]
 		d.Merge(h)
@@ -308,7 +310,7 @@ func (x *exchange) complete(status int, h http.Header) int {
 			status = d.Status
 		}
 	}
-	dropHopByHop(h)
+	header.DropHopByHop(h)
 	x.platformHeader(h)
 	return status
 }
@@ -350,8 +352,8 @@ func (x *exchange) end() {
 		x.edge.o.Log.ErrorContext(x.req.Context(), "serving a request panicked",
 			"request_id", string(x.id), "panic", failure, "stack", string(debug.Stack()))
 		if x.status == 0 {
-			x.problem = new(problemOf(lateen.ErrInternal))
-			x.record.Error = x.problem.reason
+			x.problem = new(problem.Of(lateen.ErrInternal))
+			x.record.Error = x.problem.Reason
 			x.errorPage(*x.problem)
 		}
 	}
@@ -395,7 +397,7 @@ func (x *exchange) fail(err error, further ...string) {
 	for pair := range slices.Chunk(further, 2) {
 		x.w.Header().Set(pair[0], pair[1])
 	}
-	if ctx.Err() != nil && !errors.Is(err, errStalled) {
+	if ctx.Err() != nil && !errors.Is(err, problem.ErrStalled) {
 		return // the client is gone; end records that
 	}
 	if lateen.CodeOf(err) == lateen.Internal {
@@ -405,10 +407,10 @@ func (x *exchange) fail(err error, further ...string) {
 		x.errorPage(*x.problem)
 		return
 	}
-	x.problem = new(problemOf(err))
-	x.record.Error = x.problem.reason
+	x.problem = new(problem.Of(err))
+	x.record.Error = x.problem.Reason
 	if x.site != nil && ctx.Err() == nil {
-		if d, ok := x.site.router.ResolveError(ctx, x.routeRequest(), x.problem.status); ok {
+		if d, ok := x.site.router.ResolveError(ctx, x.routeRequest(), x.problem.Status); ok {
 			x.answer(d)
 			return
 		}

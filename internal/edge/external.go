@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 	"github.com/lateen-dev/lateen/internal/server"
 )
@@ -81,7 +83,7 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 		x.fail(x.blame(originFault(err)))
 		return
 	}
-	dropNominated(resp.Header)
+	header.DropNominated(resp.Header)
 	x.record.Cache = "MISS"
 	if d.IgnoreOriginCacheControl {
 		delete(resp.Header, "Cache-Control")
@@ -95,13 +97,13 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, err error) {
 	target, err := url.Parse(d.Target)
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return nil, false, errOrigin.With("the target of the external rewrite, %q, is not an http URL", d.Target)
+		return nil, false, problem.ErrOrigin.With("the target of the external rewrite, %q, is not an http URL", d.Target)
 	}
 	if name := hostname(target.Host); name == "api."+x.edge.o.Domain {
-		return nil, false, ErrOriginRefused.With("an external rewrite may not lead to the platform's API")
+		return nil, false, problem.ErrOriginRefused.With("an external rewrite may not lead to the platform's API")
 	}
 	if via(x.req.Header) >= maxHops {
-		return nil, false, errLoop
+		return nil, false, problem.ErrLoop
 	}
 	if err := x.admitBody(); err != nil {
 		return nil, false, err
@@ -146,7 +148,7 @@ func originFault(err error) error {
 		return refused
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return errOriginTimeout.Because(err)
+		return problem.ErrOriginTimeout.Because(err)
 	}
-	return errOrigin.Because(fmt.Errorf("external rewrite: %w", err))
+	return problem.ErrOrigin.Because(fmt.Errorf("external rewrite: %w", err))
 }

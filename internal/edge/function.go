@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -70,10 +72,10 @@ func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *ht
 	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
 	switch {
 	case err == nil:
-		dropNominated(resp.Header)
+		header.DropNominated(resp.Header)
 		e.applyPurges(x.site, resp.Header)
 	case spec.Function.Edge():
-		return nil, edgeFault(err)
+		return nil, problem.OfEdge(err)
 	}
 	return resp, err
 }
@@ -85,9 +87,9 @@ func (x *exchange) functionRequest(d *route.Decision) *http.Request {
 
 // outbound returns the client's request for the URL u.
 func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
-	h := onwardHeader(d.RequestHeader)
+	h := header.Onward(d.RequestHeader)
 	if x.problem != nil || d.Status != 0 {
-		dropConditions(h)
+		header.DropConditions(h)
 	}
 	if upgrade := x.wantedUpgrade(d.RequestHeader); upgrade != "" {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
@@ -111,27 +113,6 @@ func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
 		_ = x.w.deadlines.EnableFullDuplex() // a response may begin before the request has ended
 	}
 	return req
-}
-
-// onwardHeader returns a copy of a request's header h without the hop-by-hop fields.
-func onwardHeader(h http.Header) http.Header {
-	h = h.Clone()
-	dropHopByHop(h)
-	delete(h, "Expect")
-	if h["User-Agent"] == nil {
-		h["User-Agent"] = []string{""} // or net/http would send its own
-	}
-	return h
-}
-
-// dropConditions removes the fields of conditional and range requests (RFC 9110
-// §13.1, §14.2) from the header of a request. A page whose status the platform
-// replaces must be complete: otherwise the 304 or 206 of the output would be sent
-// with the forced status.
-func dropConditions(h http.Header) {
-	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"} {
-		delete(h, name)
-	}
 }
 
 // method returns the method of the request to an output: an error page is requested
@@ -172,7 +153,7 @@ func (x *exchange) relay(resp *http.Response) {
 		delete(resp.Header, "Content-Length")
 	}
 	x.respond(resp.StatusCode, resp.Header, resp.Body)
-	cleanTrailer(resp.Trailer)
+	header.CleanTrailer(resp.Trailer)
 	for name, values := range resp.Trailer { // known since the body has ended
 		x.w.Header()[http.TrailerPrefix+name] = values
 	}
@@ -184,9 +165,9 @@ func (x *exchange) buffer(resp *http.Response) error {
 	all, err := x.gather(io.LimitReader(resp.Body, maxBuffered+1))
 	switch {
 	case err != nil:
-		return truncated(err)
+		return problem.Truncated(err)
 	case len(all) > maxBuffered:
-		return errResponseTooLarge
+		return problem.ErrResponseTooLarge
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(all)), int64(len(all))
 	if resp.Request == nil || resp.Request.Method != http.MethodHead {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -22,7 +24,7 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 		return nil, err
 	}
 	out := &http.Request{
-		Method: req.Method, URL: pathURL(req.Path, req.RawQuery), Header: onwardHeader(req.Header), Host: x.client.host,
+		Method: req.Method, URL: pathURL(req.Path, req.RawQuery), Header: header.Onward(req.Header), Host: x.client.host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	delete(out.Header, "Content-Length")
@@ -35,13 +37,13 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 	d := &route.Decision{Output: output, MatchedPath: output}
 	resp, err := x.edge.call(ctx, x, d, out, inv)
 	if err != nil {
-		return nil, middlewareFault(err)
+		return nil, problem.OfMiddleware(err)
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body.Close()
-		return nil, errMiddleware.With("the middleware's response switches protocols")
+		return nil, problem.ErrMiddleware.With("the middleware's response switches protocols")
 	}
-	dropHopByHop(resp.Header)
+	header.DropHopByHop(resp.Header)
 	if resp.ContentLength == 0 {
 		_ = resp.Body.Close() // it has ended
 		resp.Body = http.NoBody

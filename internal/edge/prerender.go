@@ -12,6 +12,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/accept"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -108,7 +110,7 @@ func (r *pageRequest) applyRevalidatedTags(token string) {
 	if h[headerRevalidatedTags] == nil || !sameSecret(token, h.Get(headerTagToken)) {
 		return
 	}
-	r.edge.invalidate(r.site, splitTags(h[headerRevalidatedTags]), 0)
+	r.edge.invalidate(r.site, cache.SplitTags(h[headerRevalidatedTags]), 0)
 }
 
 // serve answers with the cached page. It refreshes the page first if it is missing or
@@ -205,7 +207,7 @@ func (r *pageRequest) fallback(ctx context.Context) (*cache.Entry, error) {
 	e := &cache.Entry{
 		Status: f.Status, Header: make(http.Header, len(f.Headers)+1), Group: r.group,
 		Born: time.Unix(0, 0), Kept: r.site.CreatedAt.Time(),
-		Fresh: freshness(r.page), Usable: seconds(r.page.StaleExpiration), Digest: f.Digest,
+		Fresh: cache.FreshFor(r.page), Usable: cache.Seconds(r.page.StaleExpiration), Digest: f.Digest,
 	}
 	if e.Status < http.StatusOK { // 0 is no status, and an interim status is not a response's
 		e.Status = http.StatusOK
@@ -216,8 +218,9 @@ func (r *pageRequest) fallback(ctx context.Context) (*cache.Entry, error) {
 	for name, value := range f.Headers {
 		e.Header.Set(name, value)
 	}
-	e.Tags = takeTags(e.Header)
-	cleanCached(e.Header)
+	e.Tags = cache.TakeTags(e.Header)
+	header.CleanResponse(e.Header)
+	cache.CleanHeader(e.Header)
 	if f.Size > maxInlineFallback {
 		body, err := r.edge.o.Artifacts.Open(ctx, f.Digest)
 		if err != nil {
@@ -379,4 +382,13 @@ func (r *pageRequest) serveUncached(reason string) {
 // invoked records the invocation as far as it is known.
 func (r *pageRequest) invoked(inv func() *lateen.Invocation) {
 	r.record.Invocation = inv()
+}
+
+// loopError replaces the error of a page whose fill would wait for itself with
+// the error of a request loop.
+func loopError(err error) error {
+	if errors.Is(err, cache.ErrCircle) {
+		return problem.ErrLoop.Because(err)
+	}
+	return err
 }

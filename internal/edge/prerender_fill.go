@@ -8,14 +8,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/header"
 )
 
 // fill returns the cache fill of the page. The fill calls the page's function with
@@ -150,124 +148,12 @@ func allowedHeader(h http.Header, p *lateen.Prerender) http.Header {
 	return out
 }
 
-// storable are the statuses of responses that become cached pages. A cache fill with
-// any other status has failed.
-var storable = map[int]bool{
-	http.StatusOK: true, http.StatusMovedPermanently: true, http.StatusFound: true, http.StatusTemporaryRedirect: true,
-	http.StatusPermanentRedirect: true, http.StatusNotFound: true, http.StatusGone: true,
-}
-
-// draftOf returns the cacheable form of a function's response. Its lifetime is the one
-// in the response, else the one that the build set for p.
+// draftOf returns the cacheable form of a function's response.
 func draftOf(resp *http.Response, p *lateen.Prerender, group string) *cache.Draft {
-	h := resp.Header
-	dropHopByHop(h)
-	e := &cache.Entry{Status: resp.StatusCode, Header: h, Group: group, Fresh: freshness(p), Usable: seconds(p.StaleExpiration)}
-	use := cache.Shared
-	if storable[resp.StatusCode] {
-		use = cache.Kept
-		switch life, said := lifetimeOf(h); {
-		case !said:
-		case life.private:
-			use = cache.Once
-		default:
-			if e.Fresh = life.fresh; life.usable > 0 {
-				e.Usable = life.usable
-			}
-		}
+	header.DropHopByHop(resp.Header)
+	draft := cache.DraftOf(resp, p, group)
+	if draft.Use == cache.Kept {
+		header.CleanResponse(resp.Header)
 	}
-	e.Tags = takeTags(h)
-	switch use {
-	case cache.Kept:
-		cleanCached(h)
-	case cache.Shared:
-		delete(h, "Set-Cookie")
-	case cache.Once:
-	}
-	delete(h, "Content-Length")
-	length := resp.ContentLength
-	if resp.Uncompressed {
-		length = -1
-	}
-	return &cache.Draft{Entry: e, Body: resp.Body, Length: length, Use: use}
-}
-
-// cleanCached removes from the header of a cached response the fields for one client and
-// those for caches. It retains no-transform, which applies to every copy of the
-// content.
-func cleanCached(h http.Header) {
-	cleanResponse(h)
-	if noTransform(h) {
-		defer func() { h["Cache-Control"] = revalidateUntransformed }()
-	}
-	for _, name := range []string{"Set-Cookie", "Cache-Control", "Cdn-Cache-Control", "Age", "Expires", "Content-Length"} {
-		delete(h, name)
-	}
-}
-
-// freshness returns the time that a page is fresh, as the build set it; a negative
-// value is no limit.
-func freshness(p *lateen.Prerender) time.Duration {
-	if p.Expiration == nil {
-		return -1
-	}
-	return seconds(*p.Expiration)
-}
-
-// maxSeconds is a hundred years in seconds.
-const maxSeconds = 100 * 365 * 24 * 60 * 60
-
-func seconds(n int) time.Duration { return time.Duration(min(max(n, 0), maxSeconds)) * time.Second }
-
-// lifetime is the time that a response may be cached.
-type lifetime struct {
-	private bool          // whether the response must not be cached
-	fresh   time.Duration // time that it is fresh
-	usable  time.Duration // time that it is fresh or stale; 0 is unspecified
-}
-
-// lifetimeOf reads the most specific of the fields for a shared cache (RFC 9111
-// §5.2.2, RFC 5861, RFC 9213). said is false if the field has no lifetime or there is
-// no such field.
-func lifetimeOf(h http.Header) (l lifetime, said bool) {
-	for _, name := range []string{"Vercel-Cdn-Cache-Control", "Cdn-Cache-Control", "Cache-Control"} {
-		if values := h[name]; values != nil {
-			return readLifetime(values, name != "Cache-Control")
-		}
-	}
-	return l, false
-}
-
-// readLifetime reads the values of one field. targeted is set for a field for CDN
-// caches: there max-age applies to this cache, elsewhere to the browser.
-func readLifetime(values []string, targeted bool) (l lifetime, said bool) {
-	fresh, extra := -1, 0
-	for directive := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
-		n, err := strconv.Atoi(strings.Trim(value, `"`))
-		if err != nil || n < 0 {
-			n = 0
-		}
-		switch name {
-		case "private", "no-store", "no-cache":
-			return lifetime{private: true}, true
-		case "s-maxage":
-			fresh = n
-		case "max-age":
-			if targeted && fresh < 0 {
-				fresh = n
-			}
-		case "stale-while-revalidate":
-			extra = n
-		}
-	}
-	if fresh < 0 {
-		return l, false
-	}
-	l.fresh = seconds(fresh)
-	if extra > 0 {
-		l.usable = l.fresh + seconds(extra)
-	}
-	l.private = l.fresh == 0 && extra == 0
-	return l, true
+	return draft
 }

@@ -65,14 +65,7 @@ func TestAFailedFirstFillIsSentAndNotCached(t *testing.T) {
 	})
 }
 
-func TestOnlySevenStatusesAreCached(t *testing.T) {
-	kept := map[int]bool{200: true, 301: true, 302: true, 307: true, 308: true, 404: true, 410: true}
-	for status := 200; status < 600; status++ {
-		if http.StatusText(status) == "" || storable[status] == kept[status] {
-			continue
-		}
-		t.Errorf("%d is storable: %v", status, storable[status])
-	}
+func TestA404IsCached(t *testing.T) {
 	withPages(t, func(p *pageStage) {
 		p.page("/gone", "", lateen.Prerender{})
 	}, func(p *pageStage) {
@@ -80,37 +73,6 @@ func TestOnlySevenStatusesAreCached(t *testing.T) {
 		p.want("404 MISS (cold): nothing", "/gone")
 		p.want("404 HIT: nothing", "/gone")
 	})
-}
-
-func TestTheResponseSetsItsLifetime(t *testing.T) {
-	for name, tt := range map[string]struct {
-		header        string
-		fresh, usable time.Duration
-		once          bool
-	}{
-		"no field":       {"X-A: b", 5 * time.Second, 50 * time.Second, false},
-		"max-age only":   {"Cache-Control: max-age=9, must-revalidate", 5 * time.Second, 50 * time.Second, false},
-		"shared":         {"Cache-Control: s-maxage=9", 9 * time.Second, 50 * time.Second, false},
-		"stale":          {"Cache-Control: s-maxage=9, stale-while-revalidate=11", 9 * time.Second, 20 * time.Second, false},
-		"other spelling": {`Cache-Control: S-MaxAge="9" , Stale-While-Revalidate=11`, 9 * time.Second, 20 * time.Second, false},
-		"a year":         {"Cache-Control: s-maxage=31536000", 31536000 * time.Second, 50 * time.Second, false},
-		"too long":       {"Cache-Control: s-maxage=999999999999", maxSeconds * time.Second, 50 * time.Second, false},
-		"negative":       {"Cache-Control: s-maxage=-1, stale-while-revalidate=4", 0, 4 * time.Second, false},
-		"targeted":       {"Vercel-CDN-Cache-Control: max-age=7", 7 * time.Second, 50 * time.Second, false},
-		"private":        {"Cache-Control: private", 0, 0, true},
-		"no-store":       {"CDN-Cache-Control: no-store", 0, 0, true},
-		"zero":           {"Cache-Control: s-maxage=0", 0, 0, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			d := draftOf(reply(200, "", tt.header), &lateen.Prerender{Expiration: new(5), StaleExpiration: 50}, "")
-			if once := d.Use == cache.Once; once != tt.once {
-				t.Fatalf("use is private: %v", once)
-			}
-			if !tt.once && (d.Entry.Fresh != tt.fresh || d.Entry.Usable != tt.usable) {
-				t.Errorf("fresh for %v of %v, want %v of %v", d.Entry.Fresh, d.Entry.Usable, tt.fresh, tt.usable)
-			}
-		})
-	}
 }
 
 func TestTheRecordOfACacheFillHasItsCost(t *testing.T) {

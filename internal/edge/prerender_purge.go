@@ -3,13 +3,12 @@ package edge
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/header"
 )
 
 const (
@@ -51,7 +50,7 @@ func (e *Edge) invalidate(s *site, tags []string, grace time.Duration) {
 // setFunctionHeaders sets headerInvocation and headerInvalidated on the header of a
 // function's request.
 func (e *Edge) setFunctionHeaders(h http.Header, x *exchange) {
-	h[headerInvocation] = []string{string(x.id)}
+	h[header.Invocation] = []string{string(x.id)}
 	if e.o.Cache == nil {
 		return
 	}
@@ -70,7 +69,7 @@ func (e *Edge) applyPurges(s *site, h http.Header) {
 		if err != nil {
 			continue // user code set this value: those of the guest are valid
 		}
-		e.invalidate(s, splitTags(form["tag"]), graceOf(form.Get("expire")))
+		e.invalidate(s, cache.SplitTags(form["tag"]), graceOf(form.Get("expire")))
 	}
 }
 
@@ -84,36 +83,5 @@ func graceOf(text string) time.Duration {
 	if err != nil || !(n > 0) {
 		return 0
 	}
-	return time.Duration(min(n, maxSeconds) * float64(time.Second))
-}
-
-// tagHeaders are the fields in which functions name the cache tags of a response.
-var tagHeaders = []string{"X-Next-Cache-Tags", "Vercel-Cache-Tag"} //nolint:gochecknoglobals // a constant in all but name
-
-// maxTags bounds the cache tags of a response; further tags are ignored.
-const maxTags = 128
-
-// takeTags removes the cache tags from the header of a response and returns them.
-func takeTags(h http.Header) []string {
-	var tags []string
-	for _, name := range tagHeaders {
-		tags = append(tags, splitTags(h[name])...)
-		delete(h, name)
-	}
-	slices.Sort(tags)
-	tags = slices.Compact(tags)
-	return slices.Clip(tags[:min(len(tags), maxTags)])
-}
-
-// splitTags returns the elements of the values of a list field.
-func splitTags(values []string) []string {
-	var tags []string
-	for _, value := range values {
-		for tag := range strings.SplitSeq(value, ",") {
-			if tag = strings.TrimSpace(tag); tag != "" {
-				tags = append(tags, strings.ToValidUTF8(tag, "\uFFFD"))
-			}
-		}
-	}
-	return tags
+	return time.Duration(min(n, cache.MaxSeconds) * float64(time.Second))
 }

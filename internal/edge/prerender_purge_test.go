@@ -141,20 +141,6 @@ func TestAFunctionGetsTheTimeOfTheLastInvalidation(t *testing.T) {
 	})
 }
 
-func TestTheTagsOfAResponseAreBounded(t *testing.T) {
-	h := http.Header{"X-Next-Cache-Tags": {" a , b,,a"}, "Vercel-Cache-Tag": {"c", "a\xff"}}
-	if diff := cmp.Diff([]string{"a", "a\uFFFD", "b", "c"}, takeTags(h)); diff != "" || len(h) > 0 {
-		t.Error(diff, h)
-	}
-	h = http.Header{}
-	for i := range 500 {
-		h.Add("Vercel-Cache-Tag", strconv.Itoa(i))
-	}
-	if n := len(takeTags(h)); n != maxTags {
-		t.Errorf("%d tags were used", n)
-	}
-}
-
 // Next.js remembers a rendering under the ID of the invocation, so that two cache fills
 // of one page must not share an ID.
 func TestEveryCacheFillHasItsOwnInvocationID(t *testing.T) {

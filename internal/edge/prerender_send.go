@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/header"
 )
 
 // send answers with e. It evaluates the request's If-None-Match unless a route forces
-// a status: see [dropConditions].
+// a status: see [header.DropConditions].
 func (r *pageRequest) send(e *cache.Entry, label, reason string) {
 	r.record.Cache, r.record.CacheReason = label, reason
 	h := cachedHeader(e, r.now)
@@ -20,7 +21,7 @@ func (r *pageRequest) send(e *cache.Entry, label, reason string) {
 	}
 	h["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)}
 	switch {
-	case !r.isError && r.d.Status == 0 && e.Status == http.StatusOK && r.req.Header["If-None-Match"] != nil && weakMatch(r.req.Header["If-None-Match"], h["Etag"][0]):
+	case !r.isError && r.d.Status == 0 && e.Status == http.StatusOK && r.req.Header["If-None-Match"] != nil && header.WeakMatch(r.req.Header["If-None-Match"], h["Etag"][0]):
 		r.respond(http.StatusNotModified, h, nil)
 	case e.Bytes() == nil || r.req.Method == http.MethodHead:
 		r.respond(e.Status, h, e.Body())
@@ -54,7 +55,7 @@ func cachedHeader(e *cache.Entry, now time.Time) http.Header {
 		h = http.Header{}
 	}
 	if h["Etag"] == nil {
-		h["Etag"] = []string{etagOf(e.Digest)}
+		h["Etag"] = []string{header.Tag(e.Digest)}
 	}
 	h["Age"] = []string{strconv.FormatInt(int64(e.Age(now)/time.Second), 10)}
 	return h

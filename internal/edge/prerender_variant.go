@@ -11,6 +11,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/header"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -52,7 +53,7 @@ func variantOf(x *exchange, d *route.Decision, p *lateen.Prerender) variant {
 	for _, name := range p.AllowHeader {
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		switch values := d.RequestHeader[name]; {
-		case personal[name], notInKey[name], platformOnly(name), slices.Contains(hopByHop, name), values == nil:
+		case personal[name], notInKey[name], header.PlatformOnly(name), header.HopByHop(name), values == nil:
 		default:
 			if v.header == nil {
 				v.header = http.Header{}

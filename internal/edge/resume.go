@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/header"
 )
 
 // shellType is the media type of a partially prerendered page of Next.js: the
@@ -125,8 +126,8 @@ func (r *pageRequest) prefetch() bool {
 // postponed calls the function of the page's chain to render the postponed parts for
 // this request. Without a state the function renders the whole page.
 func (r *pageRequest) postponed(state []byte) (*http.Response, error) {
-	h := onwardHeader(r.d.RequestHeader)
-	dropConditions(h)
+	h := header.Onward(r.d.RequestHeader)
+	header.DropConditions(h)
 	delete(h, "Content-Type")
 	for name, value := range r.page.Chain.Headers {
 		h[http.CanonicalHeaderKey(name)] = []string{value}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/predict"
 	"github.com/lateen-dev/lateen/internal/route"
 	"github.com/lateen-dev/lateen/internal/share"
@@ -103,7 +104,7 @@ func (s *sites) load(ctx context.Context, d lateen.DeploymentID) (*site, error) 
 	}
 	release, err := s.loading.Take(ctx, string(team), string(project)) // before the manifest is read into memory
 	if errors.Is(err, share.ErrFull) {
-		return nil, errLoading
+		return nil, problem.ErrLoading
 	}
 	if err != nil {
 		return nil, err

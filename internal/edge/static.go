@@ -9,6 +9,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/accept"
+	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -24,7 +26,7 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	}
 	x.record.Kind, x.record.Cache = kindStatic, "HIT"
 	page := d.Status >= 400 || x.problem != nil // an error page answers any method
-	whole := page || d.Status != 0              // see [dropConditions]
+	whole := page || d.Status != 0              // see [header.DropConditions]
 	switch method := x.req.Method; {
 	case page, method == http.MethodGet, method == http.MethodHead:
 	case method == http.MethodOptions:
@@ -55,14 +57,14 @@ func (e *Edge) sendConditional(x *exchange, h http.Header, blob lateen.Blob, ran
 	etag := h["Etag"][0]
 	in := x.req.Header
 	switch {
-	case in["If-Match"] != nil && !strongMatch(in["If-Match"], etag):
-		x.fail(errPrecondition)
-	case in["If-None-Match"] != nil && weakMatch(in["If-None-Match"], etag):
+	case in["If-Match"] != nil && !header.StrongMatch(in["If-Match"], etag):
+		x.fail(problem.ErrPrecondition)
+	case in["If-None-Match"] != nil && header.WeakMatch(in["If-None-Match"], etag):
 		delete(h, "Content-Length")
 		delete(h, "Content-Type")
 		delete(h, "Content-Encoding")
 		x.respond(http.StatusNotModified, h, nil)
-	case len(ranged) == 0 || in["If-Range"] != nil && !strongMatch(in["If-Range"], etag):
+	case len(ranged) == 0 || in["If-Range"] != nil && !header.StrongMatch(in["If-Range"], etag):
 		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 	default:
 		e.sendRange(x, h, blob, ranged)
@@ -75,7 +77,7 @@ func (e *Edge) sendRange(x *exchange, h http.Header, blob lateen.Blob, ranged []
 	case accept.Whole:
 		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 	case accept.Outside:
-		x.fail(errRange, "Content-Range", "bytes */"+strconv.FormatInt(blob.Size, 10))
+		x.fail(problem.ErrRange, "Content-Range", "bytes */"+strconv.FormatInt(blob.Size, 10))
 	case accept.Partial:
 		h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
 		h["Content-Range"] = []string{part.ContentRange(blob.Size)}
@@ -126,34 +128,26 @@ func precompressed(file *lateen.File, accepted []string) (lateen.Blob, string) {
 // staticHeader returns the header of a file's own response. Fields of the routes for
 // the type, the disposition and the allowed origins replace the platform's defaults.
 func (x *exchange) staticHeader(d *route.Decision, file *lateen.File, blob lateen.Blob, coding string) http.Header {
-	h, own := x.w.Header(), make(values, 0, 6)
+	h, own := x.w.Header(), make(header.Values, 0, 6)
 	h["Accept-Ranges"] = acceptRanges
-	h["Content-Length"] = own.of(strconv.FormatInt(blob.Size, 10))
-	h["Etag"] = own.of(etagOf(blob.Digest))
+	h["Content-Length"] = own.Of(strconv.FormatInt(blob.Size, 10))
+	h["Etag"] = own.Of(header.Tag(blob.Digest))
 	if x.codings = len(file.Encodings) > 0; x.codings {
 		h["Vary"] = varyEncoding
 	}
 	if coding != "" {
-		h["Content-Encoding"] = own.of(coding)
+		h["Content-Encoding"] = own.Of(coding)
 	}
 	if d.Header["Access-Control-Allow-Origin"] == nil {
 		h["Access-Control-Allow-Origin"] = anyOrigin
 	}
 	if d.Header["Content-Disposition"] == nil {
-		h["Content-Disposition"] = own.of(disposition(d.Output))
+		h["Content-Disposition"] = own.Of(disposition(d.Output))
 	}
 	if d.Header["Content-Type"] == nil {
-		h["Content-Type"] = own.of(file.ContentType)
+		h["Content-Type"] = own.Of(file.ContentType)
 	}
 	return h
-}
-
-// values holds the values of several headers in one allocation.
-type values []string
-
-func (v *values) of(s string) []string {
-	*v = append(*v, s)
-	return (*v)[len(*v)-1 : len(*v) : len(*v)]
 }
 
 // Values that many responses share; they are never modified.
@@ -164,10 +158,6 @@ var (
 	anyOrigin    = []string{"*"}
 	varyEncoding = []string{"Accept-Encoding"}
 )
-
-// etagOf returns the strong entity tag of content: 128 bits of its digest, which
-// differ between any two forms of any two files.
-func etagOf(d lateen.Digest) string { return `"` + string(d[:min(32, len(d))]) + `"` }
 
 // disposition returns the Content-Disposition of the file of output: inline, with the
 // file's own name (RFC 6266).
@@ -183,28 +173,4 @@ func disposition(output string) string {
 		return `inline; filename="` + name + `"`
 	}
 	return `inline; filename="` + ascii + `"; filename*=UTF-8''` + url.PathEscape(name)
-}
-
-// weakMatch reports whether an If-None-Match names etag (RFC 9110 §13.1.2).
-func weakMatch(values []string, etag string) bool { return matchTag(values, etag, true) }
-
-// strongMatch reports whether an If-Match or If-Range names etag (RFC 9110 §13.1.1).
-func strongMatch(values []string, etag string) bool { return matchTag(values, etag, false) }
-
-func matchTag(values []string, etag string, weak bool) bool {
-	if weak {
-		etag = strings.TrimPrefix(etag, "W/")
-	}
-	for _, list := range values {
-		for tag := range strings.SplitSeq(list, ",") {
-			tag = strings.TrimSpace(tag)
-			if weak {
-				tag = strings.TrimPrefix(tag, "W/")
-			}
-			if tag == etag || tag == "*" {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/header"
 )
 
 func TestHeadersOfAStaticFile(t *testing.T) {
@@ -80,7 +81,7 @@ func TestConditionalRequests(t *testing.T) {
 	s := newStage(t)
 	f := s.file("/f.txt", "text/plain", strings.Repeat("hello ", 100))
 	s.open()
-	tag, packed := etagOf(f.Digest), etagOf(f.Encodings["gzip"].Digest)
+	tag, packed := header.Tag(f.Digest), header.Tag(f.Encodings["gzip"].Digest)
 	if tag == packed {
 		t.Fatal("two forms of a file share a tag")
 	}
@@ -127,7 +128,7 @@ func TestRanges(t *testing.T) {
 	f := s.file("/f.txt", "text/plain", content)
 	s.file("/empty.txt", "text/plain", "")
 	s.open()
-	tag := etagOf(f.Digest)
+	tag := header.Tag(f.Digest)
 	for _, c := range []struct {
 		headers string
 		status  int

@@ -1,6 +1,10 @@
 package edge
 
-import "crypto/tls"
+import (
+	"crypto/tls"
+
+	"github.com/lateen-dev/lateen/internal/edge/problem"
+)
 
 // functionTLS returns the TLS configuration for functions that call a host of this
 // platform over TLS on a Plain listener; nil if the platform has no certificates
@@ -12,7 +16,7 @@ func (e *Edge) functionTLS() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		host := hostname(hello.ServerName)
 		if _, own := e.hosts.get(host); !own {
-			return nil, errUnknownHost
+			return nil, problem.ErrUnknownHost
 		}
 		return e.o.FunctionCertificate(host)
 	}}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 )
 
 // After the response, the edge reads and drops the rest of a request body, so that a
@@ -122,7 +123,7 @@ func (u *upload) fault() error {
 	case u.limit > 0 && u.read > u.limit:
 		return errBodyTooLarge(u.limit)
 	case errors.Is(u.failed, os.ErrDeadlineExceeded):
-		return errStalled
+		return problem.ErrStalled
 	case u.failed != nil:
 		return lateen.ErrInvalid.Because(u.failed)
 	default:

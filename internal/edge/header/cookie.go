@@ -1,13 +1,13 @@
-package edge
+package header
 
 import "strings"
 
-// withoutSharedDomain returns values of Set-Cookie without a Domain attribute (RFC
+// HostOnly returns values of Set-Cookie without a Domain attribute (RFC
 // 6265, section 5.2.3) that is the platform's domain or a parent of it: browsers would
 // send such a cookie to the API and to every other site, which have other owners. The
 // cookie becomes a host-only cookie, as browsers do for domains on the Public Suffix
 // List. Other values are returned unchanged.
-func withoutSharedDomain(cookies []string, platform string) []string {
+func HostOnly(cookies []string, platform string) []string {
 	for i, cookie := range cookies {
 		var kept []string
 		parts := strings.Split(cookie, ";")
