@@ -68,13 +68,14 @@ var layers = map[string]string{
 	// Ring 3: planes, which implement the operations.
 	"internal/assemble": "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",
 	"internal/control":  "internal/artifact internal/assemble internal/pause internal/secret internal/share internal/store",
-	"internal/edge":     "internal/accept internal/address internal/artifact internal/cache internal/edge/header internal/edge/problem internal/predict internal/route internal/server internal/share",
+	"internal/edge":     "internal/accept internal/address internal/artifact internal/cache internal/edge/coding internal/edge/header internal/edge/problem internal/predict internal/route internal/server internal/share",
 	"internal/fleet":    "internal/atomicfile internal/autoscale internal/engine internal/fairqueue internal/pause",
 	"internal/meter":    "internal/pause internal/store",
 	"internal/observe":  "internal/share internal/store/sqlite",
 	"internal/worker":   "internal/pause",
 
 	"internal/edge/certificate": "",
+	"internal/edge/coding":      "internal/accept internal/cache internal/edge/header internal/edge/problem internal/route",
 	"internal/edge/header":      "",
 	"internal/edge/problem":     "internal/accept internal/route",
 
@@ -101,7 +102,7 @@ var heavy = map[string]string{
 	"github.com/spf13/":                  "internal/cli internal/cli/account internal/cli/command",
 	"github.com/prometheus/":             "internal/telemetry",
 	"go.opentelemetry.io/":               "internal/telemetry",
-	"github.com/andybalholm/brotli":      "internal/assemble internal/edge",
+	"github.com/andybalholm/brotli":      "internal/assemble internal/edge/coding",
 	"gvisor.dev/":                        "internal/egress",
 	"github.com/stretchr/testify":        "",
 	"github.com/nats-io/":                "internal/bus",

@@ -16,6 +16,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/coding"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/server"
 	"github.com/lateen-dev/lateen/internal/share"
@@ -135,8 +136,9 @@ type Edge struct {
 	blobs    *blobs
 	origins  http.RoundTripper
 	inside   http.RoundTripper // client of this platform's own hosts
-	codings  *codings
-	pages    *problem.Pages // error pages
+	codings  *coding.Codings
+	encoders *share.Amount[string] // encoders in use, by team and project
+	pages    *problem.Pages        // error pages
 	hops     hops
 	failures share.Lines[lateen.ProjectID]
 	memory   *share.Amount[string] // memory of buffered bodies, by team and project
@@ -148,7 +150,7 @@ type Edge struct {
 func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
-		o: o, hosts: newHostTable(), sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
+		o: o, hosts: newHostTable(), sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: coding.New(), encoders: share.NewAmount[string](maxEncoders), hops: newHops(),
 		pages: problem.NewPages(), memory: share.NewAmount[string](bodyMemory),
 		failures: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow},
 	}

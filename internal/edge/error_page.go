@@ -29,7 +29,7 @@ func (x *exchange) errorPage(p problem.Problem) {
 	header.DropHopByHop(h)
 	x.platformHeader(h)
 	x.head(p.Status, h)
-	if x.req.Method == http.MethodHead || !bodyAllowed(p.Status) {
+	if x.req.Method == http.MethodHead || !header.AllowsBody(p.Status) {
 		x.done = true
 		return
 	}

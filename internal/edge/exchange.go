@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/coding"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
@@ -243,7 +244,7 @@ func (x *exchange) routeRequest() *route.Request {
 // by the decision and the platform, and with body, which it flushes after each read
 // unless h has a Content-Length. It takes over h, and closes body if that is an
 // [io.Closer]; nil is no body. The kernel sends a body that is an [io.LimitedReader]
-// of an [os.File] or embeds one; a [cachedBody] has compressed forms of its own.
+// of an [os.File] or embeds one; a [coding.Page] has compressed forms of its own.
 // record.Cache becomes x-vercel-cache.
 func (x *exchange) respond(status int, h http.Header, body io.Reader) {
 	x.finish(x.send(status, h, body))
@@ -255,17 +256,15 @@ func (x *exchange) send(status int, h http.Header, body io.Reader) error {
 		defer c.Close()
 	}
 	status = x.complete(status, h)
-	cached, ok := body.(*cachedBody)
-	coding := x.edge.codings.negotiate(x, status, h, !ok && body != nil && x.req.Method != http.MethodHead)
-	if ok {
-		body = cached.in(coding, x.edge.codings, h)
-		coding = ""
+	applied := x.negotiate(status, h, body)
+	if page, ok := body.(*coding.Page); ok {
+		body, applied = page.In(applied, x.edge.codings, h), ""
 	}
 	x.head(status, h)
-	if body == nil || body == http.NoBody || x.req.Method == http.MethodHead || !bodyAllowed(status) {
+	if body == nil || body == http.NoBody || x.req.Method == http.MethodHead || !header.AllowsBody(status) {
 		return nil
 	}
-	if coding == "" {
+	if applied == "" {
 		if part, ok := filePart(body); ok {
 			return x.w.sendN(part.R, part.N)
 		}
@@ -275,7 +274,35 @@ func (x *exchange) send(status int, h http.Header, body io.Reader) error {
 		}
 	}
 	_, sized := h["Content-Length"]
-	return x.edge.codings.copy(x.w, body, coding, !sized)
+	return x.edge.codings.Copy(x.w, body, applied, !sized)
+}
+
+// negotiate chooses the coding of a response, sets it in the header h and returns it.
+// A response that has to be compressed takes an encoder; past the share of the team it
+// is sent uncompressed. A file is sent in the form that [exchange.serveStatic] chose.
+func (x *exchange) negotiate(status int, h http.Header, body io.Reader) string {
+	if x.record.Kind == kindStatic {
+		if x.codings {
+			coding.Vary(h)
+		}
+		return ""
+	}
+	chosen := coding.Negotiate(status, x.req.Header, h)
+	_, cached := body.(*coding.Page)
+	if encodes := !cached && body != nil && x.req.Method != http.MethodHead; chosen != "" && encodes && !x.takeEncoder() {
+		return ""
+	}
+	coding.Apply(h, chosen)
+	return chosen
+}
+
+// takeEncoder reserves an encoder for the rest of the exchange.
+func (x *exchange) takeEncoder() bool {
+	if !x.encodes && x.site != nil {
+		x.encodes = x.edge.encoders.Take(1, string(x.site.Team), string(x.site.Project))
+		return x.encodes
+	}
+	return true
 }
 
 // filePart returns body as a part of a file; ok is false if it is not one.
@@ -289,11 +316,6 @@ func filePart(body io.Reader) (*io.LimitedReader, bool) {
 	}
 	_, ok = part.R.(*os.File)
 	return part, ok
-}
-
-// bodyAllowed reports whether a response of status may have a body (RFC 9110 §6.4.1).
-func bodyAllowed(status int) bool {
-	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
 // complete applies the decision's and the platform's rules to an output's own
@@ -361,7 +383,7 @@ func (x *exchange) end() {
 	r.Duration = x.edge.o.Now().Sub(x.began)
 	x.body.end(x.done)
 	if x.encodes {
-		x.edge.codings.places.Give(1, string(x.site.Team), string(x.site.Project))
+		x.edge.encoders.Give(1, string(x.site.Team), string(x.site.Project))
 	}
 	if x.held > 0 {
 		x.edge.memory.Give(x.held, string(x.site.Team), string(x.site.Project))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/coding"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 )
 
@@ -26,26 +27,8 @@ func (r *pageRequest) send(e *cache.Entry, label, reason string) {
 	case e.Bytes() == nil || r.req.Method == http.MethodHead:
 		r.respond(e.Status, h, e.Body())
 	default:
-		r.respond(e.Status, h, &cachedBody{bytes.NewReader(e.Bytes()), e})
+		r.respond(e.Status, h, &coding.Page{Reader: bytes.NewReader(e.Bytes()), Forms: e})
 	}
-}
-
-// cachedBody is the body of a cached page in memory.
-type cachedBody struct {
-	*bytes.Reader
-
-	page *cache.Entry
-}
-
-// in returns the body in a coding, "" being none, and sets its length in h. The body
-// is compressed once for all requests.
-func (b *cachedBody) in(coding string, c *codings, h http.Header) *bytes.Reader {
-	if coding == "" {
-		return b.Reader
-	}
-	whole := b.page.Variant(coding, func(body []byte) []byte { return c.encodeAll(coding, body) })
-	h["Content-Length"] = []string{strconv.Itoa(len(whole))}
-	return bytes.NewReader(whole)
 }
 
 // cachedHeader returns the header of the response with e.
@@ -59,16 +42,4 @@ func cachedHeader(e *cache.Entry, now time.Time) http.Header {
 	}
 	h["Age"] = []string{strconv.FormatInt(int64(e.Age(now)/time.Second), 10)}
 	return h
-}
-
-// encodeAll returns the complete body in a coding.
-func (c *codings) encodeAll(coding string, body []byte) []byte {
-	pool := c.encoders[coding]
-	enc := pool.Get().(encoder) //nolint:errcheck // nothing else is in the pool
-	defer func() { enc.Reset(nil); pool.Put(enc) }()
-	var b bytes.Buffer
-	enc.Reset(&b)
-	_, _ = enc.Write(body) // a write to a buffer cannot fail
-	_ = enc.Close()
-	return bytes.Clone(b.Bytes())
 }
