@@ -25,7 +25,7 @@ const copyBuffer = 32 << 10
 func (x *exchange) gather(r io.Reader) ([]byte, error) {
 	var b bytes.Buffer
 	for {
-		if !x.edge.memory.Take(copyBuffer, string(x.site.Team), string(x.site.Project)) {
+		if !x.edge.memory.Take(copyBuffer, string(x.Site.Team), string(x.Site.Project)) {
 			return nil, problem.ErrOverloaded
 		}
 		x.held += copyBuffer

@@ -16,28 +16,13 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/coding"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
+	"github.com/lateen-dev/lateen/internal/edge/site"
 	"github.com/lateen-dev/lateen/internal/server"
 	"github.com/lateen-dev/lateen/internal/share"
 )
-
-// SiteSource loads deployments. Both methods return [lateen.ErrDeploymentNotFound] for a
-// deleted deployment.
-type SiteSource interface {
-	// Owner returns the team and the project of a deployment. It is cheap, whereas Site
-	// may read a manifest of hundreds of megabytes.
-	Owner(ctx context.Context, d lateen.DeploymentID) (lateen.TeamID, lateen.ProjectID, error)
-	Site(ctx context.Context, d lateen.DeploymentID) (*lateen.Site, error)
-}
-
-// Invoker runs functions. Invoke sends req to an instance of spec and returns the
-// response as soon as its header has arrived, with a streaming body that the caller
-// closes. A response that switches protocols has status 101 and a body that is an
-// [io.ReadWriteCloser]. Invoke fills in inv with the timings of the call.
-type Invoker interface {
-	Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error)
-}
 
 // Recorder takes the record of every finished request. It never blocks.
 type Recorder interface {
@@ -53,8 +38,8 @@ type Lines interface {
 // Options configures an edge: its components, listeners and limits.
 type Options struct {
 	Artifacts artifact.Reader // content of static files and fallbacks
-	Source    SiteSource
-	Fleet     Invoker
+	Source    site.Source
+	Fleet     call.Invoker
 	Records   Recorder     // receiver of the request log; nil drops it
 	Lines     Lines        // receiver of the platform's messages; nil drops them
 	Cache     *cache.Cache // cached pages
@@ -132,31 +117,34 @@ type Options struct {
 // Edge serves deployments. Use [New].
 type Edge struct {
 	o        Options
-	sites    *sites
+	sites    *site.Sites
 	blobs    *blobs
 	origins  http.RoundTripper
 	inside   http.RoundTripper // client of this platform's own hosts
 	codings  *coding.Codings
 	encoders *share.Amount[string] // encoders in use, by team and project
 	pages    *problem.Pages        // error pages
-	hops     hops
+	hops     call.Hops
+	clients  call.Clients
+	caller   *call.Caller
 	failures share.Lines[lateen.ProjectID]
 	memory   *share.Amount[string] // memory of buffered bodies, by team and project
 	server   *server.Server
-	hosts    *hostTable
+	hosts    *site.HostTable
 }
 
 // New returns an edge with an empty host table.
 func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
-		o: o, hosts: newHostTable(), sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: coding.New(), encoders: share.NewAmount[string](maxEncoders), hops: newHops(),
+		o: o, hosts: site.NewHostTable(), sites: site.New(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: coding.New(), encoders: share.NewAmount[string](maxEncoders), hops: call.NewHops(), clients: call.Clients{Scheme: o.Scheme, Trusted: o.TrustedProxies},
 		pages: problem.NewPages(), memory: share.NewAmount[string](bodyMemory),
 		failures: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow},
 	}
+	e.caller = call.NewCaller(call.Options{Fleet: o.Fleet, Hops: e.hops, Cache: o.Cache, Log: o.Log})
 	e.server = server.New(server.Options{
 		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.prewarmOnHandshake(o.TLS), FunctionTLS: e.functionTLS(),
-		MaxConnections: o.MaxConnections, MaxPerClient: o.MaxPerClient, Unlimited: e.trusts, MaxHeaderBytes: o.MaxHeaderBytes,
+		MaxConnections: o.MaxConnections, MaxPerClient: o.MaxPerClient, Unlimited: e.clients.Trusts, MaxHeaderBytes: o.MaxHeaderBytes,
 		HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, StallTimeout: o.StallTimeout,
 		Grace: o.Grace, Pause: o.Pause, Linger: o.Linger, Log: o.Log,
 	})

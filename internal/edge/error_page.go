@@ -23,7 +23,7 @@ func (x *exchange) errorPage(p problem.Problem) {
 			delete(h, name)
 		}
 	}
-	page, body := x.edge.pages.Render(p, x.req.Header, x.id)
+	page, body := x.edge.pages.Render(p, x.req.Header, x.ID)
 	maps.Copy(h, page)
 	h["Vary"] = route.AddVary(h["Vary"], "Accept")
 	header.DropHopByHop(h)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/coding"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
@@ -37,12 +38,11 @@ const (
 
 // exchange is one request and its response. The code that serves it fills in the
 // record and answers once, with respond or fail. One goroutine uses an exchange;
-// work that outlives the request may read only id, client and site.
+// work that outlives the request may use only a copy of the call.
 type exchange struct {
-	edge   *Edge
-	id     lateen.RequestID
-	client client
-	site   *site // the site of the host; nil before enter finds it
+	call.Call
+
+	edge *Edge
 
 	w    *writer
 	req  *http.Request // the client's, without the headers that only the platform may send
@@ -53,8 +53,6 @@ type exchange struct {
 	began      time.Time
 	first      bool             // whether this is the connection's first request for a deployment
 	codings    bool             // whether the static file of the response has compressed forms
-	hops       int              // hop count of the request
-	within     string           // ID of the cache fill that sent the request; "" if none did
 	held       int64            // bytes taken from the edge's memory
 	encodes    bool             // whether the exchange holds a place for an encoder
 	problem    *problem.Problem // first error; nil if there is none
@@ -70,8 +68,8 @@ type exchange struct {
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := server.ConnectionOf(r.Context())
 	c.Enter()
-	from := e.clientOf(r)
-	leave, admitted := e.server.Admit(c, from.addr)
+	from := e.clients.Of(r)
+	leave, admitted := e.server.Admit(c, from.Addr)
 	paced := newWriter(w, r, e.o.StallTimeout)
 	refused := !admitted && c.Refuse()
 	defer paced.afterResponse(func() { leave(); c.Leave(paced.http2, refused) })
@@ -79,14 +77,14 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // only one refusal at a time per connection: a client that reads none would make them pile up
 	}
 	paced.server = e.server
-	toAPI := e.o.API != nil && e.isAPI(from.hostname)
-	if admitted && toAPI && !from.internal {
+	toAPI := e.o.API != nil && e.isAPI(from.Hostname)
+	if admitted && toAPI && !from.Internal {
 		body := newUpload(paced, r, 0)
 		defer body.end(true)
 		r = body.request(r)
-		if e.o.TrustedProxies != nil && from.ip != "" {
+		if e.o.TrustedProxies != nil && from.IP != "" {
 			r = r.WithContext(r.Context()) // a copy
-			r.RemoteAddr = net.JoinHostPort(from.ip, "0")
+			r.RemoteAddr = net.JoinHostPort(from.IP, "0")
 		}
 		e.o.API.ServeHTTP(paced, r)
 		return
@@ -103,23 +101,27 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (e *Edge) newExchange(w *writer, r *http.Request, from client) *exchange {
+func (e *Edge) newExchange(w *writer, r *http.Request, from call.Client) *exchange {
 	now := e.o.Now()
-	x := &exchange{edge: e, id: lateen.NewID[lateen.RequestID]("req_", now), client: from, w: w, began: now}
-	r = r.WithContext(lateen.WithRequestID(r.Context(), x.id))
+	x := &exchange{
+		Call: call.Call{ID: lateen.NewID[lateen.RequestID]("req_", now), Region: e.o.Region, Client: from},
+		edge: e, w: w, began: now,
+	}
+	r = r.WithContext(lateen.WithRequestID(r.Context(), x.ID))
 	for name := range header.Nominated(r.Header) {
 		delete(r.Trailer, name)
 	}
 	header.CleanTrailer(r.Trailer)
-	x.hops, x.within = e.hops.of(r.Header)
+	x.Hops, x.Fill = e.hops.Of(r.Header)
 	r.Header = header.CleanRequest(r.Header)
+	x.Trace = call.TraceOf(r.Header)
 	x.body = newUpload(w, r, e.o.MaxBody)
 	x.req = x.body.request(r)
 	x.record = lateen.Record{
-		ID: x.id, Time: lateen.MillisOf(now), Method: r.Method, Host: from.hostname, Path: r.URL.Path,
-		ClientIP: from.ip, UserAgent: r.Header.Get("User-Agent"), Referer: r.Header.Get("Referer"),
+		ID: x.ID, Time: lateen.MillisOf(now), Method: r.Method, Host: from.Hostname, Path: r.URL.Path,
+		ClientIP: from.IP, UserAgent: r.Header.Get("User-Agent"), Referer: r.Header.Get("Referer"),
+		TraceID: x.Trace.ID, ParentSpan: x.Trace.Parent, SpanID: x.Trace.Span,
 	}
-	joinTrace(&x.record, r.Header)
 	return x
 }
 
@@ -134,7 +136,7 @@ func (x *exchange) serve() {
 		x.respond(http.StatusOK, http.Header{"Allow": {methods}, "Content-Length": {"0"}}, nil)
 		return
 	}
-	if err := checkAuthority(x.req, x.client.host); err != nil {
+	if err := checkAuthority(x.req, x.Client.Host); err != nil {
 		x.fail(err)
 		return
 	}
@@ -143,11 +145,11 @@ func (x *exchange) serve() {
 		x.fail(err)
 		return
 	}
-	if x.hops >= maxHops {
+	if x.Hops >= call.MaxHops {
 		x.fail(problem.ErrLoop)
 		return
 	}
-	d, err := x.site.router.Resolve(ctx, x.routeRequest(), x.runMiddleware)
+	d, err := x.Site.Router.Resolve(ctx, x.RouteRequest(x.req), x.runMiddleware)
 	if err != nil {
 		x.fail(err)
 		return
@@ -157,15 +159,15 @@ func (x *exchange) serve() {
 
 // enter finds the site of the request's host.
 func (x *exchange) enter(ctx context.Context) error {
-	to, ok := x.edge.hosts.get(x.client.hostname)
+	to, ok := x.edge.hosts.Get(x.Client.Hostname)
 	if !ok {
 		return problem.ErrUnknownHost
 	}
-	s, err := x.edge.sites.get(ctx, to.Deployment)
+	s, err := x.edge.sites.Get(ctx, to.Deployment)
 	if err != nil {
 		return err
 	}
-	x.site = s
+	x.Site = s
 	x.record.Team, x.record.Project, x.record.Deployment = s.Team, s.Project, s.Deployment
 	x.record.Target, x.record.Branch = s.Target, s.Branch
 	x.first = server.ConnectionOf(ctx).Asks()
@@ -185,7 +187,7 @@ func (x *exchange) answer(d *route.Decision) {
 	case route.Function:
 		x.edge.serveFunction(x, d)
 	case route.Prerender:
-		p := x.site.Manifest.Prerenders[d.Output]
+		p := x.Site.Manifest.Prerenders[d.Output]
 		x.record.Kind = kindPrerender
 		x.edge.servePrerender(x, d, &p)
 	case route.External:
@@ -209,7 +211,7 @@ func (x *exchange) explain(d *route.Decision) {
 	switch {
 	case d.Cause == nil || lateen.CodeOf(d.Cause) != lateen.Internal:
 	case x.problem.Blame == problem.ByCode: // an error of the site goes to the log of the site, not to the daemon's
-		x.logFault(d.Cause)
+		x.edge.logFault(&x.Call, d.Cause)
 	default:
 		x.logFailure(d.Cause)
 	}
@@ -231,14 +233,6 @@ func (x *exchange) redirect(d *route.Decision) {
 }
 
 const redirecting = "Redirecting...\n"
-
-// routeRequest returns the request in the form that routing reads.
-func (x *exchange) routeRequest() *route.Request {
-	return &route.Request{
-		Method: x.req.Method, Scheme: x.client.proto, Host: x.client.host, Path: x.req.URL.EscapedPath(),
-		RawQuery: x.req.URL.RawQuery, Header: x.req.Header, Platform: x.platformField, Env: x.site.Env,
-	}
-}
 
 // respond answers with an output's own response: with status and header h, completed
 // by the decision and the platform, and with body, which it flushes after each read
@@ -298,8 +292,8 @@ func (x *exchange) negotiate(status int, h http.Header, body io.Reader) string {
 
 // takeEncoder reserves an encoder for the rest of the exchange.
 func (x *exchange) takeEncoder() bool {
-	if !x.encodes && x.site != nil {
-		x.encodes = x.edge.encoders.Take(1, string(x.site.Team), string(x.site.Project))
+	if !x.encodes && x.Site != nil {
+		x.encodes = x.edge.encoders.Take(1, string(x.Site.Team), string(x.Site.Project))
 		return x.encodes
 	}
 	return true
@@ -365,14 +359,14 @@ func (x *exchange) finish(err error) {
 	} else {
 		x.clientGone = true
 	}
-	x.edge.o.Log.DebugContext(x.req.Context(), "response cut short", "request_id", string(x.id), "err", err)
+	x.edge.o.Log.DebugContext(x.req.Context(), "response cut short", "request_id", string(x.ID), "err", err)
 }
 
 // end records the exchange, also after a panic.
 func (x *exchange) end() {
 	if failure := recover(); failure != nil && failure != http.ErrAbortHandler { //nolint:errorlint // net/http compares the value itself
 		x.edge.o.Log.ErrorContext(x.req.Context(), "serving a request panicked",
-			"request_id", string(x.id), "panic", failure, "stack", string(debug.Stack()))
+			"request_id", string(x.ID), "panic", failure, "stack", string(debug.Stack()))
 		if x.status == 0 {
 			x.problem = new(problem.Of(lateen.ErrInternal))
 			x.record.Error = x.problem.Reason
@@ -383,10 +377,10 @@ func (x *exchange) end() {
 	r.Duration = x.edge.o.Now().Sub(x.began)
 	x.body.end(x.done)
 	if x.encodes {
-		x.edge.encoders.Give(1, string(x.site.Team), string(x.site.Project))
+		x.edge.encoders.Give(1, string(x.Site.Team), string(x.Site.Project))
 	}
 	if x.held > 0 {
-		x.edge.memory.Give(x.held, string(x.site.Team), string(x.site.Project))
+		x.edge.memory.Give(x.held, string(x.Site.Team), string(x.Site.Project))
 	}
 	r.BytesIn, r.BytesOut = x.body.count()+x.upgraded, x.w.written
 	r.Status = x.status
@@ -431,8 +425,8 @@ func (x *exchange) fail(err error, further ...string) {
 	}
 	x.problem = new(problem.Of(err))
 	x.record.Error = x.problem.Reason
-	if x.site != nil && ctx.Err() == nil {
-		if d, ok := x.site.router.ResolveError(ctx, x.routeRequest(), x.problem.Status); ok {
+	if x.Site != nil && ctx.Err() == nil {
+		if d, ok := x.Site.Router.ResolveError(ctx, x.RouteRequest(x.req), x.problem.Status); ok {
 			x.answer(d)
 			return
 		}

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
+	"github.com/lateen-dev/lateen/internal/edge/site"
 	"github.com/lateen-dev/lateen/internal/route"
 	"github.com/lateen-dev/lateen/internal/server"
 )
@@ -56,13 +58,13 @@ func (x *exchange) isOwn(target *url.URL) bool {
 	default:
 		return false // the port of another server on this machine
 	}
-	host := hostname(target.Host)
-	to, own := e.hosts.get(host)
+	host := site.Hostname(target.Host)
+	to, own := e.hosts.Get(host)
 	if !own || strings.HasSuffix(host, "."+e.o.Domain) {
 		return own
 	}
-	s, err := e.sites.get(x.req.Context(), to.Deployment)
-	return err == nil && s.Team == x.site.Team
+	s, err := e.sites.Get(x.req.Context(), to.Deployment)
+	return err == nil && s.Team == x.Site.Team
 }
 
 // serveExternal answers with the response of the origin at d.Target, streaming both
@@ -99,10 +101,10 @@ func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, 
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
 		return nil, false, problem.ErrOrigin.With("the target of the external rewrite, %q, is not an http URL", d.Target)
 	}
-	if name := hostname(target.Host); name == "api."+x.edge.o.Domain {
+	if name := site.Hostname(target.Host); name == "api."+x.edge.o.Domain {
 		return nil, false, problem.ErrOriginRefused.With("an external rewrite may not lead to the platform's API")
 	}
-	if via(x.req.Header) >= maxHops {
+	if via(x.req.Header) >= call.MaxHops {
 		return nil, false, problem.ErrLoop
 	}
 	if err := x.admitBody(); err != nil {
@@ -115,11 +117,11 @@ func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, 
 		req.TransferEncoding = []string{"chunked"}
 	}
 	delete(req.Header, "X-Forwarded-For") // a route may have set it
-	x.forwardedHeader(req.Header)
+	x.Forward(req.Header)
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" "+viaName)
-	delete(req.Header, hopsHeader)
+	delete(req.Header, call.HopsHeader)
 	if own = x.isOwn(target); own { // the hop count is for the platform only
-		req.Header[hopsHeader] = x.edge.hops.within(x.hops, x.within)
+		req.Header[call.HopsHeader] = x.edge.hops.Within(x.Hops, x.Fill)
 	}
 	return req.WithContext(x.req.Context()), own, nil
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 )
 
 // The bounds of failed requests in the daemon's log, so that a client that repeats a
@@ -20,20 +21,20 @@ func (x *exchange) logFailure(err error) {
 	if !ok {
 		return
 	}
-	args := []any{"request_id", string(x.id), "host", shorten(x.client.hostname), "path", shorten(x.record.Path), "err", shorten(err.Error())}
+	args := []any{"request_id", string(x.ID), "host", shorten(x.Client.Hostname), "path", shorten(x.record.Path), "err", shorten(err.Error())}
 	if skipped > 0 {
 		args = append(args, "failures_not_logged", skipped)
 	}
 	x.edge.o.Log.ErrorContext(x.req.Context(), "request failed", args...)
 }
 
-// logFault writes an error that the site caused into the log of the site.
-func (x *exchange) logFault(err error) {
-	if x.edge.o.Lines == nil {
+// logFault writes an error that the site of k caused into the log of the site.
+func (e *Edge) logFault(k *call.Call, err error) {
+	if e.o.Lines == nil {
 		return
 	}
-	x.edge.o.Lines.Log(lateen.LogLine{
-		Time: lateen.MillisOf(x.edge.o.Now()), Request: x.id, Project: x.record.Project, Deployment: x.record.Deployment,
+	e.o.Lines.Log(lateen.LogLine{
+		Time: lateen.MillisOf(e.o.Now()), Request: k.ID, Project: k.Site.Project, Deployment: k.Site.Deployment,
 		Level: lateen.LevelError, Source: "platform", Text: shorten(err.Error()),
 	})
 }

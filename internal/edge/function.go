@@ -2,14 +2,13 @@ package edge
 
 import (
 	"bytes"
-	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
@@ -21,7 +20,7 @@ const maxBuffered = 20 << 20
 // serveFunction answers with the response of the function of d.Output, streaming both
 // bodies.
 func (e *Edge) serveFunction(x *exchange, d *route.Decision) {
-	spec := x.site.specs[x.site.Manifest.Outputs[d.Output]]
+	spec := x.Site.Specs[x.Site.Manifest.Outputs[d.Output]]
 	x.record.Kind = kindFunction
 	if spec.Function.Edge() {
 		x.record.Kind = kindEdge
@@ -34,7 +33,7 @@ func (e *Edge) serveFunction(x *exchange, d *route.Decision) {
 		return
 	}
 	x.record.Invocation = &lateen.Invocation{}
-	resp, err := e.call(x.req.Context(), x, d, x.functionRequest(d), x.record.Invocation)
+	resp, err := e.caller.Call(x.req.Context(), &x.Call, call.OutputOf(d), x.functionRequest(d), x.record.Invocation)
 	if err != nil {
 		x.fail(x.blame(err))
 		return
@@ -48,41 +47,9 @@ func (e *Edge) serveFunction(x *exchange, d *route.Decision) {
 	x.relay(resp)
 }
 
-// call invokes the function of d.Output with req and fills in inv with the course of
-// the call. It takes over the header of req and adds the platform's fields about the
-// request. It reads only the immutable fields of x, so a caller may call it, with a
-// context of its own, after x has been answered. The caller closes the response's body.
-func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
-	name, ok := x.site.Manifest.Outputs[d.Output]
-	spec, known := x.site.specs[name]
-	if !ok || !known {
-		return nil, fmt.Errorf("output %s has no function: %w", d.Output, lateen.ErrInternal)
-	}
-	inv.Function = name
-	req.Host = x.client.host
-	x.functionHeader(req.Header, d)
-	e.setFunctionHeaders(req.Header, x)
-	req.Header[hopsForAgent] = e.hops.within(x.hops, x.within)
-	if lateen.RequestIDFrom(ctx) != x.id { // ctx is not that of the request
-		ctx = lateen.WithRequestID(ctx, x.id)
-	}
-	if address := x.client.network(); address != "" {
-		ctx = lateen.WithClient(ctx, address)
-	}
-	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
-	switch {
-	case err == nil:
-		header.DropNominated(resp.Header)
-		e.applyPurges(x.site, resp.Header)
-	case spec.Function.Edge():
-		return nil, problem.OfEdge(err)
-	}
-	return resp, err
-}
-
 // functionRequest returns the client's request for the function of d.
 func (x *exchange) functionRequest(d *route.Decision) *http.Request {
-	return x.outbound(pathURL(d.Path, d.Query), d)
+	return x.outbound(call.PathURL(d.Path, d.Query), d)
 }
 
 // outbound returns the client's request for the URL u.
@@ -98,7 +65,7 @@ func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
 		h["Te"] = []string{"trailers"}
 	}
 	req := &http.Request{
-		Method: x.method(), URL: u, Header: h, Host: x.client.host,
+		Method: x.method(), URL: u, Header: h, Host: x.Client.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	if x.body == nil || req.Method != x.req.Method {
@@ -130,17 +97,6 @@ func (x *exchange) admitBody() error {
 		return errBodyTooLarge(x.body.limit)
 	}
 	return nil
-}
-
-// pathURL returns the URL of an escaped path and a raw query, with their spelling
-// unchanged.
-func pathURL(path, query string) *url.URL {
-	u := &url.URL{RawPath: path, RawQuery: query}
-	var err error
-	if u.Path, err = url.PathUnescape(path); err != nil {
-		u.Path, u.RawPath = path, ""
-	}
-	return u
 }
 
 // relay streams resp to the client.

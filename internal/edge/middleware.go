@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
@@ -24,7 +25,7 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 		return nil, err
 	}
 	out := &http.Request{
-		Method: req.Method, URL: pathURL(req.Path, req.RawQuery), Header: header.Onward(req.Header), Host: x.client.host,
+		Method: req.Method, URL: call.PathURL(req.Path, req.RawQuery), Header: header.Onward(req.Header), Host: x.Client.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	delete(out.Header, "Content-Length")
@@ -34,8 +35,7 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 	x.prewarmBehindMiddleware()
 	inv := &lateen.Invocation{}
 	x.record.Middleware = inv
-	d := &route.Decision{Output: output, MatchedPath: output}
-	resp, err := x.edge.call(ctx, x, d, out, inv)
+	resp, err := x.edge.caller.Call(ctx, &x.Call, call.Output{Name: output, MatchedPath: output}, out, inv)
 	if err != nil {
 		return nil, problem.OfMiddleware(err)
 	}

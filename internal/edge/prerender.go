@@ -12,6 +12,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/accept"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
@@ -47,6 +48,12 @@ const (
 	headerTagToken        = "X-Next-Revalidate-Tag-Token"         //nolint:gosec // a header's name
 	draftCookie           = "__prerender_bypass"                  // bypass token: the client gets drafts
 )
+
+// maxFillHops is the largest hop count of a request that starts a cache fill. The
+// requests of the fill's function have a hop count that is one higher, and those past
+// [call.MaxHops] are refused: a cached page must not depend on the hop count of its
+// first request.
+const maxFillHops = call.MaxHops/2 - 1
 
 // pageRequest is one request for a prerendered page.
 type pageRequest struct {
@@ -87,10 +94,10 @@ func (e *Edge) servePrerender(x *exchange, d *route.Decision, p *lateen.Prerende
 }
 
 func (e *Edge) newPageRequest(x *exchange, d *route.Decision, p *lateen.Prerender) *pageRequest {
-	_, run := x.site.specs[x.site.Manifest.Outputs[d.Output]]
-	v := variantOf(x, d, p)
+	_, run := x.Site.Specs[x.Site.Manifest.Outputs[d.Output]]
+	v := variantOf(&x.Call, d, p)
 	return &pageRequest{
-		exchange: x, d: d, page: p, variant: v, key: v.key(x.site, d.Output),
+		exchange: x, d: d, page: p, variant: v, key: v.key(x.Site, d.Output),
 		group: v.group(p.Group, d.Output), now: e.o.Now(), run: run,
 		isError: d.Status >= http.StatusBadRequest || x.problem != nil,
 	}
@@ -110,7 +117,7 @@ func (r *pageRequest) applyRevalidatedTags(token string) {
 	if h[headerRevalidatedTags] == nil || !sameSecret(token, h.Get(headerTagToken)) {
 		return
 	}
-	r.edge.invalidate(r.site, cache.SplitTags(h[headerRevalidatedTags]), 0)
+	r.edge.caller.Invalidate(r.Site, cache.SplitTags(h[headerRevalidatedTags]), 0)
 }
 
 // serve answers with the cached page. It refreshes the page first if it is missing or
@@ -169,7 +176,7 @@ func (r *pageRequest) sendStale(e *cache.Entry, built bool, why cache.Reason) {
 // refresh refreshes the page in the background, unless a cache fill is in progress or
 // failed recently.
 func (r *pageRequest) refresh(spread cache.Spread) {
-	if r.hops > maxFillHops {
+	if r.Hops > maxFillHops {
 		return
 	}
 	how, _ := r.fill(spread, nil)
@@ -189,7 +196,7 @@ func (r *pageRequest) cachedPage() (e *cache.Entry, built bool) {
 	}
 	e, err := r.fallback(r.req.Context())
 	if err != nil {
-		r.edge.o.Log.ErrorContext(r.req.Context(), "a prerendered page could not be read", "deployment_id", string(r.site.Deployment), "output", r.d.Output, "err", err)
+		r.edge.o.Log.ErrorContext(r.req.Context(), "a prerendered page could not be read", "deployment_id", string(r.Site.Deployment), "output", r.d.Output, "err", err)
 		return nil, false
 	}
 	if !r.variant.several {
@@ -206,7 +213,7 @@ func (r *pageRequest) fallback(ctx context.Context) (*cache.Entry, error) {
 	f := r.page.Fallback
 	e := &cache.Entry{
 		Status: f.Status, Header: make(http.Header, len(f.Headers)+1), Group: r.group,
-		Born: time.Unix(0, 0), Kept: r.site.CreatedAt.Time(),
+		Born: time.Unix(0, 0), Kept: r.Site.CreatedAt.Time(),
 		Fresh: cache.FreshFor(r.page), Usable: cache.Seconds(r.page.StaleExpiration), Digest: f.Digest,
 	}
 	if e.Status < http.StatusOK { // 0 is no status, and an interim status is not a response's
@@ -297,7 +304,7 @@ const maxJoins = 3
 // make starts a cache fill, or waits for the one in progress, and answers with its
 // page.
 func (r *pageRequest) make(label, reason string, spread cache.Spread) {
-	if r.hops > maxFillHops {
+	if r.Hops > maxFillHops {
 		r.serveUncached(reason)
 		return
 	}
@@ -368,7 +375,7 @@ func (r *pageRequest) lead(f *cache.Flight, inv func() *lateen.Invocation, label
 // and does not cache it.
 func (r *pageRequest) serveUncached(reason string) {
 	how, inv := r.fill(cache.SpreadNone, nil)
-	draft, err := how.Make(lateen.WithClient(r.req.Context(), r.client.network()))
+	draft, err := how.Make(lateen.WithClient(r.req.Context(), r.Client.Network()))
 	r.invoked(inv)
 	if err != nil {
 		r.fail(err)

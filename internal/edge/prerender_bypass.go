@@ -16,7 +16,7 @@ func (r *pageRequest) bypasses() bool {
 		return false
 	case r.draft():
 		reason = reasonDraft
-	case r.site.router.Bypass(r.d.Output).Any(r.routeRequest()):
+	case r.Site.Router.Bypass(r.d.Output).Any(r.RouteRequest(r.req)):
 		reason = reasonBypass
 	case method != http.MethodGet && method != http.MethodHead:
 	default:
@@ -36,7 +36,7 @@ func (r *pageRequest) draft() bool {
 // function answers it.
 func (r *pageRequest) bypassDecision() *route.Decision {
 	d := *r.d
-	if _, ok := r.site.Manifest.Outputs[r.page.StreamingPath]; ok {
+	if _, ok := r.Site.Manifest.Outputs[r.page.StreamingPath]; ok {
 		d.Output = r.page.StreamingPath
 	}
 	return &d

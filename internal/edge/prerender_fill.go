@@ -13,6 +13,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 )
 
@@ -28,18 +29,14 @@ import (
 func (r *pageRequest) fill(spread cache.Spread, extra http.Header) (how cache.Making, invocation func() *lateen.Invocation) {
 	latest := &atomic.Pointer[lateen.Invocation]{}
 	e, d, page, group := r.edge, r.d, r.page, r.group
-	anyClient := client{proto: r.client.proto, host: r.client.hostname, hostname: r.client.hostname}
-	if e.o.Port != "" {
-		anyClient.host += ":" + e.o.Port
-	}
 	id := rand.Text()
-	x := &exchange{edge: e, id: r.id, site: r.site, client: anyClient, hops: r.hops, within: id, // the hop count of the leading request, which is the only one in a loop of pages
-		record: lateen.Record{TraceID: r.record.TraceID, SpanID: r.record.SpanID}}
+	k := r.Call // with its hop count: the leading request is the only one in a loop of pages
+	k.Client, k.Fill = r.anyClient(), id
 	v := r.variant
-	how = cache.Making{Spread: spread, Seen: r.seen, ID: id, Within: r.within, Client: r.client.network(), Group: r.members(x, extra, latest)}
+	how = cache.Making{Spread: spread, Seen: r.seen, ID: id, Within: r.Fill, Client: r.Client.Network(), Group: r.members(&k, extra, latest)}
 	how.Make = func(ctx context.Context) (*cache.Draft, error) {
 		inv := new(lateen.Invocation)
-		resp, err := e.call(ctx, x, d, v.request(page, extra), inv) //nolint:bodyclose // the cache closes the body of the draft
+		resp, err := e.caller.Call(ctx, &k, call.OutputOf(d), v.request(page, extra), inv) //nolint:bodyclose // the cache closes the body of the draft
 		latest.Store(new(*inv))
 		if err != nil {
 			return nil, err
@@ -50,13 +47,21 @@ func (r *pageRequest) fill(spread cache.Spread, extra http.Header) (how cache.Ma
 	return how, latest.Load
 }
 
+// anyClient returns a client of the page without an identity.
+func (r *pageRequest) anyClient() call.Client {
+	c := call.Client{Proto: r.Client.Proto, Host: r.Client.Hostname, Hostname: r.Client.Hostname}
+	if r.edge.o.Port != "" {
+		c.Host += ":" + r.edge.o.Port
+	}
+	return c
+}
+
 // withFailureLog wraps how, a background refresh of a page, so that the log of the site gets
 // the reason of a failure: no request waits for the refresh, and the old page stays.
 func (r *pageRequest) withFailureLog(how cache.Making) cache.Making {
-	x := &exchange{edge: r.edge, id: r.id, record: lateen.Record{Project: r.record.Project, Deployment: r.record.Deployment}}
-	output, ask := r.d.Output, how.Make
+	e, k, output, ask := r.edge, r.Call, r.d.Output, how.Make
 	fail := func(why string) {
-		x.logFault(fmt.Errorf("the page %s could not be refreshed, and its old version is served: %s", output, why))
+		e.logFault(&k, fmt.Errorf("the page %s could not be refreshed, and its old version is served: %s", output, why))
 	}
 	how.Make = func(ctx context.Context) (*cache.Draft, error) {
 		draft, err := ask(ctx)
@@ -128,7 +133,7 @@ func (v *variant) request(p *lateen.Prerender, extra http.Header) *http.Request 
 		h["X-Now-Route-Matches"] = []string{v.matches}
 	}
 	return &http.Request{
-		Method: http.MethodGet, URL: pathURL(v.path, v.query), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Method: http.MethodGet, URL: call.PathURL(v.path, v.query), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 }
 

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 )
 
 // fetch requests a path as user code does while it handles the request r: with the hop
 // count that the agent got.
 func (p *pageStage) fetch(r *http.Request, path string) string {
-	resp := p.send(http.MethodGet, path, hopsHeader+": "+r.Header.Get(hopsForAgent))
+	resp := p.send(http.MethodGet, path, call.HopsHeader+": "+r.Header.Get("X-Vercel-Internal-Hops"))
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		p.t.Error(err)
@@ -114,7 +115,7 @@ func TestAChainOfPagesEnds(t *testing.T) {
 				p.pass(time.Second)
 				p.send(http.MethodGet, "/0")
 				synctest.Wait()
-				if n, want := p.called(), map[string]int{"missing": maxHops, "stale": maxFillHops + 1}[name]; n != want {
+				if n, want := p.called(), map[string]int{"missing": call.MaxHops, "stale": call.MaxHops / 2}[name]; n != want {
 					t.Errorf("%d pages were made, want %d", n, want)
 				}
 			})
@@ -142,8 +143,8 @@ func TestAPageDoesNotDependOnTheHopCountOfItsFirstRequest(t *testing.T) {
 					return reply(200, "a shop with "+p.fetch(r, "/stock"))
 				}
 				p.pass(time.Second)
-				for n := 1; n < maxHops; n++ {
-					p.send(http.MethodGet, "/shop", hopsHeader+": "+p.edge.hops[maxHops-n][0])
+				for n := 1; n < call.MaxHops; n++ {
+					p.send(http.MethodGet, "/shop", call.HopsHeader+": "+p.edge.hops[call.MaxHops-n][0])
 					synctest.Wait()
 				}
 				p.send(http.MethodGet, "/shop")

@@ -35,6 +35,7 @@ type pageStage struct {
 	records *records
 	lines   *siteLog
 	stop    func()
+	port    string // port in the URLs of sites
 
 	mu    sync.Mutex
 	calls []*http.Request
@@ -94,7 +95,7 @@ func (p *pageStage) open() {
 	p.stop = sync.OnceFunc(func() { cancel(); <-done })
 	p.records, p.lines = &records{}, &siteLog{}
 	p.edge = New(Options{
-		Artifacts: p.store, Cache: p.cache, Records: p.records, Lines: p.lines, Fleet: p, Log: slog.New(slog.NewTextHandler(p.t.Output(), nil)),
+		Artifacts: p.store, Cache: p.cache, Port: p.port, Records: p.records, Lines: p.lines, Fleet: p, Log: slog.New(slog.NewTextHandler(p.t.Output(), nil)),
 		Source: sources(func(_ context.Context, d lateen.DeploymentID) (*lateen.Site, error) {
 			if p.other != nil && d == p.other.Deployment {
 				return p.other, nil

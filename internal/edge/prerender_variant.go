@@ -11,7 +11,9 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/site"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -40,9 +42,9 @@ var personal = map[string]bool{
 	"If-Modified-Since": true, "If-Unmodified-Since": true, "Content-Length": true, "Expect": true,
 }
 
-// variantOf returns the variant of the page of p that x requests.
-func variantOf(x *exchange, d *route.Decision, p *lateen.Prerender) variant {
-	v := variant{origin: x.client.proto + "://" + x.client.hostname, path: d.Path}
+// variantOf returns the variant of the page of p that k requests.
+func variantOf(k *call.Call, d *route.Decision, p *lateen.Prerender) variant {
+	v := variant{origin: k.Client.Proto + "://" + k.Client.Hostname, path: d.Path}
 	params := allowedParams(d.Query, p.AllowQuery)
 	if p.PassQuery {
 		v.query = params
@@ -136,7 +138,7 @@ func joinQuery(a, b string) string {
 }
 
 // key returns the cache key of the page of a site.
-func (v *variant) key(s *site, output string) cache.Key {
+func (v *variant) key(s *site.Site, output string) cache.Key {
 	key := cache.NewKey(string(s.Deployment), append([]string{output, v.origin, v.path}, v.parts()...)...)
 	key.Tenant = string(s.Project)
 	return key

@@ -2,13 +2,14 @@ package edge
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/call"
+	"github.com/lateen-dev/lateen/internal/edge/site"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -34,7 +35,7 @@ func TestACachedPageDependsOnlyOnAllowedParts(t *testing.T) {
 
 		// The fields of a requested refresh do not select another page.
 		p.page("/next", "", lateen.Prerender{AllowQuery: []string{}, AllowHeader: []string{"x-prerender-revalidate", "x-matched-path", "x-next-revalidated-tags"}})
-		p.edge.sites.forget("dpl_1")
+		p.edge.sites.Forget("dpl_1")
 		p.want("MISS (cold): call 10", "/next")
 		p.want("HIT: call 10", "/next", "X-Prerender-Revalidate: guess", "X-Matched-Path: /evil", "X-Next-Revalidated-Tags: a")
 	})
@@ -134,11 +135,10 @@ func TestHostileParametersAreHarmless(t *testing.T) {
 // The function gets the request as the middleware has changed it, and the page depends
 // on that.
 func TestACachedPageDependsOnFieldsOfMiddleware(t *testing.T) {
-	x := &exchange{req: httptest.NewRequestWithContext(t.Context(), "GET", "/", nil), client: client{proto: "https", host: "a.example"}}
-	x.req.Header.Set("X-Lang", "de")
+	k := &call.Call{Client: call.Client{Proto: "https", Host: "a.example"}}
 	p := &lateen.Prerender{AllowHeader: []string{"x-lang"}}
-	plain := variantOf(x, &route.Decision{RequestHeader: x.req.Header}, p)
-	changed := variantOf(x, &route.Decision{RequestHeader: http.Header{"X-Lang": {"fr"}}}, p)
+	plain := variantOf(k, &route.Decision{RequestHeader: http.Header{"X-Lang": {"de"}}}, p)
+	changed := variantOf(k, &route.Decision{RequestHeader: http.Header{"X-Lang": {"fr"}}}, p)
 	if plain.header.Get("X-Lang") != "de" || changed.header.Get("X-Lang") != "fr" || plain.key(aSite(), "/") == changed.key(aSite(), "/") {
 		t.Errorf("got %+v and %+v", plain, changed)
 	}
@@ -170,7 +170,7 @@ func TestCacheKeysCoverEverythingAFunctionGets(t *testing.T) {
 	}
 }
 
-func aSite() *site { return &site{Site: lateen.Site{Project: "prj_1", Deployment: "dpl_1"}} }
+func aSite() *site.Site { return &site.Site{Site: lateen.Site{Project: "prj_1", Deployment: "dpl_1"}} }
 
 func FuzzAllowedParams(f *testing.F) {
 	f.Add("b=2&a=1&a=0&%61=3&x")
@@ -199,11 +199,15 @@ func TestSpellingsOfAHostShareOnePage(t *testing.T) {
 		if host := p.last().Header.Get("X-Forwarded-Host"); host != "app.localhost" {
 			t.Errorf("the cache fill has the host %q", host)
 		}
-		p.edge.o.Port = "8443"
-		p.get("/cold", "Host: App.localhost:9", headerRevalidate+": "+token)
+	})
+	withPages(t, func(p *pageStage) {
+		p.port = "8443"
+		p.page("/cold", "", lateen.Prerender{})
+	}, func(p *pageStage) {
+		p.get("/cold", "Host: App.localhost:9")
 		if host := p.last().Header.Get("X-Forwarded-Host"); host != "app.localhost:8443" {
 			t.Errorf("with a port in the URLs of sites, the cache fill has the host %q", host)
 		}
-		p.want("HIT: call 2", "/cold", "Host: app.localhost:8443")
+		p.want("HIT: call 1", "/cold", "Host: app.localhost:8443")
 	})
 }

@@ -10,12 +10,13 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/accept"
+	"github.com/lateen-dev/lateen/internal/edge/site"
 )
 
 // prewarm prewarms functions of s.
-func (e *Edge) prewarm(s *site, functions []string) {
+func (e *Edge) prewarm(s *site.Site, functions []string) {
 	for _, name := range functions {
-		if spec, ok := s.specs[name]; ok && e.o.Prewarm != nil {
+		if spec, ok := s.Specs[name]; ok && e.o.Prewarm != nil {
 			e.o.Prewarm(spec)
 		}
 	}
@@ -42,35 +43,35 @@ func (e *Edge) prewarmOnHandshake(c *tls.Config) *tls.Config {
 // onHandshake prewarms the functions that the first request of a connection is likely to
 // call. It does nothing for a site that is not in memory: a handshake loads no site.
 func (e *Edge) onHandshake(hello *tls.ClientHelloInfo) {
-	to, ok := e.hosts.get(hostname(hello.ServerName))
+	to, ok := e.hosts.Get(site.Hostname(hello.ServerName))
 	if !ok {
 		return
 	}
-	s, ok := e.sites.loaded.Get(to.Deployment)
+	s, ok := e.sites.Loaded(to.Deployment)
 	if !ok {
 		return
 	}
 	var client netip.Addr
-	if peer, ok := hello.Conn.RemoteAddr().(*net.TCPAddr); ok && !e.trusts(peer.AddrPort().Addr()) {
+	if peer, ok := hello.Conn.RemoteAddr().(*net.TCPAddr); ok && !e.clients.Trusts(peer.AddrPort().Addr()) {
 		client = peer.AddrPort().Addr().Unmap()
 	}
-	e.prewarm(s, s.habits.OnConnect(client, e.o.Now()))
+	e.prewarm(s, s.Habits.OnConnect(client, e.o.Now()))
 }
 
 // prewarmBehindMiddleware prewarms the functions that are likely to answer the request
 // after its middleware.
 func (x *exchange) prewarmBehindMiddleware() {
-	x.edge.prewarm(x.site, x.site.habits.OnRequest(x.req.URL.Path, x.edge.o.Now()))
+	x.edge.prewarm(x.Site, x.Site.Habits.OnRequest(x.req.URL.Path, x.edge.o.Now()))
 }
 
 // learn passes the response to the prediction of the site, and prewarms the functions
 // that a page is likely to call next.
 func (x *exchange) learn(status int, h http.Header) {
-	if x.edge.o.Prewarm == nil || x.site == nil {
+	if x.edge.o.Prewarm == nil || x.Site == nil {
 		return
 	}
 	function, before := functionOf(x.record.Invocation), functionOf(x.record.Middleware)
-	habits, now, from := x.site.habits, x.edge.o.Now(), x.client.addr
+	habits, now, from := x.Site.Habits, x.edge.o.Now(), x.Client.Addr
 	if x.first {
 		habits.OnFirst(now, before, function)
 	}
@@ -86,7 +87,7 @@ func (x *exchange) learn(status int, h http.Header) {
 	next := habits.OnPage(x.record.Output, x.req.URL.Path, from, now)
 	next = slices.DeleteFunc(next, func(name string) bool { return name == function }) // this one is running
 	if len(next) > 0 && !accept.IsCrawler(x.req.UserAgent()) {
-		x.edge.prewarm(x.site, next)
+		x.edge.prewarm(x.Site, next)
 	}
 }
 
@@ -121,7 +122,7 @@ func (x *exchange) referrer() string {
 	}
 	_, rest, _ := strings.Cut(x.record.Referer, "://")
 	i := strings.IndexByte(rest, '/')
-	if i < 0 || rest[:i] != x.client.host {
+	if i < 0 || rest[:i] != x.Client.Host {
 		return "*"
 	}
 	path := rest[i:]

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 )
 
@@ -116,7 +117,7 @@ func (r *pageRequest) prefetch() bool {
 	}
 	d := *r.d
 	d.Output = page + ".segments/_full.segment.rsc"
-	static, ok := r.site.Manifest.Prerenders[d.Output]
+	static, ok := r.Site.Manifest.Prerenders[d.Output]
 	if ok {
 		r.edge.servePrerender(r.exchange, &d, &static)
 	}
@@ -135,12 +136,12 @@ func (r *pageRequest) postponed(state []byte) (*http.Response, error) {
 	d := *r.d
 	d.Output = r.page.Chain.Output
 	req := &http.Request{
-		Method: http.MethodPost, URL: pathURL(d.Path, d.Query), Header: h, Host: r.client.host,
+		Method: http.MethodPost, URL: call.PathURL(d.Path, d.Query), Header: h, Host: r.Client.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: io.NopCloser(bytes.NewReader(state)), ContentLength: int64(len(state)),
 	}
 	r.record.Invocation = &lateen.Invocation{}
-	return r.edge.call(r.req.Context(), r.exchange, &d, req, r.record.Invocation)
+	return r.edge.caller.Call(r.req.Context(), &r.Call, call.OutputOf(&d), req, r.record.Invocation)
 }
 
 // resumption is a body of a shell and the rest of the page. It requests the rest after

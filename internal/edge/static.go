@@ -19,7 +19,7 @@ import (
 // tag: a deployment has no modification times that survive a rollback, so there is no
 // Last-Modified and conditions on dates are ignored.
 func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
-	file, ok := x.site.Manifest.Files[d.Output]
+	file, ok := x.Site.Manifest.Files[d.Output]
 	if !ok {
 		x.fail(lateen.ErrInternal.With("the routes lead to %s, which is not a file", d.Output))
 		return
@@ -91,7 +91,7 @@ func (e *Edge) sendBlob(x *exchange, status int, h http.Header, blob lateen.Blob
 		x.respond(status, h, nil)
 		return
 	}
-	body, err := e.blobs.open(x.req.Context(), x.site.Project, blob, part)
+	body, err := e.blobs.open(x.req.Context(), x.Site.Project, blob, part)
 	if err != nil {
 		x.fail(err)
 		return

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 
 	"github.com/lateen-dev/lateen/internal/edge/problem"
+	"github.com/lateen-dev/lateen/internal/edge/site"
 )
 
 // functionTLS returns the TLS configuration for functions that call a host of this
@@ -14,8 +15,8 @@ func (e *Edge) functionTLS() *tls.Config {
 		return nil
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		host := hostname(hello.ServerName)
-		if _, own := e.hosts.get(host); !own {
+		host := site.Hostname(hello.ServerName)
+		if _, own := e.hosts.Get(host); !own {
 			return nil, problem.ErrUnknownHost
 		}
 		return e.o.FunctionCertificate(host)

@@ -1,4 +1,4 @@
-package edge
+package site
 
 import (
 	"fmt"
@@ -10,17 +10,17 @@ import (
 )
 
 func TestAChangeOfSeveralHostsIsSeenWhole(t *testing.T) {
-	table := newHostTable()
+	table := NewHostTable()
 	both := func(d lateen.DeploymentID) map[string]lateen.Binding {
 		return map[string]lateen.Binding{"a.example": {Deployment: d}, "b.example": {Deployment: d}}
 	}
-	table.put(both("0"))
+	table.Put(both("0"))
 	var done atomic.Bool
 	var all sync.WaitGroup
 	all.Go(func() {
 		defer done.Store(true)
 		for n := range 2000 {
-			table.put(both(lateen.DeploymentID(fmt.Sprint(n % 2))))
+			table.Put(both(lateen.DeploymentID(fmt.Sprint(n % 2))))
 		}
 	})
 	for !done.Load() {
@@ -34,13 +34,13 @@ func TestAChangeOfSeveralHostsIsSeenWhole(t *testing.T) {
 }
 
 func TestTheHostTableIgnoresCasePortAndFinalDot(t *testing.T) {
-	table := newHostTable()
-	table.put(map[string]lateen.Binding{"WWW.Example.com.": {Deployment: "dpl_1"}})
-	if to, ok := table.get("www.example.com"); !ok || to.Deployment != "dpl_1" {
+	table := NewHostTable()
+	table.Put(map[string]lateen.Binding{"WWW.Example.com.": {Deployment: "dpl_1"}})
+	if to, ok := table.Get("www.example.com"); !ok || to.Deployment != "dpl_1" {
 		t.Errorf("it leads to %v, %v", to, ok)
 	}
-	table.put(map[string]lateen.Binding{"www.example.com:443": {}, "absent.example.com": {}})
-	if to, ok := table.get("www.example.com"); ok {
+	table.Put(map[string]lateen.Binding{"www.example.com:443": {}, "absent.example.com": {}})
+	if to, ok := table.Get("www.example.com"); ok {
 		t.Errorf("it still leads to %v", to)
 	}
 }
@@ -48,18 +48,18 @@ func TestTheHostTableIgnoresCasePortAndFinalDot(t *testing.T) {
 // BenchmarkHostTable measures look-ups and changes of one host among many.
 func BenchmarkHostTable(b *testing.B) {
 	for _, hosts := range []int{100, 10_000, 200_000} {
-		table := newHostTable()
+		table := NewHostTable()
 		all := make(map[string]lateen.Binding, hosts)
 		names := make([]string, hosts)
 		for i := range names {
 			names[i] = fmt.Sprintf("project-%d-team.example.com", i)
 			all[names[i]] = lateen.Binding{Deployment: "dpl_1"}
 		}
-		table.put(all)
+		table.Put(all)
 		b.Run(fmt.Sprintf("get/%d", hosts), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if _, ok := table.get(names[i%hosts]); !ok {
+				if _, ok := table.Get(names[i%hosts]); !ok {
 					b.Fatal("a host is missing")
 				}
 			}
@@ -67,7 +67,7 @@ func BenchmarkHostTable(b *testing.B) {
 		b.Run(fmt.Sprintf("put/%d", hosts), func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				table.put(map[string]lateen.Binding{names[i%hosts]: {Deployment: "dpl_2"}})
+				table.Put(map[string]lateen.Binding{names[i%hosts]: {Deployment: "dpl_2"}})
 			}
 		})
 	}

@@ -1,27 +1,33 @@
-package edge
+package call
 
 import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
-
-	"github.com/lateen-dev/lateen"
 )
 
-// joinTrace sets in r the trace of a request (W3C Trace Context, level 2, §3.2): the
-// one that the client names, else a new one.
-func joinTrace(r *lateen.Record, h http.Header) {
+// Trace is the place of a request in a trace (W3C Trace Context).
+type Trace struct {
+	ID     string
+	Parent string // span of the client; "" if the client names no trace
+	Span   string // span of the request itself
+}
+
+// TraceOf returns the trace of a request with header h (W3C Trace Context, level 2,
+// §3.2): the one that the client names, else a new one.
+func TraceOf(h http.Header) (t Trace) {
 	var id [16]byte
 	if trace, parent, ok := parseTraceparent(h.Get("Traceparent")); ok {
-		r.TraceID, r.ParentSpan = trace, parent
+		t.ID, t.Parent = trace, parent
 	} else {
 		binary.BigEndian.PutUint64(id[:8], rand.Uint64())
 		binary.BigEndian.PutUint64(id[8:], rand.Uint64()|1) // an ID of zeros is invalid
-		r.TraceID = hex.EncodeToString(id[:])
+		t.ID = hex.EncodeToString(id[:])
 	}
 	binary.BigEndian.PutUint64(id[:8], rand.Uint64()|1)
-	r.SpanID = hex.EncodeToString(id[:8])
+	t.Span = hex.EncodeToString(id[:8])
+	return t
 }
 
 // parseTraceparent returns the IDs in the value of a traceparent header. The value of
@@ -60,6 +66,6 @@ func isLowerHex(s string) bool {
 
 // traceparent returns the traceparent for a function or an origin, with this request
 // as the parent. Every request is sampled; the collector of the traces may drop some.
-func traceparent(r *lateen.Record) string {
-	return "00-" + r.TraceID + "-" + r.SpanID + "-01"
+func (t *Trace) traceparent() string {
+	return "00-" + t.ID + "-" + t.Span + "-01"
 }

@@ -1,4 +1,4 @@
-package edge
+package site
 
 import (
 	"context"
@@ -36,12 +36,12 @@ func (s *tenantSource) Site(_ context.Context, d lateen.DeploymentID) (*lateen.S
 // A route table of 20 routes with 2,000 instructions each takes about 2 MB, and one of
 // 20 routes of 300 bytes much less.
 func TestTheWeightOfASiteIncludesItsRoutes(t *testing.T) {
-	s := newSites(&tenantSource{loads: map[lateen.DeploymentID]int{}}, 1<<30)
-	heavy, err := s.get(t.Context(), "a/1")
+	s := New(&tenantSource{loads: map[lateen.DeploymentID]int{}}, 1<<30)
+	heavy, err := s.Get(t.Context(), "a/1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	light, err := s.get(t.Context(), "b/1")
+	light, err := s.Get(t.Context(), "b/1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +55,9 @@ func TestTheWeightOfASiteIncludesItsRoutes(t *testing.T) {
 
 func TestSitesOfOneProjectDoNotEvictThoseOfAnother(t *testing.T) {
 	source := &tenantSource{loads: map[lateen.DeploymentID]int{}}
-	s := newSites(source, 12<<20)
+	s := New(source, 12<<20)
 	visit := func(d string) {
-		if _, err := s.get(t.Context(), lateen.DeploymentID(d)); err != nil {
+		if _, err := s.Get(t.Context(), lateen.DeploymentID(d)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,7 +83,7 @@ func TestSitesOfOneProjectDoNotEvictThoseOfAnother(t *testing.T) {
 func TestATeamThatLoadsManySitesLeavesAPlaceForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &tenantSource{loads: map[lateen.DeploymentID]int{}}
-		s := newSites(source, 12<<20)
+		s := New(source, 12<<20)
 		var held []func()
 		for {
 			release, ok := s.loading.TryTake("a", "a")
@@ -94,12 +94,12 @@ func TestATeamThatLoadsManySitesLeavesAPlaceForOthers(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
-		go func() { _, err := s.get(ctx, "a/1"); ended <- err }()
+		go func() { _, err := s.Get(ctx, "a/1"); ended <- err }()
 		synctest.Wait()
 		if n := source.loads["a/1"]; n > 0 {
 			t.Error("a site that waits for its place was read into memory")
 		}
-		if _, err := s.get(t.Context(), "b/1"); err != nil {
+		if _, err := s.Get(t.Context(), "b/1"); err != nil {
 			t.Error(err)
 		}
 		select {
