@@ -8,17 +8,6 @@ import (
 	"github.com/lateen-dev/lateen/internal/edge/problem"
 )
 
-// bodyMemory bounds, in bytes, the memory of buffered bodies: request bodies for
-// middlewares, and responses of functions that do not stream. Teams share it, and
-// the projects of a team share the team's part.
-const bodyMemory = 512 << 20
-
-// maxEncoders bounds the encoders in use; a slow client holds one.
-const maxEncoders = 128
-
-// copyBuffer is the size in bytes of the pieces in which bodies are copied.
-const copyBuffer = 32 << 10
-
 // gather reads r to its end. It reserves memory in pieces of copyBuffer as the bytes
 // arrive, until the exchange ends; an announced body that does not arrive costs one
 // piece. The error is [problem.ErrOverloaded] if the site's share is used up.

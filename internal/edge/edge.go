@@ -29,12 +29,6 @@ type Recorder interface {
 	Record(r lateen.Record)
 }
 
-// Lines takes the platform's messages about the requests of a site, for the log of
-// the site. It must not block.
-type Lines interface {
-	Log(line lateen.LogLine)
-}
-
 // Options configures an edge: its components, listeners and limits.
 type Options struct {
 	Artifacts artifact.Reader // content of static files and fallbacks
@@ -114,6 +108,14 @@ type Options struct {
 	Now func() time.Time
 }
 
+// bodyMemory bounds, in bytes, the memory of buffered bodies: request bodies for
+// middlewares, and responses of functions that do not stream. Teams share it, and
+// the projects of a team share the team's part.
+const bodyMemory = 512 << 20
+
+// maxEncoders bounds the encoders in use; a slow client holds one.
+const maxEncoders = 128
+
 // Edge serves deployments. Use [New].
 type Edge struct {
 	o        Options
@@ -127,7 +129,8 @@ type Edge struct {
 	hops     call.Hops
 	clients  call.Clients
 	caller   *call.Caller
-	failures share.Lines[lateen.ProjectID]
+	failures *failures
+	prewarm  *prewarmer
 	memory   *share.Amount[string] // memory of buffered bodies, by team and project
 	server   *server.Server
 	hosts    *site.HostTable
@@ -137,18 +140,19 @@ type Edge struct {
 func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
-		o: o, hosts: site.NewHostTable(), sites: site.New(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: coding.New(), encoders: share.NewAmount[string](maxEncoders), hops: call.NewHops(), clients: call.Clients{Scheme: o.Scheme, Trusted: o.TrustedProxies},
+		o: o, hosts: site.NewHostTable(), sites: site.New(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o.DialOrigin, o.OriginTimeout), codings: coding.New(), encoders: share.NewAmount[string](maxEncoders), hops: call.NewHops(), clients: call.Clients{Scheme: o.Scheme, Trusted: o.TrustedProxies},
 		pages: problem.NewPages(), memory: share.NewAmount[string](bodyMemory),
-		failures: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow},
+		failures: newFailures(o.Log, o.Lines, o.Now),
 	}
+	e.prewarm = &prewarmer{start: o.Prewarm, hosts: e.hosts, sites: e.sites, clients: &e.clients, now: o.Now}
 	e.caller = call.NewCaller(call.Options{Fleet: o.Fleet, Hops: e.hops, Cache: o.Cache, Log: o.Log})
 	e.server = server.New(server.Options{
-		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.prewarmOnHandshake(o.TLS), FunctionTLS: e.functionTLS(),
+		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.prewarm.onHandshakes(o.TLS), FunctionTLS: functionTLS(e.hosts, o.FunctionCertificate),
 		MaxConnections: o.MaxConnections, MaxPerClient: o.MaxPerClient, Unlimited: e.clients.Trusts, MaxHeaderBytes: o.MaxHeaderBytes,
 		HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, StallTimeout: o.StallTimeout,
 		Grace: o.Grace, Pause: o.Pause, Linger: o.Linger, Log: o.Log,
 	})
-	e.inside = newInside(o, e.server)
+	e.inside = newInside(e.server, o.OriginTimeout)
 	return e
 }
 

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/edge/call"
@@ -16,37 +15,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/edge/site"
 	"github.com/lateen-dev/lateen/internal/route"
-	"github.com/lateen-dev/lateen/internal/server"
 )
-
-// newOrigins returns the HTTP client of external rewrites. It ignores proxy settings
-// and connects with o.DialOrigin only. It speaks no HTTP/2, where an unread response
-// would buffer 4 MiB on a connection that all sites share.
-func newOrigins(o Options) *http.Transport {
-	return &http.Transport{
-		DialContext:            o.DialOrigin,
-		DisableCompression:     true, // the client and the origin negotiate the coding
-		MaxIdleConns:           1024,
-		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  o.OriginTimeout,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 256 << 10,
-		WriteBufferSize:        copyBuffer,
-		ReadBufferSize:         copyBuffer,
-	}
-}
-
-// newInside returns the HTTP client of external rewrites that lead to hosts of this
-// platform: like that of other origins, with in-memory connections.
-func newInside(o Options, s *server.Server) http.RoundTripper {
-	inside := newOrigins(o)
-	inside.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) }
-	inside.MaxIdleConns, inside.MaxIdleConnsPerHost, inside.IdleConnTimeout = 256, 16, 30*time.Second
-	inside.WriteBufferSize, inside.ReadBufferSize = 0, 0 // default sizes: these connections copy within memory
-	return inside
-}
 
 // isOwn reports whether the host of an external rewrite's target belongs to this
 // platform: to its domain or to x's team. Another team may have given its site any
@@ -69,21 +38,19 @@ func (x *exchange) isOwn(target *url.URL) bool {
 
 // serveExternal answers with the response of the origin at d.Target, streaming both
 // bodies.
-func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
+func (x *exchange) serveExternal(d *route.Decision) error {
 	x.record.Kind = kindExternal
 	req, own, err := x.originRequest(d)
 	if err != nil {
-		x.fail(err)
-		return
+		return err
 	}
-	origins := e.origins
+	origins := x.edge.origins
 	if own {
-		origins, req.URL.Scheme = e.inside, "http"
+		origins, req.URL.Scheme = x.edge.inside, "http"
 	}
 	resp, err := origins.RoundTrip(req) //nolint:bodyclose // relay closes it
 	if err != nil {
-		x.fail(x.blame(originFault(err)))
-		return
+		return x.blame(originFault(err))
 	}
 	header.DropNominated(resp.Header)
 	x.record.Cache = "MISS"
@@ -91,7 +58,7 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 		delete(resp.Header, "Cache-Control")
 		delete(resp.Header, "Cdn-Cache-Control")
 	}
-	x.relay(resp)
+	return x.relay(resp)
 }
 
 // originRequest returns the client's request for d.Target. own reports whether that is

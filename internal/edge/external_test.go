@@ -230,7 +230,7 @@ func TestUnreadResponsesOfOriginsShareNoConnection(t *testing.T) {
 	origin.EnableHTTP2 = true
 	origin.StartTLS()
 	t.Cleanup(origin.Close)
-	origins := newOrigins(Options{DialOrigin: new(net.Dialer).DialContext})
+	origins := newOrigins(new(net.Dialer).DialContext, 0)
 	roots := x509.NewCertPool()
 	roots.AddCert(origin.Certificate())
 	origins.TLSClientConfig = &tls.Config{RootCAs: roots}

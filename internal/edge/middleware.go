@@ -88,12 +88,3 @@ type heldBody struct {
 
 // Close does nothing.
 func (*heldBody) Close() error { return nil }
-
-// blame returns the cause of err, an error of passing the request on: the client's
-// fault if its body was too large or stalled, else err.
-func (x *exchange) blame(err error) error {
-	if fault := x.body.fault(); fault != nil {
-		return fault
-	}
-	return err
-}

@@ -75,30 +75,31 @@ type pageRequest struct {
 
 // servePrerender answers with the cached page of d.Output: immediately if there is a
 // fresh or stale one, else as soon as its function responds.
-func (e *Edge) servePrerender(x *exchange, d *route.Decision, p *lateen.Prerender) {
-	r := e.newPageRequest(x, d, p)
+func (x *exchange) servePrerender(d *route.Decision) error {
+	p := x.Site.Manifest.Prerenders[d.Output]
+	x.record.Kind = kindPrerender
+	r := x.newPageRequest(d, &p)
 	token := p.BypassToken
 	switch method := x.req.Method; {
 	case r.run && r.bypasses():
-		e.serveFunction(x, r.bypassDecision())
+		return x.serveFunction(r.bypassDecision())
 	case r.isError, method == http.MethodGet, method == http.MethodHead:
 		r.applyRevalidatedTags(token)
 		if r.run && sameSecret(token, x.req.Header.Get(headerRevalidate)) {
-			r.revalidate()
-			return
+			return r.revalidate()
 		}
-		r.serve()
+		return r.serve()
 	default:
-		x.fail(lateen.ErrMethod, "Allow", "GET, HEAD")
+		return problem.WithField(lateen.ErrMethod, "Allow", "GET, HEAD")
 	}
 }
 
-func (e *Edge) newPageRequest(x *exchange, d *route.Decision, p *lateen.Prerender) *pageRequest {
+func (x *exchange) newPageRequest(d *route.Decision, p *lateen.Prerender) *pageRequest {
 	_, run := x.Site.Specs[x.Site.Manifest.Outputs[d.Output]]
 	v := variantOf(&x.Call, d, p)
 	return &pageRequest{
 		exchange: x, d: d, page: p, variant: v, key: v.key(x.Site, d.Output),
-		group: v.group(p.Group, d.Output), now: e.o.Now(), run: run,
+		group: v.group(p.Group, d.Output), now: x.edge.o.Now(), run: run,
 		isError: d.Status >= http.StatusBadRequest || x.problem != nil,
 	}
 }
@@ -122,30 +123,29 @@ func (r *pageRequest) applyRevalidatedTags(token string) {
 
 // serve answers with the cached page. It refreshes the page first if it is missing or
 // expired, and in the background if it is stale.
-func (r *pageRequest) serve() {
+func (r *pageRequest) serve() error {
 	e, built := r.cachedPage()
 	if e == nil {
-		r.make(cacheMiss, reasonCold, cache.SpreadNone)
-		return
+		return r.make(cacheMiss, reasonCold, cache.SpreadNone)
 	}
 	defer e.Close()
 	state, why := r.edge.o.Cache.State(r.key.Scope, e, r.now)
 	switch {
 	case !r.run:
-		r.send(e, hitOr(built, cachePrerender), "")
+		return r.send(e, hitOr(built, cachePrerender), "")
 	case built && r.variant.several && accept.IsCrawler(r.req.UserAgent()):
-		r.make(cacheMiss, reasonCrawler, cache.SpreadNone)
+		return r.make(cacheMiss, reasonCrawler, cache.SpreadNone)
 	case built && r.variant.several: // the build made one fallback for many pages, and not yet this page
 		r.refresh(cache.SpreadNone)
-		r.send(e, cachePrerender, "")
+		return r.send(e, cachePrerender, "")
 	case state == cache.Fresh:
-		r.send(e, hitOr(built, cachePrerender), "")
+		return r.send(e, hitOr(built, cachePrerender), "")
 	case state == cache.Stale:
-		r.sendStale(e, built, why)
+		return r.sendStale(e, built, why)
 	case why == cache.ByTime:
-		r.make(cacheMiss, string(why), cache.SpreadStale)
+		return r.make(cacheMiss, string(why), cache.SpreadStale)
 	default:
-		r.make(cacheRevalidated, string(why), cache.SpreadNone)
+		return r.make(cacheRevalidated, string(why), cache.SpreadNone)
 	}
 }
 
@@ -158,7 +158,7 @@ func hitOr(is bool, label string) string {
 
 // sendStale answers with e, and refreshes the page in the background. A page from the
 // build that is stale by time has the label of one from the build.
-func (r *pageRequest) sendStale(e *cache.Entry, built bool, why cache.Reason) {
+func (r *pageRequest) sendStale(e *cache.Entry, built bool, why cache.Reason) error {
 	label, reason, spread := cacheStale, string(why), cache.SpreadNone
 	if why == cache.ByTime {
 		spread = cache.SpreadStale
@@ -170,7 +170,7 @@ func (r *pageRequest) sendStale(e *cache.Entry, built bool, why cache.Reason) {
 		reason = reasonStaleError
 	}
 	r.refresh(spread)
-	r.send(e, label, reason)
+	return r.send(e, label, reason)
 }
 
 // refresh refreshes the page in the background, unless a cache fill is in progress or
@@ -249,22 +249,19 @@ const maxInlineFallback = 256 << 10
 
 // revalidate refreshes the page for a request with the page's bypass token, and
 // answers once the page is cached.
-func (r *pageRequest) revalidate() {
+func (r *pageRequest) revalidate() error {
 	if r.req.Header.Get(headerIfGenerated) != "" && !r.generated() {
 		r.record.Cache = cacheMiss
-		r.fail(lateen.ErrNotFound.With("the page does not exist yet"))
-		return
+		return lateen.ErrNotFound.With("the page does not exist yet")
 	}
 	how, inv := r.fill(cache.SpreadExpired, r.revalidation())
 	how.Since, how.Durable = r.edge.o.Cache.Now(), true
 	f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 	switch {
 	case errors.Is(err, cache.ErrOnce):
-		r.serveUncached(reasonError)
-		return
+		return r.serveUncached(reasonError)
 	case err != nil:
-		r.fail(loopError(err))
-		return
+		return loopError(err)
 	}
 	if leader {
 		f.Leave() // it waits like the other requests
@@ -275,15 +272,15 @@ func (r *pageRequest) revalidate() {
 	}
 	switch {
 	case errors.Is(err, cache.ErrOnce):
-		r.serveUncached(reasonError)
+		return r.serveUncached(reasonError)
 	case err != nil:
-		r.fail(err)
+		return err
 	case f.Kept():
 		defer e.Close()
-		r.send(e, cacheRevalidated, "")
+		return r.send(e, cacheRevalidated, "")
 	default:
 		defer e.Close()
-		r.send(e, cacheMiss, reasonError)
+		return r.send(e, cacheMiss, reasonError)
 	}
 }
 
@@ -303,10 +300,9 @@ const maxJoins = 3
 
 // make starts a cache fill, or waits for the one in progress, and answers with its
 // page.
-func (r *pageRequest) make(label, reason string, spread cache.Spread) {
+func (r *pageRequest) make(label, reason string, spread cache.Spread) error {
 	if r.Hops > maxFillHops {
-		r.serveUncached(reason)
-		return
+		return r.serveUncached(reason)
 	}
 	how, inv := r.fill(spread, nil)
 	begin := r.edge.o.Cache.Now()
@@ -314,25 +310,20 @@ func (r *pageRequest) make(label, reason string, spread cache.Spread) {
 		f, leader, err := r.edge.o.Cache.Make(r.req.Context(), r.key, how)
 		switch {
 		case errors.Is(err, cache.ErrOnce):
-			r.serveUncached(reason)
-			return
+			return r.serveUncached(reason)
 		case err != nil:
-			r.fail(loopError(err))
-			return
+			return loopError(err)
 		case leader:
-			r.lead(f, inv, label, reason)
-			return
+			return r.lead(f, inv, label, reason)
 		case f.Grouped(): // the cache fill of another output of the group fills this page too
 			label = cacheHit
 		}
 		e, err := f.Wait(r.req.Context())
 		switch {
 		case errors.Is(err, cache.ErrOnce):
-			r.serveUncached(reason)
-			return
+			return r.serveUncached(reason)
 		case err != nil:
-			r.fail(err)
-			return
+			return err
 		}
 		if state, _ := r.edge.o.Cache.State(r.key.Scope, e, r.now); f.Kept() && state == cache.Expired {
 			e.Close() // the page may contain data that was invalidated meanwhile
@@ -340,20 +331,18 @@ func (r *pageRequest) make(label, reason string, spread cache.Spread) {
 			continue
 		}
 		defer e.Close()
-		r.send(e, label, reasonCollapsed)
-		return
+		return r.send(e, label, reasonCollapsed)
 	}
-	r.serveUncached(reason)
+	return r.serveUncached(reason)
 }
 
 // lead answers with the page while its cache fill is in progress.
-func (r *pageRequest) lead(f *cache.Flight, inv func() *lateen.Invocation, label, reason string) {
+func (r *pageRequest) lead(f *cache.Flight, inv func() *lateen.Invocation, label, reason string) error {
 	defer f.Leave()
 	draft, err := f.Head(r.req.Context())
 	r.invoked(inv)
 	if err != nil {
-		r.fail(err)
-		return
+		return err
 	}
 	switch draft.Use {
 	case cache.Kept:
@@ -367,23 +356,24 @@ func (r *pageRequest) lead(f *cache.Flight, inv func() *lateen.Invocation, label
 		h["Content-Length"] = []string{strconv.FormatInt(draft.Length, 10)}
 	}
 	r.record.Cache, r.record.CacheReason = label, reason
-	r.reply(draft.Entry.Status, h, f.Body(r.req.Context()))
+	err = r.reply(draft.Entry.Status, h, f.Body(r.req.Context()))
 	r.invoked(inv) // now with the cost
+	return err
 }
 
 // serveUncached answers with a response that the function makes for this request only,
 // and does not cache it.
-func (r *pageRequest) serveUncached(reason string) {
+func (r *pageRequest) serveUncached(reason string) error {
 	how, inv := r.fill(cache.SpreadNone, nil)
 	draft, err := how.Make(lateen.WithClient(r.req.Context(), r.Client.Network()))
 	r.invoked(inv)
 	if err != nil {
-		r.fail(err)
-		return
+		return err
 	}
 	r.record.Cache, r.record.CacheReason = cacheMiss, reason
-	r.reply(draft.Entry.Status, draft.Entry.Header, draft.Body)
+	err = r.reply(draft.Entry.Status, draft.Entry.Header, draft.Body)
 	r.invoked(inv) // now with the cost
+	return err
 }
 
 // invoked records the invocation as far as it is known.

@@ -61,7 +61,7 @@ func (r *pageRequest) anyClient() call.Client {
 func (r *pageRequest) withFailureLog(how cache.Making) cache.Making {
 	e, k, output, ask := r.edge, r.Call, r.d.Output, how.Make
 	fail := func(why string) {
-		e.logFault(&k, fmt.Errorf("the page %s could not be refreshed, and its old version is served: %s", output, why))
+		e.failures.fault(&k, fmt.Errorf("the page %s could not be refreshed, and its old version is served: %s", output, why))
 	}
 	how.Make = func(ctx context.Context) (*cache.Draft, error) {
 		draft, err := ask(ctx)

@@ -13,12 +13,11 @@ import (
 
 // send answers with e. It evaluates the request's If-None-Match unless a route forces
 // a status: see [header.DropConditions].
-func (r *pageRequest) send(e *cache.Entry, label, reason string) {
+func (r *pageRequest) send(e *cache.Entry, label, reason string) error {
 	r.record.Cache, r.record.CacheReason = label, reason
 	h := cachedHeader(e, r.now)
 	if s, ok := r.shellOf(e.Header); ok {
-		r.resume(s, e.Status, h, e.Body())
-		return
+		return r.resume(s, e.Status, h, e.Body())
 	}
 	h["Content-Length"] = []string{strconv.FormatInt(e.Size, 10)}
 	switch {
@@ -29,6 +28,7 @@ func (r *pageRequest) send(e *cache.Entry, label, reason string) {
 	default:
 		r.respond(e.Status, h, &coding.Page{Reader: bytes.NewReader(e.Bytes()), Forms: e})
 	}
+	return nil
 }
 
 // cachedHeader returns the header of the response with e.

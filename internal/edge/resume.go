@@ -14,6 +14,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/route"
 )
 
 // shellType is the media type of a partially prerendered page of Next.js: the
@@ -45,19 +46,19 @@ func (r *pageRequest) shellOf(h http.Header) (s shell, ok bool) {
 
 // reply answers with a cached page or the body of a cache fill. The function of the
 // page's chain completes a shell. reply closes body if that is an [io.Closer].
-func (r *pageRequest) reply(status int, h http.Header, body io.Reader) {
+func (r *pageRequest) reply(status int, h http.Header, body io.Reader) error {
 	if s, ok := r.shellOf(h); ok {
-		r.resume(s, status, h, body)
-	} else {
-		r.respond(status, h, body)
+		return r.resume(s, status, h, body)
 	}
+	r.respond(status, h, body)
+	return nil
 }
 
 // resume answers with a shell followed by the rest of the page. After the shell is
 // sent, the function gets the state by POST and responds with the rest. If the page
 // has only the state, the function's response is the complete response. The protocol
 // is that of Next.js' minimal mode.
-func (r *pageRequest) resume(s shell, status int, h http.Header, body io.Reader) {
+func (r *pageRequest) resume(s shell, status int, h http.Header, body io.Reader) error {
 	if c, ok := body.(io.Closer); ok {
 		defer c.Close()
 	}
@@ -66,26 +67,24 @@ func (r *pageRequest) resume(s shell, status int, h http.Header, body io.Reader)
 	h["Content-Type"] = []string{cmp.Or(s.contentType, "text/html; charset=utf-8")}
 	if r.req.Method == http.MethodHead {
 		r.respond(status, h, nil)
-		return
+		return nil
 	}
-	if r.prefetch() {
-		return
+	if static := r.prefetch(); static != nil {
+		return r.servePrerender(static)
 	}
 	state, rest, err := r.split(s, body)
 	if err != nil {
-		r.fail(err)
-		return
+		return err
 	}
 	if rest != nil {
 		r.respond(status, h, &resumption{shell: rest, resume: func() (*http.Response, error) { return r.postponed(state) }})
-		return
+		return nil
 	}
 	resp, err := r.postponed(state) //nolint:bodyclose // relay closes it
 	if err != nil {
-		r.fail(err)
-		return
+		return err
 	}
-	r.relay(resp)
+	return r.relay(resp)
 }
 
 // split reads the state of a page and returns the reader of its shell as rest, nil if
@@ -108,20 +107,19 @@ func (r *pageRequest) split(s shell, page io.Reader) (state []byte, rest io.Read
 	return state, buffered, nil
 }
 
-// prefetch answers a router's prefetch of data with its static part, which is an
-// output of its own, and reports whether there is one.
-func (r *pageRequest) prefetch() bool {
+// prefetch returns the decision for the static part of the data that a router prefetches,
+// which is an output of its own. It is nil for any other request.
+func (r *pageRequest) prefetch() *route.Decision {
 	page, data := strings.CutSuffix(r.d.Output, ".rsc")
 	if !data || r.d.RequestHeader["Next-Router-Prefetch"] == nil {
-		return false
+		return nil
 	}
 	d := *r.d
 	d.Output = page + ".segments/_full.segment.rsc"
-	static, ok := r.Site.Manifest.Prerenders[d.Output]
-	if ok {
-		r.edge.servePrerender(r.exchange, &d, &static)
+	if _, ok := r.Site.Manifest.Prerenders[d.Output]; !ok {
+		return nil
 	}
-	return ok
+	return &d
 }
 
 // postponed calls the function of the page's chain to render the postponed parts for

@@ -18,11 +18,10 @@ import (
 // it, uncompressed or in a precompressed form. The only validator is the strong entity
 // tag: a deployment has no modification times that survive a rollback, so there is no
 // Last-Modified and conditions on dates are ignored.
-func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
+func (x *exchange) serveStatic(d *route.Decision) error {
 	file, ok := x.Site.Manifest.Files[d.Output]
 	if !ok {
-		x.fail(lateen.ErrInternal.With("the routes lead to %s, which is not a file", d.Output))
-		return
+		return lateen.ErrInternal.With("the routes lead to %s, which is not a file", d.Output)
 	}
 	x.record.Kind, x.record.Cache = kindStatic, "HIT"
 	page := d.Status >= 400 || x.problem != nil // an error page answers any method
@@ -31,10 +30,9 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	case page, method == http.MethodGet, method == http.MethodHead:
 	case method == http.MethodOptions:
 		x.respond(http.StatusNoContent, http.Header{"Allow": {"GET, HEAD, OPTIONS"}}, nil)
-		return
+		return nil
 	default:
-		x.fail(lateen.ErrMethod, "Allow", "GET, HEAD, OPTIONS")
-		return
+		return problem.WithField(lateen.ErrMethod, "Allow", "GET, HEAD, OPTIONS")
 	}
 	ranged := x.req.Header["Range"]
 	if whole || x.req.Method != http.MethodGet {
@@ -46,57 +44,57 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	}
 	h := x.staticHeader(d, &file, blob, coding)
 	if whole {
-		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
-		return
+		return x.sendBlob(http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 	}
-	e.sendConditional(x, h, blob, ranged)
+	return x.sendConditional(h, blob, ranged)
 }
 
 // sendConditional sends blob by the request's conditions and ranges.
-func (e *Edge) sendConditional(x *exchange, h http.Header, blob lateen.Blob, ranged []string) {
+func (x *exchange) sendConditional(h http.Header, blob lateen.Blob, ranged []string) error {
 	etag := h["Etag"][0]
 	in := x.req.Header
 	switch {
 	case in["If-Match"] != nil && !header.StrongMatch(in["If-Match"], etag):
-		x.fail(problem.ErrPrecondition)
+		return problem.ErrPrecondition
 	case in["If-None-Match"] != nil && header.WeakMatch(in["If-None-Match"], etag):
 		delete(h, "Content-Length")
 		delete(h, "Content-Type")
 		delete(h, "Content-Encoding")
 		x.respond(http.StatusNotModified, h, nil)
+		return nil
 	case len(ranged) == 0 || in["If-Range"] != nil && !header.StrongMatch(in["If-Range"], etag):
-		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
+		return x.sendBlob(http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 	default:
-		e.sendRange(x, h, blob, ranged)
+		return x.sendRange(h, blob, ranged)
 	}
 }
 
-func (e *Edge) sendRange(x *exchange, h http.Header, blob lateen.Blob, ranged []string) {
+func (x *exchange) sendRange(h http.Header, blob lateen.Blob, ranged []string) error {
 	part, extent := accept.Range(ranged, blob.Size)
 	switch extent {
 	case accept.Whole:
-		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
+		return x.sendBlob(http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 	case accept.Outside:
-		x.fail(problem.ErrRange, "Content-Range", "bytes */"+strconv.FormatInt(blob.Size, 10))
-	case accept.Partial:
+		return problem.WithField(problem.ErrRange, "Content-Range", "bytes */"+strconv.FormatInt(blob.Size, 10))
+	default:
 		h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
 		h["Content-Range"] = []string{part.ContentRange(blob.Size)}
-		e.sendBlob(x, http.StatusPartialContent, h, blob, part)
+		return x.sendBlob(http.StatusPartialContent, h, blob, part)
 	}
 }
 
 // sendBlob sends a part of blob with status and header h.
-func (e *Edge) sendBlob(x *exchange, status int, h http.Header, blob lateen.Blob, part accept.Part) {
+func (x *exchange) sendBlob(status int, h http.Header, blob lateen.Blob, part accept.Part) error {
 	if x.req.Method == http.MethodHead || part.Length == 0 {
 		x.respond(status, h, nil)
-		return
+		return nil
 	}
-	body, err := e.blobs.open(x.req.Context(), x.Site.Project, blob, part)
+	body, err := x.edge.blobs.open(x.req.Context(), x.Site.Project, blob, part)
 	if err != nil {
-		x.fail(err)
-		return
+		return err
 	}
 	x.respond(status, h, body)
+	return nil
 }
 
 // precompressed returns the form of file for a client that accepts these codings, and the

@@ -10,15 +10,15 @@ import (
 // functionTLS returns the TLS configuration for functions that call a host of this
 // platform over TLS on a Plain listener; nil if the platform has no certificates
 // for such calls.
-func (e *Edge) functionTLS() *tls.Config {
-	if e.o.FunctionCertificate == nil {
+func functionTLS(hosts *site.HostTable, certificate func(host string) (*tls.Certificate, error)) *tls.Config {
+	if certificate == nil {
 		return nil
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		host := site.Hostname(hello.ServerName)
-		if _, own := e.hosts.Get(host); !own {
+		if _, own := hosts.Get(host); !own {
 			return nil, problem.ErrUnknownHost
 		}
-		return e.o.FunctionCertificate(host)
+		return certificate(host)
 	}}
 }

@@ -143,9 +143,6 @@ func (u *upload) count() int64 {
 
 // unread reports whether the body has not been read to its end.
 func (u *upload) unread() bool {
-	if u == nil {
-		return false
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return !u.complete
