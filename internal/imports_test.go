@@ -68,7 +68,7 @@ var layers = map[string]string{
 	// Ring 3: planes, which implement the operations.
 	"internal/assemble": "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",
 	"internal/control":  "internal/artifact internal/assemble internal/pause internal/secret internal/share internal/store",
-	"internal/edge":     "internal/accept internal/artifact internal/cache internal/edge/call internal/edge/coding internal/edge/header internal/edge/problem internal/edge/site internal/route internal/server internal/share",
+	"internal/edge":     "internal/accept internal/artifact internal/cache internal/edge/call internal/edge/coding internal/edge/header internal/edge/prerender internal/edge/problem internal/edge/site internal/route internal/server internal/share",
 	"internal/fleet":    "internal/atomicfile internal/autoscale internal/engine internal/fairqueue internal/pause",
 	"internal/meter":    "internal/pause internal/store",
 	"internal/observe":  "internal/share internal/store/sqlite",
@@ -78,6 +78,7 @@ var layers = map[string]string{
 	"internal/edge/certificate": "",
 	"internal/edge/coding":      "internal/accept internal/cache internal/edge/header internal/edge/problem internal/route",
 	"internal/edge/header":      "",
+	"internal/edge/prerender":   "internal/accept internal/artifact internal/cache internal/edge/call internal/edge/coding internal/edge/header internal/edge/problem internal/edge/site internal/route",
 	"internal/edge/problem":     "internal/accept internal/route",
 	"internal/edge/site":        "internal/edge/problem internal/predict internal/route internal/share",
 

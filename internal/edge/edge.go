@@ -18,6 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/coding"
+	"github.com/lateen-dev/lateen/internal/edge/prerender"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/edge/site"
 	"github.com/lateen-dev/lateen/internal/server"
@@ -125,7 +126,8 @@ type Edge struct {
 	inside   http.RoundTripper // client of this platform's own hosts
 	codings  *coding.Codings
 	encoders *share.Amount[string] // encoders in use, by team and project
-	pages    *problem.Pages        // error pages
+	problems *problem.Pages        // error pages
+	pages    *prerender.Pages
 	hops     call.Hops
 	clients  call.Clients
 	caller   *call.Caller
@@ -141,11 +143,14 @@ func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
 		o: o, hosts: site.NewHostTable(), sites: site.New(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o.DialOrigin, o.OriginTimeout), codings: coding.New(), encoders: share.NewAmount[string](maxEncoders), hops: call.NewHops(), clients: call.Clients{Scheme: o.Scheme, Trusted: o.TrustedProxies},
-		pages: problem.NewPages(), memory: share.NewAmount[string](bodyMemory),
+		problems: problem.NewPages(), memory: share.NewAmount[string](bodyMemory),
 		failures: newFailures(o.Log, o.Lines, o.Now),
 	}
 	e.prewarm = &prewarmer{start: o.Prewarm, hosts: e.hosts, sites: e.sites, clients: &e.clients, now: o.Now}
 	e.caller = call.NewCaller(call.Options{Fleet: o.Fleet, Hops: e.hops, Cache: o.Cache, Log: o.Log})
+	e.pages = prerender.New(prerender.Options{
+		Cache: o.Cache, Artifacts: o.Artifacts, Functions: e.caller, Port: o.Port, Fault: e.failures.fault, Log: o.Log, Now: o.Now,
+	})
 	e.server = server.New(server.Options{
 		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.prewarm.onHandshakes(o.TLS), FunctionTLS: functionTLS(e.hosts, o.FunctionCertificate),
 		MaxConnections: o.MaxConnections, MaxPerClient: o.MaxPerClient, Unlimited: e.clients.Trusts, MaxHeaderBytes: o.MaxHeaderBytes,

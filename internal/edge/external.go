@@ -74,7 +74,7 @@ func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, 
 	if via(x.req.Header) >= call.MaxHops {
 		return nil, false, problem.ErrLoop
 	}
-	if err := x.admitBody(); err != nil {
+	if err := x.body.admit(x.req.ContentLength); err != nil {
 		return nil, false, err
 	}
 	target.User, target.Fragment = nil, ""

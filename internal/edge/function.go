@@ -26,11 +26,11 @@ func (x *exchange) serveFunction(d *route.Decision) error {
 	if x.record.Cache == "" {
 		x.record.Cache = "MISS"
 	}
-	if err := x.admitBody(); err != nil {
+	if err := x.body.admit(x.req.ContentLength); err != nil {
 		return err
 	}
 	x.record.Invocation = &lateen.Invocation{}
-	resp, err := x.edge.caller.Call(x.req.Context(), &x.Call, call.OutputOf(d), x.functionRequest(d), x.record.Invocation)
+	resp, err := x.edge.caller.Call(x.req.Context(), &x.Call, call.OutputOf(d), x.outbound(call.PathURL(d.Path, d.Query), d), x.record.Invocation)
 	if err != nil {
 		return x.blame(err)
 	}

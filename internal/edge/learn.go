@@ -9,12 +9,6 @@ import (
 	"github.com/lateen-dev/lateen/internal/accept"
 )
 
-// prewarmBehindMiddleware prewarms the functions that are likely to answer the request
-// after its middleware.
-func (x *exchange) prewarmBehindMiddleware() {
-	x.edge.prewarm.functions(x.Site, x.Site.Habits.OnRequest(x.req.URL.Path, x.edge.o.Now()))
-}
-
 // learn passes the response to the prediction of the site, and prewarms the functions
 // that a page is likely to call next.
 func (x *exchange) learn(status int, h http.Header) {
@@ -30,9 +24,9 @@ func (x *exchange) learn(status int, h http.Header) {
 		habits.OnAnswer(x.req.URL.Path, function, now)
 	}
 	if function != "" {
-		habits.OnCall(function, x.referrer(), from, now)
+		habits.OnCall(function, referrer(x.record.Referer, x.Client.Host), from, now)
 	}
-	if x.record.Output == "" || !x.isPage(status, h) {
+	if x.record.Output == "" || !isPage(x.req, status, h) {
 		return
 	}
 	next := habits.OnPage(x.record.Output, x.req.URL.Path, from, now)
@@ -49,13 +43,13 @@ func functionOf(inv *lateen.Invocation) string {
 	return inv.Function
 }
 
-// isPage reports whether the response is a page that a browser navigated to, by
+// isPage reports whether a response to r is a page that a browser navigated to, by
 // Sec-Fetch-Dest, else by its type. A 304 for a page in the browser's cache counts too.
-func (x *exchange) isPage(status int, h http.Header) bool {
-	if x.req.Method != http.MethodGet {
+func isPage(r *http.Request, status int, h http.Header) bool {
+	if r.Method != http.MethodGet {
 		return false
 	}
-	switch use := x.req.Header["Sec-Fetch-Dest"]; {
+	switch use := r.Header["Sec-Fetch-Dest"]; {
 	case len(use) == 1 && use[0] == "document" && status == http.StatusNotModified:
 		return true
 	case len(use) == 1 && use[0] != "document", status != http.StatusOK:
@@ -65,15 +59,15 @@ func (x *exchange) isPage(status int, h http.Header) bool {
 	return len(kind) == 1 && len(kind[0]) >= len("text/html") && strings.EqualFold(kind[0][:len("text/html")], "text/html")
 }
 
-// referrer returns the path of the page that sent the request: "" if it is unknown,
-// "*" if it is a page of another site.
-func (x *exchange) referrer() string {
-	if len(x.record.Referer) == 0 {
+// referrer returns the path of the page at the URL sent by a request to host: "" if it is
+// unknown, "*" if it is a page of another site.
+func referrer(sent, host string) string {
+	if sent == "" {
 		return ""
 	}
-	_, rest, _ := strings.Cut(x.record.Referer, "://")
+	_, rest, _ := strings.Cut(sent, "://")
 	i := strings.IndexByte(rest, '/')
-	if i < 0 || rest[:i] != x.Client.Host {
+	if i < 0 || rest[:i] != host {
 		return "*"
 	}
 	path := rest[i:]

@@ -32,7 +32,7 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 	if body != nil {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
-	x.prewarmBehindMiddleware()
+	x.edge.prewarm.functions(x.Site, x.Site.Habits.OnRequest(x.req.URL.Path, x.edge.o.Now())) // those behind the middleware
 	inv := &lateen.Invocation{}
 	x.record.Middleware = inv
 	resp, err := x.edge.caller.Call(ctx, &x.Call, call.Output{Name: output, MatchedPath: output}, out, inv)
@@ -49,12 +49,6 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 		resp.Body = http.NoBody
 	}
 	return &route.MiddlewareResponse{Status: resp.StatusCode, Header: resp.Header, Body: resp.Body}, nil
-}
-
-// middlewareAnswer answers with the response of a middleware.
-func (x *exchange) middlewareAnswer(d *route.Decision) {
-	x.record.Kind = kindMiddleware
-	x.respond(d.Answer.Status, d.Answer.Header, d.Answer.Body)
 }
 
 // holdBody reads the request's body into memory, so that a middleware and the output

@@ -6,15 +6,9 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen/internal/accept"
-	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 	"github.com/lateen-dev/lateen/internal/route"
 )
-
-// functionRequest returns the client's request for the function of d.
-func (x *exchange) functionRequest(d *route.Decision) *http.Request {
-	return x.outbound(call.PathURL(d.Path, d.Query), d)
-}
 
 // outbound returns the client's request for the URL u.
 func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
@@ -53,14 +47,6 @@ func (x *exchange) method() string {
 		return http.MethodGet
 	}
 	return x.req.Method
-}
-
-// admitBody refuses a request whose Content-Length is too large.
-func (x *exchange) admitBody() error {
-	if x.body != nil && x.req.ContentLength > x.body.limit {
-		return errBodyTooLarge(x.body.limit)
-	}
-	return nil
 }
 
 // wantedUpgrade returns the protocol to which the request wants to switch, or "". h is its

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 	"github.com/lateen-dev/lateen/internal/edge/coding"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 )
@@ -160,28 +161,28 @@ func (x *exchange) platformHeader(h http.Header) {
 		h["Set-Cookie"] = header.HostOnly(cookies, x.edge.o.Domain)
 	}
 	h["Cache-Control"] = cache.ClientControl(h["Cache-Control"])
-	if start := x.startText(); start != "" {
-		h["X-Lateen-Start"] = v.Of(start)
+	if inv := answering(&x.record); inv != nil && inv.Start != "" && x.Site.ShowsStart {
+		h["X-Lateen-Start"] = v.Of(startText(inv))
 	}
 	if x.Client.Proto == "https" && h["Strict-Transport-Security"] == nil {
 		h["Strict-Transport-Security"] = strictTransport
 	}
-	if x.hidden() && h["X-Robots-Tag"] == nil {
+	if hidden(&x.Call, x.edge.o.Domain) && h["X-Robots-Tag"] == nil {
 		h["X-Robots-Tag"] = noIndex
 	}
 }
 
-// startText returns the kind of start of the function that answered and the time of
-// each phase before it, such as blank;claim=0.1ms;load=1.9ms. It is "" if no function
-// answered or the project does not show it.
-func (x *exchange) startText() string {
-	inv := x.record.Invocation
-	if x.record.Kind == kindMiddleware {
-		inv = x.record.Middleware
+// answering returns the invocation of the function that answered; nil if none did.
+func answering(r *lateen.Record) *lateen.Invocation {
+	if r.Kind == kindMiddleware {
+		return r.Middleware
 	}
-	if inv == nil || inv.Start == "" || !x.Site.ShowsStart {
-		return ""
-	}
+	return r.Invocation
+}
+
+// startText returns the kind of start of inv and the time of each phase before it, such
+// as blank;claim=0.1ms;load=1.9ms.
+func startText(inv *lateen.Invocation) string {
 	b := append(make([]byte, 0, 48), inv.Start...)
 	for _, phase := range [...]struct {
 		name string
@@ -206,10 +207,10 @@ var (
 	noIndex         = []string{"noindex"}
 )
 
-// hidden reports whether search engines should not index this URL: that of a preview,
+// hidden reports whether search engines should not index the URL of k: that of a preview,
 // or of the own host of a deployment, which becomes outdated. A custom domain of a
 // preview is indexed, because its owner chose a public name.
-func (x *exchange) hidden() bool {
-	return x.Site != nil && (x.Client.Hostname == x.Site.Host ||
-		x.Site.Target != "production" && strings.HasSuffix(x.Client.Hostname, "."+x.edge.o.Domain))
+func hidden(k *call.Call, domain string) bool {
+	return k.Site != nil && (k.Client.Hostname == k.Site.Host ||
+		k.Site.Target != "production" && strings.HasSuffix(k.Client.Hostname, "."+domain))
 }

@@ -114,7 +114,7 @@ func TestAPageWithOnlyStateIsItsFunctionsResponse(t *testing.T) {
 
 func TestAStateNeverReachesAClient(t *testing.T) {
 	for name, contentType := range map[string]string{
-		"a length that is no number": shellType + "; state-length=all", "no length": shellType, "a negative length": shellHeader(-5),
+		"a length that is no number": "application/x-nextjs-pre-render" + "; state-length=all", "no length": "application/x-nextjs-pre-render", "a negative length": shellHeader(-5),
 		"more state than page": shellHeader(100),
 	} {
 		t.Run(name, func(t *testing.T) {

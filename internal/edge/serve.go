@@ -132,7 +132,8 @@ func (x *exchange) output(d *route.Decision) error {
 	case route.Redirect:
 		x.redirect(d)
 	case route.Answer:
-		x.middlewareAnswer(d)
+		x.record.Kind = kindMiddleware
+		x.respond(d.Answer.Status, d.Answer.Header, d.Answer.Body)
 	default:
 		x.errorPage(*x.problem) // the routes lead to no error page of the deployment
 	}
@@ -151,7 +152,7 @@ func (x *exchange) explain(d *route.Decision) {
 	case x.problem.Blame == problem.ByCode: // an error of the site goes to the log of the site, not to the daemon's
 		x.edge.failures.fault(&x.Call, d.Cause)
 	default:
-		x.logFailure(d.Cause)
+		x.edge.failures.failure(x.req.Context(), &x.record, d.Cause)
 	}
 	if d.Kind != route.Error && x.problem.Blame == problem.ByRequest {
 		return
@@ -226,7 +227,7 @@ func (x *exchange) fail(err error) {
 		return // the client is gone; end records that
 	}
 	if lateen.CodeOf(err) == lateen.Internal {
-		x.logFailure(err)
+		x.edge.failures.failure(ctx, &x.record, err)
 	}
 	if x.problem != nil {
 		x.errorPage(*x.problem)
@@ -243,11 +244,6 @@ func (x *exchange) fail(err error) {
 	x.errorPage(*x.problem)
 }
 
-// logFailure writes an error of the platform itself into the daemon's log.
-func (x *exchange) logFailure(err error) {
-	x.edge.failures.failure(x.req.Context(), &x.record, err)
-}
-
 // errorPage answers with the platform's own page for p, as HTML, JSON or text by
 // the client's Accept.
 func (x *exchange) errorPage(p problem.Problem) {
@@ -262,7 +258,7 @@ func (x *exchange) errorPage(p problem.Problem) {
 			delete(h, name)
 		}
 	}
-	page, body := x.edge.pages.Render(p, x.req.Header, x.ID)
+	page, body := x.edge.problems.Render(p, x.req.Header, x.ID)
 	maps.Copy(h, page)
 	h["Vary"] = route.AddVary(h["Vary"], "Accept")
 	header.DropHopByHop(h)

@@ -65,6 +65,14 @@ func (u *upload) request(r *http.Request) *http.Request {
 	return &out
 }
 
+// admit refuses a body whose Content-Length is too large.
+func (u *upload) admit(length int64) error {
+	if u != nil && length > u.limit {
+		return errBodyTooLarge(u.limit)
+	}
+	return nil
+}
+
 // Read implements [io.Reader]. Past the limit the error is [lateen.ErrFunctionPayload].
 func (u *upload) Read(p []byte) (int, error) {
 	if err := u.enter(); err != nil {

@@ -11,30 +11,6 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// Blame is the party that caused an error.
-type Blame string
-
-// The parties that cause errors.
-const (
-	ByRequest  Blame = "request"
-	ByCode     Blame = "code"
-	ByPlatform Blame = "platform"
-	ByOrigin   Blame = "origin"
-)
-
-// Problem is an error as a client sees it. It has no part of the error's message,
-// which may quote output of user code.
-type Problem struct {
-	Reason string
-	Status int
-	Code   string // value of x-vercel-error
-	Blame  Blame
-
-	title   string
-	next    string // remedy; the page replaces ID in "--request ID" with the request's ID
-	retryIn int    // seconds for Retry-After; 0 sends no such field
-}
-
 // Of returns the problem of err.
 func Of(err error) Problem {
 	e, ok := errors.AsType[*lateen.Error](err)

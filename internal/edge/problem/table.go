@@ -2,6 +2,30 @@ package problem
 
 import "github.com/lateen-dev/lateen"
 
+// Blame is the party that caused an error.
+type Blame string
+
+// The parties that cause errors.
+const (
+	ByRequest  Blame = "request"
+	ByCode     Blame = "code"
+	ByPlatform Blame = "platform"
+	ByOrigin   Blame = "origin"
+)
+
+// Problem is an error as a client sees it. It has no part of the error's message,
+// which may quote output of user code.
+type Problem struct {
+	Reason string
+	Status int
+	Code   string // value of x-vercel-error
+	Blame  Blame
+
+	title   string
+	next    string // remedy; the page replaces ID in "--request ID" with the request's ID
+	retryIn int    // seconds for Retry-After; 0 sends no such field
+}
+
 // problems maps the reason of an error to its page. byCode has the pages of
 // reasons that are missing here.
 var problems = map[string]Problem{

@@ -1,4 +1,4 @@
-package edge
+package prerender
 
 import (
 	"context"
@@ -18,24 +18,24 @@ const maxMembers = 32
 // instance that made the page if that has a free slot, and under the same invocation
 // ID: a framework that remembers its rendering under this ID answers with another form
 // of it. k and extra are those of the page's cache fill; made has its invocation.
-func (r *pageRequest) members(k *call.Call, extra http.Header, made *atomic.Pointer[lateen.Invocation]) (members []cache.Member) {
-	outputs := r.Site.Groups[r.page.Group]
-	if r.isError || len(outputs) == 0 {
+func (r *request) members(k *call.Call, extra http.Header, made *atomic.Pointer[lateen.Invocation]) (members []cache.Member) {
+	outputs := r.Site.Groups[r.Page.Group]
+	if r.Whole || len(outputs) == 0 {
 		return nil
 	}
-	req := r.RouteRequest(r.req)
-	if own := r.Site.Router.Page(req, r.d.Output); own.Path != r.d.Path {
+	req := r.RouteRequest(r.HTTP)
+	if own := r.Site.Router.Page(req, r.Decision.Output); own.Path != r.Decision.Path {
 		return nil // a transform has chosen the path
 	}
-	e, group := r.edge, r.group
+	functions, group := r.pages.o.Functions, r.group
 	for _, output := range outputs {
-		if output == r.d.Output || len(members) == maxMembers {
+		if output == r.Decision.Output || len(members) == maxMembers {
 			continue
 		}
 		page := r.Site.Manifest.Prerenders[output]
 		d := r.Site.Router.Page(req, output)
-		d.Query, d.RequestHeader = r.d.Query, r.d.RequestHeader
-		v := variantOf(&r.Call, d, &page)
+		d.Query, d.RequestHeader = r.Decision.Query, r.Decision.RequestHeader
+		v := variantOf(r.Call, d, &page)
 		if v.group(page.Group, output) != group {
 			continue
 		}
@@ -45,7 +45,7 @@ func (r *pageRequest) members(k *call.Call, extra http.Header, made *atomic.Poin
 			if first := made.Load(); first != nil {
 				inv.Instance = first.Instance
 			}
-			resp, err := e.caller.Call(ctx, k, call.OutputOf(d), v.request(&page, further), inv) //nolint:bodyclose // the cache closes the body of the draft
+			resp, err := functions.Call(ctx, k, call.OutputOf(d), v.request(&page, further), inv) //nolint:bodyclose // the cache closes the body of the draft
 			if err != nil {
 				return nil, err
 			}

@@ -1,4 +1,4 @@
-package edge
+package prerender
 
 import (
 	"bufio"
@@ -30,8 +30,8 @@ type shell struct {
 
 // shellOf reads the header h of a cached page. ok reports whether the page is a shell
 // that the page's chain completes.
-func (r *pageRequest) shellOf(h http.Header) (s shell, ok bool) {
-	if r.page.Chain == nil || !strings.HasPrefix(h.Get("Content-Type"), shellType) {
+func (r *request) shellOf(h http.Header) (s shell, ok bool) {
+	if r.Page.Chain == nil || !strings.HasPrefix(h.Get("Content-Type"), shellType) {
 		return s, false
 	}
 	_, params, err := mime.ParseMediaType(h.Get("Content-Type"))
@@ -44,57 +44,47 @@ func (r *pageRequest) shellOf(h http.Header) (s shell, ok bool) {
 	return s, true
 }
 
-// reply answers with a cached page or the body of a cache fill. The function of the
-// page's chain completes a shell. reply closes body if that is an [io.Closer].
-func (r *pageRequest) reply(status int, h http.Header, body io.Reader) error {
-	if s, ok := r.shellOf(h); ok {
-		return r.resume(s, status, h, body)
-	}
-	r.respond(status, h, body)
-	return nil
-}
-
 // resume answers with a shell followed by the rest of the page. After the shell is
 // sent, the function gets the state by POST and responds with the rest. If the page
 // has only the state, the function's response is the complete response. The protocol
 // is that of Next.js' minimal mode.
-func (r *pageRequest) resume(s shell, status int, h http.Header, body io.Reader) error {
+func (r *request) resume(s shell, status int, h http.Header, body io.Reader) error {
 	if c, ok := body.(io.Closer); ok {
 		defer c.Close()
 	}
 	delete(h, "Content-Length")
 	delete(h, "Etag") // it is the tag of the shell with its state
 	h["Content-Type"] = []string{cmp.Or(s.contentType, "text/html; charset=utf-8")}
-	if r.req.Method == http.MethodHead {
-		r.respond(status, h, nil)
+	if r.HTTP.Method == http.MethodHead {
+		r.Response.Respond(status, h, nil)
 		return nil
 	}
 	if static := r.prefetch(); static != nil {
-		return r.servePrerender(static)
+		return r.Response.Output(static)
 	}
 	state, rest, err := r.split(s, body)
 	if err != nil {
 		return err
 	}
 	if rest != nil {
-		r.respond(status, h, &resumption{shell: rest, resume: func() (*http.Response, error) { return r.postponed(state) }})
+		r.Response.Respond(status, h, &resumption{shell: rest, resume: func() (*http.Response, error) { return r.postponed(state) }})
 		return nil
 	}
 	resp, err := r.postponed(state) //nolint:bodyclose // relay closes it
 	if err != nil {
 		return err
 	}
-	return r.relay(resp)
+	return r.Response.Relay(resp)
 }
 
 // split reads the state of a page and returns the reader of its shell as rest, nil if
 // it has none. For a page that is shorter than its state, both are nil: the function
 // then renders the whole page.
-func (r *pageRequest) split(s shell, page io.Reader) (state []byte, rest io.Reader, err error) {
+func (r *request) split(s shell, page io.Reader) (state []byte, rest io.Reader, err error) {
 	if s.state < 0 {
 		return nil, nil, nil
 	}
-	if state, err = r.gather(io.LimitReader(page, s.state)); err != nil || int64(len(state)) < s.state {
+	if state, err = r.Response.Gather(io.LimitReader(page, s.state)); err != nil || int64(len(state)) < s.state {
 		return nil, nil, err
 	}
 	buffered := bufio.NewReader(page)
@@ -109,12 +99,12 @@ func (r *pageRequest) split(s shell, page io.Reader) (state []byte, rest io.Read
 
 // prefetch returns the decision for the static part of the data that a router prefetches,
 // which is an output of its own. It is nil for any other request.
-func (r *pageRequest) prefetch() *route.Decision {
-	page, data := strings.CutSuffix(r.d.Output, ".rsc")
-	if !data || r.d.RequestHeader["Next-Router-Prefetch"] == nil {
+func (r *request) prefetch() *route.Decision {
+	page, data := strings.CutSuffix(r.Decision.Output, ".rsc")
+	if !data || r.Decision.RequestHeader["Next-Router-Prefetch"] == nil {
 		return nil
 	}
-	d := *r.d
+	d := *r.Decision
 	d.Output = page + ".segments/_full.segment.rsc"
 	if _, ok := r.Site.Manifest.Prerenders[d.Output]; !ok {
 		return nil
@@ -124,22 +114,22 @@ func (r *pageRequest) prefetch() *route.Decision {
 
 // postponed calls the function of the page's chain to render the postponed parts for
 // this request. Without a state the function renders the whole page.
-func (r *pageRequest) postponed(state []byte) (*http.Response, error) {
-	h := header.Onward(r.d.RequestHeader)
+func (r *request) postponed(state []byte) (*http.Response, error) {
+	h := header.Onward(r.Decision.RequestHeader)
 	header.DropConditions(h)
 	delete(h, "Content-Type")
-	for name, value := range r.page.Chain.Headers {
+	for name, value := range r.Page.Chain.Headers {
 		h[http.CanonicalHeaderKey(name)] = []string{value}
 	}
-	d := *r.d
-	d.Output = r.page.Chain.Output
+	d := *r.Decision
+	d.Output = r.Page.Chain.Output
 	req := &http.Request{
 		Method: http.MethodPost, URL: call.PathURL(d.Path, d.Query), Header: h, Host: r.Client.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: io.NopCloser(bytes.NewReader(state)), ContentLength: int64(len(state)),
 	}
-	r.record.Invocation = &lateen.Invocation{}
-	return r.edge.caller.Call(r.req.Context(), &r.Call, call.OutputOf(&d), req, r.record.Invocation)
+	r.Record.Invocation = &lateen.Invocation{}
+	return r.pages.o.Functions.Call(r.HTTP.Context(), r.Call, call.OutputOf(&d), req, r.Record.Invocation)
 }
 
 // resumption is a body of a shell and the rest of the page. It requests the rest after
