@@ -1,4 +1,4 @@
-package edge
+package prerender_test
 
 import (
 	"io"

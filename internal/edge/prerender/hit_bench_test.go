@@ -1,4 +1,4 @@
-package edge
+package prerender_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge"
 )
 
 // nowhere is a response writer that discards the response.
@@ -24,6 +25,14 @@ func (w *nowhere) WriteHeader(int)     {}
 func (w *nowhere) Write(p []byte) (int, error) {
 	w.n += int64(len(p))
 	return len(p), nil
+}
+
+// invoker is a [call.Invoker] of a function.
+type invoker func(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error)
+
+// Invoke implements [call.Invoker].
+func (f invoker) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
+	return f(ctx, spec, req, inv)
 }
 
 // BenchmarkPrerenderHit measures a request for a cached page of 8 KB, without the
@@ -50,7 +59,7 @@ func BenchmarkPrerenderHit(b *testing.B) {
 					Prerenders: map[string]lateen.Prerender{"/isr": {AllowQuery: []string{}, Group: 1}},
 					Outputs:    map[string]string{"/isr": "/fn"}, Functions: map[string]lateen.Function{"/fn": {}},
 				}}
-				e := New(Options{
+				e := edge.New(edge.Options{
 					Artifacts: store, Cache: c,
 					Source: sources(func(context.Context, lateen.DeploymentID) (*lateen.Site, error) { return site, nil }),
 					Fleet: invoker(func(context.Context, lateen.FunctionSpec, *http.Request, *lateen.Invocation) (*http.Response, error) {
@@ -65,7 +74,7 @@ func BenchmarkPrerenderHit(b *testing.B) {
 				if encoding != "" {
 					r.Header.Set("Accept-Encoding", encoding)
 				}
-				for e.o.Cache.Get(cache.NewKey("dpl_1", "/isr", "http://app.localhost", "/isr", "", "")) == nil { // wait until it is on disk
+				for c.Get(cache.NewKey("dpl_1", "/isr", "http://app.localhost", "/isr", "", "")) == nil { // wait until it is on disk
 					e.ServeHTTP(&nowhere{header: http.Header{}}, r)
 				}
 				b.ReportAllocs()

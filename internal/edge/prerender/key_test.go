@@ -1,4 +1,4 @@
-package edge
+package prerender_test
 
 import (
 	"strings"
@@ -30,7 +30,7 @@ func TestACachedPageDependsOnlyOnAllowedParts(t *testing.T) {
 
 		// The fields of a requested refresh do not select another page.
 		p.page("/next", "", lateen.Prerender{AllowQuery: []string{}, AllowHeader: []string{"x-prerender-revalidate", "x-matched-path", "x-next-revalidated-tags"}})
-		p.edge.sites.Forget("dpl_1")
+		p.edge.Apply([]lateen.Event{{Type: lateen.DeploymentRemoved, Deployment: "dpl_1"}})
 		p.want("MISS (cold): call 10", "/next")
 		p.want("HIT: call 10", "/next", "X-Prerender-Revalidate: guess", "X-Matched-Path: /evil", "X-Next-Revalidated-Tags: a")
 	})
