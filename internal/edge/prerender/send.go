@@ -27,7 +27,7 @@ func (r *request) send(e *cache.Entry, label, reason string) error {
 	case e.Bytes() == nil || r.HTTP.Method == http.MethodHead:
 		r.Response.Respond(e.Status, h, e.Body())
 	default:
-		r.Response.Respond(e.Status, h, &coding.Page{Reader: bytes.NewReader(e.Bytes()), Forms: e})
+		r.Response.Respond(e.Status, h, &coding.Page{Reader: bytes.NewReader(e.Bytes()), Entry: e})
 	}
 	return nil
 }
