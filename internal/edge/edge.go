@@ -120,31 +120,33 @@ const maxEncoders = 128
 // Edge serves deployments. Use [New].
 type Edge struct {
 	o        Options
+	server   *server.Server
+	hosts    *site.HostTable
 	sites    *site.Sites
+	clients  call.Clients
+	hops     call.Hops
+	caller   *call.Caller
+	pages    *prerender.Pages
 	blobs    *blobs
 	origins  http.RoundTripper
 	inside   http.RoundTripper // client of this platform's own hosts
 	codings  *coding.Codings
 	encoders *share.Amount[string] // encoders in use, by team and project
-	problems *problem.Pages        // error pages
-	pages    *prerender.Pages
-	hops     call.Hops
-	clients  call.Clients
-	caller   *call.Caller
-	failures *failures
-	prewarm  *prewarmer
 	memory   *share.Amount[string] // memory of buffered bodies, by team and project
-	server   *server.Server
-	hosts    *site.HostTable
+	prewarm  *prewarmer
+	problems *problem.Pages // error pages
+	failures *failures
 }
 
 // New returns an edge with an empty host table.
 func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
-		o: o, hosts: site.NewHostTable(), sites: site.New(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o.DialOrigin, o.OriginTimeout), codings: coding.New(), encoders: share.NewAmount[string](maxEncoders), hops: call.NewHops(), clients: call.Clients{Scheme: o.Scheme, Trusted: o.TrustedProxies},
-		problems: problem.NewPages(), memory: share.NewAmount[string](bodyMemory),
-		failures: newFailures(o.Log, o.Lines, o.Now),
+		o: o, hosts: site.NewHostTable(), sites: site.New(o.Source, o.SiteMemory),
+		hops: call.NewHops(), clients: call.Clients{Scheme: o.Scheme, Trusted: o.TrustedProxies},
+		blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o.DialOrigin, o.OriginTimeout),
+		codings: coding.New(), encoders: share.NewAmount[string](maxEncoders), memory: share.NewAmount[string](bodyMemory),
+		problems: problem.NewPages(), failures: newFailures(o.Log, o.Lines, o.Now),
 	}
 	e.prewarm = &prewarmer{start: o.Prewarm, hosts: e.hosts, sites: e.sites, clients: &e.clients, now: o.Now}
 	e.caller = call.NewCaller(call.Options{Fleet: o.Fleet, Hops: e.hops, Cache: o.Cache, Log: o.Log})

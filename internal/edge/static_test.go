@@ -244,6 +244,5 @@ func TestAFileWithARouteStatusIsSentWhole(t *testing.T) {
 				t.Errorf("a file with status %d, %s: %d %q %v", status, condition, resp.StatusCode, body, resp.Header)
 			}
 		}
-
 	}
 }

@@ -40,7 +40,7 @@ func (x *exchange) upgrade(resp *http.Response) error {
 	resp.Body = nil
 	x.learn(x.status, resp.Header)
 	if err := errors.Join(resp.Write(rw), rw.Flush()); err != nil {
-		return nil //nolint:nilerr // the client is gone; end records that
+		return nil // the client is gone; end records that
 	}
 	x.done = true
 	in := make(chan int64, 1)

@@ -28,7 +28,7 @@ func TestEveryErrorHasAPage(t *testing.T) {
 		lateen.ErrFunctionNoResponse: 502, lateen.ErrFunctionPayload: 413, lateen.ErrFunctionThrottled: 503, lateen.ErrFunctionStart: 503,
 		lateen.ErrFunctionRuntime: 501, lateen.ErrInternal: 500, lateen.ErrNotFound: 404, lateen.ErrInvalid: 400,
 		ErrUnknownHost: 404, lateen.ErrMethod: 405, ErrRange: 416, ErrPrecondition: 412, ErrStalled: 408, ErrOverloaded: 503, ErrResponseTooLarge: 500,
-		ErrEdgeFailed: 500, ErrEdgeTimeout: 504, ErrMiddleware: 500, ErrMiddlewareTime: 504, ErrOrigin: 502, ErrOriginTimeout: 504,
+		errEdgeFailed: 500, errEdgeTimeout: 504, ErrMiddleware: 500, errMiddlewareTime: 504, ErrOrigin: 502, ErrOriginTimeout: 504,
 		ErrOriginRefused: 502, ErrLoop: 508, ErrFunctionToAPI: 403,
 	} {
 		p, known := problems[err.Reason]
