@@ -28,7 +28,7 @@ func (f invoker) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http
 	return f(ctx, spec, req, inv)
 }
 
-// sources is an [SiteSource] of a function.
+// sources is a [site.Source] of a function.
 type sources func(ctx context.Context, d lateen.DeploymentID) (*lateen.Site, error)
 
 func (f sources) Owner(context.Context, lateen.DeploymentID) (lateen.TeamID, lateen.ProjectID, error) {

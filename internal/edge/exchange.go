@@ -25,8 +25,8 @@ const (
 
 // exchange is one request and its response, whereas [Edge] is the state that all share.
 // The code that serves it fills in the record and answers once with respond, or returns
-// an error for the error page. One goroutine uses an exchange;
-// work that outlives the request may use only a copy of the call.
+// an error for the error page. One goroutine uses an exchange; work that outlives the
+// request may use only a copy of the call.
 type exchange struct {
 	call.Call
 

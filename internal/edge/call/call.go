@@ -11,8 +11,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// Call is the part of a request that calls of functions depend on. It is immutable, so
-// that work that outlives the request may use it.
+// Call is the part of a request on which calls of functions depend. It does not change
+// once the site is known; work that outlives the request uses a copy.
 type Call struct {
 	ID     lateen.RequestID
 	Region string     // first part of x-vercel-id
