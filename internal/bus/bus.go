@@ -120,9 +120,13 @@ func (b *Bus) Run(ctx context.Context) error {
 	}
 }
 
+// read is readLocked within a time limit: publishers wait meanwhile, and a connection
+// may be dead without notice.
 func (b *Bus) read(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
 	return b.readLocked(ctx)
 }
 

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -173,6 +175,41 @@ func TestAProcessThatMissedEventsEnds(t *testing.T) {
 	if err := b.Run(t.Context()); !errors.Is(err, bus.ErrMissed) {
 		t.Errorf("Run returned %v, want %v", err, bus.ErrMissed)
 	}
+}
+
+// silent is a log whose first answer never arrives, as on a dead connection.
+type silent struct {
+	*store.Store
+
+	asked atomic.Bool
+}
+
+func (s *silent) ListEvents(ctx context.Context, after int64, limit int) ([]lateen.Event, error) {
+	if s.asked.CompareAndSwap(false, true) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.Store.ListEvents(ctx, after, limit)
+}
+
+// While Run reads the log, all changes of the platform wait for their deliveries.
+func TestEventsAreDeliveredAfterAReadWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := open(t, filepath.Join(t.TempDir(), "db"))
+		var r received
+		b := bus.New(bus.Options{Events: &silent{Store: db}, Log: slog.New(slog.DiscardHandler)})
+		b.Subscribe(r.add)
+		if err := b.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stop := run(t, b.Run)
+		record(t, db, 2)
+		time.Sleep(time.Minute) // synthetic time
+		if got := r.get(); !slices.Equal(got, []int64{1, 2}) {
+			t.Errorf("got the serials %v, want 1 and 2", got)
+		}
+		stop()
+	})
 }
 
 func TestAConsumerContinuesWhereTheLastProcessEnded(t *testing.T) {
