@@ -137,7 +137,7 @@ func (b *Bus) readLocked(ctx context.Context) error {
 		if err != nil || len(events) == 0 {
 			return err
 		}
-		if events[0].Serial != b.cursor+1 {
+		if events[len(events)-1].Serial != b.cursor+int64(len(events)) {
 			return ErrMissed
 		}
 		b.deliverLocked(events)

@@ -177,6 +177,24 @@ func TestAProcessThatMissedEventsEnds(t *testing.T) {
 	}
 }
 
+// Events are deleted by age. If the clock was wrong for a time, the deleted ones are
+// not the first.
+func TestAProcessThatMissedEventsBetweenOthersEnds(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "db"))
+	b := opened(t, db, time.Millisecond)
+	if err := db.AppendEvents(t.Context(), []lateen.Event{{CreatedAt: 9}, {CreatedAt: 1}, {CreatedAt: 9}}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := db.DeleteEvents(t.Context(), 5, 0, 10); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	limited, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := b.Run(limited); !errors.Is(err, bus.ErrMissed) {
+		t.Errorf("Run returned %v, want %v", err, bus.ErrMissed)
+	}
+}
+
 // silent is a log whose first answer never arrives, as on a dead connection.
 type silent struct {
 	*store.Store

@@ -76,8 +76,8 @@ func (c *Consumer) consume(ctx context.Context, cursor, last int64) int64 {
 			return last // deleted from the log, all of them
 		}
 		if err == nil {
-			if events[0].Serial != cursor+1 {
-				c.bus.o.Log.WarnContext(ctx, "some events were not handled", "after", cursor, "before", events[0].Serial, "err", ErrMissed)
+			if end := events[len(events)-1].Serial; end != cursor+int64(len(events)) {
+				c.bus.o.Log.WarnContext(ctx, "some events were not handled", "after", cursor, "until", end, "err", ErrMissed)
 			}
 			err = c.handle(ctx, events)
 		}
