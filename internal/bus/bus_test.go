@@ -1,12 +1,14 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -283,4 +285,31 @@ func TestAConsumerWithAnUnusableCursorBeginsWithTheNextEvent(t *testing.T) {
 			r.wants(t, 3, 3)
 		})
 	}
+}
+
+// The cursor is saved every second, and a full disk stays full for long.
+func TestAConsumerLogsOnceThatItsCursorCannotBeSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		db := open(t, filepath.Join(dir, "db"))
+		var log bytes.Buffer
+		b := bus.New(bus.Options{Events: db, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err := b.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		at := filepath.Join(dir, "missing", "cursor")
+		stop := run(t, b.Consumer(at, func(context.Context, []lateen.Event) error { return nil }).Run)
+		time.Sleep(time.Minute) // synthetic time
+		if err := os.Mkdir(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if _, err := os.Stat(at); err != nil {
+			t.Error(err)
+		}
+		stop()
+		if n := strings.Count(log.String(), "could not save"); n != 1 {
+			t.Errorf("it logged %d failures in a minute, want 1", n)
+		}
+	})
 }
