@@ -159,6 +159,8 @@ type Alias struct {
 	Project    ProjectID    `json:"projectId"`
 	Team       TeamID       `json:"-"`
 	Deployment DeploymentID `json:"deploymentId"`
+	// Redirect is the host to which requests are redirected; "" serves the deployment.
+	Redirect string `json:"redirect,omitempty"`
 	// Automatic is true for a host that the platform created and points to new
 	// deployments itself.
 	Automatic bool   `json:"-"`

@@ -335,7 +335,7 @@ func TestManaging(t *testing.T) {
 	must(c.RemoveEnv(ctx, "store", v.ID))
 	d, err := c.Deploy(ctx, client.DeployOptions{Dir: built(t), Project: "store"})
 	must(err)
-	alias, err := c.SetAlias(ctx, string(d.ID), "sale")
+	alias, err := c.SetAlias(ctx, string(d.ID), "sale", "")
 	must(err)
 	if alias.Host != "sale.localhost" || alias.SiteURL != "http://sale.localhost" {
 		t.Errorf("%+v", alias)

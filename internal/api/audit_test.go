@@ -54,7 +54,7 @@ func auditedCalls() map[string]auditedCall {
 	}
 	alias := func(w *world, t *testing.T) {
 		t.Helper()
-		a, _, err := w.SetAlias(w.As(t, w.Token), w.names["deployment"], "audited.example.com")
+		a, _, err := w.SetAlias(w.As(t, w.Token), w.names["deployment"], "audited.example.com", "")
 		w.names["alias"] = must(t, a, err).Host
 	}
 	deployment := func(w *world, t *testing.T) {

@@ -235,7 +235,7 @@ func TestOtherTeamsAreNotThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alias, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com")
+	alias, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestOtherTeamsAreNotThere(t *testing.T) {
 			_, err := c.Deploy(eve, control.DeployRequest{From: lateen.DeploymentID(d)})
 			return err
 		},
-		"SetAlias":    func(_, d string) error { _, _, err := c.SetAlias(eve, d, "evil.example.com"); return err },
+		"SetAlias":    func(_, d string) error { _, _, err := c.SetAlias(eve, d, "evil.example.com", ""); return err },
 		"Alias":       func(_, _ string) error { _, err := c.Alias(eve, string(alias.ID)); return err },
 		"RemoveAlias": func(_, _ string) error { _, err := c.RemoveAlias(eve, alias.Host); return err },
 		"Promote":     func(p, d string) error { _, err := c.Promote(eve, p, d); return err },

@@ -383,7 +383,7 @@ func (c *Control) Hosts(ctx context.Context) (map[string]lateen.Binding, error) 
 	}
 	out := make(map[string]lateen.Binding, len(hosts))
 	for _, h := range hosts {
-		out[h.Name] = lateen.Binding{Deployment: h.Deployment}
+		out[h.Name] = lateen.Binding{Deployment: h.Deployment, Redirect: h.Redirect}
 	}
 	return out, nil
 }

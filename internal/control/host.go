@@ -163,13 +163,9 @@ func (c *Control) reserved(ctx context.Context, q *store.Queries, label string) 
 // without the platform's domain. It returns an error if the host may not be an
 // alias.
 func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project lateen.ProjectID, text string) (string, error) {
-	host := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(text, "https://"), "http://"), "/"))
-	host = strings.TrimSuffix(host, ".")
-	if !strings.Contains(host, ".") && host != c.Domain {
-		host = c.host(host)
-	}
-	if !lateen.IsHost(host) {
-		return "", lateen.ErrAliasInvalid.With("%q is not a host name", text).WithHint("use labels of 1 to 63 letters, digits and '-', separated by '.'")
+	host, err := c.parseHost(text)
+	if err != nil {
+		return "", err
 	}
 	_, notAddress := netip.ParseAddr(host)
 	switch {
@@ -184,6 +180,33 @@ func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project late
 		return host, c.checkBelow(ctx, q, project, host, c.host(label[i+1:]))
 	}
 	return host, c.checkGenerated(ctx, q, project, label)
+}
+
+// checkRedirect returns the host to which requests for host are redirected, "" if
+// text is.
+func (c *Control) checkRedirect(host, text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	to, err := c.parseHost(text)
+	if err == nil && to == host {
+		return "", lateen.ErrAliasInvalid.With("%s redirects to itself", host)
+	}
+	return to, err
+}
+
+// parseHost returns the host that a user wrote as a name, a URL without a path, or a
+// label under the platform's domain.
+func (c *Control) parseHost(text string) (string, error) {
+	host := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(text, "https://"), "http://"), "/"))
+	host = strings.TrimSuffix(host, ".")
+	if !strings.Contains(host, ".") && host != c.Domain {
+		host = c.host(host)
+	}
+	if !lateen.IsHost(host) {
+		return "", lateen.ErrAliasInvalid.With("%q is not a host name", text).WithHint("use labels of 1 to 63 letters, digits and '-', separated by '.'")
+	}
+	return host, nil
 }
 
 // checkBelow refuses a subdomain of a host under the platform's domain that the

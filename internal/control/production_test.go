@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -221,17 +222,17 @@ func TestAliases(t *testing.T) {
 	c := start(t)
 	one := c.deploy("one", "")
 	two := c.deploy("two", "preview")
-	alias, previous, err := c.SetAlias(c.ctx, two.Host, "https://WWW.Example.com/")
+	alias, previous, err := c.SetAlias(c.ctx, two.Host, "https://WWW.Example.com/", "")
 	if err != nil || previous != "" || alias.Host != "www.example.com" {
 		t.Fatalf("the alias is %+v, before %q, %v", alias, previous, err)
 	}
 	c.leads("www.example.com", two)
-	moved, previous, err := c.SetAlias(c.ctx, string(one.ID), "www.example.com")
+	moved, previous, err := c.SetAlias(c.ctx, string(one.ID), "www.example.com", "")
 	if err != nil || previous != two.ID || moved.ID != alias.ID {
 		t.Errorf("the alias is %+v, before %q, %v", moved, previous, err)
 	}
 	c.leads("www.example.com", one)
-	short, _, err := c.SetAlias(c.ctx, string(two.ID), "sale")
+	short, _, err := c.SetAlias(c.ctx, string(two.ID), "sale", "")
 	if err != nil || short.Host != "sale.localhost" {
 		t.Errorf("the alias is %+v, %v", short, err)
 	}
@@ -248,6 +249,40 @@ func TestAliases(t *testing.T) {
 	c.leads("www.example.com", nil)
 	_, err = c.RemoveAlias(c.ctx, "www.example.com")
 	wants(t, err, lateen.ErrAliasNotFound)
+}
+
+func TestARedirectOfAHostStaysWhenProductionMoves(t *testing.T) {
+	c := start(t)
+	one := c.deploy("one", "production")
+	alias, _, err := c.SetAlias(c.ctx, string(one.ID), "shop", "https://www.example.com/")
+	if err != nil || alias.Redirect != "www.example.com" {
+		t.Fatalf("the alias is %+v, %v", alias, err)
+	}
+	two := c.deploy("two", "production")
+	want := lateen.Binding{Deployment: two.ID, Redirect: "www.example.com"}
+	bound := c.Traffic.Events(lateen.HostBound)
+	i := slices.IndexFunc(bound, func(e lateen.Event) bool { return e.Subject == "shop.localhost" && e.Deployment == two.ID })
+	if i < 0 || bound[i].Binding != want {
+		t.Errorf("the events bind %+v, want %+v", bound, want)
+	}
+	hosts, err := c.Hosts(c.ctx)
+	if err != nil || hosts["shop.localhost"] != want || hosts[two.Host].Redirect != "" {
+		t.Errorf("the hosts are %v, %v", hosts, err)
+	}
+	alias, _, err = c.SetAlias(c.ctx, string(two.ID), "shop", "")
+	if err != nil || alias.Redirect != "" {
+		t.Errorf("without a redirect, the alias is %+v, %v", alias, err)
+	}
+}
+
+func TestInvalidRedirectsOfHostsAreRefused(t *testing.T) {
+	c := start(t)
+	d := c.deploy("one", "")
+	for _, to := range []string{"sale", "SALE.localhost.", "https://example.com/path", "a b", "example.com:80", "user@example.com"} {
+		_, _, err := c.SetAlias(c.ctx, string(d.ID), "sale", to)
+		wants(t, err, lateen.ErrAliasInvalid)
+	}
+	c.leads("sale.localhost", nil)
 }
 
 func TestAliasesRefuseForeignHosts(t *testing.T) {
@@ -296,12 +331,12 @@ func TestAliasesRefuseForeignHosts(t *testing.T) {
 		"trailing-dot.example.com.":   nil,
 		"one-label-under-the-domain1": nil,
 	} {
-		_, _, err := c.SetAlias(c.ctx, string(d.ID), host)
+		_, _, err := c.SetAlias(c.ctx, string(d.ID), host, "")
 		if !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", host, err, want)
 		}
 	}
-	if _, _, err := theirs.SetAlias(eve, string(rival.ID), "www.shop.example.co.uk"); !errors.Is(err, lateen.ErrAliasTaken) {
+	if _, _, err := theirs.SetAlias(eve, string(rival.ID), "www.shop.example.co.uk", ""); !errors.Is(err, lateen.ErrAliasTaken) {
 		t.Errorf("a stranger took an alias: %v", err)
 	}
 	c.leads("www.shop.example.co.uk", d)
@@ -311,7 +346,7 @@ func TestAliasesRefuseForeignHosts(t *testing.T) {
 func TestAliasesNeedAReadyDeployment(t *testing.T) {
 	c := newTester(t)
 	d := c.accept("one", "")
-	_, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com")
+	_, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com", "")
 	wants(t, err, lateen.ErrDeploymentNotReady)
 }
 
@@ -355,7 +390,7 @@ func TestAHostBelowAProjectsHostIsThatProjects(t *testing.T) {
 	eve := &tester{Platform: c.Platform, t: t, ctx: c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))}
 	rival := eve.deploy("rival", "production", project("rival"))
 	for _, host := range []string{"a.shop.localhost", "a.b.shop.localhost", "a.nobody.localhost", "a.api.localhost", "a." + shop.Host} {
-		_, _, err := c.SetAlias(eve.ctx, string(rival.ID), host)
+		_, _, err := c.SetAlias(eve.ctx, string(rival.ID), host, "")
 		wants(t, err, lateen.ErrAliasReserved)
 	}
 	for name, lose := range map[string]func(d *lateen.Deployment) error{
@@ -370,7 +405,7 @@ func TestAHostBelowAProjectsHostIsThatProjects(t *testing.T) {
 		},
 	} {
 		d, other := eve.deploy("one", "production", project(name)), eve.deploy("two", "preview", project(name))
-		if _, _, err := c.SetAlias(eve.ctx, string(other.ID), "a."+name+".localhost"); err != nil {
+		if _, _, err := c.SetAlias(eve.ctx, string(other.ID), "a."+name+".localhost", ""); err != nil {
 			t.Fatal(err)
 		}
 		eve.leads("a."+name+".localhost", other)

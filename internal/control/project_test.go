@@ -124,7 +124,7 @@ func TestOnlyOwnersChangeTheWeightOfAProject(t *testing.T) {
 func TestDeletingAProjectLeavesNothing(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")
-	if _, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com"); err != nil {
+	if _, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.DeleteProject(c.ctx, "shop"); err != nil {

@@ -341,6 +341,29 @@ func TestRouteTakesEffectWithTheNextRequest(t *testing.T) {
 	is(t, resp, 404, "DEPLOYMENT_NOT_FOUND")
 }
 
+func TestAHostRedirectsToAnotherWithPathAndQuery(t *testing.T) {
+	s := newStage(t)
+	s.file("/index.html", "text/html", "app")
+	s.open()
+	s.edge.Route(map[string]lateen.Binding{"old.localhost": {Deployment: "dpl_1", Redirect: "www.example.com"}})
+	for _, c := range []struct{ host, path, want string }{
+		{"old.localhost", "/", "http://www.example.com/"},
+		{"OLD.localhost.:8080", "/a%2Fb/%7Ec?q=1&q=%20", "http://www.example.com:8080/a%2Fb/%7Ec?q=1&q=%20"},
+		{"old.localhost", "//evil.example/", "http://www.example.com//evil.example/"},
+		{"old.localhost", "/%0d%0aSet-Cookie:x", "http://www.example.com/%0d%0aSet-Cookie:x"},
+		{"old.localhost", "/?", "http://www.example.com/?"},
+	} {
+		resp, _ := s.get(c.path, "Host: "+c.host)
+		is(t, resp, 307, "")
+		if got := resp.Header.Get("Location"); got != c.want {
+			t.Errorf("%s%s redirects to %q, want %q", c.host, c.path, got, c.want)
+		}
+	}
+	if r := s.record(4); r.Kind != "redirect" || r.Status != 307 || r.Deployment != "dpl_1" {
+		t.Errorf("the record is %+v", r)
+	}
+}
+
 func TestEventsTakeEffectWithTheNextRequest(t *testing.T) {
 	s := newStage(t)
 	s.file("/index.html", "text/html", "app")

@@ -51,7 +51,7 @@ func (p *prewarmer) onHandshakes(c *tls.Config) *tls.Config {
 // call. It does nothing for a site that is not in memory: a handshake loads no site.
 func (p *prewarmer) onHandshake(hello *tls.ClientHelloInfo) {
 	to, ok := p.hosts.Get(site.Hostname(hello.ServerName))
-	if !ok {
+	if !ok || to.Redirect != "" {
 		return
 	}
 	s, ok := p.sites.Loaded(to.Deployment)

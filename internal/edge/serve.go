@@ -73,12 +73,17 @@ func (x *exchange) serve() {
 		return
 	}
 	ctx := x.req.Context()
-	if err := x.enter(ctx); err != nil {
+	to, err := x.enter(ctx)
+	if err != nil {
 		x.fail(err)
 		return
 	}
 	if x.Hops >= call.MaxHops {
 		x.fail(problem.ErrLoop)
+		return
+	}
+	if to.Redirect != "" {
+		x.redirect(http.StatusTemporaryRedirect, x.locationOn(to.Redirect))
 		return
 	}
 	d, err := x.Site.Router.Resolve(ctx, x.RouteRequest(x.req), x.runMiddleware)
@@ -89,21 +94,21 @@ func (x *exchange) serve() {
 	x.answer(d)
 }
 
-// enter finds the site of the request's host.
-func (x *exchange) enter(ctx context.Context) error {
+// enter finds the binding of the request's host and its site.
+func (x *exchange) enter(ctx context.Context) (lateen.Binding, error) {
 	to, ok := x.edge.hosts.Get(x.Client.Hostname)
 	if !ok {
-		return problem.ErrUnknownHost
+		return to, problem.ErrUnknownHost
 	}
 	s, err := x.edge.sites.Get(ctx, to.Deployment)
 	if err != nil {
-		return err
+		return to, err
 	}
 	x.Site = s
 	x.record.Team, x.record.Project, x.record.Deployment = s.Team, s.Project, s.Deployment
 	x.record.Target, x.record.Branch = s.Target, s.Branch
 	x.first = server.ConnectionOf(ctx).Asks()
-	return nil
+	return to, nil
 }
 
 // answer serves the decision d.
@@ -130,7 +135,7 @@ func (x *exchange) output(d *route.Decision) error {
 	case route.External:
 		return x.serveExternal(d)
 	case route.Redirect:
-		x.redirect(d)
+		x.redirect(d.Status, d.Location)
 	case route.Answer:
 		x.record.Kind = kindMiddleware
 		x.respond(d.Answer.Status, d.Answer.Header, d.Answer.Body)
@@ -160,15 +165,26 @@ func (x *exchange) explain(d *route.Decision) {
 	x.record.Error = x.problem.Reason
 }
 
-func (x *exchange) redirect(d *route.Decision) {
+func (x *exchange) redirect(status int, location string) {
 	x.record.Kind = kindRedirect
 	h := http.Header{
-		"Location": {d.Location}, "Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {strconv.Itoa(len(redirecting))},
+		"Location": {location}, "Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {strconv.Itoa(len(redirecting))},
 	}
-	if d.Status == http.StatusPermanentRedirect { // for browsers that do not know the status 308
-		h["Refresh"] = []string{"0;url=" + d.Location}
+	if status == http.StatusPermanentRedirect { // for browsers that do not know the status 308
+		h["Refresh"] = []string{"0;url=" + location}
 	}
-	x.respond(d.Status, h, strings.NewReader(redirecting))
+	x.respond(status, h, strings.NewReader(redirecting))
+}
+
+// locationOn returns the URL of the request on another host: its scheme, port, path
+// and query stay.
+func (x *exchange) locationOn(host string) string {
+	u := *x.req.URL
+	u.Scheme, u.Host = x.Client.Proto, host
+	if _, port, err := net.SplitHostPort(x.Client.Host); err == nil {
+		u.Host = net.JoinHostPort(host, port)
+	}
+	return u.String()
 }
 
 const redirecting = "Redirecting...\n"

@@ -55,6 +55,6 @@ func (q *Queries) ListTargets(ctx context.Context, project lateen.ProjectID) ([]
 // ListDeploymentHosts returns the own hosts of up to limit deployments of a project,
 // newest first, in any state.
 func (q *Queries) ListDeploymentHosts(ctx context.Context, project lateen.ProjectID, limit int) ([]Host, error) {
-	return list(ctx, q, scanHost, `SELECT host, id FROM deployments WHERE project_id = ?
+	return list(ctx, q, scanHost, `SELECT host, id, '' FROM deployments WHERE project_id = ?
 		ORDER BY created_at DESC, id DESC LIMIT ?`, project, limit)
 }
