@@ -59,18 +59,31 @@ func (c *Control) ownHost(project *lateen.Project, team *lateen.Team) string {
 	return c.host(join(lateen.Label(project.Name), lateen.NewHash(hashLen), team.Slug))
 }
 
-// productionHosts returns the hosts of production, the main one first.
+// productionHosts returns the hosts of production, the main one first, and those of
+// an earlier time at which the main ones were not free.
 func (c *Control) productionHosts(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team) ([]string, error) {
-	name := lateen.Label(project.Name)
-	short, err := c.firstFree(ctx, q, project, name, join(name, digestOf(string(project.ID), 4)), join(name, digestOf(string(project.ID), 12)))
-	if err != nil {
-		return nil, err
+	name, id := lateen.Label(project.Name), string(project.ID)
+	var main, earlier []string
+	for _, labels := range [][]string{
+		{name, join(name, digestOf(id, 4)), join(name, digestOf(id, 12))},
+		{join(name, team.Slug), join(name, digestOf(id, 4), team.Slug)},
+	} {
+		host, err := c.firstFree(ctx, q, project, labels...)
+		if err != nil {
+			return nil, err
+		}
+		main = append(main, host)
+		for _, label := range labels[1:] {
+			alias, err := q.GetAlias(ctx, c.host(label))
+			switch {
+			case err == nil && alias.Project == project.ID && alias.Automatic && alias.Host != host:
+				earlier = append(earlier, alias.Host)
+			case err != nil && !errors.Is(err, lateen.ErrAliasNotFound):
+				return nil, err
+			}
+		}
 	}
-	long, err := c.firstFree(ctx, q, project, join(name, team.Slug), join(name, digestOf(string(project.ID), 4), team.Slug))
-	if err != nil {
-		return nil, err
-	}
-	return []string{short, long}, nil
+	return append(main, earlier...), nil
 }
 
 // branchHost returns the host of the latest deployment of a Git branch.

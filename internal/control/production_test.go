@@ -3,6 +3,7 @@ package control_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -283,6 +284,33 @@ func TestInvalidRedirectsOfHostsAreRefused(t *testing.T) {
 		wants(t, err, lateen.ErrAliasInvalid)
 	}
 	c.leads("sale.localhost", nil)
+}
+
+// As on Vercel, a name is unique in a team, and the first team to deploy to
+// production has the short host.
+func TestTeamsMayHaveProjectsOfOneName(t *testing.T) {
+	c := start(t)
+	eve := &tester{Platform: c.Platform, t: t, ctx: c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))}
+	ours, theirs := c.deploy("ours", "production"), eve.deploy("theirs", "production")
+	if ours.Project == theirs.Project {
+		t.Fatal("two teams share a project")
+	}
+	c.leads("shop.localhost", ours)
+	eve.leads("shop-rivals.localhost", theirs)
+	hosts, err := c.AliasHosts(eve.ctx, theirs.ID)
+	if err != nil || len(hosts) != 2 || !strings.HasPrefix(hosts[0], "shop-") {
+		t.Fatalf("the hosts of production are %v, %v", hosts, err)
+	}
+	if _, err := c.CreateProject(eve.ctx, "shop", lateen.ProjectSettings{}); !errors.Is(err, lateen.ErrProjectTaken) {
+		t.Errorf("a second project of the name: %v", err)
+	}
+	if err := c.DeleteProject(c.ctx, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	next := eve.deploy("next", "production")
+	for _, host := range append(hosts, "shop.localhost") {
+		eve.leads(host, next)
+	}
 }
 
 func TestAliasesRefuseForeignHosts(t *testing.T) {

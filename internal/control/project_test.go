@@ -14,7 +14,7 @@ import (
 
 func projectFilter() store.ProjectFilter { return store.ProjectFilter{} }
 
-func TestProjectsAreNamedOnce(t *testing.T) {
+func TestProjectsOfATeamAreNamedOnce(t *testing.T) {
 	c := newTester(t)
 	if _, err := c.CreateProject(c.ctx, "shop", lateen.ProjectSettings{}); err != nil {
 		t.Fatal(err)
@@ -22,8 +22,9 @@ func TestProjectsAreNamedOnce(t *testing.T) {
 	_, err := c.CreateProject(c.ctx, "shop", lateen.ProjectSettings{})
 	wants(t, err, lateen.ErrProjectTaken)
 	eve := c.As(t, c.Member(t, "eve", "other", lateen.Owner))
-	_, err = c.CreateProject(eve, "shop", lateen.ProjectSettings{})
-	wants(t, err, lateen.ErrProjectTaken)
+	if _, err = c.CreateProject(eve, "shop", lateen.ProjectSettings{}); err != nil {
+		t.Errorf("another team's project of the name: %v", err)
+	}
 	for _, name := range []string{"", "Shop", "a---b", "../x", "a b", "é", "...", string(make([]byte, 200))} {
 		_, err := c.CreateProject(c.ctx, name, lateen.ProjectSettings{})
 		wants(t, err, lateen.ErrProjectInvalid)

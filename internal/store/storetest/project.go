@@ -26,6 +26,12 @@ func testProject(t *testing.T, s *store.Store) {
 	fails(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: team, Name: "shop"}), lateen.ErrProjectTaken)
 	fails(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: "team_2", Name: "b"}), lateen.ErrTeamNotFound)
 
+	check(t, s.CreateTeam(ctx, &lateen.Team{ID: "team_2", Slug: "other"}))
+	theirs := &lateen.Project{ID: "prj_d", Team: "team_2", Name: "shop"}
+	check(t, s.CreateProject(ctx, theirs))
+	is(t, theirs)(s.GetProject(ctx, "team_2", "shop"))
+	is(t, p)(s.GetProject(ctx, team, "shop"))
+
 	mimic := &lateen.Project{ID: "prj_c", Team: team, Name: "prj_a"} // a name equal to another project's id
 	check(t, s.CreateProject(ctx, mimic))
 	is(t, p)(s.GetProject(ctx, team, "prj_a"))
