@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -180,9 +179,8 @@ func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project late
 	if err != nil {
 		return "", err
 	}
-	_, notAddress := netip.ParseAddr(host)
 	switch {
-	case notAddress == nil, host == "localhost", host == c.Domain:
+	case isAddress(host), host == "localhost", host == c.Domain, strings.HasSuffix(host, ".lateen.internal"):
 		return "", lateen.ErrAliasReserved.With("%s belongs to the platform", host)
 	}
 	label, generated := strings.CutSuffix(host, "."+c.Domain)
@@ -193,6 +191,16 @@ func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project late
 		return host, c.checkBelow(ctx, q, project, host, c.host(label[i+1:]))
 	}
 	return host, c.checkGenerated(ctx, q, project, label)
+}
+
+// isAddress reports whether browsers read a host as an IPv4 address: its last label is
+// a number (WHATWG URL, "ends in a number checker"). 127.1 is 127.0.0.1.
+func isAddress(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(last, "0123456789") == ""
 }
 
 // checkRedirect returns the host to which requests for host are redirected, "" if
