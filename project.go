@@ -62,7 +62,7 @@ const (
 
 // ShowsStart reports whether responses of deployments to target have the header
 // x-lateen-start.
-func (s *ProjectSettings) ShowsStart(target string) bool {
+func (s *ProjectSettings) ShowsStart(target Environment) bool {
 	switch s.StartHeader {
 	case StartHeaderAlways:
 		return true

@@ -13,7 +13,7 @@ import (
 
 // completeTargets completes the environments that every project has.
 func completeTargets(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return []string{lateen.Production, lateen.Preview, lateen.Development}, command.NoFiles
+	return []string{string(lateen.Production), string(lateen.Preview), string(lateen.Development)}, command.NoFiles
 }
 
 // completeAfterFirst completes every argument but the first.
@@ -56,7 +56,7 @@ func (s *session) completeDeployments(c *cobra.Command, args []string, prefix st
 		var names []string
 		for i := range deployments {
 			d := &deployments[i]
-			about := d.Environment() + " " + strings.ToLower(string(d.State)) + " " + s.Age(d.CreatedAt)
+			about := string(d.Environment()) + " " + strings.ToLower(string(d.State)) + " " + s.Age(d.CreatedAt)
 			names = append(names, d.Host+"\t"+about, string(d.ID)+"\t"+about)
 		}
 		return names, nil
@@ -93,7 +93,7 @@ func (s *session) completeEnv(c *cobra.Command, args []string, prefix string) ([
 		}
 		var names []string
 		for _, v := range vars {
-			names = append(names, v.Key+"\t"+strings.Join(v.Target, ", "))
+			names = append(names, v.Key+"\t"+v.Environments())
 		}
 		return names, nil
 	})

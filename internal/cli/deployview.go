@@ -159,13 +159,10 @@ func urls(d *client.Deployment) []terminal.Field {
 	case d.Environment() == lateen.Production && !d.Live:
 		return []terminal.Field{own}
 	case len(d.Alias) == 0 || d.State != lateen.Ready:
-		return []terminal.Field{{label(d.Environment()), d.SiteURL}}
+		return []terminal.Field{{capital(string(d.Environment())), d.SiteURL}}
 	}
-	return []terminal.Field{{label(d.Environment()), urlOf(d, d.Alias[0])}, own}
+	return []terminal.Field{{capital(string(d.Environment())), urlOf(d, d.Alias[0])}, own}
 }
-
-// label is an environment's name at the beginning of a line.
-func label(environment string) string { return capital(environment) }
 
 // urlOf returns the URL of an alias of a deployment, with the scheme and the port of
 // the deployment's own URL.

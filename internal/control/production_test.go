@@ -135,7 +135,7 @@ func TestPromotingAPreviewDeploysItForProduction(t *testing.T) {
 	c := start(t)
 	first := c.deploy("one", "production")
 	preview := c.deploy("two", "preview")
-	if _, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "ONLY", Value: "production", Type: "plain", Target: []string{"production"}}, false); err != nil {
+	if _, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "ONLY", Value: "production", Type: "plain", Target: []lateen.Environment{"production"}}, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Rollback(c.ctx, "shop", string(first.ID)); err != nil {

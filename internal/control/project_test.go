@@ -196,7 +196,7 @@ func TestProjectsOfOneLabelHaveDifferentHosts(t *testing.T) {
 func TestEnvironmentsAreThoseNamed(t *testing.T) {
 	c := start(t)
 	c.deploy("one", "staging")
-	_, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "K", Type: "plain", Target: []string{"qa", "production"}}, false)
+	_, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "K", Type: "plain", Target: []lateen.Environment{"qa", "production"}}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestEnvironmentsAreThoseNamed(t *testing.T) {
 // an operation on all of them reads only the fields that it needs.
 func TestOperationsOnAllDeploymentsReadOnlyTheNeededFields(t *testing.T) {
 	c := newTester(t)
-	for _, target := range []string{"production", "staging", "staging"} {
+	for _, target := range []lateen.Environment{"production", "staging", "staging"} {
 		c.accept("page", target)
 	}
 	var reads atomic.Int64

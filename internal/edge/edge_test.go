@@ -445,7 +445,7 @@ func TestTheRecordOfARequest(t *testing.T) {
 		t.Errorf("times: %+v", r)
 	}
 	got := []any{r.Method, r.Host, r.Path, r.Status, r.ClientIP, r.UserAgent, r.Referer, r.BytesIn, r.BytesOut, r.Kind, r.Output, r.Cache, r.Error, r.Invocation.Function, r.Team, r.Project, r.Deployment, r.Target, r.Branch}
-	want := []any{"POST", "app.localhost", "/api/hello", 200, "127.0.0.1", "test/1", "http://x/", int64(4), int64(5), "function", "/api/hello", "MISS", "", "/api/hello", lateen.TeamID("team_1"), lateen.ProjectID("prj_1"), lateen.DeploymentID("dpl_1"), "production", "main"}
+	want := []any{"POST", "app.localhost", "/api/hello", 200, "127.0.0.1", "test/1", "http://x/", int64(4), int64(5), "function", "/api/hello", "MISS", "", "/api/hello", lateen.TeamID("team_1"), lateen.ProjectID("prj_1"), lateen.DeploymentID("dpl_1"), lateen.Production, "main"}
 	for i := range got {
 		if got[i] != want[i] {
 			t.Errorf("field %d is %v, want %v", i, got[i], want[i])

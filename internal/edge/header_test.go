@@ -183,7 +183,7 @@ func TestOnlyGeneratedHostsAreHiddenFromSearchEngines(t *testing.T) {
 	} {
 		s := newStage(t)
 		s.file("/f.txt", "text/plain", "x")
-		s.site.Target = c.target
+		s.site.Target = lateen.Environment(c.target)
 		s.open()
 		s.edge.Route(map[string]lateen.Binding{c.host: {Deployment: "dpl_1"}})
 		resp, _ := s.get("/f.txt", "Host: "+c.host)

@@ -15,7 +15,7 @@ type DeploymentFilter struct {
 	Project lateen.ProjectID
 	App     string              // the project's name at the time of the deployment
 	States  []lateen.ReadyState // one of these
-	Target  string
+	Target  lateen.Environment
 	Branch  string            // of its Git metadata
 	Users   []lateen.UserID   // creators
 	Meta    map[string]string // required metadata

@@ -68,7 +68,7 @@ func ignore[T any](_ T, err error) error { return err }
 func calls() []planned {
 	d := newDeployment("dpl_1", 1)
 	d.Meta = map[string]string{"a": "b"}
-	env := &lateen.EnvVar{ID: "env_1", Project: project, Key: "K", Target: []string{"production"}}
+	env := &lateen.EnvVar{ID: "env_1", Project: project, Key: "K", Target: []lateen.Environment{"production"}}
 	row := &lateen.Project{ID: "prj_2", Team: team, Name: "other", CreatedAt: 1}
 	alias := &lateen.Alias{ID: "als_1", Host: "www.example.com", Project: project, Team: team, Deployment: "dpl_1"}
 	list := func(f store.DeploymentFilter) call {

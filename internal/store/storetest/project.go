@@ -82,7 +82,7 @@ func testProjectDelete(t *testing.T, s *store.Store) {
 	check(t, s.AppendBuildLog(ctx, "dpl_1", []lateen.BuildLogLine{{Type: "stdout"}}))
 	_, err := s.PutAlias(ctx, &lateen.Alias{ID: "als_1", Host: "a.example.com", Project: project, Team: team, Deployment: "dpl_1"})
 	check(t, err)
-	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: project, Key: "K", Target: []string{lateen.Preview}}))
+	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: project, Key: "K", Target: []lateen.Environment{lateen.Preview}}))
 	check(t, s.UpdateProject(ctx, &lateen.Project{ID: project, Name: "site", Production: "dpl_1"}))
 
 	check(t, s.DeleteProject(ctx, project))
@@ -96,5 +96,5 @@ func testProjectDelete(t *testing.T, s *store.Store) {
 	is(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 0, 0))
 	fails(t, s.DeleteProject(ctx, project), lateen.ErrProjectNotFound)
 	check(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_2", Team: team, Name: "site"})) // the name is free
-	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: "prj_2", Key: "K", Target: []string{lateen.Preview}}))
+	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: "prj_2", Key: "K", Target: []lateen.Environment{lateen.Preview}}))
 }
