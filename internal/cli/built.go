@@ -63,10 +63,10 @@ func builtFor(dir string) lateen.Environment {
 
 // buildCommand builds for an environment; "" is preview.
 func buildCommand(target lateen.Environment) string {
-	switch target {
-	case "", lateen.Preview:
+	if target == "" || target == lateen.Preview {
 		return "npx vercel build"
-	case lateen.Production:
+	}
+	if target == lateen.Production {
 		return "npx vercel build --prod"
 	}
 	return "npx vercel build --target=" + string(target)
