@@ -50,7 +50,7 @@ class handler(BaseHTTPRequestHandler):
 	for name, f := range functions {
 		t.Run(name, func(t *testing.T) {
 			i := r.start(t, f, nil).(*instance) //nolint:forcetypeassert // an instance of this engine
-			conn, err := i.upstream.Dial(t.Context())
+			conn, err := i.Upstream.Dial(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,26 +1,13 @@
 package local
 
 import (
-	"cmp"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
 )
-
-// platformEnv is the environment of every boot; a function's variables come on top.
-// bin is the path of a program that functions find by name, "" for none.
-func platformEnv(tmp, bin string) []string {
-	tmp = cmp.Or(tmp, "/tmp")
-	path := "/usr/local/bin:/usr/bin:/bin"
-	if bin != "" {
-		path = filepath.Dir(bin) + ":" + path
-	}
-	return []string{"HOME=" + tmp, "LANG=C.UTF-8", "PATH=" + path, "TMPDIR=" + tmp, "TZ=UTC"}
-}
 
 // environment returns the environment of user code. An edge function that lists its
 // variables gets those, its own and the platform's.

@@ -183,7 +183,7 @@ func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path
 			b.Fatal(err)
 		}
 		page(b, i, path)
-		tag := i.(*instance).tag
+		tag := i.(*instance).Tag
 		end(i)
 		var done bool
 		e.profiles.with(spec.Key, func(a *functionProfile) {

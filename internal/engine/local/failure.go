@@ -43,11 +43,11 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	case errors.Is(err, upstream.ErrUnsent):
 		i.forget(c)
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, guest.ErrRefused) {
-			i.end() // the process no longer listens; if it is exiting, end preserves its exit status
+			i.Terminate() // the process no longer listens; if it is exiting, end preserves its exit status
 		}
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
-	if i.upstream.Ended == nil && untouched(req, err) {
+	if i.Upstream.Ended == nil && untouched(req, err) {
 		i.forget(c)
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
@@ -67,7 +67,7 @@ var errHungUp = lateen.ErrFunctionNoResponse.With("the function closed the conne
 // logFailure logs, in the name of a request, why the process gave no response or an
 // incomplete one; the process itself could not.
 func (i *instance) logFailure(c *call, why *lateen.Error) *lateen.Error {
-	i.output.write(lateen.LogLine{Request: c.request, Level: lateen.LevelError, Source: "platform", Text: why.Message})
+	i.Output.Log(lateen.LogLine{Request: c.request, Level: lateen.LevelError, Source: "platform", Text: why.Message})
 	return why
 }
 
@@ -76,7 +76,7 @@ func (i *instance) checkAlive(ctx context.Context) {
 	if !i.checkingAlive.CompareAndSwap(false, true) {
 		return
 	}
-	i.engine.runTracked(func() {
+	i.engine.host.Go(func() {
 		defer i.checkingAlive.Store(false)
 		i.killIfBlocked(context.WithoutCancel(ctx))
 	})
@@ -87,12 +87,12 @@ func (i *instance) checkAlive(ctx context.Context) {
 func (i *instance) killIfBlocked(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, blockedAfter)
 	defer cancel()
-	resp, err := i.question(ctx, guest.QuestionAlive)
+	resp, err := i.Ask(ctx, guest.QuestionAlive)
 	if err == nil {
 		resp.Body.Close()
 		return
 	}
-	if ctx.Err() == nil || isClosed(i.exited) {
+	if ctx.Err() == nil || i.Gone() {
 		return // the process has ended, or is ending
 	}
 	i.mu.Lock()
@@ -131,7 +131,7 @@ func (i *instance) awaitEnd(ctx context.Context, c *call) {
 	defer timer.Stop()
 	select {
 	case <-c.ended:
-	case <-i.exited:
+	case <-i.Exited:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
@@ -174,7 +174,7 @@ func failure(reason, message string) error {
 // ended reports whether the process has ended or the engine has killed it: on a
 // busy host a killed process may take a while to end.
 func (i *instance) ended() bool {
-	if isClosed(i.exited) {
+	if i.Gone() {
 		return true
 	}
 	i.mu.Lock()
@@ -193,10 +193,10 @@ func (i *instance) exitErrorLocked() error {
 	switch {
 	case i.cause != nil:
 		return i.cause
-	case i.state.OutOfMemory, i.state.Signal != 0 && strings.Contains(i.output.lastOutput(), "heap out of memory"):
+	case i.State.OutOfMemory, i.State.Signal != 0 && strings.Contains(i.Output.LastOutput(), "heap out of memory"):
 		return i.memoryExceeded()
 	default:
-		return errors.New(i.state.String())
+		return errors.New(i.State.String())
 	}
 }
 

@@ -13,14 +13,16 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/codecache"
+	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
 // instance is a running function: an [engine.Instance].
 type instance struct {
-	*worker
+	*process.Process
 
 	engine  *Engine
 	spec    lateen.FunctionSpec
@@ -56,10 +58,10 @@ type instance struct {
 }
 
 // newInstance wraps w as an instance of spec; load loads the function.
-func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *worker) *instance {
+func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *process.Process) *instance {
 	i := newUnregistered(ctx, e, spec, w)
 	e.register(i)
-	if !e.runTracked(i.awaitExit) {
+	if !e.host.Go(i.awaitExit) {
 		go i.awaitExit() // returns immediately: the process is being killed
 	}
 	return i
@@ -67,19 +69,19 @@ func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *wo
 
 // newUnregistered returns an instance that watch does not check; it must get no
 // request.
-func newUnregistered(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *worker) *instance {
+func newUnregistered(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *process.Process) *instance {
 	i := &instance{
-		worker: w, engine: e, spec: spec,
+		Process: w, engine: e, spec: spec,
 		id:      lateen.NewID[lateen.InstanceID]("ins_", time.Now()),
 		memory:  int64(cmp.Or(spec.Function.Memory, e.o.Memory)) << 20,
-		bootCPU: w.process.CPU(), loadWithin: e.scaled(e.o.LoadTimeout),
+		bootCPU: w.Sandboxed.CPU(), loadWithin: e.host.Scaled(e.o.LoadTimeout),
 		loaded: make(chan error, 1), done: make(chan struct{}), idle: make(chan struct{}),
 	}
 	source := "function"
 	if spec.Function.Edge() {
 		source = "edge"
 	}
-	w.output.assign(lateen.LogLine{
+	w.Output.Assign(lateen.LogLine{
 		Request: lateen.RequestIDFrom(ctx), // while the code loads, log lines belong to the request that waits for the instance
 		Project: spec.Project, Deployment: spec.Deployment, Function: spec.Name, Instance: i.id, Source: source,
 	})
@@ -91,13 +93,13 @@ func newUnregistered(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w
 func (i *instance) load(ctx context.Context, tree string, l activation) error {
 	f := i.spec.Function
 	i.activation = l
-	root, archive, err := i.mountFiles(tree, l.archive)
+	root, archive, err := i.engine.host.Attach(i.Process, tree, l.archive, process.LimitsOf(i.memory))
 	if err != nil {
 		return i.abandon(err)
 	}
-	err = i.activate(guest.Activate{
+	err = i.Activate(guest.Activate{
 		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
-		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(), Interpreter: i.interpreter,
+		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(), Interpreter: i.Interpreter,
 		Archive: archive, Record: l.record, Ahead: l.standby, Template: l.template, Memory: cmp.Or(f.Memory, i.engine.o.Memory),
 	}, i.receive)
 	if err != nil {
@@ -123,12 +125,12 @@ func (i *instance) await(ctx context.Context) error {
 	defer timeout.Stop()
 	select {
 	case err = <-i.loaded:
-	case <-i.exited:
+	case <-i.Exited:
 		select {
 		case err = <-i.loaded: // the process's own reason wins: its messages are read before Wait returns
 		default:
-			if i.unread {
-				return fmt.Errorf("%w: %s", errGone, i.state)
+			if i.Unread {
+				return fmt.Errorf("%w: %s", errGone, i.State)
 			}
 			err = i.exitError()
 		}
@@ -141,9 +143,9 @@ func (i *instance) await(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	i.end()
-	<-i.exited // the output is complete after exited is closed
-	return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s%s", err.Error(), i.output.lastOutput())
+	i.Terminate()
+	<-i.Exited // the output is complete after exited is closed
+	return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s%s", err.Error(), i.Output.LastOutput())
 }
 
 // activation holds the options of an activation besides the function.
@@ -152,6 +154,19 @@ type activation struct {
 	record   bool               // record a code cache
 	template string             // path of the library for forking; the process becomes a template
 	standby  bool               // the process waits for its first request
+}
+
+// egressShare divides a function's memory limit: the platform may hold a fourth of
+// it for the function's connections, in addition to the function's own memory.
+const egressShare = 4
+
+// enableNetwork permits the function to open connections. Refused connections go to
+// its log.
+func (i *instance) enableNetwork() {
+	i.Link.Permit(egress.Grant{
+		Project: string(i.spec.Project), Bytes: i.memory / egressShare,
+		Refused: func(r egress.Refusal) { i.logPlatform(lateen.LevelWarning, r.String()) },
+	})
 }
 
 // isMiddleware reports whether builders give this function name to middleware only.
@@ -183,11 +198,11 @@ func (i *instance) Stop(ctx context.Context) {
 	i.mu.Unlock()
 	select {
 	case <-i.idle:
-	case <-i.exited:
+	case <-i.Exited:
 	case <-ctx.Done():
 	}
-	i.end()
-	<-i.exited
+	i.Terminate()
+	<-i.Exited
 }
 
 // RoundTrip sends a request; see [engine.Instance].
@@ -204,7 +219,7 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !i.training && i.requested.CompareAndSwap(false, true) { // a start counts until its first response
 		defer i.engine.rush.Enter()()
 	}
-	resp, err := i.upstream.RoundTrip(req, c.id)
+	resp, err := i.Upstream.RoundTrip(req, c.id)
 	if err != nil {
 		return nil, i.explain(req, c, err)
 	}
@@ -264,7 +279,7 @@ func (i *instance) receive(m guest.Message) {
 	case guest.TypeLog:
 		var l guest.Log
 		err = m.Into(&l)
-		i.output.write(lateen.LogLine{
+		i.Output.Log(lateen.LogLine{
 			Request: i.calls.request(l.Context.RequestID), Level: levelOf(l), Text: string(l.Message), Truncated: l.Truncated,
 		})
 	case guest.TypeArchiveRejected:
@@ -279,6 +294,18 @@ func (i *instance) receive(m guest.Message) {
 	}
 	if err != nil {
 		i.killLocked(fmt.Errorf("the process broke the protocol: %w", err))
+	}
+}
+
+// levelOf returns the level of an entry.
+func levelOf(l guest.Log) string {
+	switch {
+	case l.Level == "warn":
+		return lateen.LevelWarning
+	case l.Level == "error", l.Level == "fatal", l.Level == "" && l.Stream == "stderr":
+		return lateen.LevelError
+	default:
+		return lateen.LevelInfo
 	}
 }
 
@@ -311,7 +338,7 @@ func (i *instance) settleLoadLocked(err error, s guest.ServerStarted) {
 	}
 	i.ready = true
 	i.configureUpstream(s)
-	i.output.loaded()
+	i.Output.Loaded()
 	i.loaded <- err
 }
 
@@ -329,7 +356,7 @@ func (i *instance) retireLocked() {
 func (i *instance) endIfIdleLocked() {
 	if i.retired && len(i.calls.open) == 0 && !isClosed(i.idle) {
 		close(i.idle)
-		i.end()
+		i.Terminate()
 	}
 }
 
@@ -343,9 +370,9 @@ func (i *instance) killLocked(why error) {
 
 // awaitExit waits for the end of the process and cleans up after it.
 func (i *instance) awaitExit() {
-	<-i.exited
+	<-i.Exited
 	i.engine.unregister(i)
-	if i.template != nil && i.engine.sandbox.PrivateTmp() && tmpNearlyFull(i.template.process.ID()) {
+	if i.template != nil && i.engine.host.Sandbox.PrivateTmp() && tmpNearlyFull(i.template.Sandboxed.ID()) {
 		i.engine.dropTemplate(i.template) // all processes of a template share its temporary files; this bounds their size
 	}
 	i.mu.Lock()
@@ -353,7 +380,7 @@ func (i *instance) awaitExit() {
 	if i.template != nil && !i.retired && i.cause == nil && time.Since(i.startedAt) < earlyExit && (i.ready || !i.standby) {
 		i.engine.disableTemplates(i.template) // before another start can use the template
 	}
-	if !i.retired && i.ready && !i.engine.ending() {
+	if !i.retired && i.ready && !i.engine.host.Ending() {
 		i.logPlatform(lateen.LevelError, "the instance ended unexpectedly: "+i.exitErrorLocked().Error())
 	}
 	i.calls.endAll()
@@ -363,5 +390,5 @@ func (i *instance) awaitExit() {
 
 // logPlatform writes a log line of the platform into the function's log.
 func (i *instance) logPlatform(level, text string) {
-	i.output.write(lateen.LogLine{Level: level, Source: "platform", Text: text})
+	i.Output.Log(lateen.LogLine{Level: level, Source: "platform", Text: text})
 }

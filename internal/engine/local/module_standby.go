@@ -8,6 +8,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
@@ -22,7 +23,7 @@ const assumedModuleMemory = 24 << 20
 // starts it in the background like the standbys of templates.
 
 // keepModuleStandby keeps a standby of a module from now on, if memory permits.
-func (ts *templates) keepModuleStandby(r *runner, spec lateen.FunctionSpec) {
+func (ts *templates) keepModuleStandby(r *process.Runner, spec lateen.FunctionSpec) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.moduleLocked(spec) != nil || ts.limit == 0 {
@@ -51,7 +52,7 @@ func (ts *templates) moduleLocked(spec lateen.FunctionSpec) *template {
 }
 
 // takeModuleStandby returns the standby of a module; nil if it has none.
-func (ts *templates) takeModuleStandby(spec lateen.FunctionSpec) *worker {
+func (ts *templates) takeModuleStandby(spec lateen.FunctionSpec) *process.Process {
 	ts.mu.Lock()
 	t := ts.moduleLocked(spec)
 	ts.mu.Unlock()
@@ -62,28 +63,28 @@ func (ts *templates) takeModuleStandby(spec lateen.FunctionSpec) *worker {
 }
 
 // loadModuleStandby boots a process that loads a module's compiled code and waits.
-func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*worker, error) {
-	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
+func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*process.Process, error) {
+	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	tree, err := e.o.Trees(ctx, t.spec.Function.Tree)
 	if err != nil {
 		return nil, fmt.Errorf("lay out the files of %s: %w", t.spec.Name, err)
 	}
-	w, err := e.boot(ctx, bootOptions{runner: t.runner, background: true})
+	w, err := e.host.Boot(ctx, process.BootOptions{Runner: t.runner, Background: true})
 	if err != nil {
 		return nil, err
 	}
-	w.output.mute()
-	compiled := e.usableCache(t.spec.Key, w.tag)
+	w.Output.Mute()
+	compiled := e.usableCache(t.spec.Key, w.Tag)
 	if compiled == nil { // the next start compiles the module
 		e.templates.remove(t)
 		w.Kill()
-		return nil, refusal("its compiled code is no longer cached")
+		return nil, process.Refusal("its compiled code is no longer cached")
 	}
 	if err := newUnregistered(ctx, e, t.spec, w).load(ctx, tree, activation{archive: compiled, standby: true}); err != nil {
 		return nil, err
 	}
-	resp, err := w.question(ctx, guest.QuestionAlive) // the agent has now answered once, so the module's first response is faster
+	resp, err := w.Ask(ctx, guest.QuestionAlive) // the agent has now answered once, so the module's first response is faster
 	if err != nil {
 		w.Kill()
 		return nil, err
@@ -92,8 +93,8 @@ func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*worker, e
 	if !w.Claim() {
 		return nil, errGone
 	}
-	if !e.runTracked(func() {
-		<-w.exited
+	if !e.host.Go(func() {
+		<-w.Exited
 		e.templates.standbyEnded(t, w)
 	}) {
 		w.Kill()
@@ -110,16 +111,14 @@ func (e *Engine) startModuleStandby(ctx context.Context, spec lateen.FunctionSpe
 		return nil
 	}
 	claimed := time.Now()
-	w.output.unmute()
+	w.Output.Unmute()
 	i := newInstance(ctx, e, spec, w)
-	i.output.loaded()
+	i.Output.Loaded()
 	i.startedAt, i.questions = began, true
 	i.mu.Lock()
 	i.ready = true
 	i.mu.Unlock()
-	w.mu.Lock()
-	w.receiver = i.receive
-	w.mu.Unlock()
+	w.Deliver(i.receive)
 	if notice != "" {
 		i.logPlatform(lateen.LevelWarning, notice)
 	}

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
@@ -33,11 +33,11 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 	if err != nil {
 		return err
 	}
-	if r.compiles {
+	if r.Compiles {
 		return e.compiled(ctx, r, spec, false)
 	}
-	if !r.warm {
-		return r.blanks.Find(ctx) // only the agent of Node.js supports training runs
+	if !r.Warm {
+		return r.Blanks.Find(ctx) // only the agent of Node.js supports training runs
 	}
 	var busy bool
 	e.profiles.with(spec.Key, func(a *functionProfile) { busy, a.preparing = a.preparing, true })
@@ -50,8 +50,8 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 }
 
 // compile makes a training run of a function and stores its code cache.
-func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
-	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
+func (e *Engine) compile(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec) error {
+	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	i, err := e.startTraining(ctx, r, spec, activation{record: true})
 	if err != nil {
@@ -62,12 +62,12 @@ func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpe
 	if err := i.sendSamples(ctx, samples, warmRounds); err != nil {
 		return fmt.Errorf("warm %s up: %w", spec.Name, err)
 	}
-	resp, err := i.question(ctx, guest.QuestionArchive)
+	resp, err := i.Ask(ctx, guest.QuestionArchive)
 	if err != nil {
 		return fmt.Errorf("make a code cache of %s: %w", spec.Name, err)
 	}
 	defer resp.Body.Close()
-	if err := e.archives.Put(spec.Key, i.tag, resp.Body, codecache.Max); err != nil {
+	if err := e.archives.Put(spec.Key, i.Tag, resp.Body, codecache.Max); err != nil {
 		return err
 	}
 	e.profiles.with(spec.Key, func(a *functionProfile) {
@@ -79,7 +79,7 @@ func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpe
 
 // startTraining starts an instance for a training run, muted and without a network,
 // at a moment when no start is in progress.
-func (e *Engine) startTraining(ctx context.Context, r *runner, spec lateen.FunctionSpec, l activation) (*instance, error) {
+func (e *Engine) startTraining(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, l activation) (*instance, error) {
 	tree, err := e.o.Trees(ctx, spec.Function.Tree)
 	if err != nil {
 		return nil, fmt.Errorf("lay out its files: %w", err)
@@ -87,11 +87,11 @@ func (e *Engine) startTraining(ctx context.Context, r *runner, spec lateen.Funct
 	if err := e.rush.Over(ctx); err != nil {
 		return nil, err
 	}
-	w, err := e.boot(ctx, bootOptions{runner: r, background: true, env: r.bootEnv(spec.Env)})
+	w, err := e.host.Boot(ctx, process.BootOptions{Runner: r, Background: true, Env: r.BootEnv(spec.Env)})
 	if err != nil {
 		return nil, err
 	}
-	w.output.mute()
+	w.Output.Mute()
 	i := newInstance(ctx, e, spec, w)
 	i.training = true
 	return i, i.load(ctx, tree, l)
@@ -100,7 +100,7 @@ func (e *Engine) startTraining(ctx context.Context, r *runner, spec lateen.Funct
 // killAndWait kills an instance after its training run.
 func (i *instance) killAndWait() {
 	i.Kill()
-	<-i.exited
+	<-i.Exited
 }
 
 // maySample reports whether the engine may send sample requests to a function.
@@ -161,31 +161,6 @@ func (i *instance) sendSample(ctx context.Context, v sampleRequest) error {
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, codecache.Max)) // an error does not matter either, and a stream may have no end
 	return nil
 }
-
-// question sends a request to the agent; a refusal is an error.
-func (w *worker) question(ctx context.Context, what string) (*http.Response, error) {
-	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: "agent", Header: http.Header{}}).WithContext(ctx)
-	req.Header.Set(guest.HeaderQuestion, what)
-	resp, err := w.upstream.RoundTrip(req, 0)
-	if err != nil {
-		return nil, fmt.Errorf("ask the agent: %w", err)
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	why, err := io.ReadAll(io.LimitReader(resp.Body, maxFailureText))
-	if err != nil {
-		return nil, fmt.Errorf("ask the agent: %w", err)
-	}
-	return nil, refusal(bytes.ToValidUTF8(why, nil))
-}
-
-// refusal is an agent's reason to refuse a request.
-type refusal string
-
-// Error returns the reason.
-func (r refusal) Error() string { return string(r) }
 
 // queuePreparation queues the next preparation of a function, if any would make its
 // later starts cheaper. Preparations run one at a time, and the projects take turns.

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
 // Prepared describes the stored preparations of a function; see [engine.Engine].
 func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
 	r, _, err := e.runtimeFor(&lateen.Function{Runtime: runtime})
-	if err != nil || !r.warm {
+	if err != nil || !r.Warm {
 		return nil
 	}
 	a := e.profiles.lookup(key)
@@ -83,7 +84,7 @@ func reason(err error) string {
 		return ""
 	}
 	text := "see the platform's log"
-	var why refusal
+	var why process.Refusal
 	if e, ok := errors.AsType[*lateen.Error](err); ok {
 		text = e.Message
 	} else if errors.As(err, &why) {

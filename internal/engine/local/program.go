@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/sandbox"
@@ -26,23 +27,23 @@ const (
 
 // programs runs functions that bring a program of their own. The process boots the
 // relay, which starts the program.
-func (e *Engine) programs() *runner {
-	return &runner{
-		name: programsName, watches: true,
-		find: func(context.Context) (command, error) { return e.self(relay.Argument) },
+func (e *Engine) programs() *process.Runner {
+	return &process.Runner{
+		Name: programsName, Watches: true,
+		Find: func(context.Context) (process.Command, error) { return e.self(relay.Argument) },
 	}
 }
 
 // self is the command that runs this binary as a guest, selected by the argument.
-func (e *Engine) self(argument string) (command, error) {
+func (e *Engine) self(argument string) (process.Command, error) {
 	self, err := os.Executable()
 	if err == nil {
-		err = e.reachable(filepath.Dir(self))
+		err = e.host.Reachable(filepath.Dir(self))
 	}
 	if err != nil {
-		return command{}, fmt.Errorf("find this program: %w", err)
+		return process.Command{}, fmt.Errorf("find this program: %w", err)
 	}
-	return command{path: self, args: []string{argument}, mounts: []sandbox.Mount{{Host: self, Guest: guestRelay}}}, nil
+	return process.Command{Path: self, Args: []string{argument}, Mounts: []sandbox.Mount{{Host: self, Guest: guestRelay}}}, nil
 }
 
 // isProgram reports whether functions of this runtime bring a program.
@@ -66,18 +67,18 @@ func (i *instance) lambda() *guest.Lambda {
 // configureUpstream configures the upstream client for a server that has started.
 func (i *instance) configureUpstream(s guest.ServerStarted) {
 	if s.Connects {
-		dial := i.upstream.Dial
-		i.upstream.Dial = func(ctx context.Context) (net.Conn, error) {
+		dial := i.Upstream.Dial
+		i.Upstream.Dial = func(ctx context.Context) (net.Conn, error) {
 			conn, err := dial(ctx)
 			if err != nil {
 				return nil, err
 			}
 			return guest.Receive(ctx, conn)
 		}
-		i.upstream.Foreign = true
+		i.Upstream.Foreign = true
 	}
 	if s.Silent {
-		i.upstream.Ended = i.exchangeEnded
+		i.Upstream.Ended = i.exchangeEnded
 	}
 }
 
@@ -100,11 +101,11 @@ func (i *instance) exchangeEnded(id uint64, broke bool) {
 // attributeLocked assigns the following output of a program to a request if it is
 // the only open one. Otherwise the output belongs to no request.
 func (i *instance) attributeLocked(request lateen.RequestID) {
-	if i.upstream.Ended == nil {
+	if i.Upstream.Ended == nil {
 		return
 	}
 	if len(i.calls.open) > 1 {
 		request = ""
 	}
-	i.output.attribute(request)
+	i.Output.Attribute(request)
 }

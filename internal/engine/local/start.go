@@ -10,6 +10,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
@@ -21,15 +22,15 @@ const maxClaims = 4
 var errGone = errors.New("the process ended before it had the function")
 
 // start starts an instance in the fastest available way.
-func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
+func (e *Engine) start(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
 	began := time.Now()
-	if r.compiles {
+	if r.Compiles {
 		if i := e.startModuleStandby(ctx, spec, notice, began); i != nil {
 			return i, nil
 		}
 	}
 	t := e.templateOf(spec)
-	options := startOptions{template: t != nil, blank: r.blanks.Ready() && len(r.bootEnv(spec.Env)) == 0}
+	options := startOptions{template: t != nil, blank: r.Blanks.Ready() && len(r.BootEnv(spec.Env)) == 0}
 	e.profiles.with(spec.Key, func(a *functionProfile) { options.cost, a.lastStart = a.cost, began })
 	if tier(options) == lateen.StartTemplate {
 		i, err := e.startFork(ctx, t, spec, notice, began)
@@ -55,23 +56,23 @@ func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec,
 }
 
 // startBlank starts an instance in a blank process, or in a newly booted one.
-func (e *Engine) startBlank(ctx context.Context, r *runner, spec lateen.FunctionSpec, tree, notice string, began time.Time) (*instance, error) {
+func (e *Engine) startBlank(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, tree, notice string, began time.Time) (*instance, error) {
 	w, kind, err := e.claim(ctx, r, &spec)
 	if err != nil {
 		return nil, err
 	}
 	claimed := time.Now()
 	i := newInstance(ctx, e, spec, w)
-	i.startedAt, i.preparable, i.questions = began, r.warm, r.warm || r.compiles
+	i.startedAt, i.preparable, i.questions = began, r.Warm, r.Warm || r.Compiles
 	if notice != "" {
 		i.logPlatform(lateen.LevelWarning, notice)
 	}
 	i.enableNetwork()
-	if err := i.load(ctx, tree, activation{archive: e.usableCache(spec.Key, w.tag)}); err != nil {
+	if err := i.load(ctx, tree, activation{archive: e.usableCache(spec.Key, w.Tag)}); err != nil {
 		return nil, err
 	}
 	i.phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
-	if r.compiles && i.Usage().CPU > minTemplateCost {
+	if r.Compiles && i.Usage().CPU > minTemplateCost {
 		e.templates.keepModuleStandby(r, spec)
 	}
 	return i, nil
@@ -80,11 +81,11 @@ func (e *Engine) startBlank(ctx context.Context, r *runner, spec lateen.Function
 // startFork starts an instance from a template: in its standby, or in a process that
 // the template forks now.
 func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.FunctionSpec, notice string, began time.Time) (*instance, error) {
-	begin := func(w *worker, standby bool) (*instance, error) {
+	begin := func(w *process.Process, standby bool) (*instance, error) {
 		claimed := time.Now()
 		i := newInstance(ctx, e, spec, w)
 		i.startedAt, i.preparable, i.questions, i.template, i.standby = began, true, true, t, standby
-		if err := w.process.Limit(i.limits()); err != nil {
+		if err := w.Sandboxed.Limit(process.LimitsOf(i.memory)); err != nil {
 			e.o.Log.WarnContext(ctx, "could not set the limits of an instance", "instance", i.id, "err", err)
 		}
 		i.enableNetwork()
@@ -104,7 +105,7 @@ func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.Functio
 	}
 	w, err := e.fork(ctx, t)
 	if err == nil {
-		err = guest.Settle(w.handles.control, nil)
+		err = guest.Settle(w.Control(), nil)
 	}
 	if err != nil {
 		return nil, err
@@ -114,10 +115,8 @@ func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.Functio
 
 // resume lets a process that was forked from a template take requests.
 func (i *instance) resume(ctx context.Context) error {
-	i.worker.mu.Lock()
-	i.receiver = i.receive
-	i.worker.mu.Unlock()
-	if err := guest.Settle(i.handles.control, nil); err != nil {
+	i.Deliver(i.receive)
+	if err := guest.Settle(i.Control(), nil); err != nil {
 		i.Kill()
 		return err
 	}
@@ -137,7 +136,7 @@ func (e *Engine) usableCache(key lateen.FunctionKey, tag string) *codecache.Arch
 // makes a new one.
 func (e *Engine) dropCache(i *instance) {
 	e.o.Log.Info("code cache rejected by the runtime; a later start makes a new one", "function", i.spec.Name, "deployment_id", i.spec.Deployment)
-	e.archives.Drop(i.spec.Key, i.tag)
+	e.archives.Drop(i.spec.Key, i.Tag)
 	e.profiles.with(i.spec.Key, func(a *functionProfile) { a.trained = false })
 }
 
@@ -149,7 +148,7 @@ func (i *instance) learnFrom(req *http.Request, resp *http.Response) {
 	i.first.Do(func() {
 		took := time.Since(i.startedAt)
 		v, ok := sampleOf(req)
-		i.engine.runTracked(func() { i.learn(took, v, ok && resp.StatusCode == http.StatusOK) })
+		i.engine.host.Go(func() { i.learn(took, v, ok && resp.StatusCode == http.StatusOK) })
 	})
 }
 
@@ -164,5 +163,5 @@ func (i *instance) learn(took time.Duration, v sampleRequest, repeats bool) {
 	if repeats {
 		i.engine.profiles.addSample(i.spec.Key, v)
 	}
-	i.engine.queuePreparation(i.spec, cmp.Or(i.bootedTag, i.tag))
+	i.engine.queuePreparation(i.spec, cmp.Or(i.BootedTag, i.Tag))
 }

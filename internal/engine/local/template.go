@@ -1,25 +1,21 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
-	"github.com/lateen-dev/lateen/internal/sandbox"
-	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
 const (
-	forkTimeout      = 5 * time.Second
 	defaultTemplates = 1024            // MiB of all templates
 	earlyExit        = 5 * time.Second // a forked process that ends within this time is a fault of its template
 )
@@ -39,48 +35,32 @@ type template struct {
 	*instance // nil for a module
 
 	spec      lateen.FunctionSpec
-	runner    *runner       // only of a module
-	footprint []guest.Range // memory that a forked process has touched after its first response
+	runner    *process.Runner // only of a module
+	footprint []guest.Range   // memory that a forked process has touched after its first response
 
 	// The mutex of templates guards the fields below.
 	memory   memoryUse
 	lastUsed time.Time
-	standby  *worker    // nil: the template has none
-	gap      standbyGap // state while spare is nil
-	failures int        // number of failed standbys in a row
-	forks    int        // number of forked processes, including the standby
-	retired  bool       // no process is forked any more
+	standby  *process.Process // nil: the template has none
+	gap      standbyGap       // state while spare is nil
+	failures int              // number of failed standbys in a row
+	forks    int              // number of forked processes, including the standby
+	retired  bool             // no process is forked any more
 
 	sending sync.Mutex // serializes messages to the process
 }
 
-// forkRunner returns the runtime with the flags that its processes need to fork. A
-// forked process would lack the helper threads of V8, so there are none. V8's memory
-// reducer is off, too: it counts the time in which a process waits to be forked as
-// idle time, so each forked process would begin with a full garbage collection.
-func (e *Engine) forkRunner(r *runner) *runner {
-	shaped := *r
-	shaped.name += " template"
-	shaped.find = func(ctx context.Context) (command, error) {
-		program, err := r.find(ctx)
-		program.args = slices.Concat([]string{"--single-threaded", "--v8-pool-size=0", "--no-memory-reducer"}, program.args)
-		return program, err
-	}
-	shaped.env = slices.Concat(r.env, []string{"LD_PRELOAD=" + e.forkLibrary()})
-	return &shaped
-}
-
 // forkLibrary returns the path of the library inside the sandbox.
 func (e *Engine) forkLibrary() string {
-	if e.sandbox.PrivateTmp() {
+	if e.host.Sandbox.PrivateTmp() {
 		return guestAgent + "/" + guest.ForkLibrary
 	}
 	return filepath.Join(filepath.Dir(e.agent), guest.ForkLibrary)
 }
 
 // makeTemplate makes a template of a function, unless the function cannot be forked.
-func (e *Engine) makeTemplate(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
-	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
+func (e *Engine) makeTemplate(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec) error {
+	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	var forkable forkability
 	e.profiles.with(spec.Key, func(a *functionProfile) { forkable = a.forkable })
@@ -89,7 +69,7 @@ func (e *Engine) makeTemplate(ctx context.Context, r *runner, spec lateen.Functi
 		samples = nil
 	}
 	t, err := e.newTemplate(ctx, r, spec, samples)
-	var why refusal
+	var why process.Refusal
 	if errors.As(err, &why) {
 		e.profiles.with(spec.Key, func(a *functionProfile) {
 			a.forkable, a.unforkable = never, string(why)
@@ -104,9 +84,9 @@ func (e *Engine) makeTemplate(ctx context.Context, r *runner, spec lateen.Functi
 	}
 	e.templates.add(t)
 	e.profiles.with(spec.Key, func(a *functionProfile) { a.template = t })
-	if !e.runTracked(func() {
-		<-t.exited
-		if e.dropTemplate(t) && !e.ending() {
+	if !e.host.Go(func() {
+		<-t.Exited
+		if e.dropTemplate(t) && !e.host.Ending() {
 			e.o.Log.Warn("template ended", "function", spec.Name, "deployment_id", spec.Deployment, "how", t.exitError())
 		}
 	}) {
@@ -117,8 +97,8 @@ func (e *Engine) makeTemplate(ctx context.Context, r *runner, spec lateen.Functi
 }
 
 // newTemplate boots a process, warms it up and turns it into a template.
-func (e *Engine) newTemplate(ctx context.Context, r *runner, spec lateen.FunctionSpec, samples []sampleRequest) (*template, error) {
-	i, err := e.startTraining(ctx, e.forkRunner(r), spec, activation{template: e.forkLibrary()})
+func (e *Engine) newTemplate(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, samples []sampleRequest) (*template, error) {
+	i, err := e.startTraining(ctx, r.Forking(e.forkLibrary()), spec, activation{template: e.forkLibrary()})
 	if err != nil {
 		return nil, fmt.Errorf("run %s for a template: %w", spec.Name, err)
 	}
@@ -126,17 +106,17 @@ func (e *Engine) newTemplate(ctx context.Context, r *runner, spec lateen.Functio
 		i.killAndWait()
 		return nil, fmt.Errorf("warm %s up for a template: %w", spec.Name, err)
 	}
-	resp, err := i.question(ctx, guest.QuestionFork)
+	resp, err := i.Ask(ctx, guest.QuestionFork)
 	if err != nil {
 		i.killAndWait()
 		return nil, err
 	}
 	resp.Body.Close()
-	if i.link.used() { // forked processes would inherit the function's reaction to the failed attempt
+	if i.Link.Used() { // forked processes would inherit the function's reaction to the failed attempt
 		i.killAndWait()
-		return nil, refusal("it tried to reach the network")
+		return nil, process.Refusal("it tried to reach the network")
 	}
-	if err := i.process.Foreground(); err != nil { // forked processes inherit the priority
+	if err := i.Sandboxed.Foreground(); err != nil { // forked processes inherit the priority
 		i.killAndWait()
 		return nil, err
 	}
@@ -155,17 +135,17 @@ func (e *Engine) recordFootprint(ctx context.Context, t *template, samples []sam
 	if err != nil {
 		return nil, err
 	}
-	w.output.mute()
+	w.Output.Mute()
 	i := newInstance(ctx, e, t.spec, w)
 	i.training = true
 	defer i.killAndWait()
-	if err := errors.Join(guest.Settle(w.handles.control, nil), i.resume(ctx)); err != nil {
+	if err := errors.Join(guest.Settle(w.Control(), nil), i.resume(ctx)); err != nil {
 		return nil, err
 	}
 	if err := i.sendSamples(ctx, samples, 1); err != nil || i.Lost() {
-		return nil, refusal("its forked processes do not answer")
+		return nil, process.Refusal("its forked processes do not answer")
 	}
-	footprint, err := footprintOf(i.process.ID())
+	footprint, err := footprintOf(i.Sandboxed.ID())
 	if err != nil { // without a footprint the forked processes take page faults instead
 		e.o.Log.InfoContext(ctx, "memory footprint of a template unknown; its forked processes take page faults", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
 	}
@@ -247,7 +227,7 @@ func (t *template) Kill() {
 }
 
 // gone reports whether the process of a template has ended.
-func (t *template) gone() bool { return t.instance != nil && isClosed(t.exited) }
+func (t *template) gone() bool { return t.instance != nil && t.instance.Gone() }
 
 func (t *template) dropStandbyLocked() {
 	if t.standby != nil {
@@ -304,109 +284,24 @@ func (e *Engine) templateOf(spec lateen.FunctionSpec) *template {
 }
 
 // fork forks a process from a template. The process waits until guest.Settle.
-func (e *Engine) fork(ctx context.Context, t *template) (*worker, error) {
-	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
-	handles, err := e.open(name)
-	if err != nil {
-		return nil, err
-	}
+func (e *Engine) fork(ctx context.Context, t *template) (*process.Process, error) {
 	e.templates.addFork(t)
-	w, err := e.adopt(ctx, t, name, handles)
-	if err != nil {
-		e.templates.removeFork(t)
-		handles.closeRemote()
-		handles.close()
-		e.clean(name, "")
-		return nil, fmt.Errorf("fork %s: %w", t.spec.Name, err)
-	}
-	if !e.runTracked(func() {
-		w.readMessages()
-		e.clean(name, "")
+	w, err := e.host.Fork(ctx, t.Process, t.order, func(w *process.Process) {
 		e.templates.standbyEnded(t, w)
 		e.templates.removeFork(t)
-	}) {
-		w.Kill()
-		w.readMessages()
-		e.clean(name, "")
+	})
+	if err != nil {
 		e.templates.removeFork(t)
-		return nil, sandbox.ErrEnded
+		return nil, fmt.Errorf("fork %s: %w", t.spec.Name, err)
 	}
 	return w, nil
 }
 
-func (e *Engine) adopt(ctx context.Context, t *template, name string, handles *handles) (*worker, error) {
-	conn, ok := handles.control.(*net.UnixConn)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	if err := passCredentials(conn); err != nil {
-		return nil, err
-	}
-	if err := t.orderFork(handles, e.scaled(forkTimeout)); err != nil {
-		return nil, err
-	}
-	handles.closeRemote()
-	deadline := time.Now().Add(e.scaled(forkTimeout))
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
-	pid, first, err := firstMessage(conn, deadline)
-	if err != nil {
-		return nil, err
-	}
-	process, err := t.process.Adopt(pid)
-	if err != nil {
-		return nil, err
-	}
-	w := &worker{
-		name: name, process: process, handles: handles, inside: t.inside, output: &output{sink: e.o.Logs}, link: t.link, tag: t.tag,
-		messages: guest.NewReader(io.MultiReader(bytes.NewReader(first), conn)),
-		parked:   make(chan struct{}), exited: make(chan struct{}),
-	}
-	w.receiver = func(m guest.Message) {
-		if m.Type == guest.TypeParked && !isClosed(w.parked) {
-			close(w.parked)
-		}
-	}
-	w.upstream = &upstream.Client{Dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
-	return w, nil
-}
-
-// orderFork makes the template fork a process with these ends.
-func (t *template) orderFork(handles *handles, within time.Duration) error {
+// order makes the template fork a process with these ends.
+func (t *template) order(ends []*os.File, deadline time.Time) error {
 	t.sending.Lock()
 	defer t.sending.Unlock()
-	conn, ok := t.handles.control.(*net.UnixConn)
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	if err := conn.SetWriteDeadline(time.Now().Add(within)); err != nil { // the process may not be reading
-		return fmt.Errorf("order a fork: %w", err)
-	}
-	if _, _, err := conn.WriteMsgUnix([]byte{0}, rightsOf(handles.remote[:]), nil); err != nil {
-		return fmt.Errorf("order a fork: %w", err)
-	}
-	return nil
-}
-
-// firstMessage returns the first message of a forked process, and the process ID that
-// the kernel attests.
-func firstMessage(conn *net.UnixConn, deadline time.Time) (pid int, said []byte, err error) {
-	if err := conn.SetReadDeadline(deadline); err != nil {
-		return 0, nil, err
-	}
-	buf, oob := make([]byte, 16<<10), make([]byte, 128)
-	n, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
-	if err == nil && n == 0 {
-		err = io.EOF
-	}
-	if err != nil {
-		return 0, nil, fmt.Errorf("read from the forked process: %w", err)
-	}
-	if pid, err = sender(oob[:oobn]); err != nil {
-		return 0, nil, err
-	}
-	return pid, buf[:n], conn.SetReadDeadline(time.Time{})
+	return t.Send([]byte{0}, ends, deadline)
 }
 
 // disableTemplates disables templates for a function after a forked process ended

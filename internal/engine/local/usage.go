@@ -5,15 +5,15 @@ import "github.com/lateen-dev/lateen/internal/engine"
 // Usage returns the resources that the process has used since it got the function.
 // The memory includes the platform's buffers for its connections.
 func (i *instance) Usage() engine.Usage {
-	held, peak := i.link.held()
-	if isClosed(i.exited) {
-		return i.withDelay(engine.Usage{CPU: max(i.state.CPU-i.bootCPU, 0), Peak: i.state.Peak + peak, Outbound: i.link.outbound()})
+	held, peak := i.Link.Held()
+	if i.Gone() {
+		return i.withDelay(engine.Usage{CPU: max(i.State.CPU-i.bootCPU, 0), Peak: i.State.Peak + peak, Outbound: i.Link.Outbound()})
 	}
-	u, err := i.process.Usage()
+	u, err := i.Sandboxed.Usage()
 	if err != nil {
 		return engine.Usage{} // the process is ending at this moment
 	}
-	return i.withDelay(engine.Usage{CPU: max(u.CPU-i.bootCPU, 0), Memory: u.Memory + held, Peak: u.Peak + peak, Outbound: i.link.outbound()})
+	return i.withDelay(engine.Usage{CPU: max(u.CPU-i.bootCPU, 0), Memory: u.Memory + held, Peak: u.Peak + peak, Outbound: i.Link.Outbound()})
 }
 
 // withDelay adds the event loop delay that the process has reported.

@@ -45,7 +45,7 @@ func (e *Engine) watch(ctx context.Context) {
 // a function.
 func (i *instance) check(now time.Time) {
 	var memory int64
-	if !i.engine.sandbox.MemoryBound() {
+	if !i.engine.host.Sandbox.MemoryBound() {
 		memory = i.Usage().Memory
 	}
 	i.mu.Lock()

@@ -1,17 +1,13 @@
-package local
+package process
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
-
-	"github.com/lateen-dev/lateen"
 )
 
 // handles are both ends of the connections between a process and the engine.
@@ -23,7 +19,7 @@ type handles struct {
 }
 
 // open creates the connections of a process, with a listening socket of that name.
-func (e *Engine) open(name string) (_ *handles, err error) {
+func (h *Host) open(name string) (_ *handles, err error) {
 	x := &handles{}
 	defer func() {
 		if err != nil {
@@ -34,7 +30,7 @@ func (e *Engine) open(name string) (_ *handles, err error) {
 	if x.control, x.remote[0], err = socketPair(); err != nil {
 		return nil, err
 	}
-	if x.remote[1], err = e.listen(name); err != nil {
+	if x.remote[1], err = h.listen(name); err != nil {
 		return nil, err
 	}
 	if x.stdout, x.remote[2], err = os.Pipe(); err != nil {
@@ -141,86 +137,4 @@ func socketPair() (net.Conn, *os.File, error) {
 		return nil, nil, fmt.Errorf("create a socket pair: %w", err)
 	}
 	return conn, theirs, nil
-}
-
-// address returns the address of a socket. The kernel limits a path to 107 bytes, so
-// a long path goes through the descriptor of the directory.
-func (e *Engine) address(name string) *net.UnixAddr {
-	path := filepath.Join(e.sockets.Name(), name)
-	if len(path) > 100 {
-		path = fmt.Sprintf("/proc/self/fd/%d/%s", e.sockets.Fd(), name)
-	}
-	return &net.UnixAddr{Name: path, Net: "unix"}
-}
-
-// listen returns a listening socket for a guest.
-func (e *Engine) listen(name string) (*os.File, error) {
-	listener, err := net.ListenUnix("unix", e.address(name))
-	if err != nil {
-		return nil, fmt.Errorf("listen for a guest: %w", err)
-	}
-	listener.SetUnlinkOnClose(false)
-	file, err := listener.File()
-	if err := errors.Join(err, listener.Close()); err != nil {
-		return nil, fmt.Errorf("listen for a guest: %w", err)
-	}
-	return file, nil
-}
-
-func (e *Engine) dial(ctx context.Context, name string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "unix", e.address(name).Name)
-}
-
-// reachable returns an error for a directory that guests cannot reach: guests
-// without mounts of their own need search permission on all parent directories.
-func (e *Engine) reachable(dir string) error {
-	if e.sandbox.PrivateTmp() || !e.sandbox.Identity() {
-		return nil
-	}
-	for at := dir; ; at = filepath.Dir(at) {
-		info, err := os.Stat(at)
-		if err != nil {
-			return err
-		}
-		if info.Mode()&0o001 == 0 {
-			return errUnreachable.With("the users of functions have no access through %s to %s", at, dir).
-				WithHint("allow it with `chmod o+x %s`, or choose another directory", at)
-		}
-		if at == filepath.Dir(at) {
-			return nil
-		}
-	}
-}
-
-var errUnreachable = &lateen.Error{Code: lateen.Conflict, Reason: "directory_unreachable", Message: "functions cannot reach their files"}
-
-// makeTmp creates a directory for temporary files if the process has no /tmp of its
-// own, and else returns "". Its unguessable name hides it from other processes.
-func (e *Engine) makeTmp(name string) (string, error) {
-	if e.sandbox.PrivateTmp() {
-		return "", nil
-	}
-	parent := filepath.Join(e.o.Dir, "tmp")
-	if err := os.MkdirAll(parent, 0o711); err != nil {
-		return "", fmt.Errorf("create a directory for temporary files: %w", err)
-	}
-	tmp := filepath.Join(parent, name)
-	if err := os.Mkdir(tmp, 0o700); err != nil {
-		return "", fmt.Errorf("create a directory for temporary files: %w", err)
-	}
-	if err := os.Chmod(tmp, 0o777); err != nil {
-		return "", fmt.Errorf("create a directory for temporary files: %w", err)
-	}
-	return tmp, nil
-}
-
-// clean removes the socket and the temporary files of a process that has ended.
-func (e *Engine) clean(name, tmp string) {
-	err := os.Remove(filepath.Join(e.sockets.Name(), name))
-	if tmp != "" {
-		err = os.RemoveAll(tmp)
-	}
-	if err != nil && !os.IsNotExist(err) {
-		e.o.Log.Warn("could not remove a guest's socket or temporary files", "err", err)
-	}
 }

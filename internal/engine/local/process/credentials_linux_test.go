@@ -1,4 +1,4 @@
-package local
+package process
 
 import (
 	"os"
@@ -26,7 +26,7 @@ func TestDescriptorsInTheFirstMessageAreClosed(t *testing.T) {
 		if _, _, err := theirs.WriteMsgUnix([]byte("words"), rightsOf(files), nil); err != nil {
 			t.Fatal(err)
 		}
-		pid, said, err := firstMessage(ours, time.Now().Add(patience))
+		pid, said, err := firstMessage(ours, time.Now().Add(5*time.Minute))
 		if err != nil || pid != os.Getpid() || string(said) != "words" {
 			t.Errorf("process %d sent %q, %v", pid, said, err)
 		}

@@ -1,4 +1,4 @@
-package local
+package process
 
 import (
 	"errors"
@@ -57,12 +57,4 @@ func rightsOf(files []*os.File) []byte {
 		fds[i] = int(file.Fd())
 	}
 	return unix.UnixRights(fds...)
-}
-
-// tmpNearlyFull reports whether temporary files use more than a quarter of a
-// sandboxed process's space for them.
-func tmpNearlyFull(pid int) bool {
-	var s unix.Statfs_t
-	err := unix.Statfs(fmt.Sprintf("/proc/%d/root/tmp", pid), &s)
-	return err == nil && s.Bfree < s.Blocks/4*3
 }

@@ -1,4 +1,4 @@
-package local
+package process
 
 import (
 	"bufio"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
-	"github.com/lateen-dev/lateen/internal/guest"
 )
 
 const (
@@ -19,8 +18,8 @@ const (
 	maxTailBytes = 4 << 10  // maximum bytes of the tail
 )
 
-// output takes the log lines of a process: from the agent, stdout and stderr.
-type output struct {
+// Output takes the log lines of a process: from the agent, stdout and stderr.
+type Output struct {
 	sink engine.LogSink
 
 	mu    sync.Mutex      // guards the fields below
@@ -29,44 +28,44 @@ type output struct {
 	muted bool // only the tail is updated
 }
 
-// mute discards the following lines of the process, except for the tail.
-func (o *output) mute() {
+// Mute discards the following lines of the process, except for the tail.
+func (o *Output) Mute() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.muted = true
 }
 
-// unmute forwards lines again.
-func (o *output) unmute() {
+// Unmute forwards lines again.
+func (o *Output) Unmute() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.muted = false
 }
 
-// assign assigns the process to a function: line is a log line without its text.
-func (o *output) assign(line lateen.LogLine) {
+// Assign assigns the process to a function: line is a log line without its text.
+func (o *Output) Assign(line lateen.LogLine) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.line, o.tail = &line, nil
 }
 
-// loaded ends the default that lines belong to the request that waits for the
+// Loaded ends the default that lines belong to the request that waits for the
 // function.
-func (o *output) loaded() {
+func (o *Output) Loaded() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.line.Request = ""
 }
 
-// attribute sets the default request of the following lines.
-func (o *output) attribute(request lateen.RequestID) {
+// Attribute sets the default request of the following lines.
+func (o *Output) Attribute(request lateen.RequestID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.line.Request = request
 }
 
-// write forwards an entry, completed with the fields of the function.
-func (o *output) write(entry lateen.LogLine) {
+// Log forwards an entry, completed with the fields of the function.
+func (o *Output) Log(entry lateen.LogLine) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tail = append(append(o.tail, entry.Text...), '\n')
@@ -83,12 +82,12 @@ func (o *output) write(entry lateen.LogLine) {
 }
 
 // copy forwards the lines of stdout or stderr, until all writers have ended.
-func (o *output) copy(from *os.File, level string) {
+func (o *Output) copy(from *os.File, level string) {
 	lines := bufio.NewReaderSize(&pipeReader{file: from}, maxLine)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
-			o.write(lateen.LogLine{Level: level, Text: text, Truncated: errors.Is(err, bufio.ErrBufferFull)})
+			o.Log(lateen.LogLine{Level: level, Text: text, Truncated: errors.Is(err, bufio.ErrBufferFull)})
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
@@ -96,8 +95,8 @@ func (o *output) copy(from *os.File, level string) {
 	}
 }
 
-// lastOutput returns the tail of the output after an empty line; "" if it is empty.
-func (o *output) lastOutput() string {
+// LastOutput returns the tail of the output after an empty line; "" if it is empty.
+func (o *Output) LastOutput() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	text := strings.TrimSpace(strings.ToValidUTF8(string(o.tail), ""))
@@ -105,16 +104,4 @@ func (o *output) lastOutput() string {
 		return ""
 	}
 	return "\n\n" + text
-}
-
-// levelOf returns the level of an entry.
-func levelOf(l guest.Log) string {
-	switch {
-	case l.Level == "warn":
-		return lateen.LevelWarning
-	case l.Level == "error", l.Level == "fatal", l.Level == "" && l.Stream == "stderr":
-		return lateen.LevelError
-	default:
-		return lateen.LevelInfo
-	}
 }
