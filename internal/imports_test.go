@@ -55,16 +55,17 @@ var layers = map[string]string{
 	"internal/upstream":      "internal/guest",
 
 	// Ring 2: capabilities, each of which owns one resource.
-	"internal/codecache":            "",
-	"internal/artifact":             "internal/atomicfile",
-	"internal/cache":                "internal/atomicfile internal/fairqueue internal/share",
-	"internal/engine":               "",
-	"internal/engine/pool":          "internal/atomicfile internal/fairqueue",
-	"internal/engine/local":         "internal/codecache internal/cgroup internal/egress internal/engine internal/engine/local/process internal/engine/pool internal/guest internal/guest/relay internal/guest/wasi internal/fairqueue internal/sandbox internal/toolchain internal/upstream",
-	"internal/engine/local/process": "internal/codecache internal/egress internal/engine internal/engine/pool internal/guest internal/sandbox internal/upstream",
-	"internal/store":                "",
-	"internal/store/sqlite":         "internal/store",
-	"internal/store/postgres":       "internal/store",
+	"internal/codecache":             "",
+	"internal/artifact":              "internal/atomicfile",
+	"internal/cache":                 "internal/atomicfile internal/fairqueue internal/share",
+	"internal/engine":                "",
+	"internal/engine/pool":           "internal/atomicfile internal/fairqueue",
+	"internal/engine/local":          "internal/cgroup internal/codecache internal/egress internal/engine internal/engine/local/instance internal/engine/local/process internal/engine/pool internal/fairqueue internal/guest internal/guest/relay internal/guest/wasi internal/sandbox internal/toolchain",
+	"internal/engine/local/instance": "internal/codecache internal/egress internal/engine internal/engine/local/process internal/engine/pool internal/guest internal/guest/wasi internal/upstream",
+	"internal/engine/local/process":  "internal/codecache internal/egress internal/engine internal/engine/pool internal/guest internal/sandbox internal/upstream",
+	"internal/store":                 "",
+	"internal/store/sqlite":          "internal/store",
+	"internal/store/postgres":        "internal/store",
 
 	// Ring 3: planes, which implement the operations.
 	"internal/assemble": "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
@@ -74,7 +75,7 @@ func TestStartsSurviveBlankProcessesThatEndBeforeActivation(t *testing.T) {
 	s.bootDying(r, maxClaims-1)
 	askProbe(t, s.start(spec, ""), "/")
 	s.bootDying(r, maxClaims)
-	if i, err := s.Start(t.Context(), spec); !errors.Is(err, errGone) || errors.Is(err, lateen.ErrFunctionFailed) {
+	if i, err := s.Start(t.Context(), spec); !errors.Is(err, instance.ErrGone) || errors.Is(err, lateen.ErrFunctionFailed) {
 		t.Errorf("with dying processes only: %v, %v", i, err)
 	}
 	dying := s.function("dying", "nodejs24.x", "process.kill(process.pid, 'SIGKILL');\n")

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 )
 
 // TestTheLogOfAHangingModuleNamesNoEventLoop freezes the process of a module, so
@@ -17,7 +18,7 @@ import (
 func TestTheLogOfAHangingModuleNamesNoEventLoop(t *testing.T) {
 	r := newRig(t)
 	started, _ := beginModule(t, r, moduleOf(modulesTree(t, r)))
-	i := started.(*instance)
+	i := started.(*instance.Instance)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	ended := make(chan error, 1)

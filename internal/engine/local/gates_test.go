@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
@@ -54,7 +55,7 @@ type winners struct {
 }
 
 // draw makes one forked process draw values.
-func (w *winners) draw(i *instance, fork int) {
+func (w *winners) draw(i *instance.Instance, fork int) {
 	values := askProbe(w.t, i, "/").Random
 	w.mu.Lock()
 	defer w.mu.Unlock()

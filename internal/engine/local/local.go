@@ -19,6 +19,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/fairqueue"
@@ -85,12 +86,13 @@ type Options struct {
 
 // Engine is an [engine.Engine] of processes. It can start instances while Run runs.
 type Engine struct {
-	o       Options
-	host    *process.Host
-	agent   string            // path of the agent's main module on this host
-	runners []*process.Runner // all runners; the preferred runner is first
-	blanks  *pool.Pools[*process.Process]
-	rush    pool.Rush
+	o         Options
+	host      *process.Host
+	instances *instance.Group
+	agent     string            // path of the agent's main module on this host
+	runners   []*process.Runner // all runners; the preferred runner is first
+	blanks    *pool.Pools[*process.Process]
+	rush      pool.Rush
 
 	// pythons are the Pythons of this host, the newest first; pythonAgent is the
 	// path of the main module of the Python agent.
@@ -104,11 +106,7 @@ type Engine struct {
 	zygotes      zygotes
 	profiles     profiles
 	modules      modules
-	sampleTime   time.Duration // time limit of a sample request in a training run
 	preparing    *fairqueue.Line[lateen.ProjectID, preparation]
-
-	mu        sync.Mutex // guards instances
-	instances map[*instance]struct{}
 }
 
 // New detects the sandbox layers of this host and returns an engine.
@@ -128,12 +126,13 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, instances: map[*instance]struct{}{}, host: &process.Host{Options: process.Options{
+	e := &Engine{o: o, host: &process.Host{Options: process.Options{
 		Sandbox: walls, Dir: o.Dir, Logs: o.Logs, Network: o.Network, Memory: o.Memory, Patience: o.Patience, Log: o.Log,
 	}}}
+	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Rush: &e.rush, Trees: o.Trees, Purge: o.Purge, LoadTimeout: o.LoadTimeout})
 	e.pythons = findPythons(pythonDirs(o.Path))
 	e.preparing = fairqueue.New[lateen.ProjectID, preparation](maxPreparing)
-	e.minCodeCache, e.sampleTime = minCodeCache, sampleTimeout
+	e.minCodeCache = minCodeCache
 	e.templates.wake = make(chan struct{}, 1)
 	total, _ := cgroup.HostMemory()
 	e.modules.slots.all, _ = compileWithin(total)
@@ -211,7 +210,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.o.PoolPast != "" {
 		background.Go(func() { e.blanks.Remember(ctx, e.o.PoolPast) })
 	}
-	background.Go(func() { e.watch(ctx) })
+	background.Go(func() { e.instances.Watch(ctx) })
 	background.Go(func() { e.manageZygotes(ctx) })
 	background.Go(func() { e.stockSandboxes(ctx) })
 	background.Go(func() { e.downloadRuntimes(ctx) })
@@ -249,17 +248,4 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 	}
 	defer e.rush.Enter()()
 	return e.start(ctx, r, spec, tree, notice)
-}
-
-// register and unregister maintain the set of instances whose limits watch enforces.
-func (e *Engine) register(i *instance) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.instances[i] = struct{}{}
-}
-
-func (e *Engine) unregister(i *instance) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.instances, i)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
@@ -164,7 +165,7 @@ func TestEndOfRunLeavesNothingBehind(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			pids = append(pids, i.(*instance).Sandboxed.ID())
+			pids = append(pids, i.(*instance.Instance).Sandboxed.ID())
 		}
 		if sockets, _ := os.ReadDir(dir); len(sockets) < 2 {
 			t.Errorf("%d sockets", len(sockets))
@@ -243,7 +244,7 @@ func TestHostOfAnEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	busy := i.(*instance)
+	busy := i.(*instance.Instance)
 	loading, err := e.host.Boot(t.Context(), process.BootOptions{Runner: e.node(newestNode)})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cgroup"
 	"github.com/lateen-dev/lateen/internal/codecache"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
@@ -193,7 +194,7 @@ func (e *Engine) compileModule(ctx context.Context, c *compilation, r *process.R
 		return fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
 	}
 	for tries := 1; ; tries++ {
-		if err = e.compileIn(ctx, c, r, spec, tree); !errors.Is(err, errGone) || tries == maxClaims {
+		if err = e.compileIn(ctx, c, r, spec, tree); !errors.Is(err, instance.ErrGone) || tries == maxClaims {
 			return err
 		}
 	}
@@ -210,16 +211,13 @@ func (e *Engine) compileIn(ctx context.Context, c *compilation, r *process.Runne
 	}
 	c.setProcess(w.Sandboxed)
 	w.Output.Mute()
-	i := newInstance(ctx, e, spec, w)
-	i.training, i.loadWithin = true, e.host.Scaled(prepareTimeout)
 	total, _ := cgroup.HostMemory()
-	i.mu.Lock()
-	_, i.memory = compileWithin(total)
-	i.mu.Unlock()
-	if err := i.load(ctx, tree, activation{record: true}); err != nil {
+	_, memory := compileWithin(total)
+	i := e.instances.Add(ctx, w, instance.Options{Spec: spec, Training: true, Memory: memory, LoadTimeout: e.host.Scaled(prepareTimeout)})
+	if err := i.Load(ctx, tree, instance.Activation{Record: true}); err != nil {
 		return err
 	}
-	defer i.killAndWait()
+	defer i.KillAndWait()
 	resp, err := i.Ask(ctx, guest.QuestionArchive)
 	if why := process.Refusal(""); errors.As(err, &why) {
 		return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s", string(why))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
@@ -38,7 +39,7 @@ func (ts *templates) keepModuleStandby(r *process.Runner, spec lateen.FunctionSp
 // moduleLocked returns the template of a module; nil if there is none. It drops a
 // template of the same function with other settings.
 func (ts *templates) moduleLocked(spec lateen.FunctionSpec) *template {
-	at := slices.IndexFunc(ts.all, func(t *template) bool { return t.instance == nil && t.spec.Key == spec.Key })
+	at := slices.IndexFunc(ts.all, func(t *template) bool { return t.Instance == nil && t.spec.Key == spec.Key })
 	if at < 0 {
 		return nil
 	}
@@ -75,13 +76,14 @@ func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*process.P
 		return nil, err
 	}
 	w.Output.Mute()
-	compiled := e.usableCache(t.spec.Key, w.Tag)
-	if compiled == nil { // the next start compiles the module
+	a := e.cached(t.spec, w.Tag)
+	a.Standby = true
+	if a.Archive == nil { // the next start compiles the module
 		e.templates.remove(t)
 		w.Kill()
 		return nil, process.Refusal("its compiled code is no longer cached")
 	}
-	if err := newUnregistered(ctx, e, t.spec, w).load(ctx, tree, activation{archive: compiled, standby: true}); err != nil {
+	if err := e.instances.Unwatched(ctx, w, instance.Options{Spec: t.spec}).Load(ctx, tree, a); err != nil {
 		return nil, err
 	}
 	resp, err := w.Ask(ctx, guest.QuestionAlive) // the agent has now answered once, so the module's first response is faster
@@ -91,7 +93,7 @@ func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*process.P
 	}
 	resp.Body.Close()
 	if !w.Claim() {
-		return nil, errGone
+		return nil, instance.ErrGone
 	}
 	if !e.host.Go(func() {
 		<-w.Exited
@@ -105,24 +107,19 @@ func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*process.P
 
 // startModuleStandby starts an instance from the standby of a module; nil if it has
 // none.
-func (e *Engine) startModuleStandby(ctx context.Context, spec lateen.FunctionSpec, notice string, began time.Time) *instance {
+func (e *Engine) startModuleStandby(ctx context.Context, spec lateen.FunctionSpec, notice string, began time.Time) *instance.Instance {
 	w := e.templates.takeModuleStandby(spec)
 	if w == nil {
 		return nil
 	}
 	claimed := time.Now()
 	w.Output.Unmute()
-	i := newInstance(ctx, e, spec, w)
-	i.Output.Loaded()
-	i.startedAt, i.questions = began, true
-	i.mu.Lock()
-	i.ready = true
-	i.mu.Unlock()
-	w.Deliver(i.receive)
+	i := e.instances.Add(ctx, w, instance.Options{Spec: spec, Began: began, Questions: true})
+	i.ResumeLoaded()
 	if notice != "" {
-		i.logPlatform(lateen.LevelWarning, notice)
+		i.LogPlatform(lateen.LevelWarning, notice)
 	}
-	i.enableNetwork()
-	i.phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
+	i.EnableNetwork()
+	i.Phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
 	return i
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 )
 
@@ -58,7 +59,7 @@ func TestAModuleStartsInItsStandby(t *testing.T) {
 			t.Errorf("memory of the standby: %d bytes, %v", u.Memory, err)
 		}
 		i, kind := beginModule(t, r, spec)
-		if own := i.(*instance); kind != lateen.StartTemplate || own.Process != standby || used[standby] {
+		if own := i.(*instance.Instance); kind != lateen.StartTemplate || own.Process != standby || used[standby] {
 			t.Errorf("kind of start: %s, in the standby: %v", kind, own.Process == standby)
 		}
 		used[standby] = true
@@ -73,7 +74,7 @@ func TestAModuleStartsInItsStandby(t *testing.T) {
 	killed := moduleStandby(t, r, spec)
 	killed.Kill()
 	<-killed.Exited
-	if i, _ := beginModule(t, r, spec); i.(*instance).Process == killed {
+	if i, _ := beginModule(t, r, spec); i.(*instance.Instance).Process == killed {
 		t.Error("a dead standby was started")
 	}
 }

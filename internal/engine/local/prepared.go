@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
@@ -89,8 +90,8 @@ func reason(err error) string {
 		text = e.Message
 	} else if errors.As(err, &why) {
 		text = string(why)
-	} else if errors.Is(err, errHangs) {
-		text = errHangs.Error()
+	} else if errors.Is(err, instance.ErrHangs) {
+		text = instance.ErrHangs.Error()
 	}
 	text, _, _ = strings.Cut(text, "\n")
 	return strings.ToValidUTF8(text[:min(len(text), most)], "")

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 )
 
@@ -66,7 +67,7 @@ func TestPreparedDescribesThePreparations(t *testing.T) {
 func TestReasonsHaveOneLineWithoutErrorsOfTheHost(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
-		"": nil, "it does not answer": fmt.Errorf("warm: %w", errHangs), "it listens": fmt.Errorf("make: %w", process.Refusal("it listens")),
+		"": nil, "it does not answer": fmt.Errorf("warm: %w", instance.ErrHangs), "it listens": fmt.Errorf("make: %w", process.Refusal("it listens")),
 		"see the platform's log": fmt.Errorf("open /var/lib/lateen/trees: %w", errors.ErrUnsupported),
 		"it threw":               fmt.Errorf("load /var/lib: %w", lateen.ErrFunctionFailed.With("it threw\n    at /var/task/x.js")),
 		strings.Repeat("ä", 150): process.Refusal(strings.Repeat("ä", 150) + "…"),

@@ -84,7 +84,7 @@ func (ts *templates) needsStandby(now time.Time, quiet time.Duration) (*template
 	again := standbyInterval
 	templates, standbys := ts.fitLocked()
 	for n, t := range ts.all[:templates] {
-		if t.standby != nil || n >= standbys && t.instance != nil {
+		if t.standby != nil || n >= standbys && t.Instance != nil {
 			continue
 		}
 		wait := t.gap.wait(now, quiet)
@@ -99,7 +99,7 @@ func (ts *templates) needsStandby(now time.Time, quiet time.Duration) (*template
 // startStandby forks a standby for a template.
 func (e *Engine) startStandby(ctx context.Context, t *template) {
 	start := e.forkStandby
-	if t.instance == nil {
+	if t.Instance == nil {
 		start = e.loadModuleStandby
 	}
 	w, err := start(ctx, t)
@@ -157,7 +157,7 @@ func (ts *templates) setStandby(t *template, w *process.Process) {
 	t.standby = w
 	switch {
 	case memory == 0: // it was not measured
-	case t.instance == nil:
+	case t.Instance == nil:
 		t.memory.template = memory
 	default:
 		t.memory.standby = memory

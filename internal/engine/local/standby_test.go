@@ -86,13 +86,11 @@ func TestAStandbyIsTakenAndReplaced(t *testing.T) {
 	spec := s.functionWithTemplate("spare", probe)
 	for range 3 {
 		standby := s.awaitStandby(spec)
-		s.mu.Lock()
-		for i := range s.instances {
+		for _, i := range s.instances.List() {
 			if i.Process == standby {
 				t.Error("the standby is an instance before a start")
 			}
 		}
-		s.mu.Unlock()
 		i := s.start(spec, lateen.StartTemplate)
 		if i.Process != standby {
 			t.Error("the process is not the standby")
@@ -103,7 +101,7 @@ func TestAStandbyIsTakenAndReplaced(t *testing.T) {
 		if u := i.Usage(); u.CPU <= 0 || u.Memory <= 0 {
 			t.Errorf("usage: %+v", u)
 		}
-		if i.bootCPU <= 0 {
+		if total := i.Sandboxed.CPU(); i.Usage().CPU >= total {
 			t.Error("the usage includes the time before the start")
 		}
 		end(i)

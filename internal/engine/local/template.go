@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
@@ -32,7 +33,7 @@ type templates struct {
 // template is a process that has loaded a function and only forks. The template of a
 // WebAssembly module has no process except for its standby: see module_standby.go.
 type template struct {
-	*instance // nil for a module
+	*instance.Instance // nil for a module
 
 	spec      lateen.FunctionSpec
 	runner    *process.Runner // only of a module
@@ -87,7 +88,7 @@ func (e *Engine) makeTemplate(ctx context.Context, r *process.Runner, spec latee
 	if !e.host.Go(func() {
 		<-t.Exited
 		if e.dropTemplate(t) && !e.host.Ending() {
-			e.o.Log.Warn("template ended", "function", spec.Name, "deployment_id", spec.Deployment, "how", t.exitError())
+			e.o.Log.Warn("template ended", "function", spec.Name, "deployment_id", spec.Deployment, "how", t.ExitError())
 		}
 	}) {
 		e.dropTemplate(t)
@@ -97,32 +98,32 @@ func (e *Engine) makeTemplate(ctx context.Context, r *process.Runner, spec latee
 }
 
 // newTemplate boots a process, warms it up and turns it into a template.
-func (e *Engine) newTemplate(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, samples []sampleRequest) (*template, error) {
-	i, err := e.startTraining(ctx, r.Forking(e.forkLibrary()), spec, activation{template: e.forkLibrary()})
+func (e *Engine) newTemplate(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, samples []instance.Sample) (*template, error) {
+	i, err := e.instances.Train(ctx, r.Forking(e.forkLibrary()), spec, instance.Activation{Template: e.forkLibrary()})
 	if err != nil {
 		return nil, fmt.Errorf("run %s for a template: %w", spec.Name, err)
 	}
-	if err := i.sendSamples(ctx, samples, templateRounds); err != nil {
-		i.killAndWait()
+	if err := i.SendSamples(ctx, samples, templateRounds); err != nil {
+		i.KillAndWait()
 		return nil, fmt.Errorf("warm %s up for a template: %w", spec.Name, err)
 	}
 	resp, err := i.Ask(ctx, guest.QuestionFork)
 	if err != nil {
-		i.killAndWait()
+		i.KillAndWait()
 		return nil, err
 	}
 	resp.Body.Close()
 	if i.Link.Used() { // forked processes would inherit the function's reaction to the failed attempt
-		i.killAndWait()
+		i.KillAndWait()
 		return nil, process.Refusal("it tried to reach the network")
 	}
 	if err := i.Sandboxed.Foreground(); err != nil { // forked processes inherit the priority
-		i.killAndWait()
+		i.KillAndWait()
 		return nil, err
 	}
-	t := &template{instance: i, spec: spec, memory: memoryUse{i.Usage().Memory, assumedStandbyMemory}, lastUsed: time.Now()}
+	t := &template{Instance: i, spec: spec, memory: memoryUse{i.Usage().Memory, assumedStandbyMemory}, lastUsed: time.Now()}
 	if t.footprint, err = e.recordFootprint(ctx, t, samples); err != nil {
-		i.killAndWait()
+		i.KillAndWait()
 		return nil, err
 	}
 	return t, nil
@@ -130,19 +131,18 @@ func (e *Engine) newTemplate(ctx context.Context, r *process.Runner, spec lateen
 
 // recordFootprint forks a process in a training run, lets it answer requests, and
 // returns the memory that it has touched.
-func (e *Engine) recordFootprint(ctx context.Context, t *template, samples []sampleRequest) ([]guest.Range, error) {
+func (e *Engine) recordFootprint(ctx context.Context, t *template, samples []instance.Sample) ([]guest.Range, error) {
 	w, err := e.fork(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	w.Output.Mute()
-	i := newInstance(ctx, e, t.spec, w)
-	i.training = true
-	defer i.killAndWait()
-	if err := errors.Join(guest.Settle(w.Control(), nil), i.resume(ctx)); err != nil {
+	i := e.instances.Add(ctx, w, instance.Options{Spec: t.spec, Training: true})
+	defer i.KillAndWait()
+	if err := errors.Join(guest.Settle(w.Control(), nil), i.Resume(ctx)); err != nil {
 		return nil, err
 	}
-	if err := i.sendSamples(ctx, samples, 1); err != nil || i.Lost() {
+	if err := i.SendSamples(ctx, samples, 1); err != nil || i.Lost() {
 		return nil, process.Refusal("its forked processes do not answer")
 	}
 	footprint, err := footprintOf(i.Sandboxed.ID())
@@ -177,7 +177,7 @@ func (ts *templates) fitLocked() (templates, standbys int) {
 func (ts *templates) trimLocked() {
 	templates, standbys := ts.fitLocked()
 	for _, t := range ts.all[standbys:] {
-		if t.instance != nil {
+		if t.Instance != nil {
 			t.dropStandbyLocked()
 		}
 	}
@@ -221,13 +221,13 @@ func (ts *templates) removeFork(t *template) {
 
 // Kill ends the process of a template.
 func (t *template) Kill() {
-	if t.instance != nil {
-		t.instance.Kill()
+	if t.Instance != nil {
+		t.Instance.Kill()
 	}
 }
 
 // gone reports whether the process of a template has ended.
-func (t *template) gone() bool { return t.instance != nil && t.instance.Gone() }
+func (t *template) gone() bool { return t.Instance != nil && t.Instance.Gone() }
 
 func (t *template) dropStandbyLocked() {
 	if t.standby != nil {
@@ -302,6 +302,17 @@ func (t *template) order(ends []*os.File, deadline time.Time) error {
 	t.sending.Lock()
 	defer t.sending.Unlock()
 	return t.Send([]byte{0}, ends, deadline)
+}
+
+// forkEnded handles the end of an instance that was forked from a template. crashed
+// means that it ended unexpectedly soon after its start.
+func (e *Engine) forkEnded(t *template, crashed bool) {
+	if e.host.Sandbox.PrivateTmp() && tmpNearlyFull(t.Sandboxed.ID()) {
+		e.dropTemplate(t) // all processes of a template share its temporary files; this bounds their size
+	}
+	if crashed {
+		e.disableTemplates(t) // before another start can use the template
+	}
 }
 
 // disableTemplates disables templates for a function after a forked process ended

@@ -18,6 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
@@ -138,13 +139,13 @@ func (s *stage) addTemplate(spec lateen.FunctionSpec) error {
 }
 
 // start starts an instance that ends with the test.
-func (s *stage) start(spec lateen.FunctionSpec, want lateen.StartKind) *instance {
+func (s *stage) start(spec lateen.FunctionSpec, want lateen.StartKind) *instance.Instance {
 	s.t.Helper()
 	started, err := s.Start(s.t.Context(), spec)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	i := started.(*instance)
+	i := started.(*instance.Instance)
 	s.t.Cleanup(func() { end(i) })
 	if kind := i.Started().Kind; want != "" && kind != want {
 		s.t.Fatalf("kind of start: %s, want %s", kind, want)
@@ -355,7 +356,7 @@ func TestATemplateWhoseForksCrashIsDropped(t *testing.T) {
 	if _, err := tryProbe(t, i, "/die"); !errors.Is(err, lateen.ErrFunctionFailed) {
 		t.Errorf("error: %v", err)
 	}
-	<-i.idle
+	<-i.Idle
 	if again := s.start(spec, ""); again.Started().Kind == lateen.StartTemplate {
 		t.Error("another process was forked")
 	}

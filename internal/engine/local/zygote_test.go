@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
@@ -49,7 +48,7 @@ func (s *stage) makeZygote(spec lateen.FunctionSpec) *process.Runner {
 
 // forkFunction starts a function in a process that the zygote of its runtime has
 // forked.
-func (s *stage) forkFunction(r *process.Runner, spec lateen.FunctionSpec) *instance {
+func (s *stage) forkFunction(r *process.Runner, spec lateen.FunctionSpec) *instance.Instance {
 	s.t.Helper()
 	for range maxRefusals { // the machine may be too busy
 		if w := s.forkBlank(s.t.Context(), r); w != nil {
@@ -62,10 +61,10 @@ func (s *stage) forkFunction(r *process.Runner, spec lateen.FunctionSpec) *insta
 }
 
 // loadInto loads a function into a process.
-func (s *stage) loadInto(w *process.Process, spec lateen.FunctionSpec) *instance {
+func (s *stage) loadInto(w *process.Process, spec lateen.FunctionSpec) *instance.Instance {
 	s.t.Helper()
-	i := newInstance(s.t.Context(), s.Engine, spec, w)
-	if err := i.load(s.t.Context(), filepath.Join(s.trees, string(spec.Function.Tree)), activation{}); err != nil {
+	i := s.instances.Add(s.t.Context(), w, instance.Options{Spec: spec})
+	if err := i.Load(s.t.Context(), filepath.Join(s.trees, string(spec.Function.Tree)), instance.Activation{}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { end(i) })
@@ -417,10 +416,7 @@ func BenchmarkBursts(b *testing.B) {
 		kinds := s.burst(spec, size)
 		b.Log(kinds, time.Since(began))
 		b.StopTimer()
-		s.mu.Lock()
-		instances := slices.Collect(maps.Keys(s.instances))
-		s.mu.Unlock()
-		for _, i := range instances {
+		for _, i := range s.instances.List() {
 			i.Kill()
 			<-i.Exited
 		}

@@ -1,10 +1,8 @@
-package local
+package instance
 
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -19,8 +17,8 @@ const (
 	overdueAfter    = 10 * time.Second // time past the duration limit after which a request no longer counts
 )
 
-// watch enforces the memory and duration limits of instances until ctx ends.
-func (e *Engine) watch(ctx context.Context) {
+// Watch enforces the memory and duration limits of instances until ctx ends.
+func (g *Group) Watch(ctx context.Context) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for tick := 0; ; tick++ {
@@ -28,10 +26,7 @@ func (e *Engine) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			e.mu.Lock()
-			instances := slices.Collect(maps.Keys(e.instances))
-			e.mu.Unlock()
-			for _, i := range instances {
+			for _, i := range g.List() {
 				if i.Busy() > 0 || tick%watchIdleEvery == 0 { // an idle instance changes little
 					i.check(now)
 				}
@@ -43,26 +38,26 @@ func (e *Engine) watch(ctx context.Context) {
 // check enforces the limits of one instance. It measures the memory only if the
 // kernel does not bound it: V8 fixes its heap limit at boot, before the process has
 // a function.
-func (i *instance) check(now time.Time) {
+func (i *Instance) check(now time.Time) {
 	var memory int64
-	if !i.engine.host.Sandbox.MemoryBound() {
+	if !i.group.Host.Sandbox.MemoryBound() {
 		memory = i.Usage().Memory
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if memory > i.memory {
+	if memory > i.o.Memory {
 		i.killLocked(i.memoryExceeded())
 		return
 	}
 	if running := i.calls.endDue(now); running > 0 {
-		i.logPlatform(lateen.LevelWarning, fmt.Sprintf("%d requests are still open %v after their duration limit: the platform no longer counts them", running, overdueAfter))
+		i.LogPlatform(lateen.LevelWarning, fmt.Sprintf("%d requests are still open %v after their duration limit: the platform no longer counts them", running, overdueAfter))
 	}
 	i.endIfIdleLocked()
 }
 
 // duration returns the duration limit of a request.
-func (i *instance) duration() time.Duration {
-	switch seconds := i.spec.Function.MaxDuration; {
+func (i *Instance) duration() time.Duration {
+	switch seconds := i.o.Spec.Function.MaxDuration; {
 	case seconds > 0:
 		return min(time.Duration(seconds)*time.Second, longestDuration)
 	case seconds < 0:

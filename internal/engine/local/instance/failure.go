@@ -1,4 +1,4 @@
-package local
+package instance
 
 import (
 	"context"
@@ -24,14 +24,14 @@ const (
 )
 
 // explain turns the failure of an exchange into the error of the request.
-func (i *instance) explain(req *http.Request, c *call, err error) error {
+func (i *Instance) explain(req *http.Request, c *call, err error) error {
 	ctx := req.Context()
 	var body *upstream.BodyError
 	switch {
 	case ctx.Err() != nil:
 		if errors.Is(err, upstream.ErrUnsent) {
 			i.forget(c) // the process sends no end of this request
-		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.questions {
+		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.o.Questions {
 			i.checkAlive(ctx)
 		}
 		return context.Cause(ctx)
@@ -56,7 +56,7 @@ func (i *instance) explain(req *http.Request, c *call, err error) error {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
 	case i.ended():
-		return i.logFailure(c, lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.exitError()))
+		return i.logFailure(c, lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.ExitError()))
 	default:
 		return i.logFailure(c, errHungUp).Because(err)
 	}
@@ -66,17 +66,17 @@ var errHungUp = lateen.ErrFunctionNoResponse.With("the function closed the conne
 
 // logFailure logs, in the name of a request, why the process gave no response or an
 // incomplete one; the process itself could not.
-func (i *instance) logFailure(c *call, why *lateen.Error) *lateen.Error {
+func (i *Instance) logFailure(c *call, why *lateen.Error) *lateen.Error {
 	i.Output.Log(lateen.LogLine{Request: c.request, Level: lateen.LevelError, Source: "platform", Text: why.Message})
 	return why
 }
 
 // checkAlive starts a check whether the process hangs, unless one is running.
-func (i *instance) checkAlive(ctx context.Context) {
+func (i *Instance) checkAlive(ctx context.Context) {
 	if !i.checkingAlive.CompareAndSwap(false, true) {
 		return
 	}
-	i.engine.host.Go(func() {
+	i.group.Host.Go(func() {
 		defer i.checkingAlive.Store(false)
 		i.killIfBlocked(context.WithoutCancel(ctx))
 	})
@@ -84,7 +84,7 @@ func (i *instance) checkAlive(ctx context.Context) {
 
 // killIfBlocked kills the process if its agent does not answer either: a request that
 // takes too long is no reason to kill it, but a blocked event loop is.
-func (i *instance) killIfBlocked(ctx context.Context) {
+func (i *Instance) killIfBlocked(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, blockedAfter)
 	defer cancel()
 	resp, err := i.Ask(ctx, guest.QuestionAlive)
@@ -101,15 +101,15 @@ func (i *instance) killIfBlocked(ctx context.Context) {
 		return // another failure has killed it
 	}
 	what, why := "the function blocks its event loop", "its event loop was blocked past the duration limit of a request"
-	if i.spec.Function.Runtime == wasi.Runtime {
+	if i.o.Spec.Function.Runtime == wasi.Runtime {
 		what, why = "the module does not end with its request", "its module ran past the duration limit of a request"
 	}
-	i.logPlatform(lateen.LevelError, fmt.Sprintf("%s: a request exceeded its duration limit, and the process answered nothing for %v", what, blockedAfter))
+	i.LogPlatform(lateen.LevelError, fmt.Sprintf("%s: a request exceeded its duration limit, and the process answered nothing for %v", what, blockedAfter))
 	i.killLocked(errors.New(why))
 }
 
 // explainCut turns a broken response into the error of the request.
-func (i *instance) explainCut(ctx context.Context, c *call, err error) error {
+func (i *Instance) explainCut(ctx context.Context, c *call, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -118,7 +118,7 @@ func (i *instance) explainCut(ctx context.Context, c *call, err error) error {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
 	case i.ended():
-		return i.logFailure(c, lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", i.exitError()))
+		return i.logFailure(c, lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", i.ExitError()))
 	default:
 		return lateen.ErrFunctionFailed.With("the function broke off its response").Because(err)
 	}
@@ -126,7 +126,7 @@ func (i *instance) explainCut(ctx context.Context, c *call, err error) error {
 
 // awaitEnd waits, after the connection of a call broke, for the process's report of
 // the call's end, which arrives on the control connection.
-func (i *instance) awaitEnd(ctx context.Context, c *call) {
+func (i *Instance) awaitEnd(ctx context.Context, c *call) {
 	timer := time.NewTimer(endTimeout)
 	defer timer.Stop()
 	select {
@@ -138,7 +138,7 @@ func (i *instance) awaitEnd(ctx context.Context, c *call) {
 }
 
 // forget closes a call that never reached the process.
-func (i *instance) forget(c *call) {
+func (i *Instance) forget(c *call) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.calls.end(c.id, nil)
@@ -173,7 +173,7 @@ func failure(reason, message string) error {
 
 // ended reports whether the process has ended or the engine has killed it: on a
 // busy host a killed process may take a while to end.
-func (i *instance) ended() bool {
+func (i *Instance) ended() bool {
 	if i.Gone() {
 		return true
 	}
@@ -182,14 +182,14 @@ func (i *instance) ended() bool {
 	return i.cause != nil
 }
 
-// exitError returns the reason for the end of the process; see ended.
-func (i *instance) exitError() error {
+// ExitError returns the reason for the end of the process; see ended.
+func (i *Instance) ExitError() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.exitErrorLocked()
 }
 
-func (i *instance) exitErrorLocked() error {
+func (i *Instance) exitErrorLocked() error {
 	switch {
 	case i.cause != nil:
 		return i.cause
@@ -200,6 +200,6 @@ func (i *instance) exitErrorLocked() error {
 	}
 }
 
-func (i *instance) memoryExceeded() error {
-	return fmt.Errorf("it used more than %d MiB of memory", i.memory>>20)
+func (i *Instance) memoryExceeded() error {
+	return fmt.Errorf("it used more than %d MiB of memory", i.o.Memory>>20)
 }

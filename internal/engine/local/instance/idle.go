@@ -1,7 +1,7 @@
-package local
+package instance
 
 // Freeze stops all processes of the instance.
-func (i *instance) Freeze() error {
+func (i *Instance) Freeze() error {
 	if i.Upstream.Foreign { // a frozen server misses its idle timeouts and closes the connections when it runs again
 		i.Upstream.CloseIdle()
 	}
@@ -9,7 +9,7 @@ func (i *instance) Freeze() error {
 }
 
 // Thaw lets a frozen instance run again.
-func (i *instance) Thaw() error { return i.Sandboxed.Thaw() }
+func (i *Instance) Thaw() error { return i.Sandboxed.Thaw() }
 
 // Reclaim asks the host to reclaim the memory of a frozen instance.
-func (i *instance) Reclaim() error { return i.Sandboxed.Reclaim() }
+func (i *Instance) Reclaim() error { return i.Sandboxed.Reclaim() }

@@ -1,4 +1,6 @@
-package local
+// Package instance runs a function in a process: it loads the code, passes requests,
+// explains failures and enforces limits.
+package instance
 
 import (
 	"cmp"
@@ -20,33 +22,23 @@ import (
 	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
-// instance is a running function: an [engine.Instance].
-type instance struct {
+// Instance is a running function: an [engine.Instance].
+type Instance struct {
 	*process.Process
 
-	engine  *Engine
-	spec    lateen.FunctionSpec
+	group   *Group
+	o       Options
 	id      lateen.InstanceID
-	phases  engine.Phases
-	memory  int64         // memory limit in bytes
+	Phases  engine.Phases // of the start; set before the first request
 	bootCPU time.Duration // CPU time that the process used before it got the function
 
 	requested     atomic.Bool // the instance has had a request
 	checkingAlive atomic.Bool // killIfBlocked is running
-	first         sync.Once   // runs at the first response
-	startedAt     time.Time
-	preparable    bool      // preparation can make later starts cheaper
-	questions     bool      // the agent supports questions
-	template      *template // template that forked the process; nil if none did
-	standby       bool      // the process was forked ahead of demand
-	activation    activation
-	training      bool // training run: logs, purges and learned facts are discarded
-
-	loadWithin time.Duration // load timeout
+	activation    Activation
 
 	loaded chan error    // takes one value: nil when the code is loaded
 	done   chan struct{} // closed when the instance takes no more requests
-	idle   chan struct{} // closed when the instance takes no more requests and has none open
+	Idle   chan struct{} // closed when the instance takes no more requests and has none open
 
 	mu      sync.Mutex // guards the fields below
 	calls   calls
@@ -57,50 +49,49 @@ type instance struct {
 	cause   error         // reason for which the engine killed the process
 }
 
-// newInstance wraps w as an instance of spec; load loads the function.
-func newInstance(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *process.Process) *instance {
-	i := newUnregistered(ctx, e, spec, w)
-	e.register(i)
-	if !e.host.Go(i.awaitExit) {
-		go i.awaitExit() // returns immediately: the process is being killed
-	}
-	return i
+// Options are the settings of one instance.
+type Options struct {
+	Spec      lateen.FunctionSpec
+	Began     time.Time // begin of the start
+	Memory    int64     // memory limit in bytes; 0: that of the function
+	Questions bool      // the agent supports questions
+	Standby   bool      // the process was forked ahead of demand
+	Training  bool      // training run: logs, purges and learned facts are discarded
+	// LoadTimeout is the load timeout; 0: that of all instances.
+	LoadTimeout time.Duration
+	// Answered gets each request and its response, before the body is read; may be nil.
+	Answered func(i *Instance, req *http.Request, resp *http.Response)
+	// Ended is called when the process has ended, under the lock of the instance and
+	// before its requests end; may be nil. unexpected means that the process served,
+	// or was about to, and ended by itself.
+	Ended func(unexpected bool)
 }
 
-// newUnregistered returns an instance that watch does not check; it must get no
-// request.
-func newUnregistered(ctx context.Context, e *Engine, spec lateen.FunctionSpec, w *process.Process) *instance {
-	i := &instance{
-		Process: w, engine: e, spec: spec,
-		id:      lateen.NewID[lateen.InstanceID]("ins_", time.Now()),
-		memory:  int64(cmp.Or(spec.Function.Memory, e.o.Memory)) << 20,
-		bootCPU: w.Sandboxed.CPU(), loadWithin: e.host.Scaled(e.o.LoadTimeout),
-		loaded: make(chan error, 1), done: make(chan struct{}), idle: make(chan struct{}),
-	}
-	source := "function"
-	if spec.Function.Edge() {
-		source = "edge"
-	}
-	w.Output.Assign(lateen.LogLine{
-		Request: lateen.RequestIDFrom(ctx), // while the code loads, log lines belong to the request that waits for the instance
-		Project: spec.Project, Deployment: spec.Deployment, Function: spec.Name, Instance: i.id, Source: source,
-	})
-	return i
+// Activation holds the options of an activation besides the function.
+type Activation struct {
+	Archive  *codecache.Archive // code cache to load from
+	Rejected func()             // called if the runtime rejects that code cache; may be nil
+	Record   bool               // record a code cache
+	Template string             // path of the library for forking; the process becomes a template
+	Standby  bool               // the process waits for its first request
 }
 
-// load sends the function to the process and returns when its code is loaded. On an
+// ErrGone means that a process ended before it got its function.
+var ErrGone = errors.New("the process ended before it had the function")
+
+// Load sends the function to the process and returns when its code is loaded. On an
 // error it ends the instance.
-func (i *instance) load(ctx context.Context, tree string, l activation) error {
-	f := i.spec.Function
+func (i *Instance) Load(ctx context.Context, tree string, l Activation) error {
+	f := i.o.Spec.Function
 	i.activation = l
-	root, archive, err := i.engine.host.Attach(i.Process, tree, l.archive, process.LimitsOf(i.memory))
+	root, archive, err := i.group.Host.Attach(i.Process, tree, l.Archive, process.LimitsOf(i.o.Memory))
 	if err != nil {
 		return i.abandon(err)
 	}
 	err = i.Activate(guest.Activate{
-		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.spec.Name),
+		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.o.Spec.Name),
 		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(), Interpreter: i.Interpreter,
-		Archive: archive, Record: l.record, Ahead: l.standby, Template: l.template, Memory: cmp.Or(f.Memory, i.engine.o.Memory),
+		Archive: archive, Record: l.Record, Ahead: l.Standby, Template: l.Template, Memory: cmp.Or(f.Memory, i.group.Host.Memory),
 	}, i.receive)
 	if err != nil {
 		return i.abandon(err)
@@ -108,20 +99,23 @@ func (i *instance) load(ctx context.Context, tree string, l activation) error {
 	return i.await(ctx)
 }
 
+// Limit sets the limits of the function on a process that was forked with the code.
+func (i *Instance) Limit() error { return i.Sandboxed.Limit(process.LimitsOf(i.o.Memory)) }
+
 // abandon kills a process that could not take its function. The error is errGone if
 // the process has ended.
-func (i *instance) abandon(err error) error {
+func (i *Instance) abandon(err error) error {
 	if i.Lost() {
-		err = fmt.Errorf("%w: %w", errGone, err)
+		err = fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	i.Kill()
 	return err
 }
 
 // await returns when the code is loaded. On an error it ends the instance.
-func (i *instance) await(ctx context.Context) error {
+func (i *Instance) await(ctx context.Context) error {
 	var err error
-	timeout := time.NewTimer(i.loadWithin)
+	timeout := time.NewTimer(i.o.LoadTimeout)
 	defer timeout.Stop()
 	select {
 	case err = <-i.loaded:
@@ -130,12 +124,12 @@ func (i *instance) await(ctx context.Context) error {
 		case err = <-i.loaded: // the process's own reason wins: its messages are read before Wait returns
 		default:
 			if i.Unread {
-				return fmt.Errorf("%w: %s", errGone, i.State)
+				return fmt.Errorf("%w: %s", ErrGone, i.State)
 			}
-			err = i.exitError()
+			err = i.ExitError()
 		}
 	case <-timeout.C:
-		err = fmt.Errorf("timeout after %v", i.loadWithin)
+		err = fmt.Errorf("timeout after %v", i.o.LoadTimeout)
 	case <-ctx.Done():
 		i.Kill()
 		return context.Cause(ctx)
@@ -148,24 +142,16 @@ func (i *instance) await(ctx context.Context) error {
 	return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s%s", err.Error(), i.Output.LastOutput())
 }
 
-// activation holds the options of an activation besides the function.
-type activation struct {
-	archive  *codecache.Archive // code cache to load from
-	record   bool               // record a code cache
-	template string             // path of the library for forking; the process becomes a template
-	standby  bool               // the process waits for its first request
-}
-
 // egressShare divides a function's memory limit: the platform may hold a fourth of
 // it for the function's connections, in addition to the function's own memory.
 const egressShare = 4
 
-// enableNetwork permits the function to open connections. Refused connections go to
+// EnableNetwork permits the function to open connections. Refused connections go to
 // its log.
-func (i *instance) enableNetwork() {
+func (i *Instance) EnableNetwork() {
 	i.Link.Permit(egress.Grant{
-		Project: string(i.spec.Project), Bytes: i.memory / egressShare,
-		Refused: func(r egress.Refusal) { i.logPlatform(lateen.LevelWarning, r.String()) },
+		Project: string(i.o.Spec.Project), Bytes: i.o.Memory / egressShare,
+		Refused: func(r egress.Refusal) { i.LogPlatform(lateen.LevelWarning, r.String()) },
 	})
 }
 
@@ -176,28 +162,28 @@ func isMiddleware(name string) bool {
 }
 
 // ID returns the ID of the instance.
-func (i *instance) ID() lateen.InstanceID { return i.id }
+func (i *Instance) ID() lateen.InstanceID { return i.id }
 
 // Started returns the phases of the start.
-func (i *instance) Started() engine.Phases { return i.phases }
+func (i *Instance) Started() engine.Phases { return i.Phases }
 
 // Done is closed when the instance takes no more requests.
-func (i *instance) Done() <-chan struct{} { return i.done }
+func (i *Instance) Done() <-chan struct{} { return i.done }
 
 // Busy is the number of requests that have not ended.
-func (i *instance) Busy() int {
+func (i *Instance) Busy() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return len(i.calls.open)
 }
 
 // Stop ends the instance; see [engine.Instance].
-func (i *instance) Stop(ctx context.Context) {
+func (i *Instance) Stop(ctx context.Context) {
 	i.mu.Lock()
 	i.retireLocked()
 	i.mu.Unlock()
 	select {
-	case <-i.idle:
+	case <-i.Idle:
 	case <-i.Exited:
 	case <-ctx.Done():
 	}
@@ -206,7 +192,7 @@ func (i *instance) Stop(ctx context.Context) {
 }
 
 // RoundTrip sends a request; see [engine.Instance].
-func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
+func (i *Instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := context.Cause(req.Context()); err != nil {
 		upstream.CloseBody(req)
 		return nil, err
@@ -216,8 +202,8 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 		upstream.CloseBody(req)
 		return nil, engine.ErrNotTaken
 	}
-	if !i.training && i.requested.CompareAndSwap(false, true) { // a start counts until its first response
-		defer i.engine.rush.Enter()()
+	if !i.o.Training && i.requested.CompareAndSwap(false, true) { // a start counts until its first response
+		defer i.group.Rush.Enter()()
 	}
 	resp, err := i.Upstream.RoundTrip(req, c.id)
 	if err != nil {
@@ -231,7 +217,9 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	default:
 		return nil, failureIn(resp, reason)
 	}
-	i.learnFrom(req, resp)
+	if i.o.Answered != nil {
+		i.o.Answered(i, req, resp)
+	}
 	if body, ok := resp.Body.(*upstream.Body); ok {
 		body.Explain = func(err error) error { return i.explainCut(req.Context(), c, err) }
 	}
@@ -239,7 +227,7 @@ func (i *instance) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // call opens a call, unless the instance takes no more requests.
-func (i *instance) call(request lateen.RequestID) (*call, bool) {
+func (i *Instance) call(request lateen.RequestID) (*call, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.retired {
@@ -251,7 +239,7 @@ func (i *instance) call(request lateen.RequestID) (*call, bool) {
 }
 
 // receive handles a message of the process.
-func (i *instance) receive(m guest.Message) {
+func (i *Instance) receive(m guest.Message) {
 	if m.Type == guest.TypePurge {
 		i.purge(m)
 		return
@@ -283,8 +271,8 @@ func (i *instance) receive(m guest.Message) {
 			Request: i.calls.request(l.Context.RequestID), Level: levelOf(l), Text: string(l.Message), Truncated: l.Truncated,
 		})
 	case guest.TypeArchiveRejected:
-		if i.activation.archive != nil && !i.training {
-			i.engine.dropCache(i)
+		if i.activation.Archive != nil && i.activation.Rejected != nil && !i.o.Training {
+			i.activation.Rejected()
 		}
 	case guest.TypeUnrecoverable:
 		var u guest.Unrecoverable
@@ -310,7 +298,7 @@ func levelOf(l guest.Log) string {
 }
 
 // endedLocked records the delay of the event loop after requests have ended.
-func (i *instance) endedLocked(d *guest.Delay) {
+func (i *Instance) endedLocked(d *guest.Delay) {
 	ticks, late := d.Believable()
 	i.ticks += ticks
 	i.late += late
@@ -318,7 +306,7 @@ func (i *instance) endedLocked(d *guest.Delay) {
 }
 
 // purge forwards the cache tags that user code has invalidated.
-func (i *instance) purge(m guest.Message) {
+func (i *Instance) purge(m guest.Message) {
 	var p guest.Purge
 	if err := m.Into(&p); err != nil {
 		i.mu.Lock()
@@ -326,13 +314,13 @@ func (i *instance) purge(m guest.Message) {
 		i.killLocked(fmt.Errorf("the process broke the protocol: %w", err))
 		return
 	}
-	if i.engine.o.Purge != nil && len(p.Tags) > 0 && !i.training {
-		i.engine.o.Purge(i.spec.Deployment, p.Tags, p.Grace())
+	if i.group.Purge != nil && len(p.Tags) > 0 && !i.o.Training {
+		i.group.Purge(i.o.Spec.Deployment, p.Tags, p.Grace())
 	}
 }
 
 // settleLoadLocked reports the result of loading, once.
-func (i *instance) settleLoadLocked(err error, s guest.ServerStarted) {
+func (i *Instance) settleLoadLocked(err error, s guest.ServerStarted) {
 	if i.ready {
 		return
 	}
@@ -343,7 +331,7 @@ func (i *instance) settleLoadLocked(err error, s guest.ServerStarted) {
 }
 
 // retireLocked stops taking requests; the process ends after its last open request.
-func (i *instance) retireLocked() {
+func (i *Instance) retireLocked() {
 	if i.retired {
 		return
 	}
@@ -353,15 +341,15 @@ func (i *instance) retireLocked() {
 }
 
 // endIfIdleLocked ends the process of a retired instance that has no open requests.
-func (i *instance) endIfIdleLocked() {
-	if i.retired && len(i.calls.open) == 0 && !isClosed(i.idle) {
-		close(i.idle)
+func (i *Instance) endIfIdleLocked() {
+	if i.retired && len(i.calls.open) == 0 && !isClosed(i.Idle) {
+		close(i.Idle)
 		i.Terminate()
 	}
 }
 
 // killLocked kills the process; its requests fail with the reason.
-func (i *instance) killLocked(why error) {
+func (i *Instance) killLocked(why error) {
 	if i.cause == nil {
 		i.cause = why
 	}
@@ -369,26 +357,49 @@ func (i *instance) killLocked(why error) {
 }
 
 // awaitExit waits for the end of the process and cleans up after it.
-func (i *instance) awaitExit() {
+func (i *Instance) awaitExit() {
 	<-i.Exited
-	i.engine.unregister(i)
-	if i.template != nil && i.engine.host.Sandbox.PrivateTmp() && tmpNearlyFull(i.template.Sandboxed.ID()) {
-		i.engine.dropTemplate(i.template) // all processes of a template share its temporary files; this bounds their size
-	}
+	i.group.remove(i)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.template != nil && !i.retired && i.cause == nil && time.Since(i.startedAt) < earlyExit && (i.ready || !i.standby) {
-		i.engine.disableTemplates(i.template) // before another start can use the template
+	if i.o.Ended != nil {
+		i.o.Ended(!i.retired && i.cause == nil && (i.ready || !i.o.Standby))
 	}
-	if !i.retired && i.ready && !i.engine.host.Ending() {
-		i.logPlatform(lateen.LevelError, "the instance ended unexpectedly: "+i.exitErrorLocked().Error())
+	if !i.retired && i.ready && !i.group.Host.Ending() {
+		i.LogPlatform(lateen.LevelError, "the instance ended unexpectedly: "+i.exitErrorLocked().Error())
 	}
 	i.calls.endAll()
 	i.retireLocked()
 	i.endIfIdleLocked()
 }
 
-// logPlatform writes a log line of the platform into the function's log.
-func (i *instance) logPlatform(level, text string) {
+// LogPlatform writes a log line of the platform into the function's log.
+func (i *Instance) LogPlatform(level, text string) {
 	i.Output.Log(lateen.LogLine{Level: level, Source: "platform", Text: text})
+}
+
+// Resume lets a process that was forked from a template take requests.
+func (i *Instance) Resume(ctx context.Context) error {
+	i.Deliver(i.receive)
+	if err := guest.Settle(i.Control(), nil); err != nil {
+		i.Kill()
+		return err
+	}
+	return i.await(ctx)
+}
+
+// ResumeLoaded lets a process that has loaded the function ahead of demand take
+// requests.
+func (i *Instance) ResumeLoaded() {
+	i.Output.Loaded()
+	i.mu.Lock()
+	i.ready = true
+	i.mu.Unlock()
+	i.Deliver(i.receive)
+}
+
+// KillAndWait kills an instance after its training run.
+func (i *Instance) KillAndWait() {
+	i.Kill()
+	<-i.Exited
 }

@@ -1,4 +1,4 @@
-package local
+package instance
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 func TestTheReasonOfAFailedStartIsReportedRatherThanTheExitStatus(t *testing.T) {
 	for range 100 {
 		w := &process.Process{Exited: make(chan struct{}), State: sandbox.Exit{Code: 1}, Output: &process.Output{}}
-		i := &instance{Process: w, loadWithin: time.Hour, loaded: make(chan error, 1)}
+		i := &Instance{Process: w, o: Options{LoadTimeout: time.Hour}, loaded: make(chan error, 1)}
 		i.loaded <- errors.New("text is not executable")
 		close(w.Exited)
 		if err := i.await(t.Context()); err == nil || !strings.Contains(err.Error(), "text is not executable") {
