@@ -219,7 +219,7 @@ func (e *Engine) compileIn(ctx context.Context, c *compilation, r *process.Runne
 	}
 	defer i.KillAndWait()
 	resp, err := i.Ask(ctx, guest.QuestionArchive)
-	if why := process.Refusal(""); errors.As(err, &why) {
+	if why := process.RefusalError(""); errors.As(err, &why) {
 		return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s", string(why))
 	}
 	if err != nil {

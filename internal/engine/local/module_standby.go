@@ -81,7 +81,7 @@ func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*process.P
 	if a.Archive == nil { // the next start compiles the module
 		e.templates.remove(t)
 		w.Kill()
-		return nil, process.Refusal("its compiled code is no longer cached")
+		return nil, process.RefusalError("its compiled code is no longer cached")
 	}
 	if err := e.instances.Unwatched(ctx, w, instance.Options{Spec: t.spec}).Load(ctx, tree, a); err != nil {
 		return nil, err

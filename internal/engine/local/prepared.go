@@ -85,7 +85,7 @@ func reason(err error) string {
 		return ""
 	}
 	text := "see the platform's log"
-	var why process.Refusal
+	var why process.RefusalError
 	if e, ok := errors.AsType[*lateen.Error](err); ok {
 		text = e.Message
 	} else if errors.As(err, &why) {

@@ -141,13 +141,13 @@ func (e *Engine) dropCache(spec lateen.FunctionSpec, tag string) {
 }
 
 // learner returns a function that learns from the first response of an instance.
-func (e *Engine) learner(spec lateen.FunctionSpec, began time.Time) func(*instance.Instance, *http.Request, *http.Response) {
+func (e *Engine) learner(spec lateen.FunctionSpec, began time.Time) func(*instance.Instance, *http.Request, int) {
 	var first sync.Once
-	return func(i *instance.Instance, req *http.Request, resp *http.Response) {
+	return func(i *instance.Instance, req *http.Request, status int) {
 		first.Do(func() {
 			took := time.Since(began)
 			v, ok := instance.SampleOf(req)
-			e.host.Go(func() { e.learnStart(spec, i, took, v, ok && resp.StatusCode == http.StatusOK) })
+			e.host.Go(func() { e.learnStart(spec, i, took, v, ok && status == http.StatusOK) })
 		})
 	}
 }

@@ -70,7 +70,7 @@ func (e *Engine) makeTemplate(ctx context.Context, r *process.Runner, spec latee
 		samples = nil
 	}
 	t, err := e.newTemplate(ctx, r, spec, samples)
-	var why process.Refusal
+	var why process.RefusalError
 	if errors.As(err, &why) {
 		e.profiles.with(spec.Key, func(a *functionProfile) {
 			a.forkable, a.unforkable = never, string(why)
@@ -115,7 +115,7 @@ func (e *Engine) newTemplate(ctx context.Context, r *process.Runner, spec lateen
 	resp.Body.Close()
 	if i.Link.Used() { // forked processes would inherit the function's reaction to the failed attempt
 		i.KillAndWait()
-		return nil, process.Refusal("it tried to reach the network")
+		return nil, process.RefusalError("it tried to reach the network")
 	}
 	if err := i.Sandboxed.Foreground(); err != nil { // forked processes inherit the priority
 		i.KillAndWait()
@@ -143,7 +143,7 @@ func (e *Engine) recordFootprint(ctx context.Context, t *template, samples []ins
 		return nil, err
 	}
 	if err := i.SendSamples(ctx, samples, 1); err != nil || i.Lost() {
-		return nil, process.Refusal("its forked processes do not answer")
+		return nil, process.RefusalError("its forked processes do not answer")
 	}
 	footprint, err := footprintOf(i.Sandboxed.ID())
 	if err != nil { // without a footprint the forked processes take page faults instead
@@ -227,7 +227,7 @@ func (t *template) Kill() {
 }
 
 // gone reports whether the process of a template has ended.
-func (t *template) gone() bool { return t.Instance != nil && t.Instance.Gone() }
+func (t *template) gone() bool { return t.Instance != nil && t.Gone() }
 
 func (t *template) dropStandbyLocked() {
 	if t.standby != nil {

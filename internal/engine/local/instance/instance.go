@@ -59,8 +59,9 @@ type Options struct {
 	Training  bool      // training run: logs, purges and learned facts are discarded
 	// LoadTimeout is the load timeout; 0: that of all instances.
 	LoadTimeout time.Duration
-	// Answered gets each request and its response, before the body is read; may be nil.
-	Answered func(i *Instance, req *http.Request, resp *http.Response)
+	// Answered gets each request and the status of its response, before the body is
+	// read; may be nil.
+	Answered func(i *Instance, req *http.Request, status int)
 	// Ended is called when the process has ended, under the lock of the instance and
 	// before its requests end; may be nil. unexpected means that the process served,
 	// or was about to, and ended by itself.
@@ -218,7 +219,7 @@ func (i *Instance) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, failureIn(resp, reason)
 	}
 	if i.o.Answered != nil {
-		i.o.Answered(i, req, resp)
+		i.o.Answered(i, req, resp.StatusCode)
 	}
 	if body, ok := resp.Body.(*upstream.Body); ok {
 		body.Explain = func(err error) error { return i.explainCut(req.Context(), c, err) }

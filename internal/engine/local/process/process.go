@@ -233,14 +233,14 @@ func (w *Process) Ask(ctx context.Context, what string) (*http.Response, error) 
 	if err != nil {
 		return nil, fmt.Errorf("ask the agent: %w", err)
 	}
-	return nil, Refusal(bytes.ToValidUTF8(why, nil))
+	return nil, RefusalError(bytes.ToValidUTF8(why, nil))
 }
 
-// Refusal is an agent's reason to refuse a request.
-type Refusal string
+// RefusalError is an agent's reason to refuse a request.
+type RefusalError string
 
 // Error returns the reason.
-func (r Refusal) Error() string { return string(r) }
+func (r RefusalError) Error() string { return string(r) }
 
 // Control returns the control connection of the process.
 func (w *Process) Control() net.Conn { return w.handles.control }
