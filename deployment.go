@@ -27,7 +27,7 @@ type Deployment struct {
 	Team        TeamID       `json:"ownerId"`
 	Name        string       `json:"name"`   // the project's name at the time
 	Host        string       `json:"url"`    // host name, without a scheme
-	Target      string       `json:"target"` // production, preview or a custom environment
+	Target      Environment  `json:"target"` // production, preview or a custom environment
 	Source      string       `json:"source,omitempty"`
 	Creator     UserID       `json:"creatorId"`
 	State       ReadyState   `json:"readyState"`
@@ -127,7 +127,7 @@ type Source struct {
 	Root string `json:"root,omitempty"`
 	// Target is the environment that the output must have been built for; "" accepts
 	// any, as promotions and redeployments need.
-	Target string `json:"target,omitempty"`
+	Target Environment `json:"target,omitempty"`
 	// Config are the names of the fields in the project's vercel.json, as far as the
 	// client sent them. The build log names those without an effect.
 	Config []string `json:"config,omitempty"`
@@ -159,6 +159,8 @@ type Alias struct {
 	Project    ProjectID    `json:"projectId"`
 	Team       TeamID       `json:"-"`
 	Deployment DeploymentID `json:"deploymentId"`
+	// Redirect is the host to which requests are redirected; "" serves the deployment.
+	Redirect string `json:"redirect,omitempty"`
 	// Automatic is true for a host that the platform created and points to new
 	// deployments itself.
 	Automatic bool   `json:"-"`

@@ -5,13 +5,6 @@ import (
 	"strings"
 )
 
-// The environments of every project. Custom environments are named by their slug.
-const (
-	Production  = "production"
-	Preview     = "preview"
-	Development = "development"
-)
-
 // The types of an environment variable. Users can read an encrypted value back; only
 // deployments of its environments can read a sensitive one.
 const (
@@ -24,27 +17,26 @@ const (
 // EnvVar is a variable of a project in some of its environments. Values are
 // encrypted at rest. A deployment gets the values of the time of its creation.
 type EnvVar struct {
-	ID        EnvID     `json:"id"`
-	Project   ProjectID `json:"-"`
-	Key       string    `json:"key"`
-	Value     string    `json:"value"`               // clear text; "" if the reader may not see it
-	Type      string    `json:"type"`                // one of the constants EnvPlain, EnvEncrypted, …
-	Target    []string  `json:"target"`              // environments, never empty
-	GitBranch string    `json:"gitBranch,omitempty"` // branch of preview deployments; "" is every branch
-	Comment   string    `json:"comment,omitempty"`
-	CreatedAt Millis    `json:"createdAt"`
-	UpdatedAt Millis    `json:"updatedAt"`
+	ID        EnvID         `json:"id"`
+	Project   ProjectID     `json:"-"`
+	Key       string        `json:"key"`
+	Value     string        `json:"value"`               // clear text; "" if the reader may not see it
+	Type      string        `json:"type"`                // one of the constants EnvPlain, EnvEncrypted, …
+	Target    []Environment `json:"target"`              // environments, never empty
+	GitBranch string        `json:"gitBranch,omitempty"` // branch of preview deployments; "" is every branch
+	Comment   string        `json:"comment,omitempty"`
+	CreatedAt Millis        `json:"createdAt"`
+	UpdatedAt Millis        `json:"updatedAt"`
 }
 
 // Errors of environment variables.
 var (
-	ErrEnvNotFound   = &Error{Code: NotFound, Reason: "env_not_found", Message: "environment variable not found", Hint: "list them with `lateen env ls`"}
-	ErrEnvInvalid    = &Error{Code: Invalid, Reason: "env_invalid", Message: "the environment variable is malformed"}
-	ErrEnvReserved   = &Error{Code: Invalid, Reason: "env_reserved", Message: "the name is reserved for the platform"}
-	ErrEnvTaken      = &Error{Code: Conflict, Reason: "ENV_CONFLICT", Message: "the variable exists in one of these environments", Hint: "change it with `lateen env update`, or add it with --force"}
-	ErrTargetInvalid = &Error{Code: Invalid, Reason: "target_invalid", Message: "an environment's name is 1 to 32 characters of a-z, 0-9 and '-'"}
-	ErrEnvTooMany    = &Error{Code: Exhausted, Reason: "env_too_many", Message: "the project is at its limit of environment variables", Hint: "remove some with `lateen env rm`"}
-	ErrEnvTooLarge   = &Error{Code: Invalid, Reason: "env_too_large", Message: "the variables of the deployment exceed 64 KiB"}
+	ErrEnvNotFound = &Error{Code: NotFound, Reason: "env_not_found", Message: "environment variable not found", Hint: "list them with `lateen env ls`"}
+	ErrEnvInvalid  = &Error{Code: Invalid, Reason: "env_invalid", Message: "the environment variable is malformed"}
+	ErrEnvReserved = &Error{Code: Invalid, Reason: "env_reserved", Message: "the name is reserved for the platform"}
+	ErrEnvTaken    = &Error{Code: Conflict, Reason: "ENV_CONFLICT", Message: "the variable exists in one of these environments", Hint: "change it with `lateen env update`, or add it with --force"}
+	ErrEnvTooMany  = &Error{Code: Exhausted, Reason: "env_too_many", Message: "the project is at its limit of environment variables", Hint: "remove some with `lateen env rm`"}
+	ErrEnvTooLarge = &Error{Code: Invalid, Reason: "env_too_large", Message: "the variables of the deployment exceed 64 KiB"}
 )
 
 // The bounds of the variables of one project, all environments and branches
@@ -84,6 +76,15 @@ func (e *EnvVar) Validate() error {
 		}
 	}
 	return nil
+}
+
+// Environments returns the names of the environments, separated by ", ".
+func (e *EnvVar) Environments() string {
+	names := make([]string, 0, len(e.Target))
+	for _, target := range e.Target {
+		names = append(names, string(target))
+	}
+	return strings.Join(names, ", ")
 }
 
 // ReservedEnv reports whether key is reserved, because the platform or the runtimes

@@ -62,7 +62,7 @@ const (
 
 // ShowsStart reports whether responses of deployments to target have the header
 // x-lateen-start.
-func (s *ProjectSettings) ShowsStart(target string) bool {
+func (s *ProjectSettings) ShowsStart(target Environment) bool {
 	switch s.StartHeader {
 	case StartHeaderAlways:
 		return true
@@ -87,7 +87,7 @@ var (
 	ErrProjectNotFound = &Error{Code: NotFound, Reason: "project_not_found", Message: "project not found", Hint: "list your projects with `lateen project ls`, or create one with `lateen link`"}
 	ErrProjectInvalid  = &Error{Code: Invalid, Reason: "project_name_invalid", Message: "a project's name is 1 to 100 characters of a-z, 0-9, '.', '_' and '-', without '---'"}
 	ErrProjectSetting  = &Error{Code: Invalid, Reason: "project_setting_invalid", Message: "a setting of the project has an unsupported value"}
-	ErrProjectTaken    = &Error{Code: Conflict, Reason: "project_taken", Message: "a project of that name exists on this platform", Hint: "choose another name: all teams of a platform share the names of projects; `lateen project ls` lists your team's"}
+	ErrProjectTaken    = &Error{Code: Conflict, Reason: "project_taken", Message: "a project of that name exists in the team", Hint: "choose another name; `lateen project ls` lists the team's projects"}
 )
 
 var projectPattern = regexp.MustCompile(`^[a-z0-9._-]{1,100}$`)

@@ -10,7 +10,7 @@ type Record struct {
 	Team       TeamID       `json:"teamId,omitempty"`
 	Project    ProjectID    `json:"projectId,omitempty"`
 	Deployment DeploymentID `json:"deploymentId,omitempty"`
-	Target     string       `json:"environment,omitempty"`
+	Target     Environment  `json:"environment,omitempty"`
 	Branch     string       `json:"branch,omitempty"`
 
 	Method    string `json:"requestMethod"`

@@ -10,9 +10,9 @@ type Site struct {
 	Project     ProjectID
 	ProjectName string
 	Deployment  DeploymentID
-	Host        string // the deployment's own host
-	Target      string // production, preview or a custom environment
-	Branch      string // Git branch, or ""
+	Host        string      // the deployment's own host
+	Target      Environment // production, preview or a custom environment
+	Branch      string      // Git branch, or ""
 	CreatedAt   Millis
 	Manifest    *Manifest
 	// ShowsStart adds the header x-lateen-start to responses.

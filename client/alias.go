@@ -55,11 +55,12 @@ func (c *Client) Alias(ctx context.Context, idOrHost string) (*Alias, error) {
 	return &reply, err
 }
 
-// SetAlias points a host at a deployment. A host without a dot is one under the
+// SetAlias points a host at a deployment and, unless redirect is "", redirects its
+// requests to the host redirect. A host without a dot is one under the
 // platform's domain.
-func (c *Client) SetAlias(ctx context.Context, deployment, host string) (*Alias, error) {
+func (c *Client) SetAlias(ctx context.Context, deployment, host, redirect string) (*Alias, error) {
 	var reply Alias
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v2/deployments" + path(deployment, "aliases"), in: map[string]string{"alias": host}, out: &reply})
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v2/deployments" + path(deployment, "aliases"), in: map[string]string{"alias": host, "redirect": redirect}, out: &reply})
 	return &reply, err
 }
 

@@ -312,14 +312,14 @@ func TestManaging(t *testing.T) {
 	if len(projects) != 1 || *projects[0].Framework != "astro" {
 		t.Errorf("%+v", projects)
 	}
-	v, err := c.AddEnv(ctx, "store", lateen.EnvVar{Key: "KEY", Value: "1", Type: "encrypted", Target: []string{"preview", "qa"}}, false)
+	v, err := c.AddEnv(ctx, "store", lateen.EnvVar{Key: "KEY", Value: "1", Type: "encrypted", Target: []lateen.Environment{"preview", "qa"}}, false)
 	must(err)
-	if _, err := c.AddEnv(ctx, "store", lateen.EnvVar{Key: "KEY", Value: "2", Type: "encrypted", Target: []string{"qa"}}, false); !errors.Is(err, lateen.ErrEnvTaken) {
+	if _, err := c.AddEnv(ctx, "store", lateen.EnvVar{Key: "KEY", Value: "2", Type: "encrypted", Target: []lateen.Environment{"qa"}}, false); !errors.Is(err, lateen.ErrEnvTaken) {
 		t.Errorf("the error is %v", err)
 	}
-	changed, err := c.UpdateEnv(ctx, "store", v.ID, client.EnvChange{Value: new("3"), Target: []string{"production", "qa"}})
+	changed, err := c.UpdateEnv(ctx, "store", v.ID, client.EnvChange{Value: new("3"), Target: []lateen.Environment{"production", "qa"}})
 	must(err)
-	if diff := cmp.Diff([]string{"production", "qa"}, changed.Target); diff != "" || changed.Value != "" {
+	if diff := cmp.Diff([]lateen.Environment{"production", "qa"}, changed.Target); diff != "" || changed.Value != "" {
 		t.Errorf("%+v", changed)
 	}
 	vars, err := c.EnvVars(ctx, "store", "")
@@ -335,7 +335,7 @@ func TestManaging(t *testing.T) {
 	must(c.RemoveEnv(ctx, "store", v.ID))
 	d, err := c.Deploy(ctx, client.DeployOptions{Dir: built(t), Project: "store"})
 	must(err)
-	alias, err := c.SetAlias(ctx, string(d.ID), "sale")
+	alias, err := c.SetAlias(ctx, string(d.ID), "sale", "")
 	must(err)
 	if alias.Host != "sale.localhost" || alias.SiteURL != "http://sale.localhost" {
 		t.Errorf("%+v", alias)

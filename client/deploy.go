@@ -18,10 +18,10 @@ import (
 
 // DeployOptions configure a deployment.
 type DeployOptions struct {
-	Dir     string // directory of the build: the project's directory, or the repository's with Root
-	Root    string // folder of Dir that has .vercel/output; "" is Dir itself
-	Project string // id or name; one that is not there is made. Required
-	Target  string // production, preview or a custom environment; "" is for the platform to choose
+	Dir     string             // directory of the build: the project's directory, or the repository's with Root
+	Root    string             // folder of Dir that has .vercel/output; "" is Dir itself
+	Project string             // id or name; one that is not there is made. Required
+	Target  lateen.Environment // production, preview or a custom environment; "" is for the platform to choose
 
 	Config    []string // names of the fields in vercel.json: the build log says which have no effect
 	Meta      map[string]string
@@ -102,7 +102,7 @@ func (c *Client) create(ctx context.Context, o *DeployOptions, sources []source,
 			in[name] = value
 		}
 	}
-	set("target", o.Target, o.Target != "")
+	set("target", string(o.Target), o.Target != "")
 	set("meta", o.Meta, len(o.Meta) > 0)
 	set("env", o.Env, len(o.Env) > 0)
 	set("gitMetadata", o.Git, o.Git != nil)

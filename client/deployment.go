@@ -22,7 +22,7 @@ type Deployment struct {
 	CanRollBack       bool     `json:"isRollbackCandidate"` // it has served production, and does not
 	Alias             []string `json:"alias"`               // hosts that lead to it besides its own; not in lists
 	CustomEnvironment *struct {
-		Slug string `json:"slug"`
+		Slug lateen.Environment `json:"slug"`
 	} `json:"customEnvironment"`
 	Creator struct {
 		Username string `json:"username"`
@@ -42,7 +42,7 @@ func (d *Deployment) UnmarshalJSON(b []byte) error {
 func (d *Deployment) MarshalJSON() ([]byte, error) { return d.wire.MarshalJSON() }
 
 // Environment is the environment of the deployment.
-func (d *Deployment) Environment() string {
+func (d *Deployment) Environment() lateen.Environment {
 	switch {
 	case d.CustomEnvironment != nil:
 		return d.CustomEnvironment.Slug
@@ -61,7 +61,7 @@ func (d *Deployment) Settled() bool {
 // DeploymentFilter selects deployments; a zero field selects all.
 type DeploymentFilter struct {
 	Project lateen.ProjectID
-	Target  string
+	Target  lateen.Environment
 	Branch  string
 	States  []lateen.ReadyState
 	Meta    map[string]string
@@ -77,7 +77,7 @@ func (c *Client) Deployments(ctx context.Context, filter DeploymentFilter, page 
 		}
 	}
 	set("projectId", string(filter.Project))
-	set("target", filter.Target)
+	set("target", string(filter.Target))
 	set("branch", filter.Branch)
 	states := make([]string, 0, len(filter.States))
 	for _, s := range filter.States {
@@ -122,7 +122,7 @@ func (c *Client) CancelDeployment(ctx context.Context, idOrHost string) (*Deploy
 
 // Redeploy deploys the files of a deployment again, for a target or, if that is "", for
 // its own.
-func (c *Client) Redeploy(ctx context.Context, idOrHost, target string) (*Deployment, error) {
+func (c *Client) Redeploy(ctx context.Context, idOrHost string, target lateen.Environment) (*Deployment, error) {
 	from, err := c.Deployment(ctx, idOrHost)
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func (q *LogQuery) values() url.Values {
 	set("after", q.After)
 	set("page", strconv.Itoa(q.Page))
 	set("deploymentId", string(q.Deployment))
-	set("environment", q.Environment)
+	set("environment", string(q.Environment))
 	set("branch", q.Branch)
 	set("level", strings.Join(q.Levels, ","))
 	set("statusCode", q.Status)

@@ -12,7 +12,7 @@ import (
 type envWire struct {
 	lateen.EnvVar
 
-	Custom []string `json:"customEnvironmentIds"`
+	Custom []lateen.Environment `json:"customEnvironmentIds"`
 }
 
 func (w *envWire) variable() lateen.EnvVar {
@@ -23,22 +23,22 @@ func (w *envWire) variable() lateen.EnvVar {
 
 // EnvVars returns the variables of a project, limited to one environment unless target
 // is "". Only variables of the type plain have values.
-func (c *Client) EnvVars(ctx context.Context, project, target string) ([]lateen.EnvVar, error) {
+func (c *Client) EnvVars(ctx context.Context, project string, target lateen.Environment) ([]lateen.EnvVar, error) {
 	return c.envVars(ctx, project, target, url.Values{})
 }
 
 // DecryptedEnvVars is EnvVars with the values of encrypted variables too, for
 // users with permission to read them. The audit log records the read.
-func (c *Client) DecryptedEnvVars(ctx context.Context, project, target string) ([]lateen.EnvVar, error) {
+func (c *Client) DecryptedEnvVars(ctx context.Context, project string, target lateen.Environment) ([]lateen.EnvVar, error) {
 	return c.envVars(ctx, project, target, url.Values{"decrypt": {"true"}})
 }
 
-func (c *Client) envVars(ctx context.Context, project, target string, query url.Values) ([]lateen.EnvVar, error) {
+func (c *Client) envVars(ctx context.Context, project string, target lateen.Environment, query url.Values) ([]lateen.EnvVar, error) {
 	var reply struct {
 		Envs []envWire `json:"envs"`
 	}
 	if target != "" {
-		query.Set("target", target)
+		query.Set("target", string(target))
 	}
 	err := c.do(ctx, call{method: http.MethodGet, path: "/v10/projects" + path(project, "env"), query: query, out: &reply})
 	vars := make([]lateen.EnvVar, 0, len(reply.Envs))
@@ -65,10 +65,10 @@ func (c *Client) AddEnv(ctx context.Context, project string, v lateen.EnvVar, re
 
 // EnvChange is a change of a variable; nil fields do not change.
 type EnvChange struct {
-	Value   *string  `json:"value,omitempty"`
-	Target  []string `json:"target,omitempty"`
-	Type    *string  `json:"type,omitempty"`
-	Comment *string  `json:"comment,omitempty"`
+	Value   *string              `json:"value,omitempty"`
+	Target  []lateen.Environment `json:"target,omitempty"`
+	Type    *string              `json:"type,omitempty"`
+	Comment *string              `json:"comment,omitempty"`
 }
 
 // UpdateEnv changes a variable.
@@ -76,10 +76,10 @@ func (c *Client) UpdateEnv(ctx context.Context, project string, id lateen.EnvID,
 	in := struct {
 		EnvChange
 
-		Custom *[]string `json:"customEnvironmentIds,omitempty"`
+		Custom *[]lateen.Environment `json:"customEnvironmentIds,omitempty"`
 	}{EnvChange: change}
 	if change.Target != nil {
-		in.Custom = &[]string{} // all of them are in Target
+		in.Custom = &[]lateen.Environment{} // all of them are in Target
 	}
 	var w envWire
 	err := c.do(ctx, call{method: http.MethodPatch, path: "/v10/projects" + path(project, "env", string(id)), in: in, out: &w})
@@ -94,11 +94,11 @@ func (c *Client) RemoveEnv(ctx context.Context, project string, id lateen.EnvID)
 
 // PullEnv returns all values of an environment (and branch, or ""), with "" for
 // unreadable ones.
-func (c *Client) PullEnv(ctx context.Context, project, target, branch string) (map[string]string, error) {
+func (c *Client) PullEnv(ctx context.Context, project string, target lateen.Environment, branch string) (map[string]string, error) {
 	var reply struct {
 		Env map[string]string `json:"env"`
 	}
-	segments := []string{project, target}
+	segments := []string{project, string(target)}
 	if branch != "" {
 		segments = append(segments, branch)
 	}

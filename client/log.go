@@ -11,7 +11,7 @@ import (
 type LogQuery struct {
 	Project     lateen.ProjectID // required
 	Deployment  lateen.DeploymentID
-	Environment string
+	Environment lateen.Environment
 	Branch      string
 	Levels      []string
 	Status      string // 500, or 5xx
@@ -34,7 +34,7 @@ type LogEntry struct {
 	Host       string              `json:"domain"`
 	Path       string              `json:"requestPath"`
 	Status     int                 `json:"statusCode"`
-	Target     string              `json:"environment"`
+	Target     lateen.Environment  `json:"environment"`
 	Branch     string              `json:"branch"`
 	Cache      string              `json:"cache"`
 	Duration   float64             `json:"durationMs"`

@@ -14,7 +14,7 @@ type Project struct {
 	lateen.Project
 
 	// Targets has the deployment that serves production, if there is one.
-	Targets map[string]*Deployment `json:"targets"`
+	Targets map[lateen.Environment]*Deployment `json:"targets"`
 	Crons   *struct {
 		Definitions []lateen.Cron `json:"definitions"`
 	} `json:"crons"`

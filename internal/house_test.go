@@ -13,10 +13,11 @@ import (
 	"testing"
 )
 
-// The size budgets. Split a file or package that exceeds its budget.
+// The size budgets. Split a file, package or type that exceeds its budget.
 const (
 	maxFileLines    = 600
 	maxPackageLines = 5000
+	maxMethods      = 40
 )
 
 func TestFilesAndPackagesStayWithinTheirBudget(t *testing.T) {
@@ -39,6 +40,52 @@ func TestFilesAndPackagesStayWithinTheirBudget(t *testing.T) {
 		if n > maxPackageLines {
 			t.Errorf("package %s has %d lines; %d is the budget", pkg, n, maxPackageLines)
 		}
+	}
+}
+
+// large are the types with more methods than the budget: a type here has to be split
+// before it gets more.
+var large = map[string]bool{
+	"client Client": true, "internal/cli session": true, "internal/control Control": true, "internal/engine/local Engine": true,
+	"internal/engine/local/instance Instance": true, "internal/fleet Fleet": true, "internal/store Queries": true,
+}
+
+func TestTypesStayWithinTheirBudgetOfMethods(t *testing.T) {
+	methods := map[string]int{}
+	walkGo(t, func(file, pkg string) {
+		if strings.HasSuffix(file, "_test.go") || isMainOrKit(pkg) {
+			return
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv != nil {
+				methods[pkg+" "+receiver(fn.Recv.List[0].Type)]++
+			}
+		}
+	})
+	for name, n := range methods {
+		if n > maxMethods && !large[name] {
+			t.Errorf("type %s has %d methods; %d is the budget", name, n, maxMethods)
+		}
+	}
+}
+
+// receiver returns the name of a receiver's type.
+func receiver(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr:
+		return receiver(e.X)
+	case *ast.IndexListExpr:
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	default:
+		return ""
 	}
 }
 

@@ -82,6 +82,8 @@ func getAlias(a *API, r *http.Request, _ *none) (*alias, error) {
 
 type setAliasRequest struct {
 	Alias string `json:"alias"`
+	// Redirect is a host to which requests for the alias are redirected with status 307.
+	Redirect string `json:"redirect,omitempty"`
 }
 
 type aliasSet struct {
@@ -93,7 +95,7 @@ type aliasSet struct {
 }
 
 func setAlias(a *API, r *http.Request, in *setAliasRequest) (*aliasSet, error) {
-	row, previous, err := a.Control.SetAlias(r.Context(), r.PathValue("deployment"), in.Alias)
+	row, previous, err := a.Control.SetAlias(r.Context(), r.PathValue("deployment"), in.Alias, in.Redirect)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func newWorld(t *testing.T, change ...func(*control.Options)) *world {
 	}
 	for range events { // to the end
 	}
-	v, err := s.CreateEnv(ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "v", Type: lateen.EnvEncrypted, Target: []string{"production", "qa"}}, false)
+	v, err := s.CreateEnv(ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "v", Type: lateen.EnvEncrypted, Target: []lateen.Environment{"production", "qa"}}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

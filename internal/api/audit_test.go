@@ -47,14 +47,14 @@ func auditedCalls() map[string]auditedCall {
 	env := func(w *world, t *testing.T) {
 		t.Helper()
 		v, err := w.CreateEnv(w.As(t, w.Token), "shop", lateen.EnvVar{
-			Key: "AUDITED", Value: secretValue, Type: lateen.EnvEncrypted, Target: []string{"production"},
+			Key: "AUDITED", Value: secretValue, Type: lateen.EnvEncrypted, Target: []lateen.Environment{"production"},
 		}, true)
 		w.names["env"] = string(must(t, v, err).ID)
 		w.names["target"] = "production"
 	}
 	alias := func(w *world, t *testing.T) {
 		t.Helper()
-		a, _, err := w.SetAlias(w.As(t, w.Token), w.names["deployment"], "audited.example.com")
+		a, _, err := w.SetAlias(w.As(t, w.Token), w.names["deployment"], "audited.example.com", "")
 		w.names["alias"] = must(t, a, err).Host
 	}
 	deployment := func(w *world, t *testing.T) {

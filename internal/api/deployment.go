@@ -28,10 +28,10 @@ type deployment struct {
 	SiteURL      string `json:"siteUrl"`      // the same as a URL, with the port if there is one
 	InspectorURL string `json:"inspectorUrl"` // URL for people; the same as siteUrl
 
-	Target            *string      `json:"target"` // production; null is preview or a custom environment
-	CustomEnvironment *environment `json:"customEnvironment,omitempty"`
-	Environment       string       `json:"environment"` // production, preview or the slug of a custom environment
-	Source            string       `json:"source,omitempty"`
+	Target            *lateen.Environment `json:"target"` // production; null is preview or a custom environment
+	CustomEnvironment *environment        `json:"customEnvironment,omitempty"`
+	Environment       lateen.Environment  `json:"environment"` // production, preview or the slug of a custom environment
+	Source            string              `json:"source,omitempty"`
 
 	ReadyState    lateen.ReadyState `json:"readyState"`
 	State         lateen.ReadyState `json:"state"`
@@ -151,8 +151,8 @@ func (a *API) deploymentOf(r *http.Request, idOrHost string) (*deployment, error
 type deployRequest struct {
 	Name                      string                 `json:"name"`
 	Project                   string                 `json:"project"`
-	Target                    string                 `json:"target"`
-	CustomEnvironmentSlugOrID string                 `json:"customEnvironmentSlugOrId"`
+	Target                    lateen.Environment     `json:"target"`
+	CustomEnvironmentSlugOrID lateen.Environment     `json:"customEnvironmentSlugOrId"`
 	DeploymentID              lateen.DeploymentID    `json:"deploymentId"` // redeploys the files of this deployment
 	Files                     []lateen.UploadFile    `json:"files"`
 	Env                       envMap                 `json:"env"`
@@ -268,7 +268,7 @@ func deploymentFilter(r *http.Request) (store.DeploymentFilter, error) {
 	query := r.URL.Query()
 	filter := store.DeploymentFilter{
 		Project: lateen.ProjectID(query.Get("projectId")), App: query.Get("app"),
-		Target: query.Get("target"), Branch: query.Get("branch"),
+		Target: lateen.Environment(query.Get("target")), Branch: query.Get("branch"),
 	}
 	var err error
 	if filter.States, err = wordsOf[lateen.ReadyState](r, "state"); err != nil {

@@ -11,22 +11,22 @@ import (
 
 // envVar is a variable with a separate list of its custom environments.
 type envVar struct {
-	ID                   lateen.EnvID  `json:"id"`
-	Key                  string        `json:"key"`
-	Value                string        `json:"value"`
-	Type                 string        `json:"type"`
-	Target               []string      `json:"target"`
-	CustomEnvironmentIDs []string      `json:"customEnvironmentIds"`
-	GitBranch            string        `json:"gitBranch,omitempty"`
-	Comment              string        `json:"comment,omitempty"`
-	Decrypted            bool          `json:"decrypted"`
-	CreatedAt            lateen.Millis `json:"createdAt"`
-	UpdatedAt            lateen.Millis `json:"updatedAt"`
+	ID                   lateen.EnvID         `json:"id"`
+	Key                  string               `json:"key"`
+	Value                string               `json:"value"`
+	Type                 string               `json:"type"`
+	Target               []lateen.Environment `json:"target"`
+	CustomEnvironmentIDs []lateen.Environment `json:"customEnvironmentIds"`
+	GitBranch            string               `json:"gitBranch,omitempty"`
+	Comment              string               `json:"comment,omitempty"`
+	Decrypted            bool                 `json:"decrypted"`
+	CreatedAt            lateen.Millis        `json:"createdAt"`
+	UpdatedAt            lateen.Millis        `json:"updatedAt"`
 }
 
 func envOf(v *lateen.EnvVar) envVar {
 	out := envVar{
-		ID: v.ID, Key: v.Key, Value: v.Value, Type: v.Type, Target: []string{}, CustomEnvironmentIDs: []string{},
+		ID: v.ID, Key: v.Key, Value: v.Value, Type: v.Type, Target: []lateen.Environment{}, CustomEnvironmentIDs: []lateen.Environment{},
 		GitBranch: v.GitBranch, Comment: v.Comment, Decrypted: v.Type == lateen.EnvPlain || v.Value != "",
 		CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
 	}
@@ -47,9 +47,9 @@ type envsReply struct {
 
 func listEnv(a *API, r *http.Request, _ *none) (*envsReply, error) {
 	query := r.URL.Query()
-	filter := control.EnvFilter{Target: query.Get("target"), Branch: query.Get("gitBranch"), Decrypt: flagOf(r, "decrypt")}
+	filter := control.EnvFilter{Target: lateen.Environment(query.Get("target")), Branch: query.Get("gitBranch"), Decrypt: flagOf(r, "decrypt")}
 	if custom := query.Get("customEnvironmentId"); custom != "" {
-		filter.Target = custom
+		filter.Target = lateen.Environment(custom)
 	}
 	vars, err := a.Control.EnvVars(r.Context(), r.PathValue("project"), filter)
 	if err != nil {
@@ -64,18 +64,18 @@ func listEnv(a *API, r *http.Request, _ *none) (*envsReply, error) {
 
 // envRequest is a variable to add.
 type envRequest struct {
-	Key                  string     `json:"key"`
-	Value                string     `json:"value"`
-	Type                 string     `json:"type"`
-	Target               stringList `json:"target"`
-	CustomEnvironmentIDs []string   `json:"customEnvironmentIds"`
-	GitBranch            string     `json:"gitBranch"`
-	Comment              string     `json:"comment"`
+	Key                  string               `json:"key"`
+	Value                string               `json:"value"`
+	Type                 string               `json:"type"`
+	Target               environmentList      `json:"target"`
+	CustomEnvironmentIDs []lateen.Environment `json:"customEnvironmentIds"`
+	GitBranch            string               `json:"gitBranch"`
+	Comment              string               `json:"comment"`
 }
 
 func (e *envRequest) apply(v *lateen.EnvVar) {
 	v.Key, v.Value, v.Type, v.GitBranch, v.Comment = e.Key, e.Value, e.Type, e.GitBranch, e.Comment
-	v.Target = append(append([]string(nil), e.Target...), e.CustomEnvironmentIDs...)
+	v.Target = append(append([]lateen.Environment(nil), e.Target...), e.CustomEnvironmentIDs...)
 }
 
 // envsCreated has the added variables, one or a list as in the request.
@@ -160,7 +160,7 @@ type envValues struct {
 }
 
 func pullEnv(a *API, r *http.Request, _ *none) (*envValues, error) {
-	values, err := a.Control.PullEnv(r.Context(), r.PathValue("project"), r.PathValue("target"), r.PathValue("branch"))
+	values, err := a.Control.PullEnv(r.Context(), r.PathValue("project"), lateen.Environment(r.PathValue("target")), r.PathValue("branch"))
 	if err != nil {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ type logRow struct {
 	RequestMethod string              `json:"requestMethod"`
 	RequestPath   string              `json:"requestPath"`
 	StatusCode    int                 `json:"statusCode"`
-	Environment   string              `json:"environment,omitempty"`
+	Environment   lateen.Environment  `json:"environment,omitempty"`
 	Branch        string              `json:"branch,omitempty"`
 	Cache         string              `json:"cache,omitempty"`
 	CacheReason   string              `json:"cacheReason,omitempty"`
@@ -177,7 +177,7 @@ func (a *API) logQuery(r *http.Request, project lateen.ProjectID) (q observe.Que
 		Project: project, Deployment: lateen.DeploymentID(values.Get("deploymentId")),
 		Status: values.Get("statusCode"), Source: values.Get("source"),
 		Search: values.Get("search"), Request: lateen.ParseRequestID(values.Get("requestId")),
-		Branch: values.Get("branch"), Environment: values.Get("environment"), Before: values.Get("before"), After: values.Get("after"), Limit: searchPage,
+		Branch: values.Get("branch"), Environment: lateen.Environment(values.Get("environment")), Before: values.Get("before"), After: values.Get("after"), Limit: searchPage,
 	}
 	if q.Levels, err = wordsOf[string](r, "level"); err != nil {
 		return q, err

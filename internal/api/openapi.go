@@ -237,7 +237,7 @@ func (s schemas) of(t reflect.Type) *schema {
 		return &schema{Type: "integer", Format: "int64", About: "Unix milliseconds"}
 	case reflect.TypeFor[time.Duration]():
 		return &schema{Type: "integer", Format: "int64", About: "nanoseconds"}
-	case reflect.TypeFor[stringList]():
+	case reflect.TypeFor[environmentList]():
 		text := &schema{Type: "string"}
 		return &schema{AnyOf: []*schema{text, {Type: "array", Items: text}}}
 	case reflect.TypeFor[json.RawMessage]():

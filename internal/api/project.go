@@ -15,9 +15,9 @@ const newestNode = "24.x"
 type project struct {
 	lateen.Project
 
-	LatestDeployments []deployment           `json:"latestDeployments"`
-	Targets           map[string]*deployment `json:"targets"`
-	Crons             *crons                 `json:"crons,omitempty"`
+	LatestDeployments []deployment                       `json:"latestDeployments"`
+	Targets           map[lateen.Environment]*deployment `json:"targets"`
+	Crons             *crons                             `json:"crons,omitempty"`
 }
 
 type crons struct {
@@ -36,7 +36,7 @@ func (a *API) projectOf(r *http.Request, p *lateen.Project) (*project, error) {
 	if p.NodeVersion == "" {
 		p.NodeVersion = newestNode
 	}
-	out := &project{Project: *p, LatestDeployments: []deployment{}, Targets: map[string]*deployment{}}
+	out := &project{Project: *p, LatestDeployments: []deployment{}, Targets: map[lateen.Environment]*deployment{}}
 	if p.Production == "" {
 		return out, nil
 	}
@@ -160,14 +160,14 @@ type environmentsReply struct {
 
 // environment is a custom environment, named by its slug.
 type environment struct {
-	ID          string `json:"id"`
-	Slug        string `json:"slug"`
-	Type        string `json:"type"`
-	Description string `json:"description"`
+	ID          string             `json:"id"`
+	Slug        lateen.Environment `json:"slug"`
+	Type        lateen.Environment `json:"type"`
+	Description string             `json:"description"`
 }
 
-func environmentOf(slug string) environment {
-	return environment{ID: slug, Slug: slug, Type: lateen.Preview}
+func environmentOf(slug lateen.Environment) environment {
+	return environment{ID: string(slug), Slug: slug, Type: lateen.Preview}
 }
 
 func listEnvironments(a *API, r *http.Request, _ *none) (*environmentsReply, error) {

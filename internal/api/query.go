@@ -128,17 +128,17 @@ func pageOf(count, limit int, first, last lateen.Millis) pagination {
 	return p
 }
 
-// stringList is a list that a client may write as one string.
-type stringList []string
+// environmentList is a list of environments that a client may write as one string.
+type environmentList []lateen.Environment
 
 // UnmarshalJSON reads a string, a list of strings or null.
-func (l *stringList) UnmarshalJSON(b []byte) error {
+func (l *environmentList) UnmarshalJSON(b []byte) error {
 	*l = nil
 	if len(b) > 0 && b[0] == '"' {
-		*l = stringList{""}
+		*l = environmentList{""}
 		return json.Unmarshal(b, &(*l)[0])
 	}
-	return json.Unmarshal(b, (*[]string)(l))
+	return json.Unmarshal(b, (*[]lateen.Environment)(l))
 }
 
 // oneOrMany is a list that a client may write as its only item.

@@ -37,7 +37,7 @@ type Options struct {
 	Root string
 	// Target is the environment for which the output must have been built; ""
 	// accepts any.
-	Target string
+	Target lateen.Environment
 }
 
 // Output is a build output in the form that the platform serves.

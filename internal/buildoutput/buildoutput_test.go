@@ -73,7 +73,7 @@ func parseScenario(text string) scenario {
 		} else if root, ok := strings.CutPrefix(line, "root:"); ok {
 			s.Root = strings.TrimSpace(root)
 		} else if target, ok := strings.CutPrefix(line, "target:"); ok {
-			s.Target = strings.TrimSpace(target)
+			s.Target = lateen.Environment(strings.TrimSpace(target))
 		}
 		if len(s.want) == 0 {
 			s.text += line

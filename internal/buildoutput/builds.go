@@ -8,7 +8,7 @@ import (
 
 // readBuilds refuses an output whose build failed or was for another environment,
 // according to builds.json. Only the vercel CLI writes that file.
-func (r *reader) readBuilds(target string) error {
+func (r *reader) readBuilds(target lateen.Environment) error {
 	const name = "builds.json"
 	if !r.has(name) {
 		return nil
@@ -27,7 +27,7 @@ func (r *reader) readBuilds(target string) error {
 			return lateen.ErrBuildOutputFailed.With("the build that made this output failed%s", reasonOf(f))
 		}
 	}
-	if built := v.field("target").text(maxText); target != "" && built != "" && built != target {
+	if built := lateen.Environment(v.field("target").text(maxText)); target != "" && built != "" && built != target {
 		return lateen.ErrBuildOutput.
 			With("the output was built for %s, not for %s", built, target).
 			WithHint("run `vercel build --target=%s`, then deploy again", target)

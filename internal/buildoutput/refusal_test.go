@@ -308,7 +308,7 @@ func TestReadReturnsErrorsOfOpen(t *testing.T) {
 func TestReadAcceptsAnyTargetWithoutATarget(t *testing.T) {
 	files := with(map[string]string{outDir + "builds.json": `{"target":"production"}`})
 	for target, sound := range map[string]bool{"": true, "production": true, "staging": false} {
-		_, err := buildoutput.Read(source(files), buildoutput.Options{Target: target})
+		_, err := buildoutput.Read(source(files), buildoutput.Options{Target: lateen.Environment(target)})
 		if (err == nil) != sound {
 			t.Errorf("for %q: %v", target, err)
 		}

@@ -120,9 +120,13 @@ func (b *Bus) Run(ctx context.Context) error {
 	}
 }
 
+// read is readLocked within a time limit: publishers wait meanwhile, and a connection
+// may be dead without notice.
 func (b *Bus) read(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
 	return b.readLocked(ctx)
 }
 
@@ -133,7 +137,7 @@ func (b *Bus) readLocked(ctx context.Context) error {
 		if err != nil || len(events) == 0 {
 			return err
 		}
-		if events[0].Serial != b.cursor+1 {
+		if events[len(events)-1].Serial != b.cursor+int64(len(events)) {
 			return ErrMissed
 		}
 		b.deliverLocked(events)

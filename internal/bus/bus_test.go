@@ -1,14 +1,18 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -175,6 +179,59 @@ func TestAProcessThatMissedEventsEnds(t *testing.T) {
 	}
 }
 
+// Events are deleted by age. If the clock was wrong for a time, the deleted ones are
+// not the first.
+func TestAProcessThatMissedEventsBetweenOthersEnds(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "db"))
+	b := opened(t, db, time.Millisecond)
+	if err := db.AppendEvents(t.Context(), []lateen.Event{{CreatedAt: 9}, {CreatedAt: 1}, {CreatedAt: 9}}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := db.DeleteEvents(t.Context(), 5, 0, 10); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	limited, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := b.Run(limited); !errors.Is(err, bus.ErrMissed) {
+		t.Errorf("Run returned %v, want %v", err, bus.ErrMissed)
+	}
+}
+
+// silent is a log whose first answer never arrives, as on a dead connection.
+type silent struct {
+	*store.Store
+
+	asked atomic.Bool
+}
+
+func (s *silent) ListEvents(ctx context.Context, after int64, limit int) ([]lateen.Event, error) {
+	if s.asked.CompareAndSwap(false, true) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.Store.ListEvents(ctx, after, limit)
+}
+
+// While Run reads the log, all changes of the platform wait for their deliveries.
+func TestEventsAreDeliveredAfterAReadWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := open(t, filepath.Join(t.TempDir(), "db"))
+		var r received
+		b := bus.New(bus.Options{Events: &silent{Store: db}, Log: slog.New(slog.DiscardHandler)})
+		b.Subscribe(r.add)
+		if err := b.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stop := run(t, b.Run)
+		record(t, db, 2)
+		time.Sleep(time.Minute) // synthetic time
+		if got := r.get(); !slices.Equal(got, []int64{1, 2}) {
+			t.Errorf("got the serials %v, want 1 and 2", got)
+		}
+		stop()
+	})
+}
+
 func TestAConsumerContinuesWhereTheLastProcessEnded(t *testing.T) {
 	dir := t.TempDir()
 	db, cursor := open(t, filepath.Join(dir, "db")), filepath.Join(dir, "cursor")
@@ -228,4 +285,31 @@ func TestAConsumerWithAnUnusableCursorBeginsWithTheNextEvent(t *testing.T) {
 			r.wants(t, 3, 3)
 		})
 	}
+}
+
+// The cursor is saved every second, and a full disk stays full for long.
+func TestAConsumerLogsOnceThatItsCursorCannotBeSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		db := open(t, filepath.Join(dir, "db"))
+		var log bytes.Buffer
+		b := bus.New(bus.Options{Events: db, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err := b.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		at := filepath.Join(dir, "missing", "cursor")
+		stop := run(t, b.Consumer(at, func(context.Context, []lateen.Event) error { return nil }).Run)
+		time.Sleep(time.Minute) // synthetic time
+		if err := os.Mkdir(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if _, err := os.Stat(at); err != nil {
+			t.Error(err)
+		}
+		stop()
+		if n := strings.Count(log.String(), "could not save"); n != 1 {
+			t.Errorf("it logged %d failures in a minute, want 1", n)
+		}
+	})
 }

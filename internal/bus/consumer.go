@@ -23,6 +23,8 @@ type Consumer struct {
 	bus    *Bus
 	cursor string // file
 	handle func(ctx context.Context, events []lateen.Event) error
+
+	unsaved bool // the last save failed; only the goroutine of Run uses it
 }
 
 // The pauses after failures of handle, and the interval at which the cursor is saved.
@@ -76,8 +78,8 @@ func (c *Consumer) consume(ctx context.Context, cursor, last int64) int64 {
 			return last // deleted from the log, all of them
 		}
 		if err == nil {
-			if events[0].Serial != cursor+1 {
-				c.bus.o.Log.WarnContext(ctx, "some events were not handled", "after", cursor, "before", events[0].Serial, "err", ErrMissed)
+			if end := events[len(events)-1].Serial; end != cursor+int64(len(events)) {
+				c.bus.o.Log.WarnContext(ctx, "some events were not handled", "after", cursor, "until", end, "err", ErrMissed)
 			}
 			err = c.handle(ctx, events)
 		}
@@ -94,12 +96,14 @@ func (c *Consumer) consume(ctx context.Context, cursor, last int64) int64 {
 	return cursor
 }
 
-// save writes the cursor to its file and reports whether it succeeded.
+// save writes the cursor to its file and reports whether it succeeded. It logs the
+// first of several failures.
 func (c *Consumer) save(cursor int64) bool {
 	err := atomicfile.Write(c.cursor, []byte(strconv.FormatInt(cursor, 10)+"\n"), 0o600)
-	if err != nil {
+	if err != nil && !c.unsaved {
 		c.bus.o.Log.Warn("could not save the cursor of the events; the next start handles some of them again", "err", err)
 	}
+	c.unsaved = err != nil
 	return err == nil
 }
 

@@ -11,7 +11,7 @@ func (f *Flight) Wait(ctx context.Context) (*Entry, error) {
 	if f.err != nil || f.entry != nil {
 		return f.entry, f.err
 	}
-	if e := f.c.Get(f.key); e != nil {
+	if e := f.fs.storage.get(f.key); e != nil {
 		return e, nil
 	}
 	return nil, ErrOnce // removed already
@@ -39,7 +39,7 @@ func (f *Flight) awaitEnd(ctx context.Context) error {
 // wait counts a request that waits for f, and reports whether its tenant may have
 // one more.
 func (f *Flight) wait() bool {
-	fs := f.c.flights
+	fs := f.fs
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if !fs.waiting.Take(1, f.key.Tenant) {
@@ -51,7 +51,7 @@ func (f *Flight) wait() bool {
 
 // waited removes a waiting request from the count.
 func (f *Flight) waited() {
-	fs := f.c.flights
+	fs := f.fs
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	fs.waiting.Give(1, f.key.Tenant)
@@ -69,7 +69,7 @@ func (f *Flight) leader() *Flight {
 // awaitLocked counts the request of ctx as waiting for f until ctx ends.
 // [flights].mu is held.
 func (f *Flight) awaitLocked(ctx context.Context) {
-	fs, leader := f.c.flights, f.leader()
+	fs, leader := f.fs, f.leader()
 	leader.awaited++
 	context.AfterFunc(ctx, func() {
 		fs.mu.Lock()

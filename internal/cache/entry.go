@@ -126,26 +126,6 @@ func (e *Entry) Close() {
 // Age is the age of the entry, never negative.
 func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.Kept)) }
 
-// State says how an entry may be used.
-type State int
-
-// The states of an entry.
-const (
-	Fresh   State = iota // serve it
-	Stale                // serve it, and refresh it in the background
-	Expired              // regenerate it before serving it
-)
-
-// Reason says why an entry is not fresh.
-type Reason string
-
-// The reasons.
-const (
-	ByTime  Reason = "stale_time"  // its age is past Fresh or Usable
-	ByTag   Reason = "stale_tag"   // one of its tags was invalidated
-	ByGroup Reason = "stale_group" // another member of its group was regenerated
-)
-
 // futureTolerance is the tolerance for a completion time in the future: the caller may
 // have read now a moment before the completion. An entry further in the future was
 // completed before the host's clock was set back, and its age is unknown.

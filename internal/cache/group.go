@@ -5,7 +5,7 @@ import "context"
 // startGroupLocked starts a flight for each member of f's group that has no flight yet,
 // within the tenant's share. [flights].mu is held.
 func (f *Flight) startGroupLocked() {
-	fs := f.c.flights
+	fs := f.fs
 	for _, m := range f.how.Group {
 		if fs.byKey[m.Key] != nil {
 			continue
@@ -14,7 +14,7 @@ func (f *Flight) startGroupLocked() {
 		if !fs.all.Take(1, how.shareOwners(m.Key.Tenant)...) {
 			continue
 		}
-		g := f.c.newFlight(f.scope, m.Key, how)
+		g := f.fs.newFlight(f.scope, m.Key, how)
 		g.first, g.began = f, f.began // data that was invalidated since may be in it
 		g.waitsFor, f.waitedBy = map[*Flight]struct{}{f: {}}, map[*Flight]struct{}{g: {}}
 		g.Leave()

@@ -15,30 +15,30 @@ import (
 const accessGrain = time.Hour
 
 // maintain indexes the entries on disk, then removes unused ones, until ctx ends.
-func (c *Cache) maintain(ctx context.Context) {
-	c.scan(ctx)
-	c.evict()
+func (st *storage) maintain(ctx context.Context) {
+	st.scan(ctx)
+	st.evict()
 	tick := time.NewTicker(accessGrain / 6)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			c.saveAccess(0)
+			st.saveAccess(0)
 			return
-		case <-c.dropped:
-			c.removeDropped()
+		case <-st.dropped:
+			st.removeDropped()
 		case now := <-tick.C:
-			c.expire(now)
-			c.saveAccess(accessGrain)
+			st.expire(now)
+			st.saveAccess(accessGrain)
 		}
 	}
 }
 
 // scan indexes the entries on disk. Directories that it cannot read are not counted
 // until a request loads their entries.
-func (c *Cache) scan(ctx context.Context) {
-	for _, dir := range listDir(c.entries()) {
-		s := c.scope(dir)
+func (st *storage) scan(ctx context.Context) {
+	for _, dir := range listDir(st.entries()) {
+		s := st.scope(dir)
 		if s == nil {
 			continue
 		}
@@ -46,13 +46,13 @@ func (c *Cache) scan(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			c.scanDir(s, sub)
+			st.scanDir(s, sub)
 		}
 	}
 }
 
 // scanDir indexes the files of one directory of s.
-func (c *Cache) scanDir(s *scope, sub string) {
+func (st *storage) scanDir(s *scope, sub string) {
 	dir := filepath.Join(s.dir, sub)
 	for _, name := range listDir(dir) {
 		hash, err := hex.DecodeString(sub + name)
@@ -65,7 +65,7 @@ func (c *Cache) scanDir(s *scope, sub string) {
 		}
 		s.mu.Lock()
 		if h := [32]byte(hash); s.items[h] == nil && !s.dropped {
-			c.indexLocked(s, h, info)
+			st.indexLocked(s, h, info)
 		}
 		s.mu.Unlock()
 	}
@@ -82,23 +82,12 @@ func listDir(dir string) []string {
 	return list
 }
 
-// allScopes returns the scopes.
-func (c *Cache) allScopes() []*scope {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	list := make([]*scope, 0, len(c.scopes))
-	for _, s := range c.scopes {
-		list = append(list, s)
-	}
-	return list
-}
-
 // expire removes the entries that have had no request for [Options].MaxIdle.
-func (c *Cache) expire(now time.Time) {
-	for _, s := range c.allScopes() {
+func (st *storage) expire(now time.Time) {
+	for _, s := range st.allScopes() {
 		for hash, it := range s.snapshot() {
-			if now.Sub(time.Unix(0, it.access.Load())) > c.o.MaxIdle {
-				c.remove(s, hash, it)
+			if now.Sub(time.Unix(0, it.access.Load())) > st.o.MaxIdle {
+				st.remove(s, hash, it)
 			}
 		}
 	}
@@ -107,8 +96,8 @@ func (c *Cache) expire(now time.Time) {
 // saveAccess writes access times to disk where they are more than grain later than
 // the saved ones. An entry that replaces another meanwhile may get the time of its
 // predecessor, which is a moment ago.
-func (c *Cache) saveAccess(grain time.Duration) {
-	for _, s := range c.allScopes() {
+func (st *storage) saveAccess(grain time.Duration) {
+	for _, s := range st.allScopes() {
 		for hash, it := range s.snapshot() {
 			access := it.access.Load()
 			if time.Duration(access-it.saved.Load()) > grain {
@@ -129,11 +118,11 @@ func (s *scope) snapshot() map[[32]byte]*item {
 }
 
 // removeDropped removes the directories of dropped scopes.
-func (c *Cache) removeDropped() {
-	for _, name := range listDir(c.tmp()) {
+func (st *storage) removeDropped() {
+	for _, name := range listDir(st.tmp()) {
 		if strings.HasPrefix(name, droppedPrefix) {
-			if err := os.RemoveAll(filepath.Join(c.tmp(), name)); err != nil {
-				c.o.Log.Error("could not remove dropped pages", "err", err)
+			if err := os.RemoveAll(filepath.Join(st.tmp(), name)); err != nil {
+				st.o.Log.Error("could not remove dropped pages", "err", err)
 			}
 		}
 	}

@@ -34,14 +34,6 @@ type Mark struct {
 	Doom    int64 `json:"d,omitempty"`
 }
 
-// freshness is the effect of one version of a scope's marks on an entry.
-type freshness struct {
-	version uint64
-	stale   Reason // "" if the entry is not stale
-	expires int64  // expiry in Unix nanoseconds
-	expired Reason // reason of the expiry
-}
-
 // add applies m, with the reason why, to an entry born at born.
 func (f *freshness) add(m Mark, born int64, why Reason) {
 	if born < m.Stale && f.stale == "" {
@@ -52,12 +44,6 @@ func (f *freshness) add(m Mark, born int64, why Reason) {
 	}
 	if born < m.Doomed {
 		f.expireAt(m.Doom, why)
-	}
-}
-
-func (f *freshness) expireAt(at int64, why Reason) {
-	if at < f.expires {
-		f.expires, f.expired = at, why
 	}
 }
 

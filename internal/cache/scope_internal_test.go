@@ -17,30 +17,30 @@ func TestAnOlderPageIsRemovedWithoutTheNewerOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := NewKey("dpl_1", "/")
-	s := c.scopeOf(key)
+	s := c.storage.scopeOf(key)
 	show := func(text string) (*Entry, *spool) {
-		sp := newSpool(1024, 1024, func() (*atomicfile.File, error) { return atomicfile.Create(c.tmp()) })
+		sp := newSpool(1024, 1024, func() (*atomicfile.File, error) { return atomicfile.Create(c.storage.tmp()) })
 		if _, err := sp.add([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		e := &Entry{Status: 200, Born: c.Now(), Kept: time.Now(), Fresh: -1}
 		sp.describe(e)
-		c.publish(s, key, e)
+		c.storage.publish(s, key, e)
 		return e, sp
 	}
 	older, file := show("older")
-	if err := c.store(s, key, older, file); err != nil {
+	if err := c.storage.store(s, key, older, file); err != nil {
 		t.Fatal(err)
 	}
 	newer, file := show("newer")
-	c.remove(s, key.Hash, older.item)
+	c.storage.remove(s, key.Hash, older.item)
 	if e := c.Get(key); e == nil || string(e.Bytes()) != "newer" {
 		t.Fatalf("got %v in place of the newer page", e)
 	}
-	if err := c.store(s, key, newer, file); err != nil {
+	if err := c.storage.store(s, key, newer, file); err != nil {
 		t.Fatal(err)
 	}
-	c.remove(s, key.Hash, newer.item)
+	c.storage.remove(s, key.Hash, newer.item)
 	if e := c.Get(key); e != nil || c.Used() != 0 {
 		t.Errorf("got %v after the removal; %d bytes are used", e, c.Used())
 	}
@@ -54,7 +54,7 @@ func TestAProjectWithTooManyInvalidatedNamesLosesItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	marked := func(scope, tenant string, n int) {
-		s := c.scopeOf(Key{Scope: scope, Tenant: tenant})
+		s := c.storage.scopeOf(Key{Scope: scope, Tenant: tenant})
 		for i := range n {
 			s.marks.setLocked(tagName(strconv.Itoa(i)), Mark{Expired: int64(i)})
 		}
@@ -68,13 +68,13 @@ func TestAProjectWithTooManyInvalidatedNamesLosesItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		total := 0
-		for _, s := range c.allScopes() {
+		for _, s := range c.storage.allScopes() {
 			total += s.marks.count()
 		}
 		if total > maxMarked {
 			t.Errorf("there are %d names; %d is the bound", total, maxMarked)
 		}
-		if n := c.scope("dpl_small").marks.count(); n != maxMarks/2 {
+		if n := c.storage.scope("dpl_small").marks.count(); n != maxMarks/2 {
 			t.Errorf("the project with few names has %d, want %d", n, maxMarks/2)
 		}
 	}
@@ -89,16 +89,16 @@ func TestNamesAreRemovedUntilEachScopeHasOne(t *testing.T) {
 	}
 	scopes := []string{"dpl_1", "dpl_2", "dpl_3"}
 	for _, scope := range scopes {
-		c.scopeOf(Key{Scope: scope, Tenant: scope})
+		c.storage.scopeOf(Key{Scope: scope, Tenant: scope})
 	}
 	if err := c.Invalidate(scopes, []string{"tag"}, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.removeNames(2); err != nil {
+	if err := c.storage.removeNames(2); err != nil {
 		t.Fatal(err)
 	}
 	for _, scope := range scopes {
-		s := c.scope(scope)
+		s := c.storage.scope(scope)
 		if f := s.marks.freshness(&Entry{Born: time.Unix(1, 0), Tags: []string{"tag"}}); s.marks.count() != 1 || f.expires == math.MaxInt64 {
 			t.Errorf("%s has %d names, and an older page expires at %d", scope, s.marks.count(), f.expires)
 		}

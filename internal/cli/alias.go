@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -68,7 +69,7 @@ func (s *session) listAliases(ctx context.Context, all bool, page *command.PageF
 	}
 	rows := make([][]string, 0, len(aliases))
 	for _, a := range aliases {
-		rows = append(rows, []string{terminal.Paint(terminal.Code, a.SiteURL), terminal.Clean(a.Target.Host), s.Age(a.UpdatedAt)})
+		rows = append(rows, []string{terminal.Paint(terminal.Code, a.SiteURL), terminal.Clean(cmp.Or(a.Redirect, a.Target.Host)), s.Age(a.UpdatedAt)})
 	}
 	s.Term.Table([]terminal.Column{{Title: "alias"}, {Title: "leads to"}, {Title: "since", Right: true, Drop: 1}}, rows)
 	s.TellMore(next, len(aliases), "alias host")
@@ -76,12 +77,14 @@ func (s *session) listAliases(ctx context.Context, all bool, page *command.PageF
 }
 
 func newAliasSetCommand(s *session) *cobra.Command {
-	return &cobra.Command{
+	var redirect string
+	c := &cobra.Command{
 		Use:   "set <url|id> <host>",
 		Short: "Point a host at a deployment",
 		Long: "Points a host at a deployment. A name without a dot is a host of the platform's own\n" +
 			"domain. The DNS of any other host must lead to the platform.",
-		Example:           "lateen alias set shop-4k2j9x1ab-team.localhost beta",
+		Example: "lateen alias set shop-4k2j9x1ab-team.localhost beta\n" +
+			"lateen alias set shop-4k2j9x1ab-team.localhost example.com --redirect www.example.com",
 		Args:              command.Takes(2, 2, "the deployment and the host"),
 		ValidArgsFunction: s.CompleteDeployments,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -93,7 +96,7 @@ func newAliasSetCommand(s *session) *cobra.Command {
 			if path != "" {
 				return command.ErrUsage.With("%s has a path", args[1]).WithHint("an alias is a host: `%s %s %s`", c.CommandPath(), args[0], name)
 			}
-			a, err := api.SetAlias(c.Context(), command.Host(args[0]), name)
+			a, err := api.SetAlias(c.Context(), command.Host(args[0]), name, redirect)
 			if err != nil {
 				return err
 			}
@@ -103,11 +106,13 @@ func newAliasSetCommand(s *session) *cobra.Command {
 				}
 				return s.Term.JSON(a)
 			}
-			s.Term.Donef("%s leads to %s", a.Host, command.Host(args[0]))
+			s.Term.Donef("%s leads to %s", a.Host, command.Host(cmp.Or(redirect, args[0])))
 			s.Term.Answer(terminal.Paint(terminal.Code, a.SiteURL))
 			return nil
 		},
 	}
+	c.Flags().StringVar(&redirect, "redirect", "", "redirect requests to `host`, with status 307")
+	return c
 }
 
 // splitURL returns the host of a URL, without its port, and its path without slashes at

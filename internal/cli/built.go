@@ -27,7 +27,7 @@ func builtRoot(dir string, p *client.Project) string {
 }
 
 // checkBuilt returns an error with a hint if a folder of dir has nothing to deploy.
-func checkBuilt(dir, root, target string) error {
+func checkBuilt(dir, root string, target lateen.Environment) error {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return command.ErrUsage.With("directory %s not found", dir)
 	}
@@ -49,40 +49,40 @@ func checkBuilt(dir, root, target string) error {
 
 // builtFor returns the environment that the output in dir was built for; "" if the
 // output names none, such as the outputs that framework adapters write.
-func builtFor(dir string) string {
+func builtFor(dir string) lateen.Environment {
 	text, err := os.ReadFile(filepath.Join(dir, ".vercel", "output", "builds.json"))
 	if err != nil {
 		return ""
 	}
 	var builds struct {
-		Target string `json:"target"`
+		Target lateen.Environment `json:"target"`
 	}
 	_ = json.Unmarshal(text, &builds) // the platform reports malformed fields
 	return builds.Target
 }
 
 // buildCommand builds for an environment; "" is preview.
-func buildCommand(target string) string {
-	switch target {
-	case "", lateen.Preview:
+func buildCommand(target lateen.Environment) string {
+	if target == "" || target == lateen.Preview {
 		return "npx vercel build"
-	case lateen.Production:
+	}
+	if target == lateen.Production {
 		return "npx vercel build --prod"
 	}
-	return "npx vercel build --target=" + target
+	return "npx vercel build --target=" + string(target)
 }
 
 // targetFlag returns the flag that selects an environment.
-func targetFlag(target string) string {
+func targetFlag(target lateen.Environment) string {
 	if target == lateen.Production {
 		return "--prod"
 	}
-	return "--target " + target
+	return "--target " + string(target)
 }
 
 // checkTarget returns an error if an output was built for another environment than
 // target.
-func checkTarget(built, target string) error {
+func checkTarget(built, target lateen.Environment) error {
 	if target == "" || built == "" || built == target {
 		return nil
 	}
@@ -93,7 +93,7 @@ func checkTarget(built, target string) error {
 // targetFor returns the default environment of a deployment: the one that the output
 // was built for, or "", which leaves the choice to the platform. Replacing production
 // requires the flag, so that no output is published by mistake.
-func targetFor(p *client.Project, built string) (string, error) {
+func targetFor(p *client.Project, built lateen.Environment) (lateen.Environment, error) {
 	if built == "" || built == lateen.Preview || built == lateen.Production && p.Targets[lateen.Production] == nil {
 		return built, nil
 	}

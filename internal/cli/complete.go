@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -50,7 +49,7 @@ func (s *session) completeEnv(c *cobra.Command, args []string, prefix string) ([
 		}
 		var names []string
 		for _, v := range vars {
-			names = append(names, v.Key+"\t"+strings.Join(v.Target, ", "))
+			names = append(names, v.Key+"\t"+v.Environments())
 		}
 		return names, nil
 	})

@@ -19,7 +19,7 @@ import (
 // deployFlags are how to deploy.
 type deployFlags struct {
 	prod       bool
-	target     string
+	target     lateen.Environment
 	env, meta  []string
 	skipDomain bool
 	noWait     bool
@@ -56,7 +56,7 @@ func newDeployCommand(s *session) *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.BoolVar(&f.prod, "prod", false, "deploy to production; short for --target production")
-	flags.StringVar(&f.target, "target", "", "`environment` to deploy to: production, preview or a custom one")
+	flags.StringVar((*string)(&f.target), "target", "", "`environment` to deploy to: production, preview or a custom one")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set `KEY=value` in this deployment's variables, over the project's; repeatable")
 	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "add `key=value` to the metadata of the deployment; repeatable")
 	flags.BoolVar(&f.skipDomain, "skip-domain", false, "stage the deployment without pointing production at it")
@@ -158,7 +158,7 @@ func pairs(flag string, list []string) (map[string]string, error) {
 }
 
 // targetOf returns the environment of the flags; "" leaves the choice to the platform.
-func targetOf(prod bool, target string) (string, error) {
+func targetOf(prod bool, target lateen.Environment) (lateen.Environment, error) {
 	if prod && target != "" && target != lateen.Production {
 		return "", command.ErrUsage.With("--prod and --target %s are mutually exclusive", target)
 	}

@@ -152,13 +152,10 @@ func urls(d *client.Deployment) []terminal.Field {
 	case d.Environment() == lateen.Production && !d.Live:
 		return []terminal.Field{own}
 	case len(d.Alias) == 0 || d.State != lateen.Ready:
-		return []terminal.Field{{label(d.Environment()), d.SiteURL}}
+		return []terminal.Field{{terminal.Capital(string(d.Environment())), d.SiteURL}}
 	}
-	return []terminal.Field{{label(d.Environment()), command.URLOf(d, d.Alias[0])}, own}
+	return []terminal.Field{{terminal.Capital(string(d.Environment())), command.URLOf(d, d.Alias[0])}, own}
 }
-
-// label is an environment's name at the beginning of a line.
-func label(environment string) string { return terminal.Capital(environment) }
 
 // tellUploaded explains how to continue an interrupted upload.
 func (v *deployView) tellUploaded() {

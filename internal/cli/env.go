@@ -41,7 +41,7 @@ func newEnvListCommand(s *session) *cobra.Command {
 		Args:              command.Takes(0, 1, ""),
 		ValidArgsFunction: command.CompleteTargets,
 		RunE: func(c *cobra.Command, args []string) error {
-			return s.listEnv(c.Context(), strings.Join(args, ""), values)
+			return s.listEnv(c.Context(), lateen.Environment(strings.Join(args, "")), values)
 		},
 	}
 	c.Flags().BoolVar(&values, "values", false, "show values")
@@ -49,7 +49,7 @@ func newEnvListCommand(s *session) *cobra.Command {
 	return c
 }
 
-func (s *session) listEnv(ctx context.Context, target string, values bool) error {
+func (s *session) listEnv(ctx context.Context, target lateen.Environment, values bool) error {
 	on, err := s.Here(ctx)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (s *session) listEnv(ctx context.Context, target string, values bool) error
 	}
 	rows := make([][]string, 0, len(vars))
 	for _, v := range vars {
-		row := []string{terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), v.Type, terminal.Clean(v.GitBranch), s.Age(v.UpdatedAt)}
+		row := []string{terminal.Paint(terminal.Bold, v.Key), terminal.Clean(v.Environments()), v.Type, terminal.Clean(v.GitBranch), s.Age(v.UpdatedAt)}
 		if values {
 			row = append(row, terminal.Clean(v.Value))
 		}
@@ -108,11 +108,11 @@ func listedEnv(vars []lateen.EnvVar, values bool) []any {
 	return list
 }
 
-func in(target string) string {
+func in(target lateen.Environment) string {
 	if target == "" {
 		return ""
 	}
-	return " in " + target
+	return " in " + string(target)
 }
 
 // envFlags are the flags of the commands that add or change a variable.
@@ -167,24 +167,25 @@ func newEnvAddCommand(s *session) *cobra.Command {
 	return c
 }
 
-func (s *session) addEnv(ctx context.Context, key string, targets []string, f *envFlags, given bool) error {
+func (s *session) addEnv(ctx context.Context, key string, names []string, f *envFlags, given bool) error {
 	kind, err := f.kind()
 	if err != nil {
 		return err
 	}
-	for _, target := range targets {
-		if meant := misspelled(target); meant != "" {
-			return command.ErrUsage.With("environment %q looks like a misspelled %s", target, meant).WithHint("use %s, or a custom environment with a less similar name", meant)
+	v := lateen.EnvVar{Key: key, Type: cmp.Or(kind, lateen.EnvEncrypted), GitBranch: f.branch}
+	for _, name := range names {
+		if meant := misspelled(lateen.Environment(name)); meant != "" {
+			return command.ErrUsage.With("environment %q looks like a misspelled %s", name, meant).WithHint("use %s, or a custom environment with a less similar name", meant)
 		}
+		v.Target = append(v.Target, lateen.Environment(name))
 	}
 	on, err := s.Here(ctx)
 	if err != nil {
 		return err
 	}
-	if len(targets) == 0 {
-		targets = defaultTargets(kind, f.branch)
+	if len(v.Target) == 0 {
+		v.Target = defaultTargets(kind, f.branch)
 	}
-	v := lateen.EnvVar{Key: key, Type: cmp.Or(kind, lateen.EnvEncrypted), Target: targets, GitBranch: f.branch}
 	if err := v.Validate(); err != nil { // before the user types a secret for nothing
 		return err
 	}
@@ -200,10 +201,10 @@ func (s *session) addEnv(ctx context.Context, key string, targets []string, f *e
 
 // misspelled returns the predefined environment that a name is a likely misspelling
 // of, or "".
-func misspelled(target string) string {
+func misspelled(target lateen.Environment) lateen.Environment {
 	const near = 2
 	for _, known := range defaultTargets("", "") {
-		if n := command.Edits(target, known); n > 0 && n <= near {
+		if n := command.Edits(string(target), string(known)); n > 0 && n <= near {
 			return known
 		}
 	}
@@ -211,14 +212,14 @@ func misspelled(target string) string {
 }
 
 // defaultTargets are the environments of a variable that names none.
-func defaultTargets(kind, branch string) []string {
+func defaultTargets(kind, branch string) []lateen.Environment {
 	switch {
 	case branch != "":
-		return []string{lateen.Preview}
+		return []lateen.Environment{lateen.Preview}
 	case kind == lateen.EnvSensitive:
-		return []string{lateen.Production, lateen.Preview}
+		return []lateen.Environment{lateen.Production, lateen.Preview}
 	}
-	return []string{lateen.Production, lateen.Preview, lateen.Development}
+	return []lateen.Environment{lateen.Production, lateen.Preview, lateen.Development}
 }
 
 // envValue returns the value of the flag, or reads it from a prompt or standard input.
@@ -237,11 +238,11 @@ func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *command.Site) er
 	if s.Flags.JSON {
 		return s.Term.JSON(listedEnv([]lateen.EnvVar{*v}, false)[0])
 	}
-	s.Term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(strings.Join(v.Target, ", ")), on.Project.Name)
+	s.Term.Donef("%s %s in %s of %s", verb, terminal.Paint(terminal.Bold, v.Key), terminal.Clean(v.Environments()), on.Project.Name)
 	s.Term.Linef("%s", terminal.Paint(terminal.Dim, "New deployments use the new value. Existing deployments keep the old one."))
 	for _, target := range v.Target {
 		if !slices.Contains(defaultTargets("", ""), target) {
-			name := terminal.Clean(target)
+			name := terminal.Clean(string(target))
 			s.Term.Warnf("%s is a custom environment: only deployments of `lateen deploy --target %s` get the variable.", name, name)
 		}
 	}
@@ -250,7 +251,7 @@ func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *command.Site) er
 
 // findEnv returns the variable with the name key in target, or the only one with that
 // name.
-func findEnv(ctx context.Context, on *command.Site, key, target, branch string) (*lateen.EnvVar, error) {
+func findEnv(ctx context.Context, on *command.Site, key string, target lateen.Environment, branch string) (*lateen.EnvVar, error) {
 	vars, err := on.Client.EnvVars(ctx, string(on.Project.ID), target)
 	if err != nil {
 		return nil, err
@@ -266,7 +267,7 @@ func findEnv(ctx context.Context, on *command.Site, key, target, branch string) 
 	}
 	var places []string
 	for _, v := range vars {
-		place := strings.Join(v.Target, ", ")
+		place := v.Environments()
 		if v.GitBranch != "" {
 			place += " of branch " + v.GitBranch
 		}
@@ -285,14 +286,14 @@ func newEnvUpdateCommand(s *session) *cobra.Command {
 		Args:              command.Takes(1, 2, "the name of the variable"),
 		ValidArgsFunction: s.completeEnv,
 		RunE: func(c *cobra.Command, args []string) error {
-			return s.updateEnv(c.Context(), args[0], strings.Join(args[1:], ""), &f, c.Flags().Changed("value"))
+			return s.updateEnv(c.Context(), args[0], lateen.Environment(strings.Join(args[1:], "")), &f, c.Flags().Changed("value"))
 		},
 	}
 	s.envFlags(c, &f)
 	return c
 }
 
-func (s *session) updateEnv(ctx context.Context, key, target string, f *envFlags, given bool) error {
+func (s *session) updateEnv(ctx context.Context, key string, target lateen.Environment, f *envFlags, given bool) error {
 	kind, err := f.kind()
 	if err != nil {
 		return err
@@ -335,11 +336,11 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			v, err := findEnv(c.Context(), on, args[0], strings.Join(args[1:], ""), branch)
+			v, err := findEnv(c.Context(), on, args[0], lateen.Environment(strings.Join(args[1:], "")), branch)
 			if err != nil {
 				return err
 			}
-			where := terminal.Clean(strings.Join(v.Target, ", "))
+			where := terminal.Clean(v.Environments())
 			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s from %s of %s?", terminal.Paint(terminal.Bold, v.Key), where, on.Project.Name)); err != nil {
 				return err
 			}

@@ -22,7 +22,8 @@ import (
 const envFileHead = "# Created by Lateen CLI\n"
 
 func newEnvPullCommand(s *session) *cobra.Command {
-	var target, branch string
+	target := lateen.Development
+	var branch string
 	var yes bool
 	c := &cobra.Command{
 		Use:   "pull [file]",
@@ -39,7 +40,7 @@ func newEnvPullCommand(s *session) *cobra.Command {
 			return s.pullEnv(c.Context(), file, target, branch, yes)
 		},
 	}
-	c.Flags().StringVar(&target, "target", lateen.Development, "`environment` of the variables")
+	c.Flags().StringVar((*string)(&target), "target", string(target), "`environment` of the variables")
 	c.Flags().StringVar(&branch, "git-branch", "", "include the variables of one Git `branch`")
 	command.YesFlag(c, &yes)
 	s.ProjectFlag(c)
@@ -47,7 +48,7 @@ func newEnvPullCommand(s *session) *cobra.Command {
 	return c
 }
 
-func (s *session) pullEnv(ctx context.Context, name, target, branch string, yes bool) error {
+func (s *session) pullEnv(ctx context.Context, name string, target lateen.Environment, branch string, yes bool) error {
 	on, err := s.Here(ctx)
 	if err != nil {
 		return err
@@ -97,7 +98,7 @@ func isOrAre(names []string) string {
 
 // sensitive removes the variables with unreadable values from values and returns their
 // names.
-func (s *session) sensitive(ctx context.Context, on *command.Site, target string, values map[string]string) ([]string, error) {
+func (s *session) sensitive(ctx context.Context, on *command.Site, target lateen.Environment, values map[string]string) ([]string, error) {
 	vars, err := on.Client.EnvVars(ctx, string(on.Project.ID), target)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 // listFlags filter deployments.
 type listFlags struct {
 	all    bool
-	target string
+	target lateen.Environment
 	branch string
 	state  string
 	meta   []string
@@ -47,7 +47,7 @@ func newListCommand(s *session) *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.BoolVarP(&f.all, "all", "a", false, "list all deployments of the team")
-	flags.StringVar(&f.target, "target", "", "filter by `environment`")
+	flags.StringVar((*string)(&f.target), "target", "", "filter by `environment`")
 	flags.StringVar(&f.branch, "branch", "", "filter by Git `branch`")
 	flags.StringVar(&f.state, "state", "", "filter by `state`: ready, error, building, queued, canceled")
 	flags.StringArrayVarP(&f.meta, "meta", "m", nil, "filter by metadata `key=value`; repeatable")
@@ -112,11 +112,11 @@ func (s *session) listFilter(ctx context.Context, f *listFlags) (*client.Client,
 }
 
 // environmentText is an environment's name; production stands out.
-func environmentText(environment string) string {
+func environmentText(environment lateen.Environment) string {
 	if environment == lateen.Production {
-		return terminal.Paint(terminal.Bold, environment)
+		return terminal.Paint(terminal.Bold, string(environment))
 	}
-	return terminal.Clean(environment)
+	return terminal.Clean(string(environment))
 }
 
 // targetText is the environment of a deployment, and whether it serves production.

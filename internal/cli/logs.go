@@ -59,7 +59,7 @@ func newLogsCommand(s *session) *cobra.Command {
 	flags.StringVar(&f.since, "since", "", "start `time`: an age, as 30m, 2h or 7d, or a date, as 2026-01-31T08:00:00Z (default 24h)")
 	flags.StringVar(&f.until, "until", "", "end `time`, in the format of --since")
 	flags.StringVarP(&f.query.Search, "search", "s", "", "filter by `text` in the path or the output")
-	flags.StringVar(&f.query.Environment, "target", "", "filter by `environment`")
+	flags.StringVar((*string)(&f.query.Environment), "target", "", "filter by `environment`")
 	flags.StringVar(&f.query.Branch, "branch", "", "filter by Git `branch`")
 	flags.StringVar(&f.query.Source, "source", "", "filter by `kind` of output: "+strings.Join(logSources(), ", "))
 	flags.StringVar(&f.request, "request", "", "show the request with this `id`, from an error page or x-vercel-id, in any project")

@@ -25,7 +25,7 @@ func TestDirectoriesBecomeNamesThatProjectsMayHave(t *testing.T) {
 
 func TestEnvironmentsAreNotMisspelled(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]string{
+	for name, want := range map[lateen.Environment]lateen.Environment{
 		"prodution": "production", "Production": "production", "productions": "production", "prevew": "preview", "previwe": "preview", "devlopment": "development", "developmentxx": "development",
 		"production": "", "preview": "", "development": "", "prod": "", "dev": "", "staging": "", "productionxxx": "", "": "", "größe": "",
 	} {

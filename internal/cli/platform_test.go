@@ -116,7 +116,7 @@ func (p *platform) takeUploads() int {
 // but one under /api/crash, which fails.
 type functions struct{ logs *observe.Log }
 
-// Invoke implements [edge.Invoker].
+// Invoke implements [call.Invoker].
 func (f *functions) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
 	inv.Function, inv.Start = spec.Name, lateen.StartBlank
 	inv.Claim, inv.Load, inv.Handler = 800*time.Microsecond, 5200*time.Microsecond, 3*time.Millisecond

@@ -5,12 +5,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
 func newRedeployCommand(s *session) *cobra.Command {
-	var target string
+	var target lateen.Environment
 	var noWait bool
 	c := &cobra.Command{
 		Use:     "redeploy <url|id>",
@@ -33,7 +34,7 @@ func newRedeployCommand(s *session) *cobra.Command {
 		}
 		return s.await(c.Context(), api, d, noWait)
 	}
-	c.Flags().StringVar(&target, "target", "", "`environment` to deploy to (default: the environment of the deployment)")
+	c.Flags().StringVar((*string)(&target), "target", "", "`environment` to deploy to (default: the environment of the deployment)")
 	c.Flags().BoolVar(&noWait, "no-wait", false, "return before the deployment is ready")
 	_ = c.RegisterFlagCompletionFunc("target", command.CompleteTargets) // fails for unknown flags only
 	return c

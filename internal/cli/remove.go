@@ -49,7 +49,7 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 		if len(d.Alias) > 0 {
 			aliases = terminal.Paint(terminal.Warn, fmt.Sprintf(" with %s, %s among them", terminal.Count(len(d.Alias), "alias host"), d.Alias[0]))
 		}
-		s.Term.Linef("  %s  %s%s", d.Host, terminal.Paint(terminal.Dim, d.Environment()), aliases)
+		s.Term.Linef("  %s  %s%s", d.Host, terminal.Paint(terminal.Dim, string(d.Environment())), aliases)
 		if d.Live && !safe {
 			s.Term.Warnf("%s serves production of %s. Without it, production answers 404 until the next deployment or `lateen promote`.", d.Host, d.Name)
 		}

@@ -18,10 +18,10 @@ type AliasTarget struct {
 	Target string
 }
 
-// SetAlias points a host at a READY deployment. A host without a dot is a label
-// under the platform's domain. previous is the deployment that the host led to
-// before.
-func (c *Control) SetAlias(ctx context.Context, idOrHost, host string) (alias *lateen.Alias, previous lateen.DeploymentID, err error) {
+// SetAlias points a host at a READY deployment and, unless redirect is "", redirects
+// its requests to the host redirect. A host without a dot is a label under the
+// platform's domain. previous is the deployment that the host led to before.
+func (c *Control) SetAlias(ctx context.Context, idOrHost, host, redirect string) (alias *lateen.Alias, previous lateen.DeploymentID, err error) {
 	p, err := authorize(ctx, lateen.AliasWrite)
 	if err != nil {
 		return nil, "", err
@@ -38,13 +38,17 @@ func (c *Control) SetAlias(ctx context.Context, idOrHost, host string) (alias *l
 		if err != nil {
 			return err
 		}
+		to, err := c.checkRedirect(name, redirect)
+		if err != nil {
+			return err
+		}
 		old, err := q.GetAlias(ctx, name)
 		if err != nil && !errors.Is(err, lateen.ErrAliasNotFound) {
 			return err
 		}
 		alias = c.newAlias(name, d)
-		alias.Creator, alias.Automatic = p.User, err == nil && old.Automatic
-		ch.bind(alias.Host, d)
+		alias.Redirect, alias.Creator, alias.Automatic = to, p.User, err == nil && old.Automatic
+		ch.alias(alias)
 		if previous, err = q.PutAlias(ctx, alias); err != nil {
 			return err
 		}
@@ -289,11 +293,19 @@ func (c *Control) takeProduction(ctx context.Context, q *store.Queries, project 
 	return nil
 }
 
+// pointAutomatic points a host of production or of a branch at d. A redirect of the
+// host stays.
 func (c *Control) pointAutomatic(ctx context.Context, q *store.Queries, host string, d *lateen.Deployment, ch *changes) error {
 	alias := c.newAlias(host, d)
 	alias.Automatic = true
+	switch old, err := q.GetAlias(ctx, host); {
+	case err == nil && old.Project == d.Project:
+		alias.Redirect = old.Redirect
+	case err != nil && !errors.Is(err, lateen.ErrAliasNotFound):
+		return err
+	}
 	_, err := q.PutAlias(ctx, alias)
-	ch.bind(host, d)
+	ch.alias(alias)
 	return err
 }
 

@@ -165,7 +165,11 @@ func (c *Control) assemble(ctx context.Context, id lateen.DeploymentID) (stuck b
 	limited, cancel := context.WithTimeoutCause(ctx, assembleTimeout, lateen.ErrAssembleTimeout)
 	defer cancel()
 	err := c.tryAssemble(limited, id)
-	if err == nil || ctx.Err() != nil || errors.Is(err, lateen.ErrDeploymentFinal) || errors.Is(err, lateen.ErrDeploymentNotFound) || errors.Is(err, errLeaseLost) {
+	if err == nil {
+		c.settle(ctx, id)
+		return false
+	}
+	if ctx.Err() != nil || errors.Is(err, lateen.ErrDeploymentFinal) || errors.Is(err, lateen.ErrDeploymentNotFound) || errors.Is(err, errLeaseLost) {
 		return false
 	}
 	if limited.Err() != nil {
@@ -271,10 +275,20 @@ func (c *Control) publish(ctx context.Context, id lateen.DeploymentID) error {
 		d.ReadyAt = c.now()
 		return c.assignHosts(ctx, q, d, ch)
 	})
-	if err != nil {
-		return err
+	return err
+}
+
+// settle finalizes a READY deployment. It tries until it succeeds, the deployment is
+// deleted or ctx ends: clients wait for the hosts.
+func (c *Control) settle(ctx context.Context, id lateen.DeploymentID) {
+	for {
+		err := c.finalize(ctx, id)
+		if err == nil || ctx.Err() != nil || errors.Is(err, lateen.ErrDeploymentNotFound) {
+			return
+		}
+		c.Log.WarnContext(ctx, "the hosts of a deployment were not recorded as assigned; trying again", "deployment_id", id, "err", err)
+		pause.For(ctx, stuckPause)
 	}
-	return c.finalize(ctx, id)
 }
 
 // finalize records that all hosts of a READY deployment are assigned.
@@ -290,23 +304,20 @@ func (c *Control) finalize(ctx context.Context, id lateen.DeploymentID) error {
 	})
 }
 
-// finalizeAll finalizes the READY deployments that an earlier run left.
+// listUnsettled returns the READY deployments that an earlier run has not finalized.
 // The edge knows their hosts since the start of the platform.
-func (c *Control) finalizeAll(ctx context.Context) error {
+func (c *Control) listUnsettled(ctx context.Context) (all []lateen.DeploymentID, err error) {
 	const batch = 100
-	var failed error
 	for after := lateen.DeploymentID(""); ; {
 		ids, err := c.Store.ListUnsettled(ctx, after, batch)
 		if err != nil {
-			return errors.Join(failed, err)
+			return nil, err
 		}
-		for _, id := range ids {
-			failed = errors.Join(failed, c.finalize(ctx, id))
-			after = id
-		}
+		all = append(all, ids...)
 		if len(ids) < batch {
-			return failed
+			return all, nil
 		}
+		after = ids[batch-1]
 	}
 }
 

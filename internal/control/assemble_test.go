@@ -73,3 +73,53 @@ func TestADeploymentWhoseStateCannotBeWrittenIsTriedAgainLater(t *testing.T) {
 		end()
 	})
 }
+
+// If the disk is full after a deployment became READY, its hosts are recorded as
+// assigned once the disk has space, in the same run or in a later one that starts on
+// the full disk: clients wait for it.
+func TestTheHostsOfAReadyDeploymentAreRecordedOnceTheDiskHasSpace(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p := controltest.New(t)
+			ctx := p.As(t, p.Token)
+			d, err := p.Deploy(ctx, control.DeployRequest{Project: "shop", Files: inline("page"), Source: "cli"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			db, err := sqlite.OpenFile(t.Context(), filepath.Join(p.Dir, "lateen.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if _, err := db.Write.ExecContext(t.Context(), `CREATE TRIGGER full BEFORE UPDATE ON deployments
+				WHEN NEW.aliased_at <> OLD.aliased_at BEGIN SELECT RAISE(ABORT, 'full'); END`); err != nil {
+				t.Fatal(err)
+			}
+			state := func() *lateen.Deployment {
+				now, err := p.Store.GetDeployment(ctx, d.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return now
+			}
+			end := p.Start(t)
+			time.Sleep(time.Hour) // synthetic time
+			if restarts {
+				end()
+				end = p.Start(t)
+				time.Sleep(time.Minute)
+			}
+			if now := state(); now.State != lateen.Ready || now.AliasedAt != 0 {
+				t.Fatalf("on the full disk it is %s with hosts assigned at %d, want READY at 0", now.State, now.AliasedAt)
+			}
+			if _, err := db.Write.ExecContext(t.Context(), `DROP TRIGGER full`); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if state().AliasedAt == 0 {
+				t.Error("with free space its hosts are not recorded as assigned")
+			}
+			end()
+		})
+	}
+}

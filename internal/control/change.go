@@ -55,9 +55,14 @@ func (ch *changes) add(e lateen.Event) {
 
 // bind records that a host leads to d.
 func (ch *changes) bind(host string, d *lateen.Deployment) {
+	ch.alias(&lateen.Alias{Host: host, Team: d.Team, Project: d.Project, Deployment: d.ID})
+}
+
+// alias records the binding of an alias.
+func (ch *changes) alias(a *lateen.Alias) {
 	ch.add(lateen.Event{
-		Type: lateen.HostBound, Team: d.Team, Project: d.Project, Subject: host, Deployment: d.ID,
-		Binding: lateen.Binding{Deployment: d.ID},
+		Type: lateen.HostBound, Team: a.Team, Project: a.Project, Subject: a.Host, Deployment: a.Deployment,
+		Binding: lateen.Binding{Deployment: a.Deployment, Redirect: a.Redirect},
 	})
 }
 

@@ -135,10 +135,16 @@ func orElse[T comparable](value *T, otherwise T) {
 // Run assembles queued and interrupted deployments and sweeps unreferenced content.
 // It returns when ctx has ended and no work is in progress.
 func (c *Control) Run(ctx context.Context) error {
-	if err := c.finalizeAll(ctx); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("finalize deployments: %w", err)
+	unsettled, err := c.listUnsettled(ctx) // before a worker adds some
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("list deployments to finalize: %w", err)
 	}
 	var workers sync.WaitGroup
+	workers.Go(func() {
+		for _, id := range unsettled {
+			c.settle(ctx, id)
+		}
+	})
 	for range 2 * c.Workers {
 		workers.Go(func() { c.work(ctx) })
 	}

@@ -81,7 +81,7 @@ func start(t *testing.T, change ...func(*control.Options)) *tester {
 }
 
 // accept requests a deployment of a page.
-func (c *tester) accept(text, target string, change ...func(*control.DeployRequest)) *lateen.Deployment {
+func (c *tester) accept(text string, target lateen.Environment, change ...func(*control.DeployRequest)) *lateen.Deployment {
 	c.t.Helper()
 	r := control.DeployRequest{Project: "shop", Target: target, Files: inline(text), Source: "cli"}
 	for _, fn := range change {
@@ -114,7 +114,7 @@ func (c *tester) await(id lateen.DeploymentID) *lateen.Deployment {
 }
 
 // deploy deploys a page and waits until it is READY.
-func (c *tester) deploy(text, target string, change ...func(*control.DeployRequest)) *lateen.Deployment {
+func (c *tester) deploy(text string, target lateen.Environment, change ...func(*control.DeployRequest)) *lateen.Deployment {
 	c.t.Helper()
 	d := c.await(c.accept(text, target, change...).ID)
 	if d.State != lateen.Ready || d.AliasedAt == 0 {
@@ -231,11 +231,11 @@ func TestATokenCreatesNoneThatExpiresLater(t *testing.T) {
 func TestOtherTeamsAreNotThere(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")
-	v, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "x", Type: lateen.EnvEncrypted, Target: []string{"production"}}, false)
+	v, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "x", Type: lateen.EnvEncrypted, Target: []lateen.Environment{"production"}}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	alias, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com")
+	alias, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestOtherTeamsAreNotThere(t *testing.T) {
 		"Environments":  func(p, _ string) error { _, err := c.Environments(eve, p); return err },
 		"EnvVars":       func(p, _ string) error { _, err := c.EnvVars(eve, p, control.EnvFilter{}); return err },
 		"CreateEnv": func(p, _ string) error {
-			_, err := c.CreateEnv(eve, p, lateen.EnvVar{Key: "K", Type: "plain", Target: []string{"production"}}, true)
+			_, err := c.CreateEnv(eve, p, lateen.EnvVar{Key: "K", Type: "plain", Target: []lateen.Environment{"production"}}, true)
 			return err
 		},
 		"UpdateEnv": func(p, _ string) error {
@@ -270,7 +270,7 @@ func TestOtherTeamsAreNotThere(t *testing.T) {
 			_, err := c.Deploy(eve, control.DeployRequest{From: lateen.DeploymentID(d)})
 			return err
 		},
-		"SetAlias":    func(_, d string) error { _, _, err := c.SetAlias(eve, d, "evil.example.com"); return err },
+		"SetAlias":    func(_, d string) error { _, _, err := c.SetAlias(eve, d, "evil.example.com", ""); return err },
 		"Alias":       func(_, _ string) error { _, err := c.Alias(eve, string(alias.ID)); return err },
 		"RemoveAlias": func(_, _ string) error { _, err := c.RemoveAlias(eve, alias.Host); return err },
 		"Promote":     func(p, d string) error { _, err := c.Promote(eve, p, d); return err },
@@ -296,7 +296,7 @@ func TestOtherTeamsAreNotThere(t *testing.T) {
 func TestViewersChangeNothing(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")
-	v, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "secret", Type: lateen.EnvEncrypted, Target: []string{"production"}}, false)
+	v, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "secret", Type: lateen.EnvEncrypted, Target: []lateen.Environment{"production"}}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func TestViewersChangeNothing(t *testing.T) {
 		"CreateProject":    second(c.CreateProject(viewer, "x", lateen.ProjectSettings{})),
 		"UpdateProject":    second(c.UpdateProject(viewer, "shop", func(p *lateen.Project) error { p.Name = "y"; return nil })),
 		"DeleteProject":    c.DeleteProject(viewer, "shop"),
-		"CreateEnv":        second(c.CreateEnv(viewer, "shop", lateen.EnvVar{Key: "K", Type: "plain", Target: []string{"production"}}, true)),
+		"CreateEnv":        second(c.CreateEnv(viewer, "shop", lateen.EnvVar{Key: "K", Type: "plain", Target: []lateen.Environment{"production"}}, true)),
 		"UpdateEnv":        second(c.UpdateEnv(viewer, "shop", v.ID, func(v *lateen.EnvVar) error { v.Value = "y"; return nil })),
 		"DeleteEnv":        second(c.DeleteEnv(viewer, "shop", v.ID)),
 		"PullEnv":          second(c.PullEnv(viewer, "shop", "production", "")),

@@ -15,8 +15,8 @@ import (
 // DeployRequest is a request for a deployment. Either Files or From names its
 // content.
 type DeployRequest struct {
-	Project string // id or name; a missing project is created
-	Target  string // production, preview or a custom environment; "" is preview, or production for a project's first
+	Project string             // id or name; a missing project is created
+	Target  lateen.Environment // production, preview or a custom environment; "" is preview, or production for a project's first
 
 	Files    []lateen.UploadFile
 	Prebuilt bool                // an archive in Files holds a build output
@@ -44,7 +44,7 @@ func (c *Control) Deploy(ctx context.Context, r DeployRequest) (*lateen.Deployme
 		return nil, err
 	}
 	if r.Target != "" {
-		if err := validateTarget(r.Target); err != nil {
+		if err := r.Target.Validate(); err != nil {
 			return nil, err
 		}
 	}
@@ -150,7 +150,7 @@ func (c *Control) repeat(ctx context.Context, p lateen.Principal, r *DeployReque
 // defaultTarget returns the target of a deployment that names none: production if
 // the project has neither a production deployment nor one for production that has
 // not failed; else preview. A repetition of the deployment from is a preview.
-func defaultTarget(ctx context.Context, q *store.Queries, project *lateen.Project, from lateen.DeploymentID) (string, error) {
+func defaultTarget(ctx context.Context, q *store.Queries, project *lateen.Project, from lateen.DeploymentID) (lateen.Environment, error) {
 	if from != "" || project.Production != "" {
 		return lateen.Preview, nil
 	}
@@ -383,7 +383,7 @@ func (c *Control) Hosts(ctx context.Context) (map[string]lateen.Binding, error) 
 	}
 	out := make(map[string]lateen.Binding, len(hosts))
 	for _, h := range hosts {
-		out[h.Name] = lateen.Binding{Deployment: h.Deployment}
+		out[h.Name] = lateen.Binding{Deployment: h.Deployment, Redirect: h.Redirect}
 	}
 	return out, nil
 }

@@ -445,7 +445,7 @@ func TestDeletingWhileAssembling(t *testing.T) {
 func TestRedeployRepeatsFilesAndMetadata(t *testing.T) {
 	c := start(t)
 	first := c.deploy("one", "", branch("main"), func(r *control.DeployRequest) { r.Meta = map[string]string{"color": "teal", "action": "x"} })
-	if _, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "NEW", Value: "1", Type: "plain", Target: []string{"preview"}}, false); err != nil {
+	if _, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "NEW", Value: "1", Type: "plain", Target: []lateen.Environment{"preview"}}, false); err != nil {
 		t.Fatal(err)
 	}
 	d, err := c.Deploy(c.ctx, control.DeployRequest{From: first.ID, Meta: map[string]string{"action": "redeploy"}})

@@ -17,8 +17,8 @@ import (
 
 // EnvFilter selects variables of a project; a zero field selects all.
 type EnvFilter struct {
-	Target string // only variables of this environment
-	Branch string // with Target: only variables of this Git branch or of every branch
+	Target lateen.Environment // only variables of this environment
+	Branch string             // with Target: only variables of this Git branch or of every branch
 	// Decrypt returns the values of encrypted variables to callers with the
 	// permission [lateen.EnvSecret]. The audit log records the read.
 	Decrypt bool
@@ -153,7 +153,7 @@ func (c *Control) replaceTargets(ctx context.Context, q *store.Queries, v *latee
 		if old.Key != v.Key || old.GitBranch != v.GitBranch {
 			continue
 		}
-		rest := slices.DeleteFunc(slices.Clone(old.Target), func(t string) bool { return slices.Contains(v.Target, t) })
+		rest := slices.DeleteFunc(slices.Clone(old.Target), func(t lateen.Environment) bool { return slices.Contains(v.Target, t) })
 		switch {
 		case len(rest) == len(old.Target):
 			continue
@@ -261,12 +261,12 @@ func (c *Control) DeleteEnv(ctx context.Context, idOrName string, id lateen.EnvI
 
 // PullEnv returns the variables of a project in an environment, and of a branch
 // unless it is "". The values of sensitive variables are "".
-func (c *Control) PullEnv(ctx context.Context, idOrName, target, branch string) (map[string]string, error) {
+func (c *Control) PullEnv(ctx context.Context, idOrName string, target lateen.Environment, branch string) (map[string]string, error) {
 	p, err := authorize(ctx, lateen.EnvSecret)
 	if err != nil {
 		return nil, err
 	}
-	if err := validateTarget(target); err != nil {
+	if err := target.Validate(); err != nil {
 		return nil, err
 	}
 	project, err := findProject(ctx, c.Store.Queries, p, idOrName)
@@ -287,7 +287,7 @@ func (c *Control) PullEnv(ctx context.Context, idOrName, target, branch string) 
 	}
 	values := env.readable()
 	maps.Copy(values, system)
-	return values, c.record(ctx, c.Store.Queries, p, lateen.ActionEnvRead, project.ID, "all of "+target)
+	return values, c.record(ctx, c.Store.Queries, p, lateen.ActionEnvRead, project.ID, "all of "+string(target))
 }
 
 // DeploymentEnv returns the variables that a deployment runs with. The values of
@@ -335,7 +335,7 @@ func (e *frozenEnv) size() int {
 
 // environment collects the variables of a project for an environment. A variable of
 // a branch overrides one of every branch.
-func (c *Control) environment(ctx context.Context, q *store.Queries, project lateen.ProjectID, target, branch string) (*frozenEnv, error) {
+func (c *Control) environment(ctx context.Context, q *store.Queries, project lateen.ProjectID, target lateen.Environment, branch string) (*frozenEnv, error) {
 	vars, err := q.ListEnv(ctx, project)
 	if err != nil {
 		return nil, err
@@ -365,7 +365,7 @@ func (c *Control) freeze(ctx context.Context, q *store.Queries, project *lateen.
 		return nil, err
 	}
 	for key, value := range extra {
-		if err := validateEnv(&lateen.EnvVar{Key: key, Value: value, Type: lateen.EnvEncrypted, Target: []string{d.Target}}); err != nil {
+		if err := validateEnv(&lateen.EnvVar{Key: key, Value: value, Type: lateen.EnvEncrypted, Target: []lateen.Environment{d.Target}}); err != nil {
 			return nil, err
 		}
 		env.Values[key] = value
@@ -404,8 +404,8 @@ func (c *Control) systemEnv(ctx context.Context, q *store.Queries, project *late
 	}
 	env := map[string]string{
 		"VERCEL":                        "1",
-		"VERCEL_ENV":                    vercelEnv(d.Target),
-		"VERCEL_TARGET_ENV":             d.Target,
+		"VERCEL_ENV":                    string(vercelEnv(d.Target)),
+		"VERCEL_TARGET_ENV":             string(d.Target),
 		"VERCEL_REGION":                 c.Region,
 		"VERCEL_PROJECT_ID":             string(project.ID),
 		"VERCEL_PROJECT_PRODUCTION_URL": production[0],
@@ -427,11 +427,11 @@ func (c *Control) systemEnv(ctx context.Context, q *store.Queries, project *late
 }
 
 // vercelEnv returns VERCEL_ENV for an environment; custom environments are previews.
-func vercelEnv(target string) string {
-	if target == lateen.Production || target == lateen.Development {
-		return target
+func vercelEnv(target lateen.Environment) lateen.Environment {
+	if target.Custom() {
+		return lateen.Preview
 	}
-	return lateen.Preview
+	return target
 }
 
 var remotePattern = regexp.MustCompile(`(github|gitlab|bitbucket)\.[a-z]+[:/]([^/]+(?:/[^/]+)*)/([^/]+?)(?:\.git)?/?$`)
@@ -512,7 +512,7 @@ func masked(v *lateen.EnvVar) *lateen.EnvVar {
 }
 
 // envTarget names a variable in the audit log.
-func envTarget(v *lateen.EnvVar) string { return v.Key + " (" + strings.Join(v.Target, ", ") + ")" }
+func envTarget(v *lateen.EnvVar) string { return v.Key + " (" + v.Environments() + ")" }
 
 func validateEnv(v *lateen.EnvVar) error {
 	if err := v.Validate(); err != nil {
@@ -522,27 +522,15 @@ func validateEnv(v *lateen.EnvVar) error {
 	v.Target = slices.Compact(v.Target)
 	var errs []error
 	for _, target := range v.Target {
-		errs = append(errs, validateTarget(target))
+		errs = append(errs, target.Validate())
 	}
 	return errors.Join(errs...)
 }
 
-var targetPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
-
-// validateTarget returns an error for a text that can't name an environment.
-func validateTarget(target string) error {
-	if !targetPattern.MatchString(target) {
-		return lateen.ErrTargetInvalid.With("%q is not the name of an environment: 1 to 32 characters of a-z, 0-9 and '-'", target)
-	}
-	return nil
-}
-
 // customOf returns the custom environments among names, sorted and without
 // duplicates.
-func customOf(names []string) []string {
-	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
-		return n == lateen.Production || n == lateen.Preview || n == lateen.Development
-	})
+func customOf(names []lateen.Environment) []lateen.Environment {
+	names = slices.DeleteFunc(slices.Clone(names), func(e lateen.Environment) bool { return !e.Custom() })
 	slices.Sort(names)
 	return slices.Compact(names)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/control"
 )
 
-func (c *tester) env(key, value, kind string, targets ...string) *lateen.EnvVar {
+func (c *tester) env(key, value, kind string, targets ...lateen.Environment) *lateen.EnvVar {
 	c.t.Helper()
 	v, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: key, Value: value, Type: kind, Target: targets}, false)
 	if err != nil {
@@ -71,13 +71,13 @@ func TestEnvListShowsWhatMayBeRead(t *testing.T) {
 func TestEnvConflicts(t *testing.T) {
 	c := withProject(t)
 	first := c.env("KEY", "1", lateen.EnvEncrypted, "production", "preview")
-	_, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "2", Type: lateen.EnvPlain, Target: []string{"preview"}}, false)
+	_, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "2", Type: lateen.EnvPlain, Target: []lateen.Environment{"preview"}}, false)
 	wants(t, err, lateen.ErrEnvTaken)
-	_, err = c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "2", Type: lateen.EnvPlain, Target: []string{"preview"}}, true)
+	_, err = c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "2", Type: lateen.EnvPlain, Target: []lateen.Environment{"preview"}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := func(target string) string {
+	values := func(target lateen.Environment) string {
 		t.Helper()
 		env, err := c.PullEnv(c.ctx, "shop", target, "")
 		if err != nil {
@@ -88,7 +88,7 @@ func TestEnvConflicts(t *testing.T) {
 	if values("production") != "1" || values("preview") != "2" {
 		t.Errorf("production has %q, preview %q", values("production"), values("preview"))
 	}
-	_, err = c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "3", Type: lateen.EnvPlain, Target: []string{"production"}}, true)
+	_, err = c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "3", Type: lateen.EnvPlain, Target: []lateen.Environment{"production"}}, true)
 	if err != nil || values("production") != "3" {
 		t.Errorf("production has %q, %v", values("production"), err)
 	}
@@ -100,7 +100,7 @@ func TestEnvUpdate(t *testing.T) {
 	c := withProject(t)
 	v := c.env("KEY", "1", lateen.EnvEncrypted, "production", "preview")
 	updated, err := c.UpdateEnv(c.ctx, "shop", v.ID, func(v *lateen.EnvVar) error {
-		v.Target = []string{"preview"}
+		v.Target = []lateen.Environment{"preview"}
 		return nil
 	})
 	if err != nil || updated.Value != "" || len(updated.Target) != 1 {
@@ -110,7 +110,7 @@ func TestEnvUpdate(t *testing.T) {
 	for name, change := range map[string]func(*lateen.EnvVar){
 		"another name": func(v *lateen.EnvVar) { v.Key = "OTHER" },
 		"readable":     func(v *lateen.EnvVar) { v.Type = lateen.EnvPlain },
-		"development":  func(v *lateen.EnvVar) { v.Target = []string{"development"} },
+		"development":  func(v *lateen.EnvVar) { v.Target = []lateen.Environment{"development"} },
 		"no target":    func(v *lateen.EnvVar) { v.Target = nil },
 	} {
 		_, err := c.UpdateEnv(c.ctx, "shop", hidden.ID, func(v *lateen.EnvVar) error {
@@ -133,15 +133,15 @@ func TestEnvUpdate(t *testing.T) {
 func TestEnvRefuses(t *testing.T) {
 	c := withProject(t)
 	for name, v := range map[string]lateen.EnvVar{
-		"a malformed name":       {Key: "1KEY", Type: "plain", Target: []string{"production"}},
-		"a reserved name":        {Key: "TZ", Type: "plain", Target: []string{"production"}},
+		"a malformed name":       {Key: "1KEY", Type: "plain", Target: []lateen.Environment{"production"}},
+		"a reserved name":        {Key: "TZ", Type: "plain", Target: []lateen.Environment{"production"}},
 		"no target":              {Key: "KEY", Type: "plain"},
-		"an invalid target":      {Key: "KEY", Type: "plain", Target: []string{"a,b"}},
-		"an unknown type":        {Key: "KEY", Type: "secret", Target: []string{"production"}},
-		"a sensitive one in dev": {Key: "KEY", Type: "sensitive", Target: []string{"development"}},
-		"a branch of production": {Key: "KEY", Type: "plain", Target: []string{"production"}, GitBranch: "main"},
-		"a value with a NUL":     {Key: "KEY", Type: "plain", Target: []string{"production"}, Value: "a\x00b"},
-		"a huge value":           {Key: "KEY", Type: "plain", Target: []string{"production"}, Value: strings.Repeat("x", lateen.MaxEnvBytes)},
+		"an invalid target":      {Key: "KEY", Type: "plain", Target: []lateen.Environment{"a,b"}},
+		"an unknown type":        {Key: "KEY", Type: "secret", Target: []lateen.Environment{"production"}},
+		"a sensitive one in dev": {Key: "KEY", Type: "sensitive", Target: []lateen.Environment{"development"}},
+		"a branch of production": {Key: "KEY", Type: "plain", Target: []lateen.Environment{"production"}, GitBranch: "main"},
+		"a value with a NUL":     {Key: "KEY", Type: "plain", Target: []lateen.Environment{"production"}, Value: "a\x00b"},
+		"a huge value":           {Key: "KEY", Type: "plain", Target: []lateen.Environment{"production"}, Value: strings.Repeat("x", lateen.MaxEnvBytes)},
 	} {
 		_, err := c.CreateEnv(c.ctx, "shop", v, false)
 		if lateen.CodeOf(err) != lateen.Invalid {
@@ -157,7 +157,7 @@ func TestDeploymentsFreezeTheirEnvironment(t *testing.T) {
 	c := withProject(t)
 	c.Start(t)
 	c.env("EVERYWHERE", "1", lateen.EnvEncrypted, "production", "preview")
-	branched, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "EVERYWHERE", Value: "branch", Type: "plain", Target: []string{"preview"}, GitBranch: "fix/it"}, false)
+	branched, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "EVERYWHERE", Value: "branch", Type: "plain", Target: []lateen.Environment{"preview"}, GitBranch: "fix/it"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,12 +213,12 @@ func TestTheVariablesOfAProjectAreBounded(t *testing.T) {
 	c := withProject(t)
 	vars := make([]lateen.EnvVar, lateen.MaxProjectEnv)
 	for i := range vars {
-		vars[i] = lateen.EnvVar{Key: fmt.Sprint("KEY_", i), Type: lateen.EnvPlain, Target: []string{"production"}}
+		vars[i] = lateen.EnvVar{Key: fmt.Sprint("KEY_", i), Type: lateen.EnvPlain, Target: []lateen.Environment{"production"}}
 	}
 	if _, err := c.CreateEnvs(c.ctx, "shop", vars, false); err != nil {
 		t.Fatal(err)
 	}
-	one := lateen.EnvVar{Key: "ONE_MORE", Type: lateen.EnvPlain, Target: []string{"production"}}
+	one := lateen.EnvVar{Key: "ONE_MORE", Type: lateen.EnvPlain, Target: []lateen.Environment{"production"}}
 	_, err := c.CreateEnv(c.ctx, "shop", one, false)
 	wants(t, err, lateen.ErrEnvTooMany)
 	one.Key = "KEY_1"

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -59,18 +58,31 @@ func (c *Control) ownHost(project *lateen.Project, team *lateen.Team) string {
 	return c.host(join(lateen.Label(project.Name), lateen.NewHash(hashLen), team.Slug))
 }
 
-// productionHosts returns the hosts of production, the main one first.
+// productionHosts returns the hosts of production, the main one first, and those of
+// an earlier time at which the main ones were not free.
 func (c *Control) productionHosts(ctx context.Context, q *store.Queries, project *lateen.Project, team *lateen.Team) ([]string, error) {
-	name := lateen.Label(project.Name)
-	short, err := c.firstFree(ctx, q, project, name, join(name, digestOf(string(project.ID), 4)), join(name, digestOf(string(project.ID), 12)))
-	if err != nil {
-		return nil, err
+	name, id := lateen.Label(project.Name), string(project.ID)
+	var main, earlier []string
+	for _, labels := range [][]string{
+		{name, join(name, digestOf(id, 4)), join(name, digestOf(id, 12))},
+		{join(name, team.Slug), join(name, digestOf(id, 4), team.Slug)},
+	} {
+		host, err := c.firstFree(ctx, q, project, labels...)
+		if err != nil {
+			return nil, err
+		}
+		main = append(main, host)
+		for _, label := range labels[1:] {
+			alias, err := q.GetAlias(ctx, c.host(label))
+			switch {
+			case err == nil && alias.Project == project.ID && alias.Automatic && alias.Host != host:
+				earlier = append(earlier, alias.Host)
+			case err != nil && !errors.Is(err, lateen.ErrAliasNotFound):
+				return nil, err
+			}
+		}
 	}
-	long, err := c.firstFree(ctx, q, project, join(name, team.Slug), join(name, digestOf(string(project.ID), 4), team.Slug))
-	if err != nil {
-		return nil, err
-	}
-	return []string{short, long}, nil
+	return append(main, earlier...), nil
 }
 
 // branchHost returns the host of the latest deployment of a Git branch.
@@ -163,17 +175,12 @@ func (c *Control) reserved(ctx context.Context, q *store.Queries, label string) 
 // without the platform's domain. It returns an error if the host may not be an
 // alias.
 func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project lateen.ProjectID, text string) (string, error) {
-	host := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(text, "https://"), "http://"), "/"))
-	host = strings.TrimSuffix(host, ".")
-	if !strings.Contains(host, ".") && host != c.Domain {
-		host = c.host(host)
+	host, err := c.parseHost(text)
+	if err != nil {
+		return "", err
 	}
-	if !lateen.IsHost(host) {
-		return "", lateen.ErrAliasInvalid.With("%q is not a host name", text).WithHint("use labels of 1 to 63 letters, digits and '-', separated by '.'")
-	}
-	_, notAddress := netip.ParseAddr(host)
 	switch {
-	case notAddress == nil, host == "localhost", host == c.Domain:
+	case isAddress(host), host == "localhost", host == c.Domain, strings.HasSuffix(host, ".lateen.internal"):
 		return "", lateen.ErrAliasReserved.With("%s belongs to the platform", host)
 	}
 	label, generated := strings.CutSuffix(host, "."+c.Domain)
@@ -184,6 +191,43 @@ func (c *Control) checkAlias(ctx context.Context, q *store.Queries, project late
 		return host, c.checkBelow(ctx, q, project, host, c.host(label[i+1:]))
 	}
 	return host, c.checkGenerated(ctx, q, project, label)
+}
+
+// isAddress reports whether browsers read a host as an IPv4 address: its last label is
+// a number (WHATWG URL, "ends in a number checker"). 127.1 is 127.0.0.1.
+func isAddress(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return strings.Trim(last, "0123456789") == ""
+}
+
+// checkRedirect returns the host to which requests for host are redirected, "" if
+// text is.
+func (c *Control) checkRedirect(host, text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	to, err := c.parseHost(text)
+	if err == nil && to == host {
+		return "", lateen.ErrAliasInvalid.With("%s redirects to itself", host)
+	}
+	return to, err
+}
+
+// parseHost returns the host that a user wrote as a name, a URL without a path, or a
+// label under the platform's domain.
+func (c *Control) parseHost(text string) (string, error) {
+	host := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(text, "https://"), "http://"), "/"))
+	host = strings.TrimSuffix(host, ".")
+	if !strings.Contains(host, ".") && host != c.Domain {
+		host = c.host(host)
+	}
+	if !lateen.IsHost(host) {
+		return "", lateen.ErrAliasInvalid.With("%q is not a host name", text).WithHint("use labels of 1 to 63 letters, digits and '-', separated by '.'")
+	}
+	return host, nil
 }
 
 // checkBelow refuses a subdomain of a host under the platform's domain that the

@@ -2,6 +2,8 @@ package control_test
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,7 +135,7 @@ func TestPromotingAPreviewDeploysItForProduction(t *testing.T) {
 	c := start(t)
 	first := c.deploy("one", "production")
 	preview := c.deploy("two", "preview")
-	if _, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "ONLY", Value: "production", Type: "plain", Target: []string{"production"}}, false); err != nil {
+	if _, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "ONLY", Value: "production", Type: "plain", Target: []lateen.Environment{"production"}}, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Rollback(c.ctx, "shop", string(first.ID)); err != nil {
@@ -221,17 +223,17 @@ func TestAliases(t *testing.T) {
 	c := start(t)
 	one := c.deploy("one", "")
 	two := c.deploy("two", "preview")
-	alias, previous, err := c.SetAlias(c.ctx, two.Host, "https://WWW.Example.com/")
+	alias, previous, err := c.SetAlias(c.ctx, two.Host, "https://WWW.Example.com/", "")
 	if err != nil || previous != "" || alias.Host != "www.example.com" {
 		t.Fatalf("the alias is %+v, before %q, %v", alias, previous, err)
 	}
 	c.leads("www.example.com", two)
-	moved, previous, err := c.SetAlias(c.ctx, string(one.ID), "www.example.com")
+	moved, previous, err := c.SetAlias(c.ctx, string(one.ID), "www.example.com", "")
 	if err != nil || previous != two.ID || moved.ID != alias.ID {
 		t.Errorf("the alias is %+v, before %q, %v", moved, previous, err)
 	}
 	c.leads("www.example.com", one)
-	short, _, err := c.SetAlias(c.ctx, string(two.ID), "sale")
+	short, _, err := c.SetAlias(c.ctx, string(two.ID), "sale", "")
 	if err != nil || short.Host != "sale.localhost" {
 		t.Errorf("the alias is %+v, %v", short, err)
 	}
@@ -248,6 +250,67 @@ func TestAliases(t *testing.T) {
 	c.leads("www.example.com", nil)
 	_, err = c.RemoveAlias(c.ctx, "www.example.com")
 	wants(t, err, lateen.ErrAliasNotFound)
+}
+
+func TestARedirectOfAHostStaysWhenProductionMoves(t *testing.T) {
+	c := start(t)
+	one := c.deploy("one", "production")
+	alias, _, err := c.SetAlias(c.ctx, string(one.ID), "shop", "https://www.example.com/")
+	if err != nil || alias.Redirect != "www.example.com" {
+		t.Fatalf("the alias is %+v, %v", alias, err)
+	}
+	two := c.deploy("two", "production")
+	want := lateen.Binding{Deployment: two.ID, Redirect: "www.example.com"}
+	bound := c.Traffic.Events(lateen.HostBound)
+	i := slices.IndexFunc(bound, func(e lateen.Event) bool { return e.Subject == "shop.localhost" && e.Deployment == two.ID })
+	if i < 0 || bound[i].Binding != want {
+		t.Errorf("the events bind %+v, want %+v", bound, want)
+	}
+	hosts, err := c.Hosts(c.ctx)
+	if err != nil || hosts["shop.localhost"] != want || hosts[two.Host].Redirect != "" {
+		t.Errorf("the hosts are %v, %v", hosts, err)
+	}
+	alias, _, err = c.SetAlias(c.ctx, string(two.ID), "shop", "")
+	if err != nil || alias.Redirect != "" {
+		t.Errorf("without a redirect, the alias is %+v, %v", alias, err)
+	}
+}
+
+func TestInvalidRedirectsOfHostsAreRefused(t *testing.T) {
+	c := start(t)
+	d := c.deploy("one", "")
+	for _, to := range []string{"sale", "SALE.localhost.", "https://example.com/path", "a b", "example.com:80", "user@example.com"} {
+		_, _, err := c.SetAlias(c.ctx, string(d.ID), "sale", to)
+		wants(t, err, lateen.ErrAliasInvalid)
+	}
+	c.leads("sale.localhost", nil)
+}
+
+// As on Vercel, a name is unique in a team, and the first team to deploy to
+// production has the short host.
+func TestTeamsMayHaveProjectsOfOneName(t *testing.T) {
+	c := start(t)
+	eve := &tester{Platform: c.Platform, t: t, ctx: c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))}
+	ours, theirs := c.deploy("ours", "production"), eve.deploy("theirs", "production")
+	if ours.Project == theirs.Project {
+		t.Fatal("two teams share a project")
+	}
+	c.leads("shop.localhost", ours)
+	eve.leads("shop-rivals.localhost", theirs)
+	hosts, err := c.AliasHosts(eve.ctx, theirs.ID)
+	if err != nil || len(hosts) != 2 || !strings.HasPrefix(hosts[0], "shop-") {
+		t.Fatalf("the hosts of production are %v, %v", hosts, err)
+	}
+	if _, err := c.CreateProject(eve.ctx, "shop", lateen.ProjectSettings{}); !errors.Is(err, lateen.ErrProjectTaken) {
+		t.Errorf("a second project of the name: %v", err)
+	}
+	if err := c.DeleteProject(c.ctx, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	next := eve.deploy("next", "production")
+	for _, host := range append(hosts, "shop.localhost") {
+		eve.leads(host, next)
+	}
 }
 
 func TestAliasesRefuseForeignHosts(t *testing.T) {
@@ -269,6 +332,10 @@ func TestAliasesRefuseForeignHosts(t *testing.T) {
 		"api":                         lateen.ErrAliasReserved,
 		"api.localhost":               lateen.ErrAliasReserved,
 		"127.0.0.1":                   lateen.ErrAliasReserved,
+		"127.1":                       lateen.ErrAliasReserved,
+		"0x7f.0x1":                    lateen.ErrAliasReserved,
+		"host.lateen.internal":        lateen.ErrAliasReserved,
+		"1.example.com":               nil,
 		"::1":                         lateen.ErrAliasInvalid,
 		"other.localhost":             lateen.ErrAliasReserved,
 		"rival.localhost":             lateen.ErrAliasReserved,
@@ -296,12 +363,12 @@ func TestAliasesRefuseForeignHosts(t *testing.T) {
 		"trailing-dot.example.com.":   nil,
 		"one-label-under-the-domain1": nil,
 	} {
-		_, _, err := c.SetAlias(c.ctx, string(d.ID), host)
+		_, _, err := c.SetAlias(c.ctx, string(d.ID), host, "")
 		if !errors.Is(err, want) {
 			t.Errorf("%q: %v, want %v", host, err, want)
 		}
 	}
-	if _, _, err := theirs.SetAlias(eve, string(rival.ID), "www.shop.example.co.uk"); !errors.Is(err, lateen.ErrAliasTaken) {
+	if _, _, err := theirs.SetAlias(eve, string(rival.ID), "www.shop.example.co.uk", ""); !errors.Is(err, lateen.ErrAliasTaken) {
 		t.Errorf("a stranger took an alias: %v", err)
 	}
 	c.leads("www.shop.example.co.uk", d)
@@ -311,7 +378,7 @@ func TestAliasesRefuseForeignHosts(t *testing.T) {
 func TestAliasesNeedAReadyDeployment(t *testing.T) {
 	c := newTester(t)
 	d := c.accept("one", "")
-	_, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com")
+	_, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com", "")
 	wants(t, err, lateen.ErrDeploymentNotReady)
 }
 
@@ -355,7 +422,7 @@ func TestAHostBelowAProjectsHostIsThatProjects(t *testing.T) {
 	eve := &tester{Platform: c.Platform, t: t, ctx: c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))}
 	rival := eve.deploy("rival", "production", project("rival"))
 	for _, host := range []string{"a.shop.localhost", "a.b.shop.localhost", "a.nobody.localhost", "a.api.localhost", "a." + shop.Host} {
-		_, _, err := c.SetAlias(eve.ctx, string(rival.ID), host)
+		_, _, err := c.SetAlias(eve.ctx, string(rival.ID), host, "")
 		wants(t, err, lateen.ErrAliasReserved)
 	}
 	for name, lose := range map[string]func(d *lateen.Deployment) error{
@@ -370,7 +437,7 @@ func TestAHostBelowAProjectsHostIsThatProjects(t *testing.T) {
 		},
 	} {
 		d, other := eve.deploy("one", "production", project(name)), eve.deploy("two", "preview", project(name))
-		if _, _, err := c.SetAlias(eve.ctx, string(other.ID), "a."+name+".localhost"); err != nil {
+		if _, _, err := c.SetAlias(eve.ctx, string(other.ID), "a."+name+".localhost", ""); err != nil {
 			t.Fatal(err)
 		}
 		eve.leads("a."+name+".localhost", other)

@@ -204,7 +204,7 @@ func (c *Control) Crons(ctx context.Context, project *lateen.Project) ([]lateen.
 
 // Environments lists the custom environments of a project: those that a variable or
 // a deployment names.
-func (c *Control) Environments(ctx context.Context, idOrName string) ([]string, error) {
+func (c *Control) Environments(ctx context.Context, idOrName string) ([]lateen.Environment, error) {
 	project, err := c.Project(ctx, idOrName)
 	if err != nil {
 		return nil, err

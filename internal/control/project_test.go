@@ -14,7 +14,7 @@ import (
 
 func projectFilter() store.ProjectFilter { return store.ProjectFilter{} }
 
-func TestProjectsAreNamedOnce(t *testing.T) {
+func TestProjectsOfATeamAreNamedOnce(t *testing.T) {
 	c := newTester(t)
 	if _, err := c.CreateProject(c.ctx, "shop", lateen.ProjectSettings{}); err != nil {
 		t.Fatal(err)
@@ -22,8 +22,9 @@ func TestProjectsAreNamedOnce(t *testing.T) {
 	_, err := c.CreateProject(c.ctx, "shop", lateen.ProjectSettings{})
 	wants(t, err, lateen.ErrProjectTaken)
 	eve := c.As(t, c.Member(t, "eve", "other", lateen.Owner))
-	_, err = c.CreateProject(eve, "shop", lateen.ProjectSettings{})
-	wants(t, err, lateen.ErrProjectTaken)
+	if _, err = c.CreateProject(eve, "shop", lateen.ProjectSettings{}); err != nil {
+		t.Errorf("another team's project of the name: %v", err)
+	}
 	for _, name := range []string{"", "Shop", "a---b", "../x", "a b", "é", "...", string(make([]byte, 200))} {
 		_, err := c.CreateProject(c.ctx, name, lateen.ProjectSettings{})
 		wants(t, err, lateen.ErrProjectInvalid)
@@ -124,7 +125,7 @@ func TestOnlyOwnersChangeTheWeightOfAProject(t *testing.T) {
 func TestDeletingAProjectLeavesNothing(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")
-	if _, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com"); err != nil {
+	if _, _, err := c.SetAlias(c.ctx, string(d.ID), "www.example.com", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.DeleteProject(c.ctx, "shop"); err != nil {
@@ -195,7 +196,7 @@ func TestProjectsOfOneLabelHaveDifferentHosts(t *testing.T) {
 func TestEnvironmentsAreThoseNamed(t *testing.T) {
 	c := start(t)
 	c.deploy("one", "staging")
-	_, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "K", Type: "plain", Target: []string{"qa", "production"}}, false)
+	_, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "K", Type: "plain", Target: []lateen.Environment{"qa", "production"}}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestEnvironmentsAreThoseNamed(t *testing.T) {
 // an operation on all of them reads only the fields that it needs.
 func TestOperationsOnAllDeploymentsReadOnlyTheNeededFields(t *testing.T) {
 	c := newTester(t)
-	for _, target := range []string{"production", "staging", "staging"} {
+	for _, target := range []lateen.Environment{"production", "staging", "staging"} {
 		c.accept("page", target)
 	}
 	var reads atomic.Int64

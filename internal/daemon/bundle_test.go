@@ -152,7 +152,7 @@ func withoutSecrets(t *testing.T, c *config.Config) {
 	publish(t, d, "page")
 	owner := &client.Client{BaseURL: "http://" + d.Addr(), Token: token}
 	for key, kind := range map[string]string{"A": lateen.EnvEncrypted, "B": lateen.EnvPlain, "C": lateen.EnvSensitive} {
-		v := lateen.EnvVar{Key: key, Value: "hunter-variable-" + key, Type: kind, Target: []string{lateen.Production}}
+		v := lateen.EnvVar{Key: key, Value: "hunter-variable-" + key, Type: kind, Target: []lateen.Environment{lateen.Production}}
 		if _, err := owner.AddEnv(t.Context(), "shop", v, false); err != nil {
 			t.Fatal(err)
 		}

@@ -29,6 +29,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/edge"
+	"github.com/lateen-dev/lateen/internal/edge/certificate"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/local"
@@ -390,11 +391,11 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 		o.Plain = d.listeners
 		return edge.New(o), nil
 	}
-	certificate, err := edge.OpenCertificate(c.TLSCert, c.TLSKey)
+	files, err := certificate.Open(c.TLSCert, c.TLSKey)
 	if err != nil {
 		return nil, errCertificate.With("%s", err.Error()).Because(err)
 	}
-	o.Secure, o.TLS = d.listeners, certificate.Config()
+	o.Secure, o.TLS = d.listeners, files.Config()
 	return edge.New(o), nil
 }
 

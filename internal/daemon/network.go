@@ -8,7 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/lateen-dev/lateen/internal/config"
-	"github.com/lateen-dev/lateen/internal/edge"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/egress"
 )
 
@@ -42,7 +42,7 @@ func dialOrigin(n *egress.Network, anywhere bool) func(context.Context, string, 
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if refused, ok := errors.AsType[*egress.RefusedError](err); ok {
-			return nil, edge.ErrOriginRefused.With("%s", refused.Error()).Because(err)
+			return nil, problem.ErrOriginRefused.With("%s", refused.Error()).Because(err)
 		}
 		return conn, err
 	}

@@ -40,7 +40,7 @@ func addEnv(t *testing.T, d *daemon.Daemon) {
 	t.Helper()
 	token, _ := d.Token()
 	c := &client.Client{BaseURL: "http://" + d.Addr(), Token: token}
-	if _, err := c.AddEnv(t.Context(), "shop", lateen.EnvVar{Key: "K", Value: "v", Type: lateen.EnvEncrypted, Target: []string{lateen.Production}}, false); err != nil {
+	if _, err := c.AddEnv(t.Context(), "shop", lateen.EnvVar{Key: "K", Value: "v", Type: lateen.EnvEncrypted, Target: []lateen.Environment{lateen.Production}}, false); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 func TestFunctionsOfProductionArePreparedOnceTheyAreRouted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sites := map[lateen.DeploymentID]*lateen.Site{}
-		for id, target := range map[lateen.DeploymentID]string{"live": lateen.Production, "draft": lateen.Preview} {
+		for id, target := range map[lateen.DeploymentID]lateen.Environment{"live": lateen.Production, "draft": lateen.Preview} {
 			sites[id] = &lateen.Site{Deployment: id, Target: target, Manifest: &lateen.Manifest{
 				Functions: map[string]lateen.Function{"b": {}, "a": {}},
 			}}

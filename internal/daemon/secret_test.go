@@ -50,7 +50,7 @@ func TestNoFileAndNoLogHoldsASecret(t *testing.T) {
 	deploy := client.DeployOptions{Dir: dir, Project: "shop", Target: lateen.Production}
 	_, err := api.Deploy(t.Context(), deploy)
 	for _, kind := range []string{lateen.EnvEncrypted, lateen.EnvSensitive} {
-		v := lateen.EnvVar{Key: "K_" + strings.ToUpper(kind), Value: value, Type: kind, Target: []string{lateen.Production}}
+		v := lateen.EnvVar{Key: "K_" + strings.ToUpper(kind), Value: value, Type: kind, Target: []lateen.Environment{lateen.Production}}
 		_, added := api.AddEnv(t.Context(), "shop", v, false)
 		err = errors.Join(err, added)
 		if _, taken := api.AddEnv(t.Context(), "shop", v, false); taken == nil {

@@ -4,21 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"io"
-)
 
-// bodyMemory bounds, in bytes, the memory of buffered bodies: request bodies for
-// middlewares, and responses of functions that do not stream. Teams share it, and
-// the projects of a team share the team's part.
-const bodyMemory = 512 << 20
+	"github.com/lateen-dev/lateen/internal/edge/problem"
+)
 
 // gather reads r to its end. It reserves memory in pieces of copyBuffer as the bytes
 // arrive, until the exchange ends; an announced body that does not arrive costs one
-// piece. The error is [errOverloaded] if the site's share is used up.
+// piece. The error is [problem.ErrOverloaded] if the site's share is used up.
 func (x *exchange) gather(r io.Reader) ([]byte, error) {
 	var b bytes.Buffer
 	for {
-		if !x.edge.memory.Take(copyBuffer, string(x.site.Team), string(x.site.Project)) {
-			return nil, errOverloaded
+		if !x.edge.memory.Take(copyBuffer, string(x.Site.Team), string(x.Site.Project)) {
+			return nil, problem.ErrOverloaded
 		}
 		x.held += copyBuffer
 		switch n, err := io.CopyN(&b, r, copyBuffer); {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
-	"testing/synctest"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -33,29 +32,4 @@ func TestAFunctionCallCarriesTheClientsNetwork(t *testing.T) {
 			t.Errorf("for the forwarded address %s the fleet got the client %q, want %q", forwarded, asked, want)
 		}
 	}
-}
-
-func TestAPrivatePageIsMadeForItsOwnClient(t *testing.T) {
-	withPages(t, func(p *pageStage) {
-		p.page("/page", "", lateen.Prerender{})
-	}, func(p *pageStage) {
-		gate, clients := make(chan struct{}), make(chan string, 2)
-		p.answer = func(r *http.Request, n int) *http.Response {
-			clients <- lateen.ClientFrom(r.Context())
-			if n == 1 {
-				<-gate
-			}
-			return reply(200, "for you", "Cache-Control: private")
-		}
-		for range 2 {
-			go p.send(http.MethodGet, "/page")
-			synctest.Wait()
-		}
-		close(gate)
-		synctest.Wait()
-		<-clients // the client of the first request, whose page might have been shared
-		if got := <-clients; got != "192.0.2.1" {
-			t.Errorf("the fleet got the client %q for the second request", got)
-		}
-	})
 }

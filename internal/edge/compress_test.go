@@ -166,7 +166,7 @@ func TestSlowlyReadResponsesHoldFewEncoders(t *testing.T) {
 		body.Close()
 	}
 	s.awaitIdle()
-	if free := s.edge.codings.places.Free(); free != maxEncoders {
+	if free := s.edge.encoders.Free(); free != maxEncoders {
 		t.Errorf("%d places are free after all responses, want %d", free, maxEncoders)
 	}
 }

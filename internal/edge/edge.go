@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,43 +16,25 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/edge/call"
+	"github.com/lateen-dev/lateen/internal/edge/coding"
+	"github.com/lateen-dev/lateen/internal/edge/prerender"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
+	"github.com/lateen-dev/lateen/internal/edge/site"
 	"github.com/lateen-dev/lateen/internal/server"
 	"github.com/lateen-dev/lateen/internal/share"
 )
-
-// SiteSource loads deployments. Both methods return [lateen.ErrDeploymentNotFound] for a
-// deleted deployment.
-type SiteSource interface {
-	// Owner returns the team and the project of a deployment. It is cheap, whereas Site
-	// may read a manifest of hundreds of megabytes.
-	Owner(ctx context.Context, d lateen.DeploymentID) (lateen.TeamID, lateen.ProjectID, error)
-	Site(ctx context.Context, d lateen.DeploymentID) (*lateen.Site, error)
-}
-
-// Invoker runs functions. Invoke sends req to an instance of spec and returns the
-// response as soon as its header has arrived, with a streaming body that the caller
-// closes. A response that switches protocols has status 101 and a body that is an
-// [io.ReadWriteCloser]. Invoke fills in inv with the timings of the call.
-type Invoker interface {
-	Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error)
-}
 
 // Recorder takes the record of every finished request. It never blocks.
 type Recorder interface {
 	Record(r lateen.Record)
 }
 
-// Lines takes the platform's messages about the requests of a site, for the log of
-// the site. It must not block.
-type Lines interface {
-	Log(line lateen.LogLine)
-}
-
 // Options configures an edge: its components, listeners and limits.
 type Options struct {
 	Artifacts artifact.Reader // content of static files and fallbacks
-	Source    SiteSource
-	Fleet     Invoker
+	Source    site.Source
+	Fleet     call.Invoker
 	Records   Recorder     // receiver of the request log; nil drops it
 	Lines     Lines        // receiver of the platform's messages; nil drops them
 	Cache     *cache.Cache // cached pages
@@ -84,7 +65,7 @@ type Options struct {
 	// uses. If nil, it ignores these fields of all peers.
 	TrustedProxies []netip.Prefix
 	// DialOrigin connects to the origins of external rewrites. It returns
-	// [ErrOriginRefused] for an origin that sites may not reach, which it decides by
+	// [problem.ErrOriginRefused] for an origin that sites may not reach, which it decides by
 	// the resolved address. Its connections to the platform itself come from
 	// [address.Functions]. If nil, every origin is refused.
 	DialOrigin func(ctx context.Context, network, address string) (net.Conn, error)
@@ -92,8 +73,7 @@ type Options struct {
 	// Plain are listeners for HTTP/1.1 and for HTTP/2 without TLS, with prior
 	// knowledge; Secure are for both over TLS. Run closes them.
 	Plain, Secure []net.Listener
-	// TLS configures the Secure listeners and must be able to find a certificate, as
-	// [Certificate] does.
+	// TLS configures the Secure listeners and must be able to find a certificate.
 	TLS *tls.Config
 
 	// MaxConnections bounds the open connections. A further connection takes the slot
@@ -129,37 +109,57 @@ type Options struct {
 	Now func() time.Time
 }
 
+// bodyMemory bounds, in bytes, the memory of buffered bodies: request bodies for
+// middlewares, and responses of functions that do not stream. Teams share it, and
+// the projects of a team share the team's part.
+const bodyMemory = 512 << 20
+
+// maxEncoders bounds the encoders in use; a slow client holds one.
+const maxEncoders = 128
+
 // Edge serves deployments. Use [New].
 type Edge struct {
 	o        Options
-	sites    *sites
+	server   *server.Server
+	hosts    *site.HostTable
+	sites    *site.Sites
+	clients  call.Clients
+	hops     call.Hops
+	caller   *call.Caller
+	pages    *prerender.Pages
 	blobs    *blobs
 	origins  http.RoundTripper
 	inside   http.RoundTripper // client of this platform's own hosts
-	codings  *codings
-	page     *template.Template // error page
-	hops     hops
-	failures share.Lines[lateen.ProjectID]
+	codings  *coding.Codings
+	encoders *share.Amount[string] // encoders in use, by team and project
 	memory   *share.Amount[string] // memory of buffered bodies, by team and project
-	server   *server.Server
-	hosts    *hostTable
+	prewarm  *prewarmer
+	problems *problem.Pages // error pages
+	failures *failures
 }
 
 // New returns an edge with an empty host table.
 func New(o Options) *Edge {
 	o.setDefaults()
 	e := &Edge{
-		o: o, hosts: newHostTable(), sites: newSites(o.Source, o.SiteMemory), blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o), codings: newCodings(), hops: newHops(),
-		page: template.Must(template.New("error").Parse(errorPageHTML)), memory: share.NewAmount[string](bodyMemory),
-		failures: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow},
+		o: o, hosts: site.NewHostTable(), sites: site.New(o.Source, o.SiteMemory),
+		hops: call.NewHops(), clients: call.Clients{Scheme: o.Scheme, Trusted: o.TrustedProxies},
+		blobs: newBlobs(o.Artifacts, o.SmallFiles), origins: newOrigins(o.DialOrigin, o.OriginTimeout),
+		codings: coding.New(), encoders: share.NewAmount[string](maxEncoders), memory: share.NewAmount[string](bodyMemory),
+		problems: problem.NewPages(), failures: newFailures(o.Log, o.Lines, o.Now),
 	}
+	e.prewarm = &prewarmer{start: o.Prewarm, hosts: e.hosts, sites: e.sites, clients: &e.clients, now: o.Now}
+	e.caller = call.NewCaller(call.Options{Fleet: o.Fleet, Hops: e.hops, Cache: o.Cache, Log: o.Log})
+	e.pages = prerender.New(prerender.Options{
+		Cache: o.Cache, Artifacts: o.Artifacts, Functions: e.caller, Port: o.Port, Fault: e.failures.fault, Log: o.Log, Now: o.Now,
+	})
 	e.server = server.New(server.Options{
-		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.prewarmOnHandshake(o.TLS), FunctionTLS: e.functionTLS(),
-		MaxConnections: o.MaxConnections, MaxPerClient: o.MaxPerClient, Unlimited: e.trusts, MaxHeaderBytes: o.MaxHeaderBytes,
+		Handler: e, Plain: o.Plain, Secure: o.Secure, TLS: e.prewarm.onHandshakes(o.TLS), FunctionTLS: functionTLS(e.hosts, o.FunctionCertificate),
+		MaxConnections: o.MaxConnections, MaxPerClient: o.MaxPerClient, Unlimited: e.clients.Trusts, MaxHeaderBytes: o.MaxHeaderBytes,
 		HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, StallTimeout: o.StallTimeout,
 		Grace: o.Grace, Pause: o.Pause, Linger: o.Linger, Log: o.Log,
 	})
-	e.inside = newInside(o, e.server)
+	e.inside = newInside(e.server, o.OriginTimeout)
 	return e
 }
 
@@ -180,7 +180,7 @@ func (o *Options) setDefaults() {
 		o.Now = time.Now
 	}
 	if o.DialOrigin == nil {
-		o.DialOrigin = func(context.Context, string, string) (net.Conn, error) { return nil, ErrOriginRefused }
+		o.DialOrigin = func(context.Context, string, string) (net.Conn, error) { return nil, problem.ErrOriginRefused }
 	}
 	o.Domain = cmp.Or(o.Domain, "localhost")
 	o.Scheme = cmp.Or(o.Scheme, "http")

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/header"
 )
 
 // sink is a response writer that discards the response.
@@ -87,7 +88,7 @@ func BenchmarkHandler(b *testing.B) {
 	s := benchmarkStage(b, nil)
 	b.Run("static small", func(b *testing.B) { benchmarkHandler(b, s.edge, "/small.html") })
 	b.Run("static 304", func(b *testing.B) {
-		benchmarkHandler(b, s.edge, "/small.html", "If-None-Match: "+etagOf(s.manifest.Files["/small.html"].Digest))
+		benchmarkHandler(b, s.edge, "/small.html", "If-None-Match: "+header.Tag(s.manifest.Files["/small.html"].Digest))
 	})
 	b.Run("function", func(b *testing.B) { benchmarkHandler(b, s.edge, "/fn") })
 	learning := benchmarkStage(b, func(lateen.FunctionSpec) {})

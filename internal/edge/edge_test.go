@@ -28,7 +28,7 @@ func (f invoker) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http
 	return f(ctx, spec, req, inv)
 }
 
-// sources is an [SiteSource] of a function.
+// sources is a [site.Source] of a function.
 type sources func(ctx context.Context, d lateen.DeploymentID) (*lateen.Site, error)
 
 func (f sources) Owner(context.Context, lateen.DeploymentID) (lateen.TeamID, lateen.ProjectID, error) {
@@ -341,6 +341,29 @@ func TestRouteTakesEffectWithTheNextRequest(t *testing.T) {
 	is(t, resp, 404, "DEPLOYMENT_NOT_FOUND")
 }
 
+func TestAHostRedirectsToAnotherWithPathAndQuery(t *testing.T) {
+	s := newStage(t)
+	s.file("/index.html", "text/html", "app")
+	s.open()
+	s.edge.Route(map[string]lateen.Binding{"old.localhost": {Deployment: "dpl_1", Redirect: "www.example.com"}})
+	for _, c := range []struct{ host, path, want string }{
+		{"old.localhost", "/", "http://www.example.com/"},
+		{"OLD.localhost.:8080", "/a%2Fb/%7Ec?q=1&q=%20", "http://www.example.com:8080/a%2Fb/%7Ec?q=1&q=%20"},
+		{"old.localhost", "//evil.example/", "http://www.example.com//evil.example/"},
+		{"old.localhost", "/%0d%0aSet-Cookie:x", "http://www.example.com/%0d%0aSet-Cookie:x"},
+		{"old.localhost", "/?", "http://www.example.com/?"},
+	} {
+		resp, _ := s.get(c.path, "Host: "+c.host)
+		is(t, resp, 307, "")
+		if got := resp.Header.Get("Location"); got != c.want {
+			t.Errorf("%s%s redirects to %q, want %q", c.host, c.path, got, c.want)
+		}
+	}
+	if r := s.record(4); r.Kind != "redirect" || r.Status != 307 || r.Deployment != "dpl_1" {
+		t.Errorf("the record is %+v", r)
+	}
+}
+
 func TestEventsTakeEffectWithTheNextRequest(t *testing.T) {
 	s := newStage(t)
 	s.file("/index.html", "text/html", "app")
@@ -422,7 +445,7 @@ func TestTheRecordOfARequest(t *testing.T) {
 		t.Errorf("times: %+v", r)
 	}
 	got := []any{r.Method, r.Host, r.Path, r.Status, r.ClientIP, r.UserAgent, r.Referer, r.BytesIn, r.BytesOut, r.Kind, r.Output, r.Cache, r.Error, r.Invocation.Function, r.Team, r.Project, r.Deployment, r.Target, r.Branch}
-	want := []any{"POST", "app.localhost", "/api/hello", 200, "127.0.0.1", "test/1", "http://x/", int64(4), int64(5), "function", "/api/hello", "MISS", "", "/api/hello", lateen.TeamID("team_1"), lateen.ProjectID("prj_1"), lateen.DeploymentID("dpl_1"), "production", "main"}
+	want := []any{"POST", "app.localhost", "/api/hello", 200, "127.0.0.1", "test/1", "http://x/", int64(4), int64(5), "function", "/api/hello", "MISS", "", "/api/hello", lateen.TeamID("team_1"), lateen.ProjectID("prj_1"), lateen.DeploymentID("dpl_1"), lateen.Production, "main"}
 	for i := range got {
 		if got[i] != want[i] {
 			t.Errorf("field %d is %v, want %v", i, got[i], want[i])

@@ -9,50 +9,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/route"
 )
-
-func TestEveryErrorHasAPage(t *testing.T) {
-	for _, code := range lateen.Codes() {
-		if p := problemOf(&lateen.Error{Code: code, Reason: "of_tomorrow"}); p.status < 400 || p.code == "" || p.title == "" || p.blame == "" || p.reason != "of_tomorrow" {
-			t.Errorf("code %s: %+v", code, p)
-		}
-	}
-	for reason, p := range problems {
-		if p.status < 400 || p.status > 599 || p.title == "" || p.next == "" || p.blame == "" {
-			t.Errorf("%s: %+v", reason, p)
-		}
-		if p.code != strings.ToUpper(p.code) || p.code == "" || http.StatusText(p.status) == "" {
-			t.Errorf("%s: code %q, status %d", reason, p.code, p.status)
-		}
-	}
-	for err, want := range map[*lateen.Error]int{ // the errors of the root package and of this one
-		lateen.ErrDeploymentNotFound: 404, lateen.ErrDeploymentNotReady: 503, lateen.ErrFunctionFailed: 500, lateen.ErrFunctionTimeout: 504,
-		lateen.ErrFunctionNoResponse: 502, lateen.ErrFunctionPayload: 413, lateen.ErrFunctionThrottled: 503, lateen.ErrFunctionStart: 503,
-		lateen.ErrFunctionRuntime: 501, lateen.ErrInternal: 500, lateen.ErrNotFound: 404, lateen.ErrInvalid: 400,
-		errUnknownHost: 404, lateen.ErrMethod: 405, errRange: 416, errPrecondition: 412, errStalled: 408, errOverloaded: 503, errResponseTooLarge: 500,
-		errEdgeFailed: 500, errEdgeTimeout: 504, errMiddleware: 500, errMiddlewareTime: 504, errOrigin: 502, errOriginTimeout: 504,
-		ErrOriginRefused: 502, errLoop: 508, errFunctionToAPI: 403,
-	} {
-		p, known := problems[err.Reason]
-		if !known || p.status != want {
-			t.Errorf("%s: in the table %v, status %d, want %d", err.Reason, known, p.status, want)
-		}
-	}
-	for reason, want := range map[string]int{
-		route.ReasonNotFound: 404, route.ReasonInfiniteLoop: 508, route.ReasonMiddlewareFailed: 500, route.ReasonRouteTimeout: 500,
-		route.ReasonDenied: 403, route.ReasonRouteTooLong: 500,
-	} {
-		if p := problemFor(&route.Decision{Reason: reason}); p.status != want || p.reason != reason {
-			t.Errorf("%s: %+v", reason, p)
-		}
-	}
-	for status, code := range map[int]string{404: "NOT_FOUND", 401: "UNAUTHORIZED", 410: "GONE", 451: "UNAVAILABLE_FOR_LEGAL_REASONS", 418: "IM_A_TEAPOT", 499: "STATUS_499"} {
-		if p := problemFor(&route.Decision{Reason: route.ReasonRouteStatus, Status: status}); p.status != status || p.code != code || p.title == "" {
-			t.Errorf("a route's %d: %+v", status, p)
-		}
-	}
-}
 
 func TestErrorPagesFollowAccept(t *testing.T) {
 	s := newStage(t).open()

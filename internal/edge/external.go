@@ -8,41 +8,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
+	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
+	"github.com/lateen-dev/lateen/internal/edge/site"
 	"github.com/lateen-dev/lateen/internal/route"
-	"github.com/lateen-dev/lateen/internal/server"
 )
-
-// newOrigins returns the HTTP client of external rewrites. It ignores proxy settings
-// and connects with o.DialOrigin only. It speaks no HTTP/2, where an unread response
-// would buffer 4 MiB on a connection that all sites share.
-func newOrigins(o Options) *http.Transport {
-	return &http.Transport{
-		DialContext:            o.DialOrigin,
-		DisableCompression:     true, // the client and the origin negotiate the coding
-		MaxIdleConns:           1024,
-		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  o.OriginTimeout,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 256 << 10,
-		WriteBufferSize:        copyBuffer,
-		ReadBufferSize:         copyBuffer,
-	}
-}
-
-// newInside returns the HTTP client of external rewrites that lead to hosts of this
-// platform: like that of other origins, with in-memory connections.
-func newInside(o Options, s *server.Server) http.RoundTripper {
-	inside := newOrigins(o)
-	inside.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Dial(ctx) }
-	inside.MaxIdleConns, inside.MaxIdleConnsPerHost, inside.IdleConnTimeout = 256, 16, 30*time.Second
-	inside.WriteBufferSize, inside.ReadBufferSize = 0, 0 // default sizes: these connections copy within memory
-	return inside
-}
 
 // isOwn reports whether the host of an external rewrite's target belongs to this
 // platform: to its domain or to x's team. Another team may have given its site any
@@ -54,40 +27,38 @@ func (x *exchange) isOwn(target *url.URL) bool {
 	default:
 		return false // the port of another server on this machine
 	}
-	host := hostname(target.Host)
-	to, own := e.hosts.get(host)
+	host := site.Hostname(target.Host)
+	to, own := e.hosts.Get(host)
 	if !own || strings.HasSuffix(host, "."+e.o.Domain) {
 		return own
 	}
-	s, err := e.sites.get(x.req.Context(), to.Deployment)
-	return err == nil && s.Team == x.site.Team
+	s, err := e.sites.Get(x.req.Context(), to.Deployment)
+	return err == nil && s.Team == x.Site.Team
 }
 
 // serveExternal answers with the response of the origin at d.Target, streaming both
 // bodies.
-func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
+func (x *exchange) serveExternal(d *route.Decision) error {
 	x.record.Kind = kindExternal
 	req, own, err := x.originRequest(d)
 	if err != nil {
-		x.fail(err)
-		return
+		return err
 	}
-	origins := e.origins
+	origins := x.edge.origins
 	if own {
-		origins, req.URL.Scheme = e.inside, "http"
+		origins, req.URL.Scheme = x.edge.inside, "http"
 	}
 	resp, err := origins.RoundTrip(req) //nolint:bodyclose // relay closes it
 	if err != nil {
-		x.fail(x.blame(originFault(err)))
-		return
+		return x.blame(originFault(err))
 	}
-	dropNominated(resp.Header)
+	header.DropNominated(resp.Header)
 	x.record.Cache = "MISS"
 	if d.IgnoreOriginCacheControl {
 		delete(resp.Header, "Cache-Control")
 		delete(resp.Header, "Cdn-Cache-Control")
 	}
-	x.relay(resp)
+	return x.relay(resp)
 }
 
 // originRequest returns the client's request for d.Target. own reports whether that is
@@ -95,15 +66,15 @@ func (e *Edge) serveExternal(x *exchange, d *route.Decision) {
 func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, err error) {
 	target, err := url.Parse(d.Target)
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return nil, false, errOrigin.With("the target of the external rewrite, %q, is not an http URL", d.Target)
+		return nil, false, problem.ErrOrigin.With("the target of the external rewrite, %q, is not an http URL", d.Target)
 	}
-	if name := hostname(target.Host); name == "api."+x.edge.o.Domain {
-		return nil, false, ErrOriginRefused.With("an external rewrite may not lead to the platform's API")
+	if name := site.Hostname(target.Host); name == "api."+x.edge.o.Domain {
+		return nil, false, problem.ErrOriginRefused.With("an external rewrite may not lead to the platform's API")
 	}
-	if via(x.req.Header) >= maxHops {
-		return nil, false, errLoop
+	if via(x.req.Header) >= call.MaxHops {
+		return nil, false, problem.ErrLoop
 	}
-	if err := x.admitBody(); err != nil {
+	if err := x.body.admit(x.req.ContentLength); err != nil {
 		return nil, false, err
 	}
 	target.User, target.Fragment = nil, ""
@@ -113,11 +84,11 @@ func (x *exchange) originRequest(d *route.Decision) (_ *http.Request, own bool, 
 		req.TransferEncoding = []string{"chunked"}
 	}
 	delete(req.Header, "X-Forwarded-For") // a route may have set it
-	x.forwardedHeader(req.Header)
+	x.Forward(req.Header)
 	req.Header["Via"] = append(req.Header["Via"], strings.TrimPrefix(x.req.Proto, "HTTP/")+" "+viaName)
-	delete(req.Header, hopsHeader)
+	delete(req.Header, call.HopsHeader)
 	if own = x.isOwn(target); own { // the hop count is for the platform only
-		req.Header[hopsHeader] = x.edge.hops.within(x.hops, x.within)
+		req.Header[call.HopsHeader] = x.edge.hops.Within(x.Hops, x.Fill)
 	}
 	return req.WithContext(x.req.Context()), own, nil
 }
@@ -146,7 +117,7 @@ func originFault(err error) error {
 		return refused
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return errOriginTimeout.Because(err)
+		return problem.ErrOriginTimeout.Because(err)
 	}
-	return errOrigin.Because(fmt.Errorf("external rewrite: %w", err))
+	return problem.ErrOrigin.Because(fmt.Errorf("external rewrite: %w", err))
 }

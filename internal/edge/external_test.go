@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
 )
 
 // externalStage returns a stage that rewrites /out/* to an origin with the handler h.
@@ -152,13 +153,13 @@ func TestALoopOfMiddlewareRewritesEnds(t *testing.T) {
 	resp, _ := s.get("/fn")
 	is(t, resp, 508, "")
 	ends := 0
-	for n := range maxHops + 1 {
+	for n := range call.MaxHops + 1 {
 		if s.record(n).Error == "infinite_loop_detected" {
 			ends++
 		}
 	}
 	if ends != 1 {
-		t.Errorf("%d of %d requests ended as a loop", ends, maxHops+1)
+		t.Errorf("%d of %d requests ended as a loop", ends, call.MaxHops+1)
 	}
 }
 
@@ -173,11 +174,11 @@ func TestALoopOfExternalRewritesEnds(t *testing.T) {
 	s.open()
 	s.loopAt(l)
 	for _, claim := range []string{"0", "-1000"} {
-		resp, _ := s.get("/out", hopsHeader+": "+claim)
+		resp, _ := s.get("/out", call.HopsHeader+": "+claim)
 		is(t, resp, 508, "")
 	}
 	ends := 0
-	for n := range 2 * (maxHops + 1) {
+	for n := range 2 * (call.MaxHops + 1) {
 		if s.record(n).Error == "infinite_loop_detected" {
 			ends++
 		}
@@ -187,7 +188,7 @@ func TestALoopOfExternalRewritesEnds(t *testing.T) {
 	}
 	s.records.mu.Lock()
 	defer s.records.mu.Unlock()
-	if n := len(s.records.all); n != 2*(maxHops+1) {
+	if n := len(s.records.all); n != 2*(call.MaxHops+1) {
 		t.Errorf("two requests caused %d requests", n)
 	}
 }
@@ -211,9 +212,9 @@ func TestTheHopCountIsNotSentToOrigins(t *testing.T) {
 	s.open()
 	s.get("/out/x", "Authorization: Bearer mine")
 	h := <-seen
-	has(t, h, hopsHeader, "")
+	has(t, h, call.HopsHeader, "")
 	has(t, h, "Authorization", "Bearer mine")
-	resp, _ := s.get("/out/x", "Via: "+strings.Repeat("1.1 lateen, ", maxHops-1)+"1.1 other", "Via: 2.0 lateen (x)")
+	resp, _ := s.get("/out/x", "Via: "+strings.Repeat("1.1 lateen, ", call.MaxHops-1)+"1.1 other", "Via: 2.0 lateen (x)")
 	is(t, resp, 508, "INFINITE_LOOP_DETECTED")
 }
 
@@ -229,7 +230,7 @@ func TestUnreadResponsesOfOriginsShareNoConnection(t *testing.T) {
 	origin.EnableHTTP2 = true
 	origin.StartTLS()
 	t.Cleanup(origin.Close)
-	origins := newOrigins(Options{DialOrigin: new(net.Dialer).DialContext})
+	origins := newOrigins(new(net.Dialer).DialContext, 0)
 	roots := x509.NewCertPool()
 	roots.AddCert(origin.Certificate())
 	origins.TLSClientConfig = &tls.Config{RootCAs: roots}

@@ -1,9 +1,13 @@
 package edge
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // The bounds of failed requests in the daemon's log, so that a client that repeats a
@@ -14,26 +18,45 @@ const (
 	maxFailure    = 1024 // bytes of a path or a cause
 )
 
-// logFailure writes an error of the platform itself into the daemon's log.
-func (x *exchange) logFailure(err error) {
-	skipped, ok := x.edge.failures.Admit(x.record.Project, x.edge.o.Now())
+// Lines takes the platform's messages about the requests of a site, for the log of
+// the site. It must not block.
+type Lines interface {
+	Log(line lateen.LogLine)
+}
+
+// failures writes failures into the logs: those of the platform into the daemon's, and
+// those of a site into the log of the site.
+type failures struct {
+	log    *slog.Logger
+	sites  Lines // nil drops them
+	now    func() time.Time
+	recent share.Lines[lateen.ProjectID]
+}
+
+func newFailures(log *slog.Logger, sites Lines, now func() time.Time) *failures {
+	return &failures{log: log, sites: sites, now: now, recent: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow}}
+}
+
+// failure writes an error of the platform itself, in the request of r.
+func (f *failures) failure(ctx context.Context, r *lateen.Record, err error) {
+	skipped, ok := f.recent.Admit(r.Project, f.now())
 	if !ok {
 		return
 	}
-	args := []any{"request_id", string(x.id), "host", shorten(x.client.hostname), "path", shorten(x.record.Path), "err", shorten(err.Error())}
+	args := []any{"request_id", string(r.ID), "host", shorten(r.Host), "path", shorten(r.Path), "err", shorten(err.Error())}
 	if skipped > 0 {
 		args = append(args, "failures_not_logged", skipped)
 	}
-	x.edge.o.Log.ErrorContext(x.req.Context(), "request failed", args...)
+	f.log.ErrorContext(ctx, "request failed", args...)
 }
 
-// logFault writes an error that the site caused into the log of the site.
-func (x *exchange) logFault(err error) {
-	if x.edge.o.Lines == nil {
+// fault writes an error that the site of k caused.
+func (f *failures) fault(k *call.Call, err error) {
+	if f.sites == nil {
 		return
 	}
-	x.edge.o.Lines.Log(lateen.LogLine{
-		Time: lateen.MillisOf(x.edge.o.Now()), Request: x.id, Project: x.record.Project, Deployment: x.record.Deployment,
+	f.sites.Log(lateen.LogLine{
+		Time: lateen.MillisOf(f.now()), Request: k.ID, Project: k.Site.Project, Deployment: k.Site.Deployment,
 		Level: lateen.LevelError, Source: "platform", Text: shorten(err.Error()),
 	})
 }

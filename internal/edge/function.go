@@ -2,14 +2,13 @@ package edge
 
 import (
 	"bytes"
-	"context"
-	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -18,8 +17,8 @@ const maxBuffered = 20 << 20
 
 // serveFunction answers with the response of the function of d.Output, streaming both
 // bodies.
-func (e *Edge) serveFunction(x *exchange, d *route.Decision) {
-	spec := x.site.specs[x.site.Manifest.Outputs[d.Output]]
+func (x *exchange) serveFunction(d *route.Decision) error {
+	spec := x.Site.Specs[x.Site.Manifest.Outputs[d.Output]]
 	x.record.Kind = kindFunction
 	if spec.Function.Edge() {
 		x.record.Kind = kindEdge
@@ -27,155 +26,20 @@ func (e *Edge) serveFunction(x *exchange, d *route.Decision) {
 	if x.record.Cache == "" {
 		x.record.Cache = "MISS"
 	}
-	if err := x.admitBody(); err != nil {
-		x.fail(err)
-		return
+	if err := x.body.admit(x.req.ContentLength); err != nil {
+		return err
 	}
 	x.record.Invocation = &lateen.Invocation{}
-	resp, err := e.call(x.req.Context(), x, d, x.functionRequest(d), x.record.Invocation)
+	resp, err := x.edge.caller.Call(x.req.Context(), &x.Call, call.OutputOf(d), x.outbound(call.PathURL(d.Path, d.Query), d), x.record.Invocation)
 	if err != nil {
-		x.fail(x.blame(err))
-		return
+		return x.blame(err)
 	}
 	if spec.Function.NoStreaming && resp.StatusCode != http.StatusSwitchingProtocols {
 		if err := x.buffer(resp); err != nil {
-			x.fail(err)
-			return
+			return err
 		}
 	}
-	x.relay(resp)
-}
-
-// call invokes the function of d.Output with req and fills in inv with the course of
-// the call. It takes over the header of req and adds the platform's fields about the
-// request. It reads only the immutable fields of x, so a caller may call it, with a
-// context of its own, after x has been answered. The caller closes the response's body.
-func (e *Edge) call(ctx context.Context, x *exchange, d *route.Decision, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
-	name, ok := x.site.Manifest.Outputs[d.Output]
-	spec, known := x.site.specs[name]
-	if !ok || !known {
-		return nil, fmt.Errorf("output %s has no function: %w", d.Output, lateen.ErrInternal)
-	}
-	inv.Function = name
-	req.Host = x.client.host
-	x.functionHeader(req.Header, d)
-	e.setFunctionHeaders(req.Header, x)
-	req.Header[hopsForAgent] = e.hops.within(x.hops, x.within)
-	if lateen.RequestIDFrom(ctx) != x.id { // ctx is not that of the request
-		ctx = lateen.WithRequestID(ctx, x.id)
-	}
-	if address := x.client.network(); address != "" {
-		ctx = lateen.WithClient(ctx, address)
-	}
-	resp, err := e.o.Fleet.Invoke(ctx, spec, req.WithContext(ctx), inv)
-	switch {
-	case err == nil:
-		dropNominated(resp.Header)
-		e.applyPurges(x.site, resp.Header)
-	case spec.Function.Edge():
-		return nil, edgeFault(err)
-	}
-	return resp, err
-}
-
-// functionRequest returns the client's request for the function of d.
-func (x *exchange) functionRequest(d *route.Decision) *http.Request {
-	return x.outbound(pathURL(d.Path, d.Query), d)
-}
-
-// outbound returns the client's request for the URL u.
-func (x *exchange) outbound(u *url.URL, d *route.Decision) *http.Request {
-	h := onwardHeader(d.RequestHeader)
-	if x.problem != nil || d.Status != 0 {
-		dropConditions(h)
-	}
-	if upgrade := x.wantedUpgrade(d.RequestHeader); upgrade != "" {
-		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
-	}
-	if acceptsTrailers(d.RequestHeader) {
-		h["Te"] = []string{"trailers"}
-	}
-	req := &http.Request{
-		Method: x.method(), URL: u, Header: h, Host: x.client.host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-	if x.body == nil || req.Method != x.req.Method {
-		delete(h, "Content-Length")
-		return req
-	}
-	req.Body, req.ContentLength = x.req.Body, x.req.ContentLength
-	if req.ContentLength < 0 {
-		req.Trailer = x.req.Trailer
-	}
-	if !x.w.http2 {
-		_ = x.w.deadlines.EnableFullDuplex() // a response may begin before the request has ended
-	}
-	return req
-}
-
-// onwardHeader returns a copy of a request's header h without the hop-by-hop fields.
-func onwardHeader(h http.Header) http.Header {
-	h = h.Clone()
-	dropHopByHop(h)
-	delete(h, "Expect")
-	if h["User-Agent"] == nil {
-		h["User-Agent"] = []string{""} // or net/http would send its own
-	}
-	return h
-}
-
-// dropConditions removes the fields of conditional and range requests (RFC 9110
-// §13.1, §14.2) from the header of a request. A page whose status the platform
-// replaces must be complete: otherwise the 304 or 206 of the output would be sent
-// with the forced status.
-func dropConditions(h http.Header) {
-	for _, name := range [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"} {
-		delete(h, name)
-	}
-}
-
-// method returns the method of the request to an output: an error page is requested
-// with GET, or with HEAD if the client sent HEAD.
-func (x *exchange) method() string {
-	if x.req.Method != http.MethodHead && (x.problem != nil || x.decision.Status >= 400) {
-		return http.MethodGet
-	}
-	return x.req.Method
-}
-
-// admitBody refuses a request whose Content-Length is too large.
-func (x *exchange) admitBody() error {
-	if x.body != nil && x.req.ContentLength > x.body.limit {
-		return errBodyTooLarge(x.body.limit)
-	}
-	return nil
-}
-
-// pathURL returns the URL of an escaped path and a raw query, with their spelling
-// unchanged.
-func pathURL(path, query string) *url.URL {
-	u := &url.URL{RawPath: path, RawQuery: query}
-	var err error
-	if u.Path, err = url.PathUnescape(path); err != nil {
-		u.Path, u.RawPath = path, ""
-	}
-	return u
-}
-
-// relay streams resp to the client.
-func (x *exchange) relay(resp *http.Response) {
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		x.upgrade(resp)
-		return
-	}
-	if resp.ContentLength < 0 {
-		delete(resp.Header, "Content-Length")
-	}
-	x.respond(resp.StatusCode, resp.Header, resp.Body)
-	cleanTrailer(resp.Trailer)
-	for name, values := range resp.Trailer { // known since the body has ended
-		x.w.Header()[http.TrailerPrefix+name] = values
-	}
+	return x.relay(resp)
 }
 
 // buffer reads the whole body of resp, so that its length is known.
@@ -184,9 +48,9 @@ func (x *exchange) buffer(resp *http.Response) error {
 	all, err := x.gather(io.LimitReader(resp.Body, maxBuffered+1))
 	switch {
 	case err != nil:
-		return truncated(err)
+		return problem.Truncated(err)
 	case len(all) > maxBuffered:
-		return errResponseTooLarge
+		return problem.ErrResponseTooLarge
 	}
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(all)), int64(len(all))
 	if resp.Request == nil || resp.Request.Method != http.MethodHead {

@@ -32,11 +32,20 @@ func (s *stage) functionClient(from net.IP, a *authority.Authority) *http.Client
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-func TestAFunctionReachesItsPlatformByEitherScheme(t *testing.T) {
+// newAuthority returns an issuer of certificates, and a pool that trusts it.
+func newAuthority(t *testing.T) (*authority.Authority, *x509.CertPool) {
+	t.Helper()
 	a, err := authority.Open(filepath.Join(t.TempDir(), "authority.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(a.Certificate())
+	return a, pool
+}
+
+func TestAFunctionReachesItsPlatformByEitherScheme(t *testing.T) {
+	a, _ := newAuthority(t)
 	for _, scheme := range []string{"http", "https"} { // the scheme of the platform's URLs
 		t.Run("platform with scheme "+scheme, func(t *testing.T) {
 			s := functionStage(t, func(w http.ResponseWriter, r *http.Request) {
@@ -87,10 +96,7 @@ func TestAFunctionReachesItsPlatformByEitherScheme(t *testing.T) {
 }
 
 func TestOnlyFunctionsGetTheCertificatesForThem(t *testing.T) {
-	a, err := authority.Open(filepath.Join(t.TempDir(), "authority.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	a, _ := newAuthority(t)
 	s := functionStage(t, func(http.ResponseWriter, *http.Request) { t.Error("the function was called") })
 	s.options.FunctionCertificate = a.For
 	s.open()
@@ -107,10 +113,7 @@ func TestOnlyFunctionsGetTheCertificatesForThem(t *testing.T) {
 // A function that connects and sends nothing holds its connection for the time limit of
 // a header.
 func TestASilentConnectionOfAFunctionIsCutOff(t *testing.T) {
-	a, err := authority.Open(filepath.Join(t.TempDir(), "authority.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	a, _ := newAuthority(t)
 	s := functionStage(t, func(http.ResponseWriter, *http.Request) {})
 	s.options.FunctionCertificate, s.options.HeaderTimeout = a.For, 50*time.Millisecond
 	s.open()

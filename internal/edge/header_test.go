@@ -172,25 +172,6 @@ func TestRoutesCannotBreakAResponse(t *testing.T) {
 	has(t, resp.Header, "X-Other", "2")
 }
 
-func TestCacheControlForTheClient(t *testing.T) {
-	for given, want := range map[string]string{
-		"": "public, max-age=0, must-revalidate", "s-maxage=60": "public, max-age=0, must-revalidate",
-		"public, s-maxage=60, stale-while-revalidate=30":            "public, max-age=0, must-revalidate",
-		"max-age=60, s-maxage=600":                                  "max-age=60",
-		"public, max-age=60, stale-while-revalidate=9, S-MaxAge=10": "public, max-age=60",
-		"private, no-store":                                         "private, no-store", "no-cache": "no-cache", "max-age=60": "max-age=60", "public": "public",
-		"public,max-age=31536000,immutable": "public,max-age=31536000,immutable", "private, stale-if-error=4": "private",
-	} {
-		var values []string
-		if given != "" {
-			values = []string{given}
-		}
-		if got := strings.Join(clientCacheControl(values), " | "); got != want {
-			t.Errorf("%q becomes %q, want %q", given, got, want)
-		}
-	}
-}
-
 func TestOnlyGeneratedHostsAreHiddenFromSearchEngines(t *testing.T) {
 	for _, c := range []struct{ target, host, want string }{
 		{"production", "app.localhost", ""},
@@ -202,7 +183,7 @@ func TestOnlyGeneratedHostsAreHiddenFromSearchEngines(t *testing.T) {
 	} {
 		s := newStage(t)
 		s.file("/f.txt", "text/plain", "x")
-		s.site.Target = c.target
+		s.site.Target = lateen.Environment(c.target)
 		s.open()
 		s.edge.Route(map[string]lateen.Binding{c.host: {Deployment: "dpl_1"}})
 		resp, _ := s.get("/f.txt", "Host: "+c.host)

@@ -2,18 +2,18 @@ package edge
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 )
 
 // Route binds each host, or removes the host if its binding is zero. All changes take
 // effect at once, for the next request.
-func (e *Edge) Route(hosts map[string]lateen.Binding) { e.hosts.put(hosts) }
+func (e *Edge) Route(hosts map[string]lateen.Binding) { e.hosts.Put(hosts) }
 
 // Apply applies events of the platform: changes of hosts, of a project's settings and
 // deletions of deployments. All hosts of events change at once.
@@ -24,9 +24,9 @@ func (e *Edge) Apply(events []lateen.Event) {
 		case lateen.HostBound, lateen.HostUnbound:
 			hosts[ev.Subject] = ev.Binding
 		case lateen.ProjectUpdated:
-			e.sites.refresh(ev.Project)
+			e.sites.Refresh(ev.Project)
 		case lateen.DeploymentRemoved:
-			e.sites.forget(ev.Deployment)
+			e.sites.Forget(ev.Deployment)
 		default: // concerns other subscribers
 		}
 	}
@@ -81,13 +81,8 @@ func checkAuthority(r *http.Request, host string) error {
 	return nil
 }
 
-// hostname returns host in the form of the host table: in lower case, without port
-// and final dot.
-func hostname(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+// Purge makes the cached pages of deployment d that have one of tags stale, and expired
+// after grace: immediately if grace is 0, never if it is negative.
+func (e *Edge) Purge(d lateen.DeploymentID, tags []string, grace time.Duration) error {
+	return e.o.Cache.Invalidate([]string{string(d)}, tags, grace)
 }

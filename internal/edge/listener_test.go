@@ -3,22 +3,15 @@ package edge
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -407,12 +400,9 @@ func TestARequestThatOutlivesTheGraceIsCutOff(t *testing.T) {
 	}
 }
 
-func TestTLSWithACertificateThatIsRenewed(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	pool := x509.NewCertPool()
-	writeCertificate(t, pool, 1, certFile, keyFile)
-	cert, err := OpenCertificate(certFile, keyFile)
+func TestHTTPOverTLS(t *testing.T) {
+	a, pool := newAuthority(t)
+	cert, err := a.For("app.localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,82 +412,26 @@ func TestTLSWithACertificateThatIsRenewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.options.Secure, s.options.TLS = []net.Listener{l}, cert.Config()
+	s.options.Secure, s.options.TLS = []net.Listener{l}, &tls.Config{Certificates: []tls.Certificate{*cert}}
 	s.open()
-	ask := func(want int) *http.Response {
-		t.Helper()
-		transport := &http.Transport{
-			ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool},
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
-			},
-		}
-		defer transport.CloseIdleConnections()
-		req := s.request("GET", "/f.txt", nil)
-		req.URL.Scheme = "https"
-		resp, err := transport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if got := resp.TLS.PeerCertificates[0].SerialNumber.Int64(); got != int64(want) {
-			t.Errorf("certificate %d is served, want %d", got, want)
-		}
-		return resp
+	transport := &http.Transport{
+		ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool},
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+		},
 	}
-	resp := ask(1)
+	defer transport.CloseIdleConnections()
+	req := s.request("GET", "/f.txt", nil)
+	req.URL.Scheme = "https"
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
 	if resp.ProtoMajor != 2 {
 		t.Errorf("protocol %s", resp.Proto)
 	}
 	has(t, resp.Header, "Strict-Transport-Security", "max-age=63072000")
-	writeCertificate(t, pool, 2, certFile, keyFile)
-	ask(1)
-	cert.mu.Lock()
-	cert.checked = time.Time{} // as if a minute had passed
-	cert.mu.Unlock()
-	ask(2)
-	if err := os.WriteFile(certFile, []byte("broken"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cert.mu.Lock()
-	cert.checked = time.Time{}
-	cert.mu.Unlock()
-	ask(2)
-	if _, err := OpenCertificate(certFile, keyFile); err == nil {
-		t.Error("a broken certificate was opened")
-	}
-}
-
-// writeCertificate writes a fresh certificate for app.localhost, trusted by pool.
-func writeCertificate(t *testing.T, pool *x509.CertPool, serial int64, certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), DNSNames: []string{"app.localhost"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	public := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	pool.AppendCertsFromPEM(public)
-	for file, content := range map[string][]byte{certFile: public, keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})} {
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		at := time.Unix(1_700_000_000+serial, 0)
-		if err := os.Chtimes(file, at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 func TestAClientThatSendsItsWholeBodyReadsTheRefusal(t *testing.T) { // RFC 9112 §9.6

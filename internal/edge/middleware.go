@@ -7,6 +7,9 @@ import (
 	"net/http"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/call"
+	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -22,37 +25,30 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 		return nil, err
 	}
 	out := &http.Request{
-		Method: req.Method, URL: pathURL(req.Path, req.RawQuery), Header: onwardHeader(req.Header), Host: x.client.host,
+		Method: req.Method, URL: call.PathURL(req.Path, req.RawQuery), Header: header.Onward(req.Header), Host: x.Client.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	delete(out.Header, "Content-Length")
 	if body != nil {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
-	x.prewarmBehindMiddleware()
+	x.edge.prewarm.functions(x.Site, x.Site.Habits.OnRequest(x.req.URL.Path, x.edge.o.Now())) // those behind the middleware
 	inv := &lateen.Invocation{}
 	x.record.Middleware = inv
-	d := &route.Decision{Output: output, MatchedPath: output}
-	resp, err := x.edge.call(ctx, x, d, out, inv)
+	resp, err := x.edge.caller.Call(ctx, &x.Call, call.Output{Name: output, MatchedPath: output}, out, inv)
 	if err != nil {
-		return nil, middlewareFault(err)
+		return nil, problem.OfMiddleware(err)
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body.Close()
-		return nil, errMiddleware.With("the middleware's response switches protocols")
+		return nil, problem.ErrMiddleware.With("the middleware's response switches protocols")
 	}
-	dropHopByHop(resp.Header)
+	header.DropHopByHop(resp.Header)
 	if resp.ContentLength == 0 {
 		_ = resp.Body.Close() // it has ended
 		resp.Body = http.NoBody
 	}
 	return &route.MiddlewareResponse{Status: resp.StatusCode, Header: resp.Header, Body: resp.Body}, nil
-}
-
-// middlewareAnswer answers with the response of a middleware.
-func (x *exchange) middlewareAnswer(d *route.Decision) {
-	x.record.Kind = kindMiddleware
-	x.respond(d.Answer.Status, d.Answer.Header, d.Answer.Body)
 }
 
 // holdBody reads the request's body into memory, so that a middleware and the output
@@ -86,12 +82,3 @@ type heldBody struct {
 
 // Close does nothing.
 func (*heldBody) Close() error { return nil }
-
-// blame returns the cause of err, an error of passing the request on: the client's
-// fault if its body was too large or stalled, else err.
-func (x *exchange) blame(err error) error {
-	if fault := x.body.fault(); fault != nil {
-		return fault
-	}
-	return err
-}

@@ -3,34 +3,42 @@ package edge
 import (
 	"crypto/tls"
 	"net"
-	"net/http"
 	"net/netip"
-	"slices"
-	"strings"
+	"time"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/accept"
+	"github.com/lateen-dev/lateen/internal/edge/call"
+	"github.com/lateen-dev/lateen/internal/edge/site"
 )
 
-// prewarm prewarms functions of s.
-func (e *Edge) prewarm(s *site, functions []string) {
-	for _, name := range functions {
-		if spec, ok := s.specs[name]; ok && e.o.Prewarm != nil {
-			e.o.Prewarm(spec)
+// prewarmer prewarms functions that are likely to be requested soon.
+type prewarmer struct {
+	start   func(spec lateen.FunctionSpec) // nil prewarms no function
+	hosts   *site.HostTable
+	sites   *site.Sites
+	clients *call.Clients
+	now     func() time.Time
+}
+
+// functions prewarms functions of s.
+func (p *prewarmer) functions(s *site.Site, names []string) {
+	for _, name := range names {
+		if spec, ok := s.Specs[name]; ok && p.start != nil {
+			p.start(spec)
 		}
 	}
 }
 
-// prewarmOnHandshake returns c with a hook that prewarms functions by the host name in
+// onHandshakes returns c with a hook that prewarms functions by the host name in
 // a TLS handshake, which announces a request.
-func (e *Edge) prewarmOnHandshake(c *tls.Config) *tls.Config {
-	if c == nil || e.o.Prewarm == nil {
+func (p *prewarmer) onHandshakes(c *tls.Config) *tls.Config {
+	if c == nil || p.start == nil {
 		return c
 	}
 	c = c.Clone()
 	choose := c.GetConfigForClient
 	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		e.onHandshake(hello)
+		p.onHandshake(hello)
 		if choose != nil {
 			return choose(hello)
 		}
@@ -41,92 +49,18 @@ func (e *Edge) prewarmOnHandshake(c *tls.Config) *tls.Config {
 
 // onHandshake prewarms the functions that the first request of a connection is likely to
 // call. It does nothing for a site that is not in memory: a handshake loads no site.
-func (e *Edge) onHandshake(hello *tls.ClientHelloInfo) {
-	to, ok := e.hosts.get(hostname(hello.ServerName))
-	if !ok {
+func (p *prewarmer) onHandshake(hello *tls.ClientHelloInfo) {
+	to, ok := p.hosts.Get(site.Hostname(hello.ServerName))
+	if !ok || to.Redirect != "" {
 		return
 	}
-	s, ok := e.sites.loaded.Get(to.Deployment)
+	s, ok := p.sites.Loaded(to.Deployment)
 	if !ok {
 		return
 	}
 	var client netip.Addr
-	if peer, ok := hello.Conn.RemoteAddr().(*net.TCPAddr); ok && !e.trusts(peer.AddrPort().Addr()) {
+	if peer, ok := hello.Conn.RemoteAddr().(*net.TCPAddr); ok && !p.clients.Trusts(peer.AddrPort().Addr()) {
 		client = peer.AddrPort().Addr().Unmap()
 	}
-	e.prewarm(s, s.habits.OnConnect(client, e.o.Now()))
-}
-
-// prewarmBehindMiddleware prewarms the functions that are likely to answer the request
-// after its middleware.
-func (x *exchange) prewarmBehindMiddleware() {
-	x.edge.prewarm(x.site, x.site.habits.OnRequest(x.req.URL.Path, x.edge.o.Now()))
-}
-
-// learn passes the response to the prediction of the site, and prewarms the functions
-// that a page is likely to call next.
-func (x *exchange) learn(status int, h http.Header) {
-	if x.edge.o.Prewarm == nil || x.site == nil {
-		return
-	}
-	function, before := functionOf(x.record.Invocation), functionOf(x.record.Middleware)
-	habits, now, from := x.site.habits, x.edge.o.Now(), x.client.addr
-	if x.first {
-		habits.OnFirst(now, before, function)
-	}
-	if before != "" {
-		habits.OnAnswer(x.req.URL.Path, function, now)
-	}
-	if function != "" {
-		habits.OnCall(function, x.referrer(), from, now)
-	}
-	if x.record.Output == "" || !x.isPage(status, h) {
-		return
-	}
-	next := habits.OnPage(x.record.Output, x.req.URL.Path, from, now)
-	next = slices.DeleteFunc(next, func(name string) bool { return name == function }) // this one is running
-	if len(next) > 0 && !accept.IsCrawler(x.req.UserAgent()) {
-		x.edge.prewarm(x.site, next)
-	}
-}
-
-func functionOf(inv *lateen.Invocation) string {
-	if inv == nil {
-		return ""
-	}
-	return inv.Function
-}
-
-// isPage reports whether the response is a page that a browser navigated to, by
-// Sec-Fetch-Dest, else by its type. A 304 for a page in the browser's cache counts too.
-func (x *exchange) isPage(status int, h http.Header) bool {
-	if x.req.Method != http.MethodGet {
-		return false
-	}
-	switch use := x.req.Header["Sec-Fetch-Dest"]; {
-	case len(use) == 1 && use[0] == "document" && status == http.StatusNotModified:
-		return true
-	case len(use) == 1 && use[0] != "document", status != http.StatusOK:
-		return false
-	}
-	kind := h["Content-Type"]
-	return len(kind) == 1 && len(kind[0]) >= len("text/html") && strings.EqualFold(kind[0][:len("text/html")], "text/html")
-}
-
-// referrer returns the path of the page that sent the request: "" if it is unknown,
-// "*" if it is a page of another site.
-func (x *exchange) referrer() string {
-	if len(x.record.Referer) == 0 {
-		return ""
-	}
-	_, rest, _ := strings.Cut(x.record.Referer, "://")
-	i := strings.IndexByte(rest, '/')
-	if i < 0 || rest[:i] != x.client.host {
-		return "*"
-	}
-	path := rest[i:]
-	if end := strings.IndexAny(path, "?#"); end >= 0 {
-		path = path[:end]
-	}
-	return path
+	p.functions(s, s.Habits.OnConnect(client, p.now()))
 }

@@ -3,10 +3,8 @@ package edge
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -119,9 +117,8 @@ func TestAFunctionIsPrewarmedWhileItsMiddlewareRuns(t *testing.T) {
 
 func TestATLSHandshakePrewarmsTheFirstFunction(t *testing.T) {
 	s, p := prewarmStage(t)
-	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
-	writeCertificate(t, x509.NewCertPool(), 1, certFile, keyFile)
-	certificate, err := OpenCertificate(certFile, keyFile)
+	a, _ := newAuthority(t)
+	cert, err := a.For("app.localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +126,7 @@ func TestATLSHandshakePrewarmsTheFirstFunction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.options.Secure, s.options.TLS = []net.Listener{l}, certificate.Config()
+	s.options.Secure, s.options.TLS = []net.Listener{l}, &tls.Config{Certificates: []tls.Certificate{*cert}}
 	s.open()
 	shake := func(host string) []string {
 		t.Helper()

@@ -9,6 +9,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/accept"
+	"github.com/lateen-dev/lateen/internal/edge/header"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
@@ -16,23 +18,21 @@ import (
 // it, uncompressed or in a precompressed form. The only validator is the strong entity
 // tag: a deployment has no modification times that survive a rollback, so there is no
 // Last-Modified and conditions on dates are ignored.
-func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
-	file, ok := x.site.Manifest.Files[d.Output]
+func (x *exchange) serveStatic(d *route.Decision) error {
+	file, ok := x.Site.Manifest.Files[d.Output]
 	if !ok {
-		x.fail(lateen.ErrInternal.With("the routes lead to %s, which is not a file", d.Output))
-		return
+		return lateen.ErrInternal.With("the routes lead to %s, which is not a file", d.Output)
 	}
 	x.record.Kind, x.record.Cache = kindStatic, "HIT"
 	page := d.Status >= 400 || x.problem != nil // an error page answers any method
-	whole := page || d.Status != 0              // see [dropConditions]
+	whole := page || d.Status != 0              // see [header.DropConditions]
 	switch method := x.req.Method; {
 	case page, method == http.MethodGet, method == http.MethodHead:
 	case method == http.MethodOptions:
 		x.respond(http.StatusNoContent, http.Header{"Allow": {"GET, HEAD, OPTIONS"}}, nil)
-		return
+		return nil
 	default:
-		x.fail(lateen.ErrMethod, "Allow", "GET, HEAD, OPTIONS")
-		return
+		return problem.WithField(lateen.ErrMethod, "Allow", "GET, HEAD, OPTIONS")
 	}
 	ranged := x.req.Header["Range"]
 	if whole || x.req.Method != http.MethodGet {
@@ -44,57 +44,57 @@ func (e *Edge) serveStatic(x *exchange, d *route.Decision) {
 	}
 	h := x.staticHeader(d, &file, blob, coding)
 	if whole {
-		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
-		return
+		return x.sendBlob(http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 	}
-	e.sendConditional(x, h, blob, ranged)
+	return x.sendConditional(h, blob, ranged)
 }
 
 // sendConditional sends blob by the request's conditions and ranges.
-func (e *Edge) sendConditional(x *exchange, h http.Header, blob lateen.Blob, ranged []string) {
+func (x *exchange) sendConditional(h http.Header, blob lateen.Blob, ranged []string) error {
 	etag := h["Etag"][0]
 	in := x.req.Header
 	switch {
-	case in["If-Match"] != nil && !strongMatch(in["If-Match"], etag):
-		x.fail(errPrecondition)
-	case in["If-None-Match"] != nil && weakMatch(in["If-None-Match"], etag):
+	case in["If-Match"] != nil && !header.StrongMatch(in["If-Match"], etag):
+		return problem.ErrPrecondition
+	case in["If-None-Match"] != nil && header.WeakMatch(in["If-None-Match"], etag):
 		delete(h, "Content-Length")
 		delete(h, "Content-Type")
 		delete(h, "Content-Encoding")
 		x.respond(http.StatusNotModified, h, nil)
-	case len(ranged) == 0 || in["If-Range"] != nil && !strongMatch(in["If-Range"], etag):
-		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
+		return nil
+	case len(ranged) == 0 || in["If-Range"] != nil && !header.StrongMatch(in["If-Range"], etag):
+		return x.sendBlob(http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 	default:
-		e.sendRange(x, h, blob, ranged)
+		return x.sendRange(h, blob, ranged)
 	}
 }
 
-func (e *Edge) sendRange(x *exchange, h http.Header, blob lateen.Blob, ranged []string) {
+func (x *exchange) sendRange(h http.Header, blob lateen.Blob, ranged []string) error {
 	part, extent := accept.Range(ranged, blob.Size)
 	switch extent {
 	case accept.Whole:
-		e.sendBlob(x, http.StatusOK, h, blob, accept.Part{Length: blob.Size})
+		return x.sendBlob(http.StatusOK, h, blob, accept.Part{Length: blob.Size})
 	case accept.Outside:
-		x.fail(errRange, "Content-Range", "bytes */"+strconv.FormatInt(blob.Size, 10))
-	case accept.Partial:
+		return problem.WithField(problem.ErrRange, "Content-Range", "bytes */"+strconv.FormatInt(blob.Size, 10))
+	default:
 		h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
 		h["Content-Range"] = []string{part.ContentRange(blob.Size)}
-		e.sendBlob(x, http.StatusPartialContent, h, blob, part)
+		return x.sendBlob(http.StatusPartialContent, h, blob, part)
 	}
 }
 
 // sendBlob sends a part of blob with status and header h.
-func (e *Edge) sendBlob(x *exchange, status int, h http.Header, blob lateen.Blob, part accept.Part) {
+func (x *exchange) sendBlob(status int, h http.Header, blob lateen.Blob, part accept.Part) error {
 	if x.req.Method == http.MethodHead || part.Length == 0 {
 		x.respond(status, h, nil)
-		return
+		return nil
 	}
-	body, err := e.blobs.open(x.req.Context(), x.site.Project, blob, part)
+	body, err := x.edge.blobs.open(x.req.Context(), x.Site.Project, blob, part)
 	if err != nil {
-		x.fail(err)
-		return
+		return err
 	}
 	x.respond(status, h, body)
+	return nil
 }
 
 // precompressed returns the form of file for a client that accepts these codings, and the
@@ -126,34 +126,26 @@ func precompressed(file *lateen.File, accepted []string) (lateen.Blob, string) {
 // staticHeader returns the header of a file's own response. Fields of the routes for
 // the type, the disposition and the allowed origins replace the platform's defaults.
 func (x *exchange) staticHeader(d *route.Decision, file *lateen.File, blob lateen.Blob, coding string) http.Header {
-	h, own := x.w.Header(), make(values, 0, 6)
+	h, own := x.w.Header(), make(header.Values, 0, 6)
 	h["Accept-Ranges"] = acceptRanges
-	h["Content-Length"] = own.of(strconv.FormatInt(blob.Size, 10))
-	h["Etag"] = own.of(etagOf(blob.Digest))
+	h["Content-Length"] = own.Of(strconv.FormatInt(blob.Size, 10))
+	h["Etag"] = own.Of(header.Tag(blob.Digest))
 	if x.codings = len(file.Encodings) > 0; x.codings {
 		h["Vary"] = varyEncoding
 	}
 	if coding != "" {
-		h["Content-Encoding"] = own.of(coding)
+		h["Content-Encoding"] = own.Of(coding)
 	}
 	if d.Header["Access-Control-Allow-Origin"] == nil {
 		h["Access-Control-Allow-Origin"] = anyOrigin
 	}
 	if d.Header["Content-Disposition"] == nil {
-		h["Content-Disposition"] = own.of(disposition(d.Output))
+		h["Content-Disposition"] = own.Of(disposition(d.Output))
 	}
 	if d.Header["Content-Type"] == nil {
-		h["Content-Type"] = own.of(file.ContentType)
+		h["Content-Type"] = own.Of(file.ContentType)
 	}
 	return h
-}
-
-// values holds the values of several headers in one allocation.
-type values []string
-
-func (v *values) of(s string) []string {
-	*v = append(*v, s)
-	return (*v)[len(*v)-1 : len(*v) : len(*v)]
 }
 
 // Values that many responses share; they are never modified.
@@ -164,10 +156,6 @@ var (
 	anyOrigin    = []string{"*"}
 	varyEncoding = []string{"Accept-Encoding"}
 )
-
-// etagOf returns the strong entity tag of content: 128 bits of its digest, which
-// differ between any two forms of any two files.
-func etagOf(d lateen.Digest) string { return `"` + string(d[:min(32, len(d))]) + `"` }
 
 // disposition returns the Content-Disposition of the file of output: inline, with the
 // file's own name (RFC 6266).
@@ -183,28 +171,4 @@ func disposition(output string) string {
 		return `inline; filename="` + name + `"`
 	}
 	return `inline; filename="` + ascii + `"; filename*=UTF-8''` + url.PathEscape(name)
-}
-
-// weakMatch reports whether an If-None-Match names etag (RFC 9110 §13.1.2).
-func weakMatch(values []string, etag string) bool { return matchTag(values, etag, true) }
-
-// strongMatch reports whether an If-Match or If-Range names etag (RFC 9110 §13.1.1).
-func strongMatch(values []string, etag string) bool { return matchTag(values, etag, false) }
-
-func matchTag(values []string, etag string, weak bool) bool {
-	if weak {
-		etag = strings.TrimPrefix(etag, "W/")
-	}
-	for _, list := range values {
-		for tag := range strings.SplitSeq(list, ",") {
-			tag = strings.TrimSpace(tag)
-			if weak {
-				tag = strings.TrimPrefix(tag, "W/")
-			}
-			if tag == etag || tag == "*" {
-				return true
-			}
-		}
-	}
-	return false
 }

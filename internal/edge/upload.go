@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/edge/problem"
 )
 
 // After the response, the edge reads and drops the rest of a request body, so that a
@@ -62,6 +63,14 @@ func (u *upload) request(r *http.Request) *http.Request {
 	out := *r
 	out.Body, out.Trailer = u, u.onward
 	return &out
+}
+
+// admit refuses a body whose Content-Length is too large.
+func (u *upload) admit(length int64) error {
+	if u != nil && length > u.limit {
+		return errBodyTooLarge(u.limit)
+	}
+	return nil
 }
 
 // Read implements [io.Reader]. Past the limit the error is [lateen.ErrFunctionPayload].
@@ -122,7 +131,7 @@ func (u *upload) fault() error {
 	case u.limit > 0 && u.read > u.limit:
 		return errBodyTooLarge(u.limit)
 	case errors.Is(u.failed, os.ErrDeadlineExceeded):
-		return errStalled
+		return problem.ErrStalled
 	case u.failed != nil:
 		return lateen.ErrInvalid.Because(u.failed)
 	default:
@@ -142,9 +151,6 @@ func (u *upload) count() int64 {
 
 // unread reports whether the body has not been read to its end.
 func (u *upload) unread() bool {
-	if u == nil {
-		return false
-	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return !u.complete

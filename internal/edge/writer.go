@@ -12,6 +12,9 @@ import (
 // that receives less in a stall timeout has stalled (9 KB/s for a minute).
 const maxPerDeadline = 512 << 10
 
+// closing is the value of Connection that ends a connection; it is never modified.
+var closing = []string{"close"} //nolint:gochecknoglobals // a constant in all but name
+
 // writer counts the bytes sent and extends the connection's write deadline with every
 // write: the total time of a response has no limit, and a client that receives nothing
 // for the stall timeout is cut off.
@@ -21,11 +24,11 @@ type writer struct {
 	deadlines http.ResponseController
 	stall     time.Duration
 	http2     bool
-	body      *upload        // body of the request; nil if it has none
-	server    *server.Server // its Ends may require that connections end after their response; nil never does
-	closes    bool           // whether the connection must end after the response: see [newWriter]
-	begun     bool           // whether the header is complete
-	written   int64          // bytes of the body that were sent
+	body      interface{ unread() bool } // body of the request; nil if it has none
+	server    *server.Server             // its Ends may require that connections end after their response; nil never does
+	closes    bool                       // whether the connection must end after the response: see [newWriter]
+	begun     bool                       // whether the header is complete
+	written   int64                      // bytes of the body that were sent
 }
 
 // newWriter returns a writer for the response to r. The connection ends after the
@@ -56,7 +59,7 @@ func (w *writer) WriteHeader(status int) {
 // never be read as the next request. On HTTP/2 the server sends a GOAWAY in place of
 // the Connection field.
 func (w *writer) begin() {
-	if !w.begun && (w.closes || !w.http2 && w.body.unread() || w.server != nil && w.server.Ends()) {
+	if !w.begun && (w.closes || !w.http2 && w.body != nil && w.body.unread() || w.server != nil && w.server.Ends()) {
 		w.Header()["Connection"] = closing
 	}
 	w.begun = true

@@ -29,11 +29,11 @@ type Query struct {
 	Source      string
 	Search      string // part of the path or of a line, case-insensitive for a to z
 	Branch      string
-	Environment string // target of the deployment
-	Before      string // Cursor of the last entry of the previous page; "" is the first page
-	After       string // for [Log.Tail]: the Cursor of the last entry of Tail, or a result of [Log.Latest]; "" is Latest
-	Page        int    // number from 0 of a page of Limit entries after Before; new entries shift it
-	Limit       int    // 0: 100; the maximum is 1,000
+	Environment lateen.Environment // target of the deployment
+	Before      string             // Cursor of the last entry of the previous page; "" is the first page
+	After       string             // for [Log.Tail]: the Cursor of the last entry of Tail, or a result of [Log.Latest]; "" is Latest
+	Page        int                // number from 0 of a page of Limit entries after Before; new entries shift it
+	Limit       int                // 0: 100; the maximum is 1,000
 }
 
 // Entry is a request with its lines in order, or lines outside any request. The
@@ -127,7 +127,7 @@ func (q *Query) where() (where, error) {
 	w := where{text: "TRUE"}
 	w.equal("project", string(q.Project))
 	w.equal("deployment", string(q.Deployment))
-	w.equal("target", q.Environment)
+	w.equal("target", string(q.Environment))
 	w.equal("branch", q.Branch)
 	if q.Request != "" {
 		w.and("request <> '' AND request = ?", q.Request)

@@ -35,9 +35,9 @@ func (q *Queries) putAlias(ctx context.Context, a *lateen.Alias) (lateen.Deploym
 	switch {
 	case errors.Is(err, lateen.ErrAliasNotFound):
 		return "", q.exec(ctx, m,
-			`INSERT INTO aliases (id, host, project_id, team_id, deployment_id, automatic, creator_id, created_at, updated_at)
-			 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			a.ID, a.Host, a.Project, a.Team, a.Deployment, a.Automatic, a.Creator, a.CreatedAt, a.UpdatedAt)
+			`INSERT INTO aliases (id, host, project_id, team_id, deployment_id, redirect, automatic, creator_id, created_at, updated_at)
+			 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			a.ID, a.Host, a.Project, a.Team, a.Deployment, a.Redirect, a.Automatic, a.Creator, a.CreatedAt, a.UpdatedAt)
 	case err != nil:
 		return "", err
 	case old.Project != a.Project:
@@ -45,8 +45,8 @@ func (q *Queries) putAlias(ctx context.Context, a *lateen.Alias) (lateen.Deploym
 	}
 	a.ID, a.CreatedAt = old.ID, old.CreatedAt
 	return old.Deployment, q.exec(ctx, m,
-		`UPDATE aliases SET deployment_id = ?, automatic = ?, creator_id = ?, updated_at = ? WHERE id = ?`,
-		a.Deployment, a.Automatic, a.Creator, a.UpdatedAt, a.ID)
+		`UPDATE aliases SET deployment_id = ?, redirect = ?, automatic = ?, creator_id = ?, updated_at = ? WHERE id = ?`,
+		a.Deployment, a.Redirect, a.Automatic, a.Creator, a.UpdatedAt, a.ID)
 }
 
 // GetAlias returns an alias of any team by id or host.
@@ -71,9 +71,9 @@ func (q *Queries) DeleteAlias(ctx context.Context, id lateen.AliasID) error {
 	return q.exec(ctx, meaning{missing: lateen.ErrAliasNotFound}, `DELETE FROM aliases WHERE id = ?`, id)
 }
 
-const selectAlias = `SELECT id, host, project_id, team_id, deployment_id, automatic, creator_id, created_at, updated_at FROM aliases`
+const selectAlias = `SELECT id, host, project_id, team_id, deployment_id, redirect, automatic, creator_id, created_at, updated_at FROM aliases`
 
 func scanAlias(r row) (*lateen.Alias, error) {
 	a := &lateen.Alias{}
-	return a, r.Scan(&a.ID, &a.Host, &a.Project, &a.Team, &a.Deployment, &a.Automatic, &a.Creator, &a.CreatedAt, &a.UpdatedAt)
+	return a, r.Scan(&a.ID, &a.Host, &a.Project, &a.Team, &a.Deployment, &a.Redirect, &a.Automatic, &a.Creator, &a.CreatedAt, &a.UpdatedAt)
 }

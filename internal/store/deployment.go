@@ -15,7 +15,7 @@ type DeploymentFilter struct {
 	Project lateen.ProjectID
 	App     string              // the project's name at the time of the deployment
 	States  []lateen.ReadyState // one of these
-	Target  string
+	Target  lateen.Environment
 	Branch  string            // of its Git metadata
 	Users   []lateen.UserID   // creators
 	Meta    map[string]string // required metadata
@@ -178,20 +178,21 @@ func (q *Queries) DeleteDeployment(ctx context.Context, id lateen.DeploymentID) 
 type Host struct {
 	Name       string
 	Deployment lateen.DeploymentID
+	Redirect   string // host to which requests are redirected; "" serves the deployment
 }
 
 // ListHosts returns the hosts of all READY deployments: their own hosts and their
 // aliases.
 func (q *Queries) ListHosts(ctx context.Context) ([]Host, error) {
-	return list(ctx, q, scanHost, `SELECT host, id FROM deployments WHERE state = ?
+	return list(ctx, q, scanHost, `SELECT host, id, '' FROM deployments WHERE state = ?
 		UNION ALL
-		SELECT aliases.host, deployments.id FROM aliases JOIN deployments ON deployments.id = aliases.deployment_id WHERE state = ?`,
+		SELECT aliases.host, deployments.id, aliases.redirect FROM aliases JOIN deployments ON deployments.id = aliases.deployment_id WHERE state = ?`,
 		lateen.Ready, lateen.Ready)
 }
 
 func scanHost(r row) (Host, error) {
 	var h Host
-	err := r.Scan(&h.Name, &h.Deployment)
+	err := r.Scan(&h.Name, &h.Deployment, &h.Redirect)
 	return h, err
 }
 

@@ -83,7 +83,9 @@ func scanEnv(r row) (*lateen.EnvVar, error) {
 	err := r.Scan(&e.ID, &e.Project, &e.Key, &value, &e.Type, &targets, &e.GitBranch, &e.Comment, &e.CreatedAt, &e.UpdatedAt)
 	e.Value = string(value)
 	if targets != "" {
-		e.Target = strings.Split(targets, ",")
+		for name := range strings.SplitSeq(targets, ",") {
+			e.Target = append(e.Target, lateen.Environment(name))
+		}
 	}
 	return e, err
 }

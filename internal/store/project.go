@@ -16,13 +16,13 @@ type ProjectFilter struct {
 	Limit   int           // see [Queries.ListProjects]
 }
 
-// CreateProject adds a project. Errors: [lateen.ErrProjectTaken],
-// [lateen.ErrTeamNotFound].
+// CreateProject adds a project. Errors: [lateen.ErrProjectTaken] if the team has a
+// project of that name, [lateen.ErrTeamNotFound].
 func (q *Queries) CreateProject(ctx context.Context, p *lateen.Project) error {
 	return q.exec(ctx, meaning{taken: lateen.ErrProjectTaken, dangling: lateen.ErrTeamNotFound},
-		`INSERT INTO projects (id, team_id, name, created_at, updated_at, settings, production_id, pinned, alias_request)
-		 VALUES (?, ?, ?, ?, ?, ?, NULLIF(?, ''), ?, ?)`,
-		p.ID, p.Team, p.Name, p.CreatedAt, p.UpdatedAt, asJSON[lateen.ProjectSettings]{&p.ProjectSettings},
+		`INSERT INTO projects (id, team_id, name, qualified_name, created_at, updated_at, settings, production_id, pinned, alias_request)
+		 VALUES (?, ?, ?, ?, ?, ?, ?, NULLIF(?, ''), ?, ?)`,
+		p.ID, p.Team, p.Name, qualifiedName(p.Team, p.Name), p.CreatedAt, p.UpdatedAt, asJSON[lateen.ProjectSettings]{&p.ProjectSettings},
 		p.Production, p.PinnedByRollback, asJSON[*lateen.AliasRequest]{&p.LastAliasRequest})
 }
 
@@ -30,8 +30,8 @@ func (q *Queries) CreateProject(ctx context.Context, p *lateen.Project) error {
 // Errors: [lateen.ErrProjectNotFound].
 func (q *Queries) GetProject(ctx context.Context, team lateen.TeamID, idOrName string) (*lateen.Project, error) {
 	return one(ctx, q, lateen.ErrProjectNotFound.With("project %q not found", idOrName), scanProject,
-		selectProject+` WHERE team_id = ? AND (id = ? OR name = ?) ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END`,
-		team, idOrName, idOrName, idOrName)
+		selectProject+` WHERE team_id = ? AND (id = ? OR qualified_name = ?) ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END`,
+		team, idOrName, qualifiedName(team, idOrName), idOrName)
 }
 
 // FindProject returns a project of any team. Errors: [lateen.ErrProjectNotFound].
@@ -64,11 +64,14 @@ const maxSearch = 1000
 // [lateen.ErrDeploymentNotFound] for its Production.
 func (q *Queries) UpdateProject(ctx context.Context, p *lateen.Project) error {
 	return q.exec(ctx, meaning{taken: lateen.ErrProjectTaken, dangling: lateen.ErrDeploymentNotFound, missing: lateen.ErrProjectNotFound},
-		`UPDATE projects SET name = ?, updated_at = ?, settings = ?, production_id = NULLIF(?, ''), pinned = ?, alias_request = ?
+		`UPDATE projects SET name = ?, qualified_name = team_id || '/' || CAST(? AS TEXT), updated_at = ?, settings = ?, production_id = NULLIF(?, ''), pinned = ?, alias_request = ?
 		 WHERE id = ?`,
-		p.Name, p.UpdatedAt, asJSON[lateen.ProjectSettings]{&p.ProjectSettings},
+		p.Name, p.Name, p.UpdatedAt, asJSON[lateen.ProjectSettings]{&p.ProjectSettings},
 		p.Production, p.PinnedByRollback, asJSON[*lateen.AliasRequest]{&p.LastAliasRequest}, p.ID)
 }
+
+// qualifiedName is the unique key of a project's name.
+func qualifiedName(team lateen.TeamID, name string) string { return string(team) + "/" + name }
 
 // DeleteProject removes a project with its variables, deployments and aliases.
 // Errors: [lateen.ErrProjectNotFound].

@@ -44,8 +44,8 @@ func (q *Queries) ListDeploymentIDs(ctx context.Context, project lateen.ProjectI
 
 // ListTargets returns the environments of the deployments of a project without
 // duplicates.
-func (q *Queries) ListTargets(ctx context.Context, project lateen.ProjectID) ([]string, error) {
-	return list(ctx, q, scanText[string], // seeks from one target to the next in the index; DISTINCT would read every row
+func (q *Queries) ListTargets(ctx context.Context, project lateen.ProjectID) ([]lateen.Environment, error) {
+	return list(ctx, q, scanText[lateen.Environment], // seeks from one target to the next in the index; DISTINCT would read every row
 		`WITH RECURSIVE found(target) AS (
 			SELECT MIN(target) FROM deployments WHERE project_id = ?
 			UNION ALL SELECT (SELECT MIN(target) FROM deployments WHERE project_id = ? AND target > found.target) FROM found WHERE target IS NOT NULL
@@ -55,6 +55,6 @@ func (q *Queries) ListTargets(ctx context.Context, project lateen.ProjectID) ([]
 // ListDeploymentHosts returns the own hosts of up to limit deployments of a project,
 // newest first, in any state.
 func (q *Queries) ListDeploymentHosts(ctx context.Context, project lateen.ProjectID, limit int) ([]Host, error) {
-	return list(ctx, q, scanHost, `SELECT host, id FROM deployments WHERE project_id = ?
+	return list(ctx, q, scanHost, `SELECT host, id, '' FROM deployments WHERE project_id = ?
 		ORDER BY created_at DESC, id DESC LIMIT ?`, project, limit)
 }

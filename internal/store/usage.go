@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -15,8 +17,14 @@ type UsageBatch struct {
 	Rows   []lateen.UsageHour
 }
 
+// maxFunctionName is the maximum length of a function's name in usage_hours, in
+// bytes. PostgreSQL refuses a row whose key exceeds 2,704 bytes; the conversion of
+// invalid UTF-8 at most doubles the length.
+const maxFunctionName = 1000
+
 // AddUsage adds a batch to the stored hours. A batch that was added before changes
-// nothing, so a caller that does not know the result of a call repeats it.
+// nothing, so a caller that does not know the result of a call repeats it. Of the
+// name of a function with more than 1,000 bytes, it stores the beginning and a hash.
 func (q *Queries) AddUsage(ctx context.Context, b UsageBatch) error {
 	return q.write(ctx, func(q *Queries) error {
 		n, err := q.execAny(ctx, meaning{},
@@ -36,7 +44,7 @@ func (q *Queries) AddUsage(ctx context.Context, b UsageBatch) error {
 }
 
 func (q *Queries) addUsageHour(ctx context.Context, u *lateen.UsageHour) error {
-	args := []any{u.Project, u.Hour, u.Deployment, u.Function, u.Team}
+	args := []any{u.Project, u.Hour, u.Deployment, shortened(u.Function), u.Team}
 	for _, state := range u.States() {
 		args = append(args, state.Time, state.Memory, state.CPU)
 	}
@@ -54,6 +62,16 @@ func (q *Queries) addUsageHour(ctx context.Context, u *lateen.UsageHour) error {
 			frozen_time = usage_hours.frozen_time + excluded.frozen_time,
 			frozen_memory = usage_hours.frozen_memory + excluded.frozen_memory,
 			frozen_cpu = usage_hours.frozen_cpu + excluded.frozen_cpu`, args...)
+}
+
+// shortened returns the name of a function as usage_hours stores it.
+func shortened(function string) string {
+	if len(function) <= maxFunctionName {
+		return function
+	}
+	hash := sha256.Sum256([]byte(function))
+	end := "…" + hex.EncodeToString(hash[:16])
+	return function[:maxFunctionName-len(end)] + end
 }
 
 // usageColumns are the columns of usage_hours, in the order of scanUsageHour.

@@ -64,7 +64,7 @@ func (c *cargo) ship(ctx context.Context, p *platform) error {
 	var excess error
 	project := "fleet-" + strconv.Itoa(len(c.name)%2)
 	d, err := p.client().Deploy(ctx, client.DeployOptions{
-		Dir: c.dir, Project: project, Target: []string{"production", "preview"}[len(c.files)%2], Meta: map[string]string{"cargo": c.name},
+		Dir: c.dir, Project: project, Target: []lateen.Environment{"production", "preview"}[len(c.files)%2], Meta: map[string]string{"cargo": c.name},
 		Progress: func(at client.Progress) {
 			switch at.Stage {
 			case client.Hashing:

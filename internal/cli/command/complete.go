@@ -51,7 +51,7 @@ func CompleteFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
 
 // CompleteTargets completes the environments that every project has.
 func CompleteTargets(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return []string{lateen.Production, lateen.Preview, lateen.Development}, NoFiles
+	return []string{string(lateen.Production), string(lateen.Preview), string(lateen.Development)}, NoFiles
 }
 
 // CompleteProjects completes the name of a project.
@@ -86,7 +86,7 @@ func (s *Session) CompleteDeployments(c *cobra.Command, args []string, prefix st
 		var names []string
 		for i := range deployments {
 			d := &deployments[i]
-			about := d.Environment() + " " + strings.ToLower(string(d.State)) + " " + s.Age(d.CreatedAt)
+			about := string(d.Environment()) + " " + strings.ToLower(string(d.State)) + " " + s.Age(d.CreatedAt)
 			names = append(names, d.Host+"\t"+about, string(d.ID)+"\t"+about)
 		}
 		return names, nil

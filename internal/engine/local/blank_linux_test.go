@@ -10,12 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
 // killOnceAddressed kills a frozen process as soon as it has an unread message.
-func killOnceAddressed(ctx context.Context, w *worker) error {
-	conn, err := w.handles.control.(*net.UnixConn).SyscallConn()
+func killOnceAddressed(ctx context.Context, w *process.Process) error {
+	conn, err := w.Control().(*net.UnixConn).SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -29,17 +31,17 @@ func killOnceAddressed(ctx context.Context, w *worker) error {
 
 // bootDying makes the pool of a runtime boot this many frozen processes that end when
 // they get a function, and healthy processes after them.
-func (s *stage) bootDying(r *runner, count int) {
+func (s *stage) bootDying(r *process.Runner, count int) {
 	s.t.Helper()
-	o := pool.Options[*worker]{
-		Runtimes: []string{r.name}, Floor: -1, Processors: 1, Rush: new(pool.Rush), Log: s.o.Log,
+	o := pool.Options[*process.Process]{
+		Runtimes: []string{r.Name}, Floor: -1, Processors: 1, Rush: new(pool.Rush), Log: s.o.Log,
 		Find:  func(context.Context, string) error { return nil },
 		Forks: func(string) bool { return false }, Reserved: func() int64 { return 0 }, Spare: func() int64 { return 0 },
-		Boot: func(ctx context.Context, _ string, background bool, spawned func(*worker)) (*worker, error) {
+		Boot: func(ctx context.Context, _ string, background bool, spawned func(*process.Process)) (*process.Process, error) {
 			w, err := s.bootBlank(ctx, r, background, spawned)
 			if err == nil && count > 0 {
 				count--
-				if err = w.process.Freeze(); err == nil {
+				if err = w.Sandboxed.Freeze(); err == nil {
 					go func() { _ = killOnceAddressed(s.t.Context(), w) }() // it fails when the engine has closed its end
 				}
 			}
@@ -57,7 +59,7 @@ func (s *stage) bootDying(r *runner, count int) {
 		cancel()
 		<-done
 	})
-	r.blanks = pools.Of(r.name)
+	r.Blanks = pools.Of(r.Name)
 }
 
 func TestStartsSurviveBlankProcessesThatEndBeforeActivation(t *testing.T) {
@@ -67,13 +69,13 @@ func TestStartsSurviveBlankProcessesThatEndBeforeActivation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.start(spec, "").process.Freeze(); err != nil {
+	if err := s.start(spec, "").Sandboxed.Freeze(); err != nil {
 		t.Skip("this host cannot freeze a process")
 	}
 	s.bootDying(r, maxClaims-1)
 	askProbe(t, s.start(spec, ""), "/")
 	s.bootDying(r, maxClaims)
-	if i, err := s.Start(t.Context(), spec); !errors.Is(err, errGone) || errors.Is(err, lateen.ErrFunctionFailed) {
+	if i, err := s.Start(t.Context(), spec); !errors.Is(err, instance.ErrGone) || errors.Is(err, lateen.ErrFunctionFailed) {
 		t.Errorf("with dying processes only: %v, %v", i, err)
 	}
 	dying := s.function("dying", "nodejs24.x", "process.kill(process.pid, 'SIGKILL');\n")

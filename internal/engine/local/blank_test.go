@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 )
 
 // awaitPool waits until the pools are full and the machine is quiet.
@@ -29,7 +31,7 @@ func awaitPool(tb testing.TB, e *Engine) {
 
 func TestDeadBlankProcessesCannotBeClaimed(t *testing.T) {
 	_, e := newSuite(t)
-	w, err := e.bootBlank(t.Context(), e.runner(nodeName(newestNode)), false, func(*worker) {})
+	w, err := e.bootBlank(t.Context(), e.runner(nodeName(newestNode)), false, func(*process.Process) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +39,7 @@ func TestDeadBlankProcessesCannotBeClaimed(t *testing.T) {
 		t.Error("a live process is reported as lost")
 	}
 	w.Kill()
-	<-w.exited
+	<-w.Exited
 	if !w.Lost() || w.Claim() {
 		t.Error("an ended process was claimed")
 	}
@@ -49,12 +51,12 @@ func TestBlankProcessesBootInTheBackground(t *testing.T) {
 	_, e := newSuite(t)
 	awaitPool(t, e)
 	var booting string
-	b, err := e.bootBlank(t.Context(), e.runner(nodeName(newestNode)), true, func(w *worker) { booting = weightOf(t, w) })
+	b, err := e.bootBlank(t.Context(), e.runner(nodeName(newestNode)), true, func(w *process.Process) { booting = weightOf(t, w) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Kill()
-	usual, err := e.bootBlank(t.Context(), e.runner(nodeName(newestNode)), false, func(*worker) {})
+	usual, err := e.bootBlank(t.Context(), e.runner(nodeName(newestNode)), false, func(*process.Process) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,9 +68,9 @@ func TestBlankProcessesBootInTheBackground(t *testing.T) {
 }
 
 // weightOf returns the CPU weight of a process's cgroup.
-func weightOf(t *testing.T, w *worker) string {
+func weightOf(t *testing.T, w *process.Process) string {
 	t.Helper()
-	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", w.process.ID()))
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", w.Sandboxed.ID()))
 	if err != nil {
 		t.Fatal(err)
 	}

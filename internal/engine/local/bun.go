@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
@@ -18,21 +19,21 @@ func isBun(runtime string) bool { return runtime == "bun1.x" || runtime == "bun1
 
 // bun runs functions in Bun. The process boots the relay, which starts Bun as the
 // function's program. The first function that needs Bun triggers its download.
-func (e *Engine) bun() *runner {
+func (e *Engine) bun() *process.Runner {
 	r := e.programs()
-	relay := r.find
-	r.name, r.env = bunName, []string{"NODE_ENV=production", "DO_NOT_TRACK=1", "BUN_RUNTIME_TRANSPILER_CACHE_PATH=0"}
-	r.find = func(ctx context.Context) (command, error) {
+	relay := r.Find
+	r.Name, r.Env = bunName, []string{"NODE_ENV=production", "DO_NOT_TRACK=1", "BUN_RUNTIME_TRANSPILER_CACHE_PATH=0"}
+	r.Find = func(ctx context.Context) (process.Command, error) {
 		c, err := relay(ctx)
 		if err != nil {
 			return c, err
 		}
 		program, err := e.o.Toolchain.Bun(ctx)
 		if err == nil {
-			err = e.reachable(filepath.Dir(program))
+			err = e.host.Reachable(filepath.Dir(program))
 		}
-		c.named, c.interpreter = program, []string{program, e.bunAgent}
-		c.mounts = append(c.mounts, sandbox.Mount{Host: program, Guest: guestBun}, sandbox.Mount{Host: filepath.Dir(e.bunAgent), Guest: guestBunAgent})
+		c.Named, c.Interpreter = program, []string{program, e.bunAgent}
+		c.Mounts = append(c.Mounts, sandbox.Mount{Host: program, Guest: guestBun}, sandbox.Mount{Host: filepath.Dir(e.bunAgent), Guest: guestBunAgent})
 		return c, err
 	}
 	return r

@@ -72,14 +72,14 @@ func (s *stage) body(spec lateen.FunctionSpec, path string) (body, tag string) {
 	if resp.StatusCode != 200 {
 		s.t.Fatalf("%s: %s", resp.Status, text)
 	}
-	return text, i.tag
+	return text, i.Tag
 }
 
 func TestBrokenCodeCachesAreReplaced(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
 	spec := s.function("broken", "nodejs24.x", "module.exports = (req, res) => res.end('{}');\n")
 	i := s.start(spec, "")
-	tag := i.tag
+	tag := i.Tag
 	for name, scripts := range map[string]string{
 		"garbage":       "\xff\xff\xff\xffgarbage",
 		"empty":         "",

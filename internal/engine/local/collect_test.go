@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 )
 
 // collects returns the number of full garbage collections in a process that idles
@@ -30,7 +31,7 @@ func TestForkedProcessesDoNotCollectGarbageForLackOfWork(t *testing.T) {
 			if err := s.addTemplate(spec); err != nil {
 				t.Fatal(err)
 			}
-			forks := map[string]*instance{"template": s.start(spec, lateen.StartTemplate)}
+			forks := map[string]*instance.Instance{"template": s.start(spec, lateen.StartTemplate)}
 			if s.Zygotes() == nil {
 				forks["zygote"] = s.forkFunction(s.makeZygote(spec), spec)
 			}

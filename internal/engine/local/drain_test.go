@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 )
 
 // TestAConnectionSurvivesAnUnreadBody: a response without Connection: close
@@ -49,8 +50,8 @@ class handler(BaseHTTPRequestHandler):
 	}
 	for name, f := range functions {
 		t.Run(name, func(t *testing.T) {
-			i := r.start(t, f, nil).(*instance) //nolint:forcetypeassert // an instance of this engine
-			conn, err := i.upstream.Dial(t.Context())
+			i := r.start(t, f, nil).(*instance.Instance) //nolint:forcetypeassert // an instance of this engine
+			conn, err := i.Upstream.Dial(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
@@ -21,7 +22,7 @@ const (
 // emptySandbox is an empty sandbox for a process that is forked from a zygote.
 type emptySandbox struct {
 	process *sandbox.Process
-	link    *networkLink
+	link    *process.Link
 	mounts  []sandbox.Mount
 }
 
@@ -33,12 +34,9 @@ type emptySandboxes struct {
 
 // buildSandbox creates an empty sandbox.
 func (e *Engine) buildSandbox(ctx context.Context, mounts []sandbox.Mount, background bool) (*emptySandbox, error) {
-	s := &emptySandbox{link: new(networkLink), mounts: mounts}
+	s := &emptySandbox{link: new(process.Link), mounts: mounts}
 	var err error
-	s.process, err = e.sandbox.Start(ctx, sandbox.Spec{
-		Empty: true, Mounts: mounts, Late: []sandbox.Place{{Guest: guestTree}, {Guest: guestArchive}},
-		Limits: sandbox.Limits{CPU: cpus(int64(e.o.Memory) << 20)}, Network: s.link.connector(ctx, e.o.Network), Background: background,
-	})
+	s.process, err = e.host.StartEmpty(ctx, s.link, mounts, background)
 	return s, err
 }
 
@@ -97,7 +95,7 @@ func (e *Engine) stockSandboxes(ctx context.Context) {
 		wait := zygoteInterval
 		for _, r := range e.runners {
 			z := e.zygotes.of(r)
-			switch ready := r.sandboxes; {
+			switch ready := e.zygotes.sandboxes[r.Name]; {
 			case z == nil:
 				ready.destroyAll()
 			case ready.count() >= maxEmptySandboxes:
@@ -115,7 +113,7 @@ func (e *Engine) stockSandboxes(ctx context.Context) {
 		}
 		pool.Pause(ctx, wait)
 	}
-	for _, r := range e.runners {
-		r.sandboxes.destroyAll()
+	for _, ready := range e.zygotes.sandboxes {
+		ready.destroyAll()
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/test/link"
 )
 
@@ -183,7 +184,7 @@ func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path
 			b.Fatal(err)
 		}
 		page(b, i, path)
-		tag := i.(*instance).tag
+		tag := i.(*instance.Instance).Tag
 		end(i)
 		var done bool
 		e.profiles.with(spec.Key, func(a *functionProfile) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 )
 
 // TestTheLogOfAHangingModuleNamesNoEventLoop freezes the process of a module, so
@@ -17,7 +18,7 @@ import (
 func TestTheLogOfAHangingModuleNamesNoEventLoop(t *testing.T) {
 	r := newRig(t)
 	started, _ := beginModule(t, r, moduleOf(modulesTree(t, r)))
-	i := started.(*instance)
+	i := started.(*instance.Instance)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	ended := make(chan error, 1)
@@ -27,14 +28,14 @@ func TestTheLogOfAHangingModuleNamesNoEventLoop(t *testing.T) {
 		ended <- err
 	}()
 	r.awaitLine(t, i, "sleeping")
-	if err := i.process.Freeze(); err != nil {
+	if err := i.Sandboxed.Freeze(); err != nil {
 		t.Skip(err)
 	}
 	cancel(lateen.ErrFunctionTimeout)
 	if err := <-ended; !errors.Is(err, lateen.ErrFunctionTimeout) {
 		t.Errorf("error: %v", err)
 	}
-	<-i.exited
+	<-i.Exited
 	r.awaitLine(t, i, "the module does not end with its request: a request exceeded its duration limit")
 	for _, line := range r.logs.Lines() {
 		if strings.Contains(line.Text, "event loop") {
@@ -68,7 +69,7 @@ func TestABlockedEventLoopIsLoggedOnce(t *testing.T) {
 	waitFor(t, "the event loop is blocked", func() bool { return i.Busy() == 8 && said("in") == 1 })
 	cancel(lateen.ErrFunctionTimeout)
 	asked.Wait()
-	<-i.exited
+	<-i.Exited
 	end(i)
 	if n := said("blocks its event loop"); n != 1 {
 		t.Errorf("%d log lines, want 1", n)
@@ -90,8 +91,8 @@ func TestTheEndOfAProcessIsLoggedForItsRequests(t *testing.T) {
 		"kill": "ended before it answered: ", "middle": "ended in the middle of its response: ", "hang-up": "closed the connection without a response", "memory": "before it answered: it used more than 128 MiB of memory",
 	} {
 		t.Run(way, func(t *testing.T) {
-			if way == "memory" && r.sandbox.Missing() != "" {
-				t.Skip(r.sandbox.Missing())
+			if way == "memory" && r.host.Sandbox.Missing() != "" {
+				t.Skip(r.host.Sandbox.Missing())
 			}
 			i := r.start(t, f, nil)
 			req := to(t, http.MethodGet, "/?way="+way, nil)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
@@ -53,7 +55,7 @@ type winners struct {
 }
 
 // draw makes one forked process draw values.
-func (w *winners) draw(i *instance, fork int) {
+func (w *winners) draw(i *instance.Instance, fork int) {
 	values := askProbe(w.t, i, "/").Random
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,7 +107,7 @@ func TestAThousandForkedProcessesNeverDrawTheSame(t *testing.T) {
 			drawn := winners{t: t, seen: map[string]int{}}
 			template := s.templateOf(spec)
 			for first := 0; first < forks; first += 10 {
-				standbys := make(chan *worker, 10)
+				standbys := make(chan *process.Process, 10)
 				each(cap(standbys), func(int) {
 					standby, err := s.forkStandby(t.Context(), template)
 					if err != nil {
@@ -117,7 +119,7 @@ func TestAThousandForkedProcessesNeverDrawTheSame(t *testing.T) {
 					standby := <-standbys
 					s.templates.setStandby(template, standby)
 					i := s.start(spec, lateen.StartTemplate)
-					if i.worker != standby {
+					if i.Process != standby {
 						t.Fatal("the process is not the standby")
 					}
 					drawn.draw(i, fork)

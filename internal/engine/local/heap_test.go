@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
@@ -35,7 +36,7 @@ func TestTheHeapLimitIsThatOfTheFunction(t *testing.T) {
 			s := newStage(t, nil)
 			spec := s.function("hoarder", runtime, hoarder)
 			spec.Function.Memory = memory
-			instances := map[string]*instance{"booted": s.start(spec, "")}
+			instances := map[string]*instance.Instance{"booted": s.start(spec, "")}
 			if s.Zygotes() == nil {
 				instances["of a zygote"] = s.forkFunction(s.makeZygote(spec), spec)
 			}

@@ -53,7 +53,7 @@ func TestRequestsOfAFunctionCarryTheHopCount(t *testing.T) {
 	}))
 	defer server.Close()
 	r := newRigIn(t, egress.New(egress.Options{Host: []netip.AddrPort{netip.MustParseAddrPort(server.Listener.Addr().String())}}))
-	if !r.sandbox.Networks() {
+	if !r.host.Sandbox.Networks() {
 		t.Skip("this host permits no network namespace")
 	}
 	tree := r.tree("askers", askers)

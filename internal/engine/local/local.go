@@ -19,6 +19,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/fairqueue"
 	"github.com/lateen-dev/lateen/internal/guest"
@@ -84,14 +86,13 @@ type Options struct {
 
 // Engine is an [engine.Engine] of processes. It can start instances while Run runs.
 type Engine struct {
-	o       Options
-	sandbox *sandbox.Sandbox
-	agent   string // path of the agent's main module on this host
-	sockets *os.File
-	runners []*runner // all runners; the preferred runner is first
-	blanks  *pool.Pools[*worker]
-	rush    pool.Rush
-	work    sync.WaitGroup
+	o         Options
+	host      *process.Host
+	instances *instance.Group
+	agent     string            // path of the agent's main module on this host
+	runners   []*process.Runner // all runners; the preferred runner is first
+	blanks    *pool.Pools[*process.Process]
+	rush      pool.Rush
 
 	// pythons are the Pythons of this host, the newest first; pythonAgent is the
 	// path of the main module of the Python agent.
@@ -105,12 +106,7 @@ type Engine struct {
 	zygotes      zygotes
 	profiles     profiles
 	modules      modules
-	sampleTime   time.Duration // time limit of a sample request in a training run
 	preparing    *fairqueue.Line[lateen.ProjectID, preparation]
-
-	mu        sync.Mutex // guards the fields below
-	instances map[*instance]struct{}
-	ended     bool // runTracked accepts no more goroutines
 }
 
 // New detects the sandbox layers of this host and returns an engine.
@@ -130,16 +126,20 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, sandbox: walls, instances: map[*instance]struct{}{}}
+	e := &Engine{o: o, host: &process.Host{Options: process.Options{
+		Sandbox: walls, Dir: o.Dir, Logs: o.Logs, Network: o.Network, Memory: o.Memory, Patience: o.Patience, Log: o.Log,
+	}}}
+	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Rush: &e.rush, Trees: o.Trees, Purge: o.Purge, LoadTimeout: o.LoadTimeout})
 	e.pythons = findPythons(pythonDirs(o.Path))
 	e.preparing = fairqueue.New[lateen.ProjectID, preparation](maxPreparing)
-	e.minCodeCache, e.sampleTime = minCodeCache, sampleTimeout
+	e.minCodeCache = minCodeCache
 	e.templates.wake = make(chan struct{}, 1)
 	total, _ := cgroup.HostMemory()
 	e.modules.slots.all, _ = compileWithin(total)
 	if guest.Forks() {
 		e.templates.limit = int64(max(o.Templates, 0)) << 20
 	}
+	e.runners = e.findRunners()
 	e.openZygotes()
 	e.openPools()
 	if o.PoolPast != "" {
@@ -153,16 +153,6 @@ func New(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// scaled scales a timeout for this machine.
-func (e *Engine) scaled(usual time.Duration) time.Duration {
-	return usual * time.Duration(e.o.Patience)
-}
-
-// withTimeout returns ctx with a scaled timeout.
-func (e *Engine) withTimeout(ctx context.Context, usual time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, e.scaled(usual), fmt.Errorf("timeout after %v", e.scaled(usual)))
-}
-
 // initDir empties the directory and installs the agents of the guests in it.
 func (e *Engine) initDir() error {
 	if err := os.RemoveAll(e.o.Dir); err != nil {
@@ -171,7 +161,7 @@ func (e *Engine) initDir() error {
 	// Without mounts of their own, guests pass through these directories. With
 	// mounts, no other user of the host needs access to the files of functions.
 	trees := os.FileMode(0o755)
-	if e.sandbox.PrivateTmp() {
+	if e.host.Sandbox.PrivateTmp() {
 		trees = 0o700
 	}
 	if err := errors.Join(
@@ -180,11 +170,10 @@ func (e *Engine) initDir() error {
 	); err != nil {
 		return err
 	}
-	sockets := filepath.Join(e.o.Dir, "sockets")
-	if err := os.Mkdir(sockets, 0o700); err != nil {
+	if err := e.host.OpenSockets(); err != nil {
 		return err
 	}
-	if err := errors.Join(e.reachable(e.o.Dir), e.reachable(e.o.TreesDir)); err != nil {
+	if err := errors.Join(e.host.Reachable(e.o.Dir), e.host.Reachable(e.o.TreesDir)); err != nil {
 		return err
 	}
 	var err error
@@ -197,18 +186,15 @@ func (e *Engine) initDir() error {
 	if e.bunAgent, err = guest.InstallBun(e.o.Dir); err != nil {
 		return err
 	}
-	if e.archives, err = codecache.Open(e.o.Archives, e.o.MaxArchives, filepath.Base(filepath.Dir(e.agent))); err != nil {
-		return err
-	}
-	e.sockets, err = os.Open(sockets)
+	e.archives, err = codecache.Open(e.o.Archives, e.o.MaxArchives, filepath.Base(filepath.Dir(e.agent)))
 	return err
 }
 
 // Missing lists the sandbox layers that are not active on this host, or returns "".
-func (e *Engine) Missing() string { return e.sandbox.Missing() }
+func (e *Engine) Missing() string { return e.host.Sandbox.Missing() }
 
 // Walls returns all sandbox layers, each with its state on this host.
-func (e *Engine) Walls() []sandbox.Wall { return e.sandbox.Walls() }
+func (e *Engine) Walls() []sandbox.Wall { return e.host.Sandbox.Walls() }
 
 // Run keeps the pools filled and enforces the limits of instances until ctx ends.
 // Then it kills all remaining processes and returns.
@@ -217,50 +203,32 @@ func (e *Engine) Run(ctx context.Context) error {
 	started := make(chan struct{})
 	go func() {
 		defer close(started)
-		_ = e.sandbox.Run(starts) // always nil
+		_ = e.host.Sandbox.Run(starts) // always nil
 	}()
 	var background sync.WaitGroup
 	background.Go(func() { e.blanks.Run(ctx) })
 	if e.o.PoolPast != "" {
 		background.Go(func() { e.blanks.Remember(ctx, e.o.PoolPast) })
 	}
-	background.Go(func() { e.watch(ctx) })
+	background.Go(func() { e.instances.Watch(ctx) })
 	background.Go(func() { e.manageZygotes(ctx) })
 	background.Go(func() { e.stockSandboxes(ctx) })
 	background.Go(func() { e.downloadRuntimes(ctx) })
 	background.Go(func() { e.runPreparations(ctx) })
 	background.Go(func() { e.keepStandbys(ctx) })
-	e.runner(nodeName(newestNode)).blanks.Need()
+	e.runner(nodeName(newestNode)).Blanks.Need()
 	if missing := e.Missing(); missing != "" {
 		e.o.Log.WarnContext(ctx, "layers of the sandbox are missing", "missing", missing)
 	}
 	<-ctx.Done()
 	background.Wait()
-	e.mu.Lock()
-	e.ended = true
-	e.mu.Unlock()
+	e.host.EndTasks()
 	e.modules.endAll()
 	end()
 	<-started // all remaining processes have been killed
-	e.work.Wait()
-	_ = e.sandbox.Close() // the next sandbox sweeps the rest
-	return e.sockets.Close()
-}
-
-// runTracked runs f on a goroutine that Run waits for; false if Run waits no more.
-func (e *Engine) runTracked(f func()) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.ended {
-		e.work.Go(f)
-	}
-	return !e.ended
-}
-
-func (e *Engine) ending() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.ended
+	e.host.WaitTasks()
+	_ = e.host.Sandbox.Close() // the next sandbox sweeps the rest
+	return e.host.Close()
 }
 
 // Start starts an instance; see [engine.Engine].
@@ -273,24 +241,11 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 	if err != nil {
 		return nil, fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
 	}
-	if r.compiles {
+	if r.Compiles {
 		if err := e.compiled(ctx, r, spec, true); err != nil {
 			return nil, err
 		}
 	}
 	defer e.rush.Enter()()
 	return e.start(ctx, r, spec, tree, notice)
-}
-
-// register and unregister maintain the set of instances whose limits watch enforces.
-func (e *Engine) register(i *instance) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.instances[i] = struct{}{}
-}
-
-func (e *Engine) unregister(i *instance) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.instances, i)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 )
 
 // times collects durations and reports their quantiles.
@@ -85,13 +86,13 @@ func BenchmarkBoot(b *testing.B) {
 	for b.Loop() {
 		awaitPool(b, e)
 		began := time.Now()
-		w, err := e.boot(b.Context(), bootOptions{runner: e.node(newestNode)})
+		w, err := e.host.Boot(b.Context(), process.BootOptions{Runner: e.node(newestNode)})
 		if err != nil {
 			b.Fatal(err)
 		}
 		took = append(took, time.Since(began))
 		w.Kill()
-		<-w.exited
+		<-w.Exited
 	}
 	took.report(b)
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +20,8 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
@@ -116,7 +117,7 @@ func TestOtherUsersOfTheHostCannotReadFunctions(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := fs.FileMode(0o755) // guests without mounts read them as other users
-	if e.sandbox.PrivateTmp() {
+	if e.host.Sandbox.PrivateTmp() {
 		want = 0o700
 	}
 	for _, dir := range []string{o.TreesDir, o.Archives} {
@@ -158,13 +159,13 @@ func TestEndOfRunLeavesNothingBehind(t *testing.T) {
 			}
 		})
 		s, e := newSuite(t)
-		dir = e.sockets.Name()
+		dir = e.host.Sockets.Name()
 		for _, handler := range []string{"stubborn.js", "children.js"} {
 			i, err := s.Engine.Start(t.Context(), enginetest.Spec("node", handler, nil))
 			if err != nil {
 				t.Fatal(err)
 			}
-			pids = append(pids, i.(*instance).process.ID())
+			pids = append(pids, i.(*instance.Instance).Sandboxed.ID())
 		}
 		if sockets, _ := os.ReadDir(dir); len(sockets) < 2 {
 			t.Errorf("%d sockets", len(sockets))
@@ -174,69 +175,6 @@ func TestEndOfRunLeavesNothingBehind(t *testing.T) {
 		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 			t.Errorf("process %d remains (%v)", pid, err)
 		}
-	}
-}
-
-func TestDirectoriesWithLongNamesWork(t *testing.T) {
-	o := fixture(t)
-	o.Dir = filepath.Join(enginetest.Reachable(t), strings.Repeat("long/", 40), "run")
-	e, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := e.listen("socket")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	conn, err := e.dial(t.Context(), "socket")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
-	if e.clean("socket", ""); !missing(filepath.Join(e.sockets.Name(), "socket")) {
-		t.Error("the socket remains")
-	}
-}
-
-func missing(path string) bool {
-	_, err := os.Lstat(path)
-	return errors.Is(err, fs.ErrNotExist)
-}
-
-func TestTheTailOfTheOutputIsItsEnd(t *testing.T) {
-	var o output
-	for n := range 10_000 {
-		o.write(lateen.LogLine{Text: fmt.Sprintf("line %d", n)})
-	}
-	if words := o.lastOutput(); len(words) > maxTailBytes+2 || !strings.HasSuffix(words, "line 9998\nline 9999") {
-		t.Errorf("%d bytes that end in %q", len(words), words[max(len(words)-40, 0):])
-	}
-}
-
-func TestLinesThatBypassTheAgentAreBounded(t *testing.T) {
-	logs := &enginetest.Logs{}
-	o := output{sink: logs}
-	o.assign(lateen.LogLine{Instance: "ins_1"})
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		o.copy(r, lateen.LevelError)
-	}()
-	io.WriteString(w, "short\n"+strings.Repeat("x", maxLine+10)+"\n\nlast")
-	w.Close()
-	<-done
-	var got []string
-	for _, line := range logs.Lines() {
-		got = append(got, fmt.Sprintf("%s %d %v", line.Level, len(line.Text), line.Truncated))
-	}
-	want := []string{"error 5 false", fmt.Sprintf("error %d true", maxLine), "error 10 false", "error 4 false"}
-	if !slices.Equal(got, want) {
-		t.Errorf("lines: %v, want %v", got, want)
 	}
 }
 
@@ -306,17 +244,17 @@ func TestHostOfAnEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	busy := i.(*instance)
-	loading, err := e.boot(t.Context(), bootOptions{runner: e.node(newestNode)})
+	busy := i.(*instance.Instance)
+	loading, err := e.host.Boot(t.Context(), process.BootOptions{Runner: e.node(newestNode)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	blank, _, err := e.runner(nodeName(newestNode)).blanks.Claim(t.Context(), pool.Tenant{})
+	blank, _, err := e.runner(nodeName(newestNode)).Blanks.Claim(t.Context(), pool.Tenant{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range []*worker{busy.worker, loading, blank} {
-		fmt.Printf("guest %d\n", w.process.ID())
+	for _, w := range []*process.Process{busy.Process, loading, blank} {
+		fmt.Printf("guest %d\n", w.Sandboxed.ID())
 	}
 	io.Copy(io.Discard, os.Stdin)
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cgroup"
 	"github.com/lateen-dev/lateen/internal/codecache"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
 	"github.com/lateen-dev/lateen/internal/sandbox"
@@ -31,10 +33,10 @@ func compileWithin(total int64) (places int, memory int64) {
 
 // webAssembly runs functions that are WebAssembly modules. The process boots their
 // guest, which is this binary.
-func (e *Engine) webAssembly() *runner {
-	return &runner{
-		name: modulesName, compiles: true, offline: true,
-		find: func(context.Context) (command, error) { return e.self(wasi.Argument) },
+func (e *Engine) webAssembly() *process.Runner {
+	return &process.Runner{
+		Name: modulesName, Compiles: true, Offline: true,
+		Find: func(context.Context) (process.Command, error) { return e.self(wasi.Argument) },
 	}
 }
 
@@ -71,12 +73,12 @@ var errAbandoned = errors.New("no start waits for the compilation")
 // compiled returns when the function's module is compiled. If ctx ends first, a
 // compilation with a slot continues for the next start. waited means that a start
 // waits, rather than a preparation.
-func (e *Engine) compiled(ctx context.Context, r *runner, spec lateen.FunctionSpec, waited bool) error {
+func (e *Engine) compiled(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, waited bool) error {
 	if tag := e.zygotes.tag(r, ""); e.archives.Find(spec.Key, tag) != nil {
 		return nil
 	}
 	c, err := e.modules.join(ctx, spec.Key, func(ctx context.Context, c *compilation) bool {
-		return e.runTracked(func() { e.modules.end(spec.Key, c, e.compileModule(ctx, c, r, spec)) })
+		return e.host.Go(func() { e.modules.end(spec.Key, c, e.compileModule(ctx, c, r, spec)) })
 	})
 	if err != nil {
 		return err
@@ -177,7 +179,7 @@ func (c *compilation) setProcess(p *sandbox.Process) {
 
 // compileModule compiles a function's module in a blank process and stores the
 // result for the function.
-func (e *Engine) compileModule(ctx context.Context, c *compilation, r *runner, spec lateen.FunctionSpec) error {
+func (e *Engine) compileModule(ctx context.Context, c *compilation, r *process.Runner, spec lateen.FunctionSpec) error {
 	if err := e.modules.slots.take(ctx, spec.Project); err != nil {
 		return err
 	}
@@ -185,47 +187,44 @@ func (e *Engine) compileModule(ctx context.Context, c *compilation, r *runner, s
 	if err := e.modules.takeSlot(ctx, c); err != nil {
 		return err
 	}
-	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
+	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	tree, err := e.o.Trees(ctx, spec.Function.Tree)
 	if err != nil {
 		return fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
 	}
 	for tries := 1; ; tries++ {
-		if err = e.compileIn(ctx, c, r, spec, tree); !errors.Is(err, errGone) || tries == maxClaims {
+		if err = e.compileIn(ctx, c, r, spec, tree); !errors.Is(err, instance.ErrGone) || tries == maxClaims {
 			return err
 		}
 	}
 }
 
-func (e *Engine) compileIn(ctx context.Context, c *compilation, r *runner, spec lateen.FunctionSpec, tree string) error {
+func (e *Engine) compileIn(ctx context.Context, c *compilation, r *process.Runner, spec lateen.FunctionSpec, tree string) error {
 	w, _, err := e.claim(ctx, r, &spec)
 	if err != nil {
 		return err
 	}
-	if e.archives.Find(spec.Key, w.tag) != nil { // the tag was unknown before the first boot
+	if e.archives.Find(spec.Key, w.Tag) != nil { // the tag was unknown before the first boot
 		w.Kill()
 		return nil
 	}
-	c.setProcess(w.process)
-	w.output.mute()
-	i := newInstance(ctx, e, spec, w)
-	i.training, i.loadWithin = true, e.scaled(prepareTimeout)
+	c.setProcess(w.Sandboxed)
+	w.Output.Mute()
 	total, _ := cgroup.HostMemory()
-	i.mu.Lock()
-	_, i.memory = compileWithin(total)
-	i.mu.Unlock()
-	if err := i.load(ctx, tree, activation{record: true}); err != nil {
+	_, memory := compileWithin(total)
+	i := e.instances.Add(ctx, w, instance.Options{Spec: spec, Training: true, Memory: memory, LoadTimeout: e.host.Scaled(prepareTimeout)})
+	if err := i.Load(ctx, tree, instance.Activation{Record: true}); err != nil {
 		return err
 	}
-	defer i.killAndWait()
-	resp, err := i.question(ctx, guest.QuestionArchive)
-	if why := refusal(""); errors.As(err, &why) {
+	defer i.KillAndWait()
+	resp, err := i.Ask(ctx, guest.QuestionArchive)
+	if why := process.RefusalError(""); errors.As(err, &why) {
 		return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s", string(why))
 	}
 	if err != nil {
 		return fmt.Errorf("store the compiled module of %s: %w", spec.Name, err)
 	}
 	defer resp.Body.Close()
-	return e.archives.Put(spec.Key, i.tag, resp.Body, codecache.MaxModule)
+	return e.archives.Put(spec.Key, i.Tag, resp.Body, codecache.MaxModule)
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
@@ -22,7 +24,7 @@ const assumedModuleMemory = 24 << 20
 // starts it in the background like the standbys of templates.
 
 // keepModuleStandby keeps a standby of a module from now on, if memory permits.
-func (ts *templates) keepModuleStandby(r *runner, spec lateen.FunctionSpec) {
+func (ts *templates) keepModuleStandby(r *process.Runner, spec lateen.FunctionSpec) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.moduleLocked(spec) != nil || ts.limit == 0 {
@@ -37,7 +39,7 @@ func (ts *templates) keepModuleStandby(r *runner, spec lateen.FunctionSpec) {
 // moduleLocked returns the template of a module; nil if there is none. It drops a
 // template of the same function with other settings.
 func (ts *templates) moduleLocked(spec lateen.FunctionSpec) *template {
-	at := slices.IndexFunc(ts.all, func(t *template) bool { return t.instance == nil && t.spec.Key == spec.Key })
+	at := slices.IndexFunc(ts.all, func(t *template) bool { return t.Instance == nil && t.spec.Key == spec.Key })
 	if at < 0 {
 		return nil
 	}
@@ -51,7 +53,7 @@ func (ts *templates) moduleLocked(spec lateen.FunctionSpec) *template {
 }
 
 // takeModuleStandby returns the standby of a module; nil if it has none.
-func (ts *templates) takeModuleStandby(spec lateen.FunctionSpec) *worker {
+func (ts *templates) takeModuleStandby(spec lateen.FunctionSpec) *process.Process {
 	ts.mu.Lock()
 	t := ts.moduleLocked(spec)
 	ts.mu.Unlock()
@@ -62,38 +64,39 @@ func (ts *templates) takeModuleStandby(spec lateen.FunctionSpec) *worker {
 }
 
 // loadModuleStandby boots a process that loads a module's compiled code and waits.
-func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*worker, error) {
-	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
+func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*process.Process, error) {
+	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	tree, err := e.o.Trees(ctx, t.spec.Function.Tree)
 	if err != nil {
 		return nil, fmt.Errorf("lay out the files of %s: %w", t.spec.Name, err)
 	}
-	w, err := e.boot(ctx, bootOptions{runner: t.runner, background: true})
+	w, err := e.host.Boot(ctx, process.BootOptions{Runner: t.runner, Background: true})
 	if err != nil {
 		return nil, err
 	}
-	w.output.mute()
-	compiled := e.usableCache(t.spec.Key, w.tag)
-	if compiled == nil { // the next start compiles the module
+	w.Output.Mute()
+	a := e.cached(t.spec, w.Tag)
+	a.Standby = true
+	if a.Archive == nil { // the next start compiles the module
 		e.templates.remove(t)
 		w.Kill()
-		return nil, refusal("its compiled code is no longer cached")
+		return nil, process.RefusalError("its compiled code is no longer cached")
 	}
-	if err := newUnregistered(ctx, e, t.spec, w).load(ctx, tree, activation{archive: compiled, standby: true}); err != nil {
+	if err := e.instances.Unwatched(ctx, w, instance.Options{Spec: t.spec}).Load(ctx, tree, a); err != nil {
 		return nil, err
 	}
-	resp, err := w.question(ctx, guest.QuestionAlive) // the agent has now answered once, so the module's first response is faster
+	resp, err := w.Ask(ctx, guest.QuestionAlive) // the agent has now answered once, so the module's first response is faster
 	if err != nil {
 		w.Kill()
 		return nil, err
 	}
 	resp.Body.Close()
 	if !w.Claim() {
-		return nil, errGone
+		return nil, instance.ErrGone
 	}
-	if !e.runTracked(func() {
-		<-w.exited
+	if !e.host.Go(func() {
+		<-w.Exited
 		e.templates.standbyEnded(t, w)
 	}) {
 		w.Kill()
@@ -104,26 +107,19 @@ func (e *Engine) loadModuleStandby(ctx context.Context, t *template) (*worker, e
 
 // startModuleStandby starts an instance from the standby of a module; nil if it has
 // none.
-func (e *Engine) startModuleStandby(ctx context.Context, spec lateen.FunctionSpec, notice string, began time.Time) *instance {
+func (e *Engine) startModuleStandby(ctx context.Context, spec lateen.FunctionSpec, notice string, began time.Time) *instance.Instance {
 	w := e.templates.takeModuleStandby(spec)
 	if w == nil {
 		return nil
 	}
 	claimed := time.Now()
-	w.output.unmute()
-	i := newInstance(ctx, e, spec, w)
-	i.output.loaded()
-	i.startedAt, i.questions = began, true
-	i.mu.Lock()
-	i.ready = true
-	i.mu.Unlock()
-	w.mu.Lock()
-	w.receiver = i.receive
-	w.mu.Unlock()
+	w.Output.Unmute()
+	i := e.instances.Add(ctx, w, instance.Options{Spec: spec, Began: began, Questions: true})
+	i.ResumeLoaded()
 	if notice != "" {
-		i.logPlatform(lateen.LevelWarning, notice)
+		i.LogPlatform(lateen.LevelWarning, notice)
 	}
-	i.enableNetwork()
-	i.phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
+	i.EnableNetwork()
+	i.Phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
 	return i
 }

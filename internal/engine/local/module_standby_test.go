@@ -7,6 +7,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 )
 
 // beginModule starts a module and returns the kind of the start.
@@ -21,7 +23,7 @@ func beginModule(t *testing.T, r *rig, spec lateen.FunctionSpec) (engine.Instanc
 }
 
 // moduleStandby waits for the standby of a module.
-func moduleStandby(t *testing.T, r *rig, spec lateen.FunctionSpec) *worker {
+func moduleStandby(t *testing.T, r *rig, spec lateen.FunctionSpec) *process.Process {
 	t.Helper()
 	for deadline := time.After(patience); ; {
 		r.templates.mu.Lock()
@@ -50,15 +52,15 @@ func TestAModuleStartsInItsStandby(t *testing.T) {
 	if _, kind := beginModule(t, r, spec); kind == lateen.StartTemplate {
 		t.Fatal("a process has loaded the module before its first start")
 	}
-	used := map[*worker]bool{}
+	used := map[*process.Process]bool{}
 	for range 2 {
 		standby := moduleStandby(t, r, spec)
-		if u, err := standby.process.Usage(); err != nil || u.Memory <= 0 {
+		if u, err := standby.Sandboxed.Usage(); err != nil || u.Memory <= 0 {
 			t.Errorf("memory of the standby: %d bytes, %v", u.Memory, err)
 		}
 		i, kind := beginModule(t, r, spec)
-		if own := i.(*instance); kind != lateen.StartTemplate || own.worker != standby || used[standby] {
-			t.Errorf("kind of start: %s, in the standby: %v", kind, own.worker == standby)
+		if own := i.(*instance.Instance); kind != lateen.StartTemplate || own.Process != standby || used[standby] {
+			t.Errorf("kind of start: %s, in the standby: %v", kind, own.Process == standby)
 		}
 		used[standby] = true
 		whole(t, i, to(t, http.MethodPost, "/", nil))
@@ -71,8 +73,8 @@ func TestAModuleStartsInItsStandby(t *testing.T) {
 	}
 	killed := moduleStandby(t, r, spec)
 	killed.Kill()
-	<-killed.exited
-	if i, _ := beginModule(t, r, spec); i.(*instance).worker == killed {
+	<-killed.Exited
+	if i, _ := beginModule(t, r, spec); i.(*instance.Instance).Process == killed {
 		t.Error("a dead standby was started")
 	}
 }
@@ -88,10 +90,10 @@ func TestTheStandbyOfAModuleIsDropped(t *testing.T) {
 	if _, kind := beginModule(t, r, spec); kind == lateen.StartTemplate {
 		t.Error("a standby with former settings was started")
 	}
-	<-standby.exited
+	<-standby.Exited
 	standby = moduleStandby(t, r, spec)
 	r.Forget(spec.Deployment)
-	<-standby.exited
+	<-standby.Exited
 	r.templates.mu.Lock()
 	defer r.templates.mu.Unlock()
 	if len(r.templates.all) > 0 {

@@ -229,7 +229,7 @@ func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 		t.Errorf("canceled start: %v", err)
 	}
 	r.modules.slots.give("prj_2")
-	if err := <-started; err != nil || c.err != nil || !isClosed(c.done) {
+	if err := <-started; err != nil || c.err != nil || !closed(c.done) {
 		t.Errorf("compilation: %v, for the canceled start: %v", err, c.err)
 	}
 	a := r.archives.Find(spec.Key, r.zygotes.tag(r.runner(modulesName), ""))
@@ -299,5 +299,14 @@ func TestTheEndOfTheEngineEndsCompilations(t *testing.T) {
 	}) // the subtest returns after the end of the engine
 	if err := <-ended; !errors.Is(err, sandbox.ErrEnded) {
 		t.Errorf("waiting compilation: %v", err)
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 )
 
 // caller connects to the address in its query.
@@ -64,7 +65,7 @@ func callerBehind(t *testing.T, network *egress.Network) (engine.Instance, *engi
 	o.TreesDir, o.Trees = oneTree(t, caller)
 	o.Logs, o.Network = logs, network
 	e := running(t, o)
-	if !e.sandbox.Networks() {
+	if !e.host.Sandbox.Networks() {
 		t.Skip("this host permits no network namespace")
 	}
 	i, err := e.Start(t.Context(), enginetest.Spec("node", "index.js", nil))
@@ -173,8 +174,8 @@ func TestConnectionBuffersCountAsMemoryOfTheInstance(t *testing.T) {
 		}
 		defer c.Close()
 		_, _ = c.Read(make([]byte, 5)) // the connection is established
-		held, _ := i.(*instance).link.held()
-		process, err := i.(*instance).process.Usage()
+		held, _ := i.(*instance.Instance).Link.Held()
+		process, err := i.(*instance.Instance).Sandboxed.Usage()
 		if u := i.Usage(); err != nil || held < 32<<10 || u.Peak < process.Peak+held {
 			t.Errorf("peak: %d, with %d of the process and %d of its connection, %v", u.Peak, process.Peak, held, err)
 		}

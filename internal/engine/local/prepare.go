@@ -1,26 +1,22 @@
 package local
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"reflect"
 	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
 const (
 	warmRounds     = 6                // rounds of sample requests for a code cache
 	templateRounds = 20               // rounds for a template, as its forked processes have no time to warm up
-	sampleTimeout  = 10 * time.Second // time limit of one sample request; after a timeout no others follow
 	prepareTimeout = 60 * time.Second // time limit of one preparation
 	maxPreparing   = 256              // maximum length of the queue of functions
 	retryPrepare   = time.Minute      // backoff after a failure, doubled after each further one
@@ -33,11 +29,11 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 	if err != nil {
 		return err
 	}
-	if r.compiles {
+	if r.Compiles {
 		return e.compiled(ctx, r, spec, false)
 	}
-	if !r.warm {
-		return r.blanks.Find(ctx) // only the agent of Node.js supports training runs
+	if !r.Warm {
+		return r.Blanks.Find(ctx) // only the agent of Node.js supports training runs
 	}
 	var busy bool
 	e.profiles.with(spec.Key, func(a *functionProfile) { busy, a.preparing = a.preparing, true })
@@ -50,24 +46,24 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 }
 
 // compile makes a training run of a function and stores its code cache.
-func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
-	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
+func (e *Engine) compile(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec) error {
+	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
-	i, err := e.startTraining(ctx, r, spec, activation{record: true})
+	i, err := e.instances.Train(ctx, r, spec, instance.Activation{Record: true})
 	if err != nil {
 		return fmt.Errorf("run %s to prepare it: %w", spec.Name, err)
 	}
-	defer i.killAndWait()
+	defer i.KillAndWait()
 	samples := e.samples(spec)
-	if err := i.sendSamples(ctx, samples, warmRounds); err != nil {
+	if err := i.SendSamples(ctx, samples, warmRounds); err != nil {
 		return fmt.Errorf("warm %s up: %w", spec.Name, err)
 	}
-	resp, err := i.question(ctx, guest.QuestionArchive)
+	resp, err := i.Ask(ctx, guest.QuestionArchive)
 	if err != nil {
 		return fmt.Errorf("make a code cache of %s: %w", spec.Name, err)
 	}
 	defer resp.Body.Close()
-	if err := e.archives.Put(spec.Key, i.tag, resp.Body, codecache.Max); err != nil {
+	if err := e.archives.Put(spec.Key, i.Tag, resp.Body, codecache.Max); err != nil {
 		return err
 	}
 	e.profiles.with(spec.Key, func(a *functionProfile) {
@@ -77,115 +73,23 @@ func (e *Engine) compile(ctx context.Context, r *runner, spec lateen.FunctionSpe
 	return nil
 }
 
-// startTraining starts an instance for a training run, muted and without a network,
-// at a moment when no start is in progress.
-func (e *Engine) startTraining(ctx context.Context, r *runner, spec lateen.FunctionSpec, l activation) (*instance, error) {
-	tree, err := e.o.Trees(ctx, spec.Function.Tree)
-	if err != nil {
-		return nil, fmt.Errorf("lay out its files: %w", err)
-	}
-	if err := e.rush.Over(ctx); err != nil {
-		return nil, err
-	}
-	w, err := e.boot(ctx, bootOptions{runner: r, background: true, env: r.bootEnv(spec.Env)})
-	if err != nil {
-		return nil, err
-	}
-	w.output.mute()
-	i := newInstance(ctx, e, spec, w)
-	i.training = true
-	return i, i.load(ctx, tree, l)
-}
-
-// killAndWait kills an instance after its training run.
-func (i *instance) killAndWait() {
-	i.Kill()
-	<-i.exited
-}
-
 // maySample reports whether the engine may send sample requests to a function.
 // Functions that a framework has built render pages; a function that a user wrote
 // for other clients, with the helpers of @vercel/node, may have any effect on a GET.
 func maySample(f *lateen.Function) bool { return f.Framework != nil || !f.AddHelpers }
 
 // samples returns the sample requests that warm a function up.
-func (e *Engine) samples(spec lateen.FunctionSpec) []sampleRequest {
+func (e *Engine) samples(spec lateen.FunctionSpec) []instance.Sample {
 	if !maySample(&spec.Function) {
 		return nil
 	}
-	var samples []sampleRequest
+	var samples []instance.Sample
 	e.profiles.with(spec.Key, func(a *functionProfile) { samples = append(samples, a.samples...) })
 	if len(samples) == 0 {
-		samples = []sampleRequest{guessSample(spec.Name)}
+		samples = []instance.Sample{instance.GuessSample(spec.Name)}
 	}
 	return samples
 }
-
-// errHangs means that a function did not answer a sample request.
-var errHangs = errors.New("it does not answer")
-
-// sendSamples sends the sample requests to an instance for a number of rounds, or
-// until the time is over; the responses do not matter. It fails at the first request
-// without a response, since the following ones would probably hang too.
-func (i *instance) sendSamples(ctx context.Context, samples []sampleRequest, rounds int) error {
-	began := time.Now()
-	for range rounds {
-		for _, v := range samples {
-			if isClosed(i.done) || time.Since(began) > i.engine.sampleTime {
-				return nil
-			}
-			if err := i.sendSample(ctx, v); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (i *instance) sendSample(ctx context.Context, v sampleRequest) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, i.engine.sampleTime, errHangs)
-	defer cancel()
-	header := http.Header{"X-Forwarded-Host": {v.host}, "X-Forwarded-Proto": {"https"}}
-	if v.matched != "" {
-		header.Set("X-Matched-Path", v.matched)
-	}
-	if v.accept != "" {
-		header.Set("Accept", v.accept)
-	}
-	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: v.path}, Host: v.host, Header: header}).WithContext(ctx)
-	resp, err := i.RoundTrip(req)
-	if err != nil {
-		return context.Cause(ctx) // a function that fails is warm, too
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, codecache.Max)) // an error does not matter either, and a stream may have no end
-	return nil
-}
-
-// question sends a request to the agent; a refusal is an error.
-func (w *worker) question(ctx context.Context, what string) (*http.Response, error) {
-	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: "agent", Header: http.Header{}}).WithContext(ctx)
-	req.Header.Set(guest.HeaderQuestion, what)
-	resp, err := w.upstream.RoundTrip(req, 0)
-	if err != nil {
-		return nil, fmt.Errorf("ask the agent: %w", err)
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	why, err := io.ReadAll(io.LimitReader(resp.Body, maxFailureText))
-	if err != nil {
-		return nil, fmt.Errorf("ask the agent: %w", err)
-	}
-	return nil, refusal(bytes.ToValidUTF8(why, nil))
-}
-
-// refusal is an agent's reason to refuse a request.
-type refusal string
-
-// Error returns the reason.
-func (r refusal) Error() string { return string(r) }
 
 // queuePreparation queues the next preparation of a function, if any would make its
 // later starts cheaper. Preparations run one at a time, and the projects take turns.

@@ -4,16 +4,18 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 )
 
 func TestAHangingFunctionIsNotPrepared(t *testing.T) {
 	s := newStage(t, nil)
-	s.sampleTime = 2 * time.Second
+	s.instances.SampleTime = 2 * time.Second
 	spec := s.function("hangs", "nodejs24.x", "module.exports = (req, res) => { for (;;); };\n")
-	if err := s.Prepare(t.Context(), spec); !errors.Is(err, errHangs) {
+	if err := s.Prepare(t.Context(), spec); !errors.Is(err, instance.ErrHangs) {
 		t.Errorf("error: %v, want errHangs after the first request", err)
 	}
-	if err := s.addTemplate(spec); !errors.Is(err, errHangs) {
+	if err := s.addTemplate(spec); !errors.Is(err, instance.ErrHangs) {
 		t.Errorf("error of the template: %v", err)
 	}
 	s.queuePreparation(spec, "")
@@ -40,7 +42,7 @@ func TestARunningPreparationIsNoFailure(t *testing.T) {
 
 func TestAnEndlessStreamDoesNotPreventPreparation(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
-	s.sampleTime = 2 * time.Second
+	s.instances.SampleTime = 2 * time.Second
 	spec := s.function("streams", "nodejs24.x", "module.exports = (req, res) => { res.write('first'); setInterval(() => res.write('more'), 100); };\n")
 	if err := s.Prepare(t.Context(), spec); err != nil {
 		t.Error(err)
@@ -53,7 +55,7 @@ func TestFailedPreparationsBackOff(t *testing.T) {
 		t.Error("not due before any preparation")
 	}
 	for n, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute, 64 * time.Minute, 64 * time.Minute} {
-		a.record(errHangs)
+		a.record(instance.ErrHangs)
 		if a.due(a.lastTried.Add(want-time.Second)) || !a.due(a.lastTried.Add(want)) {
 			t.Errorf("after %d failures: not due after %v", n+1, want)
 		}

@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
 // Prepared describes the stored preparations of a function; see [engine.Engine].
 func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
 	r, _, err := e.runtimeFor(&lateen.Function{Runtime: runtime})
-	if err != nil || !r.warm {
+	if err != nil || !r.Warm {
 		return nil
 	}
 	a := e.profiles.lookup(key)
@@ -83,13 +85,13 @@ func reason(err error) string {
 		return ""
 	}
 	text := "see the platform's log"
-	var why refusal
+	var why process.RefusalError
 	if e, ok := errors.AsType[*lateen.Error](err); ok {
 		text = e.Message
 	} else if errors.As(err, &why) {
 		text = string(why)
-	} else if errors.Is(err, errHangs) {
-		text = errHangs.Error()
+	} else if errors.Is(err, instance.ErrHangs) {
+		text = instance.ErrHangs.Error()
 	}
 	text, _, _ = strings.Cut(text, "\n")
 	return strings.ToValidUTF8(text[:min(len(text), most)], "")

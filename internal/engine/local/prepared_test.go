@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 )
 
 func TestPreparedDescribesThePreparations(t *testing.T) {
@@ -65,11 +67,11 @@ func TestPreparedDescribesThePreparations(t *testing.T) {
 func TestReasonsHaveOneLineWithoutErrorsOfTheHost(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
-		"": nil, "it does not answer": fmt.Errorf("warm: %w", errHangs), "it listens": fmt.Errorf("make: %w", refusal("it listens")),
+		"": nil, "it does not answer": fmt.Errorf("warm: %w", instance.ErrHangs), "it listens": fmt.Errorf("make: %w", process.RefusalError("it listens")),
 		"see the platform's log": fmt.Errorf("open /var/lib/lateen/trees: %w", errors.ErrUnsupported),
 		"it threw":               fmt.Errorf("load /var/lib: %w", lateen.ErrFunctionFailed.With("it threw\n    at /var/task/x.js")),
-		strings.Repeat("ä", 150): refusal(strings.Repeat("ä", 150) + "…"),
-		strings.Repeat("x", 299): refusal(strings.Repeat("x", 299) + "ä"),
+		strings.Repeat("ä", 150): process.RefusalError(strings.Repeat("ä", 150) + "…"),
+		strings.Repeat("x", 299): process.RefusalError(strings.Repeat("x", 299) + "ä"),
 	} {
 		if got := reason(err); got != want {
 			t.Errorf("%v: reason %q, want %q", err, got, want)

@@ -1,20 +1,18 @@
 package local
 
 import (
-	"net/http"
-	"path"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 )
 
 const (
-	maxProfiles    = 16384 // maximum number of remembered functions
-	maxSamples     = 4     // maximum sample requests of each function
-	maxSampleBytes = 512   // maximum bytes of a sample request
+	maxProfiles = 16384 // maximum number of remembered functions
+	maxSamples  = 4     // maximum sample requests of each function
 )
 
 // profiles holds the facts that the engine has learned about functions.
@@ -25,14 +23,14 @@ type profiles struct {
 
 // functionProfile holds the facts that the engine has learned about one function.
 type functionProfile struct {
-	cost       time.Duration   // CPU time of the shortest start without a template, to its first response; 0: unknown
-	samples    []sampleRequest // sample requests that warm the function up
-	lastStart  time.Time       // time of the last start
-	preparing  bool            // preparation in progress or queued
-	trained    bool            // the code cache was made with sample requests, or the function allows none
-	lastTried  time.Time       // time of the last preparation
-	failures   int             // number of failed preparations in a row
-	lastError  string          // reason for the last failure
+	cost       time.Duration     // CPU time of the shortest start without a template, to its first response; 0: unknown
+	samples    []instance.Sample // sample requests that warm the function up
+	lastStart  time.Time         // time of the last start
+	preparing  bool              // preparation in progress or queued
+	trained    bool              // the code cache was made with sample requests, or the function allows none
+	lastTried  time.Time         // time of the last preparation
+	failures   int               // number of failed preparations in a row
+	lastError  string            // reason for the last failure
 	forkable   forkability
 	unforkable string // reason for never
 	template   *template
@@ -61,28 +59,6 @@ const (
 	whenLoaded             // only before it has answered requests
 	never
 )
-
-// sampleRequest is a request that training runs may repeat.
-type sampleRequest struct{ host, path, matched, accept string }
-
-// sampleOf returns req as a sample request, without data that is private to the
-// client. Only a request that is safe to repeat qualifies.
-func sampleOf(req *http.Request) (sampleRequest, bool) {
-	v := sampleRequest{req.Host, req.URL.Path, req.Header.Get("X-Matched-Path"), req.Header.Get("Accept")}
-	return v, req.Method == http.MethodGet && len(v.host)+len(v.path)+len(v.matched)+len(v.accept) <= maxSampleBytes
-}
-
-// guessSample returns a sample request made from the name of a function.
-func guessSample(name string) sampleRequest {
-	at := "/" + strings.Trim(name, "/")
-	if base := path.Base(at); base == "index" {
-		at = path.Dir(at)
-	}
-	if strings.ContainsAny(at, "[_") {
-		at = "/"
-	}
-	return sampleRequest{"localhost", at, at, "text/html,*/*"}
-}
 
 // entryLocked returns the entry of a function; the caller holds the lock.
 func (k *profiles) entryLocked(key lateen.FunctionKey) *functionProfile {
@@ -138,7 +114,7 @@ func (k *profiles) with(key lateen.FunctionKey, f func(*functionProfile)) {
 }
 
 // addSample adds a sample request that a function has answered.
-func (k *profiles) addSample(key lateen.FunctionKey, v sampleRequest) {
+func (k *profiles) addSample(key lateen.FunctionKey, v instance.Sample) {
 	k.with(key, func(a *functionProfile) {
 		if len(a.samples) < maxSamples && !slices.Contains(a.samples, v) {
 			a.samples = append(a.samples, v)

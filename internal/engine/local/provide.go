@@ -12,6 +12,6 @@ func (e *Engine) Provide(ctx context.Context, f *lateen.Function) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.find(ctx)
+	_, err = r.Find(ctx)
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
@@ -45,7 +46,7 @@ func isPython(runtime string) (minor int, ok bool) {
 
 // pythonFor returns the runner for a version of Python: the same version, or the
 // next newer one, or else the newest one on this host.
-func (e *Engine) pythonFor(minor int) (r *runner, notice string, err error) {
+func (e *Engine) pythonFor(minor int) (r *process.Runner, notice string, err error) {
 	if len(e.pythons) == 0 {
 		return nil, "", lateen.ErrFunctionRuntime.With("no Python found on this host for the runtime %q", fmt.Sprintf("python3.%d", minor)).
 			WithHint("install one that is found on PATH, python3.%d to python3.%d: on Debian, `apt-get install python3`", oldestPython, newestPython)
@@ -66,21 +67,21 @@ func (p python) name() string { return fmt.Sprintf("Python 3.%d", p.Minor) }
 
 // runner returns the runner of one Python. Inside a sandbox with mounts, Python
 // finds its library relative to its program, as on the host.
-func (p python) runner(e *Engine) *runner {
-	r := &runner{name: p.name()}
+func (p python) runner(e *Engine) *process.Runner {
+	r := &process.Runner{Name: p.name()}
 	mounts := []sandbox.Mount{
 		{Host: p.Program, Guest: guestPython + "/bin/" + filepath.Base(p.Program)},
 		{Host: p.Stdlib, Guest: guestPython + "/lib/" + filepath.Base(p.Stdlib)},
 	}
 	if p.Shared != "" {
 		mounts = append(mounts, sandbox.Mount{Host: p.Shared, Guest: guestPython + "/lib/" + filepath.Base(p.Shared)})
-		r.env = []string{"LD_LIBRARY_PATH=" + guestPython + "/lib"}
+		r.Env = []string{"LD_LIBRARY_PATH=" + guestPython + "/lib"}
 	}
-	r.find = func(context.Context) (command, error) {
+	r.Find = func(context.Context) (process.Command, error) {
 		agent := sandbox.Mount{Host: filepath.Dir(e.pythonAgent), Guest: guestPythonAgent}
-		return command{
-			path: p.Program, named: p.Program, args: []string{"-I", "-S", "-X", "utf8", e.pythonAgent}, mounts: append(slices.Clone(mounts), agent),
-		}, e.reachable(filepath.Dir(p.Program))
+		return process.Command{
+			Path: p.Program, Named: p.Program, Args: []string{"-I", "-S", "-X", "utf8", e.pythonAgent}, Mounts: append(slices.Clone(mounts), agent),
+		}, e.host.Reachable(filepath.Dir(p.Program))
 	}
 	return r
 }

@@ -18,11 +18,12 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
 func TestRuntimesMapToVersionsOfPython(t *testing.T) {
-	e := &Engine{pythons: []python{{toolchain.Python{Minor: 13}}, {toolchain.Python{Minor: 11}}}, runners: []*runner{{name: "Python 3.13"}, {name: "Python 3.11"}}}
+	e := &Engine{pythons: []python{{toolchain.Python{Minor: 13}}, {toolchain.Python{Minor: 11}}}, runners: []*process.Runner{{Name: "Python 3.13"}, {Name: "Python 3.11"}}}
 	for runtime, want := range map[string]struct{ name, notice string }{
 		"python3.13": {"Python 3.13", ""},
 		"python3.11": {"Python 3.11", ""},
@@ -118,7 +119,7 @@ func testPythonAnswers(t *testing.T, r *rig, f lateen.Function) {
 			"method": "POST", "path": "/path/a b", "query": "x=1&y", "body": "a body", "own": "kept", "scheme": "https", "client": "192.0.2.1",
 			"greeting": "hello", "internal": []any{}, "cwd": "pythons", "module": "imported", "vendored": "vendored",
 		}
-		if r.sandbox.PrivateTmp() {
+		if r.host.Sandbox.PrivateTmp() {
 			want["cwd"] = "task"
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
@@ -83,7 +84,7 @@ func (ts *templates) needsStandby(now time.Time, quiet time.Duration) (*template
 	again := standbyInterval
 	templates, standbys := ts.fitLocked()
 	for n, t := range ts.all[:templates] {
-		if t.standby != nil || n >= standbys && t.instance != nil {
+		if t.standby != nil || n >= standbys && t.Instance != nil {
 			continue
 		}
 		wait := t.gap.wait(now, quiet)
@@ -98,7 +99,7 @@ func (ts *templates) needsStandby(now time.Time, quiet time.Duration) (*template
 // startStandby forks a standby for a template.
 func (e *Engine) startStandby(ctx context.Context, t *template) {
 	start := e.forkStandby
-	if t.instance == nil {
+	if t.Instance == nil {
 		start = e.loadModuleStandby
 	}
 	w, err := start(ctx, t)
@@ -116,22 +117,22 @@ func (e *Engine) startStandby(ctx context.Context, t *template) {
 }
 
 // forkStandby forks a process from a template and returns it when it is parked.
-func (e *Engine) forkStandby(ctx context.Context, t *template) (*worker, error) {
+func (e *Engine) forkStandby(ctx context.Context, t *template) (*process.Process, error) {
 	w, err := e.fork(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(w.process.Background(), guest.Settle(w.handles.control, t.footprint))
-	timeout := time.NewTimer(e.scaled(forkTimeout))
+	err = errors.Join(w.Sandboxed.Background(), guest.Settle(w.Control(), t.footprint))
+	timeout := time.NewTimer(e.host.Scaled(process.ForkTimeout))
 	defer timeout.Stop()
 	if err == nil {
 		select {
-		case <-w.parked:
-			err = w.process.Foreground()
-		case <-w.exited:
-			err = fmt.Errorf("the process ended: %s", w.state)
+		case <-w.Parked:
+			err = w.Sandboxed.Foreground()
+		case <-w.Exited:
+			err = fmt.Errorf("the process ended: %s", w.State)
 		case <-timeout.C:
-			err = fmt.Errorf("timeout after %v", e.scaled(forkTimeout))
+			err = fmt.Errorf("timeout after %v", e.host.Scaled(process.ForkTimeout))
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
@@ -145,18 +146,18 @@ func (e *Engine) forkStandby(ctx context.Context, t *template) (*worker, error) 
 
 // setStandby assigns a standby to its template, unless the template is retired or the
 // standby has ended.
-func (ts *templates) setStandby(t *template, w *worker) {
+func (ts *templates) setStandby(t *template, w *process.Process) {
 	memory := w.Memory()
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if t.retired || isClosed(w.exited) {
+	if t.retired || w.Gone() {
 		w.Kill()
 		return
 	}
 	t.standby = w
 	switch {
 	case memory == 0: // it was not measured
-	case t.instance == nil:
+	case t.Instance == nil:
 		t.memory.template = memory
 	default:
 		t.memory.standby = memory
@@ -165,7 +166,7 @@ func (ts *templates) setStandby(t *template, w *worker) {
 }
 
 // standbyEnded records the end of a forked process if it is the standby.
-func (ts *templates) standbyEnded(t *template, w *worker) {
+func (ts *templates) standbyEnded(t *template, w *process.Process) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if t.standby != w {
@@ -178,7 +179,7 @@ func (ts *templates) standbyEnded(t *template, w *worker) {
 }
 
 // takeStandby removes and returns the standby of a template, or nil.
-func (ts *templates) takeStandby(t *template) *worker {
+func (ts *templates) takeStandby(t *template) *process.Process {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	w := t.standby

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
@@ -46,7 +47,7 @@ func TestAStandbyWaitsForQuietWithALimit(t *testing.T) {
 }
 
 // awaitStandby waits until the template of a function has a standby, and returns it.
-func (s *stage) awaitStandby(spec lateen.FunctionSpec) *worker {
+func (s *stage) awaitStandby(spec lateen.FunctionSpec) *process.Process {
 	s.t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
 		if w := s.standbyOf(spec); w != nil {
@@ -57,7 +58,7 @@ func (s *stage) awaitStandby(spec lateen.FunctionSpec) *worker {
 	return nil
 }
 
-func (s *stage) standbyOf(spec lateen.FunctionSpec) *worker {
+func (s *stage) standbyOf(spec lateen.FunctionSpec) *process.Process {
 	s.templates.mu.Lock()
 	defer s.templates.mu.Unlock()
 	return s.templateOfLocked(spec).standby
@@ -85,15 +86,13 @@ func TestAStandbyIsTakenAndReplaced(t *testing.T) {
 	spec := s.functionWithTemplate("spare", probe)
 	for range 3 {
 		standby := s.awaitStandby(spec)
-		s.mu.Lock()
-		for i := range s.instances {
-			if i.worker == standby {
+		for _, i := range s.instances.List() {
+			if i.Process == standby {
 				t.Error("the standby is an instance before a start")
 			}
 		}
-		s.mu.Unlock()
 		i := s.start(spec, lateen.StartTemplate)
-		if i.worker != standby {
+		if i.Process != standby {
 			t.Error("the process is not the standby")
 		}
 		if got := askProbe(t, i, "/all"); len(got.Failed) > 0 || got.Env != "spare" {
@@ -102,7 +101,7 @@ func TestAStandbyIsTakenAndReplaced(t *testing.T) {
 		if u := i.Usage(); u.CPU <= 0 || u.Memory <= 0 {
 			t.Errorf("usage: %+v", u)
 		}
-		if i.bootCPU <= 0 {
+		if total := i.Sandboxed.CPU(); i.Usage().CPU >= total {
 			t.Error("the usage includes the time before the start")
 		}
 		end(i)
@@ -113,11 +112,11 @@ func TestABurstForksBeyondTheStandby(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.functionWithTemplate("burst", probe)
 	standby := s.awaitStandby(spec)
-	seen := map[*worker]bool{}
+	seen := map[*process.Process]bool{}
 	for range 5 {
 		i := s.start(spec, lateen.StartTemplate)
 		askProbe(t, i, "/")
-		seen[i.worker] = true
+		seen[i.Process] = true
 	}
 	if len(seen) != 5 || !seen[standby] {
 		t.Errorf("%d processes are instances, including the standby: %t", len(seen), seen[standby])
@@ -130,9 +129,9 @@ func TestAStandbyRunsNoUserCode(t *testing.T) {
 		"setInterval(() => { ticks++; if (!asked && process.pid !== at) early++; }, 1).unref();\n"+
 		"module.exports = (req, res) => { asked = true; res.end(JSON.stringify({ env: 'early ' + early, loop: process.uptime() })); };\n")
 	standby := s.awaitStandby(spec)
-	before := standby.process.CPU()
+	before := standby.Sandboxed.CPU()
 	<-time.After(300 * time.Millisecond)
-	if used := standby.process.CPU() - before; used > 2*time.Millisecond {
+	if used := standby.Sandboxed.CPU() - before; used > 2*time.Millisecond {
 		t.Errorf("CPU time: %v", used)
 	}
 	began := time.Now()
@@ -152,7 +151,7 @@ func TestADeadStandbyFailsNoStart(t *testing.T) {
 	t.Run("before the start", func(t *testing.T) {
 		standby := s.awaitStandby(spec)
 		standby.Kill()
-		<-standby.exited
+		<-standby.Exited
 		askProbe(t, s.start(spec, lateen.StartTemplate), "/")
 	})
 	t.Run("at the start", func(t *testing.T) {
@@ -164,11 +163,11 @@ func TestADeadStandbyFailsNoStart(t *testing.T) {
 	t.Run("on resume", func(t *testing.T) {
 		s.clearBackoff(spec)
 		standby := s.awaitStandby(spec)
-		if err := standby.process.Freeze(); err != nil {
+		if err := standby.Sandboxed.Freeze(); err != nil {
 			t.Skip("this host cannot freeze a process")
 		}
 		time.AfterFunc(100*time.Millisecond, standby.Kill)
-		if i := s.start(spec, lateen.StartTemplate); i.worker == standby {
+		if i := s.start(spec, lateen.StartTemplate); i.Process == standby {
 			t.Error("the start used the dead standby")
 		}
 	})
@@ -193,7 +192,7 @@ func TestADeadStandbyIsReplaced(t *testing.T) {
 	spec := s.functionWithTemplate("replaced", probe)
 	dead := s.awaitStandby(spec)
 	dead.Kill()
-	<-dead.exited
+	<-dead.Exited
 	for deadline := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
 		if s.awaitStandby(spec) != dead {
 			break
@@ -215,7 +214,7 @@ func TestAStandbyEndsWithItsTemplate(t *testing.T) {
 			spec := s.functionWithTemplate(name[:4], probe)
 			standby, template := s.awaitStandby(spec), s.templateOf(spec)
 			drop(spec)
-			for what, exited := range map[string]<-chan struct{}{"spare": standby.exited, "template": template.exited} {
+			for what, exited := range map[string]<-chan struct{}{"spare": standby.Exited, "template": template.Exited} {
 				select {
 				case <-exited:
 				case <-time.After(patience):
@@ -237,7 +236,7 @@ func TestAClaimedStandbySurvivesItsTemplate(t *testing.T) {
 	askProbe(t, i, "/all")
 	end(i)
 	select {
-	case <-template.exited:
+	case <-template.Exited:
 	case <-time.After(patience):
 		t.Error("the template is still running after its last forked process")
 	}
@@ -260,11 +259,11 @@ func TestStandbysGetTheMemoryThatTemplatesLeave(t *testing.T) {
 		t.Errorf("%d templates remain", kept)
 	}
 	select {
-	case <-standby.exited:
+	case <-standby.Exited:
 	case <-time.After(patience):
 		t.Error("the standby is still running")
 	}
-	if i := s.start(spec, lateen.StartTemplate); i.worker == standby {
+	if i := s.start(spec, lateen.StartTemplate); i.Process == standby {
 		t.Error("a dead standby was taken")
 	}
 }
@@ -276,7 +275,7 @@ func TestStandbysNeverRepeatEachOther(t *testing.T) {
 	for n := range 50 {
 		standby := s.awaitStandby(spec)
 		i := s.start(spec, lateen.StartTemplate)
-		if i.worker != standby {
+		if i.Process != standby {
 			t.Fatal("the process is not the standby")
 		}
 		for _, value := range askProbe(t, i, "/").Random {

@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
@@ -17,19 +20,16 @@ import (
 // they get the function, the function is not the cause.
 const maxClaims = 4
 
-// errGone means that a process ended before it got its function.
-var errGone = errors.New("the process ended before it had the function")
-
 // start starts an instance in the fastest available way.
-func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
+func (e *Engine) start(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
 	began := time.Now()
-	if r.compiles {
+	if r.Compiles {
 		if i := e.startModuleStandby(ctx, spec, notice, began); i != nil {
 			return i, nil
 		}
 	}
 	t := e.templateOf(spec)
-	options := startOptions{template: t != nil, blank: r.blanks.Ready() && len(r.bootEnv(spec.Env)) == 0}
+	options := startOptions{template: t != nil, blank: r.Blanks.Ready() && len(r.BootEnv(spec.Env)) == 0}
 	e.profiles.with(spec.Key, func(a *functionProfile) { options.cost, a.lastStart = a.cost, began })
 	if tier(options) == lateen.StartTemplate {
 		i, err := e.startFork(ctx, t, spec, notice, began)
@@ -47,7 +47,7 @@ func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec,
 		switch {
 		case err == nil:
 			return i, nil
-		case !errors.Is(err, errGone) || tries == maxClaims:
+		case !errors.Is(err, instance.ErrGone) || tries == maxClaims:
 			return nil, err
 		}
 		notice = "" // the log has it already
@@ -55,23 +55,26 @@ func (e *Engine) start(ctx context.Context, r *runner, spec lateen.FunctionSpec,
 }
 
 // startBlank starts an instance in a blank process, or in a newly booted one.
-func (e *Engine) startBlank(ctx context.Context, r *runner, spec lateen.FunctionSpec, tree, notice string, began time.Time) (*instance, error) {
+func (e *Engine) startBlank(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, tree, notice string, began time.Time) (*instance.Instance, error) {
 	w, kind, err := e.claim(ctx, r, &spec)
 	if err != nil {
 		return nil, err
 	}
 	claimed := time.Now()
-	i := newInstance(ctx, e, spec, w)
-	i.startedAt, i.preparable, i.questions = began, r.warm, r.warm || r.compiles
-	if notice != "" {
-		i.logPlatform(lateen.LevelWarning, notice)
+	o := instance.Options{Spec: spec, Began: began, Questions: r.Warm || r.Compiles}
+	if r.Warm { // preparation can make later starts cheaper
+		o.Answered = e.learner(spec, began)
 	}
-	i.enableNetwork()
-	if err := i.load(ctx, tree, activation{archive: e.usableCache(spec.Key, w.tag)}); err != nil {
+	i := e.instances.Add(ctx, w, o)
+	if notice != "" {
+		i.LogPlatform(lateen.LevelWarning, notice)
+	}
+	i.EnableNetwork()
+	if err := i.Load(ctx, tree, e.cached(spec, w.Tag)); err != nil {
 		return nil, err
 	}
-	i.phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
-	if r.compiles && i.Usage().CPU > minTemplateCost {
+	i.Phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
+	if r.Compiles && i.Usage().CPU > minTemplateCost {
 		e.templates.keepModuleStandby(r, spec)
 	}
 	return i, nil
@@ -79,22 +82,24 @@ func (e *Engine) startBlank(ctx context.Context, r *runner, spec lateen.Function
 
 // startFork starts an instance from a template: in its standby, or in a process that
 // the template forks now.
-func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.FunctionSpec, notice string, began time.Time) (*instance, error) {
-	begin := func(w *worker, standby bool) (*instance, error) {
+func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.FunctionSpec, notice string, began time.Time) (*instance.Instance, error) {
+	begin := func(w *process.Process, standby bool) (*instance.Instance, error) {
 		claimed := time.Now()
-		i := newInstance(ctx, e, spec, w)
-		i.startedAt, i.preparable, i.questions, i.template, i.standby = began, true, true, t, standby
-		if err := w.process.Limit(i.limits()); err != nil {
-			e.o.Log.WarnContext(ctx, "could not set the limits of an instance", "instance", i.id, "err", err)
+		i := e.instances.Add(ctx, w, instance.Options{
+			Spec: spec, Began: began, Questions: true, Standby: standby,
+			Ended: func(unexpected bool) { e.forkEnded(t, unexpected && time.Since(began) < earlyExit) },
+		})
+		if err := i.Limit(); err != nil {
+			e.o.Log.WarnContext(ctx, "could not set the limits of an instance", "instance", i.ID(), "err", err)
 		}
-		i.enableNetwork()
+		i.EnableNetwork()
 		if notice != "" {
-			i.logPlatform(lateen.LevelWarning, notice)
+			i.LogPlatform(lateen.LevelWarning, notice)
 		}
-		if err := i.resume(ctx); err != nil {
+		if err := i.Resume(ctx); err != nil {
 			return nil, err
 		}
-		i.phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
+		i.Phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
 		return i, nil
 	}
 	if w := e.templates.takeStandby(t); w != nil {
@@ -104,24 +109,12 @@ func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.Functio
 	}
 	w, err := e.fork(ctx, t)
 	if err == nil {
-		err = guest.Settle(w.handles.control, nil)
+		err = guest.Settle(w.Control(), nil)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return begin(w, false)
-}
-
-// resume lets a process that was forked from a template take requests.
-func (i *instance) resume(ctx context.Context) error {
-	i.worker.mu.Lock()
-	i.receiver = i.receive
-	i.worker.mu.Unlock()
-	if err := guest.Settle(i.handles.control, nil); err != nil {
-		i.Kill()
-		return err
-	}
-	return i.await(ctx)
 }
 
 // usableCache returns the code cache from which a process should load a function; nil
@@ -133,36 +126,42 @@ func (e *Engine) usableCache(key lateen.FunctionKey, tag string) *codecache.Arch
 	return nil
 }
 
-// dropCache drops the code cache that an instance could not use. A later preparation
+// cached returns the activation that loads a function from its code cache, if
+// it has one that a process with this tag can read.
+func (e *Engine) cached(spec lateen.FunctionSpec, tag string) instance.Activation {
+	return instance.Activation{Archive: e.usableCache(spec.Key, tag), Rejected: func() { e.dropCache(spec, tag) }}
+}
+
+// dropCache drops a code cache that the runtime has rejected. A later preparation
 // makes a new one.
-func (e *Engine) dropCache(i *instance) {
-	e.o.Log.Info("code cache rejected by the runtime; a later start makes a new one", "function", i.spec.Name, "deployment_id", i.spec.Deployment)
-	e.archives.Drop(i.spec.Key, i.tag)
-	e.profiles.with(i.spec.Key, func(a *functionProfile) { a.trained = false })
+func (e *Engine) dropCache(spec lateen.FunctionSpec, tag string) {
+	e.o.Log.Info("code cache rejected by the runtime; a later start makes a new one", "function", spec.Name, "deployment_id", spec.Deployment)
+	e.archives.Drop(spec.Key, tag)
+	e.profiles.with(spec.Key, func(a *functionProfile) { a.trained = false })
 }
 
-// learnFrom learns from the responses of an instance, mainly from the first one.
-func (i *instance) learnFrom(req *http.Request, resp *http.Response) {
-	if i.training || !i.preparable || i.template != nil {
-		return
+// learner returns a function that learns from the first response of an instance.
+func (e *Engine) learner(spec lateen.FunctionSpec, began time.Time) func(*instance.Instance, *http.Request, int) {
+	var first sync.Once
+	return func(i *instance.Instance, req *http.Request, status int) {
+		first.Do(func() {
+			took := time.Since(began)
+			v, ok := instance.SampleOf(req)
+			e.host.Go(func() { e.learnStart(spec, i, took, v, ok && status == http.StatusOK) })
+		})
 	}
-	i.first.Do(func() {
-		took := time.Since(i.startedAt)
-		v, ok := sampleOf(req)
-		i.engine.runTracked(func() { i.learn(took, v, ok && resp.StatusCode == http.StatusOK) })
-	})
 }
 
-// learn records the duration of the start, up to the end of the first response.
-func (i *instance) learn(took time.Duration, v sampleRequest, repeats bool) {
+// learnStart records the duration of the start, up to the end of the first response.
+func (e *Engine) learnStart(spec lateen.FunctionSpec, i *instance.Instance, took time.Duration, v instance.Sample, repeats bool) {
 	cost := min(took, i.Usage().CPU) // excludes the time in which it waited for other processes
-	i.engine.profiles.with(i.spec.Key, func(a *functionProfile) {
+	e.profiles.with(spec.Key, func(a *functionProfile) {
 		if a.cost == 0 || cost < a.cost {
 			a.cost = cost
 		}
 	})
 	if repeats {
-		i.engine.profiles.addSample(i.spec.Key, v)
+		e.profiles.addSample(spec.Key, v)
 	}
-	i.engine.queuePreparation(i.spec, cmp.Or(i.bootedTag, i.tag))
+	e.queuePreparation(spec, cmp.Or(i.BootedTag, i.Tag))
 }

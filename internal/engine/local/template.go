@@ -1,25 +1,22 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest"
-	"github.com/lateen-dev/lateen/internal/sandbox"
-	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
 const (
-	forkTimeout      = 5 * time.Second
 	defaultTemplates = 1024            // MiB of all templates
 	earlyExit        = 5 * time.Second // a forked process that ends within this time is a fault of its template
 )
@@ -36,51 +33,35 @@ type templates struct {
 // template is a process that has loaded a function and only forks. The template of a
 // WebAssembly module has no process except for its standby: see module_standby.go.
 type template struct {
-	*instance // nil for a module
+	*instance.Instance // nil for a module
 
 	spec      lateen.FunctionSpec
-	runner    *runner       // only of a module
-	footprint []guest.Range // memory that a forked process has touched after its first response
+	runner    *process.Runner // only of a module
+	footprint []guest.Range   // memory that a forked process has touched after its first response
 
 	// The mutex of templates guards the fields below.
 	memory   memoryUse
 	lastUsed time.Time
-	standby  *worker    // nil: the template has none
-	gap      standbyGap // state while spare is nil
-	failures int        // number of failed standbys in a row
-	forks    int        // number of forked processes, including the standby
-	retired  bool       // no process is forked any more
+	standby  *process.Process // nil: the template has none
+	gap      standbyGap       // state while spare is nil
+	failures int              // number of failed standbys in a row
+	forks    int              // number of forked processes, including the standby
+	retired  bool             // no process is forked any more
 
 	sending sync.Mutex // serializes messages to the process
 }
 
-// forkRunner returns the runtime with the flags that its processes need to fork. A
-// forked process would lack the helper threads of V8, so there are none. V8's memory
-// reducer is off, too: it counts the time in which a process waits to be forked as
-// idle time, so each forked process would begin with a full garbage collection.
-func (e *Engine) forkRunner(r *runner) *runner {
-	shaped := *r
-	shaped.name += " template"
-	shaped.find = func(ctx context.Context) (command, error) {
-		program, err := r.find(ctx)
-		program.args = slices.Concat([]string{"--single-threaded", "--v8-pool-size=0", "--no-memory-reducer"}, program.args)
-		return program, err
-	}
-	shaped.env = slices.Concat(r.env, []string{"LD_PRELOAD=" + e.forkLibrary()})
-	return &shaped
-}
-
 // forkLibrary returns the path of the library inside the sandbox.
 func (e *Engine) forkLibrary() string {
-	if e.sandbox.PrivateTmp() {
+	if e.host.Sandbox.PrivateTmp() {
 		return guestAgent + "/" + guest.ForkLibrary
 	}
 	return filepath.Join(filepath.Dir(e.agent), guest.ForkLibrary)
 }
 
 // makeTemplate makes a template of a function, unless the function cannot be forked.
-func (e *Engine) makeTemplate(ctx context.Context, r *runner, spec lateen.FunctionSpec) error {
-	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
+func (e *Engine) makeTemplate(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec) error {
+	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	var forkable forkability
 	e.profiles.with(spec.Key, func(a *functionProfile) { forkable = a.forkable })
@@ -89,7 +70,7 @@ func (e *Engine) makeTemplate(ctx context.Context, r *runner, spec lateen.Functi
 		samples = nil
 	}
 	t, err := e.newTemplate(ctx, r, spec, samples)
-	var why refusal
+	var why process.RefusalError
 	if errors.As(err, &why) {
 		e.profiles.with(spec.Key, func(a *functionProfile) {
 			a.forkable, a.unforkable = never, string(why)
@@ -104,10 +85,10 @@ func (e *Engine) makeTemplate(ctx context.Context, r *runner, spec lateen.Functi
 	}
 	e.templates.add(t)
 	e.profiles.with(spec.Key, func(a *functionProfile) { a.template = t })
-	if !e.runTracked(func() {
-		<-t.exited
-		if e.dropTemplate(t) && !e.ending() {
-			e.o.Log.Warn("template ended", "function", spec.Name, "deployment_id", spec.Deployment, "how", t.exitError())
+	if !e.host.Go(func() {
+		<-t.Exited
+		if e.dropTemplate(t) && !e.host.Ending() {
+			e.o.Log.Warn("template ended", "function", spec.Name, "deployment_id", spec.Deployment, "how", t.ExitError())
 		}
 	}) {
 		e.dropTemplate(t)
@@ -117,32 +98,32 @@ func (e *Engine) makeTemplate(ctx context.Context, r *runner, spec lateen.Functi
 }
 
 // newTemplate boots a process, warms it up and turns it into a template.
-func (e *Engine) newTemplate(ctx context.Context, r *runner, spec lateen.FunctionSpec, samples []sampleRequest) (*template, error) {
-	i, err := e.startTraining(ctx, e.forkRunner(r), spec, activation{template: e.forkLibrary()})
+func (e *Engine) newTemplate(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, samples []instance.Sample) (*template, error) {
+	i, err := e.instances.Train(ctx, r.Forking(e.forkLibrary()), spec, instance.Activation{Template: e.forkLibrary()})
 	if err != nil {
 		return nil, fmt.Errorf("run %s for a template: %w", spec.Name, err)
 	}
-	if err := i.sendSamples(ctx, samples, templateRounds); err != nil {
-		i.killAndWait()
+	if err := i.SendSamples(ctx, samples, templateRounds); err != nil {
+		i.KillAndWait()
 		return nil, fmt.Errorf("warm %s up for a template: %w", spec.Name, err)
 	}
-	resp, err := i.question(ctx, guest.QuestionFork)
+	resp, err := i.Ask(ctx, guest.QuestionFork)
 	if err != nil {
-		i.killAndWait()
+		i.KillAndWait()
 		return nil, err
 	}
 	resp.Body.Close()
-	if i.link.used() { // forked processes would inherit the function's reaction to the failed attempt
-		i.killAndWait()
-		return nil, refusal("it tried to reach the network")
+	if i.Link.Used() { // forked processes would inherit the function's reaction to the failed attempt
+		i.KillAndWait()
+		return nil, process.RefusalError("it tried to reach the network")
 	}
-	if err := i.process.Foreground(); err != nil { // forked processes inherit the priority
-		i.killAndWait()
+	if err := i.Sandboxed.Foreground(); err != nil { // forked processes inherit the priority
+		i.KillAndWait()
 		return nil, err
 	}
-	t := &template{instance: i, spec: spec, memory: memoryUse{i.Usage().Memory, assumedStandbyMemory}, lastUsed: time.Now()}
+	t := &template{Instance: i, spec: spec, memory: memoryUse{i.Usage().Memory, assumedStandbyMemory}, lastUsed: time.Now()}
 	if t.footprint, err = e.recordFootprint(ctx, t, samples); err != nil {
-		i.killAndWait()
+		i.KillAndWait()
 		return nil, err
 	}
 	return t, nil
@@ -150,22 +131,21 @@ func (e *Engine) newTemplate(ctx context.Context, r *runner, spec lateen.Functio
 
 // recordFootprint forks a process in a training run, lets it answer requests, and
 // returns the memory that it has touched.
-func (e *Engine) recordFootprint(ctx context.Context, t *template, samples []sampleRequest) ([]guest.Range, error) {
+func (e *Engine) recordFootprint(ctx context.Context, t *template, samples []instance.Sample) ([]guest.Range, error) {
 	w, err := e.fork(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	w.output.mute()
-	i := newInstance(ctx, e, t.spec, w)
-	i.training = true
-	defer i.killAndWait()
-	if err := errors.Join(guest.Settle(w.handles.control, nil), i.resume(ctx)); err != nil {
+	w.Output.Mute()
+	i := e.instances.Add(ctx, w, instance.Options{Spec: t.spec, Training: true})
+	defer i.KillAndWait()
+	if err := errors.Join(guest.Settle(w.Control(), nil), i.Resume(ctx)); err != nil {
 		return nil, err
 	}
-	if err := i.sendSamples(ctx, samples, 1); err != nil || i.Lost() {
-		return nil, refusal("its forked processes do not answer")
+	if err := i.SendSamples(ctx, samples, 1); err != nil || i.Lost() {
+		return nil, process.RefusalError("its forked processes do not answer")
 	}
-	footprint, err := footprintOf(i.process.ID())
+	footprint, err := footprintOf(i.Sandboxed.ID())
 	if err != nil { // without a footprint the forked processes take page faults instead
 		e.o.Log.InfoContext(ctx, "memory footprint of a template unknown; its forked processes take page faults", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
 	}
@@ -197,7 +177,7 @@ func (ts *templates) fitLocked() (templates, standbys int) {
 func (ts *templates) trimLocked() {
 	templates, standbys := ts.fitLocked()
 	for _, t := range ts.all[standbys:] {
-		if t.instance != nil {
+		if t.Instance != nil {
 			t.dropStandbyLocked()
 		}
 	}
@@ -241,13 +221,13 @@ func (ts *templates) removeFork(t *template) {
 
 // Kill ends the process of a template.
 func (t *template) Kill() {
-	if t.instance != nil {
-		t.instance.Kill()
+	if t.Instance != nil {
+		t.Instance.Kill()
 	}
 }
 
 // gone reports whether the process of a template has ended.
-func (t *template) gone() bool { return t.instance != nil && isClosed(t.exited) }
+func (t *template) gone() bool { return t.Instance != nil && t.Gone() }
 
 func (t *template) dropStandbyLocked() {
 	if t.standby != nil {
@@ -304,109 +284,35 @@ func (e *Engine) templateOf(spec lateen.FunctionSpec) *template {
 }
 
 // fork forks a process from a template. The process waits until guest.Settle.
-func (e *Engine) fork(ctx context.Context, t *template) (*worker, error) {
-	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
-	handles, err := e.open(name)
-	if err != nil {
-		return nil, err
-	}
+func (e *Engine) fork(ctx context.Context, t *template) (*process.Process, error) {
 	e.templates.addFork(t)
-	w, err := e.adopt(ctx, t, name, handles)
-	if err != nil {
-		e.templates.removeFork(t)
-		handles.closeRemote()
-		handles.close()
-		e.clean(name, "")
-		return nil, fmt.Errorf("fork %s: %w", t.spec.Name, err)
-	}
-	if !e.runTracked(func() {
-		w.readMessages()
-		e.clean(name, "")
+	w, err := e.host.Fork(ctx, t.Process, t.order, func(w *process.Process) {
 		e.templates.standbyEnded(t, w)
 		e.templates.removeFork(t)
-	}) {
-		w.Kill()
-		w.readMessages()
-		e.clean(name, "")
+	})
+	if err != nil {
 		e.templates.removeFork(t)
-		return nil, sandbox.ErrEnded
+		return nil, fmt.Errorf("fork %s: %w", t.spec.Name, err)
 	}
 	return w, nil
 }
 
-func (e *Engine) adopt(ctx context.Context, t *template, name string, handles *handles) (*worker, error) {
-	conn, ok := handles.control.(*net.UnixConn)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	if err := passCredentials(conn); err != nil {
-		return nil, err
-	}
-	if err := t.orderFork(handles, e.scaled(forkTimeout)); err != nil {
-		return nil, err
-	}
-	handles.closeRemote()
-	deadline := time.Now().Add(e.scaled(forkTimeout))
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
-	pid, first, err := firstMessage(conn, deadline)
-	if err != nil {
-		return nil, err
-	}
-	process, err := t.process.Adopt(pid)
-	if err != nil {
-		return nil, err
-	}
-	w := &worker{
-		name: name, process: process, handles: handles, inside: t.inside, output: &output{sink: e.o.Logs}, link: t.link, tag: t.tag,
-		messages: guest.NewReader(io.MultiReader(bytes.NewReader(first), conn)),
-		parked:   make(chan struct{}), exited: make(chan struct{}),
-	}
-	w.receiver = func(m guest.Message) {
-		if m.Type == guest.TypeParked && !isClosed(w.parked) {
-			close(w.parked)
-		}
-	}
-	w.upstream = &upstream.Client{Dial: func(ctx context.Context) (net.Conn, error) { return e.dial(ctx, name) }}
-	return w, nil
-}
-
-// orderFork makes the template fork a process with these ends.
-func (t *template) orderFork(handles *handles, within time.Duration) error {
+// order makes the template fork a process with these ends.
+func (t *template) order(ends []*os.File, deadline time.Time) error {
 	t.sending.Lock()
 	defer t.sending.Unlock()
-	conn, ok := t.handles.control.(*net.UnixConn)
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	if err := conn.SetWriteDeadline(time.Now().Add(within)); err != nil { // the process may not be reading
-		return fmt.Errorf("order a fork: %w", err)
-	}
-	if _, _, err := conn.WriteMsgUnix([]byte{0}, rightsOf(handles.remote[:]), nil); err != nil {
-		return fmt.Errorf("order a fork: %w", err)
-	}
-	return nil
+	return t.Send([]byte{0}, ends, deadline)
 }
 
-// firstMessage returns the first message of a forked process, and the process ID that
-// the kernel attests.
-func firstMessage(conn *net.UnixConn, deadline time.Time) (pid int, said []byte, err error) {
-	if err := conn.SetReadDeadline(deadline); err != nil {
-		return 0, nil, err
+// forkEnded handles the end of an instance that was forked from a template. crashed
+// means that it ended unexpectedly soon after its start.
+func (e *Engine) forkEnded(t *template, crashed bool) {
+	if e.host.Sandbox.PrivateTmp() && tmpNearlyFull(t.Sandboxed.ID()) {
+		e.dropTemplate(t) // all processes of a template share its temporary files; this bounds their size
 	}
-	buf, oob := make([]byte, 16<<10), make([]byte, 128)
-	n, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
-	if err == nil && n == 0 {
-		err = io.EOF
+	if crashed {
+		e.disableTemplates(t) // before another start can use the template
 	}
-	if err != nil {
-		return 0, nil, fmt.Errorf("read from the forked process: %w", err)
-	}
-	if pid, err = sender(oob[:oobn]); err != nil {
-		return 0, nil, err
-	}
-	return pid, buf[:n], conn.SetReadDeadline(time.Time{})
 }
 
 // disableTemplates disables templates for a function after a forked process ended

@@ -18,6 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
@@ -138,13 +139,13 @@ func (s *stage) addTemplate(spec lateen.FunctionSpec) error {
 }
 
 // start starts an instance that ends with the test.
-func (s *stage) start(spec lateen.FunctionSpec, want lateen.StartKind) *instance {
+func (s *stage) start(spec lateen.FunctionSpec, want lateen.StartKind) *instance.Instance {
 	s.t.Helper()
 	started, err := s.Start(s.t.Context(), spec)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	i := started.(*instance)
+	i := started.(*instance.Instance)
 	s.t.Cleanup(func() { end(i) })
 	if kind := i.Started().Kind; want != "" && kind != want {
 		s.t.Fatalf("kind of start: %s, want %s", kind, want)
@@ -220,7 +221,7 @@ func TestForksOfTemplatesBehaveLikeBootedProcesses(t *testing.T) {
 			if _, err := tryProbe(t, i, "/exit"); !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), "process.exit(3)") {
 				t.Errorf("error after process.exit: %v", err)
 			}
-			<-i.exited
+			<-i.Exited
 		})
 	}
 }
@@ -324,7 +325,7 @@ func TestStartsSurviveTheEndOfATemplate(t *testing.T) {
 	dead := s.templateOf(spec)
 	t.Run("frozen during a start", func(t *testing.T) {
 		defer dead.Kill()
-		if err := dead.process.Freeze(); errors.Is(err, errors.ErrUnsupported) {
+		if err := dead.Sandboxed.Freeze(); errors.Is(err, errors.ErrUnsupported) {
 			t.Skip("this host cannot freeze a process")
 		} else if err != nil {
 			t.Fatal(err)
@@ -337,7 +338,7 @@ func TestStartsSurviveTheEndOfATemplate(t *testing.T) {
 		}
 		askProbe(t, i, "/")
 	})
-	<-dead.exited
+	<-dead.Exited
 	if s.templateOf(spec) == dead {
 		t.Error("the template remains")
 	}
@@ -355,7 +356,7 @@ func TestATemplateWhoseForksCrashIsDropped(t *testing.T) {
 	if _, err := tryProbe(t, i, "/die"); !errors.Is(err, lateen.ErrFunctionFailed) {
 		t.Errorf("error: %v", err)
 	}
-	<-i.idle
+	<-i.Idle
 	if again := s.start(spec, ""); again.Started().Kind == lateen.StartTemplate {
 		t.Error("another process was forked")
 	}
@@ -379,7 +380,7 @@ func TestForksSurviveTheirTemplate(t *testing.T) {
 	askProbe(t, i, "/all")
 	end(i)
 	select {
-	case <-given.exited:
+	case <-given.Exited:
 	case <-time.After(patience):
 		t.Error("the template is still running after its last forked process")
 	}
@@ -489,7 +490,7 @@ func TestProcessesStartedByForksInheritNoDescriptors(t *testing.T) {
 func TestATemplateWithFullTemporarySpaceIsDropped(t *testing.T) {
 	needForks(t)
 	s := newStage(t, nil)
-	if !s.sandbox.PrivateTmp() {
+	if !s.host.Sandbox.PrivateTmp() {
 		t.Skip("processes on this host have no space limit")
 	}
 	spec := s.function("fill", "nodejs24.x", "const fs = require('node:fs');\n"+
@@ -502,7 +503,7 @@ func TestATemplateWithFullTemporarySpaceIsDropped(t *testing.T) {
 	askProbe(t, i, "/fill")
 	end(i)
 	select {
-	case <-crowd.exited:
+	case <-crowd.Exited:
 	case <-time.After(patience):
 		t.Error("the template is still running")
 	}
@@ -514,7 +515,7 @@ func TestATemplateWithFullTemporarySpaceIsDropped(t *testing.T) {
 func TestAFunctionThatTriedTheNetworkIsNoTemplate(t *testing.T) {
 	needForks(t)
 	s := newStage(t, func(o *Options) { o.Network = egress.New(egress.Options{}) })
-	if !s.sandbox.Networks() {
+	if !s.host.Sandbox.Networks() {
 		t.Skip("this host permits no network namespace")
 	}
 	const once = "const { promises: dns } = require('node:dns'); let once;\n"

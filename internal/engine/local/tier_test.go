@@ -55,13 +55,3 @@ func TestTheNextPreparationOfAFunction(t *testing.T) {
 		})
 	}
 }
-
-func TestSampleRequestsAreGuessedByName(t *testing.T) {
-	for name, want := range map[string]string{
-		"index": "/", "dynamic": "/dynamic", "api/hello": "/api/hello", "/about/index": "/about", "__fallback": "/", "_render": "/", "posts/[id]": "/",
-	} {
-		if got := guessSample(name).path; got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
-		}
-	}
-}

@@ -39,7 +39,7 @@ func TestUptimeIsThatOfTheInstance(t *testing.T) {
 			}
 		}
 	}
-	waitFor(t, "a blank process is ready", r.blanks.Ready)
+	waitFor(t, "a blank process is ready", r.Blanks.Ready)
 	young(lateen.StartBlank)
 	if needForks(t); s.addTemplate(spec) != nil {
 		t.Fatal("no template")

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
@@ -37,11 +37,13 @@ type zygotes struct {
 	all        map[string]*zygote
 	refusals   int               // number of forks that the kernel refused in a row
 	bootedTags map[string]string // tags of the code caches that booted processes can read, by runtime
+
+	sandboxes map[string]*emptySandboxes // empty sandboxes for the processes of zygotes, by runtime; it never changes
 }
 
 // zygote is a blank process that only forks. It never runs user code.
 type zygote struct {
-	*worker
+	*process.Process
 
 	mounts  []sandbox.Mount // mounts of its runtime
 	size    int64           // bytes that it holds
@@ -57,7 +59,10 @@ type zygote struct {
 
 // openZygotes detects whether this host supports zygotes.
 func (e *Engine) openZygotes() {
-	e.zygotes.all, e.zygotes.bootedTags = map[string]*zygote{}, map[string]string{}
+	e.zygotes.all, e.zygotes.bootedTags, e.zygotes.sandboxes = map[string]*zygote{}, map[string]string{}, map[string]*emptySandboxes{}
+	for _, r := range e.runners {
+		e.zygotes.sandboxes[r.Name] = new(emptySandboxes)
+	}
 	switch {
 	case e.o.NoZygotes:
 		e.zygotes.off = errors.New("disabled by the configuration")
@@ -66,7 +71,7 @@ func (e *Engine) openZygotes() {
 	case !guest.Forks():
 		e.zygotes.off = errors.New("no fork library for this architecture")
 	default:
-		e.zygotes.off = e.sandbox.Zygotes()
+		e.zygotes.off = e.host.Sandbox.Zygotes()
 	}
 }
 
@@ -78,10 +83,10 @@ func (e *Engine) Zygotes() error {
 }
 
 // of returns the live zygote of a runtime, or nil.
-func (zs *zygotes) of(r *runner) *zygote {
+func (zs *zygotes) of(r *process.Runner) *zygote {
 	zs.mu.Lock()
 	defer zs.mu.Unlock()
-	if z := zs.all[r.name]; z != nil && zs.off == nil && !isClosed(z.exited) {
+	if z := zs.all[r.Name]; z != nil && zs.off == nil && !z.Gone() {
 		return z
 	}
 	return nil
@@ -100,8 +105,8 @@ func (zs *zygotes) memory() (sum int64) {
 // reserved returns the bytes that zygotes and empty sandboxes hold.
 func (e *Engine) reserved() int64 {
 	sum := e.zygotes.memory()
-	for _, r := range e.runners {
-		sum += int64(r.sandboxes.count()) * emptySandboxMemory
+	for _, ready := range e.zygotes.sandboxes {
+		sum += int64(ready.count()) * emptySandboxMemory
 	}
 	return sum
 }
@@ -137,11 +142,11 @@ func (zs *zygotes) record(z *zygote, err error) bool {
 }
 
 // put replaces the zygote of a runtime, by none if z is nil, and retires the old one.
-func (zs *zygotes) put(r *runner, z *zygote) {
+func (zs *zygotes) put(r *process.Runner, z *zygote) {
 	zs.mu.Lock()
-	before := zs.all[r.name]
-	if zs.all[r.name] = z; z == nil {
-		delete(zs.all, r.name)
+	before := zs.all[r.Name]
+	if zs.all[r.Name] = z; z == nil {
+		delete(zs.all, r.Name)
 	}
 	zs.mu.Unlock()
 	if before != nil {
@@ -151,13 +156,13 @@ func (zs *zygotes) put(r *runner, z *zygote) {
 
 // tag records the tag of the code caches that booted processes of a runtime can
 // read, if it is not "", and returns the latest one.
-func (zs *zygotes) tag(r *runner, booted string) string {
+func (zs *zygotes) tag(r *process.Runner, booted string) string {
 	zs.mu.Lock()
 	defer zs.mu.Unlock()
 	if booted != "" {
-		zs.bootedTags[r.name] = booted
+		zs.bootedTags[r.Name] = booted
 	}
-	return zs.bootedTags[r.name]
+	return zs.bootedTags[r.Name]
 }
 
 // manageZygotes starts and replaces the zygotes of the runtimes in use until ctx
@@ -170,7 +175,7 @@ func (e *Engine) manageZygotes(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
 		var err error
 		for _, r := range e.runners {
-			if r.forks {
+			if r.Forks {
 				err = errors.Join(err, e.manageZygote(ctx, r))
 			}
 		}
@@ -185,9 +190,9 @@ func (e *Engine) manageZygotes(ctx context.Context) {
 	}
 }
 
-func (e *Engine) manageZygote(ctx context.Context, r *runner) error {
+func (e *Engine) manageZygote(ctx context.Context, r *process.Runner) error {
 	z := e.zygotes.of(r)
-	switch used, filled := r.blanks.Use(); {
+	switch used, filled := r.Blanks.Use(); {
 	case !used || e.Zygotes() != nil:
 		e.zygotes.put(r, nil)
 		return nil
@@ -202,25 +207,23 @@ func (e *Engine) manageZygote(ctx context.Context, r *runner) error {
 }
 
 // bootZygote boots a zygote.
-func (e *Engine) bootZygote(ctx context.Context, r *runner) (*zygote, error) {
-	ctx, cancel := e.withTimeout(ctx, prepareTimeout)
+func (e *Engine) bootZygote(ctx context.Context, r *process.Runner) (*zygote, error) {
+	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
-	program, err := r.find(ctx)
+	program, err := r.Find(ctx)
 	if err != nil {
 		return nil, err
 	}
-	shaped := e.forkRunner(r)
-	shaped.name = r.name + " zygote"
-	w, err := e.boot(ctx, bootOptions{runner: shaped, background: true, zygote: true})
+	shaped := r.Forking(e.forkLibrary())
+	shaped.Name = r.Name + " zygote"
+	w, err := e.host.Boot(ctx, process.BootOptions{Runner: shaped, Background: true, Zygote: true})
 	if err != nil {
 		return nil, err
 	}
-	z := &zygote{worker: w, mounts: program.mounts, size: w.Memory(), results: make(chan guest.Born, 1)}
-	w.mu.Lock()
-	w.receiver = z.receive
-	w.mu.Unlock()
+	z := &zygote{Process: w, mounts: program.Mounts, size: w.Memory(), results: make(chan guest.Born, 1)}
+	w.Deliver(z.receive)
 	library := func(name string) string { return guestAgent + "/" + name }
-	err = guest.Write(w.handles.control, guest.TypeZygote, guest.Zygote{Fork: library(guest.ForkLibrary), Enter: library(guest.ZygoteLibrary)})
+	err = guest.Write(w.Control(), guest.TypeZygote, guest.Zygote{Fork: library(guest.ForkLibrary), Enter: library(guest.ZygoteLibrary)})
 	if err == nil {
 		err = z.awaitResult(ctx)
 	}
@@ -229,7 +232,7 @@ func (e *Engine) bootZygote(ctx context.Context, r *runner) (*zygote, error) {
 	}
 	if err != nil {
 		w.Kill()
-		return nil, fmt.Errorf("make a zygote of %s: %w", r.name, err)
+		return nil, fmt.Errorf("make a zygote of %s: %w", r.Name, err)
 	}
 	return z, nil
 }
@@ -262,97 +265,82 @@ func (z *zygote) retire() {
 	z.pending.Wait() // until a forked process has its own cgroup, it ends with the zygote
 	z.sending.Lock()
 	defer z.sending.Unlock()
-	if c, ok := z.handles.control.(*net.UnixConn); ok {
+	if c, ok := z.Control().(*net.UnixConn); ok {
 		_ = c.CloseWrite() // it fails only if the zygote has ended
 	}
 }
 
 // forkBlank forks a blank process from the zygote of a runtime; nil if the runtime
 // has none or the fork fails, and the caller must boot a process.
-func (e *Engine) forkBlank(ctx context.Context, r *runner) *worker {
+func (e *Engine) forkBlank(ctx context.Context, r *process.Runner) *process.Process {
 	z := e.zygotes.of(r)
 	if z == nil {
 		return nil
 	}
-	w, err := e.forkIntoSandbox(ctx, z, r.sandboxes)
+	w, err := e.forkIntoSandbox(ctx, z, e.zygotes.sandboxes[r.Name])
 	if errors.Is(err, errRetired) {
 		return e.forkBlank(ctx, r)
 	}
-	if err != nil && (ctx.Err() != nil || e.ending()) {
+	if err != nil && (ctx.Err() != nil || e.host.Ending()) {
 		return nil
 	}
 	more := e.zygotes.record(z, err)
 	if err == nil {
-		w.bootedTag = e.zygotes.tag(r, "")
+		w.BootedTag = e.zygotes.tag(r, "")
 		return w
 	}
 	z.Kill()
-	e.o.Log.WarnContext(ctx, "zygote dropped", "runtime", r.name, "err", err, "others_follow", more)
+	e.o.Log.WarnContext(ctx, "zygote dropped", "runtime", r.Name, "err", err, "others_follow", more)
 	return nil
 }
 
 // forkIntoSandbox forks a process from a zygote into a sandbox of its own, and
 // returns it when it waits for a function.
-func (e *Engine) forkIntoSandbox(ctx context.Context, z *zygote, ready *emptySandboxes) (*worker, error) {
-	ctx, cancel := e.withTimeout(ctx, zygoteForkTimeout)
+func (e *Engine) forkIntoSandbox(ctx context.Context, z *zygote, ready *emptySandboxes) (*process.Process, error) {
+	ctx, cancel := e.host.WithTimeout(ctx, zygoteForkTimeout)
 	defer cancel()
-	name := string(lateen.NewID[lateen.InstanceID]("", time.Now()))
-	handles, err := e.open(name)
-	if err != nil {
-		return nil, err
-	}
 	into, err := e.takeSandbox(ctx, ready, z.mounts)
-	if err == nil {
-		if err = z.fork(ctx, into.process, handles); err != nil {
-			into.destroy()
-		}
-	}
-	handles.closeRemote()
 	if err != nil {
-		handles.close()
-		e.clean(name, "")
 		return nil, err
 	}
-	w := &worker{name: name, process: into.process, handles: handles, inside: z.inside, link: into.link}
-	w.foreground.Store(true)
-	if err := e.serve(w, ""); err != nil {
+	w, err := z.fork(ctx, e.host, into)
+	if err != nil {
 		return nil, err
 	}
-	if err := w.warmUp(ctx, nil); err != nil {
+	if err := w.WarmUp(ctx, nil); err != nil {
 		w.Kill()
-		<-w.exited
-		return nil, fmt.Errorf("%w%s", err, w.output.lastOutput())
+		<-w.Exited
+		return nil, fmt.Errorf("%w%s", err, w.Output.LastOutput())
 	}
 	return w, nil
 }
 
-// fork makes the zygote fork a process with these ends into an empty sandbox, and
-// moves the process into the sandbox's cgroup.
-func (z *zygote) fork(ctx context.Context, into *sandbox.Process, handles *handles) error {
-	conn, ok := handles.control.(*net.UnixConn)
-	if !ok {
-		return errors.ErrUnsupported
-	}
+// fork makes the zygote fork a process into an empty sandbox, which it destroys on
+// an error.
+func (z *zygote) fork(ctx context.Context, h *process.Host, into *emptySandbox) (*process.Process, error) {
 	if !z.beginFork() {
-		return errRetired
+		into.destroy()
+		return nil, errRetired
 	}
 	defer z.pending.Done()
-	if err := passCredentials(conn); err != nil {
-		return err
-	}
-	if err := z.order(ctx, into, handles); err != nil {
-		return err
-	}
-	deadline, _ := ctx.Deadline()
-	pid, _, err := firstMessage(conn, deadline)
-	if err == nil {
-		err = into.Settle(pid)
-	}
+	return h.ForkInto(ctx, z.Process, into.process, into.link, func(ends []*os.File) error { return z.order(ctx, into.process, ends) })
+}
+
+// order makes the zygote fork a process with these ends, and returns when it has
+// reported the result.
+func (z *zygote) order(ctx context.Context, into *sandbox.Process, ends []*os.File) error {
+	message, keeper, err := into.Order()
 	if err != nil {
 		return err
 	}
-	_, err = conn.Write([]byte{0})
-	return err
+	defer keeper.Close()
+	z.sending.Lock()
+	defer z.sending.Unlock()
+	deadline, _ := ctx.Deadline()
+	if err := z.Send(message, slices.Concat(ends, []*os.File{keeper}), deadline); err != nil {
+		return err
+	}
+	return z.awaitResult(ctx)
 }
 
 // beginFork registers a fork for which retire waits; false if the zygote is retired.
@@ -365,39 +353,16 @@ func (z *zygote) beginFork() bool {
 	return !z.retired
 }
 
-// order makes the zygote fork, and returns when it has reported the result.
-func (z *zygote) order(ctx context.Context, into *sandbox.Process, handles *handles) error {
-	message, keeper, err := into.Order()
-	if err != nil {
-		return err
-	}
-	defer keeper.Close()
-	z.sending.Lock()
-	defer z.sending.Unlock()
-	conn, ok := z.handles.control.(*net.UnixConn)
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetWriteDeadline(deadline); err != nil { // the zygote may not be reading
-		return fmt.Errorf("order a fork: %w", err)
-	}
-	if _, _, err := conn.WriteMsgUnix(message, rightsOf(slices.Concat(handles.remote[:], []*os.File{keeper})), nil); err != nil {
-		return fmt.Errorf("order a fork: %w", err)
-	}
-	return z.awaitResult(ctx)
-}
-
 // awaitResult waits for the result of the last order.
 func (z *zygote) awaitResult(ctx context.Context) error {
 	var b guest.Born
 	select {
 	case b = <-z.results:
-	case <-z.exited:
+	case <-z.Exited:
 		select {
 		case b = <-z.results: // the zygote answered, and then ended
 		default:
-			return fmt.Errorf("the zygote ended: %s", z.state)
+			return fmt.Errorf("the zygote ended: %s", z.State)
 		}
 	case <-ctx.Done():
 		return context.Cause(ctx)

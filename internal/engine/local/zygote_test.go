@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +16,8 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
@@ -30,14 +30,14 @@ func needZygotes(t testing.TB, e *Engine) {
 }
 
 // makeZygote makes a zygote for the runtime of a function.
-func (s *stage) makeZygote(spec lateen.FunctionSpec) *runner {
+func (s *stage) makeZygote(spec lateen.FunctionSpec) *process.Runner {
 	s.t.Helper()
 	needZygotes(s.t, s.Engine)
 	r, _, err := s.runtimeFor(&spec.Function)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r.blanks.Need() // otherwise the zygote would be retired
+	r.Blanks.Need() // otherwise the zygote would be retired
 	z, err := s.bootZygote(s.t.Context(), r)
 	if err != nil {
 		s.t.Fatal(err)
@@ -48,7 +48,7 @@ func (s *stage) makeZygote(spec lateen.FunctionSpec) *runner {
 
 // forkFunction starts a function in a process that the zygote of its runtime has
 // forked.
-func (s *stage) forkFunction(r *runner, spec lateen.FunctionSpec) *instance {
+func (s *stage) forkFunction(r *process.Runner, spec lateen.FunctionSpec) *instance.Instance {
 	s.t.Helper()
 	for range maxRefusals { // the machine may be too busy
 		if w := s.forkBlank(s.t.Context(), r); w != nil {
@@ -61,10 +61,10 @@ func (s *stage) forkFunction(r *runner, spec lateen.FunctionSpec) *instance {
 }
 
 // loadInto loads a function into a process.
-func (s *stage) loadInto(w *worker, spec lateen.FunctionSpec) *instance {
+func (s *stage) loadInto(w *process.Process, spec lateen.FunctionSpec) *instance.Instance {
 	s.t.Helper()
-	i := newInstance(s.t.Context(), s.Engine, spec, w)
-	if err := i.load(s.t.Context(), filepath.Join(s.trees, string(spec.Function.Tree)), activation{}); err != nil {
+	i := s.instances.Add(s.t.Context(), w, instance.Options{Spec: spec})
+	if err := i.Load(s.t.Context(), filepath.Join(s.trees, string(spec.Function.Tree)), instance.Activation{}); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { end(i) })
@@ -92,15 +92,15 @@ func TestForksOfZygotesBehaveLikeBootedProcesses(t *testing.T) {
 			if _, err := tryProbe(t, i, "/exit"); !errors.Is(err, lateen.ErrFunctionFailed) {
 				t.Errorf("error after process.exit: %v", err)
 			}
-			if <-i.exited; i.state.Code != 3 {
-				t.Errorf("exit state: %s", i.state)
+			if <-i.Exited; i.State.Code != 3 {
+				t.Errorf("exit state: %s", i.State)
 			}
 			i = s.forkFunction(r, spec)
 			if _, err := tryProbe(t, i, "/die"); !errors.Is(err, lateen.ErrFunctionFailed) {
 				t.Errorf("error after its end: %v", err)
 			}
-			if <-i.exited; i.state.Signal == 0 {
-				t.Errorf("exit state: %s", i.state)
+			if <-i.Exited; i.State.Signal == 0 {
+				t.Errorf("exit state: %s", i.State)
 			}
 		})
 	}
@@ -137,7 +137,7 @@ func TestForksOfZygotesHaveTheSameSandbox(t *testing.T) {
 			s := newStage(t, func(o *Options) { o.Pool = -1 })
 			spec := s.function("looks", runtime, sandboxView)
 			r := s.makeZygote(spec)
-			booted, err := s.boot(t.Context(), bootOptions{runner: r})
+			booted, err := s.host.Boot(t.Context(), process.BootOptions{Runner: r})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +163,7 @@ func TestForksOfZygotesShareNoNamespace(t *testing.T) {
 	for range 3 {
 		i := s.forkFunction(r, spec)
 		for _, name := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
-			link, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(i.process.ID()), "ns", name))
+			link, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(i.Sandboxed.ID()), "ns", name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -205,7 +205,7 @@ func TestContextsInForksOfZygotesNeverRepeatEachOther(t *testing.T) {
 }
 
 // unrepeatedForks makes forked processes of a zygote draw random values.
-func (s *stage) unrepeatedForks(r *runner, spec lateen.FunctionSpec, forks int) {
+func (s *stage) unrepeatedForks(r *process.Runner, spec lateen.FunctionSpec, forks int) {
 	s.t.Helper()
 	seen := map[string]int{}
 	for n := range forks {
@@ -221,11 +221,11 @@ func (s *stage) unrepeatedForks(r *runner, spec lateen.FunctionSpec, forks int) 
 }
 
 // awaitSandboxes waits until a runtime has this many empty sandboxes.
-func (s *stage) awaitSandboxes(r *runner, sandboxes int) {
+func (s *stage) awaitSandboxes(r *process.Runner, sandboxes int) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); r.sandboxes.count() < sandboxes; pool.Pause(s.t.Context(), 10*time.Millisecond) {
+	for deadline := time.Now().Add(patience); s.zygotes.sandboxes[r.Name].count() < sandboxes; pool.Pause(s.t.Context(), 10*time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d empty sandboxes", r.sandboxes.count())
+			s.t.Fatalf("%d empty sandboxes", s.zygotes.sandboxes[r.Name].count())
 		}
 	}
 }
@@ -290,7 +290,7 @@ func TestFailingZygotesAreDisabled(t *testing.T) {
 		r := s.makeZygote(spec)
 		z := s.zygotes.of(r)
 		z.Kill() // the engine does not know of this
-		if w, err := s.forkIntoSandbox(t.Context(), z, r.sandboxes); err == nil {
+		if w, err := s.forkIntoSandbox(t.Context(), z, s.zygotes.sandboxes[r.Name]); err == nil {
 			w.Kill()
 			t.Fatal("a dead zygote forked a process")
 		}
@@ -316,14 +316,14 @@ func TestWornZygotesAreReplaced(t *testing.T) {
 	before.firstFork = time.Now().Add(-maxZygoteAge - time.Second)
 	s.zygotes.mu.Unlock()
 	select {
-	case <-before.exited:
+	case <-before.Exited:
 	case <-time.After(patience):
 		t.Fatal("the worn zygote is still running")
 	}
 	if s.zygotes.of(r) == nil {
 		t.Error("no zygote replaced it")
 	}
-	if w, err := s.forkIntoSandbox(t.Context(), before, r.sandboxes); !errors.Is(err, errRetired) {
+	if w, err := s.forkIntoSandbox(t.Context(), before, s.zygotes.sandboxes[r.Name]); !errors.Is(err, errRetired) {
 		t.Errorf("fork of a retired zygote: %v, %v", w, err)
 	}
 	if got := askProbe(t, i, "/"); len(got.Failed) > 0 { // a forked process does not need its zygote
@@ -339,9 +339,9 @@ func TestZygotesAndTheirForksEndWithThePlatform(t *testing.T) {
 		s := newStage(t, nil)
 		spec := s.function("killed", "nodejs24.x", small)
 		r := s.makeZygote(spec)
-		pids := []int{s.zygotes.of(r).process.ID()}
+		pids := []int{s.zygotes.of(r).Sandboxed.ID()}
 		for range 2 {
-			keeper := s.forkFunction(r, spec).process.ID()
+			keeper := s.forkFunction(r, spec).Sandboxed.ID()
 			forks, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", keeper))
 			if err != nil {
 				t.Fatal(err)
@@ -410,22 +410,19 @@ func BenchmarkBursts(b *testing.B) {
 		b.StopTimer()
 		s.awaitSandboxes(r, maxEmptySandboxes)
 		pool.Pause(b.Context(), time.Second)
-		before, zygote := usedCPU(b), s.zygotes.of(r).process.CPU()
+		before, zygote := usedCPU(b), s.zygotes.of(r).Sandboxed.CPU()
 		b.StartTimer()
 		began := time.Now()
 		kinds := s.burst(spec, size)
 		b.Log(kinds, time.Since(began))
 		b.StopTimer()
-		s.mu.Lock()
-		instances := slices.Collect(maps.Keys(s.instances))
-		s.mu.Unlock()
-		for _, i := range instances {
+		for _, i := range s.instances.List() {
 			i.Kill()
-			<-i.exited
+			<-i.Exited
 		}
 		b.ReportMetric(float64((usedCPU(b)-before).Microseconds())/1e3/size, "cpu-ms/start")
 		if z := s.zygotes.of(r); z != nil {
-			b.ReportMetric(float64((z.process.CPU()-zygote).Microseconds())/1e3/size, "zygote-ms/start")
+			b.ReportMetric(float64((z.Sandboxed.CPU()-zygote).Microseconds())/1e3/size, "zygote-ms/start")
 		}
 		b.StartTimer()
 	}
@@ -443,7 +440,7 @@ func BenchmarkZygoteForks(b *testing.B) {
 			b.Fatal("fork failed")
 		}
 		w.Kill()
-		<-w.exited
+		<-w.Exited
 	}
 	b.ReportMetric(float64((usedCPU(b)-before).Microseconds())/1e3/float64(b.N), "cpu-ms/op")
 }

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pressly/goose/v3"
+
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/store"
 	"github.com/lateen-dev/lateen/internal/store/sqlite"
 	"github.com/lateen-dev/lateen/internal/store/storetest"
@@ -126,6 +130,49 @@ func newerDatabase(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func TestProjectsKeepTheirNamesWhenNamesBecomeUniqueByTeam(t *testing.T) {
+	ctx, path := t.Context(), filepath.Join(t.TempDir(), "older.db")
+	f, err := sqlite.OpenFile(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Migrate(ctx, f.Write, goose.DialectSQLite3, goose.WithExcludeVersions([]int64{100})); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`INSERT INTO teams (id, slug, name, created_at) VALUES ('team_1', 'one', 'One', 1), ('team_2', 'two', 'Two', 1)`,
+		`INSERT INTO projects (id, team_id, name, created_at, updated_at, settings, pinned, alias_request)
+			VALUES ('prj_1', 'team_1', 'shop', 1, 1, '{}', FALSE, 'null')`,
+		`INSERT INTO env_vars (id, project_id, key, value, type, git_branch, comment, created_at, updated_at)
+			VALUES ('env_1', 'prj_1', 'KEY', x'00', 'plain', '', '', 1, 1)`,
+	} {
+		if _, err := f.Write.ExecContext(ctx, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := sqlite.Open(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	p, err := s.GetProject(ctx, "team_1", "shop")
+	if err != nil || p.ID != "prj_1" || p.Name != "shop" {
+		t.Errorf("the project is %+v, %v", p, err)
+	}
+	if vars, err := s.ListEnv(ctx, "prj_1"); err != nil || len(vars) != 1 {
+		t.Errorf("the project has the variables %v, %v", vars, err)
+	}
+	if err := s.CreateProject(ctx, &lateen.Project{ID: "prj_2", Team: "team_1", Name: "shop"}); !errors.Is(err, lateen.ErrProjectTaken) {
+		t.Errorf("a second project of the name: %v", err)
+	}
+	if err := s.CreateProject(ctx, &lateen.Project{ID: "prj_2", Team: "team_2", Name: "shop"}); err != nil {
+		t.Errorf("another team's project of the name: %v", err)
+	}
 }
 
 func TestOpenFile(t *testing.T) {

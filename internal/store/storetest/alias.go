@@ -23,7 +23,7 @@ func testAlias(t *testing.T, s *store.Store) {
 	_, err := s.GetAlias(ctx, "b.example.com")
 	fails(t, err, lateen.ErrAliasNotFound)
 
-	moved := &lateen.Alias{ID: "als_2", Host: "a.example.com", Project: project, Team: team, Deployment: "dpl_2", Creator: user, CreatedAt: 8, UpdatedAt: 9}
+	moved := &lateen.Alias{ID: "als_2", Host: "a.example.com", Project: project, Team: team, Deployment: "dpl_2", Redirect: "b.example.com", Creator: user, CreatedAt: 8, UpdatedAt: 9}
 	is(t, lateen.DeploymentID("dpl_1"))(s.PutAlias(ctx, moved))
 	if moved.ID != "als_1" || moved.CreatedAt != 1 {
 		t.Errorf("moving made it %s of %d, want als_1 of 1", moved.ID, moved.CreatedAt)

@@ -118,7 +118,7 @@ func testHostsAndRoots(t *testing.T, s *store.Store) {
 			d.Manifest = "manifest"
 		}
 		check(t, s.CreateDeployment(ctx, d))
-		is(t, []string{lateen.Preview})(s.ListTargets(ctx, project))
+		is(t, []lateen.Environment{lateen.Preview})(s.ListTargets(ctx, project))
 		_, err := s.PutAlias(ctx, &lateen.Alias{ID: lateen.AliasID(id), Host: string(id) + ".alias", Project: project, Team: team, Deployment: id})
 		check(t, err)
 	}

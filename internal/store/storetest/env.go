@@ -13,27 +13,27 @@ func testEnv(t *testing.T, s *store.Store) {
 	sealed := "\x00\xff\xfe sealed \x80"
 	e := &lateen.EnvVar{
 		ID: "env_1", Project: project, Key: "KEY", Value: sealed, Type: lateen.EnvEncrypted,
-		Target: []string{lateen.Production, lateen.Preview}, Comment: "a comment", CreatedAt: 1, UpdatedAt: 2,
+		Target: []lateen.Environment{lateen.Production, lateen.Preview}, Comment: "a comment", CreatedAt: 1, UpdatedAt: 2,
 	}
 	check(t, s.CreateEnv(ctx, e))
 	is(t, e)(s.GetEnv(ctx, project, "env_1"))
 	_, err := s.GetEnv(ctx, "prj_2", "env_1")
 	fails(t, err, lateen.ErrEnvNotFound)
 
-	clash := &lateen.EnvVar{ID: "env_2", Project: project, Key: "KEY", Target: []string{lateen.Development, lateen.Preview}}
+	clash := &lateen.EnvVar{ID: "env_2", Project: project, Key: "KEY", Target: []lateen.Environment{lateen.Development, lateen.Preview}}
 	fails(t, s.CreateEnv(ctx, clash), lateen.ErrEnvTaken)
 	_, err = s.GetEnv(ctx, project, "env_2")
 	fails(t, err, lateen.ErrEnvNotFound) // no part of it was stored
 	clash.GitBranch = "feature"          // no longer conflicts
-	clash.Target = []string{lateen.Preview}
+	clash.Target = []lateen.Environment{lateen.Preview}
 	check(t, s.CreateEnv(ctx, clash))
-	other := &lateen.EnvVar{ID: "env_3", Project: project, Key: "ANOTHER", Target: []string{lateen.Preview}, CreatedAt: 3}
+	other := &lateen.EnvVar{ID: "env_3", Project: project, Key: "ANOTHER", Target: []lateen.Environment{lateen.Preview}, CreatedAt: 3}
 	check(t, s.CreateEnv(ctx, other))
 	is(t, []*lateen.EnvVar{other, clash, e})(s.ListEnv(ctx, project))
 	fails(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_4", Project: "prj_2", Key: "K"}), lateen.ErrProjectNotFound)
 
 	e.Key, e.Value, e.Type, e.Comment, e.UpdatedAt = "NEW", "", lateen.EnvPlain, "", 9
-	e.Target = []string{lateen.Preview, "staging", lateen.Production}
+	e.Target = []lateen.Environment{lateen.Preview, "staging", lateen.Production}
 	check(t, s.UpdateEnv(ctx, e))
 	is(t, e)(s.GetEnv(ctx, project, "env_1"))
 	before := *other

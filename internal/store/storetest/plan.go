@@ -22,8 +22,8 @@ const large = 20_000
 func largeTables() []string {
 	numbers := fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) `, large)
 	return []string{
-		`INSERT INTO projects (id, team_id, name, created_at, updated_at, settings, pinned, alias_request)
-			` + numbers + `SELECT 'prj_n' || i, 'team_1', 'site' || i, i, i, '{}', false, 'null' FROM n`,
+		`INSERT INTO projects (id, team_id, name, qualified_name, created_at, updated_at, settings, pinned, alias_request)
+			` + numbers + `SELECT 'prj_n' || i, 'team_1', 'site' || i, 'team_1/site' || i, i, i, '{}', false, 'null' FROM n`,
 		`INSERT INTO deployments (id, project_id, team_id, name, host, target, source, creator_id, state, error_reason,
 			error_text, created_at, building_at, ready_at, aliased_at, meta, git, branch, skip_aliases, manifest, files)
 			` + numbers + `SELECT 'dpl_n' || i, 'prj_1', 'team_1', 'site', i || '.example.com', 'production', '', 'usr_1',
@@ -68,7 +68,7 @@ func ignore[T any](_ T, err error) error { return err }
 func calls() []planned {
 	d := newDeployment("dpl_1", 1)
 	d.Meta = map[string]string{"a": "b"}
-	env := &lateen.EnvVar{ID: "env_1", Project: project, Key: "K", Target: []string{"production"}}
+	env := &lateen.EnvVar{ID: "env_1", Project: project, Key: "K", Target: []lateen.Environment{"production"}}
 	row := &lateen.Project{ID: "prj_2", Team: team, Name: "other", CreatedAt: 1}
 	alias := &lateen.Alias{ID: "als_1", Host: "www.example.com", Project: project, Team: team, Deployment: "dpl_1"}
 	list := func(f store.DeploymentFilter) call {

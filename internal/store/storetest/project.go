@@ -26,6 +26,12 @@ func testProject(t *testing.T, s *store.Store) {
 	fails(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: team, Name: "shop"}), lateen.ErrProjectTaken)
 	fails(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: "team_2", Name: "b"}), lateen.ErrTeamNotFound)
 
+	check(t, s.CreateTeam(ctx, &lateen.Team{ID: "team_2", Slug: "other"}))
+	theirs := &lateen.Project{ID: "prj_d", Team: "team_2", Name: "shop"}
+	check(t, s.CreateProject(ctx, theirs))
+	is(t, theirs)(s.GetProject(ctx, "team_2", "shop"))
+	is(t, p)(s.GetProject(ctx, team, "shop"))
+
 	mimic := &lateen.Project{ID: "prj_c", Team: team, Name: "prj_a"} // a name equal to another project's id
 	check(t, s.CreateProject(ctx, mimic))
 	is(t, p)(s.GetProject(ctx, team, "prj_a"))
@@ -76,7 +82,7 @@ func testProjectDelete(t *testing.T, s *store.Store) {
 	check(t, s.AppendBuildLog(ctx, "dpl_1", []lateen.BuildLogLine{{Type: "stdout"}}))
 	_, err := s.PutAlias(ctx, &lateen.Alias{ID: "als_1", Host: "a.example.com", Project: project, Team: team, Deployment: "dpl_1"})
 	check(t, err)
-	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: project, Key: "K", Target: []string{lateen.Preview}}))
+	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: project, Key: "K", Target: []lateen.Environment{lateen.Preview}}))
 	check(t, s.UpdateProject(ctx, &lateen.Project{ID: project, Name: "site", Production: "dpl_1"}))
 
 	check(t, s.DeleteProject(ctx, project))
@@ -90,5 +96,5 @@ func testProjectDelete(t *testing.T, s *store.Store) {
 	is(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 0, 0))
 	fails(t, s.DeleteProject(ctx, project), lateen.ErrProjectNotFound)
 	check(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_2", Team: team, Name: "site"})) // the name is free
-	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: "prj_2", Key: "K", Target: []string{lateen.Preview}}))
+	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: "prj_2", Key: "K", Target: []lateen.Environment{lateen.Preview}}))
 }

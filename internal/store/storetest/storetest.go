@@ -23,7 +23,7 @@ func Run(t *testing.T, prepare func(t *testing.T) Open) {
 		"project": testProject, "project list": testProjectList, "project delete": testProjectDelete, "env": testEnv,
 		"deployment": testDeployment, "deployment list": testDeploymentList, "deployment delete": testDeploymentDelete,
 		"deployment hosts and roots": testHostsAndRoots, "build log": testBuildLog, "lease": testLease, "event": testEvent,
-		"alias": testAlias, "alias list": testAliasList, "upload": testUpload, "usage": testUsage, "usage writers": testUsageWriters, "candidates": testCandidates, "holding": testHolding,
+		"alias": testAlias, "alias list": testAliasList, "upload": testUpload, "usage": testUsage, "usage names": testUsageNames, "usage writers": testUsageWriters, "candidates": testCandidates, "holding": testHolding,
 		"pages": testPages, "text": testText,
 		"update": testUpdate, "update fails": testUpdateFails, "update canceled": testUpdateCanceled,
 	} {

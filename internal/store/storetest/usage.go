@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,6 +66,34 @@ func testUsage(t *testing.T, s *store.Store) {
 
 	is(t, int64(3))(s.ExpireUsage(ctx, 200))
 	is(t, []lateen.UsageHour{twice(c)})(s.ListUsage(ctx, all))
+}
+
+// A function may have a name of any length and any bytes. A database that could not
+// store one would refuse the batch, and with it the usage of other teams.
+func testUsageNames(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	var name strings.Builder
+	for i := 0; name.Len() < 4000; i++ { // incompressible, as an index stores it
+		fmt.Fprintf(&name, "%x", sha256.Sum256([]byte{byte(i)}))
+	}
+	long := usageOf(project, "dpl_1", name.String()+"a", 100)
+	other := usageOf(project, "dpl_1", name.String()+"b", 100)
+	raw := usageOf(project, "dpl_1", strings.Repeat("\xff\x00", 2000), 100)
+	short := usageOf("prj_2", "dpl_2", "/a", 200)
+	for serial := range int64(2) {
+		check(t, s.AddUsage(ctx, store.UsageBatch{Writer: "w1", Serial: serial + 1, Rows: []lateen.UsageHour{long, other, raw, short}}))
+	}
+	is(t, []lateen.UsageHour{twice(short)})(s.ListUsage(ctx, store.UsageFilter{Team: team, Project: "prj_2"}))
+	rows, err := s.ListUsage(ctx, store.UsageFilter{Team: team, Project: project})
+	check(t, err)
+	if len(rows) != 3 {
+		t.Fatalf("got %d rows, want one for each name", len(rows))
+	}
+	for _, row := range rows {
+		if row.Usage != twice(long).Usage {
+			t.Errorf("%.20q has the usage %+v, want %+v", row.Function, row.Usage, twice(long).Usage)
+		}
+	}
 }
 
 // testUsageWriters has several writers add to the same hours at the same time, and

@@ -1,0 +1,61 @@
+package cache
+
+import (
+	"net/http"
+
+	"github.com/lateen-dev/lateen"
+)
+
+// storable are the statuses of responses that become cached pages. A cache fill with
+// any other status has failed.
+var storable = map[int]bool{
+	http.StatusOK: true, http.StatusMovedPermanently: true, http.StatusFound: true, http.StatusTemporaryRedirect: true,
+	http.StatusPermanentRedirect: true, http.StatusNotFound: true, http.StatusGone: true,
+}
+
+// DraftOf returns the cacheable form of a function's response, whose header has no
+// hop-by-hop fields. Its lifetime is the one in the response, else the one that the
+// build set for p. A response that is kept has a header that is cleaned by [CleanHeader].
+func DraftOf(resp *http.Response, p *lateen.Prerender, group string) *Draft {
+	h := resp.Header
+	e := &Entry{Status: resp.StatusCode, Header: h, Group: group, Fresh: FreshFor(p), Usable: Seconds(p.StaleExpiration)}
+	use := Shared
+	if storable[resp.StatusCode] {
+		use = Kept
+		switch life, said := lifetimeOf(h); {
+		case !said:
+		case life.private:
+			use = Once
+		default:
+			if e.Fresh = life.fresh; life.usable > 0 {
+				e.Usable = life.usable
+			}
+		}
+	}
+	e.Tags = TakeTags(h)
+	switch use {
+	case Kept:
+		CleanHeader(h)
+	case Shared:
+		delete(h, "Set-Cookie")
+	case Once:
+	}
+	delete(h, "Content-Length")
+	length := resp.ContentLength
+	if resp.Uncompressed {
+		length = -1
+	}
+	return &Draft{Entry: e, Body: resp.Body, Length: length, Use: use}
+}
+
+// CleanHeader removes from the header of a cached response the fields for one client and
+// those for caches. It retains no-transform, which applies to every copy of the
+// content.
+func CleanHeader(h http.Header) {
+	if NoTransform(h) {
+		defer func() { h["Cache-Control"] = revalidateUntransformed }()
+	}
+	for _, name := range []string{"Set-Cookie", "Cache-Control", "Cdn-Cache-Control", "Age", "Expires", "Content-Length"} {
+		delete(h, name)
+	}
+}

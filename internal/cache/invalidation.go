@@ -1,0 +1,36 @@
+package cache
+
+import (
+	"errors"
+	"path/filepath"
+	"time"
+)
+
+// invalidate marks names of s as invalidated at a reading of the clock. A dropped
+// scope needs no marks.
+func (st *storage) invalidate(s *scope, names []string, at int64, grace time.Duration) error {
+	ahead := st.clock.reserve(at)
+	err := s.invalidate(names, at, st.o.Now(), grace)
+	if errors.Is(err, errDropped) {
+		return nil
+	}
+	return errors.Join(ahead, err, st.removeNames(maxMarked))
+}
+
+// spread makes the older members of e's group stale or expired. It runs before e is
+// stored: if storing fails, the members are regenerated too early rather than too
+// late.
+func (st *storage) spread(s *scope, e *Entry, how Spread) {
+	if s == nil || e.Group == "" {
+		return
+	}
+	switch how {
+	case SpreadExpired:
+		if err := st.invalidate(s, []string{groupName(e.Group)}, e.Born.UnixNano(), 0); err != nil {
+			st.o.Log.Error("could not save the invalidation of a group", "deployment_id", filepath.Base(s.dir), "err", err)
+		}
+	case SpreadStale:
+		s.marks.markRegenerated(e.Group, e.Born)
+	case SpreadNone:
+	}
+}

@@ -1,0 +1,15 @@
+//go:build !linux
+
+package local
+
+import (
+	"errors"
+
+	"github.com/lateen-dev/lateen/internal/guest"
+)
+
+// Template processes exist only on Linux.
+
+func footprintOf(int) ([]guest.Range, error) { return nil, errors.ErrUnsupported }
+
+func tmpNearlyFull(int) bool { return false }
