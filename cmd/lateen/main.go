@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/lateen-dev/lateen/internal/cli"
+	"github.com/lateen-dev/lateen/internal/cli/platform"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/daemon"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
@@ -28,8 +29,10 @@ func main() {
 	}()
 	os.Exit(cli.Run(ctx, cli.State{
 		Args: os.Args[1:], Env: config.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Up: func(ctx context.Context, o cli.UpOptions) (cli.Platform, error) { return up(ctx, o, stop) }, Doctor: daemon.Examine,
-		Scrub: daemon.Scrub, Backup: daemon.Backup, Reload: daemon.Reload,
+		Daemon: platform.Daemon{
+			Up:     func(ctx context.Context, o platform.UpOptions) (platform.Server, error) { return up(ctx, o, stop) },
+			Doctor: daemon.Examine, Scrub: daemon.Scrub, Backup: daemon.Backup, Reload: daemon.Reload,
+		},
 	}))
 }
 
@@ -45,7 +48,7 @@ func end(by os.Signal) {
 }
 
 // up starts the platform. stop is called when its controlling terminal is closed.
-func up(ctx context.Context, o cli.UpOptions, stop func()) (cli.Platform, error) {
+func up(ctx context.Context, o platform.UpOptions, stop func()) (platform.Server, error) {
 	sockets, err := takeSockets()
 	if err != nil {
 		return nil, err

@@ -13,9 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cli/command"
-	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/cli/platform"
 )
 
 // State is the part of the process that a command uses.
@@ -27,56 +26,10 @@ type State struct {
 	Stdout io.Writer
 	Stderr io.Writer
 
-	Up     Up                                             // starts the platform of `lateen up`; nil: this build has no platform
-	Doctor Doctor                                         // checks this host; nil: this build has no platform
-	Scrub  Scrub                                          // reads the artefacts of a data directory; nil: this build has no platform
-	Backup Backup                                         // copies a data directory; nil: this build has no platform
-	Reload Reload                                         // reloads the platform of a data directory; nil: this build has no platform
+	Daemon platform.Daemon                                // the platform of this build
 	Open   func(ctx context.Context, target string) error // opens a URL; nil uses the browser of the desktop
 	HTTP   *http.Client                                   // for calls to the platform; nil uses a new client
 	Now    func() time.Time                               // nil is [time.Now]
-}
-
-// Up starts a platform in this process. It returns once the platform listens.
-type Up func(ctx context.Context, o UpOptions) (Platform, error)
-
-// Doctor checks the requirements of a platform on this host.
-type Doctor func(ctx context.Context, c *config.Config) (lateen.Examination, error)
-
-// Scrub reads every artefact of a data directory. progress is called with the number
-// of artefacts read and the total.
-type Scrub func(ctx context.Context, c *config.Config, progress func(done, total int64)) (lateen.Scrub, error)
-
-// Backup copies a data directory to another directory, which is empty or missing.
-// progress is called with the number of artefacts processed and the total.
-type Backup func(ctx context.Context, c *config.Config, dir string, progress func(done, total int64)) (lateen.Backup, error)
-
-// Reload makes the platform of a data directory execute its program again, and
-// returns once the new program serves.
-type Reload func(ctx context.Context, data string) error
-
-// UpOptions are the inputs of `lateen up`.
-type UpOptions struct {
-	Config  *config.Config
-	Out     io.Writer // the platform's own log
-	Getenv  func(string) string
-	Version string
-	// Progress receives the progress of a runtime's download in bytes; total is 0
-	// while unknown.
-	Progress func(name string, done, total int64)
-}
-
-// Platform is a platform that listens.
-type Platform interface {
-	// Addr is the address it listens on.
-	Addr() string
-	// Token returns a token of the owner, "" if the owner has one already, and
-	// reports whether this is the platform's first start.
-	Token() (secret string, first bool)
-	// Missing describes the sandbox layers that this machine lacks, or is "".
-	Missing() string
-	// Run serves until ctx ends.
-	Run(ctx context.Context) error
 }
 
 // Run executes the command of the arguments and returns the exit code of the

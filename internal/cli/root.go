@@ -12,6 +12,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cli/account"
 	"github.com/lateen-dev/lateen/internal/cli/command"
+	"github.com/lateen-dev/lateen/internal/cli/platform"
 )
 
 // elsewhere maps commands of the vercel CLI that lateen lacks to their replacements.
@@ -79,7 +80,7 @@ func newRootCommand(s *session) *cobra.Command {
 	root.PersistentFlags().StringVar(&s.Flags.CWD, "cwd", "", "`directory` to run in (default: the working directory)")
 	root.PersistentFlags().BoolVar(&s.Flags.JSON, "json", false, "print results and errors as JSON")
 	for _, make := range []func(*session) *cobra.Command{
-		newUpCommand, newReloadCommand, newBackupCommand, newDoctorCommand, newDebugCommand, of(account.Login), of(account.Logout), of(account.Whoami),
+		on(platform.Up), on(platform.Reload), on(platform.Backup), on(platform.Doctor), of(platform.Debug), of(account.Login), of(account.Logout), of(account.Whoami),
 		newLinkCommand, newDeployCommand, newRedeployCommand, newPromoteCommand, newRollbackCommand, newRemoveCommand,
 		newListCommand, newInspectCommand, newFunctionsCommand, newUsageCommand, newLogsCommand, of(account.Audit), newOpenCommand,
 		newProjectCommand, newEnvCommand, newAliasCommand, of(account.Token), of(account.Teams), of(account.Members),
@@ -88,9 +89,9 @@ func newRootCommand(s *session) *cobra.Command {
 		command.Adopt(root, make(s))
 	}
 	root.SetArgs(s.Args)
-	root.SetIn(s.Stdin)
-	root.SetOut(s.Stdout)
-	root.SetErr(s.Stderr)
+	root.SetIn(s.State.Stdin)
+	root.SetOut(s.State.Stdout)
+	root.SetErr(s.State.Stderr)
 	root.SetGlobalNormalizationFunc(flagAliases)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		fault := command.ErrUsage.With("%s", flagFault(err))
@@ -110,6 +111,11 @@ func newRootCommand(s *session) *cobra.Command {
 // of adapts the constructor of a command of another package.
 func of(create func(*command.Session) *cobra.Command) func(*session) *cobra.Command {
 	return func(s *session) *cobra.Command { return create(s.Session) }
+}
+
+// on adapts the constructor of a command that uses the platform of this build.
+func on(create func(*command.Session, platform.Daemon) *cobra.Command) func(*session) *cobra.Command {
+	return func(s *session) *cobra.Command { return create(s.Session, s.Daemon) }
 }
 
 // flagAliases accepts --name as an alias of --project.

@@ -66,6 +66,9 @@ func (s *Session) Getenv(name string) string {
 	return ""
 }
 
+// Stdout is the standard output of the process, for bytes that are no text.
+func (s *Session) Stdout() io.Writer { return s.process.Stdout }
+
 // WarnOfUnknown warns of the variables of the environment that look like settings and
 // are none.
 func (s *Session) WarnOfUnknown() {

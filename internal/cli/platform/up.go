@@ -1,25 +1,22 @@
-package cli
+package platform
 
 import (
 	"context"
 	"net"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-var errNoPlatform = &lateen.Error{Code: lateen.Invalid, Reason: "no_platform", Message: "this build of lateen contains no platform"}
-
-func newUpCommand(s *session) *cobra.Command {
+// Up returns the command `lateen up`.
+func Up(with *command.Session, daemon Daemon) *cobra.Command {
+	s := &session{Session: with, daemon: daemon}
 	c := &cobra.Command{
 		Use:     "up",
 		GroupID: command.Platform,
@@ -41,57 +38,8 @@ func newUpCommand(s *session) *cobra.Command {
 	return c
 }
 
-// settle gives a command a flag for each setting of the platform and runs it with these
-// settings.
-func (s *session) settle(c *cobra.Command, run func(context.Context, *config.Config) error) {
-	settingsFlags(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		settings, err := s.platformSettings(c)
-		if err != nil {
-			return err
-		}
-		return run(c.Context(), settings)
-	}
-}
-
-// settingsFlags gives a command a flag for each setting of the platform, or for
-// those that are named.
-func settingsFlags(c *cobra.Command, only ...string) {
-	defaults := config.Default(func(string) string { return "" })
-	for _, k := range defaults.Keys() {
-		if len(only) > 0 && !slices.Contains(only, k.Name) {
-			continue
-		}
-		f := c.Flags().VarPF(k.Value, k.Name, "", k.Usage)
-		switch {
-		case k.Value.Type() == "bool":
-			f.NoOptDefVal = "true"
-		case k.Name == "data":
-			f.DefValue = "/var/lib/lateen for root, ~/.local/share/lateen for others"
-		}
-	}
-}
-
-// platformSettings returns the settings of the platform: flags override the environment,
-// which overrides the defaults.
-func (s *session) platformSettings(c *cobra.Command) (*config.Config, error) {
-	s.WarnOfUnknown()
-	settings, err := config.Load(s.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range settings.Keys() {
-		if f := c.Flags().Lookup(k.Name); f != nil && f.Changed {
-			if err := k.Value.Set(f.Value.String()); err != nil {
-				return nil, command.ErrUsage.With("--%s %q is malformed: %s", k.Name, f.Value, err)
-			}
-		}
-	}
-	return settings, nil
-}
-
 func (s *session) runUp(ctx context.Context, c *config.Config) error {
-	if s.Up == nil {
+	if s.daemon.Up == nil {
 		return errNoPlatform
 	}
 	var err error
@@ -100,7 +48,7 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	}
 	build := command.ReadBuild()
 	fetching := &fetchView{term: s.Term, log: c.LogFormat == "json"}
-	platform, err := s.Up(ctx, UpOptions{
+	platform, err := s.daemon.Up(ctx, UpOptions{
 		Config: c, Out: logWriter{s.Term}, Getenv: s.Getenv, Version: build.Version, Progress: fetching.progress,
 	})
 	if err != nil {
@@ -214,41 +162,4 @@ type logWriter struct{ term *terminal.Term }
 func (w logWriter) Write(b []byte) (int, error) {
 	w.term.Log(string(b))
 	return len(b), nil
-}
-
-// fetchView shows the progress of a runtime's download.
-type fetchView struct {
-	term *terminal.Term
-	log  bool // the platform's own log is in JSON, and tells of it: show nothing
-
-	mu   sync.Mutex // guards below
-	name string
-	live *terminal.Live
-}
-
-// progress receives the reports of the platform.
-func (v *fetchView) progress(name string, done, total int64) {
-	if v.log {
-		return
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.live == nil || v.name != name {
-		v.name, v.live = name, v.term.Live("Fetching "+name)
-	}
-	note := terminal.Amount(done)
-	if total > 0 {
-		note += "/" + terminal.Amount(total)
-	}
-	v.live.Set(done, total, note)
-	if total > 0 && done >= total {
-		v.live.Finish("Fetched %s, %s", name, terminal.Amount(total))
-		v.live = nil
-	}
-}
-
-func (v *fetchView) stop() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.live.Stop()
 }

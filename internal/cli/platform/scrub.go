@@ -1,4 +1,4 @@
-package cli
+package platform
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 func (s *session) runScrub(ctx context.Context, c *config.Config) error {
-	if s.Scrub == nil {
+	if s.daemon.Scrub == nil {
 		return errNoPlatform
 	}
 	var err error
@@ -21,7 +21,7 @@ func (s *session) runScrub(ctx context.Context, c *config.Config) error {
 	}
 	live := s.Term.Live("Reading the artefacts in " + filepath.Join(c.Data, "artifacts"))
 	defer live.Stop()
-	found, err := s.Scrub(ctx, c, func(done, total int64) { live.Set(done, total, fmt.Sprintf("%d/%d", done, total)) })
+	found, err := s.daemon.Scrub(ctx, c, func(done, total int64) { live.Set(done, total, fmt.Sprintf("%d/%d", done, total)) })
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package cli
+package platform
 
 import (
 	"bytes"
@@ -14,7 +14,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newDebugCommand(s *session) *cobra.Command {
+// Debug returns the command `lateen debug`.
+func Debug(with *command.Session) *cobra.Command {
+	s := &session{Session: with}
 	c := &cobra.Command{
 		Use:     "debug",
 		GroupID: command.Platform,
@@ -41,7 +43,7 @@ func newDebugBundleCommand(s *session) *cobra.Command {
 		Args:    command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if file == "" {
-				file = "lateen-debug-" + s.Now().UTC().Format("20060102-150405") + ".tar.gz"
+				file = "lateen-debug-" + s.Time().UTC().Format("20060102-150405") + ".tar.gz"
 			}
 			return s.download(c.Context(), file, func(ctx context.Context, w io.Writer) error {
 				api, err := s.Client()
@@ -100,7 +102,7 @@ func newDebugProfileCommand(s *session) *cobra.Command {
 // to standard output.
 func (s *session) download(ctx context.Context, file string, get func(context.Context, io.Writer) error) error {
 	if file == "-" {
-		return get(ctx, s.Stdout)
+		return get(ctx, s.Stdout())
 	}
 	name, err := s.Path(file)
 	if err != nil {

@@ -1,6 +1,7 @@
-package cli_test
+package platform_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,20 +13,21 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cli"
+	"github.com/lateen-dev/lateen/internal/cli/platform"
 	"github.com/lateen-dev/lateen/internal/config"
 )
 
 // doctor runs the command with these findings.
 func doctor(t *testing.T, found lateen.Examination, err error, args ...string) (code int, out, errs string, asked *config.Config) {
 	t.Helper()
-	var stdout, stderr printed
+	var stdout, stderr bytes.Buffer
 	home := t.TempDir()
 	code = cli.Run(t.Context(), cli.State{
 		Args: append([]string{"doctor"}, args...), Dir: home, Env: []string{"HOME=" + home, "LATEEN_QUEUE=8"}, Stdout: &stdout, Stderr: &stderr,
-		Doctor: func(_ context.Context, c *config.Config) (lateen.Examination, error) {
+		Daemon: platform.Daemon{Doctor: func(_ context.Context, c *config.Config) (lateen.Examination, error) {
 			asked = c
 			return found, err
-		},
+		}},
 	})
 	if asked != nil && strings.HasPrefix(asked.Data, home) {
 		asked.Data, _ = filepath.Rel(home, asked.Data)
@@ -34,11 +36,11 @@ func doctor(t *testing.T, found lateen.Examination, err error, args ...string) (
 }
 
 func TestVariablesThatAreNoSettingAreReported(t *testing.T) {
-	var stdout, stderr printed
+	var stdout, stderr bytes.Buffer
 	home := t.TempDir()
 	code := cli.Run(t.Context(), cli.State{
 		Args: []string{"doctor"}, Dir: home, Env: []string{"HOME=" + home, "LATEEN_LISTN=:80", "LATEEN_ZZZZZZ=1"}, Stdout: &stdout, Stderr: &stderr,
-		Doctor: func(context.Context, *config.Config) (lateen.Examination, error) { return examined(lateen.Fit), nil },
+		Daemon: platform.Daemon{Doctor: func(context.Context, *config.Config) (lateen.Examination, error) { return examined(lateen.Fit), nil }},
 	})
 	for _, want := range []string{"LATEEN_LISTN is not a setting and is ignored. Did you mean LATEEN_LISTEN?", "LATEEN_ZZZZZZ is not a setting and is ignored."} {
 		if code != 0 || !strings.Contains(stderr.String(), want) {
@@ -115,14 +117,14 @@ func TestDoctorTellsProgramsInJSON(t *testing.T) {
 // scrubbed runs `lateen doctor --scrub` where this is the result.
 func scrubbed(t *testing.T, found lateen.Scrub, err error, args ...string) (code int, out, errs string) {
 	t.Helper()
-	var stdout, stderr printed
+	var stdout, stderr bytes.Buffer
 	home := t.TempDir()
 	code = cli.Run(t.Context(), cli.State{
 		Args: append([]string{"doctor", "--scrub"}, args...), Dir: home, Env: []string{"HOME=" + home}, Stdout: &stdout, Stderr: &stderr,
-		Scrub: func(_ context.Context, _ *config.Config, progress func(done, total int64)) (lateen.Scrub, error) {
+		Daemon: platform.Daemon{Scrub: func(_ context.Context, _ *config.Config, progress func(done, total int64)) (lateen.Scrub, error) {
 			progress(1, 2)
 			return found, err
-		},
+		}},
 	})
 	return code, stdout.String(), stderr.String()
 }

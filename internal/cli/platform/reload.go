@@ -1,4 +1,4 @@
-package cli
+package platform
 
 import (
 	"time"
@@ -8,7 +8,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
-func newReloadCommand(s *session) *cobra.Command {
+// Reload returns the command `lateen reload`.
+func Reload(with *command.Session, daemon Daemon) *cobra.Command {
+	s := &session{Session: with, daemon: daemon}
 	c := &cobra.Command{
 		Use:     "reload",
 		GroupID: command.Platform,
@@ -23,21 +25,21 @@ func newReloadCommand(s *session) *cobra.Command {
 	}
 	settingsFlags(c, "data")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if s.Reload == nil {
+		if s.daemon.Reload == nil {
 			return errNoPlatform
 		}
 		settings, err := s.platformSettings(c)
 		if err == nil {
 			settings.Data, err = s.Path(settings.Data)
 		}
-		began := s.Now()
+		began := s.Time()
 		if err == nil {
-			err = s.Reload(c.Context(), settings.Data)
+			err = s.daemon.Reload(c.Context(), settings.Data)
 		}
 		if err != nil {
 			return err
 		}
-		s.Term.Donef("Reloaded the platform of %s in %s", settings.Data, s.Now().Sub(began).Round(10*time.Millisecond))
+		s.Term.Donef("Reloaded the platform of %s in %s", settings.Data, s.Time().Sub(began).Round(10*time.Millisecond))
 		return nil
 	}
 	return c

@@ -1,4 +1,4 @@
-package cli
+package platform
 
 import (
 	"context"
@@ -16,7 +16,9 @@ import (
 // errUnfit ends `lateen doctor` if a requirement is not met.
 var errUnfit = &lateen.Error{Code: lateen.Internal, Reason: "host_unfit", Message: "the host does not meet the requirements", Hint: "follow the remedy below each ✗"}
 
-func newDoctorCommand(s *session) *cobra.Command {
+// Doctor returns the command `lateen doctor`.
+func Doctor(with *command.Session, daemon Daemon) *cobra.Command {
+	s := &session{Session: with, daemon: daemon}
 	scrub := false
 	c := &cobra.Command{
 		Use:     "doctor",
@@ -45,14 +47,14 @@ func newDoctorCommand(s *session) *cobra.Command {
 }
 
 func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
-	if s.Doctor == nil {
+	if s.daemon.Doctor == nil {
 		return errNoPlatform
 	}
 	var err error
 	if c.Data, err = s.Path(c.Data); err != nil {
 		return err
 	}
-	x, err := s.Doctor(ctx, c)
+	x, err := s.daemon.Doctor(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package cli
+package platform
 
 import (
 	"context"
@@ -12,7 +12,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newBackupCommand(s *session) *cobra.Command {
+// Backup returns the command `lateen backup`.
+func Backup(with *command.Session, daemon Daemon) *cobra.Command {
+	s := &session{Session: with, daemon: daemon}
 	c := &cobra.Command{
 		Use:     "backup DIR",
 		GroupID: command.Platform,
@@ -39,7 +41,7 @@ func newBackupCommand(s *session) *cobra.Command {
 }
 
 func (s *session) runBackup(ctx context.Context, c *config.Config, to string) error {
-	if s.Backup == nil {
+	if s.daemon.Backup == nil {
 		return errNoPlatform
 	}
 	var err error
@@ -51,7 +53,7 @@ func (s *session) runBackup(ctx context.Context, c *config.Config, to string) er
 	}
 	live := s.Term.Live("Copying " + c.Data)
 	defer live.Stop()
-	made, err := s.Backup(ctx, c, to, func(done, total int64) { live.Set(done, total, fmt.Sprintf("%d/%d", done, total)) })
+	made, err := s.daemon.Backup(ctx, c, to, func(done, total int64) { live.Set(done, total, fmt.Sprintf("%d/%d", done, total)) })
 	if err != nil {
 		return err
 	}
