@@ -100,7 +100,7 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 func (s *session) listFilter(ctx context.Context, f *listFlags) (*client.Client, client.DeploymentFilter, error) {
 	filter := client.DeploymentFilter{Target: f.target, Branch: f.branch}
 	var err error
-	if filter.Meta, err = pairs("--meta", f.meta); err != nil {
+	if filter.Meta, err = command.Pairs("--meta", f.meta); err != nil {
 		return nil, filter, err
 	}
 	if filter.States, err = statesOf(f.state); err != nil {

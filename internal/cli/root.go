@@ -12,6 +12,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cli/account"
 	"github.com/lateen-dev/lateen/internal/cli/command"
+	"github.com/lateen-dev/lateen/internal/cli/deploy"
 	"github.com/lateen-dev/lateen/internal/cli/platform"
 )
 
@@ -81,7 +82,7 @@ func newRootCommand(s *session) *cobra.Command {
 	root.PersistentFlags().BoolVar(&s.Flags.JSON, "json", false, "print results and errors as JSON")
 	for _, make := range []func(*session) *cobra.Command{
 		on(platform.Up), on(platform.Reload), on(platform.Backup), on(platform.Doctor), of(platform.Debug), of(account.Login), of(account.Logout), of(account.Whoami),
-		newLinkCommand, newDeployCommand, newRedeployCommand, newPromoteCommand, newRollbackCommand, newRemoveCommand,
+		of(deploy.Link), of(deploy.Deploy), of(deploy.Redeploy), of(deploy.Promote), of(deploy.Rollback), of(deploy.Remove),
 		newListCommand, newInspectCommand, newFunctionsCommand, newUsageCommand, newLogsCommand, of(account.Audit), newOpenCommand,
 		newProjectCommand, newEnvCommand, newAliasCommand, of(account.Token), of(account.Teams), of(account.Members),
 		newCompletionCommand, newVersionCommand,

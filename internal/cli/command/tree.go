@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -67,4 +68,17 @@ func Takes(least, most int, missing string) cobra.PositionalArgs {
 // YesFlag adds the flag that skips the confirmation.
 func YesFlag(c *cobra.Command, yes *bool) {
 	c.Flags().BoolVarP(yes, "yes", "y", false, "skip the confirmation")
+}
+
+// Pairs reads KEY=value arguments of a flag.
+func Pairs(flag string, list []string) (map[string]string, error) {
+	out := make(map[string]string, len(list))
+	for _, text := range list {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return nil, ErrUsage.With("%s %q is malformed", flag, text).WithHint("use KEY=value")
+		}
+		out[key] = value
+	}
+	return out, nil
 }

@@ -1,4 +1,4 @@
-package cli
+package deploy
 
 import (
 	"cmp"
@@ -35,7 +35,9 @@ func projectName(dir string) string {
 	return name
 }
 
-func newLinkCommand(s *session) *cobra.Command {
+// Link returns the command `lateen link`.
+func Link(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var yes bool
 	c := &cobra.Command{
 		Use:     "link [name]",

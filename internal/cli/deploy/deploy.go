@@ -1,4 +1,4 @@
-package cli
+package deploy
 
 import (
 	"context"
@@ -26,7 +26,9 @@ type deployFlags struct {
 	yes        bool
 }
 
-func newDeployCommand(s *session) *cobra.Command {
+// Deploy returns the command `lateen deploy`.
+func Deploy(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var f deployFlags
 	c := &cobra.Command{
 		Use:     "deploy [directory]",
@@ -70,11 +72,11 @@ func newDeployCommand(s *session) *cobra.Command {
 }
 
 func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) error {
-	env, err := pairs("--env", f.env)
+	env, err := command.Pairs("--env", f.env)
 	if err != nil {
 		return err
 	}
-	meta, err := pairs("--meta", f.meta)
+	meta, err := command.Pairs("--meta", f.meta)
 	if err != nil {
 		return err
 	}
@@ -142,19 +144,6 @@ func (s *session) deployed(ctx context.Context, on *command.Site, d *client.Depl
 		s.Term.Answer(d.SiteURL)
 	}
 	return nil
-}
-
-// pairs reads KEY=value arguments of a flag.
-func pairs(flag string, list []string) (map[string]string, error) {
-	out := make(map[string]string, len(list))
-	for _, text := range list {
-		key, value, ok := strings.Cut(text, "=")
-		if !ok || key == "" {
-			return nil, command.ErrUsage.With("%s %q is malformed", flag, text).WithHint("use KEY=value")
-		}
-		out[key] = value
-	}
-	return out, nil
 }
 
 // targetOf returns the environment of the flags; "" leaves the choice to the platform.

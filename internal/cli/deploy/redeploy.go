@@ -1,4 +1,4 @@
-package cli
+package deploy
 
 import (
 	"context"
@@ -10,7 +10,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
-func newRedeployCommand(s *session) *cobra.Command {
+// Redeploy returns the command `lateen redeploy`.
+func Redeploy(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var target lateen.Environment
 	var noWait bool
 	c := &cobra.Command{

@@ -1,4 +1,4 @@
-package cli
+package deploy
 
 import (
 	"context"
@@ -11,7 +11,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newPromoteCommand(s *session) *cobra.Command {
+// Promote returns the command `lateen promote`.
+func Promote(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var yes bool
 	c := &cobra.Command{
 		Use:     "promote <url|id>",
@@ -73,7 +75,9 @@ func (s *session) nowServes(ctx context.Context, api *client.Client, d *client.D
 	return nil
 }
 
-func newRollbackCommand(s *session) *cobra.Command {
+// Rollback returns the command `lateen rollback`.
+func Rollback(with *command.Session) *cobra.Command {
+	s := &session{with}
 	c := &cobra.Command{
 		Use:     "rollback [url|id]",
 		GroupID: command.Deploy,

@@ -1,4 +1,4 @@
-package cli
+package deploy
 
 import (
 	"context"
@@ -12,7 +12,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newRemoveCommand(s *session) *cobra.Command {
+// Remove returns the command `lateen rm`.
+func Remove(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var yes, safe bool
 	c := &cobra.Command{
 		Use:     "rm <url|id>…",
