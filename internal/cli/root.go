@@ -14,6 +14,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/cli/deploy"
 	"github.com/lateen-dev/lateen/internal/cli/platform"
+	"github.com/lateen-dev/lateen/internal/cli/settings"
 )
 
 // elsewhere maps commands of the vercel CLI that lateen lacks to their replacements.
@@ -84,7 +85,7 @@ func newRootCommand(s *session) *cobra.Command {
 		on(platform.Up), on(platform.Reload), on(platform.Backup), on(platform.Doctor), of(platform.Debug), of(account.Login), of(account.Logout), of(account.Whoami),
 		of(deploy.Link), of(deploy.Deploy), of(deploy.Redeploy), of(deploy.Promote), of(deploy.Rollback), of(deploy.Remove),
 		newListCommand, newInspectCommand, newFunctionsCommand, newUsageCommand, newLogsCommand, of(account.Audit), newOpenCommand,
-		newProjectCommand, newEnvCommand, newAliasCommand, of(account.Token), of(account.Teams), of(account.Members),
+		of(settings.Project), of(settings.Env), of(settings.Alias), of(account.Token), of(account.Teams), of(account.Members),
 		newCompletionCommand, newVersionCommand,
 	} {
 		command.Adopt(root, make(s))

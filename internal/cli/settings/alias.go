@@ -1,4 +1,4 @@
-package cli
+package settings
 
 import (
 	"cmp"
@@ -15,7 +15,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newAliasCommand(s *session) *cobra.Command {
+// Alias returns the command `lateen alias`.
+func Alias(with *command.Session) *cobra.Command {
+	s := &session{with}
 	c := &cobra.Command{
 		Use:     "alias",
 		GroupID: command.Settings,
@@ -173,4 +175,19 @@ func aliasAgain(d *client.Deployment, host string) string {
 		return "lateen promote " + d.Host
 	}
 	return "lateen alias set " + d.Host + " " + host
+}
+
+// completeAliases completes the host of an alias.
+func (s *session) completeAliases(c *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	return s.Complete(c, prefix, func(ctx context.Context, api *client.Client) ([]string, error) {
+		aliases, _, err := api.Aliases(ctx, "", client.Page{Limit: 100})
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, a := range aliases {
+			names = append(names, a.Host+"\t"+a.Target.Host)
+		}
+		return names, nil
+	})
 }

@@ -1,4 +1,4 @@
-package cli
+package settings
 
 import (
 	"context"
@@ -12,7 +12,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newProjectCommand(s *session) *cobra.Command {
+// Project returns the command `lateen project`.
+func Project(with *command.Session) *cobra.Command {
+	s := &session{with}
 	c := &cobra.Command{
 		Use:     "project",
 		Aliases: []string{"projects"},

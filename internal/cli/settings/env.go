@@ -1,4 +1,4 @@
-package cli
+package settings
 
 import (
 	"cmp"
@@ -15,7 +15,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newEnvCommand(s *session) *cobra.Command {
+// Env returns the command `lateen env`.
+func Env(with *command.Session) *cobra.Command {
+	s := &session{with}
 	c := &cobra.Command{
 		Use:     "env",
 		GroupID: command.Settings,
@@ -355,4 +357,36 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 	command.YesFlag(c, &yes)
 	s.ProjectFlag(c)
 	return c
+}
+
+// completeAfterFirst completes every argument but the first.
+func completeAfterFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return nil, command.NoFiles
+		}
+		return complete(c, args, prefix)
+	}
+}
+
+// completeEnv completes a variable, then one of its environments.
+func (s *session) completeEnv(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return command.CompleteTargets(c, args, prefix)
+	}
+	return s.Complete(c, prefix, func(ctx context.Context, _ *client.Client) ([]string, error) {
+		on, err := s.Here(ctx)
+		if err != nil {
+			return nil, err
+		}
+		vars, err := on.Client.EnvVars(ctx, string(on.Project.ID), "")
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, v := range vars {
+			names = append(names, v.Key+"\t"+v.Environments())
+		}
+		return names, nil
+	})
 }
