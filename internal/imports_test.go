@@ -86,13 +86,15 @@ var layers = map[string]string{
 
 	// Ring 4: interfaces to users and programs.
 	"internal/api": "internal/accept internal/control internal/observe internal/share internal/store",
-	"internal/cli": "client internal/cli/account internal/cli/command internal/cli/deploy internal/cli/platform internal/cli/settings internal/config internal/terminal",
+	"internal/cli": "client internal/cli/account internal/cli/command internal/cli/deploy internal/cli/inspect internal/cli/platform internal/cli/settings internal/config internal/terminal",
 
+	// The groups of commands, which share command and never import each other.
 	"internal/cli/account":  "client internal/cli/command internal/config internal/terminal",
 	"internal/cli/command":  "client internal/atomicfile internal/config internal/terminal",
-	"internal/cli/settings": "client internal/atomicfile internal/cli/command internal/terminal",
 	"internal/cli/deploy":   "client internal/cli/command internal/framework internal/terminal",
+	"internal/cli/inspect":  "client internal/cli/command internal/terminal",
 	"internal/cli/platform": "internal/atomicfile internal/cli/command internal/config internal/terminal",
+	"internal/cli/settings": "client internal/atomicfile internal/cli/command internal/terminal",
 
 	"internal/terminal": "",
 
@@ -107,7 +109,7 @@ var heavy = map[string]string{
 	"github.com/tetratelabs/wazero":      "internal/guest/wasi",
 	"github.com/jackc/pgx":               "internal/store/postgres",
 	"github.com/pressly/goose":           "internal/store internal/store/sqlite internal/store/postgres internal/observe",
-	"github.com/spf13/":                  "internal/cli internal/cli/account internal/cli/command internal/cli/deploy internal/cli/platform internal/cli/settings",
+	"github.com/spf13/":                  "internal/cli internal/cli/account internal/cli/command internal/cli/deploy internal/cli/inspect internal/cli/platform internal/cli/settings",
 	"github.com/prometheus/":             "internal/telemetry",
 	"go.opentelemetry.io/":               "internal/telemetry",
 	"github.com/andybalholm/brotli":      "internal/assemble internal/edge/coding",

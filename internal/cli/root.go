@@ -13,6 +13,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli/account"
 	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/cli/deploy"
+	"github.com/lateen-dev/lateen/internal/cli/inspect"
 	"github.com/lateen-dev/lateen/internal/cli/platform"
 	"github.com/lateen-dev/lateen/internal/cli/settings"
 )
@@ -84,7 +85,7 @@ func newRootCommand(s *session) *cobra.Command {
 	for _, make := range []func(*session) *cobra.Command{
 		on(platform.Up), on(platform.Reload), on(platform.Backup), on(platform.Doctor), of(platform.Debug), of(account.Login), of(account.Logout), of(account.Whoami),
 		of(deploy.Link), of(deploy.Deploy), of(deploy.Redeploy), of(deploy.Promote), of(deploy.Rollback), of(deploy.Remove),
-		newListCommand, newInspectCommand, newFunctionsCommand, newUsageCommand, newLogsCommand, of(account.Audit), newOpenCommand,
+		of(inspect.List), of(inspect.Inspect), of(inspect.Functions), of(inspect.Usage), of(inspect.Logs), of(account.Audit), func(s *session) *cobra.Command { return inspect.Open(s.Session, s.Open) },
 		of(settings.Project), of(settings.Env), of(settings.Alias), of(account.Token), of(account.Teams), of(account.Members),
 		newCompletionCommand, newVersionCommand,
 	} {

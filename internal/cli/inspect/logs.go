@@ -1,4 +1,4 @@
-package cli
+package inspect
 
 import (
 	"context"
@@ -30,7 +30,9 @@ func logSources() []string {
 	return []string{"static", "function", "prerender", "edge", "middleware", "redirect", "external", "error"}
 }
 
-func newLogsCommand(s *session) *cobra.Command {
+// Logs returns the command `lateen logs`.
+func Logs(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var f logFlags
 	c := &cobra.Command{
 		Use:     "logs [url|id|project]",

@@ -1,4 +1,4 @@
-package cli
+package inspect
 
 import (
 	"context"
@@ -15,7 +15,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newInspectCommand(s *session) *cobra.Command {
+// Inspect returns the command `lateen inspect`.
+func Inspect(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var logs, wait bool
 	c := &cobra.Command{
 		Use:     "inspect [url|id|project]",

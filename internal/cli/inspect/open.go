@@ -1,4 +1,4 @@
-package cli
+package inspect
 
 import (
 	"context"
@@ -11,7 +11,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
-func newOpenCommand(s *session) *cobra.Command {
+// Open returns the command `lateen open`. show opens a URL; nil uses the browser of the
+// desktop.
+func Open(with *command.Session, show func(ctx context.Context, target string) error) *cobra.Command {
+	s := &session{with}
 	c := &cobra.Command{
 		Use:     "open [url|id|project]",
 		GroupID: command.Look,
@@ -31,12 +34,11 @@ func newOpenCommand(s *session) *cobra.Command {
 			return s.Term.JSON(map[string]string{"url": target})
 		}
 		s.Term.Answer(target)
-		show := s.Open
-		if show == nil {
-			show = s.browse
-		}
-		if s.Term.Shown() || s.Open != nil {
-			_ = show(c.Context(), target) // the URL is printed, for users without a browser
+		switch { // the URL is printed, for users without a browser
+		case show != nil:
+			_ = show(c.Context(), target)
+		case s.Term.Shown():
+			_ = s.browse(c.Context(), target)
 		}
 		return nil
 	}

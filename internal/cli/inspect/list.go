@@ -1,4 +1,4 @@
-package cli
+package inspect
 
 import (
 	"context"
@@ -24,7 +24,9 @@ type listFlags struct {
 	page   command.PageFlags
 }
 
-func newListCommand(s *session) *cobra.Command {
+// List returns the command `lateen ls`.
+func List(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var f listFlags
 	c := &cobra.Command{
 		Use:     "ls [project]",

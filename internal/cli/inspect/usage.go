@@ -1,4 +1,4 @@
-package cli
+package inspect
 
 import (
 	"strconv"
@@ -9,7 +9,9 @@ import (
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
-func newUsageCommand(s *session) *cobra.Command {
+// Usage returns the command `lateen usage`.
+func Usage(with *command.Session) *cobra.Command {
+	s := &session{with}
 	var since string
 	c := &cobra.Command{
 		Use: "usage", GroupID: command.Look,

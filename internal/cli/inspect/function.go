@@ -1,4 +1,4 @@
-package cli
+package inspect
 
 import (
 	"context"
@@ -18,7 +18,9 @@ import (
 
 var errNoFunction = &lateen.Error{Code: lateen.NotFound, Reason: "function_not_found", Message: "function not found", Hint: "list them with `lateen functions ls`"}
 
-func newFunctionsCommand(s *session) *cobra.Command {
+// Functions returns the command `lateen functions`.
+func Functions(with *command.Session) *cobra.Command {
+	s := &session{with}
 	c := &cobra.Command{
 		Use:     "functions",
 		Aliases: []string{"function", "fn"},
@@ -214,7 +216,7 @@ func (s *session) inspectedFunction(f *client.Function) {
 		scale = fmt.Sprintf("%d to %d", f.MinInstances, f.MaxInstances)
 	}
 	next := ""
-	if left := f.PrewarmAt.Time().Sub(s.Now()); f.PrewarmAt != 0 && left > 0 {
+	if left := f.PrewarmAt.Time().Sub(s.Time()); f.PrewarmAt != 0 && left > 0 {
 		next = "in " + terminal.Elapsed(left) + ", ahead of a predicted request"
 	}
 	archive, template := "", ""
