@@ -1,7 +1,8 @@
-// Package cli is the `lateen` command: verbs over the client, one file each.
+// Package cli is the `lateen` command: the root of the command tree, its help and its
+// errors. The groups of commands are in the packages below this one.
 //
 // Commands use their process only through a [State], so that tests can run them in
-// parallel. They print through [Term]: results to standard output, all other text to
+// parallel. They print through [terminal.Term]: results to standard output, all other text to
 // standard error.
 package cli
 
@@ -36,7 +37,7 @@ type State struct {
 // process; see [exitCode].
 func Run(ctx context.Context, s State) int {
 	sess := newSession(s)
-	root := newRootCommand(sess)
+	root := newRootCommand(sess, s)
 	cmd, err := root.ExecuteContextC(ctx)
 	sess.Term.Close()
 	if err == nil {
@@ -46,17 +47,12 @@ func Run(ctx context.Context, s State) int {
 		err = errInterrupted.Because(err)
 	}
 	err = explained(err)
-	sess.fail(cmd, err)
+	fail(sess, cmd, err)
 	return exitCode(err)
 }
 
-// session is one run of a command.
-type session struct {
-	State
-	*command.Session
-}
-
-func newSession(s State) *session {
+// newSession returns the session of a command, with the defaults of missing fields.
+func newSession(s State) *command.Session {
 	if s.Now == nil {
 		s.Now = time.Now
 	}
@@ -66,8 +62,8 @@ func newSession(s State) *session {
 	if s.Stdin == nil {
 		s.Stdin = strings.NewReader("")
 	}
-	return &session{State: s, Session: command.NewSession(command.Process{
+	return command.NewSession(command.Process{
 		Env: s.Env, Dir: s.Dir, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
 		HTTP: s.HTTP, UserAgent: "lateen/" + command.ReadBuild().Version, Now: s.Now,
-	})}
+	})
 }

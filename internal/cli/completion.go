@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli/command"
 )
 
-func newCompletionCommand(s *session) *cobra.Command {
+func newCompletionCommand(s *command.Session) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "completion <bash|zsh|fish|powershell>",
 		Short: "Print a shell completion script",

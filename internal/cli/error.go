@@ -71,8 +71,8 @@ type errorDetail struct {
 	Exit    int               `json:"exit"`
 }
 
-// fail prints an error and its hint.
-func (s *session) fail(cmd *cobra.Command, err error) {
+// fail prints an error of a command and its hint.
+func fail(s *command.Session, cmd *cobra.Command, err error) {
 	e, ok := errors.AsType[*lateen.Error](err)
 	if !ok {
 		e = &lateen.Error{Code: lateen.Internal, Reason: "internal", Message: err.Error()}

@@ -35,7 +35,8 @@ var elsewhere = map[string]string{
 	"activity":    "show the audit log with `lateen audit`",
 }
 
-func newRootCommand(s *session) *cobra.Command {
+// newRootCommand returns the command `lateen`, whose commands run in a session.
+func newRootCommand(s *command.Session, state State) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "lateen",
 		Short: "A self-hosted frontend cloud in one binary",
@@ -62,11 +63,11 @@ func newRootCommand(s *session) *cobra.Command {
 	root.Flags().BoolVarP(&version, "version", "v", false, "print the version")
 	root.RunE = func(c *cobra.Command, args []string) error {
 		if version {
-			return s.tellVersion()
+			return tellVersion(s)
 		}
 		return help(c, args)
 	}
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.checkDirectory() }
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return checkDirectory(s) }
 	root.AddGroup(
 		&cobra.Group{ID: command.Platform, Title: "Platform"},
 		&cobra.Group{ID: command.Deploy, Title: "Deploy"},
@@ -82,19 +83,18 @@ func newRootCommand(s *session) *cobra.Command {
 	root.PersistentFlags().SortFlags = false
 	root.PersistentFlags().StringVar(&s.Flags.CWD, "cwd", "", "`directory` to run in (default: the working directory)")
 	root.PersistentFlags().BoolVar(&s.Flags.JSON, "json", false, "print results and errors as JSON")
-	for _, make := range []func(*session) *cobra.Command{
-		on(platform.Up), on(platform.Reload), on(platform.Backup), on(platform.Doctor), of(platform.Debug), of(account.Login), of(account.Logout), of(account.Whoami),
-		of(deploy.Link), of(deploy.Deploy), of(deploy.Redeploy), of(deploy.Promote), of(deploy.Rollback), of(deploy.Remove),
-		of(inspect.List), of(inspect.Inspect), of(inspect.Functions), of(inspect.Usage), of(inspect.Logs), of(account.Audit), func(s *session) *cobra.Command { return inspect.Open(s.Session, s.Open) },
-		of(settings.Project), of(settings.Env), of(settings.Alias), of(account.Token), of(account.Teams), of(account.Members),
-		newCompletionCommand, newVersionCommand,
-	} {
-		command.Adopt(root, make(s))
-	}
-	root.SetArgs(s.Args)
-	root.SetIn(s.State.Stdin)
-	root.SetOut(s.State.Stdout)
-	root.SetErr(s.State.Stderr)
+	command.Adopt(
+		root,
+		platform.Up(s, state.Daemon), platform.Reload(s, state.Daemon), platform.Backup(s, state.Daemon), platform.Doctor(s, state.Daemon), platform.Debug(s),
+		account.Login(s), account.Logout(s), account.Whoami(s),
+		deploy.Link(s), deploy.Deploy(s), deploy.Redeploy(s), deploy.Promote(s), deploy.Rollback(s), deploy.Remove(s),
+		inspect.List(s), inspect.Inspect(s), inspect.Functions(s), inspect.Usage(s), inspect.Logs(s), account.Audit(s), inspect.Open(s, state.Open),
+		settings.Project(s), settings.Env(s), settings.Alias(s), account.Token(s), account.Teams(s), account.Members(s),
+		newCompletionCommand(s), newVersionCommand(s),
+	)
+	root.SetArgs(state.Args)
+	root.SetOut(state.Stdout)
+	root.SetErr(state.Stderr)
 	root.SetGlobalNormalizationFunc(flagAliases)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		fault := command.ErrUsage.With("%s", flagFault(err))
@@ -109,16 +109,6 @@ func newRootCommand(s *session) *cobra.Command {
 	root.SetHelpCommand(helper)
 	root.CompletionOptions.DisableDefaultCmd = true
 	return root
-}
-
-// of adapts the constructor of a command of another package.
-func of(create func(*command.Session) *cobra.Command) func(*session) *cobra.Command {
-	return func(s *session) *cobra.Command { return create(s.Session) }
-}
-
-// on adapts the constructor of a command that uses the platform of this build.
-func on(create func(*command.Session, platform.Daemon) *cobra.Command) func(*session) *cobra.Command {
-	return func(s *session) *cobra.Command { return create(s.Session, s.Daemon) }
 }
 
 // flagAliases accepts --name as an alias of --project.
@@ -166,7 +156,7 @@ func flagMeant(c *cobra.Command, err error) string {
 }
 
 // checkDirectory returns an error if the directory of --cwd does not exist.
-func (s *session) checkDirectory() error {
+func checkDirectory(s *command.Session) error {
 	dir, err := s.Path("")
 	if err != nil || s.Flags.CWD == "" {
 		return err
