@@ -30,8 +30,8 @@ func main() {
 	os.Exit(cli.Run(ctx, cli.State{
 		Args: os.Args[1:], Env: config.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Daemon: platform.Daemon{
-			Up:     func(ctx context.Context, o platform.UpOptions) (platform.Server, error) { return up(ctx, o, stop) },
-			Doctor: daemon.Examine, Scrub: daemon.Scrub, Backup: daemon.Backup, Reload: daemon.Reload,
+			Start:   func(ctx context.Context, o platform.UpOptions) (platform.Server, error) { return up(ctx, o, stop) },
+			Examine: daemon.Examine, Scrub: daemon.Scrub, Backup: daemon.Backup, Reload: daemon.Reload,
 		},
 	}))
 }

@@ -47,14 +47,14 @@ func Doctor(with *command.Session, daemon Daemon) *cobra.Command {
 }
 
 func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
-	if s.daemon.Doctor == nil {
+	if s.daemon.Examine == nil {
 		return errNoPlatform
 	}
 	var err error
 	if c.Data, err = s.Path(c.Data); err != nil {
 		return err
 	}
-	x, err := s.daemon.Doctor(ctx, c)
+	x, err := s.daemon.Examine(ctx, c)
 	if err != nil {
 		return err
 	}

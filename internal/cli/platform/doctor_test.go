@@ -24,7 +24,7 @@ func doctor(t *testing.T, found lateen.Examination, err error, args ...string) (
 	home := t.TempDir()
 	code = cli.Run(t.Context(), cli.State{
 		Args: append([]string{"doctor"}, args...), Dir: home, Env: []string{"HOME=" + home, "LATEEN_QUEUE=8"}, Stdout: &stdout, Stderr: &stderr,
-		Daemon: platform.Daemon{Doctor: func(_ context.Context, c *config.Config) (lateen.Examination, error) {
+		Daemon: platform.Daemon{Examine: func(_ context.Context, c *config.Config) (lateen.Examination, error) {
 			asked = c
 			return found, err
 		}},
@@ -40,7 +40,7 @@ func TestVariablesThatAreNoSettingAreReported(t *testing.T) {
 	home := t.TempDir()
 	code := cli.Run(t.Context(), cli.State{
 		Args: []string{"doctor"}, Dir: home, Env: []string{"HOME=" + home, "LATEEN_LISTN=:80", "LATEEN_ZZZZZZ=1"}, Stdout: &stdout, Stderr: &stderr,
-		Daemon: platform.Daemon{Doctor: func(context.Context, *config.Config) (lateen.Examination, error) { return examined(lateen.Fit), nil }},
+		Daemon: platform.Daemon{Examine: func(context.Context, *config.Config) (lateen.Examination, error) { return examined(lateen.Fit), nil }},
 	})
 	for _, want := range []string{"LATEEN_LISTN is not a setting and is ignored. Did you mean LATEEN_LISTEN?", "LATEEN_ZZZZZZ is not a setting and is ignored."} {
 		if code != 0 || !strings.Contains(stderr.String(), want) {

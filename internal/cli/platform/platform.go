@@ -14,10 +14,10 @@ import (
 // Daemon is the platform that this build contains. A build without a platform has no
 // functions here.
 type Daemon struct {
-	// Up starts a platform in this process. It returns once the platform listens.
-	Up func(ctx context.Context, o UpOptions) (Server, error)
-	// Doctor checks the requirements of a platform on this host.
-	Doctor func(ctx context.Context, c *config.Config) (lateen.Examination, error)
+	// Start starts a platform in this process. It returns once the platform listens.
+	Start func(ctx context.Context, o UpOptions) (Server, error)
+	// Examine checks the requirements of a platform on this host.
+	Examine func(ctx context.Context, c *config.Config) (lateen.Examination, error)
 	// Scrub reads every artefact of a data directory. progress is called with the number
 	// of artefacts read and the total.
 	Scrub func(ctx context.Context, c *config.Config, progress func(done, total int64)) (lateen.Scrub, error)

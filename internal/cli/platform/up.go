@@ -39,7 +39,7 @@ func Up(with *command.Session, daemon Daemon) *cobra.Command {
 }
 
 func (s *session) runUp(ctx context.Context, c *config.Config) error {
-	if s.daemon.Up == nil {
+	if s.daemon.Start == nil {
 		return errNoPlatform
 	}
 	var err error
@@ -48,7 +48,7 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	}
 	build := command.ReadBuild()
 	fetching := &fetchView{term: s.Term, log: c.LogFormat == "json"}
-	platform, err := s.daemon.Up(ctx, UpOptions{
+	platform, err := s.daemon.Start(ctx, UpOptions{
 		Config: c, Out: logWriter{s.Term}, Getenv: s.Getenv, Version: build.Version, Progress: fetching.progress,
 	})
 	if err != nil {

