@@ -44,7 +44,7 @@ func (s *session) memberList() *cobra.Command {
 				return err
 			}
 			if s.Flags.JSON {
-				return s.Term.JSON(map[string]any{"members": members, "emailInviteCodes": invitations, "pagination": all(len(members))})
+				return s.Term.JSON(map[string]any{"members": members, "emailInviteCodes": invitations, "pagination": command.Pagination{Count: len(members)}})
 			}
 			rows := make([][]string, 0, len(members)+len(invitations))
 			for _, m := range members {

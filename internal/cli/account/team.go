@@ -49,7 +49,7 @@ func (s *session) teamList() *cobra.Command {
 				return err
 			}
 			if s.Flags.JSON {
-				return s.Term.JSON(map[string]any{"teams": teams, "pagination": all(len(teams))})
+				return s.Term.JSON(map[string]any{"teams": teams, "pagination": command.Pagination{Count: len(teams)}})
 			}
 			rows := make([][]string, 0, len(teams))
 			for i, t := range teams {
@@ -216,14 +216,11 @@ func (s *session) teamRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove team %s?", terminal.Paint(terminal.Bold, t.Slug))); err != nil {
-				return err
-			}
-			if err := api.DeleteTeam(c.Context(), string(t.ID)); err != nil {
-				return err
-			}
-			s.Term.Donef("Removed team %s", t.Slug)
-			return nil
+			return s.Remove(c.Context(), yes, command.Removal{
+				Question: fmt.Sprintf("Remove team %s?", terminal.Paint(terminal.Bold, t.Slug)),
+				Remove:   func(ctx context.Context) error { return api.DeleteTeam(ctx, string(t.ID)) },
+				Done:     "Removed team " + t.Slug,
+			})
 		},
 	}
 	command.YesFlag(c, &yes)

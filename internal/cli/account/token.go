@@ -47,7 +47,7 @@ func newTokenListCommand(s *session) *cobra.Command {
 				return err
 			}
 			if s.Flags.JSON {
-				return s.Term.JSON(map[string]any{"tokens": tokens, "pagination": all(len(tokens))})
+				return s.Term.JSON(map[string]any{"tokens": tokens, "pagination": command.Pagination{Count: len(tokens)}})
 			}
 			named := projectNames(c.Context(), api)
 			rows := make([][]string, 0, len(tokens))
@@ -189,14 +189,11 @@ func newTokenRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Revoke token %s?", terminal.Paint(terminal.Bold, terminal.Clean(t.Name)))); err != nil {
-				return err
-			}
-			if err := api.RevokeToken(c.Context(), string(t.ID)); err != nil {
-				return err
-			}
-			s.Term.Donef("Revoked token %s", terminal.Clean(t.Name))
-			return nil
+			return s.Remove(c.Context(), yes, command.Removal{
+				Question: fmt.Sprintf("Revoke token %s?", terminal.Paint(terminal.Bold, terminal.Clean(t.Name))),
+				Remove:   func(ctx context.Context) error { return api.RevokeToken(ctx, string(t.ID)) },
+				Done:     "Revoked token " + terminal.Clean(t.Name),
+			})
 		},
 	}
 	command.YesFlag(c, &yes)

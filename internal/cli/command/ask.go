@@ -49,6 +49,25 @@ func (s *Session) Confirm(ctx context.Context, yes bool, question string) error 
 	return nil
 }
 
+// Removal is the removal of something that cannot be undone.
+type Removal struct {
+	Question string
+	Remove   func(context.Context) error
+	Done     string // text after the removal
+}
+
+// Remove asks for confirmation, unless yes is set, then removes.
+func (s *Session) Remove(ctx context.Context, yes bool, r Removal) error {
+	if err := s.Confirm(ctx, yes, r.Question); err != nil {
+		return err
+	}
+	if err := r.Remove(ctx); err != nil {
+		return err
+	}
+	s.Term.Donef("%s", r.Done)
+	return nil
+}
+
 // readLine returns the next line of standard input without its line break. The
 // end of the input is an empty line.
 func (s *Session) readLine(ctx context.Context) (string, error) {

@@ -27,8 +27,8 @@ type Pagination struct {
 	Prev  *lateen.Millis `json:"prev"`  // null: lists continue to older entries alone
 }
 
-// Pages collects the items of a list that comes in pages.
-func Pages[T any](f *PageFlags, get func(client.Page) ([]T, lateen.Millis, error)) ([]T, Pagination, error) {
+// pages collects the items of a list that comes in pages.
+func pages[T any](f *PageFlags, get func(client.Page) ([]T, lateen.Millis, error)) ([]T, Pagination, error) {
 	if f.limit < 1 {
 		return nil, Pagination{}, ErrUsage.With("--limit %d is out of range", f.limit).WithHint("use 1 or more")
 	}
@@ -57,9 +57,36 @@ func Pages[T any](f *PageFlags, get func(client.Page) ([]T, lateen.Millis, error
 	return list, out, err
 }
 
-// TellMore explains how to list further items.
-func (s *Session) TellMore(p Pagination, shown int, item string) {
-	if p.Next != nil {
-		s.Term.Linef("Showing the first %s. Show more with --limit, or the next ones with --next %d.", terminal.Count(shown, item), *p.Next)
+// List prints the items of a list that comes in pages.
+type List[T any] struct {
+	Field   string // of the items in JSON
+	Item    string // noun of an item
+	Empty   string // text of an empty list
+	Columns []terminal.Column
+	Row     func(*T) []string // cells of an item
+	Page    func(client.Page) ([]T, lateen.Millis, error)
+}
+
+// Print prints the part of a list that flags select.
+func (l *List[T]) Print(s *Session, f *PageFlags) error {
+	items, next, err := pages(f, l.Page)
+	if err != nil {
+		return err
 	}
+	if s.Flags.JSON {
+		return s.Term.JSON(map[string]any{l.Field: items, "pagination": next})
+	}
+	if len(items) == 0 {
+		s.Term.Linef("%s", l.Empty)
+		return nil
+	}
+	rows := make([][]string, 0, len(items))
+	for i := range items {
+		rows = append(rows, l.Row(&items[i]))
+	}
+	s.Term.Table(l.Columns, rows)
+	if next.Next != nil {
+		s.Term.Linef("Showing the first %s. Show more with --limit, or the next ones with --next %d.", terminal.Count(len(items), l.Item), *next.Next)
+	}
+	return nil
 }

@@ -65,38 +65,28 @@ func (s *session) runList(ctx context.Context, f *listFlags) error {
 	if err != nil {
 		return err
 	}
-	deployments, next, err := command.Pages(&f.page, func(p client.Page) ([]client.Deployment, lateen.Millis, error) {
-		return api.Deployments(ctx, filter, p)
-	})
-	if err != nil {
-		return err
+	list := command.List[client.Deployment]{
+		Field: "deployments", Item: "deployment", Empty: "No deployments found. Create one with `lateen deploy`.",
+		Columns: []terminal.Column{
+			{Title: "age", Right: true},
+			{Title: "state"},
+			{Title: "target", Drop: 2},
+			{Title: "url"},
+			{Title: "branch", Drop: 3},
+			{Title: "commit", Drop: 6},
+			{Title: "took", Right: true, Drop: 4},
+			{Title: "by", Drop: 5},
+		},
+		Row: func(d *client.Deployment) []string {
+			return []string{
+				s.Age(d.CreatedAt), stateText(d), targetText(d), d.SiteURL, branch(d), terminal.Paint(terminal.Dim, commitText(d)), buildTime(d), terminal.Clean(d.Creator.Username),
+			}
+		},
+		Page: func(p client.Page) ([]client.Deployment, lateen.Millis, error) {
+			return api.Deployments(ctx, filter, p)
+		},
 	}
-	if s.Flags.JSON {
-		return s.Term.JSON(map[string]any{"deployments": deployments, "pagination": next})
-	}
-	if len(deployments) == 0 {
-		s.Term.Linef("No deployments found. Create one with `lateen deploy`.")
-		return nil
-	}
-	rows := make([][]string, 0, len(deployments))
-	for i := range deployments {
-		d := &deployments[i]
-		rows = append(rows, []string{
-			s.Age(d.CreatedAt), stateText(d), targetText(d), d.SiteURL, branch(d), terminal.Paint(terminal.Dim, commitText(d)), buildTime(d), terminal.Clean(d.Creator.Username),
-		})
-	}
-	s.Term.Table([]terminal.Column{
-		{Title: "age", Right: true},
-		{Title: "state"},
-		{Title: "target", Drop: 2},
-		{Title: "url"},
-		{Title: "branch", Drop: 3},
-		{Title: "commit", Drop: 6},
-		{Title: "took", Right: true, Drop: 4},
-		{Title: "by", Drop: 5},
-	}, rows)
-	s.TellMore(next, len(deployments), "deployment")
-	return nil
+	return list.Print(s.Session, &f.page)
 }
 
 func (s *session) listFilter(ctx context.Context, f *listFlags) (*client.Client, client.DeploymentFilter, error) {

@@ -56,26 +56,15 @@ func (s *session) listAliases(ctx context.Context, all bool, page *command.PageF
 	if err != nil {
 		return err
 	}
-	aliases, next, err := command.Pages(page, func(p client.Page) ([]client.Alias, lateen.Millis, error) {
-		return api.Aliases(ctx, project, p)
-	})
-	if err != nil {
-		return err
+	list := command.List[client.Alias]{
+		Field: "aliases", Item: "alias host", Empty: "No aliases found.",
+		Columns: []terminal.Column{{Title: "alias"}, {Title: "leads to"}, {Title: "since", Right: true, Drop: 1}},
+		Row: func(a *client.Alias) []string {
+			return []string{terminal.Paint(terminal.Code, a.SiteURL), terminal.Clean(cmp.Or(a.Redirect, a.Target.Host)), s.Age(a.UpdatedAt)}
+		},
+		Page: func(p client.Page) ([]client.Alias, lateen.Millis, error) { return api.Aliases(ctx, project, p) },
 	}
-	if s.Flags.JSON {
-		return s.Term.JSON(map[string]any{"aliases": aliases, "pagination": next})
-	}
-	if len(aliases) == 0 {
-		s.Term.Linef("No aliases found.")
-		return nil
-	}
-	rows := make([][]string, 0, len(aliases))
-	for _, a := range aliases {
-		rows = append(rows, []string{terminal.Paint(terminal.Code, a.SiteURL), terminal.Clean(cmp.Or(a.Redirect, a.Target.Host)), s.Age(a.UpdatedAt)})
-	}
-	s.Term.Table([]terminal.Column{{Title: "alias"}, {Title: "leads to"}, {Title: "since", Right: true, Drop: 1}}, rows)
-	s.TellMore(next, len(aliases), "alias host")
-	return nil
+	return list.Print(s.Session, page)
 }
 
 func newAliasSetCommand(s *session) *cobra.Command {
@@ -154,14 +143,11 @@ func newAliasRemoveCommand(s *session) *cobra.Command {
 			if err == nil && d.Live {
 				s.Term.Warnf("%s leads to production of %s and will answer 404. Set it again with `%s`.", name, d.Name, aliasAgain(d, name))
 			}
-			if err = s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s?", terminal.Paint(terminal.Bold, name))); err != nil {
-				return err
-			}
-			if err = api.RemoveAlias(c.Context(), name); err != nil {
-				return err
-			}
-			s.Term.Donef("Removed %s", name)
-			return nil
+			return s.Remove(c.Context(), yes, command.Removal{
+				Question: fmt.Sprintf("Remove %s?", terminal.Paint(terminal.Bold, name)),
+				Remove:   func(ctx context.Context) error { return api.RemoveAlias(ctx, name) },
+				Done:     "Removed " + name,
+			})
 		},
 	}
 	command.YesFlag(c, &yes)

@@ -343,14 +343,11 @@ func newEnvRemoveCommand(s *session) *cobra.Command {
 				return err
 			}
 			where := terminal.Clean(v.Environments())
-			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s from %s of %s?", terminal.Paint(terminal.Bold, v.Key), where, on.Project.Name)); err != nil {
-				return err
-			}
-			if err := on.Client.RemoveEnv(c.Context(), string(on.Project.ID), v.ID); err != nil {
-				return err
-			}
-			s.Term.Donef("Removed %s from %s", v.Key, where)
-			return nil
+			return s.Remove(c.Context(), yes, command.Removal{
+				Question: fmt.Sprintf("Remove %s from %s of %s?", terminal.Paint(terminal.Bold, v.Key), where, on.Project.Name),
+				Remove:   func(ctx context.Context) error { return on.Client.RemoveEnv(ctx, string(on.Project.ID), v.ID) },
+				Done:     "Removed " + v.Key + " from " + where,
+			})
 		},
 	}
 	c.Flags().StringVar(&branch, "git-branch", "", "Git `branch` of the variable to remove")

@@ -53,35 +53,26 @@ func (s *session) listProjects(ctx context.Context, search string, page *command
 	if err != nil {
 		return err
 	}
-	projects, next, err := command.Pages(page, func(p client.Page) ([]client.Project, lateen.Millis, error) {
-		return api.Projects(ctx, search, p)
-	})
-	if err != nil {
-		return err
+	list := command.List[client.Project]{
+		Field: "projects", Item: "project", Empty: "No projects found. Create one with `lateen link`.",
+		Columns: []terminal.Column{{Title: "name"}, {Title: "production"}, {Title: "framework", Drop: 1}, {Title: "changed", Right: true, Drop: 2}},
+		Row:     s.projectRow,
+		Page:    func(p client.Page) ([]client.Project, lateen.Millis, error) { return api.Projects(ctx, search, p) },
 	}
-	if s.Flags.JSON {
-		return s.Term.JSON(map[string]any{"projects": projects, "pagination": next})
+	return list.Print(s.Session, page)
+}
+
+// projectRow returns the cells of a project.
+func (s *session) projectRow(p *client.Project) []string {
+	address := terminal.Paint(terminal.Dim, "no production yet")
+	if d := p.Targets[lateen.Production]; d != nil {
+		address = terminal.Paint(terminal.Code, command.Address(d))
 	}
-	if len(projects) == 0 {
-		s.Term.Linef("No projects found. Create one with `lateen link`.")
-		return nil
+	fw := ""
+	if p.Framework != nil {
+		fw = terminal.Clean(*p.Framework)
 	}
-	rows := make([][]string, 0, len(projects))
-	for i := range projects {
-		p := &projects[i]
-		address := terminal.Paint(terminal.Dim, "no production yet")
-		if d := p.Targets[lateen.Production]; d != nil {
-			address = terminal.Paint(terminal.Code, command.Address(d))
-		}
-		fw := ""
-		if p.Framework != nil {
-			fw = terminal.Clean(*p.Framework)
-		}
-		rows = append(rows, []string{terminal.Paint(terminal.Bold, p.Name), address, fw, s.Age(p.UpdatedAt)})
-	}
-	s.Term.Table([]terminal.Column{{Title: "name"}, {Title: "production"}, {Title: "framework", Drop: 1}, {Title: "changed", Right: true, Drop: 2}}, rows)
-	s.TellMore(next, len(projects), "project")
-	return nil
+	return []string{terminal.Paint(terminal.Bold, p.Name), address, fw, s.Age(p.UpdatedAt)}
 }
 
 func newProjectAddCommand(s *session) *cobra.Command {
@@ -183,14 +174,11 @@ func newProjectRemoveCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.Confirm(c.Context(), yes, fmt.Sprintf("Remove %s with all its deployments, aliases and variables?", terminal.Paint(terminal.Bold, p.Name))); err != nil {
-				return err
-			}
-			if err := api.DeleteProject(c.Context(), string(p.ID)); err != nil {
-				return err
-			}
-			s.Term.Donef("Removed project %s", p.Name)
-			return nil
+			return s.Remove(c.Context(), yes, command.Removal{
+				Question: fmt.Sprintf("Remove %s with all its deployments, aliases and variables?", terminal.Paint(terminal.Bold, p.Name)),
+				Remove:   func(ctx context.Context) error { return api.DeleteProject(ctx, string(p.ID)) },
+				Done:     "Removed project " + p.Name,
+			})
 		},
 	}
 	command.YesFlag(c, &yes)
