@@ -145,11 +145,13 @@ func (s *Server) cancel(_ context.Context, r cancelRequest) (any, error) {
 	return nil, nil
 }
 
-// events waits for events after the last acknowledged one.
+// events waits for events after the last acknowledged one. It does not wait for a client
+// that does not know this process: the client has to send its state.
 func (s *Server) events(ctx context.Context, r eventsRequest) (any, error) {
 	s.expose(r.Expose)
 	if r.Process != s.process {
-		r.After = 0
+		events, dropped, _ := s.o.Events.take(0)
+		return eventsResponse{Process: s.process, Events: events, Dropped: dropped}, nil
 	}
 	events, dropped := s.o.Events.after(ctx, r.After)
 	return eventsResponse{Process: s.process, Events: events, Dropped: dropped}, nil
