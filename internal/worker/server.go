@@ -31,8 +31,8 @@ type ServerOptions struct {
 	Log     *slog.Logger  // nil discards
 }
 
-// Server serves the functions of this process. All clients that can connect to its
-// listener are trusted.
+// Server serves the functions of this process. Its clients are processes of the same user
+// and of root, which are trusted.
 type Server struct {
 	o       ServerOptions
 	process string
@@ -72,7 +72,7 @@ func NewServer(o ServerOptions) *Server {
 // the last responses be read within the grace period.
 func (s *Server) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
-	go func() { ended <- s.http.Serve(s.o.Listener) }()
+	go func() { ended <- s.http.Serve(&guarded{s.o.Listener, s.o.Log}) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve: %w", err)
