@@ -62,7 +62,7 @@ func NewServer(o ServerOptions) *Server {
 	protocols.SetHTTP2(true)
 	s.http = &http.Server{
 		Handler: s.routes(), Protocols: protocols, HTTP2: http2(), ReadHeaderTimeout: callTimeout,
-		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelError),
 	}
 	return s
 }
