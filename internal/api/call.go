@@ -1,8 +1,6 @@
 package api
 
 import (
-	"context"
-	"errors"
 	"net/http"
 
 	"github.com/lateen-dev/lateen"
@@ -30,15 +28,9 @@ func admitCall(r *http.Request, places *share.Places[string]) (release func(), e
 	if p.User == "" {
 		return func() {}, nil
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), admitWithin, errCalls)
-	defer cancel()
 	tenant := string(p.Team)
 	if tenant == "" { // a call without a team
 		tenant = string(p.User)
 	}
-	release, err = places.Take(ctx, tenant, string(p.Token))
-	if errors.Is(err, share.ErrFull) {
-		err = errCalls
-	}
-	return release, err
+	return awaitPlace(r.Context(), places, errCalls, tenant, string(p.Token))
 }

@@ -1,13 +1,10 @@
 package api
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/share"
 )
 
 // Limits of concurrent requests for logs. Each team, and each token in its team, has
@@ -34,11 +31,5 @@ func (a *API) admitReader(r *http.Request) (release func(), err error) {
 		}
 		return nil, errReaders
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), admitWithin, errReaders)
-	defer cancel()
-	release, err = a.readers.Take(ctx, string(p.Team), string(p.Token))
-	if errors.Is(err, share.ErrFull) {
-		err = errReaders
-	}
-	return release, err
+	return awaitPlace(r.Context(), a.readers, errReaders, string(p.Team), string(p.Token))
 }

@@ -22,12 +22,18 @@ const (
 // admit waits for a place, from the shares of the team and the token, and returns a
 // function that releases it.
 func admit(r *http.Request, places *share.Places[string]) (release func(), err error) {
-	ctx, cancel := context.WithTimeoutCause(r.Context(), admitWithin, errBusy)
+	p := lateen.PrincipalFrom(r.Context())
+	return awaitPlace(r.Context(), places, errBusy, string(p.Team), string(p.Token))
+}
+
+// awaitPlace waits for a place in the shares of tenants, at most admitWithin. It fails
+// with full if too many requests wait, or for too long.
+func awaitPlace(ctx context.Context, places *share.Places[string], full error, tenants ...string) (release func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, admitWithin, full)
 	defer cancel()
-	p := lateen.PrincipalFrom(ctx)
-	release, err = places.Take(ctx, string(p.Team), string(p.Token))
+	release, err = places.Take(ctx, tenants...)
 	if errors.Is(err, share.ErrFull) {
-		return nil, errBusy
+		err = full
 	}
 	return release, err
 }

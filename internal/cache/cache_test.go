@@ -297,7 +297,7 @@ func TestTagsInvalidateEarlierEntries(t *testing.T) {
 		fill()
 		want("fresh", "fresh")
 
-		if err := c.Invalidate([]string{"dpl_1"}, []string{"nobody's"}, 0); err != nil {
+		if err := c.Invalidate([]string{"dpl_1"}, []string{"unused"}, 0); err != nil {
 			t.Fatal(err)
 		}
 		want("fresh", "fresh")

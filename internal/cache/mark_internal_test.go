@@ -99,7 +99,7 @@ func TestRemovedNamesStayInvalidated(t *testing.T) {
 				t.Fatalf("tag %d is no longer invalidated", i)
 			}
 		}
-		if stale, expired := freshnessOf(m, at(total), "1", strconv.Itoa(total-1), "nobody's"); stale || expired {
+		if stale, expired := freshnessOf(m, at(total), "1", strconv.Itoa(total-1), "unused"); stale || expired {
 			t.Error("a later entry is stale")
 		}
 	}

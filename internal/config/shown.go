@@ -41,13 +41,14 @@ func (c *Config) Secrets() (secrets []string) {
 }
 
 // redactURL returns a URL without its secrets, and the secrets, decoded and as
-// written. It returns any other text unchanged.
+// written. Of a malformed URL all is secret. It returns any other text unchanged.
 func redactURL(text string) (shown string, secrets []string) {
-	if !strings.Contains(text, "://") {
-		return text, nil
+	whole := strings.Contains(text, "://")
+	if !whole && (!strings.Contains(text, "@") || strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//")) {
+		return text, nil // neither a URL nor, without its scheme, one with user information
 	}
 	u, err := url.Parse(text)
-	if err != nil {
+	if err != nil || !whole {
 		return redacted, []string{text}
 	}
 	if u.User != nil {

@@ -14,6 +14,8 @@ func TestShownSettingsContainNoSecret(t *testing.T) {
 		"postgres://lateen:hunter%2Ftwo@db.example.com/shop?sslmode=require&password=hunter-three",
 		"https://hunter-four@registry.example.com/?_authToken=hunter-five#hunter-six",
 		"postgres://lateen:hunter seven@[broken",
+		"//lateen:hunter-eight@registry.example.com/",
+		"lateen:hunter-nine@registry.example.com",
 	} {
 		c := config.Default(func(string) string { return "" })
 		for _, k := range c.Keys() {
@@ -36,10 +38,11 @@ func TestShownSettingsContainNoSecret(t *testing.T) {
 
 func TestShownSettingsKeepTheRest(t *testing.T) {
 	c := config.Default(func(string) string { return "" })
-	c.Database, c.Queue = "postgres://lateen:hunter2@db.example.com:5433/shop?sslmode=require", 7
+	c.Database, c.Queue, c.Data = "postgres://lateen:hunter2@db.example.com:5433/shop?sslmode=require", 7, "/srv/lateen@home"
 	for _, want := range []config.Setting{
 		{Name: "database", Value: "postgres://REDACTED@db.example.com:5433/shop?sslmode=require", Changed: true},
 		{Name: "queue", Value: "7", Changed: true},
+		{Name: "data", Value: "/srv/lateen@home", Changed: true},
 		{Name: "domain", Value: "localhost"},
 		{Name: "registry", Value: "https://registry.npmjs.org/"},
 	} {

@@ -99,7 +99,7 @@ func (c *Control) Sweep(ctx context.Context) (artifact.Swept, error) {
 		return artifact.Swept{}, err
 	}
 	var swept artifact.Swept
-	open := make([]bool, len(candidates)) // candidates with content that stays for now
+	open := make([]bool, len(candidates)) // candidates with content within the grace period
 	for chunk := range slices.Chunk(all, dropsPerLock) {
 		n, err := c.drop(ctx, &m, chunk, before, open)
 		swept.Files, swept.Bytes = swept.Files+n.Files, swept.Bytes+n.Bytes
@@ -197,9 +197,9 @@ func (c *Control) expand(ctx context.Context, of store.Candidate) ([]lateen.Dige
 	return digests, err
 }
 
-// drop drops the unreferenced artifacts of some, and marks the candidates of those
-// that stay for now as open. It blocks the acceptance of deployments, which could
-// reference an artifact.
+// drop drops the unreferenced artifacts of some that are older than before, and marks
+// the candidates of younger ones as open. It blocks the acceptance of deployments,
+// which could reference an artifact.
 func (c *Control) drop(ctx context.Context, m *marks, some []covered, before time.Time, open []bool) (artifact.Swept, error) {
 	c.sweeper.Lock()
 	defer c.sweeper.Unlock()

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"encoding/json"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -14,29 +16,42 @@ const redacted = "REDACTED"
 const minSecret = 4
 
 var (
-	tokenPattern    = regexp.MustCompile(`ltn_[A-Za-z0-9]{8,}`)
+	tokenPattern    = regexp.MustCompile(`(ltn_|lti_)[A-Za-z0-9]{8,}`)
 	userinfoPattern = regexp.MustCompile(`://[^/\s"'@]+@`)
 	bearerPattern   = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}`)
 )
 
-// redactor removes secrets from texts: known ones, and all that have the form of a
-// token or of the user information of a URL. The parts of the platform write no
+// redactor removes secrets from texts: known ones, also as logs and JSON quote them, and
+// all that have the form of a token, of an invitation or of the user information of a
+// URL. The parts of the platform write no
 // secret; the redactor guards against errors of libraries that quote their input.
 type redactor struct{ known *strings.Replacer }
 
 func newRedactor(secrets []string) redactor {
 	var pairs []string
 	for _, s := range secrets {
-		if len(s) >= minSecret {
-			pairs = append(pairs, s, redacted)
+		if len(s) < minSecret {
+			continue
+		}
+		for _, form := range []string{s, inQuotes(strconv.Quote(s)), inQuotes(jsonOf(s))} {
+			pairs = append(pairs, form, redacted)
 		}
 	}
 	return redactor{strings.NewReplacer(pairs...)}
 }
 
+// inQuotes returns a quoted text without its quotes.
+func inQuotes(text string) string { return text[1 : len(text)-1] }
+
+// jsonOf returns a text as [encoding/json] writes it.
+func jsonOf(text string) string {
+	b, _ := json.Marshal(text) // a text has no error
+	return string(b)
+}
+
 func (r redactor) redact(text string) string {
 	text = r.known.Replace(text)
-	text = tokenPattern.ReplaceAllString(text, "ltn_"+redacted)
+	text = tokenPattern.ReplaceAllString(text, "${1}"+redacted)
 	text = userinfoPattern.ReplaceAllString(text, "://"+redacted+"@")
 	return bearerPattern.ReplaceAllString(text, "$1 "+redacted)
 }

@@ -47,7 +47,8 @@ func (s *Successor) check(ctx context.Context) error {
 
 // awaitReload waits for a reload, drains the connections that were open when it was
 // requested, and calls end. If the successor cannot be executed, it reports that and
-// waits for the next reload.
+// waits for the next reload. A worker has no such connections: new requests fail while
+// its requests in flight end.
 func (d *Daemon) awaitReload(ctx context.Context, end context.CancelCauseFunc) {
 	for {
 		select {
@@ -59,6 +60,11 @@ func (d *Daemon) awaitReload(ctx context.Context, end context.CancelCauseFunc) {
 			d.log.ErrorContext(ctx, "not reloaded: the program cannot be executed", "err", err)
 			d.lock.report(err.Error())
 			continue
+		}
+		if d.edge == nil {
+			d.log.InfoContext(ctx, "reloading after the requests in flight", "program", d.o.Successor.Program)
+			end(errReload)
+			return
 		}
 		d.log.InfoContext(ctx, "reloading: serving new requests until the requests in flight have ended", "program", d.o.Successor.Program)
 		d.edge.Renew(ctx)

@@ -157,7 +157,7 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 // lockRoles locks the files of the roles of this process.
 func (d *Daemon) lockRoles(root string) (err error) {
 	if !d.o.Config.Has(config.Control) {
-		return d.lockFile(root, workerLock, new(*dirLock))
+		return d.lockFile(root, workerLock, &d.lock)
 	}
 	if err := d.lockFile(root, lockName, &d.lock); err != nil || !d.o.Config.Has(config.Worker) {
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -38,7 +39,7 @@ func linkNode(t testing.TB, data string) {
 func startWorker(t *testing.T, c *config.Config) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], platformMode, c.Data)
-	cmd.Env = append(os.Environ(), "LATEEN_ROLES=worker", "LATEEN_WORKER_LISTEN="+c.Workers, "LATEEN_POOL=0", "LATEEN_DRAIN_TIMEOUT=1s")
+	cmd.Env = append(os.Environ(), "LATEEN_ROLES=worker", "LATEEN_WORKER_LISTEN="+c.Workers, "LATEEN_POOL=0", "LATEEN_DRAIN_TIMEOUT=1s", "TEST_SUCCESSOR="+os.Args[0])
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -171,6 +172,26 @@ func TestAPlatformServesWithItsRolesInTwoProcesses(t *testing.T) {
 		t.Errorf("without a worker a file is %d %s", status, text)
 	}
 	startWorker(t, c)
+	app.await("/fn", http.StatusOK, "hello from 1")
+}
+
+func TestAWorkerIsReloaded(t *testing.T) {
+	c := settings(t)
+	c.Data = filepath.Join(enginetest.Reachable(t), "data")
+	linkNode(t, c.Data)
+	c.Roles, c.Workers = "control,edge", "unix:"+filepath.Join(t.TempDir(), "worker.sock")
+	worker := startWorker(t, c)
+	awaitSocket(t, c)
+	d, _ := start(t, c)
+	app := deployApp(t, d, map[string]string{"/fn": "export default (req, res) => res.end('hello from ' + process.env.VERCEL);\n"})
+	app.await("/fn", http.StatusOK, "hello from 1")
+	if err := worker.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the worker does not execute its successor", func() bool {
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", worker.Process.Pid))
+		return err == nil && strings.Contains(string(environ), "TEST_GENERATION=next")
+	})
 	app.await("/fn", http.StatusOK, "hello from 1")
 }
 

@@ -145,7 +145,7 @@ func (b *body) Close() error {
 			_, _ = b.stream.Read(make([]byte, 1)) // the end of the stream, which resets it otherwise
 		}
 		b.finish()
-		_ = b.stream.Close() // after finish: it waits for the reader of the request's body
+		_ = b.stream.Close() // after finish, which ends the request's part of the stream
 	})
 	return nil
 }

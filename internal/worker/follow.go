@@ -181,7 +181,7 @@ func (c *Client) follow(ctx context.Context) {
 		}
 		reachable, retry = true, retryMin
 		if got.Process != r.Process {
-			c.meet(r.Process != "")
+			c.meet()
 			r.Process, r.After = got.Process, 0
 		}
 		c.handle(got, &r)
@@ -195,12 +195,9 @@ func (c *Client) poll(ctx context.Context, r eventsRequest, got *eventsResponse)
 	return c.call(ctx, pathEvents, r, got)
 }
 
-// meet sends the state of the platform to a new process of the worker. again reports
-// whether there was another process before.
-func (c *Client) meet(again bool) {
-	if !again {
-		return // all messages are pending still
-	}
+// meet sends the state of the platform to a new process of the worker. An earlier
+// process may have got it, also before this client has met any.
+func (c *Client) meet() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for p, r := range c.produced {

@@ -22,7 +22,8 @@ const (
 
 const (
 	frameHeader = 5        // bytes before the payload
-	maxData     = 32 << 10 // bytes of a piece of a body
+	maxData     = 32 << 10 // bytes of a piece of a response's body
+	maxPiece    = 16 << 10 // bytes of a frame of a request's body, of which the transport reads as many at once
 	maxMessage  = 64 << 20 // bytes of any other payload
 )
 

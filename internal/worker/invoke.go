@@ -98,7 +98,7 @@ func (i *invocation) start() (*http.Response, error) {
 	}
 	resp, err := b.response()
 	if err != nil {
-		i.finish() // before Close, which waits for the reader of the request's body
+		i.finish() // before Close: it ends the request's part of the stream
 		_ = b.stream.Close()
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -103,20 +102,25 @@ func (o *outbound) failure() error {
 // stream returns the bytes for a stream. The transport asks for another stream if the
 // worker refused the first one unread; it has not asked for the body then.
 func (o *outbound) stream() io.ReadCloser {
-	return &stream{outbound: o, rest: o.head, closed: make(chan struct{})}
+	s := &stream{outbound: o, rest: o.head, closed: make(chan struct{})}
+	if o.waits {
+		s.frames, s.sink = io.Pipe()
+	}
+	return s
 }
 
 // stream is the request's part of a stream to the worker, as the transport reads it.
 type stream struct {
 	outbound *outbound
-	rest     []byte // bytes of frames that were not read yet
-	last     bool   // no frame follows rest
-	read     int64  // bytes of the body so far
+	rest     []byte // unread bytes of the head
+	frames   *io.PipeReader
+	sink     *io.PipeWriter // takes the frames of the body; nil if there is none, or if send has it
 	once     sync.Once
 	closed   chan struct{}
 }
 
-// Read implements [io.Reader]. It may return nothing.
+// Read implements [io.Reader]. Close interrupts it, also while the body has no bytes:
+// the transport ends a broken response only after this.
 func (s *stream) Read(p []byte) (int, error) {
 	s.outbound.use()
 	if len(s.rest) > 0 {
@@ -124,52 +128,73 @@ func (s *stream) Read(p []byte) (int, error) {
 		s.rest = s.rest[n:]
 		return n, nil
 	}
-	if s.last || !s.outbound.waits {
+	if s.frames == nil {
 		return 0, io.EOF
 	}
-	select {
-	case <-s.outbound.begun:
-	case <-s.outbound.ended:
-		return 0, io.EOF
-	case <-s.closed:
-		return 0, io.ErrClosedPipe
+	if s.sink != nil {
+		select {
+		case <-s.outbound.begun:
+		case <-s.outbound.ended:
+			return 0, io.EOF
+		case <-s.closed:
+			return 0, io.ErrClosedPipe
+		}
+		go s.outbound.send(s.sink) // ends with the body, or with its next bytes after Close
+		s.sink = nil
 	}
-	into := p[:min(len(p), frameHeader+maxData)]
-	if len(into) <= frameHeader {
-		into = make([]byte, frameHeader+1)
-	}
-	n, err := s.outbound.take().Read(into[frameHeader:])
-	copied := 0
-	if n > 0 {
-		frame := seal(into[:frameHeader+n], kindData)
-		copied = copy(p, frame)
-		s.rest = bytes.Clone(frame[copied:])
-		s.read += int64(n)
-	}
-	if errors.Is(err, io.EOF) && s.read < s.outbound.length {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return copied, s.end(err)
-	}
-	return copied, nil
-}
-
-// end appends the last frame, for the result of reading the body.
-func (s *stream) end(err error) error {
-	s.last = true
-	m := &ending{trailer: s.outbound.trailer}
-	if !errors.Is(err, io.EOF) {
-		s.outbound.fail(err)
-		m.err = err
-	}
-	frame, err := m.encode()
-	s.rest = append(s.rest, frame...)
-	return err
+	return s.frames.Read(p)
 }
 
 // Close implements [io.Closer]: the transport reads no more.
 func (s *stream) Close() error {
-	s.once.Do(func() { close(s.closed) })
+	s.once.Do(func() {
+		close(s.closed)
+		if s.frames != nil {
+			_ = s.frames.Close() // never fails
+		}
+	})
 	return nil
+}
+
+// send writes the body and its end as frames.
+func (o *outbound) send(to *io.PipeWriter) {
+	body := o.take()
+	if switched, ok := body.(*io.PipeReader); ok {
+		defer func() { _ = switched.Close() }() // Write fails from now on
+	}
+	open, err := o.sendBody(to, body)
+	if !open {
+		return
+	}
+	m := &ending{trailer: o.trailer}
+	if !errors.Is(err, io.EOF) {
+		o.fail(err)
+		m.err = err
+	}
+	frame, err := m.encode()
+	if err == nil {
+		_, err = to.Write(frame)
+	}
+	_ = to.CloseWithError(err) // never fails
+}
+
+// sendBody writes the body as frames. The error is the result of reading it, which is
+// [io.EOF] at its end, unless open is false: the transport has closed the stream.
+func (o *outbound) sendBody(to io.Writer, body io.Reader) (open bool, err error) {
+	buf := make([]byte, maxPiece)
+	for sent := int64(0); ; {
+		n, err := body.Read(buf[frameHeader:])
+		if n > 0 {
+			sent += int64(n)
+			if _, err := to.Write(seal(buf[:frameHeader+n], kindData)); err != nil {
+				return false, err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF) && sent < o.length:
+			return true, io.ErrUnexpectedEOF
+		case err != nil:
+			return true, err
+		}
+	}
 }

@@ -31,8 +31,8 @@ type ServerOptions struct {
 	Log     *slog.Logger  // nil discards
 }
 
-// Server serves the functions of this process. All clients that can connect to its
-// listener are trusted.
+// Server serves the functions of this process. Its clients are processes of the same user
+// and of root, which are trusted.
 type Server struct {
 	o       ServerOptions
 	process string
@@ -62,7 +62,7 @@ func NewServer(o ServerOptions) *Server {
 	protocols.SetHTTP2(true)
 	s.http = &http.Server{
 		Handler: s.routes(), Protocols: protocols, HTTP2: http2(), ReadHeaderTimeout: callTimeout,
-		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelError),
 	}
 	return s
 }
@@ -72,7 +72,7 @@ func NewServer(o ServerOptions) *Server {
 // the last responses be read within the grace period.
 func (s *Server) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
-	go func() { ended <- s.http.Serve(s.o.Listener) }()
+	go func() { ended <- s.http.Serve(&guarded{s.o.Listener, s.o.Log}) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve: %w", err)
@@ -145,11 +145,13 @@ func (s *Server) cancel(_ context.Context, r cancelRequest) (any, error) {
 	return nil, nil
 }
 
-// events waits for events after the last acknowledged one.
+// events waits for events after the last acknowledged one. It does not wait for a client
+// that does not know this process: the client has to send its state.
 func (s *Server) events(ctx context.Context, r eventsRequest) (any, error) {
 	s.expose(r.Expose)
 	if r.Process != s.process {
-		r.After = 0
+		events, dropped, _ := s.o.Events.take(0)
+		return eventsResponse{Process: s.process, Events: events, Dropped: dropped}, nil
 	}
 	events, dropped := s.o.Events.after(ctx, r.After)
 	return eventsResponse{Process: s.process, Events: events, Dropped: dropped}, nil

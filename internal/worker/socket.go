@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 )
 
 // Listen listens on a unix socket that only this user, and root, can connect to. It
-// replaces the socket of an earlier process.
+// replaces the socket of an earlier process, and no other file.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("make the worker's socket: %s exists, and is not a socket", path)
+	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the worker's socket: %w", err)
@@ -44,8 +48,3 @@ type listener struct {
 
 // Addr returns the path of the socket.
 func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
-
-// Dial returns a function that connects to the socket.
-func Dial(path string) func(context.Context) (net.Conn, error) {
-	return func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", path) }
-}

@@ -36,6 +36,7 @@ type machine struct {
 	client  *worker.Client
 	logs    *enginetest.Logs
 	trees   string
+	socket  string
 
 	mu      sync.Mutex // guards the fields below
 	purges  []worker.Purge
@@ -87,14 +88,14 @@ func newMachine(t testing.TB) *machine {
 	}
 	f := fleet.New(fleet.Options{Engine: e, Log: log, Lines: events, Queue: queueLength, Grace: time.Second})
 	m.backend = &backend{f, e}
-	socket := filepath.Join(t.TempDir(), "w")
-	listener, err := worker.Listen(t.Context(), socket)
+	m.socket = filepath.Join(t.TempDir(), "w")
+	listener, err := worker.Listen(t.Context(), m.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := worker.NewServer(worker.ServerOptions{Backend: m.backend, Listener: listener, Events: events, Log: log, Expose: m.expose})
 	m.client = worker.New(worker.ClientOptions{
-		Dial: worker.Dial(socket), Lines: m.logs, Purge: m.purge, Log: log,
+		Dial: worker.Dial(m.socket), Lines: m.logs, Purge: m.purge, Log: log,
 		Expose: func() []netip.AddrPort { return []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")} },
 	})
 	for _, part := range []func(context.Context) error{m.client.Run, server.Run, e.Run, f.Run} { // ends in reverse

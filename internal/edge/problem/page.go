@@ -4,10 +4,10 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
-	"text/template"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/accept"

@@ -214,8 +214,8 @@ func testServerFails(t *testing.T, r *rig, f lateen.Function) {
 		rests(t, i)
 	})
 	t.Run("no listener on $PORT", func(t *testing.T) {
-		r.o.LoadTimeout = 2 * time.Second // ten times the limit to listen
-		defer func() { r.o.LoadTimeout = 30 * time.Second }()
+		r.instances.LoadTimeout = 2 * time.Second // ten times the limit to listen
+		defer func() { r.instances.LoadTimeout = 30 * time.Second }()
 		f := f
 		f.Handler = "elsewhere"
 		if _, err := r.begin(t, f, nil); !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), "instead of $PORT") {
