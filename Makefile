@@ -44,8 +44,8 @@ examples: ## builds every example with its own framework
 	scripts/examples.sh
 
 e2e: build examples ## real frameworks, the real CLI, a real browser
-	$(RACE) $(GO) test -race -tags e2e -p 1 -timeout 40m ./test/e2e ./test/hostile # one by one: test/hostile attacks the machine
-	$(RACE) $(GO) test -race -tags e2e -timeout 20m -run VercelCLI ./internal/api
+	$(RACE) $(GO) test -race -tags e2e -timeout 40m ./test/e2e ./test/vercel
+	$(RACE) $(GO) test -race -tags e2e -timeout 40m ./test/hostile # alone: it attacks the machine
 
 gates: ## what forked processes are held to, a thousand of each kind and hundreds of templates, in 5 to 15 minutes
 	$(GO) test -tags e2e -timeout 30m -run 'AThousand|Hundreds' ./internal/engine/local

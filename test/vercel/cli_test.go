@@ -1,6 +1,8 @@
 //go:build e2e
 
-package api_test
+// Package vercel_test runs the unmodified vercel CLI against the API without a daemon:
+// deployments are assembled, and no function runs.
+package vercel_test
 
 import (
 	"bufio"
