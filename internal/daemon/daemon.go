@@ -274,6 +274,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		return err
 	}
 	storageGauges(c.tel, c.logs, c.pages)
+	cleaner := cleaner{forgetCode: functions.Forget, removePages: front.Forget, log: c.tel.Log("cache")}
 	d.parts = append([]part{
 		{"telemetry", c.tel.Run},
 		{"database", func(ctx context.Context) error { return d.hold(ctx, c.tel.Log("store")) }},
@@ -283,7 +284,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	d.parts = append(d.parts, []part{
 		{"preparer", preparer.Run},
 		{"bus", events.Run},
-		{"cleaner", newCleaner(events, at.cleaned, front, functions).Run},
+		{"cleaner", events.Consumer(at.cleaned, cleaner.clean).Run},
 		{"control", verbs.Run},
 		{"edge", func(ctx context.Context) error {
 			context.AfterFunc(ctx, func() { close(stopping) })

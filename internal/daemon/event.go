@@ -3,9 +3,9 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/bus"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/edge"
 )
@@ -37,17 +37,35 @@ func retireIn(f functions, events []lateen.Event) {
 	}
 }
 
-// newCleaner returns the consumer that removes the files of deleted deployments: their
-// cached pages and their code caches. cursor is the file with its cursor.
-func newCleaner(events *bus.Bus, cursor string, front *edge.Edge, f functions) *bus.Consumer {
-	return events.Consumer(cursor, func(_ context.Context, events []lateen.Event) error {
-		var failed error
-		for i := range events {
-			if e := &events[i]; e.Type == lateen.DeploymentRemoved {
-				f.Forget(e.Deployment)
-				failed = errors.Join(failed, front.Forget(e.Deployment))
-			}
+// maxCleanings bounds how often the cleaner tries to remove the files of the same
+// deployments, so that one file that cannot be removed does not keep all later ones.
+const maxCleanings = 8
+
+// cleaner removes the files of deleted deployments: their code caches and their cached
+// pages. Its clean handles events for a [bus.Consumer].
+type cleaner struct {
+	forgetCode  func(lateen.DeploymentID)
+	removePages func(lateen.DeploymentID) error
+	log         *slog.Logger
+	failures    int // in a row
+}
+
+// clean fails if files could not be removed. After maxCleanings failures in a row they
+// remain, and the log names them.
+func (c *cleaner) clean(ctx context.Context, events []lateen.Event) error {
+	var failed error
+	for i := range events {
+		if e := &events[i]; e.Type == lateen.DeploymentRemoved {
+			c.forgetCode(e.Deployment)
+			failed = errors.Join(failed, c.removePages(e.Deployment))
 		}
-		return failed
-	})
+	}
+	if failed != nil {
+		if c.failures++; c.failures < maxCleanings {
+			return failed
+		}
+		c.log.ErrorContext(ctx, "files of deleted deployments could not be removed; remove them by hand", "err", failed)
+	}
+	c.failures = 0
+	return nil
 }
