@@ -4,8 +4,8 @@
 // without using CPU. A message then activates a function.
 //
 //   descriptor 3  control socket (control.cjs)
-//   descriptor 4  the listening socket, made by the supervisor, whose requests
-//                 are the function's; the first connection is the supervisor's
+//   descriptor 4  the listening socket, made by the supervisor, for requests to
+//                 the function; the supervisor opens the first connection
 
 const http = require('node:http');
 const process = require('node:process');
@@ -42,7 +42,7 @@ const server = http.createServer({
   maxHeaderSize: 1 << 18,
   requestTimeout: 0,
 });
-server.maxHeadersCount = 0; // the default admits 1,000, the supervisor's included; the edge bounds the bytes
+server.maxHeadersCount = 0; // no limit: the edge limits the bytes, and the default of 1,000 would count the supervisor's fields
 server.on('clientError', refuse);
 
 server.on('request', (req, res) => {
@@ -94,12 +94,12 @@ async function serve(call, req, res) {
   }
 }
 
-/** Whether an error says no more than that the client has gone. */
+/** Reports whether an error means only that the client has disconnected. */
 function isAbort(error) {
   return error?.name === 'AbortError' || error?.code === 'ECONNRESET';
 }
 
-/** Waits for a function and becomes it. A zygote's children do, in its place. */
+/** Waits for a function and runs it. In a zygote, its children do so instead. */
 function park() {
   control.send('parked', { version: process.version, tag: archive.tag() });
   const { type, payload } = control.receive();

@@ -1,14 +1,15 @@
 'use strict';
-// The archive of a function: what V8 made of its modules when it was warm, and
-// where its requires led. A later process reads it instead of compiling.
+// The code cache of a function: the compiled code of its modules, taken when they
+// were warm, and the files to which its requires were resolved. A later process
+// reads it instead of compiling.
 //
 //   scripts   of CommonJS modules: the length of an index, the index as JSON
 //             { root, tag, files: { path: [offset, length] }, paths: { "dir\0request": path } },
 //             the code caches; paths are relative to the root
 //   imports   of ECMAScript modules: a directory of Node's own compile cache
 //
-// An archive is of no use to another version or build of V8, or another set of
-// its flags: the tag says which it is for.
+// A code cache is valid for one version and build of V8 and one set of its flags,
+// which the tag identifies.
 
 const { Buffer } = require('node:buffer');
 const fs = require('node:fs');
@@ -21,7 +22,7 @@ const { cachedDataVersionTag } = require('node:v8');
 const { Module } = module_;
 const HEAD = '(function (exports, require, module, __filename, __dirname) { ';
 const TAIL = '\n});';
-const MAX_BYTES = 48 << 20; // of an archive
+const MAX_BYTES = 48 << 20; // of a code cache
 
 const builtins = new Set(module_.builtinModules);
 const compile = Module.prototype._compile;
@@ -32,13 +33,13 @@ function tag() {
   return cachedDataVersionTag().toString(16);
 }
 
-/** The modules of a function, compiled by way of an archive or for one. */
+/** The modules of a function, compiled from a code cache or in order to produce one. */
 class Modules {
   /**
-   * @param {string} root of the function's files, absolute
-   * @param {{files: object, paths: object}} index of the archive there is
-   * @param {Buffer} [caches] of that archive; without, an archive is to be made
-   * @param {() => void} reject called when the archive turns out to be of no use
+   * @param {string} root absolute path of the function's files
+   * @param {{files: object, paths: object}} index of the code cache that exists
+   * @param {Buffer} [caches] its content; if absent, a code cache is to be produced
+   * @param {() => void} reject called when the code cache cannot be used
    */
   constructor(root, index, caches, reject) {
     this.prefix = root + path.sep;
@@ -48,7 +49,7 @@ class Modules {
     this.scripts = caches ? undefined : new Map();
   }
 
-  /** Takes over how CommonJS modules are found and compiled. */
+  /** Replaces the resolution and the compilation of CommonJS modules. */
   install() {
     const modules = this;
     Module.prototype._compile = function (content, filename, format) {
@@ -64,15 +65,16 @@ class Modules {
   }
 
   /**
-   * ECMAScript modules are Node's to compile, as is what has a source map that
-   * is wanted, and what is new to the archive.
+   * Reports whether this class compiles a module. Node.js compiles ECMAScript
+   * modules, modules whose source map is in use, and modules that the code cache
+   * lacks.
    */
   takes(content, filename, format) {
     return (this.scripts || filename.slice(this.prefix.length) in this.index.files) && (format === undefined || format === null || format === 'commonjs') && !filename.endsWith('.mjs') &&
       filename.startsWith(this.prefix) && !(process.sourceMapsEnabled && content.includes('//# sourceMappingURL='));
   }
 
-  /** A module's code; undefined if it is none of CommonJS after all, for Node.js to deal with. */
+  /** Returns a module's code; undefined if it is not CommonJS after all, so that Node.js handles it. */
   script(content, filename) {
     const [start, length] = this.index.files[filename.slice(this.prefix.length)] ?? [];
     const options = {
@@ -121,7 +123,7 @@ class Modules {
   }
 }
 
-/** The require of a module, as Node.js makes it. */
+/** Returns the require function of a module, as Node.js creates it. */
 function requireOf(module) {
   const require = (id) => module.require(id);
   require.resolve = (request, options) => Module._resolveFilename(request, module, false, options);
@@ -133,7 +135,7 @@ function requireOf(module) {
 }
 
 /**
- * Uses an archive from now on; one that is broken is rejected and done without.
+ * Uses a code cache from now on. A damaged one is rejected and not used.
  * @param {{dir: string, scripts: boolean, imports: boolean}} archive
  */
 function use(archive, root, reject) {
@@ -156,7 +158,7 @@ function use(archive, root, reject) {
   }
 }
 
-/** Node.js keeps its caches apart by user, and processes here are of many. */
+/** Enables Node's compile cache. Node.js separates caches by user, and these processes run as different users. */
 function useImports(dir) {
   const [made] = fs.readdirSync(dir);
   const wanted = made.replace(/\d+$/, process.getuid());
@@ -179,8 +181,8 @@ function record(root) {
 }
 
 /**
- * What was remembered, for the supervisor: the length of an index, the index as
- * JSON [[name, length]…], the files one after the other.
+ * Returns the recorded content for the supervisor: the length of an index, the index
+ * as JSON [[name, length]…], the files one after the other.
  */
 function pack() {
   const files = [];

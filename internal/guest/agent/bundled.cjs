@@ -1,7 +1,7 @@
 'use strict';
-// Resolves what Node.js does not find as bundlers do. Edge functions are meant
-// for those, and their files were traced by the rules of those: of a package
-// there may be no more than what "module" in its package.json names.
+// Resolves the modules that Node.js does not find, by the rules of bundlers. Edge
+// functions are written for bundlers, and bundlers traced their files: of a package,
+// only the file that "module" in its package.json names may be present.
 
 const { readFileSync, statSync } = require('node:fs');
 const path = require('node:path');
@@ -11,7 +11,7 @@ const FIELDS = ['module', 'jsnext:main', 'browser', 'main']; // of package.json,
 const SUFFIXES = ['', '.mjs', '.js', '.cjs', '.json'];
 const MISSING = ['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND', 'ERR_UNSUPPORTED_DIR_IMPORT'];
 
-/** A hook that resolves a specifier: as next does, and else as bundlers do. */
+/** A hook that resolves a specifier: as next does, or by the rules of bundlers if next fails. */
 function resolve(specifier, context, next) {
   try {
     return next(specifier, context);
@@ -22,7 +22,7 @@ function resolve(specifier, context, next) {
   }
 }
 
-/** The file that a specifier means in a directory; undefined if there is none. */
+/** Returns the file to which a specifier resolves in a directory; undefined if there is none. */
 function find(specifier, dir) {
   if (/^\.{0,2}\//.test(specifier) || specifier === '.' || specifier === '..') return at(path.resolve(dir, specifier));
   for (; ; dir = path.dirname(dir)) {
@@ -31,7 +31,7 @@ function find(specifier, dir) {
   }
 }
 
-/** The file that a path without its suffix, or of a directory, means. */
+/** Returns the file for a path without its suffix or for a directory. */
 function at(base) {
   return fileAt(base) ?? fields(base).map((name) => fileAt(path.resolve(base, name))).find(Boolean) ?? fileAt(path.join(base, 'index'));
 }

@@ -14,33 +14,33 @@ const { Length } = require('./length.cjs');
 
 const PREFIX = 'x-vercel-internal-';
 const MAX_SUMMARY = 4096; // characters
-const CLEAN_UP = 2000; // ms that code has after its reader has gone
-const LATE = 5; // ms that the end of a call may wait to be told with others
+const CLEAN_UP = 2000; // ms that code may run after its client has disconnected
+const LATE = 5; // ms that the end of a call may wait to be reported with others
 const storage = new AsyncLocalStorage();
 const live = new Set();
-const atEnd = []; // functions to tell about calls that end
-const ended = []; // numbers of calls of which the supervisor is still to hear
+const atEnd = []; // functions that are called when a call ends
+const ended = []; // numbers of ended calls that are not reported to the supervisor yet
 const OWNER = Symbol('the call of a request or response');
 const owners = new WeakMap(); // errors that listeners threw → the calls they ran for
 
-// Where IncomingMessage keeps how many of its rawHeaders count.
+// The property in which IncomingMessage stores the number of rawHeaders in use.
 const headersCount = Object.getOwnPropertySymbols(new IncomingMessage(null))
   .find((symbol) => symbol.description === 'kHeadersCount');
 
 class Call {
-  /** Of a connection that is upgraded, res is the socket. */
+  /** For an upgraded connection, res is the socket. */
   constructor(req, res) {
     const internal = takeInternalHeaders(req);
     this.id = Number(internal['request-id'] ?? 0);
     this.invocation = internal['invocation-id'] ?? '';
     this.hops = internal.hops; // the hop count of its own requests, see hops.cjs
-    this.question = internal.question; // of the supervisor to the agent; undefined: user code is meant
+    this.question = internal.question; // from the supervisor to the agent; undefined for requests to user code
     this.req = req;
     this.res = res;
     this.abort = new AbortController();
     this.waiting = 0; // promises given to waitUntil
-    this.waited = false; // there were any
-    this.closed = false; // the response is through, or its reader gone
+    this.waited = false; // waitUntil was called
+    this.closed = false; // the response is complete, or its client has disconnected
     this.failed = false;
     this.context = undefined;
     this.length = res instanceof ServerResponse ? new Length(res) : undefined;
@@ -58,7 +58,7 @@ class Call {
     });
   }
 
-  /** Breaks the connection of a response that has ended and is none, or has not the length it declares. */
+  /** Closes the connection if a response ended without a final status or without its declared length. */
   inspect(socket) {
     const { res, length } = this;
     const interim = res.statusCode < 200 && res.statusCode !== 101; // the supervisor waits for a final response (RFC 9110, section 15.2)
@@ -70,7 +70,7 @@ class Call {
     socket.destroy();
   }
 
-  /** How messages name the call. */
+  /** The reference to the call in messages. */
   get reference() {
     return { invocationId: this.invocation, requestId: this.id };
   }
@@ -90,14 +90,14 @@ class Call {
       });
   }
 
-  /** Takes note that the response is through or cut off. */
+  /** Records that the response is complete or cut off. */
   close() {
     this.closed = true;
     if (!this.req.complete) this.req.resume(); // the next request is behind its body
     this.settle();
   }
 
-  /** Ends the call once its response and all it waits for are through. */
+  /** Ends the call once its response and the promises of waitUntil are complete. */
   settle() {
     if (!this.closed || this.waiting > 0 || !live.delete(this)) return;
     for (const tell of atEnd) tell(this);
@@ -107,8 +107,8 @@ class Call {
   }
 
   /**
-   * Fails the call, once: the platform answers in its place, or the response
-   * is cut off where it is. One that is complete stands.
+   * Fails the call, once: the platform answers in its place, or the response is
+   * cut off at this point. A complete response stays as it is.
    */
   fail(error, reason = 'failed') {
     if (this.failed || this.res.writableEnded || !live.has(this)) return;
@@ -130,14 +130,14 @@ class Call {
 const isBusy = () => live.size > 0;
 
 /**
- * Tells of calls that were answered and asked for no more, many at once: a write
- * takes longer than an answer, and wakes the supervisor up in the middle of the next.
+ * Reports the calls that were answered and have no pending work, many at once: a
+ * write takes longer than a response, and wakes the supervisor up during the next.
  */
 function tellEnded() {
   if (ended.length > 0) control.send('ended', { requests: ended.splice(0), delay: delay.take() });
 }
 
-/** Says that user code came to its end and left nothing to answer with. */
+/** The error of user code that ended without a response. */
 class NoResponse extends Error {
   name = 'NoResponse';
 }
@@ -157,9 +157,9 @@ function takeInternalHeaders(req) {
 }
 
 /**
- * Has the listeners of a request or a response run for its call. The HTTP parser
- * and the socket emit from outside of every call. The prototypes have the method
- * once: one for each object would make every request slower.
+ * Runs the listeners of a request or a response in the context of its call. The HTTP
+ * parser and the socket emit events outside of any call. The method is set on the
+ * prototypes: one for each object would make every request slower.
  */
 function bind(emitter, call) {
   Object.defineProperty(emitter, OWNER, { configurable: true, value: call }); // not shown where user code logs the emitter
@@ -200,7 +200,7 @@ function callOf(error) {
   return current() ?? owners.get(error);
 }
 
-/** Runs f for call: all it starts, at any later time, belongs to the call. */
+/** Runs f for call: all work that it starts, at any later time, belongs to the call. */
 function run(call, f) {
   return storage.run(call, f);
 }
@@ -209,7 +209,7 @@ function current() {
   return storage.getStore();
 }
 
-/** An error as one line or few, without its stack. */
+/** Returns an error as a few lines, without its stack. */
 function summary(error) {
   try {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : inspect(error, { depth: 1 });
@@ -219,7 +219,7 @@ function summary(error) {
   }
 }
 
-/** Writes an error where the running code's own output goes. */
+/** Writes an error to the output of the running code. */
 function complain(error) {
   console.error(error);
 }

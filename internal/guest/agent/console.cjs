@@ -14,7 +14,7 @@ const LEVELS = { debug: 'debug', log: 'info', info: 'info', warn: 'warn', error:
 
 let level; // of the console method that is writing
 
-/** Takes over the standard streams and gives the console's methods their levels. */
+/** Captures the standard streams, and assigns levels to the console's methods. */
 function install() {
   const streams = [new Capture('info'), new Capture('error')];
   streams[0].take(process.stdout);

@@ -1,11 +1,11 @@
 'use strict';
-// The request context: what @vercel/functions and Next.js read from the global
-// object to reach the request they run for.
+// The request context: the value on the global object from which @vercel/functions
+// and Next.js read the request that they run for.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { current } = require('./call.cjs');
 
-/** The context of a call, made when first asked for. */
+/** Returns the context of a call, created on first use. */
 function contextOf(call) {
   call.context ??= {
     waitUntil: (promise) => call.waitUntil(promise),
@@ -18,8 +18,8 @@ function contextOf(call) {
 function install() {
   define('@vercel/request-context', { get: () => current() && contextOf(current()) });
 
-  // Launchers that Next.js was built with run requests in a storage of their
-  // own, which they look for under this symbol; code without one gets the call's.
+  // Launchers built into Next.js run requests in a storage of their own, which they
+  // find under this symbol; code without one gets the context of the call.
   const storage = new AsyncLocalStorage();
   define('@next/request-context', {
     get: () => storage.getStore() ?? (current() && { waitUntil: contextOf(current()).waitUntil }),

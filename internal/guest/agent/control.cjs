@@ -11,13 +11,13 @@ const { readSync, writeSync } = require('node:fs');
 const DESCRIPTOR = 3;
 let reallyExit = process.reallyExit.bind(process);
 
-// Made at boot, when time does not matter; it reads nothing before watch. libuv
+// Created at boot, off the path of a request; it reads nothing before watch. libuv
 // makes descriptors non-blocking, which would break the synchronous calls here.
 const socket = new Socket({ fd: DESCRIPTOR, readable: true, writable: false, manualStart: true });
 socket._handle.setBlocking(true);
 socket.unref();
 
-/** Sends one message. Without a supervisor there is nothing to live for. */
+/** Sends one message. Exits if the supervisor has gone. */
 function send(type, payload) {
   const bytes = Buffer.from(JSON.stringify({ type, payload }) + '\0');
   try {
@@ -27,7 +27,7 @@ function send(type, payload) {
   }
 }
 
-/** Blocks the whole process until a message has come; nothing else runs. */
+/** Blocks the whole process until a message arrives; nothing else runs. */
 function receive() {
   const chunk = Buffer.allocUnsafe(1 << 16);
   const chunks = [];
@@ -40,7 +40,7 @@ function receive() {
   }
 }
 
-/** From now on the end of the supervisor is the end of this process. */
+/** From now on the process exits when the supervisor ends. */
 function watch() {
   socket.on('end', () => reallyExit(0));
   socket.on('error', () => reallyExit(1));

@@ -20,7 +20,7 @@ if (zlib.zstdDecompressSync) {
 }
 const bodies = new WeakSet(); // of fetched responses, which are decoded
 
-/** Has fetch note the bodies that it decodes. */
+/** Makes fetch record the bodies that it decodes. */
 function install() {
   const real = globalThis.fetch;
   globalThis.fetch = Object.assign(function fetch(input, ...rest) {
@@ -41,7 +41,7 @@ function codings(headers) {
   return value ? value.toLowerCase().split(',').map((name) => name.trim()) : [];
 }
 
-/** Whether it is known, without a look at it, that fetch has decoded a body. */
+/** Reports whether fetch is known to have decoded a body, without reading it. */
 function isDecoded(body) {
   return bodies.has(body);
 }

@@ -1,7 +1,7 @@
 'use strict';
-// How late the event loop is. While there are calls a timer is due every TICK
-// ms; how much later it comes is how long whatever happens waits for its turn,
-// because the thread is busy with something else. Without calls there is none.
+// Measures the delay of the event loop. While calls are in progress, a timer is due
+// every TICK ms; the time by which it is late is the time that any event waits
+// because the thread is busy. Without calls there is no timer.
 
 const { performance } = require('node:perf_hooks');
 const { setTimeout } = require('node:timers');
@@ -12,9 +12,9 @@ let timer;
 let ticking = false;
 let due = 0;
 let busy = () => false; // whether there are calls
-let noticed = { ticks: 0, late: 0 }; // since it was last told; ms, of all of them
+let noticed = { ticks: 0, late: 0 }; // since the last report; late is the sum in ms
 
-/** Ticks as long as there are calls; one has begun. */
+/** Starts the timer, at the start of a call. It runs while there are calls. */
 function begin(areThere) {
   if (ticking) return;
   busy = areThere;

@@ -2,13 +2,13 @@
 // Edge functions: the web-standard API and a handful of Node.js modules.
 //
 // They run in the main realm, not in a context of node:vm. An instance runs one
-// function, so there is nobody to keep apart, and a second realm would have its
-// own Error, Uint8Array, Object and Promise: what fetch, TextEncoder or
-// response.json() return would then be no instance of what the code calls by
-// those names, which bundles do check. What remains is to take Node's own API
-// out of reach, so that code behaves as it does where there is none: its
-// globals go, and a module hook admits what is allowed. That keeps code honest;
-// it is no wall against hostile code, for which there is the sandbox.
+// function, so no separation is needed, and a second realm would have its own
+// Error, Uint8Array, Object and Promise: the results of fetch, TextEncoder and
+// response.json() would not be instances of the classes that the code has under
+// those names, and bundles check that. Instead, Node's own API is removed, so that
+// code behaves as it does on other edge runtimes: its globals are deleted, and a
+// module hook admits the allowed modules only. This is for compatibility; isolation
+// of hostile code is the purpose of the sandbox.
 
 const { Buffer } = require('node:buffer');
 const { readFileSync } = require('node:fs');
@@ -22,8 +22,8 @@ const { WebHandler } = require('./web.cjs');
 
 const ALLOWED = ['async_hooks', 'events', 'buffer', 'assert', 'util'];
 const CONDITIONS = ['edge-light', 'workerd', 'worker']; // besides those of Node.js, in package.json's exports
-const ASSIGNS = /\bexports\b/; // of a file that may be CommonJS
-const WASM = Symbol.for('lateen.wasm'); // where modules made for .wasm files find their content
+const ASSIGNS = /\bexports\b/; // in a file that may be CommonJS
+const WASM = Symbol.for('lateen.wasm'); // the property from which modules for .wasm files read their content
 // Buffer stays, as in the edge runtimes of others; setImmediate stays because Node's own fetch calls it.
 const ABSENT = ['global', 'process', 'navigator', 'Navigator', 'localStorage', 'sessionStorage', 'Storage'];
 
@@ -52,8 +52,8 @@ class EdgeHandler {
 }
 
 /**
- * Whether a file is CommonJS, as some compilers write edge functions: it assigns
- * its exports, and has nothing that only ECMAScript modules have.
+ * Reports whether a file is CommonJS, as some compilers write edge functions: it
+ * assigns its exports, and has no syntax that only ECMAScript modules have.
  */
 function isScript(entry) {
   const source = readFileSync(entry, 'utf8');
@@ -66,7 +66,7 @@ function isScript(entry) {
   }
 }
 
-/** Makes this process a web-standard one for good. */
+/** Replaces Node's API in this process by the web-standard one, permanently. */
 function install(entry, spec, script) {
   const assets = new Map((spec.assets ?? []).map(({ name, path: file }) => [name, path.join(spec.root, file)]));
   module_.registerHooks(hooks(entry, script ? 'commonjs' : 'module'));
@@ -82,7 +82,7 @@ function install(entry, spec, script) {
     setTimeout: (...args) => Number(real.setTimeout(...args)),
     setInterval: (...args) => Number(real.setInterval(...args)),
     fetch: (input, init) => (isAsset(input, assets) ? fetchAsset(input, assets) : real.fetch(input, streaming(init))),
-    // Of the same class as those that come with a call, and their instanceof.
+    // Of the same class as the Request of a call, so that instanceof holds for both.
     Request: new Proxy(Request, {
       construct: (target, [input, init], made) => Reflect.construct(target, [input, streaming(init)], made),
     }),
@@ -91,7 +91,7 @@ function install(entry, spec, script) {
     removeEventListener: events.removeEventListener.bind(events),
     dispatchEvent: events.dispatchEvent.bind(events),
   });
-  // Node's own fetch sets timers by the same name, and they are no numbers to it.
+  // Node's own fetch uses the same setTimeout and expects an object with unref.
   Object.defineProperty(Number.prototype, 'unref', { value() { return this.valueOf(); }, configurable: true, writable: true });
   globalThis[WASM] = compile;
 }
@@ -136,7 +136,7 @@ function requireAllowed(id, root, assets) {
   throw refused(id);
 }
 
-/** Node.js wants to be told that a body may be a stream; the edge runtimes of others do not. */
+/** Adds the option that Node.js requires for a body that is a stream; other edge runtimes do not require it. */
 function streaming(init) {
   if (init?.body === null || init?.body === undefined || init.duplex !== undefined) return init;
   return Object.create(init, { duplex: { value: 'half' } });

@@ -1,14 +1,14 @@
 'use strict';
-// Errors nobody caught, and calls of process.exit: they fail the request they
-// belong to, its neighbours finish, and the platform is told to retire the
-// instance, whose state is in doubt. Where the request is unknown, each that is
-// under way may wait for what has failed, so all of them fail.
+// Uncaught errors and calls of process.exit: they fail the request that they belong
+// to, concurrent requests finish, and the platform is told to retire the instance,
+// whose state is unknown. If the request is unknown, any request in progress may
+// depend on the failed work, so all of them fail.
 
 const process = require('node:process');
 const control = require('./control.cjs');
 const { callOf, current, live, run, summary, complain } = require('./call.cjs');
 
-// Thrown by process.exit where returning would be wrong and exiting too early.
+// Thrown by process.exit, which must not return to user code and cannot exit yet.
 const EXIT = Object.assign(new Error('process.exit was called'), { name: 'ProcessExit' });
 
 const exit = process.exit.bind(process);
@@ -16,9 +16,9 @@ let loading = true;
 let retired = false;
 
 function install() {
-  // Node.js asks by emit whether anybody deals with an error, and else dies.
-  // Code with listeners of its own finds none but those, and does as it would
-  // anywhere: swallows the error, or reports it and calls process.exit.
+  // Node.js calls emit to learn whether a listener handles an error, and exits if
+  // none does. User code with listeners sees only its own, and behaves as it would
+  // elsewhere: it ignores the error, or reports it and calls process.exit.
   const { emit } = process;
   process.emit = function (event, ...args) {
     const fault = event === 'uncaughtException' || event === 'unhandledRejection';
@@ -34,7 +34,7 @@ function install() {
     if (code !== undefined) process.exitCode = code;
     const status = process.exitCode ?? 0;
     const error = new Error(`the function called process.exit(${status})`);
-    if (loading || live.size > 0) complain(error); // at other times it may well
+    if (loading || live.size > 0) complain(error); // at other times an exit is no failure
     for (const call of affected()) call.fail(error, status === 0 ? 'no-response' : 'failed');
     retire(error.message, status);
     if (!loading && [...live].some((other) => other !== current())) throw EXIT;
@@ -42,7 +42,7 @@ function install() {
   };
 }
 
-/** Deals with an error that came up outside of every try. */
+/** Handles an uncaught error. */
 function failed(error) {
   complain(error);
   for (const call of affected()) call.fail(error);
@@ -50,7 +50,7 @@ function failed(error) {
   if (loading) exit(1);
 }
 
-/** The calls that a fault of the running code fails. */
+/** Returns the calls that an error of the running code fails. */
 function affected() {
   const call = current();
   return call ? [call] : [...live];
@@ -63,7 +63,7 @@ function retire(message, exitCode) {
   control.send('unrecoverable-error', { exitCode, message });
 }
 
-/** From now on the code is loaded, and its faults are those of requests. */
+/** Records that the code is loaded: from now on its errors fail requests. */
 function loaded() {
   loading = false;
 }

@@ -1,6 +1,6 @@
 'use strict';
-// From what a module exports to something that answers requests. A handler is
-// an object with handle(call, req, res), whose promise fails as the call does.
+// Turns the exports of a module into a handler: an object with
+// handle(call, req, res), whose promise is rejected if the call fails.
 
 const { Buffer } = require('node:buffer');
 const { existsSync, readFileSync } = require('node:fs');
@@ -16,7 +16,7 @@ const suspense = require('./suspense.cjs');
 const { sweeten, ApiError } = require('./sugar.cjs');
 const { WebHandler } = require('./web.cjs');
 
-// Errors of require for modules that only import can load.
+// Error codes of require for modules that only import can load.
 const NEEDS_IMPORT = ['ERR_REQUIRE_ASYNC_MODULE', 'ERR_REQUIRE_CYCLE_MODULE', 'ERR_REQUIRE_ESM'];
 
 /** Loads the function that spec describes and returns its handler. */
@@ -37,8 +37,8 @@ async function load(spec) {
 }
 
 /**
- * Loads a module. Most are cheaper to require, ESM among them; a module that
- * is known to be ESM is imported, as is what require refuses.
+ * Loads a module. Most, including most ECMAScript modules, are cheaper to require.
+ * A module that is known to be ECMAScript is imported, as is one that require refuses.
  */
 async function loadModule(entry, root) {
   if (!isModule(entry, root)) {
@@ -51,7 +51,7 @@ async function loadModule(entry, root) {
   return import(pathToFileURL(entry).href);
 }
 
-/** Whether a file is known to be ESM: by its name, or by the package it is in, not beyond the root. */
+/** Reports whether a file is known to be an ECMAScript module, by its name or by its package within the root. */
 function isModule(entry, root) {
   if (entry.endsWith('.mjs')) return true;
   if (!entry.endsWith('.js')) return false;
@@ -70,7 +70,7 @@ function typeOf(file) {
   }
 }
 
-/** Default exports nest when compilers wrap them. */
+/** Returns the default export, which compilers may have nested. */
 function unwrap(exported) {
   for (let i = 0; i < 5 && exported?.default; i++) exported = exported.default;
   return exported ?? {};
@@ -109,9 +109,9 @@ class NodeHandler {
 }
 
 /**
- * Says that a function has returned what looks like an answer, which the agent does not send.
- * It may still answer: that is no failure. Streams, and what calls return that
- * answer later, look like none.
+ * Warns that a function has returned a value that looks like a response, which the
+ * agent does not send. This is no failure, for the function may still answer. Streams
+ * and the return values of handlers that answer later do not look like a response.
  */
 function mention(value) {
   if (value === undefined || value === null) return;
@@ -126,7 +126,7 @@ function mention(value) {
     'res.end() or the like; one that returns a Response is exported as fetch, or by the name of a method');
 }
 
-/** A server that thinks it listens. */
+/** A server that is called directly instead of listening. */
 class ServerHandler {
   constructor(server) {
     this.server = server;
@@ -137,8 +137,8 @@ class ServerHandler {
   }
 
   /**
-   * Calls f once the server takes upgrades: for a server that does not, they
-   * are ordinary requests.
+   * Calls f once the server has a listener for upgrades: without one, upgrades are
+   * ordinary requests.
    */
   whenUpgradable(f) {
     if (this.server.listenerCount('upgrade') > 0) f();

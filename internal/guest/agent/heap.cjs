@@ -1,20 +1,20 @@
 'use strict';
-// The memory of the function. V8 takes the bound of its heap from the host's
-// memory when it boots, long before there is a function, and would let garbage
-// grow past what the function may use.
+// The memory limit of the function. V8 derives the limit of its heap from the host's
+// memory when it boots, long before a function is activated, and would let garbage
+// grow past the function's memory limit.
 
 const { existsSync } = require('node:fs');
 const path = require('node:path');
 const process = require('node:process');
 const addon = require('./addon.cjs');
 
-const LIBRARY = path.join(__dirname, 'fork.node'); // on machines that there is one for
+const LIBRARY = path.join(__dirname, 'fork.node'); // exists for some architectures only
 const MIB = 1 << 20;
-const OTHER = 64; // MiB, at least, of code, stacks, young objects and buffers
+const OTHER = 64; // MiB reserved, at least, for code, stacks, young objects and buffers
 
 let limit = () => {};
 
-/** Gets at V8's limit, while time does not matter. */
+/** Loads the access to V8's limit, at boot, off the path of a request. */
 function install() {
   if (!existsSync(LIBRARY)) return;
   ({ limit } = addon.load(LIBRARY));

@@ -1,8 +1,9 @@
 'use strict';
-// How far a request has come. Every request that a function makes says in a
-// header how often what led to it has passed through the platform, in the
-// platform's own words, wherever it goes: the platform may have any name. There
-// it is read, and what runs in a circle ends. Code that hides it harms itself alone.
+// The hop count of requests. Every request that a function sends has a header with
+// the number of times that its chain of requests has passed through the platform, as
+// the platform wrote it. The header goes to every host, because the platform may have
+// any name. The platform reads it and ends request loops. Code that removes the
+// header harms only itself.
 
 const { subscribe } = require('node:diagnostics_channel');
 const { current } = require('./call.cjs');
@@ -10,12 +11,12 @@ const { current } = require('./call.cjs');
 const HEADER = 'x-lateen-hops';
 
 function install() {
-  // Of node:http and node:https. A head that was given as an array has been written.
+  // Requests of node:http and node:https. Headers given as an array are already written.
   subscribe('http.client.request.created', ({ request }) => {
     const call = current();
     if (call?.hops && !request.headersSent) request.setHeader(HEADER, call.hops);
   });
-  // Of fetch, and of undici wherever it comes from.
+  // Requests of fetch, and of every copy of undici.
   subscribe('undici:request:create', ({ request }) => {
     const call = current();
     if (call?.hops) request.addHeader?.(HEADER, call.hops);

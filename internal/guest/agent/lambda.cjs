@@ -1,6 +1,6 @@
 'use strict';
-// Functions in the style of AWS Lambda behind an API gateway: one event in,
-// one result out, both whole.
+// Functions in the style of AWS Lambda behind an API gateway: they take one complete
+// event and return one complete result.
 
 const { Buffer } = require('node:buffer');
 
@@ -17,7 +17,7 @@ class LambdaHandler {
     write(res, await this.invoke(event, { awsRequestId: call.invocation, callbackWaitsForEmptyEventLoop: true }));
   }
 
-  /** Calls the function, which answers by a promise or by calling back. */
+  /** Calls the function, which returns a promise or calls the callback. */
   invoke(event, context) {
     return new Promise((resolve, reject) => {
       const callback = (error, result) => (error ? reject(error) : resolve(result));
@@ -31,7 +31,7 @@ async function toEvent(req) {
   const chunks = [];
   for await (const chunk of req) chunks.push(chunk);
   const { pathname, searchParams } = new URL(req.url, 'http://localhost');
-  const multi = new Map(); // a visitor may give a parameter the name of a property that every object has
+  const multi = new Map(); // no object: a client may name a parameter like a property of every object
   for (const [name, value] of searchParams) multi.get(name)?.push(value) ?? multi.set(name, [value]);
   const single = [...multi].map(([name, values]) => [name, values.at(-1)]);
   return {

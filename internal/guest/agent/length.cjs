@@ -1,9 +1,9 @@
 'use strict';
-// The length of a response's body. The supervisor reads as many bytes as the
-// header declares and takes what follows for the next response of the connection
-// (RFC 9112, section 6.3), so a body never goes past its Content-Length.
-// Node.js itself writes whatever it is given, and up to version 22 the end of a
-// chunked body before the pieces of it that cork holds back.
+// The length of a response's body. The supervisor reads as many bytes as the header
+// declares and takes the bytes after them for the next response of the connection
+// (RFC 9112, section 6.3), so a body must not exceed its Content-Length. Node.js
+// does not check this, and up to version 22 it writes the end of a chunked body
+// before the pieces of it that cork holds back.
 
 const { Buffer } = require('node:buffer');
 const { ServerResponse } = require('node:http');
@@ -13,7 +13,7 @@ const { _send } = ServerResponse.prototype; // takes the pieces of the body of a
 
 const LENGTH = Symbol('the length of a response');
 
-/** Has the responses that have a Length count their bodies, and all send what is corked before their end. */
+/** Makes responses with a Length count their bodies, and all responses send their corked data before their end. */
 function install() {
   Object.defineProperty(ServerResponse.prototype, 'end', {
     configurable: true,
@@ -40,12 +40,12 @@ function install() {
   });
 }
 
-/** Length counts the body of one response and cuts what exceeds its Content-Length. */
+/** Counts the body of one response, and cuts it at its Content-Length. */
 class Length {
   constructor(res) {
     this.res = res;
     this.sent = 0; // bytes of the body
-    this.cut = false; // there were more
+    this.cut = false; // whether there were more
     Object.defineProperty(res, LENGTH, { configurable: true, value: this }); // not shown where user code logs the response
   }
 
@@ -55,7 +55,7 @@ class Length {
     return Number.isInteger(length) && !chunkedEncoding && body ? length : undefined;
   }
 
-  /** The part of a piece that the header leaves room for. */
+  /** Returns the part of a piece that is within the declared length. */
   admit(data, encoding) {
     const { declared } = this;
     if (declared === undefined || data.length === 0) return data;
@@ -67,7 +67,7 @@ class Length {
     return Buffer.from(data, encoding).subarray(0, room);
   }
 
-  /** What is wrong with a response that has ended; undefined if nothing is. */
+  /** The error of a response that has ended; undefined if it has its declared length. */
   get fault() {
     const { declared, sent } = this;
     if (declared === undefined || (sent === declared && !this.cut)) return undefined;

@@ -1,12 +1,12 @@
 'use strict';
-// A server that user code starts while it loads listens on nothing: requests
-// that reach this process are handed to it.
+// Captures the server that user code starts while it loads. It does not listen:
+// the agent passes the requests of this process to it.
 
 const http = require('node:http');
 const process = require('node:process');
 
 const HOST = '127.0.0.1';
-const PORT = 3000; // where servers think that they listen
+const PORT = 3000; // the port that captured servers report
 const MAX_WAIT = 1000; // ms for a server to appear after its module was loaded
 
 /** Captures the first http.Server that is told to listen, until it is released. */
@@ -24,7 +24,7 @@ class Listening {
     };
   }
 
-  /** The captured server, waiting a little for one; undefined if none comes. */
+  /** Waits up to MAX_WAIT for a captured server and returns it; undefined if there is none. */
   async wait() {
     let timer;
     const timeout = new Promise((resolve) => (timer = setTimeout(resolve, MAX_WAIT)));
@@ -34,8 +34,8 @@ class Listening {
   }
 
   /**
-   * The server of what a module exports: one that listens already, or one that
-   * an object makes when it is told to listen, as those of frameworks do.
+   * Returns the server of a module's exports: one that listens already, or the one
+   * that the exported object creates in its listen method, as frameworks do.
    */
   async serverOf(exported) {
     if (this.server || typeof exported.listen !== 'function') return this.wait();
@@ -43,13 +43,13 @@ class Listening {
     return Promise.race([failed, this.wait()]);
   }
 
-  /** Servers listen for real again. */
+  /** Ends the capture: servers listen on sockets again. */
   release() {
     delete http.Server.prototype.listen;
   }
 }
 
-/** Makes a server look as if it listened where it was told to. */
+/** Makes a server report that it listens on the address that it was given. */
 function pretend(server, args) {
   const port = Number(typeof args[0] === 'object' ? args[0]?.port : args[0]) || PORT;
   const callback = args.findLast((arg) => typeof arg === 'function');

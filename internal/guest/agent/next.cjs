@@ -7,31 +7,31 @@ const { ServerResponse } = require('node:http');
 const control = require('./control.cjs');
 const { current } = require('./call.cjs');
 
-const INVALIDATED = 'x-lateen-invalidated'; // of a request: when anything of the deployment last was, Unix ms
-const PURGE = 'x-lateen-purge'; // of a response: what is from now on, as a form
+const INVALIDATED = 'x-lateen-invalidated'; // request header: the time of the deployment's last invalidation, Unix ms
+const PURGE = 'x-lateen-purge'; // response header: the tags to invalidate, as a form
 const MAX_BYTES = 50 << 20;
 const MAX_TAGS = 10_000;
 const OVERHEAD = 512; // bytes of an entry besides its body
-const USE = 'use cache '; // begins the keys of what is not of fetch
+const USE = 'use cache '; // prefix of the keys of 'use cache' entries
 
-const entries = new Map(); // key → { value, tags, at, size }, the longest unused first
+const entries = new Map(); // key → { value, tags, at, size }, least recently used first
 const marks = new Map(); // tag → { at, expires }: invalidated by this process, Unix ms
 let used = 0;
 
-/** Next.js makes one for each request. */
+/** The cache handler of Next.js, which creates one for each request. */
 class FetchCache {
   constructor({ _requestHeaders: headers, maxMemoryCacheSize } = {}) {
     this.since = Number(headers?.[INVALIDATED] ?? 0);
     this.limit = Math.min(maxMemoryCacheSize ?? MAX_BYTES, MAX_BYTES);
   }
 
-  /** What is remembered, null if nothing; from the year 1970 if it is stale. */
+  /** Returns the cached value, null if there is none; a stale value is dated 1970. */
   async get(key, { kind, tags = [], softTags = [] } = {}) {
     const found = kind === 'FETCH' && recall(key, this.since, [...tags, ...softTags]);
     return found ? { lastModified: found.stale ? 0 : found.entry.at, value: found.entry.value } : null;
   }
 
-  /** Pages are the platform's to keep: only data is remembered here. */
+  /** Stores data only: the platform caches pages. */
   async set(key, value, { tags } = {}) {
     forget(key);
     if (value?.kind !== 'FETCH') return;
@@ -41,8 +41,8 @@ class FetchCache {
   }
 
   /**
-   * Invalidates what has one of tags: at once or, with durations, so that it
-   * may be served stale for as long as they say.
+   * Invalidates the entries that have one of tags: at once or, with durations, so
+   * that they may be served stale for that long.
    */
   async revalidateTag(tags, durations) {
     const list = [tags].flat();
@@ -53,14 +53,14 @@ class FetchCache {
   resetRequestCache() {}
 }
 
-const sets = new Map(); // key → promise: what is being remembered
+const sets = new Map(); // key → promise: entries that are being stored
 
 /**
- * What 'use cache' and 'use cache: remote' remember. An entry is the stream of a value
- * with its tags, when it was begun, and for how long it is fresh and may be served.
+ * The cache of 'use cache' and 'use cache: remote'. An entry is the stream of a value
+ * with its tags, the time of its start, and the times for which it is fresh and may be served.
  */
 const DataCache = {
-  /** Stale entries have revalidate -1: Next.js makes them anew behind the response. */
+  /** Stale entries have revalidate -1: Next.js regenerates them in the background. */
   async get(key, softTags = []) {
     await sets.get(key);
     const found = recall(USE + key, Number(current()?.req.headers[INVALIDATED] ?? 0), softTags);
@@ -77,25 +77,25 @@ const DataCache = {
     if (sets.get(key) === set) sets.delete(key);
   },
 
-  async refreshTags() {}, // each request says when something was last invalidated
+  async refreshTags() {}, // each request has the time of the last invalidation
 
   async getExpiration() {
-    return Infinity; // get looks at soft tags
+    return Infinity; // get checks soft tags
   },
 
-  /** Next.js tells the cache of fetch as well, which tells the platform. */
+  /** Next.js calls FetchCache.revalidateTag as well, which informs the platform. */
   async updateTags(tags, durations) {
     mark(tags, durations);
   },
 
-  /** The call of Next.js 15 instead: invalidates at once. */
+  /** Next.js 15 calls this instead: invalidates at once. */
   async expireTags(...tags) {
     mark(tags);
   },
 };
 
 /**
- * Remembers an entry that is being made. Next.js dates entries by the clock of
+ * Stores an entry that is being generated. Next.js dates entries by the clock of
  * performance, which may be ahead of the clock that dates invalidations: an entry is
  * never newer than the call that sets it.
  */
@@ -108,10 +108,10 @@ async function store(key, pending, began) {
   remember(USE + key, { value: { ...entry, bytes }, tags: entry.tags, at: Math.floor(Math.min(entry.timestamp, began)), size }, MAX_BYTES);
 }
 
-/** What is remembered, and whether it is stale, unless something was invalidated since. */
+/** Returns the entry of a key and whether it is stale; undefined if it was invalidated. */
 function recall(key, since, tags) {
   const entry = entries.get(key);
-  // One from the future is from before the clock was set back, or not: nothing tells.
+  // An entry dated in the future may be older than an invalidation: the clock was set back.
   if (!entry || entry.at <= since || entry.at > Date.now()) return undefined;
   let stale = false;
   for (const tag of [...entry.tags, ...tags]) {
@@ -134,7 +134,7 @@ function remember(key, entry, limit) {
   }
 }
 
-/** Notes that tags are invalid: at once or, with durations, after the seconds that they say; undefined is never. */
+/** Records that tags are invalid: at once or, with durations, after that many seconds; undefined is never. */
 function mark(tags, durations) {
   const expire = durations ? durations.expire : 0;
   const at = Date.now();
@@ -150,7 +150,7 @@ function forget(key) {
   entries.delete(key);
 }
 
-/** Tells the platform, before the response of the running call if that is still possible. */
+/** Sends an invalidation to the platform, before the response of the running call if that is still possible. */
 function purge(tags, expire) {
   const res = current()?.res;
   if (!(res instanceof ServerResponse) || res.headersSent) {
@@ -165,24 +165,24 @@ function purge(tags, expire) {
 const SHELL = 'application/x-nextjs-pre-render';
 
 /**
- * A handler of req and res from one that takes metadata with a request: Next.js
- * gives a page that it has prerendered in part to a callback, and writes what each
- * request adds to it when it is asked to resume. Metadata is of one request alone.
+ * Returns a handler of req and res for one that takes metadata with a request:
+ * Next.js passes a partially prerendered page to a callback, and writes the dynamic
+ * part of a request when it is asked to resume. Metadata belongs to one request.
  */
 function withShells(handler) {
   return (req, res) => {
-    const metadata = { // which Next.js completes: isRSCRequest is of a router's navigation, for data
+    const metadata = { // completed by Next.js: isRSCRequest is set if a router requests data
       onCacheEntryV2: (entry) => sendShell(res, entry, metadata.isRSCRequest),
-      onCacheEntry: (entry) => !metadata.isRSCRequest && sendShell(res, entry, false), // of documents only
+      onCacheEntry: (entry) => !metadata.isRSCRequest && sendShell(res, entry, false), // for documents only
     };
     return handler.getRequestHandlerWithMetadata(metadata)(req, res);
   };
 }
 
-/** Answers with a page as builds write it, its state before its shell; false if it waits for nothing. */
+/** Answers with a page in the format of builds, its state before its static shell; returns false if it has no dynamic part. */
 async function sendShell(res, { value, cacheControl }, data) {
   if (typeof value?.postponed !== 'string') return false;
-  const shell = data ? '' : await value.html.toUnchunkedString(true); // every byte of data is the visitor's
+  const shell = data ? '' : await value.html.toUnchunkedString(true); // data is specific to the request
   const state = Buffer.from(value.postponed);
   if (value.status && res.statusCode === 200) res.statusCode = value.status;
   for (const [name, field] of Object.entries(value.headers ?? {})) {
@@ -195,7 +195,7 @@ async function sendShell(res, { value, cacheControl }, data) {
   return true;
 }
 
-/** A Cache-Control of seconds: revalidate is for how long a page is fresh, expire for how long it may be served. */
+/** Returns a Cache-Control value from seconds: a page is fresh for revalidate, and may be served for expire. */
 function lifetime({ revalidate, expire }) {
   if (revalidate === 0) return 'private, no-cache, no-store, max-age=0, must-revalidate';
   const fresh = typeof revalidate === 'number' ? revalidate : 31_536_000;

@@ -1,9 +1,9 @@
 'use strict';
-// Randomness in processes that were forked from one. What is drawn from the
-// kernel differs by itself; what was drawn before the fork and kept does not,
-// and is drawn anew here before user code runs: the generator of Math.random,
-// which is V8's own and cannot be told, and so is replaced, what Node.js keeps
-// for randomUUID and randomInt, and the pools that packages keep.
+// Random numbers in processes that were forked from one process. Numbers drawn from
+// the kernel after the fork differ; state drawn before it is the same in all children
+// and is replaced here before user code runs: the generator of Math.random, which is
+// V8's own, cannot be reseeded and is therefore substituted, the buffers of Node.js
+// for randomUUID and randomInt, and the pools of packages.
 
 const crypto = require('node:crypto');
 const { syncBuiltinESMExports } = require('node:module');
@@ -11,7 +11,7 @@ const { setFlagsFromString } = require('node:v8');
 const vm = require('node:vm');
 
 const { randomBytes } = crypto;
-const UUIDS = 128; // that Node.js draws at once
+const UUIDS = 128; // number that Node.js draws at once
 const INTS = 1024;
 const MAX_POOLS = 10_000;
 
@@ -35,7 +35,7 @@ function next() {
   return result;
 }
 
-/** Replaces the generators that give all children the same values. Code before user code may keep a reference. */
+/** Replaces the generators that give all children the same values, before any code can keep a reference. */
 function install() {
   crypto.randomFillSync(state);
   Math.random = function random() {
@@ -65,8 +65,8 @@ function install() {
 }
 
 /**
- * Runs what makes a context draw its first number: V8 seeds each with one of the
- * process's, which are the same in all children, unless a flag says what with.
+ * Runs f, in which a context draws its first number. V8 seeds each context with a
+ * number of the process, which is the same in all children, unless a flag sets the seed.
  */
 function seeded(f) {
   setFlagsFromString(`--random-seed=${randomBytes(4).readUInt32LE() >>> 2 || 1}`);
@@ -111,7 +111,7 @@ let remembering = true;
 function remember([buffer, offset, size]) {
   if (!remembering) return;
   if (pools.length >= MAX_POOLS) pools = pools.filter((pool) => pool.buffer.deref());
-  if (pools.length >= MAX_POOLS) remembering = false; // who fills so many keeps no pool, but a collection
+  if (pools.length >= MAX_POOLS) remembering = false; // so many buffers are no pool
   pools.push({
     buffer: new WeakRef(buffer),
     offset: typeof offset === 'number' ? offset : undefined,
@@ -119,7 +119,7 @@ function remember([buffer, offset, size]) {
   });
 }
 
-/** Forgets collected buffers. Returns the reason that children would repeat each other, or "". */
+/** Drops collected buffers. Returns the reason why children would draw the same numbers, or "". */
 function settle() {
   if (!remembering) return 'it fills more buffers with random bytes than can be refilled';
   remembering = false;
@@ -135,7 +135,7 @@ function renew() {
     if (target) crypto.randomFillSync(target, offset, size);
   }
   pools = [];
-  // Past what Node.js had drawn before the fork, wherever in it that was.
+  // Consumes all that Node.js had drawn before the fork.
   for (let i = 0; i <= UUIDS; i++) crypto.randomUUID();
   for (let i = 0; drewInts && i <= INTS; i++) crypto.randomInt(2);
 }

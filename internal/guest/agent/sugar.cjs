@@ -17,8 +17,8 @@ class ApiError extends Error {
 }
 
 /**
- * Adds the properties. req.body is there at once when it is asked for, so a body
- * that it can give is waited for. It stays in the stream, whole and unread.
+ * Adds the properties. req.body is synchronous, so this waits for a body that it can
+ * parse. The body also stays in the stream, complete and unread.
  */
 async function sweeten(req, res) {
   const type = mediaType(req.headers['content-type']);
@@ -53,8 +53,8 @@ function lazy(target, name, make) {
 }
 
 /**
- * Waits until the body has come and returns its pieces. They are noted where the
- * parser puts them into the stream, which keeps them for its reader.
+ * Waits for the end of the body and returns its pieces. They are recorded as the
+ * parser pushes them into the stream, which keeps them for its reader.
  */
 function received(req) {
   const pieces = [];
@@ -64,7 +64,7 @@ function received(req) {
     const see = (piece, encoding) => {
       if (piece !== null) pieces.push(piece);
       const more = push.call(req, piece, encoding);
-      if (piece !== null) return true; // however full the stream is: it has no reader yet
+      if (piece !== null) return true; // even if the stream is full: it has no reader yet
       delete req.push;
       req.off('close', gone);
       resolve(pieces);
@@ -117,7 +117,7 @@ function parseQuery(url = '/') {
   return Object.fromEntries([...query].map(([name, values]) => [name, values.length > 1 ? values : values[0]]));
 }
 
-// What req.body is for a media type, of the bytes of the body.
+// Functions from the bytes of a body to req.body, by media type.
 const PARSERS = new Map([
   ['application/json', parseJSON],
   ['application/octet-stream', (body) => body],

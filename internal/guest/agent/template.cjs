@@ -1,8 +1,8 @@
 'use strict';
-// A template: a process that has loaded a function and answered what warms it
-// up, and from then on does nothing but fork. Each child is an instance, loaded
-// and warm, with descriptors of its own. A function whose loading leaves what no
-// fork carries over, such as an open connection, is none for templates.
+// A template: a process that has loaded a function and answered its warm-up requests,
+// and from then on only forks. Each child is an instance, loaded and warm, with
+// descriptors of its own. A function that loads with state that a fork cannot carry
+// over, such as an open connection, has no templates.
 
 const childProcess = require('node:child_process');
 const dgram = require('node:dgram');
@@ -19,17 +19,17 @@ const random = require('./random.cjs');
 const uptime = require('./uptime.cjs');
 
 const HARMLESS = ['PipeWrap', 'PipeServerWrap', 'Timeout', 'Immediate', 'TickObject'];
-const PATIENCE = 50; // turns of the event loop for what is under way to end
+const PATIENCE = 50; // turns of the event loop in which pending work may end
 
 let native;
-let collect; // garbage
-let reason = ''; // why there can be no children
+let collect; // the function gc of V8
+let reason = ''; // the reason that forks are impossible
 let undo = [];
 let written; // files that loading left in the directory for temporary files
 
-const { TMPDIR } = process.env; // the platform's
+const { TMPDIR } = process.env; // set by the platform
 
-/** Before the function is loaded: starts to record state that prevents forks. */
+/** Starts to record state that prevents forks; called before the function is loaded. */
 function install(library) {
   delete process.env.LD_PRELOAD; // this process's own: see native/fork.c
   setFlagsFromString('--expose-gc'); // for contexts made from now on
@@ -59,7 +59,7 @@ function forbid(prototype, name, why) {
   });
 }
 
-/** After the function is loaded: what it writes from now on, children would find and add to. */
+/** Records the files that loading wrote; called after it. Files written later would be shared by all children. */
 function loaded() {
   written = files();
 }
@@ -84,15 +84,15 @@ async function check() {
 }
 
 /**
- * Serves forks. It goes on in children alone, which are instances from then on.
- * A child may have to wait until a start takes it. It blocks, so that no code of the
+ * Serves forks. It returns in children only, which are instances from then on. A
+ * child may be on standby until a start takes it: it blocks, so that no code of the
  * function runs before.
  */
 async function serve(server) {
   server.closeAllConnections();
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
   collect();
-  tellEnded(); // which is not its children's to tell
+  tellEnded(); // or each child would report the same ends
   native.receive(control.DESCRIPTOR);
   control.send('forked', {});
   native.settle(control.DESCRIPTOR);

@@ -1,7 +1,7 @@
 'use strict';
-// A function calls its own platform by https, as frameworks do, also where clients reach
-// that by http: then the platform has certificates of its own, which this process trusts
-// for hosts of the platform alone.
+// Functions call their own platform over https, as frameworks do, even if clients reach
+// it over http: then the platform has certificates of its own, which this process trusts
+// for hosts of the platform only.
 
 const { subscribe } = require('node:diagnostics_channel');
 const { existsSync, readFileSync } = require('node:fs');
@@ -12,9 +12,9 @@ const FILE = path.join(__dirname, 'platform.json'); // { domain, certificate }: 
 const OWN = ['ca', 'cert', 'key', 'pfx', 'secureContext']; // options by which code selects trusted certificates
 
 let hooked = false;
-let context; // that trusts the platform besides all others; made when it is first needed
+let context; // trusts the platform besides the usual authorities; created on first use
 
-/** The TLS module is loaded by the first request that needs it, which it is hooked for. */
+/** Hooks the loading of the TLS module, which the first request that needs it causes. */
 function install() {
   if (!existsSync(FILE)) return;
   subscribe('http.client.request.created', ({ request }) => {
@@ -40,7 +40,7 @@ function hook() {
   };
 }
 
-/** Whether a host is one of the platform's domain, or that of the running call. */
+/** Reports whether a host belongs to the platform's domain or is the host of the running call. */
 function isOf(domain, host) {
   if (typeof host !== 'string') return false;
   const name = host.toLowerCase();

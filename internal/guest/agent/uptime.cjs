@@ -1,5 +1,5 @@
 'use strict';
-// The age of an instance. Its process may be older: it waited until it was one.
+// The age of an instance. Its process may be older: it waited on standby.
 
 const process = require('node:process');
 

@@ -1,8 +1,8 @@
 'use strict';
-// What a blank process does before it is needed: load the modules that
-// functions use, touch what the runtime makes only on first use, load a function
-// of its own and answer requests in every way that functions do. Code is
-// compiled when it first runs, so all of this is the very code that runs later.
+// The warm-up of a blank process: it loads the modules that functions use, uses the
+// lazily created parts of the runtime, loads a function of its own and answers
+// requests in every way that functions do. Code is compiled when it first runs, so
+// the warm-up runs the same code as later requests.
 
 const path = require('node:path');
 const { AsyncLocalStorage } = require('node:async_hooks');
@@ -38,7 +38,7 @@ async function rehearse() {
   return handler;
 }
 
-/** Uses the web's globals, most of which exist only from their first use on. */
+/** Uses the globals of the web API, most of which Node.js creates on first use. */
 function touchWeb() {
   const url = new URL('http://warm/?a=b');
   url.searchParams.get('a');

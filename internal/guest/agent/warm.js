@@ -1,4 +1,4 @@
 'use strict';
-// What the warm-up loads, as if it were a function's file.
+// The function that the warm-up loads.
 
 module.exports = (req, res) => res.status(200).json([req.query, req.cookies, req.body]);

@@ -1,6 +1,6 @@
 'use strict';
-// Between Node.js's req and res and the web's Request and Response. Bodies
-// stream both ways, each side at the pace of the other.
+// Converts between Node's req and res and the web's Request and Response. Bodies
+// stream in both directions, with backpressure.
 
 const { Readable } = require('node:stream');
 const { setImmediate, clearImmediate } = require('node:timers');
@@ -9,7 +9,7 @@ const { isDecoded, decoderOf, isEncoded } = require('./decoded.cjs');
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH'];
 
-/** A function that answers Requests, with a handler for each method. */
+/** Answers Requests with a function for each method. */
 class WebHandler {
   /**
    * @param {object|Function} exported named methods, fetch, or a function for all
@@ -59,9 +59,9 @@ function hasBody(headers) {
 }
 
 /**
- * The body of req. It is touched only when read: one that nobody wants is
- * dropped by the HTTP server. What is left when the response is through no
- * longer waits for its reader, for the next request is behind it.
+ * Returns the body of req as a stream, which is read on demand: the HTTP server
+ * discards an unread body. At the end of the response the rest is discarded too, for
+ * the next request of the connection is behind it.
  */
 function stream(call, req) {
   let begun = false;
@@ -86,10 +86,10 @@ function stream(call, req) {
   return new ReadableStream(source, { highWaterMark: 0 });
 }
 
-// What a Response says of the connection that it was fetched over, and not of this one (RFC 9110, section 7.6.1).
+// Header fields of a Response about the connection that it was fetched over (RFC 9110, section 7.6.1).
 const HOP_BY_HOP = ['connection', 'keep-alive', 'transfer-encoding'];
 
-/** Sends a Response, its head at the latest when its body keeps one waiting. */
+/** Sends a Response, its head at the latest when its body makes the client wait. */
 async function write(res, response) {
   const { body, headers, status } = response;
   if (!body) {
@@ -116,7 +116,7 @@ async function write(res, response) {
   await pump(reader, res, first);
 }
 
-/** The headers as a list of names and values in turn, without some and those of the connection. */
+/** Returns the headers as a flat list of names and values, without the dropped and the hop-by-hop fields. */
 function rawHeaders(headers, dropped = []) {
   const list = [];
   for (const [name, value] of headers) {
@@ -125,7 +125,7 @@ function rawHeaders(headers, dropped = []) {
   return list;
 }
 
-/** Passes the body on from its first piece, if that was read, and ends; what is there at once leaves in one write, with the head. */
+/** Sends the body, from first if that was read, and ends; data that is available at once is sent in one write, with the head. */
 async function pump(reader, res, first) {
   res.cork(); // end undoes it, too
   const flush = setImmediate(() => {

@@ -1,7 +1,6 @@
 'use strict';
-// A zygote: a blank process that never becomes a function, but forks blank
-// processes, each into a sandbox of its own. What runs in it is the agent alone.
-// See native/zygote.c for how it forks.
+// A zygote: a blank process that runs no function but forks blank processes, each into
+// a sandbox of its own. Only the agent runs in it. native/zygote.c implements the fork.
 
 const process = require('node:process');
 const { setFlagsFromString } = require('node:v8');
@@ -12,7 +11,7 @@ const random = require('./random.cjs');
 
 const TURNS = 3; // of the event loop, in which closed connections end
 
-/** Serves orders. It goes on in children alone, each of which parks. */
+/** Serves orders. It returns in children only, each of which parks. */
 async function serve(server, { fork, enter }, park) {
   delete process.env.LD_PRELOAD; // this process's own: see native/fork.c
   const { pid, exit } = addon.load(fork);
@@ -24,11 +23,11 @@ async function serve(server, { fork, enter }, park) {
   vm.runInNewContext('gc')();
   setFlagsFromString('--no-expose-gc');
   random.settle();
-  control.send('born', { error: 0 }); // orders may come: whatever reads this socket from now on takes descriptors, too
+  control.send('born', { error: 0 }); // ready for orders, which carry descriptors
   bear(control.DESCRIPTOR);
   Object.defineProperty(process, 'pid', { value: pid(), enumerable: true, configurable: true });
   process.execArgv = []; // the flags of the zygote do not apply to worker threads
-  process.reallyExit = exit; // the runtime's own waits for threads that a fork does not have
+  process.reallyExit = exit; // Node's own waits for threads that do not exist after a fork
   control.exitBy(exit);
   random.renew();
   park();

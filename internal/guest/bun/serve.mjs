@@ -1,7 +1,7 @@
 // Runs a function in Bun as the server on $PORT that the relay waits for: the
 // program is `bun serve.mjs ENTRY`.
 //
-// A function is what it is in Node.js: methods, fetch, or a default export that
+// A function has the same form as in Node.js: methods, fetch, or a default export that
 // takes a Request or (req, res); or it calls Bun.serve or listens itself.
 
 import { pathToFileURL } from 'node:url';
@@ -14,7 +14,7 @@ const own = Bun.serve;
 
 decoded.install();
 
-let listens = false; // on $PORT: servers after the first are the function's own
+let listens = false; // on $PORT: later servers get the port that the function gave
 Bun.serve = (options) => {
   if (listens) return own.call(Bun, options);
   listens = true;
@@ -27,7 +27,7 @@ Bun.serve = (options) => {
 
 /** A response without the coding and the length that its body had before fetch decoded it. */
 async function asItIs(response) {
-  // To look at the body makes it a stream, and Bun forget the type that it would have had.
+  // Reading body makes it a stream, and Bun then forgets its media type.
   if (!(response instanceof Response) || !response.headers.has('content-encoding') || !response.body) return response;
   let { body } = response;
   let plain = decoded.isDecoded(body);

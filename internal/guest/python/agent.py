@@ -16,7 +16,7 @@ HOME = os.path.dirname(os.path.abspath(__file__))
 
 
 def package():
-    """Makes the modules beside this one a package that user code never meets by accident."""
+    """Makes the modules beside this one a package whose name user code does not use by accident."""
     module = types.ModuleType("_lateen")
     module.__path__ = [HOME]
     sys.modules["_lateen"] = module

@@ -23,11 +23,11 @@ _retired = False
 
 
 class Call:
-    """headers are pairs of names and values; those that are the platform's are taken out."""
+    """headers are pairs of names and values; the platform's own fields are removed."""
 
     def __init__(self, headers):
         internal = {}
-        while headers and headers[-1][0].startswith(PREFIX):  # byte for byte as the platform writes it
+        while headers and headers[-1][0].startswith(PREFIX):  # the platform writes its fields last
             name, value = headers.pop()
             internal[name[len(PREFIX):]] = value
         self.id = int(internal.get("request-id", 0))
@@ -51,7 +51,7 @@ class Call:
         control.send("end", {"context": self.reference, "error": self.error, "delay": delay.take()})
 
     def wait_until(self, work):
-        """Keeps the call from ending until an awaitable, or a function without arguments, is through."""
+        """Keeps the call from ending until an awaitable, or a function without arguments, has completed."""
         if not inspect.isawaitable(work) and not callable(work):
             raise TypeError("wait_until takes an awaitable or a function without arguments")
         with _lock:
@@ -106,7 +106,7 @@ def is_busy():
 
 
 class NoResponse(Exception):
-    """User code came to its end and left nothing to answer with."""
+    """The error of user code that ended without a response."""
 
 
 async def _just(awaitable):
@@ -118,12 +118,12 @@ def exited(error):
 
 
 def status(error):
-    """The status that a process exits with for a SystemExit."""
+    """Returns the exit status of a process for a SystemExit."""
     return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
 
 
 def summary(error):
-    """An error as one line or few, without its stack."""
+    """Returns an error as a few lines, without its stack."""
     try:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
     except Exception:
@@ -132,7 +132,7 @@ def summary(error):
 
 
 def complain(error):
-    """Writes an error where the running code's own output goes."""
+    """Writes an error to the output of the running code."""
     try:
         text = "".join(traceback.format_exception(error))
     except Exception:

@@ -12,7 +12,7 @@ _lock = threading.RLock()
 
 
 def send(kind, payload):
-    """Sends one message. Without a supervisor there is nothing to live for."""
+    """Sends one message. Exits if the supervisor has gone."""
     data = json.dumps({"type": kind, "payload": payload}).encode() + b"\0"
     try:
         with _lock:
@@ -33,7 +33,7 @@ def receive():
 
 
 def watch():
-    """From now on the end of the supervisor is the end of this process."""
+    """From now on the process exits when the supervisor ends."""
     threading.Thread(target=_watch, name="lateen-control", daemon=True).start()
 
 

@@ -1,15 +1,15 @@
-"""How late the event loop is: see agent/delay.cjs. Code that blocks has a thread of its own, and no loop."""
+"""Measures the delay of the event loop: see agent/delay.cjs. Blocking code has a thread of its own, and no loop."""
 
 import time
 
 TICK = 0.025  # s
 
 _ticking = False
-_noticed = [0, 0.0]  # ticks, and how late they were together, in s, since it was last told
+_noticed = [0, 0.0]  # number of ticks and sum of their delays in s, since the last report
 
 
 def begin(loop, busy):
-    """Ticks as long as busy says that there are calls; one has begun."""
+    """Starts the timer, at the start of a call. It runs while busy reports calls in progress."""
     global _ticking
     if _ticking:
         return

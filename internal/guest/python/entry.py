@@ -21,7 +21,7 @@ TRAMPOLINE = "vc__handler__python"  # the module that Vercel's builder writes
 
 
 def activate(spec):
-    """Becomes the function that spec describes, and serves until the end."""
+    """Loads the function that spec describes, and serves its requests until the process ends."""
     began = time.monotonic()
     try:
         serve = prepare(spec)
@@ -59,9 +59,9 @@ def prepare(spec):
 
 
 def locate(root, handler):
-    """The module's name, that of the variable in it or None, and the file: a
-    handler is the path of a file, or of one without its suffix, a dot and the
-    name of a variable."""
+    """Returns the name of the module, the name of its variable or None, and the file.
+    A handler is the path of a file, or a path without its suffix followed by a dot and
+    the name of a variable."""
     if handler.endswith(".py") and os.path.isfile(os.path.join(root, handler)):
         return handler[:-3].replace("/", "."), None, os.path.join(root, handler)
     stem, _, name = handler.rpartition(".")
@@ -73,7 +73,7 @@ def locate(root, handler):
 
 
 def search(root, more):
-    """Makes the function's own files importable, and then those it brings along."""
+    """Makes the function's own files importable, and then its bundled packages."""
     sys.path.insert(0, root)
     vendors = [os.path.join(root, entry) for entry in more.split(os.pathsep) if entry]
     vendors += [os.path.join(root, name) for name in ("_vendor", "vendor", "site-packages")]
@@ -102,15 +102,15 @@ def load(name, path):
 
 
 def follow():
-    """The function that a trampoline leads to, by the variables that it has set."""
+    """Returns the function that a trampoline calls, by the variables that it has set."""
     env = os.environ
     name, path = env["__VC_HANDLER_MODULE_NAME"], env["__VC_HANDLER_ENTRYPOINT_ABS"]
     return load(name, path), env.get("__VC_HANDLER_VARIABLE_NAME") or None, path
 
 
 class VercelRuntime(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Stands in for the modules of vercel_runtime by which functions reach the
-    platform: this agent is that runtime."""
+    """Replaces the modules of vercel_runtime by which functions reach the platform:
+    this agent is that runtime."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname == "vercel_runtime":
@@ -168,13 +168,13 @@ def server(module, name, path):
 
 
 def interface(application):
-    """The interface that a callable is of: wsgi, asgi, asgi2, or None. Servers call
-    what they are given; what it takes and whether it is asynchronous says how."""
+    """Returns the interface of a callable: wsgi, asgi, asgi2, or None. Its number of
+    parameters and whether it is asynchronous determine the interface."""
     if not callable(application):
         return None
     target = application
     if not inspect.isroutine(application) and not inspect.isclass(application) and not isinstance(application, functools.partial):
-        target = application.__call__  # of the object, where it has one of its own
+        target = application.__call__  # an object that is callable
     least, most = parameters(target)
     if inspect.isclass(application):
         if least <= 3 <= most and hasattr(application, "__await__"):
@@ -195,7 +195,7 @@ def is_async(function):
 
 
 def parameters(function):
-    """How many positional arguments a callable takes, at least and at most."""
+    """Returns the minimum and maximum number of positional arguments of a callable."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -208,7 +208,7 @@ def parameters(function):
 
 
 def doubled(application):
-    """An application of ASGI 2, which is called twice, as one of ASGI 3."""
+    """Adapts an application of ASGI 2, which is called twice, to ASGI 3."""
     async def adapted(scope, receive, send):
         await application(scope)(receive, send)
 

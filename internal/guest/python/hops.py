@@ -1,8 +1,9 @@
-"""How far a request has come.
+"""The hop count of requests.
 
-Every request that a function makes by http.client, as urllib, requests and boto3
-do, says in a header how often what led to it has passed through the platform,
-in the platform's own words. There it is read, and what runs in a circle ends.
+Every request that a function sends by http.client, as urllib, requests and boto3
+do, has a header with the number of times that its chain of requests has passed
+through the platform, as the platform wrote it. The platform reads it and ends
+request loops.
 """
 
 from http.client import HTTPConnection

@@ -1,4 +1,4 @@
-"""The little of HTTP/1.1 that the supervisor speaks."""
+"""The subset of HTTP/1.1 that the supervisor uses."""
 
 import copy
 import io
@@ -13,11 +13,11 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 DIGITS = re.compile(r"[0-9]{1,18}")
 HEX = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
-OWN = ("connection", "content-length", "keep-alive", "transfer-encoding")  # headers that Framing writes, or no response has
+OWN = ("connection", "content-length", "keep-alive", "transfer-encoding")  # fields that Framing writes or omits
 
 
 class Head:
-    """The head of a request: the method, the target as it came, pairs of names and values."""
+    """The head of a request: the method, the unparsed target, pairs of names and values."""
 
     def __init__(self, lines):
         self.method, self.target, _ = lines[0].decode("latin-1").split(" ", 2)
@@ -60,7 +60,7 @@ class Head:
 
 
 class Body(io.RawIOBase):
-    """The body of a request, from a file of which it is a part."""
+    """The body of a request, read from the file of the connection."""
 
     def __init__(self, source, head):
         self._source = source
@@ -112,9 +112,9 @@ class Body(io.RawIOBase):
 
 
 class Framing:
-    """How a response is delimited on a connection that stays. Status, names and
-    values are those of RFC 9110 §5 and §15: a value with a line end, for
-    instance, would be a field of its own, or a response."""
+    """The framing of a response on a persistent connection. It validates status, names
+    and values by RFC 9110 §5 and §15: a value with a line end, for instance, would be
+    read as another field, or as another response."""
 
     def __init__(self, method, status, headers):
         if not 200 <= status <= 999:
@@ -161,13 +161,13 @@ class Framing:
 
 
 class Chunks:
-    """Reads a body that comes in chunks (RFC 9112 §7.1), as it comes."""
+    """Decodes a chunked body (RFC 9112 §7.1) incrementally."""
 
     def __init__(self):
         self._buffer = b""
         self._left = 0  # of the chunk
-        self._behind = False  # its line end is still to come
-        self.through = False  # the last chunk was there
+        self._behind = False  # the line end of the chunk is expected
+        self.through = False  # the last chunk was read
 
     def feed(self, data):
         """Returns the part of the content in data."""

@@ -9,7 +9,7 @@ import sys
 from _lateen import call, delay
 from _lateen.http1 import Framing, Head
 
-HIGH = 256 * 1024  # bytes of a body that wait for the application before the connection does
+HIGH = 256 * 1024  # bytes of a body that are buffered for the application before reading pauses
 GRACE = 0.4  # s for the shutdown handlers of an application
 
 
@@ -36,7 +36,7 @@ async def run(application, started):
 
 
 class Lifespan:
-    """The application's own start and end, if it has any."""
+    """The lifespan protocol: the application's startup and shutdown handlers, if it has any."""
 
     def __init__(self, application):
         self.application = application
@@ -68,7 +68,7 @@ class Lifespan:
 
 
 class Connection(asyncio.Protocol):
-    """One of the supervisor's connections: a request at a time."""
+    """A connection of the supervisor, with one request at a time."""
 
     def __init__(self, application, state):
         self.application = application
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         self.request.feed(self.buffer)
 
     def through(self, stays):
-        """Takes note that a request is over."""
+        """Records the end of a request."""
         self.request = None
         if not stays:
             self.transport.close()
@@ -125,8 +125,8 @@ class Request:
         self.owner = call.Call(head.headers)
         self.chunked = head.chunked
         self.left = 0 if self.chunked else head.length  # of the body, or of a chunk of it
-        self.whole = not self.chunked and self.left == 0  # all of the body is here
-        self.given = False  # and the application knows
+        self.whole = not self.chunked and self.left == 0  # the body is complete
+        self.given = False  # the application has received all of it
         self.parts = bytearray()
         self.news = asyncio.Event()
         self.gone = False  # the client has disconnected
@@ -147,13 +147,13 @@ class Request:
             "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": head.method,
             "scheme": head.scheme, "path": head.decoded.decode("utf-8", "replace"), "raw_path": head.path.encode("latin-1"),
             "query_string": head.query.encode("latin-1"), "root_path": "",
-            # Frameworks make "_" of "-", so that a name with "_" would pass for another header.
+            # Frameworks replace "-" by "_", so a name with "_" could be taken for another header.
             "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in head.headers if "_" not in name],
             "client": (head.client, 0), "server": head.server, "state": dict(self.connection.state),
         }
 
     def feed(self, buffer):
-        """Moves the body's part of the buffer to the body."""
+        """Moves the bytes of the body from the buffer to the body."""
         while not self.whole and buffer:
             if self.left == 0 and not self.next(buffer):
                 break
@@ -182,7 +182,7 @@ class Request:
             self.connection.through(True)
 
     def next(self, buffer):
-        """Reads the head of a chunk, if it is here."""
+        """Reads the head of a chunk, if it has arrived."""
         if buffer.startswith(b"\r\n"):
             del buffer[:2]
         end = buffer.find(b"\r\n")
@@ -250,7 +250,7 @@ class Request:
             raise
         except BaseException as error:
             if self.ended:
-                call.complain(error)  # a response that is complete stands
+                call.complain(error)  # the response is complete already
             elif not self.gone:
                 answer = self.owner.fail(error)
                 if not self.begun:

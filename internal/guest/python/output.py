@@ -12,8 +12,8 @@ LEVELS = ((logging.CRITICAL, "fatal"), (logging.ERROR, "error"), (logging.WARNIN
 
 
 def install():
-    """Takes over the standard streams and gives the root logger's lines their levels."""
-    faulthandler.enable(sys.__stderr__)  # of crashes, to the descriptor itself
+    """Captures the standard streams, and assigns levels to the root logger's lines."""
+    faulthandler.enable(sys.__stderr__)  # writes crashes to the descriptor itself
     streams = [Stream(sys.stdout, "info"), Stream(sys.stderr, "error")]
     sys.stdout, sys.stderr = streams
     sys.__stdout__, sys.__stderr__ = streams
@@ -96,7 +96,7 @@ class Bytes(io.RawIOBase):
 
 
 class Handler(logging.Handler):
-    """The root logger's: lines have the level they were logged with."""
+    """The handler of the root logger: entries have the level of their log record."""
 
     def emit(self, record):
         try:

@@ -16,7 +16,7 @@ _idle = threading.Semaphore(0)  # counts the threads that wait for a job
 
 
 def work(job):
-    """Runs a job in a thread that has none, or a new one."""
+    """Runs a job in an idle thread or in a new one."""
     if _idle.acquire(blocking=False):
         _jobs.put(job)
     else:
@@ -31,7 +31,7 @@ def _labour(job):
 
 
 def serve(application, started):
-    """Accepts the supervisor's connections, of which it keeps some."""
+    """Accepts connections of the supervisor, which keeps some of them open."""
     listener = socket.socket(fileno=4)
     listener.set_inheritable(False)
     listener.setblocking(True)
@@ -42,7 +42,7 @@ def serve(application, started):
 
 
 class Conversation:
-    """One of the supervisor's connections: one request at a time, in any thread."""
+    """A connection of the supervisor, with one request at a time, in any thread."""
 
     def __init__(self, connection, application):
         self.connection = connection
@@ -68,7 +68,7 @@ HANDED_OVER = object()  # the result of an exchange that has passed its connecti
 
 
 def exchange(conversation):
-    """Answers one request; false if there can be no more on this connection."""
+    """Answers one request; returns false if the connection cannot be reused."""
     source, lines = conversation.source, []
     while (line := source.readline(MAX_LINE).rstrip(b"\r\n")) or not lines:
         if not line:
@@ -85,7 +85,7 @@ def exchange(conversation):
     except BaseException as error:
         if response.cut or raw.cut:  # the client has gone, or the supervisor
             return False
-        if response.ended and isinstance(error, Exception):  # a response that is complete stands
+        if response.ended and isinstance(error, Exception):  # the response is complete already
             call.complain(error)
             return response.left or drained(raw)
         answer = owner.fail(error)
@@ -111,7 +111,7 @@ def drained(raw):
 
 
 class Response:
-    """A response on its way."""
+    """A response in progress."""
 
     def __init__(self, conversation, method, raw):
         self.conversation = conversation
@@ -122,7 +122,7 @@ class Response:
         self.begun = False  # something was sent
         self.cut = False  # the supervisor has stopped reading
         self.ended = False
-        self.left = None  # HANDED_OVER once the connection is another thread's
+        self.left = None  # HANDED_OVER once another thread owns the connection
         self.head = None
 
     def start(self, status, reason, headers):
@@ -193,7 +193,7 @@ class Wsgi:
             for chunk in chunks:
                 if chunk:
                     response.write(chunk)
-            response.finish()  # close may take its time, or fail
+            response.finish()  # before close, which may be slow or fail
             if hasattr(chunks, "close"):
                 response.leave()
         finally:
@@ -212,20 +212,20 @@ def environ(head, body):
     }
     for key, value in head.headers:
         if "_" in key:
-            continue  # it would pass for the header of the same name with "-"
+            continue  # it would be taken for the header of the same name with "-"
         key = key.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = "HTTP_" + key
         if key == "HTTP_TRANSFER_ENCODING":
-            continue  # the body comes as it was before
+            continue  # the body is passed without its transfer coding
         env[key] = f"{env[key]},{value}" if key in env else value
     return env
 
 
 class HandlerClass:
-    """A subclass of BaseHTTPRequestHandler, which reads a request and writes a
-    response itself. Each request has a handler object of its own, which reads no
-    other: a body that a handler leaves unread is no request."""
+    """Serves with a subclass of BaseHTTPRequestHandler, which parses requests and writes
+    responses itself. Each request has a handler object of its own that can read this
+    request only, so an unread body is never parsed as a request."""
 
     def __init__(self, kind):
         from http.server import BaseHTTPRequestHandler
@@ -255,7 +255,7 @@ class HandlerClass:
         self.kind = Handler
 
     def __call__(self, head, body, response):
-        if head.chunked:  # handlers know no other bodies than those with a length
+        if head.chunked:  # handlers expect a Content-Length
             content = body.read()
             head.headers = [(name, value) for name, value in head.headers if name.lower() != "transfer-encoding"]
             head.headers.append(("Content-Length", str(len(content))))
@@ -287,7 +287,7 @@ class Socket:
 
 
 class Joined(io.RawIOBase):
-    """Two files, one after the other."""
+    """The concatenation of files."""
 
     def __init__(self, *files):
         self._files = list(files)
@@ -306,12 +306,12 @@ class Joined(io.RawIOBase):
 
 
 class Writer(io.BufferedIOBase):
-    """Takes a response as it is written to a connection, and makes it one of ours."""
+    """Parses the response that a handler writes to its connection."""
 
     def __init__(self, response):
         self._response = response
         self._head = b""
-        self._chunks = None  # of a body that the handler delimits so itself
+        self._chunks = None  # decoder of a body that the handler has chunked itself
 
     def writable(self):
         return True
@@ -337,7 +337,7 @@ class Writer(io.BufferedIOBase):
         _, status, *reason = lines[0].split(" ", 2)
         headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
         if int(status) < 200:
-            return  # interim ones are between the two ends of a connection
+            return  # interim responses concern this connection only
         if any(name.lower() == "transfer-encoding" and value.lower() == "chunked" for name, value in headers):
             self._chunks = Chunks()
             headers = [(name, value) for name, value in headers if name.lower() != "content-length"]  # RFC 9112 §6.3
