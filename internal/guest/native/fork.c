@@ -1,11 +1,13 @@
-// What a template needs and JavaScript has not: fork, and the kernel's way of
-// handing over descriptors. An addon of Node.js (Node-API 8) that needs no
-// headers but those of the C library, and a library to be loaded before it:
-// V8 marks its heap as not to be inherited by a fork, which madvise below ignores.
+// Gives templates the calls that JavaScript lacks: fork, and receiving descriptors. It
+// is an addon of Node.js (Node-API 8) that needs no headers but those of the C
+// library, and also a library that is preloaded into Node.js: V8 marks its heap with
+// MADV_DONTFORK, which madvise below ignores.
 //
-//   receive(fd)   serves forks until it is in a child
-//   settle(fd)    does as the supervisor says, and stands still until it says to go on
-//   limit(bytes)  bounds the heap, whose bound V8 takes from the host's memory when it boots
+//   receive(fd)   serves forks; returns in each child
+//   settle(fd)    populates memory as the supervisor requests, until it says to continue
+//   limit(bytes)  sets the limit of the heap, which V8 derives from the host's memory when it boots
+//   pid()         returns the process id
+//   exit(status)  exits at once
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -44,17 +46,17 @@ extern int napi_throw_error(napi_env, const char *, const char *);
 extern int uv_loop_fork(struct uv_loop_s *);
 extern void uv_update_time(struct uv_loop_s *);
 
-// Of V8's public API, in C++. A callback that is removed may leave another limit
-// behind: there is no other way to set one.
+// Functions of V8's public C++ API. Removing a callback can set a new limit, which is
+// the only way to set one.
 typedef size_t (*near_limit)(void *, size_t, size_t);
 __attribute__((weak)) extern void *isolate(void) __asm__("_ZN2v87Isolate10GetCurrentEv");
 __attribute__((weak)) extern void add_near_limit(void *, near_limit, void *) __asm__("_ZN2v87Isolate24AddNearHeapLimitCallbackEPFmPvmmES1_");
 __attribute__((weak)) extern void remove_near_limit(void *, near_limit, size_t) __asm__("_ZN2v87Isolate27RemoveNearHeapLimitCallbackEPFmPvmmEm");
 
-// The hash of this file, for whoever wonders what an object was made of.
+// The hash of this file, by which a test compares an object with its source.
 __attribute__((used)) static const char source[] = SOURCE;
 
-// The descriptors that come with each message, and what they are in the child.
+// The number of descriptors that come with each message, and their numbers in the child.
 enum { GIVEN = 4 };
 static const int places[GIVEN] = {3, 4, 1, 2}; // control, listener, stdout, stderr
 
@@ -68,14 +70,14 @@ static int last_of(int *fds, int count) {
 	return 0;
 }
 
-// become makes the process that fork has made one of its own. A failure ends it.
+// become separates a forked child from its template. A failure ends the child.
 static void become(struct uv_loop_s *loop, pid_t template, int *fds) {
 	signal(SIGCHLD, SIG_DFL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != template) _exit(97);
 	setsid();
-	// Whatever a given descriptor is called now, it is not one of the places: those are taken.
+	// The received descriptors are none of the places, which are in use.
 	for (int i = 0; i < GIVEN; i++) {
-		// As Node.js has made them: not for what the function starts.
+		// As Node.js creates them: closed on exec.
 		if (dup3(fds[i], places[i], O_CLOEXEC) < 0) _exit(97);
 	}
 	last_of(fds, GIVEN);
@@ -83,7 +85,7 @@ static void become(struct uv_loop_s *loop, pid_t template, int *fds) {
 	uv_update_time(loop);
 }
 
-// rights takes the descriptors out of a message.
+// rights reads the descriptors of a message and returns their number.
 static int rights(struct msghdr *m, int *fds) {
 	int count = 0;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
@@ -94,7 +96,7 @@ static int rights(struct msghdr *m, int *fds) {
 	return count;
 }
 
-// descriptor reads the argument of a function, and which loop it is called in.
+// descriptor reads the argument of a function, and the event loop of its caller.
 static int descriptor(napi_env env, napi_callback_info info, int32_t *control, struct uv_loop_s **loop) {
 	size_t argc = 1;
 	napi_value argv[1];
@@ -110,7 +112,7 @@ static napi_value receive(napi_env env, napi_callback_info info) {
 	struct uv_loop_s *loop;
 	if (!descriptor(env, info, &control, &loop)) return NULL;
 	pid_t self = getpid();
-	signal(SIGCHLD, SIG_IGN); // nobody asks how children ended: the kernel may forget them
+	signal(SIGCHLD, SIG_IGN); // the exit status of children is not used: the kernel reaps them
 	for (;;) {
 		char text[1];
 		char space[CMSG_SPACE(sizeof(int) * GIVEN)];
@@ -120,7 +122,7 @@ static napi_value receive(napi_env env, napi_callback_info info) {
 		do n = recvmsg(control, &m, MSG_CMSG_CLOEXEC);
 		while (n < 0 && errno == EINTR);
 		if (n <= 0) {
-			// No more are wanted. Children follow their template, so it waits for them.
+			// No more forks. Children die with their template, so it waits for them.
 			while (wait(NULL) > 0 || errno == EINTR) {}
 			_exit(0);
 		}
@@ -134,13 +136,13 @@ static napi_value receive(napi_env env, napi_callback_info info) {
 			become(loop, self, fds);
 			return NULL;
 		}
-		last_of(fds, GIVEN); // if there is no child, its supervisor sees that nobody has them
+		last_of(fds, GIVEN); // if the fork failed, the supervisor sees that the descriptors are closed
 	}
 }
 
-// What the supervisor says: memory that will be touched soon, and is better had
-// now than fault by fault. The lowest bit of bytes says that it will be written
-// to. No bytes: go on.
+// A message of the supervisor: memory that will be used soon, which is cheaper to
+// populate now than by page faults. The lowest bit of bytes is set if it will be
+// written to. A message without bytes ends the wait.
 struct range {
 	uint64_t from, bytes;
 };
@@ -160,9 +162,9 @@ static napi_value settle(napi_env env, napi_callback_info info) {
 	if (!descriptor(env, info, &control, &loop)) return NULL;
 	for (;;) {
 		struct range r;
-		if (!hear(control, &r)) _exit(0); // there is nobody to serve
+		if (!hear(control, &r)) _exit(0); // the supervisor has gone
 		if (r.bytes == 0) break;
-		// A kernel or a range that it cannot be done for has it done later.
+		// If the kernel does not support it for this range, page faults populate it later.
 		madvise((void *)r.from, r.bytes & ~(uint64_t)1, r.bytes & 1 ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 	}
 	uv_update_time(loop);
@@ -200,7 +202,7 @@ static napi_value leave(napi_env env, napi_callback_info info) {
 	napi_value argv[1];
 	int32_t status = 1;
 	if (!napi_get_cb_info(env, info, &argc, argv, NULL, NULL) && argc == 1) napi_get_value_int32(env, argv[0], &status);
-	_exit(status); // the runtime's own way out waits for threads that a fork does not have
+	_exit(status); // the runtime's own exit waits for threads that do not exist after a fork
 }
 
 __attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 8; }

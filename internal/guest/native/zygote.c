@@ -1,20 +1,19 @@
-// What a zygote needs and JavaScript has not: to fork a process into a sandbox
-// that stands empty. An addon of Node.js (Node-API 8) like fork.c, beside which
-// it is loaded.
+// Forks a process from a zygote into an empty sandbox, which JavaScript cannot do.
+// An addon of Node.js (Node-API 8) like fork.c, beside which it is loaded.
 //
-//   bear(fd) → undefined   serves orders that come with descriptors, until it is in a child
+//   bear(fd) → undefined   serves orders that come with descriptors; returns in each child
 //
-// The child is to be in namespaces that the zygote is not in, and its parent
-// the sandbox's first process. So three are made, each from the one before:
+// The child must be in namespaces that the zygote is not in, and its parent must be
+// the sandbox's first process. So three processes are created, each by the one before:
 //
-//   a helper enters the namespaces. It shares the zygote's memory, but is a
-//     process of one thread, as has to be who enters a user namespace;
-//   another is born in the process namespace, which the first only enters with
-//     its children, and shares that memory, too;
-//   the child has memory of its own. The second helper ends, and the kernel
-//     gives its child to the first process of the namespace.
+//   the first helper enters the namespaces. It shares the zygote's memory, but it is
+//     a process with one thread, which the kernel requires to enter a user namespace;
+//   the second helper is created inside the process namespace, which the first enters
+//     for its children only, and shares that memory, too;
+//   the child has memory of its own. The second helper exits, and the kernel
+//     makes the first process of the namespace the child's parent.
 //
-// The zygote stands still until both helpers have let go of its memory.
+// The zygote is suspended until both helpers have exited, for they use its memory.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -51,25 +50,25 @@ extern int napi_throw_error(napi_env, const char *, const char *);
 extern int uv_loop_fork(struct uv_loop_s *);
 extern void uv_update_time(struct uv_loop_s *);
 
-// Of the C library from 2.35 on.
+// Symbols of the C library since version 2.35.
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
-// The hash of this file, for whoever wonders what an object was made of.
+// The hash of this file, by which a test compares an object with its source.
 __attribute__((used)) static const char source[] = SOURCE;
 
 enum {
-	KEEPER = 4, // of the descriptors that come with an order: the first process of the sandbox
+	KEEPER = 4, // index of the pidfd of the sandbox's first process among the descriptors of an order
 	GIVEN = 5,
 	CONTROL = 3,
-	OWN = 5,         // descriptors of a guest: those from here on are the runtime's
+	OWN = 5,         // the first descriptor of the runtime: lower ones belong to the guest
 	FEW = 256,       // descriptors that the runtime opens by itself
 	MAX_FILTER = 1024,
 	FAILED = 97,
 };
 static const int places[KEEPER] = {CONTROL, 4, 1, 2}; // control, listener, stdout, stderr
 
-// order says what the child is to be. The platform writes the same (sandbox.Process.Order).
+// order describes the child. The platform writes the same layout (sandbox.Process.Order).
 static struct {
 	uint32_t namespaces; // to enter, as for setns(2)
 	uint32_t id;         // of user and group
@@ -79,7 +78,7 @@ static struct {
 
 static struct {
 	int fds[GIVEN];
-	jmp_buf birth; // where the child goes on
+	jmp_buf birth; // the place where the child continues
 	int failed;    // errno of a helper
 	pid_t self;
 	char stacks[2][64 << 10] __attribute__((aligned(16)));
@@ -90,14 +89,14 @@ static int failed(void) {
 	return FAILED;
 }
 
-// settle leaves the descriptors that are the child's, and no other that the
-// zygote has: in place of what the runtime uses for itself is the null device,
-// until its event loop opens it anew. Helpers have tables of descriptors of their own.
+// settle keeps the child's descriptors and closes the zygote's. It replaces the
+// runtime's own descriptors by the null device, until the event loop opens them again.
+// Helpers have descriptor tables of their own.
 static int settle(void) {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (null < 0 || dup3(nothing, 0, O_CLOEXEC) < 0) return -1;
 	for (int i = 0; i < KEEPER; i++) {
-		// As Node.js has made them: not for its children, and all but the control socket never waiting.
+		// As Node.js creates them: closed on exec and, except for the control socket, non-blocking.
 		if (dup3(work.fds[i], places[i], O_CLOEXEC) < 0) return -1;
 		if (places[i] != CONTROL && fcntl(places[i], F_SETFL, O_NONBLOCK)) return -1;
 	}
@@ -114,9 +113,9 @@ static int bring(void *nothing) {
 	if (settle()) return failed();
 	pid_t child;
 	do {
-		// The C library's fork, for those who have asked it to be told: the runtime's event loop.
+		// The C library's fork, which runs the handlers of pthread_atfork: the event loop has one.
 		child = fork();
-		// OpenSSL knows a fork, and draws other random numbers in it, by its process id.
+		// OpenSSL recognizes a fork by its process id, and then draws other random numbers.
 		if (child == 0 && getpid() == work.self) _exit(FAILED);
 		if (child == 0) longjmp(work.birth, 1);
 	} while (child == work.self);
@@ -128,8 +127,8 @@ static int enter(void *nothing) {
 	if (setns(work.fds[KEEPER], order.namespaces)) return failed();
 	pid_t helper = clone(bring, work.stacks[1] + sizeof work.stacks[1], CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
 	if (helper < 0) return failed();
-	// It has to be gone before this is, or another would have to see it off: the
-	// namespace cannot end before.
+	// Reaps the helper here, or the sandbox's first process would have to: the namespace
+	// cannot end before.
 	while (waitpid(helper, NULL, 0) == helper || errno == EINTR) {}
 	return 0;
 }
@@ -138,7 +137,7 @@ static void must(long result) {
 	if (result < 0) _exit(FAILED);
 }
 
-// confine gives up all that the child could do and others in sandboxes cannot.
+// confine drops all rights of the child that processes in sandboxes do not have.
 static void confine(void) {
 	for (int c = 0; prctl(PR_CAPBSET_READ, c, 0, 0, 0) >= 0; c++) must(prctl(PR_CAPBSET_DROP, c, 0, 0, 0));
 	must(syscall(SYS_setresgid, order.id, order.id, order.id));
@@ -149,18 +148,18 @@ static void confine(void) {
 	struct __user_cap_data_struct none[2] = {{0}};
 	must(syscall(SYS_capset, &header, none));
 	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	must(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)); // or what is in /proc of it would not be its own
+	must(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)); // or root would own its files in /proc
 	struct sock_fprog filter = {order.calls, order.filter};
 	must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter));
 }
 
-// live is the child's: it tells who it is, and goes on once it is told to.
+// live runs in the child: it identifies itself, and continues once the platform says so.
 static void live(struct uv_loop_s *loop) {
 	signal(SIGCHLD, SIG_DFL);
-	must(kill(1, SIGUSR1)); // by which the keeper knows it
+	must(kill(1, SIGUSR1)); // identifies this process to the keeper
 	confine();
 	must(setsid());
-	// The kernel forgot where this is when the first helper came to be.
+	// The kernel dropped the registration when it created the first helper.
 	if (&__rseq_size && __rseq_size) {
 #if defined(__x86_64__)
 		const unsigned signature = 0x53053053;
@@ -176,7 +175,7 @@ static void live(struct uv_loop_s *loop) {
 	uv_update_time(loop);
 }
 
-// receive takes an order; 0 if it is none, less if no more will come.
+// receive reads an order. It returns 1 for an order, 0 for an invalid one and -1 at the end.
 static int receive(int control) {
 	char space[CMSG_SPACE(sizeof work.fds)];
 	struct iovec io = {&order, sizeof order};
@@ -202,7 +201,7 @@ static napi_value bear(napi_env env, napi_callback_info info) {
 		napi_throw_error(env, NULL, "bear takes a descriptor");
 		return NULL;
 	}
-	signal(SIGCHLD, SIG_IGN); // nobody asks how helpers ended
+	signal(SIGCHLD, SIG_IGN); // the exit status of helpers is not used
 	work.self = getpid();
 	for (int got; (got = receive(control)) >= 0;) {
 		work.failed = got ? 0 : EBADMSG;
@@ -214,10 +213,10 @@ static napi_value bear(napi_env env, napi_callback_info info) {
 			if (clone(enter, work.stacks[0] + sizeof work.stacks[0], CLONE_VM | CLONE_VFORK | SIGCHLD, NULL) < 0) failed();
 			for (int i = 0; i < GIVEN; i++) close(work.fds[i]);
 		}
-		// To a guest's supervisor, as guest.Born: what says so ends with a NUL.
+		// To the guest's supervisor, as guest.Born: messages end with a NUL.
 		if (dprintf(control, "{\"type\":\"born\",\"payload\":{\"error\":%d}}%c", work.failed, 0) < 0) break;
 	}
-	_exit(0); // no more are wanted
+	_exit(0); // the supervisor sends no more orders
 }
 
 __attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 8; }

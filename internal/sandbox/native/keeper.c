@@ -1,20 +1,21 @@
-// The keeper of a sandbox, without a C library: it weighs a few pages.
+// The keeper: the init process of a sandbox, without a C library, so that it uses a
+// few pages of memory only.
 //
 //   keeper run PROGRAM ARGUMENT...
 //     is the first process of a process namespace. It starts the program, passes
-//     SIGTERM on to it, reaps what is orphaned, and ends as the program ends,
-//     with 128 and the signal's number if that was a signal: the kernel then
-//     ends all others in the namespace. It keeps no descriptor open.
+//     SIGTERM on to it, reaps orphaned processes, and exits with the program's
+//     status, or with 128 plus the number of the signal that ended it: the kernel
+//     then ends all others in the namespace. It keeps no descriptor open.
 //
 //   keeper hold
-//     is the same for a program that a zygote forks into the namespace (see
-//     guest/native/zygote.c): whoever first sends SIGUSR1. All signals are blocked
-//     when it begins, so that none is lost.
+//     does the same for a program that a zygote forks into the namespace (see
+//     guest/native/zygote.c): the first process that sends SIGUSR1. All signals must
+//     be blocked when it starts, so that none is lost.
 //
 //   keeper attach HOST GUEST
-//     puts a file or directory of the host, read-only, at a place in the mount
-//     namespace of the process whose pidfd is descriptor 3, by entering the user
-//     namespace of that process. It says on descriptor 2 what went wrong.
+//     mounts a file or directory of the host, read-only, in the mount namespace of
+//     the process whose pidfd is descriptor 3, by entering the user namespace of
+//     that process. It writes errors to descriptor 2.
 //
 // `make native` builds it; SOURCE is the hash of this file.
 #include <asm/unistd.h>
@@ -81,7 +82,7 @@ static long length(const char *text) {
 
 static void say(const char *text) { call(__NR_write, 2, (long)text, length(text), 0, 0); }
 
-// fail says what could not be done, and the number of the error.
+// fail prints the action that failed, its object and the number of the error, and exits.
 static void fail(const char *what, const char *to, long error, int status) {
 	char digits[] = "000";
 	for (long n = -error, at = 2; at >= 0; at--, n /= 10)
@@ -102,7 +103,7 @@ static void must(long result, const char *what, const char *to) {
 		fail(what, to, result, 1);
 }
 
-// reap waits for whatever has ended, and ends with the program.
+// reap collects the processes that have ended, and exits if the program is one of them.
 static void reap(long program) {
 	for (;;) {
 		int status;
@@ -114,21 +115,21 @@ static void reap(long program) {
 	}
 }
 
-// block blocks all signals and returns those that were.
+// block blocks all signals and returns the previous mask.
 static unsigned long block(void) {
 	unsigned long all = ~0UL, before;
 	must(call(__NR_rt_sigprocmask, sig_setmask, (long)&all, (long)&before, sizeof all, 0), "block", "signals");
 	return before;
 }
 
-// keep is what is left to do once there is, or will be, a program: 0.
+// keep handles signals until the program ends; 0 is a program that a zygote will fork.
 static void keep(long program) {
 	unsigned long awaited = 1UL << (sigchld - 1) | 1UL << (sigterm - 1) | 1UL << (sigusr1 - 1);
 	struct {
 		int signal, error, code, pad, pid, rest[27];
 	} info;
 	call(__NR_close_range, 0, ~0U, 0, 0, 0);
-	call(__NR_prctl, pr_set_dumpable, 0, 0, 0, 0); // nothing in the namespace may look into it
+	call(__NR_prctl, pr_set_dumpable, 0, 0, 0, 0); // hides its memory from processes in the namespace
 	for (;;) {
 		long signal = call(__NR_rt_sigtimedwait, (long)&awaited, (long)&info, 0, sizeof awaited, 0);
 		if (signal == sigusr1)
