@@ -1,6 +1,6 @@
 'use strict';
-// Runs the attacker, with the arguments in the query, and answers with what
-// that says: at once if the first line is "listening", else when it is through.
+// Runs the attacker with the arguments in the query, and answers with its output: at
+// once if the first line is "listening", otherwise when the attacker has ended.
 
 const { spawn } = require('node:child_process');
 const path = require('node:path');

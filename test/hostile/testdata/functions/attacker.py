@@ -11,11 +11,11 @@ attacker = os.path.join(os.path.dirname(os.path.abspath(__file__)), "attacker")
 def app(environ, start_response):
     args = parse_qs(environ["QUERY_STRING"]).get("arg", [])
     match environ["PATH_INFO"]:
-        case "/bomb":  # of memory
+        case "/bomb":  # allocates memory without end
             held = []
             while True:
                 held.append(bytearray(b"x" * (1 << 20)))
-        case "/forks":  # of processes that do the same, until they cannot
+        case "/forks":  # a fork bomb
             while True:
                 try:
                     if os.fork() and os.fork() == 0:

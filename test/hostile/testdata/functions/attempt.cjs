@@ -1,7 +1,7 @@
 'use strict';
-// What becomes of attempts: "done", or the name of the error.
+// The outcomes of attempts: "done", or the name of the error.
 
-/** Tries each of the functions, by name, and answers with what became of them. */
+/** Calls each of the functions, by name, and answers with the outcomes. */
 exports.answer = async function answer(res, attempts) {
   const outcomes = {};
   for (const [name, attempt] of Object.entries(attempts)) outcomes[name] = await outcome(attempt);

@@ -1,5 +1,5 @@
 'use strict';
-// Uses all CPU time there is: in the main thread, or in many beside it.
+// Uses all available CPU time: in the main thread, or in many other threads.
 
 const { Worker } = require('node:worker_threads');
 

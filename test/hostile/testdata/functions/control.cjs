@@ -1,5 +1,5 @@
 'use strict';
-// Says what only the agent says, on the socket it says it on, in others' names.
+// Forges messages of the agent on the control socket, also in the names of others.
 
 const { writeSync } = require('node:fs');
 
@@ -23,7 +23,7 @@ const log = (text, context) => message('log', {
 
 module.exports = (req, res) => {
   switch (req.url) {
-    case '/names': // of others: instances, projects, requests, whatever there may be
+    case '/names': // of other instances, projects and requests
       log('forged', { invocationId: 'req_neighbour', requestId: 999999, instance: 'ins_neighbour', project: 'prj_neighbour' });
       for (let id = 0; id < 2000; id++) message('end', { context: { invocationId: 'req_neighbour', requestId: id }, error: { reason: 'failed', message: 'forged' } });
       for (const type of ['parked', 'server-started', 'archive-rejected', 'activate', 'unheard-of', '']) message(type, {});
@@ -45,7 +45,7 @@ module.exports = (req, res) => {
     case '/deep':
       send(`${'{"payload":'.repeat(100000)}1${'}'.repeat(100000)}\0`);
       return res.end('said');
-    case '/lies': // numbers that no instance of it has, over and over
+    case '/lies': // false numbers, many times
       message('server-started', { initDuration: -1, httpPort: 65535, connects: true, silent: true });
       message('end', { context: { requestId: 18446744073709551615 }, error: null });
       message('purge', { tags: Array.from({ length: 1000 }, (_, n) => `tag-${n}`), expire: -1e308 });

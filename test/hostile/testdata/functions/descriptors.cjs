@@ -1,5 +1,5 @@
 'use strict';
-// Closes what it was given, or opens it a second time.
+// Closes the descriptors of the process, or opens them a second time.
 
 const fs = require('node:fs');
 const { answer } = require('./attempt.cjs');

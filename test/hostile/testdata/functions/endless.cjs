@@ -1,5 +1,5 @@
 'use strict';
-// Answers without end: in the body, in the head, in the lines it writes.
+// Sends endless data: in the body, in the head, in log lines.
 
 const { writeSync } = require('node:fs');
 
@@ -39,7 +39,7 @@ module.exports = (req, res) => {
       res.socket.on('drain', more);
       return more();
     }
-    case '/chunk': { // one whose size is never said
+    case '/chunk': { // with an endless size line
       res.socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;');
       const more = () => {
         while (!res.socket.destroyed && res.socket.write(chunk));
@@ -47,7 +47,7 @@ module.exports = (req, res) => {
       res.socket.on('drain', more);
       return more();
     }
-    case '/switch': // to what nobody asked for
+    case '/switch': // to a protocol that the client did not request
       return res.socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: hostile\r\n\r\n');
     case '/lies':
       return res.socket.write('HTTP/1.1 200 OK\r\ncontent-length: 99999999999999\r\n\r\nshort', () => res.socket.destroy());

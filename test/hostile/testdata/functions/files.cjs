@@ -1,10 +1,10 @@
 'use strict';
-// Reads, lists, changes and links to the paths of the query.
+// Reads, lists and changes the paths in the query, and links to them.
 
 const fs = require('node:fs');
 const { answer, args } = require('./attempt.cjs');
 
-const kept = (path, f) => { // through a symbolic link of its own making
+const kept = (path, f) => { // through a symbolic link that it creates
   const link = `/tmp/link-${Math.random()}`;
   fs.symlinkSync(path, link);
   return f(link);

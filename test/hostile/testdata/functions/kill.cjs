@@ -1,5 +1,5 @@
 'use strict';
-// Sends a signal to whoever it can: a pid of the query, its parent, init, all.
+// Sends a signal to other processes: a pid in the query, its parent, init, all.
 
 const { answer, args } = require('./attempt.cjs');
 

@@ -1,6 +1,6 @@
 'use strict';
-// Leaves traps for whoever cleans up: links to the host's directories under
-// every name, swapped while it is asked, directories nobody may enter, deep ones.
+// Attacks the removal of its files: it leaves links to directories of the host, links
+// that are swapped during requests, unreadable directories and deep ones.
 
 const fs = require('node:fs');
 const { tmpdir } = require('node:os');
@@ -18,7 +18,7 @@ module.exports = (req, res) => {
   fs.writeFileSync(path.join(tmp, 'closed', 'file'), 'x');
   fs.symlinkSync(target, path.join(tmp, 'closed', 'out'));
   fs.chmodSync(path.join(tmp, 'closed'), 0);
-  const swap = () => { // a directory at one moment, a link at the next
+  const swap = () => { // alternates a directory and a link
     const name = path.join(tmp, 'swapped');
     for (let n = 0; n < 50; n++) {
       fs.mkdirSync(name);

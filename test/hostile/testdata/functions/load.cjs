@@ -1,6 +1,6 @@
 'use strict';
-// Never becomes a function: what it does, it does while it is loaded. Before
-// that it leaves a process behind.
+// Attacks while it is loaded, and never becomes ready. It first starts a process that
+// outlives the load.
 
 const { spawnSync } = require('node:child_process');
 const { writeSync } = require('node:fs');
@@ -12,7 +12,7 @@ spawnSync(path.join(__dirname, 'attacker'), ['daemon', NAME]);
 switch (HOW) {
   case 'loop':
     for (;;);
-  case 'wait': // for ever, without a turn of the event loop
+  case 'wait': // endlessly, with a blocked event loop
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     break;
   case 'exit':

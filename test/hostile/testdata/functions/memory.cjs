@@ -1,5 +1,5 @@
 'use strict';
-// Takes memory without end: on V8's heap, beside it, in files that are memory.
+// Allocates memory without end: on V8's heap, in buffers outside of it, in files of a tmpfs.
 
 const { appendFileSync } = require('node:fs');
 

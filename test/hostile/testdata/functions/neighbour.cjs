@@ -1,6 +1,6 @@
 'use strict';
-// A function of somebody else, which works: it looks into its files, its /tmp
-// and its environment, and says who asked.
+// A well-behaved function of another tenant: it answers with the URL of the request, and
+// "well" if its files, its /tmp and its environment are intact.
 
 const { readFileSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');

@@ -1,5 +1,5 @@
 'use strict';
-// Looks around in /proc for what is not its own, and tries to change the kernel.
+// Reads files of other processes in /proc, and tries to change settings of the kernel.
 
 const fs = require('node:fs');
 const { answer } = require('./attempt.cjs');
@@ -13,7 +13,7 @@ const write = (path, text) => () => fs.writeFileSync(path, text);
 module.exports = (req, res) => answer(res, {
   pids: () => fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name)).length.toString(),
   self: () => String(process.pid),
-  // Whatever is readable must not have the platform's secret in it.
+  // No readable file may contain the platform's secret.
   secrets: () => {
     const found = [];
     for (const pid of fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {

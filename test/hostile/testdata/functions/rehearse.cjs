@@ -1,5 +1,5 @@
 'use strict';
-// Answers in the agent's place when the platform asks for what was compiled.
+// Answers in place of the agent when the platform requests the code cache.
 
 const { ServerResponse } = require('node:http');
 
@@ -24,7 +24,7 @@ ServerResponse.prototype.end = function (data, ...rest) {
       return end.call(this, pack([[`${'d/'.repeat(2000)}x`, 0]]));
     case 'many':
       return end.call(this, pack(Array.from({ length: 20000 }, (_, n) => [`${n}/x`, 0])));
-    case 'garbage': // which the next start reads
+    case 'garbage': // for the next start to read
       return end.call(this, pack([['scripts', 4], ['imports/v/x', 4]], '\xff\xff\xff\xffyyyy'));
     case 'silence':
       return this;
