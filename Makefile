@@ -1,12 +1,13 @@
-# Everything a contributor types. `make` alone builds.
+# The commands of contributors. `make` without a target builds.
 SHELL := /bin/bash
 GO    ?= go
 NODE  := $(CURDIR)/.cache/node
 export PATH := $(NODE)/bin:$(PATH)
 
-# The race detector watches everything but SQLite's translation from C, the compiler of
-# WebAssembly and Brotli, which take ten times as long under it. None of them synchronizes
-# anything: of a package that does, the detector would miss the order and report false races.
+# The race detector instruments all packages except SQLite's translation from C, the
+# compiler of WebAssembly, and Brotli, which take ten times as long under it. None of them
+# synchronizes goroutines: without the instrumentation of a package that does, the detector
+# would report false races.
 WAZEVO    := github.com/tetratelabs/wazero/internal/engine/wazevo
 UNWATCHED := modernc.org/sqlite/lib $(WAZEVO)/ssa $(WAZEVO)/frontend $(WAZEVO)/backend/... github.com/andybalholm/brotli/...
 RACE      := LATEEN_TEST_PROGRAM=$(CURDIR)/bin/lateen GORACE=atexit_sleep_ms=0 GOFLAGS="$$GOFLAGS $(UNWATCHED:%=-gcflags=%=-race=false)"
@@ -23,19 +24,19 @@ build: ## bin/lateen
 demo: build ## a Next.js application on this machine, from nothing to a URL
 	scripts/demo.sh
 
-demo-stop: ## ends what `make demo` started
+demo-stop: ## stops the platform of `make demo`
 	scripts/demo.sh stop
 
-test: setup lint unit e2e ## everything, on a machine that has Go, git and make
+test: setup lint unit e2e ## all tests, on a machine that has Go, git and make
 
-lint: ## vet too, for this system and for macOS
+lint: ## linters, and vet for this system and for macOS
 	GOOS=darwin $(GO) vet ./...
 	$(GO) tool -modfile=tools/golangci-lint.mod golangci-lint run ./...
 
-setup: ## what the tests need beyond Go: Node, PostgreSQL, Chromium
+setup: ## installs the requirements of the tests: Node, PostgreSQL, Chromium
 	scripts/setup.sh
 
-unit: build ## packages, with the race detector, on SQLite and PostgreSQL
+unit: build ## tests of packages, with the race detector, on SQLite and PostgreSQL
 	$(RACE) scripts/postgres.sh run $(GO) test -race -timeout 40m ./...
 	$(GO) test -run Allocates ./internal/route
 
@@ -47,7 +48,7 @@ e2e: build examples ## real frameworks, the real CLI, a real browser
 	$(RACE) $(GO) test -race -tags e2e -timeout 40m ./test/e2e ./test/vercel
 	$(RACE) $(GO) test -race -tags e2e -timeout 40m ./test/hostile # alone: it attacks the machine
 
-gates: ## what forked processes are held to, a thousand of each kind and hundreds of templates, in 5 to 15 minutes
+gates: ## limits of forked processes, with a thousand of each kind and hundreds of templates, in 5 to 15 minutes
 	$(GO) test -tags e2e -timeout 30m -run 'AThousand|Hundreds' ./internal/engine/local
 
 majors: build ## examples with older versions of their frameworks, and Analog
@@ -55,19 +56,19 @@ majors: build ## examples with older versions of their frameworks, and Analog
 	scripts/majors.sh
 	$(GO) test -tags e2e -timeout 40m -run 'TestExampleServes//lateen' ./test/e2e -args -examples $(CURDIR)/.cache/majors
 
-nightly: build examples gates majors ## what takes too long for every change: older frameworks, and each runtime is attacked for half an hour
+nightly: build examples gates majors ## tests that take too long for every change: older frameworks, and half an hour of attacks on each runtime
 	$(GO) test -tags e2e -timeout 60m -v -run TestEveryVisitorGetsTheAnswerToItsOwnRequest ./test/e2e -args -desync 30m # all runtimes at once
 
 fuzz: ## runs every fuzz target, FUZZTIME=1m each
 	scripts/fuzz.sh '$(FUZZTIME)'
 
-vulncheck: ## looks for known vulnerabilities in the code that the binary calls; takes the network
+vulncheck: ## looks for known vulnerabilities in the code that the binary calls; needs the network
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/lateen
 
 benchstat: ## compares the benchmarks of PACKAGES with those of a commit, BASE=origin/main
 	scripts/benchstat.sh '$(BASE)' $(PACKAGES)
 
-bench: build examples ## measures, and writes docs/benchmarks.md
+bench: build examples ## measures the platform, and writes docs/benchmarks.md
 	$(GO) run ./test/bench
 
 bench-engine: build examples ## measures how functions start and idle, ARGS='-n 0.1 -only starts', and writes docs/benchmarks-engine.md
@@ -76,7 +77,7 @@ bench-engine: build examples ## measures how functions start and idle, ARGS='-n 
 bench-keepalive: ## replays recorded arrivals, TRACES=DIR, and writes docs/keep-alive.md
 	$(GO) run ./test/keepalive -traces '$(TRACES)'
 
-native: ## objects from C that are embedded, for every architecture; takes both compilers
+native: ## builds the embedded objects from C, for every architecture; needs both cross compilers
 	scripts/native.sh
 
 generate: ## reference pages, OpenAPI
@@ -89,5 +90,5 @@ release-snapshot: ## builds dist/ as a release would, except for the container i
 release: ## publishes the release of the tag at HEAD; runs in CI
 	$(GO) tool -modfile=tools/goreleaser.mod goreleaser release --clean
 
-clean: ## removes what these targets made
+clean: ## removes the files that these targets create
 	rm -rf bin dist .cache .lateen

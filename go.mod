@@ -89,7 +89,7 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
-// Applications in other languages, with whatever their packages bring along.
+// Applications in other languages, and files of their packages.
 ignore (
 	./examples
 	node_modules

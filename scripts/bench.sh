@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fetches what `make bench` measures Lateen against, nginx with its brotli
-# module and Caddy, and wrk, which makes the load: from the system's packages
-# into .cache/bench where the system does not have them. Installs nothing,
-# starts nothing, and needs no root where the package lists are there.
+# Fetches the servers with which `make bench` compares Lateen, nginx with its brotli
+# module and Caddy, and the load generator wrk: from the system's packages into
+# .cache/bench if the system lacks them. Installs nothing, starts nothing, and needs no
+# root if the package lists exist.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make demo`: lateen on http://localhost:8080 with the Next.js example on it.
-# `make demo-stop` ends it; the next demo starts from nothing again.
+# `make demo-stop` stops it; the next demo starts with an empty platform.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${LATEEN_DEMO:-$PWD/.lateen}
@@ -10,7 +10,7 @@ api=http://$listen
 stop() {
   [ -s "$dir/data/lock" ] || return 0
   local pid
-  pid=$(head -n 1 "$dir/data/lock") # the rest says since when, and why
+  pid=$(head -n 1 "$dir/data/lock") # the other lines have the time and the command
   kill "$pid" 2>/dev/null || return 0
   while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 }
@@ -47,7 +47,7 @@ bin/lateen deploy "$dir/nextjs" --yes >"$dir/url"
 
 cat >&2 <<NOTE
 
-  It runs until \`make demo-stop\`. Look at what happens there:
+  It runs until \`make demo-stop\`. To inspect it:
 
     export LATEEN_API=$api LATEEN_TOKEN=\$(cat $dir/data/token)
     bin/lateen logs -f nextjs

@@ -16,7 +16,7 @@ target=preview
 export NEXT_TELEMETRY_DISABLED=1 ASTRO_TELEMETRY_DISABLED=1 NUXT_TELEMETRY_DISABLED=1
 export VERCEL_TELEMETRY_DISABLED=1 NO_UPDATE_NOTIFIER=1 CI=1 NO_COLOR=1
 
-# name FOLDER: the example that it is, of whatever version.
+# name FOLDER: the name of the example, without its version.
 name() { basename "${1%-[0-9]*}"; }
 
 # The framework preset a hosted project would have stored when it was linked.
@@ -30,7 +30,7 @@ framework() {
   esac
 }
 
-# Everything that decides the build: the example's files, the shared tool, node, the target.
+# The inputs of a build: the example's files, the shared tool, node, the target.
 fingerprint() {
   {
     echo "$target $(node --version)"
@@ -41,7 +41,7 @@ fingerprint() {
   } | sha256sum | cut -d' ' -f1
 }
 
-# install FOLDER: exactly what its lock file says, once per lock file.
+# install FOLDER: installs the packages of its lock file, once per lock file.
 install() {
   cmp -s "$1/package-lock.json" "$1/node_modules/.installed-lock" ||
     { npm ci --prefix "$1" --no-audit --no-fund --prefer-offline --loglevel=error &&
@@ -55,7 +55,7 @@ share() {
     { rm -rf "$1/node_modules" && cp -al "$root/nextjs/node_modules" "$1/node_modules"; }
 }
 
-# link FOLDER: what `vercel link` would leave, so that the build asks no server.
+# link FOLDER: writes the files of `vercel link`, so that the build calls no server.
 link() {
   [ -e "$1/.vercel/project.json" ] ||
     printf '{"projectId":"prj_local","orgId":"team_local","settings":{"framework":%s}}\n' \

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Builds examples with older versions of their frameworks, and what takes too long for every
-# change, into .cache/majors/<example>-<version>. `make nightly` tests them.
+# Builds examples with older versions of their frameworks, and applications that take too
+# long for every change, into .cache/majors/<example>-<version>. `make nightly` tests them.
 #
 #   scripts/majors.sh [example-version…]    default: all of them
 #
-# Files that an older version wants otherwise are in scripts/majors/<example>-<version>.
+# Files that differ for an older version are in scripts/majors/<example>-<version>.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 mkdir -p .cache/majors
 folder=$(cd .cache/majors && pwd -P) # npm names packages by the real path
 
-# What is built, and the packages in place of those that the example has.
+# The builds, and the packages that replace those of the example.
 versions='
 nextjs-15          next@15.5.29 typescript@5.9.3
 nextjs-14          next@14.2.35 react@18.3.1 react-dom@18.3.1 @types/react@18.3.32 typescript@5.9.3
@@ -38,7 +38,7 @@ make() {
   find "$dir" -mindepth 1 -maxdepth 1 ! -name node_modules ! -name .vercel -exec rm -rf {} +
   tar -C "$source" --exclude=node_modules --exclude=.vercel -c . | tar -C "$dir" -x
   [ ! -d "scripts/majors/$label" ] || cp -r "scripts/majors/$label/." "$dir"
-  find "$dir" -maxdepth 1 -type f -empty -delete # what the version does not read
+  find "$dir" -maxdepth 1 -type f -empty -delete # files that the version does not use
   [ $# -gt 0 ] || return 0
   if [ "$(cat "$dir/.vercel/packages" 2>/dev/null)" != "$*" ]; then
     (cd "$dir" && npm install --package-lock-only --save-exact --no-audit --no-fund --loglevel=error "$@") || return

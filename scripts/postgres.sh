@@ -14,7 +14,7 @@ fail() {
 	exit 1
 }
 
-# bin prints the directory of the newest server there is.
+# bin prints the directory of the newest installed server.
 bin() {
 	ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -t/ -k5 -n | tail -n 1
 }
@@ -27,7 +27,7 @@ install() {
 	} >&2 || fail "could not install Debian's package postgresql"
 }
 
-# as_owner runs a command as who may run the server: root may not.
+# as_owner runs a command as a user that may run the server: root may not.
 as_owner() {
 	if [ "$(id -u)" = 0 ]; then
 		runuser -u postgres -- "$@"
@@ -72,7 +72,7 @@ run() {
 case "${1-}" in
 run)
 	shift
-	[ $# -gt 0 ] || fail "run what?"
+	[ $# -gt 0 ] || fail "usage: postgres.sh run COMMAND..."
 	run "$@"
 	;;
 start | stop)

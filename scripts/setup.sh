@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need beyond Go, git and make: Node and npm from the
+# Installs the requirements of the tests beyond Go, git and make: Node and npm from the
 # npm registry into .cache/node, PostgreSQL, Chromium and Python from the
-# system's packages. Does nothing where they are there.
+# system's packages. Does nothing if they are installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need+=(postgresql)
 command -v chromium >/dev/null || need+=(chromium)
 ls /usr/bin/python3.1[1-9] >/dev/null 2>&1 || need+=(python3)
 ls -d /usr/lib/python3/dist-packages/{flask,starlette,uvicorn} >/dev/null 2>&1 || need+=(python3-flask python3-starlette python3-uvicorn)
-command -v cc >/dev/null || need+=(gcc libc6-dev) # the race detector is C
+command -v cc >/dev/null || need+=(gcc libc6-dev) # the race detector needs cgo
 if [ ${#need[@]} -gt 0 ]; then
   echo "installing ${need[*]}" >&2
   sudo=; [ "$(id -u)" = 0 ] || sudo=sudo

@@ -1,4 +1,4 @@
-// Runs in front of every page, on the edge runtime.
+// Runs before every page, on the edge runtime.
 import { NextResponse, type NextRequest } from "next/server";
 
 export function middleware(request: NextRequest) {

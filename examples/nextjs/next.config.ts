@@ -1,7 +1,7 @@
 import type { NextConfig } from "next";
 
 const config: NextConfig = {
-  // This folder is the whole project, whatever lies above it.
+  // This folder is the root of the project, even inside of another one.
   turbopack: { root: import.meta.dirname },
   outputFileTracingRoot: import.meta.dirname,
 

@@ -6,7 +6,7 @@ export default defineConfig({
   plugins: [
     sveltekit({
       adapter: adapter(),
-      prerender: { crawl: false }, // the links of a prerendered page are not all prerendered too
+      prerender: { crawl: false }, // some links of prerendered pages lead to dynamic pages
     }),
   ],
 });

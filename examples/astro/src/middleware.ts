@@ -1,6 +1,6 @@
 import { defineMiddleware } from "astro:middleware";
 
-// Runs in front of every page: tells the page when the request came in, and marks the response.
+// Runs before every page: passes the time of the request to the page, and marks the response.
 export const onRequest = defineMiddleware(async (context, next) => {
   context.locals.receivedAt = new Date().toISOString();
   const response = await next();

@@ -8,7 +8,7 @@ async function* events(ms) {
       await pause(ms);
     }
   } finally {
-    console.log("events: the stream ended"); // also when the reader goes away
+    console.log("events: the stream ended"); // also when the client disconnects
   }
 }
 

@@ -1,4 +1,4 @@
-// Ends its process with ?code; what comes next must find a new one.
+// Ends its process with ?code; the next request needs a new one.
 export default function handler(req) {
   process.exit(Number(req.query.code ?? 1));
 }

@@ -1,4 +1,4 @@
-// The web's own shape: one fetch for every method.
+// The web-standard form: one fetch for all methods.
 import { describe } from "../lib/describe.js";
 
 export default {

@@ -1,4 +1,4 @@
-// Tells instances apart: when this one booted, and how many requests it saw and has in hand.
+// Identifies the instance: the time of its boot, and its numbers of requests, total and in progress.
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 

@@ -1,4 +1,4 @@
-// A whole HTTP server, as a framework would start one; the port is the platform's.
+// An HTTP server, as a framework would start one; the platform chooses the port.
 import { createServer } from "node:http";
 
 const server = createServer((req, res) => {

@@ -1,4 +1,4 @@
-// One export a method; any other method is answered 405.
+// One export for each method; other methods are answered with 405.
 export function GET(request) {
   return new Response(`GET ${new URL(request.url).pathname}\n`);
 }

@@ -1,4 +1,4 @@
-// A promise nobody awaits rejects while the request is still open.
+// A promise that is not awaited rejects while the request is in progress.
 import { setTimeout as pause } from "node:timers/promises";
 
 export default async function handler(req, res) {

@@ -1,4 +1,4 @@
-// Throws: this request fails, the instance lives on.
+// Throws: this request fails, and the instance stays.
 export default function handler() {
   throw new Error("thrown on purpose");
 }

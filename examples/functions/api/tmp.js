@@ -1,4 +1,4 @@
-// Writes to /tmp, which is the instance's own, and tries its code, which is read-only.
+// Writes to /tmp, which belongs to the instance, and tries to write to its code, which is read-only.
 import { readFile, writeFile } from "node:fs/promises";
 
 export default async function handler(req, res) {

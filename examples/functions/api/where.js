@@ -1,4 +1,4 @@
-// The edge runtime with a package: where the visitor is, as far as the platform knows.
+// The edge runtime with a package: the location of the client, if the platform knows it.
 import { geolocation, ipAddress } from "@vercel/functions";
 
 export const config = { runtime: "edge" };

@@ -1,4 +1,4 @@
-/** What a web handler can tell about a request. */
+/** Returns the properties of a request that a web handler sees. */
 export function describe(request) {
   const { pathname, searchParams } = new URL(request.url);
   return { method: request.method, pathname, query: Object.fromEntries(searchParams) };

@@ -2,7 +2,7 @@ import Link from "next/link";
 import { Fact, Facts, RenderedAt, Title } from "./ui";
 
 const pages = [
-  ["/isr", "Cached, made again every 2 seconds"],
+  ["/isr", "Cached, regenerated every 2 seconds"],
   ["/posts/hoist", "Made at build time"],
   ["/posts/any-other", "Made at its first visit"],
   ["/posts/lost", "Calls notFound()"],

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 
-/** The head of a page: what it is called and what it demonstrates. */
+/** The head of a page: its title and its purpose. */
 export function Title({ children, about }: { children: ReactNode; about: ReactNode }) {
   return (
     <>
@@ -14,7 +14,7 @@ export function Facts({ children }: { children: ReactNode }) {
   return <dl className="facts">{children}</dl>;
 }
 
-/** One labelled value; its label in kebab case is what a test finds it by. */
+/** A labelled value; tests find it by its label in kebab case. */
 export function Fact({ label, children }: { label: string; children: ReactNode }) {
   const testid = label.toLowerCase().replaceAll(" ", "-");
   return (
@@ -25,7 +25,7 @@ export function Fact({ label, children }: { label: string; children: ReactNode }
   );
 }
 
-/** The moment this markup was made, which tells a cached page from a fresh one. */
+/** The time at which this markup was rendered, which distinguishes a cached page from a new one. */
 export function RenderedAt() {
   const now = new Date().toISOString();
   return (

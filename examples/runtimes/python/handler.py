@@ -1,4 +1,4 @@
-"""A class that handles requests, as http.server has them."""
+"""A request handler class of http.server."""
 
 import json
 from http.server import BaseHTTPRequestHandler

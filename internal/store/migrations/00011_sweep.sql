@@ -1,6 +1,6 @@
--- What may be of no use any more: a sweep looks at these, and at nothing that
--- this store never knew. kind is manifest or files, which name other content,
--- content, or deployment; noted_at is when it was let go, or made.
+-- The candidates for removal: a sweep checks these only. kind is manifest or files,
+-- which refer to other content, content, or deployment; noted_at is the time at which
+-- it was created or its last reference was removed.
 
 -- +goose Up
 

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- The content that a team has brought, each once, as long as a deployment or an
--- upload names it: what counts for the bound of the team's storage.
+-- The content that a team has uploaded, each once, as long as a deployment or an
+-- upload refers to it. It counts toward the storage limit of the team.
 CREATE TABLE holdings (
 	team_id    TEXT NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
 	digest     TEXT NOT NULL,

@@ -1,5 +1,5 @@
--- What the platform looks for among all deployments: those that are not done,
--- those of a state, and those that name an artefact.
+-- Indexes for queries of all deployments: the unfinished ones, those in a state, and
+-- those that refer to an artifact.
 
 -- +goose Up
 

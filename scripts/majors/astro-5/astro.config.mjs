@@ -3,9 +3,9 @@ import { defineConfig, passthroughImageService } from "astro/config";
 
 export default defineConfig({
   image: { service: passthroughImageService() }, // no images here, so no image library in the function
-  security: { allowedDomains: [{}] }, // else every host is localhost
+  security: { allowedDomains: [{}] }, // or Astro replaces every host by localhost
   adapter: vercel({
-    // Pages rendered on demand are kept for 2 seconds, all but these.
+    // Pages rendered on demand are cached for 2 seconds, except for these.
     isr: { expiration: 2, exclude: [/^\/(api|ssr|stream|boom)/] },
   }),
 });

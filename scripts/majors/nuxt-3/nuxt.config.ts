@@ -15,8 +15,8 @@ export default defineNuxtConfig({
   nitro: { preset: "vercel", future: { nativeSWR: true } },
   routeRules: {
     "/": { prerender: true },
-    "/isr": { isr: 2 }, // kept by the platform
-    "/swr": { swr: 2 }, // kept by Nitro, inside the function, and told to whoever caches in front
+    "/isr": { isr: 2 }, // cached by the platform
+    "/swr": { swr: 2 }, // cached by Nitro, inside the function, and announced to caches by Cache-Control
     "/home": { redirect: { to: "/", statusCode: 301 } },
     "/api/**": { headers: { "x-example": "nuxt" } },
   },

@@ -5,8 +5,8 @@ import { defineConfig } from "vite";
 export default defineConfig({
   plugins: [
     sveltekit({
-      adapter: adapter({ runtime: "nodejs20.x" }), // the newest that it knows
-      prerender: { crawl: false }, // the links of a prerendered page are not all prerendered too
+      adapter: adapter({ runtime: "nodejs20.x" }), // the newest that this adapter supports
+      prerender: { crawl: false }, // some links of prerendered pages lead to dynamic pages
     }),
   ],
 });

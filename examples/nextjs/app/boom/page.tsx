@@ -1,6 +1,6 @@
 export const dynamic = "force-dynamic";
 
-// Shows what a visitor gets when a page throws.
+// Throws, to show the error page.
 export default function Boom(): never {
   throw new Error("boom: this page always throws");
 }

@@ -10,7 +10,7 @@ export default async function Dynamic({ searchParams }: Props) {
   const jar = await cookies();
   return (
     <>
-      <Title about="Made anew for every request, from what the request carries.">Dynamic</Title>
+      <Title about="Rendered for each request, from its data.">Dynamic</Title>
       <Facts>
         <Fact label="Served as">function</Fact>
         <RenderedAt />

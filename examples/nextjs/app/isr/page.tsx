@@ -4,14 +4,14 @@ import { Fact, Facts, RenderedAt, Title } from "../ui";
 
 export const revalidate = 2;
 
-// Read once and kept until somebody revalidates the tag.
+// Read once, and cached until the tag is revalidated.
 const clock = unstable_cache(async () => new Date().toISOString(), ["clock"], { tags: ["clock"] });
 
 export default async function Isr() {
   const { isEnabled } = await draftMode();
   return (
     <>
-      <Title about="Cached for everybody and made again in the background once it is 2 seconds old. Reload to see it move.">
+      <Title about="Cached for all visitors, and regenerated in the background once it is 2 seconds old. Reload to see it move.">
         Incremental static regeneration
       </Title>
       <Facts>

@@ -1,2 +1,2 @@
-/** When the server made this page; the browser keeps what the server said. */
+/** The time at which the server rendered this page; the browser keeps the server's value. */
 export const useRenderedAt = () => useState("rendered-at", () => new Date().toISOString());

@@ -7,7 +7,7 @@ async function* chunks() {
   }
 }
 
-// Sends five chunks, each as soon as it is there.
+// Sends five chunks, each as soon as it is ready.
 export default defineEventHandler((event) => {
   setHeader(event, "content-type", "text/plain; charset=utf-8");
   return ReadableStream.from(chunks()).pipeThrough(new TextEncoderStream());

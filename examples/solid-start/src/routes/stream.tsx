@@ -7,7 +7,7 @@ const later = query(async () => {
   return new Date().toISOString();
 }, "later");
 
-// The page is sent at once, and what is slow follows in the same response.
+// The page is sent at once, and its slow part follows in the same response.
 export default function Stream() {
   const second = createAsync(() => later());
   return (

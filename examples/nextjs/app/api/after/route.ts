@@ -1,4 +1,4 @@
-// Answers at once, then goes on working.
+// Answers at once, and continues to work after the response.
 import { setTimeout as pause } from "node:timers/promises";
 import { after, type NextRequest } from "next/server";
 

@@ -1,4 +1,4 @@
-// Runs on the edge runtime: the web's own APIs and nothing else.
+// Runs on the edge runtime: web-standard APIs only.
 import type { NextRequest } from "next/server";
 
 export const runtime = "edge";

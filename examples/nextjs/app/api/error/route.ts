@@ -1,4 +1,4 @@
-// Throws: one failed request, no harm to the next.
+// Throws: this request fails, and the next one succeeds.
 export const dynamic = "force-dynamic";
 
 export function GET(): Response {

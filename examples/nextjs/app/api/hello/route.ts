@@ -1,4 +1,4 @@
-// JSON out, JSON in, a header of its own.
+// Reads and writes JSON, and sets a header.
 import type { NextRequest } from "next/server";
 
 export function GET(request: NextRequest) {

@@ -1,4 +1,4 @@
-// Forgets what is cached under a tag or for a path.
+// Invalidates the cached data of a tag or a path.
 import { revalidatePath, revalidateTag } from "next/cache";
 import type { NextRequest } from "next/server";
 

@@ -1,4 +1,4 @@
-// Sends five chunks, each as soon as it is there.
+// Sends five chunks, each as soon as it is ready.
 import { setTimeout as pause } from "node:timers/promises";
 
 export const dynamic = "force-dynamic";

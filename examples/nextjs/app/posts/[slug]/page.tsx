@@ -3,7 +3,7 @@ import { Fact, Facts, RenderedAt, Title } from "../../ui";
 
 type Props = { params: Promise<{ slug: string }> };
 
-// These two are made at build time, any other when it is first asked for.
+// These two are rendered at build time, any other on its first request.
 export const generateStaticParams = () => [{ slug: "hoist" }, { slug: "trim" }];
 
 export async function generateMetadata({ params }: Props) {

@@ -1,4 +1,4 @@
-// Shows what a visitor gets when a page throws.
+// Throws, to show the error page.
 export function load() {
   throw new Error("boom: this page always throws");
 }

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 
-// The page goes out at once; what it awaits follows in the same response.
+// The page is sent at once; the awaited data follows in the same response.
 export const load = () => ({
   renderedAt: new Date().toISOString(),
   slow: pause(1000).then(() => new Date().toISOString()),

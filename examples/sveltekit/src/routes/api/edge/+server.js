@@ -1,6 +1,6 @@
 import { json } from "@sveltejs/kit";
 
-// Runs on the edge runtime: the web's own APIs and nothing else.
+// Runs on the edge runtime: web-standard APIs only.
 export const config = { runtime: "edge" };
 
 export const GET = ({ url }) =>

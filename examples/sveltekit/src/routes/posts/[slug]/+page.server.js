@@ -1,6 +1,6 @@
 import { error } from "@sveltejs/kit";
 
-// Kept until the next deployment, once for each slug.
+// Cached until the next deployment, separately for each slug.
 export const config = { isr: { expiration: false } };
 
 export function load({ params }) {

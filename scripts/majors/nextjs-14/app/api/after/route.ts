@@ -1,4 +1,4 @@
-// Answers at once, then goes on working, as `waitUntil` of @vercel/functions does.
+// Answers at once, and continues to work after the response, like `waitUntil` of @vercel/functions.
 import { setTimeout as pause } from "node:timers/promises";
 import type { NextRequest } from "next/server";
 
