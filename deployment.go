@@ -111,7 +111,7 @@ type UploadFile struct {
 }
 
 // SourceFile is one file of an upload, as the assembly reads it. Its content is an
-// artefact.
+// artifact.
 type SourceFile struct {
 	Path string `json:"path"`           // slash-separated, relative, clean
 	Blob Blob   `json:"blob"`           // zero for a link

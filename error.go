@@ -103,8 +103,8 @@ var (
 	// ErrArtifactDamaged reports content that does not match its digest: its bytes
 	// changed on the disk.
 	ErrArtifactDamaged = &Error{
-		Code: Internal, Reason: "artifact_damaged", Message: "an artefact is damaged",
-		Hint: "`lateen doctor --scrub` names the damaged artefacts and their deployments; restore them from a backup, or deploy again",
+		Code: Internal, Reason: "artifact_damaged", Message: "an artifact is damaged",
+		Hint: "`lateen doctor --scrub` names the damaged artifacts and their deployments; restore them from a backup, or deploy again",
 	}
 	// ErrTeamStorage reports an upload past the storage bound of its team.
 	ErrTeamStorage = &Error{

@@ -38,22 +38,22 @@ func (x Examination) Unfit() int {
 	return n
 }
 
-// Scrub is the result of reading every artefact of a data directory.
+// Scrub is the result of reading every artifact of a data directory.
 type Scrub struct {
-	Artifacts int64    `json:"artifacts"` // artefacts that were read
+	Artifacts int64    `json:"artifacts"` // artifacts that were read
 	Bytes     int64    `json:"bytes"`     // bytes of their content
-	Damaged   []Damage `json:"damaged"`   // damaged artefacts by digest; empty, not null, if there are none
+	Damaged   []Damage `json:"damaged"`   // damaged artifacts by digest; empty, not null, if there are none
 }
 
-// Damage is an artefact that cannot be used.
+// Damage is an artifact that cannot be used.
 type Damage struct {
 	Digest      Digest         `json:"digest"`
 	Detail      string         `json:"detail"`      // description of the damage
-	File        string         `json:"file"`        // path of the artefact's file
-	Deployments []DamageVictim `json:"deployments"` // deployments that need the artefact, by id; empty if none does
+	File        string         `json:"file"`        // path of the artifact's file
+	Deployments []DamageVictim `json:"deployments"` // deployments that need the artifact, by id; empty if none does
 }
 
-// DamageVictim is a deployment that needs a damaged artefact.
+// DamageVictim is a deployment that needs a damaged artifact.
 type DamageVictim struct {
 	ID      DeploymentID `json:"id"`
 	Project string       `json:"project"` // name of the project at the time of the deployment
@@ -62,7 +62,7 @@ type DamageVictim struct {
 
 // Backup describes a copy of a data directory.
 type Backup struct {
-	Artifacts int64    `json:"artifacts"` // artefacts that were copied
+	Artifacts int64    `json:"artifacts"` // artifacts that were copied
 	Bytes     int64    `json:"bytes"`     // bytes of their content
-	Damaged   []Digest `json:"damaged"`   // damaged artefacts, as far as the copy reads them, which are not copied; empty, not null, if there are none
+	Damaged   []Digest `json:"damaged"`   // damaged artifacts, as far as the copy reads them, which are not copied; empty, not null, if there are none
 }

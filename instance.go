@@ -59,7 +59,7 @@ type FunctionState struct {
 	Preparation *Preparation `json:"preparation,omitempty"` // nil if the runtime supports no preparation
 }
 
-// Preparation holds the artefacts that make later starts of a function cheaper: its
+// Preparation holds the artifacts that make later starts of a function cheaper: its
 // code cache and its template process.
 type Preparation struct {
 	Archive    bool   `json:"archive"`              // whether the function has a code cache

@@ -71,7 +71,7 @@ type File struct {
 	Encodings map[string]Blob `json:"encodings,omitempty"`
 }
 
-// Blob refers to content that is stored as an artefact.
+// Blob refers to content that is stored as an artifact.
 type Blob struct {
 	Digest Digest `json:"digest"`
 	Size   int64  `json:"size"` // bytes

@@ -21,7 +21,7 @@ import (
 )
 
 // platform is a real platform but for the engine: API, control, store,
-// artefacts, build, logs and edge, on a port of its own.
+// artifacts, build, logs and edge, on a port of its own.
 type platform struct {
 	*controltest.Platform
 

@@ -21,8 +21,8 @@ func Backup(with *command.Session, daemon Daemon) *cobra.Command {
 		Short:   "Back up the data of the platform",
 		Long: "Copies the data directory of a platform to DIR, which must be empty or missing. The\n" +
 			"platform may run during the backup. The copy is a consistent snapshot of the\n" +
-			"database, the artefacts, the encryption key, the token and the identity of the\n" +
-			"platform, without caches and logs. On the same file system, artefacts are hard\n" +
+			"database, the artifacts, the encryption key, the token and the identity of the\n" +
+			"platform, without caches and logs. On the same file system, artifacts are hard\n" +
 			"links. Start the copy with `lateen up --data DIR`.\n\n" +
 			"The copy contains the encryption key of the variables: protect it like the original.\n\n" +
 			"A PostgreSQL database is not copied: dump it with `pg_dump` before the backup.",
@@ -57,7 +57,7 @@ func (s *session) runBackup(ctx context.Context, c *config.Config, to string) er
 	if err != nil {
 		return err
 	}
-	live.Finish("Copied %s, %s, to %s", terminal.Count(int(made.Artifacts), "artefact"), terminal.Amount(made.Bytes), to)
+	live.Finish("Copied %s, %s, to %s", terminal.Count(int(made.Artifacts), "artifact"), terminal.Amount(made.Bytes), to)
 	if c.Database != "" {
 		s.Term.Warnf("The copy does not contain the PostgreSQL database. Dump it before each backup: `pg_dump --format=custom --file=lateen.dump \"$LATEEN_DATABASE\"`.")
 	}
@@ -65,7 +65,7 @@ func (s *session) runBackup(ctx context.Context, c *config.Config, to string) er
 		err = s.Term.JSON(made)
 	}
 	if n := len(made.Damaged); err == nil && n > 0 {
-		return lateen.ErrArtifactDamaged.With("%s damaged and missing from the copy", terminal.Count(n, "artefact")).
+		return lateen.ErrArtifactDamaged.With("%s damaged and missing from the copy", terminal.Count(n, "artifact")).
 			WithHint("list the affected deployments with `lateen doctor --scrub --data %s`", c.Data)
 	}
 	return err

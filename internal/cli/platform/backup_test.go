@@ -21,7 +21,7 @@ func TestBackupTellsWhatIsCopied(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"copy"}, lateen.Backup{Artifacts: 2, Bytes: 1200}, 0, "Copied 2 artefacts, 1.2 kB, to HOME/copy"},
+		{[]string{"copy"}, lateen.Backup{Artifacts: 2, Bytes: 1200}, 0, "Copied 2 artifacts, 1.2 kB, to HOME/copy"},
 		{[]string{"copy", "--database", "postgres://db/lateen"}, lateen.Backup{}, 0, "`pg_dump --format=custom"},
 		{[]string{"copy"}, lateen.Backup{Damaged: []lateen.Digest{"d"}}, 1, "`lateen doctor --scrub"},
 		{nil, lateen.Backup{}, 2, "argument missing: the directory of the copy"},

@@ -30,7 +30,7 @@ func Doctor(with *command.Session, daemon Daemon) *cobra.Command {
 			"✓ marks a passed check. ! marks a degraded one: the platform runs, with weaker\n" +
 			"isolation, lower speed or a risk to data. ✗ marks a failed requirement, which makes\n" +
 			"the exit code nonzero.\n\n" +
-			"With --scrub, the command verifies the data instead: it reads every artefact and\n" +
+			"With --scrub, the command verifies the data instead: it reads every artifact and\n" +
 			"lists damaged and missing ones with the deployments and hosts that need them. If\n" +
 			"there are any, the exit code is nonzero. The platform may run during the scrub.",
 		Example: "lateen doctor\nsudo lateen doctor --domain example.com --listen :443\nsudo lateen doctor --scrub --data /var/lib/lateen",
@@ -42,7 +42,7 @@ func Doctor(with *command.Session, daemon Daemon) *cobra.Command {
 		}
 		return s.runDoctor(ctx, settings)
 	})
-	c.Flags().BoolVar(&scrub, "scrub", false, "verify every artefact of the data directory and list damaged ones")
+	c.Flags().BoolVar(&scrub, "scrub", false, "verify every artifact of the data directory and list damaged ones")
 	return c
 }
 

@@ -144,7 +144,7 @@ func TestScrubNamesDeploymentsAndHostsAndFails(t *testing.T) {
   /data/artifacts/other
     not used by any deployment
 `
-	if diff := cmp.Diff(want, out); diff != "" || code != 1 || !strings.Contains(errs, "2 artefacts damaged or missing") || !strings.Contains(errs, "install -m 444") {
+	if diff := cmp.Diff(want, out); diff != "" || code != 1 || !strings.Contains(errs, "2 artifacts damaged or missing") || !strings.Contains(errs, "install -m 444") {
 		t.Errorf("exit code %d, %s\n%s", code, errs, diff)
 	}
 	code, out, _ = scrubbed(t, found, nil, "--json")
@@ -159,7 +159,7 @@ func TestScrubNamesDeploymentsAndHostsAndFails(t *testing.T) {
 
 func TestScrubOfWholeDataSucceeds(t *testing.T) {
 	t.Parallel()
-	if code, out, errs := scrubbed(t, lateen.Scrub{Artifacts: 7, Bytes: 1200}, nil); code != 0 || out != "" || !strings.Contains(errs, "Read 7 artefacts, 1.2 kB") {
+	if code, out, errs := scrubbed(t, lateen.Scrub{Artifacts: 7, Bytes: 1200}, nil); code != 0 || out != "" || !strings.Contains(errs, "Read 7 artifacts, 1.2 kB") {
 		t.Errorf("exit code %d, printed %q and %q", code, out, errs)
 	}
 	if code, _, errs := scrubbed(t, lateen.Scrub{}, errors.New("no such database")); code != 1 || !strings.Contains(errs, "no such database") {

@@ -18,11 +18,11 @@ type Daemon struct {
 	Start func(ctx context.Context, o UpOptions) (Server, error)
 	// Examine checks the requirements of a platform on this host.
 	Examine func(ctx context.Context, c *config.Config) (lateen.Examination, error)
-	// Scrub reads every artefact of a data directory. progress is called with the number
-	// of artefacts read and the total.
+	// Scrub reads every artifact of a data directory. progress is called with the number
+	// of artifacts read and the total.
 	Scrub func(ctx context.Context, c *config.Config, progress func(done, total int64)) (lateen.Scrub, error)
 	// Backup copies a data directory to another directory, which is empty or missing.
-	// progress is called with the number of artefacts processed and the total.
+	// progress is called with the number of artifacts processed and the total.
 	Backup func(ctx context.Context, c *config.Config, dir string, progress func(done, total int64)) (lateen.Backup, error)
 	// Reload makes the platform of a data directory execute its program again, and
 	// returns once the new program serves.

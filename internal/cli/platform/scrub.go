@@ -19,13 +19,13 @@ func (s *session) runScrub(ctx context.Context, c *config.Config) error {
 	if c.Data, err = s.Path(c.Data); err != nil {
 		return err
 	}
-	live := s.Term.Live("Reading the artefacts in " + filepath.Join(c.Data, "artifacts"))
+	live := s.Term.Live("Reading the artifacts in " + filepath.Join(c.Data, "artifacts"))
 	defer live.Stop()
 	found, err := s.daemon.Scrub(ctx, c, func(done, total int64) { live.Set(done, total, fmt.Sprintf("%d/%d", done, total)) })
 	if err != nil {
 		return err
 	}
-	live.Finish("Read %s, %s", terminal.Count(int(found.Artifacts), "artefact"), terminal.Amount(found.Bytes))
+	live.Finish("Read %s, %s", terminal.Count(int(found.Artifacts), "artifact"), terminal.Amount(found.Bytes))
 	if s.Flags.JSON {
 		err = s.Term.JSON(found)
 	} else {
@@ -33,13 +33,13 @@ func (s *session) runScrub(ctx context.Context, c *config.Config) error {
 	}
 	if n := len(found.Damaged); err == nil && n > 0 {
 		first := found.Damaged[0]
-		return lateen.ErrArtifactDamaged.With("%s damaged or missing", terminal.Count(n, "artefact")).
+		return lateen.ErrArtifactDamaged.With("%s damaged or missing", terminal.Count(n, "artifact")).
 			WithHint("restore each from a backup with `install -m 444 BACKUP/artifacts/%s/%s %s`, or remove the damaged file and deploy again", first.Digest[:2], first.Digest, first.File)
 	}
 	return err
 }
 
-// damages prints damaged artefacts, each with the deployments that need it.
+// damages prints damaged artifacts, each with the deployments that need it.
 func (s *session) damages(damaged []lateen.Damage) {
 	var b strings.Builder
 	for _, d := range damaged {
