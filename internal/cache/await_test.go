@@ -13,14 +13,14 @@ import (
 // The leader may leave between the moment at which another request joins its flight and
 // the moment at which that request waits.
 func TestAQueuedFillIsKeptForARequestThatHasJoined(t *testing.T) {
-	withCache(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxFills: 1}, func(t *testing.T, c *cache.Cache) {
 		first := page{body: "1", use: cache.Kept, fresh: -1, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, first.making())
 		f.Leave()
 		how := page{body: "2", use: cache.Kept, fresh: -1}.making()
 		ctx, hangUp := context.WithCancel(t.Context())
 		queued := cache.NewKey("dpl_1", "queued")
-		g, _, err := c.Make(ctx, queued, how)
+		g, _, err := c.Fill(ctx, queued, how)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestAQueuedFillIsDroppedWithItsLastWaitingRequest(t *testing.T) {
 		{name: "of an on-demand revalidation", durable: true, want: 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			withCache(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+			withCache(t, cache.Options{MaxFills: 1}, func(t *testing.T, c *cache.Cache) {
 				first := page{body: "1", use: cache.Kept, fresh: -1, wait: make(chan struct{})}
 				f, _ := mustMake(t, c, home, first.making())
 				f.Leave()
@@ -55,7 +55,7 @@ func TestAQueuedFillIsDroppedWithItsLastWaitingRequest(t *testing.T) {
 				how.Durable = tt.durable
 				ctx, hangUp := context.WithCancel(t.Context())
 				queued := cache.NewKey("dpl_1", "queued")
-				g, _, err := c.Make(ctx, queued, how)
+				g, _, err := c.Fill(ctx, queued, how)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -114,20 +114,20 @@ func (c *Cache) Drop(scope string) error { return c.storage.drop(scope) }
 // Used is the number of bytes that the entries take on disk.
 func (c *Cache) Used() int64 { return c.storage.used.Load() }
 
-// Make starts the cache fill of key, or joins the flight of key. The leader, which
+// Fill starts the cache fill of key, or joins the flight of key. The leader, which
 // started the fill, reads the response as it arrives and then calls [Flight.Leave];
 // the other requests call [Flight.Wait]. A started fill continues without its
 // leader; a queued one is dropped once no request waits for it, unless the entry is
 // to be durable. The error is [ErrBusy], [ErrCircle], [ErrStopped] or the cause that
 // ended ctx.
-func (c *Cache) Make(ctx context.Context, key Key, how Making) (f *Flight, leader bool, err error) {
-	return c.flights.make(ctx, key, how)
+func (c *Cache) Fill(ctx context.Context, key Key, how Fill) (f *Flight, leader bool, err error) {
+	return c.flights.fill(ctx, key, how)
 }
 
 // Refresh starts a cache fill of key in the background, and reports whether it did.
 // It does not while key has a flight, during the pause after a failure, and while
 // the tenant or the scope uses its whole share of refreshes.
-func (c *Cache) Refresh(ctx context.Context, key Key, how Making) bool {
+func (c *Cache) Refresh(ctx context.Context, key Key, how Fill) bool {
 	return c.flights.startRefresh(ctx, key, how)
 }
 

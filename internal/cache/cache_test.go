@@ -58,8 +58,8 @@ type page struct {
 	calls  *int
 }
 
-func (p page) making() cache.Making {
-	return cache.Making{Make: func(ctx context.Context) (*cache.Draft, error) {
+func (p page) making() cache.Fill {
+	return cache.Fill{Generate: func(ctx context.Context) (*cache.Draft, error) {
 		if p.calls != nil {
 			*p.calls++
 		}
@@ -109,7 +109,7 @@ func keep(t testing.TB, c *cache.Cache, key cache.Key, p page) {
 	p.use = cache.Kept
 	how := p.making()
 	how.Durable = true
-	f, _, err := c.Make(t.Context(), key, how)
+	f, _, err := c.Fill(t.Context(), key, how)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ func TestATagInvalidatedDuringACacheFillCounts(t *testing.T) {
 		}
 		defer run(t, c)()
 		p := page{fresh: -1, tags: []string{"clock"}, use: cache.Kept, wait: make(chan struct{})}
-		f, _, err := c.Make(t.Context(), home, p.making())
+		f, _, err := c.Fill(t.Context(), home, p.making())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -346,7 +346,7 @@ func TestAGroupIsRegeneratedTogether(t *testing.T) {
 			time.Sleep(time.Second)
 			how := p.making()
 			how.Spread = spread
-			f, _, err := c.Make(t.Context(), key, how)
+			f, _, err := c.Fill(t.Context(), key, how)
 			if err != nil {
 				t.Fatal(err)
 			}

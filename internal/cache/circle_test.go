@@ -11,14 +11,14 @@ import (
 
 // asking is a cache fill that requests other pages first. Its text is its name,
 // followed by the text or error of each in brackets.
-func asking(c *cache.Cache, name string, others ...string) cache.Making {
+func asking(c *cache.Cache, name string, others ...string) cache.Fill {
 	return meeting(c, name, nil, others...)
 }
 
 // meeting is like asking, but waits until meet is closed, unless meet is nil.
-func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) cache.Making {
-	how := cache.Making{ID: "id of " + name}
-	how.Make = func(ctx context.Context) (*cache.Draft, error) {
+func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) cache.Fill {
+	how := cache.Fill{ID: "id of " + name}
+	how.Generate = func(ctx context.Context) (*cache.Draft, error) {
 		if meet != nil {
 			<-meet
 		}
@@ -27,7 +27,7 @@ func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) 
 		for _, other := range others {
 			text.WriteString("(" + ask(ctx, c, other, how.ID) + ")")
 		}
-		return page{body: text.String(), use: cache.Kept}.making().Make(ctx)
+		return page{body: text.String(), use: cache.Kept}.making().Generate(ctx)
 	}
 	return how
 }
@@ -37,7 +37,7 @@ func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) 
 func ask(ctx context.Context, c *cache.Cache, name, within string) string {
 	how := asking(c, name)
 	how.Within = within
-	f, leader, err := c.Make(ctx, cache.NewKey("dpl_1", name), how)
+	f, leader, err := c.Fill(ctx, cache.NewKey("dpl_1", name), how)
 	if err != nil {
 		return err.Error()
 	}
@@ -98,7 +98,7 @@ func TestAFillMayRequestPagesOfOtherFills(t *testing.T) {
 // A fill that requests pages holds its place while it waits for them. The requested
 // pages therefore need no places of their own.
 func TestAPageRequestedByAFillNeedsNoPlace(t *testing.T) {
-	withCache(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxFills: 1}, func(t *testing.T, c *cache.Cache) {
 		meet := make(chan struct{})
 		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), meeting(c, "a", meet, "queued", "new"))
 		synctest.Wait()

@@ -105,7 +105,7 @@ func TestAFillFromBeforeTheClockWasSetBackIsFollowedByAnother(t *testing.T) {
 	host.set(-time.Hour)
 	how := page{body: "new", fresh: -1, use: cache.Kept}.making()
 	how.Since, how.Durable = c.Now(), true
-	f, leader, err := c.Make(t.Context(), key, how)
+	f, leader, err := c.Fill(t.Context(), key, how)
 	if err != nil || !leader {
 		t.Fatalf("leader %v, %v", leader, err)
 	}

@@ -22,7 +22,7 @@ func (f *Flight) run(ctx context.Context) {
 			f.spool.finish(f.err, nil)
 		}
 	}()
-	draft, err := f.how.Make(ctx)
+	draft, err := f.fill.Generate(ctx)
 	if err != nil {
 		f.end(nil, err, false)
 		return
@@ -66,9 +66,9 @@ func (f *Flight) publish() {
 	f.spool.describe(e)
 	kept := f.draft.Use == Kept
 	if kept {
-		f.fs.storage.spread(f.scope, e, f.how.Spread)
+		f.fs.storage.spread(f.scope, e, f.fill.Spread)
 		f.fs.storage.publish(f.scope, f.key, e)
-		if e.inline() && !f.how.Durable {
+		if e.inline() && !f.fill.Durable {
 			f.end(e, nil, true)
 		}
 		kept = f.store(e)
@@ -109,9 +109,9 @@ func (fs *flights) remove(f *Flight, kept bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	delete(fs.byKey, f.key)
-	delete(fs.byID, f.how.ID)
+	delete(fs.byID, f.fill.ID)
 	f.removeWaits()
-	fs.all.Give(1, f.how.shareOwners(f.key.Tenant)...)
+	fs.all.Give(1, f.fill.shareOwners(f.key.Tenant)...)
 	switch {
 	case kept:
 		delete(fs.failed, f.key)

@@ -15,7 +15,7 @@ type flights struct {
 	storage *storage
 	jobs    chan func(context.Context)
 	stopped chan struct{}
-	making  *places
+	fills   *places
 	refresh *places
 	retry   time.Duration
 
@@ -35,7 +35,7 @@ func newFlights(st *storage) *flights {
 	return &flights{
 		storage: st,
 		jobs:    make(chan func(context.Context)), stopped: make(chan struct{}),
-		making: newPlaces(o.MaxMaking), refresh: newPlaces(o.MaxRefresh), retry: o.Retry,
+		fills: newPlaces(o.MaxFills), refresh: newPlaces(o.MaxRefresh), retry: o.Retry,
 		byKey: map[Key]*Flight{}, byID: map[string]*Flight{}, failed: map[Key]time.Time{},
 		all: share.New[string](int64(o.MaxWaiting)), waiting: share.New[string](int64(o.MaxWaiting)),
 	}
@@ -46,7 +46,7 @@ type Flight struct {
 	fs    *flights
 	scope *scope // scope at the start of the fill; once it is dropped, the result is not stored
 	key   Key
-	how   Making
+	fill  Fill
 	began time.Time
 	spool *spool
 
@@ -113,10 +113,10 @@ func (f *Flight) Leave() {
 	})
 }
 
-func (fs *flights) newFlight(s *scope, key Key, how Making) *Flight {
+func (fs *flights) newFlight(s *scope, key Key, how Fill) *Flight {
 	create := func() (*atomicfile.File, error) { return atomicfile.Create(fs.storage.tmp()) }
 	return &Flight{
-		fs: fs, scope: s, key: key, how: how, began: fs.storage.now(),
+		fs: fs, scope: s, key: key, fill: how, began: fs.storage.now(),
 		begun: make(chan struct{}), done: make(chan struct{}), left: make(chan struct{}), urgent: make(chan struct{}), abandoned: make(chan struct{}),
 		spool: newSpool(fs.storage.o.MaxInline, fs.storage.o.MaxBody, create),
 	}

@@ -25,9 +25,9 @@ func TestAFillHoldsNoFinishedPagesThatItRequested(t *testing.T) {
 		return &Draft{Entry: &Entry{Status: 200, Fresh: -1}, Body: io.NopCloser(strings.NewReader("page")), Length: -1, Use: Kept}, nil
 	}
 	held := -1
-	crawler := Making{ID: "crawler", Make: func(ctx context.Context) (*Draft, error) {
+	crawler := Fill{ID: "crawler", Generate: func(ctx context.Context) (*Draft, error) {
 		for n := range 20 {
-			f, leader, err := c.Make(ctx, NewKey("dpl_1", fmt.Sprint(n)), Making{Within: "crawler", Make: draft})
+			f, leader, err := c.Fill(ctx, NewKey("dpl_1", fmt.Sprint(n)), Fill{Within: "crawler", Generate: draft})
 			if err != nil || !leader {
 				return nil, fmt.Errorf("page %d: leader is %v: %w", n, leader, err)
 			}
@@ -41,7 +41,7 @@ func TestAFillHoldsNoFinishedPagesThatItRequested(t *testing.T) {
 		held = len(c.flights.byID["crawler"].waitsFor)
 		return draft(ctx)
 	}}
-	f, _, err := c.Make(ctx, NewKey("dpl_1", "crawler"), crawler)
+	f, _, err := c.Fill(ctx, NewKey("dpl_1", "crawler"), crawler)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,9 +31,9 @@ func withCache(t *testing.T, o cache.Options, test func(t *testing.T, c *cache.C
 	})
 }
 
-func mustMake(t *testing.T, c *cache.Cache, key cache.Key, how cache.Making) (*cache.Flight, bool) {
+func mustMake(t *testing.T, c *cache.Cache, key cache.Key, how cache.Fill) (*cache.Flight, bool) {
 	t.Helper()
-	f, leader, err := c.Make(t.Context(), key, how)
+	f, leader, err := c.Fill(t.Context(), key, how)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestAHundredRequestsShareOneFill(t *testing.T) {
 				got := make([]string, 100)
 				for i := range got {
 					all.Go(func() {
-						f, leader, err := c.Make(t.Context(), home, p.making())
+						f, leader, err := c.Fill(t.Context(), home, p.making())
 						if err != nil {
 							t.Error(err)
 							return
@@ -136,7 +136,7 @@ func TestALeaderThatLeavesStopsNoOtherRequest(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		p := page{body: "page", fresh: -1, use: cache.Kept, wait: make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())
-		f, _, err := c.Make(ctx, home, p.making())
+		f, _, err := c.Fill(ctx, home, p.making())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func TestAResponseForOneRequestIsNotShared(t *testing.T) {
 func TestAResponseForOneRequestEndsWhenItsClientLeaves(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		ended := make(chan error, 1)
-		f, _ := mustMake(t, c, home, cache.Making{Make: func(ctx context.Context) (*cache.Draft, error) {
+		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(ctx context.Context) (*cache.Draft, error) {
 			context.AfterFunc(ctx, func() { ended <- ctx.Err() })
 			return &cache.Draft{Entry: &cache.Entry{}, Body: io.NopCloser(&gate{ctx, nil}), Use: cache.Once}, nil
 		}})
@@ -265,7 +265,7 @@ func TestABodyTooLargeIsStreamedAndNotStored(t *testing.T) {
 func TestALargeBodyEndsWithItsReader(t *testing.T) {
 	withCache(t, cache.Options{MaxInline: 10, MaxBody: 100}, func(t *testing.T, c *cache.Cache) {
 		closed := make(chan struct{})
-		f, _ := mustMake(t, c, home, cache.Making{Make: func(context.Context) (*cache.Draft, error) {
+		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(context.Context) (*cache.Draft, error) {
 			r, w := io.Pipe()
 			go func() { io.WriteString(w, strings.Repeat("x", 1000)); <-closed }()
 			return &cache.Draft{Entry: &cache.Entry{Fresh: -1}, Body: &closing{r, closed}, Use: cache.Kept}, nil
@@ -295,7 +295,7 @@ func (c *closing) Close() error { close(c.closed); return c.PipeReader.Close() }
 func TestABrokenBodyIsAnErrorForAllRequests(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		broken := errors.New("broken pipe")
-		f, _ := mustMake(t, c, home, cache.Making{Make: func(context.Context) (*cache.Draft, error) {
+		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(context.Context) (*cache.Draft, error) {
 			r, w := io.Pipe()
 			go func() { io.WriteString(w, "half"); w.CloseWithError(broken) }()
 			return &cache.Draft{Entry: &cache.Entry{Fresh: -1}, Body: r, Use: cache.Kept}, nil
@@ -315,7 +315,7 @@ func TestABrokenBodyIsAnErrorForAllRequests(t *testing.T) {
 }
 
 func TestFillsBeyondTheBoundQueue(t *testing.T) {
-	withCache(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxFills: 1}, func(t *testing.T, c *cache.Cache) {
 		p := page{body: "1", use: cache.Kept, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		synctest.Wait()
@@ -346,7 +346,7 @@ func TestWaitersBeyondTheBoundAreRefused(t *testing.T) {
 		if got := wait(t.Context(), f); got != cache.ErrBusy.Error() {
 			t.Errorf("the second got %q", got)
 		}
-		if _, _, err := c.Make(t.Context(), cache.NewKey("dpl_1", "another"), p.making()); !errors.Is(err, cache.ErrBusy) {
+		if _, _, err := c.Fill(t.Context(), cache.NewKey("dpl_1", "another"), p.making()); !errors.Is(err, cache.ErrBusy) {
 			t.Errorf("another page: %v", err)
 		}
 		close(p.wait)
@@ -368,7 +368,7 @@ func TestARequestForANewerPageWaitsForTheOlderFill(t *testing.T) {
 		got := make(chan string, 2)
 		for range 2 {
 			go func() {
-				g, leader, err := c.Make(t.Context(), home, how)
+				g, leader, err := c.Fill(t.Context(), home, how)
 				if err != nil {
 					got <- err.Error()
 					return
@@ -389,7 +389,7 @@ func TestARequestForANewerPageWaitsForTheOlderFill(t *testing.T) {
 
 func TestAPanicIsAnError(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		f, _ := mustMake(t, c, home, cache.Making{Make: func(context.Context) (*cache.Draft, error) { panic("oops") }})
+		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(context.Context) (*cache.Draft, error) { panic("oops") }})
 		defer f.Leave()
 		if got := wait(t.Context(), f); !strings.Contains(got, "oops") {
 			t.Errorf("got %q", got)
@@ -403,7 +403,7 @@ func TestAPanicIsAnError(t *testing.T) {
 func TestStoppingEndsEveryWait(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		c, err := cache.Open(cache.Options{Dir: dir, MaxMaking: 1})
+		c, err := cache.Open(cache.Options{Dir: dir, MaxFills: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -420,7 +420,7 @@ func TestStoppingEndsEveryWait(t *testing.T) {
 		if got := wait(t.Context(), g); got != cache.ErrStopped.Error() {
 			t.Errorf("the request of the queued fill got %q", got)
 		}
-		if _, _, err := c.Make(t.Context(), home, p.making()); !errors.Is(err, cache.ErrStopped) {
+		if _, _, err := c.Fill(t.Context(), home, p.making()); !errors.Is(err, cache.ErrStopped) {
 			t.Errorf("afterwards: %v", err)
 		}
 		if c.Refresh(t.Context(), home, p.making()) {
@@ -463,7 +463,7 @@ func TestAFollowerDoesNotFailWithADisconnectedLeader(t *testing.T) {
 		}
 		p := page{body: "1"}
 		ctx, hangUp := context.WithCancel(t.Context())
-		go c.Make(ctx, home, p.making())
+		go c.Fill(ctx, home, p.making())
 		synctest.Wait()
 		f, leader := mustMake(t, c, home, p.making())
 		if leader {

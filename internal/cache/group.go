@@ -6,11 +6,11 @@ import "context"
 // within the tenant's share. [flights].mu is held.
 func (f *Flight) startGroupLocked() {
 	fs := f.fs
-	for _, m := range f.how.Group {
+	for _, m := range f.fill.Group {
 		if fs.byKey[m.Key] != nil {
 			continue
 		}
-		how := Making{Make: m.Make, Client: f.how.Client}
+		how := Fill{Generate: m.Generate, Client: f.fill.Client}
 		if !fs.all.Take(1, how.shareOwners(m.Key.Tenant)...) {
 			continue
 		}

@@ -14,16 +14,16 @@ import (
 // grouped is a cache fill with the group members "data" and more. The body of each
 // member has the number of responses before it. order collects the names in the
 // order of the fills.
-func grouped(order *[]string, first page) cache.Making {
+func grouped(order *[]string, first page) cache.Fill {
 	member := func(name string) cache.Member {
-		return cache.Member{Key: cache.NewKey("dpl_1", name), Make: func(ctx context.Context) (*cache.Draft, error) {
+		return cache.Member{Key: cache.NewKey("dpl_1", name), Generate: func(ctx context.Context) (*cache.Draft, error) {
 			*order = append(*order, name)
-			return page{body: fmt.Sprint(name, " after ", len(*order)-1), fresh: -1, use: cache.Kept}.making().Make(ctx)
+			return page{body: fmt.Sprint(name, " after ", len(*order)-1), fresh: -1, use: cache.Kept}.making().Generate(ctx)
 		}}
 	}
 	how := first.making()
-	ask := how.Make
-	how.Make = func(ctx context.Context) (*cache.Draft, error) {
+	ask := how.Generate
+	how.Generate = func(ctx context.Context) (*cache.Draft, error) {
 		*order = append(*order, "first")
 		return ask(ctx)
 	}
@@ -37,14 +37,14 @@ func TestAGroupIsFilledByOneRun(t *testing.T) {
 		p := page{body: "page", fresh: -1, use: cache.Kept, hold: make(chan struct{})}
 		f, _ := mustMake(t, c, home, grouped(&order, p))
 		data := cache.NewKey("dpl_1", "data")
-		g, leader := mustMake(t, c, data, cache.Making{Make: func(context.Context) (*cache.Draft, error) {
+		g, leader := mustMake(t, c, data, cache.Fill{Generate: func(context.Context) (*cache.Draft, error) {
 			t.Error("the data was filled separately")
 			return nil, errors.New("no")
 		}})
 		if leader || !g.Grouped() || f.Grouped() {
 			t.Fatal("the data does not come from the running fill")
 		}
-		if c.Refresh(t.Context(), data, cache.Making{}) {
+		if c.Refresh(t.Context(), data, cache.Fill{}) {
 			t.Error("the data is refreshed during the running fill")
 		}
 		time.Sleep(time.Second)
@@ -80,7 +80,7 @@ func TestAGroupIsNotFilledIfItsFirstEntryIsNotStored(t *testing.T) {
 				c.page.wait = make(chan struct{})
 				f, _ := mustMake(t, cc, home, grouped(&order, c.page))
 				f.Leave()
-				g, _ := mustMake(t, cc, cache.NewKey("dpl_1", "data"), cache.Making{})
+				g, _ := mustMake(t, cc, cache.NewKey("dpl_1", "data"), cache.Fill{})
 				close(c.page.wait)
 				if got := wait(t.Context(), g); got != c.want {
 					t.Errorf("got %q", got)
@@ -97,10 +97,10 @@ func TestAGroupIsNotFilledIfItsFirstEntryIsNotStored(t *testing.T) {
 // A page may fetch its own data, which is a member of its group.
 func TestAFillThatRequestsItsGroupFillsItSeparately(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		how := cache.Making{ID: "id of page", Group: []cache.Member{{Key: cache.NewKey("dpl_1", "data"), Make: page{body: "data", use: cache.Kept}.making().Make}}}
-		how.Make = func(ctx context.Context) (*cache.Draft, error) {
-			_, _, err := c.Make(ctx, cache.NewKey("dpl_1", "data"), cache.Making{Within: how.ID})
-			return page{body: fmt.Sprint("page: ", err), use: cache.Kept}.making().Make(ctx)
+		how := cache.Fill{ID: "id of page", Group: []cache.Member{{Key: cache.NewKey("dpl_1", "data"), Generate: page{body: "data", use: cache.Kept}.making().Generate}}}
+		how.Generate = func(ctx context.Context) (*cache.Draft, error) {
+			_, _, err := c.Fill(ctx, cache.NewKey("dpl_1", "data"), cache.Fill{Within: how.ID})
+			return page{body: fmt.Sprint("page: ", err), use: cache.Kept}.making().Generate(ctx)
 		}
 		f, _ := mustMake(t, c, home, how)
 		f.Leave()

@@ -38,12 +38,12 @@ type Draft struct {
 	Use    Use
 }
 
-// Making configures a cache fill.
-type Making struct {
-	// Make requests the response. It is called once, with a context that ends with
+// Fill configures a cache fill.
+type Fill struct {
+	// Generate requests the response. It is called once, with a context that ends with
 	// the cache's Run and not with the context of any client.
-	Make   func(ctx context.Context) (*Draft, error)
-	Spread Spread
+	Generate func(ctx context.Context) (*Draft, error)
+	Spread   Spread
 	// Durable makes all waiting requests wait until the entry is on disk.
 	Durable bool
 	// Since is the earliest acceptable start of the cache fill, by [Cache.Now]. The
@@ -71,12 +71,12 @@ type Making struct {
 	Group []Member
 }
 
-// Unseen is the Seen of a [Making] whose caller found no entry.
+// Unseen is the Seen of a [Fill] whose caller found no entry.
 func Unseen() time.Time { return time.Unix(0, -1) }
 
 // since is the earliest Born time of an acceptable entry; zero means that no entry
 // is acceptable.
-func (m *Making) since() time.Time {
+func (m *Fill) since() time.Time {
 	if !m.Seen.IsZero() && !m.Seen.Before(m.Since) {
 		return m.Seen.Add(1)
 	}
@@ -86,7 +86,7 @@ func (m *Making) since() time.Time {
 // waitContext returns a context that ends when the request of ctx no longer wants the
 // cache fill. For a durable entry it does not end: the requests for one may
 // disconnect before it is stored.
-func (m *Making) waitContext(ctx context.Context) context.Context {
+func (m *Fill) waitContext(ctx context.Context) context.Context {
 	if m.Durable {
 		return context.WithoutCancel(ctx)
 	}
@@ -95,7 +95,7 @@ func (m *Making) waitContext(ctx context.Context) context.Context {
 
 // shareOwners are the owners of the shares that the cache fill counts against: its
 // tenant, and its client within that share.
-func (m *Making) shareOwners(tenant string) []string {
+func (m *Fill) shareOwners(tenant string) []string {
 	if m.Client == "" {
 		return []string{tenant}
 	}
@@ -104,8 +104,8 @@ func (m *Making) shareOwners(tenant string) []string {
 
 // Member is an entry that is filled together with another.
 type Member struct {
-	Key  Key
-	Make func(ctx context.Context) (*Draft, error) // see [Making]
+	Key      Key
+	Generate func(ctx context.Context) (*Draft, error) // see [Fill]
 }
 
 // Errors of a cache fill without an entry.

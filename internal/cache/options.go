@@ -16,11 +16,11 @@ type Options struct {
 	MaxInline int64         // one entry in memory; larger ones are read from disk. 0 is 256 KiB
 	MaxIdle   time.Duration // time since the last request after which an entry is removed; 0 is 31 days
 	Retry     time.Duration // time from a failed refresh to the next attempt; 0 is 30 seconds
-	// MaxMaking is the number of concurrent cache fills for waiting requests;
+	// MaxFills is the number of concurrent cache fills for waiting requests;
 	// further fills queue. MaxRefresh is the number of concurrent background
 	// refreshes; further entries stay as they are. Tenants divide both numbers, and
 	// a scope gets a quarter at most. 0 is 256 and 32.
-	MaxMaking, MaxRefresh int
+	MaxFills, MaxRefresh int
 	// MaxWaiting is the number of requests that may wait for entries, and the number
 	// of cache fills that may run or queue. Tenants divide it; further requests and
 	// fills are refused. 0 is 16384.
@@ -44,7 +44,7 @@ func (o *Options) setDefaults() {
 	o.MaxInline = cmp.Or(o.MaxInline, 256<<10)
 	o.MaxIdle = cmp.Or(o.MaxIdle, 31*24*time.Hour)
 	o.Retry = cmp.Or(o.Retry, 30*time.Second)
-	o.MaxMaking = cmp.Or(o.MaxMaking, 256)
+	o.MaxFills = cmp.Or(o.MaxFills, 256)
 	o.MaxRefresh = cmp.Or(o.MaxRefresh, 32)
 	o.MaxWaiting = cmp.Or(o.MaxWaiting, 16384)
 }

@@ -17,7 +17,7 @@ import (
 func hang(t *testing.T, c *cache.Cache, tenant, scope string, n int, gate chan struct{}) (begun int) {
 	t.Helper()
 	for i := range n {
-		f, _, err := c.Make(t.Context(), keyOf(tenant, scope, fmt.Sprint("/", i)), page{wait: gate, use: cache.Kept}.making())
+		f, _, err := c.Fill(t.Context(), keyOf(tenant, scope, fmt.Sprint("/", i)), page{wait: gate, use: cache.Kept}.making())
 		if errors.Is(err, cache.ErrBusy) {
 			continue
 		}
@@ -34,7 +34,7 @@ func hang(t *testing.T, c *cache.Cache, tenant, scope string, n int, gate chan s
 // makes reports whether a fill of an unblocked page runs now.
 func makes(t *testing.T, c *cache.Cache, tenant, scope string) bool {
 	t.Helper()
-	f, _, err := c.Make(t.Context(), keyOf(tenant, scope, "/quick"), page{body: "quick", use: cache.Kept}.making())
+	f, _, err := c.Fill(t.Context(), keyOf(tenant, scope, "/quick"), page{body: "quick", use: cache.Kept}.making())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func makes(t *testing.T, c *cache.Cache, tenant, scope string) bool {
 }
 
 func TestHangingFillsOfOneTenantDoNotBlockOthers(t *testing.T) {
-	withCache(t, cache.Options{MaxMaking: 16}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxFills: 16}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		for _, scope := range []string{"dpl_1", "dpl_2", "dpl_3", "dpl_4", "dpl_5"} {
 			hang(t, c, "busy", scope, 100, gate)
@@ -67,7 +67,7 @@ func TestHangingFillsOfOneTenantDoNotBlockOthers(t *testing.T) {
 }
 
 func TestHangingFillsOfOneScopeDoNotBlockOthers(t *testing.T) {
-	withCache(t, cache.Options{MaxMaking: 16}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxFills: 16}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		hang(t, c, "prj_1", "preview", 100, gate)
 		if !makes(t, c, "prj_1", "production") {
@@ -104,7 +104,7 @@ func TestHangingRefreshesOfOneTenantDoNotBlockOthers(t *testing.T) {
 }
 
 func TestTheQueueOfOneTenantDoesNotBlockOthers(t *testing.T) {
-	withCache(t, cache.Options{MaxMaking: 4, MaxWaiting: 16}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxFills: 4, MaxWaiting: 16}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		if n := hang(t, c, "busy", "dpl_1", 100, gate); n != 8 {
 			t.Errorf("%d fills of one tenant run or queue, want half of 16", n)
@@ -117,14 +117,14 @@ func TestTheQueueOfOneTenantDoesNotBlockOthers(t *testing.T) {
 }
 
 func TestQueuedFillsOfTenantsTakeTurns(t *testing.T) {
-	withCache(t, cache.Options{MaxMaking: 1}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxFills: 1}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		hang(t, c, "first", "dpl_0", 1, gate)
 		var order []string
 		ask := func(tenant, path string) {
 			how := page{use: cache.Kept}.making()
-			own := how.Make
-			how.Make = func(ctx context.Context) (*cache.Draft, error) {
+			own := how.Generate
+			how.Generate = func(ctx context.Context) (*cache.Draft, error) {
 				order = append(order, tenant) // one fill runs at a time
 				return own(ctx)
 			}
@@ -150,7 +150,7 @@ func visit(t *testing.T, c *cache.Cache, client string, n int, p page) (refused 
 	for i := range n {
 		how := p.making()
 		how.Client = client
-		f, _, err := c.Make(t.Context(), keyOf("prj_1", "dpl_1", fmt.Sprint("/", client, "/", i)), how)
+		f, _, err := c.Fill(t.Context(), keyOf("prj_1", "dpl_1", fmt.Sprint("/", client, "/", i)), how)
 		if errors.Is(err, cache.ErrBusy) {
 			refused++
 			continue
@@ -165,7 +165,7 @@ func visit(t *testing.T, c *cache.Cache, client string, n int, p page) (refused 
 }
 
 func TestFillsOfOneClientDoNotBlockOtherClientsOfTheTenant(t *testing.T) {
-	withCache(t, cache.Options{MaxMaking: 16, MaxWaiting: 64}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxFills: 16, MaxWaiting: 64}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		if visit(t, c, "192.0.2.1", 100, page{wait: gate, use: cache.Kept}) == 0 {
 			t.Error("the fills of one client are not bounded")
@@ -178,17 +178,17 @@ func TestFillsOfOneClientDoNotBlockOtherClientsOfTheTenant(t *testing.T) {
 }
 
 func TestClientsWaitForPagesOfADeploymentInTurn(t *testing.T) {
-	withCache(t, cache.Options{MaxMaking: 4}, func(t *testing.T, c *cache.Cache) {
+	withCache(t, cache.Options{MaxFills: 4}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
 		visit(t, c, "192.0.2.1", 1, page{wait: gate, use: cache.Kept})
 		var order []string
 		for _, client := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} {
 			for n := range 3 {
-				how := cache.Making{Client: client, Make: func(context.Context) (*cache.Draft, error) {
+				how := cache.Fill{Client: client, Generate: func(context.Context) (*cache.Draft, error) {
 					order = append(order, client)
 					return nil, errors.New("enough")
 				}}
-				f, _, err := c.Make(t.Context(), keyOf("prj_1", "dpl_1", fmt.Sprint("/", client, "/next/", n)), how)
+				f, _, err := c.Fill(t.Context(), keyOf("prj_1", "dpl_1", fmt.Sprint("/", client, "/next/", n)), how)
 				if err != nil {
 					t.Fatal(err)
 				}

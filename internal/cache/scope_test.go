@@ -23,7 +23,7 @@ func TestDroppedScopesAreGone(t *testing.T) {
 
 	p := page{body: "late", fresh: -1, use: cache.Kept, wait: make(chan struct{})}
 	late := cache.NewKey("dpl_1", "late")
-	f, _, err := c.Make(t.Context(), late, p.making())
+	f, _, err := c.Fill(t.Context(), late, p.making())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestHostileNamesStayInTheDirectory(t *testing.T) {
 	c := running(t, cache.Options{Dir: dir})
 	for _, scope := range []string{"", ".", "..", "../../etc", "a/b", "a\x00b", "dpl 1", strings.Repeat("a", 200)} {
 		key := cache.NewKey(scope, "x")
-		f, _, err := c.Make(t.Context(), key, page{body: "x", fresh: -1, use: cache.Kept}.making())
+		f, _, err := c.Fill(t.Context(), key, page{body: "x", fresh: -1, use: cache.Kept}.making())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +272,7 @@ func TestAFillForADroppedScopeIsNotStored(t *testing.T) {
 		p := page{body: text, fresh: -1, group: "g", use: cache.Kept, wait: make(chan struct{})}
 		how := p.making()
 		how.Durable, how.Spread = true, cache.SpreadExpired
-		f, _, err := c.Make(t.Context(), late, how)
+		f, _, err := c.Fill(t.Context(), late, how)
 		if err != nil {
 			t.Fatal(err)
 		}

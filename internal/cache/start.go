@@ -21,8 +21,8 @@ func (fs *flights) run(ctx context.Context) {
 	}
 }
 
-// make implements [Cache.Make].
-func (fs *flights) make(ctx context.Context, key Key, how Making) (f *Flight, leader bool, err error) {
+// fill implements [Cache.Fill].
+func (fs *flights) fill(ctx context.Context, key Key, how Fill) (f *Flight, leader bool, err error) {
 	since := time.Time{}
 	if !how.Seen.IsZero() {
 		since = how.since() // an entry that existed at the caller's lookup is not acceptable
@@ -33,7 +33,7 @@ func (fs *flights) make(ctx context.Context, key Key, how Making) (f *Flight, le
 		case err != nil:
 			return nil, false, err
 		case leader:
-			return f, true, fs.dispatch(ctx, f, fs.making.acquire(key.Tenant, key.Scope, how.Client))
+			return f, true, fs.dispatch(ctx, f, fs.fills.acquire(key.Tenant, key.Scope, how.Client))
 		case f == nil:
 			if f := fs.madeSince(key, how); f != nil {
 				return f, false, nil // another waiting request was faster
@@ -54,7 +54,7 @@ func (fs *flights) make(ctx context.Context, key Key, how Making) (f *Flight, le
 
 // madeSince returns an ended flight for the entry of key if its cache fill started
 // at how.Since or later; else nil.
-func (fs *flights) madeSince(key Key, how Making) *Flight {
+func (fs *flights) madeSince(key Key, how Fill) *Flight {
 	e := fs.storage.get(key)
 	if e == nil {
 		return nil
@@ -63,14 +63,14 @@ func (fs *flights) madeSince(key Key, how Making) *Flight {
 	if e.Born.Before(how.Since) {
 		return nil
 	}
-	f := &Flight{fs: fs, key: key, how: how, began: e.Born, done: make(chan struct{}), kept: true}
+	f := &Flight{fs: fs, key: key, fill: how, began: e.Born, done: make(chan struct{}), kept: true}
 	f.leaving.Do(func() {}) // there is no leader
 	close(f.done)
 	return f
 }
 
 // startRefresh implements [Cache.Refresh].
-func (fs *flights) startRefresh(ctx context.Context, key Key, how Making) bool {
+func (fs *flights) startRefresh(ctx context.Context, key Key, how Fill) bool {
 	if fs.pausing(key, time.Now()) {
 		return false
 	}
@@ -99,7 +99,7 @@ func (fs *flights) pausing(key Key, now time.Time) bool {
 // nil if key has no flight and the cache fill of the current entry started at since
 // or later; a zero since skips this check. waits means that the caller waits for the
 // flight, which counts as awaited until ctx ends. The error is [ErrBusy] or [ErrCircle].
-func (fs *flights) join(ctx context.Context, key Key, how Making, waits bool, since time.Time) (f *Flight, leader bool, err error) {
+func (fs *flights) join(ctx context.Context, key Key, how Fill, waits bool, since time.Time) (f *Flight, leader bool, err error) {
 	s := fs.storage.scopeOf(key)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()

@@ -47,7 +47,7 @@ func TestConcurrentOperations(t *testing.T) {
 				e.Close()
 			}
 		case n < 70:
-			f, leader, err := c.Make(t.Context(), key, how)
+			f, leader, err := c.Fill(t.Context(), key, how)
 			switch {
 			case err != nil:
 				t.Error(err)

@@ -76,7 +76,7 @@ type request struct {
 	key     cache.Key
 	group   string
 	now     time.Time
-	// seen is the creation time of the entry in the cache; see [cache.Making].
+	// seen is the creation time of the entry in the cache; see [cache.Fill].
 	seen time.Time
 	// run is set if the page has a function that can refresh it.
 	run bool

@@ -28,12 +28,12 @@ func (r *request) refresh(spread cache.Spread) {
 
 // withFailureLog wraps how, a background refresh of a page, so that the log of the site gets
 // the reason of a failure: no request waits for the refresh, and the old page stays.
-func (r *request) withFailureLog(how cache.Making) cache.Making {
-	fault, k, output, ask := r.pages.o.Fault, *r.Call, r.Decision.Output, how.Make
+func (r *request) withFailureLog(how cache.Fill) cache.Fill {
+	fault, k, output, ask := r.pages.o.Fault, *r.Call, r.Decision.Output, how.Generate
 	fail := func(why string) {
 		fault(&k, fmt.Errorf("the page %s could not be refreshed, and its old version is served: %s", output, why))
 	}
-	how.Make = func(ctx context.Context) (*cache.Draft, error) {
+	how.Generate = func(ctx context.Context) (*cache.Draft, error) {
 		draft, err := ask(ctx)
 		switch {
 		case ctx.Err() != nil: // the platform is shutting down

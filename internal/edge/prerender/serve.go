@@ -103,7 +103,7 @@ func (r *request) revalidate() error {
 	}
 	how, inv := r.fill(cache.SpreadExpired, allowedHeader(r.HTTP.Header, r.Page))
 	how.Since, how.Durable = r.pages.o.Cache.Now(), true
-	f, leader, err := r.pages.o.Cache.Make(r.HTTP.Context(), r.key, how)
+	f, leader, err := r.pages.o.Cache.Fill(r.HTTP.Context(), r.key, how)
 	switch {
 	case errors.Is(err, cache.ErrOnce):
 		return r.serveUncached(reasonError)
@@ -144,7 +144,7 @@ func (r *request) make(label, reason string, spread cache.Spread) error {
 	how, inv := r.fill(spread, nil)
 	begin := r.pages.o.Cache.Now()
 	for range maxJoins {
-		f, leader, err := r.pages.o.Cache.Make(r.HTTP.Context(), r.key, how)
+		f, leader, err := r.pages.o.Cache.Fill(r.HTTP.Context(), r.key, how)
 		switch {
 		case errors.Is(err, cache.ErrOnce):
 			return r.serveUncached(reason)
@@ -202,7 +202,7 @@ func (r *request) lead(f *cache.Flight, inv func() *lateen.Invocation, label, re
 // and does not cache it.
 func (r *request) serveUncached(reason string) error {
 	how, inv := r.fill(cache.SpreadNone, nil)
-	draft, err := how.Make(lateen.WithClient(r.HTTP.Context(), r.Client.Network()))
+	draft, err := how.Generate(lateen.WithClient(r.HTTP.Context(), r.Client.Network()))
 	r.invoked(inv)
 	if err != nil {
 		return err
