@@ -10,7 +10,7 @@ api=http://$listen
 stop() {
   [ -s "$dir/data/lock" ] || return 0
   local pid
-  pid=$(head -n 1 "$dir/data/lock") # the other lines have the time and the command
+  pid=$(head -n 1 "$dir/data/lock") # the other lines have its start time and a message
   kill "$pid" 2>/dev/null || return 0
   while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
 }
