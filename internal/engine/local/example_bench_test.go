@@ -188,7 +188,7 @@ func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path
 		end(i)
 		var done bool
 		e.profiles.with(spec.Key, func(a *functionProfile) {
-			done = a.trained && !a.preparing && (kind == "archive" || a.template != nil)
+			done = a.trained && !a.preparing && (kind == "archive" || e.templates.Has(spec.Key))
 			if a.forkable != unknown {
 				b.Logf("it has no template: %s", a.unforkable)
 			}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
-	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
@@ -90,10 +89,8 @@ func TestAThousandForkedProcessesNeverDrawTheSame(t *testing.T) {
 	for _, version := range []string{"nodejs22.x", "nodejs24.x"} {
 		t.Run("templates "+version, func(t *testing.T) {
 			s, spec := newLottery(t, version)
-			s.templates.mu.Lock()
-			s.templates.limit = s.templateOfLocked(spec).memory.template // no memory for standbys
-			s.templates.trimLocked()
-			s.templates.mu.Unlock()
+			own, _ := s.templates.Memory(s.templates.Of(spec))
+			s.templates.SetLimit(own) // no memory for standbys
 			drawn := winners{t: t, seen: map[string]int{}}
 			each(forks, func(fork int) {
 				i := s.start(spec, lateen.StartTemplate)
@@ -103,28 +100,15 @@ func TestAThousandForkedProcessesNeverDrawTheSame(t *testing.T) {
 		})
 		t.Run("standbys "+version, func(t *testing.T) {
 			s, spec := newLottery(t, version)
-			defer s.rush.Enter()() // prevents the background from forking others
 			drawn := winners{t: t, seen: map[string]int{}}
-			template := s.templateOf(spec)
-			for first := 0; first < forks; first += 10 {
-				standbys := make(chan *process.Process, 10)
-				each(cap(standbys), func(int) {
-					standby, err := s.forkStandby(t.Context(), template)
-					if err != nil {
-						t.Error(err)
-					}
-					standbys <- standby
-				})
-				for fork := first; fork < first+10; fork++ {
-					standby := <-standbys
-					s.templates.setStandby(template, standby)
-					i := s.start(spec, lateen.StartTemplate)
-					if i.Process != standby {
-						t.Fatal("the process is not the standby")
-					}
-					drawn.draw(i, fork)
-					end(i)
+			for fork := range forks {
+				standby := s.awaitStandby(spec)
+				i := s.start(spec, lateen.StartTemplate)
+				if i.Process != standby {
+					t.Fatal("the process is not the standby")
 				}
+				drawn.draw(i, fork)
+				end(i)
 			}
 		})
 		t.Run("zygotes "+version, func(t *testing.T) {

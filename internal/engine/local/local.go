@@ -21,12 +21,15 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
+	"github.com/lateen-dev/lateen/internal/engine/local/template"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/fairqueue"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
+
+const defaultTemplates = 1024 // MiB of all templates
 
 // Options are the settings of an [Engine].
 type Options struct {
@@ -102,7 +105,7 @@ type Engine struct {
 
 	archives     *codecache.Store
 	minCodeCache int64 // minimum bytes of a code cache that is used
-	templates    templates
+	templates    *template.Templates
 	zygotes      zygotes
 	profiles     profiles
 	modules      modules
@@ -133,12 +136,8 @@ func New(o Options) (*Engine, error) {
 	e.pythons = findPythons(pythonDirs(o.Path))
 	e.preparing = fairqueue.New[lateen.ProjectID, preparation](maxPreparing)
 	e.minCodeCache = minCodeCache
-	e.templates.wake = make(chan struct{}, 1)
 	total, _ := cgroup.HostMemory()
 	e.modules.slots.all, _ = compileWithin(total)
-	if guest.Forks() {
-		e.templates.limit = int64(max(o.Templates, 0)) << 20
-	}
 	e.runners = e.findRunners()
 	e.openZygotes()
 	e.openPools()
@@ -150,6 +149,11 @@ func New(o Options) (*Engine, error) {
 	if err := e.initDir(); err != nil {
 		return nil, fmt.Errorf("prepare the engine's directory: %w", err)
 	}
+	var memory int64
+	if guest.Forks() {
+		memory = int64(max(o.Templates, 0)) << 20
+	}
+	e.templates = template.New(e.instances, e.forkLibrary(), memory)
 	return e, nil
 }
 
@@ -196,6 +200,21 @@ func (e *Engine) Missing() string { return e.host.Sandbox.Missing() }
 // Walls returns all sandbox layers, each with its state on this host.
 func (e *Engine) Walls() []sandbox.Wall { return e.host.Sandbox.Walls() }
 
+// forkLibrary returns the path of the library for forking, as a process sees it.
+func (e *Engine) forkLibrary() string {
+	if e.host.Sandbox.PrivateTmp() {
+		return guestAgent + "/" + guest.ForkLibrary
+	}
+	return filepath.Join(filepath.Dir(e.agent), guest.ForkLibrary)
+}
+
+// Forget drops all facts, code caches and templates of a deleted deployment.
+func (e *Engine) Forget(d lateen.DeploymentID) {
+	e.archives.Forget(d)
+	e.templates.Forget(d)
+	e.profiles.forget(d)
+}
+
 // Run keeps the pools filled and enforces the limits of instances until ctx ends.
 // Then it kills all remaining processes and returns.
 func (e *Engine) Run(ctx context.Context) error {
@@ -215,7 +234,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Go(func() { e.stockSandboxes(ctx) })
 	background.Go(func() { e.downloadRuntimes(ctx) })
 	background.Go(func() { e.runPreparations(ctx) })
-	background.Go(func() { e.keepStandbys(ctx) })
+	background.Go(func() { e.templates.KeepStandbys(ctx) })
 	e.runner(nodeName(newestNode)).Blanks.Need()
 	if missing := e.Missing(); missing != "" {
 		e.o.Log.WarnContext(ctx, "layers of the sandbox are missing", "missing", missing)

@@ -187,7 +187,7 @@ func (e *Engine) compileModule(ctx context.Context, c *compilation, r *process.R
 	if err := e.modules.takeSlot(ctx, c); err != nil {
 		return err
 	}
-	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
+	ctx, cancel := e.host.WithTimeout(ctx, process.PrepareTimeout)
 	defer cancel()
 	tree, err := e.o.Trees(ctx, spec.Function.Tree)
 	if err != nil {
@@ -213,7 +213,7 @@ func (e *Engine) compileIn(ctx context.Context, c *compilation, r *process.Runne
 	w.Output.Mute()
 	total, _ := cgroup.HostMemory()
 	_, memory := compileWithin(total)
-	i := e.instances.Add(ctx, w, instance.Options{Spec: spec, Training: true, Memory: memory, LoadTimeout: e.host.Scaled(prepareTimeout)})
+	i := e.instances.Add(ctx, w, instance.Options{Spec: spec, Training: true, Memory: memory, LoadTimeout: e.host.Scaled(process.PrepareTimeout)})
 	if err := i.Load(ctx, tree, instance.Activation{Record: true}); err != nil {
 		return err
 	}

@@ -42,9 +42,7 @@ func moduleBench(b *testing.B, ready bool) (*Engine, lateen.FunctionSpec) {
 		Function: lateen.Function{Runtime: wasi.Runtime, Handler: "hello.wasm", Tree: "module"},
 	}
 	if !ready {
-		e.templates.mu.Lock()
-		e.templates.limit = 0
-		e.templates.mu.Unlock()
+		e.templates.SetLimit(0)
 	}
 	if err := e.Prepare(b.Context(), spec); err != nil {
 		b.Fatal(err)
@@ -63,19 +61,16 @@ func benchmarkModuleStart(b *testing.B, ready bool) {
 	e, spec := moduleBench(b, ready)
 	r := e.runner(modulesName)
 	if ready {
-		e.templates.keepModuleStandby(r, spec)
+		e.keepModuleStandby(r, spec)
 	}
 	var took, claim, load times
 	var memory float64
 	for b.Loop() {
 		awaitPool(b, e)
 		for ready := !ready; !ready; pool.Pause(b.Context(), 5*time.Millisecond) {
-			e.templates.mu.Lock()
-			t := e.templates.moduleLocked(spec)
-			if ready = t != nil && t.standby != nil; ready {
-				memory = float64(t.memory.template) / (1 << 20)
-			}
-			e.templates.mu.Unlock()
+			t := e.templates.List()[0]
+			own, _ := e.templates.Memory(t)
+			ready, memory = e.templates.Standby(t) != nil, float64(own)/(1<<20)
 		}
 		began := time.Now()
 		i, err := e.Start(b.Context(), spec)

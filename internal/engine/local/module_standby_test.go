@@ -26,16 +26,11 @@ func beginModule(t *testing.T, r *rig, spec lateen.FunctionSpec) (engine.Instanc
 func moduleStandby(t *testing.T, r *rig, spec lateen.FunctionSpec) *process.Process {
 	t.Helper()
 	for deadline := time.After(patience); ; {
-		r.templates.mu.Lock()
-		m := r.templates.moduleLocked(spec)
-		if m != nil {
-			m.gap.retry = time.Time{}
-			if m.standby != nil {
-				defer r.templates.mu.Unlock()
-				return m.standby
+		for _, m := range r.templates.List() {
+			if w := r.templates.Standby(m); w != nil {
+				return w
 			}
 		}
-		r.templates.mu.Unlock()
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-deadline:
@@ -94,9 +89,7 @@ func TestTheStandbyOfAModuleIsDropped(t *testing.T) {
 	standby = moduleStandby(t, r, spec)
 	r.Forget(spec.Deployment)
 	<-standby.Exited
-	r.templates.mu.Lock()
-	defer r.templates.mu.Unlock()
-	if len(r.templates.all) > 0 {
-		t.Errorf("%d functions have a standby", len(r.templates.all))
+	if n := len(r.templates.List()); n > 0 {
+		t.Errorf("%d functions have a standby", n)
 	}
 }

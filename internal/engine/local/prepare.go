@@ -2,8 +2,8 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -15,12 +15,10 @@ import (
 )
 
 const (
-	warmRounds     = 6                // rounds of sample requests for a code cache
-	templateRounds = 20               // rounds for a template, as its forked processes have no time to warm up
-	prepareTimeout = 60 * time.Second // time limit of one preparation
-	maxPreparing   = 256              // maximum length of the queue of functions
-	retryPrepare   = time.Minute      // backoff after a failure, doubled after each further one
-	retryDoublings = 6                // maximum number of doublings
+	warmRounds     = 6           // rounds of sample requests for a code cache
+	maxPreparing   = 256         // maximum length of the queue of functions
+	retryPrepare   = time.Minute // backoff after a failure, doubled after each further one
+	retryDoublings = 6           // maximum number of doublings
 )
 
 // Prepare makes a code cache of a function; see [engine.Engine].
@@ -47,7 +45,7 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 
 // compile makes a training run of a function and stores its code cache.
 func (e *Engine) compile(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec) error {
-	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
+	ctx, cancel := e.host.WithTimeout(ctx, process.PrepareTimeout)
 	defer cancel()
 	i, err := e.instances.Train(ctx, r, spec, instance.Activation{Record: true})
 	if err != nil {
@@ -94,13 +92,13 @@ func (e *Engine) samples(spec lateen.FunctionSpec) []instance.Sample {
 // queuePreparation queues the next preparation of a function, if any would make its
 // later starts cheaper. Preparations run one at a time, and the projects take turns.
 func (e *Engine) queuePreparation(spec lateen.FunctionSpec, tag string) {
-	l := preparedState{cached: e.archives.Find(spec.Key, tag) != nil, templates: e.templates.limit > 0}
+	l := preparedState{cached: e.archives.Find(spec.Key, tag) != nil, templates: e.templates.Enabled(), template: e.templates.Has(spec.Key)}
 	wanted := actionNone
 	e.profiles.with(spec.Key, func(a *functionProfile) {
 		if a.preparing || !a.due(time.Now()) {
 			return
 		}
-		l.trained, l.samples, l.cost, l.template, l.forkable = a.trained, len(a.samples), a.cost, a.template != nil, a.forkable
+		l.trained, l.samples, l.cost, l.forkable = a.trained, len(a.samples), a.cost, a.forkable
 		wanted = nextAction(l)
 		a.preparing = wanted != actionNone
 	})
@@ -133,6 +131,35 @@ func (e *Engine) runPreparations(ctx context.Context) {
 	}
 }
 
+// makeTemplate makes a template of a function, unless the function cannot be forked.
+func (e *Engine) makeTemplate(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec) error {
+	var forkable forkability
+	e.profiles.with(spec.Key, func(a *functionProfile) { forkable = a.forkable })
+	samples := e.samples(spec)
+	if forkable == whenLoaded {
+		samples = nil
+	}
+	err := e.templates.Make(ctx, r, spec, samples, func() { e.disableTemplates(spec) })
+	var why process.RefusalError
+	if errors.As(err, &why) {
+		e.profiles.with(spec.Key, func(a *functionProfile) {
+			a.forkable, a.unforkable = never, string(why)
+			if len(samples) > 0 {
+				a.forkable = whenLoaded
+			}
+		})
+		return fmt.Errorf("make a template of %s: %w", spec.Name, err)
+	}
+	return err
+}
+
+// disableTemplates disables templates for a function after a forked process ended
+// unexpectedly.
+func (e *Engine) disableTemplates(spec lateen.FunctionSpec) {
+	e.profiles.with(spec.Key, func(a *functionProfile) { a.forkable, a.unforkable = never, "its forked processes exit unexpectedly" })
+	e.o.Log.Warn("templates disabled for function: forked process exited unexpectedly", "function", spec.Name, "deployment_id", spec.Deployment)
+}
+
 func (e *Engine) runPreparation(ctx context.Context, p preparation) error {
 	r, _, err := e.runtimeFor(&p.spec.Function)
 	if err != nil {
@@ -143,8 +170,5 @@ func (e *Engine) runPreparation(ctx context.Context, p preparation) error {
 	}
 	return e.compile(ctx, r, p.spec)
 }
-
-// sameFunction reports whether two specs describe a function of equal behavior.
-func sameFunction(x, y lateen.FunctionSpec) bool { return reflect.DeepEqual(x, y) }
 
 var _ engine.Engine = (*Engine)(nil)

@@ -9,6 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
+	"github.com/lateen-dev/lateen/internal/engine/local/template"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
@@ -19,7 +20,7 @@ func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Prepar
 		return nil
 	}
 	a := e.profiles.lookup(key)
-	p := &lateen.Preparation{Archive: e.archives.Has(key), Template: a.template != nil}
+	p := &lateen.Preparation{Archive: e.archives.Has(key), Template: e.templates.Has(key)}
 	if !p.Archive {
 		p.NoArchive = a.noArchive()
 	}
@@ -27,7 +28,7 @@ func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Prepar
 	case p.Template:
 	case !guest.Forks():
 		p.NoTemplate = "this machine cannot fork processes"
-	case e.templates.limit == 0:
+	case !e.templates.Enabled():
 		p.NoTemplate = "templates are disabled: --templates is 0"
 	default:
 		p.NoTemplate = a.noTemplate()
@@ -60,7 +61,7 @@ func (a *functionProfile) noTemplate() string {
 		return a.lastError
 	case a.cost == 0:
 		return "no start without a template has been measured yet"
-	case a.cost <= minTemplateCost:
+	case a.cost <= template.MinCost:
 		return fmt.Sprintf("a start without a template takes %v of CPU time: a template would save nothing", a.cost.Round(100*time.Microsecond))
 	default:
 		return "evicted, or created after the next start"

@@ -9,6 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
+	"github.com/lateen-dev/lateen/internal/engine/local/template"
 )
 
 func TestPreparedDescribesThePreparations(t *testing.T) {
@@ -34,7 +35,7 @@ func TestPreparedDescribesThePreparations(t *testing.T) {
 		t.Fatal(err)
 	}
 	tells(spec, true, false, "", "no start without a template")
-	s.profiles.with(spec.Key, func(a *functionProfile) { a.preparing, a.cost = true, minTemplateCost })
+	s.profiles.with(spec.Key, func(a *functionProfile) { a.preparing, a.cost = true, template.MinCost })
 	tells(spec, true, false, "", "in progress")
 	s.profiles.with(spec.Key, func(a *functionProfile) { a.preparing = false })
 	tells(spec, true, false, "", "15ms")

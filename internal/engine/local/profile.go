@@ -33,7 +33,6 @@ type functionProfile struct {
 	lastError  string            // reason for the last failure
 	forkable   forkability
 	unforkable string // reason for never
-	template   *template
 }
 
 // record records the result of a preparation.
@@ -82,7 +81,7 @@ func (k *profiles) evictLocked() {
 	var oldest lateen.FunctionKey
 	looked := 0
 	for key, a := range k.all {
-		if a.preparing || a.template != nil {
+		if a.preparing {
 			continue
 		}
 		if oldest == "" || a.lastStart.Before(k.all[oldest].lastStart) {

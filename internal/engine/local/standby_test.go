@@ -7,44 +7,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
-	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
-
-func TestTheMemoryIsForTemplatesFirstAndThenForStandbys(t *testing.T) {
-	two := []memoryUse{{10, 3}, {10, 3}}
-	for _, c := range []struct {
-		limit             int64
-		templates, spares int
-	}{{9, 0, 0}, {10, 1, 0}, {19, 1, 0}, {20, 2, 0}, {22, 2, 0}, {23, 2, 1}, {25, 2, 1}, {26, 2, 2}, {100, 2, 2}} {
-		templates, standbys := fitTemplates(c.limit, two)
-		if templates != c.templates || standbys != c.spares {
-			t.Errorf("%d bytes fit %d templates and %d standbys, want %d and %d", c.limit, templates, standbys, c.templates, c.spares)
-		}
-	}
-	if templates, standbys := fitTemplates(0, nil); templates != 0 || standbys != 0 {
-		t.Errorf("without templates: %d and %d", templates, standbys)
-	}
-}
-
-func TestAStandbyWaitsForQuietWithALimit(t *testing.T) {
-	now := time.Now()
-	for name, c := range map[string]struct {
-		lack  standbyGap
-		quiet time.Duration
-		want  time.Duration
-	}{
-		"quiet":                               {standbyGap{since: now}, 0, 0},
-		"quiet for a while":                   {standbyGap{since: now}, -time.Second, -time.Second},
-		"soon":                                {standbyGap{since: now}, 40 * time.Millisecond, 40 * time.Millisecond},
-		"never quiet":                         {standbyGap{since: now.Add(-pool.Patience)}, 40 * time.Millisecond, 0},
-		"after a failure":                     {standbyGap{since: now.Add(-time.Hour), retry: now.Add(time.Second)}, 0, time.Second},
-		"patience is over before it is quiet": {standbyGap{since: now.Add(-pool.Patience / 2)}, time.Hour, pool.Patience / 2},
-	} {
-		if got := c.lack.wait(now, c.quiet); got != c.want {
-			t.Errorf("%s: wait %v, want %v", name, got, c.want)
-		}
-	}
-}
 
 // awaitStandby waits until the template of a function has a standby, and returns it.
 func (s *stage) awaitStandby(spec lateen.FunctionSpec) *process.Process {
@@ -59,16 +22,11 @@ func (s *stage) awaitStandby(spec lateen.FunctionSpec) *process.Process {
 }
 
 func (s *stage) standbyOf(spec lateen.FunctionSpec) *process.Process {
-	s.templates.mu.Lock()
-	defer s.templates.mu.Unlock()
-	return s.templateOfLocked(spec).standby
-}
-
-// clearBackoff clears the backoff of a template's next standby.
-func (s *stage) clearBackoff(spec lateen.FunctionSpec) {
-	s.templates.mu.Lock()
-	defer s.templates.mu.Unlock()
-	s.templateOfLocked(spec).gap.retry = time.Time{}
+	t := s.templates.Of(spec)
+	if t == nil {
+		s.t.Fatal("no template")
+	}
+	return s.templates.Standby(t)
 }
 
 func (s *stage) functionWithTemplate(name, text string) lateen.FunctionSpec {
@@ -155,13 +113,11 @@ func TestADeadStandbyFailsNoStart(t *testing.T) {
 		askProbe(t, s.start(spec, lateen.StartTemplate), "/")
 	})
 	t.Run("at the start", func(t *testing.T) {
-		s.clearBackoff(spec)
 		standby := s.awaitStandby(spec)
 		standby.Kill()
 		askProbe(t, s.start(spec, lateen.StartTemplate), "/")
 	})
 	t.Run("on resume", func(t *testing.T) {
-		s.clearBackoff(spec)
 		standby := s.awaitStandby(spec)
 		if err := standby.Sandboxed.Freeze(); err != nil {
 			t.Skip("this host cannot freeze a process")
@@ -171,20 +127,9 @@ func TestADeadStandbyFailsNoStart(t *testing.T) {
 			t.Error("the start used the dead standby")
 		}
 	})
-	if s.templateOf(spec) == nil {
+	if s.templates.Of(spec) == nil {
 		t.Error("the template was dropped")
 	}
-}
-
-// templateOfLocked returns the template of a function, which must exist.
-func (s *stage) templateOfLocked(spec lateen.FunctionSpec) *template {
-	for _, t := range s.templates.all {
-		if t.spec.Key == spec.Key {
-			return t
-		}
-	}
-	s.t.Fatal("no template")
-	return nil
 }
 
 func TestADeadStandbyIsReplaced(t *testing.T) {
@@ -207,12 +152,12 @@ func TestAStandbyEndsWithItsTemplate(t *testing.T) {
 	s := newStage(t, nil)
 	for name, drop := range map[string]func(lateen.FunctionSpec){
 		"forgotten": func(spec lateen.FunctionSpec) { s.Forget(spec.Deployment) },
-		"given up":  func(spec lateen.FunctionSpec) { s.dropTemplate(s.templateOf(spec)) },
-		"killed":    func(spec lateen.FunctionSpec) { s.templateOf(spec).Kill() },
+		"given up":  func(spec lateen.FunctionSpec) { s.templates.Drop(s.templates.Of(spec)) },
+		"killed":    func(spec lateen.FunctionSpec) { s.templates.Of(spec).Kill() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := s.functionWithTemplate(name[:4], probe)
-			standby, template := s.awaitStandby(spec), s.templateOf(spec)
+			standby, template := s.awaitStandby(spec), s.templates.Of(spec)
 			drop(spec)
 			for what, exited := range map[string]<-chan struct{}{"spare": standby.Exited, "template": template.Exited} {
 				select {
@@ -230,9 +175,9 @@ func TestAClaimedStandbySurvivesItsTemplate(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.functionWithTemplate("claimed", probe)
 	s.awaitStandby(spec)
-	template := s.templateOf(spec)
+	template := s.templates.Of(spec)
 	i := s.start(spec, lateen.StartTemplate)
-	s.dropTemplate(template)
+	s.templates.Drop(template)
 	askProbe(t, i, "/all")
 	end(i)
 	select {
@@ -246,17 +191,14 @@ func TestStandbysGetTheMemoryThatTemplatesLeave(t *testing.T) {
 	s := newStage(t, nil)
 	spec := s.functionWithTemplate("budget", probe)
 	standby := s.awaitStandby(spec)
-	template := s.templateOf(spec)
-	s.templates.mu.Lock()
-	if template.memory.standby <= 0 || template.memory.standby == assumedStandbyMemory {
-		t.Errorf("memory of a standby: %d bytes", template.memory.standby)
+	template := s.templates.Of(spec)
+	own, rest := s.templates.Memory(template)
+	if rest <= 0 || rest == 8<<20 {
+		t.Errorf("memory of a standby: %d bytes, which are not measured", rest)
 	}
-	s.templates.limit = template.memory.template
-	s.templates.trimLocked()
-	kept := len(s.templates.all)
-	s.templates.mu.Unlock()
-	if kept != 1 {
-		t.Errorf("%d templates remain", kept)
+	s.templates.SetLimit(own)
+	if s.templates.Of(spec) != template || len(s.templates.List()) != 1 {
+		t.Error("the template was dropped")
 	}
 	select {
 	case <-standby.Exited:

@@ -13,7 +13,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
-	"github.com/lateen-dev/lateen/internal/guest"
+	"github.com/lateen-dev/lateen/internal/engine/local/template"
 )
 
 // maxClaims is the number of processes that one start tries: if they all end before
@@ -28,11 +28,11 @@ func (e *Engine) start(ctx context.Context, r *process.Runner, spec lateen.Funct
 			return i, nil
 		}
 	}
-	t := e.templateOf(spec)
+	t := e.templates.Of(spec)
 	options := startOptions{template: t != nil, blank: r.Blanks.Ready() && len(r.BootEnv(spec.Env)) == 0}
 	e.profiles.with(spec.Key, func(a *functionProfile) { options.cost, a.lastStart = a.cost, began })
 	if tier(options) == lateen.StartTemplate {
-		i, err := e.startFork(ctx, t, spec, notice, began)
+		i, err := e.templates.Start(ctx, t, instance.Options{Spec: spec, Began: began, Notice: notice})
 		if err == nil {
 			return i, nil
 		}
@@ -40,7 +40,7 @@ func (e *Engine) start(ctx context.Context, r *process.Runner, spec lateen.Funct
 			return nil, context.Cause(ctx)
 		}
 		e.o.Log.WarnContext(ctx, "template dropped", "function", spec.Name, "deployment_id", spec.Deployment, "err", err)
-		e.dropTemplate(t)
+		e.templates.Drop(t)
 	}
 	for tries := 1; ; tries++ {
 		i, err := e.startBlank(ctx, r, spec, tree, notice, began)
@@ -61,60 +61,20 @@ func (e *Engine) startBlank(ctx context.Context, r *process.Runner, spec lateen.
 		return nil, err
 	}
 	claimed := time.Now()
-	o := instance.Options{Spec: spec, Began: began, Questions: r.Warm || r.Compiles}
+	o := instance.Options{Spec: spec, Began: began, Notice: notice, Questions: r.Warm || r.Compiles}
 	if r.Warm { // preparation can make later starts cheaper
 		o.Answered = e.learner(spec, began)
 	}
 	i := e.instances.Add(ctx, w, o)
-	if notice != "" {
-		i.LogPlatform(lateen.LevelWarning, notice)
-	}
 	i.EnableNetwork()
 	if err := i.Load(ctx, tree, e.cached(spec, w.Tag)); err != nil {
 		return nil, err
 	}
 	i.Phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
-	if r.Compiles && i.Usage().CPU > minTemplateCost {
-		e.templates.keepModuleStandby(r, spec)
+	if r.Compiles && i.Usage().CPU > template.MinCost {
+		e.keepModuleStandby(r, spec)
 	}
 	return i, nil
-}
-
-// startFork starts an instance from a template: in its standby, or in a process that
-// the template forks now.
-func (e *Engine) startFork(ctx context.Context, t *template, spec lateen.FunctionSpec, notice string, began time.Time) (*instance.Instance, error) {
-	begin := func(w *process.Process, standby bool) (*instance.Instance, error) {
-		claimed := time.Now()
-		i := e.instances.Add(ctx, w, instance.Options{
-			Spec: spec, Began: began, Questions: true, Standby: standby,
-			Ended: func(unexpected bool) { e.forkEnded(t, unexpected && time.Since(began) < earlyExit) },
-		})
-		if err := i.Limit(); err != nil {
-			e.o.Log.WarnContext(ctx, "could not set the limits of an instance", "instance", i.ID(), "err", err)
-		}
-		i.EnableNetwork()
-		if notice != "" {
-			i.LogPlatform(lateen.LevelWarning, notice)
-		}
-		if err := i.Resume(ctx); err != nil {
-			return nil, err
-		}
-		i.Phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}
-		return i, nil
-	}
-	if w := e.templates.takeStandby(t); w != nil {
-		if i, err := begin(w, true); err == nil || ctx.Err() != nil {
-			return i, err
-		}
-	}
-	w, err := e.fork(ctx, t)
-	if err == nil {
-		err = guest.Settle(w.Control(), nil)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return begin(w, false)
 }
 
 // usableCache returns the code cache from which a process should load a function; nil

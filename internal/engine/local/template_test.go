@@ -285,9 +285,7 @@ func TestManyTemplatesForkManyProcesses(t *testing.T) {
 			end(started)
 		}
 	}
-	s.templates.mu.Lock()
-	defer s.templates.mu.Unlock()
-	if n := len(s.templates.all); n == 0 || n == functions {
+	if n := len(s.templates.List()); n == 0 || n == functions {
 		t.Errorf("%d templates remain", n)
 	}
 }
@@ -322,7 +320,7 @@ func TestStartsSurviveTheEndOfATemplate(t *testing.T) {
 	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}
-	dead := s.templateOf(spec)
+	dead := s.templates.Of(spec)
 	t.Run("frozen during a start", func(t *testing.T) {
 		defer dead.Kill()
 		if err := dead.Sandboxed.Freeze(); errors.Is(err, errors.ErrUnsupported) {
@@ -339,7 +337,7 @@ func TestStartsSurviveTheEndOfATemplate(t *testing.T) {
 		askProbe(t, i, "/")
 	})
 	<-dead.Exited
-	if s.templateOf(spec) == dead {
+	if s.templates.Of(spec) == dead {
 		t.Error("the template remains")
 	}
 	askProbe(t, s.start(spec, ""), "/")
@@ -375,8 +373,8 @@ func TestForksSurviveTheirTemplate(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := s.start(spec, lateen.StartTemplate)
-	given := s.templateOf(spec)
-	s.dropTemplate(given)
+	given := s.templates.Of(spec)
+	s.templates.Drop(given)
 	askProbe(t, i, "/all")
 	end(i)
 	select {
@@ -407,7 +405,7 @@ func TestStateThatAForkLosesForbidsTemplates(t *testing.T) {
 				}
 			}
 			s.profiles.with(spec.Key, func(a *functionProfile) {
-				if a.forkable != never || a.template != nil {
+				if a.forkable != never || s.templates.Has(spec.Key) {
 					t.Errorf("forkability: %d", a.forkable)
 				}
 			})
@@ -467,7 +465,7 @@ func BenchmarkTemplates(b *testing.B) {
 			b.Fatal(err)
 		}
 		s.unrepeatedTemplateForks(spec, 10)
-		s.dropTemplate(s.templateOf(spec))
+		s.templates.Drop(s.templates.Of(spec))
 	}
 }
 
@@ -498,7 +496,7 @@ func TestATemplateWithFullTemporarySpaceIsDropped(t *testing.T) {
 	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}
-	crowd := s.templateOf(spec)
+	crowd := s.templates.Of(spec)
 	i := s.start(spec, lateen.StartTemplate)
 	askProbe(t, i, "/fill")
 	end(i)

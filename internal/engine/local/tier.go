@@ -4,15 +4,12 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/template"
 )
 
 // minCodeCache is the size, in bytes, above which a code cache saves more time
 // than mounting it in a sandbox costs, which is most of a millisecond.
 const minCodeCache = 32 << 10
-
-// minTemplateCost is the duration of a start above which a template is worth its
-// memory: below it, a start from a blank process is as fast.
-const minTemplateCost = 15 * time.Millisecond
 
 // startOptions lists the available ways to start a function.
 type startOptions struct {
@@ -24,7 +21,7 @@ type startOptions struct {
 // tier selects the fastest available way to start a function.
 func tier(h startOptions) lateen.StartKind {
 	switch {
-	case h.template && (!h.blank || h.cost == 0 || h.cost > minTemplateCost):
+	case h.template && (!h.blank || h.cost == 0 || h.cost > template.MinCost):
 		return lateen.StartTemplate
 	case h.blank:
 		return lateen.StartBlank
@@ -61,7 +58,7 @@ func nextAction(l preparedState) action {
 		return actionCompile
 	case !l.trained && l.samples > 0:
 		return actionRecompile
-	case l.templates && !l.template && l.forkable != never && l.cost > minTemplateCost:
+	case l.templates && !l.template && l.forkable != never && l.cost > template.MinCost:
 		return actionTemplate
 	default:
 		return actionNone

@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/template"
 )
 
 func TestTierIsTheFastestAvailable(t *testing.T) {
-	const short, long = minTemplateCost, minTemplateCost + 1
+	const short, long = template.MinCost, template.MinCost + 1
 	for _, c := range []struct {
 		hand startOptions
 		want lateen.StartKind
@@ -30,7 +31,7 @@ func TestTierIsTheFastestAvailable(t *testing.T) {
 }
 
 func TestTheNextPreparationOfAFunction(t *testing.T) {
-	const long = minTemplateCost + time.Millisecond
+	const long = template.MinCost + time.Millisecond
 	for n, c := range []struct {
 		learned preparedState
 		want    action
@@ -42,7 +43,7 @@ func TestTheNextPreparationOfAFunction(t *testing.T) {
 		{preparedState{cached: true, samples: 1, trained: true}, actionNone},
 		{preparedState{cached: true, trained: true, cost: long, templates: true}, actionTemplate},
 		{preparedState{trained: true, cost: long, templates: true}, actionTemplate}, // there was nothing to compile
-		{preparedState{cached: true, trained: true, cost: minTemplateCost, templates: true}, actionNone},
+		{preparedState{cached: true, trained: true, cost: template.MinCost, templates: true}, actionNone},
 		{preparedState{cached: true, trained: true, cost: long}, actionNone},
 		{preparedState{cached: true, trained: true, cost: long, templates: true, template: true}, actionNone},
 		{preparedState{cached: true, trained: true, cost: long, templates: true, forkable: whenLoaded}, actionTemplate},

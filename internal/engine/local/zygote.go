@@ -208,7 +208,7 @@ func (e *Engine) manageZygote(ctx context.Context, r *process.Runner) error {
 
 // bootZygote boots a zygote.
 func (e *Engine) bootZygote(ctx context.Context, r *process.Runner) (*zygote, error) {
-	ctx, cancel := e.host.WithTimeout(ctx, prepareTimeout)
+	ctx, cancel := e.host.WithTimeout(ctx, process.PrepareTimeout)
 	defer cancel()
 	program, err := r.Find(ctx)
 	if err != nil {

@@ -45,6 +45,9 @@ func (g *Group) Add(ctx context.Context, w *process.Process, o Options) *Instanc
 	g.mu.Lock()
 	g.all[i] = struct{}{}
 	g.mu.Unlock()
+	if o.Notice != "" {
+		i.LogPlatform(lateen.LevelWarning, o.Notice)
+	}
 	if !g.Host.Go(i.awaitExit) {
 		go i.awaitExit() // returns immediately: the process is being killed
 	}

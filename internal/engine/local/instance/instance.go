@@ -57,6 +57,7 @@ type Options struct {
 	Questions bool      // the agent supports questions
 	Standby   bool      // the process was forked ahead of demand
 	Training  bool      // training run: logs, purges and learned facts are discarded
+	Notice    string    // logged for the function at its start; may be ""
 	// LoadTimeout is the load timeout; 0: that of all instances.
 	LoadTimeout time.Duration
 	// Answered gets each request and the status of its response, before the body is

@@ -19,6 +19,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
+// PrepareTimeout is the time limit of a preparation: of work that makes later starts
+// cheaper, and that no start waits for.
+const PrepareTimeout = 60 * time.Second
+
 // Host starts processes in sandboxes on this machine, and owns their sockets and
 // temporary files.
 type Host struct {

@@ -1,4 +1,4 @@
-package local
+package template
 
 import (
 	"context"
@@ -16,31 +16,10 @@ const (
 	standbyInterval      = time.Second // interval of the search for templates without a standby
 )
 
-// A spare is a standby: a process that a template has forked ahead of demand. It has
+// A standby is a process that a template has forked ahead of demand. It has
 // its own cgroup, its own randomness, and writable copies of the pages that a first
 // response touches. It executes nothing, so no code of the function runs in it, and
 // it is not an instance until a start takes it.
-
-// memoryUse is the memory of a template and of its standby.
-type memoryUse struct{ template, standby int64 }
-
-// fitTemplates returns how many of the templates fit into the limit, the most
-// recently used ones first, and for how many of these a standby fits into the rest.
-func fitTemplates(limit int64, all []memoryUse) (templates, standbys int) {
-	for _, h := range all {
-		if limit -= h.template; limit < 0 {
-			return templates, 0
-		}
-		templates++
-	}
-	for _, h := range all {
-		if limit -= h.standby; limit < 0 {
-			return templates, standbys
-		}
-		standbys++
-	}
-	return templates, standbys
-}
 
 // standbyGap is the state of a template without a standby.
 type standbyGap struct {
@@ -54,22 +33,22 @@ func (l standbyGap) wait(now time.Time, quiet time.Duration) time.Duration {
 	return max(l.retry.Sub(now), min(quiet, l.since.Add(pool.Patience).Sub(now)))
 }
 
-// keepStandbys forks a standby for each template without one, one after the other in
+// KeepStandbys forks a standby for each template without one, one after the other in
 // quiet moments, until ctx ends.
-func (e *Engine) keepStandbys(ctx context.Context) {
+func (ts *Templates) KeepStandbys(ctx context.Context) {
 	timer := time.NewTimer(standbyInterval)
 	defer timer.Stop()
 	for {
 		select {
-		case <-e.templates.wake:
+		case <-ts.wake:
 		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}
 		now := time.Now()
-		t, again := e.templates.needsStandby(now, e.rush.Quiet(now))
+		t, again := ts.needsStandby(now, ts.group.Rush.Quiet(now))
 		if t != nil {
-			e.startStandby(ctx, t)
+			ts.startStandby(ctx, t)
 			again = 0
 		}
 		timer.Reset(again)
@@ -78,7 +57,7 @@ func (e *Engine) keepStandbys(ctx context.Context) {
 
 // needsStandby returns the most recently used template that is due for a standby, or
 // else the time until the next check.
-func (ts *templates) needsStandby(now time.Time, quiet time.Duration) (*template, time.Duration) {
+func (ts *Templates) needsStandby(now time.Time, quiet time.Duration) (*Template, time.Duration) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	again := standbyInterval
@@ -96,34 +75,34 @@ func (ts *templates) needsStandby(now time.Time, quiet time.Duration) (*template
 	return nil, again
 }
 
-// startStandby forks a standby for a template.
-func (e *Engine) startStandby(ctx context.Context, t *template) {
-	start := e.forkStandby
+// startStandby starts a standby of a template.
+func (ts *Templates) startStandby(ctx context.Context, t *Template) {
+	start := ts.forkStandby
 	if t.Instance == nil {
-		start = e.loadModuleStandby
+		start = ts.loadStandby
 	}
 	w, err := start(ctx, t)
 	if err == nil {
-		e.templates.setStandby(t, w)
+		ts.setStandby(t, w)
 		return
 	}
-	e.templates.mu.Lock()
+	ts.mu.Lock()
 	t.failures++
 	t.gap.retry = time.Now().Add(pool.Backoff(t.failures))
-	e.templates.mu.Unlock()
+	ts.mu.Unlock()
 	if ctx.Err() == nil && !t.gone() {
-		e.o.Log.WarnContext(ctx, "could not start a standby of a template", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
+		ts.group.Host.Log.WarnContext(ctx, "could not start a standby of a template", "function", t.spec.Name, "deployment_id", t.spec.Deployment, "err", err)
 	}
 }
 
 // forkStandby forks a process from a template and returns it when it is parked.
-func (e *Engine) forkStandby(ctx context.Context, t *template) (*process.Process, error) {
-	w, err := e.fork(ctx, t)
+func (ts *Templates) forkStandby(ctx context.Context, t *Template) (*process.Process, error) {
+	w, err := ts.fork(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	err = errors.Join(w.Sandboxed.Background(), guest.Settle(w.Control(), t.footprint))
-	timeout := time.NewTimer(e.host.Scaled(process.ForkTimeout))
+	timeout := time.NewTimer(ts.group.Host.Scaled(process.ForkTimeout))
 	defer timeout.Stop()
 	if err == nil {
 		select {
@@ -132,7 +111,7 @@ func (e *Engine) forkStandby(ctx context.Context, t *template) (*process.Process
 		case <-w.Exited:
 			err = fmt.Errorf("the process ended: %s", w.State)
 		case <-timeout.C:
-			err = fmt.Errorf("timeout after %v", e.host.Scaled(process.ForkTimeout))
+			err = fmt.Errorf("timeout after %v", ts.group.Host.Scaled(process.ForkTimeout))
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
@@ -146,7 +125,7 @@ func (e *Engine) forkStandby(ctx context.Context, t *template) (*process.Process
 
 // setStandby assigns a standby to its template, unless the template is retired or the
 // standby has ended.
-func (ts *templates) setStandby(t *template, w *process.Process) {
+func (ts *Templates) setStandby(t *Template, w *process.Process) {
 	memory := w.Memory()
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -166,7 +145,7 @@ func (ts *templates) setStandby(t *template, w *process.Process) {
 }
 
 // standbyEnded records the end of a forked process if it is the standby.
-func (ts *templates) standbyEnded(t *template, w *process.Process) {
+func (ts *Templates) standbyEnded(t *Template, w *process.Process) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if t.standby != w {
@@ -179,7 +158,7 @@ func (ts *templates) standbyEnded(t *template, w *process.Process) {
 }
 
 // takeStandby removes and returns the standby of a template, or nil.
-func (ts *templates) takeStandby(t *template) *process.Process {
+func (ts *Templates) takeStandby(t *Template) *process.Process {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	w := t.standby
@@ -195,10 +174,16 @@ func (ts *templates) takeStandby(t *template) *process.Process {
 	return w
 }
 
-// wakeUp wakes keepSpares.
-func (ts *templates) wakeUp() {
-	select {
-	case ts.wake <- struct{}{}:
-	default:
+// Standby returns the standby of a template, or nil, without a claim to it.
+func (ts *Templates) Standby(t *Template) *process.Process {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return t.standby
+}
+
+func (t *Template) dropStandbyLocked() {
+	if t.standby != nil {
+		t.standby.Kill()
+		t.standby = nil
 	}
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package local
+package template
 
 import (
 	"errors"
