@@ -10,7 +10,8 @@
 // [Policy.Prewarm]. [Evict] selects the idle instances to stop when memory is short,
 // and [Demand.Missing] the number of instances to start. [Idle.Next] orders the
 // steps between the last request and the stop of an instance, [Limit] learns how
-// many concurrent requests an instance takes, and [Yield] and [Processors.Admit]
+// many concurrent requests an instance takes, [Learned] keeps all that is learned of a
+// function, and [Yield] and [Processors.Admit]
 // divide scarce instances and CPU time between tenants.
 package autoscale
 
