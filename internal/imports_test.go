@@ -72,10 +72,12 @@ var layers = map[string]string{
 	"internal/assemble": "internal/artifact internal/buildoutput internal/cputime internal/route internal/share",
 	"internal/control":  "internal/artifact internal/assemble internal/pause internal/secret internal/share internal/store",
 	"internal/edge":     "internal/accept internal/artifact internal/cache internal/edge/call internal/edge/coding internal/edge/header internal/edge/prerender internal/edge/problem internal/edge/site internal/route internal/server internal/share",
-	"internal/fleet":    "internal/atomicfile internal/autoscale internal/engine internal/fairqueue internal/pause",
+	"internal/fleet":    "internal/atomicfile internal/autoscale internal/engine internal/fairqueue internal/fleet/measure internal/pause",
 	"internal/meter":    "internal/pause internal/store",
 	"internal/observe":  "internal/share internal/store/sqlite",
 	"internal/worker":   "internal/pause",
+
+	"internal/fleet/measure": "internal/engine",
 
 	"internal/edge/call":        "internal/address internal/cache internal/edge/header internal/edge/problem internal/edge/site internal/route internal/server",
 	"internal/edge/certificate": "",

@@ -7,106 +7,81 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// ensureCapacityLocked reports whether another instance of rev may start, evicting
+// ensureCapacity reports whether another instance of rev may start, evicting
 // idle instances if necessary.
-func (f *Fleet) ensureCapacityLocked(rev *revision, now time.Time) bool {
-	if f.fitsLocked(rev, now, 0) {
+func (r *roster) ensureCapacity(rev *revision, now time.Time) bool {
+	if r.fits(rev, now, 0) {
 		return true
 	}
-	reserve := reserveOf(rev.function.project)
-	return reserve > 0 && f.fitsLocked(rev, now, reserve)
+	reserve := rev.function.project.reserve()
+	return reserve > 0 && r.fits(rev, now, reserve)
 }
 
-// fitsLocked is ensureCapacityLocked with bounds that are higher by more sixteenths.
-func (f *Fleet) fitsLocked(rev *revision, now time.Time, more int) bool {
-	over := int64(f.total + 1 - f.o.Total - f.o.Total*more/16)
-	if over > 0 && !f.evictLocked(rev, now, over, func(*instance) int64 { return 1 }) {
+// fits is ensureCapacity with bounds that are higher by more sixteenths.
+func (r *roster) fits(rev *revision, now time.Time, more int) bool {
+	over := int64(r.total + 1 - r.o.Total - r.o.Total*more/16)
+	if over > 0 && !r.evict(rev, now, over, func(*instance) int64 { return 1 }) {
 		return false
 	}
-	over = f.memory + rev.estimate() - f.o.Memory - f.o.Memory*int64(more)/16
-	return f.o.Memory <= 0 || over <= 0 || f.total == 0 || f.evictLocked(rev, now, over, func(inst *instance) int64 { return inst.held })
+	over = r.memory + rev.function.learned.Estimate() - r.o.Memory - r.o.Memory*int64(more)/16
+	return r.o.Memory <= 0 || over <= 0 || r.total == 0 || r.evict(rev, now, over, func(inst *instance) int64 { return inst.held })
 }
 
-// reserveOf returns the reserve of a project, in sixteenths of the bounds: requests
-// that do not end can hold every instance for any time, and a project without
-// instances would wait for them. A project whose team has instances gets half of the
-// full reserve, so that the projects of one team cannot use it up.
-func reserveOf(pr *project) int {
-	switch {
-	case pr.instances > 0:
-		return 0
-	case pr.team.instances > 0:
-		return 1
-	}
-	return 2
-}
-
-// evictLocked stops idle instances for rev until need is free, as measured by size;
+// evict stops idle instances for rev until need is free, as measured by size;
 // false if all idle instances together are not enough. It stops minimum instances
 // only if the others do not suffice.
-func (f *Fleet) evictLocked(rev *revision, now time.Time, need int64, size func(*instance) int64) bool {
+func (r *roster) evict(rev *revision, now time.Time, need int64, size func(*instance) int64) bool {
 	for _, last := range []bool{false, true} {
 		var idle []*instance
 		var residents []autoscale.Resident
-		for inst := range f.instances {
-			if !f.evictableLocked(inst, rev, now) || !last && inst.revision.active <= inst.revision.minimumLocked() {
+		for inst := range r.allInstances {
+			if !r.evictable(inst, rev, now) || !last && inst.revision.active <= inst.revision.minInstances() {
 				continue
 			}
 			idle = append(idle, inst)
 			residents = append(residents, autoscale.Resident{Priority: inst.priority, Memory: size(inst), Since: inst.idle.At})
 		}
-		stop, clock, ok := autoscale.Evict(residents, need, f.evictionClock)
+		stop, clock, ok := autoscale.Evict(residents, need, r.evictionClock)
 		if !ok {
 			continue
 		}
-		f.evictionClock = clock
+		r.evictionClock = clock
 		for _, i := range stop {
-			f.retireLocked(idle[i], graceful)
+			r.retire(idle[i], graceful)
 		}
 		return true
 	}
 	return false
 }
 
-// evictableLocked reports whether inst may be evicted for rev. inst must be idle. If
+// evictable reports whether inst may be evicted for rev. inst must be idle. If
 // inst is of another project that does not have more instances by its weight, inst
 // must also have been idle for Options.Idle.Freeze, so that it is not evicted
 // between two requests.
-func (f *Fleet) evictableLocked(inst *instance, rev *revision, now time.Time) bool {
+func (r *roster) evictable(inst *instance, rev *revision, now time.Time) bool {
 	if inst.inFlight > 0 || inst.leaving {
 		return false
 	}
 	owner, needy := inst.revision.function.project, rev.function.project
-	if owner != needy && !owner.holding(0).Spares(needy.holding(0)) && now.Sub(inst.idle.Quiet) < f.o.Idle.Freeze {
+	if owner != needy && !owner.holding(0).Spares(needy.holding(0)) && now.Sub(inst.idle.Quiet) < r.o.Idle.Freeze {
 		return false
 	}
 	return inst.process.Busy() == 0
-}
-
-// instances yields all instances.
-func (f *Fleet) instances(yield func(*instance) bool) {
-	for _, rev := range f.revisions {
-		for _, inst := range rev.instances {
-			if !yield(inst) {
-				return
-			}
-		}
-	}
 }
 
 // turnTime is the time for which a function keeps a busy instance while another
 // function of its project has none.
 const turnTime = 5 * time.Second
 
-// yieldLocked makes a busy instance leave for rev; its requests may finish. It
+// yieldFor makes a busy instance leave for rev; its requests may finish. It
 // chooses an instance of the project with the most instances by its weight, if that
 // project then still has as many as rev's project. Otherwise, if rev has no
 // instance, it chooses the oldest instance of rev's own project, once that is older
 // than turnTime.
-func (f *Fleet) yieldLocked(rev *revision, now time.Time) {
+func (r *roster) yieldFor(rev *revision, now time.Time) {
 	needy := rev.function.project
 	wanted := 0
-	for _, other := range f.startQueue {
+	for _, other := range r.startQueue {
 		if other.function.project == needy {
 			wanted += other.wanted
 		}
@@ -114,12 +89,12 @@ func (f *Fleet) yieldLocked(rev *revision, now time.Time) {
 	if needy.yielding >= wanted {
 		return // enough instances are leaving for it already
 	}
-	projects, holdings := f.holdingsLocked(needy)
+	projects, holdings := r.holdings(needy)
 	var chosen *instance
 	if from, ok := autoscale.Yield(holdings, 0); ok {
-		chosen = f.pickLocked(projects[from], func(a, b *instance) bool { return a.inFlight < b.inFlight })
+		chosen = r.pick(projects[from], func(a, b *instance) bool { return a.inFlight < b.inFlight })
 	} else if rev.active+rev.starting == 0 && needy.yielding == 0 {
-		chosen = f.pickLocked(needy, func(a, b *instance) bool { return a.since.Before(b.since) })
+		chosen = r.pick(needy, func(a, b *instance) bool { return a.since.Before(b.since) })
 		if chosen != nil && now.Sub(chosen.since) < turnTime {
 			return
 		}
@@ -127,16 +102,16 @@ func (f *Fleet) yieldLocked(rev *revision, now time.Time) {
 	if chosen != nil {
 		chosen.beneficiary = needy
 		needy.yielding++
-		f.retireLocked(chosen, graceful)
+		r.retire(chosen, graceful)
 	}
 }
 
-// holdingsLocked returns the projects that have instances, and their numbers of
+// holdings returns the projects that have instances, and their numbers of
 // instances. The first is needy, with the instances that are leaving for it.
-func (f *Fleet) holdingsLocked(needy *project) ([]*project, []autoscale.Holding) {
+func (r *roster) holdings(needy *project) ([]*project, []autoscale.Holding) {
 	projects := []*project{needy}
 	holdings := []autoscale.Holding{needy.holding(needy.yielding)}
-	for inst := range f.instances {
+	for inst := range r.allInstances {
 		if pr := inst.revision.function.project; !inst.leaving && !slices.Contains(projects, pr) {
 			projects = append(projects, pr)
 			holdings = append(holdings, pr.holding(0))
@@ -145,12 +120,43 @@ func (f *Fleet) holdingsLocked(needy *project) ([]*project, []autoscale.Holding)
 	return projects, holdings
 }
 
-// pickLocked returns the first instance of a project in an order.
-func (f *Fleet) pickLocked(pr *project, before func(a, b *instance) bool) (first *instance) {
-	for inst := range f.instances {
+// pick returns the first instance of a project in an order.
+func (r *roster) pick(pr *project, before func(a, b *instance) bool) (first *instance) {
+	for inst := range r.allInstances {
 		if inst.revision.function.project == pr && !inst.leaving && (first == nil || before(inst, first)) {
 			first = inst
 		}
 	}
 	return first
+}
+
+// mayPrewarm reports whether there is enough capacity for a start that no
+// request triggered: an eighth of the instances and of the memory stays free.
+func (r *roster) mayPrewarm(now time.Time) bool {
+	return len(r.startQueue) == 0 && r.attempts < r.o.Starts && !r.cpu.IsShort(now) &&
+		r.total < r.o.Total-r.o.Total/8 && (r.o.Memory <= 0 || r.memory < r.o.Memory-r.o.Memory/8)
+}
+
+// nextStart returns the revision that starts an instance next, among those
+// whose reserve is at least reserve. It removes from the queue the revisions that
+// need no start any more.
+func (r *roster) nextStart(now time.Time, reserve int) *revision {
+	var next *revision
+	r.startQueue = slices.DeleteFunc(r.startQueue, func(rev *revision) bool {
+		if rev.wanted > 0 {
+			rev.wanted = min(rev.wanted, rev.demand(now).Missing())
+		}
+		if rev.wanted <= 0 {
+			rev.wanted = 0
+			return true
+		}
+		if reserve > 0 && rev.function.project.reserve() < reserve {
+			return false
+		}
+		if next == nil || rev.function.project.holding(0).Less(next.function.project.holding(0)) {
+			next = rev
+		}
+		return false
+	})
+	return next
 }

@@ -45,7 +45,10 @@ func (f *Fleet) remember(ctx context.Context) {
 		case <-ctx.Done():
 		case <-every.C:
 		}
-		if err := f.writeHistories(); err != nil {
+		f.mu.Lock()
+		all := f.known.histories()
+		f.mu.Unlock()
+		if err := writeHistories(f.o.Histories, all); err != nil {
 			f.o.Log.Warn("could not write the statistics of functions", "err", err)
 		}
 		if ctx.Err() != nil {
@@ -55,54 +58,36 @@ func (f *Fleet) remember(ctx context.Context) {
 }
 
 // writeHistories writes the file atomically.
-func (f *Fleet) writeHistories() error {
-	b, err := json.Marshal(f.histories())
+func writeHistories(name string, all []remembered) error {
+	b, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("encode histories: %w", err)
 	}
-	return atomicfile.Write(f.o.Histories, b, 0o600)
+	return atomicfile.Write(name, b, 0o600)
 }
 
 // histories returns the content of the file, the function with the newest request
 // first.
-func (f *Fleet) histories() []remembered {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	all := make([]remembered, 0, min(f.known.n, maxRemembered))
-	for fn := f.known.newest; fn != nil && len(all) < maxRemembered; fn = fn.older {
-		if fn.history.Last().IsZero() {
+func (r *recency) histories() []remembered {
+	all := make([]remembered, 0, min(r.n, maxRemembered))
+	for fn := r.newest; fn != nil && len(all) < maxRemembered; fn = fn.older {
+		if fn.learned.History.Last().IsZero() {
 			continue
 		}
-		history, _ := fn.history.AppendBinary(nil) // never fails
+		history, _ := fn.learned.History.AppendBinary(nil) // never fails
 		all = append(all, remembered{
 			Project: fn.project.id, Name: fn.name, History: history,
-			Start: fn.start, Service: fn.service, CPU: fn.cpu, Resting: fn.idleMemory, Holding: fn.activeMemory,
+			Start: fn.learned.Start, Service: fn.learned.Service, CPU: fn.learned.CPU, Resting: fn.learned.IdleMemory, Holding: fn.learned.ActiveMemory,
 		})
 	}
 	return all
 }
 
-// recall reads the file. Functions that cannot be read start without statistics.
-func (f *Fleet) recall() {
-	if f.o.Histories == "" {
-		return
-	}
-	all, err := readHistories(f.o.Histories)
-	if err != nil {
-		f.o.Log.Warn("could not read the statistics of functions", "err", err)
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i := range all {
-		f.recallLocked(&all[len(all)-1-i]) // so that the function with the newest request ends up as the newest
-	}
-}
-
+// readHistories returns the content of the file; nil if there is none.
 func readHistories(name string) (all []remembered, err error) {
 	info, err := os.Stat(name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case name == "", errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -119,17 +104,17 @@ func readHistories(name string) (all []remembered, err error) {
 	return all, nil
 }
 
-// recallLocked restores the statistics of a function that has had no request since
+// restore restores the statistics of a function that has had no request since
 // the start.
-func (f *Fleet) recallLocked(r *remembered) {
+func (r *roster) restore(m *remembered) {
 	var history autoscale.History
-	if history.UnmarshalBinary(r.History) != nil || r.Start < 0 || r.Service < 0 || !(r.CPU >= 0) || r.Resting < 0 || r.Holding < 0 {
+	if history.UnmarshalBinary(m.History) != nil || m.Start < 0 || m.Service < 0 || !(m.CPU >= 0) || m.Resting < 0 || m.Holding < 0 {
 		return
 	}
-	fn := f.functionLocked(r.Project, r.Name)
-	if !fn.history.Last().IsZero() {
+	fn := r.functionOf(m.Project, m.Name)
+	if !fn.learned.History.Last().IsZero() {
 		return
 	}
-	fn.history = history
-	fn.start, fn.service, fn.cpu, fn.idleMemory, fn.activeMemory = r.Start, r.Service, r.CPU, r.Resting, r.Holding
+	fn.learned.History = history
+	fn.learned.Start, fn.learned.Service, fn.learned.CPU, fn.learned.IdleMemory, fn.learned.ActiveMemory = m.Start, m.Service, m.CPU, m.Resting, m.Holding
 }

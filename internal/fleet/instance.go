@@ -1,13 +1,14 @@
 package fleet
 
 import (
-	"context"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/autoscale"
 	"github.com/lateen-dev/lateen/internal/engine"
+	"github.com/lateen-dev/lateen/internal/fleet/measure"
 )
 
 // instance is a process of a revision, with its requests. The fleet's mutex guards
@@ -18,13 +19,15 @@ type instance struct {
 	since     time.Time
 	inFlight  int
 	requests  int64 // requests that have ended
-	meter     meter
-	interval  interval
+	meter     measure.Meter
+	interval  measure.Interval
+	metered   bool         // its last usage sample was taken
 	sampledAt atomic.Int64 // Unix nanoseconds of the last reading of its usage; atomic, so without the mutex
-	held      int64        // bytes that it counts for in Fleet.memory
+	held      int64        // bytes that it counts for in roster.memory
 	unused    bool         // it was prewarmed and has had no request yet
 
 	leaving     bool          // it gets no more requests and will stop
+	patient     bool          // it leaves, and its requests may finish
 	beneficiary *project      // project that gets its capacity; nil is no particular project
 	drained     chan struct{} // closed once it is leaving and has no leases left
 
@@ -41,13 +44,14 @@ type instance struct {
 	unreclaimable bool          // the engine cannot reclaim its memory
 }
 
-// reason tells why an instance stops.
-type reason int
-
-const (
-	forced   reason = iota // its requests have Options.Grace to finish
-	graceful               // its requests may finish
-)
+// newInstance returns the instance of a process whose start lasted from began until
+// now and used loaded. held is the number of bytes that were counted for the start.
+func newInstance(rev *revision, process engine.Instance, began, now time.Time, loaded engine.Usage, held int64) *instance {
+	inst := &instance{revision: rev, process: process, since: now, held: held, drained: make(chan struct{}), freezeLock: make(chan struct{}, 1)}
+	inst.meter.Begin(now, loaded)
+	inst.interval.Begin(began, now, loaded)
+	return inst
+}
 
 // sampleEvery is the minimum time between two readings of an instance's usage at the
 // ends of requests.
@@ -63,117 +67,110 @@ func (inst *instance) readUsage(now time.Time) (engine.Usage, bool) {
 	return inst.process.Usage(), true
 }
 
-// recordUsageLocked records a reading of the usage of inst in the statistics of the
-// fleet and of the function.
-func (f *Fleet) recordUsageLocked(inst *instance, now time.Time, u engine.Usage) {
-	f.usage.add(now, u.CPU-inst.meter.usage.CPU, f.o.Processors, f.load)
-	f.takeUsageLocked(inst, now, u)
-	if u.Memory > 0 && !inst.leaving {
-		inst.revision.function.activeMemory = approach(inst.revision.function.activeMemory, u.Memory)
-	}
-}
-
-// takeUsageLocked records a reading of the usage of inst, but neither in the current
-// use of CPUs, since the reading may cover a long time, nor in the memory after a
-// request.
-func (f *Fleet) takeUsageLocked(inst *instance, now time.Time, u engine.Usage) {
-	inst.revision.function.learnDelay(u.Ticks-inst.meter.usage.Ticks, u.Late-inst.meter.usage.Late)
-	inst.meter.take(now, u)
-	inst.interval.extend(&inst.meter)
-	if u.Memory > 0 && !inst.leaving {
-		f.memory += u.Memory - inst.held
-		inst.held = u.Memory
-	}
-}
-
-// estimate returns the bytes that a new instance of rev is expected to hold.
-func (rev *revision) estimate() int64 {
-	const unknown = 64 << 20
-	if held := rev.function.activeMemory; held > 0 {
-		return held
-	}
-	return unknown
-}
-
-// retireLocked stops inst: it gets no more requests, and ends once those in flight
-// are done or their time is over. Waiting requests get another instance.
-func (f *Fleet) retireLocked(inst *instance, why reason) {
-	if inst.leaving {
-		return
-	}
-	inst.leaving = true
-	inst.tick.Stop()
-	rev := inst.revision
-	rev.active--
-	rev.function.project.count(-1)
-	f.work.Go(func() { f.stop(inst, why != forced) })
-	f.drainLocked(inst)
-	f.growLocked(rev, time.Now())
-}
-
-// drainLocked marks a leaving instance without leases as drained, so that it stops.
-// It does not count against the bounds any more, since its memory is about to be
-// free.
-func (f *Fleet) drainLocked(inst *instance) {
-	if inst.inFlight > 0 {
-		return
-	}
-	close(inst.drained)
-	f.total--
-	f.memory -= inst.held
-	if inst.beneficiary != nil {
-		inst.beneficiary.yielding--
-	}
-	f.startQueuedLocked(time.Now())
-}
-
-// stop ends the process of inst and removes inst from its revision. It waits for the
-// leases first: a granted lease may not have reached the instance yet.
-func (f *Fleet) stop(inst *instance, patient bool) {
-	if patient {
-		select {
-		case <-inst.drained:
-		case <-inst.process.Done():
-		case <-f.closed:
-		}
-	}
-	until := time.Now().Add(f.o.Grace)
-	if sooner := f.hastened.Load(); sooner != nil && sooner.Before(until) {
-		until = *sooner
-	}
-	ctx, cancel := context.WithDeadline(inst.revision.ctx, until)
-	defer cancel()
+// isDone reports whether the process takes no more requests.
+func (inst *instance) isDone() bool {
 	select {
-	case <-inst.drained:
 	case <-inst.process.Done():
-	case <-ctx.Done():
-	}
-	if err := f.thaw(inst); err != nil && !isDone(inst.process) { // Stop then kills it
-		f.o.Log.Warn("thaw failed before the stop", "function", inst.revision.spec.Name, "instance_id", inst.process.ID(), "err", err)
-	}
-	inst.process.Stop(ctx)
-	f.sampleInstance(inst, true)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	rev := inst.revision
-	rev.instances = slices.DeleteFunc(rev.instances, func(other *instance) bool { return other == inst })
-	f.growLocked(rev, time.Now())
-	f.dropLocked(rev)
-}
-
-// watch retires inst when its process ends unexpectedly.
-func (f *Fleet) watch(inst *instance) {
-	<-inst.process.Done()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.retireLocked(inst, forced)
-}
-
-func isDone(process engine.Instance) bool {
-	select {
-	case <-process.Done():
 		return true
 	default:
 		return false
 	}
+}
+
+// isBefore reports whether inst rather than other gets the next request, if each
+// request uses need CPUs.
+func (inst *instance) isBefore(other *instance, need float64) bool {
+	busy, otherBusy := need*float64(inst.inFlight) >= 1, need*float64(other.inFlight) >= 1
+	switch {
+	case busy != otherBusy:
+		return otherBusy
+	case inst.inFlight != other.inFlight:
+		return inst.inFlight > other.inFlight != busy
+	}
+	return other.freezing && !inst.freezing
+}
+
+// tickAt sets the time of the next check of an idle instance.
+func (inst *instance) tickAt(now, at time.Time) {
+	inst.ticking = true
+	inst.tick.Reset(max(0, at.Sub(now)))
+}
+
+// phase returns the state of inst for the API.
+func (inst *instance) phase() lateen.Phase {
+	switch {
+	case inst.leaving:
+		return lateen.PhaseLeaving
+	case inst.frozen && inst.idle.Reclaimed:
+		return lateen.PhaseReclaimed
+	case inst.frozen:
+		return lateen.PhaseFrozen
+	}
+	return lateen.PhaseRunning
+}
+
+// startKind is the state of the instance that a request gets.
+type startKind int
+
+const (
+	startWarm      startKind = iota
+	startFresh               // started because requests like this one were waiting
+	startPrewarmed           // started before any request, and unused until now
+	startThawed              // was frozen
+)
+
+// lease is a place in an instance, held for one request.
+type lease struct {
+	instance *instance
+	kind     startKind
+	taken    time.Time
+	client   string
+	thaw     bool // the instance is frozen or about to be
+
+	need        float64 // CPUs that the request is expected to use
+	cost        float64 // CPU seconds that the project's account was charged with
+	concurrency int     // requests in flight in the instance, including this one
+	full        bool    // the instance was full with this request
+	share       float64 // reading of the instance's meter at the beginning
+	outbound    []lateen.Outbound
+}
+
+// note records in inv the instance of the request, the kind of start, and how the
+// waiting time divides into phases.
+func (l *lease) note(inv *lateen.Invocation, waited time.Duration) {
+	inv.Instance = l.instance.process.ID()
+	inv.Start, inv.Queue, inv.Claim, inv.Load = lateen.StartWarm, waited, 0, 0
+	switch l.kind {
+	case startFresh: // the request may have waited for the last part of the start only
+		phases := l.instance.process.Started()
+		inv.Start = phases.Kind
+		inv.Load = min(phases.Load, waited)
+		inv.Claim = min(phases.Claim, waited-inv.Load)
+		inv.Queue = waited - inv.Load - inv.Claim
+	case startPrewarmed:
+		inv.Start = lateen.StartPrewarmed
+	case startThawed:
+		inv.Start = lateen.StartThawed
+	case startWarm:
+	}
+}
+
+// bill records in inv the resources that the request used.
+func (l *lease) bill(inv *lateen.Invocation, now time.Time) {
+	m := &l.instance.meter
+	last := m.Last()
+	inv.CPU, inv.Memory, inv.Outbound = m.Since(l.share, now), last.Peak, outboundSince(l.outbound, last.Outbound)
+}
+
+// outboundSince returns the connections that were made between two counts.
+func outboundSince(before, after []lateen.Outbound) (made []lateen.Outbound) {
+	for _, host := range after {
+		if i := slices.IndexFunc(before, func(o lateen.Outbound) bool { return o.Host == host.Host }); i >= 0 {
+			host.Count -= before[i].Count
+		}
+		if host.Count > 0 {
+			made = append(made, host)
+		}
+	}
+	return made
 }

@@ -74,7 +74,7 @@ func (f *Fleet) offer(c *call, t ticket) (*http.Response, error) {
 	if t.waiter != nil {
 		var err error
 		if l, err = f.wait(c.ctx, t.revision, t.waiter); err != nil {
-			f.logFailure(c, &t.revision.spec, err)
+			c.logFailure(f.o.Lines, &t.revision.spec, err)
 			return nil, err
 		}
 	}
@@ -92,10 +92,10 @@ func (f *Fleet) offer(c *call, t ticket) (*http.Response, error) {
 	resp, err := l.instance.process.RoundTrip(c.req)
 	c.inv.Handler = time.Since(sent)
 	if err != nil {
-		f.release(&l, c.inv, outcome{unusable: errors.Is(err, engine.ErrNotTaken) || overdue(c.ctx)})
+		f.release(&l, c.inv, outcome{unusable: errors.Is(err, engine.ErrNotTaken) || isOverdue(c.ctx)})
 		if c.ctx.Err() != nil {
 			err = context.Cause(c.ctx)
-			f.logFailure(c, &t.revision.spec, err)
+			c.logFailure(f.o.Lines, &t.revision.spec, err)
 		}
 		return nil, err
 	}
@@ -105,37 +105,25 @@ func (f *Fleet) offer(c *call, t ticket) (*http.Response, error) {
 	return resp, nil
 }
 
-// duration returns the maximum time of an invocation for a function's maxDuration.
-func (f *Fleet) duration(seconds int) time.Duration {
-	switch {
-	case seconds < 0:
-		return f.o.MaxDuration
-	case seconds == 0:
-		return min(f.o.Duration, f.o.MaxDuration)
-	default:
-		return min(time.Duration(seconds)*time.Second, f.o.MaxDuration)
-	}
-}
-
-// overdue reports whether ctx ended because the function took too long.
-func overdue(ctx context.Context) bool {
+// isOverdue reports whether ctx ended because the function took too long.
+func isOverdue(ctx context.Context) bool {
 	return ctx.Err() != nil && errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout)
 }
 
 // logFailure writes a line into the log of a request that got no response, or only
 // part of one, if its function could not log the reason: it did not start or did not
 // respond in time. The line omits the details of an error of the platform.
-func (f *Fleet) logFailure(c *call, spec *lateen.FunctionSpec, why error) {
+func (c *call) logFailure(lines engine.LogSink, spec *lateen.FunctionSpec, why error) {
 	text := lateen.ErrFunctionStart.Message
 	switch {
-	case f.o.Lines == nil, c.ctx.Err() != nil && !overdue(c.ctx): // the second case: the client has gone
+	case lines == nil, c.ctx.Err() != nil && !isOverdue(c.ctx): // the second case: the client has gone
 		return
 	case lateen.CodeOf(why) == lateen.Faulted:
 		text = why.Error()
 	case !errors.Is(why, lateen.ErrFunctionStart):
 		return // the error response tells the whole reason
 	}
-	f.o.Lines.Log(lateen.LogLine{
+	lines.Log(lateen.LogLine{
 		Time: lateen.MillisOf(time.Now()), Request: lateen.RequestIDFrom(c.ctx), Project: spec.Project, Deployment: spec.Deployment,
 		Function: spec.Name, Instance: c.inv.Instance, Level: lateen.LevelError, Source: "platform", Text: text,
 	})
@@ -176,8 +164,8 @@ func (b *leasedBody) Write(p []byte) (int, error) {
 func (b *leasedBody) Close() error {
 	err := b.ReadCloser.Close()
 	b.end.Do(func() {
-		if b.outcome.unusable = overdue(b.call.ctx); b.outcome.unusable {
-			b.fleet.logFailure(b.call, &b.lease.instance.revision.spec, context.Cause(b.call.ctx))
+		if b.outcome.unusable = isOverdue(b.call.ctx); b.outcome.unusable {
+			b.call.logFailure(b.fleet.o.Lines, &b.lease.instance.revision.spec, context.Cause(b.call.ctx))
 		}
 		b.fleet.release(&b.lease, b.call.inv, b.outcome)
 		b.call.cancel()

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"context"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -17,8 +16,6 @@ const (
 	prewarmProjectBurst = 10.0
 
 	thawedFor = 3 * time.Second // time that an early thaw keeps an idle instance from being frozen again
-
-	maxPrepares = 1024 // functions in the queue for preparation
 )
 
 // Prewarm starts an instance of spec for a request that is likely to come. If there
@@ -29,7 +26,7 @@ const (
 func (f *Fleet) Prewarm(spec lateen.FunctionSpec) {
 	now := time.Now()
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	if f.ended || f.ctx == nil {
 		return
 	}
@@ -37,13 +34,13 @@ func (f *Fleet) Prewarm(spec lateen.FunctionSpec) {
 		f.prethawLocked(rev, now)
 		return
 	}
-	if !f.mayPrewarmLocked(now) {
+	if !f.mayPrewarm(now) {
 		return
 	}
-	rev := f.revisionLocked(f.ctx, &spec)
+	rev := f.revisionOf(f.ctx, &spec)
 	project := rev.function.project
 	if f.prewarms.Left(now, prewarmRate, prewarmBurst) < 1 || !project.prewarms.Take(now, prewarmProjectRate, prewarmProjectBurst) {
-		f.dropLocked(rev)
+		f.drop(rev)
 		return
 	}
 	f.prewarms.Take(now, prewarmRate, prewarmBurst)
@@ -53,8 +50,8 @@ func (f *Fleet) Prewarm(spec lateen.FunctionSpec) {
 // prethawLocked thaws the instance that the next request of rev gets, if it is
 // frozen.
 func (f *Fleet) prethawLocked(rev *revision, now time.Time) {
-	inst := rev.availableLocked()
-	if inst == nil || !inst.freezing || f.shortLocked(now) || !rev.function.project.prewarms.Take(now, prewarmProjectRate, prewarmProjectBurst) {
+	inst := rev.available()
+	if inst == nil || !inst.freezing || f.cpu.IsShort(now) || !rev.function.project.prewarms.Take(now, prewarmProjectRate, prewarmProjectBurst) {
 		return
 	}
 	f.work.Go(func() { f.prethaw(inst) })
@@ -65,25 +62,18 @@ func (f *Fleet) prethaw(inst *instance) {
 	err := f.thaw(inst)
 	now := time.Now()
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	switch {
 	case err != nil:
-		if !inst.leaving && !isDone(inst.process) {
+		if !inst.leaving && !inst.isDone() {
 			f.o.Log.Warn("thaw failed, stopping the instance", "function", inst.revision.spec.Name, "instance_id", inst.process.ID(), "err", err)
 		}
-		f.retireLocked(inst, forced)
+		f.retire(inst, forced)
 	case !inst.leaving && inst.inFlight == 0:
 		inst.idle.Frozen, inst.idle.Reclaimed = false, false
 		inst.idle.Quiet, inst.idle.At = now.Add(thawedFor-f.o.Idle.Freeze), now
-		f.tickAtLocked(inst, now, now.Add(min(thawedFor, inst.idle.Until.Sub(now))))
+		inst.tickAt(now, now.Add(min(thawedFor, inst.idle.Until.Sub(now))))
 	}
-}
-
-// mayPrewarmLocked reports whether there is enough capacity for a start that no
-// request triggered: an eighth of the instances and of the memory stays free.
-func (f *Fleet) mayPrewarmLocked(now time.Time) bool {
-	return len(f.startQueue) == 0 && f.attempts < f.o.Starts && !f.shortLocked(now) &&
-		f.total < f.o.Total-f.o.Total/8 && (f.o.Memory <= 0 || f.memory < f.o.Memory-f.o.Memory/8)
 }
 
 // scheduleStartLocked schedules a start of rev before its next expected request,
@@ -94,7 +84,7 @@ func (f *Fleet) scheduleStartLocked(rev *revision, now time.Time) {
 		return
 	}
 	if fn.plan.PrewarmAt.IsZero() || !now.Before(fn.plan.PrewarmUntil) {
-		fn.plan = f.o.Policy.Prewarm(&fn.history, now, fn.costs())
+		fn.plan = f.o.Policy.Prewarm(&fn.learned.History, now, fn.learned.Costs())
 	}
 	if fn.plan.PrewarmAt.IsZero() {
 		return
@@ -108,45 +98,13 @@ func (f *Fleet) scheduleStartLocked(rev *revision, now time.Time) {
 // started one meanwhile or capacity is short.
 func (f *Fleet) startScheduled(fn *function) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	if fn.next == nil || f.ended || f.ctx == nil {
 		return
 	}
 	now, spec, until := time.Now(), fn.next, fn.plan.PrewarmUntil
 	fn.cancelPlan()
-	if rev := f.revisions[spec.Key]; rev == nil && f.mayPrewarmLocked(now) {
-		f.beginLocked(f.revisionLocked(f.ctx, spec), until)
-	}
-}
-
-// Prepare has the engine prepare for starts of spec, in the background: one function
-// at a time, projects in turn. It never blocks. If the queue is full, the newest
-// function of the project with the longest queue is dropped; only an optimization is
-// lost.
-func (f *Fleet) Prepare(spec lateen.FunctionSpec) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, known := f.preparing[spec.Key]; known || f.ended {
-		return
-	}
-	f.preparing[spec.Key] = struct{}{}
-	if out, full := f.prepares.Put(spec.Project, spec); full {
-		delete(f.preparing, out.Key)
-	}
-}
-
-// prepare works through the queue of [Fleet.Prepare] until ctx ends.
-func (f *Fleet) prepare(ctx context.Context) {
-	for {
-		spec, err := f.prepares.Next(ctx)
-		if err != nil {
-			return
-		}
-		if err := f.o.Engine.Prepare(ctx, spec); err != nil && ctx.Err() == nil {
-			f.o.Log.Info("function not prepared", "function", spec.Name, "deployment_id", spec.Deployment, "err", err)
-		}
-		f.mu.Lock()
-		delete(f.preparing, spec.Key)
-		f.mu.Unlock()
+	if rev := f.revisions[spec.Key]; rev == nil && f.mayPrewarm(now) {
+		f.beginLocked(f.revisionOf(f.ctx, spec), until)
 	}
 }

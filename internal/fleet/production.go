@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -13,7 +14,7 @@ import (
 // deployment. Produce never blocks.
 func (f *Fleet) Produce(id lateen.ProjectID, d lateen.DeploymentID, functions []lateen.FunctionSpec) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
 	if f.ended {
 		return
 	}
@@ -24,17 +25,11 @@ func (f *Fleet) Produce(id lateen.ProjectID, d lateen.DeploymentID, functions []
 	f.produceLocked(id, production{d, functions})
 }
 
-// production holds the arguments of a call of [Fleet.Produce] for a project.
-type production struct {
-	deployment lateen.DeploymentID
-	functions  []lateen.FunctionSpec
-}
-
 func (f *Fleet) produceLocked(id lateen.ProjectID, is production) {
 	for _, rev := range f.revisions {
 		if rev.function.project.id == id && rev.spec.Deployment != is.deployment && rev.minimum > 0 {
 			rev.minimum = 0
-			f.dropLocked(rev)
+			f.drop(rev)
 		}
 	}
 	now := time.Now()
@@ -43,16 +38,26 @@ func (f *Fleet) produceLocked(id lateen.ProjectID, is production) {
 		if spec.Function.MinInstances == 0 {
 			continue
 		}
-		rev := f.revisionLocked(f.ctx, spec)
+		rev := f.revisionOf(f.ctx, spec)
 		rev.minimum = min(spec.Function.MinInstances, rev.most)
 		f.growLocked(rev, now)
 	}
 }
 
-// produceEarly carries out the calls of Produce before Run.
-func (f *Fleet) produceEarly() {
+// openUp restores the learned statistics, permits starts that no request triggers,
+// and carries out the calls of Produce before Run. Functions whose statistics cannot
+// be read start without.
+func (f *Fleet) openUp(ctx context.Context) {
+	all, err := readHistories(f.o.Histories)
+	if err != nil {
+		f.o.Log.Warn("could not read the statistics of functions", "err", err)
+	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	defer f.unlock()
+	for i := range all {
+		f.restore(&all[len(all)-1-i]) // so that the function with the newest request ends up as the newest
+	}
+	f.ctx = context.WithoutCancel(ctx)
 	for id, is := range f.early {
 		f.produceLocked(id, is)
 	}

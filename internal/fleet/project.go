@@ -1,10 +1,17 @@
 package fleet
 
 import (
+	"time"
+
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/autoscale"
 	"github.com/lateen-dev/lateen/internal/fairqueue"
+	"github.com/lateen-dev/lateen/internal/fleet/measure"
 )
+
+// team holds the state that all projects of a team share. The fleet's mutex guards
+// the field.
+type team struct{ instances int }
 
 // project holds the state that all functions of a project share. The fleet's mutex
 // guards the fields.
@@ -23,17 +30,8 @@ type project struct {
 	requests   int // waiting requests and requests in flight
 }
 
-// team holds the state that all projects of a team share. The fleet's mutex guards
-// the field.
-type team struct{ instances int }
-
 // join makes the project one of a team's.
-func (p *project) join(f *Fleet, id lateen.TeamID) {
-	t := f.teams[id]
-	if t == nil {
-		t = &team{}
-		f.teams[id] = t
-	}
+func (p *project) join(t *team) {
 	if p.team != t {
 		p.team.instances -= p.instances
 		t.instances += p.instances
@@ -47,37 +45,101 @@ func (p *project) count(n int) {
 	p.team.instances += n
 }
 
-// begin counts a request of the project.
-func (p *project) begin(f *Fleet) {
-	if p.requests == 0 {
-		f.weights += p.weight
-	}
-	p.requests++
-}
-
-// weigh sets the weight of the project.
-func (p *project) weigh(f *Fleet, weight int) {
-	weight = max(1, weight)
-	if p.requests > 0 {
-		f.weights += weight - p.weight
-	}
-	p.weight = weight
-}
-
 // holding returns the project's instances plus more, with its weight.
 func (p *project) holding(more int) autoscale.Holding {
 	return autoscale.Holding{Has: p.instances + more, Weight: float64(p.weight)}
 }
 
-// end counts the end of a request.
-func (p *project) end(f *Fleet) {
-	p.requests--
-	if p.requests > 0 {
+// reserve returns the reserve of the project, in sixteenths of the bounds: requests
+// that do not end can hold every instance for any time, and a project without
+// instances would wait for them. A project whose team has instances gets half of the
+// full reserve, so that the projects of one team cannot use it up.
+func (p *project) reserve() int {
+	switch {
+	case p.instances > 0:
+		return 0
+	case p.team.instances > 0:
+		return 1
+	}
+	return 2
+}
+
+// function is a function of a project. All deployments share its statistics, since
+// the behavior of a function seldom changes with a deployment. The fleet's mutex
+// guards the fields.
+type function struct {
+	project *project
+	name    string
+
+	learned autoscale.Learned
+	latency measure.Latencies
+
+	revisions []*revision         // revisions with instances, starts or waiting requests
+	last      lateen.DeploymentID // deployment of the last request
+
+	next    *lateen.FunctionSpec // function to start before its next expected request; nil is none
+	plan    autoscale.Plan
+	planned *time.Timer
+
+	newer, older *function // neighbors in the order of the last request
+}
+
+// cancelPlan cancels the scheduled start of an instance.
+func (fn *function) cancelPlan() {
+	if fn.next != nil {
+		fn.planned.Stop()
+		fn.next, fn.planned, fn.plan = nil, nil, autoscale.Plan{}
+	}
+}
+
+// recency lists functions in the order of their last request.
+type recency struct {
+	newest, oldest *function
+	n              int
+}
+
+// all yields the functions, the oldest first; the loop body may remove the current
+// one.
+func (r *recency) all(yield func(*function) bool) {
+	for fn := r.oldest; fn != nil; {
+		next := fn.newer
+		if !yield(fn) {
+			return
+		}
+		fn = next
+	}
+}
+
+// touch makes fn the newest, adding it if necessary.
+func (r *recency) touch(fn *function) {
+	if r.newest == fn {
 		return
 	}
-	f.weights -= p.weight
-	p.load = 0 // discards the rounding error of the sum
-	if f.weights == 0 {
-		f.load = 0
+	if fn.newer != nil || fn.older != nil {
+		r.remove(fn)
 	}
+	fn.older, fn.newer = r.newest, nil
+	if r.newest != nil {
+		r.newest.newer = fn
+	} else {
+		r.oldest = fn
+	}
+	r.newest = fn
+	r.n++
+}
+
+// remove removes fn from the list.
+func (r *recency) remove(fn *function) {
+	if fn.newer != nil {
+		fn.newer.older = fn.older
+	} else {
+		r.newest = fn.older
+	}
+	if fn.older != nil {
+		fn.older.newer = fn.newer
+	} else {
+		r.oldest = fn.newer
+	}
+	fn.newer, fn.older = nil, nil
+	r.n--
 }

@@ -20,13 +20,13 @@ func restartPause(failures int) time.Duration {
 	return most/2 + rand.N(most/2)
 }
 
-// failedLocked handles a failed start of rev. If rev has no other instance or start,
+// startFailed handles a failed start of rev. If rev has no other instance or start,
 // the waiting requests get the error. Otherwise they wait for the next attempt,
-// through [maxFailedStarts] at most.
-func (f *Fleet) failedLocked(rev *revision, err error, now time.Time) {
+// through [maxFailedStarts] at most; the caller schedules it.
+func (r *roster) startFailed(rev *revision, err error, now time.Time) {
 	switch {
 	case rev.starting+rev.active == 0:
-		f.refuseLocked(rev, err, 0)
+		r.refuse(rev, err, 0)
 	case !now.Before(rev.retry): // otherwise it began together with a start whose failure has been counted
 		rev.failures++
 		rev.retry = now.Add(restartPause(rev.failures))
@@ -34,7 +34,6 @@ func (f *Fleet) failedLocked(rev *revision, err error, now time.Time) {
 		for _, w := range rev.waiting {
 			w.failed++
 		}
-		f.refuseLocked(rev, err, maxFailedStarts)
+		r.refuse(rev, err, maxFailedStarts)
 	}
-	f.growLocked(rev, now) // schedules the next attempt
 }

@@ -39,67 +39,35 @@ type revision struct {
 	forgotten   bool // its deployment is deleted: instances stop once no request waits
 }
 
-// leastReview is the minimum time between two checks whether waiting requests need
-// another instance. leastGap is the minimum time between two starts for the minimum
-// instances.
-const (
-	leastReview = 20 * time.Millisecond
-	leastGap    = 10 * time.Second
-)
-
-// revisionLocked returns the revision of spec, creating it if necessary.
-func (f *Fleet) revisionLocked(ctx context.Context, spec *lateen.FunctionSpec) *revision {
-	if rev := f.revisions[spec.Key]; rev != nil {
-		return rev
-	}
-	fn := f.functionLocked(spec.Project, spec.Name)
-	fn.project.join(f, spec.Team)
-	ceiling, most := spec.Function.MaxConcurrency, spec.Function.MaxInstances
-	ceiling = cmp.Or(ceiling, f.o.Concurrency)
-	most = cmp.Or(most, f.o.PerFunction)
-	limit := f.duration(spec.Function.MaxDuration)
-	if f.ctx != nil {
-		ctx = f.ctx // f.ctx keeps no reference to the request
-	}
-	rev := &revision{
-		function: fn, spec: *spec, ctx: lateen.WithRequestID(context.WithoutCancel(ctx), ""),
-		duration: limit, overdue: lateen.ErrFunctionTimeout.With("the function did not respond within its %s", limit),
-		ceiling: ceiling, most: min(most, f.o.PerFunction),
-	}
-	f.revisions[spec.Key] = rev
-	fn.revisions = append(fn.revisions, rev)
-	return rev
+// waiter is a request that waits for a free place.
+type waiter struct {
+	since  time.Time
+	client string       // "" is no particular client
+	failed int          // starts that failed while it waited; see [roster.startFailed]
+	ready  chan granted // of capacity 1; one value is sent when the waiter leaves the queue
 }
 
-// dropLocked removes rev if it has no instances, starts, waiting requests or minimum
-// instances.
-func (f *Fleet) dropLocked(rev *revision) {
-	if len(rev.instances)+rev.starting+len(rev.waiting)+rev.minimumLocked() > 0 || f.revisions[rev.spec.Key] != rev {
-		return
-	}
-	rev.wanted = 0
-	delete(f.revisions, rev.spec.Key)
-	rev.function.revisions = slices.DeleteFunc(rev.function.revisions, func(other *revision) bool { return other == rev })
-	if rev.review != nil {
-		rev.review.Stop()
-	}
+// granted is the result of waiting: a lease or an error.
+type granted struct {
+	lease lease
+	err   error
 }
 
-// availableLocked returns the instance that gets the next request, nil if all are
+// available returns the instance that gets the next request, nil if all are
 // full. It prefers instances whose requests leave a CPU some idle time, and of these
 // the fullest, so that the others may become idle. If there are none, it takes the
 // emptiest.
-func (rev *revision) availableLocked() *instance {
-	return rev.availableBelowLocked(rev.function.limit.At(rev.ceiling))
+func (rev *revision) available() *instance {
+	return rev.availableBelow(rev.function.learned.Limit.At(rev.ceiling))
 }
 
-// availableBelowLocked is availableLocked with another limit of requests in one
+// availableBelow is available with another limit of requests in one
 // instance.
-func (rev *revision) availableBelowLocked(limit int) *instance {
+func (rev *revision) availableBelow(limit int) *instance {
 	var best *instance
-	need := rev.function.need()
+	need := rev.function.learned.Need()
 	for _, inst := range rev.instances {
-		if inst.leaving || inst.inFlight >= limit || isDone(inst.process) {
+		if inst.leaving || inst.inFlight >= limit || inst.isDone() {
 			continue
 		}
 		if best == nil || inst.isBefore(best, need) {
@@ -109,41 +77,28 @@ func (rev *revision) availableBelowLocked(limit int) *instance {
 	return best
 }
 
-// preferredLocked returns the instance with the ID wanted if it has a free place,
-// and otherwise the result of availableLocked.
-func (rev *revision) preferredLocked(wanted lateen.InstanceID) *instance {
+// preferred returns the instance with the ID wanted if it has a free place,
+// and otherwise the result of available.
+func (rev *revision) preferred(wanted lateen.InstanceID) *instance {
 	if wanted != "" {
-		limit := rev.function.limit.At(rev.ceiling)
+		limit := rev.function.learned.Limit.At(rev.ceiling)
 		for _, inst := range rev.instances {
-			if inst.process.ID() == wanted && !inst.leaving && inst.inFlight < limit && !isDone(inst.process) {
+			if inst.process.ID() == wanted && !inst.leaving && inst.inFlight < limit && !inst.isDone() {
 				return inst
 			}
 		}
 	}
-	return rev.availableLocked()
+	return rev.available()
 }
 
-// isBefore reports whether inst rather than other gets the next request, if each
-// request uses need CPUs.
-func (inst *instance) isBefore(other *instance, need float64) bool {
-	busy, otherBusy := need*float64(inst.inFlight) >= 1, need*float64(other.inFlight) >= 1
-	switch {
-	case busy != otherBusy:
-		return otherBusy
-	case inst.inFlight != other.inFlight:
-		return inst.inFlight > other.inFlight != busy
-	}
-	return other.freezing && !inst.freezing
-}
-
-// demandLocked returns the current demand of rev, without its queued starts. If
+// demand returns the current demand of rev, without its queued starts. If
 // requests wait although rev has instances, the service time is at least the time
 // that the first request has waited for them.
-func (rev *revision) demandLocked(now time.Time) autoscale.Demand {
+func (rev *revision) demand(now time.Time) autoscale.Demand {
 	fn := rev.function
 	d := autoscale.Demand{
 		Waiting: len(rev.waiting), Ready: rev.active, Starting: rev.starting,
-		Limit: fn.limit.At(rev.ceiling), Start: fn.start, Service: fn.service, Min: rev.minimumLocked(), Max: rev.most,
+		Limit: fn.learned.Limit.At(rev.ceiling), Start: fn.learned.Start, Service: fn.learned.Service, Min: rev.minInstances(), Max: rev.most,
 	}
 	d.Start = cmp.Or(d.Start, 100*time.Millisecond)
 	if len(rev.waiting) > 0 && rev.active > 0 {
@@ -156,71 +111,40 @@ func (rev *revision) demandLocked(now time.Time) autoscale.Demand {
 	return d
 }
 
-// minimumLocked returns the minimum instances in force.
-func (rev *revision) minimumLocked() int {
+// minInstances returns the minimum instances in force.
+func (rev *revision) minInstances() int {
 	if rev.forgotten {
 		return 0
 	}
 	return rev.minimum
 }
 
-// growLocked queues the starts that rev needs, less those that are queued or
-// running, so a burst of requests never starts one instance each.
-func (f *Fleet) growLocked(rev *revision, now time.Time) {
-	if f.ended {
-		return
-	}
-	d := rev.demandLocked(now)
-	d.Starting += rev.wanted
-	if now.Sub(rev.tried) < leastGap {
-		d.Min = 0 // the last instance started for the minimum may have ended at once
-	}
-	if rev.active+rev.starting > 0 && now.Before(rev.retry) {
-		d.Waiting, d.Min = 0, 0
-	}
-	if rev.active > 0 && rev.active+rev.starting >= int(f.o.Processors) && rev.function.need() > 0 && !f.usage.mayGrow(now, f.o.Processors, f.load) {
-		d.Waiting = 0 // another instance would compete for the same CPUs
-	}
-	if missing := d.Missing(); missing > 0 {
-		if rev.wanted == 0 {
-			f.startQueue = append(f.startQueue, rev)
+// rank returns the number of instances that are older than inst; they get requests
+// before it.
+func (rev *revision) rank(inst *instance) (n int) {
+	for _, other := range rev.instances {
+		if other == inst {
+			break
 		}
-		rev.wanted += missing
-		rev.tried = now
+		if !other.leaving {
+			n++
+		}
 	}
-	f.startQueuedLocked(now)
-	f.reviewLocked(rev, d)
+	return n
 }
 
-// reviewLocked schedules the next check whether the waiting requests of rev, or its
-// minimum instances, need another start.
-func (f *Fleet) reviewLocked(rev *revision, d autoscale.Demand) {
-	after := leastGap
-	switch {
-	case rev.starting > 0:
-		return
-	case rev.wanted > 0:
-		after = time.Second // capacity may be free for its starts by then
-	case len(rev.waiting) > 0:
-		after = max(leastReview, d.Start)
-		if left := time.Until(rev.retry); left > 0 {
-			after = left
-		}
-	case rev.active >= rev.minimumLocked():
+// isBefore reports whether rev's project comes before that of other in the fair
+// order; it does if other is nil.
+func (rev *revision) isBefore(other *revision) bool {
+	return other == nil || rev.function.project.cpuAccount.Before(&other.function.project.cpuAccount)
+}
+
+// remove removes a request from the queue, usually the first.
+func (rev *revision) remove(i int) {
+	if i > 0 {
+		rev.waiting = slices.Delete(rev.waiting, i, i+1)
 		return
 	}
-	if rev.review == nil {
-		rev.review = time.AfterFunc(after, func() {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			if f.revisions[rev.spec.Key] == rev {
-				now := time.Now()
-				f.serveNextLocked(rev, now)
-				f.growLocked(rev, now)
-				f.dropLocked(rev)
-			}
-		})
-		return
-	}
-	rev.review.Reset(after)
+	rev.waiting[0] = nil
+	rev.waiting = rev.waiting[1:]
 }

@@ -56,15 +56,15 @@ func (f *Fleet) Functions(of lateen.ProjectID) []lateen.FunctionState {
 			continue
 		}
 		for _, fn := range pr.functions {
-			states = f.statesLocked(states, fn)
-			prospects = append(prospects, prospect{fn.history, fn.costs(), len(states)})
+			states = f.states(states, fn)
+			prospects = append(prospects, prospect{fn.learned.History, fn.learned.Costs(), len(states)})
 		}
 	}
 	f.mu.Unlock()
 	from := 0
 	for i := range prospects {
 		p := &prospects[i]
-		kept := f.keepAlive(&p.history, p.costs, now)
+		kept := f.o.keepAlive(&p.history, p.costs, now)
 		for ; from < p.until; from++ {
 			states[from].KeepAlive = kept
 		}
@@ -75,12 +75,6 @@ func (f *Fleet) Functions(of lateen.ProjectID) []lateen.FunctionState {
 	return states
 }
 
-// Prepared returns the preparations of the engine for starts of a function on some
-// runtime, even if the function has had no request; see [engine.Engine].
-func (f *Fleet) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
-	return f.o.Engine.Prepared(key, runtime)
-}
-
 // prospect holds the inputs for the keep-alive time of a function. The computation
 // takes too long to hold the fleet's mutex meanwhile.
 type prospect struct {
@@ -89,16 +83,16 @@ type prospect struct {
 	until   int // end of the function's states in the list of all
 }
 
-// statesLocked appends the states of a function: one for each revision, or one if it
+// states appends the states of a function: one for each revision, or one if it
 // has no revision.
-func (f *Fleet) statesLocked(states []lateen.FunctionState, fn *function) []lateen.FunctionState {
+func (r *roster) states(states []lateen.FunctionState, fn *function) []lateen.FunctionState {
 	known := lateen.FunctionState{
 		Project: fn.project.id, Deployment: fn.last, Function: fn.name, Instances: []lateen.InstanceState{},
-		Limit: fn.limit.At(f.o.Concurrency), MaxLimit: f.o.Concurrency, MaxInstances: f.o.PerFunction,
-		StartTime: fn.start, Service: fn.service, CPU: seconds(fn.cpu), Delay: seconds(float64(fn.delay)),
-		Memory: cmp.Or(fn.activeMemory, fn.idleMemory), Starts: fn.latency.states(),
+		Limit: fn.learned.Limit.At(r.o.Concurrency), MaxLimit: r.o.Concurrency, MaxInstances: r.o.PerFunction,
+		StartTime: fn.learned.Start, Service: fn.learned.Service, CPU: fn.learned.CPUTime(), Delay: fn.learned.Delay(),
+		Memory: cmp.Or(fn.learned.ActiveMemory, fn.learned.IdleMemory), Starts: fn.latency.States(),
 	}
-	if last := fn.history.Last(); !last.IsZero() {
+	if last := fn.learned.History.Last(); !last.IsZero() {
 		known.LastAsked = lateen.Millis(last.UnixMilli())
 	}
 	if fn.next != nil {
@@ -113,30 +107,18 @@ func (f *Fleet) statesLocked(states []lateen.FunctionState, fn *function) []late
 	return states
 }
 
-// keepAlive returns the time for which an instance is kept after the last request.
-func (f *Fleet) keepAlive(h *autoscale.History, c autoscale.Costs, now time.Time) time.Duration {
-	if f.o.KeepAlive > 0 {
-		return f.o.KeepAlive
-	}
-	last := h.Last()
-	if last.IsZero() {
-		last = now
-	}
-	return max(0, f.o.Policy.Keep(h, last, c).KeepUntil.Sub(last))
-}
-
 // state returns s, the state of the function, with the values of rev added.
 func (rev *revision) state(s lateen.FunctionState) lateen.FunctionState {
 	s.Deployment, s.Runtime = rev.spec.Deployment, rev.spec.Function.Runtime
-	s.Limit, s.MaxLimit = rev.function.limit.At(rev.ceiling), rev.ceiling
-	s.MinInstances, s.MaxInstances = rev.minimumLocked(), rev.most
+	s.Limit, s.MaxLimit = rev.function.learned.Limit.At(rev.ceiling), rev.ceiling
+	s.MinInstances, s.MaxInstances = rev.minInstances(), rev.most
 	s.Starting, s.Waiting = rev.starting+rev.wanted, len(rev.waiting)
 	s.Instances = make([]lateen.InstanceState, 0, len(rev.instances))
 	for _, inst := range rev.instances {
 		s.InFlight += inst.inFlight
 		s.Instances = append(s.Instances, lateen.InstanceState{
 			ID: inst.process.ID(), Phase: inst.phase(), Start: inst.process.Started().Kind, Since: lateen.Millis(inst.since.UnixMilli()),
-			InFlight: inst.inFlight, Requests: inst.requests, CPU: inst.meter.usage.CPU, Memory: inst.held,
+			InFlight: inst.inFlight, Requests: inst.requests, CPU: inst.meter.Last().CPU, Memory: inst.held,
 		})
 	}
 	return s

@@ -1,4 +1,4 @@
-package fleet
+package measure
 
 import (
 	"testing"
@@ -12,10 +12,10 @@ import (
 // wrong order.
 func TestAMomentIsCountedOnce(t *testing.T) {
 	begin := time.Now()
-	m := meter{at: begin}
-	m.change(begin, 1)
-	m.change(begin.Add(10*time.Second), 1)
-	m.change(begin.Add(4*time.Second), -1) // read the clock before, and got the mutex after
+	m := Meter{at: begin}
+	m.Change(begin, 1)
+	m.Change(begin.Add(10*time.Second), 1)
+	m.Change(begin.Add(4*time.Second), -1) // read the clock before, and got the mutex after
 	m.to(begin.Add(12 * time.Second))
 	if m.working != 12 {
 		t.Errorf("%g s with requests are counted within 12 s", m.working)
@@ -27,14 +27,14 @@ func TestAMomentIsCountedOnce(t *testing.T) {
 // they begin.
 func TestIntervalsDoNotOverlapWhenTheClockIsSet(t *testing.T) {
 	begin := time.Now()
-	i, m := interval{}, meter{at: begin}
-	i.begin(begin.Add(-time.Second), begin, engine.Usage{CPU: time.Millisecond, Memory: 1000})
+	i, m := Interval{}, Meter{at: begin}
+	i.Begin(begin.Add(-time.Second), begin, engine.Usage{CPU: time.Millisecond, Memory: 1000})
 	var samples []lateen.UsageSample
 	for n, shift := range []time.Duration{0, -3 * time.Hour, -3 * time.Hour, 0, 5 * time.Hour, -100 * time.Hour, 0} {
 		now := begin.Add(time.Duration(n+1) * 50 * time.Second)
-		m.take(now, engine.Usage{CPU: time.Duration(n+2) * time.Millisecond, Memory: 1000})
-		i.extend(&m)
-		s, ok := i.sample(now.Add(shift))
+		m.Take(now, engine.Usage{CPU: time.Duration(n+2) * time.Millisecond, Memory: 1000})
+		i.Extend(&m)
+		s, ok := i.Sample(now.Add(shift))
 		if !ok {
 			t.Fatal("there is no sample")
 		}
