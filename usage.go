@@ -14,8 +14,8 @@ type UsageSample struct {
 	Project    ProjectID    `json:"projectId"`
 	Deployment DeploymentID `json:"deploymentId"`
 	Function   string       `json:"function"` // name in the manifest
-	Instance   InstanceID   `json:"instance"`
-	Serial     int64        `json:"serial"` // 1 for the first sample of Instance, 2 for the next one
+	Instance   InstanceID   `json:"instance"` // "" for a start that failed
+	Serial     int64        `json:"serial"` // 1 for the first sample of Instance, 2 for the next one; 0 for a start that failed
 	From       Millis       `json:"from"`
 	To         Millis       `json:"to"`
 }
@@ -27,6 +27,7 @@ type Usage struct {
 	Busy     StateUsage `json:"busy"`     // with at least one request in flight
 	Idle     StateUsage `json:"idle"`     // without requests and not frozen
 	Frozen   StateUsage `json:"frozen"`   // without requests and stopped by the freezer
+	Failed   StateUsage `json:"failed"`   // from the beginning of a start until its failure; the memory and the CPU time are unknown and 0
 }
 
 // StateUsage is the resources that instances held and used in one state.
@@ -37,8 +38,8 @@ type StateUsage struct {
 }
 
 // States returns the usage in each state, in the order of the fields.
-func (u *Usage) States() [4]*StateUsage {
-	return [4]*StateUsage{&u.Starting, &u.Busy, &u.Idle, &u.Frozen}
+func (u *Usage) States() [5]*StateUsage {
+	return [5]*StateUsage{&u.Starting, &u.Busy, &u.Idle, &u.Frozen, &u.Failed}
 }
 
 // Add adds other to u.

@@ -130,14 +130,19 @@ func (f *Fleet) occupy() func() {
 	}
 }
 
-// attempt starts one instance, within StartTimeout.
+// attempt starts one instance, within StartTimeout. It passes the time of a failed
+// start to the usage sink.
 func (o *Options) attempt(ctx context.Context, spec lateen.FunctionSpec) (engine.Instance, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.StartTimeout,
 		lateen.ErrFunctionStart.With("%s did not start within %s", spec.Name, o.StartTimeout))
 	defer cancel()
+	began := time.Now()
 	process, err := o.Engine.Start(ctx, spec)
 	if err == nil {
 		return process, nil
+	}
+	if o.Usage != nil {
+		o.Usage.AddUsage(failedStart(&spec, began, time.Now()))
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/fleet/measure"
 )
 
@@ -61,6 +62,17 @@ func (f *Fleet) sampleInstance(inst *instance, last bool) {
 	spec := &inst.revision.spec
 	s.Team, s.Project, s.Deployment, s.Function, s.Instance = spec.Team, spec.Project, spec.Deployment, spec.Name, inst.process.ID()
 	f.o.Usage.AddUsage(s)
+}
+
+// failedStart returns the usage of a start that lasted from began until now. The
+// engine has ended its process, so only the time is known.
+func failedStart(spec *lateen.FunctionSpec, began, now time.Time) lateen.UsageSample {
+	took := now.Sub(began)
+	return lateen.UsageSample{
+		Team: spec.Team, Project: spec.Project, Deployment: spec.Deployment, Function: spec.Name,
+		From: lateen.MillisOf(now.Round(0).Add(-took)), To: lateen.MillisOf(now),
+		Usage: lateen.Usage{Failed: lateen.StateUsage{Time: took}},
+	}
 }
 
 // sampleUsage reads the usage of all instances with requests.

@@ -61,7 +61,10 @@ func (q *Queries) addUsageHour(ctx context.Context, u *lateen.UsageHour) error {
 			idle_cpu = usage_hours.idle_cpu + excluded.idle_cpu,
 			frozen_time = usage_hours.frozen_time + excluded.frozen_time,
 			frozen_memory = usage_hours.frozen_memory + excluded.frozen_memory,
-			frozen_cpu = usage_hours.frozen_cpu + excluded.frozen_cpu`, args...)
+			frozen_cpu = usage_hours.frozen_cpu + excluded.frozen_cpu,
+			failed_time = usage_hours.failed_time + excluded.failed_time,
+			failed_memory = usage_hours.failed_memory + excluded.failed_memory,
+			failed_cpu = usage_hours.failed_cpu + excluded.failed_cpu`, args...)
 }
 
 // shortened returns the name of a function as usage_hours stores it.
@@ -76,7 +79,8 @@ func shortened(function string) string {
 
 // usageColumns are the columns of usage_hours, in the order of scanUsageHour.
 const usageColumns = `project_id, hour, deployment_id, function, team_id, starting_time, starting_memory, starting_cpu,
-	busy_time, busy_memory, busy_cpu, idle_time, idle_memory, idle_cpu, frozen_time, frozen_memory, frozen_cpu`
+	busy_time, busy_memory, busy_cpu, idle_time, idle_memory, idle_cpu, frozen_time, frozen_memory, frozen_cpu,
+	failed_time, failed_memory, failed_cpu`
 
 // UsageFilter selects hours of usage; a zero field, except Team, selects all.
 type UsageFilter struct {

@@ -39,7 +39,7 @@ func Usage(with *command.Session) *cobra.Command {
 			return s.Term.JSON(usage)
 		}
 		rows, columns := [][]string{}, []terminal.Column{{Title: "function"}}
-		for _, title := range []string{"time", "starting", "busy", "idle", "frozen", "GB-hours", "cpu"} {
+		for _, title := range []string{"time", "starting", "busy", "idle", "frozen", "failed", "GB-hours", "cpu"} {
 			columns = append(columns, terminal.Column{Title: title, Right: true})
 		}
 		for _, fn := range usage.Functions {

@@ -132,29 +132,62 @@ func newerDatabase(t *testing.T) string {
 	return path
 }
 
-func TestProjectsKeepTheirNamesWhenNamesBecomeUniqueByTeam(t *testing.T) {
+// olderDatabase returns a database without the migrations from before on, in which
+// statements have been executed.
+func olderDatabase(t *testing.T, before int64, statements ...string) string {
+	t.Helper()
 	ctx, path := t.Context(), filepath.Join(t.TempDir(), "older.db")
 	f, err := sqlite.OpenFile(ctx, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Migrate(ctx, f.Write, goose.DialectSQLite3, goose.WithExcludeVersions([]int64{100})); err != nil {
+	defer f.Close()
+	var later []int64
+	for version := before; version < 1000; version += 10 {
+		later = append(later, version)
+	}
+	if err := store.Migrate(ctx, f.Write, goose.DialectSQLite3, goose.WithExcludeVersions(later)); err != nil {
 		t.Fatal(err)
 	}
-	for _, statement := range []string{
-		`INSERT INTO teams (id, slug, name, created_at) VALUES ('team_1', 'one', 'One', 1), ('team_2', 'two', 'Two', 1)`,
-		`INSERT INTO projects (id, team_id, name, created_at, updated_at, settings, pinned, alias_request)
-			VALUES ('prj_1', 'team_1', 'shop', 1, 1, '{}', FALSE, 'null')`,
-		`INSERT INTO env_vars (id, project_id, key, value, type, git_branch, comment, created_at, updated_at)
-			VALUES ('env_1', 'prj_1', 'KEY', x'00', 'plain', '', '', 1, 1)`,
-	} {
+	for _, statement := range statements {
 		if _, err := f.Write.ExecContext(ctx, statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := f.Close(); err != nil {
+	return path
+}
+
+func TestUsageIsKeptWhenFailedStartsBecomePartOfIt(t *testing.T) {
+	path := olderDatabase(t, 110, `INSERT INTO usage_hours (project_id, hour, deployment_id, function, team_id,
+		starting_time, starting_memory, starting_cpu, busy_time, busy_memory, busy_cpu, idle_time, idle_memory, idle_cpu,
+		frozen_time, frozen_memory, frozen_cpu) VALUES ('prj_1', 1, 'dpl_1', '/a', 'team_1', 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)`)
+	s, err := sqlite.Open(t.Context(), path)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer s.Close()
+	more := lateen.UsageHour{Team: "team_1", Project: "prj_1", Deployment: "dpl_1", Function: "/a", Hour: 1, Usage: lateen.Usage{Failed: lateen.StateUsage{Time: 13}}}
+	if err := s.AddUsage(t.Context(), store.UsageBatch{Writer: "w", Serial: 1, Rows: []lateen.UsageHour{more}}); err != nil {
+		t.Fatal(err)
+	}
+	want := lateen.Usage{
+		Starting: lateen.StateUsage{Time: 1, Memory: 2, CPU: 3}, Busy: lateen.StateUsage{Time: 4, Memory: 5, CPU: 6},
+		Idle: lateen.StateUsage{Time: 7, Memory: 8, CPU: 9}, Frozen: lateen.StateUsage{Time: 10, Memory: 11, CPU: 12},
+		Failed: lateen.StateUsage{Time: 13},
+	}
+	rows, err := s.ListUsage(t.Context(), store.UsageFilter{Team: "team_1"})
+	if err != nil || len(rows) != 1 || rows[0].Usage != want {
+		t.Errorf("the usage is %+v, %v", rows, err)
+	}
+}
+
+func TestProjectsKeepTheirNamesWhenNamesBecomeUniqueByTeam(t *testing.T) {
+	ctx, path := t.Context(), olderDatabase(t, 100,
+		`INSERT INTO teams (id, slug, name, created_at) VALUES ('team_1', 'one', 'One', 1), ('team_2', 'two', 'Two', 1)`,
+		`INSERT INTO projects (id, team_id, name, created_at, updated_at, settings, pinned, alias_request)
+			VALUES ('prj_1', 'team_1', 'shop', 1, 1, '{}', FALSE, 'null')`,
+		`INSERT INTO env_vars (id, project_id, key, value, type, git_branch, comment, created_at, updated_at)
+			VALUES ('env_1', 'prj_1', 'KEY', x'00', 'plain', '', '', 1, 1)`)
 	s, err := sqlite.Open(ctx, path)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,8 @@ package fleet_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -181,9 +183,99 @@ func TestUsageAddsUpToTheLifetimeOfInstances(t *testing.T) {
 			all.Add(sum)
 		}
 		for i, state := range all.States() {
-			if state.Time == 0 {
+			if state.Time == 0 && state != &all.Failed {
 				t.Errorf("no instance was in state %d", i)
 			}
+		}
+	})
+}
+
+// Both attempts of a start fail: their time is the usage of the function, once each.
+func TestTheTimeOfFailedStartsIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got := &samples{}
+		h := run(t, fleet.Options{Engine: &fakeEngine{boot: 3 * time.Second, failures: 2, failWith: errors.New("no memory")}, Usage: got})
+		s := specOf("prj_1", "dpl_1", "/a")
+		s.Team = "team_1"
+		if _, _, err := h.call(t.Context(), s); !errors.Is(err, lateen.ErrFunctionStart) {
+			t.Fatalf("the request got %v", err)
+		}
+		if got.count() != 2 {
+			t.Fatalf("there are %d samples, want one for each attempt", got.count())
+		}
+		for i, sample := range got.all {
+			want := lateen.Usage{Failed: lateen.StateUsage{Time: 3 * time.Second}}
+			if sample.Usage != want || sample.To-sample.From != 3000 || sample.Team != "team_1" || sample.Project != "prj_1" ||
+				sample.Deployment != "dpl_1" || sample.Function != "/a" || sample.Instance != "" {
+				t.Errorf("attempt %d has the sample %+v", i, sample)
+			}
+			if i > 0 && sample.From < got.all[i-1].To {
+				t.Errorf("the attempts overlap: %+v", got.all)
+			}
+		}
+	})
+}
+
+// The fleet stops during a start: the time until then is the usage of the function.
+func TestTheTimeOfAnAbandonedStartIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got := &samples{}
+		f := fleet.New(fleet.Options{Engine: &fakeEngine{boot: time.Hour}, Usage: got, StartTimeout: 2 * time.Hour})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		synctest.Wait()
+		f.Prewarm(specOf("prj_1", "dpl_1", "/a"))
+		time.Sleep(20 * time.Second)
+		stop()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if got.count() != 1 || got.all[0].Failed.Time != 20*time.Second {
+			t.Errorf("the samples are %+v", got.all)
+		}
+	})
+}
+
+// reentrant is a sink that calls the fleet, which deadlocks if the fleet holds its
+// mutex.
+type reentrant struct {
+	samples
+
+	fleet *fleet.Fleet
+}
+
+func (r *reentrant) AddUsage(s lateen.UsageSample) {
+	r.fleet.Stats()
+	r.samples.AddUsage(s)
+}
+
+// The usage of 10,000 instances is one sample for each in every interval, and the
+// mutex is not held while the sink takes them.
+func TestTheUsageOfManyInstancesIsOneSampleEach(t *testing.T) {
+	const functions, each = 100, 100
+	synctest.Test(t, func(t *testing.T) {
+		got := &reentrant{}
+		h := run(t, fleet.Options{
+			Engine: &fakeEngine{}, Usage: got, Total: functions * each, PerFunction: each, Starts: functions * each, Processors: functions * each,
+		})
+		got.fleet = h.Fleet
+		for fn := range functions {
+			s := specOf(lateen.ProjectID(fmt.Sprint("prj_", fn)), lateen.DeploymentID(fmt.Sprint("dpl_", fn)), "/a")
+			s.Function.MinInstances, s.Function.MaxInstances = each, each
+			h.Produce(s.Project, s.Deployment, []lateen.FunctionSpec{s})
+		}
+		synctest.Wait()
+		if running := h.Stats().Running; running != functions*each {
+			t.Fatalf("%d instances run", running)
+		}
+		time.Sleep(149 * time.Second) // two intervals of 50 s, and most of the third
+		synctest.Wait()
+		if n := got.count(); n != 2*functions*each {
+			t.Errorf("%d samples of %d instances", n, functions*each)
+		}
+		if n := len(got.byInstance(t)); n != functions*each {
+			t.Errorf("the samples are of %d instances", n)
 		}
 	})
 }
