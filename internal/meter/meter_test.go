@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -219,6 +220,72 @@ func TestUsageThatIsLostAtTheEndIsLogged(t *testing.T) {
 		f.stop()
 		if log := f.log.String(); !strings.Contains(log, `level=ERROR msg="usage is lost`) || !strings.Contains(log, "rows=1") {
 			t.Errorf("the log is\n%s", log)
+		}
+	})
+}
+
+// blocked is a store whose writes wait until release is closed. It records the size
+// of each batch.
+type blocked struct {
+	*store.Store
+
+	release chan struct{}
+	batches []int
+}
+
+func (b *blocked) AddUsage(ctx context.Context, batch store.UsageBatch) error {
+	<-b.release
+	b.batches = append(b.batches, len(batch.Rows))
+	return b.Store.AddUsage(ctx, batch)
+}
+
+// 10,000 instances of as many functions are sampled while the store takes no write:
+// the meter takes all samples meanwhile, and writes them in bounded batches later.
+func TestSamplesAreTakenDuringAWriteAndWrittenInBatches(t *testing.T) {
+	const instances = 10_000
+	synctest.Test(t, func(t *testing.T) {
+		s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := &blocked{Store: s, release: make(chan struct{})}
+		m := meter.New(meter.Options{Store: db})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- m.Run(ctx) }()
+		at := time.Now().Truncate(time.Hour).Add(30 * time.Minute)
+		for round := range 3 { // the first write begins, and waits, during the second round
+			for i := range instances {
+				m.AddUsage(sampleOf(fmt.Sprint("/", i), at.Add(time.Duration(round)*time.Minute)))
+			}
+			time.Sleep(50 * time.Second)
+		}
+		if rows := m.Stats().Pending; rows != instances+500 {
+			t.Errorf("%d rows are pending, want one for each function, and the batch that is being written", rows)
+		}
+		close(db.release)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		stop()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		rows, err := s.ListUsage(t.Context(), store.UsageFilter{Team: "team_1"})
+		if err != nil || len(rows) != instances {
+			t.Errorf("%d rows are stored, %v", len(rows), err)
+		}
+		var sum lateen.Usage
+		for _, row := range rows {
+			sum.Add(row.Usage)
+		}
+		if sum != times(3*instances, sampleOf("", at).Usage) {
+			t.Errorf("%+v is stored", sum)
+		}
+		if n := len(db.batches); n != (instances+500)/500 || slices.Max(db.batches) != 500 {
+			t.Errorf("the batches have %v rows", db.batches)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }
