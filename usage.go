@@ -15,7 +15,7 @@ type UsageSample struct {
 	Deployment DeploymentID `json:"deploymentId"`
 	Function   string       `json:"function"` // name in the manifest
 	Instance   InstanceID   `json:"instance"` // "" for a start that failed
-	Serial     int64        `json:"serial"` // 1 for the first sample of Instance, 2 for the next one; 0 for a start that failed
+	Serial     int64        `json:"serial"`   // 1 for the first sample of Instance, 2 for the next one; 0 for a start that failed
 	From       Millis       `json:"from"`
 	To         Millis       `json:"to"`
 }

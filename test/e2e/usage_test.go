@@ -50,10 +50,10 @@ func TestUsageShowsTheFunctionsOfADeployment(t *testing.T) {
 		shown := map[string]bool{}
 		for _, fn := range usage.Functions {
 			name := strings.TrimPrefix(fn.Function, "/")
-			switch {
-			case name == "works":
+			switch name {
+			case "works":
 				shown[name] = fn.Starting.Time > 0 && fn.Busy.Time >= 3e8 && fn.Busy.Memory > 0 && fn.Idle.Time+fn.Frozen.Time > 0 && fn.Failed.Time == 0
-			case name == "broken":
+			case "broken":
 				shown[name] = fn.Failed.Time > 0 && fn.Total().Time == fn.Failed.Time
 			}
 		}
