@@ -57,6 +57,7 @@ type deployment struct {
 	Public      bool                `json:"public"`
 	Regions     []string            `json:"regions"`
 	Duration    *duration           `json:"duration,omitempty"` // only of a ready deployment
+	TraceID     string              `json:"traceId"`            // of the spans of its creation and assembly, W3C Trace Context
 }
 
 // duration is the durations of parts of a deployment, in milliseconds.
@@ -86,7 +87,7 @@ func (a *API) wire(r *http.Request, d *lateen.Deployment) deployment {
 		URL: d.Host, SiteURL: a.Control.SiteURL(d.Host), InspectorURL: a.Control.SiteURL(d.Host), Source: d.Source,
 		ReadyState: d.State, State: d.State, Status: d.State, ErrorCode: d.ErrorReason, ErrorMessage: d.ErrorText,
 		CreatedAt: d.CreatedAt, Created: d.CreatedAt, BuildingAt: d.BuildingAt, Ready: d.ReadyAt,
-		Meta: d.Meta, GitMetadata: d.Git, Version: 2, Type: "LAMBDAS", Regions: []string{}, Environment: d.Target,
+		Meta: d.Meta, GitMetadata: d.Git, Version: 2, Type: "LAMBDAS", Regions: []string{}, Environment: d.Target, TraceID: d.ID.Span().Trace,
 	}
 	if d.ReadyAt != 0 {
 		out.Duration = &duration{TimeToReady: d.ReadyAt - d.BuildingAt}

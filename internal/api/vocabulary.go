@@ -48,6 +48,7 @@ var fieldDocs = sync.OnceValue(func() map[string]meaning {
 		"BuildLambda.timeout":            {"seconds; absent: the platform's default", nil},
 		"BuildOutput.size":               {"bytes; only of a file", nil},
 		"BuildOutput.type":               {"", []string{"lambda", "edge", "file"}},
+		"Deployment.traceId":             {"trace of its creation and assembly, if the platform exports traces (W3C Trace Context)", nil},
 		"Duration.timeToReady":           {"milliseconds since the start of the assembly", nil},
 		"Entry.bytesIn":                  {"bytes", nil},
 		"Entry.bytesOut":                 {"bytes", nil},

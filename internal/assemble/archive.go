@@ -30,7 +30,7 @@ const (
 
 // unpack replaces the archive among files, if any, by its content. An archive is one
 // gzipped tar, split into numbered parts.
-func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, kept func(lateen.Blob) error, log func(string)) ([]lateen.SourceFile, error) {
+func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, kept func(lateen.Blob) error, log func(string)) (unpacked []lateen.SourceFile, err error) {
 	var parts, plain []lateen.SourceFile
 	for _, f := range files {
 		if strings.HasPrefix(f.Path, archivePart) {
@@ -42,6 +42,8 @@ func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, kept fu
 	if len(parts) == 0 {
 		return files, nil
 	}
+	ctx, end := lateen.StartSpan(ctx, "unpack the archive")
+	defer end(&err)
 	if err := sortParts(parts); err != nil {
 		return nil, err
 	}

@@ -114,7 +114,9 @@ func (b *Builder) Assemble(ctx context.Context, src lateen.Source, log func(text
 	if err := b.compress(ctx, src.Tenants, out.Manifest.Files, log); err != nil {
 		return "", nil, err
 	}
-	digest, err := artifact.WriteJSON(ctx, b.Artifacts, out.Manifest)
+	storing, end := lateen.StartSpan(ctx, "store the manifest")
+	digest, err := artifact.WriteJSON(storing, b.Artifacts, out.Manifest)
+	end(&err)
 	if err != nil {
 		return "", nil, fmt.Errorf("store the manifest: %w", err)
 	}
@@ -126,7 +128,9 @@ func (b *Builder) Assemble(ctx context.Context, src lateen.Source, log func(text
 
 // read reads the build output, compiles its routes to validate them, and logs a
 // summary.
-func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src lateen.Source, log func(string)) (*buildoutput.Output, error) {
+func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src lateen.Source, log func(string)) (out *buildoutput.Output, err error) {
+	ctx, end := lateen.StartSpan(ctx, "read the build output")
+	defer end(&err)
 	upload := buildoutput.Source{
 		Files: make(map[string]buildoutput.File, len(files)),
 		Open: func(blob lateen.Blob) (io.ReadCloser, error) {
@@ -140,8 +144,7 @@ func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src latee
 		}
 		upload.Files[f.Path] = buildoutput.File{Blob: f.Blob, Mode: mode, Link: f.Link}
 	}
-	out, err := buildoutput.Read(upload, buildoutput.Options{Root: src.Root, Target: src.Target})
-	if err != nil {
+	if out, err = buildoutput.Read(upload, buildoutput.Options{Root: src.Root, Target: src.Target}); err != nil {
 		return nil, err
 	}
 	m := out.Manifest
@@ -161,10 +164,12 @@ func (b *Builder) read(ctx context.Context, files []lateen.SourceFile, src latee
 }
 
 // layOut stores the trees of the functions and creates their directories.
-func (b *Builder) layOut(ctx context.Context, trees map[lateen.Digest]*lateen.Tree, log func(string)) error {
+func (b *Builder) layOut(ctx context.Context, trees map[lateen.Digest]*lateen.Tree, log func(string)) (err error) {
 	if len(trees) == 0 {
 		return nil
 	}
+	ctx, end := lateen.StartSpan(ctx, "lay out functions")
+	defer end(&err)
 	began, files := time.Now(), 0
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(inFlight)

@@ -32,7 +32,9 @@ type compression struct {
 }
 
 // compress adds the compressed forms of files that compress well.
-func (b *Builder) compress(ctx context.Context, tenants []string, files map[string]lateen.File, log func(string)) error {
+func (b *Builder) compress(ctx context.Context, tenants []string, files map[string]lateen.File, log func(string)) (err error) {
+	ctx, end := lateen.StartSpan(ctx, "compress static files")
+	defer end(&err)
 	began := time.Now()
 	with, err := b.newCoder(tenants)
 	if err != nil {

@@ -18,10 +18,12 @@ const maxProvide = time.Minute
 // provide fetches the runtimes of functions before the first request needs them. A
 // missing runtime does not fail the deployment, whose other parts can be served;
 // provide reports it in log. The error is the cause of the end of ctx.
-func (b *Builder) provide(ctx context.Context, functions map[string]lateen.Function, log func(string)) error {
+func (b *Builder) provide(ctx context.Context, functions map[string]lateen.Function, log func(string)) (err error) {
 	if b.Provide == nil {
 		return nil
 	}
+	ctx, end := lateen.StartSpan(ctx, "provide runtimes")
+	defer end(&err)
 	limited, cancel := context.WithTimeout(ctx, maxProvide)
 	defer cancel()
 	one := map[string]lateen.Function{} // one function of each runtime

@@ -162,6 +162,7 @@ func (c *Control) release(id lateen.DeploymentID) {
 // the final state could not be written, for example to a full disk, so the
 // deployment is next again.
 func (c *Control) assemble(ctx context.Context, id lateen.DeploymentID) (stuck bool) {
+	ctx = lateen.WithSpans(ctx, id.Span(), c.Spans)
 	limited, cancel := context.WithTimeoutCause(ctx, assembleTimeout, lateen.ErrAssembleTimeout)
 	defer cancel()
 	err := c.tryAssemble(limited, id)
@@ -183,6 +184,8 @@ func (c *Control) assemble(ctx context.Context, id lateen.DeploymentID) (stuck b
 }
 
 func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err error) {
+	ctx, end := lateen.StartSpan(ctx, "assemble")
+	defer end(&err)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -294,14 +297,28 @@ func (c *Control) settle(ctx context.Context, id lateen.DeploymentID) {
 // finalize records that all hosts of a READY deployment are assigned.
 func (c *Control) finalize(ctx context.Context, id lateen.DeploymentID) error {
 	defer c.watch.changed(id)
-	return c.Store.Update(ctx, func(q *store.Queries) error {
-		d, err := q.GetDeployment(ctx, id)
-		if err != nil {
+	var d *lateen.Deployment
+	err := c.Store.Update(ctx, func(q *store.Queries) (err error) {
+		if d, err = q.GetDeployment(ctx, id); err != nil {
 			return err
 		}
 		d.AliasedAt = c.now()
 		return q.UpdateDeployment(ctx, d)
 	})
+	if err == nil {
+		c.endSpan(d, nil)
+	}
+	return err
+}
+
+// endSpan ends the span of a deployment, which has begun with its creation.
+func (c *Control) endSpan(d *lateen.Deployment, err error) {
+	if c.Spans == nil {
+		return
+	}
+	s := d.ID.Span()
+	s.Begin, s.End, s.Err = d.CreatedAt.Time(), c.Now(), err
+	c.Spans(s)
 }
 
 // listUnsettled returns the READY deployments that an earlier run has not finalized.
@@ -331,7 +348,7 @@ func (c *Control) fail(ctx context.Context, id lateen.DeploymentID, cause error)
 	if hidden {
 		shown = lateen.ErrInternal.With("the deployment could not be assembled: internal error")
 	}
-	_, err := c.advance(ctx, id, lateen.Failed, func(q *store.Queries, d *lateen.Deployment, ch *changes) error {
+	d, err := c.advance(ctx, id, lateen.Failed, func(q *store.Queries, d *lateen.Deployment, ch *changes) error {
 		ch.unbind(d.Team, d.Project, d.Host)
 		if err := c.noteManifest(ctx, q, d.Manifest, ""); err != nil {
 			return err
@@ -342,6 +359,9 @@ func (c *Control) fail(ctx context.Context, id lateen.DeploymentID, cause error)
 			q.AppendBuildLog(ctx, id, []lateen.BuildLogLine{{Type: "stderr", CreatedAt: c.now(), Text: text, Level: lateen.LevelError}}),
 			c.failRequest(ctx, q, d))
 	})
+	if err == nil {
+		c.endSpan(d, shown)
+	}
 	return err
 }
 

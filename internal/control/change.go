@@ -44,7 +44,9 @@ func (c *Control) change(ctx context.Context, fn func(q *store.Queries, ch *chan
 	if err != nil {
 		return err
 	}
-	c.Events.Publish(ctx, ch.events)
+	publishing, end := lateen.StartSpan(ctx, "publish events")
+	c.Events.Publish(publishing, ch.events)
+	end(nil)
 	return nil
 }
 

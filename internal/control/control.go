@@ -52,9 +52,10 @@ type Options struct {
 	// Replica is the name of this process among those that assemble deployments of
 	// the store, different for each start; "" if no other process does.
 	Replica   string
-	LeaseTime time.Duration // time after which the lease of a process that has ended expires; 0 is 15 seconds
-	AuditAge  time.Duration // retention of audit log rows; 0 is unlimited
-	UsageAge  time.Duration // retention of usage; 0 is unlimited
+	LeaseTime time.Duration     // time after which the lease of a process that has ended expires; 0 is 15 seconds
+	AuditAge  time.Duration     // retention of audit log rows; 0 is unlimited
+	UsageAge  time.Duration     // retention of usage; 0 is unlimited
+	Spans     func(lateen.Span) // receives the parts of deployments, concurrently; nil: discarded
 	Log       *slog.Logger
 	Now       func() time.Time // nil is time.Now
 	// Uptime returns the time since New, unaffected by changes of the host's clock.

@@ -65,16 +65,20 @@ func (c *Control) Deploy(ctx context.Context, r DeployRequest) (*lateen.Deployme
 	if err != nil {
 		return nil, err
 	}
-	var d *lateen.Deployment
+	id := lateen.NewID[lateen.DeploymentID]("dpl_", c.Now())
+	d := &lateen.Deployment{ID: id, CreatedAt: c.now()}
+	ctx, end := lateen.StartSpan(lateen.WithSpans(ctx, id.Span(), c.Spans), "create")
 	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		d = &lateen.Deployment{
-			ID: lateen.NewID[lateen.DeploymentID]("dpl_", c.Now()), Team: p.Team, Creator: p.User,
+			ID: id, Team: p.Team, Creator: p.User,
 			Target: r.Target, Source: r.Source, State: lateen.Queued, CreatedAt: c.now(),
 			Meta: r.Meta, Git: r.Git, SkipAliases: r.SkipAliases, Files: files,
 		}
 		return c.createDeployment(ctx, q, p, d, &r, ch)
 	})
+	end(&err)
 	if err != nil {
+		c.endSpan(d, err)
 		return nil, err
 	}
 	return d, nil
@@ -209,6 +213,8 @@ func (c *Control) Deployments(ctx context.Context, filter store.DeploymentFilter
 	return c.Store.ListDeployments(ctx, filter)
 }
 
+var errCanceled = errors.New("canceled by a user")
+
 // Cancel cancels a deployment that is not ready yet, and stops its assembly.
 func (c *Control) Cancel(ctx context.Context, idOrHost string) (*lateen.Deployment, error) {
 	p, err := authorize(ctx, lateen.DeploymentWrite)
@@ -235,6 +241,7 @@ func (c *Control) Cancel(ctx context.Context, idOrHost string) (*lateen.Deployme
 	if err != nil {
 		return nil, err
 	}
+	c.endSpan(d, errCanceled)
 	return d, nil
 }
 

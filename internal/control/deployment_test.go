@@ -290,7 +290,8 @@ func TestABuilderThatPanicsFailsOneDeployment(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	g := newGate()
-	c := start(t, g.with)
+	spans := make(chan lateen.Span, 100)
+	c := start(t, g.with, func(o *control.Options) { o.Spans = func(s lateen.Span) { spans <- s } })
 	d := c.accept("one", "")
 	<-g.began
 	canceled, err := c.Cancel(c.ctx, string(d.ID))
@@ -302,6 +303,14 @@ func TestCancel(t *testing.T) {
 	}
 	_, err = c.Cancel(c.ctx, string(d.ID))
 	wants(t, err, lateen.ErrDeploymentFinal)
+	for s := range spans { // the trace ends, too
+		if s.ID == d.ID.Span().ID {
+			if s.Err == nil {
+				t.Error("the span of the canceled deployment has no error")
+			}
+			break
+		}
+	}
 	close(g.open)
 	next := c.deploy("two", "production")
 	c.leads("shop.localhost", next)

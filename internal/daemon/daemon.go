@@ -236,7 +236,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 			return assemble.Keep(ctx, c.artifacts, manifest)
 		},
 		Domain: o.Domain, SiteURL: o.SiteURL, Region: o.Region, Team: o.Team, TeamBytes: o.TeamStorage.Of(diskSize(o.Data)), AuditAge: o.AuditAge, UsageAge: o.UsageAge,
-		Log: c.tel.Log("control"),
+		Spans: c.tel.Spans(), Log: c.tel.Log("control"),
 	})
 	if err != nil {
 		return err

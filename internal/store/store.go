@@ -119,12 +119,14 @@ var errUnreachable = &lateen.Error{
 
 // write runs fn in q's transaction, which does not commit if fn fails, or in a
 // transaction of its own if q has none.
-func (q *Queries) write(ctx context.Context, fn func(q *Queries) error) error {
+func (q *Queries) write(ctx context.Context, fn func(q *Queries) error) (err error) {
 	if q.tx != nil {
 		err := fn(q)
 		q.failed = cmp.Or(q.failed, err)
 		return err
 	}
+	ctx, end := lateen.StartSpan(ctx, "store transaction")
+	defer end(&err)
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		err := q.transact(ctx, fn)

@@ -25,7 +25,7 @@ func serviceAttributes(o Options) []attribute.KeyValue {
 // createSpans creates the spans of a request from its record: one for the request and a
 // child span for each phase of its invocation.
 func createSpans(tracer trace.Tracer, r lateen.Record) {
-	ctx := spanContext(r)
+	ctx := givenContext(r.TraceID, r.SpanID, r.ParentSpan)
 	begin := r.Time.Time()
 	ctx, span := tracer.Start(ctx, r.Method+" "+orElse(r.Output, r.Kind), trace.WithTimestamp(begin),
 		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
@@ -95,45 +95,58 @@ func orElse(s, other string) string {
 	return s
 }
 
+// createSpan creates the span of a part of an operation.
+func createSpan(tracer trace.Tracer, s lateen.Span) {
+	_, span := tracer.Start(givenContext(s.Trace, s.ID, s.Parent), s.Name, trace.WithTimestamp(s.Begin),
+		trace.WithAttributes(attribute.String("lateen.deployment_id", string(s.Deployment))))
+	if s.Err != nil {
+		span.SetStatus(codes.Error, cut(s.Err.Error(), maxValue))
+	}
+	span.End(trace.WithTimestamp(s.End))
+}
+
 type givenKey struct{}
 
-// spanContext returns a context in which the next span has the ids of r.
-func spanContext(r lateen.Record) context.Context {
-	ctx := context.WithValue(context.Background(), givenKey{}, r) //nolint:forbidigo // spans are created after the request
-	traceID, err := trace.TraceIDFromHex(r.TraceID)
-	parent, parentErr := trace.SpanIDFromHex(r.ParentSpan)
+// given are the ids of a span that was created elsewhere.
+type given struct{ trace, span string }
+
+// givenContext returns a context in which the next span has the given ids.
+func givenContext(inTrace, span, parent string) context.Context {
+	ctx := context.WithValue(context.Background(), givenKey{}, given{inTrace, span}) //nolint:forbidigo // spans are created after their operation
+	traceID, err := trace.TraceIDFromHex(inTrace)
+	parentID, parentErr := trace.SpanIDFromHex(parent)
 	if err != nil || parentErr != nil {
 		return ctx
 	}
 	return trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{
-		TraceID: traceID, SpanID: parent, TraceFlags: trace.FlagsSampled, Remote: true,
+		TraceID: traceID, SpanID: parentID, TraceFlags: trace.FlagsSampled, Remote: true,
 	}))
 }
 
-// givenIDs generates the ids of spans: the span of a request has the ids that its
-// functions got, other spans have new ids.
+// givenIDs generates the ids of spans: those of [givenContext], such as the ids that the
+// functions of a request got, and new ids for the others.
 type givenIDs struct{}
 
 // NewIDs implements the SDK's IDGenerator for a span without a parent.
-func (g givenIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
+func (i givenIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 	var id trace.TraceID
 	_, _ = rand.Read(id[:]) // never fails
-	if r, ok := ctx.Value(givenKey{}).(lateen.Record); ok {
-		if given, err := trace.TraceIDFromHex(r.TraceID); err == nil {
-			id = given
+	if g, ok := ctx.Value(givenKey{}).(given); ok {
+		if known, err := trace.TraceIDFromHex(g.trace); err == nil {
+			id = known
 		}
 	}
-	return id, g.NewSpanID(ctx, id)
+	return id, i.NewSpanID(ctx, id)
 }
 
 // NewSpanID implements the SDK's IDGenerator for a span with a parent.
 func (givenIDs) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
 	var id trace.SpanID
 	_, _ = rand.Read(id[:]) // never fails
-	r, ok := ctx.Value(givenKey{}).(lateen.Record)
+	g, ok := ctx.Value(givenKey{}).(given)
 	if inside := trace.SpanFromContext(ctx); ok && (!inside.SpanContext().IsValid() || inside.SpanContext().IsRemote()) {
-		if given, err := trace.SpanIDFromHex(r.SpanID); err == nil {
-			id = given
+		if known, err := trace.SpanIDFromHex(g.span); err == nil {
+			id = known
 		}
 	}
 	return id

@@ -153,8 +153,20 @@ func (t *Telemetry) WriteMetrics(w io.Writer) error {
 func (t *Telemetry) Record(r lateen.Record) {
 	t.requests.observe(r)
 	if t.spans != nil {
-		createSpans(t.spans.Tracer("github.com/lateen-dev/lateen"), r)
+		createSpans(t.spans.Tracer(tracerName), r)
 	}
+}
+
+const tracerName = "github.com/lateen-dev/lateen"
+
+// Spans returns a function that exports the spans of operations; nil if traces are not
+// exported.
+func (t *Telemetry) Spans() func(lateen.Span) {
+	if t.spans == nil {
+		return nil
+	}
+	tracer := t.spans.Tracer(tracerName)
+	return func(s lateen.Span) { createSpan(tracer, s) }
 }
 
 // Run waits for the end of ctx and flushes the telemetry.

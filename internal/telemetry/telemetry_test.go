@@ -2,93 +2,19 @@ package telemetry_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/hex"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	collectormetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
-	collectortrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/telemetry"
+	"github.com/lateen-dev/lateen/internal/telemetry/telemetrytest"
 )
-
-// collector is an OTLP endpoint that records its input.
-type collector struct {
-	*httptest.Server
-
-	mu    sync.Mutex // guards the fields below
-	spans map[string]span
-	names map[string]bool // names of metrics
-}
-
-type span struct {
-	trace, id, parent string
-	attributes        map[string]string
-}
-
-func startCollector(t *testing.T) *collector {
-	c := &collector{spans: map[string]span{}, names: map[string]bool{}}
-	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body := io.Reader(r.Body)
-		if r.Header.Get("Content-Encoding") == "gzip" {
-			unzipped, err := gzip.NewReader(body)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			body = unzipped
-		}
-		raw, err := io.ReadAll(body)
-		if err != nil {
-			t.Error(err)
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		switch r.URL.Path {
-		case "/v1/traces":
-			var m collectortrace.ExportTraceServiceRequest
-			if err := proto.Unmarshal(raw, &m); err != nil {
-				t.Error(err)
-			}
-			for _, rs := range m.ResourceSpans {
-				for _, ss := range rs.ScopeSpans {
-					for _, s := range ss.Spans {
-						about := map[string]string{}
-						for _, a := range s.Attributes {
-							about[a.Key] = a.Value.String()
-						}
-						c.spans[s.Name] = span{hex.EncodeToString(s.TraceId), hex.EncodeToString(s.SpanId), hex.EncodeToString(s.ParentSpanId), about}
-					}
-				}
-			}
-		case "/v1/metrics":
-			var m collectormetrics.ExportMetricsServiceRequest
-			if err := proto.Unmarshal(raw, &m); err != nil {
-				t.Error(err)
-			}
-			for _, rm := range m.ResourceMetrics {
-				for _, sm := range rm.ScopeMetrics {
-					for _, metric := range sm.Metrics {
-						c.names[metric.Name] = true
-					}
-				}
-			}
-		}
-		w.Header().Set("Content-Type", "application/x-protobuf")
-	}))
-	t.Cleanup(c.Close)
-	return c
-}
 
 func record() lateen.Record {
 	return lateen.Record{
@@ -104,7 +30,7 @@ func record() lateen.Record {
 }
 
 func TestTracesAndMetricsGoToTheEndpointThatTheEnvironmentNames(t *testing.T) {
-	c := startCollector(t)
+	c := telemetrytest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
 	tel, err := telemetry.New(t.Context(), telemetry.Options{Getenv: os.Getenv})
 	if err != nil {
@@ -116,36 +42,36 @@ func TestTracesAndMetricsGoToTheEndpointThatTheEnvironmentNames(t *testing.T) {
 	if err := tel.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	request := c.spans["GET /api/x"]
-	if request.trace != "0af7651916cd43dd8448eb211c80319c" || request.id != "b7ad6b7169203331" || request.parent != "00f067aa0ba902b7" {
+	request := c.Span("GET /api/x")
+	if request.Trace != "0af7651916cd43dd8448eb211c80319c" || request.ID != "b7ad6b7169203331" || request.Parent != "00f067aa0ba902b7" {
 		t.Errorf("the request's span is %+v, want the ids its caller and its function know", request)
 	}
 	for name, want := range map[string]string{
 		"lateen.start": "template", "lateen.cpu_ms": "500", "lateen.memory_bytes": "41943040", "lateen.outbound": "db.example.com 2",
 		"faas.coldstart": "true",
 	} {
-		if got := request.attributes[name]; !strings.Contains(got, want) {
+		if got := request.Attributes[name]; !strings.Contains(got, want) {
 			t.Errorf("%s of the request's span is %s, want %s", name, got, want)
 		}
 	}
-	if m := c.spans["middleware"]; m.parent != request.id || !strings.Contains(m.attributes["faas.coldstart"], "false") {
+	if m := c.Span("middleware"); m.Parent != request.ID || !strings.Contains(m.Attributes["faas.coldstart"], "false") {
 		t.Errorf("the middleware's span is %+v", m)
 	}
 	for _, phase := range []string{"claim", "load", "handler"} {
-		if s := c.spans[phase]; s.trace != request.trace || s.parent != request.id || s.id == request.id {
-			t.Errorf("phase %s is %+v, want a child of the request", phase, s)
+		if !slices.ContainsFunc(c.Spans(), func(s telemetrytest.Span) bool {
+			return s.Name == phase && s.Trace == request.Trace && s.Parent == request.ID && s.ID != request.ID
+		}) {
+			t.Errorf("phase %s is no child of the request: %+v", phase, c.Spans())
 		}
 	}
-	if !c.names["lateen_requests_total"] && !c.names["lateen_requests"] {
-		t.Errorf("metrics sent: %v, want the requests among them", c.names)
+	if sent := c.Metrics(); !slices.Contains(sent, "lateen_requests_total") && !slices.Contains(sent, "lateen_requests") {
+		t.Errorf("metrics sent: %v, want the requests among them", sent)
 	}
 }
 
 func TestNothingIsExportedUnlessConfigured(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "none")
-	c := startCollector(t)
+	c := telemetrytest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", c.URL+"/v1/traces")
 	tel, err := telemetry.New(t.Context(), telemetry.Options{Getenv: os.Getenv})
 	if err != nil {
@@ -157,8 +83,8 @@ func TestNothingIsExportedUnlessConfigured(t *testing.T) {
 	if err := tel.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.spans) > 0 {
-		t.Errorf("spans were sent against OTEL_TRACES_EXPORTER=none: %v", c.spans)
+	if sent := c.Spans(); len(sent) > 0 {
+		t.Errorf("spans were sent against OTEL_TRACES_EXPORTER=none: %v", sent)
 	}
 }
 
