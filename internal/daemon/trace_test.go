@@ -25,7 +25,9 @@ func TestADeploymentIsOneTrace(t *testing.T) {
 	host := publish(t, d, strings.Repeat("<p>text</p>", 1000))
 	token, _ := d.Token()
 	status, body := get(t, "http://"+d.Addr()+"/v13/deployments/"+host, token)
-	var shown struct{ TraceID string }
+	var shown struct {
+		TraceID string `json:"traceId"`
+	}
 	if err := json.Unmarshal([]byte(body), &shown); err != nil || status != http.StatusOK {
 		t.Fatal(status, err)
 	}
