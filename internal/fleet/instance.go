@@ -93,7 +93,7 @@ func (inst *instance) isBefore(other *instance, need float64) bool {
 // tickAt sets the time of the next check of an idle instance.
 func (inst *instance) tickAt(now, at time.Time) {
 	inst.ticking = true
-	inst.tick.Reset(max(0, at.Sub(now)))
+	inst.tick.Reset(max(1, at.Sub(now))) // not 0: the fake clock of synctest would run it at once, on the system stack
 }
 
 // phase returns the state of inst for the API.
