@@ -306,18 +306,18 @@ func (c *Control) finalize(ctx context.Context, id lateen.DeploymentID) error {
 		return q.UpdateDeployment(ctx, d)
 	})
 	if err == nil {
-		c.endSpan(d, nil)
+		c.endSpan(id, d.CreatedAt, nil)
 	}
 	return err
 }
 
-// endSpan ends the span of a deployment, which has begun with its creation.
-func (c *Control) endSpan(d *lateen.Deployment, err error) {
+// endSpan ends the span of a deployment, which has begun with its creation at a time.
+func (c *Control) endSpan(id lateen.DeploymentID, created lateen.Millis, err error) {
 	if c.Spans == nil {
 		return
 	}
-	s := d.ID.Span()
-	s.Begin, s.End, s.Err = d.CreatedAt.Time(), c.Now(), err
+	s := id.Span()
+	s.Begin, s.End, s.Err = created.Time(), c.Now(), err
 	c.Spans(s)
 }
 
@@ -360,7 +360,7 @@ func (c *Control) fail(ctx context.Context, id lateen.DeploymentID, cause error)
 			c.failRequest(ctx, q, d))
 	})
 	if err == nil {
-		c.endSpan(d, shown)
+		c.endSpan(id, d.CreatedAt, shown)
 	}
 	return err
 }

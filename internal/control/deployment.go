@@ -66,7 +66,8 @@ func (c *Control) Deploy(ctx context.Context, r DeployRequest) (*lateen.Deployme
 		return nil, err
 	}
 	id := lateen.NewID[lateen.DeploymentID]("dpl_", c.Now())
-	d := &lateen.Deployment{ID: id, CreatedAt: c.now()}
+	began := c.now()
+	var d *lateen.Deployment
 	ctx, end := lateen.StartSpan(lateen.WithSpans(ctx, id.Span(), c.Spans), "create")
 	err = c.change(ctx, func(q *store.Queries, ch *changes) error {
 		d = &lateen.Deployment{
@@ -78,7 +79,7 @@ func (c *Control) Deploy(ctx context.Context, r DeployRequest) (*lateen.Deployme
 	})
 	end(&err)
 	if err != nil {
-		c.endSpan(d, err)
+		c.endSpan(id, began, err)
 		return nil, err
 	}
 	return d, nil
@@ -241,7 +242,7 @@ func (c *Control) Cancel(ctx context.Context, idOrHost string) (*lateen.Deployme
 	if err != nil {
 		return nil, err
 	}
-	c.endSpan(d, errCanceled)
+	c.endSpan(d.ID, d.CreatedAt, errCanceled)
 	return d, nil
 }
 
