@@ -10,12 +10,12 @@ import (
 func TestTheMemoryIsForTemplatesFirstAndThenForStandbys(t *testing.T) {
 	two := []memoryUse{{10, 3}, {10, 3}}
 	for _, c := range []struct {
-		limit             int64
-		templates, spares int
+		limit               int64
+		templates, standbys int
 	}{{9, 0, 0}, {10, 1, 0}, {19, 1, 0}, {20, 2, 0}, {22, 2, 0}, {23, 2, 1}, {25, 2, 1}, {26, 2, 2}, {100, 2, 2}} {
 		templates, standbys := fit(c.limit, two)
-		if templates != c.templates || standbys != c.spares {
-			t.Errorf("%d bytes fit %d templates and %d standbys, want %d and %d", c.limit, templates, standbys, c.templates, c.spares)
+		if templates != c.templates || standbys != c.standbys {
+			t.Errorf("%d bytes fit %d templates and %d standbys, want %d and %d", c.limit, templates, standbys, c.templates, c.standbys)
 		}
 	}
 	if templates, standbys := fit(0, nil); templates != 0 || standbys != 0 {
@@ -26,7 +26,7 @@ func TestTheMemoryIsForTemplatesFirstAndThenForStandbys(t *testing.T) {
 func TestAStandbyWaitsForQuietWithALimit(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
-		lack  standbyGap
+		gap   standbyGap
 		quiet time.Duration
 		want  time.Duration
 	}{
@@ -37,7 +37,7 @@ func TestAStandbyWaitsForQuietWithALimit(t *testing.T) {
 		"after a failure":                     {standbyGap{since: now.Add(-time.Hour), retry: now.Add(time.Second)}, 0, time.Second},
 		"patience is over before it is quiet": {standbyGap{since: now.Add(-pool.Patience / 2)}, time.Hour, pool.Patience / 2},
 	} {
-		if got := c.lack.wait(now, c.quiet); got != c.want {
+		if got := c.gap.wait(now, c.quiet); got != c.want {
 			t.Errorf("%s: wait %v, want %v", name, got, c.want)
 		}
 	}
