@@ -23,8 +23,8 @@ var (
 
 // redactor removes secrets from texts: known ones, also as logs and JSON quote them, and
 // all that have the form of a token, of an invitation or of the user information of a
-// URL. The parts of the platform write no
-// secret; the redactor guards against errors of libraries that quote their input.
+// URL. The parts of the platform write no secret; the redactor guards against errors of
+// libraries that quote their input.
 type redactor struct{ known *strings.Replacer }
 
 func newRedactor(secrets []string) redactor {
