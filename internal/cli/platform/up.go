@@ -46,6 +46,9 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	if c.Data, err = s.Path(c.Data); err != nil {
 		return err
 	}
+	if err := checkData(c.Data); err != nil {
+		return err
+	}
 	build := command.ReadBuild()
 	fetching := &fetchView{term: s.Term, log: c.LogFormat == "json"}
 	platform, err := s.daemon.Start(ctx, UpOptions{

@@ -166,3 +166,36 @@ func TestReloadIsOfTheDataDirectoryThatUpWouldTake(t *testing.T) {
 		}
 	}
 }
+
+func TestUpTakesOnlyADirectoryThatIsEmptyOrAPlatforms(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]struct {
+		files []string
+		code  int
+	}{
+		"nothing":                  {nil, 0},
+		"a new file system":        {[]string{"lost+found", ".snapshots"}, 0},
+		"a platform":               {[]string{"lateen.db", "run"}, 0},
+		"a backup with PostgreSQL": {[]string{"artifacts", "key"}, 0},
+		"runtimes in advance":      {[]string{"runtimes"}, 0},
+		"an application":           {[]string{"package.json", "modules"}, 2},
+		"a system":                 {[]string{"etc", "run"}, 2},
+	} {
+		dir := t.TempDir()
+		for _, file := range want.files {
+			if err := os.Mkdir(filepath.Join(dir, file), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out, errs bytes.Buffer
+		code := cli.Run(t.Context(), cli.State{
+			Args: []string{"up", "--data", dir}, Dir: dir, Env: []string{"HOME=" + t.TempDir()}, Stdout: &out, Stderr: &errs,
+			Daemon: platform.Daemon{Start: func(context.Context, platform.UpOptions) (platform.Server, error) {
+				return &fakeServer{addr: "127.0.0.1:4321", run: func(context.Context) error { return nil }}, nil
+			}},
+		})
+		if code != want.code || (code != 0) != strings.Contains(errs.String(), "that is empty, or does not exist") {
+			t.Errorf("a directory with %s: exit code %d, want %d\n%s", name, code, want.code, errs.String())
+		}
+	}
+}
