@@ -177,8 +177,13 @@ func (s *session) inspectFunction(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	only := onlyName(functions)
 	functions = slices.DeleteFunc(functions, func(f client.Function) bool { return !leadsTo(&f, name) })
-	if len(functions) == 0 {
+	switch {
+	case len(functions) == 0 && only != "": // its routes may lead every path to it
+		return errNoFunction.With("function %s not found in %s", name, on.Project.Name).
+			WithHint("the project has one function: show it with `lateen functions inspect '%s'`", only)
+	case len(functions) == 0:
 		return errNoFunction.With("function %s not found in %s", name, on.Project.Name)
 	}
 	if s.Flags.JSON {
@@ -191,6 +196,18 @@ func (s *session) inspectFunction(ctx context.Context, name string) error {
 		s.inspectedFunction(&functions[i])
 	}
 	return nil
+}
+
+// onlyName returns the name that all functions have, in several deployments, or "".
+func onlyName(functions []client.Function) string {
+	if len(functions) == 0 {
+		return ""
+	}
+	name := functions[0].Function
+	if slices.ContainsFunc(functions, func(f client.Function) bool { return f.Function != name }) {
+		return ""
+	}
+	return name
 }
 
 // leadsTo reports whether name is the name of f, or a path that leads to it, with or
