@@ -18,6 +18,12 @@ func Host(text string) string {
 	return strings.TrimSuffix(text, "/")
 }
 
+// WithoutScheme returns a URL as people write it: the host, and the port if it has one.
+func WithoutScheme(siteURL string) string {
+	_, host, _ := strings.Cut(siteURL, "://")
+	return host
+}
+
 // URLOf returns the URL of an alias of a deployment, with the scheme and the port of
 // the deployment's own URL.
 func URLOf(d *client.Deployment, host string) string {

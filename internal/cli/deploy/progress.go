@@ -133,9 +133,9 @@ func (s *session) tellProduction(ctx context.Context, on *command.Site, d *clien
 	now := p.Targets[lateen.Production]
 	switch {
 	case d.Environment() == lateen.Production && p.PinnedByRollback && now != nil:
-		s.Term.Linef("Production is pinned to %s by a rollback. Promote this deployment with `lateen promote %s`.", now.Host, d.Host)
+		s.Term.Linef("Production is pinned to %s by a rollback. Promote this deployment with `lateen promote %s`.", command.WithoutScheme(now.SiteURL), command.WithoutScheme(d.SiteURL))
 	case d.Environment() == lateen.Production:
-		s.Term.Linef("The deployment is staged. Promote it with `lateen promote %s`.", d.Host)
+		s.Term.Linef("The deployment is staged. Promote it with `lateen promote %s`.", command.WithoutScheme(d.SiteURL))
 	case now == nil:
 		s.Term.Linef("%s has no production deployment yet. Create one with `%s` and `lateen deploy --prod`.", p.Name, buildCommand(lateen.Production))
 	default:

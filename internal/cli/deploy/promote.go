@@ -44,7 +44,7 @@ func (s *session) runPromote(ctx context.Context, idOrURL string, yes bool) erro
 		return err
 	}
 	if d.Environment() != lateen.Production {
-		s.Term.Linef("%s is a deployment for %s. It will be deployed again for production.", d.Host, d.Environment())
+		s.Term.Linef("%s is a deployment for %s. It will be deployed again for production.", command.WithoutScheme(d.SiteURL), d.Environment())
 		if s.Term.Interactive() {
 			if err := s.Confirm(ctx, yes, "Continue?"); err != nil {
 				return err
@@ -70,7 +70,7 @@ func (s *session) nowServes(ctx context.Context, api *client.Client, d *client.D
 	if s.Flags.JSON {
 		return s.Term.JSON(d)
 	}
-	s.Term.Donef("%s: %s serves production of %s", verb, d.Host, terminal.Paint(terminal.Bold, d.Name))
+	s.Term.Donef("%s: %s serves production of %s", verb, command.WithoutScheme(d.SiteURL), terminal.Paint(terminal.Bold, d.Name))
 	s.Term.Answer(terminal.Paint(terminal.Code, command.Address(d)))
 	return nil
 }
@@ -156,5 +156,5 @@ func nothingLive(ctx context.Context, on *command.Site, ready client.DeploymentF
 	case len(list) == 0:
 		return err.WithHint("create one with `lateen deploy --prod`")
 	}
-	return err.WithHint("promote the newest deployment with `lateen promote %s`", list[0].Host)
+	return err.WithHint("promote the newest deployment with `lateen promote %s`", command.WithoutScheme(list[0].SiteURL))
 }
