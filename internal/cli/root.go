@@ -143,6 +143,9 @@ func flagMeant(c *cobra.Command, err error) string {
 	if !ok || len(unknown.GetSpecifiedName()) == 1 {
 		return ""
 	}
+	if unknown.GetSpecifiedName() == "production" && c.Flags().Lookup("prod") != nil {
+		return dashes("prod")
+	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden {
