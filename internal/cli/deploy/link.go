@@ -56,6 +56,9 @@ func Link(with *command.Session) *cobra.Command {
 			}
 			name := s.Flags.Project
 			if len(args) > 0 {
+				if name != "" && name != args[0] {
+					return command.ErrUsage.With("the project is named twice: %s, and %s by --project", args[0], name)
+				}
 				name = args[0]
 			}
 			return s.runLink(c.Context(), dir, name, yes)
