@@ -26,11 +26,21 @@ func builtRoot(dir string, p *client.Project) string {
 	return filepath.ToSlash(filepath.Clean(*p.RootDirectory))
 }
 
-// checkBuilt returns an error with a hint if a folder of dir has nothing to deploy.
-func checkBuilt(dir, root string, target lateen.Environment) error {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+// checkDirectory returns an error if there is no directory dir.
+func checkDirectory(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
 		return command.ErrUsage.With("directory %s not found", dir)
 	}
+	if !info.IsDir() {
+		return command.ErrUsage.With("%s is a file", dir).
+			WithHint("name the directory of the app, which has the build output (.vercel/output)")
+	}
+	return nil
+}
+
+// checkBuilt returns an error with a hint if a folder of dir has nothing to deploy.
+func checkBuilt(dir, root string, target lateen.Environment) error {
 	if isBuilt(filepath.Join(dir, root)) {
 		return checkTarget(builtFor(filepath.Join(dir, root)), target)
 	}

@@ -84,6 +84,9 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 	if err != nil {
 		return err
 	}
+	if err := checkDirectory(dir); err != nil {
+		return err
+	}
 	l, err := command.ReadLink(dir)
 	if err != nil {
 		return err
