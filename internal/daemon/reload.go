@@ -47,8 +47,8 @@ func (s *Successor) check(ctx context.Context) error {
 
 // awaitReload waits for a reload, drains the connections that were open when it was
 // requested, and calls end. If the successor cannot be executed, it reports that and
-// waits for the next reload. A worker has no such connections: new requests fail while
-// its requests in flight end.
+// waits for the next reload. A worker has no such connections: its client keeps new
+// requests for the successor while the requests in flight end.
 func (d *Daemon) awaitReload(ctx context.Context, end context.CancelCauseFunc) {
 	for {
 		select {

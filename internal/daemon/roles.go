@@ -96,7 +96,7 @@ func (d *Daemon) newFunctions(at paths, c *capabilities, trusted *authority.Auth
 func (d *Daemon) newClient(c *capabilities) *worker.Client {
 	return worker.New(worker.ClientOptions{
 		Dial: worker.Dial(d.o.Config.WorkerSocket(d.o.Config.Workers)), Lines: c.logs, Purge: purger(c), Log: c.tel.Log("worker"),
-		Expose: d.services,
+		Expose: d.services, Patience: d.o.Config.ReloadTimeout,
 	})
 }
 
@@ -143,13 +143,14 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 	d.closers = append(d.closers, listener)
 	d.addr = listener.Addr()
 	server := worker.NewServer(worker.ServerOptions{
-		Backend: &localFunctions{f, e}, Listener: listener, Events: events, Expose: d.network.Expose, Metrics: tel.Handler(), Log: tel.Log("worker"),
+		Backend: &localFunctions{f, e}, Listener: listener, Events: events, Expose: d.network.Expose, Metrics: tel.Handler(), Drain: o.DrainTimeout, Log: tel.Log("worker"),
 	})
 	d.parts = []part{
 		{"telemetry", tel.Run},
 		{"worker", server.Run}, // ends last, so that the last log lines reach the edge
 		{"engine", e.Run},
 		{"fleet", f.Run},
+		{"drain", server.Drain},
 	}
 	return nil
 }

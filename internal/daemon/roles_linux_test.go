@@ -189,10 +189,15 @@ func TestAWorkerIsReloaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the worker does not execute its successor", func() bool {
+		if status, text := app.text("/fn"); status != http.StatusOK {
+			t.Fatalf("during the reload the function answers %d %s", status, text)
+		}
 		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", worker.Process.Pid))
 		return err == nil && strings.Contains(string(environ), "TEST_GENERATION=next")
 	})
-	app.await("/fn", http.StatusOK, "hello from 1")
+	if status, text := app.text("/fn"); status != http.StatusOK {
+		t.Errorf("after the reload the function answers %d %s", status, text)
+	}
 }
 
 // faultOf returns the party that an error response blames.

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -24,13 +26,18 @@ type ClientOptions struct {
 	Purge func(p Purge)
 	// Expose lists the services of the platform that functions may reach. nil is none.
 	Expose func() []netip.AddrPort
-	Log    *slog.Logger // nil discards
+	// Patience is the time that requests wait for the next process of a worker that has
+	// announced its stop, from the last response of the stopping process; 0 is 10
+	// seconds.
+	Patience time.Duration
+	Log      *slog.Logger // nil discards
 }
 
 // Client runs functions on a worker. The methods that do not block need [Client.Run].
 type Client struct {
 	o         ClientOptions
 	transport *http.Transport
+	successor successor
 
 	wake chan struct{} // holds a token while there may be messages to send
 
@@ -47,7 +54,8 @@ func New(o ClientOptions) *Client {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	return &Client{
-		o: o, wake: make(chan struct{}, 1), pending: newPending(), produced: map[lateen.ProjectID]produceRequest{},
+		o: o, successor: successor{patience: cmp.Or(o.Patience, 10*time.Second), met: make(chan struct{})},
+		wake: make(chan struct{}, 1), pending: newPending(), produced: map[lateen.ProjectID]produceRequest{},
 		transport: &http.Transport{
 			DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return o.Dial(ctx) },
 			Protocols:          protocols,

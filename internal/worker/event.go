@@ -16,6 +16,8 @@ const (
 	maxPurges     = 8192    // invalidations, besides the lines
 	maxBatch      = 512     // events of one response
 	eventsTimeout = 20 * time.Second
+
+	stoppingTimeout = time.Second // replaces eventsTimeout, so that the client knows that the process still stops
 )
 
 // Events are the messages of a worker, in order, until its client has acknowledged
@@ -98,10 +100,14 @@ func (e *Events) close() <-chan struct{} {
 }
 
 // after removes the events up to seq and returns those behind it. It waits a while for
-// the first one. dropped is the number of events that were dropped since the last
-// call.
-func (e *Events) after(ctx context.Context, seq uint64) (events []Event, dropped int) {
-	timer := time.NewTimer(eventsTimeout)
+// the first one, or until the process stops. dropped is the number of events that were
+// dropped since the last call.
+func (e *Events) after(ctx context.Context, seq uint64, stops <-chan struct{}) (events []Event, dropped int) {
+	wait := eventsTimeout
+	if isClosed(stops) {
+		wait, stops = stoppingTimeout, nil
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
 		events, dropped, added := e.take(seq)
@@ -110,6 +116,8 @@ func (e *Events) after(ctx context.Context, seq uint64) (events []Event, dropped
 		}
 		select {
 		case <-added:
+		case <-stops:
+			return nil, 0
 		case <-timer.C:
 			return nil, 0
 		case <-ctx.Done():

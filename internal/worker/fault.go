@@ -6,11 +6,13 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Errors of the connection to a worker. The platform is at fault in both cases.
+// Errors of the connection to a worker. The platform is at fault in all cases.
 var (
 	// ErrUnreachable means that the function received no part of the request, so the
 	// request may be sent again.
 	ErrUnreachable = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_unreachable", Message: "the worker that runs functions cannot be reached", Hint: "start it with `lateen up --roles worker`"}
+	// ErrStopping means the same: the worker stops, and refused the request.
+	ErrStopping = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_stopping", Message: "the worker that runs functions is stopping", Hint: "start it again with `lateen up --roles worker`"}
 	// ErrLost means that the connection broke after the request was sent. The function
 	// may have received it, so it must not be sent again.
 	ErrLost = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_lost", Message: "the connection to the worker broke while the function ran"}

@@ -168,12 +168,15 @@ func (c *Client) follow(ctx context.Context) {
 		}
 		var got eventsResponse
 		if err := c.poll(ctx, r, &got); err != nil {
-			if ctx.Err() == nil && reachable {
+			expected := c.successor.expected()
+			if ctx.Err() == nil && reachable && !expected {
 				c.o.Log.ErrorContext(ctx, "the worker cannot be reached; functions do not run", "err", err)
+				reachable = false
 			}
-			reachable = false
 			pause.For(ctx, retry)
-			retry = min(2*retry, retryMax)
+			if !expected { // else requests wait
+				retry = min(2*retry, retryMax)
+			}
 			continue
 		}
 		if !reachable {
@@ -181,8 +184,11 @@ func (c *Client) follow(ctx context.Context) {
 		}
 		reachable, retry = true, retryMin
 		if got.Process != r.Process {
-			c.meet()
+			c.meet(got.Process)
 			r.Process, r.After = got.Process, 0
+		}
+		if got.Stopping {
+			c.successor.expect(c.successor.announced(), got.Process)
 		}
 		c.handle(got, &r)
 	}
@@ -197,7 +203,8 @@ func (c *Client) poll(ctx context.Context, r eventsRequest, got *eventsResponse)
 
 // meet sends the state of the platform to a new process of the worker. An earlier
 // process may have got it, also before this client has met any.
-func (c *Client) meet() {
+func (c *Client) meet(process string) {
+	c.successor.meet(process)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for p, r := range c.produced {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,19 +13,34 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// Invoke implements [Backend]. Errors besides those of the backend: [ErrUnreachable]
-// and [ErrLost].
+// Invoke implements [Backend]. Errors besides those of the backend: [ErrUnreachable],
+// [ErrStopping] and [ErrLost]. A request that no function got, since the worker stops,
+// waits for the next process of the worker.
 //
 // The end of ctx cancels the invocation, whose record then arrives before Invoke, or
 // Close of the body, returns; a worker that does not answer for [endTimeout] loses
 // the record.
 func (c *Client) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
 	inv.Function = spec.Name
+	before := *inv
+	for {
+		next := c.successor.announced()
+		resp, err := c.invoke(ctx, next, &spec, req, inv)
+		if !errors.Is(err, ErrStopping) && !errors.Is(err, ErrUnreachable) || !c.successor.await(ctx, next) {
+			return resp, err
+		}
+		*inv = before
+	}
+}
+
+// invoke invokes a function on the present process of the worker; next is closed when
+// another one is met.
+func (c *Client) invoke(ctx context.Context, next <-chan struct{}, spec *lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	i := &invocation{client: c, ctx: ctx, id: rand.Text(), inv: inv}
-	head, err := newCall(ctx, i.id, &spec, req, inv).encode()
+	i := &invocation{client: c, ctx: ctx, next: next, id: rand.Text(), inv: inv}
+	head, err := newCall(ctx, i.id, spec, req, inv).encode()
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +60,7 @@ func (c *Client) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http
 type invocation struct {
 	client *Client
 	ctx    context.Context //nolint:containedctx // of the request
+	next   <-chan struct{}
 	own    context.Context //nolint:containedctx // of the stream, which outlives ctx until the record has arrived
 	cut    context.CancelFunc
 	stop   func() bool // ends the wait for the end of ctx
@@ -100,6 +117,9 @@ func (i *invocation) start() (*http.Response, error) {
 	if err != nil {
 		i.finish() // before Close: it ends the request's part of the stream
 		_ = b.stream.Close()
+		if errors.Is(err, ErrStopping) {
+			i.client.successor.expect(i.next, stream.Header.Get(processField))
+		}
 		return nil, err
 	}
 	return resp, nil

@@ -102,6 +102,9 @@ func (o *outbound) failure() error {
 // stream returns the bytes for a stream. The transport asks for another stream if the
 // worker refused the first one unread; it has not asked for the body then.
 func (o *outbound) stream() io.ReadCloser {
+	o.mu.Lock()
+	o.used = false
+	o.mu.Unlock()
 	s := &stream{outbound: o, rest: o.head, closed: make(chan struct{})}
 	if o.waits {
 		s.frames, s.sink = io.Pipe()

@@ -28,20 +28,22 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	if c.client != "" {
 		ctx = lateen.WithClient(ctx, c.client)
 	}
-	if !s.begin(c.id, cancel) {
-		http.Error(w, "the invocation runs already", http.StatusConflict)
-		return
-	}
-	defer s.ended(c.id)
+	w.Header().Set(processField, s.process)
 	out := &sender{w: w, flush: http.NewResponseController(w).Flush, buffers: &s.buffers}
 	defer out.close()
 	req, inv := c.newRequest(ctx), c.inv
+	inv.Start = "" // set when an instance gets the request
+	if err := s.begin(c.id, cancel); err != nil {
+		out.end(&ending{err: err, inv: inv})
+		return
+	}
+	defer s.ended(c.id)
 	if c.body {
 		req.Body = &received{frames: in, begin: out.begin, trailer: req.Trailer}
 	}
 	resp, err := s.o.Backend.Invoke(ctx, c.spec, req, &inv)
 	if err != nil {
-		out.end(&ending{err: err, inv: inv})
+		out.end(&ending{err: stopped(err, &inv), inv: inv})
 		return
 	}
 	s.respond(out, r.Body, in, resp, &inv)
@@ -62,7 +64,7 @@ func (s *Server) respond(out *sender, from io.Closer, in *frames, resp *http.Res
 		err = out.body(resp.Body)
 	}
 	_ = resp.Body.Close() // completes the record
-	out.end(&ending{trailer: resp.Trailer, err: err, inv: *inv})
+	out.end(&ending{trailer: resp.Trailer, err: stopped(err, inv), inv: *inv})
 }
 
 // received is the body of a request, as frames of the client. Its first read asks the

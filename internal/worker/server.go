@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +26,8 @@ type ServerOptions struct {
 	// again with the same services. nil ignores them.
 	Expose  func(services ...netip.AddrPort)
 	Metrics http.Handler  // answers /metrics; may be nil
-	Grace   time.Duration // time limit for that after the end of Run's context; 0 is 2 seconds
+	Drain   time.Duration // time limit of [Server.Drain]; 0 is 30 seconds
+	Grace   time.Duration // time limit for the last events and responses after the end of Run's context; 0 is 2 seconds
 	Log     *slog.Logger  // nil discards
 }
 
@@ -37,10 +37,12 @@ type Server struct {
 	o       ServerOptions
 	process string
 	http    *http.Server
-	buffers sync.Pool // buffers for the frames of bodies
+	buffers sync.Pool     // buffers for the frames of bodies
+	refuses chan struct{} // closed when Drain refuses invocations
 
 	mu      sync.Mutex // guards the fields below
 	running map[string]context.CancelCauseFunc
+	drained chan struct{}           // closed when, after the beginning of Drain, no invocation runs; nil before
 	early   [maxEarly]cancelRequest // cancellations whose invocations have not begun, or have ended
 	next    int                     // index in early
 	exposed map[netip.AddrPort]struct{}
@@ -52,11 +54,11 @@ const maxEarly = 64
 
 // NewServer returns a server.
 func NewServer(o ServerOptions) *Server {
-	o.Grace = cmp.Or(o.Grace, 2*time.Second)
+	o.Drain, o.Grace = cmp.Or(o.Drain, 30*time.Second), cmp.Or(o.Grace, 2*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, process: rand.Text(), running: map[string]context.CancelCauseFunc{}, exposed: map[netip.AddrPort]struct{}{}}
+	s := &Server{o: o, process: rand.Text(), refuses: make(chan struct{}), running: map[string]context.CancelCauseFunc{}, exposed: map[netip.AddrPort]struct{}{}}
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	protocols.SetHTTP2(true)
@@ -151,10 +153,10 @@ func (s *Server) events(ctx context.Context, r eventsRequest) (any, error) {
 	s.expose(r.Expose)
 	if r.Process != s.process {
 		events, dropped, _ := s.o.Events.take(0)
-		return eventsResponse{Process: s.process, Events: events, Dropped: dropped}, nil
+		return eventsResponse{Process: s.process, Events: events, Dropped: dropped, Stopping: isClosed(s.refuses)}, nil
 	}
-	events, dropped := s.o.Events.after(ctx, r.After)
-	return eventsResponse{Process: s.process, Events: events, Dropped: dropped}, nil
+	events, dropped := s.o.Events.after(ctx, r.After, s.refuses)
+	return eventsResponse{Process: s.process, Events: events, Dropped: dropped, Stopping: isClosed(s.refuses)}, nil
 }
 
 // expose permits the services that were not permitted before.
@@ -167,24 +169,4 @@ func (s *Server) expose(services []netip.AddrPort) {
 			s.o.Expose(at)
 		}
 	}
-}
-
-// begin registers an invocation; false if its ID is in use.
-func (s *Server) begin(id string, end context.CancelCauseFunc) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running[id] != nil {
-		return false
-	}
-	s.running[id] = end
-	if i := slices.IndexFunc(s.early[:], func(r cancelRequest) bool { return r.ID == id }); i >= 0 {
-		end(s.early[i].Fault.err())
-	}
-	return true
-}
-
-func (s *Server) ended(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.running, id)
 }

@@ -49,6 +49,9 @@ const (
 	pathPrepared = "/v1/prepared"
 )
 
+// processField is the field of responses with the name of the worker's process.
+const processField = "Lateen-Process"
+
 // The bodies of the calls, as JSON.
 type (
 	cancelRequest struct {
@@ -75,6 +78,8 @@ type (
 		Process string  `json:"process"` // random name of the worker's process
 		Events  []Event `json:"events"`
 		Dropped int     `json:"dropped,omitempty"` // events that were dropped before these
+		// Stopping means that the process takes no more invocations.
+		Stopping bool `json:"stopping,omitempty"`
 	}
 )
 
