@@ -10,6 +10,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/fleet"
+	"github.com/lateen-dev/lateen/internal/meter"
 	"github.com/lateen-dev/lateen/internal/telemetry"
 	"github.com/lateen-dev/lateen/internal/worker"
 )
@@ -95,7 +96,7 @@ func (d *Daemon) newFunctions(at paths, c *capabilities, trusted *authority.Auth
 // newClient returns the client of the configured worker.
 func (d *Daemon) newClient(c *capabilities) *worker.Client {
 	return worker.New(worker.ClientOptions{
-		Dial: worker.Dial(d.o.Config.WorkerSocket(d.o.Config.Workers)), Lines: c.logs, Purge: purger(c), Log: c.tel.Log("worker"),
+		Dial: worker.Dial(d.o.Config.WorkerSocket(d.o.Config.Workers)), Lines: c.logs, Purge: purger(c), Usage: c.db, Log: c.tel.Log("worker"),
 		Expose: d.services, Patience: d.o.Config.ReloadTimeout,
 	})
 }
@@ -134,7 +135,10 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	f := d.newFleet(at, tel, e, events, nil) // a worker does not report usage yet
+	reported := new(worker.Usage)
+	usage := meter.New(meter.Options{Store: reported, Log: tel.Log("meter")})
+	usageGauges(tel, usage)
+	f := d.newFleet(at, tel, e, events, usage)
 	gauges(tel, f, e.Pools)
 	listener, err := worker.Listen(ctx, o.WorkerSocket(o.WorkerListen))
 	if err != nil {
@@ -143,12 +147,13 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 	d.closers = append(d.closers, listener)
 	d.addr = listener.Addr()
 	server := worker.NewServer(worker.ServerOptions{
-		Backend: &localFunctions{f, e}, Listener: listener, Events: events, Expose: d.network.Expose, Metrics: tel.Handler(), Drain: o.DrainTimeout, Log: tel.Log("worker"),
+		Backend: &localFunctions{f, e}, Listener: listener, Events: events, Usage: reported, Expose: d.network.Expose, Metrics: tel.Handler(), Drain: o.DrainTimeout, Log: tel.Log("worker"),
 	})
 	d.parts = []part{
 		{"telemetry", tel.Run},
 		{"worker", server.Run}, // ends last, so that the last log lines reach the edge
 		{"engine", e.Run},
+		{"meter", usage.Run}, // ends after the fleet, whose instances report their usage at their end
 		{"fleet", f.Run},
 		{"drain", server.Drain},
 	}

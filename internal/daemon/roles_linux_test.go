@@ -129,9 +129,9 @@ func TestAPlatformServesWithItsRolesInTwoProcesses(t *testing.T) {
 	c.Data = filepath.Join(enginetest.Reachable(t), "data")
 	linkNode(t, c.Data)
 	c.Roles, c.Workers = "control,edge", "unix:"+filepath.Join(t.TempDir(), "w", "worker.sock")
-	worker := startWorker(t, c)
-	awaitSocket(t, c)
 	d, _ := start(t, c)
+	worker := startWorker(t, c) // stops first, and leaves its usage
+	awaitSocket(t, c)
 	app := deployApp(t, d, map[string]string{
 		"/fn":   "export default (req, res) => res.end('hello from ' + process.env.VERCEL);\n",
 		"/hang": "export default (req, res) => { if (req.url.includes('begun')) res.write('begun\\n'); };\n",
@@ -175,14 +175,30 @@ func TestAPlatformServesWithItsRolesInTwoProcesses(t *testing.T) {
 	app.await("/fn", http.StatusOK, "hello from 1")
 }
 
+func TestTheUsageOfAWorkerIsStored(t *testing.T) {
+	c := settings(t)
+	c.Data = filepath.Join(enginetest.Reachable(t), "data")
+	c.Roles, c.Workers = "control,edge", "unix:"+filepath.Join(t.TempDir(), "worker.sock")
+	d, _ := start(t, c)
+	worker := startWorker(t, c) // stops first, and leaves its usage
+	awaitSocket(t, c)
+	token, _ := d.Token()
+	api := &client.Client{BaseURL: "http://" + d.Addr(), Token: token}
+	callModule(t, d.Addr(), deployModule(t, api))
+	if err := worker.Process.Signal(syscall.SIGTERM); err != nil { // the usage of running instances as well
+		t.Fatal(err)
+	}
+	await(t, "no usage is stored", func() bool { return storedUsage(t, api) > 0 })
+}
+
 func TestAWorkerIsReloaded(t *testing.T) {
 	c := settings(t)
 	c.Data = filepath.Join(enginetest.Reachable(t), "data")
 	linkNode(t, c.Data)
 	c.Roles, c.Workers = "control,edge", "unix:"+filepath.Join(t.TempDir(), "worker.sock")
-	worker := startWorker(t, c)
-	awaitSocket(t, c)
 	d, _ := start(t, c)
+	worker := startWorker(t, c) // stops first, and leaves its usage
+	awaitSocket(t, c)
 	app := deployApp(t, d, map[string]string{"/fn": "export default (req, res) => res.end('hello from ' + process.env.VERCEL);\n"})
 	app.await("/fn", http.StatusOK, "hello from 1")
 	if err := worker.Process.Signal(syscall.SIGHUP); err != nil {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+
+	"github.com/lateen-dev/lateen/internal/store"
 )
 
 // ClientOptions configures a [Client].
@@ -24,6 +26,10 @@ type ClientOptions struct {
 	// that they make after their responses. nil drops them.
 	Lines interface{ Log(line lateen.LogLine) }
 	Purge func(p Purge)
+	// Usage stores the usage of the functions. nil leaves it on the worker.
+	Usage interface {
+		AddUsage(ctx context.Context, b store.UsageBatch) error
+	}
 	// Expose lists the services of the platform that functions may reach. nil is none.
 	Expose func() []netip.AddrPort
 	// Patience is the time that requests wait for the next process of a worker that has

@@ -83,13 +83,16 @@ func (c *Client) signal() {
 	}
 }
 
-// Run passes the messages for the worker and the events of the worker on, until ctx
-// ends.
+// Run passes the messages for the worker, and the events and the usage of the worker on,
+// until ctx ends.
 func (c *Client) Run(ctx context.Context) error {
-	var both sync.WaitGroup
-	both.Go(func() { c.follow(ctx) })
-	both.Go(func() { c.deliver(ctx) })
-	both.Wait()
+	var all sync.WaitGroup
+	all.Go(func() { c.follow(ctx) })
+	all.Go(func() { c.deliver(ctx) })
+	if c.o.Usage != nil {
+		all.Go(func() { c.collect(ctx) })
+	}
+	all.Wait()
 	c.transport.CloseIdleConnections()
 	return nil
 }

@@ -22,6 +22,7 @@ type ServerOptions struct {
 	Backend  Backend
 	Listener net.Listener // see [Listen]; Run closes it
 	Events   *Events      // passed on to the client
+	Usage    *Usage       // passed on to the client; may be nil
 	// Expose permits functions to reach services of the platform. It may be called
 	// again with the same services. nil ignores them.
 	Expose  func(services ...netip.AddrPort)
@@ -55,6 +56,9 @@ const maxEarly = 64
 // NewServer returns a server.
 func NewServer(o ServerOptions) *Server {
 	o.Drain, o.Grace = cmp.Or(o.Drain, 30*time.Second), cmp.Or(o.Grace, 2*time.Second)
+	if o.Usage == nil {
+		o.Usage = new(Usage)
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -69,8 +73,8 @@ func NewServer(o ServerOptions) *Server {
 	return s
 }
 
-// Run serves until ctx ends. Then the backend must have ended, so that no further
-// events come: Run passes the remaining ones to the client, if there is one, and lets
+// Run serves until ctx ends. Then the backend and the meter must have ended, so that no
+// further events and usage come: Run passes the remaining ones to the client, if there is one, and lets
 // the last responses be read within the grace period.
 func (s *Server) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
@@ -82,6 +86,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Grace)
 	defer cancel()
+	s.o.Usage.close()
 	select {
 	case <-s.o.Events.close():
 	case <-grace.Done():
@@ -98,6 +103,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST "+pathInvoke, s.invoke)
 	handle(mux, pathCancel, s.cancel)
 	handle(mux, pathEvents, s.events)
+	handle(mux, pathUsage, func(ctx context.Context, r usageRequest) (any, error) { return s.o.Usage.next(ctx, r), nil })
 	handle(mux, pathPrewarm, func(_ context.Context, spec lateen.FunctionSpec) (any, error) { b.Prewarm(spec); return nil, nil })
 	handle(mux, pathPrepare, func(_ context.Context, spec lateen.FunctionSpec) (any, error) { b.Prepare(spec); return nil, nil })
 	handle(mux, pathProduce, func(_ context.Context, p produceRequest) (any, error) {

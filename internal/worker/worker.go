@@ -40,6 +40,7 @@ const (
 	pathInvoke   = "/v1/invoke"
 	pathCancel   = "/v1/cancel"
 	pathEvents   = "/v1/events"
+	pathUsage    = "/v1/usage"
 	pathPrewarm  = "/v1/prewarm"
 	pathPrepare  = "/v1/prepare"
 	pathProduce  = "/v1/produce"
@@ -80,6 +81,11 @@ type (
 		Dropped int     `json:"dropped,omitempty"` // events that were dropped before these
 		// Stopping means that the process takes no more invocations.
 		Stopping bool `json:"stopping,omitempty"`
+	}
+	// usageRequest asks for a batch of usage, and acknowledges the last one.
+	usageRequest struct {
+		Writer string `json:"writer"` // "" at first
+		Serial int64  `json:"serial"`
 	}
 )
 
