@@ -32,6 +32,7 @@ var layers = map[string]string{
 	"internal/cgroup":        "",
 	"internal/config":        "",
 	"internal/cputime":       "",
+	"internal/datacache":     "internal/share",
 	"internal/egress":        "internal/address internal/netdev internal/fairqueue",
 	"internal/pause":         "",
 	"internal/predict":       "",
@@ -57,11 +58,11 @@ var layers = map[string]string{
 	// Ring 2: capabilities, each of which owns one resource.
 	"internal/codecache":             "",
 	"internal/artifact":              "internal/atomicfile",
-	"internal/cache":                 "internal/atomicfile internal/fairqueue internal/share",
+	"internal/cache":                 "internal/atomicfile internal/datacache internal/fairqueue internal/share",
 	"internal/engine":                "",
 	"internal/engine/pool":           "internal/atomicfile internal/fairqueue",
-	"internal/engine/local":          "internal/cgroup internal/codecache internal/egress internal/engine internal/engine/local/instance internal/engine/local/process internal/engine/local/template internal/engine/pool internal/fairqueue internal/guest internal/guest/relay internal/guest/wasi internal/sandbox internal/toolchain",
-	"internal/engine/local/instance": "internal/codecache internal/egress internal/engine internal/engine/local/process internal/engine/pool internal/guest internal/guest/wasi internal/upstream",
+	"internal/engine/local":          "internal/cgroup internal/codecache internal/datacache internal/egress internal/engine internal/engine/local/instance internal/engine/local/process internal/engine/local/template internal/engine/pool internal/fairqueue internal/guest internal/guest/relay internal/guest/wasi internal/sandbox internal/toolchain",
+	"internal/engine/local/instance": "internal/codecache internal/datacache internal/egress internal/engine internal/engine/local/process internal/engine/pool internal/guest internal/guest/wasi internal/upstream",
 	"internal/engine/local/process":  "internal/codecache internal/egress internal/engine internal/engine/pool internal/guest internal/sandbox internal/upstream",
 	"internal/engine/local/template": "internal/engine internal/engine/local/instance internal/engine/local/process internal/engine/pool internal/guest internal/sandbox",
 	"internal/store":                 "",
@@ -75,7 +76,7 @@ var layers = map[string]string{
 	"internal/fleet":    "internal/atomicfile internal/autoscale internal/engine internal/fairqueue internal/fleet/measure internal/pause",
 	"internal/meter":    "internal/pause internal/store",
 	"internal/observe":  "internal/share internal/store/sqlite",
-	"internal/worker":   "internal/pause internal/store",
+	"internal/worker":   "internal/datacache internal/pause internal/store",
 
 	"internal/fleet/measure": "internal/engine",
 
