@@ -6,6 +6,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -107,9 +108,11 @@ func (c *Cache) Invalidated(scope string) time.Time {
 	return time.Time{}
 }
 
-// Drop removes scope with all its entries and marks. Results of its running cache
-// fills are not stored.
-func (c *Cache) Drop(scope string) error { return c.storage.drop(scope) }
+// Drop removes scope with all its entries and marks, and its data. Results of its
+// running cache fills are not stored.
+func (c *Cache) Drop(scope string) error {
+	return errors.Join(c.storage.drop(scope), c.storage.dropData(scope))
+}
 
 // Used is the number of bytes that the entries take on disk.
 func (c *Cache) Used() int64 { return c.storage.used.Load() }

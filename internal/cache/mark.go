@@ -183,6 +183,17 @@ func (m *marks) freshness(e *Entry) *freshness {
 	return f
 }
 
+// freshnessWith returns the effect of the table on e, as if e also had tags.
+func (m *marks) freshnessWith(e *Entry, tags []string) *freshness {
+	f := *m.freshness(e)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, tag := range tags {
+		f.add(m.table[tagName(tag)], e.Born.UnixNano(), ByTag)
+	}
+	return &f
+}
+
 const tagPrefix = "t:"
 
 func tagName(tag string) string     { return shortened(tagPrefix + tag) }

@@ -14,6 +14,7 @@ type Options struct {
 	MaxMemory int64         // total of the entries in memory, bounded in the same way; 0 is 64 MiB
 	MaxBody   int64         // one entry on disk; larger ones are not stored. 0 is 20 MiB
 	MaxInline int64         // one entry in memory; larger ones are read from disk. 0 is 256 KiB
+	MaxData   int64         // data of a scope on disk; past it, the scope loses its least recently used data. 0 is 512 MiB
 	MaxIdle   time.Duration // time since the last request after which an entry is removed; 0 is 31 days
 	Retry     time.Duration // time from a failed refresh to the next attempt; 0 is 30 seconds
 	// MaxFills is the number of concurrent cache fills for waiting requests;
@@ -42,6 +43,7 @@ func (o *Options) setDefaults() {
 	o.MaxMemory = cmp.Or(o.MaxMemory, 64<<20)
 	o.MaxBody = cmp.Or(o.MaxBody, 20<<20)
 	o.MaxInline = cmp.Or(o.MaxInline, 256<<10)
+	o.MaxData = cmp.Or(o.MaxData, 512<<20)
 	o.MaxIdle = cmp.Or(o.MaxIdle, 31*24*time.Hour)
 	o.Retry = cmp.Or(o.Retry, 30*time.Second)
 	o.MaxFills = cmp.Or(o.MaxFills, 256)

@@ -15,6 +15,7 @@ import (
 // scope is the entries that are dropped together, and the invalidations among them.
 type scope struct {
 	dir    string
+	data   bool // holds the data of another scope
 	marks  *marks
 	tenant atomic.Pointer[string] // never nil
 	used   atomic.Int64           // bytes of the items on disk

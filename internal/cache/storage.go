@@ -3,6 +3,7 @@ package cache
 import (
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ type storage struct {
 	o       Options
 	memory  *share.Cache[string, slot, *Entry] // by tenant
 	used    atomic.Int64                       // bytes of the indexed entries on disk
+	data    atomic.Int64                       // those of data
 	dropped chan struct{}                      // signals that dropped directories wait for removal
 	clock   *clock
 
@@ -29,6 +31,7 @@ type storage struct {
 
 	mu     sync.RWMutex // guards below
 	scopes map[string]*scope
+	gone   []string // the last scopes whose data was dropped
 }
 
 func newStorage(o Options, order *clock) *storage {
@@ -48,6 +51,9 @@ func (st *storage) now() time.Time { return time.Unix(0, st.clock.tick()) }
 func (st *storage) addUsed(s *scope, n int64) {
 	s.used.Add(n)
 	st.used.Add(n)
+	if s.data {
+		st.data.Add(n)
+	}
 }
 
 // scopePattern admits safe directory names.
@@ -95,7 +101,7 @@ func (st *storage) newScope(name string) *scope {
 		at := st.clock.tick()
 		marks.setLocked(anyName, Mark{Stale: at, Expired: at})
 	}
-	s := &scope{dir: dir, marks: marks, items: map[[32]byte]*item{}}
+	s := &scope{dir: dir, data: strings.HasSuffix(name, dataSuffix), marks: marks, items: map[[32]byte]*item{}}
 	s.tenant.Store(&name)
 	return s
 }
