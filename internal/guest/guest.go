@@ -48,6 +48,11 @@ const (
 	QuestionAlive   = "alive"   // answered with 200 unless user code blocks the process
 	QuestionArchive = "archive" // 200 with an archive for package codecache, from a process activated to record
 	QuestionFork    = "fork"    // 200, after which the process is a template process, or 409 with the reason why it cannot
+
+	// QuestionData is the question of a request with the method CONNECT, without an
+	// answer: the connection becomes a channel for package datacache, to which the guest
+	// sends requests. An agent without one caches in its process.
+	QuestionData = "data"
 )
 
 //go:embed agent

@@ -28,6 +28,7 @@ const (
 	TypeEnded           = "ended"               // requests have ended: [Ended]
 	TypeLog             = "log"                 // user code wrote output: [Log]
 	TypePurge           = "purge"               // cached pages with certain tags are stale: [Purge]
+	TypeData            = "data"                // the guest asks for a [QuestionData] connection, the first or after the end of one; the payload has no meaning
 	TypeUnrecoverable   = "unrecoverable-error" // the guest takes no more requests: [Unrecoverable]
 	TypeArchiveRejected = "archive-rejected"    // the archive is unusable; the payload has no meaning
 )

@@ -17,6 +17,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cgroup"
 	"github.com/lateen-dev/lateen/internal/codecache"
+	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
@@ -51,6 +52,8 @@ type Options struct {
 	// period, without limit if it is negative. Purge may block. nil ignores the
 	// tags.
 	Purge func(d lateen.DeploymentID, tags []string, grace time.Duration)
+	// Data is the data cache of functions; nil: each instance caches in its memory.
+	Data datacache.Cache
 	// Network connects functions to the outside. nil: functions in a network
 	// namespace have no network; the host decides which ones have such a namespace.
 	Network *egress.Network
@@ -132,7 +135,7 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{o: o, host: &process.Host{Options: process.Options{
 		Sandbox: walls, Dir: o.Dir, Logs: o.Logs, Network: o.Network, Memory: o.Memory, Patience: o.Patience, Log: o.Log,
 	}}}
-	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Rush: &e.rush, Trees: o.Trees, Purge: o.Purge, LoadTimeout: o.LoadTimeout})
+	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Rush: &e.rush, Trees: o.Trees, Purge: o.Purge, Data: serverOf(o.Data), LoadTimeout: o.LoadTimeout})
 	e.pythons = findPythons(pythonDirs(o.Path))
 	e.preparing = fairqueue.New[lateen.ProjectID, preparation](maxPreparing)
 	e.minCodeCache = minCodeCache
@@ -155,6 +158,14 @@ func New(o Options) (*Engine, error) {
 	}
 	e.templates = template.New(e.instances, e.forkLibrary(), memory)
 	return e, nil
+}
+
+// serverOf returns the server of a data cache; nil for none.
+func serverOf(c datacache.Cache) *datacache.Server {
+	if c == nil {
+		return nil
+	}
+	return datacache.NewServer(c)
 }
 
 // initDir empties the directory and installs the agents of the guests in it.

@@ -15,6 +15,7 @@ const calls = require('./call.cjs');
 const { Call, NoResponse, PREFIX, run, complain } = calls;
 const capture = require('./console.cjs');
 const context = require('./context.cjs');
+const data = require('./data.cjs');
 const decoded = require('./decoded.cjs');
 const delay = require('./delay.cjs');
 const fault = require('./fault.cjs');
@@ -53,6 +54,12 @@ server.on('request', (req, res) => {
     else res.once('close', () => Promise.resolve(warmed).then(() => run(undefined, park)));
   }
   run(call, () => serve(call, req, res));
+});
+
+// A request with this method has no answer. One of the supervisor opens a channel.
+server.on('connect', (req, socket, head) => {
+  if (req.headers[`${PREFIX}question`] === 'data') data.connected(socket, head);
+  else socket.destroy();
 });
 
 /**

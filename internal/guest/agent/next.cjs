@@ -1,18 +1,22 @@
 'use strict';
 // The data caches of Next.js: the values of fetch, unstable_cache and 'use cache' are
-// cached in this process, and the invalidations of revalidateTag and revalidatePath are
-// sent to the platform, which caches the pages made of them.
+// stored by the platform for all instances of the deployment, and the invalidations of
+// revalidateTag and revalidatePath are sent to it. While it does not answer, values are
+// cached in this process.
 
 const { ServerResponse } = require('node:http');
 const control = require('./control.cjs');
 const { current } = require('./call.cjs');
+const platform = require('./data.cjs');
 
 const INVALIDATED = 'x-lateen-invalidated'; // request header: the time of the deployment's last invalidation, Unix ms
 const PURGE = 'x-lateen-purge'; // response header: the tags to invalidate, as a form
 const MAX_BYTES = 50 << 20;
 const MAX_TAGS = 10_000;
 const OVERHEAD = 512; // bytes of an entry besides its body
+const FETCH = 'fetch '; // prefix of the keys of fetch entries
 const USE = 'use cache '; // prefix of the keys of 'use cache' entries
+const FOREVER = 0xfffffffe; // seconds, as Next.js writes it
 
 const entries = new Map(); // key → { value, tags, at, size }, least recently used first
 const marks = new Map(); // tag → { at, expires }: invalidated by this process, Unix ms
@@ -26,8 +30,16 @@ class FetchCache {
   }
 
   /** Returns the cached value, null if there is none; a stale value is dated 1970. */
-  async get(key, { kind, tags = [], softTags = [] } = {}) {
-    const found = kind === 'FETCH' && recall(key, this.since, [...tags, ...softTags]);
+  async get(key, { kind, revalidate, tags = [], softTags = [] } = {}) {
+    if (kind !== 'FETCH') return null;
+    const stored = await platform.get(FETCH + key, [...tags, ...softTags]);
+    if (stored) {
+      const value = stored.status === 'miss' ? undefined : JSON.parse(stored.body.toString());
+      const lastModified = stored.status === 'fresh' ? stored.meta.at : 0;
+      if (isOver(lastModified, revalidate || value?.revalidate)) platform.begin(FETCH + key, stored);
+      return value ? { lastModified, value } : null;
+    }
+    const found = recall(key, this.since, [...tags, ...softTags]);
     return found ? { lastModified: found.stale ? 0 : found.entry.at, value: found.entry.value } : null;
   }
 
@@ -35,9 +47,11 @@ class FetchCache {
   async set(key, value, { tags } = {}) {
     forget(key);
     if (value?.kind !== 'FETCH') return;
+    const at = Date.now();
+    if (await platform.put(FETCH + key, Buffer.from(JSON.stringify(value)), { tags: value.tags ?? tags ?? [], meta: { at }, began: at })) return;
     const size = OVERHEAD + (value.data?.body?.length ?? 0);
     if (size > this.limit) return;
-    remember(key, { value, tags: value.tags ?? tags ?? [], at: Date.now(), size }, this.limit);
+    remember(key, { value, tags: value.tags ?? tags ?? [], at, size }, this.limit);
   }
 
   /**
@@ -46,8 +60,13 @@ class FetchCache {
    */
   async revalidateTag(tags, durations) {
     const list = [tags].flat();
+    const expire = durations ? durations.expire : 0;
     mark(list, durations);
-    purge(list, durations ? durations.expire : 0);
+    const res = headOf(current());
+    const form = res && purgeBy(res, list, expire);
+    if (await invalidate(list, expire)) {
+      if (form) keepFrom(res, form);
+    } else if (!form) control.send('purge', { tags: list, expire });
   }
 
   resetRequestCache() {}
@@ -63,11 +82,16 @@ const DataCache = {
   /** Stale entries have revalidate -1: Next.js regenerates them in the background. */
   async get(key, softTags = []) {
     await sets.get(key);
+    const stored = await platform.get(USE + key, softTags);
+    if (stored) {
+      const entry = stored.status === 'miss' ? undefined : entryOf(stored.meta, stored.status === 'stale', stored.body);
+      if (!entry || isOver(entry.timestamp, entry.revalidate)) platform.begin(USE + key, stored);
+      return entry;
+    }
     const found = recall(USE + key, Number(current()?.req.headers[INVALIDATED] ?? 0), softTags);
     if (!found) return undefined;
     const { bytes, ...entry } = found.entry.value;
-    if (Date.now() > entry.timestamp + entry.expire * 1000) return undefined;
-    return { ...entry, revalidate: found.stale ? -1 : entry.revalidate, value: new Response(bytes).body };
+    return entryOf(entry, found.stale, bytes);
   },
 
   async set(key, pending) {
@@ -77,7 +101,7 @@ const DataCache = {
     if (sets.get(key) === set) sets.delete(key);
   },
 
-  async refreshTags() {}, // each request has the time of the last invalidation
+  async refreshTags() {}, // each get asks the platform
 
   async getExpiration() {
     return Infinity; // get checks soft tags
@@ -86,13 +110,33 @@ const DataCache = {
   /** Next.js calls FetchCache.revalidateTag as well, which informs the platform. */
   async updateTags(tags, durations) {
     mark(tags, durations);
+    await invalidate(tags, durations ? durations.expire : 0);
   },
 
   /** Next.js 15 calls this instead: invalidates at once. */
   async expireTags(...tags) {
-    mark(tags);
+    await DataCache.updateTags(tags);
   },
 };
+
+/** Whether Next.js computes a value again: the seconds since at, in ms, are over; without seconds, at is 0. */
+const isOver = (at, seconds) => (typeof seconds === 'number' ? Date.now() > at + seconds * 1000 : at === 0);
+
+/** An entry for Next.js, undefined once it has expired. */
+function entryOf(entry, stale, bytes) {
+  if (Date.now() > entry.timestamp + entry.expire * 1000) return undefined;
+  return { ...entry, revalidate: stale ? -1 : entry.revalidate, value: new Response(bytes).body };
+}
+
+let telling = new Map(); // invalidations of this turn → their promises: Next.js tells every cache of each
+
+/** Invalidates tags at the platform; undefined if that is unavailable. */
+function invalidate(tags, expire) {
+  if (telling.size === 0) queueMicrotask(() => telling.clear());
+  const name = JSON.stringify([tags, expire]);
+  if (!telling.has(name)) telling.set(name, platform.invalidate(tags, expire));
+  return telling.get(name);
+}
 
 /**
  * Stores an entry that is being generated. Next.js dates entries by the clock of
@@ -103,8 +147,11 @@ async function store(key, pending, began) {
   const { value, ...entry } = await pending;
   const bytes = Buffer.from(await new Response(value).arrayBuffer());
   forget(USE + key);
+  if (entry.expire === 0) return;
+  const meta = { ...entry, expire: Math.min(entry.expire, FOREVER) };
+  if (await platform.put(USE + key, bytes, { tags: entry.tags, meta, usable: meta.expire, began: Math.min(entry.timestamp, began) })) return;
   const size = OVERHEAD + bytes.length;
-  if (entry.expire === 0 || size > MAX_BYTES) return;
+  if (size > MAX_BYTES) return;
   remember(USE + key, { value: { ...entry, bytes }, tags: entry.tags, at: Math.floor(Math.min(entry.timestamp, began)), size }, MAX_BYTES);
 }
 
@@ -150,16 +197,28 @@ function forget(key) {
   entries.delete(key);
 }
 
-/** Sends an invalidation to the platform, before the response of the running call if that is still possible. */
-function purge(tags, expire) {
-  const res = current()?.res;
-  if (!(res instanceof ServerResponse) || res.headersSent) {
-    control.send('purge', { tags, expire });
-    return;
-  }
+/** Returns the response of a call if its header can still carry an invalidation. */
+function headOf(call) {
+  const res = call?.res;
+  return res instanceof ServerResponse && !res.headersSent ? res : undefined;
+}
+
+/** Adds an invalidation to the header of a response; returns the value of the field. */
+function purgeBy(res, tags, expire) {
   const form = new URLSearchParams(tags.map((tag) => ['tag', tag]));
   if (expire !== undefined) form.set('expire', String(expire));
   ServerResponse.prototype.appendHeader.call(res, PURGE, form.toString());
+  return form.toString();
+}
+
+/** Takes from the head what the platform has been told: later it would invalidate what is stored since. */
+function keepFrom(res, form) {
+  if (res.headersSent) return;
+  const forms = [res.getHeader(PURGE) ?? []].flat();
+  const at = forms.indexOf(form);
+  if (at >= 0) forms.splice(at, 1);
+  if (forms.length > 0) ServerResponse.prototype.setHeader.call(res, PURGE, forms);
+  else ServerResponse.prototype.removeHeader.call(res, PURGE);
 }
 
 const SHELL = 'application/x-nextjs-pre-render';

@@ -14,6 +14,7 @@ const { runInNewContext } = require('node:vm');
 const addon = require('./addon.cjs');
 const { tellEnded } = require('./call.cjs');
 const control = require('./control.cjs');
+const data = require('./data.cjs');
 const delay = require('./delay.cjs');
 const random = require('./random.cjs');
 const uptime = require('./uptime.cjs');
@@ -90,6 +91,7 @@ async function check() {
  */
 async function serve(server) {
   server.closeAllConnections();
+  data.close();
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
   collect();
   tellEnded(); // or each child would report the same ends

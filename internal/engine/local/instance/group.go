@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
@@ -28,7 +29,9 @@ type Shared struct {
 	// Trees returns the directory of a function's files.
 	Trees func(ctx context.Context, tree lateen.Digest) (string, error)
 	// Purge receives the cache tags that functions invalidate; may be nil.
-	Purge       func(d lateen.DeploymentID, tags []string, grace time.Duration)
+	Purge func(d lateen.DeploymentID, tags []string, grace time.Duration)
+	// Data serves the data cache of deployments; nil: instances cache in their memory.
+	Data        *datacache.Server
 	LoadTimeout time.Duration
 	SampleTime  time.Duration // time limit of a sample request in a training run; 0: 10 s
 }

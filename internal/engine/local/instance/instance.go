@@ -32,6 +32,7 @@ type Instance struct {
 	Phases  engine.Phases // of the start; set before the first request
 	bootCPU time.Duration // CPU time that the process used before it got the function
 
+	data          channel     // to the data cache
 	requested     atomic.Bool // the instance has had a request
 	checkingAlive atomic.Bool // killIfBlocked is running
 	activation    Activation
@@ -242,8 +243,12 @@ func (i *Instance) call(request lateen.RequestID) (*call, bool) {
 
 // receive handles a message of the process.
 func (i *Instance) receive(m guest.Message) {
-	if m.Type == guest.TypePurge {
+	switch m.Type {
+	case guest.TypePurge:
 		i.purge(m)
+		return
+	case guest.TypeData:
+		i.connectData()
 		return
 	}
 	i.mu.Lock()
