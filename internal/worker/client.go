@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
-
+	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/store"
 )
 
@@ -30,6 +30,8 @@ type ClientOptions struct {
 	Usage interface {
 		AddUsage(ctx context.Context, b store.UsageBatch) error
 	}
+	// Data serves the data cache of the worker's functions. nil: there is none.
+	Data *datacache.Server
 	// Expose lists the services of the platform that functions may reach. nil is none.
 	Expose func() []netip.AddrPort
 	// Patience is the time that requests wait for the next process of a worker that has

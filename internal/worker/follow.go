@@ -84,13 +84,16 @@ func (c *Client) signal() {
 }
 
 // Run passes the messages for the worker, and the events and the usage of the worker on,
-// until ctx ends.
+// and serves the data cache, until ctx ends.
 func (c *Client) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { c.follow(ctx) })
 	all.Go(func() { c.deliver(ctx) })
 	if c.o.Usage != nil {
 		all.Go(func() { c.collect(ctx) })
+	}
+	if c.o.Data != nil {
+		all.Go(func() { c.serveData(ctx) })
 	}
 	all.Wait()
 	c.transport.CloseIdleConnections()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/datacache"
 )
 
 // ServerOptions configures a [Server].
@@ -26,10 +27,11 @@ type ServerOptions struct {
 	// Expose permits functions to reach services of the platform. It may be called
 	// again with the same services. nil ignores them.
 	Expose  func(services ...netip.AddrPort)
-	Metrics http.Handler  // answers /metrics; may be nil
-	Drain   time.Duration // time limit of [Server.Drain]; 0 is 30 seconds
-	Grace   time.Duration // time limit for the last events and responses after the end of Run's context; 0 is 2 seconds
-	Log     *slog.Logger  // nil discards
+	Data    *datacache.Remote // the data cache of the client; nil: there is none
+	Metrics http.Handler      // answers /metrics; may be nil
+	Drain   time.Duration     // time limit of [Server.Drain]; 0 is 30 seconds
+	Grace   time.Duration     // time limit for the last events and responses after the end of Run's context; 0 is 2 seconds
+	Log     *slog.Logger      // nil discards
 }
 
 // Server serves the functions of this process. Its clients are processes of the same user
@@ -91,6 +93,9 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-s.o.Events.close():
 	case <-grace.Done():
 	}
+	if s.o.Data != nil {
+		s.o.Data.Close()
+	}
 	if err := s.http.Shutdown(grace); err != nil {
 		s.o.Log.WarnContext(ctx, "responses cut off at the end of the grace period", "err", errors.Join(err, s.http.Close()))
 	}
@@ -114,6 +119,9 @@ func (s *Server) routes() http.Handler {
 	handle(mux, pathProvide, func(ctx context.Context, f lateen.Function) (any, error) { return nil, b.Provide(ctx, &f) })
 	handle(mux, pathFunction, func(_ context.Context, p lateen.ProjectID) (any, error) { return b.Functions(p), nil })
 	handle(mux, pathPrepared, func(_ context.Context, r preparedRequest) (any, error) { return b.Prepared(r.Key, r.Runtime), nil })
+	if s.o.Data != nil {
+		mux.HandleFunc("POST "+pathData, s.data)
+	}
 	if s.o.Metrics != nil {
 		mux.Handle("GET /metrics", s.o.Metrics)
 	}

@@ -48,6 +48,7 @@ const (
 	pathProvide  = "/v1/provide"
 	pathFunction = "/v1/functions"
 	pathPrepared = "/v1/prepared"
+	pathData     = "/v1/data" // a channel of package datacache, by which the server sends requests
 )
 
 // processField is the field of responses with the name of the worker's process.
