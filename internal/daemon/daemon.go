@@ -28,6 +28,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/control"
+	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/edge"
 	"github.com/lateen-dev/lateen/internal/edge/certificate"
 	"github.com/lateen-dev/lateen/internal/egress"
@@ -163,6 +164,7 @@ type capabilities struct {
 	builder   *assemble.Builder
 	logs      *observe.Log
 	pages     *cache.Cache
+	data      *cache.Data
 	usage     *meter.Meter
 }
 
@@ -209,6 +211,9 @@ func (d *Daemon) open(ctx context.Context, at paths) (c capabilities, err error)
 	}
 	d.closers = append(d.closers, c.logs)
 	c.pages, err = cache.Open(cache.Options{Dir: at.cache, MaxBytes: int64(o.CacheBytes), MaxMemory: int64(o.CacheMemory), Log: c.tel.Log("cache")})
+	if err == nil {
+		c.data = c.pages.Data()
+	}
 	return c, err
 }
 
@@ -274,6 +279,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 		return err
 	}
 	storageGauges(c.tel, c.logs, c.pages)
+	dataGauges(c.tel, c.data)
 	cleaner := cleaner{forgetCode: functions.Forget, removePages: front.Forget, log: c.tel.Log("cache")}
 	d.parts = append([]part{
 		{"telemetry", c.tel.Run},
@@ -339,7 +345,7 @@ func (d *Daemon) hold(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-func (d *Daemon) newEngine(at paths, tel *telemetry.Telemetry, trees *artifact.Trees, logs engine.LogSink, trusted *authority.Authority, purge func(lateen.DeploymentID, []string, time.Duration)) (*local.Engine, error) {
+func (d *Daemon) newEngine(at paths, tel *telemetry.Telemetry, trees *artifact.Trees, logs engine.LogSink, data datacache.Cache, trusted *authority.Authority, purge func(lateen.DeploymentID, []string, time.Duration)) (*local.Engine, error) {
 	tools, err := toolchain.New(toolchain.Options{Dir: at.runtimes, Registry: d.o.Config.Registry, Progress: d.o.Fetched})
 	if err != nil {
 		return nil, err
@@ -349,7 +355,7 @@ func (d *Daemon) newEngine(at paths, tel *telemetry.Telemetry, trees *artifact.T
 		Dir: at.runs, Trees: trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: logs, Log: tel.Log("engine"),
 		Platform: &guest.Platform{Domain: d.o.Config.Domain, Certificate: string(trusted.Certificate())},
 		Pool:     cmp.Or(d.o.Config.Pool, -1), Templates: cmp.Or(d.o.Config.Templates, -1), Archives: at.archives, PoolPast: at.demand, // the engine takes 0 as its default, so -1 stands for 0
-		Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed, NoZygotes: !d.o.Config.Zygotes, Purge: purge,
+		Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed, NoZygotes: !d.o.Config.Zygotes, Purge: purge, Data: data,
 	})
 }
 

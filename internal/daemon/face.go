@@ -59,9 +59,18 @@ func gauges(tel *telemetry.Telemetry, instances *fleet.Fleet, blanks func() loca
 
 // storageGauges adds the metrics of cached pages and of the request log.
 func storageGauges(tel *telemetry.Telemetry, logs *observe.Log, pages *cache.Cache) {
-	tel.Gauge("lateen_cache_bytes", "Disk used by cached pages.", func() float64 { return float64(pages.Used()) })
+	tel.Gauge("lateen_cache_bytes", "Disk used by cached pages and the data cache.", func() float64 { return float64(pages.Used()) })
 	tel.Gauge("lateen_log_queue", "Log entries waiting to be written.", func() float64 { return float64(logs.Stats().Queued) })
 	tel.Counter("lateen_log_dropped_total", "Log entries dropped because they arrived faster than they could be written.", func() float64 { return droppedOf(logs.Stats()) })
+}
+
+// dataGauges adds the metrics of the data cache.
+func dataGauges(tel *telemetry.Telemetry, data *cache.Data) {
+	tel.Gauge("lateen_data_cache_bytes", "Disk used by the data cache of functions.", func() float64 { return float64(data.Used()) })
+	tel.Counter("lateen_data_cache_hits_total", "Reads of the data cache that found a value.", func() float64 { return float64(data.Stats().Hits) })
+	tel.Counter("lateen_data_cache_misses_total", "Reads of the data cache that found none.", func() float64 { return float64(data.Stats().Misses) })
+	tel.Counter("lateen_data_cache_stored_total", "Values stored in the data cache.", func() float64 { return float64(data.Stats().Stored) })
+	tel.Counter("lateen_data_cache_refused_total", "Values that the data cache did not store: they were invalidated meanwhile, or could not be written.", func() float64 { return float64(data.Stats().Refused) })
 }
 
 // usageGauges registers the metrics of the meter.

@@ -8,6 +8,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/artifact"
 	"github.com/lateen-dev/lateen/internal/authority"
 	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/fleet"
 	"github.com/lateen-dev/lateen/internal/meter"
@@ -78,7 +79,7 @@ func (d *Daemon) newFunctions(at paths, c *capabilities, trusted *authority.Auth
 		return remoteFunctions{client}, []part{{"meter", c.usage.Run}, {"worker", client.Run}}, nil
 	}
 	purge := purger(c)
-	e, err := d.newEngine(at, c.tel, c.trees, c.logs, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
+	e, err := d.newEngine(at, c.tel, c.trees, c.logs, c.data, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 		purge(worker.Purge{Deployment: id, Tags: tags, Grace: grace})
 	})
 	if err != nil {
@@ -96,8 +97,8 @@ func (d *Daemon) newFunctions(at paths, c *capabilities, trusted *authority.Auth
 // newClient returns the client of the configured worker.
 func (d *Daemon) newClient(c *capabilities) *worker.Client {
 	return worker.New(worker.ClientOptions{
-		Dial: worker.Dial(d.o.Config.WorkerSocket(d.o.Config.Workers)), Lines: c.logs, Purge: purger(c), Usage: c.db, Log: c.tel.Log("worker"),
-		Expose: d.services, Patience: d.o.Config.ReloadTimeout,
+		Dial: worker.Dial(d.o.Config.WorkerSocket(d.o.Config.Workers)), Lines: c.logs, Purge: purger(c), Usage: c.db, Data: datacache.NewServer(c.data),
+		Expose: d.services, Patience: d.o.Config.ReloadTimeout, Log: c.tel.Log("worker"),
 	})
 }
 
@@ -128,8 +129,8 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	events := new(worker.Events)
-	e, err := d.newEngine(at, tel, artifact.NewTrees(at.trees, artifact.ViewDisk(at.artifacts)), events, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
+	events, data := new(worker.Events), new(datacache.Remote)
+	e, err := d.newEngine(at, tel, artifact.NewTrees(at.trees, artifact.ViewDisk(at.artifacts)), events, data, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 		events.Purge(worker.Purge{Deployment: id, Tags: tags, Grace: grace})
 	})
 	if err != nil {
@@ -147,7 +148,8 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 	d.closers = append(d.closers, listener)
 	d.addr = listener.Addr()
 	server := worker.NewServer(worker.ServerOptions{
-		Backend: &localFunctions{f, e}, Listener: listener, Events: events, Usage: reported, Expose: d.network.Expose, Metrics: tel.Handler(), Drain: o.DrainTimeout, Log: tel.Log("worker"),
+		Backend: &localFunctions{f, e}, Listener: listener, Events: events, Usage: reported, Data: data, Expose: d.network.Expose,
+		Metrics: tel.Handler(), Drain: o.DrainTimeout, Log: tel.Log("worker"),
 	})
 	d.parts = []part{
 		{"telemetry", tel.Run},
