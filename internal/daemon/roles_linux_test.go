@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -189,6 +190,69 @@ func TestTheUsageOfAWorkerIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "no usage is stored", func() bool { return storedUsage(t, api) > 0 })
+}
+
+// dataApp reads, writes and invalidates the data cache in the way of Next.js.
+const dataApp = `const { FetchCache } = globalThis[Symbol.for('@next/cache-handlers')];
+export default async (req, res) => {
+  const { key, text, tag } = Object.fromEntries(new URL(req.url, 'http://x').searchParams);
+  const cache = new FetchCache({ _requestHeaders: req.headers });
+  if (tag) await cache.revalidateTag(tag);
+  const found = key && await cache.get(key, { kind: 'FETCH' });
+  if (text) await cache.set(key, { kind: 'FETCH', data: { body: text }, revalidate: 60 }, { tags: ['t'] });
+  res.end(found?.value.data.body ?? 'none');
+};
+`
+
+func TestDataOutlivesAWorker(t *testing.T) {
+	c := settings(t)
+	c.Data = filepath.Join(enginetest.Reachable(t), "data")
+	linkNode(t, c.Data)
+	c.Roles, c.Workers = "control,edge", "unix:"+filepath.Join(t.TempDir(), "w", "worker.sock")
+	worker := startWorker(t, c)
+	awaitSocket(t, c)
+	d, _ := start(t, c)
+	app := deployApp(t, d, map[string]string{"/data": dataApp})
+	app.await("/data?key=k", http.StatusOK, "none")
+	await(t, "the worker has the data cache", func() bool {
+		_, _ = app.text("/data?key=k&text=1")
+		return storedData(t, d) > 0
+	})
+	if err := worker.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = worker.Wait()
+	startWorker(t, c)
+	app.await("/data?key=k", http.StatusOK, "1") // of the other process
+	if status, text := app.text("/data?key=k&tag=t"); text != "none" {
+		t.Errorf("after its invalidation: %d %s", status, text)
+	}
+}
+
+// storedData returns the number of values that the platform has stored.
+func storedData(t *testing.T, d *daemon.Daemon) (n int) {
+	t.Helper()
+	token, _ := d.Token()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+d.Addr()+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "lateen_data_cache_stored_total "); ok {
+			n, _ = strconv.Atoi(strings.TrimSpace(value))
+		}
+	}
+	return n
 }
 
 func TestAWorkerIsReloaded(t *testing.T) {
