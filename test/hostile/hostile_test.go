@@ -79,6 +79,7 @@ func attacks() []attack {
 		{"Rehearsals", (*platform).rehearsals, nil},
 		{"Forged messages", (*platform).control, nil},
 		{"Endless answers", (*platform).endless, nil},
+		{"Data cache", (*platform).dataCache, nil},
 	}
 }
 

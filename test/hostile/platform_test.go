@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
@@ -45,6 +46,7 @@ type platform struct {
 	dir    string // the engine's
 	data   string // a copy of the platform's data directory that every user may read
 
+	store   *cache.Data    // the data cache of functions
 	service netip.AddrPort // of this host, the only one that functions may call
 
 	neighbour *function
@@ -96,8 +98,13 @@ func open(t *testing.T, attacker string, o origin) *platform {
 		Path:    filepath.SplitList(os.Getenv("PATH")),
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
+	values, err := cache.Open(cache.Options{Dir: t.TempDir(), MaxData: maxData})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.store = values.Data()
+	options.Data = p.store
 	o.options(&options)
-	var err error
 	if p.engine, err = local.New(options); err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ class FetchCache {
     const res = headOf(current());
     const form = res && purgeBy(res, list, expire);
     if (await invalidate(list, expire)) {
-      if (form) keepFrom(res, form);
+      if (form) removePurge(res, form);
     } else if (!form) control.send('purge', { tags: list, expire });
   }
 
@@ -128,14 +128,14 @@ function entryOf(entry, stale, bytes) {
   return { ...entry, revalidate: stale ? -1 : entry.revalidate, value: new Response(bytes).body };
 }
 
-let telling = new Map(); // invalidations of this turn → their promises: Next.js tells every cache of each
+const sent = new Map(); // invalidations of this turn → their promises: Next.js passes each one to every cache
 
 /** Invalidates tags at the platform; undefined if that is unavailable. */
 function invalidate(tags, expire) {
-  if (telling.size === 0) queueMicrotask(() => telling.clear());
+  if (sent.size === 0) queueMicrotask(() => sent.clear());
   const name = JSON.stringify([tags, expire]);
-  if (!telling.has(name)) telling.set(name, platform.invalidate(tags, expire));
-  return telling.get(name);
+  if (!sent.has(name)) sent.set(name, platform.invalidate(tags, expire));
+  return sent.get(name);
 }
 
 /**
@@ -211,8 +211,8 @@ function purgeBy(res, tags, expire) {
   return form.toString();
 }
 
-/** Takes from the head what the platform has been told: later it would invalidate what is stored since. */
-function keepFrom(res, form) {
+/** Removes an invalidation that the platform has got from the header: a second one would invalidate later values. */
+function removePurge(res, form) {
   if (res.headersSent) return;
   const forms = [res.getHeader(PURGE) ?? []].flat();
   const at = forms.indexOf(form);
