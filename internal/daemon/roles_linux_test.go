@@ -233,21 +233,8 @@ func TestDataOutlivesAWorker(t *testing.T) {
 func storedData(t *testing.T, d *daemon.Daemon) (n int) {
 	t.Helper()
 	token, _ := d.Token()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+d.Addr()+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
+	_, text := get(t, "http://"+d.Addr()+"/metrics", token)
+	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(line, "lateen_data_cache_stored_total "); ok {
 			n, _ = strconv.Atoi(strings.TrimSpace(value))
 		}
