@@ -21,14 +21,14 @@ const (
 
 // Examination is the result of all checks of a host.
 type Examination struct {
-	Walls []Finding `json:"walls"` // layers of the sandbox
-	Host  []Finding `json:"host"`  // other requirements of the platform
+	Layers []Finding `json:"layers"` // layers of the sandbox
+	Host   []Finding `json:"host"`   // other requirements of the platform
 }
 
 // Unfit counts the findings with the verdict [Unfit].
 func (x Examination) Unfit() int {
 	n := 0
-	for _, of := range [][]Finding{x.Walls, x.Host} {
+	for _, of := range [][]Finding{x.Layers, x.Host} {
 		for _, f := range of {
 			if f.Verdict == Unfit {
 				n++

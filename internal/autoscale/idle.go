@@ -20,8 +20,8 @@ type Idle struct {
 	Reclaim time.Duration // after the freeze; 0 is 5 seconds
 }
 
-// Rest describes an instance without requests.
-type Rest struct {
+// IdleState describes an instance without requests.
+type IdleState struct {
 	Quiet time.Time // end of the last background work, as far as known
 	Busy  bool      // there is background work now
 	Until time.Time // end of the time for which it is kept
@@ -33,7 +33,7 @@ type Rest struct {
 
 // Next returns the step to take for r now, and the time to look again if no request
 // comes. An instance with background work keeps running.
-func (p Idle) Next(r Rest, now time.Time) (Step, time.Time) {
+func (p Idle) Next(r IdleState, now time.Time) (Step, time.Time) {
 	setDefault(&p.Freeze, 300*time.Millisecond)
 	setDefault(&p.Reclaim, 5*time.Second)
 	freeze, reclaim := r.Quiet.Add(p.Freeze), r.At.Add(p.Reclaim)

@@ -9,7 +9,7 @@ import (
 
 // simulateIdle simulates an idle instance and returns the time of each step after
 // the beginning.
-func simulateIdle(p autoscale.Idle, r autoscale.Rest, busyFor time.Duration) map[autoscale.Step]time.Duration {
+func simulateIdle(p autoscale.Idle, r autoscale.IdleState, busyFor time.Duration) map[autoscale.Step]time.Duration {
 	begin := time.Unix(1000, 0)
 	r.Quiet, r.At = begin, begin
 	r.Until = begin.Add(time.Minute)
@@ -43,15 +43,15 @@ func TestAnIdleInstanceIsFrozenReclaimedAndStopped(t *testing.T) {
 	const ms = time.Millisecond
 	for _, tt := range []struct {
 		name                  string
-		rest                  autoscale.Rest
+		rest                  autoscale.IdleState
 		busy                  time.Duration
 		freeze, reclaim, stop time.Duration // 0 is never
 	}{
-		{"default", autoscale.Rest{}, 0, 300 * ms, 5300 * ms, time.Minute},
-		{"after background work", autoscale.Rest{}, 10 * time.Second, 10200 * ms, 15200 * ms, time.Minute},
-		{"never during background work", autoscale.Rest{}, 70 * time.Second, 0, 0, 70200 * ms},
-		{"without support for freezing", autoscale.Rest{Unfreezable: true}, 0, 0, 0, time.Minute},
-		{"without support for reclaiming", autoscale.Rest{Unreclaimed: true}, 0, 300 * ms, 0, time.Minute},
+		{"default", autoscale.IdleState{}, 0, 300 * ms, 5300 * ms, time.Minute},
+		{"after background work", autoscale.IdleState{}, 10 * time.Second, 10200 * ms, 15200 * ms, time.Minute},
+		{"never during background work", autoscale.IdleState{}, 70 * time.Second, 0, 0, 70200 * ms},
+		{"without support for freezing", autoscale.IdleState{Unfreezable: true}, 0, 0, 0, time.Minute},
+		{"without support for reclaiming", autoscale.IdleState{Unreclaimed: true}, 0, 300 * ms, 0, time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			went := simulateIdle(autoscale.Idle{}, tt.rest, tt.busy)

@@ -2,7 +2,7 @@ package cache
 
 import "context"
 
-// Wait returns the complete entry, to be closed. The error is [ErrBusy], [ErrOnce],
+// Wait returns the complete entry, to be closed. The error is [ErrBusy], [ErrNotReusable],
 // [ErrStopped], the error of the fill or the cause that ended ctx.
 func (f *Flight) Wait(ctx context.Context) (*Entry, error) {
 	if err := f.awaitEnd(ctx); err != nil {
@@ -14,7 +14,7 @@ func (f *Flight) Wait(ctx context.Context) (*Entry, error) {
 	if e := f.fs.storage.get(f.key); e != nil {
 		return e, nil
 	}
-	return nil, ErrOnce // removed already
+	return nil, ErrNotReusable // removed already
 }
 
 // awaitEnd returns once f has ended. The wait for an ended flight takes no share.

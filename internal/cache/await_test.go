@@ -14,10 +14,10 @@ import (
 // the moment at which that request waits.
 func TestAQueuedFillIsKeptForARequestThatHasJoined(t *testing.T) {
 	withCache(t, cache.Options{MaxFills: 1}, func(t *testing.T, c *cache.Cache) {
-		first := page{body: "1", use: cache.Kept, fresh: -1, wait: make(chan struct{})}
+		first := page{body: "1", use: cache.ReuseStored, fresh: -1, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, first.making())
 		f.Leave()
-		how := page{body: "2", use: cache.Kept, fresh: -1}.making()
+		how := page{body: "2", use: cache.ReuseStored, fresh: -1}.making()
 		ctx, hangUp := context.WithCancel(t.Context())
 		queued := cache.NewKey("dpl_1", "queued")
 		g, _, err := c.Fill(ctx, queued, how)
@@ -47,11 +47,11 @@ func TestAQueuedFillIsDroppedWithItsLastWaitingRequest(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			withCache(t, cache.Options{MaxFills: 1}, func(t *testing.T, c *cache.Cache) {
-				first := page{body: "1", use: cache.Kept, fresh: -1, wait: make(chan struct{})}
+				first := page{body: "1", use: cache.ReuseStored, fresh: -1, wait: make(chan struct{})}
 				f, _ := mustMake(t, c, home, first.making())
 				f.Leave()
 				calls := 0
-				how := page{body: "2", use: cache.Kept, fresh: -1, calls: &calls}.making()
+				how := page{body: "2", use: cache.ReuseStored, fresh: -1, calls: &calls}.making()
 				how.Durable = tt.durable
 				ctx, hangUp := context.WithCancel(t.Context())
 				queued := cache.NewKey("dpl_1", "queued")
@@ -91,10 +91,10 @@ func TestAQueuedFillIsDroppedWithItsLastWaitingRequest(t *testing.T) {
 
 func TestAPageStoredAfterTheLookupIsServedAtTheLimitOfWaitingRequests(t *testing.T) {
 	withCache(t, cache.Options{MaxWaiting: 2}, func(t *testing.T, c *cache.Cache) {
-		made, _ := mustMake(t, c, home, page{body: "made", use: cache.Kept, fresh: -1}.making())
+		made, _ := mustMake(t, c, home, page{body: "made", use: cache.ReuseStored, fresh: -1}.making())
 		made.Leave()
 		synctest.Wait()
-		p := page{body: "another", use: cache.Kept, wait: make(chan struct{})}
+		p := page{body: "another", use: cache.ReuseStored, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "another"), p.making())
 		f.Leave()
 		var waiting sync.WaitGroup
@@ -102,7 +102,7 @@ func TestAPageStoredAfterTheLookupIsServedAtTheLimitOfWaitingRequests(t *testing
 			waiting.Go(func() { wait(t.Context(), f) })
 		}
 		synctest.Wait()
-		again := page{body: "made again", use: cache.Kept, fresh: -1}.making()
+		again := page{body: "made again", use: cache.ReuseStored, fresh: -1}.making()
 		again.Seen = cache.Unseen()
 		g, leader := mustMake(t, c, home, again)
 		if got := wait(t.Context(), g); leader || got != "made" {

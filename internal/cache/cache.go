@@ -121,7 +121,7 @@ func (c *Cache) Used() int64 { return c.storage.used.Load() }
 // started the fill, reads the response as it arrives and then calls [Flight.Leave];
 // the other requests call [Flight.Wait]. A started fill continues without its
 // leader; a queued one is dropped once no request waits for it, unless the entry is
-// to be durable. The error is [ErrBusy], [ErrCircle], [ErrStopped] or the cause that
+// to be durable. The error is [ErrBusy], [ErrCycle], [ErrStopped] or the cause that
 // ended ctx.
 func (c *Cache) Fill(ctx context.Context, key Key, how Fill) (f *Flight, leader bool, err error) {
 	return c.flights.fill(ctx, key, how)

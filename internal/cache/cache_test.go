@@ -51,7 +51,7 @@ type page struct {
 	group  string
 	fresh  time.Duration
 	usable time.Duration
-	use    cache.Use
+	use    cache.Reuse
 	err    error
 	wait   chan struct{} // delays the header until closed
 	hold   chan struct{} // delays the end of the body until closed
@@ -59,7 +59,7 @@ type page struct {
 }
 
 func (p page) making() cache.Fill {
-	return cache.Fill{Generate: func(ctx context.Context) (*cache.Draft, error) {
+	return cache.Fill{Generate: func(ctx context.Context) (*cache.Response, error) {
 		if p.calls != nil {
 			*p.calls++
 		}
@@ -81,9 +81,9 @@ func (p page) making() cache.Fill {
 		if status == 0 {
 			status = http.StatusOK
 		}
-		return &cache.Draft{
+		return &cache.Response{
 			Entry: &cache.Entry{Status: status, Header: http.Header{"X-Page": {"1", "\xff\xfe"}}, Tags: p.tags, Group: p.group, Fresh: p.fresh, Usable: p.usable},
-			Body:  io.NopCloser(body), Use: p.use,
+			Body:  io.NopCloser(body), Reuse: p.use,
 		}, nil
 	}}
 }
@@ -106,7 +106,7 @@ func (g *gate) Read([]byte) (int, error) {
 // keep fills the entry of key and waits for it.
 func keep(t testing.TB, c *cache.Cache, key cache.Key, p page) {
 	t.Helper()
-	p.use = cache.Kept
+	p.use = cache.ReuseStored
 	how := p.making()
 	how.Durable = true
 	f, _, err := c.Fill(t.Context(), key, how)
@@ -311,7 +311,7 @@ func TestATagInvalidatedDuringACacheFillCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer run(t, c)()
-		p := page{fresh: -1, tags: []string{"clock"}, use: cache.Kept, wait: make(chan struct{})}
+		p := page{fresh: -1, tags: []string{"clock"}, use: cache.ReuseStored, wait: make(chan struct{})}
 		f, _, err := c.Fill(t.Context(), home, p.making())
 		if err != nil {
 			t.Fatal(err)
@@ -340,12 +340,12 @@ func TestAGroupIsRegeneratedTogether(t *testing.T) {
 		}
 		defer run(t, c)()
 		rsc := cache.NewKey("dpl_1", "/index.rsc")
-		p := page{fresh: -1, group: "1", use: cache.Kept}
-		again := func(key cache.Key, spread cache.Spread) {
+		p := page{fresh: -1, group: "1", use: cache.ReuseStored}
+		again := func(key cache.Key, spread cache.Propagation) {
 			t.Helper()
 			time.Sleep(time.Second)
 			how := p.making()
-			how.Spread = spread
+			how.Propagation = spread
 			f, _, err := c.Fill(t.Context(), key, how)
 			if err != nil {
 				t.Fatal(err)
@@ -364,11 +364,11 @@ func TestAGroupIsRegeneratedTogether(t *testing.T) {
 		keep(t, c, home, p)
 		keep(t, c, rsc, p)
 		want("fresh", "fresh")
-		again(home, cache.SpreadStale)
+		again(home, cache.PropagateStale)
 		want("fresh", "stale stale_group")
-		again(rsc, cache.SpreadNone)
+		again(rsc, cache.PropagateNone)
 		want("fresh", "fresh")
-		again(rsc, cache.SpreadExpired)
+		again(rsc, cache.PropagateExpired)
 		want("expired stale_group", "fresh")
 	})
 }

@@ -103,7 +103,7 @@ func TestAFillFromBeforeTheClockWasSetBackIsFollowedByAnother(t *testing.T) {
 	key := cache.NewKey("dpl_1", "page")
 	keep(t, c, key, page{body: "old", fresh: -1})
 	host.set(-time.Hour)
-	how := page{body: "new", fresh: -1, use: cache.Kept}.making()
+	how := page{body: "new", fresh: -1, use: cache.ReuseStored}.making()
 	how.Since, how.Durable = c.Now(), true
 	f, leader, err := c.Fill(t.Context(), key, how)
 	if err != nil || !leader {

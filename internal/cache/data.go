@@ -84,7 +84,7 @@ func (o *openEntry) Close() error { o.e.Close(); return nil }
 // state returns the state of a value, as if it also had the tags soft.
 func (d *Data) state(o datacache.Owner, e *Entry, soft []string) datacache.State {
 	s, now := d.storage.scope(string(o.Deployment)), time.Now()
-	if s == nil || e.Kept.Sub(now) > futureTolerance {
+	if s == nil || e.Completed.Sub(now) > futureTolerance {
 		return datacache.Miss
 	}
 	switch state, _ := e.state(now, s.marks.freshnessWith(e, SplitTags(soft))); state {
@@ -110,12 +110,12 @@ func (d *Data) Put(_ context.Context, o datacache.Owner, key string, v datacache
 
 func (d *Data) put(o datacache.Owner, key string, v datacache.Item) (bool, error) {
 	now, k := d.storage.clock.tick(), dataKey(o, key)
-	if v.Born <= 0 || v.Born > now {
-		v.Born = now
+	if v.Started <= 0 || v.Started > now {
+		v.Started = now
 	}
 	e := &Entry{
 		Status: http.StatusOK, Header: http.Header{metaField: {v.Meta}}, Tags: SplitTags(v.Tags),
-		Born: time.Unix(0, v.Born), Kept: time.Now(), Fresh: -1, Usable: v.Usable,
+		Started: time.Unix(0, v.Started), Completed: time.Now(), Fresh: -1, Usable: v.Usable,
 	}
 	s := d.storage.scopeOf(k)
 	if s == nil || d.storage.isGone(string(o.Deployment)) || d.state(o, e, nil) != datacache.Fresh {

@@ -95,7 +95,7 @@ func TestAValueWhoseComputationBeganBeforeAnInvalidationIsNotStored(t *testing.T
 		t.Fatal(err)
 	}
 	invalidate(t, d, ownerA, time.Hour, "x")
-	old := datacache.Item{Body: []byte("old"), Tags: []string{"x"}, Born: v.Now}
+	old := datacache.Item{Body: []byte("old"), Tags: []string{"x"}, Started: v.Now}
 	if put(t, d, ownerA, "k", old) {
 		t.Error("it is stored")
 	}
@@ -103,11 +103,11 @@ func TestAValueWhoseComputationBeganBeforeAnInvalidationIsNotStored(t *testing.T
 	if v, err = d.Get(t.Context(), ownerA, "k", nil); err != nil {
 		t.Fatal(err)
 	}
-	if !put(t, d, ownerA, "k", datacache.Item{Body: []byte("new"), Tags: []string{"x"}, Born: v.Now}) || put(t, d, ownerA, "k", old) {
+	if !put(t, d, ownerA, "k", datacache.Item{Body: []byte("new"), Tags: []string{"x"}, Started: v.Now}) || put(t, d, ownerA, "k", old) {
 		t.Error("the old value replaces the new one")
 	}
 	expectData(t, d, ownerA, "fresh  new", "k")
-	future := datacache.Item{Body: []byte("future"), Tags: []string{"x"}, Born: time.Now().Add(time.Hour).UnixNano()}
+	future := datacache.Item{Body: []byte("future"), Tags: []string{"x"}, Started: time.Now().Add(time.Hour).UnixNano()}
 	put(t, d, ownerA, "k", future)
 	invalidate(t, d, ownerA, 0, "x") // the clock is the cache's, not the function's
 	expectData(t, d, ownerA, "miss", "k")

@@ -80,7 +80,7 @@ func (st *storage) setMemoryLocked(s *scope, hash [32]byte, e *Entry) {
 // has no item, is older than any.
 func (st *storage) newerInMemoryLocked(s *scope, hash [32]byte, e *Entry) bool {
 	current, ok := st.memory.Get(slot{s, hash})
-	return ok && current.item != nil && current.Born.After(e.Born)
+	return ok && current.item != nil && current.Started.After(e.Started)
 }
 
 // bornSince reports whether the entry of key, in memory or in the index, is known to
@@ -90,7 +90,7 @@ func (st *storage) bornSince(s *scope, key Key, since time.Time) bool {
 		return false
 	}
 	if e, ok := st.memory.Get(slot{s, key.Hash}); ok {
-		return !e.Born.Before(since)
+		return !e.Started.Before(since)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +132,7 @@ func (st *storage) indexLocked(s *scope, hash [32]byte, info fs.FileInfo) *item 
 
 // publish makes e, which is not on disk yet, the entry of key if its body is in memory.
 func (st *storage) publish(s *scope, key Key, e *Entry) {
-	e.item = newItem(0, e.Born.UnixNano(), time.Now())
+	e.item = newItem(0, e.Started.UnixNano(), time.Now())
 	if s == nil || !e.inline() {
 		return
 	}
@@ -156,7 +156,7 @@ func (st *storage) store(s *scope, key Key, e *Entry, sp *spool) error {
 	defer out.Discard()
 	n, err := writeTrailer(out, key, e)
 	if err == nil {
-		err = st.clock.reserve(e.Born.UnixNano())
+		err = st.clock.reserve(e.Started.UnixNano())
 	}
 	if err == nil {
 		err = out.Seal(0o600)

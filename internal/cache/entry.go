@@ -54,11 +54,11 @@ type Entry struct {
 	// group's latest regeneration is stale. "" is no group.
 	Group string
 
-	// Born is the start of the cache fill, by [Cache.Now]. The response may contain
+	// Started is the start of the cache fill, by [Cache.Now]. The response may contain
 	// data that was invalidated since.
-	Born time.Time
-	// Kept is the time at which the response was complete; its age counts from here.
-	Kept time.Time
+	Started time.Time
+	// Completed is the time at which the response was complete; its age counts from here.
+	Completed time.Time
 	// Fresh is the time after Kept during which the entry is fresh; negative means
 	// until an invalidation.
 	Fresh time.Duration
@@ -124,7 +124,7 @@ func (e *Entry) Close() {
 }
 
 // Age is the age of the entry, never negative.
-func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.Kept)) }
+func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.Completed)) }
 
 // futureTolerance is the tolerance for a completion time in the future: the caller may
 // have read now a moment before the completion. An entry further in the future was
@@ -141,7 +141,7 @@ func (e *Entry) state(now time.Time, f *freshness) (State, Reason) {
 		return Expired, ByTime
 	case f.stale != "":
 		return Stale, f.stale
-	case e.Fresh >= 0 && (age >= e.Fresh || e.Kept.Sub(now) > futureTolerance):
+	case e.Fresh >= 0 && (age >= e.Fresh || e.Completed.Sub(now) > futureTolerance):
 		return Stale, ByTime
 	}
 	return Fresh, ""
@@ -154,7 +154,7 @@ func (e *Entry) inline() bool { return e.file == nil && int64(len(e.body)) == e.
 func (e *Entry) clone() *Entry {
 	return &Entry{
 		Status: e.Status, Header: e.Header, Tags: e.Tags, Group: e.Group,
-		Born: e.Born, Kept: e.Kept, Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Digest: e.Digest,
+		Started: e.Started, Completed: e.Completed, Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Digest: e.Digest,
 	}
 }
 

@@ -69,7 +69,7 @@ func (t headerText) header() http.Header {
 func writeTrailer(w io.Writer, key Key, e *Entry) (int64, error) {
 	rec, err := json.Marshal(record{
 		Key: key.String(), Status: e.Status, Header: textOf(e.Header), Tags: e.Tags, Group: e.Group,
-		Born: e.Born.UnixNano(), Kept: e.Kept.UnixNano(), Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Digest: e.Digest,
+		Born: e.Started.UnixNano(), Kept: e.Completed.UnixNano(), Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Digest: e.Digest,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("encode entry: %w", err)
@@ -102,7 +102,7 @@ func readEntry(f *os.File, key Key, memory int64) (e *Entry, err error) {
 	}
 	e = &Entry{
 		Status: rec.Status, Header: rec.Header.header(), Tags: rec.Tags, Group: rec.Group,
-		Born: time.Unix(0, rec.Born), Kept: time.Unix(0, rec.Kept), Fresh: rec.Fresh, Usable: rec.Usable, Digest: rec.Digest,
+		Started: time.Unix(0, rec.Born), Completed: time.Unix(0, rec.Kept), Fresh: rec.Fresh, Usable: rec.Usable, Digest: rec.Digest,
 	}
 	if rec.Size > memory {
 		e.SetFile(f, rec.Size)

@@ -3,129 +3,121 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
-	"sync"
+	"io"
 	"time"
+
+	"github.com/lateen-dev/lateen"
 )
 
-// run executes the cache fill.
-func (f *Flight) run(ctx context.Context) {
-	var watch sync.WaitGroup
-	defer watch.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer func() {
-		if r := recover(); r != nil {
-			f.fs.storage.o.Log.Error("cache fill panicked", "deployment_id", f.key.Scope, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			f.end(nil, fmt.Errorf("cache fill panicked: %v", r), false)
-			f.spool.finish(f.err, nil)
-		}
-	}()
-	draft, err := f.fill.Generate(ctx)
-	if err != nil {
-		f.end(nil, err, false)
-		return
-	}
-	defer draft.Body.Close()
-	draft.Entry.Born, draft.Entry.Kept = f.began, time.Now()
-	f.draft = draft
-	close(f.begun)
-	if draft.Use == Once {
-		f.end(nil, ErrOnce, false)
-		watch.Go(func() { f.cancelUnread(ctx, cancel) })
-	}
-	switch err := f.spool.fill(draft.Body); {
-	case err == nil:
-		f.publish()
-	case f.spool.rest == nil:
-		f.end(nil, err, false)
-	default: // only the leader reads the rest
-		f.end(nil, ErrOnce, false)
-		select {
-		case <-f.left:
-		case <-ctx.Done():
-		}
-	}
+// Reuse says which requests a response may answer.
+type Reuse int
+
+// The values of [Reuse].
+const (
+	ReuseNone    Reuse = iota // only the request that started the cache fill
+	ReuseWaiting              // also the requests that wait for it: an error response, for example
+	ReuseStored               // also later requests
+)
+
+// Propagation is the effect of a new entry on the older members of its group.
+type Propagation int
+
+// The values of [Propagation].
+const (
+	PropagateNone    Propagation = iota // no effect: the entry was missing, or the members are as stale as it was
+	PropagateStale                      // they become stale
+	PropagateExpired                    // they expire
+)
+
+// Response is a response whose header is complete and whose body may still be arriving.
+// The cache sets the remaining fields of the entry.
+type Response struct {
+	Entry  *Entry // Status, Header, Tags, Group, Fresh and Usable
+	Body   io.ReadCloser
+	Length int64 // length of the body; negative is unknown
+	Reuse  Reuse
 }
 
-// cancelUnread cancels a response once its leader has stopped reading.
-func (f *Flight) cancelUnread(ctx context.Context, cancel context.CancelFunc) {
-	select {
-	case <-f.left:
-		cancel()
-	case <-ctx.Done():
-	}
+// Fill configures a cache fill.
+type Fill struct {
+	// Generate requests the response. It is called once, with a context that ends with
+	// the cache's Run and not with the context of any client.
+	Generate    func(ctx context.Context) (*Response, error)
+	Propagation Propagation
+	// Durable makes all waiting requests wait until the entry is on disk.
+	Durable bool
+	// Since is the earliest acceptable start of the cache fill, by [Cache.Now]. The
+	// request waits for a fill that started before, and then starts another. Zero
+	// accepts any start.
+	Since time.Time
+
+	// Seen is the start time of the entry that the caller found and cannot use, or
+	// [Unseen] if it found none: an entry that was stored between that lookup and
+	// the cache fill is used. Zero means that the caller did not look.
+	Seen time.Time
+
+	// ID names the cache fill in the requests that it sends in turn; "" is no name.
+	// Within is the ID of the cache fill that sent the request and waits for this
+	// one; "" is none. IDs are secrets.
+	ID, Within string
+
+	// Client is the client that requested the entry. The clients of a tenant divide
+	// the cache fills of the tenant, and their fills of a scope start in turn. "" is
+	// no particular client.
+	Client string
+
+	// Group lists further entries that the same run fills. Each is filled after this
+	// entry has been stored, one after the other, unless it has a flight already.
+	Group []Member
 }
 
-// publish publishes the complete response. The waiting requests get an entry in memory
-// before it is on disk, unless they asked for a durable one.
-func (f *Flight) publish() {
-	e := f.draft.Entry.clone()
-	e.Born, e.Kept = f.began, time.Now()
-	f.spool.describe(e)
-	kept := f.draft.Use == Kept
-	if kept {
-		f.fs.storage.spread(f.scope, e, f.fill.Spread)
-		f.fs.storage.publish(f.scope, f.key, e)
-		if e.inline() && !f.fill.Durable {
-			f.end(e, nil, true)
-		}
-		kept = f.store(e)
+// Unseen is the Seen of a [Fill] whose caller found no entry.
+func Unseen() time.Time { return time.Unix(0, -1) }
+
+// since is the earliest start time of an acceptable entry; zero means that no entry
+// is acceptable.
+func (m *Fill) since() time.Time {
+	if !m.Seen.IsZero() && !m.Seen.Before(m.Since) {
+		return m.Seen.Add(1)
 	}
-	switch {
-	case e.inline():
-		f.end(e, nil, kept)
-	case kept:
-		f.end(nil, nil, true)
-	default:
-		f.end(nil, ErrOnce, false)
-	}
+	return m.Since
 }
 
-// store writes e to disk and reports success.
-func (f *Flight) store(e *Entry) bool {
-	err := f.fs.storage.store(f.scope, f.key, e, f.spool)
-	if err != nil && !errors.Is(err, errDropped) {
-		f.fs.storage.o.Log.Error("could not store a cached page", "deployment_id", f.key.Scope, "err", err)
+// waitContext returns a context that ends when the request of ctx no longer wants the
+// cache fill. For a durable entry it does not end: the requests for one may
+// disconnect before it is stored.
+func (m *Fill) waitContext(ctx context.Context) context.Context {
+	if m.Durable {
+		return context.WithoutCancel(ctx)
 	}
-	return err == nil
+	return ctx
 }
 
-// end ends the flight; only the first call has an effect.
-func (f *Flight) end(e *Entry, err error, kept bool) {
-	f.ended.Do(func() {
-		f.entry, f.kept, f.err = e, kept, err
-		f.fs.remove(f, kept)
-		if f.draft == nil {
-			close(f.begun)
-		}
-		close(f.done)
-	})
+// shareOwners are the owners of the shares that the cache fill counts against: its
+// tenant, and its client within that share.
+func (m *Fill) shareOwners(tenant string) []string {
+	if m.Client == "" {
+		return []string{tenant}
+	}
+	return []string{tenant, tenant + " " + m.Client}
 }
 
-// remove removes f, which has ended; kept reports whether its entry was stored.
-func (fs *flights) remove(f *Flight, kept bool) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	delete(fs.byKey, f.key)
-	delete(fs.byID, f.fill.ID)
-	f.removeWaits()
-	fs.all.Give(1, f.fill.shareOwners(f.key.Tenant)...)
-	switch {
-	case kept:
-		delete(fs.failed, f.key)
-		return
-	case f.draft == nil && errors.Is(f.err, ErrOnce): // no attempt was made
-		return
-	}
-	now := time.Now()
-	if len(fs.failed) >= maxFailed {
-		for key, until := range fs.failed {
-			if now.After(until) || len(fs.failed) >= maxFailed {
-				delete(fs.failed, key)
-			}
-		}
-	}
-	fs.failed[f.key] = now.Add(fs.retry)
+// Member is an entry that is filled together with another.
+type Member struct {
+	Key      Key
+	Generate func(ctx context.Context) (*Response, error) // see [Fill]
 }
+
+// Errors of a cache fill without an entry.
+var (
+	// ErrNotReusable means that the response is for its first client only: the other
+	// requests start their own cache fills.
+	ErrNotReusable = errors.New("the response is for its first client only")
+	// ErrCycle means that the cache fill which sent the request would wait for
+	// itself.
+	ErrCycle = errors.New("the cache fill would wait for itself")
+	// ErrStopped means that the cache has stopped.
+	ErrStopped = &lateen.Error{Code: lateen.Unavailable, Reason: "cache_stopped", Message: "the platform is shutting down", Hint: "try again in a moment"}
+	// ErrBusy means that the maximum number of requests waits for entries.
+	ErrBusy = &lateen.Error{Code: lateen.Unavailable, Reason: "cache_busy", Message: "too many requests are waiting for cached pages", Hint: "try again in a moment"}
+)

@@ -70,7 +70,7 @@ type Flight struct {
 	waitsFor, waitedBy map[*Flight]struct{}
 	awaited            int // requests that wait for the flight and its group; guarded by [flights].mu
 
-	draft *Draft
+	draft *Response
 	entry *Entry // entry for the waiting requests, with its body in memory; nil: the cache has it
 	kept  bool
 	err   error
@@ -78,7 +78,7 @@ type Flight struct {
 
 // Head waits for the header of the response. Only the leader calls it, and it does
 // not read the draft's own body.
-func (f *Flight) Head(ctx context.Context) (*Draft, error) {
+func (f *Flight) Head(ctx context.Context) (*Response, error) {
 	select {
 	case <-f.begun:
 	case <-ctx.Done():
@@ -102,8 +102,8 @@ func (f *Flight) Body(ctx context.Context) io.ReadCloser {
 // entry.
 func (f *Flight) Grouped() bool { return f.first != nil }
 
-// Kept reports whether the entry was stored. It is valid once the flight has ended.
-func (f *Flight) Kept() bool { return f.kept }
+// Stored reports whether the entry was stored. It is valid once the flight has ended.
+func (f *Flight) Stored() bool { return f.kept }
 
 // Leave ends the leader's reading.
 func (f *Flight) Leave() {

@@ -21,11 +21,11 @@ func TestAFillHoldsNoFinishedPagesThatItRequested(t *testing.T) {
 	running.Go(func() { _ = c.Run(ctx) })
 	defer running.Wait()
 	defer cancel()
-	draft := func(context.Context) (*Draft, error) {
-		return &Draft{Entry: &Entry{Status: 200, Fresh: -1}, Body: io.NopCloser(strings.NewReader("page")), Length: -1, Use: Kept}, nil
+	draft := func(context.Context) (*Response, error) {
+		return &Response{Entry: &Entry{Status: 200, Fresh: -1}, Body: io.NopCloser(strings.NewReader("page")), Length: -1, Reuse: ReuseStored}, nil
 	}
 	held := -1
-	crawler := Fill{ID: "crawler", Generate: func(ctx context.Context) (*Draft, error) {
+	crawler := Fill{ID: "crawler", Generate: func(ctx context.Context) (*Response, error) {
 		for n := range 20 {
 			f, leader, err := c.Fill(ctx, NewKey("dpl_1", fmt.Sprint(n)), Fill{Within: "crawler", Generate: draft})
 			if err != nil || !leader {

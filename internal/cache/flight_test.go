@@ -63,7 +63,7 @@ func TestAHundredRequestsShareOneFill(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			withCache(t, cache.Options{MaxInline: 100}, func(t *testing.T, c *cache.Cache) {
 				calls := 0
-				p := page{body: text, fresh: -1, use: cache.Kept, wait: make(chan struct{}), calls: &calls}
+				p := page{body: text, fresh: -1, use: cache.ReuseStored, wait: make(chan struct{}), calls: &calls}
 				var all sync.WaitGroup
 				got := make([]string, 100)
 				for i := range got {
@@ -103,7 +103,7 @@ func TestTheLeaderReadsTheBodyAsItArrives(t *testing.T) {
 	for name, inline := range map[string]int64{"in memory": 1000, "on disk": 10} {
 		t.Run(name, func(t *testing.T) {
 			withCache(t, cache.Options{MaxInline: inline}, func(t *testing.T, c *cache.Cache) {
-				p := page{body: "the first part of the body", fresh: -1, use: cache.Kept, hold: make(chan struct{})}
+				p := page{body: "the first part of the body", fresh: -1, use: cache.ReuseStored, hold: make(chan struct{})}
 				f, _ := mustMake(t, c, home, p.making())
 				draft, err := f.Head(t.Context())
 				if err != nil || draft.Entry.Status != 200 {
@@ -134,7 +134,7 @@ func TestTheLeaderReadsTheBodyAsItArrives(t *testing.T) {
 
 func TestALeaderThatLeavesStopsNoOtherRequest(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		p := page{body: "page", fresh: -1, use: cache.Kept, wait: make(chan struct{})}
+		p := page{body: "page", fresh: -1, use: cache.ReuseStored, wait: make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())
 		f, _, err := c.Fill(ctx, home, p.making())
 		if err != nil {
@@ -159,7 +159,7 @@ func TestALeaderThatLeavesStopsNoOtherRequest(t *testing.T) {
 
 func TestAWaitEndsWithItsOwnContext(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		p := page{use: cache.Kept, wait: make(chan struct{})}
+		p := page{use: cache.ReuseStored, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		defer f.Leave()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -173,13 +173,13 @@ func TestAWaitEndsWithItsOwnContext(t *testing.T) {
 
 func TestErrorsAreSharedAndNotStored(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		p := page{body: "boom", status: 500, use: cache.Shared, wait: make(chan struct{})}
+		p := page{body: "boom", status: 500, use: cache.ReuseWaiting, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		f.Leave()
 		g, _ := mustMake(t, c, home, p.making())
 		close(p.wait)
 		e, err := g.Wait(t.Context())
-		if err != nil || e.Status != 500 || string(e.Bytes()) != "boom" || g.Kept() {
+		if err != nil || e.Status != 500 || string(e.Bytes()) != "boom" || g.Stored() {
 			t.Errorf("the waiting request got %+v, %v", e, err)
 		}
 		if got := body(t, c, home); got != "none" {
@@ -200,14 +200,14 @@ func TestErrorsAreSharedAndNotStored(t *testing.T) {
 
 func TestAResponseForOneRequestIsNotShared(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		p := page{body: "private", use: cache.Once, wait: make(chan struct{}), hold: make(chan struct{})}
+		p := page{body: "private", use: cache.ReuseNone, wait: make(chan struct{}), hold: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		g, _ := mustMake(t, c, home, p.making())
 		close(p.wait)
-		if got := wait(t.Context(), g); got != cache.ErrOnce.Error() { // as soon as the header has arrived
+		if got := wait(t.Context(), g); got != cache.ErrNotReusable.Error() { // as soon as the header has arrived
 			t.Errorf("the waiting request got %q", got)
 		}
-		if _, leader := mustMake(t, c, home, page{use: cache.Kept}.making()); !leader {
+		if _, leader := mustMake(t, c, home, page{use: cache.ReuseStored}.making()); !leader {
 			t.Error("a later request waits for a private response")
 		}
 		close(p.hold)
@@ -222,9 +222,9 @@ func TestAResponseForOneRequestIsNotShared(t *testing.T) {
 func TestAResponseForOneRequestEndsWhenItsClientLeaves(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		ended := make(chan error, 1)
-		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(ctx context.Context) (*cache.Draft, error) {
+		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(ctx context.Context) (*cache.Response, error) {
 			context.AfterFunc(ctx, func() { ended <- ctx.Err() })
-			return &cache.Draft{Entry: &cache.Entry{}, Body: io.NopCloser(&gate{ctx, nil}), Use: cache.Once}, nil
+			return &cache.Response{Entry: &cache.Entry{}, Body: io.NopCloser(&gate{ctx, nil}), Reuse: cache.ReuseNone}, nil
 		}})
 		if _, err := f.Head(t.Context()); err != nil {
 			t.Fatal(err)
@@ -238,11 +238,11 @@ func TestABodyTooLargeIsStreamedAndNotStored(t *testing.T) {
 	dir := t.TempDir()
 	withCache(t, cache.Options{Dir: dir, MaxInline: 10, MaxBody: 1000}, func(t *testing.T, c *cache.Cache) {
 		text := strings.Repeat("0123456789", 20_000)
-		p := page{body: text, fresh: -1, use: cache.Kept, wait: make(chan struct{})}
+		p := page{body: text, fresh: -1, use: cache.ReuseStored, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		g, _ := mustMake(t, c, home, p.making())
 		close(p.wait)
-		if got := wait(t.Context(), g); got != cache.ErrOnce.Error() {
+		if got := wait(t.Context(), g); got != cache.ErrNotReusable.Error() {
 			t.Errorf("the waiting request got %.40q", got)
 		}
 		r := f.Body(t.Context())
@@ -265,10 +265,10 @@ func TestABodyTooLargeIsStreamedAndNotStored(t *testing.T) {
 func TestALargeBodyEndsWithItsReader(t *testing.T) {
 	withCache(t, cache.Options{MaxInline: 10, MaxBody: 100}, func(t *testing.T, c *cache.Cache) {
 		closed := make(chan struct{})
-		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(context.Context) (*cache.Draft, error) {
+		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(context.Context) (*cache.Response, error) {
 			r, w := io.Pipe()
 			go func() { io.WriteString(w, strings.Repeat("x", 1000)); <-closed }()
-			return &cache.Draft{Entry: &cache.Entry{Fresh: -1}, Body: &closing{r, closed}, Use: cache.Kept}, nil
+			return &cache.Response{Entry: &cache.Entry{Fresh: -1}, Body: &closing{r, closed}, Reuse: cache.ReuseStored}, nil
 		}})
 		ctx, cancel := context.WithCancel(t.Context())
 		r := f.Body(ctx)
@@ -295,10 +295,10 @@ func (c *closing) Close() error { close(c.closed); return c.PipeReader.Close() }
 func TestABrokenBodyIsAnErrorForAllRequests(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		broken := errors.New("broken pipe")
-		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(context.Context) (*cache.Draft, error) {
+		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(context.Context) (*cache.Response, error) {
 			r, w := io.Pipe()
 			go func() { io.WriteString(w, "half"); w.CloseWithError(broken) }()
-			return &cache.Draft{Entry: &cache.Entry{Fresh: -1}, Body: r, Use: cache.Kept}, nil
+			return &cache.Response{Entry: &cache.Entry{Fresh: -1}, Body: r, Reuse: cache.ReuseStored}, nil
 		}})
 		if got := wait(t.Context(), f); got != "broken pipe" {
 			t.Errorf("the waiting request got %q", got)
@@ -316,10 +316,10 @@ func TestABrokenBodyIsAnErrorForAllRequests(t *testing.T) {
 
 func TestFillsBeyondTheBoundQueue(t *testing.T) {
 	withCache(t, cache.Options{MaxFills: 1}, func(t *testing.T, c *cache.Cache) {
-		p := page{body: "1", use: cache.Kept, wait: make(chan struct{})}
+		p := page{body: "1", use: cache.ReuseStored, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		synctest.Wait()
-		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "2"), page{body: "2", use: cache.Kept}.making())
+		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "2"), page{body: "2", use: cache.ReuseStored}.making())
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -337,7 +337,7 @@ func TestFillsBeyondTheBoundQueue(t *testing.T) {
 
 func TestWaitersBeyondTheBoundAreRefused(t *testing.T) {
 	withCache(t, cache.Options{MaxWaiting: 1}, func(t *testing.T, c *cache.Cache) {
-		p := page{body: "page", use: cache.Kept, wait: make(chan struct{})}
+		p := page{body: "page", use: cache.ReuseStored, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		f.Leave()
 		first := make(chan string, 1)
@@ -358,12 +358,12 @@ func TestWaitersBeyondTheBoundAreRefused(t *testing.T) {
 
 func TestARequestForANewerPageWaitsForTheOlderFill(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		old := page{body: "old", fresh: -1, use: cache.Kept, wait: make(chan struct{})}
+		old := page{body: "old", fresh: -1, use: cache.ReuseStored, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, old.making())
 		f.Leave()
 		time.Sleep(time.Second)
 		calls := 0
-		how := page{body: "new", fresh: -1, use: cache.Kept, calls: &calls}.making()
+		how := page{body: "new", fresh: -1, use: cache.ReuseStored, calls: &calls}.making()
 		how.Since = time.Now()
 		got := make(chan string, 2)
 		for range 2 {
@@ -389,12 +389,12 @@ func TestARequestForANewerPageWaitsForTheOlderFill(t *testing.T) {
 
 func TestAPanicIsAnError(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(context.Context) (*cache.Draft, error) { panic("oops") }})
+		f, _ := mustMake(t, c, home, cache.Fill{Generate: func(context.Context) (*cache.Response, error) { panic("oops") }})
 		defer f.Leave()
 		if got := wait(t.Context(), f); !strings.Contains(got, "oops") {
 			t.Errorf("got %q", got)
 		}
-		if _, leader := mustMake(t, c, home, page{use: cache.Kept}.making()); !leader {
+		if _, leader := mustMake(t, c, home, page{use: cache.ReuseStored}.making()); !leader {
 			t.Error("no fill runs any more")
 		}
 	})
@@ -408,7 +408,7 @@ func TestStoppingEndsEveryWait(t *testing.T) {
 			t.Fatal(err)
 		}
 		stop := run(t, c)
-		p := page{use: cache.Kept, wait: make(chan struct{})}
+		p := page{use: cache.ReuseStored, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())
 		synctest.Wait()
 		g, _ := mustMake(t, c, cache.NewKey("dpl_1", "queued"), p.making())
@@ -436,7 +436,7 @@ func TestAnEntryThatCannotBeWrittenIsStillServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{"small": "tiny", "large": strings.Repeat("x", 100_000)} {
-		how := page{body: text, use: cache.Kept, fresh: -1}.making()
+		how := page{body: text, use: cache.ReuseStored, fresh: -1}.making()
 		how.Durable = true
 		f, _ := mustMake(t, c, cache.NewKey("dpl_1", name), how)
 		r := f.Body(t.Context())
@@ -445,8 +445,8 @@ func TestAnEntryThatCannotBeWrittenIsStillServed(t *testing.T) {
 			t.Errorf("%s: the leader got %d bytes, %v", name, len(b), err)
 		}
 		r.Close()
-		if _, err := f.Wait(t.Context()); err != nil && !errors.Is(err, cache.ErrOnce) || f.Kept() {
-			t.Errorf("%s: %v, stored: %v", name, err, f.Kept())
+		if _, err := f.Wait(t.Context()); err != nil && !errors.Is(err, cache.ErrNotReusable) || f.Stored() {
+			t.Errorf("%s: %v, stored: %v", name, err, f.Stored())
 		}
 	}
 	if got := body(t, c, cache.NewKey("dpl_1", "small")); got != "tiny" {
@@ -470,7 +470,7 @@ func TestAFollowerDoesNotFailWithADisconnectedLeader(t *testing.T) {
 			t.Fatal("there is no leader to follow")
 		}
 		hangUp()
-		if _, err := f.Wait(t.Context()); !errors.Is(err, cache.ErrOnce) {
+		if _, err := f.Wait(t.Context()); !errors.Is(err, cache.ErrNotReusable) {
 			t.Errorf("the follower got %v", err)
 		}
 	})
@@ -480,7 +480,7 @@ func TestAnOlderPageNeverReplacesANewerOne(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		for i := range 200 { // the older page's file may be renamed while the newer page is only in memory
 			for _, text := range []string{fmt.Sprint("old ", i), fmt.Sprint("new ", i)} {
-				p := page{body: text, fresh: -1, use: cache.Kept}
+				p := page{body: text, fresh: -1, use: cache.ReuseStored}
 				f, leader := mustMake(t, c, home, p.making())
 				if !leader {
 					t.Fatalf("%s: another fill was running", text)
@@ -504,22 +504,22 @@ func TestAnOlderPageNeverReplacesANewerOne(t *testing.T) {
 func TestAPageStoredAfterTheLookupIsNotFilledAgain(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		keep := func() time.Time {
-			f, _ := mustMake(t, c, home, page{body: "made", use: cache.Kept, fresh: -1}.making())
+			f, _ := mustMake(t, c, home, page{body: "made", use: cache.ReuseStored, fresh: -1}.making())
 			f.Leave()
 			e, err := f.Wait(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer e.Close()
-			return e.Born
+			return e.Started
 		}
-		again := page{body: "made again", use: cache.Kept, fresh: -1}.making()
+		again := page{body: "made again", use: cache.ReuseStored, fresh: -1}.making()
 		again.Seen = cache.Unseen()
 		born := keep()
 		for range 2 { // also after an older page
 			f, leader := mustMake(t, c, home, again)
-			if got := wait(t.Context(), f); leader || got != "made" || !f.Kept() {
-				t.Errorf("the page is %q, stored: %v", got, f.Kept())
+			if got := wait(t.Context(), f); leader || got != "made" || !f.Stored() {
+				t.Errorf("the page is %q, stored: %v", got, f.Stored())
 			}
 			if c.Refresh(t.Context(), home, again) {
 				t.Error("it is refreshed in the background")

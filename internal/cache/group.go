@@ -30,7 +30,7 @@ func (f *Flight) runGroup(ctx context.Context) {
 	case f.err != nil:
 		f.failGroup(f.err)
 	case !f.kept:
-		f.failGroup(ErrOnce)
+		f.failGroup(ErrNotReusable)
 	}
 	for _, g := range f.group {
 		g.run(ctx)

@@ -16,14 +16,14 @@ import (
 // order of the fills.
 func grouped(order *[]string, first page) cache.Fill {
 	member := func(name string) cache.Member {
-		return cache.Member{Key: cache.NewKey("dpl_1", name), Generate: func(ctx context.Context) (*cache.Draft, error) {
+		return cache.Member{Key: cache.NewKey("dpl_1", name), Generate: func(ctx context.Context) (*cache.Response, error) {
 			*order = append(*order, name)
-			return page{body: fmt.Sprint(name, " after ", len(*order)-1), fresh: -1, use: cache.Kept}.making().Generate(ctx)
+			return page{body: fmt.Sprint(name, " after ", len(*order)-1), fresh: -1, use: cache.ReuseStored}.making().Generate(ctx)
 		}}
 	}
 	how := first.making()
 	ask := how.Generate
-	how.Generate = func(ctx context.Context) (*cache.Draft, error) {
+	how.Generate = func(ctx context.Context) (*cache.Response, error) {
 		*order = append(*order, "first")
 		return ask(ctx)
 	}
@@ -34,10 +34,10 @@ func grouped(order *[]string, first page) cache.Fill {
 func TestAGroupIsFilledByOneRun(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		var order []string
-		p := page{body: "page", fresh: -1, use: cache.Kept, hold: make(chan struct{})}
+		p := page{body: "page", fresh: -1, use: cache.ReuseStored, hold: make(chan struct{})}
 		f, _ := mustMake(t, c, home, grouped(&order, p))
 		data := cache.NewKey("dpl_1", "data")
-		g, leader := mustMake(t, c, data, cache.Fill{Generate: func(context.Context) (*cache.Draft, error) {
+		g, leader := mustMake(t, c, data, cache.Fill{Generate: func(context.Context) (*cache.Response, error) {
 			t.Error("the data was filled separately")
 			return nil, errors.New("no")
 		}})
@@ -58,8 +58,8 @@ func TestAGroupIsFilledByOneRun(t *testing.T) {
 			t.Errorf("filled %s", got)
 		}
 		kept, other := c.Get(home), c.Get(cache.NewKey("dpl_1", "more"))
-		if kept == nil || other == nil || !kept.Born.Equal(other.Born) {
-			t.Fatalf("%v and %v have different Born times", kept, other)
+		if kept == nil || other == nil || !kept.Started.Equal(other.Started) {
+			t.Fatalf("%v and %v have different start times", kept, other)
 		}
 		kept.Close()
 		other.Close()
@@ -72,7 +72,7 @@ func TestAGroupIsNotFilledIfItsFirstEntryIsNotStored(t *testing.T) {
 		want string
 	}{
 		"an error":           {page{err: errors.New("it crashed")}, "it crashed"},
-		"a response for all": {page{body: "oops", use: cache.Shared}, cache.ErrOnce.Error()},
+		"a response for all": {page{body: "oops", use: cache.ReuseWaiting}, cache.ErrNotReusable.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withCache(t, cache.Options{}, func(t *testing.T, cc *cache.Cache) {
@@ -97,14 +97,14 @@ func TestAGroupIsNotFilledIfItsFirstEntryIsNotStored(t *testing.T) {
 // A page may fetch its own data, which is a member of its group.
 func TestAFillThatRequestsItsGroupFillsItSeparately(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
-		how := cache.Fill{ID: "id of page", Group: []cache.Member{{Key: cache.NewKey("dpl_1", "data"), Generate: page{body: "data", use: cache.Kept}.making().Generate}}}
-		how.Generate = func(ctx context.Context) (*cache.Draft, error) {
+		how := cache.Fill{ID: "id of page", Group: []cache.Member{{Key: cache.NewKey("dpl_1", "data"), Generate: page{body: "data", use: cache.ReuseStored}.making().Generate}}}
+		how.Generate = func(ctx context.Context) (*cache.Response, error) {
 			_, _, err := c.Fill(ctx, cache.NewKey("dpl_1", "data"), cache.Fill{Within: how.ID})
-			return page{body: fmt.Sprint("page: ", err), use: cache.Kept}.making().Generate(ctx)
+			return page{body: fmt.Sprint("page: ", err), use: cache.ReuseStored}.making().Generate(ctx)
 		}
 		f, _ := mustMake(t, c, home, how)
 		f.Leave()
-		if got, want := wait(t.Context(), f), "page: "+cache.ErrOnce.Error(); got != want {
+		if got, want := wait(t.Context(), f), "page: "+cache.ErrNotReusable.Error(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})

@@ -17,20 +17,20 @@ func (st *storage) invalidate(s *scope, names []string, at int64, grace time.Dur
 	return errors.Join(ahead, err, st.removeNames(maxMarked))
 }
 
-// spread makes the older members of e's group stale or expired. It runs before e is
+// propagate makes the older members of e's group stale or expired. It runs before e is
 // stored: if storing fails, the members are regenerated too early rather than too
 // late.
-func (st *storage) spread(s *scope, e *Entry, how Spread) {
+func (st *storage) propagate(s *scope, e *Entry, how Propagation) {
 	if s == nil || e.Group == "" {
 		return
 	}
 	switch how {
-	case SpreadExpired:
-		if err := st.invalidate(s, []string{groupName(e.Group)}, e.Born.UnixNano(), 0); err != nil {
+	case PropagateExpired:
+		if err := st.invalidate(s, []string{groupName(e.Group)}, e.Started.UnixNano(), 0); err != nil {
 			st.o.Log.Error("could not save the invalidation of a group", "deployment_id", filepath.Base(s.dir), "err", err)
 		}
-	case SpreadStale:
-		s.marks.markRegenerated(e.Group, e.Born)
-	case SpreadNone:
+	case PropagateStale:
+		s.marks.markRegenerated(e.Group, e.Started)
+	case PropagateNone:
 	}
 }

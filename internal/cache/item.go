@@ -8,7 +8,7 @@ import (
 // item is a file of the index. A replacement is another item.
 type item struct {
 	size   int64        // set before the item is in the index
-	born   int64        // Born of the entry, Unix nanoseconds; 0 if unknown
+	born   int64        // Started of the entry, Unix nanoseconds; 0 if unknown
 	access atomic.Int64 // last use, Unix nanoseconds
 	saved  atomic.Int64 // access as saved in the file's modification time
 }

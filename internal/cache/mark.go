@@ -26,12 +26,12 @@ import (
 )
 
 // Mark is the state of one invalidated name, a tag or a group. Stale, Expired and
-// Doomed are readings of the cache's clock, Doom is in Unix nanoseconds; 0 is never.
+// Expiring are readings of the cache's clock, ExpiresAt is in Unix nanoseconds; 0 is never.
 type Mark struct {
-	Stale   int64 `json:"s,omitempty"` // entries born before are stale
-	Expired int64 `json:"e,omitempty"` // entries born before are expired
-	Doomed  int64 `json:"b,omitempty"` // entries born before expire at Doom
-	Doom    int64 `json:"d,omitempty"`
+	Stale     int64 `json:"s,omitempty"` // entries born before are stale
+	Expired   int64 `json:"e,omitempty"` // entries born before are expired
+	Expiring  int64 `json:"b,omitempty"` // entries born before expire at ExpiresAt
+	ExpiresAt int64 `json:"d,omitempty"`
 }
 
 // add applies m, with the reason why, to an entry born at born.
@@ -42,8 +42,8 @@ func (f *freshness) add(m Mark, born int64, why Reason) {
 	if born < m.Expired {
 		f.expireAt(math.MinInt64, why)
 	}
-	if born < m.Doomed {
-		f.expireAt(m.Doom, why)
+	if born < m.Expiring {
+		f.expireAt(m.ExpiresAt, why)
 	}
 }
 
@@ -51,27 +51,27 @@ func (f *freshness) add(m Mark, born int64, why Reason) {
 // born before are stale, and expire once grace has passed after now; a negative
 // grace never passes.
 func (m Mark) invalidated(at int64, now time.Time, grace time.Duration) Mark {
-	if m.Doom != 0 && now.UnixNano() >= m.Doom { // the expiry has passed
-		m.Expired, m.Doomed, m.Doom = max(m.Expired, m.Doomed), 0, 0
+	if m.ExpiresAt != 0 && now.UnixNano() >= m.ExpiresAt { // the expiry has passed
+		m.Expired, m.Expiring, m.ExpiresAt = max(m.Expired, m.Expiring), 0, 0
 	}
 	m.Stale = max(m.Stale, at)
 	switch expireAt := now.UnixNano() + int64(grace); {
 	case grace < 0:
 	case grace == 0:
 		m.Expired = max(m.Expired, at)
-	case m.Doom == 0:
-		m.Doomed, m.Doom = at, expireAt
+	case m.ExpiresAt == 0:
+		m.Expiring, m.ExpiresAt = at, expireAt
 	default: // one expiry is stored; the earlier one applies to all entries
-		m.Doomed, m.Doom = at, min(m.Doom, expireAt)
+		m.Expiring, m.ExpiresAt = at, min(m.ExpiresAt, expireAt)
 	}
 	return m
 }
 
 // union is a mark that has at least the effects of m and n on every entry.
 func (m Mark) union(n Mark) Mark {
-	u := Mark{Stale: max(m.Stale, n.Stale), Expired: max(m.Expired, n.Expired), Doomed: max(m.Doomed, n.Doomed)}
-	if u.Doom = min(m.Doom, n.Doom); u.Doom == 0 {
-		u.Doom = max(m.Doom, n.Doom)
+	u := Mark{Stale: max(m.Stale, n.Stale), Expired: max(m.Expired, n.Expired), Expiring: max(m.Expiring, n.Expiring)}
+	if u.ExpiresAt = min(m.ExpiresAt, n.ExpiresAt); u.ExpiresAt == 0 {
+		u.ExpiresAt = max(m.ExpiresAt, n.ExpiresAt)
 	}
 	return u
 }
@@ -168,7 +168,7 @@ func (m *marks) freshness(e *Entry) *freshness {
 	if known := e.freshness.Load(); known != nil && known.version == version {
 		return known
 	}
-	f, born := &freshness{version: version, expires: math.MaxInt64}, e.Born.UnixNano()
+	f, born := &freshness{version: version, expires: math.MaxInt64}, e.Started.UnixNano()
 	m.mu.Lock()
 	f.add(m.table[anyName], born, ByTag)
 	for _, tag := range e.Tags {
@@ -189,7 +189,7 @@ func (m *marks) freshnessWith(e *Entry, tags []string) *freshness {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, tag := range tags {
-		f.add(m.table[tagName(tag)], e.Born.UnixNano(), ByTag)
+		f.add(m.table[tagName(tag)], e.Started.UnixNano(), ByTag)
 	}
 	return &f
 }

@@ -11,7 +11,7 @@ import (
 
 // freshnessOf is the effect of m on an entry born at at.
 func freshnessOf(m *marks, at time.Time, tags ...string) (stale, expired bool) {
-	f := m.freshness(&Entry{Tags: tags, Born: at})
+	f := m.freshness(&Entry{Tags: tags, Started: at})
 	return f.stale != "", f.expires <= time.Now().UnixNano()
 }
 
@@ -178,7 +178,7 @@ func TestWavesAreBounded(t *testing.T) {
 	if len(m.regenerated) > maxGroups {
 		t.Errorf("the table has %d groups", len(m.regenerated))
 	}
-	last := &Entry{Group: strconv.Itoa(maxGroups + 99), Born: now.Add(-1)}
+	last := &Entry{Group: strconv.Itoa(maxGroups + 99), Started: now.Add(-1)}
 	if f := m.freshness(last); f.stale != ByGroup {
 		t.Errorf("a member of the latest is %+v", f)
 	}
@@ -203,7 +203,7 @@ func TestLatestCountsTagsOnly(t *testing.T) {
 }
 
 func FuzzDecodeMark(f *testing.F) {
-	f.Add(string(encodeMark(nil, tagName("a"), Mark{Stale: 1, Doomed: 2, Doom: 3})))
+	f.Add(string(encodeMark(nil, tagName("a"), Mark{Stale: 1, Expiring: 2, ExpiresAt: 3})))
 	f.Add("00000000 {}\n")
 	f.Fuzz(func(t *testing.T, line string) {
 		rec, ok := decodeMark([]byte(line))

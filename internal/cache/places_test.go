@@ -17,7 +17,7 @@ import (
 func hang(t *testing.T, c *cache.Cache, tenant, scope string, n int, gate chan struct{}) (begun int) {
 	t.Helper()
 	for i := range n {
-		f, _, err := c.Fill(t.Context(), keyOf(tenant, scope, fmt.Sprint("/", i)), page{wait: gate, use: cache.Kept}.making())
+		f, _, err := c.Fill(t.Context(), keyOf(tenant, scope, fmt.Sprint("/", i)), page{wait: gate, use: cache.ReuseStored}.making())
 		if errors.Is(err, cache.ErrBusy) {
 			continue
 		}
@@ -34,7 +34,7 @@ func hang(t *testing.T, c *cache.Cache, tenant, scope string, n int, gate chan s
 // makes reports whether a fill of an unblocked page runs now.
 func makes(t *testing.T, c *cache.Cache, tenant, scope string) bool {
 	t.Helper()
-	f, _, err := c.Fill(t.Context(), keyOf(tenant, scope, "/quick"), page{body: "quick", use: cache.Kept}.making())
+	f, _, err := c.Fill(t.Context(), keyOf(tenant, scope, "/quick"), page{body: "quick", use: cache.ReuseStored}.making())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestHangingFillsOfOneScopeDoNotBlockOthers(t *testing.T) {
 
 func TestHangingRefreshesOfOneTenantDoNotBlockOthers(t *testing.T) {
 	withCache(t, cache.Options{MaxRefresh: 16}, func(t *testing.T, c *cache.Cache) {
-		p := page{wait: make(chan struct{}), use: cache.Kept}
+		p := page{wait: make(chan struct{}), use: cache.ReuseStored}
 		begun := map[string]int{}
 		for i := range 100 {
 			for _, scope := range []string{"dpl_1", "dpl_2", "dpl_3"} {
@@ -92,7 +92,7 @@ func TestHangingRefreshesOfOneTenantDoNotBlockOthers(t *testing.T) {
 		if diff := cmp.Diff(map[string]int{"dpl_1": 3, "dpl_2": 3, "dpl_3": 2}, begun); diff != "" { // half of all
 			t.Errorf("refreshes of the busy tenant (-want +got):\n%s", diff)
 		}
-		if !c.Refresh(t.Context(), keyOf("quiet", "dpl_4", "/"), page{body: "new", use: cache.Kept}.making()) {
+		if !c.Refresh(t.Context(), keyOf("quiet", "dpl_4", "/"), page{body: "new", use: cache.ReuseStored}.making()) {
 			t.Error("a refresh of an idle tenant does not start")
 		}
 		synctest.Wait()
@@ -122,9 +122,9 @@ func TestQueuedFillsOfTenantsTakeTurns(t *testing.T) {
 		hang(t, c, "first", "dpl_0", 1, gate)
 		var order []string
 		ask := func(tenant, path string) {
-			how := page{use: cache.Kept}.making()
+			how := page{use: cache.ReuseStored}.making()
 			own := how.Generate
-			how.Generate = func(ctx context.Context) (*cache.Draft, error) {
+			how.Generate = func(ctx context.Context) (*cache.Response, error) {
 				order = append(order, tenant) // one fill runs at a time
 				return own(ctx)
 			}
@@ -167,10 +167,10 @@ func visit(t *testing.T, c *cache.Cache, client string, n int, p page) (refused 
 func TestFillsOfOneClientDoNotBlockOtherClientsOfTheTenant(t *testing.T) {
 	withCache(t, cache.Options{MaxFills: 16, MaxWaiting: 64}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
-		if visit(t, c, "192.0.2.1", 100, page{wait: gate, use: cache.Kept}) == 0 {
+		if visit(t, c, "192.0.2.1", 100, page{wait: gate, use: cache.ReuseStored}) == 0 {
 			t.Error("the fills of one client are not bounded")
 		}
-		if n := visit(t, c, "192.0.2.2", 3, page{wait: gate, use: cache.Kept}); n > 0 {
+		if n := visit(t, c, "192.0.2.2", 3, page{wait: gate, use: cache.ReuseStored}); n > 0 {
 			t.Errorf("%d of 3 pages of another client are refused", n)
 		}
 		close(gate)
@@ -180,11 +180,11 @@ func TestFillsOfOneClientDoNotBlockOtherClientsOfTheTenant(t *testing.T) {
 func TestClientsWaitForPagesOfADeploymentInTurn(t *testing.T) {
 	withCache(t, cache.Options{MaxFills: 4}, func(t *testing.T, c *cache.Cache) {
 		gate := make(chan struct{})
-		visit(t, c, "192.0.2.1", 1, page{wait: gate, use: cache.Kept})
+		visit(t, c, "192.0.2.1", 1, page{wait: gate, use: cache.ReuseStored})
 		var order []string
 		for _, client := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} {
 			for n := range 3 {
-				how := cache.Fill{Client: client, Generate: func(context.Context) (*cache.Draft, error) {
+				how := cache.Fill{Client: client, Generate: func(context.Context) (*cache.Response, error) {
 					order = append(order, client)
 					return nil, errors.New("enough")
 				}}

@@ -16,7 +16,7 @@ func TestARefreshThatFailsIsTriedAgainAfterHalfAMinute(t *testing.T) {
 		keep(t, c, home, page{body: "old", fresh: time.Second})
 		time.Sleep(time.Second)
 		calls := 0
-		failing := page{body: "boom", status: 500, use: cache.Shared, calls: &calls}
+		failing := page{body: "boom", status: 500, use: cache.ReuseWaiting, calls: &calls}
 		refresh := func(p page, want bool) {
 			t.Helper()
 			if got := c.Refresh(t.Context(), home, p.making()); got != want {
@@ -37,7 +37,7 @@ func TestARefreshThatFailsIsTriedAgainAfterHalfAMinute(t *testing.T) {
 			t.Errorf("was filled %d times", calls)
 		}
 		time.Sleep(30 * time.Second)
-		refresh(page{body: "new", fresh: time.Second, use: cache.Kept}, true)
+		refresh(page{body: "new", fresh: time.Second, use: cache.ReuseStored}, true)
 		if got := body(t, c, home); got != "new" || c.Failed(home, time.Now()) {
 			t.Errorf("is %q", got)
 		}
@@ -46,7 +46,7 @@ func TestARefreshThatFailsIsTriedAgainAfterHalfAMinute(t *testing.T) {
 
 func TestRefreshesAreBounded(t *testing.T) {
 	withCache(t, cache.Options{MaxRefresh: 8}, func(t *testing.T, c *cache.Cache) {
-		p := page{use: cache.Kept, wait: make(chan struct{})}
+		p := page{use: cache.ReuseStored, wait: make(chan struct{})}
 		var began []bool
 		for _, name := range []string{"a", "b", "b", "c"} {
 			began = append(began, c.Refresh(t.Context(), cache.NewKey("dpl_1", name), p.making()))
@@ -55,7 +55,7 @@ func TestRefreshesAreBounded(t *testing.T) {
 		if diff := cmp.Diff([]bool{true, true, false, false}, began); diff != "" {
 			t.Error(diff)
 		}
-		if f, leader := mustMake(t, c, home, page{body: "now", use: cache.Kept}.making()); !leader || wait(t.Context(), f) != "now" {
+		if f, leader := mustMake(t, c, home, page{body: "now", use: cache.ReuseStored}.making()); !leader || wait(t.Context(), f) != "now" {
 			t.Error("refreshes delay a waiting request")
 		}
 		close(p.wait)
@@ -69,7 +69,7 @@ func TestARefreshWhoseRequestIsCanceledDoesNotDelayTheNext(t *testing.T) {
 		for n := range 100 {
 			keep(t, c, home, page{body: "old", fresh: time.Second})
 			time.Sleep(time.Second)
-			began := c.Refresh(gone, home, page{body: "new", fresh: time.Second, use: cache.Kept}.making())
+			began := c.Refresh(gone, home, page{body: "new", fresh: time.Second, use: cache.ReuseStored}.making())
 			synctest.Wait()
 			if !began && c.Failed(home, time.Now()) {
 				t.Fatalf("after %d canceled requests, the page is not refreshed", n+1)

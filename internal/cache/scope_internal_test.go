@@ -23,7 +23,7 @@ func TestAnOlderPageIsRemovedWithoutTheNewerOne(t *testing.T) {
 		if _, err := sp.add([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		e := &Entry{Status: 200, Born: c.Now(), Kept: time.Now(), Fresh: -1}
+		e := &Entry{Status: 200, Started: c.Now(), Completed: time.Now(), Fresh: -1}
 		sp.describe(e)
 		c.storage.publish(s, key, e)
 		return e, sp
@@ -99,7 +99,7 @@ func TestNamesAreRemovedUntilEachScopeHasOne(t *testing.T) {
 	}
 	for _, scope := range scopes {
 		s := c.storage.scope(scope)
-		if f := s.marks.freshness(&Entry{Born: time.Unix(1, 0), Tags: []string{"tag"}}); s.marks.count() != 1 || f.expires == math.MaxInt64 {
+		if f := s.marks.freshness(&Entry{Started: time.Unix(1, 0), Tags: []string{"tag"}}); s.marks.count() != 1 || f.expires == math.MaxInt64 {
 			t.Errorf("%s has %d names, and an older page expires at %d", scope, s.marks.count(), f.expires)
 		}
 	}

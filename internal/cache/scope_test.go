@@ -21,7 +21,7 @@ func TestDroppedScopesAreGone(t *testing.T) {
 	keep(t, c, home, page{body: "1", fresh: -1})
 	keep(t, c, other, page{body: "2", fresh: -1})
 
-	p := page{body: "late", fresh: -1, use: cache.Kept, wait: make(chan struct{})}
+	p := page{body: "late", fresh: -1, use: cache.ReuseStored, wait: make(chan struct{})}
 	late := cache.NewKey("dpl_1", "late")
 	f, _, err := c.Fill(t.Context(), late, p.making())
 	if err != nil {
@@ -240,7 +240,7 @@ func TestHostileNamesStayInTheDirectory(t *testing.T) {
 	c := running(t, cache.Options{Dir: dir})
 	for _, scope := range []string{"", ".", "..", "../../etc", "a/b", "a\x00b", "dpl 1", strings.Repeat("a", 200)} {
 		key := cache.NewKey(scope, "x")
-		f, _, err := c.Fill(t.Context(), key, page{body: "x", fresh: -1, use: cache.Kept}.making())
+		f, _, err := c.Fill(t.Context(), key, page{body: "x", fresh: -1, use: cache.ReuseStored}.making())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,9 +269,9 @@ func TestAFillForADroppedScopeIsNotStored(t *testing.T) {
 	c := running(t, cache.Options{Dir: dir, MaxInline: 100})
 	for name, text := range map[string]string{"small": "late", "large": strings.Repeat("late", 100)} {
 		late := cache.NewKey("dpl_1", name)
-		p := page{body: text, fresh: -1, group: "g", use: cache.Kept, wait: make(chan struct{})}
+		p := page{body: text, fresh: -1, group: "g", use: cache.ReuseStored, wait: make(chan struct{})}
 		how := p.making()
-		how.Durable, how.Spread = true, cache.SpreadExpired
+		how.Durable, how.Propagation = true, cache.PropagateExpired
 		f, _, err := c.Fill(t.Context(), late, how)
 		if err != nil {
 			t.Fatal(err)

@@ -60,10 +60,10 @@ func (fs *flights) madeSince(key Key, how Fill) *Flight {
 		return nil
 	}
 	defer e.Close()
-	if e.Born.Before(how.Since) {
+	if e.Started.Before(how.Since) {
 		return nil
 	}
-	f := &Flight{fs: fs, key: key, fill: how, began: e.Born, done: make(chan struct{}), kept: true}
+	f := &Flight{fs: fs, key: key, fill: how, began: e.Started, done: make(chan struct{}), kept: true}
 	f.leaving.Do(func() {}) // there is no leader
 	close(f.done)
 	return f
@@ -98,7 +98,7 @@ func (fs *flights) pausing(key Key, now time.Time) bool {
 // join returns the flight of key, and whether the caller is its leader. It returns
 // nil if key has no flight and the cache fill of the current entry started at since
 // or later; a zero since skips this check. waits means that the caller waits for the
-// flight, which counts as awaited until ctx ends. The error is [ErrBusy] or [ErrCircle].
+// flight, which counts as awaited until ctx ends. The error is [ErrBusy] or [ErrCycle].
 func (fs *flights) join(ctx context.Context, key Key, how Fill, waits bool, since time.Time) (f *Flight, leader bool, err error) {
 	s := fs.storage.scopeOf(key)
 	fs.mu.Lock()
@@ -111,9 +111,9 @@ func (fs *flights) join(ctx context.Context, key Key, how Fill, waits bool, sinc
 		switch {
 		case !f.isOrWaitsFor(within):
 		case f.first != nil:
-			return nil, false, ErrOnce // a fill of its own would not wait for the group
+			return nil, false, ErrNotReusable // a fill of its own would not wait for the group
 		default:
-			return nil, false, ErrCircle
+			return nil, false, ErrCycle
 		}
 		f.addWait(within)
 		if waits {
@@ -152,7 +152,7 @@ func (fs *flights) dispatch(ctx context.Context, f *Flight, p *place) (err error
 			p.release()
 			f.run(ctx)
 		case <-f.abandoned:
-			f.end(nil, ErrOnce, false)
+			f.end(nil, ErrNotReusable, false)
 		case <-ctx.Done():
 			f.end(nil, ErrStopped, false)
 		}
@@ -165,7 +165,7 @@ func (fs *flights) dispatch(ctx context.Context, f *Flight, p *place) (err error
 	case <-fs.stopped:
 		err, toOthers = ErrStopped, ErrStopped
 	case <-ctx.Done(): // the other requests continue
-		err, toOthers = context.Cause(ctx), ErrOnce
+		err, toOthers = context.Cause(ctx), ErrNotReusable
 	}
 	p.release()
 	f.end(nil, toOthers, false)

@@ -37,12 +37,12 @@ func TestConcurrentOperations(t *testing.T) {
 	one := func(rng *rand.Rand) {
 		scope, name := fmt.Sprint("dpl_", rng.IntN(3)), fmt.Sprint("k", rng.IntN(20))
 		key := cache.NewKey(scope, name)
-		how := page{body: text(name, rng.IntN(1000)), fresh: -1, tags: []string{name}, group: name, use: cache.Kept}.making()
-		how.Spread, how.Durable = cache.Spread(rng.IntN(3)), rng.IntN(2) == 0
+		how := page{body: text(name, rng.IntN(1000)), fresh: -1, tags: []string{name}, group: name, use: cache.ReuseStored}.making()
+		how.Propagation, how.Durable = cache.Propagation(rng.IntN(3)), rng.IntN(2) == 0
 		switch n := rng.IntN(100); {
 		case n < 50:
 			if e := c.Get(key); e != nil {
-				c.State(scope, e, e.Kept)
+				c.State(scope, e, e.Completed)
 				whole(name, e, e.Body())
 				e.Close()
 			}
@@ -60,7 +60,7 @@ func TestConcurrentOperations(t *testing.T) {
 				if err == nil {
 					whole(name, e, e.Body())
 					e.Close()
-				} else if !errors.Is(err, cache.ErrOnce) {
+				} else if !errors.Is(err, cache.ErrNotReusable) {
 					t.Error(err)
 				}
 			}

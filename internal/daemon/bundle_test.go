@@ -106,7 +106,7 @@ func TestABundleShowsTheStateOfThePlatform(t *testing.T) {
 		t.Errorf("%v: the state is %s", err, files["state.json"])
 	}
 	var examined lateen.Examination
-	if err := json.Unmarshal([]byte(files["doctor.json"]), &examined); err != nil || len(examined.Walls) == 0 || len(examined.Host) == 0 {
+	if err := json.Unmarshal([]byte(files["doctor.json"]), &examined); err != nil || len(examined.Layers) == 0 || len(examined.Host) == 0 {
 		t.Errorf("%v: the doctor reports %s", err, files["doctor.json"])
 	}
 }

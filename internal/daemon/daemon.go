@@ -70,7 +70,7 @@ type Daemon struct {
 	o         Options
 	parts     []part
 	closers   []io.Closer    // open resources, in the order of their opening
-	held      *postgres.Held // lock on the database of --database; nil without one
+	held      *postgres.Lock // lock on the database of --database; nil without one
 	edge      *edge.Edge
 	functions functions
 	log       *slog.Logger
@@ -321,8 +321,8 @@ func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err 
 // openPostgres opens the database of --database and locks it for this daemon: two
 // daemons would sweep artefacts that deployments of the other need.
 func (d *Daemon) openPostgres(ctx context.Context) (*store.Store, error) {
-	hold, err := postgres.Hold(ctx, d.o.Config.Database)
-	if errors.Is(err, postgres.ErrHeld) {
+	hold, err := postgres.Acquire(ctx, d.o.Config.Database)
+	if errors.Is(err, postgres.ErrInUse) {
 		return nil, errDataInUse.With("another lateen uses the database of --database").WithHint("stop it, or name another database: `lateen up --database postgres://…`")
 	}
 	if err != nil {

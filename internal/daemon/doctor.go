@@ -52,22 +52,22 @@ func Examine(ctx context.Context, c *config.Config) (lateen.Examination, error) 
 	d.domain(ctx)
 	d.certificate()
 	d.runtimes(ctx)
-	return lateen.Examination{Walls: layers, Host: d.found}, nil
+	return lateen.Examination{Layers: layers, Host: d.found}, nil
 }
 
 // examineSandbox checks which sandbox layers the host permits, and whether processes
 // can be forked into sandboxes.
 func (d *doctor) examineSandbox() ([]lateen.Finding, error) {
-	s, err := sandbox.Open(sandbox.Options{Unwalled: true})
+	s, err := sandbox.Open(sandbox.Options{Unsandboxed: true})
 	if err != nil {
 		return nil, err
 	}
 	var found []lateen.Finding
-	for _, w := range s.Walls() {
-		f := lateen.Finding{Name: w.Name, Purpose: w.Stops, Verdict: lateen.Fit}
+	for _, w := range s.Layers() {
+		f := lateen.Finding{Name: w.Name, Purpose: w.Prevents, Verdict: lateen.Fit}
 		if w.Missing != "" {
 			f.Verdict, f.Detail, f.Remedy = lateen.Lacking, w.Missing, w.Remedy
-			if w.Needed {
+			if w.Required {
 				f.Verdict = lateen.Unfit
 			}
 		}

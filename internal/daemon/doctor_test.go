@@ -105,18 +105,18 @@ func TestDoctorReportsEverySandboxLayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sandbox.Open(sandbox.Options{Unwalled: true})
+	s, err := sandbox.Open(sandbox.Options{Unsandboxed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for _, w := range s.Walls() {
-		i := slices.IndexFunc(x.Walls, func(f lateen.Finding) bool { return f.Name == w.Name })
-		if i >= 0 && w.Missing != "" && w.Needed != (x.Walls[i].Verdict == lateen.Unfit) {
-			t.Errorf("%s is %s", w.Name, x.Walls[i].Verdict)
+	for _, w := range s.Layers() {
+		i := slices.IndexFunc(x.Layers, func(f lateen.Finding) bool { return f.Name == w.Name })
+		if i >= 0 && w.Missing != "" && w.Required != (x.Layers[i].Verdict == lateen.Unfit) {
+			t.Errorf("%s is %s", w.Name, x.Layers[i].Verdict)
 		}
-		if i < 0 || (x.Walls[i].Verdict == lateen.Fit) != (w.Missing == "") || x.Walls[i].Detail != w.Missing {
-			t.Errorf("of %+v the doctor reports %+v", w, x.Walls)
+		if i < 0 || (x.Layers[i].Verdict == lateen.Fit) != (w.Missing == "") || x.Layers[i].Detail != w.Missing {
+			t.Errorf("of %+v the doctor reports %+v", w, x.Layers)
 		}
 	}
 }

@@ -68,11 +68,11 @@ type Value struct {
 
 // Item is a value to be stored.
 type Item struct {
-	Body   []byte
-	Meta   string        // data of the writer for the reader
-	Tags   []string      // by which it can be invalidated
-	Born   int64         // begin of the computation, in Unix nanoseconds by the clock of [Value]; 0 is unknown: now
-	Usable time.Duration // time for which it may be used; 0 is unlimited
+	Body    []byte
+	Meta    string        // data of the writer for the reader
+	Tags    []string      // by which it can be invalidated
+	Started int64         // begin of the computation, in Unix nanoseconds by the clock of [Value]; 0 is unknown: now
+	Usable  time.Duration // time for which it may be used; 0 is unlimited
 }
 
 // Discard is a cache without values, for training runs.

@@ -214,10 +214,10 @@ func TestARemoteIsTheCacheOfAnotherProcess(t *testing.T) {
 		}
 	}
 	conn := attach()
-	if ok, err := r.Put(t.Context(), o, "k", Item{Body: []byte("value"), Meta: "m", Tags: []string{"x"}, Born: 1 << 60, Usable: time.Minute}); !ok || err != nil {
+	if ok, err := r.Put(t.Context(), o, "k", Item{Body: []byte("value"), Meta: "m", Tags: []string{"x"}, Started: 1 << 60, Usable: time.Minute}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if v := m.values["dpl_a/k"]; v.Born != 1<<60 || v.Usable != time.Minute || v.Tags[0] != "x" {
+	if v := m.values["dpl_a/k"]; v.Started != 1<<60 || v.Usable != time.Minute || v.Tags[0] != "x" {
 		t.Errorf("stored %+v", v)
 	}
 	v, err := r.Get(t.Context(), o, "k", []string{"soft"})

@@ -36,7 +36,7 @@ type Options struct {
 	Source    site.Source
 	Fleet     call.Invoker
 	Records   Recorder     // receiver of the request log; nil drops it
-	Lines     Lines        // receiver of the platform's messages; nil drops them
+	Lines     LogSink      // receiver of the platform's messages; nil drops them
 	Cache     *cache.Cache // cached pages
 	// Prewarm starts an instance of a function that is likely to be requested soon, if
 	// the function has none, within a budget of its own. It never blocks. If nil, the

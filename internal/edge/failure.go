@@ -18,9 +18,9 @@ const (
 	maxFailure    = 1024 // bytes of a path or a cause
 )
 
-// Lines takes the platform's messages about the requests of a site, for the log of
+// LogSink takes the platform's messages about the requests of a site, for the log of
 // the site. It must not block.
-type Lines interface {
+type LogSink interface {
 	Log(line lateen.LogLine)
 }
 
@@ -28,13 +28,13 @@ type Lines interface {
 // those of a site into the log of the site.
 type failures struct {
 	log    *slog.Logger
-	sites  Lines // nil drops them
+	sites  LogSink // nil drops them
 	now    func() time.Time
-	recent share.Lines[lateen.ProjectID]
+	recent share.LogLimit[lateen.ProjectID]
 }
 
-func newFailures(log *slog.Logger, sites Lines, now func() time.Time) *failures {
-	return &failures{log: log, sites: sites, now: now, recent: share.Lines[lateen.ProjectID]{Most: maxFailures, Window: failureWindow}}
+func newFailures(log *slog.Logger, sites LogSink, now func() time.Time) *failures {
+	return &failures{log: log, sites: sites, now: now, recent: share.LogLimit[lateen.ProjectID]{Most: maxFailures, Window: failureWindow}}
 }
 
 // failure writes an error of the platform itself, in the request of r.

@@ -16,7 +16,7 @@ func (x *exchange) learn(status int, h http.Header) {
 		return
 	}
 	function, before := functionOf(x.record.Invocation), functionOf(x.record.Middleware)
-	habits, now, from := x.Site.Habits, x.edge.o.Now(), x.Client.Addr
+	habits, now, from := x.Site.Traffic, x.edge.o.Now(), x.Client.Addr
 	if x.first {
 		habits.OnFirst(now, before, function)
 	}

@@ -32,7 +32,7 @@ func (x *exchange) runMiddleware(ctx context.Context, output string, req *route.
 	if body != nil {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
-	x.edge.prewarm.functions(x.Site, x.Site.Habits.OnRequest(x.req.URL.Path, x.edge.o.Now())) // those behind the middleware
+	x.edge.prewarm.functions(x.Site, x.Site.Traffic.OnRequest(x.req.URL.Path, x.edge.o.Now())) // those behind the middleware
 	inv := &lateen.Invocation{}
 	x.record.Middleware = inv
 	resp, err := x.edge.caller.Call(ctx, &x.Call, call.Output{Name: output, MatchedPath: output}, out, inv)

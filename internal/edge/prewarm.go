@@ -62,5 +62,5 @@ func (p *prewarmer) onHandshake(hello *tls.ClientHelloInfo) {
 	if peer, ok := hello.Conn.RemoteAddr().(*net.TCPAddr); ok && !p.clients.Trusts(peer.AddrPort().Addr()) {
 		client = peer.AddrPort().Addr().Unmap()
 	}
-	p.functions(s, s.Habits.OnConnect(client, p.now()))
+	p.functions(s, s.Traffic.OnConnect(client, p.now()))
 }

@@ -35,7 +35,7 @@ type Engine interface {
 
 // Instance is a running function. All methods may be called concurrently.
 type Instance interface {
-	Rest
+	Freezer
 
 	// ID is unique among all instances of all time.
 	ID() lateen.InstanceID
@@ -65,8 +65,8 @@ type Instance interface {
 	Stop(ctx context.Context)
 }
 
-// Rest reduces the resources that an idle instance uses.
-type Rest interface {
+// Freezer reduces the resources that an idle instance uses.
+type Freezer interface {
 	// Freeze stops the instance from running until Thaw, which must precede the next
 	// request. If the instance cannot be frozen, Freeze returns
 	// [errors.ErrUnsupported] and the instance keeps running.

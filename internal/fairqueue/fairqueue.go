@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// Line is a queue of items: first come, first served within a tenant, and one item
+// Queue is a queue of items: first come, first served within a tenant, and one item
 // per tenant in each round. All methods may be called concurrently.
-type Line[K comparable, T any] struct {
+type Queue[K comparable, T any] struct {
 	capacity int
 	ready    chan struct{} // holds a token while there may be an item for another Next
 
@@ -21,14 +21,14 @@ type Line[K comparable, T any] struct {
 }
 
 // New returns an empty queue with a capacity of most items.
-func New[K comparable, T any](most int) *Line[K, T] {
-	return &Line[K, T]{capacity: most, ready: make(chan struct{}, 1), waiting: map[K][]T{}}
+func New[K comparable, T any](most int) *Queue[K, T] {
+	return &Queue[K, T]{capacity: most, ready: make(chan struct{}, 1), waiting: map[K][]T{}}
 }
 
 // Put adds an item of a tenant. If the queue is full, it drops the newest item of
 // the tenant with the longest queue, which may be the added one; full is true then,
 // and out is the dropped item.
-func (l *Line[K, T]) Put(tenant K, piece T) (out T, full bool) {
+func (l *Queue[K, T]) Put(tenant K, piece T) (out T, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting[tenant]) == 0 {
@@ -54,7 +54,7 @@ func (l *Line[K, T]) Put(tenant K, piece T) (out T, full bool) {
 
 // Next removes and returns the next item, waiting for one if necessary. The error is
 // the cause of ctx.
-func (l *Line[K, T]) Next(ctx context.Context) (piece T, err error) {
+func (l *Queue[K, T]) Next(ctx context.Context) (piece T, err error) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -67,7 +67,7 @@ func (l *Line[K, T]) Next(ctx context.Context) (piece T, err error) {
 	}
 }
 
-func (l *Line[K, T]) take() (piece T, ok bool) {
+func (l *Queue[K, T]) take() (piece T, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.n == 0 {
@@ -84,7 +84,7 @@ func (l *Line[K, T]) take() (piece T, ok bool) {
 }
 
 // setItemsLocked replaces the items of a tenant after one was removed.
-func (l *Line[K, T]) setItemsLocked(tenant K, rest []T) {
+func (l *Queue[K, T]) setItemsLocked(tenant K, rest []T) {
 	l.n--
 	if len(rest) > 0 {
 		l.waiting[tenant] = rest
@@ -94,7 +94,7 @@ func (l *Line[K, T]) setItemsLocked(tenant K, rest []T) {
 	l.turns = slices.DeleteFunc(l.turns, func(other K) bool { return other == tenant })
 }
 
-func (l *Line[K, T]) signal() {
+func (l *Queue[K, T]) signal() {
 	select {
 	case l.ready <- struct{}{}:
 	default:

@@ -14,7 +14,7 @@ import (
 )
 
 // take removes n items.
-func take(t *testing.T, l *fairqueue.Line[string, int], n int) (pieces []int) {
+func take(t *testing.T, l *fairqueue.Queue[string, int], n int) (pieces []int) {
 	t.Helper()
 	for range n {
 		piece, err := l.Next(t.Context())

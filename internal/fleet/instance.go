@@ -31,7 +31,7 @@ type instance struct {
 	beneficiary *project      // project that gets its capacity; nil is no particular project
 	drained     chan struct{} // closed once it is leaving and has no leases left
 
-	idle     autoscale.Rest
+	idle     autoscale.IdleState
 	planned  bool        // idle.Until comes from a plan or from Options.KeepAlive
 	tick     *time.Timer // next check while it is idle
 	ticking  bool

@@ -18,7 +18,7 @@ const maxPrepares = 1024
 type preparer struct {
 	engine engine.Engine
 	log    *slog.Logger
-	queue  *fairqueue.Line[lateen.ProjectID, lateen.FunctionSpec]
+	queue  *fairqueue.Queue[lateen.ProjectID, lateen.FunctionSpec]
 
 	mu      sync.Mutex
 	pending map[lateen.FunctionKey]struct{} // functions in the queue or in preparation

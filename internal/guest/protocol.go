@@ -20,7 +20,7 @@ const maxMessage = 2 << 20
 const (
 	TypeActivate        = "activate"            // to a parked guest: [Activate]
 	TypeZygote          = "zygote"              // to a parked guest: serve orders as a [Zygote]
-	TypeBorn            = "born"                // from a zygote, about an order: [Born]
+	TypeOrderResult     = "born"                // from a zygote: [OrderResult]
 	TypeParked          = "parked"              // booted and waiting: [Parked]
 	TypeForked          = "forked"              // from a forked child of a template process, which waits for [Range]s; the payload has no meaning
 	TypeServerStarted   = "server-started"      // ready for requests: [ServerStarted]
@@ -68,7 +68,7 @@ type Archive struct {
 // Zygote makes a parked guest of Node.js fork blank processes into empty sandboxes, for
 // as long as orders arrive on its control socket. An order is the message of
 // sandbox.Process.Order, sent with the child's control socket, listener, stdout and
-// stderr and the descriptor of Order. The guest answers each order with [Born], and the
+// stderr and the descriptor of Order. The guest answers each order with [OrderResult], and the
 // Zygote message as well, once orders may come. The child writes a byte to its control
 // socket, with which the kernel attests its process id, waits for a byte, and then is a
 // guest that parks.
@@ -77,9 +77,9 @@ type Zygote struct {
 	Enter string `json:"enter"` // path of [ZygoteLibrary]
 }
 
-// Born reports the result of an order. On success the child is in its sandbox, and the
+// OrderResult is the result of an order. On success the child is in its sandbox, and the
 // zygote has no more part in it.
-type Born struct {
+type OrderResult struct {
 	Error int `json:"error"` // errno; 0: success
 }
 

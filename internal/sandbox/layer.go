@@ -7,40 +7,40 @@ import (
 	"github.com/lateen-dev/lateen/internal/cgroup"
 )
 
-// A Wall is a layer of the sandbox.
-type Wall struct {
-	Name    string // name, such as "a user of its own"
-	Stops   string // actions that the layer prevents
-	Missing string // reason why the host does not permit it; "" if it does
-	Remedy  string // remedy, if one is known
-	// Needed: without this layer a process may read data of others or kill their
+// Layer is one of the mechanisms that form the sandbox.
+type Layer struct {
+	Name     string // name, such as "a user of its own"
+	Prevents string // actions that the layer prevents
+	Missing  string // reason why the host does not permit it; "" if it does
+	Remedy   string // remedy, if one is known
+	// Required: without this layer a process may read data of others or kill their
 	// processes. Without the others it may use more than its share.
-	Needed bool
+	Required bool
 }
 
-// ErrUnwalled is the error of a host that does not permit a needed layer.
-var ErrUnwalled = &lateen.Error{
+// ErrUnavailable is the error of a host that does not permit a required layer.
+var ErrUnavailable = &lateen.Error{
 	Code: lateen.Unavailable, Reason: "sandbox_unavailable", Message: "the sandbox is unavailable on this host",
 	Hint: "run `lateen doctor` for the reasons and remedies, or set `--unsandboxed` to run trusted functions without a sandbox",
 }
 
-// Walls lists all layers, with those that this host does not permit.
-func (s *Sandbox) Walls() []Wall { return s.layers }
+// Layers lists all layers, with those that this host does not permit.
+func (s *Sandbox) Layers() []Layer { return s.layers }
 
-// requireLayers returns an error if a needed layer is missing.
+// requireLayers returns an error if a required layer is missing.
 func (s *Sandbox) requireLayers() error {
 	for _, w := range s.layers {
-		if w.Needed && w.Missing != "" {
-			return ErrUnwalled.With("the sandbox is unavailable on this host: it does not permit %s (%s)", w.Name, w.Missing)
+		if w.Required && w.Missing != "" {
+			return ErrUnavailable.With("the sandbox is unavailable on this host: it does not permit %s (%s)", w.Name, w.Missing)
 		}
 	}
 	return nil
 }
 
-// Missing lists the missing layers in one sentence, or is "". [Sandbox.Walls] has the
+// Missing lists the missing layers in one sentence, or is "". [Sandbox.Layers] has the
 // reasons.
 func (s *Sandbox) Missing() string {
-	if s.options.Unwalled {
+	if s.options.Unsandboxed {
 		return "functions run without a sandbox, as configured"
 	}
 	var missing []string
@@ -78,8 +78,8 @@ const (
 
 // layersOf lists the layers. why has the reasons for missing layers of the child, by the
 // name of the field of [child.Mode].
-func layersOf(why map[string]string, groups *cgroup.Tree) []Wall {
-	return []Wall{
+func layersOf(why map[string]string, groups *cgroup.Tree) []Layer {
+	return []Layer{
 		{"a user namespace", "acting as another user of the host, above all root", why["user"], namespaces, false},
 		{"a root of its own", "reading or changing files of the host, the platform and other functions", why["mounts"], namespaces, true},
 		{"a process namespace", "seeing, signalling or tracing other processes", why["processes"], namespaces, true},

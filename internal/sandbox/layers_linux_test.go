@@ -430,8 +430,8 @@ func onlyGrandchild(t *testing.T, p *Process) int {
 
 func TestMissingLayersAreReportedWithReasons(t *testing.T) {
 	s := run(t)
-	for _, w := range s.Walls() {
-		if w.Name == "" || w.Stops == "" || w.Missing != "" && w.Remedy == "" {
+	for _, w := range s.Layers() {
+		if w.Name == "" || w.Prevents == "" || w.Missing != "" && w.Remedy == "" {
 			t.Errorf("%+v", w)
 		}
 		if w.Missing != "" && !strings.Contains(s.Missing(), w.Name) {
@@ -441,7 +441,7 @@ func TestMissingLayersAreReportedWithReasons(t *testing.T) {
 }
 
 func TestUnsandboxedProcessesDoNotRunAsRoot(t *testing.T) {
-	s, err := Open(Options{Unwalled: true})
+	s, err := Open(Options{Unsandboxed: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -465,7 +465,7 @@ func TestAHostWithoutNeededLayersIsRefused(t *testing.T) {
 		{map[string]string{"calls": "refused"}, true},
 	} {
 		s := &Sandbox{layers: layersOf(test.why, cgroup.None())}
-		if err := s.requireLayers(); errors.Is(err, ErrUnwalled) != test.want {
+		if err := s.requireLayers(); errors.Is(err, ErrUnavailable) != test.want {
 			t.Errorf("without %v: %v", test.why, err)
 		}
 	}

@@ -86,10 +86,10 @@ type Options struct {
 	// superuser takes one for each running process. 0: a range that no distribution
 	// assigns.
 	FirstUID, UIDs int
-	// Unwalled starts processes without a sandbox, even if the host permits one; they
-	// still do not run as root. Without it, Open fails with [ErrUnwalled] where a
+	// Unsandboxed starts processes without a sandbox, even if the host permits one; they
+	// still do not run as root. Without it, Open fails with [ErrUnavailable] where a
 	// needed layer is missing, as on systems other than Linux.
-	Unwalled bool
+	Unsandboxed bool
 }
 
 // Sandbox starts processes while [Sandbox.Run] runs.
@@ -97,7 +97,7 @@ type Sandbox struct {
 	options        Options
 	mode           child.Mode
 	permits        child.Mode // layers that the host permits, used or not
-	layers         []Wall
+	layers         []Layer
 	groups         *cgroup.Tree
 	keeper         *os.File
 	starts         chan start
@@ -152,10 +152,10 @@ func Open(o Options) (*Sandbox, error) {
 	return s, nil
 }
 
-// applyOptions fails if a needed layer is missing, or disables all layers if the options
+// applyOptions fails if a required layer is missing, or disables all layers if the options
 // say so.
 func (s *Sandbox) applyOptions() error {
-	if !s.options.Unwalled {
+	if !s.options.Unsandboxed {
 		return s.requireLayers()
 	}
 	s.mode = child.Mode{Identity: s.mode.Identity, Background: mayRaisePriority()}

@@ -65,7 +65,7 @@ func newPlatform(t *testing.T, reach ...net.Addr) *platform {
 		network.Host = append(network.Host, netip.MustParseAddrPort(at.String()))
 	}
 	p.engine = p.newEngine(egress.New(network))
-	p.networks = slices.ContainsFunc(p.engine.Walls(), func(w sandbox.Wall) bool { return w.Name == "a network device" && w.Missing == "" })
+	p.networks = slices.ContainsFunc(p.engine.Layers(), func(w sandbox.Layer) bool { return w.Name == "a network device" && w.Missing == "" })
 	f := fleet.New(fleet.Options{Engine: p.engine, Log: slog.New(slog.DiscardHandler)})
 	p.run(f.Run)
 	kept, err := cache.Open(cache.Options{Dir: t.TempDir()})

@@ -159,11 +159,11 @@ func (a attack) on(t *testing.T, p *platform) {
 func TestThePlatformSaysWhatItCannotKeepFunctionsFrom(t *testing.T) {
 	p := open(t, attacker(t), origins()[0])
 	said := p.engine.Missing()
-	for _, layer := range p.engine.Walls() {
+	for _, layer := range p.engine.Layers() {
 		if (layer.Missing != "") != strings.Contains(said, layer.Name) {
 			t.Errorf("%s is missing (%s), and the start reports %q", layer.Name, layer.Missing, said)
 		}
-		if layer.Stops == "" || layer.Missing != "" && layer.Remedy == "" {
+		if layer.Prevents == "" || layer.Missing != "" && layer.Remedy == "" {
 			t.Errorf("%+v has no purpose or no remedy", layer)
 		}
 	}

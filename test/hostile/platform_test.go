@@ -152,10 +152,10 @@ func (p *platform) layOut(t *testing.T, attacker string) {
 }
 
 // layer returns the sandbox layer of that name.
-func (p *platform) layer(t *testing.T, name string) sandbox.Wall {
+func (p *platform) layer(t *testing.T, name string) sandbox.Layer {
 	t.Helper()
-	layers := p.engine.Walls()
-	i := slices.IndexFunc(layers, func(w sandbox.Wall) bool { return w.Name == name })
+	layers := p.engine.Layers()
+	i := slices.IndexFunc(layers, func(w sandbox.Layer) bool { return w.Name == name })
 	if i < 0 {
 		t.Fatalf("no sandbox layer %q among %v", name, layers)
 	}

@@ -65,7 +65,7 @@ func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
 			Fit bool `json:"fit"`
 		}{x, x.Unfit() == 0})
 	} else {
-		s.findings("Sandbox layers", x.Walls)
+		s.findings("Sandbox layers", x.Layers)
 		s.findings("This host", x.Host)
 	}
 	if n := x.Unfit(); err == nil && n > 0 {

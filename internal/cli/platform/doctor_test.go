@@ -51,7 +51,7 @@ func TestVariablesThatAreNoSettingAreReported(t *testing.T) {
 
 func examined(host lateen.Verdict) lateen.Examination {
 	return lateen.Examination{
-		Walls: []lateen.Finding{
+		Layers: []lateen.Finding{
 			{Name: "a root of its own", Purpose: "seeing others' files", Verdict: lateen.Fit},
 			{Name: "a bound on memory", Purpose: "taking memory", Verdict: lateen.Lacking, Detail: "no permission", Remedy: "start Lateen as root"},
 		},

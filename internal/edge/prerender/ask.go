@@ -37,10 +37,10 @@ func allowedHeader(h http.Header, p *lateen.Prerender) http.Header {
 }
 
 // draftOf returns the cacheable form of a function's response.
-func draftOf(resp *http.Response, p *lateen.Prerender, group string) *cache.Draft {
+func draftOf(resp *http.Response, p *lateen.Prerender, group string) *cache.Response {
 	header.DropHopByHop(resp.Header)
-	draft := cache.DraftOf(resp, p, group)
-	if draft.Use == cache.Kept {
+	draft := cache.ResponseOf(resp, p, group)
+	if draft.Reuse == cache.ReuseStored {
 		header.CleanResponse(resp.Header)
 	}
 	return draft

@@ -15,7 +15,7 @@ import (
 func (r *request) cachedPage() (e *cache.Entry, built bool) {
 	r.seen = cache.Unseen()
 	if e := r.pages.o.Cache.Get(r.key); e != nil {
-		r.seen = e.Born
+		r.seen = e.Started
 		return e, false
 	}
 	if r.Page.Fallback == nil {
@@ -28,7 +28,7 @@ func (r *request) cachedPage() (e *cache.Entry, built bool) {
 	}
 	if !r.variant.several {
 		r.pages.o.Cache.Seed(r.key, e) // later requests are hits
-		r.seen = e.Born
+		r.seen = e.Started
 	}
 	return e, true
 }
@@ -40,7 +40,7 @@ func (r *request) fallback(ctx context.Context) (*cache.Entry, error) {
 	f := r.Page.Fallback
 	e := &cache.Entry{
 		Status: f.Status, Header: make(http.Header, len(f.Headers)+1), Group: r.group,
-		Born: time.Unix(0, 0), Kept: r.Site.CreatedAt.Time(),
+		Started: time.Unix(0, 0), Completed: r.Site.CreatedAt.Time(),
 		Fresh: cache.FreshFor(r.Page), Usable: cache.Seconds(r.Page.StaleExpiration), Digest: f.Digest,
 	}
 	if e.Status < http.StatusOK { // 0 is no status, and an interim status is not a response's

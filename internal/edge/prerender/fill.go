@@ -22,15 +22,15 @@ import (
 //
 // The cache fill may run after the end of the request, so it uses only immutable fields
 // of it.
-func (r *request) fill(spread cache.Spread, extra http.Header) (how cache.Fill, invocation func() *lateen.Invocation) {
+func (r *request) fill(spread cache.Propagation, extra http.Header) (how cache.Fill, invocation func() *lateen.Invocation) {
 	latest := &atomic.Pointer[lateen.Invocation]{}
 	functions, d, page, group := r.pages.o.Functions, r.Decision, r.Page, r.group
 	id := rand.Text()
 	k := *r.Call // with its hop count: the leading request is the only one in a loop of pages
 	k.Client, k.Fill = r.anyClient(), id
 	v := r.variant
-	how = cache.Fill{Spread: spread, Seen: r.seen, ID: id, Within: r.Fill, Client: r.Client.Network(), Group: r.members(&k, extra, latest)}
-	how.Generate = func(ctx context.Context) (*cache.Draft, error) {
+	how = cache.Fill{Propagation: spread, Seen: r.seen, ID: id, Within: r.Fill, Client: r.Client.Network(), Group: r.members(&k, extra, latest)}
+	how.Generate = func(ctx context.Context) (*cache.Response, error) {
 		inv := new(lateen.Invocation)
 		resp, err := functions.Call(ctx, &k, call.OutputOf(d), v.request(page, extra), inv) //nolint:bodyclose // the cache closes the body of the draft
 		latest.Store(new(*inv))

@@ -40,7 +40,7 @@ func (r *request) members(k *call.Call, extra http.Header, made *atomic.Pointer[
 			continue
 		}
 		further := allowedHeader(extra, &page)
-		members = append(members, cache.Member{Key: v.key(r.Site, output), Generate: func(ctx context.Context) (*cache.Draft, error) {
+		members = append(members, cache.Member{Key: v.key(r.Site, output), Generate: func(ctx context.Context) (*cache.Response, error) {
 			inv := &lateen.Invocation{}
 			if first := made.Load(); first != nil {
 				inv.Instance = first.Instance

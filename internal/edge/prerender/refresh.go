@@ -18,7 +18,7 @@ const maxFillHops = call.MaxHops/2 - 1
 
 // refresh refreshes the page in the background, unless a cache fill is in progress or
 // failed recently.
-func (r *request) refresh(spread cache.Spread) {
+func (r *request) refresh(spread cache.Propagation) {
 	if r.Hops > maxFillHops {
 		return
 	}
@@ -33,15 +33,15 @@ func (r *request) withFailureLog(how cache.Fill) cache.Fill {
 	fail := func(why string) {
 		fault(&k, fmt.Errorf("the page %s could not be refreshed, and its old version is served: %s", output, why))
 	}
-	how.Generate = func(ctx context.Context) (*cache.Draft, error) {
+	how.Generate = func(ctx context.Context) (*cache.Response, error) {
 		draft, err := ask(ctx)
 		switch {
 		case ctx.Err() != nil: // the platform is shutting down
 		case err != nil:
 			fail(err.Error())
-		case draft.Use == cache.Once:
+		case draft.Reuse == cache.ReuseNone:
 			fail(fmt.Sprintf("its function answered %d, with a response that must not be cached", draft.Entry.Status))
-		case draft.Use == cache.Shared:
+		case draft.Reuse == cache.ReuseWaiting:
 			fail(fmt.Sprintf("its function answered %d", draft.Entry.Status))
 		default:
 			draft.Body = &reportingBody{draft.Body, func(err error) { fail("its function's response ended early: " + err.Error()) }}

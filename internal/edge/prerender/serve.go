@@ -47,7 +47,7 @@ func (r *request) applyRevalidatedTags(token string) {
 func (r *request) serve() error {
 	e, built := r.cachedPage()
 	if e == nil {
-		return r.make(cacheMiss, reasonCold, cache.SpreadNone)
+		return r.make(cacheMiss, reasonCold, cache.PropagateNone)
 	}
 	defer e.Close()
 	state, why := r.pages.o.Cache.State(r.key.Scope, e, r.now)
@@ -55,18 +55,18 @@ func (r *request) serve() error {
 	case !r.run:
 		return r.send(e, hitOr(built, cachePrerender), "")
 	case built && r.variant.several && accept.IsCrawler(r.HTTP.UserAgent()):
-		return r.make(cacheMiss, reasonCrawler, cache.SpreadNone)
+		return r.make(cacheMiss, reasonCrawler, cache.PropagateNone)
 	case built && r.variant.several: // the build made one fallback for many pages, and not yet this page
-		r.refresh(cache.SpreadNone)
+		r.refresh(cache.PropagateNone)
 		return r.send(e, cachePrerender, "")
 	case state == cache.Fresh:
 		return r.send(e, hitOr(built, cachePrerender), "")
 	case state == cache.Stale:
 		return r.sendStale(e, built, why)
 	case why == cache.ByTime:
-		return r.make(cacheMiss, string(why), cache.SpreadStale)
+		return r.make(cacheMiss, string(why), cache.PropagateStale)
 	default:
-		return r.make(cacheRevalidated, string(why), cache.SpreadNone)
+		return r.make(cacheRevalidated, string(why), cache.PropagateNone)
 	}
 }
 
@@ -80,9 +80,9 @@ func hitOr(is bool, label string) string {
 // sendStale answers with e, and refreshes the page in the background. A page from the
 // build that is stale by time has the label of one from the build.
 func (r *request) sendStale(e *cache.Entry, built bool, why cache.Reason) error {
-	label, reason, spread := cacheStale, string(why), cache.SpreadNone
+	label, reason, spread := cacheStale, string(why), cache.PropagateNone
 	if why == cache.ByTime {
-		spread = cache.SpreadStale
+		spread = cache.PropagateStale
 	}
 	if built && why == cache.ByTime {
 		label = cachePrerender
@@ -101,11 +101,11 @@ func (r *request) revalidate() error {
 		r.Record.Cache = cacheMiss
 		return lateen.ErrNotFound.With("the page does not exist yet")
 	}
-	how, inv := r.fill(cache.SpreadExpired, allowedHeader(r.HTTP.Header, r.Page))
+	how, inv := r.fill(cache.PropagateExpired, allowedHeader(r.HTTP.Header, r.Page))
 	how.Since, how.Durable = r.pages.o.Cache.Now(), true
 	f, leader, err := r.pages.o.Cache.Fill(r.HTTP.Context(), r.key, how)
 	switch {
-	case errors.Is(err, cache.ErrOnce):
+	case errors.Is(err, cache.ErrNotReusable):
 		return r.serveUncached(reasonError)
 	case err != nil:
 		return loopError(err)
@@ -118,11 +118,11 @@ func (r *request) revalidate() error {
 		r.invoked(inv)
 	}
 	switch {
-	case errors.Is(err, cache.ErrOnce):
+	case errors.Is(err, cache.ErrNotReusable):
 		return r.serveUncached(reasonError)
 	case err != nil:
 		return err
-	case f.Kept():
+	case f.Stored():
 		defer e.Close()
 		return r.send(e, cacheRevalidated, "")
 	default:
@@ -137,7 +137,7 @@ const maxJoins = 3
 
 // make starts a cache fill, or waits for the one in progress, and answers with its
 // page.
-func (r *request) make(label, reason string, spread cache.Spread) error {
+func (r *request) make(label, reason string, spread cache.Propagation) error {
 	if r.Hops > maxFillHops {
 		return r.serveUncached(reason)
 	}
@@ -146,7 +146,7 @@ func (r *request) make(label, reason string, spread cache.Spread) error {
 	for range maxJoins {
 		f, leader, err := r.pages.o.Cache.Fill(r.HTTP.Context(), r.key, how)
 		switch {
-		case errors.Is(err, cache.ErrOnce):
+		case errors.Is(err, cache.ErrNotReusable):
 			return r.serveUncached(reason)
 		case err != nil:
 			return loopError(err)
@@ -157,12 +157,12 @@ func (r *request) make(label, reason string, spread cache.Spread) error {
 		}
 		e, err := f.Wait(r.HTTP.Context())
 		switch {
-		case errors.Is(err, cache.ErrOnce):
+		case errors.Is(err, cache.ErrNotReusable):
 			return r.serveUncached(reason)
 		case err != nil:
 			return err
 		}
-		if state, _ := r.pages.o.Cache.State(r.key.Scope, e, r.now); f.Kept() && state == cache.Expired {
+		if state, _ := r.pages.o.Cache.State(r.key.Scope, e, r.now); f.Stored() && state == cache.Expired {
 			e.Close() // the page may contain data that was invalidated meanwhile
 			how.Since = begin
 			continue
@@ -181,11 +181,11 @@ func (r *request) lead(f *cache.Flight, inv func() *lateen.Invocation, label, re
 	if err != nil {
 		return err
 	}
-	switch draft.Use {
-	case cache.Kept:
-	case cache.Once:
+	switch draft.Reuse {
+	case cache.ReuseStored:
+	case cache.ReuseNone:
 		label = cacheMiss
-	case cache.Shared:
+	case cache.ReuseWaiting:
 		label, reason = cacheMiss, reasonError
 	}
 	h := draft.Entry.Header.Clone()
@@ -201,7 +201,7 @@ func (r *request) lead(f *cache.Flight, inv func() *lateen.Invocation, label, re
 // serveUncached answers with a response that the function makes for this request only,
 // and does not cache it.
 func (r *request) serveUncached(reason string) error {
-	how, inv := r.fill(cache.SpreadNone, nil)
+	how, inv := r.fill(cache.PropagateNone, nil)
 	draft, err := how.Generate(lateen.WithClient(r.HTTP.Context(), r.Client.Network()))
 	r.invoked(inv)
 	if err != nil {
@@ -221,7 +221,7 @@ func (r *request) invoked(inv func() *lateen.Invocation) {
 // loopError replaces the error of a page whose fill would wait for itself with
 // the error of a request loop.
 func loopError(err error) error {
-	if errors.Is(err, cache.ErrCircle) {
+	if errors.Is(err, cache.ErrCycle) {
 		return problem.ErrLoop.Because(err)
 	}
 	return err

@@ -245,7 +245,7 @@ type siteLog struct {
 	all []lateen.LogLine
 }
 
-// Log implements [edge.Lines].
+// Log implements [edge.LogSink].
 func (l *siteLog) Log(line lateen.LogLine) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,10 +13,10 @@ import (
 type Site struct {
 	lateen.Site
 
-	Router *route.Router
-	Groups map[int][]string               // outputs of each group of pages that has several, in order
-	Specs  map[string]lateen.FunctionSpec // function specs by name in the manifest's Functions
-	Habits *predict.Project               // learned behavior of clients, over all deployments of the project
+	Router  *route.Router
+	Groups  map[int][]string               // outputs of each group of pages that has several, in order
+	Specs   map[string]lateen.FunctionSpec // function specs by name in the manifest's Functions
+	Traffic *predict.Project               // learned behavior of clients, over all deployments of the project
 }
 
 // Approximate memory of the parts of a manifest besides their texts, in bytes.

@@ -85,7 +85,7 @@ func (s *Sites) load(ctx context.Context, d lateen.DeploymentID) (*Site, error) 
 		return nil, fmt.Errorf("compile the routes of %s: %w", d, err)
 	}
 	ready := &Site{
-		Site: *from, Router: router, Habits: s.habits.Project(from.Project), Groups: groupsOf(from.Manifest),
+		Site: *from, Router: router, Traffic: s.habits.Project(from.Project), Groups: groupsOf(from.Manifest),
 		Specs: make(map[string]lateen.FunctionSpec, len(from.Manifest.Functions)),
 	}
 	for name := range from.Manifest.Functions {

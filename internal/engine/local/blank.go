@@ -17,7 +17,7 @@ import (
 func (e *Engine) openPools() {
 	total, _ := cgroup.HostMemory()
 	o := pool.Options[*process.Process]{
-		Floor: e.o.Pool, Processors: runtime.GOMAXPROCS(0), Budget: cmp.Or(e.o.PoolMemory, total/8), Rush: &e.rush, Log: e.o.Log,
+		Floor: e.o.Pool, Processors: runtime.GOMAXPROCS(0), Budget: cmp.Or(e.o.PoolMemory, total/8), Burst: &e.burst, Log: e.o.Log,
 		Find: func(ctx context.Context, name string) error {
 			_, err := e.runner(name).Find(ctx)
 			return err
@@ -61,7 +61,7 @@ func (e *Engine) Pools() PoolStats {
 
 // bootBlank boots a process for a pool; see [pool.Options].
 func (e *Engine) bootBlank(ctx context.Context, r *process.Runner, background bool, spawned func(*process.Process)) (*process.Process, error) {
-	if !background || e.rush.On() { // otherwise booting delays no start
+	if !background || e.burst.On() { // otherwise booting delays no start
 		if w := e.forkBlank(ctx, r); w != nil {
 			return w, nil
 		}

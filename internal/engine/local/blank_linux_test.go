@@ -34,7 +34,7 @@ func killOnceAddressed(ctx context.Context, w *process.Process) error {
 func (s *stage) bootDying(r *process.Runner, count int) {
 	s.t.Helper()
 	o := pool.Options[*process.Process]{
-		Runtimes: []string{r.Name}, Floor: -1, Processors: 1, Rush: new(pool.Rush), Log: s.o.Log,
+		Runtimes: []string{r.Name}, Floor: -1, Processors: 1, Burst: new(pool.Burst), Log: s.o.Log,
 		Find:  func(context.Context, string) error { return nil },
 		Forks: func(string) bool { return false }, Reserved: func() int64 { return 0 }, Spare: func() int64 { return 0 },
 		Boot: func(ctx context.Context, _ string, background bool, spawned func(*process.Process)) (*process.Process, error) {

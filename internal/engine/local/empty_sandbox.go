@@ -99,7 +99,7 @@ func (e *Engine) stockSandboxes(ctx context.Context) {
 			case z == nil:
 				ready.destroyAll()
 			case ready.count() >= maxEmptySandboxes:
-			case e.rush.Quiet(time.Now()) > 0:
+			case e.burst.Quiet(time.Now()) > 0:
 				wait = min(wait, pool.QuietAfter)
 			default:
 				s, err := e.buildSandbox(ctx, z.mounts, true)

@@ -98,7 +98,7 @@ type Engine struct {
 	agent     string            // path of the agent's main module on this host
 	runners   []*process.Runner // all runners; the preferred runner is first
 	blanks    *pool.Pools[*process.Process]
-	rush      pool.Rush
+	burst     pool.Burst
 
 	// pythons are the Pythons of this host, the newest first; pythonAgent is the
 	// path of the main module of the Python agent.
@@ -112,7 +112,7 @@ type Engine struct {
 	zygotes      zygotes
 	profiles     profiles
 	modules      modules
-	preparing    *fairqueue.Line[lateen.ProjectID, preparation]
+	preparing    *fairqueue.Queue[lateen.ProjectID, preparation]
 }
 
 // New detects the sandbox layers of this host and returns an engine.
@@ -128,14 +128,14 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	walls, err := sandbox.Open(sandbox.Options{Unwalled: o.Unsandboxed})
+	walls, err := sandbox.Open(sandbox.Options{Unsandboxed: o.Unsandboxed})
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{o: o, host: &process.Host{Options: process.Options{
 		Sandbox: walls, Dir: o.Dir, Logs: o.Logs, Network: o.Network, Memory: o.Memory, Patience: o.Patience, Log: o.Log,
 	}}}
-	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Rush: &e.rush, Trees: o.Trees, Purge: o.Purge, Data: serverOf(o.Data), LoadTimeout: o.LoadTimeout})
+	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Burst: &e.burst, Trees: o.Trees, Purge: o.Purge, Data: serverOf(o.Data), LoadTimeout: o.LoadTimeout})
 	e.pythons = findPythons(pythonDirs(o.Path))
 	e.preparing = fairqueue.New[lateen.ProjectID, preparation](maxPreparing)
 	e.minCodeCache = minCodeCache
@@ -208,8 +208,8 @@ func (e *Engine) initDir() error {
 // Missing lists the sandbox layers that are not active on this host, or returns "".
 func (e *Engine) Missing() string { return e.host.Sandbox.Missing() }
 
-// Walls returns all sandbox layers, each with its state on this host.
-func (e *Engine) Walls() []sandbox.Wall { return e.host.Sandbox.Walls() }
+// Layers returns all sandbox layers, each with its state on this host.
+func (e *Engine) Layers() []sandbox.Layer { return e.host.Sandbox.Layers() }
 
 // forkLibrary returns the path of the library for forking, as a process sees it.
 func (e *Engine) forkLibrary() string {
@@ -276,6 +276,6 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 			return nil, err
 		}
 	}
-	defer e.rush.Enter()()
+	defer e.burst.Enter()()
 	return e.start(ctx, r, spec, tree, notice)
 }

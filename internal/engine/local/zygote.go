@@ -45,9 +45,9 @@ type zygotes struct {
 type zygote struct {
 	*process.Process
 
-	mounts  []sandbox.Mount // mounts of its runtime
-	size    int64           // bytes that it holds
-	results chan guest.Born // results of forks
+	mounts  []sandbox.Mount        // mounts of its runtime
+	size    int64                  // bytes that it holds
+	results chan guest.OrderResult // results of forks
 
 	sending sync.Mutex     // serializes orders
 	retired bool           // the zygote takes no more orders; guarded by sending
@@ -220,7 +220,7 @@ func (e *Engine) bootZygote(ctx context.Context, r *process.Runner) (*zygote, er
 	if err != nil {
 		return nil, err
 	}
-	z := &zygote{Process: w, mounts: program.Mounts, size: w.Memory(), results: make(chan guest.Born, 1)}
+	z := &zygote{Process: w, mounts: program.Mounts, size: w.Memory(), results: make(chan guest.OrderResult, 1)}
 	w.Deliver(z.receive)
 	library := func(name string) string { return guestAgent + "/" + name }
 	err = guest.Write(w.Control(), guest.TypeZygote, guest.Zygote{Fork: library(guest.ForkLibrary), Enter: library(guest.ZygoteLibrary)})
@@ -238,8 +238,8 @@ func (e *Engine) bootZygote(ctx context.Context, r *process.Runner) (*zygote, er
 }
 
 func (z *zygote) receive(m guest.Message) {
-	var b guest.Born
-	if m.Type != guest.TypeBorn || m.Into(&b) != nil {
+	var b guest.OrderResult
+	if m.Type != guest.TypeOrderResult || m.Into(&b) != nil {
 		return
 	}
 	select {
@@ -355,7 +355,7 @@ func (z *zygote) beginFork() bool {
 
 // awaitResult waits for the result of the last order.
 func (z *zygote) awaitResult(ctx context.Context) error {
-	var b guest.Born
+	var b guest.OrderResult
 	select {
 	case b = <-z.results:
 	case <-z.Exited:

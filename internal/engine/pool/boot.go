@@ -87,7 +87,7 @@ func (ps *Pools[P]) refillLocked(ctx context.Context, now time.Time) time.Durati
 	if urgent {
 		return again // the end of the waiting wakes Run
 	}
-	quiet, under := ps.o.Rush.Quiet(now), 0
+	quiet, under := ps.o.Burst.Quiet(now), 0
 	for _, p := range ps.all {
 		under += len(p.boots)
 	}

@@ -60,9 +60,9 @@ type Options[P Process] struct {
 	Reserved func() int64
 	// Spare returns the available memory of the host, in bytes.
 	Spare func() int64
-	// Rush tracks the starts in progress: refills wait for their end, up to [Patience].
-	Rush *Rush
-	Log  *slog.Logger
+	// Burst tracks the starts in progress: refills wait for their end, up to [Patience].
+	Burst *Burst
+	Log   *slog.Logger
 }
 
 // Pools are the pools of all runtimes.

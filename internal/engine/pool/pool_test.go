@@ -26,7 +26,7 @@ type fakePools struct {
 	forks    bool
 	killed   int
 
-	rush Rush
+	burst Burst
 }
 
 // fakeProcess is a fake process.
@@ -88,7 +88,7 @@ func newFakePools(t *testing.T, floor, runtimes int) *fakePools {
 	t.Helper()
 	y := &fakePools{t: t, takes: firstBoot}
 	o := Options[*fakeProcess]{
-		Floor: floor, Processors: 2, Budget: 1 << 40, Boot: y.bootOne, Log: slog.New(slog.DiscardHandler), Rush: &y.rush,
+		Floor: floor, Processors: 2, Budget: 1 << 40, Boot: y.bootOne, Log: slog.New(slog.DiscardHandler), Burst: &y.burst,
 		Find:  func(context.Context, string) error { return nil },
 		Spare: func() int64 { return 1 << 40 }, Reserved: func() int64 { return 0 },
 		Forks: func(string) bool {
@@ -134,7 +134,7 @@ func (y *fakePools) read(n *int) int {
 
 func (y *fakePools) claim(ctx context.Context, p *Pool[*fakeProcess]) (*fakeProcess, bool) {
 	y.t.Helper()
-	defer y.rush.Enter()()
+	defer y.burst.Enter()()
 	h, ready, err := p.Claim(ctx, Tenant{})
 	if err != nil {
 		y.t.Fatal(err)
@@ -220,7 +220,7 @@ func TestRefillsWaitForQuiet(t *testing.T) {
 		}
 		y.has(p, time.Second)
 
-		defer y.rush.Enter()()
+		defer y.burst.Enter()()
 		y.claim(t.Context(), p)
 		if _, booting := y.has(p, Patience-10*time.Millisecond); booting != 0 {
 			t.Error("a refill began while a start was under way")

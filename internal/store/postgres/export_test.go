@@ -3,4 +3,4 @@ package postgres
 import "net"
 
 // Conn returns the connection that has the lock. It must not be called during Run.
-func (h *Held) Conn() net.Conn { return h.conn.PgConn().Conn() }
+func (h *Lock) Conn() net.Conn { return h.conn.PgConn().Conn() }

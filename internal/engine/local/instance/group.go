@@ -24,8 +24,8 @@ type Group struct {
 
 // Shared are the settings that instances share.
 type Shared struct {
-	Host *process.Host
-	Rush *pool.Rush
+	Host  *process.Host
+	Burst *pool.Burst
 	// Trees returns the directory of a function's files.
 	Trees func(ctx context.Context, tree lateen.Digest) (string, error)
 	// Purge receives the cache tags that functions invalidate; may be nil.

@@ -206,7 +206,7 @@ func (i *Instance) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, engine.ErrNotTaken
 	}
 	if !i.o.Training && i.requested.CompareAndSwap(false, true) { // a start counts until its first response
-		defer i.group.Rush.Enter()()
+		defer i.group.Burst.Enter()()
 	}
 	resp, err := i.Upstream.RoundTrip(req, c.id)
 	if err != nil {

@@ -50,7 +50,7 @@ func (g *Group) Train(ctx context.Context, r *process.Runner, spec lateen.Functi
 	if err != nil {
 		return nil, fmt.Errorf("lay out its files: %w", err)
 	}
-	if err := g.Rush.Over(ctx); err != nil {
+	if err := g.Burst.Over(ctx); err != nil {
 		return nil, err
 	}
 	w, err := g.Host.Boot(ctx, process.BootOptions{Runner: r, Background: true, Env: r.BootEnv(spec.Env)})

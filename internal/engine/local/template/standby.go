@@ -46,7 +46,7 @@ func (ts *Templates) KeepStandbys(ctx context.Context) {
 			return
 		}
 		now := time.Now()
-		t, again := ts.needsStandby(now, ts.group.Rush.Quiet(now))
+		t, again := ts.needsStandby(now, ts.group.Burst.Quiet(now))
 		if t != nil {
 			ts.startStandby(ctx, t)
 			again = 0

@@ -18,7 +18,7 @@ func asking(c *cache.Cache, name string, others ...string) cache.Fill {
 // meeting is like asking, but waits until meet is closed, unless meet is nil.
 func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) cache.Fill {
 	how := cache.Fill{ID: "id of " + name}
-	how.Generate = func(ctx context.Context) (*cache.Draft, error) {
+	how.Generate = func(ctx context.Context) (*cache.Response, error) {
 		if meet != nil {
 			<-meet
 		}
@@ -27,7 +27,7 @@ func meeting(c *cache.Cache, name string, meet chan struct{}, others ...string) 
 		for _, other := range others {
 			text.WriteString("(" + ask(ctx, c, other, how.ID) + ")")
 		}
-		return page{body: text.String(), use: cache.Kept}.making().Generate(ctx)
+		return page{body: text.String(), use: cache.ReuseStored}.making().Generate(ctx)
 	}
 	return how
 }
@@ -51,7 +51,7 @@ func TestAFillThatRequestsItselfFailsAtOnce(t *testing.T) {
 	withCache(t, cache.Options{}, func(t *testing.T, c *cache.Cache) {
 		f, _ := mustMake(t, c, cache.NewKey("dpl_1", "a"), asking(c, "a", "a"))
 		f.Leave()
-		if got, want := wait(t.Context(), f), "a("+cache.ErrCircle.Error()+")"; got != want {
+		if got, want := wait(t.Context(), f), "a("+cache.ErrCycle.Error()+")"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
@@ -70,7 +70,7 @@ func TestFillsThatRequestEachOtherFailAtOnce(t *testing.T) {
 		close(meet)
 		told := 0
 		for _, f := range []*cache.Flight{f, g, h} {
-			if strings.Contains(wait(t.Context(), f), cache.ErrCircle.Error()) {
+			if strings.Contains(wait(t.Context(), f), cache.ErrCycle.Error()) {
 				told++
 			}
 		}

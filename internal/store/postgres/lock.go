@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrHeld means that another process holds the database.
-var ErrHeld = errors.New("another process uses it")
+// ErrInUse means that another process holds the database.
+var ErrInUse = errors.New("another process uses it")
 
 const (
 	leftTime = 5 * time.Second  // wait for the server to notice the end of an earlier holder
@@ -22,8 +22,8 @@ const (
 	unheld   = 10 * time.Second // limit of one connection attempt
 )
 
-// Held is a database that one process holds: its connection has an advisory lock.
-type Held struct {
+// Lock is a database that one process holds: its connection has an advisory lock.
+type Lock struct {
 	config *pgx.ConnConfig
 	conn   *pgx.Conn
 	last   session // session that requested the lock
@@ -35,16 +35,16 @@ type session struct {
 	began time.Time
 }
 
-// Hold locks the database of dsn for this process until the result is closed or the
+// Acquire locks the database of dsn for this process until the result is closed or the
 // process ends. Stores are opened separately. If another process has the lock, the
-// error is [ErrHeld].
-func Hold(ctx context.Context, dsn string) (*Held, error) {
+// error is [ErrInUse].
+func Acquire(ctx context.Context, dsn string) (*Lock, error) {
 	config, err := pgx.ParseConfig(dsn) // its errors hide the password
 	if err != nil {
 		return nil, fmt.Errorf("read the database's address: %w", err)
 	}
 	probeBothWays(config)
-	h := &Held{config: config}
+	h := &Lock{config: config}
 	if h.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("open database %s on %s: %w", config.Database, config.Host, err)
 	}
@@ -68,8 +68,8 @@ func probeBothWays(config *pgx.ConnConfig) {
 
 // Run holds the database until ctx ends. If the connection breaks, for example at a
 // restart of the server, Run connects and locks again, without a time limit. If
-// another process has taken the lock meanwhile, the error is [ErrHeld].
-func (h *Held) Run(ctx context.Context, log *slog.Logger) error {
+// another process has taken the lock meanwhile, the error is [ErrInUse].
+func (h *Lock) Run(ctx context.Context, log *slog.Logger) error {
 	for ctx.Err() == nil {
 		_, broken := h.conn.WaitForNotification(ctx) // it listens on no channel, so it returns when the connection breaks
 		if broken == nil || ctx.Err() != nil {
@@ -88,10 +88,10 @@ func (h *Held) Run(ctx context.Context, log *slog.Logger) error {
 
 // regain retries to connect and lock until it succeeds. It returns nil if ctx ends
 // first.
-func (h *Held) regain(ctx context.Context) error {
+func (h *Lock) regain(ctx context.Context) error {
 	for {
 		err := h.connect(ctx)
-		if err == nil || errors.Is(err, ErrHeld) {
+		if err == nil || errors.Is(err, ErrInUse) {
 			return err
 		}
 		select {
@@ -102,7 +102,7 @@ func (h *Held) regain(ctx context.Context) error {
 	}
 }
 
-func (h *Held) connect(ctx context.Context) error {
+func (h *Lock) connect(ctx context.Context) error {
 	_ = h.Close() // it is broken
 	ctx, cancel := context.WithTimeout(ctx, unheld)
 	defer cancel()
@@ -119,7 +119,7 @@ func (h *Held) connect(ctx context.Context) error {
 
 // endLast terminates the session that had the lock before. After a network failure,
 // the server may not have noticed its end yet.
-func (h *Held) endLast(ctx context.Context) error {
+func (h *Lock) endLast(ctx context.Context) error {
 	_, err := h.conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2`, h.last.pid, h.last.began)
 	if err != nil {
 		return fmt.Errorf("end the former session: %w", err)
@@ -129,7 +129,7 @@ func (h *Held) endLast(ctx context.Context) error {
 
 // lock takes the lock. The server may need some time to notice the end of an earlier
 // holder.
-func (h *Held) lock(ctx context.Context) error {
+func (h *Lock) lock(ctx context.Context) error {
 	if err := h.note(ctx); err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (h *Held) lock(ctx context.Context) error {
 		case taken:
 			return nil
 		case time.Now().After(deadline):
-			return ErrHeld
+			return ErrInUse
 		}
 		select {
 		case <-tick.C:
@@ -155,7 +155,7 @@ func (h *Held) lock(ctx context.Context) error {
 }
 
 // note records the identity of the session at the server.
-func (h *Held) note(ctx context.Context) error {
+func (h *Lock) note(ctx context.Context) error {
 	err := h.conn.QueryRow(ctx, `SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()`).Scan(&h.last.pid, &h.last.began)
 	if err != nil {
 		return fmt.Errorf("read the session: %w", err)
@@ -164,4 +164,4 @@ func (h *Held) note(ctx context.Context) error {
 }
 
 // Close releases the database, once the server notices. It must be called after Run.
-func (h *Held) Close() error { return h.conn.PgConn().Conn().Close() }
+func (h *Lock) Close() error { return h.conn.PgConn().Conn().Close() }

@@ -11,7 +11,7 @@ import (
 // connection.
 func TestTheConnectionOfALockIsProbedFromBothEnds(t *testing.T) {
 	through, _ := halfOpen(t, newSchema(t))
-	own, err := postgres.Hold(t.Context(), through)
+	own, err := postgres.Acquire(t.Context(), through)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestTheLinesOfOneTenantDoNotFillALog(t *testing.T) {
-	l := share.Lines[string]{Most: 10, Window: 10 * time.Second}
+	l := share.LogLimit[string]{Most: 10, Window: 10 * time.Second}
 	now, written := time.Unix(1000, 0), 0
 	for range 10_000 {
 		if _, ok := l.Admit("noisy", now); ok {

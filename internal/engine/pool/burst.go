@@ -7,25 +7,25 @@ import (
 )
 
 const (
-	// QuietAfter is the time after the last start at which a [Rush] ends: where two
+	// QuietAfter is the time after the last start at which a [Burst] ends: where two
 	// processors share a core, a booting process doubles the time of a start.
 	QuietAfter = 100 * time.Millisecond
 	// Patience is the longest time for which background work waits for the end of a
-	// rush.
+	// burst.
 	Patience = 2 * time.Second
 
 	busyInterval = 20 * time.Millisecond // interval of checks while starts are in progress
 )
 
-// Rush tracks starts in progress: background work waits while there are any, and for
-// [QuietAfter] after the last. The zero Rush has no starts.
-type Rush struct {
+// Burst tracks starts in progress: background work waits while there are any, and for
+// [QuietAfter] after the last. The zero Burst has no starts.
+type Burst struct {
 	under atomic.Int64 // starts and first requests in progress
 	last  atomic.Int64 // end of the last one, in Unix ns
 }
 
 // Enter records the beginning of a start; leave records its end.
-func (r *Rush) Enter() (leave func()) {
+func (r *Burst) Enter() (leave func()) {
 	r.under.Add(1)
 	return func() {
 		r.last.Store(time.Now().UnixNano())
@@ -34,10 +34,10 @@ func (r *Rush) Enter() (leave func()) {
 }
 
 // On reports whether any start is in progress.
-func (r *Rush) On() bool { return r.under.Load() > 0 }
+func (r *Burst) On() bool { return r.under.Load() > 0 }
 
-// Quiet returns the time after which to check again; 0 if the rush is over.
-func (r *Rush) Quiet(now time.Time) time.Duration {
+// Quiet returns the time after which to check again; 0 if the burst is over.
+func (r *Burst) Quiet(now time.Time) time.Duration {
 	if r.On() {
 		return busyInterval
 	}
@@ -48,9 +48,9 @@ func (r *Rush) Quiet(now time.Time) time.Duration {
 	return max(0, QuietAfter-since)
 }
 
-// Over waits for the end of the rush, at most for [Patience]. The error is the cause of
+// Over waits for the end of the burst, at most for [Patience]. The error is the cause of
 // the end of ctx.
-func (r *Rush) Over(ctx context.Context) error {
+func (r *Burst) Over(ctx context.Context) error {
 	for latest := time.Now().Add(Patience); ; {
 		now := time.Now()
 		wait := min(r.Quiet(now), latest.Sub(now))

@@ -10,11 +10,11 @@ import (
 
 func TestARushEndsAWhileAfterItsLastStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var r Rush
+		var r Burst
 		quiet := func(want time.Duration) {
 			t.Helper()
 			if got := r.Quiet(time.Now()); got != want {
-				t.Errorf("the rush is over in %v, want %v", got, want)
+				t.Errorf("the burst is over in %v, want %v", got, want)
 			}
 		}
 		quiet(0)
@@ -35,7 +35,7 @@ func TestARushEndsAWhileAfterItsLastStart(t *testing.T) {
 
 func TestTheWaitForTheEndOfARushIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var r Rush
+		var r Burst
 		waits := func(ctx context.Context, want time.Duration) error {
 			t.Helper()
 			began := time.Now()
@@ -66,9 +66,9 @@ func TestTheWaitForTheEndOfARushIsBounded(t *testing.T) {
 }
 
 func TestARushIsOverWhereTheClockIsSetBack(t *testing.T) {
-	var r Rush
+	var r Burst
 	r.Enter()()
 	if got := r.Quiet(time.Now().Add(-2 * time.Hour)); got > QuietAfter {
-		t.Errorf("the rush is over in %v", got)
+		t.Errorf("the burst is over in %v", got)
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Lines bounds the number of lines of each tenant in a shared log. Its method may be
+// LogLimit bounds the number of lines of each tenant in a shared log. Its method may be
 // called concurrently.
-type Lines[K comparable] struct {
+type LogLimit[K comparable] struct {
 	Most   int           // lines of one tenant in a window
 	Window time.Duration // length of a window
 
@@ -19,7 +19,7 @@ type Lines[K comparable] struct {
 
 // Admit reports whether a tenant's line at the time now is to be written, and the
 // number of dropped lines of all tenants since the last written one.
-func (l *Lines[K]) Admit(tenant K, now time.Time) (left int, ok bool) {
+func (l *LogLimit[K]) Admit(tenant K, now time.Time) (left int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.written == nil || !now.Before(l.until) {

@@ -15,11 +15,11 @@ import (
 func TestOnlySevenStatusesAreKept(t *testing.T) {
 	kept := map[int]bool{200: true, 301: true, 302: true, 307: true, 308: true, 404: true, 410: true}
 	for status := 200; status < 600; status++ {
-		d := DraftOf(&http.Response{StatusCode: status, Header: http.Header{}}, &lateen.Prerender{}, "")
-		if http.StatusText(status) == "" || (d.Use == Kept) == kept[status] {
+		d := ResponseOf(&http.Response{StatusCode: status, Header: http.Header{}}, &lateen.Prerender{}, "")
+		if http.StatusText(status) == "" || (d.Reuse == ReuseStored) == kept[status] {
 			continue
 		}
-		t.Errorf("%d is kept: %v", status, d.Use == Kept)
+		t.Errorf("%d is kept: %v", status, d.Reuse == ReuseStored)
 	}
 }
 
@@ -45,8 +45,8 @@ func TestTheResponseSetsItsLifetime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			name, value, _ := strings.Cut(tt.header, ": ")
 			resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{http.CanonicalHeaderKey(name): {value}}}
-			d := DraftOf(resp, &lateen.Prerender{Expiration: new(5), StaleExpiration: 50}, "")
-			if once := d.Use == Once; once != tt.once {
+			d := ResponseOf(resp, &lateen.Prerender{Expiration: new(5), StaleExpiration: 50}, "")
+			if once := d.Reuse == ReuseNone; once != tt.once {
 				t.Fatalf("use is private: %v", once)
 			}
 			if !tt.once && (d.Entry.Fresh != tt.fresh || d.Entry.Usable != tt.usable) {

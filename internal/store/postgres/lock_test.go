@@ -40,7 +40,7 @@ func hold(t *testing.T) *held {
 func holdAs(t *testing.T, dsn, through string) *held {
 	t.Helper()
 	h := &held{t: t, dsn: dsn, ended: make(chan error, 1)}
-	own, err := postgres.Hold(t.Context(), through)
+	own, err := postgres.Acquire(t.Context(), through)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestALockWhoseConnectionBreaksIsTakenAgain(t *testing.T) {
 			t.Fatal("it is held no longer: ", err)
 		}
 	}
-	if _, err := postgres.Hold(t.Context(), h.dsn); !errors.Is(err, postgres.ErrHeld) {
+	if _, err := postgres.Acquire(t.Context(), h.dsn); !errors.Is(err, postgres.ErrInUse) {
 		t.Errorf("another process that wants it gets %v", err)
 	}
 }
@@ -115,7 +115,7 @@ func TestALockThatAnotherProcessHasTakenEndsTheHolder(t *testing.T) {
 	if err := <-taken; err != nil {
 		t.Fatal(err)
 	}
-	if err := <-h.ended; !errors.Is(err, postgres.ErrHeld) {
+	if err := <-h.ended; !errors.Is(err, postgres.ErrInUse) {
 		t.Errorf("the holder ends with %v", err)
 	}
 }

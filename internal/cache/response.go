@@ -13,19 +13,19 @@ var storable = map[int]bool{
 	http.StatusPermanentRedirect: true, http.StatusNotFound: true, http.StatusGone: true,
 }
 
-// DraftOf returns the cacheable form of a function's response, whose header has no
+// ResponseOf returns the cacheable form of a function's response, whose header has no
 // hop-by-hop fields. Its lifetime is the one in the response, else the one that the
 // build set for p. A response that is kept has a header that is cleaned by [CleanHeader].
-func DraftOf(resp *http.Response, p *lateen.Prerender, group string) *Draft {
+func ResponseOf(resp *http.Response, p *lateen.Prerender, group string) *Response {
 	h := resp.Header
 	e := &Entry{Status: resp.StatusCode, Header: h, Group: group, Fresh: FreshFor(p), Usable: Seconds(p.StaleExpiration)}
-	use := Shared
+	use := ReuseWaiting
 	if storable[resp.StatusCode] {
-		use = Kept
+		use = ReuseStored
 		switch life, said := lifetimeOf(h); {
 		case !said:
 		case life.private:
-			use = Once
+			use = ReuseNone
 		default:
 			if e.Fresh = life.fresh; life.usable > 0 {
 				e.Usable = life.usable
@@ -34,18 +34,18 @@ func DraftOf(resp *http.Response, p *lateen.Prerender, group string) *Draft {
 	}
 	e.Tags = TakeTags(h)
 	switch use {
-	case Kept:
+	case ReuseStored:
 		CleanHeader(h)
-	case Shared:
+	case ReuseWaiting:
 		delete(h, "Set-Cookie")
-	case Once:
+	case ReuseNone:
 	}
 	delete(h, "Content-Length")
 	length := resp.ContentLength
 	if resp.Uncompressed {
 		length = -1
 	}
-	return &Draft{Entry: e, Body: resp.Body, Length: length, Use: use}
+	return &Response{Entry: e, Body: resp.Body, Length: length, Reuse: use}
 }
 
 // CleanHeader removes from the header of a cached response the fields for one client and
