@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -79,10 +78,4 @@ func checkAuthority(r *http.Request, host string) error {
 		return lateen.ErrInvalid.With("the request's Host has the invalid port %q", port)
 	}
 	return nil
-}
-
-// Purge makes the cached pages of deployment d that have one of tags stale, and expired
-// after grace: immediately if grace is 0, never if it is negative.
-func (e *Edge) Purge(d lateen.DeploymentID, tags []string, grace time.Duration) error {
-	return e.o.Cache.Invalidate([]string{string(d)}, tags, grace)
 }

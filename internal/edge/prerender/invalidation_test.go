@@ -84,15 +84,15 @@ func TestInvalidationsReachEveryHostAndSurviveARestart(t *testing.T) {
 	})
 }
 
-func TestPurgeIsForOneDeployment(t *testing.T) {
+func TestAnInvalidationIsForOneDeployment(t *testing.T) {
 	withPages(t, clockPages, func(p *pageStage) {
 		p.want("PRERENDER: built", "/isr")
 		time.Sleep(time.Second)
-		if err := p.edge.Purge("dpl_2", []string{"clock"}, 0); err != nil {
+		if err := p.cache.Invalidate([]string{"dpl_2"}, []string{"clock"}, 0); err != nil {
 			t.Fatal(err)
 		}
 		p.want("HIT: built", "/isr")
-		if err := p.edge.Purge("dpl_1", []string{"clock"}, cache.Soft); err != nil {
+		if err := p.cache.Invalidate([]string{"dpl_1"}, []string{"clock"}, cache.Soft); err != nil {
 			t.Fatal(err)
 		}
 		p.want("STALE (stale_tag): built", "/isr")
