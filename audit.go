@@ -29,6 +29,7 @@ const (
 	ActionRollback         Action = "production.rollback"
 	ActionAliasSet         Action = "alias.set"
 	ActionAliasRemove      Action = "alias.remove"
+	ActionCacheInvalidate  Action = "cache.invalidate"
 )
 
 // Actions lists every [Action].
@@ -40,7 +41,7 @@ func Actions() []Action {
 		ActionProjectCreate, ActionProjectUpdate, ActionProjectDelete,
 		ActionEnvCreate, ActionEnvUpdate, ActionEnvDelete, ActionEnvRead,
 		ActionDeploymentCreate, ActionDeploymentCancel, ActionDeploymentDelete,
-		ActionPromote, ActionRollback, ActionAliasSet, ActionAliasRemove,
+		ActionPromote, ActionRollback, ActionAliasSet, ActionAliasRemove, ActionCacheInvalidate,
 	}
 }
 

@@ -25,6 +25,9 @@ const (
 	// ProjectEnvChanged reports a variable that was created, changed or deleted
 	// (project). It holds neither the name nor the value of the variable.
 	ProjectEnvChanged EventType = "project.env-variable.changed"
+
+	// CacheInvalidated reports content of a project that is no longer valid (project).
+	CacheInvalidated EventType = "cache.invalidated"
 )
 
 // Event is a change of the platform's state. The transaction of the change records
@@ -43,4 +46,6 @@ type Event struct {
 	Deployment DeploymentID `json:"deploymentId,omitempty"` // "" if the event concerns no deployment
 	// Binding is the new binding of the host in a host.bound event; otherwise zero.
 	Binding Binding `json:"binding,omitzero"`
+	// Invalidation is the content of a cache.invalidated event; otherwise zero.
+	Invalidation Invalidation `json:"invalidation,omitzero"`
 }

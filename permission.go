@@ -32,6 +32,7 @@ const (
 	ProductionWrite  Permission = "production:write" // promote, roll back
 	AliasRead        Permission = "alias:read"
 	AliasWrite       Permission = "alias:write"
+	CacheWrite       Permission = "cache:write" // invalidate cached pages and data
 	LogRead          Permission = "log:read"
 	MetricsRead      Permission = "metrics:read" // metrics of the whole platform
 	DebugRead        Permission = "debug:read"   // profiles and debug bundles; control allows it to owners of the platform's first team
@@ -85,6 +86,7 @@ var rules = map[Permission]rule{
 	ProductionWrite:  {Developer, []Scope{ScopeProject, ScopeDeploy}},
 	AliasRead:        {Viewer, []Scope{ScopeReadOnly, ScopeProject}},
 	AliasWrite:       {Developer, []Scope{ScopeProject}},
+	CacheWrite:       {Developer, []Scope{ScopeProject, ScopeDeploy}},
 	LogRead:          {Viewer, []Scope{ScopeReadOnly, ScopeProject}},
 	MetricsRead:      {Viewer, []Scope{ScopeReadOnly, ScopeMetrics}},
 	DebugRead:        {"", nil},

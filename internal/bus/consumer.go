@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -25,6 +26,37 @@ type Consumer struct {
 	handle func(ctx context.Context, events []lateen.Event) error
 
 	unsaved bool // the last save failed; only the goroutine of Run uses it
+
+	mu      sync.Mutex    // guards the fields below
+	handled int64         // serial of the latest handled event
+	moved   chan struct{} // closed when handled changes
+}
+
+// Await waits until the event with a serial, and all earlier ones, are handled, or until
+// ctx ends.
+func (c *Consumer) Await(ctx context.Context, serial int64) {
+	for {
+		c.mu.Lock()
+		handled, moved := c.handled, c.moved
+		c.mu.Unlock()
+		if handled >= serial {
+			return
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// move records the latest handled event.
+func (c *Consumer) move(serial int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handled = serial
+	close(c.moved)
+	c.moved = make(chan struct{})
 }
 
 // The pauses after failures of handle, and the interval at which the cursor is saved.
@@ -39,7 +71,7 @@ const (
 // is the file with the serial of the latest handled event; without the file, a consumer
 // begins with the next event. Run must be called after [Bus.Open].
 func (b *Bus) Consumer(cursor string, handle func(context.Context, []lateen.Event) error) *Consumer {
-	return &Consumer{handle: handle, cursor: cursor, bus: b}
+	return &Consumer{handle: handle, cursor: cursor, bus: b, moved: make(chan struct{})}
 }
 
 // Run handles events until ctx ends.
@@ -75,6 +107,7 @@ func (c *Consumer) consume(ctx context.Context, cursor, last int64) int64 {
 	for delay := minPause; cursor < last && ctx.Err() == nil; {
 		events, err := c.bus.o.Events.ListEvents(ctx, cursor, pageSize)
 		if err == nil && len(events) == 0 {
+			c.move(last)
 			return last // deleted from the log, all of them
 		}
 		if err == nil {
@@ -85,6 +118,7 @@ func (c *Consumer) consume(ctx context.Context, cursor, last int64) int64 {
 		}
 		if err == nil {
 			cursor, delay = events[len(events)-1].Serial, minPause
+			c.move(cursor)
 			continue
 		}
 		if ctx.Err() == nil {

@@ -87,6 +87,20 @@ func (c *Cache) Invalidate(scopes, tags []string, grace time.Duration) error {
 	for i, tag := range tags {
 		names[i] = tagName(tag)
 	}
+	return c.invalidate(scopes, names, grace)
+}
+
+// ExpirePages expires all pages of the scopes, as [Cache.Invalidate] does.
+func (c *Cache) ExpirePages(scopes []string) error {
+	return c.invalidate(scopes, []string{pagesName}, 0)
+}
+
+// ExpireData expires all values of the scopes, as [Cache.Invalidate] does.
+func (c *Cache) ExpireData(scopes []string) error {
+	return c.invalidate(scopes, []string{groupName(dataGroup)}, 0)
+}
+
+func (c *Cache) invalidate(scopes, names []string, grace time.Duration) error {
 	for _, name := range scopes {
 		if s := c.storage.scope(name); s != nil && len(names) > 0 {
 			if err := c.storage.invalidate(s, names, c.storage.clock.tick(), grace); err != nil {

@@ -114,7 +114,7 @@ func (d *Data) put(o datacache.Owner, key string, v datacache.Item) (bool, error
 		v.Started = now
 	}
 	e := &Entry{
-		Status: http.StatusOK, Header: http.Header{metaField: {v.Meta}}, Tags: SplitTags(v.Tags),
+		Status: http.StatusOK, Header: http.Header{metaField: {v.Meta}}, Tags: SplitTags(v.Tags), Group: dataGroup,
 		Started: time.Unix(0, v.Started), Completed: time.Now(), Fresh: -1, Usable: v.Usable,
 	}
 	s := d.storage.scopeOf(k)

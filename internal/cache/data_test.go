@@ -113,6 +113,24 @@ func TestAValueWhoseComputationBeganBeforeAnInvalidationIsNotStored(t *testing.T
 	expectData(t, d, ownerA, "miss", "k")
 }
 
+func TestAPurgeOfDataSparesPages(t *testing.T) {
+	c := running(t, cache.Options{})
+	d := c.Data()
+	put(t, d, ownerA, "k", datacache.Item{Body: []byte("1")})
+	put(t, d, ownerB, "k", datacache.Item{Body: []byte("2")})
+	if err := c.ExpirePages([]string{string(ownerA.Deployment)}); err != nil {
+		t.Fatal(err)
+	}
+	expectData(t, d, ownerA, "fresh  1", "k")
+	if err := c.ExpireData([]string{string(ownerA.Deployment)}); err != nil {
+		t.Fatal(err)
+	}
+	expectData(t, d, ownerA, "miss", "k")
+	expectData(t, d, ownerB, "fresh  2", "k")
+	put(t, d, ownerA, "k", datacache.Item{Body: []byte("3")})
+	expectData(t, d, ownerA, "fresh  3", "k")
+}
+
 func TestDataExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := running(t, cache.Options{}).Data()

@@ -90,6 +90,13 @@ const maxMarked = 8 * maxMarks
 // names.
 const anyName = ""
 
+// pagesName is the name that applies to every page; values of the data cache are in the
+// group dataGroup instead.
+const (
+	pagesName = "p:"
+	dataGroup = "\x00data"
+)
+
 // marks is the table of the invalidated names of a scope. Changes are appended to
 // its file, one per line: a checksum in hex and a record. The last line of a name
 // counts; an incomplete line is ignored.
@@ -171,6 +178,9 @@ func (m *marks) freshness(e *Entry) *freshness {
 	f, born := &freshness{version: version, expires: math.MaxInt64}, e.Started.UnixNano()
 	m.mu.Lock()
 	f.add(m.table[anyName], born, ByTag)
+	if e.Group != dataGroup {
+		f.add(m.table[pagesName], born, ByTag)
+	}
 	for _, tag := range e.Tags {
 		f.add(m.table[tagName(tag)], born, ByTag)
 	}
@@ -254,7 +264,7 @@ func (m *marks) invalidate(names []string, at int64, now time.Time, grace time.D
 
 func (m *marks) setLocked(name string, mark Mark) {
 	m.table[name] = mark
-	if strings.HasPrefix(name, tagPrefix) || name == anyName {
+	if strings.HasPrefix(name, tagPrefix) || name == anyName || name == groupName(dataGroup) {
 		m.latest.Store(max(m.latest.Load(), mark.Stale))
 	}
 }

@@ -85,6 +85,11 @@ func (ch *changes) project(kind lateen.EventType, p *lateen.Project, d lateen.De
 	ch.add(lateen.Event{Type: kind, Team: p.Team, Project: p.ID, Subject: string(p.ID), Deployment: d})
 }
 
+// invalidate records that content of a project is no longer valid.
+func (ch *changes) invalidate(of *lateen.Project, content lateen.Invalidation) {
+	ch.add(lateen.Event{Type: lateen.CacheInvalidated, Team: of.Team, Project: of.ID, Subject: string(of.ID), Invalidation: content})
+}
+
 // stateEvents are the types of the events of a deployment's states.
 var stateEvents = map[lateen.ReadyState]lateen.EventType{
 	lateen.Building: lateen.DeploymentState, lateen.Deploying: lateen.DeploymentState,

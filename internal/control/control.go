@@ -37,6 +37,9 @@ type Options struct {
 	Keep   func(ctx context.Context, manifest lateen.Digest) ([]lateen.Digest, error)
 	Keeper secret.Keeper
 	Events Events
+	// Invalidated waits, within a limit, until the cache has applied the event with a
+	// serial; nil: it does not wait.
+	Invalidated func(ctx context.Context, serial int64)
 
 	Domain   string                   // parent of generated hosts; "" is localhost
 	SiteURL  func(host string) string // URL that reaches a host; nil is http://<host>

@@ -280,7 +280,9 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	}
 	storageGauges(c.tel, c.logs, c.pages)
 	dataGauges(c.tel, c.data)
-	cleaner := cleaner{forgetCode: functions.Forget, removePages: front.Forget, log: c.tel.Log("cache")}
+	cleaner := cleaner{forgetCode: functions.Forget, removePages: front.Forget, invalidate: invalidator(verbs, c.pages), log: c.tel.Log("cache")}
+	cleaning := events.Consumer(at.cleaned, cleaner.clean)
+	verbs.Invalidated = within(invalidationTime, cleaning.Await)
 	d.parts = append([]part{
 		{"telemetry", c.tel.Run},
 		{"database", func(ctx context.Context) error { return d.hold(ctx, c.tel.Log("store")) }},
@@ -290,7 +292,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	d.parts = append(d.parts, []part{
 		{"preparer", preparer.Run},
 		{"bus", events.Run},
-		{"cleaner", events.Consumer(at.cleaned, cleaner.clean).Run},
+		{"cleaner", cleaning.Run},
 		{"control", verbs.Run},
 		{"edge", func(ctx context.Context) error {
 			context.AfterFunc(ctx, func() { close(stopping) })

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"testing"
@@ -12,6 +13,7 @@ func TestFilesThatCannotBeRemovedDoNotKeepTheFilesOfLaterDeployments(t *testing.
 	var tried []lateen.DeploymentID
 	c := cleaner{
 		forgetCode: func(lateen.DeploymentID) {},
+		invalidate: func(context.Context, lateen.ProjectID, *lateen.Invalidation) error { return nil },
 		removePages: func(d lateen.DeploymentID) error {
 			tried = append(tried, d)
 			if d == "stuck" {

@@ -24,8 +24,8 @@ func (q *Queries) AppendEvents(ctx context.Context, events []lateen.Event) error
 			e := &events[i]
 			e.Serial = last - int64(len(events)-1-i)
 			if err := q.exec(ctx, meaning{},
-				`INSERT INTO events (serial, type, created_at, team_id, project_id, subject, deployment_id, binding) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-				e.Serial, e.Type, e.CreatedAt, e.Team, e.Project, e.Subject, e.Deployment, asJSON[lateen.Binding]{&e.Binding}); err != nil {
+				`INSERT INTO events (serial, type, created_at, team_id, project_id, subject, deployment_id, binding, invalidation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				e.Serial, e.Type, e.CreatedAt, e.Team, e.Project, e.Subject, e.Deployment, asJSON[lateen.Binding]{&e.Binding}, asJSON[lateen.Invalidation]{&e.Invalidation}); err != nil {
 				return err
 			}
 		}
@@ -41,7 +41,7 @@ func (q *Queries) LastEvent(ctx context.Context) (int64, error) {
 // ListEvents returns at most limit events after a serial, in order.
 func (q *Queries) ListEvents(ctx context.Context, after int64, limit int) ([]lateen.Event, error) {
 	return list(ctx, q, scanEvent,
-		`SELECT serial, type, created_at, team_id, project_id, subject, deployment_id, binding FROM events
+		`SELECT serial, type, created_at, team_id, project_id, subject, deployment_id, binding, invalidation FROM events
 		WHERE serial > ? ORDER BY serial LIMIT ?`, after, limit)
 }
 
@@ -55,6 +55,6 @@ func (q *Queries) DeleteEvents(ctx context.Context, before lateen.Millis, keep i
 
 func scanEvent(r row) (lateen.Event, error) {
 	var e lateen.Event
-	err := r.Scan(&e.Serial, &e.Type, &e.CreatedAt, &e.Team, &e.Project, &e.Subject, &e.Deployment, asJSON[lateen.Binding]{&e.Binding})
+	err := r.Scan(&e.Serial, &e.Type, &e.CreatedAt, &e.Team, &e.Project, &e.Subject, &e.Deployment, asJSON[lateen.Binding]{&e.Binding}, asJSON[lateen.Invalidation]{&e.Invalidation})
 	return e, err
 }

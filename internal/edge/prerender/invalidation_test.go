@@ -99,6 +99,22 @@ func TestAnInvalidationIsForOneDeployment(t *testing.T) {
 	})
 }
 
+func TestExpiredPagesAreRenderedAgain(t *testing.T) {
+	withPages(t, clockPages, func(p *pageStage) {
+		p.want("PRERENDER: built", "/isr")
+		time.Sleep(time.Second)
+		if err := p.cache.ExpireData([]string{"dpl_1"}); err != nil {
+			t.Fatal(err)
+		}
+		p.want("HIT: built", "/isr")
+		if err := p.cache.ExpirePages([]string{"dpl_1"}); err != nil {
+			t.Fatal(err)
+		}
+		p.want("REVALIDATED (stale_tag): call 1", "/isr")
+		p.want("HIT: call 1", "/isr")
+	})
+}
+
 func TestTagsOfARegeneratedPageCount(t *testing.T) {
 	withPages(t, func(p *pageStage) {
 		clockPages(p)

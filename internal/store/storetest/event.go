@@ -14,7 +14,7 @@ func testEvent(t *testing.T, s *store.Store) {
 	is(t, int64(0))(s.LastEvent(ctx))
 	first := []lateen.Event{
 		{Type: lateen.HostBound, CreatedAt: 5, Team: team, Project: project, Subject: "www.example.com", Deployment: "dpl_1", Binding: lateen.Binding{Deployment: "dpl_1"}},
-		{Type: lateen.ProjectUpdated, CreatedAt: 6, Team: team, Project: project, Subject: string(project)},
+		{Type: lateen.CacheInvalidated, CreatedAt: 6, Team: team, Project: project, Subject: string(project), Invalidation: lateen.Invalidation{Data: true, Tags: []string{"a", "b"}, Grace: -1}},
 	}
 	check(t, s.AppendEvents(ctx, first))
 	check(t, s.AppendEvents(ctx, nil))
