@@ -115,6 +115,10 @@ func auditedCalls() map[string]auditedCall {
 		"DELETE /v2/aliases/{alias}":                        {"", alias},
 		"POST /v10/projects/{project}/promote/{deployment}": {`{}`, nil},
 		"POST /v9/projects/{project}/rollback/{deployment}": {`{}`, nil},
+		"POST /v1/edge-cache/purge-all":                     {"", nil},
+		"DELETE /v1/data-cache/purge-all":                   {"", nil},
+		"POST /v1/edge-cache/invalidate-by-tags":            {`{"tags":"a, b"}`, nil},
+		"POST /v1/edge-cache/dangerously-delete-by-tags":    {`{"tags":["a"],"revalidationDeadlineSeconds":60}`, nil},
 	}
 }
 
@@ -168,7 +172,11 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		}
 		team := lateen.TeamID(w.names["team"])
 		before := w.auditRows(t, team)
-		status, body := w.ask(t, "caller", row.Method, row.Path, c.body)
+		target := row.Path
+		if row.Query == "projectIdOrName" {
+			target += "?projectIdOrName=shop"
+		}
+		status, body := w.ask(t, "caller", row.Method, target, c.body)
 		if status >= 300 {
 			t.Errorf("%s: %d %s", key, status, body)
 			continue

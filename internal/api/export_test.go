@@ -7,13 +7,14 @@ type Row struct {
 	Method, Path string
 	Needs        lateen.Permission
 	Audit        lateen.Action
+	Query        string
 }
 
 // Rows returns all routes of the API.
 func Rows() []Row {
 	var rows []Row
 	for _, r := range routes() {
-		rows = append(rows, Row{r.Method, r.Path, r.Needs, r.Audit})
+		rows = append(rows, Row{r.Method, r.Path, r.Needs, r.Audit, r.Query})
 	}
 	return rows
 }

@@ -35,6 +35,7 @@ var parameterDocs = map[string]string{
 	"page":                "page of results, from 0",
 	"prebuilt":            "1: the files contain a build output",
 	"projectId":           "id of a project",
+	"projectIdOrName":     "id or name of a project",
 	"projectIds":          "comma-separated ids of projects",
 	"repoUrl":             "URL of a Git repository that projects are connected to",
 	"requestId":           "id of a request",
