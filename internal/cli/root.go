@@ -89,7 +89,7 @@ func newRootCommand(s *command.Session, state State) *cobra.Command {
 		account.Login(s), account.Logout(s), account.Whoami(s),
 		deploy.Link(s), deploy.Deploy(s), deploy.Redeploy(s), deploy.Promote(s), deploy.Rollback(s), deploy.Remove(s),
 		inspect.List(s), inspect.Inspect(s), inspect.Functions(s), inspect.Usage(s), inspect.Logs(s), account.Audit(s), inspect.Open(s, state.Open),
-		settings.Project(s), settings.Env(s), settings.Alias(s), account.Token(s), account.Teams(s), account.Members(s),
+		settings.Project(s), settings.Env(s), settings.Alias(s), settings.Cache(s), account.Token(s), account.Teams(s), account.Members(s),
 		newCompletionCommand(s), newVersionCommand(s),
 	)
 	root.SetArgs(state.Args)

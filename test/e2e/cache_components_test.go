@@ -19,7 +19,8 @@ var partial = []string{"/", "/nested/a", "/nested/b", "/nested/c", "/on-demand/a
 // The values are those of `next start`.
 func TestNextjsWithCacheComponents(t *testing.T) {
 	t.Parallel()
-	s := lateenCLI(t, common(t), project(t, "next-cache-components", "cache-components", "preview")).deploy("deploy")
+	cli := lateenCLI(t, common(t), project(t, "next-cache-components", "cache-components", "preview"))
+	s := cli.deploy("deploy")
 	for _, path := range append([]string{"/static"}, partial...) {
 		s.get(t, path) // which renders its shell
 	}
@@ -27,6 +28,7 @@ func TestNextjsWithCacheComponents(t *testing.T) {
 	t.Run("navigation", func(t *testing.T) { checkPartialNavigation(t, s) })
 	t.Run("streaming", func(t *testing.T) { s.expectStream(t, "/slow", 1) })
 	t.Run("use cache", func(t *testing.T) { checkUseCache(t, s) })
+	t.Run("purge", func(t *testing.T) { checkPurge(t, s, cli) })
 	t.Run("signals", func(t *testing.T) {
 		s.expect(t,
 			want{path: "/redirect-static", status: 307},
@@ -75,18 +77,39 @@ func checkPartialNavigation(t *testing.T, s site) {
 	}
 }
 
+// cachedValue returns the value that 'use cache' has cached for a page.
+func cachedValue(t *testing.T, s site, path string) string {
+	t.Helper()
+	r, _ := s.kept(t, path)
+	v := regexp.MustCompile(`id="v">([^<]*)`).FindStringSubmatch(r.Body)
+	if v == nil {
+		t.Fatalf("%s has no value:\n%s", path, clip(r.Body))
+	}
+	return v[1]
+}
+
+// checkPurge checks that a purge expires pages and data, each alone or by their tag.
+func checkPurge(t *testing.T, s site, cli *command) {
+	const path = "/use-cache-remote"
+	before := cachedValue(t, s, path)
+	cli.run("cache", "purge", "--type", "cdn")
+	if after := cachedValue(t, s, path); after != before {
+		t.Errorf("a purge of the pages changes the data from %s to %s", before, after)
+	}
+	for _, purge := range [][]string{{"purge"}, {"dangerously-delete", "--tag", "ucr"}} {
+		before = cachedValue(t, s, path)
+		cli.run(append([]string{"cache"}, purge...)...)
+		if after := cachedValue(t, s, path); after == before {
+			t.Errorf("the value is %s before and after %v", after, purge)
+		}
+	}
+}
+
 // checkUseCache checks that data cached by 'use cache' is the same for all instances, and
 // that it is invalidated.
 func checkUseCache(t *testing.T, s site) {
 	s.tell(t)
-	value := func(path string) string {
-		r, _ := s.kept(t, path)
-		v := regexp.MustCompile(`id="v">([^<]*)`).FindStringSubmatch(r.Body)
-		if v == nil {
-			t.Fatalf("%s has no value:\n%s", path, clip(r.Body))
-		}
-		return v[1]
-	}
+	value := func(path string) string { return cachedValue(t, s, path) }
 	for _, step := range []struct{ path, by string }{
 		{"/use-cache", "tag=uc&now=1"}, {"/use-cache", "path=/use-cache"}, {"/use-cache-mixed", "tag=mix&now=1"}, {"/use-cache-remote", "tag=ucr&now=1"},
 	} {

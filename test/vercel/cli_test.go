@@ -181,6 +181,7 @@ func TestVercelCLI(t *testing.T) {
 	c.alias(preview)
 	c.production(first, production, preview)
 	c.variants()
+	c.purges()
 	c.remove(preview)
 }
 
@@ -343,6 +344,14 @@ func (c *cli) variants() {
 	} else {
 		c.says(r, "--prebuilt")
 	}
+}
+
+// purges tests the commands for cached content.
+func (c *cli) purges() {
+	c.t.Helper()
+	c.says(c.must("cache", "purge", "--yes"), "purged the CDN cache and Data cache")
+	c.says(c.must("cache", "invalidate", "--tag", "posts,authors", "--yes"), "invalidated")
+	c.says(c.must("cache", "dangerously-delete", "--tag", "posts", "--revalidation-deadline-seconds", "60", "--yes"), "deleted")
 }
 
 // remove tests the commands that delete.
