@@ -56,9 +56,14 @@ type instance struct {
 
 func serve(t *testing.T, s *Server, o Owner) *instance {
 	t.Helper()
+	return serveAs(t, s, NewPeer(o))
+}
+
+func serveAs(t *testing.T, s *Server, p *Peer) *instance {
+	t.Helper()
 	here, there := net.Pipe()
 	i := &instance{t: t, conn: here, done: make(chan error, 1)}
-	go func() { i.done <- s.Serve(t.Context(), there, o) }()
+	go func() { i.done <- s.Serve(t.Context(), there, p) }()
 	t.Cleanup(func() { here.Close() })
 	return i
 }
@@ -129,8 +134,11 @@ func TestValuesPastALimitAreNotStored(t *testing.T) {
 	m := newMemory()
 	i := serve(t, NewServer(m), Owner{"prj_a", "dpl_a"})
 	zero := 0.0
+	i.expect("done", request{ID: 1, Op: opPut, Key: "k", Tags: []string{strings.Repeat("x,", MaxTags/2-1)}}, "")
+	delete(m.values, "dpl_a/k")
 	for name, r := range map[string]request{
-		"key": {Key: strings.Repeat("k", MaxKey+1)}, "no key": {}, "meta": {Key: "k", Meta: strings.Repeat("m", MaxMeta+1)},
+		"tags at commas": {Key: "k", Tags: []string{strings.Repeat("x,", MaxTags/2), strings.Repeat("x,", MaxTags/2)}},
+		"key":            {Key: strings.Repeat("k", MaxKey+1)}, "no key": {}, "meta": {Key: "k", Meta: strings.Repeat("m", MaxMeta+1)},
 		"tags": {Key: "k", Tags: make([]string, MaxTags+1)}, "tag": {Key: "k", Tags: []string{strings.Repeat("ü", MaxTag+1)}},
 		"lifetime": {Key: "k", Usable: &zero},
 	} {
@@ -181,13 +189,120 @@ func TestAChannelThatBreaksTheProtocolEnds(t *testing.T) {
 	}
 }
 
+func TestAnInstanceIsSlowedDownAcrossItsChannels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p, body := NewServer(newMemory()), NewPeer(Owner{"prj_a", "dpl_a"}), make([]byte, MaxValue)
+		stored := 0
+		for range 2 * writeBurst / MaxValue {
+			i := serveAs(t, s, p)
+			if got, _ := i.ask(request{ID: 1, Op: opPut, Key: "k"}, body); got.Status == statusDone {
+				stored++
+			}
+			i.conn.Close()
+			<-i.done
+		}
+		if stored != writeBurst/MaxValue {
+			t.Errorf("%d values stored at once", stored)
+		}
+	})
+}
+
+func TestAnInstanceIsSlowedDownInItsInvalidations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		i := serve(t, NewServer(m), Owner{"prj_a", "dpl_a"})
+		began, n := time.Now(), 2*writeBurst/minCost
+		for range n {
+			i.expect("done", request{ID: 1, Op: opInvalidate, Tags: []string{"x"}}, "")
+		}
+		if took := time.Since(began); took < 7*time.Second || len(m.told) != n {
+			t.Errorf("%d of %d in %v", len(m.told), n, took)
+		}
+		i.conn.Close()
+		<-i.done
+	})
+}
+
+func TestTagsAreCountedAtTheirCommas(t *testing.T) {
+	m := newMemory()
+	i := serve(t, NewServer(m), Owner{"prj_a", "dpl_a"})
+	many := strings.Repeat("x,", maxTags)
+	i.expect("done", request{ID: 1, Op: opInvalidate, Tags: []string{"a,b", many, "c"}}, "")
+	if m.told[0] != "dpl_a a,b -1ns" {
+		t.Errorf("invalidated %.60q", m.told)
+	}
+	i.expect("refused", request{ID: 2, Op: opGet, Key: "k", Tags: []string{many}}, "")
+	i.expect("miss", request{ID: 3, Op: opGet, Key: "k", Tags: []string{many[2:]}}, "")
+}
+
+func TestAnInstanceThatSendsAPartOfAFrameIsCutOff(t *testing.T) {
+	for name, cut := range map[string]int{"of the head": prefix + 4, "of the body": 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			s := NewServer(newMemory())
+			i := serve(t, s, Owner{"prj_a", "dpl_a"})
+			time.Sleep(time.Hour) // between frames there is no time limit
+			head, err := encodeHead(request{ID: 1, Op: opPut, Key: "k"}, MaxValue)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if _, err := i.conn.Write(append(head, make([]byte, MaxValue)...)[:cut]); err != nil {
+				t.Fatal(err)
+			}
+			<-i.done
+			if took := time.Since(began); took != frameTimeout || s.received.Free() != maxReceived {
+				t.Errorf("a part %s: after %v, with %d bytes free", name, took, s.received.Free())
+			}
+		})
+	}
+}
+
+func TestTheValuesThatTenantsDoNotReadAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.values["dpl_a/k"], m.values["dpl_b/k"] = Item{Body: make([]byte, MaxValue)}, Item{Body: []byte("value")}
+		s := NewServer(m)
+		var of []*instance
+		for range 2 * maxSent / MaxValue {
+			i := serve(t, s, Owner{"prj_a", "dpl_a"})
+			i.send(request{ID: 1, Op: opGet, Key: "k"}, nil)
+			of = append(of, i)
+		}
+		synctest.Wait()
+		if s.sent.Held("prj_a") != maxSent/2 {
+			t.Errorf("%d bytes wait", s.sent.Held("prj_a"))
+		}
+		if got, body := serve(t, s, Owner{"prj_b", "dpl_b"}).ask(request{ID: 1, Op: opGet, Key: "k"}, nil); got.Status != "fresh" || body != "value" {
+			t.Errorf("another project reads %+v", got)
+		}
+		for _, i := range of {
+			i.conn.Close()
+			<-i.done
+		}
+		if s.sent.Free() != maxSent {
+			t.Errorf("%d bytes are free", s.sent.Free())
+		}
+	})
+}
+
+func TestAValueWithALongMetaIsRead(t *testing.T) {
+	i := serve(t, NewServer(newMemory()), Owner{"prj_a", "dpl_a"})
+	for _, c := range []string{"<", "&", "\u2028", "\x7f"} {
+		meta := strings.Repeat(c, MaxMeta/len(c))
+		i.expect("done", request{ID: 1, Op: opPut, Key: "k", Meta: meta}, "")
+		if got, _ := i.ask(request{ID: 2, Op: opGet, Key: "k"}, nil); got.Meta != meta {
+			t.Errorf("of %q: %.60q", c, got.Meta)
+		}
+	}
+}
+
 func TestAnInstanceThatDoesNotReadIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := serve(t, NewServer(newMemory()), Owner{"prj_a", "dpl_a"})
 		began := time.Now()
 		i.send(request{ID: 1, Op: opGet, Key: "k"}, nil)
 		<-i.done
-		if took := time.Since(began); took != sendTimeout {
+		if took := time.Since(began); took != frameTimeout {
 			t.Errorf("after %v", took)
 		}
 	})

@@ -1,12 +1,14 @@
 package datacache
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -58,42 +60,58 @@ var errProtocol = errors.New("the data channel carries an invalid frame")
 // readHead reads the head of a frame into head and returns the length of the body,
 // which follows.
 func readHead(r io.Reader, head any) (body int64, err error) {
+	n, body, err := readLengths(r)
+	if err != nil {
+		return 0, err
+	}
+	return body, decodeHead(r, n, head)
+}
+
+// readLengths waits for a frame and returns the lengths of its head and of its body.
+func readLengths(r io.Reader) (head, body int64, err error) {
 	var lengths [prefix]byte
 	if _, err := io.ReadFull(r, lengths[:]); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	n, size := binary.BigEndian.Uint32(lengths[:4]), binary.BigEndian.Uint32(lengths[4:])
 	if n > maxHead || size > MaxValue {
-		return 0, errProtocol
+		return 0, 0, errProtocol
 	}
+	return int64(n), int64(size), nil
+}
+
+func decodeHead(r io.Reader, n int64, head any) error {
 	text := make([]byte, n)
 	if _, err := io.ReadFull(r, text); err != nil {
-		return 0, err
+		return err
 	}
 	if err := json.Unmarshal(text, head); err != nil {
-		return 0, fmt.Errorf("%w: %w", errProtocol, err)
+		return fmt.Errorf("%w: %w", errProtocol, err)
 	}
-	return int64(size), nil
+	return nil
 }
 
 // encodeHead returns the begin of a frame: all but the body, which has size bytes.
 func encodeHead(head any, size int64) ([]byte, error) {
-	text, err := json.Marshal(head)
-	if err != nil {
+	var b bytes.Buffer
+	b.Write(make([]byte, prefix))
+	text := json.NewEncoder(&b)
+	text.SetEscapeHTML(false) // a reply is not longer than the request that stored its value
+	if err := text.Encode(head); err != nil {
 		return nil, err
 	}
-	if len(text) > maxHead || size > MaxValue {
+	n := b.Len() - prefix
+	if n > maxHead || size > MaxValue {
 		return nil, errProtocol
 	}
-	b := make([]byte, prefix, prefix+len(text))
-	binary.BigEndian.PutUint32(b, uint32(len(text))) //nolint:gosec // at most maxHead
-	binary.BigEndian.PutUint32(b[4:], uint32(size))  //nolint:gosec // at most MaxValue
-	return append(b, text...), nil
+	binary.BigEndian.PutUint32(b.Bytes(), uint32(n))        //nolint:gosec // at most maxHead
+	binary.BigEndian.PutUint32(b.Bytes()[4:], uint32(size)) //nolint:gosec // at most MaxValue
+	return b.Bytes(), nil
 }
 
 // storable reports whether the value of a request is within the limits.
 func (r *request) storable() bool {
-	if r.Key == "" || len(r.Key) > MaxKey || len(r.Tags) > MaxTags || len(r.Meta) > MaxMeta {
+	if r.Key == "" || len(r.Key) > MaxKey || elements(r.Tags) > MaxTags || len(r.Meta) > MaxMeta {
 		return false
 	}
 	for _, tag := range r.Tags {
@@ -102,6 +120,25 @@ func (r *request) storable() bool {
 		}
 	}
 	return true
+}
+
+// elements is the number of tags in a list: the cache divides each one at its commas.
+func elements(tags []string) int {
+	n := len(tags)
+	for _, tag := range tags {
+		n += strings.Count(tag, ",")
+	}
+	return n
+}
+
+// limited returns the tags at the begin of a list that have at most n elements.
+func limited(tags []string, n int) []string {
+	for i := range tags {
+		if n -= elements(tags[i : i+1]); n < 0 {
+			return tags[:i]
+		}
+	}
+	return tags
 }
 
 // usable is the lifetime of the value of a request; false if it has none.

@@ -14,61 +14,70 @@ import (
 )
 
 const (
-	perInstance = 16       // concurrent requests of one channel; further ones wait to be read
-	perLink     = 512      // concurrent requests of a process
-	maxReceived = 64 << 20 // bytes of values in receipt, which tenants divide; further ones are refused
-	maxTags     = 1024     // tags of an invalidation; further ones are ignored
+	perInstance = 16        // concurrent requests of one channel; further ones wait to be read
+	perLink     = 512       // concurrent requests of a process
+	maxReceived = 64 << 20  // bytes of values in receipt, which tenants divide; further ones are refused
+	maxSent     = 128 << 20 // bytes of values being sent to instances, which tenants divide
+	maxTags     = 1024      // tags of an invalidation; further ones are ignored. A read with more is refused
 
 	// An instance may write so many bytes in a second, after a burst; further values are
-	// refused. A small value counts as minCost bytes.
+	// refused, and further invalidations wait. A small value counts as minCost bytes, and
+	// so do costTags tags of an invalidation.
 	writeRate  = 8 << 20
 	writeBurst = 64 << 20
 	minCost    = 8 << 10
+	costTags   = 16
 
-	// sendTimeout bounds the time in which a peer takes a reply: no value waits in
-	// memory for an instance that does not read.
-	sendTimeout = 10 * time.Second
+	// frameTimeout bounds the time in which an instance sends the rest of a frame, and
+	// that in which it takes a reply: an instance that stalls holds no memory.
+	frameTimeout = 10 * time.Second
 )
+
+// Peer is an instance of a deployment. It may have channels one after the other. Use
+// [NewPeer].
+type Peer struct {
+	owner  Owner
+	writes *rate.Limiter
+}
+
+// NewPeer returns an instance of the deployment o.
+func NewPeer(o Owner) *Peer { return &Peer{owner: o, writes: rate.NewLimiter(writeRate, writeBurst)} }
 
 // Server serves channels. Use [NewServer].
 type Server struct {
 	cache Cache
 
-	mu       sync.Mutex // guards received
-	received *share.Shares[string]
+	mu             sync.Mutex // guards the fields below
+	received, sent *share.Shares[string]
 }
 
 // NewServer returns a server of a cache.
 func NewServer(c Cache) *Server {
-	return &Server{cache: c, received: share.New[string](maxReceived)}
+	return &Server{cache: c, received: share.New[string](maxReceived), sent: share.New[string](maxSent)}
 }
 
-// Serve serves the channel of an instance of o until it ends, and closes it. An error
-// means that the instance broke the protocol.
-func (s *Server) Serve(ctx context.Context, conn net.Conn, o Owner) error {
+// Serve serves a channel of an instance until it ends, and closes it. An error means that
+// the instance broke the protocol.
+func (s *Server) Serve(ctx context.Context, conn net.Conn, p *Peer) error {
 	return s.serve(ctx, &session{
-		server: s, conn: conn, owner: &o, slots: make(chan struct{}, perInstance), deadline: conn.SetWriteDeadline,
-		writes: rate.NewLimiter(writeRate, writeBurst),
+		server: s, conn: conn, peer: p, slots: make(chan struct{}, perInstance), readBy: conn.SetReadDeadline, writeBy: conn.SetWriteDeadline,
 	})
 }
 
 // ServeRemote serves a [Remote] until the connection ends, and closes it. The process
 // at the other end is trusted: it names the owners.
 func (s *Server) ServeRemote(ctx context.Context, conn io.ReadWriteCloser) error {
-	return s.serve(ctx, &session{
-		server: s, conn: conn, slots: make(chan struct{}, perLink), deadline: func(time.Time) error { return nil },
-		writes: rate.NewLimiter(rate.Inf, 0), // the other process has one for each instance
-	})
+	unlimited := func(time.Time) error { return nil }
+	return s.serve(ctx, &session{server: s, conn: conn, slots: make(chan struct{}, perLink), readBy: unlimited, writeBy: unlimited})
 }
 
 // session is a channel that is being served.
 type session struct {
-	server   *Server
-	conn     io.ReadWriteCloser
-	owner    *Owner // nil: requests name theirs
-	slots    chan struct{}
-	deadline func(time.Time) error
-	writes   *rate.Limiter
+	server          *Server
+	conn            io.ReadWriteCloser
+	peer            *Peer // nil for a process, whose requests name their owners
+	slots           chan struct{}
+	readBy, writeBy func(time.Time) error
 
 	writing sync.Mutex // serializes replies
 }
@@ -84,15 +93,15 @@ func (s *Server) serve(ctx context.Context, c *session) error {
 	defer context.AfterFunc(ctx, end)()
 	for {
 		var r request
-		size, err := readHead(c.conn, &r)
+		size, err := c.next(&r)
 		if err != nil {
 			if errors.Is(err, errProtocol) {
 				return err
 			}
 			return nil // the peer has gone
 		}
-		if c.owner != nil {
-			r.Owner = c.owner
+		if c.peer != nil {
+			r.Owner = &c.peer.owner
 		} else if r.Owner == nil {
 			return errProtocol
 		}
@@ -100,7 +109,11 @@ func (s *Server) serve(ctx context.Context, c *session) error {
 		if err != nil {
 			return nil
 		}
-		if r.Op == opInvalidate && c.owner != nil {
+		if r.Op == opInvalidate && c.peer != nil {
+			r.Tags = limited(r.Tags, maxTags)
+			if c.peer.writes.WaitN(ctx, minCost*(1+elements(r.Tags)/costTags)) != nil {
+				return nil
+			}
 			c.handle(ctx, end, &r, nil, true) // requests that the instance sends later see its effect
 			continue
 		}
@@ -118,10 +131,26 @@ func (s *Server) serve(ctx context.Context, c *session) error {
 	}
 }
 
+// next waits for a frame and reads its head. The rest of the frame is due within
+// [frameTimeout].
+func (c *session) next(r *request) (size int64, err error) {
+	if err := c.readBy(time.Time{}); err != nil {
+		return 0, err
+	}
+	n, size, err := readLengths(c.conn)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.readBy(time.Now().Add(frameTimeout)); err != nil {
+		return 0, err
+	}
+	return size, decodeHead(c.conn, n, r)
+}
+
 // receive reads the body of a request. ok is false if it must not be stored; its bytes
 // have been dropped then.
 func (c *session) receive(r *request, size int64) (body []byte, ok bool, err error) {
-	if r.Op == opPut && r.storable() && c.writes.AllowN(time.Now(), int(max(size, minCost))) && c.server.take(r.Owner, size) {
+	if r.Op == opPut && r.storable() && c.allows(size) && c.server.take(c.server.received, r.Owner, size) {
 		body = make([]byte, size)
 		if _, err = io.ReadFull(c.conn, body); err != nil {
 			c.release(r, body)
@@ -133,19 +162,26 @@ func (c *session) receive(r *request, size int64) (body []byte, ok bool, err err
 	return nil, r.Op != opPut, err
 }
 
-func (s *Server) take(o *Owner, n int64) bool {
+// allows reports whether a value of size bytes is within the rate of the instance. The
+// process at the other end of a link has asked for its instances.
+func (c *session) allows(size int64) bool {
+	return c.peer == nil || c.peer.writes.AllowN(time.Now(), int(max(size, minCost)))
+}
+
+func (s *Server) take(from *share.Shares[string], o *Owner, n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.received.Take(n, string(o.Project))
+	return from.Take(n, string(o.Project))
+}
+
+func (s *Server) give(to *share.Shares[string], o *Owner, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to.Give(n, string(o.Project))
 }
 
 func (c *session) release(r *request, body []byte) {
-	if len(body) == 0 {
-		return
-	}
-	c.server.mu.Lock()
-	defer c.server.mu.Unlock()
-	c.server.received.Give(int64(len(body)), string(r.Owner.Project))
+	c.server.give(c.server.received, r.Owner, int64(len(body)))
 }
 
 // handle answers a request. A reply that cannot be sent ends the channel.
@@ -153,6 +189,12 @@ func (c *session) handle(ctx context.Context, end func(), r *request, body []byt
 	answer, v := c.server.answer(ctx, r, body, ok)
 	if v.Body != nil {
 		defer v.Body.Close()
+	}
+	if c.peer != nil && v.Size > 0 {
+		if !c.server.take(c.server.sent, r.Owner, v.Size) {
+			answer, v = reply{Status: statusUnavailable}, Value{}
+		}
+		defer c.server.give(c.server.sent, r.Owner, v.Size)
 	}
 	answer.ID = r.ID
 	if err := c.send(&answer, &v); err != nil {
@@ -164,6 +206,9 @@ func (c *session) handle(ctx context.Context, end func(), r *request, body []byt
 func (s *Server) answer(ctx context.Context, r *request, body []byte, ok bool) (reply, Value) {
 	switch r.Op {
 	case opGet:
+		if elements(r.Tags) > maxTags {
+			return reply{Status: statusRefused}, Value{}
+		}
 		v, err := s.cache.Get(ctx, *r.Owner, r.Key, r.Tags)
 		if err != nil {
 			return reply{Status: statusUnavailable}, Value{}
@@ -177,7 +222,7 @@ func (s *Server) answer(ctx context.Context, r *request, body []byte, ok bool) (
 		stored, err := s.cache.Put(ctx, *r.Owner, r.Key, Item{Body: body, Meta: r.Meta, Tags: r.Tags, Started: r.Born, Usable: usable})
 		return reply{Status: statusOf(stored, err)}, Value{}
 	case opInvalidate:
-		err := s.cache.Invalidate(ctx, *r.Owner, r.Tags[:min(len(r.Tags), maxTags)], r.grace())
+		err := s.cache.Invalidate(ctx, *r.Owner, r.Tags, r.grace())
 		return reply{Status: statusOf(true, err)}, Value{}
 	}
 	return reply{Status: statusRefused}, Value{}
@@ -202,7 +247,7 @@ func (c *session) send(r *reply, v *Value) error {
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if err := c.deadline(time.Now().Add(sendTimeout)); err != nil {
+	if err := c.writeBy(time.Now().Add(frameTimeout)); err != nil {
 		return err
 	}
 	if _, err := c.conn.Write(head); err != nil || v.Body == nil {

@@ -13,6 +13,7 @@ import (
 // channel is the connection of an instance to the data cache.
 type channel struct {
 	mu     sync.Mutex // guards the fields below
+	peer   *datacache.Peer
 	open   bool
 	wanted bool // the guest has asked for another one
 }
@@ -27,10 +28,13 @@ func (i *Instance) connectData() {
 	if c.open {
 		return
 	}
-	dial := i.Upstream.Dial
+	if c.peer == nil {
+		c.peer = datacache.NewPeer(datacache.Owner{Project: i.o.Spec.Project, Deployment: i.o.Spec.Deployment})
+	}
+	dial, peer := i.Upstream.Dial, c.peer
 	c.open = i.group.Host.Go(func() {
 		for c.take() {
-			i.serveData(dial)
+			i.serveData(dial, peer)
 		}
 	})
 }
@@ -45,7 +49,7 @@ func (c *channel) take() bool {
 
 // serveData opens one connection and serves it. Without a data cache it closes the
 // connection at once, so that the guest does not wait.
-func (i *Instance) serveData(dial func(context.Context) (net.Conn, error)) {
+func (i *Instance) serveData(dial func(context.Context) (net.Conn, error), peer *datacache.Peer) {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the end of the process ends it
 	defer cancel()
 	server := i.group.Data
@@ -69,8 +73,7 @@ func (i *Instance) serveData(dial func(context.Context) (net.Conn, error)) {
 		case <-stop:
 		}
 	}()
-	o := datacache.Owner{Project: i.o.Spec.Project, Deployment: i.o.Spec.Deployment}
-	if err := server.Serve(ctx, conn, o); err != nil {
+	if err := server.Serve(ctx, conn, peer); err != nil {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.killLocked(fmt.Errorf("the process broke the protocol: %w", err))
