@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/datacache"
 )
@@ -194,5 +195,21 @@ func TestADeploymentLosesItsLeastRecentlyUsedDataPastItsLimit(t *testing.T) {
 	expectData(t, d, ownerA, "fresh  "+string(make([]byte, 5000)), "99")
 	if got := found(t, d, ownerA, "0"); got != "miss" {
 		t.Error("the oldest is still there")
+	}
+}
+
+func TestTheTenantWithMostEntriesLosesTheLeastRecentlyUsedPastTheirNumber(t *testing.T) {
+	const limit = 200
+	dir := t.TempDir()
+	d := running(t, cache.Options{Dir: dir, MaxEntries: limit}).Data()
+	put(t, d, ownerB, "k", datacache.Item{Body: []byte("1")})
+	for n := range 2 * limit { // by deployments of one project
+		o := datacache.Owner{Project: ownerA.Project, Deployment: lateen.DeploymentID("dpl_a" + strconv.Itoa(n%4))}
+		put(t, d, o, strconv.Itoa(n), datacache.Item{})
+	}
+	expectData(t, d, ownerB, "fresh  1", "k")
+	files, err := filepath.Glob(filepath.Join(dir, "entries", "*", "*", "*"))
+	if err != nil || len(files) > limit || len(files) < limit/2 {
+		t.Errorf("%d entries on disk, %v", len(files), err)
 	}
 }

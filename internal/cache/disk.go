@@ -126,7 +126,7 @@ func (st *storage) open(s *scope, hash [32]byte) (*os.File, *item, error) {
 func (st *storage) indexLocked(s *scope, hash [32]byte, info fs.FileInfo) *item {
 	it := newItem(info.Size(), 0, info.ModTime())
 	s.items[hash] = it
-	st.addUsed(s, it.size)
+	st.addUsed(s, it.size, 1)
 	return it
 }
 
@@ -199,11 +199,11 @@ func (st *storage) renameInto(s *scope, hash [32]byte, e *Entry, out *atomicfile
 		return err
 	}
 	if old := s.items[hash]; old != nil {
-		st.addUsed(s, -old.size)
+		st.addUsed(s, -old.size, -1)
 	}
 	e.item.size = size
 	s.items[hash] = e.item
-	st.addUsed(s, size)
+	st.addUsed(s, size, 1)
 	switch {
 	case e.inline():
 		st.setMemoryLocked(s, hash, e)
@@ -222,7 +222,7 @@ func (st *storage) remove(s *scope, hash [32]byte, it *item) {
 		return
 	}
 	delete(s.items, hash)
-	st.addUsed(s, -it.size)
+	st.addUsed(s, -it.size, -1)
 	if e, ok := st.memory.Get(slot{s, hash}); ok && e.item == it {
 		st.memory.Delete(slot{s, hash})
 	}
@@ -255,7 +255,7 @@ func (st *storage) discard(s *scope) error {
 	defer s.mu.Unlock()
 	s.dropped = true
 	for _, it := range s.items {
-		st.addUsed(s, -it.size)
+		st.addUsed(s, -it.size, -1)
 	}
 	s.items = nil
 	err := os.Rename(s.dir, filepath.Join(st.tmp(), droppedPrefix+filepath.Base(s.dir)+"-"+time.Now().Format("150405.000000000")))

@@ -6,23 +6,33 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 )
 
 // samples is the number of entries from which evict chooses the least recently used.
 const samples = 16
 
-// evict removes entries until the rest fit. It always evicts from the tenant that
-// holds most, so that no tenant loses an entry to a larger one. It frees a little
-// more than needed, so that the next entries do not repeat the search for that
-// tenant.
+// evict removes entries until the rest fit.
 func (st *storage) evict() {
-	if st.used.Load() <= st.o.MaxBytes || !st.evicting.TryLock() {
+	if st.used.Load() <= st.o.MaxBytes && st.count.Load() <= st.o.MaxEntries || !st.evicting.TryLock() {
 		return
 	}
 	defer st.evicting.Unlock()
-	for some := st.o.MaxBytes / 64; st.used.Load() > st.o.MaxBytes-some; {
-		scopes, _ := st.largestTenant(func(s *scope) (string, int64) { return s.owner(), s.used.Load() })
-		for until := st.used.Load() - max(some, 1); st.used.Load() > until; {
+	st.evictTo(st.o.MaxBytes, &st.used, func(s *scope) int64 { return s.used.Load() })
+	st.evictTo(st.o.MaxEntries, &st.count, func(s *scope) int64 { return int64(s.count()) })
+}
+
+// evictTo removes entries until total, the sum of part over the scopes, is within bound.
+// It always evicts from the tenant that holds most, so that no tenant loses an entry to
+// a larger one. It frees a little more than needed, so that the next entries do not
+// repeat the search for that tenant.
+func (st *storage) evictTo(bound int64, total *atomic.Int64, part func(s *scope) int64) {
+	if total.Load() <= bound {
+		return
+	}
+	for some := bound / 64; total.Load() > bound-some; {
+		scopes, _ := st.largestTenant(func(s *scope) (string, int64) { return s.owner(), part(s) })
+		for until := total.Load() - max(some, 1); total.Load() > until; {
 			s, hash, it := victim(scopes)
 			if it == nil {
 				return // dropped meanwhile

@@ -24,6 +24,7 @@ type storage struct {
 	memory  *share.Cache[string, slot, *Entry] // by tenant
 	used    atomic.Int64                       // bytes of the indexed entries on disk
 	data    atomic.Int64                       // those of data
+	count   atomic.Int64                       // the indexed entries on disk
 	dropped chan struct{}                      // signals that dropped directories wait for removal
 	clock   *clock
 
@@ -47,8 +48,9 @@ func (st *storage) tmp() string     { return filepath.Join(st.o.Dir, "tmp") }
 // now reads the clock that orders cache fills and invalidations.
 func (st *storage) now() time.Time { return time.Unix(0, st.clock.tick()) }
 
-// addUsed adds n bytes to the size of the items of s.
-func (st *storage) addUsed(s *scope, n int64) {
+// addUsed adds items with n bytes to those of s.
+func (st *storage) addUsed(s *scope, n, items int64) {
+	st.count.Add(items)
 	s.used.Add(n)
 	st.used.Add(n)
 	if s.data {
