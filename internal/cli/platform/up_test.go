@@ -174,16 +174,28 @@ func TestUpTakesOnlyADirectoryThatIsEmptyOrAPlatforms(t *testing.T) {
 		code  int
 	}{
 		"nothing":                  {nil, 0},
-		"a new file system":        {[]string{"lost+found", ".snapshots"}, 0},
-		"a platform":               {[]string{"lateen.db", "run"}, 0},
-		"a backup with PostgreSQL": {[]string{"artifacts", "key"}, 0},
-		"runtimes in advance":      {[]string{"runtimes"}, 0},
-		"an application":           {[]string{"package.json", "modules"}, 2},
-		"a system":                 {[]string{"etc", "run"}, 2},
+		"a new file system":        {[]string{"lost+found/", ".snapshots/"}, 0},
+		"a platform":               {[]string{"lateen.db", "run/", "notes.txt"}, 0},
+		"a worker":                 {[]string{"worker.lock", "run/", "notes.txt"}, 0},
+		"a backup with PostgreSQL": {[]string{"artifacts/identity", "key", "notes.txt"}, 0},
+		"a start that failed":      {[]string{"lock", "token", "runtimes/", "cache/", "authority.pem.lock"}, 0},
+		"runtimes in advance":      {[]string{"runtimes/"}, 0},
+		"artifacts of a build":     {[]string{"artifacts/app.zip", "modules/", "main.tf"}, 2},
+		"a home":                   {[]string{"token", "key", "Documents/"}, 2},
+		"directories of others":    {[]string{"cache/", "logs/"}, 2},
+		"an application":           {[]string{"package.json", "modules/"}, 2},
+		"a system":                 {[]string{"etc/", "run/"}, 2},
 	} {
 		dir := t.TempDir()
 		for _, file := range want.files {
-			if err := os.Mkdir(filepath.Join(dir, file), 0o700); err != nil {
+			at, isDir := strings.CutSuffix(dir+"/"+file, "/")
+			err := os.MkdirAll(filepath.Dir(at), 0o700)
+			if isDir {
+				err = os.Mkdir(at, 0o700)
+			} else if err == nil {
+				err = os.WriteFile(at, nil, 0o600)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
