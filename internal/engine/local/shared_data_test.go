@@ -46,6 +46,10 @@ module.exports = async (req, res) => {
       if (text) await cache.set(key, fetched(text), { tags });
       return res.end('none');
     }
+    case '/tags': // of a read that the platform refuses
+      await cache.get(key, { kind: 'FETCH', softTags: Array.from({ length: Number(text) }, (_, n) => 'tag ' + n) });
+      await RemoteCache.get(key, Array.from({ length: Number(text) }, (_, n) => 'tag ' + n));
+      break;
     case '/late': // computes for as long as it is told
       await RemoteCache.get(key, []);
       await cache.get(key, { kind: 'FETCH' });
@@ -247,4 +251,14 @@ func TestAnInstanceCachesInItsMemoryWhileThePlatformDoesNot(t *testing.T) {
 	f.err = nil
 	expect(t, a, "ok", "/set?key=k&text=2&tag=x")
 	expect(t, b, "60 x 2", "/get?key=k")
+}
+
+func TestAReadWithTooManyTagsFindsNothing(t *testing.T) {
+	start := sharing(t, openCache(t, t.TempDir()).Data())
+	i := start("dpl_a")
+	expect(t, i, "ok", "/set?key=k&text=value")
+	for _, tags := range []string{"2000", "50000"} { // past the limit of tags, and that of a frame
+		expect(t, i, "ok", "/tags?key=k&text="+tags)
+	}
+	expect(t, i, "60  value", "/get?key=k")
 }

@@ -163,7 +163,7 @@ const hash = (key) => createHash('sha256').update(key).digest('hex');
  */
 async function get(key, tags) {
   const found = await request({ op: 'get', key: hash(key), tags });
-  return found && { ...found, meta: found.meta && JSON.parse(found.meta) };
+  return known(found) && { ...found, meta: found.meta && JSON.parse(found.meta) };
 }
 
 /**
@@ -176,9 +176,12 @@ function put(key, bytes, { tags, meta, usable, began }) {
   return request({ op: 'put', key: hash(key), tags, meta: JSON.stringify(meta), usable, born }, bytes);
 }
 
-/** Invalidates tags, after so many seconds; undefined is never. */
-function invalidate(tags, grace) {
-  return request({ op: 'invalidate', tags, grace });
+/** Invalidates tags, after so many seconds; undefined is never. undefined: they are not invalidated. */
+async function invalidate(tags, grace) {
+  return known(await request({ op: 'invalidate', tags, grace }));
 }
+
+/** An answer other than the refusal of a request past a limit. */
+const known = (answer) => (answer?.status === 'refused' ? undefined : answer);
 
 module.exports = { connected, close, begin, get, put, invalidate };
