@@ -285,6 +285,34 @@ func TestTheValuesThatTenantsDoNotReadAreBounded(t *testing.T) {
 	})
 }
 
+// stuck is a cache whose writes wait for the end of the channel.
+type stuck struct{ *memory }
+
+func (s stuck) Put(ctx context.Context, _ Owner, _ string, _ Item) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
+func TestATenantLeavesOthersRoomOnALink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Remote
+		here, there := net.Pipe()
+		go func() { _ = NewServer(stuck{newMemory()}).ServeRemote(t.Context(), there) }()
+		go r.Attach(here)
+		synctest.Wait()
+		var writes sync.WaitGroup
+		for range 2 * perLink {
+			writes.Go(func() { _, _ = r.Put(t.Context(), Owner{"prj_a", "dpl_a"}, "k", Item{}) })
+		}
+		synctest.Wait()
+		if v, err := r.Get(t.Context(), Owner{"prj_b", "dpl_b"}, "k", nil); err != nil || v.State != Miss {
+			t.Errorf("another project reads %+v, %v", v, err)
+		}
+		r.Close()
+		writes.Wait()
+	})
+}
+
 func TestAValueWithALongMetaIsRead(t *testing.T) {
 	i := serve(t, NewServer(newMemory()), Owner{"prj_a", "dpl_a"})
 	for _, c := range []string{"<", "&", "\u2028", "\x7f"} {

@@ -15,7 +15,7 @@ import (
 
 const (
 	perInstance = 16        // concurrent requests of one channel; further ones wait to be read
-	perLink     = 512       // concurrent requests of a process
+	perLink     = 512       // concurrent requests of a process, which tenants divide; further ones fail
 	maxReceived = 64 << 20  // bytes of values in receipt, which tenants divide; further ones are refused
 	maxSent     = 128 << 20 // bytes of values being sent to instances, which tenants divide
 	maxTags     = 1024      // tags of an invalidation; further ones are ignored. A read with more is refused
@@ -68,7 +68,7 @@ func (s *Server) Serve(ctx context.Context, conn net.Conn, p *Peer) error {
 // at the other end is trusted: it names the owners.
 func (s *Server) ServeRemote(ctx context.Context, conn io.ReadWriteCloser) error {
 	unlimited := func(time.Time) error { return nil }
-	return s.serve(ctx, &session{server: s, conn: conn, slots: make(chan struct{}, perLink), readBy: unlimited, writeBy: unlimited})
+	return s.serve(ctx, &session{server: s, conn: conn, slots: make(chan struct{}, perLink), places: share.New[string](perLink), readBy: unlimited, writeBy: unlimited})
 }
 
 // session is a channel that is being served.
@@ -78,6 +78,9 @@ type session struct {
 	peer            *Peer // nil for a process, whose requests name their owners
 	slots           chan struct{}
 	readBy, writeBy func(time.Time) error
+
+	mu     sync.Mutex            // guards places
+	places *share.Shares[string] // the slots that the tenants of a process hold; nil for an instance
 
 	writing sync.Mutex // serializes replies
 }
@@ -123,8 +126,17 @@ func (s *Server) serve(ctx context.Context, c *session) error {
 			c.release(&r, body)
 			return nil
 		}
+		if !c.enter(&r) {
+			<-c.slots
+			c.release(&r, body)
+			if c.send(&reply{ID: r.ID, Status: statusUnavailable}, &Value{}) != nil {
+				return nil
+			}
+			continue
+		}
 		handlers.Go(func() {
 			defer func() { <-c.slots }()
+			defer c.leave(&r)
 			defer c.release(&r, body)
 			c.handle(ctx, end, &r, body, ok)
 		})
@@ -166,6 +178,26 @@ func (c *session) receive(r *request, size int64) (body []byte, ok bool, err err
 // process at the other end of a link has asked for its instances.
 func (c *session) allows(size int64) bool {
 	return c.peer == nil || c.peer.writes.AllowN(time.Now(), int(max(size, minCost)))
+}
+
+// enter takes a place of a process for the tenant of a request, so that the slow
+// requests of one do not delay those of others.
+func (c *session) enter(r *request) bool {
+	if c.places == nil {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.places.Take(1, string(r.Owner.Project))
+}
+
+func (c *session) leave(r *request) {
+	if c.places == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.places.Give(1, string(r.Owner.Project))
 }
 
 func (s *Server) take(from *share.Shares[string], o *Owner, n int64) bool {
