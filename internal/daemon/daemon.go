@@ -69,8 +69,10 @@ type Options struct {
 type Daemon struct {
 	o         Options
 	parts     []part
-	closers   []io.Closer    // open resources, in the order of their opening
-	held      *postgres.Lock // lock on the database of --database; nil without one
+	closers   []io.Closer        // open resources, to be closed from the last to the first
+	held      *postgres.Lock     // lock on the database of --database; nil without one
+	database  *store.Store       // the database of --database; nil without one, and before it is opened
+	tls       *certificate.Files // nil without a certificate, and before it is read
 	edge      *edge.Edge
 	functions functions
 	log       *slog.Logger
@@ -117,8 +119,8 @@ func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 			_ = d.close() // the first error explains the failure
 		}
 	}()
-	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) && o.Config.Has(config.Edge) { // a start that fails here leaves no directory
-		if err := d.listen(); err != nil {
+	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) && o.Config.Has(config.Edge) {
+		if err := d.openOutside(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -129,6 +131,19 @@ func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 		return d, d.buildWorker(ctx, pathsIn(root))
 	}
 	return d, d.build(ctx, pathsIn(root))
+}
+
+// openOutside opens the parts that need no data directory. If one of them fails at the
+// first start, no directory is left.
+func (d *Daemon) openOutside(ctx context.Context) error {
+	if err := d.listen(); err != nil {
+		return err
+	}
+	if err := d.openCertificate(); err != nil || d.o.Config.Database == "" {
+		return err
+	}
+	_, err := d.openDatabase(ctx)
+	return err
 }
 
 // openDir creates the data directory and locks it for this process. Other users may
@@ -302,20 +317,32 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	return nil
 }
 
-func (d *Daemon) openStore(ctx context.Context, at paths) (db *store.Store, err error) {
+func (d *Daemon) openStore(ctx context.Context, at paths) (*store.Store, error) {
 	if d.o.Config.Database != "" {
-		if db, err = d.openPostgres(ctx); err != nil && lateen.CodeOf(err) != lateen.Conflict {
-			err = errDatabase.With("%s", err.Error()).Because(err)
-		}
-	} else {
-		db, err = sqlite.Open(ctx, at.database)
-		if sqlite.Damaged(err) {
-			err = errDatabaseDamaged.With("%s is damaged: %s", at.database, err.Error()).Because(err).
-				WithHint("restore it from a backup: `rm -f %[1]s-wal %[1]s-shm && cp BACKUP/lateen.db %[1]s`; see docs/how-to/backup.md", at.database)
-		}
+		return d.openDatabase(ctx)
+	}
+	db, err := sqlite.Open(ctx, at.database)
+	if sqlite.Damaged(err) {
+		err = errDatabaseDamaged.With("%s is damaged: %s", at.database, err.Error()).Because(err).
+			WithHint("restore it from a backup: `rm -f %[1]s-wal %[1]s-shm && cp BACKUP/lateen.db %[1]s`; see docs/how-to/backup.md", at.database)
 	}
 	if err == nil {
 		d.closers = append(d.closers, db)
+	}
+	return db, err
+}
+
+// openDatabase opens the database of --database, unless it is open.
+func (d *Daemon) openDatabase(ctx context.Context) (*store.Store, error) {
+	if d.database != nil {
+		return d.database, nil
+	}
+	db, err := d.openPostgres(ctx)
+	if err != nil && lateen.CodeOf(err) != lateen.Conflict {
+		err = errDatabase.With("%s", err.Error()).Because(err)
+	}
+	if err == nil {
+		d.closers, d.database = append(d.closers, db), db
 	}
 	return db, err
 }
@@ -400,12 +427,26 @@ func (d *Daemon) newEdge(o edge.Options) (*edge.Edge, error) {
 		o.Plain = d.listeners
 		return edge.New(o), nil
 	}
+	if err := d.openCertificate(); err != nil {
+		return nil, err
+	}
+	o.Secure, o.TLS = d.listeners, d.tls.Config()
+	return edge.New(o), nil
+}
+
+// openCertificate reads the certificate of the listeners, unless there is none or it was
+// read.
+func (d *Daemon) openCertificate() error {
+	c := d.o.Config
+	if c.TLSCert == "" || d.tls != nil {
+		return nil
+	}
 	files, err := certificate.Open(c.TLSCert, c.TLSKey)
 	if err != nil {
-		return nil, errCertificate.With("%s", err.Error()).Because(err)
+		return errCertificate.With("%s", err.Error()).Because(err)
 	}
-	o.Secure, o.TLS = d.listeners, files.Config()
-	return edge.New(o), nil
+	d.tls = files
+	return nil
 }
 
 var errData = &lateen.Error{Code: lateen.Invalid, Reason: "data_unusable", Message: "the data directory cannot be used", Hint: "set --data to a directory that this user may write to or create"}

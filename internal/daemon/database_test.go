@@ -1,8 +1,14 @@
 package daemon_test
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"testing"
 
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/config"
+	"github.com/lateen-dev/lateen/internal/daemon"
 	"github.com/lateen-dev/lateen/internal/store/postgrestest"
 )
 
@@ -42,4 +48,26 @@ func TestADatabaseHasOnePlatformAtATime(t *testing.T) {
 	again := settings(t)
 	again.Data, again.Database = c.Data, c.Database
 	start(t, again)
+}
+
+// A mistake in the settings of the first start leaves nothing to remove.
+func TestAFirstStartThatFailsLeavesNoDirectory(t *testing.T) {
+	t.Parallel()
+	for reason, mistake := range map[string]func(*config.Config){
+		"database_unavailable": func(c *config.Config) { c.Database = "postgres://lateen@127.0.0.1:1/lateen" },
+		"certificate_unusable": func(c *config.Config) { c.TLSCert, c.TLSKey = "/nowhere/cert.pem", "/nowhere/key.pem" },
+	} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			c := settings(t)
+			mistake(c)
+			_, err := daemon.New(t.Context(), daemon.Options{Config: c})
+			if e, ok := errors.AsType[*lateen.Error](err); !ok || e.Reason != reason {
+				t.Fatalf("the start ends with %v", err)
+			}
+			if _, err := os.Stat(c.Data); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the data directory: %v", err)
+			}
+		})
+	}
 }

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -178,7 +180,7 @@ func (d *Daemon) lockFile(root, name string, to **dirLock) error {
 	if err != nil {
 		return err
 	}
-	d.closers = append(d.closers, l)
+	d.closers = slices.Insert(d.closers, 0, io.Closer(l)) // released last
 	*to = l
 	return nil
 }
