@@ -39,7 +39,7 @@ func (s *session) runPromote(ctx context.Context, idOrURL string, yes bool) erro
 	if err != nil {
 		return err
 	}
-	d, err := api.Deployment(ctx, command.Host(idOrURL))
+	d, err := s.deployment(ctx, api, idOrURL)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (s *session) rollbackTarget(ctx context.Context, args []string) (*client.Cl
 		if err != nil {
 			return nil, nil, err
 		}
-		d, err := api.Deployment(ctx, command.Host(args[0]))
+		d, err := s.deployment(ctx, api, args[0])
 		return api, d, err
 	}
 	on, err := s.Here(ctx)

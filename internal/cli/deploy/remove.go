@@ -76,12 +76,26 @@ func (s *session) runRemove(ctx context.Context, names []string, yes, safe bool)
 // removable returns the deployment of a name. The name of a project is an error.
 func (s *session) removable(ctx context.Context, api *client.Client, name string) (*client.Deployment, error) {
 	d, err := api.Deployment(ctx, command.Host(name))
-	if !command.IsGone(err) {
-		return d, err
-	}
-	if p, other := api.Project(ctx, name); other == nil {
-		return nil, command.ErrUsage.With("%s is a project, not a deployment", p.Name).
-			WithHint("remove the project with `lateen project rm %s`, or list its deployments with `lateen ls %s`", p.Name, p.Name)
-	}
-	return nil, err
+	return d, notProject(ctx, api, name, err, "remove the project with `lateen project rm %[1]s`, or list its deployments with `lateen ls %[1]s`")
 }
+
+// notProject returns err, the error of a search for a deployment, or the error that its
+// name is the name of a project. hint is a format of the project's name.
+func notProject(ctx context.Context, api *client.Client, name string, err error, hint string) error {
+	if !command.IsGone(err) {
+		return err
+	}
+	p, other := api.Project(ctx, name)
+	if other != nil {
+		return err
+	}
+	return command.ErrUsage.With("%s is a project, not a deployment", p.Name).WithHint(hint, p.Name)
+}
+
+// deployment returns the deployment of an id, a URL or a host.
+func (s *session) deployment(ctx context.Context, api *client.Client, name string) (*client.Deployment, error) {
+	d, err := api.Deployment(ctx, command.Host(name))
+	return d, notProject(ctx, api, name, err, listHint)
+}
+
+const listHint = "list its deployments with `lateen ls %s`"
