@@ -65,8 +65,8 @@ func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
 			Fit bool `json:"fit"`
 		}{x, x.Unfit() == 0})
 	} else {
-		s.findings("Sandbox layers", x.Layers)
-		s.findings("This host", x.Host)
+		s.findings("Sandbox layers", [2]string{"layer", "prevents"}, x.Layers)
+		s.findings("This host", [2]string{}, x.Host)
 	}
 	if n := x.Unfit(); err == nil && n > 0 {
 		return errUnfit.With("the host does not meet %s", terminal.Count(n, "requirement"))
@@ -74,10 +74,12 @@ func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
 	return err
 }
 
-// findings prints findings under a title, each with its remedy below.
-func (s *session) findings(title string, found []lateen.Finding) {
+// findings prints findings under a title and headings, if there are any, each with its
+// remedy below. Under headings are layers with their purposes, and the reason for each
+// missing one.
+func (s *session) findings(title string, headings [2]string, found []lateen.Finding) {
 	const indent = 4
-	names := 0
+	names := ansi.StringWidth(headings[0])
 	for _, f := range found {
 		names = max(names, ansi.StringWidth(f.Name))
 	}
@@ -91,12 +93,19 @@ func (s *session) findings(title string, found []lateen.Finding) {
 	}
 	var b strings.Builder
 	b.WriteString("\n" + terminal.Paint(terminal.Bold, title) + "\n\n")
+	if headings[0] != "" {
+		b.WriteString(terminal.Paint(terminal.Dim, strings.Repeat(" ", indent)+terminal.Pad(headings[0], names+terminal.Gap, false)+headings[1]) + "\n")
+	}
 	for _, f := range found {
 		b.WriteString("  " + mark(f.Verdict) + " " + terminal.Pad(terminal.Clean(f.Name), names+terminal.Gap, false))
-		if f.Detail == "" {
+		detail := terminal.Clean(f.Detail)
+		if headings[0] != "" {
 			b.WriteString(paintWords(terminal.Dim, fold(terminal.Clean(f.Purpose), text)) + "\n")
+			if detail != "" {
+				b.WriteString(strings.Repeat(" ", text) + fold("Missing: "+detail, text) + "\n")
+			}
 		} else {
-			b.WriteString(fold(terminal.Clean(f.Detail), text) + "\n")
+			b.WriteString(fold(detail, text) + "\n")
 		}
 		if f.Verdict != lateen.Fit && f.Remedy != "" {
 			remedy := terminal.Quoted(fold(terminal.Capital(terminal.Clean(f.Remedy)), text+2), s.Term.Colorful())

@@ -65,8 +65,10 @@ func TestDoctorTellsWhatStandsAndWhatToDo(t *testing.T) {
 	const want = `
 Sandbox layers
 
+    layer               prevents
   ✓ a root of its own   seeing others' files
-  ! a bound on memory   no permission
+  ! a bound on memory   taking memory
+                        Missing: no permission
                         → Start Lateen as root
 
 This host
