@@ -54,12 +54,13 @@ func newPlatform(t *testing.T) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls, err := api.New(api.Options{Control: p.Control, Logs: p.logs, Functions: &functions{p.logs}, Log: p.Log})
+	fleet := &functions{logs: p.logs}
+	calls, err := api.New(api.Options{Control: p.Control, Logs: p.logs, Functions: fleet, Log: p.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	front := edge.New(edge.Options{
-		Artifacts: p.Artifacts, Source: p.Control, Fleet: &functions{p.logs}, Records: p.logs, Cache: kept, Log: slog.New(slog.DiscardHandler),
+		Artifacts: p.Artifacts, Source: p.Control, Fleet: fleet, Records: p.logs, Cache: kept, Log: slog.New(slog.DiscardHandler),
 		API: p.watch(calls), Plain: []net.Listener{listener}, Grace: time.Second,
 	})
 	p.Traffic.Forward(front.Apply)
@@ -114,10 +115,14 @@ func (p *platform) takeUploads() int {
 
 // functions stands for the fleet: every function writes two lines and answers,
 // but one under /api/crash, which fails.
-type functions struct{ logs *observe.Log }
+type functions struct {
+	logs    *observe.Log
+	invoked sync.Map // ids of projects
+}
 
 // Invoke implements [call.Invoker].
 func (f *functions) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http.Request, inv *lateen.Invocation) (*http.Response, error) {
+	f.invoked.Store(spec.Project, true)
 	inv.Function, inv.Start = spec.Name, lateen.StartBlank
 	inv.Claim, inv.Load, inv.Handler = 800*time.Microsecond, 5200*time.Microsecond, 3*time.Millisecond
 	inv.CPU, inv.Memory, inv.Outbound = 4*time.Millisecond, 42_000_000, []lateen.Outbound{{Host: "db.example.com", Count: 2}}
@@ -142,9 +147,12 @@ func (f *functions) Prepared(lateen.FunctionKey, string) *lateen.Preparation {
 	return &lateen.Preparation{Archive: true, NoTemplate: "it opened\x1b[2J a connection"}
 }
 
-// Functions implements [api.Functions]: /api/hello is being asked for, and an
-// instance of another deployment still runs.
+// Functions implements [api.Functions]: /api/hello of an invoked project is being asked
+// for, and an instance of another deployment still runs.
 func (f *functions) Functions(project lateen.ProjectID) []lateen.FunctionState {
+	if _, ok := f.invoked.Load(project); !ok {
+		return nil
+	}
 	hello := lateen.FunctionState{
 		Project: project, Deployment: "dpl_before", Function: "/api/hello", Limit: 8, MaxLimit: 64, MaxInstances: 16, KeepAlive: 90 * time.Second,
 		LastAsked: lateen.MillisOf(time.Now()), StartTime: 8 * time.Millisecond, Memory: 42_000_000, InFlight: 3, Waiting: 12, Starting: 1,

@@ -75,6 +75,10 @@ func (s *session) listFunctions(ctx context.Context) error {
 	if s.Flags.JSON {
 		return s.Term.JSON(map[string]any{"functions": functions})
 	}
+	if len(functions) == 0 && on.Project.Targets[lateen.Production] == nil {
+		s.Term.Linef("No deployment serves production of %s. Create one with `lateen deploy --prod`.", on.Project.Name)
+		return nil
+	}
 	if len(functions) == 0 {
 		s.Term.Linef("Production of %s has no functions.", on.Project.Name)
 		return nil

@@ -38,6 +38,10 @@ func Usage(with *command.Session) *cobra.Command {
 		if s.Flags.JSON {
 			return s.Term.JSON(usage)
 		}
+		if len(usage.Functions) == 0 {
+			s.Term.Linef("No usage of %s found. Instances report theirs every 50 seconds and at their end.", on.Project.Name)
+			return nil
+		}
 		rows, columns := [][]string{}, []terminal.Column{{Title: "function"}}
 		for _, title := range []string{"time", "starting", "busy", "idle", "frozen", "failed", "GB-hours", "cpu"} {
 			columns = append(columns, terminal.Column{Title: title, Right: true})
