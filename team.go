@@ -111,7 +111,7 @@ const InvitationPrefix = "lti_"
 
 // Errors of teams, users and tokens.
 var (
-	ErrTeamNotFound  = &Error{Code: NotFound, Reason: "team_not_found", Message: "team not found", Hint: "list your teams with `lateen teams ls`, or omit --team"}
+	ErrTeamNotFound  = &Error{Code: NotFound, Reason: "team_not_found", Message: "team not found", Hint: "list your teams with `lateen teams ls`, and choose one with `lateen teams switch` or --team"}
 	ErrTeamInvalid   = &Error{Code: Invalid, Reason: "team_invalid", Message: "a team's slug is 1 to 48 characters of a-z, 0-9 and -"}
 	ErrTeamTaken     = &Error{Code: Conflict, Reason: "team_taken", Message: "the slug belongs to another team"}
 	ErrUserNotFound  = &Error{Code: NotFound, Reason: "user_not_found", Message: "user not found"}

@@ -216,13 +216,31 @@ func (s *session) teamRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.Remove(c.Context(), yes, command.Removal{
+			err = s.Remove(c.Context(), yes, command.Removal{
 				Question: fmt.Sprintf("Remove team %s?", terminal.Paint(terminal.Bold, t.Slug)),
 				Remove:   func(ctx context.Context) error { return api.DeleteTeam(ctx, string(t.ID)) },
 				Done:     "Removed team " + t.Slug,
 			})
+			if err != nil {
+				return err
+			}
+			return s.leave(t.ID)
 		},
 	}
 	command.YesFlag(c, &yes)
 	return c
+}
+
+// leave makes the user's default team the current one if the stored login acts for team,
+// which no longer exists: later commands would fail.
+func (s *session) leave(team lateen.TeamID) error {
+	kept, err := config.ReadClient(config.ClientFile(s.Getenv))
+	if err != nil || kept.Team != string(team) {
+		return err
+	}
+	kept.Team = ""
+	if _, err = s.Keep(kept); err == nil {
+		s.Term.Linef("It was the current team: later commands act for your default team. Choose one with `lateen teams switch`.")
+	}
+	return err
 }
