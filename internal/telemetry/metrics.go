@@ -60,7 +60,7 @@ func newRequestMetrics(registry *prometheus.Registry) requestMetrics {
 		cpu:        counter("lateen_function_cpu_seconds_total", "CPU time of function instances, divided among their requests.", "project"),
 		memory:     histogram("lateen_function_memory_bytes", "Peak memory of an instance at the end of an invocation.", prometheus.ExponentialBuckets(16*mib, 2, 9), "project"),
 		outbound:   counter("lateen_function_outbound_total", "Connections that functions made to other hosts.", "project"),
-		errors:     counter("lateen_errors_total", "Requests that ended in an error of the platform, by reason.", "reason"),
+		errors:     counter("lateen_errors_total", "Requests that ended in an error, by reason.", "reason"),
 		bytes:      counter("lateen_bytes_total", "Bytes of bodies.", "project", "direction"),
 	}
 }
