@@ -118,6 +118,9 @@ func (s *session) confirmLink(ctx context.Context, c *client.Client, dir, name s
 	switch {
 	case l.Real() && (missing || p.ID != l.Project):
 		now := cmp.Or(l.Name, string(l.Project))
+		if now == name {
+			now += " of another team or platform"
+		}
 		if !s.Term.Interactive() {
 			return command.ErrLinkedElsewhere.With("the directory is linked to %s", now).WithHint("link it to %s instead with --yes", name)
 		}
