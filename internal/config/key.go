@@ -51,7 +51,7 @@ func (c *Config) Keys() []Key {
 		{"drain-timeout", "LATEEN_DRAIN_TIMEOUT", "time that requests in flight get to finish at a stop", duration{&c.DrainTimeout}},
 		{"reload-timeout", "LATEEN_RELOAD_TIMEOUT", "longest time that new connections wait, at a reload, for requests that began during it", duration{&c.ReloadTimeout}},
 		{"team-storage", "LATEEN_TEAM_STORAGE", "storage of one team's deployments: a size, or a percentage of the data directory's disk; 0 is unlimited", portion{&c.TeamStorage}},
-		{"cache-bytes", "LATEEN_CACHE_BYTES", "disk space for cached pages", size{&c.CacheBytes}},
+		{"cache-bytes", "LATEEN_CACHE_BYTES", "disk space for cached pages and the data cache", size{&c.CacheBytes}},
 		{"cache-memory", "LATEEN_CACHE_MEMORY", "memory for cached pages", size{&c.CacheMemory}},
 		{"log-bytes", "LATEEN_LOG_BYTES", "disk space for the request log", size{&c.LogBytes}},
 		{"log-age", "LATEEN_LOG_AGE", "age at which entries of the request log are deleted", duration{&c.LogAge}},
