@@ -2,8 +2,10 @@ package daemon_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/lateen-dev/lateen"
@@ -48,6 +50,18 @@ func TestADatabaseHasOnePlatformAtATime(t *testing.T) {
 	again := settings(t)
 	again.Data, again.Database = c.Data, c.Database
 	start(t, again)
+}
+
+func TestDoctorChecksTheDatabase(t *testing.T) {
+	c := settings(t)
+	c.Database = "postgres://lateen:hidden@127.0.0.1:1/lateen"
+	found := examine(t, c)
+	wanted{"database": {lateen.Unfit, "connection refused"}}.of(t, found)
+	if strings.Contains(fmt.Sprint(found), "hidden") {
+		t.Errorf("the findings show the password: %v", found)
+	}
+	c.Database = postgrestest.NewDatabase(t)
+	wanted{"database": {lateen.Fit, "answers"}}.of(t, examine(t, c))
 }
 
 // A mistake in the settings of the first start leaves nothing to remove.

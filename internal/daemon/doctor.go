@@ -18,6 +18,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/sandbox"
+	"github.com/lateen-dev/lateen/internal/store/postgres"
 )
 
 const (
@@ -48,6 +49,7 @@ func Examine(ctx context.Context, c *config.Config) (lateen.Examination, error) 
 	d.files()
 	d.directory()
 	d.disk()
+	d.database(ctx)
 	d.address(ctx)
 	d.domain(ctx)
 	d.certificate()
@@ -240,6 +242,23 @@ func (d *doctor) disk() {
 }
 
 func gigabytes(bytes int64) string { return fmt.Sprintf("%.1f GB", float64(bytes)/1e9) }
+
+// database checks whether the database of --database answers.
+func (d *doctor) database(ctx context.Context) {
+	if d.c.Database == "" {
+		return
+	}
+	const name, purpose = "database", "holds projects, deployments and variables"
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	db, err := postgres.View(ctx, d.c.Database)
+	if err != nil {
+		d.find(name, purpose, lateen.Unfit, strings.Join(strings.Fields(err.Error()), " "), errDatabase.Hint)
+		return
+	}
+	_ = db.Close() // an error here does not affect the result
+	d.find(name, purpose, lateen.Fit, "the PostgreSQL server of --database answers", "")
+}
 
 // address checks whether the platform can listen on the address.
 func (d *doctor) address(ctx context.Context) {
