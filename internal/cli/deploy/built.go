@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/framework"
+	"github.com/lateen-dev/lateen/internal/terminal"
 )
 
 // isBuilt reports whether there is a build output in dir.
@@ -41,8 +43,12 @@ func checkDirectory(dir string) error {
 
 // checkBuilt returns an error with a hint if a folder of dir has nothing to deploy.
 func checkBuilt(dir, root string, target lateen.Environment) error {
-	if isBuilt(filepath.Join(dir, root)) {
-		return checkTarget(builtFor(filepath.Join(dir, root)), target)
+	if at := filepath.Join(dir, root); isBuilt(at) {
+		builds := readBuilds(at)
+		if err := builds.failure(); err != nil {
+			return err
+		}
+		return checkTarget(builds.Target, target)
 	}
 	build := buildCommand(target)
 	what := "it"
@@ -57,18 +63,47 @@ func checkBuilt(dir, root string, target lateen.Environment) error {
 		WithHint("%sbuild %s with `%s`, then deploy again", link, what, build)
 }
 
-// builtFor returns the environment that the output in dir was built for; "" if the
-// output names none, such as the outputs that framework adapters write.
-func builtFor(dir string) lateen.Environment {
-	text, err := os.ReadFile(filepath.Join(dir, ".vercel", "output", "builds.json"))
-	if err != nil {
-		return ""
+// builds is the builds.json of an output, which only the vercel CLI writes.
+type builds struct {
+	Target lateen.Environment `json:"target"` // that the output was built for; "" if it names none
+	Error  any                `json:"error"`
+	Builds []struct {
+		Error any `json:"error"`
+	} `json:"builds"`
+}
+
+// readBuilds returns the builds.json of the output in dir; zero if there is none, as in
+// the outputs that framework adapters write.
+func readBuilds(dir string) *builds {
+	b := &builds{}
+	if text, err := os.ReadFile(filepath.Join(dir, ".vercel", "output", "builds.json")); err == nil {
+		_ = json.Unmarshal(text, b) // the platform reports malformed fields
 	}
-	var builds struct {
-		Target lateen.Environment `json:"target"`
+	return b
+}
+
+// failure returns the error of the build, or nil. The output of a failed build has a
+// config.json as well, without the pages.
+func (b *builds) failure() error {
+	errs := []any{b.Error}
+	for _, build := range b.Builds {
+		errs = append(errs, build.Error)
 	}
-	_ = json.Unmarshal(text, &builds) // the platform reports malformed fields
-	return builds.Target
+	for _, e := range errs {
+		if e == nil {
+			continue
+		}
+		reason, _ := e.(string)
+		if fields, ok := e.(map[string]any); ok {
+			reason, _ = fields["message"].(string)
+		}
+		if reason = strings.TrimSpace(terminal.Clean(reason)); reason != "" {
+			reason = ": " + reason
+		}
+		return lateen.ErrBuildOutputFailed.With("the build that made this output failed%s", reason).
+			WithHint("fix the build, run `%s` again, then deploy", buildCommand(b.Target))
+	}
+	return nil
 }
 
 // buildCommand builds for an environment; "" is preview.

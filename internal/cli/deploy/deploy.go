@@ -105,7 +105,7 @@ func (s *session) runDeploy(ctx context.Context, dir string, f *deployFlags) err
 		return err
 	}
 	if target == "" {
-		if target, err = targetFor(on.Project, builtFor(filepath.Join(dir, root))); err != nil {
+		if target, err = targetFor(on.Project, readBuilds(filepath.Join(dir, root)).Target); err != nil {
 			return err
 		}
 	}
