@@ -167,12 +167,17 @@ func pullEnv(a *API, r *http.Request, _ *none) (*envValues, error) {
 	return &envValues{Env: values, BuildEnv: values}, nil
 }
 
+// pullDeploymentEnv returns the values of a deployment, or of the development environment
+// of a project, which `vercel dev` requests without its name.
 func pullDeploymentEnv(a *API, r *http.Request, _ *none) (*envValues, error) {
 	id := r.PathValue("deployment")
-	if !strings.HasPrefix(id, "dpl_") {
-		return nil, lateen.ErrTargetInvalid.With("add the environment to the path: /v3/env/pull/%s/production", id)
+	pull := func() (map[string]string, error) {
+		if strings.HasPrefix(id, "dpl_") {
+			return a.Control.DeploymentEnv(r.Context(), lateen.DeploymentID(id))
+		}
+		return a.Control.PullEnv(r.Context(), id, lateen.Development, "")
 	}
-	values, err := a.Control.DeploymentEnv(r.Context(), lateen.DeploymentID(id))
+	values, err := pull()
 	if err != nil {
 		return nil, err
 	}

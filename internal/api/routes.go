@@ -162,7 +162,7 @@ func routes() []route {
 		{Method: patch, Path: "/v10/projects/{project}/env/{env}", Needs: lateen.EnvWrite, Audit: lateen.ActionEnvUpdate, Tag: "environment", Summary: "Change a variable", handler: call(updateEnv)},
 		{Method: del, Path: "/v10/projects/{project}/env/{env}", Needs: lateen.EnvWrite, Audit: lateen.ActionEnvDelete, Tag: "environment", Summary: "Remove a variable", handler: call(deleteEnv)},
 		{Method: get, Path: "/v3/env/pull/{project}/{target}", Also: "/v3/env/pull/{project}/{target}/{branch...}", Needs: lateen.EnvSecret, Audit: lateen.ActionEnvRead, Tag: "environment", Summary: "Get all values of an environment", handler: call(pullEnv)},
-		{Method: get, Path: "/v3/env/pull/{deployment}", Needs: lateen.EnvSecret, Audit: lateen.ActionEnvRead, Tag: "environment", Summary: "Get all values of a deployment", handler: call(pullDeploymentEnv)},
+		{Method: get, Path: "/v3/env/pull/{deployment}", Needs: lateen.EnvSecret, Audit: lateen.ActionEnvRead, Tag: "environment", Summary: "Get all values of a deployment, or of the development environment of a project", handler: call(pullDeploymentEnv)},
 
 		{Method: post, Path: "/v2/files", Needs: lateen.DeploymentWrite, Tag: "deployment", Summary: "Upload a file, named by its SHA-1 in x-now-digest", MaxBody: -1, handler: handler{stream: octets, out: bodyType[uploadReply](), serve: uploadFile}},
 		{Method: post, Path: "/v13/deployments", Needs: lateen.DeploymentWrite, Audit: lateen.ActionDeploymentCreate, Tag: "deployment", Summary: "Create a deployment", Query: "prebuilt", MaxBody: deployBytes, handler: handler{in: bodyType[deployRequest](), out: bodyType[deployment](), serve: createDeployment}},

@@ -31,6 +31,7 @@ func TestAuthentication(t *testing.T) {
 		{"stranger", "GET", "/v1/projects/{project}/logs?follow=1", "", 404, `{"error":{"code":"project_not_found"}}`},
 		{"stranger", "GET", "/v10/projects/{project}/env", "", 404, ``},
 		{"stranger", "GET", "/v3/env/pull/{project}/production", "", 404, ``},
+		{"stranger", "GET", "/v3/env/pull/{project}", "", 404, ``},
 		{"stranger", "DELETE", "/v9/projects/{project}", "", 404, ``},
 		{"stranger", "DELETE", "/now/deployments/{deployment}?hard=1", "", 404, ``},
 		{"stranger", "DELETE", "/now/aliases/shop.localhost", "", 404, ``},
