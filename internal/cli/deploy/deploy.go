@@ -154,6 +154,9 @@ func targetOf(prod bool, target lateen.Environment) (lateen.Environment, error) 
 	if prod && target != "" && target != lateen.Production {
 		return "", command.ErrUsage.With("--prod and --target %s are mutually exclusive", target)
 	}
+	if target == "prod" {
+		return "", command.ErrUsage.With("environment %q looks like production", string(target)).WithHint("deploy to production with --prod")
+	}
 	if prod {
 		return lateen.Production, nil
 	}

@@ -177,7 +177,7 @@ func (s *session) addEnv(ctx context.Context, key string, names []string, f *env
 	v := lateen.EnvVar{Key: key, Type: cmp.Or(kind, lateen.EnvEncrypted), GitBranch: f.branch}
 	for _, name := range names {
 		if meant := misspelled(lateen.Environment(name)); meant != "" {
-			return command.ErrUsage.With("environment %q looks like a misspelled %s", name, meant).WithHint("use %s, or a custom environment with a less similar name", meant)
+			return command.ErrUsage.With("environment %q looks like %s", name, meant).WithHint("use %s, or a custom environment with a less similar name", meant)
 		}
 		v.Target = append(v.Target, lateen.Environment(name))
 	}
@@ -202,9 +202,12 @@ func (s *session) addEnv(ctx context.Context, key string, names []string, f *env
 }
 
 // misspelled returns the predefined environment that a name is a likely misspelling
-// of, or "".
+// of, or "". A custom environment called dev is common, one called prod is not.
 func misspelled(target lateen.Environment) lateen.Environment {
 	const near = 2
+	if target == "prod" {
+		return lateen.Production
+	}
 	for _, known := range defaultTargets("", "") {
 		if n := command.Edits(string(target), string(known)); n > 0 && n <= near {
 			return known

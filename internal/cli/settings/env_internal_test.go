@@ -11,7 +11,8 @@ func TestEnvironmentsAreNotMisspelled(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[lateen.Environment]lateen.Environment{
 		"prodution": "production", "Production": "production", "productions": "production", "prevew": "preview", "previwe": "preview", "devlopment": "development", "developmentxx": "development",
-		"production": "", "preview": "", "development": "", "prod": "", "dev": "", "staging": "", "productionxxx": "", "": "", "größe": "",
+		"prod":       "production",
+		"production": "", "preview": "", "development": "", "dev": "", "products": "", "staging": "", "productionxxx": "", "": "", "größe": "",
 	} {
 		if got := misspelled(name); got != want {
 			t.Errorf("%q is taken for %q, want %q", name, got, want)
