@@ -98,3 +98,14 @@ func ReservedEnv(key string) bool {
 	}
 	return false
 }
+
+// SystemEnv reports whether key is a system variable: the platform sets its value in
+// deployments, over the value of a project's variable.
+func SystemEnv(key string) bool {
+	switch key {
+	case "VERCEL", "VERCEL_ENV", "VERCEL_TARGET_ENV", "VERCEL_REGION", "VERCEL_PROJECT_ID", "VERCEL_PROJECT_PRODUCTION_URL",
+		"VERCEL_DEPLOYMENT_ID", "VERCEL_URL", "VERCEL_BRANCH_URL":
+		return true
+	}
+	return strings.HasPrefix(key, "VERCEL_GIT_")
+}

@@ -188,6 +188,11 @@ func TestDeploymentsFreezeTheirEnvironment(t *testing.T) {
 	if diff := cmp.Diff(want, site.Env); diff != "" {
 		t.Error(diff)
 	}
+	for name := range site.Env {
+		if own := strings.HasPrefix(name, "VERCEL"); lateen.SystemEnv(name) != own {
+			t.Errorf("%s is a system variable: %t, want %t", name, !own, own)
+		}
+	}
 	c.leads(site.Env["VERCEL_BRANCH_URL"], d)
 	if strings.Contains(string(d.Env), "branch") {
 		t.Error("the environment is readable in the database")

@@ -198,7 +198,7 @@ func (s *session) addEnv(ctx context.Context, key string, names []string, f *env
 	if err != nil {
 		return err
 	}
-	return s.changedEnv(added, "Added", on)
+	return s.changedEnv(added, v.Value, "Added", on)
 }
 
 // misspelled returns the predefined environment that a name is a likely misspelling
@@ -239,7 +239,8 @@ func (s *session) envValue(ctx context.Context, key, value string, given bool) (
 	return value, err
 }
 
-func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *command.Site) error {
+// changedEnv reports a change to a variable, whose new value is given.
+func (s *session) changedEnv(v *lateen.EnvVar, value, verb string, on *command.Site) error {
 	if s.Flags.JSON {
 		return s.Term.JSON(listedEnv([]lateen.EnvVar{*v}, false)[0])
 	}
@@ -251,7 +252,20 @@ func (s *session) changedEnv(v *lateen.EnvVar, verb string, on *command.Site) er
 			s.Term.Warnf("%s is a custom environment: only deployments of `lateen deploy --target %s` get the variable.", name, name)
 		}
 	}
+	s.warnOfEnv(v.Key, value)
 	return nil
+}
+
+// warnOfEnv warns of a variable that has no effect or changes the process of functions.
+func (s *session) warnOfEnv(key, value string) {
+	switch {
+	case lateen.SystemEnv(key):
+		s.Term.Warnf("%s is a system variable: the value that the platform sets takes precedence over this one.", key)
+	case key == "NODE_ENV" && value != "production":
+		s.Term.Warnf("NODE_ENV replaces the value production, which frameworks expect in deployments.")
+	case slices.Contains([]string{"PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD"}, key):
+		s.Term.Warnf("%s replaces the value that the platform sets for functions, which may then fail to start.", key)
+	}
 }
 
 // findEnv returns the variable with the name key in target, or the only one with that
@@ -323,7 +337,7 @@ func (s *session) updateEnv(ctx context.Context, key string, target lateen.Envir
 	if err != nil {
 		return err
 	}
-	return s.changedEnv(changed, "Changed", on)
+	return s.changedEnv(changed, value, "Changed", on)
 }
 
 func newEnvRemoveCommand(s *session) *cobra.Command {
