@@ -13,9 +13,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lateen-dev/lateen"
@@ -89,6 +91,9 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		}
 		wait, again := retry(err, k.once)
 		if !again || try == tries || ctx.Err() != nil {
+			if k.once && err.unanswered {
+				return nil, unanswered{err.error}
+			}
 			return nil, err.error
 		}
 		if !pause(ctx, min(maxPause, max(wait, length/2+rand.N(length)))) {
@@ -96,6 +101,18 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		}
 		length *= 2
 	}
+}
+
+// unanswered is the error of a call that the platform may have executed.
+type unanswered struct{ error }
+
+func (u unanswered) Unwrap() error { return u.error }
+
+// Unanswered reports whether err is of a call that was sent and got no response: the
+// change that it requested may have been made.
+func Unanswered(err error) bool {
+	_, ok := errors.AsType[unanswered](err)
+	return ok
 }
 
 // pause waits and reports true, or false at once when ctx ends.
@@ -114,8 +131,9 @@ func pause(ctx context.Context, length time.Duration) bool {
 type failure struct {
 	error
 
-	status int           // of the response; 0 is none
-	after  time.Duration // that the platform asks to wait
+	status     int           // of the response; 0 is none
+	after      time.Duration // that the platform asks to wait
+	unanswered bool          // the request was sent; it has no response of the platform
 }
 
 // retry reports whether a failed try is worth another, and after how long.
@@ -138,21 +156,26 @@ func (c *Client) try(ctx context.Context, k call) (*http.Response, *failure) {
 	if client == nil {
 		client = &http.Client{}
 	}
+	var sent atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}))
 	resp, err := client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, &failure{error: context.Cause(ctx)}
+			return nil, &failure{error: context.Cause(ctx), unanswered: sent.Load()}
 		}
 		if own, ok := errors.AsType[*lateen.Error](err); ok { // of the body: another try would not help
 			return nil, &failure{error: own, status: http.StatusBadRequest}
 		}
-		return nil, unreachable(c.BaseURL, err)
+		f := unreachable(c.BaseURL, err)
+		f.unanswered = sent.Load()
+		return nil, f
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}
 	defer resp.Body.Close()
 	f := &failure{error: decodeError(resp), status: resp.StatusCode}
+	f.unanswered = f.status == http.StatusBadGateway || f.status == http.StatusGatewayTimeout // of a proxy
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		f.after = time.Duration(seconds) * time.Second
 	}

@@ -146,6 +146,48 @@ func TestADeploymentThatIsNoLongerWatchedGoesOn(t *testing.T) {
 	}
 }
 
+func TestAnInterruptedCreationSaysThatTheDeploymentMayExist(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	dir := filepath.Join(t.TempDir(), "shop")
+	controltest.Output(t, dir, "production")
+	s, out, errs := p.command(t, dir, "deploy")
+	if code := cli.Run(t.Context(), s); code != 0 {
+		t.Fatalf("the deployment: %d\n%s", code, errs)
+	}
+	first := strings.TrimSpace(out.String())
+	for _, one := range []struct {
+		call string // that is interrupted
+		args []string
+		want string // "" is no notice
+	}{
+		{"POST /v13/deployments", []string{"deploy", "--prod"}, "List the deployments with `lateen ls shop`."},
+		{"POST /v13/deployments", []string{"redeploy", first}, "List the deployments with `lateen ls`."},
+		{"GET /v9/projects/", []string{"deploy", "--prod"}, ""},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		p.mu.Lock()
+		p.fail = func(r *http.Request) int {
+			if !strings.HasPrefix(r.Method+" "+r.URL.Path, one.call) {
+				return 0
+			}
+			_, _ = io.Copy(io.Discard, r.Body) // the server notices the end of the connection only then
+			cancel()
+			<-r.Context().Done()
+			return http.StatusTeapot
+		}
+		p.mu.Unlock()
+		s, _, errs := p.command(t, dir, one.args...)
+		if code := cli.Run(ctx, s); code != 130 {
+			t.Errorf("lateen %v ends with %d, want 130", one.args, code)
+		}
+		told := strings.Contains(errs.String(), "The deployment may have been created.")
+		if told != (one.want != "") || !strings.Contains(errs.String(), one.want) {
+			t.Errorf("lateen %v, interrupted in %s, printed\n%s", one.args, one.call, errs)
+		}
+	}
+}
+
 func TestLogsFollowUntilInterrupted(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)

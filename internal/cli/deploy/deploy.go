@@ -128,6 +128,7 @@ func (s *session) deployed(ctx context.Context, on *command.Site, d *client.Depl
 		return err
 	default:
 		show.tellUploaded()
+		s.tellUnanswered(err, on.Project.Name)
 		if e, ok := errors.AsType[*lateen.Error](err); ok && e.Code == lateen.Faulted && show.failure != "" {
 			err = e.WithHint("%s", strings.TrimPrefix(strings.TrimPrefix(show.failure, e.Message), ". "))
 		}
@@ -147,6 +148,14 @@ func (s *session) deployed(ctx context.Context, on *command.Site, d *client.Depl
 		s.Term.Answer(d.SiteURL)
 	}
 	return nil
+}
+
+// tellUnanswered tells the user if err leaves open whether a deployment was created.
+// project is its project, "" the linked one.
+func (s *session) tellUnanswered(err error, project string) {
+	if client.Unanswered(err) {
+		s.Term.Linef("The deployment may have been created. List the deployments with `%s`.", strings.TrimSpace("lateen ls "+project))
+	}
 }
 
 // targetOf returns the environment of the flags; "" leaves the choice to the platform.

@@ -32,6 +32,7 @@ func Redeploy(with *command.Session) *cobra.Command {
 		}
 		d, err := api.Redeploy(c.Context(), command.Host(args[0]), target)
 		if err != nil {
+			s.tellUnanswered(err, "")
 			return notProject(c.Context(), api, args[0], err, listHint)
 		}
 		return s.await(c.Context(), api, d, noWait)
