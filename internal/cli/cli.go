@@ -57,7 +57,7 @@ func newSession(s State) *command.Session {
 		s.Now = time.Now
 	}
 	if s.HTTP == nil {
-		s.HTTP = &http.Client{}
+		s.HTTP = &http.Client{Transport: newTransport()}
 	}
 	if s.Stdin == nil {
 		s.Stdin = strings.NewReader("")
