@@ -117,7 +117,7 @@ func (s *session) auditQuery(ctx context.Context, api *client.Client, f *auditFl
 	switch {
 	case errors.Is(err, lateen.ErrProjectNotFound):
 		q.Project = lateen.ProjectID(s.Flags.Project)
-		return q, err, nil
+		return q, command.SuggestProject(ctx, api, s.Flags.Project, err), nil
 	case err != nil:
 		return q, nil, err
 	}

@@ -27,7 +27,7 @@ func (s *Session) Site(ctx context.Context, dir string) (*Site, error) {
 	}
 	if s.Flags.Project != "" {
 		p, err := c.Project(ctx, s.Flags.Project)
-		return &Site{Client: c, Project: p}, err
+		return &Site{Client: c, Project: p}, SuggestProject(ctx, c, s.Flags.Project, err)
 	}
 	l, err := ReadLink(dir)
 	if err != nil {
@@ -54,6 +54,27 @@ func (s *Session) Site(ctx context.Context, dir string) (*Site, error) {
 			WithHint("ask an owner of its team for an invitation (`lateen members invite`), link the directory again with `lateen link --yes`, or name a project with --project")
 	}
 	return &Site{Client: c, Project: p}, err
+}
+
+// SuggestProject gives the error of a project or deployment that does not exist the hint
+// that its name is a likely misspelling of a project. Other errors it returns as they are.
+func SuggestProject(ctx context.Context, c *client.Client, name string, err error) error {
+	e, ok := errors.AsType[*lateen.Error](err)
+	if !ok || !IsGone(err) {
+		return err
+	}
+	projects, _, listErr := c.Projects(ctx, "", client.Page{Limit: 100})
+	if listErr != nil {
+		return err
+	}
+	names := make([]string, 0, len(projects))
+	for i := range projects {
+		names = append(names, projects[i].Name)
+	}
+	if meant := Nearest(name, names); meant != "" {
+		return e.WithHint("did you mean the project %s? List your projects with `lateen project ls`", meant)
+	}
+	return err
 }
 
 // Here returns the project of the directory that commands act in.

@@ -87,7 +87,7 @@ func notProject(ctx context.Context, api *client.Client, name string, err error,
 	}
 	p, other := api.Project(ctx, name)
 	if other != nil {
-		return err
+		return command.SuggestProject(ctx, api, name, err)
 	}
 	return command.ErrUsage.With("%s is a project, not a deployment", p.Name).WithHint(hint, p.Name)
 }

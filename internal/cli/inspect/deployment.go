@@ -71,7 +71,7 @@ func (s *session) find(ctx context.Context, api *client.Client, text string) (*c
 	}
 	p, projectErr := api.Project(ctx, text)
 	if projectErr != nil {
-		return d, err
+		return d, command.SuggestProject(ctx, api, text, err)
 	}
 	if now := p.Targets[lateen.Production]; now != nil {
 		return now, nil

@@ -169,7 +169,7 @@ func (s *session) logScope(ctx context.Context, name string, q *client.LogQuery)
 	}
 	d, err := api.Deployment(ctx, command.Host(name))
 	if err != nil {
-		return nil, err
+		return nil, command.SuggestProject(ctx, api, name, err)
 	}
 	q.Project, q.Deployment = d.Project, d.ID
 	return api, nil

@@ -172,7 +172,7 @@ func newProjectRemoveCommand(s *session) *cobra.Command {
 			}
 			p, err := api.Project(c.Context(), args[0])
 			if err != nil {
-				return err
+				return command.SuggestProject(c.Context(), api, args[0], err)
 			}
 			return s.Remove(c.Context(), yes, command.Removal{
 				Question: fmt.Sprintf("Remove %s with all its deployments, aliases and variables?", terminal.Paint(terminal.Bold, p.Name)),
