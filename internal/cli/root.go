@@ -21,7 +21,12 @@ import (
 // elsewhere maps commands of the vercel CLI that lateen lacks to their replacements.
 var elsewhere = map[string]string{
 	"build":       "build with the framework's adapter or `npx vercel build`, then `lateen deploy`",
+	"develop":     "start the development server of the framework, as with `npm run dev`",
 	"dev":         "start the development server of the framework, as with `npm run dev`",
+	"start":       "start a platform on this machine with `lateen up`",
+	"serve":       "start a platform on this machine with `lateen up`",
+	"stop":        "stop the platform with Ctrl-C where `lateen up` runs, or with its service manager",
+	"down":        "stop the platform with Ctrl-C where `lateen up` runs, or with its service manager",
 	"deployments": "list deployments with `lateen ls`",
 	"domains":     "point a host at a deployment with `lateen alias set`",
 	"domain":      "point a host at a deployment with `lateen alias set`",
@@ -53,8 +58,13 @@ func newRootCommand(s *command.Session, state State) *cobra.Command {
 	known := root.Args
 	root.Args = func(c *cobra.Command, args []string) error {
 		err := known(c, args)
-		if unknown, ok := errors.AsType[*lateen.Error](err); ok && elsewhere[args[0]] != "" {
+		unknown, ok := errors.AsType[*lateen.Error](err)
+		switch {
+		case !ok:
+		case elsewhere[args[0]] != "":
 			return unknown.WithHint("%s", elsewhere[args[0]])
+		case strings.HasPrefix(args[0], ".") || strings.Contains(args[0], "/"): // `vercel ./site` deploys
+			return unknown.WithHint("deploy a directory with `lateen deploy %s`", args[0])
 		}
 		return err
 	}
@@ -98,6 +108,9 @@ func newRootCommand(s *command.Session, state State) *cobra.Command {
 	root.SetGlobalNormalizationFunc(flagAliases)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		fault := command.ErrUsage.With("%s", flagFault(err))
+		if deploys := deployFlag(root, c, err); deploys != "" {
+			return fault.WithHint("did you mean `lateen deploy %s`?", deploys)
+		}
 		if meant := flagMeant(c, err); meant != "" {
 			return fault.WithHint("did you mean `%s %s`?", c.CommandPath(), meant)
 		}
@@ -135,6 +148,23 @@ func flagFault(err error) string {
 		return fmt.Sprintf("%s %s is malformed: %s", name, value, after)
 	}
 	return text
+}
+
+// deployFlag returns an unknown flag of `lateen` that `lateen deploy` has, or "":
+// `vercel --prod` deploys.
+func deployFlag(root, c *cobra.Command, err error) string {
+	unknown, ok := err.(*pflag.NotExistError) //nolint:errorlint // as in flagFault
+	if !ok || c != root {
+		return ""
+	}
+	deploy, _, _ := root.Find([]string{"deploy"}) // it exists
+	switch name := unknown.GetSpecifiedName(); {
+	case name == "production":
+		return "--prod"
+	case len(name) > 1 && deploy.Flags().Lookup(name) != nil, len(name) == 1 && deploy.Flags().ShorthandLookup(name) != nil:
+		return dashes(name)
+	}
+	return ""
 }
 
 // flagMeant returns the flag of a command that is most similar to an unknown one, or "".
