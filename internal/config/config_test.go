@@ -64,6 +64,20 @@ func TestAMalformedSettingIsNamedWithItsValue(t *testing.T) {
 	}
 }
 
+func TestAMemoryLimitIsInMiBWithOrWithoutTheUnit(t *testing.T) {
+	for text, want := range map[string]int{"512": 512, "512MiB": 512, "2GiB": 2048, "2048KiB": 2} {
+		c, err := config.Load(env("LATEEN_MEMORY", text, "LATEEN_TEMPLATES", text))
+		if err != nil || c.Memory != want || c.Templates != want {
+			t.Errorf("%s is not %d MiB: %v", text, want, err)
+		}
+	}
+	for _, text := range []string{"512MB", "512M", "1.5GiB", "512KiB", "-1", "99999999999GiB"} {
+		if _, err := config.Load(env("LATEEN_TEMPLATES", text)); err == nil || !strings.Contains(err.Error(), "512, 512MiB, 2GiB") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestContradictionsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*config.Config){
 		"a certificate without a key":  func(c *config.Config) { c.TLSCert = "cert.pem" },

@@ -34,32 +34,35 @@ type (
 		p  *string
 		of []string
 	}
-	count    struct{ p *int }
-	toggle   struct{ p *bool }
-	duration struct{ p *time.Duration }
-	size     struct{ p *Bytes }
-	portion  struct{ p *Portion }
-	prefixes struct{ p *[]netip.Prefix }
-	ports    struct{ p *[]uint16 }
+	count     struct{ p *int }
+	mebibytes struct{ p *int } // a number of MiB, or a size
+	toggle    struct{ p *bool }
+	duration  struct{ p *time.Duration }
+	size      struct{ p *Bytes }
+	portion   struct{ p *Portion }
+	prefixes  struct{ p *[]netip.Prefix }
+	ports     struct{ p *[]uint16 }
 )
 
-func (v text) String() string     { return *v.p }
-func (v text) Set(s string) error { *v.p = s; return nil }
-func (v text) Type() string       { return "text" }
-func (v choice) String() string   { return *v.p }
-func (v choice) Type() string     { return strings.Join(v.of, "|") }
-func (v count) String() string    { return strconv.Itoa(*v.p) }
-func (v count) Type() string      { return "number" }
-func (v toggle) String() string   { return strconv.FormatBool(*v.p) }
-func (v toggle) Type() string     { return "bool" }
-func (v toggle) IsBoolFlag() bool { return true }
-func (v duration) Type() string   { return "duration" }
-func (v size) String() string     { return v.p.String() }
-func (v size) Set(s string) error { return v.p.UnmarshalText([]byte(s)) }
-func (v size) Type() string       { return "size" }
-func (v portion) Type() string    { return "size|percent" }
-func (v prefixes) Type() string   { return "cidrs" }
-func (v ports) Type() string      { return "ports" }
+func (v text) String() string      { return *v.p }
+func (v text) Set(s string) error  { *v.p = s; return nil }
+func (v text) Type() string        { return "text" }
+func (v choice) String() string    { return *v.p }
+func (v choice) Type() string      { return strings.Join(v.of, "|") }
+func (v count) String() string     { return strconv.Itoa(*v.p) }
+func (v count) Type() string       { return "number" }
+func (v mebibytes) String() string { return strconv.Itoa(*v.p) }
+func (v mebibytes) Type() string   { return "number" }
+func (v toggle) String() string    { return strconv.FormatBool(*v.p) }
+func (v toggle) Type() string      { return "bool" }
+func (v toggle) IsBoolFlag() bool  { return true }
+func (v duration) Type() string    { return "duration" }
+func (v size) String() string      { return v.p.String() }
+func (v size) Set(s string) error  { return v.p.UnmarshalText([]byte(s)) }
+func (v size) Type() string        { return "size" }
+func (v portion) Type() string     { return "size|percent" }
+func (v prefixes) Type() string    { return "cidrs" }
+func (v ports) Type() string       { return "ports" }
 
 const day = 24 * time.Hour
 
@@ -127,6 +130,20 @@ func (v count) Set(s string) error {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 {
 		return fmt.Errorf("it must be a whole number of 0 or more")
+	}
+	*v.p = n
+	return nil
+}
+
+func (v mebibytes) Set(s string) error {
+	const mebibyte = 1 << 20
+	var b Bytes
+	if err := b.UnmarshalText([]byte(s)); err == nil && strings.HasSuffix(s, "iB") && b%mebibyte == 0 {
+		s = strconv.FormatInt(int64(b/mebibyte), 10)
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return fmt.Errorf("it must be a whole number of MiB, with or without the unit: 512, 512MiB, 2GiB")
 	}
 	*v.p = n
 	return nil
