@@ -51,6 +51,8 @@ func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
 		return errNoPlatform
 	}
 	var err error
+	defaults := config.Default(s.Getenv)
+	byDefault := c.Data == defaults.Data && c.Listen == defaults.Listen && c.Domain == defaults.Domain
 	if c.Data, err = s.Path(c.Data); err != nil {
 		return err
 	}
@@ -67,6 +69,9 @@ func (s *session) runDoctor(ctx context.Context, c *config.Config) error {
 	} else {
 		s.findings("Sandbox layers", [2]string{"layer", "prevents"}, x.Layers)
 		s.findings("This host", [2]string{}, x.Host)
+		if byDefault {
+			s.Term.Linef("The checks are for the default data directory (%s), address (%s) and domain (%s). If the platform has others, pass the flags of its `lateen up`.", c.Data, c.Listen, c.Domain)
+		}
 	}
 	if n := x.Unfit(); err == nil && n > 0 {
 		return errUnfit.With("the host does not meet %s", terminal.Count(n, "requirement"))

@@ -84,9 +84,24 @@ This host
 	}
 }
 
+func TestDoctorSaysThatItExaminedTheDefaults(t *testing.T) {
+	t.Parallel()
+	_, _, errs, asked := doctor(t, examined(lateen.Fit), nil)
+	for _, want := range []string{asked.Data + ")", "address (127.0.0.1:8080)", "domain (localhost)", "pass the flags of its `lateen up`"} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("it does not say %s:\n%s", want, errs)
+		}
+	}
+	for _, args := range [][]string{{"--data", "kept"}, {"--listen", ":443"}, {"--domain", "example.com"}, {"--json"}} {
+		if _, _, errs, _ := doctor(t, examined(lateen.Fit), nil, args...); errs != "" {
+			t.Errorf("doctor %v printed %s", args, errs)
+		}
+	}
+}
+
 func TestDoctorIsContentWithWhatIsNotEssential(t *testing.T) {
 	t.Parallel()
-	if code, _, errs, _ := doctor(t, examined(lateen.Lacking), nil); code != 0 || errs != "" {
+	if code, _, errs, _ := doctor(t, examined(lateen.Lacking), nil, "--data", "kept"); code != 0 || errs != "" {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
 	boom := errors.New("the sandbox cannot be tried")
