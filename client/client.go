@@ -192,7 +192,7 @@ func unreachable(base string, err error) *failure {
 	switch {
 	case noName && dns.IsNotFound:
 		return &failure{status: final, error: ErrUnreachable.With("the name %s does not resolve", dns.Name).Because(err).
-			WithHint("check the address of --api, and the DNS records of the name")}
+			WithHint("create a DNS record that points %s at the platform, or check the address of --api; on the machine of the platform, its address works too, such as http://127.0.0.1:8080", dns.Name)}
 	case noName:
 		return &failure{error: ErrUnreachable.With("the DNS did not answer for %s", dns.Name).Because(err).WithHint("check the network of this machine")}
 	case noTrust:

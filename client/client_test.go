@@ -514,7 +514,7 @@ func TestWhatIsWrongWithTheAddressIsSaid(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	for base, want := range map[string]struct{ message, hint string }{
-		"http://no-such-host.invalid": {"the name no-such-host.invalid does not resolve", "DNS records"},
+		"http://no-such-host.invalid": {"the name no-such-host.invalid does not resolve", "create a DNS record that points no-such-host.invalid at the platform"},
 		secured.URL:                   {"the certificate of " + secured.URL + " is not trusted", "SSL_CERT_FILE"},
 		"https" + strings.TrimPrefix(plain.URL, "http"): {"answers without TLS", "http://"},
 		gone.URL: {"nothing answers at " + gone.URL, "lateen up"},

@@ -145,6 +145,9 @@ func (s *session) banner(c *config.Config, api string, first bool, loggedInTo st
 		s.Term.Linef("  %s  %s", terminal.Pad(terminal.Paint(terminal.Dim, f[0]), 5, false), f[1])
 	}
 	s.Term.Linef("")
+	if first && c.Domain != "localhost" {
+		s.tellRecord(c)
+	}
 	switch loggedInTo {
 	case api:
 		s.Term.Linef("  %s  In your app's directory: `lateen link`, `npx vercel build`, `lateen deploy`", terminal.Pad(terminal.Paint(terminal.Dim, "Next"), 5, false))
@@ -155,6 +158,15 @@ func (s *session) banner(c *config.Config, api string, first bool, loggedInTo st
 		s.Term.Linef("         `lateen login %s < %s`", api, token)
 	}
 	s.Term.Linef("")
+}
+
+// tellRecord names the DNS record that leads to the platform, and the address to use
+// until it exists. The certificate of the domain is not valid for that address.
+func (s *session) tellRecord(c *config.Config) {
+	s.Term.Linef("  %s  Create a record that points *.%s at this machine, if there is none.", terminal.Pad(terminal.Paint(terminal.Dim, "DNS"), 5, false), c.Domain)
+	if c.TLSCert == "" {
+		s.Term.Linef("         Until then, log in with `lateen login http://%s < %s`", c.Listen, filepath.Join(c.Data, "token"))
+	}
 }
 
 // logWriter prints the platform's own log above the progress line at the bottom of the

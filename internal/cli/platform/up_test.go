@@ -86,6 +86,40 @@ func TestUpLogsThisUserInAndSaysWhereEverythingIs(t *testing.T) {
 	}
 }
 
+func TestTheFirstStartWithADomainNamesTheDNSRecord(t *testing.T) {
+	t.Parallel()
+	up := func(first bool, args ...string) string {
+		var errs bytes.Buffer
+		home := t.TempDir()
+		code := cli.Run(t.Context(), cli.State{
+			Args: append([]string{"up"}, args...), Dir: home, Env: []string{"HOME=" + home}, Stdout: io.Discard, Stderr: &errs,
+			Daemon: platform.Daemon{Start: func(context.Context, platform.UpOptions) (platform.Server, error) {
+				return &fakeServer{addr: "[::]:4321", first: first, run: func(context.Context) error { return nil }}, nil
+			}},
+		})
+		if code != 0 {
+			t.Fatalf("exit code %d\n%s", code, errs.String())
+		}
+		return errs.String()
+	}
+	const record, login = "Create a record that points *.example.com at this machine", "lateen login http://127.0.0.1:4321 < "
+	for _, tt := range []struct {
+		first         bool
+		args          []string
+		record, login bool
+	}{
+		{true, []string{"--data", "kept", "--domain", "example.com", "--listen", ":4321"}, true, true},
+		{true, []string{"--data", "kept", "--domain", "example.com", "--listen", ":4321", "--tls-cert", "c.pem", "--tls-key", "k.pem"}, true, false},
+		{false, []string{"--data", "kept", "--domain", "example.com", "--listen", ":4321"}, false, false},
+		{true, []string{"--data", "kept"}, false, false},
+	} {
+		text := up(tt.first, tt.args...)
+		if strings.Contains(text, record) != tt.record || strings.Contains(text, login) != tt.login {
+			t.Errorf("up %v, first %t, printed\n%s", tt.args, tt.first, text)
+		}
+	}
+}
+
 func TestALogInJSONHasNothingElseInIt(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
