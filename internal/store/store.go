@@ -26,6 +26,9 @@ type Database struct {
 	// TxOptions are the options of a write transaction; nil is the driver's default.
 	// With Write they must make these transactions serializable.
 	TxOptions *sql.TxOptions
+	// Limit is the time limit of a write transaction, and of a read outside of one; 0 is
+	// none. Classify must report its end as Unreachable.
+	Limit time.Duration
 	// Numbered is true if parameters are written $1 instead of ?.
 	Numbered bool
 	// Classify returns the fault of a driver's error.
@@ -96,8 +99,9 @@ func (s *Store) Update(ctx context.Context, fn func(q *Queries) error) error {
 type Queries struct {
 	db *Database
 
-	tx     *sql.Tx // nil outside Update
-	failed error   // first failed write of tx
+	tx       *sql.Tx   // nil outside Update
+	deadline time.Time // of tx; zero: none
+	failed   error     // first failed write of tx
 }
 
 // A contended transaction is tried up to attempts times, with pauses that start at
@@ -157,22 +161,27 @@ const settleWithin = 10 * time.Second
 
 // transact runs fn in a transaction. If ctx ends, the current statement is canceled
 // and no further one begins. A commit continues, as its result would be unknown
-// otherwise.
+// otherwise. All ends at the time limit of the database.
 func (q *Queries) transact(ctx context.Context, fn func(q *Queries) error) error {
-	conn, err := q.db.Write.Conn(ctx)
+	inner := &Queries{db: q.db, deadline: q.db.deadline()}
+	limited, release := inner.within(ctx)
+	defer release()
+	conn, err := q.db.Write.Conn(limited)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer conn.Close() //nolint:errcheck // the transaction has succeeded or failed already
 	staying, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
+	staying, release = inner.within(staying)
+	defer release()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(settleWithin, end) })()
 	tx, err := conn.BeginTx(staying, q.db.TxOptions)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
 	defer tx.Rollback()
-	inner := &Queries{db: q.db, tx: tx}
+	inner.tx = tx
 	if err := fn(inner); err != nil {
 		return err
 	}
@@ -186,6 +195,27 @@ func (q *Queries) transact(ctx context.Context, fn func(q *Queries) error) error
 		return fmt.Errorf("commit transaction: %w", err)
 	}
 	return nil
+}
+
+// deadline returns the end of a transaction or read that begins now; zero: none.
+func (db *Database) deadline() (none time.Time) {
+	if db.Limit == 0 {
+		return none
+	}
+	return time.Now().Add(db.Limit)
+}
+
+// within returns a context that ends with ctx, or at the deadline of the transaction; that
+// of a read outside of one begins now.
+func (q *Queries) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline := q.deadline
+	if deadline.IsZero() {
+		deadline = q.db.deadline()
+	}
+	if deadline.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline)
 }
 
 // meaning maps the faults of a write to errors for the caller; a nil error means
@@ -211,6 +241,8 @@ func (q *Queries) exec(ctx context.Context, m meaning, query string, args ...any
 func (q *Queries) execAny(ctx context.Context, m meaning, query string, args ...any) (int64, error) {
 	var n int64
 	err := q.write(ctx, func(q *Queries) error {
+		ctx, release := q.within(ctx)
+		defer release()
 		result, err := q.tx.ExecContext(ctx, q.db.statement(query, args), storable(args)...)
 		if err == nil {
 			n, err = result.RowsAffected()
@@ -258,31 +290,33 @@ type row interface {
 
 // list returns all rows of a query, read by scan.
 func list[T any](ctx context.Context, q *Queries, scan func(row) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := q.query(ctx, query, args...)
+	limited, release := q.within(ctx)
+	defer release()
+	rows, err := q.query(limited, query, args...)
 	if err != nil {
 		if q.db.Classify(err) == Unstorable {
 			return nil, nil
 		}
-		return nil, q.unread(err)
+		return nil, q.unread(ctx, err)
 	}
 	defer rows.Close()
 	var out []T
 	for rows.Next() {
 		item, err := scan(rows)
 		if err != nil {
-			return nil, q.unread(err)
+			return nil, q.unread(ctx, err)
 		}
 		out = append(out, item)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, q.unread(err)
+		return nil, q.unread(ctx, err)
 	}
 	return out, nil
 }
 
 // unread returns the error of a failed read.
-func (q *Queries) unread(err error) error {
-	if q.db.Classify(err) == Unreachable {
+func (q *Queries) unread(ctx context.Context, err error) error {
+	if ctx.Err() == nil && q.db.Classify(err) == Unreachable {
 		return errUnreachable.Because(err)
 	}
 	return fmt.Errorf("read the store: %w", err)

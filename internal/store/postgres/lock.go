@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +41,7 @@ func Acquire(ctx context.Context, dsn string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database's address: %w", err)
 	}
-	probeBothWays(config)
+	detectBreaks(config) // else the server could give the idle lock away while this process still relies on it
 	h := &Lock{config: config}
 	if h.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("open database %s on %s: %w", config.Database, config.Host, err)
@@ -52,18 +50,6 @@ func Acquire(ctx context.Context, dsn string) (*Lock, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
-}
-
-// probeBothWays makes the server and this host detect a broken network within the
-// same time. The connection of the lock is idle: without probes the server could
-// give the lock to another process while this process still relies on it.
-func probeBothWays(config *pgx.ConnConfig) {
-	probes := net.KeepAliveConfig{Enable: true, Idle: 20 * time.Second, Interval: 5 * time.Second, Count: 4}
-	seconds := func(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
-	config.RuntimeParams["tcp_keepalives_idle"] = seconds(probes.Idle)
-	config.RuntimeParams["tcp_keepalives_interval"] = seconds(probes.Interval)
-	config.RuntimeParams["tcp_keepalives_count"] = strconv.Itoa(probes.Count)
-	config.DialFunc = (&net.Dialer{KeepAliveConfig: probes}).DialContext
 }
 
 // Run holds the database until ctx ends. If the connection breaks, for example at a
