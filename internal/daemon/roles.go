@@ -100,7 +100,7 @@ func (d *Daemon) newFunctions(at paths, c *capabilities, trusted *authority.Auth
 func (d *Daemon) newClient(c *capabilities) *worker.Client {
 	return worker.New(worker.ClientOptions{
 		Dial: worker.Dial(d.o.Config.WorkerSocket(d.o.Config.Workers)), Lines: c.logs, Purge: purger(c), Usage: c.db, Data: datacache.NewServer(c.data),
-		Expose: d.services, Patience: d.o.Config.ReloadTimeout, Log: c.tel.Log("worker"),
+		Expose: d.services, Patience: d.o.Config.ReloadTimeout, Version: d.o.Version, Log: c.tel.Log("worker"),
 	})
 }
 
@@ -151,7 +151,7 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 	d.addr = listener.Addr()
 	server := worker.NewServer(worker.ServerOptions{
 		Backend: &localFunctions{f, e}, Listener: listener, Events: events, Usage: reported, Data: data, Expose: d.network.Expose,
-		Metrics: tel.Handler(), Drain: o.DrainTimeout, Log: tel.Log("worker"),
+		Metrics: tel.Handler(), Drain: o.DrainTimeout, Version: d.o.Version, Log: tel.Log("worker"),
 	})
 	d.parts = []part{
 		{"telemetry", tel.Run},

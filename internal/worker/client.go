@@ -38,6 +38,7 @@ type ClientOptions struct {
 	// announced its stop, from the last response of the stopping process; 0 is 10
 	// seconds.
 	Patience time.Duration
+	Version  string       // of this program, for messages
 	Log      *slog.Logger // nil discards
 }
 
@@ -75,11 +76,11 @@ func New(o ClientOptions) *Client {
 
 // newRequest returns a request for a path of the server.
 func newRequest(ctx context.Context, path string, body io.Reader) (*http.Request, error) {
-	return http.NewRequestWithContext(ctx, http.MethodPost, "http://worker"+path, body)
+	return http.NewRequestWithContext(ctx, http.MethodPost, "http://worker"+pathOf(path), body)
 }
 
 // call makes a call whose request and reply are JSON. out may be nil. An error of the
-// connection is [ErrUnreachable].
+// connection is [ErrUnreachable] or [ErrIncompatible].
 func (c *Client) call(ctx context.Context, path string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -89,9 +90,9 @@ func (c *Client) call(ctx context.Context, path string, in, out any) error {
 	if err != nil {
 		return err
 	}
-	resp, err := c.transport.RoundTrip(req)
+	resp, err := c.roundTrip(req)
 	if err != nil {
-		return ErrUnreachable.Because(err)
+		return unreachable(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -33,7 +33,7 @@ func (c *Client) openData(ctx context.Context) (io.ReadWriteCloser, error) {
 		cancel()
 		return nil, err
 	}
-	resp, err := c.transport.RoundTrip(req)
+	resp, err := c.roundTrip(req)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
 		err = ErrUnreachable

@@ -13,10 +13,17 @@ var (
 	ErrUnreachable = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_unreachable", Message: "the worker that runs functions cannot be reached", Hint: "start it with `lateen up --roles worker`"}
 	// ErrStopping means the same: the worker stops, and refused the request.
 	ErrStopping = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_stopping", Message: "the worker that runs functions is stopping", Hint: "start it again with `lateen up --roles worker`"}
+	// ErrIncompatible means the same: the worker has another protocol.
+	ErrIncompatible = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_incompatible", Message: "the worker that runs functions has another protocol than the control process", Hint: "upgrade both processes to the same version"}
 	// ErrLost means that the connection broke after the request was sent. The function
 	// may have received it, so it must not be sent again.
 	ErrLost = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_lost", Message: "the connection to the worker broke while the function ran"}
 )
+
+// unreceived reports whether err means that no function received the request.
+func unreceived(err error) bool {
+	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrStopping) || errors.Is(err, ErrIncompatible)
+}
 
 // fault is an error on the wire: the first [lateen.Error] in its chain, and texts for
 // logs.

@@ -191,6 +191,9 @@ func (c *Client) follow(ctx context.Context) {
 		reachable, retry = true, retryMin
 		if got.Process != r.Process {
 			c.meet(got.Process)
+			if got.Version != c.o.Version {
+				c.o.Log.WarnContext(ctx, "the worker has another version", "worker_version", got.Version, "version", c.o.Version)
+			}
 			r.Process, r.After = got.Process, 0
 		}
 		if got.Stopping {

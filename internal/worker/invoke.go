@@ -14,8 +14,8 @@ import (
 )
 
 // Invoke implements [Backend]. Errors besides those of the backend: [ErrUnreachable],
-// [ErrStopping] and [ErrLost]. A request that no function got, since the worker stops,
-// waits for the next process of the worker.
+// [ErrStopping], [ErrIncompatible] and [ErrLost]. A request that no function got, since
+// the worker stops or has another protocol, waits for the next process of the worker.
 //
 // The end of ctx cancels the invocation, whose record then arrives before Invoke, or
 // Close of the body, returns; a worker that does not answer for [endTimeout] loses
@@ -26,7 +26,7 @@ func (c *Client) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *http
 	for {
 		next := c.successor.announced()
 		resp, err := c.invoke(ctx, next, &spec, req, inv)
-		if !errors.Is(err, ErrStopping) && !errors.Is(err, ErrUnreachable) || !c.successor.await(ctx, next) {
+		if !unreceived(err) || !c.successor.await(ctx, next) {
 			return resp, err
 		}
 		*inv = before
@@ -103,7 +103,7 @@ func (i *invocation) start() (*http.Response, error) {
 	}
 	req.ContentLength = -1
 	req.GetBody = func() (io.ReadCloser, error) { return i.out.stream(), nil } // for a stream that the worker has refused unread
-	stream, err := i.client.transport.RoundTrip(req)
+	stream, err := i.client.roundTrip(req)
 	if err != nil {
 		return nil, i.broken(err)
 	}
@@ -130,6 +130,8 @@ func (i *invocation) broken(err error) error {
 	switch {
 	case i.ctx.Err() != nil:
 		return context.Cause(i.ctx)
+	case errors.Is(err, ErrIncompatible):
+		return err
 	case i.out.sent():
 		return ErrLost.Because(err)
 	default:

@@ -28,7 +28,6 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	if c.client != "" {
 		ctx = lateen.WithClient(ctx, c.client)
 	}
-	w.Header().Set(processField, s.process)
 	out := &sender{w: w, flush: http.NewResponseController(w).Flush, buffers: &s.buffers}
 	defer out.close()
 	req, inv := c.newRequest(ctx), c.inv

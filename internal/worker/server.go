@@ -28,6 +28,7 @@ type ServerOptions struct {
 	// again with the same services. nil ignores them.
 	Expose  func(services ...netip.AddrPort)
 	Data    *datacache.Remote // the data cache of the client; nil: there is none
+	Version string            // of this program, for messages
 	Metrics http.Handler      // answers /metrics; may be nil
 	Drain   time.Duration     // time limit of [Server.Drain]; 0 is 30 seconds
 	Grace   time.Duration     // time limit for the last events and responses after the end of Run's context; 0 is 2 seconds
@@ -49,6 +50,7 @@ type Server struct {
 	early   [maxEarly]cancelRequest // cancellations whose invocations have not begun, or have ended
 	next    int                     // index in early
 	exposed map[netip.AddrPort]struct{}
+	refused string // version of the last refused client
 }
 
 // maxEarly is the number of cancellations that are remembered in case that they have
@@ -105,7 +107,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) routes() http.Handler {
 	mux, b := http.NewServeMux(), s.o.Backend
-	mux.HandleFunc("POST "+pathInvoke, s.invoke)
+	mux.HandleFunc("POST "+pathOf(pathInvoke), s.invoke)
 	handle(mux, pathCancel, s.cancel)
 	handle(mux, pathEvents, s.events)
 	handle(mux, pathUsage, func(ctx context.Context, r usageRequest) (any, error) { return s.o.Usage.next(ctx, r), nil })
@@ -120,12 +122,13 @@ func (s *Server) routes() http.Handler {
 	handle(mux, pathFunction, func(_ context.Context, p lateen.ProjectID) (any, error) { return b.Functions(p), nil })
 	handle(mux, pathPrepared, func(_ context.Context, r preparedRequest) (any, error) { return b.Prepared(r.Key, r.Runtime), nil })
 	if s.o.Data != nil {
-		mux.HandleFunc("POST "+pathData, s.data)
+		mux.HandleFunc("POST "+pathOf(pathData), s.data)
 	}
 	if s.o.Metrics != nil {
 		mux.Handle("GET /metrics", s.o.Metrics)
 	}
-	return mux
+	mux.HandleFunc("/", s.refuseProtocol)
+	return s.identify(mux)
 }
 
 // reply is the body of the response to a call.
@@ -136,7 +139,7 @@ type reply struct {
 
 // handle adds a call, whose request and reply are JSON.
 func handle[T any](mux *http.ServeMux, path string, f func(context.Context, T) (any, error)) {
-	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST "+pathOf(path), func(w http.ResponseWriter, r *http.Request) {
 		var in T
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(&in); err != nil {
 			http.Error(w, "the request is malformed", http.StatusBadRequest)
@@ -167,10 +170,10 @@ func (s *Server) events(ctx context.Context, r eventsRequest) (any, error) {
 	s.expose(r.Expose)
 	if r.Process != s.process {
 		events, dropped, _ := s.o.Events.take(0)
-		return eventsResponse{Process: s.process, Events: events, Dropped: dropped, Stopping: isClosed(s.refuses)}, nil
+		return eventsResponse{Process: s.process, Version: s.o.Version, Events: events, Dropped: dropped, Stopping: isClosed(s.refuses)}, nil
 	}
 	events, dropped := s.o.Events.after(ctx, r.After, s.refuses)
-	return eventsResponse{Process: s.process, Events: events, Dropped: dropped, Stopping: isClosed(s.refuses)}, nil
+	return eventsResponse{Process: s.process, Version: s.o.Version, Events: events, Dropped: dropped, Stopping: isClosed(s.refuses)}, nil
 }
 
 // expose permits the services that were not permitted before.

@@ -16,6 +16,7 @@ type successor struct {
 
 	mu      sync.Mutex    // guards the fields below
 	process string        // the last known one; "" before
+	foreign string        // the last one with another protocol
 	met     chan struct{} // closed when the next process is met
 	until   time.Time     // end of the wait; zero if no process stops
 	waiting int
@@ -37,6 +38,19 @@ func (s *successor) expect(next <-chan struct{}, process string) {
 	}
 }
 
+// incompatible notes that a process with another protocol answers, unless next is met.
+// Requests wait for the next process, from the first answer. It returns whether this is
+// the first one.
+func (s *successor) incompatible(next <-chan struct{}, process string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next != s.met || s.foreign == process {
+		return false
+	}
+	s.foreign, s.process, s.until = process, process, time.Now().Add(s.patience)
+	return true
+}
+
 // expected reports whether a process stops and the next one is not met.
 func (s *successor) expected() bool {
 	s.mu.Lock()
@@ -52,12 +66,12 @@ func (s *successor) meet(process string) {
 		close(s.met)
 		s.met, s.until = make(chan struct{}), time.Time{}
 	}
-	s.process = process
+	s.process, s.foreign = process, ""
 }
 
 // await waits for next after a request that no function got. It returns false if the
-// request has failed for good: the worker did not announce its stop, or its next process
-// is overdue.
+// request has failed for good: the worker did not announce its stop and has this
+// protocol, or its next process is overdue.
 func (s *successor) await(ctx context.Context, next <-chan struct{}) bool {
 	if !s.enter() {
 		return isClosed(next)

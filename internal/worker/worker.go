@@ -35,24 +35,21 @@ type Backend interface {
 	Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation
 }
 
-// The paths of the server.
+// The paths of the calls; [pathOf] adds the protocol.
 const (
-	pathInvoke   = "/v1/invoke"
-	pathCancel   = "/v1/cancel"
-	pathEvents   = "/v1/events"
-	pathUsage    = "/v1/usage"
-	pathPrewarm  = "/v1/prewarm"
-	pathPrepare  = "/v1/prepare"
-	pathProduce  = "/v1/produce"
-	pathForget   = "/v1/forget"
-	pathProvide  = "/v1/provide"
-	pathFunction = "/v1/functions"
-	pathPrepared = "/v1/prepared"
-	pathData     = "/v1/data" // a channel of package datacache, by which the server sends requests
+	pathInvoke   = "/invoke"
+	pathCancel   = "/cancel"
+	pathEvents   = "/events"
+	pathUsage    = "/usage"
+	pathPrewarm  = "/prewarm"
+	pathPrepare  = "/prepare"
+	pathProduce  = "/produce"
+	pathForget   = "/forget"
+	pathProvide  = "/provide"
+	pathFunction = "/functions"
+	pathPrepared = "/prepared"
+	pathData     = "/data" // a channel of package datacache, by which the server sends requests
 )
-
-// processField is the field of responses with the name of the worker's process.
-const processField = "Lateen-Process"
 
 // The bodies of the calls, as JSON.
 type (
@@ -78,6 +75,7 @@ type (
 	}
 	eventsResponse struct {
 		Process string  `json:"process"` // random name of the worker's process
+		Version string  `json:"version"` // of its program
 		Events  []Event `json:"events"`
 		Dropped int     `json:"dropped,omitempty"` // events that were dropped before these
 		// Stopping means that the process takes no more invocations.

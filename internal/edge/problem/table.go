@@ -67,6 +67,7 @@ var problems = map[string]Problem{
 	"function_start_failed": {Status: 503, Code: "INTERNAL_FUNCTION_SERVICE_UNAVAILABLE", Blame: ByPlatform, title: "This function could not be started", next: "Try again in a moment.", retryIn: 1},
 	"worker_unreachable":    {Status: 503, Code: "INTERNAL_FUNCTION_SERVICE_UNAVAILABLE", Blame: ByPlatform, title: "Functions are not available now", next: "Try again in a moment.", retryIn: 1},
 	"worker_stopping":       {Status: 503, Code: "INTERNAL_FUNCTION_SERVICE_UNAVAILABLE", Blame: ByPlatform, title: "Functions are not available now", next: "Try again in a moment.", retryIn: 1},
+	"worker_incompatible":   {Status: 503, Code: "INTERNAL_FUNCTION_SERVICE_UNAVAILABLE", Blame: ByPlatform, title: "Functions are not available now", next: "Try again in a moment.", retryIn: 1},
 	"worker_lost":           {Status: 502, Code: "INTERNAL_FUNCTION_SERVICE_UNAVAILABLE", Blame: ByPlatform, title: "This function was interrupted", next: "Try again. If the request changes something, check first whether it has."},
 	"overloaded":            {Status: 503, Code: "OVERLOADED", Blame: ByPlatform, title: "The platform is busy", next: "Try again in a moment.", retryIn: 1},
 	"internal":              {Status: 500, Code: "INTERNAL_SERVER_ERROR", Blame: ByPlatform, title: "Internal server error", next: "Try again. If the error persists, give this request ID to the operator of this platform."},
