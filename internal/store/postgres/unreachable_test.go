@@ -17,7 +17,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/store/postgres"
 )
 
-// road is a relay to the test's server that can be cut, or lose all that it should carry.
+// road is a relay to the test's server that can be cut, or lose all bytes.
 type road struct {
 	net.Listener
 
@@ -84,8 +84,8 @@ func (r *road) serve(socket string) {
 	}
 }
 
-// lose makes the road lose all bytes, without an end of its connections. mend lets further
-// connections through.
+// lose makes the road lose all bytes, without an end of its connections. mend carries
+// those of further connections.
 func (r *road) lose() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
