@@ -112,9 +112,15 @@ func (c *Client) call(ctx context.Context, path string, in, out any) error {
 	return json.Unmarshal(got.Value, out)
 }
 
-// Provide implements [Backend].
+// Provide implements [Backend]. It waits for the next process of a worker, as Invoke does.
 func (c *Client) Provide(ctx context.Context, f *lateen.Function) error {
-	return c.call(ctx, pathProvide, f, nil)
+	for {
+		next := c.successor.announced()
+		err := c.call(ctx, pathProvide, f, nil)
+		if ctx.Err() != nil || !unreceived(err) || !c.successor.await(ctx, next) {
+			return err
+		}
+	}
 }
 
 // Functions implements [Backend]. Without a worker there are none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
@@ -165,6 +166,41 @@ func TestRequestsBetweenTwoProcessesWait(t *testing.T) {
 	between := begin(t, c, http.MethodPost, "/")
 	startGeneration(t, socket, "second", time.Hour)
 	(<-between).expect(t, "second got the body", nil)
+}
+
+func (g *generation) Provide(context.Context, *lateen.Function) error { return nil }
+
+func TestRuntimesAreProvidedByTheSuccessor(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "w")
+	first := startGeneration(t, socket, "first", time.Hour)
+	port := uint16(0)
+	type key struct{}                 // of the value that marks the call
+	refused := make(chan struct{}, 1) // holds a token after an attempt of the call
+	dial := worker.Dial(socket)
+	c := worker.New(worker.ClientOptions{Patience: time.Hour, Expose: func() []netip.AddrPort {
+		port++
+		return []netip.AddrPort{netip.AddrPortFrom(netip.IPv6Loopback(), port)}
+	}, Dial: func(ctx context.Context) (net.Conn, error) {
+		conn, err := dial(ctx)
+		if err != nil && ctx.Value(key{}) != nil {
+			select {
+			case refused <- struct{}{}:
+			default:
+			}
+		}
+		return conn, err
+	}})
+	run(t, c.Run)
+	until(t, "the client does not follow the process", func() bool { return first.polls.Load() > 1 })
+	first.drain()
+	first.stop()
+	provided := make(chan error, 1)
+	go func() { provided <- c.Provide(context.WithValue(t.Context(), key{}, true), &lateen.Function{}) }()
+	<-refused
+	startGeneration(t, socket, "second", time.Hour)
+	if err := <-provided; err != nil {
+		t.Errorf("between two processes a runtime is not provided: %v", err)
+	}
 }
 
 func TestRequestsDoNotWaitForASuccessorForever(t *testing.T) {
