@@ -84,15 +84,15 @@ func (r *road) serve(socket string) {
 	}
 }
 
-// lose makes the road lose all bytes, without an end of its connections. mend carries
-// those of further connections.
+// lose makes r drop all bytes, without an end of its connections. repair ends that for
+// further connections.
 func (r *road) lose() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost.Store(true)
 }
 
-func (r *road) mend() {
+func (r *road) repair() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost = new(atomic.Bool)
@@ -169,7 +169,7 @@ func TestAStoreWhoseConnectionsAreDeadFailsInTimeAndRecovers(t *testing.T) {
 			if err := within(t, func() error { return use(t.Context(), s, road.lose) }); lateen.CodeOf(err) != lateen.Unavailable {
 				t.Errorf("it fails with %v", err)
 			}
-			road.mend()
+			road.repair()
 			for err := error(lateen.ErrInternal); err != nil; { // each dead connection may fail one change
 				err = within(t, func() error { return s.CreateTeam(t.Context(), newTeam()) })
 			}
