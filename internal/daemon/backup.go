@@ -27,11 +27,11 @@ var (
 // copy is consistent, and a platform can start in it. A platform may run in the
 // original and change it meanwhile. Backup does not copy a PostgreSQL database. It
 // creates dir if dir is missing, and leaves it empty if the copy fails. progress is
-// called with the number of checked artefacts and of all artefacts.
+// called with the number of checked artifacts and of all artifacts.
 //
-// Backup copies the artefacts first, the database second, and third the artefacts
-// that were added in the meantime. So the copy has each artefact to which its
-// database refers: the artefact is older than the first pass, which copied it, or
+// Backup copies the artifacts first, the database second, and third the artifacts
+// that were added in the meantime. So the copy has each artifact to which its
+// database refers: the artifact is older than the first pass, which copied it, or
 // too young for a sweep to remove it before the last pass.
 func Backup(ctx context.Context, c *config.Config, dir string, progress func(done, total int64)) (lateen.Backup, error) {
 	at, err := platformPaths(c)
@@ -114,7 +114,7 @@ func (b *backup) run(ctx context.Context) error {
 	return errors.Join(atomicfile.SyncDir(b.to.root), atomicfile.SyncDir(filepath.Dir(b.to.root)))
 }
 
-// mirror copies the artefacts that the copy lacks.
+// mirror copies the artifacts that the copy lacks.
 func (b *backup) mirror(ctx context.Context, from, to *artifact.Disk) error {
 	var done, total int64
 	if err := from.Each(ctx, func(lateen.Digest) error { total++; return nil }); err != nil {

@@ -24,8 +24,8 @@ func backUp(t *testing.T, c *config.Config, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(made.Damaged) > 0 || int(made.Artifacts) != len(artefacts(t, dir)) {
-		t.Errorf("%+v was copied; the copy has %d artefacts", made, len(artefacts(t, dir)))
+	if len(made.Damaged) > 0 || int(made.Artifacts) != len(artifacts(t, dir)) {
+		t.Errorf("%+v was copied; the copy has %d artifacts", made, len(artifacts(t, dir)))
 	}
 }
 

@@ -184,7 +184,7 @@ type capabilities struct {
 }
 
 // openBound opens the parts that must belong to the same platform: the store, the
-// artefacts and the key.
+// artifacts and the key.
 func (d *Daemon) openBound(ctx context.Context, at paths, c *capabilities) error {
 	id, err := readIdentity(at, d.o.Config.Database)
 	if err != nil {
@@ -348,7 +348,7 @@ func (d *Daemon) openDatabase(ctx context.Context) (*store.Store, error) {
 }
 
 // openPostgres opens the database of --database and locks it for this daemon: two
-// daemons would sweep artefacts that deployments of the other need.
+// daemons would sweep artifacts that deployments of the other need.
 func (d *Daemon) openPostgres(ctx context.Context) (*store.Store, error) {
 	hold, err := postgres.Acquire(ctx, d.o.Config.Database)
 	if errors.Is(err, postgres.ErrInUse) {

@@ -38,7 +38,7 @@ func TestADatabaseThatBelongsToAnotherPlatform(t *testing.T) {
 	}
 }
 
-// Each platform would sweep artefacts that deployments of the other need.
+// Each platform would sweep artifacts that deployments of the other need.
 func TestADatabaseHasOnePlatformAtATime(t *testing.T) {
 	c := settings(t)
 	c.Database = postgrestest.NewDatabase(t)

@@ -29,9 +29,9 @@ const (
 // Errors of data directories whose parts belong to different platforms or are
 // missing. Their hints name the directory.
 var (
-	errArtifactsForeign = &lateen.Error{Code: lateen.Conflict, Reason: "artifacts_of_another_platform", Message: "the database and the artefacts belong to different platforms"}
+	errArtifactsForeign = &lateen.Error{Code: lateen.Conflict, Reason: "artifacts_of_another_platform", Message: "the database and the artifacts belong to different platforms"}
 	errDatabaseLost     = &lateen.Error{Code: lateen.Conflict, Reason: "database_lost", Message: "the database of the platform is missing"}
-	errArtifactsLost    = &lateen.Error{Code: lateen.Conflict, Reason: "artifacts_lost", Message: "the artefacts of the platform are missing"}
+	errArtifactsLost    = &lateen.Error{Code: lateen.Conflict, Reason: "artifacts_lost", Message: "the artifacts of the platform are missing"}
 	errDatabaseDamaged  = &lateen.Error{Code: lateen.Conflict, Reason: "database_damaged", Message: "the database is damaged", Hint: "restore it from a backup, as docs/how-to/backup.md describes"}
 	errKeyLost          = &lateen.Error{Code: lateen.Conflict, Reason: "key_lost", Message: "the key that encrypted values of the platform is missing"}
 )
@@ -46,14 +46,14 @@ type identity struct {
 }
 
 // readIdentity reads the platform id in the artifact directory. If there are
-// artefacts and the database file is missing or empty, readIdentity refuses before a
+// artifacts and the database file is missing or empty, readIdentity refuses before a
 // database is created: a backup that an operator restores must not meet the
 // write-ahead log of another database.
 func readIdentity(at paths, dsn string) (*identity, error) {
 	id := &identity{at: at, database: at.database}
 	text, err := os.ReadFile(filepath.Join(at.artifacts, identityName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the identity of the artefacts: %w", err)
+		return nil, fmt.Errorf("read the identity of the artifacts: %w", err)
 	}
 	id.seen = strings.TrimSpace(string(text))
 	if dsn != "" {
@@ -71,11 +71,11 @@ func readIdentity(at paths, dsn string) (*identity, error) {
 }
 
 func (id *identity) databaseLost() error {
-	return errDatabaseLost.With("%s is new, and %s has the artefacts of a platform", id.database, id.at.artifacts).
+	return errDatabaseLost.With("%s is new, and %s has the artifacts of a platform", id.database, id.at.artifacts).
 		WithHint("restore the database from a backup, as docs/how-to/backup.md describes, or set --database if it is in PostgreSQL; for a new platform, `mv %s %s.old`", id.at.artifacts, id.at.artifacts)
 }
 
-// bind checks that the store and the artefacts belong to the same platform, and
+// bind checks that the store and the artifacts belong to the same platform, and
 // records the platform's id in both.
 func (id *identity) bind(ctx context.Context, db *store.Store, artifacts *artifact.Disk) error {
 	id.db = db
@@ -98,13 +98,13 @@ func (id *identity) bind(ctx context.Context, db *store.Store, artifacts *artifa
 	}
 	switch {
 	case known != "" && id.seen != "" && known != id.seen:
-		return errArtifactsForeign.With("%s belongs to the platform %s and the artefacts in %s to %s", id.database, known, id.at.artifacts, id.seen).
+		return errArtifactsForeign.With("%s belongs to the platform %s and the artifacts in %s to %s", id.database, known, id.at.artifacts, id.seen).
 			WithHint("restore both from backups of one platform, as docs/how-to/backup.md describes, or name the data directory of the other with --data")
 	case known == "" && len(roots) == 0 && (id.seen != "" || !used && hasContent(id.at.artifacts)):
 		return id.databaseLost()
 	case len(roots) > 0 && found == 0:
-		return errArtifactsLost.With("%s has %d deployments, and %s has no artefacts of them", id.database, len(roots), id.at.artifacts).
-			WithHint("restore the artefacts from a backup: `cp -a BACKUP/artifacts/. %s`", id.at.artifacts)
+		return errArtifactsLost.With("%s has %d deployments, and %s has no artifacts of them", id.database, len(roots), id.at.artifacts).
+			WithHint("restore the artifacts from a backup: `cp -a BACKUP/artifacts/. %s`", id.at.artifacts)
 	}
 	if known == "" {
 		known = lateen.NewID[string]("plt_", time.Now())
@@ -141,7 +141,7 @@ func countManifests(ctx context.Context, artifacts *artifact.Disk, roots []store
 	return found, nil
 }
 
-// hasContent reports whether an artifact directory has an artefact.
+// hasContent reports whether an artifact directory has an artifact.
 func hasContent(dir string) bool {
 	files, _ := filepath.Glob(filepath.Join(dir, "[0-9a-f][0-9a-f]", "*")) // the pattern is valid
 	return len(files) > 0

@@ -81,8 +81,8 @@ func pageOf(t *testing.T, d *daemon.Daemon, host string) string {
 	return http.StatusText(resp.StatusCode) + " " + strings.TrimSpace(body)
 }
 
-// artefacts returns the sizes of the artefacts in dir, by digest.
-func artefacts(t *testing.T, dir string) map[string]int64 {
+// artifacts returns the sizes of the artifacts in dir, by digest.
+func artifacts(t *testing.T, dir string) map[string]int64 {
 	t.Helper()
 	all := map[string]int64{}
 	err := filepath.WalkDir(filepath.Join(dir, "artifacts"), func(path string, e fs.DirEntry, err error) error {
@@ -104,18 +104,18 @@ func artefacts(t *testing.T, dir string) map[string]int64 {
 	return all
 }
 
-// age makes every artefact old enough for a sweep.
+// age makes every artifact old enough for a sweep.
 func age(t *testing.T, dir string) {
 	t.Helper()
 	old := time.Now().Add(-100 * 24 * time.Hour)
-	for name := range artefacts(t, dir) {
+	for name := range artifacts(t, dir) {
 		if err := os.Chtimes(filepath.Join(dir, "artifacts", name[:2], name), old, old); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// canary adds an unreferenced artefact to dir, which a sweep must remove, and
+// canary adds an unreferenced artifact to dir, which a sweep must remove, and
 // returns its file.
 func canary(t *testing.T, dir string) string {
 	t.Helper()
@@ -229,7 +229,7 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 		change  func(*testing.T, string)
 		serves  []string // pages that are served; none if the start is refused
 		reason  string
-		lacking bool     // whether artefacts of a deployment are missing
+		lacking bool     // whether artifacts of a deployment are missing
 		says    []string // substrings of the message and its hint; DIR is the data directory
 	}{
 		"nothing is changed":               {change: remove(), serves: both},
@@ -240,11 +240,11 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 		"database older":                   {change: from(k.older, "lateen.db"), serves: both[:1]},
 		"database of another platform":     {change: from(k.other, "lateen.db"), reason: "artifacts_of_another_platform", says: []string{"DIR/lateen.db", "DIR/artifacts"}},
 		"database and identity missing":    {change: remove("lateen.db", "artifacts/identity"), reason: "database_lost", says: []string{"DIR/lateen.db"}},
-		"artefacts missing":                {change: remove("artifacts"), reason: "artifacts_lost", says: []string{"DIR/artifacts", "cp -a"}},
-		"artefacts empty":                  {change: emptyDir("artifacts"), reason: "artifacts_lost", says: []string{"DIR/artifacts"}},
-		"artefacts older":                  {change: from(k.older, "artifacts"), serves: both[:1], lacking: true},
-		"artefacts of another platform":    {change: from(k.other, "artifacts"), reason: "artifacts_of_another_platform", says: []string{"DIR/artifacts"}},
-		"artefacts without their identity": {change: remove("artifacts/identity"), serves: both},
+		"artifacts missing":                {change: remove("artifacts"), reason: "artifacts_lost", says: []string{"DIR/artifacts", "cp -a"}},
+		"artifacts empty":                  {change: emptyDir("artifacts"), reason: "artifacts_lost", says: []string{"DIR/artifacts"}},
+		"artifacts older":                  {change: from(k.older, "artifacts"), serves: both[:1], lacking: true},
+		"artifacts of another platform":    {change: from(k.other, "artifacts"), reason: "artifacts_of_another_platform", says: []string{"DIR/artifacts"}},
+		"artifacts without their identity": {change: remove("artifacts/identity"), serves: both},
 		"key missing":                      {change: remove("key"), reason: "key_lost", says: []string{"DIR/key", "install -m 600", "backup.md"}},
 		"key empty":                        {change: empty("key"), reason: "key_file_unusable", says: []string{"DIR/key", "backup"}},
 		"key of another platform":          {change: from(k.other, "key"), reason: "key_lost", says: []string{"DIR/key"}},
@@ -280,7 +280,7 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 			}
 			gone := canary(t, c.Data)
 			age(t, c.Data)
-			before := artefacts(t, c.Data)
+			before := artifacts(t, c.Data)
 			delete(before, filepath.Base(gone))
 			d, stop := start(t, c)
 			for _, text := range cell.serves {
@@ -289,7 +289,7 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 					t.Errorf("%s answers %q, want %s", host, got, text)
 				}
 			}
-			for _, err := os.Stat(gone); err == nil && !cell.lacking; _, err = os.Stat(gone) { // until the sweep; there is none if a needed artefact is missing
+			for _, err := os.Stat(gone); err == nil && !cell.lacking; _, err = os.Stat(gone) { // until the sweep; there is none if a needed artifact is missing
 				<-time.After(10 * time.Millisecond)
 			}
 			token, _ := d.Token()
@@ -300,8 +300,8 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 			if cell.lacking {
 				before[filepath.Base(gone)] = int64(len("canary"))
 			}
-			if after := artefacts(t, c.Data); !maps.Equal(before, after) {
-				t.Errorf("of %d artefacts %d are left", len(before), len(after))
+			if after := artifacts(t, c.Data); !maps.Equal(before, after) {
+				t.Errorf("of %d artifacts %d are left", len(before), len(after))
 			}
 			again, _ := start(t, c)
 			if got := pageOf(t, again, k.first); got != "OK first" {
@@ -311,7 +311,7 @@ func TestPartsThatDoNotBelongTogether(t *testing.T) {
 	}
 }
 
-// A version without identities may have left artefacts that no sweep has removed
+// A version without identities may have left artifacts that no sweep has removed
 // yet.
 func TestAnEarlierVersionWithoutDeploymentsIsNoLostDatabase(t *testing.T) {
 	c := settings(t)
@@ -329,8 +329,8 @@ func TestAnEarlierVersionWithoutDeploymentsIsNoLostDatabase(t *testing.T) {
 	if err := errors.Join(err, db.Close(), os.Remove(filepath.Join(c.Data, "artifacts", "identity"))); err != nil {
 		t.Fatal(err)
 	}
-	if len(artefacts(t, c.Data)) == 0 {
-		t.Fatal("there are no artefacts")
+	if len(artifacts(t, c.Data)) == 0 {
+		t.Fatal("there are no artifacts")
 	}
 	again, _ := start(t, c)
 	if host := publish(t, again, "second"); pageOf(t, again, host) != "OK second" {
@@ -341,7 +341,7 @@ func TestAnEarlierVersionWithoutDeploymentsIsNoLostDatabase(t *testing.T) {
 // refused fails unless two starts are refused for a reason and change nothing.
 func refused(t *testing.T, c *config.Config, reason string, says []string) {
 	t.Helper()
-	before := artefacts(t, c.Data)
+	before := artifacts(t, c.Data)
 	for range 2 {
 		_, err := daemon.New(t.Context(), daemon.Options{Config: c})
 		e, ok := errors.AsType[*lateen.Error](err)
@@ -357,7 +357,7 @@ func refused(t *testing.T, c *config.Config, reason string, says []string) {
 			t.Errorf("%q has the hint %q, which is no command", e.Message, e.Hint)
 		}
 	}
-	if after := artefacts(t, c.Data); !maps.Equal(before, after) {
-		t.Errorf("of %d artefacts %d are left", len(before), len(after))
+	if after := artifacts(t, c.Data); !maps.Equal(before, after) {
+		t.Errorf("of %d artifacts %d are left", len(before), len(after))
 	}
 }

@@ -37,7 +37,7 @@ func platformPaths(c *config.Config) (paths, error) {
 	_, err = os.Stat(needed)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && c.Database == "" && hasContent(at.artifacts):
-		return at, errNoPlatformHere.With("%s has the artefacts of a platform, and no %s", root, filepath.Base(at.database)).
+		return at, errNoPlatformHere.With("%s has the artifacts of a platform, and no %s", root, filepath.Base(at.database)).
 			WithHint("name its database with `--database postgres://…` or LATEEN_DATABASE, as for `lateen up`")
 	case errors.Is(err, fs.ErrNotExist):
 		return at, errNoPlatformHere.With("no platform found in %s", root)
@@ -59,10 +59,10 @@ func viewStore(ctx context.Context, c *config.Config, at paths) (*store.Store, e
 	return sqlite.View(ctx, at.database)
 }
 
-// Scrub reads every artefact of a data directory and finds the damaged and missing
+// Scrub reads every artifact of a data directory and finds the damaged and missing
 // ones, and the deployments that need them. It changes nothing, and a platform may
-// run in the directory. progress is called with the number of artefacts read and of
-// all artefacts.
+// run in the directory. progress is called with the number of artifacts read and of
+// all artifacts.
 func Scrub(ctx context.Context, c *config.Config, progress func(done, total int64)) (lateen.Scrub, error) {
 	at, err := platformPaths(c)
 	if err != nil {
@@ -91,12 +91,12 @@ type scrub struct {
 	dir       string
 	artifacts *artifact.Disk
 	found     lateen.Scrub
-	whole     map[lateen.Digest]bool   // needed artefacts that exist and are undamaged
-	damaged   map[lateen.Digest]string // description of the damage, by artefact
+	whole     map[lateen.Digest]bool   // needed artifacts that exist and are undamaged
+	damaged   map[lateen.Digest]string // description of the damage, by artifact
 	victims   map[lateen.Digest][]lateen.DamageVictim
 }
 
-// read verifies every existing artefact.
+// read verifies every existing artifact.
 func (s *scrub) read(ctx context.Context, progress func(done, total int64)) error {
 	var total int64
 	if err := s.artifacts.Each(ctx, func(lateen.Digest) error { total++; return nil }); err != nil {
@@ -122,7 +122,7 @@ func (s *scrub) read(ctx context.Context, progress func(done, total int64)) erro
 	})
 }
 
-// trace finds the deployments that need damaged artefacts, and the missing artefacts
+// trace finds the deployments that need damaged artifacts, and the missing artifacts
 // that deployments need.
 func (s *scrub) trace(ctx context.Context, db *store.Store) error {
 	holders, err := db.ListHolders(ctx)
@@ -159,7 +159,7 @@ func (s *scrub) trace(ctx context.Context, db *store.Store) error {
 	return nil
 }
 
-// unusable returns the artefacts of a root that are damaged or missing, each once.
+// unusable returns the artifacts of a root that are damaged or missing, each once.
 func (s *scrub) unusable(ctx context.Context, root store.Root) ([]lateen.Digest, error) {
 	var unusable []lateen.Digest
 	for _, d := range s.needs(ctx, root) {
@@ -175,14 +175,14 @@ func (s *scrub) unusable(ctx context.Context, root store.Root) ([]lateen.Digest,
 			if !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
-			s.damaged[d] = fmt.Sprintf("artefact %s is missing", d)
+			s.damaged[d] = fmt.Sprintf("artifact %s is missing", d)
 		}
 		unusable = append(unusable, d)
 	}
 	return unusable, ctx.Err()
 }
 
-// needs returns the artefacts of a root, as far as its undamaged artefacts name
+// needs returns the artifacts of a root, as far as its undamaged artifacts name
 // them.
 func (s *scrub) needs(ctx context.Context, root store.Root) []lateen.Digest {
 	var digests []lateen.Digest

@@ -13,7 +13,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/daemon"
 )
 
-// fileOf returns the file of the artefact with the given content.
+// fileOf returns the file of the artifact with the given content.
 func fileOf(dir, content string) string {
 	digest := string(lateen.DigestOf([]byte(content)))
 	return filepath.Join(dir, "artifacts", digest[:2], digest)
@@ -45,12 +45,12 @@ func scrub(t *testing.T, c *config.Config) lateen.Scrub {
 		t.Fatal(err)
 	}
 	if last != found.Artifacts || last != of {
-		t.Errorf("progress ends at %d of %d; %d artefacts were read", last, of, found.Artifacts)
+		t.Errorf("progress ends at %d of %d; %d artifacts were read", last, of, found.Artifacts)
 	}
 	return found
 }
 
-// hostsOf returns the hosts that the damage to the artefact in a file affects.
+// hostsOf returns the hosts that the damage to the artifact in a file affects.
 func hostsOf(found lateen.Scrub, file string) (hosts []string, detail string) {
 	for _, d := range found.Damaged {
 		if d.File == file {
@@ -64,13 +64,13 @@ func hostsOf(found lateen.Scrub, file string) (hosts []string, detail string) {
 }
 
 // The platform runs during the first scrub and has stopped before the second. Both
-// have the same result, and neither adds or removes artefacts.
-func TestScrubNamesDamagedArtefactsAndTheirHosts(t *testing.T) {
+// have the same result, and neither adds or removes artifacts.
+func TestScrubNamesDamagedArtifactsAndTheirHosts(t *testing.T) {
 	c := settings(t)
 	d, stop := start(t, c)
 	first, second := publish(t, d, "first"), publish(t, d, "second")
-	if found := scrub(t, c); len(found.Damaged) != 0 || int(found.Artifacts) != len(artefacts(t, c.Data)) {
-		t.Errorf("%d artefacts are read of %d; damaged: %v", found.Artifacts, len(artefacts(t, c.Data)), found.Damaged)
+	if found := scrub(t, c); len(found.Damaged) != 0 || int(found.Artifacts) != len(artifacts(t, c.Data)) {
+		t.Errorf("%d artifacts are read of %d; damaged: %v", found.Artifacts, len(artifacts(t, c.Data)), found.Damaged)
 	}
 	flip(t, fileOf(c.Data, "second"))
 	if err := os.Remove(fileOf(c.Data, "first")); err != nil {
@@ -80,7 +80,7 @@ func TestScrubNamesDamagedArtefactsAndTheirHosts(t *testing.T) {
 		if !running {
 			stop()
 		}
-		before := artefacts(t, c.Data)
+		before := artifacts(t, c.Data)
 		found := scrub(t, c)
 		if hosts, detail := hostsOf(found, fileOf(c.Data, "second")); !slices.Contains(hosts, second) || slices.Contains(hosts, first) || !strings.Contains(detail, "is damaged") {
 			t.Errorf("running %v: the flipped bit hits %v (%s), want %s", running, hosts, detail, second)
@@ -89,15 +89,15 @@ func TestScrubNamesDamagedArtefactsAndTheirHosts(t *testing.T) {
 			t.Errorf("running %v: the missing file hits %v (%s), want %s", running, hosts, detail, first)
 		}
 		if len(found.Damaged) != 2 {
-			t.Errorf("running %v: %d artefacts are damaged, want 2", running, len(found.Damaged))
+			t.Errorf("running %v: %d artifacts are damaged, want 2", running, len(found.Damaged))
 		}
-		if after := artefacts(t, c.Data); len(after) != len(before) {
-			t.Errorf("running %v: of %d artefacts %d are left", running, len(before), len(after))
+		if after := artifacts(t, c.Data); len(after) != len(before) {
+			t.Errorf("running %v: of %d artifacts %d are left", running, len(before), len(after))
 		}
 	}
 }
 
-// A damaged manifest cannot name the other artefacts of its deployment.
+// A damaged manifest cannot name the other artifacts of its deployment.
 func TestScrubFindsTheDeploymentOfADamagedManifest(t *testing.T) {
 	c := settings(t)
 	d, stop := start(t, c)
@@ -120,12 +120,12 @@ func TestScrubFindsTheDeploymentOfADamagedManifest(t *testing.T) {
 		}
 	}
 	if hit == 0 {
-		t.Fatal("no artefact is a manifest")
+		t.Fatal("no artifact is a manifest")
 	}
 }
 
-// The remedy in the error of a damaged artefact restores the artefact.
-func TestADamagedArtefactThatIsRemovedComesBackWithTheNextDeployment(t *testing.T) {
+// The remedy in the error of a damaged artifact restores the artifact.
+func TestADamagedArtifactThatIsRemovedComesBackWithTheNextDeployment(t *testing.T) {
 	c := settings(t)
 	d, _ := start(t, c)
 	old := publish(t, d, "page")
@@ -144,7 +144,7 @@ func TestADamagedArtefactThatIsRemovedComesBackWithTheNextDeployment(t *testing.
 
 // A data directory without lateen.db belongs to a platform with PostgreSQL. The
 // shell of an operator may lack its URL, which the settings of `lateen up` have.
-func TestScrubAsksForTheDatabaseOfArtefactsThatHaveNone(t *testing.T) {
+func TestScrubAsksForTheDatabaseOfArtifactsThatHaveNone(t *testing.T) {
 	c := settings(t)
 	d, stop := start(t, c)
 	publish(t, d, "page")
