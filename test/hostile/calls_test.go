@@ -106,7 +106,7 @@ func (p *platform) devices(t *testing.T) {
 
 func (p *platform) limits(t *testing.T) {
 	got := p.attack(t, "limits")
-	got.want(t, "EPERM", map[string]string{"be nice": "EACCES|EPERM", "live on": "EACCES|EROFS|EPERM", "lock memory": "EPERM|ENOMEM", "raise core": "EPERM"})
+	got.want(t, "EPERM", map[string]string{"raise the priority": "EACCES|EPERM", "lower the OOM score": "EACCES|EROFS|EPERM", "lock memory": "EPERM|ENOMEM", "raise core": "EPERM"})
 }
 
 func (p *platform) sockets(t *testing.T) {

@@ -103,7 +103,7 @@ func (p *platform) disk(t *testing.T) {
 	})
 	for _, dir := range []string{"/tmp", "/dev/shm"} {
 		got := f.attempts(t, target("/", "inodes", dir, "70000"))
-		if made, err := strconv.Atoi(got["made"]); err != nil || made > 1<<16+1 || got["in the end"] != "ENOSPC" {
+		if made, err := strconv.Atoi(got["made"]); err != nil || made > 1<<16+1 || got["last error"] != "ENOSPC" {
 			t.Errorf("in %s it made files: %v", dir, got)
 		}
 	}
@@ -113,7 +113,7 @@ func (p *platform) disk(t *testing.T) {
 // openFiles are bounded, per process; all of them go with it.
 func (p *platform) openFiles(t *testing.T) {
 	got := p.attack(t, "files", "100000")
-	if opened, err := strconv.Atoi(got["opened"]); err != nil || opened > mostFiles || got["in the end"] != "EMFILE" {
+	if opened, err := strconv.Atoi(got["opened"]); err != nil || opened > mostFiles || got["last error"] != "EMFILE" {
 		t.Errorf("it opened %v", got)
 	}
 }

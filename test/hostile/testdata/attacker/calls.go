@@ -16,8 +16,8 @@ func text(s string) uintptr {
 	return uintptr(unsafe.Pointer(p))
 }
 
-// calls are those that no function needs. Their arguments are such that a
-// kernel that looks at them says something else than that it does not do it.
+// calls makes system calls that no function needs. Their arguments are invalid, so
+// that a kernel that permits the calls returns other errors than the filter does.
 func calls(r *report, _ []string) {
 	var scratch [4096]byte
 	at := uintptr(unsafe.Pointer(&scratch[0]))
@@ -25,7 +25,7 @@ func calls(r *report, _ []string) {
 	r.call("io_uring_setup", unix.SYS_IO_URING_SETUP, 8, at)
 	r.call("io_uring_enter", unix.SYS_IO_URING_ENTER, none, 0, 0, 0)
 	r.call("io_uring_register", unix.SYS_IO_URING_REGISTER, none, 0, 0, 0)
-	r.call("keyctl", unix.SYS_KEYCTL, 0, ^uintptr(2), 1) // the session's keyring, made if need be
+	r.call("keyctl", unix.SYS_KEYCTL, 0, ^uintptr(2), 1) // joins the session keyring, or creates it
 	r.call("add_key", unix.SYS_ADD_KEY, text("user"), text("hostile"), text("x"), 1, ^uintptr(3))
 	r.call("request_key", unix.SYS_REQUEST_KEY, text("user"), text("hostile"), 0, ^uintptr(3))
 	r.call("bpf", unix.SYS_BPF, 0, at, 72)
@@ -56,38 +56,38 @@ func calls(r *report, _ []string) {
 	r.call("migrate_pages", unix.SYS_MIGRATE_PAGES, 1, 0, 0, 0)
 	r.call("mq_open", unix.SYS_MQ_OPEN, text("hostile"), unix.O_CREAT, 0o600, 0)
 	r.call("nfsservctl", unix.SYS_NFSSERVCTL, 0, 0, 0)
-	for name, number := range ofThisArchitecture() {
+	for name, number := range archCalls() {
 		r.call(name, number, 3, at, 0)
 	}
 }
 
-// mounts try to change the tree of files.
+// mounts tries to change the mounts.
 func mounts(r *report, _ []string) {
-	r.tell("mount", unix.Mount("none", "/tmp", "tmpfs", 0, ""))
-	r.tell("mount proc", unix.Mount("proc", "/tmp", "proc", 0, ""))
-	r.tell("bind", unix.Mount("/", "/tmp", "", unix.MS_BIND|unix.MS_REC, ""))
-	r.tell("remount", unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND, ""))
-	r.tell("propagate", unix.Mount("", "/", "", unix.MS_SHARED|unix.MS_REC, ""))
-	r.tell("unmount", unix.Unmount("/tmp", unix.MNT_DETACH))
-	r.tell("unmount the code", unix.Unmount("/var/task", unix.MNT_DETACH))
-	r.tell("pivot_root", unix.PivotRoot("/tmp", "/tmp"))
-	r.tell("chroot", unix.Chroot("/tmp"))
+	r.record("mount", unix.Mount("none", "/tmp", "tmpfs", 0, ""))
+	r.record("mount proc", unix.Mount("proc", "/tmp", "proc", 0, ""))
+	r.record("bind", unix.Mount("/", "/tmp", "", unix.MS_BIND|unix.MS_REC, ""))
+	r.record("remount", unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND, ""))
+	r.record("propagate", unix.Mount("", "/", "", unix.MS_SHARED|unix.MS_REC, ""))
+	r.record("unmount", unix.Unmount("/tmp", unix.MNT_DETACH))
+	r.record("unmount the code", unix.Unmount("/var/task", unix.MNT_DETACH))
+	r.record("pivot_root", unix.PivotRoot("/tmp", "/tmp"))
+	r.record("chroot", unix.Chroot("/tmp"))
 	_, err := unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE)
-	r.tell("open_tree", err)
-	r.tell("move_mount", unix.MoveMount(unix.AT_FDCWD, "/tmp", unix.AT_FDCWD, "/var", 0))
+	r.record("open_tree", err)
+	r.record("move_mount", unix.MoveMount(unix.AT_FDCWD, "/tmp", unix.AT_FDCWD, "/var", 0))
 	_, err = unix.Fsopen("tmpfs", 0)
-	r.tell("fsopen", err)
-	r.tell("mount_setattr", unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}))
+	r.record("fsopen", err)
+	r.record("mount_setattr", unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}))
 }
 
-// namespaces try to enter or make some.
+// namespaces tries to create and to enter namespaces.
 func namespaces(r *report, _ []string) {
 	for name, flag := range map[string]int{
 		"user": unix.CLONE_NEWUSER, "mnt": unix.CLONE_NEWNS, "pid": unix.CLONE_NEWPID, "net": unix.CLONE_NEWNET, "ipc": unix.CLONE_NEWIPC,
 		"uts": unix.CLONE_NEWUTS, "cgroup": unix.CLONE_NEWCGROUP, "time": unix.CLONE_NEWTIME,
 	} {
-		r.tell("unshare "+name, unix.Unshare(flag))
-		// With flags that contradict each other nothing is made even where it may be.
+		r.record("unshare "+name, unix.Unshare(flag))
+		// The flags exclude each other, so the call creates nothing even if it is permitted.
 		r.call("clone "+name, unix.SYS_CLONE, uintptr(flag|unix.CLONE_SIGHAND), 0)
 	}
 	for _, name := range []string{"mnt", "net", "pid", "user"} {
@@ -97,7 +97,7 @@ func namespaces(r *report, _ []string) {
 				err = unix.Setns(fd, 0)
 				unix.Close(fd)
 			}
-			r.tell("setns "+of+" "+name, err)
+			r.record("setns "+of+" "+name, err)
 		}
 	}
 	args := struct{ flags, rest [11]uint64 }{}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ofThisArchitecture are calls that no other has.
-func ofThisArchitecture() map[string]uintptr {
+// archCalls returns the system calls that only this architecture has.
+func archCalls() map[string]uintptr {
 	return map[string]uintptr{
 		"iopl": unix.SYS_IOPL, "ioperm": unix.SYS_IOPERM, "modify_ldt": unix.SYS_MODIFY_LDT, "uselib": unix.SYS_USELIB,
 		"lookup_dcookie": unix.SYS_LOOKUP_DCOOKIE, "_sysctl": unix.SYS__SYSCTL, "ustat": unix.SYS_USTAT, "sysfs": unix.SYS_SYSFS,
@@ -17,30 +17,30 @@ func ofThisArchitecture() map[string]uintptr {
 	}
 }
 
-// int80 makes a system call as a 32-bit program does.
+// int80 makes a system call with the 32-bit interrupt.
 func int80(number, a uint32) uint32
 
-// foreign makes calls by the numbers of other architectures, which a filter
-// that knows but its own lets pass under a false name.
+// foreign makes system calls with the numbers of other architectures. A filter that
+// does not check the architecture confuses them with permitted calls.
 func foreign(r *report, args []string) {
 	if len(args) == 0 {
-		r.apart("i386", "foreign", "i386")
-		r.apart("x32", "foreign", "x32")
+		r.inProcess("i386", "foreign", "i386")
+		r.inProcess("x32", "foreign", "x32")
 		return
 	}
 	switch args[0] {
 	case "i386":
-		debug.SetPanicOnFault(true) // a kernel without the 32-bit table answers the interrupt with a fault
+		debug.SetPanicOnFault(true) // a kernel without the 32-bit table raises a fault
 		defer func() {
 			if recover() != nil {
-				r.note("i386", unix.SignalName(unix.SIGSEGV))
+				r.set("i386", unix.SignalName(unix.SIGSEGV))
 			}
 		}()
 		if uid := int32(int80(199, 0)); uid < 0 { // getuid32
-			r.tell("i386", unix.Errno(-uid))
+			r.record("i386", unix.Errno(-uid))
 			return
 		}
-		r.note("i386", "done")
+		r.set("i386", "done")
 	case "x32":
 		r.call("x32", 0x40000000|unix.SYS_GETUID)
 	}

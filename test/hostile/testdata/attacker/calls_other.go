@@ -2,6 +2,6 @@
 
 package main
 
-func ofThisArchitecture() map[string]uintptr { return nil }
+func archCalls() map[string]uintptr { return nil }
 
 func foreign(*report, []string) {}

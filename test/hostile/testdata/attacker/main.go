@@ -1,7 +1,7 @@
 //go:build linux
 
-// Attacker tries what a Node.js program cannot without help, and tells as
-// JSON what became of each attempt: "done", or the name of the error.
+// Attacker runs attacks that a Node.js program cannot run itself, and prints the
+// outcome of each attempt as JSON: "done", or the name of the error.
 package main
 
 import (
@@ -17,24 +17,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// report is what became of attempts, by name.
+// report holds the outcomes of attempts, by name.
 type report struct {
 	mu       sync.Mutex
 	outcomes map[string]string
 }
 
-// tell keeps what became of an attempt.
-func (r *report) tell(name string, err error) {
-	r.note(name, outcome(err))
+// record stores the outcome of an attempt.
+func (r *report) record(name string, err error) {
+	r.set(name, outcome(err))
 }
 
-func (r *report) note(name, what string) {
+func (r *report) set(name, value string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outcomes[name] = what
+	r.outcomes[name] = value
 }
 
-// outcome is an error in one word.
+// outcome returns "done", or the name of an error.
 func outcome(err error) string {
 	var number syscall.Errno
 	switch {
@@ -60,10 +60,10 @@ func main() {
 	}
 	attack := attacks[os.Args[1]]
 	if attack == nil {
-		fmt.Fprintln(os.Stderr, "there is no attack", os.Args[1])
+		fmt.Fprintln(os.Stderr, "unknown attack", os.Args[1])
 		os.Exit(2)
 	}
-	runtime.LockOSThread() // much of it concerns the thread that tries it
+	runtime.LockOSThread() // many attacks change their own thread
 	r := &report{outcomes: map[string]string{}}
 	attack(r, os.Args[2:])
 	if err := json.NewEncoder(os.Stdout).Encode(r.outcomes); err != nil {
@@ -71,32 +71,32 @@ func main() {
 	}
 }
 
-// call makes a system call and tells what became of it.
+// call makes a system call and records its outcome.
 func (r *report) call(name string, number uintptr, args ...uintptr) {
 	var a [6]uintptr
 	copy(a[:], args)
 	_, _, err := unix.Syscall6(number, a[0], a[1], a[2], a[3], a[4], a[5])
 	if err != 0 {
-		r.tell(name, err)
+		r.record(name, err)
 		return
 	}
-	r.note(name, "done")
+	r.set(name, "done")
 }
 
-// apart runs an attack in a process of its own, which may be killed for it.
-func (r *report) apart(name string, args ...string) {
+// inProcess runs an attack in another process, since the kernel may kill it.
+func (r *report) inProcess(name string, args ...string) {
 	out, err := exec.Command("/proc/self/exe", args...).Output()
-	var told map[string]string
-	if json.Unmarshal(out, &told) == nil {
-		r.note(name, told[name])
+	var outcomes map[string]string
+	if json.Unmarshal(out, &outcomes) == nil {
+		r.set(name, outcomes[name])
 		return
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			r.note(name, unix.SignalName(status.Signal()))
+			r.set(name, unix.SignalName(status.Signal()))
 			return
 		}
 	}
-	r.note(name, fmt.Sprintf("%s %v", out, err))
+	r.set(name, fmt.Sprintf("%s %v", out, err))
 }

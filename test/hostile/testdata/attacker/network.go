@@ -24,7 +24,7 @@ func ioctl(fd int, request uint, letter *byte) error {
 	return nil
 }
 
-// sockets makes those that are not for functions.
+// sockets opens sockets of families and types that functions may not use.
 func sockets(r *report, _ []string) {
 	for name, s := range map[string][3]int{
 		"raw":              {unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
@@ -60,30 +60,30 @@ func sockets(r *report, _ []string) {
 		if err == nil {
 			unix.Close(fd)
 		}
-		r.tell(name, err)
+		r.record(name, err)
 	}
 }
 
-// connect connects to what is given, as network:address, and says what it
-// reads there. An address that begins with @ is abstract.
+// connect connects to addresses of the form network:address and reads from them.
+// An address that begins with @ is abstract.
 func connect(r *report, args []string) {
 	for _, arg := range args {
 		network, address, _ := strings.Cut(arg, ":")
 		conn, err := net.DialTimeout(network, address, 20*time.Second)
 		if err == nil {
-			err = converse(conn)
+			err = exchange(conn)
 		}
 		if os.IsTimeout(err) {
-			r.note(arg, "timeout")
+			r.set(arg, "timeout")
 			continue
 		}
-		r.tell(arg, err)
+		r.record(arg, err)
 	}
 }
 
-// converse waits for a word of the other end: a connection that somebody in
-// between took is none yet.
-func converse(conn net.Conn) error {
+// exchange sends a request and waits for the first byte of a response: a proxy may
+// accept a connection before it reaches the server.
+func exchange(conn net.Conn) error {
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return err
@@ -95,12 +95,12 @@ func converse(conn net.Conn) error {
 	return err
 }
 
-// listen answers whoever connects to the address given, until it is killed,
-// and tells by which addresses it might be reached.
+// listen answers connections to the given address until it is killed, and records
+// the addresses of the network interfaces.
 func listen(r *report, args []string) {
 	l, err := net.Listen("tcp", args[0])
 	if err != nil {
-		r.tell("listening", err)
+		r.record("listening", err)
 		return
 	}
 	go func() {
@@ -115,46 +115,46 @@ func listen(r *report, args []string) {
 	}()
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
-		r.tell("listening", err)
+		r.record("listening", err)
 	}
 	for _, a := range addresses {
 		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
-			r.note(p.Addr().String(), "address")
+			r.set(p.Addr().String(), "address")
 		}
 	}
 	os.Stdout.WriteString("listening\n")
 	<-make(chan struct{})
 }
 
-// netlink tries to change the network.
+// netlink tries to change the network configuration.
 func netlink(r *report, _ []string) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 	if err != nil {
-		r.tell("socket", err)
+		r.record("socket", err)
 		return
 	}
 	defer unix.Close(fd)
-	ask := func(name string, kind uint16, body []byte) {
+	request := func(name string, kind uint16, body []byte) {
 		header := unix.NlMsghdr{Len: uint32(unix.SizeofNlMsghdr + len(body)), Type: kind, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK | unix.NLM_F_CREATE, Seq: 1}
 		message := append(append([]byte{}, (*[unix.SizeofNlMsghdr]byte)(unsafe.Pointer(&header))[:]...), body...)
 		if err := unix.Sendto(fd, message, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-			r.tell(name, err)
+			r.record(name, err)
 			return
 		}
-		answer := make([]byte, 4096)
-		n, _, err := unix.Recvfrom(fd, answer, 0)
+		reply := make([]byte, 4096)
+		n, _, err := unix.Recvfrom(fd, reply, 0)
 		if err != nil || n < unix.SizeofNlMsghdr+4 {
-			r.tell(name, err)
+			r.record(name, err)
 			return
 		}
-		if code := *(*int32)(unsafe.Pointer(&answer[unix.SizeofNlMsghdr])); code != 0 {
-			r.tell(name, unix.Errno(-code))
+		if code := *(*int32)(unsafe.Pointer(&reply[unix.SizeofNlMsghdr])); code != 0 {
+			r.record(name, unix.Errno(-code))
 			return
 		}
-		r.note(name, "done")
+		r.set(name, "done")
 	}
 	link := unix.IfInfomsg{Index: 1, Change: unix.IFF_UP} // loopback, down
-	ask("take loopback down", unix.RTM_NEWLINK, (*[unix.SizeofIfInfomsg]byte)(unsafe.Pointer(&link))[:])
+	request("take loopback down", unix.RTM_NEWLINK, (*[unix.SizeofIfInfomsg]byte)(unsafe.Pointer(&link))[:])
 	address := struct {
 		unix.IfAddrmsg
 		unix.RtAttr
@@ -162,7 +162,7 @@ func netlink(r *report, _ []string) {
 	}{
 		unix.IfAddrmsg{Family: unix.AF_INET, Prefixlen: 32, Index: 1}, unix.RtAttr{Len: 8, Type: unix.IFA_LOCAL}, [4]byte{169, 254, 169, 254},
 	}
-	ask("add an address", unix.RTM_NEWADDR, (*[unsafe.Sizeof(address)]byte)(unsafe.Pointer(&address))[:])
+	request("add an address", unix.RTM_NEWADDR, (*[unsafe.Sizeof(address)]byte)(unsafe.Pointer(&address))[:])
 	route := struct {
 		unix.RtMsg
 		unix.RtAttr
@@ -171,19 +171,19 @@ func netlink(r *report, _ []string) {
 		unix.RtMsg{Family: unix.AF_INET, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_BOOT, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST},
 		unix.RtAttr{Len: 8, Type: unix.RTA_OIF}, 1,
 	}
-	ask("add a route", unix.RTM_NEWROUTE, (*[unsafe.Sizeof(route)]byte)(unsafe.Pointer(&route))[:])
+	request("add a route", unix.RTM_NEWROUTE, (*[unsafe.Sizeof(route)]byte)(unsafe.Pointer(&route))[:])
 }
 
-// flood connects to an address as often as it is told, and holds all; it sends
-// datagrams everywhere, and packets of connections that it never answers.
+// flood opens the given number of connections to an address and holds them, and
+// sends datagrams to many addresses.
 func flood(r *report, args []string) {
-	most := number(args[1])
+	limit := number(args[1])
 	var group sync.WaitGroup
 	var made, refused atomic.Int64
-	conns := make(chan net.Conn, most)
+	conns := make(chan net.Conn, limit)
 	for range 64 {
 		group.Go(func() {
-			for range most / 64 {
+			for range limit / 64 {
 				conn, err := net.DialTimeout("tcp", args[0], 2*time.Second)
 				if err != nil {
 					refused.Add(1)
@@ -202,18 +202,18 @@ func flood(r *report, args []string) {
 	group.Go(func() {
 		packets, err := net.ListenPacket("udp", ":0")
 		if err != nil {
-			r.tell("datagrams", err)
+			r.record("datagrams", err)
 			return
 		}
 		defer packets.Close()
 		for n := range 20000 {
 			to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(1 + n%220), byte(n), byte(n >> 8), 1}), uint16(1+n))
 			if _, err := packets.WriteTo(make([]byte, 1400), net.UDPAddrFromAddrPort(to)); err != nil {
-				r.tell("datagrams", err)
+				r.record("datagrams", err)
 			}
 		}
 	})
 	group.Wait()
-	r.note("made", strconv.FormatInt(made.Load(), 10))
-	r.note("refused", strconv.FormatInt(refused.Load(), 10))
+	r.set("made", strconv.FormatInt(made.Load(), 10))
+	r.set("refused", strconv.FormatInt(refused.Load(), 10))
 }

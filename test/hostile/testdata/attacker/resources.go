@@ -24,40 +24,40 @@ func number(text string) int {
 	return n
 }
 
-// files opens as many as it can, and as many sockets and pipes.
+// files opens files until it has the given number or an open fails.
 func files(r *report, args []string) {
-	most := number(args[0])
+	limit := number(args[0])
 	opened := 0
 	var err error
-	for err == nil && opened < most {
+	for err == nil && opened < limit {
 		if _, err = unix.Open("/dev/null", unix.O_RDONLY, 0); err == nil {
 			opened++
 		}
 	}
-	r.tell("in the end", err)
-	r.note("opened", strconv.Itoa(opened))
+	r.record("last error", err)
+	r.set("opened", strconv.Itoa(opened))
 }
 
-// inodes makes empty files in the directory.
+// inodes creates empty files in the given directory.
 func inodes(r *report, args []string) {
-	dir, most := filepath.Join(args[0], "inodes"), number(args[1])
+	dir, limit := filepath.Join(args[0], "inodes"), number(args[1])
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		r.tell("in the end", err)
+		r.record("last error", err)
 		return
 	}
 	made := 0
 	var err error
-	for ; err == nil && made < most; made++ {
+	for ; err == nil && made < limit; made++ {
 		err = unix.Mknod(fmt.Sprintf("%s/%d", dir, made), unix.S_IFREG|0o600, 0)
 	}
-	r.tell("in the end", err)
-	r.note("made", strconv.Itoa(made))
+	r.record("last error", err)
+	r.set("made", strconv.Itoa(made))
 }
 
-// fill writes into each directory there is until it can no more, up to some
-// MiB each, and tells of those where it could at all.
+// fill writes a file on each writable file system until a write fails, or up to the
+// given number of MiB, and records the directories of these files.
 func fill(r *report, args []string) {
-	most := number(args[0])
+	limit := number(args[0])
 	filled := map[uint64]bool{}
 	_ = filepath.WalkDir("/", func(path string, d os.DirEntry, err error) error {
 		switch {
@@ -82,21 +82,21 @@ func fill(r *report, args []string) {
 			chunk[i] = byte(i)
 		}
 		written := 0
-		for err = nil; err == nil && written < most; written++ {
+		for err = nil; err == nil && written < limit; written++ {
 			_, err = f.Write(chunk)
 		}
-		r.note(path, fmt.Sprintf("%s after %d", outcome(errors.Unwrap(err)), written-1))
+		r.set(path, fmt.Sprintf("%s after %d", outcome(errors.Unwrap(err)), written-1))
 		f.Close()
 		os.Remove(name)
 		return nil
 	})
 }
 
-// memory takes as much as is given, in MiB, uses it, and does not let go of it.
+// memory allocates the given number of MiB, writes to it, and keeps it.
 func memory(_ *report, args []string) {
-	most := number(args[0])
+	limit := number(args[0])
 	var held [][]byte
-	for range most {
+	for range limit {
 		chunk := make([]byte, 1<<20)
 		for i := range chunk {
 			chunk[i] = byte(i)
@@ -108,14 +108,14 @@ func memory(_ *report, args []string) {
 	}
 }
 
-// devices opens what is a way to the hardware or to the kernel, and makes its own.
+// devices opens device files of the hardware and of the kernel, and creates some.
 func devices(r *report, _ []string) {
 	for _, name := range []string{"mem", "kmem", "port", "kmsg", "vda", "sda", "nvme0n1", "loop0", "loop-control", "kvm", "fuse", "net/tun", "mapper/control", "console", "tty1", "vhost-net", "vsock", "hpet", "rtc0", "uinput", "snapshot", "watchdog"} {
 		fd, err := unix.Open("/dev/"+name, unix.O_RDWR, 0)
 		if err == nil {
 			unix.Close(fd)
 		}
-		r.tell(name, err)
+		r.record(name, err)
 	}
 	for name, mode := range map[string]uint32{"make a character device": unix.S_IFCHR, "make a block device": unix.S_IFBLK} {
 		err := unix.Mknod("/tmp/device", mode|0o600, int(unix.Mkdev(1, 1)))
@@ -126,53 +126,53 @@ func devices(r *report, _ []string) {
 			}
 			os.Remove("/tmp/device")
 		}
-		r.tell(name, err)
+		r.record(name, err)
 	}
 }
 
-// terminals tries to write into the input of whoever started all this.
+// terminals tries to write into the input of the platform's terminal.
 func terminals(r *report, _ []string) {
 	for fd := range 3 {
 		letter := byte('x')
-		r.tell(fmt.Sprintf("TIOCSTI %d", fd), ioctl(fd, unix.TIOCSTI, &letter))
-		r.tell(fmt.Sprintf("TIOCLINUX %d", fd), ioctl(fd, unix.TIOCLINUX, &letter))
+		r.record(fmt.Sprintf("TIOCSTI %d", fd), ioctl(fd, unix.TIOCSTI, &letter))
+		r.record(fmt.Sprintf("TIOCLINUX %d", fd), ioctl(fd, unix.TIOCLINUX, &letter))
 	}
 	for _, name := range []string{"/dev/tty", "/dev/ptmx", "/dev/pts/ptmx", "/dev/pts/0"} {
 		fd, err := unix.Open(name, unix.O_RDWR|unix.O_NOCTTY, 0)
 		if err == nil {
 			letter := byte('x')
-			r.tell("TIOCSTI "+name, ioctl(fd, unix.TIOCSTI, &letter))
+			r.record("TIOCSTI "+name, ioctl(fd, unix.TIOCSTI, &letter))
 			unix.Close(fd)
 			continue
 		}
-		r.tell("TIOCSTI "+name, err)
+		r.record("TIOCSTI "+name, err)
 	}
 }
 
-// inherited tells what its descriptors are, beyond those that every process has.
+// inherited records the files of its descriptors.
 func inherited(r *report, _ []string) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		r.tell("look", err)
+		r.record("list", err)
 		return
 	}
 	for _, e := range entries {
 		target, err := os.Readlink("/proc/self/fd/" + e.Name())
 		if err == nil {
-			r.note(e.Name(), target)
+			r.set(e.Name(), target)
 		}
 	}
 }
 
-// memfd and sysv take memory that is no process's: a file without a name, a
-// segment nobody is attached to.
+// memfd and sysv allocate memory outside of any address space: an anonymous file,
+// and shared memory segments without an attached process.
 func memfd(r *report, args []string) {
 	fd, err := unix.MemfdCreate("hostile", 0)
 	chunk := make([]byte, 1<<20)
 	for written := 0; err == nil && written < number(args[0]); written++ {
 		_, err = unix.Write(fd, chunk)
 	}
-	r.tell("in the end", err)
+	r.record("last error", err)
 }
 
 func sysv(r *report, args []string) {
@@ -191,5 +191,5 @@ func sysv(r *report, args []string) {
 		}
 		err = unix.SysvShmDetach(segment)
 	}
-	r.tell("in the end", err)
+	r.record("last error", err)
 }

@@ -12,8 +12,9 @@ import (
 	"os/exec"
 )
 
-// serve is the attacker as a function of its own: each request is an attack,
-// with the arguments in its query, or takes memory in this very process.
+// serve runs the attacker as a function on $PORT. Each request starts an attack in
+// another process, with the arguments in its query; /bomb allocates memory in this
+// process.
 func serve() {
 	l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	if err != nil {
@@ -34,13 +35,13 @@ func serve() {
 			http.Error(w, outcome(err), http.StatusInternalServerError)
 			return
 		}
-		said := bufio.NewReader(out)
-		first, _ := said.ReadString('\n')
+		output := bufio.NewReader(out)
+		first, _ := output.ReadString('\n')
 		if first == "listening\n" {
 			io.WriteString(w, first)
 			return
 		}
-		rest, _ := io.ReadAll(said)
+		rest, _ := io.ReadAll(output)
 		if err := child.Wait(); err != nil {
 			http.Error(w, err.Error()+": "+errors.String(), http.StatusInternalServerError)
 			return

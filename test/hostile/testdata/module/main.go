@@ -1,5 +1,6 @@
-// Module is hostile WebAssembly: it tries to get at files that are not its
-// own, to connect, and to use up what it can, as its path says.
+// Module is hostile WebAssembly: by its path it exhausts memory or processor time,
+// or sends an endless response. On other paths it attacks the files that a header
+// names.
 package main
 
 import (
@@ -36,7 +37,7 @@ func main() {
 		}
 	}
 	outcomes := map[string]string{}
-	tell := func(name string, err error) {
+	record := func(name string, err error) {
 		outcomes[name] = "done"
 		var number syscall.Errno
 		if errors.As(err, &number) {
@@ -47,15 +48,15 @@ func main() {
 	}
 	for _, path := range strings.Split(os.Getenv("HTTP_X_PATHS"), ", ") {
 		_, err := os.ReadFile(path)
-		tell("read "+path, err)
+		record("read "+path, err)
 		_, err = os.ReadDir(path)
-		tell("list "+path, err)
-		tell("write "+path, os.WriteFile(path, []byte("hostile"), 0o600))
-		tell("remove "+path, os.Remove(path))
-		tell("rename "+path, os.Rename(path, path+".gone"))
-		tell("link to "+path, os.Symlink(path, "/link"))
+		record("list "+path, err)
+		record("write "+path, os.WriteFile(path, []byte("hostile"), 0o600))
+		record("remove "+path, os.Remove(path))
+		record("rename "+path, os.Rename(path, path+".gone"))
+		record("link to "+path, os.Symlink(path, "/link"))
 		_, err = os.ReadFile("/../../../../../.." + path)
-		tell("read from above "+path, err)
+		record("read from above "+path, err)
 	}
 	for _, variable := range os.Environ() {
 		if strings.Contains(variable, "of the platform") {
@@ -63,10 +64,10 @@ func main() {
 		}
 	}
 	os.Stdout.WriteString("Content-Type: application/json\n\n")
-	between := "{"
-	for name, what := range outcomes {
-		os.Stdout.WriteString(between + strconv.Quote(name) + ":" + strconv.Quote(what))
-		between = ","
+	separator := "{"
+	for name, outcome := range outcomes {
+		os.Stdout.WriteString(separator + strconv.Quote(name) + ":" + strconv.Quote(outcome))
+		separator = ","
 	}
 	os.Stdout.WriteString("}")
 }
