@@ -188,7 +188,7 @@ func (r *rivalry) visit(ctx context.Context, c *http.Client, n int, method strin
 	if method == http.MethodHead {
 		want = ""
 	}
-	got := [...]string{resp.Status, string(text), resp.Header.Get("X-Token"), resp.Header.Get("X-Strangers")}
+	got := [...]string{resp.Status, string(text), resp.Header.Get("X-Token"), resp.Header.Get("X-Bypassed")}
 	if err != nil {
 		return fmt.Errorf("%s %s: got %q: %w", method, url, got, err)
 	}

@@ -10,12 +10,12 @@ import (
 )
 
 func main() {
-	token, strangers := os.Getenv("HTTP_X_TOKEN"), 0
+	token, bypassed := os.Getenv("HTTP_X_TOKEN"), 0
 	if os.Getenv("HTTP_X_TOKEN") != "" && os.Getenv("HTTP_X_FORWARDED_FOR") == "" {
-		strangers = 1
+		bypassed = 1
 	}
 	mode := os.Getenv("HTTP_X_MODE")
-	fmt.Printf("X-Token: %s\nX-Strangers: %d\n", token, strangers)
+	fmt.Printf("X-Token: %s\nX-Bypassed: %d\n", token, bypassed)
 	switch mode {
 	case "empty":
 		fmt.Print("Status: 204 No Content\n\n")

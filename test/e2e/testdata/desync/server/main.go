@@ -16,7 +16,7 @@ import (
 	"sync/atomic"
 )
 
-var strangers atomic.Int64
+var bypassed atomic.Int64
 
 func main() {
 	if api := os.Getenv("AWS_LAMBDA_RUNTIME_API"); api != "" {
@@ -31,10 +31,10 @@ func main() {
 
 func answer(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("X-Token") != "" && r.Header.Get("X-Forwarded-For") == "" {
-		strangers.Add(1)
+		bypassed.Add(1)
 	}
 	w.Header().Set("X-Token", r.Header.Get("X-Token"))
-	w.Header().Set("X-Strangers", strconv.FormatInt(strangers.Load(), 10))
+	w.Header().Set("X-Bypassed", strconv.FormatInt(bypassed.Load(), 10))
 	mode := r.Header.Get("X-Mode")
 	switch mode {
 	case "empty":
@@ -87,7 +87,7 @@ func next(api string) error {
 		}
 	}
 	if event.Headers["x-token"] != "" && event.Headers["x-forwarded-for"] == "" {
-		strangers.Add(1)
+		bypassed.Add(1)
 	}
 	url := event.RawPath
 	if event.RawQueryString != "" {
@@ -95,7 +95,7 @@ func next(api string) error {
 	}
 	token := event.Headers["x-token"]
 	result, err := json.Marshal(map[string]any{
-		"statusCode": 200, "headers": map[string]string{"x-token": token, "x-strangers": strconv.FormatInt(strangers.Load(), 10)},
+		"statusCode": 200, "headers": map[string]string{"x-token": token, "x-bypassed": strconv.FormatInt(bypassed.Load(), 10)},
 		"body": describe(event.RequestContext.HTTP.Method, url, token, body),
 	})
 	if err != nil {
