@@ -22,7 +22,7 @@ func ClientControl(values []string) []string {
 	if len(values) == 0 {
 		return revalidate
 	}
-	var kept []string
+	var forClient []string
 	decided, shared, fixed := false, false, false
 	for directive := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		directive = strings.TrimSpace(directive)
@@ -38,7 +38,7 @@ func ClientControl(values []string) []string {
 		case "":
 			continue
 		}
-		kept = append(kept, directive)
+		forClient = append(forClient, directive)
 	}
 	switch {
 	case !shared:
@@ -48,7 +48,7 @@ func ClientControl(values []string) []string {
 	case !decided:
 		return revalidate
 	default:
-		return []string{strings.Join(kept, ", ")}
+		return []string{strings.Join(forClient, ", ")}
 	}
 }
 

@@ -13,20 +13,20 @@ func (f *Flight) addWait(within *Flight) {
 		f.waitedBy = map[*Flight]struct{}{}
 	}
 	within.waitsFor[f], f.waitedBy[within] = struct{}{}, struct{}{}
-	f.hurry.Do(func() { close(f.urgent) })
+	f.urgentOnce.Do(func() { close(f.urgent) })
 	if first := f.first; first != nil {
-		first.hurry.Do(func() { close(first.urgent) })
+		first.urgentOnce.Do(func() { close(first.urgent) })
 	}
 }
 
 // removeWaits removes all waits between f and other flights, so that a function that
 // requests one page after the other holds no finished flights. [flights].mu is held.
 func (f *Flight) removeWaits() {
-	for asker := range f.waitedBy {
-		delete(asker.waitsFor, f)
+	for waiting := range f.waitedBy {
+		delete(waiting.waitsFor, f)
 	}
-	for asked := range f.waitsFor {
-		delete(asked.waitedBy, f)
+	for awaited := range f.waitsFor {
+		delete(awaited.waitedBy, f)
 	}
 	f.waitedBy, f.waitsFor = nil, nil
 }
@@ -42,10 +42,10 @@ func (f *Flight) isOrWaitsFor(other *Flight) bool {
 		if next[0] == other {
 			return true
 		}
-		for asked := range next[0].waitsFor {
-			if !seen[asked] {
-				seen[asked] = true
-				next = append(next, asked)
+		for awaited := range next[0].waitsFor {
+			if !seen[awaited] {
+				seen[awaited] = true
+				next = append(next, awaited)
 			}
 		}
 	}

@@ -83,9 +83,9 @@ func (st *storage) newerInMemoryLocked(s *scope, hash [32]byte, e *Entry) bool {
 	return ok && current.item != nil && current.Started.After(e.Started)
 }
 
-// bornSince reports whether the entry of key, in memory or in the index, is known to
-// have been born at since or later. It reads no file.
-func (st *storage) bornSince(s *scope, key Key, since time.Time) bool {
+// startedSince reports whether the entry of key, in memory or in the index, is known to
+// have been started at or after since. It reads no file.
+func (st *storage) startedSince(s *scope, key Key, since time.Time) bool {
 	if s == nil {
 		return false
 	}
@@ -95,7 +95,7 @@ func (st *storage) bornSince(s *scope, key Key, since time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := s.items[key.Hash]
-	return it != nil && it.born >= since.UnixNano()
+	return it != nil && it.started >= since.UnixNano()
 }
 
 // open opens the file of an entry and returns its item. A missing item is added to
@@ -186,7 +186,7 @@ func (st *storage) renameInto(s *scope, hash [32]byte, e *Entry, out *atomicfile
 	if s.dropped {
 		return errDropped
 	}
-	if old := s.items[hash]; old != nil && old.born > e.item.born {
+	if old := s.items[hash]; old != nil && old.started > e.item.started {
 		return nil // a newer entry has replaced it
 	}
 	err := out.Rename(name)

@@ -59,10 +59,10 @@ type Entry struct {
 	Started time.Time
 	// Completed is the time at which the response was complete; its age counts from here.
 	Completed time.Time
-	// Fresh is the time after Kept during which the entry is fresh; negative means
+	// Fresh is the time after Completed during which the entry is fresh; negative means
 	// until an invalidation.
 	Fresh time.Duration
-	// Usable is the time after Kept during which the entry may be served, fresh or
+	// Usable is the time after Completed during which the entry may be served, fresh or
 	// stale; 0 is unlimited.
 	Usable time.Duration
 

@@ -28,17 +28,17 @@ var errDamaged = errors.New("the file of the cache entry is damaged")
 
 // record is the metadata of an entry in its file.
 type record struct {
-	Key    string        `json:"key"`
-	Status int           `json:"status"`
-	Header headerText    `json:"header"`
-	Tags   []string      `json:"tags,omitempty"`
-	Group  string        `json:"group,omitempty"`
-	Born   int64         `json:"born"` // Unix nanoseconds
-	Kept   int64         `json:"kept"`
-	Fresh  time.Duration `json:"fresh"`
-	Usable time.Duration `json:"usable,omitempty"`
-	Size   int64         `json:"size"`
-	Digest lateen.Digest `json:"digest"`
+	Key       string        `json:"key"`
+	Status    int           `json:"status"`
+	Header    headerText    `json:"header"`
+	Tags      []string      `json:"tags,omitempty"`
+	Group     string        `json:"group,omitempty"`
+	Started   int64         `json:"born"` // Unix nanoseconds
+	Completed int64         `json:"kept"`
+	Fresh     time.Duration `json:"fresh"`
+	Usable    time.Duration `json:"usable,omitempty"`
+	Size      int64         `json:"size"`
+	Digest    lateen.Digest `json:"digest"`
 }
 
 // headerText is a header whose values need not be valid UTF-8.
@@ -69,7 +69,7 @@ func (t headerText) header() http.Header {
 func writeTrailer(w io.Writer, key Key, e *Entry) (int64, error) {
 	rec, err := json.Marshal(record{
 		Key: key.String(), Status: e.Status, Header: textOf(e.Header), Tags: e.Tags, Group: e.Group,
-		Born: e.Started.UnixNano(), Kept: e.Completed.UnixNano(), Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Digest: e.Digest,
+		Started: e.Started.UnixNano(), Completed: e.Completed.UnixNano(), Fresh: e.Fresh, Usable: e.Usable, Size: e.Size, Digest: e.Digest,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("encode entry: %w", err)
@@ -102,7 +102,7 @@ func readEntry(f *os.File, key Key, memory int64) (e *Entry, err error) {
 	}
 	e = &Entry{
 		Status: rec.Status, Header: rec.Header.header(), Tags: rec.Tags, Group: rec.Group,
-		Started: time.Unix(0, rec.Born), Completed: time.Unix(0, rec.Kept), Fresh: rec.Fresh, Usable: rec.Usable, Digest: rec.Digest,
+		Started: time.Unix(0, rec.Started), Completed: time.Unix(0, rec.Completed), Fresh: rec.Fresh, Usable: rec.Usable, Digest: rec.Digest,
 	}
 	if rec.Size > memory {
 		e.SetFile(f, rec.Size)

@@ -50,17 +50,17 @@ type Flight struct {
 	began time.Time
 	spool *spool
 
-	begun  chan struct{} // closed once draft is set, or without a draft together with done
+	begun  chan struct{} // closed once response is set, or without one together with done
 	done   chan struct{} // closed once entry and err are set
 	left   chan struct{} // closed once the leader has stopped reading
 	urgent chan struct{} // closed once another flight waits for this one
 
 	abandoned chan struct{} // closed once no request waits for this flight
 
-	ended   sync.Once
-	leaving sync.Once
-	hurry   sync.Once
-	abandon sync.Once
+	ended      sync.Once
+	leaving    sync.Once
+	urgentOnce sync.Once
+	abandon    sync.Once
 
 	first *Flight   // flight whose group this one belongs to; nil for a flight of its own
 	group []*Flight // flights of the group that follow this one
@@ -70,24 +70,24 @@ type Flight struct {
 	waitsFor, waitedBy map[*Flight]struct{}
 	awaited            int // requests that wait for the flight and its group; guarded by [flights].mu
 
-	draft *Response
-	entry *Entry // entry for the waiting requests, with its body in memory; nil: the cache has it
-	kept  bool
-	err   error
+	response *Response
+	entry    *Entry // entry for the waiting requests, with its body in memory; nil: the cache has it
+	stored   bool
+	err      error
 }
 
 // Head waits for the header of the response. Only the leader calls it, and it does
-// not read the draft's own body.
+// not read the body of that response.
 func (f *Flight) Head(ctx context.Context) (*Response, error) {
 	select {
 	case <-f.begun:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if f.draft == nil {
+	if f.response == nil {
 		return nil, f.err
 	}
-	return f.draft, nil
+	return f.response, nil
 }
 
 // Body reads the body from its start as it arrives. Only the leader calls it.
@@ -103,7 +103,7 @@ func (f *Flight) Body(ctx context.Context) io.ReadCloser {
 func (f *Flight) Grouped() bool { return f.first != nil }
 
 // Stored reports whether the entry was stored. It is valid once the flight has ended.
-func (f *Flight) Stored() bool { return f.kept }
+func (f *Flight) Stored() bool { return f.stored }
 
 // Leave ends the leader's reading.
 func (f *Flight) Leave() {

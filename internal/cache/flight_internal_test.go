@@ -21,13 +21,13 @@ func TestAFillHoldsNoFinishedPagesThatItRequested(t *testing.T) {
 	running.Go(func() { _ = c.Run(ctx) })
 	defer running.Wait()
 	defer cancel()
-	draft := func(context.Context) (*Response, error) {
+	generate := func(context.Context) (*Response, error) {
 		return &Response{Entry: &Entry{Status: 200, Fresh: -1}, Body: io.NopCloser(strings.NewReader("page")), Length: -1, Reuse: ReuseStored}, nil
 	}
 	held := -1
 	crawler := Fill{ID: "crawler", Generate: func(ctx context.Context) (*Response, error) {
 		for n := range 20 {
-			f, leader, err := c.Fill(ctx, NewKey("dpl_1", fmt.Sprint(n)), Fill{Within: "crawler", Generate: draft})
+			f, leader, err := c.Fill(ctx, NewKey("dpl_1", fmt.Sprint(n)), Fill{Within: "crawler", Generate: generate})
 			if err != nil || !leader {
 				return nil, fmt.Errorf("page %d: leader is %v: %w", n, leader, err)
 			}
@@ -39,7 +39,7 @@ func TestAFillHoldsNoFinishedPagesThatItRequested(t *testing.T) {
 		c.flights.mu.Lock()
 		defer c.flights.mu.Unlock()
 		held = len(c.flights.byID["crawler"].waitsFor)
-		return draft(ctx)
+		return generate(ctx)
 	}}
 	f, _, err := c.Fill(ctx, NewKey("dpl_1", "crawler"), crawler)
 	if err != nil {

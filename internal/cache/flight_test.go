@@ -105,9 +105,9 @@ func TestTheLeaderReadsTheBodyAsItArrives(t *testing.T) {
 			withCache(t, cache.Options{MaxInline: inline}, func(t *testing.T, c *cache.Cache) {
 				p := page{body: "the first part of the body", fresh: -1, use: cache.ReuseStored, hold: make(chan struct{})}
 				f, _ := mustMake(t, c, home, p.making())
-				draft, err := f.Head(t.Context())
-				if err != nil || draft.Entry.Status != 200 {
-					t.Fatal(draft, err)
+				resp, err := f.Head(t.Context())
+				if err != nil || resp.Entry.Status != 200 {
+					t.Fatal(resp, err)
 				}
 				r := f.Body(t.Context())
 				defer r.Close()
@@ -515,7 +515,7 @@ func TestAPageStoredAfterTheLookupIsNotFilledAgain(t *testing.T) {
 		}
 		again := page{body: "made again", use: cache.ReuseStored, fresh: -1}.making()
 		again.Seen = cache.Unseen()
-		born := keep()
+		seen := keep()
 		for range 2 { // also after an older page
 			f, leader := mustMake(t, c, home, again)
 			if got := wait(t.Context(), f); leader || got != "made" || !f.Stored() {
@@ -524,11 +524,11 @@ func TestAPageStoredAfterTheLookupIsNotFilledAgain(t *testing.T) {
 			if c.Refresh(t.Context(), home, again) {
 				t.Error("it is refreshed in the background")
 			}
-			again.Seen = born
+			again.Seen = seen
 			time.Sleep(time.Second)
-			born = keep()
+			seen = keep()
 		}
-		again.Seen = born
+		again.Seen = seen
 		f, leader := mustMake(t, c, home, again)
 		f.Leave()
 		if got := wait(t.Context(), f); !leader || got != "made again" {

@@ -29,7 +29,7 @@ func (f *Flight) runGroup(ctx context.Context) {
 	switch {
 	case f.err != nil:
 		f.failGroup(f.err)
-	case !f.kept:
+	case !f.stored:
 		f.failGroup(ErrNotReusable)
 	}
 	for _, g := range f.group {

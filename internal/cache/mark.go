@@ -28,27 +28,27 @@ import (
 // Mark is the state of one invalidated name, a tag or a group. Stale, Expired and
 // Expiring are readings of the cache's clock, ExpiresAt is in Unix nanoseconds; 0 is never.
 type Mark struct {
-	Stale     int64 `json:"s,omitempty"` // entries born before are stale
-	Expired   int64 `json:"e,omitempty"` // entries born before are expired
-	Expiring  int64 `json:"b,omitempty"` // entries born before expire at ExpiresAt
+	Stale     int64 `json:"s,omitempty"` // entries started before are stale
+	Expired   int64 `json:"e,omitempty"` // entries started before are expired
+	Expiring  int64 `json:"b,omitempty"` // entries started before expire at ExpiresAt
 	ExpiresAt int64 `json:"d,omitempty"`
 }
 
-// add applies m, with the reason why, to an entry born at born.
-func (f *freshness) add(m Mark, born int64, why Reason) {
-	if born < m.Stale && f.stale == "" {
+// add applies m, with the reason why, to an entry with that start.
+func (f *freshness) add(m Mark, started int64, why Reason) {
+	if started < m.Stale && f.stale == "" {
 		f.stale = why
 	}
-	if born < m.Expired {
+	if started < m.Expired {
 		f.expireAt(math.MinInt64, why)
 	}
-	if born < m.Expiring {
+	if started < m.Expiring {
 		f.expireAt(m.ExpiresAt, why)
 	}
 }
 
 // invalidated is m after an invalidation at a reading of the cache's clock: entries
-// born before are stale, and expire once grace has passed after now; a negative
+// started before are stale, and expire once grace has passed after now; a negative
 // grace never passes.
 func (m Mark) invalidated(at int64, now time.Time, grace time.Duration) Mark {
 	if m.ExpiresAt != 0 && now.UnixNano() >= m.ExpiresAt { // the expiry has passed
@@ -175,18 +175,18 @@ func (m *marks) freshness(e *Entry) *freshness {
 	if known := e.freshness.Load(); known != nil && known.version == version {
 		return known
 	}
-	f, born := &freshness{version: version, expires: math.MaxInt64}, e.Started.UnixNano()
+	f, started := &freshness{version: version, expires: math.MaxInt64}, e.Started.UnixNano()
 	m.mu.Lock()
-	f.add(m.table[anyName], born, ByTag)
+	f.add(m.table[anyName], started, ByTag)
 	if e.Group != dataGroup {
-		f.add(m.table[pagesName], born, ByTag)
+		f.add(m.table[pagesName], started, ByTag)
 	}
 	for _, tag := range e.Tags {
-		f.add(m.table[tagName(tag)], born, ByTag)
+		f.add(m.table[tagName(tag)], started, ByTag)
 	}
 	if e.Group != "" {
-		f.add(m.table[groupName(e.Group)], born, ByGroup)
-		f.add(Mark{Stale: m.regenerated[e.Group]}, born, ByGroup)
+		f.add(m.table[groupName(e.Group)], started, ByGroup)
+		f.add(Mark{Stale: m.regenerated[e.Group]}, started, ByGroup)
 	}
 	m.mu.Unlock()
 	e.freshness.Store(f)
@@ -219,7 +219,7 @@ func shortened(name string) string {
 	return name[:len(tagPrefix)] + hex.EncodeToString(digest[:])
 }
 
-// markRegenerated makes the members of group that were born before at stale.
+// markRegenerated makes the members of group that were started before at stale.
 func (m *marks) markRegenerated(group string, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// freshnessOf is the effect of m on an entry born at at.
+// freshnessOf is the effect of m on an entry that was started at at.
 func freshnessOf(m *marks, at time.Time, tags ...string) (stale, expired bool) {
 	f := m.freshness(&Entry{Tags: tags, Started: at})
 	return f.stale != "", f.expires <= time.Now().UnixNano()
@@ -26,7 +26,7 @@ func openOrFail(t testing.TB, path string) *marks {
 
 func TestInvalidationsAfterATornLineCount(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "invalidated")
-	born, now := time.Now().Add(-time.Hour), time.Now()
+	started, now := time.Now().Add(-time.Hour), time.Now()
 	m := openOrFail(t, path)
 	for _, name := range []string{"a", "b"} {
 		if err := m.invalidate([]string{tagName(name)}, now.UnixNano(), now, 0); err != nil {
@@ -48,7 +48,7 @@ func TestInvalidationsAfterATornLineCount(t *testing.T) {
 		m = openOrFail(t, path)
 		first := strings.IndexByte(string(whole), '\n')
 		for tag, want := range map[string]bool{"a": cut > first, "b": false, "c": true} {
-			if _, expired := freshnessOf(m, born, tag); expired != want {
+			if _, expired := freshnessOf(m, started, tag); expired != want {
 				t.Fatalf("cut at %d of %d: tag %s is expired: %v, want %v", cut, len(whole), tag, expired, want)
 			}
 		}

@@ -15,17 +15,17 @@ var storable = map[int]bool{
 
 // ResponseOf returns the cacheable form of a function's response, whose header has no
 // hop-by-hop fields. Its lifetime is the one in the response, else the one that the
-// build set for p. A response that is kept has a header that is cleaned by [CleanHeader].
+// build set for p. It cleans the header of a response that is stored with [CleanHeader].
 func ResponseOf(resp *http.Response, p *lateen.Prerender, group string) *Response {
 	h := resp.Header
 	e := &Entry{Status: resp.StatusCode, Header: h, Group: group, Fresh: FreshFor(p), Usable: Seconds(p.StaleExpiration)}
-	use := ReuseWaiting
+	reuse := ReuseWaiting
 	if storable[resp.StatusCode] {
-		use = ReuseStored
-		switch life, said := lifetimeOf(h); {
-		case !said:
+		reuse = ReuseStored
+		switch life, found := lifetimeOf(h); {
+		case !found:
 		case life.private:
-			use = ReuseNone
+			reuse = ReuseNone
 		default:
 			if e.Fresh = life.fresh; life.usable > 0 {
 				e.Usable = life.usable
@@ -33,7 +33,7 @@ func ResponseOf(resp *http.Response, p *lateen.Prerender, group string) *Respons
 		}
 	}
 	e.Tags = TakeTags(h)
-	switch use {
+	switch reuse {
 	case ReuseStored:
 		CleanHeader(h)
 	case ReuseWaiting:
@@ -45,7 +45,7 @@ func ResponseOf(resp *http.Response, p *lateen.Prerender, group string) *Respons
 	if resp.Uncompressed {
 		length = -1
 	}
-	return &Response{Entry: e, Body: resp.Body, Length: length, Reuse: use}
+	return &Response{Entry: e, Body: resp.Body, Length: length, Reuse: reuse}
 }
 
 // CleanHeader removes from the header of a cached response the fields for one client and

@@ -22,20 +22,20 @@ func (f *Flight) run(ctx context.Context) {
 			f.spool.finish(f.err, nil)
 		}
 	}()
-	draft, err := f.fill.Generate(ctx)
+	resp, err := f.fill.Generate(ctx)
 	if err != nil {
 		f.end(nil, err, false)
 		return
 	}
-	defer draft.Body.Close()
-	draft.Entry.Started, draft.Entry.Completed = f.began, time.Now()
-	f.draft = draft
+	defer resp.Body.Close()
+	resp.Entry.Started, resp.Entry.Completed = f.began, time.Now()
+	f.response = resp
 	close(f.begun)
-	if draft.Reuse == ReuseNone {
+	if resp.Reuse == ReuseNone {
 		f.end(nil, ErrNotReusable, false)
 		watch.Go(func() { f.cancelUnread(ctx, cancel) })
 	}
-	switch err := f.spool.fill(draft.Body); {
+	switch err := f.spool.fill(resp.Body); {
 	case err == nil:
 		f.publish()
 	case f.spool.rest == nil:
@@ -61,22 +61,22 @@ func (f *Flight) cancelUnread(ctx context.Context, cancel context.CancelFunc) {
 // publish publishes the complete response. The waiting requests get an entry in memory
 // before it is on disk, unless they asked for a durable one.
 func (f *Flight) publish() {
-	e := f.draft.Entry.clone()
+	e := f.response.Entry.clone()
 	e.Started, e.Completed = f.began, time.Now()
 	f.spool.describe(e)
-	kept := f.draft.Reuse == ReuseStored
-	if kept {
+	stored := f.response.Reuse == ReuseStored
+	if stored {
 		f.fs.storage.propagate(f.scope, e, f.fill.Propagation)
 		f.fs.storage.publish(f.scope, f.key, e)
 		if e.inline() && !f.fill.Durable {
 			f.end(e, nil, true)
 		}
-		kept = f.store(e)
+		stored = f.store(e)
 	}
 	switch {
 	case e.inline():
-		f.end(e, nil, kept)
-	case kept:
+		f.end(e, nil, stored)
+	case stored:
 		f.end(nil, nil, true)
 	default:
 		f.end(nil, ErrNotReusable, false)
@@ -93,19 +93,19 @@ func (f *Flight) store(e *Entry) bool {
 }
 
 // end ends the flight; only the first call has an effect.
-func (f *Flight) end(e *Entry, err error, kept bool) {
+func (f *Flight) end(e *Entry, err error, stored bool) {
 	f.ended.Do(func() {
-		f.entry, f.kept, f.err = e, kept, err
-		f.fs.remove(f, kept)
-		if f.draft == nil {
+		f.entry, f.stored, f.err = e, stored, err
+		f.fs.remove(f, stored)
+		if f.response == nil {
 			close(f.begun)
 		}
 		close(f.done)
 	})
 }
 
-// remove removes f, which has ended; kept reports whether its entry was stored.
-func (fs *flights) remove(f *Flight, kept bool) {
+// remove removes f, which has ended; stored reports whether its entry was stored.
+func (fs *flights) remove(f *Flight, stored bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	delete(fs.byKey, f.key)
@@ -113,10 +113,10 @@ func (fs *flights) remove(f *Flight, kept bool) {
 	f.removeWaits()
 	fs.all.Give(1, f.fill.shareOwners(f.key.Tenant)...)
 	switch {
-	case kept:
+	case stored:
 		delete(fs.failed, f.key)
 		return
-	case f.draft == nil && errors.Is(f.err, ErrNotReusable): // no attempt was made
+	case f.response == nil && errors.Is(f.err, ErrNotReusable): // no attempt was made
 		return
 	}
 	now := time.Now()

@@ -63,7 +63,7 @@ func (fs *flights) madeSince(key Key, how Fill) *Flight {
 	if e.Started.Before(how.Since) {
 		return nil
 	}
-	f := &Flight{fs: fs, key: key, fill: how, began: e.Started, done: make(chan struct{}), kept: true}
+	f := &Flight{fs: fs, key: key, fill: how, began: e.Started, done: make(chan struct{}), stored: true}
 	f.leaving.Do(func() {}) // there is no leader
 	close(f.done)
 	return f
@@ -123,7 +123,7 @@ func (fs *flights) join(ctx context.Context, key Key, how Fill, waits bool, sinc
 	}
 	// An ended flight has published its entry: none is stored between this lookup
 	// and the new flight.
-	if !since.IsZero() && fs.storage.bornSince(s, key, since) {
+	if !since.IsZero() && fs.storage.startedSince(s, key, since) {
 		return nil, false, nil
 	}
 	if !fs.all.Take(1, how.shareOwners(key.Tenant)...) {

@@ -59,7 +59,7 @@ const (
 type Value struct {
 	State State
 	// Now is a reading of the cache's clock before the read, in Unix nanoseconds: a value
-	// that the reader then computes is born at Now.
+	// that the reader then computes counts as started at Now.
 	Now  int64
 	Meta string        // of [Item]
 	Size int64         // bytes of Body

@@ -29,15 +29,15 @@ const (
 
 // request is the head of a request; the body is the value to be stored.
 type request struct {
-	ID     uint64   `json:"id"`
-	Op     string   `json:"op"`
-	Key    string   `json:"key,omitempty"`
-	Tags   []string `json:"tags,omitempty"` // soft tags of a read
-	Meta   string   `json:"meta,omitempty"`
-	Born   int64    `json:"born,string,omitempty"`
-	Usable *float64 `json:"usable,omitempty"` // seconds
-	Grace  *float64 `json:"grace,omitempty"`  // seconds; nil is unlimited
-	Owner  *Owner   `json:"owner,omitempty"`  // only of a [Remote]
+	ID      uint64   `json:"id"`
+	Op      string   `json:"op"`
+	Key     string   `json:"key,omitempty"`
+	Tags    []string `json:"tags,omitempty"` // soft tags of a read
+	Meta    string   `json:"meta,omitempty"`
+	Started int64    `json:"born,string,omitempty"`
+	Usable  *float64 `json:"usable,omitempty"` // seconds
+	Grace   *float64 `json:"grace,omitempty"`  // seconds; nil is unlimited
+	Owner   *Owner   `json:"owner,omitempty"`  // only of a [Remote]
 }
 
 // The statuses of replies, besides the states of values.

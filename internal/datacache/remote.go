@@ -179,7 +179,7 @@ func (r *Remote) Get(ctx context.Context, o Owner, key string, soft []string) (V
 
 // Put implements [Cache].
 func (r *Remote) Put(ctx context.Context, o Owner, key string, v Item) (bool, error) {
-	q := request{Op: opPut, Owner: &o, Key: key, Tags: v.Tags, Meta: v.Meta, Born: v.Started}
+	q := request{Op: opPut, Owner: &o, Key: key, Tags: v.Tags, Meta: v.Meta, Started: v.Started}
 	if v.Usable > 0 {
 		q.Usable = secondsOf(v.Usable)
 	}

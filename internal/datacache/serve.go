@@ -251,7 +251,7 @@ func (s *Server) answer(ctx context.Context, r *request, body []byte, ok bool) (
 		if !ok || !lasts {
 			return reply{Status: statusRefused}, Value{}
 		}
-		stored, err := s.cache.Put(ctx, *r.Owner, r.Key, Item{Body: body, Meta: r.Meta, Tags: r.Tags, Started: r.Born, Usable: usable})
+		stored, err := s.cache.Put(ctx, *r.Owner, r.Key, Item{Body: body, Meta: r.Meta, Tags: r.Tags, Started: r.Started, Usable: usable})
 		return reply{Status: statusOf(stored, err)}, Value{}
 	case opInvalidate:
 		err := s.cache.Invalidate(ctx, *r.Owner, r.Tags, r.grace())
