@@ -178,7 +178,7 @@ func TestDeployRefuses(t *testing.T) {
 }
 
 // A deployment that the platform can't assemble is an error that says why.
-func TestDeployTellsWhyItFailed(t *testing.T) {
+func TestDeployReportsTheReasonOfAFailure(t *testing.T) {
 	_, c := connect(t)
 	dir := built(t)
 	write(t, dir, ".vercel/output/config.json", `{"version":2}`)
@@ -287,7 +287,7 @@ func TestStagingAndTargets(t *testing.T) {
 	}
 }
 
-func TestManaging(t *testing.T) {
+func TestTheClientManagesTheResourcesOfAPlatform(t *testing.T) {
 	_, c := connect(t)
 	ctx := t.Context()
 	must := func(err error) {
@@ -466,7 +466,7 @@ func TestCallsAreRepeated(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsNone(t *testing.T) {
+func TestAResponseThatIsNotOfThePlatformIsAnError(t *testing.T) {
 	for name, body := range map[string]string{"a page": "<html>nginx</html>", "other JSON": `{"ok":true}`, "nothing": ""} {
 		c := &client.Client{BaseURL: "http://platform", HTTP: &http.Client{Transport: stub(func(r *http.Request) (*http.Response, error) {
 			resp := answer(404, body)
@@ -485,7 +485,7 @@ func TestAnAnswerThatIsNone(t *testing.T) {
 	}
 }
 
-func TestAPlatformThatIsDown(t *testing.T) {
+func TestAnUnreachablePlatformIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &client.Client{BaseURL: "http://platform", HTTP: &http.Client{Transport: stub(func(*http.Request) (*http.Response, error) {
 			return nil, errors.New("connection refused")
@@ -504,7 +504,7 @@ func TestAPlatformThatIsDown(t *testing.T) {
 }
 
 // Each reason for which a platform cannot be asked is told apart from the others.
-func TestWhatIsWrongWithTheAddressIsSaid(t *testing.T) {
+func TestErrorsDistinguishTheReasonsOfAnUnreachablePlatform(t *testing.T) {
 	t.Parallel()
 	secured := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(secured.Close)

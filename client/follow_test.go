@@ -132,7 +132,7 @@ func TestAFollowedLogGoesOnAfterItsConnectionIsCut(t *testing.T) {
 
 // A connection on which nothing arrives for 45 seconds, three times the interval
 // of the platform's empty lines, is given up for another at the same place.
-func TestAFollowedLogLeavesASilentConnection(t *testing.T) {
+func TestAFollowedLogReconnectsAfterASilentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var afters []string
 		began := time.Now()

@@ -167,7 +167,7 @@ func TestATokenOfAProjectReachesNoOtherProject(t *testing.T) {
 	})
 }
 
-func TestTokensHaveScopesAndEnd(t *testing.T) {
+func TestTokensHaveScopesAndExpire(t *testing.T) {
 	w := newWorld(t)
 	future := time.Now().Add(time.Hour).UnixMilli()
 	w.rows(t, []row{

@@ -170,7 +170,7 @@ func (w *world) rows(t *testing.T, rows []row) {
 	}
 }
 
-func TestReading(t *testing.T) {
+func TestReadOperationsReturnTheExpectedFields(t *testing.T) {
 	w := newWorld(t)
 	w.rows(t, []row{
 		{"anonymous", "GET", "/healthz", "", 200, `{"status":"ok","version":"dev"}`},
@@ -267,7 +267,7 @@ func TestInvalidRequests(t *testing.T) {
 	}
 }
 
-func TestChanging(t *testing.T) {
+func TestWriteOperationsChangeTheirResources(t *testing.T) {
 	w := newWorld(t)
 	w.rows(t, []row{
 		{"owner", "POST", "/v1/projects", `{"name":"blog","framework":"nextjs","ssoProtection":null}`, 200, `{"name":"blog","framework":"nextjs"}`},

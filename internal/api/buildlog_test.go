@@ -192,7 +192,7 @@ func (failingLogs) Tail(context.Context, observe.Query) iter.Seq[observe.Entry] 
 
 // A revoked token, and a user removed from the team, read nothing more, also from a
 // log that they follow already.
-func TestAFollowedLogEndsWithTheRightToReadIt(t *testing.T) {
+func TestAFollowedLogEndsWhenItsReaderLosesAuthorization(t *testing.T) {
 	for _, path := range []string{
 		"/v1/projects/{project}/deployments/{deployment}/runtime-logs?format=lines", "/v1/projects/{project}/logs?follow=1",
 	} {

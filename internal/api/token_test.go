@@ -62,7 +62,7 @@ func (w *world) ownToken(t *testing.T) string {
 
 // The id of a project, a deployment, an alias or a team gives no access to a user
 // outside the team.
-func TestStrangersFindNothingBehindAnyRoute(t *testing.T) {
+func TestNoRouteShowsResourcesToUsersOutsideTheTeam(t *testing.T) {
 	w := newWorld(t)
 	_, text := w.ask(t, "anonymous", "GET", "/openapi.json", "")
 	var api struct {

@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-func TestTheLargestHolderYieldsUntilAllAreEqual(t *testing.T) {
+func TestTheTenantWithTheLargestShareYieldsUntilAllAreEqual(t *testing.T) {
 	chance := rand.New(rand.NewPCG(6, 6))
 	for range 1000 {
 		holdings := make([]autoscale.Holding, 2+chance.IntN(6))
@@ -40,7 +40,7 @@ func TestTheLargestHolderYieldsUntilAllAreEqual(t *testing.T) {
 	}
 }
 
-func TestHeavierTenantsYieldLater(t *testing.T) {
+func TestTenantsOfAHigherWeightYieldLater(t *testing.T) {
 	holdings := []autoscale.Holding{{Has: 12, Weight: 4}, {Has: 4, Weight: 1}, {Has: 0}}
 	if from, ok := autoscale.Yield(holdings, 2); !ok || from != 1 {
 		t.Errorf("%d yields, want the second", from)

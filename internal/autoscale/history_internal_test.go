@@ -30,7 +30,7 @@ func TestPauseIsLocatedWithinTheBoundsOfItsBin(t *testing.T) {
 	}
 }
 
-func TestBinsFollowEachOther(t *testing.T) {
+func TestBinsOfAHistoryAreContiguous(t *testing.T) {
 	end := shortest.Seconds()
 	for b := range bins {
 		start, width := bounds(b)
@@ -76,7 +76,7 @@ func TestCountsDecayToZero(t *testing.T) {
 	}
 }
 
-func TestExtremesOfABinFollowItsPauses(t *testing.T) {
+func TestBinsTrackTheirShortestAndLongestPause(t *testing.T) {
 	var h History
 	at := time.Unix(1, 0)
 	see := func(pause time.Duration) { at = at.Add(pause); h.Observe(at) }

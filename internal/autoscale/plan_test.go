@@ -148,7 +148,7 @@ func TestPrewarmPrecedesTheArrivalByTheStartTime(t *testing.T) {
 	}
 }
 
-func TestNothingIsHeldLongerThanTheMost(t *testing.T) {
+func TestKeepAliveTimesDoNotExceedTheMaximum(t *testing.T) {
 	h, last := arrivals(times(20, time.Hour)...)
 	plan := autoscale.Policy{Most: 59*time.Minute + 50*time.Second}.Keep(h, last, autoscale.Costs{})
 	if got := plan.PrewarmUntil.Sub(last); got != 59*time.Minute+50*time.Second {

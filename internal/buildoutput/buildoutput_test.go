@@ -82,7 +82,7 @@ func parseScenario(text string) scenario {
 	return s
 }
 
-func TestReadMakesTheManifestTheOutputAsksFor(t *testing.T) {
+func TestReadConvertsAnOutputToAManifest(t *testing.T) {
 	names, err := filepath.Glob("testdata/read/*.txtar")
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no scenarios: %v", err)

@@ -213,7 +213,7 @@ func (s *silent) ListEvents(ctx context.Context, after int64, limit int) ([]late
 }
 
 // While Run reads the log, all changes of the platform wait for their deliveries.
-func TestEventsAreDeliveredAfterAReadWithoutAnAnswer(t *testing.T) {
+func TestEventsAreDeliveredAfterAHangingRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := open(t, filepath.Join(t.TempDir(), "db"))
 		var r received

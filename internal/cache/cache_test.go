@@ -373,7 +373,7 @@ func TestAGroupIsRegeneratedTogether(t *testing.T) {
 	})
 }
 
-func TestKeysDifferWhereTheirPartsDo(t *testing.T) {
+func TestKeysOfDifferentPartsDiffer(t *testing.T) {
 	seen := map[cache.Key][]string{}
 	for _, parts := range [][]string{{}, {""}, {"", ""}, {"a", "b"}, {"ab"}, {"a", "", "b"}, {"ab", ""}, {"", "ab"}, {"\x00"}} {
 		key := cache.NewKey("s", parts...)

@@ -335,7 +335,7 @@ func TestFillsBeyondTheBoundQueue(t *testing.T) {
 	})
 }
 
-func TestWaitersBeyondTheBoundAreRefused(t *testing.T) {
+func TestWaitingRequestsBeyondTheLimitAreRefused(t *testing.T) {
 	withCache(t, cache.Options{MaxWaiting: 1}, func(t *testing.T, c *cache.Cache) {
 		p := page{body: "page", use: cache.ReuseStored, wait: make(chan struct{})}
 		f, _ := mustMake(t, c, home, p.making())

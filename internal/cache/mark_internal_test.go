@@ -169,7 +169,7 @@ func TestTheFileOfInvalidationsDoesNotGrowForever(t *testing.T) {
 	}
 }
 
-func TestWavesAreBounded(t *testing.T) {
+func TestTheTableOfRegeneratedGroupsIsBounded(t *testing.T) {
 	m := openOrFail(t, filepath.Join(t.TempDir(), "invalidated"))
 	now := time.Now()
 	for i := range maxGroups + 100 {

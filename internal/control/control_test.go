@@ -149,7 +149,7 @@ func wants(t *testing.T, err, want error) {
 	}
 }
 
-func TestBootstrapHappensOnce(t *testing.T) {
+func TestASecondBootstrapCreatesNothing(t *testing.T) {
 	c := newTester(t)
 	if !strings.HasPrefix(c.Token, "ltn_") {
 		t.Fatalf("the first token is %q", c.Token)
@@ -191,7 +191,7 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
-func TestTokensEnd(t *testing.T) {
+func TestRevokedTokensAreRefused(t *testing.T) {
 	c := newTester(t)
 	secret, token, err := c.CreateToken(c.ctx, control.TokenRequest{Name: "laptop"})
 	if err != nil {
@@ -228,7 +228,7 @@ func TestATokenCreatesNoneThatExpiresLater(t *testing.T) {
 }
 
 // A user without a membership sees nothing of a team, in spite of any role elsewhere.
-func TestOtherTeamsAreNotThere(t *testing.T) {
+func TestUsersOutsideATeamGetNotFoundErrors(t *testing.T) {
 	c := start(t)
 	d := c.deploy("one", "")
 	v, err := c.CreateEnv(c.ctx, "shop", lateen.EnvVar{Key: "KEY", Value: "x", Type: lateen.EnvEncrypted, Target: []lateen.Environment{"production"}}, false)

@@ -166,7 +166,7 @@ func keepDirs(t *testing.T) kept {
 // platform's. The platform starts and serves the intact deployments, or it refuses
 // with an error that names the part and a command. It never removes acknowledged
 // data.
-func TestPartsThatDoNotBelongTogether(t *testing.T) {
+func TestCombiningPartsOfDifferentPlatformsLosesNoData(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the platform again and again")
 	}

@@ -151,7 +151,7 @@ func TestValuesPastALimitAreNotStored(t *testing.T) {
 	}
 }
 
-func TestAnInstanceIsSlowedDownInItsWrites(t *testing.T) {
+func TestWritesOfAnInstanceAreThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
 		i := serve(t, NewServer(m), Owner{"prj_a", "dpl_a"})

@@ -15,7 +15,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// semantics is one row of [TestSemantics]: a request as bytes, and the request that the
+// semantics is one row of [TestRequestsAreHandledAsTheHTTPSpecificationsRequire]: a request as bytes, and the request that the
 // function receives or the status of the edge's own response.
 type semantics struct {
 	name   string
@@ -195,9 +195,9 @@ func (r *received) line(name string) (string, bool) {
 	return strings.Join(values, " | "), ok
 }
 
-// TestSemantics sends requests as bytes to a real listener and compares the result of
+// TestRequestsAreHandledAsTheHTTPSpecificationsRequire sends requests as bytes to a real listener and compares the result of
 // each with its specification.
-func TestSemantics(t *testing.T) {
+func TestRequestsAreHandledAsTheHTTPSpecificationsRequire(t *testing.T) {
 	seen := make(chan received, 1)
 	s := semanticsStage(t, seen)
 	for _, row := range semanticsRows {

@@ -128,7 +128,7 @@ func TestNamesAreResolvedByTheHostsResolvers(t *testing.T) {
 	})
 }
 
-func TestConnectionsAreCountedByTheNameThatWasAsked(t *testing.T) {
+func TestConnectionsAreCountedByTheResolvedName(t *testing.T) {
 	l, network := listen(t, egress.Options{Resolvers: []netip.AddrPort{zone{"inner.example.com": {"10.9.8.7"}}.serveDNS(t)}})
 	serve(t, l, echoAll)
 	port := fmt.Sprint(addrPort(l.Addr()).Port())

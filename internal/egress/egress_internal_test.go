@@ -18,7 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
-func TestThePolicyJudgesAddresses(t *testing.T) {
+func TestTheEgressPolicyPermitsPublicAndAllowedAddresses(t *testing.T) {
 	at := netip.MustParseAddrPort
 	p := &policy{
 		allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
@@ -83,7 +83,7 @@ func TestNameserversAreReadAsTheResolverDoes(t *testing.T) {
 	}
 }
 
-func TestTheLedgerIsBounded(t *testing.T) {
+func TestTheRecordOfOutboundConnectionsIsBounded(t *testing.T) {
 	var l ledger
 	for i := range 3 * maxNames {
 		ip := netip.AddrFrom4([4]byte{1, 2, byte(i >> 8), byte(i)})

@@ -73,7 +73,7 @@ func TestAHalfClosedStreamIsAnswered(t *testing.T) {
 	})
 }
 
-func TestAThousandConnectionsAtOnce(t *testing.T) {
+func TestAThousandConcurrentConnectionsAreServed(t *testing.T) {
 	inBoth(t, func(t *testing.T, plain bool) {
 		l, network := listen(t, egress.Options{})
 		serve(t, l, echoAll)

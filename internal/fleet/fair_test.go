@@ -214,7 +214,7 @@ func TestAFloodOfComputationDoesNotStarveOtherProjects(t *testing.T) {
 	})
 }
 
-func TestAFunctionThatNeverAnswersGetsItsShareOnly(t *testing.T) {
+func TestAFunctionThatNeverRespondsTakesOnlyItsShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var most int64
 		e := &fakeEngine{boot: 50 * time.Millisecond}

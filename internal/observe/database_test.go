@@ -66,7 +66,7 @@ func TestOpenFailsWhereItCannotWrite(t *testing.T) {
 	}
 }
 
-func TestDamageWhileRunningIsSetAside(t *testing.T) {
+func TestADatabaseDamagedAtRunTimeIsMovedAside(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l, _ := start(t, observe.Options{Dir: dir})

@@ -318,7 +318,7 @@ func fileSize(t *testing.T, dir string) int64 {
 	return info.Size()
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestTheLogSupportsConcurrentUse(t *testing.T) {
 	l, _ := start(t, observe.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var tails, wg sync.WaitGroup

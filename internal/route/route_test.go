@@ -67,7 +67,7 @@ func withMiddleware(t *testing.T) *route.Router {
 	return r
 }
 
-func TestEndedContextIsTheOnlyError(t *testing.T) {
+func TestResolveFailsOnlyWithAnEndedContext(t *testing.T) {
 	r := withMiddleware(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	late := &body{Reader: strings.NewReader("text")}

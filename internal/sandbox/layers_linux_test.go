@@ -123,7 +123,7 @@ func TestOnlyItsOwnProcessesAreSeen(t *testing.T) {
 	}
 }
 
-func TestTheRootHoldsLittle(t *testing.T) {
+func TestTheRootFileSystemHasFewFiles(t *testing.T) {
 	s := run(t)
 	needMounts(t, s)
 	out, _ := shell(t, s, Spec{}, "echo /*; echo /etc/*; echo /dev/*; ls /proc/self/fd; cat /proc/self/mountinfo")

@@ -194,7 +194,7 @@ func TestMountsUnderTmpAreVisible(t *testing.T) {
 	}
 }
 
-func TestLimitsHold(t *testing.T) {
+func TestLimitsOfOpenFilesAndCoreDumpsApply(t *testing.T) {
 	s := run(t)
 	out, _ := shell(t, s, Spec{MaxFiles: 64}, "ulimit -Hn; ulimit -Hc")
 	if out != "64\n0" {
@@ -202,7 +202,7 @@ func TestLimitsHold(t *testing.T) {
 	}
 }
 
-func TestKillTakesTheWholeSession(t *testing.T) {
+func TestKillEndsAllProcessesOfTheSession(t *testing.T) {
 	s := run(t)
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -40,7 +40,7 @@ func TestATenantMayHoldAsMuchAsItLeavesFree(t *testing.T) {
 	}
 }
 
-func TestAPartOfATenantLeavesSomeForItsOtherParts(t *testing.T) {
+func TestASubtenantLeavesAShareToOtherSubtenants(t *testing.T) {
 	s := share.New[string](64)
 	if n := takeAll(s, "team", "token 1"); n != 22 {
 		t.Errorf("one token of a team holds %d of 64, want 22", n)

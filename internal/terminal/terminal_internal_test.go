@@ -67,7 +67,7 @@ func terminalTerm(width int, color bool) (*Term, *tape) {
 	return &Term{stdin: -1, stdout: s, stderr: s, now: time.Now}, &out
 }
 
-func TestALiveLineStaysBeneathWhatIsPrintedAndLeavesWhatWasDone(t *testing.T) {
+func TestALiveLineStaysBelowTheOutputAndLeavesASummary(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		term, out := terminalTerm(70, true)
@@ -215,7 +215,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	}
 }
 
-func TestNumbersAreForPeople(t *testing.T) {
+func TestNumbersAreFormattedForReading(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0ms", 850 * time.Millisecond: "850ms", 3200 * time.Millisecond: "3.2s",

@@ -246,7 +246,7 @@ func (s *trackedBody) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestHeadsAreBounded(t *testing.T) {
+func TestResponseHeadersAreBounded(t *testing.T) {
 	for name, line := range map[string]string{"one field": "x", "fields": "A: b\r\n", "interim responses": "HTTP/1.1 103 Early Hints\r\n\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			u := peer(t, func(_ int, conn net.Conn) {

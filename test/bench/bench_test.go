@@ -38,7 +38,7 @@ func TestTypicalIsTheMedianOfRounds(t *testing.T) {
 	}
 }
 
-func TestTablesAlignAndTellFailures(t *testing.T) {
+func TestTablesAlignAndMarkFailures(t *testing.T) {
 	table := table{caption: "Two servers.", head: []string{"server", "requests/s"}}
 	table.add(ours, "Lateen", "12345")
 	table.add(peer, "Caddy", "1234")
@@ -64,7 +64,7 @@ func TestLongReasonsShowTheirEnd(t *testing.T) {
 	}
 }
 
-func TestChaptersAreChosenByName(t *testing.T) {
+func TestBenchmarksAreSelectedByName(t *testing.T) {
 	chosen, err := choose(platformBook().chapters, "warm, router")
 	if err != nil || len(chosen) != 2 || chosen[0].name != "warm" || chosen[1].name != "router" {
 		t.Errorf("chose %v, %v", chosen, err)
@@ -74,7 +74,7 @@ func TestChaptersAreChosenByName(t *testing.T) {
 	}
 }
 
-func TestVersionsAreFoundInWhatProgramsSay(t *testing.T) {
+func TestVersionsAreFoundInTheOutputOfPrograms(t *testing.T) {
 	for text, want := range map[string]string{
 		"nginx version: nginx/1.22.1\n":               "1.22.1",
 		"wrk debian/4.1.0-3+b2 [epoll] Copyright (C)": "4.1.0",

@@ -46,7 +46,7 @@ func TestAGoalIsMetByTheMedian(t *testing.T) {
 	}
 }
 
-func TestACrowdCountsWhatFailed(t *testing.T) {
+func TestAMeasurementCountsFailedRequests(t *testing.T) {
 	var c crowd
 	c.add([]outcome{{took: 9, start: startOf{kind: lateen.StartBlank}}, {took: 5, start: startOf{kind: lateen.StartWarm}}, {err: errRestless}})
 	c.add([]outcome{{took: 700, start: startOf{kind: lateen.StartWarm}}})

@@ -31,7 +31,7 @@ var examples = []example{
 	{"runtimes", checkRuntimes},
 }
 
-func TestExampleServesWhatItWasBuiltToShow(t *testing.T) {
+func TestExampleServesItsFeatures(t *testing.T) {
 	run := examples
 	if *elsewhere != "" {
 		run = others(t)

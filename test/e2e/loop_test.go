@@ -27,7 +27,7 @@ module.exports = async (req, res) => {
 };
 `
 
-func TestWhatRunsInACircleEnds(t *testing.T) {
+func TestRequestLoopsOfFunctionsEnd(t *testing.T) {
 	t.Parallel()
 	p := start(t, "LATEEN_POOL=1")
 	files := func() map[string]string {

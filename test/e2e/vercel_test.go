@@ -253,7 +253,7 @@ func variantsOfDeploy(t *testing.T, cli *command, dir string, api *watcher) {
 	cli.refuse("--prebuilt", "deploy", "--yes")
 }
 
-func TestVercelCLIWithAWrongTokenIsToldSo(t *testing.T) {
+func TestTheVercelCLIReportsAWrongToken(t *testing.T) {
 	t.Parallel()
 	p := common(t)
 	cli := vercel(t, p, t.TempDir())

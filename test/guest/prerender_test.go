@@ -8,7 +8,7 @@ import (
 )
 
 // A page that fetches its own URL would wait for itself until its time is over.
-func TestAPrerenderedPageThatFetchesItselfIsToldOfTheCircleAtOnce(t *testing.T) {
+func TestAPrerenderedPageThatFetchesItselfFailsAtOnce(t *testing.T) {
 	p := newPlatform(t)
 	if !p.networks {
 		t.Skip("this host permits no network device")
@@ -26,7 +26,7 @@ func TestAPrerenderedPageThatFetchesItselfIsToldOfTheCircleAtOnce(t *testing.T) 
 }
 
 // By way of a function that is not prerendered, too.
-func TestAPrerenderedPageThatFetchesItselfByAnotherFunctionIsToldOfTheCircleAtOnce(t *testing.T) {
+func TestAPrerenderedPageThatFetchesItselfThroughAnotherFunctionFailsAtOnce(t *testing.T) {
 	p := newPlatform(t)
 	if !p.networks {
 		t.Skip("this host permits no network device")

@@ -73,7 +73,7 @@ func TestAnInterimStatusOfPythonFailsItsRequestAtOnce(t *testing.T) {
 }
 
 // An error after a complete response leaves the response unchanged.
-func TestAnErrorBehindACompleteResponseOfPythonLeavesItWhole(t *testing.T) {
+func TestAnErrorAfterACompletePythonResponseDoesNotChangeIt(t *testing.T) {
 	p := newPlatform(t)
 	p.python("/wsgi", `class Body:
     def __iter__(self):

@@ -154,9 +154,9 @@ func (a attack) on(t *testing.T, p *platform) {
 		time.Since(began).Round(time.Millisecond), w.asked, w.slowest.Round(time.Millisecond))
 }
 
-// TestThePlatformSaysWhatItCannotKeepFunctionsFrom is about hosts without some
+// TestTheEngineReportsMissingSandboxLayers is about hosts without some
 // sandbox layers.
-func TestThePlatformSaysWhatItCannotKeepFunctionsFrom(t *testing.T) {
+func TestTheEngineReportsMissingSandboxLayers(t *testing.T) {
 	p := open(t, attacker(t), origins()[0])
 	said := p.engine.Missing()
 	for _, layer := range p.engine.Layers() {

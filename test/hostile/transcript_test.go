@@ -76,7 +76,7 @@ func (s *transcript) words(name string) string {
 	return strings.Join(said, "\n")
 }
 
-func TestATranscriptTellsWhatFailedAndWhatItSaid(t *testing.T) {
+func TestATranscriptContainsFailedTestsAndTheirMessages(t *testing.T) {
 	s := transcribe(`=== RUN   TestA
 === RUN   TestA/one
     a_test.go:1: of one

@@ -169,7 +169,7 @@ func crowd(seed uint64, pause func(chance *rand.Rand, n int) time.Duration) *tra
 	return t
 }
 
-func TestLearnedIsNeverMuchDearerThanTheBestOfTheFixed(t *testing.T) {
+func TestTheLearnedKeepAliveCostsLittleMoreThanTheBestFixedOne(t *testing.T) {
 	const worth = 20 * time.Minute // of a start of a second and 128 MiB, the defaults
 	cost := func(o *outcome) float64 {
 		return (time.Duration(o.colds)*worth + time.Duration(o.prewarms)*worth/4 + o.warm).Hours()
@@ -251,7 +251,7 @@ func put(t *testing.T, dir, name, text string) {
 	}
 }
 
-func TestTracesAreToldByTheirColumns(t *testing.T) {
+func TestTraceFormatsAreDetectedByTheirColumns(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "a.csv.gz", durations)
 	put(t, dir, "b.csv.gz", perMinute)
@@ -344,7 +344,7 @@ func TestPolicyThatDoesNotBeatItsRivalIsAnError(t *testing.T) {
 	}
 }
 
-func TestReportIsWrittenFromWhatWasMeasured(t *testing.T) {
+func TestTheReportContainsTheMeasurements(t *testing.T) {
 	dir := t.TempDir()
 	var b strings.Builder
 	b.WriteString("HashOwner,HashApp,HashFunction,Trigger" + strings.Repeat(",m", 240) + "\n")

@@ -12,7 +12,7 @@ import (
 
 // The response times of these requests are no signal for the limit: some wait ten
 // times as long as others. Their computation at once is one.
-func TestTheLimitFollowsWhatTheEventLoopOfAProcessSays(t *testing.T) {
+func TestTheLimitFollowsTheReportedEventLoopDelayOfAProcess(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds of a processor")
 	}

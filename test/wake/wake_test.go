@@ -106,7 +106,7 @@ func run(t *testing.T, o fleet.Options) (f *fleet.Fleet, stop func()) {
 
 // Every request that wakes a function is answered, regardless of the ends of
 // instances.
-func TestEveryWakeIsAnswered(t *testing.T) {
+func TestEveryRequestThatThawsOrStartsAnInstanceIsAnswered(t *testing.T) {
 	if testing.Short() {
 		t.Skip("hundreds of processes")
 	}
@@ -160,7 +160,7 @@ func TestEveryWakeIsAnswered(t *testing.T) {
 
 // A blank process that dies once it is taken, before it has the function, costs
 // the visitor time and nothing else.
-func TestABlankProcessThatDiesInTheHandsOfAStartIsReplaced(t *testing.T) {
+func TestABlankProcessThatEndsDuringAStartIsReplaced(t *testing.T) {
 	e := realEngine(t, 1)
 	f, stop := run(t, fleet.Options{Engine: e, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	defer stop()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestAClientCannotForgeTheHopCount(t *testing.T) {
+func TestAForgedHopCountIsIgnored(t *testing.T) {
 	h := NewHops()
 	for name, want := range map[string]struct {
 		said []string

@@ -149,7 +149,7 @@ func wantCutOff(t *testing.T, p *pageStage) {
 }
 
 // A client must not take the shell for the complete page.
-func TestAShellWhoseFunctionFailsIsCutOff(t *testing.T) {
+func TestAResponseBreaksIfTheFunctionFailsAfterTheShell(t *testing.T) {
 	withPages(t, func(p *pageStage) {
 		p.shellPage("/ppr", "{state}", "<html>", lateen.Prerender{})
 	}, func(p *pageStage) {

@@ -203,7 +203,7 @@ func TestInvalidationsAreReported(t *testing.T) {
 	}
 }
 
-func TestEdgeRequestsStreamWithoutBeingTold(t *testing.T) {
+func TestEdgeRequestsStreamByDefault(t *testing.T) {
 	i := alone(t, "edge", `class Own extends Request {}
 export default (request) => {
   const again = new Own(request.url, { method: 'POST', headers: request.headers, body: request.body });

@@ -192,7 +192,7 @@ func TestAValueThatWasInvalidatedWhileItWasComputedIsNotStored(t *testing.T) {
 	}
 }
 
-func TestOnlyWholeValuesWithinTheLimitsAreShared(t *testing.T) {
+func TestOnlyCompleteValuesWithinTheLimitsAreShared(t *testing.T) {
 	start := sharing(t, openCache(t, t.TempDir()).Data())
 	a, b := start("dpl_a"), start("dpl_a")
 	expect(t, a, "ok", "/cut?key=cut")

@@ -97,7 +97,7 @@ module.exports.getRequestHandlerWithMetadata = (metadata) => async (req, res) =>
 };
 `
 
-func TestAPageThatWaitsForVisitorsIsGivenWithItsState(t *testing.T) {
+func TestAPageWithPostponedPartsIsReturnedWithItsState(t *testing.T) {
 	i := alone(t, "nodejs24.x", partialPages, nil)
 	resp, body := ask(t, i, "GET", "/page", "")
 	h := resp.Header

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestARushEndsAWhileAfterItsLastStart(t *testing.T) {
+func TestABurstEndsSomeTimeAfterItsLastStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r Burst
 		quiet := func(want time.Duration) {
@@ -33,7 +33,7 @@ func TestARushEndsAWhileAfterItsLastStart(t *testing.T) {
 	})
 }
 
-func TestTheWaitForTheEndOfARushIsBounded(t *testing.T) {
+func TestTheWaitForTheEndOfABurstIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r Burst
 		waits := func(ctx context.Context, want time.Duration) error {
@@ -65,7 +65,7 @@ func TestTheWaitForTheEndOfARushIsBounded(t *testing.T) {
 	})
 }
 
-func TestARushIsOverWhereTheClockIsSetBack(t *testing.T) {
+func TestABurstEndsIfTheClockIsSetBack(t *testing.T) {
 	var r Burst
 	r.Enter()()
 	if got := r.Quiet(time.Now().Add(-2 * time.Hour)); got > QuietAfter {

@@ -68,7 +68,7 @@ func TestSlowClaimsDoNotGrowThePool(t *testing.T) {
 	}
 }
 
-func TestSteadyClaimsGrowThePoolUpToPatience(t *testing.T) {
+func TestSteadyClaimsGrowThePoolUpToALimit(t *testing.T) {
 	var d demand
 	now, gap := start(), QuietAfter*3/4 // never quiet, and slower than refills
 	for range 1000 {

@@ -206,7 +206,7 @@ func TestDisabledPoolsBootOneProcessPerClaim(t *testing.T) {
 	})
 }
 
-func TestRefillsWaitForQuiet(t *testing.T) {
+func TestRefillsWaitForTheEndOfABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newFakePools(t, 2, 1)
 		p := y.needed(0)
@@ -329,7 +329,7 @@ func TestCanceledClaimsLeaveTheQueue(t *testing.T) {
 	})
 }
 
-func TestLeaveIsGrantedInFairOrder(t *testing.T) {
+func TestBootsAreAdmittedInFairOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newFakePools(t, 1, 1)
 		p := y.all[0]

@@ -10,7 +10,7 @@ import (
 
 // A meter counts each moment once, even if the times of two requests arrive in the
 // wrong order.
-func TestAMomentIsCountedOnce(t *testing.T) {
+func TestOverlappingRequestsCountEachMomentOnce(t *testing.T) {
 	begin := time.Now()
 	m := Meter{at: begin}
 	m.Change(begin, 1)

@@ -7,7 +7,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 )
 
-func TestTheMemoryIsForTemplatesFirstAndThenForStandbys(t *testing.T) {
+func TestTemplatesGetMemoryBeforeStandbys(t *testing.T) {
 	two := []memoryUse{{10, 3}, {10, 3}}
 	for _, c := range []struct {
 		limit               int64
@@ -23,7 +23,7 @@ func TestTheMemoryIsForTemplatesFirstAndThenForStandbys(t *testing.T) {
 	}
 }
 
-func TestAStandbyWaitsForQuietWithALimit(t *testing.T) {
+func TestAStandbyWaitsForTheEndOfABurstWithALimit(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
 		gap   standbyGap
