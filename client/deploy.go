@@ -131,7 +131,7 @@ func (c *Client) upload(ctx context.Context, o *DeployOptions, missing error, by
 		for sha := range e.Fields {
 			s, known := bySHA[sha]
 			if !known {
-				return ErrResponse.With("the platform asks for a file %s that is none of ours", sha)
+				return ErrResponse.With("the platform asks for a file %s that is not in the deployment", sha)
 			}
 			wanted = append(wanted, s)
 			p.TotalBytes += s.Size

@@ -204,7 +204,7 @@ type checked struct {
 	hash   hash.Hash
 	want   *source
 	read   int64
-	passed func(n int) // told the bytes that were read
+	passed func(n int) // called with the number of bytes read
 }
 
 // Read implements [io.Reader].

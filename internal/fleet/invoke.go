@@ -121,7 +121,7 @@ func (c *call) logFailure(lines engine.LogSink, spec *lateen.FunctionSpec, why e
 	case lateen.CodeOf(why) == lateen.Faulted:
 		text = why.Error()
 	case !errors.Is(why, lateen.ErrFunctionStart):
-		return // the error response tells the whole reason
+		return // the error response has the whole reason
 	}
 	lines.Log(lateen.LogLine{
 		Time: lateen.MillisOf(time.Now()), Request: lateen.RequestIDFrom(c.ctx), Project: spec.Project, Deployment: spec.Deployment,

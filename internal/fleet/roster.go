@@ -141,7 +141,7 @@ func (r *roster) allInstances(yield func(*instance) bool) {
 	}
 }
 
-// reason tells why an instance stops.
+// reason is the reason for which an instance stops.
 type reason int
 
 const (

@@ -63,7 +63,7 @@ type Decision struct {
 
 	// Target is the absolute URL of an External decision, including the query.
 	Target string
-	// IgnoreOriginCacheControl is true if the route tells a cache to ignore the
+	// IgnoreOriginCacheControl is true if the route makes a cache ignore the
 	// Cache-Control of the External origin.
 	IgnoreOriginCacheControl bool
 

@@ -142,7 +142,7 @@ func (b *bench) contest(ctx context.Context, targets []*target, aims []aim, roun
 	return out, nil
 }
 
-// loadHead names the cells of a load.
+// loadHead is the table head for the cells of a load.
 var loadHead = []string{"conns", "server", "requests/s", "Lateen ÷ it", "p50", "p99", "max", "requests", "CPU s per 10k", "failed"}
 
 // contestTable is the table of a contest. The first of targets is the one that

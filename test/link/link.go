@@ -1,5 +1,5 @@
-// Package link copies the built examples without moving a byte where the file system
-// has hard links, for tests and benchmarks that deploy them.
+// Package link copies the built examples for tests and benchmarks that deploy them, by hard
+// links where the file system has these.
 package link
 
 import (

@@ -81,7 +81,7 @@ func Serve(t *testing.T, p *controltest.Platform) *Server {
 	return s
 }
 
-// BeginStop tells the API that the platform begins to stop.
+// BeginStop notifies the API that the platform begins to stop.
 func (s *Server) BeginStop() { close(s.stopping) }
 
 // SetFunctions sets the states of functions.

@@ -56,7 +56,7 @@ func (c *Caller) Call(ctx context.Context, k *Call, out Output, req *http.Reques
 	req.Host = k.Client.Host
 	k.functionHeader(req.Header, out)
 	req.Header[header.Invocation] = []string{string(k.ID)}
-	c.invalidations.tell(req.Header, k.Site)
+	c.invalidations.setHeader(req.Header, k.Site)
 	req.Header[hopsForAgent] = c.hops.Within(k.Hops, k.Fill)
 	if lateen.RequestIDFrom(ctx) != k.ID { // ctx is not that of the request
 		ctx = lateen.WithRequestID(ctx, k.ID)

@@ -23,7 +23,7 @@ type Client struct {
 	Internal bool       // whether a function sent the request, also through a proxy, or another site's rewrite passed it on for the client
 }
 
-// Clients tells the clients of requests.
+// Clients identifies the clients of requests.
 type Clients struct {
 	// Scheme is the scheme of requests from functions, independent of their connection.
 	Scheme string

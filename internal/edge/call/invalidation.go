@@ -18,7 +18,7 @@ const (
 	// served as long as it is usable. The engine reports invalidations after the header.
 	headerPurge = "X-Lateen-Purge"
 	// headerInvalidated carries, to a function, the time of the last invalidation of tags
-	// of its deployment, in Unix milliseconds: data that an instance remembers from before
+	// of its deployment, in Unix milliseconds: data that an instance cached earlier
 	// may be invalid. It is absent if there was no invalidation.
 	headerInvalidated = "X-Lateen-Invalidated"
 )
@@ -26,8 +26,8 @@ const (
 // maxPurged bounds the tags of one invalidation by user code.
 const maxPurged = 1024
 
-// invalidations tells the cache about the invalidations of user code, and user code
-// about those of the cache.
+// invalidations passes the invalidations of user code to the cache, and the time of
+// the last invalidation to user code.
 type invalidations struct {
 	cache *cache.Cache // nil drops them
 	log   *slog.Logger
@@ -43,8 +43,8 @@ func (i *invalidations) apply(s *site.Site, tags []string, grace time.Duration) 
 	}
 }
 
-// tell sets headerInvalidated on the header of a request for a function of s.
-func (i *invalidations) tell(h http.Header, s *site.Site) {
+// setHeader sets headerInvalidated on the header of a request for a function of s.
+func (i *invalidations) setHeader(h http.Header, s *site.Site) {
 	if i.cache == nil {
 		return
 	}

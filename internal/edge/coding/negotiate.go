@@ -34,7 +34,7 @@ func Negotiate(status int, request, h http.Header) string {
 
 // notModified gives the header h of a 304 the ETag and the Vary of the 200 response
 // in its place (RFC 9110 §15.4.5). If h has no Content-Type, the entity tag in the
-// request tells whether the client has a compressed form: that tag is weak.
+// request shows whether the client has a compressed form: that tag is weak.
 func notModified(request, h http.Header) {
 	switch {
 	case h["Content-Type"] != nil:

@@ -11,7 +11,7 @@ import (
 )
 
 // Invocation is the request header that carries, to a function, the ID of the call. A
-// framework remembers its rendering under this ID, for all parts of one page; without
+// framework caches its rendering under this ID, for all parts of one page; without
 // it, a refreshed page could repeat an earlier rendering.
 const Invocation = "X-Invocation-Id"
 

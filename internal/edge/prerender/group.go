@@ -16,7 +16,7 @@ const maxMembers = 32
 // members returns the other outputs of the page's group that have the same parameters,
 // such as the data of a document. The cache requests each after the page, from the
 // instance that made the page if that has a free slot, and under the same invocation
-// ID: a framework that remembers its rendering under this ID answers with another form
+// ID: a framework that caches its rendering under this ID answers with another form
 // of it. k and extra are those of the page's cache fill; made has its invocation.
 func (r *request) members(k *call.Call, extra http.Header, made *atomic.Pointer[lateen.Invocation]) (members []cache.Member) {
 	outputs := r.Site.Groups[r.Page.Group]

@@ -18,7 +18,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/route"
 )
 
-// Functions calls the functions of sites and tells the cache about invalidations of user
+// Functions calls the functions of sites and notifies the cache of invalidations of user
 // code, as [call.Caller] does.
 type Functions interface {
 	Call(ctx context.Context, k *call.Call, out call.Output, req *http.Request, inv *lateen.Invocation) (*http.Response, error)

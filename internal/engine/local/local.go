@@ -128,12 +128,12 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	walls, err := sandbox.Open(sandbox.Options{Unsandboxed: o.Unsandboxed})
+	sandboxes, err := sandbox.Open(sandbox.Options{Unsandboxed: o.Unsandboxed})
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{o: o, host: &process.Host{Options: process.Options{
-		Sandbox: walls, Dir: o.Dir, Logs: o.Logs, Network: o.Network, Memory: o.Memory, Patience: o.Patience, Log: o.Log,
+		Sandbox: sandboxes, Dir: o.Dir, Logs: o.Logs, Network: o.Network, Memory: o.Memory, Patience: o.Patience, Log: o.Log,
 	}}}
 	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Burst: &e.burst, Trees: o.Trees, Purge: o.Purge, Data: serverOf(o.Data), LoadTimeout: o.LoadTimeout})
 	e.pythons = findPythons(pythonDirs(o.Path))
