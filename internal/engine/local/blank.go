@@ -25,8 +25,8 @@ func (e *Engine) openPools() {
 		Boot: func(ctx context.Context, name string, background bool, spawned func(*process.Process)) (*process.Process, error) {
 			return e.bootBlank(ctx, e.runner(name), background, spawned)
 		},
-		Forks:    func(name string) bool { return e.zygotes.of(e.runner(name)) != nil },
-		Reserved: e.reserved,
+		Forks:    func(name string) bool { return e.zygotes.Of(e.runner(name)) != nil },
+		Reserved: e.zygotes.Reserved,
 		Spare: func() int64 {
 			_, standby := cgroup.HostMemory()
 			return standby
@@ -52,7 +52,7 @@ type PoolStats struct {
 func (e *Engine) Pools() PoolStats {
 	s := PoolStats{Stats: e.blanks.Stats()}
 	for _, r := range e.runners {
-		if e.zygotes.of(r) != nil {
+		if e.zygotes.Of(r) != nil {
 			s.Zygotes++
 		}
 	}
@@ -62,7 +62,7 @@ func (e *Engine) Pools() PoolStats {
 // bootBlank boots a process for a pool; see [pool.Options].
 func (e *Engine) bootBlank(ctx context.Context, r *process.Runner, background bool, spawned func(*process.Process)) (*process.Process, error) {
 	if !background || e.burst.On() { // otherwise booting delays no start
-		if w := e.forkBlank(ctx, r); w != nil {
+		if w := e.zygotes.Fork(ctx, r); w != nil {
 			return w, nil
 		}
 	}
@@ -73,7 +73,7 @@ func (e *Engine) bootBlank(ctx context.Context, r *process.Runner, background bo
 	if !w.Claim() { // a ready process leaves the background now, as a claim must be fast
 		return nil, errors.New("the process ended right after its boot")
 	}
-	e.zygotes.tag(r, w.Tag)
+	e.tags.Set(r, w.Tag)
 	return w, nil
 }
 

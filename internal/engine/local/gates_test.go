@@ -117,8 +117,8 @@ func TestAThousandForkedProcessesNeverDrawTheSame(t *testing.T) {
 			r := s.makeZygote(spec)
 			drawn := winners{t: t, seen: map[string]int{}}
 			each(forks, func(fork int) {
-				w := s.forkBlank(t.Context(), r)
-				for ; w == nil && t.Context().Err() == nil; w = s.forkBlank(t.Context(), r) { // the zygote is being replaced
+				w := s.zygotes.Fork(t.Context(), r)
+				for ; w == nil && t.Context().Err() == nil; w = s.zygotes.Fork(t.Context(), r) { // the zygote is being replaced
 					pool.Pause(t.Context(), 10*time.Millisecond)
 				}
 				i := s.loadInto(w, spec)

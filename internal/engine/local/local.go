@@ -23,6 +23,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/local/template"
+	"github.com/lateen-dev/lateen/internal/engine/local/zygote"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/fairqueue"
 	"github.com/lateen-dev/lateen/internal/guest"
@@ -109,7 +110,8 @@ type Engine struct {
 	archives     *codecache.Store
 	minCodeCache int64 // minimum bytes of a code cache that is used
 	templates    *template.Templates
-	zygotes      zygotes
+	tags         process.Tags
+	zygotes      *zygote.Zygotes
 	profiles     profiles
 	modules      modules
 	preparing    *fairqueue.Queue[lateen.ProjectID, preparation]
@@ -142,7 +144,7 @@ func New(o Options) (*Engine, error) {
 	total, _ := cgroup.HostMemory()
 	e.modules.slots.all, _ = compileWithin(total)
 	e.runners = e.findRunners()
-	e.openZygotes()
+	e.zygotes = zygote.New(e.host, zygote.Options{Runners: e.runners, Tags: &e.tags, Burst: &e.burst, Libraries: guestAgent, Disabled: o.zygotesDisabled()})
 	e.openPools()
 	if o.PoolPast != "" {
 		if err := e.blanks.Recall(o.PoolPast, time.Now()); err != nil {
@@ -158,6 +160,18 @@ func New(o Options) (*Engine, error) {
 	}
 	e.templates = template.New(e.instances, e.forkLibrary(), memory)
 	return e, nil
+}
+
+// zygotesDisabled returns the reason for which the options disable zygotes, or nil.
+func (o *Options) zygotesDisabled() error {
+	switch {
+	case o.NoZygotes:
+		return errors.New("disabled by the configuration")
+	case o.Unsandboxed:
+		return errors.New("functions run without a sandbox")
+	default:
+		return nil
+	}
 }
 
 // serverOf returns the server of a data cache; nil for none.
@@ -211,6 +225,9 @@ func (e *Engine) Missing() string { return e.host.Sandbox.Missing() }
 // Layers returns all sandbox layers, each with its state on this host.
 func (e *Engine) Layers() []sandbox.Layer { return e.host.Sandbox.Layers() }
 
+// Zygotes returns the reason for which zygotes are disabled, or nil.
+func (e *Engine) Zygotes() error { return e.zygotes.Disabled() }
+
 // forkLibrary returns the path of the library for forking, as a process sees it.
 func (e *Engine) forkLibrary() string {
 	if e.host.Sandbox.PrivateTmp() {
@@ -241,8 +258,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		background.Go(func() { e.blanks.Remember(ctx, e.o.PoolPast) })
 	}
 	background.Go(func() { e.instances.Watch(ctx) })
-	background.Go(func() { e.manageZygotes(ctx) })
-	background.Go(func() { e.stockSandboxes(ctx) })
+	background.Go(func() { e.zygotes.Run(ctx) })
 	background.Go(func() { e.downloadRuntimes(ctx) })
 	background.Go(func() { e.runPreparations(ctx) })
 	background.Go(func() { e.templates.KeepStandbys(ctx) })

@@ -74,7 +74,7 @@ var errAbandoned = errors.New("no start waits for the compilation")
 // compilation with a slot continues for the next start. waited means that a start
 // waits, rather than a preparation.
 func (e *Engine) compiled(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, waited bool) error {
-	if tag := e.zygotes.tag(r, ""); e.archives.Find(spec.Key, tag) != nil {
+	if e.archives.Find(spec.Key, e.tags.Of(r)) != nil {
 		return nil
 	}
 	c, err := e.modules.join(ctx, spec.Key, func(ctx context.Context, c *compilation) bool {

@@ -232,7 +232,7 @@ func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
 	if err := <-started; err != nil || c.err != nil || !closed(c.done) {
 		t.Errorf("compilation: %v, for the canceled start: %v", err, c.err)
 	}
-	a := r.archives.Find(spec.Key, r.zygotes.tag(r.runner(modulesName), ""))
+	a := r.archives.Find(spec.Key, r.tags.Of(r.runner(modulesName)))
 	if a == nil || !a.Modules {
 		t.Fatalf("code cache: %+v", a)
 	}
@@ -255,7 +255,7 @@ func TestADamagedArchiveIsReplaced(t *testing.T) {
 	if err := r.Prepare(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
-	tag := r.zygotes.tag(r.runner(modulesName), "")
+	tag := r.tags.Of(r.runner(modulesName))
 	files, err := filepath.Glob(filepath.Join(r.archives.Find(spec.Key, tag).Dir, "modules", "*"))
 	if err != nil || len(files) != 1 {
 		t.Fatal(files, err)

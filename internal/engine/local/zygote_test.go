@@ -38,11 +38,9 @@ func (s *stage) makeZygote(spec lateen.FunctionSpec) *process.Runner {
 		s.t.Fatal(err)
 	}
 	r.Blanks.Need() // otherwise the zygote would be retired
-	z, err := s.bootZygote(s.t.Context(), r)
-	if err != nil {
+	if err := s.zygotes.Renew(s.t.Context(), r); err != nil {
 		s.t.Fatal(err)
 	}
-	s.zygotes.put(r, z)
 	return r
 }
 
@@ -50,8 +48,8 @@ func (s *stage) makeZygote(spec lateen.FunctionSpec) *process.Runner {
 // forked.
 func (s *stage) forkFunction(r *process.Runner, spec lateen.FunctionSpec) *instance.Instance {
 	s.t.Helper()
-	for range maxRefusals { // the machine may be too busy
-		if w := s.forkBlank(s.t.Context(), r); w != nil {
+	for range 3 { // the machine may be too busy
+		if w := s.zygotes.Fork(s.t.Context(), r); w != nil {
 			return s.loadInto(w, spec)
 		}
 		s.makeZygote(spec)
@@ -223,9 +221,9 @@ func (s *stage) unrepeatedForks(r *process.Runner, spec lateen.FunctionSpec, for
 // awaitSandboxes waits until a runtime has this many empty sandboxes.
 func (s *stage) awaitSandboxes(r *process.Runner, sandboxes int) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); s.zygotes.sandboxes[r.Name].count() < sandboxes; pool.Pause(s.t.Context(), 10*time.Millisecond) {
+	for deadline := time.Now().Add(patience); s.zygotes.Sandboxes(r) < sandboxes; pool.Pause(s.t.Context(), 10*time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d empty sandboxes", s.zygotes.sandboxes[r.Name].count())
+			s.t.Fatalf("%d empty sandboxes", s.zygotes.Sandboxes(r))
 		}
 	}
 }
@@ -275,7 +273,7 @@ func TestABurstSurvivesTheEndOfItsZygote(t *testing.T) {
 	s := newStage(t, func(o *Options) { o.Templates = -1 })
 	spec := s.function("burst", "nodejs24.x", small)
 	r := s.makeZygote(spec)
-	stop := time.AfterFunc(30*time.Millisecond, s.zygotes.of(r).Kill)
+	stop := time.AfterFunc(30*time.Millisecond, s.zygotes.Of(r).Kill)
 	defer stop.Stop()
 	kinds := s.burst(spec, size)
 	if kinds[lateen.StartBlank]+kinds[lateen.StartCold] != size {
@@ -283,52 +281,21 @@ func TestABurstSurvivesTheEndOfItsZygote(t *testing.T) {
 	}
 }
 
-func TestFailingZygotesAreDisabled(t *testing.T) {
-	s := newStage(t, func(o *Options) { o.Templates = -1 })
-	spec := s.function("failing", "nodejs24.x", small)
-	for range maxRefusals {
-		r := s.makeZygote(spec)
-		z := s.zygotes.of(r)
-		z.Kill() // the engine does not know of this
-		if w, err := s.forkIntoSandbox(t.Context(), z, s.zygotes.sandboxes[r.Name]); err == nil {
-			w.Kill()
-			t.Fatal("a dead zygote forked a process")
-		}
-		if s.zygotes.record(z, errors.New("it was too slow")); s.Zygotes() != nil {
-			t.Fatal("a slow zygote disabled all zygotes")
-		}
-		s.zygotes.record(z, fmt.Errorf("fork: %w", refusedError{syscall.EPERM}))
-		askProbe(t, s.start(spec, ""), "/")
-	}
-	if s.Zygotes() == nil {
-		t.Error("zygotes are not disabled")
-	}
-	askProbe(t, s.start(spec, ""), "/")
-}
-
-func TestWornZygotesAreReplaced(t *testing.T) {
+func TestForkedFunctionsOutliveTheirZygote(t *testing.T) {
 	s := newStage(t, nil)
-	spec := s.function("worn", "nodejs24.x", small)
+	spec := s.function("outlives", "nodejs24.x", small)
 	r := s.makeZygote(spec)
-	before := s.zygotes.of(r)
+	before := s.zygotes.Of(r)
 	i := s.forkFunction(r, spec)
-	s.zygotes.mu.Lock()
-	before.firstFork = time.Now().Add(-maxZygoteAge - time.Second)
-	s.zygotes.mu.Unlock()
-	select {
-	case <-before.Exited:
-	case <-time.After(patience):
-		t.Fatal("the worn zygote is still running")
-	}
-	if s.zygotes.of(r) == nil {
-		t.Error("no zygote replaced it")
-	}
-	if w, err := s.forkIntoSandbox(t.Context(), before, s.zygotes.sandboxes[r.Name]); !errors.Is(err, errRetired) {
-		t.Errorf("fork of a retired zygote: %v, %v", w, err)
-	}
-	if got := askProbe(t, i, "/"); len(got.Failed) > 0 { // a forked process does not need its zygote
+	s.makeZygote(spec)
+	<-before.Exited
+	if got := askProbe(t, i, "/"); len(got.Failed) > 0 {
 		t.Errorf("the forked process failed the checks %q", got.Failed)
 	}
+	before = s.zygotes.Of(r)
+	before.Kill() // the engine does not know of this
+	<-before.Exited
+	askProbe(t, s.start(spec, ""), "/")
 }
 
 // TestZygotesAndTheirForksEndWithThePlatform runs the test binary again as a platform
@@ -339,7 +306,7 @@ func TestZygotesAndTheirForksEndWithThePlatform(t *testing.T) {
 		s := newStage(t, nil)
 		spec := s.function("killed", "nodejs24.x", small)
 		r := s.makeZygote(spec)
-		pids := []int{s.zygotes.of(r).Sandboxed.ID()}
+		pids := []int{s.zygotes.Of(r).Sandboxed.ID()}
 		for range 2 {
 			keeper := s.forkFunction(r, spec).Sandboxed.ID()
 			forks, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", keeper))
@@ -408,9 +375,9 @@ func BenchmarkBursts(b *testing.B) {
 	r := s.makeZygote(spec)
 	for b.Loop() {
 		b.StopTimer()
-		s.awaitSandboxes(r, maxEmptySandboxes)
+		s.awaitSandboxes(r, 100)
 		pool.Pause(b.Context(), time.Second)
-		before, zygote := usedCPU(b), s.zygotes.of(r).Sandboxed.CPU()
+		before, zygote := usedCPU(b), s.zygotes.Of(r).Sandboxed.CPU()
 		b.StartTimer()
 		began := time.Now()
 		kinds := s.burst(spec, size)
@@ -421,7 +388,7 @@ func BenchmarkBursts(b *testing.B) {
 			<-i.Exited
 		}
 		b.ReportMetric(float64((usedCPU(b)-before).Microseconds())/1e3/size, "cpu-ms/start")
-		if z := s.zygotes.of(r); z != nil {
+		if z := s.zygotes.Of(r); z != nil {
 			b.ReportMetric(float64((z.Sandboxed.CPU()-zygote).Microseconds())/1e3/size, "zygote-ms/start")
 		}
 		b.StartTimer()
@@ -435,7 +402,7 @@ func BenchmarkZygoteForks(b *testing.B) {
 	r := s.makeZygote(s.function("forks", "nodejs24.x", probe))
 	before := usedCPU(b)
 	for b.Loop() {
-		w := s.forkBlank(b.Context(), r)
+		w := s.zygotes.Fork(b.Context(), r)
 		if w == nil {
 			b.Fatal("fork failed")
 		}

@@ -1,4 +1,4 @@
-package local
+package zygote
 
 import (
 	"context"
@@ -33,10 +33,10 @@ type emptySandboxes struct {
 }
 
 // buildSandbox creates an empty sandbox.
-func (e *Engine) buildSandbox(ctx context.Context, mounts []sandbox.Mount, background bool) (*emptySandbox, error) {
+func (zs *Zygotes) buildSandbox(ctx context.Context, mounts []sandbox.Mount, background bool) (*emptySandbox, error) {
 	s := &emptySandbox{link: new(process.Link), mounts: mounts}
 	var err error
-	s.process, err = e.host.StartEmpty(ctx, s.link, mounts, background)
+	s.process, err = zs.host.StartEmpty(ctx, s.link, mounts, background)
 	return s, err
 }
 
@@ -47,14 +47,14 @@ func (s *emptySandbox) destroy() {
 }
 
 // takeSandbox returns an empty sandbox with these mounts, a ready one if possible.
-func (e *Engine) takeSandbox(ctx context.Context, from *emptySandboxes, mounts []sandbox.Mount) (*emptySandbox, error) {
+func (zs *Zygotes) takeSandbox(ctx context.Context, from *emptySandboxes, mounts []sandbox.Mount) (*emptySandbox, error) {
 	for s := from.take(); s != nil; s = from.take() {
 		if slices.Equal(s.mounts, mounts) && s.process.Foreground() == nil {
 			return s, nil
 		}
 		s.destroy()
 	}
-	return e.buildSandbox(ctx, mounts, false)
+	return zs.buildSandbox(ctx, mounts, false)
 }
 
 func (ss *emptySandboxes) take() *emptySandbox {
@@ -90,30 +90,30 @@ func (ss *emptySandboxes) destroyAll() {
 
 // stockSandboxes creates empty sandboxes for the existing zygotes, one after the
 // other and in quiet moments, until ctx ends.
-func (e *Engine) stockSandboxes(ctx context.Context) {
-	for ctx.Err() == nil && e.Zygotes() == nil {
-		wait := zygoteInterval
-		for _, r := range e.runners {
-			z := e.zygotes.of(r)
-			switch ready := e.zygotes.sandboxes[r.Name]; {
+func (zs *Zygotes) stockSandboxes(ctx context.Context) {
+	for ctx.Err() == nil && zs.Disabled() == nil {
+		wait := interval
+		for _, r := range zs.runners {
+			z := zs.Of(r)
+			switch ready := zs.sandboxes[r.Name]; {
 			case z == nil:
 				ready.destroyAll()
 			case ready.count() >= maxEmptySandboxes:
-			case e.burst.Quiet(time.Now()) > 0:
+			case zs.burst.Quiet(time.Now()) > 0:
 				wait = min(wait, pool.QuietAfter)
 			default:
-				s, err := e.buildSandbox(ctx, z.mounts, true)
+				s, err := zs.buildSandbox(ctx, z.mounts, true)
 				if err == nil {
 					ready.put(s)
 					wait = 0
 				} else if ctx.Err() == nil {
-					e.o.Log.WarnContext(ctx, "could not pre-create a sandbox", "err", err)
+					zs.host.Log.WarnContext(ctx, "could not pre-create a sandbox", "err", err)
 				}
 			}
 		}
 		pool.Pause(ctx, wait)
 	}
-	for _, ready := range e.zygotes.sandboxes {
+	for _, ready := range zs.sandboxes {
 		ready.destroyAll()
 	}
 }
