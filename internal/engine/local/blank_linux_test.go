@@ -72,9 +72,9 @@ func TestStartsSurviveBlankProcessesThatEndBeforeActivation(t *testing.T) {
 	if err := s.start(spec, "").Sandboxed.Freeze(); err != nil {
 		t.Skip("this host cannot freeze a process")
 	}
-	s.bootDying(r, maxClaims-1)
+	s.bootDying(r, instance.MaxClaims-1)
 	askProbe(t, s.start(spec, ""), "/")
-	s.bootDying(r, maxClaims)
+	s.bootDying(r, instance.MaxClaims)
 	if i, err := s.Start(t.Context(), spec); !errors.Is(err, instance.ErrGone) || errors.Is(err, lateen.ErrFunctionFailed) {
 		t.Errorf("with dying processes only: %v, %v", i, err)
 	}

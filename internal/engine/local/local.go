@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
-	"github.com/lateen-dev/lateen/internal/cgroup"
 	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/module"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/local/template"
 	"github.com/lateen-dev/lateen/internal/engine/local/zygote"
@@ -113,7 +113,7 @@ type Engine struct {
 	tags         process.Tags
 	zygotes      *zygote.Zygotes
 	profiles     profiles
-	modules      modules
+	modules      *module.Modules
 	preparing    *fairqueue.Queue[lateen.ProjectID, preparation]
 }
 
@@ -141,8 +141,6 @@ func New(o Options) (*Engine, error) {
 	e.pythons = findPythons(pythonDirs(o.Path))
 	e.preparing = fairqueue.New[lateen.ProjectID, preparation](maxPreparing)
 	e.minCodeCache = minCodeCache
-	total, _ := cgroup.HostMemory()
-	e.modules.slots.all, _ = compileWithin(total)
 	e.runners = e.findRunners()
 	e.zygotes = zygote.New(e.host, zygote.Options{Runners: e.runners, Tags: &e.tags, Burst: &e.burst, Libraries: guestAgent, Disabled: o.zygotesDisabled()})
 	e.openPools()
@@ -159,6 +157,7 @@ func New(o Options) (*Engine, error) {
 		memory = int64(max(o.Templates, 0)) << 20
 	}
 	e.templates = template.New(e.instances, e.forkLibrary(), memory)
+	e.modules = module.New(e.instances, module.Options{Archives: e.archives, Tags: &e.tags, Templates: e.templates, Cached: e.cached})
 	return e, nil
 }
 
@@ -269,7 +268,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	<-ctx.Done()
 	background.Wait()
 	e.host.EndTasks()
-	e.modules.endAll()
+	e.modules.End()
 	end()
 	<-started // all remaining processes have been killed
 	e.host.WaitTasks()
@@ -288,7 +287,7 @@ func (e *Engine) Start(ctx context.Context, spec lateen.FunctionSpec) (engine.In
 		return nil, fmt.Errorf("lay out the files of %s: %w", spec.Name, err)
 	}
 	if r.Compiles {
-		if err := e.compiled(ctx, r, spec, true); err != nil {
+		if err := e.modules.Compile(ctx, r, spec, true); err != nil {
 			return nil, err
 		}
 	}

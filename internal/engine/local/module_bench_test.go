@@ -61,7 +61,7 @@ func benchmarkModuleStart(b *testing.B, ready bool) {
 	e, spec := moduleBench(b, ready)
 	r := e.runner(modulesName)
 	if ready {
-		e.keepModuleStandby(r, spec)
+		e.modules.KeepStandby(r, spec)
 	}
 	var took, claim, load times
 	var memory float64

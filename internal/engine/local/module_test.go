@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +19,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/guest/wasi"
-	"github.com/lateen-dev/lateen/internal/sandbox"
+	"github.com/lateen-dev/lateen/test/wasm"
 )
 
 // modulesTree creates a tree with the module of the tests, and with files that are
@@ -68,13 +67,6 @@ func testModuleNotLoaded(t *testing.T, r *rig, module lateen.Function) {
 		if _, err := r.begin(t, f, nil); !errors.Is(err, lateen.ErrFunctionFailed) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v, want %q", c.handler, err, c.text)
 		}
-	}
-	r.modules.mu.Lock()
-	defer r.modules.mu.Unlock()
-	r.modules.slots.mu.Lock()
-	defer r.modules.slots.mu.Unlock()
-	if len(r.modules.running) > 0 || r.modules.slots.taken > 0 {
-		t.Errorf("%d compilations and %d slots remain", len(r.modules.running), r.modules.slots.taken)
 	}
 }
 
@@ -193,60 +185,6 @@ func testModuleEnds(t *testing.T, r *rig, module lateen.Function) {
 	}
 }
 
-// TestAModuleIsCompiledOnceForAllItsStarts makes several starts wait for one
-// compilation; one start is canceled.
-func TestAModuleIsCompiledOnceForAllItsStarts(t *testing.T) {
-	r := newRig(t)
-	r.modules.slots.all = 1
-	if err := r.modules.slots.take(t.Context(), "prj_2"); err != nil { // another compilation
-		t.Fatal(err)
-	}
-	spec := smallModule(r)
-	why := errors.New("the request took too long")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	gaveUp, started := make(chan error, 1), make(chan error, 1)
-	go func() {
-		_, err := r.Start(ctx, spec)
-		gaveUp <- err
-	}()
-	under := func() *compilation {
-		r.modules.mu.Lock()
-		defer r.modules.mu.Unlock()
-		return r.modules.running[spec.Key]
-	}
-	for under() == nil {
-		runtime.Gosched()
-	}
-	c := under()
-	go func() { started <- r.Prepare(t.Context(), spec) }()
-	for waiters := 0; waiters < 2; runtime.Gosched() {
-		r.modules.mu.Lock()
-		waiters = c.waiters
-		r.modules.mu.Unlock()
-	}
-	cancel(why)
-	if err := <-gaveUp; !errors.Is(err, why) {
-		t.Errorf("canceled start: %v", err)
-	}
-	r.modules.slots.give("prj_2")
-	if err := <-started; err != nil || c.err != nil || !closed(c.done) {
-		t.Errorf("compilation: %v, for the canceled start: %v", err, c.err)
-	}
-	a := r.archives.Find(spec.Key, r.tags.Of(r.runner(modulesName)))
-	if a == nil || !a.Modules {
-		t.Fatalf("code cache: %+v", a)
-	}
-	i, err := r.Start(t.Context(), spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer end(i)
-	whole(t, i, to(t, http.MethodGet, "/", nil))
-	if under() != nil || !r.archives.Has(spec.Key) {
-		t.Error("the next start compiled the module again or could not use the result")
-	}
-}
-
 // TestADamagedArchiveIsReplaced starts a module after its code cache was damaged on
 // disk.
 func TestADamagedArchiveIsReplaced(t *testing.T) {
@@ -279,34 +217,36 @@ func TestADamagedArchiveIsReplaced(t *testing.T) {
 	}
 }
 
-// TestTheEndOfTheEngineEndsCompilations ends an engine while a compilation waits.
-func TestTheEndOfTheEngineEndsCompilations(t *testing.T) {
-	ended := make(chan error, 1)
-	t.Run("engine", func(t *testing.T) {
-		r := newRig(t)
-		r.modules.slots.all = 1
-		if err := r.modules.slots.take(t.Context(), "prj_2"); err != nil {
-			t.Fatal(err)
-		}
-		module := lateen.Function{Runtime: wasi.Runtime, Handler: "program.wasm", Tree: "none"}
-		spec := lateen.FunctionSpec{Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Function: module}
-		go func() { ended <- r.Prepare(context.WithoutCancel(t.Context()), spec) }()
-		for waits := false; !waits; runtime.Gosched() {
-			r.modules.slots.mu.Lock()
-			waits = len(r.modules.slots.waiting) > 0
-			r.modules.slots.mu.Unlock()
-		}
-	}) // the subtest returns after the end of the engine
-	if err := <-ended; !errors.Is(err, sandbox.ErrEnded) {
-		t.Errorf("waiting compilation: %v", err)
+// TestAPreparedModuleStarts starts a module from the code that its preparation cached.
+func TestAPreparedModuleStarts(t *testing.T) {
+	r := newRig(t)
+	spec := smallModule(r)
+	if err := r.Prepare(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	if a := r.archives.Find(spec.Key, r.tags.Of(r.runner(modulesName))); a == nil || !a.Modules {
+		t.Fatalf("code cache: %+v", a)
+	}
+	i, err := r.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end(i)
+	whole(t, i, to(t, http.MethodGet, "/", nil))
+	if !r.archives.Has(spec.Key) {
+		t.Error("the start could not use the cached code")
 	}
 }
 
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
+// smallModule returns a module that compiles immediately, as a function.
+func smallModule(r *rig) lateen.FunctionSpec {
+	return moduleOf(r.tree("small", map[string]string{"program.wasm": string(wasm.Hello("hello", "a line of it\n"))}))
+}
+
+// moduleOf returns the module of a tree as a function.
+func moduleOf(tree lateen.Digest) lateen.FunctionSpec {
+	return lateen.FunctionSpec{
+		Key: lateen.NewFunctionKey("dpl_1", "module"), Project: "prj_1", Deployment: "dpl_1", Name: "/module",
+		Function: lateen.Function{Runtime: wasi.Runtime, Handler: "program.wasm", Tree: tree},
 	}
 }

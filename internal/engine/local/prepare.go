@@ -28,7 +28,7 @@ func (e *Engine) Prepare(ctx context.Context, spec lateen.FunctionSpec) error {
 		return err
 	}
 	if r.Compiles {
-		return e.compiled(ctx, r, spec, false)
+		return e.modules.Compile(ctx, r, spec, false)
 	}
 	if !r.Warm {
 		return r.Blanks.Find(ctx) // only the agent of Node.js supports training runs

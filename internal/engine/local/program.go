@@ -9,12 +9,14 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
+	"github.com/lateen-dev/lateen/internal/guest/wasi"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
 const (
 	guestRelay   = sandbox.MountRoot + "/runtime/relay"
-	programsName = "programs" // name of the runner
+	programsName = "programs"    // name of the runner
+	modulesName  = "WebAssembly" // name of the runner
 )
 
 // programs runs functions that bring a program of their own. The process boots the
@@ -23,6 +25,15 @@ func (e *Engine) programs() *process.Runner {
 	return &process.Runner{
 		Name: programsName, Watches: true,
 		Find: func(context.Context) (process.Command, error) { return e.self(relay.Argument) },
+	}
+}
+
+// webAssembly runs functions that are WebAssembly modules. The process boots their
+// guest, which is this binary.
+func (e *Engine) webAssembly() *process.Runner {
+	return &process.Runner{
+		Name: modulesName, Compiles: true, Offline: true,
+		Find: func(context.Context) (process.Command, error) { return e.self(wasi.Argument) },
 	}
 }
 

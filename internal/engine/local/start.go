@@ -16,15 +16,11 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine/local/template"
 )
 
-// maxClaims is the number of processes that one start tries: if they all end before
-// they get the function, the function is not the cause.
-const maxClaims = 4
-
 // start starts an instance in the fastest available way.
 func (e *Engine) start(ctx context.Context, r *process.Runner, spec lateen.FunctionSpec, tree, notice string) (engine.Instance, error) {
 	began := time.Now()
 	if r.Compiles {
-		if i := e.startModuleStandby(ctx, spec, notice, began); i != nil {
+		if i := e.modules.StartStandby(ctx, spec, notice, began); i != nil {
 			return i, nil
 		}
 	}
@@ -47,7 +43,7 @@ func (e *Engine) start(ctx context.Context, r *process.Runner, spec lateen.Funct
 		switch {
 		case err == nil:
 			return i, nil
-		case !errors.Is(err, instance.ErrGone) || tries == maxClaims:
+		case !errors.Is(err, instance.ErrGone) || tries == instance.MaxClaims:
 			return nil, err
 		}
 		notice = "" // the log has it already
@@ -72,7 +68,7 @@ func (e *Engine) startBlank(ctx context.Context, r *process.Runner, spec lateen.
 	}
 	i.Phases = engine.Phases{Kind: kind, Claim: claimed.Sub(began), Load: time.Since(claimed)}
 	if r.Compiles && i.Usage().CPU > template.MinCost {
-		e.keepModuleStandby(r, spec)
+		e.modules.KeepStandby(r, spec)
 	}
 	return i, nil
 }

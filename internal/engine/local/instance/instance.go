@@ -79,6 +79,10 @@ type Activation struct {
 	Standby  bool               // the process waits for its first request
 }
 
+// MaxClaims is the number of processes that one start tries: if they all end before
+// they get the function, the function is not the cause.
+const MaxClaims = 4
+
 // ErrGone means that a process ended before it got its function.
 var ErrGone = errors.New("the process ended before it had the function")
 

@@ -4,24 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
+	"github.com/lateen-dev/lateen/internal/engine/local/process/processtest"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
-const (
-	patience = 5 * time.Minute
-	slowness = 10
-)
+const patience = 5 * time.Minute
 
 // newZygotes returns zygotes for a runtime in use, which a test manages itself. The
 // test is skipped if the host does not support them.
@@ -47,40 +43,12 @@ func newZygotes(t *testing.T) (*Zygotes, *process.Runner) {
 	if err := r.Blanks.Find(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	h := openHost(t, dir)
+	h := processtest.Open(t, dir)
 	zs := New(h, Options{Runners: []*process.Runner{r}, Tags: &process.Tags{}, Burst: &pool.Burst{}, Libraries: root + "/agent"})
 	if why := zs.Disabled(); why != nil {
 		t.Skip(why)
 	}
 	return zs, r
-}
-
-// openHost returns a host that starts processes until the test ends.
-func openHost(t *testing.T, dir string) *process.Host {
-	t.Helper()
-	walls, err := sandbox.Open(sandbox.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &process.Host{Options: process.Options{
-		Sandbox: walls, Dir: dir, Logs: &enginetest.Logs{}, Memory: 1024, Patience: slowness, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	}}
-	if err := h.OpenSockets(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
-	var starts sync.WaitGroup
-	starts.Go(func() { _ = walls.Run(ctx) }) // always nil
-	t.Cleanup(func() {
-		h.EndTasks()
-		end()
-		starts.Wait()
-		h.WaitTasks()
-		if err := errors.Join(walls.Close(), h.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
 }
 
 func TestFailingZygotesAreDisabled(t *testing.T) {
