@@ -13,6 +13,7 @@ import (
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/codecache"
 	"github.com/lateen-dev/lateen/internal/codecache/codecachetest"
+	"github.com/lateen-dev/lateen/internal/engine/local/learn"
 )
 
 const modular = `const { double } = require('./double.js');
@@ -31,9 +32,9 @@ func TestResponsesAreTheSameWithACodeCache(t *testing.T) {
 			if err := os.WriteFile(double, []byte("#!/usr/bin/env node\nexports.double = (x) => x * 2;\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			s.profiles.with(spec.Key, func(a *functionProfile) { a.preparing = true }) // prevents a preparation
+			s.learner.With(spec.Key, func(a *learn.Profile) { a.Preparing = true }) // prevents a preparation
 			plain, tag := s.body(spec, "/")
-			s.profiles.with(spec.Key, func(a *functionProfile) { a.preparing = false })
+			s.learner.With(spec.Key, func(a *learn.Profile) { a.Preparing = false })
 			if err := s.Prepare(t.Context(), spec); err != nil {
 				t.Fatal(err)
 			}
@@ -87,11 +88,11 @@ func TestBrokenCodeCachesAreReplaced(t *testing.T) {
 		"rejected code": scriptsOf(tag, "not what V8 made"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.profiles.with(spec.Key, func(a *functionProfile) { a.preparing = true }) // until an instance has used it
+			s.learner.With(spec.Key, func(a *learn.Profile) { a.Preparing = true }) // until an instance has used it
 			if err := s.archives.Put(spec.Key, tag, bytes.NewReader(codecachetest.Packed(t, "scripts", scripts)), codecache.Max); err != nil {
 				t.Fatal(err)
 			}
-			s.profiles.with(spec.Key, func(a *functionProfile) { a.preparing, a.trained, a.lastTried = false, false, time.Time{} })
+			s.learner.With(spec.Key, func(a *learn.Profile) { a.Preparing, a.Trained, a.LastTried = false, false, time.Time{} })
 			askProbe(t, s.start(spec, ""), "/")
 			waitFor(t, "a new code cache exists", func() bool {
 				found := s.archives.Find(spec.Key, tag)

@@ -16,6 +16,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/learn"
 	"github.com/lateen-dev/lateen/test/link"
 )
 
@@ -172,7 +173,7 @@ func BenchmarkExamples(b *testing.B) {
 // allows.
 func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path string) {
 	b.Helper()
-	e.profiles.with(spec.Key, func(a *functionProfile) { a.preparing = kind == "plain" }) // stays busy, so that nothing is prepared
+	e.learner.With(spec.Key, func(a *learn.Profile) { a.Preparing = kind == "plain" }) // stays busy, so that nothing is prepared
 	if kind == "plain" {
 		return
 	}
@@ -187,10 +188,10 @@ func (e *Engine) learn(b testing.TB, kind string, spec lateen.FunctionSpec, path
 		tag := i.(*instance.Instance).Tag
 		end(i)
 		var done bool
-		e.profiles.with(spec.Key, func(a *functionProfile) {
-			done = a.trained && !a.preparing && (kind == "archive" || e.templates.Has(spec.Key))
-			if a.forkable != unknown {
-				b.Logf("it has no template: %s", a.unforkable)
+		e.learner.With(spec.Key, func(a *learn.Profile) {
+			done = a.Trained && !a.Preparing && (kind == "archive" || e.templates.Has(spec.Key))
+			if a.Forkable != learn.Unknown {
+				b.Logf("it has no template: %s", a.Unforkable)
 			}
 		})
 		if done && (kind == "template" || e.archives.Find(spec.Key, tag) != nil) {

@@ -20,12 +20,12 @@ import (
 	"github.com/lateen-dev/lateen/internal/egress"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/learn"
 	"github.com/lateen-dev/lateen/internal/engine/local/module"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/engine/local/template"
 	"github.com/lateen-dev/lateen/internal/engine/local/zygote"
 	"github.com/lateen-dev/lateen/internal/engine/pool"
-	"github.com/lateen-dev/lateen/internal/fairqueue"
 	"github.com/lateen-dev/lateen/internal/guest"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/toolchain"
@@ -107,14 +107,12 @@ type Engine struct {
 	pythonAgent string
 	bunAgent    string // path of the agent for Bun
 
-	archives     *codecache.Store
-	minCodeCache int64 // minimum bytes of a code cache that is used
-	templates    *template.Templates
-	tags         process.Tags
-	zygotes      *zygote.Zygotes
-	profiles     profiles
-	modules      *module.Modules
-	preparing    *fairqueue.Queue[lateen.ProjectID, preparation]
+	archives  *codecache.Store
+	templates *template.Templates
+	tags      process.Tags
+	zygotes   *zygote.Zygotes
+	modules   *module.Modules
+	learner   *learn.Learner
 }
 
 // New detects the sandbox layers of this host and returns an engine.
@@ -139,8 +137,6 @@ func New(o Options) (*Engine, error) {
 	}}}
 	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Burst: &e.burst, Trees: o.Trees, Purge: o.Purge, Data: serverOf(o.Data), LoadTimeout: o.LoadTimeout})
 	e.pythons = findPythons(pythonDirs(o.Path))
-	e.preparing = fairqueue.New[lateen.ProjectID, preparation](maxPreparing)
-	e.minCodeCache = minCodeCache
 	e.runners = e.findRunners()
 	e.zygotes = zygote.New(e.host, zygote.Options{Runners: e.runners, Tags: &e.tags, Burst: &e.burst, Libraries: guestAgent, Disabled: o.zygotesDisabled()})
 	e.openPools()
@@ -157,7 +153,8 @@ func New(o Options) (*Engine, error) {
 		memory = int64(max(o.Templates, 0)) << 20
 	}
 	e.templates = template.New(e.instances, e.forkLibrary(), memory)
-	e.modules = module.New(e.instances, module.Options{Archives: e.archives, Tags: &e.tags, Templates: e.templates, Cached: e.cached})
+	e.learner = learn.New(e.instances, e.archives, e.templates)
+	e.modules = module.New(e.instances, module.Options{Archives: e.archives, Tags: &e.tags, Templates: e.templates, Cached: e.learner.Cached})
 	return e, nil
 }
 
@@ -239,7 +236,7 @@ func (e *Engine) forkLibrary() string {
 func (e *Engine) Forget(d lateen.DeploymentID) {
 	e.archives.Forget(d)
 	e.templates.Forget(d)
-	e.profiles.forget(d)
+	e.learner.Forget(d)
 }
 
 // Run keeps the pools filled and enforces the limits of instances until ctx ends.
@@ -259,7 +256,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Go(func() { e.instances.Watch(ctx) })
 	background.Go(func() { e.zygotes.Run(ctx) })
 	background.Go(func() { e.downloadRuntimes(ctx) })
-	background.Go(func() { e.runPreparations(ctx) })
+	background.Go(func() { e.learner.Run(ctx) })
 	background.Go(func() { e.templates.KeepStandbys(ctx) })
 	e.runner(nodeName(newestNode)).Blanks.Need()
 	if missing := e.Missing(); missing != "" {

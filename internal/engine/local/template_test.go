@@ -19,6 +19,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/engine/local/instance"
+	"github.com/lateen-dev/lateen/internal/engine/local/learn"
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
@@ -104,7 +105,7 @@ func newStage(t testing.TB, change func(*Options)) *stage {
 		change(&o)
 	}
 	s := &stage{running(t, o), t, trees, logs}
-	s.minCodeCache = 0 // includes small code caches
+	s.learner.SetMinCache(0) // includes small code caches
 	return s
 }
 
@@ -134,8 +135,8 @@ func (s *stage) addTemplate(spec lateen.FunctionSpec) error {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.profiles.with(spec.Key, func(a *functionProfile) { a.cost = time.Second })
-	return s.makeTemplate(s.t.Context(), r, spec)
+	s.learner.With(spec.Key, func(a *learn.Profile) { a.Cost = time.Second })
+	return s.learner.MakeTemplate(s.t.Context(), r, spec)
 }
 
 // start starts an instance that ends with the test.
@@ -358,9 +359,9 @@ func TestATemplateWhoseForksCrashIsDropped(t *testing.T) {
 	if again := s.start(spec, ""); again.Started().Kind == lateen.StartTemplate {
 		t.Error("another process was forked")
 	}
-	s.profiles.with(spec.Key, func(a *functionProfile) {
-		if a.forkable != never {
-			t.Errorf("templates are not disabled (%d, %s)", a.forkable, a.unforkable)
+	s.learner.With(spec.Key, func(a *learn.Profile) {
+		if a.Forkable != learn.Never {
+			t.Errorf("templates are not disabled (%d, %s)", a.Forkable, a.Unforkable)
 		}
 	})
 }
@@ -404,9 +405,9 @@ func TestStateThatAForkLosesForbidsTemplates(t *testing.T) {
 					t.Errorf("error: %v, want %q", err, c.why)
 				}
 			}
-			s.profiles.with(spec.Key, func(a *functionProfile) {
-				if a.forkable != never || s.templates.Has(spec.Key) {
-					t.Errorf("forkability: %d", a.forkable)
+			s.learner.With(spec.Key, func(a *learn.Profile) {
+				if a.Forkable != learn.Never || s.templates.Has(spec.Key) {
+					t.Errorf("forkability: %d", a.Forkable)
 				}
 			})
 			askProbe(t, s.start(spec, ""), "/")
@@ -475,7 +476,7 @@ func TestProcessesStartedByForksInheritNoDescriptors(t *testing.T) {
 	const text = "const { execFileSync } = require('node:child_process');\n" +
 		"module.exports = (req, res) => res.end(JSON.stringify({ env: execFileSync('/bin/sh', ['-c', 'echo /proc/self/fd/*'], { encoding: 'utf8' }) }));\n"
 	spec := s.function("heirs", "nodejs24.x", text)
-	s.profiles.with(spec.Key, func(a *functionProfile) { a.forkable = whenLoaded }) // otherwise it would get no template
+	s.learner.With(spec.Key, func(a *learn.Profile) { a.Forkable = learn.WhenLoaded }) // otherwise it would get no template
 	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package local
+package learn
 
 import (
 	"slices"
@@ -18,59 +18,60 @@ const (
 // profiles holds the facts that the engine has learned about functions.
 type profiles struct {
 	mu  sync.Mutex // guards the fields below and the values of all
-	all map[lateen.FunctionKey]*functionProfile
+	all map[lateen.FunctionKey]*Profile
 }
 
-// functionProfile holds the facts that the engine has learned about one function.
-type functionProfile struct {
-	cost       time.Duration     // CPU time of the shortest start without a template, to its first response; 0: unknown
-	samples    []instance.Sample // sample requests that warm the function up
+// Profile holds the facts that the engine has learned about one function.
+type Profile struct {
+	Cost       time.Duration     // CPU time of the shortest start without a template, to its first response; 0: unknown
+	Samples    []instance.Sample // sample requests that warm the function up
 	lastStart  time.Time         // time of the last start
-	preparing  bool              // preparation in progress or queued
-	trained    bool              // the code cache was made with sample requests, or the function allows none
-	lastTried  time.Time         // time of the last preparation
-	failures   int               // number of failed preparations in a row
+	Preparing  bool              // preparation in progress or queued
+	Trained    bool              // the code cache was made with sample requests, or the function allows none
+	LastTried  time.Time         // time of the last preparation
+	Failures   int               // number of failed preparations in a row
 	lastError  string            // reason for the last failure
-	forkable   forkability
-	unforkable string // reason for never
+	Forkable   Forkability
+	Unforkable string // reason for Never
 }
 
 // record records the result of a preparation.
-func (a *functionProfile) record(err error) {
-	a.preparing, a.lastTried, a.lastError = false, time.Now(), reason(err)
+func (a *Profile) record(err error) {
+	a.Preparing, a.LastTried, a.lastError = false, time.Now(), reason(err)
 	if err == nil {
-		a.failures = 0
+		a.Failures = 0
 	} else {
-		a.failures++
+		a.Failures++
 	}
 }
 
 // due reports whether the backoff after failed preparations has passed.
-func (a *functionProfile) due(now time.Time) bool {
-	return a.failures == 0 || now.Sub(a.lastTried) >= retryPrepare<<min(a.failures-1, retryDoublings)
+func (a *Profile) due(now time.Time) bool {
+	return a.Failures == 0 || now.Sub(a.LastTried) >= retryPrepare<<min(a.Failures-1, retryDoublings)
 }
 
-// forkability tells at which point a function may become a template.
-type forkability int
+// Forkability tells at which point a function may become a template.
+type Forkability int
 
+// Values of Forkability.
 const (
-	unknown    forkability = iota
-	whenLoaded             // only before it has answered requests
-	never
+	Unknown    Forkability = iota // it has not been tried, or it may at any point
+	WhenLoaded                    // only before it has answered requests
+	Never
 )
 
 // entryLocked returns the entry of a function; the caller holds the lock.
-func (k *profiles) entryLocked(key lateen.FunctionKey) *functionProfile {
+func (k *profiles) entryLocked(key lateen.FunctionKey) *Profile {
 	if a := k.all[key]; a != nil {
 		return a
 	}
 	if k.all == nil {
-		k.all = map[lateen.FunctionKey]*functionProfile{}
+		k.all = map[lateen.FunctionKey]*Profile{}
 	}
 	if len(k.all) >= maxProfiles {
 		k.evictLocked()
 	}
-	a := &functionProfile{}
+	a := &Profile{}
 	k.all[key] = a
 	return a
 }
@@ -81,7 +82,7 @@ func (k *profiles) evictLocked() {
 	var oldest lateen.FunctionKey
 	looked := 0
 	for key, a := range k.all {
-		if a.preparing {
+		if a.Preparing {
 			continue
 		}
 		if oldest == "" || a.lastStart.Before(k.all[oldest].lastStart) {
@@ -106,7 +107,7 @@ func (k *profiles) forget(d lateen.DeploymentID) {
 }
 
 // with runs f on the entry of a function, under the lock.
-func (k *profiles) with(key lateen.FunctionKey, f func(*functionProfile)) {
+func (k *profiles) with(key lateen.FunctionKey, f func(*Profile)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	f(k.entryLocked(key))
@@ -114,9 +115,9 @@ func (k *profiles) with(key lateen.FunctionKey, f func(*functionProfile)) {
 
 // addSample adds a sample request that a function has answered.
 func (k *profiles) addSample(key lateen.FunctionKey, v instance.Sample) {
-	k.with(key, func(a *functionProfile) {
-		if len(a.samples) < maxSamples && !slices.Contains(a.samples, v) {
-			a.samples = append(a.samples, v)
+	k.with(key, func(a *Profile) {
+		if len(a.Samples) < maxSamples && !slices.Contains(a.Samples, v) {
+			a.Samples = append(a.Samples, v)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package local
+package learn
 
 import (
 	"errors"
@@ -13,14 +13,10 @@ import (
 	"github.com/lateen-dev/lateen/internal/guest"
 )
 
-// Prepared describes the stored preparations of a function; see [engine.Engine].
-func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Preparation {
-	r, _, err := e.runtimeFor(&lateen.Function{Runtime: runtime})
-	if err != nil || !r.Warm {
-		return nil
-	}
-	a := e.profiles.lookup(key)
-	p := &lateen.Preparation{Archive: e.archives.Has(key), Template: e.templates.Has(key)}
+// Prepared describes the stored preparations of a function.
+func (l *Learner) Prepared(key lateen.FunctionKey) *lateen.Preparation {
+	a := l.profiles.lookup(key)
+	p := &lateen.Preparation{Archive: l.archives.Has(key), Template: l.templates.Has(key)}
 	if !p.Archive {
 		p.NoArchive = a.noArchive()
 	}
@@ -28,7 +24,7 @@ func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Prepar
 	case p.Template:
 	case !guest.Forks():
 		p.NoTemplate = "this machine cannot fork processes"
-	case !e.templates.Enabled():
+	case !l.templates.Enabled():
 		p.NoTemplate = "templates are disabled: --templates is 0"
 	default:
 		p.NoTemplate = a.noTemplate()
@@ -37,13 +33,13 @@ func (e *Engine) Prepared(key lateen.FunctionKey, runtime string) *lateen.Prepar
 }
 
 // noArchive returns the reason for which a function has no code cache.
-func (a *functionProfile) noArchive() string {
+func (a *Profile) noArchive() string {
 	switch {
-	case a.preparing:
+	case a.Preparing:
 		return "preparation in progress"
 	case a.lastError != "":
 		return a.lastError
-	case a.trained:
+	case a.Trained:
 		return "nothing to compile, or evicted"
 	default:
 		return "not prepared yet"
@@ -51,31 +47,31 @@ func (a *functionProfile) noArchive() string {
 }
 
 // noTemplate returns the reason for which a function has no template.
-func (a *functionProfile) noTemplate() string {
+func (a *Profile) noTemplate() string {
 	switch {
-	case a.forkable == never:
-		return a.unforkable
-	case a.preparing:
+	case a.Forkable == Never:
+		return a.Unforkable
+	case a.Preparing:
 		return "preparation in progress"
 	case a.lastError != "":
 		return a.lastError
-	case a.cost == 0:
+	case a.Cost == 0:
 		return "no start without a template has been measured yet"
-	case a.cost <= template.MinCost:
-		return fmt.Sprintf("a start without a template takes %v of CPU time: a template would save nothing", a.cost.Round(100*time.Microsecond))
+	case a.Cost <= template.MinCost:
+		return fmt.Sprintf("a start without a template takes %v of CPU time: a template would save nothing", a.Cost.Round(100*time.Microsecond))
 	default:
 		return "evicted, or created after the next start"
 	}
 }
 
 // lookup returns a copy of the entry of a function; zero for an unknown function.
-func (k *profiles) lookup(key lateen.FunctionKey) functionProfile {
+func (k *profiles) lookup(key lateen.FunctionKey) Profile {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if a := k.all[key]; a != nil {
 		return *a
 	}
-	return functionProfile{}
+	return Profile{}
 }
 
 // reason describes a failed preparation to the owner of the function, in one line;
