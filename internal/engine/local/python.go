@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/engine/local/process"
 	"github.com/lateen-dev/lateen/internal/sandbox"
 	"github.com/lateen-dev/lateen/internal/toolchain"
@@ -42,25 +41,6 @@ func isPython(runtime string) (minor int, ok bool) {
 	}
 	minor, err := strconv.Atoi(strings.TrimPrefix(text, "."))
 	return minor, err == nil && text[0] == '.' && minor > 0
-}
-
-// pythonFor returns the runner for a version of Python: the same version, or the
-// next newer one, or else the newest one on this host.
-func (e *Engine) pythonFor(minor int) (r *process.Runner, notice string, err error) {
-	if len(e.pythons) == 0 {
-		return nil, "", lateen.ErrFunctionRuntime.With("no Python found on this host for the runtime %q", fmt.Sprintf("python3.%d", minor)).
-			WithHint("install one that is found on PATH, python3.%d to python3.%d: on Debian, `apt-get install python3`", oldestPython, newestPython)
-	}
-	use := e.pythons[0]
-	for _, p := range e.pythons { // from the newest on
-		if p.Minor >= minor && minor > 0 {
-			use = p
-		}
-	}
-	if minor > 0 && use.Minor != minor {
-		notice = fmt.Sprintf("Python 3.%d is not on this host: this function runs on Python 3.%d", minor, use.Minor)
-	}
-	return e.runner(use.name()), notice, nil
 }
 
 func (p python) name() string { return fmt.Sprintf("Python 3.%d", p.Minor) }

@@ -58,6 +58,25 @@ func (e *Engine) runtimeFor(f *lateen.Function) (r *process.Runner, notice strin
 	return e.runner(nodeName(major)), notice, nil
 }
 
+// pythonFor returns the runner for a version of Python: the same version, or the
+// next newer one, or else the newest one on this host.
+func (e *Engine) pythonFor(minor int) (r *process.Runner, notice string, err error) {
+	if len(e.pythons) == 0 {
+		return nil, "", lateen.ErrFunctionRuntime.With("no Python found on this host for the runtime %q", fmt.Sprintf("python3.%d", minor)).
+			WithHint("install one that is found on PATH, python3.%d to python3.%d: on Debian, `apt-get install python3`", oldestPython, newestPython)
+	}
+	use := e.pythons[0]
+	for _, p := range e.pythons { // from the newest on
+		if p.Minor >= minor && minor > 0 {
+			use = p
+		}
+	}
+	if minor > 0 && use.Minor != minor {
+		notice = fmt.Sprintf("Python 3.%d is not on this host: this function runs on Python 3.%d", minor, use.Minor)
+	}
+	return e.runner(use.name()), notice, nil
+}
+
 // node is the runtime of a major version of Node.js.
 func (e *Engine) node(major int) *process.Runner {
 	return &process.Runner{
