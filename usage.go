@@ -2,8 +2,8 @@ package lateen
 
 import "time"
 
-// UsageSample is the resources that one instance held and used in an interval. The
-// intervals of an instance do not overlap. Their durations come from the monotonic
+// UsageSample is the resources that one instance, or one process on standby, held and
+// used in an interval. The intervals of an instance do not overlap. Their durations come from the monotonic
 // clock: a change of the host's clock makes no interval longer, shorter or negative.
 // If the clock was set back, the intervals of an instance continue from the end of
 // its last one.
@@ -14,20 +14,21 @@ type UsageSample struct {
 	Project    ProjectID    `json:"projectId"`
 	Deployment DeploymentID `json:"deploymentId"`
 	Function   string       `json:"function"` // name in the manifest
-	Instance   InstanceID   `json:"instance"` // "" for a start that failed
-	Serial     int64        `json:"serial"`   // 1 for the first sample of Instance, 2 for the next one; 0 for a start that failed
+	Instance   InstanceID   `json:"instance"` // "" for a start that failed and for a process on standby
+	Serial     int64        `json:"serial"`   // 1 for the first sample of Instance, 2 for the next one; 0 without an instance
 	From       Millis       `json:"from"`
 	To         Millis       `json:"to"`
 }
 
 // Usage is the resources that instances held and used, by the state of the instance
-// at each moment.
+// at each moment, and those of processes on standby.
 type Usage struct {
 	Starting StateUsage `json:"starting"` // from the beginning of the start until the code is loaded
 	Busy     StateUsage `json:"busy"`     // with at least one request in flight
 	Idle     StateUsage `json:"idle"`     // without requests and not frozen
 	Frozen   StateUsage `json:"frozen"`   // without requests and stopped by the freezer
 	Failed   StateUsage `json:"failed"`   // from the beginning of a start until its failure; the memory and the CPU time are unknown and 0
+	Standby  StateUsage `json:"standby"`  // of processes that make starts faster and are no instances: templates, their standbys, training runs and compilations
 }
 
 // StateUsage is the resources that instances held and used in one state.
@@ -38,8 +39,8 @@ type StateUsage struct {
 }
 
 // States returns the usage in each state, in the order of the fields.
-func (u *Usage) States() [5]*StateUsage {
-	return [5]*StateUsage{&u.Starting, &u.Busy, &u.Idle, &u.Frozen, &u.Failed}
+func (u *Usage) States() [6]*StateUsage {
+	return [6]*StateUsage{&u.Starting, &u.Busy, &u.Idle, &u.Frozen, &u.Failed, &u.Standby}
 }
 
 // Add adds other to u.
@@ -64,7 +65,8 @@ func (u *Usage) Total() (sum StateUsage) {
 
 // UsageHour is the usage of one function of one deployment in one hour. Function and
 // Deployment are "" for the usage of a project that could not be stored by function;
-// see the package internal/meter.
+// see the package internal/meter. Team and Project are "" for the usage of the
+// platform itself, and Function is then a kind of process.
 type UsageHour struct {
 	Usage
 

@@ -64,7 +64,10 @@ func (q *Queries) addUsageHour(ctx context.Context, u *lateen.UsageHour) error {
 			frozen_cpu = usage_hours.frozen_cpu + excluded.frozen_cpu,
 			failed_time = usage_hours.failed_time + excluded.failed_time,
 			failed_memory = usage_hours.failed_memory + excluded.failed_memory,
-			failed_cpu = usage_hours.failed_cpu + excluded.failed_cpu`, args...)
+			failed_cpu = usage_hours.failed_cpu + excluded.failed_cpu,
+			standby_time = usage_hours.standby_time + excluded.standby_time,
+			standby_memory = usage_hours.standby_memory + excluded.standby_memory,
+			standby_cpu = usage_hours.standby_cpu + excluded.standby_cpu`, args...)
 }
 
 // shortened returns the name of a function as usage_hours stores it.
@@ -80,11 +83,11 @@ func shortened(function string) string {
 // usageColumns are the columns of usage_hours, in the order of scanUsageHour.
 const usageColumns = `project_id, hour, deployment_id, function, team_id, starting_time, starting_memory, starting_cpu,
 	busy_time, busy_memory, busy_cpu, idle_time, idle_memory, idle_cpu, frozen_time, frozen_memory, frozen_cpu,
-	failed_time, failed_memory, failed_cpu`
+	failed_time, failed_memory, failed_cpu, standby_time, standby_memory, standby_cpu`
 
 // UsageFilter selects hours of usage; a zero field, except Team, selects all.
 type UsageFilter struct {
-	Team    lateen.TeamID // required
+	Team    lateen.TeamID // "" selects the usage of the platform itself, which has no team
 	Project lateen.ProjectID
 	Since   lateen.Millis // hours that begin at or after this time
 	Until   lateen.Millis // hours that begin before this time

@@ -43,7 +43,7 @@ func Usage(with *command.Session) *cobra.Command {
 			return nil
 		}
 		rows, columns := [][]string{}, []terminal.Column{{Title: "function"}}
-		for _, title := range []string{"time", "starting", "busy", "idle", "frozen", "failed", "GB-hours", "cpu"} {
+		for _, title := range []string{"time", "starting", "busy", "idle", "frozen", "failed", "standby", "GB-hours", "cpu"} {
 			columns = append(columns, terminal.Column{Title: title, Right: true})
 		}
 		for _, fn := range usage.Functions {
