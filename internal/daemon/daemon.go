@@ -374,21 +374,21 @@ func (d *Daemon) hold(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-func (d *Daemon) newEngine(at paths, tel *telemetry.Telemetry, trees *artifact.Trees, logs engine.LogSink, data datacache.Cache, trusted *authority.Authority, purge func(lateen.DeploymentID, []string, time.Duration)) (*local.Engine, error) {
+func (d *Daemon) newEngine(at paths, tel *telemetry.Telemetry, trees *artifact.Trees, logs engine.LogSink, usage engine.UsageSink, data datacache.Cache, trusted *authority.Authority, purge func(lateen.DeploymentID, []string, time.Duration)) (*local.Engine, error) {
 	tools, err := toolchain.New(toolchain.Options{Dir: at.runtimes, Registry: d.o.Config.Registry, Progress: d.o.Fetched})
 	if err != nil {
 		return nil, err
 	}
 	d.network = newNetwork(d.o.Config, tel.Log("egress"))
 	return local.New(local.Options{
-		Dir: at.runs, Trees: trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: logs, Log: tel.Log("engine"),
+		Dir: at.runs, Trees: trees.Dir, TreesDir: at.trees, Toolchain: tools, Path: d.path(), Network: d.network, Logs: logs, Usage: usage, Log: tel.Log("engine"),
 		Platform: &guest.Platform{Domain: d.o.Config.Domain, Certificate: string(trusted.Certificate())},
 		Pool:     cmp.Or(d.o.Config.Pool, -1), Templates: cmp.Or(d.o.Config.Templates, -1), Archives: at.archives, PoolPast: at.demand, // the engine takes 0 as its default, so -1 stands for 0
 		Memory: d.o.Config.Memory, Unsandboxed: d.o.Config.Unsandboxed, NoZygotes: !d.o.Config.Zygotes, Purge: purge, Data: data,
 	})
 }
 
-func (d *Daemon) newFleet(at paths, tel *telemetry.Telemetry, e engine.Engine, lines engine.LogSink, usage fleet.UsageSink) *fleet.Fleet {
+func (d *Daemon) newFleet(at paths, tel *telemetry.Telemetry, e engine.Engine, lines engine.LogSink, usage engine.UsageSink) *fleet.Fleet {
 	o := d.o.Config
 	return fleet.New(fleet.Options{
 		Engine: e, Log: tel.Log("fleet"), Lines: lines, Usage: usage, Concurrency: o.Concurrency, Queue: o.Queue, PerFunction: o.PerFunction,

@@ -81,7 +81,7 @@ func (d *Daemon) newFunctions(at paths, c *capabilities, trusted *authority.Auth
 		return remoteFunctions{client}, []part{{"meter", c.usage.Run}, {"worker", client.Run}}, nil
 	}
 	purge := purger(c)
-	e, err := d.newEngine(at, c.tel, c.trees, c.logs, c.data, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
+	e, err := d.newEngine(at, c.tel, c.trees, c.logs, c.usage, c.data, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 		purge(worker.Purge{Deployment: id, Tags: tags, Grace: grace})
 	})
 	if err != nil {
@@ -90,8 +90,8 @@ func (d *Daemon) newFunctions(at paths, c *capabilities, trusted *authority.Auth
 	f := d.newFleet(at, c.tel, e, c.logs, c.usage)
 	gauges(c.tel, f, e.Pools)
 	return &localFunctions{f, e}, []part{
+		{"meter", c.usage.Run}, // ends after the engine and the fleet, whose processes report their usage at their end
 		{"engine", e.Run},
-		{"meter", c.usage.Run}, // ends after the fleet, whose instances report their usage at their end
 		{"fleet", f.Run},
 	}, nil
 }
@@ -132,15 +132,15 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 		return err
 	}
 	events, data := new(worker.Events), new(datacache.Remote)
-	e, err := d.newEngine(at, tel, artifact.NewTrees(at.trees, artifact.ViewDisk(at.artifacts)), events, data, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
+	reported := new(worker.Usage)
+	usage := meter.New(meter.Options{Store: reported, Log: tel.Log("meter")})
+	usageGauges(tel, usage)
+	e, err := d.newEngine(at, tel, artifact.NewTrees(at.trees, artifact.ViewDisk(at.artifacts)), events, usage, data, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
 		events.Purge(worker.Purge{Deployment: id, Tags: tags, Grace: grace})
 	})
 	if err != nil {
 		return err
 	}
-	reported := new(worker.Usage)
-	usage := meter.New(meter.Options{Store: reported, Log: tel.Log("meter")})
-	usageGauges(tel, usage)
 	f := d.newFleet(at, tel, e, events, usage)
 	gauges(tel, f, e.Pools)
 	listener, err := worker.Listen(ctx, o.WorkerSocket(o.WorkerListen))
@@ -156,8 +156,8 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 	d.parts = []part{
 		{"telemetry", tel.Run},
 		{"worker", server.Run}, // ends last, so that the last log lines reach the edge
+		{"meter", usage.Run},   // ends after the engine and the fleet, whose processes report their usage at their end
 		{"engine", e.Run},
-		{"meter", usage.Run}, // ends after the fleet, whose instances report their usage at their end
 		{"fleet", f.Run},
 		{"drain", server.Drain},
 	}

@@ -105,3 +105,9 @@ type Usage struct {
 type LogSink interface {
 	Log(line lateen.LogLine)
 }
+
+// UsageSink takes the usage of instances, and of the processes on standby. It never
+// blocks.
+type UsageSink interface {
+	AddUsage(s lateen.UsageSample)
+}

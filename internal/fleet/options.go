@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/autoscale"
 	"github.com/lateen-dev/lateen/internal/engine"
 )
@@ -21,7 +20,7 @@ type Options struct {
 	Lines engine.LogSink
 	// Usage receives the usage of each instance, every 50 seconds and at its end. nil
 	// discards it.
-	Usage UsageSink
+	Usage engine.UsageSink
 
 	// Concurrency is the maximum number of concurrent requests in one instance, for
 	// functions that do not set their own; 0 is 64.
@@ -93,11 +92,6 @@ func withDefaults(o Options) Options {
 	o.Duration = cmp.Or(o.Duration, 300*time.Second)
 	o.MaxDuration = cmp.Or(o.MaxDuration, time.Hour)
 	return o
-}
-
-// UsageSink takes the usage of instances. It never blocks.
-type UsageSink interface {
-	AddUsage(s lateen.UsageSample)
 }
 
 // duration returns the maximum time of an invocation for a function's maxDuration.

@@ -37,7 +37,7 @@ const (
 	flushWithin = 5 * time.Second  // time limit of the last writes, when the platform stops
 )
 
-// Meter collects usage samples and writes them. It implements fleet.UsageSink.
+// Meter collects usage samples and writes them. It implements engine.UsageSink.
 type Meter struct {
 	o      Options
 	writer string

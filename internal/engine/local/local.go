@@ -48,6 +48,10 @@ type Options struct {
 	Path []string
 	// Logs takes the log lines of functions. Required.
 	Logs engine.LogSink
+	// Usage takes the usage of the processes that are no instances: of a function for
+	// its templates, standbys and training runs, of the platform for blank processes
+	// and zygotes. nil discards it.
+	Usage engine.UsageSink
 	// Purge receives the cache tags that functions invalidate after their response.
 	// The tags belong to the deployment; pages may be served stale for the grace
 	// period, without limit if it is negative. Purge may block. nil ignores the
@@ -133,7 +137,7 @@ func New(o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{o: o, host: &process.Host{Options: process.Options{
-		Sandbox: sandboxes, Dir: o.Dir, Logs: o.Logs, Network: o.Network, Memory: o.Memory, Patience: o.Patience, Log: o.Log,
+		Sandbox: sandboxes, Dir: o.Dir, Logs: o.Logs, Usage: o.Usage, Network: o.Network, Memory: o.Memory, Patience: o.Patience, Log: o.Log,
 	}}}
 	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Burst: &e.burst, Trees: o.Trees, Purge: o.Purge, Data: serverOf(o.Data), LoadTimeout: o.LoadTimeout})
 	e.pythons = findPythons(pythonDirs(o.Path))
@@ -258,6 +262,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	background.Go(func() { e.downloadRuntimes(ctx) })
 	background.Go(func() { e.learner.Run(ctx) })
 	background.Go(func() { e.templates.KeepStandbys(ctx) })
+	background.Go(func() { e.host.ReportStandbys(ctx) })
 	e.runner(nodeName(newestNode)).Blanks.Need()
 	if missing := e.Missing(); missing != "" {
 		e.o.Log.WarnContext(ctx, "layers of the sandbox are missing", "missing", missing)

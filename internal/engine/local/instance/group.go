@@ -44,7 +44,13 @@ func NewGroup(o Shared) *Group {
 
 // Add makes a process an instance of a function: load or resume follows.
 func (g *Group) Add(ctx context.Context, w *process.Process, o Options) *Instance {
-	i := g.Unwatched(ctx, w, o)
+	cpu := w.Sandboxed.CPU()
+	if o.Training {
+		g.Host.AssignStandby(w, &o.Spec, cpu)
+	} else {
+		g.Host.ClaimStandby(w, o.Began, cpu)
+	}
+	i := g.newInstance(ctx, w, o, cpu)
 	g.mu.Lock()
 	g.all[i] = struct{}{}
 	g.mu.Unlock()
@@ -57,13 +63,21 @@ func (g *Group) Add(ctx context.Context, w *process.Process, o Options) *Instanc
 	return i
 }
 
-// Unwatched returns an instance that watch does not check; it must get no request.
+// Unwatched returns an instance on standby that watch does not check; it must get no
+// request.
 func (g *Group) Unwatched(ctx context.Context, w *process.Process, o Options) *Instance {
+	cpu := w.Sandboxed.CPU()
+	g.Host.AssignStandby(w, &o.Spec, cpu)
+	return g.newInstance(ctx, w, o, cpu)
+}
+
+// newInstance returns the instance of a process that has used the CPU time before.
+func (g *Group) newInstance(ctx context.Context, w *process.Process, o Options, cpu time.Duration) *Instance {
 	f := &o.Spec.Function
 	o.Memory = cmp.Or(o.Memory, int64(cmp.Or(f.Memory, g.Host.Memory))<<20)
 	o.LoadTimeout = cmp.Or(o.LoadTimeout, g.Host.Scaled(g.LoadTimeout))
 	i := &Instance{
-		Process: w, group: g, o: o, id: lateen.NewID[lateen.InstanceID]("ins_", time.Now()), bootCPU: w.Sandboxed.CPU(),
+		Process: w, group: g, o: o, id: lateen.NewID[lateen.InstanceID]("ins_", time.Now()), bootCPU: cpu,
 		loaded: make(chan error, 1), done: make(chan struct{}), Idle: make(chan struct{}),
 	}
 	source := "function"

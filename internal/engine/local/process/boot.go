@@ -104,17 +104,20 @@ func (h *Host) spawn(ctx context.Context, program Command, o BootOptions) (*Proc
 	}
 	w := &Process{Interpreter: interpreter, name: name, Sandboxed: process, handles: handles, inside: inside, Link: link}
 	w.foreground.Store(!o.Background)
-	return w, h.serve(w, tmp)
+	return w, h.serve(w, tmp, platformOwner(o.Zygote))
 }
 
-// serve starts to read the messages of a process, and to wait for its end.
-func (h *Host) serve(w *Process, tmp string) error {
+// serve starts to read the messages of a process, and to wait for its end. The
+// process is on standby for its owner.
+func (h *Host) serve(w *Process, tmp string, o owner) error {
 	w.Output, w.messages = &Output{sink: h.Logs}, guest.NewReader(w.handles.control)
 	w.Parked, w.Exited = make(chan struct{}), make(chan struct{})
 	w.Upstream = &upstream.Client{Dial: func(ctx context.Context) (net.Conn, error) { return h.dial(ctx, w.name) }}
 	w.receiver = w.receiveBlank
+	h.addStandby(w, o)
 	attend := func() {
 		w.readMessages()
+		h.endStandby(w)
 		h.clean(w.name, tmp)
 	}
 	if !h.Go(attend) {

@@ -36,13 +36,16 @@ func (h *Host) Fork(ctx context.Context, parent *Process, order func(ends []*os.
 		h.clean(name, "")
 		return nil, err
 	}
+	h.addStandby(w, h.ownerOf(parent))
 	if !h.Go(func() {
 		w.readMessages()
+		h.endStandby(w)
 		h.clean(name, "")
 		ended(w)
 	}) {
 		w.Kill()
 		w.readMessages()
+		h.endStandby(w)
 		h.clean(name, "")
 		return nil, sandbox.ErrEnded
 	}
@@ -108,7 +111,7 @@ func (h *Host) ForkInto(ctx context.Context, zygote *Process, into *sandbox.Proc
 	}
 	w := &Process{name: name, Sandboxed: into, handles: handles, inside: zygote.inside, Link: link}
 	w.foreground.Store(true)
-	return w, h.serve(w, "")
+	return w, h.serve(w, "", platformOwner(false))
 }
 
 // fill makes a zygote fork a process with these ends into a sandbox.

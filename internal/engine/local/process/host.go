@@ -28,6 +28,7 @@ const PrepareTimeout = 60 * time.Second
 type Host struct {
 	Options
 	tasks
+	standbys
 
 	Sockets *os.File // directory of the listening sockets
 }
@@ -35,11 +36,12 @@ type Host struct {
 // Options are the settings of a [host].
 type Options struct {
 	Sandbox  *sandbox.Sandbox
-	Dir      string          // holds sockets and temporary files
-	Logs     engine.LogSink  // takes the log lines of functions
-	Network  *egress.Network // nil: processes have no network
-	Memory   int             // default memory limit of an instance, in MiB
-	Patience int             // factor of every timeout
+	Dir      string           // holds sockets and temporary files
+	Logs     engine.LogSink   // takes the log lines of functions
+	Usage    engine.UsageSink // takes the usage of processes that are no instances; nil discards it
+	Network  *egress.Network  // nil: processes have no network
+	Memory   int              // default memory limit of an instance, in MiB
+	Patience int              // factor of every timeout
 	Log      *slog.Logger
 }
 

@@ -49,6 +49,7 @@ type Process struct {
 	Parked     chan struct{} // closed when the process waits for a function
 	Exited     chan struct{} // closed when the process has ended; state and unread are set before
 	foreground atomic.Bool   // moved out of the background priority
+	held       atomic.Int64  // last result of Memory
 	State      sandbox.Exit
 	Unread     bool // the process ended before it read all messages
 
@@ -211,6 +212,7 @@ func (w *Process) Memory() int64 {
 	if err != nil {
 		return 0 // the process has just ended
 	}
+	w.held.Store(u.Memory)
 	return u.Memory
 }
 
