@@ -34,8 +34,9 @@ const (
 	AliasWrite       Permission = "alias:write"
 	CacheWrite       Permission = "cache:write" // invalidate cached pages and data
 	LogRead          Permission = "log:read"
-	MetricsRead      Permission = "metrics:read" // metrics of the whole platform
-	DebugRead        Permission = "debug:read"   // profiles and debug bundles; control allows it to owners of the platform's first team
+	MetricsRead      Permission = "metrics:read"  // metrics of the whole platform
+	PlatformRead     Permission = "platform:read" // usage of the platform itself; control allows it to owners of the platform's first team
+	DebugRead        Permission = "debug:read"    // profiles and debug bundles; control allows it to owners of the platform's first team
 )
 
 // Scope limits a token to some of the permissions that its user's role has.
@@ -89,6 +90,7 @@ var rules = map[Permission]rule{
 	CacheWrite:       {Developer, []Scope{ScopeProject, ScopeDeploy}},
 	LogRead:          {Viewer, []Scope{ScopeReadOnly, ScopeProject}},
 	MetricsRead:      {Viewer, []Scope{ScopeReadOnly, ScopeMetrics}},
+	PlatformRead:     {"", []Scope{ScopeReadOnly}},
 	DebugRead:        {"", nil},
 }
 

@@ -32,13 +32,24 @@ type UsageOfFunction struct {
 // Usage returns the usage of a project in the hours that begin from since until
 // until, at most 31 days; 0 is 24 hours before until, and now.
 func (c *Client) Usage(ctx context.Context, project string, since, until lateen.Millis) (*Usage, error) {
+	return c.usage(ctx, "/v1/projects"+path(project, "usage"), since, until)
+}
+
+// PlatformUsage returns the usage of the platform's own processes in the hours of a
+// range, as [Client.Usage] does for a project. Its functions are the kinds of processes:
+// blank, zygote. Only owners of the platform's first team can read it.
+func (c *Client) PlatformUsage(ctx context.Context, since, until lateen.Millis) (*Usage, error) {
+	return c.usage(ctx, "/v1/usage", since, until)
+}
+
+func (c *Client) usage(ctx context.Context, at string, since, until lateen.Millis) (*Usage, error) {
 	query := url.Values{}
-	for name, at := range map[string]lateen.Millis{"since": since, "until": until} {
-		if at != 0 {
-			query.Set(name, strconv.FormatInt(int64(at), 10))
+	for name, limit := range map[string]lateen.Millis{"since": since, "until": until} {
+		if limit != 0 {
+			query.Set(name, strconv.FormatInt(int64(limit), 10))
 		}
 	}
 	var reply Usage
-	err := c.do(ctx, call{method: http.MethodGet, path: "/v1/projects" + path(project, "usage"), query: query, out: &reply})
+	err := c.do(ctx, call{method: http.MethodGet, path: at, query: query, out: &reply})
 	return &reply, err
 }

@@ -124,6 +124,7 @@ func routes() []route {
 	return []route{
 		{Method: get, Path: "/healthz", Needs: lateen.Anonymous, Tag: "platform", Summary: "Check that the platform is up", handler: call(health)},
 		{Method: get, Path: "/openapi.json", Needs: lateen.Anonymous, Tag: "platform", Summary: "Describe this API", handler: stream("application/json", describe)},
+		{Method: get, Path: "/v1/usage", Needs: lateen.PlatformRead, Tag: "platform", Summary: "Get the resources that the platform's own processes held and used, by hour and by kind of process; by default in the last 24 hours, at most 31 days", Query: "since until", handler: call(getPlatformUsage)},
 		{Method: get, Path: "/debug/pprof/{profile}", Needs: lateen.DebugRead, Tag: "platform", Summary: "Take a profile of the platform's process, in the format of pprof", Query: "seconds debug", handler: debugs(octets, Debugger.Profile)},
 		{Method: get, Path: "/debug/bundle", Needs: lateen.DebugRead, Tag: "platform", Summary: "Create a debug bundle, a .tar.gz with profiles, logs, metrics and settings without secrets", handler: debugs("application/gzip", Debugger.Bundle)},
 

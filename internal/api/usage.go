@@ -27,6 +27,19 @@ type usageOfFunction struct {
 }
 
 func getUsage(a *API, r *http.Request, _ *none) (*usageReply, error) {
+	return sumUsage(r, func(since, until lateen.Millis) ([]lateen.UsageHour, error) {
+		return a.Control.Usage(r.Context(), r.PathValue("project"), since, until)
+	})
+}
+
+func getPlatformUsage(a *API, r *http.Request, _ *none) (*usageReply, error) {
+	return sumUsage(r, func(since, until lateen.Millis) ([]lateen.UsageHour, error) {
+		return a.Control.PlatformUsage(r.Context(), since, until)
+	})
+}
+
+// sumUsage adds up the usage in the range of a request.
+func sumUsage(r *http.Request, list func(since, until lateen.Millis) ([]lateen.UsageHour, error)) (*usageReply, error) {
 	since, err := millisOf(r, "since")
 	if err != nil {
 		return nil, err
@@ -35,7 +48,7 @@ func getUsage(a *API, r *http.Request, _ *none) (*usageReply, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Control.Usage(r.Context(), r.PathValue("project"), since, until)
+	rows, err := list(since, until)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,17 @@ func TestUsageIsSummedByHourAndByFunction(t *testing.T) {
 	get("viewer", "", 200, `{"hours":[],"functions":[]}`) // the last 24 hours
 	get("viewer", fmt.Sprintf("?since=1&until=%d", 32*24*hour), 400, `{"error":{"code":"bad_request"}}`)
 	get("viewer", "?since=yesterday", 400, ``)
+	err = w.Store.AddUsage(t.Context(), store.UsageBatch{Writer: "w", Serial: 2, Rows: []lateen.UsageHour{
+		{Function: "blank", Hour: 5 * hour, Usage: lateen.Usage{Standby: lateen.StateUsage{Time: 9, Memory: 99, CPU: 3}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	platform := fmt.Sprintf("/v1/usage?since=%d&until=%d", 5*hour, 8*hour)
 	w.rows(t, []row{
+		{"owner", "GET", platform, "", 200, `{"hours":[{"hour":18000000,"busy":{"time":0},"standby":{"time":9}}],"functions":[{"function":"blank","standby":{"time":9,"memory":99,"cpu":3}}]}`},
+		{"viewer", "GET", platform, "", 403, `{"error":{"code":"role_too_low"}}`},
+		{"stranger", "GET", platform, "", 403, ``},
 		{"stranger", "GET", "/v1/projects/{project}/usage", "", 404, `{"error":{"code":"project_not_found"}}`},
 		{"owner", "GET", "/v1/projects/nothing/usage", "", 404, ``},
 	})

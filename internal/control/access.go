@@ -92,16 +92,22 @@ func (c *Control) MayReadMetrics(ctx context.Context, token string) error {
 // the whole platform, so the caller must be an owner of its first team, whichever
 // team the call acts for. Errors: those of [lateen.Authorize].
 func (c *Control) MayDebug(ctx context.Context) error {
-	p, err := authorize(ctx, lateen.DebugRead)
+	return c.ownerMay(ctx, lateen.DebugRead, "profiles and debug bundles")
+}
+
+// ownerMay returns nil if the caller has a permission for the whole platform, and is
+// an owner of its first team. The subject of the permission is for the error.
+func (c *Control) ownerMay(ctx context.Context, need lateen.Permission, subject string) error {
+	p, err := authorize(ctx, need)
 	if err != nil {
 		return err
 	}
 	if p.Project != "" {
-		return lateen.ErrScopeTooNarrow.With("the token is limited to a project, but profiles cover the whole platform")
+		return lateen.ErrScopeTooNarrow.With("the token is limited to a project, so it cannot read %s", subject)
 	}
 	owns, err := ownsPlatform(ctx, c.Store.Queries, p.User)
 	if err == nil && !owns {
-		err = lateen.ErrRoleTooLow.With("only owners of the platform's first team can read profiles and debug bundles").WithHint("ask an owner of that team")
+		err = lateen.ErrRoleTooLow.With("only owners of the platform's first team can read %s", subject).WithHint("ask an owner of that team")
 	}
 	return err
 }

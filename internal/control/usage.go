@@ -23,16 +23,31 @@ func (c *Control) Usage(ctx context.Context, project string, since, until lateen
 	if err != nil {
 		return nil, err
 	}
-	if until == 0 {
-		until = c.now() + 1
+	return c.listUsage(ctx, store.UsageFilter{Team: p.Team, Project: of.ID, Since: since, Until: until})
+}
+
+// PlatformUsage returns the usage of the platform's own processes, as [Control.Usage]
+// does for a project. The names of functions are those of kinds of processes: blank,
+// zygote. The caller must be an owner of the platform's first team.
+func (c *Control) PlatformUsage(ctx context.Context, since, until lateen.Millis) ([]lateen.UsageHour, error) {
+	if err := c.ownerMay(ctx, lateen.PlatformRead, "the usage of the platform"); err != nil {
+		return nil, err
 	}
-	if since == 0 {
-		since = max(1, until-lateen.Millis((24*time.Hour).Milliseconds()))
+	return c.listUsage(ctx, store.UsageFilter{Since: since, Until: until})
+}
+
+// listUsage returns the hours of a filter, after it has set the defaults of its range.
+func (c *Control) listUsage(ctx context.Context, f store.UsageFilter) ([]lateen.UsageHour, error) {
+	if f.Until == 0 {
+		f.Until = c.now() + 1
 	}
-	if until-since > lateen.Millis(maxUsageRange.Milliseconds()) {
+	if f.Since == 0 {
+		f.Since = max(1, f.Until-lateen.Millis((24*time.Hour).Milliseconds()))
+	}
+	if f.Until-f.Since > lateen.Millis(maxUsageRange.Milliseconds()) {
 		return nil, lateen.ErrInvalid.With("the range of usage is longer than 31 days").WithHint("set since and until to at most 31 days apart")
 	}
-	return c.Store.ListUsage(ctx, store.UsageFilter{Team: p.Team, Project: of.ID, Since: since, Until: until})
+	return c.Store.ListUsage(ctx, f)
 }
 
 // expireUsage removes usage older than its retention.

@@ -190,6 +190,7 @@ func TestTheUsageOfAWorkerIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "no usage is stored", func() bool { return storedUsage(t, api) > 0 })
+	awaitBlankUsage(t, api)
 }
 
 // dataApp reads, writes and invalidates the data cache in the way of Next.js.

@@ -98,6 +98,23 @@ func callModule(t *testing.T, addr, host string) {
 	}
 }
 
+// awaitBlankUsage waits until a platform has stored the memory of blank processes.
+func awaitBlankUsage(t *testing.T, c *client.Client) {
+	t.Helper()
+	await(t, "no usage of blank processes is stored", func() bool {
+		u, err := c.PlatformUsage(t.Context(), 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range u.Functions {
+			if kind.Function == "blank" && kind.Standby.Memory > 0 && kind.Standby.CPU > 0 && kind.Total() == kind.Standby {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // storedUsage returns the time of all instances that a platform has stored, after it
 // has checked that the sums by hour and by function agree.
 func storedUsage(t *testing.T, c *client.Client) time.Duration {
@@ -119,7 +136,7 @@ func storedUsage(t *testing.T, c *client.Client) time.Duration {
 	if hours != functions {
 		t.Errorf("by hour %+v, by function %+v", hours, functions)
 	}
-	return hours.Total().Time
+	return hours.Total().Time - hours.Standby.Time
 }
 
 // usageIn returns the time of all instances in the database of a platform that does
@@ -139,7 +156,7 @@ func usageIn(t *testing.T, dir string) (sum time.Duration) {
 		t.Fatal(err)
 	}
 	for _, row := range rows {
-		sum += row.Total().Time
+		sum += row.Total().Time - row.Standby.Time
 	}
 	return sum
 }

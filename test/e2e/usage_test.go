@@ -54,7 +54,7 @@ func TestUsageShowsTheFunctionsOfADeployment(t *testing.T) {
 			case "works":
 				shown[name] = fn.Starting.Time > 0 && fn.Busy.Time >= 3e8 && fn.Busy.Memory > 0 && fn.Idle.Time+fn.Frozen.Time > 0 && fn.Failed.Time == 0
 			case "broken":
-				shown[name] = fn.Failed.Time > 0 && fn.Total().Time == fn.Failed.Time
+				shown[name] = fn.Failed.Time > 0 && fn.Total().Time == fn.Failed.Time+fn.Standby.Time
 			}
 		}
 		if !shown["works"] || !shown["broken"] {
@@ -62,5 +62,5 @@ func TestUsageShowsTheFunctionsOfADeployment(t *testing.T) {
 		}
 		return nil
 	})
-	cli.run("usage").says(t, "works", "broken", "busy", "failed")
+	cli.run("usage").says(t, "works", "broken", "busy", "failed", "standby")
 }

@@ -1,10 +1,13 @@
 package inspect
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/client"
 	"github.com/lateen-dev/lateen/internal/cli/command"
 	"github.com/lateen-dev/lateen/internal/terminal"
 )
@@ -13,13 +16,15 @@ import (
 func Usage(with *command.Session) *cobra.Command {
 	s := &session{with}
 	var since string
+	var platform bool
 	c := &cobra.Command{
 		Use: "usage", GroupID: command.Look,
 		Short: "Show the time, memory and CPU of a project's instances",
 		Long: "Shows the time of all instances of each function, the part of it in each state, the\n" +
-			"memory in gigabyte-hours and the CPU time. The range is in whole hours: the last 24, or\n" +
-			"those after --since, at most 31 days.",
-		Example: "lateen usage --since 7d\nlateen usage --project shop --json",
+			"memory in gigabyte-hours and the CPU time. Processes on standby make starts faster and are\n" +
+			"no instances. The range is in whole hours: the last 24, or those after --since, at most\n" +
+			"31 days.",
+		Example: "lateen usage --since 7d\nlateen usage --project shop --json\nlateen usage --platform",
 		Args:    command.Takes(0, 0, ""),
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -27,11 +32,10 @@ func Usage(with *command.Session) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		on, err := s.Here(c.Context())
-		if err != nil {
-			return err
+		if platform && s.Flags.Project != "" {
+			return command.ErrUsage.With("--platform and --project exclude each other")
 		}
-		usage, err := on.Client.Usage(c.Context(), string(on.Project.ID), from, 0)
+		usage, of, err := s.usage(c.Context(), platform, from)
 		if err != nil {
 			return err
 		}
@@ -39,7 +43,7 @@ func Usage(with *command.Session) *cobra.Command {
 			return s.Term.JSON(usage)
 		}
 		if len(usage.Functions) == 0 {
-			s.Term.Linef("No usage of %s found. Instances report theirs every 50 seconds and at their end.", on.Project.Name)
+			s.Term.Linef("No usage of %s found. Processes report theirs every 50 seconds and at their end.", of)
 			return nil
 		}
 		rows, columns := [][]string{}, []terminal.Column{{Title: "function"}}
@@ -59,5 +63,25 @@ func Usage(with *command.Session) *cobra.Command {
 	}
 	s.ProjectFlag(c)
 	c.Flags().StringVar(&since, "since", "", "`time` of the first hour: 12h or 7d ago, or 2026-01-31T08:00:00Z")
+	c.Flags().BoolVar(&platform, "platform", false, "show the processes that no function owns yet, by kind; for owners of the platform's first team")
 	return c
+}
+
+// usage returns the usage of the platform's own processes, or of the project, and the
+// name of either.
+func (s *session) usage(ctx context.Context, platform bool, from lateen.Millis) (usage *client.Usage, of string, err error) {
+	if platform {
+		api, err := s.Client()
+		if err != nil {
+			return nil, "", err
+		}
+		usage, err = api.PlatformUsage(ctx, from, 0)
+		return usage, "the platform", err
+	}
+	on, err := s.Here(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	usage, err = on.Client.Usage(ctx, string(on.Project.ID), from, 0)
+	return usage, on.Project.Name, err
 }
