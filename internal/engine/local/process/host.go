@@ -28,7 +28,8 @@ const PrepareTimeout = 60 * time.Second
 type Host struct {
 	Options
 	tasks
-	standbys
+
+	standbys standbys
 
 	Sockets *os.File // directory of the listening sockets
 }
