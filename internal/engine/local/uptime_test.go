@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/engine/local/learn"
 )
 
 func TestUptimeIsThatOfTheInstance(t *testing.T) {
@@ -41,6 +42,10 @@ func TestUptimeIsThatOfTheInstance(t *testing.T) {
 	}
 	waitFor(t, "a blank process is ready", r.Blanks.Ready)
 	young(lateen.StartBlank)
+	waitFor(t, "the engine has learned the cost of the start", func() (known bool) { // which addTemplate replaces
+		s.learner.With(spec.Key, func(a *learn.Profile) { known = a.Cost > 0 })
+		return known
+	})
 	if needForks(t); s.addTemplate(spec) != nil {
 		t.Fatal("no template")
 	}
