@@ -125,7 +125,7 @@ func (c *Cache) Invalidated(scope string) time.Time {
 // Drop removes scope with all its entries and marks, and its data. Results of its
 // running cache fills are not stored.
 func (c *Cache) Drop(scope string) error {
-	return errors.Join(c.storage.drop(scope), c.storage.dropData(scope))
+	return errors.Join(c.storage.dropData(scope), c.storage.drop(scope)) // the first refuses invalidations of data
 }
 
 // Used is the number of bytes that the entries take on disk.
