@@ -10,9 +10,9 @@ import (
 var (
 	// ErrUnreachable means that the function received no part of the request, so the
 	// request may be sent again.
-	ErrUnreachable = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_unreachable", Message: "the worker that runs functions cannot be reached", Hint: "start it with `lateen up --roles worker`"}
+	ErrUnreachable = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_unreachable", Message: "the worker that runs functions cannot be reached", Hint: "start it with `lateen up --roles worker --worker-listen unix:PATH`"}
 	// ErrStopping means the same: the worker stops, and refused the request.
-	ErrStopping = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_stopping", Message: "the worker that runs functions is stopping", Hint: "start it again with `lateen up --roles worker`"}
+	ErrStopping = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_stopping", Message: "the worker that runs functions is stopping", Hint: "start it again with `lateen up --roles worker --worker-listen unix:PATH`"}
 	// ErrIncompatible means the same: the worker has another protocol.
 	ErrIncompatible = &lateen.Error{Code: lateen.Unavailable, Reason: "worker_incompatible", Message: "the worker that runs functions has another protocol than the control process", Hint: "upgrade both processes to the same version"}
 	// ErrLost means that the connection broke after the request was sent. The function

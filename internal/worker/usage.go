@@ -13,7 +13,7 @@ import (
 // usageTimeout is the time limit for a client to store a batch of usage.
 const usageTimeout = 30 * time.Second
 
-var errUsageUnstored = &lateen.Error{Code: lateen.Unavailable, Reason: "usage_unstored", Message: "no control process has stored the usage", Hint: "start it with `lateen up --roles control,edge`"}
+var errUsageUnstored = &lateen.Error{Code: lateen.Unavailable, Reason: "usage_unstored", Message: "no control process has stored the usage", Hint: "start it with `lateen up --roles control,edge --workers unix:PATH`"}
 
 // Usage passes the usage of a worker to the store of its client. It is the store of one
 // meter, which keeps usage in memory while there is no client. The zero value is ready.
