@@ -42,7 +42,10 @@ func serveForeign(t *testing.T, socket, version string) (invoked *atomic.Bool, s
 		http.NotFound(w, r)
 	})}
 	go func() { _ = server.Serve(listener) }()
-	stop = func() { server.Close() }
+	stop = func() {
+		_ = server.Shutdown(t.Context()) // which sends the responses; after the test it ends at once
+		server.Close()
+	}
 	t.Cleanup(stop)
 	return invoked, stop
 }
