@@ -79,8 +79,7 @@ type session struct {
 	slots           chan struct{}
 	readBy, writeBy func(time.Time) error
 
-	mu     sync.Mutex            // guards places
-	places *share.Shares[string] // the slots that the tenants of a process hold; nil for an instance
+	places *share.Shares[string] // the slots that the tenants of a process hold, guarded by Server.mu; nil for an instance
 
 	writing sync.Mutex // serializes replies
 }
@@ -183,21 +182,13 @@ func (c *session) allows(size int64) bool {
 // enter takes a place of a process for the tenant of a request, so that the slow
 // requests of one do not delay those of others.
 func (c *session) enter(r *request) bool {
-	if c.places == nil {
-		return true
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.places.Take(1, string(r.Owner.Project))
+	return c.places == nil || c.server.take(c.places, r.Owner, 1)
 }
 
 func (c *session) leave(r *request) {
-	if c.places == nil {
-		return
+	if c.places != nil {
+		c.server.give(c.places, r.Owner, 1)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.places.Give(1, string(r.Owner.Project))
 }
 
 func (s *Server) take(from *share.Shares[string], o *Owner, n int64) bool {
