@@ -97,7 +97,7 @@ func (c *Cache) ExpirePages(scopes []string) error {
 
 // ExpireData expires all values of the scopes, as [Cache.Invalidate] does.
 func (c *Cache) ExpireData(scopes []string) error {
-	return c.invalidate(scopes, []string{groupName(dataGroup)}, 0)
+	return c.invalidate(scopes, []string{dataName}, 0)
 }
 
 func (c *Cache) invalidate(scopes, names []string, grace time.Duration) error {

@@ -95,6 +95,7 @@ const anyName = ""
 const (
 	pagesName = "p:"
 	dataGroup = "\x00data"
+	dataName  = groupPrefix + dataGroup // the name of that group
 )
 
 // marks is the table of the invalidated names of a scope. Changes are appended to
@@ -204,10 +205,13 @@ func (m *marks) freshnessWith(e *Entry, tags []string) *freshness {
 	return &f
 }
 
-const tagPrefix = "t:"
+const (
+	tagPrefix   = "t:"
+	groupPrefix = "g:"
+)
 
 func tagName(tag string) string     { return shortened(tagPrefix + tag) }
-func groupName(group string) string { return shortened("g:" + group) }
+func groupName(group string) string { return shortened(groupPrefix + group) }
 
 // shortened returns the key of name in the table. User code writes tags of any
 // length; a digest replaces the rest of a long one.
@@ -264,7 +268,7 @@ func (m *marks) invalidate(names []string, at int64, now time.Time, grace time.D
 
 func (m *marks) setLocked(name string, mark Mark) {
 	m.table[name] = mark
-	if strings.HasPrefix(name, tagPrefix) || name == anyName || name == groupName(dataGroup) {
+	if strings.HasPrefix(name, tagPrefix) || name == anyName || name == dataName {
 		m.latest.Store(max(m.latest.Load(), mark.Stale))
 	}
 }
