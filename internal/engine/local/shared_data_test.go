@@ -17,7 +17,7 @@ import (
 
 // sharedData uses the data caches in the way of Next.js, in several instances.
 const sharedData = `const { FetchCache, RemoteCache } = globalThis[Symbol.for('@next/cache-handlers')];
-let release; // what /late waits for
+let release; // resolves the promise for which /late waits
 const now = () => performance.timeOrigin + performance.now();
 const entry = (value, tags, timestamp = now()) => Promise.resolve({ value: new Response(value).body, tags, stale: 0, timestamp, expire: 3600, revalidate: 60 });
 module.exports = async (req, res) => {
