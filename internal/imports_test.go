@@ -93,7 +93,7 @@ var layers = map[string]string{
 
 	// Ring 4: interfaces to users and programs.
 	"internal/api": "internal/accept internal/control internal/observe internal/share internal/store",
-	"internal/cli": "internal/cli/account internal/cli/command internal/cli/deploy internal/cli/inspect internal/cli/platform internal/cli/settings internal/terminal",
+	"internal/cli": "internal/address internal/cli/account internal/cli/command internal/cli/deploy internal/cli/inspect internal/cli/platform internal/cli/settings internal/terminal",
 
 	// The groups of commands, which share command and never import each other.
 	"internal/cli/account":  "client internal/cli/command internal/config internal/terminal",

@@ -5,6 +5,7 @@ package address
 import (
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // special are the networks that are not part of the public Internet (RFC 6890 and the
@@ -84,4 +85,11 @@ func Permitted(ip netip.Addr, allow []netip.Prefix) bool {
 
 func within(ip netip.Addr, list []netip.Prefix) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// IsLocalhost reports whether a host name is localhost or below it: a name of the machine
+// that looks it up (RFC 6761, section 6.3).
+func IsLocalhost(name string) bool {
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }

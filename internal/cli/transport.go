@@ -5,7 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
+
+	"github.com/lateen-dev/lateen/internal/address"
 )
 
 // newTransport returns the transport of calls to the platform. The names localhost and
@@ -15,14 +16,14 @@ func newTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // of the standard library
 	proxy, dial := t.Proxy, t.DialContext
 	t.Proxy = func(r *http.Request) (*url.URL, error) {
-		if isLocalhost(r.URL.Hostname()) {
+		if address.IsLocalhost(r.URL.Hostname()) {
 			return nil, nil
 		}
 		return proxy(r)
 	}
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)
-		if err != nil || !isLocalhost(host) {
+		if err != nil || !address.IsLocalhost(host) {
 			return dial(ctx, network, addr)
 		}
 		conn, err := dial(ctx, network, net.JoinHostPort("127.0.0.1", port))
@@ -34,10 +35,4 @@ func newTransport() *http.Transport {
 		return conn, err
 	}
 	return t
-}
-
-// isLocalhost reports whether host is localhost or a name below it.
-func isLocalhost(host string) bool {
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }

@@ -19,6 +19,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
+	"github.com/lateen-dev/lateen/internal/address"
 	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
@@ -220,7 +221,7 @@ func (a *Attachment) answer(ctx context.Context, network string, query []byte) [
 		return failure(h, nil, dnsmessage.RCodeFormatError)
 	}
 	name := strings.ToLower(strings.TrimSuffix(question.Name.String(), "."))
-	if name == "localhost" || strings.HasSuffix(name, ".localhost") || name == netdev.Host {
+	if address.IsLocalhost(name) || name == netdev.Host {
 		return a.answerHost(h, question, name)
 	}
 	answer, err := a.network.query(ctx, network, query, question)
