@@ -15,9 +15,9 @@ import (
 
 // Limits of a value. A value past one of them is not stored.
 const (
-	MaxValue = 2 << 20  // bytes
-	MaxTags  = 128      // tags of a value
-	MaxTag   = 256      // characters of a tag
+	MaxValue = 2 << 20 // bytes
+	MaxTags  = 128     // tags of a value
+	MaxTag   = lateen.MaxTag
 	MaxKey   = 128      // bytes
 	MaxMeta  = 64 << 10 // bytes of the data that describe the value
 )
