@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/lateen-dev/lateen/internal/datacache"
 )
 
 // Soft is the grace of an invalidation after which stale entries may be served until
@@ -83,11 +85,13 @@ func (c *Cache) State(scope string, e *Entry, now time.Time) (State, Reason) {
 // invalidation is durable on return; it takes effect immediately even if Invalidate
 // fails.
 func (c *Cache) Invalidate(scopes, tags []string, grace time.Duration) error {
-	names := make([]string, len(tags))
-	for i, tag := range tags {
-		names[i] = tagName(tag)
-	}
-	return c.invalidate(scopes, names, grace)
+	return c.invalidate(scopes, tagNames(tags), grace)
+}
+
+// InvalidateOnce is [Cache.Invalidate] for one scope, unless that had an invalidation with
+// the ID of v shortly before.
+func (c *Cache) InvalidateOnce(scope string, v datacache.Invalidation) error {
+	return c.storage.invalidateOnce(scope, v)
 }
 
 // ExpirePages expires all pages of the scopes, as [Cache.Invalidate] does.

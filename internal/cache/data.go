@@ -132,16 +132,11 @@ func (d *Data) put(o datacache.Owner, key string, v datacache.Item) (bool, error
 }
 
 // Invalidate implements [datacache.Cache].
-func (d *Data) Invalidate(_ context.Context, o datacache.Owner, tags []string, grace time.Duration) error {
-	var names []string
-	for _, tag := range SplitTags(tags) {
-		names = append(names, tagName(tag))
-	}
-	s := d.storage.scope(string(o.Deployment))
-	if s == nil || len(names) == 0 || d.storage.isGone(string(o.Deployment)) {
+func (d *Data) Invalidate(_ context.Context, o datacache.Owner, v datacache.Invalidation) error {
+	if d.storage.isGone(string(o.Deployment)) {
 		return nil
 	}
-	if err := d.storage.invalidate(s, names, d.storage.clock.tick(), grace); err != nil {
+	if err := d.storage.invalidateOnce(string(o.Deployment), v); err != nil {
 		d.storage.o.Log.Error("an invalidation may not survive a restart", "deployment_id", string(o.Deployment), "err", err)
 	}
 	return nil // it has taken effect

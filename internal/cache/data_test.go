@@ -54,7 +54,7 @@ func expectData(t *testing.T, d *cache.Data, o datacache.Owner, want, key string
 
 func invalidate(t *testing.T, d *cache.Data, o datacache.Owner, grace time.Duration, tags ...string) {
 	t.Helper()
-	if err := d.Invalidate(t.Context(), o, tags, grace); err != nil {
+	if err := d.Invalidate(t.Context(), o, datacache.Invalidation{Tags: tags, Grace: grace}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"path/filepath"
 	"time"
+
+	"github.com/lateen-dev/lateen/internal/datacache"
 )
 
 // invalidate marks names of s as invalidated at a reading of the clock. A dropped
@@ -15,6 +17,17 @@ func (st *storage) invalidate(s *scope, names []string, at int64, grace time.Dur
 		return nil
 	}
 	return errors.Join(ahead, err, st.removeNames(maxMarked))
+}
+
+// invalidateOnce invalidates the tags of v, unless the scope had an invalidation with the ID
+// of v. What was stored after that one stays valid: the clock is read before.
+func (st *storage) invalidateOnce(scope string, v datacache.Invalidation) error {
+	s, names, at := st.scope(scope), tagNames(SplitTags(v.Tags)), st.clock.tick()
+	if s == nil || len(names) == 0 || s.marks.has(v.ID) {
+		return nil
+	}
+	defer s.marks.note(v.ID)
+	return st.invalidate(s, names, at, v.Grace)
 }
 
 // propagate makes the older members of e's group stale or expired. It runs before e is

@@ -109,8 +109,9 @@ type marks struct {
 
 	mu    sync.Mutex // guards the fields below
 	table map[string]Mark
-	lines int  // number of lines in the file
-	torn  bool // the file ends with an incomplete line
+	lines int      // number of lines in the file
+	torn  bool     // the file ends with an incomplete line
+	noted []string // IDs of the last invalidations that have one
 	// regenerated has the last regeneration of each group by time, as a reading of the
 	// cache's clock. It only keeps the members in step: the members of a removed
 	// group become stale by their own time.
@@ -210,6 +211,14 @@ const (
 	groupPrefix = "g:"
 )
 
+func tagNames(tags []string) []string {
+	names := make([]string, len(tags))
+	for i, tag := range tags {
+		names[i] = tagName(tag)
+	}
+	return names
+}
+
 func tagName(tag string) string     { return shortened(tagPrefix + tag) }
 func groupName(group string) string { return shortened(groupPrefix + group) }
 
@@ -264,6 +273,30 @@ func (m *marks) invalidate(names []string, at int64, now time.Time, grace time.D
 		return fmt.Errorf("write invalidations: %w", err)
 	}
 	return nil
+}
+
+// maxNoted bounds the remembered IDs of invalidations, and maxID the bytes of one.
+const (
+	maxNoted = 64
+	maxID    = 128
+)
+
+// note remembers the ID of an invalidation that has taken effect. "" is none.
+func (m *marks) note(id string) {
+	if id == "" || len(id) > maxID {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.noted = append(m.noted, id)
+	m.noted = m.noted[max(0, len(m.noted)-maxNoted):]
+}
+
+// has reports whether an ID is remembered.
+func (m *marks) has(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return id != "" && slices.Contains(m.noted, id)
 }
 
 func (m *marks) setLocked(name string, mark Mark) {

@@ -39,10 +39,20 @@ type Cache interface {
 	// Put stores a value, completely or not at all, and reports whether it did. It does
 	// not store a value that was invalidated after the begin of its computation.
 	Put(ctx context.Context, o Owner, key string, v Item) (bool, error)
-	// Invalidate makes the values and cached pages of the deployment with one of tags
-	// stale; they expire after grace, never if it is negative. On return no [Cache.Get]
-	// of any instance finds an expired one.
-	Invalidate(ctx context.Context, o Owner, tags []string, grace time.Duration) error
+	// Invalidate makes values and cached pages of the deployment stale. On return no
+	// [Cache.Get] of any instance finds an expired one.
+	Invalidate(ctx context.Context, o Owner, v Invalidation) error
+}
+
+// Invalidation makes the values and cached pages with one of Tags stale. They expire after
+// Grace, never if it is negative.
+type Invalidation struct {
+	Tags  []string
+	Grace time.Duration
+	// ID names an invalidation of which the header of a response may carry a copy: the
+	// one that arrives last has no effect, and so keeps what was stored meanwhile. "" is
+	// no name.
+	ID string
 }
 
 // State says how a value may be used.
@@ -87,4 +97,4 @@ func (Discard) Get(context.Context, Owner, string, []string) (Value, error) {
 func (Discard) Put(context.Context, Owner, string, Item) (bool, error) { return false, nil }
 
 // Invalidate implements [Cache].
-func (Discard) Invalidate(context.Context, Owner, []string, time.Duration) error { return nil }
+func (Discard) Invalidate(context.Context, Owner, Invalidation) error { return nil }

@@ -38,10 +38,10 @@ func (m *memory) Put(_ context.Context, o Owner, key string, v Item) (bool, erro
 	return true, m.fail
 }
 
-func (m *memory) Invalidate(_ context.Context, o Owner, tags []string, grace time.Duration) error {
+func (m *memory) Invalidate(_ context.Context, o Owner, v Invalidation) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.told = append(m.told, string(o.Deployment)+" "+strings.Join(tags, ",")+" "+grace.String())
+	m.told = append(m.told, string(o.Deployment)+" "+strings.Join(v.Tags, ",")+" "+v.Grace.String()+v.ID)
 	return m.fail
 }
 
@@ -374,11 +374,11 @@ func TestARemoteIsTheCacheOfAnotherProcess(t *testing.T) {
 		t.Errorf("another owner reads %+v, %v", v, err)
 	}
 	for _, grace := range []time.Duration{-1, 0, time.Second} {
-		if err := r.Invalidate(t.Context(), o, []string{"x"}, grace); err != nil {
+		if err := r.Invalidate(t.Context(), o, Invalidation{Tags: []string{"x"}, Grace: grace, ID: " n"}); err != nil {
 			t.Error(err)
 		}
 	}
-	if got := strings.Join(m.told, "; "); got != "dpl_a x -1ns; dpl_a x 0s; dpl_a x 1s" {
+	if got := strings.Join(m.told, "; "); got != "dpl_a x -1ns n; dpl_a x 0s n; dpl_a x 1s n" {
 		t.Errorf("invalidated %q", got)
 	}
 	conn.Close()

@@ -37,6 +37,7 @@ type request struct {
 	Started int64    `json:"born,string,omitempty"`
 	Usable  *float64 `json:"usable,omitempty"` // seconds
 	Grace   *float64 `json:"grace,omitempty"`  // seconds; nil is unlimited
+	Name    string   `json:"name,omitempty"`   // of an invalidation
 	Owner   *Owner   `json:"owner,omitempty"`  // only of a [Remote]
 }
 

@@ -188,7 +188,7 @@ func (r *Remote) Put(ctx context.Context, o Owner, key string, v Item) (bool, er
 }
 
 // Invalidate implements [Cache].
-func (r *Remote) Invalidate(ctx context.Context, o Owner, tags []string, grace time.Duration) error {
-	_, err := r.call(ctx, request{Op: opInvalidate, Owner: &o, Tags: tags, Grace: secondsOf(grace)}, nil)
+func (r *Remote) Invalidate(ctx context.Context, o Owner, v Invalidation) error {
+	_, err := r.call(ctx, request{Op: opInvalidate, Owner: &o, Tags: v.Tags, Grace: secondsOf(v.Grace), Name: v.ID}, nil)
 	return err
 }

@@ -245,7 +245,7 @@ func (s *Server) answer(ctx context.Context, r *request, body []byte, ok bool) (
 		stored, err := s.cache.Put(ctx, *r.Owner, r.Key, Item{Body: body, Meta: r.Meta, Tags: r.Tags, Started: r.Started, Usable: usable})
 		return reply{Status: statusOf(stored, err)}, Value{}
 	case opInvalidate:
-		err := s.cache.Invalidate(ctx, *r.Owner, r.Tags, r.grace())
+		err := s.cache.Invalidate(ctx, *r.Owner, Invalidation{Tags: r.Tags, Grace: r.grace(), ID: r.Name})
 		return reply{Status: statusOf(true, err)}, Value{}
 	}
 	return reply{Status: statusRefused}, Value{}

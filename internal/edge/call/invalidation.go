@@ -8,14 +8,16 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/edge/site"
 )
 
 const (
 	// headerPurge carries, in a function's response, the invalidations that the function
-	// made. Each value is an encoded form: tag=… for each tag, and expire=SECONDS after
+	// made. Each value is an encoded form: tag=… for each tag, expire=SECONDS after
 	// which a stale page may no longer be served; without expire, a stale page may be
-	// served as long as it is usable. The engine reports invalidations after the header.
+	// served as long as it is usable; and id=… if the data cache may have the invalidation
+	// already. The engine reports invalidations after the header.
 	headerPurge = "X-Lateen-Purge"
 	// headerInvalidated carries, to a function, the time of the last invalidation of tags
 	// of its deployment, in Unix milliseconds: data that an instance cached earlier
@@ -34,11 +36,13 @@ type invalidations struct {
 }
 
 // apply implements [Caller.Invalidate].
-func (i *invalidations) apply(s *site.Site, tags []string, grace time.Duration) {
-	if len(tags) == 0 || i.cache == nil {
+func (i *invalidations) apply(s *site.Site, v datacache.Invalidation) {
+	if i.cache == nil {
 		return
 	}
-	if err := i.cache.Invalidate([]string{string(s.Deployment)}, tags[:min(len(tags), maxPurged)], grace); err != nil {
+	v.Tags = cache.SplitTags(v.Tags)
+	v.Tags = v.Tags[:min(len(v.Tags), maxPurged)]
+	if err := i.cache.InvalidateOnce(string(s.Deployment), v); err != nil {
 		i.log.Error("an invalidation may not survive a restart", "deployment_id", string(s.Deployment), "err", err)
 	}
 }
@@ -63,7 +67,7 @@ func (i *invalidations) receive(s *site.Site, h http.Header) {
 		if err != nil {
 			continue // user code set this value: those of the guest are valid
 		}
-		i.apply(s, cache.SplitTags(form["tag"]), graceOf(form.Get("expire")))
+		i.apply(s, datacache.Invalidation{Tags: form["tag"], Grace: graceOf(form.Get("expire")), ID: form.Get("id")})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/datacache"
 )
 
 // clockPages deploys a page with the tags clock and _N_T_/isr, one with neither, and a
@@ -82,6 +83,37 @@ func TestInvalidationsReachEveryHostAndSurviveARestart(t *testing.T) {
 		p.want("REVALIDATED (stale_tag): call 3", "/isr", "Host: www.example.com")
 		p.want("HIT: call 2", "/isr")
 	})
+}
+
+// A function sends an invalidation to the data cache and in the header of its response,
+// and either may arrive first.
+func TestTheCopyOfAnInvalidationKeepsWhatWasStoredMeanwhile(t *testing.T) {
+	owner := datacache.Owner{Project: "prj_1", Deployment: "dpl_1"}
+	send := map[string]func(*pageStage){
+		"header": func(p *pageStage) { p.send("GET", "/api/purge?tag=clock&expire=0&id=1") },
+		"data cache": func(p *pageStage) {
+			if err := p.cache.Data().Invalidate(t.Context(), owner, datacache.Invalidation{Tags: []string{"clock"}, ID: "1"}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for first, last := range map[string]string{"header": "data cache", "data cache": "header"} {
+		t.Run(first+" first", func(t *testing.T) {
+			withPages(t, clockPages, func(p *pageStage) {
+				p.want("PRERENDER: built", "/isr")
+				time.Sleep(time.Second)
+				send[first](p)
+				n := p.called() + 1
+				p.want(fmt.Sprint("REVALIDATED (stale_tag): call ", n), "/isr")
+				time.Sleep(time.Second)
+				send[last](p)
+				p.want(fmt.Sprint("HIT: call ", n), "/isr")
+				n = p.called() + 2
+				p.send("GET", "/api/purge?tag=clock&expire=0&id=2")
+				p.want(fmt.Sprint("REVALIDATED (stale_tag): call ", n), "/isr")
+			})
+		})
+	}
 }
 
 func TestAnInvalidationIsForOneDeployment(t *testing.T) {

@@ -39,7 +39,7 @@ func (r *request) applyRevalidatedTags(token string) {
 	if h[headerRevalidatedTags] == nil || !sameSecret(token, h.Get(headerTagToken)) {
 		return
 	}
-	r.pages.o.Functions.Invalidate(r.Site, cache.SplitTags(h[headerRevalidatedTags]), 0)
+	r.pages.o.Functions.Invalidate(r.Site, h[headerRevalidatedTags], 0)
 }
 
 // serve answers with the cached page. It refreshes the page first if it is missing or

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
@@ -214,6 +214,7 @@ type failing struct {
 	datacache.Cache
 
 	err error
+	ids []string // of invalidations
 }
 
 func (f *failing) Get(ctx context.Context, o datacache.Owner, key string, soft []string) (datacache.Value, error) {
@@ -230,11 +231,12 @@ func (f *failing) Put(ctx context.Context, o datacache.Owner, key string, v data
 	return f.Cache.Put(ctx, o, key, v)
 }
 
-func (f *failing) Invalidate(ctx context.Context, o datacache.Owner, tags []string, grace time.Duration) error {
+func (f *failing) Invalidate(ctx context.Context, o datacache.Owner, v datacache.Invalidation) error {
+	f.ids = append(f.ids, v.ID)
 	if f.err != nil {
 		return f.err
 	}
-	return f.Cache.Invalidate(ctx, o, tags, grace)
+	return f.Cache.Invalidate(ctx, o, v)
 }
 
 func TestAnInstanceCachesInItsMemoryWhileThePlatformDoesNot(t *testing.T) {
@@ -251,6 +253,23 @@ func TestAnInstanceCachesInItsMemoryWhileThePlatformDoesNot(t *testing.T) {
 	f.err = nil
 	expect(t, a, "ok", "/set?key=k&text=2&tag=x")
 	expect(t, b, "60 x 2", "/get?key=k")
+}
+
+func TestTheTwoCopiesOfAnInvalidationHaveOneID(t *testing.T) {
+	f := &failing{Cache: openCache(t, t.TempDir()).Data(), err: errors.New("no disk")}
+	a := sharing(t, f)("dpl_a")
+	ids := map[string]bool{}
+	for n := range 3 {
+		resp, _ := ask(t, a, "GET", "/revalidate?tag=x", "", "X-Invocation-Id", "req_1")
+		form, err := url.ParseQuery(resp.Header.Get("X-Lateen-Purge"))
+		if id := form.Get("id"); err != nil || !strings.HasPrefix(id, "req_1 ") || len(f.ids) != n+1 || f.ids[n] != id {
+			t.Errorf("the header has the ID %q, and the data cache got %q: %v", id, f.ids, err)
+		}
+		ids[form.Get("id")] = true
+	}
+	if len(ids) != 3 {
+		t.Errorf("three invalidations have the IDs %v", ids)
+	}
 }
 
 func TestAReadWithTooManyTagsFindsNothing(t *testing.T) {

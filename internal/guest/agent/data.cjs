@@ -176,9 +176,9 @@ function put(key, bytes, { tags, meta, usable, began }) {
   return request({ op: 'put', key: hash(key), tags, meta: JSON.stringify(meta), usable, born }, bytes);
 }
 
-/** Invalidates tags, after so many seconds; undefined is never. undefined: they are not invalidated. */
-async function invalidate(tags, grace) {
-  return known(await request({ op: 'invalidate', tags, grace }));
+/** Invalidates tags, after so many seconds; undefined is never. name is its ID. undefined: they are not invalidated. */
+async function invalidate(tags, grace, name) {
+  return known(await request({ op: 'invalidate', tags, grace, name }));
 }
 
 /** An answer other than the refusal of a request past a limit. */

@@ -62,9 +62,10 @@ class FetchCache {
     const list = [tags].flat();
     const expire = durations ? durations.expire : 0;
     mark(list, durations);
+    const { id, done } = invalidate(list, expire);
     const res = headOf(current());
-    const form = res && purgeBy(res, list, expire);
-    if (await invalidate(list, expire)) {
+    const form = res && purgeBy(res, list, expire, id);
+    if (await done) {
       if (form) removePurge(res, form);
     } else if (!form) control.send('purge', { tags: list, expire });
   }
@@ -110,7 +111,7 @@ const DataCache = {
   /** Next.js calls FetchCache.revalidateTag as well, which informs the platform. */
   async updateTags(tags, durations) {
     mark(tags, durations);
-    await invalidate(tags, durations ? durations.expire : 0);
+    await invalidate(tags, durations ? durations.expire : 0).done;
   },
 
   /** Next.js 15 calls this instead: invalidates at once. */
@@ -128,13 +129,20 @@ function entryOf(entry, stale, bytes) {
   return { ...entry, revalidate: stale ? -1 : entry.revalidate, value: new Response(bytes).body };
 }
 
-const sent = new Map(); // invalidations of this turn → their promises: Next.js passes each one to every cache
+const sent = new Map(); // invalidations of this turn: Next.js passes each one to every cache
 
-/** Invalidates tags at the platform; undefined if that is unavailable. */
+/**
+ * Invalidates tags at the platform: done resolves to undefined if that is unavailable. id
+ * names the invalidation for its copy in the header of the response, which may arrive first.
+ */
 function invalidate(tags, expire) {
   if (sent.size === 0) queueMicrotask(() => sent.clear());
   const name = JSON.stringify([tags, expire]);
-  if (!sent.has(name)) sent.set(name, platform.invalidate(tags, expire));
+  if (!sent.has(name)) {
+    const call = current()?.req.headers['x-invocation-id']; // unique, unlike random numbers of this process after a fork
+    const id = call && `${call} ${process.hrtime.bigint()}`;
+    sent.set(name, { id, done: platform.invalidate(tags, expire, id) });
+  }
   return sent.get(name);
 }
 
@@ -204,9 +212,10 @@ function headOf(call) {
 }
 
 /** Adds an invalidation to the header of a response; returns the value of the field. */
-function purgeBy(res, tags, expire) {
+function purgeBy(res, tags, expire, id) {
   const form = new URLSearchParams(tags.map((tag) => ['tag', tag]));
   if (expire !== undefined) form.set('expire', String(expire));
+  if (id) form.set('id', id);
   ServerResponse.prototype.appendHeader.call(res, PURGE, form.toString());
   return form.toString();
 }
