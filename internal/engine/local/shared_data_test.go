@@ -34,10 +34,18 @@ module.exports = async (req, res) => {
     const found = await RemoteCache.get(key, tags);
     return found ? found.revalidate + ' ' + found.tags + ' ' + await new Response(found.value).text() : 'none';
   };
+  const set = async (key, entry) => {
+    await RemoteCache.set(key, entry);
+    await RemoteCache.get(key, []); // which waits for the end of the set
+  };
   switch (pathname) {
+    case '/collect': // the platform's answer is due after 5 s
+      return res.end(await Promise.race([
+        RemoteCache.set(key, entry(text, tags)).then(() => 'collected'), new Promise((resolve) => setTimeout(resolve, 4500, 'waits')),
+      ]));
     case '/set':
       await RemoteCache.get(key, []);
-      await RemoteCache.set(key, entry(text, tags));
+      await set(key, entry(text, tags));
       break;
     case '/get': return res.end(await get());
     case '/fetch': {
@@ -56,7 +64,7 @@ module.exports = async (req, res) => {
       const timestamp = now();
       res.write('began');
       await new Promise((resolve) => (release = resolve));
-      await RemoteCache.set(key, entry(text, tags, timestamp));
+      await set(key, entry(text, tags, timestamp));
       await cache.set(key, fetched(text), { tags });
       return res.end();
     case '/release': release(); break;
@@ -64,16 +72,16 @@ module.exports = async (req, res) => {
     case '/action': // revalidates, and renders in the same response
       await revalidate();
       const before = await get();
-      await RemoteCache.set(key, entry(text, tags));
+      await set(key, entry(text, tags));
       return res.end(before);
-    case '/large': await RemoteCache.set(key, entry(Buffer.alloc(3 << 20, 'x'), tags)); break;
-    case '/big': await RemoteCache.set(key, entry(Buffer.alloc(1 << 20, text), tags)); break;
+    case '/large': await set(key, entry(Buffer.alloc(3 << 20, 'x'), tags)); break;
+    case '/big': await set(key, entry(Buffer.alloc(1 << 20, text), tags)); break;
     case '/size': return res.end(String((await get()).length));
     case '/cut': // the computation fails in the middle
-      await RemoteCache.set(key, Promise.resolve({ tags, stale: 0, timestamp: now(), expire: 60, revalidate: 60,
+      await set(key, Promise.resolve({ tags, stale: 0, timestamp: now(), expire: 60, revalidate: 60,
         value: new ReadableStream({ start(c) { c.enqueue(Buffer.from('half')); c.error(new Error('cut')); } }) }));
       break;
-    case '/many': await Promise.all(Array.from({ length: 200 }, (_, n) => RemoteCache.set(key + n, entry(text + n, tags)))); break;
+    case '/many': await Promise.all(Array.from({ length: 200 }, (_, n) => set(key + n, entry(text + n, tags)))); break;
     case '/all': return res.end(String((await Promise.all(Array.from({ length: 200 }, (_, n) => RemoteCache.get(key + n, [])))).filter(Boolean).length));
   }
   res.end('ok');
@@ -213,8 +221,9 @@ func TestOnlyCompleteValuesWithinTheLimitsAreShared(t *testing.T) {
 type failing struct {
 	datacache.Cache
 
-	err error
-	ids []string // of invalidations
+	err  error
+	hold chan struct{} // delays values until it is closed
+	ids  []string      // of invalidations
 }
 
 func (f *failing) Get(ctx context.Context, o datacache.Owner, key string, soft []string) (datacache.Value, error) {
@@ -225,6 +234,9 @@ func (f *failing) Get(ctx context.Context, o datacache.Owner, key string, soft [
 }
 
 func (f *failing) Put(ctx context.Context, o datacache.Owner, key string, v datacache.Item) (bool, error) {
+	if f.hold != nil {
+		<-f.hold
+	}
 	if f.err != nil {
 		return false, f.err
 	}
@@ -270,6 +282,19 @@ func TestTheTwoCopiesOfAnInvalidationHaveOneID(t *testing.T) {
 	if len(ids) != 3 {
 		t.Errorf("three invalidations have the IDs %v", ids)
 	}
+}
+
+// Next.js passes a value on until it is told that the cache has it, even to renders that
+// begin after an invalidation of the value.
+func TestAValueIsCollectedBeforeItIsStored(t *testing.T) {
+	f := &failing{Cache: openCache(t, t.TempDir()).Data(), hold: make(chan struct{})}
+	start := sharing(t, f)
+	a, b := start("dpl_a"), start("dpl_a")
+	expect(t, a, "collected", "/collect?key=k&text=1&tag=x")
+	expect(t, b, "none", "/get?key=k")
+	close(f.hold)
+	expect(t, a, "60 x 1", "/get?key=k")
+	expect(t, b, "60 x 1", "/get?key=k")
 }
 
 func TestAReadWithTooManyTagsFindsNothing(t *testing.T) {

@@ -95,11 +95,17 @@ const DataCache = {
     return entryOf(entry, found.stale, bytes);
   },
 
+  /**
+   * Resolves once the entry is collected, before it is stored: until then Next.js passes the
+   * entry to other renders, even to those that begin after an invalidation of it.
+   */
   async set(key, pending) {
-    const set = store(key, pending, Date.now()).catch(() => {}); // the render that has it reports the error
+    const collected = collect(pending);
+    const set = store(key, collected, Date.now()).catch(() => {}); // the render that has it reports the error
     sets.set(key, set);
-    await set;
-    if (sets.get(key) === set) sets.delete(key);
+    set.then(() => sets.get(key) === set && sets.delete(key));
+    current()?.waitUntil(set);
+    await collected.catch(() => {});
   },
 
   async refreshTags() {}, // each get asks the platform
@@ -146,14 +152,19 @@ function invalidate(tags, expire) {
   return sent.get(name);
 }
 
+/** An entry that is being generated, with its bytes in place of its stream. */
+async function collect(pending) {
+  const { value, ...entry } = await pending;
+  return { entry, bytes: Buffer.from(await new Response(value).arrayBuffer()) };
+}
+
 /**
- * Stores an entry that is being generated. Next.js dates entries by the clock of
+ * Stores an entry that is being collected. Next.js dates entries by the clock of
  * performance, which may be ahead of the clock that dates invalidations: an entry is
  * never newer than the call that sets it.
  */
-async function store(key, pending, began) {
-  const { value, ...entry } = await pending;
-  const bytes = Buffer.from(await new Response(value).arrayBuffer());
+async function store(key, collected, began) {
+  const { entry, bytes } = await collected;
   forget(USE + key);
   if (entry.expire === 0) return;
   const meta = { ...entry, expire: Math.min(entry.expire, FOREVER) };
