@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/lateen-dev/lateen/internal/datacache"
 )
 
 // Soft is the grace of an invalidation after which stale entries may be served until
@@ -89,9 +87,9 @@ func (c *Cache) Invalidate(scopes, tags []string, grace time.Duration) error {
 }
 
 // InvalidateOnce is [Cache.Invalidate] for one scope, unless that had an invalidation with
-// the ID of v shortly before.
-func (c *Cache) InvalidateOnce(scope string, v datacache.Invalidation) error {
-	return c.storage.invalidateOnce(scope, v)
+// the same ID shortly before. "" is no ID.
+func (c *Cache) InvalidateOnce(id, scope string, tags []string, grace time.Duration) error {
+	return c.storage.invalidateOnce(id, scope, tags, grace)
 }
 
 // ExpirePages expires all pages of the scopes, as [Cache.Invalidate] does.

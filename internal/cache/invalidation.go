@@ -4,8 +4,6 @@ import (
 	"errors"
 	"path/filepath"
 	"time"
-
-	"github.com/lateen-dev/lateen/internal/datacache"
 )
 
 // invalidate marks names of s as invalidated at a reading of the clock. A dropped
@@ -19,15 +17,15 @@ func (st *storage) invalidate(s *scope, names []string, at int64, grace time.Dur
 	return errors.Join(ahead, err, st.removeNames(maxMarked))
 }
 
-// invalidateOnce invalidates the tags of v, unless the scope had an invalidation with the ID
-// of v. What was stored after that one stays valid: the clock is read before.
-func (st *storage) invalidateOnce(scope string, v datacache.Invalidation) error {
-	s, names, at := st.scope(scope), tagNames(SplitTags(v.Tags)), st.clock.tick()
-	if s == nil || len(names) == 0 || s.marks.has(v.ID) {
+// invalidateOnce invalidates tags, unless the scope had an invalidation with the same ID.
+// Entries that were stored after that one stay valid: the clock is read before.
+func (st *storage) invalidateOnce(id, scope string, tags []string, grace time.Duration) error {
+	s, names, at := st.scope(scope), tagNames(SplitTags(tags)), st.clock.tick()
+	if s == nil || len(names) == 0 || s.marks.has(id) {
 		return nil
 	}
-	defer s.marks.note(v.ID)
-	return st.invalidate(s, names, at, v.Grace)
+	defer s.marks.note(id)
+	return st.invalidate(s, names, at, grace)
 }
 
 // propagate makes the older members of e's group stale or expired. It runs before e is

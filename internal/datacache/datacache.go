@@ -50,8 +50,8 @@ type Invalidation struct {
 	Tags  []string
 	Grace time.Duration
 	// ID names an invalidation of which the header of a response may carry a copy: the
-	// one that arrives last has no effect, and so keeps what was stored meanwhile. "" is
-	// no name.
+	// later one has no effect, and so keeps values that were stored meanwhile. "" is no
+	// name.
 	ID string
 }
 

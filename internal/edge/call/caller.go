@@ -10,7 +10,6 @@ import (
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/cache"
-	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/edge/header"
 	"github.com/lateen-dev/lateen/internal/edge/problem"
 	"github.com/lateen-dev/lateen/internal/edge/site"
@@ -80,7 +79,7 @@ func (c *Caller) Call(ctx context.Context, k *Call, out Output, req *http.Reques
 // grace: immediately if grace is 0, never if it is negative. It logs a failure, which is
 // the platform's own; the invalidation then applies until a restart only.
 func (c *Caller) Invalidate(s *site.Site, tags []string, grace time.Duration) {
-	c.invalidations.apply(s, datacache.Invalidation{Tags: tags, Grace: grace})
+	c.invalidations.apply(s, "", tags, grace)
 }
 
 // PathURL returns the URL of an escaped path and a raw query, with their spelling

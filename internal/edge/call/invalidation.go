@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen/internal/cache"
-	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/edge/site"
 )
 
@@ -36,13 +35,12 @@ type invalidations struct {
 }
 
 // apply implements [Caller.Invalidate].
-func (i *invalidations) apply(s *site.Site, v datacache.Invalidation) {
+func (i *invalidations) apply(s *site.Site, id string, tags []string, grace time.Duration) {
 	if i.cache == nil {
 		return
 	}
-	v.Tags = cache.SplitTags(v.Tags)
-	v.Tags = v.Tags[:min(len(v.Tags), maxPurged)]
-	if err := i.cache.InvalidateOnce(string(s.Deployment), v); err != nil {
+	tags = cache.SplitTags(tags)
+	if err := i.cache.InvalidateOnce(id, string(s.Deployment), tags[:min(len(tags), maxPurged)], grace); err != nil {
 		i.log.Error("an invalidation may not survive a restart", "deployment_id", string(s.Deployment), "err", err)
 	}
 }
@@ -67,7 +65,7 @@ func (i *invalidations) receive(s *site.Site, h http.Header) {
 		if err != nil {
 			continue // user code set this value: those of the guest are valid
 		}
-		i.apply(s, datacache.Invalidation{Tags: form["tag"], Grace: graceOf(form.Get("expire")), ID: form.Get("id")})
+		i.apply(s, form.Get("id"), form["tag"], graceOf(form.Get("expire")))
 	}
 }
 
